@@ -1,0 +1,2 @@
+//! Transformer language models on libtorch.
+pub mod progress;

@@ -1,0 +1,58 @@
+//! One value in several representations, as Jupyter's messages carry it.
+
+use serde_json::{Map, Value};
+
+/// Representations of one value by media type, and metadata by the same keys.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MimeBundle {
+    pub data: Map<String, Value>,
+    pub metadata: Map<String, Value>,
+}
+
+impl MimeBundle {
+    pub fn from_text(text: impl Into<String>) -> Self {
+        Self::default().with("text/plain", text.into())
+    }
+
+    pub fn with(mut self, media_type: &str, value: impl Into<Value>) -> Self {
+        self.data.insert(media_type.to_owned(), value.into());
+        self
+    }
+
+    /// The plain text, if there is one.
+    pub fn text(&self) -> Option<&str> {
+        self.data.get("text/plain").and_then(Value::as_str)
+    }
+}
+
+/// Anything that can be shown. Every representation comes from the same value.
+pub trait Explorable {
+    /// Reads well in a console.
+    fn text(&self) -> String;
+    /// A picture of the same thing, where one says something by itself.
+    fn svg(&self) -> Option<String> {
+        None
+    }
+    /// Static content first, a web component on top; needs no network.
+    fn html(&self) -> Option<String> {
+        None
+    }
+    /// The data.
+    fn json(&self) -> Option<Value> {
+        None
+    }
+
+    fn bundle(&self) -> MimeBundle {
+        let mut bundle = MimeBundle::from_text(self.text());
+        let rest = [("image/svg+xml", self.svg()), ("text/html", self.html())];
+        for (media_type, value) in rest {
+            if let Some(value) = value {
+                bundle = bundle.with(media_type, value);
+            }
+        }
+        match self.json() {
+            Some(json) => bundle.with("application/json", json),
+            None => bundle,
+        }
+    }
+}
