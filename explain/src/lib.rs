@@ -1,1 +1,2 @@
 //! Explanations of a run.
+pub mod nmf;
