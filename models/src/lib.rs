@@ -1,2 +1,3 @@
 //! Transformer language models on libtorch.
+pub mod hub;
 pub mod progress;
