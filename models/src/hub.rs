@@ -2,10 +2,11 @@
 //! huggingface_hub uses, so that nothing is downloaded twice in either direction.
 //!
 //! [`fetch`] asks the hub what a revision consists of (`listing` chooses among it: the configuration, the tokenizer
-//! and safetensors weights, never a pickle), makes sure that each file is in the cache (`download`, over `http` and
-//! `cache`), and answers with the snapshot's folder. Every body is verified against the hash that the hub announces
-//! before any program can see it. `settings` reads the environment variables of the Python library.
+//! and safetensors weights, never a pickle), makes sure that each file is in the cache (`download`, over `http`,
+//! `address` and `cache`), and answers with the snapshot's folder. Every body is verified against the hash that the
+//! hub announces before any program can see it. `settings` reads the environment variables of the Python library.
 
+mod address;
 mod cache;
 mod download;
 mod error;

@@ -13,6 +13,10 @@ use super::error::HubError;
 use super::http::{Ask, Client, Piece, Reply, header};
 use crate::progress::{Progress, Watch};
 
+/// An answer that breaks off after this many bytes does not count as a failure in a row: a bad line brings a large
+/// file in the end. A server that sends little and hangs up is not asked for ever.
+const WORTHWHILE: u64 = 1 << 20;
+
 /// A file of a model at a commit.
 pub(super) struct Source<'a> {
     pub client: &'a Client<'a>,
@@ -166,7 +170,7 @@ impl Source<'_> {
                 }
                 answers += 1;
                 let result = self.append(&mut body, have, watch);
-                *went_on = body.length()? > have;
+                *went_on = body.length()?.saturating_sub(have) >= WORTHWHILE;
                 result
             })?;
         Ok(resumed || answers > 1)
@@ -232,11 +236,15 @@ impl Body<'_> {
         cut.map(drop).map_err(|source| io_error(self.path, source))
     }
 
-    /// A body that announces another length than the file has is not the file: nothing of it is written.
+    /// A body that announces another length than the file has is not the file but, say, a login page: nothing of it
+    /// is written, and what had arrived before stays.
     fn check_announced(&self, start: u64, reply: &Reply) -> Result<(), HubError> {
         match (self.size, reply.content_length()) {
             (Some(size), Some(length)) if start.checked_add(length) != Some(size) => {
-                Err(self.wrong_length(&start.saturating_add(length).to_string(), size))
+                Err(reply.odd(&format!(
+                    "it sends {length} bytes of {} from {start} on, of {size} in all",
+                    self.file
+                )))
             }
             _ => Ok(()),
         }
@@ -253,7 +261,7 @@ impl Body<'_> {
                     progress.done += bytes.len() as u64;
                     if let Some(size) = self.size.filter(|size| progress.done > *size) {
                         self.cut_to(0)?;
-                        return Err(self.wrong_length("more", size));
+                        return Err(self.too_long(size));
                     }
                     self.out
                         .write_all(&bytes)
@@ -274,11 +282,11 @@ impl Body<'_> {
         }
     }
 
-    fn wrong_length(&self, actual: &str, size: u64) -> HubError {
+    fn too_long(&self, size: u64) -> HubError {
         HubError::Corrupted {
             file: self.file.to_owned(),
             expected: format!("{size} bytes"),
-            actual: format!("{actual} bytes"),
+            actual: "more".to_owned(),
         }
     }
 }
