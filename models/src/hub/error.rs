@@ -15,6 +15,8 @@ pub enum HubError {
     InvalidEndpoint { endpoint: String, reason: &'static str },
     #[error("the access token holds characters that cannot be sent")]
     InvalidToken,
+    #[error("there are no certificates in {}", file.display())]
+    NoCertificates { file: PathBuf },
     #[error("there is no model {repo_id:?} at {endpoint}, or it is private")]
     NotFound {
         repo_id: String,
@@ -106,6 +108,10 @@ impl HubError {
             Self::RevisionNotFound { .. } => "leave `revision` out for the default branch".to_owned(),
             Self::AccessDenied { with_token, .. } => token_advice(*with_token).to_owned(),
             Self::NotCached { .. } => "unset HF_HUB_OFFLINE to download it".to_owned(),
+            Self::NoCertificates { .. } => "correct SSL_CERT_FILE or REQUESTS_CA_BUNDLE, or unset it".to_owned(),
+            Self::Unreachable { source, .. } if source.to_string().contains("certificate") => {
+                "behind a proxy with certificates of its own, name their file in SSL_CERT_FILE".to_owned()
+            }
             Self::Unreachable { .. } => {
                 "check the network, the proxy settings and HF_ENDPOINT; \"demo\" needs no network".to_owned()
             }

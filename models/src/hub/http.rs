@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 use hf_hub::Repo;
 use ureq::http::header::{AUTHORIZATION, CONTENT_LENGTH, LOCATION, RANGE, RETRY_AFTER};
 use ureq::http::{HeaderMap, Method, Request};
+use ureq::tls::{PemItem, TlsConfig, parse_pem};
 
 use super::address::{check_endpoint, origin, resolve, server};
+use super::cache::io_error;
 use super::error::HubError;
 use super::settings::HubSettings;
 use crate::progress::{Progress, Watch};
@@ -81,6 +83,7 @@ impl<'a> Client<'a> {
             .user_agent(concat!("ecco-kernel/", env!("CARGO_PKG_VERSION")))
             // Lengths and hashes are those of the plain bytes.
             .accept_encoding("identity")
+            .tls_config(tls(settings)?)
             .timeout_resolve(Some(settings.connect_timeout))
             .timeout_connect(Some(settings.connect_timeout))
             .timeout_per_read(Some(settings.stall_timeout))
@@ -316,6 +319,24 @@ impl Reply {
     pub fn content_length(&self) -> Option<u64> {
         header(&self.headers, CONTENT_LENGTH.as_str())?.parse().ok()
     }
+}
+
+fn tls(settings: &HubSettings) -> Result<TlsConfig, HubError> {
+    let Some(file) = &settings.ca_file else {
+        return Ok(TlsConfig::default());
+    };
+    let pem = std::fs::read(file).map_err(|source| io_error(file, source))?;
+    // As other programs do: what cannot be read in a long list of certificates is left out.
+    let certificates: Vec<_> = parse_pem(&pem)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    if certificates.is_empty() {
+        return Err(HubError::NoCertificates { file: file.clone() });
+    }
+    Ok(TlsConfig::builder().root_certs(certificates.into()).build())
 }
 
 /// Runs a request on its own thread. The channel is short: a slow reader holds the server back, not the memory.

@@ -15,6 +15,8 @@ pub struct HubSettings {
     pub cache: PathBuf,
     /// Sent to the endpoint only, never to where it redirects.
     pub token: Option<String>,
+    /// Certificates (PEM) to trust instead of the built-in ones: behind proxies that look into connections.
+    pub ca_file: Option<PathBuf>,
     /// Use the cache only.
     pub offline: bool,
     /// For name lookup, connection and the TLS handshake.
@@ -34,7 +36,7 @@ impl HubSettings {
     }
 
     /// From any source of variables: HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN, HF_TOKEN_PATH, HF_HUB_OFFLINE,
-    /// HF_HUB_ETAG_TIMEOUT, HF_HUB_DOWNLOAD_TIMEOUT and the older names that the Python library still honours.
+    /// HF_HUB_ETAG_TIMEOUT, HF_HUB_DOWNLOAD_TIMEOUT, SSL_CERT_FILE and the older names that the Python library still honours.
     pub fn from_vars(variable: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name: &str| {
             variable(name)
@@ -67,6 +69,7 @@ impl HubSettings {
             endpoint: endpoint.trim_end_matches('/').to_owned(),
             cache: cache.unwrap_or_else(|| home.join("hub")),
             token,
+            ca_file: path("SSL_CERT_FILE").or_else(|| path("REQUESTS_CA_BUNDLE")),
             offline: offline.is_some_and(|value| is_true(&value)),
             connect_timeout: seconds("HF_HUB_ETAG_TIMEOUT").unwrap_or(Duration::from_secs(10)),
             stall_timeout: seconds("HF_HUB_DOWNLOAD_TIMEOUT").unwrap_or(Duration::from_secs(30)),

@@ -50,6 +50,11 @@ fn settings_come_from_the_variables_of_the_python_library() {
         assert_eq!(from(&[("HF_HUB_OFFLINE", value)]).offline, offline, "{value:?}");
     }
 
+    assert_eq!(
+        from(&[("SSL_CERT_FILE", "/c.pem")]).ca_file.as_deref(),
+        Some(Path::new("/c.pem"))
+    );
+
     let place = Place::new("settings");
     std::fs::write(place.0.join("token"), "from-file\n").unwrap();
     let home = place.0.to_str().unwrap();

@@ -196,3 +196,17 @@ fn ids_and_revisions_are_checked_before_any_request() {
     assert!(hub.seen().is_empty());
     assert_eq!(names(&place.cache()), Vec::<String>::new());
 }
+
+#[test]
+fn certificates_that_cannot_be_read_are_no_reason_to_trust_others() {
+    let (place, hub) = (Place::new("certificates"), Hub::with(&files()));
+    let file = place.cache().join("ca.pem");
+    let settings = HubSettings {
+        ca_file: Some(file.clone()),
+        ..place.settings(&hub)
+    };
+    assert!(matches!(fetch(&settings), Err(HubError::Io { path, .. }) if path == file));
+    std::fs::write(&file, "not a certificate").unwrap();
+    assert!(matches!(fetch(&settings), Err(HubError::NoCertificates { .. })));
+    assert!(hub.seen().is_empty());
+}
