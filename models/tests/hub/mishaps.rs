@@ -224,7 +224,7 @@ fn an_interrupt_takes_effect_within_a_second_and_loses_nothing() {
             stall_timeout: Duration::from_secs(30),
             ..place.settings(&hub)
         };
-        hub.misbehave(file, &[mischief.clone()]);
+        hub.misbehave(file, std::slice::from_ref(&mischief));
         let start = Instant::now();
         let mut watch = |_: &Progress| match start.elapsed() {
             elapsed if elapsed < Duration::from_millis(700) => ControlFlow::Continue(()),
