@@ -1,0 +1,83 @@
+"use strict";
+// Shared by every view. Each output brings its own copy, and may come twice, in any order, before or after its data.
+const registry = (globalThis.eccoViews ??= { mounts: new Map(), waiting: new Set() });
+registry.upgrade ??= (element) => {
+  if (element.shadowRoot) return; // moved within the page: still mounted
+  const mount = registry.mounts.get(element.dataset.view);
+  const island = element.querySelector('script[type="application/json"]');
+  // While a page is being parsed the island may be missing or half there; the script after it comes back here.
+  if (!mount || !island || !island.nextElementSibling) return void registry.waiting.add(element);
+  registry.waiting.delete(element);
+  try {
+    const view = element.querySelector(".ecco").cloneNode(true);
+    mount(view, JSON.parse(island.textContent), element);
+    element.attachShadow({ mode: "open" }).append(element.querySelector("style").cloneNode(true), view);
+  } catch (error) {
+    console.error("ecco: " + element.dataset.view + " stays static", error);
+  }
+};
+
+function define(tag, view, mount) {
+  registry.mounts.set(view, mount);
+  if (!customElements.get(tag)) {
+    customElements.define(tag, class extends HTMLElement {
+      connectedCallback() { registry.upgrade(this); }
+    });
+  }
+  for (const element of [...registry.waiting]) registry.upgrade(element);
+}
+
+// A packed row as numbers, NaN where there is none; kept once decoded.
+function unpack(packed) {
+  if (packed.values) return packed;
+  const bytes = Uint8Array.from(atob(packed[1]), (c) => c.charCodeAt(0));
+  const ints = new DataView(bytes.buffer);
+  const values = Float64Array.from({ length: bytes.length / 2 }, (_, i) => {
+    const unit = ints.getInt16(2 * i, true);
+    return unit === -32768 ? NaN : (unit / 32767) * packed[0];
+  });
+  return Object.assign(packed, { values, peak: packed[0] });
+}
+
+function share(value) {
+  const percent = value * 100, size = Math.abs(percent);
+  return !Number.isFinite(percent) ? "–" : size < 0.05 ? "0%" : percent.toFixed(size >= 9.95 ? 0 : 1) + "%";
+}
+
+function node(name, properties, ...children) {
+  const element = Object.assign(document.createElement(name), properties);
+  element.append(...children);
+  return element;
+}
+
+// A token's label as it stands in its box, and its position.
+function named(box) {
+  return [box.querySelector("bdi").cloneNode(true), node("small", { textContent: box.querySelector("small").textContent })];
+}
+
+// Moves the focus among buttons of which one is in the tab order; false if the key is not ours.
+function step(event, at, count) {
+  const to = { ArrowLeft: at - 1, ArrowUp: at - 1, ArrowRight: at + 1, ArrowDown: at + 1, Home: 0, End: count - 1 }[event.key];
+  return to === undefined || event.ctrlKey || event.metaKey || event.altKey ? -1 : Math.min(Math.max(to, 0), count - 1);
+}
+
+// A menu that saves what is shown; nothing leaves the page.
+function saveMenu(view, host, name, formats) {
+  const save = (extension, type, text) => {
+    const url = URL.createObjectURL(new Blob([text], { type }));
+    node("a", { href: url, download: name + "." + extension }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 10000);
+  };
+  const page = () => "<!doctype html><meta charset=utf-8><meta name=viewport content='width=device-width'><title>" + name + "<" + "/title>" + host.outerHTML;
+  const all = { ...formats, html: ["text/html", page] };
+  const menu = node("details", { className: "save" }, node("summary", { textContent: "Save" }), node("div", {},
+    ...Object.entries(all).map(([extension, [type, make]]) => node("button", {
+      type: "button", textContent: extension.toUpperCase(),
+      onclick: () => { save(extension, type, make()); menu.open = false; },
+    }))));
+  menu.addEventListener("keydown", (event) => {
+    event.stopPropagation();
+    if (event.key === "Escape") { menu.open = false; menu.firstChild.focus(); }
+  });
+  view.querySelector(".head").append(menu);
+}
