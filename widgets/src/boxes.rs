@@ -38,9 +38,9 @@ fn token_box(position: usize, token: &Token, generated: bool, extra: &Extra) -> 
     };
     html! {
         span class=[class] style=[&extra.style] title=[&extra.title] {
-            small { (position) }
+            small { (position) } " "
             (visible::label_html(token))
-            @if let Some(below) = &extra.below { em { (below) } }
+            @if let Some(below) = &extra.below { " " em { (below) } }
         }
     }
 }

@@ -15,7 +15,7 @@ pub const SCALE: [(f32, [u8; 3], f32); 7] = [
 ];
 
 /// From here on white text reads better than black.
-const WHITE_TEXT_FROM: f32 = 0.66;
+const WHITE_TEXT_FROM: f32 = 0.63;
 
 /// Okabe and Ito's colours that show on white and on black, and four more of their kind.
 const HUES: [[u8; 3]; 10] = [

@@ -10,6 +10,7 @@ registry.upgrade ??= (element) => {
   registry.waiting.delete(element);
   try {
     const view = element.querySelector(".ecco").cloneNode(true);
+    view.classList.add("live");
     mount(view, JSON.parse(island.textContent), element);
     element.attachShadow({ mode: "open" }).append(element.querySelector("style").cloneNode(true), view);
   } catch (error) {
@@ -29,14 +30,14 @@ function define(tag, view, mount) {
 
 // A packed row as numbers, NaN where there is none; kept once decoded.
 function unpack(packed) {
-  if (packed.values) return packed;
+  if (packed[2]) return packed[2];
   const bytes = Uint8Array.from(atob(packed[1]), (c) => c.charCodeAt(0));
   const ints = new DataView(bytes.buffer);
   const values = Float64Array.from({ length: bytes.length / 2 }, (_, i) => {
     const unit = ints.getInt16(2 * i, true);
     return unit === -32768 ? NaN : (unit / 32767) * packed[0];
   });
-  return Object.assign(packed, { values, peak: packed[0] });
+  return (packed[2] = { values, peak: packed[0] });
 }
 
 function share(value) {
@@ -59,6 +60,51 @@ function named(box) {
 function step(event, at, count) {
   const to = { ArrowLeft: at - 1, ArrowUp: at - 1, ArrowRight: at + 1, ArrowDown: at + 1, Home: 0, End: count - 1 }[event.key];
   return to === undefined || event.ctrlKey || event.metaKey || event.altKey ? -1 : Math.min(Math.max(to, 0), count - 1);
+}
+
+// A function that paints all boxes. Of a long sequence only those near the screen, the others when they come near;
+// `paint.all` is for when everything is looked at.
+function painter(boxes, paintBox) {
+  const all = () => boxes.forEach((_, i) => paintBox(i));
+  if (boxes.length <= 600) return Object.assign(() => all(), { all });
+  const near = new Set(), position = new Map(boxes.map((box, i) => [box, i]));
+  const observer = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) {
+      const i = position.get(target);
+      if (isIntersecting) near.add(i), paintBox(i);
+      else near.delete(i);
+    }
+  }, { rootMargin: "400px 0px" });
+  for (const box of boxes) observer.observe(box);
+  addEventListener("beforeprint", () => boxes[0].isConnected && all());
+  return Object.assign(() => near.forEach(paintBox), { all });
+}
+
+// The tokens as they stand on the screen, as SVG. Grounds come from `paint`, because a gradient has no computed colour.
+function picture(view, title, paint) {
+  const flow = view.querySelector(".flow"), frame = flow.getBoundingClientRect();
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const add = (parent, name, attributes, text) => {
+    const element = parent.appendChild(document.createElementNS(svg.namespaceURI, name));
+    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+    if (text !== undefined) element.textContent = text;
+    return element;
+  };
+  const width = Math.ceil(frame.width) + 16, height = Math.ceil(frame.height) + 16;
+  for (const [key, value] of Object.entries({ width, height, viewBox: "0 0 " + width + " " + height })) svg.setAttribute(key, value);
+  add(svg, "title", {}, title);
+  add(svg, "rect", { width, height, fill: getComputedStyle(view).backgroundColor });
+  for (const box of flow.querySelectorAll(":scope > span")) {
+    const { x, y, width, height } = box.getBoundingClientRect(), style = getComputedStyle(box);
+    const left = x - frame.x + 8, top = y - frame.y + 8;
+    add(svg, "rect", { x: left, y: top, width, height, rx: 4, ...paint(box, style) });
+    for (const part of box.querySelectorAll("small,bdi,em")) {
+      const place = part.getBoundingClientRect(), font = getComputedStyle(part);
+      add(svg, "text", { x: place.x - frame.x + 8, y: place.bottom - frame.y + 8 - place.height * 0.24, fill: style.color,
+        "font-size": font.fontSize, "font-weight": font.fontWeight, "font-family": "system-ui,sans-serif" }, part.textContent);
+    }
+  }
+  return new XMLSerializer().serializeToString(svg);
 }
 
 // A menu that saves what is shown; nothing leaves the page.

@@ -18,14 +18,16 @@ define("ecco-factors", "factors-1", (view, data, host) => {
 
   let cursor = 0, held = false, preview = null, shown = null;
 
+  const repaint = painter(boxes, (i) => {
+    const k = shown ?? strongest[i];
+    boxes[i].style.setProperty("--c", hues[k]);
+    boxes[i].style.setProperty("--s", strength(k, i).toFixed(3));
+  });
+
   function paint(focus) {
-    boxes.forEach((box, i) => {
-      const k = focus ?? strongest[i];
-      box.style.setProperty("--c", hues[k]);
-      box.style.setProperty("--s", strength(k, i).toFixed(3));
-    });
     list.classList.toggle("focused", focus !== null);
     shown = focus;
+    repaint();
   }
 
   function describe(focus) {
@@ -127,6 +129,10 @@ define("ecco-factors", "factors-1", (view, data, host) => {
     line.setAttribute("aria-label", "factor " + k + ": " + line.querySelector(".top").textContent);
   });
   saveMenu(view, host, "factors", {
+    svg: ["image/svg+xml", () => {
+      repaint.all();
+      return picture(view, "Neuron factors", (box, style) => ({ fill: style.backgroundColor }));
+    }],
     json: ["application/json", () => JSON.stringify({
       tokens: data.tokens.map((text, i) => ({ text, id: data.ids[i] })), n_input: data.n_input,
       components: hues.map((_, k) => boxes.map((_, i) => Number(amount(k, i)))),

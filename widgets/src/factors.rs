@@ -102,8 +102,8 @@ impl Factors {
         html! {
             div class="ecco factors" {
                 div class="head" {
-                    b { "Neuron factors" }
-                    span { (self.components.len()) " factors, NMF" }
+                    b { "Neuron factors" } " "
+                    span { (self.components.len()) " factors, NMF" } " "
                     span class="error" { (self.error_text()) }
                 }
                 @for text in self.notes() { (note(&text)) }
@@ -149,8 +149,8 @@ impl Factors {
         let begin = (self.n_input > 0 && self.n_input < n).then(|| self.n_input as f64 / n as f64 * 100.0);
         html! {
             div class="axis" {
-                span { "0" }
-                @if let Some(begin) = begin { span class="begin" style={ "left:" (format!("{begin:.1}")) "%" } { "▸" } }
+                span { "0" } " "
+                @if let Some(begin) = begin { span class="begin" style={ "left:" (format!("{begin:.1}")) "%" } { "▸" } " " }
                 span { (n.saturating_sub(1)) }
             }
         }

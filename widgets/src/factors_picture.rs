@@ -42,11 +42,15 @@ fn line(factors: &Factors, k: usize, left: usize, top: usize) -> maud::Markup {
     let strengths = factors.strengths(k);
     let steps = rows::pooled(&strengths, STEPS);
     let scale = CHART as f64 / steps.len() as f64;
-    let tokens = factors.top(&strengths).into_iter().map(|(i, times)| {
+    let mut tokens = String::new();
+    for (i, times) in factors.top(&strengths) {
         let label = visible::cut(&visible::label(&factors.tokens[i]), 16);
-        if times > 1 { format!("{label} ×{times}") } else { label }
-    });
-    let tokens: String = tokens.collect::<Vec<_>>().join("  ").chars().take(40).collect();
+        let label = if times > 1 { format!("{label} ×{times}") } else { label };
+        if tokens.chars().count() + label.chars().count() <= 36 {
+            tokens.push_str(if tokens.is_empty() { "" } else { ",  " });
+            tokens.push_str(&label);
+        }
+    }
     html! {
         text x=(left - 8) y=(top + 22) text-anchor="end" font-weight="600" { (k) }
         path transform={ "translate(" (left) " " (top + 4) ") scale(" (format!("{scale:.4}")) " 1)" }

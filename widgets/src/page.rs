@@ -22,7 +22,7 @@ impl Component {
         let element = html! {
             (style(self.css)) (content)
             script type="application/json" { (PreEscaped(island(data))) }
-            script { "(()=>{" (PreEscaped(ELEMENT_JS)) (PreEscaped(self.js)) "})()" }
+            script { (PreEscaped("(()=>{")) (PreEscaped(ELEMENT_JS)) (PreEscaped(self.js)) (PreEscaped("})()")) }
         };
         let (tag, view) = (self.tag, self.view);
         format!("<{tag} class=\"ecco-root\" data-view=\"{view}\">{}</{tag}>", element.into_string())

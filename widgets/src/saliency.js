@@ -14,25 +14,27 @@ define("ecco-saliency", "saliency-1", (view, data, host) => {
   for (const box of boxes) box.removeAttribute("style"); // inline colours are for pages without styles
 
   // Touches only boxes whose colour changes; the style sheet turns --s into colours.
-  function paint(k) {
-    const { values, peak } = unpack(data.rows[k]);
-    for (let i = 0; i < boxes.length; i++) {
-      const value = i < data.n_input + k && i < values.length ? values[i] : undefined;
-      const strength = peak > 0 && Math.abs(value) > 0 ? (Math.abs(value) / peak).toFixed(3) : "";
-      if (painted[i] !== strength) {
-        if (strength) boxes[i].style.setProperty("--s", strength);
-        else boxes[i].style.removeProperty("--s");
-        painted[i] = strength;
-      }
-      if (bars[i]) {
-        const text = value === undefined ? "" : share(value);
-        if (bars[i].textContent !== text) bars[i].textContent = text;
-      }
+  function paintBox(i) {
+    const { values, peak } = unpack(data.rows[shown]);
+    const value = i < data.n_input + shown && i < values.length ? values[i] : undefined;
+    const strength = peak > 0 && Math.abs(value) > 0 ? (Math.abs(value) / peak).toFixed(3) : "";
+    if (painted[i] !== strength) {
+      if (strength) boxes[i].style.setProperty("--s", strength);
+      else boxes[i].style.removeProperty("--s");
+      painted[i] = strength;
     }
-    if (peakLabel) peakLabel.textContent = share(peak);
+    if (!bars[i]) return;
+    const text = value === undefined ? "" : share(value);
+    if (bars[i].textContent !== text) bars[i].textContent = text;
+  }
+  const repaint = painter(boxes, paintBox);
+
+  function paint(k) {
     if (shown >= 0) target(shown).classList.remove("on");
     target(k).classList.add("on");
     shown = k;
+    if (peakLabel) peakLabel.textContent = share(unpack(data.rows[k]).peak);
+    repaint();
   }
 
   function describe(k) {
@@ -117,7 +119,22 @@ define("ecco-saliency", "saliency-1", (view, data, host) => {
     target(k).setAttribute("role", "button");
     target(k).setAttribute("aria-pressed", "false");
   }
+  // The style sheet's scale as [place, red, green, blue, opacity], for a picture that knows no style sheet.
+  const stops = () => [...getComputedStyle(host).getPropertyValue("--ecco-scale").matchAll(/rgb\((\d+) (\d+) (\d+)(?:\/([\d.]+))?\) (\d+)%/g)]
+    .map(([, r, g, b, opacity = 1, place]) => [place / 100, +r, +g, +b, +opacity]);
+  function ground(box, scale) {
+    const strength = Number(box.style.getPropertyValue("--s"));
+    const upper = Math.max(1, scale.findIndex((stop) => stop[0] >= strength)), low = scale[upper - 1], high = scale[upper];
+    const t = (strength - low[0]) / (high[0] - low[0]);
+    const [, r, g, b, opacity] = low.map((value, i) => value + (high[i] - value) * t);
+    return { fill: "rgb(" + [r, g, b].map(Math.round) + ")", "fill-opacity": opacity, ...(box.classList.contains("on") && { stroke: "#1f6feb", "stroke-width": 1.5 }) };
+  }
   saveMenu(view, host, "saliency", {
+    svg: ["image/svg+xml", () => {
+      const scale = stops();
+      repaint.all();
+      return picture(view, "Input saliency, " + data.method, (box) => ground(box, scale));
+    }],
     json: ["application/json", () => JSON.stringify({
       tokens: data.tokens.map((text, i) => ({ text, id: data.ids[i] })), n_input: data.n_input, method: data.method,
       scores: data.rows.map((row) => Array.from(unpack(row).values, (value) => Number.isFinite(value) ? Number(value.toPrecision(4)) : null)),

@@ -95,10 +95,10 @@ impl Saliency {
         html! {
             div class={ "ecco saliency" @if detailed { " detailed" } } {
                 div class="head" {
-                    b { "Input saliency" }
+                    b { "Input saliency" } " "
                     span class="method" { (visible::plain(&self.method, false)) }
                     @if peak > 0.0 {
-                        span class="legend" { "0 " i {} " " span class="peak" { (numbers::share(peak.into())) } }
+                        " " span class="legend" { "0 " i {} " " span class="peak" { (numbers::share(peak.into())) } }
                     }
                 }
                 @for text in self.notes() { (note(&text)) }

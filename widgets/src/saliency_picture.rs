@@ -12,14 +12,18 @@ const MOST_ROWS: usize = 60;
 /// Shades of the scale; cells of one shade share one path.
 const SHADES: usize = 16;
 const MARGIN: usize = 12;
-const LABEL: usize = 104;
+/// Characters of a label, and the pixels each takes at most.
+const CHARACTERS: usize = 16;
+const CHARACTER: usize = 7;
 
 /// `None` if there is no row to draw.
 pub fn heat_map(saliency: &Saliency) -> Option<String> {
     let n_sources = (0..saliency.rows().len()).map(|k| saliency.row(k).len()).max().filter(|n| *n > 0)?;
     let (columns, n_rows) = (n_sources.min(MOST_COLUMNS), saliency.rows().len().min(MOST_ROWS));
-    let (cell_w, cell_h) = (720usize.div_ceil(columns).clamp(6, 18), 16);
-    let (left, top) = (MARGIN + LABEL, MARGIN + 24 + if labelled(saliency, columns) { LABEL } else { 14 });
+    let (cell_w, cell_h) = (720usize.div_ceil(columns).clamp(6, 18), CHARACTERS);
+    let above = if labelled(saliency, columns) { label_size(saliency, 0..columns) } else { 14 };
+    let beside = label_size(saliency, saliency.n_input..saliency.tokens.len()) + 24;
+    let (left, top) = (MARGIN + beside, MARGIN + 24 + above);
     let (width, height) = (left + columns * cell_w + MARGIN, top + n_rows * cell_h + MARGIN + 16);
     let shades = shades(saliency, columns, n_rows);
     let method = visible::plain(&saliency.method, false);
@@ -30,8 +34,9 @@ pub fn heat_map(saliency: &Saliency) -> Option<String> {
             title { "Input saliency, " (method) }
             desc { (summary) }
             rect width=(width) height=(height) fill="#fff" {}
-            text x=(MARGIN) y=(MARGIN + 10) font-size="12" font-weight="600" { "Input saliency" }
-            text x=(MARGIN + 96) y=(MARGIN + 10) font-size="12" fill="#656d76" { (method) }
+            text x=(MARGIN) y=(MARGIN + 10) font-size="12" font-weight="600" {
+                "Input saliency" tspan dx="8" font-weight="400" fill="#656d76" { (method) }
+            }
             (column_labels(saliency, columns, left, top, cell_w))
             (row_labels(saliency, n_rows, left, top, cell_h))
             g transform={ "translate(" (left) " " (top) ") scale(" (cell_w) " " (cell_h) ")" } {
@@ -44,6 +49,12 @@ pub fn heat_map(saliency: &Saliency) -> Option<String> {
         }
     };
     Some(svg.into_string())
+}
+
+/// Pixels that the longest label of some tokens takes.
+fn label_size(saliency: &Saliency, tokens: std::ops::Range<usize>) -> usize {
+    let longest = tokens.map(|i| saliency.label(i).chars().count()).max().unwrap_or(0);
+    longest.min(CHARACTERS) * CHARACTER + 6
 }
 
 fn labelled(saliency: &Saliency, columns: usize) -> bool {
@@ -82,7 +93,7 @@ fn column_labels(saliency: &Saliency, columns: usize, left: usize, top: usize, c
                 @let weight = if x >= saliency.n_input { "600" } else { "400" };
                 text font-weight=(weight)
                     transform={ "translate(" (left + x * cell_w + cell_w / 2 + 3) " " (top - 4) ") rotate(-90)" } {
-                    (visible::cut(&saliency.label(x), 16))
+                    (visible::cut(&saliency.label(x), CHARACTERS))
                 }
             }
         } @else {
@@ -99,7 +110,7 @@ fn row_labels(saliency: &Saliency, n_rows: usize, left: usize, top: usize, cell_
         @for y in (0..n_rows).filter(|y| shown(*y)) {
             @let position = saliency.n_input + y * (saliency.rows().len() - 1) / n_rows.saturating_sub(1).max(1);
             text x=(left - 6) y=(top + y * cell_h + 12) text-anchor="end" font-weight="600" {
-                (visible::cut(&saliency.label(position), 16))
+                (visible::cut(&saliency.label(position), CHARACTERS))
                 tspan fill="#656d76" font-weight="400" font-size="8" { " " (position) }
             }
         }

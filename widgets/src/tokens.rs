@@ -107,10 +107,10 @@ mod tests {
     #[test]
     fn boxes_have_positions_marks_and_breaks() {
         let html = sequence(&["1", ".", " Austria", "\n"], 2, false).html().unwrap();
-        assert!(html.contains("<span title=\"id 7\"><small>0</small><bdi>1</bdi></span>"), "{html}");
+        assert!(html.contains("<span title=\"id 7\"><small>0</small> <bdi>1</bdi></span>"), "{html}");
         let marker = html.find('▸').unwrap();
         assert!(html.find("<small>1</small>").unwrap() < marker && marker < html.find("<small>2</small>").unwrap());
-        assert!(html.contains("<span class=\"g\" title=\"id 7\"><small>2</small><bdi><i>·</i>Austria</bdi></span>"));
+        assert!(html.contains("<span class=\"g\" title=\"id 7\"><small>2</small> <bdi><i>·</i>Austria</bdi></span>"));
         assert!(html.contains("<bdi><i>\\n</i></bdi></span>\n<br>"));
     }
 
