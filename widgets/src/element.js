@@ -67,17 +67,35 @@ function step(event, at, count) {
 function painter(boxes, paintBox) {
   const all = () => boxes.forEach((_, i) => paintBox(i));
   if (boxes.length <= 600) return Object.assign(() => all(), { all });
-  const near = new Set(), position = new Map(boxes.map((box, i) => [box, i]));
-  const observer = new IntersectionObserver((entries) => {
-    for (const { target, isIntersecting } of entries) {
-      const i = position.get(target);
-      if (isIntersecting) near.add(i), paintBox(i);
-      else near.delete(i);
+  // Boxes stand in reading order, so the first one that passes is found by halving.
+  const first = (passes) => {
+    let low = 0, high = boxes.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (passes(boxes[middle].getBoundingClientRect())) high = middle;
+      else low = middle + 1;
     }
-  }, { rootMargin: "400px 0px" });
-  for (const box of boxes) observer.observe(box);
-  addEventListener("beforeprint", () => boxes[0].isConnected && all());
-  return Object.assign(() => near.forEach(paintBox), { all });
+    return low;
+  };
+  const near = () => {
+    listen(boxes[0].isConnected);
+    if (!boxes[0].isConnected) return; // taken off the page, perhaps for good
+    const end = first((place) => place.top > innerHeight + 400);
+    for (let i = first((place) => place.bottom > -400); i < end; i++) paintBox(i);
+  };
+  let waiting = false;
+  const later = () => {
+    if (!waiting) requestAnimationFrame(() => { waiting = false; near(); });
+    waiting = true;
+  };
+  function listen(yes) {
+    const change = yes ? addEventListener : removeEventListener;
+    change("scroll", later, { capture: true, passive: true });
+    change("resize", later);
+    change("beforeprint", all);
+  }
+  later();
+  return Object.assign(near, { all });
 }
 
 // The tokens as they stand on the screen, as SVG. Grounds come from `paint`, because a gradient has no computed colour.

@@ -365,20 +365,20 @@ def test_names_and_roles(open_page):
 def test_five_thousand_tokens_stay_quick(open_page, gallery, name):
     page = open_page(name)
     view(page).locator(".flow > .on").scroll_into_view_if_needed()
-    busy = page.evaluate(
+    milliseconds, touched = page.evaluate(
         """async () => {
-            const boxes = document.querySelector("ecco-saliency").shadowRoot.querySelectorAll(".flow > span");
+            const root = document.querySelector("ecco-saliency").shadowRoot;
+            const boxes = root.querySelectorAll(".flow > span");
+            const seen = new MutationObserver(() => {});
+            seen.observe(root, { subtree: true, attributeFilter: ["style"], childList: true });
             const start = performance.now();
-            for (let i = 4801; i < 4811; i++) {
-                boxes[i].dispatchEvent(new PointerEvent("pointerover", { bubbles: true }));
-                await new Promise(requestAnimationFrame);
-            }
-            return (performance.now() - start) / 10;
+            boxes[4810].dispatchEvent(new PointerEvent("pointerover", { bubbles: true }));
+            return [performance.now() - start, seen.takeRecords().length];
         }"""
     )
-    print(f"{name}: {busy:.0f} ms for each of 10 hovers over 5,000 tokens, drawn")
+    print(f"{name}: {milliseconds:.0f} ms in the script, {touched} changes for a hover over 5,000 tokens")
     assert chosen(page) == 4810
-    assert busy < 400, "a shared machine; a quiet one takes a tenth of it"
+    assert 10 < touched < 2000, "only boxes near the screen are painted"
     assert (gallery / f"{name}.html").stat().st_size < 4_000_000
 
 
