@@ -30,6 +30,8 @@ def earlier(kernel, model):
     """What a user had before the mistake."""
     run = kernel.run(f'let earlier = 41; let lm = ecco::from_pretrained("{model["good"]}");')
     assert run.status == "ok", run.reply
+    run = kernel.run('let output = lm.generate("a", #{generate: 2});')
+    assert run.status == "ok", run.reply
 
 
 def failing(kernel, code):
@@ -55,27 +57,27 @@ def assert_caret_under(traceback, source, text):
     assert start <= caret < start + len(text), traceback
 
 
-OPTIONS = [
-    # code, what the caret may point at, words of the message or hint
-    ('lm.generate("a", #{generat: 5})', "generate(", ["generat", "generate"]),
-    ('lm.generate("a", #{temprature: 0.5})', "generate(", ["temprature", "temperature"]),
-    ('lm.generate("a", #{generate: "five"})', "generate(", ["generate", "five"]),
-    ('lm.generate("a", #{generate: -1})', "generate(", ["generate", "-1"]),
-    ('lm.generate("a", #{temperature: 0.0, do_sample: true})', "generate(", ["temperature"]),
+MISTAKES = [
+    # code, what the caret points at, words of the message or the hint
+    ('lm.generate("a", #{generat: 5})', "generat:", ["generat", "generate"]),
+    ('lm.generate("a", #{temprature: 0.5})', "temprature", ["temprature", "temperature"]),
+    ('lm.generate("a", #{generate: "five"})', "generate:", ["generate", "five"]),
+    ('lm.generate("a", #{generate: -1})', "generate:", ["generate", "-1"]),
+    ('lm.generate("a", #{temperature: -1.5})', "temperature", ["temperature", "-1.5"]),
     ("lm.generate(5)", "generate(", ["generate"]),
     ('lm.generate("")', "generate(", ["empty"]),
     ('lm.genrate("a")', "genrate(", ["genrate", "generate"]),
-    ('lm.generate("a", #{generate: 1}).saliency(#{style: "detaild"})', "saliency(", ["detaild", "detailed"]),
-    ('lm.generate("a", #{generate: 1}).saliency(#{method: "gradiant"})', "saliency(", ["gradiant", "gradient"]),
-    ('lm.generate("a", #{generate: 1}).saliency(#{stile: "minimal"})', "saliency(", ["stile", "style"]),
+    ('output.saliency(#{style: "detaild"})', "style", ["detaild", "detailed"]),
+    ('output.saliency(#{method: "gradiant"})', "method", ["gradiant", "gradient"]),
+    ('output.saliency(#{stile: "minimal"})', "stile", ["stile", "style"]),
     ('ecco::from_pretraned("demo")', "from_pretraned", ["from_pretraned", "from_pretrained"]),
-    ('ecco::from_pretrained("demo", #{activation: true})', "from_pretrained(", ["activation", "activations"]),
-    ('ecco::from_pretrained("demo", #{device: "tpu"})', "from_pretrained(", ["tpu", "cpu"]),
+    ('ecco::from_pretrained("demo", #{activation: true})', "activation", ["activation", "activations"]),
+    ('ecco::from_pretrained("demo", #{device: "tpu"})', "device", ["tpu", "cpu"]),
     ("undefined_name + 1", "undefined_name", ["undefined_name"]),
 ]
 
 
-@pytest.mark.parametrize(("code", "at", "words"), OPTIONS, ids=[row[0] for row in OPTIONS])
+@pytest.mark.parametrize(("code", "at", "words"), MISTAKES, ids=[row[0] for row in MISTAKES])
 def test_a_mistake_in_a_cell_is_named_and_placed(kernel, code, at, words):
     _, traceback = failing(kernel, f"let first_line = 1;\n{code}")
     assert_caret_under(traceback, code, at)

@@ -38,8 +38,7 @@ def lab(repo, tmp_path_factory):
     (folder / "notebooks").mkdir()
     shutil.copy(repo / "notebooks/readme.ipynb", folder / "notebooks")
     token, log = secrets.token_hex(16), folder / "lab.log"
-    names = ["runtime", "config", "home"]
-    runtime, config, home = (folder / name for name in names)
+    runtime, config, home = (folder / name for name in ["runtime", "config", "home"])
     environment = os.environ | {
         "HOME": str(home),
         "JUPYTER_RUNTIME_DIR": str(runtime),
@@ -48,7 +47,8 @@ def lab(repo, tmp_path_factory):
     }
     home.mkdir()
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--port=0"]
-    command += [f"--notebook-dir={folder / 'notebooks'}", "--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    command += [f"--notebook-dir={folder / 'notebooks'}", "--LabApp.news_url="]
+    command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     with log.open("w") as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
     try:
@@ -91,22 +91,19 @@ def test_ecco_is_in_the_launcher(page):
 
 def test_all_cells_run_and_the_widgets_show(page):
     open_notebook(page)
+    page.locator(".jp-KernelName").get_by_text("Ecco", exact=True).wait_for()
     page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
-    assert page.locator(".jp-KernelName").inner_text().strip() == "Ecco"
     menu(page, "Run", "Run All Cells")
     page.locator(widgets.FACTORS).wait_for(timeout=CELLS_TIMEOUT_MS)
     assert page.locator('[data-mime-type="application/vnd.jupyter.stderr"]').count() == 0
     assert page.locator(widgets.TOKENS).count() >= 1, "the generation shows its tokens"
     assert page.locator(widgets.SALIENCY).count() == 2
-    for element in [widgets.TOKENS, widgets.SALIENCY, widgets.FACTORS]:
+    for element in [widgets.SALIENCY, widgets.FACTORS]:
         assert widgets.all_upgraded(page.locator(element)), element
 
 
 def test_a_click_recolours_the_tokens(page):
-    saliency = page.locator(widgets.SALIENCY).first
-    saliency.scroll_into_view_if_needed()
-    n_input, n_tokens = widgets.counts(saliency)
-    widgets.assert_click_recolours(saliency, n_input, n_tokens)
+    widgets.assert_click_recolours(page.locator(widgets.SALIENCY).first)
 
 
 def test_hovering_a_factor_recolours_the_tokens(page):
@@ -122,7 +119,7 @@ def test_hovering_a_factor_recolours_the_tokens(page):
 def test_both_themes_are_readable(page, repo, theme):
     """Text stands out against its background, by the contrast that WCAG asks for (4.5)."""
     menu(page, "Settings", "Theme", f"JupyterLab {theme}")
-    page.locator(f"body[data-jp-theme-light={str(theme == 'Light').lower()}]").wait_for()
+    page.locator(f"body[data-jp-theme-light={str(theme == 'Light').lower()}]").wait_for(state="attached")
     folder = repo / "build/screenshots"
     folder.mkdir(parents=True, exist_ok=True)
     for name in [widgets.SALIENCY, widgets.FACTORS]:

@@ -1,40 +1,23 @@
 """What the browser tests know about the widgets; all of it is here.
 
-Playwright's CSS selectors look into open shadow roots, so they find the upgraded content.
+Playwright's CSS selectors look into open shadow roots too. The static content stays in the document
+under an upgraded element, where it is not visible.
 """
+
+import io
+
+from PIL import Image
 
 SALIENCY = "ecco-saliency"
 FACTORS = "ecco-factors"
-TOKENS = "ecco-tokens"
-TOKEN = "[data-position]"
-GENERATED = "[data-position].generated"
-FACTOR = "[data-factor]"
+TOKENS = ".ecco.tokens"
+TOKEN = ".flow > span:visible"
+GENERATED = ".flow > span.g:visible"
+FACTOR = ".factors [role=button]:visible"
 
 UPGRADED = "elements => elements.every(e => customElements.get(e.localName) && e.shadowRoot)"
-
-COLOURS = """elements => elements.map(e => {
-  const style = getComputedStyle(e);
-  return style.backgroundColor + " " + style.backgroundImage;
-})"""
-
-# Relative luminance and contrast as WCAG 2 defines them; a transparent background is its parent's.
-LOWEST_CONTRAST = """elements => {
-  const rgba = text => (text.match(/[\\d.]+/g) || []).map(Number);
-  const channel = c => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
-  const luminance = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
-  const over = ([r, g, b, a = 1], below) => [r, g, b].map((c, i) => c * a + below[i] * (1 - a));
-  const parent = e => e.parentElement || (e.getRootNode() || {}).host;
-  const background = e => {
-    if (!e) return [255, 255, 255];
-    const own = rgba(getComputedStyle(e).backgroundColor);
-    return own.length > 3 && own[3] < 1 ? over(own, background(parent(e))) : own.slice(0, 3);
-  };
-  return Math.min(...elements.filter(e => e.textContent.trim()).map(e => {
-    const below = background(e);
-    const [a, b] = [luminance(over(rgba(getComputedStyle(e).color), below)), luminance(below)];
-    return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-  }));
-}"""
+BACKGROUNDS = "elements => elements.map(e => getComputedStyle(e).background)"
+TEXT_COLOURS = "elements => elements.map(e => getComputedStyle(e).color)"
 
 
 def all_upgraded(widgets):
@@ -50,28 +33,57 @@ def counts(widget):
 
 def colours(widget):
     """The background of every token of one widget, in order."""
-    return widget.locator(TOKEN).evaluate_all(COLOURS)
-
-
-def lowest_contrast(widget):
-    """The contrast of the token that is hardest to read."""
-    return widget.locator(TOKEN).evaluate_all(LOWEST_CONTRAST)
+    return widget.locator(TOKEN).evaluate_all(BACKGROUNDS)
 
 
 def hold(widget, position):
     """Clicks a token, and moves the pointer away so that only the click can have an effect."""
-    widget.locator(f'{TOKEN}[data-position="{position}"]').click()
+    widget.locator(TOKEN).nth(position).click()
     widget.page.mouse.move(0, 0)
 
 
-def assert_click_recolours(widget, n_input, n_tokens):
+def assert_click_recolours(widget):
     """Holding another generated token colours other tokens: the point of the saliency view."""
+    n_input, n_tokens = counts(widget)
+    assert n_input > 10 and n_tokens > n_input + 2
     hold(widget, n_input + 1)
     early = colours(widget)
     hold(widget, n_tokens - 1)
     late = colours(widget)
-    assert len(early) == len(late) == n_tokens
-    changed = [i for i, (a, b) in enumerate(zip(early, late)) if a != b]
-    prompt = [i for i in changed if i < n_input]
-    assert len(prompt) >= n_input // 4, f"only {changed} changed"
-    assert any(i > n_input + 1 for i in changed), "the tokens between the two did not change"
+    changed = [i for i, (a, b) in enumerate(zip(early, late, strict=True)) if a != b]
+    assert len([i for i in changed if i < n_input]) >= n_input // 4, f"only {changed} changed"
+    assert any(n_input + 1 < i < n_tokens - 1 for i in changed), "nothing between the two changed"
+
+
+def lowest_contrast(widget):
+    """The contrast of the token that is hardest to read, as WCAG 2 defines it: the colour of its text
+    against the colour that most of its box has on the screen."""
+    widget.scroll_into_view_if_needed()
+    tokens = widget.locator(TOKEN)
+    text = tokens.evaluate_all(TEXT_COLOURS)
+    shot = Image.open(io.BytesIO(widget.page.screenshot())).convert("RGB")
+    boxes = [token.bounding_box() for token in tokens.all()]
+    on_screen = [(b, t) for b, t in zip(boxes, text) if 0 <= b["y"] <= shot.height - b["height"]]
+    assert on_screen
+    return min(contrast(rgb(text), most_common_colour(shot, box)) for box, text in on_screen)
+
+
+def most_common_colour(image, box):
+    edges = (box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"])
+    crop = image.crop([round(edge) for edge in edges])
+    return max(crop.getcolors(crop.width * crop.height))[1]
+
+
+def rgb(css):
+    """`rgb(1, 2, 3)` as numbers."""
+    return tuple(float(part) for part in css[css.index("(") + 1 : -1].split(",")[:3])
+
+
+def contrast(a, b):
+    lighter, darker = sorted((luminance(a), luminance(b)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def luminance(colour):
+    linear = [c / 3294.6 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in colour]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
