@@ -1,6 +1,7 @@
 """The wheel in a fresh environment: kernelspec, libtorch and kernel are found with nothing set."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -62,12 +63,14 @@ def in_bare_shell(environment, *command):
     return call(*command, env=bare_environment(home), cwd=home)
 
 
-def test_the_kernelspec_is_listed(environment):
+def test_the_kernelspec_is_listed(environment, repo):
     listing = json.loads(
         in_bare_shell(environment, environment / "bin/jupyter", "kernelspec", "list", "--json")
     )
     spec = listing["kernelspecs"]["ecco"]
-    assert spec["resource_dir"] == str(environment / "share/jupyter/kernels/ecco")
+    folder = environment / "share/jupyter/kernels/ecco"
+    assert spec["resource_dir"] == str(folder)
+    assert sorted(os.listdir(folder)) == sorted(os.listdir(repo / "kernelspec"))
     assert spec["spec"]["language"] == "rhai"
     assert spec["spec"]["display_name"] == "Ecco"
 
