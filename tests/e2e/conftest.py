@@ -52,9 +52,10 @@ def slow_model(tmp_path_factory):
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """The system's Chromium."""
+    """The system's Chromium. Not for the whole session: Playwright's event loop, while it is there, keeps
+    other users of asyncio in this thread from theirs."""
     names = [os.environ.get("CHROMIUM", "chromium"), "chromium-browser", "google-chrome"]
     executable = next(filter(None, map(shutil.which, names)), None)
     assert executable, "Chromium is not on PATH"

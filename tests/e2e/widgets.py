@@ -13,7 +13,7 @@ FACTORS = "ecco-factors"
 TOKENS = ".ecco.tokens"
 TOKEN = ".flow > span:visible"
 GENERATED = ".flow > span.g:visible"
-FACTOR = ".factors [role=button]:visible"
+FACTOR = ".list .line:visible"
 
 UPGRADED = "elements => elements.every(e => customElements.get(e.localName) && e.shadowRoot)"
 BACKGROUNDS = "elements => elements.map(e => getComputedStyle(e).background)"
