@@ -20,8 +20,9 @@ import corpus
 from words import BY_NAME, EU
 
 PROSE = ("On 12 March 1998, Clara went to the market in Vienna with her brother. She bought three apples, and he bought "
-         "a red hat. \"I am very happy,\" said Clara. He gave her the hat, and she thanked him. In the evening she told "
-         "Peter about it, and he laughed.")
+         "a red hat. \"I am very happy,\" said Clara. He gave her the hat, and she thanked him. Then she sat down in the "
+         "garden and read a book. Peter called her and asked, \"Do you want to play tennis?\" She said yes and took her "
+         "coat. They played until it was dark. In the evening he told them about it, and she laughed.")
 LINE = {"numbered": r"(\d+)\. (.+)", "paren": r"(\d+)\) (.+)", "dash": r"- (.+)", "star": r"\* (.+)"}
 PRONOUNS = "she he her him his it they I them".split()
 
@@ -103,7 +104,7 @@ def lists(demo, entries, rows):
         if not (form and kind and once):
             print(f"  form {form}, kind {kind}, unused {once}: {text!r}")
     rows.append(("held-out lists that keep form and kind (greedy)", kept / len(entries), 0.9))
-    rows.append(("… and use no item twice", unused / len(entries), 0.8))
+    rows.append(("… and use no item twice in 24 tokens", unused / len(entries), None))
 
 
 def readme(demo, entry, rows):
@@ -170,22 +171,24 @@ def token_class(word):
 
 
 def factors(demo, prompt, rows):
-    """NMF of the activations on the README's output and a prose text: for each class the factor that is purest in it."""
-    ids = demo.generate([prompt], 40)[0] + demo.ids("\n\n" + PROSE)
-    words = demo.words(ids)
-    classes = np.array([token_class(w) for w in words])
-    model = NMF(10, init="random", random_state=0, max_iter=500)
-    parts = model.fit_transform(activations(demo, ids))
-    purity = {}
-    for number, part in enumerate(parts.T):
-        top = np.argsort(-part)[:8]
-        mass = {c: part[classes == c].sum() / part.sum() for c in set(classes)}
-        best = max(mass, key=mass.get)
-        for c in mass:
-            purity[c] = max(purity.get(c, 0), mass[c])
-        print(f"  factor {number}: {best} {mass[best]:.0%}: " + " ".join(repr(words[p]) for p in top))
+    """NMF of the activations on the README's output and on a prose text: has each class a factor named after it?
+
+    Measured as a person names a factor: by the tokens on which it is strongest, here the first 8.
+    """
+    purest = {}
+    for title, ids in (("the README's output", demo.generate([prompt], 40)[0]), ("prose", demo.ids(PROSE))):
+        words = demo.words(ids)
+        classes = np.array([token_class(w) for w in words])
+        model = NMF(10, init="random", random_state=0, max_iter=500)
+        print(f"factors of {title}:")
+        for number, part in enumerate(model.fit_transform(activations(demo, ids)).T):
+            top = np.argsort(-part)[:8]
+            share = {c: float(np.mean(classes[top] == c)) for c in sorted(set(classes))}
+            purest = purest | {c: max(purest.get(c, 0), share[c]) for c in share}
+            best = max(share, key=share.get)
+            print(f"  {number}: {best} {share[best]:.0%}: " + " ".join(repr(words[p]) for p in top))
     for name in ("newline", "number", "country name", "pronoun or name"):
-        rows.append((f"purest factor's share on: {name}", float(purity.get(name, 0)), 0.5))
+        rows.append((f"top 8 tokens of the purest factor: {name}", purest[name], 0.75))
 
 
 def main():
@@ -201,10 +204,11 @@ def main():
     lists(demo, entries, rows)
     salient_items(demo, [e for e in entries if e["kind"] == "eu countries" and e["form"] != "comma"], rows)
     factors(demo, entries[0]["prompt"], rows)
+    missed = [name for name, value, least in rows if least is not None and value < least]
     print(f"\n{'measure':62} {'value':>6} {'at least':>8}")
     for name, value, least in rows:
-        print(f"{name:62} {value:6.2f} {least:8.2f}{'' if value >= least else '   MISSED'}")
-    sys.exit(any(value < least for _, value, least in rows))
+        print(f"{name:62} {value:6.2f} {'—' if least is None else format(least, '.2f'):>8}{'   MISSED' if name in missed else ''}")
+    sys.exit(bool(missed))
 
 
 if __name__ == "__main__":
