@@ -1,8 +1,8 @@
 //! The command line: `run` is what Jupyter calls, `install` tells Jupyter how.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use ecco_kernel::kernelspec::{self, Place};
 use ecco_kernel::{connection, serve};
@@ -66,23 +66,42 @@ impl From<InstallPlace> for Place {
     }
 }
 
-fn main() -> anyhow::Result<()> {
-    match CommandLine::parse().command {
-        Command::Run { file } => {
-            let connection = connection::read(&file)?;
-            // PLACEHOLDER: replace by `ecco_scripting::Session::new(interrupt)`, drop `mod placeholder`.
-            serve(&connection, |_interrupt| Box::new(placeholder::Echo)).context("the kernel stopped")
-        }
-        Command::Install(Install {
-            place,
-            name,
-            display_name,
-        }) => {
-            let folder = kernelspec::install(&place.into(), &name, &display_name)?;
-            println!("{display_name} is installed in {}", folder.display());
-            Ok(())
-        }
-    }
+fn main() -> ExitCode {
+    let ended = match CommandLine::parse().command {
+        Command::Run { file } => run(&file),
+        Command::Install(install) => self::install(install),
+    };
+    let Err(error) = ended else {
+        return ExitCode::SUCCESS;
+    };
+    eprintln!("ecco-kernel: {error:#}");
+    ExitCode::FAILURE
+}
+
+fn run(file: &Path) -> anyhow::Result<()> {
+    let connection = connection::read(file)?;
+    // PLACEHOLDER: `ecco_scripting::Session::new(interrupt)` goes here, and `mod placeholder` away.
+    serve(&connection, |_interrupt| Box::new(placeholder::Echo))?;
+    leave()
+}
+
+/// Ends the process without taking libtorch down first: everything is sent, destructors take most of a
+/// second, and a cell that did not listen may still be using what they would take away.
+fn leave() -> ! {
+    // SAFETY: takes any number, touches no memory of ours.
+    unsafe { libc::_exit(0) }
+}
+
+fn install(
+    Install {
+        place,
+        name,
+        display_name,
+    }: Install,
+) -> anyhow::Result<()> {
+    let folder = kernelspec::install(&place.into(), &name, &display_name)?;
+    println!("{display_name} is installed in {}", folder.display());
+    Ok(())
 }
 
 /// PLACEHOLDER: stands where the Rhai session comes.
