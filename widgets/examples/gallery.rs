@@ -19,7 +19,7 @@ fn main() -> io::Result<()> {
         let milliseconds = start.elapsed().as_secs_f64() * 1e3;
         let get = |key: &str| bundle.data.get(key).and_then(|value| value.as_str()).unwrap_or_default();
         let (html, svg, text) = (get("text/html"), get("image/svg+xml"), get("text/plain"));
-        let json = bundle.data.get("application/json").map(|json| json.to_string()).unwrap_or_default();
+        let json = bundle.data.get(DATA).map(|json| json.to_string()).unwrap_or_default();
         println!(
             "{name:<20} {milliseconds:>7.1} ms  html {:>8}  svg {:>7}  json {:>8}  text {:>7} bytes",
             html.len(),

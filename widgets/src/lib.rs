@@ -28,7 +28,7 @@ pub mod tensor_summary;
 pub mod tokens;
 mod visible;
 
-pub use bundle::{Explorable, MimeBundle};
+pub use bundle::{DATA, Explorable, MimeBundle};
 pub use factors::Factors;
 pub use model_card::{ModelCard, ResidentModels};
 pub use progress::Progress;
