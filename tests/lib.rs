@@ -1,1 +1,60 @@
-//! Parity tests live in `tests/parity/`, end-to-end tests (Python) in `tests/e2e/`.
+//! Stored results of reference implementations, and how they are compared with.
+//!
+//! `reference/` makes them, `fixtures/` holds them; `parity/` are the tests, `e2e/` the ones in Python.
+
+use std::path::PathBuf;
+
+use ecco_models::progress::unwatched;
+use ecco_models::{LoadOptions, Model};
+use ndarray::ArrayD;
+use safetensors::SafeTensors;
+use serde_json::Value;
+
+pub fn fixtures() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+}
+
+/// A fixture model, computing in the given type on the CPU.
+pub fn model(name: &str, dtype: &str) -> Model {
+    let options = LoadOptions { dtype: Some(dtype.into()), device: Some("cpu".into()), revision: None };
+    Model::open(&fixtures().join(name), &options, &mut unwatched).expect("the fixture loads")
+}
+
+/// What the reference computed for one model.
+pub struct Reference {
+    /// By the text's name: `text`, `ids`, `generated` …
+    pub runs: Value,
+    bytes: Vec<u8>,
+}
+
+impl Reference {
+    pub fn open(name: &str) -> Self {
+        let read = |ending: &str| {
+            let path = fixtures().join(format!("{name}.{ending}"));
+            std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        };
+        let mut file: Value = serde_json::from_slice(&read("json")).expect("valid JSON");
+        Self { runs: file["texts"].take(), bytes: read("safetensors") }
+    }
+
+    /// A stored tensor, if there is one of that name.
+    pub fn tensor(&self, name: &str) -> Option<ArrayD<f32>> {
+        let tensors = SafeTensors::deserialize(&self.bytes).expect("valid safetensors");
+        let view = tensors.tensor(name).ok()?;
+        let values = view.data().chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap()));
+        Some(ArrayD::from_shape_vec(view.shape(), values.collect()).expect("shape and data agree"))
+    }
+}
+
+pub fn integers(value: &Value) -> Vec<u32> {
+    value.as_array().expect("a list").iter().map(|id| id.as_u64().expect("a number") as u32).collect()
+}
+
+/// Fails unless every value is within `tolerance`, absolute plus relative.
+pub fn assert_close(what: &str, found: &ArrayD<f32>, expected: &ArrayD<f32>, tolerance: f32) {
+    assert_eq!(found.shape(), expected.shape(), "{what}: shapes differ");
+    for ((index, found), expected) in found.indexed_iter().zip(expected) {
+        let allowed = tolerance * (1.0 + expected.abs());
+        assert!((found - expected).abs() <= allowed, "{what}{index:?}: {found}, expected {expected}");
+    }
+}

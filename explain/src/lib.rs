@@ -1,1 +1,15 @@
-//! Explanations of a run.
+//! Explanations of a language model's run: functions from a model and a sequence to plain numbers.
+//!
+//! - [`attribution`]: which earlier tokens a generated token came from
+//! - [`nmf`]: patterns in neurons' activations
+//! - [`quadrature`]: the path integral of integrated gradients
+//!
+//! Results are on the host (`ndarray` or vectors); tensors stay inside.
+
+pub mod attribution;
+pub mod error;
+
+pub mod quadrature;
+
+pub use attribution::{Attribution, AttributionOptions, Method, attribute};
+pub use error::Error;

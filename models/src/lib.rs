@@ -1,2 +1,35 @@
 //! Transformer language models on libtorch.
+//!
+//! - [`model`]: [`load`], [`Model`], [`capture`]: where to start
+//! - [`generation`]: [`generate`], token by token with a KV cache
+//! - [`tap`]: [`Site`], [`Tap`], [`Capture`]: the one way to see or change what happens inside
+//! - [`decoder`], [`layers`]: the architecture; [`backward`]: its batched vector–Jacobian products
+//! - [`families`], [`config`]: what differs between families, as data
+//! - [`files`], [`weights`], [`hub`]: from a folder, the binary or the hub to tensors
+//! - [`tokenizer`]: text to tokens and back
+//! - [`device`], [`guard`], [`error`], [`progress`]: memory, exceptions, errors, interruption
+
+pub mod backward;
+pub mod config;
+pub mod decoder;
+pub mod device;
+pub mod error;
+pub mod families;
+pub mod files;
+pub mod generation;
+pub mod guard;
+pub mod hub;
+pub mod layers;
+pub mod model;
 pub mod progress;
+pub mod tap;
+pub mod tokenizer;
+pub mod weights;
+
+pub use config::DecoderConfig;
+pub use error::Error;
+pub use generation::{Finish, GenerateOptions, Generation, generate};
+pub use model::{LoadOptions, Model, capture, load};
+pub use progress::{Progress, Watch};
+pub use tap::{Capture, Site, Tap};
+pub use tokenizer::{Token, Tokenizer};

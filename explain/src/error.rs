@@ -1,0 +1,35 @@
+//! What can go wrong in an explanation.
+
+/// An error of this crate. `Display` says what was wrong with which value; [`Error::hint`] what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("there is nothing to explain: no token was generated")]
+    NothingGenerated,
+
+    #[error("{option} is {value}: {reason}")]
+    Option { option: &'static str, value: String, reason: String },
+
+    #[error(transparent)]
+    Model(#[from] ecco_models::Error),
+}
+
+impl Error {
+    /// What to do about it, where there is something.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NothingGenerated => Some("generate at least one token: #{generate: 20}".into()),
+            Self::Option { .. } => None,
+            Self::Model(error) => error.hint(),
+        }
+    }
+
+    /// The kind of error, in the words notebook users know.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Model(error) => error.kind(),
+            _ => "ValueError",
+        }
+    }
+}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,102 @@
+//! Where a model lives, and how much room there is.
+
+use std::ffi::CStr;
+use std::sync::Once;
+
+use tch::{Cuda, Device, Kind};
+
+use crate::error::{Error, Result};
+
+/// Brings libtorch's CUDA half in where there is a driver. Must happen before the first tensor: libtorch
+/// looks for it once. The binary itself links only the CPU half, so it runs on machines without a GPU.
+pub fn initialise() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        if dlopen(c"libcuda.so.1") {
+            dlopen(c"libtorch_cuda.so");
+        }
+    });
+}
+
+fn dlopen(name: &CStr) -> bool {
+    // SAFETY: loads a library by name and leaves it loaded; its initialisers are libtorch's own.
+    !unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) }.is_null()
+}
+
+/// The device an option names; without one, the first GPU if there is one.
+pub fn device(name: Option<&str>) -> Result<Device> {
+    initialise();
+    let n_gpus = if Cuda::is_available() { Cuda::device_count() as usize } else { 0 };
+    let refuse = |reason: String| Error::Option {
+        option: "device",
+        value: format!("{:?}", name.unwrap_or_default()),
+        reason,
+    };
+    let index = match name {
+        None => return Ok(if n_gpus > 0 { Device::Cuda(0) } else { Device::Cpu }),
+        Some("cpu") => return Ok(Device::Cpu),
+        Some("cuda") => 0,
+        Some(other) => other
+            .strip_prefix("cuda:")
+            .and_then(|index| index.parse::<usize>().ok())
+            .ok_or_else(|| refuse("expected \"cpu\", \"cuda\" or \"cuda:N\"".into()))?,
+    };
+    match n_gpus {
+        0 => Err(refuse("no CUDA device was found; \"cpu\" works everywhere".into())),
+        n if index >= n => Err(refuse(format!("there are {n} CUDA devices, numbered from 0"))),
+        _ => Ok(Device::Cuda(index)),
+    }
+}
+
+/// `cpu`, `cuda:0`.
+pub fn device_name(device: Device) -> String {
+    match device {
+        Device::Cuda(index) => format!("cuda:{index}"),
+        _ => "cpu".into(),
+    }
+}
+
+const KINDS: &[(&str, Kind)] = &[
+    ("float32", Kind::Float),
+    ("float16", Kind::Half),
+    ("bfloat16", Kind::BFloat16),
+    ("float64", Kind::Double),
+    ("f32", Kind::Float),
+    ("f16", Kind::Half),
+    ("bf16", Kind::BFloat16),
+    ("f64", Kind::Double),
+];
+
+/// The number type an option names, by PyTorch's names or the short ones.
+pub fn kind(name: &str) -> Result<Kind> {
+    KINDS.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind).ok_or_else(|| Error::Option {
+        option: "dtype",
+        value: format!("{name:?}"),
+        reason: "expected float32, float16, bfloat16 or float64".into(),
+    })
+}
+
+pub fn kind_name(kind: Kind) -> &'static str {
+    KINDS.iter().find(|(_, known)| *known == kind).map_or("other", |(name, _)| name)
+}
+
+/// Memory the host can still give without swapping, in bytes, where the system says so.
+pub fn available_host_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+}
+
+/// Refuses work on the host that would not fit, before anything is allocated.
+pub fn ensure_room(device: Device, needed: u64, what: &str) -> Result<()> {
+    let available = available_host_memory();
+    match available {
+        Some(available) if device == Device::Cpu && needed > available => Err(Error::OutOfMemory {
+            what: what.to_owned(),
+            needed: crate::error::format_bytes(needed),
+            available: crate::error::format_bytes(available),
+            where_: "host memory".into(),
+        }),
+        _ => Ok(()),
+    }
+}

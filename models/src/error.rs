@@ -1,0 +1,123 @@
+//! What can go wrong between a name and a generated token, with the values that matter.
+
+use std::path::PathBuf;
+
+/// An error of this crate. `Display` says what was wrong with which value; [`Error::hint`] what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("no model folder at {}", path.display())]
+    FolderNotFound { path: PathBuf },
+
+    #[error("{} has no {file}", folder.display())]
+    FileMissing { folder: PathBuf, file: &'static str },
+
+    #[error("cannot read {}: {source}", path.display())]
+    Io { path: PathBuf, source: std::io::Error },
+
+    #[error("{file}: {reason}")]
+    Damaged { file: String, reason: String },
+
+    #[error("{file} is a pickle, which can run any code when it is loaded")]
+    Pickle { file: String },
+
+    #[error("{file}: {key} is {value}: {reason}")]
+    Config { file: &'static str, key: String, value: String, reason: String },
+
+    #[error("unknown model_type {model_type:?}; supported: {supported}")]
+    UnknownFamily { model_type: String, supported: String },
+
+    #[error("{file} lacks weights: {names}")]
+    WeightsMissing { file: String, names: String },
+
+    #[error("{file} has weights that a {model_type} model does not: {names}")]
+    WeightsUnexpected { file: String, model_type: String, names: String },
+
+    #[error("{file}: {name} has shape {found:?}, config.json asks for {expected:?}")]
+    WeightShape { file: String, name: String, found: Vec<usize>, expected: Vec<usize> },
+
+    #[error("{file}: {name} holds {what} at flat index {index}")]
+    WeightNotFinite { file: String, name: String, what: f64, index: usize },
+
+    #[error("{option} is {value}: {reason}")]
+    Option { option: &'static str, value: String, reason: String },
+
+    #[error("the text is empty")]
+    EmptyText,
+
+    #[error(
+        "the text has {n_input} tokens and {n_generate} are to be generated, but {model} takes {context} tokens \
+         in all"
+    )]
+    TooLong { model: String, n_input: usize, n_generate: usize, context: usize },
+
+    #[error("max_length is {max_length}, but the text alone has {n_input} tokens")]
+    NoRoom { max_length: usize, n_input: usize },
+
+    #[error("{what} needs {needed}, but {available} of {where_} is available")]
+    OutOfMemory { what: String, needed: String, available: String, where_: String },
+
+    #[error("libtorch: {message}")]
+    Torch { message: String },
+
+    #[error(transparent)]
+    Hub(#[from] crate::hub::HubError),
+
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Error {
+    /// What to do about it, where there is something.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::FolderNotFound { .. } => {
+                "a Hugging Face folder holds config.json, tokenizer.json and model.safetensors; \"demo\" needs none"
+                    .into()
+            }
+            Self::FileMissing { file: "tokenizer.json", .. } => {
+                "save it with transformers: AutoTokenizer.from_pretrained(…).save_pretrained(folder)".into()
+            }
+            Self::Damaged { file, .. } if file.ends_with(".safetensors") => {
+                "the file is incomplete or was altered: copy or download it again".into()
+            }
+            Self::Pickle { .. } => "convert it once: python -c \"from transformers import AutoModelForCausalLM as M; \
+                 M.from_pretrained('FOLDER').save_pretrained('FOLDER', safe_serialization=True)\""
+                .into(),
+            Self::TooLong { n_input, context, .. } if n_input < context => {
+                format!("generate at most {} tokens", context - n_input)
+            }
+            Self::TooLong { .. } => "shorten the text".into(),
+            Self::NoRoom { .. } => "say how many tokens to make: #{generate: 20}".into(),
+            Self::OutOfMemory { .. } => {
+                "free a model with lm.unload(); ecco::models() lists what is resident".into()
+            }
+            Self::WeightNotFinite { .. } => "the model was damaged in training or conversion".into(),
+            Self::Hub(error) => return error.hint(),
+            _ => return None,
+        })
+    }
+
+    /// The kind of error, in the words notebook users know.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::FolderNotFound { .. } | Self::FileMissing { .. } => "FileNotFoundError",
+            Self::Io { .. } | Self::Hub(_) => "OSError",
+            Self::OutOfMemory { .. } => "MemoryError",
+            Self::Torch { .. } => "RuntimeError",
+            Self::Interrupted => "KeyboardInterrupt",
+            _ => "ValueError",
+        }
+    }
+}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// `1.2 GB` for people.
+pub fn format_bytes(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.0} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}

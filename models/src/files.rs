@@ -1,0 +1,144 @@
+//! A model's files, from a Hugging Face folder or from inside the binary.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use memmap2::{MmapMut, MmapOptions};
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+
+/// The files of one model, weights mapped and not yet read.
+pub struct ModelFiles {
+    pub config: Vec<u8>,
+    pub generation_config: Option<Vec<u8>>,
+    pub tokenizer: Vec<u8>,
+    pub weights: Vec<WeightFile>,
+}
+
+/// One safetensors file.
+pub struct WeightFile {
+    pub name: String,
+    pub bytes: WeightBytes,
+}
+
+pub enum WeightBytes {
+    Inside(&'static [u8]),
+    /// Copy-on-write: an in-place operation on a weight must neither crash nor reach the file.
+    Mapped(MmapMut),
+}
+
+impl WeightBytes {
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Inside(bytes) => bytes,
+            Self::Mapped(map) => map,
+        }
+    }
+}
+
+impl ModelFiles {
+    /// The demo model: see its card in `demo/model/README.md`.
+    pub fn demo() -> Self {
+        Self {
+            config: include_bytes!("../../demo/model/config.json").to_vec(),
+            generation_config: Some(include_bytes!("../../demo/model/generation_config.json").to_vec()),
+            tokenizer: include_bytes!("../../demo/model/tokenizer.json").to_vec(),
+            weights: vec![WeightFile {
+                name: "demo".into(),
+                bytes: WeightBytes::Inside(include_bytes!("../../demo/model/model.safetensors")),
+            }],
+        }
+    }
+
+    /// A folder as `save_pretrained` writes it.
+    pub fn open(folder: &Path) -> Result<Self> {
+        if !folder.is_dir() {
+            return Err(Error::FolderNotFound { path: folder.to_owned() });
+        }
+        Ok(Self {
+            config: read(folder, "config.json")?,
+            generation_config: match folder.join("generation_config.json") {
+                path if path.exists() => Some(read(folder, "generation_config.json")?),
+                _ => None,
+            },
+            tokenizer: read(folder, "tokenizer.json")?,
+            weights: weight_paths(folder)?.iter().map(|path| map(path)).collect::<Result<_>>()?,
+        })
+    }
+
+    /// Size of all weights, in bytes.
+    pub fn weight_bytes(&self) -> u64 {
+        self.weights.iter().map(|file| file.bytes.as_slice().len() as u64).sum()
+    }
+}
+
+/// Small files are bounded: a name that leads to a device or a huge file must not fill the memory.
+const LARGEST_SMALL_FILE: u64 = 256 << 20;
+
+fn read(folder: &Path, file: &'static str) -> Result<Vec<u8>> {
+    let path = folder.join(file);
+    let io = |source| Error::Io { path: path.clone(), source };
+    match std::fs::metadata(&path) {
+        Ok(metadata) if !metadata.is_file() || metadata.len() > LARGEST_SMALL_FILE => {
+            Err(Error::Damaged { file: file.into(), reason: "not a file of a sane size".into() })
+        }
+        Ok(_) => std::fs::read(&path).map_err(io),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(Error::FileMissing { folder: folder.to_owned(), file })
+        }
+        Err(error) => Err(io(error)),
+    }
+}
+
+fn weight_paths(folder: &Path) -> Result<Vec<PathBuf>> {
+    let single = folder.join("model.safetensors");
+    if single.exists() {
+        return Ok(vec![single]);
+    }
+    if folder.join(INDEX).exists() {
+        return shard_paths(folder);
+    }
+    let pickle = std::fs::read_dir(folder).ok().and_then(|entries| {
+        entries
+            .flatten()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .find(|name| [".bin", ".pt", ".pth", ".ckpt"].iter().any(|ending| name.ends_with(ending)))
+    });
+    Err(match pickle {
+        Some(name) => Error::Pickle { file: folder.join(name).display().to_string() },
+        None => Error::FileMissing { folder: folder.to_owned(), file: "model.safetensors" },
+    })
+}
+
+const INDEX: &str = "model.safetensors.index.json";
+
+fn shard_paths(folder: &Path) -> Result<Vec<PathBuf>> {
+    let damaged = |reason: String| Error::Damaged { file: INDEX.into(), reason };
+    let index: Value =
+        serde_json::from_slice(&read(folder, INDEX)?).map_err(|error| damaged(error.to_string()))?;
+    let map = index.get("weight_map").and_then(Value::as_object);
+    let map = map.ok_or_else(|| damaged("no weight_map".into()))?;
+    let mut names = Vec::new();
+    for name in map.values() {
+        let name = name.as_str().unwrap_or_default();
+        let is_plain = name.ends_with(".safetensors") && !name.contains(['/', '\\']);
+        if !is_plain {
+            return Err(damaged(format!("names {name:?}, which is not a safetensors file in this folder")));
+        }
+        names.push(name);
+    }
+    names.sort_unstable();
+    names.dedup();
+    Ok(names.into_iter().map(|name| folder.join(name)).collect())
+}
+
+fn map(path: &Path) -> Result<WeightFile> {
+    let io = |source| Error::Io { path: path.to_owned(), source };
+    let file = File::open(path).map_err(io)?;
+    // SAFETY: the map is private. A file that shrinks while it is mapped is the one hazard left; model
+    // files are replaced by renaming, by transformers and by the hub's cache alike.
+    let map = unsafe { MmapOptions::new().map_copy(&file) }.map_err(io)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(WeightFile { name, bytes: WeightBytes::Mapped(map) })
+}

@@ -1,0 +1,274 @@
+//! A model that is loaded: configuration, weights on their device, tokenizer.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tch::Tensor;
+
+use crate::config::{ConfigFile, DecoderConfig};
+use crate::decoder::Decoder;
+use crate::device;
+use crate::error::{Error, Result};
+use crate::files::ModelFiles;
+use crate::guard::guard;
+use crate::progress::Watch;
+use crate::tap::{Capture, Site, Tap};
+use crate::tokenizer::Tokenizer;
+use crate::{families, hub, weights::Weights};
+
+/// Where and how to load.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct LoadOptions {
+    /// `cpu`, `cuda`, `cuda:1`; default: the first GPU if there is one.
+    pub device: Option<String>,
+    /// `float32`, `float16`, `bfloat16`; default: as the file has it, but float32 for float16 on the CPU.
+    pub dtype: Option<String>,
+    /// Branch, tag or commit of a hub model; default `main`.
+    pub revision: Option<String>,
+}
+
+/// A language model, resident on one device.
+pub struct Model {
+    name: String,
+    pub(crate) decoder: Decoder,
+    pub(crate) tokenizer: Tokenizer,
+    pub(crate) generation: GenerationConfig,
+    /// The mapped weights; on the CPU the tensors are views of them.
+    _files: ModelFiles,
+}
+
+/// Loads `"demo"`, a Hugging Face folder, or a hub id.
+///
+/// A hub model comes from the cache that Python's `huggingface_hub` uses, or is downloaded into it.
+pub fn load(name_or_folder: &str, options: &LoadOptions, watch: &mut Watch) -> Result<Model> {
+    let files = match source(name_or_folder)? {
+        Source::Demo => ModelFiles::demo(),
+        Source::Folder(folder) => ModelFiles::open(&folder)?,
+        Source::Hub(id) => {
+            let hub_options = hub::HubOptions { revision: options.revision.clone(), ..Default::default() };
+            ModelFiles::open(&hub::fetch(&id, &hub_options, watch)?)?
+        }
+    };
+    Model::from_files(name_or_folder, files, options, watch)
+}
+
+enum Source {
+    Demo,
+    Folder(PathBuf),
+    Hub(String),
+}
+
+/// An existing folder wins over a hub id; what looks like a path is never looked up on the hub.
+fn source(name: &str) -> Result<Source> {
+    if name == "demo" {
+        return Ok(Source::Demo);
+    }
+    let path = match name.strip_prefix("~/") {
+        Some(rest) => PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(rest),
+        None => PathBuf::from(name),
+    };
+    let looks_like_path = name.is_empty()
+        || name.starts_with(['/', '.', '~', '\\'])
+        || name.ends_with('/')
+        || name.matches('/').count() > 1;
+    match path.is_dir() {
+        true => Ok(Source::Folder(path)),
+        false if looks_like_path => Err(Error::FolderNotFound { path }),
+        false => Ok(Source::Hub(name.to_owned())),
+    }
+}
+
+impl Model {
+    /// Loads a Hugging Face folder.
+    pub fn open(folder: &Path, options: &LoadOptions, watch: &mut Watch) -> Result<Self> {
+        let name = folder.display().to_string();
+        Self::from_files(&name, ModelFiles::open(folder)?, options, watch)
+    }
+
+    fn from_files(name: &str, files: ModelFiles, options: &LoadOptions, watch: &mut Watch) -> Result<Self> {
+        let device = device::device(options.device.as_deref())?;
+        let kind = options.dtype.as_deref().map(device::kind).transpose()?;
+        let config_file = ConfigFile::parse(&files.config)?;
+        let family = families::find(&config_file)?;
+        let config = (family.config)(&config_file)?;
+        let tokenizer = Tokenizer::parse(&files.tokenizer)?;
+        check_vocabulary(&tokenizer, &config)?;
+        let generation = GenerationConfig::parse(files.generation_config.as_deref(), &files.config)?;
+        device::ensure_room(device, files.weight_bytes(), &format!("loading {name}"))?;
+        let decoder = guard(|| {
+            let weights = Weights::load(&files, family, device, kind, watch)?;
+            Decoder::load(config, weights)
+        })?;
+        Ok(Self { name: name.to_owned(), decoder, tokenizer, generation, _files: files })
+    }
+
+    /// The name it was asked for by.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn config(&self) -> &DecoderConfig {
+        &self.decoder.config
+    }
+
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The tensors themselves, for what computes on them.
+    pub fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
+    pub fn device(&self) -> String {
+        device::device_name(self.decoder.device())
+    }
+
+    pub fn dtype(&self) -> String {
+        device::kind_name(self.decoder.kind()).into()
+    }
+
+    pub fn n_parameters(&self) -> u64 {
+        self.decoder.parameters().map(|tensor| tensor.numel() as u64).sum()
+    }
+
+    /// Bytes the weights take on their device.
+    pub fn memory_bytes(&self) -> u64 {
+        self.n_parameters() * self.decoder.kind().elt_size_in_bytes() as u64
+    }
+
+    /// One pass over a whole sequence: the final norm's output `[1, position, hidden]`.
+    pub fn forward(&self, ids: &[u32], tap: &mut dyn Tap) -> Result<Tensor> {
+        self.check_ids(ids)?;
+        guard(|| self.decoder.forward(&self.decoder.embed(ids), None, tap))
+    }
+
+    /// Logits of a whole sequence on the host: `(position, vocabulary)`.
+    pub fn logits(&self, ids: &[u32]) -> Result<ndarray::ArrayD<f32>> {
+        let normalised = self.forward(ids, &mut crate::tap::NoTap)?;
+        guard(|| crate::tap::to_array(&self.decoder.logits(&normalised).get(0)))
+    }
+
+    /// Refuses a sequence the model cannot take.
+    pub fn check_ids(&self, ids: &[u32]) -> Result<()> {
+        let config = self.config();
+        if ids.is_empty() {
+            return Err(Error::EmptyText);
+        }
+        if ids.len() > config.context_length {
+            let (n_input, context) = (ids.len(), config.context_length);
+            return Err(Error::TooLong { model: self.name.clone(), n_input, n_generate: 0, context });
+        }
+        match ids.iter().find(|&&id| id as usize >= config.vocab_size) {
+            Some(id) => Err(Error::Option {
+                option: "token id",
+                value: id.to_string(),
+                reason: format!("the vocabulary has {} tokens", config.vocab_size),
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// One forward pass over `ids` that records `sites`, at `layers` or at all.
+pub fn capture(
+    model: &Model,
+    ids: &[u32],
+    sites: &[Site],
+    layers: Option<&[usize]>,
+    watch: &mut Watch,
+) -> Result<Capture> {
+    let mut tap = Watched { capture: Capture::new(sites, layers), watch, n_layers: model.config().n_layers };
+    let _ = model.forward(ids, &mut tap)?;
+    Ok(tap.capture)
+}
+
+/// A capture that reports each layer.
+struct Watched<'a, 'b> {
+    capture: Capture,
+    watch: &'a mut Watch<'b>,
+    n_layers: usize,
+}
+
+impl Tap for Watched<'_, '_> {
+    fn wants(&self, site: Site, layer: usize) -> bool {
+        self.capture.wants(site, layer)
+    }
+    fn visit(&mut self, site: Site, layer: usize, value: Tensor) -> Tensor {
+        self.capture.visit(site, layer, value)
+    }
+    fn proceed(&mut self, layer: usize) -> std::ops::ControlFlow<()> {
+        (self.watch)(&crate::progress::Progress {
+            label: "running the model".into(),
+            done: layer as u64,
+            total: Some(self.n_layers as u64),
+            unit: "layers",
+        })
+    }
+}
+
+fn check_vocabulary(tokenizer: &Tokenizer, config: &DecoderConfig) -> Result<()> {
+    if tokenizer.id_bound() <= config.vocab_size {
+        return Ok(());
+    }
+    Err(Error::Damaged {
+        file: "tokenizer.json".into(),
+        reason: format!(
+            "has ids up to {}, but the model's vocabulary has {} tokens",
+            tokenizer.id_bound() - 1,
+            config.vocab_size
+        ),
+    })
+}
+
+/// Defaults of generation, from `generation_config.json`; transformers' own where it is silent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GenerationConfig {
+    pub temperature: f64,
+    pub top_k: usize,
+    pub top_p: f64,
+    /// Length of the whole sequence, where the model says one.
+    pub max_length: Option<usize>,
+    /// The tokens that end a text.
+    pub end_ids: Vec<u32>,
+}
+
+impl GenerationConfig {
+    fn parse(file: Option<&[u8]>, config: &[u8]) -> Result<Self> {
+        let (name, text) = file.map_or(("config.json", config), |text| ("generation_config.json", text));
+        let map: Value = serde_json::from_slice(text)
+            .map_err(|error| Error::Damaged { file: name.into(), reason: error.to_string() })?;
+        let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+        let end_ids = match &map["eos_token_id"] {
+            Value::Array(ids) => ids.iter().filter_map(id).collect(),
+            value => id(value).into_iter().collect(),
+        };
+        Ok(Self {
+            temperature: map["temperature"].as_f64().unwrap_or(1.0),
+            top_k: map["top_k"].as_u64().unwrap_or(50) as usize,
+            top_p: map["top_p"].as_f64().unwrap_or(1.0),
+            max_length: map["max_length"].as_u64().map(|length| length as usize),
+            end_ids,
+        })
+    }
+}
+
+impl Decoder {
+    /// Every weight once.
+    fn parameters(&self) -> impl Iterator<Item = &Tensor> {
+        let of_blocks = self.blocks.iter().flat_map(|block| {
+            let linears = [&block.qkv, &block.attention_output, &block.up, &block.down];
+            let norms = [&block.attention_norm, &block.mlp_norm];
+            linears
+                .into_iter()
+                .flat_map(|linear| [Some(&linear.weight), linear.bias.as_ref()])
+                .flatten()
+                .chain(norms.into_iter().flat_map(|norm| [&norm.weight, &norm.bias]))
+        });
+        let head = (!self.config.tied_head).then_some(&self.head.weight);
+        [&self.token_embedding, &self.position_embedding, &self.final_norm.weight, &self.final_norm.bias]
+            .into_iter()
+            .chain(head)
+            .chain(of_blocks)
+    }
+}

@@ -1,0 +1,124 @@
+//! What happens inside a forward pass, and the one way to look at it or change it.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use ndarray::ArrayD;
+use tch::{Kind, Tensor};
+
+use crate::error::{Error, Result};
+
+/// A place in the model. Shapes as a [`Tap`] sees them, batch first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Site {
+    /// Residual stream before a layer: `[batch, position, hidden]`. Layer 0: the embeddings' sum.
+    ResidualPre,
+    /// Queries, after the split into heads: `[batch, head, position, head_dim]`.
+    Query,
+    Key,
+    Value,
+    /// Softmax of the scaled scores: `[batch, head, query, key]`.
+    AttentionPattern,
+    /// Residual stream between attention and MLP: `[batch, position, hidden]`.
+    ResidualMid,
+    /// The MLP before its non-linearity: `[batch, position, neuron]`.
+    MlpPre,
+    /// The MLP after its non-linearity, the input of its second projection: `[batch, position, neuron]`.
+    MlpInner,
+    /// Residual stream after a layer: `[batch, position, hidden]`.
+    ResidualPost,
+    /// The output of the final norm, the input of the head: `[batch, position, hidden]`.
+    FinalNorm,
+}
+
+/// Sees, and may replace, every value at every site of a forward pass.
+pub trait Tap {
+    /// Whether [`Tap::visit`] does anything here. Attention patterns exist only where they are wanted.
+    fn wants(&self, site: Site, layer: usize) -> bool;
+
+    /// Takes the value and gives back the one to go on with.
+    fn visit(&mut self, site: Site, layer: usize, value: Tensor) -> Tensor;
+
+    /// Asked before each layer; `Break` ends the forward pass with [`Error::Interrupted`].
+    fn proceed(&mut self, _layer: usize) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+}
+
+/// Looks at nothing.
+pub struct NoTap;
+
+impl Tap for NoTap {
+    fn wants(&self, _: Site, _: usize) -> bool {
+        false
+    }
+    fn visit(&mut self, _: Site, _: usize, value: Tensor) -> Tensor {
+        value
+    }
+}
+
+/// Records tensors by site and layer. Nothing is copied: the tensors are those of the pass.
+pub struct Capture {
+    sites: Vec<Site>,
+    layers: Option<Vec<usize>>,
+    tensors: HashMap<(Site, usize), Tensor>,
+}
+
+impl Capture {
+    /// Will record `sites` at `layers`, or at all layers.
+    pub fn new(sites: &[Site], layers: Option<&[usize]>) -> Self {
+        Self { sites: sites.to_vec(), layers: layers.map(<[usize]>::to_vec), tensors: HashMap::new() }
+    }
+
+    /// The tensor as the pass had it, batch first.
+    ///
+    /// # Panics
+    /// If that site and layer were not recorded: a mistake of the caller's.
+    pub fn tensor(&self, site: Site, layer: usize) -> &Tensor {
+        self.tensors.get(&(site, layer)).unwrap_or_else(|| panic!("{site:?} of layer {layer} was not captured"))
+    }
+
+    /// The recorded layers of a site, in order.
+    pub fn layers(&self, site: Site) -> Vec<usize> {
+        let mut layers: Vec<usize> =
+            self.tensors.keys().filter(|(recorded, _)| *recorded == site).map(|(_, layer)| *layer).collect();
+        layers.sort_unstable();
+        layers
+    }
+
+    /// A site of the first sequence in the batch, stacked over its layers, on the host as f32:
+    /// `(layer, position, hidden)`, `(layer, head, query, key)`; the MLP's sites as
+    /// `(layer, neuron, position)`, a view of the pass's own order.
+    pub fn array(&self, site: Site) -> Result<ArrayD<f32>> {
+        crate::guard::guard(|| {
+            let layers = self.layers(site);
+            let tensors: Vec<Tensor> = layers.iter().map(|&layer| self.tensor(site, layer).get(0)).collect();
+            let array = to_array(&Tensor::stack(&tensors, 0))?;
+            Ok(match site {
+                Site::MlpPre | Site::MlpInner => array.permuted_axes(ndarray::IxDyn(&[0, 2, 1])),
+                _ => array,
+            })
+        })
+    }
+}
+
+impl Tap for Capture {
+    fn wants(&self, site: Site, layer: usize) -> bool {
+        self.sites.contains(&site) && self.layers.as_ref().is_none_or(|layers| layers.contains(&layer))
+    }
+    fn visit(&mut self, site: Site, layer: usize, value: Tensor) -> Tensor {
+        if self.wants(site, layer) {
+            self.tensors.insert((site, layer), value.shallow_clone());
+        }
+        value
+    }
+}
+
+/// A tensor on the host, as f32.
+pub fn to_array(tensor: &Tensor) -> Result<ArrayD<f32>> {
+    let shape: Vec<usize> = tensor.size().iter().map(|&size| size as usize).collect();
+    let tensor = tensor.to_device(tch::Device::Cpu).to_kind(Kind::Float).contiguous();
+    let mut values = vec![0f32; tensor.numel()];
+    tensor.copy_data(&mut values, tensor.numel());
+    ArrayD::from_shape_vec(shape, values).map_err(|error| Error::Torch { message: error.to_string() })
+}

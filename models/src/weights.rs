@@ -1,0 +1,181 @@
+//! Weights by canonical name, straight from the mapped file.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use tch::{Device, Kind, Tensor};
+
+use crate::error::{Error, Result};
+use crate::families::{Family, WeightName};
+use crate::files::ModelFiles;
+use crate::progress::{Progress, Watch};
+
+/// All weights of a model on their device. Taking one checks its shape.
+pub struct Weights {
+    tensors: BTreeMap<String, Tensor>,
+    missing: Vec<String>,
+    file: String,
+    family: &'static Family,
+}
+
+impl Weights {
+    /// Puts every weight of `files` on `device`. A weight that is there already, as a mapped file is on
+    /// the CPU, is not copied: `files` must outlive the tensors.
+    pub fn load(
+        files: &ModelFiles,
+        family: &'static Family,
+        device: Device,
+        kind: Option<Kind>,
+        watch: &mut Watch,
+    ) -> Result<Self> {
+        let mut weights = Self {
+            tensors: BTreeMap::new(),
+            missing: Vec::new(),
+            file: files.weights.first().map_or_else(String::new, |file| file.name.clone()),
+            family,
+        };
+        let (mut done, total) = (0, files.weight_bytes());
+        let mut unexpected = Vec::new();
+        for file in &files.weights {
+            let damaged = |reason: String| Error::Damaged { file: file.name.clone(), reason };
+            let parsed = SafeTensors::deserialize(file.bytes.as_slice())
+                .map_err(|error| damaged(format!("not a whole safetensors file ({error})")))?;
+            for (name, view) in parsed.iter() {
+                done += view.data().len() as u64;
+                let progress =
+                    Progress { label: "loading weights".into(), done, total: Some(total), unit: "bytes" };
+                if watch(&progress) == ControlFlow::Break(()) {
+                    return Err(Error::Interrupted);
+                }
+                match family.weight_name(name) {
+                    WeightName::Ignored => {}
+                    WeightName::Unknown => unexpected.push(name.to_owned()),
+                    WeightName::Canonical(canonical) => {
+                        let tensor = place(&file.name, name, &view, device, kind)?;
+                        weights.tensors.insert(canonical, tensor);
+                    }
+                }
+            }
+        }
+        if unexpected.is_empty() {
+            return Ok(weights);
+        }
+        Err(weights.unexpected(unexpected))
+    }
+
+    /// A weight of the given shape. One that is missing is remembered for [`Weights::finish`].
+    pub fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        let Some(tensor) = self.tensors.remove(name) else {
+            self.missing.push(name.to_owned());
+            return Ok(Tensor::new());
+        };
+        let found: Vec<usize> = tensor.size().iter().map(|&size| size as usize).collect();
+        if found == shape {
+            return Ok(tensor);
+        }
+        let (file, name) = (self.file.clone(), name.to_owned());
+        Err(Error::WeightShape { file, name, found, expected: shape.to_vec() })
+    }
+
+    /// The weight of a linear layer as `[in, out]`, a view where the family stores `[out, in]`.
+    pub fn take_linear(&mut self, name: &str, inputs: usize, outputs: usize) -> Result<Tensor> {
+        if self.family.linear_in_out {
+            return self.take(name, &[inputs, outputs]);
+        }
+        let weight = self.take(name, &[outputs, inputs])?;
+        Ok(if weight.defined() { weight.tr() } else { weight })
+    }
+
+    /// Whether nothing of a layer is there, which is then remembered as missing: a config with an absurd
+    /// number of layers ends at the first that the file does not have.
+    pub fn lacks_layer(&mut self, layer: usize) -> bool {
+        let prefix = format!("layers.{layer}.");
+        let next = self.tensors.range(prefix.clone()..).next();
+        let lacks = !next.is_some_and(|(name, _)| name.starts_with(&prefix));
+        if lacks {
+            self.missing.push(format!("{prefix}*"));
+        }
+        lacks
+    }
+
+    /// Drops a weight that repeats another.
+    pub fn discard(&mut self, name: &str) {
+        self.tensors.remove(name);
+    }
+
+    /// Checks that everything asked for was there, and everything there was asked for.
+    pub fn finish(self) -> Result<()> {
+        if !self.missing.is_empty() {
+            return Err(Error::WeightsMissing { names: shorten(&self.missing), file: self.file });
+        }
+        if self.tensors.is_empty() {
+            return Ok(());
+        }
+        let left = self.tensors.keys().cloned().collect();
+        Err(self.unexpected(left))
+    }
+
+    fn unexpected(&self, names: Vec<String>) -> Error {
+        let model_type = self.family.model_type.to_owned();
+        Error::WeightsUnexpected { file: self.file.clone(), model_type, names: shorten(&names) }
+    }
+}
+
+/// The first few names and how many more there are.
+fn shorten(names: &[String]) -> String {
+    let first = names.iter().take(4).map(|name| name.chars().take(80).collect::<String>()).collect::<Vec<_>>();
+    match names.len().saturating_sub(4) {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    }
+}
+
+fn place(file: &str, name: &str, view: &TensorView, device: Device, kind: Option<Kind>) -> Result<Tensor> {
+    let stored = match view.dtype() {
+        Dtype::F32 => Kind::Float,
+        Dtype::F16 => Kind::Half,
+        Dtype::BF16 => Kind::BFloat16,
+        Dtype::F64 => Kind::Double,
+        other => {
+            let reason = format!("{name} is stored as {other:?}; expected F32, F16, BF16 or F64");
+            return Err(Error::Damaged { file: file.to_owned(), reason });
+        }
+    };
+    let size: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
+    let mut strides = vec![1; size.len()];
+    for axis in (1..size.len()).rev() {
+        strides[axis - 1] = strides[axis] * size[axis];
+    }
+    let pointer = view.data().as_ptr();
+    // SAFETY: safetensors has checked that shape and type fill `data`; the model keeps its files alive.
+    let mapped = unsafe { Tensor::from_blob(pointer, &size, &strides, stored, Device::Cpu) };
+    let is_aligned = pointer.align_offset(stored.elt_size_in_bytes()) == 0;
+    let tensor = if is_aligned { mapped } else { realigned(view, &size, stored) };
+    // Half floats have no fast arithmetic on most CPUs; the values are the same in f32.
+    let kind = kind.unwrap_or(if stored == Kind::Half && device == Device::Cpu { Kind::Float } else { stored });
+    let tensor = tensor.to_device(device).to_kind(kind);
+    check_finite(file, name, &tensor)?;
+    Ok(tensor)
+}
+
+/// A copy of a tensor that the file's header has pushed off its alignment.
+fn realigned(view: &TensorView, size: &[i64], kind: Kind) -> Tensor {
+    Tensor::from_data_size(view.data(), size, kind)
+}
+
+/// One sum finds that there is something; only then is it looked for.
+fn check_finite(file: &str, name: &str, tensor: &Tensor) -> Result<()> {
+    let sum = tensor.sum(if tensor.kind() == Kind::Double { Kind::Double } else { Kind::Float }).double_value(&[]);
+    if sum.is_finite() {
+        return Ok(());
+    }
+    let bad = tensor.isfinite().logical_not().flatten(0, -1);
+    if bad.any().int64_value(&[]) == 0 {
+        return Ok(());
+    }
+    let index = bad.to_kind(Kind::Uint8).argmax(0, false).int64_value(&[]);
+    let what = tensor.flatten(0, -1).double_value(&[index]);
+    Err(Error::WeightNotFinite { file: file.to_owned(), name: name.to_owned(), what, index: index as usize })
+}

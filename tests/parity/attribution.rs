@@ -1,0 +1,141 @@
+//! Saliency against captum, the written-out backward pass against autograd, and completeness.
+
+use ecco_explain::{Attribution, AttributionOptions, Method, attribute};
+use ecco_models::backward::{SITES, pull_back};
+use ecco_models::progress::unwatched;
+use ecco_models::tap::NoTap;
+use ecco_models::{Capture, Model};
+use ecco_tests::{Reference, assert_close, integers, model};
+use ndarray::{ArrayD, IxDyn};
+use std::ops::ControlFlow;
+use tch::{Kind, Tensor};
+
+const METHODS: &[(&str, Method)] = &[
+    ("grad_x_input", Method::GradXInput),
+    ("gradient", Method::Gradient),
+    ("integrated_gradients", Method::IntegratedGradients),
+];
+
+fn attribution(model: &Model, ids: &[u32], n_input: usize, method: Method) -> Attribution {
+    attribute(model, ids, n_input, &AttributionOptions { method, n_steps: 50 }, &mut unwatched).unwrap()
+}
+
+/// Rows padded with zeros to the shape the reference is stored in.
+fn padded(rows: &[Vec<f32>], width: usize) -> ArrayD<f32> {
+    let values = rows.iter().flat_map(|row| row.iter().copied().chain(std::iter::repeat(0.0)).take(width));
+    ArrayD::from_shape_vec(IxDyn(&[rows.len(), width]), values.collect()).unwrap()
+}
+
+/// Issue: equal to captum to 1e-4 relative. Values far below a row's largest are rounding on both sides.
+fn assert_relative(what: &str, found: &ArrayD<f32>, expected: &ArrayD<f32>) {
+    assert_eq!(found.shape(), expected.shape(), "{what}: shapes differ");
+    for (found, expected) in found.outer_iter().zip(expected.outer_iter()) {
+        let largest = expected.iter().copied().fold(0.0, f32::max);
+        for (found, expected) in found.iter().zip(expected) {
+            let allowed = 1e-4 * expected.abs().max(1e-2 * largest);
+            assert!((found - expected).abs() <= allowed, "{what}: {found}, expected {expected}");
+        }
+    }
+}
+
+#[test]
+fn saliency_is_captums() {
+    let mut compared = 0;
+    for name in ["gpt2-tiny", "gpt2-untied", "gpt2-tiny-bf16"] {
+        let (model, reference) = (model(name, "float32"), Reference::open(name));
+        for (text, run) in reference.runs.as_object().unwrap() {
+            let (input, generated) = (integers(&run["ids"]), integers(&run["generated"]));
+            for (stored, method) in METHODS {
+                let Some(expected) = reference.tensor(&format!("{text}.{stored}")) else { continue };
+                let ids = [input.clone(), generated.clone()].concat();
+                let found = attribution(&model, &ids, input.len(), *method);
+                let found = padded(&found.scores, expected.shape()[1]);
+                assert_relative(&format!("{name} {text} {stored}"), &found, &expected);
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared >= 12, "only {compared} were compared");
+}
+
+#[test]
+fn integrated_gradients_are_complete() {
+    let model = model("gpt2-tiny", "float64");
+    let ids = model.tokenizer().encode("One, two, three, four").unwrap();
+    let n_input = ids.len() - 3;
+    let found = attribution(&model, &ids, n_input, Method::IntegratedGradients);
+    let probabilities = |embeddings: &Tensor| {
+        let states = model.decoder().forward(embeddings, None, &mut NoTap).unwrap();
+        model.decoder().logits(&states).softmax(-1, Kind::Double).get(0)
+    };
+    let embeddings = model.decoder().embed(&ids);
+    let (full, baseline) = (probabilities(&embeddings), probabilities(&embeddings.zeros_like()));
+    for (k, row) in found.signed.iter().enumerate() {
+        let index = [(n_input + k - 1) as i64, i64::from(ids[n_input + k])];
+        let difference = full.double_value(&index) - baseline.double_value(&index);
+        let sum: f64 = row.iter().map(|&value| f64::from(value)).sum();
+        assert!((sum - difference).abs() <= 1e-5 * difference.abs(), "{sum}, expected {difference}");
+    }
+}
+
+/// The gradient of logit `token` at each row, by autograd, at all positions.
+fn autograd(model: &Model, ids: &[u32], rows: &[usize], token: i64) -> Vec<Tensor> {
+    let embeddings = model.decoder().embed(ids).detach().set_requires_grad(true);
+    let states = model.decoder().forward(&embeddings, None, &mut NoTap).unwrap();
+    let logits = model.decoder().logits(&states);
+    rows.iter()
+        .map(|&row| {
+            let target = logits.get(0).get(row as i64).get(token);
+            Tensor::run_backward(&[target], &[&embeddings], true, false).remove(0).get(0)
+        })
+        .collect()
+}
+
+#[test]
+fn the_written_backward_pass_is_autograds() {
+    for name in ["gpt2-tiny", "gpt2-untied"] {
+        let model = model(name, "float64");
+        let ids = model.tokenizer().encode("The cat — 猫 👩 — sat.\nThen?").unwrap();
+        let rows = [3, ids.len() - 1, 7];
+        let mut saved = Capture::new(SITES, None);
+        let _ = model.forward(&ids, &mut saved).unwrap();
+        let token = 5;
+        let cotangent = model.decoder().head.weight.select(1, token).unsqueeze(0);
+        let cotangents = cotangent.expand([rows.len() as i64, -1], false);
+        let mut proceed = || ControlFlow::Continue(());
+        let found = pull_back(model.decoder(), &saved, &rows, &cotangents, &mut proceed).unwrap();
+        for (target, expected) in autograd(&model, &ids, &rows, token).iter().enumerate() {
+            let difference = (found.get(target as i64) - expected).abs().max().double_value(&[]);
+            assert!(difference < 1e-12, "{name}, target {target}: off by {difference}");
+            let future = expected.narrow(0, rows[target] as i64 + 1, (ids.len() - 1 - rows[target]) as i64);
+            assert_eq!(future.abs().sum(Kind::Double).double_value(&[]), 0.0, "the future has a gradient");
+        }
+    }
+}
+
+#[test]
+fn rows_sum_to_one_and_see_only_the_past() {
+    let model = model("gpt2-tiny", "float32");
+    let ids = model.tokenizer().encode("One, two, three, four, five, six, seven, eight").unwrap();
+    for (_, method) in METHODS {
+        let found = attribution(&model, &ids, 3, *method);
+        assert_eq!(found.scores.len(), ids.len() - 3);
+        for (k, row) in found.scores.iter().enumerate() {
+            assert_eq!(row.len(), 3 + k);
+            assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+        }
+    }
+}
+
+#[test]
+fn chunks_do_not_matter() {
+    // 25 targets are pulled back in three chunks; one target alone in one.
+    let model = model("gpt2-tiny", "float32");
+    let ids: Vec<u32> = (0..40).map(|i| (i * 37) % 380).collect();
+    let together = attribution(&model, &ids, 15, Method::GradXInput);
+    for k in [0, 4, 5, 14, 15, 24] {
+        let alone = attribution(&model, &ids[..15 + k + 1], 15 + k, Method::GradXInput);
+        let row = |attribution: &Attribution, k: usize| padded(&attribution.scores[k..=k], 40);
+        assert_close(&format!("row {k}"), &row(&together, k), &row(&alone, 0), 1e-5);
+    }
+}

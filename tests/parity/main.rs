@@ -1,0 +1,4 @@
+//! Numbers against transformers and captum, on tiny seeded models; and the identities that must hold.
+
+mod attribution;
+mod gpt2;
