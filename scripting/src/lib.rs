@@ -7,7 +7,8 @@
 //! - `values`: the types scripts hold, and how they are shown
 //! - `language`: completion, inspection, completeness, the catalog they share
 //! - `errors`: message, place, hint
-//! - `state`: what primitives reach besides their arguments; `resolver`: imports; `memory`: the budget
+//! - `state`: what primitives reach besides their arguments; `watch`: progress and interruption of native work
+//! - `resolver`: imports; `memory`: the budget
 
 mod engine;
 mod errors;
@@ -20,6 +21,7 @@ mod resolver;
 pub mod session;
 mod state;
 mod values;
+mod watch;
 
 pub use interpreter::Interrupt;
 pub use session::{STACK_BYTES, Session};

@@ -19,6 +19,7 @@ use crate::language::source::Source;
 use crate::language::{completeness, docs};
 use crate::resolver::Imported;
 use crate::state::State;
+use crate::values::generation::Generation;
 use crate::values::show;
 use crate::{engine, memory};
 
@@ -77,8 +78,18 @@ impl Session {
         if ends_in_semicolon(code) {
             return Ok(None);
         }
+        if self.was_just_shown(&value) {
+            return Ok(None);
+        }
         // Results that are computed when first shown are computed here.
         show::bundle(&value).map_err(|error| error.raise_at(last_statement(&runnable)))
+    }
+
+    /// Whether this is the output that `generate` has shown, token by token, in this cell.
+    fn was_just_shown(&self, value: &Dynamic) -> bool {
+        let streamed = self.state.streamed.borrow();
+        let output = value.read_lock::<Generation>();
+        output.zip(streamed.as_ref()).is_some_and(|(output, streamed)| output.is_same(streamed))
     }
 
     /// Imports end with the cell in Rhai: here they stay.

@@ -12,6 +12,8 @@ use rhai::NativeCallContext;
 use crate::errors::ScriptError;
 use crate::interpreter::{Interrupt, Output};
 use crate::language::source::Sources;
+use crate::values::generation::Generation;
+use crate::values::model::Resident;
 
 /// Shared by the session and the primitives of its engine.
 pub struct State {
@@ -21,6 +23,10 @@ pub struct State {
     shown: RefCell<HashSet<String>>,
     next_display: Cell<u64>,
     pub sources: RefCell<Sources>,
+    /// The models that are resident.
+    pub residents: RefCell<Vec<Rc<Resident>>>,
+    /// The output that `generate` has just shown in this cell, which need not be shown again.
+    pub streamed: RefCell<Option<Generation>>,
     /// Allocation at which the running cell is stopped.
     pub memory_limit: Cell<usize>,
 }
@@ -37,6 +43,8 @@ impl State {
             shown: RefCell::default(),
             next_display: Cell::new(0),
             sources: RefCell::default(),
+            residents: RefCell::default(),
+            streamed: RefCell::default(),
             memory_limit: Cell::new(usize::MAX),
         }
     }
@@ -45,6 +53,7 @@ impl State {
     pub fn begin_cell(&self, output: Rc<dyn Output>) {
         *self.output.borrow_mut() = output;
         self.shown.borrow_mut().clear();
+        self.streamed.borrow_mut().take();
     }
 
     pub fn end_cell(&self) {

@@ -9,6 +9,7 @@ mod nearest;
 mod render;
 mod translate;
 
+use ecco_explain::nmf::NmfError;
 use rhai::{Dynamic, EvalAltResult, NativeCallContext, Position};
 
 pub use nearest::nearest;
@@ -31,7 +32,7 @@ pub enum ErrorKind {
     Arithmetic,
     Import,
     File,
-    Model,
+    Os,
     Memory,
     Recursion,
     Input,
@@ -52,8 +53,8 @@ impl ErrorKind {
             Self::Index => "IndexError",
             Self::Arithmetic => "ArithmeticError",
             Self::Import => "ImportError",
-            Self::File => "FileError",
-            Self::Model => "ModelError",
+            Self::File => "FileNotFoundError",
+            Self::Os => "OSError",
             Self::Memory => "MemoryError",
             Self::Recursion => "RecursionError",
             Self::Input => "InputError",
@@ -98,6 +99,19 @@ impl ScriptError {
         self
     }
 
+    /// An error of the models or explanations, whose crates name kinds in words.
+    fn of_kind(kind: &str, message: String, hint: Option<String>) -> Self {
+        let kind = match kind {
+            "FileNotFoundError" => ErrorKind::File,
+            "OSError" => ErrorKind::Os,
+            "MemoryError" => ErrorKind::Memory,
+            "KeyboardInterrupt" => ErrorKind::Interrupt,
+            "RuntimeError" => ErrorKind::Runtime,
+            _ => ErrorKind::Value,
+        };
+        Self { kind, message, hint, at: None }
+    }
+
     pub fn interrupted() -> Self {
         Self::new(ErrorKind::Interrupt, "interrupted")
     }
@@ -112,5 +126,36 @@ impl ScriptError {
             ErrorKind::Interrupt => EvalAltResult::ErrorTerminated(Dynamic::from(self), position),
             _ => EvalAltResult::ErrorRuntime(Dynamic::from(self), position),
         })
+    }
+}
+
+impl From<ecco_models::Error> for ScriptError {
+    fn from(error: ecco_models::Error) -> Self {
+        let made = Self::of_kind(error.kind(), error.to_string(), error.hint());
+        match error {
+            ecco_models::Error::Option { option, .. } => made.pointing_at(option),
+            _ => made,
+        }
+    }
+}
+
+impl From<ecco_explain::Error> for ScriptError {
+    fn from(error: ecco_explain::Error) -> Self {
+        let made = Self::of_kind(error.kind(), error.to_string(), error.hint());
+        match error {
+            ecco_explain::Error::Option { option, .. } => made.pointing_at(option),
+            _ => made,
+        }
+    }
+}
+
+impl From<NmfError> for ScriptError {
+    fn from(error: NmfError) -> Self {
+        let message = error.to_string();
+        match error {
+            NmfError::Interrupted { .. } => Self::new(ErrorKind::Interrupt, message),
+            NmfError::Seed { .. } => Self::new(ErrorKind::Value, message).pointing_at("seed"),
+            _ => Self::new(ErrorKind::Value, message),
+        }
     }
 }

@@ -79,7 +79,7 @@ fn place(error: &EvalAltResult) -> Position {
 fn describe(error: &EvalAltResult, in_function: bool, names: &Names) -> ScriptError {
     use EvalAltResult as E;
     use ErrorKind as K;
-    let new = ScriptError::new;
+    let new = |kind: ErrorKind, message: String| ScriptError::new(kind, message);
     match error {
         E::ErrorRuntime(value, _) | E::ErrorTerminated(value, _) if value.is::<ScriptError>() => {
             value.clone_cast::<ScriptError>()
@@ -102,13 +102,13 @@ fn describe(error: &EvalAltResult, in_function: bool, names: &Names) -> ScriptEr
         E::ErrorStringBounds(len, index, _) => out_of_range("string", "characters", *len, *index),
         E::ErrorBitFieldBounds(len, index, _) => out_of_range("bit field", "bits", *len, *index),
         E::ErrorIndexNotFound(index, _) => new(K::Index, format!("there is no index {index}")),
-        E::ErrorFor(_) => new(K::Type, "this value cannot be iterated over")
+        E::ErrorFor(_) => ScriptError::new(K::Type, "this value cannot be iterated over")
             .with_hint("`for` takes arrays, ranges, strings, maps' `keys()` and tensors"),
         E::ErrorArithmetic(text, _) => new(K::Arithmetic, lower_first(text)),
         E::ErrorAssignmentToConstant(name, _) => {
             new(K::Type, format!("`{name}` is a constant and cannot be changed")).with_hint("define it with `let`")
         }
-        E::ErrorStackOverflow(_) => new(K::Recursion, "functions call each other too deeply")
+        E::ErrorStackOverflow(_) => ScriptError::new(K::Recursion, "functions call each other too deeply")
             .with_hint("is the condition that ends the recursion ever met?"),
         E::ErrorDataTooLarge(what, _) => new(K::Memory, format!("{} is over its limit", lower_first(what))),
         E::ErrorSystem(text, source) if text.is_empty() => new(K::Runtime, source.to_string()),

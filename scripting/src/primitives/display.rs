@@ -3,7 +3,6 @@
 use rhai::plugin::*;
 
 use crate::errors::{ErrorKind, RhaiResult, ScriptError};
-use crate::interpreter::Output;
 use crate::state::state_of;
 use crate::values::rich::Rich;
 use crate::values::show;
@@ -55,13 +54,13 @@ pub mod functions {
     /// Removes what the cell has shown so far.
     #[rhai_fn(volatile)]
     pub fn clear_output(ctx: NativeCallContext) {
-        state_of(&ctx).output().clear(false);
+        super::clear(&ctx, false);
     }
 
     /// Removes what the cell has shown so far, once the next output arrives: nothing flickers.
     #[rhai_fn(name = "clear_output", volatile)]
     pub fn clear_output_when(ctx: NativeCallContext, wait: bool) {
-        state_of(&ctx).output().clear(wait);
+        super::clear(&ctx, wait);
     }
 
     /// Writes a value as a line to the cell's error stream.
@@ -102,6 +101,12 @@ pub mod functions {
     }
 }
 
+fn clear(context: &NativeCallContext, wait: bool) {
+    let state = state_of(context);
+    state.streamed.borrow_mut().take();
+    state.output().clear(wait);
+}
+
 fn ask(context: &NativeCallContext, prompt: &str, password: bool) -> RhaiResult<String> {
     let state = state_of(context);
     let answer = state.output().input(prompt, password);
@@ -113,7 +118,7 @@ fn documentation(context: &NativeCallContext, what: &Dynamic) -> Result<Rich, Sc
     use crate::language::catalog::{Catalog, type_for_people};
     use crate::language::docs;
     let catalog = Catalog::of(context.engine());
-    if let Ok(name) = what.as_immutable_string_ref() {
+    if let Ok(name) = what.as_immutable_string_ref().map(|name| name.to_string()) {
         let entries = catalog.find(&name);
         if entries.is_empty() {
             let error = ScriptError::new(ErrorKind::Name, format!("there is no documentation of `{name}`"));

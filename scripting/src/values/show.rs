@@ -1,10 +1,9 @@
 //! How a cell's value is shown.
 
-use ecco_widgets::{Explorable, MimeBundle};
+use ecco_widgets::MimeBundle;
 use rhai::{Array, Dynamic, FnPtr, Map};
 
-use super::rich::Rich;
-use super::tensor::{Tensor, short};
+use super::tensor::short;
 use crate::errors::{ScriptError, printable};
 
 /// Items of an array or map that are shown at each end.
@@ -24,12 +23,6 @@ const DEEPEST: usize = 6;
 pub fn bundle(value: &Dynamic) -> Result<Option<MimeBundle>, ScriptError> {
     if value.is_unit() {
         return Ok(None);
-    }
-    if let Some(rich) = value.read_lock::<Rich>() {
-        return Ok(Some(rich.bundle.clone()));
-    }
-    if let Some(tensor) = value.read_lock::<Tensor>() {
-        return Ok(Some(tensor.bundle()));
     }
     if let Some(bundle) = super::own_bundle(value) {
         return bundle.map(Some);
@@ -94,14 +87,8 @@ fn code(value: &Dynamic, depth: usize) -> String {
         let name = closure.fn_name();
         return if closure.is_anonymous() { "closure".to_owned() } else { format!("Fn(\"{name}\")") };
     }
-    if let Some(tensor) = value.read_lock::<Tensor>() {
-        return tensor.summary();
-    }
-    if let Some(rich) = value.read_lock::<Rich>() {
-        return shorten(&rich.text(), LONGEST_LINE);
-    }
     if let Some(line) = super::own_line(value) {
-        return line;
+        return shorten(&line, LONGEST_LINE);
     }
     if value.is_variant() { format!("<{}>", type_name(value)) } else { value.to_string() }
 }
