@@ -16,7 +16,11 @@ pub fn fixtures() -> PathBuf {
 
 /// A fixture model, computing in the given type on the CPU.
 pub fn model(name: &str, dtype: &str) -> Model {
-    let options = LoadOptions { dtype: Some(dtype.into()), device: Some("cpu".into()), revision: None };
+    let options = LoadOptions {
+        dtype: Some(dtype.into()),
+        device: Some("cpu".into()),
+        revision: None,
+    };
     Model::open(&fixtures().join(name), &options, &mut unwatched).expect("the fixture loads")
 }
 
@@ -34,20 +38,31 @@ impl Reference {
             std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
         };
         let mut file: Value = serde_json::from_slice(&read("json")).expect("valid JSON");
-        Self { runs: file["texts"].take(), bytes: read("safetensors") }
+        Self {
+            runs: file["texts"].take(),
+            bytes: read("safetensors"),
+        }
     }
 
     /// A stored tensor, if there is one of that name.
     pub fn tensor(&self, name: &str) -> Option<ArrayD<f32>> {
         let tensors = SafeTensors::deserialize(&self.bytes).expect("valid safetensors");
         let view = tensors.tensor(name).ok()?;
-        let values = view.data().chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap()));
+        let values = view
+            .data()
+            .chunks_exact(4)
+            .map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap()));
         Some(ArrayD::from_shape_vec(view.shape(), values.collect()).expect("shape and data agree"))
     }
 }
 
 pub fn integers(value: &Value) -> Vec<u32> {
-    value.as_array().expect("a list").iter().map(|id| id.as_u64().expect("a number") as u32).collect()
+    value
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|id| id.as_u64().expect("a number") as u32)
+        .collect()
 }
 
 /// Fails unless every value is within `tolerance`, absolute plus relative.
@@ -55,6 +70,9 @@ pub fn assert_close(what: &str, found: &ArrayD<f32>, expected: &ArrayD<f32>, tol
     assert_eq!(found.shape(), expected.shape(), "{what}: shapes differ");
     for ((index, found), expected) in found.indexed_iter().zip(expected) {
         let allowed = tolerance * (1.0 + expected.abs());
-        assert!((found - expected).abs() <= allowed, "{what}{index:?}: {found}, expected {expected}");
+        assert!(
+            (found - expected).abs() <= allowed,
+            "{what}{index:?}: {found}, expected {expected}"
+        );
     }
 }

@@ -34,18 +34,28 @@ impl Method {
     pub const NAMES: &[(&str, Method, &str)] = &[
         ("grad_x_input", Self::GradXInput, "gradient × input"),
         ("gradient", Self::Gradient, "gradient"),
-        ("integrated_gradients", Self::IntegratedGradients, "integrated gradients"),
+        (
+            "integrated_gradients",
+            Self::IntegratedGradients,
+            "integrated gradients",
+        ),
         ("ig", Self::IntegratedGradients, "integrated gradients"),
         ("saliency", Self::Gradient, "gradient"),
     ];
 
     pub fn parse(name: &str) -> Option<Self> {
-        Self::NAMES.iter().find(|(known, ..)| *known == name).map(|(_, method, _)| *method)
+        Self::NAMES
+            .iter()
+            .find(|(known, ..)| *known == name)
+            .map(|(_, method, _)| *method)
     }
 
     /// For people: `gradient × input`.
     pub fn label(self) -> &'static str {
-        Self::NAMES.iter().find(|(_, method, _)| *method == self).map_or("", |(.., label)| label)
+        Self::NAMES
+            .iter()
+            .find(|(_, method, _)| *method == self)
+            .map_or("", |(.., label)| label)
     }
 }
 
@@ -58,7 +68,10 @@ pub struct AttributionOptions {
 
 impl Default for AttributionOptions {
     fn default() -> Self {
-        Self { method: Method::default(), n_steps: 50 }
+        Self {
+            method: Method::default(),
+            n_steps: 50,
+        }
     }
 }
 
@@ -88,7 +101,11 @@ pub fn attribute(
     }
     if options.n_steps == 0 || options.n_steps > 10_000 {
         let reason = "expected 1 to 10,000 steps".into();
-        return Err(Error::Option { option: "n_steps", value: options.n_steps.to_string(), reason });
+        return Err(Error::Option {
+            option: "n_steps",
+            value: options.n_steps.to_string(),
+            reason,
+        });
     }
     model.check_ids(ids)?;
     // The last token is only a target: nothing depends on its own embedding.
@@ -102,14 +119,23 @@ pub fn attribute(
         };
         let total = (steps.len() * targets.len()) as u64;
         let label = format!("{} of {} tokens", options.method.label(), targets.len());
-        let mut work = Work { watch, label, done: 0, total };
+        let mut work = Work {
+            watch,
+            label,
+            done: 0,
+            total,
+        };
         let mut gradients: Vec<Tensor> = Vec::new();
         for (alpha, weight) in steps {
             let at_step = targets.gradients(decoder, &(&embeddings * alpha), &mut work)?;
             let weighted = at_step.into_iter().map(|gradient| gradient * weight);
             gradients = match gradients.is_empty() {
                 true => weighted.collect(),
-                false => gradients.iter().zip(weighted).map(|(sum, more)| sum + more).collect(),
+                false => gradients
+                    .iter()
+                    .zip(weighted)
+                    .map(|(sum, more)| sum + more)
+                    .collect(),
             };
         }
         aggregate(&gradients, &embeddings, options.method, n_input)
@@ -129,8 +155,16 @@ impl Targets<'_> {
 
     /// Gradients of every target's probability, in chunks `[target, position, hidden]` from the last target
     /// to the first; a chunk is as long as its last target needs.
-    fn gradients(&self, decoder: &Decoder, embeddings: &Tensor, work: &mut Work) -> ecco_models::error::Result<Vec<Tensor>> {
-        let mut tap = Recorder { capture: Capture::new(SITES, None), work };
+    fn gradients(
+        &self,
+        decoder: &Decoder,
+        embeddings: &Tensor,
+        work: &mut Work,
+    ) -> ecco_models::error::Result<Vec<Tensor>> {
+        let mut tap = Recorder {
+            capture: Capture::new(SITES, None),
+            work,
+        };
         let normalised = decoder.forward(embeddings, None, &mut tap)?; // [1, position, hidden]
         let Recorder { capture, work } = tap;
         let mut chunks = Vec::new();
@@ -140,7 +174,9 @@ impl Targets<'_> {
             // Token n_input + k is predicted at the position before it.
             let rows: Vec<usize> = (start..end).map(|k| self.n_input + k - 1).collect();
             let cotangents = self.cotangents(decoder, &normalised, &rows);
-            chunks.push(pull_back(decoder, &capture, &rows, &cotangents, &mut || work.report())?);
+            chunks.push(pull_back(decoder, &capture, &rows, &cotangents, &mut || {
+                work.report()
+            })?);
             work.done += (end - start) as u64;
             end = start;
         }
@@ -225,14 +261,19 @@ fn aggregate(
             signed.push(sums.iter().take(n_sources).copied().collect());
         }
     }
-    Ok(Attribution { method, scores, signed })
+    Ok(Attribution {
+        method,
+        scores,
+        signed,
+    })
 }
 
 /// Divides by the sum; a row of zeros stays one.
 fn normalise(mut row: Vec<f32>) -> Vec<f32> {
     let sum: f64 = row.iter().map(|&value| f64::from(value)).sum();
     if sum > 0.0 {
-        row.iter_mut().for_each(|value| *value = (f64::from(*value) / sum) as f32);
+        row.iter_mut()
+            .for_each(|value| *value = (f64::from(*value) / sum) as f32);
     }
     row
 }

@@ -7,7 +7,11 @@ pub enum Error {
     NothingGenerated,
 
     #[error("{option} is {value}: {reason}")]
-    Option { option: &'static str, value: String, reason: String },
+    Option {
+        option: &'static str,
+        value: String,
+        reason: String,
+    },
 
     #[error(transparent)]
     Model(#[from] ecco_models::Error),

@@ -8,8 +8,9 @@
 
 pub mod attribution;
 pub mod error;
-
+pub mod nmf;
 pub mod quadrature;
 
 pub use attribution::{Attribution, AttributionOptions, Method, attribute};
 pub use error::Error;
+pub use nmf::{Nmf, NmfError, NmfOptions};

@@ -40,7 +40,10 @@ mod tests {
     use super::*;
 
     fn integrate(n: usize, f: impl Fn(f64) -> f64) -> f64 {
-        gauss_legendre(n).into_iter().map(|(x, weight)| weight * f(x)).sum()
+        gauss_legendre(n)
+            .into_iter()
+            .map(|(x, weight)| weight * f(x))
+            .sum()
     }
 
     #[test]
@@ -48,7 +51,10 @@ mod tests {
         for n in [1, 2, 5, 50, 200] {
             let degree = 2 * n as i32 - 1;
             let exact = 1.0 / f64::from(degree + 1);
-            assert!((integrate(n, |x| x.powi(degree)) - exact).abs() < 1e-14, "n = {n}");
+            assert!(
+                (integrate(n, |x| x.powi(degree)) - exact).abs() < 1e-14,
+                "n = {n}"
+            );
             assert!((integrate(n, |_| 1.0) - 1.0).abs() < 1e-13, "n = {n}");
         }
     }

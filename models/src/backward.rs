@@ -52,8 +52,19 @@ pub fn pull_back(
         if proceed() == ControlFlow::Break(()) {
             return Err(Error::Interrupted);
         }
-        let queries = if layer == last { Queries::Rows(&rows) } else { Queries::First(n_positions) };
-        cotangent = Layer { block, saved, layer, queries, n_positions }.backward(&cotangent);
+        let queries = if layer == last {
+            Queries::Rows(&rows)
+        } else {
+            Queries::First(n_positions)
+        };
+        cotangent = Layer {
+            block,
+            saved,
+            layer,
+            queries,
+            n_positions,
+        }
+        .backward(&cotangent);
     }
     Ok(cotangent)
 }
@@ -71,7 +82,11 @@ impl Queries<'_> {
     /// A saved tensor `[1, …]` at these positions of `axis`: `[target, …, 1, …]` or `[1, …, length, …]`.
     fn of(self, saved: &Tensor, axis: i64) -> Tensor {
         match self {
-            Self::Rows(rows) => saved.squeeze_dim(0).index_select(axis - 1, rows).movedim_int(axis - 1, 0).unsqueeze(axis),
+            Self::Rows(rows) => saved
+                .squeeze_dim(0)
+                .index_select(axis - 1, rows)
+                .movedim_int(axis - 1, 0)
+                .unsqueeze(axis),
             Self::First(length) => saved.narrow(axis, 0, length),
         }
     }
@@ -110,7 +125,9 @@ impl Layer<'_> {
 
     fn mlp(&self, cotangent: &Tensor) -> Tensor {
         let block = self.block;
-        let slope = block.activation.derivative(&self.queries.of(self.saved(Site::MlpPre), 1));
+        let slope = block
+            .activation
+            .derivative(&self.queries.of(self.saved(Site::MlpPre), 1));
         let inner = block.down.backward(cotangent) * slope; // [target, query, neuron]
         let mid = self.queries.of(self.saved(Site::ResidualMid), 1);
         block.mlp_norm.backward(&mid, &block.up.backward(&inner))
@@ -126,7 +143,8 @@ impl Layer<'_> {
         let of_rest = join(key).matmul(&weights[1]) + join(value).matmul(&weights[2]);
         let normalised = self.queries.add_to(of_rest, &of_query);
         let pre = self.saved(Site::ResidualPre).narrow(1, 0, self.n_positions);
-        self.queries.add_to(block.attention_norm.backward(&pre, &normalised), cotangent)
+        self.queries
+            .add_to(block.attention_norm.backward(&pre, &normalised), cotangent)
     }
 
     /// Back through pattern · v and the softmax to queries, keys and values, `[target, head, position, dim]`.
@@ -136,7 +154,10 @@ impl Layer<'_> {
         let up_to = |site| self.saved(site).narrow(2, 0, self.n_positions);
         let (key, value) = (up_to(Site::Key), up_to(Site::Value));
         let query = self.queries.of(self.saved(Site::Query), 2);
-        let pattern = self.queries.of(self.saved(Site::AttentionPattern), 2).narrow(3, 0, self.n_positions);
+        let pattern = self
+            .queries
+            .of(self.saved(Site::AttentionPattern), 2)
+            .narrow(3, 0, self.n_positions);
         let of_value = pattern.transpose(-2, -1).matmul(mixed);
         let of_pattern = mixed.matmul(&value.transpose(-2, -1)) * &pattern; // [target, head, query, key]
         let total = of_pattern.sum_dim_intlist(-1, true, None::<Kind>);
@@ -151,6 +172,7 @@ impl Layer<'_> {
 pub fn bytes_per_target(decoder: &Decoder, n_positions: usize) -> u64 {
     let config = &decoder.config;
     // A few tensors of each width live at once: see `Layer::mlp` and `Layer::attention_pattern`.
-    let per_position = 3 * config.intermediate_size + 8 * config.hidden_size + 4 * config.n_heads * n_positions;
+    let per_position =
+        3 * config.intermediate_size + 8 * config.hidden_size + 4 * config.n_heads * n_positions;
     (n_positions * per_position * decoder.kind().elt_size_in_bytes()) as u64
 }

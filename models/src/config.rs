@@ -67,8 +67,14 @@ impl ConfigFile {
     pub fn parse(text: &[u8]) -> Result<Self> {
         match serde_json::from_slice(text) {
             Ok(Value::Object(map)) => Ok(Self(map)),
-            Ok(_) => Err(Error::Damaged { file: "config.json".into(), reason: "not a JSON object".into() }),
-            Err(error) => Err(Error::Damaged { file: "config.json".into(), reason: error.to_string() }),
+            Ok(_) => Err(Error::Damaged {
+                file: "config.json".into(),
+                reason: "not a JSON object".into(),
+            }),
+            Err(error) => Err(Error::Damaged {
+                file: "config.json".into(),
+                reason: error.to_string(),
+            }),
         }
     }
 
@@ -83,30 +89,38 @@ impl ConfigFile {
     pub fn size(&self, key: &str) -> Result<usize> {
         match self.0.get(key).and_then(Value::as_u64) {
             Some(size @ 1..=LARGEST) => Ok(size as usize),
-            _ => Err(self.error(key, self.0.get(key), "expected a whole number from 1 to 16,777,216")),
+            _ => Err(self.error(
+                key,
+                self.0.get(key),
+                "expected a whole number from 1 to 16,777,216",
+            )),
         }
     }
 
     /// A size that may be absent or null.
     pub fn size_or(&self, key: &str, default: usize) -> Result<usize> {
-        if self.is_set(key) { self.size(key) } else { Ok(default) }
+        if self.is_set(key) {
+            self.size(key)
+        } else {
+            Ok(default)
+        }
     }
 
     pub fn number_or(&self, key: &str, default: f64) -> Result<f64> {
         match self.0.get(key) {
             None | Some(Value::Null) => Ok(default),
-            Some(value) => {
-                value.as_f64().ok_or_else(|| self.error(key, Some(value), "expected a number"))
-            }
+            Some(value) => value
+                .as_f64()
+                .ok_or_else(|| self.error(key, Some(value), "expected a number")),
         }
     }
 
     pub fn flag_or(&self, key: &str, default: bool) -> Result<bool> {
         match self.0.get(key) {
             None | Some(Value::Null) => Ok(default),
-            Some(value) => {
-                value.as_bool().ok_or_else(|| self.error(key, Some(value), "expected true or false"))
-            }
+            Some(value) => value
+                .as_bool()
+                .ok_or_else(|| self.error(key, Some(value), "expected true or false")),
         }
     }
 
@@ -118,7 +132,11 @@ impl ConfigFile {
         let known = Activation::NAMES.iter().find(|(known, _)| *known == name);
         known.map(|(_, activation)| *activation).ok_or_else(|| {
             let names: Vec<&str> = Activation::NAMES.iter().map(|(name, _)| *name).collect();
-            self.error(key, self.0.get(key), &format!("expected one of {}", names.join(", ")))
+            self.error(
+                key,
+                self.0.get(key),
+                &format!("expected one of {}", names.join(", ")),
+            )
         })
     }
 
@@ -131,7 +149,12 @@ impl ConfigFile {
         if let Some((end, _)) = value.char_indices().nth(80) {
             value.truncate(end);
         }
-        Error::Config { file: "config.json", key: key.to_owned(), value, reason: reason.to_owned() }
+        Error::Config {
+            file: "config.json",
+            key: key.to_owned(),
+            value,
+            reason: reason.to_owned(),
+        }
     }
 
     /// An error about a value that is well formed but cannot be.

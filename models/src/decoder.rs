@@ -54,8 +54,18 @@ impl Decoder {
             weights.take("head.weight", &[vocabulary, hidden])?
         };
         weights.finish()?;
-        let head = Linear { weight: head_weight.tr(), bias: None };
-        Ok(Self { config, token_embedding, position_embedding, blocks, final_norm, head })
+        let head = Linear {
+            weight: head_weight.tr(),
+            bias: None,
+        };
+        Ok(Self {
+            config,
+            token_embedding,
+            position_embedding,
+            blocks,
+            final_norm,
+            head,
+        })
     }
 
     pub fn device(&self) -> Device {
@@ -75,7 +85,12 @@ impl Decoder {
 
     /// From token embeddings `[batch, position, hidden]` to the final norm's output of the same shape.
     /// With a cache the embeddings are those of the tokens that follow what it holds.
-    pub fn forward(&self, embeddings: &Tensor, mut cache: Option<&mut Cache>, tap: &mut dyn Tap) -> Result<Tensor> {
+    pub fn forward(
+        &self,
+        embeddings: &Tensor,
+        mut cache: Option<&mut Cache>,
+        tap: &mut dyn Tap,
+    ) -> Result<Tensor> {
         let start = cache.as_ref().map_or(0, |cache| cache.length);
         let n_positions = embeddings.size()[1];
         let mut x = embeddings + self.position_embedding.narrow(0, start, n_positions);
@@ -89,7 +104,11 @@ impl Decoder {
         if let Some(cache) = cache {
             cache.length += n_positions;
         }
-        Ok(tap.visit(Site::FinalNorm, self.blocks.len() - 1, self.final_norm.forward(&x)))
+        Ok(tap.visit(
+            Site::FinalNorm,
+            self.blocks.len() - 1,
+            self.final_norm.forward(&x),
+        ))
     }
 
     /// The head: `[.., hidden]` to `[.., vocabulary]`.
@@ -122,7 +141,11 @@ impl Block {
     fn forward(&self, x: Tensor, memory: Option<LayerMemory>, layer: usize, tap: &mut dyn Tap) -> Tensor {
         let x = tap.visit(Site::ResidualPre, layer, x); // [batch, position, hidden]
         let mixed = self.attend(&self.attention_norm.forward(&x), memory, layer, tap);
-        let x = tap.visit(Site::ResidualMid, layer, x + self.attention_output.forward(&mixed));
+        let x = tap.visit(
+            Site::ResidualMid,
+            layer,
+            x + self.attention_output.forward(&mixed),
+        );
         let pre = tap.visit(Site::MlpPre, layer, self.up.forward(&self.mlp_norm.forward(&x)));
         let inner = tap.visit(Site::MlpInner, layer, self.activation.forward(&pre)); // [batch, position, neuron]
         tap.visit(Site::ResidualPost, layer, x + self.down.forward(&inner))
@@ -144,7 +167,14 @@ impl Block {
             // One query attends to everything; several at once are the start of the sequence.
             let is_causal = query.size()[2] > 1;
             Tensor::scaled_dot_product_attention(
-                &query, &key, &value, None::<Tensor>, 0.0, is_causal, self.scale, false,
+                &query,
+                &key,
+                &value,
+                None::<Tensor>,
+                0.0,
+                is_causal,
+                self.scale,
+                false,
             )
         };
         mixed.transpose(1, 2).flatten(2, 3)
@@ -161,7 +191,9 @@ fn causal_pattern(query: &Tensor, key: &Tensor, scale: f64) -> Tensor {
     let (n_queries, n_keys) = (query.size()[2], key.size()[2]);
     let scores = query.matmul(&key.transpose(-2, -1)) * scale; // [batch, head, query, key]
     let future = Tensor::ones([n_queries, n_keys], (Kind::Bool, query.device())).triu(n_keys - n_queries + 1);
-    scores.masked_fill(&future, f64::NEG_INFINITY).softmax(-1, None::<Kind>)
+    scores
+        .masked_fill(&future, f64::NEG_INFINITY)
+        .softmax(-1, None::<Kind>)
 }
 
 /// Keys and values of what a sequence holds so far (KV cache), with room for what is to come.
@@ -174,9 +206,22 @@ pub struct Cache {
 impl Cache {
     pub fn new(decoder: &Decoder, capacity: usize) -> Self {
         let config = &decoder.config;
-        let size = [1, config.n_heads as i64, capacity as i64, config.head_dim() as i64];
-        let room = || (0..config.n_layers).map(|_| Tensor::empty(size, (decoder.kind(), decoder.device()))).collect();
-        Self { keys: room(), values: room(), length: 0 }
+        let size = [
+            1,
+            config.n_heads as i64,
+            capacity as i64,
+            config.head_dim() as i64,
+        ];
+        let room = || {
+            (0..config.n_layers)
+                .map(|_| Tensor::empty(size, (decoder.kind(), decoder.device())))
+                .collect()
+        };
+        Self {
+            keys: room(),
+            values: room(),
+            length: 0,
+        }
     }
 
     /// Bytes a cache of `capacity` positions takes.
@@ -185,7 +230,12 @@ impl Cache {
     }
 
     fn layer(&self, layer: usize, n_new: i64) -> LayerMemory<'_> {
-        LayerMemory { keys: &self.keys[layer], values: &self.values[layer], start: self.length, n_new }
+        LayerMemory {
+            keys: &self.keys[layer],
+            values: &self.values[layer],
+            start: self.length,
+            n_new,
+        }
     }
 }
 

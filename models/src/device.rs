@@ -26,7 +26,11 @@ fn dlopen(name: &CStr) -> bool {
 /// The device an option names; without one, the first GPU if there is one.
 pub fn device(name: Option<&str>) -> Result<Device> {
     initialise();
-    let n_gpus = if Cuda::is_available() { Cuda::device_count() as usize } else { 0 };
+    let n_gpus = if Cuda::is_available() {
+        Cuda::device_count() as usize
+    } else {
+        0
+    };
     let refuse = |reason: String| Error::Option {
         option: "device",
         value: format!("{:?}", name.unwrap_or_default()),
@@ -42,7 +46,9 @@ pub fn device(name: Option<&str>) -> Result<Device> {
             .ok_or_else(|| refuse("expected \"cpu\", \"cuda\" or \"cuda:N\"".into()))?,
     };
     match n_gpus {
-        0 => Err(refuse("no CUDA device was found; \"cpu\" works everywhere".into())),
+        0 => Err(refuse(
+            "no CUDA device was found; \"cpu\" works everywhere".into(),
+        )),
         n if index >= n => Err(refuse(format!("there are {n} CUDA devices, numbered from 0"))),
         _ => Ok(Device::Cuda(index)),
     }
@@ -69,22 +75,33 @@ const KINDS: &[(&str, Kind)] = &[
 
 /// The number type an option names, by PyTorch's names or the short ones.
 pub fn kind(name: &str) -> Result<Kind> {
-    KINDS.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind).ok_or_else(|| Error::Option {
-        option: "dtype",
-        value: format!("{name:?}"),
-        reason: "expected float32, float16, bfloat16 or float64".into(),
-    })
+    KINDS
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, kind)| *kind)
+        .ok_or_else(|| Error::Option {
+            option: "dtype",
+            value: format!("{name:?}"),
+            reason: "expected float32, float16, bfloat16 or float64".into(),
+        })
 }
 
 pub fn kind_name(kind: Kind) -> &'static str {
-    KINDS.iter().find(|(_, known)| *known == kind).map_or("other", |(name, _)| name)
+    KINDS
+        .iter()
+        .find(|(_, known)| *known == kind)
+        .map_or("other", |(name, _)| name)
 }
 
 /// Memory the host can still give without swapping, in bytes, where the system says so.
 pub fn available_host_memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+    line.trim()
+        .strip_suffix(" kB")?
+        .parse::<u64>()
+        .ok()
+        .map(|kilobytes| kilobytes * 1024)
 }
 
 /// Refuses work on the host that would not fit, before anything is allocated.

@@ -21,7 +21,12 @@ pub enum Error {
     Pickle { file: String },
 
     #[error("{file}: {key} is {value}: {reason}")]
-    Config { file: &'static str, key: String, value: String, reason: String },
+    Config {
+        file: &'static str,
+        key: String,
+        value: String,
+        reason: String,
+    },
 
     #[error("unknown model_type {model_type:?}; supported: {supported}")]
     UnknownFamily { model_type: String, supported: String },
@@ -30,16 +35,34 @@ pub enum Error {
     WeightsMissing { file: String, names: String },
 
     #[error("{file} has weights that a {model_type} model does not: {names}")]
-    WeightsUnexpected { file: String, model_type: String, names: String },
+    WeightsUnexpected {
+        file: String,
+        model_type: String,
+        names: String,
+    },
 
     #[error("{file}: {name} has shape {found:?}, config.json asks for {expected:?}")]
-    WeightShape { file: String, name: String, found: Vec<usize>, expected: Vec<usize> },
+    WeightShape {
+        file: String,
+        name: String,
+        found: Vec<usize>,
+        expected: Vec<usize>,
+    },
 
     #[error("{file}: {name} holds {what} at flat index {index}")]
-    WeightNotFinite { file: String, name: String, what: f64, index: usize },
+    WeightNotFinite {
+        file: String,
+        name: String,
+        what: f64,
+        index: usize,
+    },
 
     #[error("{option} is {value}: {reason}")]
-    Option { option: &'static str, value: String, reason: String },
+    Option {
+        option: &'static str,
+        value: String,
+        reason: String,
+    },
 
     #[error("the text is empty")]
     EmptyText,
@@ -48,13 +71,23 @@ pub enum Error {
         "the text has {n_input} tokens and {n_generate} are to be generated, but {model} takes {context} tokens \
          in all"
     )]
-    TooLong { model: String, n_input: usize, n_generate: usize, context: usize },
+    TooLong {
+        model: String,
+        n_input: usize,
+        n_generate: usize,
+        context: usize,
+    },
 
     #[error("max_length is {max_length}, but the text alone has {n_input} tokens")]
     NoRoom { max_length: usize, n_input: usize },
 
     #[error("{what} needs {needed}, but {available} of {where_} is available")]
-    OutOfMemory { what: String, needed: String, available: String, where_: String },
+    OutOfMemory {
+        what: String,
+        needed: String,
+        available: String,
+        where_: String,
+    },
 
     #[error("libtorch: {message}")]
     Torch { message: String },

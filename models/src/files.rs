@@ -54,7 +54,9 @@ impl ModelFiles {
     /// A folder as `save_pretrained` writes it.
     pub fn open(folder: &Path) -> Result<Self> {
         if !folder.is_dir() {
-            return Err(Error::FolderNotFound { path: folder.to_owned() });
+            return Err(Error::FolderNotFound {
+                path: folder.to_owned(),
+            });
         }
         Ok(Self {
             config: read(folder, "config.json")?,
@@ -63,13 +65,19 @@ impl ModelFiles {
                 _ => None,
             },
             tokenizer: read(folder, "tokenizer.json")?,
-            weights: weight_paths(folder)?.iter().map(|path| map(path)).collect::<Result<_>>()?,
+            weights: weight_paths(folder)?
+                .iter()
+                .map(|path| map(path))
+                .collect::<Result<_>>()?,
         })
     }
 
     /// Size of all weights, in bytes.
     pub fn weight_bytes(&self) -> u64 {
-        self.weights.iter().map(|file| file.bytes.as_slice().len() as u64).sum()
+        self.weights
+            .iter()
+            .map(|file| file.bytes.as_slice().len() as u64)
+            .sum()
     }
 }
 
@@ -78,15 +86,20 @@ const LARGEST_SMALL_FILE: u64 = 256 << 20;
 
 fn read(folder: &Path, file: &'static str) -> Result<Vec<u8>> {
     let path = folder.join(file);
-    let io = |source| Error::Io { path: path.clone(), source };
+    let io = |source| Error::Io {
+        path: path.clone(),
+        source,
+    };
     match std::fs::metadata(&path) {
-        Ok(metadata) if !metadata.is_file() || metadata.len() > LARGEST_SMALL_FILE => {
-            Err(Error::Damaged { file: file.into(), reason: "not a file of a sane size".into() })
-        }
+        Ok(metadata) if !metadata.is_file() || metadata.len() > LARGEST_SMALL_FILE => Err(Error::Damaged {
+            file: file.into(),
+            reason: "not a file of a sane size".into(),
+        }),
         Ok(_) => std::fs::read(&path).map_err(io),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(Error::FileMissing { folder: folder.to_owned(), file })
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::FileMissing {
+            folder: folder.to_owned(),
+            file,
+        }),
         Err(error) => Err(io(error)),
     }
 }
@@ -103,18 +116,30 @@ fn weight_paths(folder: &Path) -> Result<Vec<PathBuf>> {
         entries
             .flatten()
             .map(|entry| entry.file_name().to_string_lossy().into_owned())
-            .find(|name| [".bin", ".pt", ".pth", ".ckpt"].iter().any(|ending| name.ends_with(ending)))
+            .find(|name| {
+                [".bin", ".pt", ".pth", ".ckpt"]
+                    .iter()
+                    .any(|ending| name.ends_with(ending))
+            })
     });
     Err(match pickle {
-        Some(name) => Error::Pickle { file: folder.join(name).display().to_string() },
-        None => Error::FileMissing { folder: folder.to_owned(), file: "model.safetensors" },
+        Some(name) => Error::Pickle {
+            file: folder.join(name).display().to_string(),
+        },
+        None => Error::FileMissing {
+            folder: folder.to_owned(),
+            file: "model.safetensors",
+        },
     })
 }
 
 const INDEX: &str = "model.safetensors.index.json";
 
 fn shard_paths(folder: &Path) -> Result<Vec<PathBuf>> {
-    let damaged = |reason: String| Error::Damaged { file: INDEX.into(), reason };
+    let damaged = |reason: String| Error::Damaged {
+        file: INDEX.into(),
+        reason,
+    };
     let index: Value =
         serde_json::from_slice(&read(folder, INDEX)?).map_err(|error| damaged(error.to_string()))?;
     let map = index.get("weight_map").and_then(Value::as_object);
@@ -124,7 +149,9 @@ fn shard_paths(folder: &Path) -> Result<Vec<PathBuf>> {
         let name = name.as_str().unwrap_or_default();
         let is_plain = name.ends_with(".safetensors") && !name.contains(['/', '\\']);
         if !is_plain {
-            return Err(damaged(format!("names {name:?}, which is not a safetensors file in this folder")));
+            return Err(damaged(format!(
+                "names {name:?}, which is not a safetensors file in this folder"
+            )));
         }
         names.push(name);
     }
@@ -134,11 +161,21 @@ fn shard_paths(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn map(path: &Path) -> Result<WeightFile> {
-    let io = |source| Error::Io { path: path.to_owned(), source };
+    let io = |source| Error::Io {
+        path: path.to_owned(),
+        source,
+    };
     let file = File::open(path).map_err(io)?;
     // SAFETY: the map is private. A file that shrinks while it is mapped is the one hazard left; model
     // files are replaced by renaming, by transformers and by the hub's cache alike.
     let map = unsafe { MmapOptions::new().map_copy(&file) }.map_err(io)?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(WeightFile { name, bytes: WeightBytes::Mapped(map) })
+    let name = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    Ok(WeightFile {
+        name,
+        bytes: WeightBytes::Mapped(map),
+    })
 }

@@ -107,14 +107,21 @@ pub fn generate(
         Ok(Finish::Length)
     })?;
     let seed = sampler.random.is_some().then_some(sampler.seed);
-    Ok(Generation { tokens: model.tokenizer.tokens(&ids), n_input, finish, seed })
+    Ok(Generation {
+        tokens: model.tokenizer.tokens(&ids),
+        n_input,
+        finish,
+        seed,
+    })
 }
 
 fn n_generate(model: &Model, n_input: usize, options: &GenerateOptions) -> Result<usize> {
     let n_generate = match (options.generate, options.max_length) {
         (Some(generate), _) => generate,
         (None, max_length) => {
-            let max_length = max_length.or(model.generation.max_length).unwrap_or(DEFAULT_MAX_LENGTH);
+            let max_length = max_length
+                .or(model.generation.max_length)
+                .unwrap_or(DEFAULT_MAX_LENGTH);
             match max_length.checked_sub(n_input) {
                 None | Some(0) => return Err(Error::NoRoom { max_length, n_input }),
                 Some(n_generate) => n_generate,
@@ -123,14 +130,23 @@ fn n_generate(model: &Model, n_input: usize, options: &GenerateOptions) -> Resul
     };
     let context = model.config().context_length;
     if n_generate > context || n_input + n_generate > context {
-        return Err(Error::TooLong { model: model.name().to_owned(), n_input, n_generate, context });
+        return Err(Error::TooLong {
+            model: model.name().to_owned(),
+            n_input,
+            n_generate,
+            context,
+        });
     }
     Ok(n_generate)
 }
 
 fn check_room(model: &Model, length: usize) -> Result<()> {
     let needed = Cache::bytes(model.config(), length, model.decoder.kind());
-    device::ensure_room(model.decoder.device(), needed, &format!("a text of {length} tokens"))
+    device::ensure_room(
+        model.decoder.device(),
+        needed,
+        &format!("a text of {length} tokens"),
+    )
 }
 
 fn show(
@@ -162,19 +178,36 @@ impl Sampler {
     fn new(model: &Model, options: &GenerateOptions) -> Result<Self> {
         let defaults = &model.generation;
         let refuse = |option, value: f64, reason: &str| {
-            Err(Error::Option { option, value: value.to_string(), reason: reason.to_owned() })
+            Err(Error::Option {
+                option,
+                value: value.to_string(),
+                reason: reason.to_owned(),
+            })
         };
         let temperature = options.temperature.unwrap_or(defaults.temperature);
         if !(temperature.is_finite() && temperature > 0.0) {
-            return refuse("temperature", temperature, "expected a number above 0; do_sample: false is greedy");
+            return refuse(
+                "temperature",
+                temperature,
+                "expected a number above 0; do_sample: false is greedy",
+            );
         }
         let top_p = options.top_p.unwrap_or(defaults.top_p);
         if !(top_p > 0.0 && top_p <= 1.0) {
             return refuse("top_p", top_p, "expected a probability above 0, up to 1");
         }
         let seed = options.seed.unwrap_or_else(|| rand::rng().random::<u32>().into());
-        let random = options.do_sample.unwrap_or(false).then(|| StdRng::seed_from_u64(seed));
-        Ok(Self { random, seed, temperature, top_k: options.top_k.unwrap_or(defaults.top_k), top_p })
+        let random = options
+            .do_sample
+            .unwrap_or(false)
+            .then(|| StdRng::seed_from_u64(seed));
+        Ok(Self {
+            random,
+            seed,
+            temperature,
+            top_k: options.top_k.unwrap_or(defaults.top_k),
+            top_p,
+        })
     }
 
     /// `logits`: `[vocabulary]`.
@@ -183,7 +216,11 @@ impl Sampler {
             return logits.argmax(-1, false).int64_value(&[]) as u32;
         };
         let vocabulary = logits.size()[0];
-        let k = if self.top_k == 0 { vocabulary } else { vocabulary.min(self.top_k as i64) };
+        let k = if self.top_k == 0 {
+            vocabulary
+        } else {
+            vocabulary.min(self.top_k as i64)
+        };
         let (values, ids) = (logits.to_kind(Kind::Float) / self.temperature).topk(k, -1, true, true);
         let probabilities = Vec::<f32>::try_from(values.softmax(-1, Kind::Float)).unwrap_or_default();
         let kept = nucleus(&probabilities, self.top_p as f32);
@@ -229,6 +266,9 @@ mod tests {
 
     #[test]
     fn draw_follows_the_weights() {
-        assert_eq!([0.0, 0.49, 0.51, 0.99].map(|u| draw(&[2.0, 2.0], u)), [0, 0, 1, 1]);
+        assert_eq!(
+            [0.0, 0.49, 0.51, 0.99].map(|u| draw(&[2.0, 2.0], u)),
+            [0, 0, 1, 1]
+        );
     }
 }

@@ -48,10 +48,21 @@ fn silence_guarded_panics() {
 
 /// The exception's own message, without libtorch's C++ backtrace, if the panic is one of `tch`'s.
 fn torch_message(panic: &(dyn Any + Send)) -> Option<String> {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied())?;
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())?;
     let message = text.split_once("Err` value: Torch(\"")?.1;
-    let message = message.split("\\nException raised from").next().unwrap_or(message);
-    Some(message.trim_end_matches("\")").replace("\\n", "\n").replace("\\\"", "\""))
+    let message = message
+        .split("\\nException raised from")
+        .next()
+        .unwrap_or(message);
+    Some(
+        message
+            .trim_end_matches("\")")
+            .replace("\\n", "\n")
+            .replace("\\\"", "\""),
+    )
 }
 
 /// An allocation failure is told apart by the words libtorch has used for it since 1.0.
@@ -63,13 +74,22 @@ fn torch_error(message: String) -> Error {
     let needed = message
         .split_once("Tried to allocate ")
         .and_then(|(_, rest)| rest.split(". ").next())
-        .or_else(|| message.split_once("you tried to allocate ").and_then(|(_, rest)| rest.split(". ").next()))
+        .or_else(|| {
+            message
+                .split_once("you tried to allocate ")
+                .and_then(|(_, rest)| rest.split(". ").next())
+        })
         .unwrap_or("more memory than there is");
     Error::OutOfMemory {
         what: "this step".into(),
         needed: needed.to_owned(),
         available: "less".into(),
-        where_: if message.contains("CUDA") { "GPU memory" } else { "host memory" }.into(),
+        where_: if message.contains("CUDA") {
+            "GPU memory"
+        } else {
+            "host memory"
+        }
+        .into(),
     }
 }
 
@@ -83,7 +103,10 @@ mod tests {
         let cpu = (Kind::Float, tch::Device::Cpu);
         let error = guard(|| Ok(Tensor::zeros([2, 3], cpu).matmul(&Tensor::zeros([2, 3], cpu)))).unwrap_err();
         let message = error.to_string();
-        assert!(message.contains("mat1 and mat2 shapes cannot be multiplied"), "{message}");
+        assert!(
+            message.contains("mat1 and mat2 shapes cannot be multiplied"),
+            "{message}"
+        );
         assert!(!message.contains("Exception raised"), "{message}");
     }
 

@@ -3,7 +3,15 @@ use crate::progress::Watch;
 #[derive(Debug, thiserror::Error)]
 #[error("hub")]
 pub struct HubError;
-impl HubError { pub fn hint(&self) -> Option<String> { None } }
+impl HubError {
+    pub fn hint(&self) -> Option<String> {
+        None
+    }
+}
 #[derive(Default)]
-pub struct HubOptions { pub revision: Option<String> }
-pub fn fetch(_: &str, _: &HubOptions, _: &mut Watch) -> Result<std::path::PathBuf, HubError> { Err(HubError) }
+pub struct HubOptions {
+    pub revision: Option<String>,
+}
+pub fn fetch(_: &str, _: &HubOptions, _: &mut Watch) -> Result<std::path::PathBuf, HubError> {
+    Err(HubError)
+}

@@ -54,7 +54,13 @@ impl LayerNorm {
     }
 
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        x.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), self.epsilon, true)
+        x.layer_norm(
+            self.weight.size(),
+            Some(&self.weight),
+            Some(&self.bias),
+            self.epsilon,
+            true,
+        )
     }
 
     /// With n the normalised x and g = cotangent · weight: (g − mean(g) − n mean(g n)) / σ.

@@ -45,7 +45,10 @@ pub fn load(name_or_folder: &str, options: &LoadOptions, watch: &mut Watch) -> R
         Source::Demo => ModelFiles::demo(),
         Source::Folder(folder) => ModelFiles::open(&folder)?,
         Source::Hub(id) => {
-            let hub_options = hub::HubOptions { revision: options.revision.clone(), ..Default::default() };
+            let hub_options = hub::HubOptions {
+                revision: options.revision.clone(),
+                ..Default::default()
+            };
             ModelFiles::open(&hub::fetch(&id, &hub_options, watch)?)?
         }
     };
@@ -99,7 +102,13 @@ impl Model {
             let weights = Weights::load(&files, family, device, kind, watch)?;
             Decoder::load(config, weights)
         })?;
-        Ok(Self { name: name.to_owned(), decoder, tokenizer, generation, _files: files })
+        Ok(Self {
+            name: name.to_owned(),
+            decoder,
+            tokenizer,
+            generation,
+            _files: files,
+        })
     }
 
     /// The name it was asked for by.
@@ -129,7 +138,10 @@ impl Model {
     }
 
     pub fn n_parameters(&self) -> u64 {
-        self.decoder.parameters().map(|tensor| tensor.numel() as u64).sum()
+        self.decoder
+            .parameters()
+            .map(|tensor| tensor.numel() as u64)
+            .sum()
     }
 
     /// Bytes the weights take on their device.
@@ -157,7 +169,12 @@ impl Model {
         }
         if ids.len() > config.context_length {
             let (n_input, context) = (ids.len(), config.context_length);
-            return Err(Error::TooLong { model: self.name.clone(), n_input, n_generate: 0, context });
+            return Err(Error::TooLong {
+                model: self.name.clone(),
+                n_input,
+                n_generate: 0,
+                context,
+            });
         }
         match ids.iter().find(|&&id| id as usize >= config.vocab_size) {
             Some(id) => Err(Error::Option {
@@ -178,7 +195,11 @@ pub fn capture(
     layers: Option<&[usize]>,
     watch: &mut Watch,
 ) -> Result<Capture> {
-    let mut tap = Watched { capture: Capture::new(sites, layers), watch, n_layers: model.config().n_layers };
+    let mut tap = Watched {
+        capture: Capture::new(sites, layers),
+        watch,
+        n_layers: model.config().n_layers,
+    };
     let _ = model.forward(ids, &mut tap)?;
     Ok(tap.capture)
 }
@@ -236,8 +257,10 @@ pub struct GenerationConfig {
 impl GenerationConfig {
     fn parse(file: Option<&[u8]>, config: &[u8]) -> Result<Self> {
         let (name, text) = file.map_or(("config.json", config), |text| ("generation_config.json", text));
-        let map: Value = serde_json::from_slice(text)
-            .map_err(|error| Error::Damaged { file: name.into(), reason: error.to_string() })?;
+        let map: Value = serde_json::from_slice(text).map_err(|error| Error::Damaged {
+            file: name.into(),
+            reason: error.to_string(),
+        })?;
         let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
         let end_ids = match &map["eos_token_id"] {
             Value::Array(ids) => ids.iter().filter_map(id).collect(),
@@ -266,9 +289,14 @@ impl Decoder {
                 .chain(norms.into_iter().flat_map(|norm| [&norm.weight, &norm.bias]))
         });
         let head = (!self.config.tied_head).then_some(&self.head.weight);
-        [&self.token_embedding, &self.position_embedding, &self.final_norm.weight, &self.final_norm.bias]
-            .into_iter()
-            .chain(head)
-            .chain(of_blocks)
+        [
+            &self.token_embedding,
+            &self.position_embedding,
+            &self.final_norm.weight,
+            &self.final_norm.bias,
+        ]
+        .into_iter()
+        .chain(head)
+        .chain(of_blocks)
     }
 }

@@ -67,7 +67,11 @@ pub struct Capture {
 impl Capture {
     /// Will record `sites` at `layers`, or at all layers.
     pub fn new(sites: &[Site], layers: Option<&[usize]>) -> Self {
-        Self { sites: sites.to_vec(), layers: layers.map(<[usize]>::to_vec), tensors: HashMap::new() }
+        Self {
+            sites: sites.to_vec(),
+            layers: layers.map(<[usize]>::to_vec),
+            tensors: HashMap::new(),
+        }
     }
 
     /// The tensor as the pass had it, batch first.
@@ -75,13 +79,19 @@ impl Capture {
     /// # Panics
     /// If that site and layer were not recorded: a mistake of the caller's.
     pub fn tensor(&self, site: Site, layer: usize) -> &Tensor {
-        self.tensors.get(&(site, layer)).unwrap_or_else(|| panic!("{site:?} of layer {layer} was not captured"))
+        self.tensors
+            .get(&(site, layer))
+            .unwrap_or_else(|| panic!("{site:?} of layer {layer} was not captured"))
     }
 
     /// The recorded layers of a site, in order.
     pub fn layers(&self, site: Site) -> Vec<usize> {
-        let mut layers: Vec<usize> =
-            self.tensors.keys().filter(|(recorded, _)| *recorded == site).map(|(_, layer)| *layer).collect();
+        let mut layers: Vec<usize> = self
+            .tensors
+            .keys()
+            .filter(|(recorded, _)| *recorded == site)
+            .map(|(_, layer)| *layer)
+            .collect();
         layers.sort_unstable();
         layers
     }
@@ -92,7 +102,10 @@ impl Capture {
     pub fn array(&self, site: Site) -> Result<ArrayD<f32>> {
         crate::guard::guard(|| {
             let layers = self.layers(site);
-            let tensors: Vec<Tensor> = layers.iter().map(|&layer| self.tensor(site, layer).get(0)).collect();
+            let tensors: Vec<Tensor> = layers
+                .iter()
+                .map(|&layer| self.tensor(site, layer).get(0))
+                .collect();
             let array = to_array(&Tensor::stack(&tensors, 0))?;
             Ok(match site {
                 Site::MlpPre | Site::MlpInner => array.permuted_axes(ndarray::IxDyn(&[0, 2, 1])),
@@ -117,8 +130,13 @@ impl Tap for Capture {
 /// A tensor on the host, as f32.
 pub fn to_array(tensor: &Tensor) -> Result<ArrayD<f32>> {
     let shape: Vec<usize> = tensor.size().iter().map(|&size| size as usize).collect();
-    let tensor = tensor.to_device(tch::Device::Cpu).to_kind(Kind::Float).contiguous();
+    let tensor = tensor
+        .to_device(tch::Device::Cpu)
+        .to_kind(Kind::Float)
+        .contiguous();
     let mut values = vec![0f32; tensor.numel()];
     tensor.copy_data(&mut values, tensor.numel());
-    ArrayD::from_shape_vec(shape, values).map_err(|error| Error::Torch { message: error.to_string() })
+    ArrayD::from_shape_vec(shape, values).map_err(|error| Error::Torch {
+        message: error.to_string(),
+    })
 }

@@ -3,7 +3,7 @@
 //! A byte-level token need not be whole characters: an emoji may be four tokens. Each of those shows the
 //! whole character and which part of it it is; bytes that never become a character show as `<0xF0>`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use tokenizers::Tokenizer as HfTokenizer;
@@ -25,19 +25,31 @@ pub struct Token {
 /// A `tokenizer.json`.
 pub struct Tokenizer {
     inner: HfTokenizer,
+    /// Special tokens and the like: their text stands for itself.
+    added: HashSet<u32>,
     byte_level: Option<HashMap<char, u8>>,
 }
 
 impl Tokenizer {
     pub fn parse(json: &[u8]) -> Result<Self> {
-        let damaged = |reason: String| Error::Damaged { file: "tokenizer.json".into(), reason };
+        let damaged = |reason: String| Error::Damaged {
+            file: "tokenizer.json".into(),
+            reason,
+        };
         let mut inner = HfTokenizer::from_bytes(json).map_err(|error| damaged(error.to_string()))?;
         // Some files carry the padding and truncation of their training.
         inner.with_padding(None);
-        inner.with_truncation(None).map_err(|error| damaged(error.to_string()))?;
+        inner
+            .with_truncation(None)
+            .map_err(|error| damaged(error.to_string()))?;
         let decoder = serde_json::to_string(&inner.get_decoder()).unwrap_or_default();
         let byte_level = decoder.contains("ByteLevel").then(byte_table);
-        Ok(Self { inner, byte_level })
+        let added = inner.get_added_tokens_decoder().into_keys().collect();
+        Ok(Self {
+            inner,
+            added,
+            byte_level,
+        })
     }
 
     /// How many tokens there are, added ones included.
@@ -47,7 +59,11 @@ impl Tokenizer {
 
     /// One more than the largest id.
     pub fn id_bound(&self) -> usize {
-        self.inner.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1)
+        self.inner
+            .get_vocab(true)
+            .into_values()
+            .max()
+            .map_or(0, |id| id as usize + 1)
     }
 
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
@@ -98,8 +114,7 @@ impl Tokenizer {
         let Some(piece) = self.inner.id_to_token(id) else {
             return format!("<id {id}>").into_bytes();
         };
-        let is_added = self.inner.get_added_tokens_decoder().contains_key(&id);
-        let table = self.byte_level.as_ref().filter(|_| !is_added);
+        let table = self.byte_level.as_ref().filter(|_| !self.added.contains(&id));
         let bytes = table.and_then(|table| piece.chars().map(|char| table.get(&char).copied()).collect());
         bytes.unwrap_or_else(|| piece.into_bytes())
     }
@@ -109,7 +124,9 @@ impl Tokenizer {
 /// U+0100 on in order.
 fn byte_table() -> HashMap<char, u8> {
     let is_printable = |byte: &u8| matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
-    let printable = (0..=255u8).filter(is_printable).map(|byte| (char::from(byte), byte));
+    let printable = (0..=255u8)
+        .filter(is_printable)
+        .map(|byte| (char::from(byte), byte));
     let rest = (0..=255u8).filter(|byte| !is_printable(byte));
     printable.chain(('\u{100}'..).zip(rest)).collect()
 }
@@ -125,11 +142,17 @@ fn units(bytes: &[u8]) -> Vec<Unit> {
     let mut start = 0;
     for chunk in bytes.utf8_chunks() {
         for char in chunk.valid().chars() {
-            units.push(Unit { bytes: start..start + char.len_utf8(), text: char.into() });
+            units.push(Unit {
+                bytes: start..start + char.len_utf8(),
+                text: char.into(),
+            });
             start += char.len_utf8();
         }
         for byte in chunk.invalid() {
-            units.push(Unit { bytes: start..start + 1, text: format!("<0x{byte:02X}>") });
+            units.push(Unit {
+                bytes: start..start + 1,
+                text: format!("<0x{byte:02X}>"),
+            });
             start += 1;
         }
     }
@@ -149,9 +172,15 @@ fn split_into_characters(pieces: &[Vec<u8>]) -> Vec<Shown> {
         while units.get(first).is_some_and(|unit| unit.bytes.end <= start) {
             first += 1;
         }
-        let covered = units[first..].iter().take_while(|unit| unit.bytes.start < end).count();
+        let covered = units[first..]
+            .iter()
+            .take_while(|unit| unit.bytes.start < end)
+            .count();
         let covered = if piece.is_empty() { 0 } else { covered };
-        let text = units[first..first + covered].iter().map(|unit| unit.text.as_str()).collect();
+        let text = units[first..first + covered]
+            .iter()
+            .map(|unit| unit.text.as_str())
+            .collect();
         shown.push((text, None, first..first + covered));
         ends.push(start..end);
         start = end;
@@ -165,9 +194,14 @@ fn split_into_characters(pieces: &[Vec<u8>]) -> Vec<Shown> {
 /// Numbers the pieces that share one character.
 fn mark_parts(unit: &Unit, pieces: &[Range<usize>], shown: &mut [Shown]) {
     let first = pieces.partition_point(|piece| piece.end <= unit.bytes.start);
-    let sharing = pieces[first..].iter().take_while(|piece| piece.start < unit.bytes.end);
-    let sharing: Vec<usize> =
-        sharing.enumerate().filter(|(_, piece)| !piece.is_empty()).map(|(offset, _)| first + offset).collect();
+    let sharing = pieces[first..]
+        .iter()
+        .take_while(|piece| piece.start < unit.bytes.end);
+    let sharing: Vec<usize> = sharing
+        .enumerate()
+        .filter(|(_, piece)| !piece.is_empty())
+        .map(|(offset, _)| first + offset)
+        .collect();
     if sharing.len() > 1 {
         for (number, &index) in sharing.iter().enumerate() {
             shown[index].1 = Some((number as u8 + 1, sharing.len() as u8));
@@ -200,8 +234,14 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_character_show_as_bytes() {
-        assert_eq!(shown(&[b"a\xF0", b"\x9F"]), [("a<0xF0>".into(), None, 0..2), ("<0x9F>".into(), None, 2..3)]);
-        assert_eq!(shown(&[b"", b"x"]), [(String::new(), None, 0..0), ("x".into(), None, 0..1)]);
+        assert_eq!(
+            shown(&[b"a\xF0", b"\x9F"]),
+            [("a<0xF0>".into(), None, 0..2), ("<0x9F>".into(), None, 2..3)]
+        );
+        assert_eq!(
+            shown(&[b"", b"x"]),
+            [(String::new(), None, 0..0), ("x".into(), None, 0..1)]
+        );
     }
 
     #[test]

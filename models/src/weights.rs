@@ -33,19 +33,29 @@ impl Weights {
         let mut weights = Self {
             tensors: BTreeMap::new(),
             missing: Vec::new(),
-            file: files.weights.first().map_or_else(String::new, |file| file.name.clone()),
+            file: files
+                .weights
+                .first()
+                .map_or_else(String::new, |file| file.name.clone()),
             family,
         };
         let (mut done, total) = (0, files.weight_bytes());
         let mut unexpected = Vec::new();
         for file in &files.weights {
-            let damaged = |reason: String| Error::Damaged { file: file.name.clone(), reason };
+            let damaged = |reason: String| Error::Damaged {
+                file: file.name.clone(),
+                reason,
+            };
             let parsed = SafeTensors::deserialize(file.bytes.as_slice())
                 .map_err(|error| damaged(format!("not a whole safetensors file ({error})")))?;
             for (name, view) in parsed.iter() {
                 done += view.data().len() as u64;
-                let progress =
-                    Progress { label: "loading weights".into(), done, total: Some(total), unit: "bytes" };
+                let progress = Progress {
+                    label: "loading weights".into(),
+                    done,
+                    total: Some(total),
+                    unit: "bytes",
+                };
                 if watch(&progress) == ControlFlow::Break(()) {
                     return Err(Error::Interrupted);
                 }
@@ -76,7 +86,12 @@ impl Weights {
             return Ok(tensor);
         }
         let (file, name) = (self.file.clone(), name.to_owned());
-        Err(Error::WeightShape { file, name, found, expected: shape.to_vec() })
+        Err(Error::WeightShape {
+            file,
+            name,
+            found,
+            expected: shape.to_vec(),
+        })
     }
 
     /// The weight of a linear layer as `[in, out]`, a view where the family stores `[out, in]`.
@@ -108,7 +123,10 @@ impl Weights {
     /// Checks that everything asked for was there, and everything there was asked for.
     pub fn finish(self) -> Result<()> {
         if !self.missing.is_empty() {
-            return Err(Error::WeightsMissing { names: shorten(&self.missing), file: self.file });
+            return Err(Error::WeightsMissing {
+                names: shorten(&self.missing),
+                file: self.file,
+            });
         }
         if self.tensors.is_empty() {
             return Ok(());
@@ -119,13 +137,21 @@ impl Weights {
 
     fn unexpected(&self, names: Vec<String>) -> Error {
         let model_type = self.family.model_type.to_owned();
-        Error::WeightsUnexpected { file: self.file.clone(), model_type, names: shorten(&names) }
+        Error::WeightsUnexpected {
+            file: self.file.clone(),
+            model_type,
+            names: shorten(&names),
+        }
     }
 }
 
 /// The first few names and how many more there are.
 fn shorten(names: &[String]) -> String {
-    let first = names.iter().take(4).map(|name| name.chars().take(80).collect::<String>()).collect::<Vec<_>>();
+    let first = names
+        .iter()
+        .take(4)
+        .map(|name| name.chars().take(80).collect::<String>())
+        .collect::<Vec<_>>();
     match names.len().saturating_sub(4) {
         0 => first.join(", "),
         more => format!("{} and {more} more", first.join(", ")),
@@ -140,7 +166,10 @@ fn place(file: &str, name: &str, view: &TensorView, device: Device, kind: Option
         Dtype::F64 => Kind::Double,
         other => {
             let reason = format!("{name} is stored as {other:?}; expected F32, F16, BF16 or F64");
-            return Err(Error::Damaged { file: file.to_owned(), reason });
+            return Err(Error::Damaged {
+                file: file.to_owned(),
+                reason,
+            });
         }
     };
     let size: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
@@ -152,9 +181,17 @@ fn place(file: &str, name: &str, view: &TensorView, device: Device, kind: Option
     // SAFETY: safetensors has checked that shape and type fill `data`; the model keeps its files alive.
     let mapped = unsafe { Tensor::from_blob(pointer, &size, &strides, stored, Device::Cpu) };
     let is_aligned = pointer.align_offset(stored.elt_size_in_bytes()) == 0;
-    let tensor = if is_aligned { mapped } else { realigned(view, &size, stored) };
+    let tensor = if is_aligned {
+        mapped
+    } else {
+        realigned(view, &size, stored)
+    };
     // Half floats have no fast arithmetic on most CPUs; the values are the same in f32.
-    let kind = kind.unwrap_or(if stored == Kind::Half && device == Device::Cpu { Kind::Float } else { stored });
+    let kind = kind.unwrap_or(if stored == Kind::Half && device == Device::Cpu {
+        Kind::Float
+    } else {
+        stored
+    });
     let tensor = tensor.to_device(device).to_kind(kind);
     check_finite(file, name, &tensor)?;
     Ok(tensor)
@@ -167,7 +204,13 @@ fn realigned(view: &TensorView, size: &[i64], kind: Kind) -> Tensor {
 
 /// One sum finds that there is something; only then is it looked for.
 fn check_finite(file: &str, name: &str, tensor: &Tensor) -> Result<()> {
-    let sum = tensor.sum(if tensor.kind() == Kind::Double { Kind::Double } else { Kind::Float }).double_value(&[]);
+    let sum = tensor
+        .sum(if tensor.kind() == Kind::Double {
+            Kind::Double
+        } else {
+            Kind::Float
+        })
+        .double_value(&[]);
     if sum.is_finite() {
         return Ok(());
     }
@@ -177,5 +220,10 @@ fn check_finite(file: &str, name: &str, tensor: &Tensor) -> Result<()> {
     }
     let index = bad.to_kind(Kind::Uint8).argmax(0, false).int64_value(&[]);
     let what = tensor.flatten(0, -1).double_value(&[index]);
-    Err(Error::WeightNotFinite { file: file.to_owned(), name: name.to_owned(), what, index: index as usize })
+    Err(Error::WeightNotFinite {
+        file: file.to_owned(),
+        name: name.to_owned(),
+        what,
+        index: index as usize,
+    })
 }

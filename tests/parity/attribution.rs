@@ -17,12 +17,21 @@ const METHODS: &[(&str, Method)] = &[
 ];
 
 fn attribution(model: &Model, ids: &[u32], n_input: usize, method: Method) -> Attribution {
-    attribute(model, ids, n_input, &AttributionOptions { method, n_steps: 50 }, &mut unwatched).unwrap()
+    attribute(
+        model,
+        ids,
+        n_input,
+        &AttributionOptions { method, n_steps: 50 },
+        &mut unwatched,
+    )
+    .unwrap()
 }
 
 /// Rows padded with zeros to the shape the reference is stored in.
 fn padded(rows: &[Vec<f32>], width: usize) -> ArrayD<f32> {
-    let values = rows.iter().flat_map(|row| row.iter().copied().chain(std::iter::repeat(0.0)).take(width));
+    let values = rows
+        .iter()
+        .flat_map(|row| row.iter().copied().chain(std::iter::repeat(0.0)).take(width));
     ArrayD::from_shape_vec(IxDyn(&[rows.len(), width]), values.collect()).unwrap()
 }
 
@@ -33,7 +42,10 @@ fn assert_relative(what: &str, found: &ArrayD<f32>, expected: &ArrayD<f32>) {
         let largest = expected.iter().copied().fold(0.0, f32::max);
         for (found, expected) in found.iter().zip(expected) {
             let allowed = 1e-4 * expected.abs().max(1e-2 * largest);
-            assert!((found - expected).abs() <= allowed, "{what}: {found}, expected {expected}");
+            assert!(
+                (found - expected).abs() <= allowed,
+                "{what}: {found}, expected {expected}"
+            );
         }
     }
 }
@@ -46,7 +58,9 @@ fn saliency_is_captums() {
         for (text, run) in reference.runs.as_object().unwrap() {
             let (input, generated) = (integers(&run["ids"]), integers(&run["generated"]));
             for (stored, method) in METHODS {
-                let Some(expected) = reference.tensor(&format!("{text}.{stored}")) else { continue };
+                let Some(expected) = reference.tensor(&format!("{text}.{stored}")) else {
+                    continue;
+                };
                 let ids = [input.clone(), generated.clone()].concat();
                 let found = attribution(&model, &ids, input.len(), *method);
                 let found = padded(&found.scores, expected.shape()[1]);
@@ -69,12 +83,18 @@ fn integrated_gradients_are_complete() {
         model.decoder().logits(&states).softmax(-1, Kind::Double).get(0)
     };
     let embeddings = model.decoder().embed(&ids);
-    let (full, baseline) = (probabilities(&embeddings), probabilities(&embeddings.zeros_like()));
+    let (full, baseline) = (
+        probabilities(&embeddings),
+        probabilities(&embeddings.zeros_like()),
+    );
     for (k, row) in found.signed.iter().enumerate() {
         let index = [(n_input + k - 1) as i64, i64::from(ids[n_input + k])];
         let difference = full.double_value(&index) - baseline.double_value(&index);
         let sum: f64 = row.iter().map(|&value| f64::from(value)).sum();
-        assert!((sum - difference).abs() <= 1e-5 * difference.abs(), "{sum}, expected {difference}");
+        assert!(
+            (sum - difference).abs() <= 1e-5 * difference.abs(),
+            "{sum}, expected {difference}"
+        );
     }
 }
 
@@ -86,7 +106,9 @@ fn autograd(model: &Model, ids: &[u32], rows: &[usize], token: i64) -> Vec<Tenso
     rows.iter()
         .map(|&row| {
             let target = logits.get(0).get(row as i64).get(token);
-            Tensor::run_backward(&[target], &[&embeddings], true, false).remove(0).get(0)
+            Tensor::run_backward(&[target], &[&embeddings], true, false)
+                .remove(0)
+                .get(0)
         })
         .collect()
 }
@@ -105,10 +127,17 @@ fn the_written_backward_pass_is_autograds() {
         let mut proceed = || ControlFlow::Continue(());
         let found = pull_back(model.decoder(), &saved, &rows, &cotangents, &mut proceed).unwrap();
         for (target, expected) in autograd(&model, &ids, &rows, token).iter().enumerate() {
-            let difference = (found.get(target as i64) - expected).abs().max().double_value(&[]);
+            let difference = (found.get(target as i64) - expected)
+                .abs()
+                .max()
+                .double_value(&[]);
             assert!(difference < 1e-12, "{name}, target {target}: off by {difference}");
             let future = expected.narrow(0, rows[target] as i64 + 1, (ids.len() - 1 - rows[target]) as i64);
-            assert_eq!(future.abs().sum(Kind::Double).double_value(&[]), 0.0, "the future has a gradient");
+            assert_eq!(
+                future.abs().sum(Kind::Double).double_value(&[]),
+                0.0,
+                "the future has a gradient"
+            );
         }
     }
 }
@@ -116,7 +145,10 @@ fn the_written_backward_pass_is_autograds() {
 #[test]
 fn rows_sum_to_one_and_see_only_the_past() {
     let model = model("gpt2-tiny", "float32");
-    let ids = model.tokenizer().encode("One, two, three, four, five, six, seven, eight").unwrap();
+    let ids = model
+        .tokenizer()
+        .encode("One, two, three, four, five, six, seven, eight")
+        .unwrap();
     for (_, method) in METHODS {
         let found = attribution(&model, &ids, 3, *method);
         assert_eq!(found.scores.len(), ids.len() - 3);

@@ -47,7 +47,11 @@ fn tokens_and_their_spans() {
         assert_eq!(model.tokenizer().decode(&ids), text);
         let characters: Vec<char> = text.chars().collect();
         for token in model.tokenizer().tokens(&ids) {
-            assert_eq!(token.text, characters[token.span].iter().collect::<String>(), "{name}");
+            assert_eq!(
+                token.text,
+                characters[token.span].iter().collect::<String>(),
+                "{name}"
+            );
         }
     });
 }
@@ -69,8 +73,13 @@ fn logits() {
 fn hidden_states_attention_and_activations() {
     for_each_text(|model, reference, text, run| {
         let ids = integers(&run["ids"]);
-        let sites =
-            [Site::ResidualPre, Site::ResidualPost, Site::FinalNorm, Site::AttentionPattern, Site::MlpInner];
+        let sites = [
+            Site::ResidualPre,
+            Site::ResidualPost,
+            Site::FinalNorm,
+            Site::AttentionPattern,
+            Site::MlpInner,
+        ];
         let captured = capture(model, &ids, &sites, None, &mut unwatched).unwrap();
         let site = |site| captured.array(site).unwrap();
         // transformers' last hidden state stands after the final norm.
@@ -79,12 +88,17 @@ fn hidden_states_attention_and_activations() {
         let residual = || site(Site::ResidualPost).index_axis_move(Axis(0), last);
         compare(reference, text, "hidden_states", 1e-4, hidden);
         compare(reference, text, "residual_final", 1e-4, residual);
-        compare(reference, text, "attention", 1e-4, || site(Site::AttentionPattern));
+        compare(reference, text, "attention", 1e-4, || {
+            site(Site::AttentionPattern)
+        });
         compare(reference, text, "activations", 1e-4, || site(Site::MlpInner));
     });
     let tiny = Reference::open("gpt2-tiny");
     for what in ["hidden_states", "residual_final", "attention", "activations"] {
-        assert!(tiny.tensor(&format!("unicode.{what}")).is_some(), "nothing was compared for {what}");
+        assert!(
+            tiny.tensor(&format!("unicode.{what}")).is_some(),
+            "nothing was compared for {what}"
+        );
     }
 }
 
@@ -107,7 +121,10 @@ fn greedy_tokens() {
         let expected = integers(&run["generated"]);
         let n_input = integers(&run["ids"]).len();
         let generate_count = 20.min(model.config().context_length - n_input);
-        let options = GenerateOptions { generate: Some(generate_count), ..Default::default() };
+        let options = GenerateOptions {
+            generate: Some(generate_count),
+            ..Default::default()
+        };
         let mut shown = 0;
         let mut on_tokens = |tokens: &[ecco_models::Token]| {
             shown = tokens.len();
@@ -122,12 +139,20 @@ fn greedy_tokens() {
 #[test]
 fn with_cache_as_without() {
     let model = model("gpt2-tiny", "float64");
-    let options = GenerateOptions { generate: Some(20), ..Default::default() };
+    let options = GenerateOptions {
+        generate: Some(20),
+        ..Default::default()
+    };
     let output = generate(&model, "One, two, ", &options, &mut |_| ControlFlow::Continue(())).unwrap();
     let logits = model.logits(&output.ids()).unwrap();
     for position in output.n_input..output.tokens.len() {
         let row = logits.index_axis(Axis(0), position - 1);
-        let best = row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap().0;
+        let best = row
+            .iter()
+            .enumerate()
+            .max_by(|a, b| a.1.total_cmp(b.1))
+            .unwrap()
+            .0;
         assert_eq!(best as u32, output.tokens[position].id, "position {position}");
     }
 }
@@ -136,24 +161,38 @@ fn with_cache_as_without() {
 fn sampling_repeats_by_its_seed() {
     let model = model("gpt2-tiny", "float32");
     let sample = |seed| {
-        let options =
-            GenerateOptions { generate: Some(20), do_sample: Some(true), seed, ..Default::default() };
+        let options = GenerateOptions {
+            generate: Some(20),
+            do_sample: Some(true),
+            seed,
+            ..Default::default()
+        };
         generate(&model, "One, two, ", &options, &mut |_| ControlFlow::Continue(())).unwrap()
     };
     let first = sample(None);
     assert_eq!(sample(first.seed).ids(), first.ids());
     let others = (0..5).map(|seed| sample(Some(seed)).ids());
-    assert!(others.filter(|ids| *ids != first.ids()).count() >= 4, "all seeds draw the same");
+    assert!(
+        others.filter(|ids| *ids != first.ids()).count() >= 4,
+        "all seeds draw the same"
+    );
 }
 
 #[test]
 fn an_interrupt_keeps_the_tokens_so_far() {
     let model = model("gpt2-tiny", "float32");
-    let options = GenerateOptions { generate: Some(20), ..Default::default() };
+    let options = GenerateOptions {
+        generate: Some(20),
+        ..Default::default()
+    };
     let mut calls = 0;
     let output = generate(&model, "One, two, ", &options, &mut |_| {
         calls += 1;
-        if calls > 5 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if calls > 5 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     })
     .unwrap();
     assert_eq!(output.finish, ecco_models::Finish::Interrupted);

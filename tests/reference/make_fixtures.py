@@ -88,7 +88,8 @@ def seeded_model(config: GPT2Config, seed: int) -> GPT2LMHeadModel:
 def base_config(**changes) -> GPT2Config:
     values = dict(
         vocab_size=VOCAB_SIZE, n_positions=CONTEXT, n_embd=48, n_layer=3, n_head=4,
-        activation_function="gelu_new", bos_token_id=0, eos_token_id=0, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, architectures=["GPT2LMHeadModel"],
+        activation_function="gelu_new", bos_token_id=0, eos_token_id=0, resid_pdrop=0.0, embd_pdrop=0.0,
+        attn_pdrop=0.0, architectures=["GPT2LMHeadModel"],
     )
     return GPT2Config(**(values | changes))
 

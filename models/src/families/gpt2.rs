@@ -32,9 +32,13 @@ pub const FAMILY: Family = Family {
 };
 
 fn config(file: &ConfigFile) -> Result<DecoderConfig> {
-    let (hidden_size, n_layers, n_heads) = (file.size("n_embd")?, file.size("n_layer")?, file.size("n_head")?);
+    let (hidden_size, n_layers, n_heads) =
+        (file.size("n_embd")?, file.size("n_layer")?, file.size("n_head")?);
     if hidden_size % n_heads != 0 {
-        return Err(file.refuse("n_head", &format!("n_embd = {hidden_size} is not a multiple of it")));
+        return Err(file.refuse(
+            "n_head",
+            &format!("n_embd = {hidden_size} is not a multiple of it"),
+        ));
     }
     Ok(DecoderConfig {
         model_type: "gpt2".into(),
@@ -53,7 +57,13 @@ fn config(file: &ConfigFile) -> Result<DecoderConfig> {
 
 /// 1/√head_dim, and for some of Stanford's GPT-2s also 1/(layer + 1).
 fn attention_scales(file: &ConfigFile, head_dim: usize, n_layers: usize) -> Result<Vec<f64>> {
-    let by_head = if file.flag_or("scale_attn_weights", true)? { (head_dim as f64).powf(-0.5) } else { 1.0 };
+    let by_head = if file.flag_or("scale_attn_weights", true)? {
+        (head_dim as f64).powf(-0.5)
+    } else {
+        1.0
+    };
     let by_layer = file.flag_or("scale_attn_by_inverse_layer_idx", false)?;
-    Ok((1..=n_layers).map(|n| if by_layer { by_head / n as f64 } else { by_head }).collect())
+    Ok((1..=n_layers)
+        .map(|n| if by_layer { by_head / n as f64 } else { by_head })
+        .collect())
 }

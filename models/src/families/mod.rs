@@ -27,10 +27,17 @@ pub const FAMILIES: &[Family] = &[gpt2::FAMILY];
 /// The family that `config.json` names.
 pub fn find(config: &ConfigFile) -> Result<&'static Family> {
     let model_type = config.text("model_type")?;
-    FAMILIES.iter().find(|family| family.model_type == model_type).ok_or_else(|| Error::UnknownFamily {
-        model_type: model_type.to_owned(),
-        supported: FAMILIES.iter().map(|family| family.model_type).collect::<Vec<_>>().join(", "),
-    })
+    FAMILIES
+        .iter()
+        .find(|family| family.model_type == model_type)
+        .ok_or_else(|| Error::UnknownFamily {
+            model_type: model_type.to_owned(),
+            supported: FAMILIES
+                .iter()
+                .map(|family| family.model_type)
+                .collect::<Vec<_>>()
+                .join(", "),
+        })
 }
 
 /// What a name in a file is to us.
@@ -44,7 +51,11 @@ pub enum WeightName {
 impl Family {
     pub fn weight_name(&self, name: &str) -> WeightName {
         let name = name.strip_prefix(self.prefix).unwrap_or(name);
-        if self.ignored.iter().any(|pattern| match_layer(pattern, name).is_some()) {
+        if self
+            .ignored
+            .iter()
+            .any(|pattern| match_layer(pattern, name).is_some())
+        {
             return WeightName::Ignored;
         }
         let canonical = self.weights.iter().find_map(|(pattern, canonical)| {
@@ -71,9 +82,18 @@ mod tests {
     #[test]
     fn gpt2_names_with_and_without_prefix() {
         let canonical = WeightName::Canonical("layers.11.attention.qkv.weight".into());
-        assert_eq!(gpt2::FAMILY.weight_name("transformer.h.11.attn.c_attn.weight"), canonical);
+        assert_eq!(
+            gpt2::FAMILY.weight_name("transformer.h.11.attn.c_attn.weight"),
+            canonical
+        );
         assert_eq!(gpt2::FAMILY.weight_name("h.11.attn.c_attn.weight"), canonical);
-        assert_eq!(gpt2::FAMILY.weight_name("h.3.attn.masked_bias"), WeightName::Ignored);
-        assert_eq!(gpt2::FAMILY.weight_name("h.x.attn.c_attn.weight"), WeightName::Unknown);
+        assert_eq!(
+            gpt2::FAMILY.weight_name("h.3.attn.masked_bias"),
+            WeightName::Ignored
+        );
+        assert_eq!(
+            gpt2::FAMILY.weight_name("h.x.attn.c_attn.weight"),
+            WeightName::Unknown
+        );
     }
 }
