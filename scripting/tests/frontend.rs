@@ -1,5 +1,6 @@
 //! Completion, inspection and completeness, as a front end asks.
 
+#[allow(dead_code)]
 mod common;
 
 use common::{Notebook, on_session_thread};

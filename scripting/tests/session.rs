@@ -1,5 +1,6 @@
 //! Streaming, interruption, memory, panics: what a transcript cannot show.
 
+#[allow(dead_code)]
 mod common;
 
 use std::rc::Rc;
