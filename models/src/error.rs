@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::hub::HubError;
+
 /// An error of this crate. `Display` says what was wrong with which value; [`Error::hint`] what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -93,7 +95,7 @@ pub enum Error {
     Torch { message: String },
 
     #[error(transparent)]
-    Hub(#[from] crate::hub::HubError),
+    Hub(crate::hub::HubError),
 
     #[error("interrupted")]
     Interrupted,
@@ -139,6 +141,15 @@ impl Error {
             Self::Torch { .. } => "RuntimeError",
             Self::Interrupted => "KeyboardInterrupt",
             _ => "ValueError",
+        }
+    }
+}
+
+impl From<HubError> for Error {
+    fn from(error: HubError) -> Self {
+        match error {
+            HubError::Interrupted => Self::Interrupted,
+            error => Self::Hub(error),
         }
     }
 }

@@ -19,6 +19,12 @@ impl MimeBundle {
         self
     }
 
+    /// What a screen reader says of a picture, where the front end asks (VS Code does).
+    pub fn with_alt_text(mut self, text: &str) -> Self {
+        self.metadata.insert("vscode_altText".to_owned(), text.into());
+        self
+    }
+
     /// The plain text, if there is one.
     pub fn text(&self) -> Option<&str> {
         self.data.get("text/plain").and_then(Value::as_str)
@@ -43,16 +49,20 @@ pub trait Explorable {
     }
 
     fn bundle(&self) -> MimeBundle {
-        let mut bundle = MimeBundle::from_text(self.text());
-        let rest = [("image/svg+xml", self.svg()), ("text/html", self.html())];
-        for (media_type, value) in rest {
-            if let Some(value) = value {
-                bundle = bundle.with(media_type, value);
-            }
+        assemble(self)
+    }
+}
+
+/// Every representation a view has.
+pub(crate) fn assemble<E: Explorable + ?Sized>(view: &E) -> MimeBundle {
+    let mut bundle = MimeBundle::from_text(view.text());
+    for (media_type, value) in [("image/svg+xml", view.svg()), ("text/html", view.html())] {
+        if let Some(value) = value {
+            bundle = bundle.with(media_type, value);
         }
-        match self.json() {
-            Some(json) => bundle.with("application/json", json),
-            None => bundle,
-        }
+    }
+    match view.json() {
+        Some(json) => bundle.with("application/json", json),
+        None => bundle,
     }
 }

@@ -1,0 +1,69 @@
+# The commands of everyday work; `make` alone lists them.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := $(CURDIR)/.venv/bin
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+# Everything below runs as in an activated environment.
+export PATH := $(BIN):$(PATH)
+export VIRTUAL_ENV := $(CURDIR)/.venv
+unexport PYTHONHOME PYTHONPATH
+
+# Where this environment keeps libtorch; known once .venv is there. The linker looks in LIBRARY_PATH
+# too, which helps when target/ was last used with another environment.
+TORCH_LIB = $(shell echo $(CURDIR)/.venv/lib/python3*/site-packages/torch/lib)
+CARGO = LIBRARY_PATH=$(TORCH_LIB) cargo
+
+.PHONY: help demo lab test clean prerequisites browser FORCE
+.DELETE_ON_ERROR:
+
+help:  ## list the commands
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 14
+
+demo: build/readme.html  ## set up, run notebooks/readme.ipynb on the kernel, make a page of it
+	@echo
+	@echo "The example has run:"
+	@echo "  build/readme.html   the page: open it in a browser, no network needed"
+	@echo "  build/readme.ipynb  the executed notebook"
+	@echo "Go on with 'make lab': JupyterLab with \"Ecco\" in the launcher."
+
+lab: .venv/.kernel  ## open JupyterLab with the kernel installed
+	jupyter lab --notebook-dir=notebooks $(LAB_FLAGS)
+
+test: browser .venv/.kernel build/readme.html  ## formatting, lints and all tests
+	cargo fmt --all --check
+	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
+	LD_LIBRARY_PATH=$(TORCH_LIB) $(CARGO) test --release --workspace
+	pytest
+
+clean:  ## remove everything that was made here
+	rm -rf .venv build $(TARGET)
+
+prerequisites:
+	@PYTHON=$(PYTHON) scripts/prerequisites
+
+browser: prerequisites
+	@scripts/prerequisites browser
+
+build/readme.html: notebooks/readme.ipynb scripts/run_notebook.py .venv/.kernel
+	@echo "==> running notebooks/readme.ipynb"
+	@python scripts/run_notebook.py notebooks/readme.ipynb build
+
+# The Python environment. A failed install leaves no stamp, so the next run goes on from there.
+.venv/.requirements: scripts/requirements.txt | prerequisites
+	@echo "==> Python environment in .venv (torch and its libraries: about 5 GB, some minutes)"
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	pip install --disable-pip-version-check -r scripts/requirements.txt
+	@touch $@
+
+# cargo knows best what is out of date; the rest runs only when the binary is a new one.
+$(TARGET)/release/ecco-kernel: .venv/.requirements FORCE
+	@echo "==> ecco-kernel (the first build compiles libtorch's glue: some minutes)"
+	$(CARGO) build --release --package ecco-kernel
+
+# The binary looks for libtorch next to the bin folder it lies in.
+.venv/.kernel: $(TARGET)/release/ecco-kernel
+	install -m 755 $< $(BIN)/ecco-kernel
+	ecco-kernel install --prefix .venv
+	@touch $@

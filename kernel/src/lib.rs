@@ -1,0 +1,48 @@
+//! The Jupyter side of the kernel: sockets, wire format, message loops, the script thread, interrupts.
+//!
+//! It reaches the language only through [`ecco_scripting::interpreter`], so all of it is tested with a
+//! toy language. [`serve`] starts everything:
+//!
+//! ```text
+//!            tokio, main thread                     │        script thread
+//!                                                   │
+//!  shell ────┐  serve: Desk                         │
+//!  control ──┤  answers what needs no interpreter,  │
+//!            └─ hands over the rest ── Work ────────┼─→ script: Interpreter, History
+//!  stdin ────── answers ────────────────────────────┼─→ output: CellOutput::input
+//!                                                   │
+//!  iopub ←───┐                                      │
+//!  shell ←───┼─ sending ←── outbox ─────────────────┼── status, outputs, replies, questions
+//!  stdin ←───┘                                      │
+//!  heartbeat ↔ echo                                 │
+//! ```
+//!
+//! Only messages and the interrupt flag cross.
+//!
+//! - [`connection`]: the connection file
+//! - [`wire`]: frames, signatures, headers
+//! - `sockets`: the only place where sockets are made
+//! - `requests`, `replies`: contents, raw JSON and lenient structs: what `jupyter-protocol` has for them
+//!   refuses what real clients send and writes nulls where they expect objects
+//! - `outbox`, `sending`: one ordered, bounded queue and the task that empties it
+//! - `script`, `output`, `history`: the script thread
+//! - `lifetime`: signals, death of the parent
+//! - [`kernelspec`]: `ecco-kernel install`
+
+pub mod connection;
+mod error;
+mod history;
+pub mod kernelspec;
+mod lifetime;
+mod outbox;
+mod output;
+mod replies;
+mod requests;
+mod script;
+mod sending;
+mod serve;
+mod sockets;
+pub mod wire;
+
+pub use error::Error;
+pub use serve::serve;

@@ -1,0 +1,56 @@
+//! What ends a kernel or interrupts a cell from outside of the protocol: signals, and a parent that dies.
+
+use std::os::unix::process::parent_id;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// How often the parent is looked for.
+const PARENT_POLL: Duration = Duration::from_secs(1);
+
+/// The signals that the kernel takes, from the moment this is made.
+pub struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Returns on SIGTERM; calls `interrupt` on every SIGINT until then.
+    pub async fn until_terminated(&mut self, interrupt: impl Fn()) {
+        loop {
+            tokio::select! {
+                Some(()) = self.interrupt.recv() => interrupt(),
+                _ = self.terminate.recv() => return,
+            }
+        }
+    }
+}
+
+/// Returns when the process that started this one dies, if that was a Jupyter client: it sets
+/// `JPY_PARENT_PID`. Without it a kernel may outlive its shell.
+///
+/// A death signal (`PR_SET_PDEATHSIG`) would come when the *thread* ends that started the kernel, and
+/// servers start kernels from threads that end soon. So the parent's id is watched; an orphan has another.
+pub async fn orphaned() {
+    let parent = parent_id();
+    let named = std::env::var("JPY_PARENT_PID")
+        .ok()
+        .and_then(|pid| pid.parse::<u32>().ok());
+    match named {
+        // Some clients on Windows hand over a handle; 1 is who takes in orphans, unless it is the client.
+        None | Some(0) => std::future::pending().await,
+        Some(named) if parent == 1 && named != 1 => return,
+        Some(_) => {}
+    }
+    while parent_id() == parent {
+        tokio::time::sleep(PARENT_POLL).await;
+    }
+    eprintln!("ecco-kernel: the parent process is gone, so this one ends too");
+}

@@ -1,0 +1,256 @@
+//! Everything the kernel says about a cell, in order, from the script thread to the sockets.
+//!
+//! One queue for all of it – status, outputs, the reply, questions – so the order clients rely on
+//! (busy → execute_input → outputs → reply → idle) holds by construction. Text for the same stream
+//! melts into one message while it waits. A script that writes faster than clients read is held back,
+//! so that what is unsent stays near [`UNSENT_LIMIT`].
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use ecco_scripting::interpreter::Interrupt;
+use serde::Serialize;
+use serde_json::json;
+use tokio::sync::Notify;
+use zeromq::ZmqMessage;
+
+use crate::wire::{self, Channel, Parent, Wire};
+
+/// Bytes that may wait to be sent before the script has to wait too.
+const UNSENT_LIMIT: usize = 1 << 20;
+/// A stream message is sent at this size …
+const STREAM_FULL: usize = 1 << 17;
+/// … or at this age, or as soon as something else follows it. Servers drop messages beyond about 1,000
+/// in a second.
+const STREAM_AGE: Duration = Duration::from_millis(20);
+/// How often a held back script looks whether it was interrupted.
+const HELD_POLL: Duration = Duration::from_millis(20);
+
+/// Which stream of the notebook's output a text belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StreamName {
+    Stdout,
+    Stderr,
+}
+
+/// One thing to send.
+pub enum Item {
+    /// To all subscribers.
+    Publish(ZmqMessage),
+    /// To the peer that asked, on the channel where it asked.
+    Reply(Channel, ZmqMessage),
+    /// A question to the user, on the stdin channel.
+    Ask(ZmqMessage),
+}
+
+/// A queue with one reader, the sending task.
+pub struct Outbox {
+    wire: Arc<Wire>,
+    state: Mutex<State>,
+    /// Something to send has come, or the queue has been closed.
+    arrived: Notify,
+    /// Something has been sent.
+    sent: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Entry>,
+    unsent: usize,
+    /// The request that the script thread works on.
+    running: Option<Arc<Parent>>,
+    closed: bool,
+}
+
+enum Entry {
+    Ready(Item, usize),
+    Stream(Stream),
+}
+
+struct Stream {
+    parent: Arc<Parent>,
+    name: StreamName,
+    text: String,
+    since: Instant,
+}
+
+enum Front {
+    Send(Item, usize),
+    Wait(Duration),
+    Empty,
+    Closed,
+}
+
+impl Outbox {
+    pub fn new(wire: Arc<Wire>) -> Self {
+        Self {
+            wire,
+            state: Mutex::default(),
+            arrived: Notify::new(),
+            sent: Condvar::new(),
+        }
+    }
+
+    /// The script thread begins to work on `parent`.
+    pub fn begin(&self, parent: &Arc<Parent>) {
+        let busy = self.status(parent, "busy");
+        let mut state = self.lock();
+        state.running = Some(parent.clone());
+        self.push(&mut state, busy);
+    }
+
+    /// The script thread is done with `parent`: its reply, then idle.
+    pub fn finish(&self, parent: &Arc<Parent>, msg_type: &str, content: &impl Serialize) {
+        let reply = Item::Reply(parent.channel, self.wire.reply(msg_type, parent, content));
+        let idle = self.status(parent, "idle");
+        let mut state = self.lock();
+        state.running = None;
+        self.push(&mut state, reply);
+        self.push(&mut state, idle);
+    }
+
+    /// A request is answered beside the script thread: busy.
+    pub fn begin_beside(&self, parent: &Arc<Parent>) {
+        let busy = self.status(parent, "busy");
+        self.push(&mut self.lock(), busy);
+    }
+
+    /// A request was answered beside the script thread: idle. Front ends and servers show the state that
+    /// they heard last, whoever it was about, so a cell that still runs says that it does.
+    pub fn finish_beside(&self, parent: &Arc<Parent>) {
+        let idle = self.status(parent, "idle");
+        let mut state = self.lock();
+        self.push(&mut state, idle);
+        if let Some(running) = state.running.clone() {
+            let busy = self.status(&running, "busy");
+            self.push(&mut state, busy);
+        }
+    }
+
+    /// A message to all subscribers.
+    pub fn publish(&self, parent: &Parent, msg_type: &str, content: &impl Serialize) {
+        let message = self.wire.publication(msg_type, parent, content);
+        self.push(&mut self.lock(), Item::Publish(message));
+    }
+
+    /// A question to the peer that sent `parent`.
+    pub fn ask(&self, parent: &Parent, content: &impl Serialize) {
+        let message = self.wire.reply("input_request", parent, content);
+        self.push(&mut self.lock(), Item::Ask(message));
+    }
+
+    /// Text for a stream of the cell's output.
+    pub fn stream(&self, parent: &Arc<Parent>, name: StreamName, text: &str) {
+        let mut state = self.lock();
+        state.unsent += text.len();
+        if let Some(Entry::Stream(last)) = state.queue.back_mut()
+            && last.name == name
+            && Arc::ptr_eq(&last.parent, parent)
+            && last.text.len() < STREAM_FULL
+        {
+            last.text.push_str(text);
+            // The reader sleeps until the message is old or full: waking it for each line costs more
+            // than the line.
+            if last.text.len() >= STREAM_FULL {
+                self.arrived.notify_one();
+            }
+            return;
+        }
+        state.queue.push_back(Entry::Stream(Stream {
+            parent: parent.clone(),
+            name,
+            text: text.to_owned(),
+            since: Instant::now(),
+        }));
+        self.arrived.notify_one();
+    }
+
+    /// Waits while more than [`UNSENT_LIMIT`] bytes are unsent, unless the cell was interrupted.
+    pub fn hold_back(&self, interrupt: &Interrupt) {
+        let mut state = self.lock();
+        while state.unsent > UNSENT_LIMIT && !state.closed && !interrupt.is_requested() {
+            (state, _) = self
+                .sent
+                .wait_timeout(state, HELD_POLL)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// No more will come: the reader gets what is there without delay, then `None`.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.arrived.notify_one();
+        self.sent.notify_all();
+    }
+
+    /// The next thing to send and its size, which [`Outbox::release`] takes back. Can be cancelled.
+    pub async fn next(&self) -> Option<(Item, usize)> {
+        loop {
+            match self.front() {
+                Front::Send(item, size) => return Some((item, size)),
+                Front::Wait(time) => {
+                    // Either way there is something to look at.
+                    let _ = tokio::time::timeout(time, self.arrived.notified()).await;
+                }
+                Front::Empty => self.arrived.notified().await,
+                Front::Closed => return None,
+            }
+        }
+    }
+
+    /// `size` bytes are on their way.
+    pub fn release(&self, size: usize) {
+        let mut state = self.lock();
+        state.unsent = state.unsent.saturating_sub(size);
+        self.sent.notify_all();
+    }
+
+    fn front(&self) -> Front {
+        let mut state = self.lock();
+        let last = state.queue.len() == 1;
+        match state.queue.front() {
+            None if state.closed => return Front::Closed,
+            None => return Front::Empty,
+            Some(Entry::Stream(stream)) if last && !state.closed && stream.text.len() < STREAM_FULL => {
+                let age = stream.since.elapsed();
+                if age < STREAM_AGE {
+                    return Front::Wait(STREAM_AGE - age);
+                }
+            }
+            Some(_) => {}
+        }
+        let entry = state.queue.pop_front();
+        drop(state);
+        match entry {
+            None => Front::Empty,
+            Some(Entry::Ready(item, size)) => Front::Send(item, size),
+            Some(Entry::Stream(stream)) => {
+                let content = json!({"name": stream.name, "text": stream.text});
+                let message = self.wire.publication("stream", &stream.parent, &content);
+                Front::Send(Item::Publish(message), stream.text.len())
+            }
+        }
+    }
+
+    fn status(&self, parent: &Parent, state: &str) -> Item {
+        Item::Publish(
+            self.wire
+                .publication("status", parent, &json!({"execution_state": state})),
+        )
+    }
+
+    fn push(&self, state: &mut State, item: Item) {
+        let size = match &item {
+            Item::Publish(message) | Item::Reply(_, message) | Item::Ask(message) => wire::size(message),
+        };
+        state.unsent += size;
+        state.queue.push_back(Entry::Ready(item, size));
+        self.arrived.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,342 @@
+//! Jupyter messages as ZeroMQ frames.
+//!
+//! ```text
+//! identity …   <IDS|MSG>   signature   header   parent_header   metadata   content   buffer …
+//!                                      └───────── the HMAC covers these ─────────┘
+//! ```
+//!
+//! A request's header goes back verbatim as `parent_header`, so that fields this kernel does not know
+//! (`subshell_id`, a client's own) survive the way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use chrono::{DateTime, SecondsFormat, Utc};
+use hmac::{Hmac, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::{Sha256, Sha512};
+use zeromq::ZmqMessage;
+
+use crate::error::Error;
+
+/// The version of the messaging protocol that this kernel speaks.
+pub const PROTOCOL_VERSION: &str = "5.5";
+
+const DELIMITER: &[u8] = b"<IDS|MSG>";
+const EMPTY: &[u8] = b"{}";
+
+/// The five sockets of a kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    Shell,
+    Control,
+    Stdin,
+    Heartbeat,
+    IoPub,
+}
+
+/// A message that has come in and whose signature is right.
+#[derive(Debug)]
+pub struct Request {
+    pub msg_type: String,
+    pub parent: Arc<Parent>,
+    /// JSON, not yet parsed: a content that makes no sense must still get an error reply.
+    pub content: Bytes,
+    pub buffers: Vec<Bytes>,
+}
+
+/// What an outgoing message answers: who asked, and with which header.
+#[derive(Debug)]
+pub struct Parent {
+    pub channel: Channel,
+    identities: Vec<Bytes>,
+    header: Bytes,
+}
+
+impl Parent {
+    /// The parent of what the kernel says of its own accord.
+    pub fn none() -> Arc<Self> {
+        Arc::new(Self {
+            channel: Channel::IoPub,
+            identities: Vec::new(),
+            header: Bytes::from_static(EMPTY),
+        })
+    }
+}
+
+/// Why a message was not accepted. Nothing is answered then: its sender is not known to be a client.
+#[derive(Debug, thiserror::Error, PartialEq)]
+pub enum Rejected {
+    #[error("no <IDS|MSG> delimiter")]
+    NoDelimiter,
+    #[error("{found} frames after the delimiter, where 5 or more belong")]
+    TooShort { found: usize },
+    #[error("the signature does not fit the key")]
+    Signature,
+    #[error("the header is not one: {reason}")]
+    Header { reason: String },
+}
+
+/// Encodes and decodes messages of one kernel session.
+pub struct Wire {
+    signer: Signer,
+    session: String,
+    sent: AtomicU64,
+}
+
+/// The fields of a header that matter here; clients leave out others.
+#[derive(Deserialize)]
+struct IncomingHeader {
+    msg_type: String,
+    #[serde(rename = "msg_id")]
+    _msg_id: String,
+}
+
+#[derive(Serialize)]
+struct OutgoingHeader<'a> {
+    msg_id: String,
+    msg_type: &'a str,
+    session: &'a str,
+    username: &'a str,
+    date: String,
+    version: &'a str,
+}
+
+impl Wire {
+    pub fn new(signature_scheme: &str, key: &str) -> Result<Self, Error> {
+        Ok(Self {
+            signer: Signer::new(signature_scheme, key)?,
+            session: uuid::Uuid::new_v4().to_string(),
+            sent: AtomicU64::new(0),
+        })
+    }
+
+    /// Splits the frames of a message that came in on `channel` and checks its signature.
+    pub fn decode(&self, channel: Channel, message: ZmqMessage) -> Result<Request, Rejected> {
+        let mut identities = message.into_vec();
+        let at = identities
+            .iter()
+            .position(|frame| frame == DELIMITER)
+            .ok_or(Rejected::NoDelimiter)?;
+        let mut frames = identities.split_off(at).into_iter().skip(1);
+        identities.truncate(at);
+        let found = frames.len();
+        let mut next = || frames.next().ok_or(Rejected::TooShort { found });
+        let (signature, header, parent, metadata, content) = (next()?, next()?, next()?, next()?, next()?);
+        if !self
+            .signer
+            .verify([&header, &parent, &metadata, &content], &signature)
+        {
+            return Err(Rejected::Signature);
+        }
+        let IncomingHeader { msg_type, .. } =
+            serde_json::from_slice(&header).map_err(|error| Rejected::Header {
+                reason: error.to_string(),
+            })?;
+        Ok(Request {
+            msg_type,
+            parent: Arc::new(Parent {
+                channel,
+                identities,
+                header,
+            }),
+            content,
+            buffers: frames.collect(),
+        })
+    }
+
+    /// A message to whoever sent `parent`.
+    pub fn reply(&self, msg_type: &str, parent: &Parent, content: &impl Serialize) -> ZmqMessage {
+        self.encode(parent.identities.clone(), msg_type, parent, content)
+    }
+
+    /// A message to every subscriber.
+    pub fn publication(&self, msg_type: &str, parent: &Parent, content: &impl Serialize) -> ZmqMessage {
+        let topic = format!("kernel.{}.{msg_type}", self.session);
+        self.encode(vec![Bytes::from(topic)], msg_type, parent, content)
+    }
+
+    /// The greeting to a new subscriber of `topic`.
+    pub fn welcome(&self, topic: Bytes) -> ZmqMessage {
+        let content = serde_json::json!({"subscription": String::from_utf8_lossy(&topic)});
+        self.encode(vec![topic], "iopub_welcome", &Parent::none(), &content)
+    }
+
+    fn encode(
+        &self,
+        mut frames: Vec<Bytes>,
+        msg_type: &str,
+        parent: &Parent,
+        content: &impl Serialize,
+    ) -> ZmqMessage {
+        let header = json_bytes(&self.header(msg_type));
+        let content = json_bytes(content);
+        let signature = self.signer.sign([&header, &parent.header, EMPTY, &content]);
+        frames.extend([
+            Bytes::from_static(DELIMITER),
+            Bytes::from(signature),
+            header,
+            parent.header.clone(),
+            Bytes::from_static(EMPTY),
+            content,
+        ]);
+        let mut message = ZmqMessage::from(frames.remove(0));
+        frames.into_iter().for_each(|frame| message.push_back(frame));
+        message
+    }
+
+    fn header<'a>(&'a self, msg_type: &'a str) -> OutgoingHeader<'a> {
+        let number = self.sent.fetch_add(1, Ordering::Relaxed);
+        OutgoingHeader {
+            msg_id: format!("{}_{number}", self.session),
+            msg_type,
+            session: &self.session,
+            username: "kernel",
+            date: DateTime::<Utc>::from(std::time::SystemTime::now())
+                .to_rfc3339_opts(SecondsFormat::Micros, true),
+            version: PROTOCOL_VERSION,
+        }
+    }
+}
+
+/// The size of a message on the wire, near enough for bounding what is unsent.
+pub fn size(message: &ZmqMessage) -> usize {
+    message.iter().map(Bytes::len).sum()
+}
+
+fn json_bytes(value: &impl Serialize) -> Bytes {
+    // Fails only for maps whose keys are not strings; contents are serde_json values and plain structs.
+    serde_json::to_vec(value).map_or(Bytes::from_static(EMPTY), Bytes::from)
+}
+
+/// The HMAC of the connection file. An empty key means unsigned messages.
+enum Signer {
+    Unsigned,
+    Sha256(Hmac<Sha256>),
+    Sha512(Hmac<Sha512>),
+}
+
+impl Signer {
+    fn new(scheme: &str, key: &str) -> Result<Self, Error> {
+        let unsupported = || Error::SignatureScheme {
+            scheme: scheme.to_owned(),
+        };
+        match scheme {
+            _ if key.is_empty() => Ok(Self::Unsigned),
+            // An HMAC takes a key of any length.
+            "hmac-sha256" => Hmac::new_from_slice(key.as_bytes())
+                .map(Self::Sha256)
+                .map_err(|_| unsupported()),
+            "hmac-sha512" => Hmac::new_from_slice(key.as_bytes())
+                .map(Self::Sha512)
+                .map_err(|_| unsupported()),
+            _ => Err(unsupported()),
+        }
+    }
+
+    /// Lower-case hexadecimal digits.
+    fn sign(&self, frames: [&[u8]; 4]) -> String {
+        match self {
+            Self::Unsigned => String::new(),
+            Self::Sha256(mac) => to_hex(&fed(mac, frames).finalize().into_bytes()),
+            Self::Sha512(mac) => to_hex(&fed(mac, frames).finalize().into_bytes()),
+        }
+    }
+
+    /// Compares in constant time.
+    fn verify(&self, frames: [&[u8]; 4], signature: &[u8]) -> bool {
+        let Some(bytes) = from_hex(signature) else {
+            return false;
+        };
+        match self {
+            Self::Unsigned => true,
+            Self::Sha256(mac) => fed(mac, frames).verify_slice(&bytes).is_ok(),
+            Self::Sha512(mac) => fed(mac, frames).verify_slice(&bytes).is_ok(),
+        }
+    }
+}
+
+fn fed<M: Mac + Clone>(mac: &M, frames: [&[u8]; 4]) -> M {
+    let mut mac = mac.clone();
+    frames.iter().for_each(|frame| mac.update(frame));
+    mac
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn from_hex(digits: &[u8]) -> Option<Vec<u8>> {
+    let value = |digit: u8| char::from(digit).to_digit(16);
+    let (pairs, rest) = digits.as_chunks::<2>();
+    let bytes = pairs
+        .iter()
+        .map(|&[high, low]| Some((value(high)? * 16 + value(low)?) as u8));
+    if rest.is_empty() { bytes.collect() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frames(frames: &[&[u8]]) -> ZmqMessage {
+        let frames: Vec<Bytes> = frames.iter().map(|frame| Bytes::copy_from_slice(frame)).collect();
+        ZmqMessage::try_from(frames).unwrap()
+    }
+
+    const HEADER: &[u8] = br#"{"msg_id": "1", "msg_type": "kernel_info_request", "subshell_id": "s"}"#;
+    // Computed by Python: hmac.new(b"key", HEADER + b"{}{}{}", "sha256").hexdigest()
+    const SIGNATURE: &[u8] = b"cdfc4cc2a8077339d495c541934d02e0a6defb780f3ad11c7bfd41797fc32dab";
+
+    #[test]
+    fn a_message_signed_by_python_is_accepted_and_its_header_comes_back_verbatim() {
+        let wire = Wire::new("hmac-sha256", "key").unwrap();
+        let message = frames(&[
+            b"peer", DELIMITER, SIGNATURE, HEADER, b"{}", b"{}", b"{}", b"buffer",
+        ]);
+        let request = wire.decode(Channel::Shell, message).unwrap();
+        assert_eq!(request.msg_type, "kernel_info_request");
+        assert_eq!(request.buffers, [Bytes::from_static(b"buffer")]);
+        let reply = wire.reply("kernel_info_reply", &request.parent, &serde_json::json!({}));
+        assert_eq!(reply.get(0).unwrap(), &b"peer"[..]);
+        assert_eq!(reply.get(4).unwrap(), HEADER);
+    }
+
+    #[test]
+    fn a_reply_verifies_under_the_same_key_only() {
+        for scheme in ["hmac-sha256", "hmac-sha512"] {
+            let wire = Wire::new(scheme, "key").unwrap();
+            let message = wire.publication("status", &Parent::none(), &serde_json::json!({"a": 1}));
+            assert!(wire.decode(Channel::Shell, message.clone()).is_ok());
+            let other = Wire::new(scheme, "another").unwrap();
+            assert_eq!(
+                other.decode(Channel::Shell, message).unwrap_err(),
+                Rejected::Signature
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_message_is_rejected() {
+        let wire = Wire::new("hmac-sha256", "").unwrap();
+        let decode = |parts: &[&[u8]]| wire.decode(Channel::Shell, frames(parts)).unwrap_err();
+        assert_eq!(decode(&[b"hello"]), Rejected::NoDelimiter);
+        assert_eq!(decode(&[DELIMITER, b"", b"{}"]), Rejected::TooShort { found: 2 });
+        let header = decode(&[DELIMITER, b"", b"\xff", b"{}", b"{}", b"{}"]);
+        assert!(matches!(header, Rejected::Header { .. }));
+        assert!(Wire::new("hmac-md5", "key").is_err());
+    }
+
+    #[test]
+    fn a_signature_that_is_no_hexadecimal_number_is_wrong_and_harmless() {
+        let wire = Wire::new("hmac-sha256", "key").unwrap();
+        for signature in [&b""[..], b"0", b"zz", b"\xff\xfe", &SIGNATURE[..62]] {
+            let message = frames(&[DELIMITER, signature, HEADER, b"{}", b"{}", b"{}"]);
+            assert_eq!(
+                wire.decode(Channel::Shell, message).unwrap_err(),
+                Rejected::Signature
+            );
+        }
+    }
+}

@@ -1,0 +1,401 @@
+//! A front end for tests: starts a kernel in this process and talks to it over sockets.
+
+use std::collections::VecDeque;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use ecco_kernel::{connection, serve};
+use ecco_scripting::interpreter::{Interpreter, Interrupt};
+use hmac::{Hmac, Mac};
+use serde_json::{Value, json};
+use sha2::Sha256;
+use tokio::runtime::Runtime;
+use zeromq::{DealerSocket, Socket, SocketOptions, SocketRecv, SocketSend, SubSocket, ZmqMessage};
+
+use crate::toy::Toy;
+
+const KEY: &str = "a key for tests";
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+pub struct Frontend {
+    runtime: Runtime,
+    shell: DealerSocket,
+    control: DealerSocket,
+    stdin: DealerSocket,
+    iopub: SubSocket,
+    /// Read from iopub while something else was looked for.
+    unread: VecDeque<Message>,
+    sent: u32,
+    kernel: Option<JoinHandle<()>>,
+    connection: Value,
+    _folder: tempfile::TempDir,
+}
+
+#[derive(Debug, Clone)]
+pub struct Message {
+    pub msg_type: String,
+    pub parent: Value,
+    pub content: Value,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum To {
+    Shell,
+    Control,
+    Stdin,
+}
+
+impl Frontend {
+    /// A front end of a kernel that speaks the toy language.
+    pub fn start() -> Self {
+        Self::start_with(|interrupt| Box::new(Toy::new(interrupt)))
+    }
+
+    pub fn start_with(make: impl FnOnce(Interrupt) -> Box<dyn Interpreter> + Send + 'static) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = json!({
+            "transport": "ipc", "ip": folder.path().join("kernel"), "key": KEY,
+            "signature_scheme": "hmac-sha256", "kernel_name": "ecco",
+            "shell_port": 1, "iopub_port": 2, "stdin_port": 3, "control_port": 4, "hb_port": 5,
+        });
+        Self::start_on(folder, connection, make)
+    }
+
+    /// The same over TCP, on ports that were free a moment ago.
+    pub fn start_tcp() -> Self {
+        let listeners: Vec<_> = (0..5)
+            .map(|_| std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap())
+            .collect();
+        let port = |i: usize| listeners[i].local_addr().unwrap().port();
+        let connection = json!({
+            "transport": "tcp", "ip": "127.0.0.1", "key": KEY, "signature_scheme": "hmac-sha256",
+            "shell_port": port(0), "iopub_port": port(1), "stdin_port": port(2), "control_port": port(3),
+            "hb_port": port(4),
+        });
+        drop(listeners);
+        Self::start_on(tempfile::tempdir().unwrap(), connection, |interrupt| {
+            Box::new(Toy::new(interrupt))
+        })
+    }
+
+    fn start_on(
+        folder: tempfile::TempDir,
+        connection: Value,
+        make: impl FnOnce(Interrupt) -> Box<dyn Interpreter> + Send + 'static,
+    ) -> Self {
+        let parsed = connection::parse(&connection.to_string()).unwrap();
+        let kernel = std::thread::spawn(move || serve(&parsed, make).unwrap());
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let dealer = || {
+            let mut options = SocketOptions::default();
+            options.peer_identity("a-frontend".parse().unwrap());
+            DealerSocket::with_options(options)
+        };
+        let (mut shell, mut control, mut stdin) = (dealer(), dealer(), dealer());
+        let mut iopub = SubSocket::new();
+        runtime.block_on(async {
+            connect(&mut shell, &connection, "shell_port").await;
+            connect(&mut control, &connection, "control_port").await;
+            connect(&mut stdin, &connection, "stdin_port").await;
+            connect(&mut iopub, &connection, "iopub_port").await;
+            iopub.subscribe("").await.unwrap();
+        });
+        let unread = VecDeque::new();
+        let kernel = Some(kernel);
+        let mut frontend = Self {
+            runtime,
+            shell,
+            control,
+            stdin,
+            iopub,
+            unread,
+            sent: 0,
+            kernel,
+            connection,
+            _folder: folder,
+        };
+        let welcome = frontend.iopub_message();
+        assert_eq!(
+            (welcome.msg_type.as_str(), &welcome.content),
+            ("iopub_welcome", &json!({"subscription": ""}))
+        );
+        assert_eq!(welcome.parent, json!({}));
+        frontend
+    }
+
+    /// Runs a cell: the transcript of its outputs, and the content of its reply.
+    pub fn run(&mut self, code: &str) -> (Vec<String>, Value) {
+        let id = self.execute(code);
+        (self.transcript(&id), self.reply(To::Shell, &id).content)
+    }
+
+    /// Sends an execute request and does not wait.
+    pub fn execute(&mut self, code: &str) -> String {
+        self.send(
+            To::Shell,
+            "execute_request",
+            json!({"code": code, "allow_stdin": true}),
+        )
+    }
+
+    /// Sends a request and returns the content of its reply.
+    pub fn ask(&mut self, to: To, msg_type: &str, content: Value) -> Value {
+        let id = self.send(to, msg_type, content);
+        self.reply(to, &id).content
+    }
+
+    /// Sends a message and returns its msg_id.
+    pub fn send(&mut self, to: To, msg_type: &str, content: Value) -> String {
+        let id = self.next_id();
+        let header = json!({"msg_id": id, "msg_type": msg_type, "session": "s", "username": "u",
+            "date": "2026-01-01T00:00:00Z", "version": "5.3", "subshell_id": null});
+        let frames = [
+            header.to_string(),
+            "{}".to_owned(),
+            "{}".to_owned(),
+            content.to_string(),
+        ];
+        let signature = sign(frames.iter().map(String::as_bytes));
+        self.send_frames(
+            to,
+            [vec!["<IDS|MSG>".to_owned(), signature], frames.to_vec()].concat(),
+        );
+        id
+    }
+
+    /// Sends frames as they are.
+    pub fn send_frames(&mut self, to: To, frames: Vec<String>) {
+        let frames: Vec<Bytes> = frames.into_iter().map(Bytes::from).collect();
+        let message = ZmqMessage::try_from(frames).unwrap();
+        self.runtime
+            .block_on(socket(&mut self.shell, &mut self.control, &mut self.stdin, to).send(message))
+            .unwrap();
+    }
+
+    /// Signs four frames and sends them, whatever they hold.
+    pub fn send_signed(&mut self, to: To, frames: [&str; 4]) {
+        let signature = sign(frames.iter().map(|frame| frame.as_bytes()));
+        let envelope = ["<IDS|MSG>", &signature];
+        self.send_frames(
+            to,
+            envelope.into_iter().chain(frames).map(str::to_owned).collect(),
+        );
+    }
+
+    /// The next message on a channel, which must answer `id`.
+    pub fn reply(&mut self, from: To, id: &str) -> Message {
+        let message = self.next(from);
+        assert_eq!(message.parent["msg_id"], id, "{message:?}");
+        // The header comes back verbatim, with fields that the kernel knows nothing of.
+        assert!(message.parent.get("subshell_id").is_some());
+        message
+    }
+
+    /// The next message on a channel.
+    pub fn next(&mut self, from: To) -> Message {
+        let socket = socket(&mut self.shell, &mut self.control, &mut self.stdin, from);
+        let message = self
+            .runtime
+            .block_on(async { tokio::time::timeout(TIMEOUT, socket.recv()).await });
+        decode(
+            message
+                .unwrap_or_else(|_| panic!("nothing came on {from:?}"))
+                .unwrap(),
+        )
+    }
+
+    /// Whether a channel stays silent for a while.
+    pub fn is_silent(&mut self, from: To) -> bool {
+        let socket = socket(&mut self.shell, &mut self.control, &mut self.stdin, from);
+        let wait = Duration::from_millis(200);
+        self.runtime
+            .block_on(async { tokio::time::timeout(wait, socket.recv()).await })
+            .is_err()
+    }
+
+    /// What iopub says about the request `id`, from busy to idle, one line each.
+    pub fn transcript(&mut self, id: &str) -> Vec<String> {
+        let mut lines: Vec<String> = Vec::new();
+        let mut others = VecDeque::new();
+        while lines.last().is_none_or(|line| line != "idle") {
+            let message = self.iopub_message();
+            if message.parent["msg_id"] == id {
+                lines.push(line(&message));
+            } else {
+                others.push_back(message);
+            }
+        }
+        others.extend(self.unread.drain(..));
+        self.unread = others;
+        lines
+    }
+
+    /// Waits until iopub says `expected` about the request `id`.
+    pub fn wait_for(&mut self, id: &str, expected: &str) {
+        while {
+            let message = self.iopub_message();
+            message.parent["msg_id"] != id || line(&message) != expected
+        } {}
+    }
+
+    /// The next message on iopub, whoever it is for.
+    pub fn iopub_message(&mut self) -> Message {
+        if let Some(message) = self.unread.pop_front() {
+            return message;
+        }
+        let iopub = &mut self.iopub;
+        let message = self
+            .runtime
+            .block_on(async { tokio::time::timeout(TIMEOUT, iopub.recv()).await });
+        let mut frames = message.expect("nothing came on iopub").unwrap().into_vec();
+        assert!(
+            frames[0].is_empty() || frames[0].starts_with(b"kernel."),
+            "topic {:?}",
+            frames.remove(0)
+        );
+        decode(ZmqMessage::try_from(frames).unwrap())
+    }
+
+    /// Asks the heartbeat, as libzmq's REQ does: an empty frame, then anything.
+    pub fn heartbeat(&mut self, beat: &'static [u8]) -> Vec<Bytes> {
+        let connection = &self.connection;
+        self.runtime.block_on(async {
+            let mut socket = DealerSocket::new();
+            connect(&mut socket, connection, "hb_port").await;
+            let frames = vec![Bytes::new(), Bytes::from_static(beat)];
+            socket.send(ZmqMessage::try_from(frames).unwrap()).await.unwrap();
+            tokio::time::timeout(TIMEOUT, socket.recv())
+                .await
+                .unwrap()
+                .unwrap()
+                .into_vec()
+        })
+    }
+
+    /// A second subscriber, which is stuck from the start.
+    pub fn subscribe_and_never_read(&mut self) -> SubSocket {
+        let connection = &self.connection;
+        let socket = self.runtime.block_on(async {
+            let mut socket = SubSocket::new();
+            connect(&mut socket, connection, "iopub_port").await;
+            socket.subscribe("").await.unwrap();
+            socket
+        });
+        assert_eq!(self.iopub_message().msg_type, "iopub_welcome");
+        socket
+    }
+
+    /// Shuts the kernel down and waits until it is gone.
+    pub fn shutdown(&mut self) {
+        let reply = self.ask(To::Control, "shutdown_request", json!({"restart": false}));
+        assert_eq!(reply, json!({"status": "ok", "restart": false}));
+        self.wait_for_end();
+    }
+
+    pub fn wait_for_end(&mut self) {
+        self.kernel.take().unwrap().join().unwrap();
+    }
+
+    pub fn pause(&self, time: Duration) {
+        self.runtime.block_on(async { tokio::time::sleep(time).await });
+    }
+
+    fn next_id(&mut self) -> String {
+        self.sent += 1;
+        format!("request-{}", self.sent)
+    }
+}
+
+impl Drop for Frontend {
+    fn drop(&mut self) {
+        if self.kernel.is_some() && !std::thread::panicking() {
+            self.shutdown();
+        }
+    }
+}
+
+async fn connect(socket: &mut impl Socket, connection: &Value, port: &str) {
+    let (transport, ip) = (
+        connection["transport"].as_str().unwrap(),
+        connection["ip"].as_str().unwrap(),
+    );
+    let separator = if transport == "ipc" { "-" } else { ":" };
+    let endpoint = format!("{transport}://{ip}{separator}{}", connection[port]);
+    let start = Instant::now();
+    while let Err(error) = socket.connect(&endpoint).await {
+        assert!(start.elapsed() < TIMEOUT, "{endpoint}: {error}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn socket<'a>(
+    shell: &'a mut DealerSocket,
+    control: &'a mut DealerSocket,
+    stdin: &'a mut DealerSocket,
+    to: To,
+) -> &'a mut DealerSocket {
+    match to {
+        To::Shell => shell,
+        To::Control => control,
+        To::Stdin => stdin,
+    }
+}
+
+fn sign<'a>(frames: impl Iterator<Item = &'a [u8]>) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(KEY.as_bytes()).unwrap();
+    frames.for_each(|frame| mac.update(frame));
+    mac.finalize()
+        .into_bytes()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// A message from the kernel: signed, with a whole header.
+fn decode(message: ZmqMessage) -> Message {
+    let frames = message.into_vec();
+    let at = frames
+        .iter()
+        .position(|frame| frame == "<IDS|MSG>")
+        .expect("a delimiter");
+    let [signature, header, parent, metadata, content] = &frames[at + 1..] else {
+        panic!("{} frames", frames.len())
+    };
+    let signed = [header, parent, metadata, content]
+        .into_iter()
+        .map(|frame| &frame[..]);
+    assert_eq!(sign(signed), *signature);
+    let json = |frame: &Bytes| -> Value { serde_json::from_slice(frame).unwrap() };
+    let header = json(header);
+    for field in ["msg_id", "session", "username", "date", "version"] {
+        assert!(header[field].is_string(), "{field}");
+    }
+    let msg_type = header["msg_type"].as_str().unwrap().to_owned();
+    Message {
+        msg_type,
+        parent: json(parent),
+        content: json(content),
+    }
+}
+
+/// A message of iopub as a line of a transcript.
+fn line(
+    Message {
+        msg_type, content, ..
+    }: &Message,
+) -> String {
+    let text = &content["data"]["text/plain"];
+    match msg_type.as_str() {
+        "status" => content["execution_state"].as_str().unwrap().to_owned(),
+        "stream" => format!("{} {}", content["name"].as_str().unwrap(), content["text"]),
+        "execute_input" => format!("In [{}] {}", content["execution_count"], content["code"]),
+        "execute_result" => format!("Out[{}] {text}", content["execution_count"]),
+        "error" => format!("error {}", content["traceback"]),
+        "display_data" | "update_display_data" => format!("{msg_type} {text} {}", content["transient"]),
+        _ => format!("{msg_type} {content}"),
+    }
+}

@@ -1,0 +1,13 @@
+//! Conversations with the kernel over real sockets, with a toy language in the interpreter's place.
+//!
+//! A cell's outputs are written down as lines (`busy`, `stdout "hello\n"`, `idle`) and compared as a whole,
+//! so that a test reads as the transcript of what a front end sees.
+
+mod abuse;
+mod control;
+mod execute;
+mod frontend;
+mod introspect;
+mod stdin;
+mod streams;
+mod toy;

@@ -1,0 +1,158 @@
+//! The toy language: one statement a line.
+//!
+//! | statement | effect |
+//! |---|---|
+//! | `print x`, `warn x` | to stdout, stderr |
+//! | `flood n` | prints n numbered lines |
+//! | `spin` | runs until it is interrupted |
+//! | `sleep ms` | does not look at interrupts |
+//! | `show x`, `show id x`, `update id x` | display_data, update_display_data |
+//! | `clear` | clear_output |
+//! | `input prompt`, `password prompt` | prints what the user answers |
+//! | `set x`, `get` | a variable that lives between cells |
+//! | `value x` | the cell's value |
+//! | `fail x`, `panic x` | ends the cell |
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use ecco_scripting::interpreter::{
+    Cell, CellError, Completeness, CompletionItem, Completions, Interpreter, Interrupt, Output,
+};
+use ecco_widgets::MimeBundle;
+
+pub struct Toy {
+    interrupt: Interrupt,
+    variable: String,
+}
+
+impl Toy {
+    pub fn new(interrupt: Interrupt) -> Self {
+        Self {
+            interrupt,
+            variable: String::new(),
+        }
+    }
+
+    fn statement(
+        &mut self,
+        line: &str,
+        cell: &Cell,
+        output: &dyn Output,
+    ) -> Result<Option<String>, CellError> {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let (id, content) = rest.split_once(' ').unwrap_or(("", rest));
+        match word {
+            "" => {}
+            "print" => output.stdout(&format!("{rest}\n")),
+            "warn" => output.stderr(&format!("{rest}\n")),
+            "flood" => return self.flood(number(rest)?, output),
+            "spin" => return self.spin(),
+            "sleep" => std::thread::sleep(Duration::from_millis(number(rest)?)),
+            "show" => output.display(
+                MimeBundle::from_text(content),
+                Some(id).filter(|id| !id.is_empty()),
+            ),
+            "update" => output.update(MimeBundle::from_text(content), id),
+            "clear" => output.clear(true),
+            "input" | "password" => {
+                let answer = output
+                    .input(rest, word == "password")
+                    .map_err(|why| error("InputError", why))?;
+                output.stdout(&format!("got {answer:?}\n"));
+            }
+            "set" => self.variable = rest.to_owned(),
+            "get" => return Ok(Some(self.variable.clone())),
+            "number" => return Ok(Some(cell.execution_count.to_string())),
+            "value" => return Ok(Some(rest.to_owned())),
+            "fail" => return Err(error("ToyError", rest.to_owned())),
+            "panic" => panic!("{rest}"),
+            _ => return Err(error("SyntaxError", format!("{word:?} is not a statement"))),
+        }
+        Ok(None)
+    }
+
+    fn flood(&self, lines: u64, output: &dyn Output) -> Result<Option<String>, CellError> {
+        for line in 0..lines {
+            output.stdout(&format!("line {line}\n"));
+            if self.interrupt.is_requested() {
+                return Err(interrupted());
+            }
+        }
+        Ok(None)
+    }
+
+    fn spin(&self) -> Result<Option<String>, CellError> {
+        while !self.interrupt.is_requested() {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        Err(interrupted())
+    }
+}
+
+fn number(text: &str) -> Result<u64, CellError> {
+    text.parse()
+        .map_err(|_| error("TypeError", format!("{text:?} is not a number")))
+}
+
+fn interrupted() -> CellError {
+    error("KeyboardInterrupt", "interrupted".to_owned())
+}
+
+fn error(name: &str, value: String) -> CellError {
+    CellError {
+        name: name.to_owned(),
+        traceback: vec![format!("{name}: {value}")],
+        value,
+    }
+}
+
+impl Interpreter for Toy {
+    fn execute(&mut self, cell: &Cell, output: Rc<dyn Output>) -> Result<Option<MimeBundle>, CellError> {
+        let mut value = None;
+        for line in cell.code.lines() {
+            value = self.statement(line, cell, &*output)?;
+        }
+        Ok(value.map(MimeBundle::from_text))
+    }
+
+    fn evaluate(&mut self, expression: &str) -> Result<MimeBundle, CellError> {
+        match expression {
+            "get" => Ok(MimeBundle::from_text(self.variable.as_str())),
+            other => Err(error("SyntaxError", format!("{other:?} is not an expression"))),
+        }
+    }
+
+    fn complete(&mut self, code: &str, cursor: usize) -> Completions {
+        let typed: String = code.chars().take(cursor).collect();
+        let word = typed.rsplit(['\n', ' ']).next().unwrap_or_default();
+        assert!(word != "crash", "completion panics on request");
+        let matches = ["panic", "password", "print"]
+            .into_iter()
+            .filter(|name| name.starts_with(word))
+            .map(|name| CompletionItem {
+                text: name.to_owned(),
+                kind: "keyword",
+                signature: Some(format!("{name} x")),
+            })
+            .collect();
+        Completions {
+            range: cursor - word.chars().count()..cursor,
+            matches,
+        }
+    }
+
+    fn inspect(&mut self, code: &str, _cursor: usize, detail: u8) -> Option<MimeBundle> {
+        (code == "print").then(|| MimeBundle::from_text(format!("print x: writes x (detail {detail})")))
+    }
+
+    fn is_complete(&mut self, code: &str) -> Completeness {
+        match code.strip_suffix('\\') {
+            Some(_) => Completeness::Incomplete {
+                indent: "  ".to_owned(),
+            },
+            None if code.contains('?') => Completeness::Invalid,
+            None => Completeness::Complete,
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! One model's folder in the cache that Python's huggingface_hub uses:
+//!
+//! ```text
+//! models--owner--name/
+//!   refs/main                      the commit that a branch or tag stood at
+//!   blobs/<hash>                   contents, named by git's SHA-1 or, for large files, by SHA-256
+//!   snapshots/<commit>/<file>      links to ../../blobs/<hash>
+//! .locks/models--owner--name/<hash>.lock
+//! ```
+//!
+//! A blob is written under a name that one process owns and renamed when it has been verified, so whoever sees a
+//! blob sees all of it. Locks only save doing the same work twice; on file systems where they do nothing, nothing
+//! breaks.
+
+use std::fs::{File, TryLockError};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use hf_hub::{Cache, CacheRepo, Repo, RepoType};
+use sha1::{Digest, Sha1};
+use sha2::Sha256;
+
+use super::error::HubError;
+use super::http::pause;
+use super::listing::{WEIGHTS, WEIGHTS_INDEX, is_commit, is_hex, shards};
+use crate::progress::{Progress, Watch};
+
+const LOCK_POLL: Duration = Duration::from_millis(200);
+
+/// The folder of one model.
+pub(super) struct ModelCache {
+    repo_id: String,
+    root: PathBuf,
+    layout: CacheRepo,
+    folder_name: String,
+}
+
+/// The hash that the hub promises for a file, which is also its blob's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Etag(String);
+
+impl Etag {
+    /// From a header: `"hash"`, `W/"hash"`; none where it is no hash that a file can be checked against.
+    pub fn parse(header: &str) -> Option<Self> {
+        let hash = header.trim().trim_start_matches("W/").trim_matches('"');
+        let known = matches!(hash.len(), 40 | 64) && is_hex(hash);
+        known.then(|| Self(hash.to_owned()))
+    }
+
+    /// The hash of what is in `file`, of the same kind: SHA-256 of the contents for large files, for others git's
+    /// SHA-1, which covers the header "blob <length>\0" too.
+    fn of_file(&self, file: &Path, progress: &mut Progress, watch: &mut Watch) -> Result<String, HubError> {
+        let failed = |source| io_error(file, source);
+        let mut reader = File::open(file).map_err(failed)?;
+        let length = reader.metadata().map_err(failed)?.len();
+        (progress.done, progress.total) = (0, Some(length));
+        if self.0.len() == 64 {
+            digest(Sha256::new(), &mut reader, file, progress, watch)
+        } else {
+            let hasher = Sha1::new_with_prefix(format!("blob {length}\0"));
+            digest(hasher, &mut reader, file, progress, watch)
+        }
+    }
+}
+
+fn digest<D: Digest>(
+    mut hasher: D,
+    reader: &mut File,
+    file: &Path,
+    progress: &mut Progress,
+    watch: &mut Watch,
+) -> Result<String, HubError> {
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        if watch(progress).is_break() {
+            return Err(HubError::Interrupted);
+        }
+        let n = reader
+            .read(&mut buffer)
+            .map_err(|source| io_error(file, source))?;
+        if n == 0 {
+            return Ok(hasher
+                .finalize()
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect());
+        }
+        hasher.update(&buffer[..n]);
+        progress.done += n as u64;
+    }
+}
+
+impl ModelCache {
+    pub fn new(root: &Path, repo_id: &str) -> Self {
+        let repo = Repo::new(repo_id.to_owned(), RepoType::Model);
+        let folder_name = repo.folder_name();
+        let layout = Cache::new(root.to_owned()).repo(repo);
+        Self {
+            repo_id: repo_id.to_owned(),
+            root: root.to_owned(),
+            layout,
+            folder_name,
+        }
+    }
+
+    pub fn snapshot(&self, commit: &str) -> PathBuf {
+        self.layout.pointer_path(commit)
+    }
+
+    pub fn blob(&self, etag: &Etag) -> PathBuf {
+        self.layout.blob_path(&etag.0)
+    }
+
+    fn reference(&self, revision: &str) -> PathBuf {
+        self.root.join(&self.folder_name).join("refs").join(revision)
+    }
+
+    /// The snapshot that a revision last stood at, when a model can be loaded from it.
+    pub fn complete_snapshot(&self, revision: &str) -> Option<PathBuf> {
+        let commit = if is_commit(revision) {
+            revision.to_owned()
+        } else {
+            std::fs::read_to_string(self.reference(revision))
+                .ok()?
+                .trim()
+                .to_owned()
+        };
+        let folder = is_commit(&commit).then(|| self.snapshot(&commit))?;
+        let here = |name: &str| folder.join(name).is_file();
+        let whole = here("config.json") && (here(WEIGHTS) || self.has_all_shards(&folder));
+        whole.then_some(folder)
+    }
+
+    /// True when any commit of the model is here whole.
+    pub fn has_snapshot(&self) -> bool {
+        let commits = std::fs::read_dir(self.snapshot(""))
+            .into_iter()
+            .flatten()
+            .flatten();
+        let mut commits = commits.filter_map(|entry| entry.file_name().into_string().ok());
+        commits.any(|commit| is_commit(&commit) && self.complete_snapshot(&commit).is_some())
+    }
+
+    fn has_all_shards(&self, snapshot: &Path) -> bool {
+        let names = std::fs::read(snapshot.join(WEIGHTS_INDEX)).ok();
+        let names = names.and_then(|index| shards(&self.repo_id, &index).ok());
+        names.is_some_and(|names| names.iter().all(|name| snapshot.join(name).is_file()))
+    }
+
+    /// Remembers where a branch or tag stands, for offline use.
+    pub fn set_reference(&self, revision: &str, commit: &str) -> Result<(), HubError> {
+        let path = self.reference(revision);
+        if is_commit(revision) || std::fs::read_to_string(&path).is_ok_and(|known| known == commit) {
+            return Ok(());
+        }
+        let temporary = beside(&path, "tmp");
+        create_parent(&path)?;
+        std::fs::write(&temporary, commit).map_err(|source| io_error(&temporary, source))?;
+        std::fs::rename(&temporary, &path).map_err(|source| io_error(&path, source))
+    }
+
+    /// Waits for whoever is fetching the same file, this program or Python. `None` where there are no locks.
+    pub fn lock(&self, etag: &Etag, file: &str, watch: &mut Watch) -> Result<Option<File>, HubError> {
+        let path = self
+            .root
+            .join(".locks")
+            .join(&self.folder_name)
+            .join(format!("{}.lock", etag.0));
+        create_parent(&path)?;
+        let lock = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path);
+        let lock = lock.map_err(|source| io_error(&path, source))?;
+        let label = format!("waiting for another download of {file}").into();
+        let progress = Progress {
+            label,
+            done: 0,
+            total: None,
+            unit: "bytes",
+        };
+        loop {
+            match lock.try_lock() {
+                Ok(()) => return Ok(Some(lock)),
+                Err(TryLockError::WouldBlock) => pause(LOCK_POLL, &progress, watch)?,
+                Err(TryLockError::Error(_)) => return Ok(None),
+            }
+        }
+    }
+
+    /// Takes over what an earlier try left of a blob, or starts empty. The rename makes it this process's own.
+    pub fn take_partial(&self, etag: &Etag) -> Result<PathBuf, HubError> {
+        let blob = self.blob(etag);
+        create_parent(&blob)?;
+        let own = beside(&blob, "incomplete");
+        match std::fs::rename(self.leftover(etag), &own) {
+            Ok(()) => Ok(own),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                File::create_new(&own).map_err(|source| io_error(&own, source))?;
+                Ok(own)
+            }
+            Err(source) => Err(io_error(&own, source)),
+        }
+    }
+
+    /// Leaves what has arrived for the next try; of nothing, nothing stays.
+    pub fn leave_partial(&self, etag: &Etag, own: &Path) {
+        let worth_it = own.metadata().is_ok_and(|partial| partial.len() > 0);
+        if !worth_it || std::fs::rename(own, self.leftover(etag)).is_err() {
+            // Best effort: at worst a file stays that nobody reads.
+            let _ = std::fs::remove_file(own);
+        }
+    }
+
+    /// A name that neither Python nor this program takes for a blob.
+    fn leftover(&self, etag: &Etag) -> PathBuf {
+        self.layout.blob_path(&format!("{}.ecco.incomplete", etag.0))
+    }
+
+    /// Fails when `path` does not hold what the hub promised for `file`.
+    pub fn verify(&self, etag: &Etag, path: &Path, file: &str, watch: &mut Watch) -> Result<(), HubError> {
+        let label = format!("checking {file}").into();
+        let mut progress = Progress {
+            label,
+            done: 0,
+            total: None,
+            unit: "bytes",
+        };
+        let actual = etag.of_file(path, &mut progress, watch)?;
+        if actual == etag.0 {
+            return Ok(());
+        }
+        Err(HubError::Corrupted {
+            file: file.to_owned(),
+            expected: etag.0.clone(),
+            actual,
+        })
+    }
+
+    /// Makes a verified file the blob. It reaches the disk before its name does.
+    pub fn publish(&self, etag: &Etag, own: &Path) -> Result<(), HubError> {
+        let blob = self.blob(etag);
+        File::open(own)
+            .and_then(|file| file.sync_all())
+            .map_err(|source| io_error(own, source))?;
+        std::fs::rename(own, &blob).map_err(|source| io_error(&blob, source))
+    }
+
+    /// Shows a blob under its file name in a snapshot.
+    pub fn point(&self, commit: &str, file: &str, etag: &Etag) -> Result<(), HubError> {
+        let pointer = self.snapshot(commit).join(file);
+        let temporary = beside(&pointer, "tmp");
+        create_parent(&pointer)?;
+        // Made aside and renamed: a dangling link that stands there already is replaced, not followed.
+        link(
+            &self.blob(etag),
+            &PathBuf::from("../../blobs").join(&etag.0),
+            &temporary,
+        )
+        .and_then(|()| std::fs::rename(&temporary, &pointer))
+        .map_err(|source| io_error(&pointer, source))
+    }
+}
+
+/// A relative symbolic link, as Python makes it, so that the cache can be moved; where there are none, a hard link or
+/// a copy.
+fn link(blob: &Path, relative: &Path, at: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    if std::os::unix::fs::symlink(relative, at).is_ok() {
+        return Ok(());
+    }
+    #[cfg(not(unix))]
+    let _ = relative;
+    std::fs::hard_link(blob, at).or_else(|_| std::fs::copy(blob, at).map(drop))
+}
+
+/// A name next to `path` that no other process or thread uses.
+fn beside(path: &Path, extension: &str) -> PathBuf {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    // The random part is for process ids that repeat, in containers that share a cache.
+    let unique = format!(
+        ".{}-{count}-{:08x}.{extension}",
+        std::process::id(),
+        rand::random::<u32>()
+    );
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(unique);
+    path.with_file_name(name)
+}
+
+fn create_parent(path: &Path) -> Result<(), HubError> {
+    let parent = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(parent).map_err(|source| io_error(parent, source))
+}
+
+pub(super) fn io_error(path: &Path, source: io::Error) -> HubError {
+    HubError::Io {
+        path: path.to_owned(),
+        source,
+    }
+}

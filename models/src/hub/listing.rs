@@ -1,0 +1,186 @@
+//! Names that come from outside: which model ids, revisions and file names are let through, and which of a model's
+//! files are wanted.
+
+use std::collections::BTreeSet;
+
+use hf_hub::api::RepoInfo;
+
+use super::error::HubError;
+
+/// Read beside the weights when the model has them; anything else in a repository is left there.
+const SMALL_FILES: [&str; 6] = [
+    "config.json",
+    "generation_config.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "tokenizer.json",
+];
+/// What a tokenizer can be rebuilt from where there is no tokenizer.json.
+const VOCABULARY_FILES: [&str; 3] = ["vocab.json", "merges.txt", "vocab.txt"];
+
+pub(super) const WEIGHTS: &str = "model.safetensors";
+pub(super) const WEIGHTS_INDEX: &str = "model.safetensors.index.json";
+
+/// How the weights are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Weights {
+    Single,
+    /// An index that names the shards.
+    Sharded,
+}
+
+/// The files to fetch, in order: configuration first, so that a model nobody can use costs nothing; weights last, so
+/// that where they are, the rest is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub small: Vec<&'static str>,
+    pub weights: Weights,
+}
+
+/// Chooses from what the hub lists.
+pub(super) fn plan(repo_id: &str, info: &RepoInfo) -> Result<Plan, HubError> {
+    let names: BTreeSet<&str> = info.siblings.iter().map(|file| file.rfilename.as_str()).collect();
+    if let Some(name) = names.iter().find(|name| !is_relative_name(name)) {
+        return Err(HubError::UnsafeName {
+            repo_id: repo_id.to_owned(),
+            name: (*name).to_owned(),
+        });
+    }
+    if !names.contains("config.json") {
+        return Err(HubError::FileNotFound {
+            repo_id: repo_id.to_owned(),
+            file: "config.json".to_owned(),
+        });
+    }
+    let weights = if names.contains(WEIGHTS) {
+        Weights::Single
+    } else if names.contains(WEIGHTS_INDEX) {
+        Weights::Sharded
+    } else {
+        return Err(no_safetensors(repo_id, &names));
+    };
+    let mut small: Vec<_> = SMALL_FILES
+        .into_iter()
+        .filter(|name| names.contains(name))
+        .collect();
+    if !names.contains("tokenizer.json") {
+        small.extend(VOCABULARY_FILES.into_iter().filter(|name| names.contains(name)));
+    }
+    Ok(Plan { small, weights })
+}
+
+fn no_safetensors(repo_id: &str, names: &BTreeSet<&str>) -> HubError {
+    let repo_id = repo_id.to_owned();
+    match names
+        .iter()
+        .find(|name| name.starts_with("pytorch_model") && name.ends_with(".bin"))
+    {
+        Some(file) => HubError::PickleOnly {
+            repo_id,
+            file: (*file).to_owned(),
+        },
+        None => HubError::NoWeights { repo_id },
+    }
+}
+
+/// The shards that an index names, each once, in order.
+pub(super) fn shards(repo_id: &str, index: &[u8]) -> Result<Vec<String>, HubError> {
+    let invalid = |reason: String| HubError::InvalidIndex {
+        repo_id: repo_id.to_owned(),
+        reason,
+    };
+    let index: serde_json::Value =
+        serde_json::from_slice(index).map_err(|error| invalid(error.to_string()))?;
+    let map = index.get("weight_map").and_then(|map| map.as_object());
+    let map = map
+        .filter(|map| !map.is_empty())
+        .ok_or_else(|| invalid("it has no weight_map".to_owned()))?;
+    let mut names = BTreeSet::new();
+    for name in map.values() {
+        let name = name
+            .as_str()
+            .ok_or_else(|| invalid(format!("{name} is not a file name")))?;
+        if !is_plain_name(name) || !name.ends_with(".safetensors") {
+            return Err(HubError::UnsafeName {
+                repo_id: repo_id.to_owned(),
+                name: name.to_owned(),
+            });
+        }
+        names.insert(name.to_owned());
+    }
+    Ok(names.into_iter().collect())
+}
+
+/// "name" or "owner/name" as the hub allows them; checked before any request and before any path is made of it.
+pub(super) fn check_repo_id(repo_id: &str) -> Result<(), HubError> {
+    let refuse = |reason| {
+        Err(HubError::InvalidRepoId {
+            repo_id: repo_id.to_owned(),
+            reason,
+        })
+    };
+    let parts: Vec<&str> = repo_id.split('/').collect();
+    if parts.len() > 2 {
+        return refuse("it has more than one '/'");
+    }
+    for part in &parts {
+        if part.is_empty() || part.len() > 96 {
+            return refuse("each part has 1 to 96 characters");
+        }
+        if !is_plain_name(part) {
+            return refuse("only letters, digits, '-', '_' and '.' may stand in it");
+        }
+        if part.starts_with(['-', '.']) || part.ends_with(['-', '.']) {
+            return refuse("no part may begin or end with '-' or '.'");
+        }
+    }
+    if repo_id.contains("--") || repo_id.contains("..") {
+        return refuse("\"--\" and \"..\" may not stand in it");
+    }
+    if repo_id.ends_with(".git") {
+        return refuse("it may not end with \".git\"");
+    }
+    Ok(())
+}
+
+/// A branch, a tag, "refs/pr/1" or a commit: it becomes part of an address and of a path.
+pub(super) fn check_revision(revision: &str) -> Result<(), HubError> {
+    let whole = revision.len() <= 200
+        && revision
+            .split('/')
+            .all(|part| is_plain_name(part) && !part.starts_with('.'));
+    if whole && !revision.contains("..") {
+        Ok(())
+    } else {
+        Err(HubError::InvalidRevision {
+            revision: revision.to_owned(),
+        })
+    }
+}
+
+/// A full commit hash, which always means the same files.
+pub(super) fn is_commit(text: &str) -> bool {
+    text.len() == 40 && is_hex(text)
+}
+
+pub(super) fn is_hex(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// A file name without folders, safe in a path and in an address.
+fn is_plain_name(name: &str) -> bool {
+    !name.is_empty()
+        && name != "."
+        && name != ".."
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+}
+
+/// Inside the repository: no way up and no root, under either kind of slash.
+fn is_relative_name(name: &str) -> bool {
+    !name.starts_with(['/', '\\'])
+        && !name.contains('\0')
+        && !name.split(['/', '\\']).any(|part| part == "..")
+}

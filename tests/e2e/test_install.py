@@ -1,0 +1,96 @@
+"""The wheel in a fresh environment: kernelspec, libtorch and kernel are found with nothing set."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from session import bare_environment
+
+pytestmark = pytest.mark.timeout(900)  # torch alone takes minutes to install
+
+CLIENT = textwrap.dedent(
+    """
+    import json
+    from jupyter_client.manager import start_new_kernel
+
+    manager, client = start_new_kernel(kernel_name="ecco")
+    texts = []
+
+    def collect(message):
+        if message["msg_type"] == "execute_result":
+            texts.append(message["content"]["data"]["text/plain"])
+
+    for code in ["1 + 1", 'ecco::from_pretrained("demo").generate("1.", #{generate: 2}).tokens.len()']:
+        reply = client.execute_interactive(code, output_hook=collect, timeout=120)
+        assert reply["content"]["status"] == "ok", reply["content"]
+    client.stop_channels()
+    manager.shutdown_kernel()
+    print(json.dumps(texts))
+    """
+)
+
+
+def call(*command, **options):
+    done = subprocess.run(
+        [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout[-4000:]}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def environment(repo, tmp_path_factory):
+    """A fresh environment with only the wheel and jupyter_client in it."""
+    folder = tmp_path_factory.mktemp("install")
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    call(*pip, "wheel", repo, "--no-deps", "--no-build-isolation", "--wheel-dir", folder / "dist")
+    (wheel,) = (folder / "dist").glob("*.whl")
+    call(sys.executable, "-m", "venv", folder / "venv")
+    call(folder / "venv/bin/pip", "install", "--no-compile", wheel, "jupyter_client")
+    yield folder / "venv"
+    shutil.rmtree(folder)  # 5 GB
+
+
+def in_bare_shell(environment, *command):
+    """Runs as from a shell where the environment is not activated."""
+    home = environment.parent / "home"
+    home.mkdir(exist_ok=True)
+    return call(*command, env=bare_environment(home), cwd=home)
+
+
+def test_the_kernelspec_is_listed(environment, repo):
+    listing = json.loads(
+        in_bare_shell(environment, environment / "bin/jupyter", "kernelspec", "list", "--json")
+    )
+    spec = listing["kernelspecs"]["ecco"]
+    folder = environment / "share/jupyter/kernels/ecco"
+    assert spec["resource_dir"] == str(folder)
+    assert sorted(os.listdir(folder)) == sorted(os.listdir(repo / "kernelspec"))
+    assert spec["spec"]["language"] == "rhai"
+    assert spec["spec"]["display_name"] == "Ecco"
+
+
+def test_the_kernel_starts_and_runs_a_model(environment):
+    python = environment / "bin/python"
+    texts = json.loads(in_bare_shell(environment, python, "-c", CLIENT).splitlines()[-1])
+    assert texts[0] == "2"
+    assert int(texts[1]) >= 3
+
+
+def test_the_binary_needs_only_the_cpu_libraries(environment):
+    """CUDA comes in at run time, so that one binary serves machines with and without it."""
+    dynamic = call("readelf", "--dynamic", environment / "bin/ecco-kernel")
+    needed = {line.split("[")[1].rstrip("]") for line in dynamic.splitlines() if "(NEEDED)" in line}
+    torch = {name for name in needed if "torch" in name or "c10" in name}
+    assert torch == {"libtorch_cpu.so", "libc10.so"}
+    assert not any("cuda" in name for name in needed)
+
+
+def test_the_version_is_printed(environment):
+    printed = in_bare_shell(environment, environment / "bin/ecco-kernel", "--version")
+    assert printed.split()[0] == "ecco-kernel"

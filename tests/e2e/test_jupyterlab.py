@@ -1,0 +1,131 @@
+"""The README's notebook in a real JupyterLab in a real browser."""
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+import widgets
+
+pytestmark = pytest.mark.timeout(600)
+START_TIMEOUT_S = 120
+CELLS_TIMEOUT_MS = 240_000
+
+
+def wait_for_server(process, runtime, log):
+    """The address of the server, from the file it writes once it listens."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()
+        for path in runtime.glob("jpserver-*.json"):
+            try:
+                return json.loads(path.read_text())["url"]
+            except (json.JSONDecodeError, KeyError):
+                pass  # still being written
+        time.sleep(0.2)
+    raise TimeoutError(log.read_text())
+
+
+@pytest.fixture(scope="module")
+def lab(repo, tmp_path_factory):
+    """A server of its own: folders, settings and token belong to this test."""
+    folder = tmp_path_factory.mktemp("lab")
+    (folder / "notebooks").mkdir()
+    shutil.copy(repo / "notebooks/readme.ipynb", folder / "notebooks")
+    token, log = secrets.token_hex(16), folder / "lab.log"
+    runtime, config, home = (folder / name for name in ["runtime", "config", "home"])
+    environment = os.environ | {
+        "HOME": str(home),
+        "JUPYTER_RUNTIME_DIR": str(runtime),
+        "JUPYTER_CONFIG_DIR": str(config),
+        "JUPYTER_TOKEN": token,
+    }
+    home.mkdir()
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--port=0"]
+    command += [f"--notebook-dir={folder / 'notebooks'}", "--LabApp.news_url="]
+    command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    with log.open("w") as output:
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+    try:
+        yield wait_for_server(process, runtime, log), token
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def page(lab, chromium):
+    url, token = lab
+    page = chromium.new_page(viewport={"width": 1400, "height": 1000})
+    page.set_default_timeout(60_000)
+    page.lab_url = f"{url}lab?token={token}"
+    yield page
+    page.close()
+
+
+def open_notebook(page):
+    page.goto(page.lab_url.replace("lab?", "lab/tree/readme.ipynb?"))
+    page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
+
+
+def menu(page, *path):
+    """Chooses an entry of the main menu."""
+    page.locator(".lm-MenuBar-itemLabel", has_text=path[0]).first.click()
+    for label in path[1:-1]:
+        page.locator(".lm-Menu-itemLabel", has_text=label).first.hover()
+    page.locator(".lm-Menu-itemLabel").get_by_text(path[-1], exact=True).click()
+
+
+def test_ecco_is_in_the_launcher(page):
+    page.goto(page.lab_url)
+    card = page.locator('.jp-LauncherCard[data-category="Notebook"]', has_text="Ecco")
+    card.wait_for()
+    icon = card.locator("img")
+    assert icon.evaluate("image => image.complete && image.naturalWidth > 0")
+
+
+def test_all_cells_run_and_the_widgets_show(page):
+    open_notebook(page)
+    page.locator(".jp-KernelName").get_by_text("Ecco", exact=True).wait_for()
+    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+    menu(page, "Run", "Run All Cells")
+    page.locator(widgets.FACTORS).wait_for(timeout=CELLS_TIMEOUT_MS)
+    assert page.locator('[data-mime-type="application/vnd.jupyter.stderr"]').count() == 0
+    assert page.locator(widgets.TOKENS).count() >= 1, "the generation shows its tokens"
+    assert page.locator(widgets.SALIENCY).count() == 2
+    for element in [widgets.SALIENCY, widgets.FACTORS]:
+        assert widgets.all_upgraded(page.locator(element)), element
+
+
+def test_a_click_recolours_the_tokens(page):
+    widgets.assert_click_recolours(page.locator(widgets.SALIENCY).first)
+
+
+def test_hovering_a_factor_recolours_the_tokens(page):
+    factors = page.locator(widgets.FACTORS)
+    factors.scroll_into_view_if_needed()
+    factors.locator(widgets.FACTOR).first.hover()
+    first = widgets.colours(factors)
+    factors.locator(widgets.FACTOR).nth(1).hover()
+    assert widgets.colours(factors) != first
+
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_both_themes_are_readable(page, repo, theme):
+    """Text stands out against its background, by the contrast that WCAG asks for (4.5)."""
+    menu(page, "Settings", "Theme", f"JupyterLab {theme}")
+    page.locator(f"body[data-jp-theme-light={str(theme == 'Light').lower()}]").wait_for(state="attached")
+    folder = repo / "build/screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in [widgets.SALIENCY, widgets.FACTORS]:
+        widget = page.locator(name).first
+        widget.scroll_into_view_if_needed()
+        page.wait_for_timeout(500)  # the theme's and the widget's transitions
+        widget.screenshot(path=folder / f"lab-{name}-{theme.lower()}.png")
+        assert widgets.lowest_contrast(widget) >= 4.5
+    page.screenshot(path=folder / f"lab-{theme.lower()}.png")

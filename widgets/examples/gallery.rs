@@ -1,0 +1,219 @@
+//! Writes every view, and hard cases of them, into a folder: one page per case, its picture and its text beside it.
+//!
+//! `cargo run --release -p ecco-widgets --example gallery -- FOLDER`; the browser tests read what it wrote.
+
+use std::path::Path;
+use std::time::Instant;
+use std::{env, fs, io};
+
+use ecco_widgets::*;
+
+fn main() -> io::Result<()> {
+    let folder = env::args().nth(1).unwrap_or_else(|| "gallery".to_owned());
+    let folder = Path::new(&folder);
+    fs::create_dir_all(folder)?;
+    let mut index = String::new();
+    for (name, view) in views() {
+        let start = Instant::now();
+        let bundle = view.bundle();
+        let milliseconds = start.elapsed().as_secs_f64() * 1e3;
+        let get = |key: &str| bundle.data.get(key).and_then(|value| value.as_str()).unwrap_or_default();
+        let (html, svg, text) = (get("text/html"), get("image/svg+xml"), get("text/plain"));
+        let json = bundle.data.get("application/json").map(|json| json.to_string()).unwrap_or_default();
+        println!(
+            "{name:<20} {milliseconds:>7.1} ms  html {:>8}  svg {:>7}  json {:>8}  text {:>7} bytes",
+            html.len(),
+            svg.len(),
+            json.len(),
+            text.len()
+        );
+        fs::write(folder.join(format!("{name}.html")), page(name, html))?;
+        fs::write(folder.join(format!("{name}.txt")), text)?;
+        fs::write(folder.join(format!("{name}.json")), json)?;
+        if !svg.is_empty() {
+            fs::write(folder.join(format!("{name}.svg")), svg)?;
+        }
+        if !name.starts_with("long") {
+            index.push_str(&format!("<h2>{name}</h2>{html}"));
+        }
+    }
+    let twice = saliency(SaliencyStyle::Minimal).html().unwrap_or_default().repeat(2);
+    fs::write(folder.join("twice.html"), page("twice", &twice))?;
+    fs::write(folder.join("index.html"), page("gallery", &index))
+}
+
+fn page(title: &str, content: &str) -> String {
+    format!(
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
+         <title>{title}</title><style>body{{font-family:sans-serif;margin:16px}}\
+         @media (prefers-color-scheme:dark){{body{{background:#0d0f12;color:#ddd}}}}</style><body>{content}"
+    )
+}
+
+fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
+    let hostile = hostile();
+    let n = hostile.len();
+    let (mut ragged, mut bad) = (saliency(SaliencyStyle::Detailed), factors(4));
+    ragged.scores[0][3] = f32::NAN;
+    ragged.scores[2].truncate(4);
+    ragged.scores.pop();
+    bad.components[1].truncate(5);
+    bad.components[2][0] = f32::INFINITY;
+    vec![
+        ("tokens", Box::new(TokenSequence { tokens: eu(), n_input: N_INPUT, in_progress: false })),
+        ("streaming", Box::new(TokenSequence { tokens: eu()[..31].to_vec(), n_input: N_INPUT, in_progress: true })),
+        ("saliency", Box::new(saliency(SaliencyStyle::Minimal))),
+        ("saliency-detailed", Box::new(saliency(SaliencyStyle::Detailed))),
+        ("factors", Box::new(factors(10))),
+        ("progress", Box::new(download(138_000_000))),
+        ("progress-unknown", Box::new(Progress { total: None, ..download(138_000_000) })),
+        ("progress-done", Box::new(download(327_657_928))),
+        ("model", Box::new(card("distilgpt2"))),
+        ("models", Box::new(ResidentModels { models: vec![card("distilgpt2"), card("demo")] })),
+        ("models-none", Box::new(ResidentModels::default())),
+        ("tensor", Box::new(tensor())),
+        ("hostile", Box::new(scored(hostile.clone(), n - 4, SaliencyStyle::Detailed))),
+        ("hostile-tokens", Box::new(TokenSequence { tokens: hostile.clone(), n_input: n - 4, in_progress: false })),
+        ("hostile-factors", Box::new(factored(hostile, n - 4, 3))),
+        ("ragged", Box::new(ragged)),
+        ("ragged-factors", Box::new(bad)),
+        ("nothing", Box::new(Saliency { tokens: vec![], n_input: 0, scores: vec![], ..saliency(SaliencyStyle::Minimal) })),
+        ("long", Box::new(scored(words(5000), 4800, SaliencyStyle::Minimal))),
+        ("long-detailed", Box::new(scored(words(5000), 4800, SaliencyStyle::Detailed))),
+        ("long-factors", Box::new(factored(words(5000), 4800, 10))),
+    ]
+}
+
+const N_INPUT: usize = 23;
+
+fn token(text: &str) -> Token {
+    let id = text.bytes().fold(7u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into())) % 50257;
+    Token { text: text.to_owned(), id, part: None }
+}
+
+/// The list of countries of the README, as GPT-2 splits it.
+fn eu() -> Vec<Token> {
+    let text = "The| countries| of| the| European| Union| are|:|\n|1|.| Austria|\n|2|.| Belgium|\n|3|.| Bulgaria|\n|4|.\
+                | Croatia|\n|5|.| Cyprus|\n|6|.| Czech| Republic|\n|7|.| Denmark|\n|8|.| Estonia|\n|9";
+    text.split('|').map(token).collect()
+}
+
+fn hostile() -> Vec<Token> {
+    let texts = [
+        "</script><script>window.hacked=1</script>",
+        "<img src=x onerror=window.hacked=2>",
+        "]]>",
+        "<!--",
+        "\" onmouseover=\"window.hacked=3",
+        "'&amp;&lt;",
+        "\u{202e}evil",
+        " שלום",
+        "\0\u{1b}[31m\u{7}",
+        "\u{301}",
+        "\u{200d}",
+        "\u{2028}",
+        "\t\r\n",
+        "   ",
+        "",
+        "${window.hacked=4}",
+        "</ecco-saliency></div></style>",
+        "-".repeat(300).leak(),
+    ];
+    let mut tokens: Vec<Token> = texts.into_iter().map(token).collect();
+    tokens.extend((1..=4).map(|part| Token { part: Some((part, 4)), ..token("👩") }));
+    tokens
+}
+
+fn words(n: usize) -> Vec<Token> {
+    let eu = eu();
+    (0..n).map(|i| eu[i % eu.len()].clone()).collect()
+}
+
+/// A number in 0..1 that depends on its arguments alone.
+fn noise(a: usize, b: usize) -> f32 {
+    let mut x = (a as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (b as u64).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
+    x ^= x >> 29;
+    x = x.wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (x >> 40) as f32 / (1u64 << 24) as f32
+}
+
+fn kind(token: &Token) -> usize {
+    match token.text.trim_matches(' ') {
+        "\n" => 0,
+        "." | ":" => 1,
+        text if text.parse::<u32>().is_ok() => 2,
+        text if token.text.starts_with(' ') && text.starts_with(char::is_uppercase) => 3,
+        _ => 4,
+    }
+}
+
+/// Shares as a model of lists would have them: like draws on like, and on what is near.
+fn scored(tokens: Vec<Token>, n_input: usize, style: SaliencyStyle) -> Saliency {
+    let scores = (n_input..tokens.len()).map(|target| {
+        let share = |source: usize| {
+            let like = if kind(&tokens[source]) == kind(&tokens[target]) { 6.0 } else { 1.0 };
+            let near = 1.0 + 5.0 / (1.0 + (target - source) as f32);
+            like * near * (0.15 + noise(target, source).powi(2))
+        };
+        let row: Vec<f32> = (0..target).map(share).collect();
+        let sum: f32 = row.iter().sum();
+        row.into_iter().map(|value| value / sum).collect()
+    });
+    let scores = scores.collect();
+    Saliency { tokens, n_input, style, method: "gradient × input".to_owned(), scores }
+}
+
+fn saliency(style: SaliencyStyle) -> Saliency {
+    scored(eu(), N_INPUT, style)
+}
+
+fn factored(tokens: Vec<Token>, n_input: usize, n: usize) -> Factors {
+    let component = |k: usize| {
+        let value = |(i, token): (usize, &Token)| match k {
+            0..=4 if kind(token) == k => 1.5 + noise(k, i),
+            5 => 2.0 * (-(i as f32) / 4.0).exp(),
+            6 => 0.8 * i as f32 / tokens.len() as f32,
+            _ => 0.35 * noise(k, i).powi(if k > 6 { 6 } else { 3 }) * (1 + k) as f32 / 4.0,
+        };
+        tokens.iter().enumerate().map(value).collect()
+    };
+    let components = (0..n).map(component).collect();
+    Factors { n_input, components, error: 151.234, relative_error: 0.4137, tokens }
+}
+
+fn factors(n: usize) -> Factors {
+    factored(eu(), N_INPUT, n)
+}
+
+fn download(done: u64) -> Progress {
+    Progress { label: "downloading model.safetensors".into(), done, total: Some(327_657_928), unit: "bytes".into() }
+}
+
+fn card(name: &str) -> ModelCard {
+    ModelCard {
+        name: name.into(),
+        model_type: "gpt2".into(),
+        n_layers: 6,
+        hidden_size: 768,
+        n_heads: 12,
+        vocab_size: 50257,
+        context_length: 1024,
+        n_parameters: 81_912_576,
+        device: "cuda:0".into(),
+        dtype: "float32".into(),
+        memory_bytes: 327_650_304,
+    }
+}
+
+fn tensor() -> TensorSummary {
+    TensorSummary {
+        name: "activations".into(),
+        shape: vec![6, 3072, 43],
+        axes: ["layer", "neuron", "position"].map(str::to_owned).to_vec(),
+        dtype: "float32".into(),
+        min: Some(-0.17004),
+        max: Some(11.2519),
+        mean: Some(-0.013_37),
+        preview: vec![-0.1161, 0.0213, -0.1699, 0.8127, -0.0451, 1.294],
+    }
+}

@@ -1,0 +1,124 @@
+//! Colours: viridis, dark for strong, fading into the page, for saliency; one hue per factor.
+//!
+//! On dark pages the scale runs the other way (bright for strong); that half lives in `base.css` alone, because only
+//! the style sheet knows the theme. The inline colours made here are what remains where style sheets are stripped.
+
+/// Place on the scale, red, green, blue, opacity: viridis reversed. `base.css` lists the same stops.
+pub const SCALE: [(f32, [u8; 3], f32); 7] = [
+    (0.0, [253, 231, 37], 0.0),
+    (0.12, [205, 225, 50], 0.45),
+    (0.28, [122, 209, 81], 0.8),
+    (0.45, [53, 183, 121], 1.0),
+    (0.62, [33, 145, 140], 1.0),
+    (0.8, [59, 82, 139], 1.0),
+    (1.0, [68, 1, 84], 1.0),
+];
+
+/// From here on white text reads better than black.
+const WHITE_TEXT_FROM: f32 = 0.63;
+
+/// Okabe and Ito's colours that show on white and on black, and four more of their kind.
+const HUES: [[u8; 3]; 10] = [
+    [0, 114, 178],
+    [222, 143, 5],
+    [0, 158, 115],
+    [204, 121, 167],
+    [213, 94, 0],
+    [66, 165, 226],
+    [123, 91, 214],
+    [148, 137, 10],
+    [166, 86, 50],
+    [112, 128, 144],
+];
+
+/// The scale over a white page at `strength` in 0..=1.
+pub fn scale(strength: f32) -> [u8; 3] {
+    let strength = strength.clamp(0.0, 1.0);
+    let upper = SCALE.iter().position(|stop| stop.0 >= strength).unwrap_or(SCALE.len() - 1).max(1);
+    let (low, high) = (SCALE[upper - 1], SCALE[upper]);
+    let t = (strength - low.0) / (high.0 - low.0);
+    let mix = |a: f32, b: f32| a + (b - a) * t;
+    let opacity = mix(low.2, high.2);
+    std::array::from_fn(|i| {
+        let colour = mix(f32::from(low.1[i]), f32::from(high.1[i]));
+        (255.0 + (colour - 255.0) * opacity).round() as u8
+    })
+}
+
+pub fn text_on_scale(strength: f32) -> &'static str {
+    if strength < WHITE_TEXT_FROM { "#222" } else { "#fff" }
+}
+
+/// Colour of factor `k`; beyond ten by the golden angle, so that neighbours stay apart.
+pub fn factor(k: usize) -> [u8; 3] {
+    match HUES.get(k) {
+        Some(hue) => *hue,
+        None => hsl((k as f32 * 137.508) % 360.0, 0.55, if k % 2 == 0 { 0.42 } else { 0.58 }),
+    }
+}
+
+/// A factor's colour at `strength` over a white page, where nothing knows the theme.
+pub fn wash([r, g, b]: [u8; 3], strength: f32) -> [u8; 3] {
+    [r, g, b].map(|c| (255.0 + (f32::from(c) - 255.0) * strength.clamp(0.0, 1.0) * 0.6).round() as u8)
+}
+
+pub fn hex([r, g, b]: [u8; 3]) -> String {
+    format!("#{r:02x}{g:02x}{b:02x}")
+}
+
+fn hsl(hue: f32, saturation: f32, lightness: f32) -> [u8; 3] {
+    let a = saturation * lightness.min(1.0 - lightness);
+    [0.0, 8.0, 4.0].map(|n| {
+        let k = (n + hue / 30.0) % 12.0;
+        (255.0 * (lightness - a * (k - 3.0).min(9.0 - k).clamp(-1.0, 1.0))).round() as u8
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Relative luminance (WCAG 2).
+    fn luminance(colour: [u8; 3]) -> f32 {
+        let linear = colour.map(|c| {
+            let c = f32::from(c) / 255.0;
+            if c <= 0.04045 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) }
+        });
+        0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    }
+
+    #[test]
+    fn the_scale_fades_to_white_and_ends_in_purple() {
+        assert_eq!(scale(0.0), [255; 3]);
+        assert_eq!(scale(1.0), [68, 1, 84]);
+        assert_eq!(scale(f32::INFINITY), scale(1.0));
+        let lightness: Vec<f32> = (0..=100).map(|i| luminance(scale(i as f32 / 100.0))).collect();
+        assert!(lightness.windows(2).all(|pair| pair[1] <= pair[0]), "a stronger share is never lighter");
+    }
+
+    #[test]
+    fn text_on_the_scale_is_readable() {
+        for i in 0..=100 {
+            let strength = i as f32 / 100.0;
+            let text = if text_on_scale(strength) == "#fff" { 1.0 } else { luminance([0x22; 3]) };
+            let ground = luminance(scale(strength));
+            let contrast = (text.max(ground) + 0.05) / (text.min(ground) + 0.05);
+            assert!(contrast >= 3.8, "contrast {contrast} at {strength}");
+        }
+    }
+
+    #[test]
+    fn the_style_sheet_has_the_same_scale() {
+        let css = include_str!("base.css");
+        for (place, [r, g, b], opacity) in SCALE {
+            let stop = format!("rgb({r} {g} {b}/{opacity}) {:.0}%", place * 100.0);
+            assert!(css.contains(&stop), "{stop} is missing");
+        }
+    }
+
+    #[test]
+    fn factors_differ() {
+        let colours: std::collections::HashSet<_> = (0..40).map(factor).collect();
+        assert_eq!(colours.len(), 40);
+    }
+}

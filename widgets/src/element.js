@@ -1,0 +1,147 @@
+"use strict";
+// Shared by every view. Each output brings its own copy, and may come twice, in any order, before or after its data.
+const registry = (globalThis.eccoViews ??= { mounts: new Map(), waiting: new Set() });
+registry.upgrade ??= (element) => {
+  if (element.shadowRoot) return; // moved within the page: still mounted
+  const mount = registry.mounts.get(element.dataset.view);
+  const island = element.querySelector('script[type="application/json"]');
+  // While a page is being parsed the island may be missing or half there; the script after it comes back here.
+  if (!mount || !island || !island.nextElementSibling) return void registry.waiting.add(element);
+  registry.waiting.delete(element);
+  try {
+    const view = element.querySelector(".ecco").cloneNode(true);
+    view.classList.add("live");
+    mount(view, JSON.parse(island.textContent), element);
+    element.attachShadow({ mode: "open" }).append(element.querySelector("style").cloneNode(true), view);
+  } catch (error) {
+    console.error("ecco: " + element.dataset.view + " stays static", error);
+  }
+};
+
+function define(tag, view, mount) {
+  registry.mounts.set(view, mount);
+  if (!customElements.get(tag)) {
+    customElements.define(tag, class extends HTMLElement {
+      connectedCallback() { registry.upgrade(this); }
+    });
+  }
+  for (const element of [...registry.waiting]) registry.upgrade(element);
+}
+
+// A packed row as numbers, NaN where there is none; kept once decoded.
+function unpack(packed) {
+  if (packed[2]) return packed[2];
+  const bytes = Uint8Array.from(atob(packed[1]), (c) => c.charCodeAt(0));
+  const ints = new DataView(bytes.buffer);
+  const values = Float64Array.from({ length: bytes.length / 2 }, (_, i) => {
+    const unit = ints.getInt16(2 * i, true);
+    return unit === -32768 ? NaN : (unit / 32767) * packed[0];
+  });
+  return (packed[2] = { values, peak: packed[0] });
+}
+
+function share(value) {
+  const percent = value * 100, size = Math.abs(percent);
+  return !Number.isFinite(percent) ? "–" : size < 0.05 ? "0%" : percent.toFixed(size >= 9.95 ? 0 : 1) + "%";
+}
+
+function node(name, properties, ...children) {
+  const element = Object.assign(document.createElement(name), properties);
+  element.append(...children);
+  return element;
+}
+
+// A token's label as it stands in its box, and its position.
+function named(box) {
+  return [box.querySelector("bdi").cloneNode(true), node("small", { textContent: box.querySelector("small").textContent })];
+}
+
+// Moves the focus among buttons of which one is in the tab order; false if the key is not ours.
+function step(event, at, count) {
+  const to = { ArrowLeft: at - 1, ArrowUp: at - 1, ArrowRight: at + 1, ArrowDown: at + 1, Home: 0, End: count - 1 }[event.key];
+  return to === undefined || event.ctrlKey || event.metaKey || event.altKey ? -1 : Math.min(Math.max(to, 0), count - 1);
+}
+
+// A function that paints all boxes. Of a long sequence only those near the screen, the others when they come near;
+// `paint.all` is for when everything is looked at.
+function painter(boxes, paintBox) {
+  const all = () => boxes.forEach((_, i) => paintBox(i));
+  if (boxes.length <= 600) return Object.assign(() => all(), { all });
+  // Boxes stand in reading order, so the first one that passes is found by halving.
+  const first = (passes) => {
+    let low = 0, high = boxes.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (passes(boxes[middle].getBoundingClientRect())) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  };
+  const near = () => {
+    listen(boxes[0].isConnected);
+    if (!boxes[0].isConnected) return; // taken off the page, perhaps for good
+    const end = first((place) => place.top > innerHeight + 400);
+    for (let i = first((place) => place.bottom > -400); i < end; i++) paintBox(i);
+  };
+  let waiting = false;
+  const later = () => {
+    if (!waiting) requestAnimationFrame(() => { waiting = false; near(); });
+    waiting = true;
+  };
+  function listen(yes) {
+    const change = yes ? addEventListener : removeEventListener;
+    change("scroll", later, { capture: true, passive: true });
+    change("resize", later);
+    change("beforeprint", all);
+  }
+  later();
+  return Object.assign(near, { all });
+}
+
+// The tokens as they stand on the screen, as SVG. Grounds come from `paint`, because a gradient has no computed colour.
+function picture(view, title, paint) {
+  const flow = view.querySelector(".flow"), frame = flow.getBoundingClientRect();
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const add = (parent, name, attributes, text) => {
+    const element = parent.appendChild(document.createElementNS(svg.namespaceURI, name));
+    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+    if (text !== undefined) element.textContent = text;
+    return element;
+  };
+  const width = Math.ceil(frame.width) + 16, height = Math.ceil(frame.height) + 16;
+  for (const [key, value] of Object.entries({ width, height, viewBox: "0 0 " + width + " " + height })) svg.setAttribute(key, value);
+  add(svg, "title", {}, title);
+  add(svg, "rect", { width, height, fill: getComputedStyle(view).backgroundColor });
+  for (const box of flow.querySelectorAll(":scope > span")) {
+    const { x, y, width, height } = box.getBoundingClientRect(), style = getComputedStyle(box);
+    const left = x - frame.x + 8, top = y - frame.y + 8;
+    add(svg, "rect", { x: left, y: top, width, height, rx: 4, ...paint(box, style) });
+    for (const part of box.querySelectorAll("small,bdi,em")) {
+      const place = part.getBoundingClientRect(), font = getComputedStyle(part);
+      add(svg, "text", { x: place.x - frame.x + 8, y: place.bottom - frame.y + 8 - place.height * 0.24, fill: style.color,
+        "font-size": font.fontSize, "font-weight": font.fontWeight, "font-family": "system-ui,sans-serif" }, part.textContent);
+    }
+  }
+  return new XMLSerializer().serializeToString(svg);
+}
+
+// A menu that saves what is shown; nothing leaves the page.
+function saveMenu(view, host, name, formats) {
+  const save = (extension, type, text) => {
+    const url = URL.createObjectURL(new Blob([text], { type }));
+    node("a", { href: url, download: name + "." + extension }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 10000);
+  };
+  const page = () => "<!doctype html><meta charset=utf-8><meta name=viewport content='width=device-width'><title>" + name + "<" + "/title>" + host.outerHTML;
+  const all = { ...formats, html: ["text/html", page] };
+  const menu = node("details", { className: "save" }, node("summary", { textContent: "Save" }), node("div", {},
+    ...Object.entries(all).map(([extension, [type, make]]) => node("button", {
+      type: "button", textContent: extension.toUpperCase(),
+      onclick: () => { save(extension, type, make()); menu.open = false; },
+    }))));
+  menu.addEventListener("keydown", (event) => {
+    event.stopPropagation();
+    if (event.key === "Escape") { menu.open = false; menu.firstChild.focus(); }
+  });
+  view.querySelector(".head").append(menu);
+}

@@ -1,0 +1,143 @@
+define("ecco-factors", "factors-1", (view, data, host) => {
+  const flow = view.querySelector(".flow");
+  const list = view.querySelector(".list");
+  const readout = view.querySelector(".readout");
+  const lines = [...list.querySelectorAll(".line")];
+  const boxes = [...flow.children].filter((child) => child.localName === "span");
+  const position = new Map(boxes.map((box, i) => [box, i]));
+  const hues = lines.map((line) => line.style.getPropertyValue("--c"));
+  const count = lines.length;
+  for (const box of boxes) {
+    box.style.removeProperty("background-color"); // inline colours are for pages without styles
+    box.style.removeProperty("color");
+  }
+  if (!count || !boxes.length) return;
+  const hint = readout.textContent;
+  const strength = (k, i) => unpack(data.rows[k]).values[i] || 0;
+  const strongest = boxes.map((_, i) => hues.reduce((best, _, k) => (strength(k, i) > strength(best, i) ? k : best), 0));
+
+  let cursor = 0, held = false, preview = null, shown = null;
+
+  const repaint = painter(boxes, (i) => {
+    const k = shown ?? strongest[i];
+    boxes[i].style.setProperty("--c", hues[k]);
+    boxes[i].style.setProperty("--s", strength(k, i).toFixed(3));
+  });
+
+  function paint(focus) {
+    list.classList.toggle("focused", focus !== null);
+    shown = focus;
+    repaint();
+  }
+
+  function describe(focus) {
+    if (focus === null) return void (readout.textContent = hint);
+    const top = boxes.map((_, i) => i).sort((a, b) => strength(focus, b) - strength(focus, a) || a - b).slice(0, 5);
+    readout.replaceChildren(factor(focus, " strongest at "),
+      ...top.filter((i) => strength(focus, i) > 0).flatMap((i) => [node("span", {}, ...named(boxes[i]), " " + amount(focus, i)), " "]));
+  }
+
+  const amount = (k, i) => Number((strength(k, i) * (data.peaks[k] ?? 0)).toPrecision(3)).toString();
+
+  function factor(k, text) {
+    const element = node("span", {}, node("bdi", { textContent: "factor " + k }), text);
+    element.style.setProperty("--c", hues[k]);
+    return element;
+  }
+
+  function describeToken(i) {
+    const order = hues.map((_, k) => k).filter((k) => strength(k, i) > 0).sort((a, b) => strength(b, i) - strength(a, i)).slice(0, 4);
+    readout.replaceChildren(node("span", { className: "what" }, ...named(boxes[i]), " id " + data.ids[i]), " ",
+      ...order.flatMap((k) => [factor(k, " " + amount(k, i)), " "]));
+  }
+
+  function update() {
+    const focus = preview ?? (held ? cursor : null);
+    if (focus !== shown) paint(focus);
+    lines.forEach((line, k) => {
+      line.classList.toggle("on", k === focus);
+      line.classList.toggle("held", held && k === cursor);
+      line.setAttribute("aria-pressed", held && k === cursor);
+      line.tabIndex = k === cursor ? 0 : -1;
+    });
+    describe(focus);
+  }
+
+  function choose(k) {
+    held = !(held && k === cursor);
+    cursor = k;
+    preview = null;
+    update();
+  }
+
+  const lineAt = (event) => lines.indexOf(event.target.closest(".line"));
+  list.addEventListener("pointerover", (event) => {
+    const k = lineAt(event);
+    if (k < 0 || held || event.pointerType === "touch") return;
+    preview = k;
+    update();
+  });
+  list.addEventListener("pointerleave", () => {
+    preview = null;
+    update();
+  });
+  list.addEventListener("click", (event) => {
+    const k = lineAt(event);
+    if (k < 0) return;
+    choose(k);
+    lines[k].focus();
+  });
+  list.addEventListener("keydown", (event) => {
+    const to = step(event, cursor, count);
+    if (to >= 0) {
+      cursor = to;
+      preview = held ? null : to;
+      update();
+      lines[to].focus();
+    } else if (event.key === "Enter" && !event.shiftKey && !event.ctrlKey || event.key === " ") choose(cursor);
+    else if (event.key === "Escape" && (held || preview !== null)) {
+      held = false;
+      preview = null;
+      update();
+    } else return;
+    event.preventDefault();
+    event.stopPropagation(); // the notebook has its own meaning for these keys
+  });
+  list.addEventListener("focusout", (event) => {
+    if (list.contains(event.relatedTarget)) return;
+    preview = null;
+    update();
+  });
+  const tokenAt = (event) => {
+    const i = position.get(event.target.closest(".flow>span"));
+    if (i === undefined) return;
+    list.style.setProperty("--x", (i + 0.5) / boxes.length);
+    describeToken(i);
+  };
+  flow.addEventListener("pointerover", tokenAt);
+  flow.addEventListener("click", tokenAt);
+  flow.addEventListener("pointerleave", () => {
+    list.removeAttribute("style");
+    describe(shown);
+  });
+
+  list.setAttribute("role", "group");
+  list.setAttribute("aria-label", "Factors. Arrow keys move, Enter holds one, Escape releases it.");
+  readout.setAttribute("role", "status");
+  lines.forEach((line, k) => {
+    line.setAttribute("role", "button");
+    line.setAttribute("aria-label", "factor " + k + ": " + line.querySelector(".top").textContent);
+  });
+  saveMenu(view, host, "factors", {
+    svg: ["image/svg+xml", () => {
+      repaint.all();
+      return picture(view, "Neuron factors", (box, style) => ({ fill: style.backgroundColor }));
+    }],
+    json: ["application/json", () => JSON.stringify({
+      tokens: data.tokens.map((text, i) => ({ text, id: data.ids[i] })), n_input: data.n_input,
+      components: hues.map((_, k) => boxes.map((_, i) => Number(amount(k, i)))),
+      error: data.error, relative_error: data.relative_error,
+    })],
+  });
+  update();
+});

@@ -1,0 +1,106 @@
+//! Numbers for people, and numbers made short for data.
+
+use serde_json::Value;
+
+/// A share in a token box: `14%`, `9.1%`, `0%`. The script's `share` writes the same.
+pub fn share(value: f64) -> String {
+    let percent = value * 100.0;
+    if !percent.is_finite() {
+        "–".to_owned()
+    } else if percent.abs() >= 9.95 {
+        format!("{percent:.0}%")
+    } else if percent.abs() < 0.05 {
+        "0%".to_owned()
+    } else {
+        format!("{percent:.1}%")
+    }
+}
+
+/// Bytes in decimal units: `0 B`, `12.3 kB`, `328 MB`, `1.54 GB`.
+pub fn bytes(n: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
+    let mut value = n as f64;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    let decimals = if unit == 0 || value >= 99.95 { 0 } else { 1 + usize::from(value < 9.995) };
+    format!("{value:.decimals$} {}", UNITS[unit])
+}
+
+/// `81912576` as `81,912,576`.
+pub fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// About four significant digits, in scientific form only where the plain one is unreadable.
+pub fn short(value: f64) -> String {
+    let size = value.abs();
+    if !value.is_finite() || value == 0.0 {
+        return format!("{value}");
+    }
+    if !(1e-4..1e6).contains(&size) {
+        return format!("{value:.3e}");
+    }
+    let decimals = (3 - size.log10().floor() as i32).clamp(0, 7) as usize;
+    let text = format!("{value:.decimals$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+/// A JSON number of four significant digits; `null` where there is no number.
+pub fn rounded(value: f32) -> Value {
+    let value = f64::from(value);
+    if value == 0.0 || !value.is_finite() {
+        return if value == 0.0 { Value::from(0) } else { Value::Null };
+    }
+    // Dividing by a whole power of ten gives the double nearest to the decimal, which prints short.
+    let decimals = 3 - value.abs().log10().floor() as i32;
+    let power = 10f64.powi(decimals.abs());
+    Value::from(if decimals >= 0 { (value * power).round() / power } else { (value / power).round() * power })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares() {
+        let shares = [1.0, 0.1423, 0.0995, 0.0949, 0.0004, 0.0, f64::NAN, -0.25];
+        assert_eq!(shares.map(share), ["100%", "14%", "10%", "9.5%", "0%", "0%", "–", "-25%"]);
+    }
+
+    #[test]
+    fn sizes() {
+        let sizes = [0, 999, 1_000, 12_345, 327_657_928, 999_999_999, 1_543_000_000, u64::MAX];
+        let written = ["0 B", "999 B", "1.00 kB", "12.3 kB", "328 MB", "1.00 GB", "1.54 GB", "18446744 TB"];
+        assert_eq!(sizes.map(bytes), written);
+        assert_eq!([0, 999, 1000, 81_912_576].map(count), ["0", "999", "1,000", "81,912,576"]);
+    }
+
+    #[test]
+    fn short_numbers() {
+        let values = [0.0, 1.5, -0.170_04, 123_456.0, 1.0e-7, 0.001_234_56, f64::NAN];
+        assert_eq!(values.map(short), ["0", "1.5", "-0.17", "123456", "1.000e-7", "0.001235", "NaN"]);
+    }
+
+    #[test]
+    fn rounded_numbers_are_short_json() {
+        assert_eq!(rounded(0.1).to_string(), "0.1");
+        assert_eq!(rounded(0.123_456_79).to_string(), "0.1235");
+        assert_eq!(rounded(-0.000_212_345).to_string(), "-0.0002123");
+        assert_eq!(rounded(1.0e-30).to_string(), "1e-30");
+        assert_eq!(rounded(123_456.0).to_string(), "123500.0");
+        assert_eq!(rounded(0.0).to_string(), "0");
+        assert_eq!(rounded(f32::NAN), Value::Null);
+        assert_eq!(rounded(f32::INFINITY), Value::Null);
+    }
+}

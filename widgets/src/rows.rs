@@ -1,0 +1,72 @@
+//! Rows of scores: checked, rescaled, and packed for the page.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+
+/// The largest absolute value that is a number; 0 if there is none.
+pub fn peak(row: &[f32]) -> f32 {
+    row.iter().filter(|v| v.is_finite()).fold(0.0, |peak, v| v.abs().max(peak))
+}
+
+/// A value in units of the row's peak, in 0..=1; `None` where it is not a number.
+pub fn strength(value: f32, peak: f32) -> Option<f32> {
+    (value.is_finite()).then(|| if peak > 0.0 { value.abs() / peak } else { 0.0 })
+}
+
+/// `[peak, base64]`: little-endian 16-bit integers in units of peak / 32767, -32768 where there is no number.
+/// A third of the size of decimals, and the page decodes only the rows that are looked at.
+pub fn packed(row: &[f32]) -> Value {
+    let peak = peak(row);
+    let mut bytes = Vec::with_capacity(row.len() * 2);
+    for value in row {
+        let unit = if peak > 0.0 { f64::from(*value) / f64::from(peak) } else { 0.0 };
+        let packed = if value.is_finite() { (unit * 32767.0).round() as i16 } else { i16::MIN };
+        bytes.extend_from_slice(&packed.to_le_bytes());
+    }
+    json!([f64::from(peak), STANDARD.encode(bytes)])
+}
+
+/// Indices of the `n` largest absolute values that are not zero, largest first, earlier positions first among equals.
+pub fn top(row: &[f32], n: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..row.len()).filter(|&i| row[i].is_finite() && row[i] != 0.0).collect();
+    order.sort_by(|&a, &b| row[b].abs().total_cmp(&row[a].abs()).then(a.cmp(&b)));
+    order.truncate(n);
+    order
+}
+
+/// The largest strength in each of at most `n` equal stretches of a row.
+pub fn pooled(row: &[f32], n: usize) -> Vec<f32> {
+    let (peak, n) = (peak(row), n.min(row.len()));
+    let edge = |i: usize| i * row.len() / n;
+    let stretch = |i: usize| row[edge(i)..edge(i + 1)].iter().filter_map(|&v| strength(v, peak)).fold(0.0, f32::max);
+    (0..n).map(stretch).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packing_keeps_four_digits_of_the_peak() {
+        let row = [0.5, -0.25, 0.000_1, f32::NAN, f32::INFINITY, 0.0];
+        let packed = packed(&row);
+        let peak = packed[0].as_f64().unwrap();
+        let bytes = STANDARD.decode(packed[1].as_str().unwrap()).unwrap();
+        let values: Vec<i16> = bytes.chunks(2).map(|b| i16::from_le_bytes([b[0], b[1]])).collect();
+        assert_eq!(peak, 0.5);
+        assert_eq!(values, [32767, -16384, 7, i16::MIN, i16::MIN, 0]);
+    }
+
+    #[test]
+    fn the_top_leaves_out_what_is_no_number() {
+        assert_eq!(top(&[0.1, f32::NAN, 0.7, 0.0, -0.2, 0.7], 3), [2, 5, 4]);
+        assert_eq!(top(&[], 3), [0usize; 0]);
+    }
+
+    #[test]
+    fn pooling_keeps_peaks() {
+        assert_eq!(pooled(&[0.0, 1.0, 0.5, f32::NAN, 0.25], 2), [1.0, 0.5]);
+        assert_eq!(pooled(&[2.0, 4.0], 10), [0.5, 1.0]);
+        assert!(pooled(&[], 10).is_empty());
+    }
+}

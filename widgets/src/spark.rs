@@ -1,0 +1,39 @@
+//! Sparklines: as an SVG path, and as block characters.
+
+const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// `▁▂▃` for values in 0..=1.
+pub fn blocks(values: &[f32]) -> String {
+    values.iter().map(|v| BLOCKS[(v.clamp(0.0, 1.0) * 7.0).round() as usize]).collect()
+}
+
+/// Steps over the values in 0..=1, one unit wide and `height` high, down to the axis and closed.
+pub fn area(values: &[f32], height: f32) -> String {
+    let mut path = format!("M0 {height}");
+    let mut last = f32::NAN;
+    for (x, value) in values.iter().enumerate() {
+        let y = ((1.0 - value.clamp(0.0, 1.0)) * height * 10.0).round() / 10.0;
+        if y != last {
+            path.push_str(&if x == 0 { format!("V{y}") } else { format!("H{x}V{y}") });
+            last = y;
+        }
+    }
+    path.push_str(&format!("H{}V{height}z", values.len()));
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_span_the_range() {
+        assert_eq!(blocks(&[0.0, 0.5, 1.0, 7.0]), "▁▅██");
+    }
+
+    #[test]
+    fn an_area_is_closed_and_skips_plateaus() {
+        assert_eq!(area(&[0.0, 1.0, 1.0, 0.25], 20.0), "M0 20V20H1V0H3V15H4V20z");
+        assert_eq!(area(&[], 20.0), "M0 20H0V20z");
+    }
+}

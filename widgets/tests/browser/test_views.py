@@ -1,0 +1,393 @@
+"""The views in a real browser, from the pages that `examples/gallery.rs` writes.
+
+`ECCO_GALLERY` names a folder with those pages; without it they are made here.
+"""
+
+import json
+import os
+import re
+import subprocess
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+WORKSPACE = Path(__file__).parents[3]
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+ARGUMENTS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+
+
+@pytest.fixture(scope="session")
+def gallery(tmp_path_factory):
+    if folder := os.environ.get("ECCO_GALLERY"):
+        return Path(folder)
+    folder = tmp_path_factory.mktemp("gallery")
+    command = ["cargo", "run", "--release", "-p", "ecco-widgets", "--example", "gallery", "--", str(folder)]
+    subprocess.run(command, check=True, cwd=WORKSPACE)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def browser():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser, gallery):
+    """Opens a page of the gallery; the test fails if the page throws, complains, or asks the network for anything."""
+    contexts, complaints = [], []
+
+    def open_page(name, **options):
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("request", lambda request: None if request.url.startswith(("file:", "blob:")) else complaints.append(request.url))
+        page.goto((gallery / f"{name}.html").as_uri())
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def view(page, tag="ecco-saliency", copy=0):
+    """The upgraded view; the static one stays, hidden, in the element."""
+    return page.locator(tag).nth(copy).locator(".live")
+
+
+def box(page, position, tag="ecco-saliency", copy=0):
+    return view(page, tag, copy).locator(".flow > span").nth(position)
+
+
+def strengths(page, tag="ecco-saliency", copy=0):
+    script = "(host) => [...host.shadowRoot.querySelectorAll('.flow > span')].map((box) => box.style.getPropertyValue('--s'))"
+    return page.locator(tag).nth(copy).evaluate(script)
+
+
+def colours(page, tag="ecco-saliency", copy=0):
+    """What a box looks like: its ground and its text colour as the browser computed them."""
+    script = """(host) => [...host.shadowRoot.querySelectorAll('.flow > span')].map((box) => {
+        const style = getComputedStyle(box);
+        return [style.backgroundPositionX, style.backgroundColor, style.color].join(' ');
+    })"""
+    return page.locator(tag).nth(copy).evaluate(script)
+
+
+def chosen(page, copy=0):
+    return int(view(page, copy=copy).locator(".flow > .on small").inner_text())
+
+
+def readout(page, tag="ecco-saliency"):
+    return view(page, tag).locator(".readout").inner_text()
+
+
+N_INPUT, LAST = 23, 42
+
+
+def test_first_generated_token_is_chosen_and_its_row_shown(open_page, gallery):
+    page = open_page("saliency")
+    scores = json.loads((gallery / "saliency.json").read_text())["scores"]
+    assert chosen(page) == N_INPUT
+    expected = [value / max(scores[0]) for value in scores[0]]
+    shown = [float(strength or 0) for strength in strengths(page)]
+    assert shown[:N_INPUT] == pytest.approx(expected, abs=2e-3)
+    assert set(shown[N_INPUT:]) == {0.0}
+
+
+def test_click_changes_the_colours_of_the_others_and_holds(open_page):
+    page = open_page("saliency")
+    before = colours(page)
+    box(page, 31).click()
+    page.mouse.move(1, 1)
+    after = colours(page)
+    assert chosen(page) == 31
+    assert sum(a != b for a, b in zip(before[:N_INPUT], after)) > 10
+    box(page, 27).hover()
+    assert chosen(page) == 31, "held: hovering another generated token changes nothing"
+    assert colours(page) == after
+    box(page, 31).click()
+    box(page, 27).hover()
+    assert chosen(page) == 27, "a second click releases"
+
+
+def test_hover_previews_and_goes_back(open_page):
+    page = open_page("saliency")
+    before = strengths(page)
+    box(page, 36).hover()
+    assert chosen(page) == 36 and strengths(page) != before
+    page.mouse.move(1, 1)
+    assert chosen(page) == N_INPUT and strengths(page) == before
+
+
+def test_keys(open_page):
+    page = open_page("saliency")
+    for key, expected in [("ArrowRight", 24), ("ArrowDown", 25), ("ArrowLeft", 24), ("End", LAST), ("ArrowRight", LAST), ("Home", N_INPUT)]:
+        view(page).locator(".flow [tabindex='0']").press(key)
+        assert chosen(page) == expected, key
+    focused = view(page).locator(".flow [tabindex='0']")
+    focused.press("Enter")
+    assert focused.get_attribute("aria-pressed") == "true"
+    focused.press("Escape")
+    assert focused.get_attribute("aria-pressed") == "false"
+
+
+def test_keys_do_not_reach_the_notebook(open_page):
+    page = open_page("saliency")
+    page.evaluate("window.seen = []; document.addEventListener('keydown', (event) => seen.push(event.key))")
+    focused = view(page).locator(".flow [tabindex='0']")
+    for key in ["ArrowDown", "Enter", "Escape", "Shift+Enter", "a"]:
+        view(page).locator(".flow [tabindex='0']").press(key)
+    assert focused.count() == 1
+    assert page.evaluate("seen") == ["Shift", "Enter", "a"], "only keys that mean something here are kept"
+
+
+def test_exact_share_of_a_hovered_source(open_page, gallery):
+    page = open_page("saliency")
+    box(page, 31).click()
+    box(page, 19).hover()
+    exact = json.loads((gallery / "saliency.json").read_text())["scores"][31 - N_INPUT][19]
+    assert f"{exact * 100:.2f}%" in readout(page)
+    assert "·Bulgaria19 → ·Czech31" in readout(page)
+
+
+def test_static_content_says_what_the_script_says(open_page):
+    static = open_page("saliency-detailed", java_script_enabled=False)
+    live = open_page("saliency-detailed")
+    static_boxes = static.locator(".flow > span").all_inner_texts()
+    assert static_boxes == view(live).locator(".flow > span").all_inner_texts()
+    assert static.locator(".readout").inner_text() == view(live).locator(".readout").inner_text()
+    assert len(static_boxes) == LAST + 1 and "22%" in static_boxes[19]
+    assert static.locator(".flow > span").nth(19).evaluate("(box) => getComputedStyle(box).color") == "rgb(255, 255, 255)"
+
+
+def test_detailed_boxes_follow_the_choice(open_page, gallery):
+    page = open_page("saliency-detailed")
+    box(page, 27).click()
+    scores = json.loads((gallery / "saliency-detailed.json").read_text())["scores"][4]
+    percent = lambda value: f"{value * 100:.0f}%" if value >= 0.0995 else f"{value * 100:.1f}%"
+    shown = view(page).locator(".flow em").all_inner_texts()
+    assert shown[:27] == [percent(value) if value >= 0.0005 else "0%" for value in scores]
+    assert set(shown[27:]) == {""}
+
+
+def test_two_copies_do_not_mind_each_other(open_page):
+    page = open_page("twice")
+    assert page.locator("ecco-saliency").count() == 2
+    untouched = strengths(page, copy=1)
+    box(page, 31).click()
+    assert (chosen(page, 0), chosen(page, 1)) == (31, N_INPUT)
+    assert strengths(page, copy=1) == untouched
+    box(page, 36, copy=1).click()
+    assert (chosen(page, 0), chosen(page, 1)) == (31, 36)
+
+
+def test_as_jupyterlab_mounts_it(open_page, gallery):
+    """innerHTML, then every script cloned in place; shown again after that; then moved within the page."""
+    page = open_page("saliency")
+    source = (gallery / "saliency.html").read_text().split("<body>", 1)[1]
+    page.evaluate(
+        """(source) => {
+            for (let i = 0; i < 2; i++) {
+                const output = document.body.appendChild(document.createElement("section"));
+                output.innerHTML = source;
+                for (const script of [...output.querySelectorAll("script")]) {
+                    const clone = document.createElement("script");
+                    for (const { name, value } of script.attributes) clone.setAttribute(name, value);
+                    clone.textContent = script.textContent;
+                    script.replaceWith(clone);
+                }
+            }
+            document.querySelectorAll("ecco-saliency")[1].shadowRoot.querySelectorAll(".flow > span")[40].click();
+            document.body.prepend(document.querySelectorAll("section")[0]);
+        }""",
+        source,
+    )
+    assert page.locator("ecco-saliency").count() == 3
+    assert [chosen(page, copy) for copy in range(3)] == [40, N_INPUT, N_INPUT]
+    box(page, 25, copy=2).click()
+    assert chosen(page, 2) == 25
+
+
+def test_output_of_another_revision_stays_static_until_its_script_comes(open_page, gallery):
+    page = open_page("saliency")
+    source = (gallery / "saliency.html").read_text().split("<body>", 1)[1].replace("saliency-1", "saliency-next")
+    page.evaluate("(source) => document.body.insertAdjacentHTML('beforeend', source)", source)
+    newer = page.locator("ecco-saliency").nth(1)
+    assert newer.evaluate("(host) => host.shadowRoot") is None
+    assert newer.locator(".flow > span").nth(19).is_visible()
+    newer.evaluate("(host) => (0, eval)(host.querySelector('script:not([type])').textContent)")
+    assert newer.evaluate("(host) => host.shadowRoot !== null")
+
+
+def test_saved_files(open_page, gallery, tmp_path):
+    page = open_page("saliency", accept_downloads=True)
+    files = {}
+    for kind in ["JSON", "HTML", "SVG"]:
+        view(page).get_by_text("Save").click()
+        with page.expect_download() as download:
+            view(page).get_by_role("button", name=kind, exact=True).click()
+        files[kind] = tmp_path / download.value.suggested_filename
+        download.value.save_as(files[kind])
+    saved, data = (json.loads(path.read_text()) for path in (files["JSON"], gallery / "saliency.json"))
+    assert [token["text"] for token in saved["tokens"]] == [token["text"] for token in data["tokens"]]
+    assert saved["scores"][5] == pytest.approx(data["scores"][5], abs=2e-5)
+    page.goto(files["HTML"].as_uri())
+    box(page, 31).click()
+    assert chosen(page) == 31
+    texts = [text.text for text in ElementTree.parse(files["SVG"]).iter("{http://www.w3.org/2000/svg}text")]
+    assert "·Croatia" in texts and "22%" not in texts
+
+
+def test_factors_focus(open_page):
+    page = open_page("factors")
+    line = view(page, "ecco-factors").locator(".line")
+    at_rest = colours(page, "ecco-factors")
+    line.nth(3).hover()
+    preview = colours(page, "ecco-factors")
+    assert preview != at_rest and "factor 3 strongest at" in readout(page, "ecco-factors")
+    page.mouse.move(1, 1)
+    assert colours(page, "ecco-factors") == at_rest
+    line.nth(3).click()
+    line.nth(1).hover()
+    assert colours(page, "ecco-factors") == preview, "held"
+    for key, focus in [("ArrowDown", 4), ("End", 9), ("Home", 0), ("ArrowUp", 0)]:
+        view(page, "ecco-factors").locator(".line[tabindex='0']").press(key)
+        assert view(page, "ecco-factors").locator(".line.on > b").inner_text() == str(focus)
+    view(page, "ecco-factors").locator(".line[tabindex='0']").press("Escape")
+    page.mouse.move(1, 1)
+    view(page, "ecco-factors").locator(".line[tabindex='0']").evaluate("(line) => line.blur()")
+    assert colours(page, "ecco-factors") == at_rest
+
+
+def test_factors_at_a_token(open_page, gallery):
+    page = open_page("factors")
+    data = json.loads((gallery / "factors.json").read_text())
+    box(page, 11, "ecco-factors").hover()
+    value = data["components"][3][11]
+    assert re.search(rf"factor 3\s+{value:.3g}", readout(page, "ecco-factors"))
+
+
+HOSTILE = ["hostile", "hostile-tokens", "hostile-factors"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_tokens_are_text(open_page, name):
+    page = open_page(name)
+    for token in page.locator(".flow > span:visible").all():
+        token.hover()
+        token.click()
+    assert page.evaluate("window.hacked") is None
+    everything = "(root) => [root, ...root.querySelectorAll('*')].flatMap((e) => [e, ...(e.shadowRoot?.querySelectorAll('*') ?? [])])"
+    assert page.locator("body").evaluate(f"(root) => ({everything})(root).filter((e) => e.localName === 'img').length") == 0
+    shown = page.locator(".flow:visible").inner_text()
+    for text in ["</script><script>window.hacked=1</script>", "]]>", "<!--", "U+202Eevil", "\\0\\x1b[31m\\x07", "◌\u0301", "U+200D", "\\t\\r\\n", "👩 2/4"]:
+        assert text in shown
+    assert not re.search("[\u202a-\u202e\u2028\u0000-\u0008\u001b]", shown)
+
+
+@pytest.mark.parametrize("name", ["saliency", "factors", "hostile", "hostile-factors", "ragged", "ragged-factors", "long", "long-factors"])
+def test_pictures_are_xml(gallery, name):
+    root = ElementTree.parse(gallery / f"{name}.svg").getroot()
+    names = [child.tag.split("}")[1] for child in root]
+    assert names[:3] == ["title", "desc", "rect"]
+    assert root[2].get("fill") == "#fff", "opaque, so that dark front ends show it as well"
+    assert not [element for element in root.iter() if element.tag.split("}")[1] in ("script", "image", "foreignObject")]
+
+
+def test_bad_numbers_are_said_and_the_rest_is_shown(open_page):
+    page = open_page("ragged")
+    notes = view(page).locator(".note").all_inner_texts()
+    assert len(notes) == 3 and "19 rows of scores for 20 generated tokens" in notes[0]
+    assert "–" in box(page, 3).inner_text()
+    box(page, 25).click()
+    assert [bool(strength) for strength in strengths(page)[:6]] == [True] * 4 + [False] * 2
+    view(open_page("ragged-factors"), "ecco-factors").locator(".line").nth(2).click()
+    assert "there is no generated token" in view(open_page("nothing")).locator(".note").inner_text()
+
+
+def luminance(colour):
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (part / 255 for part in colour)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("dark_by", ["media", "jupyterlab", "vscode", "colab"])
+def test_dark_pages(open_page, dark_by):
+    page = open_page("saliency", color_scheme="dark" if dark_by == "media" else "light")
+    page.evaluate(
+        """(how) => {
+            if (how === "jupyterlab") document.body.dataset.jpThemeLight = "false";
+            if (how === "vscode") document.body.dataset.vscodeThemeKind = "vscode-dark";
+            if (how === "colab") document.documentElement.setAttribute("theme", "dark");
+        }""",
+        dark_by,
+    )
+    colour = lambda locator, name: [int(n) for n in re.findall(r"\d+", locator.evaluate(f"(e) => getComputedStyle(e).{name}"))[:3]]
+    assert luminance(colour(view(page), "backgroundColor")) < 0.05
+    assert luminance(colour(box(page, 30), "color")) > 0.6
+    assert luminance(colour(box(page, 19), "color")) < 0.05, "the strongest is bright, its text dark"
+
+
+def test_a_light_theme_stays_light_on_a_dark_system(open_page):
+    page = open_page("saliency", color_scheme="dark")
+    page.evaluate("document.body.dataset.jpThemeLight = 'true'")
+    ground = view(page).evaluate("(e) => getComputedStyle(e).backgroundColor")
+    assert ground == "rgb(255, 255, 255)"
+
+
+@pytest.mark.parametrize("width", [320, 360, 900, 1600])
+@pytest.mark.parametrize("name", ["saliency", "saliency-detailed", "factors", "tokens", "hostile", "hostile-factors", "model", "models", "tensor", "progress"])
+def test_nothing_is_wider_than_the_page(open_page, name, width):
+    page = open_page(name, viewport={"width": width, "height": 600})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_names_and_roles(open_page):
+    page = open_page("saliency")
+    targets = view(page).locator(".flow [role=button]")
+    assert targets.count() == LAST + 1 - N_INPUT
+    assert [target.get_attribute("tabindex") for target in targets.all()].count("0") == 1
+    assert view(page).get_by_role("status").count() == 1
+    assert "Arrow keys" in view(page).locator(".flow[role=group]").get_attribute("aria-label")
+    assert "×9" in view(open_page("factors"), "ecco-factors").locator(".line").first.get_attribute("aria-label")
+
+
+@pytest.mark.parametrize("name", ["long", "long-detailed"])
+def test_five_thousand_tokens_stay_quick(open_page, gallery, name):
+    page = open_page(name)
+    view(page).locator(".flow > .on").scroll_into_view_if_needed()
+    milliseconds, touched = page.evaluate(
+        """async () => {
+            const root = document.querySelector("ecco-saliency").shadowRoot;
+            const boxes = root.querySelectorAll(".flow > span");
+            const seen = new MutationObserver(() => {});
+            seen.observe(root, { subtree: true, attributeFilter: ["style"], childList: true });
+            const start = performance.now();
+            boxes[4810].dispatchEvent(new PointerEvent("pointerover", { bubbles: true }));
+            return [performance.now() - start, seen.takeRecords().length];
+        }"""
+    )
+    print(f"{name}: {milliseconds:.0f} ms in the script, {touched} changes for a hover over 5,000 tokens")
+    assert chosen(page) == 4810
+    assert 10 < touched < 2000, "only boxes near the screen are painted"
+    assert (gallery / f"{name}.html").stat().st_size < 4_000_000
+
+
+def test_far_boxes_are_painted_when_they_come_near(open_page):
+    page = open_page("long")
+    view(page).locator(".flow > .on").scroll_into_view_if_needed()
+    box(page, 4900).click()
+    assert box(page, 4890).evaluate("(box) => box.style.getPropertyValue('--s')") != ""
+    box(page, 2000).scroll_into_view_if_needed()
+    page.wait_for_function(
+        "document.querySelector('ecco-saliency').shadowRoot.querySelectorAll('.flow > span')[2000].style.getPropertyValue('--s')"
+    )
