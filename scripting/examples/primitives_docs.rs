@@ -1,0 +1,12 @@
+//! Writes `docs/primitives.md` from the primitives' documentation.
+
+use std::path::Path;
+
+use ecco_scripting::{Interrupt, Session};
+
+fn main() -> std::io::Result<()> {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    std::fs::create_dir_all(&docs)?;
+    let page = Session::new(Interrupt::default()).primitives_page();
+    std::fs::write(docs.join("primitives.md"), page)
+}

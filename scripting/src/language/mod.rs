@@ -1,0 +1,15 @@
+//! What is known about code without running it.
+//!
+//! - [`scan`]: pieces of code, also of unfinished code
+//! - [`source`]: cells and files, and which of them defined what
+//! - [`catalog`]: every function and property, from its registration
+//! - [`completeness`], [`complete`], [`inspect`]: answers for the front end
+//! - [`docs`]: the same documentation as a page
+
+pub mod catalog;
+pub mod complete;
+pub mod completeness;
+pub mod docs;
+pub mod inspect;
+pub mod scan;
+pub mod source;

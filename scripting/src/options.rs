@@ -1,0 +1,240 @@
+//! Named arguments: the `#{…}` map that a primitive takes last.
+//!
+//! Each primitive's options are stated once, in its [`OptionTable`]; reading the map, the errors about
+//! it, completion, help and the page of primitives derive from that table.
+
+use std::collections::BTreeMap;
+
+use rhai::{Array, Dynamic, Map};
+
+use crate::errors::{ErrorKind, ScriptError};
+use crate::primitives;
+
+/// What an option's value may be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum OptionKind {
+    Bool,
+    /// A whole number, at least this.
+    Int(i64),
+    /// A number; whole ones are taken too.
+    Float,
+    Text,
+    OneOf(&'static [&'static str]),
+    /// An array of whole numbers, not negative.
+    Ints,
+    /// A string or an array of strings.
+    Texts,
+    /// One or several of these names.
+    SomeOf(&'static [&'static str]),
+}
+
+impl OptionKind {
+    /// For people: "a whole number of at least 1".
+    pub fn describe(self) -> String {
+        let quoted = |names: &[&str]| {
+            names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
+        };
+        match self {
+            Self::Bool => "true or false".to_owned(),
+            Self::Int(least) => format!("a whole number of at least {least}"),
+            Self::Float => "a number".to_owned(),
+            Self::Text => "a string".to_owned(),
+            Self::OneOf(names) => format!("one of {}", quoted(names)),
+            Self::Ints => "an array of whole numbers".to_owned(),
+            Self::Texts => "a string or an array of strings".to_owned(),
+            Self::SomeOf(names) => format!("one or an array of {}", quoted(names)),
+        }
+    }
+
+    /// Short, for signatures: `int`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bool => "bool",
+            Self::Int(_) => "int",
+            Self::Float => "float",
+            Self::Text | Self::OneOf(_) => "string",
+            Self::Ints => "[int]",
+            Self::Texts | Self::SomeOf(_) => "string or [string]",
+        }
+    }
+}
+
+#[derive(Debug, PartialEq)]
+pub struct OptionSpec {
+    pub name: &'static str,
+    pub kind: OptionKind,
+    /// What holds when it is not given, for people.
+    pub default: &'static str,
+    pub doc: &'static str,
+}
+
+/// A row of an [`OptionTable`].
+pub const fn option(
+    name: &'static str,
+    kind: OptionKind,
+    default: &'static str,
+    doc: &'static str,
+) -> OptionSpec {
+    OptionSpec { name, kind, default, doc }
+}
+
+#[derive(Debug, PartialEq)]
+pub struct OptionTable {
+    /// The primitive, as [`Entry::full_name`](crate::language::catalog::Entry::full_name) gives it.
+    pub primitive: &'static str,
+    pub options: &'static [OptionSpec],
+}
+
+/// The table of a primitive that takes options.
+pub fn of_primitive(full_name: &str) -> Option<&'static OptionTable> {
+    primitives::OPTION_TABLES.iter().copied().find(|table| table.primitive == full_name)
+}
+
+/// A value that passed its [`OptionKind`].
+#[derive(Debug, Clone, PartialEq)]
+enum Given {
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(String),
+    Ints(Vec<i64>),
+    Texts(Vec<String>),
+}
+
+/// The options that were given; the others are None.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Options {
+    given: BTreeMap<&'static str, Given>,
+}
+
+impl OptionTable {
+    /// Reads a map. `()` as a value stands for "not given".
+    ///
+    /// # Errors
+    /// An unknown name (with the nearest known one), or a value of the wrong type.
+    pub fn read(&'static self, map: &Map) -> Result<Options, ScriptError> {
+        let mut given = BTreeMap::new();
+        for (name, value) in map {
+            let spec = self.options.iter().find(|spec| spec.name == name.as_str());
+            let spec = spec.ok_or_else(|| self.unknown(name))?;
+            if !value.is_unit() {
+                given.insert(spec.name, self.check(spec, value)?);
+            }
+        }
+        Ok(Options { given })
+    }
+
+    fn unknown(&self, name: &str) -> ScriptError {
+        let names = || self.options.iter().map(|spec| spec.name);
+        let message = format!("{} has no option `{name}`", self.primitive);
+        let error = ScriptError::new(ErrorKind::Option, message).pointing_at(name);
+        let error = error.with_nearest(name, names());
+        match error.hint {
+            Some(_) => error,
+            None => error.with_hint(format!("its options are {}", names().collect::<Vec<_>>().join(", "))),
+        }
+    }
+
+    fn check(&self, spec: &OptionSpec, value: &Dynamic) -> Result<Given, ScriptError> {
+        convert(spec.kind, value).ok_or_else(|| {
+            let got = crate::values::show::brief(value);
+            let expected = spec.kind.describe();
+            let message = format!("option `{}` takes {expected}; got {got}", spec.name);
+            let error = ScriptError::new(ErrorKind::Option, message).pointing_at(spec.name);
+            match (spec.kind, value.as_immutable_string_ref()) {
+                (OptionKind::OneOf(names) | OptionKind::SomeOf(names), Ok(text)) => {
+                    error.with_nearest(&text, names.iter().copied())
+                }
+                _ => error,
+            }
+        })
+    }
+}
+
+fn convert(kind: OptionKind, value: &Dynamic) -> Option<Given> {
+    let text = || value.as_immutable_string_ref().ok().map(|text| text.to_string());
+    match kind {
+        OptionKind::Bool => value.as_bool().ok().map(Given::Bool),
+        OptionKind::Int(least) => value.as_int().ok().filter(|&n| n >= least).map(Given::Int),
+        OptionKind::Float => number(value).filter(|x| x.is_finite()).map(Given::Float),
+        OptionKind::Text => text().map(Given::Text),
+        OptionKind::OneOf(names) => text().filter(|t| names.contains(&t.as_str())).map(Given::Text),
+        OptionKind::Ints => {
+            let array = value.as_array_ref().ok()?;
+            let ints = array.iter().map(|item| item.as_int().ok().filter(|&n| n >= 0));
+            ints.collect::<Option<Vec<_>>>().map(Given::Ints)
+        }
+        OptionKind::Texts => texts(value).map(Given::Texts),
+        OptionKind::SomeOf(names) => {
+            texts(value).filter(|all| all.iter().all(|t| names.contains(&t.as_str()))).map(Given::Texts)
+        }
+    }
+}
+
+fn texts(value: &Dynamic) -> Option<Vec<String>> {
+    if let Ok(text) = value.as_immutable_string_ref() {
+        return Some(vec![text.to_string()]);
+    }
+    let array = value.as_array_ref().ok()?;
+    let texts = |array: &Array| {
+        array.iter().map(|item| item.as_immutable_string_ref().ok().map(|text| text.to_string())).collect()
+    };
+    texts(&array)
+}
+
+/// A number of either type.
+pub fn number(value: &Dynamic) -> Option<f64> {
+    value.as_float().ok().or_else(|| value.as_int().ok().map(|n| n as f64))
+}
+
+impl Options {
+    pub fn bool(&self, name: &str) -> Option<bool> {
+        match self.given.get(name)? {
+            Given::Bool(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    pub fn int(&self, name: &str) -> Option<i64> {
+        match self.given.get(name)? {
+            Given::Int(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    pub fn usize(&self, name: &str) -> Option<usize> {
+        self.int(name).and_then(|value| usize::try_from(value).ok())
+    }
+
+    pub fn u64(&self, name: &str) -> Option<u64> {
+        self.int(name).and_then(|value| u64::try_from(value).ok())
+    }
+
+    pub fn float(&self, name: &str) -> Option<f64> {
+        match self.given.get(name)? {
+            Given::Float(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    pub fn text(&self, name: &str) -> Option<&str> {
+        match self.given.get(name)? {
+            Given::Text(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    pub fn usizes(&self, name: &str) -> Option<Vec<usize>> {
+        match self.given.get(name)? {
+            Given::Ints(values) => Some(values.iter().filter_map(|&n| usize::try_from(n).ok()).collect()),
+            _ => None,
+        }
+    }
+
+    pub fn texts(&self, name: &str) -> Option<&[String]> {
+        match self.given.get(name)? {
+            Given::Texts(values) => Some(values),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! What scripts can call.
+//!
+//! A primitive is one documented function in one of these modules. Its doc comment is the user's help;
+//! completion, inspection and `docs/primitives.md` derive from it and from its table of options.
+
+mod display;
+mod explain;
+mod generate;
+mod limits;
+mod models;
+mod tensor;
+mod text;
+
+use rhai::{Engine, exported_module};
+
+use crate::options::OptionTable;
+use crate::values::factorization::Factorization;
+use crate::values::generation::Generation;
+use crate::values::model::{Model, ModelList};
+use crate::values::rich::Rich;
+use crate::values::saliency::Saliency;
+use crate::values::tensor::Tensor;
+
+/// The options of every primitive that takes some.
+pub const OPTION_TABLES: &[&OptionTable] = &[
+    &models::LOAD_OPTIONS,
+    &generate::GENERATE_OPTIONS,
+    &explain::SALIENCY_OPTIONS,
+    &explain::NMF_OPTIONS,
+];
+
+/// Makes all primitives known to `engine`.
+pub fn register(engine: &mut Engine) {
+    engine.register_type_with_name::<Tensor>("Tensor");
+    engine.register_type_with_name::<Rich>("Rich");
+    engine.register_type_with_name::<Model>("Model");
+    engine.register_type_with_name::<ModelList>("ModelList");
+    engine.register_type_with_name::<Generation>("Generation");
+    engine.register_type_with_name::<Saliency>("Saliency");
+    engine.register_type_with_name::<Factorization>("Factorization");
+    engine.register_iterator::<Tensor>();
+    engine.register_iterator::<ModelList>();
+    engine.register_static_module("ecco", exported_module!(models::ecco).into());
+    engine.register_global_module(exported_module!(models::functions).into());
+    engine.register_global_module(exported_module!(generate::functions).into());
+    engine.register_global_module(exported_module!(explain::functions).into());
+    engine.register_global_module(exported_module!(display::functions).into());
+    engine.register_global_module(exported_module!(text::functions).into());
+    engine.register_global_module(exported_module!(tensor::functions).into());
+    engine.register_global_module(exported_module!(limits::functions).into());
+    tensor::register_arithmetic(engine);
+}

@@ -1,0 +1,106 @@
+//! What primitives reach besides their arguments: where to write, whether to stop, resident models.
+//!
+//! Rhai carries it as the engine's tag, so that primitives stay plain documented functions.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::rc::Rc;
+
+use ecco_widgets::MimeBundle;
+use rhai::NativeCallContext;
+
+use crate::errors::ScriptError;
+use crate::interpreter::{Interrupt, Output};
+use crate::language::source::Sources;
+use crate::values::generation::Generation;
+use crate::values::model::Resident;
+
+/// Shared by the session and the primitives of its engine.
+pub struct State {
+    pub interrupt: Interrupt,
+    output: RefCell<Rc<dyn Output>>,
+    /// Display ids that this cell has shown: showing them again replaces.
+    shown: RefCell<HashSet<String>>,
+    next_display: Cell<u64>,
+    pub sources: RefCell<Sources>,
+    /// The models that are resident.
+    pub residents: RefCell<Vec<Rc<Resident>>>,
+    /// The output that `generate` has just shown in this cell, which need not be shown again.
+    pub streamed: RefCell<Option<Generation>>,
+    /// Allocation at which the running cell is stopped.
+    pub memory_limit: Cell<usize>,
+}
+
+/// The state as it travels in Rhai values.
+#[derive(Clone)]
+pub struct StateHandle(pub Rc<State>);
+
+impl State {
+    pub fn new(interrupt: Interrupt) -> Self {
+        Self {
+            interrupt,
+            output: RefCell::new(Rc::new(Nowhere)),
+            shown: RefCell::default(),
+            next_display: Cell::new(0),
+            sources: RefCell::default(),
+            residents: RefCell::default(),
+            streamed: RefCell::default(),
+            memory_limit: Cell::new(usize::MAX),
+        }
+    }
+
+    /// Directs side outputs to `output` until [`State::end_cell`].
+    pub fn begin_cell(&self, output: Rc<dyn Output>) {
+        *self.output.borrow_mut() = output;
+        self.shown.borrow_mut().clear();
+        self.streamed.borrow_mut().take();
+    }
+
+    pub fn end_cell(&self) {
+        *self.output.borrow_mut() = Rc::new(Nowhere);
+    }
+
+    pub fn output(&self) -> Rc<dyn Output> {
+        Rc::clone(&self.output.borrow())
+    }
+
+    /// Shows a bundle under an id: the first time in this cell as a new output, then in its place.
+    pub fn show(&self, bundle: MimeBundle, id: &str) {
+        let is_new = self.shown.borrow_mut().insert(id.to_owned());
+        match is_new {
+            true => self.output().display(bundle, Some(id)),
+            false => self.output().update(bundle, id),
+        }
+    }
+
+    /// An id for a display of the kernel's own.
+    pub fn new_display_id(&self) -> String {
+        self.next_display.set(self.next_display.get() + 1);
+        format!("ecco-{}-{}", std::process::id(), self.next_display.get())
+    }
+
+    pub fn check_interrupt(&self) -> Result<(), ScriptError> {
+        if self.interrupt.is_requested() { Err(ScriptError::interrupted()) } else { Ok(()) }
+    }
+}
+
+/// The state behind a native call.
+pub fn state_of(context: &NativeCallContext) -> Rc<State> {
+    let handle = context.tag().and_then(|tag| tag.read_lock::<StateHandle>());
+    // The session sets the tag of its engine before any script runs, and scripts cannot change it.
+    Rc::clone(&handle.expect("the engine's tag holds the session's state").0)
+}
+
+/// Where output goes when no cell runs.
+struct Nowhere;
+
+impl Output for Nowhere {
+    fn stdout(&self, _: &str) {}
+    fn stderr(&self, _: &str) {}
+    fn display(&self, _: MimeBundle, _: Option<&str>) {}
+    fn update(&self, _: MimeBundle, _: &str) {}
+    fn clear(&self, _: bool) {}
+    fn input(&self, _: &str, _: bool) -> Result<String, String> {
+        Err("input is not possible here".to_owned())
+    }
+}

@@ -1,0 +1,203 @@
+//! A text that was generated, and what is computed from it when it is first asked for.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use ecco_explain::{Attribution, AttributionOptions, attribute};
+use ecco_models::{Capture, Finish, Site, capture};
+use ecco_widgets::{Explorable, MimeBundle, Token, TokenSequence};
+use ndarray::{ArrayD, Axis, concatenate};
+
+use super::model::Model;
+use super::tensor::Tensor;
+use crate::errors::{ErrorKind, ScriptError};
+use crate::watch::watched;
+
+/// What one forward pass over the text can record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Recorded {
+    /// The MLPs' inner values after the non-linearity: (layer, neuron, position).
+    Activations,
+    /// (layer + 1, position, hidden), as transformers has them: first the embeddings, last after the norm.
+    HiddenStates,
+    /// (layer, head, query, key)
+    Attention,
+}
+
+impl Recorded {
+    fn sites(self) -> &'static [Site] {
+        match self {
+            Self::Activations => &[Site::MlpInner],
+            Self::HiddenStates => &[Site::ResidualPre, Site::FinalNorm],
+            Self::Attention => &[Site::AttentionPattern],
+        }
+    }
+
+    fn axes(self) -> &'static [&'static str] {
+        match self {
+            Self::Activations => &["layer", "neuron", "position"],
+            Self::HiddenStates => &["layer", "position", "hidden"],
+            Self::Attention => &["layer", "head", "query", "key"],
+        }
+    }
+}
+
+/// An output of `generate`. Clones share everything.
+#[derive(Clone)]
+pub struct Generation(Rc<Inner>);
+
+struct Inner {
+    model: Model,
+    generation: ecco_models::Generation,
+    text: String,
+    recorded: RefCell<HashMap<Recorded, Tensor>>,
+    attributions: RefCell<Vec<(AttributionOptions, Rc<Attribution>)>>,
+}
+
+impl Generation {
+    pub fn new(model: &Model, generation: ecco_models::Generation, text: String) -> Self {
+        Self(Rc::new(Inner {
+            model: model.plain(),
+            generation,
+            text,
+            recorded: RefCell::default(),
+            attributions: RefCell::default(),
+        }))
+    }
+
+    /// The prompt and what was generated.
+    pub fn text(&self) -> &str {
+        &self.0.text
+    }
+
+    pub fn tokens(&self) -> &[ecco_models::Token] {
+        &self.0.generation.tokens
+    }
+
+    pub fn n_input(&self) -> usize {
+        self.0.generation.n_input
+    }
+
+    pub fn seed(&self) -> Option<u64> {
+        self.0.generation.seed
+    }
+
+    pub fn finish(&self) -> &'static str {
+        match self.0.generation.finish {
+            Finish::Length => "length",
+            Finish::EndOfText => "end_of_text",
+            Finish::Stop => "stop",
+            Finish::Interrupted => "interrupted",
+        }
+    }
+
+    pub fn is_same(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// The positions that have activations: all but the last generated token, which no pass has read.
+    pub fn n_positions(&self) -> usize {
+        let made_some = self.0.generation.n_generated() > 0;
+        self.tokens().len() - usize::from(made_some)
+    }
+
+    /// The layers of [`Recorded::Activations`], in order.
+    pub fn activation_layers(&self) -> Vec<usize> {
+        let model = &self.0.model;
+        let all = || (0..model.card().n_layers).collect();
+        model.recording.layers.clone().unwrap_or_else(all)
+    }
+
+    /// What was recorded, or is recorded now in one pass over the text.
+    pub fn recorded(&self, what: Recorded) -> Result<Tensor, ScriptError> {
+        if let Some(tensor) = self.0.recorded.borrow().get(&what) {
+            return Ok(tensor.clone());
+        }
+        self.record(&[what])?;
+        let recorded = self.0.recorded.borrow();
+        recorded.get(&what).cloned().ok_or_else(|| ScriptError::new(ErrorKind::Internal, "nothing was recorded"))
+    }
+
+    /// One teacher-forced pass that records all of `what`.
+    pub fn record(&self, what: &[Recorded]) -> Result<(), ScriptError> {
+        let model = &self.0.model;
+        let loaded = model.loaded()?;
+        let state = model.state()?;
+        let ids: Vec<u32> = self.tokens()[..self.n_positions()].iter().map(|token| token.id).collect();
+        let sites: Vec<Site> = what.iter().flat_map(|what| what.sites()).copied().collect();
+        // Only activations are restricted to layers; for the others every layer counts.
+        let layers = model.recording.layers.as_deref().filter(|_| what == [Recorded::Activations]);
+        let captured =
+            watched(&state, model.verbose, |watch| capture(&loaded, &ids, &sites, layers, watch))?;
+        for &what in what {
+            let tensor = Tensor::new(self.array(what, &captured)?, what.axes());
+            self.0.recorded.borrow_mut().insert(what, tensor);
+        }
+        Ok(())
+    }
+
+    fn array(&self, what: Recorded, captured: &Capture) -> Result<ArrayD<f32>, ScriptError> {
+        match what {
+            Recorded::Activations => {
+                let wanted = self.activation_layers();
+                let rows: Vec<usize> = captured
+                    .layers(Site::MlpInner)
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, layer)| wanted.contains(layer))
+                    .map(|(row, _)| row)
+                    .collect();
+                let all = captured.array(Site::MlpInner)?;
+                Ok(if rows.len() == all.shape()[0] { all } else { all.select(Axis(0), &rows) })
+            }
+            Recorded::HiddenStates => {
+                let before = captured.array(Site::ResidualPre)?;
+                let last = captured.array(Site::FinalNorm)?;
+                concatenate(Axis(0), &[before.view(), last.view()])
+                    .map_err(|error| ScriptError::new(ErrorKind::Internal, error.to_string()))
+            }
+            Recorded::Attention => Ok(captured.array(Site::AttentionPattern)?),
+        }
+    }
+
+    /// Contributions to each generated token, computed once per method.
+    pub fn attribution(&self, options: &AttributionOptions) -> Result<Rc<Attribution>, ScriptError> {
+        let known = self.0.attributions.borrow().iter().find(|(of, _)| of == options).map(|(_, a)| a.clone());
+        if let Some(attribution) = known {
+            return Ok(attribution);
+        }
+        let model = &self.0.model;
+        let (loaded, state) = (model.loaded()?, model.state()?);
+        let ids = self.0.generation.ids();
+        let attribution = watched(&state, model.verbose, |watch| {
+            attribute(&loaded, &ids, self.n_input(), options, watch)
+        })?;
+        let attribution = Rc::new(attribution);
+        self.0.attributions.borrow_mut().push((*options, Rc::clone(&attribution)));
+        Ok(attribution)
+    }
+
+    pub fn model(&self) -> &Model {
+        &self.0.model
+    }
+
+    pub fn view(&self) -> TokenSequence {
+        token_sequence(self.tokens(), self.n_input(), false)
+    }
+
+    pub fn bundle(&self) -> MimeBundle {
+        self.view().bundle()
+    }
+
+    pub fn line(&self) -> String {
+        let n_generated = self.0.generation.n_generated();
+        format!("output of {} input and {n_generated} generated tokens", self.n_input())
+    }
+}
+
+/// Tokens as views show them.
+pub fn token_sequence(tokens: &[ecco_models::Token], n_input: usize, in_progress: bool) -> TokenSequence {
+    let shown = tokens.iter().map(|token| Token { text: token.text.clone(), id: token.id, part: token.part });
+    TokenSequence { tokens: shown.collect(), n_input, in_progress }
+}

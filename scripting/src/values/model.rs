@@ -1,0 +1,167 @@
+//! A loaded model as scripts hold it, and the models that are resident.
+
+use std::cell::RefCell;
+use std::rc::{Rc, Weak};
+
+use ecco_models::LoadOptions;
+use ecco_widgets::{Explorable, MimeBundle, ModelCard, ResidentModels};
+
+use super::generation::Generation;
+use crate::errors::{ErrorKind, ScriptError};
+use crate::state::State;
+
+/// What is recorded right after each generation, so that it outlives the model.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Recording {
+    pub activations: bool,
+    pub hidden_states: bool,
+    pub attention: bool,
+    /// Layers whose activations are recorded; None for all.
+    pub layers: Option<Vec<usize>>,
+}
+
+/// A handle to a resident model. Handles that differ only in what they record share the weights.
+#[derive(Clone)]
+pub struct Model {
+    resident: Rc<Resident>,
+    pub recording: Rc<Recording>,
+    pub verbose: bool,
+    last_output: Rc<RefCell<Option<Generation>>>,
+}
+
+/// One set of weights in memory.
+pub struct Resident {
+    asked: LoadOptions,
+    card: ModelCard,
+    intermediate_size: usize,
+    loaded: RefCell<Option<Rc<ecco_models::Model>>>,
+    state: Weak<State>,
+}
+
+impl Resident {
+    pub fn new(model: ecco_models::Model, asked: LoadOptions, state: &Rc<State>) -> Self {
+        let config = model.config();
+        let card = ModelCard {
+            name: model.name().to_owned(),
+            model_type: config.model_type.clone(),
+            n_layers: config.n_layers,
+            hidden_size: config.hidden_size,
+            n_heads: config.n_heads,
+            vocab_size: config.vocab_size,
+            context_length: config.context_length,
+            n_parameters: model.n_parameters(),
+            device: model.device(),
+            dtype: model.dtype(),
+            memory_bytes: model.memory_bytes(),
+        };
+        let intermediate_size = config.intermediate_size;
+        let loaded = RefCell::new(Some(Rc::new(model)));
+        Self { asked, card, intermediate_size, loaded, state: Rc::downgrade(state) }
+    }
+
+    /// Whether asking for `name` with these options means this one.
+    pub fn serves(&self, name: &str, wanted: &LoadOptions) -> bool {
+        let same = |wanted: &Option<String>, asked: &Option<String>, actual: &str| {
+            wanted == asked || wanted.as_deref() == Some(actual)
+        };
+        self.card.name == name
+            && self.loaded.borrow().is_some()
+            && wanted.revision == self.asked.revision
+            && same(&wanted.device, &self.asked.device, &self.card.device)
+            && same(&wanted.dtype, &self.asked.dtype, &self.card.dtype)
+    }
+
+    pub fn card(&self) -> &ModelCard {
+        &self.card
+    }
+}
+
+impl Model {
+    pub fn new(resident: Rc<Resident>, recording: Recording, verbose: bool) -> Self {
+        Self { resident, recording: Rc::new(recording), verbose, last_output: Rc::default() }
+    }
+
+    pub fn card(&self) -> &ModelCard {
+        &self.resident.card
+    }
+
+    pub fn intermediate_size(&self) -> usize {
+        self.resident.intermediate_size
+    }
+
+    /// The model itself.
+    ///
+    /// # Errors
+    /// When it was unloaded.
+    pub fn loaded(&self) -> Result<Rc<ecco_models::Model>, ScriptError> {
+        self.resident.loaded.borrow().clone().ok_or_else(|| {
+            let name = &self.card().name;
+            ScriptError::new(ErrorKind::Value, format!("the model {name:?} was unloaded"))
+                .with_hint(format!("load it again: ecco::from_pretrained({name:?})"))
+        })
+    }
+
+    pub fn is_loaded(&self) -> bool {
+        self.resident.loaded.borrow().is_some()
+    }
+
+    /// Frees the weights, for all handles. Results that were computed stay.
+    pub fn unload(&self) {
+        self.resident.loaded.borrow_mut().take();
+        if let Some(state) = self.resident.state.upgrade() {
+            state.residents.borrow_mut().retain(|resident| !Rc::ptr_eq(resident, &self.resident));
+        }
+    }
+
+    /// The session's state.
+    pub fn state(&self) -> Result<Rc<State>, ScriptError> {
+        let gone = || ScriptError::new(ErrorKind::Internal, "the model's session has ended");
+        self.resident.state.upgrade().ok_or_else(gone)
+    }
+
+    pub fn last_output(&self) -> Option<Generation> {
+        self.last_output.borrow().clone()
+    }
+
+    /// Keeps an output within reach of `lm.last_output`.
+    pub fn remember(&self, output: &Generation) {
+        *self.last_output.borrow_mut() = Some(output.clone());
+    }
+
+    /// A handle for an output to hold. It remembers nothing: the two must not keep each other alive.
+    pub fn plain(&self) -> Self {
+        Self { last_output: Rc::default(), ..self.clone() }
+    }
+
+    pub fn line(&self) -> String {
+        let card = self.card();
+        let state = if self.is_loaded() { card.device.as_str() } else { "unloaded" };
+        format!("model {:?} ({}, {state})", card.name, card.model_type)
+    }
+
+    pub fn bundle(&self) -> MimeBundle {
+        if self.is_loaded() { self.card().bundle() } else { MimeBundle::from_text(self.line()) }
+    }
+}
+
+/// The models that are resident, as `ecco::models()` gives them.
+#[derive(Clone)]
+pub struct ModelList {
+    pub models: Vec<Model>,
+}
+
+impl ModelList {
+    pub fn bundle(&self) -> MimeBundle {
+        let models = self.models.iter().map(|model| model.card().clone()).collect();
+        ResidentModels { models }.bundle()
+    }
+}
+
+impl IntoIterator for ModelList {
+    type Item = Model;
+    type IntoIter = std::vec::IntoIter<Model>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.models.into_iter()
+    }
+}

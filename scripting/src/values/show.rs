@@ -1,0 +1,163 @@
+//! How a cell's value is shown.
+
+use ecco_widgets::MimeBundle;
+use rhai::{Array, Dynamic, FnPtr, Map};
+
+use super::tensor::short;
+use crate::errors::{ScriptError, printable};
+
+/// Items of an array or map that are shown at each end.
+const EDGE: usize = 10;
+/// Arrays up to this length are shown whole.
+const WHOLE: usize = 30;
+/// Characters of a shown string.
+const LONGEST_TEXT: usize = 100_000;
+/// Characters of a nested value's text, and levels of nesting.
+const LONGEST_LINE: usize = 100;
+const DEEPEST: usize = 6;
+
+/// The representations of a value; None for `()`.
+///
+/// # Errors
+/// What is computed when first shown may fail.
+pub fn bundle(value: &Dynamic) -> Result<Option<MimeBundle>, ScriptError> {
+    if value.is_unit() {
+        return Ok(None);
+    }
+    if let Some(bundle) = super::own_bundle(value) {
+        return bundle.map(Some);
+    }
+    if let Some(error) = value.read_lock::<ScriptError>() {
+        let text = format!("{}: {}", error.kind.name(), printable(&error.message));
+        return Ok(Some(MimeBundle::from_text(text)));
+    }
+    Ok(Some(MimeBundle::from_text(text(value))))
+}
+
+/// Readable text of a plain value: strings as they are, the rest as code would write it.
+pub fn text(value: &Dynamic) -> String {
+    match value.as_immutable_string_ref() {
+        Ok(text) => format!("\"{}\"", shorten(&text.escape_debug().to_string(), LONGEST_TEXT)),
+        Err(_) => code(value, 0),
+    }
+}
+
+/// For messages: the value when it is short, and its type.
+pub fn brief(value: &Dynamic) -> String {
+    let of = type_name(value);
+    match of.as_str() {
+        "int" | "float" | "bool" | "string" | "char" | "array" => {
+            let shown = shorten(&text(value).replace('\n', " "), 40);
+            format!("{shown} ({of})")
+        }
+        "()" => "() (nothing)".to_owned(),
+        _ => format!("a value of type {of}"),
+    }
+}
+
+/// The value's type as scripts call it.
+pub fn type_name(value: &Dynamic) -> String {
+    crate::language::catalog::type_for_people(value.type_name())
+}
+
+/// A type error that says what was expected and which value came.
+pub fn expected<T>(what: &str, value: &Dynamic) -> Result<T, ScriptError> {
+    let message = format!("expected {what}, got {}", brief(value));
+    Err(ScriptError::new(crate::errors::ErrorKind::Type, message))
+}
+
+/// A value as code would write it, shortened.
+fn code(value: &Dynamic, depth: usize) -> String {
+    if let Ok(text) = value.as_immutable_string_ref() {
+        return format!("\"{}\"", shorten(&text.escape_debug().to_string(), LONGEST_LINE));
+    }
+    if let Ok(array) = value.as_array_ref() {
+        return array_text(&array, depth);
+    }
+    if let Ok(map) = value.as_map_ref() {
+        return map_text(&map, depth);
+    }
+    if let Ok(float) = value.as_float() {
+        return float_text(float);
+    }
+    if let Ok(c) = value.as_char() {
+        return format!("'{}'", c.escape_debug());
+    }
+    if let Some(closure) = value.read_lock::<FnPtr>() {
+        let name = closure.fn_name();
+        return if closure.is_anonymous() { "closure".to_owned() } else { format!("Fn(\"{name}\")") };
+    }
+    if let Some(line) = super::own_line(value) {
+        return shorten(&line, LONGEST_LINE);
+    }
+    if value.is_variant() { format!("<{}>", type_name(value)) } else { value.to_string() }
+}
+
+fn array_text(array: &Array, depth: usize) -> String {
+    if array.is_empty() || depth >= DEEPEST {
+        return if array.is_empty() { "[]".to_owned() } else { "[…]".to_owned() };
+    }
+    let item = |value: &Dynamic| code(value, depth + 1);
+    let items: Vec<String> = match array.len() {
+        0..=WHOLE => array.iter().map(item).collect(),
+        len => {
+            let head = array[..EDGE].iter().map(item);
+            let tail = array[len - EDGE..].iter().map(item);
+            head.chain(["…".to_owned()]).chain(tail).collect()
+        }
+    };
+    let count = if array.len() > WHOLE && depth == 0 { format!(" ({} items)", array.len()) } else { String::new() };
+    format!("{}{count}", bracketed("[", &items, "]", depth))
+}
+
+fn map_text(map: &Map, depth: usize) -> String {
+    if map.is_empty() || depth >= DEEPEST {
+        return if map.is_empty() { "#{}".to_owned() } else { "#{…}".to_owned() };
+    }
+    let key = |name: &str| {
+        let plain = rhai::is_valid_identifier(name);
+        if plain { name.to_owned() } else { format!("\"{}\"", name.escape_debug()) }
+    };
+    let entries = map.iter().take(WHOLE * 2);
+    let mut items: Vec<String> =
+        entries.map(|(name, value)| format!("{}: {}", key(name), code(value, depth + 1))).collect();
+    if map.len() > items.len() {
+        items.push(format!("… {} more", map.len() - items.len()));
+    }
+    bracketed("#{", &items, "}", depth)
+}
+
+/// On one line where that is short enough, else one item a line.
+fn bracketed(open: &str, items: &[String], close: &str, depth: usize) -> String {
+    let one_line = format!("{open}{}{close}", items.join(", "));
+    let is_short = one_line.chars().count() <= LONGEST_LINE && !one_line.contains('\n');
+    if is_short {
+        return one_line;
+    }
+    let indent = "    ".repeat(depth + 1);
+    let lines: Vec<String> = items.iter().map(|item| format!("{indent}{item}")).collect();
+    format!("{open}\n{}\n{}{close}", lines.join(",\n"), "    ".repeat(depth))
+}
+
+fn float_text(value: f64) -> String {
+    if value.is_finite() && value == value.trunc() && value.abs() < 1e15 {
+        return format!("{value:.1}");
+    }
+    let exact = format!("{value}");
+    if exact.len() > 22 { short(value) } else { exact }
+}
+
+fn shorten(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}
+
+/// For functions that take any text: strings as they are, the rest as shown.
+pub fn printed(value: &Dynamic) -> String {
+    match value.as_immutable_string_ref() {
+        Ok(text) => text.to_string(),
+        Err(_) => code(value, 0),
+    }
+}

@@ -1,0 +1,122 @@
+//! A session with an output that records what a cell does.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use ecco_scripting::interpreter::{Cell, CellError, Interpreter, Output};
+use ecco_scripting::{Interrupt, STACK_BYTES, Session};
+use ecco_widgets::MimeBundle;
+
+/// One thing a cell did.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    Stdout(String),
+    Stderr(String),
+    Display(MimeBundle, Option<String>),
+    Update(MimeBundle, String),
+    Clear(bool),
+    Input(String, bool),
+}
+
+/// Records events; answers `input` from a list.
+#[derive(Default)]
+pub struct Recorder {
+    pub events: RefCell<Vec<Event>>,
+    pub answers: RefCell<Vec<String>>,
+}
+
+impl Output for Recorder {
+    fn stdout(&self, text: &str) {
+        self.events.borrow_mut().push(Event::Stdout(text.to_owned()));
+    }
+    fn stderr(&self, text: &str) {
+        self.events.borrow_mut().push(Event::Stderr(text.to_owned()));
+    }
+    fn display(&self, bundle: MimeBundle, id: Option<&str>) {
+        self.events.borrow_mut().push(Event::Display(bundle, id.map(str::to_owned)));
+    }
+    fn update(&self, bundle: MimeBundle, id: &str) {
+        self.events.borrow_mut().push(Event::Update(bundle, id.to_owned()));
+    }
+    fn clear(&self, wait: bool) {
+        self.events.borrow_mut().push(Event::Clear(wait));
+    }
+    fn input(&self, prompt: &str, password: bool) -> Result<String, String> {
+        self.events.borrow_mut().push(Event::Input(prompt.to_owned(), password));
+        self.answers.borrow_mut().pop().ok_or_else(|| "the front end takes no input".to_owned())
+    }
+}
+
+/// A session that numbers its cells.
+pub struct Notebook {
+    pub session: Session,
+    pub interrupt: Interrupt,
+    count: u32,
+}
+
+/// What a cell did and how it ended.
+pub struct Ran {
+    pub events: Vec<Event>,
+    pub result: Result<Option<MimeBundle>, CellError>,
+}
+
+impl Notebook {
+    pub fn new() -> Self {
+        Self::in_folder(std::env::temp_dir())
+    }
+
+    pub fn in_folder(folder: impl Into<std::path::PathBuf>) -> Self {
+        let interrupt = Interrupt::default();
+        let session = Session::in_folder(interrupt.clone(), folder.into());
+        Self { session, interrupt, count: 0 }
+    }
+
+    pub fn run(&mut self, code: &str) -> Ran {
+        self.run_with(code, Rc::new(Recorder::default()))
+    }
+
+    pub fn run_with(&mut self, code: &str, recorder: Rc<Recorder>) -> Ran {
+        self.count += 1;
+        let cell =
+            Cell { code: code.to_owned(), execution_count: self.count, silent: false, allow_stdin: true };
+        let result = self.session.execute(&cell, Rc::clone(&recorder) as Rc<dyn Output>);
+        Ran { events: recorder.events.borrow().clone(), result }
+    }
+
+    /// The text of a cell's value; panics with the traceback when it fails.
+    pub fn text(&mut self, code: &str) -> String {
+        match self.run(code).result {
+            Ok(bundle) => bundle.and_then(|bundle| bundle.text().map(str::to_owned)).unwrap_or_default(),
+            Err(error) => panic!("{code}\n{}", plain(&error)),
+        }
+    }
+
+    /// The error of a cell that must fail.
+    pub fn error(&mut self, code: &str) -> CellError {
+        match self.run(code).result {
+            Ok(bundle) => panic!("{code}\ndid not fail: {bundle:?}"),
+            Err(error) => error,
+        }
+    }
+}
+
+/// A traceback without colours.
+pub fn plain(error: &CellError) -> String {
+    let text = error.traceback.join("\n");
+    let mut plain = String::new();
+    let mut rest = text.as_str();
+    while let Some((before, after)) = rest.split_once('\u{1b}') {
+        plain.push_str(before);
+        rest = after.split_once('m').map_or("", |(_, rest)| rest);
+    }
+    plain + rest
+}
+
+/// Runs on a thread with the stack that sessions need.
+pub fn on_session_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(work).expect("a thread");
+    match thread.join() {
+        Ok(value) => value,
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}

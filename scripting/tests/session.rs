@@ -1,0 +1,234 @@
+//! Streaming, interruption, memory, panics: what a transcript cannot show.
+
+#[allow(dead_code)]
+mod common;
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use common::{Event, Notebook, Recorder, on_session_thread, plain};
+use ecco_scripting::Interrupt;
+use ecco_scripting::interpreter::{Interpreter, Output};
+use ecco_widgets::MimeBundle;
+
+const README_PROMPT: &str =
+    r#""The countries of the European Union are:\n1. Austria\n2. Belgium\n3. Bulgaria\n4.""#;
+
+#[test]
+fn tokens_stream_and_the_output_is_shown_once() {
+    on_session_thread(|| {
+        let mut notebook = Notebook::new();
+        notebook.run("let lm = ecco::from_pretrained(\"demo\");").result.expect("the demo loads");
+        let ran = notebook.run(&format!("lm.generate({README_PROMPT}, #{{generate: 20}})"));
+        let Some(Event::Display(first, Some(id))) = ran.events.first() else {
+            panic!("no display: {:?}", ran.events);
+        };
+        assert!(first.text().is_some_and(|text| text.ends_with('▌')), "the first display is finished");
+        let Some(Event::Update(last, last_id)) = ran.events.last() else {
+            panic!("no update: {:?}", ran.events);
+        };
+        assert_eq!(id, last_id);
+        assert!(last.text().is_some_and(|text| text.contains('│') && !text.ends_with('▌')));
+        assert!(last.data.contains_key("text/html"));
+        assert_eq!(ran.result, Ok(None), "the output is shown twice");
+        let again = notebook.run("lm.last_output").result.expect("it is reachable");
+        assert_eq!(again.as_ref().and_then(MimeBundle::text), last.text());
+    });
+}
+
+#[test]
+fn the_example_shows_its_widgets() {
+    on_session_thread(|| {
+        let mut notebook = Notebook::new();
+        let load = "let lm = ecco::from_pretrained(\"demo\", #{activations: true});";
+        notebook.run(load).result.expect("the demo loads");
+        notebook
+            .run(&format!("let output = lm.generate({README_PROMPT}, #{{generate: 20, do_sample: true}});"))
+            .result
+            .expect("it generates");
+        for code in [
+            "output",
+            "output.saliency()",
+            "output.saliency(#{style: \"detailed\"})",
+            "let nmf_1 = output.run_nmf(#{n_components: 10}); nmf_1.explore()",
+        ] {
+            let bundle = notebook.run(code).result.expect(code).expect("a value");
+            for media_type in ["text/plain", "text/html", "application/json"] {
+                assert!(bundle.data.contains_key(media_type), "{code} has no {media_type}");
+            }
+        }
+        let text = notebook.text("output.activations");
+        assert!(text.starts_with("tensor (layer "), "{text}");
+    });
+}
+
+/// Requests an interrupt when the first display arrives.
+struct Interrupting {
+    recorder: Recorder,
+    interrupt: Interrupt,
+    after: usize,
+}
+
+impl Output for Interrupting {
+    fn stdout(&self, text: &str) {
+        self.recorder.stdout(text);
+    }
+    fn stderr(&self, text: &str) {
+        self.recorder.stderr(text);
+    }
+    fn display(&self, bundle: MimeBundle, id: Option<&str>) {
+        self.recorder.display(bundle, id);
+        self.count();
+    }
+    fn update(&self, bundle: MimeBundle, id: &str) {
+        self.recorder.update(bundle, id);
+        self.count();
+    }
+    fn clear(&self, wait: bool) {
+        self.recorder.clear(wait);
+    }
+    fn input(&self, _: &str, _: bool) -> Result<String, String> {
+        self.interrupt.request();
+        Err("interrupted".to_owned())
+    }
+}
+
+impl Interrupting {
+    fn count(&self) {
+        if self.recorder.events.borrow().len() == self.after {
+            self.interrupt.request();
+        }
+    }
+}
+
+fn interrupted(notebook: &mut Notebook, code: &str) -> (Vec<Event>, String) {
+    let output = Rc::new(Interrupting {
+        recorder: Recorder::default(),
+        interrupt: notebook.interrupt.clone(),
+        after: 1,
+    });
+    let cell = ecco_scripting::interpreter::Cell {
+        code: code.to_owned(),
+        execution_count: 1,
+        silent: false,
+        allow_stdin: true,
+    };
+    let error = notebook.session.execute(&cell, Rc::clone(&output) as Rc<dyn Output>).expect_err(code);
+    assert_eq!(error.name, "KeyboardInterrupt", "{}", plain(&error));
+    assert!(!notebook.interrupt.is_requested(), "the interrupt hits the next cell too");
+    let events = output.recorder.events.borrow().clone();
+    (events, plain(&error))
+}
+
+#[test]
+fn an_interrupted_generation_keeps_its_tokens() {
+    on_session_thread(|| {
+        let mut notebook = Notebook::new();
+        notebook.run("let lm = ecco::from_pretrained(\"demo\");").result.expect("the demo loads");
+        let code = format!("let output = lm.generate({README_PROMPT}, #{{generate: 60}});");
+        let (events, traceback) = interrupted(&mut notebook, &code);
+        assert!(traceback.contains("lm.last_output"), "{traceback}");
+        assert!(matches!(events.last(), Some(Event::Update(bundle, _))
+            if bundle.text().is_some_and(|text| !text.ends_with('▌'))));
+        assert_eq!(notebook.text("lm.last_output.finish"), "\"interrupted\"");
+        let made = notebook.text("let made = lm.last_output; made.tokens.len() - made.n_input_tokens < 60");
+        assert_eq!(made, "true");
+        assert_eq!(notebook.text("made.activations.shape.len()"), "3");
+    });
+}
+
+#[test]
+fn scripts_sleeps_and_questions_are_interrupted() {
+    on_session_thread(|| {
+        let mut notebook = Notebook::new();
+        for code in [
+            "display(1); loop { }",
+            "display(1); try { loop { } } catch { } loop { }",
+            "display(1); sleep(1000)",
+            "display(1); sleep(1000.0)",
+            "input(\"?\")",
+            "fn f() { loop { } } display(1); f()",
+        ] {
+            let start = Instant::now();
+            interrupted(&mut notebook, code);
+            assert!(start.elapsed() < Duration::from_secs(1), "{code} took {:?}", start.elapsed());
+            assert_eq!(notebook.text("1 + 1"), "2");
+        }
+    });
+}
+
+#[test]
+fn memory_is_bounded_and_the_session_lives() {
+    on_session_thread(|| {
+        let mut notebook = Notebook::new();
+        for code in [
+            "let a = []; a.pad(1000000000000, 0)",
+            "let s = \"x\"; s.pad(1000000000000, 'y')",
+            "let s = \"x\"; s.pad(9000000000000000000, \"ab\")",
+            "blob(1000000000000)",
+            "let s = \"\"; s.pad(1000000, 'a'); let t = s; s.replace(\"a\", t)",
+        ] {
+            let error = notebook.error(code);
+            assert_eq!(error.name, "MemoryError", "{code}: {}", plain(&error));
+            assert_eq!(notebook.text("1 + 1"), "2");
+        }
+    });
+}
+
+#[test]
+fn a_cell_that_is_run_again_and_again_takes_no_more_memory() {
+    on_session_thread(|| {
+        let mut notebook = Notebook::new();
+        let code = "let big = []; big.pad(1000, 1); fn f(x) { x + 1 } let g = |y| y + big.len(); g.call(f(1))";
+        let resident = || {
+            let status = std::fs::read_to_string("/proc/self/statm").expect("statm");
+            status.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).expect("pages") * 4096
+        };
+        for _ in 0..500 {
+            assert_eq!(notebook.text(code), "1002");
+        }
+        let before = resident();
+        for _ in 0..2000 {
+            notebook.run(code).result.expect("it runs");
+        }
+        let grown = resident().saturating_sub(before);
+        assert!(grown < 8 << 20, "2,000 runs took {grown} bytes");
+    });
+}
+
+#[test]
+fn expressions_of_a_request_leave_nothing_behind() {
+    on_session_thread(|| {
+        let mut notebook = Notebook::new();
+        notebook.run("let x = 20;").result.expect("it runs");
+        let bundle = notebook.session.evaluate("x + 1").expect("an expression");
+        assert_eq!(bundle.text(), Some("21"));
+        let error = notebook.session.evaluate("nope").expect_err("unknown");
+        assert_eq!(error.name, "NameError");
+    });
+}
+
+#[test]
+fn input_reaches_the_script() {
+    on_session_thread(|| {
+        let mut notebook = Notebook::new();
+        let recorder = Rc::new(Recorder::default());
+        recorder.answers.borrow_mut().push("Ada".to_owned());
+        let ran = notebook.run_with("`hello ${password(\"who? \")}`", recorder);
+        assert_eq!(ran.events, [Event::Input("who? ".to_owned(), true)]);
+        assert_eq!(ran.result.ok().flatten().and_then(|b| b.text().map(str::to_owned)).as_deref(), Some("\"hello Ada\""));
+    });
+}
+
+#[test]
+fn deep_code_and_deep_values_are_errors_not_crashes() {
+    on_session_thread(|| {
+        let mut notebook = Notebook::new();
+        let nested = format!("{}1{}", "(".repeat(10_000), ")".repeat(10_000));
+        assert_eq!(notebook.error(&nested).name, "SyntaxError");
+        let deep = "let a = 1; for i in 0..200 { a = [a]; } a";
+        assert!(notebook.text(deep).contains("[…]"));
+        assert_eq!(notebook.error("fn f(n) { 1 + f(n + 1) } f(0)").name, "RecursionError");
+        assert_eq!(notebook.text("1 + 1"), "2");
+    });
+}
