@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-/// The data's media type where a page goes with it. JupyterLab and VS Code prefer `application/json` to `text/html`
-/// and would show a tree of keys in place of the view; a type of our own is left to programs.
+/// The data's media type where a page goes with it. JupyterLab and VS Code prefer `application/json` to
+/// `text/html` and would show a tree of keys in place of the view; a type of our own is left to programs.
 pub const DATA: &str = "application/vnd.ecco.v1+json";
 
 /// Representations of one value by media type, and metadata by the same keys.
@@ -96,18 +96,27 @@ mod tests {
     #[test]
     fn data_never_displaces_a_page() {
         let bundle = View { page: true }.bundle();
-        assert_eq!(bundle.data.keys().collect::<Vec<_>>(), ["text/plain", "text/html", DATA]);
+        assert_eq!(
+            bundle.data.keys().collect::<Vec<_>>(),
+            ["text/plain", "text/html", DATA]
+        );
         assert_eq!(bundle.data[DATA], json!({"a": 1}));
     }
 
     #[test]
     fn data_without_a_page_is_plain_json() {
-        assert_eq!(View { page: false }.bundle().data["application/json"], json!({"a": 1}));
+        assert_eq!(
+            View { page: false }.bundle().data["application/json"],
+            json!({"a": 1})
+        );
     }
 
     #[test]
     fn a_bundle_has_a_text_and_may_have_words_for_its_picture() {
         let bundle = MimeBundle::from_text("text").with_alt_text("a picture");
-        assert_eq!((bundle.text(), &bundle.metadata["vscode_altText"]), (Some("text"), &json!("a picture")));
+        assert_eq!(
+            (bundle.text(), &bundle.metadata["vscode_altText"]),
+            (Some("text"), &json!("a picture"))
+        );
     }
 }
