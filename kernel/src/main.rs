@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use ecco_kernel::kernelspec::{self, Place};
 use ecco_kernel::{connection, serve};
+use ecco_scripting::Session;
 
 /// A Jupyter kernel that explains transformer language models.
 #[derive(Parser)]
@@ -80,8 +81,7 @@ fn main() -> ExitCode {
 
 fn run(file: &Path) -> anyhow::Result<()> {
     let connection = connection::read(file)?;
-    // PLACEHOLDER: `ecco_scripting::Session::new(interrupt)` goes here, and `mod placeholder` away.
-    serve(&connection, |_interrupt| Box::new(placeholder::Echo))?;
+    serve(&connection, |interrupt| Box::new(Session::new(interrupt)))?;
     leave()
 }
 
@@ -102,36 +102,4 @@ fn install(
     let folder = kernelspec::install(&place.into(), &name, &display_name)?;
     println!("{display_name} is installed in {}", folder.display());
     Ok(())
-}
-
-/// PLACEHOLDER: stands where the Rhai session comes.
-mod placeholder {
-    use std::rc::Rc;
-
-    use ecco_scripting::interpreter::{Cell, CellError, Completeness, Completions, Interpreter, Output};
-    use ecco_widgets::MimeBundle;
-
-    pub struct Echo;
-
-    impl Interpreter for Echo {
-        fn execute(&mut self, cell: &Cell, output: Rc<dyn Output>) -> Result<Option<MimeBundle>, CellError> {
-            output.stdout(&cell.code);
-            Ok(Some(MimeBundle::from_text(cell.code.as_str())))
-        }
-        fn evaluate(&mut self, expression: &str) -> Result<MimeBundle, CellError> {
-            Ok(MimeBundle::from_text(expression))
-        }
-        fn complete(&mut self, _code: &str, cursor: usize) -> Completions {
-            Completions {
-                range: cursor..cursor,
-                matches: Vec::new(),
-            }
-        }
-        fn inspect(&mut self, _code: &str, _cursor: usize, _detail: u8) -> Option<MimeBundle> {
-            None
-        }
-        fn is_complete(&mut self, _code: &str) -> Completeness {
-            Completeness::Complete
-        }
-    }
 }
