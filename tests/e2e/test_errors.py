@@ -37,7 +37,7 @@ def earlier(kernel, model):
 def failing(kernel, code):
     """Runs a cell that must fail, and looks at what every failure has in common."""
     run = kernel.run(code)
-    assert run.status == "error", f"{code} gave {run.messages}"
+    assert run.status == "error", f"{code} gave {str(run.messages)[:2000]}"
     (published,) = run.contents("error")
     assert published["evalue"] == run.reply["evalue"]
     assert kernel.value("1 + 1") == "2"
@@ -90,8 +90,11 @@ def test_a_text_longer_than_the_context_is_refused_with_the_numbers(kernel):
     assert "100" in value and "64" in value
 
 
-def test_activations_that_were_not_kept_are_refused_with_the_option(kernel):
-    _, traceback = failing(kernel, 'lm.generate("a", #{generate: 2}).run_nmf(#{n_components: 2})')
+def test_activations_after_unloading_are_refused_with_the_option_that_keeps_them(kernel, model):
+    load = f'let other = ecco::from_pretrained("{model["good"]}", #{{dtype: "float64"}});'
+    kernel.run(load + ' let short = other.generate("a", #{generate: 2}); other.unload();')
+    _, traceback = failing(kernel, "short.activations")
+    assert "unloaded" in traceback
     assert "activations: true" in traceback
 
 
