@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_missing_port_is_named() {
-        let error = parse(r#"{"shell_port": 1}"#).unwrap_err().to_string();
-        assert!(error.contains("iopub_port"), "{error}");
+        let error = anyhow::Error::from(parse(r#"{"shell_port": 1}"#).unwrap_err());
+        assert!(format!("{error:#}").contains("iopub_port"), "{error:#}");
     }
 }

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("could not read the connection file {}: {source}", path.display())]
+    #[error("could not read the connection file {}", path.display())]
     ConnectionFile { path: PathBuf, source: std::io::Error },
 
-    #[error("the connection file is not what Jupyter writes: {source}")]
+    #[error("the connection file is not what Jupyter writes")]
     Connection { source: serde_json::Error },
 
     #[error(
@@ -19,16 +19,16 @@ pub enum Error {
     #[error("signature_scheme is {scheme:?}: use hmac-sha256 or hmac-sha512")]
     SignatureScheme { scheme: String },
 
-    #[error("could not listen on {address}: {source}")]
+    #[error("could not listen on {address}")]
     Bind { address: String, source: std::io::Error },
 
-    #[error("could not listen on {address}: {source}")]
+    #[error("could not listen on {address}")]
     Socket {
         address: String,
         source: zeromq::ZmqError,
     },
 
-    #[error("could not start: {source}")]
+    #[error("could not start")]
     Start {
         #[from]
         source: std::io::Error,

@@ -51,16 +51,16 @@ pub enum Error {
     #[error("{} is not a folder", path.display())]
     NotAFolder { path: PathBuf },
 
-    #[error("could not find the path of this executable: {source}")]
+    #[error("could not find the path of this executable")]
     Executable { source: std::io::Error },
 
     #[error("the path of this executable is not valid UTF-8, which kernel.json must be: {}", path.display())]
     NotUnicode { path: PathBuf },
 
-    #[error("the kernelspec template is damaged: {source}")]
+    #[error("the kernelspec template is damaged")]
     Template { source: serde_json::Error },
 
-    #[error("could not write {}: {source}", path.display())]
+    #[error("could not write {}", path.display())]
     Write { path: PathBuf, source: std::io::Error },
 }
 

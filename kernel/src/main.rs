@@ -1,11 +1,12 @@
 //! The command line: `run` is what Jupyter calls, `install` tells Jupyter how.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use ecco_kernel::kernelspec::{self, Place};
 use ecco_kernel::{connection, serve};
+use ecco_scripting::Session;
 
 /// A Jupyter kernel that explains transformer language models.
 #[derive(Parser)]
@@ -66,53 +67,39 @@ impl From<InstallPlace> for Place {
     }
 }
 
-fn main() -> anyhow::Result<()> {
-    match CommandLine::parse().command {
-        Command::Run { file } => {
-            let connection = connection::read(&file)?;
-            // PLACEHOLDER: replace by `ecco_scripting::Session::new(interrupt)`, drop `mod placeholder`.
-            serve(&connection, |_interrupt| Box::new(placeholder::Echo)).context("the kernel stopped")
-        }
-        Command::Install(Install {
-            place,
-            name,
-            display_name,
-        }) => {
-            let folder = kernelspec::install(&place.into(), &name, &display_name)?;
-            println!("{display_name} is installed in {}", folder.display());
-            Ok(())
-        }
-    }
+fn main() -> ExitCode {
+    let ended = match CommandLine::parse().command {
+        Command::Run { file } => run(&file),
+        Command::Install(install) => self::install(install),
+    };
+    let Err(error) = ended else {
+        return ExitCode::SUCCESS;
+    };
+    eprintln!("ecco-kernel: {error:#}");
+    ExitCode::FAILURE
 }
 
-/// PLACEHOLDER: stands where the Rhai session comes.
-mod placeholder {
-    use std::rc::Rc;
+fn run(file: &Path) -> anyhow::Result<()> {
+    let connection = connection::read(file)?;
+    serve(&connection, |interrupt| Box::new(Session::new(interrupt)))?;
+    leave()
+}
 
-    use ecco_scripting::interpreter::{Cell, CellError, Completeness, Completions, Interpreter, Output};
-    use ecco_widgets::MimeBundle;
+/// Ends the process without taking libtorch down first: everything is sent, destructors take most of a
+/// second, and a cell that did not listen may still be using what they would take away.
+fn leave() -> ! {
+    // SAFETY: takes any number, touches no memory of ours.
+    unsafe { libc::_exit(0) }
+}
 
-    pub struct Echo;
-
-    impl Interpreter for Echo {
-        fn execute(&mut self, cell: &Cell, output: Rc<dyn Output>) -> Result<Option<MimeBundle>, CellError> {
-            output.stdout(&cell.code);
-            Ok(Some(MimeBundle::from_text(cell.code.as_str())))
-        }
-        fn evaluate(&mut self, expression: &str) -> Result<MimeBundle, CellError> {
-            Ok(MimeBundle::from_text(expression))
-        }
-        fn complete(&mut self, _code: &str, cursor: usize) -> Completions {
-            Completions {
-                range: cursor..cursor,
-                matches: Vec::new(),
-            }
-        }
-        fn inspect(&mut self, _code: &str, _cursor: usize, _detail: u8) -> Option<MimeBundle> {
-            None
-        }
-        fn is_complete(&mut self, _code: &str) -> Completeness {
-            Completeness::Complete
-        }
-    }
+fn install(
+    Install {
+        place,
+        name,
+        display_name,
+    }: Install,
+) -> anyhow::Result<()> {
+    let folder = kernelspec::install(&place.into(), &name, &display_name)?;
+    println!("{display_name} is installed in {}", folder.display());
+    Ok(())
 }

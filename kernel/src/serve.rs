@@ -9,6 +9,7 @@ use jupyter_protocol::connection_info::ConnectionInfo;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use zeromq::{RouterRecvHalf, RouterSendHalf};
 
 use crate::error::Error;
@@ -19,7 +20,7 @@ use crate::replies;
 use crate::requests::{CommOpen, InputReply, ShutdownRequest};
 use crate::script::{Attention, Script, Task, Work};
 use crate::sending::Sending;
-use crate::sockets::{self, Router, Sockets, receive, send};
+use crate::sockets::{self, Router, SocketFiles, Sockets, receive, send};
 use crate::wire::{Channel, Parent, Request, Wire};
 
 /// Recursion in scripts and in the interpreter's parser needs more than a thread's usual 2 MB.
@@ -57,58 +58,63 @@ async fn run(
     make: impl FnOnce(Interrupt) -> Box<dyn Interpreter> + Send + 'static,
 ) -> Result<(), Error> {
     let mut signals = Signals::new()?;
+    let sockets = sockets::bind(connection).await?;
+    let outbox = Arc::new(Outbox::new(wire.clone()));
+    let attention = Attention::default();
+    let (work, inbox) = mpsc::channel();
+    let (answers, answered) = mpsc::channel();
+    let (end, mut ending) = watch::channel(false);
+    outbox.publish(&Parent::none(), "status", &json!({"execution_state": "starting"}));
+    start_script(make, outbox.clone(), attention.clone(), inbox, answered)?;
+    let connection = connection.clone();
+    let desk = Arc::new(Desk {
+        wire,
+        outbox,
+        attention,
+        connection,
+        work,
+        end,
+    });
+    let (sent, _files) = start_tasks(&desk, sockets, answers);
+    tokio::select! {
+        _ = ending.wait_for(|&end| end) => {}
+        _ = signals.until_terminated(|| desk.attention.interrupt()) => {}
+        _ = lifetime::orphaned() => {}
+    }
+    desk.attention.stop();
+    let _ = tokio::time::timeout(CELL_END, desk.attention.idle()).await;
+    desk.outbox.close();
+    // What is unsent after that has no reader.
+    let _ = tokio::time::timeout(DRAIN, sent).await;
+    tokio::time::sleep(LINGER).await;
+    Ok(())
+}
+
+/// Starts everything that looks after a socket: the sending task, which ends when the outbox does, and
+/// one for each channel that something comes in on.
+fn start_tasks(desk: &Arc<Desk>, sockets: Sockets, answers: Sender<Answer>) -> (JoinHandle<()>, SocketFiles) {
     let Sockets {
         shell,
         control,
         stdin,
         heartbeat,
         iopub,
-        files: _files,
-    } = sockets::bind(connection).await?;
-    let outbox = Arc::new(Outbox::new(wire.clone()));
-    let attention = Attention::default();
-    let (work, inbox) = mpsc::channel();
-    let (answers, answered) = mpsc::channel();
-    let (end, mut ending) = watch::channel(false);
-    let sent = tokio::spawn(
-        Sending {
-            wire: wire.clone(),
-            outbox: outbox.clone(),
-            iopub,
-            shell: shell.sender.clone(),
-            control: control.sender.clone(),
-            stdin: stdin.sender.clone(),
-            answers: answers.clone(),
-        }
-        .run(),
-    );
-    outbox.publish(&Parent::none(), "status", &json!({"execution_state": "starting"}));
-    start_script(make, outbox.clone(), attention.clone(), inbox, answered)?;
-    let connection = connection.clone();
-    let desk = Arc::new(Desk {
-        wire,
-        outbox: outbox.clone(),
-        attention: attention.clone(),
-        connection,
-        work,
-        end,
-    });
+        files,
+    } = sockets;
+    let sending = Sending {
+        wire: desk.wire.clone(),
+        outbox: desk.outbox.clone(),
+        iopub,
+        shell: shell.sender.clone(),
+        control: control.sender.clone(),
+        stdin: stdin.sender.clone(),
+        answers: answers.clone(),
+    };
     tokio::spawn(process_requests(desk.clone(), Channel::Shell, shell));
     tokio::spawn(process_requests(desk.clone(), Channel::Control, control));
     tokio::spawn(process_answers(desk.clone(), stdin.receiver, answers));
     tokio::spawn(echo(heartbeat));
-    tokio::select! {
-        _ = ending.wait_for(|&end| end) => {}
-        _ = signals.until_terminated(|| attention.interrupt()) => {}
-        _ = lifetime::orphaned() => {}
-    }
-    attention.stop();
-    let _ = tokio::time::timeout(CELL_END, attention.idle()).await;
-    outbox.close();
-    // What is unsent after that has no reader.
-    let _ = tokio::time::timeout(DRAIN, sent).await;
-    tokio::time::sleep(LINGER).await;
-    Ok(())
+    (tokio::spawn(sending.run()), files)
 }
 
 fn start_script(

@@ -1,4 +1,5 @@
-//! Writes every view, and hard cases of them, into a folder: one page per case, its picture and its text beside it.
+//! Writes every view, and hard cases of them, into a folder: one page per case, its picture and its text
+//! beside it.
 //!
 //! `cargo run --release -p ecco-widgets --example gallery -- FOLDER`; the browser tests read what it wrote.
 
@@ -17,9 +18,19 @@ fn main() -> io::Result<()> {
         let start = Instant::now();
         let bundle = view.bundle();
         let milliseconds = start.elapsed().as_secs_f64() * 1e3;
-        let get = |key: &str| bundle.data.get(key).and_then(|value| value.as_str()).unwrap_or_default();
+        let get = |key: &str| {
+            bundle
+                .data
+                .get(key)
+                .and_then(|value| value.as_str())
+                .unwrap_or_default()
+        };
         let (html, svg, text) = (get("text/html"), get("image/svg+xml"), get("text/plain"));
-        let json = bundle.data.get("application/json").map(|json| json.to_string()).unwrap_or_default();
+        let json = bundle
+            .data
+            .get(DATA)
+            .map(|json| json.to_string())
+            .unwrap_or_default();
         println!(
             "{name:<20} {milliseconds:>7.1} ms  html {:>8}  svg {:>7}  json {:>8}  text {:>7} bytes",
             html.len(),
@@ -37,7 +48,10 @@ fn main() -> io::Result<()> {
             index.push_str(&format!("<h2>{name}</h2>{html}"));
         }
     }
-    let twice = saliency(SaliencyStyle::Minimal).html().unwrap_or_default().repeat(2);
+    let twice = saliency(SaliencyStyle::Minimal)
+        .html()
+        .unwrap_or_default()
+        .repeat(2);
     fs::write(folder.join("twice.html"), page("twice", &twice))?;
     fs::write(folder.join("index.html"), page("gallery", &index))
 }
@@ -60,26 +74,75 @@ fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
     bad.components[1].truncate(5);
     bad.components[2][0] = f32::INFINITY;
     vec![
-        ("tokens", Box::new(TokenSequence { tokens: eu(), n_input: N_INPUT, in_progress: false })),
-        ("streaming", Box::new(TokenSequence { tokens: eu()[..31].to_vec(), n_input: N_INPUT, in_progress: true })),
+        (
+            "tokens",
+            Box::new(TokenSequence {
+                tokens: eu(),
+                n_input: N_INPUT,
+                in_progress: false,
+            }),
+        ),
+        (
+            "streaming",
+            Box::new(TokenSequence {
+                tokens: eu()[..31].to_vec(),
+                n_input: N_INPUT,
+                in_progress: true,
+            }),
+        ),
         ("saliency", Box::new(saliency(SaliencyStyle::Minimal))),
         ("saliency-detailed", Box::new(saliency(SaliencyStyle::Detailed))),
         ("factors", Box::new(factors(10))),
         ("progress", Box::new(download(138_000_000))),
-        ("progress-unknown", Box::new(Progress { total: None, ..download(138_000_000) })),
+        (
+            "progress-unknown",
+            Box::new(Progress {
+                total: None,
+                ..download(138_000_000)
+            }),
+        ),
         ("progress-done", Box::new(download(327_657_928))),
         ("model", Box::new(card("distilgpt2"))),
-        ("models", Box::new(ResidentModels { models: vec![card("distilgpt2"), card("demo")] })),
+        (
+            "models",
+            Box::new(ResidentModels {
+                models: vec![card("distilgpt2"), card("demo")],
+            }),
+        ),
         ("models-none", Box::new(ResidentModels::default())),
         ("tensor", Box::new(tensor())),
-        ("hostile", Box::new(scored(hostile.clone(), n - 4, SaliencyStyle::Detailed))),
-        ("hostile-tokens", Box::new(TokenSequence { tokens: hostile.clone(), n_input: n - 4, in_progress: false })),
+        (
+            "hostile",
+            Box::new(scored(hostile.clone(), n - 4, SaliencyStyle::Detailed)),
+        ),
+        (
+            "hostile-tokens",
+            Box::new(TokenSequence {
+                tokens: hostile.clone(),
+                n_input: n - 4,
+                in_progress: false,
+            }),
+        ),
         ("hostile-factors", Box::new(factored(hostile, n - 4, 3))),
         ("ragged", Box::new(ragged)),
         ("ragged-factors", Box::new(bad)),
-        ("nothing", Box::new(Saliency { tokens: vec![], n_input: 0, scores: vec![], ..saliency(SaliencyStyle::Minimal) })),
-        ("long", Box::new(scored(words(5000), 4800, SaliencyStyle::Minimal))),
-        ("long-detailed", Box::new(scored(words(5000), 4800, SaliencyStyle::Detailed))),
+        (
+            "nothing",
+            Box::new(Saliency {
+                tokens: vec![],
+                n_input: 0,
+                scores: vec![],
+                ..saliency(SaliencyStyle::Minimal)
+            }),
+        ),
+        (
+            "long",
+            Box::new(scored(words(5000), 4800, SaliencyStyle::Minimal)),
+        ),
+        (
+            "long-detailed",
+            Box::new(scored(words(5000), 4800, SaliencyStyle::Detailed)),
+        ),
         ("long-factors", Box::new(factored(words(5000), 4800, 10))),
     ]
 }
@@ -87,8 +150,15 @@ fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
 const N_INPUT: usize = 23;
 
 fn token(text: &str) -> Token {
-    let id = text.bytes().fold(7u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into())) % 50257;
-    Token { text: text.to_owned(), id, part: None }
+    let id = text
+        .bytes()
+        .fold(7u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()))
+        % 50257;
+    Token {
+        text: text.to_owned(),
+        id,
+        part: None,
+    }
 }
 
 /// The list of countries of the README, as GPT-2 splits it.
@@ -120,7 +190,10 @@ fn hostile() -> Vec<Token> {
         "-".repeat(300).leak(),
     ];
     let mut tokens: Vec<Token> = texts.into_iter().map(token).collect();
-    tokens.extend((1..=4).map(|part| Token { part: Some((part, 4)), ..token("👩") }));
+    tokens.extend((1..=4).map(|part| Token {
+        part: Some((part, 4)),
+        ..token("👩")
+    }));
     tokens
 }
 
@@ -131,7 +204,8 @@ fn words(n: usize) -> Vec<Token> {
 
 /// A number in 0..1 that depends on its arguments alone.
 fn noise(a: usize, b: usize) -> f32 {
-    let mut x = (a as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (b as u64).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
+    let mut x =
+        (a as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (b as u64).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
     x ^= x >> 29;
     x = x.wrapping_mul(0xbf58_476d_1ce4_e5b9);
     (x >> 40) as f32 / (1u64 << 24) as f32
@@ -151,7 +225,11 @@ fn kind(token: &Token) -> usize {
 fn scored(tokens: Vec<Token>, n_input: usize, style: SaliencyStyle) -> Saliency {
     let scores = (n_input..tokens.len()).map(|target| {
         let share = |source: usize| {
-            let like = if kind(&tokens[source]) == kind(&tokens[target]) { 6.0 } else { 1.0 };
+            let like = if kind(&tokens[source]) == kind(&tokens[target]) {
+                6.0
+            } else {
+                1.0
+            };
             let near = 1.0 + 5.0 / (1.0 + (target - source) as f32);
             like * near * (0.15 + noise(target, source).powi(2))
         };
@@ -160,7 +238,13 @@ fn scored(tokens: Vec<Token>, n_input: usize, style: SaliencyStyle) -> Saliency 
         row.into_iter().map(|value| value / sum).collect()
     });
     let scores = scores.collect();
-    Saliency { tokens, n_input, style, method: "gradient × input".to_owned(), scores }
+    Saliency {
+        tokens,
+        n_input,
+        style,
+        method: "gradient × input".to_owned(),
+        scores,
+    }
 }
 
 fn saliency(style: SaliencyStyle) -> Saliency {
@@ -178,7 +262,13 @@ fn factored(tokens: Vec<Token>, n_input: usize, n: usize) -> Factors {
         tokens.iter().enumerate().map(value).collect()
     };
     let components = (0..n).map(component).collect();
-    Factors { n_input, components, error: 151.234, relative_error: 0.4137, tokens }
+    Factors {
+        n_input,
+        components,
+        error: 151.234,
+        relative_error: 0.4137,
+        tokens,
+    }
 }
 
 fn factors(n: usize) -> Factors {
@@ -186,7 +276,12 @@ fn factors(n: usize) -> Factors {
 }
 
 fn download(done: u64) -> Progress {
-    Progress { label: "downloading model.safetensors".into(), done, total: Some(327_657_928), unit: "bytes".into() }
+    Progress {
+        label: "downloading model.safetensors".into(),
+        done,
+        total: Some(327_657_928),
+        unit: "bytes".into(),
+    }
 }
 
 fn card(name: &str) -> ModelCard {

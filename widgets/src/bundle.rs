@@ -2,6 +2,10 @@
 
 use serde_json::{Map, Value};
 
+/// The data's media type where a page goes with it. JupyterLab and VS Code prefer `application/json` to
+/// `text/html` and would show a tree of keys in place of the view; a type of our own is left to programs.
+pub const DATA: &str = "application/vnd.ecco.v1+json";
+
 /// Representations of one value by media type, and metadata by the same keys.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct MimeBundle {
@@ -61,8 +65,58 @@ pub(crate) fn assemble<E: Explorable + ?Sized>(view: &E) -> MimeBundle {
             bundle = bundle.with(media_type, value);
         }
     }
+    let has_page = bundle.data.contains_key("text/html");
     match view.json() {
-        Some(json) => bundle.with("application/json", json),
+        Some(json) => bundle.with(if has_page { DATA } else { "application/json" }, json),
         None => bundle,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    struct View {
+        page: bool,
+    }
+
+    impl Explorable for View {
+        fn text(&self) -> String {
+            "text".into()
+        }
+        fn html(&self) -> Option<String> {
+            self.page.then(|| "<p>text</p>".to_owned())
+        }
+        fn json(&self) -> Option<Value> {
+            Some(json!({"a": 1}))
+        }
+    }
+
+    #[test]
+    fn data_never_displaces_a_page() {
+        let bundle = View { page: true }.bundle();
+        assert_eq!(
+            bundle.data.keys().collect::<Vec<_>>(),
+            ["text/plain", "text/html", DATA]
+        );
+        assert_eq!(bundle.data[DATA], json!({"a": 1}));
+    }
+
+    #[test]
+    fn data_without_a_page_is_plain_json() {
+        assert_eq!(
+            View { page: false }.bundle().data["application/json"],
+            json!({"a": 1})
+        );
+    }
+
+    #[test]
+    fn a_bundle_has_a_text_and_may_have_words_for_its_picture() {
+        let bundle = MimeBundle::from_text("text").with_alt_text("a picture");
+        assert_eq!(
+            (bundle.text(), &bundle.metadata["vscode_altText"]),
+            (Some("text"), &json!("a picture"))
+        );
     }
 }

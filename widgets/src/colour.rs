@@ -1,7 +1,8 @@
 //! Colours: viridis, dark for strong, fading into the page, for saliency; one hue per factor.
 //!
-//! On dark pages the scale runs the other way (bright for strong); that half lives in `base.css` alone, because only
-//! the style sheet knows the theme. The inline colours made here are what remains where style sheets are stripped.
+//! On dark pages the scale runs the other way (bright for strong); that half lives in `base.css` alone,
+//! because only the style sheet knows the theme. The inline colours made here are what remains where style
+//! sheets are stripped.
 
 /// Place on the scale, red, green, blue, opacity: viridis reversed. `base.css` lists the same stops.
 pub const SCALE: [(f32, [u8; 3], f32); 7] = [
@@ -34,7 +35,11 @@ const HUES: [[u8; 3]; 10] = [
 /// The scale over a white page at `strength` in 0..=1.
 pub fn scale(strength: f32) -> [u8; 3] {
     let strength = strength.clamp(0.0, 1.0);
-    let upper = SCALE.iter().position(|stop| stop.0 >= strength).unwrap_or(SCALE.len() - 1).max(1);
+    let upper = SCALE
+        .iter()
+        .position(|stop| stop.0 >= strength)
+        .unwrap_or(SCALE.len() - 1)
+        .max(1);
     let (low, high) = (SCALE[upper - 1], SCALE[upper]);
     let t = (strength - low.0) / (high.0 - low.0);
     let mix = |a: f32, b: f32| a + (b - a) * t;
@@ -46,14 +51,22 @@ pub fn scale(strength: f32) -> [u8; 3] {
 }
 
 pub fn text_on_scale(strength: f32) -> &'static str {
-    if strength < WHITE_TEXT_FROM { "#222" } else { "#fff" }
+    if strength < WHITE_TEXT_FROM {
+        "#222"
+    } else {
+        "#fff"
+    }
 }
 
 /// Colour of factor `k`; beyond ten by the golden angle, so that neighbours stay apart.
 pub fn factor(k: usize) -> [u8; 3] {
     match HUES.get(k) {
         Some(hue) => *hue,
-        None => hsl((k as f32 * 137.508) % 360.0, 0.55, if k % 2 == 0 { 0.42 } else { 0.58 }),
+        None => hsl(
+            (k as f32 * 137.508) % 360.0,
+            0.55,
+            if k.is_multiple_of(2) { 0.42 } else { 0.58 },
+        ),
     }
 }
 
@@ -82,7 +95,11 @@ mod tests {
     fn luminance(colour: [u8; 3]) -> f32 {
         let linear = colour.map(|c| {
             let c = f32::from(c) / 255.0;
-            if c <= 0.04045 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) }
+            if c <= 0.04045 {
+                c / 12.92
+            } else {
+                ((c + 0.055) / 1.055).powf(2.4)
+            }
         });
         0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     }
@@ -93,14 +110,21 @@ mod tests {
         assert_eq!(scale(1.0), [68, 1, 84]);
         assert_eq!(scale(f32::INFINITY), scale(1.0));
         let lightness: Vec<f32> = (0..=100).map(|i| luminance(scale(i as f32 / 100.0))).collect();
-        assert!(lightness.windows(2).all(|pair| pair[1] <= pair[0]), "a stronger share is never lighter");
+        assert!(
+            lightness.windows(2).all(|pair| pair[1] <= pair[0]),
+            "a stronger share is never lighter"
+        );
     }
 
     #[test]
     fn text_on_the_scale_is_readable() {
         for i in 0..=100 {
             let strength = i as f32 / 100.0;
-            let text = if text_on_scale(strength) == "#fff" { 1.0 } else { luminance([0x22; 3]) };
+            let text = if text_on_scale(strength) == "#fff" {
+                1.0
+            } else {
+                luminance([0x22; 3])
+            };
             let ground = luminance(scale(strength));
             let contrast = (text.max(ground) + 0.05) / (text.min(ground) + 0.05);
             assert!(contrast >= 3.8, "contrast {contrast} at {strength}");

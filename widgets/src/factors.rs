@@ -35,19 +35,34 @@ const STEPS: usize = 400;
 const COLUMNS: usize = 48;
 
 impl Factors {
-    /// Factor `k` over the positions of the tokens, in units of its own maximum; what is no number counts as 0.
+    /// Factor `k` over the positions of the tokens, in units of its own maximum; what is no number counts as
+    /// 0.
     pub(crate) fn strengths(&self, k: usize) -> Vec<f32> {
         let component = &self.components[k];
-        let peak = component.iter().filter(|v| v.is_finite()).fold(0.0f32, |peak, v| v.max(peak));
-        let strength = |v: &f32| if v.is_finite() && peak > 0.0 { (v / peak).max(0.0) } else { 0.0 };
-        (0..self.tokens.len()).map(|i| component.get(i).map_or(0.0, strength)).collect()
+        let peak = component
+            .iter()
+            .filter(|v| v.is_finite())
+            .fold(0.0f32, |peak, v| v.max(peak));
+        let strength = |v: &f32| {
+            if v.is_finite() && peak > 0.0 {
+                (v / peak).max(0.0)
+            } else {
+                0.0
+            }
+        };
+        (0..self.tokens.len())
+            .map(|i| component.get(i).map_or(0.0, strength))
+            .collect()
     }
 
-    /// The strongest tokens of a factor as position, and how many tokens of the same text are among its strong ones.
+    /// The strongest tokens of a factor as position, and how many tokens of the same text are among its
+    /// strong ones.
     pub(crate) fn top(&self, strengths: &[f32]) -> Vec<(usize, usize)> {
         let mut top: Vec<(usize, usize)> = Vec::new();
         for i in rows::top(strengths, strengths.len()) {
-            let same = top.iter().position(|(j, _)| self.tokens[*j].text == self.tokens[i].text);
+            let same = top
+                .iter()
+                .position(|(j, _)| self.tokens[*j].text == self.tokens[i].text);
             match same {
                 _ if strengths[i] < 0.2 => break,
                 Some(known) => top[known].1 += 1,
@@ -67,12 +82,17 @@ impl Factors {
             notes.push("no tokens".to_owned());
         }
         if let Some((k, component)) = self.components.iter().enumerate().find(|(_, c)| c.len() != n) {
-            notes.push(format!("factor {k} has {} values for {n} tokens", component.len()));
+            notes.push(format!(
+                "factor {k} has {} values for {n} tokens",
+                component.len()
+            ));
         }
         let unusable = |component: &&Vec<f32>| component.iter().any(|v| !v.is_finite() || *v < 0.0);
         let unusable = self.components.iter().filter(unusable).count();
         if unusable > 0 {
-            notes.push(format!("{unusable} factors hold values that are negative or not finite, shown as 0"));
+            notes.push(format!(
+                "{unusable} factors hold values that are negative or not finite, shown as 0"
+            ));
         }
         notes
     }
@@ -81,7 +101,9 @@ impl Factors {
     fn strongest(&self, strengths: &[Vec<f32>]) -> Vec<(usize, f32)> {
         let at = |i: usize| (0..strengths.len()).map(move |k| (k, strengths[k][i]));
         let stronger = |a: (usize, f32), b: (usize, f32)| if b.1 > a.1 { b } else { a };
-        (0..self.tokens.len()).map(|i| at(i).fold((0, 0.0), stronger)).collect()
+        (0..self.tokens.len())
+            .map(|i| at(i).fold((0, 0.0), stronger))
+            .collect()
     }
 
     fn error_text(&self) -> String {
@@ -97,7 +119,10 @@ impl Factors {
             let (colour, s) = (colour::factor(k), (s * 1000.0).round() / 1000.0);
             let (hue, ground) = (colour::hex(colour), colour::hex(colour::wash(colour, s)));
             let style = format!("--c:{hue};--s:{s};background-color:{ground};color:#222");
-            Extra { style: (s > 0.0).then_some(style), ..Extra::default() }
+            Extra {
+                style: (s > 0.0).then_some(style),
+                ..Extra::default()
+            }
         };
         html! {
             div class="ecco factors" {
@@ -179,10 +204,17 @@ impl Explorable for Factors {
             let strengths = self.strengths(k);
             let top = self.top(&strengths).into_iter().map(|(i, times)| {
                 let label = visible::cut(&visible::label(&self.tokens[i]), 24);
-                if times > 1 { format!("{label} ×{times}") } else { label }
+                if times > 1 {
+                    format!("{label} ×{times}")
+                } else {
+                    label
+                }
             });
             let sparkline = spark::blocks(&rows::pooled(&strengths, COLUMNS));
-            text.push_str(&format!("\n{k:>digits$} {sparkline}  {}", top.collect::<Vec<_>>().join("  ")));
+            text.push_str(&format!(
+                "\n{k:>digits$} {sparkline}  {}",
+                top.collect::<Vec<_>>().join("  ")
+            ));
         }
         for note in self.notes() {
             text.push_str(&format!("\n⚠ {note}"));
@@ -215,5 +247,123 @@ impl Explorable for Factors {
             "{n} neuron factors over {} tokens, as sparklines, and the tokens coloured by factor",
             self.tokens.len()
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn factors() -> Factors {
+        let token = |text: &str| Token {
+            text: text.to_owned(),
+            id: 5,
+            part: None,
+        };
+        Factors {
+            tokens: ["1", ".", " Austria", "\n", "2", ".", "\n"].map(token).to_vec(),
+            n_input: 4,
+            components: vec![
+                vec![0.0, 0.0, 0.5, 2.0, 0.0, 0.0, 1.0],
+                vec![4.0, 1.0, 0.0, 0.0, 3.0, 0.0, 0.0],
+            ],
+            error: 12.3456,
+            relative_error: 0.25,
+        }
+    }
+
+    #[test]
+    fn a_console_shows_sparklines_and_top_tokens() {
+        let expected = "2 neuron factors · reconstruction error 12.35 (25%)\n\
+                        0 ▁▁▃█▁▁▅  \\n ×2  ·Austria\n\
+                        1 █▃▁▁▆▁▁  1  2  .";
+        assert_eq!(factors().text(), expected);
+    }
+
+    #[test]
+    fn tokens_have_the_colour_of_their_strongest_factor() {
+        let html = factors().html().unwrap();
+        assert!(
+            html.contains(
+                "<span style=\"--c:#de8f05;--s:1;background-color:#ebbc69;color:#222\"><small>0</small>"
+            ),
+            "{html}"
+        );
+        assert!(
+            html.contains(
+                "<span style=\"--c:#0072b2;--s:1;background-color:#66aad1;color:#222\"><small>3</small>"
+            ),
+            "{html}"
+        );
+        assert!(
+            html.contains("<span class=\"g\"><small>5</small>"),
+            "no factor is active there"
+        );
+    }
+
+    #[test]
+    fn sparklines_stay_where_pictures_are_stripped() {
+        let html = factors().html().unwrap();
+        assert!(
+            html.contains("<path d=\"M0 20V20H2V15H3V0H4V20H6V10H7V20z\">"),
+            "{html}"
+        );
+        assert!(html.contains("<code>▁▁▃█▁▁▅</code>"));
+        assert!(COMPONENT.js.contains("define(\"ecco-factors\", \"factors-1\""));
+    }
+
+    #[test]
+    fn bad_input_is_said_not_hidden() {
+        let mut view = factors();
+        view.components[0].truncate(3);
+        view.components[1][0] = f32::NAN;
+        view.components[1][1] = -1.0;
+        let text = view.text();
+        assert!(text.contains("⚠ factor 0 has 3 values for 7 tokens"), "{text}");
+        assert!(
+            text.contains("⚠ 1 factors hold values that are negative or not finite, shown as 0"),
+            "{text}"
+        );
+        assert!(view.svg().is_some() && view.json().unwrap()["components"][1][0].is_null());
+    }
+
+    #[test]
+    fn nothing_does_not_panic() {
+        let none = Factors {
+            components: vec![],
+            ..factors()
+        };
+        assert!(none.html().unwrap().contains("no factors to show") && none.svg().is_none());
+        let empty = Factors {
+            tokens: vec![],
+            error: f64::NAN,
+            ..factors()
+        };
+        assert!(empty.bundle().data.contains_key("text/html"));
+        let flat = Factors {
+            components: vec![vec![0.0; 7]],
+            ..factors()
+        };
+        assert!(flat.text().contains("▁▁▁▁▁▁▁"));
+    }
+
+    #[test]
+    fn long_sequences_stay_small() {
+        let tokens = vec![
+            Token {
+                text: " x".into(),
+                id: 1,
+                part: None
+            };
+            5000
+        ];
+        let components = vec![(0..5000).map(|i| (i % 17) as f32).collect(); 10];
+        let view = Factors {
+            tokens,
+            components,
+            ..factors()
+        };
+        assert!(view.svg().unwrap().len() < 40_000);
+        assert!(view.html().unwrap().len() < 1_000_000);
     }
 }

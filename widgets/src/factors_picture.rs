@@ -45,7 +45,11 @@ fn line(factors: &Factors, k: usize, left: usize, top: usize) -> maud::Markup {
     let mut tokens = String::new();
     for (i, times) in factors.top(&strengths) {
         let label = visible::cut(&visible::label(&factors.tokens[i]), 16);
-        let label = if times > 1 { format!("{label} ×{times}") } else { label };
+        let label = if times > 1 {
+            format!("{label} ×{times}")
+        } else {
+            label
+        };
         if tokens.chars().count() + label.chars().count() <= 36 {
             tokens.push_str(if tokens.is_empty() { "" } else { ",  " });
             tokens.push_str(&label);

@@ -4,12 +4,14 @@
 //! - [`tokens`]: the token sequence, and the [`Token`] all views share
 //! - [`saliency`], [`factors`]: the two interactive views
 //! - [`progress`], [`model_card`], [`tensor_summary`]: small static ones
-//! - beneath them: `visible` (every character shown inertly), `boxes` (token boxes), `page` (style, data and script
-//!   around a view), `colour`, `numbers`, `rows` (scores, checked and packed), `spark`, and one `*_picture` per SVG
+//! - beneath them: `visible` (every character shown inertly), `boxes` (token boxes), `page` (style, data and
+//!   script around a view), `colour`, `numbers`, `rows` (scores, checked and packed), `spark`, and one
+//!   `*_picture` per SVG
 //!
-//! A view's HTML is complete without scripts. Where a script may run, it clones that HTML into a shadow root and
-//! only adds what moves: colours follow from custom properties (`--s`, the strength of a box), so a theme needs no
-//! script and a hover touches no layout. Scripts and styles are the files `src/*.js` and `src/*.css`, never templated.
+//! A view's HTML is complete without scripts. Where a script may run, it clones that HTML into a shadow root
+//! and only adds what moves: colours follow from custom properties (`--s`, the strength of a box), so a theme
+//! needs no script and a hover touches no layout. Scripts and styles are the files `src/*.js` and
+//! `src/*.css`, never templated.
 
 mod boxes;
 pub mod bundle;
@@ -28,7 +30,7 @@ pub mod tensor_summary;
 pub mod tokens;
 mod visible;
 
-pub use bundle::{Explorable, MimeBundle};
+pub use bundle::{DATA, Explorable, MimeBundle};
 pub use factors::Factors;
 pub use model_card::{ModelCard, ResidentModels};
 pub use progress::Progress;

@@ -46,8 +46,15 @@ impl ModelCard {
 
 impl Explorable for ModelCard {
     fn text(&self) -> String {
-        let facts = self.facts().map(|(name, value)| format!("\n  {name:<12}{value}")).concat();
-        format!("{} ({}){facts}", visible::plain(&self.name, false), visible::plain(&self.model_type, false))
+        let facts = self
+            .facts()
+            .map(|(name, value)| format!("\n  {name:<12}{value}"))
+            .concat();
+        format!(
+            "{} ({}){facts}",
+            visible::plain(&self.name, false),
+            visible::plain(&self.model_type, false)
+        )
     }
 
     fn html(&self) -> Option<String> {
@@ -95,7 +102,10 @@ impl ResidentModels {
     }
 
     fn total(&self) -> String {
-        let bytes = self.models.iter().fold(0u64, |sum, model| sum.saturating_add(model.memory_bytes));
+        let bytes = self
+            .models
+            .iter()
+            .fold(0u64, |sum, model| sum.saturating_add(model.memory_bytes));
         let plural = if self.models.len() == 1 { "" } else { "s" };
         format!("{} model{plural}, {}", self.models.len(), numbers::bytes(bytes))
     }
@@ -106,8 +116,15 @@ impl Explorable for ResidentModels {
         if self.models.is_empty() {
             return "no model is resident".to_owned();
         }
-        let rows: Vec<[String; 6]> = std::iter::once(COLUMNS.map(str::to_owned)).chain(self.rows()).collect();
-        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let rows: Vec<[String; 6]> = std::iter::once(COLUMNS.map(str::to_owned))
+            .chain(self.rows())
+            .collect();
+        let width = |column: usize| {
+            rows.iter()
+                .map(|row| row[column].chars().count())
+                .max()
+                .unwrap_or(0)
+        };
         let line = |row: &[String; 6]| {
             let cells = (0..row.len()).map(|column| format!("{:<1$}", row[column], width(column)));
             cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
@@ -166,12 +183,17 @@ pub(crate) mod tests {
     fn a_card_in_a_console() {
         let text = card("distilgpt2").text();
         assert!(text.starts_with("distilgpt2 (gpt2)\n  layers      6\n"), "{text}");
-        assert!(text.contains("  parameters  81,912,576\n") && text.ends_with("  memory      328 MB"), "{text}");
+        assert!(
+            text.contains("  parameters  81,912,576\n") && text.ends_with("  memory      328 MB"),
+            "{text}"
+        );
     }
 
     #[test]
     fn a_table_in_a_console_is_aligned() {
-        let models = ResidentModels { models: vec![card("demo"), card("distilgpt2")] };
+        let models = ResidentModels {
+            models: vec![card("demo"), card("distilgpt2")],
+        };
         let text = models.text();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0].find("type"), lines[1].find("gpt2"));
@@ -181,7 +203,9 @@ pub(crate) mod tests {
 
     #[test]
     fn names_are_inert() {
-        let models = ResidentModels { models: vec![card("<b>\u{1b}[2J")] };
+        let models = ResidentModels {
+            models: vec![card("<b>\u{1b}[2J")],
+        };
         for html in [models.html().unwrap(), models.models[0].html().unwrap()] {
             assert!(html.contains("&lt;b&gt;\\x1b[2J"), "{html}");
         }
@@ -190,7 +214,9 @@ pub(crate) mod tests {
 
     #[test]
     fn json_has_the_numbers() {
-        let models = ResidentModels { models: vec![card("demo")] };
+        let models = ResidentModels {
+            models: vec![card("demo")],
+        };
         assert_eq!(models.json().unwrap()[0]["memory_bytes"], 327_650_304u64);
     }
 }

@@ -25,7 +25,11 @@ pub fn bytes(n: u64) -> String {
         value /= 1000.0;
         unit += 1;
     }
-    let decimals = if unit == 0 || value >= 99.95 { 0 } else { 1 + usize::from(value < 9.995) };
+    let decimals = if unit == 0 || value >= 99.95 {
+        0
+    } else {
+        1 + usize::from(value < 9.995)
+    };
     format!("{value:.decimals$} {}", UNITS[unit])
 }
 
@@ -34,7 +38,7 @@ pub fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             grouped.push(',');
         }
         grouped.push(digit);
@@ -53,7 +57,11 @@ pub fn short(value: f64) -> String {
     }
     let decimals = (3 - size.log10().floor() as i32).clamp(0, 7) as usize;
     let text = format!("{value:.decimals$}");
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
+    }
 }
 
 /// A JSON number of four significant digits; `null` where there is no number.
@@ -65,7 +73,11 @@ pub fn rounded(value: f32) -> Value {
     // Dividing by a whole power of ten gives the double nearest to the decimal, which prints short.
     let decimals = 3 - value.abs().log10().floor() as i32;
     let power = 10f64.powi(decimals.abs());
-    Value::from(if decimals >= 0 { (value * power).round() / power } else { (value / power).round() * power })
+    Value::from(if decimals >= 0 {
+        (value * power).round() / power
+    } else {
+        (value / power).round() * power
+    })
 }
 
 #[cfg(test)]
@@ -75,21 +87,48 @@ mod tests {
     #[test]
     fn shares() {
         let shares = [1.0, 0.1423, 0.0995, 0.0949, 0.0004, 0.0, f64::NAN, -0.25];
-        assert_eq!(shares.map(share), ["100%", "14%", "10%", "9.5%", "0%", "0%", "–", "-25%"]);
+        assert_eq!(
+            shares.map(share),
+            ["100%", "14%", "10%", "9.5%", "0%", "0%", "–", "-25%"]
+        );
     }
 
     #[test]
     fn sizes() {
-        let sizes = [0, 999, 1_000, 12_345, 327_657_928, 999_999_999, 1_543_000_000, u64::MAX];
-        let written = ["0 B", "999 B", "1.00 kB", "12.3 kB", "328 MB", "1.00 GB", "1.54 GB", "18446744 TB"];
+        let sizes = [
+            0,
+            999,
+            1_000,
+            12_345,
+            327_657_928,
+            999_999_999,
+            1_543_000_000,
+            u64::MAX,
+        ];
+        let written = [
+            "0 B",
+            "999 B",
+            "1.00 kB",
+            "12.3 kB",
+            "328 MB",
+            "1.00 GB",
+            "1.54 GB",
+            "18446744 TB",
+        ];
         assert_eq!(sizes.map(bytes), written);
-        assert_eq!([0, 999, 1000, 81_912_576].map(count), ["0", "999", "1,000", "81,912,576"]);
+        assert_eq!(
+            [0, 999, 1000, 81_912_576].map(count),
+            ["0", "999", "1,000", "81,912,576"]
+        );
     }
 
     #[test]
     fn short_numbers() {
         let values = [0.0, 1.5, -0.170_04, 123_456.0, 1.0e-7, 0.001_234_56, f64::NAN];
-        assert_eq!(values.map(short), ["0", "1.5", "-0.17", "123456", "1.000e-7", "0.001235", "NaN"]);
+        assert_eq!(
+            values.map(short),
+            ["0", "1.5", "-0.17", "123456", "1.000e-7", "0.001235", "NaN"]
+        );
     }
 
     #[test]

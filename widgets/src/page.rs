@@ -3,15 +3,14 @@
 use maud::{Markup, PreEscaped, html};
 use serde_json::Value;
 
-
 const BASE_CSS: &str = include_str!("base.css");
 const ELEMENT_JS: &str = include_str!("element.js");
 
 /// An interactive view: static content in a custom element, with its data and the script that upgrades it.
 pub struct Component {
     pub tag: &'static str,
-    /// Name and revision; the script defines the same. An element waits for the script of its own revision, so
-    /// outputs of older versions of this crate live on the same page.
+    /// Name and revision; the script defines the same. An element waits for the script of its own revision,
+    /// so outputs of older versions of this crate live on the same page.
     pub view: &'static str,
     pub css: &'static str,
     pub js: &'static str,
@@ -20,12 +19,18 @@ pub struct Component {
 impl Component {
     pub fn render(&self, content: &Markup, data: &Value) -> String {
         let element = html! {
-            (style(self.css)) (content)
+            (style(self.css))
+            // A sanitiser drops the custom element and keeps this: the style of another view on the page fits
+            // it too.
+            div class="ecco-root" { (content) }
             script type="application/json" { (PreEscaped(island(data))) }
             script { (PreEscaped("(()=>{")) (PreEscaped(ELEMENT_JS)) (PreEscaped(self.js)) (PreEscaped("})()")) }
         };
         let (tag, view) = (self.tag, self.view);
-        format!("<{tag} class=\"ecco-root\" data-view=\"{view}\">{}</{tag}>", element.into_string())
+        format!(
+            "<{tag} class=\"ecco-root\" data-view=\"{view}\">{}</{tag}>",
+            element.into_string()
+        )
     }
 }
 
@@ -40,7 +45,10 @@ fn style(css: &str) -> Markup {
 
 /// JSON that cannot end its script element, nor break a script's line.
 fn island(data: &Value) -> String {
-    data.to_string().replace('<', "\\u003c").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029")
+    data.to_string()
+        .replace('<', "\\u003c")
+        .replace('\u{2028}', "\\u2028")
+        .replace('\u{2029}', "\\u2029")
 }
 
 /// A line that says what could not be shown.
@@ -75,8 +83,17 @@ mod tests {
             include_str!("card.css"),
         ] {
             assert!(!asset.contains("</") && !asset.contains("<!--"));
-            for outside in ["http:", "https:", "import(", "@import", "fetch(", "currentScript", "getElementById"] {
-                let allowed = outside == "http:" && asset.matches("http:").count() == asset.matches("http://www.w3.org/").count();
+            for outside in [
+                "http:",
+                "https:",
+                "import(",
+                "@import",
+                "fetch(",
+                "currentScript",
+                "getElementById",
+            ] {
+                let allowed = outside == "http:"
+                    && asset.matches("http:").count() == asset.matches("http://www.w3.org/").count();
                 assert!(allowed || !asset.contains(outside), "{outside}");
             }
         }

@@ -21,7 +21,13 @@ const BAR: usize = 24;
 impl Progress {
     /// In 0..=1 where the total is known.
     fn fraction(&self) -> Option<f64> {
-        self.total.map(|total| if total == 0 { 1.0 } else { (self.done as f64 / total as f64).min(1.0) })
+        self.total.map(|total| {
+            if total == 0 {
+                1.0
+            } else {
+                (self.done as f64 / total as f64).min(1.0)
+            }
+        })
     }
 
     fn finished(&self) -> bool {
@@ -32,8 +38,18 @@ impl Progress {
     fn amount(&self) -> String {
         let unit = visible::plain(&self.unit, false);
         let bytes = self.unit == "bytes";
-        let one = |n: u64| if bytes { numbers::bytes(n) } else { numbers::count(n) };
-        let unit = if bytes || unit.is_empty() { String::new() } else { format!(" {unit}") };
+        let one = |n: u64| {
+            if bytes {
+                numbers::bytes(n)
+            } else {
+                numbers::count(n)
+            }
+        };
+        let unit = if bytes || unit.is_empty() {
+            String::new()
+        } else {
+            format!(" {unit}")
+        };
         match self.total {
             Some(total) if !self.finished() => format!("{} of {}{unit}", one(self.done), one(total)),
             _ => format!("{}{unit}", one(self.done)),
@@ -85,21 +101,34 @@ mod tests {
     use super::*;
 
     fn download(done: u64, total: Option<u64>) -> Progress {
-        Progress { label: "downloading <model>".into(), done, total, unit: "bytes".into() }
+        Progress {
+            label: "downloading <model>".into(),
+            done,
+            total,
+            unit: "bytes".into(),
+        }
     }
 
     #[test]
     fn a_download_in_a_console() {
         let text = download(164_000_000, Some(328_000_000)).text();
-        assert_eq!(text, "downloading <model>  ████████████░░░░░░░░░░░░  50%  164 MB of 328 MB");
-        assert_eq!(download(328_000_000, Some(328_000_000)).text(), "✓ downloading <model>  328 MB");
+        assert_eq!(
+            text,
+            "downloading <model>  ████████████░░░░░░░░░░░░  50%  164 MB of 328 MB"
+        );
+        assert_eq!(
+            download(328_000_000, Some(328_000_000)).text(),
+            "✓ downloading <model>  328 MB"
+        );
         assert_eq!(download(12_300, None).text(), "downloading <model>  12.3 kB");
     }
 
     #[test]
     fn a_bar_in_a_page() {
         let html = download(99, Some(100)).html().unwrap();
-        assert!(html.contains("aria-valuenow=\"99\"") && html.contains("width:99%") && html.contains("&lt;model"));
+        assert!(
+            html.contains("aria-valuenow=\"99\"") && html.contains("width:99%") && html.contains("&lt;model")
+        );
         let unknown = download(99, None).html().unwrap();
         assert!(unknown.contains("progressbar") && !unknown.contains("aria-valuenow"));
     }
@@ -113,7 +142,16 @@ mod tests {
 
     #[test]
     fn other_units_are_counted() {
-        let progress = Progress { label: "tracing".into(), done: 1200, total: Some(5000), unit: "steps".into() };
-        assert!(progress.text().ends_with("24%  1,200 of 5,000 steps"), "{}", progress.text());
+        let progress = Progress {
+            label: "tracing".into(),
+            done: 1200,
+            total: Some(5000),
+            unit: "steps".into(),
+        };
+        assert!(
+            progress.text().ends_with("24%  1,200 of 5,000 steps"),
+            "{}",
+            progress.text()
+        );
     }
 }

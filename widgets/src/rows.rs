@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 
 /// The largest absolute value that is a number; 0 if there is none.
 pub fn peak(row: &[f32]) -> f32 {
-    row.iter().filter(|v| v.is_finite()).fold(0.0, |peak, v| v.abs().max(peak))
+    row.iter()
+        .filter(|v| v.is_finite())
+        .fold(0.0, |peak, v| v.abs().max(peak))
 }
 
 /// A value in units of the row's peak, in 0..=1; `None` where it is not a number.
@@ -19,16 +21,27 @@ pub fn packed(row: &[f32]) -> Value {
     let peak = peak(row);
     let mut bytes = Vec::with_capacity(row.len() * 2);
     for value in row {
-        let unit = if peak > 0.0 { f64::from(*value) / f64::from(peak) } else { 0.0 };
-        let packed = if value.is_finite() { (unit * 32767.0).round() as i16 } else { i16::MIN };
+        let unit = if peak > 0.0 {
+            f64::from(*value) / f64::from(peak)
+        } else {
+            0.0
+        };
+        let packed = if value.is_finite() {
+            (unit * 32767.0).round() as i16
+        } else {
+            i16::MIN
+        };
         bytes.extend_from_slice(&packed.to_le_bytes());
     }
     json!([f64::from(peak), STANDARD.encode(bytes)])
 }
 
-/// Indices of the `n` largest absolute values that are not zero, largest first, earlier positions first among equals.
+/// Indices of the `n` largest absolute values that are not zero, largest first, earlier positions first among
+/// equals.
 pub fn top(row: &[f32], n: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..row.len()).filter(|&i| row[i].is_finite() && row[i] != 0.0).collect();
+    let mut order: Vec<usize> = (0..row.len())
+        .filter(|&i| row[i].is_finite() && row[i] != 0.0)
+        .collect();
     order.sort_by(|&a, &b| row[b].abs().total_cmp(&row[a].abs()).then(a.cmp(&b)));
     order.truncate(n);
     order
@@ -38,7 +51,12 @@ pub fn top(row: &[f32], n: usize) -> Vec<usize> {
 pub fn pooled(row: &[f32], n: usize) -> Vec<f32> {
     let (peak, n) = (peak(row), n.min(row.len()));
     let edge = |i: usize| i * row.len() / n;
-    let stretch = |i: usize| row[edge(i)..edge(i + 1)].iter().filter_map(|&v| strength(v, peak)).fold(0.0, f32::max);
+    let stretch = |i: usize| {
+        row[edge(i)..edge(i + 1)]
+            .iter()
+            .filter_map(|&v| strength(v, peak))
+            .fold(0.0, f32::max)
+    };
     (0..n).map(stretch).collect()
 }
 
@@ -52,7 +70,10 @@ mod tests {
         let packed = packed(&row);
         let peak = packed[0].as_f64().unwrap();
         let bytes = STANDARD.decode(packed[1].as_str().unwrap()).unwrap();
-        let values: Vec<i16> = bytes.chunks(2).map(|b| i16::from_le_bytes([b[0], b[1]])).collect();
+        let values: Vec<i16> = bytes
+            .chunks(2)
+            .map(|b| i16::from_le_bytes([b[0], b[1]]))
+            .collect();
         assert_eq!(peak, 0.5);
         assert_eq!(values, [32767, -16384, 7, i16::MIN, i16::MIN, 0]);
     }

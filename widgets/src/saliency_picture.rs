@@ -18,16 +18,28 @@ const CHARACTER: usize = 7;
 
 /// `None` if there is no row to draw.
 pub fn heat_map(saliency: &Saliency) -> Option<String> {
-    let n_sources = (0..saliency.rows().len()).map(|k| saliency.row(k).len()).max().filter(|n| *n > 0)?;
+    let n_sources = (0..saliency.rows().len())
+        .map(|k| saliency.row(k).len())
+        .max()
+        .filter(|n| *n > 0)?;
     let (columns, n_rows) = (n_sources.min(MOST_COLUMNS), saliency.rows().len().min(MOST_ROWS));
     let (cell_w, cell_h) = (720usize.div_ceil(columns).clamp(6, 18), CHARACTERS);
-    let above = if labelled(saliency, columns) { label_size(saliency, 0..columns) } else { 14 };
+    let above = if labelled(saliency, columns) {
+        label_size(saliency, 0..columns)
+    } else {
+        14
+    };
     let beside = label_size(saliency, saliency.n_input..saliency.tokens.len()) + 24;
     let (left, top) = (MARGIN + beside, MARGIN + 24 + above);
-    let (width, height) = (left + columns * cell_w + MARGIN, top + n_rows * cell_h + MARGIN + 16);
+    let (width, height) = (
+        left + columns * cell_w + MARGIN,
+        top + n_rows * cell_h + MARGIN + 16,
+    );
     let shades = shades(saliency, columns, n_rows);
     let method = visible::plain(&saliency.method, false);
-    let summary = format!("Rows: generated tokens. Columns: the tokens before them. {method}; darkest: the row's maximum.");
+    let summary = format!(
+        "Rows: generated tokens. Columns: the tokens before them. {method}; darkest: the row's maximum."
+    );
     let svg = html! {
         svg xmlns="http://www.w3.org/2000/svg" width=(width) height=(height) viewBox={ "0 0 " (width) " " (height) }
             role="img" font-family="system-ui,-apple-system,Segoe UI,sans-serif" font-size="10" fill="#1f2328" {
@@ -53,17 +65,28 @@ pub fn heat_map(saliency: &Saliency) -> Option<String> {
 
 /// Pixels that the longest label of some tokens takes.
 fn label_size(saliency: &Saliency, tokens: std::ops::Range<usize>) -> usize {
-    let longest = tokens.map(|i| saliency.label(i).chars().count()).max().unwrap_or(0);
+    let longest = tokens
+        .map(|i| saliency.label(i).chars().count())
+        .max()
+        .unwrap_or(0);
     longest.min(CHARACTERS) * CHARACTER + 6
 }
 
 fn labelled(saliency: &Saliency, columns: usize) -> bool {
-    columns <= 72 && columns == (0..saliency.rows().len()).map(|k| saliency.row(k).len()).max().unwrap_or(0)
+    columns <= 72
+        && columns
+            == (0..saliency.rows().len())
+                .map(|k| saliency.row(k).len())
+                .max()
+                .unwrap_or(0)
 }
 
 /// For each shade the cells that have it, one unit wide and high.
 fn shades(saliency: &Saliency, columns: usize, n_rows: usize) -> Vec<String> {
-    let n_sources = (0..saliency.rows().len()).map(|k| saliency.row(k).len()).max().unwrap_or(0);
+    let n_sources = (0..saliency.rows().len())
+        .map(|k| saliency.row(k).len())
+        .max()
+        .unwrap_or(0);
     let mut paths = vec![String::new(); SHADES];
     for y in 0..n_rows {
         let mut cells = vec![0.0f32; columns];
@@ -85,7 +108,13 @@ fn shades(saliency: &Saliency, columns: usize, n_rows: usize) -> Vec<String> {
     paths
 }
 
-fn column_labels(saliency: &Saliency, columns: usize, left: usize, top: usize, cell_w: usize) -> maud::Markup {
+fn column_labels(
+    saliency: &Saliency,
+    columns: usize,
+    left: usize,
+    top: usize,
+    cell_w: usize,
+) -> maud::Markup {
     let n = saliency.tokens.len();
     html! {
         @if labelled(saliency, columns) {

@@ -4,7 +4,10 @@ const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█
 
 /// `▁▂▃` for values in 0..=1.
 pub fn blocks(values: &[f32]) -> String {
-    values.iter().map(|v| BLOCKS[(v.clamp(0.0, 1.0) * 7.0).round() as usize]).collect()
+    values
+        .iter()
+        .map(|v| BLOCKS[(v.clamp(0.0, 1.0) * 7.0).round() as usize])
+        .collect()
 }
 
 /// Steps over the values in 0..=1, one unit wide and `height` high, down to the axis and closed.
@@ -14,7 +17,11 @@ pub fn area(values: &[f32], height: f32) -> String {
     for (x, value) in values.iter().enumerate() {
         let y = ((1.0 - value.clamp(0.0, 1.0)) * height * 10.0).round() / 10.0;
         if y != last {
-            path.push_str(&if x == 0 { format!("V{y}") } else { format!("H{x}V{y}") });
+            path.push_str(&if x == 0 {
+                format!("V{y}")
+            } else {
+                format!("H{x}V{y}")
+            });
             last = y;
         }
     }

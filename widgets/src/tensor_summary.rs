@@ -31,19 +31,42 @@ impl TensorSummary {
             None => numbers::count(*n as u64),
         };
         let axes: Vec<String> = self.shape.iter().enumerate().map(axis).collect();
-        if axes.is_empty() { "scalar".to_owned() } else { axes.join(" × ") }
+        if axes.is_empty() {
+            "scalar".to_owned()
+        } else {
+            axes.join(" × ")
+        }
     }
 
     fn preview_text(&self) -> String {
-        let values: Vec<String> = self.preview.iter().map(|v| numbers::short(f64::from(*v))).collect();
+        let values: Vec<String> = self
+            .preview
+            .iter()
+            .map(|v| numbers::short(f64::from(*v)))
+            .collect();
         let n: usize = self.shape.iter().fold(1, |n, axis| n.saturating_mul(*axis));
-        format!("[{}{}]", values.join(", "), if n > values.len() { ", …" } else { "" })
+        format!(
+            "[{}{}]",
+            values.join(", "),
+            if n > values.len() { ", …" } else { "" }
+        )
     }
 
     fn facts(&self) -> Vec<(&'static str, String)> {
         let number = |name, value: Option<f64>| value.map(|value| (name, numbers::short(value)));
-        let mut facts = vec![("shape", self.shape_text()), ("dtype", visible::plain(&self.dtype, false))];
-        facts.extend([number("min", self.min), number("max", self.max), number("mean", self.mean)].into_iter().flatten());
+        let mut facts = vec![
+            ("shape", self.shape_text()),
+            ("dtype", visible::plain(&self.dtype, false)),
+        ];
+        facts.extend(
+            [
+                number("min", self.min),
+                number("max", self.max),
+                number("mean", self.mean),
+            ]
+            .into_iter()
+            .flatten(),
+        );
         if !self.preview.is_empty() {
             facts.push(("values", self.preview_text()));
         }
@@ -54,8 +77,14 @@ impl TensorSummary {
 impl Explorable for TensorSummary {
     fn text(&self) -> String {
         let range = [("min", self.min), ("max", self.max), ("mean", self.mean)].into_iter();
-        let range = range.filter_map(|(name, value)| value.map(|value| format!("{name} {}", numbers::short(value))));
-        let mut text = format!("{} ({}) {}", self.name_text(), self.shape_text(), visible::plain(&self.dtype, false));
+        let range =
+            range.filter_map(|(name, value)| value.map(|value| format!("{name} {}", numbers::short(value))));
+        let mut text = format!(
+            "{} ({}) {}",
+            self.name_text(),
+            self.shape_text(),
+            visible::plain(&self.dtype, false)
+        );
         let range: Vec<String> = range.collect();
         if !range.is_empty() {
             text.push_str(&format!("\n{}", range.join("  ")));
@@ -112,9 +141,24 @@ mod tests {
 
     #[test]
     fn an_empty_one_and_a_scalar() {
-        let empty = TensorSummary { shape: vec![0], axes: vec![], min: None, max: None, mean: None, preview: vec![], ..summary() };
+        let empty = TensorSummary {
+            shape: vec![0],
+            axes: vec![],
+            min: None,
+            max: None,
+            mean: None,
+            preview: vec![],
+            ..summary()
+        };
         assert_eq!(empty.text(), "activations (0) float32");
-        assert_eq!(TensorSummary { shape: vec![], ..empty }.text(), "activations (scalar) float32");
+        assert_eq!(
+            TensorSummary {
+                shape: vec![],
+                ..empty
+            }
+            .text(),
+            "activations (scalar) float32"
+        );
     }
 
     #[test]

@@ -52,7 +52,11 @@ impl Explorable for TokenSequence {
 
     fn html(&self) -> Option<String> {
         let n = self.tokens.len();
-        let skipped = if self.in_progress { n.saturating_sub(MOST_WHILE_IN_PROGRESS) } else { 0 };
+        let skipped = if self.in_progress {
+            n.saturating_sub(MOST_WHILE_IN_PROGRESS)
+        } else {
+            0
+        };
         let extra = |position: usize| Extra {
             title: self.tokens.get(position).map(|token| format!("id {}", token.id)),
             ..Extra::default()
@@ -83,34 +87,63 @@ mod tests {
     use super::*;
 
     fn token(text: &str) -> Token {
-        Token { text: text.to_owned(), id: 7, part: None }
+        Token {
+            text: text.to_owned(),
+            id: 7,
+            part: None,
+        }
     }
 
     fn sequence(texts: &[&str], n_input: usize, in_progress: bool) -> TokenSequence {
-        TokenSequence { tokens: texts.iter().map(|text| token(text)).collect(), n_input, in_progress }
+        TokenSequence {
+            tokens: texts.iter().map(|text| token(text)).collect(),
+            n_input,
+            in_progress,
+        }
     }
 
     #[test]
     fn text_is_the_text_with_a_mark_before_what_was_generated() {
-        assert_eq!(sequence(&["1", ".", " Austria", "\n"], 2, false).text(), "1.│ Austria\n");
+        assert_eq!(
+            sequence(&["1", ".", " Austria", "\n"], 2, false).text(),
+            "1.│ Austria\n"
+        );
         assert_eq!(sequence(&["1", "."], 2, true).text(), "1.▌");
     }
 
     #[test]
     fn text_shows_a_split_character_once_and_no_escape_sequences() {
-        let part = |n: u8| Token { text: "👩".into(), id: n.into(), part: Some((n, 4)) };
+        let part = |n: u8| Token {
+            text: "👩".into(),
+            id: n.into(),
+            part: Some((n, 4)),
+        };
         let tokens = vec![token("a"), part(1), part(2), part(3), part(4), token("\u{1b}[2J")];
-        let sequence = TokenSequence { tokens, n_input: 9, in_progress: false };
+        let sequence = TokenSequence {
+            tokens,
+            n_input: 9,
+            in_progress: false,
+        };
         assert_eq!(sequence.text(), "a👩\\x1b[2J");
     }
 
     #[test]
     fn boxes_have_positions_marks_and_breaks() {
         let html = sequence(&["1", ".", " Austria", "\n"], 2, false).html().unwrap();
-        assert!(html.contains("<span title=\"id 7\"><small>0</small> <bdi>1</bdi></span>"), "{html}");
+        assert!(
+            html.contains("<span title=\"id 7\"><small>0</small> <bdi>1</bdi></span>"),
+            "{html}"
+        );
         let marker = html.find('▸').unwrap();
-        assert!(html.find("<small>1</small>").unwrap() < marker && marker < html.find("<small>2</small>").unwrap());
-        assert!(html.contains("<span class=\"g\" title=\"id 7\"><small>2</small> <bdi><i>·</i>Austria</bdi></span>"));
+        assert!(
+            html.find("<small>1</small>").unwrap() < marker
+                && marker < html.find("<small>2</small>").unwrap()
+        );
+        assert!(
+            html.contains(
+                "<span class=\"g\" title=\"id 7\"><small>2</small> <bdi><i>·</i>Austria</bdi></span>"
+            )
+        );
         assert!(html.contains("<bdi><i>\\n</i></bdi></span>\n<br>"));
     }
 
@@ -131,7 +164,9 @@ mod tests {
 
     #[test]
     fn markup_stays_text() {
-        let html = sequence(&["</script><img src=x onerror=alert(1)>", "<!--", "\"'"], 1, true).html().unwrap();
+        let html = sequence(&["</script><img src=x onerror=alert(1)>", "<!--", "\"'"], 1, true)
+            .html()
+            .unwrap();
         assert!(!html.contains("<img") && !html.contains("<!--"));
     }
 

@@ -1,8 +1,8 @@
 //! Every character of a token shown, and shown inertly.
 //!
-//! Spaces at the ends, line breaks, control characters, characters that are invisible or turn the writing direction,
-//! and combining marks with nothing to sit on are replaced by marks that stand for them. What remains is safe in
-//! XML and in a terminal; escaping `<` and `&` is left to maud.
+//! Spaces at the ends, line breaks, control characters, characters that are invisible or turn the writing
+//! direction, and combining marks with nothing to sit on are replaced by marks that stand for them. What
+//! remains is safe in XML and in a terminal; escaping `<` and `&` is left to maud.
 
 use maud::{Markup, html};
 use unicode_width::UnicodeWidthChar;
@@ -36,7 +36,11 @@ pub fn label(token: &Token) -> String {
 
 /// The first `n` characters, with an ellipsis if there are more.
 pub fn cut(label: &str, n: usize) -> String {
-    if label.chars().count() <= n { label.to_owned() } else { label.chars().take(n - 1).chain(['…']).collect() }
+    if label.chars().count() <= n {
+        label.to_owned()
+    } else {
+        label.chars().take(n - 1).chain(['…']).collect()
+    }
 }
 
 /// The label as HTML; `bdi` keeps right-to-left text from reordering its neighbours.
@@ -98,7 +102,11 @@ pub fn pieces(text: &str) -> Vec<Piece> {
 }
 
 fn spaces(n: usize) -> String {
-    if n <= 8 { "·".repeat(n) } else { format!("·×{n}") }
+    if n <= 8 {
+        "·".repeat(n)
+    } else {
+        format!("·×{n}")
+    }
 }
 
 fn push_mark(pieces: &mut Vec<Piece>, mark: &str) {
@@ -153,7 +161,10 @@ fn is_zero_width(c: char) -> bool {
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{34f}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200d}')
         || matches!(c, '\u{2060}'..='\u{2065}' | '\u{206a}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}')
-        || matches!(c, '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' | '\u{e0100}'..='\u{e01ef}')
+        || matches!(
+            c,
+            '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' | '\u{e0100}'..='\u{e01ef}'
+        )
 }
 
 #[cfg(test)]
@@ -161,7 +172,11 @@ mod tests {
     use super::*;
 
     fn shown(text: &str) -> String {
-        label(&Token { text: text.to_owned(), id: 0, part: None })
+        label(&Token {
+            text: text.to_owned(),
+            id: 0,
+            part: None,
+        })
     }
 
     #[test]
@@ -189,12 +204,23 @@ mod tests {
     #[test]
     fn long_tokens_are_cut_and_parts_counted() {
         assert_eq!(shown(&"-".repeat(500)).chars().count(), MOST_CHARACTERS + 1);
-        assert_eq!(label(&Token { text: "👩".into(), id: 1, part: Some((2, 4)) }), "👩 2/4");
+        assert_eq!(
+            label(&Token {
+                text: "👩".into(),
+                id: 1,
+                part: Some((2, 4))
+            }),
+            "👩 2/4"
+        );
     }
 
     #[test]
     fn markup_is_escaped() {
-        let token = Token { text: "</bdi><img src=x onerror=alert(1)>".into(), id: 0, part: None };
+        let token = Token {
+            text: "</bdi><img src=x onerror=alert(1)>".into(),
+            id: 0,
+            part: None,
+        };
         let html = label_html(&token).into_string();
         assert!(!html.contains("<img") && html.contains("&lt;img"), "{html}");
     }

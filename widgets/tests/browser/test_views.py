@@ -218,6 +218,26 @@ def test_as_jupyterlab_mounts_it(open_page, gallery):
     assert chosen(page, 2) == 25
 
 
+@pytest.mark.parametrize("name", ["saliency-detailed", "factors"])
+def test_sanitised_beside_a_trusted_view(open_page, gallery, name):
+    """What is left of a view in an untrusted notebook: no custom element, script, style, picture or custom property."""
+    source = (gallery / f"{name}.html").read_text().split("<body>", 1)[1]
+    source = re.sub(r"<(script|style|svg)\b.*?</\1>", "", source, flags=re.DOTALL)
+    source = re.sub(r"</?ecco-\w+[^>]*>|--\w+:[^;\"]*;", "", source)
+    page = open_page("tokens")
+    ground = "(boxes) => boxes.map((box) => getComputedStyle(box).backgroundColor)"
+    page.evaluate("(source) => { document.body.innerHTML = source; }", source)
+    alone = page.locator(".flow > span").evaluate_all(ground)
+    assert len(set(alone)) > 5, "inline colours stand alone"
+    page = open_page(name)
+    page.evaluate("(source) => document.body.insertAdjacentHTML('beforeend', source)", source)
+    last = page.locator("body > div.ecco-root > .ecco")
+    assert last.evaluate("(view) => getComputedStyle(view).borderTopWidth") == "1px"
+    beside = last.locator(".flow > span").evaluate_all(ground)
+    coloured = [i for i, colour in enumerate(alone) if colour != "rgba(0, 0, 0, 0)"]
+    assert [beside[i] for i in coloured] == [alone[i] for i in coloured], "the other view's style leaves them alone"
+
+
 def test_output_of_another_revision_stays_static_until_its_script_comes(open_page, gallery):
     page = open_page("saliency")
     source = (gallery / "saliency.html").read_text().split("<body>", 1)[1].replace("saliency-1", "saliency-next")
