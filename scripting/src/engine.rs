@@ -22,8 +22,12 @@ pub fn build(state: &Rc<State>, folder: PathBuf, imported: Imported) -> Engine {
     engine.set_max_expr_depths(EXPRESSION_DEPTHS.0, EXPRESSION_DEPTHS.1);
     engine.set_max_call_levels(CALL_LEVELS);
     engine.set_default_tag(Dynamic::from(StateHandle(Rc::clone(state))));
-    let resolver =
-        FolderResolver { folder, state: Rc::clone(state), imported, loading: RefCell::default() };
+    let resolver = FolderResolver {
+        folder,
+        state: Rc::clone(state),
+        imported,
+        loading: RefCell::default(),
+    };
     engine.set_module_resolver(resolver);
     hook_output(&mut engine, state);
     hook_progress(&mut engine, state);
@@ -37,12 +41,16 @@ fn hook_output(engine: &mut Engine, state: &Rc<State>) {
     let for_debug = Rc::clone(state);
     engine.on_debug(move |text, source, position| {
         let label = source.unwrap_or("?");
-        for_debug.output().stderr(&format!("{label}{}: {text}\n", line_of(position)));
+        for_debug
+            .output()
+            .stderr(&format!("{label}{}: {text}\n", line_of(position)));
     });
 }
 
 fn line_of(position: Position) -> String {
-    position.line().map_or(String::new(), |line| format!(", line {line}"))
+    position
+        .line()
+        .map_or(String::new(), |line| format!(", line {line}"))
 }
 
 /// Runs before every operation of a script, so it only reads two numbers.

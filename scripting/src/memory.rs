@@ -24,7 +24,9 @@ pub fn allocated_bytes() -> usize {
 
 /// How much scripts may hold: half of the machine's (or container's) memory.
 pub fn default_limit() -> usize {
-    let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| total_memory(&text));
+    let machine = std::fs::read_to_string("/proc/meminfo")
+        .ok()
+        .and_then(|text| total_memory(&text));
     let container = std::fs::read_to_string("/sys/fs/cgroup/memory.max")
         .ok()
         .and_then(|text| text.trim().parse::<usize>().ok());
@@ -35,7 +37,11 @@ pub fn default_limit() -> usize {
 /// `MemTotal` of `/proc/meminfo` in bytes.
 fn total_memory(meminfo: &str) -> Option<usize> {
     let line = meminfo.lines().find(|line| line.starts_with("MemTotal:"))?;
-    line.split_whitespace().nth(1)?.parse::<usize>().ok()?.checked_mul(1024)
+    line.split_whitespace()
+        .nth(1)?
+        .parse::<usize>()
+        .ok()?
+        .checked_mul(1024)
 }
 
 /// The system allocator, counted.
@@ -81,14 +87,23 @@ mod tests {
     fn counts_what_is_held() {
         let before = allocated_bytes();
         let held = vec![0_u8; 64 << 20];
-        assert!(allocated_bytes() >= before + (60 << 20), "64 MB held, not counted");
+        assert!(
+            allocated_bytes() >= before + (60 << 20),
+            "64 MB held, not counted"
+        );
         drop(held);
-        assert!(allocated_bytes() < before + (32 << 20), "freed memory still counted");
+        assert!(
+            allocated_bytes() < before + (32 << 20),
+            "freed memory still counted"
+        );
     }
 
     #[test]
     fn reads_the_machines_memory() {
-        assert_eq!(total_memory("MemTotal:       16384 kB\nMemFree: 1 kB\n"), Some(16 << 20));
+        assert_eq!(
+            total_memory("MemTotal:       16384 kB\nMemFree: 1 kB\n"),
+            Some(16 << 20)
+        );
         assert_eq!(total_memory("nothing here"), None);
     }
 }

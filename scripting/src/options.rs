@@ -32,7 +32,11 @@ impl OptionKind {
     /// For people: "a whole number of at least 1".
     pub fn describe(self) -> String {
         let quoted = |names: &[&str]| {
-            names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
+            names
+                .iter()
+                .map(|name| format!("\"{name}\""))
+                .collect::<Vec<_>>()
+                .join(", ")
         };
         match self {
             Self::Bool => "true or false".to_owned(),
@@ -75,7 +79,12 @@ pub const fn option(
     default: &'static str,
     doc: &'static str,
 ) -> OptionSpec {
-    OptionSpec { name, kind, default, doc }
+    OptionSpec {
+        name,
+        kind,
+        default,
+        doc,
+    }
 }
 
 #[derive(Debug, PartialEq)]
@@ -87,7 +96,10 @@ pub struct OptionTable {
 
 /// The table of a primitive that takes options.
 pub fn of_primitive(full_name: &str) -> Option<&'static OptionTable> {
-    primitives::OPTION_TABLES.iter().copied().find(|table| table.primitive == full_name)
+    primitives::OPTION_TABLES
+        .iter()
+        .copied()
+        .find(|table| table.primitive == full_name)
 }
 
 /// A value that passed its [`OptionKind`].
@@ -131,7 +143,10 @@ impl OptionTable {
         let error = error.with_nearest(name, names());
         match error.hint {
             Some(_) => error,
-            None => error.with_hint(format!("its options are {}", names().collect::<Vec<_>>().join(", "))),
+            None => error.with_hint(format!(
+                "its options are {}",
+                names().collect::<Vec<_>>().join(", ")
+            )),
         }
     }
 
@@ -165,9 +180,9 @@ fn convert(kind: OptionKind, value: &Dynamic) -> Option<Given> {
             ints.collect::<Option<Vec<_>>>().map(Given::Ints)
         }
         OptionKind::Texts => texts(value).map(Given::Texts),
-        OptionKind::SomeOf(names) => {
-            texts(value).filter(|all| all.iter().all(|t| names.contains(&t.as_str()))).map(Given::Texts)
-        }
+        OptionKind::SomeOf(names) => texts(value)
+            .filter(|all| all.iter().all(|t| names.contains(&t.as_str())))
+            .map(Given::Texts),
     }
 }
 
@@ -177,14 +192,20 @@ fn texts(value: &Dynamic) -> Option<Vec<String>> {
     }
     let array = value.as_array_ref().ok()?;
     let texts = |array: &Array| {
-        array.iter().map(|item| item.as_immutable_string_ref().ok().map(|text| text.to_string())).collect()
+        array
+            .iter()
+            .map(|item| item.as_immutable_string_ref().ok().map(|text| text.to_string()))
+            .collect()
     };
     texts(&array)
 }
 
 /// A number of either type.
 pub fn number(value: &Dynamic) -> Option<f64> {
-    value.as_float().ok().or_else(|| value.as_int().ok().map(|n| n as f64))
+    value
+        .as_float()
+        .ok()
+        .or_else(|| value.as_int().ok().map(|n| n as f64))
 }
 
 impl Options {

@@ -45,7 +45,9 @@ impl ModuleResolver for FolderResolver {
         let module = self.load(engine, path, code, position);
         self.loading.borrow_mut().pop();
         let module = module?;
-        self.imported.borrow_mut().insert(path.to_owned(), Shared::clone(&module));
+        self.imported
+            .borrow_mut()
+            .insert(path.to_owned(), Shared::clone(&module));
         Ok(module)
     }
 }
@@ -59,35 +61,59 @@ impl FolderResolver {
                 .with_hint("imports name scripts in the notebook's folder or below: import \"helpers\" as h")
         };
         let wanted = Path::new(path);
-        if path.is_empty() || !wanted.components().all(|part| matches!(part, Component::Normal(_))) {
+        if path.is_empty()
+            || !wanted
+                .components()
+                .all(|part| matches!(part, Component::Normal(_)))
+        {
             return Err(outside());
         }
         let has_extension = wanted.extension().is_some_and(|extension| extension == "rhai");
-        let wanted = if has_extension { wanted.to_owned() } else { PathBuf::from(format!("{path}.rhai")) };
+        let wanted = if has_extension {
+            wanted.to_owned()
+        } else {
+            PathBuf::from(format!("{path}.rhai"))
+        };
         let folder = self.folder.canonicalize().map_err(|_| {
-            import_error(format!("the notebook's folder {} cannot be read", self.folder.display()))
+            import_error(format!(
+                "the notebook's folder {} cannot be read",
+                self.folder.display()
+            ))
         })?;
         let file = folder.join(&wanted).canonicalize().map_err(|error| {
             import_error(format!("cannot import \"{path}\": {}: {error}", wanted.display()))
-                .with_hint(format!("scripts are looked for in {}", folder.display()))
+                .with_hint("scripts are looked for in the notebook's folder")
         })?;
         if !file.starts_with(&folder) {
             return Err(outside());
         }
         let about = std::fs::metadata(&file).map_err(|error| import_error(format!("\"{path}\": {error}")))?;
         if !about.is_file() || about.len() > LARGEST {
-            return Err(import_error(format!("\"{path}\" is not a script of at most {LARGEST} bytes")));
+            return Err(import_error(format!(
+                "\"{path}\" is not a script of at most {LARGEST} bytes"
+            )));
         }
         let code = std::fs::read_to_string(&file)
             .map_err(|error| import_error(format!("cannot read \"{path}\": {error}")))?;
         Ok((file, code))
     }
 
-    fn load(&self, engine: &Engine, path: &str, code: String, position: Position) -> RhaiResult<Shared<Module>> {
+    fn load(
+        &self,
+        engine: &Engine,
+        path: &str,
+        code: String,
+        position: Position,
+    ) -> RhaiResult<Shared<Module>> {
         let in_module = |error| Box::new(EvalAltResult::ErrorInModule(path.to_owned(), error, position));
-        let source = Rc::new(Source { label: path.to_owned(), code });
+        let source = Rc::new(Source {
+            label: path.to_owned(),
+            code,
+        });
         self.state.sources.borrow_mut().add_file(path, Rc::clone(&source));
-        let mut ast = engine.compile(&source.code).map_err(|error| in_module(error.into()))?;
+        let mut ast = engine
+            .compile(&source.code)
+            .map_err(|error| in_module(error.into()))?;
         ast.set_source(path);
         let module = Module::eval_ast_as_new(Scope::new(), &ast, engine).map_err(in_module)?;
         Ok(module.into())

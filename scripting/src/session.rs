@@ -44,7 +44,10 @@ pub struct Session {
 impl Session {
     /// A session that imports scripts from the current folder.
     pub fn new(interrupt: Interrupt) -> Self {
-        Self::in_folder(interrupt, std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")))
+        Self::in_folder(
+            interrupt,
+            std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+        )
     }
 
     /// A session that imports scripts from `folder`.
@@ -71,7 +74,9 @@ impl Session {
         runnable.set_source(source.label.as_str());
         self.library = self.library.merge(cell.clear_statements());
         self.imported.borrow_mut().clear();
-        let result = self.engine.eval_ast_with_scope::<Dynamic>(&mut self.scope, &runnable);
+        let result = self
+            .engine
+            .eval_ast_with_scope::<Dynamic>(&mut self.scope, &runnable);
         self.keep_imports(aliases);
         self.keep_newest_variables();
         let value = result?;
@@ -89,7 +94,9 @@ impl Session {
     fn was_just_shown(&self, value: &Dynamic) -> bool {
         let streamed = self.state.streamed.borrow();
         let output = value.read_lock::<Generation>();
-        output.zip(streamed.as_ref()).is_some_and(|(output, streamed)| output.is_same(streamed))
+        output
+            .zip(streamed.as_ref())
+            .is_some_and(|(output, streamed)| output.is_same(streamed))
     }
 
     /// Imports end with the cell in Rhai: here they stay.
@@ -108,7 +115,11 @@ impl Session {
     fn keep_newest_variables(&mut self) {
         let all: Vec<_> = std::mem::take(&mut self.scope).into_iter().collect();
         let mut seen = HashSet::new();
-        let mut newest: Vec<_> = all.into_iter().rev().filter(|entry| seen.insert(entry.0.clone())).collect();
+        let mut newest: Vec<_> = all
+            .into_iter()
+            .rev()
+            .filter(|entry| seen.insert(entry.0.clone()))
+            .collect();
         newest.reverse();
         for (name, value, _) in newest {
             if value.is_read_only() {
@@ -145,7 +156,11 @@ impl Session {
         let names = Names {
             catalog: self.catalog(),
             sources: &sources,
-            variables: self.scope.iter_raw().map(|(name, _, _)| name.to_owned()).collect(),
+            variables: self
+                .scope
+                .iter_raw()
+                .map(|(name, _, _)| name.to_owned())
+                .collect(),
             script_functions: self.script_functions(),
         };
         let fault = translate(error, source, &names);
@@ -161,8 +176,13 @@ impl Session {
     }
 
     fn script_functions(&self) -> Vec<(String, String)> {
-        let named = self.library.iter_functions().filter(|function| !function.name.starts_with("anon$"));
-        named.map(|function| (function.name.to_owned(), function.to_string())).collect()
+        let named = self
+            .library
+            .iter_functions()
+            .filter(|function| !function.name.starts_with("anon$"));
+        named
+            .map(|function| (function.name.to_owned(), function.to_string()))
+            .collect()
     }
 
     fn known(&self) -> Known<'_> {
@@ -192,8 +212,16 @@ impl Session {
 
     fn function_text(&self, name: &str) -> String {
         let mut parts = Vec::new();
-        for function in self.library.iter_functions().filter(|function| function.name == name) {
-            let source = self.state.sources.borrow().defined_in(name, function.params.len());
+        for function in self
+            .library
+            .iter_functions()
+            .filter(|function| function.name == name)
+        {
+            let source = self
+                .state
+                .sources
+                .borrow()
+                .defined_in(name, function.params.len());
             let place = source.map_or(String::new(), |source| format!("  (defined in {})", source.label));
             parts.push(format!("fn {function}{place}"));
             let docs = crate::language::catalog::doc_text(function.comments.iter().copied());
@@ -209,7 +237,11 @@ impl Session {
         let of = crate::language::catalog::type_for_people(self.engine.map_type_name(value.type_name()));
         let about = crate::values::describe(value);
         let mut text = format!("{name}: {of}\n{about}");
-        let members: Vec<&Entry> = self.catalog().members_of(&of).filter(|entry| entry.is_ours).collect();
+        let members: Vec<&Entry> = self
+            .catalog()
+            .members_of(&of)
+            .filter(|entry| entry.is_ours)
+            .collect();
         if !members.is_empty() {
             let mut names: Vec<&str> = members.iter().map(|entry| entry.name.as_str()).collect();
             names.dedup();
@@ -227,18 +259,26 @@ impl Session {
 impl Interpreter for Session {
     fn execute(&mut self, cell: &Cell, output: Rc<dyn Output>) -> Result<Option<MimeBundle>, CellError> {
         let label = format!("In [{}]", cell.execution_count);
-        let source = Rc::new(Source { label, code: cell.code.clone() });
+        let source = Rc::new(Source {
+            label,
+            code: cell.code.clone(),
+        });
         let result = self.guarded(&source, Some(output), |session| session.run(&cell.code, &source));
         if cell.silent { result.map(|_| None) } else { result }
     }
 
     fn evaluate(&mut self, expression: &str) -> Result<MimeBundle, CellError> {
-        let source = Rc::new(Source { label: "expression".to_owned(), code: expression.to_owned() });
+        let source = Rc::new(Source {
+            label: "expression".to_owned(),
+            code: expression.to_owned(),
+        });
         self.guarded(&source, None, |session| {
             let expression = session.engine.compile_expression(expression)?;
             let runnable = session.library.merge(&expression);
             let variables = session.scope.len();
-            let value = session.engine.eval_ast_with_scope::<Dynamic>(&mut session.scope, &runnable);
+            let value = session
+                .engine
+                .eval_ast_with_scope::<Dynamic>(&mut session.scope, &runnable);
             session.scope.rewind(variables);
             let bundle = show::bundle(&value?).map_err(|error| error.raise_at(rhai::Position::new(1, 1)))?;
             Ok(bundle.unwrap_or_else(|| MimeBundle::from_text("()")))
@@ -263,11 +303,17 @@ impl Interpreter for Session {
 fn import_aliases(cell: &AST) -> Result<Vec<(String, String)>, Box<EvalAltResult>> {
     let mut aliases = Vec::new();
     for statement in cell.statements() {
-        let Stmt::Import(import, position) = statement else { continue };
-        let (Expr::StringConstant(path, _), alias) = (&import.0, &import.1) else { continue };
+        let Stmt::Import(import, position) = statement else {
+            continue;
+        };
+        let (Expr::StringConstant(path, _), alias) = (&import.0, &import.1) else {
+            continue;
+        };
         if alias.name == "ecco" {
             let error = ScriptError::new(ErrorKind::Import, "the name `ecco` is taken by the primitives");
-            return Err(error.with_hint("import it under another name").raise_at(*position));
+            return Err(error
+                .with_hint("import it under another name")
+                .raise_at(*position));
         }
         if !alias.name.is_empty() {
             aliases.push((path.to_string(), alias.name.to_string()));
@@ -277,7 +323,9 @@ fn import_aliases(cell: &AST) -> Result<Vec<(String, String)>, Box<EvalAltResult
 }
 
 fn last_statement(ast: &AST) -> rhai::Position {
-    ast.statements().last().map_or(rhai::Position::NONE, Stmt::position)
+    ast.statements()
+        .last()
+        .map_or(rhai::Position::NONE, Stmt::position)
 }
 
 /// A trailing `;` says "do not show the result"; to Rhai it means nothing.
@@ -287,9 +335,64 @@ fn ends_in_semicolon(code: &str) -> bool {
 
 fn panic_error(panic: Box<dyn std::any::Any + Send>, source: &Rc<Source>) -> CellError {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-    let error = ScriptError::new(ErrorKind::Internal, format!("a primitive failed unexpectedly: {text}"))
-        .with_hint("this is a defect of the kernel; the session goes on");
-    let frame = Frame { source: Some(Rc::clone(source)), position: rhai::Position::NONE, function: None };
-    as_cell_error(&Fault { error, frames: vec![frame] })
+    let text = text
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    let error = ScriptError::new(
+        ErrorKind::Internal,
+        format!("a primitive failed unexpectedly: {text}"),
+    )
+    .with_hint("this is a defect of the kernel; the session goes on");
+    let frame = Frame {
+        source: Some(Rc::clone(source)),
+        position: rhai::Position::NONE,
+        function: None,
+    };
+    as_cell_error(&Fault {
+        error,
+        frames: vec![frame],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Silent;
+
+    impl Output for Silent {
+        fn stdout(&self, _: &str) {}
+        fn stderr(&self, _: &str) {}
+        fn display(&self, _: MimeBundle, _: Option<&str>) {}
+        fn update(&self, _: MimeBundle, _: &str) {}
+        fn clear(&self, _: bool) {}
+        fn input(&self, _: &str, _: bool) -> Result<String, String> {
+            Err("no input".to_owned())
+        }
+    }
+
+    fn execute(session: &mut Session, code: &str) -> Result<Option<MimeBundle>, CellError> {
+        let cell = Cell {
+            code: code.to_owned(),
+            execution_count: 1,
+            silent: false,
+            allow_stdin: false,
+        };
+        session.execute(&cell, Rc::new(Silent))
+    }
+
+    #[test]
+    fn a_panic_in_a_primitive_is_an_error_and_the_session_lives() {
+        let mut session = Session::new(Interrupt::default());
+        session.engine.register_fn("fails", |value: &mut rhai::Array| {
+            value.clear();
+            panic!("on purpose: {}", value.len())
+        });
+        let result = execute(&mut session, "let kept = 5; let list = [1]; fails(list)");
+        let error = result.expect_err("a panic is no value");
+        assert_eq!(error.name, "InternalError");
+        assert!(error.value.contains("on purpose: 0"), "{}", error.value);
+        let kept = execute(&mut session, "kept + 1").expect("the session lives");
+        assert_eq!(kept.as_ref().and_then(MimeBundle::text), Some("6"));
+    }
 }

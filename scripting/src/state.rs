@@ -80,7 +80,11 @@ impl State {
     }
 
     pub fn check_interrupt(&self) -> Result<(), ScriptError> {
-        if self.interrupt.is_requested() { Err(ScriptError::interrupted()) } else { Ok(()) }
+        if self.interrupt.is_requested() {
+            Err(ScriptError::interrupted())
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -17,7 +17,10 @@ fn transcript(ran: &Ran) -> Vec<String> {
     let mut lines = Vec::new();
     let mut add = |mark: &str, text: &str| {
         let text = text.strip_suffix('\n').unwrap_or(text);
-        lines.extend(text.split('\n').map(|line| format!("{mark} {line}").trim_end().to_owned()));
+        lines.extend(
+            text.split('\n')
+                .map(|line| format!("{mark} {line}").trim_end().to_owned()),
+        );
     };
     for event in &ran.events {
         match event {
@@ -44,23 +47,35 @@ fn run_file(path: &Path) {
     let mut blessed = Vec::new();
     let mut differences = Vec::new();
     for (number, cell) in text.split("// ---\n").enumerate() {
-        let (expected, code): (Vec<&str>, Vec<&str>) =
-            cell.lines().partition(|line| MARKS.iter().any(|mark| line.starts_with(mark)));
+        let (expected, code): (Vec<&str>, Vec<&str>) = cell
+            .lines()
+            .partition(|line| MARKS.iter().any(|mark| line.starts_with(mark)));
         let code = code.join("\n");
         let code = code.trim_end();
         let actual = transcript(&notebook.run(code));
         if actual != expected {
             let (number, expected, actual) = (number + 1, expected.join("\n"), actual.join("\n"));
-            differences.push(format!("cell {number}:\n{code}\nexpected\n{expected}\ngot\n{actual}\n"));
+            differences.push(format!(
+                "cell {number}:\n{code}\nexpected\n{expected}\ngot\n{actual}\n"
+            ));
         }
-        let lines = if actual.is_empty() { String::new() } else { actual.join("\n") + "\n" };
+        let lines = if actual.is_empty() {
+            String::new()
+        } else {
+            actual.join("\n") + "\n"
+        };
         blessed.push(format!("{code}\n{lines}"));
     }
     if std::env::var_os("BLESS").is_some() {
         std::fs::write(path, blessed.join("// ---\n")).expect("the transcript can be written");
         return;
     }
-    assert!(differences.is_empty(), "{}\n{}", path.display(), differences.join("\n"));
+    assert!(
+        differences.is_empty(),
+        "{}\n{}",
+        path.display(),
+        differences.join("\n")
+    );
 }
 
 macro_rules! transcripts {

@@ -78,7 +78,12 @@ pub struct ScriptError {
 
 impl ScriptError {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None, at: None }
+        Self {
+            kind,
+            message: message.into(),
+            hint: None,
+            at: None,
+        }
     }
 
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
@@ -109,7 +114,12 @@ impl ScriptError {
             "RuntimeError" => ErrorKind::Runtime,
             _ => ErrorKind::Value,
         };
-        Self { kind, message, hint, at: None }
+        Self {
+            kind,
+            message,
+            hint,
+            at: None,
+        }
     }
 
     pub fn interrupted() -> Self {

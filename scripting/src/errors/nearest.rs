@@ -26,7 +26,9 @@ fn distance(a: &str, b: &str) -> usize {
         let mut row = vec![i; b.len() + 1];
         for j in 1..=b.len() {
             let changed = usize::from(a[i - 1] != b[j - 1]);
-            row[j] = (previous[j] + 1).min(row[j - 1] + 1).min(previous[j - 1] + changed);
+            row[j] = (previous[j] + 1)
+                .min(row[j - 1] + 1)
+                .min(previous[j - 1] + changed);
             if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
                 row[j] = row[j].min(before[j - 2] + 1);
             }

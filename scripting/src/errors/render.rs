@@ -23,7 +23,13 @@ pub fn as_cell_error(fault: &Fault) -> CellError {
     let error = &fault.error;
     let value = printable(&error.message);
     let mut traceback = vec![format!("{RED}{}{RESET}: {value}", error.kind.name())];
-    if let Some((last, callers)) = fault.frames.split_last() {
+    // Code that was given to `eval` cannot be shown: then its caller is the place.
+    let shown = fault
+        .frames
+        .iter()
+        .rposition(|frame| frame.source.is_some())
+        .map_or(0, |last| last + 1);
+    if let Some((last, callers)) = fault.frames[..shown].split_last() {
         traceback.extend(place_lines(last, error));
         for caller in callers.iter().rev().take(MOST_FRAMES) {
             traceback.extend(caller_lines(caller));
@@ -36,32 +42,65 @@ pub fn as_cell_error(fault: &Fault) -> CellError {
     if let Some(hint) = &error.hint {
         traceback.push(format!("{CYAN}hint:{RESET} {}", printable(hint)));
     }
-    CellError { name: error.kind.name().to_owned(), value, traceback }
+    CellError {
+        name: error.kind.name().to_owned(),
+        value,
+        traceback,
+    }
 }
 
 /// `text` without control characters other than line breaks, which a terminal would obey.
 pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| {
+            if c.is_control() && c != '\n' && c != '\t' {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect()
 }
 
 fn place_lines(frame: &Frame, error: &ScriptError) -> Vec<String> {
-    let Some(source) = &frame.source else { return Vec::new() };
-    let Some(line) = frame.position.line() else { return Vec::new() };
-    let pointed = error.at.as_deref().and_then(|word| find_word(source, frame.position, word));
+    let Some(source) = &frame.source else {
+        return Vec::new();
+    };
+    let Some(line) = frame.position.line() else {
+        return Vec::new();
+    };
+    let pointed = error
+        .at
+        .as_deref()
+        .and_then(|word| find_word(source, frame.position, word));
     let (line, column, width) = pointed.unwrap_or_else(|| {
         let column = frame.position.position().unwrap_or(1).max(1);
         (line, column, word_width(source, line, column))
     });
-    let mut lines = vec![format!("{}{}", place_name(frame, source, line), column_name(column))];
+    let mut lines = vec![format!(
+        "{}{}",
+        place_name(frame, source, line),
+        column_name(column)
+    )];
     lines.extend(marked_line(source, line, column, width));
     lines
 }
 
 fn caller_lines(frame: &Frame) -> Vec<String> {
-    let (Some(source), Some(line)) = (&frame.source, frame.position.line()) else { return Vec::new() };
+    let (Some(source), Some(line)) = (&frame.source, frame.position.line()) else {
+        return Vec::new();
+    };
     let column = frame.position.position().unwrap_or(1).max(1);
-    let mut lines = vec![format!("{DIM}called from{RESET} {}", place_name(frame, source, line))];
-    lines.extend(marked_line(source, line, column, word_width(source, line, column)));
+    let mut lines = vec![format!(
+        "{DIM}called from{RESET} {}",
+        place_name(frame, source, line)
+    )];
+    lines.extend(marked_line(
+        source,
+        line,
+        column,
+        word_width(source, line, column),
+    ));
     lines
 }
 
@@ -80,7 +119,10 @@ fn column_name(column: usize) -> String {
 
 /// The source line with a caret under `column` (counted from 1), cut to a readable width.
 fn marked_line(source: &Source, line: usize, column: usize, width: usize) -> Vec<String> {
-    let text: Vec<char> = source.line(line).map(|text| printable(text).chars().collect()).unwrap_or_default();
+    let text: Vec<char> = source
+        .line(line)
+        .map(|text| printable(text).chars().collect())
+        .unwrap_or_default();
     let at = (column - 1).min(text.len());
     let from = if at > WIDTH - 20 { at - WIDTH / 2 } else { 0 };
     let to = text.len().min(from + WIDTH);
@@ -93,7 +135,10 @@ fn marked_line(source: &Source, line: usize, column: usize, width: usize) -> Vec
     let margin = " ".repeat(number.len());
     vec![
         format!("{DIM}{number} │{RESET} {ellipsis}{shown}"),
-        format!("{DIM}{margin} │{RESET} {}{before}{RED}{carets}{RESET}", " ".repeat(ellipsis.chars().count())),
+        format!(
+            "{DIM}{margin} │{RESET} {}{before}{RED}{carets}{RESET}",
+            " ".repeat(ellipsis.chars().count())
+        ),
     ]
 }
 
@@ -117,7 +162,10 @@ fn blank(c: char) -> &'static str {
 fn find_word(source: &Source, from: Position, word: &str) -> Option<(usize, usize, usize)> {
     let (from_line, from_column) = (from.line()?, from.position().unwrap_or(1));
     let lexemes = scan(&source.code).lexemes;
-    let keys = lexemes.windows(2).filter(|pair| pair[1].is_symbol(":")).map(|pair| &pair[0]);
+    let keys = lexemes
+        .windows(2)
+        .filter(|pair| pair[1].is_symbol(":"))
+        .map(|pair| &pair[0]);
     for key in keys.filter(|key| key.text.trim_matches('"') == word) {
         let before: String = source.code.chars().take(key.start).collect();
         let line = before.matches('\n').count() + 1;
@@ -132,6 +180,9 @@ fn find_word(source: &Source, from: Position, word: &str) -> Option<(usize, usiz
 /// The length of the word or text that starts at `column`.
 fn word_width(source: &Source, line: usize, column: usize) -> usize {
     let text = source.line(line).unwrap_or_default();
-    let found = scan(text).lexemes.into_iter().find(|lexeme| lexeme.start + 1 == column);
+    let found = scan(text)
+        .lexemes
+        .into_iter()
+        .find(|lexeme| lexeme.start + 1 == column);
     found.map_or(1, |lexeme| lexeme.end - lexeme.start)
 }

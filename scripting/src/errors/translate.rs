@@ -39,7 +39,10 @@ pub struct Names<'a> {
 pub fn translate(error: &EvalAltResult, cell: &Rc<Source>, names: &Names) -> Fault {
     let (inner, frames) = unwind(error, cell, names.sources);
     let in_function = frames.last().is_some_and(|frame| frame.function.is_some());
-    Fault { error: describe(inner, in_function, names), frames }
+    Fault {
+        error: describe(inner, in_function, names),
+        frames,
+    }
 }
 
 fn unwind<'e>(
@@ -57,17 +60,27 @@ fn unwind<'e>(
             EvalAltResult::ErrorInFunctionCall(name, file, next, _) => {
                 let into = match name.as_str() {
                     "eval" => None,
-                    _ => sources.file(file).or_else(|| sources.of_function(name, place(next))),
+                    _ => sources
+                        .file(file)
+                        .or_else(|| sources.of_function(name, place(next))),
                 };
                 (next, into, Some(name.clone()))
             }
             EvalAltResult::ErrorInModule(file, next, _) => (next, sources.file(file), None),
             _ => {
-                frames.push(Frame { source, position, function });
+                frames.push(Frame {
+                    source,
+                    position,
+                    function,
+                });
                 return (error, frames);
             }
         };
-        frames.push(Frame { source, position, function });
+        frames.push(Frame {
+            source,
+            position,
+            function,
+        });
         (error, source, function) = (next, into, called);
     }
 }
@@ -77,8 +90,8 @@ fn place(error: &EvalAltResult) -> Position {
 }
 
 fn describe(error: &EvalAltResult, in_function: bool, names: &Names) -> ScriptError {
-    use EvalAltResult as E;
     use ErrorKind as K;
+    use EvalAltResult as E;
     let new = |kind: ErrorKind, message: String| ScriptError::new(kind, message);
     match error {
         E::ErrorRuntime(value, _) | E::ErrorTerminated(value, _) if value.is::<ScriptError>() => {
@@ -89,8 +102,9 @@ fn describe(error: &EvalAltResult, in_function: bool, names: &Names) -> ScriptEr
         E::ErrorParsing(kind, _) => describe_parsing(kind),
         E::ErrorVariableNotFound(name, _) => unknown_variable(name, in_function, names),
         E::ErrorFunctionNotFound(call, _) => unknown_function(call, names),
-        E::ErrorModuleNotFound(name, _) => new(K::Import, format!("there is no module `{name}`"))
-            .with_nearest(name, ["ecco"]),
+        E::ErrorModuleNotFound(name, _) => {
+            new(K::Import, format!("there is no module `{name}`")).with_nearest(name, ["ecco"])
+        }
         E::ErrorDotExpr(text, _) => unknown_property(text, names),
         E::ErrorPropertyNotFound(name, _) => new(K::Attribute, format!("there is no property `{name}`")),
         E::ErrorMismatchDataType(expected, actual, _) | E::ErrorMismatchOutputType(expected, actual, _) => {
@@ -106,7 +120,8 @@ fn describe(error: &EvalAltResult, in_function: bool, names: &Names) -> ScriptEr
             .with_hint("`for` takes arrays, ranges, strings, maps' `keys()` and tensors"),
         E::ErrorArithmetic(text, _) => new(K::Arithmetic, lower_first(text)),
         E::ErrorAssignmentToConstant(name, _) => {
-            new(K::Type, format!("`{name}` is a constant and cannot be changed")).with_hint("define it with `let`")
+            new(K::Type, format!("`{name}` is a constant and cannot be changed"))
+                .with_hint("define it with `let`")
         }
         E::ErrorStackOverflow(_) => ScriptError::new(K::Recursion, "functions call each other too deeply")
             .with_hint("is the condition that ends the recursion ever met?"),
@@ -154,8 +169,11 @@ fn unknown_function(call: &str, names: &Names) -> ScriptError {
     let (name, arguments) = call.split_once(" (").unwrap_or((call, ""));
     let arguments: Vec<String> = split_types(arguments.trim_end_matches(')'));
     let given = arguments.join(", ");
-    let mut signatures: Vec<String> =
-        names.catalog.functions_named(name).map(|entry| entry.signature()).collect();
+    let mut signatures: Vec<String> = names
+        .catalog
+        .functions_named(name)
+        .map(|entry| entry.signature())
+        .collect();
     let scripted = names.script_functions.iter().filter(|(other, _)| other == name);
     signatures.extend(scripted.map(|(_, signature)| signature.clone()));
     if !name.chars().any(|c| c.is_alphanumeric()) {
@@ -165,13 +183,18 @@ fn unknown_function(call: &str, names: &Names) -> ScriptError {
     if signatures.is_empty() {
         let error = ScriptError::new(ErrorKind::Name, format!("there is no function `{name}`"));
         let scripted = names.script_functions.iter().map(|(name, _)| name.as_str());
-        return error.with_nearest(name, names.catalog.function_names().chain(scripted));
+        let full: Vec<String> = names.catalog.entries().map(|entry| entry.full_name()).collect();
+        let full = full.iter().map(String::as_str).filter(|full| full.contains("::"));
+        return error.with_nearest(name, names.catalog.function_names().chain(scripted).chain(full));
     }
     signatures.sort();
     signatures.dedup();
     signatures.truncate(8);
-    ScriptError::new(ErrorKind::Type, format!("`{name}` cannot be called with ({given})"))
-        .with_hint(format!("it can be called as\n  {}", signatures.join("\n  ")))
+    ScriptError::new(
+        ErrorKind::Type,
+        format!("`{name}` cannot be called with ({given})"),
+    )
+    .with_hint(format!("it can be called as\n  {}", signatures.join("\n  ")))
 }
 
 /// `text` is Rhai's: `Unknown property 'x' - a getter is not registered for type 'T'`.
@@ -182,7 +205,11 @@ fn unknown_property(text: &str, names: &Names) -> ScriptError {
     };
     let of = type_name(of);
     let error = ScriptError::new(ErrorKind::Attribute, format!("{of} has no property `{property}`"));
-    let members: Vec<&str> = names.catalog.members_of(&of).map(|entry| entry.member_name()).collect();
+    let members: Vec<&str> = names
+        .catalog
+        .members_of(&of)
+        .map(|entry| entry.member_name())
+        .collect();
     if members.contains(&property) {
         return error.with_hint(format!("`{property}` is a method: call it, `.{property}()`"));
     }
@@ -194,13 +221,20 @@ fn out_of_range(what: &str, unit: &str, len: usize, index: i64) -> ScriptError {
     let error = ScriptError::new(ErrorKind::Index, message);
     match len {
         0 => error,
-        _ => error.with_hint(format!("valid are 0 to {} and, from the end, -1 to -{len}", len - 1)),
+        _ => error.with_hint(format!(
+            "valid are 0 to {} and, from the end, -1 to -{len}",
+            len - 1
+        )),
     }
 }
 
 fn thrown_text(value: &Dynamic) -> String {
-    let text = value.to_string();
-    if value.is_unit() || text.is_empty() { "the script threw an error".to_owned() } else { text }
+    let text = crate::values::show::printed(value);
+    if value.is_unit() || text.is_empty() {
+        "the script threw an error".to_owned()
+    } else {
+        text
+    }
 }
 
 fn without_position(error: &EvalAltResult) -> String {

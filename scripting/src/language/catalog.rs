@@ -81,7 +81,12 @@ impl Entry {
             }
             _ => {
                 let namespace = if self.namespace.is_empty() { "" } else { "::" };
-                format!("{}{namespace}{}({}){returns}", self.namespace, self.name, list(&self.params))
+                format!(
+                    "{}{namespace}{}({}){returns}",
+                    self.namespace,
+                    self.name,
+                    list(&self.params)
+                )
             }
         }
     }
@@ -89,7 +94,11 @@ impl Entry {
     /// The options its last argument takes.
     pub fn options(&self) -> Option<&'static OptionTable> {
         let takes_map = self.params.last().is_some_and(|param| param.of == "map");
-        if takes_map { options::of_primitive(&self.full_name()) } else { None }
+        if takes_map {
+            options::of_primitive(&self.full_name())
+        } else {
+            None
+        }
     }
 }
 
@@ -116,7 +125,14 @@ impl Catalog {
                 entries.push(entry);
             }
         }
-        entries.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+        entries.sort_by_cached_key(|entry| {
+            (
+                entry.namespace.clone(),
+                entry.name.clone(),
+                entry.params.len(),
+                entry.signature(),
+            )
+        });
         Self { entries }
     }
 
@@ -126,7 +142,10 @@ impl Catalog {
 
     /// Functions and methods by name; `ecco::models` and `models` both find the former.
     pub fn functions_named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Entry> {
-        let callable = self.entries.iter().filter(|entry| entry.kind != EntryKind::Property);
+        let callable = self
+            .entries
+            .iter()
+            .filter(|entry| entry.kind != EntryKind::Property);
         callable.filter(move |entry| {
             entry.name == name || (!entry.namespace.is_empty() && entry.full_name() == name)
         })
@@ -134,12 +153,17 @@ impl Catalog {
 
     pub fn function_names(&self) -> impl Iterator<Item = &str> {
         let callable = self.entries.iter().filter(|entry| is_word(&entry.name));
-        callable.filter(|entry| entry.kind != EntryKind::Property).map(|entry| entry.name.as_str())
+        callable
+            .filter(|entry| entry.kind != EntryKind::Property)
+            .map(|entry| entry.name.as_str())
     }
 
     /// Properties and methods of a type.
     pub fn members_of<'a>(&'a self, of: &'a str) -> impl Iterator<Item = &'a Entry> {
-        let members = self.entries.iter().filter(|entry| entry.namespace.is_empty() && is_word(&entry.name));
+        let members = self
+            .entries
+            .iter()
+            .filter(|entry| entry.namespace.is_empty() && is_word(&entry.name));
         members.filter(move |entry| entry.receiver() == Some(of))
     }
 
@@ -164,7 +188,10 @@ fn entry(info: rhai::FuncInfo) -> Option<Entry> {
         return None;
     }
     let params: Vec<Param> = metadata.params_info.iter().map(|info| param(info)).collect();
-    let params = params.into_iter().filter(|param| param.of != "NativeCallContext").collect::<Vec<_>>();
+    let params = params
+        .into_iter()
+        .filter(|param| param.of != "NativeCallContext")
+        .collect::<Vec<_>>();
     let first_is_reference = metadata.params_info.iter().any(|info| info.contains("&mut"));
     let (name, kind) = match name.strip_prefix("get$") {
         Some(property) => (property, EntryKind::Property),
@@ -194,14 +221,19 @@ fn is_word(name: &str) -> bool {
 
 fn param(info: &str) -> Param {
     let (name, of) = info.split_once(':').unwrap_or((info, ""));
-    Param { name: name.trim().to_owned(), of: type_for_people(of) }
+    Param {
+        name: name.trim().to_owned(),
+        of: type_for_people(of),
+    }
 }
 
 /// Joins doc comment lines or blocks, without `///`, `/**` and `*/`.
 pub fn doc_text<'a>(comments: impl Iterator<Item = &'a str>) -> String {
     let mut lines = Vec::new();
     for comment in comments {
-        let block = comment.strip_prefix("/**").map(|rest| rest.trim_end_matches("*/"));
+        let block = comment
+            .strip_prefix("/**")
+            .map(|rest| rest.trim_end_matches("*/"));
         for line in block.unwrap_or(comment).lines() {
             let line = line.trim_start();
             let line = line.strip_prefix("///").unwrap_or(line);
@@ -237,6 +269,7 @@ pub fn type_for_people(rust: &str) -> String {
         "FnPtr" | "Fn" => "closure",
         "Blob" => "blob",
         "Instant" => "timestamp",
+        "ScriptError" => "Error",
         "RhaiResult" => "any",
         "ExclusiveRange" | "InclusiveRange" => "range",
         other => other,

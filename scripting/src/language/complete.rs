@@ -27,7 +27,10 @@ pub fn complete(known: &Known, code: &str, cursor: usize) -> Completions {
     let cursor = before.chars().count();
     let scanned = scan(&before);
     if scanned.open.is_some() {
-        return Completions { range: cursor..cursor, matches: Vec::new() };
+        return Completions {
+            range: cursor..cursor,
+            matches: Vec::new(),
+        };
     }
     let partial = scanned.last().filter(|last| last.is_word() && last.end == cursor);
     let (start, prefix) = partial.map_or((cursor, ""), |word| (word.start, word.text.as_str()));
@@ -35,7 +38,10 @@ pub fn complete(known: &Known, code: &str, cursor: usize) -> Completions {
     let mut matches = candidates(known, &scanned, context, prefix);
     matches.retain(|item| item.text.starts_with(prefix) || item.text.starts_with(&format!("\"{prefix}")));
     dedup_by_text(&mut matches);
-    Completions { range: start..cursor, matches }
+    Completions {
+        range: start..cursor,
+        matches,
+    }
 }
 
 fn candidates(known: &Known, scanned: &Scan, context: &[Lexeme], prefix: &str) -> Vec<CompletionItem> {
@@ -45,7 +51,10 @@ fn candidates(known: &Known, scanned: &Scan, context: &[Lexeme], prefix: &str) -
             of.map_or_else(Vec::new, |of| known.catalog.members_of(&of).map(member).collect())
         }
         [.., module, colons] if colons.is_symbol("::") && module.is_word() => {
-            let inside = known.catalog.entries().filter(|entry| entry.namespace == module.text);
+            let inside = known
+                .catalog
+                .entries()
+                .filter(|entry| entry.namespace == module.text);
             inside.map(function).collect()
         }
         [.., key, colon] if colon.is_symbol(":") && key.is_word() => {
@@ -71,12 +80,23 @@ fn names(known: &Known, prefix: &str) -> Vec<CompletionItem> {
         kind,
         signature: signature.map(str::to_owned),
     };
-    let mut all: Vec<CompletionItem> =
-        known.variables.iter().map(|(name, of)| item(name, "variable", Some(of))).collect();
-    all.extend(known.functions.iter().map(|(name, signature)| item(name, "function", Some(signature))));
+    let mut all: Vec<CompletionItem> = known
+        .variables
+        .iter()
+        .map(|(name, of)| item(name, "variable", Some(of)))
+        .collect();
+    all.extend(
+        known
+            .functions
+            .iter()
+            .map(|(name, signature)| item(name, "function", Some(signature))),
+    );
     all.extend(known.modules.iter().map(|name| item(name, "module", None)));
     if !prefix.is_empty() {
-        let free = known.catalog.entries().filter(|e| e.kind == EntryKind::Function && e.namespace.is_empty());
+        let free = known
+            .catalog
+            .entries()
+            .filter(|e| e.kind == EntryKind::Function && e.namespace.is_empty());
         let (ours, standard): (Vec<_>, Vec<_>) = free.partition(|entry| entry.is_ours);
         all.extend(ours.into_iter().map(function));
         all.extend(KEYWORDS.iter().map(|word| item(word, "keyword", None)));
@@ -86,12 +106,24 @@ fn names(known: &Known, prefix: &str) -> Vec<CompletionItem> {
 }
 
 fn function(entry: &Entry) -> CompletionItem {
-    CompletionItem { text: entry.name.clone(), kind: "function", signature: Some(entry.signature()) }
+    CompletionItem {
+        text: entry.name.clone(),
+        kind: "function",
+        signature: Some(entry.signature()),
+    }
 }
 
 fn member(entry: &Entry) -> CompletionItem {
-    let kind = if entry.kind == EntryKind::Property { "property" } else { "method" };
-    CompletionItem { text: entry.name.clone(), kind, signature: Some(entry.signature()) }
+    let kind = if entry.kind == EntryKind::Property {
+        "property"
+    } else {
+        "method"
+    };
+    CompletionItem {
+        text: entry.name.clone(),
+        kind,
+        signature: Some(entry.signature()),
+    }
 }
 
 fn option_names(table: &OptionTable) -> Vec<CompletionItem> {
@@ -104,7 +136,9 @@ fn option_names(table: &OptionTable) -> Vec<CompletionItem> {
 }
 
 fn option_values(table: &OptionTable, option: &str) -> Vec<CompletionItem> {
-    let Some(spec) = table.options.iter().find(|spec| spec.name == option) else { return Vec::new() };
+    let Some(spec) = table.options.iter().find(|spec| spec.name == option) else {
+        return Vec::new();
+    };
     let texts: Vec<String> = match spec.kind {
         OptionKind::Bool => vec!["true".to_owned(), "false".to_owned()],
         OptionKind::OneOf(names) | OptionKind::SomeOf(names) => {
@@ -112,12 +146,21 @@ fn option_values(table: &OptionTable, option: &str) -> Vec<CompletionItem> {
         }
         _ => Vec::new(),
     };
-    texts.into_iter().map(|text| CompletionItem { text, kind: "value", signature: None }).collect()
+    texts
+        .into_iter()
+        .map(|text| CompletionItem {
+            text,
+            kind: "value",
+            signature: None,
+        })
+        .collect()
 }
 
 /// The options' table of the call whose `#{…}` the end of `context` stands in.
 pub fn options_at(known: &Known, scanned: &Scan, context: &[Lexeme]) -> Option<&'static OptionTable> {
-    let [outer @ .., map] = scanned.brackets.as_slice() else { return None };
+    let [outer @ .., map] = scanned.brackets.as_slice() else {
+        return None;
+    };
     if !context.get(*map)?.is_symbol("#{") {
         return None;
     }
@@ -146,12 +189,22 @@ pub fn called_name(known: &Known, context: &[Lexeme]) -> Option<String> {
 pub fn type_of(known: &Known, context: &[Lexeme]) -> Option<String> {
     let (last, before) = context.split_last()?;
     match last.kind {
-        Kind::Text => Some(if last.text.starts_with('\'') { "char" } else { "string" }.to_owned()),
+        Kind::Text => Some(
+            if last.text.starts_with('\'') {
+                "char"
+            } else {
+                "string"
+            }
+            .to_owned(),
+        ),
         Kind::Number => Some(if last.text.contains('.') { "float" } else { "int" }.to_owned()),
         Kind::Word => match before.split_last() {
             Some((dot, receiver)) if dot.is_symbol(".") || dot.is_symbol("?.") => {
                 let of = type_of(known, receiver)?;
-                let property = known.catalog.members_of(&of).find(|entry| entry.name == last.text)?;
+                let property = known
+                    .catalog
+                    .members_of(&of)
+                    .find(|entry| entry.name == last.text)?;
                 Some(property.returns.clone())
             }
             _ => variable_type(known, &last.text),
@@ -175,7 +228,11 @@ pub fn type_of(known: &Known, context: &[Lexeme]) -> Option<String> {
 }
 
 fn variable_type(known: &Known, name: &str) -> Option<String> {
-    known.variables.iter().find(|(variable, _)| variable == name).map(|(_, of)| of.clone())
+    known
+        .variables
+        .iter()
+        .find(|(variable, _)| variable == name)
+        .map(|(_, of)| of.clone())
 }
 
 /// The index of the bracket that the last lexeme closes.

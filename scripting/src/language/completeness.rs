@@ -15,11 +15,20 @@ pub fn judge(engine: &Engine, code: &str) -> Completeness {
         Some(Open::Text) if !ends_in_faulty_text(engine, code) => return incomplete(String::new()),
         _ => {}
     }
-    let Err(error) = engine.compile(code) else { return Completeness::Complete };
+    if is_closure_head(&scanned) {
+        return incomplete(indent(code, &scanned));
+    }
+    let Err(error) = engine.compile(code) else {
+        return Completeness::Complete;
+    };
     let end = scanned.last().map_or(0, |lexeme| lexeme.end);
     let at = offset(code, error.position());
-    let unfinished = at.is_none_or(|at| at >= end) || is_closure_head(&scanned);
-    if unfinished { incomplete(indent(code, &scanned)) } else { Completeness::Invalid }
+    let unfinished = at.is_none_or(|at| at >= end);
+    if unfinished {
+        incomplete(indent(code, &scanned))
+    } else {
+        Completeness::Invalid
+    }
 }
 
 fn incomplete(indent: String) -> Completeness {
@@ -28,18 +37,26 @@ fn incomplete(indent: String) -> Completeness {
 
 /// Whether the code before an open text literal is already wrong.
 fn ends_in_faulty_text(engine: &Engine, code: &str) -> bool {
-    let Some(start) = scan(code).last().map(|lexeme| lexeme.start) else { return false };
+    let Some(start) = scan(code).last().map(|lexeme| lexeme.start) else {
+        return false;
+    };
     let before: String = code.chars().take(start).collect();
     matches!(judge(engine, &format!("{before}\"\"")), Completeness::Invalid)
 }
 
-/// `|a|` or `|a, b` at the end: Rhai reads it as an "or" and complains inside it.
+/// `|a|` or `|a, b` at the end: Rhai takes the first for a closure that does nothing.
 fn is_closure_head(scanned: &Scan) -> bool {
     let lexemes = &scanned.lexemes;
-    let tail = lexemes.iter().rev().take_while(|l| l.is_word() || l.is_symbol(",") || l.is_symbol("|"));
+    let tail = lexemes
+        .iter()
+        .rev()
+        .take_while(|l| l.is_word() || l.is_symbol(",") || l.is_symbol("|"));
     let tail: Vec<_> = tail.collect();
     let bars = tail.iter().filter(|l| l.is_symbol("|")).count();
-    let before = lexemes.len().checked_sub(tail.len() + 1).map(|index| &lexemes[index]);
+    let before = lexemes
+        .len()
+        .checked_sub(tail.len() + 1)
+        .map(|index| &lexemes[index]);
     let opens_value = before.is_none_or(|l| l.is_symbol("=") || l.is_symbol("(") || l.is_symbol(":"));
     bars > 0 && bars <= 2 && tail.last().is_some_and(|l| l.is_symbol("|")) && opens_value
 }
@@ -47,7 +64,11 @@ fn is_closure_head(scanned: &Scan) -> bool {
 /// A position as code points from the start; None past the end or unknown.
 fn offset(code: &str, position: rhai::Position) -> Option<usize> {
     let line = position.line()?;
-    let before: usize = code.split('\n').take(line - 1).map(|text| text.chars().count() + 1).sum();
+    let before: usize = code
+        .split('\n')
+        .take(line - 1)
+        .map(|text| text.chars().count() + 1)
+        .sum();
     Some(before + position.position().unwrap_or(1).max(1) - 1)
 }
 
@@ -56,6 +77,9 @@ fn indent(code: &str, scanned: &Scan) -> String {
     let last_line = code.lines().last().unwrap_or_default();
     let own: String = last_line.chars().take_while(|c| c.is_whitespace()).collect();
     let line_start = code.chars().count() - last_line.chars().count() - usize::from(code.ends_with('\n'));
-    let opens = scanned.brackets.iter().any(|&bracket| scanned.lexemes[bracket].start >= line_start);
+    let opens = scanned
+        .brackets
+        .iter()
+        .any(|&bracket| scanned.lexemes[bracket].start >= line_start);
     if opens { own + INDENT } else { own }
 }

@@ -33,10 +33,18 @@ fn plain(entries: &[&Entry]) -> String {
     }
     if let Some(table) = entries.iter().find_map(|entry| entry.options()) {
         parts.push("\noptions:".to_owned());
-        let widest = table.options.iter().map(|spec| spec.name.len()).max().unwrap_or(0);
+        let widest = table
+            .options
+            .iter()
+            .map(|spec| spec.name.len())
+            .max()
+            .unwrap_or(0);
         for spec in table.options {
             let kind = spec.kind.describe();
-            parts.push(format!("  {:widest$}  {kind}; default: {}", spec.name, spec.default));
+            parts.push(format!(
+                "  {:widest$}  {kind}; default: {}",
+                spec.name, spec.default
+            ));
             parts.push(format!("  {:widest$}  {}", "", spec.doc));
         }
     }
@@ -47,7 +55,10 @@ fn option_rows(table: &OptionTable) -> String {
     let mut text = "| option | value | default | meaning |\n|---|---|---|---|\n".to_owned();
     for spec in table.options {
         let (kind, default) = (spec.kind.describe(), spec.default);
-        text.push_str(&format!("| `{}` | {kind} | {default} | {} |\n", spec.name, spec.doc));
+        text.push_str(&format!(
+            "| `{}` | {kind} | {default} | {} |\n",
+            spec.name, spec.doc
+        ));
     }
     text
 }
@@ -65,21 +76,38 @@ fn distinct_docs<'a>(entries: &[&'a Entry]) -> Vec<&'a str> {
 /// The whole of `docs/primitives.md`.
 pub fn page(catalog: &Catalog) -> String {
     let mut text = PAGE_HEAD.to_owned();
-    let ours: Vec<&Entry> = catalog.entries().filter(|e| e.is_ours && e.kind != EntryKind::Operator).collect();
+    let ours = catalog
+        .entries()
+        .filter(|e| e.is_ours && e.kind != EntryKind::Operator);
+    // Every type can be turned into text.
+    let ours: Vec<&Entry> = ours
+        .filter(|e| e.name != "to_string" && e.name != "to_debug")
+        .collect();
     let functions = |namespace: &str| -> Vec<&Entry> {
-        ours.iter().copied().filter(|e| e.receiver().is_none() && e.namespace == namespace).collect()
+        ours.iter()
+            .copied()
+            .filter(|e| e.receiver().is_none() && e.namespace == namespace)
+            .collect()
     };
     section(&mut text, "Models", &functions("ecco"));
     let mut types: Vec<&str> = ours.iter().filter_map(|entry| entry.receiver()).collect();
     types.sort_unstable();
     types.dedup();
     for of in types.iter().filter(|of| of.starts_with(char::is_uppercase)) {
-        let members: Vec<&Entry> = ours.iter().copied().filter(|e| e.receiver() == Some(of)).collect();
+        let members: Vec<&Entry> = ours
+            .iter()
+            .copied()
+            .filter(|e| e.receiver() == Some(of))
+            .collect();
         section(&mut text, of, &members);
     }
     section(&mut text, "Showing and asking", &functions(""));
     for of in types.iter().filter(|of| !of.starts_with(char::is_uppercase)) {
-        let members: Vec<&Entry> = ours.iter().copied().filter(|e| e.receiver() == Some(of)).collect();
+        let members: Vec<&Entry> = ours
+            .iter()
+            .copied()
+            .filter(|e| e.receiver() == Some(of))
+            .collect();
         section(&mut text, of, &members);
     }
     text
@@ -98,7 +126,11 @@ fn section(text: &mut String, title: &str, entries: &[&Entry]) {
     let mut names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
     names.dedup();
     for name in names {
-        let same: Vec<&Entry> = entries.iter().copied().filter(|entry| entry.name == name).collect();
+        let same: Vec<&Entry> = entries
+            .iter()
+            .copied()
+            .filter(|entry| entry.name == name)
+            .collect();
         text.push_str(&format!("\n### {name}\n\n{}", markdown(&same)));
     }
 }

@@ -20,7 +20,9 @@ pub enum Found<'a> {
 pub fn find<'a>(known: &'a Known, code: &str, cursor: usize) -> Option<Found<'a>> {
     let scanned = scan(code);
     let lexemes = &scanned.lexemes;
-    let at = lexemes.iter().position(|l| l.is_word() && l.start <= cursor && cursor <= l.end);
+    let at = lexemes
+        .iter()
+        .position(|l| l.is_word() && l.start <= cursor && cursor <= l.end);
     match at {
         Some(at) => named(known, lexemes, at).or_else(|| option(known, code, lexemes, at)),
         None => around(known, code, cursor),
@@ -66,10 +68,17 @@ fn option<'a>(known: &Known, code: &str, lexemes: &[Lexeme], at: usize) -> Optio
 fn around<'a>(known: &'a Known, code: &str, cursor: usize) -> Option<Found<'a>> {
     let before: String = code.chars().take(cursor).collect();
     let scanned = scan(&before);
-    let calls = scanned.brackets.iter().rev().filter(|&&index| scanned.lexemes[index].is_symbol("("));
+    let calls = scanned
+        .brackets
+        .iter()
+        .rev()
+        .filter(|&&index| scanned.lexemes[index].is_symbol("("));
     for &call in calls {
         let is_call = call > 0 && scanned.lexemes[call - 1].is_word();
-        if let Some(found) = is_call.then(|| named(known, &scanned.lexemes, call - 1)).flatten() {
+        if let Some(found) = is_call
+            .then(|| named(known, &scanned.lexemes, call - 1))
+            .flatten()
+        {
             return Some(found);
         }
     }

@@ -59,14 +59,18 @@ impl Scan {
 }
 
 const SYMBOLS: [&str; 33] = [
-    "<<=", ">>=", "**=", "..=", "===", "!==", "::", "#{", "=>", "->", "==", "!=", "<=", ">=", "&&", "||", "??",
-    "?.", "?[", "..", "+=", "-=", "*=", "/=", "%=", "^=", "|=", "&=", "<<", ">>", "**", "!in", "<-",
+    "<<=", ">>=", "**=", "..=", "===", "!==", "::", "#{", "=>", "->", "==", "!=", "<=", ">=", "&&", "||",
+    "??", "?.", "?[", "..", "+=", "-=", "*=", "/=", "%=", "^=", "|=", "&=", "<<", ">>", "**", "!in", "<-",
 ];
 
 /// Splits `code` into lexemes.
 pub fn scan(code: &str) -> Scan {
     let chars: Vec<char> = code.chars().collect();
-    let mut scanner = Scanner { chars: &chars, at: 0, scan: Scan::default() };
+    let mut scanner = Scanner {
+        chars: &chars,
+        at: 0,
+        scan: Scan::default(),
+    };
     while scanner.scan.open.is_none() && scanner.at < chars.len() {
         scanner.step();
     }
@@ -90,7 +94,12 @@ impl Scanner<'_> {
 
     fn push(&mut self, kind: Kind, start: usize) {
         let text = self.chars[start..self.at].iter().collect();
-        self.scan.lexemes.push(Lexeme { kind, text, start, end: self.at });
+        self.scan.lexemes.push(Lexeme {
+            kind,
+            text,
+            start,
+            end: self.at,
+        });
     }
 
     fn skip_while(&mut self, keep: impl Fn(char) -> bool) {
@@ -245,8 +254,11 @@ impl Scanner<'_> {
             "(" | "[" | "{" | "#{" | "?[" => self.scan.brackets.push(index),
             ")" | "]" => self.close(&text),
             "}" => {
-                let interpolation =
-                    self.scan.brackets.last().is_some_and(|&i| self.scan.lexemes[i].text == "${");
+                let interpolation = self
+                    .scan
+                    .brackets
+                    .last()
+                    .is_some_and(|&i| self.scan.lexemes[i].text == "${");
                 self.close(&text);
                 if interpolation {
                     self.backticks(self.at);
@@ -262,7 +274,11 @@ impl Scanner<'_> {
             "]" => &["[", "?["],
             _ => &["{", "#{", "${"],
         };
-        let open = self.scan.brackets.last().map(|&i| self.scan.lexemes[i].text.as_str());
+        let open = self
+            .scan
+            .brackets
+            .last()
+            .map(|&i| self.scan.lexemes[i].text.as_str());
         if open.is_some_and(|open| matching.contains(&open)) {
             self.scan.brackets.pop();
         }
@@ -279,10 +295,14 @@ mod tests {
 
     #[test]
     fn splits_code() {
-        assert_eq!(texts("a.b(1..5, 2.5e-3)"), ["a", ".", "b", "(", "1", "..", "5", ",", "2.5e-3", ")"]);
-        assert_eq!(texts("ecco::f(#{k: 'x'}) // end"), [
-            "ecco", "::", "f", "(", "#{", "k", ":", "'x'", "}", ")"
-        ]);
+        assert_eq!(
+            texts("a.b(1..5, 2.5e-3)"),
+            ["a", ".", "b", "(", "1", "..", "5", ",", "2.5e-3", ")"]
+        );
+        assert_eq!(
+            texts("ecco::f(#{k: 'x'}) // end"),
+            ["ecco", "::", "f", "(", "#{", "k", ":", "'x'", "}", ")"]
+        );
         assert_eq!(texts("let s = #\"a\"b\"#;"), ["let", "s", "=", "#\"a\"b\"#", ";"]);
     }
 

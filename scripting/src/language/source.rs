@@ -63,14 +63,21 @@ impl Sources {
     /// one is taken whose body spans the place of the error.
     pub fn of_function(&self, name: &str, inside: Position) -> Option<Rc<Source>> {
         let definitions = self.functions.get(name)?;
-        let spanning = definitions.iter().rev().find(|definition| spans(definition.body, inside));
-        spanning.or(definitions.last()).map(|definition| Rc::clone(&definition.source))
+        let spanning = definitions
+            .iter()
+            .rev()
+            .find(|definition| spans(definition.body, inside));
+        spanning
+            .or(definitions.last())
+            .map(|definition| Rc::clone(&definition.source))
     }
 
     /// Where a function was last defined, for help.
     pub fn defined_in(&self, name: &str, n_params: usize) -> Option<Rc<Source>> {
         let definitions = self.functions.get(name)?;
-        let found = definitions.iter().find(|definition| definition.n_params == n_params)?;
+        let found = definitions
+            .iter()
+            .find(|definition| definition.n_params == n_params)?;
         Some(Rc::clone(&found.source))
     }
 }

@@ -24,7 +24,7 @@ pub mod functions {
     /// Shows a value under an id: called again with the same id in the same cell, it replaces what was
     /// shown.
     ///
-    /// # Example
+    /// Example:
     /// ```rhai
     /// for step in 0..10 { display(`step ${step}`, "step"); }
     /// ```
@@ -66,7 +66,9 @@ pub mod functions {
     /// Writes a value as a line to the cell's error stream.
     #[rhai_fn(volatile)]
     pub fn eprint(ctx: NativeCallContext, value: Dynamic) {
-        state_of(&ctx).output().stderr(&format!("{}\n", show::printed(&value)));
+        state_of(&ctx)
+            .output()
+            .stderr(&format!("{}\n", show::printed(&value)));
     }
 
     /// Asks the user for a line of text.

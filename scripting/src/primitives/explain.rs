@@ -15,7 +15,13 @@ use crate::values::saliency::Saliency;
 use crate::values::tensor::Tensor;
 
 /// Names of the saliency methods; a test compares them with those of the library.
-pub const METHODS: &[&str] = &["grad_x_input", "gradient", "integrated_gradients", "ig", "saliency"];
+pub const METHODS: &[&str] = &[
+    "grad_x_input",
+    "gradient",
+    "integrated_gradients",
+    "ig",
+    "saliency",
+];
 
 pub const SALIENCY_OPTIONS: OptionTable = OptionTable {
     primitive: "Generation.saliency",
@@ -32,18 +38,43 @@ pub const SALIENCY_OPTIONS: OptionTable = OptionTable {
             "\"grad_x_input\"",
             "how contributions are computed: gradient × input, the gradient alone, integrated gradients",
         ),
-        option("n_steps", OptionKind::Int(1), "50", "steps of integrated gradients"),
+        option(
+            "n_steps",
+            OptionKind::Int(1),
+            "50",
+            "steps of integrated gradients",
+        ),
     ],
 };
 
 pub const NMF_OPTIONS: OptionTable = OptionTable {
     primitive: "Generation.run_nmf",
     options: &[
-        option("n_components", OptionKind::Int(1), "10", "how many factors; at most one per position"),
-        option("from_layer", OptionKind::Int(0), "0", "the first layer, counted from 0"),
-        option("to_layer", OptionKind::Int(1), "all layers", "the first layer left out"),
+        option(
+            "n_components",
+            OptionKind::Int(1),
+            "10",
+            "how many factors; at most one per position",
+        ),
+        option(
+            "from_layer",
+            OptionKind::Int(0),
+            "0",
+            "the first layer, counted from 0",
+        ),
+        option(
+            "to_layer",
+            OptionKind::Int(1),
+            "all layers",
+            "the first layer left out",
+        ),
         option("max_iter", OptionKind::Int(1), "500", "sweeps at most"),
-        option("seed", OptionKind::Int(0), "0", "of the random start; the same as scikit-learn's random_state"),
+        option(
+            "seed",
+            OptionKind::Int(0),
+            "0",
+            "of the random start; the same as scikit-learn's random_state",
+        ),
     ],
 };
 
@@ -60,13 +91,21 @@ pub mod functions {
     /// The tokens' texts. A character that is split over several tokens stands in each of them.
     #[rhai_fn(get = "tokens", pure)]
     pub fn tokens(output: &mut Generation) -> Array {
-        output.tokens().iter().map(|token| token.text.clone().into()).collect()
+        output
+            .tokens()
+            .iter()
+            .map(|token| token.text.clone().into())
+            .collect()
     }
 
     /// The tokens' numbers in the vocabulary.
     #[rhai_fn(get = "token_ids", pure)]
     pub fn token_ids(output: &mut Generation) -> Array {
-        output.tokens().iter().map(|token| Dynamic::from_int(INT::from(token.id))).collect()
+        output
+            .tokens()
+            .iter()
+            .map(|token| Dynamic::from_int(INT::from(token.id)))
+            .collect()
     }
 
     /// How many of the tokens were given.
@@ -78,7 +117,9 @@ pub mod functions {
     /// The seed that tokens were drawn with; `()` when nothing was drawn.
     #[rhai_fn(get = "seed", pure)]
     pub fn seed(output: &mut Generation) -> Dynamic {
-        output.seed().map_or(Dynamic::UNIT, |seed| Dynamic::from_int(seed as INT))
+        output
+            .seed()
+            .map_or(Dynamic::UNIT, |seed| Dynamic::from_int(seed as INT))
     }
 
     /// Why the generation ended: `length`, `end_of_text`, `stop` or `interrupted`.
@@ -91,20 +132,26 @@ pub mod functions {
     /// but the last generated one, which the model has not read.
     #[rhai_fn(get = "activations", pure, return_raw)]
     pub fn activations(ctx: NativeCallContext, output: &mut Generation) -> RhaiResult<Tensor> {
-        output.recorded(Recorded::Activations).map_err(|error| error.raise(&ctx))
+        output
+            .recorded(Recorded::Activations)
+            .map_err(|error| error.raise(&ctx))
     }
 
     /// The residual stream before each layer and, last, after the final norm: a tensor (layer + 1,
     /// position, hidden), as transformers has it.
     #[rhai_fn(get = "hidden_states", pure, return_raw)]
     pub fn hidden_states(ctx: NativeCallContext, output: &mut Generation) -> RhaiResult<Tensor> {
-        output.recorded(Recorded::HiddenStates).map_err(|error| error.raise(&ctx))
+        output
+            .recorded(Recorded::HiddenStates)
+            .map_err(|error| error.raise(&ctx))
     }
 
     /// How much each position attends to each: a tensor (layer, head, query, key).
     #[rhai_fn(get = "attention", pure, return_raw)]
     pub fn attention(ctx: NativeCallContext, output: &mut Generation) -> RhaiResult<Tensor> {
-        output.recorded(Recorded::Attention).map_err(|error| error.raise(&ctx))
+        output
+            .recorded(Recorded::Attention)
+            .map_err(|error| error.raise(&ctx))
     }
 
     /// Input saliency: how much each earlier token contributed to each generated one. It is computed when
@@ -116,7 +163,7 @@ pub mod functions {
 
     /// Input saliency in another style or by another method.
     ///
-    /// # Example
+    /// Example:
     /// ```rhai
     /// output.saliency(#{style: "detailed", method: "integrated_gradients"})
     /// ```
@@ -138,7 +185,7 @@ pub mod functions {
 
     /// Groups the neurons into factors, with options.
     ///
-    /// # Example
+    /// Example:
     /// ```rhai
     /// let nmf = output.run_nmf(#{n_components: 10});
     /// nmf.explore()
@@ -235,9 +282,16 @@ fn saliency(output: &Generation, options: &Map) -> Result<Saliency, ScriptError>
         _ => SaliencyStyle::Minimal,
     };
     let defaults = AttributionOptions::default();
-    let method = options.text("method").and_then(Method::parse).unwrap_or(defaults.method);
+    let method = options
+        .text("method")
+        .and_then(Method::parse)
+        .unwrap_or(defaults.method);
     let n_steps = options.usize("n_steps").unwrap_or(defaults.n_steps);
-    Ok(Saliency { output: output.clone(), options: AttributionOptions { method, n_steps }, style })
+    Ok(Saliency {
+        output: output.clone(),
+        options: AttributionOptions { method, n_steps },
+        style,
+    })
 }
 
 fn run_nmf(output: &Generation, options: &Map) -> Result<Factorization, ScriptError> {
@@ -249,7 +303,12 @@ fn run_nmf(output: &Generation, options: &Map) -> Result<Factorization, ScriptEr
         seed: options.u64("seed").unwrap_or(defaults.seed),
         ..defaults
     };
-    factorization::run(output, options.usize("from_layer"), options.usize("to_layer"), &nmf)
+    factorization::run(
+        output,
+        options.usize("from_layer"),
+        options.usize("to_layer"),
+        &nmf,
+    )
 }
 
 #[cfg(test)]

@@ -19,25 +19,60 @@ use crate::values::model::Model;
 pub const GENERATE_OPTIONS: OptionTable = OptionTable {
     primitive: "Model.generate",
     options: &[
-        option("generate", OptionKind::Int(1), "up to max_length", "how many tokens to make"),
+        option(
+            "generate",
+            OptionKind::Int(1),
+            "up to max_length",
+            "how many tokens to make",
+        ),
         option(
             "max_length",
             OptionKind::Int(1),
             "the model's, else 8",
             "length of the whole text in tokens, where `generate` is not given",
         ),
-        option("do_sample", OptionKind::Bool, "false", "draw tokens; otherwise always the most probable"),
-        option("temperature", OptionKind::Float, "the model's, else 1.0", "above 1 more random, below less"),
-        option("top_k", OptionKind::Int(0), "the model's, else 50", "draw among the k most probable; 0: all"),
+        option(
+            "do_sample",
+            OptionKind::Bool,
+            "false",
+            "draw tokens; otherwise always the most probable",
+        ),
+        option(
+            "temperature",
+            OptionKind::Float,
+            "the model's, else 1.0",
+            "above 1 more random, below less",
+        ),
+        option(
+            "top_k",
+            OptionKind::Int(0),
+            "the model's, else 50",
+            "draw among the k most probable; 0: all",
+        ),
         option(
             "top_p",
             OptionKind::Float,
             "the model's, else 1.0",
             "draw among the fewest tokens whose probabilities reach p",
         ),
-        option("seed", OptionKind::Int(0), "drawn, then in `output.seed`", "makes sampling repeatable"),
-        option("stop", OptionKind::Texts, "none", "texts that end the generation when they appear"),
-        option("attribution", OptionKind::SomeOf(METHODS), "none", "saliency methods to compute right away"),
+        option(
+            "seed",
+            OptionKind::Int(0),
+            "drawn, then in `output.seed`",
+            "makes sampling repeatable",
+        ),
+        option(
+            "stop",
+            OptionKind::Texts,
+            "none",
+            "texts that end the generation when they appear",
+        ),
+        option(
+            "attribution",
+            OptionKind::SomeOf(METHODS),
+            "none",
+            "saliency methods to compute right away",
+        ),
     ],
 };
 
@@ -57,7 +92,7 @@ pub mod functions {
     /// Continues a text. The tokens appear as they are made; an interrupt keeps those made so far in
     /// `lm.last_output`.
     ///
-    /// # Example
+    /// Example:
     /// ```rhai
     /// let output = lm.generate("The countries are:\n1.", #{generate: 20, do_sample: true, seed: 1});
     /// ```
@@ -78,7 +113,11 @@ fn run(lm: &Model, text: &str, options: &Map) -> Result<Generation, ScriptError>
     let mut stream = Stream::new(&state, lm.verbose);
     let generation = ecco_models::generate(&loaded, text, &generate_options(&options), &mut |tokens| {
         stream.tokens(tokens);
-        if state.interrupt.is_requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if state.interrupt.is_requested() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     });
     let generation = match generation {
         Ok(generation) => generation,
@@ -96,7 +135,10 @@ fn run(lm: &Model, text: &str, options: &Map) -> Result<Generation, ScriptError>
     record(lm, &output)?;
     for method in options.texts("attribution").unwrap_or_default() {
         let method = Method::parse(method).unwrap_or_default();
-        output.attribution(&AttributionOptions { method, ..Default::default() })?;
+        output.attribution(&AttributionOptions {
+            method,
+            ..Default::default()
+        })?;
     }
     Ok(output)
 }
@@ -122,8 +164,16 @@ fn record(lm: &Model, output: &Generation) -> Result<(), ScriptError> {
         (recording.hidden_states, Recorded::HiddenStates),
         (recording.attention, Recorded::Attention),
     ];
-    let wanted: Vec<Recorded> = wanted.iter().filter(|(wanted, _)| *wanted).map(|(_, what)| *what).collect();
-    if wanted.is_empty() { Ok(()) } else { output.record(&wanted) }
+    let wanted: Vec<Recorded> = wanted
+        .iter()
+        .filter(|(wanted, _)| *wanted)
+        .map(|(_, what)| *what)
+        .collect();
+    if wanted.is_empty() {
+        Ok(())
+    } else {
+        output.record(&wanted)
+    }
 }
 
 /// The display that grows while tokens are made.
@@ -137,7 +187,13 @@ struct Stream<'a> {
 
 impl<'a> Stream<'a> {
     fn new(state: &'a State, is_shown: bool) -> Self {
-        Self { state, is_shown, id: state.new_display_id(), n_input: None, last: None }
+        Self {
+            state,
+            is_shown,
+            id: state.new_display_id(),
+            n_input: None,
+            last: None,
+        }
     }
 
     /// The first call has the prompt alone.
@@ -146,7 +202,8 @@ impl<'a> Stream<'a> {
         let now = Instant::now();
         if self.is_shown && self.last.is_none_or(|last| now - last >= PACE) {
             self.last = Some(now);
-            self.state.show(token_sequence(tokens, n_input, true).bundle(), &self.id);
+            self.state
+                .show(token_sequence(tokens, n_input, true).bundle(), &self.id);
         }
     }
 

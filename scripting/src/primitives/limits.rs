@@ -103,19 +103,27 @@ fn pad_with(
 fn checked_len(context: &NativeCallContext, len: INT, item_bytes: usize) -> RhaiResult<usize> {
     let len = usize::try_from(len).unwrap_or(0);
     let wanted = len.saturating_mul(item_bytes);
-    let free = state_of(context).memory_limit.get().saturating_sub(memory::allocated_bytes());
+    let free = state_of(context)
+        .memory_limit
+        .get()
+        .saturating_sub(memory::allocated_bytes());
     if wanted <= free {
         return Ok(len);
     }
     let message = format!("this would take {:.1} GB", wanted as f64 / 1e9);
     let hint = format!("scripts may take {:.1} GB more", free as f64 / 1e9);
-    Err(ScriptError::new(ErrorKind::Memory, message).with_hint(hint).raise(context))
+    Err(ScriptError::new(ErrorKind::Memory, message)
+        .with_hint(hint)
+        .raise(context))
 }
 
 /// What a copy of `value` takes besides its own place, roughly; nested values count one level.
 fn heap_size(value: &Dynamic) -> usize {
     if let Ok(array) = value.as_array_ref() {
-        return array.iter().map(|item| size_of::<Dynamic>() + heap_size(item)).sum();
+        return array
+            .iter()
+            .map(|item| size_of::<Dynamic>() + heap_size(item))
+            .sum();
     }
     if let Ok(map) = value.as_map_ref() {
         return map.values().map(|item| 64 + heap_size(item)).sum();

@@ -4,6 +4,7 @@
 //! completion, inspection and `docs/primitives.md` derive from it and from its table of options.
 
 mod display;
+mod errors;
 mod explain;
 mod generate;
 mod limits;
@@ -13,6 +14,7 @@ mod text;
 
 use rhai::{Engine, exported_module};
 
+use crate::errors::ScriptError;
 use crate::options::OptionTable;
 use crate::values::factorization::Factorization;
 use crate::values::generation::Generation;
@@ -33,6 +35,7 @@ pub const OPTION_TABLES: &[&OptionTable] = &[
 pub fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Tensor>("Tensor");
     engine.register_type_with_name::<Rich>("Rich");
+    engine.register_type_with_name::<ScriptError>("Error");
     engine.register_type_with_name::<Model>("Model");
     engine.register_type_with_name::<ModelList>("ModelList");
     engine.register_type_with_name::<Generation>("Generation");
@@ -47,6 +50,7 @@ pub fn register(engine: &mut Engine) {
     engine.register_global_module(exported_module!(display::functions).into());
     engine.register_global_module(exported_module!(text::functions).into());
     engine.register_global_module(exported_module!(tensor::functions).into());
+    engine.register_global_module(exported_module!(errors::functions).into());
     engine.register_global_module(exported_module!(limits::functions).into());
     tensor::register_arithmetic(engine);
 }

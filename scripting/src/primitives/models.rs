@@ -16,24 +16,54 @@ use crate::watch::watched;
 pub const LOAD_OPTIONS: OptionTable = OptionTable {
     primitive: "ecco::from_pretrained",
     options: &[
-        option("activations", OptionKind::Bool, "false", "record the MLPs' activations with every `generate`"),
-        option("hidden_states", OptionKind::Bool, "false", "record the hidden states with every `generate`"),
-        option("attention", OptionKind::Bool, "false", "record the attention patterns with every `generate`"),
+        option(
+            "activations",
+            OptionKind::Bool,
+            "false",
+            "record the MLPs' activations with every `generate`",
+        ),
+        option(
+            "hidden_states",
+            OptionKind::Bool,
+            "false",
+            "record the hidden states with every `generate`",
+        ),
+        option(
+            "attention",
+            OptionKind::Bool,
+            "false",
+            "record the attention patterns with every `generate`",
+        ),
         option(
             "activations_layer_nums",
             OptionKind::Ints,
             "all layers",
             "layers whose activations are recorded, counted from 0",
         ),
-        option("device", OptionKind::Text, "\"cuda\" where there is a GPU", "\"cpu\", \"cuda\" or \"cuda:1\""),
+        option(
+            "device",
+            OptionKind::Text,
+            "\"cuda\" where there is a GPU",
+            "\"cpu\", \"cuda\" or \"cuda:1\"",
+        ),
         option(
             "dtype",
             OptionKind::OneOf(&["float32", "float16", "bfloat16"]),
             "as the file has it",
             "type of the weights",
         ),
-        option("revision", OptionKind::Text, "\"main\"", "branch, tag or commit of a hub model"),
-        option("verbose", OptionKind::Bool, "true", "show tokens and progress while working"),
+        option(
+            "revision",
+            OptionKind::Text,
+            "\"main\"",
+            "branch, tag or commit of a hub model",
+        ),
+        option(
+            "verbose",
+            OptionKind::Bool,
+            "true",
+            "show tokens and progress while working",
+        ),
     ],
 };
 
@@ -45,7 +75,7 @@ pub mod ecco {
     /// folder; or a hub id such as `"distilgpt2"`, from the cache that Python's `huggingface_hub` uses or
     /// downloaded into it. Asked for again, the resident one comes at once.
     ///
-    /// # Example
+    /// Example:
     /// ```rhai
     /// let lm = ecco::from_pretrained("demo");
     /// ```
@@ -59,7 +89,7 @@ pub mod ecco {
     /// Activations, hidden states and attention can always be read from an output; recording them with
     /// every `generate` keeps them when the model is unloaded.
     ///
-    /// # Example
+    /// Example:
     /// ```rhai
     /// let lm = ecco::from_pretrained("distilgpt2", #{activations: true});
     /// ```
@@ -77,7 +107,9 @@ pub mod ecco {
     pub fn models(ctx: NativeCallContext) -> ModelList {
         let residents = state_of(&ctx).residents.borrow().clone();
         let handle = |resident| Model::new(resident, Recording::default(), true);
-        ModelList { models: residents.into_iter().map(handle).collect() }
+        ModelList {
+            models: residents.into_iter().map(handle).collect(),
+        }
     }
 }
 
@@ -123,7 +155,11 @@ pub mod functions {
     /// Bytes that its weights take; 0 once it is unloaded.
     #[rhai_fn(get = "memory", pure)]
     pub fn memory(lm: &mut Model) -> INT {
-        if lm.is_loaded() { lm.card().memory_bytes as INT } else { 0 }
+        if lm.is_loaded() {
+            lm.card().memory_bytes as INT
+        } else {
+            0
+        }
     }
 
     /// How many parameters it has.
@@ -163,7 +199,9 @@ pub mod functions {
     /// One of the models, counted from 0.
     #[rhai_fn(index_get, pure, return_raw)]
     pub fn at(ctx: NativeCallContext, models: &mut ModelList, index: INT) -> RhaiResult<Model> {
-        let found = usize::try_from(index).ok().and_then(|index| models.models.get(index));
+        let found = usize::try_from(index)
+            .ok()
+            .and_then(|index| models.models.get(index));
         found.cloned().ok_or_else(|| {
             let message = format!("there is no model {index}: {} are resident", models.models.len());
             ScriptError::new(ErrorKind::Index, message).raise(&ctx)
@@ -177,7 +215,12 @@ pub mod functions {
 
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]
     pub fn models_text(models: &mut ModelList) -> String {
-        models.models.iter().map(Model::line).collect::<Vec<_>>().join("\n")
+        models
+            .models
+            .iter()
+            .map(Model::line)
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 }
 
@@ -189,7 +232,16 @@ fn load(state: &Rc<State>, name: &str, options: &Map) -> Result<Model, ScriptErr
         revision: options.text("revision").map(str::to_owned),
     };
     let verbose = options.bool("verbose").unwrap_or(true);
-    let known = state.residents.borrow().iter().find(|resident| resident.serves(name, &wanted)).cloned();
+    if name.trim().is_empty() {
+        return Err(ScriptError::new(ErrorKind::Value, "the model's name is empty")
+            .with_hint("\"demo\", a Hugging Face folder, or a hub id such as \"distilgpt2\""));
+    }
+    let known = state
+        .residents
+        .borrow()
+        .iter()
+        .find(|resident| resident.serves(name, &wanted))
+        .cloned();
     let resident = match known {
         Some(resident) => resident,
         None => {
@@ -211,7 +263,10 @@ fn recording(options: &Options, n_layers: usize) -> Result<Recording, ScriptErro
         let wrong = layers.iter().find(|&&layer| layer >= n_layers);
         if layers.is_empty() || wrong.is_some() {
             let message = match wrong {
-                Some(layer) => format!("there is no layer {layer}: the model has layers 0 to {}", n_layers - 1),
+                Some(layer) => format!(
+                    "there is no layer {layer}: the model has layers 0 to {}",
+                    n_layers - 1
+                ),
                 None => "activations_layer_nums names no layer".to_owned(),
             };
             return Err(ScriptError::new(ErrorKind::Value, message).pointing_at("activations_layer_nums"));

@@ -17,7 +17,11 @@ pub mod functions {
     /// The lengths of the axes.
     #[rhai_fn(get = "shape", pure)]
     pub fn shape(tensor: &mut Tensor) -> Array {
-        tensor.shape().iter().map(|&len| Dynamic::from_int(len as INT)).collect()
+        tensor
+            .shape()
+            .iter()
+            .map(|&len| Dynamic::from_int(len as INT))
+            .collect()
     }
 
     /// The names of the axes: layer, neuron, position …
@@ -64,7 +68,7 @@ pub mod functions {
 
     /// A part of the tensor: for each axis an index (which removes the axis), a range, or `()` for all.
     ///
-    /// # Example
+    /// Example:
     /// ```rhai
     /// output.activations.slice([0, (), 2..5])   // layer 0, all neurons, positions 2, 3 and 4
     /// ```
@@ -83,7 +87,9 @@ pub mod functions {
     /// A range of the first axis.
     #[rhai_fn(index_get, pure, return_raw)]
     pub fn at_range(ctx: NativeCallContext, tensor: &mut Tensor, range: Range<INT>) -> RhaiResult<Tensor> {
-        tensor.slice(0, range.start, range.end).map_err(|error| error.raise(&ctx))
+        tensor
+            .slice(0, range.start, range.end)
+            .map_err(|error| error.raise(&ctx))
     }
 
     /// A range of the first axis, its end included.
@@ -96,9 +102,14 @@ pub mod functions {
         super::inclusive(tensor, 0, &range).map_err(|error| error.raise(&ctx))
     }
 
-    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
+    #[rhai_fn(name = "to_string", pure)]
     pub fn to_string(tensor: &mut Tensor) -> String {
         tensor.text()
+    }
+
+    #[rhai_fn(name = "to_debug", pure)]
+    pub fn to_debug(tensor: &mut Tensor) -> String {
+        tensor.summary()
     }
 
     #[rhai_fn(name = "==", pure)]
@@ -117,9 +128,11 @@ pub mod functions {
     }
 }
 
+type Operation = fn(f32, f32) -> f32;
+
 /// `+ - * / **` between tensors and numbers in both orders.
 pub fn register_arithmetic(engine: &mut Engine) {
-    let operations: [(&str, fn(f32, f32) -> f32); 5] = [
+    let operations: [(&str, Operation); 5] = [
         ("+", |a, b| a + b),
         ("-", |a, b| a - b),
         ("*", |a, b| a * b),
@@ -159,6 +172,10 @@ fn sliced(tensor: &Tensor, parts: &Array) -> Result<Dynamic, ScriptError> {
 
 fn inclusive(tensor: &Tensor, axis: usize, range: &RangeInclusive<INT>) -> Result<Tensor, ScriptError> {
     let len = tensor.shape().get(axis).copied().unwrap_or(0) as INT;
-    let end = if *range.end() == -1 { len } else { range.end().saturating_add(1) };
+    let end = if *range.end() == -1 {
+        len
+    } else {
+        range.end().saturating_add(1)
+    };
     tensor.slice(axis, *range.start(), end)
 }

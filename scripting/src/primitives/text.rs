@@ -37,7 +37,11 @@ pub mod functions {
     /// Joins the items of an array to a string.
     #[rhai_fn(name = "join", pure)]
     pub fn join(array: &mut Array, separator: &str) -> String {
-        array.iter().map(show::printed).collect::<Vec<_>>().join(separator)
+        array
+            .iter()
+            .map(show::printed)
+            .collect::<Vec<_>>()
+            .join(separator)
     }
 
     /// A number as text with a fixed number of decimals.

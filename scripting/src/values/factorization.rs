@@ -7,7 +7,8 @@ use ecco_widgets::Factors;
 use ndarray::{Array2, ArrayD, Axis, Ix3};
 
 use super::generation::{Generation, Recorded};
-use super::tensor::{Tensor, short};
+use super::numbers::short;
+use super::tensor::Tensor;
 use crate::errors::{ErrorKind, ScriptError};
 use crate::watch::watched;
 
@@ -31,23 +32,38 @@ pub fn run(
     let activations = output.recorded(Recorded::Activations)?;
     let matrix = positions_by_neurons(&activations, &rows)?;
     let state = output.model().state()?;
-    let nmf = watched(&state, output.model().verbose, |watch| factorize(matrix.view(), options, watch))?;
-    Ok(Factorization { output: output.clone(), nmf: Rc::new(nmf) })
+    let nmf = watched(&state, output.model().verbose, |watch| {
+        factorize(matrix.view(), options, watch)
+    })?;
+    Ok(Factorization {
+        output: output.clone(),
+        nmf: Rc::new(nmf),
+    })
 }
 
 /// The rows of the activations that belong to layers `from..to`.
-fn layer_rows(output: &Generation, from: Option<usize>, to: Option<usize>) -> Result<Vec<usize>, ScriptError> {
+fn layer_rows(
+    output: &Generation,
+    from: Option<usize>,
+    to: Option<usize>,
+) -> Result<Vec<usize>, ScriptError> {
     let n_layers = output.model().card().n_layers;
     let (from, to) = (from.unwrap_or(0), to.unwrap_or(n_layers));
     if from >= to || to > n_layers {
-        let message = format!("there are no layers {from}..{to}: the model has layers 0 to {}", n_layers - 1);
+        let message = format!(
+            "there are no layers {from}..{to}: the model has layers 0 to {}",
+            n_layers - 1
+        );
         let word = if to > n_layers { "to_layer" } else { "from_layer" };
         return Err(ScriptError::new(ErrorKind::Value, message)
             .with_hint("from_layer is the first layer, to_layer the first one left out")
             .pointing_at(word));
     }
     let layers = output.activation_layers();
-    let rows = layers.iter().enumerate().filter(|(_, layer)| (from..to).contains(*layer));
+    let rows = layers
+        .iter()
+        .enumerate()
+        .filter(|(_, layer)| (from..to).contains(*layer));
     let rows: Vec<usize> = rows.map(|(row, _)| row).collect();
     match rows.is_empty() {
         false => Ok(rows),
@@ -68,7 +84,9 @@ fn positions_by_neurons(activations: &Tensor, rows: &[usize]) -> Result<Array2<f
     for (block, &row) in rows.iter().enumerate() {
         let layer = all.index_axis(Axis(0), row); // (neuron, position)
         let columns = ndarray::s![.., block * n_neurons..(block + 1) * n_neurons];
-        matrix.slice_mut(columns).zip_mut_with(&layer.t(), |to, &from| *to = from.max(0.0));
+        matrix
+            .slice_mut(columns)
+            .zip_mut_with(&layer.t(), |to, &from| *to = from.max(0.0));
     }
     Ok(matrix)
 }

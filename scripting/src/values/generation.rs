@@ -116,7 +116,10 @@ impl Generation {
         }
         self.record(&[what])?;
         let recorded = self.0.recorded.borrow();
-        recorded.get(&what).cloned().ok_or_else(|| ScriptError::new(ErrorKind::Internal, "nothing was recorded"))
+        recorded
+            .get(&what)
+            .cloned()
+            .ok_or_else(|| ScriptError::new(ErrorKind::Internal, "nothing was recorded"))
     }
 
     /// One teacher-forced pass that records all of `what`.
@@ -124,12 +127,20 @@ impl Generation {
         let model = &self.0.model;
         let loaded = model.loaded()?;
         let state = model.state()?;
-        let ids: Vec<u32> = self.tokens()[..self.n_positions()].iter().map(|token| token.id).collect();
+        let ids: Vec<u32> = self.tokens()[..self.n_positions()]
+            .iter()
+            .map(|token| token.id)
+            .collect();
         let sites: Vec<Site> = what.iter().flat_map(|what| what.sites()).copied().collect();
         // Only activations are restricted to layers; for the others every layer counts.
-        let layers = model.recording.layers.as_deref().filter(|_| what == [Recorded::Activations]);
-        let captured =
-            watched(&state, model.verbose, |watch| capture(&loaded, &ids, &sites, layers, watch))?;
+        let layers = model
+            .recording
+            .layers
+            .as_deref()
+            .filter(|_| what == [Recorded::Activations]);
+        let captured = watched(&state, model.verbose, |watch| {
+            capture(&loaded, &ids, &sites, layers, watch)
+        })?;
         for &what in what {
             let tensor = Tensor::new(self.array(what, &captured)?, what.axes());
             self.0.recorded.borrow_mut().insert(what, tensor);
@@ -149,7 +160,11 @@ impl Generation {
                     .map(|(row, _)| row)
                     .collect();
                 let all = captured.array(Site::MlpInner)?;
-                Ok(if rows.len() == all.shape()[0] { all } else { all.select(Axis(0), &rows) })
+                Ok(if rows.len() == all.shape()[0] {
+                    all
+                } else {
+                    all.select(Axis(0), &rows)
+                })
             }
             Recorded::HiddenStates => {
                 let before = captured.array(Site::ResidualPre)?;
@@ -163,7 +178,13 @@ impl Generation {
 
     /// Contributions to each generated token, computed once per method.
     pub fn attribution(&self, options: &AttributionOptions) -> Result<Rc<Attribution>, ScriptError> {
-        let known = self.0.attributions.borrow().iter().find(|(of, _)| of == options).map(|(_, a)| a.clone());
+        let known = self
+            .0
+            .attributions
+            .borrow()
+            .iter()
+            .find(|(of, _)| of == options)
+            .map(|(_, a)| a.clone());
         if let Some(attribution) = known {
             return Ok(attribution);
         }
@@ -174,7 +195,10 @@ impl Generation {
             attribute(&loaded, &ids, self.n_input(), options, watch)
         })?;
         let attribution = Rc::new(attribution);
-        self.0.attributions.borrow_mut().push((*options, Rc::clone(&attribution)));
+        self.0
+            .attributions
+            .borrow_mut()
+            .push((*options, Rc::clone(&attribution)));
         Ok(attribution)
     }
 
@@ -192,12 +216,23 @@ impl Generation {
 
     pub fn line(&self) -> String {
         let n_generated = self.0.generation.n_generated();
-        format!("output of {} input and {n_generated} generated tokens", self.n_input())
+        format!(
+            "output of {} input and {n_generated} generated tokens",
+            self.n_input()
+        )
     }
 }
 
 /// Tokens as views show them.
 pub fn token_sequence(tokens: &[ecco_models::Token], n_input: usize, in_progress: bool) -> TokenSequence {
-    let shown = tokens.iter().map(|token| Token { text: token.text.clone(), id: token.id, part: token.part });
-    TokenSequence { tokens: shown.collect(), n_input, in_progress }
+    let shown = tokens.iter().map(|token| Token {
+        text: token.text.clone(),
+        id: token.id,
+        part: token.part,
+    });
+    TokenSequence {
+        tokens: shown.collect(),
+        n_input,
+        in_progress,
+    }
 }

@@ -3,6 +3,7 @@
 pub mod factorization;
 pub mod generation;
 pub mod model;
+pub mod numbers;
 pub mod rich;
 pub mod saliency;
 pub mod show;

@@ -56,7 +56,13 @@ impl Resident {
         };
         let intermediate_size = config.intermediate_size;
         let loaded = RefCell::new(Some(Rc::new(model)));
-        Self { asked, card, intermediate_size, loaded, state: Rc::downgrade(state) }
+        Self {
+            asked,
+            card,
+            intermediate_size,
+            loaded,
+            state: Rc::downgrade(state),
+        }
     }
 
     /// Whether asking for `name` with these options means this one.
@@ -78,7 +84,12 @@ impl Resident {
 
 impl Model {
     pub fn new(resident: Rc<Resident>, recording: Recording, verbose: bool) -> Self {
-        Self { resident, recording: Rc::new(recording), verbose, last_output: Rc::default() }
+        Self {
+            resident,
+            recording: Rc::new(recording),
+            verbose,
+            last_output: Rc::default(),
+        }
     }
 
     pub fn card(&self) -> &ModelCard {
@@ -109,7 +120,10 @@ impl Model {
     pub fn unload(&self) {
         self.resident.loaded.borrow_mut().take();
         if let Some(state) = self.resident.state.upgrade() {
-            state.residents.borrow_mut().retain(|resident| !Rc::ptr_eq(resident, &self.resident));
+            state
+                .residents
+                .borrow_mut()
+                .retain(|resident| !Rc::ptr_eq(resident, &self.resident));
         }
     }
 
@@ -130,17 +144,28 @@ impl Model {
 
     /// A handle for an output to hold. It remembers nothing: the two must not keep each other alive.
     pub fn plain(&self) -> Self {
-        Self { last_output: Rc::default(), ..self.clone() }
+        Self {
+            last_output: Rc::default(),
+            ..self.clone()
+        }
     }
 
     pub fn line(&self) -> String {
         let card = self.card();
-        let state = if self.is_loaded() { card.device.as_str() } else { "unloaded" };
+        let state = if self.is_loaded() {
+            card.device.as_str()
+        } else {
+            "unloaded"
+        };
         format!("model {:?} ({}, {state})", card.name, card.model_type)
     }
 
     pub fn bundle(&self) -> MimeBundle {
-        if self.is_loaded() { self.card().bundle() } else { MimeBundle::from_text(self.line()) }
+        if self.is_loaded() {
+            self.card().bundle()
+        } else {
+            MimeBundle::from_text(self.line())
+        }
     }
 }
 

@@ -61,6 +61,10 @@ impl Saliency {
     }
 
     pub fn line(&self) -> String {
-        format!("saliency ({}) of an {}", self.options.method.label(), self.output.line())
+        format!(
+            "saliency ({}) of an {}",
+            self.options.method.label(),
+            self.output.line()
+        )
     }
 }

@@ -3,7 +3,7 @@
 use ecco_widgets::MimeBundle;
 use rhai::{Array, Dynamic, FnPtr, Map};
 
-use super::tensor::short;
+use super::numbers::short;
 use crate::errors::{ScriptError, printable};
 
 /// Items of an array or map that are shown at each end.
@@ -37,9 +37,17 @@ pub fn bundle(value: &Dynamic) -> Result<Option<MimeBundle>, ScriptError> {
 /// Readable text of a plain value: strings as they are, the rest as code would write it.
 pub fn text(value: &Dynamic) -> String {
     match value.as_immutable_string_ref() {
-        Ok(text) => format!("\"{}\"", shorten(&text.escape_debug().to_string(), LONGEST_TEXT)),
+        Ok(text) => quoted(&text),
         Err(_) => code(value, 0),
     }
+}
+
+/// A string as code would write it: in backticks with real line breaks where it has several lines.
+fn quoted(text: &str) -> String {
+    if !text.contains('\n') || text.contains(['`', '$', '\\']) {
+        return format!("\"{}\"", shorten(&text.escape_debug().to_string(), LONGEST_TEXT));
+    }
+    format!("`{}`", printable(&shorten(text, LONGEST_TEXT)))
 }
 
 /// For messages: the value when it is short, and its type.
@@ -77,6 +85,9 @@ fn code(value: &Dynamic, depth: usize) -> String {
     if let Ok(map) = value.as_map_ref() {
         return map_text(&map, depth);
     }
+    if value.is_unit() {
+        return "()".to_owned();
+    }
     if let Ok(float) = value.as_float() {
         return float_text(float);
     }
@@ -85,17 +96,29 @@ fn code(value: &Dynamic, depth: usize) -> String {
     }
     if let Some(closure) = value.read_lock::<FnPtr>() {
         let name = closure.fn_name();
-        return if closure.is_anonymous() { "closure".to_owned() } else { format!("Fn(\"{name}\")") };
+        return if closure.is_anonymous() {
+            "closure".to_owned()
+        } else {
+            format!("Fn(\"{name}\")")
+        };
     }
     if let Some(line) = super::own_line(value) {
         return shorten(&line, LONGEST_LINE);
     }
-    if value.is_variant() { format!("<{}>", type_name(value)) } else { value.to_string() }
+    if value.is_variant() {
+        format!("<{}>", type_name(value))
+    } else {
+        value.to_string()
+    }
 }
 
 fn array_text(array: &Array, depth: usize) -> String {
     if array.is_empty() || depth >= DEEPEST {
-        return if array.is_empty() { "[]".to_owned() } else { "[…]".to_owned() };
+        return if array.is_empty() {
+            "[]".to_owned()
+        } else {
+            "[…]".to_owned()
+        };
     }
     let item = |value: &Dynamic| code(value, depth + 1);
     let items: Vec<String> = match array.len() {
@@ -106,21 +129,34 @@ fn array_text(array: &Array, depth: usize) -> String {
             head.chain(["…".to_owned()]).chain(tail).collect()
         }
     };
-    let count = if array.len() > WHOLE && depth == 0 { format!(" ({} items)", array.len()) } else { String::new() };
+    let count = if array.len() > WHOLE && depth == 0 {
+        format!(" ({} items)", array.len())
+    } else {
+        String::new()
+    };
     format!("{}{count}", bracketed("[", &items, "]", depth))
 }
 
 fn map_text(map: &Map, depth: usize) -> String {
     if map.is_empty() || depth >= DEEPEST {
-        return if map.is_empty() { "#{}".to_owned() } else { "#{…}".to_owned() };
+        return if map.is_empty() {
+            "#{}".to_owned()
+        } else {
+            "#{…}".to_owned()
+        };
     }
     let key = |name: &str| {
         let plain = rhai::is_valid_identifier(name);
-        if plain { name.to_owned() } else { format!("\"{}\"", name.escape_debug()) }
+        if plain {
+            name.to_owned()
+        } else {
+            format!("\"{}\"", name.escape_debug())
+        }
     };
     let entries = map.iter().take(WHOLE * 2);
-    let mut items: Vec<String> =
-        entries.map(|(name, value)| format!("{}: {}", key(name), code(value, depth + 1))).collect();
+    let mut items: Vec<String> = entries
+        .map(|(name, value)| format!("{}: {}", key(name), code(value, depth + 1)))
+        .collect();
     if map.len() > items.len() {
         items.push(format!("… {} more", map.len() - items.len()));
     }

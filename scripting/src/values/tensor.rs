@@ -1,12 +1,11 @@
 //! A tensor as scripts see it: shared, never copied into script arrays unless asked.
 
-use std::fmt::Write;
-
-use ecco_widgets::Explorable;
-use ndarray::{ArcArray, ArrayD, ArrayViewD, Axis, Dimension, IxDyn, Slice};
+use ecco_widgets::{Explorable, TensorSummary};
+use ndarray::{ArcArray, ArrayD, ArrayViewD, Axis, IxDyn, Slice};
 use rhai::{Array, Dynamic};
 use serde_json::{Value, json};
 
+use super::numbers::{EDGE, short, write_values};
 use crate::errors::{ErrorKind, ScriptError};
 
 /// An array of 32-bit floats with a name for each axis. Cloning, indexing and slicing share its memory.
@@ -16,8 +15,6 @@ pub struct Tensor {
     axes: Vec<&'static str>,
 }
 
-/// Values at each end of an axis that the printed form shows.
-const EDGE: usize = 3;
 /// Values the JSON form holds at most.
 const MOST_JSON_VALUES: usize = 10_000;
 
@@ -29,7 +26,10 @@ impl Tensor {
 
     pub fn shared(data: ArcArray<f32, IxDyn>, axes: &[&'static str]) -> Self {
         let names = (0..data.ndim()).map(|axis| axes.get(axis).copied().unwrap_or(""));
-        Self { axes: names.collect(), data }
+        Self {
+            axes: names.collect(),
+            data,
+        }
     }
 
     pub fn shape(&self) -> &[usize] {
@@ -55,7 +55,10 @@ impl Tensor {
         let at = position(index, len).ok_or_else(|| self.out_of_range(axis, &index.to_string(), len))?;
         let mut axes = self.axes.clone();
         axes.remove(axis);
-        Ok(Self { data: self.data.clone().index_axis_move(Axis(axis), at), axes })
+        Ok(Self {
+            data: self.data.clone().index_axis_move(Axis(axis), at),
+            axes,
+        })
     }
 
     /// `t[start..end]` on `axis`; negative bounds count from the end.
@@ -69,7 +72,10 @@ impl Tensor {
         let (from, to) = range.ok_or_else(|| self.out_of_range(axis, &format!("{start}..{end}"), len))?;
         let mut data = self.data.clone();
         data.slice_axis_inplace(Axis(axis), Slice::from(from..to));
-        Ok(Self { data, axes: self.axes.clone() })
+        Ok(Self {
+            data,
+            axes: self.axes.clone(),
+        })
     }
 
     /// The value itself when no axis is left, else the tensor.
@@ -83,7 +89,10 @@ impl Tensor {
     fn axis_len(&self, axis: usize) -> Result<usize, ScriptError> {
         self.shape().get(axis).copied().ok_or_else(|| {
             let dimensions = self.shape().len();
-            ScriptError::new(ErrorKind::Index, format!("the tensor has {dimensions} axes, not {}", axis + 1))
+            ScriptError::new(
+                ErrorKind::Index,
+                format!("the tensor has {dimensions} axes, not {}", axis + 1),
+            )
         })
     }
 
@@ -92,10 +101,16 @@ impl Tensor {
             "" => format!("axis {axis}"),
             name => format!("axis {axis} ({name})"),
         };
-        let error = ScriptError::new(ErrorKind::Index, format!("index {index} is out of range for {name}"));
+        let error = ScriptError::new(
+            ErrorKind::Index,
+            format!("index {index} is out of range for {name}"),
+        );
         match len {
             0 => error.with_hint("that axis is empty"),
-            _ => error.with_hint(format!("valid are 0 to {} and, from the end, -1 to -{len}", len - 1)),
+            _ => error.with_hint(format!(
+                "valid are 0 to {} and, from the end, -1 to -{len}",
+                len - 1
+            )),
         }
     }
 
@@ -125,7 +140,10 @@ impl Tensor {
 
     pub fn map(&self, f: impl FnMut(f32) -> f32) -> Self {
         let mut f = f;
-        Self { data: self.data.map(|&value| f(value)).into_shared(), axes: self.axes.clone() }
+        Self {
+            data: self.data.map(|&value| f(value)).into_shared(),
+            axes: self.axes.clone(),
+        }
     }
 
     /// Element by element; the smaller shape is repeated along the larger (broadcasting).
@@ -142,7 +160,10 @@ impl Tensor {
         };
         let mut result = a.to_owned();
         result.zip_mut_with(&b, |x, &y| *x = f(*x, y));
-        Ok(Self { data: result.into_shared(), axes: axes.clone() })
+        Ok(Self {
+            data: result.into_shared(),
+            axes: axes.clone(),
+        })
     }
 
     /// `(layer 2, neuron 1024, position 30)`
@@ -162,7 +183,12 @@ impl Tensor {
             return format!("tensor {shape}, empty");
         }
         let (min, max, mean) = (self.min(), self.max(), self.mean());
-        format!("tensor {shape}, min {}, max {}, mean {}", short(min), short(max), short(mean))
+        format!(
+            "tensor {shape}, min {}, max {}, mean {}",
+            short(min),
+            short(max),
+            short(mean)
+        )
     }
 }
 
@@ -180,9 +206,8 @@ impl IntoIterator for Tensor {
     /// Over the first axis.
     fn into_iter(self) -> Self::IntoIter {
         let len = if self.axes.is_empty() { 0 } else { self.len() };
-        let items = (0..len).map(move |at| {
-            self.index(0, at as i64).map_or(Dynamic::UNIT, Tensor::into_value)
-        });
+        let items =
+            (0..len).map(move |at| self.index(0, at as i64).map_or(Dynamic::UNIT, Tensor::into_value));
         Box::new(items)
     }
 }
@@ -197,8 +222,29 @@ impl Explorable for Tensor {
         text
     }
 
+    fn html(&self) -> Option<String> {
+        let known = |value: f64| Some(value).filter(|_| !self.data.is_empty());
+        let summary = TensorSummary {
+            name: "tensor".to_owned(),
+            shape: self.shape().to_vec(),
+            axes: self.axes.iter().map(|&name| name.to_owned()).collect(),
+            dtype: "float32".to_owned(),
+            min: known(self.min()),
+            max: known(self.max()),
+            mean: known(self.mean()),
+            preview: self.data.iter().take(2 * EDGE).copied().collect(),
+        };
+        summary.html()
+    }
+
     fn json(&self) -> Option<Value> {
-        let finite = |value: f64| if value.is_finite() { json!(value) } else { Value::Null };
+        let finite = |value: f64| {
+            if value.is_finite() {
+                json!(value)
+            } else {
+                Value::Null
+            }
+        };
         let mut map = json!({
             "shape": self.shape(),
             "axes": self.axes,
@@ -214,15 +260,24 @@ impl Explorable for Tensor {
 }
 
 fn position(index: i64, len: usize) -> Option<usize> {
-    let index = if index < 0 { index.checked_add(len as i64)? } else { index };
+    let index = if index < 0 {
+        index.checked_add(len as i64)?
+    } else {
+        index
+    };
     usize::try_from(index).ok().filter(|&index| index < len)
 }
 
 fn nested(view: ArrayViewD<f32>) -> Array {
     if view.ndim() == 1 {
-        return view.iter().map(|&value| Dynamic::from_float(f64::from(value))).collect();
+        return view
+            .iter()
+            .map(|&value| Dynamic::from_float(f64::from(value)))
+            .collect();
     }
-    view.outer_iter().map(|inner| Dynamic::from_array(nested(inner))).collect()
+    view.outer_iter()
+        .map(|inner| Dynamic::from_array(nested(inner)))
+        .collect()
 }
 
 fn nested_json(view: ArrayViewD<f32>) -> Value {
@@ -230,49 +285,6 @@ fn nested_json(view: ArrayViewD<f32>) -> Value {
         return view.first().map_or(Value::Null, |&value| json!(value));
     }
     Value::Array(view.outer_iter().map(nested_json).collect())
-}
-
-/// Like numpy prints: three values at each end of every axis.
-fn write_values(text: &mut String, view: ArrayViewD<f32>, depth: usize) {
-    if view.ndim() == 0 {
-        let value = view.first().copied().unwrap_or(f32::NAN);
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{}", short(f64::from(value)));
-        return;
-    }
-    let len = view.shape()[0];
-    let innermost = view.raw_dim().ndim() == 1;
-    let separator = if innermost { ", ".to_owned() } else { format!(",\n{}", " ".repeat(depth + 1)) };
-    text.push('[');
-    for at in 0..len {
-        let skipped = len > 2 * EDGE && (EDGE..len - EDGE).contains(&at);
-        if skipped && at > EDGE {
-            continue;
-        }
-        if at > 0 {
-            text.push_str(&separator);
-        }
-        if skipped {
-            text.push('…');
-        } else {
-            write_values(text, view.index_axis(Axis(0), at), depth + 1);
-        }
-    }
-    text.push(']');
-}
-
-/// Four significant digits.
-pub fn short(value: f64) -> String {
-    let size = value.abs();
-    if value == 0.0 || !value.is_finite() {
-        return format!("{value}");
-    }
-    if !(1e-4..1e6).contains(&size) {
-        return format!("{value:.2e}");
-    }
-    let digits = (3 - size.log10().floor() as i32).clamp(0, 6) as usize;
-    let text = format!("{value:.digits$}");
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
 #[cfg(test)]
@@ -287,19 +299,31 @@ mod tests {
     #[test]
     fn views_share_memory() {
         let tensor = example();
-        let row = tensor.index(0, 1).and_then(|layer| layer.slice(0, 1, -1)).expect("in range");
+        let row = tensor
+            .index(0, 1)
+            .and_then(|layer| layer.slice(0, 1, -1))
+            .expect("in range");
         assert_eq!(row.shape(), [1, 4]);
         assert_eq!(row.axes(), ["neuron", "position"]);
         let inside = tensor.view().as_ptr() as usize..tensor.view().as_ptr() as usize + 24 * 4;
-        assert!(inside.contains(&(row.view().as_ptr() as usize)), "a slice copied its values");
+        assert!(
+            inside.contains(&(row.view().as_ptr() as usize)),
+            "a slice copied its values"
+        );
         assert_eq!(row.sum(), (16 + 17 + 18 + 19) as f64);
     }
 
     #[test]
     fn out_of_range_names_axis_and_range() {
-        let error = example().index(0, 1).and_then(|layer| layer.index(0, 3)).expect_err("3 of 3");
+        let error = example()
+            .index(0, 1)
+            .and_then(|layer| layer.index(0, 3))
+            .expect_err("3 of 3");
         assert_eq!(error.message, "index 3 is out of range for axis 0 (neuron)");
-        assert_eq!(error.hint.as_deref(), Some("valid are 0 to 2 and, from the end, -1 to -3"));
+        assert_eq!(
+            error.hint.as_deref(),
+            Some("valid are 0 to 2 and, from the end, -1 to -3")
+        );
         assert!(example().slice(0, 2, 1).is_err());
         assert!(example().index(0, i64::MIN).is_err());
     }
@@ -307,7 +331,9 @@ mod tests {
     #[test]
     fn broadcasts_or_says_why_not() {
         let row = Tensor::new(ArrayD::from_elem(IxDyn(&[4]), 1.0), &["position"]);
-        let sum = example().zip(&row, |a, b| a + b).expect("4 repeats along (2, 3, 4)");
+        let sum = example()
+            .zip(&row, |a, b| a + b)
+            .expect("4 repeats along (2, 3, 4)");
         assert_eq!(sum.sum(), 276.0 + 24.0);
         let wrong = Tensor::new(ArrayD::from_elem(IxDyn(&[5]), 1.0), &[]);
         let error = example().zip(&wrong, |a, b| a + b).expect_err("5 against 4");
@@ -316,12 +342,15 @@ mod tests {
 
     #[test]
     fn prints_short() {
-        let long = Tensor::new(ArrayD::from_shape_fn(IxDyn(&[100]), |at| at[0] as f32), &["position"]);
+        let long = Tensor::new(
+            ArrayD::from_shape_fn(IxDyn(&[100]), |at| at[0] as f32),
+            &["position"],
+        );
         assert_eq!(
             long.text(),
             "tensor (position 100), min 0, max 99, mean 49.5\n[0, 1, 2, …, 97, 98, 99]"
         );
         assert_eq!(short(0.000012345), "1.23e-5");
-        assert_eq!(short(-3.14159), "-3.142");
+        assert_eq!(short(-2.34567), "-2.346");
     }
 }

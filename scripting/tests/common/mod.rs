@@ -33,17 +33,26 @@ impl Output for Recorder {
         self.events.borrow_mut().push(Event::Stderr(text.to_owned()));
     }
     fn display(&self, bundle: MimeBundle, id: Option<&str>) {
-        self.events.borrow_mut().push(Event::Display(bundle, id.map(str::to_owned)));
+        self.events
+            .borrow_mut()
+            .push(Event::Display(bundle, id.map(str::to_owned)));
     }
     fn update(&self, bundle: MimeBundle, id: &str) {
-        self.events.borrow_mut().push(Event::Update(bundle, id.to_owned()));
+        self.events
+            .borrow_mut()
+            .push(Event::Update(bundle, id.to_owned()));
     }
     fn clear(&self, wait: bool) {
         self.events.borrow_mut().push(Event::Clear(wait));
     }
     fn input(&self, prompt: &str, password: bool) -> Result<String, String> {
-        self.events.borrow_mut().push(Event::Input(prompt.to_owned(), password));
-        self.answers.borrow_mut().pop().ok_or_else(|| "the front end takes no input".to_owned())
+        self.events
+            .borrow_mut()
+            .push(Event::Input(prompt.to_owned(), password));
+        self.answers
+            .borrow_mut()
+            .pop()
+            .ok_or_else(|| "the front end takes no input".to_owned())
     }
 }
 
@@ -68,7 +77,11 @@ impl Notebook {
     pub fn in_folder(folder: impl Into<std::path::PathBuf>) -> Self {
         let interrupt = Interrupt::default();
         let session = Session::in_folder(interrupt.clone(), folder.into());
-        Self { session, interrupt, count: 0 }
+        Self {
+            session,
+            interrupt,
+            count: 0,
+        }
     }
 
     pub fn run(&mut self, code: &str) -> Ran {
@@ -77,16 +90,27 @@ impl Notebook {
 
     pub fn run_with(&mut self, code: &str, recorder: Rc<Recorder>) -> Ran {
         self.count += 1;
-        let cell =
-            Cell { code: code.to_owned(), execution_count: self.count, silent: false, allow_stdin: true };
-        let result = self.session.execute(&cell, Rc::clone(&recorder) as Rc<dyn Output>);
-        Ran { events: recorder.events.borrow().clone(), result }
+        let cell = Cell {
+            code: code.to_owned(),
+            execution_count: self.count,
+            silent: false,
+            allow_stdin: true,
+        };
+        let result = self
+            .session
+            .execute(&cell, Rc::clone(&recorder) as Rc<dyn Output>);
+        Ran {
+            events: recorder.events.borrow().clone(),
+            result,
+        }
     }
 
     /// The text of a cell's value; panics with the traceback when it fails.
     pub fn text(&mut self, code: &str) -> String {
         match self.run(code).result {
-            Ok(bundle) => bundle.and_then(|bundle| bundle.text().map(str::to_owned)).unwrap_or_default(),
+            Ok(bundle) => bundle
+                .and_then(|bundle| bundle.text().map(str::to_owned))
+                .unwrap_or_default(),
             Err(error) => panic!("{code}\n{}", plain(&error)),
         }
     }
@@ -114,7 +138,10 @@ pub fn plain(error: &CellError) -> String {
 
 /// Runs on a thread with the stack that sessions need.
 pub fn on_session_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(work).expect("a thread");
+    let thread = std::thread::Builder::new()
+        .stack_size(STACK_BYTES)
+        .spawn(work)
+        .expect("a thread");
     match thread.join() {
         Ok(value) => value,
         Err(panic) => std::panic::resume_unwind(panic),
