@@ -115,8 +115,8 @@ impl Error {
             Self::Damaged { file, .. } if file.ends_with(".safetensors") => {
                 "the file is incomplete or was altered: copy or download it again".into()
             }
-            Self::Pickle { .. } => "convert it once: python -c \"from transformers import AutoModelForCausalLM as M; \
-                 M.from_pretrained('FOLDER').save_pretrained('FOLDER', safe_serialization=True)\""
+            Self::Pickle { .. } => "if you trust it, convert it to safetensors once: python -c \"from transformers \
+                 import AutoModelForCausalLM as M; M.from_pretrained('FOLDER').save_pretrained('FOLDER')\""
                 .into(),
             Self::TooLong { n_input, context, .. } if n_input < context => {
                 format!("generate at most {} tokens", context - n_input)

@@ -14,7 +14,8 @@ use crate::progress::{Progress, Watch};
 
 /// All weights of a model on their device. Taking one checks its shape.
 pub struct Weights {
-    tensors: BTreeMap<String, Tensor>,
+    /// By canonical name: the name in the file, and the tensor.
+    tensors: BTreeMap<String, (String, Tensor)>,
     missing: Vec<String>,
     file: String,
     family: &'static Family,
@@ -40,7 +41,7 @@ impl Weights {
             family,
         };
         let (mut done, total) = (0, files.weight_bytes());
-        let mut unexpected = Vec::new();
+        let mut unknown = Vec::new();
         for file in &files.weights {
             let damaged = |reason: String| Error::Damaged {
                 file: file.name.clone(),
@@ -61,34 +62,33 @@ impl Weights {
                 }
                 match family.weight_name(name) {
                     WeightName::Ignored => {}
-                    WeightName::Unknown => unexpected.push(name.to_owned()),
+                    WeightName::Unknown => unknown.push(name.to_owned()),
                     WeightName::Canonical(canonical) => {
                         let tensor = place(&file.name, name, &view, device, kind)?;
-                        weights.tensors.insert(canonical, tensor);
+                        weights.tensors.insert(canonical, (name.to_owned(), tensor));
                     }
                 }
             }
         }
-        if unexpected.is_empty() {
+        if unknown.is_empty() {
             return Ok(weights);
         }
-        Err(weights.unexpected(unexpected))
+        Err(unexpected(weights.file, family, &unknown))
     }
 
     /// A weight of the given shape. One that is missing is remembered for [`Weights::finish`].
     pub fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        let Some(tensor) = self.tensors.remove(name) else {
-            self.missing.push(name.to_owned());
+        let Some((in_file, tensor)) = self.tensors.remove(name) else {
+            self.missing.push(self.family.name_in_file(name));
             return Ok(Tensor::new());
         };
         let found: Vec<usize> = tensor.size().iter().map(|&size| size as usize).collect();
         if found == shape {
             return Ok(tensor);
         }
-        let (file, name) = (self.file.clone(), name.to_owned());
         Err(Error::WeightShape {
-            file,
-            name,
+            file: self.file.clone(),
+            name: in_file,
             found,
             expected: shape.to_vec(),
         })
@@ -110,7 +110,7 @@ impl Weights {
         let next = self.tensors.range(prefix.clone()..).next();
         let lacks = !next.is_some_and(|(name, _)| name.starts_with(&prefix));
         if lacks {
-            self.missing.push(format!("{prefix}*"));
+            self.missing.push(format!("everything of layer {layer}"));
         }
         lacks
     }
@@ -131,17 +131,20 @@ impl Weights {
         if self.tensors.is_empty() {
             return Ok(());
         }
-        let left = self.tensors.keys().cloned().collect();
-        Err(self.unexpected(left))
+        let left = self
+            .tensors
+            .into_values()
+            .map(|(in_file, _)| in_file)
+            .collect::<Vec<_>>();
+        Err(unexpected(self.file, self.family, &left))
     }
+}
 
-    fn unexpected(&self, names: Vec<String>) -> Error {
-        let model_type = self.family.model_type.to_owned();
-        Error::WeightsUnexpected {
-            file: self.file.clone(),
-            model_type,
-            names: shorten(&names),
-        }
+fn unexpected(file: String, family: &Family, names: &[String]) -> Error {
+    Error::WeightsUnexpected {
+        file,
+        model_type: family.model_type.to_owned(),
+        names: shorten(names),
     }
 }
 

@@ -10,6 +10,8 @@ class EccoKernelTests(jupyter_kernel_test.KernelTests):
 
     code_hello_world = 'print("hello, world")'
     code_generate_error = "there_is_no_such_variable"
+    code_stderr = 'eprint("oops")'
+    code_clear_output = "clear_output()"
 
     code_execute_result = [
         {"code": "6 * 7", "result": "42"},
@@ -35,7 +37,7 @@ class EccoKernelTests(jupyter_kernel_test.KernelTests):
     invalid_code_samples = ["let = 5", "1 + )", "fn { }"]
 
     supported_history_operations = ("tail", "range", "search")
-    code_history_pattern = "6 [*] 7"
+    code_history_pattern = "6 ? 7"
 
 
 # The base class would be collected a second time under its own name.

@@ -63,6 +63,14 @@ impl Family {
         });
         canonical.map_or(WeightName::Unknown, WeightName::Canonical)
     }
+
+    /// What a canonical name is called in this family's files.
+    pub fn name_in_file(&self, canonical: &str) -> String {
+        let name = self.weights.iter().find_map(|(name, pattern)| {
+            match_layer(pattern, canonical).map(|layer| name.replace('*', layer))
+        });
+        name.unwrap_or_else(|| canonical.to_owned())
+    }
 }
 
 /// The layer's number where `name` has the shape of `pattern`; empty when the pattern has no `*`.
