@@ -55,47 +55,49 @@ impl ModuleResolver for FolderResolver {
 impl FolderResolver {
     /// The script's real path and text.
     fn read(&self, path: &str) -> Result<(PathBuf, String), ScriptError> {
-        let import_error = |text: String| ScriptError::new(ErrorKind::Import, text);
+        let file = self.locate(path)?;
+        let unreadable = |error: std::io::Error| import_error(format!("cannot read \"{path}\": {error}"));
+        let about = std::fs::metadata(&file).map_err(unreadable)?;
+        if !about.is_file() || about.len() > LARGEST {
+            let message = format!("\"{path}\" is not a script of at most {LARGEST} bytes");
+            return Err(import_error(message));
+        }
+        let code = std::fs::read_to_string(&file).map_err(unreadable)?;
+        Ok((file, code))
+    }
+
+    /// Where the script really is; refused when that is outside of the folder.
+    fn locate(&self, path: &str) -> Result<PathBuf, ScriptError> {
         let outside = || {
             import_error(format!("\"{path}\" is outside of the notebook's folder"))
                 .with_hint("imports name scripts in the notebook's folder or below: import \"helpers\" as h")
         };
         let wanted = Path::new(path);
-        if path.is_empty()
-            || !wanted
-                .components()
-                .all(|part| matches!(part, Component::Normal(_)))
-        {
+        let is_below = wanted
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)));
+        if path.is_empty() || !is_below {
             return Err(outside());
         }
         let has_extension = wanted.extension().is_some_and(|extension| extension == "rhai");
         let wanted = if has_extension {
-            wanted.to_owned()
+            path.to_owned()
         } else {
-            PathBuf::from(format!("{path}.rhai"))
+            format!("{path}.rhai")
         };
-        let folder = self.folder.canonicalize().map_err(|_| {
-            import_error(format!(
-                "the notebook's folder {} cannot be read",
-                self.folder.display()
-            ))
+        let folder = self.folder.canonicalize().map_err(|error| {
+            let folder = self.folder.display();
+            import_error(format!("the notebook's folder {folder} cannot be read: {error}"))
         })?;
         let file = folder.join(&wanted).canonicalize().map_err(|error| {
-            import_error(format!("cannot import \"{path}\": {}: {error}", wanted.display()))
+            import_error(format!("cannot import \"{path}\": {wanted}: {error}"))
                 .with_hint("scripts are looked for in the notebook's folder")
         })?;
-        if !file.starts_with(&folder) {
-            return Err(outside());
+        if file.starts_with(&folder) {
+            Ok(file)
+        } else {
+            Err(outside())
         }
-        let about = std::fs::metadata(&file).map_err(|error| import_error(format!("\"{path}\": {error}")))?;
-        if !about.is_file() || about.len() > LARGEST {
-            return Err(import_error(format!(
-                "\"{path}\" is not a script of at most {LARGEST} bytes"
-            )));
-        }
-        let code = std::fs::read_to_string(&file)
-            .map_err(|error| import_error(format!("cannot read \"{path}\": {error}")))?;
-        Ok((file, code))
     }
 
     fn load(
@@ -118,4 +120,8 @@ impl FolderResolver {
         let module = Module::eval_ast_as_new(Scope::new(), &ast, engine).map_err(in_module)?;
         Ok(module.into())
     }
+}
+
+fn import_error(message: String) -> ScriptError {
+    ScriptError::new(ErrorKind::Import, message)
 }

@@ -64,8 +64,12 @@ fn the_example_shows_its_widgets() {
             "let nmf_1 = output.run_nmf(#{n_components: 10}); nmf_1.explore()",
         ] {
             let bundle = notebook.run(code).result.expect(code).expect("a value");
-            for media_type in ["text/plain", "text/html", "application/json"] {
-                assert!(bundle.data.contains_key(media_type), "{code} has no {media_type}");
+            let media_types: Vec<&String> = bundle.data.keys().collect();
+            for kind in ["plain", "html", "json"] {
+                assert!(
+                    media_types.iter().any(|name| name.ends_with(kind)),
+                    "{code}: {media_types:?}"
+                );
             }
         }
         let text = notebook.text("output.activations");
