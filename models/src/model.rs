@@ -47,7 +47,6 @@ pub fn load(name_or_folder: &str, options: &LoadOptions, watch: &mut Watch) -> R
         Source::Hub(id) => {
             let hub_options = hub::HubOptions {
                 revision: options.revision.clone(),
-                ..Default::default()
             };
             ModelFiles::open(&hub::fetch(&id, &hub_options, watch)?)?
         }
