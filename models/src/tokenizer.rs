@@ -213,7 +213,7 @@ fn mark_parts(unit: &Unit, pieces: &[Range<usize>], shown: &mut [Shown]) {
 mod tests {
     use super::*;
 
-    fn shown(pieces: &[&[u8]]) -> Vec<(String, Option<(u8, u8)>, Range<usize>)> {
+    fn shown(pieces: &[&[u8]]) -> Vec<Shown> {
         split_into_characters(&pieces.iter().map(|piece| piece.to_vec()).collect::<Vec<_>>())
     }
 
