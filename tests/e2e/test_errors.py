@@ -91,7 +91,7 @@ def test_a_text_longer_than_the_context_is_refused_with_the_numbers(kernel):
 
 
 def test_activations_after_unloading_are_refused_with_the_option_that_keeps_them(kernel, model):
-    load = f'let other = ecco::from_pretrained("{model["good"]}", #{{dtype: "float64"}});'
+    load = f'let other = ecco::from_pretrained("{model["good"]}", #{{dtype: "bfloat16"}});'
     kernel.run(load + ' let short = other.generate("a", #{generate: 2}); other.unload();')
     _, traceback = failing(kernel, "short.activations")
     assert "unloaded" in traceback

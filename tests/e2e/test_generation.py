@@ -39,7 +39,9 @@ def test_an_interrupt_stops_and_keeps_the_tokens_so_far(kernel):
 
     run = kernel.run('let output = slow.generate("abc", #{generate: 1000});', interrupt_after_some)
     assert interrupted_after, "the generation was over before it could be interrupted"
-    made = int(kernel.value("output.tokens.len()"))
+    assert run.status == "error"
+    assert run.reply["ename"] == "KeyboardInterrupt"
+    made = int(kernel.value("slow.last_output.tokens.len()"))
     assert interrupted_after[0] <= made < 1003
     assert shown_tokens(run)[-1] == made
     assert kernel.value("before") == "7"
