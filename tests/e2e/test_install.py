@@ -36,10 +36,8 @@ CLIENT = textwrap.dedent(
 
 
 def call(*command, **options):
-    done = subprocess.run(
-        [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
-    )
-    assert done.returncode == 0, f"{command}\n{done.stdout[-4000:]}"
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, **options)
+    assert done.returncode == 0, f"{command}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
     return done.stdout
 
 

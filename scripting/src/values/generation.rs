@@ -26,6 +26,15 @@ pub enum Recorded {
 }
 
 impl Recorded {
+    /// The option of `from_pretrained` that asks for it.
+    fn option(self) -> &'static str {
+        match self {
+            Self::Activations => "activations",
+            Self::HiddenStates => "hidden_states",
+            Self::Attention => "attention",
+        }
+    }
+
     fn sites(self) -> &'static [Site] {
         match self {
             Self::Activations => &[Site::MlpInner],
@@ -125,7 +134,16 @@ impl Generation {
     /// One teacher-forced pass that records all of `what`.
     pub fn record(&self, what: &[Recorded]) -> Result<(), ScriptError> {
         let model = &self.0.model;
-        let loaded = model.loaded()?;
+        let loaded = model.loaded().map_err(|error| {
+            let options: Vec<String> = what
+                .iter()
+                .map(|what| format!("{}: true", what.option()))
+                .collect();
+            let (name, options) = (&model.card().name, options.join(", "));
+            error.with_hint(format!(
+                "ecco::from_pretrained({name:?}, #{{{options}}}) records them with every generate"
+            ))
+        })?;
         let state = model.state()?;
         let ids: Vec<u32> = self.tokens()[..self.n_positions()]
             .iter()
