@@ -69,10 +69,7 @@ pub enum Error {
     #[error("the text is empty")]
     EmptyText,
 
-    #[error(
-        "the text has {n_input} tokens and {n_generate} are to be generated, but {model} takes {context} tokens \
-         in all"
-    )]
+    #[error("the text has {n_input} tokens{}, but {model} takes {context} tokens in all", to_come(*.n_generate))]
     TooLong {
         model: String,
         n_input: usize,
@@ -136,6 +133,7 @@ impl Error {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::FolderNotFound { .. } | Self::FileMissing { .. } => "FileNotFoundError",
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => "FileNotFoundError",
             Self::Io { .. } | Self::Hub(_) => "OSError",
             Self::OutOfMemory { .. } => "MemoryError",
             Self::Torch { .. } => "RuntimeError",
@@ -155,6 +153,13 @@ impl From<HubError> for Error {
 }
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+fn to_come(n_generate: usize) -> String {
+    match n_generate {
+        0 => String::new(),
+        n => format!(" and {n} are to be generated"),
+    }
+}
 
 /// `1.2 GB` for people.
 pub fn format_bytes(bytes: u64) -> String {

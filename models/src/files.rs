@@ -155,6 +155,9 @@ fn shard_paths(folder: &Path) -> Result<Vec<PathBuf>> {
         }
         names.push(name);
     }
+    if names.is_empty() {
+        return Err(damaged("weight_map names no file".into()));
+    }
     names.sort_unstable();
     names.dedup();
     Ok(names.into_iter().map(|name| folder.join(name)).collect())
@@ -165,15 +168,20 @@ fn map(path: &Path) -> Result<WeightFile> {
         path: path.to_owned(),
         source,
     };
-    let file = File::open(path).map_err(io)?;
-    // SAFETY: the map is private. A file that shrinks while it is mapped is the one hazard left; model
-    // files are replaced by renaming, by transformers and by the hub's cache alike.
-    let map = unsafe { MmapOptions::new().map_copy(&file) }.map_err(io)?;
     let name = path
         .file_name()
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned();
+    // Before it is opened: to open a pipe waits for its other end, for ever.
+    if !std::fs::metadata(path).map_err(io)?.is_file() {
+        let reason = "a folder, a pipe or a device, not a file".into();
+        return Err(Error::Damaged { file: name, reason });
+    }
+    let file = File::open(path).map_err(io)?;
+    // SAFETY: the map is private. A file that shrinks while it is mapped is the one hazard left; model
+    // files are replaced by renaming, by transformers and by the hub's cache alike.
+    let map = unsafe { MmapOptions::new().map_copy(&file) }.map_err(io)?;
     Ok(WeightFile {
         name,
         bytes: WeightBytes::Mapped(map),

@@ -21,7 +21,8 @@ pub struct GenerateOptions {
     pub generate: Option<usize>,
     /// Length of the whole sequence; 8 by default, as in the Python library.
     pub max_length: Option<usize>,
-    /// Draw tokens by their probability; otherwise the most probable one is taken.
+    /// Draw tokens by their probability; otherwise the most probable one is taken, and temperature, top k
+    /// and top p mean nothing.
     pub do_sample: Option<bool>,
     pub temperature: Option<f64>,
     /// Draw among the k most probable tokens only; 0 for all.
@@ -79,6 +80,7 @@ pub fn generate(
     let n_input = ids.len();
     let n_generate = n_generate(model, n_input, options)?;
     let mut sampler = Sampler::new(model, options)?;
+    check_stop(&options.stop)?;
     check_room(model, n_input + n_generate)?;
     let finish = guard(|| {
         let mut cache = Cache::new(&model.decoder, n_input + n_generate);
@@ -116,19 +118,18 @@ pub fn generate(
 }
 
 fn n_generate(model: &Model, n_input: usize, options: &GenerateOptions) -> Result<usize> {
+    let context = model.config().context_length;
     let n_generate = match (options.generate, options.max_length) {
         (Some(generate), _) => generate,
         (None, max_length) => {
-            let max_length = max_length
-                .or(model.generation.max_length)
-                .unwrap_or(DEFAULT_MAX_LENGTH);
+            let of_model = model.generation.max_length.map(|length| length.min(context));
+            let max_length = max_length.or(of_model).unwrap_or(DEFAULT_MAX_LENGTH);
             match max_length.checked_sub(n_input) {
                 None | Some(0) => return Err(Error::NoRoom { max_length, n_input }),
                 Some(n_generate) => n_generate,
             }
         }
     };
-    let context = model.config().context_length;
     if n_generate > context || n_input + n_generate > context {
         return Err(Error::TooLong {
             model: model.name().to_owned(),
@@ -138,6 +139,17 @@ fn n_generate(model: &Model, n_input: usize, options: &GenerateOptions) -> Resul
         });
     }
     Ok(n_generate)
+}
+
+fn check_stop(stop: &[String]) -> Result<()> {
+    match stop.iter().any(String::is_empty) {
+        true => Err(Error::Option {
+            option: "stop",
+            value: "\"\"".into(),
+            reason: "an empty text would end the generation at once".into(),
+        }),
+        false => Ok(()),
+    }
 }
 
 fn check_room(model: &Model, length: usize) -> Result<()> {
@@ -165,6 +177,9 @@ fn stops(model: &Model, generated: &[u32], stop: &[String]) -> bool {
     }
 }
 
+/// Below this a temperature is no different from it: differences of logits divided by it stay in float32.
+const COLDEST: f64 = 1e-30;
+
 /// Chooses tokens from logits, as transformers' processors do: temperature, then top k, then top p.
 struct Sampler {
     random: Option<StdRng>,
@@ -184,7 +199,10 @@ impl Sampler {
                 reason: reason.to_owned(),
             })
         };
-        let temperature = options.temperature.unwrap_or(defaults.temperature);
+        let do_sample = options.do_sample.unwrap_or(defaults.do_sample);
+        // What a model says about sampling is no reason to refuse a greedy generation.
+        let own = |value: f64| if do_sample { value } else { 1.0 };
+        let temperature = options.temperature.unwrap_or(own(defaults.temperature));
         if !(temperature.is_finite() && temperature > 0.0) {
             return refuse(
                 "temperature",
@@ -192,15 +210,12 @@ impl Sampler {
                 "expected a number above 0; do_sample: false is greedy",
             );
         }
-        let top_p = options.top_p.unwrap_or(defaults.top_p);
+        let top_p = options.top_p.unwrap_or(own(defaults.top_p));
         if !(top_p > 0.0 && top_p <= 1.0) {
             return refuse("top_p", top_p, "expected a probability above 0, up to 1");
         }
         let seed = options.seed.unwrap_or_else(|| rand::rng().random::<u32>().into());
-        let random = options
-            .do_sample
-            .unwrap_or(false)
-            .then(|| StdRng::seed_from_u64(seed));
+        let random = do_sample.then(|| StdRng::seed_from_u64(seed));
         Ok(Self {
             random,
             seed,
@@ -221,7 +236,10 @@ impl Sampler {
         } else {
             vocabulary.min(self.top_k as i64)
         };
-        let (values, ids) = (logits.to_kind(Kind::Float) / self.temperature).topk(k, -1, true, true);
+        let logits = logits.to_kind(Kind::Float);
+        // Counted from the largest, a temperature near 0 leaves that one; counted from 0 it would overflow.
+        let scaled = (&logits - logits.max()) / self.temperature.max(COLDEST);
+        let (values, ids) = scaled.topk(k, -1, true, true);
         let probabilities = Vec::<f32>::try_from(values.softmax(-1, Kind::Float)).unwrap_or_default();
         let kept = nucleus(&probabilities, self.top_p as f32);
         let chosen = draw(kept, random.random::<f32>());

@@ -5,8 +5,10 @@ mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use common::{Notebook, on_session_thread, plain};
+use serde_json::{Value, json};
 
 /// A copy of a tiny model, to be damaged.
 struct Folder(PathBuf);
@@ -110,4 +112,89 @@ fn a_missing_file_is_named() {
         assert!(text.contains(file), "{text}");
         assert!(text.contains("│ ") && text.contains("^^^"), "{text}");
     }
+}
+
+#[test]
+fn weights_that_are_no_file_are_refused_and_not_waited_for() {
+    let (name, text) = error_of(
+        |folder| {
+            let file = folder.file("model.safetensors");
+            fs::remove_file(&file).expect("removed");
+            let made = Command::new("mkfifo").arg(&file).status();
+            assert!(made.expect("mkfifo runs").success());
+        },
+        "pipe",
+    );
+    assert_eq!(name, "ValueError");
+    assert!(text.contains("model.safetensors: a folder, a pipe"), "{text}");
+}
+
+#[test]
+fn an_index_without_files_says_so() {
+    let (_, text) = error_of(
+        |folder| {
+            fs::remove_file(folder.file("model.safetensors")).expect("removed");
+            let index = folder.file("model.safetensors.index.json");
+            fs::write(index, "{\"weight_map\": {}}").expect("an index");
+        },
+        "index",
+    );
+    assert!(
+        text.contains("model.safetensors.index.json: weight_map names no file"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_negative_epsilon_is_refused() {
+    let (_, text) = error_of(
+        |folder| edit(&folder.file("config.json"), "layer_norm_epsilon", json!(-1)),
+        "epsilon",
+    );
+    assert!(text.contains("config.json: layer_norm_epsilon is -1"), "{text}");
+}
+
+#[test]
+fn a_models_own_defaults_never_refuse_a_generation() {
+    on_session_thread(|| {
+        let folder = Folder::new("defaults");
+        let file = folder.file("generation_config.json");
+        edit(&file, "temperature", json!(0.0));
+        edit(&file, "max_length", json!(2000));
+        let mut notebook = Notebook::new();
+        notebook.text(&folder.load());
+        assert_eq!(
+            notebook.text("tiny.generate(\"a b\").token_ids.len() <= 64"),
+            "true"
+        );
+    });
+}
+
+#[test]
+fn whether_to_sample_is_the_models_choice_unless_given() {
+    let task = || json!({"text-generation": {"do_sample": true}});
+    for (file, key, value) in [
+        ("generation_config.json", "do_sample", json!(true)),
+        ("config.json", "task_specific_params", task()),
+    ] {
+        on_session_thread(move || {
+            let folder = Folder::new("sampling");
+            edit(&folder.file(file), key, value);
+            let mut notebook = Notebook::new();
+            notebook.text(&folder.load());
+            // A seed is drawn where tokens are.
+            let by_default = "tiny.generate(\"a b\", #{generate: 2}).seed != ()";
+            assert_eq!(notebook.text(by_default), "true", "{file}");
+            let given = "tiny.generate(\"a b\", #{generate: 2, do_sample: false}).seed == ()";
+            assert_eq!(notebook.text(given), "true", "{file}");
+        });
+    }
+}
+
+/// Sets one value of a JSON file.
+fn edit(file: &Path, key: &str, value: Value) {
+    let text = fs::read_to_string(file).expect("the file");
+    let mut map: Value = serde_json::from_str(&text).expect("JSON");
+    map[key] = value;
+    fs::write(file, map.to_string()).expect("written");
 }

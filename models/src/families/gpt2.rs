@@ -40,6 +40,10 @@ fn config(file: &ConfigFile) -> Result<DecoderConfig> {
             &format!("n_embd = {hidden_size} is not a multiple of it"),
         ));
     }
+    let norm_epsilon = file.number_or("layer_norm_epsilon", 1e-5)?;
+    if norm_epsilon < 0.0 {
+        return Err(file.refuse("layer_norm_epsilon", "expected 0 or a positive number"));
+    }
     Ok(DecoderConfig {
         model_type: "gpt2".into(),
         vocab_size: file.size("vocab_size")?,
@@ -49,7 +53,7 @@ fn config(file: &ConfigFile) -> Result<DecoderConfig> {
         n_heads,
         intermediate_size: file.size_or("n_inner", 4 * hidden_size)?,
         activation: file.activation("activation_function", Activation::GeluTanh)?,
-        norm_epsilon: file.number_or("layer_norm_epsilon", 1e-5)?,
+        norm_epsilon,
         attention_scales: attention_scales(file, hidden_size / n_heads, n_layers)?,
         tied_head: file.flag_or("tie_word_embeddings", true)?,
     })

@@ -111,7 +111,7 @@ fn describe(error: &EvalAltResult, in_function: bool, names: &Names) -> ScriptEr
             let (expected, actual) = (type_name(expected), type_name(actual));
             new(K::Type, format!("expected {expected}, got {actual}"))
         }
-        E::ErrorIndexingType(types, _) => new(K::Type, format!("cannot index: {}", type_name(types))),
+        E::ErrorIndexingType(types, _) => wrong_index(types),
         E::ErrorArrayBounds(len, index, _) => out_of_range("array", "items", *len, *index),
         E::ErrorStringBounds(len, index, _) => out_of_range("string", "characters", *len, *index),
         E::ErrorBitFieldBounds(len, index, _) => out_of_range("bit field", "bits", *len, *index),
@@ -161,6 +161,13 @@ fn unknown_variable(name: &str, in_function: bool, names: &Names) -> ScriptError
     if names.catalog.functions_named(name).next().is_some() {
         return error.with_hint(format!("`{name}` is a function: call it, `{name}(…)`"));
     }
+    let inside = format!("{name}::");
+    let full = names.catalog.entries().map(|entry| entry.full_name());
+    if let Some(example) = full.filter(|full| full.starts_with(&inside)).min() {
+        return error.with_hint(format!(
+            "`{name}` is a module, and `::` stands before its functions: `{example}(…)`"
+        ));
+    }
     error.with_nearest(name, names.variables.iter().map(String::as_str))
 }
 
@@ -172,6 +179,7 @@ fn unknown_function(call: &str, names: &Names) -> ScriptError {
     let mut signatures: Vec<String> = names
         .catalog
         .functions_named(name)
+        .filter(|entry| entry.full_name() == name || !entry.full_name().contains("::"))
         .map(|entry| entry.signature())
         .collect();
     let scripted = names.script_functions.iter().filter(|(other, _)| other == name);
@@ -182,6 +190,9 @@ fn unknown_function(call: &str, names: &Names) -> ScriptError {
     }
     if signatures.is_empty() {
         let error = ScriptError::new(ErrorKind::Name, format!("there is no function `{name}`"));
+        if let Some(entry) = names.catalog.functions_named(name).next() {
+            return error.with_hint(format!("did you mean `{}`?", entry.full_name()));
+        }
         let scripted = names.script_functions.iter().map(|(name, _)| name.as_str());
         let full: Vec<String> = names.catalog.entries().map(|entry| entry.full_name()).collect();
         let full = full.iter().map(String::as_str).filter(|full| full.contains("::"));
@@ -197,7 +208,7 @@ fn unknown_function(call: &str, names: &Names) -> ScriptError {
     .with_hint(format!("it can be called as\n  {}", signatures.join("\n  ")))
 }
 
-/// `text` is Rhai's: `Unknown property 'x' - a getter is not registered for type 'T'`.
+/// `text` is Rhai's: `Unknown property 'x' - a getter is not registered for type 'T'`, or `a setter`.
 fn unknown_property(text: &str, names: &Names) -> ScriptError {
     let mut quoted = text.split('\'').skip(1).step_by(2);
     let (Some(property), Some(of)) = (quoted.next(), quoted.next()) else {
@@ -210,10 +221,36 @@ fn unknown_property(text: &str, names: &Names) -> ScriptError {
         .members_of(&of)
         .map(|entry| entry.member_name())
         .collect();
+    if members.contains(&property) && text.contains("a setter is not registered") {
+        let message = format!("`{property}` of a value of type {of} cannot be set");
+        return ScriptError::new(ErrorKind::Attribute, message);
+    }
     if members.contains(&property) {
         return error.with_hint(format!("`{property}` is a method: call it, `.{property}()`"));
     }
     error.with_nearest(property, members)
+}
+
+/// `types` is Rhai's: `Tensor [f64]`, and `Tensor [i64] = f64` where an entry was to be set.
+fn wrong_index(types: &str) -> ScriptError {
+    let (of, rest) = types.split_once(" [").unwrap_or((types, ""));
+    let (index, is_set) = match rest.split_once("] = ") {
+        Some((index, _)) => (index, true),
+        None => (rest.trim_end_matches(']'), false),
+    };
+    let (of, index) = (type_name(of), type_name(index));
+    if is_set {
+        let message = format!("entries of a value of type {of} cannot be set by an index of type {index}");
+        return ScriptError::new(ErrorKind::Type, message);
+    }
+    let message = format!("a value of type {of} has no index of type {index}");
+    let error = ScriptError::new(ErrorKind::Type, message);
+    match of.as_str() {
+        "Tensor" => {
+            error.with_hint("t[0] and t[2..5] take from the first axis, t.slice([0, (), 2..5]) from each")
+        }
+        _ => error,
+    }
 }
 
 fn out_of_range(what: &str, unit: &str, len: usize, index: i64) -> ScriptError {

@@ -5,7 +5,7 @@ use std::ops::{Range, RangeInclusive};
 use rhai::plugin::*;
 use rhai::{Array, Engine, FLOAT, INT};
 
-use crate::errors::{RhaiResult, ScriptError};
+use crate::errors::{ErrorKind, RhaiResult, ScriptError};
 use crate::values::show;
 use crate::values::tensor::Tensor;
 use ecco_widgets::Explorable;
@@ -151,6 +151,11 @@ pub fn register_arithmetic(engine: &mut Engine) {
 }
 
 fn sliced(tensor: &Tensor, parts: &Array) -> Result<Dynamic, ScriptError> {
+    if parts.len() > tensor.shape().len() {
+        let (n, shape) = (parts.len(), tensor.shape_text());
+        let message = format!("{n} parts are more than the tensor has axes: {shape}");
+        return Err(ScriptError::new(ErrorKind::Index, message));
+    }
     let mut result = tensor.clone();
     let mut axis = 0;
     for part in parts {

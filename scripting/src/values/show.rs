@@ -10,6 +10,13 @@ use crate::errors::{ScriptError, printable};
 const EDGE: usize = 10;
 /// Arrays up to this length are shown whole.
 const WHOLE: usize = 30;
+/// The same inside of another array or around one: what is nested grows fast.
+const NESTED_EDGE: usize = 3;
+const NESTED_WHOLE: usize = 8;
+/// A nested float that takes more characters is rounded.
+const LONGEST_NESTED_FLOAT: usize = 10;
+/// Characters of a shown array or map.
+const LONGEST_CODE: usize = 20_000;
 /// Characters of a shown string.
 const LONGEST_TEXT: usize = 100_000;
 /// Characters of a nested value's text, and levels of nesting.
@@ -38,7 +45,7 @@ pub fn bundle(value: &Dynamic) -> Result<Option<MimeBundle>, ScriptError> {
 pub fn text(value: &Dynamic) -> String {
     match value.as_immutable_string_ref() {
         Ok(text) => quoted(&text),
-        Err(_) => code(value, 0),
+        Err(_) => shorten(&code(value, 0), LONGEST_CODE),
     }
 }
 
@@ -89,7 +96,7 @@ fn code(value: &Dynamic, depth: usize) -> String {
         return "()".to_owned();
     }
     if let Ok(float) = value.as_float() {
-        return float_text(float);
+        return float_text(float, depth);
     }
     if let Ok(c) = value.as_char() {
         return format!("'{}'", c.escape_debug());
@@ -121,15 +128,19 @@ fn array_text(array: &Array, depth: usize) -> String {
         };
     }
     let item = |value: &Dynamic| code(value, depth + 1);
-    let items: Vec<String> = match array.len() {
-        0..=WHOLE => array.iter().map(item).collect(),
-        len => {
-            let head = array[..EDGE].iter().map(item);
-            let tail = array[len - EDGE..].iter().map(item);
-            head.chain(["…".to_owned()]).chain(tail).collect()
-        }
+    let is_nested = depth > 0 || array.iter().any(|value| value.is_array());
+    let (whole, edge) = match is_nested {
+        true => (NESTED_WHOLE, NESTED_EDGE),
+        false => (WHOLE, EDGE),
     };
-    let count = if array.len() > WHOLE && depth == 0 {
+    let items: Vec<String> = if array.len() <= whole {
+        array.iter().map(item).collect()
+    } else {
+        let head = array[..edge].iter().map(item);
+        let tail = array[array.len() - edge..].iter().map(item);
+        head.chain(["…".to_owned()]).chain(tail).collect()
+    };
+    let count = if array.len() > whole && depth == 0 {
         format!(" ({} items)", array.len())
     } else {
         String::new()
@@ -175,12 +186,13 @@ fn bracketed(open: &str, items: &[String], close: &str, depth: usize) -> String 
     format!("{open}\n{}\n{}{close}", lines.join(",\n"), "    ".repeat(depth))
 }
 
-fn float_text(value: f64) -> String {
+fn float_text(value: f64, depth: usize) -> String {
     if value.is_finite() && value == value.trunc() && value.abs() < 1e15 {
         return format!("{value:.1}");
     }
     let exact = format!("{value}");
-    if exact.len() > 22 { short(value) } else { exact }
+    let most = if depth > 1 { LONGEST_NESTED_FLOAT } else { 22 };
+    if exact.len() > most { short(value) } else { exact }
 }
 
 fn shorten(text: &str, most: usize) -> String {
