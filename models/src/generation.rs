@@ -199,7 +199,7 @@ impl Sampler {
                 reason: reason.to_owned(),
             })
         };
-        let do_sample = options.do_sample.unwrap_or(defaults.do_sample);
+        let do_sample = options.do_sample.unwrap_or(false);
         // What a model says about sampling is no reason to refuse a greedy generation.
         let own = |value: f64| if do_sample { value } else { 1.0 };
         let temperature = options.temperature.unwrap_or(own(defaults.temperature));

@@ -242,10 +242,9 @@ fn check_vocabulary(tokenizer: &Tokenizer, config: &DecoderConfig) -> Result<()>
 }
 
 /// Defaults of generation, from `generation_config.json`; transformers' own where it is silent. Whether to
-/// sample may also stand in `config.json`, as GPT-2's has it, under the task.
+/// sample is not among them: as in the Python library, a cell has to ask for it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GenerationConfig {
-    pub do_sample: bool,
     pub temperature: f64,
     pub top_k: usize,
     pub top_p: f64,
@@ -257,25 +256,17 @@ pub struct GenerationConfig {
 
 impl GenerationConfig {
     fn parse(file: Option<&[u8]>, config: &[u8]) -> Result<Self> {
-        let parse = |name: &str, text| -> Result<Value> {
-            serde_json::from_slice(text).map_err(|error| Error::Damaged {
-                file: name.into(),
-                reason: error.to_string(),
-            })
-        };
-        let config = parse("config.json", config)?;
-        let map = match file {
-            Some(text) => parse("generation_config.json", text)?,
-            None => config.clone(),
-        };
-        let of_task = &config["task_specific_params"]["text-generation"]["do_sample"];
+        let (name, text) = file.map_or(("config.json", config), |text| ("generation_config.json", text));
+        let map: Value = serde_json::from_slice(text).map_err(|error| Error::Damaged {
+            file: name.into(),
+            reason: error.to_string(),
+        })?;
         let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
         let end_ids = match &map["eos_token_id"] {
             Value::Array(ids) => ids.iter().filter_map(id).collect(),
             value => id(value).into_iter().collect(),
         };
         Ok(Self {
-            do_sample: map["do_sample"].as_bool().or(of_task.as_bool()).unwrap_or(false),
             temperature: map["temperature"].as_f64().unwrap_or(1.0),
             top_k: map["top_k"].as_u64().unwrap_or(50) as usize,
             top_p: map["top_p"].as_f64().unwrap_or(1.0),

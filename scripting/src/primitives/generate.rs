@@ -34,7 +34,7 @@ pub const GENERATE_OPTIONS: OptionTable = OptionTable {
         option(
             "do_sample",
             OptionKind::Bool,
-            "the model's, else false",
+            "false",
             "draw tokens; otherwise always the most probable",
         ),
         option(
