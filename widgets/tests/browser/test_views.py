@@ -315,6 +315,16 @@ def test_hostile_tokens_are_text(open_page, name):
     assert not re.search("[\u202a-\u202e\u2028\u0000-\u0008\u001b]", shown)
 
 
+def test_the_count_of_a_part_stands_right_of_its_character(open_page):
+    """Also where the character is one of a script that is written from right to left."""
+    page = open_page("hostile-tokens")
+    for character in ["م", "👩"]:
+        for box in page.locator(".flow > span", has_text=character).all():
+            count = box.locator("bdi > i")
+            edges = "(element) => { const range = document.createRange(); range.selectNodeContents(element); return range.getBoundingClientRect().left; }"
+            assert count.evaluate(edges) > box.locator("bdi > bdi").evaluate(edges)
+
+
 @pytest.mark.parametrize("name", ["saliency", "factors", "hostile", "hostile-factors", "ragged", "ragged-factors", "long", "long-factors"])
 def test_pictures_are_xml(gallery, name):
     root = ElementTree.parse(gallery / f"{name}.svg").getroot()
@@ -369,6 +379,26 @@ def test_a_light_theme_stays_light_on_a_dark_system(open_page):
 def test_nothing_is_wider_than_the_page(open_page, name, width):
     page = open_page(name, viewport={"width": width, "height": 600})
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", [320, 900])
+@pytest.mark.parametrize("name", ["saliency", "factors"])
+def test_the_head_and_the_readout_fit(open_page, name, width):
+    """The menu keeps its corner, nothing lies under it, and every source that is named can be read."""
+    page = open_page(name, viewport={"width": width, "height": 800})
+    head = view(page, f"ecco-{name}").locator(".head")
+    corner, menu = head.bounding_box(), head.locator(".save > summary").bounding_box()
+    assert menu["x"] + menu["width"] == pytest.approx(corner["x"] + corner["width"], abs=1)
+    assert menu["y"] == pytest.approx(corner["y"], abs=1)
+    for part in head.locator(":scope > :not(.save)").all():
+        assert part.bounding_box()["x"] + part.bounding_box()["width"] < menu["x"]
+    box(page, 11, f"ecco-{name}").hover()
+    page.mouse.move(1, 1)
+    if name == "factors":
+        view(page, "ecco-factors").locator(".line").nth(3).hover()
+    shown = view(page, f"ecco-{name}").locator(".readout")
+    assert shown.locator(":scope > span").count() == 6
+    assert shown.evaluate("(e) => [e.scrollWidth <= e.clientWidth, e.scrollHeight <= e.clientHeight]") == [True, True]
 
 
 def test_names_and_roles(open_page):
