@@ -53,7 +53,7 @@ function node(name, properties, ...children) {
 
 // A token's label as it stands in its box, and its position.
 function named(box) {
-  return [box.querySelector("bdi").cloneNode(true), node("small", { textContent: box.querySelector("small").textContent })];
+  return [box.querySelector("bdi").cloneNode(true), " ", node("small", { textContent: box.querySelector("small").textContent })];
 }
 
 // Moves the focus among buttons of which one is in the tab order; false if the key is not ours.

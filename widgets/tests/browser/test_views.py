@@ -3,6 +3,7 @@
 `ECCO_GALLERY` names a folder with those pages; without it they are made here.
 """
 
+import io
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
 WORKSPACE = Path(__file__).parents[3]
@@ -157,7 +159,7 @@ def test_exact_share_of_a_hovered_source(open_page, gallery):
     box(page, 19).hover()
     exact = json.loads((gallery / "saliency.json").read_text())["scores"][31 - N_INPUT][19]
     assert f"{exact * 100:.2f}%" in readout(page)
-    assert "·Bulgaria19 → ·Czech31" in readout(page)
+    assert "·Bulgaria 19 → ·Czech 31" in readout(page)
 
 
 def test_static_content_says_what_the_script_says(open_page):
@@ -365,6 +367,22 @@ def test_dark_pages(open_page, dark_by):
     assert luminance(colour(view(page), "backgroundColor")) < 0.05
     assert luminance(colour(box(page, 30), "color")) > 0.6
     assert luminance(colour(box(page, 19), "color")) < 0.05, "the strongest is bright, its text dark"
+
+
+@pytest.mark.parametrize("margin", [16.15, 16.3, 16.45, 16.6, 16.75, 16.9])
+def test_a_box_has_one_colour_up_to_its_edges(open_page, margin):
+    """The colour is a place on a wide gradient, whose other end must not show at an edge between two pixels."""
+    scale = 2
+    page = open_page("saliency", device_scale_factor=scale, viewport={"width": 860, "height": 900})
+    page.evaluate("(margin) => { document.body.style.margin = `${margin}px`; }", margin)
+    shot = Image.open(io.BytesIO(page.screenshot())).convert("L")
+    for position in [*range(19), *range(24, LAST + 1)]:
+        frame = box(page, position).bounding_box()
+        left, right = (round(edge * scale) for edge in (frame["x"], frame["x"] + frame["width"]))
+        y = round((frame["y"] + frame["height"] - 8) * scale)
+        ground = shot.getpixel((left + 3, y))
+        edges = [shot.getpixel((x, y)) for x in (left - 1, left, left + 1, right - 2, right - 1, right)]
+        assert min(edges) >= ground - 8, f"a dark edge at token {position}: {edges} on {ground}"
 
 
 def test_a_light_theme_stays_light_on_a_dark_system(open_page):
