@@ -190,10 +190,12 @@ fn hostile() -> Vec<Token> {
         "-".repeat(300).leak(),
     ];
     let mut tokens: Vec<Token> = texts.into_iter().map(token).collect();
-    tokens.extend((1..=4).map(|part| Token {
-        part: Some((part, 4)),
-        ..token("👩")
-    }));
+    for (text, parts) in [("م", 2), ("👩", 4)] {
+        tokens.extend((1..=parts).map(|part| Token {
+            part: Some((part, parts)),
+            ..token(text)
+        }));
+    }
     tokens
 }
 

@@ -53,7 +53,7 @@ function node(name, properties, ...children) {
 
 // A token's label as it stands in its box, and its position.
 function named(box) {
-  return [box.querySelector("bdi").cloneNode(true), node("small", { textContent: box.querySelector("small").textContent })];
+  return [box.querySelector("bdi").cloneNode(true), " ", node("small", { textContent: box.querySelector("small").textContent })];
 }
 
 // Moves the focus among buttons of which one is in the tab order; false if the key is not ours.
@@ -116,7 +116,7 @@ function picture(view, title, paint) {
     const { x, y, width, height } = box.getBoundingClientRect(), style = getComputedStyle(box);
     const left = x - frame.x + 8, top = y - frame.y + 8;
     add(svg, "rect", { x: left, y: top, width, height, rx: 4, ...paint(box, style) });
-    for (const part of box.querySelectorAll("small,bdi,em")) {
+    for (const part of box.querySelectorAll(":scope>:is(small,bdi,em)")) {
       const place = part.getBoundingClientRect(), font = getComputedStyle(part);
       add(svg, "text", { x: place.x - frame.x + 8, y: place.bottom - frame.y + 8 - place.height * 0.24, fill: style.color,
         "font-size": font.fontSize, "font-weight": font.fontWeight, "font-family": "system-ui,sans-serif" }, part.textContent);

@@ -130,7 +130,7 @@ impl Saliency {
                     b { "Input saliency" } " "
                     span class="method" { (visible::plain(&self.method, false)) }
                     @if peak > 0.0 {
-                        " " span class="legend" { "0 " i {} " " span class="peak" { (numbers::share(peak.into())) } }
+                        " " span class="legend" { "0 " i { "–" } " " span class="peak" { (numbers::share(peak.into())) } }
                     }
                 }
                 @for text in self.notes() { (note(&text)) }
@@ -145,10 +145,10 @@ impl Saliency {
         html! {
             span class="what" {
                 @if let Some(token) = self.tokens.get(self.n_input + k) { (visible::label_html(token)) }
-                small { (self.n_input + k) } " draws on "
+                " " small { (self.n_input + k) } " draws on "
             }
             @for i in rows::top(row, N_TOP) {
-                span { (visible::label_html(&self.tokens[i])) small { (i) } " " (numbers::share(row[i].into())) } " "
+                span { (visible::label_html(&self.tokens[i])) " " small { (i) } " " (numbers::share(row[i].into())) } " "
             }
         }
     }

@@ -54,10 +54,7 @@ impl TensorSummary {
 
     fn facts(&self) -> Vec<(&'static str, String)> {
         let number = |name, value: Option<f64>| value.map(|value| (name, numbers::short(value)));
-        let mut facts = vec![
-            ("shape", self.shape_text()),
-            ("dtype", visible::plain(&self.dtype, false)),
-        ];
+        let mut facts = vec![("shape", self.shape_text())];
         facts.extend(
             [
                 number("min", self.min),
@@ -98,8 +95,12 @@ impl Explorable for TensorSummary {
     fn html(&self) -> Option<String> {
         let content = html! {
             div class="ecco card" {
-                div class="head" { b { (self.name_text()) } " " span { "tensor" } }
-                dl { @for (name, value) in self.facts() { div { dt { (name) } dd { (value) } } } }
+                div class="head" { b { (self.name_text()) } " " span { (self.kind_text()) } }
+                dl {
+                    @for (name, value) in self.facts() {
+                        div class=[matches!(name, "shape" | "values").then_some("row")] { dt { (name) } dd { (value) } }
+                    }
+                }
             }
         };
         Some(page::still(include_str!("card.css"), &content))
@@ -113,6 +114,16 @@ impl Explorable for TensorSummary {
 impl TensorSummary {
     fn name_text(&self) -> String {
         visible::plain(&self.name, false)
+    }
+
+    /// `float32 tensor`; the word once where that is its name, too.
+    fn kind_text(&self) -> String {
+        let dtype = visible::plain(&self.dtype, false);
+        if self.name == "tensor" {
+            dtype
+        } else {
+            format!("{dtype} tensor")
+        }
     }
 }
 
@@ -166,5 +177,29 @@ mod tests {
         let json = summary().json().unwrap();
         assert!(json["mean"].is_null() && json["preview"][2].is_null());
         assert!(summary().html().unwrap().contains("<dt>shape</dt>"));
+    }
+
+    #[test]
+    fn a_tensor_without_a_name_is_called_one_once() {
+        let head = |name: &str| {
+            let html = TensorSummary {
+                name: name.into(),
+                ..summary()
+            }
+            .html()
+            .unwrap();
+            html.split("class=\"head\">")
+                .nth(1)
+                .unwrap()
+                .split("</div>")
+                .next()
+                .unwrap()
+                .to_owned()
+        };
+        assert_eq!(
+            head("activations"),
+            "<b>activations</b> <span>float32 tensor</span>"
+        );
+        assert_eq!(head("tensor"), "<b>tensor</b> <span>float32</span>");
     }
 }

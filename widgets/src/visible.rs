@@ -43,17 +43,24 @@ pub fn cut(label: &str, n: usize) -> String {
     }
 }
 
-/// The label as HTML; `bdi` keeps right-to-left text from reordering its neighbours.
+/// The label as HTML; `bdi` keeps right-to-left text from reordering its neighbours, the count of a part
+/// included.
 pub fn label_html(token: &Token) -> Markup {
+    match token.part {
+        None => html! { bdi { (pieces_html(token)) } },
+        Some((part, parts)) => html! {
+            bdi dir="ltr" { bdi { (pieces_html(token)) } i { " " (part) "/" (parts) } }
+        },
+    }
+}
+
+fn pieces_html(token: &Token) -> Markup {
     html! {
-        bdi {
-            @for piece in pieces(&token.text) {
-                @match piece {
-                    Piece::Plain(text) => (text),
-                    Piece::Mark(mark) => i { (mark) },
-                }
+        @for piece in pieces(&token.text) {
+            @match piece {
+                Piece::Plain(text) => (text),
+                Piece::Mark(mark) => i { (mark) },
             }
-            @if let Some((part, parts)) = token.part { i { " " (part) "/" (parts) } }
         }
     }
 }

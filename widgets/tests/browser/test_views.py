@@ -3,6 +3,7 @@
 `ECCO_GALLERY` names a folder with those pages; without it they are made here.
 """
 
+import io
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
 WORKSPACE = Path(__file__).parents[3]
@@ -157,7 +159,7 @@ def test_exact_share_of_a_hovered_source(open_page, gallery):
     box(page, 19).hover()
     exact = json.loads((gallery / "saliency.json").read_text())["scores"][31 - N_INPUT][19]
     assert f"{exact * 100:.2f}%" in readout(page)
-    assert "·Bulgaria19 → ·Czech31" in readout(page)
+    assert "·Bulgaria 19 → ·Czech 31" in readout(page)
 
 
 def test_static_content_says_what_the_script_says(open_page):
@@ -315,6 +317,16 @@ def test_hostile_tokens_are_text(open_page, name):
     assert not re.search("[\u202a-\u202e\u2028\u0000-\u0008\u001b]", shown)
 
 
+def test_the_count_of_a_part_stands_right_of_its_character(open_page):
+    """Also where the character is one of a script that is written from right to left."""
+    page = open_page("hostile-tokens")
+    for character in ["م", "👩"]:
+        for box in page.locator(".flow > span", has_text=character).all():
+            count = box.locator("bdi > i")
+            edges = "(element) => { const range = document.createRange(); range.selectNodeContents(element); return range.getBoundingClientRect().left; }"
+            assert count.evaluate(edges) > box.locator("bdi > bdi").evaluate(edges)
+
+
 @pytest.mark.parametrize("name", ["saliency", "factors", "hostile", "hostile-factors", "ragged", "ragged-factors", "long", "long-factors"])
 def test_pictures_are_xml(gallery, name):
     root = ElementTree.parse(gallery / f"{name}.svg").getroot()
@@ -357,6 +369,22 @@ def test_dark_pages(open_page, dark_by):
     assert luminance(colour(box(page, 19), "color")) < 0.05, "the strongest is bright, its text dark"
 
 
+@pytest.mark.parametrize("margin", [16.15, 16.3, 16.45, 16.6, 16.75, 16.9])
+def test_a_box_has_one_colour_up_to_its_edges(open_page, margin):
+    """The colour is a place on a wide gradient, whose other end must not show at an edge between two pixels."""
+    scale = 2
+    page = open_page("saliency", device_scale_factor=scale, viewport={"width": 860, "height": 900})
+    page.evaluate("(margin) => { document.body.style.margin = `${margin}px`; }", margin)
+    shot = Image.open(io.BytesIO(page.screenshot())).convert("L")
+    for position in [*range(19), *range(24, LAST + 1)]:
+        frame = box(page, position).bounding_box()
+        left, right = (round(edge * scale) for edge in (frame["x"], frame["x"] + frame["width"]))
+        y = round((frame["y"] + frame["height"] - 8) * scale)
+        ground = shot.getpixel((left + 3, y))
+        edges = [shot.getpixel((x, y)) for x in (left - 1, left, left + 1, right - 2, right - 1, right)]
+        assert min(edges) >= ground - 8, f"a dark edge at token {position}: {edges} on {ground}"
+
+
 def test_a_light_theme_stays_light_on_a_dark_system(open_page):
     page = open_page("saliency", color_scheme="dark")
     page.evaluate("document.body.dataset.jpThemeLight = 'true'")
@@ -369,6 +397,26 @@ def test_a_light_theme_stays_light_on_a_dark_system(open_page):
 def test_nothing_is_wider_than_the_page(open_page, name, width):
     page = open_page(name, viewport={"width": width, "height": 600})
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", [320, 900])
+@pytest.mark.parametrize("name", ["saliency", "factors"])
+def test_the_head_and_the_readout_fit(open_page, name, width):
+    """The menu keeps its corner, nothing lies under it, and every source that is named can be read."""
+    page = open_page(name, viewport={"width": width, "height": 800})
+    head = view(page, f"ecco-{name}").locator(".head")
+    corner, menu = head.bounding_box(), head.locator(".save > summary").bounding_box()
+    assert menu["x"] + menu["width"] == pytest.approx(corner["x"] + corner["width"], abs=1)
+    assert menu["y"] == pytest.approx(corner["y"], abs=1)
+    for part in head.locator(":scope > :not(.save)").all():
+        assert part.bounding_box()["x"] + part.bounding_box()["width"] < menu["x"]
+    box(page, 11, f"ecco-{name}").hover()
+    page.mouse.move(1, 1)
+    if name == "factors":
+        view(page, "ecco-factors").locator(".line").nth(3).hover()
+    shown = view(page, f"ecco-{name}").locator(".readout")
+    assert shown.locator(":scope > span").count() == 6
+    assert shown.evaluate("(e) => [e.scrollWidth <= e.clientWidth, e.scrollHeight <= e.clientHeight]") == [True, True]
 
 
 def test_names_and_roles(open_page):
