@@ -108,15 +108,16 @@ fn kernels_folder(place: &Place, executable: &Path) -> Result<PathBuf, Error> {
     let data = match place {
         Place::User => user_data_folder()?,
         Place::SysPrefix => sys_prefix(executable)?.join("share/jupyter"),
-        Place::Prefix(prefix) => existing(prefix)?.join("share/jupyter"),
+        Place::Prefix(prefix) => made_folder(prefix)?.join("share/jupyter"),
     };
     Ok(data.join("kernels"))
 }
 
-fn existing(prefix: &Path) -> Result<PathBuf, Error> {
+/// A prefix may be new, as packagers' are; it may not be a file.
+fn made_folder(prefix: &Path) -> Result<PathBuf, Error> {
     std::path::absolute(prefix)
         .ok()
-        .filter(|path| path.is_dir())
+        .filter(|path| path.is_dir() || !path.exists())
         .ok_or_else(|| Error::NotAFolder {
             path: prefix.to_owned(),
         })
@@ -214,9 +215,15 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_that_is_no_folder_is_refused() {
-        let place = Place::Prefix("/no/such/prefix".into());
-        let error = install(&place, "ecco", "Ecco").unwrap_err().to_string();
-        assert_eq!(error, "/no/such/prefix is not a folder");
+    fn a_prefix_may_be_new_but_not_a_file() {
+        let parent = tempfile::tempdir().unwrap();
+        let new = parent.path().join("staging/usr");
+        let folder = install(&Place::Prefix(new.clone()), "ecco", "Ecco").unwrap();
+        assert_eq!(folder, new.join("share/jupyter/kernels/ecco"));
+        let file = folder.join("kernel.json");
+        let error = install(&Place::Prefix(file.clone()), "ecco", "Ecco")
+            .unwrap_err()
+            .to_string();
+        assert_eq!(error, format!("{} is not a folder", file.display()));
     }
 }

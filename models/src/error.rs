@@ -134,6 +134,7 @@ impl Error {
         match self {
             Self::FolderNotFound { .. } | Self::FileMissing { .. } => "FileNotFoundError",
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => "FileNotFoundError",
+            Self::Hub(HubError::InvalidRepoId { .. } | HubError::InvalidRevision { .. }) => "ValueError",
             Self::Io { .. } | Self::Hub(_) => "OSError",
             Self::OutOfMemory { .. } => "MemoryError",
             Self::Torch { .. } => "RuntimeError",

@@ -41,7 +41,15 @@ pub struct Model {
 ///
 /// A hub model comes from the cache that Python's `huggingface_hub` uses, or is downloaded into it.
 pub fn load(name_or_folder: &str, options: &LoadOptions, watch: &mut Watch) -> Result<Model> {
-    let files = match source(name_or_folder)? {
+    let source = source(name_or_folder)?;
+    if let (Some(revision), Source::Demo | Source::Folder(_)) = (&options.revision, &source) {
+        return Err(Error::Option {
+            option: "revision",
+            value: format!("{revision:?}"),
+            reason: format!("{name_or_folder:?} is not a model on the hub, so it has no revisions"),
+        });
+    }
+    let files = match source {
         Source::Demo => ModelFiles::demo(),
         Source::Folder(folder) => ModelFiles::open(&folder)?,
         Source::Hub(id) => {
