@@ -3,12 +3,15 @@
     cargo build --release -p ecco-explain --example nmf_bench
     python bench/nmf.py target/release/examples/nmf_bench [ROUNDS]
 
-For one thread each: OMP_NUM_THREADS=1 taskset -c 0 python bench/nmf.py …
+with a Python of the environment that bench/requirements.txt makes, whose libtorch the binary takes. For one
+thread each: OMP_NUM_THREADS=1 taskset -c 0 python bench/nmf.py …
 
 The matrices look like activations: a few shared patterns and noise, negatives clipped to 0.
 """
 
+import importlib.util
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -40,7 +43,10 @@ def run_reference(x: np.ndarray, n_components: int) -> dict:
 
 def run_ours(binary: str, file: str, n_components: int) -> dict:
     command = [binary, file, str(n_components), str(MAX_ITER)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    libtorch = importlib.util.find_spec("torch").submodule_search_locations[0] + "/lib"
+    environment = os.environ | {"LD_LIBRARY_PATH": libtorch}
+    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout)
 
 
 def main():

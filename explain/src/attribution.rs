@@ -167,24 +167,38 @@ impl Targets<'_> {
         };
         let normalised = decoder.forward(embeddings, None, &mut tap)?; // [1, position, hidden]
         let Recorder { capture, work } = tap;
+        // Token n_input + k is predicted at the position before it.
+        let rows: Vec<usize> = (self.n_input - 1..self.ids.len() - 1).collect();
+        let cotangents = self.cotangents(decoder, &normalised, &rows);
         let mut chunks = Vec::new();
         let mut end = self.len();
         while end > 0 {
             let start = end.saturating_sub(chunk_size(decoder, self.n_input + end - 1));
-            // Token n_input + k is predicted at the position before it.
-            let rows: Vec<usize> = (start..end).map(|k| self.n_input + k - 1).collect();
-            let cotangents = self.cotangents(decoder, &normalised, &rows);
-            chunks.push(pull_back(decoder, &capture, &rows, &cotangents, &mut || {
-                work.report()
-            })?);
+            let part = cotangents.narrow(0, start as i64, (end - start) as i64);
+            chunks.push(pull_back(
+                decoder,
+                &capture,
+                &rows[start..end],
+                &part,
+                &mut || work.report(),
+            )?);
             work.done += (end - start) as u64;
             end = start;
         }
         Ok(chunks)
     }
 
-    /// Gradients of p = softmax(W h)[token] at the head's input h: p (W[token] − Σ softmax(W h) W).
+    /// Gradients of p = softmax(W h)[token] at the head's input h: p (W[token] − Σ softmax(W h) W), by row
+    /// `[target, hidden]`.
     fn cotangents(&self, decoder: &Decoder, normalised: &Tensor, rows: &[usize]) -> Tensor {
+        let blocks = rows.chunks(HEAD_ROWS);
+        let blocks: Vec<_> = blocks
+            .map(|rows| self.block_of_cotangents(decoder, normalised, rows))
+            .collect();
+        Tensor::cat(&blocks, 0)
+    }
+
+    fn block_of_cotangents(&self, decoder: &Decoder, normalised: &Tensor, rows: &[usize]) -> Tensor {
         let index = |values: Vec<i64>| Tensor::from_slice(&values).to_device(decoder.device());
         let positions = index(rows.iter().map(|&row| row as i64).collect());
         let chosen = index(rows.iter().map(|&row| i64::from(self.ids[row + 1])).collect());
@@ -195,6 +209,10 @@ impl Targets<'_> {
         decoder.head.backward(&of_logits) // [target, hidden]
     }
 }
+
+/// How many targets go through the head together: reading its weight is most of the work for a few, and
+/// each takes some tensors as wide as the vocabulary.
+const HEAD_ROWS: usize = 50;
 
 /// How many targets are pulled back together: enough for large products, little enough for the caches and
 /// for 512 MB.
