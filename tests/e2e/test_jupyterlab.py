@@ -129,3 +129,17 @@ def test_both_themes_are_readable(page, repo, theme):
         widget.screenshot(path=folder / f"lab-{name}-{theme.lower()}.png")
         assert widgets.lowest_contrast(widget) >= 4.5
     page.screenshot(path=folder / f"lab-{theme.lower()}.png")
+
+
+def test_saved_outputs_come_alive_after_a_reload(page):
+    """No cell runs: the widgets come from the notebook on disk."""
+    menu(page, "File", "Save Notebook")
+    page.locator(".jp-DirListing-item.jp-mod-dirty, .lm-TabBar-tab.jp-mod-dirty").wait_for(state="detached")
+    open_notebook(page)
+    factors = page.locator(widgets.FACTORS)
+    factors.wait_for(state="attached")
+    factors.scroll_into_view_if_needed()
+    assert widgets.all_upgraded(factors)
+    saliencies = page.locator(widgets.SALIENCY)
+    assert saliencies.count() == 2 and widgets.all_upgraded(saliencies)
+    widgets.assert_click_recolours(saliencies.first)
