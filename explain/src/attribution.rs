@@ -235,7 +235,7 @@ impl Work<'_, '_> {
             label: self.label.clone().into(),
             done: self.done,
             total: Some(self.total),
-            unit: "tokens",
+            unit: "gradients",
         })
     }
 }

@@ -9,7 +9,8 @@ use crate::language::source::Source;
 
 const RED: &str = "\x1b[1;31m";
 const BLUE: &str = "\x1b[34m";
-const CYAN: &str = "\x1b[36m";
+/// Carets and hints: readable on the red ground that front ends give errors, light and dark.
+const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";
 const RESET: &str = "\x1b[0m";
 
@@ -40,7 +41,7 @@ pub fn as_cell_error(fault: &Fault) -> CellError {
         }
     }
     if let Some(hint) = &error.hint {
-        traceback.push(format!("{CYAN}hint:{RESET} {}", printable(hint)));
+        traceback.push(format!("{BOLD}hint:{RESET} {}", printable(hint)));
     }
     CellError {
         name: error.kind.name().to_owned(),
@@ -136,7 +137,7 @@ fn marked_line(source: &Source, line: usize, column: usize, width: usize) -> Vec
     vec![
         format!("{DIM}{number} │{RESET} {ellipsis}{shown}"),
         format!(
-            "{DIM}{margin} │{RESET} {}{before}{RED}{carets}{RESET}",
+            "{DIM}{margin} │{RESET} {}{before}{BOLD}{carets}{RESET}",
             " ".repeat(ellipsis.chars().count())
         ),
     ]

@@ -7,7 +7,9 @@ use crate::options::OptionTable;
 
 /// What `help` and inspection show for `entries`: all overloads of one name.
 pub fn bundle(entries: &[&Entry]) -> MimeBundle {
-    MimeBundle::from_text(plain(entries)).with("text/markdown", markdown(entries))
+    // Front ends colour Rust; of Rhai they know nothing, and nbconvert prints the unknown name.
+    let markdown = markdown(entries).replace("```rhai\n", "```rust\n");
+    MimeBundle::from_text(plain(entries)).with("text/markdown", markdown)
 }
 
 /// Signatures, then each doc comment once, then the options.
