@@ -57,6 +57,8 @@ struct State {
     /// A pause before each piece of a body.
     slow: Option<Duration>,
     seen: Vec<Seen>,
+    /// Clients that hung up on a silent or stalled answer.
+    hung_up: usize,
 }
 
 pub struct Hub {
@@ -125,6 +127,10 @@ impl Hub {
         std::mem::take(&mut self.state.lock().unwrap().seen)
     }
 
+    pub fn hung_up(&self) -> usize {
+        self.state.lock().unwrap().hung_up
+    }
+
     pub fn storage_url(&self) -> &str {
         &self.storage
     }
@@ -157,6 +163,11 @@ fn serve(stream: TcpStream, storage: bool, storage_url: &str, state: &Mutex<Stat
         let answer = answer(&seen, storage_url, &mut state.lock().unwrap());
         let slow = state.lock().unwrap().slow;
         if !send(&mut stream, &seen, &answer, slow) {
+            if matches!(answer.mischief, Some(Mischief::Silence | Mischief::StallAt(_))) {
+                // Until the client has enough of it.
+                let _ = std::io::copy(&mut reader, &mut std::io::sink());
+                state.lock().unwrap().hung_up += 1;
+            }
             return;
         }
     }
@@ -324,10 +335,7 @@ fn send(stream: &mut TcpStream, seen: &Seen, answer: &Answer, slow: Option<Durat
     let mut length = Some(body.len());
     let mut end = None;
     match answer.mischief {
-        Some(Mischief::Silence) => {
-            std::thread::sleep(Duration::from_secs(60));
-            return false;
-        }
+        Some(Mischief::Silence) => return false,
         Some(Mischief::Page { with_length }) => {
             body = PAGE;
             length = with_length.then_some(PAGE.len());
@@ -354,9 +362,6 @@ fn send(stream: &mut TcpStream, seen: &Seen, answer: &Answer, slow: Option<Durat
         if stream.write_all(piece).is_err() {
             return false;
         }
-    }
-    if let Some(Mischief::StallAt(_)) = answer.mischief {
-        std::thread::sleep(Duration::from_secs(60));
     }
     end.is_none()
 }
