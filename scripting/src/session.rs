@@ -357,19 +357,7 @@ fn panic_error(panic: Box<dyn std::any::Any + Send>, source: &Rc<Source>) -> Cel
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    struct Silent;
-
-    impl Output for Silent {
-        fn stdout(&self, _: &str) {}
-        fn stderr(&self, _: &str) {}
-        fn display(&self, _: MimeBundle, _: Option<&str>) {}
-        fn update(&self, _: MimeBundle, _: &str) {}
-        fn clear(&self, _: bool) {}
-        fn input(&self, _: &str, _: bool) -> Result<String, String> {
-            Err("no input".to_owned())
-        }
-    }
+    use crate::state::Nowhere;
 
     fn execute(session: &mut Session, code: &str) -> Result<Option<MimeBundle>, CellError> {
         let cell = Cell {
@@ -378,7 +366,7 @@ mod tests {
             silent: false,
             allow_stdin: false,
         };
-        session.execute(&cell, Rc::new(Silent))
+        session.execute(&cell, Rc::new(Nowhere))
     }
 
     #[test]

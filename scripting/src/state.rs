@@ -96,7 +96,7 @@ pub fn state_of(context: &NativeCallContext) -> Rc<State> {
 }
 
 /// Where output goes when no cell runs.
-struct Nowhere;
+pub struct Nowhere;
 
 impl Output for Nowhere {
     fn stdout(&self, _: &str) {}
