@@ -28,8 +28,11 @@ demo: build/readme.html  ## set up, run notebooks/readme.ipynb on the kernel, ma
 	@echo "  build/readme.ipynb  the executed notebook"
 	@echo "Go on with 'make lab': JupyterLab with \"Ecco\" in the launcher."
 
+# In a container one is root, and Jupyter wants to be told that this is meant.
+AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
+
 lab: .venv/.kernel  ## open JupyterLab with the kernel installed
-	jupyter lab --notebook-dir=notebooks $(LAB_FLAGS)
+	jupyter lab --notebook-dir=notebooks $(AS_ROOT) $(LAB_FLAGS)
 
 test: browser .venv/.kernel build/readme.html  ## formatting, lints and all tests
 	cargo fmt --all --check
