@@ -4,9 +4,11 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import time
+import urllib.request
 
 import pytest
 
@@ -55,6 +57,25 @@ def lab(repo, tmp_path_factory):
         yield wait_for_server(process, runtime, log), token
     finally:
         process.terminate()
+        process.wait(timeout=30)
+
+
+def test_make_lab_starts_a_server_with_the_kernel(repo, tmp_path):
+    """The README's command itself, on an environment that is set up."""
+    token, log, runtime = secrets.token_hex(16), tmp_path / "lab.log", tmp_path / "runtime"
+    places = {"HOME": str(tmp_path), "JUPYTER_RUNTIME_DIR": str(runtime), "JUPYTER_TOKEN": token}
+    command = ["make", "--old-file=.venv/.kernel", "lab", "LAB_FLAGS=--no-browser --port=0"]
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command, cwd=repo, env=os.environ | places, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        url = wait_for_server(process, runtime, log)
+        request = urllib.request.Request(f"{url}api/kernelspecs", headers={"Authorization": f"token {token}"})
+        with urllib.request.urlopen(request, timeout=30) as reply:
+            assert json.load(reply)["kernelspecs"]["ecco"]["spec"]["display_name"] == "Ecco"
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=30)
 
 
