@@ -1,5 +1,6 @@
 //! Where a running cell writes, and whom it asks.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -26,6 +27,8 @@ pub struct CellOutput {
     pub answers: Rc<Receiver<Answer>>,
     pub silent: bool,
     pub allow_stdin: bool,
+    /// The `payload` of the cell's reply.
+    pub payload: RefCell<Vec<Value>>,
 }
 
 impl CellOutput {
@@ -61,6 +64,11 @@ impl Output for CellOutput {
 
     fn update(&self, bundle: MimeBundle, id: &str) {
         self.publish("update_display_data", display(bundle, json!({"display_id": id})));
+    }
+
+    fn page(&self, bundle: MimeBundle) {
+        let page = json!({"source": "page", "data": bundle.data, "start": 0});
+        self.payload.borrow_mut().push(page);
     }
 
     fn clear(&self, wait: bool) {

@@ -4,6 +4,7 @@
 //! [`Script::guarded`], so a panic anywhere in it becomes an error reply.
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -164,7 +165,16 @@ impl Script {
             let content = json!({"code": request.code, "execution_count": number});
             self.outbox.publish(parent, "execute_input", &content);
         }
-        let result = self.execute(parent, request, number);
+        let output = Rc::new(CellOutput {
+            outbox: self.outbox.clone(),
+            parent: parent.clone(),
+            interrupt: self.attention.interrupt.clone(),
+            answers: self.answers.clone(),
+            silent: request.silent,
+            allow_stdin: request.allow_stdin,
+            payload: RefCell::default(),
+        });
+        let result = self.execute(parent, request, number, output.clone());
         let failed = result.is_err();
         let mut content = match result {
             Ok(()) => {
@@ -182,7 +192,7 @@ impl Script {
             }
         };
         content["execution_count"] = json!(number);
-        content["payload"] = json!([]);
+        content["payload"] = output.payload.take().into();
         let aborted = if failed && request.stops_on_error() {
             self.take_waiting_cells()
         } else {
@@ -202,6 +212,7 @@ impl Script {
         parent: &Arc<Parent>,
         request: &ExecuteRequest,
         number: u32,
+        output: Rc<CellOutput>,
     ) -> Result<(), CellError> {
         let cell = Cell {
             code: request.code.clone(),
@@ -209,14 +220,6 @@ impl Script {
             silent: request.silent,
             allow_stdin: request.allow_stdin,
         };
-        let output = Rc::new(CellOutput {
-            outbox: self.outbox.clone(),
-            parent: parent.clone(),
-            interrupt: self.attention.interrupt.clone(),
-            answers: self.answers.clone(),
-            silent: request.silent,
-            allow_stdin: request.allow_stdin,
-        });
         let Some(MimeBundle { data, metadata }) =
             self.guarded(|interpreter| interpreter.execute(&cell, output))??
         else {

@@ -47,6 +47,8 @@ pub trait Output {
     /// Shows a bundle; with an `id` it can be replaced later by [`Output::update`].
     fn display(&self, bundle: MimeBundle, id: Option<&str>);
     fn update(&self, bundle: MimeBundle, id: &str);
+    /// Shows a bundle in the front end's pager, when the cell has ended: documentation that was asked for.
+    fn page(&self, bundle: MimeBundle);
     /// Clears the cell's output; with `wait`, only when the next output arrives.
     fn clear(&self, wait: bool);
     /// Asks the user for a line. `Err` says why none came: not allowed, interrupted, client gone.

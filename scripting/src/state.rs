@@ -103,6 +103,7 @@ impl Output for Nowhere {
     fn stderr(&self, _: &str) {}
     fn display(&self, _: MimeBundle, _: Option<&str>) {}
     fn update(&self, _: MimeBundle, _: &str) {}
+    fn page(&self, _: MimeBundle) {}
     fn clear(&self, _: bool) {}
     fn input(&self, _: &str, _: bool) -> Result<String, String> {
         Err("input is not possible here".to_owned())

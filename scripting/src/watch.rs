@@ -90,6 +90,7 @@ mod tests {
                 .borrow_mut()
                 .push(bundle.text().unwrap_or_default().to_owned());
         }
+        fn page(&self, _: MimeBundle) {}
         fn clear(&self, _: bool) {}
         fn input(&self, _: &str, _: bool) -> Result<String, String> {
             Err("no input".to_owned())
