@@ -99,6 +99,9 @@ impl Output for Interrupting {
         self.recorder.update(bundle, id);
         self.count();
     }
+    fn page(&self, bundle: MimeBundle) {
+        self.recorder.page(bundle);
+    }
     fn clear(&self, wait: bool) {
         self.recorder.clear(wait);
     }

@@ -29,6 +29,7 @@ fn transcript(ran: &Ran) -> Vec<String> {
             Event::Display(bundle, None) => add("//*", bundle.text().unwrap_or("(no text)")),
             Event::Display(bundle, Some(_)) => add("//*", &format!("new: {}", bundle.text().unwrap_or(""))),
             Event::Update(bundle, _) => add("//*", &format!("replaced: {}", bundle.text().unwrap_or(""))),
+            Event::Page(bundle) => add("//p", bundle.text().unwrap_or("(no text)")),
             Event::Clear(wait) => add("//*", &format!("clear, wait {wait}")),
             Event::Input(prompt, password) => add("//*", &format!("input {prompt:?}, password {password}")),
         }

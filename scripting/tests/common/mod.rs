@@ -14,6 +14,7 @@ pub enum Event {
     Stderr(String),
     Display(MimeBundle, Option<String>),
     Update(MimeBundle, String),
+    Page(MimeBundle),
     Clear(bool),
     Input(String, bool),
 }
@@ -41,6 +42,9 @@ impl Output for Recorder {
         self.events
             .borrow_mut()
             .push(Event::Update(bundle, id.to_owned()));
+    }
+    fn page(&self, bundle: MimeBundle) {
+        self.events.borrow_mut().push(Event::Page(bundle));
     }
     fn clear(&self, wait: bool) {
         self.events.borrow_mut().push(Event::Clear(wait));
