@@ -1,31 +1,13 @@
 //! Where a model lives, and how much room there is.
 
-use std::ffi::CStr;
-use std::sync::Once;
-
 use tch::{Cuda, Device, Kind};
 
 use crate::error::{Error, Result};
-
-/// Brings libtorch's CUDA half in where there is a driver. Must happen before the first tensor: libtorch
-/// looks for it once. The binary itself links only the CPU half, so it runs on machines without a GPU.
-pub fn initialise() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        if dlopen(c"libcuda.so.1") {
-            dlopen(c"libtorch_cuda.so");
-        }
-    });
-}
-
-fn dlopen(name: &CStr) -> bool {
-    // SAFETY: loads a library by name and leaves it loaded; its initialisers are libtorch's own.
-    !unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) }.is_null()
-}
+use crate::libtorch;
 
 /// The device an option names; without one, the first GPU if there is one.
 pub fn device(name: Option<&str>) -> Result<Device> {
-    initialise();
+    libtorch::open()?;
     let n_gpus = if Cuda::is_available() {
         Cuda::device_count() as usize
     } else {

@@ -88,6 +88,9 @@ pub enum Error {
         where_: String,
     },
 
+    #[error("libtorch is not there: {reason}")]
+    NoLibtorch { reason: String },
+
     #[error("libtorch: {message}")]
     Torch { message: String },
 
@@ -105,6 +108,9 @@ impl Error {
             Self::FolderNotFound { .. } => {
                 "a Hugging Face folder holds config.json, tokenizer.json and model.safetensors; \"demo\" needs none"
                     .into()
+            }
+            Self::NoLibtorch { .. } => {
+                "install it in the environment that the kernel is in: pip install torch==2.11.0".into()
             }
             Self::FileMissing { file: "tokenizer.json", .. } => {
                 "save it with transformers: AutoTokenizer.from_pretrained(…).save_pretrained(folder)".into()
@@ -137,6 +143,7 @@ impl Error {
             Self::Hub(HubError::InvalidRepoId { .. } | HubError::InvalidRevision { .. }) => "ValueError",
             Self::Io { .. } | Self::Hub(_) => "OSError",
             Self::OutOfMemory { .. } => "MemoryError",
+            Self::NoLibtorch { .. } => "ImportError",
             Self::Torch { .. } => "RuntimeError",
             Self::Interrupted => "KeyboardInterrupt",
             _ => "ValueError",

@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Once;
 
 use crate::error::{Error, Result};
+use crate::libtorch;
 
 thread_local! {
     static GUARDED: Cell<bool> = const { Cell::new(false) };
@@ -17,6 +18,7 @@ thread_local! {
 /// Runs tensor code without gradients; a libtorch exception becomes [`Error::Torch`] or
 /// [`Error::OutOfMemory`]. A panic that is not libtorch's goes on.
 pub fn guard<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    libtorch::open()?;
     silence_guarded_panics();
     let outer = GUARDED.replace(true);
     let result = catch_unwind(AssertUnwindSafe(|| {

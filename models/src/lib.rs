@@ -7,6 +7,7 @@
 //! - [`families`], [`config`]: what differs between families, as data
 //! - [`files`], [`weights`], [`hub`]: from a folder, the binary or the hub to tensors
 //! - [`tokenizer`]: text to tokens and back
+//! - [`libtorch`]: opened when the first tensor is made
 //! - [`device`], [`guard`], [`error`], [`progress`]: memory, exceptions, errors, interruption
 
 pub mod backward;
@@ -20,6 +21,7 @@ pub mod generation;
 pub mod guard;
 pub mod hub;
 pub mod layers;
+pub mod libtorch;
 pub mod model;
 pub mod progress;
 pub mod tap;

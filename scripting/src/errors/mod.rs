@@ -109,6 +109,7 @@ impl ScriptError {
         let kind = match kind {
             "FileNotFoundError" => ErrorKind::File,
             "OSError" => ErrorKind::Os,
+            "ImportError" => ErrorKind::Import,
             "MemoryError" => ErrorKind::Memory,
             "KeyboardInterrupt" => ErrorKind::Interrupt,
             "RuntimeError" => ErrorKind::Runtime,

@@ -1,0 +1,118 @@
+//! Opens libtorch, once, before the first tensor. `build.rs` tells how the program is put together.
+
+use std::ffi::CStr;
+
+use crate::error::{Error, Result};
+
+/// Makes libtorch ready. Cheap after the first time, which takes a few tenths of a second; tensor code that
+/// runs without it, as in tests, opens it by its first call.
+///
+/// CUDA's half comes along where there is a driver: libtorch looks for it once. The program itself needs only
+/// the CPU half, so it runs on machines without a GPU.
+///
+/// # Errors
+/// [`Error::NoLibtorch`] where the library is not found or does not fit; a later call tries again.
+pub fn open() -> Result<()> {
+    use std::sync::{Mutex, PoisonError};
+    static IS_OPEN: Mutex<bool> = Mutex::new(false);
+    let mut is_open = IS_OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if !*is_open {
+        #[cfg(libtorch_on_demand)]
+        on_demand::open()?;
+        if dlopen(c"libcuda.so.1").is_ok() {
+            // Without it there is no GPU, which is what the device option then says.
+            let _ = dlopen(c"libtorch_cuda.so");
+        }
+        *is_open = true;
+    }
+    Ok(())
+}
+
+/// Opens a library for good. It is looked for where the program's run path says, in the environment that it is
+/// installed in, then where the system looks.
+fn dlopen(name: &CStr) -> Result<*mut libc::c_void> {
+    // SAFETY: loads a library by name and leaves it loaded; its initialisers are libtorch's own.
+    let library = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_LAZY | libc::RTLD_GLOBAL) };
+    if library.is_null() {
+        // SAFETY: after a failed dlopen this is a C string, valid until the next call on this thread.
+        let reason = unsafe { CStr::from_ptr(libc::dlerror()) };
+        let reason = reason.to_string_lossy().into_owned();
+        return Err(Error::NoLibtorch { reason });
+    }
+    Ok(library)
+}
+
+#[cfg(libtorch_on_demand)]
+mod on_demand {
+    use std::ffi::{CString, c_void};
+    use std::fs::File;
+    use std::io::Write;
+    use std::os::fd::{AsRawFd, FromRawFd};
+    use std::sync::atomic::{AtomicPtr, Ordering};
+
+    use super::{Error, Result, dlopen};
+
+    const GLUE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/libtch.so"));
+    /// The glue's functions, one in a line, in the order of the table.
+    const NAMES: &str = include_str!(concat!(env!("OUT_DIR"), "/names"));
+
+    std::arch::global_asm!(
+        include_str!(concat!(env!("OUT_DIR"), "/calls.s")),
+        options(att_syntax)
+    );
+
+    unsafe extern "C" {
+        /// Where each function jumps to; as long as [`NAMES`] has lines.
+        #[link_name = "libtorch_calls"]
+        static CALLS: AtomicPtr<c_void>;
+    }
+
+    /// Opens libtorch's CPU half and the glue, and leads all calls there.
+    pub fn open() -> Result<()> {
+        dlopen(c"libtorch_cpu.so")?;
+        let glue = dlopen_bytes(GLUE)?;
+        let mut functions = Vec::new();
+        for name in NAMES.lines() {
+            let symbol = CString::new(name).map_err(|error| unusable(error.to_string()))?;
+            // SAFETY: a library that stays open, and a C string.
+            let function = unsafe { libc::dlsym(glue, symbol.as_ptr()) };
+            if function.is_null() {
+                return Err(unusable(format!("{name} is missing in its glue")));
+            }
+            functions.push(function);
+        }
+        for (index, function) in functions.into_iter().enumerate() {
+            // SAFETY: the table has an entry for each name, and is only ever accessed atomically.
+            unsafe { (*(&raw const CALLS).add(index)).store(function, Ordering::Release) };
+        }
+        Ok(())
+    }
+
+    /// Opens a library that is not a file. What it needs of libtorch is found by name, as that is open.
+    fn dlopen_bytes(bytes: &[u8]) -> Result<*mut c_void> {
+        let failed = |error: std::io::Error| unusable(error.to_string());
+        // SAFETY: takes a C string, gives a descriptor that is ours, or -1.
+        let descriptor = unsafe { libc::memfd_create(c"libtch.so".as_ptr(), libc::MFD_CLOEXEC) };
+        if descriptor < 0 {
+            return Err(failed(std::io::Error::last_os_error()));
+        }
+        // SAFETY: just made, and nobody else's.
+        let mut file = unsafe { File::from_raw_fd(descriptor) };
+        file.write_all(bytes).map_err(failed)?;
+        let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        dlopen(&path.map_err(|error| unusable(error.to_string()))?)
+    }
+
+    fn unusable(reason: String) -> Error {
+        Error::NoLibtorch { reason }
+    }
+
+    /// Called by the first call to libtorch, if nobody called [`super::open`] before.
+    #[unsafe(no_mangle)]
+    extern "C" fn libtorch_open_or_abort() {
+        if let Err(error) = super::open() {
+            eprintln!("{error}");
+            std::process::abort();
+        }
+    }
+}
