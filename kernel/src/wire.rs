@@ -8,8 +8,9 @@
 //! A request's header goes back verbatim as `parent_header`, so that fields this kernel does not know
 //! (`subshell_id`, a client's own) survive the way.
 
-use std::sync::Arc;
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -25,6 +26,8 @@ pub const PROTOCOL_VERSION: &str = "5.5";
 
 const DELIMITER: &[u8] = b"<IDS|MSG>";
 const EMPTY: &[u8] = b"{}";
+/// How many messages are remembered, to know them again: with their neighbours in the set, about 4 MB.
+const REMEMBERED: usize = 1 << 16;
 
 /// The five sockets of a kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +77,10 @@ pub enum Rejected {
     TooShort { found: usize },
     #[error("the signature does not fit the key")]
     Signature,
+    #[error("it has come before")]
+    Replayed,
+    #[error("it is one of this kernel's own")]
+    Reflected,
     #[error("the header is not one: {reason}")]
     Header { reason: String },
 }
@@ -83,6 +90,14 @@ pub struct Wire {
     signer: Signer,
     session: String,
     sent: AtomicU64,
+    seen: Mutex<Seen>,
+}
+
+/// The signatures of the messages that came last.
+#[derive(Default)]
+struct Seen {
+    known: HashSet<u128>,
+    order: VecDeque<u128>,
 }
 
 /// The fields of a header that matter here; clients leave out others.
@@ -91,6 +106,8 @@ struct IncomingHeader {
     msg_type: String,
     #[serde(rename = "msg_id")]
     _msg_id: String,
+    #[serde(default)]
+    session: serde_json::Value,
 }
 
 #[derive(Serialize)]
@@ -109,10 +126,12 @@ impl Wire {
             signer: Signer::new(signature_scheme, key)?,
             session: uuid::Uuid::new_v4().to_string(),
             sent: AtomicU64::new(0),
+            seen: Mutex::default(),
         })
     }
 
-    /// Splits the frames of a message that came in on `channel` and checks its signature.
+    /// Splits the frames of a message that came in on `channel` and checks its signature. Whoever listens
+    /// to a connection can record signed messages: those of clients count once, the kernel's own never.
     pub fn decode(&self, channel: Channel, message: ZmqMessage) -> Result<Request, Rejected> {
         let mut identities = message.into_vec();
         let at = identities
@@ -130,10 +149,17 @@ impl Wire {
         {
             return Err(Rejected::Signature);
         }
-        let IncomingHeader { msg_type, .. } =
-            serde_json::from_slice(&header).map_err(|error| Rejected::Header {
-                reason: error.to_string(),
-            })?;
+        let IncomingHeader {
+            msg_type, session, ..
+        } = serde_json::from_slice(&header).map_err(|error| Rejected::Header {
+            reason: error.to_string(),
+        })?;
+        if !self.is_new(&signature) {
+            return Err(Rejected::Replayed);
+        }
+        if session == self.session {
+            return Err(Rejected::Reflected);
+        }
         Ok(Request {
             msg_type,
             parent: Arc::new(Parent {
@@ -143,6 +169,15 @@ impl Wire {
             }),
             content,
             buffers: frames.collect(),
+        })
+    }
+
+    /// Whether a signature, which is right, has not come before. Messages without one are not told apart.
+    fn is_new(&self, signature: &[u8]) -> bool {
+        let digest = from_hex(signature).and_then(|digest| digest.first_chunk().copied());
+        digest.is_none_or(|start| {
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.insert(u128::from_be_bytes(start))
         })
     }
 
@@ -200,6 +235,22 @@ impl Wire {
     }
 }
 
+impl Seen {
+    /// Whether this is new; forgets the oldest for it when there are many.
+    fn insert(&mut self, signature: u128) -> bool {
+        if !self.known.insert(signature) {
+            return false;
+        }
+        self.order.push_back(signature);
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        true
+    }
+}
+
 /// The size of a message on the wire, near enough for bounding what is unsent.
 pub fn size(message: &ZmqMessage) -> usize {
     message.iter().map(Bytes::len).sum()
@@ -222,17 +273,17 @@ impl Signer {
         let unsupported = || Error::SignatureScheme {
             scheme: scheme.to_owned(),
         };
-        match scheme {
-            _ if key.is_empty() => Ok(Self::Unsigned),
-            // An HMAC takes a key of any length.
-            "hmac-sha256" => Hmac::new_from_slice(key.as_bytes())
-                .map(Self::Sha256)
-                .map_err(|_| unsupported()),
-            "hmac-sha512" => Hmac::new_from_slice(key.as_bytes())
-                .map(Self::Sha512)
-                .map_err(|_| unsupported()),
-            _ => Err(unsupported()),
+        // An HMAC takes a key of any length.
+        let key = key.as_bytes();
+        let signer = match scheme {
+            "hmac-sha256" => Hmac::new_from_slice(key).map(Self::Sha256),
+            "hmac-sha512" => Hmac::new_from_slice(key).map(Self::Sha512),
+            _ => return Err(unsupported()),
+        };
+        if key.is_empty() {
+            return Ok(Self::Unsigned);
         }
+        signer.map_err(|_| unsupported())
     }
 
     /// Lower-case hexadecimal digits.
@@ -247,7 +298,7 @@ impl Signer {
     /// Compares in constant time.
     fn verify(&self, frames: [&[u8]; 4], signature: &[u8]) -> bool {
         let Some(bytes) = from_hex(signature) else {
-            return false;
+            return matches!(self, Self::Unsigned);
         };
         match self {
             Self::Unsigned => true,
@@ -308,12 +359,16 @@ mod tests {
         for scheme in ["hmac-sha256", "hmac-sha512"] {
             let wire = Wire::new(scheme, "key").unwrap();
             let message = wire.publication("status", &Parent::none(), &serde_json::json!({"a": 1}));
-            assert!(wire.decode(Channel::Shell, message.clone()).is_ok());
-            let other = Wire::new(scheme, "another").unwrap();
-            assert_eq!(
-                other.decode(Channel::Shell, message).unwrap_err(),
-                Rejected::Signature
-            );
+            let decode = |key| {
+                let wire = Wire::new(scheme, key).unwrap();
+                wire.decode(Channel::Shell, message.clone())
+                    .map(|request| request.msg_type)
+            };
+            assert_eq!(decode("key").unwrap(), "status");
+            assert_eq!(decode("another").unwrap_err(), Rejected::Signature);
+            // Nobody gets it to talk to itself, either.
+            let reflected = wire.decode(Channel::Shell, message.clone()).unwrap_err();
+            assert_eq!(reflected, Rejected::Reflected);
         }
     }
 
@@ -325,7 +380,48 @@ mod tests {
         assert_eq!(decode(&[DELIMITER, b"", b"{}"]), Rejected::TooShort { found: 2 });
         let header = decode(&[DELIMITER, b"", b"\xff", b"{}", b"{}", b"{}"]);
         assert!(matches!(header, Rejected::Header { .. }));
-        assert!(Wire::new("hmac-md5", "key").is_err());
+    }
+
+    #[test]
+    fn a_scheme_that_is_not_known_is_refused_whether_there_is_a_key_or_not() {
+        for scheme in ["hmac-md5", "hmac-sha1", "HMAC-SHA256", "", "none"] {
+            for key in ["", "key"] {
+                assert!(Wire::new(scheme, key).is_err(), "{scheme:?} {key:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_counts_once_as_long_as_it_is_remembered() {
+        let wire = Wire::new("hmac-sha256", "key").unwrap();
+        let message = frames(&[DELIMITER, SIGNATURE, HEADER, b"{}", b"{}", b"{}"]);
+        assert!(wire.decode(Channel::Shell, message.clone()).is_ok());
+        // Digits in capitals say the same.
+        let capitals = SIGNATURE.to_ascii_uppercase();
+        let again = frames(&[DELIMITER, &capitals, HEADER, b"{}", b"{}", b"{}"]);
+        for message in [message, again] {
+            assert_eq!(
+                wire.decode(Channel::Control, message).unwrap_err(),
+                Rejected::Replayed
+            );
+        }
+        let mut seen = Seen::default();
+        assert!((0..REMEMBERED as u128 + 1).all(|signature| seen.insert(signature)));
+        assert!(!seen.insert(REMEMBERED as u128) && seen.insert(0));
+        assert_eq!((seen.known.len(), seen.order.len()), (REMEMBERED, REMEMBERED));
+    }
+
+    #[test]
+    fn nesting_is_bounded_before_any_stack_is() {
+        let wire = Wire::new("hmac-sha256", "").unwrap();
+        for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
+            let deep = format!("{}1{}", open.repeat(10_000), close.repeat(10_000));
+            let header = format!(r#"{{"msg_id": "1", "msg_type": "x", "session": {deep}}}"#);
+            let message = frames(&[DELIMITER, b"", header.as_bytes(), b"{}", b"{}", b"{}"]);
+            let rejected = wire.decode(Channel::Shell, message).unwrap_err();
+            assert!(matches!(rejected, Rejected::Header { .. }));
+            assert!(serde_json::from_str::<serde_json::Value>(&deep).is_err());
+        }
     }
 
     #[test]
