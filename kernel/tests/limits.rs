@@ -106,6 +106,12 @@ impl Kernel {
         Duration::from_millis(ticks * 10)
     }
 
+    /// In bytes.
+    fn address_space(&self) -> u64 {
+        let statm = std::fs::read_to_string(self.proc("statm")).unwrap();
+        statm.split(' ').next().unwrap().parse::<u64>().unwrap() * 4096
+    }
+
     fn proc(&self, name: &str) -> String {
         format!("/proc/{}/{name}", self.process.id())
     }
@@ -174,6 +180,26 @@ fn more_peers_than_descriptors_are_in_nobodys_way() {
         let log = kernel.end();
         assert!(log.lines().count() < 60, "{log}");
     }
+}
+
+#[test]
+fn what_is_announced_and_does_not_come_takes_no_memory() {
+    let kernel = Kernel::start(1024);
+    assert!(kernel.answers());
+    let before = kernel.address_space();
+    let peers: Vec<TcpStream> = (0..25)
+        .filter_map(|_| {
+            let mut peer = connect(&kernel, "shell_port", true)?;
+            let announcement = [&[2][..], &(60_u64 << 20).to_be_bytes(), &[7; 1000]].concat();
+            peer.write_all(&announcement).ok()?;
+            Some(peer)
+        })
+        .collect();
+    assert_eq!(peers.len(), 25);
+    assert!(kernel.answers());
+    // That many would be 1,500 MB; room is made for 256 at a time.
+    let grown = kernel.address_space() - before;
+    assert!(grown < 600 << 20, "{grown} bytes more");
 }
 
 #[test]

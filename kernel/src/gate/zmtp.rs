@@ -27,7 +27,7 @@ const FRAME_LIMIT: u32 = 1024;
 const BEAT_LIMIT: u64 = 4 << 10;
 /// A subscription is a topic; every one of them is answered.
 const TOPIC_LIMIT: u64 = 1 << 10;
-const SUBSCRIPTION_LIMIT: u32 = 256;
+const SUBSCRIPTION_LIMIT: u32 = 64;
 /// READY, and commands after it, which this kernel has no use for.
 const COMMAND_LIMIT: u64 = 4 << 10;
 const IDENTITY_LIMIT: usize = 255;
@@ -571,7 +571,7 @@ mod tests {
                 Some(Refused::NoSubscription)
             );
         }
-        let refused = after_hello(Channel::IoPub, "SUB", &subscribe.repeat(257)).1;
+        let refused = after_hello(Channel::IoPub, "SUB", &subscribe.repeat(65)).1;
         assert_eq!(
             refused,
             Some(Refused::TooManySubscriptions {
