@@ -14,7 +14,8 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use zeromq::ZmqMessage;
 
-use crate::gate::zmtp::{self, Event, Inspector, MESSAGE_LIMIT, Refused, Rules};
+use crate::gate::hello::hello;
+use crate::gate::zmtp::{Event, Inspector, MESSAGE_LIMIT, Refused, Rules};
 use crate::requests::{
     CommOpen, CompleteRequest, ExecuteRequest, HistoryRequest, InputReply, InspectRequest, IsCompleteRequest,
     ShutdownRequest,
@@ -127,17 +128,17 @@ fn assert_harmless(channel: Channel, mut passed: &[u8]) {
 fn the_inspector_says_the_same_however_the_bytes_come_and_passes_nothing_harmful() {
     let long = [&b"\x02"[..], &300_u64.to_be_bytes(), &[b'x'; 300]].concat();
     let samples: Vec<Vec<u8>> = vec![
-        zmtp::hello("DEALER", b"me"),
+        hello("DEALER", b"me"),
         [
-            &zmtp::hello("SUB", b"")[..],
+            &hello("SUB", b"")[..],
             b"\0\x01\x01",
             b"\0\x04\x01abc",
             b"\0\x04\0abc",
         ]
         .concat(),
-        [&zmtp::hello("REQ", b"")[..], b"\x01\0\0\x04ping"].concat(),
+        [&hello("REQ", b"")[..], b"\x01\0\0\x04ping"].concat(),
         [
-            &zmtp::hello("DEALER", b"a")[..],
+            &hello("DEALER", b"a")[..],
             b"\x01\x09<IDS|MSG>\x01\x02{}",
             &long,
             b"\x04\x05\x04PING",

@@ -10,12 +10,13 @@
 //!  peer ←────────────────────────────   "   ←──────────────────────      "
 //! ```
 //!
-//! - `zmtp`: the protocol, as far as it has to be understood; no input or output
+//! - `zmtp`, `hello`: the protocol, as far as it has to be understood; no input or output
 //! - `pace`: who is waited for, who is cut off; arithmetic only
 //! - `peer`, `relay`: the tasks
 //! - `inner`, `stream`, `descriptors`: sockets
 
 mod descriptors;
+pub mod hello;
 mod inner;
 mod pace;
 mod peer;

@@ -15,11 +15,12 @@ use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
+use super::hello::{GREETING, hello, ready};
 use super::inner::Inner;
 use super::pace::Store;
 use super::relay::Relay;
 use super::stream::Stream;
-use super::zmtp::{self, Event, GREETING, Inspector, Refused, Rules};
+use super::zmtp::{Event, Inspector, Refused, Rules};
 use crate::journal::note;
 use crate::wire::Channel;
 
@@ -124,7 +125,7 @@ async fn welcome(host: Arc<Host>, outer: Stream, guest: Guest, ending: watch::Re
         Ok(Err(error)) => return host.note(error),
         Err(_) => return host.note("the kernel is too busy"),
     };
-    if outer.write_all(&zmtp::ready(ours, b"")).await.is_err() {
+    if outer.write_all(&ready(ours, b"")).await.is_err() {
         return leave(inner).await;
     }
     let relay = Relay::new(&host, outer, inner, guest.inspector, guest.input);
@@ -141,12 +142,12 @@ async fn welcome(host: Arc<Host>, outer: Stream, guest: Guest, ending: watch::Re
 /// A connection to ZeroMQ on which both sides have said who they are.
 async fn introduce(inner: &Inner, socket_type: &str, identity: &[u8]) -> io::Result<UnixStream> {
     let mut stream = inner.connect().await?;
-    stream.write_all(&zmtp::hello(socket_type, identity)).await?;
+    stream.write_all(&hello(socket_type, identity)).await?;
     // Its greeting, and its READY: a short frame.
     let mut answer = [0; GREETING.len() + 2];
     stream.read_exact(&mut answer).await?;
-    let mut ready = vec![0; usize::from(answer[GREETING.len() + 1])];
-    stream.read_exact(&mut ready).await?;
+    let mut rest = vec![0; usize::from(answer[GREETING.len() + 1])];
+    stream.read_exact(&mut rest).await?;
     Ok(stream)
 }
 

@@ -8,14 +8,13 @@
 //!
 //! A state machine over bytes, without any input or output of its own: it takes what came, in pieces of
 //! any size, and gives what may be passed on. A frame's header is passed on only when it is whole and its
-//! length is allowed. The handshake is not passed on at all: [`hello`] makes a clean one of it.
+//! length is allowed. The handshake is not passed on at all: [`super::hello`] makes a clean one of it.
 
 use bytes::Bytes;
 
+use super::hello::{GREETING, ready_identity};
 use crate::wire::Channel;
 
-/// Both sides say this first: ZMTP 3.0 without encryption.
-pub const GREETING: [u8; 64] = greeting();
 /// What a message may bring without asking, in bytes; see [`Event::Claim`].
 pub const SMALL_MESSAGE: u64 = 64 << 10;
 
@@ -30,11 +29,10 @@ const TOPIC_LIMIT: u64 = 1 << 10;
 const SUBSCRIPTION_LIMIT: u32 = 64;
 /// READY, and commands after it, which this kernel has no use for.
 const COMMAND_LIMIT: u64 = 4 << 10;
-const IDENTITY_LIMIT: usize = 255;
 
 const MORE: u8 = 1;
-const LONG: u8 = 2;
-const COMMAND: u8 = 4;
+pub const LONG: u8 = 2;
+pub const COMMAND: u8 = 4;
 
 /// Why a peer is not listened to any more.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -341,61 +339,7 @@ impl Inspector {
     }
 }
 
-/// The greeting and the READY with which a peer of this type and identity introduces itself.
-pub fn hello(socket_type: &str, identity: &[u8]) -> Vec<u8> {
-    [&GREETING[..], &ready(socket_type, identity)].concat()
-}
-
-/// A READY command frame. It is short: names are a few letters, identities at most 255 bytes.
-pub fn ready(socket_type: &str, identity: &[u8]) -> Vec<u8> {
-    let mut body = b"\x05READY".to_vec();
-    for (name, value) in [("Socket-Type", socket_type.as_bytes()), ("Identity", identity)] {
-        if !value.is_empty() {
-            body.push(name.len() as u8);
-            body.extend_from_slice(name.as_bytes());
-            body.extend_from_slice(&(value.len() as u32).to_be_bytes());
-            body.extend_from_slice(value);
-        }
-    }
-    let mut frame = match u8::try_from(body.len()) {
-        Ok(length) => vec![COMMAND, length],
-        Err(_) => [&[COMMAND | LONG][..], &(body.len() as u64).to_be_bytes()].concat(),
-    };
-    frame.append(&mut body);
-    frame
-}
-
-/// The identity in a READY command of a peer that fits this socket.
-fn ready_identity(command: &[u8], socket_types: &[&[u8]]) -> Result<Bytes, Refused> {
-    let mut rest = command
-        .strip_prefix(b"\x05READY")
-        .ok_or(malformed("another command where READY belongs"))?;
-    let (mut fits, mut identity) = (None, Bytes::new());
-    while !rest.is_empty() {
-        let (name, value) = property(&mut rest).ok_or(malformed("a property is cut short"))?;
-        if name.eq_ignore_ascii_case(b"Socket-Type") {
-            fits = Some(socket_types.contains(&value));
-        } else if name.eq_ignore_ascii_case(b"Identity") {
-            identity = Bytes::copy_from_slice(value);
-        }
-    }
-    match fits {
-        Some(true) if identity.len() <= IDENTITY_LIMIT => Ok(identity),
-        Some(true) => Err(malformed("an identity of more than 255 bytes")),
-        Some(false) => Err(malformed("a socket of a type that does not belong here")),
-        None => Err(malformed("no Socket-Type")),
-    }
-}
-
-fn property<'a>(rest: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
-    let name_length = usize::from(*rest.split_off_first()?);
-    let name = rest.split_off(..name_length)?;
-    let value_length = u32::from_be_bytes(rest.split_off(..4)?.try_into().ok()?);
-    let value = rest.split_off(..usize::try_from(value_length).ok()?)?;
-    Some((name, value))
-}
-
-fn malformed(reason: &'static str) -> Refused {
+pub fn malformed(reason: &'static str) -> Refused {
     Refused::Handshake { reason }
 }
 
@@ -406,20 +350,9 @@ fn take<'a>(input: &mut &'a [u8], most: usize) -> &'a [u8] {
     front
 }
 
-const fn greeting() -> [u8; 64] {
-    let mut bytes = [0; 64];
-    bytes[0] = 0xff;
-    bytes[9] = 0x7f;
-    bytes[10] = 3;
-    bytes[12] = b'N';
-    bytes[13] = b'U';
-    bytes[14] = b'L';
-    bytes[15] = b'L';
-    bytes
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::hello::hello;
     use super::*;
 
     /// What a peer's bytes come to: what is passed on, the events, and why it ended.

@@ -91,9 +91,11 @@ struct Reader {
 }
 
 impl Reader {
-    fn start(frontend: &Frontend, bytes: usize, pause: Duration) -> Self {
+    fn start(frontend: &mut Frontend, bytes: usize, pause: Duration) -> Self {
         let mut peer = Peer::new(frontend, "iopub_port");
         peer.say(&hello("iopub_port", "")).say(b"\0\x01\x01");
+        // It misses nothing from here on.
+        while frontend.iopub_message().msg_type != "iopub_welcome" {}
         let (lines, hurries) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let (seen, hurried) = (lines.clone(), hurries.clone());
         let thread = std::thread::spawn(move || {
@@ -133,7 +135,7 @@ fn one_that_reads_slowly_paces_the_script_and_loses_nothing() {
     let mut frontend = Frontend::start_tcp();
     const LINES: usize = 1_000_000;
     // Some megabytes a second; there is far more than sockets hold.
-    let slow = Reader::start(&frontend, 64 << 10, Duration::from_millis(5));
+    let slow = Reader::start(&mut frontend, 64 << 10, Duration::from_millis(5));
     for _ in 0..3 {
         flood(&mut frontend, LINES);
     }
@@ -149,7 +151,7 @@ fn one_that_hardly_reads_is_cut_off_and_hardly_delays_anybody() {
     let mut frontend = Frontend::start_tcp();
     const LINES: usize = 2_000_000;
     let alone = flood(&mut frontend, LINES);
-    let trickle = Reader::start(&frontend, 1000, Duration::from_millis(20));
+    let trickle = Reader::start(&mut frontend, 1000, Duration::from_millis(20));
     let together = flood(&mut frontend, LINES);
     assert!(
         together < 2 * alone + UNDELAYED,
