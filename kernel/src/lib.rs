@@ -21,7 +21,8 @@
 //!
 //! - [`connection`]: the connection file
 //! - [`wire`]: frames, signatures, headers
-//! - `sockets`: the only place where sockets are made
+//! - `sockets`: the five sockets; `gate`: what stands between their ports and ZeroMQ
+//! - `journal`: what is noted about peers
 //! - `requests`, `replies`: contents, raw JSON and lenient structs: what `jupyter-protocol` has for them
 //!   refuses what real clients send and writes nulls where they expect objects
 //! - `outbox`, `sending`: one ordered, bounded queue and the task that empties it
@@ -31,7 +32,11 @@
 
 pub mod connection;
 mod error;
+#[cfg(test)]
+mod fuzz;
+mod gate;
 mod history;
+mod journal;
 pub mod kernelspec;
 mod lifetime;
 mod outbox;

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use zeromq::{RouterSendHalf, ZmqMessage};
+use zeromq::{RouterSendHalf, SocketSend, XPubSocket, ZmqMessage};
 
+use crate::journal::note;
 use crate::outbox::{Item, Outbox};
 use crate::output::Answer;
-use crate::sockets::{Publisher, send};
+use crate::sockets::{receive, send};
 use crate::wire::{Channel, Wire};
 
 /// A client may ask for a cell to be run before its stdin socket is connected: a question is tried this
@@ -20,7 +21,7 @@ const ASK_ATTEMPTS: u32 = 40;
 pub struct Sending {
     pub wire: Arc<Wire>,
     pub outbox: Arc<Outbox>,
-    pub iopub: Publisher,
+    pub iopub: XPubSocket,
     pub shell: RouterSendHalf,
     pub control: RouterSendHalf,
     pub stdin: RouterSendHalf,
@@ -32,7 +33,7 @@ impl Sending {
     pub async fn run(mut self) {
         loop {
             tokio::select! {
-                message = self.iopub.receive() => self.handle_subscription(message).await,
+                message = receive(&mut self.iopub) => self.handle_subscription(message).await,
                 next = self.outbox.next() => match next {
                     Some((item, size)) => {
                         self.send(item).await;
@@ -56,7 +57,7 @@ impl Sending {
         };
         // The client is gone, and its reply with it.
         if let Err(error) = sent {
-            eprintln!("ecco-kernel: a message was not sent: {error}");
+            note(format_args!("a message was not sent: {error}"));
         }
     }
 

@@ -9,10 +9,12 @@ use jupyter_protocol::connection_info::ConnectionInfo;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use zeromq::{RouterRecvHalf, RouterSendHalf};
 
 use crate::error::Error;
+use crate::gate::Gate;
+use crate::journal::note;
 use crate::lifetime::{self, Signals};
 use crate::outbox::Outbox;
 use crate::output::Answer;
@@ -20,7 +22,7 @@ use crate::replies;
 use crate::requests::{CommOpen, InputReply, ShutdownRequest};
 use crate::script::{Attention, Script, Task, Work};
 use crate::sending::Sending;
-use crate::sockets::{self, Router, SocketFiles, Sockets, receive, send};
+use crate::sockets::{self, Router, Sockets, receive, send};
 use crate::wire::{Channel, Parent, Request, Wire};
 
 /// Recursion in scripts and in the interpreter's parser needs more than a thread's usual 2 MB.
@@ -29,8 +31,8 @@ const SCRIPT_STACK: usize = 64 << 20;
 const CELL_END: Duration = Duration::from_secs(1);
 /// What is unsent then gets so long.
 const DRAIN: Duration = Duration::from_secs(1);
-/// ZeroMQ's own writers do not say when they are done; on loopback this is plenty.
-const LINGER: Duration = Duration::from_millis(100);
+/// And so long for what was sent to reach the peers: those that do not read are not waited for.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// Runs a kernel on the sockets of `connection` until it is shut down, asked to terminate, or its parent
 /// dies. `make` is called on the thread where the interpreter then lives; requests that do not need it
@@ -75,7 +77,7 @@ async fn run(
         work,
         end,
     });
-    let (sent, _files) = start_tasks(&desk, sockets, answers);
+    let (sent, receiving, gate) = start_tasks(&desk, sockets, answers);
     tokio::select! {
         _ = ending.wait_for(|&end| end) => {}
         _ = signals.until_terminated(|| desk.attention.interrupt()) => {}
@@ -86,20 +88,26 @@ async fn run(
     desk.outbox.close();
     // What is unsent after that has no reader.
     let _ = tokio::time::timeout(DRAIN, sent).await;
-    tokio::time::sleep(LINGER).await;
+    // With the tasks go the sockets, whose writers then end when they have written everything.
+    drop(receiving);
+    let _ = tokio::time::timeout(LINGER, gate.finish()).await;
     Ok(())
 }
 
 /// Starts everything that looks after a socket: the sending task, which ends when the outbox does, and
-/// one for each channel that something comes in on.
-fn start_tasks(desk: &Arc<Desk>, sockets: Sockets, answers: Sender<Answer>) -> (JoinHandle<()>, SocketFiles) {
+/// one for each channel that something comes in on, which end when their set is dropped.
+fn start_tasks(
+    desk: &Arc<Desk>,
+    sockets: Sockets,
+    answers: Sender<Answer>,
+) -> (JoinHandle<()>, JoinSet<()>, Gate) {
     let Sockets {
         shell,
         control,
         stdin,
         heartbeat,
         iopub,
-        files,
+        gate,
     } = sockets;
     let sending = Sending {
         wire: desk.wire.clone(),
@@ -110,11 +118,12 @@ fn start_tasks(desk: &Arc<Desk>, sockets: Sockets, answers: Sender<Answer>) -> (
         stdin: stdin.sender.clone(),
         answers: answers.clone(),
     };
-    tokio::spawn(process_requests(desk.clone(), Channel::Shell, shell));
-    tokio::spawn(process_requests(desk.clone(), Channel::Control, control));
-    tokio::spawn(process_answers(desk.clone(), stdin.receiver, answers));
-    tokio::spawn(echo(heartbeat));
-    (tokio::spawn(sending.run()), files)
+    let mut receiving = JoinSet::new();
+    receiving.spawn(process_requests(desk.clone(), Channel::Shell, shell));
+    receiving.spawn(process_requests(desk.clone(), Channel::Control, control));
+    receiving.spawn(process_answers(desk.clone(), stdin.receiver, answers));
+    receiving.spawn(echo(heartbeat));
+    (tokio::spawn(sending.run()), receiving, gate)
 }
 
 fn start_script(
@@ -155,7 +164,7 @@ async fn process_requests(desk: Arc<Desk>, channel: Channel, router: Router) {
         let message = receive(&mut receiver).await;
         match desk.wire.decode(channel, message) {
             Ok(request) => desk.process_request(&mut sender, &request).await,
-            Err(rejected) => eprintln!("ecco-kernel: a message on {channel:?} was ignored: {rejected}"),
+            Err(rejected) => note(format_args!("a message on {channel:?} was ignored: {rejected}")),
         }
     }
 }
@@ -237,7 +246,7 @@ impl Desk {
         if let (Some(content), Some(request)) = (content, msg_type.strip_suffix("_request")) {
             let reply = self.wire.reply(&format!("{request}_reply"), parent, &content);
             if let Err(error) = send(sender, reply).await {
-                eprintln!("ecco-kernel: a reply to {msg_type} was not sent: {error}");
+                note(format_args!("a reply to {msg_type} was not sent: {error}"));
             }
         }
         self.outbox.finish_beside(parent);
@@ -263,14 +272,14 @@ async fn process_answers(desk: Arc<Desk>, mut stdin: RouterRecvHalf, answers: Se
                 Err(error) => Err(error.value),
             },
             Ok(request) => {
-                eprintln!(
-                    "ecco-kernel: {} does not belong on the Stdin channel",
+                note(format_args!(
+                    "{} does not belong on the Stdin channel",
                     request.msg_type
-                );
+                ));
                 continue;
             }
             Err(rejected) => {
-                eprintln!("ecco-kernel: a message on Stdin was ignored: {rejected}");
+                note(format_args!("a message on Stdin was ignored: {rejected}"));
                 continue;
             }
         };
@@ -284,7 +293,7 @@ async fn echo(mut heartbeat: Router) {
     loop {
         let message = receive(&mut heartbeat.receiver).await;
         if let Err(error) = send(&mut heartbeat.sender, message).await {
-            eprintln!("ecco-kernel: a heartbeat was not answered: {error}");
+            note(format_args!("a heartbeat was not answered: {error}"));
         }
     }
 }

@@ -8,16 +8,17 @@
 //! A request's header goes back verbatim as `parent_header`, so that fields this kernel does not know
 //! (`subshell_id`, a client's own) survive the way.
 
-use std::sync::Arc;
+mod signing;
+
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
-use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
-use sha2::{Sha256, Sha512};
 use zeromq::ZmqMessage;
 
+use self::signing::{Seen, Signer};
 use crate::error::Error;
 
 /// The version of the messaging protocol that this kernel speaks.
@@ -25,6 +26,8 @@ pub const PROTOCOL_VERSION: &str = "5.5";
 
 const DELIMITER: &[u8] = b"<IDS|MSG>";
 const EMPTY: &[u8] = b"{}";
+/// In bytes: a header comes back with everything that is said about its message.
+const HEADER_LIMIT: usize = 1 << 16;
 
 /// The five sockets of a kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +77,10 @@ pub enum Rejected {
     TooShort { found: usize },
     #[error("the signature does not fit the key")]
     Signature,
+    #[error("it has come before")]
+    Replayed,
+    #[error("it is one of this kernel's own")]
+    Reflected,
     #[error("the header is not one: {reason}")]
     Header { reason: String },
 }
@@ -83,6 +90,7 @@ pub struct Wire {
     signer: Signer,
     session: String,
     sent: AtomicU64,
+    seen: Mutex<Seen>,
 }
 
 /// The fields of a header that matter here; clients leave out others.
@@ -91,6 +99,8 @@ struct IncomingHeader {
     msg_type: String,
     #[serde(rename = "msg_id")]
     _msg_id: String,
+    #[serde(default)]
+    session: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -109,10 +119,12 @@ impl Wire {
             signer: Signer::new(signature_scheme, key)?,
             session: uuid::Uuid::new_v4().to_string(),
             sent: AtomicU64::new(0),
+            seen: Mutex::default(),
         })
     }
 
-    /// Splits the frames of a message that came in on `channel` and checks its signature.
+    /// Splits the frames of a message that came in on `channel` and checks its signature. Whoever listens
+    /// to a connection can record signed messages: those of clients count once, the kernel's own never.
     pub fn decode(&self, channel: Channel, message: ZmqMessage) -> Result<Request, Rejected> {
         let mut identities = message.into_vec();
         let at = identities
@@ -130,10 +142,23 @@ impl Wire {
         {
             return Err(Rejected::Signature);
         }
-        let IncomingHeader { msg_type, .. } =
-            serde_json::from_slice(&header).map_err(|error| Rejected::Header {
-                reason: error.to_string(),
-            })?;
+        if header.len() > HEADER_LIMIT {
+            return Err(Rejected::Header {
+                reason: format!("it has more than {HEADER_LIMIT} bytes"),
+            });
+        }
+        let IncomingHeader {
+            msg_type, session, ..
+        } = serde_json::from_slice(&header).map_err(|error| Rejected::Header {
+            reason: error.to_string(),
+        })?;
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if !seen.is_new(&signature) {
+            return Err(Rejected::Replayed);
+        }
+        if session.as_ref() == Some(&self.session) {
+            return Err(Rejected::Reflected);
+        }
         Ok(Request {
             msg_type,
             parent: Arc::new(Parent {
@@ -210,72 +235,6 @@ fn json_bytes(value: &impl Serialize) -> Bytes {
     serde_json::to_vec(value).map_or(Bytes::from_static(EMPTY), Bytes::from)
 }
 
-/// The HMAC of the connection file. An empty key means unsigned messages.
-enum Signer {
-    Unsigned,
-    Sha256(Hmac<Sha256>),
-    Sha512(Hmac<Sha512>),
-}
-
-impl Signer {
-    fn new(scheme: &str, key: &str) -> Result<Self, Error> {
-        let unsupported = || Error::SignatureScheme {
-            scheme: scheme.to_owned(),
-        };
-        match scheme {
-            _ if key.is_empty() => Ok(Self::Unsigned),
-            // An HMAC takes a key of any length.
-            "hmac-sha256" => Hmac::new_from_slice(key.as_bytes())
-                .map(Self::Sha256)
-                .map_err(|_| unsupported()),
-            "hmac-sha512" => Hmac::new_from_slice(key.as_bytes())
-                .map(Self::Sha512)
-                .map_err(|_| unsupported()),
-            _ => Err(unsupported()),
-        }
-    }
-
-    /// Lower-case hexadecimal digits.
-    fn sign(&self, frames: [&[u8]; 4]) -> String {
-        match self {
-            Self::Unsigned => String::new(),
-            Self::Sha256(mac) => to_hex(&fed(mac, frames).finalize().into_bytes()),
-            Self::Sha512(mac) => to_hex(&fed(mac, frames).finalize().into_bytes()),
-        }
-    }
-
-    /// Compares in constant time.
-    fn verify(&self, frames: [&[u8]; 4], signature: &[u8]) -> bool {
-        let Some(bytes) = from_hex(signature) else {
-            return false;
-        };
-        match self {
-            Self::Unsigned => true,
-            Self::Sha256(mac) => fed(mac, frames).verify_slice(&bytes).is_ok(),
-            Self::Sha512(mac) => fed(mac, frames).verify_slice(&bytes).is_ok(),
-        }
-    }
-}
-
-fn fed<M: Mac + Clone>(mac: &M, frames: [&[u8]; 4]) -> M {
-    let mut mac = mac.clone();
-    frames.iter().for_each(|frame| mac.update(frame));
-    mac
-}
-
-fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn from_hex(digits: &[u8]) -> Option<Vec<u8>> {
-    let value = |digit: u8| char::from(digit).to_digit(16);
-    let (pairs, rest) = digits.as_chunks::<2>();
-    let bytes = pairs
-        .iter()
-        .map(|&[high, low]| Some((value(high)? * 16 + value(low)?) as u8));
-    if rest.is_empty() { bytes.collect() } else { None }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -308,12 +267,16 @@ mod tests {
         for scheme in ["hmac-sha256", "hmac-sha512"] {
             let wire = Wire::new(scheme, "key").unwrap();
             let message = wire.publication("status", &Parent::none(), &serde_json::json!({"a": 1}));
-            assert!(wire.decode(Channel::Shell, message.clone()).is_ok());
-            let other = Wire::new(scheme, "another").unwrap();
-            assert_eq!(
-                other.decode(Channel::Shell, message).unwrap_err(),
-                Rejected::Signature
-            );
+            let decode = |key| {
+                let wire = Wire::new(scheme, key).unwrap();
+                wire.decode(Channel::Shell, message.clone())
+                    .map(|request| request.msg_type)
+            };
+            assert_eq!(decode("key").unwrap(), "status");
+            assert_eq!(decode("another").unwrap_err(), Rejected::Signature);
+            // Nobody gets it to talk to itself, either.
+            let reflected = wire.decode(Channel::Shell, message.clone()).unwrap_err();
+            assert_eq!(reflected, Rejected::Reflected);
         }
     }
 
@@ -325,7 +288,48 @@ mod tests {
         assert_eq!(decode(&[DELIMITER, b"", b"{}"]), Rejected::TooShort { found: 2 });
         let header = decode(&[DELIMITER, b"", b"\xff", b"{}", b"{}", b"{}"]);
         assert!(matches!(header, Rejected::Header { .. }));
-        assert!(Wire::new("hmac-md5", "key").is_err());
+        let long = format!(r#"{{"msg_id": "{}", "msg_type": "a"}}"#, "x".repeat(HEADER_LIMIT));
+        let header = decode(&[DELIMITER, b"", long.as_bytes(), b"{}", b"{}", b"{}"]);
+        assert!(matches!(header, Rejected::Header { .. }));
+    }
+
+    #[test]
+    fn a_message_counts_once_as_long_as_it_is_remembered() {
+        let wire = Wire::new("hmac-sha256", "key").unwrap();
+        let message = frames(&[DELIMITER, SIGNATURE, HEADER, b"{}", b"{}", b"{}"]);
+        assert!(wire.decode(Channel::Shell, message.clone()).is_ok());
+        // Digits in capitals say the same.
+        let capitals = SIGNATURE.to_ascii_uppercase();
+        let again = frames(&[DELIMITER, &capitals, HEADER, b"{}", b"{}", b"{}"]);
+        for message in [message, again] {
+            assert_eq!(
+                wire.decode(Channel::Control, message).unwrap_err(),
+                Rejected::Replayed
+            );
+        }
+    }
+
+    #[test]
+    fn nesting_is_bounded_before_any_stack_is() {
+        let wire = Wire::new("hmac-sha256", "").unwrap();
+        for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
+            let deep = format!("{}1{}", open.repeat(10_000), close.repeat(10_000));
+            let header = format!(r#"{{"msg_id": "1", "msg_type": "x", "session": {deep}}}"#);
+            let message = frames(&[DELIMITER, b"", header.as_bytes(), b"{}", b"{}", b"{}"]);
+            let rejected = wire.decode(Channel::Shell, message).unwrap_err();
+            assert!(matches!(rejected, Rejected::Header { .. }));
+            assert!(serde_json::from_str::<serde_json::Value>(&deep).is_err());
+            let flat = header.replace(&deep, "null");
+            let message = frames(&[
+                DELIMITER,
+                b"",
+                flat.as_bytes(),
+                deep.as_bytes(),
+                deep.as_bytes(),
+                b"{}",
+            ]);
+            assert!(wire.decode(Channel::Shell, message).is_ok());
+        }
     }
 
     #[test]

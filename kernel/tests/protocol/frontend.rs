@@ -248,16 +248,17 @@ impl Frontend {
             return message;
         }
         let iopub = &mut self.iopub;
-        let message = self
-            .runtime
-            .block_on(async { tokio::time::timeout(TIMEOUT, iopub.recv()).await });
-        let mut frames = message.expect("nothing came on iopub").unwrap().into_vec();
-        assert!(
-            frames[0].is_empty() || frames[0].starts_with(b"kernel."),
-            "topic {:?}",
-            frames.remove(0)
-        );
-        decode(ZmqMessage::try_from(frames).unwrap())
+        receive(&self.runtime, iopub)
+    }
+
+    /// The next message that another subscriber gets.
+    pub fn message_of(&self, subscriber: &mut SubSocket) -> Message {
+        receive(&self.runtime, subscriber)
+    }
+
+    /// The number of a port in the connection file.
+    pub fn port(&self, name: &str) -> u16 {
+        self.connection[name].as_u64().unwrap().try_into().unwrap()
     }
 
     /// Asks the heartbeat, as libzmq's REQ does: an empty frame, then anything.
@@ -285,7 +286,7 @@ impl Frontend {
             socket.subscribe("").await.unwrap();
             socket
         });
-        assert_eq!(self.iopub_message().msg_type, "iopub_welcome");
+        while self.iopub_message().msg_type != "iopub_welcome" {}
         socket
     }
 
@@ -316,6 +317,17 @@ impl Drop for Frontend {
             self.shutdown();
         }
     }
+}
+
+fn receive(runtime: &Runtime, iopub: &mut SubSocket) -> Message {
+    let message = runtime.block_on(async { tokio::time::timeout(TIMEOUT, iopub.recv()).await });
+    let mut frames = message.expect("nothing came on iopub").unwrap().into_vec();
+    assert!(
+        frames[0].is_empty() || frames[0].starts_with(b"kernel."),
+        "topic {:?}",
+        frames.remove(0)
+    );
+    decode(ZmqMessage::try_from(frames).unwrap())
 }
 
 async fn connect(socket: &mut impl Socket, connection: &Value, port: &str) {

@@ -8,6 +8,8 @@ mod control;
 mod execute;
 mod frontend;
 mod introspect;
+mod peers;
 mod stdin;
 mod streams;
+mod subscribers;
 mod toy;

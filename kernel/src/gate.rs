@@ -1,0 +1,166 @@
+//! Between the ports of the connection file and ZeroMQ.
+//!
+//! Whoever can reach a port needs no key to send bytes to it, and the library behind it trusts them: it
+//! reserves what a frame header announces, waits for subscribers that do not read, and spins when there
+//! are no descriptors left. So the ports are the gate's. It hears who a peer is, checks every byte before
+//! it passes it on to a socket that only this process can reach, and bounds what each of them may cost:
+//!
+//! ```text
+//!  peer ─→ Listener ─→ peer::greet ─→ relay ─→ inner: Unix socket ─→ ZeroMQ
+//!  peer ←────────────────────────────   "   ←──────────────────────      "
+//! ```
+//!
+//! - `zmtp`, `hello`: the protocol, as far as it has to be understood; no input or output
+//! - `pace`: who is waited for, who is cut off; arithmetic only
+//! - `peer`, `relay`: the tasks
+//! - `inner`, `stream`, `descriptors`: sockets
+
+mod descriptors;
+pub mod hello;
+mod inner;
+mod pace;
+mod peer;
+mod relay;
+mod stream;
+pub mod zmtp;
+
+use std::collections::VecDeque;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::task::AbortHandle;
+
+use self::descriptors::Places;
+use self::inner::Inner;
+use self::pace::Store;
+use self::peer::{Host, Names};
+use self::stream::{Listener, Stream};
+use crate::connection::Address;
+use crate::journal::note;
+use crate::wire::Channel;
+
+/// Large messages under way may take so many bytes, from all peers together.
+const ROOM: u64 = 256 << 20;
+/// After a connection that could not be accepted, for want of descriptors mostly.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// All ports, and everybody who came through them.
+pub struct Gate {
+    places: Places,
+    room: Arc<Semaphore>,
+    ending: watch::Sender<bool>,
+    files: SocketFiles,
+}
+
+/// Removes the files of ipc sockets when the kernel ends.
+#[derive(Default)]
+struct SocketFiles(Vec<PathBuf>);
+
+impl Drop for SocketFiles {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            // Whoever removed it first is welcome.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl Gate {
+    pub fn new() -> Self {
+        Self {
+            places: descriptors::places(),
+            room: Arc::new(Semaphore::new((ROOM / relay::ROOM_UNIT) as usize)),
+            ending: watch::Sender::new(false),
+            files: SocketFiles::default(),
+        }
+    }
+
+    /// Opens a port; what is returned is for ZeroMQ to accept the checked connections on.
+    pub fn open(&mut self, channel: Channel, address: &Address) -> std::io::Result<UnixListener> {
+        let listener = self.listen(address)?;
+        let (accepts, inner) = Inner::listen()?;
+        let host = Arc::new(Host {
+            channel,
+            inner,
+            places: Arc::new(Semaphore::new(self.places.peers)),
+            room: self.room.clone(),
+            store: Store::of(channel),
+            names: Names::default(),
+        });
+        let handshakes = self.places.handshakes;
+        tokio::spawn(accept(listener, host, handshakes, self.ending.subscribe()));
+        Ok(accepts)
+    }
+
+    /// Lets what ZeroMQ was given reach the peers, and ends when it has. The sockets must have been dropped.
+    /// A peer that does not read delays this: bound the time.
+    pub async fn finish(&self) {
+        self.ending.send_replace(true);
+        self.ending.closed().await;
+    }
+
+    fn listen(&mut self, address: &Address) -> std::io::Result<Listener> {
+        match address {
+            Address::Tcp { ip, port } => Listener::tcp(ip, *port),
+            Address::Ipc(path) => {
+                remove_stale(path)?;
+                let listener = Listener::unix(path)?;
+                self.files.0.push(path.clone());
+                Ok(listener)
+            }
+        }
+    }
+}
+
+/// Takes connections in. Those that have not said who they are yet wait in a queue of their own, out of
+/// which the oldest falls when it is full: they cost no more than that, and are in nobody's way.
+async fn accept(listener: Listener, host: Arc<Host>, handshakes: usize, mut ending: watch::Receiver<bool>) {
+    let mut waiting: VecDeque<AbortHandle> = VecDeque::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = until(&mut ending) => break,
+        };
+        match accepted {
+            Ok(stream) => {
+                waiting.retain(|task| !task.is_finished());
+                if waiting.len() >= handshakes
+                    && let Some(oldest) = waiting.pop_front()
+                {
+                    oldest.abort();
+                }
+                waiting.push_back(greet(&host, stream, &ending));
+            }
+            Err(error) => {
+                note(format_args!(
+                    "a connection on {:?} was not accepted: {error}",
+                    host.channel
+                ));
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    waiting.iter().for_each(AbortHandle::abort);
+}
+
+fn greet(host: &Arc<Host>, stream: Stream, ending: &watch::Receiver<bool>) -> AbortHandle {
+    tokio::spawn(peer::greet(host.clone(), stream, ending.clone())).abort_handle()
+}
+
+/// The end of the kernel, or of the gate.
+async fn until(ending: &mut watch::Receiver<bool>) {
+    // An error says that the gate is gone.
+    let _ = ending.wait_for(|&ending| ending).await;
+}
+
+/// A kernel that was killed leaves its socket files behind, and nobody can bind to them.
+fn remove_stale(path: &Path) -> std::io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.file_type().is_socket() => std::fs::remove_file(path),
+        _ => Ok(()),
+    }
+}
