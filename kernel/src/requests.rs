@@ -59,19 +59,20 @@ pub struct IsCompleteRequest {
 #[serde(tag = "hist_access_type", rename_all = "snake_case")]
 pub enum HistoryAccess {
     Tail {
-        n: Option<usize>,
+        n: Option<i64>,
     },
     Range {
         /// 0 or absent: this session; negative: so many sessions ago.
         session: Option<i64>,
-        start: Option<u32>,
-        /// Exclusive.
-        stop: Option<u32>,
+        /// Negative: from the end of the session.
+        start: Option<i64>,
+        /// Exclusive; 0 or absent: to the end.
+        stop: Option<i64>,
     },
     Search {
-        /// `*` and `?` stand for any characters.
+        /// As in SQLite's GLOB: `*`, `?` and `[…]`; all if absent.
         pattern: Option<String>,
-        n: Option<usize>,
+        n: Option<i64>,
         unique: Option<bool>,
     },
 }
@@ -88,6 +89,25 @@ pub struct HistoryRequest {
 #[derive(Debug, Deserialize)]
 pub struct CommOpen {
     pub comm_id: String,
+    pub target_name: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct CommMsg {
+    pub comm_id: String,
+    #[serde(default)]
+    pub data: Value,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct CommClose {
+    pub comm_id: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct CommInfoRequest {
+    #[serde(default)]
+    pub target_name: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -85,7 +85,7 @@ impl Frontend {
         make: impl FnOnce(Interrupt) -> Box<dyn Interpreter> + Send + 'static,
     ) -> Self {
         let parsed = connection::parse(&connection.to_string()).unwrap();
-        let kernel = std::thread::spawn(move || serve(&parsed, make).unwrap());
+        let kernel = std::thread::spawn(move || serve(&parsed, None, make).unwrap());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
