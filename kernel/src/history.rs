@@ -6,6 +6,7 @@
 
 mod store;
 
+use std::cell::LazyCell;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
@@ -86,9 +87,8 @@ impl History {
 }
 
 fn run(path: Option<PathBuf>, inbox: &Receiver<Message>) {
-    let Ok(first) = inbox.recv() else { return };
-    let mut store = Store::open(path);
-    let mut next = Some(first);
+    let mut store = LazyCell::new(|| Store::open(path));
+    let mut next = None;
     while let Some(message) = next.take().or_else(|| inbox.recv().ok()) {
         match message {
             Message::Record(line) => {
@@ -98,6 +98,7 @@ fn run(path: Option<PathBuf>, inbox: &Receiver<Message>) {
             }
             // Whoever asked may have given up.
             Message::Query(request, answer) => drop(answer.send(store.query(&request))),
+            // What came before is written.
             Message::Flush(done) => drop(done.send(())),
         }
     }

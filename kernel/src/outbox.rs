@@ -30,9 +30,8 @@ pub const STREAM_FULL: usize = 1 << 17;
 const STREAM_AGE: Duration = Duration::from_millis(20);
 /// So many stream messages wait in a row before the order of stdout and stderr gives way.
 const STREAM_RUN: usize = 8;
-/// Above this requests wait as well: twice the script's, so that they do not wait for a script that is
-/// held back.
-const FULL: usize = 2 * UNSENT_LIMIT;
+/// Above this requests wait as well: what they are told is unsent too.
+const FULL: usize = 64 * UNSENT_LIMIT;
 /// How often a held back script looks whether it was interrupted.
 const HELD_POLL: Duration = Duration::from_millis(20);
 
