@@ -12,8 +12,10 @@ use serde_json::{Map, Value, json};
 
 use crate::wire::Extras;
 
-/// No client has so many open; what is beyond is closed as soon as it is opened.
+/// No client has so many open, or ids so long: what is beyond is closed as soon as it is opened.
 const OPEN_LIMIT: usize = 10_000;
+/// In bytes.
+const ID_LIMIT: usize = 1024;
 
 /// What a target is told, and what it says.
 #[derive(Debug, Default, PartialEq)]
@@ -52,7 +54,8 @@ impl Comms {
     pub fn open(&self, id: &str, target_name: &str) -> bool {
         let mut open = self.lock();
         let known = TARGETS.iter().find(|target| target.name == target_name);
-        let Some(target) = known.filter(|_| open.len() < OPEN_LIMIT || open.contains_key(id)) else {
+        let fits = id.len() <= ID_LIMIT && (open.len() < OPEN_LIMIT || open.contains_key(id));
+        let Some(target) = known.filter(|_| fits) else {
             return false;
         };
         open.insert(id.to_owned(), target);
@@ -116,6 +119,7 @@ mod tests {
         assert!(!comms.open("one more", "ecco.echo"));
         assert!(comms.open("0", "jupyter.widget.control"));
         comms.close("0");
+        assert!(!comms.open(&"x".repeat(ID_LIMIT + 1), "ecco.echo"));
         assert!(comms.open("one more", "ecco.echo"));
     }
 }

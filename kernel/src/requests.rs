@@ -25,9 +25,10 @@ impl ExecuteRequest {
         !self.silent && self.store_history.unwrap_or(true)
     }
 
-    /// Whether requests that wait behind this one are called off when it fails.
+    /// Whether requests that wait behind this one are called off when it fails. As with ipykernel that
+    /// is not so for silent ones, which front ends send between the user's cells.
     pub fn stops_on_error(&self) -> bool {
-        self.stop_on_error.unwrap_or(true)
+        !self.silent && self.stop_on_error.unwrap_or(true)
     }
 }
 

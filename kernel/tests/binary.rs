@@ -1,5 +1,6 @@
 //! The program as Jupyter and people start it.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -122,7 +123,11 @@ fn sigint_does_not_end_a_kernel() {
 fn a_kernel_ends_when_the_client_that_started_it_dies() {
     let folder = tempfile::tempdir().unwrap();
     let file = connection_file(folder.path());
-    let script = format!("JPY_PARENT_PID=$$ '{PROGRAM}' run -f '{}' & wait", file.display());
+    let data = folder.path().display();
+    let script = format!(
+        "ECCO_DATA_DIR='{data}' JPY_PARENT_PID=$$ '{PROGRAM}' run -f '{}' & wait",
+        file.display()
+    );
     let mut client = Command::new("sh")
         .args(["-c", &script])
         .stderr(Stdio::null())
@@ -149,12 +154,79 @@ fn socket_files_of_a_killed_kernel_are_no_obstacle() {
     assert!(kernel.wait().unwrap().success());
 }
 
+#[test]
+fn a_connection_file_that_everybody_may_write_is_refused_unless_that_is_meant() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = connection_file(folder.path());
+    set_mode(&file, 0o606);
+    let run = ["run", "-f", file.to_str().unwrap()];
+    let refused = ecco_kernel(&run, &[]);
+    let text = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        text.contains("chmod 600") && text.contains("JUPYTER_ALLOW_INSECURE_WRITES"),
+        "{text}"
+    );
+    assert_eq!(text.lines().count(), 1, "{text}");
+    let mut kernel = Command::new(PROGRAM)
+        .args(run)
+        .env("JUPYTER_ALLOW_INSECURE_WRITES", "true")
+        .env("ECCO_DATA_DIR", folder.path())
+        .spawn()
+        .unwrap();
+    wait_until(|| socket(folder.path()).exists());
+    signal(&kernel, "TERM");
+    assert!(kernel.wait().unwrap().success());
+}
+
+#[test]
+fn what_is_careless_about_a_connection_file_is_said_and_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = connection_file(folder.path());
+    let warnings = || {
+        let mut kernel = Command::new(PROGRAM)
+            .args(["run", "-f"])
+            .arg(&file)
+            .env("ECCO_DATA_DIR", folder.path())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(500));
+        signal(&kernel, "TERM");
+        assert!(kernel.wait().unwrap().success());
+        std::io::read_to_string(kernel.stderr.take().unwrap()).unwrap()
+    };
+    assert_eq!(warnings(), "");
+    set_mode(&file, 0o644);
+    let readable = warnings();
+    assert!(
+        readable.contains("others may read the connection file"),
+        "{readable}"
+    );
+    set_mode(&file, 0o600);
+    let port = || {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    let open = json!({
+        "transport": "tcp", "ip": "0.0.0.0", "key": "", "shell_port": port(), "iopub_port": port(),
+        "stdin_port": port(), "control_port": port(), "hb_port": port(),
+    });
+    std::fs::write(&file, open.to_string()).unwrap();
+    let keyless = warnings();
+    assert!(
+        keyless.contains("everybody who can reach 0.0.0.0 may run code here"),
+        "{keyless}"
+    );
+}
+
 /// Starts a kernel and waits until it listens.
 fn start(folder: &Path) -> Child {
     let file = connection_file(folder);
     let kernel = Command::new(PROGRAM)
         .args(["run", "-f"])
         .arg(file)
+        .env("ECCO_DATA_DIR", folder)
         .spawn()
         .unwrap();
     wait_until(|| socket(folder).exists());
@@ -168,7 +240,12 @@ fn connection_file(folder: &Path) -> PathBuf {
         "shell_port": 1, "iopub_port": 5, "stdin_port": 2, "control_port": 3, "hb_port": 4,
     });
     std::fs::write(&file, connection.to_string()).unwrap();
+    set_mode(&file, 0o600);
     file
+}
+
+fn set_mode(file: &Path, mode: u32) {
+    std::fs::set_permissions(file, PermissionsExt::from_mode(mode)).unwrap();
 }
 
 /// The socket that is bound last.

@@ -50,14 +50,16 @@ fn cells_that_are_sent_in_one_go_are_called_off_however_soon_the_first_fails() {
 }
 
 #[test]
-fn with_stop_on_error_off_the_cells_behind_run() {
+fn behind_a_cell_that_is_silent_or_has_stop_on_error_off_the_others_run() {
     let mut frontend = Frontend::start();
-    let request = json!({"code": "sleep 50\nfail first", "stop_on_error": false});
-    let failing = frontend.send(To::Shell, "execute_request", request);
-    let behind = frontend.execute("print still");
-    frontend.reply(To::Shell, &failing);
-    assert_eq!(frontend.reply(To::Shell, &behind).content["status"], "ok");
-    assert_eq!(frontend.transcript(&behind)[2], r#"stdout "still\n""#);
+    for option in ["stop_on_error", "silent"] {
+        let request = json!({"code": "sleep 50\nfail first", option: option == "silent"});
+        let failing = frontend.send(To::Shell, "execute_request", request);
+        let behind = frontend.execute("print still");
+        frontend.reply(To::Shell, &failing);
+        assert_eq!(frontend.reply(To::Shell, &behind).content["status"], "ok");
+        assert_eq!(frontend.transcript(&behind)[2], r#"stdout "still\n""#);
+    }
 }
 
 #[test]

@@ -96,7 +96,8 @@ impl Frontend {
         Self::connect(&self.connection, "another-frontend")
     }
 
-    fn connect(connection: &Value, identity: &str) -> Self {
+    /// A front end of a kernel that runs elsewhere.
+    pub fn connect(connection: &Value, identity: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -314,7 +315,8 @@ impl Drop for Frontend {
     }
 }
 
-fn ipc(folder: &Path) -> Value {
+/// A connection over sockets in `folder`.
+pub fn ipc(folder: &Path) -> Value {
     json!({
         "transport": "ipc", "ip": folder.join("kernel"), "key": KEY,
         "signature_scheme": "hmac-sha256", "kernel_name": "ecco",

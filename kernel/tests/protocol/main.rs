@@ -13,6 +13,7 @@ mod history;
 mod introspect;
 mod limits;
 mod message;
+mod process;
 mod shutdown;
 mod stdin;
 mod streams;
