@@ -43,8 +43,9 @@ pub struct CellOutput {
     interrupt: Interrupt,
     answers: Rc<Receiver<Answer>>,
     allow_stdin: bool,
-    /// Nothing is shown: the cell is silent, or it has ended and something still holds on to this.
-    mute: Cell<bool>,
+    silent: bool,
+    /// The cell has ended, and something still holds on to this.
+    ended: Cell<bool>,
     /// The text that the cell may still show, in bytes, and what was left out since there was none.
     room: Cell<usize>,
     left_out: Cell<usize>,
@@ -65,7 +66,8 @@ impl CellOutput {
             interrupt,
             answers,
             allow_stdin: request.allow_stdin,
-            mute: Cell::new(request.silent),
+            silent: request.silent,
+            ended: Cell::new(false),
             room: Cell::new(TEXT_LIMIT),
             left_out: Cell::new(0),
             payload: RefCell::default(),
@@ -75,19 +77,23 @@ impl CellOutput {
     /// The cell has ended: what it says from now on goes nowhere. Returns the `payload` of its reply.
     pub fn end(&self) -> Vec<Value> {
         self.say_what_was_left_out();
-        self.mute.set(true);
+        self.ended.set(true);
         self.payload.take()
     }
 
+    fn is_mute(&self) -> bool {
+        self.silent || self.ended.get()
+    }
+
     fn publish(&self, msg_type: &str, content: &impl Serialize) {
-        if !self.mute.get() {
+        if !self.is_mute() {
             self.outbox.publish(&self.parent, msg_type, content);
             self.outbox.hold_back(&self.interrupt);
         }
     }
 
     fn stream(&self, name: StreamName, text: &str) {
-        if self.mute.get() || text.is_empty() {
+        if self.is_mute() || text.is_empty() {
             return;
         }
         let room = self.room.get();
@@ -117,7 +123,7 @@ impl CellOutput {
 
     fn say_what_was_left_out(&self) {
         let size = self.left_out.take();
-        if size > 0 && !self.mute.get() {
+        if size > 0 && !self.is_mute() {
             self.note(&format!("[{} of text were left out]\n", megabytes(size)));
         }
     }
@@ -127,13 +133,15 @@ impl CellOutput {
         self.outbox.stream(&self.parent, StreamName::Stderr, text);
     }
 
-    /// Whether `answer` is one to the question `id`, from the client that was asked.
+    /// Whether `answer` is one to the question `id`, from the client that was asked. One that names the
+    /// cell in the question's place is taken too: to wait on would help nobody.
     fn fits(&self, answer: &Answer, id: &str) -> bool {
         let from_asked = answer
             .from
             .as_ref()
             .is_none_or(|from| from.same_client(&self.parent));
-        from_asked && answer.question.as_ref().is_none_or(|question| question == id)
+        let named = answer.question.as_deref();
+        from_asked && named.is_none_or(|named| named == id || named == self.parent.id)
     }
 }
 
@@ -171,6 +179,9 @@ impl Output for CellOutput {
     fn input(&self, prompt: &str, password: bool) -> Result<String, String> {
         if !self.allow_stdin {
             return Err("this client does not take questions (allow_stdin is false)".to_owned());
+        }
+        if self.ended.get() {
+            return Err("the cell that asks has ended".to_owned());
         }
         // An answer that came too late for the question before is none to this one.
         while self.answers.try_recv().is_ok() {}

@@ -55,6 +55,8 @@ pub struct Request {
 #[derive(Debug)]
 pub struct Parent {
     pub channel: Channel,
+    /// The `msg_id` of that header.
+    pub id: String,
     identities: Vec<Bytes>,
     header: Bytes,
 }
@@ -64,6 +66,7 @@ impl Parent {
     pub fn none() -> Arc<Self> {
         Arc::new(Self {
             channel: Channel::IoPub,
+            id: String::new(),
             identities: Vec::new(),
             header: Bytes::from_static(EMPTY),
         })
@@ -99,8 +102,7 @@ pub struct Wire {
 #[derive(Deserialize)]
 struct IncomingHeader {
     msg_type: String,
-    #[serde(rename = "msg_id")]
-    _msg_id: String,
+    msg_id: String,
     #[serde(default)]
     subshell_id: Option<serde_json::Value>,
 }
@@ -157,8 +159,8 @@ impl Wire {
         }
         let IncomingHeader {
             msg_type,
+            msg_id,
             subshell_id,
-            ..
         } = serde_json::from_slice(&header).map_err(|error| Rejected::Header {
             reason: error.to_string(),
         })?;
@@ -172,6 +174,7 @@ impl Wire {
             metadata,
             parent: Arc::new(Parent {
                 channel,
+                id: msg_id,
                 identities,
                 header,
             }),

@@ -1,6 +1,8 @@
 //! The program as Jupyter and people start it.
 
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -148,8 +150,6 @@ fn socket_files_of_a_killed_kernel_are_no_obstacle() {
     killed.wait().unwrap();
     assert!(socket(folder.path()).exists());
     let mut kernel = start(folder.path());
-    std::thread::sleep(Duration::from_millis(300));
-    assert_eq!(kernel.try_wait().unwrap(), None);
     signal(&kernel, "TERM");
     assert!(kernel.wait().unwrap().success());
 }
@@ -174,7 +174,7 @@ fn a_connection_file_that_everybody_may_write_is_refused_unless_that_is_meant() 
         .env("ECCO_DATA_DIR", folder.path())
         .spawn()
         .unwrap();
-    wait_until(|| socket(folder.path()).exists());
+    wait_until(|| UnixStream::connect(socket(folder.path())).is_ok());
     signal(&kernel, "TERM");
     assert!(kernel.wait().unwrap().success());
 }
@@ -183,7 +183,7 @@ fn a_connection_file_that_everybody_may_write_is_refused_unless_that_is_meant() 
 fn what_is_careless_about_a_connection_file_is_said_and_no_more() {
     let folder = tempfile::tempdir().unwrap();
     let file = connection_file(folder.path());
-    let warnings = || {
+    let warnings = |listens: &dyn Fn() -> bool| {
         let mut kernel = Command::new(PROGRAM)
             .args(["run", "-f"])
             .arg(&file)
@@ -191,29 +191,33 @@ fn what_is_careless_about_a_connection_file_is_said_and_no_more() {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_millis(500));
+        wait_until(listens);
         signal(&kernel, "TERM");
         assert!(kernel.wait().unwrap().success());
         std::io::read_to_string(kernel.stderr.take().unwrap()).unwrap()
     };
-    assert_eq!(warnings(), "");
+    let listens = || UnixStream::connect(socket(folder.path())).is_ok();
+    assert_eq!(warnings(&listens), "");
     set_mode(&file, 0o644);
-    let readable = warnings();
+    let readable = warnings(&listens);
     assert!(
         readable.contains("others may read the connection file"),
         "{readable}"
     );
     set_mode(&file, 0o600);
-    let port = || {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap().port()
-    };
+    let ports: Vec<u16> = (0..5)
+        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+        .collect::<Vec<_>>()
+        .iter()
+        .map(|listener| listener.local_addr().unwrap().port())
+        .collect();
     let open = json!({
-        "transport": "tcp", "ip": "0.0.0.0", "key": "", "shell_port": port(), "iopub_port": port(),
-        "stdin_port": port(), "control_port": port(), "hb_port": port(),
+        "transport": "tcp", "ip": "0.0.0.0", "key": "", "shell_port": ports[0], "iopub_port": ports[1],
+        "stdin_port": ports[2], "control_port": ports[3], "hb_port": ports[4],
     });
     std::fs::write(&file, open.to_string()).unwrap();
-    let keyless = warnings();
+    // The one that is bound last.
+    let keyless = warnings(&|| TcpStream::connect(("127.0.0.1", ports[1])).is_ok());
     assert!(
         keyless.contains("everybody who can reach 0.0.0.0 may run code here"),
         "{keyless}"
@@ -229,7 +233,7 @@ fn start(folder: &Path) -> Child {
         .env("ECCO_DATA_DIR", folder)
         .spawn()
         .unwrap();
-    wait_until(|| socket(folder).exists());
+    wait_until(|| UnixStream::connect(socket(folder)).is_ok());
     kernel
 }
 

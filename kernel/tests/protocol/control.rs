@@ -25,7 +25,7 @@ fn kernel_info_says_what_this_is() {
             .iter()
             .all(|link| link["text"].is_string() && link["url"].is_string())
     );
-    assert_eq!(links.is_empty(), false);
+    assert!(!links.is_empty());
     assert_eq!(frontend.ask(To::Control, "kernel_info_request", json!({})), info);
 }
 

@@ -68,7 +68,7 @@ fn an_answer_without_a_value_is_an_error_in_the_cell() {
 #[test]
 fn an_answer_that_names_another_question_is_none() {
     let mut frontend = Frontend::start();
-    let cell = frontend.execute("input first\ninput second");
+    let cell = frontend.execute("input first\ninput second\ninput third");
     let first = frontend.reply(To::Stdin, &cell);
     let answer = |frontend: &mut Frontend, to: &str, value: &str| {
         let mut draft = Draft::new(json!({"value": value}));
@@ -81,11 +81,15 @@ fn an_answer_that_names_another_question_is_none() {
     // Sent twice, as after a double click.
     answer(&mut frontend, &first.id, "one again");
     answer(&mut frontend, &second.id, "two");
+    frontend.reply(To::Stdin, &cell);
+    // Some clients name the cell.
+    answer(&mut frontend, &cell, "three");
     let transcript = frontend.transcript(&cell).join("\n");
     assert!(
         transcript.contains(r#"got \"one\""#) && transcript.contains(r#"got \"two\""#),
         "{transcript}"
     );
+    assert!(transcript.contains(r#"got \"three\""#), "{transcript}");
     assert!(
         !transcript.contains("wrong") && !transcript.contains("again"),
         "{transcript}"

@@ -129,6 +129,7 @@ impl Interpreter for Toy {
             stale.stdout(&text);
             stale.display(MimeBundle::from_text(text.as_str()), None);
             stale.clear(false);
+            assert!(stale.input("who?", false).is_err());
             stale.page(MimeBundle::from_text(text));
         }
         let mut value = None;
