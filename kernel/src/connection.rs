@@ -92,6 +92,9 @@ pub fn parse(text: &str) -> Result<ConnectionInfo, Error> {
     {
         return Err(Error::Encrypted { key: key.clone() });
     }
+    if file.contains_key("registration_port") && !file.contains_key("shell_port") {
+        return Err(Error::Registration);
+    }
     for (key, value) in defaults {
         file.entry(key).or_insert(value);
     }
@@ -182,6 +185,13 @@ mod tests {
         }
         let large = FILE.replace(r#""hb_port": 5"#, r#""hb_port": 65536"#);
         assert!(refusal(&large).contains("65536"));
+    }
+
+    #[test]
+    fn a_registration_file_is_refused_by_name() {
+        let file = r#"{"transport": "tcp", "ip": "127.0.0.1", "registration_port": 5, "key": "k"}"#;
+        let error = parse(file).unwrap_err().to_string();
+        assert!(error.contains("registration_port"), "{error}");
     }
 
     #[test]

@@ -27,6 +27,12 @@ pub enum Error {
     )]
     NoPort { field: &'static str },
 
+    #[error(
+        "this is a registration file (registration_port), where this kernel takes a connection file, with a \
+         port for each channel: no client writes registration files yet"
+    )]
+    Registration,
+
     #[error("signature_scheme is {scheme:?}: use hmac-sha256 or hmac-sha512")]
     SignatureScheme { scheme: String },
 

@@ -9,7 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ToSql, params};
+use rusqlite::{Connection, ToSql, Transaction, TransactionBehavior, params};
 use serde_json::{Value, json};
 
 use super::Line;
@@ -108,15 +108,23 @@ impl Base {
     fn prepare(connection: Connection) -> rusqlite::Result<Self> {
         connection.busy_timeout(BUSY)?;
         connection.pragma_update(None, "cache_size", -512)?;
+        // A power cut may take the last cells.
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.execute_batch(SCHEMA)?;
         connection.execute(&format!("INSERT INTO sessions (start) VALUES ({NOW})"), [])?;
         let session = connection.last_insert_rowid();
         Ok(Self { connection, session })
     }
 
+    /// Waits for other kernels' writes at its start, where waiting is safe.
+    fn write(&mut self) -> rusqlite::Result<Transaction<'_>> {
+        self.connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+    }
+
     fn record(&mut self, lines: &[Line]) -> rusqlite::Result<()> {
         let session = self.session;
-        let write = self.connection.transaction()?;
+        let write = self.write()?;
         for Line { number, code, result } in lines {
             if code.len() > CODE_LIMIT || code.trim().is_empty() {
                 continue;
@@ -160,7 +168,7 @@ impl Base {
             [],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
-        let write = self.connection.transaction()?;
+        let write = self.write()?;
         let older = "WHERE (session, line) < (?1, ?2)";
         let forgotten = write.execute(&format!("DELETE FROM history {older}"), [session, line])?;
         write.execute(&format!("DELETE FROM output_history {older}"), [session, line])?;

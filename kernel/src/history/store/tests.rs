@@ -211,3 +211,22 @@ fn ipython_reads_the_sessions() {
     assert_eq!((start.len(), &start[4..5], &start[10..11]), (23, "-", " "));
     assert_eq!(commands, 4);
 }
+
+#[test]
+fn kernels_that_write_at_the_same_time_lose_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("history.sqlite");
+    const CELLS: u32 = 25;
+    let writers: Vec<_> = (0..4)
+        .map(|_| {
+            let path = path.clone();
+            std::thread::spawn(move || {
+                let mut store = Store::open(Some(path));
+                (1..=CELLS).for_each(|number| store.record(&[line(number, "x")]));
+            })
+        })
+        .collect();
+    writers.into_iter().for_each(|writer| writer.join().unwrap());
+    let all = everything(&mut Store::open(Some(path)));
+    assert_eq!(all.as_array().unwrap().len(), 4 * CELLS as usize);
+}
