@@ -42,8 +42,9 @@ const ROOM_POLL: Duration = Duration::from_millis(5);
 const LINGER: Duration = Duration::from_millis(100);
 
 /// Runs a kernel on the sockets of `connection` until it is shut down, asked to terminate, or its parent
-/// dies. What is run is remembered in the file `history`, or for this session only. `make` is called on the thread where the interpreter then lives; requests that do not need it
-/// are answered before it returns.
+/// dies. What is run is remembered in the file `history`, or for this session only. `make` is called on
+/// the thread where the interpreter then lives; requests that do not need it are answered before it
+/// returns.
 ///
 /// # Errors
 /// When the sockets cannot be bound, the signature scheme is unknown, or threads cannot be made.
