@@ -67,9 +67,13 @@ fn a_line_of_100_mb_is_cut_between_characters() {
 fn what_is_left_out_can_be_interrupted() {
     let mut frontend = Frontend::start();
     let cell = frontend.execute("flood 1000000000000");
-    frontend.pause(std::time::Duration::from_millis(500));
+    while frontend.iopub_message().content["name"] != "stderr" {}
     frontend.ask(To::Control, "interrupt_request", json!({}));
-    streams(&mut frontend, &cell);
+    let (stdout, stderr, _) = streams(&mut frontend, &cell);
+    assert!(
+        stdout.is_empty() && stderr.contains("were left out"),
+        "{stdout:?} {stderr:?}"
+    );
     assert_eq!(
         frontend.reply(To::Shell, &cell).content["ename"],
         "KeyboardInterrupt"
