@@ -121,10 +121,12 @@ impl CellOutput {
         self.left_out.set(self.left_out.get().saturating_add(size));
     }
 
+    /// Whole in itself: servers drop messages in a flood, perhaps the note at its beginning.
     fn say_what_was_left_out(&self) {
         let size = self.left_out.take();
         if size > 0 && !self.is_mute() {
-            self.note(&format!("[{} of text were left out]\n", megabytes(size)));
+            let (size, limit) = (megabytes(size), megabytes(TEXT_LIMIT));
+            self.note(&format!("[{size} of text were left out: a cell shows {limit}]\n"));
         }
     }
 

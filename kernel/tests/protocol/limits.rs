@@ -41,7 +41,10 @@ fn ten_million_lines_are_cut_with_a_note_and_cost_no_reader_time() {
     // 10 million lines have 138,888,890 bytes.
     let notes: Vec<_> = stderr.trim().lines().collect();
     let beginning = "[a cell shows 16 MB of text; what this one prints from here on is left out]";
-    assert_eq!(notes, [beginning, "[106 MB of text were left out]"]);
+    assert_eq!(
+        notes,
+        [beginning, "[106 MB of text were left out: a cell shows 16 MB]"]
+    );
     assert_eq!(frontend.reply(To::Shell, &cell).content["status"], "ok");
     // The next cell begins anew, and so does one that clears what it has shown.
     assert_eq!(frontend.run("print x").0[2], r#"stdout "x\n""#);
@@ -59,7 +62,10 @@ fn a_line_of_100_mb_is_cut_between_characters() {
     let (stdout, stderr, _) = streams(&mut frontend, &cell);
     assert_eq!(stdout.len(), TEXT_LIMIT - 1);
     assert!(stdout[3..].chars().all(|character| character == 'é'));
-    assert!(stderr.contains("[79 MB of text were left out]"), "{stderr}");
+    assert!(
+        stderr.contains("[79 MB of text were left out: a cell shows 16 MB]"),
+        "{stderr}"
+    );
     frontend.reply(To::Shell, &cell);
 }
 
