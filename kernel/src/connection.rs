@@ -1,5 +1,8 @@
 //! The connection file: where to listen, and the key that signs messages.
 
+use std::io::Read;
+use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use jupyter_protocol::connection_info::{ConnectionInfo, Transport};
@@ -7,6 +10,9 @@ use serde_json::{Value, json};
 
 use crate::error::Error;
 use crate::wire::Channel;
+
+const EVERYBODY_WRITES: u32 = 0o002;
+const OTHERS_READ_OR_WRITE: u32 = 0o066;
 
 /// Where one channel listens.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,13 +30,50 @@ impl std::fmt::Display for Address {
     }
 }
 
-/// Reads the connection file that Jupyter wrote for this kernel.
+/// Reads the connection file that Jupyter wrote for this kernel. Says on stderr what is careless about it.
+///
+/// # Errors
+/// When it cannot be read, is not what Jupyter writes, or may be written by everybody: whoever can put
+/// another key or address into it has the kernel. Jupyter refuses to make such files too, unless
+/// `JUPYTER_ALLOW_INSECURE_WRITES` is set for file systems where all files are everybody's.
 pub fn read(path: &Path) -> Result<ConnectionInfo, Error> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::ConnectionFile {
+    let failed = |source| Error::ConnectionFile {
         path: path.to_owned(),
         source,
-    })?;
-    parse(&text)
+    };
+    let mut text = String::new();
+    let mut file = std::fs::File::open(path).map_err(failed)?;
+    let mode = file.metadata().map_err(failed)?.permissions().mode();
+    file.read_to_string(&mut text).map_err(failed)?;
+    let connection = parse(&text)?;
+    let allowed = std::env::var("JUPYTER_ALLOW_INSECURE_WRITES");
+    let allowed = allowed.is_ok_and(|value| ["1", "true"].contains(&value.to_lowercase().as_str()));
+    if mode & EVERYBODY_WRITES != 0 && !allowed {
+        return Err(Error::Insecure {
+            path: path.to_owned(),
+        });
+    }
+    if mode & OTHERS_READ_OR_WRITE != 0 && !allowed {
+        eprintln!(
+            "ecco-kernel: others may read the connection file {0} and run code with its key: chmod 600 {0}",
+            path.display()
+        );
+    }
+    if connection.key.is_empty() && !is_local(&connection) {
+        eprintln!(
+            "ecco-kernel: everybody who can reach {} may run code here: the connection file has no key",
+            connection.ip
+        );
+    }
+    Ok(connection)
+}
+
+/// Whether only this machine can connect.
+fn is_local(connection: &ConnectionInfo) -> bool {
+    let ip = connection.ip.trim_matches(['[', ']']).parse::<IpAddr>();
+    connection.transport == Transport::IPC
+        || connection.ip == "localhost"
+        || ip.is_ok_and(|ip| ip.is_loopback())
 }
 
 /// Parses a connection file. What older clients leave out gets the value that Jupyter gives it.
@@ -49,10 +92,29 @@ pub fn parse(text: &str) -> Result<ConnectionInfo, Error> {
     {
         return Err(Error::Encrypted { key: key.clone() });
     }
+    if file.contains_key("registration_port") && !file.contains_key("shell_port") {
+        return Err(Error::Registration);
+    }
     for (key, value) in defaults {
         file.entry(key).or_insert(value);
     }
-    serde_json::from_value(file.into()).map_err(|source| Error::Connection { source })
+    let connection: ConnectionInfo =
+        serde_json::from_value(file.into()).map_err(|source| Error::Connection { source })?;
+    // The system would choose a port then, and nobody would know which.
+    match port_fields(&connection).into_iter().find(|(_, port)| *port == 0) {
+        Some((field, _)) if connection.transport == Transport::TCP => Err(Error::NoPort { field }),
+        _ => Ok(connection),
+    }
+}
+
+fn port_fields(connection: &ConnectionInfo) -> [(&'static str, u16); 5] {
+    [
+        ("shell_port", connection.shell_port),
+        ("iopub_port", connection.iopub_port),
+        ("stdin_port", connection.stdin_port),
+        ("control_port", connection.control_port),
+        ("hb_port", connection.hb_port),
+    ]
 }
 
 /// Where `channel` listens.
@@ -114,8 +176,29 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_port_is_named() {
-        let error = anyhow::Error::from(parse(r#"{"shell_port": 1}"#).unwrap_err());
-        assert!(format!("{error:#}").contains("iopub_port"), "{error:#}");
+    fn a_missing_port_is_named_and_so_is_one_that_is_no_port() {
+        let refusal = |text: &str| format!("{:#}", anyhow::Error::from(parse(text).unwrap_err()));
+        assert!(refusal(r#"{"shell_port": 1}"#).contains("iopub_port"));
+        assert!(refusal(&FILE.replace(r#""hb_port": 5"#, r#""hb_port": 0"#)).contains("hb_port is 0"));
+        for text in ["", "[]", "null", r#"{"shell_port": "1"}"#, "\0"] {
+            assert!(refusal(text).starts_with("the connection file is not what Jupyter writes: "));
+        }
+        let large = FILE.replace(r#""hb_port": 5"#, r#""hb_port": 65536"#);
+        assert!(refusal(&large).contains("65536"));
+    }
+
+    #[test]
+    fn a_registration_file_is_refused_by_name() {
+        let file = r#"{"transport": "tcp", "ip": "127.0.0.1", "registration_port": 5, "key": "k"}"#;
+        let error = parse(file).unwrap_err().to_string();
+        assert!(error.contains("registration_port"), "{error}");
+    }
+
+    #[test]
+    fn what_only_this_machine_reaches_is_local() {
+        let local =
+            |ip: &str| is_local(&parse(&FILE.replace(r#""ip": "*""#, &format!(r#""ip": "{ip}""#))).unwrap());
+        assert!(local("127.0.0.1") && local("127.1.2.3") && local("::1") && local("localhost"));
+        assert!(!local("0.0.0.0") && !local("*") && !local("10.0.0.1") && !local("example.org"));
     }
 }

@@ -16,6 +16,23 @@ pub enum Error {
     )]
     Encrypted { key: String },
 
+    #[error(
+        "everybody on this machine may write the connection file {}, and so say who may run code here: \
+         chmod 600 it, or set JUPYTER_ALLOW_INSECURE_WRITES=1 where permissions mean nothing", path.display()
+    )]
+    Insecure { path: PathBuf },
+
+    #[error(
+        "the connection file says that {field} is 0: give every channel a port of its own, from 1 to 65535"
+    )]
+    NoPort { field: &'static str },
+
+    #[error(
+        "this is a registration file (registration_port), where this kernel takes a connection file, with a \
+         port for each channel: no client writes registration files yet"
+    )]
+    Registration,
+
     #[error("signature_scheme is {scheme:?}: use hmac-sha256 or hmac-sha512")]
     SignatureScheme { scheme: String },
 

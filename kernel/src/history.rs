@@ -1,175 +1,166 @@
-//! What was run: for the arrow keys and searches of consoles. Kept in memory, for this session.
+//! What was run: for the arrow keys and searches of consoles, over sessions.
+//!
+//! A thread of its own owns the file, so that no cell ever waits for a disk, and opens it when the first
+//! cell has ended or somebody asks. Cells are written in batches, a moment after their replies; a query
+//! or the end of the kernel writes what is pending first.
 
-use std::collections::VecDeque;
+mod store;
 
-use serde_json::{Value, json};
+use std::cell::LazyCell;
+use std::path::PathBuf;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
 
-use crate::requests::{HistoryAccess, HistoryRequest};
+use serde_json::Value;
+use tokio::sync::oneshot;
 
-/// The oldest entries beyond so many are forgotten.
-const CAPACITY: usize = 10_000;
-/// This session's number; earlier ones are not kept.
-const SESSION: i64 = 1;
+use crate::requests::HistoryRequest;
+use store::Store;
 
-#[derive(Default)]
-pub struct History {
-    entries: VecDeque<Entry>,
+/// Cells that end within this time of each other are written together.
+const BATCH: Duration = Duration::from_millis(250);
+/// A query that takes longer has hit a disk that does not answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Longer results, in bytes, are not kept; their cells are.
+pub const RESULT_LIMIT: usize = 1 << 16;
+
+/// One cell that was run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Line {
+    pub number: u32,
+    pub code: String,
+    /// The plain text of its value.
+    pub result: Option<String>,
 }
 
-struct Entry {
-    line: u32,
-    code: String,
-    result: Option<String>,
+enum Message {
+    Record(Line),
+    Query(HistoryRequest, Sender<Vec<Value>>),
+    Flush(oneshot::Sender<()>),
 }
+
+/// The way to the history's thread.
+#[derive(Clone)]
+pub struct History(Sender<Message>);
 
 impl History {
-    /// Remembers the cell that got the number `line`.
-    pub fn record(&mut self, line: u32, code: &str) {
-        if self.entries.len() == CAPACITY {
-            self.entries.pop_front();
-        }
-        self.entries.push_back(Entry {
-            line,
-            code: code.to_owned(),
-            result: None,
-        });
+    /// Kept in the file `path`, or for this session only.
+    ///
+    /// # Errors
+    /// When the thread cannot be made.
+    pub fn start(path: Option<PathBuf>) -> std::io::Result<Self> {
+        let (sender, inbox) = mpsc::channel();
+        std::thread::Builder::new()
+            .name("history".to_owned())
+            .spawn(move || run(path, &inbox))?;
+        Ok(Self(sender))
     }
 
-    /// Remembers the plain text of what the last recorded cell returned.
-    pub fn record_result(&mut self, text: &str) {
-        if let Some(last) = self.entries.back_mut() {
-            last.result = Some(text.to_owned());
-        }
+    /// Remembers a cell, soon.
+    pub fn record(&self, line: Line) {
+        // Without the thread nothing is remembered; queries say so.
+        let _ = self.0.send(Message::Record(line));
     }
 
     /// `[session, line, code]`, or `[session, line, [code, result]]`, oldest first.
-    pub fn query(&self, request: &HistoryRequest) -> Vec<Value> {
-        self.select(&request.access)
-            .into_iter()
-            .map(|entry| entry.to_json(request.output))
-            .collect()
+    ///
+    /// # Errors
+    /// Says why there is no answer.
+    pub fn query(&self, request: HistoryRequest) -> Result<Vec<Value>, String> {
+        let (answer, answered) = mpsc::channel();
+        let _ = self.0.send(Message::Query(request, answer));
+        answered.recv_timeout(PATIENCE).map_err(|error| match error {
+            RecvTimeoutError::Timeout => format!("the history has not answered within {PATIENCE:?}"),
+            RecvTimeoutError::Disconnected => "the history's thread has ended".to_owned(),
+        })
     }
 
-    fn select(&self, access: &HistoryAccess) -> Vec<&Entry> {
-        match access {
-            HistoryAccess::Tail { n } => self.last(n.unwrap_or(10), |_| true),
-            HistoryAccess::Range { session, .. } if ![0, SESSION].contains(&session.unwrap_or(0)) => vec![],
-            HistoryAccess::Range { start, stop, .. } => {
-                let lines = start.unwrap_or(1)..stop.unwrap_or(u32::MAX);
-                self.entries
-                    .iter()
-                    .filter(|entry| lines.contains(&entry.line))
-                    .collect()
-            }
-            HistoryAccess::Search { pattern, n, unique } => {
-                let pattern = pattern.as_deref().unwrap_or("*");
-                let mut seen = std::collections::HashSet::new();
-                let unique = unique.unwrap_or(false);
-                self.last(n.unwrap_or(usize::MAX), |entry| {
-                    glob(pattern, &entry.code) && (!unique || seen.insert(entry.code.clone()))
-                })
-            }
-        }
-    }
-
-    /// The newest `n` that `wanted` accepts, asked newest first.
-    fn last(&self, n: usize, wanted: impl FnMut(&&Entry) -> bool) -> Vec<&Entry> {
-        let mut found: Vec<_> = self.entries.iter().rev().filter(wanted).take(n).collect();
-        found.reverse();
-        found
-    }
-}
-
-impl Entry {
-    fn to_json(&self, output: bool) -> Value {
-        match output {
-            false => json!([SESSION, self.line, self.code]),
-            true => json!([SESSION, self.line, [self.code, self.result]]),
+    /// Returns when everything that was recorded is written.
+    pub async fn flush(&self) {
+        let (done, flushed) = oneshot::channel();
+        if self.0.send(Message::Flush(done)).is_ok() {
+            // An error means that the thread is gone, and with it what it had.
+            let _ = flushed.await;
         }
     }
 }
 
-/// Whether `text` as a whole fits `pattern`, in which `*` stands for any text and `?` for a character.
-fn glob(pattern: &str, text: &str) -> bool {
-    let pattern: Vec<char> = pattern.chars().collect();
-    let text: Vec<char> = text.chars().collect();
-    let (mut at, mut i) = (0, 0);
-    // Where to go back to: behind the last star, and the text that it has not swallowed yet.
-    let mut back = None;
-    while i < text.len() {
-        match pattern.get(at) {
-            Some('*') => {
-                back = Some((at + 1, i + 1));
-                at += 1;
+fn run(path: Option<PathBuf>, inbox: &Receiver<Message>) {
+    let mut store = LazyCell::new(|| Store::open(path));
+    let mut next = None;
+    while let Some(message) = next.take().or_else(|| inbox.recv().ok()) {
+        match message {
+            Message::Record(line) => {
+                let (lines, then) = gather(line, inbox);
+                store.record(&lines);
+                next = then;
             }
-            Some(&expected) if expected == '?' || expected == text[i] => {
-                at += 1;
-                i += 1;
-            }
-            _ => match back {
-                Some((star, next)) => {
-                    (at, i) = (star, next);
-                    back = Some((star, next + 1));
-                }
-                None => return false,
-            },
+            // Whoever asked may have given up.
+            Message::Query(request, answer) => drop(answer.send(store.query(&request))),
+            // What came before is written.
+            Message::Flush(done) => drop(done.send(())),
         }
     }
-    pattern[at..].iter().all(|&rest| rest == '*')
+}
+
+/// The cells that end within [`BATCH`], and the message behind them that is about something else.
+fn gather(first: Line, inbox: &Receiver<Message>) -> (Vec<Line>, Option<Message>) {
+    let end = Instant::now() + BATCH;
+    let mut lines = vec![first];
+    loop {
+        match inbox.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            Ok(Message::Record(line)) => lines.push(line),
+            Ok(other) => return (lines, Some(other)),
+            Err(_) => return (lines, None),
+        }
+    }
+}
+
+/// Where the history is: `history.sqlite` in `$ECCO_DATA_DIR`, or in `ecco` below `$XDG_DATA_HOME` or
+/// `~/.local/share`. None without a home.
+pub fn file() -> Option<PathBuf> {
+    file_of(|name| std::env::var_os(name).map(PathBuf::from))
+}
+
+fn file_of(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    let folder = |name| variable(name).filter(|path: &PathBuf| path.is_absolute());
+    folder("ECCO_DATA_DIR")
+        .or_else(|| Some(folder("XDG_DATA_HOME")?.join("ecco")))
+        .or_else(|| Some(folder("HOME")?.join(".local/share/ecco")))
+        .map(|folder| folder.join("history.sqlite"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn ask(history: &History, request: Value) -> Value {
-        history.query(&serde_json::from_value(request).unwrap()).into()
-    }
-
-    fn session() -> History {
-        let mut history = History::default();
-        for (line, code) in [(1, "let a = 1"), (2, "a + 1"), (3, "print(a)"), (4, "a + 1")] {
-            history.record(line, code);
-        }
-        history.record_result("2");
-        history
-    }
-
     #[test]
-    fn tail_range_and_search() {
-        let history = session();
-        let tail = ask(&history, json!({"hist_access_type": "tail", "n": 2}));
-        assert_eq!(tail, json!([[1, 3, "print(a)"], [1, 4, "a + 1"]]));
-        let range = ask(
-            &history,
-            json!({"hist_access_type": "range", "session": 0, "start": 2, "stop": 3}),
-        );
-        assert_eq!(range, json!([[1, 2, "a + 1"]]));
-        let search = json!({"hist_access_type": "search", "pattern": "a*", "unique": true, "output": true});
-        assert_eq!(ask(&history, search), json!([[1, 4, ["a + 1", "2"]]]));
-        let newest = json!({"hist_access_type": "search", "pattern": "*a*", "n": 2});
+    fn the_file_is_where_the_environment_says() {
+        let file = |variables: &[(&str, &str)]| {
+            let found = file_of(|name| {
+                let (_, value) = variables.iter().find(|(variable, _)| *variable == name)?;
+                Some(PathBuf::from(value))
+            });
+            found.map(|path| path.to_str().unwrap().to_owned())
+        };
+        let home = ("HOME", "/home/ada");
         assert_eq!(
-            ask(&history, newest),
-            json!([[1, 3, "print(a)"], [1, 4, "a + 1"]])
+            file(&[home]).unwrap(),
+            "/home/ada/.local/share/ecco/history.sqlite"
         );
-        let earlier = json!({"hist_access_type": "range", "session": -1});
-        assert_eq!(ask(&history, earlier), json!([]));
-    }
-
-    #[test]
-    fn globs() {
-        assert!(glob("*", "") && glob("a*c", "abbc") && glob("a?c", "abc") && glob("*b*", "abc"));
-        assert!(!glob("", "a") && !glob("a?c", "ac") && !glob("a*d", "abc") && !glob("?", ""));
-    }
-
-    #[test]
-    fn the_oldest_are_forgotten() {
-        let mut history = History::default();
-        (0..CAPACITY as u32 + 5).for_each(|line| history.record(line, "x"));
-        let first = ask(
-            &history,
-            json!({"hist_access_type": "range", "start": 0, "stop": 7}),
+        assert_eq!(
+            file(&[home, ("XDG_DATA_HOME", "/x")]).unwrap(),
+            "/x/ecco/history.sqlite"
         );
-        assert_eq!(first, json!([[1, 5, "x"], [1, 6, "x"]]));
+        let own = [home, ("XDG_DATA_HOME", "/x"), ("ECCO_DATA_DIR", "/e")];
+        assert_eq!(file(&own).unwrap(), "/e/history.sqlite");
+        // Empty and relative values count as unset: a notebook's folder is no place for a history.
+        let unset = [home, ("XDG_DATA_HOME", "here"), ("ECCO_DATA_DIR", "")];
+        assert_eq!(
+            file(&unset).unwrap(),
+            "/home/ada/.local/share/ecco/history.sqlite"
+        );
+        assert_eq!(file(&[]), None);
     }
 }

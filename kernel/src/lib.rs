@@ -8,7 +8,7 @@
 //!                                                   │
 //!  shell ────┐  serve: Desk                         │
 //!  control ──┤  answers what needs no interpreter,  │
-//!            └─ hands over the rest ── Work ────────┼─→ script: Interpreter, History
+//!            └─ hands over the rest ── Work ────────┼─→ script: Interpreter ──→ history's thread
 //!  stdin ────── answers ────────────────────────────┼─→ output: CellOutput::input
 //!                                                   │
 //!  iopub ←───┐                                      │
@@ -26,10 +26,14 @@
 //! - `requests`, `replies`: contents, raw JSON and lenient structs: what `jupyter-protocol` has for them
 //!   refuses what real clients send and writes nulls where they expect objects
 //! - `outbox`, `sending`: one ordered, bounded queue and the task that empties it
-//! - `script`, `output`, `history`: the script thread
+//! - `script`, `output`: the script thread; `attention`: what can be interrupted on it
+//! - `history`: what was run, in SQLite
+//! - `comms`, `usage`: answered at the desk, also while a cell runs
 //! - `lifetime`: signals, death of the parent
 //! - [`kernelspec`]: `ecco-kernel install`
 
+mod attention;
+mod comms;
 pub mod connection;
 mod error;
 #[cfg(test)]
@@ -47,7 +51,9 @@ mod script;
 mod sending;
 mod serve;
 mod sockets;
+mod usage;
 pub mod wire;
 
 pub use error::Error;
+pub use history::file as history_file;
 pub use serve::serve;

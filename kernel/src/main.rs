@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use ecco_kernel::kernelspec::{self, Place};
-use ecco_kernel::{connection, serve};
+use ecco_kernel::{connection, history_file, serve};
 use ecco_scripting::Session;
 
 /// A Jupyter kernel that explains transformer language models.
@@ -81,7 +81,9 @@ fn main() -> ExitCode {
 
 fn run(file: &Path) -> anyhow::Result<()> {
     let connection = connection::read(file)?;
-    serve(&connection, |interrupt| Box::new(Session::new(interrupt)))?;
+    serve(&connection, history_file(), |interrupt| {
+        Box::new(Session::new(interrupt))
+    })?;
     leave()
 }
 

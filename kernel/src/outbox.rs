@@ -4,6 +4,10 @@
 //! (busy → execute_input → outputs → reply → idle) holds by construction. Text for the same stream
 //! melts into one message while it waits. A script that writes faster than clients read is held back,
 //! so that what is unsent stays near [`UNSENT_LIMIT`].
+//!
+//! A script that changes between stdout and stderr with every line would make a message of every line.
+//! The first [`STREAM_RUN`] changes keep their order; while those wait, more text joins the last message
+//! of its stream.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,15 +19,19 @@ use serde_json::json;
 use tokio::sync::Notify;
 use zeromq::ZmqMessage;
 
-use crate::wire::{self, Channel, Parent, Wire};
+use crate::wire::{self, Channel, Extras, Parent, Wire};
 
 /// Bytes that may wait to be sent before the script has to wait too.
 const UNSENT_LIMIT: usize = 1 << 20;
 /// A stream message is sent at this size …
-const STREAM_FULL: usize = 1 << 17;
-/// … or at this age, or as soon as something else follows it. Servers drop messages beyond about 1,000
-/// in a second.
+pub const STREAM_FULL: usize = 1 << 17;
+/// … or at this age, or as soon as something other than text follows it. Servers drop messages beyond
+/// about 1,000 in a second: this makes [`STREAM_RUN`] times 50 at most.
 const STREAM_AGE: Duration = Duration::from_millis(20);
+/// So many stream messages wait in a row before the order of stdout and stderr gives way.
+const STREAM_RUN: usize = 8;
+/// Above this requests wait as well: what they are told is unsent too.
+const FULL: usize = 64 * UNSENT_LIMIT;
 /// How often a held back script looks whether it was interrupted.
 const HELD_POLL: Duration = Duration::from_millis(20);
 
@@ -41,8 +49,8 @@ pub enum Item {
     Publish(ZmqMessage),
     /// To the peer that asked, on the channel where it asked.
     Reply(Channel, ZmqMessage),
-    /// A question to the user, on the stdin channel.
-    Ask(ZmqMessage),
+    /// A question to the user, on the stdin channel, and its id.
+    Ask(String, ZmqMessage),
 }
 
 /// A queue with one reader, the sending task.
@@ -74,6 +82,34 @@ struct Stream {
     name: StreamName,
     text: String,
     since: Instant,
+}
+
+impl State {
+    /// The waiting message that text for this stream may join: the last one of all, or, where many
+    /// wait in a row, the last one of its stream.
+    fn joinable(&mut self, parent: &Arc<Parent>, name: StreamName) -> Option<&mut Stream> {
+        let run = self.queue.iter_mut().rev().map_while(|entry| match entry {
+            Entry::Stream(stream) if Arc::ptr_eq(&stream.parent, parent) => Some(stream),
+            _ => None,
+        });
+        let mut behind = 0;
+        let mut found = None;
+        for stream in run {
+            if found.is_none() && stream.name == name {
+                found = Some((behind, stream));
+            }
+            behind += 1;
+            // What is directly at the end is taken without counting the rest.
+            if behind == STREAM_RUN || matches!(found, Some((0, _))) {
+                break;
+            }
+        }
+        found
+            .filter(|(place, stream)| {
+                (*place == 0 || behind == STREAM_RUN) && stream.text.len() < STREAM_FULL
+            })
+            .map(|(_, stream)| stream)
+    }
 }
 
 enum Front {
@@ -135,25 +171,28 @@ impl Outbox {
         self.push(&mut self.lock(), Item::Publish(message));
     }
 
-    /// A question to the peer that sent `parent`.
-    pub fn ask(&self, parent: &Parent, content: &impl Serialize) {
-        let message = self.wire.reply("input_request", parent, content);
-        self.push(&mut self.lock(), Item::Ask(message));
+    /// What a comm says, to all subscribers.
+    pub fn publish_comm(&self, parent: &Parent, msg_type: &str, content: &impl Serialize, extras: Extras) {
+        let message = self.wire.publication_with(msg_type, parent, content, extras);
+        self.push(&mut self.lock(), Item::Publish(message));
+    }
+
+    /// A question to the client that sent `parent`; returns the id that its answer names.
+    pub fn ask(&self, parent: &Parent, content: &impl Serialize) -> String {
+        let (id, message) = self.wire.question(parent, content);
+        self.push(&mut self.lock(), Item::Ask(id.clone(), message));
+        id
     }
 
     /// Text for a stream of the cell's output.
     pub fn stream(&self, parent: &Arc<Parent>, name: StreamName, text: &str) {
         let mut state = self.lock();
         state.unsent += text.len();
-        if let Some(Entry::Stream(last)) = state.queue.back_mut()
-            && last.name == name
-            && Arc::ptr_eq(&last.parent, parent)
-            && last.text.len() < STREAM_FULL
-        {
-            last.text.push_str(text);
+        if let Some(stream) = state.joinable(parent, name) {
+            stream.text.push_str(text);
             // The reader sleeps until the message is old or full: waking it for each line costs more
             // than the line.
-            if last.text.len() >= STREAM_FULL {
+            if stream.text.len() >= STREAM_FULL {
                 self.arrived.notify_one();
             }
             return;
@@ -165,6 +204,12 @@ impl Outbox {
             since: Instant::now(),
         }));
         self.arrived.notify_one();
+    }
+
+    /// Whether so much is unsent that no more should be begun.
+    pub fn is_full(&self) -> bool {
+        let state = self.lock();
+        state.unsent > FULL && !state.closed
     }
 
     /// Waits while more than [`UNSENT_LIMIT`] bytes are unsent, unless the cell was interrupted.
@@ -209,11 +254,11 @@ impl Outbox {
 
     fn front(&self) -> Front {
         let mut state = self.lock();
-        let last = state.queue.len() == 1;
+        let may_grow = !state.closed && state.queue.iter().all(|entry| matches!(entry, Entry::Stream(_)));
         match state.queue.front() {
             None if state.closed => return Front::Closed,
             None => return Front::Empty,
-            Some(Entry::Stream(stream)) if last && !state.closed && stream.text.len() < STREAM_FULL => {
+            Some(Entry::Stream(stream)) if may_grow && stream.text.len() < STREAM_FULL => {
                 let age = stream.since.elapsed();
                 if age < STREAM_AGE {
                     return Front::Wait(STREAM_AGE - age);
@@ -243,7 +288,7 @@ impl Outbox {
 
     fn push(&self, state: &mut State, item: Item) {
         let size = match &item {
-            Item::Publish(message) | Item::Reply(_, message) | Item::Ask(message) => wire::size(message),
+            Item::Publish(message) | Item::Reply(_, message) | Item::Ask(_, message) => wire::size(message),
         };
         state.unsent += size;
         state.queue.push_back(Entry::Ready(item, size));

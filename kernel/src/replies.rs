@@ -9,6 +9,11 @@ use crate::wire::PROTOCOL_VERSION;
 /// The version of Rhai that cells are written in.
 const LANGUAGE_VERSION: &str = "1.27";
 
+/// Bytes of an error's name, value, or line of its traceback.
+const ERROR_LIMIT: usize = 1 << 16;
+/// Lines of a traceback.
+const TRACEBACK_LIMIT: usize = 1000;
+
 /// What a request that failed is answered with.
 pub fn error(error: &CellError) -> Value {
     let mut content = error_output(error);
@@ -16,18 +21,52 @@ pub fn error(error: &CellError) -> Value {
     content
 }
 
-/// The content of an `error` message.
+/// The content of an `error` message. A script can raise an error as long as its memory allows: what is
+/// beyond [`ERROR_LIMIT`] in a line of it is cut.
 pub fn error_output(error: &CellError) -> Value {
-    json!({"ename": error.name, "evalue": error.value, "traceback": error.traceback})
+    let lines: Vec<_> = error
+        .traceback
+        .iter()
+        .take(TRACEBACK_LIMIT)
+        .map(|line| shortened(line))
+        .collect();
+    json!({"ename": shortened(&error.name), "evalue": shortened(&error.value), "traceback": lines})
+}
+
+fn shortened(text: &str) -> String {
+    match text.split_at(text.floor_char_boundary(ERROR_LIMIT)) {
+        (all, "") => all.to_owned(),
+        (start, rest) => format!("{start}… [{} bytes more]", rest.len()),
+    }
 }
 
 /// Why a request was not understood.
 pub fn invalid(reason: String) -> CellError {
+    failure("InvalidRequest", reason)
+}
+
+/// An error that is not a script's.
+pub fn failure(name: &str, reason: String) -> CellError {
     CellError {
-        name: "InvalidRequest".to_owned(),
+        name: name.to_owned(),
         traceback: vec![reason.clone()],
         value: reason,
     }
+}
+
+/// What a cell is answered with that was called off. As in ipykernel there is no `execution_count`, or
+/// front ends would put a number on a cell that has not run; clients that know no status `aborted`
+/// find a reason where they look for an error's.
+pub fn aborted(why: &str) -> Value {
+    json!({"status": "aborted", "ename": "Aborted", "evalue": why, "traceback": []})
+}
+
+/// Why there are no subshells.
+pub fn no_subshells() -> CellError {
+    failure(
+        "SubshellError",
+        "there are no subshells: variables and models belong to one thread".to_owned(),
+    )
 }
 
 pub fn kernel_info() -> Value {
@@ -49,6 +88,7 @@ pub fn kernel_info() -> Value {
         "banner": format!("Ecco {version}: explains transformer language models. Cells are Rhai scripts."),
         "help_links": [{"text": "The Rhai book", "url": "https://rhai.rs/book/"}],
         "debugger": false,
+        // "kernel subshells" and "debugger" are the ones there are.
         "supported_features": [],
     })
 }

@@ -25,9 +25,10 @@ impl ExecuteRequest {
         !self.silent && self.store_history.unwrap_or(true)
     }
 
-    /// Whether requests that wait behind this one are called off when it fails.
+    /// Whether requests that wait behind this one are called off when it fails. As with ipykernel that
+    /// is not so for silent ones, which front ends send between the user's cells.
     pub fn stops_on_error(&self) -> bool {
-        self.stop_on_error.unwrap_or(true)
+        !self.silent && self.stop_on_error.unwrap_or(true)
     }
 }
 
@@ -59,19 +60,20 @@ pub struct IsCompleteRequest {
 #[serde(tag = "hist_access_type", rename_all = "snake_case")]
 pub enum HistoryAccess {
     Tail {
-        n: Option<usize>,
+        n: Option<i64>,
     },
     Range {
         /// 0 or absent: this session; negative: so many sessions ago.
         session: Option<i64>,
-        start: Option<u32>,
-        /// Exclusive.
-        stop: Option<u32>,
+        /// Negative: from the end of the session.
+        start: Option<i64>,
+        /// Exclusive; 0 or absent: to the end.
+        stop: Option<i64>,
     },
     Search {
-        /// `*` and `?` stand for any characters.
+        /// As in SQLite's GLOB: `*`, `?` and `[…]`; all if absent.
         pattern: Option<String>,
-        n: Option<usize>,
+        n: Option<i64>,
         unique: Option<bool>,
     },
 }
@@ -88,6 +90,25 @@ pub struct HistoryRequest {
 #[derive(Debug, Deserialize)]
 pub struct CommOpen {
     pub comm_id: String,
+    pub target_name: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct CommMsg {
+    pub comm_id: String,
+    #[serde(default)]
+    pub data: Value,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct CommClose {
+    pub comm_id: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct CommInfoRequest {
+    #[serde(default)]
+    pub target_name: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -4,41 +4,41 @@
 //! [`Script::guarded`], so a panic anywhere in it becomes an error reply.
 
 use std::any::Any;
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Receiver;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ecco_scripting::interpreter::{
     Cell, CellError, Completeness, CompletionItem, Completions, Interpreter, Interrupt,
 };
 use ecco_widgets::MimeBundle;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::history::History;
+use crate::attention::Attention;
+use crate::history::{History, Line, RESULT_LIMIT};
 use crate::outbox::Outbox;
-use crate::output::{Answer, CellOutput};
+use crate::output::{Answer, CellOutput, bounded};
 use crate::replies;
 use crate::requests::{
     CompleteRequest, ExecuteRequest, HistoryRequest, InspectRequest, IsCompleteRequest, cursor,
 };
 use crate::wire::Parent;
 
-/// What a failed cell waits for requests that are already on their way, before those that wait behind it
-/// are called off: a front end that runs all cells sends them in one go.
+/// A cell that fails sooner than this after its request waits until then for the requests behind it,
+/// before they are called off: a front end that runs all cells sends them in one go.
 const ABORT_GRACE: Duration = Duration::from_millis(10);
-
-/// How often the end of the last cell is looked for, when the kernel ends.
-const IDLE_POLL: Duration = Duration::from_millis(5);
 
 /// A request for the script thread.
 pub struct Work {
     pub parent: Arc<Parent>,
     pub task: Task,
+    /// Bytes of the request.
+    pub size: usize,
+    pub since: Instant,
 }
 
 pub enum Task {
@@ -49,47 +49,12 @@ pub enum Task {
     History(HistoryRequest),
 }
 
-/// What the script thread shares with the sockets: whether there is something to interrupt.
-#[derive(Clone, Default)]
-pub struct Attention {
-    pub interrupt: Interrupt,
-    waiting: Arc<AtomicUsize>,
-    stopping: Arc<AtomicBool>,
-}
-
-impl Attention {
-    /// Counts a request that is about to be handed to the script thread.
-    pub fn enqueue(&self) {
-        self.waiting.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// Asks the running cell to stop. Clients interrupt idle kernels too, before a shutdown for one:
-    /// that must not hit the cell that comes next.
-    pub fn interrupt(&self) {
-        if self.waiting.load(Ordering::SeqCst) > 0 {
-            self.interrupt.request();
-        }
-    }
-
-    /// Asks the running cell to stop, and calls off all others.
-    pub fn stop(&self) {
-        self.stopping.store(true, Ordering::SeqCst);
-        self.interrupt.request();
-    }
-
-    /// Returns when the script thread has answered everything it was given.
-    pub async fn idle(&self) {
-        while self.waiting.load(Ordering::SeqCst) > 0 {
-            tokio::time::sleep(IDLE_POLL).await;
-        }
-    }
-
-    fn done(&self) {
-        self.waiting.fetch_sub(1, Ordering::SeqCst);
-        if !self.stopping.load(Ordering::SeqCst) {
-            self.interrupt.clear();
-        }
-    }
+/// As a struct, since a `Value` would be a second copy of what may be large.
+#[derive(Serialize)]
+struct ExecuteResult<'a> {
+    execution_count: u32,
+    data: &'a Map<String, Value>,
+    metadata: &'a Map<String, Value>,
 }
 
 pub struct Script {
@@ -111,6 +76,7 @@ impl Script {
         make: impl FnOnce(Interrupt) -> Box<dyn Interpreter>,
         outbox: Arc<Outbox>,
         attention: Attention,
+        history: History,
         inbox: Receiver<Work>,
         answers: Receiver<Answer>,
     ) -> Self {
@@ -122,7 +88,7 @@ impl Script {
             outbox,
             attention,
             answers: Rc::new(answers),
-            history: History::default(),
+            history,
             count: 0,
             inbox,
             ahead: VecDeque::new(),
@@ -132,110 +98,114 @@ impl Script {
     /// Works until the sockets are gone.
     pub fn run(mut self) {
         while let Some(work) = self.ahead.pop_front().or_else(|| self.inbox.recv().ok()) {
+            // Ten thousand short cells say as much as one that prints.
+            self.outbox.hold_back(&self.attention.interrupt);
+            let size = work.size;
             self.outbox.begin(&work.parent);
-            if self.attention.stopping.load(Ordering::SeqCst) {
-                self.refuse(work, "the kernel is shutting down");
+            if self.attention.is_stopping() {
+                self.refuse(&work, "the kernel is shutting down");
             } else {
                 self.process_work(work);
             }
-            self.attention.done();
+            self.attention.done(size);
         }
     }
 
-    fn process_work(&mut self, Work { parent, task }: Work) {
-        let reply_type = task.reply_type();
-        let content = match task {
-            Task::Execute(request) => return self.handle_execute(&parent, &request),
+    fn process_work(&mut self, work: Work) {
+        let reply_type = work.task.reply_type();
+        let content = match work.task {
+            Task::Execute(request) => return self.handle_execute(&work.parent, request, work.since),
             Task::Complete(request) => self.handle_complete(&request),
             Task::Inspect(request) => self.handle_inspect(&request),
             Task::IsComplete(request) => self.handle_is_complete(&request),
-            Task::History(request) => Ok(json!({"status": "ok", "history": self.history.query(&request)})),
+            Task::History(request) => self.handle_history(request),
         };
         let content = content.unwrap_or_else(|error| replies::error(&error));
-        self.outbox.finish(&parent, reply_type, &content);
+        self.outbox.finish(&work.parent, reply_type, &content);
     }
 
-    fn handle_execute(&mut self, parent: &Arc<Parent>, request: &ExecuteRequest) {
+    fn handle_execute(&mut self, parent: &Arc<Parent>, request: ExecuteRequest, since: Instant) {
         let number = self.count + 1;
         if request.stores_history() {
             self.count = number;
-            self.history.record(number, &request.code);
         }
         if !request.silent {
             let content = json!({"code": request.code, "execution_count": number});
             self.outbox.publish(parent, "execute_input", &content);
         }
-        let output = Rc::new(CellOutput {
-            outbox: self.outbox.clone(),
-            parent: parent.clone(),
-            interrupt: self.attention.interrupt.clone(),
-            answers: self.answers.clone(),
-            silent: request.silent,
-            allow_stdin: request.allow_stdin,
-            payload: RefCell::default(),
-        });
-        let result = self.execute(parent, request, number, output.clone());
-        let failed = result.is_err();
-        let mut content = match result {
-            Ok(()) => {
+        let (result, payload) = self.execute(parent, &request, number);
+        let mut content = match &result {
+            Ok(_) => {
                 let expressions = self.evaluate_all(&request.user_expressions);
                 json!({"status": "ok", "user_expressions": expressions})
             }
             Err(error) => {
                 if !request.silent {
                     self.outbox
-                        .publish(parent, "error", &replies::error_output(&error));
+                        .publish(parent, "error", &replies::error_output(error));
                 }
-                let mut content = replies::error(&error);
+                let mut content = replies::error(error);
                 content["user_expressions"] = json!({});
                 content
             }
         };
         content["execution_count"] = json!(number);
-        content["payload"] = output.payload.take().into();
-        let aborted = if failed && request.stops_on_error() {
-            self.take_waiting_cells()
-        } else {
-            vec![]
+        content["payload"] = payload.into();
+        let called_off = match &result {
+            Err(_) if request.stops_on_error() => self.take_waiting_cells(since),
+            _ => vec![],
         };
         self.outbox.finish(parent, "execute_reply", &content);
-        for work in aborted {
+        for work in called_off {
             self.outbox.begin(&work.parent);
-            self.refuse(work, "not run: a cell before it failed");
-            self.attention.waiting.fetch_sub(1, Ordering::SeqCst);
+            self.refuse(&work, "not run: a cell before it failed");
+            self.attention.called_off(work.size);
+        }
+        if request.stores_history() {
+            let (code, result) = (request.code, result.ok().flatten());
+            self.history.record(Line { number, code, result });
         }
     }
 
-    /// Runs the cell and shows its value.
+    /// Runs the cell and shows its value. Returns the value's plain text, and the payload of the reply.
     fn execute(
         &mut self,
         parent: &Arc<Parent>,
         request: &ExecuteRequest,
         number: u32,
-        output: Rc<CellOutput>,
-    ) -> Result<(), CellError> {
+    ) -> (Result<Option<String>, CellError>, Vec<Value>) {
         let cell = Cell {
             code: request.code.clone(),
             execution_count: number,
             silent: request.silent,
             allow_stdin: request.allow_stdin,
         };
-        let Some(MimeBundle { data, metadata }) =
-            self.guarded(|interpreter| interpreter.execute(&cell, output))??
-        else {
-            return Ok(());
+        let output = Rc::new(CellOutput::new(
+            self.outbox.clone(),
+            parent.clone(),
+            self.attention.interrupt.clone(),
+            self.answers.clone(),
+            request,
+        ));
+        let result = self.guarded(|interpreter| interpreter.execute(&cell, output.clone()));
+        let payload = output.end();
+        let value = match result.and_then(|result| result) {
+            Ok(value) => value.filter(|_| !request.silent),
+            Err(error) => return (Err(error), payload),
         };
-        if request.silent {
-            return Ok(());
-        }
-        if let Some(text) = data.get("text/plain").and_then(Value::as_str)
-            && request.stores_history()
-        {
-            self.history.record_result(text);
-        }
-        let content = json!({"execution_count": number, "data": data, "metadata": metadata});
-        self.outbox.publish(parent, "execute_result", &content);
-        Ok(())
+        let text = value.and_then(|bundle| {
+            let MimeBundle { data, metadata } = bounded(bundle);
+            let (data, metadata) = (&data, &metadata);
+            let content = ExecuteResult {
+                execution_count: number,
+                data,
+                metadata,
+            };
+            self.outbox.publish(parent, "execute_result", &content);
+            let text = data.get("text/plain").and_then(Value::as_str);
+            text.filter(|text| text.len() <= RESULT_LIMIT).map(str::to_owned)
+        });
+        (Ok(text), payload)
     }
 
     fn evaluate_all(&mut self, expressions: &Map<String, Value>) -> Map<String, Value> {
@@ -249,7 +219,7 @@ impl Script {
                     "user_expressions: {name} is not a string"
                 ))),
             };
-            let result = match result {
+            let result = match result.map(bounded) {
                 Ok(bundle) => json!({"status": "ok", "data": bundle.data, "metadata": bundle.metadata}),
                 Err(error) => replies::error(&error),
             };
@@ -297,10 +267,17 @@ impl Script {
         })
     }
 
-    /// The execute requests that wait behind a failed one. Taken before its reply is sent: what a client
-    /// sends after that is meant to run.
-    fn take_waiting_cells(&mut self) -> Vec<Work> {
-        std::thread::sleep(ABORT_GRACE);
+    fn handle_history(&self, request: HistoryRequest) -> Result<Value, CellError> {
+        match self.history.query(request) {
+            Ok(lines) => Ok(json!({"status": "ok", "history": lines})),
+            Err(reason) => Err(replies::failure("HistoryError", reason)),
+        }
+    }
+
+    /// The execute requests that wait behind a failed one, which came `since`. Taken before its reply is
+    /// sent: what a client sends after that is meant to run.
+    fn take_waiting_cells(&mut self, since: Instant) -> Vec<Work> {
+        std::thread::sleep(ABORT_GRACE.saturating_sub(since.elapsed()));
         let waiting = self.ahead.drain(..).chain(self.inbox.try_iter());
         let (cells, others): (Vec<_>, Vec<_>) =
             waiting.partition(|work| matches!(work.task, Task::Execute(_)));
@@ -308,19 +285,12 @@ impl Script {
         cells
     }
 
-    fn refuse(&self, Work { parent, task }: Work, why: &str) {
-        let error = CellError {
-            name: "Aborted".to_owned(),
-            value: why.to_owned(),
-            traceback: Vec::new(),
+    fn refuse(&self, Work { parent, task, .. }: &Work, why: &str) {
+        let content = match task {
+            Task::Execute(_) => replies::aborted(why),
+            _ => replies::error(&replies::failure("Aborted", why.to_owned())),
         };
-        let mut content = replies::error(&error);
-        if matches!(task, Task::Execute(_)) {
-            content["execution_count"] = json!(self.count);
-            content["payload"] = json!([]);
-            content["user_expressions"] = json!({});
-        }
-        self.outbox.finish(&parent, task.reply_type(), &content);
+        self.outbox.finish(parent, task.reply_type(), &content);
     }
 
     /// Calls the interpreter, which may be missing or panic.

@@ -50,8 +50,9 @@ impl Sending {
             Item::Publish(message) => self.iopub.send(message).await,
             Item::Reply(Channel::Control, message) => send(&mut self.control, message).await,
             Item::Reply(_, message) => send(&mut self.shell, message).await,
-            Item::Ask(message) => {
-                tokio::spawn(ask(self.stdin.clone(), message, self.answers.clone()));
+            Item::Ask(question, message) => {
+                let (stdin, answers) = (self.stdin.clone(), self.answers.clone());
+                tokio::spawn(ask(stdin, question, message, answers));
                 Ok(())
             }
         };
@@ -71,7 +72,7 @@ impl Sending {
     }
 }
 
-async fn ask(mut stdin: RouterSendHalf, message: ZmqMessage, answers: Sender<Answer>) {
+async fn ask(mut stdin: RouterSendHalf, question: String, message: ZmqMessage, answers: Sender<Answer>) {
     for _ in 0..ASK_ATTEMPTS {
         if send(&mut stdin, message.clone()).await.is_ok() {
             return;
@@ -79,7 +80,9 @@ async fn ask(mut stdin: RouterSendHalf, message: ZmqMessage, answers: Sender<Ans
         tokio::time::sleep(ASK_PAUSE).await;
     }
     // Nobody waits any more if the script thread is gone.
-    let _ = answers.send(Err(
-        "the client that asked for this cell does not listen for questions".to_owned(),
-    ));
+    let _ = answers.send(Answer {
+        question: Some(question),
+        from: None,
+        line: Err("the client that asked for this cell does not listen for questions".to_owned()),
+    });
 }

@@ -1,28 +1,33 @@
 //! The kernel as a whole: starts the threads and tasks, routes requests, ends it all in order.
 
-use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::time::Duration;
+use std::path::PathBuf;
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use ecco_scripting::interpreter::{CellError, Interpreter, Interrupt};
 use jupyter_protocol::connection_info::ConnectionInfo;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use zeromq::{RouterRecvHalf, RouterSendHalf};
 
+use crate::attention::Attention;
+use crate::comms::{Comms, Said};
 use crate::error::Error;
 use crate::gate::Gate;
+use crate::history::History;
 use crate::journal::note;
 use crate::lifetime::{self, Signals};
 use crate::outbox::Outbox;
 use crate::output::Answer;
 use crate::replies;
-use crate::requests::{CommOpen, InputReply, ShutdownRequest};
-use crate::script::{Attention, Script, Task, Work};
+use crate::requests::{CommClose, CommInfoRequest, CommMsg, CommOpen, InputReply, ShutdownRequest};
+use crate::script::{Script, Task, Work};
 use crate::sending::Sending;
 use crate::sockets::{self, Router, Sockets, receive, send};
+use crate::usage::Usage;
 use crate::wire::{Channel, Parent, Request, Wire};
 
 /// Recursion in scripts and in the interpreter's parser needs more than a thread's usual 2 MB.
@@ -33,22 +38,28 @@ const CELL_END: Duration = Duration::from_secs(1);
 const DRAIN: Duration = Duration::from_secs(1);
 /// And so long for what was sent to reach the peers: those that do not read are not waited for.
 const LINGER: Duration = Duration::from_millis(500);
+/// Bytes of requests that may wait for the script thread before no more are read.
+const WAITING_LIMIT: usize = 256 << 20;
+/// How often it is looked whether there is room again.
+const ROOM_POLL: Duration = Duration::from_millis(5);
 
 /// Runs a kernel on the sockets of `connection` until it is shut down, asked to terminate, or its parent
-/// dies. `make` is called on the thread where the interpreter then lives; requests that do not need it
-/// are answered before it returns.
+/// dies. What is run is remembered in the file `history`, or for this session only. `make` is called on
+/// the thread where the interpreter then lives; requests that do not need it are answered before it
+/// returns.
 ///
 /// # Errors
 /// When the sockets cannot be bound, the signature scheme is unknown, or threads cannot be made.
 pub fn serve(
     connection: &ConnectionInfo,
+    history: Option<PathBuf>,
     make: impl FnOnce(Interrupt) -> Box<dyn Interpreter> + Send + 'static,
 ) -> Result<(), Error> {
     let wire = Arc::new(Wire::new(&connection.signature_scheme, &connection.key)?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let result = runtime.block_on(run(connection, wire, make));
+    let result = runtime.block_on(run(connection, history, wire, make));
     // A thread of the runtime that is still busy must not keep the process.
     runtime.shutdown_background();
     result
@@ -56,6 +67,7 @@ pub fn serve(
 
 async fn run(
     connection: &ConnectionInfo,
+    history: Option<PathBuf>,
     wire: Arc<Wire>,
     make: impl FnOnce(Interrupt) -> Box<dyn Interpreter> + Send + 'static,
 ) -> Result<(), Error> {
@@ -67,13 +79,17 @@ async fn run(
     let (answers, answered) = mpsc::channel();
     let (end, mut ending) = watch::channel(false);
     outbox.publish(&Parent::none(), "status", &json!({"execution_state": "starting"}));
-    start_script(make, outbox.clone(), attention.clone(), inbox, answered)?;
+    let history = History::start(history)?;
+    let (said, noticed, remembered) = (outbox.clone(), attention.clone(), history.clone());
+    start_script(move || Script::new(make, said, noticed, remembered, inbox, answered))?;
     let connection = connection.clone();
     let desk = Arc::new(Desk {
         wire,
         outbox,
         attention,
         connection,
+        comms: Comms::default(),
+        usage: Mutex::default(),
         work,
         end,
     });
@@ -86,8 +102,8 @@ async fn run(
     desk.attention.stop();
     let _ = tokio::time::timeout(CELL_END, desk.attention.idle()).await;
     desk.outbox.close();
-    // What is unsent after that has no reader.
-    let _ = tokio::time::timeout(DRAIN, sent).await;
+    // What is unsent after that has no reader; what is unwritten, no disk.
+    let _ = tokio::time::timeout(DRAIN, async { tokio::join!(sent, history.flush()) }).await;
     // With the tasks go the sockets, whose writers then end when they have written everything.
     drop(receiving);
     let _ = tokio::time::timeout(LINGER, gate.finish()).await;
@@ -126,18 +142,12 @@ fn start_tasks(
     (tokio::spawn(sending.run()), receiving, gate)
 }
 
-fn start_script(
-    make: impl FnOnce(Interrupt) -> Box<dyn Interpreter> + Send + 'static,
-    outbox: Arc<Outbox>,
-    attention: Attention,
-    inbox: Receiver<Work>,
-    answered: Receiver<Answer>,
-) -> std::io::Result<()> {
-    let script = move || Script::new(make, outbox, attention, inbox, answered).run();
+/// The interpreter lives and dies on the thread where it is made.
+fn start_script(make: impl FnOnce() -> Script + Send + 'static) -> std::io::Result<()> {
     std::thread::Builder::new()
         .name("script".to_owned())
         .stack_size(SCRIPT_STACK)
-        .spawn(script)
+        .spawn(move || make().run())
         .map(drop)
 }
 
@@ -148,6 +158,8 @@ struct Desk {
     outbox: Arc<Outbox>,
     attention: Attention,
     connection: ConnectionInfo,
+    comms: Comms,
+    usage: Mutex<Usage>,
     work: Sender<Work>,
     end: watch::Sender<bool>,
 }
@@ -161,6 +173,10 @@ async fn process_requests(desk: Arc<Desk>, channel: Channel, router: Router) {
         mut receiver,
     } = router;
     loop {
+        // Interrupts come on control and must come through.
+        while channel == Channel::Shell && desk.is_full() {
+            tokio::time::sleep(ROOM_POLL).await;
+        }
         let message = receive(&mut receiver).await;
         match desk.wire.decode(channel, message) {
             Ok(request) => desk.process_request(&mut sender, &request).await,
@@ -170,8 +186,20 @@ async fn process_requests(desk: Arc<Desk>, channel: Channel, router: Router) {
 }
 
 impl Desk {
+    /// Whether more waits, to be worked on or to be sent, than a client that listens lets come together.
+    fn is_full(&self) -> bool {
+        self.attention.waiting_bytes() > WAITING_LIMIT || self.outbox.is_full()
+    }
+
     async fn process_request(&self, sender: &mut RouterSendHalf, request: &Request) {
         let shell = request.parent.channel == Channel::Shell;
+        // As in ipykernel a request for a subshell that is not there is an error. Comms are answered
+        // beside the cells in any case.
+        if request.subshell.is_some() && shell && request.msg_type.ends_with("_request") {
+            return self
+                .answer(sender, request, || Err(replies::no_subshells()))
+                .await;
+        }
         let queued = match request.msg_type.as_str() {
             "execute_request" if shell => self.queue(request, Task::Execute),
             "complete_request" if shell => self.queue(request, Task::Complete),
@@ -188,10 +216,13 @@ impl Desk {
     /// Hands a request to the script thread.
     fn queue<T: DeserializeOwned>(&self, request: &Request, task: fn(T) -> Task) -> Result<(), CellError> {
         let task = task(parse(request)?);
-        self.attention.enqueue();
+        let size = request.content.len();
+        self.attention.enqueue(size);
         let work = Work {
             parent: request.parent.clone(),
             task,
+            size,
+            since: Instant::now(),
         };
         self.work
             .send(work)
@@ -203,15 +234,27 @@ impl Desk {
         match request.msg_type.as_str() {
             "kernel_info_request" => Ok(Some(replies::kernel_info())),
             "connect_request" => Ok(Some(replies::connect(&self.connection))),
-            "comm_info_request" => Ok(Some(json!({"status": "ok", "comms": {}}))),
+            "usage_request" => {
+                let mut usage = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
+                Ok(Some(usage.reply()))
+            }
             "interrupt_request" => {
                 self.attention.interrupt();
                 Ok(Some(json!({"status": "ok"})))
             }
             "shutdown_request" => self.handle_shutdown(request),
+            "comm_info_request" => self.handle_comm_info(request),
             "comm_open" => self.handle_comm_open(request),
-            // To comms that were closed as soon as they were opened.
-            "comm_msg" | "comm_close" => Ok(None),
+            "comm_msg" => self.handle_comm_msg(request),
+            "comm_close" => {
+                let CommClose { comm_id } = parse(request)?;
+                self.comms.close(&comm_id);
+                Ok(None)
+            }
+            "create_subshell_request" | "delete_subshell_request" | "list_subshell_request" => {
+                Err(replies::no_subshells())
+            }
+            "debug_request" => Err(replies::failure("DebugError", "there is no debugger".to_owned())),
             other => {
                 let channel = request.parent.channel;
                 Err(replies::invalid(format!(
@@ -228,11 +271,37 @@ impl Desk {
         Ok(Some(content))
     }
 
-    /// No target is known yet: the client must learn that its comm leads nowhere.
+    fn handle_comm_info(&self, request: &Request) -> Handled {
+        let CommInfoRequest { target_name } = parse(request)?;
+        let comms = self.comms.info(target_name.as_deref());
+        Ok(Some(json!({"status": "ok", "comms": comms})))
+    }
+
     fn handle_comm_open(&self, request: &Request) -> Handled {
-        let CommOpen { comm_id } = parse(request)?;
-        let content = json!({"comm_id": comm_id, "data": {}});
-        self.outbox.publish(&request.parent, "comm_close", &content);
+        let CommOpen { comm_id, target_name } = parse(request)?;
+        if !self.comms.open(&comm_id, &target_name) {
+            // The client must learn that its comm leads nowhere.
+            let content = json!({"comm_id": comm_id, "data": {}});
+            self.outbox.publish(&request.parent, "comm_close", &content);
+        }
+        Ok(None)
+    }
+
+    fn handle_comm_msg(&self, request: &Request) -> Handled {
+        let CommMsg { comm_id, data } = parse(request)?;
+        let metadata: Map<String, Value> = serde_json::from_slice(&request.metadata).unwrap_or_default();
+        let buffers = request.buffers.clone();
+        let said = Said {
+            data,
+            metadata,
+            buffers,
+        };
+        if let Some(answer) = self.comms.hear(&comm_id, said) {
+            let (data, extras) = answer.into_extras();
+            let content = json!({"comm_id": comm_id, "data": data});
+            self.outbox
+                .publish_comm(&request.parent, "comm_msg", &content, extras);
+        }
         Ok(None)
     }
 
@@ -242,9 +311,13 @@ impl Desk {
         self.outbox.begin_beside(parent);
         let handled = handle();
         let ends = msg_type == "shutdown_request" && handled.is_ok();
+        let asked = msg_type.strip_suffix("_request");
+        if let (Err(error), None) = (&handled, asked) {
+            note(format_args!("a {msg_type} was not understood: {}", error.value));
+        }
         let content = handled.unwrap_or_else(|error| Some(replies::error(&error)));
-        if let (Some(content), Some(request)) = (content, msg_type.strip_suffix("_request")) {
-            let reply = self.wire.reply(&format!("{request}_reply"), parent, &content);
+        if let (Some(content), Some(asked)) = (content, asked) {
+            let reply = self.wire.reply(&format!("{asked}_reply"), parent, &content);
             if let Err(error) = send(sender, reply).await {
                 note(format_args!("a reply to {msg_type} was not sent: {error}"));
             }
@@ -265,23 +338,26 @@ fn parse<T: DeserializeOwned>(request: &Request) -> Result<T, CellError> {
 async fn process_answers(desk: Arc<Desk>, mut stdin: RouterRecvHalf, answers: Sender<Answer>) {
     loop {
         let message = receive(&mut stdin).await;
-        let answer = match desk.wire.decode(Channel::Stdin, message) {
-            Ok(request) if request.msg_type == "input_reply" => match parse::<InputReply>(&request) {
-                Ok(InputReply { value: Some(line) }) => Ok(line),
-                Ok(InputReply { value: None }) => Err("the client sent no answer".to_owned()),
-                Err(error) => Err(error.value),
-            },
-            Ok(request) => {
-                note(format_args!(
-                    "{} does not belong on the Stdin channel",
-                    request.msg_type
-                ));
+        let request = match desk.wire.decode(Channel::Stdin, message) {
+            Ok(request) if request.msg_type == "input_reply" => request,
+            Ok(Request { msg_type, .. }) => {
+                note(format_args!("{msg_type} does not belong on the Stdin channel"));
                 continue;
             }
             Err(rejected) => {
                 note(format_args!("a message on Stdin was ignored: {rejected}"));
                 continue;
             }
+        };
+        let line = match parse::<InputReply>(&request) {
+            Ok(InputReply { value: Some(line) }) => Ok(line),
+            Ok(InputReply { value: None }) => Err("the client sent no answer".to_owned()),
+            Err(error) => Err(error.value),
+        };
+        let answer = Answer {
+            question: request.answered,
+            from: Some(request.parent),
+            line,
         };
         // Nobody waits any more when the script thread has ended.
         let _ = answers.send(answer);

@@ -44,6 +44,11 @@ pub enum Channel {
 pub struct Request {
     pub msg_type: String,
     pub parent: Arc<Parent>,
+    /// The subshell it is meant for, if it names one.
+    pub subshell: Option<String>,
+    /// The message that this one answers, if it says so.
+    pub answered: Option<String>,
+    pub metadata: Bytes,
     /// JSON, not yet parsed: a content that makes no sense must still get an error reply.
     pub content: Bytes,
     pub buffers: Vec<Bytes>,
@@ -53,6 +58,8 @@ pub struct Request {
 #[derive(Debug)]
 pub struct Parent {
     pub channel: Channel,
+    /// The `msg_id` of that header.
+    pub id: String,
     identities: Vec<Bytes>,
     header: Bytes,
 }
@@ -62,9 +69,15 @@ impl Parent {
     pub fn none() -> Arc<Self> {
         Arc::new(Self {
             channel: Channel::IoPub,
+            id: String::new(),
             identities: Vec::new(),
             header: Bytes::from_static(EMPTY),
         })
+    }
+
+    /// Whether both came from the same client. Clients have one identity on all their sockets.
+    pub fn same_client(&self, other: &Parent) -> bool {
+        self.identities == other.identities
     }
 }
 
@@ -97,10 +110,17 @@ pub struct Wire {
 #[derive(Deserialize)]
 struct IncomingHeader {
     msg_type: String,
-    #[serde(rename = "msg_id")]
-    _msg_id: String,
+    msg_id: String,
     #[serde(default)]
     session: Option<String>,
+    #[serde(default)]
+    subshell_id: Option<serde_json::Value>,
+}
+
+/// What matters of the header that a message says it answers.
+#[derive(Deserialize)]
+struct AnsweredHeader {
+    msg_id: String,
 }
 
 #[derive(Serialize)]
@@ -111,6 +131,13 @@ struct OutgoingHeader<'a> {
     username: &'a str,
     date: String,
     version: &'a str,
+}
+
+/// What few messages carry beside their content.
+#[derive(Debug, Default)]
+pub struct Extras {
+    pub metadata: serde_json::Map<String, serde_json::Value>,
+    pub buffers: Vec<Bytes>,
 }
 
 impl Wire {
@@ -148,7 +175,10 @@ impl Wire {
             });
         }
         let IncomingHeader {
-            msg_type, session, ..
+            msg_type,
+            msg_id,
+            session,
+            subshell_id,
         } = serde_json::from_slice(&header).map_err(|error| Rejected::Header {
             reason: error.to_string(),
         })?;
@@ -161,8 +191,15 @@ impl Wire {
         }
         Ok(Request {
             msg_type,
+            subshell: subshell_id.map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned)),
+            // Most messages answer nothing; what is no header says nothing either.
+            answered: serde_json::from_slice(&parent)
+                .ok()
+                .map(|AnsweredHeader { msg_id }| msg_id),
+            metadata,
             parent: Arc::new(Parent {
                 channel,
+                id: msg_id,
                 identities,
                 header,
             }),
@@ -173,39 +210,72 @@ impl Wire {
 
     /// A message to whoever sent `parent`.
     pub fn reply(&self, msg_type: &str, parent: &Parent, content: &impl Serialize) -> ZmqMessage {
-        self.encode(parent.identities.clone(), msg_type, parent, content)
+        let identities = parent.identities.clone();
+        self.encode(
+            identities,
+            self.header(msg_type),
+            parent,
+            content,
+            Extras::default(),
+        )
+    }
+
+    /// A question to the user of the client that sent `parent`, and its id, which the answer names.
+    pub fn question(&self, parent: &Parent, content: &impl Serialize) -> (String, ZmqMessage) {
+        let header = self.header("input_request");
+        let id = header.msg_id.clone();
+        let identities = parent.identities.clone();
+        (
+            id,
+            self.encode(identities, header, parent, content, Extras::default()),
+        )
     }
 
     /// A message to every subscriber.
     pub fn publication(&self, msg_type: &str, parent: &Parent, content: &impl Serialize) -> ZmqMessage {
-        let topic = format!("kernel.{}.{msg_type}", self.session);
-        self.encode(vec![Bytes::from(topic)], msg_type, parent, content)
+        self.publication_with(msg_type, parent, content, Extras::default())
+    }
+
+    /// The same with metadata and buffers.
+    pub fn publication_with(
+        &self,
+        msg_type: &str,
+        parent: &Parent,
+        content: &impl Serialize,
+        extras: Extras,
+    ) -> ZmqMessage {
+        let topic = Bytes::from(format!("kernel.{}.{msg_type}", self.session));
+        self.encode(vec![topic], self.header(msg_type), parent, content, extras)
     }
 
     /// The greeting to a new subscriber of `topic`.
     pub fn welcome(&self, topic: Bytes) -> ZmqMessage {
         let content = serde_json::json!({"subscription": String::from_utf8_lossy(&topic)});
-        self.encode(vec![topic], "iopub_welcome", &Parent::none(), &content)
+        let header = self.header("iopub_welcome");
+        self.encode(vec![topic], header, &Parent::none(), &content, Extras::default())
     }
 
     fn encode(
         &self,
         mut frames: Vec<Bytes>,
-        msg_type: &str,
+        header: OutgoingHeader,
         parent: &Parent,
         content: &impl Serialize,
+        Extras { metadata, buffers }: Extras,
     ) -> ZmqMessage {
-        let header = json_bytes(&self.header(msg_type));
+        let header = json_bytes(&header);
+        let metadata = json_bytes(&metadata);
         let content = json_bytes(content);
-        let signature = self.signer.sign([&header, &parent.header, EMPTY, &content]);
+        let signature = self.signer.sign([&header, &parent.header, &metadata, &content]);
         frames.extend([
             Bytes::from_static(DELIMITER),
             Bytes::from(signature),
             header,
             parent.header.clone(),
-            Bytes::from_static(EMPTY),
+            metadata,
             content,
         ]);
+        frames.extend(buffers);
         let mut message = ZmqMessage::from(frames.remove(0));
         frames.into_iter().for_each(|frame| message.push_back(frame));
         message

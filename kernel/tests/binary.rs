@@ -1,5 +1,7 @@
 //! The program as Jupyter and people start it.
 
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -123,7 +125,11 @@ fn sigint_does_not_end_a_kernel() {
 fn a_kernel_ends_when_the_client_that_started_it_dies() {
     let folder = tempfile::tempdir().unwrap();
     let file = connection_file(folder.path());
-    let script = format!("JPY_PARENT_PID=$$ '{PROGRAM}' run -f '{}' & wait", file.display());
+    let data = folder.path().display();
+    let script = format!(
+        "ECCO_DATA_DIR='{data}' JPY_PARENT_PID=$$ '{PROGRAM}' run -f '{}' & wait",
+        file.display()
+    );
     let mut client = Command::new("sh")
         .args(["-c", &script])
         .stderr(Stdio::null())
@@ -150,15 +156,86 @@ fn socket_files_of_a_killed_kernel_are_no_obstacle() {
     assert!(kernel.wait().unwrap().success());
 }
 
+#[test]
+fn a_connection_file_that_everybody_may_write_is_refused_unless_that_is_meant() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = connection_file(folder.path());
+    set_mode(&file, 0o606);
+    let run = ["run", "-f", file.to_str().unwrap()];
+    let refused = ecco_kernel(&run, &[]);
+    let text = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        text.contains("chmod 600") && text.contains("JUPYTER_ALLOW_INSECURE_WRITES"),
+        "{text}"
+    );
+    assert_eq!(text.lines().count(), 1, "{text}");
+    let mut kernel = Command::new(PROGRAM)
+        .args(run)
+        .env("JUPYTER_ALLOW_INSECURE_WRITES", "true")
+        .env("ECCO_DATA_DIR", folder.path())
+        .spawn()
+        .unwrap();
+    wait_until(|| UnixStream::connect(socket(folder.path())).is_ok());
+    signal(&kernel, "TERM");
+    assert!(kernel.wait().unwrap().success());
+}
+
+#[test]
+fn what_is_careless_about_a_connection_file_is_said_and_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = connection_file(folder.path());
+    let warnings = |listens: &dyn Fn() -> bool| {
+        let mut kernel = Command::new(PROGRAM)
+            .args(["run", "-f"])
+            .arg(&file)
+            .env("ECCO_DATA_DIR", folder.path())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        wait_until(listens);
+        signal(&kernel, "TERM");
+        assert!(kernel.wait().unwrap().success());
+        std::io::read_to_string(kernel.stderr.take().unwrap()).unwrap()
+    };
+    let listens = || UnixStream::connect(socket(folder.path())).is_ok();
+    assert_eq!(warnings(&listens), "");
+    set_mode(&file, 0o644);
+    let readable = warnings(&listens);
+    assert!(
+        readable.contains("others may read the connection file"),
+        "{readable}"
+    );
+    set_mode(&file, 0o600);
+    let ports: Vec<u16> = (0..5)
+        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+        .collect::<Vec<_>>()
+        .iter()
+        .map(|listener| listener.local_addr().unwrap().port())
+        .collect();
+    let open = json!({
+        "transport": "tcp", "ip": "0.0.0.0", "key": "", "shell_port": ports[0], "iopub_port": ports[1],
+        "stdin_port": ports[2], "control_port": ports[3], "hb_port": ports[4],
+    });
+    std::fs::write(&file, open.to_string()).unwrap();
+    // The one that is bound last.
+    let keyless = warnings(&|| TcpStream::connect(("127.0.0.1", ports[1])).is_ok());
+    assert!(
+        keyless.contains("everybody who can reach 0.0.0.0 may run code here"),
+        "{keyless}"
+    );
+}
+
 /// Starts a kernel and waits until it listens.
 fn start(folder: &Path) -> Child {
     let file = connection_file(folder);
     let kernel = Command::new(PROGRAM)
         .args(["run", "-f"])
         .arg(file)
+        .env("ECCO_DATA_DIR", folder)
         .spawn()
         .unwrap();
-    wait_until(|| socket(folder).exists());
+    wait_until(|| UnixStream::connect(socket(folder)).is_ok());
     kernel
 }
 
@@ -169,7 +246,12 @@ fn connection_file(folder: &Path) -> PathBuf {
         "shell_port": 1, "iopub_port": 5, "stdin_port": 2, "control_port": 3, "hb_port": 4,
     });
     std::fs::write(&file, connection.to_string()).unwrap();
+    set_mode(&file, 0o600);
     file
+}
+
+fn set_mode(file: &Path, mode: u32) {
+    std::fs::set_permissions(file, PermissionsExt::from_mode(mode)).unwrap();
 }
 
 /// The socket that is bound last.

@@ -64,7 +64,12 @@ fn a_content_that_makes_no_sense_gets_an_error_reply() {
         ("inspect_request", "[]"),
         ("is_complete_request", "null"),
         ("history_request", r#"{"hist_access_type": "everything"}"#),
+        ("history_request", "{}"),
+        ("history_request", r#"{"hist_access_type": "tail", "n": "ten"}"#),
+        ("comm_info_request", r#"{"target_name": 3}"#),
+        ("comm_info_request", "null"),
         ("shutdown_request", r#"{"restart": "maybe"}"#),
+        ("shutdown_request", ""),
     ];
     for (msg_type, content) in wrong {
         let header = HEADER.replace("TYPE", msg_type);
@@ -98,4 +103,36 @@ fn an_unknown_request_gets_an_error_reply_on_its_channel() {
         assert_eq!(reply.msg_type, msg_type.replace("_request", "_reply"));
         assert_eq!(reply.content["status"], "error");
     }
+}
+
+#[test]
+fn an_unknown_message_that_is_no_request_gets_busy_and_idle() {
+    let mut frontend = Frontend::start();
+    for (to, msg_type) in [
+        (To::Shell, "dance"),
+        (To::Control, "execute_reply"),
+        (To::Shell, ""),
+    ] {
+        let id = frontend.send(to, msg_type, json!({}));
+        assert_eq!(frontend.transcript(&id), ["busy", "idle"]);
+        assert!(frontend.is_silent(to));
+    }
+}
+
+#[test]
+fn a_flood_of_requests_is_answered_to_the_last() {
+    let mut frontend = Frontend::start();
+    let cell = frontend.execute("spin");
+    frontend.wait_for(&cell, r#"In [1] "spin""#);
+    for _ in 0..20 {
+        let requests: Vec<_> = (0..200)
+            .map(|_| frontend.send(To::Shell, "kernel_info_request", json!({})))
+            .collect();
+        for request in requests {
+            assert_eq!(frontend.reply(To::Shell, &request).content["status"], "ok");
+            assert_eq!(frontend.transcript(&request), ["busy", "idle"]);
+        }
+    }
+    frontend.ask(To::Control, "interrupt_request", json!({}));
+    frontend.reply(To::Shell, &cell);
 }

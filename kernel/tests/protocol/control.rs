@@ -1,10 +1,11 @@
-//! What is answered while a cell runs, and how a kernel ends.
+//! What is answered while a cell runs.
 
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::frontend::{Frontend, To};
+use crate::message::Draft;
 
 #[test]
 fn kernel_info_says_what_this_is() {
@@ -13,7 +14,18 @@ fn kernel_info_says_what_this_is() {
     assert_eq!(info["protocol_version"], "5.5");
     assert_eq!(info["language_info"]["name"], "rhai");
     assert_eq!(info["language_info"]["file_extension"], ".rhai");
-    assert_eq!(info["supported_features"], json!([]));
+    assert_eq!(
+        (&info["supported_features"], &info["debugger"]),
+        (&json!([]), &json!(false))
+    );
+    assert!(info["banner"].as_str().unwrap().starts_with("Ecco "));
+    let links = info["help_links"].as_array().unwrap();
+    assert!(
+        links
+            .iter()
+            .all(|link| link["text"].is_string() && link["url"].is_string())
+    );
+    assert!(!links.is_empty());
     assert_eq!(frontend.ask(To::Control, "kernel_info_request", json!({})), info);
 }
 
@@ -28,8 +40,6 @@ fn requests_are_answered_while_a_cell_runs_and_the_kernel_is_still_called_busy()
         assert_eq!(frontend.transcript(&info), ["busy", "idle"]);
         frontend.wait_for(&cell, "busy");
     }
-    let comms = frontend.ask(To::Shell, "comm_info_request", json!({}));
-    assert_eq!(comms, json!({"status": "ok", "comms": {}}));
     frontend.ask(To::Control, "interrupt_request", json!({}));
     assert_eq!(
         frontend.reply(To::Shell, &cell).content["ename"],
@@ -85,76 +95,62 @@ fn an_interrupt_of_an_idle_kernel_does_not_hit_the_next_cell() {
 }
 
 #[test]
-fn an_unknown_comm_is_closed() {
+fn usage_is_told_while_a_cell_runs() {
     let mut frontend = Frontend::start();
-    let open = json!({"comm_id": "c1", "target_name": "nobody", "data": {}});
-    let id = frontend.send(To::Shell, "comm_open", open);
-    assert_eq!(
-        frontend.transcript(&id),
-        ["busy", r#"comm_close {"comm_id":"c1","data":{}}"#, "idle"]
+    let cell = frontend.execute("spin");
+    frontend.wait_for(&cell, r#"In [1] "spin""#);
+    frontend.ask(To::Control, "usage_request", json!({}));
+    let usage = frontend.ask(To::Control, "usage_request", json!({}));
+    assert_eq!(usage["pid"], std::process::id());
+    assert!(!usage["hostname"].as_str().unwrap().is_empty());
+    assert!(usage["kernel_memory"].as_u64().unwrap() > 1 << 20, "{usage}");
+    assert!(usage["kernel_cpu"].as_f64().unwrap() >= 0.0 && usage["cpu_count"].as_u64().unwrap() >= 1);
+    let memory = &usage["host_virtual_memory"];
+    assert!(
+        memory["total"].as_u64() >= memory["available"].as_u64(),
+        "{memory}"
     );
-    let id = frontend.send(To::Shell, "comm_msg", json!({"comm_id": "c1"}));
-    assert_eq!(frontend.transcript(&id), ["busy", "idle"]);
+    frontend.ask(To::Control, "interrupt_request", json!({}));
+    frontend.reply(To::Shell, &cell);
 }
 
 #[test]
-fn shutdown_is_answered_on_shell_as_on_control_with_its_restart_flag() {
-    for to in [To::Shell, To::Control] {
-        let mut frontend = Frontend::start();
-        let reply = frontend.ask(to, "shutdown_request", json!({"restart": true}));
-        assert_eq!(reply, json!({"status": "ok", "restart": true}));
-        frontend.wait_for_end();
+fn there_are_neither_subshells_nor_a_debugger_and_the_replies_say_so() {
+    let mut frontend = Frontend::start();
+    for kind in ["create", "list", "delete"] {
+        let reply = frontend.ask(
+            To::Control,
+            &format!("{kind}_subshell_request"),
+            json!({"subshell_id": "s"}),
+        );
+        assert_eq!(
+            (&reply["status"], &reply["ename"]),
+            (&json!("error"), &json!("SubshellError"))
+        );
+        assert!(
+            reply["evalue"].as_str().unwrap().contains("one thread"),
+            "{reply}"
+        );
     }
-}
-
-#[test]
-fn nothing_that_was_said_is_lost_at_shutdown() {
-    let mut frontend = Frontend::start();
-    let cell = frontend.execute("flood 60000\nspin");
-    let waiting = frontend.execute("print never");
-    frontend.wait_for(&cell, r#"In [1] "flood 60000\nspin""#);
-    frontend.pause(Duration::from_millis(50));
-    let shutdown = frontend.send(To::Control, "shutdown_request", json!({"restart": false}));
-    frontend.reply(To::Control, &shutdown);
-    let lines: Vec<_> = std::iter::from_fn(|| Some(frontend.iopub_message()))
-        .take_while(|message| message.msg_type != "error")
-        .filter(|message| message.msg_type == "stream")
-        .flat_map(|message| {
-            message.content["text"]
-                .as_str()
-                .unwrap()
-                .lines()
-                .map(str::to_owned)
-                .collect::<Vec<_>>()
-        })
-        .collect();
+    let request = json!({"type": "request", "seq": 1, "command": "initialize", "arguments": {}});
+    let reply = frontend.ask(To::Control, "debug_request", request);
     assert_eq!(
-        frontend.reply(To::Shell, &cell).content["ename"],
-        "KeyboardInterrupt"
+        (&reply["status"], &reply["ename"]),
+        (&json!("error"), &json!("DebugError"))
     );
-    assert_eq!(frontend.reply(To::Shell, &waiting).content["ename"], "Aborted");
-    assert_eq!(frontend.transcript(&waiting), ["busy", "idle"]);
-    // The interrupt cut it short somewhere, but everything before that has come, in order.
-    assert!(lines.len() > 1000, "{}", lines.len());
-    assert!(
-        lines
-            .iter()
-            .enumerate()
-            .all(|(i, line)| *line == format!("line {i}"))
-    );
-    frontend.wait_for_end();
 }
 
 #[test]
-fn a_cell_that_does_not_listen_cannot_keep_the_kernel_alive() {
+fn a_request_for_a_subshell_that_is_not_there_is_an_error_and_not_run() {
     let mut frontend = Frontend::start();
-    let cell = frontend.execute("sleep 30000");
-    frontend.wait_for(&cell, r#"In [1] "sleep 30000""#);
-    let start = Instant::now();
-    frontend.shutdown();
-    assert!(
-        start.elapsed() < Duration::from_millis(2400),
-        "{:?}",
-        start.elapsed()
+    let mut draft = Draft::new(json!({"code": "set stolen"}));
+    draft.subshell = json!("shell-1");
+    let id = frontend.send_draft(To::Shell, "execute_request", draft);
+    let reply = frontend.reply(To::Shell, &id).content;
+    assert_eq!(
+        (&reply["status"], &reply["ename"]),
+        (&json!("error"), &json!("SubshellError"))
     );
+    assert_eq!(frontend.transcript(&id), ["busy", "idle"]);
+    assert_eq!(frontend.run("get").0[1..3], [r#"In [1] "get""#, r#"Out[1] """#]);
 }

@@ -147,37 +147,33 @@ fn displays_can_be_replaced_and_cleared() {
 }
 
 #[test]
-fn a_failing_cell_calls_off_the_cells_behind_it_but_nothing_else() {
+fn an_output_that_outlives_its_cell_goes_nowhere() {
     let mut frontend = Frontend::start();
-    let failing = frontend.execute("sleep 50\nfail first");
-    let behind = frontend.execute("print never");
-    let completion = frontend.send(
-        To::Shell,
-        "complete_request",
-        json!({"code": "pri", "cursor_pos": 3}),
-    );
-    assert_eq!(frontend.reply(To::Shell, &failing).content["ename"], "ToyError");
-    let aborted = frontend.reply(To::Shell, &behind).content;
+    frontend.run("later boo");
+    let (transcript, reply) = frontend.run("print now");
     assert_eq!(
-        (&aborted["status"], &aborted["ename"]),
-        (&json!("error"), &json!("Aborted"))
+        transcript,
+        ["busy", r#"In [2] "print now""#, r#"stdout "now\n""#, "idle"]
     );
-    assert_eq!(
-        frontend.reply(To::Shell, &completion).content["matches"],
-        json!(["print"])
-    );
-    assert_eq!(frontend.transcript(&behind), ["busy", "idle"]);
-    // What comes after the reply runs.
-    assert_eq!(frontend.run("print again").0[2], r#"stdout "again\n""#);
+    assert_eq!(reply["payload"], json!([]));
+    // Nor was it said about the first cell.
+    let id = frontend.execute("value 1");
+    let stale = std::iter::from_fn(|| Some(frontend.iopub_message())).find(|message| {
+        message.parent["msg_id"] == id.as_str() || message.content.to_string().contains("boo")
+    });
+    assert_eq!(stale.unwrap().parent["msg_id"], id.as_str());
+    frontend.transcript(&id);
+    frontend.reply(To::Shell, &id);
 }
 
 #[test]
-fn with_stop_on_error_off_the_cells_behind_run() {
+fn ten_thousand_cells_that_wait_are_answered_in_order() {
     let mut frontend = Frontend::start();
-    let request = json!({"code": "sleep 50\nfail first", "stop_on_error": false});
-    let failing = frontend.send(To::Shell, "execute_request", request);
-    let behind = frontend.execute("print still");
-    frontend.reply(To::Shell, &failing);
-    assert_eq!(frontend.reply(To::Shell, &behind).content["status"], "ok");
-    assert_eq!(frontend.transcript(&behind)[2], r#"stdout "still\n""#);
+    const CELLS: u32 = 10_000;
+    let cells: Vec<_> = (1..=CELLS).map(|_| frontend.execute("number")).collect();
+    for (count, cell) in (1..).zip(&cells) {
+        assert_eq!(frontend.transcript(cell)[2], format!("Out[{count}] \"{count}\""));
+        let content = frontend.reply(To::Shell, cell).content;
+        assert_eq!(content["execution_count"], count);
+    }
 }

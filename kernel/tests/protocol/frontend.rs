@@ -1,21 +1,20 @@
 //! A front end for tests: starts a kernel in this process and talks to it over sockets.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ecco_kernel::{connection, serve};
 use ecco_scripting::interpreter::{Interpreter, Interrupt};
-use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
-use sha2::Sha256;
 use tokio::runtime::Runtime;
 use zeromq::{DealerSocket, Socket, SocketOptions, SocketRecv, SocketSend, SubSocket, ZmqMessage};
 
+use crate::message::{Draft, KEY, Message, decode, line, sign};
 use crate::toy::Toy;
 
-const KEY: &str = "a key for tests";
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 pub struct Frontend {
@@ -27,16 +26,10 @@ pub struct Frontend {
     /// Read from iopub while something else was looked for.
     unread: VecDeque<Message>,
     sent: u32,
+    name: String,
     kernel: Option<JoinHandle<()>>,
     connection: Value,
-    _folder: tempfile::TempDir,
-}
-
-#[derive(Debug, Clone)]
-pub struct Message {
-    pub msg_type: String,
-    pub parent: Value,
-    pub content: Value,
+    folder: Option<tempfile::TempDir>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -54,12 +47,15 @@ impl Frontend {
 
     pub fn start_with(make: impl FnOnce(Interrupt) -> Box<dyn Interpreter> + Send + 'static) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let connection = json!({
-            "transport": "ipc", "ip": folder.path().join("kernel"), "key": KEY,
-            "signature_scheme": "hmac-sha256", "kernel_name": "ecco",
-            "shell_port": 1, "iopub_port": 2, "stdin_port": 3, "control_port": 4, "hb_port": 5,
-        });
-        Self::start_on(folder, connection, make)
+        Self::start_on(&ipc(folder.path()), folder, None, make)
+    }
+
+    /// The same with a history that outlives the kernel.
+    pub fn start_remembering(history: &Path) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self::start_on(&ipc(folder.path()), folder, Some(history), |interrupt| {
+            Box::new(Toy::new(interrupt))
+        })
     }
 
     /// The same over TCP, on ports that were free a moment ago.
@@ -74,56 +70,66 @@ impl Frontend {
             "hb_port": port(4),
         });
         drop(listeners);
-        Self::start_on(tempfile::tempdir().unwrap(), connection, |interrupt| {
+        let folder = tempfile::tempdir().unwrap();
+        Self::start_on(&connection, folder, None, |interrupt| {
             Box::new(Toy::new(interrupt))
         })
     }
 
     fn start_on(
+        connection: &Value,
         folder: tempfile::TempDir,
-        connection: Value,
+        history: Option<&Path>,
         make: impl FnOnce(Interrupt) -> Box<dyn Interpreter> + Send + 'static,
     ) -> Self {
         let parsed = connection::parse(&connection.to_string()).unwrap();
-        let kernel = std::thread::spawn(move || serve(&parsed, make).unwrap());
+        let history = history.map(Path::to_owned);
+        let kernel = std::thread::spawn(move || serve(&parsed, history, make).unwrap());
+        let mut frontend = Self::connect(connection, "a-frontend");
+        frontend.kernel = Some(kernel);
+        frontend.folder = Some(folder);
+        frontend
+    }
+
+    /// A second front end of the same kernel.
+    pub fn another(&self) -> Self {
+        Self::connect(&self.connection, "another-frontend")
+    }
+
+    /// A front end of a kernel that runs elsewhere.
+    pub fn connect(connection: &Value, identity: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
         let dealer = || {
             let mut options = SocketOptions::default();
-            options.peer_identity("a-frontend".parse().unwrap());
+            options.peer_identity(identity.parse().unwrap());
             DealerSocket::with_options(options)
         };
         let (mut shell, mut control, mut stdin) = (dealer(), dealer(), dealer());
         let mut iopub = SubSocket::new();
         runtime.block_on(async {
-            connect(&mut shell, &connection, "shell_port").await;
-            connect(&mut control, &connection, "control_port").await;
-            connect(&mut stdin, &connection, "stdin_port").await;
-            connect(&mut iopub, &connection, "iopub_port").await;
+            connect(&mut shell, connection, "shell_port").await;
+            connect(&mut control, connection, "control_port").await;
+            connect(&mut stdin, connection, "stdin_port").await;
+            connect(&mut iopub, connection, "iopub_port").await;
             iopub.subscribe("").await.unwrap();
         });
-        let unread = VecDeque::new();
-        let kernel = Some(kernel);
         let mut frontend = Self {
             runtime,
             shell,
             control,
             stdin,
             iopub,
-            unread,
+            unread: VecDeque::new(),
             sent: 0,
-            kernel,
-            connection,
-            _folder: folder,
+            name: identity.to_owned(),
+            kernel: None,
+            connection: connection.clone(),
+            folder: None,
         };
-        let welcome = frontend.iopub_message();
-        assert_eq!(
-            (welcome.msg_type.as_str(), &welcome.content),
-            ("iopub_welcome", &json!({"subscription": ""}))
-        );
-        assert_eq!(welcome.parent, json!({}));
+        while frontend.iopub_message().msg_type != "iopub_welcome" {}
         frontend
     }
 
@@ -150,26 +156,22 @@ impl Frontend {
 
     /// Sends a message and returns its msg_id.
     pub fn send(&mut self, to: To, msg_type: &str, content: Value) -> String {
-        let id = self.next_id();
-        let header = json!({"msg_id": id, "msg_type": msg_type, "session": "s", "username": "u",
-            "date": "2026-01-01T00:00:00Z", "version": "5.3", "subshell_id": null});
-        let frames = [
-            header.to_string(),
-            "{}".to_owned(),
-            "{}".to_owned(),
-            content.to_string(),
-        ];
-        let signature = sign(frames.iter().map(String::as_bytes));
-        self.send_frames(
-            to,
-            [vec!["<IDS|MSG>".to_owned(), signature], frames.to_vec()].concat(),
-        );
+        self.send_draft(to, msg_type, Draft::new(content))
+    }
+
+    pub fn send_draft(&mut self, to: To, msg_type: &str, draft: Draft) -> String {
+        self.sent += 1;
+        let id = format!("{}-{}", self.name, self.sent);
+        self.send_bytes(to, draft.frames(&id, msg_type));
         id
     }
 
     /// Sends frames as they are.
     pub fn send_frames(&mut self, to: To, frames: Vec<String>) {
-        let frames: Vec<Bytes> = frames.into_iter().map(Bytes::from).collect();
+        self.send_bytes(to, frames.into_iter().map(Bytes::from).collect());
+    }
+
+    fn send_bytes(&mut self, to: To, frames: Vec<Bytes>) {
         let message = ZmqMessage::try_from(frames).unwrap();
         self.runtime
             .block_on(socket(&mut self.shell, &mut self.control, &mut self.stdin, to).send(message))
@@ -304,11 +306,6 @@ impl Frontend {
     pub fn pause(&self, time: Duration) {
         self.runtime.block_on(async { tokio::time::sleep(time).await });
     }
-
-    fn next_id(&mut self) -> String {
-        self.sent += 1;
-        format!("request-{}", self.sent)
-    }
 }
 
 impl Drop for Frontend {
@@ -328,6 +325,15 @@ fn receive(runtime: &Runtime, iopub: &mut SubSocket) -> Message {
         frames.remove(0)
     );
     decode(ZmqMessage::try_from(frames).unwrap())
+}
+
+/// A connection over sockets in `folder`.
+pub fn ipc(folder: &Path) -> Value {
+    json!({
+        "transport": "ipc", "ip": folder.join("kernel"), "key": KEY,
+        "signature_scheme": "hmac-sha256", "kernel_name": "ecco",
+        "shell_port": 1, "iopub_port": 2, "stdin_port": 3, "control_port": 4, "hb_port": 5,
+    })
 }
 
 async fn connect(socket: &mut impl Socket, connection: &Value, port: &str) {
@@ -354,60 +360,5 @@ fn socket<'a>(
         To::Shell => shell,
         To::Control => control,
         To::Stdin => stdin,
-    }
-}
-
-fn sign<'a>(frames: impl Iterator<Item = &'a [u8]>) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(KEY.as_bytes()).unwrap();
-    frames.for_each(|frame| mac.update(frame));
-    mac.finalize()
-        .into_bytes()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
-
-/// A message from the kernel: signed, with a whole header.
-fn decode(message: ZmqMessage) -> Message {
-    let frames = message.into_vec();
-    let at = frames
-        .iter()
-        .position(|frame| frame == "<IDS|MSG>")
-        .expect("a delimiter");
-    let [signature, header, parent, metadata, content] = &frames[at + 1..] else {
-        panic!("{} frames", frames.len())
-    };
-    let signed = [header, parent, metadata, content]
-        .into_iter()
-        .map(|frame| &frame[..]);
-    assert_eq!(sign(signed), *signature);
-    let json = |frame: &Bytes| -> Value { serde_json::from_slice(frame).unwrap() };
-    let header = json(header);
-    for field in ["msg_id", "session", "username", "date", "version"] {
-        assert!(header[field].is_string(), "{field}");
-    }
-    let msg_type = header["msg_type"].as_str().unwrap().to_owned();
-    Message {
-        msg_type,
-        parent: json(parent),
-        content: json(content),
-    }
-}
-
-/// A message of iopub as a line of a transcript.
-fn line(
-    Message {
-        msg_type, content, ..
-    }: &Message,
-) -> String {
-    let text = &content["data"]["text/plain"];
-    match msg_type.as_str() {
-        "status" => content["execution_state"].as_str().unwrap().to_owned(),
-        "stream" => format!("{} {}", content["name"].as_str().unwrap(), content["text"]),
-        "execute_input" => format!("In [{}] {}", content["execution_count"], content["code"]),
-        "execute_result" => format!("Out[{}] {text}", content["execution_count"]),
-        "error" => format!("error {}", content["traceback"]),
-        "display_data" | "update_display_data" => format!("{msg_type} {text} {}", content["transient"]),
-        _ => format!("{msg_type} {content}"),
     }
 }

@@ -3,12 +3,19 @@
 //! A cell's outputs are written down as lines (`busy`, `stdout "hello\n"`, `idle`) and compared as a whole,
 //! so that a test reads as the transcript of what a front end sees.
 
+mod abort;
 mod abuse;
+mod comms;
 mod control;
 mod execute;
 mod frontend;
+mod history;
 mod introspect;
+mod limits;
+mod message;
 mod peers;
+mod process;
+mod shutdown;
 mod stdin;
 mod streams;
 mod subscribers;

@@ -4,6 +4,10 @@
 //! |---|---|
 //! | `print x`, `warn x` | to stdout, stderr |
 //! | `flood n` | prints n numbered lines |
+//! | `both n` | prints n lines, by turns to stdout and stderr |
+//! | `long n` | prints one line of n times "é" |
+//! | `picture n`, `result n`, `raise n` | a display, a value, an error of n bytes |
+//! | `later x` | says x when the next cell begins, to the output of this one |
 //! | `spin` | runs until it is interrupted |
 //! | `sleep ms` | does not look at interrupts |
 //! | `show x`, `show id x`, `update id x` | display_data, update_display_data |
@@ -24,6 +28,8 @@ use ecco_widgets::MimeBundle;
 pub struct Toy {
     interrupt: Interrupt,
     variable: String,
+    /// An output that is kept longer than its cell runs, and what to say on it.
+    stale: Option<(Rc<dyn Output>, String)>,
 }
 
 impl Toy {
@@ -31,6 +37,7 @@ impl Toy {
         Self {
             interrupt,
             variable: String::new(),
+            stale: None,
         }
     }
 
@@ -38,7 +45,7 @@ impl Toy {
         &mut self,
         line: &str,
         cell: &Cell,
-        output: &dyn Output,
+        output: &Rc<dyn Output>,
     ) -> Result<Option<String>, CellError> {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         let (id, content) = rest.split_once(' ').unwrap_or(("", rest));
@@ -46,7 +53,16 @@ impl Toy {
             "" => {}
             "print" => output.stdout(&format!("{rest}\n")),
             "warn" => output.stderr(&format!("{rest}\n")),
-            "flood" => return self.flood(number(rest)?, output),
+            "flood" => return self.flood(number(rest)?, &**output),
+            "both" => (0..number(rest)?).for_each(|line| match line % 2 {
+                0 => output.stdout(&format!("line {line}\n")),
+                _ => output.stderr(&format!("line {line}\n")),
+            }),
+            "long" => output.stdout(&"é".repeat(number(rest)? as usize)),
+            "picture" => output.display(MimeBundle::from_text("x".repeat(number(rest)? as usize)), None),
+            "result" => return Ok(Some("x".repeat(number(rest)? as usize))),
+            "raise" => return Err(error("ToyError", "x".repeat(number(rest)? as usize))),
+            "later" => self.stale = Some((output.clone(), rest.to_owned())),
             "spin" => return self.spin(),
             "sleep" => std::thread::sleep(Duration::from_millis(number(rest)?)),
             "show" => output.display(
@@ -109,9 +125,16 @@ fn error(name: &str, value: String) -> CellError {
 
 impl Interpreter for Toy {
     fn execute(&mut self, cell: &Cell, output: Rc<dyn Output>) -> Result<Option<MimeBundle>, CellError> {
+        if let Some((stale, text)) = self.stale.take() {
+            stale.stdout(&text);
+            stale.display(MimeBundle::from_text(text.as_str()), None);
+            stale.clear(false);
+            assert!(stale.input("who?", false).is_err());
+            stale.page(MimeBundle::from_text(text));
+        }
         let mut value = None;
         for line in cell.code.lines() {
-            value = self.statement(line, cell, &*output)?;
+            value = self.statement(line, cell, &output)?;
         }
         Ok(value.map(MimeBundle::from_text))
     }

@@ -1,0 +1,125 @@
+//! Comms: conversations beside cells, between parts of a front end and the kernel.
+//!
+//! They are answered where the sockets are, so also while a cell runs. What a comm can be opened to is a
+//! row of [`TARGETS`]: a name, and what it says to a message. To a target that is not there the client
+//! hears that its comm is closed; messages to comms that are not open go nowhere.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+
+use crate::wire::Extras;
+
+/// No client has so many open, or ids so long: what is beyond is closed as soon as it is opened.
+const OPEN_LIMIT: usize = 10_000;
+/// In bytes.
+const ID_LIMIT: usize = 1024;
+
+/// What a target is told, and what it says.
+#[derive(Debug, Default, PartialEq)]
+pub struct Said {
+    pub data: Value,
+    pub metadata: Map<String, Value>,
+    pub buffers: Vec<Bytes>,
+}
+
+struct Target {
+    name: &'static str,
+    /// The answer to a `comm_msg`, if it has one.
+    hear: fn(Said) -> Option<Said>,
+}
+
+static TARGETS: [Target; 2] = [
+    // JupyterLab's widget manager asks this one at every connection, and shows nothing for 4 seconds
+    // where nobody answers.
+    Target {
+        name: "jupyter.widget.control",
+        hear: widget_states,
+    },
+    // A page can tell by it whether a live kernel is behind it, and how far away.
+    Target {
+        name: "ecco.echo",
+        hear: Some,
+    },
+];
+
+/// The comms that are open, by their ids.
+#[derive(Default)]
+pub struct Comms(Mutex<BTreeMap<String, &'static Target>>);
+
+impl Comms {
+    /// Whether the comm is open now.
+    pub fn open(&self, id: &str, target_name: &str) -> bool {
+        let mut open = self.lock();
+        let known = TARGETS.iter().find(|target| target.name == target_name);
+        let fits = id.len() <= ID_LIMIT && (open.len() < OPEN_LIMIT || open.contains_key(id));
+        let Some(target) = known.filter(|_| fits) else {
+            return false;
+        };
+        open.insert(id.to_owned(), target);
+        true
+    }
+
+    /// What the comm answers, if it is open and has something to say.
+    pub fn hear(&self, id: &str, said: Said) -> Option<Said> {
+        let target = *self.lock().get(id)?;
+        (target.hear)(said)
+    }
+
+    pub fn close(&self, id: &str) {
+        self.lock().remove(id);
+    }
+
+    /// The open comms, or those to one target, as a `comm_info_reply` has them.
+    pub fn info(&self, target_name: Option<&str>) -> Value {
+        let open = self.lock();
+        let asked = |target: &Target| target_name.is_none_or(|name| name == target.name);
+        let comms: Map<String, Value> = open
+            .iter()
+            .filter(|(_, target)| asked(target))
+            .map(|(id, target)| (id.clone(), json!({"target_name": target.name})))
+            .collect();
+        comms.into()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, &'static Target>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Said {
+    pub fn into_extras(self) -> (Value, Extras) {
+        let Self {
+            data,
+            metadata,
+            buffers,
+        } = self;
+        (data, Extras { metadata, buffers })
+    }
+}
+
+/// The kernel keeps no widgets of its own: what it shows needs no kernel once it is shown.
+fn widget_states(said: Said) -> Option<Said> {
+    (said.data["method"] == "request_states").then(|| Said {
+        data: json!({"method": "update_states", "states": {}, "buffer_paths": []}),
+        ..Said::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_comms_than_anybody_needs_are_refused_and_open_ones_live_on() {
+        let comms = Comms::default();
+        assert!((0..OPEN_LIMIT).all(|id| comms.open(&id.to_string(), "ecco.echo")));
+        assert!(!comms.open("one more", "ecco.echo"));
+        assert!(comms.open("0", "jupyter.widget.control"));
+        comms.close("0");
+        assert!(!comms.open(&"x".repeat(ID_LIMIT + 1), "ecco.echo"));
+        assert!(comms.open("one more", "ecco.echo"));
+    }
+}
