@@ -17,8 +17,11 @@ pub mod functions {
     #[rhai_fn(name = "pad", return_raw)]
     pub fn pad_array(ctx: NativeCallContext, array: &mut Array, len: INT, item: Dynamic) -> RhaiResult<()> {
         let len = super::checked_len(&ctx, len, size_of::<Dynamic>() + super::heap_size(&item))?;
-        if len > array.len() {
-            array.resize(len, item);
+        array.reserve(len.saturating_sub(array.len()));
+        while array.len() < len {
+            let piece = len.min(array.len() + super::PIECE);
+            array.resize(piece, item.clone());
+            super::check_interrupt(&ctx)?;
         }
         Ok(())
     }
@@ -49,10 +52,7 @@ pub mod functions {
     #[rhai_fn(name = "pad", return_raw)]
     pub fn pad_blob(ctx: NativeCallContext, blob: &mut Blob, len: INT, value: INT) -> RhaiResult<()> {
         let len = super::checked_len(&ctx, len, 1)?;
-        if len > blob.len() {
-            blob.resize(len, (value & 0xff) as u8);
-        }
-        Ok(())
+        super::fill_blob(&ctx, blob, len, value)
     }
 
     /// A blob of `len` zero bytes.
@@ -64,7 +64,9 @@ pub mod functions {
     /// A blob of `len` bytes, all of one value.
     #[rhai_fn(name = "blob", return_raw)]
     pub fn blob_of(ctx: NativeCallContext, len: INT, value: INT) -> RhaiResult<Blob> {
-        Ok(vec![(value & 0xff) as u8; super::checked_len(&ctx, len, 1)?])
+        let len = super::checked_len(&ctx, len, 1)?;
+        let mut blob = Blob::new();
+        super::fill_blob(&ctx, &mut blob, len, value).map(|()| blob)
     }
 
     /// Replaces every occurrence of a text in the string by another.
@@ -152,6 +154,25 @@ fn collect<'a, I: Iterator<Item = &'a str>>(
         .collect())
 }
 
+/// Items that are filled in between two looks at the interrupt.
+const PIECE: usize = 1 << 20;
+
+fn check_interrupt(context: &NativeCallContext) -> RhaiResult<()> {
+    state_of(context)
+        .check_interrupt()
+        .map_err(|error| error.raise(context))
+}
+
+fn fill_blob(context: &NativeCallContext, blob: &mut Blob, len: usize, value: INT) -> RhaiResult<()> {
+    blob.reserve(len.saturating_sub(blob.len()));
+    while blob.len() < len {
+        let piece = len.min(blob.len() + 16 * PIECE);
+        blob.resize(piece, (value & 0xff) as u8);
+        check_interrupt(context)?;
+    }
+    Ok(())
+}
+
 fn pad_with(
     context: &NativeCallContext,
     string: &mut ImmutableString,
@@ -163,7 +184,15 @@ fn pad_with(
     let step = padding.chars().count();
     if missing > 0 && step > 0 {
         let mut text = string.to_string();
-        text.push_str(&padding.repeat(missing.div_ceil(step)));
+        let mut copies = missing.div_ceil(step);
+        let piece = padding.repeat(copies.min(PIECE));
+        text.reserve(copies.saturating_mul(padding.len()));
+        while copies > 0 {
+            let now = copies.min(PIECE);
+            text.push_str(&piece[..now * padding.len()]);
+            copies -= now;
+            check_interrupt(context)?;
+        }
         *string = text.into();
     }
     Ok(())

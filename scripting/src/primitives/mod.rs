@@ -10,6 +10,7 @@ mod generate;
 mod limits;
 mod models;
 mod nesting;
+mod sorting;
 mod tensor;
 mod text;
 
@@ -54,5 +55,6 @@ pub fn register(engine: &mut Engine) {
     engine.register_global_module(exported_module!(errors::functions).into());
     engine.register_global_module(exported_module!(limits::functions).into());
     engine.register_global_module(exported_module!(nesting::functions).into());
+    engine.register_global_module(exported_module!(sorting::functions).into());
     tensor::register_arithmetic(engine);
 }

@@ -5,6 +5,7 @@
 
 use rhai::plugin::*;
 use rhai::{Array, FnPtr, Map};
+use serde_json::Value;
 
 use crate::errors::{ErrorKind, RhaiResult, ScriptError};
 use crate::memory;
@@ -54,13 +55,8 @@ pub mod functions {
     /// The map as JSON.
     #[rhai_fn(name = "to_json", pure, return_raw)]
     pub fn to_json(ctx: NativeCallContext, map: &mut Map) -> RhaiResult<String> {
-        let mut walk = Walk::new(&ctx);
-        let checked = map.values().try_for_each(|value| walk.check_depth(value, 1));
-        checked.map_err(|error| error.raise(&ctx))?;
-        let entries: std::collections::BTreeMap<&str, &Dynamic> =
-            map.iter().map(|(name, value)| (name.as_str(), value)).collect();
-        serde_json::to_string(&entries)
-            .map_err(|error| ScriptError::new(ErrorKind::Value, error.to_string()).raise(&ctx))
+        let json = Walk::new(&ctx).map_as_json(map, 0);
+        Ok(json.map_err(|error| error.raise(&ctx))?.to_string())
     }
 
     #[rhai_fn(name = "==", pure, return_raw)]
@@ -169,22 +165,44 @@ impl<'a, 'b> Walk<'a, 'b> {
         Ok(())
     }
 
-    fn check_depth(&mut self, value: &Dynamic, depth: usize) -> Result<(), ScriptError> {
+    fn map_as_json(&mut self, map: &Map, depth: usize) -> Result<Value, ScriptError> {
+        let mut entries = serde_json::Map::new();
+        for (name, value) in map {
+            entries.insert(name.to_string(), self.as_json(value, depth + 1)?);
+        }
+        Ok(Value::Object(entries))
+    }
+
+    /// What JSON has no word for is its type's name, a function its own; so Rhai has it.
+    fn as_json(&mut self, value: &Dynamic, depth: usize) -> Result<Value, ScriptError> {
         self.step()?;
         if depth > DEEPEST {
             return Err(too_deep());
         }
         if let Ok(array) = value.as_array_ref() {
-            return array
-                .iter()
-                .try_for_each(|item| self.check_depth(item, depth + 1));
+            let items = array.iter().map(|item| self.as_json(item, depth + 1));
+            return items.collect::<Result<Vec<_>, _>>().map(Value::Array);
         }
-        match value.as_map_ref() {
-            Ok(map) => map
-                .values()
-                .try_for_each(|item| self.check_depth(item, depth + 1)),
-            Err(_) => Ok(()),
+        if let Ok(map) = value.as_map_ref() {
+            return self.map_as_json(&map, depth);
         }
+        if let Ok(text) = value.as_immutable_string_ref() {
+            return Ok(Value::from(text.as_str()));
+        }
+        if let Ok(blob) = value.as_blob_ref() {
+            return Ok(Value::from(blob.as_slice()));
+        }
+        if let Some(closure) = value.read_lock::<FnPtr>() {
+            return Ok(Value::from(closure.fn_name()));
+        }
+        let number = value.as_int().map(Value::from);
+        let number = number.or_else(|_| value.as_float().map(Value::from));
+        let plain = number.or_else(|_| value.as_bool().map(Value::from));
+        let plain = plain.or_else(|_| value.as_char().map(|c| Value::from(c.to_string())));
+        Ok(plain.unwrap_or_else(|_| match value.is_unit() {
+            true => Value::Null,
+            false => Value::from(crate::values::show::type_name(value)),
+        }))
     }
 
     fn equal_arrays(&mut self, a: &Array, b: &Array, depth: usize) -> RhaiResult<bool> {
