@@ -286,6 +286,7 @@ fn interrupts_reach_every_loop() {
             "let a = []; let r = 1; for i in 0..300000 { r = (r * 75) % 65537; a.push(r); } loop { a.order(); }",
             "let a = []; loop { a.clear(); a.pad(100000000, 1); }",
             "let s = \"\"; loop { s = \"\"; s.pad(300000000, \"ab\"); }",
+            "let a = []; a.pad(30000000, 1); loop { a.contains(2); }",
             "import \"endless\" as e;",
             "eval(\"loop { }\")",
             "try { loop { } } catch { 1 }",

@@ -4,7 +4,7 @@
 //! with an array that holds itself (a closure that captured it makes that possible).
 
 use rhai::plugin::*;
-use rhai::{Array, FnPtr, Map};
+use rhai::{Array, FnPtr, INT, Map};
 use serde_json::Value;
 
 use crate::errors::{ErrorKind, RhaiResult, ScriptError};
@@ -67,6 +67,19 @@ pub mod functions {
     #[rhai_fn(name = "!=", pure, return_raw)]
     pub fn arrays_differ(ctx: NativeCallContext, a: &mut Array, b: Array) -> RhaiResult<bool> {
         Walk::new(&ctx).equal_arrays(a, &b, 0).map(|equal| !equal)
+    }
+
+    /// Whether an item of the array equals `value`.
+    #[rhai_fn(name = "contains", pure, return_raw)]
+    pub fn contains(ctx: NativeCallContext, array: &mut Array, value: Dynamic) -> RhaiResult<bool> {
+        Walk::new(&ctx).find(array, &value).map(|at| at.is_some())
+    }
+
+    /// The index of the first item that equals `value`; -1 where there is none.
+    #[rhai_fn(name = "index_of", pure, return_raw)]
+    pub fn index_of(ctx: NativeCallContext, array: &mut Array, value: Dynamic) -> RhaiResult<INT> {
+        let found = Walk::new(&ctx).find(array, &value)?;
+        Ok(found.map_or(-1, |at| at as INT))
     }
 
     #[rhai_fn(name = "==", pure, return_raw)]
@@ -203,6 +216,15 @@ impl<'a, 'b> Walk<'a, 'b> {
             true => Value::Null,
             false => Value::from(crate::values::show::type_name(value)),
         }))
+    }
+
+    fn find(&mut self, array: &Array, value: &Dynamic) -> RhaiResult<Option<usize>> {
+        for (at, item) in array.iter().enumerate() {
+            if self.equal(item, value, 1)? {
+                return Ok(Some(at));
+            }
+        }
+        Ok(None)
     }
 
     fn equal_arrays(&mut self, a: &Array, b: &Array, depth: usize) -> RhaiResult<bool> {
