@@ -31,7 +31,7 @@ use crate::usage::Usage;
 use crate::wire::{Channel, Parent, Request, Wire};
 
 /// Recursion in scripts and in the interpreter's parser needs more than a thread's usual 2 MB.
-const SCRIPT_STACK: usize = 64 << 20;
+const SCRIPT_STACK: usize = ecco_scripting::STACK_BYTES;
 /// What the running cell gets to end in. Clients send SIGTERM 2.5 s after a shutdown request.
 const CELL_END: Duration = Duration::from_secs(1);
 /// What is unsent then gets so long.

@@ -53,7 +53,7 @@ fn line_of(position: Position) -> String {
         .map_or(String::new(), |line| format!(", line {line}"))
 }
 
-/// Runs before every operation of a script, so it only reads two numbers.
+/// Runs before every operation of a script, so it only reads a few numbers.
 fn hook_progress(engine: &mut Engine, state: &Rc<State>) {
     let state = Rc::clone(state);
     engine.on_progress(move |_| {
@@ -61,8 +61,19 @@ fn hook_progress(engine: &mut Engine, state: &Rc<State>) {
             return Some(Dynamic::from(ScriptError::interrupted()));
         }
         let held = memory::allocated_bytes();
-        (held > state.memory_limit.get()).then(|| Dynamic::from(out_of_memory(held)))
+        if held > state.memory_limit.get() {
+            return Some(Dynamic::from(out_of_memory(held)));
+        }
+        (memory::containers() > state.container_limit.get()).then(|| Dynamic::from(too_many_containers()))
     });
+}
+
+fn too_many_containers() -> ScriptError {
+    let most = memory::MOST_CONTAINERS;
+    let message =
+        format!("the session holds more than {most} arrays, maps and closures (two strings count as one)");
+    ScriptError::new(ErrorKind::Memory, message)
+        .with_hint("free some: `name = ();`; many numbers are better kept in few arrays or in a tensor")
 }
 
 fn out_of_memory(held: usize) -> ScriptError {
@@ -73,4 +84,44 @@ fn out_of_memory(held: usize) -> ScriptError {
         gigabytes(memory::default_limit())
     );
     ScriptError::new(ErrorKind::Memory, message).with_hint("free large values: `name = ();`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::interpreter::Interrupt;
+    use crate::language::catalog::{Catalog, EntryKind};
+
+    /// Everything that is no method of a value, so that a new release of Rhai cannot add a way out unseen.
+    const FREE_FUNCTIONS: &str = "E PI abs acos acosh as_string asin asinh atan atanh bits blob ceiling clear_output cos cosh debug \
+         display elapsed eprint exit exp floor format fraction get_bit get_bits get_fn_metadata_list help html \
+         hypot input int is_even is_finite is_infinite is_nan is_odd is_zero ln log markdown max min parse_json \
+         password print range round sign sin sinh sleep sqrt svg tan tanh timestamp to_binary to_debug \
+         to_degrees to_float to_hex to_int to_lower to_octal to_radians to_string to_upper \
+         ecco::from_pretrained ecco::models";
+
+    #[test]
+    fn scripts_reach_nothing_but_these() {
+        let state = Rc::new(State::new(Interrupt::default()));
+        let engine = build(&state, PathBuf::from("."), Imported::default());
+        let catalog = Catalog::of(&engine);
+        let free = catalog
+            .entries()
+            .filter(|entry| entry.kind == EntryKind::Function);
+        let mut names: Vec<String> = free.map(|entry| entry.full_name()).collect();
+        names.dedup();
+        assert_eq!(names.join(" "), FREE_FUNCTIONS);
+        let is_place = |name: &str| {
+            ["path", "file", "folder", "dir", "url", "host", "command"]
+                .iter()
+                .any(|word| name.contains(word))
+        };
+        let mut places: Vec<String> = catalog
+            .entries()
+            .filter(|entry| entry.params.iter().any(|param| is_place(&param.name)) || is_place(&entry.name))
+            .map(|entry| entry.full_name())
+            .collect();
+        places.dedup();
+        assert_eq!(places, ["ecco::from_pretrained"]);
+    }
 }

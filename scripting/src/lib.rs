@@ -24,4 +24,5 @@ mod values;
 mod watch;
 
 pub use interpreter::Interrupt;
+pub use memory::allocated_bytes;
 pub use session::{STACK_BYTES, Session};

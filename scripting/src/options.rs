@@ -20,6 +20,8 @@ pub enum OptionKind {
     Float,
     Text,
     OneOf(&'static [&'static str]),
+    /// A string; these are usual.
+    Such(&'static [&'static str]),
     /// An array of whole numbers, not negative.
     Ints,
     /// A string or an array of strings.
@@ -44,9 +46,18 @@ impl OptionKind {
             Self::Float => "a number".to_owned(),
             Self::Text => "a string".to_owned(),
             Self::OneOf(names) => format!("one of {}", quoted(names)),
+            Self::Such(names) => format!("a string such as {}", quoted(names)),
             Self::Ints => "an array of whole numbers".to_owned(),
             Self::Texts => "a string or an array of strings".to_owned(),
             Self::SomeOf(names) => format!("one or an array of {}", quoted(names)),
+        }
+    }
+
+    /// The strings it may, or usually does, consist of.
+    pub fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::OneOf(names) | Self::SomeOf(names) | Self::Such(names) => names,
+            _ => &[],
         }
     }
 
@@ -56,7 +67,7 @@ impl OptionKind {
             Self::Bool => "bool",
             Self::Int(_) => "int",
             Self::Float => "float",
-            Self::Text | Self::OneOf(_) => "string",
+            Self::Text | Self::OneOf(_) | Self::Such(_) => "string",
             Self::Ints => "[int]",
             Self::Texts | Self::SomeOf(_) => "string or [string]",
         }
@@ -172,7 +183,7 @@ fn convert(kind: OptionKind, value: &Dynamic) -> Option<Given> {
         OptionKind::Bool => value.as_bool().ok().map(Given::Bool),
         OptionKind::Int(least) => value.as_int().ok().filter(|&n| n >= least).map(Given::Int),
         OptionKind::Float => number(value).filter(|x| x.is_finite()).map(Given::Float),
-        OptionKind::Text => text().map(Given::Text),
+        OptionKind::Text | OptionKind::Such(_) => text().map(Given::Text),
         OptionKind::OneOf(names) => text().filter(|t| names.contains(&t.as_str())).map(Given::Text),
         OptionKind::Ints => {
             let array = value.as_array_ref().ok()?;

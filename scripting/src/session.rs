@@ -1,4 +1,8 @@
 //! A session: what cells define stays for the cells after them.
+//!
+//! Cells run here; `answers` has what is said about code without running it.
+
+mod answers;
 
 use std::cell::OnceCell;
 use std::collections::HashSet;
@@ -11,23 +15,25 @@ use rhai::{AST, Dynamic, Engine, EvalAltResult, Expr, Scope, Stmt};
 
 use crate::errors::{ErrorKind, Fault, Frame, Names, ScriptError, as_cell_error, translate};
 use crate::interpreter::{Cell, CellError, Completeness, Completions, Interpreter, Interrupt, Output};
-use crate::language::catalog::{Catalog, Entry};
-use crate::language::complete::{Known, complete};
-use crate::language::inspect::{self, Found};
+use crate::language::catalog::Catalog;
+use crate::language::docs;
+use crate::language::inspect::{Question, question};
 use crate::language::scan::scan;
 use crate::language::source::Source;
-use crate::language::{completeness, docs};
 use crate::resolver::Imported;
 use crate::state::State;
 use crate::values::generation::Generation;
 use crate::values::show;
 use crate::{engine, memory};
 
-/// The stack a thread needs to run sessions: scripts may nest calls and expressions deeply.
-pub const STACK_BYTES: usize = 64 << 20;
+/// The stack a thread needs to run sessions. Scripts may nest calls and expressions deeply, and values
+/// deeper still: those are freed level by level ([`memory::MOST_CONTAINERS`]). It is address space; only
+/// what is used takes memory.
+pub const STACK_BYTES: usize = 1 << 30;
 
 /// What a cell may allocate beyond the limit when it starts above it, so that it can still free values.
 const HEADROOM: usize = 256 << 20;
+const CONTAINER_HEADROOM: usize = 50_000;
 
 /// The language behind the kernel: a Rhai engine and everything that cells have defined.
 pub struct Session {
@@ -39,6 +45,7 @@ pub struct Session {
     imported: Imported,
     modules: Vec<String>,
     catalog: OnceCell<Catalog>,
+    folder: PathBuf,
 }
 
 impl Session {
@@ -54,7 +61,7 @@ impl Session {
     pub fn in_folder(interrupt: Interrupt, folder: PathBuf) -> Self {
         let state = Rc::new(State::new(interrupt));
         let imported = Imported::default();
-        let engine = engine::build(&state, folder, Rc::clone(&imported));
+        let engine = engine::build(&state, folder.clone(), Rc::clone(&imported));
         Self {
             engine,
             state,
@@ -63,6 +70,7 @@ impl Session {
             imported,
             modules: vec!["ecco".to_owned()],
             catalog: OnceCell::new(),
+            folder,
         }
     }
 
@@ -90,6 +98,14 @@ impl Session {
         show::bundle(&value).map_err(|error| error.raise_at(last_statement(&runnable)))
     }
 
+    /// A cell such as `lm?`.
+    fn show_page(&self, question: &Question) -> Result<Option<MimeBundle>, Box<EvalAltResult>> {
+        let start = rhai::Position::new(1, 1);
+        let page = self.answer(question).map_err(|error| error.raise_at(start))?;
+        self.state.output().page(page);
+        Ok(None)
+    }
+
     /// Whether this is the output that `generate` has shown, token by token, in this cell.
     fn was_just_shown(&self, value: &Dynamic) -> bool {
         let streamed = self.state.streamed.borrow();
@@ -104,6 +120,7 @@ impl Session {
         for (path, alias) in aliases {
             if let Some(module) = self.imported.borrow().get(&path) {
                 self.engine.register_static_module(&alias, Rc::clone(module));
+                self.catalog.take();
                 if !self.modules.contains(&alias) {
                     self.modules.push(alias);
                 }
@@ -142,6 +159,10 @@ impl Session {
         }
         let limit = memory::default_limit().max(memory::allocated_bytes() + HEADROOM);
         self.state.memory_limit.set(limit);
+        let containers = memory::containers() + CONTAINER_HEADROOM;
+        self.state
+            .container_limit
+            .set(memory::MOST_CONTAINERS.max(containers));
         let result = catch_unwind(AssertUnwindSafe(|| work(self)));
         self.state.end_cell();
         match result {
@@ -171,85 +192,6 @@ impl Session {
         as_cell_error(&fault)
     }
 
-    fn catalog(&self) -> &Catalog {
-        self.catalog.get_or_init(|| Catalog::of(&self.engine))
-    }
-
-    fn script_functions(&self) -> Vec<(String, String)> {
-        let named = self
-            .library
-            .iter_functions()
-            .filter(|function| !function.name.starts_with("anon$"));
-        named
-            .map(|function| (function.name.to_owned(), function.to_string()))
-            .collect()
-    }
-
-    fn known(&self) -> Known<'_> {
-        let name_type = |value: &Dynamic| {
-            crate::language::catalog::type_for_people(self.engine.map_type_name(value.type_name()))
-        };
-        Known {
-            catalog: self.catalog(),
-            variables: self
-                .scope
-                .iter_raw()
-                .map(|(name, _, value)| (name.to_owned(), name_type(value)))
-                .collect(),
-            functions: self.script_functions(),
-            modules: self.modules.clone(),
-        }
-    }
-
-    fn describe(&self, found: Found) -> Option<MimeBundle> {
-        match found {
-            Found::Entries(entries) => Some(inspect::bundle(&entries)),
-            Found::Documentation(bundle) => Some(bundle),
-            Found::Function(name) => Some(MimeBundle::from_text(self.function_text(&name))),
-            Found::Variable(name) => self.variable_bundle(&name),
-        }
-    }
-
-    fn function_text(&self, name: &str) -> String {
-        let mut parts = Vec::new();
-        for function in self
-            .library
-            .iter_functions()
-            .filter(|function| function.name == name)
-        {
-            let source = self
-                .state
-                .sources
-                .borrow()
-                .defined_in(name, function.params.len());
-            let place = source.map_or(String::new(), |source| format!("  (defined in {})", source.label));
-            parts.push(format!("fn {function}{place}"));
-            let docs = crate::language::catalog::doc_text(function.comments.iter().copied());
-            if !docs.is_empty() {
-                parts.push(docs);
-            }
-        }
-        parts.join("\n")
-    }
-
-    fn variable_bundle(&self, name: &str) -> Option<MimeBundle> {
-        let value = self.scope.get(name)?;
-        let of = crate::language::catalog::type_for_people(self.engine.map_type_name(value.type_name()));
-        let about = crate::values::describe(value);
-        let mut text = format!("{name}: {of}\n{about}");
-        let members: Vec<&Entry> = self
-            .catalog()
-            .members_of(&of)
-            .filter(|entry| entry.is_ours)
-            .collect();
-        if !members.is_empty() {
-            let mut names: Vec<&str> = members.iter().map(|entry| entry.name.as_str()).collect();
-            names.dedup();
-            text.push_str(&format!("\n\nmembers: {}", names.join(", ")));
-        }
-        Some(MimeBundle::from_text(text))
-    }
-
     /// The page of primitives in markdown.
     pub fn primitives_page(&self) -> String {
         docs::page(self.catalog())
@@ -263,7 +205,10 @@ impl Interpreter for Session {
             label,
             code: cell.code.clone(),
         });
-        let result = self.guarded(&source, Some(output), |session| session.run(&cell.code, &source));
+        let result = self.guarded(&source, Some(output), |session| match question(&cell.code) {
+            Some(question) => session.show_page(&question),
+            None => session.run(&cell.code, &source),
+        });
         if cell.silent { result.map(|_| None) } else { result }
     }
 
@@ -286,16 +231,15 @@ impl Interpreter for Session {
     }
 
     fn complete(&mut self, code: &str, cursor: usize) -> Completions {
-        complete(&self.known(), code, cursor)
+        self.completions(code, cursor)
     }
 
-    fn inspect(&mut self, code: &str, cursor: usize, _detail: u8) -> Option<MimeBundle> {
-        let known = self.known();
-        self.describe(inspect::find(&known, code, cursor)?)
+    fn inspect(&mut self, code: &str, cursor: usize, detail: u8) -> Option<MimeBundle> {
+        self.inspection(code, cursor, detail)
     }
 
     fn is_complete(&mut self, code: &str) -> Completeness {
-        completeness::judge(&self.engine, code)
+        self.completeness(code)
     }
 }
 

@@ -29,6 +29,8 @@ pub struct State {
     pub streamed: RefCell<Option<Generation>>,
     /// Allocation at which the running cell is stopped.
     pub memory_limit: Cell<usize>,
+    /// Arrays, maps and closures at which it is stopped.
+    pub container_limit: Cell<usize>,
 }
 
 /// The state as it travels in Rhai values.
@@ -46,6 +48,7 @@ impl State {
             residents: RefCell::default(),
             streamed: RefCell::default(),
             memory_limit: Cell::new(usize::MAX),
+            container_limit: Cell::new(usize::MAX),
         }
     }
 

@@ -50,7 +50,7 @@ fn completes_what_exists() {
         assert_eq!(names(n, "ecco::|"), ["from_pretrained", "models"]);
         assert!(complete(n, "whi|").contains(&("while".to_owned(), "keyword")));
         assert_eq!(names(n, "zzz|"), [""; 0]);
-        assert_eq!(names(n, "\"out|"), [""; 0]);
+        assert_eq!(names(n, "\"lm.gen|"), [""; 0]);
         assert_eq!(names(n, "// out|"), [""; 0]);
     });
 }
@@ -153,15 +153,189 @@ fn inspects_functions_values_and_options() {
 }
 
 #[test]
-fn help_describes_a_value() {
+fn documentation_is_a_page_and_no_output() {
     on_session_thread(|| {
         let mut notebook = prepared();
-        let text = notebook.text("help(lm)");
+        let n = &mut notebook;
+        let value = n.page("help(lm)");
         assert!(
-            text.contains("lm.generate(text: string, options: map) -> Generation"),
-            "{text}"
+            value.contains("lm.generate(text: string, options: map) -> Generation"),
+            "{value}"
         );
-        assert!(notebook.text("help()").contains("ecco::from_pretrained"));
+        assert!(
+            value.contains("parameters") && value.contains("float32"),
+            "{value}"
+        );
+        assert!(
+            !value.contains("to_debug") && !value.contains("to_string"),
+            "{value}"
+        );
+        assert!(n.page("help()").contains("ecco::from_pretrained"));
+        let load = n.page("help(\"ecco::from_pretrained\")");
+        assert_eq!(n.page("ecco::from_pretrained?"), load);
+        assert_eq!(n.page("?from_pretrained // documentation"), load);
+        assert!(n.page("lm?").starts_with("lm: Model\n"));
+        assert!(n.page("lines?").contains("2 items"));
+        assert!(n.page("output.activations?").contains("-> Tensor"));
+        assert!(!n.page("double?").contains("number * 2"));
+        assert!(n.page("double??").contains("fn double(number) { number * 2 }"));
+        assert!(n.page("help(\"double\")").contains("Twice the number."));
+        let error = n.error("ecco::modls?");
+        assert_eq!(error.name, "NameError");
+        assert!(common::plain(&error).contains("did you mean `ecco::models`?"));
+        assert_eq!(n.text("let a = (); a ?? 5"), "5");
+    });
+}
+
+#[test]
+fn descriptions_of_values_have_their_size() {
+    on_session_thread(|| {
+        let mut notebook = prepared();
+        let n = &mut notebook;
+        let code = "let map = #{a: 1}; let text = \"日本\"; let tensor = output.activations;";
+        n.run(code).result.expect("it runs");
+        assert!(inspect(n, "map|").is_some_and(|text| text.contains("1 entries")));
+        assert!(inspect(n, "text|").is_some_and(|text| text.contains("2 characters")));
+        let tensor = inspect(n, "tensor|").expect("a variable");
+        for part in ["Tensor", "shape", "layer", "float32", "bytes"] {
+            assert!(tensor.contains(part), "no {part}: {tensor}");
+        }
+    });
+}
+
+/// A folder with a model, scripts and hidden files.
+struct Files(std::path::PathBuf);
+
+impl Files {
+    fn new() -> Self {
+        let folder = std::env::temp_dir().join(format!("ecco-files-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("models/tiny")).expect("a folder");
+        std::fs::create_dir_all(folder.join(".hidden")).expect("a folder");
+        for file in [
+            "models/tiny/config.json",
+            "data.txt",
+            "daten \"x\".txt",
+            "helpers.rhai",
+        ] {
+            std::fs::write(folder.join(file), "fn twice(n) { n * 2 }").expect("a file");
+        }
+        Self(folder)
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        // What cannot be removed from the temporary folder is no failure of the test.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn completes_inside_texts() {
+    on_session_thread(|| {
+        let files = Files::new();
+        let mut notebook = Notebook::in_folder(&files.0);
+        let n = &mut notebook;
+        let one = |name: &str, kind| vec![(name.to_owned(), kind)];
+        assert_eq!(
+            complete(n, "ecco::from_pretrained(\"dem|\")"),
+            one("demo", "model")
+        );
+        assert_eq!(
+            complete(n, "let lm = ecco::from_pretrained(\"models/t|"),
+            [
+                ("models/tiny".to_owned(), "model"),
+                ("models/tiny/".to_owned(), "path")
+            ]
+        );
+        assert_eq!(names(n, "ecco::from_pretrained(\"data|"), [""; 0]);
+        assert_eq!(complete(n, "let s = \"日\" + \"da|"), one("data.txt", "path"));
+        assert_eq!(complete(n, "`models/|"), one("tiny/", "path"));
+        assert_eq!(complete(n, "\".h|"), one(".hidden/", "path"));
+        assert!(!names(n, "\"|").contains(&".hidden/".to_owned()));
+        assert_eq!(names(n, "\"missing/|"), [""; 0]);
+        assert_eq!(complete(n, "import \"he|"), one("helpers", "module"));
+        assert_eq!(names(n, "import \"../|"), [""; 0]);
+        assert_eq!(names(n, "output.x(#{style: \"|"), names(n, "\"|"));
+        assert_eq!(complete(n, "help(\"ecco::mod|"), one("ecco::models", "function"));
+        n.run("import \"helpers\" as h;").result.expect("it runs");
+        assert_eq!(complete(n, "1 + h::tw|"), one("twice", "function"));
+    });
+}
+
+#[test]
+fn completes_values_of_options_inside_texts() {
+    on_session_thread(|| {
+        let mut notebook = prepared();
+        let n = &mut notebook;
+        assert_eq!(
+            complete(n, "output.saliency(#{style: \"de|"),
+            [("detailed".to_owned(), "value")]
+        );
+        assert_eq!(
+            names(n, "ecco::from_pretrained(\"demo\", #{verbose: false, dtype: \"|"),
+            ["float32", "float16", "bfloat16"]
+        );
+        assert_eq!(
+            names(n, "ecco::from_pretrained(\"demo\", #{device: \"cp|"),
+            ["cpu"]
+        );
+        assert_eq!(
+            names(n, "lm.generate(\"x\", #{attribution: [\"ig\", \"sal|"),
+            ["saliency"]
+        );
+    });
+}
+
+#[test]
+fn completes_what_the_cell_itself_defines() {
+    on_session_thread(|| {
+        let mut notebook = prepared();
+        let n = &mut notebook;
+        assert_eq!(
+            complete(n, "fn f(model) { let local = 5; loc|"),
+            [("local".to_owned(), "variable")]
+        );
+        assert_eq!(names(n, "fn f(model) { mod|"), ["model"]);
+        assert_eq!(names(n, "fn f(model) { model.gen|"), ["generate"]);
+        assert_eq!(
+            names(n, "let mine = lm.generate(\"日本\"); mine.sal|"),
+            ["saliency"]
+        );
+        let closure = "lines.map(|item| it";
+        let completions = n.session.complete(closure, closure.chars().count());
+        assert_eq!(completions.matches[0].text, "item");
+        assert_eq!(
+            complete(n, "tw| \nfn twofold(x) { }"),
+            [("twofold".to_owned(), "function")]
+        );
+        assert_eq!(names(n, "lm.generate(\"x\").sal|"), ["saliency"]);
+        assert_eq!(names(n, "let x = out| + 2; f(x)"), ["output"]);
+        assert!(names(n, "ecco::models()[0].|").contains(&"generate".to_owned()));
+        let long = format!("{}|", "lines.".repeat(20_000));
+        assert_eq!(names(n, &long), [""; 0]);
+    });
+}
+
+#[test]
+fn nothing_that_is_asked_about_fails() {
+    on_session_thread(|| {
+        let mut notebook = prepared();
+        let code =
+            "let s = `a ${lm.generate(\"日本\", #{top_k: [1, 'x']}).text} b`; fn f(a) { /* c */ a?.b[1..] }";
+        let whole = code.chars().count();
+        for end in 0..=whole {
+            let part: String = code.chars().take(end).collect();
+            let rest: String = code.chars().skip(end).collect();
+            for cursor in [0, end / 2, end, end + 10] {
+                for text in [&part, &rest] {
+                    notebook.session.complete(text, cursor);
+                    notebook.session.inspect(text, cursor, 1);
+                }
+            }
+            notebook.session.is_complete(&part);
+            notebook.session.is_complete(&rest);
+        }
     });
 }
 
@@ -178,6 +352,10 @@ fn tells_unfinished_from_wrong() {
             "f(|a| a + 1)",
             "`a\nb`",
             "a || b",
+            "x?",
+            "ecco::from_pretrained??",
+            "?lm",
+            "x = 5 // {",
         ];
         let incomplete = [
             "fn f() {",
@@ -194,6 +372,15 @@ fn tells_unfinished_from_wrong() {
             "#{a: 1,",
             "let c = 'a",
             "`${1 + ",
+            "`a ${b} c",
+            "let x = 1 +",
+            "if x { 1 } else",
+            "if x { 1 } else if",
+            "let a = [1, 2",
+            "switch x { 1 =>",
+            "try { x }",
+            "lm.",
+            "let s = #\"raw",
         ];
         let invalid = [
             "let 5 = x",
@@ -203,6 +390,8 @@ fn tells_unfinished_from_wrong() {
             "}",
             "\"one\nline\"",
             "let x = 5 let y",
+            "let 5 = `open",
+            "f(1))",
         ];
         for code in complete {
             assert_eq!(
@@ -240,5 +429,11 @@ fn indents_inside_brackets() {
         assert_eq!(indent("fn f() {\n    let x = 1;"), "    ");
         assert_eq!(indent("fn f() {\n    if x {"), "        ");
         assert_eq!(indent("let s = `open"), "");
+        assert_eq!(indent("fn f() {\n\n"), "    ");
+        assert_eq!(indent("fn f() {\n    if x {\n        y\n    }"), "    ");
+        assert_eq!(indent("if x {\n    1\n} else {"), "    ");
+        assert_eq!(indent("let m = #{\n    a: [1,"), "        ");
+        assert_eq!(indent("    let x = 1 +"), "    ");
+        assert_eq!(indent("f(1,\n  2"), "  ");
     });
 }

@@ -2,7 +2,7 @@
 //!
 //! Cells are separated by `// ---`. Lines that start with these are what is expected, in order:
 //! `//> ` a line of stdout, `//? ` of stderr, `//* ` of a display (its plain text), `//= ` of the result,
-//! `//! ` of the traceback. With BLESS=1 in the environment, the files are rewritten with what happened.
+//! `//! ` of the traceback, `//p ` of a page. With BLESS=1 in the environment, the files are rewritten with what happened.
 
 #[allow(dead_code)]
 mod common;
@@ -11,7 +11,7 @@ use std::path::Path;
 
 use common::{Event, Notebook, Ran, on_session_thread, plain};
 
-const MARKS: [&str; 5] = ["//>", "//?", "//*", "//=", "//!"];
+const MARKS: [&str; 6] = ["//>", "//?", "//*", "//=", "//!", "//p"];
 
 fn transcript(ran: &Ran) -> Vec<String> {
     let mut lines = Vec::new();

@@ -128,14 +128,17 @@ fn marked_line(source: &Source, line: usize, column: usize, width: usize) -> Vec
     let from = if at > WIDTH - 20 { at - WIDTH / 2 } else { 0 };
     let to = text.len().min(from + WIDTH);
     let ellipsis = if from > 0 { "…" } else { "" };
+    let more = if to < text.len() { "…" } else { "" };
     let shown: String = text[from..to].iter().collect();
     let number = line.to_string();
     // Tabs are kept, so that the caret stands right whatever their width.
     let before: String = text[from..at].iter().map(|&c| blank(c)).collect();
-    let carets = "^".repeat(width.clamp(1, (to - at).max(1)));
+    let marked = &text[at..to.min(at + width)];
+    let carets: usize = marked.iter().map(|&c| blank(c).len()).sum();
+    let carets = "^".repeat(carets.max(1));
     let margin = " ".repeat(number.len());
     vec![
-        format!("{DIM}{number} │{RESET} {ellipsis}{shown}"),
+        format!("{DIM}{number} │{RESET} {ellipsis}{shown}{more}"),
         format!(
             "{DIM}{margin} │{RESET} {}{before}{BOLD}{carets}{RESET}",
             " ".repeat(ellipsis.chars().count())

@@ -1,9 +1,18 @@
 //! What could stand at the cursor.
 
+use std::path::PathBuf;
+
 use super::catalog::{Catalog, Entry, EntryKind};
-use super::scan::{Kind, Lexeme, Scan, scan};
+use super::docs::is_noise;
+use super::scan::{Kind, Lexeme, Open, Scan, scan};
+use super::{locals, strings};
 use crate::interpreter::{CompletionItem, Completions};
 use crate::options::{OptionKind, OptionTable, of_primitive};
+
+/// Steps of a chain of calls and properties whose types are followed.
+const LONGEST_CHAIN: usize = 64;
+/// Code points before the cursor that are read; more is no cell that someone types.
+const LONGEST_CODE: usize = 200_000;
 
 const KEYWORDS: [&str; 24] = [
     "let", "const", "fn", "if", "else", "while", "loop", "do", "until", "for", "in", "break", "continue",
@@ -19,23 +28,40 @@ pub struct Known<'a> {
     pub functions: Vec<(String, String)>,
     /// Imported modules, and `ecco`.
     pub modules: Vec<String>,
+    /// The notebook's folder.
+    pub folder: PathBuf,
+    /// Lists the models in the local cache.
+    pub models: fn() -> Vec<String>,
 }
 
 /// Completions at `cursor`, in code points.
-pub fn complete(known: &Known, code: &str, cursor: usize) -> Completions {
+pub fn complete(known: Known, code: &str, cursor: usize) -> Completions {
     let before: String = code.chars().take(cursor).collect();
     let cursor = before.chars().count();
     let scanned = scan(&before);
-    if scanned.open.is_some() {
-        return Completions {
-            range: cursor..cursor,
-            matches: Vec::new(),
-        };
+    let nothing = Completions {
+        range: cursor..cursor,
+        matches: Vec::new(),
+    };
+    if cursor > LONGEST_CODE {
+        return nothing;
+    }
+    let known = with_locals(known, code, &scanned);
+    match scanned.open {
+        Some(Open::Text) => return strings::complete(&known, &scanned, cursor),
+        Some(_) => return nothing,
+        None => {}
     }
     let partial = scanned.last().filter(|last| last.is_word() && last.end == cursor);
+    if scanned
+        .last()
+        .is_some_and(|last| last.kind == Kind::Number && last.end == cursor)
+    {
+        return nothing;
+    }
     let (start, prefix) = partial.map_or((cursor, ""), |word| (word.start, word.text.as_str()));
     let context = &scanned.lexemes[..scanned.lexemes.len() - usize::from(partial.is_some())];
-    let mut matches = candidates(known, &scanned, context, prefix);
+    let mut matches = candidates(&known, &scanned, context, prefix);
     matches.retain(|item| item.text.starts_with(prefix) || item.text.starts_with(&format!("\"{prefix}")));
     dedup_by_text(&mut matches);
     Completions {
@@ -44,12 +70,30 @@ pub fn complete(known: &Known, code: &str, cursor: usize) -> Completions {
     }
 }
 
+/// Adds what the code itself defines: variables before the cursor, functions and imports anywhere.
+fn with_locals<'a>(mut known: Known<'a>, code: &str, before: &Scan) -> Known<'a> {
+    // The word at the cursor is still being typed.
+    let done = &before.lexemes[..before.lexemes.len().saturating_sub(1)];
+    for local in locals::variables(done) {
+        let of = type_of(&known, local.value).unwrap_or_default();
+        known.variables.retain(|(name, _)| name != local.name);
+        known.variables.insert(0, (local.name.to_owned(), of));
+    }
+    for (name, signature) in locals::functions(&scan(code).lexemes) {
+        known.functions.retain(|(other, _)| *other != name);
+        known.functions.push((name, signature));
+    }
+    for module in locals::modules(code) {
+        if !known.modules.contains(&module) {
+            known.modules.push(module);
+        }
+    }
+    known
+}
+
 fn candidates(known: &Known, scanned: &Scan, context: &[Lexeme], prefix: &str) -> Vec<CompletionItem> {
     match context {
-        [before @ .., dot] if dot.is_symbol(".") || dot.is_symbol("?.") => {
-            let of = type_of(known, before);
-            of.map_or_else(Vec::new, |of| known.catalog.members_of(&of).map(member).collect())
-        }
+        [before @ .., dot] if dot.is_symbol(".") || dot.is_symbol("?.") => members(known, before, prefix),
         [.., module, colons] if colons.is_symbol("::") && module.is_word() => {
             let inside = known
                 .catalog
@@ -73,6 +117,30 @@ fn candidates(known: &Known, scanned: &Scan, context: &[Lexeme], prefix: &str) -
     }
 }
 
+/// Members of the value before the dot. Of a value of unknown type, a parameter for one, those of our
+/// types that start with what was typed.
+fn members(known: &Known, before: &[Lexeme], prefix: &str) -> Vec<CompletionItem> {
+    let of = type_of(known, before).filter(|of| of != "any");
+    let entries: Vec<&Entry> = match &of {
+        Some(of) => known.catalog.members_of(of).collect(),
+        None if prefix.is_empty() => Vec::new(),
+        None => {
+            let all = known.catalog.entries().filter(|entry| entry.is_ours);
+            all.filter(|entry| {
+                entry
+                    .receiver()
+                    .is_some_and(|of| of.starts_with(char::is_uppercase))
+            })
+            .collect()
+        }
+    };
+    let named = entries.into_iter().filter(|entry| !is_noise(entry));
+    named
+        .filter(|entry| entry.kind != EntryKind::Operator)
+        .map(member)
+        .collect()
+}
+
 /// Everything that can start an expression. With nothing typed yet, only what the user made.
 fn names(known: &Known, prefix: &str) -> Vec<CompletionItem> {
     let item = |text: &str, kind, signature: Option<&str>| CompletionItem {
@@ -83,7 +151,7 @@ fn names(known: &Known, prefix: &str) -> Vec<CompletionItem> {
     let mut all: Vec<CompletionItem> = known
         .variables
         .iter()
-        .map(|(name, of)| item(name, "variable", Some(of)))
+        .map(|(name, of)| item(name, "variable", Some(of.as_str()).filter(|of| !of.is_empty())))
         .collect();
     all.extend(
         known
@@ -173,56 +241,74 @@ pub fn options_at(known: &Known, scanned: &Scan, context: &[Lexeme]) -> Option<&
 
 /// The full name of the function whose name `context` ends with.
 pub fn called_name(known: &Known, context: &[Lexeme]) -> Option<String> {
+    called(known, context, LONGEST_CHAIN)
+}
+
+/// The type of the expression that `context` ends with, as far as names and signatures tell.
+pub fn type_of(known: &Known, context: &[Lexeme]) -> Option<String> {
+    typed(known, context, LONGEST_CHAIN)
+}
+
+fn called(known: &Known, context: &[Lexeme], steps: usize) -> Option<String> {
     match context {
         [.., module, colons, name] if colons.is_symbol("::") && name.is_word() => {
             Some(format!("{}::{}", module.text, name.text))
         }
-        [before @ .., dot, name] if (dot.is_symbol(".") || dot.is_symbol("?.")) && name.is_word() => {
-            Some(format!("{}.{}", type_of(known, before)?, name.text))
+        [before @ .., dot, name] if is_dot(dot) && name.is_word() => {
+            let of = typed(known, before, steps.checked_sub(1)?)?;
+            Some(format!("{of}.{}", name.text))
         }
         [.., name] if name.is_word() => Some(name.text.clone()),
         _ => None,
     }
 }
 
-/// The type of the expression that `context` ends with, as far as names and signatures tell.
-pub fn type_of(known: &Known, context: &[Lexeme]) -> Option<String> {
+fn is_dot(lexeme: &Lexeme) -> bool {
+    lexeme.is_symbol(".") || lexeme.is_symbol("?.")
+}
+
+fn typed(known: &Known, context: &[Lexeme], steps: usize) -> Option<String> {
+    let steps = steps.checked_sub(1)?;
     let (last, before) = context.split_last()?;
+    let literal = |of: &str| Some(of.to_owned());
     match last.kind {
-        Kind::Text => Some(
-            if last.text.starts_with('\'') {
-                "char"
-            } else {
-                "string"
-            }
-            .to_owned(),
-        ),
-        Kind::Number => Some(if last.text.contains('.') { "float" } else { "int" }.to_owned()),
+        Kind::Text if last.text.starts_with('\'') => literal("char"),
+        Kind::Text => literal("string"),
+        Kind::Number if last.text.contains('.') => literal("float"),
+        Kind::Number => literal("int"),
+        Kind::Word if matches!(last.text.as_str(), "true" | "false") => literal("bool"),
         Kind::Word => match before.split_last() {
-            Some((dot, receiver)) if dot.is_symbol(".") || dot.is_symbol("?.") => {
-                let of = type_of(known, receiver)?;
-                let property = known
-                    .catalog
-                    .members_of(&of)
-                    .find(|entry| entry.name == last.text)?;
-                Some(property.returns.clone())
+            Some((dot, receiver)) if is_dot(dot) => {
+                let of = typed(known, receiver, steps)?;
+                let mut members = known.catalog.members_of(&of);
+                members
+                    .find(|entry| entry.name == last.text)
+                    .map(|entry| entry.returns.clone())
             }
             _ => variable_type(known, &last.text),
         },
         Kind::Symbol if last.text == ")" => {
             let open = matching(context, "(", ")")?;
-            let name = called_name(known, &context[..open])?;
+            let Some(name) = called(known, &context[..open], steps) else {
+                return typed(known, &context[open + 1..context.len() - 1], steps);
+            };
             let entry = known.catalog.entries().find(|entry| entry.full_name() == name)?;
             Some(entry.returns.clone())
         }
         Kind::Symbol if last.text == "]" => {
             let open = matching(context, "[", "]")?;
-            match type_of(known, &context[..open]) {
+            let indexed = open.checked_sub(1).map(|before| &context[before]);
+            let is_index =
+                indexed.is_some_and(|l| l.kind != Kind::Symbol || matches!(l.text.as_str(), ")" | "]"));
+            match typed(known, &context[..open], steps) {
                 Some(of) if of == "Tensor" => Some(of),
+                Some(of) if of == "ModelList" => literal("Model"),
                 Some(_) => None,
-                None => Some("array".to_owned()),
+                None if is_index => None,
+                None => literal("array"),
             }
         }
+        Kind::Symbol if last.text == "}" => matching(context, "#{", "}").and_then(|_| literal("map")),
         Kind::Symbol => None,
     }
 }
@@ -233,6 +319,7 @@ fn variable_type(known: &Known, name: &str) -> Option<String> {
         .iter()
         .find(|(variable, _)| variable == name)
         .map(|(_, of)| of.clone())
+        .filter(|of| !of.is_empty())
 }
 
 /// The index of the bracket that the last lexeme closes.

@@ -2,6 +2,7 @@
 
 use rhai::Engine;
 
+use super::inspect::question;
 use super::scan::{Open, Scan, scan};
 use crate::interpreter::Completeness;
 
@@ -9,10 +10,15 @@ const INDENT: &str = "    ";
 
 /// Judges `code`. Code is unfinished when it is wrong only past its last character.
 pub fn judge(engine: &Engine, code: &str) -> Completeness {
+    if question(code).is_some() {
+        return Completeness::Complete;
+    }
     let scanned = scan(code);
     match scanned.open {
         Some(Open::Comment) => return incomplete(String::new()),
-        Some(Open::Text) if !ends_in_faulty_text(engine, code) => return incomplete(String::new()),
+        Some(Open::Text) if !is_faulty_before_text(engine, code, &scanned) => {
+            return incomplete(String::new());
+        }
         _ => {}
     }
     if is_closure_head(&scanned) {
@@ -35,13 +41,24 @@ fn incomplete(indent: String) -> Completeness {
     Completeness::Incomplete { indent }
 }
 
-/// Whether the code before an open text literal is already wrong.
-fn ends_in_faulty_text(engine: &Engine, code: &str) -> bool {
-    let Some(start) = scan(code).last().map(|lexeme| lexeme.start) else {
+/// Whether the code before an open text literal is already wrong: whether it is with the text closed.
+fn is_faulty_before_text(engine: &Engine, code: &str, scanned: &Scan) -> bool {
+    let Some(text) = scanned.last() else {
         return false;
     };
-    let before: String = code.chars().take(start).collect();
-    matches!(judge(engine, &format!("{before}\"\"")), Completeness::Invalid)
+    let closing = match text.text.chars().next() {
+        Some(quote @ ('"' | '\'')) => quote.to_string(),
+        Some('#') => format!(
+            "\"{}",
+            "#".repeat(text.text.chars().take_while(|&c| c == '#').count())
+        ),
+        // A backtick string, or the rest of one after an interpolation.
+        _ => "`".to_owned(),
+    };
+    match engine.compile(format!("{code}{closing}")) {
+        Ok(_) => false,
+        Err(error) => offset(code, error.position()).is_some_and(|at| at < text.start),
+    }
 }
 
 /// `|a|` or `|a, b` at the end: Rhai takes the first for a closure that does nothing.
@@ -72,11 +89,12 @@ fn offset(code: &str, position: rhai::Position) -> Option<usize> {
     Some(before + position.position().unwrap_or(1).max(1) - 1)
 }
 
-/// The last line's indent, one step deeper when it opens a bracket.
+/// The indent of the last line that has code, one step deeper when it opens a bracket.
 fn indent(code: &str, scanned: &Scan) -> String {
-    let last_line = code.lines().last().unwrap_or_default();
+    let code = code.trim_end();
+    let last_line = code.rsplit('\n').next().unwrap_or_default();
     let own: String = last_line.chars().take_while(|c| c.is_whitespace()).collect();
-    let line_start = code.chars().count() - last_line.chars().count() - usize::from(code.ends_with('\n'));
+    let line_start = code.chars().count() - last_line.chars().count();
     let opens = scanned
         .brackets
         .iter()

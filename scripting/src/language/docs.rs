@@ -75,43 +75,60 @@ fn distinct_docs<'a>(entries: &[&'a Entry]) -> Vec<&'a str> {
     all
 }
 
+/// Whether an entry says nothing: every type can be turned into text.
+pub fn is_noise(entry: &Entry) -> bool {
+    matches!(entry.name.as_str(), "to_string" | "to_debug" | "print" | "debug")
+        && (entry.docs.is_empty() || entry.receiver().is_some())
+}
+
+/// The first sentence of a documentation, on one line.
+pub fn first_sentence(docs: &str) -> String {
+    let paragraph: Vec<&str> = docs
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.is_empty())
+        .collect();
+    let paragraph = paragraph.join(" ");
+    match paragraph.find(". ") {
+        Some(end) => paragraph[..=end].to_owned(),
+        None => paragraph,
+    }
+}
+
 /// The whole of `docs/primitives.md`.
 pub fn page(catalog: &Catalog) -> String {
     let mut text = PAGE_HEAD.to_owned();
     let ours = catalog
         .entries()
         .filter(|e| e.is_ours && e.kind != EntryKind::Operator);
-    // Every type can be turned into text.
-    let ours: Vec<&Entry> = ours
-        .filter(|e| e.name != "to_string" && e.name != "to_debug")
-        .collect();
+    let ours: Vec<&Entry> = ours.filter(|entry| !is_noise(entry)).collect();
     let functions = |namespace: &str| -> Vec<&Entry> {
         ours.iter()
             .copied()
             .filter(|e| e.receiver().is_none() && e.namespace == namespace)
             .collect()
     };
-    section(&mut text, "Models", &functions("ecco"));
     let mut types: Vec<&str> = ours.iter().filter_map(|entry| entry.receiver()).collect();
     types.sort_unstable();
     types.dedup();
-    for of in types.iter().filter(|of| of.starts_with(char::is_uppercase)) {
-        let members: Vec<&Entry> = ours
-            .iter()
-            .copied()
-            .filter(|e| e.receiver() == Some(of))
-            .collect();
-        section(&mut text, of, &members);
-    }
+    // Our types are capitalised, Rhai's are not.
+    let (own, plain): (Vec<&str>, Vec<&str>) = types
+        .into_iter()
+        .partition(|of| of.starts_with(char::is_uppercase));
+    let members = |text: &mut String, types: &[&str]| {
+        for &of in types {
+            let members: Vec<&Entry> = ours
+                .iter()
+                .copied()
+                .filter(|e| e.receiver() == Some(of))
+                .collect();
+            section(text, of, &members);
+        }
+    };
+    section(&mut text, "Models", &functions("ecco"));
+    members(&mut text, &own);
     section(&mut text, "Showing and asking", &functions(""));
-    for of in types.iter().filter(|of| !of.starts_with(char::is_uppercase)) {
-        let members: Vec<&Entry> = ours
-            .iter()
-            .copied()
-            .filter(|e| e.receiver() == Some(of))
-            .collect();
-        section(&mut text, of, &members);
-    }
+    members(&mut text, &plain);
     text
 }
 

@@ -4,7 +4,6 @@ use ecco_widgets::MimeBundle;
 
 use super::catalog::Entry;
 use super::complete::{Known, called_name, options_at};
-use super::docs;
 use super::scan::{Lexeme, Scan, scan};
 
 /// What was found at the cursor.
@@ -53,15 +52,13 @@ fn option<'a>(known: &Known, code: &str, lexemes: &[Lexeme], at: usize) -> Optio
     let scanned: Scan = scan(&before);
     let table = options_at(known, &scanned, &scanned.lexemes)?;
     let spec = table.options.iter().find(|spec| spec.name == lexemes[at].text)?;
-    let text = format!(
-        "{}: {}; default: {}\n{}\n\nan option of {}",
-        spec.name,
-        spec.kind.describe(),
-        spec.default,
-        spec.doc,
-        table.primitive
-    );
-    Some(Found::Documentation(MimeBundle::from_text(text)))
+    let (name, kind) = (spec.name, spec.kind.describe());
+    let (default, doc, of) = (spec.default, spec.doc, table.primitive);
+    let plain = format!("{name}: {kind}; default: {default}\n{doc}\n\nan option of {of}");
+    let markdown = format!("**{name}**: {kind}; default: {default}\n\n{doc}\n\nan option of `{of}`");
+    Some(Found::Documentation(
+        MimeBundle::from_text(plain).with("text/markdown", markdown),
+    ))
 }
 
 /// The function whose argument list the cursor stands in.
@@ -85,7 +82,66 @@ fn around<'a>(known: &'a Known, code: &str, cursor: usize) -> Option<Found<'a>> 
     None
 }
 
-/// The bundle for catalog entries.
-pub fn bundle(entries: &[&Entry]) -> MimeBundle {
-    docs::bundle(entries)
+/// A cell that asks for documentation: `name?`, `?name`, and with two marks for the code too.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Question {
+    /// A name with its module or receiver, as the cell has it.
+    pub name: String,
+    pub detail: u8,
+}
+
+/// Reads a cell as a question. No such cell is valid code.
+pub fn question(code: &str) -> Option<Question> {
+    let scanned = scan(code);
+    let is_mark = |lexeme: &Lexeme| lexeme.is_symbol("?") || lexeme.is_symbol("??");
+    let lexemes = scanned.lexemes.as_slice();
+    let (name, marks) = match lexemes {
+        [first, ..] if is_mark(first) => {
+            let marks = lexemes.iter().take_while(|lexeme| is_mark(lexeme)).count();
+            (&lexemes[marks..], &lexemes[..marks])
+        }
+        _ => {
+            let marks = lexemes.iter().rev().take_while(|lexeme| is_mark(lexeme)).count();
+            lexemes.split_at(lexemes.len() - marks)
+        }
+    };
+    let n_marks: usize = marks.iter().map(|mark| mark.text.len()).sum();
+    let is_name = name.iter().enumerate().all(|(at, lexeme)| match at % 2 {
+        0 => lexeme.is_word(),
+        _ => lexeme.is_symbol("::") || lexeme.is_symbol("."),
+    });
+    if !is_name || name.len() % 2 == 0 || !(1..=2).contains(&n_marks) {
+        return None;
+    }
+    Some(Question {
+        name: name.iter().map(|lexeme| lexeme.text.as_str()).collect(),
+        detail: u8::from(n_marks == 2),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(code: &str) -> Option<(String, u8)> {
+        question(code).map(|question| (question.name, question.detail))
+    }
+
+    #[test]
+    fn questions_are_told_from_code() {
+        let found = |name: &str, detail| Some((name.to_owned(), detail));
+        assert_eq!(asked("lm?"), found("lm", 0));
+        assert_eq!(asked("// about\n lm ? "), found("lm", 0));
+        assert_eq!(asked("?lm.generate"), found("lm.generate", 0));
+        assert_eq!(
+            asked("ecco::from_pretrained??"),
+            found("ecco::from_pretrained", 1)
+        );
+        assert_eq!(asked("??f // code"), found("f", 1));
+        for code in [
+            "", "?", "lm", "a ?? b", "f()?", "?1", "a?.b", "lm???", "a.?", "\"x?\"", "x; y?",
+        ] {
+            assert_eq!(asked(code), None, "{code}");
+        }
+    }
 }

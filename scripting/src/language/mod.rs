@@ -4,12 +4,16 @@
 //! - [`source`]: cells and files, and which of them defined what
 //! - [`catalog`]: every function and property, from its registration
 //! - [`completeness`], [`complete`], [`inspect`]: answers for the front end
-//! - [`docs`]: the same documentation as a page
+//! - [`strings`]: completion inside of texts; [`locals`]: names that the code itself defines
+//! - [`docs`]: documentation of primitives; [`about`]: of values and of cells' functions
 
+pub mod about;
 pub mod catalog;
 pub mod complete;
 pub mod completeness;
 pub mod docs;
 pub mod inspect;
+pub mod locals;
 pub mod scan;
 pub mod source;
+pub mod strings;

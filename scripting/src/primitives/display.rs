@@ -1,8 +1,11 @@
 //! Showing values, and asking the user.
 
+use ecco_widgets::MimeBundle;
 use rhai::plugin::*;
 
 use crate::errors::{ErrorKind, RhaiResult, ScriptError};
+use crate::language::catalog::{Catalog, type_for_people};
+use crate::language::{about, docs};
 use crate::state::state_of;
 use crate::values::rich::Rich;
 use crate::values::show;
@@ -22,7 +25,8 @@ pub mod functions {
     }
 
     /// Shows a value under an id: called again with the same id in the same cell, it replaces what was
-    /// shown.
+    /// shown. In a later cell the first call shows a new output there; replacing that one replaces what
+    /// earlier cells show under the id too.
     ///
     /// Example:
     /// ```rhai
@@ -31,7 +35,7 @@ pub mod functions {
     #[rhai_fn(name = "display", return_raw, volatile)]
     pub fn display_as(ctx: NativeCallContext, value: Dynamic, id: &str) -> RhaiResult<()> {
         let bundle = show::bundle(&value).map_err(|error| error.raise(&ctx))?;
-        let bundle = bundle.unwrap_or_else(|| ecco_widgets::MimeBundle::from_text("()"));
+        let bundle = bundle.unwrap_or_else(|| MimeBundle::from_text("()"));
         state_of(&ctx).show(bundle, id);
         Ok(())
     }
@@ -89,17 +93,22 @@ pub mod functions {
         ask(&ctx, prompt, true)
     }
 
-    /// Shows how to use this kernel.
-    #[rhai_fn(name = "help")]
-    pub fn help_overview() -> Rich {
-        Rich::of("text/markdown", super::OVERVIEW, super::OVERVIEW)
+    /// Shows how to use this kernel, in the front end's pager.
+    #[rhai_fn(name = "help", volatile)]
+    pub fn help_overview(ctx: NativeCallContext) {
+        let page = Rich::of("text/markdown", super::OVERVIEW, super::OVERVIEW);
+        state_of(&ctx).output().page(page.bundle);
     }
 
-    /// Shows the documentation of a primitive, named as a string (`help("ecco::from_pretrained")`,
-    /// `help("generate")`), or of the type of a value (`help(lm)`).
-    #[rhai_fn(return_raw)]
-    pub fn help(ctx: NativeCallContext, what: Dynamic) -> RhaiResult<Rich> {
-        super::documentation(&ctx, &what).map_err(|error| error.raise(&ctx))
+    /// Shows the documentation of a primitive or a function, named as a string
+    /// (`help("ecco::from_pretrained")`, `help("generate")`), or what a value is and can do (`help(lm)`), in
+    /// the front end's pager. As a cell of its own, `ecco::from_pretrained?` and `lm?` do the same; `??` shows
+    /// the code of a cell's function too.
+    #[rhai_fn(return_raw, volatile)]
+    pub fn help(ctx: NativeCallContext, what: Dynamic) -> RhaiResult<()> {
+        let page = super::documentation(&ctx, &what).map_err(|error| error.raise(&ctx))?;
+        state_of(&ctx).output().page(page);
+        Ok(())
     }
 }
 
@@ -116,28 +125,26 @@ fn ask(context: &NativeCallContext, prompt: &str, password: bool) -> RhaiResult<
     answer.map_err(|reason| ScriptError::new(ErrorKind::Input, reason).raise(context))
 }
 
-fn documentation(context: &NativeCallContext, what: &Dynamic) -> Result<Rich, ScriptError> {
-    use crate::language::catalog::{Catalog, type_for_people};
-    use crate::language::docs;
+fn documentation(context: &NativeCallContext, what: &Dynamic) -> Result<MimeBundle, ScriptError> {
     let catalog = Catalog::of(context.engine());
-    if let Ok(name) = what.as_immutable_string_ref().map(|name| name.to_string()) {
-        let entries = catalog.find(&name);
-        if entries.is_empty() {
-            let error = ScriptError::new(ErrorKind::Name, format!("there is no documentation of `{name}`"));
-            let names: Vec<String> = catalog.entries().map(|entry| entry.full_name()).collect();
-            let plain = catalog.function_names();
-            return Err(error.with_nearest(&name, names.iter().map(String::as_str).chain(plain)));
-        }
-        return Ok(Rich::new(docs::bundle(&entries)));
+    let Ok(name) = what.as_immutable_string_ref().map(|name| name.to_string()) else {
+        let of = type_for_people(context.engine().map_type_name(what.type_name()));
+        return Ok(about::value(None, &of, what, &catalog));
+    };
+    let state = state_of(context);
+    let sources = state.sources.borrow();
+    let definitions = sources.definitions(&name);
+    if !definitions.is_empty() {
+        return Ok(about::functions(&definitions, 0));
     }
-    let of = type_for_people(context.engine().map_type_name(what.type_name()));
-    let members: Vec<_> = catalog.members_of(&of).collect();
-    let mut text = format!("**{of}**\n\n");
-    for entry in &members {
-        let first_line = entry.docs.lines().next().unwrap_or_default();
-        text.push_str(&format!("- `{}` {first_line}\n", entry.signature()));
+    let entries = catalog.find(&name);
+    if !entries.is_empty() {
+        return Ok(docs::bundle(&entries));
     }
-    Ok(Rich::of("text/markdown", &text, &text.replace(['`', '*'], "")))
+    let error = ScriptError::new(ErrorKind::Name, format!("there is no documentation of `{name}`"));
+    let names: Vec<String> = catalog.entries().map(|entry| entry.full_name()).collect();
+    let plain = catalog.function_names().chain(sources.function_names());
+    Err(error.with_nearest(&name, names.iter().map(String::as_str).chain(plain)))
 }
 
 const OVERVIEW: &str = "\
@@ -147,7 +154,8 @@ Cells are [Rhai](https://rhai.rs/book/) scripts that load, run and explain langu
     let output = lm.generate(\"The countries are:\\n1.\", #{generate: 20});
     output.saliency()
 
-- `help(\"ecco::from_pretrained\")` shows a primitive, `help(lm)` what a value can do.
+- `help(\"ecco::from_pretrained\")` or `ecco::from_pretrained?` shows a primitive, `help(lm)` or `lm?` what a
+  value is and can do, `name??` the code of a function from a cell.
 - The last value of a cell is shown; a `;` at the end hides it.
 - Functions (`fn`) see no outer variables; closures (`|x| x + y`) do.
 - `1/2` is 0, `1/2.0` is 0.5; a string in backticks may span lines.

@@ -9,6 +9,8 @@ mod explain;
 mod generate;
 mod limits;
 mod models;
+mod nesting;
+mod sorting;
 mod tensor;
 mod text;
 
@@ -52,5 +54,7 @@ pub fn register(engine: &mut Engine) {
     engine.register_global_module(exported_module!(tensor::functions).into());
     engine.register_global_module(exported_module!(errors::functions).into());
     engine.register_global_module(exported_module!(limits::functions).into());
+    engine.register_global_module(exported_module!(nesting::functions).into());
+    engine.register_global_module(exported_module!(sorting::functions).into());
     tensor::register_arithmetic(engine);
 }

@@ -6,7 +6,7 @@ use ecco_models::LoadOptions;
 use rhai::plugin::*;
 use rhai::{INT, Map};
 
-use crate::errors::{ErrorKind, RhaiResult, ScriptError};
+use crate::errors::{ErrorKind, RhaiResult, ScriptError, nearest};
 use crate::options::{OptionKind, OptionTable, Options, option};
 use crate::state::{State, state_of};
 use crate::values::generation::Generation;
@@ -38,13 +38,13 @@ pub const LOAD_OPTIONS: OptionTable = OptionTable {
             "activations_layer_nums",
             OptionKind::Ints,
             "all layers",
-            "layers whose activations are recorded, counted from 0",
+            "layers whose activations are recorded, counted from 0, in rising order",
         ),
         option(
             "device",
-            OptionKind::Text,
+            OptionKind::Such(&["cpu", "cuda", "cuda:1"]),
             "\"cuda\" where there is a GPU",
-            "\"cpu\", \"cuda\" or \"cuda:1\"",
+            "where its weights are kept and it computes",
         ),
         option(
             "dtype",
@@ -245,7 +245,8 @@ fn load(state: &Rc<State>, name: &str, options: &Map) -> Result<Model, ScriptErr
     let resident = match known {
         Some(resident) => resident,
         None => {
-            let model = watched(state, verbose, |watch| ecco_models::load(name, &wanted, watch))?;
+            let loaded = watched(state, verbose, |watch| ecco_models::load(name, &wanted, watch));
+            let model = loaded.map_err(|error| misspelt(name, error.into()))?;
             let resident = Rc::new(Resident::new(model, wanted, state));
             state.residents.borrow_mut().push(Rc::clone(&resident));
             resident
@@ -256,21 +257,11 @@ fn load(state: &Rc<State>, name: &str, options: &Map) -> Result<Model, ScriptErr
 }
 
 fn recording(options: &Options, n_layers: usize) -> Result<Recording, ScriptError> {
-    let mut layers = options.usizes("activations_layer_nums");
-    if let Some(layers) = &mut layers {
-        layers.sort_unstable();
-        layers.dedup();
-        let wrong = layers.iter().find(|&&layer| layer >= n_layers);
-        if layers.is_empty() || wrong.is_some() {
-            let message = match wrong {
-                Some(layer) => format!(
-                    "there is no layer {layer}: the model has layers 0 to {}",
-                    n_layers - 1
-                ),
-                None => "activations_layer_nums names no layer".to_owned(),
-            };
-            return Err(ScriptError::new(ErrorKind::Value, message).pointing_at("activations_layer_nums"));
-        }
+    let layers = options.usizes("activations_layer_nums");
+    if let Some(layers) = &layers {
+        check_layers(layers, n_layers).map_err(|message| {
+            ScriptError::new(ErrorKind::Value, message).pointing_at("activations_layer_nums")
+        })?;
     }
     let is_set = |name| options.bool(name).unwrap_or(false);
     Ok(Recording {
@@ -279,4 +270,42 @@ fn recording(options: &Options, n_layers: usize) -> Result<Recording, ScriptErro
         attention: is_set("attention"),
         layers,
     })
+}
+
+/// The activations' first axis has the layers in the model's order, so that is how they must be named.
+fn check_layers(layers: &[usize], n_layers: usize) -> Result<(), String> {
+    if layers.is_empty() {
+        return Err("activations_layer_nums names no layer".to_owned());
+    }
+    if let Some(layer) = layers.iter().find(|&&layer| layer >= n_layers) {
+        let last = n_layers - 1;
+        return Err(format!(
+            "there is no layer {layer}: the model has layers 0 to {last}"
+        ));
+    }
+    match layers.windows(2).find(|pair| pair[0] >= pair[1]) {
+        Some(pair) if pair[0] == pair[1] => Err(format!("layer {} is named twice", pair[0])),
+        Some(pair) => Err(format!(
+            "layer {} is named after layer {}: name them in rising order",
+            pair[1], pair[0]
+        )),
+        None => Ok(()),
+    }
+}
+
+/// A model that cannot be loaded may be one that is here under another spelling.
+fn misspelt(name: &str, error: ScriptError) -> ScriptError {
+    if error.kind == ErrorKind::Interrupt || error.kind == ErrorKind::Memory || error.at.is_some() {
+        return error;
+    }
+    let here = ecco_models::hub::cached_models();
+    let here = std::iter::once("demo").chain(here.iter().map(String::as_str));
+    let Some(meant) = nearest(name, here) else {
+        return error;
+    };
+    let hint = match &error.hint {
+        Some(hint) => format!("did you mean \"{meant}\"? Otherwise: {hint}"),
+        None => format!("did you mean \"{meant}\"?"),
+    };
+    error.with_hint(hint)
 }

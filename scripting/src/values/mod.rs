@@ -67,10 +67,44 @@ pub fn own_line(value: &Dynamic) -> Option<String> {
     value.read_lock::<Factorization>().map(|factors| factors.line())
 }
 
-/// A few lines about any value, without computing anything: type, shape, size.
-pub fn describe(value: &Dynamic) -> String {
+/// What can be said about a value without computing anything: size, shape, place.
+pub fn facts(value: &Dynamic) -> Vec<(&'static str, String)> {
+    let count = |n: usize, unit: &str| format!("{n} {unit}");
     if let Ok(array) = value.as_array_ref() {
-        return format!("{} items\n{}", array.len(), show::text(value));
+        return vec![("length", count(array.len(), "items"))];
     }
-    own_line(value).unwrap_or_else(|| show::text(value))
+    if let Ok(map) = value.as_map_ref() {
+        return vec![("length", count(map.len(), "entries"))];
+    }
+    if let Ok(text) = value.as_immutable_string_ref() {
+        return vec![("length", count(text.chars().count(), "characters"))];
+    }
+    if let Ok(blob) = value.as_blob_ref() {
+        return vec![("length", count(blob.len(), "bytes"))];
+    }
+    if let Some(tensor) = value.read_lock::<Tensor>() {
+        let bytes = size_of::<f32>() * tensor.shape().iter().product::<usize>();
+        return vec![
+            ("shape", tensor.shape_text()),
+            ("dtype", "float32".to_owned()),
+            ("memory", count(bytes, "bytes")),
+        ];
+    }
+    Vec::new()
 }
+
+/// A few lines about any value, without computing anything.
+pub fn summary(value: &Dynamic) -> String {
+    let model = value.read_lock::<Model>().filter(|model| model.is_loaded());
+    if let Some(text) = model.and_then(|model| model.bundle().text().map(str::to_owned)) {
+        return text;
+    }
+    let text = own_line(value).unwrap_or_else(|| show::text(value));
+    match text.char_indices().nth(LONGEST_SUMMARY) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+/// Characters of a value's text on a page about it.
+const LONGEST_SUMMARY: usize = 2_000;

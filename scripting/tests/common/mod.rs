@@ -119,6 +119,15 @@ impl Notebook {
         }
     }
 
+    /// The page that a cell asks for; its plain text.
+    pub fn page(&mut self, code: &str) -> String {
+        let ran = self.run(code);
+        match (ran.events.as_slice(), &ran.result) {
+            ([Event::Page(page)], Ok(None)) => page.text().unwrap_or_default().to_owned(),
+            _ => panic!("{code}\nno page: {:?} {:?}", ran.events, ran.result),
+        }
+    }
+
     /// The error of a cell that must fail.
     pub fn error(&mut self, code: &str) -> CellError {
         match self.run(code).result {
