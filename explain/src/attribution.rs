@@ -177,6 +177,7 @@ impl Targets<'_> {
             let part = cotangents.narrow(0, start as i64, (end - start) as i64);
             chunks.push(pull_back(
                 decoder,
+                embeddings,
                 &capture,
                 &rows[start..end],
                 &part,
@@ -206,7 +207,7 @@ impl Targets<'_> {
         let probabilities = logits.softmax(-1, None::<Kind>); // [target, vocabulary]
         let of_chosen = probabilities.gather(1, &chosen.unsqueeze(1), false); // [target, 1]
         let of_logits = (-&probabilities * &of_chosen).scatter_add(1, &chosen.unsqueeze(1), &of_chosen);
-        decoder.head.backward(&of_logits) // [target, hidden]
+        decoder.logits_backward(&logits, &of_logits) // [target, size]
     }
 }
 

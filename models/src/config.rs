@@ -1,8 +1,9 @@
-//! A decoder as data: what a family's `config.json` is mapped to.
+//! A decoder as data: what a family's `config.json` is mapped to. Enums are named for what they do.
 
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::rope::Rope;
 
 /// Everything the [`Decoder`](crate::decoder::Decoder) has to know, whatever the family.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,19 +16,180 @@ pub struct DecoderConfig {
     pub hidden_size: usize,
     pub n_layers: usize,
     pub n_heads: usize,
-    /// Neurons of each MLP.
+    /// Heads of keys and values; each serves `n_heads / n_kv_heads` heads of queries (2305.13245).
+    pub n_kv_heads: usize,
+    pub head_dim: usize,
+    /// Neurons of each MLP; of each expert, where there are experts.
     pub intermediate_size: usize,
     pub activation: Activation,
-    pub norm_epsilon: f64,
-    /// The factor on query · key, by layer.
-    pub attention_scales: Vec<f64>,
-    /// The head shares the token embedding's weights.
-    pub tied_head: bool,
+    pub embedding: Embedding,
+    pub positions: Positions,
+    pub norm: NormConfig,
+    pub residual: Residual,
+    pub attention: AttentionConfig,
+    pub mlp: Mlp,
+    pub head: Head,
 }
 
-impl DecoderConfig {
-    pub fn head_dim(&self) -> usize {
-        self.hidden_size / self.n_heads
+/// From token ids to the residual stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embedding {
+    /// Width of the embedding, projected to `hidden_size` where it is another.
+    pub size: usize,
+    /// Factor on the embeddings.
+    pub scale: f64,
+    /// A norm follows.
+    pub norm: bool,
+}
+
+/// How the model knows where a token stands.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Positions {
+    /// A learned vector for each position is added to the embedding; the first `offset` are not used.
+    Learned { offset: usize },
+    /// Queries and keys are turned by their position (2104.09864). By layer: which of the turns, or none.
+    Rotary {
+        ropes: Vec<Rope>,
+        by_layer: Vec<Option<usize>>,
+    },
+    /// Scores fall off with distance (2108.12409), before or after their scaling.
+    Alibi { scaled: bool },
+}
+
+/// How the residual stream is normalised.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NormConfig {
+    pub kind: NormKind,
+    pub epsilon: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NormKind {
+    /// Layer normalisation (1607.06450), with or without a bias.
+    Layer { bias: bool },
+    /// The same without weights.
+    Plain,
+    /// Root mean square (1910.07467); `from_one` when the weights are stored less 1.
+    Rms { from_one: bool },
+}
+
+/// Where norms stand around a layer's two branches, attention and MLP, and how these are joined.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Residual {
+    /// Norms before each branch: of both, of the attention alone when the MLP shares its output, or none.
+    pub before: Before,
+    /// Norms on each branch's output.
+    pub after_branch: bool,
+    /// Norms on the stream, after each branch is added.
+    pub after_sum: bool,
+    /// Both branches read the layer's input and are added together.
+    pub parallel: bool,
+    /// A norm between the last layer and the head.
+    pub final_norm: bool,
+    /// Factor on each branch.
+    pub scale: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Before {
+    Both,
+    Shared,
+    None,
+}
+
+impl Residual {
+    /// x + attention(norm(x)), then x + mlp(norm(x)): most models.
+    pub const PRE: Self = Self {
+        before: Before::Both,
+        after_branch: false,
+        after_sum: false,
+        parallel: false,
+        final_norm: true,
+        scale: 1.0,
+    };
+    /// x + attention(n) + mlp(n) with n = norm(x).
+    pub const PARALLEL: Self = Self {
+        before: Before::Shared,
+        parallel: true,
+        ..Self::PRE
+    };
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttentionConfig {
+    /// The factor on query · key, by layer.
+    pub scales: Vec<f64>,
+    /// How many tokens back a query sees, itself included, by layer; all without.
+    pub windows: Vec<Option<usize>>,
+    /// Scores s become c tanh(s / c).
+    pub soft_cap: Option<f64>,
+    pub projection: Projection,
+    pub qkv_bias: bool,
+    pub output_bias: bool,
+    pub qk_norm: QkNorm,
+}
+
+/// How the weights of queries, keys and values are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Projection {
+    /// Three matrices.
+    Separate,
+    /// One: all queries, all keys, all values.
+    Joined,
+    /// One: for each head of keys its queries, the key, the value.
+    Grouped,
+}
+
+/// Norms on queries and keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QkNorm {
+    None,
+    /// On each head, with the same weights for all.
+    Head,
+    /// On each head, with weights of its own.
+    EachHead,
+    /// On all heads together.
+    Whole,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Mlp {
+    /// down(act(up x)).
+    Plain { bias: bool },
+    /// down(act(gate x) · up x) (2002.05202); `joined` when gate and up are one matrix.
+    Gated { bias: bool, joined: bool },
+    /// In the named layers gated experts of which a router chooses a few (1701.06538); elsewhere one
+    /// gated MLP of `dense_size` neurons.
+    Experts {
+        n_experts: usize,
+        n_chosen: usize,
+        /// The chosen ones' weights are made to sum to 1.
+        normalised: bool,
+        layers: Vec<bool>,
+        dense_size: usize,
+    },
+}
+
+/// From the residual stream to logits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Head {
+    /// The weights are the token embedding's.
+    pub tied: bool,
+    pub bias: bool,
+    /// Factor on the logits.
+    pub scale: f64,
+    /// Logits x become c tanh(x / c).
+    pub soft_cap: Option<f64>,
+}
+
+impl Head {
+    pub fn new(tied: bool) -> Self {
+        Self {
+            tied,
+            bias: false,
+            scale: 1.0,
+            soft_cap: None,
+        }
     }
 }
 
@@ -50,6 +212,7 @@ impl Activation {
         ("gelu_new", Self::GeluTanh),
         ("gelu_pytorch_tanh", Self::GeluTanh),
         ("gelu_fast", Self::GeluTanh),
+        ("gelu_python", Self::Gelu),
         ("relu", Self::Relu),
         ("silu", Self::Silu),
         ("swish", Self::Silu),
@@ -76,6 +239,11 @@ impl ConfigFile {
                 reason: error.to_string(),
             }),
         }
+    }
+
+    /// A file that says nothing.
+    pub fn empty() -> Self {
+        Self(Map::new())
     }
 
     pub fn text(&self, key: &str) -> Result<&str> {
@@ -140,7 +308,46 @@ impl ConfigFile {
         })
     }
 
-    fn is_set(&self, key: &str) -> bool {
+    /// A list of sizes, one for each of `n` layers; `None` if absent.
+    pub fn list(&self, key: &str) -> Result<Option<&Vec<Value>>> {
+        match self.0.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Array(list)) => Ok(Some(list)),
+            other => Err(self.error(key, other, "expected a list")),
+        }
+    }
+
+    /// A list of numbers.
+    pub fn numbers(&self, key: &str) -> Result<Vec<f64>> {
+        let list = self.list(key)?.ok_or_else(|| self.refuse(key, "expected a list of numbers"))?;
+        let numbers: Option<Vec<f64>> = list.iter().map(Value::as_f64).collect();
+        numbers.ok_or_else(|| self.refuse(key, "expected a list of numbers"))
+    }
+
+    /// A nested object; `None` if absent or null.
+    pub fn section(&self, key: &str) -> Result<Option<ConfigFile>> {
+        match self.0.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Object(map)) => Ok(Some(ConfigFile(map.clone()))),
+            other => Err(self.error(key, other, "expected an object")),
+        }
+    }
+
+    /// A number above 0.
+    pub fn positive_or(&self, key: &str, default: f64) -> Result<f64> {
+        let number = self.number_or(key, default)?;
+        match number.is_finite() && number > 0.0 {
+            true => Ok(number),
+            false => Err(self.refuse(key, "expected a number above 0")),
+        }
+    }
+
+    /// Whether a key is there, null or not.
+    pub fn has(&self, key: &str) -> bool {
+        self.0.contains_key(key)
+    }
+
+    pub fn is_set(&self, key: &str) -> bool {
         self.0.get(key).is_some_and(|value| !value.is_null())
     }
 

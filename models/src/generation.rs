@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tch::{Kind, Tensor};
 
-use crate::decoder::Cache;
+use crate::attention::Cache;
 use crate::device;
 use crate::error::{Error, Result};
 use crate::guard::guard;
@@ -83,7 +83,7 @@ pub fn generate(
     check_stop(&options.stop)?;
     check_room(model, n_input + n_generate)?;
     let finish = guard(|| {
-        let mut cache = Cache::new(&model.decoder, n_input + n_generate);
+        let mut cache = Cache::new(model.config(), n_input + n_generate, model.decoder.kind(), model.decoder.device());
         if show(model, &ids, on_tokens) == ControlFlow::Break(()) {
             return Ok(Finish::Interrupted);
         }

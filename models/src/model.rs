@@ -145,10 +145,7 @@ impl Model {
     }
 
     pub fn n_parameters(&self) -> u64 {
-        self.decoder
-            .parameters()
-            .map(|tensor| tensor.numel() as u64)
-            .sum()
+        self.decoder.n_parameters()
     }
 
     /// Bytes the weights take on their device.
@@ -281,30 +278,5 @@ impl GenerationConfig {
             max_length: map["max_length"].as_u64().map(|length| length as usize),
             end_ids,
         })
-    }
-}
-
-impl Decoder {
-    /// Every weight once.
-    fn parameters(&self) -> impl Iterator<Item = &Tensor> {
-        let of_blocks = self.blocks.iter().flat_map(|block| {
-            let linears = [&block.qkv, &block.attention_output, &block.up, &block.down];
-            let norms = [&block.attention_norm, &block.mlp_norm];
-            linears
-                .into_iter()
-                .flat_map(|linear| [Some(&linear.weight), linear.bias.as_ref()])
-                .flatten()
-                .chain(norms.into_iter().flat_map(|norm| [&norm.weight, &norm.bias]))
-        });
-        let head = (!self.config.tied_head).then_some(&self.head.weight);
-        [
-            &self.token_embedding,
-            &self.position_embedding,
-            &self.final_norm.weight,
-            &self.final_norm.bias,
-        ]
-        .into_iter()
-        .chain(head)
-        .chain(of_blocks)
     }
 }

@@ -17,6 +17,8 @@ pub struct Weights {
     /// By canonical name: the name in the file, and the tensor.
     tensors: BTreeMap<String, (String, Tensor)>,
     missing: Vec<String>,
+    /// Of all weights that were taken.
+    n_parameters: u64,
     file: String,
     family: &'static Family,
 }
@@ -34,6 +36,7 @@ impl Weights {
         let mut weights = Self {
             tensors: BTreeMap::new(),
             missing: Vec::new(),
+            n_parameters: 0,
             file: files
                 .weights
                 .first()
@@ -84,6 +87,7 @@ impl Weights {
         };
         let found: Vec<usize> = tensor.size().iter().map(|&size| size as usize).collect();
         if found == shape {
+            self.n_parameters += tensor.numel() as u64;
             return Ok(tensor);
         }
         Err(Error::WeightShape {
@@ -120,8 +124,8 @@ impl Weights {
         self.tensors.remove(name);
     }
 
-    /// Checks that everything asked for was there, and everything there was asked for.
-    pub fn finish(self) -> Result<()> {
+    /// Checks that everything asked for was there, and everything there was asked for; the number of parameters.
+    pub fn finish(self) -> Result<u64> {
         if !self.missing.is_empty() {
             return Err(Error::WeightsMissing {
                 names: shorten(&self.missing),
@@ -129,7 +133,7 @@ impl Weights {
             });
         }
         if self.tensors.is_empty() {
-            return Ok(());
+            return Ok(self.n_parameters);
         }
         let left = self
             .tensors

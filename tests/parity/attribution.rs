@@ -125,7 +125,9 @@ fn the_written_backward_pass_is_autograds() {
         let cotangent = model.decoder().head.weight.select(1, token).unsqueeze(0);
         let cotangents = cotangent.expand([rows.len() as i64, -1], false);
         let mut proceed = || ControlFlow::Continue(());
-        let found = pull_back(model.decoder(), &saved, &rows, &cotangents, &mut proceed).unwrap();
+        let embeddings = model.decoder().embed(&ids);
+        let found =
+            pull_back(model.decoder(), &embeddings, &saved, &rows, &cotangents, &mut proceed).unwrap();
         for (target, expected) in autograd(&model, &ids, &rows, token).iter().enumerate() {
             let difference = (found.get(target as i64) - expected)
                 .abs()

@@ -1,0 +1,373 @@
+//! The first half of a layer: attention.
+
+use tch::{Device, Kind, Tensor};
+
+use crate::config::{DecoderConfig, NormConfig, Positions, Projection, QkNorm};
+use crate::error::Result;
+use crate::layers::{Linear, Norm, soft_cap};
+use crate::rope::Turns;
+use crate::tap::{Site, Tap};
+use crate::weights::Weights;
+
+/// Attention of one layer, without the norms around it.
+pub struct Attention {
+    pub projections: Projections,
+    pub query_norm: Option<HeadNorm>,
+    pub key_norm: Option<HeadNorm>,
+    pub output: Linear,
+    pub n_heads: i64,
+    pub n_kv_heads: i64,
+    pub head_dim: i64,
+    /// The factor on query · key.
+    pub scale: f64,
+    pub soft_cap: Option<f64>,
+    pub window: Option<i64>,
+    /// Which of the model's turns is this layer's.
+    pub rope: Option<usize>,
+}
+
+pub enum Projections {
+    Separate { query: Linear, key: Linear, value: Linear },
+    Joined(Linear),
+    Grouped(Linear),
+}
+
+/// A norm on queries or keys.
+pub struct HeadNorm {
+    pub norm: Norm,
+    /// Over all heads together.
+    pub whole: bool,
+}
+
+impl Attention {
+    pub fn load(config: &DecoderConfig, layer: usize, weights: &mut Weights) -> Result<Self> {
+        let attention = &config.attention;
+        let (hidden, head_dim) = (config.hidden_size, config.head_dim);
+        let (queries, keys) = (config.n_heads * head_dim, config.n_kv_heads * head_dim);
+        let name = format!("layers.{layer}.attention");
+        let mut linear = |part: &str, inputs, outputs, bias| {
+            Linear::load(weights, &format!("{name}.{part}"), inputs, outputs, bias)
+        };
+        let bias = attention.qkv_bias;
+        let projections = match attention.projection {
+            Projection::Separate => Projections::Separate {
+                query: linear("query", hidden, queries, bias)?,
+                key: linear("key", hidden, keys, bias)?,
+                value: linear("value", hidden, keys, bias)?,
+            },
+            Projection::Joined => Projections::Joined(linear("qkv", hidden, queries + 2 * keys, bias)?),
+            Projection::Grouped => Projections::Grouped(linear("qkv", hidden, queries + 2 * keys, bias)?),
+        };
+        let output = linear("output", queries, hidden, attention.output_bias)?;
+        let mut norm = |part: &str, heads| {
+            HeadNorm::load(weights, &format!("{name}.{part}"), heads, head_dim, attention.qk_norm, config.norm)
+        };
+        let rope = match &config.positions {
+            Positions::Rotary { by_layer, .. } => by_layer[layer],
+            _ => None,
+        };
+        Ok(Self {
+            projections,
+            query_norm: norm("query_norm", config.n_heads)?,
+            key_norm: norm("key_norm", config.n_kv_heads)?,
+            output,
+            n_heads: config.n_heads as i64,
+            n_kv_heads: config.n_kv_heads as i64,
+            head_dim: head_dim as i64,
+            scale: attention.scales[layer],
+            soft_cap: attention.soft_cap,
+            window: attention.windows[layer].map(|window| window as i64),
+            rope,
+        })
+    }
+
+    /// From the normalised stream `[batch, position, hidden]` to what is added to it.
+    pub fn forward(
+        &self,
+        x: &Tensor,
+        memory: Option<LayerMemory>,
+        view: &View,
+        layer: usize,
+        tap: &mut dyn Tap,
+    ) -> Tensor {
+        let (query, key, value) = self.project(x);
+        let turn = |x: Tensor| self.rope.map_or_else(|| x.shallow_clone(), |rope| view.turns[rope].forward(&x));
+        let query = tap.visit(Site::Query, layer, turn(query)); // [batch, head, query, head_dim]
+        let mut key = tap.visit(Site::Key, layer, turn(key));
+        let mut value = tap.visit(Site::Value, layer, value);
+        if let Some(memory) = memory {
+            (key, value) = memory.extend(&key, &value);
+        }
+        let mixed = if self.needs_pattern(view) || tap.wants(Site::AttentionPattern, layer) {
+            let pattern = tap.visit(Site::AttentionPattern, layer, self.pattern(&query, &key, view));
+            self.mix(&pattern, &value)
+        } else {
+            self.fused(&query, &key, &value, view)
+        };
+        let mixed = tap.visit(Site::HeadOutput, layer, mixed); // [batch, head, query, head_dim]
+        self.output.forward(&mixed.transpose(1, 2).flatten(2, 3))
+    }
+
+    /// Queries, keys and values by head, before they are turned: `[batch, head, position, head_dim]`.
+    fn project(&self, x: &Tensor) -> (Tensor, Tensor, Tensor) {
+        let (query, key, value) = self.project_joined(x);
+        let norm = |norm: &Option<HeadNorm>, x: Tensor, n_heads| match norm {
+            Some(norm) => norm.forward(&x, n_heads),
+            None => split_heads(&x, n_heads),
+        };
+        (
+            norm(&self.query_norm, query, self.n_heads),
+            norm(&self.key_norm, key, self.n_kv_heads),
+            split_heads(&value, self.n_kv_heads),
+        )
+    }
+
+    /// Queries and keys before their norms, heads side by side.
+    pub fn project_raw(&self, x: &Tensor) -> (Tensor, Tensor) {
+        let (query, key, _) = self.project_joined(x);
+        (query, key)
+    }
+
+    /// Queries, keys and values, heads side by side: `[batch, position, heads · head_dim]`.
+    fn project_joined(&self, x: &Tensor) -> (Tensor, Tensor, Tensor) {
+        let (queries, keys) = (self.n_heads * self.head_dim, self.n_kv_heads * self.head_dim);
+        match &self.projections {
+            Projections::Separate { query, key, value } => (query.forward(x), key.forward(x), value.forward(x)),
+            Projections::Joined(all) => {
+                let all = all.forward(x);
+                let part = |start, length| all.narrow(-1, start, length);
+                (part(0, queries), part(queries, keys), part(queries + keys, keys))
+            }
+            Projections::Grouped(all) => {
+                let per_group = self.n_heads / self.n_kv_heads;
+                let all = all.forward(x).unflatten(-1, [self.n_kv_heads, per_group + 2, self.head_dim]);
+                let part = |start, length| all.narrow(-2, start, length).flatten(-3, -1);
+                (part(0, per_group), part(per_group, 1), part(per_group + 1, 1))
+            }
+        }
+    }
+
+    /// Whether the scores are more than a product and a mask.
+    fn needs_pattern(&self, view: &View) -> bool {
+        self.soft_cap.is_some() || view.alibi.is_some()
+    }
+
+    /// softmax(scale · q kᵀ) over the keys that each query sees: `[batch, head, query, key]`.
+    fn pattern(&self, query: &Tensor, key: &Tensor, view: &View) -> Tensor {
+        let per_group = self.n_heads / self.n_kv_heads;
+        let query = query.unflatten(1, [self.n_kv_heads, per_group]);
+        let scores = query.matmul(&key.unsqueeze(2).transpose(-2, -1)).flatten(1, 2);
+        let scores = match &view.alibi {
+            Some(alibi) if alibi.scaled => (scores + &alibi.bias) * self.scale,
+            Some(alibi) => scores * self.scale + &alibi.bias,
+            None => soft_cap(scores * self.scale, self.soft_cap),
+        };
+        let scores = match view.hidden(self.window) {
+            Some(hidden) => scores.masked_fill(&hidden, f64::NEG_INFINITY),
+            None => scores,
+        };
+        let kind = scores.kind();
+        let wide = if kind == Kind::Double { kind } else { Kind::Float };
+        scores.softmax(-1, wide).to_kind(kind)
+    }
+
+    /// The heads' mixtures of values, `[batch, head, query, head_dim]`.
+    fn mix(&self, pattern: &Tensor, value: &Tensor) -> Tensor {
+        let per_group = self.n_heads / self.n_kv_heads;
+        let pattern = pattern.unflatten(1, [self.n_kv_heads, per_group]);
+        pattern.matmul(&value.unsqueeze(2)).flatten(1, 2)
+    }
+
+    /// Both in one, without the pattern in memory.
+    fn fused(&self, query: &Tensor, key: &Tensor, value: &Tensor, view: &View) -> Tensor {
+        let hidden = match view.is_plainly_causal(self.window) {
+            true => None,
+            false => view.hidden(self.window),
+        };
+        let is_causal = hidden.is_none() && view.n_queries > 1;
+        Tensor::scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            hidden.map(|hidden| hidden.logical_not()),
+            0.0,
+            is_causal,
+            self.scale,
+            self.n_heads != self.n_kv_heads,
+        )
+    }
+
+    /// All weights of the projections, for counting them.
+    pub fn linears(&self) -> Vec<&Linear> {
+        let mut linears = match &self.projections {
+            Projections::Separate { query, key, value } => vec![query, key, value],
+            Projections::Joined(all) | Projections::Grouped(all) => vec![all],
+        };
+        linears.push(&self.output);
+        linears
+    }
+}
+
+/// `[.., position, hidden]` to `[.., head, position, head_dim]`.
+pub fn split_heads(x: &Tensor, n_heads: i64) -> Tensor {
+    x.unflatten(-1, [n_heads, -1]).transpose(-3, -2)
+}
+
+impl HeadNorm {
+    fn load(
+        weights: &mut Weights,
+        name: &str,
+        n_heads: usize,
+        head_dim: usize,
+        place: QkNorm,
+        config: NormConfig,
+    ) -> Result<Option<Self>> {
+        let norm = match place {
+            QkNorm::None => return Ok(None),
+            QkNorm::Head => Norm::load(weights, name, &[head_dim], config)?,
+            QkNorm::Whole => Norm::load(weights, name, &[n_heads * head_dim], config)?,
+            QkNorm::EachHead => {
+                let of_head = |head| weights.take(&format!("{name}.{head}.weight"), &[head_dim]);
+                let each: Vec<Tensor> = (0..n_heads).map(of_head).collect::<Result<_>>()?;
+                match each.iter().all(Tensor::defined) {
+                    true => Norm::with_weight(Tensor::stack(&each, 0).unsqueeze(1), config), // [head, 1, head_dim]
+                    false => return Ok(None),
+                }
+            }
+        };
+        let whole = place == QkNorm::Whole;
+        Ok(Some(Self { norm, whole }))
+    }
+
+    fn forward(&self, x: &Tensor, n_heads: i64) -> Tensor {
+        match self.whole {
+            true => split_heads(&self.norm.forward(x), n_heads),
+            false => self.norm.forward(&split_heads(x, n_heads)),
+        }
+    }
+}
+
+/// What the queries of one pass see: positions from `start` on, all keys up to them.
+pub struct View {
+    pub n_queries: i64,
+    pub n_keys: i64,
+    pub turns: Vec<Turns>,
+    pub alibi: Option<Alibi>,
+    device: Device,
+}
+
+/// What is added to scores, `[head, 1, key]`.
+pub struct Alibi {
+    pub bias: Tensor,
+    scaled: bool,
+}
+
+impl View {
+    pub fn new(config: &DecoderConfig, start: i64, n_queries: i64, kind: Kind, device: Device) -> Self {
+        let n_keys = start + n_queries;
+        let turns = match &config.positions {
+            Positions::Rotary { ropes, .. } => {
+                ropes.iter().map(|rope| rope.turns(start, n_queries, kind, device)).collect()
+            }
+            _ => Vec::new(),
+        };
+        let alibi = match config.positions {
+            Positions::Alibi { scaled } => Some(Alibi {
+                bias: alibi(config.n_heads, n_keys, kind, device),
+                scaled,
+            }),
+            _ => None,
+        };
+        Self {
+            n_queries,
+            n_keys,
+            turns,
+            alibi,
+            device,
+        }
+    }
+
+    /// All queries start at the first key, and none has more than its window before it.
+    fn is_plainly_causal(&self, window: Option<i64>) -> bool {
+        let is_start = self.n_queries == self.n_keys || self.n_queries == 1;
+        is_start && window.is_none_or(|window| window >= self.n_keys)
+    }
+
+    /// Where a query does not see a key, `[query, key]`; `None` when each sees all.
+    fn hidden(&self, window: Option<i64>) -> Option<Tensor> {
+        if self.n_queries == 1 && window.is_none_or(|window| window >= self.n_keys) {
+            return None;
+        }
+        let ones = Tensor::ones([self.n_queries, self.n_keys], (Kind::Bool, self.device));
+        let start = self.n_keys - self.n_queries;
+        let future = ones.triu(start + 1);
+        Some(match window {
+            Some(window) => future.logical_or(&ones.tril(start - window)),
+            None => future,
+        })
+    }
+}
+
+/// Slopes 2^(−8 i / n) of the powers of two, and every second one of the next power for the heads beyond.
+fn alibi(n_heads: usize, n_keys: i64, kind: Kind, device: Device) -> Tensor {
+    let power = 1 << n_heads.ilog2();
+    let slope = |base: f64, i: usize| 2f64.powf(-8.0 / base * i as f64);
+    let first = (1..=power).map(|i| slope(power as f64, i));
+    let rest = (0..n_heads - power).map(|i| slope(2.0 * power as f64, 2 * i + 1));
+    let slopes: Vec<f64> = first.chain(rest).collect();
+    let slopes = Tensor::from_slice(&slopes).to_kind(Kind::Float).reshape([-1, 1, 1]);
+    let positions = Tensor::arange(n_keys, (Kind::Float, Device::Cpu));
+    (slopes * positions).to_kind(kind).to_device(device)
+}
+
+/// Keys and values of what a sequence holds so far (KV cache), with room for what is to come.
+pub struct Cache {
+    keys: Vec<Tensor>, // by layer: [1, head, position, head_dim]
+    values: Vec<Tensor>,
+    pub length: i64,
+}
+
+impl Cache {
+    pub fn new(config: &DecoderConfig, capacity: usize, kind: Kind, device: Device) -> Self {
+        let size = [1, config.n_kv_heads as i64, capacity as i64, config.head_dim as i64];
+        let room = || (0..config.n_layers).map(|_| Tensor::empty(size, (kind, device))).collect();
+        Self {
+            keys: room(),
+            values: room(),
+            length: 0,
+        }
+    }
+
+    /// Bytes a cache of `capacity` positions takes.
+    pub fn bytes(config: &DecoderConfig, capacity: usize, kind: Kind) -> u64 {
+        let per_position = 2 * config.n_layers * config.n_kv_heads * config.head_dim;
+        (per_position * capacity * kind.elt_size_in_bytes()) as u64
+    }
+
+    pub fn layer(&self, layer: usize, n_new: i64) -> LayerMemory<'_> {
+        LayerMemory {
+            keys: &self.keys[layer],
+            values: &self.values[layer],
+            start: self.length,
+            n_new,
+        }
+    }
+}
+
+pub struct LayerMemory<'a> {
+    keys: &'a Tensor,
+    values: &'a Tensor,
+    start: i64,
+    n_new: i64,
+}
+
+impl LayerMemory<'_> {
+    /// Writes the new keys and values behind the old and gives back views of all.
+    fn extend(&self, key: &Tensor, value: &Tensor) -> (Tensor, Tensor) {
+        let write = |room: &Tensor, new: &Tensor| {
+            room.narrow(2, self.start, self.n_new).copy_(new);
+            room.narrow(2, 0, self.start + self.n_new)
+        };
+        (write(self.keys, key), write(self.values, value))
+    }
+}
