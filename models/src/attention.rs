@@ -27,7 +27,11 @@ pub struct Attention {
 }
 
 pub enum Projections {
-    Separate { query: Linear, key: Linear, value: Linear },
+    Separate {
+        query: Linear,
+        key: Linear,
+        value: Linear,
+    },
     Joined(Linear),
     Grouped(Linear),
 }
@@ -60,7 +64,14 @@ impl Attention {
         };
         let output = linear("output", queries, hidden, attention.output_bias)?;
         let mut norm = |part: &str, heads| {
-            HeadNorm::load(weights, &format!("{name}.{part}"), heads, head_dim, attention.qk_norm, config.norm)
+            HeadNorm::load(
+                weights,
+                &format!("{name}.{part}"),
+                heads,
+                head_dim,
+                attention.qk_norm,
+                config.norm,
+            )
         };
         let rope = match &config.positions {
             Positions::Rotary { by_layer, .. } => by_layer[layer],
@@ -91,7 +102,10 @@ impl Attention {
         tap: &mut dyn Tap,
     ) -> Tensor {
         let (query, key, value) = self.project(x);
-        let turn = |x: Tensor| self.rope.map_or_else(|| x.shallow_clone(), |rope| view.turns[rope].forward(&x));
+        let turn = |x: Tensor| {
+            self.rope
+                .map_or_else(|| x.shallow_clone(), |rope| view.turns[rope].forward(&x))
+        };
         let query = tap.visit(Site::Query, layer, turn(query)); // [batch, head, query, head_dim]
         let mut key = tap.visit(Site::Key, layer, turn(key));
         let mut value = tap.visit(Site::Value, layer, value);
@@ -132,7 +146,9 @@ impl Attention {
     fn project_joined(&self, x: &Tensor) -> (Tensor, Tensor, Tensor) {
         let (queries, keys) = (self.n_heads * self.head_dim, self.n_kv_heads * self.head_dim);
         match &self.projections {
-            Projections::Separate { query, key, value } => (query.forward(x), key.forward(x), value.forward(x)),
+            Projections::Separate { query, key, value } => {
+                (query.forward(x), key.forward(x), value.forward(x))
+            }
             Projections::Joined(all) => {
                 let all = all.forward(x);
                 let part = |start, length| all.narrow(-1, start, length);
@@ -140,7 +156,9 @@ impl Attention {
             }
             Projections::Grouped(all) => {
                 let per_group = self.n_heads / self.n_kv_heads;
-                let all = all.forward(x).unflatten(-1, [self.n_kv_heads, per_group + 2, self.head_dim]);
+                let all = all
+                    .forward(x)
+                    .unflatten(-1, [self.n_kv_heads, per_group + 2, self.head_dim]);
                 let part = |start, length| all.narrow(-2, start, length).flatten(-3, -1);
                 (part(0, per_group), part(per_group, 1), part(per_group + 1, 1))
             }
@@ -266,9 +284,10 @@ impl View {
     pub fn new(config: &DecoderConfig, start: i64, n_queries: i64, kind: Kind, device: Device) -> Self {
         let n_keys = start + n_queries;
         let turns = match &config.positions {
-            Positions::Rotary { ropes, .. } => {
-                ropes.iter().map(|rope| rope.turns(start, n_queries, kind, device)).collect()
-            }
+            Positions::Rotary { ropes, .. } => ropes
+                .iter()
+                .map(|rope| rope.turns(start, n_queries, kind, device))
+                .collect(),
             _ => Vec::new(),
         };
         let alibi = match config.positions {
@@ -315,7 +334,9 @@ fn alibi(n_heads: usize, n_keys: i64, kind: Kind, device: Device) -> Tensor {
     let first = (1..=power).map(|i| slope(power as f64, i));
     let rest = (0..n_heads - power).map(|i| slope(2.0 * power as f64, 2 * i + 1));
     let slopes: Vec<f64> = first.chain(rest).collect();
-    let slopes = Tensor::from_slice(&slopes).to_kind(Kind::Float).reshape([-1, 1, 1]);
+    let slopes = Tensor::from_slice(&slopes)
+        .to_kind(Kind::Float)
+        .reshape([-1, 1, 1]);
     let positions = Tensor::arange(n_keys, (Kind::Float, Device::Cpu));
     (slopes * positions).to_kind(kind).to_device(device)
 }
@@ -329,8 +350,17 @@ pub struct Cache {
 
 impl Cache {
     pub fn new(config: &DecoderConfig, capacity: usize, kind: Kind, device: Device) -> Self {
-        let size = [1, config.n_kv_heads as i64, capacity as i64, config.head_dim as i64];
-        let room = || (0..config.n_layers).map(|_| Tensor::empty(size, (kind, device))).collect();
+        let size = [
+            1,
+            config.n_kv_heads as i64,
+            capacity as i64,
+            config.head_dim as i64,
+        ];
+        let room = || {
+            (0..config.n_layers)
+                .map(|_| Tensor::empty(size, (kind, device)))
+                .collect()
+        };
         Self {
             keys: room(),
             values: room(),

@@ -77,7 +77,9 @@ pub fn pull_back(
         .backward(&cotangent);
     }
     let embeddings = embeddings.narrow(1, 0, n_positions);
-    Ok(decoder.embedding.backward(&embeddings, cotangent, &decoder.config))
+    Ok(decoder
+        .embedding
+        .backward(&embeddings, cotangent, &decoder.config))
 }
 
 /// The positions at which a layer's output has a cotangent.
@@ -137,15 +139,20 @@ impl Layer<'_> {
                 Some(norm) => stream = stream + norm.backward(&self.queries.of(&pre, 1), &of_mlp),
                 None => normalised = self.queries.add_to(normalised, &of_mlp),
             }
-            return self.queries.add_to(back(&block.attention_norm, &pre, normalised), &stream);
+            return self
+                .queries
+                .add_to(back(&block.attention_norm, &pre, normalised), &stream);
         }
         let mid = || self.at_queries(Site::ResidualMid);
-        let of_sum = self.sum(&block.mlp_post_norm, cotangent, || mid() + self.at_queries(Site::MlpOutput));
+        let of_sum = self.sum(&block.mlp_post_norm, cotangent, || {
+            mid() + self.at_queries(Site::MlpOutput)
+        });
         let of_mid = &of_sum + back(&block.mlp_norm, &mid(), self.mlp(&of_sum));
         let before = || self.at_queries(Site::ResidualPre) + self.at_queries(Site::AttentionOutput);
         let of_sum = self.sum(&block.attention_post_norm, &of_mid, before);
         let normalised = self.attention(&of_sum, &pre);
-        self.queries.add_to(back(&block.attention_norm, &pre, normalised), &of_sum)
+        self.queries
+            .add_to(back(&block.attention_norm, &pre, normalised), &of_sum)
     }
 
     fn saved(&self, site: Site) -> &Tensor {
@@ -210,7 +217,11 @@ impl Layer<'_> {
             (None, true) => back_input(&block.attention_norm, &self.at_queries(Site::ResidualPre)),
         };
         let cotangent = self.branch(&None, cotangent, || x.shallow_clone());
-        let x = x.expand_as(&cotangent).contiguous().detach().set_requires_grad(true);
+        let x = x
+            .expand_as(&cotangent)
+            .contiguous()
+            .detach()
+            .set_requires_grad(true);
         tch::with_grad(|| {
             let output = block.mlp.forward(&x, self.layer, &mut NoTap);
             let total = (output * cotangent).sum(None::<Kind>);
@@ -294,7 +305,11 @@ impl Layer<'_> {
     fn projections(&self, query: &Tensor, key: &Tensor, value: &Tensor) -> Tensor {
         let attention = &self.block.attention;
         match &attention.projections {
-            Projections::Separate { query: to_query, key: to_key, value: to_value } => {
+            Projections::Separate {
+                query: to_query,
+                key: to_key,
+                value: to_value,
+            } => {
                 let of_rest = to_key.backward(key) + to_value.backward(value);
                 self.queries.add_to(of_rest, &to_query.backward(query))
             }
@@ -323,11 +338,13 @@ fn join_heads(x: &Tensor) -> Tensor {
 
 /// Back through a norm, where there is one.
 fn back(norm: &Option<Norm>, x: &Tensor, cotangent: Tensor) -> Tensor {
-    norm.as_ref().map_or_else(|| cotangent.shallow_clone(), |norm| norm.backward(x, &cotangent))
+    norm.as_ref()
+        .map_or_else(|| cotangent.shallow_clone(), |norm| norm.backward(x, &cotangent))
 }
 
 fn back_input(norm: &Option<Norm>, x: &Tensor) -> Tensor {
-    norm.as_ref().map_or_else(|| x.shallow_clone(), |norm| norm.forward(x))
+    norm.as_ref()
+        .map_or_else(|| x.shallow_clone(), |norm| norm.forward(x))
 }
 
 impl HeadNorm {

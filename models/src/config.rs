@@ -319,7 +319,9 @@ impl ConfigFile {
 
     /// A list of numbers.
     pub fn numbers(&self, key: &str) -> Result<Vec<f64>> {
-        let list = self.list(key)?.ok_or_else(|| self.refuse(key, "expected a list of numbers"))?;
+        let list = self
+            .list(key)?
+            .ok_or_else(|| self.refuse(key, "expected a list of numbers"))?;
         let numbers: Option<Vec<f64>> = list.iter().map(Value::as_f64).collect();
         numbers.ok_or_else(|| self.refuse(key, "expected a list of numbers"))
     }

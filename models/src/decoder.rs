@@ -130,7 +130,10 @@ impl Decoder {
         if let Some(cache) = cache {
             cache.length += n_positions;
         }
-        let normalised = self.final_norm.as_ref().map_or_else(|| x.shallow_clone(), |norm| norm.forward(&x));
+        let normalised = self
+            .final_norm
+            .as_ref()
+            .map_or_else(|| x.shallow_clone(), |norm| norm.forward(&x));
         let normalised = tap.visit(Site::FinalNorm, self.blocks.len() - 1, normalised);
         Ok(match &self.project_out {
             Some(project) => project.forward(&normalised),
@@ -156,7 +159,9 @@ impl Decoder {
         let slope = match head.soft_cap {
             Some(cap) => (1.0 - (logits / cap).square()) * head.scale,
             None if head.scale == 1.0 => return self.head.backward(cotangent),
-            None => Tensor::from(head.scale).to_kind(cotangent.kind()).to_device(cotangent.device()),
+            None => Tensor::from(head.scale)
+                .to_kind(cotangent.kind())
+                .to_device(cotangent.device()),
         };
         self.head.backward(&(cotangent * slope))
     }
@@ -165,7 +170,11 @@ impl Decoder {
     pub fn logits(&self, states: &Tensor) -> Tensor {
         let head = &self.config.head;
         let logits = self.head.forward(states);
-        let logits = if head.scale == 1.0 { logits } else { logits * head.scale };
+        let logits = if head.scale == 1.0 {
+            logits
+        } else {
+            logits * head.scale
+        };
         soft_cap(logits, head.soft_cap)
     }
 }
@@ -174,9 +183,10 @@ impl Embedding {
     fn load(config: &DecoderConfig, weights: &mut Weights) -> Result<Self> {
         let (hidden, size) = (config.hidden_size, config.embedding.size);
         let positions = match config.positions {
-            Positions::Learned { offset } => {
-                Some(weights.take("position_embedding.weight", &[config.context_length + offset, hidden])?)
-            }
+            Positions::Learned { offset } => Some(weights.take(
+                "position_embedding.weight",
+                &[config.context_length + offset, hidden],
+            )?),
             _ => None,
         };
         Ok(Self {
@@ -207,7 +217,12 @@ impl Embedding {
         let mut x = match config.embedding.scale {
             1.0 => embeddings.shallow_clone(),
             // Rounded as the embeddings are: in bfloat16 the models were trained with it so.
-            scale => embeddings * Tensor::from(scale).to_kind(embeddings.kind()).to_device(embeddings.device()),
+            scale => {
+                embeddings
+                    * Tensor::from(scale)
+                        .to_kind(embeddings.kind())
+                        .to_device(embeddings.device())
+            }
         };
         if let Some(project) = &self.project {
             x = project.forward(&x);
@@ -283,12 +298,20 @@ impl Block {
         let x = tap.visit(Site::ResidualPre, layer, x); // [batch, position, hidden]
         let normalised = apply(&self.attention_norm, &x);
         let attended = self.attention.forward(&normalised, memory, view, layer, tap);
-        let attended = tap.visit(Site::AttentionOutput, layer, self.branch(&self.attention_post_norm, attended));
+        let attended = tap.visit(
+            Site::AttentionOutput,
+            layer,
+            self.branch(&self.attention_post_norm, attended),
+        );
         let (mid, mlp_input) = if self.residual.parallel {
             let own = self.mlp_norm.as_ref().map(|norm| norm.forward(&x));
             (x + attended, own.unwrap_or(normalised))
         } else {
-            let mid = tap.visit(Site::ResidualMid, layer, self.sum(&self.attention_post_norm, x, attended));
+            let mid = tap.visit(
+                Site::ResidualMid,
+                layer,
+                self.sum(&self.attention_post_norm, x, attended),
+            );
             let normalised = apply(&self.mlp_norm, &mid);
             (mid, normalised)
         };
@@ -303,7 +326,11 @@ impl Block {
             Some(norm) if self.residual.after_branch => norm.forward(&output),
             _ => output,
         };
-        if self.residual.scale == 1.0 { output } else { output * self.residual.scale }
+        if self.residual.scale == 1.0 {
+            output
+        } else {
+            output * self.residual.scale
+        }
     }
 
     fn sum(&self, norm: &Option<Norm>, x: Tensor, branch: Tensor) -> Tensor {
@@ -315,5 +342,6 @@ impl Block {
 }
 
 fn apply(norm: &Option<Norm>, x: &Tensor) -> Tensor {
-    norm.as_ref().map_or_else(|| x.shallow_clone(), |norm| norm.forward(x))
+    norm.as_ref()
+        .map_or_else(|| x.shallow_clone(), |norm| norm.forward(x))
 }

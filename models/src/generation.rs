@@ -83,7 +83,12 @@ pub fn generate(
     check_stop(&options.stop)?;
     check_room(model, n_input + n_generate)?;
     let finish = guard(|| {
-        let mut cache = Cache::new(model.config(), n_input + n_generate, model.decoder.kind(), model.decoder.device());
+        let mut cache = Cache::new(
+            model.config(),
+            n_input + n_generate,
+            model.decoder.kind(),
+            model.decoder.device(),
+        );
         if show(model, &ids, on_tokens) == ControlFlow::Break(()) {
             return Ok(Finish::Interrupted);
         }

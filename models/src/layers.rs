@@ -14,7 +14,13 @@ pub struct Linear {
 }
 
 impl Linear {
-    pub fn load(weights: &mut Weights, name: &str, inputs: usize, outputs: usize, bias: bool) -> Result<Self> {
+    pub fn load(
+        weights: &mut Weights,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+        bias: bool,
+    ) -> Result<Self> {
         let weight = weights.take_linear(&format!("{name}.weight"), inputs, outputs)?;
         let bias = match bias {
             true => Some(weights.take(&format!("{name}.bias"), &[outputs])?),
@@ -85,7 +91,13 @@ impl Norm {
         let own_axes = self.weight.as_ref().map_or(1, Tensor::dim);
         if own_axes == 1 {
             let size = x.size()[x.dim() - 1];
-            return x.layer_norm([size], self.weight.as_ref(), self.bias.as_ref(), self.epsilon, true);
+            return x.layer_norm(
+                [size],
+                self.weight.as_ref(),
+                self.bias.as_ref(),
+                self.epsilon,
+                true,
+            );
         }
         let size = x.size()[x.dim() - 1];
         let normalised = x.layer_norm([size], None::<Tensor>, None::<Tensor>, self.epsilon, true);

@@ -16,9 +16,17 @@ pub struct Mlp {
 
 pub enum Shape {
     /// down(act(up x)).
-    Plain { up: Linear, down: Linear },
+    Plain {
+        up: Linear,
+        down: Linear,
+    },
     Gated(Gated),
-    Experts { router: Linear, experts: Vec<Gated>, n_chosen: i64, normalised: bool },
+    Experts {
+        router: Linear,
+        experts: Vec<Gated>,
+        n_chosen: i64,
+        normalised: bool,
+    },
 }
 
 /// down(act(gate x) · up x) (2002.05202).
@@ -28,7 +36,10 @@ pub struct Gated {
 }
 
 pub enum GatedInput {
-    Separate { gate: Linear, up: Linear },
+    Separate {
+        gate: Linear,
+        up: Linear,
+    },
     /// Gate and up side by side.
     Joined(Linear),
 }
@@ -45,14 +56,28 @@ impl Mlp {
             MlpConfig::Gated { bias, joined } => {
                 Shape::Gated(Gated::load(weights, &name, hidden, inner, *bias, *joined)?)
             }
-            MlpConfig::Experts { layers, dense_size, .. } if !layers[layer] => {
+            MlpConfig::Experts {
+                layers, dense_size, ..
+            } if !layers[layer] => {
                 Shape::Gated(Gated::load(weights, &name, hidden, *dense_size, false, false)?)
             }
-            MlpConfig::Experts { n_experts, n_chosen, normalised, .. } => Shape::Experts {
+            MlpConfig::Experts {
+                n_experts,
+                n_chosen,
+                normalised,
+                ..
+            } => Shape::Experts {
                 router: Linear::load(weights, &format!("{name}.router"), hidden, *n_experts, false)?,
                 experts: (0..*n_experts)
                     .map(|expert| {
-                        Gated::load(weights, &format!("{name}.experts.{expert}"), hidden, inner, false, false)
+                        Gated::load(
+                            weights,
+                            &format!("{name}.experts.{expert}"),
+                            hidden,
+                            inner,
+                            false,
+                            false,
+                        )
                     })
                     .collect::<Result<_>>()?,
                 n_chosen: *n_chosen as i64,
@@ -85,7 +110,13 @@ impl Mlp {
     /// Each token goes through the few experts that the router rates highest, and their outputs are added,
     /// weighted by its softmax (1701.06538).
     fn mix(&self, x: &Tensor, layer: usize, tap: &mut dyn Tap) -> Tensor {
-        let Shape::Experts { router, experts, n_chosen, normalised } = &self.shape else {
+        let Shape::Experts {
+            router,
+            experts,
+            n_chosen,
+            normalised,
+        } = &self.shape
+        else {
             return x.shallow_clone();
         };
         let hidden = x.size()[x.dim() - 1];
@@ -181,7 +212,10 @@ impl Gated {
     /// Cotangents of gate x and up x to that of x.
     pub fn input_backward(&self, gate: &Tensor, up: &Tensor) -> Tensor {
         match &self.input {
-            GatedInput::Separate { gate: to_gate, up: to_up } => to_gate.backward(gate) + to_up.backward(up),
+            GatedInput::Separate {
+                gate: to_gate,
+                up: to_up,
+            } => to_gate.backward(gate) + to_up.backward(up),
             GatedInput::Joined(both) => both.backward(&Tensor::cat(&[gate, up], -1)),
         }
     }

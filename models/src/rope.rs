@@ -33,9 +33,13 @@ pub enum Pairs {
 pub enum Scaling {
     Default,
     /// All slower (2306.15595).
-    Linear { factor: f64 },
+    Linear {
+        factor: f64,
+    },
     /// A larger base once a text is longer than the context.
-    Dynamic { factor: f64 },
+    Dynamic {
+        factor: f64,
+    },
     /// Llama 3.1: the slow ones slower, those between partly.
     Llama3 {
         factor: f64,
@@ -64,7 +68,12 @@ pub enum Scaling {
 impl Rope {
     /// Reads `rope_parameters`, or `rope_scaling` and `rope_theta` of older files; `section` is a name in
     /// `rope_parameters` for models with several turns.
-    pub fn read(file: &ConfigFile, section: Option<&str>, head_dim: usize, defaults: Defaults) -> Result<Self> {
+    pub fn read(
+        file: &ConfigFile,
+        section: Option<&str>,
+        head_dim: usize,
+        defaults: Defaults,
+    ) -> Result<Self> {
         let of_file = match file.section("rope_parameters")? {
             Some(all) => match section {
                 Some(name) => all.section(name)?,
@@ -81,7 +90,8 @@ impl Rope {
         )?;
         let dim = (head_dim as f64 * part) as usize;
         if dim < 2 || dim % 2 != 0 || dim > head_dim {
-            let reason = format!("{dim} of {head_dim} dimensions of a head would turn: expected an even part");
+            let reason =
+                format!("{dim} of {head_dim} dimensions of a head would turn: expected an even part");
             return Err(file.refuse("partial_rotary_factor", &reason));
         }
         let context_length = file.size_or("max_position_embeddings", 2048)?;
@@ -92,6 +102,16 @@ impl Rope {
             scaling: Scaling::read(file, parameters, dim, context_length)?,
             context_length,
         })
+    }
+
+    /// How long a text may be: some scalings stretch the context that the file names.
+    pub fn reach(&self) -> usize {
+        let stretched = match self.scaling {
+            Scaling::Linear { factor } | Scaling::Dynamic { factor } => self.context_length as f64 * factor,
+            Scaling::Yarn { factor, original, .. } => original * factor,
+            _ => 0.0,
+        };
+        self.context_length.max(stretched as usize)
     }
 
     /// The same turns with another base and no scaling.
@@ -123,7 +143,12 @@ impl Rope {
                 let stretch = factor * length / context - (factor - 1.0);
                 (plain(self.theta * stretch.powf(dim / (dim - 2.0))), 1.0)
             }
-            Scaling::Llama3 { factor, low, high, original } => {
+            Scaling::Llama3 {
+                factor,
+                low,
+                high,
+                original,
+            } => {
                 let scaled = plain(self.theta).into_iter().map(|frequency| {
                     let wavelength = 2.0 * PI / f64::from(frequency);
                     let slow = f64::from(frequency) / factor;
@@ -138,14 +163,26 @@ impl Rope {
                 });
                 (scaled.collect(), 1.0)
             }
-            Scaling::Yarn { factor, attention_factor, .. } => {
-                let mixed = plain(self.theta).into_iter().zip(self.ramp()).map(|(frequency, ramp)| {
-                    let (fast, slow) = (f64::from(frequency), f64::from(frequency) / factor);
-                    (slow * ramp + fast * (1.0 - ramp)) as f32
-                });
+            Scaling::Yarn {
+                factor,
+                attention_factor,
+                ..
+            } => {
+                let mixed = plain(self.theta)
+                    .into_iter()
+                    .zip(self.ramp())
+                    .map(|(frequency, ramp)| {
+                        let (fast, slow) = (f64::from(frequency), f64::from(frequency) / factor);
+                        (slow * ramp + fast * (1.0 - ramp)) as f32
+                    });
                 (mixed.collect(), *attention_factor)
             }
-            Scaling::LongRope { short, long, original, attention_factor } => {
+            Scaling::LongRope {
+                short,
+                long,
+                original,
+                attention_factor,
+            } => {
                 let factors = if length as f64 > *original { long } else { short };
                 let scaled = plain(self.theta)
                     .into_iter()
@@ -158,13 +195,19 @@ impl Rope {
 
     /// How much of each frequency is slowed down by YaRN, from 0 to 1.
     fn ramp(&self) -> Vec<f64> {
-        let Scaling::Yarn { original, beta_fast, beta_slow, truncate, .. } = self.scaling else {
+        let Scaling::Yarn {
+            original,
+            beta_fast,
+            beta_slow,
+            truncate,
+            ..
+        } = self.scaling
+        else {
             return Vec::new();
         };
         let dim = self.dim as f64;
-        let turning = |rotations: f64| {
-            dim * (original / (rotations * 2.0 * PI)).ln() / (2.0 * self.theta.ln())
-        };
+        let turning =
+            |rotations: f64| dim * (original / (rotations * 2.0 * PI)).ln() / (2.0 * self.theta.ln());
         let (mut low, mut high) = (turning(beta_fast), turning(beta_slow));
         if truncate {
             (low, high) = (low.floor(), high.ceil());
@@ -262,8 +305,16 @@ impl Default for Defaults {
 
 impl Scaling {
     fn read(file: &ConfigFile, parameters: &ConfigFile, dim: usize, context_length: usize) -> Result<Self> {
-        let key = if parameters.is_set("rope_type") { "rope_type" } else { "type" };
-        let name = if parameters.is_set(key) { parameters.text(key)? } else { "default" };
+        let key = if parameters.is_set("rope_type") {
+            "rope_type"
+        } else {
+            "type"
+        };
+        let name = if parameters.is_set(key) {
+            parameters.text(key)?
+        } else {
+            "default"
+        };
         let factor = || parameters.positive_or("factor", 1.0);
         // Some files have it beside the scaling, and the class then prefers it.
         let beside = file.positive_or("original_max_position_embeddings", context_length as f64)?;
@@ -295,12 +346,18 @@ impl Scaling {
             }
             "longrope" | "su" => {
                 let factor = parameters.positive_or("factor", context_length as f64 / original)?;
-                let of_factor = if factor <= 1.0 { 1.0 } else { (1.0 + factor.ln() / original.ln()).sqrt() };
+                let of_factor = if factor <= 1.0 {
+                    1.0
+                } else {
+                    (1.0 + factor.ln() / original.ln()).sqrt()
+                };
                 let list = |key: &str| {
                     let list = parameters.numbers(key)?;
                     match list.len() == dim / 2 && list.iter().all(|&f| f > 0.0) {
                         true => Ok(list),
-                        false => Err(parameters.refuse(key, &format!("expected {} numbers above 0", dim / 2))),
+                        false => {
+                            Err(parameters.refuse(key, &format!("expected {} numbers above 0", dim / 2)))
+                        }
                     }
                 };
                 Self::LongRope {
@@ -320,8 +377,21 @@ impl Scaling {
 
 /// YaRN's factor on cosines and sines, equation 22, as transformers reads it.
 fn yarn_attention(parameters: &ConfigFile, factor: f64) -> Result<f64> {
-    let of = |scale: f64| if factor <= 1.0 { 1.0 } else { 0.1 * scale * factor.ln() + 1.0 };
-    let (one, all) = (parameters.number_or("mscale", 0.0)?, parameters.number_or("mscale_all_dim", 0.0)?);
-    let inferred = if one != 0.0 && all != 0.0 { of(one) / of(all) } else { of(1.0) };
+    let of = |scale: f64| {
+        if factor <= 1.0 {
+            1.0
+        } else {
+            0.1 * scale * factor.ln() + 1.0
+        }
+    };
+    let (one, all) = (
+        parameters.number_or("mscale", 0.0)?,
+        parameters.number_or("mscale_all_dim", 0.0)?,
+    );
+    let inferred = if one != 0.0 && all != 0.0 {
+        of(one) / of(all)
+    } else {
+        of(1.0)
+    };
     parameters.positive_or("attention_factor", inferred)
 }

@@ -120,7 +120,9 @@ impl Capture {
                 .collect();
             let array = to_array(&Tensor::stack(&tensors, 0))?;
             Ok(match site {
-                Site::MlpPre | Site::MlpUp | Site::MlpInner => array.permuted_axes(ndarray::IxDyn(&[0, 2, 1])),
+                Site::MlpPre | Site::MlpUp | Site::MlpInner => {
+                    array.permuted_axes(ndarray::IxDyn(&[0, 2, 1]))
+                }
                 _ => array,
             })
         })

@@ -126,8 +126,15 @@ fn the_written_backward_pass_is_autograds() {
         let cotangents = cotangent.expand([rows.len() as i64, -1], false);
         let mut proceed = || ControlFlow::Continue(());
         let embeddings = model.decoder().embed(&ids);
-        let found =
-            pull_back(model.decoder(), &embeddings, &saved, &rows, &cotangents, &mut proceed).unwrap();
+        let found = pull_back(
+            model.decoder(),
+            &embeddings,
+            &saved,
+            &rows,
+            &cotangents,
+            &mut proceed,
+        )
+        .unwrap();
         for (target, expected) in autograd(&model, &ids, &rows, token).iter().enumerate() {
             let difference = (found.get(target as i64) - expected)
                 .abs()

@@ -16,9 +16,18 @@ pub const FAMILY: Family = Family {
         ("word_embeddings_layernorm.bias", "embedding_norm.bias"),
         ("h.*.input_layernorm.weight", "layers.*.attention_norm.weight"),
         ("h.*.input_layernorm.bias", "layers.*.attention_norm.bias"),
-        ("h.*.self_attention.query_key_value.weight", "layers.*.attention.qkv.weight"),
-        ("h.*.self_attention.query_key_value.bias", "layers.*.attention.qkv.bias"),
-        ("h.*.self_attention.dense.weight", "layers.*.attention.output.weight"),
+        (
+            "h.*.self_attention.query_key_value.weight",
+            "layers.*.attention.qkv.weight",
+        ),
+        (
+            "h.*.self_attention.query_key_value.bias",
+            "layers.*.attention.qkv.bias",
+        ),
+        (
+            "h.*.self_attention.dense.weight",
+            "layers.*.attention.output.weight",
+        ),
         ("h.*.self_attention.dense.bias", "layers.*.attention.output.bias"),
         ("h.*.post_attention_layernorm.weight", "layers.*.mlp_norm.weight"),
         ("h.*.post_attention_layernorm.bias", "layers.*.mlp_norm.bias"),

@@ -2,7 +2,8 @@
 
 use super::{Family, standard};
 use crate::config::{
-    Activation, AttentionConfig, Before, ConfigFile, DecoderConfig, Head, Mlp, Positions, Projection, Residual,
+    Activation, AttentionConfig, Before, ConfigFile, DecoderConfig, Head, Mlp, Positions, Projection,
+    Residual,
 };
 use crate::error::Result;
 use crate::rope::{Defaults, Rope};
@@ -21,9 +22,18 @@ pub const FAMILY: Family = Family {
         ("h.*.ln_mlp.bias", "layers.*.mlp_norm.bias"),
         ("h.*.post_attention_layernorm.weight", "layers.*.mlp_norm.weight"),
         ("h.*.post_attention_layernorm.bias", "layers.*.mlp_norm.bias"),
-        ("h.*.self_attention.query_key_value.weight", "layers.*.attention.qkv.weight"),
-        ("h.*.self_attention.query_key_value.bias", "layers.*.attention.qkv.bias"),
-        ("h.*.self_attention.dense.weight", "layers.*.attention.output.weight"),
+        (
+            "h.*.self_attention.query_key_value.weight",
+            "layers.*.attention.qkv.weight",
+        ),
+        (
+            "h.*.self_attention.query_key_value.bias",
+            "layers.*.attention.qkv.bias",
+        ),
+        (
+            "h.*.self_attention.dense.weight",
+            "layers.*.attention.output.weight",
+        ),
         ("h.*.self_attention.dense.bias", "layers.*.attention.output.bias"),
         ("h.*.mlp.dense_h_to_4h.weight", "layers.*.mlp.up.weight"),
         ("h.*.mlp.dense_h_to_4h.bias", "layers.*.mlp.up.bias"),
@@ -49,7 +59,10 @@ fn config(file: &ConfigFile) -> Result<DecoderConfig> {
         (false, false) => n_heads,
     };
     if n_heads % n_kv_heads != 0 {
-        return Err(file.refuse("num_kv_heads", &format!("num_attention_heads = {n_heads} is not a multiple of it")));
+        return Err(file.refuse(
+            "num_kv_heads",
+            &format!("num_attention_heads = {n_heads} is not a multiple of it"),
+        ));
     }
     let bias = file.flag_or("bias", false)?;
     let positions = match file.flag_or("alibi", false)? {

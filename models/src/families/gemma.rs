@@ -3,7 +3,8 @@
 
 use super::{Family, llama, standard};
 use crate::config::{
-    Activation, AttentionConfig, ConfigFile, DecoderConfig, Embedding, Head, NormKind, Positions, QkNorm, Residual,
+    Activation, AttentionConfig, ConfigFile, DecoderConfig, Embedding, Head, NormKind, Positions, QkNorm,
+    Residual,
 };
 use crate::error::Result;
 use crate::rope::{Defaults, Rope};
@@ -30,20 +31,50 @@ pub const GEMMA3: Family = Family {
 
 const SANDWICHED: &[(&str, &str)] = &[
     ("embed_tokens.weight", "token_embedding.weight"),
-    ("layers.*.input_layernorm.weight", "layers.*.attention_norm.weight"),
-    ("layers.*.self_attn.q_proj.weight", "layers.*.attention.query.weight"),
+    (
+        "layers.*.input_layernorm.weight",
+        "layers.*.attention_norm.weight",
+    ),
+    (
+        "layers.*.self_attn.q_proj.weight",
+        "layers.*.attention.query.weight",
+    ),
     ("layers.*.self_attn.q_proj.bias", "layers.*.attention.query.bias"),
-    ("layers.*.self_attn.k_proj.weight", "layers.*.attention.key.weight"),
+    (
+        "layers.*.self_attn.k_proj.weight",
+        "layers.*.attention.key.weight",
+    ),
     ("layers.*.self_attn.k_proj.bias", "layers.*.attention.key.bias"),
-    ("layers.*.self_attn.v_proj.weight", "layers.*.attention.value.weight"),
+    (
+        "layers.*.self_attn.v_proj.weight",
+        "layers.*.attention.value.weight",
+    ),
     ("layers.*.self_attn.v_proj.bias", "layers.*.attention.value.bias"),
-    ("layers.*.self_attn.q_norm.weight", "layers.*.attention.query_norm.weight"),
-    ("layers.*.self_attn.k_norm.weight", "layers.*.attention.key_norm.weight"),
-    ("layers.*.self_attn.o_proj.weight", "layers.*.attention.output.weight"),
+    (
+        "layers.*.self_attn.q_norm.weight",
+        "layers.*.attention.query_norm.weight",
+    ),
+    (
+        "layers.*.self_attn.k_norm.weight",
+        "layers.*.attention.key_norm.weight",
+    ),
+    (
+        "layers.*.self_attn.o_proj.weight",
+        "layers.*.attention.output.weight",
+    ),
     ("layers.*.self_attn.o_proj.bias", "layers.*.attention.output.bias"),
-    ("layers.*.post_attention_layernorm.weight", "layers.*.attention_post_norm.weight"),
-    ("layers.*.pre_feedforward_layernorm.weight", "layers.*.mlp_norm.weight"),
-    ("layers.*.post_feedforward_layernorm.weight", "layers.*.mlp_post_norm.weight"),
+    (
+        "layers.*.post_attention_layernorm.weight",
+        "layers.*.attention_post_norm.weight",
+    ),
+    (
+        "layers.*.pre_feedforward_layernorm.weight",
+        "layers.*.mlp_norm.weight",
+    ),
+    (
+        "layers.*.post_feedforward_layernorm.weight",
+        "layers.*.mlp_post_norm.weight",
+    ),
     ("layers.*.mlp.gate_proj.weight", "layers.*.mlp.gate.weight"),
     ("layers.*.mlp.up_proj.weight", "layers.*.mlp.up.weight"),
     ("layers.*.mlp.down_proj.weight", "layers.*.mlp.down.weight"),
@@ -56,7 +87,11 @@ fn gemma(file: &ConfigFile, model_type: &str) -> Result<DecoderConfig> {
     let config = standard::rotary(file, model_type, norm, Defaults::default())?;
     let bias = file.flag_or("attention_bias", false)?;
     // Old files name the exact function, but the models were trained with the approximation.
-    let key = if file.is_set("hidden_activation") { "hidden_activation" } else { "hidden_act" };
+    let key = if file.is_set("hidden_activation") {
+        "hidden_activation"
+    } else {
+        "hidden_act"
+    };
     let activation = match file.activation(key, Activation::GeluTanh)? {
         Activation::Gelu if key == "hidden_act" => Activation::GeluTanh,
         activation => activation,
@@ -81,7 +116,11 @@ fn gemma2(file: &ConfigFile, model_type: &str) -> Result<DecoderConfig> {
         (false, None) => Ok(None),
         (_, default) => file.positive_or(key, default.unwrap_or(1.0)).map(Some),
     };
-    let caps = if model_type == "gemma2" { (Some(50.0), Some(30.0)) } else { (None, None) };
+    let caps = if model_type == "gemma2" {
+        (Some(50.0), Some(30.0))
+    } else {
+        (None, None)
+    };
     Ok(DecoderConfig {
         residual: Residual {
             after_branch: true,
@@ -112,15 +151,28 @@ fn gemma3(file: &ConfigFile) -> Result<DecoderConfig> {
         ..Defaults::default()
     };
     let is_nested = file.section("rope_parameters")?.is_some();
-    let global = Rope::read(file, is_nested.then_some("full_attention"), config.head_dim, million)?;
+    let global = Rope::read(
+        file,
+        is_nested.then_some("full_attention"),
+        config.head_dim,
+        million,
+    )?;
     let local = match is_nested {
-        true => Rope::read(file, Some("sliding_attention"), config.head_dim, Defaults::default())?,
+        true => Rope::read(
+            file,
+            Some("sliding_attention"),
+            config.head_dim,
+            Defaults::default(),
+        )?,
         false => global.plain(file.positive_or("rope_local_base_freq", 1e4)?),
     };
     Ok(DecoderConfig {
         positions: Positions::Rotary {
             ropes: vec![global, local],
-            by_layer: sliding.iter().map(|&sliding| Some(usize::from(sliding))).collect(),
+            by_layer: sliding
+                .iter()
+                .map(|&sliding| Some(usize::from(sliding)))
+                .collect(),
         },
         attention: AttentionConfig {
             windows: standard::windows(file, n_layers, Some(4096), is_sliding)?,

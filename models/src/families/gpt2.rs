@@ -2,7 +2,8 @@
 
 use super::{Family, standard};
 use crate::config::{
-    Activation, AttentionConfig, ConfigFile, DecoderConfig, Head, Mlp, NormConfig, NormKind, Positions, Projection,
+    Activation, AttentionConfig, ConfigFile, DecoderConfig, Head, Mlp, NormConfig, NormKind, Positions,
+    Projection,
 };
 use crate::error::Result;
 

@@ -15,11 +15,26 @@ pub const FAMILY: Family = Family {
         ("wpe.weight", "position_embedding.weight"),
         ("h.*.ln_1.weight", "layers.*.attention_norm.weight"),
         ("h.*.ln_1.bias", "layers.*.attention_norm.bias"),
-        ("h.*.attn.attention.q_proj.weight", "layers.*.attention.query.weight"),
-        ("h.*.attn.attention.k_proj.weight", "layers.*.attention.key.weight"),
-        ("h.*.attn.attention.v_proj.weight", "layers.*.attention.value.weight"),
-        ("h.*.attn.attention.out_proj.weight", "layers.*.attention.output.weight"),
-        ("h.*.attn.attention.out_proj.bias", "layers.*.attention.output.bias"),
+        (
+            "h.*.attn.attention.q_proj.weight",
+            "layers.*.attention.query.weight",
+        ),
+        (
+            "h.*.attn.attention.k_proj.weight",
+            "layers.*.attention.key.weight",
+        ),
+        (
+            "h.*.attn.attention.v_proj.weight",
+            "layers.*.attention.value.weight",
+        ),
+        (
+            "h.*.attn.attention.out_proj.weight",
+            "layers.*.attention.output.weight",
+        ),
+        (
+            "h.*.attn.attention.out_proj.bias",
+            "layers.*.attention.output.bias",
+        ),
         ("h.*.ln_2.weight", "layers.*.mlp_norm.weight"),
         ("h.*.ln_2.bias", "layers.*.mlp_norm.bias"),
         ("h.*.mlp.c_fc.weight", "layers.*.mlp.up.weight"),
@@ -60,7 +75,9 @@ fn config(file: &ConfigFile) -> Result<DecoderConfig> {
 fn windows(file: &ConfigFile, n_layers: usize) -> Result<Vec<Option<usize>>> {
     let window = file.size_or("window_size", 256)?;
     let Some(types) = file.list("attention_types")? else {
-        return Ok((0..n_layers).map(|layer| (layer % 2 == 1).then_some(window)).collect());
+        return Ok((0..n_layers)
+            .map(|layer| (layer % 2 == 1).then_some(window))
+            .collect());
     };
     let mut windows = Vec::new();
     for entry in types {
@@ -76,6 +93,9 @@ fn windows(file: &ConfigFile, n_layers: usize) -> Result<Vec<Option<usize>>> {
     }
     match windows.len() == n_layers {
         true => Ok(windows),
-        false => Err(file.refuse("attention_types", &format!("expected one for each of {n_layers} layers"))),
+        false => Err(file.refuse(
+            "attention_types",
+            &format!("expected one for each of {n_layers} layers"),
+        )),
     }
 }

@@ -11,13 +11,28 @@ pub const FAMILY: Family = Family {
     prefixes: &["gpt_neox."],
     weights: &[
         ("embed_in.weight", "token_embedding.weight"),
-        ("layers.*.input_layernorm.weight", "layers.*.attention_norm.weight"),
+        (
+            "layers.*.input_layernorm.weight",
+            "layers.*.attention_norm.weight",
+        ),
         ("layers.*.input_layernorm.bias", "layers.*.attention_norm.bias"),
-        ("layers.*.attention.query_key_value.weight", "layers.*.attention.qkv.weight"),
-        ("layers.*.attention.query_key_value.bias", "layers.*.attention.qkv.bias"),
-        ("layers.*.attention.dense.weight", "layers.*.attention.output.weight"),
+        (
+            "layers.*.attention.query_key_value.weight",
+            "layers.*.attention.qkv.weight",
+        ),
+        (
+            "layers.*.attention.query_key_value.bias",
+            "layers.*.attention.qkv.bias",
+        ),
+        (
+            "layers.*.attention.dense.weight",
+            "layers.*.attention.output.weight",
+        ),
         ("layers.*.attention.dense.bias", "layers.*.attention.output.bias"),
-        ("layers.*.post_attention_layernorm.weight", "layers.*.mlp_norm.weight"),
+        (
+            "layers.*.post_attention_layernorm.weight",
+            "layers.*.mlp_norm.weight",
+        ),
         ("layers.*.post_attention_layernorm.bias", "layers.*.mlp_norm.bias"),
         ("layers.*.mlp.dense_h_to_4h.weight", "layers.*.mlp.up.weight"),
         ("layers.*.mlp.dense_h_to_4h.bias", "layers.*.mlp.up.bias"),

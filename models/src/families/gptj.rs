@@ -26,12 +26,17 @@ pub const FAMILY: Family = Family {
         ("lm_head.weight", "head.weight"),
         ("lm_head.bias", "head.bias"),
     ],
-    ignored: &["h.*.attn.bias", "h.*.attn.masked_bias", "h.*.attn.embed_positions"],
+    ignored: &[
+        "h.*.attn.bias",
+        "h.*.attn.masked_bias",
+        "h.*.attn.embed_positions",
+    ],
     linear_in_out: false,
 };
 
 fn config(file: &ConfigFile) -> Result<DecoderConfig> {
-    let (hidden_size, n_layers, n_heads) = (file.size("n_embd")?, file.size("n_layer")?, file.size("n_head")?);
+    let (hidden_size, n_layers, n_heads) =
+        (file.size("n_embd")?, file.size("n_layer")?, file.size("n_head")?);
     let head_dim = standard::even_head_dim(file, "n_head", hidden_size, n_heads)?;
     let dim = file.size_or("rotary_dim", 64)?;
     if dim % 2 != 0 || dim > head_dim {

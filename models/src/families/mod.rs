@@ -92,21 +92,31 @@ pub enum WeightName {
 
 impl Family {
     pub fn weight_name(&self, name: &str) -> WeightName {
-        let name = self.prefixes.iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name);
-        if self.ignored.iter().any(|pattern| numbers(pattern, name).is_some()) {
+        let name = self
+            .prefixes
+            .iter()
+            .find_map(|prefix| name.strip_prefix(prefix))
+            .unwrap_or(name);
+        if self
+            .ignored
+            .iter()
+            .any(|pattern| numbers(pattern, name).is_some())
+        {
             return WeightName::Ignored;
         }
-        let canonical = self.weights.iter().find_map(|(pattern, canonical)| {
-            numbers(pattern, name).map(|numbers| fill(canonical, &numbers))
-        });
+        let canonical = self
+            .weights
+            .iter()
+            .find_map(|(pattern, canonical)| numbers(pattern, name).map(|numbers| fill(canonical, &numbers)));
         canonical.map_or(WeightName::Unknown, WeightName::Canonical)
     }
 
     /// What a canonical name is called in this family's files.
     pub fn name_in_file(&self, canonical: &str) -> String {
-        let name = self.weights.iter().find_map(|(name, pattern)| {
-            numbers(pattern, canonical).map(|numbers| fill(name, &numbers))
-        });
+        let name = self
+            .weights
+            .iter()
+            .find_map(|(name, pattern)| numbers(pattern, canonical).map(|numbers| fill(name, &numbers)));
         name.unwrap_or_else(|| canonical.to_owned())
     }
 }
@@ -117,7 +127,9 @@ fn numbers<'a>(pattern: &str, name: &'a str) -> Option<Vec<&'a str>> {
     let mut rest = name.strip_prefix(parts.next()?)?;
     let mut numbers = Vec::new();
     for part in parts {
-        let end = rest.find(|char: char| !char.is_ascii_digit()).unwrap_or(rest.len());
+        let end = rest
+            .find(|char: char| !char.is_ascii_digit())
+            .unwrap_or(rest.len());
         let (number, after) = rest.split_at(end);
         if number.is_empty() {
             return None;

@@ -10,19 +10,46 @@ pub const FAMILY: Family = Family {
     config,
     weights: &[
         ("embed_tokens.weight", "token_embedding.weight"),
-        ("layers.*.input_layernorm.weight", "layers.*.attention_norm.weight"),
+        (
+            "layers.*.input_layernorm.weight",
+            "layers.*.attention_norm.weight",
+        ),
         ("layers.*.input_layernorm.bias", "layers.*.attention_norm.bias"),
-        ("layers.*.self_attn.q_proj.weight", "layers.*.attention.query.weight"),
+        (
+            "layers.*.self_attn.q_proj.weight",
+            "layers.*.attention.query.weight",
+        ),
         ("layers.*.self_attn.q_proj.bias", "layers.*.attention.query.bias"),
-        ("layers.*.self_attn.k_proj.weight", "layers.*.attention.key.weight"),
+        (
+            "layers.*.self_attn.k_proj.weight",
+            "layers.*.attention.key.weight",
+        ),
         ("layers.*.self_attn.k_proj.bias", "layers.*.attention.key.bias"),
-        ("layers.*.self_attn.v_proj.weight", "layers.*.attention.value.weight"),
+        (
+            "layers.*.self_attn.v_proj.weight",
+            "layers.*.attention.value.weight",
+        ),
         ("layers.*.self_attn.v_proj.bias", "layers.*.attention.value.bias"),
-        ("layers.*.self_attn.q_layernorm.weight", "layers.*.attention.query_norm.weight"),
-        ("layers.*.self_attn.q_layernorm.bias", "layers.*.attention.query_norm.bias"),
-        ("layers.*.self_attn.k_layernorm.weight", "layers.*.attention.key_norm.weight"),
-        ("layers.*.self_attn.k_layernorm.bias", "layers.*.attention.key_norm.bias"),
-        ("layers.*.self_attn.dense.weight", "layers.*.attention.output.weight"),
+        (
+            "layers.*.self_attn.q_layernorm.weight",
+            "layers.*.attention.query_norm.weight",
+        ),
+        (
+            "layers.*.self_attn.q_layernorm.bias",
+            "layers.*.attention.query_norm.bias",
+        ),
+        (
+            "layers.*.self_attn.k_layernorm.weight",
+            "layers.*.attention.key_norm.weight",
+        ),
+        (
+            "layers.*.self_attn.k_layernorm.bias",
+            "layers.*.attention.key_norm.bias",
+        ),
+        (
+            "layers.*.self_attn.dense.weight",
+            "layers.*.attention.output.weight",
+        ),
         ("layers.*.self_attn.dense.bias", "layers.*.attention.output.bias"),
         ("layers.*.mlp.fc1.weight", "layers.*.mlp.up.weight"),
         ("layers.*.mlp.fc1.bias", "layers.*.mlp.up.bias"),

@@ -23,22 +23,55 @@ pub const QWEN3_MOE: Family = Family {
     config: qwen3_moe,
     weights: &[
         ("embed_tokens.weight", "token_embedding.weight"),
-        ("layers.*.input_layernorm.weight", "layers.*.attention_norm.weight"),
-        ("layers.*.self_attn.q_proj.weight", "layers.*.attention.query.weight"),
+        (
+            "layers.*.input_layernorm.weight",
+            "layers.*.attention_norm.weight",
+        ),
+        (
+            "layers.*.self_attn.q_proj.weight",
+            "layers.*.attention.query.weight",
+        ),
         ("layers.*.self_attn.q_proj.bias", "layers.*.attention.query.bias"),
-        ("layers.*.self_attn.k_proj.weight", "layers.*.attention.key.weight"),
+        (
+            "layers.*.self_attn.k_proj.weight",
+            "layers.*.attention.key.weight",
+        ),
         ("layers.*.self_attn.k_proj.bias", "layers.*.attention.key.bias"),
-        ("layers.*.self_attn.v_proj.weight", "layers.*.attention.value.weight"),
+        (
+            "layers.*.self_attn.v_proj.weight",
+            "layers.*.attention.value.weight",
+        ),
         ("layers.*.self_attn.v_proj.bias", "layers.*.attention.value.bias"),
-        ("layers.*.self_attn.q_norm.weight", "layers.*.attention.query_norm.weight"),
-        ("layers.*.self_attn.k_norm.weight", "layers.*.attention.key_norm.weight"),
-        ("layers.*.self_attn.o_proj.weight", "layers.*.attention.output.weight"),
+        (
+            "layers.*.self_attn.q_norm.weight",
+            "layers.*.attention.query_norm.weight",
+        ),
+        (
+            "layers.*.self_attn.k_norm.weight",
+            "layers.*.attention.key_norm.weight",
+        ),
+        (
+            "layers.*.self_attn.o_proj.weight",
+            "layers.*.attention.output.weight",
+        ),
         ("layers.*.self_attn.o_proj.bias", "layers.*.attention.output.bias"),
-        ("layers.*.post_attention_layernorm.weight", "layers.*.mlp_norm.weight"),
+        (
+            "layers.*.post_attention_layernorm.weight",
+            "layers.*.mlp_norm.weight",
+        ),
         ("layers.*.mlp.gate.weight", "layers.*.mlp.router.weight"),
-        ("layers.*.mlp.experts.*.gate_proj.weight", "layers.*.mlp.experts.*.gate.weight"),
-        ("layers.*.mlp.experts.*.up_proj.weight", "layers.*.mlp.experts.*.up.weight"),
-        ("layers.*.mlp.experts.*.down_proj.weight", "layers.*.mlp.experts.*.down.weight"),
+        (
+            "layers.*.mlp.experts.*.gate_proj.weight",
+            "layers.*.mlp.experts.*.gate.weight",
+        ),
+        (
+            "layers.*.mlp.experts.*.up_proj.weight",
+            "layers.*.mlp.experts.*.up.weight",
+        ),
+        (
+            "layers.*.mlp.experts.*.down_proj.weight",
+            "layers.*.mlp.experts.*.down.weight",
+        ),
         ("layers.*.mlp.gate_proj.weight", "layers.*.mlp.gate.weight"),
         ("layers.*.mlp.up_proj.weight", "layers.*.mlp.up.weight"),
         ("layers.*.mlp.down_proj.weight", "layers.*.mlp.down.weight"),
@@ -74,7 +107,12 @@ fn qwen3(file: &ConfigFile, model_type: &str) -> Result<DecoderConfig> {
 
 fn qwen3_moe(file: &ConfigFile) -> Result<DecoderConfig> {
     let config = qwen3(file, "qwen3_moe")?;
-    let n_experts = file.size_or("num_experts", 128)?;
+    let key = if file.is_set("num_experts") {
+        "num_experts"
+    } else {
+        "num_local_experts"
+    };
+    let n_experts = file.size_or(key, 128)?;
     let step = file.size_or("decoder_sparse_step", 1)?;
     let dense = file.list("mlp_only_layers")?.cloned().unwrap_or_default();
     let is_dense = |layer: usize| dense.contains(&Value::from(layer));
@@ -91,7 +129,9 @@ fn qwen3_moe(file: &ConfigFile) -> Result<DecoderConfig> {
             n_experts,
             n_chosen: standard::chosen(file, n_experts, 8)?,
             normalised: file.flag_or("norm_topk_prob", false)?,
-            layers: (0..config.n_layers).map(|layer| !is_dense(layer) && (layer + 1) % step == 0).collect(),
+            layers: (0..config.n_layers)
+                .map(|layer| !is_dense(layer) && (layer + 1) % step == 0)
+                .collect(),
             dense_size: config.intermediate_size,
         },
         intermediate_size: file.size_or("moe_intermediate_size", 768)?,

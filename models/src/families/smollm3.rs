@@ -52,9 +52,15 @@ fn turning(file: &ConfigFile, n_layers: usize) -> Result<Vec<bool>> {
         let interval = file.size_or("no_rope_layer_interval", 4)?;
         return Ok((1..=n_layers).map(|layer| layer % interval != 0).collect());
     };
-    let turning: Option<Vec<bool>> = list.iter().map(|value| value.as_u64().map(|turns| turns != 0)).collect();
+    let turning: Option<Vec<bool>> = list
+        .iter()
+        .map(|value| value.as_u64().map(|turns| turns != 0))
+        .collect();
     match turning {
         Some(turning) if turning.len() == n_layers => Ok(turning),
-        _ => Err(file.refuse("no_rope_layers", &format!("expected 0 or 1 for each of {n_layers} layers"))),
+        _ => Err(file.refuse(
+            "no_rope_layers",
+            &format!("expected 0 or 1 for each of {n_layers} layers"),
+        )),
     }
 }

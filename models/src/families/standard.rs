@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::config::{
-    Activation, AttentionConfig, ConfigFile, DecoderConfig, Embedding, Head, Mlp, NormConfig, NormKind, Positions,
-    Projection, QkNorm, Residual,
+    Activation, AttentionConfig, ConfigFile, DecoderConfig, Embedding, Head, Mlp, NormConfig, NormKind,
+    Positions, Projection, QkNorm, Residual,
 };
 use crate::error::Result;
 use crate::rope::{Defaults, Rope};
@@ -81,12 +81,20 @@ pub fn attention(n_layers: usize, head_dim: usize, qkv_bias: bool, output_bias: 
 pub fn even_head_dim(file: &ConfigFile, key: &str, hidden_size: usize, n_heads: usize) -> Result<usize> {
     match hidden_size % n_heads {
         0 => Ok(hidden_size / n_heads),
-        _ => Err(file.refuse(key, &format!("the hidden size, {hidden_size}, is not a multiple of it"))),
+        _ => Err(file.refuse(
+            key,
+            &format!("the hidden size, {hidden_size}, is not a multiple of it"),
+        )),
     }
 }
 
 /// A rotary decoder from the names that Llama's file has: pre-norm, gated, separate projections, no biases.
-pub fn rotary(file: &ConfigFile, model_type: &str, norm: NormConfig, defaults: Defaults) -> Result<DecoderConfig> {
+pub fn rotary(
+    file: &ConfigFile,
+    model_type: &str,
+    norm: NormConfig,
+    defaults: Defaults,
+) -> Result<DecoderConfig> {
     let (hidden_size, n_layers) = (file.size("hidden_size")?, file.size("num_hidden_layers")?);
     let n_heads = file.size("num_attention_heads")?;
     let n_kv_heads = file.size_or("num_key_value_heads", n_heads)?;
@@ -98,14 +106,15 @@ pub fn rotary(file: &ConfigFile, model_type: &str, norm: NormConfig, defaults: D
         true => file.size("head_dim")?,
         false => even_head_dim(file, "num_attention_heads", hidden_size, n_heads)?,
     };
+    let rope = Rope::read(file, None, head_dim, defaults)?;
     Ok(DecoderConfig {
         vocab_size: file.size("vocab_size")?,
-        context_length: file.size_or("max_position_embeddings", 2048)?,
+        context_length: rope.reach(),
         n_kv_heads,
         intermediate_size: file.size("intermediate_size")?,
         activation: file.activation("hidden_act", Activation::Silu)?,
         positions: Positions::Rotary {
-            ropes: vec![Rope::read(file, None, head_dim, defaults)?],
+            ropes: vec![rope],
             by_layer: vec![Some(0); n_layers],
         },
         head: Head::new(file.flag_or("tie_word_embeddings", false)?),
@@ -115,7 +124,12 @@ pub fn rotary(file: &ConfigFile, model_type: &str, norm: NormConfig, defaults: D
 
 /// A rotary decoder with root mean square norms, as Llama.
 pub fn llama_like(file: &ConfigFile, model_type: &str) -> Result<DecoderConfig> {
-    rotary(file, model_type, rms(file, "rms_norm_eps", 1e-6)?, Defaults::default())
+    rotary(
+        file,
+        model_type,
+        rms(file, "rms_norm_eps", 1e-6)?,
+        Defaults::default(),
+    )
 }
 
 /// How many experts each token goes through.
@@ -141,11 +155,18 @@ pub fn windows(
         false => default,
     };
     let sliding = sliding_layers(file, n_layers, is_sliding)?;
-    Ok(sliding.into_iter().map(|sliding| window.filter(|_| sliding)).collect())
+    Ok(sliding
+        .into_iter()
+        .map(|sliding| window.filter(|_| sliding))
+        .collect())
 }
 
 /// Which layers attend to a window only.
-pub fn sliding_layers(file: &ConfigFile, n_layers: usize, default: impl Fn(usize) -> bool) -> Result<Vec<bool>> {
+pub fn sliding_layers(
+    file: &ConfigFile,
+    n_layers: usize,
+    default: impl Fn(usize) -> bool,
+) -> Result<Vec<bool>> {
     let Some(types) = file.list("layer_types")? else {
         return Ok((0..n_layers).map(default).collect());
     };
@@ -164,19 +185,43 @@ pub fn sliding_layers(file: &ConfigFile, n_layers: usize, default: impl Fn(usize
 /// The names of Llama's weights and those of its relatives; the configuration says which of them are there.
 pub const WEIGHTS: &[(&str, &str)] = &[
     ("embed_tokens.weight", "token_embedding.weight"),
-    ("layers.*.input_layernorm.weight", "layers.*.attention_norm.weight"),
+    (
+        "layers.*.input_layernorm.weight",
+        "layers.*.attention_norm.weight",
+    ),
     ("layers.*.input_layernorm.bias", "layers.*.attention_norm.bias"),
-    ("layers.*.self_attn.q_proj.weight", "layers.*.attention.query.weight"),
+    (
+        "layers.*.self_attn.q_proj.weight",
+        "layers.*.attention.query.weight",
+    ),
     ("layers.*.self_attn.q_proj.bias", "layers.*.attention.query.bias"),
-    ("layers.*.self_attn.k_proj.weight", "layers.*.attention.key.weight"),
+    (
+        "layers.*.self_attn.k_proj.weight",
+        "layers.*.attention.key.weight",
+    ),
     ("layers.*.self_attn.k_proj.bias", "layers.*.attention.key.bias"),
-    ("layers.*.self_attn.v_proj.weight", "layers.*.attention.value.weight"),
+    (
+        "layers.*.self_attn.v_proj.weight",
+        "layers.*.attention.value.weight",
+    ),
     ("layers.*.self_attn.v_proj.bias", "layers.*.attention.value.bias"),
-    ("layers.*.self_attn.q_norm.weight", "layers.*.attention.query_norm.weight"),
-    ("layers.*.self_attn.k_norm.weight", "layers.*.attention.key_norm.weight"),
-    ("layers.*.self_attn.o_proj.weight", "layers.*.attention.output.weight"),
+    (
+        "layers.*.self_attn.q_norm.weight",
+        "layers.*.attention.query_norm.weight",
+    ),
+    (
+        "layers.*.self_attn.k_norm.weight",
+        "layers.*.attention.key_norm.weight",
+    ),
+    (
+        "layers.*.self_attn.o_proj.weight",
+        "layers.*.attention.output.weight",
+    ),
     ("layers.*.self_attn.o_proj.bias", "layers.*.attention.output.bias"),
-    ("layers.*.post_attention_layernorm.weight", "layers.*.mlp_norm.weight"),
+    (
+        "layers.*.post_attention_layernorm.weight",
+        "layers.*.mlp_norm.weight",
+    ),
     ("layers.*.post_attention_layernorm.bias", "layers.*.mlp_norm.bias"),
     ("layers.*.mlp.gate_proj.weight", "layers.*.mlp.gate.weight"),
     ("layers.*.mlp.gate_proj.bias", "layers.*.mlp.gate.bias"),
