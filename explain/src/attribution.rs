@@ -107,11 +107,11 @@ pub fn attribute(
             reason,
         });
     }
+    let decoder = model.decoder("this attribution")?;
     model.check_ids(ids)?;
     // The last token is only a target: nothing depends on its own embedding.
     let targets = Targets { ids, n_input };
     Ok(guard(|| {
-        let decoder = model.decoder();
         let embeddings = decoder.embed(&ids[..ids.len() - 1]); // [1, position, hidden]
         let steps = match options.method {
             Method::IntegratedGradients => gauss_legendre(options.n_steps),

@@ -2,7 +2,7 @@
 
 use tch::{Device, Kind, Tensor};
 
-use crate::config::{DecoderConfig, NormConfig, Positions, Projection, QkNorm};
+use crate::config::{Config, NormConfig, Positions, Projection, QkNorm};
 use crate::error::Result;
 use crate::layers::{Linear, Norm, soft_cap};
 use crate::rope::Turns;
@@ -44,11 +44,11 @@ pub struct HeadNorm {
 }
 
 impl Attention {
-    pub fn load(config: &DecoderConfig, layer: usize, weights: &mut Weights) -> Result<Self> {
+    pub fn load(config: &Config, layer: usize, weights: &mut Weights) -> Result<Self> {
         let attention = &config.attention;
         let (hidden, head_dim) = (config.hidden_size, config.head_dim);
         let (queries, keys) = (config.n_heads * head_dim, config.n_kv_heads * head_dim);
-        let name = format!("layers.{layer}.attention");
+        let name = format!("layers.{}.attention", config.weights_of_layer(layer));
         let mut linear = |part: &str, inputs, outputs, bias| {
             Linear::load(weights, &format!("{name}.{part}"), inputs, outputs, bias)
         };
@@ -202,7 +202,7 @@ impl Attention {
             true => None,
             false => view.hidden(self.window),
         };
-        let is_causal = hidden.is_none() && view.n_queries > 1;
+        let is_causal = hidden.is_none() && view.causal && view.n_queries > 1;
         Tensor::scaled_dot_product_attention(
             query,
             key,
@@ -213,16 +213,6 @@ impl Attention {
             self.scale,
             self.n_heads != self.n_kv_heads,
         )
-    }
-
-    /// All weights of the projections, for counting them.
-    pub fn linears(&self) -> Vec<&Linear> {
-        let mut linears = match &self.projections {
-            Projections::Separate { query, key, value } => vec![query, key, value],
-            Projections::Joined(all) | Projections::Grouped(all) => vec![all],
-        };
-        linears.push(&self.output);
-        linears
     }
 }
 
@@ -265,8 +255,11 @@ impl HeadNorm {
     }
 }
 
-/// What the queries of one pass see: positions from `start` on, all keys up to them.
+/// What the queries of one pass, which stand at the last of the keys' positions, see.
 pub struct View {
+    causal: bool,
+    /// True where a key is no token: `[batch, 1, 1, key]`.
+    padding: Option<Tensor>,
     pub n_queries: i64,
     pub n_keys: i64,
     pub turns: Vec<Turns>,
@@ -281,7 +274,14 @@ pub struct Alibi {
 }
 
 impl View {
-    pub fn new(config: &DecoderConfig, start: i64, n_queries: i64, kind: Kind, device: Device) -> Self {
+    pub fn new(
+        config: &Config,
+        start: i64,
+        n_queries: i64,
+        padding: Option<&Tensor>,
+        kind: Kind,
+        device: Device,
+    ) -> Self {
         let n_keys = start + n_queries;
         let turns = match &config.positions {
             Positions::Rotary { ropes, .. } => ropes
@@ -298,6 +298,8 @@ impl View {
             _ => None,
         };
         Self {
+            causal: config.attention.causal,
+            padding: padding.map(|padding| padding.unsqueeze(1).unsqueeze(1)),
             n_queries,
             n_keys,
             turns,
@@ -306,24 +308,25 @@ impl View {
         }
     }
 
-    /// All queries start at the first key, and none has more than its window before it.
+    /// Each query sees all keys up to it and no other.
     fn is_plainly_causal(&self, window: Option<i64>) -> bool {
         let is_start = self.n_queries == self.n_keys || self.n_queries == 1;
-        is_start && window.is_none_or(|window| window >= self.n_keys)
+        self.causal && self.padding.is_none() && is_start && window.is_none_or(|window| window >= self.n_keys)
     }
 
-    /// Where a query does not see a key, `[query, key]`; `None` when each sees all.
+    /// Where a query does not see a key, `[query, key]` or `[batch, 1, query, key]`; `None` when each sees all.
     fn hidden(&self, window: Option<i64>) -> Option<Tensor> {
-        if self.n_queries == 1 && window.is_none_or(|window| window >= self.n_keys) {
-            return None;
-        }
-        let ones = Tensor::ones([self.n_queries, self.n_keys], (Kind::Bool, self.device));
+        let window = window.filter(|&window| window < self.n_keys);
         let start = self.n_keys - self.n_queries;
-        let future = ones.triu(start + 1);
-        Some(match window {
-            Some(window) => future.logical_or(&ones.tril(start - window)),
-            None => future,
-        })
+        let ones = || Tensor::ones([self.n_queries, self.n_keys], (Kind::Bool, self.device));
+        let future = (self.causal && self.n_queries > 1).then(|| ones().triu(start + 1));
+        let past = window.map(|window| ones().tril(start - window));
+        let ahead = window
+            .filter(|_| !self.causal)
+            .map(|window| ones().triu(start + window));
+        let padding = self.padding.as_ref().map(Tensor::shallow_clone);
+        let all = [future, past, ahead, padding].into_iter().flatten();
+        all.reduce(|all, more| all.logical_or(&more))
     }
 }
 
@@ -349,7 +352,7 @@ pub struct Cache {
 }
 
 impl Cache {
-    pub fn new(config: &DecoderConfig, capacity: usize, kind: Kind, device: Device) -> Self {
+    pub fn new(config: &Config, capacity: usize, kind: Kind, device: Device) -> Self {
         let size = [
             1,
             config.n_kv_heads as i64,
@@ -369,7 +372,7 @@ impl Cache {
     }
 
     /// Bytes a cache of `capacity` positions takes.
-    pub fn bytes(config: &DecoderConfig, capacity: usize, kind: Kind) -> u64 {
+    pub fn bytes(config: &Config, capacity: usize, kind: Kind) -> u64 {
         let per_position = 2 * config.n_layers * config.n_kv_heads * config.head_dim;
         (per_position * capacity * kind.elt_size_in_bytes()) as u64
     }

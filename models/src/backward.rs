@@ -13,10 +13,11 @@ use std::ops::ControlFlow;
 use tch::{Kind, Tensor};
 
 use crate::attention::{HeadNorm, Projections, View, split_heads};
-use crate::decoder::{Block, Decoder};
+use crate::decoder::Decoder;
 use crate::error::{Error, Result};
 use crate::layers::Norm;
 use crate::mlp::{Mlp, Shape};
+use crate::stack::Block;
 use crate::tap::{Capture, NoTap, Site};
 
 /// What a forward pass has to record for [`pull_back`].
@@ -53,11 +54,18 @@ pub fn pull_back(
     let n_positions = rows.iter().max().map_or(0, |row| row + 1) as i64;
     let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
     let rows = Tensor::from_slice(&rows).to_device(decoder.device());
-    let last = decoder.blocks.len() - 1;
-    let view = View::new(&decoder.config, 0, n_positions, decoder.kind(), decoder.device());
+    let last = decoder.stack.blocks.len() - 1;
+    let view = View::new(
+        decoder.config(),
+        0,
+        n_positions,
+        None,
+        decoder.kind(),
+        decoder.device(),
+    );
     let x = Queries::Rows(&rows).of(saved.tensor(Site::ResidualPost, last), 1);
     let mut cotangent = decoder.output_backward(&x, &cotangents.unsqueeze(1)); // [target, 1, hidden]
-    for (layer, block) in decoder.blocks.iter().enumerate().rev() {
+    for (layer, block) in decoder.stack.blocks.iter().enumerate().rev() {
         if proceed() == ControlFlow::Break(()) {
             return Err(Error::Interrupted);
         }
@@ -78,8 +86,9 @@ pub fn pull_back(
     }
     let embeddings = embeddings.narrow(1, 0, n_positions);
     Ok(decoder
+        .stack
         .embedding
-        .backward(&embeddings, cotangent, &decoder.config))
+        .backward(&embeddings, cotangent, decoder.config()))
 }
 
 /// The positions at which a layer's output has a cotangent.
@@ -359,7 +368,7 @@ impl HeadNorm {
 
 /// Bytes that pulling one cotangent back takes at its widest, for choosing how many go together.
 pub fn bytes_per_target(decoder: &Decoder, n_positions: usize) -> u64 {
-    let config = &decoder.config;
+    let config = decoder.config();
     // A few tensors of each width live at once: see `Layer::mlp` and `Layer::pattern`.
     let per_position =
         4 * config.intermediate_size + 8 * config.hidden_size + 4 * config.n_heads * n_positions;

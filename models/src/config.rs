@@ -1,13 +1,13 @@
-//! A decoder as data: what a family's `config.json` is mapped to. Enums are named for what they do.
+//! A model as data: what a family's `config.json` is mapped to. Enums are named for what they do.
 
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 use crate::rope::Rope;
 
-/// Everything the [`Decoder`](crate::decoder::Decoder) has to know, whatever the family.
+/// Everything a [`Stack`](crate::stack::Stack) and its head have to know, whatever the family.
 #[derive(Debug, Clone, PartialEq)]
-pub struct DecoderConfig {
+pub struct Config {
     /// Hugging Face's name of the family.
     pub model_type: String,
     pub vocab_size: usize,
@@ -29,6 +29,16 @@ pub struct DecoderConfig {
     pub attention: AttentionConfig,
     pub mlp: Mlp,
     pub head: Head,
+    pub task: Task,
+    /// The number of layers that have weights of their own, where others repeat them.
+    pub n_stored_layers: usize,
+}
+
+impl Config {
+    /// Under which layer's number a layer's weights are stored.
+    pub fn weights_of_layer(&self, layer: usize) -> usize {
+        layer * self.n_stored_layers / self.n_layers
+    }
 }
 
 /// From token ids to the residual stream.
@@ -36,10 +46,34 @@ pub struct DecoderConfig {
 pub struct Embedding {
     /// Width of the embedding, projected to `hidden_size` where it is another.
     pub size: usize,
+    pub projected: Projected,
     /// Factor on the embeddings.
     pub scale: f64,
-    /// A norm follows.
+    /// Kinds of segments that have vectors of their own; 0 for none.
+    pub n_segments: usize,
+    /// A norm on the sum.
     pub norm: bool,
+}
+
+/// Where an embedding of another width than the stream's is projected to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Projected {
+    BeforePositions,
+    /// After positions and norm, with a bias.
+    Last,
+}
+
+impl Embedding {
+    /// Tokens' vectors as they are.
+    pub fn plain(size: usize) -> Self {
+        Self {
+            size,
+            projected: Projected::BeforePositions,
+            scale: 1.0,
+            n_segments: 0,
+            norm: false,
+        }
+    }
 }
 
 /// How the model knows where a token stands.
@@ -84,6 +118,8 @@ pub struct Residual {
     pub after_sum: bool,
     /// Both branches read the layer's input and are added together.
     pub parallel: bool,
+    /// The first layer has no norm before its attention.
+    pub bare_start: bool,
     /// A norm between the last layer and the head.
     pub final_norm: bool,
     /// Factor on each branch.
@@ -104,6 +140,7 @@ impl Residual {
         after_branch: false,
         after_sum: false,
         parallel: false,
+        bare_start: false,
         final_norm: true,
         scale: 1.0,
     };
@@ -117,9 +154,12 @@ impl Residual {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttentionConfig {
+    /// A position sees none after it.
+    pub causal: bool,
     /// The factor on query · key, by layer.
     pub scales: Vec<f64>,
-    /// How many tokens back a query sees, itself included, by layer; all without.
+    /// How many tokens back a query sees (and forward, where it sees those), itself included, by layer; all
+    /// without.
     pub windows: Vec<Option<usize>>,
     /// Scores s become c tanh(s / c).
     pub soft_cap: Option<f64>,
@@ -168,6 +208,57 @@ pub enum Mlp {
         layers: Vec<bool>,
         dense_size: usize,
     },
+}
+
+/// What a model was trained to say.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Task {
+    /// The token that follows.
+    NextToken,
+    /// The token behind a mask: a layer before the head.
+    MaskedToken(Dense),
+    /// Whether each token was replaced.
+    Replaced(Dense),
+    /// A label for the whole text.
+    Label(Label),
+    /// Nothing: states only.
+    States,
+}
+
+/// A layer between the stack and the last projection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dense {
+    pub activation: Activation,
+    pub bias: bool,
+    /// A norm follows.
+    pub norm: bool,
+}
+
+impl Dense {
+    pub fn with(activation: Activation) -> Self {
+        Self {
+            activation,
+            bias: true,
+            norm: false,
+        }
+    }
+
+    pub fn and_norm(self) -> Self {
+        Self { norm: true, ..self }
+    }
+}
+
+/// A classifier.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Label {
+    /// Over all tokens, instead of the first one's state.
+    pub mean: bool,
+    pub dense: Dense,
+    /// Where that layer's weights are.
+    pub dense_name: &'static str,
+    pub names: Vec<String>,
+    /// Each label for itself, instead of one of them.
+    pub independent: bool,
 }
 
 /// From the residual stream to logits.
@@ -253,6 +344,15 @@ impl ConfigFile {
         }
     }
 
+    /// A text that may be absent or null.
+    pub fn text_or<'a>(&'a self, key: &str, default: &'a str) -> Result<&'a str> {
+        if self.is_set(key) {
+            self.text(key)
+        } else {
+            Ok(default)
+        }
+    }
+
     /// A size: at least 1 and not absurd.
     pub fn size(&self, key: &str) -> Result<usize> {
         match self.0.get(key).and_then(Value::as_u64) {
@@ -306,6 +406,29 @@ impl ConfigFile {
                 &format!("expected one of {}", names.join(", ")),
             )
         })
+    }
+
+    /// The labels of a classifier: `id2label`, or `num_labels` without names.
+    pub fn labels(&self) -> Result<Vec<String>> {
+        let Some(names) = self.section("id2label")? else {
+            let n = self.size_or("num_labels", 2)?;
+            return Ok((0..n).map(|id| format!("LABEL_{id}")).collect());
+        };
+        let name = |id: usize| {
+            names
+                .0
+                .get(&id.to_string())
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+        };
+        let labels: Option<Vec<String>> = (0..names.0.len()).map(name).collect();
+        labels.ok_or_else(|| self.refuse("id2label", "expected a name for each id from 0 on"))
+    }
+
+    /// The class that the model was saved from, `BertForMaskedLM`.
+    pub fn architecture(&self) -> Result<&str> {
+        let first = self.list("architectures")?.and_then(|list| list.first());
+        Ok(first.and_then(Value::as_str).unwrap_or_default())
     }
 
     /// A list of sizes, one for each of `n` layers; `None` if absent.

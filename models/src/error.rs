@@ -66,6 +66,18 @@ pub enum Error {
         reason: String,
     },
 
+    #[error(
+        "{what} needs a model that reads from left to right, and {model} ({model_type}) reads all at once"
+    )]
+    NotCausal {
+        what: &'static str,
+        model: String,
+        model_type: String,
+    },
+
+    #[error("{model} was saved without a head, so it says nothing about its states")]
+    NoHead { model: String },
+
     #[error("the text is empty")]
     EmptyText,
 

@@ -3,7 +3,7 @@
 //! - [`model`]: [`load`], [`Model`], [`capture`]: where to start
 //! - [`generation`]: [`generate`], token by token with a KV cache
 //! - [`tap`]: [`Site`], [`Tap`], [`Capture`]: the one way to see or change what happens inside
-//! - [`decoder`], made of [`attention`] and [`mlp`], these of [`layers`]; [`rope`]: rotary positions
+//! - [`decoder`], [`encoder`]: a [`stack`] of blocks of [`attention`] and [`mlp`], these of [`layers`]; [`rope`]: rotary positions
 //! - [`backward`]: the decoder's batched vector–Jacobian products
 //! - [`families`], [`config`]: what differs between families, as data
 //! - [`files`], [`weights`], [`hub`]: from a folder, the binary or the hub to tensors
@@ -16,6 +16,7 @@ pub mod backward;
 pub mod config;
 pub mod decoder;
 pub mod device;
+pub mod encoder;
 pub mod error;
 pub mod families;
 pub mod files;
@@ -28,11 +29,12 @@ pub mod mlp;
 pub mod model;
 pub mod progress;
 pub mod rope;
+pub mod stack;
 pub mod tap;
 pub mod tokenizer;
 pub mod weights;
 
-pub use config::DecoderConfig;
+pub use config::Config;
 pub use error::Error;
 pub use generation::{Finish, GenerateOptions, Generation, generate};
 pub use model::{LoadOptions, Model, capture, load};

@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use crate::config::{Activation, DecoderConfig, Mlp as MlpConfig};
+use crate::config::{Activation, Config, Mlp as MlpConfig};
 use crate::error::Result;
 use crate::layers::Linear;
 use crate::tap::{Site, Tap};
@@ -45,9 +45,9 @@ pub enum GatedInput {
 }
 
 impl Mlp {
-    pub fn load(config: &DecoderConfig, layer: usize, weights: &mut Weights) -> Result<Self> {
+    pub fn load(config: &Config, layer: usize, weights: &mut Weights) -> Result<Self> {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let name = format!("layers.{layer}.mlp");
+        let name = format!("layers.{}.mlp", config.weights_of_layer(layer));
         let shape = match &config.mlp {
             MlpConfig::Plain { bias } => Shape::Plain {
                 up: Linear::load(weights, &format!("{name}.up"), hidden, inner, *bias)?,
@@ -158,18 +158,6 @@ impl Mlp {
         let size = [tokens.size()[0], inner.size()[1]];
         Tensor::zeros(size, (inner.kind(), inner.device())).index_copy(0, chosen, &inner)
     }
-
-    /// All weights, for counting them.
-    pub fn linears(&self) -> Vec<&Linear> {
-        match &self.shape {
-            Shape::Plain { up, down } => vec![up, down],
-            Shape::Gated(gated) => gated.linears(),
-            Shape::Experts { router, experts, .. } => {
-                let of_experts = experts.iter().flat_map(Gated::linears);
-                std::iter::once(router).chain(of_experts).collect()
-            }
-        }
-    }
 }
 
 impl Gated {
@@ -217,13 +205,6 @@ impl Gated {
                 up: to_up,
             } => to_gate.backward(gate) + to_up.backward(up),
             GatedInput::Joined(both) => both.backward(&Tensor::cat(&[gate, up], -1)),
-        }
-    }
-
-    fn linears(&self) -> Vec<&Linear> {
-        match &self.input {
-            GatedInput::Separate { gate, up } => vec![gate, up, &self.down],
-            GatedInput::Joined(both) => vec![both, &self.down],
         }
     }
 }

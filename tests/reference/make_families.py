@@ -130,16 +130,56 @@ CASES = {
     )),
     "starcoder2": ("starcoder2", GQA | dict(sliding_window=5)),
 }
+BERT = dict(
+    vocab_size=VOCAB_SIZE, hidden_size=16, intermediate_size=20, num_hidden_layers=2, num_attention_heads=4,
+    max_position_embeddings=CONTEXT, pad_token_id=0,
+)
+LABELS = dict(id2label={0: "negative", 1: "neutral", 2: "positive"}, num_labels=3)
+# name: (model_type, class, what its configuration says)
+ENCODERS = {
+    "bert": ("bert", "MaskedLM", BERT),
+    "bert-labels": ("bert", "SequenceClassification", BERT | LABELS),
+    "bert-states": ("bert", "", BERT),
+    "distilbert": ("distilbert", "MaskedLM", dict(
+        vocab_size=VOCAB_SIZE, dim=16, hidden_dim=20, n_layers=2, n_heads=4, max_position_embeddings=CONTEXT,
+    )),
+    "distilbert-labels": ("distilbert", "SequenceClassification", LABELS | dict(
+        vocab_size=VOCAB_SIZE, dim=16, hidden_dim=20, n_layers=2, n_heads=4, max_position_embeddings=CONTEXT,
+    )),
+    "roberta": ("roberta", "MaskedLM", BERT | dict(
+        max_position_embeddings=CONTEXT + 2, pad_token_id=1, type_vocab_size=1,
+    )),
+    "roberta-labels": ("roberta", "SequenceClassification", BERT | LABELS | dict(
+        max_position_embeddings=CONTEXT + 2, pad_token_id=1, type_vocab_size=1,
+    )),
+    "xlm-roberta": ("xlm-roberta", "MaskedLM", BERT | dict(
+        max_position_embeddings=CONTEXT + 2, pad_token_id=1, type_vocab_size=1,
+    )),
+    "albert": ("albert", "MaskedLM", BERT | dict(embedding_size=12, num_hidden_layers=3, num_hidden_groups=1)),
+    "albert-labels": ("albert", "SequenceClassification", BERT | LABELS | dict(
+        embedding_size=12, num_hidden_layers=4, num_hidden_groups=2,
+    )),
+    "electra-generator": ("electra", "MaskedLM", BERT | dict(embedding_size=12)),
+    "electra-discriminator": ("electra", "PreTraining", BERT | dict(embedding_size=12)),
+    "electra-labels": ("electra", "SequenceClassification", BERT | LABELS | dict(embedding_size=12)),
+    "modernbert": ("modernbert", "MaskedLM", BERT | dict(
+        num_hidden_layers=3, local_attention=8, bos_token_id=0, eos_token_id=0, cls_token_id=0, sep_token_id=0,
+    )),
+    "modernbert-labels": ("modernbert", "SequenceClassification", BERT | LABELS | dict(
+        num_hidden_layers=2, local_attention=8, classifier_pooling="mean", attention_bias=True, mlp_bias=True,
+        norm_bias=True, bos_token_id=0, eos_token_id=0, cls_token_id=0, sep_token_id=0,
+    )),
+}
 # transformers' eager attention adds the ALiBi of this one twice, its fused attention once, as in training.
 FUSED = {"falcon-rw"}
 # The last projection of each MLP: its input are the neurons.
-DOWN = ("c_proj", "fc_out", "dense_4h_to_h", "fc2", "down_proj")
+DOWN = ("c_proj", "lin2", "ffn_output", "Wo",  "fc_out", "dense_4h_to_h", "fc2", "down_proj")
 
 
-def seeded(config, seed: int, attention: str):
+def seeded(config, seed: int, attention: str, auto=AutoModelForCausalLM):
     """Noise wide enough that a wrong detail shows, not so wide that attention looks at one token only."""
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(config, attn_implementation=attention).eval()
+    model = auto.from_config(config, attn_implementation=attention).eval()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -158,8 +198,9 @@ def seeded(config, seed: int, attention: str):
 def down_projections(model):
     found = []
     for name, module in model.named_modules():
-        is_mlp = any(part in name for part in (".mlp.", ".fc2")) and "expert" not in name
-        if is_mlp and name.endswith(DOWN):
+        is_mlp = any(part in name for part in (".mlp.", ".fc2", ".ffn")) and "expert" not in name
+        is_bert = name.endswith(".output.dense") and "attention" not in name
+        if is_bert or is_mlp and name.endswith(DOWN):
             found.append(module)
     return found
 
@@ -173,10 +214,12 @@ def forward(model, ids):
         run = model(torch.tensor([ids]), output_hidden_states=True, output_attentions=is_eager, use_cache=False)
     for handle in handles:
         handle.remove()
+    # The last one is normalised in some models and not in others.
     stored = {
-        "logits": run.logits[0],
         "hidden_states": torch.stack(run.hidden_states[:-1])[:, 0],
     }
+    if "logits" in run:
+        stored["logits"] = run.logits[0]
     if is_eager:
         stored["attention"] = torch.stack(run.attentions)[:, 0]
     if len(inner) == len(run.hidden_states) - 1:
@@ -221,22 +264,46 @@ def make(name: str, tokenizer):
         tensors |= {f"{key}.{k}": v for k, v in forward(model, ids[key]).items()}
     long = torch.randint(1, VOCAB_SIZE, (CONTEXT,), generator=torch.Generator().manual_seed(3)).tolist()
     texts["long"] = {"ids": long}
-    tensors["long.last_logits"] = forward(model, long)["logits"][-1]
+    tensors["long.last_logits"] = forward(model, long)["logits"][-1:]
     write_json(OUT / f"{name}.json", {"texts": texts})
     save_file(tensors, OUT / f"{name}.safetensors")
     print(name, seed, {k: tokenizer.decode(g) for k, (g, _) in runs.items()}, flush=True)
+
+
+def make_encoder(name: str, tokenizer):
+    model_type, task, values = ENCODERS[name]
+    config = transformers.AutoConfig.for_model(model_type, **values)
+    auto = getattr(transformers, f"AutoModelFor{task}") if task else transformers.AutoModel
+    model = seeded(config, 5, "eager", auto)
+    folder = OUT / name
+    shutil.rmtree(folder, ignore_errors=True)
+    model.save_pretrained(folder)
+    os.symlink("../tokenizer.json", folder / "tokenizer.json")
+    tensors, texts = {}, {}
+    for key, text in TEXTS.items():
+        ids = tokenizer.encode(text).ids
+        texts[key] = {"text": text, "ids": ids}
+        tensors |= {f"{key}.{k}": v for k, v in forward(model, ids).items()}
+    long = torch.randint(2, VOCAB_SIZE, (CONTEXT,), generator=torch.Generator().manual_seed(3)).tolist()
+    texts["long"] = {"ids": long}
+    if task:
+        logits = forward(model, long)["logits"]
+        tensors["long.last_logits"] = logits if task == "SequenceClassification" else logits[-1:]
+    write_json(OUT / f"{name}.json", {"texts": texts})
+    save_file(tensors, OUT / f"{name}.safetensors")
+    print(name, flush=True)
 
 
 def main():
     torch.set_num_threads(1)
     logging.getLogger("transformers").setLevel(logging.ERROR)
     disable_progress_bar()
-    names = sys.argv[1:] or list(CASES)
+    names = sys.argv[1:] or [*CASES, *ENCODERS]
     OUT.mkdir(parents=True, exist_ok=True)
     tokenizer = train_tokenizer()
     tokenizer.save(str(OUT / "tokenizer.json"))
     for name in names:
-        make(name, tokenizer)
+        (make if name in CASES else make_encoder)(name, tokenizer)
     size = sum(p.stat().st_size for p in OUT.rglob("*") if p.is_file() and not p.is_symlink())
     print(f"{OUT}: {size / 1e6:.2f} MB")
 

@@ -2,7 +2,7 @@
 
 use super::{Family, standard};
 use crate::config::{
-    Activation, AttentionConfig, ConfigFile, DecoderConfig, Embedding, Head, Mlp, Positions, Projection,
+    Activation, AttentionConfig, Config, ConfigFile, Embedding, Head, Mlp, Positions, Projection,
 };
 use crate::error::Result;
 
@@ -43,7 +43,7 @@ pub const FAMILY: Family = Family {
     linear_in_out: false,
 };
 
-fn config(file: &ConfigFile) -> Result<DecoderConfig> {
+fn config(file: &ConfigFile) -> Result<Config> {
     // The files of different years have different names for the same.
     let either = |new: &'static str, old: &'static str| if file.is_set(new) { new } else { old };
     let hidden_size = file.size(either("hidden_size", "n_embed"))?;
@@ -56,15 +56,14 @@ fn config(file: &ConfigFile) -> Result<DecoderConfig> {
         let reason = "no published BLOOM has it, and it is not supported";
         return Err(file.refuse("apply_residual_connection_post_layernorm", reason));
     }
-    Ok(DecoderConfig {
+    Ok(Config {
         vocab_size: file.size("vocab_size")?,
         // Not bound by the positions: it was trained on texts of 2,048 tokens.
         context_length: file.size_or("seq_length", 2048)?,
         activation: Activation::GeluTanh,
         embedding: Embedding {
-            size: hidden_size,
-            scale: 1.0,
             norm: true,
+            ..Embedding::plain(hidden_size)
         },
         positions: Positions::Alibi { scaled: false },
         attention: AttentionConfig {

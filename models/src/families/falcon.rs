@@ -2,8 +2,7 @@
 
 use super::{Family, standard};
 use crate::config::{
-    Activation, AttentionConfig, Before, ConfigFile, DecoderConfig, Head, Mlp, Positions, Projection,
-    Residual,
+    Activation, AttentionConfig, Before, Config, ConfigFile, Head, Mlp, Positions, Projection, Residual,
 };
 use crate::error::Result;
 use crate::rope::{Defaults, Rope};
@@ -47,7 +46,7 @@ pub const FAMILY: Family = Family {
     linear_in_out: false,
 };
 
-fn config(file: &ConfigFile) -> Result<DecoderConfig> {
+fn config(file: &ConfigFile) -> Result<Config> {
     let (hidden_size, n_layers) = (file.size("hidden_size")?, file.size("num_hidden_layers")?);
     let n_heads = file.size("num_attention_heads")?;
     let head_dim = standard::even_head_dim(file, "num_attention_heads", hidden_size, n_heads)?;
@@ -72,7 +71,7 @@ fn config(file: &ConfigFile) -> Result<DecoderConfig> {
             by_layer: vec![Some(0); n_layers],
         },
     };
-    Ok(DecoderConfig {
+    Ok(Config {
         vocab_size: file.size("vocab_size")?,
         context_length: file.size_or("max_position_embeddings", 2048)?,
         n_kv_heads,

@@ -3,8 +3,7 @@
 
 use super::{Family, llama, standard};
 use crate::config::{
-    Activation, AttentionConfig, ConfigFile, DecoderConfig, Embedding, Head, NormKind, Positions, QkNorm,
-    Residual,
+    Activation, AttentionConfig, Config, ConfigFile, Embedding, Head, NormKind, Positions, QkNorm, Residual,
 };
 use crate::error::Result;
 use crate::rope::{Defaults, Rope};
@@ -82,7 +81,7 @@ const SANDWICHED: &[(&str, &str)] = &[
     ("lm_head.weight", "head.weight"),
 ];
 
-fn gemma(file: &ConfigFile, model_type: &str) -> Result<DecoderConfig> {
+fn gemma(file: &ConfigFile, model_type: &str) -> Result<Config> {
     let norm = standard::norm(file, NormKind::Rms { from_one: true }, "rms_norm_eps", 1e-6)?;
     let config = standard::rotary(file, model_type, norm, Defaults::default())?;
     let bias = file.flag_or("attention_bias", false)?;
@@ -96,7 +95,7 @@ fn gemma(file: &ConfigFile, model_type: &str) -> Result<DecoderConfig> {
         Activation::Gelu if key == "hidden_act" => Activation::GeluTanh,
         activation => activation,
     };
-    Ok(DecoderConfig {
+    Ok(Config {
         activation,
         embedding: Embedding {
             scale: (config.hidden_size as f64).sqrt(),
@@ -108,7 +107,7 @@ fn gemma(file: &ConfigFile, model_type: &str) -> Result<DecoderConfig> {
     })
 }
 
-fn gemma2(file: &ConfigFile, model_type: &str) -> Result<DecoderConfig> {
+fn gemma2(file: &ConfigFile, model_type: &str) -> Result<Config> {
     let config = gemma(file, model_type)?;
     let scale = file.positive_or("query_pre_attn_scalar", 256.0)?.powf(-0.5);
     let cap = |key: &str, default: Option<f64>| match (file.has(key), default) {
@@ -121,7 +120,7 @@ fn gemma2(file: &ConfigFile, model_type: &str) -> Result<DecoderConfig> {
     } else {
         (None, None)
     };
-    Ok(DecoderConfig {
+    Ok(Config {
         residual: Residual {
             after_branch: true,
             ..Residual::PRE
@@ -140,7 +139,7 @@ fn gemma2(file: &ConfigFile, model_type: &str) -> Result<DecoderConfig> {
     })
 }
 
-fn gemma3(file: &ConfigFile) -> Result<DecoderConfig> {
+fn gemma3(file: &ConfigFile) -> Result<Config> {
     let config = gemma2(file, "gemma3_text")?;
     let n_layers = config.n_layers;
     let pattern = file.size_or("sliding_window_pattern", 6)?;
@@ -166,7 +165,7 @@ fn gemma3(file: &ConfigFile) -> Result<DecoderConfig> {
         )?,
         false => global.plain(file.positive_or("rope_local_base_freq", 1e4)?),
     };
-    Ok(DecoderConfig {
+    Ok(Config {
         positions: Positions::Rotary {
             ropes: vec![global, local],
             by_layer: sliding

@@ -2,8 +2,7 @@
 
 use super::{Family, standard};
 use crate::config::{
-    Activation, AttentionConfig, ConfigFile, DecoderConfig, Head, Mlp, NormConfig, NormKind, Positions,
-    Projection,
+    Activation, AttentionConfig, Config, ConfigFile, Head, Mlp, NormConfig, NormKind, Positions, Projection,
 };
 use crate::error::Result;
 
@@ -34,7 +33,7 @@ pub const FAMILY: Family = Family {
     linear_in_out: true,
 };
 
-fn config(file: &ConfigFile) -> Result<DecoderConfig> {
+fn config(file: &ConfigFile) -> Result<Config> {
     let (hidden_size, n_layers, n_heads) =
         (file.size("n_embd")?, file.size("n_layer")?, file.size("n_head")?);
     if hidden_size % n_heads != 0 {
@@ -52,7 +51,7 @@ fn config(file: &ConfigFile) -> Result<DecoderConfig> {
         kind: NormKind::Layer { bias: true },
         epsilon: norm_epsilon,
     };
-    Ok(DecoderConfig {
+    Ok(Config {
         vocab_size: file.size("vocab_size")?,
         context_length: file.size("n_positions")?,
         intermediate_size: file.size_or("n_inner", 4 * hidden_size)?,

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Family, standard};
-use crate::config::{Activation, AttentionConfig, ConfigFile, DecoderConfig, Head, Mlp, Positions};
+use crate::config::{Activation, AttentionConfig, Config, ConfigFile, Head, Mlp, Positions};
 use crate::error::Result;
 
 pub const FAMILY: Family = Family {
@@ -49,12 +49,12 @@ pub const FAMILY: Family = Family {
     linear_in_out: false,
 };
 
-fn config(file: &ConfigFile) -> Result<DecoderConfig> {
+fn config(file: &ConfigFile) -> Result<Config> {
     let (hidden_size, n_layers) = (file.size("hidden_size")?, file.size("num_layers")?);
     let n_heads = file.size("num_heads")?;
     let head_dim = standard::even_head_dim(file, "num_heads", hidden_size, n_heads)?;
     let norm = standard::layer(file, "layer_norm_epsilon", 1e-5)?;
-    Ok(DecoderConfig {
+    Ok(Config {
         vocab_size: file.size("vocab_size")?,
         context_length: file.size("max_position_embeddings")?,
         intermediate_size: file.size_or("intermediate_size", 4 * hidden_size)?,

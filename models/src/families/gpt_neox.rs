@@ -1,7 +1,7 @@
 //! GPT-NeoX (2204.06745): Pythia; parallel or sequential branches, a part of each head turned.
 
 use super::{Family, standard};
-use crate::config::{Activation, AttentionConfig, ConfigFile, DecoderConfig, Mlp, Projection, Residual};
+use crate::config::{Activation, AttentionConfig, Config, ConfigFile, Mlp, Projection, Residual};
 use crate::error::Result;
 use crate::rope::Defaults;
 
@@ -51,7 +51,7 @@ pub const FAMILY: Family = Family {
     linear_in_out: false,
 };
 
-fn config(file: &ConfigFile) -> Result<DecoderConfig> {
+fn config(file: &ConfigFile) -> Result<Config> {
     let defaults = Defaults {
         theta: file.positive_or("rotary_emb_base", 10_000.0)?,
         part: file.positive_or("rotary_pct", 0.25)?,
@@ -59,7 +59,7 @@ fn config(file: &ConfigFile) -> Result<DecoderConfig> {
     let norm = standard::layer(file, "layer_norm_eps", 1e-5)?;
     let config = standard::rotary(file, "gpt_neox", norm, defaults)?;
     let bias = file.flag_or("attention_bias", true)?;
-    Ok(DecoderConfig {
+    Ok(Config {
         activation: file.activation("hidden_act", Activation::Gelu)?,
         residual: Residual {
             parallel: file.flag_or("use_parallel_residual", true)?,

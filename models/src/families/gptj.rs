@@ -1,7 +1,7 @@
 //! GPT-J: parallel branches behind one norm, neighbouring dimensions turned, a bias on the head.
 
 use super::{Family, standard};
-use crate::config::{Activation, ConfigFile, DecoderConfig, Head, Mlp, Positions, Residual};
+use crate::config::{Activation, Config, ConfigFile, Head, Mlp, Positions, Residual};
 use crate::error::Result;
 use crate::rope::{Pairs, Rope, Scaling};
 
@@ -34,7 +34,7 @@ pub const FAMILY: Family = Family {
     linear_in_out: false,
 };
 
-fn config(file: &ConfigFile) -> Result<DecoderConfig> {
+fn config(file: &ConfigFile) -> Result<Config> {
     let (hidden_size, n_layers, n_heads) =
         (file.size("n_embd")?, file.size("n_layer")?, file.size("n_head")?);
     let head_dim = standard::even_head_dim(file, "n_head", hidden_size, n_heads)?;
@@ -51,7 +51,7 @@ fn config(file: &ConfigFile) -> Result<DecoderConfig> {
         context_length,
     };
     let norm = standard::layer(file, "layer_norm_epsilon", 1e-5)?;
-    Ok(DecoderConfig {
+    Ok(Config {
         vocab_size: file.size("vocab_size")?,
         context_length,
         intermediate_size: file.size_or("n_inner", 4 * hidden_size)?,

@@ -1,7 +1,7 @@
 //! Granite 3: Llama with factors on embeddings, scores, branches and logits.
 
 use super::{Family, llama, standard};
-use crate::config::{AttentionConfig, ConfigFile, DecoderConfig, Embedding, Head, Mlp, Residual};
+use crate::config::{AttentionConfig, Config, ConfigFile, Embedding, Head, Mlp, Residual};
 use crate::error::Result;
 
 pub const FAMILY: Family = Family {
@@ -10,10 +10,10 @@ pub const FAMILY: Family = Family {
     ..llama::LLAMA
 };
 
-fn config(file: &ConfigFile) -> Result<DecoderConfig> {
+fn config(file: &ConfigFile) -> Result<Config> {
     let config = standard::llama_like(file, "granite")?;
     let bias = file.flag_or("attention_bias", false)?;
-    Ok(DecoderConfig {
+    Ok(Config {
         embedding: Embedding {
             scale: file.positive_or("embedding_multiplier", 1.0)?,
             ..config.embedding

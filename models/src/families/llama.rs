@@ -1,7 +1,7 @@
 //! Llama (2302.13971) 2, 3, 3.1 (scaled turns), 3.2 (tied head), and Mistral (2310.06825; sliding window).
 
 use super::{Family, standard};
-use crate::config::{AttentionConfig, ConfigFile, DecoderConfig, Mlp};
+use crate::config::{AttentionConfig, Config, ConfigFile, Mlp};
 use crate::error::Result;
 
 pub const LLAMA: Family = Family {
@@ -19,10 +19,10 @@ pub const MISTRAL: Family = Family {
     ..LLAMA
 };
 
-fn llama(file: &ConfigFile) -> Result<DecoderConfig> {
+fn llama(file: &ConfigFile) -> Result<Config> {
     let config = standard::llama_like(file, "llama")?;
     let attention_bias = file.flag_or("attention_bias", false)?;
-    Ok(DecoderConfig {
+    Ok(Config {
         attention: standard::attention(config.n_layers, config.head_dim, attention_bias, attention_bias),
         mlp: Mlp::Gated {
             bias: file.flag_or("mlp_bias", false)?,
@@ -32,9 +32,9 @@ fn llama(file: &ConfigFile) -> Result<DecoderConfig> {
     })
 }
 
-fn mistral(file: &ConfigFile) -> Result<DecoderConfig> {
+fn mistral(file: &ConfigFile) -> Result<Config> {
     let config = standard::llama_like(file, "mistral")?;
-    Ok(DecoderConfig {
+    Ok(Config {
         attention: AttentionConfig {
             windows: standard::windows(file, config.n_layers, Some(4096), |_| true)?,
             ..config.attention

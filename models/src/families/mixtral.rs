@@ -1,7 +1,7 @@
 //! Mixtral (2401.04088): Mistral with experts.
 
 use super::{Family, llama, standard};
-use crate::config::{AttentionConfig, ConfigFile, DecoderConfig, Mlp, NormConfig};
+use crate::config::{AttentionConfig, Config, ConfigFile, Mlp, NormConfig};
 use crate::error::Result;
 use crate::rope::Defaults;
 
@@ -56,7 +56,7 @@ pub const FAMILY: Family = Family {
     ..llama::LLAMA
 };
 
-fn config(file: &ConfigFile) -> Result<DecoderConfig> {
+fn config(file: &ConfigFile) -> Result<Config> {
     let norm: NormConfig = standard::rms(file, "rms_norm_eps", 1e-5)?;
     let million = Defaults {
         theta: 1e6,
@@ -64,7 +64,7 @@ fn config(file: &ConfigFile) -> Result<DecoderConfig> {
     };
     let config = standard::rotary(file, "mixtral", norm, million)?;
     let n_experts = file.size_or("num_local_experts", 8)?;
-    Ok(DecoderConfig {
+    Ok(Config {
         mlp: Mlp::Experts {
             n_experts,
             n_chosen: standard::chosen(file, n_experts, 2)?,

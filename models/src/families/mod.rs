@@ -2,7 +2,10 @@
 //!
 //! To add one: a file here, a row in [`FAMILIES`], a parity case. `standard` reads what most share.
 
+mod albert;
+mod bert;
 mod bloom;
+mod distilbert;
 mod falcon;
 mod gemma;
 mod gpt2;
@@ -12,6 +15,7 @@ mod gptj;
 mod granite;
 mod llama;
 mod mixtral;
+mod modernbert;
 mod olmo2;
 mod opt;
 mod phi;
@@ -22,14 +26,14 @@ mod stablelm;
 mod standard;
 mod starcoder2;
 
-use crate::config::{ConfigFile, DecoderConfig};
+use crate::config::{Config, ConfigFile};
 use crate::error::{Error, Result};
 
 /// What is particular about a family's files.
 pub struct Family {
     /// `model_type` in `config.json`.
     pub model_type: &'static str,
-    pub config: fn(&ConfigFile) -> Result<DecoderConfig>,
+    pub config: fn(&ConfigFile) -> Result<Config>,
     /// What weight names may start with, besides nothing.
     pub prefixes: &'static [&'static str],
     /// (name in the file, canonical name); `*` stands for a number, the layer's or the expert's.
@@ -64,6 +68,13 @@ pub const FAMILIES: &[Family] = &[
     stablelm::FAMILY,
     falcon::FAMILY,
     starcoder2::FAMILY,
+    bert::BERT,
+    distilbert::FAMILY,
+    bert::ROBERTA,
+    bert::XLM_ROBERTA,
+    albert::FAMILY,
+    bert::ELECTRA,
+    modernbert::FAMILY,
 ];
 
 /// The family that `config.json` names.

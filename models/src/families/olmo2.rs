@@ -1,7 +1,7 @@
 //! OLMo 2 (2501.00656): norms on each branch's output, and on all queries and keys together.
 
 use super::{Family, llama, standard};
-use crate::config::{AttentionConfig, Before, ConfigFile, DecoderConfig, QkNorm, Residual};
+use crate::config::{AttentionConfig, Before, Config, ConfigFile, QkNorm, Residual};
 use crate::error::Result;
 use crate::rope::Defaults;
 
@@ -55,11 +55,11 @@ pub const FAMILY: Family = Family {
     ..llama::LLAMA
 };
 
-fn config(file: &ConfigFile) -> Result<DecoderConfig> {
+fn config(file: &ConfigFile) -> Result<Config> {
     let norm = standard::rms(file, "rms_norm_eps", 1e-5)?;
     let config = standard::rotary(file, "olmo2", norm, Defaults::default())?;
     let bias = file.flag_or("attention_bias", false)?;
-    Ok(DecoderConfig {
+    Ok(Config {
         residual: Residual {
             before: Before::None,
             after_branch: true,

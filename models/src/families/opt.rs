@@ -2,7 +2,7 @@
 
 use super::{Family, standard};
 use crate::config::{
-    Activation, Before, ConfigFile, DecoderConfig, Embedding, Head, Mlp, NormKind, Positions, Residual,
+    Activation, Before, Config, ConfigFile, Embedding, Head, Mlp, NormKind, Positions, Residual,
 };
 use crate::error::Result;
 
@@ -60,7 +60,7 @@ pub const FAMILY: Family = Family {
     linear_in_out: false,
 };
 
-fn config(file: &ConfigFile) -> Result<DecoderConfig> {
+fn config(file: &ConfigFile) -> Result<Config> {
     let (hidden_size, n_layers) = (file.size("hidden_size")?, file.size("num_hidden_layers")?);
     let n_heads = file.size("num_attention_heads")?;
     let head_dim = standard::even_head_dim(file, "num_attention_heads", hidden_size, n_heads)?;
@@ -71,16 +71,12 @@ fn config(file: &ConfigFile) -> Result<DecoderConfig> {
     let norm = standard::norm(file, kind, "layer_norm_eps", 1e-5)?;
     let is_before = file.flag_or("do_layer_norm_before", true)?;
     let bias = file.flag_or("enable_bias", true)?;
-    Ok(DecoderConfig {
+    Ok(Config {
         vocab_size: file.size("vocab_size")?,
         context_length: file.size("max_position_embeddings")?,
         intermediate_size: file.size("ffn_dim")?,
         activation: file.activation("activation_function", Activation::Relu)?,
-        embedding: Embedding {
-            size: file.size_or("word_embed_proj_dim", hidden_size)?,
-            scale: 1.0,
-            norm: false,
-        },
+        embedding: Embedding::plain(file.size_or("word_embed_proj_dim", hidden_size)?),
         positions: Positions::Learned { offset: 2 },
         residual: Residual {
             before: if is_before { Before::Both } else { Before::None },

@@ -1,7 +1,7 @@
 //! Phi-1, 1.5, 2 (2306.11644): parallel branches behind one norm, a part of each head turned, biases throughout.
 
 use super::{Family, llama, standard};
-use crate::config::{Activation, AttentionConfig, ConfigFile, DecoderConfig, Head, Mlp, QkNorm, Residual};
+use crate::config::{Activation, AttentionConfig, Config, ConfigFile, Head, Mlp, QkNorm, Residual};
 use crate::error::Result;
 use crate::rope::Defaults;
 
@@ -63,13 +63,13 @@ pub const FAMILY: Family = Family {
     ..llama::LLAMA
 };
 
-fn config(file: &ConfigFile) -> Result<DecoderConfig> {
+fn config(file: &ConfigFile) -> Result<Config> {
     let half = Defaults {
         part: 0.5,
         ..Defaults::default()
     };
     let config = standard::rotary(file, "phi", standard::layer(file, "layer_norm_eps", 1e-5)?, half)?;
-    Ok(DecoderConfig {
+    Ok(Config {
         activation: file.activation("hidden_act", Activation::GeluTanh)?,
         residual: Residual::PARALLEL,
         attention: AttentionConfig {

@@ -1,7 +1,7 @@
 //! Phi-3, 3.5, 4 (2404.14219): Llama with joined matrices, a window, and LongRoPE.
 
 use super::{Family, llama, standard};
-use crate::config::{AttentionConfig, ConfigFile, DecoderConfig, Mlp, Projection};
+use crate::config::{AttentionConfig, Config, ConfigFile, Mlp, Projection};
 use crate::error::Result;
 use crate::rope::Defaults;
 
@@ -34,10 +34,10 @@ pub const FAMILY: Family = Family {
     ..llama::LLAMA
 };
 
-fn config(file: &ConfigFile) -> Result<DecoderConfig> {
+fn config(file: &ConfigFile) -> Result<Config> {
     let norm = standard::rms(file, "rms_norm_eps", 1e-5)?;
     let config = standard::rotary(file, "phi3", norm, Defaults::default())?;
-    Ok(DecoderConfig {
+    Ok(Config {
         attention: AttentionConfig {
             projection: Projection::Joined,
             windows: standard::windows(file, config.n_layers, None, |_| true)?,

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Family, llama, standard};
-use crate::config::{AttentionConfig, ConfigFile, DecoderConfig, Mlp, QkNorm};
+use crate::config::{AttentionConfig, Config, ConfigFile, Mlp, QkNorm};
 use crate::error::Result;
 
 pub const QWEN2: Family = Family {
@@ -81,9 +81,9 @@ pub const QWEN3_MOE: Family = Family {
     ..llama::LLAMA
 };
 
-fn qwen2(file: &ConfigFile) -> Result<DecoderConfig> {
+fn qwen2(file: &ConfigFile) -> Result<Config> {
     let config = standard::llama_like(file, "qwen2")?;
-    Ok(DecoderConfig {
+    Ok(Config {
         attention: AttentionConfig {
             windows: windows(file, config.n_layers)?,
             ..standard::attention(config.n_layers, config.head_dim, true, false)
@@ -92,10 +92,10 @@ fn qwen2(file: &ConfigFile) -> Result<DecoderConfig> {
     })
 }
 
-fn qwen3(file: &ConfigFile, model_type: &str) -> Result<DecoderConfig> {
+fn qwen3(file: &ConfigFile, model_type: &str) -> Result<Config> {
     let config = standard::llama_like(file, model_type)?;
     let bias = file.flag_or("attention_bias", false)?;
-    Ok(DecoderConfig {
+    Ok(Config {
         attention: AttentionConfig {
             windows: windows(file, config.n_layers)?,
             qk_norm: QkNorm::Head,
@@ -105,7 +105,7 @@ fn qwen3(file: &ConfigFile, model_type: &str) -> Result<DecoderConfig> {
     })
 }
 
-fn qwen3_moe(file: &ConfigFile) -> Result<DecoderConfig> {
+fn qwen3_moe(file: &ConfigFile) -> Result<Config> {
     let config = qwen3(file, "qwen3_moe")?;
     let key = if file.is_set("num_experts") {
         "num_experts"
@@ -120,7 +120,7 @@ fn qwen3_moe(file: &ConfigFile) -> Result<DecoderConfig> {
         true => standard::windows(file, config.n_layers, Some(4096), |_| true)?,
         false => vec![None; config.n_layers],
     };
-    Ok(DecoderConfig {
+    Ok(Config {
         attention: AttentionConfig {
             windows,
             ..config.attention

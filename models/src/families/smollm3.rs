@@ -1,7 +1,7 @@
 //! SmolLM3: Llama with no turns in every fourth layer.
 
 use super::{Family, llama, standard};
-use crate::config::{AttentionConfig, ConfigFile, DecoderConfig, Head, Mlp, Positions};
+use crate::config::{AttentionConfig, Config, ConfigFile, Head, Mlp, Positions};
 use crate::error::Result;
 use crate::rope::Defaults;
 
@@ -11,7 +11,7 @@ pub const FAMILY: Family = Family {
     ..llama::LLAMA
 };
 
-fn config(file: &ConfigFile) -> Result<DecoderConfig> {
+fn config(file: &ConfigFile) -> Result<Config> {
     let two_million = Defaults {
         theta: 2e6,
         ..Defaults::default()
@@ -31,7 +31,7 @@ fn config(file: &ConfigFile) -> Result<DecoderConfig> {
         },
         other => other,
     };
-    Ok(DecoderConfig {
+    Ok(Config {
         positions,
         attention: AttentionConfig {
             windows,

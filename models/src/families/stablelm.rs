@@ -1,7 +1,7 @@
 //! StableLM: layer norms, a part of each head turned, and in some sizes parallel branches and norms on each head.
 
 use super::{Family, llama, standard};
-use crate::config::{AttentionConfig, ConfigFile, DecoderConfig, QkNorm, Residual};
+use crate::config::{AttentionConfig, Config, ConfigFile, QkNorm, Residual};
 use crate::error::Result;
 use crate::rope::Defaults;
 
@@ -57,7 +57,7 @@ pub const FAMILY: Family = Family {
     ..llama::LLAMA
 };
 
-fn config(file: &ConfigFile) -> Result<DecoderConfig> {
+fn config(file: &ConfigFile) -> Result<Config> {
     let quarter = Defaults {
         part: 0.25,
         ..Defaults::default()
@@ -69,7 +69,7 @@ fn config(file: &ConfigFile) -> Result<DecoderConfig> {
         quarter,
     )?;
     let bias = file.flag_or("use_qkv_bias", false)?;
-    Ok(DecoderConfig {
+    Ok(Config {
         residual: match file.flag_or("use_parallel_residual", false)? {
             true => Residual::PARALLEL,
             false => Residual::PRE,

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::config::{
-    Activation, AttentionConfig, ConfigFile, DecoderConfig, Embedding, Head, Mlp, NormConfig, NormKind,
-    Positions, Projection, QkNorm, Residual,
+    Activation, AttentionConfig, Config, ConfigFile, Embedding, Head, Mlp, NormConfig, NormKind, Positions,
+    Projection, QkNorm, Residual, Task,
 };
 use crate::error::Result;
 use crate::rope::{Defaults, Rope};
@@ -35,8 +35,8 @@ pub fn sized(
     n_heads: usize,
     head_dim: usize,
     norm: NormConfig,
-) -> DecoderConfig {
-    DecoderConfig {
+) -> Config {
+    Config {
         model_type: model_type.to_owned(),
         vocab_size: 0,
         context_length: 0,
@@ -47,11 +47,7 @@ pub fn sized(
         head_dim,
         intermediate_size: 4 * hidden_size,
         activation: Activation::Silu,
-        embedding: Embedding {
-            size: hidden_size,
-            scale: 1.0,
-            norm: false,
-        },
+        embedding: Embedding::plain(hidden_size),
         positions: Positions::Learned { offset: 0 },
         norm,
         residual: Residual::PRE,
@@ -61,12 +57,15 @@ pub fn sized(
             joined: false,
         },
         head: Head::new(false),
+        task: Task::NextToken,
+        n_stored_layers: n_layers,
     }
 }
 
 /// Attention over everything before, scores divided by √head_dim.
 pub fn attention(n_layers: usize, head_dim: usize, qkv_bias: bool, output_bias: bool) -> AttentionConfig {
     AttentionConfig {
+        causal: true,
         scales: vec![(head_dim as f64).powf(-0.5); n_layers],
         windows: vec![None; n_layers],
         soft_cap: None,
@@ -89,12 +88,7 @@ pub fn even_head_dim(file: &ConfigFile, key: &str, hidden_size: usize, n_heads: 
 }
 
 /// A rotary decoder from the names that Llama's file has: pre-norm, gated, separate projections, no biases.
-pub fn rotary(
-    file: &ConfigFile,
-    model_type: &str,
-    norm: NormConfig,
-    defaults: Defaults,
-) -> Result<DecoderConfig> {
+pub fn rotary(file: &ConfigFile, model_type: &str, norm: NormConfig, defaults: Defaults) -> Result<Config> {
     let (hidden_size, n_layers) = (file.size("hidden_size")?, file.size("num_hidden_layers")?);
     let n_heads = file.size("num_attention_heads")?;
     let n_kv_heads = file.size_or("num_key_value_heads", n_heads)?;
@@ -107,7 +101,7 @@ pub fn rotary(
         false => even_head_dim(file, "num_attention_heads", hidden_size, n_heads)?,
     };
     let rope = Rope::read(file, None, head_dim, defaults)?;
-    Ok(DecoderConfig {
+    Ok(Config {
         vocab_size: file.size("vocab_size")?,
         context_length: rope.reach(),
         n_kv_heads,
@@ -123,7 +117,7 @@ pub fn rotary(
 }
 
 /// A rotary decoder with root mean square norms, as Llama.
-pub fn llama_like(file: &ConfigFile, model_type: &str) -> Result<DecoderConfig> {
+pub fn llama_like(file: &ConfigFile, model_type: &str) -> Result<Config> {
     rotary(
         file,
         model_type,

@@ -1,7 +1,7 @@
 //! StarCoder2 (2402.19173): layer norms, biases, a plain MLP, a sliding window.
 
 use super::{Family, llama, standard};
-use crate::config::{Activation, AttentionConfig, ConfigFile, DecoderConfig, Head, Mlp};
+use crate::config::{Activation, AttentionConfig, Config, ConfigFile, Head, Mlp};
 use crate::error::Result;
 use crate::rope::Defaults;
 
@@ -51,11 +51,11 @@ pub const FAMILY: Family = Family {
     ..llama::LLAMA
 };
 
-fn config(file: &ConfigFile) -> Result<DecoderConfig> {
+fn config(file: &ConfigFile) -> Result<Config> {
     let norm = standard::layer(file, "norm_epsilon", 1e-5)?;
     let config = standard::rotary(file, "starcoder2", norm, Defaults::default())?;
     let bias = file.flag_or("use_bias", true)?;
-    Ok(DecoderConfig {
+    Ok(Config {
         activation: file.activation("hidden_act", Activation::GeluTanh)?,
         attention: AttentionConfig {
             windows: standard::windows(file, config.n_layers, None, |_| true)?,
