@@ -145,7 +145,7 @@ impl Layer<'_> {
             let mut normalised = self.attention(cotangent, &pre);
             let mut stream = cotangent.shallow_clone();
             match &block.mlp_norm {
-                Some(norm) => stream = stream + norm.backward(&self.queries.of(&pre, 1), &of_mlp),
+                Some(norm) => stream = stream.g_add(&norm.backward(&self.queries.of(&pre, 1), &of_mlp)),
                 None => normalised = self.queries.add_to(normalised, &of_mlp),
             }
             return self
@@ -272,7 +272,7 @@ impl Layer<'_> {
         let mut of_scores = (of_pattern - pattern * total) * attention.scale;
         if let Some(cap) = attention.soft_cap {
             let uncapped = query.matmul(&key.transpose(-2, -1)) * (attention.scale / cap);
-            of_scores = of_scores * (1.0 - uncapped.tanh().square());
+            of_scores *= 1.0 - uncapped.tanh().square();
         }
         let of_query = of_scores.matmul(&key);
         let of_key = of_scores.transpose(-2, -1).matmul(&query);

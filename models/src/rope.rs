@@ -89,7 +89,7 @@ impl Rope {
             file.positive_or("partial_rotary_factor", defaults.part)?,
         )?;
         let dim = (head_dim as f64 * part) as usize;
-        if dim < 2 || dim % 2 != 0 || dim > head_dim {
+        if dim < 2 || !dim.is_multiple_of(2) || dim > head_dim {
             let reason =
                 format!("{dim} of {head_dim} dimensions of a head would turn: expected an even part");
             return Err(file.refuse("partial_rotary_factor", &reason));

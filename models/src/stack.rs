@@ -179,7 +179,8 @@ impl Embedding {
             x = project.forward(&x);
         }
         if let (Some(positions), Positions::Learned { offset }) = (&self.positions, &config.positions) {
-            x = x + positions.narrow(0, start + *offset as i64, embeddings.size()[1]);
+            // Not in place: what comes in may be the caller's.
+            x = x.g_add(&positions.narrow(0, start + *offset as i64, embeddings.size()[1]));
         }
         match &self.segment {
             Some(segment) => x + segment,

@@ -1,9 +1,11 @@
 //! Every family against transformers, and its written backward pass against autograd.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use ecco_models::backward::{SITES, pull_back};
 use ecco_models::config::Task;
+use ecco_models::families::FAMILIES;
 use ecco_models::progress::unwatched;
 use ecco_models::{Capture, Error, GenerateOptions, Model, Site, capture, generate};
 use ecco_tests::{Reference, assert_close, fixtures, integers, model};
@@ -139,6 +141,112 @@ fn the_written_backward_pass_is_autograds() {
             );
         }
     });
+}
+
+/// `docs/families.md`: written anew with BLESS=1, else compared. Its figures may be ten times off, as rounding
+/// differs from machine to machine.
+#[test]
+fn the_table_of_families_is_fresh() {
+    let rows: Vec<Row> = FAMILIES
+        .iter()
+        .map(|family| Row::measure(family.model_type))
+        .collect();
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/families.md");
+    let text = std::fs::read_to_string(&page).expect("the page is there");
+    let (before, table) = text.split_once("| `model_type` |").expect("a table");
+    if std::env::var_os("BLESS").is_some() {
+        let lines: Vec<String> = rows.iter().map(Row::line).collect();
+        let head = "| `model_type` | reads | cases | largest difference |\n|---|---|---|--:|";
+        std::fs::write(&page, format!("{before}{head}\n{}\n", lines.join("\n")))
+            .expect("the page is written");
+        return;
+    }
+    let stored: Vec<&str> = table.lines().skip(2).collect();
+    assert_eq!(
+        stored.len(),
+        rows.len(),
+        "docs/families.md is stale: run with BLESS=1"
+    );
+    for (row, line) in rows.iter().zip(stored) {
+        let (facts, figure) = line.trim_end_matches(" |").rsplit_once("| ").expect("columns");
+        let fresh = row.line();
+        assert!(
+            fresh.starts_with(facts),
+            "docs/families.md is stale: {line}, not {fresh}"
+        );
+        let figure: f64 = figure.parse().expect("a number");
+        assert!(row.difference <= 10.0 * figure, "{line}: now {}", row.difference);
+    }
+}
+
+/// What one family's cases come to.
+struct Row {
+    model_type: &'static str,
+    reads: &'static str,
+    cases: Vec<String>,
+    /// Of logits and hidden states, relative to 1 + the expected value.
+    difference: f64,
+}
+
+impl Row {
+    fn measure(model_type: &'static str) -> Self {
+        let mut row = Self {
+            model_type,
+            reads: "",
+            cases: Vec::new(),
+            difference: 0.0,
+        };
+        // GPT-2's cases are older and elsewhere.
+        let old = ["gpt2-tiny", "gpt2-untied"].map(str::to_owned);
+        for name in cases().into_iter().chain(old) {
+            let model = model(&name, "float32");
+            if model.config().model_type != model_type {
+                continue;
+            }
+            row.reads = match model.config().task {
+                Task::NextToken => "from left to right",
+                _ => "all at once",
+            };
+            row.difference = row.difference.max(difference(&model, &name));
+            row.cases.push(name.replace("families/", ""));
+        }
+        assert!(!row.cases.is_empty(), "{model_type} has no parity case");
+        row
+    }
+
+    fn line(&self) -> String {
+        let Self {
+            model_type,
+            reads,
+            cases,
+            difference,
+        } = self;
+        format!(
+            "| `{model_type}` | {reads} | {} | {difference:.0e} |",
+            cases.join(", ")
+        )
+    }
+}
+
+fn difference(model: &Model, name: &str) -> f64 {
+    let reference = Reference::open(name);
+    let mut largest = 0f64;
+    for text in ["ascii", "unicode"] {
+        let ids = integers(&reference.runs[text]["ids"]);
+        let mut compare = |what: &str, found: ndarray::ArrayD<f32>| {
+            if let Some(expected) = reference.tensor(&format!("{text}.{what}")) {
+                for (found, expected) in found.iter().zip(&expected) {
+                    largest = largest.max(f64::from((found - expected).abs() / (1.0 + expected.abs())));
+                }
+            }
+        };
+        if let Ok(logits) = model.logits(&ids) {
+            compare("logits", logits);
+        }
+        let captured = capture(model, &ids, &[Site::ResidualPre], None, &mut unwatched).unwrap();
+        compare("hidden_states", captured.array(Site::ResidualPre).unwrap());
+    }
+    largest
 }
 
 /// Gradients of a logit at some positions, by [`pull_back`].

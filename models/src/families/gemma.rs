@@ -143,7 +143,7 @@ fn gemma3(file: &ConfigFile) -> Result<Config> {
     let config = gemma2(file, "gemma3_text")?;
     let n_layers = config.n_layers;
     let pattern = file.size_or("sliding_window_pattern", 6)?;
-    let is_sliding = |layer: usize| (layer + 1) % pattern != 0;
+    let is_sliding = |layer: usize| !(layer + 1).is_multiple_of(pattern);
     let sliding = standard::sliding_layers(file, n_layers, is_sliding)?;
     let million = Defaults {
         theta: 1e6,
