@@ -2,7 +2,7 @@
 
 use tch::{Device, Kind, Tensor};
 
-use crate::config::{Config, NormConfig, Positions, Projection, QkNorm};
+use crate::config::{Config, Disentangled, NormConfig, Positions, Projection, QkNorm};
 use crate::error::Result;
 use crate::layers::{Linear, Norm, soft_cap};
 use crate::rope::Turns;
@@ -24,6 +24,29 @@ pub struct Attention {
     pub window: Option<i64>,
     /// Which of the model's turns is this layer's.
     pub rope: Option<usize>,
+    distance: Option<Distance>,
+}
+
+/// What makes keys and queries of the vectors of distances.
+struct Distance {
+    kind: Disentangled,
+    key: Option<Linear>,
+    query: Option<Linear>,
+}
+
+impl Distance {
+    fn load(config: &Config, kind: Disentangled, name: &str, weights: &mut Weights) -> Result<Self> {
+        let (hidden, heads) = (config.hidden_size, config.n_heads * config.head_dim);
+        let mut linear = |wanted: bool, part: &str| match wanted && !kind.shared {
+            true => Linear::load(weights, &format!("{name}.{part}"), hidden, heads, true).map(Some),
+            false => Ok(None),
+        };
+        Ok(Self {
+            kind,
+            key: linear(kind.content_to_position, "distance_key")?,
+            query: linear(kind.position_to_content, "distance_query")?,
+        })
+    }
 }
 
 pub enum Projections {
@@ -44,11 +67,12 @@ pub struct HeadNorm {
 }
 
 impl Attention {
-    pub fn load(config: &Config, layer: usize, weights: &mut Weights) -> Result<Self> {
+    /// A layer's attention to its own positions, or to another stack's: `part` is its name.
+    pub fn load(config: &Config, layer: usize, part: &str, weights: &mut Weights) -> Result<Self> {
         let attention = &config.attention;
         let (hidden, head_dim) = (config.hidden_size, config.head_dim);
         let (queries, keys) = (config.n_heads * head_dim, config.n_kv_heads * head_dim);
-        let name = format!("layers.{}.attention", config.weights_of_layer(layer));
+        let name = config.name_in_layer(layer, part);
         let mut linear = |part: &str, inputs, outputs, bias| {
             Linear::load(weights, &format!("{name}.{part}"), inputs, outputs, bias)
         };
@@ -73,14 +97,22 @@ impl Attention {
                 config.norm,
             )
         };
+        let (query_norm, key_norm) = (
+            norm("query_norm", config.n_heads)?,
+            norm("key_norm", config.n_kv_heads)?,
+        );
         let rope = match &config.positions {
             Positions::Rotary { by_layer, .. } => by_layer[layer],
             _ => None,
         };
+        let distance = match &config.positions {
+            Positions::Disentangled(kind) => Some(Distance::load(config, *kind, &name, weights)?),
+            _ => None,
+        };
         Ok(Self {
             projections,
-            query_norm: norm("query_norm", config.n_heads)?,
-            key_norm: norm("key_norm", config.n_kv_heads)?,
+            query_norm,
+            key_norm,
             output,
             n_heads: config.n_heads as i64,
             n_kv_heads: config.n_kv_heads as i64,
@@ -89,6 +121,7 @@ impl Attention {
             soft_cap: attention.soft_cap,
             window: attention.windows[layer].map(|window| window as i64),
             rope,
+            distance,
         })
     }
 
@@ -165,9 +198,36 @@ impl Attention {
         }
     }
 
+    /// Attention to the states of an encoder, `[batch, key, hidden]`.
+    pub fn across(&self, x: &Tensor, memory: &CrossMemory, layer: usize, tap: &mut dyn Tap) -> Tensor {
+        let (query, _, _) = self.project(x);
+        let view = View::across(query.size()[2], memory);
+        let mixed = if tap.wants(Site::CrossPattern, layer) {
+            let pattern = tap.visit(
+                Site::CrossPattern,
+                layer,
+                self.pattern(&query, &memory.key, &view),
+            );
+            self.mix(&pattern, &memory.value)
+        } else {
+            self.fused(&query, &memory.key, &memory.value, &view)
+        };
+        self.output.forward(&mixed.transpose(1, 2).flatten(2, 3))
+    }
+
+    /// Keys and values of an encoder's states.
+    pub fn remember(&self, states: &Tensor, padding: Option<&Tensor>) -> CrossMemory {
+        let (_, key, value) = self.project(states);
+        CrossMemory {
+            key,
+            value,
+            padding: padding.map(Tensor::shallow_clone),
+        }
+    }
+
     /// Whether the scores are more than a product and a mask.
     fn needs_pattern(&self, view: &View) -> bool {
-        self.soft_cap.is_some() || view.alibi.is_some()
+        self.soft_cap.is_some() || view.bias.is_some() || self.distance.is_some()
     }
 
     /// softmax(scale · q kᵀ) over the keys that each query sees: `[batch, head, query, key]`.
@@ -175,10 +235,16 @@ impl Attention {
         let per_group = self.n_heads / self.n_kv_heads;
         let query = query.unflatten(1, [self.n_kv_heads, per_group]);
         let scores = query.matmul(&key.unsqueeze(2).transpose(-2, -1)).flatten(1, 2);
-        let scores = match &view.alibi {
-            Some(alibi) if alibi.scaled => (scores + &alibi.bias) * self.scale,
-            Some(alibi) => scores * self.scale + &alibi.bias,
+        let scores = match &view.bias {
+            Some(bias) if bias.scaled => (scores + &bias.scores) * self.scale,
+            Some(bias) => scores * self.scale + &bias.scores,
             None => soft_cap(scores * self.scale, self.soft_cap),
+        };
+        let scores = match (&self.distance, &view.distances) {
+            (Some(distance), Some(distances)) => {
+                scores + self.meet(distance, distances, &query.flatten(1, 2), key)
+            }
+            _ => scores,
         };
         let scores = match view.hidden(self.window) {
             Some(hidden) => scores.masked_fill(&hidden, f64::NEG_INFINITY),
@@ -187,6 +253,32 @@ impl Attention {
         let kind = scores.kind();
         let wide = if kind == Kind::Double { kind } else { Kind::Float };
         scores.softmax(-1, wide).to_kind(kind)
+    }
+
+    /// What queries and keys have to do with their distance: `[batch, head, query, key]`.
+    fn meet(&self, distance: &Distance, distances: &Distances, query: &Tensor, key: &Tensor) -> Tensor {
+        let heads = |own: &Option<Linear>, shared: usize| match (own, &self.projections) {
+            (Some(linear), _) => split_heads(&linear.forward(&distances.vectors), self.n_heads),
+            (None, Projections::Separate { query, key, .. }) => {
+                split_heads(&[query, key][shared].forward(&distances.vectors), self.n_heads)
+            }
+            (None, Projections::Joined(_) | Projections::Grouped(_)) => {
+                Tensor::zeros_like(&distances.vectors)
+            }
+        };
+        let gathered = |x: &Tensor, vectors: Tensor, index: &Tensor| {
+            let all = x.matmul(&vectors.transpose(-2, -1)); // [batch, head, query, distance]
+            let size = [&all.size()[..3], &[index.size()[1]]].concat();
+            all.gather(-1, &index.expand(size, false), false)
+        };
+        let mut sum = Tensor::zeros([1], (query.kind(), query.device()));
+        if distance.kind.content_to_position {
+            sum = sum + gathered(query, heads(&distance.key, 1), &distances.ahead);
+        }
+        if distance.kind.position_to_content {
+            sum = sum + gathered(key, heads(&distance.query, 0), &distances.behind).transpose(-2, -1);
+        }
+        sum * self.scale
     }
 
     /// The heads' mixtures of values, `[batch, head, query, head_dim]`.
@@ -255,6 +347,13 @@ impl HeadNorm {
     }
 }
 
+/// Keys and values of what an encoder has read, for one layer.
+pub struct CrossMemory {
+    key: Tensor,   // [batch, head, position, head_dim]
+    value: Tensor, // [batch, head, position, head_dim]
+    padding: Option<Tensor>,
+}
+
 /// What the queries of one pass, which stand at the last of the keys' positions, see.
 pub struct View {
     causal: bool,
@@ -263,49 +362,116 @@ pub struct View {
     pub n_queries: i64,
     pub n_keys: i64,
     pub turns: Vec<Turns>,
-    pub alibi: Option<Alibi>,
+    bias: Option<Bias>,
+    distances: Option<Distances>,
     device: Device,
 }
 
-/// What is added to scores, `[head, 1, key]`.
-pub struct Alibi {
-    pub bias: Tensor,
+/// What is added to scores, `[head, query or 1, key]`.
+struct Bias {
+    scores: Tensor,
     scaled: bool,
 }
 
+/// Vectors of distances, and which of them is whose.
+struct Distances {
+    vectors: Tensor, // [distance, hidden]
+    ahead: Tensor,   // [query, key]
+    behind: Tensor,  // [key, query]
+}
+
 impl View {
+    /// The positions from `start` on. `relative` is what the model has learned about distances.
     pub fn new(
         config: &Config,
+        relative: Option<&Tensor>,
         start: i64,
         n_queries: i64,
         padding: Option<&Tensor>,
-        kind: Kind,
-        device: Device,
+        (kind, device): (Kind, Device),
     ) -> Self {
         let n_keys = start + n_queries;
-        let turns = match &config.positions {
-            Positions::Rotary { ropes, .. } => ropes
-                .iter()
-                .map(|rope| rope.turns(start, n_queries, kind, device))
-                .collect(),
-            _ => Vec::new(),
-        };
-        let alibi = match config.positions {
-            Positions::Alibi { scaled } => Some(Alibi {
-                bias: alibi(config.n_heads, n_keys, kind, device),
-                scaled,
-            }),
-            _ => None,
-        };
-        Self {
+        let mut view = Self {
             causal: config.attention.causal,
             padding: padding.map(|padding| padding.unsqueeze(1).unsqueeze(1)),
             n_queries,
             n_keys,
-            turns,
-            alibi,
+            turns: Vec::new(),
+            bias: None,
+            distances: None,
             device,
+        };
+        match (&config.positions, relative) {
+            (Positions::Rotary { ropes, .. }, _) => {
+                view.turns = ropes
+                    .iter()
+                    .map(|rope| rope.turns(start, n_queries, kind, device))
+                    .collect();
+            }
+            (Positions::Alibi { scaled }, _) => {
+                let scores = alibi(config.n_heads, n_keys, kind, device);
+                view.bias = Some(Bias {
+                    scores,
+                    scaled: *scaled,
+                });
+            }
+            (
+                Positions::Buckets {
+                    n_buckets,
+                    max_distance,
+                },
+                Some(table),
+            ) => {
+                let index = buckets(
+                    &-view.distance(),
+                    *n_buckets,
+                    *max_distance,
+                    !config.attention.causal,
+                );
+                let scores = table.index_select(0, &index.flatten(0, -1)).tr(); // [head, query · key]
+                let scores = scores.unflatten(1, [n_queries, n_keys]);
+                view.bias = Some(Bias {
+                    scores,
+                    scaled: false,
+                });
+            }
+            (Positions::Disentangled(kind), Some(vectors)) => {
+                let span = kind.span as i64;
+                let distance = log_buckets(&view.distance(), *kind);
+                let index = |x: Tensor| (x + span).clamp(0, 2 * span - 1).to_kind(Kind::Int64);
+                view.distances = Some(Distances {
+                    vectors: vectors.shallow_clone(),
+                    ahead: index(distance.shallow_clone()),
+                    behind: index(-distance),
+                });
+            }
+            _ => {}
         }
+        view
+    }
+
+    /// All of an encoder's positions.
+    fn across(n_queries: i64, memory: &CrossMemory) -> Self {
+        Self {
+            causal: false,
+            padding: memory
+                .padding
+                .as_ref()
+                .map(|padding| padding.unsqueeze(1).unsqueeze(1)),
+            n_queries,
+            n_keys: memory.key.size()[2],
+            turns: Vec::new(),
+            bias: None,
+            distances: None,
+            device: memory.key.device(),
+        }
+    }
+
+    /// How far each key is behind each query, `[query, key]`.
+    fn distance(&self) -> Tensor {
+        let positions = |from: i64, to: i64| Tensor::arange_start(from, to, (Kind::Int64, self.device));
+        let queries = positions(self.n_keys - self.n_queries, self.n_keys);
+        queries.unsqueeze(1) - positions(0, self.n_keys).unsqueeze(0)
     }
 
     /// Each query sees all keys up to it and no other.
@@ -328,6 +494,34 @@ impl View {
         let all = [future, past, ahead, padding].into_iter().flatten();
         all.reduce(|all, more| all.logical_or(&more))
     }
+}
+
+/// T5's bucket of each distance (positive ahead): half of them one distance each, the others wider and wider;
+/// of their own for what is ahead, where that is seen.
+fn buckets(ahead: &Tensor, n_buckets: usize, max_distance: usize, both_ways: bool) -> Tensor {
+    let n = if both_ways { n_buckets / 2 } else { n_buckets } as i64;
+    let (offset, distance) = match both_ways {
+        true => (ahead.gt(0).to_kind(Kind::Int64) * n, ahead.abs()),
+        false => (ahead.zeros_like(), (-ahead).clamp_min(0)),
+    };
+    let exact = n / 2;
+    let ratio = (max_distance as f64 / exact as f64).ln();
+    let wide = (distance.to_kind(Kind::Float) / exact as f64).log() / ratio * (n - exact) as f64;
+    let wide = (wide.to_kind(Kind::Int64) + exact).clamp_max(n - 1);
+    offset + distance.where_self(&distance.lt(exact), &wide)
+}
+
+/// DeBERTa's bucket of each distance: itself up to half of the span, then by its logarithm.
+fn log_buckets(distance: &Tensor, kind: Disentangled) -> Tensor {
+    if kind.max_distance == 0 {
+        return distance.shallow_clone();
+    }
+    let middle = kind.span as i64 / 2;
+    let length = distance.abs().clamp_min(middle - 1);
+    let ratio = ((kind.max_distance as f64 - 1.0) / middle as f64).ln();
+    let logarithm = (length.to_kind(Kind::Float) / middle as f64).log() / ratio * (middle - 1) as f64;
+    let far = (logarithm.ceil().to_kind(Kind::Int64) + middle) * distance.sign();
+    distance.where_self(&length.le(middle), &far)
 }
 
 /// Slopes 2^(−8 i / n) of the powers of two, and every second one of the next power for the heads beyond.

@@ -55,14 +55,9 @@ pub fn pull_back(
     let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
     let rows = Tensor::from_slice(&rows).to_device(decoder.device());
     let last = decoder.stack.blocks.len() - 1;
-    let view = View::new(
-        decoder.config(),
-        0,
-        n_positions,
-        None,
-        decoder.kind(),
-        decoder.device(),
-    );
+    let place = (decoder.kind(), decoder.device());
+    let relative = decoder.stack.relative.as_ref();
+    let view = View::new(decoder.config(), relative, 0, n_positions, None, place);
     let x = Queries::Rows(&rows).of(saved.tensor(Site::ResidualPost, last), 1);
     let mut cotangent = decoder.output_backward(&x, &cotangents.unsqueeze(1)); // [target, 1, hidden]
     for (layer, block) in decoder.stack.blocks.iter().enumerate().rev() {

@@ -32,12 +32,22 @@ pub struct Config {
     pub task: Task,
     /// The number of layers that have weights of their own, where others repeat them.
     pub n_stored_layers: usize,
+    /// The encoder whose states the layers of this decoder attend to, too.
+    pub encoder: Option<Box<Config>>,
+    /// What the canonical names of its weights start with: an encoder has the same beside its decoder.
+    pub scope: &'static str,
 }
 
 impl Config {
-    /// Under which layer's number a layer's weights are stored.
-    pub fn weights_of_layer(&self, layer: usize) -> usize {
-        layer * self.n_stored_layers / self.n_layers
+    /// The canonical name of a part of a layer. Layers may repeat the weights of others.
+    pub fn name_in_layer(&self, layer: usize, part: &str) -> String {
+        let stored = layer * self.n_stored_layers / self.n_layers;
+        format!("{}layers.{stored}.{part}", self.scope)
+    }
+
+    /// The canonical name of what is there once.
+    pub fn name(&self, part: &str) -> String {
+        format!("{}{part}", self.scope)
     }
 }
 
@@ -86,8 +96,32 @@ pub enum Positions {
         ropes: Vec<Rope>,
         by_layer: Vec<Option<usize>>,
     },
+    /// Fixed sines and cosines, halves side by side, are added to the embedding; computed where the file has none.
+    Sinusoidal,
     /// Scores fall off with distance (2108.12409), before or after their scaling.
     Alibi { scaled: bool },
+    /// A learned number for each head and distance is added to the scores (1910.10683); distances share buckets
+    /// that widen up to `max_distance`.
+    Buckets { n_buckets: usize, max_distance: usize },
+    /// Queries and keys also meet vectors of their distance (2006.03654).
+    Disentangled(Disentangled),
+}
+
+/// Disentangled attention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disentangled {
+    /// Distances up to which there are vectors, either way.
+    pub span: usize,
+    /// Distances share buckets beyond half of the span, up to this one; 0 for none.
+    pub max_distance: usize,
+    /// Queries meet the distance's keys.
+    pub content_to_position: bool,
+    /// Keys meet the distance's queries.
+    pub position_to_content: bool,
+    /// The projections are those of the tokens.
+    pub shared: bool,
+    /// A norm on the vectors.
+    pub norm: bool,
 }
 
 /// How the residual stream is normalised.
@@ -266,6 +300,8 @@ pub struct Label {
 pub struct Head {
     /// The weights are the token embedding's.
     pub tied: bool,
+    /// But its own, where the file has them.
+    pub prefers_own: bool,
     pub bias: bool,
     /// Factor on the logits.
     pub scale: f64,
@@ -277,6 +313,7 @@ impl Head {
     pub fn new(tied: bool) -> Self {
         Self {
             tied,
+            prefers_own: false,
             bias: false,
             scale: 1.0,
             soft_cap: None,
@@ -371,6 +408,14 @@ impl ConfigFile {
             self.size(key)
         } else {
             Ok(default)
+        }
+    }
+
+    /// A size that may also be 0, absent or null.
+    pub fn count_or(&self, key: &str, default: usize) -> Result<usize> {
+        match self.0.get(key).and_then(Value::as_u64) {
+            Some(0) => Ok(0),
+            _ => self.size_or(key, default),
         }
     }
 

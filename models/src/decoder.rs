@@ -2,7 +2,7 @@
 
 use tch::{Device, Kind, Tensor};
 
-use crate::attention::Cache;
+use crate::attention::{Cache, CrossMemory};
 use crate::config::Config;
 use crate::error::Result;
 use crate::layers::{Linear, soft_cap};
@@ -18,6 +18,15 @@ pub struct Decoder {
     pub head: Linear,
 }
 
+/// The head's bias; encoder–decoders store it as a row, or leave out one of zeros.
+fn bias(weights: &mut Weights, vocabulary: usize, row: bool) -> Result<Option<Tensor>> {
+    Ok(match row {
+        true if !weights.has("head.bias") => None,
+        true => Some(weights.take("head.bias", &[1, vocabulary])?.flatten(0, -1)),
+        false => Some(weights.take("head.bias", &[vocabulary])?),
+    })
+}
+
 impl Decoder {
     pub fn load(config: Config, weights: &mut Weights) -> Result<Self> {
         let (hidden, vocabulary, size) = (config.hidden_size, config.vocab_size, config.embedding.size);
@@ -27,14 +36,15 @@ impl Decoder {
             true => None,
             false => Some(Linear::load(weights, "project_out", hidden, size, false)?),
         };
-        let weight = if head.tied {
+        let own = head.prefers_own && weights.has("head.weight");
+        let weight = if head.tied && !own {
             weights.discard("head.weight");
             stack.embedding.tokens.shallow_clone()
         } else {
             weights.take("head.weight", &[vocabulary, size])?
         };
         let bias = match head.bias {
-            true => Some(weights.take("head.bias", &[vocabulary])?),
+            true => self::bias(weights, vocabulary, stack.config.encoder.is_some())?,
             false => None,
         };
         let weight = if weight.defined() { weight.tr() } else { weight };
@@ -71,7 +81,18 @@ impl Decoder {
         cache: Option<&mut Cache>,
         tap: &mut dyn Tap,
     ) -> Result<Tensor> {
-        let states = self.stack.forward(embeddings, None, cache, tap)?;
+        self.forward_with(embeddings, cache, None, tap)
+    }
+
+    /// The same for a decoder that also looks at what an encoder has read, by layer.
+    pub fn forward_with(
+        &self,
+        embeddings: &Tensor,
+        cache: Option<&mut Cache>,
+        memories: Option<&[CrossMemory]>,
+        tap: &mut dyn Tap,
+    ) -> Result<Tensor> {
+        let states = self.stack.forward(embeddings, None, cache, memories, tap)?;
         Ok(match &self.project_out {
             Some(project) => project.forward(&states),
             None => states,

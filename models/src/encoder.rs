@@ -81,7 +81,7 @@ impl Encoder {
         padding: Option<&Tensor>,
         tap: &mut dyn Tap,
     ) -> Result<Tensor> {
-        self.stack.forward(embeddings, padding, None, tap)
+        self.stack.forward(embeddings, padding, None, None, tap)
     }
 
     /// What the head says of the states: `[batch, position, vocabulary]` for masked tokens, `[batch, position]` for

@@ -66,9 +66,7 @@ pub enum Error {
         reason: String,
     },
 
-    #[error(
-        "{what} needs a model that reads from left to right, and {model} ({model_type}) reads all at once"
-    )]
+    #[error("{what} needs a model that reads from left to right, which {model} ({model_type}) does not")]
     NotCausal {
         what: &'static str,
         model: String,

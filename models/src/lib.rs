@@ -3,7 +3,7 @@
 //! - [`model`]: [`load`], [`Model`], [`capture`]: where to start
 //! - [`generation`]: [`generate`], token by token with a KV cache
 //! - [`tap`]: [`Site`], [`Tap`], [`Capture`]: the one way to see or change what happens inside
-//! - [`decoder`], [`encoder`]: a [`stack`] of blocks of [`attention`] and [`mlp`], these of [`layers`]; [`rope`]: rotary positions
+//! - [`decoder`], [`encoder`], [`encoder_decoder`]: a [`stack`] of blocks of [`attention`] and [`mlp`], these of [`layers`]; [`rope`]: rotary positions
 //! - [`backward`]: the decoder's batched vector–Jacobian products
 //! - [`families`], [`config`]: what differs between families, as data
 //! - [`files`], [`weights`], [`hub`]: from a folder, the binary or the hub to tensors
@@ -17,6 +17,7 @@ pub mod config;
 pub mod decoder;
 pub mod device;
 pub mod encoder;
+pub mod encoder_decoder;
 pub mod error;
 pub mod families;
 pub mod files;

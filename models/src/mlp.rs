@@ -47,7 +47,7 @@ pub enum GatedInput {
 impl Mlp {
     pub fn load(config: &Config, layer: usize, weights: &mut Weights) -> Result<Self> {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let name = format!("layers.{}.mlp", config.weights_of_layer(layer));
+        let name = config.name_in_layer(layer, "mlp");
         let shape = match &config.mlp {
             MlpConfig::Plain { bias } => Shape::Plain {
                 up: Linear::load(weights, &format!("{name}.up"), hidden, inner, *bias)?,

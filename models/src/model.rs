@@ -9,6 +9,7 @@ use crate::config::{Config, ConfigFile, Task};
 use crate::decoder::Decoder;
 use crate::device;
 use crate::encoder::Encoder;
+use crate::encoder_decoder::EncoderDecoder;
 use crate::error::{Error, Result};
 use crate::files::ModelFiles;
 use crate::guard::guard;
@@ -46,6 +47,8 @@ pub enum Body {
     Decoder(Decoder),
     /// All at once.
     Encoder(Encoder),
+    /// All at once, to write another text from left to right.
+    EncoderDecoder(EncoderDecoder),
 }
 
 /// Loads `"demo"`, a Hugging Face folder, or a hub id.
@@ -118,9 +121,14 @@ impl Model {
         device::ensure_room(device, files.weight_bytes(), &format!("loading {name}"))?;
         let (body, n_parameters) = guard(|| {
             let mut weights = Weights::load(&files, family, device, kind, watch)?;
-            let body = match config.task {
-                Task::NextToken => Body::Decoder(Decoder::load(config, &mut weights)?),
-                _ => Body::Encoder(Encoder::load(config, &mut weights)?),
+            let mut config = config;
+            let body = match (config.encoder.take(), &config.task) {
+                (Some(encoder), _) => {
+                    config.encoder = Some(encoder.clone());
+                    Body::EncoderDecoder(EncoderDecoder::load(config, *encoder, &mut weights)?)
+                }
+                (None, Task::NextToken) => Body::Decoder(Decoder::load(config, &mut weights)?),
+                (None, _) => Body::Encoder(Encoder::load(config, &mut weights)?),
             };
             Ok((body, weights.finish()?))
         })?;
@@ -153,6 +161,7 @@ impl Model {
         match &self.body {
             Body::Decoder(decoder) => &decoder.stack,
             Body::Encoder(encoder) => &encoder.stack,
+            Body::EncoderDecoder(both) => &both.decoder.stack,
         }
     }
 
@@ -163,11 +172,15 @@ impl Model {
     pub fn decoder(&self, what: &'static str) -> Result<&Decoder> {
         match &self.body {
             Body::Decoder(decoder) => Ok(decoder),
-            Body::Encoder(_) => Err(Error::NotCausal {
-                what,
-                model: self.name.clone(),
-                model_type: self.config().model_type.clone(),
-            }),
+            Body::Encoder(_) | Body::EncoderDecoder(_) => Err(self.not_causal(what)),
+        }
+    }
+
+    fn not_causal(&self, what: &'static str) -> Error {
+        Error::NotCausal {
+            what,
+            model: self.name.clone(),
+            model_type: self.config().model_type.clone(),
         }
     }
 
@@ -200,6 +213,7 @@ impl Model {
             match &self.body {
                 Body::Decoder(decoder) => decoder.forward(&embeddings, None, tap),
                 Body::Encoder(encoder) => encoder.forward(&embeddings, None, tap),
+                Body::EncoderDecoder(_) => Err(self.not_causal("one pass over one text")),
             }
         })
     }
@@ -215,6 +229,7 @@ impl Model {
             let logits = match &self.body {
                 Body::Decoder(decoder) => Some(decoder.logits(&states)),
                 Body::Encoder(encoder) => encoder.logits(&states, None),
+                Body::EncoderDecoder(both) => Some(both.decoder.logits(&states)),
             };
             let logits = logits.ok_or_else(|| Error::NoHead {
                 model: self.name.clone(),

@@ -26,6 +26,10 @@ pub enum Site {
     HeadOutput,
     /// What attention adds to the residual stream: `[batch, position, hidden]`.
     AttentionOutput,
+    /// Softmax of the scores against an encoder's states: `[batch, head, query, key]`.
+    CrossPattern,
+    /// What attention to an encoder adds to the residual stream: `[batch, position, hidden]`.
+    CrossOutput,
     /// Residual stream between attention and MLP, where these follow each other: `[batch, position, hidden]`.
     ResidualMid,
     /// The MLP before its non-linearity (a gated one's gate): `[batch, position, neuron]`.

@@ -114,15 +114,24 @@ impl Weights {
         Ok(if weight.defined() { weight.tr() } else { weight })
     }
 
+    /// Whether a weight is there.
+    pub fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(name) || self.taken.contains_key(name)
+    }
+
     /// Whether nothing of a layer is there, which is then remembered as missing: a config with an absurd
     /// number of layers ends at the first that the file does not have.
-    pub fn lacks_layer(&mut self, layer: usize) -> bool {
-        let prefix = format!("layers.{layer}.");
-        let starts = |name: Option<&String>| name.is_some_and(|name| name.starts_with(&prefix));
-        let lacks = !starts(self.tensors.range(prefix.clone()..).next().map(|(name, _)| name))
-            && !starts(self.taken.range(prefix.clone()..).next().map(|(name, _)| name));
+    pub fn lacks_layer(&mut self, prefix: &str) -> bool {
+        let starts = |name: Option<&String>| name.is_some_and(|name| name.starts_with(prefix));
+        let lacks = !starts(
+            self.tensors
+                .range(prefix.to_owned()..)
+                .next()
+                .map(|(name, _)| name),
+        ) && !starts(self.taken.range(prefix.to_owned()..).next().map(|(name, _)| name));
         if lacks {
-            self.missing.push(format!("everything of layer {layer}"));
+            self.missing
+                .push(format!("everything of {}", prefix.trim_end_matches('.')));
         }
         lacks
     }

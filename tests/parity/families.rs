@@ -6,7 +6,10 @@ use std::path::Path;
 use ecco_models::backward::{SITES, pull_back};
 use ecco_models::config::Task;
 use ecco_models::families::FAMILIES;
+use ecco_models::guard::guard;
+use ecco_models::model::Body;
 use ecco_models::progress::unwatched;
+use ecco_models::tap::{NoTap, to_array};
 use ecco_models::{Capture, Error, GenerateOptions, Model, Site, capture, generate};
 use ecco_tests::{Reference, assert_close, fixtures, integers, model};
 use ndarray::Axis;
@@ -25,9 +28,18 @@ fn cases() -> Vec<String> {
     names
 }
 
-/// Runs a check on every case and names all that fail, not the first only.
+/// The cases of models that read one text and write another, or of all others.
+fn cases_with_target(wanted: bool) -> Vec<String> {
+    let has_target = |name: &String| Reference::open(name).runs["ascii"]["target"].is_array();
+    cases()
+        .into_iter()
+        .filter(|name| has_target(name) == wanted)
+        .collect()
+}
+
+/// Runs a check on every case of one text and names all that fail, not the first only.
 fn for_each_case(check: impl Fn(&str) + std::panic::RefUnwindSafe) {
-    let failed: Vec<String> = cases()
+    let failed: Vec<String> = cases_with_target(false)
         .into_iter()
         .filter(|name| std::panic::catch_unwind(|| check(name)).is_err())
         .collect();
@@ -86,6 +98,39 @@ fn a_text_that_fills_the_context() {
         };
         assert_close(name, &last, &reference.tensor("long.last_logits").unwrap(), 1e-4);
     });
+}
+
+#[test]
+fn encoder_decoders() {
+    let cases = cases_with_target(true);
+    assert!(cases.len() >= 5);
+    for name in cases {
+        let (model, reference) = (model(&name, "float32"), Reference::open(&name));
+        let Body::EncoderDecoder(both) = model.body() else {
+            panic!("{name} is an encoder–decoder")
+        };
+        for text in ["ascii", "unicode"] {
+            let [ids, target] = ["ids", "target"].map(|key| integers(&reference.runs[text][key]));
+            let sites = [Site::ResidualPre, Site::AttentionPattern, Site::CrossPattern];
+            let mut captured = Capture::new(&sites, None);
+            let logits = guard(|| {
+                let memories = both.read(&both.encoder.embed(&ids), None, &mut NoTap)?;
+                let target = both.decoder.embed(&target);
+                let states = both
+                    .decoder
+                    .forward_with(&target, None, Some(&memories), &mut captured)?;
+                to_array(&both.decoder.logits(&states).get(0))
+            });
+            let check = |what: &str, found| {
+                let expected = reference.tensor(&format!("{text}.{what}")).unwrap();
+                assert_close(&format!("{name} {text} {what}"), &found, &expected, 1e-4);
+            };
+            check("hidden_states", captured.array(Site::ResidualPre).unwrap());
+            check("attention", captured.array(Site::AttentionPattern).unwrap());
+            check("cross_attention", captured.array(Site::CrossPattern).unwrap());
+            check("logits", logits.unwrap());
+        }
+    }
 }
 
 #[test]
@@ -203,9 +248,10 @@ impl Row {
             if model.config().model_type != model_type {
                 continue;
             }
-            row.reads = match model.config().task {
-                Task::NextToken => "from left to right",
-                _ => "all at once",
+            row.reads = match model.body() {
+                Body::Decoder(_) => "from left to right",
+                Body::Encoder(_) => "all at once",
+                Body::EncoderDecoder(_) => "all at once, and writes",
             };
             row.difference = row.difference.max(difference(&model, &name));
             row.cases.push(name.replace("families/", ""));
@@ -240,6 +286,19 @@ fn difference(model: &Model, name: &str) -> f64 {
                 }
             }
         };
+        if let Body::EncoderDecoder(both) = model.body() {
+            let target = integers(&reference.runs[text]["target"]);
+            let logits = guard(|| {
+                let memories = both.read(&both.encoder.embed(&ids), None, &mut NoTap)?;
+                let target = both.decoder.embed(&target);
+                let states = both
+                    .decoder
+                    .forward_with(&target, None, Some(&memories), &mut NoTap)?;
+                to_array(&both.decoder.logits(&states).get(0))
+            });
+            compare("logits", logits.unwrap());
+            continue;
+        }
         if let Ok(logits) = model.logits(&ids) {
             compare("logits", logits);
         }
@@ -269,9 +328,7 @@ fn written(model: &Model, ids: &[u32], rows: &[usize], token: i64) -> (Tensor, T
 fn autograd(model: &Model, ids: &[u32], rows: &[usize], token: i64) -> Vec<Tensor> {
     let decoder = model.decoder("a test").unwrap();
     let embeddings = decoder.embed(ids).detach().set_requires_grad(true);
-    let states = decoder
-        .forward(&embeddings, None, &mut ecco_models::tap::NoTap)
-        .unwrap();
+    let states = decoder.forward(&embeddings, None, &mut NoTap).unwrap();
     let logits = decoder.logits(&states);
     assert_eq!(logits.kind(), Kind::Double);
     rows.iter()

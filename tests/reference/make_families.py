@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import transformers
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from transformers import AutoModelForCausalLM, GenerationConfig
 from transformers.utils.logging import disable_progress_bar
 
@@ -162,6 +162,14 @@ ENCODERS = {
     "electra-generator": ("electra", "MaskedLM", BERT | dict(embedding_size=12)),
     "electra-discriminator": ("electra", "PreTraining", BERT | dict(embedding_size=12)),
     "electra-labels": ("electra", "SequenceClassification", BERT | LABELS | dict(embedding_size=12)),
+    "deberta-v3": ("deberta-v2", "MaskedLM", BERT | dict(
+        position_biased_input=False, relative_attention=True, pos_att_type=["p2c", "c2p"], share_att_key=True,
+        position_buckets=8, norm_rel_ebd="layer_norm", type_vocab_size=0,
+    )),
+    "deberta-v2-labels": ("deberta-v2", "SequenceClassification", BERT | LABELS | dict(
+        position_biased_input=False, relative_attention=True, pos_att_type=["c2p", "p2c"], share_att_key=False,
+        type_vocab_size=2, pooler_hidden_act="gelu",
+    )),
     "modernbert": ("modernbert", "MaskedLM", BERT | dict(
         num_hidden_layers=3, local_attention=8, bos_token_id=0, eos_token_id=0, cls_token_id=0, sep_token_id=0,
     )),
@@ -169,6 +177,23 @@ ENCODERS = {
         num_hidden_layers=2, local_attention=8, classifier_pooling="mean", attention_bias=True, mlp_bias=True,
         norm_bias=True, bos_token_id=0, eos_token_id=0, cls_token_id=0, sep_token_id=0,
     )),
+}
+T5 = dict(
+    vocab_size=VOCAB_SIZE, d_model=16, d_kv=6, d_ff=20, num_layers=2, num_decoder_layers=3, num_heads=4,
+    relative_attention_num_buckets=8, relative_attention_max_distance=20, n_positions=CONTEXT,
+    pad_token_id=0, eos_token_id=1, decoder_start_token_id=0,
+)
+BART = dict(
+    vocab_size=VOCAB_SIZE, d_model=16, encoder_layers=2, decoder_layers=3, encoder_attention_heads=4,
+    decoder_attention_heads=2, encoder_ffn_dim=20, decoder_ffn_dim=24, max_position_embeddings=CONTEXT,
+    pad_token_id=1, bos_token_id=0, eos_token_id=2, decoder_start_token_id=2, forced_eos_token_id=None,
+)
+ENCODER_DECODERS = {
+    "t5": ("t5", T5),
+    "flan-t5": ("t5", T5 | dict(feed_forward_proj="gated-gelu", tie_word_embeddings=False)),
+    "mt5": ("mt5", T5 | dict(feed_forward_proj="gated-gelu", tie_word_embeddings=False)),
+    "bart": ("bart", BART | dict(scale_embedding=True)),
+    "pegasus": ("pegasus", BART | dict(scale_embedding=True, decoder_start_token_id=1)),
 }
 # transformers' eager attention adds the ALiBi of this one twice, its fused attention once, as in training.
 FUSED = {"falcon-rw"}
@@ -183,6 +208,8 @@ def seeded(config, seed: int, attention: str, auto=AutoModelForCausalLM):
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
+            if not parameter.requires_grad:  # fixed sines
+                continue
             noise = torch.randn(parameter.shape, generator=generator)
             is_norm = "norm" in name or ".ln_" in name or name.startswith(("transformer.ln_",))
             is_scale = is_norm and name.endswith("weight") and parameter.dim() == 1
@@ -294,16 +321,53 @@ def make_encoder(name: str, tokenizer):
     print(name, flush=True)
 
 
+def make_encoder_decoder(name: str, tokenizer):
+    model_type, values = ENCODER_DECODERS[name]
+    config = transformers.AutoConfig.for_model(model_type, **values)
+    model = seeded(config, 5, "eager", transformers.AutoModelForSeq2SeqLM)
+    folder = OUT / name
+    shutil.rmtree(folder, ignore_errors=True)
+    model.save_pretrained(folder)
+    if name == "pegasus":  # some files have the sines and some do not
+        weights = load_file(folder / "model.safetensors")
+        kept = {k: v for k, v in weights.items() if "encoder.embed_positions" not in k}
+        assert len(kept) < len(weights)
+        save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    os.symlink("../tokenizer.json", folder / "tokenizer.json")
+    tensors, texts = {}, {}
+    for key, text in TEXTS.items():
+        ids = tokenizer.encode(text).ids
+        target = [config.decoder_start_token_id, *tokenizer.encode("Une forêt\n").ids]
+        with torch.no_grad():
+            run = model(
+                torch.tensor([ids]), decoder_input_ids=torch.tensor([target]), output_hidden_states=True,
+                output_attentions=True, use_cache=False,
+            )
+        texts[key] = {"text": text, "ids": ids, "target": target}
+        stored = {
+            "logits": run.logits[0],
+            "encoder_states": run.encoder_last_hidden_state[0],
+            "hidden_states": torch.stack(run.decoder_hidden_states[:-1])[:, 0],
+            "attention": torch.stack(run.decoder_attentions)[:, 0],
+            "cross_attention": torch.stack(run.cross_attentions)[:, 0],
+        }
+        tensors |= {f"{key}.{k}": np.ascontiguousarray(v.numpy()) for k, v in stored.items()}
+    write_json(OUT / f"{name}.json", {"texts": texts})
+    save_file(tensors, OUT / f"{name}.safetensors")
+    print(name, flush=True)
+
+
 def main():
     torch.set_num_threads(1)
     logging.getLogger("transformers").setLevel(logging.ERROR)
     disable_progress_bar()
-    names = sys.argv[1:] or [*CASES, *ENCODERS]
+    names = sys.argv[1:] or [*CASES, *ENCODERS, *ENCODER_DECODERS]
     OUT.mkdir(parents=True, exist_ok=True)
     tokenizer = train_tokenizer()
     tokenizer.save(str(OUT / "tokenizer.json"))
     for name in names:
-        (make if name in CASES else make_encoder)(name, tokenizer)
+        tables = [(CASES, make), (ENCODERS, make_encoder), (ENCODER_DECODERS, make_encoder_decoder)]
+        next(function for table, function in tables if name in table)(name, tokenizer)
     size = sum(p.stat().st_size for p in OUT.rglob("*") if p.is_file() and not p.is_symlink())
     print(f"{OUT}: {size / 1e6:.2f} MB")
 

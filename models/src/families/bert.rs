@@ -211,7 +211,7 @@ pub fn blocks(file: &ConfigFile, model_type: &str, offset: usize) -> Result<Conf
         intermediate_size: file.size("intermediate_size")?,
         activation: file.activation("hidden_act", Activation::Gelu)?,
         embedding: Embedding {
-            n_segments: file.size_or("type_vocab_size", 2)?,
+            n_segments: file.count_or("type_vocab_size", 2)?,
             norm: true,
             ..Embedding::plain(hidden_size)
         },

@@ -3,8 +3,10 @@
 //! To add one: a file here, a row in [`FAMILIES`], a parity case. `standard` reads what most share.
 
 mod albert;
+mod bart;
 mod bert;
 mod bloom;
+mod deberta;
 mod distilbert;
 mod falcon;
 mod gemma;
@@ -25,6 +27,7 @@ mod smollm3;
 mod stablelm;
 mod standard;
 mod starcoder2;
+mod t5;
 
 use crate::config::{Config, ConfigFile};
 use crate::error::{Error, Result};
@@ -74,7 +77,12 @@ pub const FAMILIES: &[Family] = &[
     bert::XLM_ROBERTA,
     albert::FAMILY,
     bert::ELECTRA,
+    deberta::FAMILY,
     modernbert::FAMILY,
+    t5::T5,
+    t5::MT5,
+    bart::BART,
+    bart::PEGASUS,
 ];
 
 /// The family that `config.json` names.

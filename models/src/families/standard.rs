@@ -59,6 +59,8 @@ pub fn sized(
         head: Head::new(false),
         task: Task::NextToken,
         n_stored_layers: n_layers,
+        encoder: None,
+        scope: "",
     }
 }
 
