@@ -107,11 +107,11 @@ pub fn attribute(
             reason,
         });
     }
+    let decoder = model.decoder("this attribution")?;
     model.check_ids(ids)?;
     // The last token is only a target: nothing depends on its own embedding.
     let targets = Targets { ids, n_input };
     Ok(guard(|| {
-        let decoder = model.decoder();
         let embeddings = decoder.embed(&ids[..ids.len() - 1]); // [1, position, hidden]
         let steps = match options.method {
             Method::IntegratedGradients => gauss_legendre(options.n_steps),
@@ -177,6 +177,7 @@ impl Targets<'_> {
             let part = cotangents.narrow(0, start as i64, (end - start) as i64);
             chunks.push(pull_back(
                 decoder,
+                embeddings,
                 &capture,
                 &rows[start..end],
                 &part,
@@ -206,7 +207,7 @@ impl Targets<'_> {
         let probabilities = logits.softmax(-1, None::<Kind>); // [target, vocabulary]
         let of_chosen = probabilities.gather(1, &chosen.unsqueeze(1), false); // [target, 1]
         let of_logits = (-&probabilities * &of_chosen).scatter_add(1, &chosen.unsqueeze(1), &of_chosen);
-        decoder.head.backward(&of_logits) // [target, hidden]
+        decoder.logits_backward(&logits, &of_logits) // [target, size]
     }
 }
 

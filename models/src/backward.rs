@@ -12,9 +12,13 @@ use std::ops::ControlFlow;
 
 use tch::{Kind, Tensor};
 
-use crate::decoder::{Block, Decoder};
+use crate::attention::{HeadNorm, Projections, View, split_heads};
+use crate::decoder::Decoder;
 use crate::error::{Error, Result};
-use crate::tap::{Capture, Site};
+use crate::layers::Norm;
+use crate::mlp::{Mlp, Shape};
+use crate::stack::Block;
+use crate::tap::{Capture, NoTap, Site};
 
 /// What a forward pass has to record for [`pull_back`].
 pub const SITES: &[Site] = &[
@@ -23,20 +27,25 @@ pub const SITES: &[Site] = &[
     Site::Key,
     Site::Value,
     Site::AttentionPattern,
+    Site::HeadOutput,
+    Site::AttentionOutput,
     Site::ResidualMid,
     Site::MlpPre,
+    Site::MlpUp,
+    Site::MlpOutput,
     Site::ResidualPost,
 ];
 
-/// Gradients with respect to the embeddings, `[target, position, hidden]`.
+/// Gradients with respect to the embeddings, `[target, position, size]`.
 ///
-/// Target i is a function of the final norm's output at position `rows[i]`, and `cotangents[i]`
-/// (`[target, hidden]`) its gradient there. `saved` is a forward pass over one sequence. Only the first
-/// `max(rows) + 1` positions are computed: the gradient at all later ones is zero.
+/// Target i is a function of the head's input at position `rows[i]`, and `cotangents[i]` (`[target, size]`) its
+/// gradient there. `saved` is a forward pass over `embeddings`, one sequence. Only the first `max(rows) + 1`
+/// positions are computed: the gradient at all later ones is zero.
 ///
 /// `proceed` is asked before each layer.
 pub fn pull_back(
     decoder: &Decoder,
+    embeddings: &Tensor,
     saved: &Capture,
     rows: &[usize],
     cotangents: &Tensor,
@@ -45,10 +54,13 @@ pub fn pull_back(
     let n_positions = rows.iter().max().map_or(0, |row| row + 1) as i64;
     let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
     let rows = Tensor::from_slice(&rows).to_device(decoder.device());
-    let last = decoder.blocks.len() - 1;
+    let last = decoder.stack.blocks.len() - 1;
+    let place = (decoder.kind(), decoder.device());
+    let relative = decoder.stack.relative.as_ref();
+    let view = View::new(decoder.config(), relative, 0, n_positions, None, place);
     let x = Queries::Rows(&rows).of(saved.tensor(Site::ResidualPost, last), 1);
-    let mut cotangent = decoder.final_norm.backward(&x, &cotangents.unsqueeze(1)); // [target, 1, hidden]
-    for (layer, block) in decoder.blocks.iter().enumerate().rev() {
+    let mut cotangent = decoder.output_backward(&x, &cotangents.unsqueeze(1)); // [target, 1, hidden]
+    for (layer, block) in decoder.stack.blocks.iter().enumerate().rev() {
         if proceed() == ControlFlow::Break(()) {
             return Err(Error::Interrupted);
         }
@@ -63,10 +75,15 @@ pub fn pull_back(
             layer,
             queries,
             n_positions,
+            view: &view,
         }
         .backward(&cotangent);
     }
-    Ok(cotangent)
+    let embeddings = embeddings.narrow(1, 0, n_positions);
+    Ok(decoder
+        .stack
+        .embedding
+        .backward(&embeddings, cotangent, decoder.config()))
 }
 
 /// The positions at which a layer's output has a cotangent.
@@ -110,69 +127,245 @@ struct Layer<'a> {
     layer: usize,
     queries: Queries<'a>,
     n_positions: i64,
+    view: &'a View,
 }
 
 impl Layer<'_> {
     /// From the cotangent of the layer's output at the queries to that of its input at all positions.
     fn backward(&self, cotangent: &Tensor) -> Tensor {
-        let cotangent = cotangent + self.mlp(cotangent); // of the residual stream between
-        self.attention(&cotangent)
+        let block = self.block;
+        let pre = self.saved(Site::ResidualPre).narrow(1, 0, self.n_positions);
+        if block.residual.parallel {
+            let of_mlp = self.mlp(cotangent);
+            let mut normalised = self.attention(cotangent, &pre);
+            let mut stream = cotangent.shallow_clone();
+            match &block.mlp_norm {
+                Some(norm) => stream = stream.g_add(&norm.backward(&self.queries.of(&pre, 1), &of_mlp)),
+                None => normalised = self.queries.add_to(normalised, &of_mlp),
+            }
+            return self
+                .queries
+                .add_to(back(&block.attention_norm, &pre, normalised), &stream);
+        }
+        let mid = || self.at_queries(Site::ResidualMid);
+        let of_sum = self.sum(&block.mlp_post_norm, cotangent, || {
+            mid() + self.at_queries(Site::MlpOutput)
+        });
+        let of_mid = &of_sum + back(&block.mlp_norm, &mid(), self.mlp(&of_sum));
+        let before = || self.at_queries(Site::ResidualPre) + self.at_queries(Site::AttentionOutput);
+        let of_sum = self.sum(&block.attention_post_norm, &of_mid, before);
+        let normalised = self.attention(&of_sum, &pre);
+        self.queries
+            .add_to(back(&block.attention_norm, &pre, normalised), &of_sum)
     }
 
     fn saved(&self, site: Site) -> &Tensor {
         self.saved.tensor(site, self.layer)
     }
 
+    fn at_queries(&self, site: Site) -> Tensor {
+        self.queries.of(self.saved(site), 1)
+    }
+
+    /// Back through a norm on the stream, where there is one.
+    fn sum(&self, norm: &Option<Norm>, cotangent: &Tensor, x: impl FnOnce() -> Tensor) -> Tensor {
+        match norm {
+            Some(norm) if self.block.residual.after_sum => norm.backward(&x(), cotangent),
+            _ => cotangent.shallow_clone(),
+        }
+    }
+
+    /// Back through the factor and the norm on a branch's output, which `output` computes anew.
+    fn branch(&self, norm: &Option<Norm>, cotangent: &Tensor, output: impl FnOnce() -> Tensor) -> Tensor {
+        let residual = &self.block.residual;
+        let cotangent = match residual.scale {
+            1.0 => cotangent.shallow_clone(),
+            scale => cotangent * scale,
+        };
+        match norm {
+            Some(norm) if residual.after_branch => norm.backward(&output(), &cotangent),
+            _ => cotangent,
+        }
+    }
+
+    /// From what the MLP adds to its input, `[target, query, hidden]`.
     fn mlp(&self, cotangent: &Tensor) -> Tensor {
-        let block = self.block;
-        let slope = block
-            .activation
-            .derivative(&self.queries.of(self.saved(Site::MlpPre), 1));
-        let inner = block.down.backward(cotangent) * slope; // [target, query, neuron]
-        let mid = self.queries.of(self.saved(Site::ResidualMid), 1);
-        block.mlp_norm.backward(&mid, &block.up.backward(&inner))
+        let Mlp { activation, shape } = &self.block.mlp;
+        let norm = &self.block.mlp_post_norm;
+        match shape {
+            Shape::Plain { up, down } => {
+                let pre = self.at_queries(Site::MlpPre);
+                let output = || down.forward(&activation.forward(&pre));
+                let inner = down.backward(&self.branch(norm, cotangent, output)); // [target, query, neuron]
+                up.backward(&(inner * activation.derivative(&pre)))
+            }
+            Shape::Gated(gated) => {
+                let (gate, up) = (self.at_queries(Site::MlpPre), self.at_queries(Site::MlpUp));
+                let active = activation.forward(&gate);
+                let output = || gated.down.forward(&(&active * &up));
+                let inner = gated.down.backward(&self.branch(norm, cotangent, output));
+                let of_gate = &inner * up * activation.derivative(&gate);
+                gated.input_backward(&of_gate, &(inner * active))
+            }
+            Shape::Experts { .. } => self.experts(cotangent),
+        }
     }
 
-    fn attention(&self, cotangent: &Tensor) -> Tensor {
+    /// Experts are left to autograd: which of them a token goes through differs from token to token.
+    fn experts(&self, cotangent: &Tensor) -> Tensor {
         let block = self.block;
-        let mixed = block.split_heads(&block.attention_output.backward(cotangent)); // [target, head, query, dim]
-        let (query, key, value) = self.attention_pattern(&mixed);
-        let join = |x: Tensor| x.transpose(1, 2).flatten(2, 3); // [target, position, hidden]
-        let weights = block.qkv.weight.tr().chunk(3, 0); // q, k, v: [hidden, hidden]
-        let of_query = join(query).matmul(&weights[0]);
-        let of_rest = join(key).matmul(&weights[1]) + join(value).matmul(&weights[2]);
-        let normalised = self.queries.add_to(of_rest, &of_query);
-        let pre = self.saved(Site::ResidualPre).narrow(1, 0, self.n_positions);
-        self.queries
-            .add_to(block.attention_norm.backward(&pre, &normalised), cotangent)
+        let x = match (&block.mlp_norm, block.residual.parallel) {
+            (Some(norm), false) => norm.forward(&self.at_queries(Site::ResidualMid)),
+            (Some(norm), true) => norm.forward(&self.at_queries(Site::ResidualPre)),
+            (None, false) => self.at_queries(Site::ResidualMid),
+            (None, true) => back_input(&block.attention_norm, &self.at_queries(Site::ResidualPre)),
+        };
+        let cotangent = self.branch(&None, cotangent, || x.shallow_clone());
+        let x = x
+            .expand_as(&cotangent)
+            .contiguous()
+            .detach()
+            .set_requires_grad(true);
+        tch::with_grad(|| {
+            let output = block.mlp.forward(&x, self.layer, &mut NoTap);
+            let total = (output * cotangent).sum(None::<Kind>);
+            Tensor::run_backward(&[total], &[&x], false, false).remove(0)
+        })
     }
 
-    /// Back through pattern · v and the softmax to queries, keys and values, `[target, head, position, dim]`.
+    /// From what attention adds at the queries to the normalised stream at all positions.
+    fn attention(&self, cotangent: &Tensor, pre: &Tensor) -> Tensor {
+        let attention = &self.block.attention;
+        let output = || {
+            let mixed = self.queries.of(self.saved(Site::HeadOutput), 2);
+            attention.output.forward(&join_heads(&mixed))
+        };
+        let cotangent = self.branch(&self.block.attention_post_norm, cotangent, output);
+        let mixed = split_heads(&attention.output.backward(&cotangent), attention.n_heads);
+        let (query, key, value) = self.pattern(&mixed); // [target, head, query or key, head_dim]
+        let (query, key) = self.turn_back(query, key);
+        let (query, key) = self.head_norms(pre, query, key);
+        self.projections(&query, &key, &join_heads(&value))
+    }
+
+    /// Back through pattern · v and the softmax to queries, keys and values.
     ///
     /// With P the pattern and dP its cotangent, softmax gives dS = P (dP − Σ P dP).
-    fn attention_pattern(&self, mixed: &Tensor) -> (Tensor, Tensor, Tensor) {
-        let up_to = |site| self.saved(site).narrow(2, 0, self.n_positions);
-        let (key, value) = (up_to(Site::Key), up_to(Site::Value));
-        let query = self.queries.of(self.saved(Site::Query), 2);
-        let pattern = self
-            .queries
-            .of(self.saved(Site::AttentionPattern), 2)
-            .narrow(3, 0, self.n_positions);
-        let of_value = pattern.transpose(-2, -1).matmul(mixed);
-        let of_pattern = mixed.matmul(&value.transpose(-2, -1)) * &pattern; // [target, head, query, key]
+    fn pattern(&self, mixed: &Tensor) -> (Tensor, Tensor, Tensor) {
+        let attention = &self.block.attention;
+        let per_group = attention.n_heads / attention.n_kv_heads;
+        let group = |x: &Tensor| x.unflatten(1, [attention.n_kv_heads, per_group]);
+        let up_to = |site| self.saved(site).narrow(2, 0, self.n_positions).unsqueeze(2);
+        let (key, value) = (up_to(Site::Key), up_to(Site::Value)); // [1, key head, 1, key, head_dim]
+        let query = group(&self.queries.of(self.saved(Site::Query), 2));
+        let pattern = self.queries.of(self.saved(Site::AttentionPattern), 2);
+        let pattern = group(&pattern.narrow(3, 0, self.n_positions));
+        let mixed = group(mixed);
+        let of_value = pattern.transpose(-2, -1).matmul(&mixed);
+        let of_pattern = mixed.matmul(&value.transpose(-2, -1)) * &pattern; // [target, key head, group, query, key]
         let total = of_pattern.sum_dim_intlist(-1, true, None::<Kind>);
-        let of_scores = (of_pattern - pattern * total) * self.block.scale;
+        let mut of_scores = (of_pattern - pattern * total) * attention.scale;
+        if let Some(cap) = attention.soft_cap {
+            let uncapped = query.matmul(&key.transpose(-2, -1)) * (attention.scale / cap);
+            of_scores *= 1.0 - uncapped.tanh().square();
+        }
         let of_query = of_scores.matmul(&key);
         let of_key = of_scores.transpose(-2, -1).matmul(&query);
-        (of_query, of_key, of_value)
+        let ungroup = |x: Tensor| match per_group {
+            1 => x.squeeze_dim(2),
+            _ => x.sum_dim_intlist(2, false, None::<Kind>),
+        };
+        (of_query.flatten(1, 2), ungroup(of_key), ungroup(of_value))
+    }
+
+    fn turn_back(&self, query: Tensor, key: Tensor) -> (Tensor, Tensor) {
+        let Some(rope) = self.block.attention.rope else {
+            return (query, key);
+        };
+        let turns = &self.view.turns[rope];
+        let of_query = match self.queries {
+            Queries::Rows(rows) => turns.at(rows).backward(&query),
+            Queries::First(_) => turns.backward(&query),
+        };
+        (of_query, turns.backward(&key))
+    }
+
+    /// Back through the norms on queries and keys, to `[target, position, heads · head_dim]`.
+    fn head_norms(&self, pre: &Tensor, query: Tensor, key: Tensor) -> (Tensor, Tensor) {
+        let attention = &self.block.attention;
+        let (Some(query_norm), Some(key_norm)) = (&attention.query_norm, &attention.key_norm) else {
+            return (join_heads(&query), join_heads(&key));
+        };
+        let x = back_input(&self.block.attention_norm, pre);
+        let (raw_query, raw_key) = attention.project_raw(&x);
+        let raw_query = self.queries.of(&raw_query, 1);
+        (
+            query_norm.backward(&raw_query, &query, attention.n_heads),
+            key_norm.backward(&raw_key, &key, attention.n_kv_heads),
+        )
+    }
+
+    /// Back through the projections, queries at their positions, keys and values at all.
+    fn projections(&self, query: &Tensor, key: &Tensor, value: &Tensor) -> Tensor {
+        let attention = &self.block.attention;
+        match &attention.projections {
+            Projections::Separate {
+                query: to_query,
+                key: to_key,
+                value: to_value,
+            } => {
+                let of_rest = to_key.backward(key) + to_value.backward(value);
+                self.queries.add_to(of_rest, &to_query.backward(query))
+            }
+            Projections::Joined(all) => {
+                let (queries, keys) = (query.size()[2], key.size()[2]);
+                let part = |start, length| all.weight.narrow(1, start, length).tr();
+                let of_rest = key.matmul(&part(queries, keys)) + value.matmul(&part(queries + keys, keys));
+                self.queries.add_to(of_rest, &query.matmul(&part(0, queries)))
+            }
+            Projections::Grouped(all) => {
+                let size = [key.size()[0], key.size()[1], query.size()[2]];
+                let whole = Tensor::zeros(size, (key.kind(), key.device()));
+                let query = self.queries.add_to(whole, query);
+                let group = |x: &Tensor| x.unflatten(-1, [attention.n_kv_heads, -1, attention.head_dim]);
+                let all_of_group = Tensor::cat(&[group(&query), group(key), group(value)], -2);
+                all.backward(&all_of_group.flatten(-3, -1))
+            }
+        }
+    }
+}
+
+/// `[target, head, position, head_dim]` to `[target, position, heads · head_dim]`.
+fn join_heads(x: &Tensor) -> Tensor {
+    x.transpose(1, 2).flatten(2, 3)
+}
+
+/// Back through a norm, where there is one.
+fn back(norm: &Option<Norm>, x: &Tensor, cotangent: Tensor) -> Tensor {
+    norm.as_ref()
+        .map_or_else(|| cotangent.shallow_clone(), |norm| norm.backward(x, &cotangent))
+}
+
+fn back_input(norm: &Option<Norm>, x: &Tensor) -> Tensor {
+    norm.as_ref()
+        .map_or_else(|| x.shallow_clone(), |norm| norm.forward(x))
+}
+
+impl HeadNorm {
+    /// From the cotangent by head to that of the joined projection; `raw` is what was normalised.
+    fn backward(&self, raw: &Tensor, cotangent: &Tensor, n_heads: i64) -> Tensor {
+        match self.whole {
+            true => self.norm.backward(raw, &join_heads(cotangent)),
+            false => join_heads(&self.norm.backward(&split_heads(raw, n_heads), cotangent)),
+        }
     }
 }
 
 /// Bytes that pulling one cotangent back takes at its widest, for choosing how many go together.
 pub fn bytes_per_target(decoder: &Decoder, n_positions: usize) -> u64 {
-    let config = &decoder.config;
-    // A few tensors of each width live at once: see `Layer::mlp` and `Layer::attention_pattern`.
+    let config = decoder.config();
+    // A few tensors of each width live at once: see `Layer::mlp` and `Layer::pattern`.
     let per_position =
-        3 * config.intermediate_size + 8 * config.hidden_size + 4 * config.n_heads * n_positions;
+        4 * config.intermediate_size + 8 * config.hidden_size + 4 * config.n_heads * n_positions;
     (n_positions * per_position * decoder.kind().elt_size_in_bytes()) as u64
 }

@@ -1,12 +1,13 @@
-//! A decoder as data: what a family's `config.json` is mapped to.
+//! A model as data: what a family's `config.json` is mapped to. Enums are named for what they do.
 
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::rope::Rope;
 
-/// Everything the [`Decoder`](crate::decoder::Decoder) has to know, whatever the family.
+/// Everything a [`Stack`](crate::stack::Stack) and its head have to know, whatever the family.
 #[derive(Debug, Clone, PartialEq)]
-pub struct DecoderConfig {
+pub struct Config {
     /// Hugging Face's name of the family.
     pub model_type: String,
     pub vocab_size: usize,
@@ -15,19 +16,308 @@ pub struct DecoderConfig {
     pub hidden_size: usize,
     pub n_layers: usize,
     pub n_heads: usize,
-    /// Neurons of each MLP.
+    /// Heads of keys and values; each serves `n_heads / n_kv_heads` heads of queries (2305.13245).
+    pub n_kv_heads: usize,
+    pub head_dim: usize,
+    /// Neurons of each MLP; of each expert, where there are experts.
     pub intermediate_size: usize,
     pub activation: Activation,
-    pub norm_epsilon: f64,
-    /// The factor on query · key, by layer.
-    pub attention_scales: Vec<f64>,
-    /// The head shares the token embedding's weights.
-    pub tied_head: bool,
+    pub embedding: Embedding,
+    pub positions: Positions,
+    pub norm: NormConfig,
+    pub residual: Residual,
+    pub attention: AttentionConfig,
+    pub mlp: Mlp,
+    pub head: Head,
+    pub task: Task,
+    /// The number of layers that have weights of their own, where others repeat them.
+    pub n_stored_layers: usize,
+    /// The encoder whose states the layers of this decoder attend to, too.
+    pub encoder: Option<Box<Config>>,
+    /// What the canonical names of its weights start with: an encoder has the same beside its decoder.
+    pub scope: &'static str,
 }
 
-impl DecoderConfig {
-    pub fn head_dim(&self) -> usize {
-        self.hidden_size / self.n_heads
+impl Config {
+    /// The canonical name of a part of a layer. Layers may repeat the weights of others.
+    pub fn name_in_layer(&self, layer: usize, part: &str) -> String {
+        let stored = layer * self.n_stored_layers / self.n_layers;
+        format!("{}layers.{stored}.{part}", self.scope)
+    }
+
+    /// The canonical name of what is there once.
+    pub fn name(&self, part: &str) -> String {
+        format!("{}{part}", self.scope)
+    }
+}
+
+/// From token ids to the residual stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embedding {
+    /// Width of the embedding, projected to `hidden_size` where it is another.
+    pub size: usize,
+    pub projected: Projected,
+    /// Factor on the embeddings.
+    pub scale: f64,
+    /// Kinds of segments that have vectors of their own; 0 for none.
+    pub n_segments: usize,
+    /// A norm on the sum.
+    pub norm: bool,
+}
+
+/// Where an embedding of another width than the stream's is projected to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Projected {
+    BeforePositions,
+    /// After positions and norm, with a bias.
+    Last,
+}
+
+impl Embedding {
+    /// Tokens' vectors as they are.
+    pub fn plain(size: usize) -> Self {
+        Self {
+            size,
+            projected: Projected::BeforePositions,
+            scale: 1.0,
+            n_segments: 0,
+            norm: false,
+        }
+    }
+}
+
+/// How the model knows where a token stands.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Positions {
+    /// A learned vector for each position is added to the embedding; the first `offset` are not used.
+    Learned { offset: usize },
+    /// Queries and keys are turned by their position (2104.09864). By layer: which of the turns, or none.
+    Rotary {
+        ropes: Vec<Rope>,
+        by_layer: Vec<Option<usize>>,
+    },
+    /// Fixed sines and cosines, halves side by side, are added to the embedding; computed where the file has none.
+    Sinusoidal,
+    /// Scores fall off with distance (2108.12409), before or after their scaling.
+    Alibi { scaled: bool },
+    /// A learned number for each head and distance is added to the scores (1910.10683); distances share buckets
+    /// that widen up to `max_distance`.
+    Buckets { n_buckets: usize, max_distance: usize },
+    /// Queries and keys also meet vectors of their distance (2006.03654).
+    Disentangled(Disentangled),
+}
+
+/// Disentangled attention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disentangled {
+    /// Distances up to which there are vectors, either way.
+    pub span: usize,
+    /// Distances share buckets beyond half of the span, up to this one; 0 for none.
+    pub max_distance: usize,
+    /// Queries meet the distance's keys.
+    pub content_to_position: bool,
+    /// Keys meet the distance's queries.
+    pub position_to_content: bool,
+    /// The projections are those of the tokens.
+    pub shared: bool,
+    /// A norm on the vectors.
+    pub norm: bool,
+}
+
+/// How the residual stream is normalised.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NormConfig {
+    pub kind: NormKind,
+    pub epsilon: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NormKind {
+    /// Layer normalisation (1607.06450), with or without a bias.
+    Layer { bias: bool },
+    /// The same without weights.
+    Plain,
+    /// Root mean square (1910.07467); `from_one` when the weights are stored less 1.
+    Rms { from_one: bool },
+}
+
+/// Where norms stand around a layer's two branches, attention and MLP, and how these are joined.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Residual {
+    /// Norms before each branch: of both, of the attention alone when the MLP shares its output, or none.
+    pub before: Before,
+    /// Norms on each branch's output.
+    pub after_branch: bool,
+    /// Norms on the stream, after each branch is added.
+    pub after_sum: bool,
+    /// Both branches read the layer's input and are added together.
+    pub parallel: bool,
+    /// The first layer has no norm before its attention.
+    pub bare_start: bool,
+    /// A norm between the last layer and the head.
+    pub final_norm: bool,
+    /// Factor on each branch.
+    pub scale: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Before {
+    Both,
+    Shared,
+    None,
+}
+
+impl Residual {
+    /// x + attention(norm(x)), then x + mlp(norm(x)): most models.
+    pub const PRE: Self = Self {
+        before: Before::Both,
+        after_branch: false,
+        after_sum: false,
+        parallel: false,
+        bare_start: false,
+        final_norm: true,
+        scale: 1.0,
+    };
+    /// x + attention(n) + mlp(n) with n = norm(x).
+    pub const PARALLEL: Self = Self {
+        before: Before::Shared,
+        parallel: true,
+        ..Self::PRE
+    };
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttentionConfig {
+    /// A position sees none after it.
+    pub causal: bool,
+    /// The factor on query · key, by layer.
+    pub scales: Vec<f64>,
+    /// How many tokens back a query sees (and forward, where it sees those), itself included, by layer; all
+    /// without.
+    pub windows: Vec<Option<usize>>,
+    /// Scores s become c tanh(s / c).
+    pub soft_cap: Option<f64>,
+    pub projection: Projection,
+    pub qkv_bias: bool,
+    pub output_bias: bool,
+    pub qk_norm: QkNorm,
+}
+
+/// How the weights of queries, keys and values are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Projection {
+    /// Three matrices.
+    Separate,
+    /// One: all queries, all keys, all values.
+    Joined,
+    /// One: for each head of keys its queries, the key, the value.
+    Grouped,
+}
+
+/// Norms on queries and keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QkNorm {
+    None,
+    /// On each head, with the same weights for all.
+    Head,
+    /// On each head, with weights of its own.
+    EachHead,
+    /// On all heads together.
+    Whole,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Mlp {
+    /// down(act(up x)).
+    Plain { bias: bool },
+    /// down(act(gate x) · up x) (2002.05202); `joined` when gate and up are one matrix.
+    Gated { bias: bool, joined: bool },
+    /// In the named layers gated experts of which a router chooses a few (1701.06538); elsewhere one
+    /// gated MLP of `dense_size` neurons.
+    Experts {
+        n_experts: usize,
+        n_chosen: usize,
+        /// The chosen ones' weights are made to sum to 1.
+        normalised: bool,
+        layers: Vec<bool>,
+        dense_size: usize,
+    },
+}
+
+/// What a model was trained to say.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Task {
+    /// The token that follows.
+    NextToken,
+    /// The token behind a mask: a layer before the head.
+    MaskedToken(Dense),
+    /// Whether each token was replaced.
+    Replaced(Dense),
+    /// A label for the whole text.
+    Label(Label),
+    /// Nothing: states only.
+    States,
+}
+
+/// A layer between the stack and the last projection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dense {
+    pub activation: Activation,
+    pub bias: bool,
+    /// A norm follows.
+    pub norm: bool,
+}
+
+impl Dense {
+    pub fn with(activation: Activation) -> Self {
+        Self {
+            activation,
+            bias: true,
+            norm: false,
+        }
+    }
+
+    pub fn and_norm(self) -> Self {
+        Self { norm: true, ..self }
+    }
+}
+
+/// A classifier.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Label {
+    /// Over all tokens, instead of the first one's state.
+    pub mean: bool,
+    pub dense: Dense,
+    /// Where that layer's weights are.
+    pub dense_name: &'static str,
+    pub names: Vec<String>,
+    /// Each label for itself, instead of one of them.
+    pub independent: bool,
+}
+
+/// From the residual stream to logits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Head {
+    /// The weights are the token embedding's.
+    pub tied: bool,
+    /// But its own, where the file has them.
+    pub prefers_own: bool,
+    pub bias: bool,
+    /// Factor on the logits.
+    pub scale: f64,
+    /// Logits x become c tanh(x / c).
+    pub soft_cap: Option<f64>,
+}
+
+impl Head {
+    pub fn new(tied: bool) -> Self {
+        Self {
+            tied,
+            prefers_own: false,
+            bias: false,
+            scale: 1.0,
+            soft_cap: None,
+        }
     }
 }
 
@@ -50,6 +340,7 @@ impl Activation {
         ("gelu_new", Self::GeluTanh),
         ("gelu_pytorch_tanh", Self::GeluTanh),
         ("gelu_fast", Self::GeluTanh),
+        ("gelu_python", Self::Gelu),
         ("relu", Self::Relu),
         ("silu", Self::Silu),
         ("swish", Self::Silu),
@@ -78,10 +369,24 @@ impl ConfigFile {
         }
     }
 
+    /// A file that says nothing.
+    pub fn empty() -> Self {
+        Self(Map::new())
+    }
+
     pub fn text(&self, key: &str) -> Result<&str> {
         match self.0.get(key) {
             Some(Value::String(text)) => Ok(text),
             other => Err(self.error(key, other, "expected a string")),
+        }
+    }
+
+    /// A text that may be absent or null.
+    pub fn text_or<'a>(&'a self, key: &str, default: &'a str) -> Result<&'a str> {
+        if self.is_set(key) {
+            self.text(key)
+        } else {
+            Ok(default)
         }
     }
 
@@ -103,6 +408,14 @@ impl ConfigFile {
             self.size(key)
         } else {
             Ok(default)
+        }
+    }
+
+    /// A size that may also be 0, absent or null.
+    pub fn count_or(&self, key: &str, default: usize) -> Result<usize> {
+        match self.0.get(key).and_then(Value::as_u64) {
+            Some(0) => Ok(0),
+            _ => self.size_or(key, default),
         }
     }
 
@@ -140,7 +453,71 @@ impl ConfigFile {
         })
     }
 
-    fn is_set(&self, key: &str) -> bool {
+    /// The labels of a classifier: `id2label`, or `num_labels` without names.
+    pub fn labels(&self) -> Result<Vec<String>> {
+        let Some(names) = self.section("id2label")? else {
+            let n = self.size_or("num_labels", 2)?;
+            return Ok((0..n).map(|id| format!("LABEL_{id}")).collect());
+        };
+        let name = |id: usize| {
+            names
+                .0
+                .get(&id.to_string())
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+        };
+        let labels: Option<Vec<String>> = (0..names.0.len()).map(name).collect();
+        labels.ok_or_else(|| self.refuse("id2label", "expected a name for each id from 0 on"))
+    }
+
+    /// The class that the model was saved from, `BertForMaskedLM`.
+    pub fn architecture(&self) -> Result<&str> {
+        let first = self.list("architectures")?.and_then(|list| list.first());
+        Ok(first.and_then(Value::as_str).unwrap_or_default())
+    }
+
+    /// A list of sizes, one for each of `n` layers; `None` if absent.
+    pub fn list(&self, key: &str) -> Result<Option<&Vec<Value>>> {
+        match self.0.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Array(list)) => Ok(Some(list)),
+            other => Err(self.error(key, other, "expected a list")),
+        }
+    }
+
+    /// A list of numbers.
+    pub fn numbers(&self, key: &str) -> Result<Vec<f64>> {
+        let list = self
+            .list(key)?
+            .ok_or_else(|| self.refuse(key, "expected a list of numbers"))?;
+        let numbers: Option<Vec<f64>> = list.iter().map(Value::as_f64).collect();
+        numbers.ok_or_else(|| self.refuse(key, "expected a list of numbers"))
+    }
+
+    /// A nested object; `None` if absent or null.
+    pub fn section(&self, key: &str) -> Result<Option<ConfigFile>> {
+        match self.0.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Object(map)) => Ok(Some(ConfigFile(map.clone()))),
+            other => Err(self.error(key, other, "expected an object")),
+        }
+    }
+
+    /// A number above 0.
+    pub fn positive_or(&self, key: &str, default: f64) -> Result<f64> {
+        let number = self.number_or(key, default)?;
+        match number.is_finite() && number > 0.0 {
+            true => Ok(number),
+            false => Err(self.refuse(key, "expected a number above 0")),
+        }
+    }
+
+    /// Whether a key is there, null or not.
+    pub fn has(&self, key: &str) -> bool {
+        self.0.contains_key(key)
+    }
+
+    pub fn is_set(&self, key: &str) -> bool {
         self.0.get(key).is_some_and(|value| !value.is_null())
     }
 

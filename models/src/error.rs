@@ -66,6 +66,16 @@ pub enum Error {
         reason: String,
     },
 
+    #[error("{what} needs a model that reads from left to right, which {model} ({model_type}) does not")]
+    NotCausal {
+        what: &'static str,
+        model: String,
+        model_type: String,
+    },
+
+    #[error("{model} was saved without a head, so it says nothing about its states")]
+    NoHead { model: String },
+
     #[error("the text is empty")]
     EmptyText,
 

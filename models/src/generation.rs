@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tch::{Kind, Tensor};
 
-use crate::decoder::Cache;
+use crate::attention::Cache;
 use crate::device;
 use crate::error::{Error, Result};
 use crate::guard::guard;
@@ -75,6 +75,7 @@ pub fn generate(
     options: &GenerateOptions,
     on_tokens: &mut dyn FnMut(&[Token]) -> ControlFlow<()>,
 ) -> Result<Generation> {
+    let decoder = model.decoder("generating text")?;
     let mut ids = model.tokenizer.encode(prompt)?;
     model.check_ids(&ids)?;
     let n_input = ids.len();
@@ -83,17 +84,22 @@ pub fn generate(
     check_stop(&options.stop)?;
     check_room(model, n_input + n_generate)?;
     let finish = guard(|| {
-        let mut cache = Cache::new(&model.decoder, n_input + n_generate);
+        let mut cache = Cache::new(
+            model.config(),
+            n_input + n_generate,
+            model.stack().kind(),
+            model.stack().device(),
+        );
         if show(model, &ids, on_tokens) == ControlFlow::Break(()) {
             return Ok(Finish::Interrupted);
         }
         let mut fresh = 0;
         while ids.len() < n_input + n_generate {
-            let embeddings = model.decoder.embed(&ids[fresh..]);
+            let embeddings = decoder.embed(&ids[fresh..]);
             fresh = ids.len();
-            let states = model.decoder.forward(&embeddings, Some(&mut cache), &mut NoTap)?;
+            let states = decoder.forward(&embeddings, Some(&mut cache), &mut NoTap)?;
             let last = states.get(0).get(-1).unsqueeze(0); // [1, hidden]
-            let id = sampler.choose(&model.decoder.logits(&last).squeeze_dim(0));
+            let id = sampler.choose(&decoder.logits(&last).squeeze_dim(0));
             ids.push(id);
             let keep_on = show(model, &ids, on_tokens);
             if model.generation.end_ids.contains(&id) {
@@ -153,9 +159,9 @@ fn check_stop(stop: &[String]) -> Result<()> {
 }
 
 fn check_room(model: &Model, length: usize) -> Result<()> {
-    let needed = Cache::bytes(model.config(), length, model.decoder.kind());
+    let needed = Cache::bytes(model.config(), length, model.stack().kind());
     device::ensure_room(
-        model.decoder.device(),
+        model.stack().device(),
         needed,
         &format!("a text of {length} tokens"),
     )

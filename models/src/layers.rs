@@ -3,7 +3,7 @@
 
 use tch::{Kind, Tensor};
 
-use crate::config::Activation;
+use crate::config::{Activation, NormConfig, NormKind};
 use crate::error::Result;
 use crate::weights::Weights;
 
@@ -14,11 +14,19 @@ pub struct Linear {
 }
 
 impl Linear {
-    pub fn load(weights: &mut Weights, name: &str, inputs: usize, outputs: usize) -> Result<Self> {
-        Ok(Self {
-            weight: weights.take_linear(&format!("{name}.weight"), inputs, outputs)?,
-            bias: Some(weights.take(&format!("{name}.bias"), &[outputs])?),
-        })
+    pub fn load(
+        weights: &mut Weights,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+        bias: bool,
+    ) -> Result<Self> {
+        let weight = weights.take_linear(&format!("{name}.weight"), inputs, outputs)?;
+        let bias = match bias {
+            true => Some(weights.take(&format!("{name}.bias"), &[outputs])?),
+            false => None,
+        };
+        Ok(Self { weight, bias })
     }
 
     pub fn forward(&self, x: &Tensor) -> Tensor {
@@ -37,41 +45,110 @@ impl Linear {
     }
 }
 
-/// Layer normalisation (1607.06450).
-pub struct LayerNorm {
-    pub weight: Tensor, // [hidden]
-    pub bias: Tensor,   // [hidden]
-    pub epsilon: f64,
+/// Normalisation over the last axis: layer norm (1607.06450) or root mean square (1910.07467).
+pub struct Norm {
+    kind: NormKind,
+    weight: Option<Tensor>,
+    bias: Option<Tensor>,
+    epsilon: f64,
 }
 
-impl LayerNorm {
-    pub fn load(weights: &mut Weights, name: &str, size: usize, epsilon: f64) -> Result<Self> {
+impl Norm {
+    /// A norm with weights of the given shape, whose last axis is normalised over.
+    pub fn load(weights: &mut Weights, name: &str, shape: &[usize], config: NormConfig) -> Result<Self> {
+        let mut part = |part: &str| weights.take(&format!("{name}.{part}"), shape).map(Some);
+        let (weight, bias) = match config.kind {
+            NormKind::Layer { bias: true } => (part("weight")?, part("bias")?),
+            NormKind::Layer { bias: false } | NormKind::Rms { .. } => (part("weight")?, None),
+            NormKind::Plain => (None, None),
+        };
         Ok(Self {
-            weight: weights.take(&format!("{name}.weight"), &[size])?,
-            bias: weights.take(&format!("{name}.bias"), &[size])?,
-            epsilon,
+            kind: config.kind,
+            weight,
+            bias,
+            epsilon: config.epsilon,
         })
     }
 
-    pub fn forward(&self, x: &Tensor) -> Tensor {
-        x.layer_norm(
-            self.weight.size(),
-            Some(&self.weight),
-            Some(&self.bias),
-            self.epsilon,
-            true,
-        )
+    /// A norm with the given weight alone.
+    pub fn with_weight(weight: Tensor, config: NormConfig) -> Self {
+        Self {
+            kind: config.kind,
+            weight: Some(weight),
+            bias: None,
+            epsilon: config.epsilon,
+        }
     }
 
-    /// With n the normalised x and g = cotangent · weight: (g − mean(g) − n mean(g n)) / σ.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        match self.kind {
+            NormKind::Rms { from_one } => self.root_mean_square(x, from_one),
+            _ => self.layer_norm(x),
+        }
+    }
+
+    fn layer_norm(&self, x: &Tensor) -> Tensor {
+        let own_axes = self.weight.as_ref().map_or(1, Tensor::dim);
+        if own_axes == 1 {
+            let size = x.size()[x.dim() - 1];
+            return x.layer_norm(
+                [size],
+                self.weight.as_ref(),
+                self.bias.as_ref(),
+                self.epsilon,
+                true,
+            );
+        }
+        let size = x.size()[x.dim() - 1];
+        let normalised = x.layer_norm([size], None::<Tensor>, None::<Tensor>, self.epsilon, true);
+        match &self.weight {
+            Some(weight) => normalised * weight,
+            None => normalised,
+        }
+    }
+
+    /// Computed in single precision at least, as the models were trained.
+    fn root_mean_square(&self, x: &Tensor, from_one: bool) -> Tensor {
+        let kind = x.kind();
+        let wide = if kind == Kind::Double { kind } else { Kind::Float };
+        let x = x.to_kind(wide);
+        let normalised = &x * self.inverse_root(&x);
+        match &self.weight {
+            Some(weight) if from_one => (normalised * (weight.to_kind(wide) + 1.0)).to_kind(kind),
+            Some(weight) => normalised.to_kind(kind) * weight,
+            None => normalised.to_kind(kind),
+        }
+    }
+
+    /// 1 / √(mean x² + ε), `[.., 1]`.
+    fn inverse_root(&self, x: &Tensor) -> Tensor {
+        (x.square().mean_dim(-1, true, None::<Kind>) + self.epsilon).rsqrt()
+    }
+
+    /// With n the normalised x, σ its former deviation and g = cotangent · weight:
+    /// (g − mean(g) − n mean(g n)) / σ; without mean(g) for the root mean square.
     pub fn backward(&self, x: &Tensor, cotangent: &Tensor) -> Tensor {
-        let centered = x - x.mean_dim(-1, true, None::<Kind>);
-        let variance = centered.square().mean_dim(-1, true, None::<Kind>);
-        let inverse_deviation = (variance + self.epsilon).rsqrt(); // [.., 1]
+        let is_rms = matches!(self.kind, NormKind::Rms { .. });
+        let g = match (&self.weight, self.kind) {
+            (Some(weight), NormKind::Rms { from_one: true }) => cotangent * (weight + 1.0),
+            (Some(weight), _) => cotangent * weight,
+            (None, _) => cotangent.shallow_clone(),
+        };
+        let mean = |x: &Tensor| x.mean_dim(-1, true, None::<Kind>);
+        let centered = if is_rms { x.shallow_clone() } else { x - mean(x) };
+        let inverse_deviation = self.inverse_root(&centered); // [.., 1]
         let normalised = centered * &inverse_deviation;
-        let g = cotangent * &self.weight;
-        let along = (&g * &normalised).mean_dim(-1, true, None::<Kind>);
-        (&g - g.mean_dim(-1, true, None::<Kind>) - normalised * along) * inverse_deviation
+        let along = mean(&(&g * &normalised));
+        let g = if is_rms { g } else { &g - mean(&g) };
+        (g - normalised * along) * inverse_deviation
+    }
+}
+
+/// c tanh(x / c).
+pub fn soft_cap(x: Tensor, cap: Option<f64>) -> Tensor {
+    match cap {
+        Some(cap) => (x / cap).tanh() * cap,
+        None => x,
     }
 }
 

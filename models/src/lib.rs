@@ -3,17 +3,21 @@
 //! - [`model`]: [`load`], [`Model`], [`capture`]: where to start
 //! - [`generation`]: [`generate`], token by token with a KV cache
 //! - [`tap`]: [`Site`], [`Tap`], [`Capture`]: the one way to see or change what happens inside
-//! - [`decoder`], [`layers`]: the architecture; [`backward`]: its batched vector–Jacobian products
+//! - [`decoder`], [`encoder`], [`encoder_decoder`]: a [`stack`] of blocks of [`attention`] and [`mlp`], these of [`layers`]; [`rope`]: rotary positions
+//! - [`backward`]: the decoder's batched vector–Jacobian products
 //! - [`families`], [`config`]: what differs between families, as data
 //! - [`files`], [`weights`], [`hub`]: from a folder, the binary or the hub to tensors
 //! - [`tokenizer`]: text to tokens and back
 //! - [`libtorch`]: opened when the first tensor is made
 //! - [`device`], [`guard`], [`error`], [`progress`]: memory, exceptions, errors, interruption
 
+pub mod attention;
 pub mod backward;
 pub mod config;
 pub mod decoder;
 pub mod device;
+pub mod encoder;
+pub mod encoder_decoder;
 pub mod error;
 pub mod families;
 pub mod files;
@@ -22,13 +26,16 @@ pub mod guard;
 pub mod hub;
 pub mod layers;
 pub mod libtorch;
+pub mod mlp;
 pub mod model;
 pub mod progress;
+pub mod rope;
+pub mod stack;
 pub mod tap;
 pub mod tokenizer;
 pub mod weights;
 
-pub use config::DecoderConfig;
+pub use config::Config;
 pub use error::Error;
 pub use generation::{Finish, GenerateOptions, Generation, generate};
 pub use model::{LoadOptions, Model, capture, load};

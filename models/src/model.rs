@@ -5,13 +5,16 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tch::Tensor;
 
-use crate::config::{ConfigFile, DecoderConfig};
+use crate::config::{Config, ConfigFile, Task};
 use crate::decoder::Decoder;
 use crate::device;
+use crate::encoder::Encoder;
+use crate::encoder_decoder::EncoderDecoder;
 use crate::error::{Error, Result};
 use crate::files::ModelFiles;
 use crate::guard::guard;
 use crate::progress::Watch;
+use crate::stack::Stack;
 use crate::tap::{Capture, Site, Tap};
 use crate::tokenizer::Tokenizer;
 use crate::{families, hub, weights::Weights};
@@ -30,11 +33,22 @@ pub struct LoadOptions {
 /// A language model, resident on one device.
 pub struct Model {
     name: String,
-    pub(crate) decoder: Decoder,
+    body: Body,
+    n_parameters: u64,
     pub(crate) tokenizer: Tokenizer,
     pub(crate) generation: GenerationConfig,
     /// The mapped weights; on the CPU the tensors are views of them.
     _files: ModelFiles,
+}
+
+/// The tensors of a model, by how it reads.
+pub enum Body {
+    /// From left to right.
+    Decoder(Decoder),
+    /// All at once.
+    Encoder(Encoder),
+    /// All at once, to write another text from left to right.
+    EncoderDecoder(EncoderDecoder),
 }
 
 /// Loads `"demo"`, a Hugging Face folder, or a hub id.
@@ -105,13 +119,23 @@ impl Model {
         check_vocabulary(&tokenizer, &config)?;
         let generation = GenerationConfig::parse(files.generation_config.as_deref(), &files.config)?;
         device::ensure_room(device, files.weight_bytes(), &format!("loading {name}"))?;
-        let decoder = guard(|| {
-            let weights = Weights::load(&files, family, device, kind, watch)?;
-            Decoder::load(config, weights)
+        let (body, n_parameters) = guard(|| {
+            let mut weights = Weights::load(&files, family, device, kind, watch)?;
+            let mut config = config;
+            let body = match (config.encoder.take(), &config.task) {
+                (Some(encoder), _) => {
+                    config.encoder = Some(encoder.clone());
+                    Body::EncoderDecoder(EncoderDecoder::load(config, *encoder, &mut weights)?)
+                }
+                (None, Task::NextToken) => Body::Decoder(Decoder::load(config, &mut weights)?),
+                (None, _) => Body::Encoder(Encoder::load(config, &mut weights)?),
+            };
+            Ok((body, weights.finish()?))
         })?;
         Ok(Self {
             name: name.to_owned(),
-            decoder,
+            body,
+            n_parameters,
             tokenizer,
             generation,
             _files: files,
@@ -123,49 +147,95 @@ impl Model {
         &self.name
     }
 
-    pub fn config(&self) -> &DecoderConfig {
-        &self.decoder.config
+    pub fn config(&self) -> &Config {
+        &self.stack().config
+    }
+
+    /// The tensors themselves, for what computes on them.
+    pub fn body(&self) -> &Body {
+        &self.body
+    }
+
+    /// Embedding and blocks.
+    pub fn stack(&self) -> &Stack {
+        match &self.body {
+            Body::Decoder(decoder) => &decoder.stack,
+            Body::Encoder(encoder) => &encoder.stack,
+            Body::EncoderDecoder(both) => &both.decoder.stack,
+        }
+    }
+
+    /// The decoder, for what only makes sense from left to right.
+    ///
+    /// # Errors
+    /// [`Error::NotCausal`] for an encoder; `what` says what was wanted.
+    pub fn decoder(&self, what: &'static str) -> Result<&Decoder> {
+        match &self.body {
+            Body::Decoder(decoder) => Ok(decoder),
+            Body::Encoder(_) | Body::EncoderDecoder(_) => Err(self.not_causal(what)),
+        }
+    }
+
+    fn not_causal(&self, what: &'static str) -> Error {
+        Error::NotCausal {
+            what,
+            model: self.name.clone(),
+            model_type: self.config().model_type.clone(),
+        }
     }
 
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
     }
 
-    /// The tensors themselves, for what computes on them.
-    pub fn decoder(&self) -> &Decoder {
-        &self.decoder
-    }
-
     pub fn device(&self) -> String {
-        device::device_name(self.decoder.device())
+        device::device_name(self.stack().device())
     }
 
     pub fn dtype(&self) -> String {
-        device::kind_name(self.decoder.kind()).into()
+        device::kind_name(self.stack().kind()).into()
     }
 
     pub fn n_parameters(&self) -> u64 {
-        self.decoder
-            .parameters()
-            .map(|tensor| tensor.numel() as u64)
-            .sum()
+        self.n_parameters
     }
 
     /// Bytes the weights take on their device.
     pub fn memory_bytes(&self) -> u64 {
-        self.n_parameters() * self.decoder.kind().elt_size_in_bytes() as u64
+        self.n_parameters * self.stack().kind().elt_size_in_bytes() as u64
     }
 
-    /// One pass over a whole sequence: the final norm's output `[1, position, hidden]`.
+    /// One pass over a whole sequence: the head's input `[1, position, size]`.
     pub fn forward(&self, ids: &[u32], tap: &mut dyn Tap) -> Result<Tensor> {
         self.check_ids(ids)?;
-        guard(|| self.decoder.forward(&self.decoder.embed(ids), None, tap))
+        guard(|| {
+            let embeddings = self.stack().embed(ids);
+            match &self.body {
+                Body::Decoder(decoder) => decoder.forward(&embeddings, None, tap),
+                Body::Encoder(encoder) => encoder.forward(&embeddings, None, tap),
+                Body::EncoderDecoder(_) => Err(self.not_causal("one pass over one text")),
+            }
+        })
     }
 
-    /// Logits of a whole sequence on the host: `(position, vocabulary)`.
+    /// What the head says of a whole sequence, on the host: `(position, vocabulary)` for next and masked tokens,
+    /// `(position)` for replaced ones, `(label)` for labels.
+    ///
+    /// # Errors
+    /// [`Error::NoHead`] for a model that has none.
     pub fn logits(&self, ids: &[u32]) -> Result<ndarray::ArrayD<f32>> {
-        let normalised = self.forward(ids, &mut crate::tap::NoTap)?;
-        guard(|| crate::tap::to_array(&self.decoder.logits(&normalised).get(0)))
+        let states = self.forward(ids, &mut crate::tap::NoTap)?;
+        guard(|| {
+            let logits = match &self.body {
+                Body::Decoder(decoder) => Some(decoder.logits(&states)),
+                Body::Encoder(encoder) => encoder.logits(&states, None),
+                Body::EncoderDecoder(both) => Some(both.decoder.logits(&states)),
+            };
+            let logits = logits.ok_or_else(|| Error::NoHead {
+                model: self.name.clone(),
+            })?;
+            crate::tap::to_array(&logits.get(0))
+        })
     }
 
     /// Refuses a sequence the model cannot take.
@@ -235,7 +305,7 @@ impl Tap for Watched<'_, '_> {
     }
 }
 
-fn check_vocabulary(tokenizer: &Tokenizer, config: &DecoderConfig) -> Result<()> {
+fn check_vocabulary(tokenizer: &Tokenizer, config: &Config) -> Result<()> {
     if tokenizer.id_bound() <= config.vocab_size {
         return Ok(());
     }
@@ -281,30 +351,5 @@ impl GenerationConfig {
             max_length: map["max_length"].as_u64().map(|length| length as usize),
             end_ids,
         })
-    }
-}
-
-impl Decoder {
-    /// Every weight once.
-    fn parameters(&self) -> impl Iterator<Item = &Tensor> {
-        let of_blocks = self.blocks.iter().flat_map(|block| {
-            let linears = [&block.qkv, &block.attention_output, &block.up, &block.down];
-            let norms = [&block.attention_norm, &block.mlp_norm];
-            linears
-                .into_iter()
-                .flat_map(|linear| [Some(&linear.weight), linear.bias.as_ref()])
-                .flatten()
-                .chain(norms.into_iter().flat_map(|norm| [&norm.weight, &norm.bias]))
-        });
-        let head = (!self.config.tied_head).then_some(&self.head.weight);
-        [
-            &self.token_embedding,
-            &self.position_embedding,
-            &self.final_norm.weight,
-            &self.final_norm.bias,
-        ]
-        .into_iter()
-        .chain(head)
-        .chain(of_blocks)
     }
 }

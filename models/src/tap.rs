@@ -13,18 +13,34 @@ use crate::error::{Error, Result};
 pub enum Site {
     /// Residual stream before a layer: `[batch, position, hidden]`. Layer 0: the embeddings' sum.
     ResidualPre,
-    /// Queries, after the split into heads: `[batch, head, position, head_dim]`.
+    /// Queries as they meet the keys, normed and turned where the model does that:
+    /// `[batch, head, position, head_dim]`.
     Query,
+    /// Keys likewise: `[batch, key head, position, head_dim]`.
     Key,
+    /// Values: `[batch, key head, position, head_dim]`.
     Value,
     /// Softmax of the scaled scores: `[batch, head, query, key]`.
     AttentionPattern,
-    /// Residual stream between attention and MLP: `[batch, position, hidden]`.
+    /// What each head mixes from the values, before the output projection: `[batch, head, query, head_dim]`.
+    HeadOutput,
+    /// What attention adds to the residual stream: `[batch, position, hidden]`.
+    AttentionOutput,
+    /// Softmax of the scores against an encoder's states: `[batch, head, query, key]`.
+    CrossPattern,
+    /// What attention to an encoder adds to the residual stream: `[batch, position, hidden]`.
+    CrossOutput,
+    /// Residual stream between attention and MLP, where these follow each other: `[batch, position, hidden]`.
     ResidualMid,
-    /// The MLP before its non-linearity: `[batch, position, neuron]`.
+    /// The MLP before its non-linearity (a gated one's gate): `[batch, position, neuron]`.
     MlpPre,
-    /// The MLP after its non-linearity, the input of its second projection: `[batch, position, neuron]`.
+    /// Of a gated MLP what the non-linearity's result is multiplied with: `[batch, position, neuron]`.
+    MlpUp,
+    /// The MLP after its non-linearity, the input of its second projection: `[batch, position, neuron]`. With
+    /// experts: those of all side by side, 0 where a token does not go through one.
     MlpInner,
+    /// What the MLP adds to the residual stream: `[batch, position, hidden]`.
+    MlpOutput,
     /// Residual stream after a layer: `[batch, position, hidden]`.
     ResidualPost,
     /// The output of the final norm, the input of the head: `[batch, position, hidden]`.
@@ -108,7 +124,9 @@ impl Capture {
                 .collect();
             let array = to_array(&Tensor::stack(&tensors, 0))?;
             Ok(match site {
-                Site::MlpPre | Site::MlpInner => array.permuted_axes(ndarray::IxDyn(&[0, 2, 1])),
+                Site::MlpPre | Site::MlpUp | Site::MlpInner => {
+                    array.permuted_axes(ndarray::IxDyn(&[0, 2, 1]))
+                }
                 _ => array,
             })
         })

@@ -16,7 +16,11 @@ use crate::progress::{Progress, Watch};
 pub struct Weights {
     /// By canonical name: the name in the file, and the tensor.
     tensors: BTreeMap<String, (String, Tensor)>,
+    /// What was taken: layers may repeat the weights of others.
+    taken: BTreeMap<String, Tensor>,
     missing: Vec<String>,
+    /// Of all weights that were taken.
+    n_parameters: u64,
     file: String,
     family: &'static Family,
 }
@@ -33,7 +37,9 @@ impl Weights {
     ) -> Result<Self> {
         let mut weights = Self {
             tensors: BTreeMap::new(),
+            taken: BTreeMap::new(),
             missing: Vec::new(),
+            n_parameters: 0,
             file: files
                 .weights
                 .first()
@@ -78,12 +84,17 @@ impl Weights {
 
     /// A weight of the given shape. One that is missing is remembered for [`Weights::finish`].
     pub fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        if let Some(tensor) = self.taken.get(name) {
+            return Ok(tensor.shallow_clone());
+        }
         let Some((in_file, tensor)) = self.tensors.remove(name) else {
             self.missing.push(self.family.name_in_file(name));
             return Ok(Tensor::new());
         };
         let found: Vec<usize> = tensor.size().iter().map(|&size| size as usize).collect();
         if found == shape {
+            self.n_parameters += tensor.numel() as u64;
+            self.taken.insert(name.to_owned(), tensor.shallow_clone());
             return Ok(tensor);
         }
         Err(Error::WeightShape {
@@ -103,14 +114,24 @@ impl Weights {
         Ok(if weight.defined() { weight.tr() } else { weight })
     }
 
+    /// Whether a weight is there.
+    pub fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(name) || self.taken.contains_key(name)
+    }
+
     /// Whether nothing of a layer is there, which is then remembered as missing: a config with an absurd
     /// number of layers ends at the first that the file does not have.
-    pub fn lacks_layer(&mut self, layer: usize) -> bool {
-        let prefix = format!("layers.{layer}.");
-        let next = self.tensors.range(prefix.clone()..).next();
-        let lacks = !next.is_some_and(|(name, _)| name.starts_with(&prefix));
+    pub fn lacks_layer(&mut self, prefix: &str) -> bool {
+        let starts = |name: Option<&String>| name.is_some_and(|name| name.starts_with(prefix));
+        let lacks = !starts(
+            self.tensors
+                .range(prefix.to_owned()..)
+                .next()
+                .map(|(name, _)| name),
+        ) && !starts(self.taken.range(prefix.to_owned()..).next().map(|(name, _)| name));
         if lacks {
-            self.missing.push(format!("everything of layer {layer}"));
+            self.missing
+                .push(format!("everything of {}", prefix.trim_end_matches('.')));
         }
         lacks
     }
@@ -120,22 +141,24 @@ impl Weights {
         self.tensors.remove(name);
     }
 
-    /// Checks that everything asked for was there, and everything there was asked for.
-    pub fn finish(self) -> Result<()> {
+    /// Checks that everything asked for was there, and everything there was asked for; the number of parameters.
+    pub fn finish(self) -> Result<u64> {
         if !self.missing.is_empty() {
             return Err(Error::WeightsMissing {
                 names: shorten(&self.missing),
                 file: self.file,
             });
         }
-        if self.tensors.is_empty() {
-            return Ok(());
-        }
+        // Files of encoders often have the heads of several tasks.
         let left = self
             .tensors
-            .into_values()
-            .map(|(in_file, _)| in_file)
+            .into_iter()
+            .filter(|(name, _)| !name.starts_with("task."))
+            .map(|(_, (in_file, _))| in_file)
             .collect::<Vec<_>>();
+        if left.is_empty() {
+            return Ok(self.n_parameters);
+        }
         Err(unexpected(self.file, self.family, &left))
     }
 }

@@ -79,10 +79,19 @@ fn integrated_gradients_are_complete() {
     let n_input = ids.len() - 3;
     let found = attribution(&model, &ids, n_input, Method::IntegratedGradients);
     let probabilities = |embeddings: &Tensor| {
-        let states = model.decoder().forward(embeddings, None, &mut NoTap).unwrap();
-        model.decoder().logits(&states).softmax(-1, Kind::Double).get(0)
+        let states = model
+            .decoder("a test")
+            .unwrap()
+            .forward(embeddings, None, &mut NoTap)
+            .unwrap();
+        model
+            .decoder("a test")
+            .unwrap()
+            .logits(&states)
+            .softmax(-1, Kind::Double)
+            .get(0)
     };
-    let embeddings = model.decoder().embed(&ids);
+    let embeddings = model.decoder("a test").unwrap().embed(&ids);
     let (full, baseline) = (
         probabilities(&embeddings),
         probabilities(&embeddings.zeros_like()),
@@ -100,9 +109,18 @@ fn integrated_gradients_are_complete() {
 
 /// The gradient of logit `token` at each row, by autograd, at all positions.
 fn autograd(model: &Model, ids: &[u32], rows: &[usize], token: i64) -> Vec<Tensor> {
-    let embeddings = model.decoder().embed(ids).detach().set_requires_grad(true);
-    let states = model.decoder().forward(&embeddings, None, &mut NoTap).unwrap();
-    let logits = model.decoder().logits(&states);
+    let embeddings = model
+        .decoder("a test")
+        .unwrap()
+        .embed(ids)
+        .detach()
+        .set_requires_grad(true);
+    let states = model
+        .decoder("a test")
+        .unwrap()
+        .forward(&embeddings, None, &mut NoTap)
+        .unwrap();
+    let logits = model.decoder("a test").unwrap().logits(&states);
     rows.iter()
         .map(|&row| {
             let target = logits.get(0).get(row as i64).get(token);
@@ -122,10 +140,25 @@ fn the_written_backward_pass_is_autograds() {
         let mut saved = Capture::new(SITES, None);
         let _ = model.forward(&ids, &mut saved).unwrap();
         let token = 5;
-        let cotangent = model.decoder().head.weight.select(1, token).unsqueeze(0);
+        let cotangent = model
+            .decoder("a test")
+            .unwrap()
+            .head
+            .weight
+            .select(1, token)
+            .unsqueeze(0);
         let cotangents = cotangent.expand([rows.len() as i64, -1], false);
         let mut proceed = || ControlFlow::Continue(());
-        let found = pull_back(model.decoder(), &saved, &rows, &cotangents, &mut proceed).unwrap();
+        let embeddings = model.decoder("a test").unwrap().embed(&ids);
+        let found = pull_back(
+            model.decoder("a test").unwrap(),
+            &embeddings,
+            &saved,
+            &rows,
+            &cotangents,
+            &mut proceed,
+        )
+        .unwrap();
         for (target, expected) in autograd(&model, &ids, &rows, token).iter().enumerate() {
             let difference = (found.get(target as i64) - expected)
                 .abs()

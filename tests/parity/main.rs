@@ -1,4 +1,5 @@
 //! Numbers against transformers and captum, on tiny seeded models; and the identities that must hold.
 
 mod attribution;
+mod families;
 mod gpt2;

@@ -1,13 +1,15 @@
 //! GPT-2 (Radford et al. 2019): gpt2 … gpt2-xl, distilgpt2. Learned positions, pre-norm, fused q/k/v.
 
-use super::Family;
-use crate::config::{Activation, ConfigFile, DecoderConfig};
+use super::{Family, standard};
+use crate::config::{
+    Activation, AttentionConfig, Config, ConfigFile, Head, Mlp, NormConfig, NormKind, Positions, Projection,
+};
 use crate::error::Result;
 
 pub const FAMILY: Family = Family {
     model_type: "gpt2",
     config,
-    prefix: "transformer.",
+    prefixes: &["transformer."],
     weights: &[
         ("wte.weight", "token_embedding.weight"),
         ("wpe.weight", "position_embedding.weight"),
@@ -31,7 +33,7 @@ pub const FAMILY: Family = Family {
     linear_in_out: true,
 };
 
-fn config(file: &ConfigFile) -> Result<DecoderConfig> {
+fn config(file: &ConfigFile) -> Result<Config> {
     let (hidden_size, n_layers, n_heads) =
         (file.size("n_embd")?, file.size("n_layer")?, file.size("n_head")?);
     if hidden_size % n_heads != 0 {
@@ -44,18 +46,25 @@ fn config(file: &ConfigFile) -> Result<DecoderConfig> {
     if norm_epsilon < 0.0 {
         return Err(file.refuse("layer_norm_epsilon", "expected 0 or a positive number"));
     }
-    Ok(DecoderConfig {
-        model_type: "gpt2".into(),
+    let head_dim = hidden_size / n_heads;
+    let norm = NormConfig {
+        kind: NormKind::Layer { bias: true },
+        epsilon: norm_epsilon,
+    };
+    Ok(Config {
         vocab_size: file.size("vocab_size")?,
         context_length: file.size("n_positions")?,
-        hidden_size,
-        n_layers,
-        n_heads,
         intermediate_size: file.size_or("n_inner", 4 * hidden_size)?,
         activation: file.activation("activation_function", Activation::GeluTanh)?,
-        norm_epsilon,
-        attention_scales: attention_scales(file, hidden_size / n_heads, n_layers)?,
-        tied_head: file.flag_or("tie_word_embeddings", true)?,
+        positions: Positions::Learned { offset: 0 },
+        attention: AttentionConfig {
+            scales: attention_scales(file, head_dim, n_layers)?,
+            projection: Projection::Joined,
+            ..standard::attention(n_layers, head_dim, true, true)
+        },
+        mlp: Mlp::Plain { bias: true },
+        head: Head::new(file.flag_or("tie_word_embeddings", true)?),
+        ..standard::sized("gpt2", hidden_size, n_layers, n_heads, head_dim, norm)
     })
 }
 

@@ -1,20 +1,45 @@
 //! Families of models. A family is data: how its `config.json` and its weight names map to ours.
 //!
-//! To add one: a file here, a row in [`FAMILIES`], a parity case.
+//! To add one: a file here, a row in [`FAMILIES`], a parity case. `standard` reads what most share.
 
+mod albert;
+mod bart;
+mod bert;
+mod bloom;
+mod deberta;
+mod distilbert;
+mod falcon;
+mod gemma;
 mod gpt2;
+mod gpt_neo;
+mod gpt_neox;
+mod gptj;
+mod granite;
+mod llama;
+mod mixtral;
+mod modernbert;
+mod olmo2;
+mod opt;
+mod phi;
+mod phi3;
+mod qwen;
+mod smollm3;
+mod stablelm;
+mod standard;
+mod starcoder2;
+mod t5;
 
-use crate::config::{ConfigFile, DecoderConfig};
+use crate::config::{Config, ConfigFile};
 use crate::error::{Error, Result};
 
 /// What is particular about a family's files.
 pub struct Family {
     /// `model_type` in `config.json`.
     pub model_type: &'static str,
-    pub config: fn(&ConfigFile) -> Result<DecoderConfig>,
+    pub config: fn(&ConfigFile) -> Result<Config>,
     /// What weight names may start with, besides nothing.
-    pub prefix: &'static str,
-    /// (name in the file, canonical name); `*` stands for the layer's number.
+    pub prefixes: &'static [&'static str],
+    /// (name in the file, canonical name); `*` stands for a number, the layer's or the expert's.
     pub weights: &'static [(&'static str, &'static str)],
     /// Names to pass over: buffers that older versions saved.
     pub ignored: &'static [&'static str],
@@ -22,7 +47,43 @@ pub struct Family {
     pub linear_in_out: bool,
 }
 
-pub const FAMILIES: &[Family] = &[gpt2::FAMILY];
+pub const FAMILIES: &[Family] = &[
+    gpt2::FAMILY,
+    gpt_neo::FAMILY,
+    gptj::FAMILY,
+    gpt_neox::FAMILY,
+    opt::FAMILY,
+    bloom::FAMILY,
+    phi::FAMILY,
+    phi3::FAMILY,
+    llama::LLAMA,
+    llama::MISTRAL,
+    mixtral::FAMILY,
+    qwen::QWEN2,
+    qwen::QWEN3,
+    qwen::QWEN3_MOE,
+    gemma::GEMMA,
+    gemma::GEMMA2,
+    gemma::GEMMA3,
+    olmo2::FAMILY,
+    smollm3::FAMILY,
+    granite::FAMILY,
+    stablelm::FAMILY,
+    falcon::FAMILY,
+    starcoder2::FAMILY,
+    bert::BERT,
+    distilbert::FAMILY,
+    bert::ROBERTA,
+    bert::XLM_ROBERTA,
+    albert::FAMILY,
+    bert::ELECTRA,
+    deberta::FAMILY,
+    modernbert::FAMILY,
+    t5::T5,
+    t5::MT5,
+    bart::BART,
+    bart::PEGASUS,
+];
 
 /// The family that `config.json` names.
 pub fn find(config: &ConfigFile) -> Result<&'static Family> {
@@ -50,37 +111,65 @@ pub enum WeightName {
 
 impl Family {
     pub fn weight_name(&self, name: &str) -> WeightName {
-        let name = name.strip_prefix(self.prefix).unwrap_or(name);
+        let name = self
+            .prefixes
+            .iter()
+            .find_map(|prefix| name.strip_prefix(prefix))
+            .unwrap_or(name);
         if self
             .ignored
             .iter()
-            .any(|pattern| match_layer(pattern, name).is_some())
+            .any(|pattern| numbers(pattern, name).is_some())
         {
             return WeightName::Ignored;
         }
-        let canonical = self.weights.iter().find_map(|(pattern, canonical)| {
-            match_layer(pattern, name).map(|layer| canonical.replace('*', layer))
-        });
+        let canonical = self
+            .weights
+            .iter()
+            .find_map(|(pattern, canonical)| numbers(pattern, name).map(|numbers| fill(canonical, &numbers)));
         canonical.map_or(WeightName::Unknown, WeightName::Canonical)
     }
 
     /// What a canonical name is called in this family's files.
     pub fn name_in_file(&self, canonical: &str) -> String {
-        let name = self.weights.iter().find_map(|(name, pattern)| {
-            match_layer(pattern, canonical).map(|layer| name.replace('*', layer))
-        });
+        let name = self
+            .weights
+            .iter()
+            .find_map(|(name, pattern)| numbers(pattern, canonical).map(|numbers| fill(name, &numbers)));
         name.unwrap_or_else(|| canonical.to_owned())
     }
 }
 
-/// The layer's number where `name` has the shape of `pattern`; empty when the pattern has no `*`.
-fn match_layer<'a>(pattern: &str, name: &'a str) -> Option<&'a str> {
-    let Some((before, after)) = pattern.split_once('*') else {
-        return (pattern == name).then_some("");
-    };
-    let layer = name.strip_prefix(before)?.strip_suffix(after)?;
-    let is_number = !layer.is_empty() && layer.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then_some(layer)
+/// The numbers where `name` has the shape of `pattern`; none when the pattern has no `*`.
+fn numbers<'a>(pattern: &str, name: &'a str) -> Option<Vec<&'a str>> {
+    let mut parts = pattern.split('*');
+    let mut rest = name.strip_prefix(parts.next()?)?;
+    let mut numbers = Vec::new();
+    for part in parts {
+        let end = rest
+            .find(|char: char| !char.is_ascii_digit())
+            .unwrap_or(rest.len());
+        let (number, after) = rest.split_at(end);
+        if number.is_empty() {
+            return None;
+        }
+        numbers.push(number);
+        rest = after.strip_prefix(part)?;
+    }
+    rest.is_empty().then_some(numbers)
+}
+
+/// Puts numbers in the place of the stars.
+fn fill(pattern: &str, numbers: &[&str]) -> String {
+    let mut numbers = numbers.iter();
+    let mut filled = String::new();
+    for char in pattern.chars() {
+        match char {
+            '*' => filled.push_str(numbers.next().unwrap_or(&"*")),
+            char => filled.push(char),
+        }
+    }
+    filled
 }
 
 #[cfg(test)]

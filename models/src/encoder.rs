@@ -1,0 +1,176 @@
+//! The encoder: a stack whose positions all see each other, with a head for what it was trained to say.
+
+use tch::{Device, Kind, Tensor};
+
+use crate::config::{Activation, Config, Dense, Head, Label, Task};
+use crate::error::Result;
+use crate::layers::{Linear, Norm};
+use crate::stack::Stack;
+use crate::tap::Tap;
+use crate::weights::Weights;
+
+/// An encoder with its weights on one device.
+pub struct Encoder {
+    pub stack: Stack,
+    transform: Option<Transform>,
+    head: Option<Linear>,
+}
+
+/// A layer before the head.
+struct Transform {
+    dense: Linear,
+    activation: Activation,
+    norm: Option<Norm>,
+}
+
+impl Encoder {
+    pub fn load(config: Config, weights: &mut Weights) -> Result<Self> {
+        let stack = Stack::load(config, weights)?;
+        let config = &stack.config;
+        let (hidden, size) = (config.hidden_size, config.embedding.size);
+        let (transform, head) = match &config.task {
+            Task::MaskedToken(dense) => (
+                Some(Transform::load(weights, "task.masked", size, *dense, config)?),
+                Some(masked_head(&stack, weights, config)?),
+            ),
+            Task::Replaced(dense) => (
+                Some(Transform::load(weights, "task.replaced", hidden, *dense, config)?),
+                Some(Linear::load(weights, "task.replaced.output", hidden, 1, true)?),
+            ),
+            Task::Label(Label {
+                dense,
+                dense_name,
+                names,
+                ..
+            }) => (
+                Some(Transform::load(weights, dense_name, hidden, *dense, config)?),
+                Some(Linear::load(
+                    weights,
+                    "task.label.output",
+                    hidden,
+                    names.len(),
+                    true,
+                )?),
+            ),
+            Task::States | Task::NextToken => (None, None),
+        };
+        Ok(Self {
+            stack,
+            transform,
+            head,
+        })
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.stack.config
+    }
+
+    pub fn device(&self) -> Device {
+        self.stack.device()
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.stack.kind()
+    }
+
+    /// From token embeddings `[batch, position, size]` to states `[batch, position, hidden]`; `padding` is true
+    /// where a position holds no token, `[batch, position]`.
+    pub fn forward(
+        &self,
+        embeddings: &Tensor,
+        padding: Option<&Tensor>,
+        tap: &mut dyn Tap,
+    ) -> Result<Tensor> {
+        self.stack.forward(embeddings, padding, None, None, tap)
+    }
+
+    /// What the head says of the states: `[batch, position, vocabulary]` for masked tokens, `[batch, position]` for
+    /// replaced ones, `[batch, label]` for labels; `None` for a model without a head.
+    pub fn logits(&self, states: &Tensor, padding: Option<&Tensor>) -> Option<Tensor> {
+        let head = self.head.as_ref()?;
+        let pooled = match &self.config().task {
+            Task::Label(Label { mean: true, .. }) => mean(states, padding),
+            Task::Label(_) => states.select(1, 0),
+            _ => states.shallow_clone(),
+        };
+        let transformed = self
+            .transform
+            .as_ref()
+            .map_or(pooled.shallow_clone(), |transform| transform.forward(&pooled));
+        let logits = head.forward(&transformed);
+        Some(match self.config().task {
+            Task::Replaced(_) => logits.squeeze_dim(-1),
+            _ => logits,
+        })
+    }
+}
+
+/// The mean over the positions that hold a token.
+fn mean(states: &Tensor, padding: Option<&Tensor>) -> Tensor {
+    let Some(padding) = padding else {
+        return states.mean_dim(1, false, None::<Kind>);
+    };
+    let is_token = padding.logical_not().unsqueeze(-1).to_kind(states.kind());
+    (states * &is_token).sum_dim_intlist(1, false, None::<Kind>)
+        / is_token.sum_dim_intlist(1, false, None::<Kind>)
+}
+
+fn masked_head(stack: &Stack, weights: &mut Weights, config: &Config) -> Result<Linear> {
+    let (vocabulary, size) = (config.vocab_size, config.embedding.size);
+    let Head { tied, bias, .. } = config.head;
+    let weight = match tied {
+        true => stack.embedding.tokens.shallow_clone(),
+        false => weights.take("task.masked.output.weight", &[vocabulary, size])?,
+    };
+    let bias = match bias {
+        true => Some(weights.take("task.masked.output.bias", &[vocabulary])?),
+        false => None,
+    };
+    let weight = if weight.defined() { weight.tr() } else { weight };
+    Ok(Linear { weight, bias })
+}
+
+impl Transform {
+    /// From the stream's width to `outputs`.
+    fn load(
+        weights: &mut Weights,
+        name: &str,
+        outputs: usize,
+        Dense {
+            activation,
+            bias,
+            norm,
+        }: Dense,
+        config: &Config,
+    ) -> Result<Self> {
+        let dense = Linear::load(
+            weights,
+            &format!("{name}.dense"),
+            config.hidden_size,
+            outputs,
+            bias,
+        )?;
+        let norm = match norm {
+            true => Some(Norm::load(
+                weights,
+                &format!("{name}.norm"),
+                &[outputs],
+                config.norm,
+            )?),
+            false => None,
+        };
+        Ok(Self {
+            dense,
+            activation,
+            norm,
+        })
+    }
+
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let x = self.activation.forward(&self.dense.forward(x));
+        match &self.norm {
+            Some(norm) => norm.forward(&x),
+            None => x,
+        }
+    }
+}

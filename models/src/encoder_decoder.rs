@@ -1,0 +1,57 @@
+//! The encoder–decoder: one stack reads, another writes and looks at what the first has read.
+
+use tch::{Device, Kind, Tensor};
+
+use crate::attention::CrossMemory;
+use crate::config::Config;
+use crate::decoder::Decoder;
+use crate::error::Result;
+use crate::stack::Stack;
+use crate::tap::Tap;
+use crate::weights::Weights;
+
+/// An encoder–decoder with its weights on one device.
+pub struct EncoderDecoder {
+    pub encoder: Stack,
+    pub decoder: Decoder,
+}
+
+impl EncoderDecoder {
+    pub fn load(config: Config, encoder: Config, weights: &mut Weights) -> Result<Self> {
+        Ok(Self {
+            encoder: Stack::load(encoder, weights)?,
+            decoder: Decoder::load(config, weights)?,
+        })
+    }
+
+    pub fn config(&self) -> &Config {
+        self.decoder.config()
+    }
+
+    pub fn device(&self) -> Device {
+        self.decoder.device()
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.decoder.kind()
+    }
+
+    /// The encoder's states of token embeddings `[batch, position, size]`, as the decoder's layers see them.
+    pub fn read(
+        &self,
+        embeddings: &Tensor,
+        padding: Option<&Tensor>,
+        tap: &mut dyn Tap,
+    ) -> Result<Vec<CrossMemory>> {
+        let states = self.encoder.forward(embeddings, padding, None, None, tap)?;
+        let crosses = self
+            .decoder
+            .stack
+            .blocks
+            .iter()
+            .filter_map(|block| block.cross.as_ref());
+        Ok(crosses
+            .map(|cross| cross.attention.remember(&states, padding))
+            .collect())
+    }
+}

@@ -1,0 +1,236 @@
+//! BART (1910.13461) and Pegasus (1912.08777; norms before the branches, fixed sines for positions).
+
+use super::bert::POST;
+use super::{Family, standard};
+use crate::config::{
+    Activation, AttentionConfig, Config, ConfigFile, Embedding, Head, Mlp, NormConfig, NormKind, Positions,
+    Residual,
+};
+use crate::error::Result;
+
+pub const BART: Family = Family {
+    model_type: "bart",
+    config: |file| bart(file, "bart"),
+    prefixes: &["model."],
+    weights: &[
+        ("shared.weight", "token_embedding.weight"),
+        (
+            "encoder.embed_positions.weight",
+            "encoder.position_embedding.weight",
+        ),
+        (
+            "encoder.layernorm_embedding.weight",
+            "encoder.embedding_norm.weight",
+        ),
+        ("encoder.layernorm_embedding.bias", "encoder.embedding_norm.bias"),
+        (
+            "encoder.layers.*.self_attn.q_proj.weight",
+            "encoder.layers.*.attention.query.weight",
+        ),
+        (
+            "encoder.layers.*.self_attn.q_proj.bias",
+            "encoder.layers.*.attention.query.bias",
+        ),
+        (
+            "encoder.layers.*.self_attn.k_proj.weight",
+            "encoder.layers.*.attention.key.weight",
+        ),
+        (
+            "encoder.layers.*.self_attn.k_proj.bias",
+            "encoder.layers.*.attention.key.bias",
+        ),
+        (
+            "encoder.layers.*.self_attn.v_proj.weight",
+            "encoder.layers.*.attention.value.weight",
+        ),
+        (
+            "encoder.layers.*.self_attn.v_proj.bias",
+            "encoder.layers.*.attention.value.bias",
+        ),
+        (
+            "encoder.layers.*.self_attn.out_proj.weight",
+            "encoder.layers.*.attention.output.weight",
+        ),
+        (
+            "encoder.layers.*.self_attn.out_proj.bias",
+            "encoder.layers.*.attention.output.bias",
+        ),
+        (
+            "encoder.layers.*.self_attn_layer_norm.weight",
+            "encoder.layers.*.attention_norm.weight",
+        ),
+        (
+            "encoder.layers.*.self_attn_layer_norm.bias",
+            "encoder.layers.*.attention_norm.bias",
+        ),
+        ("encoder.layers.*.fc1.weight", "encoder.layers.*.mlp.up.weight"),
+        ("encoder.layers.*.fc1.bias", "encoder.layers.*.mlp.up.bias"),
+        ("encoder.layers.*.fc2.weight", "encoder.layers.*.mlp.down.weight"),
+        ("encoder.layers.*.fc2.bias", "encoder.layers.*.mlp.down.bias"),
+        (
+            "encoder.layers.*.final_layer_norm.weight",
+            "encoder.layers.*.mlp_norm.weight",
+        ),
+        (
+            "encoder.layers.*.final_layer_norm.bias",
+            "encoder.layers.*.mlp_norm.bias",
+        ),
+        ("encoder.layer_norm.weight", "encoder.final_norm.weight"),
+        ("encoder.layer_norm.bias", "encoder.final_norm.bias"),
+        ("decoder.embed_positions.weight", "position_embedding.weight"),
+        ("decoder.layernorm_embedding.weight", "embedding_norm.weight"),
+        ("decoder.layernorm_embedding.bias", "embedding_norm.bias"),
+        (
+            "decoder.layers.*.self_attn.q_proj.weight",
+            "layers.*.attention.query.weight",
+        ),
+        (
+            "decoder.layers.*.self_attn.q_proj.bias",
+            "layers.*.attention.query.bias",
+        ),
+        (
+            "decoder.layers.*.self_attn.k_proj.weight",
+            "layers.*.attention.key.weight",
+        ),
+        (
+            "decoder.layers.*.self_attn.k_proj.bias",
+            "layers.*.attention.key.bias",
+        ),
+        (
+            "decoder.layers.*.self_attn.v_proj.weight",
+            "layers.*.attention.value.weight",
+        ),
+        (
+            "decoder.layers.*.self_attn.v_proj.bias",
+            "layers.*.attention.value.bias",
+        ),
+        (
+            "decoder.layers.*.self_attn.out_proj.weight",
+            "layers.*.attention.output.weight",
+        ),
+        (
+            "decoder.layers.*.self_attn.out_proj.bias",
+            "layers.*.attention.output.bias",
+        ),
+        (
+            "decoder.layers.*.self_attn_layer_norm.weight",
+            "layers.*.attention_norm.weight",
+        ),
+        (
+            "decoder.layers.*.self_attn_layer_norm.bias",
+            "layers.*.attention_norm.bias",
+        ),
+        (
+            "decoder.layers.*.encoder_attn.q_proj.weight",
+            "layers.*.cross.query.weight",
+        ),
+        (
+            "decoder.layers.*.encoder_attn.q_proj.bias",
+            "layers.*.cross.query.bias",
+        ),
+        (
+            "decoder.layers.*.encoder_attn.k_proj.weight",
+            "layers.*.cross.key.weight",
+        ),
+        (
+            "decoder.layers.*.encoder_attn.k_proj.bias",
+            "layers.*.cross.key.bias",
+        ),
+        (
+            "decoder.layers.*.encoder_attn.v_proj.weight",
+            "layers.*.cross.value.weight",
+        ),
+        (
+            "decoder.layers.*.encoder_attn.v_proj.bias",
+            "layers.*.cross.value.bias",
+        ),
+        (
+            "decoder.layers.*.encoder_attn.out_proj.weight",
+            "layers.*.cross.output.weight",
+        ),
+        (
+            "decoder.layers.*.encoder_attn.out_proj.bias",
+            "layers.*.cross.output.bias",
+        ),
+        (
+            "decoder.layers.*.encoder_attn_layer_norm.weight",
+            "layers.*.cross_norm.weight",
+        ),
+        (
+            "decoder.layers.*.encoder_attn_layer_norm.bias",
+            "layers.*.cross_norm.bias",
+        ),
+        ("decoder.layers.*.fc1.weight", "layers.*.mlp.up.weight"),
+        ("decoder.layers.*.fc1.bias", "layers.*.mlp.up.bias"),
+        ("decoder.layers.*.fc2.weight", "layers.*.mlp.down.weight"),
+        ("decoder.layers.*.fc2.bias", "layers.*.mlp.down.bias"),
+        (
+            "decoder.layers.*.final_layer_norm.weight",
+            "layers.*.mlp_norm.weight",
+        ),
+        ("decoder.layers.*.final_layer_norm.bias", "layers.*.mlp_norm.bias"),
+        ("decoder.layer_norm.weight", "final_norm.weight"),
+        ("decoder.layer_norm.bias", "final_norm.bias"),
+        ("lm_head.weight", "head.weight"),
+        ("final_logits_bias", "head.bias"),
+    ],
+    ignored: &["encoder.embed_tokens.weight", "decoder.embed_tokens.weight"],
+    linear_in_out: false,
+};
+
+pub const PEGASUS: Family = Family {
+    model_type: "pegasus",
+    config: |file| bart(file, "pegasus"),
+    ..BART
+};
+
+fn bart(file: &ConfigFile, model_type: &str) -> Result<Config> {
+    let hidden_size = file.size("d_model")?;
+    let norm = NormConfig {
+        kind: NormKind::Layer { bias: true },
+        epsilon: 1e-5,
+    };
+    let is_post = model_type == "bart";
+    let stack = |side: &str, causal: bool| -> Result<Config> {
+        let heads = format!("{side}_attention_heads");
+        let (n_layers, n_heads) = (file.size(&format!("{side}_layers"))?, file.size(&heads)?);
+        let head_dim = standard::even_head_dim(file, &heads, hidden_size, n_heads)?;
+        Ok(Config {
+            vocab_size: file.size("vocab_size")?,
+            context_length: file.size("max_position_embeddings")?,
+            intermediate_size: file.size(&format!("{side}_ffn_dim"))?,
+            activation: file.activation("activation_function", Activation::Gelu)?,
+            embedding: Embedding {
+                scale: match file.flag_or("scale_embedding", !is_post)? {
+                    true => (hidden_size as f64).sqrt(),
+                    false => 1.0,
+                },
+                norm: is_post,
+                ..Embedding::plain(hidden_size)
+            },
+            positions: match is_post {
+                true => Positions::Learned { offset: 2 },
+                false => Positions::Sinusoidal,
+            },
+            residual: if is_post { POST } else { Residual::PRE },
+            attention: AttentionConfig {
+                causal,
+                ..standard::attention(n_layers, head_dim, true, true)
+            },
+            mlp: Mlp::Plain { bias: true },
+            head: Head {
+                bias: true,
+                ..Head::new(file.flag_or("tie_word_embeddings", true)?)
+            },
+            ..standard::sized(model_type, hidden_size, n_layers, n_heads, head_dim, norm)
+        })
+    };
+    let encoder = Config {
+        scope: "encoder.",
+        ..stack("encoder", false)?
+    };
+    Ok(Config {
+        encoder: Some(Box::new(encoder)),
+        ..stack("decoder", true)?
+    })
+}

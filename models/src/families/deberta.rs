@@ -1,0 +1,195 @@
+//! DeBERTa v2 and v3 (2006.03654, 2111.09543): queries and keys also meet vectors of their distance.
+
+use super::Family;
+use super::bert::{self, blocks, task};
+use crate::config::{
+    Activation, AttentionConfig, Config, ConfigFile, Dense, Disentangled, Embedding, Positions, Projected,
+};
+use crate::error::Result;
+
+pub const FAMILY: Family = Family {
+    model_type: "deberta-v2",
+    config,
+    prefixes: &["deberta."],
+    weights: &[
+        ("embeddings.word_embeddings.weight", "token_embedding.weight"),
+        (
+            "embeddings.token_type_embeddings.weight",
+            "segment_embedding.weight",
+        ),
+        ("embeddings.LayerNorm.weight", "embedding_norm.weight"),
+        ("embeddings.LayerNorm.bias", "embedding_norm.bias"),
+        ("encoder.rel_embeddings.weight", "relative_embedding.weight"),
+        ("encoder.LayerNorm.weight", "relative_norm.weight"),
+        ("encoder.LayerNorm.bias", "relative_norm.bias"),
+        (
+            "encoder.layer.*.attention.self.query_proj.weight",
+            "layers.*.attention.query.weight",
+        ),
+        (
+            "encoder.layer.*.attention.self.query_proj.bias",
+            "layers.*.attention.query.bias",
+        ),
+        (
+            "encoder.layer.*.attention.self.key_proj.weight",
+            "layers.*.attention.key.weight",
+        ),
+        (
+            "encoder.layer.*.attention.self.key_proj.bias",
+            "layers.*.attention.key.bias",
+        ),
+        (
+            "encoder.layer.*.attention.self.value_proj.weight",
+            "layers.*.attention.value.weight",
+        ),
+        (
+            "encoder.layer.*.attention.self.value_proj.bias",
+            "layers.*.attention.value.bias",
+        ),
+        (
+            "encoder.layer.*.attention.self.pos_key_proj.weight",
+            "layers.*.attention.distance_key.weight",
+        ),
+        (
+            "encoder.layer.*.attention.self.pos_key_proj.bias",
+            "layers.*.attention.distance_key.bias",
+        ),
+        (
+            "encoder.layer.*.attention.self.pos_query_proj.weight",
+            "layers.*.attention.distance_query.weight",
+        ),
+        (
+            "encoder.layer.*.attention.self.pos_query_proj.bias",
+            "layers.*.attention.distance_query.bias",
+        ),
+        (
+            "encoder.layer.*.attention.output.dense.weight",
+            "layers.*.attention.output.weight",
+        ),
+        (
+            "encoder.layer.*.attention.output.dense.bias",
+            "layers.*.attention.output.bias",
+        ),
+        (
+            "encoder.layer.*.attention.output.LayerNorm.weight",
+            "layers.*.attention_norm.weight",
+        ),
+        (
+            "encoder.layer.*.attention.output.LayerNorm.bias",
+            "layers.*.attention_norm.bias",
+        ),
+        (
+            "encoder.layer.*.intermediate.dense.weight",
+            "layers.*.mlp.up.weight",
+        ),
+        ("encoder.layer.*.intermediate.dense.bias", "layers.*.mlp.up.bias"),
+        ("encoder.layer.*.output.dense.weight", "layers.*.mlp.down.weight"),
+        ("encoder.layer.*.output.dense.bias", "layers.*.mlp.down.bias"),
+        (
+            "encoder.layer.*.output.LayerNorm.weight",
+            "layers.*.mlp_norm.weight",
+        ),
+        ("encoder.layer.*.output.LayerNorm.bias", "layers.*.mlp_norm.bias"),
+        (
+            "cls.predictions.transform.dense.weight",
+            "task.masked.dense.weight",
+        ),
+        ("cls.predictions.transform.dense.bias", "task.masked.dense.bias"),
+        (
+            "cls.predictions.transform.LayerNorm.weight",
+            "task.masked.norm.weight",
+        ),
+        (
+            "cls.predictions.transform.LayerNorm.bias",
+            "task.masked.norm.bias",
+        ),
+        ("cls.predictions.decoder.weight", "task.masked.output.weight"),
+        ("cls.predictions.decoder.bias", "task.masked.output.bias"),
+        ("cls.predictions.bias", "task.masked.output.bias"),
+        ("lm_predictions.lm_head.dense.weight", "task.masked.dense.weight"),
+        ("lm_predictions.lm_head.dense.bias", "task.masked.dense.bias"),
+        (
+            "lm_predictions.lm_head.LayerNorm.weight",
+            "task.masked.norm.weight",
+        ),
+        ("lm_predictions.lm_head.LayerNorm.bias", "task.masked.norm.bias"),
+        ("lm_predictions.lm_head.bias", "task.masked.output.bias"),
+        ("pooler.dense.weight", "task.label.dense.weight"),
+        ("pooler.dense.bias", "task.label.dense.bias"),
+        ("classifier.weight", "task.label.output.weight"),
+        ("classifier.bias", "task.label.output.bias"),
+    ],
+    ignored: &[
+        "embeddings.position_ids",
+        "mask_predictions.classifier.weight",
+        "mask_predictions.classifier.bias",
+        "mask_predictions.dense.weight",
+        "mask_predictions.dense.bias",
+        "mask_predictions.LayerNorm.weight",
+        "mask_predictions.LayerNorm.bias",
+    ],
+    ..bert::BERT
+};
+
+fn config(file: &ConfigFile) -> Result<Config> {
+    let config = blocks(file, "deberta-v2", 0)?;
+    for (key, unsupported) in [("position_biased_input", true), ("relative_attention", false)] {
+        if file.flag_or(key, key == "position_biased_input")? == unsupported {
+            return Err(file.refuse(key, &format!("only {} is supported", !unsupported)));
+        }
+    }
+    if file.number_or("conv_kernel_size", 0.0)? > 0.0 {
+        return Err(file.refuse(
+            "conv_kernel_size",
+            "a convolution in the first layer is not supported",
+        ));
+    }
+    let kind = distances(file, config.context_length)?;
+    let n_types = 1 + usize::from(kind.content_to_position) + usize::from(kind.position_to_content);
+    let scale = ((config.head_dim * n_types) as f64).powf(-0.5);
+    let label = Dense::with(file.activation("pooler_hidden_act", Activation::Gelu)?);
+    Ok(Config {
+        embedding: Embedding {
+            size: file.size_or("embedding_size", config.hidden_size)?,
+            projected: Projected::Last,
+            n_segments: file.count_or("type_vocab_size", 0)?,
+            ..config.embedding
+        },
+        positions: Positions::Disentangled(kind),
+        attention: AttentionConfig {
+            scales: vec![scale; config.n_layers],
+            ..config.attention
+        },
+        task: task(file, Dense::with(config.activation).and_norm(), label)?,
+        ..config
+    })
+}
+
+fn distances(file: &ConfigFile, context_length: usize) -> Result<Disentangled> {
+    let furthest = file.number_or("max_relative_positions", -1.0)?;
+    let furthest = if furthest < 1.0 {
+        context_length
+    } else {
+        furthest as usize
+    };
+    let buckets = file.number_or("position_buckets", -1.0)?;
+    let has_buckets = buckets > 0.0;
+    // A list, or its members with bars between.
+    let types = match file.list("pos_att_type") {
+        Ok(list) => list
+            .into_iter()
+            .flatten()
+            .filter_map(|kind| kind.as_str())
+            .collect::<Vec<_>>()
+            .join("|"),
+        Err(_) => file.text("pos_att_type")?.to_owned(),
+    };
+    Ok(Disentangled {
+        span: if has_buckets { buckets as usize } else { furthest },
+        max_distance: if has_buckets { furthest } else { 0 },
+        content_to_position: types.contains("c2p"),
+        position_to_content: types.contains("p2c"),
+        shared: file.flag_or("share_att_key", false)?,
+        norm: file.text_or("norm_rel_ebd", "none")?.contains("layer_norm"),
+    })
+}

@@ -1,0 +1,183 @@
+//! Gemma (2403.08295), Gemma 2 (2408.00118: soft caps, alternating windows, norms on both sides of each branch) and
+//! the text models of Gemma 3 (2503.19786: norms on q and k, other turns in the layers with a window).
+
+use super::{Family, llama, standard};
+use crate::config::{
+    Activation, AttentionConfig, Config, ConfigFile, Embedding, Head, NormKind, Positions, QkNorm, Residual,
+};
+use crate::error::Result;
+use crate::rope::{Defaults, Rope};
+
+pub const GEMMA: Family = Family {
+    model_type: "gemma",
+    config: |file| gemma(file, "gemma"),
+    ..llama::LLAMA
+};
+
+pub const GEMMA2: Family = Family {
+    model_type: "gemma2",
+    config: |file| gemma2(file, "gemma2"),
+    weights: SANDWICHED,
+    ..llama::LLAMA
+};
+
+pub const GEMMA3: Family = Family {
+    model_type: "gemma3_text",
+    config: gemma3,
+    weights: SANDWICHED,
+    ..llama::LLAMA
+};
+
+const SANDWICHED: &[(&str, &str)] = &[
+    ("embed_tokens.weight", "token_embedding.weight"),
+    (
+        "layers.*.input_layernorm.weight",
+        "layers.*.attention_norm.weight",
+    ),
+    (
+        "layers.*.self_attn.q_proj.weight",
+        "layers.*.attention.query.weight",
+    ),
+    ("layers.*.self_attn.q_proj.bias", "layers.*.attention.query.bias"),
+    (
+        "layers.*.self_attn.k_proj.weight",
+        "layers.*.attention.key.weight",
+    ),
+    ("layers.*.self_attn.k_proj.bias", "layers.*.attention.key.bias"),
+    (
+        "layers.*.self_attn.v_proj.weight",
+        "layers.*.attention.value.weight",
+    ),
+    ("layers.*.self_attn.v_proj.bias", "layers.*.attention.value.bias"),
+    (
+        "layers.*.self_attn.q_norm.weight",
+        "layers.*.attention.query_norm.weight",
+    ),
+    (
+        "layers.*.self_attn.k_norm.weight",
+        "layers.*.attention.key_norm.weight",
+    ),
+    (
+        "layers.*.self_attn.o_proj.weight",
+        "layers.*.attention.output.weight",
+    ),
+    ("layers.*.self_attn.o_proj.bias", "layers.*.attention.output.bias"),
+    (
+        "layers.*.post_attention_layernorm.weight",
+        "layers.*.attention_post_norm.weight",
+    ),
+    (
+        "layers.*.pre_feedforward_layernorm.weight",
+        "layers.*.mlp_norm.weight",
+    ),
+    (
+        "layers.*.post_feedforward_layernorm.weight",
+        "layers.*.mlp_post_norm.weight",
+    ),
+    ("layers.*.mlp.gate_proj.weight", "layers.*.mlp.gate.weight"),
+    ("layers.*.mlp.up_proj.weight", "layers.*.mlp.up.weight"),
+    ("layers.*.mlp.down_proj.weight", "layers.*.mlp.down.weight"),
+    ("norm.weight", "final_norm.weight"),
+    ("lm_head.weight", "head.weight"),
+];
+
+fn gemma(file: &ConfigFile, model_type: &str) -> Result<Config> {
+    let norm = standard::norm(file, NormKind::Rms { from_one: true }, "rms_norm_eps", 1e-6)?;
+    let config = standard::rotary(file, model_type, norm, Defaults::default())?;
+    let bias = file.flag_or("attention_bias", false)?;
+    // Old files name the exact function, but the models were trained with the approximation.
+    let key = if file.is_set("hidden_activation") {
+        "hidden_activation"
+    } else {
+        "hidden_act"
+    };
+    let activation = match file.activation(key, Activation::GeluTanh)? {
+        Activation::Gelu if key == "hidden_act" => Activation::GeluTanh,
+        activation => activation,
+    };
+    Ok(Config {
+        activation,
+        embedding: Embedding {
+            scale: (config.hidden_size as f64).sqrt(),
+            ..config.embedding
+        },
+        attention: standard::attention(config.n_layers, config.head_dim, bias, bias),
+        head: Head::new(file.flag_or("tie_word_embeddings", true)?),
+        ..config
+    })
+}
+
+fn gemma2(file: &ConfigFile, model_type: &str) -> Result<Config> {
+    let config = gemma(file, model_type)?;
+    let scale = file.positive_or("query_pre_attn_scalar", 256.0)?.powf(-0.5);
+    let cap = |key: &str, default: Option<f64>| match (file.has(key), default) {
+        (true, _) if !file.is_set(key) => Ok(None),
+        (false, None) => Ok(None),
+        (_, default) => file.positive_or(key, default.unwrap_or(1.0)).map(Some),
+    };
+    let caps = if model_type == "gemma2" {
+        (Some(50.0), Some(30.0))
+    } else {
+        (None, None)
+    };
+    Ok(Config {
+        residual: Residual {
+            after_branch: true,
+            ..Residual::PRE
+        },
+        attention: AttentionConfig {
+            scales: vec![scale; config.n_layers],
+            windows: standard::windows(file, config.n_layers, Some(4096), |layer| layer % 2 == 0)?,
+            soft_cap: cap("attn_logit_softcapping", caps.0)?,
+            ..config.attention
+        },
+        head: Head {
+            soft_cap: cap("final_logit_softcapping", caps.1)?,
+            ..config.head
+        },
+        ..config
+    })
+}
+
+fn gemma3(file: &ConfigFile) -> Result<Config> {
+    let config = gemma2(file, "gemma3_text")?;
+    let n_layers = config.n_layers;
+    let pattern = file.size_or("sliding_window_pattern", 6)?;
+    let is_sliding = |layer: usize| !(layer + 1).is_multiple_of(pattern);
+    let sliding = standard::sliding_layers(file, n_layers, is_sliding)?;
+    let million = Defaults {
+        theta: 1e6,
+        ..Defaults::default()
+    };
+    let is_nested = file.section("rope_parameters")?.is_some();
+    let global = Rope::read(
+        file,
+        is_nested.then_some("full_attention"),
+        config.head_dim,
+        million,
+    )?;
+    let local = match is_nested {
+        true => Rope::read(
+            file,
+            Some("sliding_attention"),
+            config.head_dim,
+            Defaults::default(),
+        )?,
+        false => global.plain(file.positive_or("rope_local_base_freq", 1e4)?),
+    };
+    Ok(Config {
+        positions: Positions::Rotary {
+            ropes: vec![global, local],
+            by_layer: sliding
+                .iter()
+                .map(|&sliding| Some(usize::from(sliding)))
+                .collect(),
+        },
+        attention: AttentionConfig {
+            windows: standard::windows(file, n_layers, Some(4096), is_sliding)?,
+            qk_norm: QkNorm::Head,
+            ..config.attention
+        },
+        ..config
+    })
+}

@@ -1,0 +1,81 @@
+//! Mixtral (2401.04088): Mistral with experts.
+
+use super::{Family, llama, standard};
+use crate::config::{AttentionConfig, Config, ConfigFile, Mlp, NormConfig};
+use crate::error::Result;
+use crate::rope::Defaults;
+
+pub const FAMILY: Family = Family {
+    model_type: "mixtral",
+    config,
+    weights: &[
+        ("embed_tokens.weight", "token_embedding.weight"),
+        (
+            "layers.*.input_layernorm.weight",
+            "layers.*.attention_norm.weight",
+        ),
+        (
+            "layers.*.self_attn.q_proj.weight",
+            "layers.*.attention.query.weight",
+        ),
+        (
+            "layers.*.self_attn.k_proj.weight",
+            "layers.*.attention.key.weight",
+        ),
+        (
+            "layers.*.self_attn.v_proj.weight",
+            "layers.*.attention.value.weight",
+        ),
+        (
+            "layers.*.self_attn.o_proj.weight",
+            "layers.*.attention.output.weight",
+        ),
+        (
+            "layers.*.post_attention_layernorm.weight",
+            "layers.*.mlp_norm.weight",
+        ),
+        (
+            "layers.*.block_sparse_moe.gate.weight",
+            "layers.*.mlp.router.weight",
+        ),
+        (
+            "layers.*.block_sparse_moe.experts.*.w1.weight",
+            "layers.*.mlp.experts.*.gate.weight",
+        ),
+        (
+            "layers.*.block_sparse_moe.experts.*.w3.weight",
+            "layers.*.mlp.experts.*.up.weight",
+        ),
+        (
+            "layers.*.block_sparse_moe.experts.*.w2.weight",
+            "layers.*.mlp.experts.*.down.weight",
+        ),
+        ("norm.weight", "final_norm.weight"),
+        ("lm_head.weight", "head.weight"),
+    ],
+    ..llama::LLAMA
+};
+
+fn config(file: &ConfigFile) -> Result<Config> {
+    let norm: NormConfig = standard::rms(file, "rms_norm_eps", 1e-5)?;
+    let million = Defaults {
+        theta: 1e6,
+        ..Defaults::default()
+    };
+    let config = standard::rotary(file, "mixtral", norm, million)?;
+    let n_experts = file.size_or("num_local_experts", 8)?;
+    Ok(Config {
+        mlp: Mlp::Experts {
+            n_experts,
+            n_chosen: standard::chosen(file, n_experts, 2)?,
+            normalised: true,
+            layers: vec![true; config.n_layers],
+            dense_size: config.intermediate_size,
+        },
+        attention: AttentionConfig {
+            windows: standard::windows(file, config.n_layers, None, |_| true)?,
+            ..config.attention
+        },
+        ..config
+    })
+}

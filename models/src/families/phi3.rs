@@ -1,0 +1,52 @@
+//! Phi-3, 3.5, 4 (2404.14219): Llama with joined matrices, a window, and LongRoPE.
+
+use super::{Family, llama, standard};
+use crate::config::{AttentionConfig, Config, ConfigFile, Mlp, Projection};
+use crate::error::Result;
+use crate::rope::Defaults;
+
+pub const FAMILY: Family = Family {
+    model_type: "phi3",
+    config,
+    weights: &[
+        ("embed_tokens.weight", "token_embedding.weight"),
+        (
+            "layers.*.input_layernorm.weight",
+            "layers.*.attention_norm.weight",
+        ),
+        (
+            "layers.*.self_attn.qkv_proj.weight",
+            "layers.*.attention.qkv.weight",
+        ),
+        (
+            "layers.*.self_attn.o_proj.weight",
+            "layers.*.attention.output.weight",
+        ),
+        (
+            "layers.*.post_attention_layernorm.weight",
+            "layers.*.mlp_norm.weight",
+        ),
+        ("layers.*.mlp.gate_up_proj.weight", "layers.*.mlp.gate_up.weight"),
+        ("layers.*.mlp.down_proj.weight", "layers.*.mlp.down.weight"),
+        ("norm.weight", "final_norm.weight"),
+        ("lm_head.weight", "head.weight"),
+    ],
+    ..llama::LLAMA
+};
+
+fn config(file: &ConfigFile) -> Result<Config> {
+    let norm = standard::rms(file, "rms_norm_eps", 1e-5)?;
+    let config = standard::rotary(file, "phi3", norm, Defaults::default())?;
+    Ok(Config {
+        attention: AttentionConfig {
+            projection: Projection::Joined,
+            windows: standard::windows(file, config.n_layers, None, |_| true)?,
+            ..config.attention
+        },
+        mlp: Mlp::Gated {
+            bias: false,
+            joined: true,
+        },
+        ..config
+    })
+}

@@ -1,0 +1,233 @@
+//! What most families' `config.json` have in common: the names that Llama's has.
+
+use serde_json::Value;
+
+use crate::config::{
+    Activation, AttentionConfig, Config, ConfigFile, Embedding, Head, Mlp, NormConfig, NormKind, Positions,
+    Projection, QkNorm, Residual, Task,
+};
+use crate::error::Result;
+use crate::rope::{Defaults, Rope};
+
+/// Root mean square norms with the epsilon that `key` names.
+pub fn rms(file: &ConfigFile, key: &str, default: f64) -> Result<NormConfig> {
+    norm(file, NormKind::Rms { from_one: false }, key, default)
+}
+
+/// Layer norms with weights and biases.
+pub fn layer(file: &ConfigFile, key: &str, default: f64) -> Result<NormConfig> {
+    norm(file, NormKind::Layer { bias: true }, key, default)
+}
+
+pub fn norm(file: &ConfigFile, kind: NormKind, key: &str, default: f64) -> Result<NormConfig> {
+    let epsilon = file.number_or(key, default)?;
+    match epsilon >= 0.0 {
+        true => Ok(NormConfig { kind, epsilon }),
+        false => Err(file.refuse(key, "expected 0 or a positive number")),
+    }
+}
+
+/// A decoder of the given sizes with what is most usual in all else.
+pub fn sized(
+    model_type: &str,
+    hidden_size: usize,
+    n_layers: usize,
+    n_heads: usize,
+    head_dim: usize,
+    norm: NormConfig,
+) -> Config {
+    Config {
+        model_type: model_type.to_owned(),
+        vocab_size: 0,
+        context_length: 0,
+        hidden_size,
+        n_layers,
+        n_heads,
+        n_kv_heads: n_heads,
+        head_dim,
+        intermediate_size: 4 * hidden_size,
+        activation: Activation::Silu,
+        embedding: Embedding::plain(hidden_size),
+        positions: Positions::Learned { offset: 0 },
+        norm,
+        residual: Residual::PRE,
+        attention: attention(n_layers, head_dim, false, false),
+        mlp: Mlp::Gated {
+            bias: false,
+            joined: false,
+        },
+        head: Head::new(false),
+        task: Task::NextToken,
+        n_stored_layers: n_layers,
+        encoder: None,
+        scope: "",
+    }
+}
+
+/// Attention over everything before, scores divided by √head_dim.
+pub fn attention(n_layers: usize, head_dim: usize, qkv_bias: bool, output_bias: bool) -> AttentionConfig {
+    AttentionConfig {
+        causal: true,
+        scales: vec![(head_dim as f64).powf(-0.5); n_layers],
+        windows: vec![None; n_layers],
+        soft_cap: None,
+        projection: Projection::Separate,
+        qkv_bias,
+        output_bias,
+        qk_norm: QkNorm::None,
+    }
+}
+
+/// Heads share the hidden size evenly.
+pub fn even_head_dim(file: &ConfigFile, key: &str, hidden_size: usize, n_heads: usize) -> Result<usize> {
+    match hidden_size % n_heads {
+        0 => Ok(hidden_size / n_heads),
+        _ => Err(file.refuse(
+            key,
+            &format!("the hidden size, {hidden_size}, is not a multiple of it"),
+        )),
+    }
+}
+
+/// A rotary decoder from the names that Llama's file has: pre-norm, gated, separate projections, no biases.
+pub fn rotary(file: &ConfigFile, model_type: &str, norm: NormConfig, defaults: Defaults) -> Result<Config> {
+    let (hidden_size, n_layers) = (file.size("hidden_size")?, file.size("num_hidden_layers")?);
+    let n_heads = file.size("num_attention_heads")?;
+    let n_kv_heads = file.size_or("num_key_value_heads", n_heads)?;
+    if n_heads % n_kv_heads != 0 {
+        let reason = format!("num_attention_heads = {n_heads} is not a multiple of it");
+        return Err(file.refuse("num_key_value_heads", &reason));
+    }
+    let head_dim = match file.is_set("head_dim") {
+        true => file.size("head_dim")?,
+        false => even_head_dim(file, "num_attention_heads", hidden_size, n_heads)?,
+    };
+    let rope = Rope::read(file, None, head_dim, defaults)?;
+    Ok(Config {
+        vocab_size: file.size("vocab_size")?,
+        context_length: rope.reach(),
+        n_kv_heads,
+        intermediate_size: file.size("intermediate_size")?,
+        activation: file.activation("hidden_act", Activation::Silu)?,
+        positions: Positions::Rotary {
+            ropes: vec![rope],
+            by_layer: vec![Some(0); n_layers],
+        },
+        head: Head::new(file.flag_or("tie_word_embeddings", false)?),
+        ..sized(model_type, hidden_size, n_layers, n_heads, head_dim, norm)
+    })
+}
+
+/// A rotary decoder with root mean square norms, as Llama.
+pub fn llama_like(file: &ConfigFile, model_type: &str) -> Result<Config> {
+    rotary(
+        file,
+        model_type,
+        rms(file, "rms_norm_eps", 1e-6)?,
+        Defaults::default(),
+    )
+}
+
+/// How many experts each token goes through.
+pub fn chosen(file: &ConfigFile, n_experts: usize, default: usize) -> Result<usize> {
+    let n_chosen = file.size_or("num_experts_per_tok", default)?;
+    match n_chosen <= n_experts {
+        true => Ok(n_chosen),
+        false => Err(file.refuse("num_experts_per_tok", &format!("there are {n_experts} experts"))),
+    }
+}
+
+/// The window of `sliding_window` in layers that `layer_types` calls sliding; without that list, in those that
+/// `is_sliding` says.
+pub fn windows(
+    file: &ConfigFile,
+    n_layers: usize,
+    default: Option<usize>,
+    is_sliding: impl Fn(usize) -> bool,
+) -> Result<Vec<Option<usize>>> {
+    let window = match file.has("sliding_window") {
+        true if !file.is_set("sliding_window") => None,
+        true => Some(file.size("sliding_window")?),
+        false => default,
+    };
+    let sliding = sliding_layers(file, n_layers, is_sliding)?;
+    Ok(sliding
+        .into_iter()
+        .map(|sliding| window.filter(|_| sliding))
+        .collect())
+}
+
+/// Which layers attend to a window only.
+pub fn sliding_layers(
+    file: &ConfigFile,
+    n_layers: usize,
+    default: impl Fn(usize) -> bool,
+) -> Result<Vec<bool>> {
+    let Some(types) = file.list("layer_types")? else {
+        return Ok((0..n_layers).map(default).collect());
+    };
+    if types.len() != n_layers {
+        let reason = format!("expected one for each of {n_layers} layers");
+        return Err(file.refuse("layer_types", &reason));
+    }
+    let sliding = |value: &Value| match value.as_str() {
+        Some("sliding_attention") => Ok(true),
+        Some("full_attention") => Ok(false),
+        _ => Err(file.refuse("layer_types", "expected full_attention or sliding_attention")),
+    };
+    types.iter().map(sliding).collect()
+}
+
+/// The names of Llama's weights and those of its relatives; the configuration says which of them are there.
+pub const WEIGHTS: &[(&str, &str)] = &[
+    ("embed_tokens.weight", "token_embedding.weight"),
+    (
+        "layers.*.input_layernorm.weight",
+        "layers.*.attention_norm.weight",
+    ),
+    ("layers.*.input_layernorm.bias", "layers.*.attention_norm.bias"),
+    (
+        "layers.*.self_attn.q_proj.weight",
+        "layers.*.attention.query.weight",
+    ),
+    ("layers.*.self_attn.q_proj.bias", "layers.*.attention.query.bias"),
+    (
+        "layers.*.self_attn.k_proj.weight",
+        "layers.*.attention.key.weight",
+    ),
+    ("layers.*.self_attn.k_proj.bias", "layers.*.attention.key.bias"),
+    (
+        "layers.*.self_attn.v_proj.weight",
+        "layers.*.attention.value.weight",
+    ),
+    ("layers.*.self_attn.v_proj.bias", "layers.*.attention.value.bias"),
+    (
+        "layers.*.self_attn.q_norm.weight",
+        "layers.*.attention.query_norm.weight",
+    ),
+    (
+        "layers.*.self_attn.k_norm.weight",
+        "layers.*.attention.key_norm.weight",
+    ),
+    (
+        "layers.*.self_attn.o_proj.weight",
+        "layers.*.attention.output.weight",
+    ),
+    ("layers.*.self_attn.o_proj.bias", "layers.*.attention.output.bias"),
+    (
+        "layers.*.post_attention_layernorm.weight",
+        "layers.*.mlp_norm.weight",
+    ),
+    ("layers.*.post_attention_layernorm.bias", "layers.*.mlp_norm.bias"),
+    ("layers.*.mlp.gate_proj.weight", "layers.*.mlp.gate.weight"),
+    ("layers.*.mlp.gate_proj.bias", "layers.*.mlp.gate.bias"),
+    ("layers.*.mlp.up_proj.weight", "layers.*.mlp.up.weight"),
+    ("layers.*.mlp.up_proj.bias", "layers.*.mlp.up.bias"),
+    ("layers.*.mlp.down_proj.weight", "layers.*.mlp.down.weight"),
+    ("layers.*.mlp.down_proj.bias", "layers.*.mlp.down.bias"),
+    ("norm.weight", "final_norm.weight"),
+    ("norm.bias", "final_norm.bias"),
+    ("lm_head.weight", "head.weight"),
+];
+
+pub const IGNORED: &[&str] = &["layers.*.self_attn.rotary_emb.inv_freq", "rotary_emb.inv_freq"];

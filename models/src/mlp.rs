@@ -1,0 +1,210 @@
+//! The second half of a layer: neurons.
+
+use tch::{Kind, Tensor};
+
+use crate::config::{Activation, Config, Mlp as MlpConfig};
+use crate::error::Result;
+use crate::layers::Linear;
+use crate::tap::{Site, Tap};
+use crate::weights::Weights;
+
+/// A layer's neurons.
+pub struct Mlp {
+    pub activation: Activation,
+    pub shape: Shape,
+}
+
+pub enum Shape {
+    /// down(act(up x)).
+    Plain {
+        up: Linear,
+        down: Linear,
+    },
+    Gated(Gated),
+    Experts {
+        router: Linear,
+        experts: Vec<Gated>,
+        n_chosen: i64,
+        normalised: bool,
+    },
+}
+
+/// down(act(gate x) · up x) (2002.05202).
+pub struct Gated {
+    pub input: GatedInput,
+    pub down: Linear,
+}
+
+pub enum GatedInput {
+    Separate {
+        gate: Linear,
+        up: Linear,
+    },
+    /// Gate and up side by side.
+    Joined(Linear),
+}
+
+impl Mlp {
+    pub fn load(config: &Config, layer: usize, weights: &mut Weights) -> Result<Self> {
+        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        let name = config.name_in_layer(layer, "mlp");
+        let shape = match &config.mlp {
+            MlpConfig::Plain { bias } => Shape::Plain {
+                up: Linear::load(weights, &format!("{name}.up"), hidden, inner, *bias)?,
+                down: Linear::load(weights, &format!("{name}.down"), inner, hidden, *bias)?,
+            },
+            MlpConfig::Gated { bias, joined } => {
+                Shape::Gated(Gated::load(weights, &name, hidden, inner, *bias, *joined)?)
+            }
+            MlpConfig::Experts {
+                layers, dense_size, ..
+            } if !layers[layer] => {
+                Shape::Gated(Gated::load(weights, &name, hidden, *dense_size, false, false)?)
+            }
+            MlpConfig::Experts {
+                n_experts,
+                n_chosen,
+                normalised,
+                ..
+            } => Shape::Experts {
+                router: Linear::load(weights, &format!("{name}.router"), hidden, *n_experts, false)?,
+                experts: (0..*n_experts)
+                    .map(|expert| {
+                        Gated::load(
+                            weights,
+                            &format!("{name}.experts.{expert}"),
+                            hidden,
+                            inner,
+                            false,
+                            false,
+                        )
+                    })
+                    .collect::<Result<_>>()?,
+                n_chosen: *n_chosen as i64,
+                normalised: *normalised,
+            },
+        };
+        Ok(Self {
+            activation: config.activation,
+            shape,
+        })
+    }
+
+    pub fn forward(&self, x: &Tensor, layer: usize, tap: &mut dyn Tap) -> Tensor {
+        match &self.shape {
+            Shape::Plain { up, down } => {
+                let pre = tap.visit(Site::MlpPre, layer, up.forward(x));
+                down.forward(&tap.visit(Site::MlpInner, layer, self.activation.forward(&pre)))
+            }
+            Shape::Gated(gated) => {
+                let (gate, up) = gated.input(x);
+                let gate = tap.visit(Site::MlpPre, layer, gate);
+                let up = tap.visit(Site::MlpUp, layer, up);
+                let inner = self.activation.forward(&gate) * up;
+                gated.down.forward(&tap.visit(Site::MlpInner, layer, inner))
+            }
+            Shape::Experts { .. } => self.mix(x, layer, tap),
+        }
+    }
+
+    /// Each token goes through the few experts that the router rates highest, and their outputs are added,
+    /// weighted by its softmax (1701.06538).
+    fn mix(&self, x: &Tensor, layer: usize, tap: &mut dyn Tap) -> Tensor {
+        let Shape::Experts {
+            router,
+            experts,
+            n_chosen,
+            normalised,
+        } = &self.shape
+        else {
+            return x.shallow_clone();
+        };
+        let hidden = x.size()[x.dim() - 1];
+        let tokens = x.reshape([-1, hidden]);
+        let rated = router.forward(&tokens).softmax(-1, Kind::Float); // [token, expert]
+        let (mut weights, chosen) = rated.topk(*n_chosen, -1, true, false);
+        if *normalised {
+            weights = &weights / weights.sum_dim_intlist(-1, true, None::<Kind>);
+        }
+        let weights = weights.to_kind(x.kind());
+        let mut sum = tokens.zeros_like();
+        let mut inners = Vec::new();
+        let is_watched = tap.wants(Site::MlpInner, layer);
+        for (index, expert) in experts.iter().enumerate() {
+            let places = chosen.eq(index as i64).nonzero(); // [(token, rank)]
+            let (token, rank) = (places.select(1, 0), places.select(1, 1));
+            if is_watched {
+                inners.push(self.expert_inner(expert, &tokens, &token));
+            }
+            if token.numel() == 0 {
+                continue;
+            }
+            let (gate, up) = expert.input(&tokens.index_select(0, &token));
+            let inner = self.activation.forward(&gate) * up;
+            let weight = weights.index(&[Some(&token), Some(&rank)]).unsqueeze(-1);
+            sum = sum.index_add(0, &token, &(expert.down.forward(&inner) * weight));
+        }
+        if is_watched {
+            let size = [&x.size()[..x.dim() - 1], &[-1]].concat();
+            let _ = tap.visit(Site::MlpInner, layer, Tensor::cat(&inners, -1).reshape(size));
+        }
+        sum.reshape(x.size())
+    }
+
+    /// An expert's neurons at all tokens, 0 at those that do not go through it.
+    fn expert_inner(&self, expert: &Gated, tokens: &Tensor, chosen: &Tensor) -> Tensor {
+        let (gate, up) = expert.input(&tokens.index_select(0, chosen));
+        let inner = self.activation.forward(&gate) * up;
+        let size = [tokens.size()[0], inner.size()[1]];
+        Tensor::zeros(size, (inner.kind(), inner.device())).index_copy(0, chosen, &inner)
+    }
+}
+
+impl Gated {
+    fn load(
+        weights: &mut Weights,
+        name: &str,
+        hidden: usize,
+        inner: usize,
+        bias: bool,
+        joined: bool,
+    ) -> Result<Self> {
+        let mut linear = |part: &str, inputs, outputs| {
+            Linear::load(weights, &format!("{name}.{part}"), inputs, outputs, bias)
+        };
+        let input = match joined {
+            true => GatedInput::Joined(linear("gate_up", hidden, 2 * inner)?),
+            false => GatedInput::Separate {
+                gate: linear("gate", hidden, inner)?,
+                up: linear("up", hidden, inner)?,
+            },
+        };
+        Ok(Self {
+            input,
+            down: linear("down", inner, hidden)?,
+        })
+    }
+
+    /// gate x and up x.
+    pub fn input(&self, x: &Tensor) -> (Tensor, Tensor) {
+        match &self.input {
+            GatedInput::Separate { gate, up } => (gate.forward(x), up.forward(x)),
+            GatedInput::Joined(both) => {
+                let both = both.forward(x);
+                let inner = both.size()[both.dim() - 1] / 2;
+                (both.narrow(-1, 0, inner), both.narrow(-1, inner, inner))
+            }
+        }
+    }
+
+    /// Cotangents of gate x and up x to that of x.
+    pub fn input_backward(&self, gate: &Tensor, up: &Tensor) -> Tensor {
+        match &self.input {
+            GatedInput::Separate {
+                gate: to_gate,
+                up: to_up,
+            } => to_gate.backward(gate) + to_up.backward(up),
+            GatedInput::Joined(both) => both.backward(&Tensor::cat(&[gate, up], -1)),
+        }
+    }
+}

@@ -1,0 +1,448 @@
+//! What decoders and encoders are made of: an embedding, blocks, a norm. What differs between families is in
+//! [`Config`].
+
+use std::ops::ControlFlow;
+
+use tch::{Device, Kind, Tensor};
+
+use crate::attention::{Attention, Cache, CrossMemory, LayerMemory, View};
+use crate::config::{Before, Config, NormConfig, Positions, Projected, Residual};
+use crate::error::{Error, Result};
+use crate::layers::{Linear, Norm};
+use crate::mlp::Mlp;
+use crate::tap::{Site, Tap};
+use crate::weights::Weights;
+
+/// Embedding, blocks and norm, with their weights on one device.
+pub struct Stack {
+    pub config: Config,
+    pub embedding: Embedding,
+    pub blocks: Vec<Block>,
+    pub final_norm: Option<Norm>,
+    /// What it has learned about distances.
+    pub relative: Option<Tensor>,
+}
+
+/// From token ids to the residual stream.
+pub struct Embedding {
+    pub tokens: Tensor,        // [vocabulary, size]
+    positions: Option<Tensor>, // [position, size or hidden]
+    /// The vector of the first segment; texts have one.
+    segment: Option<Tensor>, // [size]
+    project: Option<Linear>,
+    norm: Option<Norm>,
+}
+
+/// What the learned part of relative positions is.
+fn relative(config: &Config, weights: &mut Weights) -> Result<Option<Tensor>> {
+    Ok(match config.positions {
+        Positions::Buckets { n_buckets, .. } => {
+            Some(weights.take(&config.name("relative_bias.weight"), &[n_buckets, config.n_heads])?)
+        }
+        Positions::Disentangled(kind) => {
+            let shape = [2 * kind.span, config.hidden_size];
+            let vectors = weights.take(&config.name("relative_embedding.weight"), &shape)?;
+            let norm = match kind.norm {
+                true => Some(Norm::load(
+                    weights,
+                    &config.name("relative_norm"),
+                    &shape[1..],
+                    config.norm,
+                )?),
+                false => None,
+            };
+            Some(if vectors.defined() {
+                apply(&norm, &vectors)
+            } else {
+                vectors
+            })
+        }
+        _ => None,
+    })
+}
+
+/// What a layer's attention has to do with besides the stream.
+pub struct Around<'a> {
+    pub memory: Option<LayerMemory<'a>>,
+    /// What an encoder has read.
+    pub source: Option<&'a CrossMemory>,
+    pub view: &'a View,
+}
+
+/// Attention to an encoder, between a layer's two halves.
+pub struct Cross {
+    pub attention: Attention,
+    norm: Option<Norm>,
+    post_norm: Option<Norm>,
+}
+
+/// One layer.
+pub struct Block {
+    pub attention: Attention,
+    pub cross: Option<Cross>,
+    pub mlp: Mlp,
+    pub attention_norm: Option<Norm>,
+    pub mlp_norm: Option<Norm>,
+    pub attention_post_norm: Option<Norm>,
+    pub mlp_post_norm: Option<Norm>,
+    pub residual: Residual,
+}
+
+impl Stack {
+    pub fn load(config: Config, weights: &mut Weights) -> Result<Self> {
+        let embedding = Embedding::load(&config, weights)?;
+        let blocks = (0..config.n_layers)
+            .map_while(
+                |layer| match weights.lacks_layer(&config.name_in_layer(layer, "")) {
+                    true => None,
+                    false => Some(Block::load(&config, layer, weights)),
+                },
+            )
+            .collect::<Result<Vec<_>>>()?;
+        let final_norm = match config.residual.final_norm {
+            true => Some(Norm::load(
+                weights,
+                &config.name("final_norm"),
+                &[config.hidden_size],
+                config.norm,
+            )?),
+            false => None,
+        };
+        let relative = relative(&config, weights)?;
+        Ok(Self {
+            config,
+            embedding,
+            blocks,
+            final_norm,
+            relative,
+        })
+    }
+
+    pub fn device(&self) -> Device {
+        self.embedding.tokens.device()
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.embedding.tokens.kind()
+    }
+
+    /// Token embeddings alone, without positions: `[1, position, size]`.
+    pub fn embed(&self, ids: &[u32]) -> Tensor {
+        let ids: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
+        let ids = Tensor::from_slice(&ids).to_device(self.device());
+        self.embedding.tokens.index_select(0, &ids).unsqueeze(0)
+    }
+
+    /// From token embeddings `[batch, position, size]` to the residual stream after the last layer, normalised
+    /// where the model does that: `[batch, position, hidden]`. With a cache the embeddings are those of the
+    /// tokens that follow what it holds. `padding` is true where a position holds no token, `[batch, position]`.
+    pub fn forward(
+        &self,
+        embeddings: &Tensor,
+        padding: Option<&Tensor>,
+        mut cache: Option<&mut Cache>,
+        memories: Option<&[CrossMemory]>,
+        tap: &mut dyn Tap,
+    ) -> Result<Tensor> {
+        let start = cache.as_ref().map_or(0, |cache| cache.length);
+        let n_positions = embeddings.size()[1];
+        let place = (self.kind(), self.device());
+        let view = View::new(
+            &self.config,
+            self.relative.as_ref(),
+            start,
+            n_positions,
+            padding,
+            place,
+        );
+        let mut x = self.embedding.forward(embeddings, start, &self.config);
+        for (layer, block) in self.blocks.iter().enumerate() {
+            if tap.proceed(layer) == ControlFlow::Break(()) {
+                return Err(Error::Interrupted);
+            }
+            let memory = cache.as_deref_mut().map(|cache| cache.layer(layer, n_positions));
+            let source = memories.map(|memories| &memories[layer]);
+            x = block.forward(
+                x,
+                Around {
+                    memory,
+                    source,
+                    view: &view,
+                },
+                layer,
+                tap,
+            );
+        }
+        if let Some(cache) = cache {
+            cache.length += n_positions;
+        }
+        let normalised = apply(&self.final_norm, &x);
+        Ok(tap.visit(Site::FinalNorm, self.blocks.len() - 1, normalised))
+    }
+}
+
+impl Embedding {
+    fn load(config: &Config, weights: &mut Weights) -> Result<Self> {
+        let (hidden, size) = (config.hidden_size, config.embedding.size);
+        let (width, bias) = match config.embedding.projected {
+            Projected::BeforePositions => (hidden, false),
+            Projected::Last => (size, true),
+        };
+        let positions = match config.positions {
+            Positions::Learned { offset } => {
+                let shape = [config.context_length + offset, width];
+                Some(weights.take(&config.name("position_embedding.weight"), &shape)?)
+            }
+            Positions::Sinusoidal => {
+                let name = config.name("position_embedding.weight");
+                let shape = [config.context_length, width];
+                Some(match weights.has(&name) {
+                    true => weights.take(&name, &shape)?,
+                    false => sines(config.context_length, width),
+                })
+            }
+            _ => None,
+        };
+        let segment = match config.embedding.n_segments {
+            0 => None,
+            n => Some(weights.take(&config.name("segment_embedding.weight"), &[n, width])?),
+        };
+        let tokens = weights.take("token_embedding.weight", &[config.vocab_size, size])?;
+        let place = |x: Tensor| {
+            if tokens.defined() {
+                x.to_kind(tokens.kind()).to_device(tokens.device())
+            } else {
+                x
+            }
+        };
+        Ok(Self {
+            positions: positions.map(place),
+            tokens,
+            segment: segment.filter(Tensor::defined).map(|segments| segments.get(0)),
+            project: match size == hidden {
+                true => None,
+                false => Some(Linear::load(
+                    weights,
+                    &config.name("project_in"),
+                    size,
+                    hidden,
+                    bias,
+                )?),
+            },
+            norm: match config.embedding.norm {
+                true => Some(Norm::load(
+                    weights,
+                    &config.name("embedding_norm"),
+                    &[width],
+                    config.norm,
+                )?),
+                false => None,
+            },
+        })
+    }
+
+    /// Token embeddings to the residual stream before the first layer.
+    fn forward(&self, embeddings: &Tensor, start: i64, config: &Config) -> Tensor {
+        let x = apply(&self.norm, &self.sum(embeddings, start, config));
+        match (&self.project, config.embedding.projected) {
+            (Some(project), Projected::Last) => project.forward(&x),
+            _ => x,
+        }
+    }
+
+    /// Token embeddings, scaled and projected, and positions.
+    fn sum(&self, embeddings: &Tensor, start: i64, config: &Config) -> Tensor {
+        let mut x = match config.embedding.scale {
+            1.0 => embeddings.shallow_clone(),
+            // Rounded as the embeddings are: in bfloat16 the models were trained with it so.
+            scale => {
+                embeddings
+                    * Tensor::from(scale)
+                        .to_kind(embeddings.kind())
+                        .to_device(embeddings.device())
+            }
+        };
+        if let (Some(project), Projected::BeforePositions) = (&self.project, config.embedding.projected) {
+            x = project.forward(&x);
+        }
+        if let Some(positions) = &self.positions {
+            let offset = match config.positions {
+                Positions::Learned { offset } => offset as i64,
+                _ => 0,
+            };
+            // Not in place: what comes in may be the caller's.
+            x = x.g_add(&positions.narrow(0, start + offset, embeddings.size()[1]));
+        }
+        match &self.segment {
+            Some(segment) => x + segment,
+            None => x,
+        }
+    }
+
+    /// From the cotangent of the stream before the first layer to that of the token embeddings.
+    pub fn backward(&self, embeddings: &Tensor, mut cotangent: Tensor, config: &Config) -> Tensor {
+        let is_last = config.embedding.projected == Projected::Last;
+        let project = |cotangent: Tensor| match &self.project {
+            Some(project) => project.backward(&cotangent),
+            None => cotangent,
+        };
+        if is_last {
+            cotangent = project(cotangent);
+        }
+        if let Some(norm) = &self.norm {
+            cotangent = norm.backward(&self.sum(embeddings, 0, config), &cotangent);
+        }
+        if !is_last {
+            cotangent = project(cotangent);
+        }
+        match config.embedding.scale {
+            1.0 => cotangent,
+            scale => cotangent * scale,
+        }
+    }
+}
+
+/// Sines of the positions at falling frequencies, then cosines: `[position, width]`.
+fn sines(n_positions: usize, width: usize) -> Tensor {
+    let angle =
+        |position: usize, j: usize| position as f64 / 10_000f64.powf(2.0 * (j / 2) as f64 / width as f64);
+    let row = |position: usize| {
+        let sines = (0..width).step_by(2).map(move |j| angle(position, j).sin());
+        sines.chain((1..width).step_by(2).map(move |j| angle(position, j).cos()))
+    };
+    let values: Vec<f64> = (0..n_positions).flat_map(row).collect();
+    Tensor::from_slice(&values).reshape([n_positions as i64, width as i64])
+}
+
+impl Block {
+    fn load(config: &Config, layer: usize, weights: &mut Weights) -> Result<Self> {
+        let residual = &config.residual;
+        let hidden = [config.hidden_size];
+        let first_is_bare = layer == 0 && residual.bare_start;
+        let mut norm = |wanted: bool, part: &str, kind: NormConfig| match wanted {
+            true => Norm::load(weights, &config.name_in_layer(layer, part), &hidden, kind).map(Some),
+            false => Ok(None),
+        };
+        let is_after = residual.after_branch || residual.after_sum;
+        let (attention_norm, mlp_norm) = (
+            norm(
+                residual.before != Before::None && !first_is_bare,
+                "attention_norm",
+                config.norm,
+            )?,
+            norm(residual.before == Before::Both, "mlp_norm", config.norm)?,
+        );
+        // Where these are the only norms, files have them under the names of those before the branches.
+        let names = match residual.after_sum {
+            true => ["attention_norm", "mlp_norm"],
+            false => ["attention_post_norm", "mlp_post_norm"],
+        };
+        let attention_post_norm = norm(is_after, names[0], config.norm)?;
+        let mlp_post_norm = norm(is_after, names[1], config.norm)?;
+        let cross_norm = norm(
+            config.encoder.is_some() && residual.before == Before::Both,
+            "cross_norm",
+            config.norm,
+        )?;
+        let cross_post_norm = norm(
+            config.encoder.is_some() && residual.after_sum,
+            "cross_norm",
+            config.norm,
+        )?;
+        let cross = match config.encoder {
+            Some(_) => Some(Cross {
+                attention: Attention::load(config, layer, "cross", weights)?,
+                norm: cross_norm,
+                post_norm: cross_post_norm,
+            }),
+            None => None,
+        };
+        Ok(Self {
+            attention: Attention::load(config, layer, "attention", weights)?,
+            cross,
+            mlp: Mlp::load(config, layer, weights)?,
+            attention_norm,
+            mlp_norm,
+            attention_post_norm,
+            mlp_post_norm,
+            residual: residual.clone(),
+        })
+    }
+
+    /// ```text
+    /// pre ──┬── norm ── attention ── norm ──(+)── norm ── mid ──┬── norm ── mlp ── norm ──(+)── norm ── post
+    ///       └────────────────────────────────┘                 └──────────────────────────┘
+    /// ```
+    /// No family has all of these norms. In parallel, the MLP reads pre, and mid is not there.
+    fn forward(&self, x: Tensor, around: Around, layer: usize, tap: &mut dyn Tap) -> Tensor {
+        let Around { memory, source, view } = around;
+        let x = tap.visit(Site::ResidualPre, layer, x); // [batch, position, hidden]
+        let normalised = apply(&self.attention_norm, &x);
+        let attended = self.attention.forward(&normalised, memory, view, layer, tap);
+        let attended = tap.visit(
+            Site::AttentionOutput,
+            layer,
+            self.branch(&self.attention_post_norm, attended),
+        );
+        let (mid, mlp_input) = if self.residual.parallel {
+            let own = self.mlp_norm.as_ref().map(|norm| norm.forward(&x));
+            (x + attended, own.unwrap_or(normalised))
+        } else {
+            let mid = tap.visit(
+                Site::ResidualMid,
+                layer,
+                self.sum(&self.attention_post_norm, x, attended),
+            );
+            let mid = match (&self.cross, source) {
+                (Some(cross), Some(source)) => self.look(cross, mid, source, layer, tap),
+                _ => mid,
+            };
+            let normalised = apply(&self.mlp_norm, &mid);
+            (mid, normalised)
+        };
+        let mlp = self.branch(&self.mlp_post_norm, self.mlp.forward(&mlp_input, layer, tap));
+        let mlp = tap.visit(Site::MlpOutput, layer, mlp);
+        tap.visit(Site::ResidualPost, layer, self.sum(&self.mlp_post_norm, mid, mlp))
+    }
+
+    /// Adds what attention to the encoder gives.
+    fn look(
+        &self,
+        cross: &Cross,
+        x: Tensor,
+        source: &CrossMemory,
+        layer: usize,
+        tap: &mut dyn Tap,
+    ) -> Tensor {
+        let attended = cross
+            .attention
+            .across(&apply(&cross.norm, &x), source, layer, tap);
+        let attended = tap.visit(Site::CrossOutput, layer, attended);
+        self.sum(&cross.post_norm, x, attended)
+    }
+
+    /// A branch's output as it is added to the stream.
+    fn branch(&self, norm: &Option<Norm>, output: Tensor) -> Tensor {
+        let output = match norm {
+            Some(norm) if self.residual.after_branch => norm.forward(&output),
+            _ => output,
+        };
+        if self.residual.scale == 1.0 {
+            output
+        } else {
+            output * self.residual.scale
+        }
+    }
+
+    fn sum(&self, norm: &Option<Norm>, x: Tensor, branch: Tensor) -> Tensor {
+        match norm {
+            Some(norm) if self.residual.after_sum => norm.forward(&(x + branch)),
+            _ => x + branch,
+        }
+    }
+}
+
+fn apply(norm: &Option<Norm>, x: &Tensor) -> Tensor {
+    norm.as_ref()
+        .map_or_else(|| x.shallow_clone(), |norm| norm.forward(x))
+}
