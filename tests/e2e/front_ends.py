@@ -54,8 +54,9 @@ class OpenNotebook:
         self.edit(number)
         self.page.keyboard.press("Control+Enter")
 
-    def interrupt(self):
-        self.page.locator('.jp-NotebookPanel-toolbar [data-jp-item-name="interrupt"]').first.click()
+    def interrupt(self, timeout=None):
+        button = self.page.locator('.jp-NotebookPanel-toolbar [data-jp-item-name="interrupt"]')
+        button.first.click(timeout=timeout)
 
     def restart(self):
         menu(self.page, "Kernel", "Restart Kernel…")

@@ -49,6 +49,8 @@ CONTENTS = {
     # stdin
     "input_request": {"prompt": str, "password": bool},
 }
+# What takes the place of a reply's fields when it is not ok. A cell that was called off has nothing to say.
+FAILED = {"error": ERROR, "aborted": {}}
 LANGUAGE = {"name": str, "version": str, "mimetype": str, "file_extension": str}
 HEADER = {"msg_id": str, "session": str, "username": str, "msg_type": str, "version": str}
 STATES = {
@@ -64,13 +66,12 @@ def check(message):
     check_fields(message["header"], HEADER)
     assert message["header"]["date"].tzinfo is not None, "a date without its zone"
     assert isinstance(message["metadata"], dict)
-    failed = kind.endswith("_reply") and content["status"] == "error"
-    check_fields(content, ERROR if failed else CONTENTS[kind])
+    check_fields(content, FAILED.get(content.get("status"), CONTENTS[kind]))
     if kind in STATES:
         name, states = STATES[kind]
         assert content[name] in states, message
     elif kind.endswith("_reply"):
-        assert content["status"] in {"ok", "error"}, message
+        assert content["status"] in {"ok", *FAILED}, message
     if "data" in content and not kind.startswith("comm"):
         assert all(MIME_TYPE.fullmatch(name) for name in content["data"]), message
     if kind == "kernel_info_reply":

@@ -84,7 +84,7 @@ def test_an_error_calls_off_the_cells_behind_it(talk):
     behind = [talk.execute(f"let never_{i} = {i};") for i in range(2)]
     assert talk.reply(failing)["content"]["status"] == "error"
     for request in behind:
-        assert talk.reply(request)["content"]["status"] == "error"
+        assert talk.reply(request)["content"]["status"] == "aborted"
         assert "execute_result" not in kinds(talk.published(request))
     assert talk.run("never_0")[0]["status"] == "error"
     assert talk.value("1 + 1") == "2", "what is sent later runs"

@@ -106,6 +106,7 @@ def test_two_kernels_at_once_both_keep_theirs(tmp_path):
             talk.run(f"let mine = {i};")
         for i, talk in enumerate(both):
             assert codes(history(talk, "range", session=0, start=1)) == [f"let mine = {i};"]
+        for talk in both:
             found = codes(history(talk, "search", pattern="let mine*"))
             assert sorted(found) == ["let mine = 0;", "let mine = 1;"]
     finally:

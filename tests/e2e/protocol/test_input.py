@@ -121,4 +121,4 @@ def test_an_interrupt_calls_off_the_cells_behind(talk):
     talk.until_printed(running)
     interrupt_by_message(talk)
     assert talk.reply(running)["content"]["ename"] == "KeyboardInterrupt"
-    assert talk.reply(behind)["content"]["status"] == "error"
+    assert talk.reply(behind)["content"]["status"] == "aborted"

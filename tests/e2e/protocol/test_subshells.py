@@ -63,7 +63,7 @@ def test_an_error_in_a_subshell_calls_off_nothing_elsewhere(talk, subshell):
     failing = talk.execute('sleep(0.3); throw "x"', header=header)
     behind = talk.execute("1", header=header)
     main = [talk.execute("sleep(0.4);"), talk.execute("2")]
-    assert [talk.reply(r)["content"]["status"] for r in [failing, behind, *main]] == ["error", "error", "ok", "ok"]
+    assert [talk.reply(r)["content"]["status"] for r in [failing, behind, *main]] == ["error", "aborted", "ok", "ok"]
     assert talk.reply(talk.execute("3", header=header))["content"]["status"] == "ok"
 
 
