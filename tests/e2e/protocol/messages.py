@@ -66,7 +66,8 @@ def check(message):
     check_fields(message["header"], HEADER)
     assert message["header"]["date"].tzinfo is not None, "a date without its zone"
     assert isinstance(message["metadata"], dict)
-    check_fields(content, FAILED.get(content.get("status"), CONTENTS[kind]))
+    failed = content.get("status") in FAILED
+    check_fields(content, FAILED[content["status"]] if failed else CONTENTS[kind])
     if kind in STATES:
         name, states = STATES[kind]
         assert content[name] in states, message

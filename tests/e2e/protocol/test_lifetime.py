@@ -1,7 +1,7 @@
 """How a kernel ends, and that nothing is lost when it does.
 
 Stands for these tests of ipykernel: test_kernel.py `test_shutdown`; test_kernel_direct.py
-`test_direct_shutdown_request`; test_parentpoller.py; test_subshells.py `test_shutdown_with_subshell` is in
+`test_direct_shutdown_request`; test_parentpoller.py; test_subshells.py `test_shutdown_with_subshell`: see
 test_subshells.py. That a cell's processes end with it (`test_shutdown_subprocesses`) has no counterpart: there are none.
 """
 
