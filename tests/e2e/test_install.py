@@ -89,6 +89,14 @@ def test_the_binary_needs_only_the_cpu_libraries(environment):
     assert not any("cuda" in name for name in needed)
 
 
+def test_papermill_finds_the_language(environment):
+    """By its entry point; papermill itself is not in this environment."""
+    find = "from importlib.metadata import entry_points as e; print([p.value for p in e(group='papermill.engine')])"
+    python = environment / "bin/python"
+    assert in_bare_shell(environment, python, "-c", find).strip() == "['ecco_kernel.papermill']"
+    in_bare_shell(environment, python, "-c", "import ecco_kernel")
+
+
 def test_the_version_is_printed(environment):
     printed = in_bare_shell(environment, environment / "bin/ecco-kernel", "--version")
     assert printed.split()[0] == "ecco-kernel"

@@ -6,58 +6,25 @@ import secrets
 import shutil
 import signal
 import subprocess
-import sys
-import time
 import urllib.request
 
 import pytest
 
 import widgets
+from front_ends import menu
+from servers import server, wait_for_server
 
 pytestmark = pytest.mark.timeout(600)
-START_TIMEOUT_S = 120
 CELLS_TIMEOUT_MS = 240_000
-
-
-def wait_for_server(process, runtime, log):
-    """The address of the server, from the file it writes once it listens."""
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()
-        for path in runtime.glob("jpserver-*.json"):
-            try:
-                return json.loads(path.read_text())["url"]
-            except (json.JSONDecodeError, KeyError):
-                pass  # still being written
-        time.sleep(0.2)
-    raise TimeoutError(log.read_text())
 
 
 @pytest.fixture(scope="module")
 def lab(repo, tmp_path_factory):
-    """A server of its own: folders, settings and token belong to this test."""
     folder = tmp_path_factory.mktemp("lab")
     (folder / "notebooks").mkdir()
     shutil.copy(repo / "notebooks/readme.ipynb", folder / "notebooks")
-    token, log = secrets.token_hex(16), folder / "lab.log"
-    runtime, config, home = (folder / name for name in ["runtime", "config", "home"])
-    environment = os.environ | {
-        "HOME": str(home),
-        "JUPYTER_RUNTIME_DIR": str(runtime),
-        "JUPYTER_CONFIG_DIR": str(config),
-        "JUPYTER_TOKEN": token,
-    }
-    home.mkdir()
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--port=0"]
-    command += [f"--notebook-dir={folder / 'notebooks'}", "--LabApp.news_url="]
-    command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
-    with log.open("w") as output:
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
-    try:
-        yield wait_for_server(process, runtime, log), token
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
+    with server("lab", folder) as address:
+        yield address
 
 
 def test_make_lab_starts_a_server_with_the_kernel(repo, tmp_path):
@@ -92,14 +59,6 @@ def page(lab, chromium):
 def open_notebook(page):
     page.goto(page.lab_url.replace("lab?", "lab/tree/readme.ipynb?"))
     page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
-
-
-def menu(page, *path):
-    """Chooses an entry of the main menu."""
-    page.locator(".lm-MenuBar-itemLabel", has_text=path[0]).first.click()
-    for label in path[1:-1]:
-        page.locator(".lm-Menu-itemLabel", has_text=label).first.hover()
-    page.locator(".lm-Menu-itemLabel").get_by_text(path[-1], exact=True).click()
 
 
 def test_ecco_is_in_the_launcher(page):

@@ -12,6 +12,7 @@ class EccoKernelTests(jupyter_kernel_test.KernelTests):
     code_generate_error = "there_is_no_such_variable"
     code_stderr = 'eprint("oops")'
     code_clear_output = "clear_output()"
+    code_page_something = 'help("ecco::from_pretrained")'
 
     code_execute_result = [
         {"code": "6 * 7", "result": "42"},
@@ -23,11 +24,13 @@ class EccoKernelTests(jupyter_kernel_test.KernelTests):
             "code": 'let shown = ecco::from_pretrained("demo").generate("1.", #{generate: 2});',
             "mime": "text/html",
         },
+        {"code": 'display(markdown("**bold**"))', "mime": "text/markdown"},
+        {"code": """display(svg("<svg xmlns='http://www.w3.org/2000/svg'/>"))""", "mime": "image/svg+xml"},
     ]
 
     completion_samples = [
         {"text": "let striped_zebra = 1; striped_z"},
-        {"text": "ecco::from_p"},
+        {"text": "ecco::from_p", "matches": {"from_pretrained"}},
         {"text": "no_name_starts_like_this", "matches": set()},
     ]
     code_inspect_sample = "ecco::from_pretrained"
@@ -38,6 +41,11 @@ class EccoKernelTests(jupyter_kernel_test.KernelTests):
 
     supported_history_operations = ("tail", "range", "search")
     code_history_pattern = "6 ? 7"
+
+
+class EccoWelcomeTests(jupyter_kernel_test.IopubWelcomeTests):
+    kernel_name = "ecco"
+    support_iopub_welcome = True
 
 
 # The base class would be collected a second time under its own name.

@@ -1,0 +1,50 @@
+"""Jupyter servers for the browser tests: folders, settings and token of their own."""
+
+import contextlib
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+
+START_TIMEOUT_S = 120
+QUIET = ["--no-browser", "--allow-root", "--port=0"]
+NO_NEWS = ["--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+MODULES = {"lab": ["jupyterlab", *QUIET, *NO_NEWS], "notebook": ["notebook", *QUIET]}
+
+
+def wait_for_server(process, runtime, log):
+    """The address of the server, from the file it writes once it listens."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()
+        for path in runtime.glob("jpserver-*.json"):
+            try:
+                return json.loads(path.read_text())["url"]
+            except (json.JSONDecodeError, KeyError):
+                pass  # still being written
+        time.sleep(0.2)
+    raise TimeoutError(log.read_text())
+
+
+@contextlib.contextmanager
+def server(kind, folder):
+    """Runs JupyterLab or Notebook 7 on `folder/notebooks`; gives its address and token."""
+    token, log = secrets.token_hex(16), folder / "server.log"
+    runtime, home = folder / "runtime", folder / "home"
+    home.mkdir()
+    environment = os.environ | {
+        "HOME": str(home),
+        "JUPYTER_RUNTIME_DIR": str(runtime),
+        "JUPYTER_CONFIG_DIR": str(folder / "config"),
+        "JUPYTER_TOKEN": token,
+    }
+    command = [sys.executable, "-m", *MODULES[kind], f"--ServerApp.root_dir={folder / 'notebooks'}"]
+    with log.open("w") as output:
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+    try:
+        yield wait_for_server(process, runtime, log), token
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
