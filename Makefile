@@ -5,10 +5,10 @@ PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-# Everything below runs as in an activated environment.
+# Everything below runs with the environment's programs first. What an activated environment says besides is
+# left out: pip's builds do not hear of it, and cargo would build anew for each of the two.
 export PATH := $(BIN):$(PATH)
-export VIRTUAL_ENV := $(CURDIR)/.venv
-unexport PYTHONHOME PYTHONPATH
+unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
 # Where this environment keeps libtorch; known once .venv is there. The linker looks in LIBRARY_PATH
 # too, which helps when target/ was last used with another environment.
@@ -65,8 +65,8 @@ $(TARGET)/release/ecco-kernel: .venv/.requirements FORCE
 	@echo "==> ecco-kernel (the first build compiles libtorch's glue: some minutes)"
 	$(CARGO) build --release --package ecco-kernel
 
-# The binary looks for libtorch next to the bin folder it lies in.
-.venv/.kernel: $(TARGET)/release/ecco-kernel
-	install -m 755 $< $(BIN)/ecco-kernel
-	ecco-kernel install --prefix .venv
+# As a user would install it: the binary, the kernelspec, what papermill needs. cargo has built it already.
+PIP_INSTALL = pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --force-reinstall
+.venv/.kernel: $(TARGET)/release/ecco-kernel $(wildcard python/*/*.py kernelspec/*) pyproject.toml
+	$(PIP_INSTALL) .
 	@touch $@

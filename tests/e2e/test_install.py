@@ -80,13 +80,12 @@ def test_the_kernel_starts_and_runs_a_model(environment):
     assert int(texts[1]) >= 3
 
 
-def test_the_binary_needs_only_the_cpu_libraries(environment):
-    """CUDA comes in at run time, so that one binary serves machines with and without it."""
+def test_the_binary_starts_without_libtorch(environment):
+    """It opens libtorch with the first model, and CUDA where there is a driver: one binary for all machines."""
     dynamic = call("readelf", "--dynamic", environment / "bin/ecco-kernel")
-    needed = {line.split("[")[1].rstrip("]") for line in dynamic.splitlines() if "(NEEDED)" in line}
-    torch = {name for name in needed if "torch" in name or "c10" in name}
-    assert torch == {"libtorch_cpu.so", "libc10.so"}
-    assert not any("cuda" in name for name in needed)
+    needed = [line.split("[")[1].rstrip("]") for line in dynamic.splitlines() if "(NEEDED)" in line]
+    assert needed
+    assert not [name for name in needed if any(part in name for part in ("torch", "c10", "cuda"))]
 
 
 def test_papermill_finds_the_language(environment):
