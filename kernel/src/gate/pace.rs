@@ -5,6 +5,9 @@
 //! the script. That patience is bounded: it is used up by time, and earned by reading, [`GRACE`] at most,
 //! so that nothing ever goes on slower than [`RATE`] because of one peer, for longer than [`GRACE`].
 //!
+//! Where there is no other peer to be held up, a peer is waited for as long as it may be alive: a front end
+//! that pauses for some seconds must not miss how a cell ended.
+//!
 //! A peer without patience left is not waited for. What comes for it is kept up to a hard limit, and up to
 //! another one for all such peers of a channel together; beyond that it is cut off. It is waited for again
 //! when it has read everything, or has earned the whole of its patience.
@@ -19,6 +22,8 @@ use crate::wire::Channel;
 pub const SOFT: usize = 64 << 10;
 /// How long a peer that does not read at all holds up the others.
 pub const GRACE: Duration = Duration::from_millis(250);
+/// How long a peer that does not read at all is waited for when it holds up nobody.
+const ALONE: Duration = Duration::from_secs(30);
 /// Bytes per second that a peer has to read to be waited for.
 const RATE: u32 = 1 << 20;
 
@@ -30,6 +35,8 @@ pub struct Store {
     /// For all of them together.
     all: usize,
     kept: Arc<AtomicUsize>,
+    /// How many of its peers are waited for.
+    waited_for: Arc<AtomicUsize>,
 }
 
 impl Store {
@@ -44,6 +51,7 @@ impl Store {
             each,
             all,
             kept: Arc::default(),
+            waited_for: Arc::default(),
         }
     }
 }
@@ -55,6 +63,8 @@ pub struct Pace {
     kept: usize,
     patience: Duration,
     waited_for: bool,
+    /// When it has last read something, or had nothing to read.
+    alive: Instant,
     /// Whether there was as much unread as holds up others when the account was made up last …
     behind: bool,
     /// … and when that was.
@@ -70,11 +80,13 @@ pub struct Overfull {
 
 impl Pace {
     pub fn new(store: &Store, now: Instant) -> Self {
+        store.waited_for.fetch_add(1, Ordering::Relaxed);
         Self {
             store: store.clone(),
             kept: 0,
             patience: GRACE,
             waited_for: true,
+            alive: now,
             behind: false,
             at: now,
         }
@@ -94,10 +106,13 @@ impl Pace {
         if unread == 0 {
             self.patience = GRACE;
         }
+        if unread == 0 || read > 0 {
+            self.alive = now;
+        }
         if self.patience.is_zero() {
-            self.waited_for = false;
+            self.wait(self.holds_up_nobody() && now.saturating_duration_since(self.alive) < ALONE);
         } else if self.patience == GRACE {
-            self.waited_for = true;
+            self.wait(true);
         }
         self.keep(if self.waited_for { 0 } else { unread })
     }
@@ -109,7 +124,27 @@ impl Pace {
 
     /// When the account is to be made up again even if nothing happens.
     pub fn until(&self, unread: usize) -> Option<Instant> {
-        (!self.takes(unread)).then(|| self.at + self.patience)
+        // Without patience it is waited for because it is alone, which may change.
+        let time = if self.patience.is_zero() {
+            GRACE
+        } else {
+            self.patience
+        };
+        (!self.takes(unread)).then(|| self.at + time)
+    }
+
+    /// Whether no other peer is waited for.
+    fn holds_up_nobody(&self) -> bool {
+        self.store.waited_for.load(Ordering::Relaxed) <= usize::from(self.waited_for)
+    }
+
+    fn wait(&mut self, wait: bool) {
+        match (self.waited_for, wait) {
+            (false, true) => drop(self.store.waited_for.fetch_add(1, Ordering::Relaxed)),
+            (true, false) => drop(self.store.waited_for.fetch_sub(1, Ordering::Relaxed)),
+            _ => {}
+        }
+        self.waited_for = wait;
     }
 
     fn keep(&mut self, kept: usize) -> Result<(), Overfull> {
@@ -126,6 +161,7 @@ impl Pace {
 
 impl Drop for Pace {
     fn drop(&mut self) {
+        self.wait(false);
         self.store.kept.fetch_sub(self.kept, Ordering::Relaxed);
     }
 }
@@ -141,6 +177,7 @@ mod tests {
     fn held_up(read: usize, flood: usize) -> (Duration, bool) {
         let mut now = Instant::now();
         let store = Store::of(Channel::IoPub);
+        let _other = Pace::new(&store, now);
         let mut pace = Pace::new(&store, now);
         let (mut unread, mut held) = (0_usize, Duration::ZERO);
         for _ in 0..1000 {
@@ -179,6 +216,7 @@ mod tests {
     fn a_peer_that_pauses_and_then_reads_on_is_waited_for_again() {
         let mut now = Instant::now();
         let store = Store::of(Channel::IoPub);
+        let _other = Pace::new(&store, now);
         let mut pace = Pace::new(&store, now);
         pace.account(now, 0, SOFT).unwrap();
         now += GRACE;
@@ -192,10 +230,34 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_that_is_alone_is_waited_for_until_it_must_be_dead() {
+        let start = Instant::now();
+        let store = Store::of(Channel::IoPub);
+        let mut pace = Pace::new(&store, start);
+        pace.account(start, 0, SOFT).unwrap();
+        let mut now = start;
+        while now < start + ALONE {
+            assert!(!pace.takes(SOFT), "given up after {:?}", now - start);
+            now = pace.until(SOFT).unwrap();
+            pace.account(now, 0, SOFT).unwrap();
+        }
+        assert!(pace.takes(SOFT));
+        // Once there is somebody else, it is waited for no longer than any other.
+        let mut pace = Pace::new(&store, now);
+        pace.account(now, 0, SOFT).unwrap();
+        pace.account(now + GRACE, 0, SOFT).unwrap();
+        assert!(!pace.takes(SOFT));
+        let _other = Pace::new(&store, now);
+        pace.account(now + 2 * GRACE, 0, SOFT).unwrap();
+        assert!(pace.takes(SOFT));
+    }
+
+    #[test]
     fn many_that_do_not_read_share_what_is_kept() {
         let start = Instant::now();
         let store = Store::of(Channel::IoPub);
         let late = start + GRACE;
+        let other = Pace::new(&store, start);
         let mut peers: Vec<_> = (0..100).map(|_| Pace::new(&store, start)).collect();
         let mut cut = 0;
         for peer in &mut peers {
@@ -203,7 +265,8 @@ mod tests {
             cut += usize::from(peer.account(late, 0, 1 << 20).is_err());
         }
         assert_eq!(cut, 100 - 16);
-        drop(peers);
+        drop((peers, other));
+        assert_eq!(store.waited_for.load(Ordering::Relaxed), 0);
         assert_eq!(store.kept.load(Ordering::Relaxed), 0);
     }
 }
