@@ -188,6 +188,7 @@ impl Embedding {
             Projected::BeforePositions => (hidden, false),
             Projected::Last => (size, true),
         };
+        let tokens = weights.take("token_embedding.weight", &[config.vocab_size, size])?;
         let positions = match config.positions {
             Positions::Learned { offset } => {
                 let shape = [config.context_length + offset, width];
@@ -207,7 +208,6 @@ impl Embedding {
             0 => None,
             n => Some(weights.take(&config.name("segment_embedding.weight"), &[n, width])?),
         };
-        let tokens = weights.take("token_embedding.weight", &[config.vocab_size, size])?;
         let place = |x: Tensor| {
             if tokens.defined() {
                 x.to_kind(tokens.kind()).to_device(tokens.device())

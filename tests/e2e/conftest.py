@@ -25,6 +25,12 @@ CHROMIUM_FLAGS = [
 ]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def history_of_its_own(tmp_path_factory):
+    """Kernels that inherit the environment must not write into the history of whoever runs the tests."""
+    os.environ["ECCO_DATA_DIR"] = str(tmp_path_factory.mktemp("data"))
+
+
 @pytest.fixture(scope="session")
 def repo():
     return REPO
