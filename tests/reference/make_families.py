@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import transformers
+from captum.attr import InputXGradient, IntegratedGradients, Saliency
 from safetensors.numpy import load_file, save_file
 from transformers import AutoModelForCausalLM, GenerationConfig
 from transformers.utils.logging import disable_progress_bar
@@ -297,6 +298,34 @@ def make(name: str, tokenizer):
     print(name, seed, {k: tokenizer.decode(g) for k, (g, _) in runs.items()}, flush=True)
 
 
+# Encoders whose attributions are stored, too.
+EXPLAINED = {"bert", "bert-labels", "roberta-labels", "modernbert-labels", "deberta-v3", "electra-discriminator"}
+
+
+def explain(model, ids, task):
+    """captum on what the model says: the first label, the best token at position 3, that it was replaced."""
+    seen = torch.tensor([ids])
+
+    def value(embeddings):
+        logits = model(inputs_embeds=embeddings).logits
+        if task == "SequenceClassification":
+            return logits.softmax(-1)[:, 0]
+        return logits[:, 3].sigmoid() if task == "PreTraining" else logits[:, 3].softmax(-1)[:, best]
+
+    best = 0 if task != "MaskedLM" else model(seen).logits[0, 3].argmax().item()
+    explained = {"SequenceClassification": [0], "MaskedLM": [3, best], "PreTraining": [3]}[task]
+    embeddings = model.get_input_embeddings()(seen).detach().requires_grad_()
+    rows = {
+        "grad_x_input": InputXGradient(value).attribute(embeddings),
+        "gradient": Saliency(value).attribute(embeddings, abs=False),
+        "integrated_gradients": IntegratedGradients(value).attribute(
+            embeddings, n_steps=50, method="gausslegendre", internal_batch_size=10
+        ),
+    }
+    norms = {name: row.detach().norm(dim=-1) for name, row in rows.items()}
+    return explained, {name: (row / row.sum()).float().numpy() for name, row in norms.items()}
+
+
 def make_encoder(name: str, tokenizer):
     model_type, task, values = ENCODERS[name]
     config = transformers.AutoConfig.for_model(model_type, **values)
@@ -311,6 +340,9 @@ def make_encoder(name: str, tokenizer):
         ids = tokenizer.encode(text).ids
         texts[key] = {"text": text, "ids": ids}
         tensors |= {f"{key}.{k}": v for k, v in forward(model, ids).items()}
+        if name in EXPLAINED and key == "ascii":
+            texts[key]["explained"], rows = explain(model, ids, task)
+            tensors |= {f"{key}.{k}": np.ascontiguousarray(v) for k, v in rows.items()}
     long = torch.randint(2, VOCAB_SIZE, (CONTEXT,), generator=torch.Generator().manual_seed(3)).tolist()
     texts["long"] = {"ids": long}
     if task:
