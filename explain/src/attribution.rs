@@ -18,8 +18,10 @@ use crate::error::{Error, Result};
 use crate::quadrature::gauss_legendre;
 
 mod encoder;
+mod pair;
 
 pub use encoder::{Said, attribute_encoder};
+pub use pair::attribute_pair;
 
 /// How contributions are computed from gradients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -1,6 +1,8 @@
 //! Saliency against captum, the written-out backward pass against autograd, and completeness.
 
-use ecco_explain::{Attribution, AttributionOptions, Method, Said, attribute, attribute_encoder};
+use ecco_explain::{
+    Attribution, AttributionOptions, Method, Said, attribute, attribute_encoder, attribute_pair,
+};
 use ecco_models::backward::{SITES, pull_back};
 use ecco_models::config::Task;
 use ecco_models::progress::unwatched;
@@ -116,6 +118,31 @@ fn saliency_of_encoders_is_captums() {
         }
     }
     assert_eq!(compared, 18);
+}
+
+#[test]
+fn saliency_of_encoder_decoders_is_captums() {
+    for name in [
+        "families/t5",
+        "families/flan-t5",
+        "families/bart",
+        "families/pegasus",
+    ] {
+        let (model, reference) = (model(name, "float32"), Reference::open(name));
+        let run = &reference.runs["ascii"];
+        let (source, written) = (integers(&run["ids"]), integers(&run["target"]));
+        for (stored, method) in METHODS {
+            let options = AttributionOptions {
+                method: *method,
+                n_steps: 50,
+            };
+            let found = attribute_pair(&model, &source, &written, &options, &mut unwatched).unwrap();
+            assert_eq!(found.scores.len(), written.len() - 1);
+            let expected = reference.tensor(&format!("ascii.{stored}")).unwrap();
+            let found = padded(&found.scores, expected.shape()[1]);
+            assert_relative(&format!("{name} {stored}"), &found, &expected);
+        }
+    }
 }
 
 #[test]

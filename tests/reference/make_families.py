@@ -353,6 +353,37 @@ def make_encoder(name: str, tokenizer):
     print(name, flush=True)
 
 
+def explain_pair(model, ids, target):
+    """captum on the probability of each written token, with respect to the source and what was written before."""
+    embed = model.get_input_embeddings()
+    source, written = (embed(torch.tensor([seen])).detach() for seen in (ids, target))
+    # Pegasus' encoder scales embeddings that it looks up itself, its decoder all.
+    scale = model.config.d_model**0.5 if model.config.model_type == "pegasus" else 1.0
+    rows = {}
+    for k, wanted in enumerate(target[1:]):
+
+        def value(source, before=None):
+            start = written[:, :1].expand(len(source), -1, -1)
+            decoder = start if before is None else torch.cat([start, before], dim=1)
+            return model(inputs_embeds=source * scale, decoder_inputs_embeds=decoder).logits[:, -1].softmax(-1)[:, wanted]
+
+        inputs = (source, written[:, 1 : k + 1]) if k else (source,)
+        inputs = tuple(x.clone().requires_grad_() for x in inputs)
+        found = {
+            "grad_x_input": InputXGradient(value).attribute(inputs),
+            "gradient": Saliency(value).attribute(inputs, abs=False),
+            "integrated_gradients": IntegratedGradients(value).attribute(
+                inputs, n_steps=50, method="gausslegendre", internal_batch_size=10
+            ),
+        }
+        for name, parts in found.items():
+            norms = torch.cat([part.detach()[0].norm(dim=-1) for part in parts])
+            row = np.zeros(len(ids) + len(target) - 2, dtype=np.float32)
+            row[: len(norms)] = (norms / norms.sum()).numpy()
+            rows.setdefault(name, []).append(row)
+    return {name: np.stack(row) for name, row in rows.items()}
+
+
 def make_encoder_decoder(name: str, tokenizer):
     model_type, values = ENCODER_DECODERS[name]
     config = transformers.AutoConfig.for_model(model_type, **values)
@@ -384,6 +415,8 @@ def make_encoder_decoder(name: str, tokenizer):
             "cross_attention": torch.stack(run.cross_attentions)[:, 0],
         }
         tensors |= {f"{key}.{k}": np.ascontiguousarray(v.numpy()) for k, v in stored.items()}
+        if key == "ascii":
+            tensors |= {f"{key}.{k}": v for k, v in explain_pair(model, ids, target).items()}
     write_json(OUT / f"{name}.json", {"texts": texts})
     save_file(tensors, OUT / f"{name}.safetensors")
     print(name, flush=True)

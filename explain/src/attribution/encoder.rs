@@ -167,7 +167,7 @@ fn not_said(option: &'static str, value: impl ToString, reason: &str) -> Error {
 }
 
 /// A pass that looks at nothing, and can be interrupted.
-struct Interruptible<'r, 'a, 'b>(&'r mut Work<'a, 'b>);
+pub struct Interruptible<'r, 'a, 'b>(pub &'r mut Work<'a, 'b>);
 
 impl Tap for Interruptible<'_, '_, '_> {
     fn wants(&self, site: Site, layer: usize) -> bool {
