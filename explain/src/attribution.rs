@@ -17,6 +17,12 @@ use tch::{Kind, Tensor};
 use crate::error::{Error, Result};
 use crate::quadrature::gauss_legendre;
 
+mod encoder;
+mod pair;
+
+pub use encoder::{Said, attribute_encoder};
+pub use pair::attribute_pair;
+
 /// How contributions are computed from gradients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Method {
@@ -99,32 +105,16 @@ pub fn attribute(
     if n_input == 0 || n_input >= ids.len() {
         return Err(Error::NothingGenerated);
     }
-    if options.n_steps == 0 || options.n_steps > 10_000 {
-        let reason = "expected 1 to 10,000 steps".into();
-        return Err(Error::Option {
-            option: "n_steps",
-            value: options.n_steps.to_string(),
-            reason,
-        });
-    }
+    check_steps(options)?;
     let decoder = model.decoder("this attribution")?;
     model.check_ids(ids)?;
     // The last token is only a target: nothing depends on its own embedding.
     let targets = Targets { ids, n_input };
     Ok(guard(|| {
         let embeddings = decoder.embed(&ids[..ids.len() - 1]); // [1, position, hidden]
-        let steps = match options.method {
-            Method::IntegratedGradients => gauss_legendre(options.n_steps),
-            _ => vec![(1.0, 1.0)],
-        };
+        let steps = steps(options);
         let total = (steps.len() * targets.len()) as u64;
-        let label = format!("{} of {} tokens", options.method.label(), targets.len());
-        let mut work = Work {
-            watch,
-            label,
-            done: 0,
-            total,
-        };
+        let mut work = Work::new(watch, options, targets.len(), total);
         let mut gradients: Vec<Tensor> = Vec::new();
         for (alpha, weight) in steps {
             let at_step = targets.gradients(decoder, &(&embeddings * alpha), &mut work)?;
@@ -138,8 +128,28 @@ pub fn attribute(
                     .collect(),
             };
         }
-        aggregate(&gradients, &embeddings, options.method, n_input)
+        gradients.reverse();
+        aggregate(&gradients, &embeddings, options.method, |row| n_input + row)
     })?)
+}
+
+fn check_steps(options: &AttributionOptions) -> Result<()> {
+    match options.n_steps {
+        1..=10_000 => Ok(()),
+        n_steps => Err(Error::Option {
+            option: "n_steps",
+            value: n_steps.to_string(),
+            reason: "expected 1 to 10,000 steps".into(),
+        }),
+    }
+}
+
+/// Points of the path from the baseline, and their weights; all but integrated gradients look at its end only.
+fn steps(options: &AttributionOptions) -> Vec<(f64, f64)> {
+    match options.method {
+        Method::IntegratedGradients => gauss_legendre(options.n_steps),
+        _ => vec![(1.0, 1.0)],
+    }
 }
 
 /// The generated tokens whose probability is explained.
@@ -230,7 +240,16 @@ struct Work<'a, 'b> {
     total: u64,
 }
 
-impl Work<'_, '_> {
+impl<'a, 'b> Work<'a, 'b> {
+    fn new(watch: &'a mut Watch<'b>, options: &AttributionOptions, n_targets: usize, total: u64) -> Self {
+        Self {
+            watch,
+            label: format!("{} of {n_targets} tokens", options.method.label()),
+            done: 0,
+            total,
+        }
+    }
+
     fn report(&mut self) -> ControlFlow<()> {
         (self.watch)(&Progress {
             label: self.label.clone().into(),
@@ -259,14 +278,15 @@ impl Tap for Recorder<'_, '_, '_> {
     }
 }
 
+/// Rows of contributions from chunks of gradients `[target, position, size]`; `n_sources` says how long row k is.
 fn aggregate(
     chunks: &[Tensor],
     embeddings: &Tensor,
     method: Method,
-    n_input: usize,
+    n_sources: impl Fn(usize) -> usize,
 ) -> ecco_models::error::Result<Attribution> {
     let (mut scores, mut signed) = (Vec::new(), Vec::new());
-    for gradients in chunks.iter().rev() {
+    for gradients in chunks {
         let contributions = match method {
             Method::Gradient => gradients.shallow_clone(),
             _ => gradients * embeddings.narrow(1, 0, gradients.size()[1]),
@@ -275,7 +295,7 @@ fn aggregate(
         let norms = to_array(&contributions.norm_scalaropt_dim(2, [-1], false))?;
         let sums = to_array(&contributions.sum_dim_intlist(-1, false, None::<Kind>))?;
         for (norms, sums) in norms.outer_iter().zip(sums.outer_iter()) {
-            let n_sources = n_input + scores.len();
+            let n_sources = n_sources(scores.len());
             scores.push(normalise(norms.iter().take(n_sources).copied().collect()));
             signed.push(sums.iter().take(n_sources).copied().collect());
         }

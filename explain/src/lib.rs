@@ -11,6 +11,8 @@ pub mod error;
 pub mod nmf;
 pub mod quadrature;
 
-pub use attribution::{Attribution, AttributionOptions, Method, attribute};
+pub use attribution::{
+    Attribution, AttributionOptions, Method, Said, attribute, attribute_encoder, attribute_pair,
+};
 pub use error::Error;
 pub use nmf::{Nmf, NmfError, NmfOptions};

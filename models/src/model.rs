@@ -44,11 +44,11 @@ pub struct Model {
 /// The tensors of a model, by how it reads.
 pub enum Body {
     /// From left to right.
-    Decoder(Decoder),
+    Decoder(Box<Decoder>),
     /// All at once.
-    Encoder(Encoder),
+    Encoder(Box<Encoder>),
     /// All at once, to write another text from left to right.
-    EncoderDecoder(EncoderDecoder),
+    EncoderDecoder(Box<EncoderDecoder>),
 }
 
 /// Loads `"demo"`, a Hugging Face folder, or a hub id.
@@ -125,10 +125,10 @@ impl Model {
             let body = match (config.encoder.take(), &config.task) {
                 (Some(encoder), _) => {
                     config.encoder = Some(encoder.clone());
-                    Body::EncoderDecoder(EncoderDecoder::load(config, *encoder, &mut weights)?)
+                    Body::EncoderDecoder(Box::new(EncoderDecoder::load(config, *encoder, &mut weights)?))
                 }
-                (None, Task::NextToken) => Body::Decoder(Decoder::load(config, &mut weights)?),
-                (None, _) => Body::Encoder(Encoder::load(config, &mut weights)?),
+                (None, Task::NextToken) => Body::Decoder(Box::new(Decoder::load(config, &mut weights)?)),
+                (None, _) => Body::Encoder(Box::new(Encoder::load(config, &mut weights)?)),
             };
             Ok((body, weights.finish()?))
         })?;

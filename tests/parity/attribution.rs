@@ -1,7 +1,10 @@
 //! Saliency against captum, the written-out backward pass against autograd, and completeness.
 
-use ecco_explain::{Attribution, AttributionOptions, Method, attribute};
+use ecco_explain::{
+    Attribution, AttributionOptions, Method, Said, attribute, attribute_encoder, attribute_pair,
+};
 use ecco_models::backward::{SITES, pull_back};
+use ecco_models::config::Task;
 use ecco_models::progress::unwatched;
 use ecco_models::tap::NoTap;
 use ecco_models::{Capture, Model};
@@ -35,7 +38,7 @@ fn padded(rows: &[Vec<f32>], width: usize) -> ArrayD<f32> {
     ArrayD::from_shape_vec(IxDyn(&[rows.len(), width]), values.collect()).unwrap()
 }
 
-/// Issue: equal to captum to 1e-4 relative. Values far below a row's largest are rounding on both sides.
+/// Equal to captum to 1e-4 relative. Values far below a row's largest are rounding on both sides.
 fn assert_relative(what: &str, found: &ArrayD<f32>, expected: &ArrayD<f32>) {
     assert_eq!(found.shape(), expected.shape(), "{what}: shapes differ");
     for (found, expected) in found.outer_iter().zip(expected.outer_iter()) {
@@ -70,6 +73,113 @@ fn saliency_is_captums() {
         }
     }
     assert!(compared >= 12, "only {compared} were compared");
+}
+
+#[test]
+fn saliency_of_encoders_is_captums() {
+    let mut compared = 0;
+    for name in [
+        "bert",
+        "bert-labels",
+        "roberta-labels",
+        "modernbert-labels",
+        "deberta-v3",
+        "electra-discriminator",
+    ] {
+        let name = format!("families/{name}");
+        let (model, reference) = (model(&name, "float32"), Reference::open(&name));
+        let run = &reference.runs["ascii"];
+        let ids = integers(&run["ids"]);
+        let explained = integers(&run["explained"]);
+        let said = match model.config().task {
+            Task::Label(_) => Said::Label(explained[0] as usize),
+            Task::MaskedToken(_) => Said::Token {
+                position: explained[0] as usize,
+                id: explained[1],
+            },
+            _ => Said::Replaced {
+                position: explained[0] as usize,
+            },
+        };
+        for (stored, method) in METHODS {
+            let options = AttributionOptions {
+                method: *method,
+                n_steps: 50,
+            };
+            let found = attribute_encoder(&model, &ids, &[said, said], &options, &mut unwatched).unwrap();
+            assert_eq!(found.scores[0], found.scores[1]);
+            let expected = reference.tensor(&format!("ascii.{stored}")).unwrap();
+            assert_relative(
+                &format!("{name} {stored}"),
+                &padded(&found.scores[..1], ids.len()),
+                &expected,
+            );
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 18);
+}
+
+#[test]
+fn saliency_of_encoder_decoders_is_captums() {
+    for name in [
+        "families/t5",
+        "families/flan-t5",
+        "families/bart",
+        "families/pegasus",
+    ] {
+        let (model, reference) = (model(name, "float32"), Reference::open(name));
+        let run = &reference.runs["ascii"];
+        let (source, written) = (integers(&run["ids"]), integers(&run["target"]));
+        for (stored, method) in METHODS {
+            let options = AttributionOptions {
+                method: *method,
+                n_steps: 50,
+            };
+            let found = attribute_pair(&model, &source, &written, &options, &mut unwatched).unwrap();
+            assert_eq!(found.scores.len(), written.len() - 1);
+            let expected = reference.tensor(&format!("ascii.{stored}")).unwrap();
+            let found = padded(&found.scores, expected.shape()[1]);
+            assert_relative(&format!("{name} {stored}"), &found, &expected);
+        }
+    }
+}
+
+#[test]
+fn what_an_encoder_does_not_say_is_refused() {
+    let refused = |name: &str, said| {
+        let model = model(&format!("families/{name}"), "float32");
+        let options = AttributionOptions::default();
+        attribute_encoder(&model, &[5, 6, 7], &[said], &options, &mut unwatched)
+            .unwrap_err()
+            .to_string()
+    };
+    let token = |position, id| Said::Token { position, id };
+    assert_eq!(
+        refused("bert-labels", Said::Label(3)),
+        "label is 3: the model has 3 labels"
+    );
+    assert_eq!(
+        refused("bert-labels", token(0, 5)),
+        "target is a token: this model says a label"
+    );
+    assert_eq!(
+        refused("bert", token(3, 5)),
+        "position is 3: the text has 3 tokens, numbered from 0"
+    );
+    assert_eq!(
+        refused("bert", token(0, 384)),
+        "target is 384: the vocabulary has 384 tokens"
+    );
+    assert_eq!(
+        refused("bert", Said::Label(0)),
+        "target is a label: this model says tokens"
+    );
+    assert_eq!(
+        refused("bert-states", Said::Label(0)),
+        "target is a token: this model has no head"
+    );
+    assert!(refused("llama", Said::Label(0)).contains("left to right"));
 }
 
 #[test]

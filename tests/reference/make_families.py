@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import transformers
+from captum.attr import InputXGradient, IntegratedGradients, Saliency
 from safetensors.numpy import load_file, save_file
 from transformers import AutoModelForCausalLM, GenerationConfig
 from transformers.utils.logging import disable_progress_bar
@@ -297,6 +298,34 @@ def make(name: str, tokenizer):
     print(name, seed, {k: tokenizer.decode(g) for k, (g, _) in runs.items()}, flush=True)
 
 
+# Encoders whose attributions are stored, too.
+EXPLAINED = {"bert", "bert-labels", "roberta-labels", "modernbert-labels", "deberta-v3", "electra-discriminator"}
+
+
+def explain(model, ids, task):
+    """captum on what the model says: the first label, the best token at position 3, that it was replaced."""
+    seen = torch.tensor([ids])
+
+    def value(embeddings):
+        logits = model(inputs_embeds=embeddings).logits
+        if task == "SequenceClassification":
+            return logits.softmax(-1)[:, 0]
+        return logits[:, 3].sigmoid() if task == "PreTraining" else logits[:, 3].softmax(-1)[:, best]
+
+    best = 0 if task != "MaskedLM" else model(seen).logits[0, 3].argmax().item()
+    explained = {"SequenceClassification": [0], "MaskedLM": [3, best], "PreTraining": [3]}[task]
+    embeddings = model.get_input_embeddings()(seen).detach().requires_grad_()
+    rows = {
+        "grad_x_input": InputXGradient(value).attribute(embeddings),
+        "gradient": Saliency(value).attribute(embeddings, abs=False),
+        "integrated_gradients": IntegratedGradients(value).attribute(
+            embeddings, n_steps=50, method="gausslegendre", internal_batch_size=10
+        ),
+    }
+    norms = {name: row.detach().norm(dim=-1) for name, row in rows.items()}
+    return explained, {name: (row / row.sum()).float().numpy() for name, row in norms.items()}
+
+
 def make_encoder(name: str, tokenizer):
     model_type, task, values = ENCODERS[name]
     config = transformers.AutoConfig.for_model(model_type, **values)
@@ -311,6 +340,9 @@ def make_encoder(name: str, tokenizer):
         ids = tokenizer.encode(text).ids
         texts[key] = {"text": text, "ids": ids}
         tensors |= {f"{key}.{k}": v for k, v in forward(model, ids).items()}
+        if name in EXPLAINED and key == "ascii":
+            texts[key]["explained"], rows = explain(model, ids, task)
+            tensors |= {f"{key}.{k}": np.ascontiguousarray(v) for k, v in rows.items()}
     long = torch.randint(2, VOCAB_SIZE, (CONTEXT,), generator=torch.Generator().manual_seed(3)).tolist()
     texts["long"] = {"ids": long}
     if task:
@@ -319,6 +351,37 @@ def make_encoder(name: str, tokenizer):
     write_json(OUT / f"{name}.json", {"texts": texts})
     save_file(tensors, OUT / f"{name}.safetensors")
     print(name, flush=True)
+
+
+def explain_pair(model, ids, target):
+    """captum on the probability of each written token, with respect to the source and what was written before."""
+    embed = model.get_input_embeddings()
+    source, written = (embed(torch.tensor([seen])).detach() for seen in (ids, target))
+    # Pegasus' encoder scales embeddings that it looks up itself, its decoder all.
+    scale = model.config.d_model**0.5 if model.config.model_type == "pegasus" else 1.0
+    rows = {}
+    for k, wanted in enumerate(target[1:]):
+
+        def value(source, before=None):
+            start = written[:, :1].expand(len(source), -1, -1)
+            decoder = start if before is None else torch.cat([start, before], dim=1)
+            return model(inputs_embeds=source * scale, decoder_inputs_embeds=decoder).logits[:, -1].softmax(-1)[:, wanted]
+
+        inputs = (source, written[:, 1 : k + 1]) if k else (source,)
+        inputs = tuple(x.clone().requires_grad_() for x in inputs)
+        found = {
+            "grad_x_input": InputXGradient(value).attribute(inputs),
+            "gradient": Saliency(value).attribute(inputs, abs=False),
+            "integrated_gradients": IntegratedGradients(value).attribute(
+                inputs, n_steps=50, method="gausslegendre", internal_batch_size=10
+            ),
+        }
+        for name, parts in found.items():
+            norms = torch.cat([part.detach()[0].norm(dim=-1) for part in parts])
+            row = np.zeros(len(ids) + len(target) - 2, dtype=np.float32)
+            row[: len(norms)] = (norms / norms.sum()).numpy()
+            rows.setdefault(name, []).append(row)
+    return {name: np.stack(row) for name, row in rows.items()}
 
 
 def make_encoder_decoder(name: str, tokenizer):
@@ -352,6 +415,8 @@ def make_encoder_decoder(name: str, tokenizer):
             "cross_attention": torch.stack(run.cross_attentions)[:, 0],
         }
         tensors |= {f"{key}.{k}": np.ascontiguousarray(v.numpy()) for k, v in stored.items()}
+        if key == "ascii":
+            tensors |= {f"{key}.{k}": v for k, v in explain_pair(model, ids, target).items()}
     write_json(OUT / f"{name}.json", {"texts": texts})
     save_file(tensors, OUT / f"{name}.safetensors")
     print(name, flush=True)
