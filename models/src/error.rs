@@ -13,6 +13,18 @@ pub enum Error {
     #[error("{} has no {file}", folder.display())]
     FileMissing { folder: PathBuf, file: &'static str },
 
+    #[error("{} has no tokenizer.json, and its tokenizer ({found}) is of a kind that is not read here", folder.display())]
+    TokenizerMissing { folder: PathBuf, found: String },
+
+    #[error("{file} was written to since the model was loaded, which still reads from it")]
+    FileChanged { file: String },
+
+    #[error("{model} has no chat template: neither tokenizer_config.json nor chat_template.jinja has one")]
+    NoChatTemplate { model: String },
+
+    #[error("the chat template {reason}")]
+    ChatTemplate { reason: String },
+
     #[error("cannot read {}: {source}", path.display())]
     Io { path: PathBuf, source: std::io::Error },
 
@@ -125,6 +137,17 @@ impl Error {
             Self::FileMissing { file: "tokenizer.json", .. } => {
                 "save it with transformers: AutoTokenizer.from_pretrained(…).save_pretrained(folder)".into()
             }
+            Self::TokenizerMissing { folder, .. } => format!(
+                "write it once: python -c \"from transformers import AutoTokenizer as T; \
+                 T.from_pretrained('{0}').save_pretrained('{0}')\"",
+                folder.display()
+            ),
+            Self::FileChanged { .. } => {
+                "free the model with lm.unload() and load it again; a file is replaced safely by renaming another".into()
+            }
+            Self::NoChatTemplate { .. } => {
+                "it was not trained on conversations: give `generate` the text that it is to continue".into()
+            }
             Self::Damaged { file, .. } if file.ends_with(".safetensors") => {
                 "the file is incomplete or was altered: copy or download it again".into()
             }
@@ -148,10 +171,12 @@ impl Error {
     /// The kind of error, in the words notebook users know.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::FolderNotFound { .. } | Self::FileMissing { .. } => "FileNotFoundError",
+            Self::FolderNotFound { .. } | Self::FileMissing { .. } | Self::TokenizerMissing { .. } => {
+                "FileNotFoundError"
+            }
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => "FileNotFoundError",
             Self::Hub(HubError::InvalidRepoId { .. } | HubError::InvalidRevision { .. }) => "ValueError",
-            Self::Io { .. } | Self::Hub(_) => "OSError",
+            Self::Io { .. } | Self::Hub(_) | Self::FileChanged { .. } => "OSError",
             Self::OutOfMemory { .. } => "MemoryError",
             Self::NoLibtorch { .. } => "ImportError",
             Self::Torch { .. } => "RuntimeError",

@@ -1,7 +1,9 @@
 //! A model's files, from a Hugging Face folder or from inside the binary.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use memmap2::{MmapMut, MmapOptions};
 use serde_json::Value;
@@ -12,14 +14,114 @@ use crate::error::{Error, Result};
 pub struct ModelFiles {
     pub config: Vec<u8>,
     pub generation_config: Option<Vec<u8>>,
-    pub tokenizer: Vec<u8>,
+    pub tokenizer: TokenizerFiles,
     pub weights: Vec<WeightFile>,
+}
+
+/// What a tokenizer is made of: small files by name, those of [`TOKENIZER_FILES`] that are there.
+#[derive(Default)]
+pub struct TokenizerFiles {
+    folder: PathBuf,
+    files: BTreeMap<&'static str, Vec<u8>>,
+}
+
+/// Read beside the vocabulary.
+const TOKENIZER_FILES: [&str; 3] = [
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+];
+/// Read where there is no `tokenizer.json`.
+const VOCABULARY_FILES: [&str; 3] = ["vocab.json", "merges.txt", "vocab.txt"];
+/// SentencePiece's, which only Python reads.
+const SENTENCE_PIECE_FILES: [&str; 4] = [
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "spm.model",
+    "tokenizer.model",
+];
+
+impl TokenizerFiles {
+    /// What a folder has.
+    ///
+    /// # Errors
+    /// Where nothing in it is a vocabulary.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let mut this = Self {
+            folder: folder.to_owned(),
+            files: BTreeMap::new(),
+        };
+        let add = |this: &mut Self, names: &[&'static str]| {
+            for name in names.iter().filter(|name| folder.join(name).exists()) {
+                this.files.insert(name, read(folder, name)?);
+            }
+            Ok(())
+        };
+        add(&mut this, &["tokenizer.json"])?;
+        if this.files.is_empty() {
+            add(&mut this, &VOCABULARY_FILES)?;
+        }
+        match this.files.is_empty() {
+            true => Err(this.without_tokenizer()),
+            false => add(&mut this, &TOKENIZER_FILES).map(|()| this),
+        }
+    }
+
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.files.get(name).map(Vec::as_slice)
+    }
+
+    /// The error for a folder whose tokenizer cannot be read here.
+    pub(crate) fn without_tokenizer(&self) -> Error {
+        let all = VOCABULARY_FILES.iter().chain(&SENTENCE_PIECE_FILES);
+        let found: Vec<&str> = all
+            .copied()
+            .filter(|name| self.folder.join(name).exists())
+            .collect();
+        let folder = self.folder.clone();
+        match found.is_empty() {
+            true => Error::FileMissing {
+                folder,
+                file: "tokenizer.json",
+            },
+            false => Error::TokenizerMissing {
+                folder,
+                found: found.join(", "),
+            },
+        }
+    }
 }
 
 /// One safetensors file.
 pub struct WeightFile {
     pub name: String,
     pub bytes: WeightBytes,
+    source: Option<Source>,
+}
+
+/// The file behind a map, and how it was when it was mapped.
+struct Source {
+    file: File,
+    size: u64,
+    changed: Option<SystemTime>,
+}
+
+impl WeightFile {
+    /// Refuses a file that was written to since it was mapped: reading where it has become shorter would end the
+    /// process, and elsewhere the weights may be another model's. To replace the file by another changes nothing.
+    pub fn ensure_unchanged(&self) -> Result<()> {
+        let Some(source) = &self.source else {
+            return Ok(());
+        };
+        let now = source.file.metadata().ok();
+        let same = now.is_some_and(|now| now.len() == source.size && now.modified().ok() == source.changed);
+        match same {
+            true => Ok(()),
+            false => Err(Error::FileChanged {
+                file: self.name.clone(),
+            }),
+        }
+    }
 }
 
 pub enum WeightBytes {
@@ -43,10 +145,18 @@ impl ModelFiles {
         Self {
             config: include_bytes!("../../demo/model/config.json").to_vec(),
             generation_config: Some(include_bytes!("../../demo/model/generation_config.json").to_vec()),
-            tokenizer: include_bytes!("../../demo/model/tokenizer.json").to_vec(),
+            tokenizer: TokenizerFiles {
+                folder: PathBuf::new(),
+                files: [(
+                    "tokenizer.json",
+                    include_bytes!("../../demo/model/tokenizer.json").to_vec(),
+                )]
+                .into(),
+            },
             weights: vec![WeightFile {
                 name: "demo".into(),
                 bytes: WeightBytes::Inside(include_bytes!("../../demo/model/model.safetensors")),
+                source: None,
             }],
         }
     }
@@ -64,12 +174,17 @@ impl ModelFiles {
                 path if path.exists() => Some(read(folder, "generation_config.json")?),
                 _ => None,
             },
-            tokenizer: read(folder, "tokenizer.json")?,
+            tokenizer: TokenizerFiles::open(folder)?,
             weights: weight_paths(folder)?
                 .iter()
                 .map(|path| map(path))
                 .collect::<Result<_>>()?,
         })
+    }
+
+    /// Refuses weights that were written to since they were mapped.
+    pub fn ensure_unchanged(&self) -> Result<()> {
+        self.weights.iter().try_for_each(WeightFile::ensure_unchanged)
     }
 
     /// Size of all weights, in bytes.
@@ -179,11 +294,18 @@ fn map(path: &Path) -> Result<WeightFile> {
         return Err(Error::Damaged { file: name, reason });
     }
     let file = File::open(path).map_err(io)?;
-    // SAFETY: the map is private. A file that shrinks while it is mapped is the one hazard left; model
-    // files are replaced by renaming, by transformers and by the hub's cache alike.
+    let metadata = file.metadata().map_err(io)?;
+    // SAFETY: the map is private. A file that shrinks while it is mapped is the one hazard left: model files are
+    // replaced by renaming, by transformers and by the hub's cache alike, and `ensure_unchanged` refuses one
+    // that was not.
     let map = unsafe { MmapOptions::new().map_copy(&file) }.map_err(io)?;
     Ok(WeightFile {
         name,
         bytes: WeightBytes::Mapped(map),
+        source: Some(Source {
+            size: metadata.len(),
+            changed: metadata.modified().ok(),
+            file,
+        }),
     })
 }

@@ -7,6 +7,7 @@ use rand::{Rng, SeedableRng};
 use tch::{Kind, Tensor};
 
 use crate::attention::Cache;
+use crate::chat::Prompt;
 use crate::device;
 use crate::error::{Error, Result};
 use crate::guard::guard;
@@ -69,14 +70,14 @@ const DEFAULT_MAX_LENGTH: usize = 8;
 
 /// Continues `prompt`. `on_tokens` gets the sequence so far, whole characters only, after every token
 /// that completes one; its `Break` ends the generation and keeps what there is.
-pub fn generate(
+pub fn generate<'a>(
     model: &Model,
-    prompt: &str,
+    prompt: impl Into<Prompt<'a>>,
     options: &GenerateOptions,
     on_tokens: &mut dyn FnMut(&[Token]) -> ControlFlow<()>,
 ) -> Result<Generation> {
     let decoder = model.decoder("generating text")?;
-    let mut ids = model.tokenizer.encode(prompt)?;
+    let mut ids = prompt.into().ids(&model.tokenizer)?;
     model.check_ids(&ids)?;
     let n_input = ids.len();
     let n_generate = n_generate(model, n_input, options)?;

@@ -8,11 +8,13 @@
 //! - [`families`], [`config`]: what differs between families, as data
 //! - [`files`], [`weights`], [`hub`]: from a folder, the binary or the hub to tensors
 //! - [`tokenizer`]: text to tokens and back
+//! - [`chat`]: conversations as text
 //! - [`libtorch`]: opened when the first tensor is made
 //! - [`device`], [`guard`], [`error`], [`progress`]: memory, exceptions, errors, interruption
 
 pub mod attention;
 pub mod backward;
+pub mod chat;
 pub mod config;
 pub mod decoder;
 pub mod device;
@@ -35,6 +37,7 @@ pub mod tap;
 pub mod tokenizer;
 pub mod weights;
 
+pub use chat::{Chat, ChatOptions, Prompt};
 pub use config::Config;
 pub use error::Error;
 pub use generation::{Finish, GenerateOptions, Generation, generate};

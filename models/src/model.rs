@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tch::Tensor;
 
+use crate::chat::{Chat, ChatOptions, ChatTemplate};
 use crate::config::{Config, ConfigFile, Task};
 use crate::decoder::Decoder;
 use crate::device;
@@ -37,8 +38,9 @@ pub struct Model {
     n_parameters: u64,
     pub(crate) tokenizer: Tokenizer,
     pub(crate) generation: GenerationConfig,
+    chat: Option<ChatTemplate>,
     /// The mapped weights; on the CPU the tensors are views of them.
-    _files: ModelFiles,
+    files: ModelFiles,
 }
 
 /// The tensors of a model, by how it reads.
@@ -115,10 +117,12 @@ impl Model {
         let config_file = ConfigFile::parse(&files.config)?;
         let family = families::find(&config_file)?;
         let config = (family.config)(&config_file)?;
-        let tokenizer = Tokenizer::parse(&files.tokenizer)?;
+        let tokenizer = Tokenizer::read(&files.tokenizer, &config.model_type)?;
+        let chat = ChatTemplate::read(&files.tokenizer)?;
         check_vocabulary(&tokenizer, &config)?;
         let generation = GenerationConfig::parse(files.generation_config.as_deref(), &files.config)?;
-        device::ensure_room(device, files.weight_bytes(), &format!("loading {name}"))?;
+        let needed = Weights::bytes_needed(&files, device, kind)?;
+        device::ensure_room(device, needed, &format!("loading {name}"))?;
         let (body, n_parameters) = guard(|| {
             let mut weights = Weights::load(&files, family, device, kind, watch)?;
             let mut config = config;
@@ -132,13 +136,15 @@ impl Model {
             };
             Ok((body, weights.finish()?))
         })?;
+        files.ensure_unchanged()?;
         Ok(Self {
             name: name.to_owned(),
             body,
             n_parameters,
             tokenizer,
             generation,
-            _files: files,
+            chat,
+            files,
         })
     }
 
@@ -186,6 +192,18 @@ impl Model {
 
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
+    }
+
+    /// A conversation as the model was trained to read it. `messages` is a list of maps with `role` and `content`.
+    ///
+    /// # Errors
+    /// [`Error::NoChatTemplate`] for a model that has none, [`Error::ChatTemplate`] for messages that its template
+    /// refuses.
+    pub fn chat(&self, messages: &Value, options: &ChatOptions) -> Result<Chat> {
+        let template = self.chat.as_ref().ok_or_else(|| Error::NoChatTemplate {
+            model: self.name.clone(),
+        })?;
+        template.render(messages, options)
     }
 
     pub fn device(&self) -> String {
@@ -241,6 +259,9 @@ impl Model {
     /// Refuses a sequence the model cannot take.
     pub fn check_ids(&self, ids: &[u32]) -> Result<()> {
         let config = self.config();
+        if self.stack().device() == tch::Device::Cpu {
+            self.files.ensure_unchanged()?;
+        }
         if ids.is_empty() {
             return Err(Error::EmptyText);
         }

@@ -1,14 +1,26 @@
 //! Text to tokens and back, with what each token looks like to a person.
 //!
-//! A byte-level token need not be whole characters: an emoji may be four tokens. Each of those shows the
-//! whole character and which part of it it is; bytes that never become a character show as `<0xF0>`.
+//! - `pieces`: what each token adds to a text, whatever the kind of tokenizer
+//! - `shown`: characters, parts of characters, and where they stand
+//! - `settings`, `slow`: what stands beside the vocabulary, and vocabularies without a `tokenizer.json`
+//!
+//! A token need not be whole characters: an emoji may be four tokens. Each of those shows the whole character and
+//! which part of it it is; bytes that never become a character show as `<0xF0>`.
+
+mod pieces;
+pub(crate) mod settings;
+mod shown;
+mod slow;
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use tokenizers::Tokenizer as HfTokenizer;
 
+use self::pieces::{Piece, Written};
+use self::settings::Settings;
 use crate::error::{Error, Result};
+use crate::files::TokenizerFiles;
 
 /// A token of a text.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,18 +34,29 @@ pub struct Token {
     pub span: Range<usize>,
 }
 
-/// A `tokenizer.json`.
+/// A tokenizer of any kind.
 pub struct Tokenizer {
     inner: HfTokenizer,
     /// Special tokens and the like: their text stands for itself.
     added: HashSet<u32>,
-    byte_level: Option<HashMap<char, u8>>,
+    special: HashSet<u32>,
+    byte_table: HashMap<char, u8>,
+    id_bound: usize,
 }
 
 impl Tokenizer {
-    pub fn parse(json: &[u8]) -> Result<Self> {
+    /// Reads `tokenizer.json`, or what stands for it; `model_type` helps where nothing names the tokenizer's class.
+    pub fn read(files: &TokenizerFiles, model_type: &str) -> Result<Self> {
+        let settings = Settings::read(files)?;
+        let (name, json) = match files.get("tokenizer.json") {
+            Some(json) => ("tokenizer.json", json.to_vec()),
+            None => (
+                "the tokenizer's files",
+                slow::tokenizer_json(files, &settings, model_type)?,
+            ),
+        };
         let damaged = |reason: String| Error::Damaged {
-            file: "tokenizer.json".into(),
+            file: name.into(),
             reason,
         };
         let mut inner = HfTokenizer::from_bytes(json).map_err(|error| damaged(error.to_string()))?;
@@ -42,13 +65,23 @@ impl Tokenizer {
         inner
             .with_truncation(None)
             .map_err(|error| damaged(error.to_string()))?;
-        let decoder = serde_json::to_string(&inner.get_decoder()).unwrap_or_default();
-        let byte_level = decoder.contains("ByteLevel").then(byte_table);
-        let added = inner.get_added_tokens_decoder().into_keys().collect();
+        let id_bound = inner.get_vocab(true).into_values().max();
+        settings.add_tokens(&mut inner)?;
+        // As transformers has it, a tokenizer.json says itself what stands around a text.
+        if name != "tokenizer.json" {
+            settings.set_ends(&mut inner)?;
+        }
+        let added = inner.get_added_tokens_decoder();
         Ok(Self {
+            special: added
+                .iter()
+                .filter(|(_, token)| token.special)
+                .map(|(&id, _)| id)
+                .collect(),
+            added: added.into_keys().collect(),
+            byte_table: byte_table(),
+            id_bound: id_bound.map_or(0, |id| id as usize + 1),
             inner,
-            added,
-            byte_level,
         })
     }
 
@@ -57,17 +90,23 @@ impl Tokenizer {
         self.inner.get_vocab_size(true)
     }
 
-    /// One more than the largest id.
+    /// One more than the largest id of the vocabulary as its file has it.
     pub fn id_bound(&self) -> usize {
-        self.inner
-            .get_vocab(true)
-            .into_values()
-            .max()
-            .map_or(0, |id| id as usize + 1)
+        self.id_bound
     }
 
+    /// The ids of a text, with the special tokens that the model expects around it.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let encoding = self.inner.encode_fast(text, true);
+        self.encode_as(text, true)
+    }
+
+    /// The ids of a text that has all its special tokens already.
+    pub fn encode_bare(&self, text: &str) -> Result<Vec<u32>> {
+        self.encode_as(text, false)
+    }
+
+    fn encode_as(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>> {
+        let encoding = self.inner.encode_fast(text, add_special_tokens);
         let encoding = encoding.map_err(|error| Error::Option {
             option: "text",
             value: format!("{:?}", text.chars().take(40).collect::<String>()),
@@ -78,8 +117,7 @@ impl Tokenizer {
 
     /// The tokens of a sequence of ids. An unknown id shows as `<id 123>`.
     pub fn tokens(&self, ids: &[u32]) -> Vec<Token> {
-        let pieces: Vec<Vec<u8>> = ids.iter().map(|&id| self.bytes(id)).collect();
-        split_into_characters(&pieces)
+        shown::split_into_characters(&self.pieces(ids))
             .into_iter()
             .zip(ids)
             .map(|((text, part, span), &id)| Token { id, text, part, span })
@@ -88,16 +126,21 @@ impl Tokenizer {
 
     /// The text of a sequence of ids; bytes that are no character become U+FFFD.
     pub fn decode(&self, ids: &[u32]) -> String {
-        let bytes: Vec<u8> = ids.iter().flat_map(|&id| self.bytes(id)).collect();
-        String::from_utf8_lossy(&bytes).into_owned()
+        shown::text(&self.pieces(ids))
+    }
+
+    /// The text without special tokens.
+    pub fn decode_plain(&self, ids: &[u32]) -> String {
+        let plain = ids.iter().filter(|id| !self.special.contains(id));
+        self.decode(&plain.copied().collect::<Vec<_>>())
     }
 
     /// How many of the ids end at a whole character.
     pub fn whole_prefix(&self, ids: &[u32]) -> usize {
         let mut bytes = Vec::new();
         let mut whole = 0;
-        for (index, &id) in ids.iter().enumerate() {
-            bytes.extend(self.bytes(id));
+        for (index, piece) in self.pieces(ids).iter().enumerate() {
+            bytes.extend(piece.bytes());
             let ends_whole = match std::str::from_utf8(&bytes) {
                 Ok(_) => true,
                 Err(error) => error.error_len().is_some(), // never a character: no use waiting
@@ -110,13 +153,18 @@ impl Tokenizer {
         whole
     }
 
-    fn bytes(&self, id: u32) -> Vec<u8> {
-        let Some(piece) = self.inner.id_to_token(id) else {
-            return format!("<id {id}>").into_bytes();
-        };
-        let table = self.byte_level.as_ref().filter(|_| !self.added.contains(&id));
-        let bytes = table.and_then(|table| piece.chars().map(|char| table.get(&char).copied()).collect());
-        bytes.unwrap_or_else(|| piece.into_bytes())
+    fn pieces(&self, ids: &[u32]) -> Vec<Piece> {
+        let written = ids.iter().map(|id| match self.inner.id_to_token(*id) {
+            Some(text) => Written {
+                text,
+                is_added: self.added.contains(id),
+            },
+            None => Written {
+                text: format!("<id {id}>"),
+                is_added: true,
+            },
+        });
+        pieces::pieces(self.inner.get_decoder(), &self.byte_table, written.collect())
     }
 }
 
@@ -131,118 +179,9 @@ fn byte_table() -> HashMap<char, u8> {
     printable.chain(('\u{100}'..).zip(rest)).collect()
 }
 
-/// One unit of a text: a character, or a byte that is part of none.
-struct Unit {
-    bytes: Range<usize>,
-    text: String,
-}
-
-fn units(bytes: &[u8]) -> Vec<Unit> {
-    let mut units = Vec::new();
-    let mut start = 0;
-    for chunk in bytes.utf8_chunks() {
-        for char in chunk.valid().chars() {
-            units.push(Unit {
-                bytes: start..start + char.len_utf8(),
-                text: char.into(),
-            });
-            start += char.len_utf8();
-        }
-        for byte in chunk.invalid() {
-            units.push(Unit {
-                bytes: start..start + 1,
-                text: format!("<0x{byte:02X}>"),
-            });
-            start += 1;
-        }
-    }
-    units
-}
-
-type Shown = (String, Option<(u8, u8)>, Range<usize>);
-
-/// For each piece: its characters, the part it is of a split one, and the characters' positions.
-fn split_into_characters(pieces: &[Vec<u8>]) -> Vec<Shown> {
-    let units = units(&pieces.concat());
-    let mut ends = Vec::with_capacity(pieces.len());
-    let mut shown: Vec<Shown> = Vec::with_capacity(pieces.len());
-    let (mut start, mut first) = (0, 0);
-    for piece in pieces {
-        let end = start + piece.len();
-        while units.get(first).is_some_and(|unit| unit.bytes.end <= start) {
-            first += 1;
-        }
-        let covered = units[first..]
-            .iter()
-            .take_while(|unit| unit.bytes.start < end)
-            .count();
-        let covered = if piece.is_empty() { 0 } else { covered };
-        let text = units[first..first + covered]
-            .iter()
-            .map(|unit| unit.text.as_str())
-            .collect();
-        shown.push((text, None, first..first + covered));
-        ends.push(start..end);
-        start = end;
-    }
-    for unit in units.iter().filter(|unit| unit.bytes.len() > 1) {
-        mark_parts(unit, &ends, &mut shown);
-    }
-    shown
-}
-
-/// Numbers the pieces that share one character.
-fn mark_parts(unit: &Unit, pieces: &[Range<usize>], shown: &mut [Shown]) {
-    let first = pieces.partition_point(|piece| piece.end <= unit.bytes.start);
-    let sharing = pieces[first..]
-        .iter()
-        .take_while(|piece| piece.start < unit.bytes.end);
-    let sharing: Vec<usize> = sharing
-        .enumerate()
-        .filter(|(_, piece)| !piece.is_empty())
-        .map(|(offset, _)| first + offset)
-        .collect();
-    if sharing.len() > 1 {
-        for (number, &index) in sharing.iter().enumerate() {
-            shown[index].1 = Some((number as u8 + 1, sharing.len() as u8));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn shown(pieces: &[&[u8]]) -> Vec<Shown> {
-        split_into_characters(&pieces.iter().map(|piece| piece.to_vec()).collect::<Vec<_>>())
-    }
-
-    #[test]
-    fn a_split_emoji_stands_whole_in_each_of_its_parts() {
-        let pieces: &[&[u8]] = &[b"a", b" \xF0\x9F", b"\x91", b"\xA9", b"b"];
-        assert_eq!(
-            shown(pieces),
-            [
-                ("a".into(), None, 0..1),
-                (" 👩".into(), Some((1, 3)), 1..3),
-                ("👩".into(), Some((2, 3)), 2..3),
-                ("👩".into(), Some((3, 3)), 2..3),
-                ("b".into(), None, 3..4),
-            ]
-        );
-    }
-
-    #[test]
-    fn bytes_that_are_no_character_show_as_bytes() {
-        assert_eq!(
-            shown(&[b"a\xF0", b"\x9F"]),
-            [("a<0xF0>".into(), None, 0..2), ("<0x9F>".into(), None, 2..3)]
-        );
-        assert_eq!(
-            shown(&[b"", b"x"]),
-            [(String::new(), None, 0..0), ("x".into(), None, 0..1)]
-        );
-    }
 
     #[test]
     fn the_byte_table_is_a_bijection() {

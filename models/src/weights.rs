@@ -9,7 +9,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::error::{Error, Result};
 use crate::families::{Family, WeightName};
-use crate::files::ModelFiles;
+use crate::files::{ModelFiles, WeightFile};
 use crate::progress::{Progress, Watch};
 
 /// All weights of a model on their device. Taking one checks its shape.
@@ -25,7 +25,43 @@ pub struct Weights {
     family: &'static Family,
 }
 
+/// The number type that a weight is kept in.
+fn kept_kind(stored: Dtype, device: Device, wanted: Option<Kind>) -> Option<Kind> {
+    let stored = match stored {
+        Dtype::F32 => Kind::Float,
+        Dtype::F16 => Kind::Half,
+        Dtype::BF16 => Kind::BFloat16,
+        Dtype::F64 => Kind::Double,
+        _ => return None,
+    };
+    // Half floats have no fast arithmetic on most CPUs; the values are the same in f32.
+    Some(wanted.unwrap_or(match (stored, device) {
+        (Kind::Half, Device::Cpu) => Kind::Float,
+        _ => stored,
+    }))
+}
+
+fn parse(file: &WeightFile) -> Result<SafeTensors<'_>> {
+    SafeTensors::deserialize(file.bytes.as_slice()).map_err(|error| Error::Damaged {
+        file: file.name.clone(),
+        reason: format!("not a whole safetensors file ({error})"),
+    })
+}
+
 impl Weights {
+    /// Memory that all weights take on `device`, in bytes.
+    pub fn bytes_needed(files: &ModelFiles, device: Device, kind: Option<Kind>) -> Result<u64> {
+        let mut needed = 0;
+        for file in &files.weights {
+            for (_, view) in parse(file)?.iter() {
+                let kept = kept_kind(view.dtype(), device, kind);
+                let size = kept.map_or(1, |kind| kind.elt_size_in_bytes() as u64);
+                needed += view.shape().iter().product::<usize>() as u64 * size;
+            }
+        }
+        Ok(needed)
+    }
+
     /// Puts every weight of `files` on `device`. A weight that is there already, as a mapped file is on
     /// the CPU, is not copied: `files` must outlive the tensors.
     pub fn load(
@@ -49,13 +85,7 @@ impl Weights {
         let (mut done, total) = (0, files.weight_bytes());
         let mut unknown = Vec::new();
         for file in &files.weights {
-            let damaged = |reason: String| Error::Damaged {
-                file: file.name.clone(),
-                reason,
-            };
-            let parsed = SafeTensors::deserialize(file.bytes.as_slice())
-                .map_err(|error| damaged(format!("not a whole safetensors file ({error})")))?;
-            for (name, view) in parsed.iter() {
+            for (name, view) in parse(file)?.iter() {
                 done += view.data().len() as u64;
                 let progress = Progress {
                     label: "loading weights".into(),
@@ -185,19 +215,14 @@ fn shorten(names: &[String]) -> String {
 }
 
 fn place(file: &str, name: &str, view: &TensorView, device: Device, kind: Option<Kind>) -> Result<Tensor> {
-    let stored = match view.dtype() {
-        Dtype::F32 => Kind::Float,
-        Dtype::F16 => Kind::Half,
-        Dtype::BF16 => Kind::BFloat16,
-        Dtype::F64 => Kind::Double,
-        other => {
-            let reason = format!("{name} is stored as {other:?}; expected F32, F16, BF16 or F64");
-            return Err(Error::Damaged {
-                file: file.to_owned(),
-                reason,
-            });
-        }
-    };
+    let kinds = kept_kind(view.dtype(), Device::Cuda(0), None).zip(kept_kind(view.dtype(), device, kind));
+    let (stored, kind) = kinds.ok_or_else(|| Error::Damaged {
+        file: file.to_owned(),
+        reason: format!(
+            "{name} is stored as {:?}; expected F32, F16, BF16 or F64",
+            view.dtype()
+        ),
+    })?;
     let size: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
     let mut strides = vec![1; size.len()];
     for axis in (1..size.len()).rev() {
@@ -212,12 +237,6 @@ fn place(file: &str, name: &str, view: &TensorView, device: Device, kind: Option
     } else {
         realigned(view, &size, stored)
     };
-    // Half floats have no fast arithmetic on most CPUs; the values are the same in f32.
-    let kind = kind.unwrap_or(if stored == Kind::Half && device == Device::Cpu {
-        Kind::Float
-    } else {
-        stored
-    });
     let tensor = tensor.to_device(device).to_kind(kind);
     check_finite(file, name, &tensor)?;
     Ok(tensor)
@@ -228,28 +247,33 @@ fn realigned(view: &TensorView, size: &[i64], kind: Kind) -> Tensor {
     Tensor::from_data_size(view.data(), size, kind)
 }
 
+/// Numbers that are looked at together: a sum in another type first copies what it sums.
+const CHUNK: i64 = 1 << 22;
+
 /// One sum finds that there is something; only then is it looked for.
 fn check_finite(file: &str, name: &str, tensor: &Tensor) -> Result<()> {
-    let sum = tensor
-        .sum(if tensor.kind() == Kind::Double {
-            Kind::Double
-        } else {
-            Kind::Float
-        })
-        .double_value(&[]);
-    if sum.is_finite() {
-        return Ok(());
+    let kind = match tensor.kind() {
+        Kind::Double => Kind::Double,
+        _ => Kind::Float,
+    };
+    let numbers = tensor.flatten(0, -1);
+    let total = numbers.numel() as i64;
+    for start in (0..total).step_by(CHUNK as usize) {
+        let chunk = numbers.narrow(0, start, CHUNK.min(total - start));
+        if chunk.sum(kind).double_value(&[]).is_finite() {
+            continue;
+        }
+        let bad = chunk.isfinite().logical_not();
+        if bad.any().int64_value(&[]) == 0 {
+            continue;
+        }
+        let index = bad.to_kind(Kind::Uint8).argmax(0, false).int64_value(&[]);
+        return Err(Error::WeightNotFinite {
+            file: file.to_owned(),
+            name: name.to_owned(),
+            what: chunk.double_value(&[index]),
+            index: (start + index) as usize,
+        });
     }
-    let bad = tensor.isfinite().logical_not().flatten(0, -1);
-    if bad.any().int64_value(&[]) == 0 {
-        return Ok(());
-    }
-    let index = bad.to_kind(Kind::Uint8).argmax(0, false).int64_value(&[]);
-    let what = tensor.flatten(0, -1).double_value(&[index]);
-    Err(Error::WeightNotFinite {
-        file: file.to_owned(),
-        name: name.to_owned(),
-        what,
-        index: index as usize,
-    })
+    Ok(())
 }

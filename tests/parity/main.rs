@@ -1,5 +1,7 @@
 //! Numbers against transformers and captum, on tiny seeded models; and the identities that must hold.
 
 mod attribution;
+mod chats;
 mod families;
 mod gpt2;
+mod tokenizers;

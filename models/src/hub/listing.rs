@@ -8,12 +8,13 @@ use hf_hub::api::RepoInfo;
 use super::error::HubError;
 
 /// Read beside the weights when the model has them; anything else in a repository is left there.
-const SMALL_FILES: [&str; 6] = [
+const SMALL_FILES: [&str; 7] = [
     "config.json",
     "generation_config.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
+    "chat_template.jinja",
     "tokenizer.json",
 ];
 /// What a tokenizer can be rebuilt from where there is no tokenizer.json.

@@ -1,0 +1,348 @@
+//! Conversations as text: a model's chat template, in Jinja, rendered as transformers renders it.
+//!
+//! A template comes with the model, so it is not trusted: its steps, its depth and its memory are bounded, and it
+//! sees nothing but the messages, the special tokens and the options.
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Kwargs, ValueKind};
+use minijinja::{Environment, ErrorKind, Output, State};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::error::{Error, Result};
+use crate::files::TokenizerFiles;
+use crate::tokenizer::Tokenizer;
+use crate::tokenizer::settings::{NAMES, Settings};
+
+/// How to render a conversation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChatOptions {
+    /// End with what begins an answer.
+    pub add_generation_prompt: bool,
+    /// What else the template may ask for: `tools`, `documents`, `enable_thinking` …
+    pub variables: Map<String, Value>,
+}
+
+impl Default for ChatOptions {
+    fn default() -> Self {
+        Self {
+            add_generation_prompt: true,
+            variables: Map::new(),
+        }
+    }
+}
+
+/// A rendered conversation: a text that has its special tokens already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chat {
+    pub text: String,
+}
+
+/// What a model is given to read.
+#[derive(Debug, Clone, Copy)]
+pub enum Prompt<'a> {
+    /// A text, around which the tokenizer puts the special tokens that the model expects.
+    Text(&'a str),
+    /// A text to which nothing is added.
+    Bare(&'a str),
+}
+
+impl Prompt<'_> {
+    pub fn ids(self, tokenizer: &Tokenizer) -> Result<Vec<u32>> {
+        match self {
+            Self::Text(text) => tokenizer.encode(text),
+            Self::Bare(text) => tokenizer.encode_bare(text),
+        }
+    }
+}
+
+impl<'a> From<&'a str> for Prompt<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'a> From<&'a String> for Prompt<'a> {
+    fn from(text: &'a String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'a> From<&'a Chat> for Prompt<'a> {
+    fn from(chat: &'a Chat) -> Self {
+        Self::Bare(&chat.text)
+    }
+}
+
+/// Steps of a template, of which each 64 bytes that it makes are one, so that memory is bounded too (128 MB). A
+/// long conversation takes some ten thousand.
+const FUEL: u64 = 2_000_000;
+/// Bytes of a template; the longest in use have some 20 kB.
+const LARGEST_TEMPLATE: usize = 1 << 20;
+
+/// A model's template and the texts of its special tokens.
+pub struct ChatTemplate {
+    source: String,
+    /// `bos_token` and the like.
+    special: Map<String, Value>,
+}
+
+impl ChatTemplate {
+    /// `chat_template.jinja`, or what `tokenizer_config.json` has: one template, or several of which one is the
+    /// default.
+    pub fn read(files: &TokenizerFiles) -> Result<Option<Self>> {
+        let settings = Settings::read(files)?;
+        let inside = match settings.get("chat_template") {
+            Some(Value::Array(templates)) => templates
+                .iter()
+                .find(|template| template["name"] == "default")
+                .and_then(|template| template["template"].as_str()),
+            template => template.and_then(Value::as_str),
+        };
+        let beside = files.get("chat_template.jinja").map(String::from_utf8_lossy);
+        let Some(source) = beside.or(inside.map(Into::into)) else {
+            return Ok(None);
+        };
+        if source.len() > LARGEST_TEMPLATE {
+            return Err(Error::ChatTemplate {
+                reason: format!("has {} bytes, more than any conversation needs", source.len()),
+            });
+        }
+        let token = |name: &&str| Some(((*name).to_owned(), settings.named(name)?.into()));
+        Ok(Some(Self {
+            source: without_generation_tags(&source),
+            special: NAMES.iter().filter_map(token).collect(),
+        }))
+    }
+
+    /// A conversation as text.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for what are no messages, [`Error::ChatTemplate`] for those that the template refuses.
+    pub fn render(&self, messages: &Value, options: &ChatOptions) -> Result<Chat> {
+        check(messages)?;
+        let mut context = json!({"tools": null, "documents": null});
+        if let Value::Object(context) = &mut context {
+            context.extend(self.special.clone());
+            context.extend(options.variables.clone());
+            context.insert("messages".into(), messages.clone());
+            context.insert(
+                "add_generation_prompt".into(),
+                options.add_generation_prompt.into(),
+            );
+        }
+        let context = minijinja::value::Serde(context);
+        let text = environment().and_then(|environment| environment.render_str(&self.source, context));
+        Ok(Chat {
+            text: text.map_err(refused)?,
+        })
+    }
+}
+
+/// What every template builds on; whether a role is known is the template's to say.
+fn check(messages: &Value) -> Result<()> {
+    let refuse = |value: &Value, reason: String| {
+        Err(Error::Option {
+            option: "messages",
+            value: value.to_string().chars().take(60).collect(),
+            reason,
+        })
+    };
+    let Some(list) = messages.as_array().filter(|list| !list.is_empty()) else {
+        return refuse(messages, "expected a list of at least one message".into());
+    };
+    for (number, message) in list.iter().enumerate() {
+        let has_role = message["role"].as_str().is_some_and(|role| !role.is_empty());
+        if !has_role {
+            let reason =
+                format!("message {number} has no role; expected #{{role: \"user\", content: \"…\"}}");
+            return refuse(message, reason);
+        }
+    }
+    Ok(())
+}
+
+fn refused(error: minijinja::Error) -> Error {
+    let reason = match error.kind() {
+        ErrorKind::OutOfFuel => format!("takes more than {FUEL} steps"),
+        ErrorKind::SyntaxError => format!("cannot be read: {error}"),
+        _ => match error.detail() {
+            Some(detail) => format!("refuses these messages: {detail}"),
+            None => format!("refuses these messages: {error}"),
+        },
+    };
+    Error::ChatTemplate { reason }
+}
+
+/// Jinja as transformers sets it up.
+fn environment() -> Result<Environment<'static>, minijinja::Error> {
+    let mut environment = Environment::new();
+    environment.set_syntax(
+        SyntaxConfig::builder()
+            .trim_blocks(true)
+            .lstrip_blocks(true)
+            .build()?,
+    );
+    environment.set_fuel(Some(FUEL));
+    environment.set_recursion_limit(100);
+    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    environment.add_filter("tojson", to_json);
+    environment.add_function("strftime_now", now);
+    environment.add_function(
+        "raise_exception",
+        |message: String| -> Result<String, minijinja::Error> {
+            Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
+        },
+    );
+    environment.set_formatter(write);
+    Ok(environment)
+}
+
+/// Writes a value as Python does.
+fn write(output: &mut Output, state: &mut State, value: &minijinja::Value) -> Result<(), minijinja::Error> {
+    match value.kind() {
+        ValueKind::Bool => output.write_str(if value.is_true() { "True" } else { "False" })?,
+        ValueKind::None => output.write_str("None")?,
+        _ => return minijinja::escape_formatter(output, state, value),
+    }
+    Ok(())
+}
+
+/// JSON as Python writes it: a space after comma and colon, or lines indented by `indent`.
+fn to_json(value: minijinja::Value, options: Kwargs) -> Result<String, minijinja::Error> {
+    let indent: Option<usize> = options.get("indent")?;
+    let failed =
+        |error: serde_json::Error| minijinja::Error::new(ErrorKind::BadSerialization, error.to_string());
+    let mut json = Vec::new();
+    match indent {
+        Some(indent) => {
+            let spaces = " ".repeat(indent.min(16));
+            let formatter = serde_json::ser::PrettyFormatter::with_indent(spaces.as_bytes());
+            value.serialize(&mut serde_json::Serializer::with_formatter(&mut json, formatter))
+        }
+        None => value.serialize(&mut serde_json::Serializer::with_formatter(&mut json, Spaced)),
+    }
+    .map_err(failed)?;
+    Ok(String::from_utf8_lossy(&json).into_owned())
+}
+
+struct Spaced;
+
+impl serde_json::ser::Formatter for Spaced {
+    fn begin_array_value<W: ?Sized + std::io::Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> std::io::Result<()> {
+        writer.write_all(if first { b"" } else { b", " })
+    }
+    fn begin_object_key<W: ?Sized + std::io::Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> std::io::Result<()> {
+        writer.write_all(if first { b"" } else { b", " })
+    }
+    fn begin_object_value<W: ?Sized + std::io::Write>(&mut self, writer: &mut W) -> std::io::Result<()> {
+        writer.write_all(b": ")
+    }
+}
+
+/// The local time by a pattern of C's `strftime`.
+fn now(pattern: String) -> Result<String, minijinja::Error> {
+    let invalid = |reason: &'static str| minijinja::Error::new(ErrorKind::InvalidOperation, reason);
+    let pattern =
+        std::ffi::CString::new(pattern).map_err(|_| invalid("strftime_now: a pattern with a zero byte"))?;
+    let mut text = [0_u8; 256];
+    // SAFETY: the C functions write into `local` and up to `text.len()` bytes of `text`; the pattern ends with zero.
+    let length = unsafe {
+        let seconds = libc::time(std::ptr::null_mut());
+        let mut local: libc::tm = std::mem::zeroed();
+        libc::localtime_r(&seconds, &mut local);
+        libc::strftime(text.as_mut_ptr().cast(), text.len(), pattern.as_ptr(), &local)
+    };
+    Ok(String::from_utf8_lossy(&text[..length]).into_owned())
+}
+
+/// The tags with which transformers marks what a model wrote, as blocks that Jinja knows.
+fn without_generation_tags(source: &str) -> String {
+    let mut plain = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some((before, tag, after)) = next_tag(rest) {
+        plain.push_str(before);
+        let word = tag.trim_matches(['-', '+']).trim();
+        match word {
+            "generation" => plain.push_str(&tag.replace(word, "if true")),
+            "endgeneration" => plain.push_str(&tag.replace(word, "endif")),
+            _ => plain.push_str(tag),
+        }
+        rest = after;
+    }
+    plain + rest
+}
+
+/// Up to a tag's `{%`, what stands in the tag, and from its `%}` on.
+fn next_tag(source: &str) -> Option<(&str, &str, &str)> {
+    let start = source.find("{%")? + 2;
+    let end = start + source[start..].find("%}")?;
+    Some((&source[..start], &source[start..end], &source[end..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn render(source: &str) -> Result<String> {
+        let template = ChatTemplate {
+            source: without_generation_tags(source),
+            special: Map::new(),
+        };
+        let messages = json!([{"role": "user", "content": "hi"}]);
+        template
+            .render(&messages, &ChatOptions::default())
+            .map(|chat| chat.text)
+    }
+
+    fn refusal(source: &str) -> String {
+        render(source).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn values_are_written_as_python_writes_them() {
+        assert_eq!(
+            render("{{ none }} {{ true }} {{ 1.0 }}").unwrap(),
+            "None True 1.0"
+        );
+        let json = r#"{{ {"a": [1, "é<"], "b": {}} | tojson }}"#;
+        assert_eq!(render(json).unwrap(), r#"{"a": [1, "é<"], "b": {}}"#);
+        let year = render("{{ strftime_now('%Y') }}").unwrap();
+        assert!(year.parse::<u32>().unwrap() > 2024);
+    }
+
+    #[test]
+    fn what_marks_generated_text_is_left_out() {
+        assert_eq!(
+            render("a {%- generation -%} b {%- endgeneration %}c").unwrap(),
+            "abc"
+        );
+    }
+
+    #[test]
+    fn a_template_that_never_ends_is_stopped() {
+        let loops = "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}";
+        assert_eq!(refusal(loops), "the chat template takes more than 2000000 steps");
+        let writes = "{% set x = 'xxxxxxxxxxxxxxxx' * 99999 %}{% for a in range(99) %}{{ x }}{% endfor %}";
+        let doubles =
+            "{% set n = namespace(x='x') %}{% for a in range(50) %}{% set n.x = n.x ~ n.x %}{% endfor %}";
+        for source in [writes, doubles] {
+            assert_eq!(refusal(source), "the chat template takes more than 2000000 steps");
+        }
+        let recursion = "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}";
+        assert!(refusal(recursion).contains("recursion"), "{}", refusal(recursion));
+        assert_eq!(
+            refusal("{{ raise_exception('only users') }}"),
+            "the chat template refuses these messages: only users"
+        );
+        assert!(refusal("{% if %}").starts_with("the chat template cannot be read"));
+    }
+}

@@ -1,0 +1,162 @@
+//! What stands beside the vocabulary: `tokenizer_config.json` and `special_tokens_map.json`.
+
+use serde_json::{Map, Value};
+use tokenizers::{AddedToken, Tokenizer};
+
+use crate::error::{Error, Result};
+use crate::files::TokenizerFiles;
+
+/// The tokens that have names.
+pub(crate) const NAMES: [&str; 7] = [
+    "bos_token",
+    "eos_token",
+    "unk_token",
+    "sep_token",
+    "pad_token",
+    "cls_token",
+    "mask_token",
+];
+
+/// Both files as one map, the first one's values before the other's.
+#[derive(Debug, Default)]
+pub(crate) struct Settings(Map<String, Value>);
+
+impl Settings {
+    pub(crate) fn read(files: &TokenizerFiles) -> Result<Self> {
+        let mut settings = object(files, "special_tokens_map.json")?;
+        let newer = object(files, "tokenizer_config.json")?;
+        settings.extend(newer.into_iter().filter(|(_, value)| !value.is_null()));
+        Ok(Self(settings))
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Option<&Value> {
+        self.0.get(key)
+    }
+
+    pub(super) fn flag(&self, key: &str) -> Option<bool> {
+        self.0.get(key).and_then(Value::as_bool)
+    }
+
+    pub(super) fn text(&self, key: &str) -> Option<&str> {
+        self.0.get(key).and_then(Value::as_str)
+    }
+
+    /// The text of a named token, `bos_token`.
+    pub(crate) fn named(&self, name: &str) -> Option<&str> {
+        content(self.0.get(name)?)
+    }
+
+    /// Every token that the files name or describe, in the order of ids where they say one.
+    fn tokens(&self) -> Vec<AddedToken> {
+        let mut described: Vec<(u64, AddedToken)> = self
+            .0
+            .get("added_tokens_decoder")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+            .filter_map(|(id, token)| Some((id.parse().ok()?, added(token)?)))
+            .collect();
+        described.sort_by_key(|(id, _)| *id);
+        let lists = ["additional_special_tokens", "extra_special_tokens"];
+        let extra = lists
+            .iter()
+            .filter_map(|key| self.0.get(*key)?.as_array())
+            .flatten();
+        let named = NAMES.iter().filter_map(|name| self.0.get(*name));
+        let special = named.chain(extra).filter_map(added);
+        described
+            .into_iter()
+            .map(|(_, token)| token)
+            .chain(special.map(|token| token.special(true)))
+            .collect()
+    }
+
+    /// Adds the tokens that `tokenizer` does not have yet, as transformers does.
+    pub(super) fn add_tokens(&self, tokenizer: &mut Tokenizer) -> Result<()> {
+        let known: std::collections::HashSet<String> = tokenizer
+            .get_added_tokens_decoder()
+            .into_values()
+            .map(|token| token.content)
+            .collect();
+        let mut missing: Vec<AddedToken> = Vec::new();
+        for token in self.tokens() {
+            if !known.contains(&token.content) && !missing.iter().any(|one| one.content == token.content) {
+                missing.push(token);
+            }
+        }
+        let added = tokenizer.add_tokens(missing);
+        added.map(|_| ()).map_err(|error| damaged(error.to_string()))
+    }
+
+    /// Puts special tokens around texts, where the settings say so.
+    pub(super) fn set_ends(&self, tokenizer: &mut Tokenizer) -> Result<()> {
+        let (first, last) = (self.flag("add_bos_token"), self.flag("add_eos_token"));
+        if first.is_none() && last.is_none() {
+            return Ok(());
+        }
+        let token = |wanted: Option<bool>, name: &str| match self.named(name) {
+            Some(token) if wanted == Some(true) => {
+                tokenizer.token_to_id(token).map(|id| (token.to_owned(), id))
+            }
+            _ => None,
+        };
+        let (first, last) = (token(first, "bos_token"), token(last, "eos_token"));
+        let special =
+            |(token, _): &(String, u32)| serde_json::json!({"SpecialToken": {"id": token, "type_id": 0}});
+        let text = serde_json::json!({"Sequence": {"id": "A", "type_id": 0}});
+        let single: Vec<Value> = first
+            .iter()
+            .map(special)
+            .chain([text])
+            .chain(last.iter().map(special))
+            .collect();
+        let ids = first.iter().chain(&last).map(|(token, id)| {
+            let described = serde_json::json!({"id": token, "ids": [id], "tokens": [token]});
+            (token.clone(), described)
+        });
+        let processor = serde_json::json!({
+            "type": "TemplateProcessing",
+            "single": single,
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+            "special_tokens": ids.collect::<Map<_, _>>(),
+        });
+        let processor: tokenizers::PostProcessorWrapper =
+            serde_json::from_value(processor).map_err(|error| damaged(error.to_string()))?;
+        tokenizer.with_post_processor(Some(processor));
+        Ok(())
+    }
+}
+
+fn damaged(reason: String) -> Error {
+    Error::Damaged {
+        file: "tokenizer_config.json".into(),
+        reason,
+    }
+}
+
+fn object(files: &TokenizerFiles, name: &'static str) -> Result<Map<String, Value>> {
+    let Some(bytes) = files.get(name) else {
+        return Ok(Map::new());
+    };
+    serde_json::from_slice(bytes).map_err(|error| Error::Damaged {
+        file: name.into(),
+        reason: error.to_string(),
+    })
+}
+
+/// A token is written as its text, or as a map that has it.
+fn content(token: &Value) -> Option<&str> {
+    token.as_str().or_else(|| token.get("content")?.as_str())
+}
+
+fn added(token: &Value) -> Option<AddedToken> {
+    let content = content(token)?;
+    let is_set = |key: &str| token.get(key).and_then(Value::as_bool).unwrap_or(false);
+    Some(
+        AddedToken::from(content, is_set("special"))
+            .lstrip(is_set("lstrip"))
+            .rstrip(is_set("rstrip"))
+            .single_word(is_set("single_word"))
+            .normalized(token.get("normalized").and_then(Value::as_bool).unwrap_or(false)),
+    )
+}

@@ -1,0 +1,94 @@
+//! Conversations against transformers' `apply_chat_template`: templates as the well-known models have them.
+
+use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ecco_models::chat::ChatTemplate;
+use ecco_models::files::TokenizerFiles;
+use ecco_models::{ChatOptions, Prompt, Tokenizer};
+use ecco_tests::{fixtures, integers};
+use serde_json::{Value, json};
+
+/// Opens the files of a folder that has a tokenizer, and a template in either of the places where models keep it.
+fn files(template: &str, is_beside: bool) -> TokenizerFiles {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let folder = std::env::temp_dir().join(format!("ecco-chats-{}-{number}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let from = fixtures().join("tokenizers/byte_fallback");
+    fs::copy(from.join("tokenizer.json"), folder.join("tokenizer.json")).unwrap();
+    let mut config: Value =
+        serde_json::from_slice(&fs::read(from.join("tokenizer_config.json")).unwrap()).unwrap();
+    match is_beside {
+        true => fs::write(folder.join("chat_template.jinja"), template).unwrap(),
+        false => {
+            config["chat_template"] = json!([
+                {"name": "rag", "template": "another"}, {"name": "default", "template": template},
+            ])
+        }
+    }
+    fs::write(folder.join("tokenizer_config.json"), config.to_string()).unwrap();
+    let files = TokenizerFiles::open(&folder).unwrap();
+    fs::remove_dir_all(&folder).unwrap();
+    files
+}
+
+fn options(case: &Value) -> ChatOptions {
+    let mut variables = case["options"].as_object().unwrap().clone();
+    let prompt = variables.remove("add_generation_prompt");
+    ChatOptions {
+        add_generation_prompt: prompt.and_then(|prompt| prompt.as_bool()).unwrap(),
+        variables,
+    }
+}
+
+#[test]
+fn conversations_become_the_text_and_the_ids_that_transformers_gives() {
+    let path = fixtures().join("tokenizers/chats.json");
+    let stored: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    for (number, case) in stored["cases"].as_array().unwrap().iter().enumerate() {
+        let name = case["template"].as_str().unwrap();
+        let files = files(stored["templates"][name].as_str().unwrap(), number % 2 == 0);
+        let template = ChatTemplate::read(&files).unwrap().expect("there is a template");
+        let rendered = template.render(&case["messages"], &options(case));
+        match case.get("error") {
+            None => {
+                let chat = rendered.unwrap_or_else(|error| panic!("{name} {number}: {error}"));
+                assert_eq!(chat.text, case["text"], "{name} {number}");
+                let ids = Prompt::from(&chat)
+                    .ids(&Tokenizer::read(&files, "").unwrap())
+                    .unwrap();
+                assert_eq!(ids, integers(&case["ids"]), "{name} {number}");
+            }
+            Some(reason) => {
+                let error = rendered
+                    .expect_err(&format!("{name} {number}: {reason}"))
+                    .to_string();
+                let raised = !reason.as_str().unwrap().contains("has no attribute");
+                assert!(
+                    !raised || error.ends_with(reason.as_str().unwrap()),
+                    "{name} {number}: {error}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn what_are_no_messages_is_refused() {
+    let template = ChatTemplate::read(&files("{{ messages[0].content }}", true))
+        .unwrap()
+        .unwrap();
+    let error = |messages: Value| {
+        template
+            .render(&messages, &ChatOptions::default())
+            .unwrap_err()
+            .to_string()
+    };
+    assert_eq!(
+        error(json!([])),
+        "messages is []: expected a list of at least one message"
+    );
+    assert!(error(json!([{"content": "hi"}])).contains("message 0 has no role"));
+    assert!(error(json!([{"role": "user", "content": "a"}, "b"])).contains("message 1 has no role"));
+}

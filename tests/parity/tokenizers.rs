@@ -1,0 +1,160 @@
+//! Every kind of tokenizer against transformers: ids, texts, and what each token shows.
+
+use ecco_models::Tokenizer;
+use ecco_models::files::TokenizerFiles;
+use ecco_tests::{fixtures, integers};
+use serde_json::Value;
+
+/// The kinds, with what the model's configuration calls its type.
+const KINDS: [&str; 13] = [
+    "byte_level",
+    "llama3",
+    "word_piece",
+    "unigram",
+    "byte_fallback",
+    "gemma",
+    "metaspace_fallback",
+    "suffixes",
+    "slow-gpt2",
+    "slow-opt",
+    "slow-roberta",
+    "slow-bert",
+    "slow-bert-cased",
+];
+
+fn tokenizer(name: &str) -> Tokenizer {
+    let folder = fixtures().join("tokenizers").join(name);
+    let files = TokenizerFiles::open(&folder).expect("the folder has a tokenizer");
+    Tokenizer::read(&files, "").unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn reference(name: &str) -> Value {
+    let path = fixtures().join(format!("tokenizers/{name}.json"));
+    let text = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_slice(&text).expect("valid JSON")
+}
+
+fn runs(reference: &Value) -> &[Value] {
+    reference["texts"].as_array().expect("a list")
+}
+
+/// The tokens' characters are those of the text, in order, and none is left out.
+fn check_tokens(tokenizer: &Tokenizer, ids: &[u32], what: &str) {
+    let text: Vec<char> = tokenizer.decode(ids).chars().collect();
+    let tokens = tokenizer.tokens(ids);
+    assert_eq!(tokens.len(), ids.len(), "{what}");
+    let mut end = 0;
+    for token in &tokens {
+        let shown: String = text[token.span.clone()].iter().collect();
+        if !shown.contains('\u{FFFD}') {
+            assert_eq!(token.text, shown, "{what}: {token:?}");
+        }
+        assert!(
+            token.span.start <= end && token.span.end >= end,
+            "{what}: {token:?} after {end}"
+        );
+        assert!(
+            token.part.is_some() || token.span.start == end || shown.contains('\u{FFFD}'),
+            "{what}: {token:?}"
+        );
+        end = token.span.end;
+    }
+    assert_eq!(end, text.len(), "{what}");
+}
+
+#[test]
+fn texts_become_the_ids_that_transformers_gives() {
+    for name in KINDS {
+        let tokenizer = tokenizer(name);
+        for run in runs(&reference(name)) {
+            let text = run["text"].as_str().unwrap();
+            assert_eq!(
+                tokenizer.encode(text).unwrap(),
+                integers(&run["ids"]),
+                "{name}: {text:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn ids_become_the_text_that_transformers_gives() {
+    for name in KINDS {
+        let (tokenizer, reference) = (tokenizer(name), reference(name));
+        for run in runs(&reference) {
+            let ids = integers(&run["ids"]);
+            assert_eq!(tokenizer.decode(&ids), run["decoded"], "{name}");
+            assert_eq!(tokenizer.decode_plain(&ids), run["plain"], "{name}");
+            for (n, part) in run["parts"].as_array().unwrap().iter().enumerate() {
+                assert_eq!(
+                    tokenizer.decode(&ids[..=n]),
+                    *part,
+                    "{name}: {n} of {:?}",
+                    run["text"]
+                );
+            }
+        }
+        for garbage in reference["garbage"].as_array().unwrap() {
+            assert_eq!(
+                tokenizer.decode(&integers(&garbage["ids"])),
+                garbage["decoded"],
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_tokens_together_are_the_text() {
+    for name in KINDS {
+        let (tokenizer, reference) = (tokenizer(name), reference(name));
+        let all = runs(&reference)
+            .iter()
+            .chain(reference["garbage"].as_array().unwrap());
+        for run in all {
+            check_tokens(&tokenizer, &integers(&run["ids"]), name);
+        }
+    }
+}
+
+#[test]
+fn a_text_that_grows_never_shows_half_a_character() {
+    for name in KINDS {
+        let tokenizer = tokenizer(name);
+        for run in runs(&reference(name)) {
+            let ids = integers(&run["ids"]);
+            for n in 0..=ids.len() {
+                let whole = tokenizer.whole_prefix(&ids[..n]);
+                let text = tokenizer.decode(&ids[..whole]);
+                assert!(!text.contains('\u{FFFD}'), "{name}: {text:?}");
+            }
+            assert_eq!(
+                tokenizer.whole_prefix(&ids),
+                ids.len(),
+                "{name}: {:?}",
+                run["text"]
+            );
+        }
+    }
+}
+
+#[test]
+fn tokens_show_what_they_stand_for() {
+    let shown = |name: &str, text: &str| -> Vec<String> {
+        let tokenizer = tokenizer(name);
+        let tokens = tokenizer.tokens(&tokenizer.encode(text).unwrap());
+        let marked = tokens.into_iter().map(|token| match token.part {
+            Some((part, of)) => format!("{} {part}/{of}", token.text),
+            None => token.text,
+        });
+        marked.collect()
+    };
+    assert_eq!(
+        shown("word_piece", "The reading"),
+        ["[CLS]", " the", " reading", " [SEP]"]
+    );
+    assert_eq!(shown("byte_fallback", "é 🎉")[..3], ["<s>", " ", "é"]);
+    assert_eq!(shown("byte_fallback", "日")[2..], ["日 1/3", "日 2/3", "日 3/3"]);
+    assert_eq!(shown("gemma", " 日")[1..], [" ", "日 1/3", "日 2/3", "日 3/3"]);
+    assert_eq!(shown("unigram", "the garden").concat(), "the garden</s>");
+}
