@@ -3,3 +3,4 @@
 mod attribution;
 mod families;
 mod gpt2;
+mod runs;
