@@ -10,8 +10,8 @@ use std::ops::ControlFlow;
 use ecco_models::backward::{SITES, bytes_per_target, pull_back};
 use ecco_models::decoder::Decoder;
 use ecco_models::guard::guard;
-use ecco_models::tap::{Capture, Tap, to_array};
-use ecco_models::{Model, Progress, Site, Watch};
+use ecco_models::tap::{Capture, Watched, to_array};
+use ecco_models::{Model, Progress, Watch};
 use tch::{Kind, Tensor};
 
 use crate::error::{Error, Result};
@@ -171,12 +171,12 @@ impl Targets<'_> {
         embeddings: &Tensor,
         work: &mut Work,
     ) -> ecco_models::error::Result<Vec<Tensor>> {
-        let mut tap = Recorder {
+        let mut tap = Watched {
             capture: Capture::new(SITES, None),
-            work,
+            report: &mut |_| work.report(),
         };
         let normalised = decoder.forward(embeddings, None, &mut tap)?; // [1, position, hidden]
-        let Recorder { capture, work } = tap;
+        let capture = tap.capture;
         // Token n_input + k is predicted at the position before it.
         let rows: Vec<usize> = (self.n_input - 1..self.ids.len() - 1).collect();
         let cotangents = self.cotangents(decoder, &normalised, &rows);
@@ -257,24 +257,6 @@ impl<'a, 'b> Work<'a, 'b> {
             total: Some(self.total),
             unit: "gradients",
         })
-    }
-}
-
-/// A capture whose pass can be interrupted.
-struct Recorder<'r, 'a, 'b> {
-    capture: Capture,
-    work: &'r mut Work<'a, 'b>,
-}
-
-impl Tap for Recorder<'_, '_, '_> {
-    fn wants(&self, site: Site, layer: usize) -> bool {
-        self.capture.wants(site, layer)
-    }
-    fn visit(&mut self, site: Site, layer: usize, value: Tensor) -> Tensor {
-        self.capture.visit(site, layer, value)
-    }
-    fn proceed(&mut self, _: usize) -> ControlFlow<()> {
-        self.work.report()
     }
 }
 

@@ -494,9 +494,17 @@ impl View {
         let ahead = window
             .filter(|_| !self.causal)
             .map(|window| ones().triu(start + window));
-        let padding = self.padding.as_ref().map(Tensor::shallow_clone);
-        let all = [future, past, ahead, padding].into_iter().flatten();
-        all.reduce(|all, more| all.logical_or(&more))
+        let window = [future, past, ahead].into_iter().flatten();
+        let window = window.reduce(|all, more| all.logical_or(&more));
+        match (window, &self.padding) {
+            // A query that is no token may see no token in its window: what it sees does not matter, but a softmax
+            // over nothing is NaN, which would spread.
+            (Some(window), Some(padding)) => {
+                let is_token = padding.logical_not().transpose(-2, -1); // [batch, 1, query, 1]
+                Some(window.logical_or(padding).logical_and(&is_token))
+            }
+            (window, padding) => window.or_else(|| padding.as_ref().map(Tensor::shallow_clone)),
+        }
     }
 }
 

@@ -88,6 +88,12 @@ pub enum Error {
     #[error("{model} was saved without a head, so it says nothing about its states")]
     NoHead { model: String },
 
+    #[error("the model has no {site}{}", at_layer(*.layer))]
+    NoSite { site: String, layer: Option<usize> },
+
+    #[error("the layers of {site} are not equally wide, so they are no single tensor")]
+    Widths { site: String },
+
     #[error("the text is empty")]
     EmptyText,
 
@@ -162,6 +168,7 @@ impl Error {
             Self::OutOfMemory { .. } => {
                 "free a model with lm.unload(); ecco::models() lists what is resident".into()
             }
+            Self::Widths { site } => format!("take one layer: run.at({site:?}, 0)"),
             Self::WeightNotFinite { .. } => "the model was damaged in training or conversion".into(),
             Self::Hub(error) => return error.hint(),
             _ => return None,
@@ -202,6 +209,10 @@ fn to_come(n_generate: usize) -> String {
         0 => String::new(),
         n => format!(" and {n} are to be generated"),
     }
+}
+
+fn at_layer(layer: Option<usize>) -> String {
+    layer.map_or(String::new(), |layer| format!(" at layer {layer}"))
 }
 
 /// `1.2 GB` for people.

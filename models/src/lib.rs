@@ -2,6 +2,7 @@
 //!
 //! - [`model`]: [`load`], [`Model`], [`capture`]: where to start
 //! - [`generation`]: [`generate`], token by token with a KV cache
+//! - [`run`]: one pass over texts, with what the head says and every site by name
 //! - [`tap`]: [`Site`], [`Tap`], [`Capture`]: the one way to see or change what happens inside
 //! - [`decoder`], [`encoder`], [`encoder_decoder`]: a [`stack`] of blocks of [`attention`] and [`mlp`], these of [`layers`]; [`rope`]: rotary positions
 //! - [`backward`]: the decoder's batched vector–Jacobian products
@@ -32,6 +33,7 @@ pub mod mlp;
 pub mod model;
 pub mod progress;
 pub mod rope;
+pub mod run;
 pub mod stack;
 pub mod tap;
 pub mod tokenizer;

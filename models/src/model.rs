@@ -14,9 +14,9 @@ use crate::encoder_decoder::EncoderDecoder;
 use crate::error::{Error, Result};
 use crate::files::ModelFiles;
 use crate::guard::guard;
-use crate::progress::Watch;
+use crate::progress::{Progress, Watch};
 use crate::stack::Stack;
-use crate::tap::{Capture, Site, Tap};
+use crate::tap::{Capture, Site, Tap, Watched};
 use crate::tokenizer::Tokenizer;
 use crate::{families, hub, weights::Weights};
 
@@ -258,10 +258,14 @@ impl Model {
 
     /// Refuses a sequence the model cannot take.
     pub fn check_ids(&self, ids: &[u32]) -> Result<()> {
-        let config = self.config();
         if self.stack().device() == tch::Device::Cpu {
             self.files.ensure_unchanged()?;
         }
+        self.check_ids_for(self.config(), ids)
+    }
+
+    /// The same for one of its stacks.
+    pub(crate) fn check_ids_for(&self, config: &Config, ids: &[u32]) -> Result<()> {
         if ids.is_empty() {
             return Err(Error::EmptyText);
         }
@@ -293,36 +297,23 @@ pub fn capture(
     layers: Option<&[usize]>,
     watch: &mut Watch,
 ) -> Result<Capture> {
+    let n_layers = model.config().n_layers;
+    let mut report = |layer| watch(&running(layer, n_layers));
     let mut tap = Watched {
         capture: Capture::new(sites, layers),
-        watch,
-        n_layers: model.config().n_layers,
+        report: &mut report,
     };
     let _ = model.forward(ids, &mut tap)?;
     Ok(tap.capture)
 }
 
-/// A capture that reports each layer.
-struct Watched<'a, 'b> {
-    capture: Capture,
-    watch: &'a mut Watch<'b>,
-    n_layers: usize,
-}
-
-impl Tap for Watched<'_, '_> {
-    fn wants(&self, site: Site, layer: usize) -> bool {
-        self.capture.wants(site, layer)
-    }
-    fn visit(&mut self, site: Site, layer: usize, value: Tensor) -> Tensor {
-        self.capture.visit(site, layer, value)
-    }
-    fn proceed(&mut self, layer: usize) -> std::ops::ControlFlow<()> {
-        (self.watch)(&crate::progress::Progress {
-            label: "running the model".into(),
-            done: layer as u64,
-            total: Some(self.n_layers as u64),
-            unit: "layers",
-        })
+/// How far a pass is.
+pub(crate) fn running(layer: usize, n_layers: usize) -> Progress {
+    Progress {
+        label: "running the model".into(),
+        done: layer as u64,
+        total: Some(n_layers as u64),
+        unit: "layers",
     }
 }
 
@@ -351,6 +342,8 @@ pub struct GenerationConfig {
     pub max_length: Option<usize>,
     /// The tokens that end a text.
     pub end_ids: Vec<u32>,
+    /// What a decoder beside an encoder starts with.
+    pub decoder_start_id: Option<u32>,
 }
 
 impl GenerationConfig {
@@ -360,6 +353,7 @@ impl GenerationConfig {
             file: name.into(),
             reason: error.to_string(),
         })?;
+        let config: Value = serde_json::from_slice(config).unwrap_or_default();
         let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
         let end_ids = match &map["eos_token_id"] {
             Value::Array(ids) => ids.iter().filter_map(id).collect(),
@@ -371,6 +365,8 @@ impl GenerationConfig {
             top_p: map["top_p"].as_f64().unwrap_or(1.0),
             max_length: map["max_length"].as_u64().map(|length| length as usize),
             end_ids,
+            decoder_start_id: id(&map["decoder_start_token_id"])
+                .or_else(|| id(&config["decoder_start_token_id"])),
         })
     }
 }

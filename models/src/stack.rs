@@ -377,7 +377,7 @@ impl Block {
     fn forward(&self, x: Tensor, around: Around, layer: usize, tap: &mut dyn Tap) -> Tensor {
         let Around { memory, source, view } = around;
         let x = tap.visit(Site::ResidualPre, layer, x); // [batch, position, hidden]
-        let normalised = apply(&self.attention_norm, &x);
+        let normalised = tap.visit(Site::AttentionInput, layer, apply(&self.attention_norm, &x));
         let attended = self.attention.forward(&normalised, memory, view, layer, tap);
         let attended = tap.visit(
             Site::AttentionOutput,
@@ -400,6 +400,7 @@ impl Block {
             let normalised = apply(&self.mlp_norm, &mid);
             (mid, normalised)
         };
+        let mlp_input = tap.visit(Site::MlpInput, layer, mlp_input);
         let mlp = self.branch(&self.mlp_post_norm, self.mlp.forward(&mlp_input, layer, tap));
         let mlp = tap.visit(Site::MlpOutput, layer, mlp);
         tap.visit(Site::ResidualPost, layer, self.sum(&self.mlp_post_norm, mid, mlp))

@@ -13,6 +13,8 @@ use crate::error::{Error, Result};
 pub enum Site {
     /// Residual stream before a layer: `[batch, position, hidden]`. Layer 0: the embeddings' sum.
     ResidualPre,
+    /// The stream as attention reads it, normalised where the model does that first: `[batch, position, hidden]`.
+    AttentionInput,
     /// Queries as they meet the keys, normed and turned where the model does that:
     /// `[batch, head, position, head_dim]`.
     Query,
@@ -32,6 +34,8 @@ pub enum Site {
     CrossOutput,
     /// Residual stream between attention and MLP, where these follow each other: `[batch, position, hidden]`.
     ResidualMid,
+    /// The stream as the MLP reads it, normalised where the model does that first: `[batch, position, hidden]`.
+    MlpInput,
     /// The MLP before its non-linearity (a gated one's gate): `[batch, position, neuron]`.
     MlpPre,
     /// Of a gated MLP what the non-linearity's result is multiplied with: `[batch, position, neuron]`.
@@ -100,6 +104,14 @@ impl Capture {
             .unwrap_or_else(|| panic!("{site:?} of layer {layer} was not captured"))
     }
 
+    /// The same in host memory.
+    pub fn on_host(mut self) -> Self {
+        for tensor in self.tensors.values_mut() {
+            *tensor = tensor.to_device(tch::Device::Cpu);
+        }
+        self
+    }
+
     /// The recorded layers of a site, in order.
     pub fn layers(&self, site: Site) -> Vec<usize> {
         let mut layers: Vec<usize> = self
@@ -142,6 +154,24 @@ impl Tap for Capture {
             self.tensors.insert((site, layer), value.shallow_clone());
         }
         value
+    }
+}
+
+/// A capture whose pass is reported layer by layer, and can be ended.
+pub struct Watched<'a> {
+    pub capture: Capture,
+    pub report: &'a mut dyn FnMut(usize) -> ControlFlow<()>,
+}
+
+impl Tap for Watched<'_> {
+    fn wants(&self, site: Site, layer: usize) -> bool {
+        self.capture.wants(site, layer)
+    }
+    fn visit(&mut self, site: Site, layer: usize, value: Tensor) -> Tensor {
+        self.capture.visit(site, layer, value)
+    }
+    fn proceed(&mut self, layer: usize) -> ControlFlow<()> {
+        (self.report)(layer)
     }
 }
 

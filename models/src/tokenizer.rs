@@ -135,6 +135,18 @@ impl Tokenizer {
         self.decode(&plain.copied().collect::<Vec<_>>())
     }
 
+    /// The token that stands for one to be guessed: `[MASK]`, `<mask>`.
+    pub fn mask(&self) -> Option<Token> {
+        let is_mask = |id: &u32| {
+            let text = self.inner.id_to_token(*id).unwrap_or_default();
+            ["[MASK]", "<mask>"]
+                .iter()
+                .any(|known| text.eq_ignore_ascii_case(known))
+        };
+        let id = self.added.iter().copied().filter(is_mask).min()?;
+        self.tokens(&[id]).pop()
+    }
+
     /// How many of the ids end at a whole character.
     pub fn whole_prefix(&self, ids: &[u32]) -> usize {
         let mut bytes = Vec::new();

@@ -4,4 +4,5 @@ mod attribution;
 mod chats;
 mod families;
 mod gpt2;
+mod runs;
 mod tokenizers;

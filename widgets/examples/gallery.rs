@@ -111,6 +111,21 @@ fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
         ),
         ("models-none", Box::new(ResidentModels::default())),
         ("tensor", Box::new(tensor())),
+        ("reading-masked", Box::new(masked())),
+        ("reading-next", Box::new(next())),
+        ("reading-written", Box::new(written())),
+        ("reading-replaced", Box::new(replaced())),
+        ("reading-labels", Box::new(labelled())),
+        (
+            "reading-nothing",
+            Box::new(Reading {
+                said: Said::Nothing {
+                    reason: "the text has no [MASK], so there is nothing to predict".into(),
+                },
+                ..labelled()
+            }),
+        ),
+        ("hostile-reading", Box::new(guessed(hostile.clone(), 3))),
         (
             "hostile",
             Box::new(scored(hostile.clone(), n - 4, SaliencyStyle::Detailed)),
@@ -275,6 +290,91 @@ fn factored(tokens: Vec<Token>, n_input: usize, n: usize) -> Factors {
 
 fn factors(n: usize) -> Factors {
     factored(eu(), N_INPUT, n)
+}
+
+fn read(text: &str) -> Vec<Token> {
+    text.split('|').map(token).collect()
+}
+
+/// A text with the tokens of another as candidates at some place.
+fn guessed(tokens: Vec<Token>, position: usize) -> Reading {
+    let mut said = Said::Tokens { places: vec![] };
+    let candidates = tokens.iter().enumerate();
+    said.add_token(
+        position,
+        candidates
+            .map(|(i, t)| (t.clone(), 0.5 / (i + 1) as f32))
+            .collect(),
+    );
+    Reading {
+        text: tokens.iter().map(|token| token.text.as_str()).collect(),
+        tokens,
+        target: vec![],
+        said,
+    }
+}
+
+fn masked() -> Reading {
+    let mut said = Said::Tokens { places: vec![] };
+    let shares = [0.931, 0.024, 0.0081, 0.0034, 0.0002];
+    for (position, words) in [
+        (4, "capital|heart|center|city|Capital"),
+        (6, "France|Europe|Gaul|Texas|love"),
+    ] {
+        said.add_token(position, read(words).into_iter().zip(shares).collect());
+    }
+    Reading {
+        text: "Paris is the [MASK] of [MASK].".into(),
+        tokens: read("[CLS]|Paris|is|the|[MASK]|of|[MASK]|.|[SEP]"),
+        target: vec![],
+        said,
+    }
+}
+
+fn next() -> Reading {
+    let shares = [0.31, 0.12, 0.118, 0.05, 0.04];
+    let mut view = guessed(eu()[..21].to_vec(), 21);
+    view.said = Said::Tokens { places: vec![] };
+    view.said.add_token(
+        21,
+        read(" Cyprus| Croatia| Denmark| the|\n")
+            .into_iter()
+            .zip(shares)
+            .collect(),
+    );
+    view
+}
+
+fn written() -> Reading {
+    let mut view = guessed(
+        read("▁translate|▁English|▁to|▁German|:|▁The|▁house|▁is|▁wonderful|.|</s>"),
+        0,
+    );
+    view.target = read("<pad>|▁Das|▁Haus");
+    view.said = Said::Tokens { places: vec![] };
+    view.said.add_token(
+        3,
+        read("▁ist|▁war|,").into_iter().zip([0.97, 0.01, 0.004]).collect(),
+    );
+    view
+}
+
+fn replaced() -> Reading {
+    let mut view = guessed(read("[CLS]|the|chef|ate|the|meal|[SEP]"), 0);
+    view.said = Said::Tokens { places: vec![] };
+    for probability in [0.001, 0.02, 0.04, 0.93, 0.03, 0.11, 0.0] {
+        view.said.add_replaced(probability);
+    }
+    view
+}
+
+fn labelled() -> Reading {
+    let mut view = guessed(read("[CLS]|It|was|not|good|at|all|.|[SEP]"), 0);
+    view.said = Said::Tokens { places: vec![] };
+    for (name, probability) in [("negative", 0.962), ("neutral", 0.031), ("positive", 0.007)] {
+        view.said.add_label(name, probability, false);
+    }
+    view
 }
 
 fn download(done: u64) -> Progress {

@@ -3,6 +3,7 @@
 //! - [`bundle`]: [`MimeBundle`] and the [`Explorable`] trait every view implements
 //! - [`tokens`]: the token sequence, and the [`Token`] all views share
 //! - [`saliency`], [`factors`]: the two interactive views
+//! - [`reading`]: what a model says of a text that it has read
 //! - [`progress`], [`model_card`], [`tensor_summary`]: small static ones
 //! - beneath them: `visible` (every character shown inertly), `boxes` (token boxes), `page` (style, data and
 //!   script around a view), `colour`, `numbers`, `rows` (scores, checked and packed), `spark`, and one
@@ -22,6 +23,7 @@ pub mod model_card;
 mod numbers;
 mod page;
 pub mod progress;
+pub mod reading;
 mod rows;
 pub mod saliency;
 mod saliency_picture;
@@ -34,6 +36,7 @@ pub use bundle::{DATA, Explorable, MimeBundle};
 pub use factors::Factors;
 pub use model_card::{ModelCard, ResidentModels};
 pub use progress::Progress;
+pub use reading::{Reading, Said};
 pub use saliency::{Saliency, SaliencyStyle};
 pub use tensor_summary::TensorSummary;
 pub use tokens::{Token, TokenSequence};

@@ -81,6 +81,7 @@ mod tests {
             include_str!("tokens.css"),
             include_str!("progress.css"),
             include_str!("card.css"),
+            include_str!("reading.css"),
         ] {
             assert!(!asset.contains("</") && !asset.contains("<!--"));
             for outside in [

@@ -299,7 +299,8 @@ def test_factors_at_a_token(open_page, gallery):
     assert re.search(rf"factor 3\s+{value:.3g}", readout(page, "ecco-factors"))
 
 
-HOSTILE = ["hostile", "hostile-tokens", "hostile-factors"]
+HOSTILE = ["hostile", "hostile-tokens", "hostile-factors", "hostile-reading"]
+READINGS = ["reading-masked", "reading-next", "reading-written", "reading-replaced", "reading-labels", "reading-nothing"]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -393,7 +394,7 @@ def test_a_light_theme_stays_light_on_a_dark_system(open_page):
 
 
 @pytest.mark.parametrize("width", [320, 360, 900, 1600])
-@pytest.mark.parametrize("name", ["saliency", "saliency-detailed", "factors", "tokens", "hostile", "hostile-factors", "model", "models", "tensor", "progress"])
+@pytest.mark.parametrize("name", ["saliency", "saliency-detailed", "factors", "tokens", "hostile", "hostile-factors", "hostile-reading", "model", "models", "tensor", "progress", *READINGS])
 def test_nothing_is_wider_than_the_page(open_page, name, width):
     page = open_page(name, viewport={"width": width, "height": 600})
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -417,6 +418,38 @@ def test_the_head_and_the_readout_fit(open_page, name, width):
     shown = view(page, f"ecco-{name}").locator(".readout")
     assert shown.locator(":scope > span").count() == 6
     assert shown.evaluate("(e) => [e.scrollWidth <= e.clientWidth, e.scrollHeight <= e.clientHeight]") == [True, True]
+
+
+def test_bars_are_as_long_as_their_probability(open_page, gallery):
+    page = open_page("reading-labels", viewport={"width": 600, "height": 400})
+    labels = json.loads((gallery / "reading-labels.json").read_text())["labels"]
+    rows = page.locator(".reading li")
+    assert rows.locator(".name").all_inner_texts() == [label["label"] for label in labels]
+    for row, label in zip(rows.all(), labels):
+        track, bar = row.locator(".track").bounding_box(), row.locator(".track > span").bounding_box()
+        assert bar["width"] == pytest.approx(max(label["probability"] * track["width"], 2), abs=1)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["reading-masked", "reading-replaced"])
+def test_readings_are_legible(open_page, name, scheme):
+    """Text and ground differ, also where a box is coloured; colours come from the theme."""
+    page = open_page(name, color_scheme=scheme)
+    script = """(box) => {
+        const canvas = new OffscreenCanvas(1, 1).getContext("2d");
+        const view = getComputedStyle(box.closest(".ecco"));
+        for (const colour of [view.backgroundColor, getComputedStyle(box).backgroundColor]) {
+            canvas.fillStyle = colour;
+            canvas.fillRect(0, 0, 1, 1);
+        }
+        const ground = [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
+        canvas.fillStyle = getComputedStyle(box).color;
+        canvas.fillRect(0, 0, 1, 1);
+        return [ground, [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3)];
+    }"""
+    for box in page.locator(".reading .flow > span").all():
+        darker, lighter = sorted(map(luminance, box.evaluate(script)))
+        assert (lighter + 0.05) / (darker + 0.05) > 4.5, box.inner_text()
 
 
 def test_names_and_roles(open_page):

@@ -1,0 +1,448 @@
+//! One forward pass over a text, or over several side by side, for any kind of model.
+//!
+//! - [`Input`]: what is read, and what a decoder beside an encoder is given as written
+//! - [`run`], [`Run`]: what the head says, and what was recorded on the way
+//! - [`record`], [`Records`]: sites of another pass over the same
+//! - `sites`: [`Place`], the names of sites; `predictions`: [`Prediction`], the head's answer in words
+//!
+//! Texts of one batch are padded on the right. Nothing before looks at what comes after in a decoder; encoders, and
+//! attention to one, get a mask. So each text has the same numbers as alone.
+
+mod predictions;
+mod sites;
+
+use std::ops::Range;
+
+use ndarray::{ArrayD, Axis, IxDyn};
+use tch::{Device, Tensor};
+
+use crate::config::{Config, Positions};
+use crate::device;
+use crate::error::{Error, Result};
+use crate::guard::guard;
+use crate::model::{Body, Model, running};
+use crate::progress::Watch;
+use crate::rope::Scaling;
+use crate::stack::Stack;
+use crate::tap::{Capture, Site, Watched, to_array};
+
+pub use predictions::{Candidate, Prediction};
+pub use sites::Place;
+
+/// What a pass reads.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Input {
+    pub ids: Vec<u32>,
+    /// What the decoder beside an encoder has written so far: at least the token that it starts with. Empty for
+    /// models of one stack.
+    pub target: Vec<u32>,
+}
+
+impl Input {
+    /// `target` is what the decoder of an encoder–decoder has written; without one, only its first token.
+    ///
+    /// # Errors
+    /// A text the model cannot take; a target for a model that reads one text.
+    pub fn new(model: &Model, text: &str, target: Option<&str>) -> Result<Self> {
+        let ids = model.tokenizer.encode(text)?;
+        let Body::EncoderDecoder(both) = model.body() else {
+            model.check_ids(&ids)?;
+            return match target {
+                None => Ok(Self { ids, target: vec![] }),
+                Some(target) => Err(Error::Option {
+                    option: "target",
+                    value: format!("{target:?}"),
+                    reason: format!(
+                        "{} ({}) reads one text; only an encoder–decoder (t5, bart) writes another",
+                        model.name(),
+                        model.config().model_type
+                    ),
+                }),
+            };
+        };
+        model.check_ids_for(&both.encoder.config, &ids)?;
+        let mut written = vec![decoder_start(model)?];
+        if let Some(target) = target {
+            let ids = model.tokenizer.encode(target)?;
+            let is_end = |id: &u32| model.generation.end_ids.contains(id);
+            let end = ids.iter().rposition(|id| !is_end(id)).map_or(0, |last| last + 1);
+            written.extend(&ids[..end]);
+        }
+        model.check_ids(&written)?;
+        Ok(Self { ids, target: written })
+    }
+
+    /// What stands in the stack whose head speaks.
+    pub fn spoken(&self) -> &[u32] {
+        if self.target.is_empty() {
+            &self.ids
+        } else {
+            &self.target
+        }
+    }
+}
+
+fn decoder_start(model: &Model) -> Result<u32> {
+    model.generation.decoder_start_id.ok_or_else(|| Error::Config {
+        file: "config.json",
+        key: "decoder_start_token_id".into(),
+        value: "missing".into(),
+        reason: "an encoder–decoder needs a token to start writing with".into(),
+    })
+}
+
+/// What one pass over a batch told.
+pub struct Run {
+    inputs: Vec<Input>,
+    /// The head's input, `[text, position, size]`.
+    states: Tensor,
+    predictions: Vec<Vec<Prediction>>,
+    records: Records,
+}
+
+/// Numbers that a run keeps of all sites: below this, one pass keeps whatever may be asked for, and no second one is
+/// needed for short texts. 64 MB in float32.
+const MOST_NUMBERS: usize = 16 << 20;
+
+/// Positions that are computed side by side: more are no faster, and take more memory at once.
+const MOST_POSITIONS: usize = 4096;
+
+/// Passes over all of `inputs`, in batches. Each keeps the hidden states; where the texts are short, every other site
+/// too (attention patterns grow with the square of a text's length, so they do not belong to what is always kept).
+/// `top_k` is how many candidates a prediction names.
+pub fn run(model: &Model, inputs: Vec<Input>, top_k: usize, watch: &mut Watch) -> Result<Vec<Run>> {
+    let config = model.config();
+    let everything = Place::all(config);
+    let states = [Place::of(Site::ResidualPre), Place::of(Site::FinalNorm)];
+    let places: &[Place] = match numbers(config, &inputs, &everything) <= MOST_NUMBERS {
+        true => &everything,
+        false => &states,
+    };
+    ensure_room(config, &inputs, places)?;
+    let batches = batches(config, &inputs);
+    batches
+        .into_iter()
+        .map(|batch| one(model, inputs[batch].to_vec(), places, top_k, watch))
+        .collect()
+}
+
+fn one(model: &Model, inputs: Vec<Input>, places: &[Place], top_k: usize, watch: &mut Watch) -> Result<Run> {
+    guard(|| {
+        let pass = pass(model, &inputs, places, None, watch)?;
+        let records = Records::new(pass.captures, &inputs);
+        let mut run = Run {
+            predictions: Vec::new(),
+            states: pass.states,
+            inputs,
+            records,
+        };
+        run.predictions = predictions::of(model, &run, top_k)?;
+        Ok(run)
+    })
+}
+
+/// One pass over `inputs` for the sake of `places`, at one layer or all. The inputs are those of one [`Run`].
+pub fn record(
+    model: &Model,
+    inputs: &[Input],
+    places: &[Place],
+    layer: Option<usize>,
+    watch: &mut Watch,
+) -> Result<Records> {
+    ensure_room(model.config(), inputs, places)?;
+    guard(|| {
+        let pass = pass(model, inputs, places, layer, watch)?;
+        Ok(Records::new(pass.captures, inputs))
+    })
+}
+
+/// Every place of this model with the lengths of its axes; `None` where these follow from the text. A pass over one
+/// token tells, so the list has what is there and nothing else.
+pub fn sites(model: &Model) -> Result<Vec<(Place, Vec<Option<usize>>)>> {
+    let target = match model.body() {
+        Body::EncoderDecoder(_) => vec![decoder_start(model)?],
+        _ => vec![],
+    };
+    let input = Input { ids: vec![0], target };
+    let all = Place::all(model.config());
+    let records = record(model, &[input], &all, None, &mut crate::progress::unwatched)?;
+    let shape = |place: Place| {
+        let tensors = records.tensors(place, None);
+        let first = tensors.first()?;
+        let widths = tensors.iter().map(|tensor| tensor.size()[2]);
+        let is_even = widths.clone().min() == widths.max();
+        let length = |axis: &&str| match *axis {
+            "layer" => Some(tensors.len()),
+            "head" | "key_head" => Some(first.size()[1] as usize),
+            "head_dim" => Some(first.size()[3] as usize),
+            "hidden" | "neuron" if is_even => Some(first.size()[2] as usize),
+            _ => None,
+        };
+        Some((place, place.axes().iter().map(length).collect()))
+    };
+    guard(|| Ok(all.into_iter().filter_map(shape).collect()))
+}
+
+impl Run {
+    pub fn inputs(&self) -> &[Input] {
+        &self.inputs
+    }
+
+    /// What the head says of one of the texts: see [`Prediction`]. Empty for a model without a head.
+    pub fn predictions(&self, text: usize) -> &[Prediction] {
+        &self.predictions[text]
+    }
+
+    /// What was recorded on the way.
+    pub fn records(&self) -> &Records {
+        &self.records
+    }
+
+    /// What the head says of one of the texts, on the host: `(position, vocabulary)` for next and masked tokens,
+    /// `(position)` for replaced ones, `(label)` for labels.
+    ///
+    /// # Errors
+    /// [`Error::NoHead`] for a model that has none.
+    pub fn logits(&self, model: &Model, text: usize) -> Result<ArrayD<f32>> {
+        guard(|| to_array(&self.head(model, text, None)?))
+    }
+
+    /// The same as a tensor, at some positions or at all.
+    fn head(&self, model: &Model, text: usize, positions: Option<&[usize]>) -> Result<Tensor> {
+        let row = |x: &Tensor| x.narrow(0, text as i64, 1);
+        let length = self.inputs[text].spoken().len() as i64;
+        let states = row(&self.states).narrow(1, 0, length); // [1, position, size]
+        let states = match positions {
+            Some(positions) => {
+                let index: Vec<i64> = positions.iter().map(|&position| position as i64).collect();
+                states.index_select(1, &Tensor::from_slice(&index).to_device(states.device()))
+            }
+            None => states,
+        };
+        let logits = match model.body() {
+            Body::Decoder(decoder) => Some(decoder.logits(&states)),
+            Body::Encoder(encoder) => encoder.logits(&states, None),
+            Body::EncoderDecoder(both) => Some(both.decoder.logits(&states)),
+        };
+        let no_head = || Error::NoHead {
+            model: model.name().to_owned(),
+        };
+        Ok(logits.ok_or_else(no_head)?.get(0))
+    }
+}
+
+/// Sites of the texts of one batch, on the host.
+pub struct Records {
+    own: Capture,
+    encoder: Capture,
+    /// Tokens by text: of the stack whose head speaks, and of what is read.
+    lengths: Vec<[usize; 2]>,
+}
+
+impl Records {
+    fn new([own, encoder]: [Capture; 2], inputs: &[Input]) -> Self {
+        let lengths = inputs.iter().map(|input| [input.spoken().len(), input.ids.len()]);
+        Self {
+            own: own.on_host(),
+            encoder: encoder.on_host(),
+            lengths: lengths.collect(),
+        }
+    }
+
+    /// Whether a place was recorded.
+    pub fn has(&self, place: Place) -> bool {
+        !self.capture(place).layers(place.site).is_empty()
+    }
+
+    /// A place of one text as f32, its axes as [`Place::axes`] names them; at one layer without that axis.
+    ///
+    /// # Errors
+    /// [`Error::NoSite`] where nothing was recorded: the model does not have the place. [`Error::Widths`] where the
+    /// layers do not go into one array.
+    pub fn array(&self, place: Place, layer: Option<usize>, text: usize) -> Result<ArrayD<f32>> {
+        let axes = place.axes();
+        let tensors = self.tensors(place, layer);
+        let Some(first) = tensors.first() else {
+            return Err(Error::NoSite {
+                site: place.name(),
+                layer,
+            });
+        };
+        if tensors.iter().any(|tensor| tensor.size() != first.size()) {
+            return Err(Error::Widths { site: place.name() });
+        }
+        guard(|| {
+            let [own, read] = self.lengths[text];
+            let tensors: Vec<Tensor> = tensors
+                .iter()
+                .map(|tensor| {
+                    let tensor = tensor.get(text as i64);
+                    let length = if place.encoder { read } else { own } as i64;
+                    match place.site {
+                        Site::CrossPattern => tensor.narrow(-2, 0, length).narrow(-1, 0, read as i64),
+                        Site::AttentionPattern => tensor.narrow(-2, 0, length).narrow(-1, 0, length),
+                        _ => tensor.narrow(-2, 0, length),
+                    }
+                })
+                .collect();
+            let array = to_array(&Tensor::stack(&tensors, 0))?;
+            let array = match axes {
+                [_, "neuron", "position"] => array.permuted_axes(IxDyn(&[0, 2, 1])),
+                _ => array,
+            };
+            let is_one = layer.is_some() || axes[0] != "layer";
+            Ok(if is_one {
+                array.index_axis_move(Axis(0), 0)
+            } else {
+                array
+            })
+        })
+    }
+
+    /// By layer, `[text, …]`.
+    fn tensors(&self, place: Place, layer: Option<usize>) -> Vec<&Tensor> {
+        let capture = self.capture(place);
+        let layers = capture.layers(place.site).into_iter();
+        layers
+            .filter(|at| layer.is_none_or(|layer| layer == *at))
+            .map(|layer| capture.tensor(place.site, layer))
+            .collect()
+    }
+
+    fn capture(&self, place: Place) -> &Capture {
+        if place.encoder { &self.encoder } else { &self.own }
+    }
+}
+
+struct Pass {
+    states: Tensor,
+    captures: [Capture; 2],
+}
+
+/// Embeddings of a batch `[text, position, size]`, and where they are none: `[text, position]`, if anywhere.
+fn embed<'a>(stack: &Stack, texts: impl Iterator<Item = &'a [u32]>) -> (Tensor, Option<Tensor>) {
+    let texts: Vec<&[u32]> = texts.collect();
+    let longest = texts.iter().map(|ids| ids.len()).max().unwrap_or(0);
+    let padded = |ids: &&[u32]| [ids, vec![0; longest - ids.len()].as_slice()].concat();
+    let ids: Vec<u32> = texts.iter().flat_map(padded).collect();
+    let size = [texts.len() as i64, longest as i64];
+    let embeddings = stack.embed(&ids).squeeze_dim(0).unflatten(0, size);
+    if texts.iter().all(|ids| ids.len() == longest) {
+        return (embeddings, None);
+    }
+    let is_none = texts
+        .iter()
+        .flat_map(|ids| (0..longest).map(|position| position >= ids.len()));
+    let is_none: Vec<bool> = is_none.collect();
+    let padding = Tensor::from_slice(&is_none)
+        .reshape(size)
+        .to_device(stack.device());
+    (embeddings, Some(padding))
+}
+
+fn pass(
+    model: &Model,
+    inputs: &[Input],
+    places: &[Place],
+    layer: Option<usize>,
+    watch: &mut Watch,
+) -> Result<Pass> {
+    let layers = layer.map(|layer| vec![layer]);
+    let capture = |encoder: bool| {
+        let wanted = places.iter().filter(|place| place.encoder == encoder);
+        let sites: Vec<Site> = wanted.map(|place| place.site).collect();
+        Capture::new(&sites, layers.as_deref())
+    };
+    let mut done = 0;
+    let total = model.config().n_layers + model.config().encoder.as_ref().map_or(0, |c| c.n_layers);
+    let mut report = |_| {
+        done += 1;
+        watch(&running(done - 1, total))
+    };
+    let read = inputs.iter().map(|input| input.ids.as_slice());
+    let reader = match model.body() {
+        Body::EncoderDecoder(both) => &both.encoder,
+        _ => model.stack(),
+    };
+    let (embeddings, padding) = embed(reader, read);
+    let mut encoder = Watched {
+        capture: capture(true),
+        report: &mut report,
+    };
+    let memories = match model.body() {
+        Body::EncoderDecoder(both) => Some(both.read(&embeddings, padding.as_ref(), &mut encoder)?),
+        _ => None,
+    };
+    let encoder = encoder.capture;
+    let mut tap = Watched {
+        capture: capture(false),
+        report: &mut report,
+    };
+    let states = match model.body() {
+        Body::Decoder(decoder) => decoder.forward(&embeddings, None, &mut tap)?,
+        Body::Encoder(encoder) => encoder.forward(&embeddings, padding.as_ref(), &mut tap)?,
+        Body::EncoderDecoder(both) => {
+            let written = inputs.iter().map(|input| input.target.as_slice());
+            let (embeddings, _) = embed(&both.decoder.stack, written);
+            both.decoder
+                .forward_with(&embeddings, None, memories.as_deref(), &mut tap)?
+        }
+    };
+    Ok(Pass {
+        states,
+        captures: [tap.capture, encoder],
+    })
+}
+
+/// Which of the inputs go through the model together: neighbours, as many as are worth it.
+fn batches(config: &Config, inputs: &[Input]) -> Vec<Range<usize>> {
+    let depends_on_length = |config: &Config| match &config.positions {
+        Positions::Rotary { ropes, .. } => ropes
+            .iter()
+            .any(|rope| matches!(rope.scaling, Scaling::Dynamic { .. } | Scaling::LongRope { .. })),
+        _ => false,
+    };
+    let lengths = |input: &Input| [input.ids.len(), input.target.len()];
+    let mut batches: Vec<Range<usize>> = Vec::new();
+    for (index, input) in inputs.iter().enumerate() {
+        let fits = batches.last().is_some_and(|batch| {
+            let together = inputs[batch.start..=index].iter();
+            let longest = together.map(|input| input.ids.len() + input.target.len()).max();
+            let alike = lengths(input) == lengths(&inputs[batch.start]);
+            longest.unwrap_or(0) * (index + 1 - batch.start) <= MOST_POSITIONS
+                // Where positions are turned by the length of the whole, padding would change them.
+                && (alike || !depends_on_length(config))
+        });
+        match batches.last_mut() {
+            Some(batch) if fits => batch.end = index + 1,
+            _ => batches.push(index..index + 1),
+        }
+    }
+    batches
+}
+
+fn numbers(config: &Config, inputs: &[Input], places: &[Place]) -> usize {
+    let of = |input: &Input| -> usize {
+        let (n, n_read) = (input.spoken().len(), input.ids.len());
+        places.iter().map(|place| place.numbers(config, n, n_read)).sum()
+    };
+    inputs.iter().map(of).sum()
+}
+
+fn ensure_room(config: &Config, inputs: &[Input], places: &[Place]) -> Result<()> {
+    // As the pass has them and, where they are looked at, as scripts do.
+    let bytes = 2 * size_of::<f32>() * numbers(config, inputs, places);
+    let names: Vec<String> = places.iter().map(|place| place.name()).collect();
+    let what = match names.as_slice() {
+        [] | [_, _, _, ..] => "recording every site".to_owned(),
+        names => format!("recording {}", names.join(" and ")),
+    };
+    device::ensure_room(Device::Cpu, bytes as u64, &what)
+}
+
+/// Where the mask stands among tokens, for a model that names what is behind it.
+pub fn masked_positions(model: &Model, ids: &[u32]) -> Vec<usize> {
+    let mask = model.tokenizer.mask().map(|mask| mask.id);
+    let is_mask = |(position, id): (usize, &u32)| (Some(*id) == mask).then_some(position);
+    ids.iter().enumerate().filter_map(is_mask).collect()
+}

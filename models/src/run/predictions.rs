@@ -1,0 +1,118 @@
+//! The head's answer in words.
+
+use tch::Kind;
+
+use super::{Run, masked_positions};
+use crate::config::{Label, Task};
+use crate::error::Result;
+use crate::model::Model;
+use crate::tap::to_array;
+use crate::tokenizer::Token;
+
+/// What a head says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Prediction {
+    /// The token that follows (at the position behind the last), or the one behind a mask: the most probable ones,
+    /// best first.
+    Token {
+        position: usize,
+        candidates: Vec<Candidate>,
+    },
+    /// How probable it is that a token was replaced.
+    Replaced { position: usize, probability: f32 },
+    /// A label of the whole text, the most probable first. The probabilities sum to 1 unless `independent`.
+    Label {
+        name: String,
+        probability: f32,
+        independent: bool,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    pub token: Token,
+    pub probability: f32,
+}
+
+/// Predictions by text; only the rows that they need go through the head.
+pub(super) fn of(model: &Model, run: &Run, top_k: usize) -> Result<Vec<Vec<Prediction>>> {
+    let texts = 0..run.inputs().len();
+    texts
+        .map(|text| match &model.config().task {
+            Task::NextToken => {
+                let last = run.inputs()[text].spoken().len() - 1;
+                candidates(model, run, text, &[last], 1, top_k)
+            }
+            Task::MaskedToken(_) => {
+                let masks = masked_positions(model, &run.inputs()[text].ids);
+                candidates(model, run, text, &masks, 0, top_k)
+            }
+            Task::Replaced(_) => replaced(model, run, text),
+            Task::Label(label) => labels(model, run, text, label),
+            Task::States => Ok(vec![]),
+        })
+        .collect()
+}
+
+/// Of the tokens `ahead` of the positions.
+fn candidates(
+    model: &Model,
+    run: &Run,
+    text: usize,
+    positions: &[usize],
+    ahead: usize,
+    top_k: usize,
+) -> Result<Vec<Prediction>> {
+    if positions.is_empty() {
+        return Ok(vec![]);
+    }
+    let logits = run.head(model, text, Some(positions))?; // [position, vocabulary]
+    let probabilities = logits.softmax(-1, Kind::Float);
+    let k = top_k.min(model.config().vocab_size) as i64;
+    let (probabilities, ids) = probabilities.topk(k, -1, true, true);
+    let probabilities = to_array(&probabilities)?;
+    let row = |(row, &position): (usize, &usize)| {
+        let ids = Vec::<i64>::try_from(ids.get(row as i64).to_device(tch::Device::Cpu))?;
+        let candidate = |(rank, id): (usize, i64)| Candidate {
+            token: model.tokenizer.tokens(&[id as u32]).remove(0),
+            probability: probabilities[[row, rank]],
+        };
+        Ok(Prediction::Token {
+            position: position + ahead,
+            candidates: ids.into_iter().enumerate().map(candidate).collect(),
+        })
+    };
+    let rows = positions.iter().enumerate().map(row);
+    rows.collect::<std::result::Result<_, tch::TchError>>()
+        .map_err(|error| crate::Error::Torch {
+            message: error.to_string(),
+        })
+}
+
+fn replaced(model: &Model, run: &Run, text: usize) -> Result<Vec<Prediction>> {
+    let probabilities = to_array(&run.head(model, text, None)?.sigmoid())?; // (position)
+    let each = probabilities.iter().enumerate();
+    Ok(each
+        .map(|(position, &probability)| Prediction::Replaced {
+            position,
+            probability,
+        })
+        .collect())
+}
+
+fn labels(model: &Model, run: &Run, text: usize, label: &Label) -> Result<Vec<Prediction>> {
+    let logits = run.head(model, text, None)?; // [label]
+    let probabilities = match label.independent {
+        true => logits.sigmoid(),
+        false => logits.softmax(-1, Kind::Float),
+    };
+    let probabilities = to_array(&probabilities)?;
+    let mut labels: Vec<(&String, f32)> = label.names.iter().zip(probabilities.iter().copied()).collect();
+    labels.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let prediction = |(name, probability): (&String, f32)| Prediction::Label {
+        name: name.clone(),
+        probability,
+        independent: label.independent,
+    };
+    Ok(labels.into_iter().map(prediction).collect())
+}

@@ -1,0 +1,241 @@
+//! Passes over texts side by side: each text as alone, and what heads say as transformers says it.
+
+use std::panic::{RefUnwindSafe, catch_unwind};
+
+use ecco_models::model::Body;
+use ecco_models::progress::unwatched;
+use ecco_models::run::{Input, Place, Prediction, Run, record, run, sites};
+use ecco_models::{Error, Model, Site};
+use ecco_tests::{Reference, assert_close, fixtures, integers, model};
+use serde_json::Value;
+
+const TEXTS: [&str; 4] = [
+    "She said that it was there.",
+    "Où",
+    "Où ? l'été\n🎉 日",
+    "She said that it was there. She said that it was.",
+];
+
+fn cases() -> Vec<String> {
+    let folder = std::fs::read_dir(fixtures().join("families")).expect("the fixtures are there");
+    let folders = folder
+        .map(|entry| entry.expect("readable"))
+        .filter(|entry| entry.path().is_dir())
+        .filter_map(|entry| entry.file_name().into_string().ok());
+    let names: Vec<String> = folders.map(|name| format!("families/{name}")).collect();
+    assert!(names.len() >= 55, "only {} cases", names.len());
+    names
+}
+
+fn for_each_case(check: impl Fn(&str) + RefUnwindSafe) {
+    let fails = |name: &String| catch_unwind(|| check(name)).is_err();
+    let failed: Vec<String> = cases().into_iter().filter(fails).collect();
+    assert!(failed.is_empty(), "failed: {failed:?}");
+}
+
+fn inputs(model: &Model) -> Vec<Input> {
+    let has_target = matches!(model.body(), Body::EncoderDecoder(_));
+    let targets = [
+        Some("Une forêt\n"),
+        Some("So it was said, there."),
+        None,
+        Some("A"),
+    ];
+    let each = TEXTS.iter().zip(targets);
+    each.map(|(text, target)| Input::new(model, text, target.filter(|_| has_target)).expect(text))
+        .collect()
+}
+
+/// The run that a text is part of, and where in it.
+fn find(runs: &[Run], text: usize) -> (&Run, usize) {
+    let mut first = 0;
+    for run in runs {
+        if text < first + run.inputs().len() {
+            return (run, text - first);
+        }
+        first += run.inputs().len();
+    }
+    panic!("no text {text}")
+}
+
+#[test]
+fn a_text_in_a_batch_is_as_alone() {
+    for_each_case(|name| {
+        let model = model(name, "float32");
+        let inputs = inputs(&model);
+        let together = run(&model, inputs.clone(), 3, &mut unwatched).unwrap();
+        let places: Vec<Place> = sites(&model)
+            .unwrap()
+            .into_iter()
+            .map(|(place, _)| place)
+            .collect();
+        assert!(places.len() >= 12, "{name}: {places:?}");
+        for (text, input) in inputs.into_iter().enumerate() {
+            let alone = run(&model, vec![input], 3, &mut unwatched).unwrap().remove(0);
+            let (batch, index) = find(&together, text);
+            for place in &places {
+                let what = format!("{name} {:?} {}", TEXTS[text], place.name());
+                let expected = match alone.records().array(*place, None, 0) {
+                    Err(Error::Widths { .. }) => continue,
+                    expected => expected.unwrap(),
+                };
+                let found = batch.records().array(*place, None, index).unwrap();
+                assert_eq!(found.ndim(), place.axes().len(), "{what}");
+                assert!(expected.iter().all(|value| value.is_finite()), "{what}");
+                assert_close(&what, &found, &expected, 1e-5);
+            }
+            if let Ok(expected) = alone.logits(&model, 0) {
+                let found = batch.logits(&model, index).unwrap();
+                assert_close(
+                    &format!("{name} {:?} logits", TEXTS[text]),
+                    &found,
+                    &expected,
+                    1e-5,
+                );
+            }
+            assert_eq!(
+                alone.predictions(0).len(),
+                batch.predictions(index).len(),
+                "{name}"
+            );
+        }
+    });
+}
+
+#[test]
+fn most_models_take_their_texts_side_by_side() {
+    let mut alone = Vec::new();
+    for name in cases() {
+        let model = model(&name, "float32");
+        let runs = run(&model, inputs(&model), 1, &mut unwatched).unwrap();
+        if runs.len() > 1 {
+            alone.push(name);
+        }
+    }
+    alone.sort();
+    assert_eq!(alone, ["families/llama-dynamic", "families/phi3-longrope"]);
+}
+
+/// Against transformers, for models of two stacks: those of one are compared elsewhere by the same code.
+#[test]
+fn logits_and_attention_of_encoder_decoders() {
+    for name in ["t5", "flan-t5", "mt5", "bart", "pegasus"] {
+        let (model, reference) = (
+            model(&format!("families/{name}"), "float32"),
+            Reference::open(&format!("families/{name}")),
+        );
+        let texts = ["ascii", "unicode"].map(|text| &reference.runs[text]);
+        let inputs = texts.map(|text| {
+            let text = text["text"].as_str().unwrap();
+            Input::new(&model, text, Some("Une forêt\n")).unwrap()
+        });
+        let runs = run(&model, inputs.to_vec(), 1, &mut unwatched).unwrap();
+        for (text, name_of_text) in ["ascii", "unicode"].into_iter().enumerate() {
+            assert_eq!(
+                runs[0].inputs()[text].target,
+                integers(&reference.runs[name_of_text]["target"])
+            );
+            let check = |what: &str, found| {
+                let expected = reference.tensor(&format!("{name_of_text}.{what}")).unwrap();
+                assert_close(&format!("{name} {name_of_text} {what}"), &found, &expected, 1e-4);
+            };
+            let array = |name| {
+                let place = Place::parse(name).unwrap();
+                runs[0].records().array(place, None, text).unwrap()
+            };
+            check("logits", runs[0].logits(&model, text).unwrap());
+            check("cross_attention", array("cross_pattern"));
+            check("encoder_states", array("encoder_final_norm"));
+        }
+    }
+}
+
+#[test]
+fn a_second_pass_over_one_layer_is_the_first() {
+    let model = model("families/bert", "float32");
+    let first = run(&model, inputs(&model), 1, &mut unwatched).unwrap().remove(0);
+    let place = Place::of(Site::AttentionPattern);
+    let second = record(&model, first.inputs(), &[place], Some(1), &mut unwatched).unwrap();
+    let layer = first.records().array(place, Some(1), 2).unwrap();
+    assert_close("layer 1", &second.array(place, Some(1), 2).unwrap(), &layer, 1e-6);
+    let all = first.records().array(place, None, 2).unwrap();
+    assert_eq!(all.index_axis(ndarray::Axis(0), 1), layer);
+    assert!(matches!(
+        second.array(place, Some(0), 2),
+        Err(Error::NoSite { .. })
+    ));
+}
+
+fn expected(name: &str) -> Vec<Value> {
+    let text = std::fs::read(fixtures().join(format!("runs/{name}.json"))).expect("the fixture is there");
+    serde_json::from_slice(&text).expect("valid JSON")
+}
+
+/// What a stored model says of the stored texts, side by side.
+fn said(name: &str) -> Vec<(Value, Vec<Prediction>)> {
+    let model = model(&format!("runs/{name}"), "float32");
+    let expected = expected(name);
+    let inputs: Vec<Input> = expected
+        .iter()
+        .map(|text| Input::new(&model, text["text"].as_str().unwrap(), None).unwrap())
+        .collect();
+    for (input, text) in inputs.iter().zip(&expected) {
+        assert_eq!(input.ids, integers(&text["ids"]));
+    }
+    let mut runs = run(&model, inputs, 3, &mut unwatched).unwrap();
+    let run = runs.remove(0);
+    let predictions = (0..expected.len()).map(|text| run.predictions(text).to_vec());
+    expected.into_iter().zip(predictions).collect()
+}
+
+fn close(found: f32, expected: &Value) -> bool {
+    (f64::from(found) - expected.as_f64().unwrap()).abs() < 1e-5
+}
+
+#[test]
+fn tokens_behind_masks() {
+    for (text, predictions) in said("masked") {
+        let expected = text["said"].as_array().unwrap();
+        assert_eq!(predictions.len(), expected.len());
+        for (prediction, expected) in predictions.iter().zip(expected) {
+            let Prediction::Token { position, candidates } = prediction else {
+                panic!("{prediction:?}")
+            };
+            assert_eq!(*position as u64, expected["position"].as_u64().unwrap());
+            let ids: Vec<u32> = candidates.iter().map(|candidate| candidate.token.id).collect();
+            assert_eq!(ids, integers(&expected["ids"]));
+            for (candidate, expected) in candidates
+                .iter()
+                .zip(expected["probabilities"].as_array().unwrap())
+            {
+                assert!(close(candidate.probability, expected), "{candidate:?} {expected}");
+            }
+        }
+    }
+}
+
+#[test]
+fn labels_of_one_kind_or_many() {
+    for (case, are_independent) in [("one-label", false), ("many-labels", true)] {
+        for (text, predictions) in said(case) {
+            let names = ["negative", "neutral", "positive"];
+            let mut last = f32::INFINITY;
+            for prediction in &predictions {
+                let Prediction::Label {
+                    name,
+                    probability,
+                    independent,
+                } = prediction
+                else {
+                    panic!("{prediction:?}")
+                };
+                let index = names.iter().position(|known| known == name).unwrap();
+                assert!(close(*probability, &text["said"][index]), "{prediction:?} {text}");
+                assert!(*probability <= last, "the most probable is first");
+                assert_eq!(*independent, are_independent);
+                last = *probability;
+            }
+            assert_eq!(predictions.len(), 3);
+        }
+    }
+}
