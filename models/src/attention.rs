@@ -271,13 +271,15 @@ impl Attention {
             let size = [&all.size()[..3], &[index.size()[1]]].concat();
             all.gather(-1, &index.expand(size, false), false)
         };
-        let mut sum = Tensor::zeros([1], (query.kind(), query.device()));
-        if distance.kind.content_to_position {
-            sum = sum + gathered(query, heads(&distance.key, 1), &distances.ahead);
-        }
-        if distance.kind.position_to_content {
-            sum = sum + gathered(key, heads(&distance.query, 0), &distances.behind).transpose(-2, -1);
-        }
+        let ahead = || gathered(query, heads(&distance.key, 1), &distances.ahead);
+        let behind = || gathered(key, heads(&distance.query, 0), &distances.behind).transpose(-2, -1);
+        let kind = distance.kind;
+        let sum = match (kind.content_to_position, kind.position_to_content) {
+            (true, true) => ahead() + behind(),
+            (true, false) => ahead(),
+            (false, true) => behind(),
+            (false, false) => Tensor::zeros([1], (query.kind(), query.device())),
+        };
         sum * self.scale
     }
 

@@ -48,7 +48,7 @@ pub enum Body {
     /// All at once.
     Encoder(Encoder),
     /// All at once, to write another text from left to right.
-    EncoderDecoder(EncoderDecoder),
+    EncoderDecoder(Box<EncoderDecoder>),
 }
 
 /// Loads `"demo"`, a Hugging Face folder, or a hub id.
@@ -125,7 +125,7 @@ impl Model {
             let body = match (config.encoder.take(), &config.task) {
                 (Some(encoder), _) => {
                     config.encoder = Some(encoder.clone());
-                    Body::EncoderDecoder(EncoderDecoder::load(config, *encoder, &mut weights)?)
+                    Body::EncoderDecoder(EncoderDecoder::load(config, *encoder, &mut weights)?.into())
                 }
                 (None, Task::NextToken) => Body::Decoder(Decoder::load(config, &mut weights)?),
                 (None, _) => Body::Encoder(Encoder::load(config, &mut weights)?),
@@ -322,7 +322,7 @@ pub struct GenerationConfig {
     /// The tokens that end a text.
     pub end_ids: Vec<u32>,
     /// What a decoder beside an encoder starts with.
-    pub decoder_start_id: Option<u32>,
+    pub start_id: Option<u32>,
 }
 
 impl GenerationConfig {
@@ -344,8 +344,7 @@ impl GenerationConfig {
             top_p: map["top_p"].as_f64().unwrap_or(1.0),
             max_length: map["max_length"].as_u64().map(|length| length as usize),
             end_ids,
-            decoder_start_id: id(&map["decoder_start_token_id"])
-                .or_else(|| id(&config["decoder_start_token_id"])),
+            start_id: id(&map["decoder_start_token_id"]).or_else(|| id(&config["decoder_start_token_id"])),
         })
     }
 }
