@@ -273,10 +273,8 @@ impl Attention {
         };
         let ahead = || gathered(query, heads(&distance.key, 1), &distances.ahead);
         let behind = || gathered(key, heads(&distance.query, 0), &distances.behind).transpose(-2, -1);
-        let sum = match (
-            distance.kind.content_to_position,
-            distance.kind.position_to_content,
-        ) {
+        let kind = distance.kind;
+        let sum = match (kind.content_to_position, kind.position_to_content) {
             (true, true) => ahead() + behind(),
             (true, false) => ahead(),
             (false, true) => behind(),

@@ -343,7 +343,7 @@ pub struct GenerationConfig {
     /// The tokens that end a text.
     pub end_ids: Vec<u32>,
     /// What a decoder beside an encoder starts with.
-    pub decoder_start_id: Option<u32>,
+    pub start_id: Option<u32>,
 }
 
 impl GenerationConfig {
@@ -365,8 +365,7 @@ impl GenerationConfig {
             top_p: map["top_p"].as_f64().unwrap_or(1.0),
             max_length: map["max_length"].as_u64().map(|length| length as usize),
             end_ids,
-            decoder_start_id: id(&map["decoder_start_token_id"])
-                .or_else(|| id(&config["decoder_start_token_id"])),
+            start_id: id(&map["decoder_start_token_id"]).or_else(|| id(&config["decoder_start_token_id"])),
         })
     }
 }

@@ -2,18 +2,19 @@
 //!
 //! - [`Input`]: what is read, and what a decoder beside an encoder is given as written
 //! - [`run`], [`Run`]: what the head says, and what was recorded on the way
-//! - [`record`], [`Records`]: sites of another pass over the same
-//! - `sites`: [`Place`], the names of sites; `predictions`: [`Prediction`], the head's answer in words
+//! - [`record`]: sites of another pass over the same
+//! - `records`: [`Records`], what was recorded; `sites`: [`Place`], the names of sites; `predictions`: [`Prediction`], the head's answer in words
 //!
 //! Texts of one batch are padded on the right. Nothing before looks at what comes after in a decoder; encoders, and
 //! attention to one, get a mask. So each text has the same numbers as alone.
 
 mod predictions;
+mod records;
 mod sites;
 
 use std::ops::Range;
 
-use ndarray::{ArrayD, Axis, IxDyn};
+use ndarray::ArrayD;
 use tch::{Device, Tensor};
 
 use crate::config::{Config, Positions};
@@ -27,6 +28,7 @@ use crate::stack::Stack;
 use crate::tap::{Capture, Site, Watched, to_array};
 
 pub use predictions::{Candidate, Prediction};
+pub use records::Records;
 pub use sites::Place;
 
 /// What a pass reads.
@@ -83,7 +85,7 @@ impl Input {
 }
 
 fn decoder_start(model: &Model) -> Result<u32> {
-    model.generation.decoder_start_id.ok_or_else(|| Error::Config {
+    model.generation.start_id.ok_or_else(|| Error::Config {
         file: "config.json",
         key: "decoder_start_token_id".into(),
         value: "missing".into(),
@@ -228,89 +230,6 @@ impl Run {
             model: model.name().to_owned(),
         };
         Ok(logits.ok_or_else(no_head)?.get(0))
-    }
-}
-
-/// Sites of the texts of one batch, on the host.
-pub struct Records {
-    own: Capture,
-    encoder: Capture,
-    /// Tokens by text: of the stack whose head speaks, and of what is read.
-    lengths: Vec<[usize; 2]>,
-}
-
-impl Records {
-    fn new([own, encoder]: [Capture; 2], inputs: &[Input]) -> Self {
-        let lengths = inputs.iter().map(|input| [input.spoken().len(), input.ids.len()]);
-        Self {
-            own: own.on_host(),
-            encoder: encoder.on_host(),
-            lengths: lengths.collect(),
-        }
-    }
-
-    /// Whether a place was recorded.
-    pub fn has(&self, place: Place) -> bool {
-        !self.capture(place).layers(place.site).is_empty()
-    }
-
-    /// A place of one text as f32, its axes as [`Place::axes`] names them; at one layer without that axis.
-    ///
-    /// # Errors
-    /// [`Error::NoSite`] where nothing was recorded: the model does not have the place. [`Error::Widths`] where the
-    /// layers do not go into one array.
-    pub fn array(&self, place: Place, layer: Option<usize>, text: usize) -> Result<ArrayD<f32>> {
-        let axes = place.axes();
-        let tensors = self.tensors(place, layer);
-        let Some(first) = tensors.first() else {
-            return Err(Error::NoSite {
-                site: place.name(),
-                layer,
-            });
-        };
-        if tensors.iter().any(|tensor| tensor.size() != first.size()) {
-            return Err(Error::Widths { site: place.name() });
-        }
-        guard(|| {
-            let [own, read] = self.lengths[text];
-            let tensors: Vec<Tensor> = tensors
-                .iter()
-                .map(|tensor| {
-                    let tensor = tensor.get(text as i64);
-                    let length = if place.encoder { read } else { own } as i64;
-                    match place.site {
-                        Site::CrossPattern => tensor.narrow(-2, 0, length).narrow(-1, 0, read as i64),
-                        Site::AttentionPattern => tensor.narrow(-2, 0, length).narrow(-1, 0, length),
-                        _ => tensor.narrow(-2, 0, length),
-                    }
-                })
-                .collect();
-            let array = to_array(&Tensor::stack(&tensors, 0))?;
-            let array = match axes {
-                [_, "neuron", "position"] => array.permuted_axes(IxDyn(&[0, 2, 1])),
-                _ => array,
-            };
-            let is_one = layer.is_some() || axes[0] != "layer";
-            Ok(if is_one {
-                array.index_axis_move(Axis(0), 0)
-            } else {
-                array
-            })
-        })
-    }
-
-    /// By layer, `[text, …]`.
-    fn tensors(&self, place: Place, layer: Option<usize>) -> Vec<&Tensor> {
-        let capture = self.capture(place);
-        let layers = capture.layers(place.site).into_iter();
-        layers
-            .filter(|at| layer.is_none_or(|layer| layer == *at))
-            .map(|layer| capture.tensor(place.site, layer))
-            .collect()
-    }
-
-    fn capture(&self, place: Place) -> &Capture {
-        if place.encoder { &self.encoder } else { &self.own }
     }
 }
 

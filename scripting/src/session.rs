@@ -61,6 +61,7 @@ impl Session {
     pub fn in_folder(interrupt: Interrupt, folder: PathBuf) -> Self {
         let state = Rc::new(State::new(interrupt));
         let imported = Imported::default();
+        state.folder.replace(folder.clone());
         let engine = engine::build(&state, folder.clone(), Rc::clone(&imported));
         Self {
             engine,

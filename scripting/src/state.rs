@@ -4,6 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use ecco_widgets::MimeBundle;
@@ -27,6 +28,8 @@ pub struct State {
     pub residents: RefCell<Vec<Rc<Resident>>>,
     /// The output that `generate` has just shown in this cell, which need not be shown again.
     pub streamed: RefCell<Option<Generation>>,
+    /// The notebook's folder: where tensors are saved.
+    pub folder: RefCell<PathBuf>,
     /// Allocation at which the running cell is stopped.
     pub memory_limit: Cell<usize>,
     /// Arrays, maps and closures at which it is stopped.
@@ -47,6 +50,7 @@ impl State {
             sources: RefCell::default(),
             residents: RefCell::default(),
             streamed: RefCell::default(),
+            folder: RefCell::default(),
             memory_limit: Cell::new(usize::MAX),
             container_limit: Cell::new(usize::MAX),
         }

@@ -1,11 +1,12 @@
 //! Passes over texts side by side: each text as alone, and what heads say as transformers says it.
 
+use std::ops::ControlFlow;
 use std::panic::{RefUnwindSafe, catch_unwind};
 
 use ecco_models::model::Body;
 use ecco_models::progress::unwatched;
 use ecco_models::run::{Input, Place, Prediction, Run, record, run, sites};
-use ecco_models::{Error, Model, Site};
+use ecco_models::{Error, Model, Progress, Site};
 use ecco_tests::{Reference, assert_close, fixtures, integers, model};
 use serde_json::Value;
 
@@ -164,6 +165,26 @@ fn a_second_pass_over_one_layer_is_the_first() {
         second.array(place, Some(0), 2),
         Err(Error::NoSite { .. })
     ));
+}
+
+#[test]
+fn a_run_can_be_interrupted() {
+    for name in ["families/llama", "families/modernbert", "families/bart"] {
+        let model = model(name, "float32");
+        let mut calls = 0;
+        let mut watch = |progress: &Progress| {
+            calls += 1;
+            assert!(progress.done < progress.total.unwrap(), "{name}: {progress:?}");
+            if calls == 2 {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        };
+        let stopped = run(&model, inputs(&model), 1, &mut watch);
+        assert!(matches!(stopped, Err(Error::Interrupted)), "{name}");
+        assert_eq!(calls, 2, "{name}");
+    }
 }
 
 fn expected(name: &str) -> Vec<Value> {

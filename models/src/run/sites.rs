@@ -34,7 +34,7 @@ const SITES: &[(&str, Site, &[&str])] = &[
     ("cross_pattern", Site::CrossPattern, PATTERN),
     ("cross_output", Site::CrossOutput, STREAM),
     ("mlp_input", Site::MlpInput, STREAM),
-    ("mlp_gate", Site::MlpPre, NEURONS),
+    ("mlp_pre", Site::MlpPre, NEURONS),
     ("mlp_up", Site::MlpUp, NEURONS),
     ("mlp_inner", Site::MlpInner, NEURONS),
     ("mlp_output", Site::MlpOutput, STREAM),

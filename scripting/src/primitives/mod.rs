@@ -10,6 +10,7 @@ mod generate;
 mod limits;
 mod models;
 mod nesting;
+mod run;
 mod sorting;
 mod tensor;
 mod text;
@@ -22,6 +23,7 @@ use crate::values::factorization::Factorization;
 use crate::values::generation::Generation;
 use crate::values::model::{Model, ModelList};
 use crate::values::rich::Rich;
+use crate::values::run::Run;
 use crate::values::saliency::Saliency;
 use crate::values::tensor::Tensor;
 
@@ -29,6 +31,7 @@ use crate::values::tensor::Tensor;
 pub const OPTION_TABLES: &[&OptionTable] = &[
     &models::LOAD_OPTIONS,
     &generate::GENERATE_OPTIONS,
+    &run::RUN_OPTIONS,
     &explain::SALIENCY_OPTIONS,
     &explain::NMF_OPTIONS,
 ];
@@ -41,6 +44,7 @@ pub fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Model>("Model");
     engine.register_type_with_name::<ModelList>("ModelList");
     engine.register_type_with_name::<Generation>("Generation");
+    engine.register_type_with_name::<Run>("Run");
     engine.register_type_with_name::<Saliency>("Saliency");
     engine.register_type_with_name::<Factorization>("Factorization");
     engine.register_iterator::<Tensor>();
@@ -48,6 +52,7 @@ pub fn register(engine: &mut Engine) {
     engine.register_static_module("ecco", exported_module!(models::ecco).into());
     engine.register_global_module(exported_module!(models::functions).into());
     engine.register_global_module(exported_module!(generate::functions).into());
+    engine.register_global_module(exported_module!(run::functions).into());
     engine.register_global_module(exported_module!(explain::functions).into());
     engine.register_global_module(exported_module!(display::functions).into());
     engine.register_global_module(exported_module!(text::functions).into());

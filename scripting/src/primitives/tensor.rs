@@ -6,6 +6,8 @@ use rhai::plugin::*;
 use rhai::{Array, Engine, FLOAT, INT};
 
 use crate::errors::{ErrorKind, RhaiResult, ScriptError};
+use crate::state::state_of;
+use crate::values::saving;
 use crate::values::show;
 use crate::values::tensor::Tensor;
 use ecco_widgets::Explorable;
@@ -64,6 +66,23 @@ pub mod functions {
     #[rhai_fn(name = "to_array", pure)]
     pub fn to_array(tensor: &mut Tensor) -> Array {
         tensor.to_array()
+    }
+
+    /// Saves the values as 32-bit floats. The path's end says how: `.npy` (what `numpy.load` reads), `.safetensors`
+    /// (under the name `tensor`), `.json` (`shape`, `axes`, `data`).
+    ///
+    /// The path is one in the notebook's folder or below: a script that someone else wrote must not reach any other
+    /// place, so an absolute path, `..` and links that lead out are refused. A file of that name is replaced, as
+    /// `numpy.save` does, once the new one is complete.
+    ///
+    /// Example:
+    /// ```rhai
+    /// run.hidden_states.save("states.npy")
+    /// ```
+    #[rhai_fn(name = "save", pure, return_raw)]
+    pub fn save(ctx: NativeCallContext, tensor: &mut Tensor, path: &str) -> RhaiResult<()> {
+        let folder = state_of(&ctx).folder.borrow().clone();
+        saving::save(tensor, &folder, path).map_err(|error| error.raise(&ctx))
     }
 
     /// A part of the tensor: for each axis an index (which removes the axis), a range, or `()` for all.

@@ -5,7 +5,9 @@ pub mod generation;
 pub mod model;
 pub mod numbers;
 pub mod rich;
+pub mod run;
 pub mod saliency;
+pub mod saving;
 pub mod show;
 pub mod tensor;
 
@@ -17,6 +19,7 @@ use factorization::Factorization;
 use generation::Generation;
 use model::{Model, ModelList};
 use rich::Rich;
+use run::Run;
 use saliency::Saliency;
 use tensor::Tensor;
 
@@ -36,6 +39,9 @@ pub fn own_bundle(value: &Dynamic) -> Option<Result<MimeBundle, ScriptError>> {
     }
     if let Some(output) = value.read_lock::<Generation>() {
         return Some(Ok(output.bundle()));
+    }
+    if let Some(run) = value.read_lock::<Run>() {
+        return Some(Ok(run.bundle()));
     }
     if let Some(saliency) = value.read_lock::<Saliency>() {
         return Some(saliency.bundle());
@@ -60,6 +66,9 @@ pub fn own_line(value: &Dynamic) -> Option<String> {
     }
     if let Some(output) = value.read_lock::<Generation>() {
         return Some(output.line());
+    }
+    if let Some(run) = value.read_lock::<Run>() {
+        return Some(run.line());
     }
     if let Some(saliency) = value.read_lock::<Saliency>() {
         return Some(saliency.line());

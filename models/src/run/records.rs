@@ -1,0 +1,92 @@
+//! What passes recorded, text by text.
+
+use ndarray::{ArrayD, Axis, IxDyn};
+use tch::Tensor;
+
+use super::{Input, Place};
+use crate::error::{Error, Result};
+use crate::guard::guard;
+use crate::tap::{Capture, Site, to_array};
+
+/// Sites of the texts of one batch, on the host.
+pub struct Records {
+    own: Capture,
+    encoder: Capture,
+    /// Tokens by text: of the stack whose head speaks, and of what is read.
+    lengths: Vec<[usize; 2]>,
+}
+
+impl Records {
+    pub(super) fn new([own, encoder]: [Capture; 2], inputs: &[Input]) -> Self {
+        let lengths = inputs.iter().map(|input| [input.spoken().len(), input.ids.len()]);
+        Self {
+            own: own.on_host(),
+            encoder: encoder.on_host(),
+            lengths: lengths.collect(),
+        }
+    }
+
+    /// Whether a place was recorded.
+    pub fn has(&self, place: Place) -> bool {
+        !self.capture(place).layers(place.site).is_empty()
+    }
+
+    /// A place of one text as f32, its axes as [`Place::axes`] names them; at one layer without that axis.
+    ///
+    /// # Errors
+    /// [`Error::NoSite`] where nothing was recorded: the model does not have the place. [`Error::Widths`] where the
+    /// layers do not go into one array.
+    pub fn array(&self, place: Place, layer: Option<usize>, text: usize) -> Result<ArrayD<f32>> {
+        let axes = place.axes();
+        let tensors = self.tensors(place, layer);
+        let Some(first) = tensors.first() else {
+            return Err(Error::NoSite {
+                site: place.name(),
+                layer,
+            });
+        };
+        if tensors.iter().any(|tensor| tensor.size() != first.size()) {
+            return Err(Error::Widths { site: place.name() });
+        }
+        guard(|| {
+            let [own, read] = self.lengths[text];
+            let tensors: Vec<Tensor> = tensors
+                .iter()
+                .map(|tensor| {
+                    let tensor = tensor.get(text as i64);
+                    let length = if place.encoder { read } else { own } as i64;
+                    match place.site {
+                        Site::CrossPattern => tensor.narrow(-2, 0, length).narrow(-1, 0, read as i64),
+                        Site::AttentionPattern => tensor.narrow(-2, 0, length).narrow(-1, 0, length),
+                        _ => tensor.narrow(-2, 0, length),
+                    }
+                })
+                .collect();
+            let array = to_array(&Tensor::stack(&tensors, 0))?;
+            let array = match axes {
+                [_, "neuron", "position"] => array.permuted_axes(IxDyn(&[0, 2, 1])),
+                _ => array,
+            };
+            let is_one = layer.is_some() || axes[0] != "layer";
+            Ok(if is_one {
+                array.index_axis_move(Axis(0), 0)
+            } else {
+                array
+            })
+        })
+    }
+
+    /// By layer, `[text, …]`.
+    pub(super) fn tensors(&self, place: Place, layer: Option<usize>) -> Vec<&Tensor> {
+        let capture = self.capture(place);
+        let layers = capture.layers(place.site).into_iter();
+        layers
+            .filter(|at| layer.is_none_or(|layer| layer == *at))
+            .map(|layer| capture.tensor(place.site, layer))
+            .collect()
+    }
+
+    fn capture(&self, place: Place) -> &Capture {
+        if place.encoder { &self.encoder } else { &self.own }
+    }
+}
