@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
 use tch::Tensor;
 
 use crate::config::{Config, ConfigFile, Task};
@@ -12,6 +11,7 @@ use crate::encoder::Encoder;
 use crate::encoder_decoder::EncoderDecoder;
 use crate::error::{Error, Result};
 use crate::files::ModelFiles;
+use crate::generation::GenerationConfig;
 use crate::guard::guard;
 use crate::progress::Watch;
 use crate::stack::Stack;
@@ -117,7 +117,8 @@ impl Model {
         let config = (family.config)(&config_file)?;
         let tokenizer = Tokenizer::parse(&files.tokenizer)?;
         check_vocabulary(&tokenizer, &config)?;
-        let generation = GenerationConfig::parse(files.generation_config.as_deref(), &files.config)?;
+        let said = files.generation_config.as_deref();
+        let generation = GenerationConfig::parse(said, &files.config, config.vocab_size)?;
         device::ensure_room(device, files.weight_bytes(), &format!("loading {name}"))?;
         let (body, n_parameters) = guard(|| {
             let mut weights = Weights::load(&files, family, device, kind, watch)?;
@@ -176,7 +177,7 @@ impl Model {
         }
     }
 
-    fn not_causal(&self, what: &'static str) -> Error {
+    pub(crate) fn not_causal(&self, what: &'static str) -> Error {
         Error::NotCausal {
             what,
             model: self.name.clone(),
@@ -186,6 +187,11 @@ impl Model {
 
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
+    }
+
+    /// What the model's files say about generating text.
+    pub fn generation_config(&self) -> &GenerationConfig {
+        &self.generation
     }
 
     pub fn device(&self) -> String {
@@ -317,39 +323,4 @@ fn check_vocabulary(tokenizer: &Tokenizer, config: &Config) -> Result<()> {
             config.vocab_size
         ),
     })
-}
-
-/// Defaults of generation, from `generation_config.json`; transformers' own where it is silent. Whether to
-/// sample is not among them: as in the Python library, a cell has to ask for it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct GenerationConfig {
-    pub temperature: f64,
-    pub top_k: usize,
-    pub top_p: f64,
-    /// Length of the whole sequence, where the model says one.
-    pub max_length: Option<usize>,
-    /// The tokens that end a text.
-    pub end_ids: Vec<u32>,
-}
-
-impl GenerationConfig {
-    fn parse(file: Option<&[u8]>, config: &[u8]) -> Result<Self> {
-        let (name, text) = file.map_or(("config.json", config), |text| ("generation_config.json", text));
-        let map: Value = serde_json::from_slice(text).map_err(|error| Error::Damaged {
-            file: name.into(),
-            reason: error.to_string(),
-        })?;
-        let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
-        let end_ids = match &map["eos_token_id"] {
-            Value::Array(ids) => ids.iter().filter_map(id).collect(),
-            value => id(value).into_iter().collect(),
-        };
-        Ok(Self {
-            temperature: map["temperature"].as_f64().unwrap_or(1.0),
-            top_k: map["top_k"].as_u64().unwrap_or(50) as usize,
-            top_p: map["top_p"].as_f64().unwrap_or(1.0),
-            max_length: map["max_length"].as_u64().map(|length| length as usize),
-            end_ids,
-        })
-    }
 }
