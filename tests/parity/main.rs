@@ -2,4 +2,5 @@
 
 mod attribution;
 mod families;
+mod generation;
 mod gpt2;
