@@ -202,15 +202,14 @@ impl Attention {
     pub fn across(&self, x: &Tensor, memory: &CrossMemory, layer: usize, tap: &mut dyn Tap) -> Tensor {
         let (query, _, _) = self.project(x);
         let view = View::across(query.size()[2], memory);
+        // One text may be read and several written.
+        let whole = |x: &Tensor| x.expand([query.size()[0], -1, -1, -1], false);
+        let (key, value) = (whole(&memory.key), whole(&memory.value));
         let mixed = if tap.wants(Site::CrossPattern, layer) {
-            let pattern = tap.visit(
-                Site::CrossPattern,
-                layer,
-                self.pattern(&query, &memory.key, &view),
-            );
-            self.mix(&pattern, &memory.value)
+            let pattern = tap.visit(Site::CrossPattern, layer, self.pattern(&query, &key, &view));
+            self.mix(&pattern, &value)
         } else {
-            self.fused(&query, &memory.key, &memory.value, &view)
+            self.fused(&query, &key, &value, &view)
         };
         self.output.forward(&mixed.transpose(1, 2).flatten(2, 3))
     }
@@ -548,14 +547,15 @@ fn alibi(n_heads: usize, n_keys: i64, kind: Kind, device: Device) -> Tensor {
     (slopes * positions).to_kind(kind).to_device(device)
 }
 
-/// Keys and values of what a sequence holds so far (KV cache), with room for what is to come.
+/// Keys and values of what sequences hold so far (KV cache), with room for what is to come. All are equally long.
 pub struct Cache {
-    keys: Vec<Tensor>, // by layer: [1, head, position, head_dim]
+    keys: Vec<Tensor>, // by layer: [sequence, head, position, head_dim]
     values: Vec<Tensor>,
     pub length: i64,
 }
 
 impl Cache {
+    /// For one sequence of up to `capacity` positions.
     pub fn new(config: &Config, capacity: usize, kind: Kind, device: Device) -> Self {
         let size = [
             1,
@@ -575,7 +575,20 @@ impl Cache {
         }
     }
 
-    /// Bytes a cache of `capacity` positions takes.
+    /// Goes on with these of the sequences, each as often as it is named.
+    pub fn select(&mut self, sequences: &[i64]) {
+        let Some(first) = self.keys.first() else { return };
+        let n = first.size()[0];
+        if sequences.len() as i64 == n && (0..n).eq(sequences.iter().copied()) {
+            return;
+        }
+        let index = Tensor::from_slice(sequences).to_device(first.device());
+        for room in self.keys.iter_mut().chain(&mut self.values) {
+            *room = room.index_select(0, &index);
+        }
+    }
+
+    /// Bytes one sequence's cache of `capacity` positions takes.
     pub fn bytes(config: &Config, capacity: usize, kind: Kind) -> u64 {
         let per_position = 2 * config.n_layers * config.n_kv_heads * config.head_dim;
         (per_position * capacity * kind.elt_size_in_bytes()) as u64

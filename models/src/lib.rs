@@ -1,7 +1,7 @@
 //! Transformer language models on libtorch.
 //!
 //! - [`model`]: [`load`], [`Model`], [`capture`]: where to start
-//! - [`generation`]: [`generate`], token by token with a KV cache
+//! - [`generation`]: [`generate`], token by token with a KV cache: greedy, sampled, or by beam search
 //! - [`run`]: one pass over texts, with what the head says and every site by name
 //! - [`tap`]: [`Site`], [`Tap`], [`Capture`]: the one way to see or change what happens inside
 //! - [`decoder`], [`encoder`], [`encoder_decoder`]: a [`stack`] of blocks of [`attention`] and [`mlp`], these of [`layers`]; [`rope`]: rotary positions
@@ -42,7 +42,7 @@ pub mod weights;
 pub use chat::{Chat, ChatOptions, Prompt};
 pub use config::Config;
 pub use error::Error;
-pub use generation::{Finish, GenerateOptions, Generation, generate};
+pub use generation::{Draft, EarlyStopping, Finish, GenerateOptions, Generation, generate};
 pub use model::{LoadOptions, Model, capture, load};
 pub use progress::{Progress, Watch};
 pub use tap::{Capture, Site, Tap};

@@ -13,6 +13,7 @@ use crate::encoder::Encoder;
 use crate::encoder_decoder::EncoderDecoder;
 use crate::error::{Error, Result};
 use crate::files::ModelFiles;
+use crate::generation::GenerationConfig;
 use crate::guard::guard;
 use crate::progress::{Progress, Watch};
 use crate::stack::Stack;
@@ -120,7 +121,8 @@ impl Model {
         let tokenizer = Tokenizer::read(&files.tokenizer, &config.model_type)?;
         let chat = ChatTemplate::read(&files.tokenizer)?;
         check_vocabulary(&tokenizer, &config)?;
-        let generation = GenerationConfig::parse(files.generation_config.as_deref(), &files.config)?;
+        let said = files.generation_config.as_deref();
+        let generation = GenerationConfig::parse(said, &files.config, config.vocab_size)?;
         let needed = Weights::bytes_needed(&files, device, kind)?;
         device::ensure_room(device, needed, &format!("loading {name}"))?;
         let (body, n_parameters) = guard(|| {
@@ -182,7 +184,7 @@ impl Model {
         }
     }
 
-    fn not_causal(&self, what: &'static str) -> Error {
+    pub(crate) fn not_causal(&self, what: &'static str) -> Error {
         Error::NotCausal {
             what,
             model: self.name.clone(),
@@ -204,6 +206,11 @@ impl Model {
             model: self.name.clone(),
         })?;
         template.render(messages, options)
+    }
+
+    /// What the model's files say about generating text.
+    pub fn generation_config(&self) -> &GenerationConfig {
+        &self.generation
     }
 
     pub fn device(&self) -> String {
@@ -329,43 +336,4 @@ fn check_vocabulary(tokenizer: &Tokenizer, config: &Config) -> Result<()> {
             config.vocab_size
         ),
     })
-}
-
-/// Defaults of generation, from `generation_config.json`; transformers' own where it is silent. Whether to
-/// sample is not among them: as in the Python library, a cell has to ask for it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct GenerationConfig {
-    pub temperature: f64,
-    pub top_k: usize,
-    pub top_p: f64,
-    /// Length of the whole sequence, where the model says one.
-    pub max_length: Option<usize>,
-    /// The tokens that end a text.
-    pub end_ids: Vec<u32>,
-    /// What a decoder beside an encoder starts with.
-    pub start_id: Option<u32>,
-}
-
-impl GenerationConfig {
-    fn parse(file: Option<&[u8]>, config: &[u8]) -> Result<Self> {
-        let (name, text) = file.map_or(("config.json", config), |text| ("generation_config.json", text));
-        let map: Value = serde_json::from_slice(text).map_err(|error| Error::Damaged {
-            file: name.into(),
-            reason: error.to_string(),
-        })?;
-        let config: Value = serde_json::from_slice(config).unwrap_or_default();
-        let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
-        let end_ids = match &map["eos_token_id"] {
-            Value::Array(ids) => ids.iter().filter_map(id).collect(),
-            value => id(value).into_iter().collect(),
-        };
-        Ok(Self {
-            temperature: map["temperature"].as_f64().unwrap_or(1.0),
-            top_k: map["top_k"].as_u64().unwrap_or(50) as usize,
-            top_p: map["top_p"].as_f64().unwrap_or(1.0),
-            max_length: map["max_length"].as_u64().map(|length| length as usize),
-            end_ids,
-            start_id: id(&map["decoder_start_token_id"]).or_else(|| id(&config["decoder_start_token_id"])),
-        })
-    }
 }

@@ -126,11 +126,11 @@ fn greedy_tokens() {
             ..Default::default()
         };
         let mut shown = 0;
-        let mut on_tokens = |tokens: &[ecco_models::Token]| {
-            shown = tokens.len();
+        let mut on_draft = |draft: &ecco_models::Draft| {
+            shown = draft.tokens().len();
             ControlFlow::Continue(())
         };
-        let output = generate(model, run["text"].as_str().unwrap(), &options, &mut on_tokens).unwrap();
+        let output = generate(model, run["text"].as_str().unwrap(), &options, &mut on_draft).unwrap();
         assert_eq!(output.ids()[output.n_input..], expected, "{name}");
         assert!(shown <= output.tokens.len() && shown > 0);
     });

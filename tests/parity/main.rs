@@ -3,6 +3,7 @@
 mod attribution;
 mod chats;
 mod families;
+mod generation;
 mod gpt2;
 mod runs;
 mod tokenizers;

@@ -4,12 +4,12 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use ecco_explain::{AttributionOptions, Method};
-use ecco_models::{GenerateOptions, Token};
+use ecco_models::{Draft, EarlyStopping, GenerateOptions};
 use ecco_widgets::Explorable;
 use rhai::Map;
 use rhai::plugin::*;
 
-use crate::errors::{RhaiResult, ScriptError};
+use crate::errors::{ErrorKind, RhaiResult, ScriptError};
 use crate::options::{OptionKind, OptionTable, Options, option};
 use crate::primitives::explain::METHODS;
 use crate::state::State;
@@ -29,7 +29,8 @@ pub const GENERATE_OPTIONS: OptionTable = OptionTable {
             "max_length",
             OptionKind::Int(1),
             "the model's, else 8",
-            "length of the whole text in tokens, where `generate` is not given",
+            "length of the whole text in tokens (of an encoder–decoder's answer, its start token included), where \
+             `generate` is not given",
         ),
         option(
             "do_sample",
@@ -56,10 +57,52 @@ pub const GENERATE_OPTIONS: OptionTable = OptionTable {
             "draw among the fewest tokens whose probabilities reach p",
         ),
         option(
+            "min_p",
+            OptionKind::Float,
+            "the model's, else 0.0",
+            "draw among the tokens at least this fraction as probable as the most probable one",
+        ),
+        option(
             "seed",
             OptionKind::Int(0),
             "drawn, then in `output.seed`",
             "makes sampling repeatable",
+        ),
+        option(
+            "repetition_penalty",
+            OptionKind::Float,
+            "the model's, else 1.0",
+            "above 1 tokens that are in the text already become less probable, below 1 more",
+        ),
+        option(
+            "no_repeat_ngram_size",
+            OptionKind::Int(0),
+            "the model's, else 0",
+            "so many tokens in a row come only once; 0: no such rule",
+        ),
+        option(
+            "beam_size",
+            OptionKind::Int(1),
+            "1, whatever the model says",
+            "follow so many texts and keep the most probable one; 1: the most probable token each time",
+        ),
+        option(
+            "num_beams",
+            OptionKind::Int(1),
+            "1",
+            "the name transformers has for `beam_size`",
+        ),
+        option(
+            "length_penalty",
+            OptionKind::Float,
+            "the model's, else 1.0",
+            "with beams: above 0 longer texts win more often, below 0 shorter ones",
+        ),
+        option(
+            "early_stopping",
+            OptionKind::Bool,
+            "the model's, else false",
+            "with beams: end as soon as that many texts have ended; otherwise when a better one is unlikely",
         ),
         option(
             "stop",
@@ -89,8 +132,11 @@ pub mod functions {
         run(lm, text, &Map::new()).map_err(|error| error.raise(&ctx))
     }
 
-    /// Continues a text. The tokens appear as they are made; an interrupt keeps those made so far in
-    /// `lm.last_output`.
+    /// Continues a text; an encoder–decoder answers to it. The tokens appear as they are made, with beams those of
+    /// the best text so far; an interrupt keeps those made so far in `lm.last_output`.
+    ///
+    /// What the model's `generation_config.json` says holds where an option is not given, except that nothing is
+    /// drawn and no beams are followed unless asked for.
     ///
     /// Example:
     /// ```rhai
@@ -111,8 +157,8 @@ fn run(lm: &Model, text: &str, options: &Map) -> Result<Generation, ScriptError>
     let options = GENERATE_OPTIONS.read(options)?;
     let (loaded, state) = (lm.loaded()?, lm.state()?);
     let mut stream = Stream::new(&state, lm.verbose);
-    let generation = ecco_models::generate(&loaded, text, &generate_options(&options), &mut |tokens| {
-        stream.tokens(tokens);
+    let generation = ecco_models::generate(&loaded, text, &generate_options(&options)?, &mut |draft| {
+        stream.draft(draft);
         if state.interrupt.is_requested() {
             ControlFlow::Break(())
         } else {
@@ -143,17 +189,33 @@ fn run(lm: &Model, text: &str, options: &Map) -> Result<Generation, ScriptError>
     Ok(output)
 }
 
-fn generate_options(options: &Options) -> GenerateOptions {
-    GenerateOptions {
+fn generate_options(options: &Options) -> Result<GenerateOptions, ScriptError> {
+    let beam_size = options.usize("beam_size");
+    let num_beams = options.usize("num_beams");
+    if beam_size.is_some() && num_beams.is_some() {
+        let message = "beam_size and num_beams are the same option: give one of them";
+        return Err(ScriptError::new(ErrorKind::Option, message).pointing_at("num_beams"));
+    }
+    let early_stopping = options.bool("early_stopping").map(|is_early| match is_early {
+        true => EarlyStopping::Full,
+        false => EarlyStopping::Unlikely,
+    });
+    Ok(GenerateOptions {
         generate: options.usize("generate"),
         max_length: options.usize("max_length"),
         do_sample: options.bool("do_sample"),
         temperature: options.float("temperature"),
         top_k: options.usize("top_k"),
         top_p: options.float("top_p"),
+        min_p: options.float("min_p"),
         seed: options.u64("seed"),
+        repetition_penalty: options.float("repetition_penalty"),
+        no_repeat_ngram_size: options.usize("no_repeat_ngram_size"),
+        beam_size: beam_size.or(num_beams),
+        length_penalty: options.float("length_penalty"),
+        early_stopping,
         stop: options.texts("stop").unwrap_or_default().to_vec(),
-    }
+    })
 }
 
 /// Records what the model was loaded to record, in one pass.
@@ -181,7 +243,6 @@ struct Stream<'a> {
     state: &'a State,
     is_shown: bool,
     id: String,
-    n_input: Option<usize>,
     last: Option<Instant>,
 }
 
@@ -191,19 +252,17 @@ impl<'a> Stream<'a> {
             state,
             is_shown,
             id: state.new_display_id(),
-            n_input: None,
             last: None,
         }
     }
 
-    /// The first call has the prompt alone.
-    fn tokens(&mut self, tokens: &[Token]) {
-        let n_input = *self.n_input.get_or_insert(tokens.len());
+    /// Text is made of tokens only where it is shown.
+    fn draft(&mut self, draft: &Draft) {
         let now = Instant::now();
         if self.is_shown && self.last.is_none_or(|last| now - last >= PACE) {
             self.last = Some(now);
-            self.state
-                .show(token_sequence(tokens, n_input, true).bundle(), &self.id);
+            let tokens = token_sequence(&draft.tokens(), draft.n_input(), true);
+            self.state.show(tokens.bundle(), &self.id);
         }
     }
 

@@ -1,0 +1,355 @@
+//! Text from a model, token by token.
+//!
+//! - [`generate`]: from a prompt to a [`Generation`]; greedy and sampled texts are made here
+//! - [`beam`]: several texts at once
+//! - [`processors`]: what is done to scores; [`sampling`]: how a token is chosen by them
+//! - [`writer`]: the model's side, a decoder alone or with an encoder
+//! - [`config`]: what the model's files say about all this
+//!
+//! A sequence is what the decoder reads: the prompt and what was made, or, where an encoder reads the prompt, a
+//! start token and what was made. Lengths count its tokens, as in transformers.
+
+use std::fmt::Display;
+use std::ops::ControlFlow;
+
+use tch::Kind;
+
+use crate::attention::Cache;
+use crate::chat::Prompt;
+use crate::device;
+use crate::error::{Error, Result};
+use crate::guard::guard;
+use crate::model::{Body, Model};
+use crate::tokenizer::{Token, Tokenizer};
+
+pub mod beam;
+pub mod config;
+pub mod processors;
+pub mod sampling;
+pub mod writer;
+
+use beam::BeamOptions;
+pub use config::{EarlyStopping, GenerationConfig};
+use processors::Processors;
+use sampling::Sampler;
+use writer::Writer;
+
+/// How to generate. `None` is the model's own `generation_config`, else transformers' default.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GenerateOptions {
+    /// How many tokens to make. Wins over `max_length`.
+    pub generate: Option<usize>,
+    /// Length of the whole sequence; 8 by default, as in the Python library.
+    pub max_length: Option<usize>,
+    /// Draw tokens by their probability; otherwise the most probable one is taken, and temperature, top k,
+    /// top p and min p mean nothing.
+    pub do_sample: Option<bool>,
+    pub temperature: Option<f64>,
+    /// Draw among the k most probable tokens only; 0 for all.
+    pub top_k: Option<usize>,
+    /// Draw among the fewest tokens whose probabilities reach p; 1 for all.
+    pub top_p: Option<f64>,
+    /// Draw among the tokens that are at least this fraction as probable as the most probable one; 0 for all.
+    pub min_p: Option<f64>,
+    /// Makes sampling repeatable; drawn at random by default and kept in [`Generation::seed`].
+    pub seed: Option<u64>,
+    /// Above 1, tokens that are in the sequence become less probable.
+    pub repetition_penalty: Option<f64>,
+    /// No sequence of so many tokens comes twice; 0 for no such rule.
+    pub no_repeat_ngram_size: Option<usize>,
+    /// How many texts a beam search follows; 1, the default whatever the model says, is greedy.
+    pub beam_size: Option<usize>,
+    /// Beam search prefers longer texts the larger this is.
+    pub length_penalty: Option<f64>,
+    /// When beam search ends.
+    pub early_stopping: Option<EarlyStopping>,
+    /// Texts that end the generation when they appear.
+    pub stop: Vec<String>,
+}
+
+/// A text: what was given and what was made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Generation {
+    pub tokens: Vec<Token>,
+    /// The first `n_input` tokens were given; they are the encoder's, where there is one.
+    pub n_input: usize,
+    /// What the decoder of an encoder–decoder started with, which is not among `tokens`. `None` where one stack
+    /// reads and writes.
+    pub start_id: Option<u32>,
+    pub finish: Finish,
+    /// The seed of sampling; `None` when nothing was drawn.
+    pub seed: Option<u64>,
+}
+
+/// Why a generation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    Length,
+    EndOfText,
+    Stop,
+    Interrupted,
+}
+
+impl Generation {
+    pub fn ids(&self) -> Vec<u32> {
+        self.tokens.iter().map(|token| token.id).collect()
+    }
+
+    /// The sequence that the decoder reads: all tokens, or a start token and those that were made.
+    pub fn decoder_ids(&self) -> Vec<u32> {
+        let ids = self.ids();
+        match self.start_id {
+            Some(start) => [&[start], &ids[self.n_input..]].concat(),
+            None => ids,
+        }
+    }
+
+    pub fn n_generated(&self) -> usize {
+        self.tokens.len() - self.n_input
+    }
+}
+
+/// A generation under way.
+pub struct Draft<'a> {
+    tokenizer: &'a Tokenizer,
+    input: &'a [u32],
+    generated: &'a [u32],
+}
+
+impl Draft<'_> {
+    pub fn n_input(&self) -> usize {
+        self.input.len()
+    }
+
+    pub fn n_generated(&self) -> usize {
+        self.generated.len()
+    }
+
+    /// What was given and what is made so far, up to the last whole character. This reads the whole text: ask for
+    /// it only when it is shown.
+    pub fn tokens(&self) -> Vec<Token> {
+        let ids = [self.input, self.generated].concat();
+        self.tokenizer.tokens(&ids[..self.tokenizer.whole_prefix(&ids)])
+    }
+}
+
+type OnDraft<'a> = dyn FnMut(&Draft) -> ControlFlow<()> + 'a;
+
+/// The Python library's.
+const DEFAULT_MAX_LENGTH: usize = 8;
+
+/// Continues `prompt`, or writes what a model answers to it. `on_draft` is called with the prompt alone, then after
+/// every token, in a beam search with the text that is best so far; its `Break` ends the generation and keeps what
+/// there is.
+///
+/// # Errors
+/// [`Error::NotCausal`] for a model that does not write; [`Error::Option`] for a value that cannot be; the text's
+/// own, and those of memory.
+pub fn generate<'a>(
+    model: &Model,
+    prompt: impl Into<Prompt<'a>>,
+    options: &GenerateOptions,
+    on_draft: &mut OnDraft,
+) -> Result<Generation> {
+    let start_id = start_id(model)?;
+    let input = prompt.into().ids(&model.tokenizer)?;
+    model.check_ids(&input)?;
+    let context = start_id.map_or_else(|| input.clone(), |id| vec![id]);
+    let max_length = max_length(model, context.len(), options)?;
+    let mut sampler = Sampler::new(&model.generation, options)?;
+    let beams = BeamOptions::new(&model.generation, options, model.config().vocab_size)?;
+    let processors = Processors::new(&model.generation, options, context.len(), max_length)?;
+    check_stop(&options.stop)?;
+    check_room(model, max_length, beams.n_beams)?;
+    let job = Job {
+        model,
+        input: &input,
+        context,
+        max_length,
+        processors,
+        stop: &options.stop,
+    };
+    let (ids, finish) = guard(|| {
+        if job.show(&job.context, on_draft) == ControlFlow::Break(()) {
+            return Ok((job.context.clone(), Finish::Interrupted));
+        }
+        if job.context.len() >= max_length {
+            return Ok((job.context.clone(), Finish::Length));
+        }
+        let mut writer = Writer::new(model, &input, max_length)?;
+        match beams.n_beams {
+            1 => one_by_one(&job, &mut sampler, &mut writer, on_draft),
+            _ => beam::search(&job, beams, &mut writer, on_draft),
+        }
+    })?;
+    let generated = &ids[job.context.len()..];
+    Ok(Generation {
+        tokens: model.tokenizer.tokens(&[&input, generated].concat()),
+        n_input: input.len(),
+        start_id,
+        finish,
+        seed: sampler.seed(),
+    })
+}
+
+/// What is written and when it ends.
+struct Job<'a> {
+    model: &'a Model,
+    input: &'a [u32],
+    /// What the decoder has before it makes anything.
+    context: Vec<u32>,
+    max_length: usize,
+    processors: Processors,
+    stop: &'a [String],
+}
+
+impl Job<'_> {
+    fn end_ids(&self) -> &[u32] {
+        &self.model.generation.end_ids
+    }
+
+    fn show(&self, ids: &[u32], on_draft: &mut OnDraft) -> ControlFlow<()> {
+        on_draft(&Draft {
+            tokenizer: &self.model.tokenizer,
+            input: self.input,
+            generated: &ids[self.context.len()..],
+        })
+    }
+
+    /// Why a sequence ends with its last token; `None` when it does not.
+    fn finish(&self, ids: &[u32]) -> Option<Finish> {
+        if ids.last().is_some_and(|id| self.end_ids().contains(id)) {
+            return Some(Finish::EndOfText);
+        }
+        if self.stops(&ids[self.context.len()..]) {
+            return Some(Finish::Stop);
+        }
+        (ids.len() >= self.max_length).then_some(Finish::Length)
+    }
+
+    /// Whether one of the texts stands in what was made.
+    fn stops(&self, generated: &[u32]) -> bool {
+        !self.stop.is_empty() && {
+            let text = self.model.tokenizer.decode(generated);
+            self.stop.iter().any(|stop| text.contains(stop.as_str()))
+        }
+    }
+}
+
+/// One text, greedy or drawn: its tokens, the context included, and why it ends.
+fn one_by_one(
+    job: &Job,
+    sampler: &mut Sampler,
+    writer: &mut Writer,
+    on_draft: &mut OnDraft,
+) -> Result<(Vec<u32>, Finish)> {
+    let mut sequence = [job.context.clone()];
+    let mut logits = writer.begin(&job.context)?;
+    loop {
+        let scores = job.processors.apply(&sequence, logits);
+        let id = sampler.choose(&scores.get(0));
+        sequence[0].push(id);
+        let shown = job.show(&sequence[0], on_draft);
+        let finish = job.finish(&sequence[0]);
+        let finish = finish.or(shown.is_break().then_some(Finish::Interrupted));
+        if let Some(finish) = finish {
+            let [ids] = sequence;
+            return Ok((ids, finish));
+        }
+        logits = writer.go_on(&[id])?;
+    }
+}
+
+/// What the decoder starts with, where an encoder reads the prompt.
+fn start_id(model: &Model) -> Result<Option<u32>> {
+    match model.body() {
+        Body::Decoder(_) => Ok(None),
+        Body::Encoder(_) => Err(model.not_causal("generating text")),
+        Body::EncoderDecoder(_) => {
+            let (id, vocab_size) = (model.generation.start_id, model.config().vocab_size);
+            match id.filter(|&id| (id as usize) < vocab_size) {
+                Some(id) => Ok(Some(id)),
+                None => Err(Error::Config {
+                    file: "config.json",
+                    key: "decoder_start_token_id".into(),
+                    value: id.map_or_else(|| "not there".into(), |id| id.to_string()),
+                    reason: format!("the decoder has to start with one of {vocab_size} tokens"),
+                }),
+            }
+        }
+    }
+}
+
+/// How long the sequence may become that begins with `n_context` tokens.
+fn max_length(model: &Model, n_context: usize, options: &GenerateOptions) -> Result<usize> {
+    let (config, context) = (&model.generation, model.config().context_length);
+    let max_length = match (options.generate, options.max_length, config.max_new_tokens) {
+        (Some(n), ..) => n_context.saturating_add(n),
+        (None, Some(max_length), _) => max_length,
+        (None, None, Some(n)) => n_context.saturating_add(n).min(context),
+        (None, None, None) => config
+            .max_length
+            .map_or(DEFAULT_MAX_LENGTH, |length| length.min(context)),
+    };
+    let is_answer = matches!(model.body(), Body::EncoderDecoder(_));
+    if max_length <= n_context && options.generate.is_none() {
+        return match is_answer {
+            true => refuse(
+                "max_length",
+                max_length,
+                "the token that the decoder starts with counts too",
+            ),
+            false => Err(Error::NoRoom {
+                max_length,
+                n_input: n_context,
+            }),
+        };
+    }
+    if max_length > context {
+        let n_generate = options.generate.unwrap_or(max_length - n_context);
+        return match is_answer {
+            true => {
+                let reason = format!("{} writes at most {} tokens", model.name(), context - n_context);
+                refuse("generate", n_generate, &reason)
+            }
+            false => Err(Error::TooLong {
+                model: model.name().to_owned(),
+                n_input: n_context,
+                n_generate,
+                context,
+            }),
+        };
+    }
+    Ok(max_length)
+}
+
+fn check_stop(stop: &[String]) -> Result<()> {
+    match stop.iter().any(String::is_empty) {
+        true => refuse("stop", "\"\"", "an empty text would end the generation at once"),
+        false => Ok(()),
+    }
+}
+
+/// The caches, and in a beam search the scores of all beams at once, a few times over.
+fn check_room(model: &Model, max_length: usize, n_beams: usize) -> Result<()> {
+    let cache = Cache::bytes(model.config(), max_length, model.stack().kind());
+    let scores = (model.config().vocab_size * Kind::Float.elt_size_in_bytes()) as u64;
+    let per_beam = if n_beams > 1 { cache + 4 * scores } else { cache };
+    let what = match n_beams {
+        1 => format!("a text of {max_length} tokens"),
+        _ => format!("{n_beams} texts of {max_length} tokens"),
+    };
+    device::ensure_room(
+        model.stack().device(),
+        per_beam.saturating_mul(n_beams as u64),
+        &what,
+    )
+}
+
+fn refuse<T>(option: &'static str, value: impl Display, reason: &str) -> Result<T> {
+    Err(Error::Option {
+        option,
+        value: value.to_string(),
+        reason: reason.to_owned(),
+    })
+}

@@ -1,0 +1,60 @@
+//! A model that writes: its decoder, what it has written so far, and what its encoder has read.
+
+use tch::{Kind, Tensor};
+
+use crate::attention::{Cache, CrossMemory};
+use crate::decoder::Decoder;
+use crate::error::Result;
+use crate::model::{Body, Model};
+use crate::tap::NoTap;
+
+pub struct Writer<'a> {
+    decoder: &'a Decoder,
+    memories: Option<Vec<CrossMemory>>,
+    cache: Cache,
+}
+
+impl<'a> Writer<'a> {
+    /// With room for sequences of `max_length`. An encoder reads `input` here, once.
+    pub fn new(model: &'a Model, input: &[u32], max_length: usize) -> Result<Self> {
+        let (decoder, memories): (&Decoder, _) = match model.body() {
+            Body::Decoder(decoder) => (decoder, None),
+            Body::EncoderDecoder(both) => {
+                let read = both.read(&both.encoder.embed(input), None, &mut NoTap)?;
+                (&both.decoder, Some(read))
+            }
+            Body::Encoder(_) => return Err(model.not_causal("generating text")),
+        };
+        let cache = Cache::new(model.config(), max_length, decoder.kind(), decoder.device());
+        Ok(Self {
+            decoder,
+            memories,
+            cache,
+        })
+    }
+
+    /// Logits of what follows the first tokens of one sequence: `[1, vocabulary]`.
+    pub fn begin(&mut self, ids: &[u32]) -> Result<Tensor> {
+        self.next(&self.decoder.embed(ids))
+    }
+
+    /// Logits of what follows when each sequence goes on with one token: `[sequence, vocabulary]`.
+    pub fn go_on(&mut self, ids: &[u32]) -> Result<Tensor> {
+        self.next(&self.decoder.embed(ids).transpose(0, 1))
+    }
+
+    /// Goes on with these of the sequences, each as often as it is named.
+    pub fn select(&mut self, sequences: &[i64]) {
+        self.cache.select(sequences);
+    }
+
+    /// `embeddings`: `[sequence, position, size]`.
+    fn next(&mut self, embeddings: &Tensor) -> Result<Tensor> {
+        let memories = self.memories.as_deref();
+        let states = self
+            .decoder
+            .forward_with(embeddings, Some(&mut self.cache), memories, &mut NoTap)?;
+        let last = states.select(1, -1); // [sequence, size]
+        Ok(self.decoder.logits(&last).to_kind(Kind::Float))
+    }
+}

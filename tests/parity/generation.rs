@@ -1,0 +1,208 @@
+//! Generated tokens against transformers', in every deterministic way; what is left to draw among.
+
+use std::ops::ControlFlow;
+
+use ecco_models::generation::sampling::Sampler;
+use ecco_models::{EarlyStopping, Finish, GenerateOptions, Generation, Model, generate};
+use ecco_tests::{fixtures, integers, model};
+use serde_json::Value;
+use tch::Tensor;
+
+fn stored(what: &str) -> Value {
+    let text = std::fs::read(fixtures().join("generation.json")).expect("the fixture is there");
+    let mut all: Value = serde_json::from_slice(&text).expect("valid JSON");
+    all[what].take()
+}
+
+/// Options as the fixtures have them: by the names that scripts use.
+fn options(map: &Value) -> GenerateOptions {
+    let known = [
+        "generate",
+        "max_length",
+        "temperature",
+        "top_k",
+        "top_p",
+        "min_p",
+        "repetition_penalty",
+        "no_repeat_ngram_size",
+        "beam_size",
+        "length_penalty",
+        "early_stopping",
+    ];
+    for name in map.as_object().expect("a map").keys() {
+        assert!(known.contains(&name.as_str()), "{name} would be ignored");
+    }
+    let size = |name: &str| map[name].as_u64().map(|n| n as usize);
+    GenerateOptions {
+        generate: size("generate"),
+        max_length: size("max_length"),
+        temperature: map["temperature"].as_f64(),
+        top_k: size("top_k"),
+        top_p: map["top_p"].as_f64(),
+        min_p: map["min_p"].as_f64(),
+        repetition_penalty: map["repetition_penalty"].as_f64(),
+        no_repeat_ngram_size: size("no_repeat_ngram_size"),
+        beam_size: size("beam_size"),
+        length_penalty: map["length_penalty"].as_f64(),
+        early_stopping: map["early_stopping"].as_bool().map(|early| match early {
+            true => EarlyStopping::Full,
+            false => EarlyStopping::Unlikely,
+        }),
+        ..Default::default()
+    }
+}
+
+fn run(model: &Model, prompt: &str, options: &GenerateOptions) -> Generation {
+    generate(model, prompt, options, &mut |_| ControlFlow::Continue(())).expect("it generates")
+}
+
+#[test]
+fn tokens_are_transformers() {
+    let stored = stored("runs");
+    let (mut n_runs, mut n_ended, mut failed) = (0, 0, Vec::new());
+    for (name, runs) in stored.as_object().expect("runs by model") {
+        let model = model(name, "float32");
+        for stored in runs.as_array().expect("runs") {
+            let prompt = stored["text"].as_str().expect("a text");
+            let output = run(&model, prompt, &options(&stored["options"]));
+            let (found, expected) = (&output.ids()[output.n_input..], integers(&stored["generated"]));
+            n_runs += 1;
+            n_ended += usize::from(output.finish == Finish::EndOfText);
+            if found != expected {
+                let options = &stored["options"];
+                failed.push(format!(
+                    "{name} {prompt:?} {options}: {found:?}, expected {expected:?}"
+                ));
+            }
+        }
+    }
+    assert!(
+        failed.is_empty(),
+        "{} of {n_runs}:\n{}",
+        failed.len(),
+        failed.join("\n")
+    );
+    assert!(
+        n_runs > 500 && n_ended > 50,
+        "{n_runs} runs, {n_ended} ended by a token"
+    );
+}
+
+#[test]
+fn every_option_makes_a_difference() {
+    let stored = stored("runs");
+    let mut by_option = std::collections::BTreeMap::<String, usize>::new();
+    for runs in stored.as_object().expect("runs by model").values() {
+        let runs = runs.as_array().expect("runs");
+        for (index, one) in runs.iter().enumerate() {
+            for other in &runs[..index] {
+                if one["text"] != other["text"] || one["generated"] == other["generated"] {
+                    continue;
+                }
+                let (one, other) = (one["options"].as_object(), other["options"].as_object());
+                let (one, other) = (one.expect("a map"), other.expect("a map"));
+                let names = one.keys().chain(other.keys());
+                let mut differing: Vec<_> = names.filter(|name| one.get(*name) != other.get(*name)).collect();
+                differing.dedup();
+                if let [name] = differing[..] {
+                    *by_option.entry(name.clone()).or_default() += 1;
+                }
+            }
+        }
+    }
+    for option in ["beam_size", "length_penalty", "early_stopping"] {
+        assert!(
+            by_option.contains_key(option),
+            "{option} changes nothing: {by_option:?}"
+        );
+    }
+}
+
+#[test]
+fn what_is_left_to_draw_among() {
+    let stored = stored("drawn");
+    let model = model("families/llama", "float32");
+    let scores: Vec<f32> = stored["scores"]
+        .as_array()
+        .expect("scores")
+        .iter()
+        .map(|score| score.as_f64().expect("a number") as f32)
+        .collect();
+    let cases = stored["cases"].as_array().expect("cases");
+    assert!(cases.len() >= 5);
+    for case in cases {
+        let options = GenerateOptions {
+            do_sample: Some(true),
+            ..options(&case["options"])
+        };
+        let sampler = Sampler::new(model.generation_config(), &options).expect("good options");
+        let (ids, weights) = sampler.kept(&Tensor::from_slice(&scores));
+        let ids: Vec<i64> = Vec::try_from(ids).expect("ids");
+        let expected = integers(&case["ids"]);
+        let found: Vec<u32> = ids[..weights.len()].iter().map(|&id| id as u32).collect();
+        assert_eq!(found, expected, "{}", case["options"]);
+        let sum: f32 = weights.iter().sum();
+        for (weight, expected) in weights
+            .iter()
+            .zip(case["probabilities"].as_array().expect("numbers"))
+        {
+            let expected = expected.as_f64().expect("a number") as f32;
+            assert!((weight / sum - expected).abs() < 1e-5, "{}", case["options"]);
+        }
+    }
+}
+
+#[test]
+fn an_encoder_decoder_says_what_was_read_and_what_was_written() {
+    let model = model("families/bart", "float32");
+    let options = GenerateOptions {
+        generate: Some(4),
+        ..Default::default()
+    };
+    let mut shown = Vec::new();
+    let output = generate(&model, "She said", &options, &mut |draft| {
+        shown.push((draft.n_input(), draft.n_generated(), draft.tokens().len()));
+        ControlFlow::Continue(())
+    })
+    .expect("it generates");
+    let input = model.tokenizer().encode("She said").expect("a text");
+    assert_eq!(output.ids()[..output.n_input], input);
+    assert_eq!(output.start_id, Some(2));
+    assert_eq!(output.n_generated(), 4);
+    assert_eq!(output.decoder_ids()[0], 2);
+    assert_eq!(output.decoder_ids()[1..], output.ids()[output.n_input..]);
+    let counts: Vec<_> = shown.iter().map(|(n_input, made, _)| (*n_input, *made)).collect();
+    assert_eq!(counts, [0, 1, 2, 3, 4].map(|made| (input.len(), made)));
+    assert_eq!(shown[0].2, input.len());
+}
+
+#[test]
+fn beams_are_interrupted_and_stopped_by_texts() {
+    let model = model("families/llama", "float32");
+    let options = |stop: &[&str]| GenerateOptions {
+        generate: Some(12),
+        beam_size: Some(3),
+        stop: stop.iter().map(|&text| text.to_owned()).collect(),
+        ..Default::default()
+    };
+    let mut calls = 0;
+    let output = generate(&model, "She said", &options(&[]), &mut |_| {
+        calls += 1;
+        match calls {
+            1..=4 => ControlFlow::Continue(()),
+            _ => ControlFlow::Break(()),
+        }
+    })
+    .expect("it generates");
+    assert_eq!((output.finish, output.n_generated()), (Finish::Interrupted, 4));
+    let whole = run(&model, "She said", &options(&[]));
+    assert_eq!(whole.finish, Finish::Length);
+    let stop = &whole.tokens[whole.n_input + 3].text;
+    let stopped = run(&model, "She said", &options(&[stop]));
+    assert_eq!(stopped.finish, Finish::Stop);
+    let text = model.tokenizer().decode(&stopped.ids()[stopped.n_input..]);
+    assert!(
+        text.contains(stop.as_str()) && stopped.n_generated() < 12,
+        "{text:?}"
+    );
+}
