@@ -112,7 +112,7 @@ fn merge_list(merges: &[u8]) -> Result<Vec<&str>> {
     let text = std::str::from_utf8(merges).map_err(|error| damaged("merges.txt", error.to_string()))?;
     let lines = text.lines().enumerate();
     let merges =
-        lines.filter(|(number, line)| !line.is_empty() && !(*number == 0 && line.starts_with("#version")));
+        lines.filter(|(number, line)| !(line.is_empty() || *number == 0 && line.starts_with("#version")));
     merges
         .map(|(number, line)| match line.split(' ').count() {
             2 => Ok(line),
