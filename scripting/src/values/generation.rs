@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use ecco_explain::{Attribution, AttributionOptions, attribute};
+use ecco_explain::{Attribution, AttributionOptions, attribute, attribute_pair};
 use ecco_models::{Capture, Finish, Site, capture};
 use ecco_widgets::{Explorable, MimeBundle, Token, TokenSequence};
 use ndarray::{ArrayD, Axis, concatenate};
@@ -208,9 +208,12 @@ impl Generation {
         }
         let model = &self.0.model;
         let (loaded, state) = (model.loaded()?, model.state()?);
-        let ids = self.0.generation.ids();
-        let attribution = watched(&state, model.verbose, |watch| {
-            attribute(&loaded, &ids, self.n_input(), options, watch)
+        let (generation, n_input) = (&self.0.generation, self.n_input());
+        let ids = generation.ids();
+        let attribution = watched(&state, model.verbose, |watch| match generation.start_id {
+            // The decoder has read what it wrote; the encoder, what it was given.
+            Some(_) => attribute_pair(&loaded, &ids[..n_input], &generation.decoder_ids(), options, watch),
+            None => attribute(&loaded, &ids, n_input, options, watch),
         })?;
         let attribution = Rc::new(attribution);
         self.0
