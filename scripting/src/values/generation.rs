@@ -212,7 +212,13 @@ impl Generation {
         let ids = generation.ids();
         let attribution = watched(&state, model.verbose, |watch| match generation.start_id {
             // The decoder has read what it wrote; the encoder, what it was given.
-            Some(_) => attribute_pair(&loaded, &ids[..n_input], &generation.decoder_ids(), options, watch),
+            Some(_) => attribute_pair(
+                &loaded,
+                &ids[..n_input],
+                &generation.decoder_ids(),
+                options,
+                watch,
+            ),
             None => attribute(&loaded, &ids, n_input, options, watch),
         })?;
         let attribution = Rc::new(attribution);
