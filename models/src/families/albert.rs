@@ -9,7 +9,7 @@ pub const FAMILY: Family = Family {
     model_type: "albert",
     config,
     prefixes: &["albert."],
-    weights: &[
+    weights: &[&[
         ("embeddings.word_embeddings.weight", "token_embedding.weight"),
         (
             "embeddings.position_embeddings.weight",
@@ -98,7 +98,7 @@ pub const FAMILY: Family = Family {
         ("pooler.bias", "task.label.dense.bias"),
         ("classifier.weight", "task.label.output.weight"),
         ("classifier.bias", "task.label.output.bias"),
-    ],
+    ]],
     ignored: &[
         "embeddings.position_ids",
         "sop_classifier.classifier.weight",

@@ -12,7 +12,7 @@ pub const BART: Family = Family {
     model_type: "bart",
     config: |file| bart(file, "bart"),
     prefixes: &["model."],
-    weights: &[
+    weights: &[&[
         ("shared.weight", "token_embedding.weight"),
         (
             "encoder.embed_positions.weight",
@@ -173,7 +173,7 @@ pub const BART: Family = Family {
         ("decoder.layer_norm.bias", "final_norm.bias"),
         ("lm_head.weight", "head.weight"),
         ("final_logits_bias", "head.bias"),
-    ],
+    ]],
     ignored: &["encoder.embed_tokens.weight", "decoder.embed_tokens.weight"],
     linear_in_out: false,
 };

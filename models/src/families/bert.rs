@@ -11,7 +11,7 @@ pub const BERT: Family = Family {
     model_type: "bert",
     config: bert,
     prefixes: &["bert."],
-    weights: WEIGHTS,
+    weights: &[WEIGHTS],
     ignored: &[
         "embeddings.position_ids",
         "cls.seq_relationship.weight",
@@ -42,7 +42,7 @@ pub const ELECTRA: Family = Family {
 };
 
 /// Names of the blocks, of old files too, and of all the heads.
-const WEIGHTS: &[(&str, &str)] = &[
+pub const WEIGHTS: &[(&str, &str)] = &[
     ("embeddings.word_embeddings.weight", "token_embedding.weight"),
     (
         "embeddings.position_embeddings.weight",

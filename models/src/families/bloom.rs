@@ -10,7 +10,7 @@ pub const FAMILY: Family = Family {
     model_type: "bloom",
     config,
     prefixes: &["transformer."],
-    weights: &[
+    weights: &[&[
         ("word_embeddings.weight", "token_embedding.weight"),
         ("word_embeddings_layernorm.weight", "embedding_norm.weight"),
         ("word_embeddings_layernorm.bias", "embedding_norm.bias"),
@@ -38,7 +38,7 @@ pub const FAMILY: Family = Family {
         ("ln_f.weight", "final_norm.weight"),
         ("ln_f.bias", "final_norm.bias"),
         ("lm_head.weight", "head.weight"),
-    ],
+    ]],
     ignored: &[],
     linear_in_out: false,
 };

@@ -12,112 +12,60 @@ pub const FAMILY: Family = Family {
     config,
     prefixes: &["deberta."],
     weights: &[
-        ("embeddings.word_embeddings.weight", "token_embedding.weight"),
-        (
-            "embeddings.token_type_embeddings.weight",
-            "segment_embedding.weight",
-        ),
-        ("embeddings.LayerNorm.weight", "embedding_norm.weight"),
-        ("embeddings.LayerNorm.bias", "embedding_norm.bias"),
-        ("encoder.rel_embeddings.weight", "relative_embedding.weight"),
-        ("encoder.LayerNorm.weight", "relative_norm.weight"),
-        ("encoder.LayerNorm.bias", "relative_norm.bias"),
-        (
-            "encoder.layer.*.attention.self.query_proj.weight",
-            "layers.*.attention.query.weight",
-        ),
-        (
-            "encoder.layer.*.attention.self.query_proj.bias",
-            "layers.*.attention.query.bias",
-        ),
-        (
-            "encoder.layer.*.attention.self.key_proj.weight",
-            "layers.*.attention.key.weight",
-        ),
-        (
-            "encoder.layer.*.attention.self.key_proj.bias",
-            "layers.*.attention.key.bias",
-        ),
-        (
-            "encoder.layer.*.attention.self.value_proj.weight",
-            "layers.*.attention.value.weight",
-        ),
-        (
-            "encoder.layer.*.attention.self.value_proj.bias",
-            "layers.*.attention.value.bias",
-        ),
-        (
-            "encoder.layer.*.attention.self.pos_key_proj.weight",
-            "layers.*.attention.distance_key.weight",
-        ),
-        (
-            "encoder.layer.*.attention.self.pos_key_proj.bias",
-            "layers.*.attention.distance_key.bias",
-        ),
-        (
-            "encoder.layer.*.attention.self.pos_query_proj.weight",
-            "layers.*.attention.distance_query.weight",
-        ),
-        (
-            "encoder.layer.*.attention.self.pos_query_proj.bias",
-            "layers.*.attention.distance_query.bias",
-        ),
-        (
-            "encoder.layer.*.attention.output.dense.weight",
-            "layers.*.attention.output.weight",
-        ),
-        (
-            "encoder.layer.*.attention.output.dense.bias",
-            "layers.*.attention.output.bias",
-        ),
-        (
-            "encoder.layer.*.attention.output.LayerNorm.weight",
-            "layers.*.attention_norm.weight",
-        ),
-        (
-            "encoder.layer.*.attention.output.LayerNorm.bias",
-            "layers.*.attention_norm.bias",
-        ),
-        (
-            "encoder.layer.*.intermediate.dense.weight",
-            "layers.*.mlp.up.weight",
-        ),
-        ("encoder.layer.*.intermediate.dense.bias", "layers.*.mlp.up.bias"),
-        ("encoder.layer.*.output.dense.weight", "layers.*.mlp.down.weight"),
-        ("encoder.layer.*.output.dense.bias", "layers.*.mlp.down.bias"),
-        (
-            "encoder.layer.*.output.LayerNorm.weight",
-            "layers.*.mlp_norm.weight",
-        ),
-        ("encoder.layer.*.output.LayerNorm.bias", "layers.*.mlp_norm.bias"),
-        (
-            "cls.predictions.transform.dense.weight",
-            "task.masked.dense.weight",
-        ),
-        ("cls.predictions.transform.dense.bias", "task.masked.dense.bias"),
-        (
-            "cls.predictions.transform.LayerNorm.weight",
-            "task.masked.norm.weight",
-        ),
-        (
-            "cls.predictions.transform.LayerNorm.bias",
-            "task.masked.norm.bias",
-        ),
-        ("cls.predictions.decoder.weight", "task.masked.output.weight"),
-        ("cls.predictions.decoder.bias", "task.masked.output.bias"),
-        ("cls.predictions.bias", "task.masked.output.bias"),
-        ("lm_predictions.lm_head.dense.weight", "task.masked.dense.weight"),
-        ("lm_predictions.lm_head.dense.bias", "task.masked.dense.bias"),
-        (
-            "lm_predictions.lm_head.LayerNorm.weight",
-            "task.masked.norm.weight",
-        ),
-        ("lm_predictions.lm_head.LayerNorm.bias", "task.masked.norm.bias"),
-        ("lm_predictions.lm_head.bias", "task.masked.output.bias"),
-        ("pooler.dense.weight", "task.label.dense.weight"),
-        ("pooler.dense.bias", "task.label.dense.bias"),
-        ("classifier.weight", "task.label.output.weight"),
-        ("classifier.bias", "task.label.output.bias"),
+        &[
+            ("encoder.rel_embeddings.weight", "relative_embedding.weight"),
+            ("encoder.LayerNorm.weight", "relative_norm.weight"),
+            ("encoder.LayerNorm.bias", "relative_norm.bias"),
+            (
+                "encoder.layer.*.attention.self.query_proj.weight",
+                "layers.*.attention.query.weight",
+            ),
+            (
+                "encoder.layer.*.attention.self.query_proj.bias",
+                "layers.*.attention.query.bias",
+            ),
+            (
+                "encoder.layer.*.attention.self.key_proj.weight",
+                "layers.*.attention.key.weight",
+            ),
+            (
+                "encoder.layer.*.attention.self.key_proj.bias",
+                "layers.*.attention.key.bias",
+            ),
+            (
+                "encoder.layer.*.attention.self.value_proj.weight",
+                "layers.*.attention.value.weight",
+            ),
+            (
+                "encoder.layer.*.attention.self.value_proj.bias",
+                "layers.*.attention.value.bias",
+            ),
+            (
+                "encoder.layer.*.attention.self.pos_key_proj.weight",
+                "layers.*.attention.distance_key.weight",
+            ),
+            (
+                "encoder.layer.*.attention.self.pos_key_proj.bias",
+                "layers.*.attention.distance_key.bias",
+            ),
+            (
+                "encoder.layer.*.attention.self.pos_query_proj.weight",
+                "layers.*.attention.distance_query.weight",
+            ),
+            (
+                "encoder.layer.*.attention.self.pos_query_proj.bias",
+                "layers.*.attention.distance_query.bias",
+            ),
+            ("lm_predictions.lm_head.dense.weight", "task.masked.dense.weight"),
+            ("lm_predictions.lm_head.dense.bias", "task.masked.dense.bias"),
+            (
+                "lm_predictions.lm_head.LayerNorm.weight",
+                "task.masked.norm.weight",
+            ),
+            ("lm_predictions.lm_head.LayerNorm.bias", "task.masked.norm.bias"),
+            ("lm_predictions.lm_head.bias", "task.masked.output.bias"),
+        ],
+        bert::WEIGHTS,
     ],
     ignored: &[
         "embeddings.position_ids",

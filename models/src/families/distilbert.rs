@@ -12,7 +12,7 @@ pub const FAMILY: Family = Family {
     model_type: "distilbert",
     config,
     prefixes: &["distilbert."],
-    weights: &[
+    weights: &[&[
         ("embeddings.word_embeddings.weight", "token_embedding.weight"),
         (
             "embeddings.position_embeddings.weight",
@@ -82,7 +82,7 @@ pub const FAMILY: Family = Family {
         ("pre_classifier.bias", "task.label.dense.bias"),
         ("classifier.weight", "task.label.output.weight"),
         ("classifier.bias", "task.label.output.bias"),
-    ],
+    ]],
     ignored: &["embeddings.position_ids"],
     linear_in_out: false,
 };

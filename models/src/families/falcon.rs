@@ -11,7 +11,7 @@ pub const FAMILY: Family = Family {
     model_type: "falcon",
     config,
     prefixes: &["transformer."],
-    weights: &[
+    weights: &[&[
         ("word_embeddings.weight", "token_embedding.weight"),
         ("h.*.input_layernorm.weight", "layers.*.attention_norm.weight"),
         ("h.*.input_layernorm.bias", "layers.*.attention_norm.bias"),
@@ -41,7 +41,7 @@ pub const FAMILY: Family = Family {
         ("ln_f.weight", "final_norm.weight"),
         ("ln_f.bias", "final_norm.bias"),
         ("lm_head.weight", "head.weight"),
-    ],
+    ]],
     ignored: &["h.*.self_attention.rotary_emb.inv_freq"],
     linear_in_out: false,
 };

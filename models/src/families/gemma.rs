@@ -17,51 +17,18 @@ pub const GEMMA: Family = Family {
 pub const GEMMA2: Family = Family {
     model_type: "gemma2",
     config: |file| gemma2(file, "gemma2"),
-    weights: SANDWICHED,
+    weights: &[SANDWICHED, standard::WEIGHTS],
     ..llama::LLAMA
 };
 
 pub const GEMMA3: Family = Family {
     model_type: "gemma3_text",
     config: gemma3,
-    weights: SANDWICHED,
+    weights: &[SANDWICHED, standard::WEIGHTS],
     ..llama::LLAMA
 };
 
 const SANDWICHED: &[(&str, &str)] = &[
-    ("embed_tokens.weight", "token_embedding.weight"),
-    (
-        "layers.*.input_layernorm.weight",
-        "layers.*.attention_norm.weight",
-    ),
-    (
-        "layers.*.self_attn.q_proj.weight",
-        "layers.*.attention.query.weight",
-    ),
-    ("layers.*.self_attn.q_proj.bias", "layers.*.attention.query.bias"),
-    (
-        "layers.*.self_attn.k_proj.weight",
-        "layers.*.attention.key.weight",
-    ),
-    ("layers.*.self_attn.k_proj.bias", "layers.*.attention.key.bias"),
-    (
-        "layers.*.self_attn.v_proj.weight",
-        "layers.*.attention.value.weight",
-    ),
-    ("layers.*.self_attn.v_proj.bias", "layers.*.attention.value.bias"),
-    (
-        "layers.*.self_attn.q_norm.weight",
-        "layers.*.attention.query_norm.weight",
-    ),
-    (
-        "layers.*.self_attn.k_norm.weight",
-        "layers.*.attention.key_norm.weight",
-    ),
-    (
-        "layers.*.self_attn.o_proj.weight",
-        "layers.*.attention.output.weight",
-    ),
-    ("layers.*.self_attn.o_proj.bias", "layers.*.attention.output.bias"),
     (
         "layers.*.post_attention_layernorm.weight",
         "layers.*.attention_post_norm.weight",
@@ -74,11 +41,6 @@ const SANDWICHED: &[(&str, &str)] = &[
         "layers.*.post_feedforward_layernorm.weight",
         "layers.*.mlp_post_norm.weight",
     ),
-    ("layers.*.mlp.gate_proj.weight", "layers.*.mlp.gate.weight"),
-    ("layers.*.mlp.up_proj.weight", "layers.*.mlp.up.weight"),
-    ("layers.*.mlp.down_proj.weight", "layers.*.mlp.down.weight"),
-    ("norm.weight", "final_norm.weight"),
-    ("lm_head.weight", "head.weight"),
 ];
 
 fn gemma(file: &ConfigFile, model_type: &str) -> Result<Config> {

@@ -10,7 +10,7 @@ pub const FAMILY: Family = Family {
     model_type: "gpt2",
     config,
     prefixes: &["transformer."],
-    weights: &[
+    weights: &[&[
         ("wte.weight", "token_embedding.weight"),
         ("wpe.weight", "position_embedding.weight"),
         ("h.*.ln_1.weight", "layers.*.attention_norm.weight"),
@@ -28,7 +28,7 @@ pub const FAMILY: Family = Family {
         ("ln_f.weight", "final_norm.weight"),
         ("ln_f.bias", "final_norm.bias"),
         ("lm_head.weight", "head.weight"),
-    ],
+    ]],
     ignored: &["h.*.attn.bias", "h.*.attn.masked_bias"],
     linear_in_out: true,
 };

@@ -10,7 +10,7 @@ pub const FAMILY: Family = Family {
     model_type: "gpt_neo",
     config,
     prefixes: &["transformer."],
-    weights: &[
+    weights: &[&[
         ("wte.weight", "token_embedding.weight"),
         ("wpe.weight", "position_embedding.weight"),
         ("h.*.ln_1.weight", "layers.*.attention_norm.weight"),
@@ -44,7 +44,7 @@ pub const FAMILY: Family = Family {
         ("ln_f.weight", "final_norm.weight"),
         ("ln_f.bias", "final_norm.bias"),
         ("lm_head.weight", "head.weight"),
-    ],
+    ]],
     ignored: &["h.*.attn.attention.bias", "h.*.attn.attention.masked_bias"],
     linear_in_out: false,
 };

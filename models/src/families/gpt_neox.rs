@@ -9,7 +9,7 @@ pub const FAMILY: Family = Family {
     model_type: "gpt_neox",
     config,
     prefixes: &["gpt_neox."],
-    weights: &[
+    weights: &[&[
         ("embed_in.weight", "token_embedding.weight"),
         (
             "layers.*.input_layernorm.weight",
@@ -42,7 +42,7 @@ pub const FAMILY: Family = Family {
         ("final_layer_norm.bias", "final_norm.bias"),
         ("embed_out.weight", "head.weight"),
         ("lm_head.weight", "head.weight"),
-    ],
+    ]],
     ignored: &[
         "layers.*.attention.bias",
         "layers.*.attention.masked_bias",

@@ -9,7 +9,7 @@ pub const FAMILY: Family = Family {
     model_type: "gptj",
     config,
     prefixes: &["transformer."],
-    weights: &[
+    weights: &[&[
         ("wte.weight", "token_embedding.weight"),
         ("h.*.ln_1.weight", "layers.*.attention_norm.weight"),
         ("h.*.ln_1.bias", "layers.*.attention_norm.bias"),
@@ -25,7 +25,7 @@ pub const FAMILY: Family = Family {
         ("ln_f.bias", "final_norm.bias"),
         ("lm_head.weight", "head.weight"),
         ("lm_head.bias", "head.bias"),
-    ],
+    ]],
     ignored: &[
         "h.*.attn.bias",
         "h.*.attn.masked_bias",

@@ -8,7 +8,7 @@ pub const LLAMA: Family = Family {
     model_type: "llama",
     config: llama,
     prefixes: &["model."],
-    weights: standard::WEIGHTS,
+    weights: &[standard::WEIGHTS],
     ignored: standard::IGNORED,
     linear_in_out: false,
 };

@@ -9,49 +9,25 @@ pub const FAMILY: Family = Family {
     model_type: "mixtral",
     config,
     weights: &[
-        ("embed_tokens.weight", "token_embedding.weight"),
-        (
-            "layers.*.input_layernorm.weight",
-            "layers.*.attention_norm.weight",
-        ),
-        (
-            "layers.*.self_attn.q_proj.weight",
-            "layers.*.attention.query.weight",
-        ),
-        (
-            "layers.*.self_attn.k_proj.weight",
-            "layers.*.attention.key.weight",
-        ),
-        (
-            "layers.*.self_attn.v_proj.weight",
-            "layers.*.attention.value.weight",
-        ),
-        (
-            "layers.*.self_attn.o_proj.weight",
-            "layers.*.attention.output.weight",
-        ),
-        (
-            "layers.*.post_attention_layernorm.weight",
-            "layers.*.mlp_norm.weight",
-        ),
-        (
-            "layers.*.block_sparse_moe.gate.weight",
-            "layers.*.mlp.router.weight",
-        ),
-        (
-            "layers.*.block_sparse_moe.experts.*.w1.weight",
-            "layers.*.mlp.experts.*.gate.weight",
-        ),
-        (
-            "layers.*.block_sparse_moe.experts.*.w3.weight",
-            "layers.*.mlp.experts.*.up.weight",
-        ),
-        (
-            "layers.*.block_sparse_moe.experts.*.w2.weight",
-            "layers.*.mlp.experts.*.down.weight",
-        ),
-        ("norm.weight", "final_norm.weight"),
-        ("lm_head.weight", "head.weight"),
+        &[
+            (
+                "layers.*.block_sparse_moe.gate.weight",
+                "layers.*.mlp.router.weight",
+            ),
+            (
+                "layers.*.block_sparse_moe.experts.*.w1.weight",
+                "layers.*.mlp.experts.*.gate.weight",
+            ),
+            (
+                "layers.*.block_sparse_moe.experts.*.w3.weight",
+                "layers.*.mlp.experts.*.up.weight",
+            ),
+            (
+                "layers.*.block_sparse_moe.experts.*.w2.weight",
+                "layers.*.mlp.experts.*.down.weight",
+            ),
+        ],
+        standard::WEIGHTS,
     ],
     ..llama::LLAMA
 };

@@ -39,8 +39,9 @@ pub struct Family {
     pub config: fn(&ConfigFile) -> Result<Config>,
     /// What weight names may start with, besides nothing.
     pub prefixes: &'static [&'static str],
-    /// (name in the file, canonical name); `*` stands for a number, the layer's or the expert's.
-    pub weights: &'static [(&'static str, &'static str)],
+    /// Tables of (name in the file, canonical name), the first that fits being right; `*` stands for a number, the
+    /// layer's or the expert's.
+    pub weights: &'static [&'static [(&'static str, &'static str)]],
     /// Names to pass over: buffers that older versions saved.
     pub ignored: &'static [&'static str],
     /// Linear layers are stored `[in, out]`, not PyTorch's `[out, in]`.
@@ -110,6 +111,10 @@ pub enum WeightName {
 }
 
 impl Family {
+    fn names(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.weights.iter().copied().flatten().copied()
+    }
+
     pub fn weight_name(&self, name: &str) -> WeightName {
         let name = self
             .prefixes
@@ -124,8 +129,7 @@ impl Family {
             return WeightName::Ignored;
         }
         let canonical = self
-            .weights
-            .iter()
+            .names()
             .find_map(|(pattern, canonical)| numbers(pattern, name).map(|numbers| fill(canonical, &numbers)));
         canonical.map_or(WeightName::Unknown, WeightName::Canonical)
     }
@@ -133,8 +137,7 @@ impl Family {
     /// What a canonical name is called in this family's files.
     pub fn name_in_file(&self, canonical: &str) -> String {
         let name = self
-            .weights
-            .iter()
+            .names()
             .find_map(|(name, pattern)| numbers(pattern, canonical).map(|numbers| fill(name, &numbers)));
         name.unwrap_or_else(|| canonical.to_owned())
     }

@@ -13,7 +13,7 @@ pub const FAMILY: Family = Family {
     model_type: "modernbert",
     config,
     prefixes: &["model."],
-    weights: &[
+    weights: &[&[
         ("embeddings.tok_embeddings.weight", "token_embedding.weight"),
         ("embeddings.norm.weight", "embedding_norm.weight"),
         ("embeddings.norm.bias", "embedding_norm.bias"),
@@ -39,7 +39,7 @@ pub const FAMILY: Family = Family {
         ("decoder.bias", "task.masked.output.bias"),
         ("classifier.weight", "task.label.output.weight"),
         ("classifier.bias", "task.label.output.bias"),
-    ],
+    ]],
     ignored: &[],
     linear_in_out: false,
 };

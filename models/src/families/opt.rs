@@ -10,7 +10,7 @@ pub const FAMILY: Family = Family {
     model_type: "opt",
     config,
     prefixes: &["model.decoder.", "decoder."],
-    weights: &[
+    weights: &[&[
         ("embed_tokens.weight", "token_embedding.weight"),
         ("embed_positions.weight", "position_embedding.weight"),
         ("project_in.weight", "project_in.weight"),
@@ -55,7 +55,7 @@ pub const FAMILY: Family = Family {
         ("final_layer_norm.weight", "final_norm.weight"),
         ("final_layer_norm.bias", "final_norm.bias"),
         ("lm_head.weight", "head.weight"),
-    ],
+    ]],
     ignored: &[],
     linear_in_out: false,
 };

@@ -9,56 +9,37 @@ pub const FAMILY: Family = Family {
     model_type: "phi",
     config,
     weights: &[
-        ("embed_tokens.weight", "token_embedding.weight"),
-        (
-            "layers.*.input_layernorm.weight",
-            "layers.*.attention_norm.weight",
-        ),
-        ("layers.*.input_layernorm.bias", "layers.*.attention_norm.bias"),
-        (
-            "layers.*.self_attn.q_proj.weight",
-            "layers.*.attention.query.weight",
-        ),
-        ("layers.*.self_attn.q_proj.bias", "layers.*.attention.query.bias"),
-        (
-            "layers.*.self_attn.k_proj.weight",
-            "layers.*.attention.key.weight",
-        ),
-        ("layers.*.self_attn.k_proj.bias", "layers.*.attention.key.bias"),
-        (
-            "layers.*.self_attn.v_proj.weight",
-            "layers.*.attention.value.weight",
-        ),
-        ("layers.*.self_attn.v_proj.bias", "layers.*.attention.value.bias"),
-        (
-            "layers.*.self_attn.q_layernorm.weight",
-            "layers.*.attention.query_norm.weight",
-        ),
-        (
-            "layers.*.self_attn.q_layernorm.bias",
-            "layers.*.attention.query_norm.bias",
-        ),
-        (
-            "layers.*.self_attn.k_layernorm.weight",
-            "layers.*.attention.key_norm.weight",
-        ),
-        (
-            "layers.*.self_attn.k_layernorm.bias",
-            "layers.*.attention.key_norm.bias",
-        ),
-        (
-            "layers.*.self_attn.dense.weight",
-            "layers.*.attention.output.weight",
-        ),
-        ("layers.*.self_attn.dense.bias", "layers.*.attention.output.bias"),
-        ("layers.*.mlp.fc1.weight", "layers.*.mlp.up.weight"),
-        ("layers.*.mlp.fc1.bias", "layers.*.mlp.up.bias"),
-        ("layers.*.mlp.fc2.weight", "layers.*.mlp.down.weight"),
-        ("layers.*.mlp.fc2.bias", "layers.*.mlp.down.bias"),
-        ("final_layernorm.weight", "final_norm.weight"),
-        ("final_layernorm.bias", "final_norm.bias"),
-        ("lm_head.weight", "head.weight"),
-        ("lm_head.bias", "head.bias"),
+        &[
+            (
+                "layers.*.self_attn.q_layernorm.weight",
+                "layers.*.attention.query_norm.weight",
+            ),
+            (
+                "layers.*.self_attn.q_layernorm.bias",
+                "layers.*.attention.query_norm.bias",
+            ),
+            (
+                "layers.*.self_attn.k_layernorm.weight",
+                "layers.*.attention.key_norm.weight",
+            ),
+            (
+                "layers.*.self_attn.k_layernorm.bias",
+                "layers.*.attention.key_norm.bias",
+            ),
+            (
+                "layers.*.self_attn.dense.weight",
+                "layers.*.attention.output.weight",
+            ),
+            ("layers.*.self_attn.dense.bias", "layers.*.attention.output.bias"),
+            ("layers.*.mlp.fc1.weight", "layers.*.mlp.up.weight"),
+            ("layers.*.mlp.fc1.bias", "layers.*.mlp.up.bias"),
+            ("layers.*.mlp.fc2.weight", "layers.*.mlp.down.weight"),
+            ("layers.*.mlp.fc2.bias", "layers.*.mlp.down.bias"),
+            ("final_layernorm.weight", "final_norm.weight"),
+            ("final_layernorm.bias", "final_norm.bias"),
+            ("lm_head.bias", "head.bias"),
+        ],
+        standard::WEIGHTS,
     ],
     ..llama::LLAMA
 };

@@ -9,27 +9,14 @@ pub const FAMILY: Family = Family {
     model_type: "phi3",
     config,
     weights: &[
-        ("embed_tokens.weight", "token_embedding.weight"),
-        (
-            "layers.*.input_layernorm.weight",
-            "layers.*.attention_norm.weight",
-        ),
-        (
-            "layers.*.self_attn.qkv_proj.weight",
-            "layers.*.attention.qkv.weight",
-        ),
-        (
-            "layers.*.self_attn.o_proj.weight",
-            "layers.*.attention.output.weight",
-        ),
-        (
-            "layers.*.post_attention_layernorm.weight",
-            "layers.*.mlp_norm.weight",
-        ),
-        ("layers.*.mlp.gate_up_proj.weight", "layers.*.mlp.gate_up.weight"),
-        ("layers.*.mlp.down_proj.weight", "layers.*.mlp.down.weight"),
-        ("norm.weight", "final_norm.weight"),
-        ("lm_head.weight", "head.weight"),
+        &[
+            (
+                "layers.*.self_attn.qkv_proj.weight",
+                "layers.*.attention.qkv.weight",
+            ),
+            ("layers.*.mlp.gate_up_proj.weight", "layers.*.mlp.gate_up.weight"),
+        ],
+        standard::WEIGHTS,
     ],
     ..llama::LLAMA
 };

@@ -22,61 +22,22 @@ pub const QWEN3_MOE: Family = Family {
     model_type: "qwen3_moe",
     config: qwen3_moe,
     weights: &[
-        ("embed_tokens.weight", "token_embedding.weight"),
-        (
-            "layers.*.input_layernorm.weight",
-            "layers.*.attention_norm.weight",
-        ),
-        (
-            "layers.*.self_attn.q_proj.weight",
-            "layers.*.attention.query.weight",
-        ),
-        ("layers.*.self_attn.q_proj.bias", "layers.*.attention.query.bias"),
-        (
-            "layers.*.self_attn.k_proj.weight",
-            "layers.*.attention.key.weight",
-        ),
-        ("layers.*.self_attn.k_proj.bias", "layers.*.attention.key.bias"),
-        (
-            "layers.*.self_attn.v_proj.weight",
-            "layers.*.attention.value.weight",
-        ),
-        ("layers.*.self_attn.v_proj.bias", "layers.*.attention.value.bias"),
-        (
-            "layers.*.self_attn.q_norm.weight",
-            "layers.*.attention.query_norm.weight",
-        ),
-        (
-            "layers.*.self_attn.k_norm.weight",
-            "layers.*.attention.key_norm.weight",
-        ),
-        (
-            "layers.*.self_attn.o_proj.weight",
-            "layers.*.attention.output.weight",
-        ),
-        ("layers.*.self_attn.o_proj.bias", "layers.*.attention.output.bias"),
-        (
-            "layers.*.post_attention_layernorm.weight",
-            "layers.*.mlp_norm.weight",
-        ),
-        ("layers.*.mlp.gate.weight", "layers.*.mlp.router.weight"),
-        (
-            "layers.*.mlp.experts.*.gate_proj.weight",
-            "layers.*.mlp.experts.*.gate.weight",
-        ),
-        (
-            "layers.*.mlp.experts.*.up_proj.weight",
-            "layers.*.mlp.experts.*.up.weight",
-        ),
-        (
-            "layers.*.mlp.experts.*.down_proj.weight",
-            "layers.*.mlp.experts.*.down.weight",
-        ),
-        ("layers.*.mlp.gate_proj.weight", "layers.*.mlp.gate.weight"),
-        ("layers.*.mlp.up_proj.weight", "layers.*.mlp.up.weight"),
-        ("layers.*.mlp.down_proj.weight", "layers.*.mlp.down.weight"),
-        ("norm.weight", "final_norm.weight"),
-        ("lm_head.weight", "head.weight"),
+        &[
+            ("layers.*.mlp.gate.weight", "layers.*.mlp.router.weight"),
+            (
+                "layers.*.mlp.experts.*.gate_proj.weight",
+                "layers.*.mlp.experts.*.gate.weight",
+            ),
+            (
+                "layers.*.mlp.experts.*.up_proj.weight",
+                "layers.*.mlp.experts.*.up.weight",
+            ),
+            (
+                "layers.*.mlp.experts.*.down_proj.weight",
+                "layers.*.mlp.experts.*.down.weight",
+            ),
+        ],
+        standard::WEIGHTS,
     ],
     ..llama::LLAMA
 };

@@ -9,50 +9,17 @@ pub const FAMILY: Family = Family {
     model_type: "stablelm",
     config,
     weights: &[
-        ("embed_tokens.weight", "token_embedding.weight"),
-        (
-            "layers.*.input_layernorm.weight",
-            "layers.*.attention_norm.weight",
-        ),
-        ("layers.*.input_layernorm.bias", "layers.*.attention_norm.bias"),
-        (
-            "layers.*.self_attn.q_proj.weight",
-            "layers.*.attention.query.weight",
-        ),
-        ("layers.*.self_attn.q_proj.bias", "layers.*.attention.query.bias"),
-        (
-            "layers.*.self_attn.k_proj.weight",
-            "layers.*.attention.key.weight",
-        ),
-        ("layers.*.self_attn.k_proj.bias", "layers.*.attention.key.bias"),
-        (
-            "layers.*.self_attn.v_proj.weight",
-            "layers.*.attention.value.weight",
-        ),
-        ("layers.*.self_attn.v_proj.bias", "layers.*.attention.value.bias"),
-        (
-            "layers.*.self_attn.q_layernorm.norms.*.weight",
-            "layers.*.attention.query_norm.*.weight",
-        ),
-        (
-            "layers.*.self_attn.k_layernorm.norms.*.weight",
-            "layers.*.attention.key_norm.*.weight",
-        ),
-        (
-            "layers.*.self_attn.o_proj.weight",
-            "layers.*.attention.output.weight",
-        ),
-        (
-            "layers.*.post_attention_layernorm.weight",
-            "layers.*.mlp_norm.weight",
-        ),
-        ("layers.*.post_attention_layernorm.bias", "layers.*.mlp_norm.bias"),
-        ("layers.*.mlp.gate_proj.weight", "layers.*.mlp.gate.weight"),
-        ("layers.*.mlp.up_proj.weight", "layers.*.mlp.up.weight"),
-        ("layers.*.mlp.down_proj.weight", "layers.*.mlp.down.weight"),
-        ("norm.weight", "final_norm.weight"),
-        ("norm.bias", "final_norm.bias"),
-        ("lm_head.weight", "head.weight"),
+        &[
+            (
+                "layers.*.self_attn.q_layernorm.norms.*.weight",
+                "layers.*.attention.query_norm.*.weight",
+            ),
+            (
+                "layers.*.self_attn.k_layernorm.norms.*.weight",
+                "layers.*.attention.key_norm.*.weight",
+            ),
+        ],
+        standard::WEIGHTS,
     ],
     ..llama::LLAMA
 };

@@ -9,44 +9,13 @@ pub const FAMILY: Family = Family {
     model_type: "starcoder2",
     config,
     weights: &[
-        ("embed_tokens.weight", "token_embedding.weight"),
-        (
-            "layers.*.input_layernorm.weight",
-            "layers.*.attention_norm.weight",
-        ),
-        ("layers.*.input_layernorm.bias", "layers.*.attention_norm.bias"),
-        (
-            "layers.*.self_attn.q_proj.weight",
-            "layers.*.attention.query.weight",
-        ),
-        ("layers.*.self_attn.q_proj.bias", "layers.*.attention.query.bias"),
-        (
-            "layers.*.self_attn.k_proj.weight",
-            "layers.*.attention.key.weight",
-        ),
-        ("layers.*.self_attn.k_proj.bias", "layers.*.attention.key.bias"),
-        (
-            "layers.*.self_attn.v_proj.weight",
-            "layers.*.attention.value.weight",
-        ),
-        ("layers.*.self_attn.v_proj.bias", "layers.*.attention.value.bias"),
-        (
-            "layers.*.self_attn.o_proj.weight",
-            "layers.*.attention.output.weight",
-        ),
-        ("layers.*.self_attn.o_proj.bias", "layers.*.attention.output.bias"),
-        (
-            "layers.*.post_attention_layernorm.weight",
-            "layers.*.mlp_norm.weight",
-        ),
-        ("layers.*.post_attention_layernorm.bias", "layers.*.mlp_norm.bias"),
-        ("layers.*.mlp.c_fc.weight", "layers.*.mlp.up.weight"),
-        ("layers.*.mlp.c_fc.bias", "layers.*.mlp.up.bias"),
-        ("layers.*.mlp.c_proj.weight", "layers.*.mlp.down.weight"),
-        ("layers.*.mlp.c_proj.bias", "layers.*.mlp.down.bias"),
-        ("norm.weight", "final_norm.weight"),
-        ("norm.bias", "final_norm.bias"),
-        ("lm_head.weight", "head.weight"),
+        &[
+            ("layers.*.mlp.c_fc.weight", "layers.*.mlp.up.weight"),
+            ("layers.*.mlp.c_fc.bias", "layers.*.mlp.up.bias"),
+            ("layers.*.mlp.c_proj.weight", "layers.*.mlp.down.weight"),
+            ("layers.*.mlp.c_proj.bias", "layers.*.mlp.down.bias"),
+        ],
+        standard::WEIGHTS,
     ],
     ..llama::LLAMA
 };

@@ -10,7 +10,7 @@ pub const T5: Family = Family {
     model_type: "t5",
     config: |file| t5(file, "t5"),
     prefixes: &[],
-    weights: &[
+    weights: &[&[
         ("shared.weight", "token_embedding.weight"),
         (
             "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
@@ -123,7 +123,7 @@ pub const T5: Family = Family {
         ),
         ("decoder.final_layer_norm.weight", "final_norm.weight"),
         ("lm_head.weight", "head.weight"),
-    ],
+    ]],
     ignored: &[
         "encoder.embed_tokens.weight",
         "decoder.embed_tokens.weight",

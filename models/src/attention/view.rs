@@ -1,0 +1,199 @@
+//! Which keys the queries of a pass see, and what their distance adds to the scores.
+
+use tch::{Device, Kind, Tensor};
+
+use super::memory::CrossMemory;
+use crate::config::{Config, Disentangled, Positions};
+use crate::rope::Turns;
+
+/// What the queries of one pass, which stand at the last of the keys' positions, see.
+pub struct View {
+    pub(super) causal: bool,
+    /// True where a key is no token: `[batch, 1, 1, key]`.
+    padding: Option<Tensor>,
+    pub n_queries: i64,
+    pub n_keys: i64,
+    pub turns: Vec<Turns>,
+    pub(super) bias: Option<Bias>,
+    pub(super) distances: Option<Distances>,
+    device: Device,
+}
+
+/// What is added to scores, `[head, query or 1, key]`.
+pub(super) struct Bias {
+    pub scores: Tensor,
+    pub scaled: bool,
+}
+
+/// Vectors of distances, and which of them is whose.
+pub(super) struct Distances {
+    pub vectors: Tensor, // [distance, hidden]
+    pub ahead: Tensor,   // [query, key]
+    pub behind: Tensor,  // [key, query]
+}
+
+impl View {
+    /// The positions from `start` on. `relative` is what the model has learned about distances.
+    pub fn new(
+        config: &Config,
+        relative: Option<&Tensor>,
+        start: i64,
+        n_queries: i64,
+        padding: Option<&Tensor>,
+        (kind, device): (Kind, Device),
+    ) -> Self {
+        let n_keys = start + n_queries;
+        let mut view = Self {
+            causal: config.attention.causal,
+            padding: padding.map(|padding| padding.unsqueeze(1).unsqueeze(1)),
+            n_queries,
+            n_keys,
+            turns: Vec::new(),
+            bias: None,
+            distances: None,
+            device,
+        };
+        match (&config.positions, relative) {
+            (Positions::Rotary { ropes, .. }, _) => {
+                view.turns = ropes
+                    .iter()
+                    .map(|rope| rope.turns(start, n_queries, kind, device))
+                    .collect();
+            }
+            (Positions::Alibi { scaled }, _) => {
+                let scores = alibi(config.n_heads, n_keys, kind, device);
+                view.bias = Some(Bias {
+                    scores,
+                    scaled: *scaled,
+                });
+            }
+            (
+                Positions::Buckets {
+                    n_buckets,
+                    max_distance,
+                },
+                Some(table),
+            ) => {
+                let index = buckets(
+                    &-view.distance(),
+                    *n_buckets,
+                    *max_distance,
+                    !config.attention.causal,
+                );
+                let scores = table.index_select(0, &index.flatten(0, -1)).tr(); // [head, query · key]
+                let scores = scores.unflatten(1, [n_queries, n_keys]);
+                view.bias = Some(Bias {
+                    scores,
+                    scaled: false,
+                });
+            }
+            (Positions::Disentangled(kind), Some(vectors)) => {
+                let span = kind.span as i64;
+                let distance = log_buckets(&view.distance(), *kind);
+                let index = |x: Tensor| (x + span).clamp(0, 2 * span - 1).to_kind(Kind::Int64);
+                view.distances = Some(Distances {
+                    vectors: vectors.shallow_clone(),
+                    ahead: index(distance.shallow_clone()),
+                    behind: index(-distance),
+                });
+            }
+            _ => {}
+        }
+        view
+    }
+
+    /// All of an encoder's positions.
+    pub(super) fn across(n_queries: i64, memory: &CrossMemory) -> Self {
+        Self {
+            causal: false,
+            padding: memory
+                .padding
+                .as_ref()
+                .map(|padding| padding.unsqueeze(1).unsqueeze(1)),
+            n_queries,
+            n_keys: memory.key.size()[2],
+            turns: Vec::new(),
+            bias: None,
+            distances: None,
+            device: memory.key.device(),
+        }
+    }
+
+    /// How far each key is behind each query, `[query, key]`.
+    fn distance(&self) -> Tensor {
+        let positions = |from: i64, to: i64| Tensor::arange_start(from, to, (Kind::Int64, self.device));
+        let queries = positions(self.n_keys - self.n_queries, self.n_keys);
+        queries.unsqueeze(1) - positions(0, self.n_keys).unsqueeze(0)
+    }
+
+    /// Each query sees all keys up to it and no other.
+    pub(super) fn is_plainly_causal(&self, window: Option<i64>) -> bool {
+        let is_start = self.n_queries == self.n_keys || self.n_queries == 1;
+        self.causal && self.padding.is_none() && is_start && window.is_none_or(|window| window >= self.n_keys)
+    }
+
+    /// Where a query does not see a key, `[query, key]` or `[batch, 1, query, key]`; `None` when each sees all.
+    pub(super) fn hidden(&self, window: Option<i64>) -> Option<Tensor> {
+        let window = window.filter(|&window| window < self.n_keys);
+        let start = self.n_keys - self.n_queries;
+        let ones = || Tensor::ones([self.n_queries, self.n_keys], (Kind::Bool, self.device));
+        let future = (self.causal && self.n_queries > 1).then(|| ones().triu(start + 1));
+        let past = window.map(|window| ones().tril(start - window));
+        let ahead = window
+            .filter(|_| !self.causal)
+            .map(|window| ones().triu(start + window));
+        let window = [future, past, ahead].into_iter().flatten();
+        let window = window.reduce(|all, more| all.logical_or(&more));
+        match (window, &self.padding) {
+            // A query that is no token may see no token in its window: what it sees does not matter, but a softmax
+            // over nothing is NaN, which would spread.
+            (Some(window), Some(padding)) => {
+                let is_token = padding.logical_not().transpose(-2, -1); // [batch, 1, query, 1]
+                Some(window.logical_or(padding).logical_and(&is_token))
+            }
+            (window, padding) => window.or_else(|| padding.as_ref().map(Tensor::shallow_clone)),
+        }
+    }
+}
+
+/// T5's bucket of each distance (positive ahead): half of them one distance each, the others wider and wider;
+/// of their own for what is ahead, where that is seen.
+fn buckets(ahead: &Tensor, n_buckets: usize, max_distance: usize, both_ways: bool) -> Tensor {
+    let n = if both_ways { n_buckets / 2 } else { n_buckets } as i64;
+    let (offset, distance) = match both_ways {
+        true => (ahead.gt(0).to_kind(Kind::Int64) * n, ahead.abs()),
+        false => (ahead.zeros_like(), (-ahead).clamp_min(0)),
+    };
+    let exact = n / 2;
+    let ratio = (max_distance as f64 / exact as f64).ln();
+    let wide = (distance.to_kind(Kind::Float) / exact as f64).log() / ratio * (n - exact) as f64;
+    let wide = (wide.to_kind(Kind::Int64) + exact).clamp_max(n - 1);
+    offset + distance.where_self(&distance.lt(exact), &wide)
+}
+
+/// DeBERTa's bucket of each distance: itself up to half of the span, then by its logarithm.
+fn log_buckets(distance: &Tensor, kind: Disentangled) -> Tensor {
+    if kind.max_distance == 0 {
+        return distance.shallow_clone();
+    }
+    let middle = kind.span as i64 / 2;
+    let length = distance.abs().clamp_min(middle - 1);
+    let ratio = ((kind.max_distance as f64 - 1.0) / middle as f64).ln();
+    let logarithm = (length.to_kind(Kind::Float) / middle as f64).log() / ratio * (middle - 1) as f64;
+    let far = (logarithm.ceil().to_kind(Kind::Int64) + middle) * distance.sign();
+    distance.where_self(&length.le(middle), &far)
+}
+
+/// Slopes 2^(−8 i / n) of the powers of two, and every second one of the next power for the heads beyond.
+fn alibi(n_heads: usize, n_keys: i64, kind: Kind, device: Device) -> Tensor {
+    let power = 1 << n_heads.ilog2();
+    let slope = |base: f64, i: usize| 2f64.powf(-8.0 / base * i as f64);
+    let first = (1..=power).map(|i| slope(power as f64, i));
+    let rest = (0..n_heads - power).map(|i| slope(2.0 * power as f64, 2 * i + 1));
+    let slopes: Vec<f64> = first.chain(rest).collect();
+    let slopes = Tensor::from_slice(&slopes)
+        .to_kind(Kind::Float)
+        .reshape([-1, 1, 1]);
+    let positions = Tensor::arange(n_keys, (Kind::Float, Device::Cpu));
+    (slopes * positions).to_kind(kind).to_device(device)
+}
