@@ -152,6 +152,33 @@ fn steps(options: &AttributionOptions) -> Vec<(f64, f64)> {
     }
 }
 
+/// How many points of the path go through a model together, where autograd takes the gradients.
+const STEPS_AT_ONCE: usize = 8;
+
+/// Gradients of `n_targets` values, summed over the path with its weights: `[target, position, size]`. `at` gives
+/// those at some points of it, `[step, position, size]` for each target.
+fn along_path(
+    embeddings: &Tensor,
+    n_targets: usize,
+    steps: &[(f64, f64)],
+    mut at: impl FnMut(&Tensor) -> ecco_models::error::Result<Vec<Tensor>>,
+) -> ecco_models::error::Result<Tensor> {
+    let gradients = Tensor::zeros_like(embeddings).repeat([n_targets as i64, 1, 1]);
+    for steps in steps.chunks(STEPS_AT_ONCE) {
+        let (alphas, weights): (Vec<f64>, Vec<f64>) = steps.iter().copied().unzip();
+        let column = |values: &[f64]| {
+            let column = Tensor::from_slice(values).reshape([-1, 1, 1]);
+            column.to_kind(embeddings.kind()).to_device(embeddings.device())
+        };
+        let x = (embeddings * column(&alphas)).detach().set_requires_grad(true); // [step, position, size]
+        for (row, of_steps) in at(&x)?.iter().enumerate() {
+            let sum = (of_steps * column(&weights)).sum_dim_intlist(0, false, None::<Kind>);
+            let _ = gradients.get(row as i64).g_add_(&sum);
+        }
+    }
+    Ok(gradients)
+}
+
 /// The generated tokens whose probability is explained.
 struct Targets<'a> {
     ids: &'a [u32],

@@ -17,7 +17,7 @@ use crate::decoder::Decoder;
 use crate::error::{Error, Result};
 use crate::layers::Norm;
 use crate::mlp::{Mlp, Shape};
-use crate::stack::Block;
+use crate::stack::{Block, apply};
 use crate::tap::{Capture, NoTap, Site};
 
 /// What a forward pass has to record for [`pull_back`].
@@ -218,7 +218,7 @@ impl Layer<'_> {
             (Some(norm), false) => norm.forward(&self.at_queries(Site::ResidualMid)),
             (Some(norm), true) => norm.forward(&self.at_queries(Site::ResidualPre)),
             (None, false) => self.at_queries(Site::ResidualMid),
-            (None, true) => back_input(&block.attention_norm, &self.at_queries(Site::ResidualPre)),
+            (None, true) => apply(&block.attention_norm, &self.at_queries(Site::ResidualPre)),
         };
         let cotangent = self.branch(&None, cotangent, || x.shallow_clone());
         let x = x
@@ -296,7 +296,7 @@ impl Layer<'_> {
         let (Some(query_norm), Some(key_norm)) = (&attention.query_norm, &attention.key_norm) else {
             return (join_heads(&query), join_heads(&key));
         };
-        let x = back_input(&self.block.attention_norm, pre);
+        let x = apply(&self.block.attention_norm, pre);
         let (raw_query, raw_key) = attention.project_raw(&x);
         let raw_query = self.queries.of(&raw_query, 1);
         (
@@ -344,11 +344,6 @@ fn join_heads(x: &Tensor) -> Tensor {
 fn back(norm: &Option<Norm>, x: &Tensor, cotangent: Tensor) -> Tensor {
     norm.as_ref()
         .map_or_else(|| cotangent.shallow_clone(), |norm| norm.backward(x, &cotangent))
-}
-
-fn back_input(norm: &Option<Norm>, x: &Tensor) -> Tensor {
-    norm.as_ref()
-        .map_or_else(|| x.shallow_clone(), |norm| norm.forward(x))
 }
 
 impl HeadNorm {

@@ -443,7 +443,8 @@ impl Block {
     }
 }
 
-fn apply(norm: &Option<Norm>, x: &Tensor) -> Tensor {
+/// Through a norm, where there is one.
+pub fn apply(norm: &Option<Norm>, x: &Tensor) -> Tensor {
     norm.as_ref()
         .map_or_else(|| x.shallow_clone(), |norm| norm.forward(x))
 }

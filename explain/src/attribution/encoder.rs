@@ -13,7 +13,7 @@ use ecco_models::tap::{NoTap, Tap};
 use ecco_models::{Model, Site, Watch};
 use tch::{Kind, Tensor};
 
-use super::{Attribution, AttributionOptions, Work, aggregate, check_steps, steps};
+use super::{Attribution, AttributionOptions, Work, aggregate, along_path, check_steps, steps};
 use crate::error::{Error, Result};
 
 /// What an encoder says that is to be explained, by its probability.
@@ -26,9 +26,6 @@ pub enum Said {
     /// That the token at a position was replaced.
     Replaced { position: usize },
 }
-
-/// How many steps of the path go through the model together.
-const STEPS_AT_ONCE: usize = 8;
 
 /// Contributions of every token of a text to each of `said`: rows as long as the text, in the order of `said`.
 ///
@@ -58,20 +55,11 @@ pub fn attribute_encoder(
     let mut work = Work::new(watch, options, said.len(), steps.len() as u64);
     Ok(guard(|| {
         let embeddings = encoder.stack.embed(ids); // [1, position, size]
-        let gradients = Tensor::zeros_like(&embeddings).repeat([said.len() as i64, 1, 1]);
-        for steps in steps.chunks(STEPS_AT_ONCE) {
-            let (alphas, weights): (Vec<f64>, Vec<f64>) = steps.iter().copied().unzip();
-            let column = |values: &[f64]| {
-                let column = Tensor::from_slice(values).reshape([-1, 1, 1]);
-                column.to_kind(embeddings.kind()).to_device(embeddings.device())
-            };
-            let x = (&embeddings * column(&alphas)).detach().set_requires_grad(true); // [step, position, size]
-            for (row, of_steps) in at(encoder, &x, said, &mut work)?.iter().enumerate() {
-                let sum = (of_steps * column(&weights)).sum_dim_intlist(0, false, None::<Kind>);
-                let _ = gradients.get(row as i64).g_add_(&sum);
-            }
-            work.done += steps.len() as u64;
-        }
+        let gradients = along_path(&embeddings, said.len(), &steps, |x| {
+            let gradients = at(encoder, x, said, &mut work)?;
+            work.done += x.size()[0] as u64;
+            Ok(gradients)
+        })?;
         aggregate(&[gradients], &embeddings, options.method, |_| ids.len())
     })?)
 }

@@ -7,11 +7,8 @@ use ecco_models::{Model, Watch};
 use tch::{Kind, Tensor};
 
 use super::encoder::Interruptible;
-use super::{Attribution, AttributionOptions, Work, aggregate, check_steps, steps};
+use super::{Attribution, AttributionOptions, Work, aggregate, along_path, check_steps, steps};
 use crate::error::{Error, Result};
-
-/// How many steps of the path go through the model together.
-const STEPS_AT_ONCE: usize = 8;
 
 /// Contributions to each written token. `source` is what was read, `written` what was written, its first token the
 /// one that every text starts with.
@@ -50,19 +47,7 @@ pub fn attribute_pair(
         };
         let before = both.decoder.embed(&written[1..n_targets.max(1)]);
         let embeddings = Tensor::cat(&[both.encoder.embed(source), before], 1); // [1, source + written, size]
-        let gradients = Tensor::zeros_like(&embeddings).repeat([n_targets as i64, 1, 1]);
-        for steps in steps.chunks(STEPS_AT_ONCE) {
-            let (alphas, weights): (Vec<f64>, Vec<f64>) = steps.iter().copied().unzip();
-            let column = |values: &[f64]| {
-                let column = Tensor::from_slice(values).reshape([-1, 1, 1]);
-                column.to_kind(embeddings.kind()).to_device(embeddings.device())
-            };
-            let x = (&embeddings * column(&alphas)).detach().set_requires_grad(true);
-            for (row, of_steps) in pair.gradients(&x, &mut work)?.iter().enumerate() {
-                let sum = (of_steps * column(&weights)).sum_dim_intlist(0, false, None::<Kind>);
-                let _ = gradients.get(row as i64).g_add_(&sum);
-            }
-        }
+        let gradients = along_path(&embeddings, n_targets, &steps, |x| pair.gradients(x, &mut work))?;
         aggregate(&[gradients], &embeddings, options.method, |row| {
             source.len() + row
         })
