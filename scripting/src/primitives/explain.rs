@@ -200,12 +200,6 @@ pub mod functions {
         saliency.tensor().map_err(|error| error.raise(&ctx))
     }
 
-    /// The contributions as script arrays: row k has one value for each token before generated token k.
-    #[rhai_fn(name = "to_array", pure, return_raw)]
-    pub fn saliency_to_array(ctx: NativeCallContext, saliency: &mut Saliency) -> RhaiResult<Array> {
-        saliency.rows().map_err(|error| error.raise(&ctx))
-    }
-
     /// The method, for people.
     #[rhai_fn(get = "method", pure)]
     pub fn method(saliency: &mut Saliency) -> String {
@@ -251,16 +245,6 @@ pub mod functions {
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]
     pub fn output_text(output: &mut Generation) -> String {
         output.view().text()
-    }
-
-    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
-    pub fn saliency_text(saliency: &mut Saliency) -> String {
-        saliency.line()
-    }
-
-    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
-    pub fn nmf_text(nmf: &mut Factorization) -> String {
-        nmf.line()
     }
 
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]

@@ -9,7 +9,9 @@ use ecco_models::run::Input;
 use ecco_models::{Capture, Finish, Site, capture};
 use ecco_widgets::{Explorable, MimeBundle, Token, TokenSequence};
 use ndarray::{ArrayD, Axis, concatenate};
+use serde_json::{Map, Value, json};
 
+use super::finding::Shown;
 use super::model::Model;
 use super::tensor::Tensor;
 use crate::errors::{ErrorKind, ScriptError};
@@ -83,6 +85,22 @@ impl Generation {
 
     pub fn tokens(&self) -> &[ecco_models::Token] {
         &self.0.generation.tokens
+    }
+
+    /// The tokens' texts.
+    pub fn token_texts(&self) -> Vec<String> {
+        self.tokens().iter().map(|token| token.text.clone()).collect()
+    }
+
+    /// What a result about this text says of it beside its numbers.
+    pub fn about(&self) -> Map<String, Value> {
+        let about = json!({
+            "model": self.0.model.card().name,
+            "tokens": self.token_texts(),
+            "token_ids": self.0.generation.ids(),
+            "n_input_tokens": self.n_input(),
+        });
+        about.as_object().cloned().unwrap_or_default()
     }
 
     pub fn n_input(&self) -> usize {
@@ -241,12 +259,14 @@ impl Generation {
     pub fn view(&self) -> TokenSequence {
         token_sequence(self.tokens(), self.n_input(), false)
     }
+}
 
-    pub fn bundle(&self) -> MimeBundle {
-        self.view().bundle()
+impl Shown for Generation {
+    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
+        Ok(self.view().bundle())
     }
 
-    pub fn line(&self) -> String {
+    fn line(&self) -> String {
         let n_generated = self.0.generation.n_generated();
         format!(
             "output of {} input and {n_generated} generated tokens",
