@@ -1,6 +1,6 @@
 //! Explanations of a language model's run: functions from a model and a sequence to plain numbers.
 //!
-//! - [`attribution`]: which earlier tokens a generated token came from
+//! - [`attribution`]: which tokens what a model says came from
 //! - [`nmf`], [`pca`], [`ica`]: patterns in neurons' activations; [`matching`]: the same ones found twice
 //! - [`neurons`]: which are most active
 //! - [`similarity`]: of activations over the same positions
@@ -21,7 +21,8 @@ mod random;
 pub mod similarity;
 
 pub use attribution::{
-    Attribution, AttributionOptions, Method, Said, attribute, attribute_encoder, attribute_pair,
+    Aggregation, Attribution, AttributionOptions, Baseline, Completeness, Explained, Method, Quantity, Said,
+    Target, attribute,
 };
 pub use error::Error;
 pub use ica::{Ica, IcaOptions};

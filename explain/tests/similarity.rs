@@ -114,7 +114,7 @@ fn both_ways_to_compute_cka_agree() {
 fn cca_knows_no_invertible_map() {
     let (a, noise) = (normal((6, 80), 1), normal((5, 80), 2));
     let b = concatenate(Axis(0), &[noise.view(), (&a + &normal((6, 80), 3)).view()]).unwrap();
-    let map = Array2::eye(6) + normal((6, 6), 4) * 0.3;
+    let map = Array2::eye(6) + normal((6, 6), 4) * 0.15;
     let mapped = map.dot(&a) + &normal((6, 1), 5);
     let of = |a: &Array2<f64>| compare(a.view(), b.view(), Method::Cca, &mut unwatched).unwrap();
     let (plain, mapped) = (of(&a), of(&mapped));
