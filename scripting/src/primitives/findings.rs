@@ -4,10 +4,12 @@ use rhai::{Array, Engine, FuncRegistration, NativeCallContext};
 
 use crate::errors::RhaiResult;
 use crate::state::state_of;
-use crate::values::factorization::Factorization;
+use crate::values::factorization::{Factorization, Stability};
 use crate::values::finding::{Finding, Shown};
+use crate::values::neurons::{Activity, TopNeurons};
 use crate::values::saliency::Saliency;
 use crate::values::saving;
+use crate::values::similarity::SimilarityGrid;
 
 type Register = fn(&mut Engine, &str);
 
@@ -15,6 +17,10 @@ type Register = fn(&mut Engine, &str);
 const FINDINGS: &[(&str, Register)] = &[
     ("Saliency", register_members::<Saliency>),
     ("Factorization", register_members::<Factorization>),
+    ("Stability", register_members::<Stability>),
+    ("Activity", register_members::<Activity>),
+    ("TopNeurons", register_members::<TopNeurons>),
+    ("SimilarityGrid", register_members::<SimilarityGrid>),
 ];
 
 const TO_ARRAY: &str = "/// The numbers as nested script arrays.";

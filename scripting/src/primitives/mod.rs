@@ -6,12 +6,15 @@
 mod display;
 mod errors;
 mod explain;
+mod factors;
 mod findings;
 mod generate;
 mod limits;
 mod models;
 mod nesting;
+mod neurons;
 mod run;
+mod similarity;
 mod sorting;
 mod tensor;
 mod text;
@@ -22,12 +25,14 @@ pub use findings::is_common;
 
 use crate::errors::ScriptError;
 use crate::options::OptionTable;
-use crate::values::factorization::Factorization;
+use crate::values::factorization::{Factorization, Stability};
 use crate::values::generation::Generation;
 use crate::values::model::{Model, ModelList};
+use crate::values::neurons::{Activity, TopNeurons};
 use crate::values::rich::Rich;
 use crate::values::run::Run;
 use crate::values::saliency::Saliency;
+use crate::values::similarity::SimilarityGrid;
 use crate::values::tensor::Tensor;
 
 /// The options of every primitive that takes some.
@@ -36,7 +41,25 @@ pub const OPTION_TABLES: &[&OptionTable] = &[
     &generate::GENERATE_OPTIONS,
     &run::RUN_OPTIONS,
     &explain::SALIENCY_OPTIONS,
-    &explain::NMF_OPTIONS,
+    &factors::OUTPUT_NMF,
+    &factors::RUN_NMF,
+    &factors::ECCO_NMF,
+    &factors::OUTPUT_PCA,
+    &factors::RUN_PCA,
+    &factors::ECCO_PCA,
+    &factors::OUTPUT_ICA,
+    &factors::RUN_ICA,
+    &factors::ECCO_ICA,
+    &factors::STABILITY,
+    &neurons::OUTPUT_TOP,
+    &neurons::RUN_TOP,
+    &neurons::OUTPUT_NEURON,
+    &neurons::RUN_NEURON,
+    &neurons::MODEL_NEURON,
+    &similarity::SVCCA,
+    &similarity::PWCCA,
+    &similarity::CKA,
+    &similarity::SIMILARITY,
 ];
 
 /// Makes all primitives known to `engine`.
@@ -50,13 +73,23 @@ pub fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Run>("Run");
     engine.register_type_with_name::<Saliency>("Saliency");
     engine.register_type_with_name::<Factorization>("Factorization");
+    engine.register_type_with_name::<Stability>("Stability");
+    engine.register_type_with_name::<Activity>("Activity");
+    engine.register_type_with_name::<TopNeurons>("TopNeurons");
+    engine.register_type_with_name::<SimilarityGrid>("SimilarityGrid");
     engine.register_iterator::<Tensor>();
     engine.register_iterator::<ModelList>();
-    engine.register_static_module("ecco", exported_module!(models::ecco).into());
+    let mut ecco = exported_module!(models::ecco);
+    ecco.combine(exported_module!(factors::ecco));
+    ecco.combine(exported_module!(similarity::ecco));
+    engine.register_static_module("ecco", ecco.into());
     engine.register_global_module(exported_module!(models::functions).into());
     engine.register_global_module(exported_module!(generate::functions).into());
     engine.register_global_module(exported_module!(run::functions).into());
     engine.register_global_module(exported_module!(explain::functions).into());
+    engine.register_global_module(exported_module!(factors::functions).into());
+    engine.register_global_module(exported_module!(neurons::functions).into());
+    engine.register_global_module(exported_module!(similarity::functions).into());
     engine.register_global_module(exported_module!(display::functions).into());
     engine.register_global_module(exported_module!(text::functions).into());
     engine.register_global_module(exported_module!(tensor::functions).into());
@@ -65,5 +98,7 @@ pub fn register(engine: &mut Engine) {
     engine.register_global_module(exported_module!(nesting::functions).into());
     engine.register_global_module(exported_module!(sorting::functions).into());
     findings::register(engine);
+    factors::register(engine);
+    neurons::register(engine);
     tensor::register_arithmetic(engine);
 }

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::finding::Shown;
 use super::model::Model;
+use super::run::{self, Run};
 use super::tensor::Tensor;
 use crate::errors::{ErrorKind, ScriptError};
 use crate::watch::watched;
@@ -65,6 +66,7 @@ struct Inner {
     text: String,
     recorded: RefCell<HashMap<Recorded, Tensor>>,
     attributions: RefCell<Vec<(AttributionOptions, Rc<Attribution>)>>,
+    run: RefCell<Option<Run>>,
 }
 
 impl Generation {
@@ -75,6 +77,7 @@ impl Generation {
             text,
             recorded: RefCell::default(),
             attributions: RefCell::default(),
+            run: RefCell::default(),
         }))
     }
 
@@ -211,6 +214,31 @@ impl Generation {
             }
             Recorded::Attention => Ok(captured.array(Site::AttentionPattern)?),
         }
+    }
+
+    /// Whether the given tokens were read by an encoder and the others written by a decoder.
+    pub fn is_pair(&self) -> bool {
+        self.0.generation.start_id.is_some()
+    }
+
+    /// A pass over what the model has read to write this: all tokens but the last generated one.
+    pub fn run(&self) -> Result<Run, ScriptError> {
+        if let Some(run) = &*self.0.run.borrow() {
+            return Ok(run.clone());
+        }
+        let (model, generation) = (&self.0.model, &self.0.generation);
+        let loaded = model.loaded()?;
+        let ids = generation.ids();
+        let input = if self.is_pair() {
+            let mut written = generation.decoder_ids();
+            written.truncate(written.len().saturating_sub(1).max(1));
+            Input::of(&loaded, ids[..self.n_input()].to_vec(), written)?
+        } else {
+            Input::of(&loaded, ids[..self.n_positions()].to_vec(), vec![])?
+        };
+        let run = run::again(model, self.text().to_owned(), input)?;
+        *self.0.run.borrow_mut() = Some(run.clone());
+        Ok(run)
     }
 
     /// Contributions to each generated token, computed once per method.

@@ -1,28 +1,34 @@
 //! The types scripts hold, and how they are shown.
 
+pub mod capture;
 pub mod factorization;
 pub mod finding;
 pub mod generation;
 pub mod model;
+pub mod neurons;
 pub mod numbers;
 pub mod rich;
 pub mod run;
 pub mod saliency;
 pub mod saving;
 pub mod show;
+pub mod similarity;
+pub mod source;
 pub mod tensor;
 
 use ecco_widgets::MimeBundle;
 use rhai::Dynamic;
 
 use crate::errors::ScriptError;
-use factorization::Factorization;
+use factorization::{Factorization, Stability};
 use finding::Shown;
 use generation::Generation;
 use model::{Model, ModelList};
+use neurons::{Activity, TopNeurons};
 use rich::Rich;
 use run::Run;
 use saliency::Saliency;
+use similarity::SimilarityGrid;
 use tensor::Tensor;
 
 /// The types of ours that scripts hold, each with its [`Shown`].
@@ -55,6 +61,10 @@ shown! {
     Run,
     Saliency,
     Factorization,
+    Stability,
+    Activity,
+    TopNeurons,
+    SimilarityGrid,
 }
 
 /// What can be said about a value without computing anything: size, shape, place.

@@ -84,29 +84,52 @@ pub fn run(
     let runs = watched(&state, model.verbose, |watch| {
         run::run(&loaded, inputs, top_k, watch)
     })?;
-    let mut texts = texts.iter();
-    let mut all = Vec::new();
-    for run in runs {
-        let of_batch = run.inputs().iter().zip(&mut texts).enumerate();
-        let of_batch = of_batch.map(|(index, (input, text))| Text {
-            text: text.clone(),
-            tokens: loaded.tokenizer().tokens(&input.ids),
-            target: loaded.tokenizer().tokens(&input.target),
-            silence: run.predictions(index).is_empty().then(|| silence(&loaded)),
-        });
-        let batch = Rc::new(Batch {
-            model: model.plain(),
-            texts: of_batch.collect(),
-            arrays: RefCell::default(),
-            run,
-        });
-        let of_batch = (0..batch.texts.len()).map(|index| Run {
-            batch: Rc::clone(&batch),
-            index,
-        });
-        all.extend(of_batch);
-    }
-    Ok(all)
+    let mut texts = texts.iter().cloned();
+    Ok(runs
+        .into_iter()
+        .flat_map(|run| batch(model, &loaded, run, &mut texts))
+        .collect())
+}
+
+/// A pass over the tokens of a text that is already there: what an output is looked into with.
+pub fn again(model: &Model, text: String, input: Input) -> Result<Run, ScriptError> {
+    let (loaded, state) = (model.loaded()?, model.state()?);
+    let runs = watched(&state, model.verbose, |watch| {
+        run::run(&loaded, vec![input], 1, watch)
+    })?;
+    let mut texts = std::iter::once(text);
+    let mut runs = runs
+        .into_iter()
+        .flat_map(|run| batch(model, &loaded, run, &mut texts));
+    let missing = || ScriptError::new(ErrorKind::Internal, "nothing was run");
+    runs.next().ok_or_else(missing)
+}
+
+/// The texts of one batch, in order.
+fn batch(
+    model: &Model,
+    loaded: &ecco_models::Model,
+    run: run::Run,
+    texts: &mut dyn Iterator<Item = String>,
+) -> Vec<Run> {
+    let of_batch = run.inputs().iter().zip(texts).enumerate();
+    let of_batch = of_batch.map(|(index, (input, text))| Text {
+        text,
+        tokens: loaded.tokenizer().tokens(&input.ids),
+        target: loaded.tokenizer().tokens(&input.target),
+        silence: run.predictions(index).is_empty().then(|| silence(loaded)),
+    });
+    let batch = Rc::new(Batch {
+        model: model.plain(),
+        texts: of_batch.collect(),
+        arrays: RefCell::default(),
+        run,
+    });
+    let of_batch = (0..batch.texts.len()).map(|index| Run {
+        batch: Rc::clone(&batch),
+        index,
+    });
+    of_batch.collect()
 }
 
 /// An error that says which text of a list it is about.
@@ -176,11 +199,22 @@ impl Run {
     /// # Errors
     /// A name that no place has, or none of this model's.
     pub fn at_name(&self, name: &str, layer: Option<usize>) -> Result<Tensor, ScriptError> {
-        let place = Place::parse(name).ok_or_else(|| {
+        self.at(self.place(name)?, layer)
+    }
+
+    /// The place of that name.
+    ///
+    /// # Errors
+    /// A name that no place has.
+    pub fn place(&self, name: &str) -> Result<Place, ScriptError> {
+        Place::parse(name).ok_or_else(|| {
             let message = format!("there is no site \"{name}\"");
             self.with_sites(ScriptError::new(ErrorKind::Value, message), name)
-        })?;
-        self.at(place, layer)
+        })
+    }
+
+    pub fn model(&self) -> &Model {
+        &self.batch.model
     }
 
     fn tensor(&self, what: What) -> Result<Tensor, ScriptError> {
