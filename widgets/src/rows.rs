@@ -36,6 +36,12 @@ pub fn packed(row: &[f32]) -> Value {
     json!([f64::from(peak), STANDARD.encode(bytes)])
 }
 
+/// A value of a row as the page has it: what is too small beside the peak to be packed is 0.
+pub fn as_packed(value: f32, row: &[f32]) -> f32 {
+    let is_too_small = value.abs() * 32767.0 < peak(row) * 0.5;
+    if is_too_small { 0.0 } else { value }
+}
+
 /// Indices of the `n` largest absolute values that are not zero, largest first, earlier positions first among
 /// equals.
 pub fn top(row: &[f32], n: usize) -> Vec<usize> {
