@@ -1,5 +1,6 @@
 //! The types scripts hold, and how they are shown.
 
+pub mod chat;
 pub mod factorization;
 pub mod generation;
 pub mod model;
@@ -15,6 +16,7 @@ use ecco_widgets::{Explorable, MimeBundle};
 use rhai::Dynamic;
 
 use crate::errors::ScriptError;
+use chat::Chat;
 use factorization::Factorization;
 use generation::Generation;
 use model::{Model, ModelList};
@@ -36,6 +38,9 @@ pub fn own_bundle(value: &Dynamic) -> Option<Result<MimeBundle, ScriptError>> {
     }
     if let Some(models) = value.read_lock::<ModelList>() {
         return Some(Ok(models.bundle()));
+    }
+    if let Some(chat) = value.read_lock::<Chat>() {
+        return Some(Ok(chat.bundle()));
     }
     if let Some(output) = value.read_lock::<Generation>() {
         return Some(Ok(output.bundle()));
@@ -63,6 +68,9 @@ pub fn own_line(value: &Dynamic) -> Option<String> {
     }
     if let Some(models) = value.read_lock::<ModelList>() {
         return Some(format!("{} resident models", models.models.len()));
+    }
+    if let Some(chat) = value.read_lock::<Chat>() {
+        return Some(chat.line());
     }
     if let Some(output) = value.read_lock::<Generation>() {
         return Some(output.line());
