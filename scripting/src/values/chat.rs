@@ -7,6 +7,7 @@ use ecco_widgets::{Explorable, MimeBundle};
 use rhai::{Dynamic, Map};
 use serde_json::Value;
 
+use super::finding::Shown;
 use super::generation::token_sequence;
 use crate::errors::ScriptError;
 use crate::values::show;
@@ -37,13 +38,15 @@ impl Chat {
     pub fn prompt(&self) -> Prompt<'_> {
         self.chat.as_ref().into()
     }
+}
 
-    pub fn line(&self) -> String {
-        format!("conversation of {} tokens", self.tokens.len())
+impl Shown for Chat {
+    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
+        Ok(token_sequence(&self.tokens, self.tokens.len(), false).bundle())
     }
 
-    pub fn bundle(&self) -> MimeBundle {
-        token_sequence(&self.tokens, self.tokens.len(), false).bundle()
+    fn line(&self) -> String {
+        format!("conversation of {} tokens", self.tokens.len())
     }
 }
 

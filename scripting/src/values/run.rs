@@ -12,6 +12,7 @@ use ndarray::{ArrayD, Axis, concatenate};
 use rhai::{Array, Dynamic, INT, Map};
 
 use super::chat::Given;
+use super::finding::Shown;
 use super::generation::token_sequence;
 use super::model::Model;
 use super::tensor::Tensor;
@@ -351,13 +352,15 @@ impl Run {
             said,
         }
     }
+}
 
-    pub fn bundle(&self) -> MimeBundle {
-        self.view().bundle()
+impl Shown for Run {
+    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
+        Ok(self.view().bundle())
     }
 
     /// `run over 9 tokens, first "capital" 93%`
-    pub fn line(&self) -> String {
+    fn line(&self) -> String {
         let mut line = format!("run over {} tokens", self.tokens().len());
         if !self.target_tokens().is_empty() {
             line.push_str(&format!(" and {} written", self.target_tokens().len()));
