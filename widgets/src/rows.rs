@@ -36,6 +36,15 @@ pub fn packed(row: &[f32]) -> Value {
     json!([f64::from(peak), STANDARD.encode(bytes)])
 }
 
+/// A value of a row as the page has it, in whole steps of peak / 32767.
+pub fn as_packed(value: f32, row: &[f32]) -> f32 {
+    let peak = f64::from(peak(row));
+    match peak > 0.0 && value.is_finite() {
+        true => ((f64::from(value) / peak * 32767.0).round() / 32767.0 * peak) as f32,
+        false => value,
+    }
+}
+
 /// Indices of the `n` largest absolute values that are not zero, largest first, earlier positions first among
 /// equals.
 pub fn top(row: &[f32], n: usize) -> Vec<usize> {
@@ -58,6 +67,16 @@ pub fn pooled(row: &[f32], n: usize) -> Vec<f32> {
             .fold(0.0, f32::max)
     };
     (0..n).map(stretch).collect()
+}
+
+/// The value of largest strength, with its sign, in each of at most `n` equal stretches of a row that is in -1..=1.
+pub fn pooled_signed(row: &[f32], n: usize) -> Vec<f32> {
+    let n = n.min(row.len());
+    let edge = |i: usize| i * row.len() / n;
+    let stronger = |a: f32, &b: &f32| if b.abs() > a.abs() { b } else { a };
+    (0..n)
+        .map(|i| row[edge(i)..edge(i + 1)].iter().fold(0.0, stronger))
+        .collect()
 }
 
 #[cfg(test)]
@@ -89,5 +108,7 @@ mod tests {
         assert_eq!(pooled(&[0.0, 1.0, 0.5, f32::NAN, 0.25], 2), [1.0, 0.5]);
         assert_eq!(pooled(&[2.0, 4.0], 10), [0.5, 1.0]);
         assert!(pooled(&[], 10).is_empty());
+        assert_eq!(pooled_signed(&[0.2, -1.0, 0.5, f32::NAN, 0.25], 2), [-1.0, 0.5]);
+        assert!(pooled_signed(&[], 10).is_empty());
     }
 }

@@ -425,7 +425,11 @@ pub mod functions {
     /// The mean cosine of each factor over the seeds.
     #[rhai_fn(get = "by_factor", pure)]
     pub fn by_factor(stability: &mut Stability) -> Array {
-        stability.by_factor().into_iter().map(Dynamic::from_float).collect()
+        stability
+            .by_factor()
+            .into_iter()
+            .map(Dynamic::from_float)
+            .collect()
     }
 
     /// The mean cosine over factors and seeds.
@@ -449,8 +453,7 @@ fn several(
     options: &Map,
     read: Reader,
 ) -> RhaiResult<Factorization> {
-    let made = Source::all(outputs)
-        .and_then(|sources| run(&state_of(ctx), sources, table, options, read));
+    let made = Source::all(outputs).and_then(|sources| run(&state_of(ctx), sources, table, options, read));
     made.map_err(|error| error.raise(ctx))
 }
 

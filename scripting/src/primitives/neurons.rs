@@ -9,11 +9,11 @@ use rhai::{Array, Engine, FuncRegistration, INT, Map};
 use crate::errors::{RhaiResult, ScriptError};
 use crate::options::{self, OptionKind, OptionSpec, OptionTable, option};
 use crate::values::capture::Where;
+use crate::values::chat::Given;
 use crate::values::generation::Generation;
 use crate::values::model::Model;
 use crate::values::neurons::{self, Activity, TopNeurons};
 use crate::values::run::{self, Run};
-use crate::values::show;
 use crate::values::source::Source;
 
 const SITE: OptionSpec = option(
@@ -197,7 +197,9 @@ fn one(
 ) -> Result<Activity, ScriptError> {
     let options = read(&format!("{of}.neuron"), options)?;
     let place = match options.text("site") {
-        Some(name) => sources[0].place(name).map_err(|error| error.pointing_at("site"))?,
+        Some(name) => sources[0]
+            .place(name)
+            .map_err(|error| error.pointing_at("site"))?,
         None => Place::of(Site::MlpInner),
     };
     neurons::activity(sources, place, layer, neuron)
@@ -205,22 +207,21 @@ fn one(
 
 fn over(lm: &Model, layer: INT, neuron: INT, texts: &Array, options: &Map) -> Result<Activity, ScriptError> {
     let mut sources: Vec<Option<Source>> = texts.iter().map(Source::of).collect();
-    let mut unread = Vec::new();
-    for (value, source) in texts.iter().zip(&sources) {
-        match value.as_immutable_string_ref() {
-            Ok(text) => unread.push(text.to_string()),
-            Err(_) if source.is_some() => {}
-            Err(_) => return show::expected("a list of strings, outputs or runs", value),
-        }
-    }
+    let unread = texts.iter().zip(&sources).filter(|(_, source)| source.is_none());
+    let unread = unread.map(|(value, _)| Given::of(value, "a list of strings, outputs or runs"));
+    let unread: Vec<Given> = unread.collect::<Result<_, _>>()?;
     if !unread.is_empty() || texts.is_empty() {
         // An empty list is refused in the same words as by lm.run.
         let mut runs = run::run(lm, &unread, None, 1)?.into_iter();
-        for source in &mut sources {
-            if source.is_none() {
-                *source = runs.next().map(Source::from);
-            }
+        for source in sources.iter_mut().filter(|source| source.is_none()) {
+            *source = runs.next().map(Source::from);
         }
     }
-    one("Model", sources.into_iter().flatten().collect(), layer, neuron, options)
+    one(
+        "Model",
+        sources.into_iter().flatten().collect(),
+        layer,
+        neuron,
+        options,
+    )
 }

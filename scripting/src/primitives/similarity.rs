@@ -217,12 +217,7 @@ fn with(
     two(ctx, a, b, method(name, &options))
 }
 
-fn layers(
-    ctx: &NativeCallContext,
-    a: &Dynamic,
-    b: &Dynamic,
-    options: &Map,
-) -> RhaiResult<SimilarityGrid> {
+fn layers(ctx: &NativeCallContext, a: &Dynamic, b: &Dynamic, options: &Map) -> RhaiResult<SimilarityGrid> {
     let made = |options: &Map| -> Result<SimilarityGrid, ScriptError> {
         let options = SIMILARITY.read(options)?;
         let method = method(options.text("method").unwrap_or("cka"), &options);

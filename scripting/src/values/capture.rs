@@ -122,7 +122,9 @@ impl Where {
             .map(|source| self.capture(source))
             .collect::<Result<_, _>>()?;
         let shape = |text: &[Layer]| -> Vec<(Option<usize>, usize)> {
-            text.iter().map(|layer| (layer.number, layer.values.nrows())).collect()
+            text.iter()
+                .map(|layer| (layer.number, layer.values.nrows()))
+                .collect()
         };
         let expected = shape(&texts[0]);
         if let Some(other) = texts.iter().position(|text| shape(text) != expected) {
@@ -219,7 +221,10 @@ fn matrix(tensor: Tensor, place: Place) -> Result<ArcArray2<f32>, ScriptError> {
     let data = tensor.into_data();
     match axes.as_slice() {
         ["neuron", "position"] => data.into_dimensionality::<Ix2>().map_err(shape_error),
-        ["position", _] => Ok(data.into_dimensionality::<Ix2>().map_err(shape_error)?.reversed_axes()),
+        ["position", _] => Ok(data
+            .into_dimensionality::<Ix2>()
+            .map_err(shape_error)?
+            .reversed_axes()),
         [_, "position", "head_dim"] => {
             let heads = data.into_dimensionality::<Ix3>().map_err(shape_error)?;
             let (n_heads, positions, size) = heads.dim();
@@ -238,7 +243,10 @@ impl Captures {
     /// The layers' numbers and widths.
     pub fn blocks(&self) -> Vec<(Option<usize>, usize)> {
         let first = self.texts.first().map_or(&[][..], Vec::as_slice);
-        first.iter().map(|layer| (layer.number, layer.values.nrows())).collect()
+        first
+            .iter()
+            .map(|layer| (layer.number, layer.values.nrows()))
+            .collect()
     }
 
     /// Positions of each text.

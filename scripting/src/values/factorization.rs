@@ -118,12 +118,7 @@ pub fn run(
     })))
 }
 
-fn fit(
-    state: &State,
-    verbose: bool,
-    matrix: ArrayView2<f32>,
-    wanted: Wanted,
-) -> Result<Fit, ScriptError> {
+fn fit(state: &State, verbose: bool, matrix: ArrayView2<f32>, wanted: Wanted) -> Result<Fit, ScriptError> {
     let (positions, neurons) = matrix.dim();
     watched(state, verbose, |watch| match wanted {
         Wanted::Nmf { mut options, count } => {
@@ -153,9 +148,8 @@ fn fit(
 }
 
 fn too_many(asked: usize, positions: usize) -> ScriptError {
-    let message = format!(
-        "n_components is {asked}: there are {positions} positions, and at most one factor for each"
-    );
+    let message =
+        format!("n_components is {asked}: there are {positions} positions, and at most one factor for each");
     ScriptError::new(ErrorKind::Value, message)
         .with_hint("take fewer, or longer or more texts")
         .pointing_at("n_components")
@@ -338,7 +332,11 @@ impl Factorization {
         let view = self.view()?;
         let strongest = heaviest(ndarray::ArrayView1::from(&view.components[factor]), n);
         let map = |(place, value): (usize, f32)| {
-            let text = view.texts.iter().rposition(|text| text.start <= place).unwrap_or(0);
+            let text = view
+                .texts
+                .iter()
+                .rposition(|text| text.start <= place)
+                .unwrap_or(0);
             let position = place - view.texts[text].start;
             Dynamic::from_map(Map::from([
                 ("text".into(), Dynamic::from_int(text as INT)),
@@ -372,7 +370,11 @@ impl Shown for Factorization {
             Fit::Pca(_) => "principal components",
             Fit::Ica(..) => "independent components",
         };
-        let found = if self.0.is_transform { ", found in other texts" } else { "" };
+        let found = if self.0.is_transform {
+            ", found in other texts"
+        } else {
+            ""
+        };
         format!(
             "{n_components} {what} of {} neurons at {n_positions} positions{found}, reconstruction error {}",
             self.0.fit.neurons().ncols(),
@@ -423,9 +425,9 @@ impl Finding for Factorization {
         about.insert("error".into(), self.0.error.into());
         about.insert("relative_error".into(), self.0.relative_error.into());
         if let Some(choice) = self.choice() {
-            let curve = choice.curve.iter().map(|held| {
-                json!({"n_components": held.n_components, "error": held.error, "spread": held.spread})
-            });
+            let curve = choice.curve.iter().map(
+                |held| json!({"n_components": held.n_components, "error": held.error, "spread": held.spread}),
+            );
             about.insert("held_out".into(), curve.collect());
         }
         Ok(about)

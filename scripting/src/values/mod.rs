@@ -1,6 +1,7 @@
 //! The types scripts hold, and how they are shown.
 
 pub mod capture;
+pub mod chat;
 pub mod factorization;
 pub mod finding;
 pub mod generation;
@@ -20,6 +21,7 @@ use ecco_widgets::MimeBundle;
 use rhai::Dynamic;
 
 use crate::errors::ScriptError;
+use chat::Chat;
 use factorization::{Factorization, Stability};
 use finding::Shown;
 use generation::Generation;
@@ -57,6 +59,7 @@ shown! {
     Tensor,
     Model,
     ModelList,
+    Chat,
     Generation,
     Run,
     Saliency,

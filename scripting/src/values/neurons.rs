@@ -56,10 +56,14 @@ pub fn top(
     let layers = at.capture(&source)?;
     let views: Vec<ArrayView2<f32>> = layers.iter().map(|layer| layer.values.view()).collect();
     let length = views.first().map_or(0, |view| view.ncols());
-    let position = position.map(|position| checked_position(position, length)).transpose()?;
+    let position = position
+        .map(|position| checked_position(position, length))
+        .transpose()?;
     let range = position.map_or(0..length, |position| position..position + 1);
     let found = most_active(&views, range, over, n).into_iter();
-    let found = found.map(|active| (layers[active.layer].number, active)).collect();
+    let found = found
+        .map(|active| (layers[active.layer].number, active))
+        .collect();
     let place = at.place;
     Ok(TopNeurons(Rc::new(Top {
         source,
@@ -71,7 +75,11 @@ pub fn top(
 }
 
 fn checked_position(position: INT, length: usize) -> Result<usize, ScriptError> {
-    let from_start = if position < 0 { position + length as INT } else { position };
+    let from_start = if position < 0 {
+        position + length as INT
+    } else {
+        position
+    };
     let valid = usize::try_from(from_start).ok().filter(|&at| at < length);
     valid.ok_or_else(|| {
         let message = format!("there is no activation at position {position}");
@@ -172,7 +180,11 @@ impl Shown for TopNeurons {
 
     fn line(&self) -> String {
         let n = self.0.found.len();
-        format!("the {n} most active neurons of {} {}", self.0.place.name(), self.what())
+        format!(
+            "the {n} most active neurons of {} {}",
+            self.0.place.name(),
+            self.what()
+        )
     }
 }
 
@@ -184,7 +196,10 @@ impl Finding for TopNeurons {
         };
         Ok(vec![
             ("value", column(|(_, active)| active.value)),
-            ("layer", column(|(layer, _)| layer.map_or(f32::NAN, |layer| layer as f32))),
+            (
+                "layer",
+                column(|(layer, _)| layer.map_or(f32::NAN, |layer| layer as f32)),
+            ),
             ("neuron", column(|(_, active)| active.neuron as f32)),
             ("position", column(|(_, active)| active.position as f32)),
         ])
@@ -230,7 +245,8 @@ impl Activity {
             let values = values.iter().enumerate();
             values.map(move |(position, value)| (text, position, *value))
         });
-        all.filter(|(.., value)| value.is_finite()).max_by(|a, b| a.2.total_cmp(&b.2))
+        all.filter(|(.., value)| value.is_finite())
+            .max_by(|a, b| a.2.total_cmp(&b.2))
     }
 
     fn name(&self) -> String {
@@ -264,14 +280,21 @@ impl Shown for Activity {
 
     fn line(&self) -> String {
         let (name, n) = (self.name(), self.0.values.len());
-        let texts = if n == 1 { "one text".to_owned() } else { format!("{n} texts") };
+        let texts = if n == 1 {
+            "one text".to_owned()
+        } else {
+            format!("{n} texts")
+        };
         match self.peak() {
             Some((text, position, value)) if n > 1 => {
                 let value = short(f64::from(value));
                 format!("{name} over {texts}: at most {value}, at position {position} of text {text}")
             }
             Some((_, position, value)) => {
-                format!("{name} over {texts}: at most {}, at position {position}", short(f64::from(value)))
+                format!(
+                    "{name} over {texts}: at most {}, at position {position}",
+                    short(f64::from(value))
+                )
             }
             None => format!("{name} over {texts}"),
         }
@@ -307,7 +330,10 @@ impl Finding for Activity {
     /// Of one text its values, of several a row for each.
     fn to_array(&self) -> Result<Array, ScriptError> {
         match self.0.values.as_slice() {
-            [values] => Ok(values.iter().map(|&value| Dynamic::from_float(f64::from(value))).collect()),
+            [values] => Ok(values
+                .iter()
+                .map(|&value| Dynamic::from_float(f64::from(value)))
+                .collect()),
             many => Ok(ragged(many)),
         }
     }

@@ -11,6 +11,7 @@ use ecco_widgets::{Explorable, MimeBundle, Reading, Said};
 use ndarray::{ArrayD, Axis, concatenate};
 use rhai::{Array, Dynamic, INT, Map};
 
+use super::chat::Given;
 use super::finding::Shown;
 use super::generation::token_sequence;
 use super::model::Model;
@@ -53,7 +54,7 @@ enum What {
 /// Passes over texts, side by side where that is worth it. `targets` is one for each text, one for all, or none.
 pub fn run(
     model: &Model,
-    texts: &[String],
+    texts: &[Given],
     targets: Option<&[String]>,
     top_k: usize,
 ) -> Result<Vec<Run>, ScriptError> {
@@ -75,7 +76,7 @@ pub fn run(
     };
     let mut inputs = Vec::new();
     for (index, text) in texts.iter().enumerate() {
-        let input = Input::new(&loaded, text, target(index)?).map_err(ScriptError::from);
+        let input = Input::new(&loaded, text.prompt(), target(index)?).map_err(ScriptError::from);
         inputs.push(input.map_err(|error| match texts.len() {
             1 => error,
             _ => of_text(error, index),
@@ -84,7 +85,7 @@ pub fn run(
     let runs = watched(&state, model.verbose, |watch| {
         run::run(&loaded, inputs, top_k, watch)
     })?;
-    let mut texts = texts.iter().cloned();
+    let mut texts = texts.iter().map(|text| text.prompt().text().to_owned());
     Ok(runs
         .into_iter()
         .flat_map(|run| batch(model, &loaded, run, &mut texts))

@@ -59,11 +59,18 @@ fn capture(tensor: &Tensor) -> Result<ArcArray2<f32>, ScriptError> {
     let axes = tensor.axes().to_vec();
     let matrix = tensor.clone().into_data().into_dimensionality::<Ix2>();
     let matrix = matrix.map_err(|_| {
-        let message = format!("a capture has two axes, (neuron, position), not {}", tensor.shape_text());
+        let message = format!(
+            "a capture has two axes, (neuron, position), not {}",
+            tensor.shape_text()
+        );
         ScriptError::new(ErrorKind::Value, message)
             .with_hint("take one layer: output.activations[2]; ecco::similarity compares all of them")
     })?;
-    Ok(if axes[0] == "position" { matrix.reversed_axes() } else { matrix })
+    Ok(if axes[0] == "position" {
+        matrix.reversed_axes()
+    } else {
+        matrix
+    })
 }
 
 /// Every layer of `a` against every layer of `b`: outputs, runs, lists of them, or tensors whose first axis is layers.
@@ -78,9 +85,8 @@ pub fn of_layers(
     method: Method,
 ) -> Result<SimilarityGrid, ScriptError> {
     let mut sides = [side(a, options)?, side(b, options)?];
-    let views = |side: &Side| -> Vec<ArrayView2<'_, f32>> { side.layers.iter().map(|layer| layer.view()).collect() };
     let scores = {
-        let (rows, columns) = (views(&sides[0]), views(&sides[1]));
+        let [rows, columns] = sides.each_ref().map(Side::views);
         watched(state, true, |watch| grid(&rows, &columns, method, watch))?
     };
     sides.iter_mut().for_each(|side| side.layers.clear());
@@ -88,7 +94,9 @@ pub fn of_layers(
     if let [Some(first), Some(second)] = [&sides[0].tokens, &sides[1].tokens]
         && first != second
     {
-        notes.push("the two sides read other tokens: position by position they are compared all the same".to_owned());
+        notes.push(
+            "the two sides read other tokens: position by position they are compared all the same".to_owned(),
+        );
     }
     if scores.iter().any(|score| score.is_nan()) {
         notes.push("a layer that is the same at all positions has no similarity to any".to_owned());
@@ -101,6 +109,12 @@ pub fn of_layers(
     })))
 }
 
+impl Side {
+    fn views(&self) -> Vec<ArrayView2<'_, f32>> {
+        self.layers.iter().map(|layer| layer.view()).collect()
+    }
+}
+
 fn side(value: &Dynamic, options: &Options) -> Result<Side, ScriptError> {
     if let Some(tensor) = value.read_lock::<Tensor>() {
         return of_tensor(&tensor);
@@ -111,7 +125,8 @@ fn side(value: &Dynamic, options: &Options) -> Result<Side, ScriptError> {
     let sources = Source::some(value)?;
     let at = Where::read(options, Site::ResidualPost, &sources[0])?;
     let captures = at.captures(&sources)?;
-    let label = |(number, _): (Option<usize>, usize)| number.map_or(at.place.name(), |number| number.to_string());
+    let label =
+        |(number, _): (Option<usize>, usize)| number.map_or(at.place.name(), |number| number.to_string());
     let mut tokens = Vec::new();
     for source in &sources {
         tokens.extend(source.read(at.place)?.tokens.into_iter().map(|token| token.id));
@@ -137,7 +152,13 @@ fn of_tensor(tensor: &Tensor) -> Result<Side, ScriptError> {
         ScriptError::new(ErrorKind::Value, message).with_hint("for two layers: ecco::cka(a, b)")
     })?;
     let is_turned = axes[1] == "position";
-    let layer = |layer: ndarray::ArrayView2<f32>| if is_turned { layer.t().to_owned() } else { layer.to_owned() };
+    let layer = |layer: ndarray::ArrayView2<f32>| {
+        if is_turned {
+            layer.t().to_owned()
+        } else {
+            layer.to_owned()
+        }
+    };
     Ok(Side {
         labels: (0..layers.dim().0).map(|layer| layer.to_string()).collect(),
         about: json!({"shape": tensor.shape(), "axes": axes}),
