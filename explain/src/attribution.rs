@@ -4,13 +4,14 @@
 //! - [`Explained`]: the targets as one differentiable function of the embeddings, for every kind of model
 //! - [`Method`], [`AttributionOptions`]: how; [`Baseline`], [`Aggregation`]
 //! - [`attribute`], [`Attribution`]: the result
-//! - `path`: what gradients at one or several points give; `gradients`: how these are taken
+//! - `path`, `guided`: the methods; `gradients`: how gradients are taken
 //! - `rows`: from contributions to scores; `work`: progress and interruption
 //!
 //! Contributions are to the difference that the token embeddings make (positions are added inside the model, and stay).
 
 mod explained;
 mod gradients;
+mod guided;
 mod method;
 mod options;
 mod path;
@@ -120,6 +121,10 @@ fn found(explained: &Explained, options: &AttributionOptions, work: &mut Work) -
     match options.method {
         Method::Gradient | Method::GradXInput => path::at_the_text(explained, options, work),
         Method::IntegratedGradients => path::integrated(explained, options, work),
+        Method::GradientShap => path::gradient_shap(explained, options, work),
+        Method::DeepLift => path::deep_lift(explained, options, work),
+        Method::LayerwiseRelevance => path::relevance(explained, work),
+        Method::GuidedBackprop | Method::Deconvolution => guided::guided(explained, options, work),
     }
 }
 

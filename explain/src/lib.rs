@@ -3,6 +3,7 @@
 //! - [`attribution`]: which tokens what a model says came from
 //! - [`nmf`]: patterns in neurons' activations
 //! - [`quadrature`]: the path integral of integrated gradients
+//! - [`random`]: numpy's random numbers
 //!
 //! Results are on the host (`ndarray` or vectors); tensors stay inside.
 
@@ -10,6 +11,7 @@ pub mod attribution;
 pub mod error;
 pub mod nmf;
 pub mod quadrature;
+pub mod random;
 
 pub use attribution::{
     Aggregation, Attribution, AttributionOptions, Baseline, Completeness, Explained, Method, Quantity, Said,

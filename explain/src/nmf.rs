@@ -3,7 +3,7 @@
 //! X ≈ W·H with W, H ≥ 0 that minimise ‖X − W·H‖: each factor is a group of neurons that fire together (a row
 //! of H) and the positions where they do (a column of W). It follows scikit-learn's
 //! `NMF(init="random", solver="cd")` step by step, so the same matrix and seed give the same factors:
-//! - `random`: numpy's random stream, and the start that scikit-learn draws from it;
+//! - `random`: the start that scikit-learn draws;
 //! - `descent`: the coordinate descent, in one pass over the matrix per sweep;
 //! - here: checks, the stopping rule, the result.
 //!

@@ -10,6 +10,19 @@ pub enum Method {
     Gradient,
     /// (Embedding − baseline) · mean gradient on the way between them (Sundararajan et al. 2017, 1703.01365).
     IntegratedGradients,
+    /// The difference from the baseline, passed back by the rescale rule (Shrikumar et al. 2017, 1704.02685).
+    DeepLift,
+    /// The gradient, but that activations pass back only what is positive, where they are (Springenberg et al. 2014,
+    /// 1412.6806).
+    GuidedBackprop,
+    /// The gradient, but that activations pass back only what is positive (Zeiler and Fergus 2013, 1311.2901).
+    Deconvolution,
+    /// (Noisy embedding − baseline) · gradient at random points between them (Lundberg and Lee 2017, 1705.07874;
+    /// Erion et al. 2019, 1906.10670).
+    GradientShap,
+    /// Gradient × input with attention patterns, norms' statistics and gates held, and an activation's value over its
+    /// input in place of its slope (1604.00825; 2202.07304).
+    LayerwiseRelevance,
 }
 
 impl Method {
@@ -17,6 +30,7 @@ impl Method {
     /// the Python library and of captum.
     pub const NAMES: &[(&str, Method, &str)] = &[
         ("grad_x_input", Self::GradXInput, "gradient × input"),
+        ("input_x_gradient", Self::GradXInput, "gradient × input"),
         ("gradient", Self::Gradient, "gradient"),
         ("saliency", Self::Gradient, "gradient"),
         (
@@ -25,6 +39,25 @@ impl Method {
             "integrated gradients",
         ),
         ("ig", Self::IntegratedGradients, "integrated gradients"),
+        ("deep_lift", Self::DeepLift, "DeepLIFT"),
+        ("dl", Self::DeepLift, "DeepLIFT"),
+        ("guided_backprop", Self::GuidedBackprop, "guided backpropagation"),
+        ("gb", Self::GuidedBackprop, "guided backpropagation"),
+        ("deconvolution", Self::Deconvolution, "deconvolution"),
+        ("deconv", Self::Deconvolution, "deconvolution"),
+        ("gradient_shap", Self::GradientShap, "gradient SHAP"),
+        ("gshap", Self::GradientShap, "gradient SHAP"),
+        (
+            "layerwise_relevance",
+            Self::LayerwiseRelevance,
+            "layer-wise relevance",
+        ),
+        (
+            "layer_relevance_propagation",
+            Self::LayerwiseRelevance,
+            "layer-wise relevance",
+        ),
+        ("lrp", Self::LayerwiseRelevance, "layer-wise relevance"),
     ];
 
     /// The names alone, for tables of options.
@@ -60,6 +93,17 @@ impl Method {
 
     /// Whether contributions are those to a difference from a baseline.
     pub fn has_baseline(self) -> bool {
-        matches!(self, Self::IntegratedGradients)
+        matches!(
+            self,
+            Self::IntegratedGradients | Self::DeepLift | Self::GradientShap
+        )
+    }
+
+    /// Whether it draws random numbers, and how many samples by default.
+    pub fn default_samples(self) -> Option<usize> {
+        match self {
+            Self::GradientShap => Some(50),
+            _ => None,
+        }
     }
 }
