@@ -1,21 +1,31 @@
 //! Explanations of a language model's run: functions from a model and a sequence to plain numbers.
 //!
 //! - [`attribution`]: which tokens what a model says came from
-//! - [`nmf`]: patterns in neurons' activations
+//! - [`nmf`], [`pca`], [`ica`]: patterns in neurons' activations; [`matching`]: the same ones found twice
+//! - [`neurons`]: which are most active
+//! - [`similarity`]: of activations over the same positions
 //! - [`quadrature`]: the path integral of integrated gradients
-//! - [`random`]: numpy's random numbers
+//! - `random`: numpy's random numbers
 //!
 //! Results are on the host (`ndarray` or vectors); tensors stay inside.
 
 pub mod attribution;
 pub mod error;
+pub mod ica;
+mod linalg;
+pub mod matching;
+pub mod neurons;
 pub mod nmf;
+pub mod pca;
 pub mod quadrature;
-pub mod random;
+mod random;
+pub mod similarity;
 
 pub use attribution::{
     Aggregation, Attribution, AttributionOptions, Baseline, Completeness, Explained, Method, Quantity, Said,
     Target, attribute,
 };
 pub use error::Error;
+pub use ica::{Ica, IcaOptions};
 pub use nmf::{Nmf, NmfError, NmfOptions};
+pub use pca::{DecompositionError, Pca};

@@ -1,16 +1,16 @@
-//! Numpy's random numbers: the same seed draws the same in Python.
+//! numpy's random numbers, so that results can be those of scikit-learn.
 
 use rand_mt::Mt;
 
 /// `numpy.random.RandomState(seed)`, as far as needed: its streams are frozen for compatibility.
-pub struct RandomState {
+pub(crate) struct RandomState {
     twister: Mt,
     /// The polar method makes two numbers at a time; the other one waits here.
     spare: Option<f64>,
 }
 
 impl RandomState {
-    pub fn new(seed: u32) -> Self {
+    pub(crate) fn new(seed: u32) -> Self {
         Self {
             twister: Mt::new(seed),
             spare: None,
@@ -18,7 +18,7 @@ impl RandomState {
     }
 
     /// A standard normal number, by Marsaglia's polar method.
-    pub fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         if let Some(spare) = self.spare.take() {
             return spare;
         }
@@ -35,16 +35,35 @@ impl RandomState {
     }
 
     /// Uniform in [0, 1) with 53 random bits.
-    pub fn uniform(&mut self) -> f64 {
+    pub(crate) fn uniform(&mut self) -> f64 {
         let high = f64::from(self.twister.next_u32() >> 5); // 27 bits
         let low = f64::from(self.twister.next_u32() >> 6); // 26 bits
         (high * 67_108_864.0 + low) / 9_007_199_254_740_992.0
+    }
+
+    /// The numbers below `n` in random order (Fisher and Yates).
+    pub(crate) fn shuffled(&mut self, n: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..n).collect();
+        for last in (1..n).rev() {
+            let other = (self.uniform() * (last + 1) as f64) as usize;
+            order.swap(last, other.min(last));
+        }
+        order
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shuffling_keeps_every_number() {
+        let mut order = RandomState::new(5).shuffled(100);
+        assert_ne!(order[..10], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        order.sort_unstable();
+        assert!(order.iter().copied().eq(0..100));
+        assert!(RandomState::new(5).shuffled(0).is_empty());
+    }
 
     /// `np.random.RandomState(seed).randn(3)`.
     #[test]

@@ -1,4 +1,4 @@
-//! The start of the descent: numpy's legacy normal numbers, drawn in scikit-learn's order.
+//! The start of the descent, drawn in scikit-learn's order.
 
 use ndarray::{Array2, ArrayView2};
 
@@ -6,7 +6,7 @@ use crate::random::RandomState;
 
 /// scikit-learn's `init="random"`: |N(0, 1)| · √(mean(x) / n_components), H before W.
 /// Answers W (position, component) and H (component, neuron).
-pub(super) fn start(x: ArrayView2<f32>, n_components: usize, seed: u32) -> (Array2<f32>, Array2<f32>) {
+pub(super) fn draw(x: ArrayView2<f32>, n_components: usize, seed: u32) -> (Array2<f32>, Array2<f32>) {
     let mean = x.iter().map(|&value| f64::from(value)).sum::<f64>() / x.len() as f64;
     let scale = (mean / n_components as f64).sqrt() as f32;
     let mut random = RandomState::new(seed);
