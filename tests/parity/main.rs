@@ -3,6 +3,7 @@
 mod attribution;
 mod attribution_rules;
 mod chats;
+mod explanations;
 mod families;
 mod generation;
 mod gpt2;

@@ -23,6 +23,18 @@ pub enum Method {
     /// Gradient × input with attention patterns, norms' statistics and gates held, and an activation's value over its
     /// input in place of its slope (1604.00825; 2202.07304).
     LayerwiseRelevance,
+    /// What a target loses when a source is replaced by the baseline, one after the other.
+    Occlusion,
+    /// A linear model of passes without some of the sources (Ribeiro et al. 2016, 1602.04938).
+    Lime,
+    /// Shapley's values, by regression or from all sets (Lundberg & Lee 2017, 1705.07874).
+    KernelShap,
+    /// The product of the layers' attention, half of each being the residual stream (Abnar & Zuidema 2020, 2005.00928).
+    AttentionRollout,
+    /// The last layer's attention.
+    AttentionLast,
+    /// How much positions turn when the value of another is zero, over the layers (Mohebbi et al. 2023, 2301.12971).
+    ValueZeroing,
 }
 
 impl Method {
@@ -58,6 +70,16 @@ impl Method {
             "layer-wise relevance",
         ),
         ("lrp", Self::LayerwiseRelevance, "layer-wise relevance"),
+        ("occlusion", Self::Occlusion, "occlusion"),
+        ("feature_ablation", Self::Occlusion, "occlusion"),
+        ("lime", Self::Lime, "LIME"),
+        ("limebase", Self::Lime, "LIME"),
+        ("kernel_shap", Self::KernelShap, "KernelSHAP"),
+        ("shap", Self::KernelShap, "KernelSHAP"),
+        ("shapley_values", Self::KernelShap, "KernelSHAP"),
+        ("attention_rollout", Self::AttentionRollout, "attention rollout"),
+        ("attention_last", Self::AttentionLast, "last-layer attention"),
+        ("value_zeroing", Self::ValueZeroing, "value zeroing"),
     ];
 
     /// The names alone, for tables of options.
@@ -95,15 +117,30 @@ impl Method {
     pub fn has_baseline(self) -> bool {
         matches!(
             self,
-            Self::IntegratedGradients | Self::DeepLift | Self::GradientShap
+            Self::IntegratedGradients
+                | Self::DeepLift
+                | Self::GradientShap
+                | Self::Occlusion
+                | Self::Lime
+                | Self::KernelShap
         )
     }
 
-    /// Whether it draws random numbers, and how many samples by default.
-    pub fn default_samples(self) -> Option<usize> {
-        match self {
-            Self::GradientShap => Some(50),
-            _ => None,
-        }
+    /// Whether it looks at passes over texts without some of the sources.
+    pub fn is_perturbation(self) -> bool {
+        matches!(self, Self::Occlusion | Self::Lime | Self::KernelShap)
+    }
+
+    /// Whether it looks at attention, so that only where a target stands counts.
+    pub fn is_of_attention(self) -> bool {
+        matches!(
+            self,
+            Self::AttentionRollout | Self::AttentionLast | Self::ValueZeroing
+        )
+    }
+
+    /// Whether it needs passes alone, and no gradient.
+    pub fn is_by_passes(self) -> bool {
+        self.is_perturbation() || self.is_of_attention()
     }
 }

@@ -55,7 +55,7 @@ pub fn gradient_shap(explained: &Explained, options: &AttributionOptions, work: 
     let (x, x0) = (explained.embeddings(), explained.baseline(&options.baseline)?);
     let deviation = options.noise * x.to_kind(Kind::Double).std(true).double_value(&[]);
     let mut random = RandomState::new(options.seed as u32);
-    let n = options.samples();
+    let n = options.n_points();
     let at_once = explained.rows_at_once() as usize;
     let some = (0..n).step_by(at_once).map(|start| {
         let (mut alphas, mut noise) = (Vec::new(), Vec::new());

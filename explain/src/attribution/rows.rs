@@ -19,7 +19,6 @@ pub enum Contributions {
     /// Along the embeddings, `[target, source, size]`.
     Embeddings(Tensor),
     /// Of tokens as a whole, by target and source.
-    #[allow(dead_code)] // Methods that change whole tokens find these.
     Tokens(Vec<Vec<f64>>),
 }
 
