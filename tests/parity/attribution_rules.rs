@@ -271,19 +271,18 @@ fn targets_together_are_targets_alone_in_any_order() {
             Target::token(2, 7).of(Quantity::Logit).against(9),
         ];
         for (_, method, _) in Method::NAMES {
+            if matches!(method, Method::GradientShap | Method::Lime | Method::KernelShap) {
+                // What is drawn depends on how many sources there are.
+                continue;
+            }
             let options = AttributionOptions {
                 n_steps: 5,
-                n_samples: Some(3),
                 ..AttributionOptions::with(*method)
             };
             let together = explain(&model, &input, &targets, &options);
             for (k, target) in targets.iter().enumerate() {
                 let alone = explain(&model, &input, &[*target], &options);
                 assert_eq!(alone.signed[0].len(), together.signed[k].len());
-                if *method == Method::GradientShap && !matches!(model.body(), Body::Encoder(_)) {
-                    // What is drawn depends on how many sources there are.
-                    continue;
-                }
                 for (a, b) in alone.signed[0].iter().zip(&together.signed[k]) {
                     assert!(
                         (a - b).abs() < 1e-12 * (1.0 + b.abs()),
@@ -537,7 +536,7 @@ fn an_interruption_ends_an_attribution() {
             &mut |_| {
                 n_reports += 1;
                 match n_reports {
-                    1..3 => std::ops::ControlFlow::Continue(()),
+                    1 => std::ops::ControlFlow::Continue(()),
                     _ => std::ops::ControlFlow::Break(()),
                 }
             },
