@@ -7,6 +7,7 @@ use ndarray::ArrayD;
 use tch::{Kind, Tensor};
 
 use crate::error::{Error, Result};
+use crate::layers::bring;
 
 /// A place in the model. Shapes as a [`Tap`] sees them, batch first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -130,10 +131,8 @@ impl Capture {
     pub fn array(&self, site: Site) -> Result<ArrayD<f32>> {
         crate::guard::guard(|| {
             let layers = self.layers(site);
-            let tensors: Vec<Tensor> = layers
-                .iter()
-                .map(|&layer| self.tensor(site, layer).get(0))
-                .collect();
+            let tensors = layers.iter().map(|&layer| self.tensor(site, layer).get(0));
+            let tensors = side_by_side(tensors.collect());
             let array = to_array(&Tensor::stack(&tensors, 0))?;
             Ok(match site {
                 Site::MlpPre | Site::MlpUp | Site::MlpInner => {
@@ -173,6 +172,14 @@ impl Tap for Watched<'_> {
     fn proceed(&mut self, layer: usize) -> ControlFlow<()> {
         (self.report)(layer)
     }
+}
+
+/// Tensors of several layers where the first is: layers may be on several devices.
+fn side_by_side(tensors: Vec<Tensor>) -> Vec<Tensor> {
+    let place = tensors.first().map(|first| (first.kind(), first.device()));
+    let brought =
+        |tensor: Tensor| place.map_or_else(|| tensor.shallow_clone(), |place| bring(&tensor, place));
+    tensors.into_iter().map(brought).collect()
 }
 
 /// A tensor on the host, as f32.
