@@ -5,6 +5,7 @@ use tch::Tensor;
 use crate::config::{self, Activation, Config};
 use crate::error::Result;
 use crate::layers::Norm;
+use crate::tap::Tap;
 use crate::weights::Weights;
 
 /// norm(output + act(conv x)), with x a layer's input.
@@ -43,7 +44,13 @@ impl Convolution {
 
     /// From a layer's input and output `[batch, position, hidden]` to what goes on. Positions without a token, true in
     /// `padding` `[batch, position, 1]`, are 0 to their neighbours, as are those beyond the ends.
-    pub fn forward(&self, x: &Tensor, output: &Tensor, padding: Option<&Tensor>) -> Tensor {
+    pub fn forward(
+        &self,
+        x: &Tensor,
+        output: &Tensor,
+        padding: Option<&Tensor>,
+        tap: &mut dyn Tap,
+    ) -> Tensor {
         let x = match padding {
             Some(padding) => x.masked_fill(padding, 0.0),
             None => x.shallow_clone(),
@@ -53,6 +60,7 @@ impl Convolution {
             .transpose(1, 2)
             .conv1d(&self.weight, Some(&self.bias), 1, half, 1, self.n_groups)
             .transpose(1, 2);
-        self.norm.forward(&(output + self.activation.forward(&mixed)))
+        let sum = output + tap.activate(self.activation, &mixed);
+        self.norm.forward_by(&sum, tap.rule())
     }
 }

@@ -13,11 +13,12 @@ use crate::config::{Config, Positions, Projected};
 use crate::edit::{Edited, OfStack};
 use crate::error::{Error, Result};
 use crate::layers::{Linear, Norm, bring};
+use crate::rules::Rule;
 use crate::tap::{Site, Tap};
 use crate::weights::Weights;
 
 use block::Around;
-pub use block::{Block, Cross, apply};
+pub use block::{Block, Cross, apply, apply_by};
 
 /// Embedding, blocks and norm with their weights, and what is changed in its passes. Blocks may be on other devices
 /// than the rest: the stream is brought to each.
@@ -169,7 +170,8 @@ impl Stack {
         };
         let n_positions = embeddings.size()[1];
         let mut views = Views::new(&self.config, self.relative.as_ref(), start, n_positions, padding);
-        let mut x = self.embedding.forward(embeddings, start, &self.config);
+        let rule = tap.rule();
+        let mut x = self.embedding.forward(embeddings, start, &self.config, rule);
         for (layer, block) in self.blocks.iter().enumerate() {
             if tap.proceed(layer) == ControlFlow::Break(()) {
                 return Err(Error::Interrupted);
@@ -191,8 +193,30 @@ impl Stack {
         if let Some(cache) = cache {
             cache.length += n_positions;
         }
-        let normalised = apply(&self.final_norm, &bring(&x, self.place()));
+        let normalised = apply_by(&self.final_norm, &bring(&x, self.place()), rule);
         Ok(tap.visit(Site::FinalNorm, self.blocks.len() - 1, normalised))
+    }
+
+    /// One layer alone: from the residual stream before it to that after it, `[batch, position, hidden]`, of a text
+    /// from its start on. A tap may make more of one text on the way.
+    pub fn layer(&self, layer: usize, x: Tensor, source: Option<&CrossMemory>, tap: &mut dyn Tap) -> Tensor {
+        let mut edited;
+        let tap = match &self.edits {
+            Some(edits) => {
+                edited = Edited { edits, start: 0, tap };
+                &mut edited as &mut dyn Tap
+            }
+            None => tap,
+        };
+        let block = &self.blocks[layer];
+        let place = block.place();
+        let mut views = Views::new(&self.config, self.relative.as_ref(), 0, x.size()[1], None);
+        let around = Around {
+            memory: None,
+            source,
+            view: views.at(place),
+        };
+        block.forward(bring(&x, place), around, layer, tap)
     }
 }
 
@@ -265,8 +289,8 @@ impl Embedding {
     }
 
     /// Token embeddings to the residual stream before the first layer.
-    fn forward(&self, embeddings: &Tensor, start: i64, config: &Config) -> Tensor {
-        let x = apply(&self.norm, &self.sum(embeddings, start, config));
+    fn forward(&self, embeddings: &Tensor, start: i64, config: &Config, rule: Rule) -> Tensor {
+        let x = apply_by(&self.norm, &self.sum(embeddings, start, config), rule);
         match (&self.project, config.embedding.projected) {
             (Some(project), Projected::Last) => project.forward(&x),
             _ => x,
@@ -303,7 +327,13 @@ impl Embedding {
     }
 
     /// From the cotangent of the stream before the first layer to that of the token embeddings.
-    pub fn backward(&self, embeddings: &Tensor, mut cotangent: Tensor, config: &Config) -> Tensor {
+    pub fn backward(
+        &self,
+        embeddings: &Tensor,
+        mut cotangent: Tensor,
+        config: &Config,
+        rule: Rule,
+    ) -> Tensor {
         let is_last = config.embedding.projected == Projected::Last;
         let project = |cotangent: Tensor| match &self.project {
             Some(project) => project.backward(&cotangent),
@@ -313,7 +343,7 @@ impl Embedding {
             cotangent = project(cotangent);
         }
         if let Some(norm) = &self.norm {
-            cotangent = norm.backward(&self.sum(embeddings, 0, config), &cotangent);
+            cotangent = norm.backward_by(&self.sum(embeddings, 0, config), &cotangent, rule);
         }
         if !is_last {
             cotangent = project(cotangent);

@@ -8,6 +8,7 @@ use crate::convolution::Convolution;
 use crate::error::Result;
 use crate::layers::Norm;
 use crate::mlp::Mlp;
+use crate::rules::Rule;
 use crate::tap::{Site, Tap};
 use crate::weights::Weights;
 
@@ -111,42 +112,51 @@ impl Block {
     /// to what they read, the way around them begins behind their first norm.
     pub(super) fn forward(&self, x: Tensor, around: Around, layer: usize, tap: &mut dyn Tap) -> Tensor {
         let Around { memory, source, view } = around;
+        let rule = tap.rule();
         let x = tap.visit(Site::ResidualPre, layer, x); // [batch, position, hidden]
         let pre = self
             .convolution
             .as_ref()
             .map(|convolution| (convolution, x.shallow_clone()));
-        let normalised = tap.visit(Site::AttentionInput, layer, apply(&self.attention_norm, &x));
+        let normalised = tap.visit(
+            Site::AttentionInput,
+            layer,
+            apply_by(&self.attention_norm, &x, rule),
+        );
         let attended = self.attention.forward(&normalised, memory, view, layer, tap);
         let attended = tap.visit(
             Site::AttentionOutput,
             layer,
-            self.branch(&self.attention_post_norm, attended),
+            self.branch(&self.attention_post_norm, attended, rule),
         );
         let (mid, mlp_input) = if self.residual.parallel {
-            let own = self.mlp_norm.as_ref().map(|norm| norm.forward(&x));
+            let own = self.mlp_norm.as_ref().map(|norm| norm.forward_by(&x, rule));
             (x + attended, own.unwrap_or(normalised))
         } else {
             let around = if self.residual.from_norms { normalised } else { x };
             let mid = tap.visit(
                 Site::ResidualMid,
                 layer,
-                self.sum(&self.attention_post_norm, around, attended),
+                self.sum(&self.attention_post_norm, around, attended, rule),
             );
             let mid = match (&self.cross, source) {
                 (Some(cross), Some(source)) => self.look(cross, mid, source, layer, tap),
                 _ => mid,
             };
-            let normalised = apply(&self.mlp_norm, &mid);
+            let normalised = apply_by(&self.mlp_norm, &mid, rule);
             (mid, normalised)
         };
         let mlp_input = tap.visit(Site::MlpInput, layer, mlp_input);
-        let mlp = self.branch(&self.mlp_post_norm, self.mlp.forward(&mlp_input, layer, tap));
+        let mlp = self.branch(
+            &self.mlp_post_norm,
+            self.mlp.forward(&mlp_input, layer, tap),
+            rule,
+        );
         let mlp = tap.visit(Site::MlpOutput, layer, mlp);
         let around = if self.residual.from_norms { mlp_input } else { mid };
-        let post = self.sum(&self.mlp_post_norm, around, mlp);
+        let post = self.sum(&self.mlp_post_norm, around, mlp, rule);
         let post = match pre {
-            Some((convolution, pre)) => convolution.forward(&pre, &post, view.padding().as_ref()),
+            Some((convolution, pre)) => convolution.forward(&pre, &post, view.padding().as_ref(), tap),
             None => post,
         };
         tap.visit(Site::ResidualPost, layer, post)
@@ -163,15 +173,15 @@ impl Block {
     ) -> Tensor {
         let attended = cross
             .attention
-            .across(&apply(&cross.norm, &x), source, layer, tap);
+            .across(&apply_by(&cross.norm, &x, tap.rule()), source, layer, tap);
         let attended = tap.visit(Site::CrossOutput, layer, attended);
-        self.sum(&cross.post_norm, x, attended)
+        self.sum(&cross.post_norm, x, attended, tap.rule())
     }
 
     /// A branch's output as it is added to the stream.
-    fn branch(&self, norm: &Option<Norm>, output: Tensor) -> Tensor {
+    fn branch(&self, norm: &Option<Norm>, output: Tensor, rule: Rule) -> Tensor {
         let output = match norm {
-            Some(norm) if self.residual.after_branch => norm.forward(&output),
+            Some(norm) if self.residual.after_branch => norm.forward_by(&output, rule),
             _ => output,
         };
         if self.residual.scale == 1.0 {
@@ -181,9 +191,9 @@ impl Block {
         }
     }
 
-    fn sum(&self, norm: &Option<Norm>, x: Tensor, branch: Tensor) -> Tensor {
+    fn sum(&self, norm: &Option<Norm>, x: Tensor, branch: Tensor, rule: Rule) -> Tensor {
         match norm {
-            Some(norm) if self.residual.after_sum => norm.forward(&(x + branch)),
+            Some(norm) if self.residual.after_sum => norm.forward_by(&(x + branch), rule),
             _ => x + branch,
         }
     }
@@ -191,6 +201,11 @@ impl Block {
 
 /// Through a norm, where there is one.
 pub fn apply(norm: &Option<Norm>, x: &Tensor) -> Tensor {
+    apply_by(norm, x, Rule::Gradient)
+}
+
+/// The same, differentiated by a rule.
+pub fn apply_by(norm: &Option<Norm>, x: &Tensor, rule: Rule) -> Tensor {
     norm.as_ref()
-        .map_or_else(|| x.shallow_clone(), |norm| norm.forward(x))
+        .map_or_else(|| x.shallow_clone(), |norm| norm.forward_by(x, rule))
 }
