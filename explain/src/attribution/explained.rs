@@ -1,7 +1,7 @@
 //! The one differentiable function that is explained: from the embeddings of the tokens that count as sources to the
 //! targets' values. Every method, and what checks them, is about this function.
 
-use ecco_models::attention::Cache;
+use ecco_models::attention::{Cache, CrossMemory};
 use ecco_models::model::Body;
 use ecco_models::run::Input;
 use ecco_models::stack::Stack;
@@ -243,10 +243,13 @@ impl<'m> Explained<'m> {
     /// What an encoder–decoder has written, its start token first, from the sources' embeddings.
     pub(super) fn written(&self, x: &Tensor) -> Tensor {
         let n_read = self.input.ids.len() as i64;
-        let before = x.narrow(1, n_read, x.size()[1] - n_read);
+        self.behind_start(&x.narrow(1, n_read, x.size()[1] - n_read))
+    }
+
+    fn behind_start(&self, before: &Tensor) -> Tensor {
         match &self.start {
-            Some(start) => Tensor::cat(&[start.expand([x.size()[0], -1, -1], false), before], 1),
-            None => before,
+            Some(start) => Tensor::cat(&[&start.expand([before.size()[0], -1, -1], false), before], 1),
+            None => before.shallow_clone(),
         }
     }
 
@@ -270,6 +273,36 @@ impl<'m> Explained<'m> {
         let rows = Tensor::from_slice(&rows).to_device(x.device());
         let states = decoder.forward(x, Some(cache), tap)?;
         let logits = decoder.logits_by(&states.index_select(1, &rows), tap.rule());
+        Ok(self.values_of(&logits, tap.rule()))
+    }
+
+    /// What an encoder–decoder's decoder sees of the text that is read, `[1, source, size]`.
+    ///
+    /// # Errors
+    /// For other models.
+    pub(super) fn read(&self, x: &Tensor, tap: &mut dyn Tap) -> ecco_models::error::Result<Vec<CrossMemory>> {
+        match self.model.body() {
+            Body::EncoderDecoder(both) => both.read(&x.narrow(1, 0, self.input.ids.len() as i64), None, tap),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// The values of an encoder–decoder that has read what `memories` hold and has written `before`, `[batch, source,
+    /// size]`.
+    pub(super) fn values_having_read(
+        &self,
+        memories: &[CrossMemory],
+        before: &Tensor,
+        tap: &mut dyn Tap,
+    ) -> ecco_models::error::Result<Tensor> {
+        let Body::EncoderDecoder(both) = self.model.body() else {
+            return self.values(before, tap);
+        };
+        let rows: Vec<i64> = self.rows().into_iter().map(|row| row as i64).collect();
+        let rows = Tensor::from_slice(&rows).to_device(before.device());
+        let written = self.behind_start(before);
+        let states = both.decoder.forward_with(&written, None, Some(memories), tap)?;
+        let logits = both.decoder.logits_by(&states.index_select(1, &rows), tap.rule());
         Ok(self.values_of(&logits, tap.rule()))
     }
 
