@@ -250,7 +250,8 @@ fn a_contrast_of_log_probabilities_has_the_gradient_of_the_contrast_of_logits() 
                 .fold(0.0_f64, |most, value| most.max(value.abs()));
             for (a, b) in found.signed[0].iter().zip(&found.signed[1]) {
                 worst = worst.max((a - b).abs() / scale);
-                assert!((a - b).abs() < 1e-12 * scale, "{name}, {method:?}: {a} and {b}");
+                // The softmax cancels, which leaves rounding where the contrast is small beside its two halves.
+                assert!((a - b).abs() < 1e-11 * scale, "{name}, {method:?}: {a} and {b}");
             }
         }
     });
