@@ -85,11 +85,13 @@ pub fn run(
     let runs = watched(&state, model.verbose, |watch| {
         run::run(&loaded, inputs, top_k, watch)
     })?;
-    let mut texts = texts.iter().map(|text| text.prompt().text().to_owned());
-    Ok(runs
+    let texts: Vec<String> = texts.iter().map(|text| text.prompt().text().to_owned()).collect();
+    let mut all: Vec<(usize, Run)> = runs
         .into_iter()
-        .flat_map(|run| batch(model, &loaded, run, &mut texts))
-        .collect())
+        .flat_map(|run| batch(model, &loaded, run, &texts))
+        .collect();
+    all.sort_by_key(|(text, _)| *text);
+    Ok(all.into_iter().map(|(_, run)| run).collect())
 }
 
 /// A pass over the tokens of a text that is already there: what an output is looked into with.
@@ -98,24 +100,18 @@ pub fn again(model: &Model, text: String, input: Input) -> Result<Run, ScriptErr
     let runs = watched(&state, model.verbose, |watch| {
         run::run(&loaded, vec![input], 1, watch)
     })?;
-    let mut texts = std::iter::once(text);
     let mut runs = runs
         .into_iter()
-        .flat_map(|run| batch(model, &loaded, run, &mut texts));
+        .flat_map(|run| batch(model, &loaded, run, std::slice::from_ref(&text)));
     let missing = || ScriptError::new(ErrorKind::Internal, "nothing was run");
-    runs.next().ok_or_else(missing)
+    Ok(runs.next().ok_or_else(missing)?.1)
 }
 
-/// The texts of one batch, in order.
-fn batch(
-    model: &Model,
-    loaded: &ecco_models::Model,
-    run: run::Run,
-    texts: &mut dyn Iterator<Item = String>,
-) -> Vec<Run> {
-    let of_batch = run.inputs().iter().zip(texts).enumerate();
-    let of_batch = of_batch.map(|(index, (input, text))| Text {
-        text,
+/// The texts of one batch, each with its place among `texts`.
+fn batch(model: &Model, loaded: &ecco_models::Model, run: run::Run, texts: &[String]) -> Vec<(usize, Run)> {
+    let of_batch = run.inputs().iter().zip(run.order()).enumerate();
+    let of_batch = of_batch.map(|(index, (input, &text))| Text {
+        text: texts[text].clone(),
         tokens: loaded.tokenizer().tokens(&input.ids),
         target: loaded.tokenizer().tokens(&input.target),
         silence: run.predictions(index).is_empty().then(|| silence(loaded)),
@@ -126,11 +122,13 @@ fn batch(
         arrays: RefCell::default(),
         run,
     });
-    let of_batch = (0..batch.texts.len()).map(|index| Run {
-        batch: Rc::clone(&batch),
-        index,
-    });
-    of_batch.collect()
+    let order = batch.run.order().iter().enumerate();
+    order
+        .map(|(index, &text)| {
+            let batch = Rc::clone(&batch);
+            (text, Run { batch, index })
+        })
+        .collect()
 }
 
 /// An error that says which text of a list it is about.
