@@ -598,7 +598,7 @@ fn edited_models_are_explained_as_they_are() {
             edit(Site::ResidualPre, Change::Scale(1.5)),
         ];
         let stack = plain.stack();
-        let edited = plain.edited(&Edits::new(edits, stack.kind(), stack.device()));
+        let edited = plain.edited(&Edits::new(edits, |_, _| (stack.kind(), stack.device())));
         let input = Input::of(&plain, vec![5, 80, 31, 9, 200, 77], vec![]).unwrap();
         let targets = [
             Target::token(3, 8).of(Quantity::Logit),
