@@ -13,6 +13,16 @@ pub enum Error {
         reason: String,
     },
 
+    #[error("{what} reads what a model says of tokens, and {model} says {says}")]
+    NoTokens {
+        what: &'static str,
+        model: String,
+        says: &'static str,
+    },
+
+    #[error("direct logit attribution needs a head that is linear in the stream, and that of {model} ({model_type}) is not")]
+    NotLinear { model: String, model_type: String },
+
     #[error(transparent)]
     Model(#[from] ecco_models::Error),
 }
@@ -22,7 +32,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NothingGenerated => Some("generate at least one token: #{generate: 20}".into()),
-            Self::Option { .. } => None,
+            Self::Option { .. } | Self::NoTokens { .. } | Self::NotLinear { .. } => None,
             Self::Model(error) => error.hint(),
         }
     }

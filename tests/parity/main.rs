@@ -2,8 +2,10 @@
 
 mod attribution;
 mod chats;
+mod direct;
 mod families;
 mod generation;
 mod gpt2;
+mod lens;
 mod runs;
 mod tokenizers;

@@ -4,19 +4,61 @@
 //! because only the style sheet knows the theme. The inline colours made here are what remains where style
 //! sheets are stripped.
 
-/// Place on the scale, red, green, blue, opacity: viridis reversed. `base.css` lists the same stops.
-pub const SCALE: [(f32, [u8; 3], f32); 7] = [
-    (0.0, [253, 231, 37], 0.0),
-    (0.12, [205, 225, 50], 0.45),
-    (0.28, [122, 209, 81], 0.8),
-    (0.45, [53, 183, 121], 1.0),
-    (0.62, [33, 145, 140], 1.0),
-    (0.8, [59, 82, 139], 1.0),
-    (1.0, [68, 1, 84], 1.0),
-];
+/// A scale of colours over a light page, which the page's own shows through at the weak end. `base.css` lists the same
+/// stops.
+pub struct Ramp {
+    /// The custom property that holds it.
+    pub name: &'static str,
+    /// Place, red, green, blue, opacity.
+    stops: &'static [(f32, [u8; 3], f32)],
+    /// From here on white text reads better than black.
+    white_from: f32,
+}
 
-/// From here on white text reads better than black.
-const WHITE_TEXT_FROM: f32 = 0.63;
+/// Viridis reversed: shares, probabilities.
+pub const VIRIDIS: Ramp = Ramp {
+    name: "scale",
+    stops: &[
+        (0.0, [253, 231, 37], 0.0),
+        (0.12, [205, 225, 50], 0.45),
+        (0.28, [122, 209, 81], 0.8),
+        (0.45, [53, 183, 121], 1.0),
+        (0.62, [33, 145, 140], 1.0),
+        (0.8, [59, 82, 139], 1.0),
+        (1.0, [68, 1, 84], 1.0),
+    ],
+    white_from: 0.63,
+};
+
+/// In the manner of ColorBrewer's RdPu: ranks of the tokens that were written.
+pub const WARM: Ramp = Ramp {
+    name: "warm",
+    stops: &[
+        (0.0, [253, 224, 221], 0.0),
+        (0.25, [252, 197, 192], 0.8),
+        (0.5, [247, 104, 161], 1.0),
+        (0.75, [205, 40, 145], 1.0),
+        (1.0, [154, 1, 123], 1.0),
+    ],
+    white_from: 0.66,
+};
+
+/// In the manner of its GnBu: ranks of watched tokens.
+pub const COOL: Ramp = Ramp {
+    name: "cool",
+    stops: &[
+        (0.0, [224, 243, 219], 0.0),
+        (0.25, [186, 228, 188], 0.8),
+        (0.5, [123, 204, 196], 1.0),
+        (0.75, [67, 162, 202], 1.0),
+        (1.0, [26, 123, 181], 1.0),
+    ],
+    white_from: 0.94,
+};
+
+/// What adds and what takes away, over a light page.
+pub const UP: [u8; 3] = [10, 108, 179];
+pub const DOWN: [u8; 3] = [200, 86, 10];
 
 /// Okabe and Ito's colours that show on white and on black, and four more of their kind.
 const HUES: [[u8; 3]; 10] = [
@@ -32,30 +74,34 @@ const HUES: [[u8; 3]; 10] = [
     [112, 128, 144],
 ];
 
-/// The scale over a white page at `strength` in 0..=1.
+impl Ramp {
+    /// Over a white page at `strength` in 0..=1.
+    pub fn at(&self, strength: f32) -> [u8; 3] {
+        let strength = strength.clamp(0.0, 1.0);
+        let upper = self.stops.iter().position(|stop| stop.0 >= strength);
+        let upper = upper.unwrap_or(self.stops.len() - 1).max(1);
+        let (low, high) = (self.stops[upper - 1], self.stops[upper]);
+        let t = (strength - low.0) / (high.0 - low.0);
+        let mix = |a: f32, b: f32| a + (b - a) * t;
+        let opacity = mix(low.2, high.2);
+        std::array::from_fn(|i| {
+            let colour = mix(f32::from(low.1[i]), f32::from(high.1[i]));
+            (255.0 + (colour - 255.0) * opacity).round() as u8
+        })
+    }
+
+    pub fn text(&self, strength: f32) -> &'static str {
+        if strength < self.white_from { "#222" } else { "#fff" }
+    }
+}
+
+/// Viridis over a white page at `strength` in 0..=1.
 pub fn scale(strength: f32) -> [u8; 3] {
-    let strength = strength.clamp(0.0, 1.0);
-    let upper = SCALE
-        .iter()
-        .position(|stop| stop.0 >= strength)
-        .unwrap_or(SCALE.len() - 1)
-        .max(1);
-    let (low, high) = (SCALE[upper - 1], SCALE[upper]);
-    let t = (strength - low.0) / (high.0 - low.0);
-    let mix = |a: f32, b: f32| a + (b - a) * t;
-    let opacity = mix(low.2, high.2);
-    std::array::from_fn(|i| {
-        let colour = mix(f32::from(low.1[i]), f32::from(high.1[i]));
-        (255.0 + (colour - 255.0) * opacity).round() as u8
-    })
+    VIRIDIS.at(strength)
 }
 
 pub fn text_on_scale(strength: f32) -> &'static str {
-    if strength < WHITE_TEXT_FROM {
-        "#222"
-    } else {
-        "#fff"
-    }
+    VIRIDIS.text(strength)
 }
 
 /// Colour of factor `k`; beyond ten by the golden angle, so that neighbours stay apart.
@@ -104,39 +150,49 @@ mod tests {
         0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     }
 
-    #[test]
-    fn the_scale_fades_to_white_and_ends_in_purple() {
-        assert_eq!(scale(0.0), [255; 3]);
-        assert_eq!(scale(1.0), [68, 1, 84]);
-        assert_eq!(scale(f32::INFINITY), scale(1.0));
-        let lightness: Vec<f32> = (0..=100).map(|i| luminance(scale(i as f32 / 100.0))).collect();
-        assert!(
-            lightness.windows(2).all(|pair| pair[1] <= pair[0]),
-            "a stronger share is never lighter"
-        );
-    }
+    const RAMPS: [Ramp; 3] = [VIRIDIS, WARM, COOL];
 
     #[test]
-    fn text_on_the_scale_is_readable() {
-        for i in 0..=100 {
-            let strength = i as f32 / 100.0;
-            let text = if text_on_scale(strength) == "#fff" {
-                1.0
-            } else {
-                luminance([0x22; 3])
-            };
-            let ground = luminance(scale(strength));
-            let contrast = (text.max(ground) + 0.05) / (text.min(ground) + 0.05);
-            assert!(contrast >= 3.8, "contrast {contrast} at {strength}");
+    fn scales_fade_to_white_and_darken() {
+        assert_eq!(scale(1.0), [68, 1, 84]);
+        assert_eq!(scale(f32::INFINITY), scale(1.0));
+        for ramp in RAMPS {
+            assert_eq!(ramp.at(0.0), [255; 3]);
+            let lightness: Vec<f32> = (0..=100).map(|i| luminance(ramp.at(i as f32 / 100.0))).collect();
+            let darkens = lightness.windows(2).all(|pair| pair[1] <= pair[0]);
+            assert!(darkens, "{}: a stronger value is never lighter", ramp.name);
         }
     }
 
     #[test]
-    fn the_style_sheet_has_the_same_scale() {
+    fn text_on_scales_is_readable() {
+        for ramp in RAMPS {
+            for i in 0..=100 {
+                let strength = i as f32 / 100.0;
+                let text = if ramp.text(strength) == "#fff" {
+                    1.0
+                } else {
+                    luminance([0x22; 3])
+                };
+                let ground = luminance(ramp.at(strength));
+                let contrast = (text.max(ground) + 0.05) / (text.min(ground) + 0.05);
+                assert!(contrast >= 3.8, "{}: contrast {contrast} at {strength}", ramp.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_style_sheet_has_the_same_scales() {
         let css = include_str!("base.css");
-        for (place, [r, g, b], opacity) in SCALE {
-            let stop = format!("rgb({r} {g} {b}/{opacity}) {:.0}%", place * 100.0);
-            assert!(css.contains(&stop), "{stop} is missing");
+        for ramp in RAMPS {
+            assert!(css.contains(&format!("--ecco-{}:", ramp.name)));
+            for (place, [r, g, b], opacity) in ramp.stops {
+                let stop = format!("rgb({r} {g} {b}/{opacity}) {:.0}%", place * 100.0);
+                assert!(css.contains(&stop), "{stop} is missing");
+            }
+        }
+        for (name, colour) in [("up", UP), ("down", DOWN)] {
+            assert!(css.contains(&format!("--ecco-{name}:{};", hex(colour))));
         }
     }
 
