@@ -218,7 +218,7 @@ fn read(
     let (n_depths, n_rows, vocabulary) = (logits.size()[0], logits.size()[1], logits.size()[2]);
     let log_p = logits.log_softmax(-1, wide);
     let output = output.log_softmax(-1, wide);
-    let p = log_p.exp();
+    let p = logits.softmax(-1, wide);
     let sum = |x: Tensor| x.sum_dim_intlist(-1, false, None::<Kind>);
     let entropy = pairs(&-sum(&p * &log_p))?;
     let divergence = pairs(&sum(output.exp() * (&output - &log_p)))?;

@@ -51,6 +51,11 @@ pub fn pull_back(
     cotangents: &Tensor,
     proceed: &mut dyn FnMut() -> ControlFlow<()>,
 ) -> Result<Tensor> {
+    if decoder.stack.is_edited() {
+        return Err(Error::Edited {
+            what: "this gradient",
+        });
+    }
     let n_positions = rows.iter().max().map_or(0, |row| row + 1) as i64;
     let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
     let rows = Tensor::from_slice(&rows).to_device(decoder.device());

@@ -1,9 +1,12 @@
 //! The decoder: a causal stack with a head that names the next token.
 
+use std::rc::Rc;
+
 use tch::{Device, Kind, Tensor};
 
 use crate::attention::{Cache, CrossMemory};
 use crate::config::Config;
+use crate::edit::OfStack;
 use crate::error::Result;
 use crate::layers::{Linear, soft_cap};
 use crate::stack::{Stack, apply};
@@ -14,8 +17,8 @@ use crate::weights::Weights;
 pub struct Decoder {
     pub stack: Stack,
     /// From the residual stream to the embedding's width, where that is another.
-    project_out: Option<Linear>,
-    pub head: Linear,
+    project_out: Option<Rc<Linear>>,
+    pub head: Rc<Linear>,
 }
 
 /// The head's bias; encoder–decoders store it as a row, or leave out one of zeros.
@@ -34,7 +37,13 @@ impl Decoder {
         let stack = Stack::load(config, weights)?;
         let project_out = match size == hidden {
             true => None,
-            false => Some(Linear::load(weights, "project_out", hidden, size, false)?),
+            false => Some(Rc::new(Linear::load(
+                weights,
+                "project_out",
+                hidden,
+                size,
+                false,
+            )?)),
         };
         let own = head.prefers_own && weights.has("head.weight");
         let weight = if head.tied && !own {
@@ -51,8 +60,17 @@ impl Decoder {
         Ok(Self {
             stack,
             project_out,
-            head: Linear { weight, bias },
+            head: Rc::new(Linear { weight, bias }),
         })
+    }
+
+    /// A view on the same weights whose passes are edited.
+    pub(crate) fn edited(&self, edits: &Rc<OfStack>) -> Self {
+        Self {
+            stack: self.stack.edited(edits),
+            project_out: self.project_out.clone(),
+            head: Rc::clone(&self.head),
+        }
     }
 
     pub fn config(&self) -> &Config {

@@ -1,8 +1,11 @@
 //! The encoder: a stack whose positions all see each other, with a head for what it was trained to say.
 
+use std::rc::Rc;
+
 use tch::{Device, Kind, Tensor};
 
 use crate::config::{Activation, Config, Dense, Head, Label, Task};
+use crate::edit::OfStack;
 use crate::error::Result;
 use crate::layers::{Linear, Norm};
 use crate::stack::Stack;
@@ -12,8 +15,8 @@ use crate::weights::Weights;
 /// An encoder with its weights on one device.
 pub struct Encoder {
     pub stack: Stack,
-    transform: Option<Transform>,
-    head: Option<Linear>,
+    transform: Option<Rc<Transform>>,
+    head: Option<Rc<Linear>>,
 }
 
 /// A layer before the head.
@@ -56,9 +59,18 @@ impl Encoder {
         };
         Ok(Self {
             stack,
-            transform,
-            head,
+            transform: transform.map(Rc::new),
+            head: head.map(Rc::new),
         })
+    }
+
+    /// A view on the same weights whose passes are edited.
+    pub(crate) fn edited(&self, edits: &Rc<OfStack>) -> Self {
+        Self {
+            stack: self.stack.edited(edits),
+            transform: self.transform.clone(),
+            head: self.head.clone(),
+        }
     }
 
     pub fn config(&self) -> &Config {

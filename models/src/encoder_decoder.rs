@@ -5,6 +5,7 @@ use tch::{Device, Kind, Tensor};
 use crate::attention::CrossMemory;
 use crate::config::Config;
 use crate::decoder::Decoder;
+use crate::edit::Edits;
 use crate::error::Result;
 use crate::stack::Stack;
 use crate::tap::Tap;
@@ -22,6 +23,14 @@ impl EncoderDecoder {
             encoder: Stack::load(encoder, weights)?,
             decoder: Decoder::load(config, weights)?,
         })
+    }
+
+    /// A view on the same weights whose passes are edited.
+    pub(crate) fn edited(&self, edits: &Edits) -> Self {
+        Self {
+            encoder: self.encoder.edited(&edits.encoder),
+            decoder: self.decoder.edited(&edits.own),
+        }
     }
 
     pub fn config(&self) -> &Config {

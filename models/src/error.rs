@@ -88,6 +88,9 @@ pub enum Error {
     #[error("{model} was saved without a head, so it says nothing about its states")]
     NoHead { model: String },
 
+    #[error("{what} of a model under interventions is not implemented")]
+    Edited { what: &'static str },
+
     #[error("the model has no {site}{}", at_layer(*.layer))]
     NoSite { site: String, layer: Option<usize> },
 
@@ -168,6 +171,7 @@ impl Error {
             Self::OutOfMemory { .. } => {
                 "free a model with lm.unload(); ecco::models() lists what is resident".into()
             }
+            Self::Edited { .. } => "explain what the model says without them".into(),
             Self::Widths { site } => format!("take one layer: run.at({site:?}, 0)"),
             Self::WeightNotFinite { .. } => "the model was damaged in training or conversion".into(),
             Self::Hub(error) => return error.hint(),

@@ -4,6 +4,7 @@
 //! - [`generation`]: [`generate`], token by token with a KV cache: greedy, sampled, or by beam search
 //! - [`run`]: one pass over texts, with what the head says and every site by name
 //! - [`tap`]: [`Site`], [`Tap`], [`Capture`]: the one way to see or change what happens inside
+//! - [`edit`]: [`Edit`], a change that a view on a model makes in every pass
 //! - [`decoder`], [`encoder`], [`encoder_decoder`]: a [`stack`] of blocks of [`attention`] and [`mlp`], these of [`layers`]; [`rope`]: rotary positions
 //! - [`backward`]: the decoder's batched vector–Jacobian products
 //! - [`families`], [`config`]: what differs between families, as data
@@ -19,6 +20,7 @@ pub mod chat;
 pub mod config;
 pub mod decoder;
 pub mod device;
+pub mod edit;
 pub mod encoder;
 pub mod encoder_decoder;
 pub mod error;
@@ -41,6 +43,7 @@ pub mod weights;
 
 pub use chat::{Chat, ChatOptions, Prompt};
 pub use config::Config;
+pub use edit::{Edit, Edits};
 pub use error::Error;
 pub use generation::{Draft, EarlyStopping, Finish, GenerateOptions, Generation, generate};
 pub use model::{LoadOptions, Model, capture, load};

@@ -122,26 +122,29 @@ impl Mlp {
         let hidden = x.size()[x.dim() - 1];
         let tokens = x.reshape([-1, hidden]);
         let (weights, chosen) = route(router, &tokens, *n_chosen, *normalised);
-        let mut sum = tokens.zeros_like();
-        let mut inners = Vec::new();
-        let is_watched = tap.wants(Site::MlpInner, layer);
-        for (index, expert) in experts.iter().enumerate() {
+        let places = |index: usize| {
             let places = chosen.eq(index as i64).nonzero(); // [(token, rank)]
-            let (token, rank) = (places.select(1, 0), places.select(1, 1));
-            if is_watched {
-                inners.push(self.expert_inner(expert, &tokens, &token));
-            }
+            (places.select(1, 0), places.select(1, 1))
+        };
+        let seen = tap.wants(Site::MlpInner, layer).then(|| {
+            let inner = |(index, expert)| self.expert_inner(expert, &tokens, &places(index).0);
+            let inners: Vec<Tensor> = experts.iter().enumerate().map(inner).collect();
+            let size = [&x.size()[..x.dim() - 1], &[-1]].concat();
+            let inners = tap.visit(Site::MlpInner, layer, Tensor::cat(&inners, -1).reshape(size));
+            inners.flatten(0, -2).chunk(experts.len() as i64, -1) // by expert: [token, neuron]
+        });
+        let mut sum = tokens.zeros_like();
+        for (index, expert) in experts.iter().enumerate() {
+            let (token, rank) = places(index);
             if token.numel() == 0 {
                 continue;
             }
-            let (gate, up) = expert.input(&tokens.index_select(0, &token));
-            let inner = self.activation.forward(&gate) * up;
+            let inner = match &seen {
+                Some(inners) => inners[index].index_select(0, &token),
+                None => self.inner(expert, &tokens.index_select(0, &token)),
+            };
             let weight = weights.index(&[Some(&token), Some(&rank)]).unsqueeze(-1);
             sum = sum.index_add(0, &token, &(expert.down.forward(&inner) * weight));
-        }
-        if is_watched {
-            let size = [&x.size()[..x.dim() - 1], &[-1]].concat();
-            let _ = tap.visit(Site::MlpInner, layer, Tensor::cat(&inners, -1).reshape(size));
         }
         sum.reshape(x.size())
     }
@@ -178,10 +181,14 @@ impl Mlp {
         }
     }
 
+    fn inner(&self, expert: &Gated, x: &Tensor) -> Tensor {
+        let (gate, up) = expert.input(x);
+        self.activation.forward(&gate) * up
+    }
+
     /// An expert's neurons at all tokens, 0 at those that do not go through it.
     fn expert_inner(&self, expert: &Gated, tokens: &Tensor, chosen: &Tensor) -> Tensor {
-        let (gate, up) = expert.input(&tokens.index_select(0, chosen));
-        let inner = self.activation.forward(&gate) * up;
+        let inner = self.inner(expert, &tokens.index_select(0, chosen));
         let size = [tokens.size()[0], inner.size()[1]];
         Tensor::zeros(size, (inner.kind(), inner.device())).index_copy(0, chosen, &inner)
     }

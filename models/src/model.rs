@@ -1,6 +1,7 @@
 //! A model that is loaded: configuration, weights on their device, tokenizer.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use serde_json::Value;
 use tch::Tensor;
@@ -9,6 +10,7 @@ use crate::chat::{Chat, ChatOptions, ChatTemplate};
 use crate::config::{Config, ConfigFile, Task};
 use crate::decoder::Decoder;
 use crate::device;
+use crate::edit::{Edit, Edits};
 use crate::encoder::Encoder;
 use crate::encoder_decoder::EncoderDecoder;
 use crate::error::{Error, Result};
@@ -37,11 +39,11 @@ pub struct Model {
     name: String,
     body: Body,
     n_parameters: u64,
-    pub(crate) tokenizer: Tokenizer,
-    pub(crate) generation: GenerationConfig,
-    chat: Option<ChatTemplate>,
+    pub(crate) tokenizer: Rc<Tokenizer>,
+    pub(crate) generation: Rc<GenerationConfig>,
+    chat: Option<Rc<ChatTemplate>>,
     /// The mapped weights; on the CPU the tensors are views of them.
-    files: ModelFiles,
+    files: Rc<ModelFiles>,
 }
 
 /// The tensors of a model, by how it reads.
@@ -143,11 +145,34 @@ impl Model {
             name: name.to_owned(),
             body,
             n_parameters,
-            tokenizer,
-            generation,
-            chat,
-            files,
+            tokenizer: Rc::new(tokenizer),
+            generation: Rc::new(generation),
+            chat: chat.map(Rc::new),
+            files: Rc::new(files),
         })
+    }
+
+    /// Edits for this model: see [`Model::edited`].
+    pub fn edits(&self, edits: Vec<Edit>) -> Result<Edits> {
+        guard(|| Ok(Edits::new(edits, self.stack().kind(), self.stack().device())))
+    }
+
+    /// A view on the same weights in whose every pass these edits are made, and no others.
+    pub fn edited(&self, edits: &Edits) -> Self {
+        let body = match &self.body {
+            Body::Decoder(decoder) => Body::Decoder(Box::new(decoder.edited(&edits.own))),
+            Body::Encoder(encoder) => Body::Encoder(Box::new(encoder.edited(&edits.own))),
+            Body::EncoderDecoder(both) => Body::EncoderDecoder(Box::new(both.edited(edits))),
+        };
+        Self {
+            name: self.name.clone(),
+            body,
+            n_parameters: self.n_parameters,
+            tokenizer: Rc::clone(&self.tokenizer),
+            generation: Rc::clone(&self.generation),
+            chat: self.chat.clone(),
+            files: Rc::clone(&self.files),
+        }
     }
 
     /// The name it was asked for by.
@@ -211,6 +236,13 @@ impl Model {
     /// What the model's files say about generating text.
     pub fn generation_config(&self) -> &GenerationConfig {
         &self.generation
+    }
+
+    /// The token that fills up a text, where the model has one.
+    pub fn pad_id(&self) -> Option<u32> {
+        let pad = self.tokenizer.pad().map(|token| token.id);
+        pad.filter(|&id| (id as usize) < self.config().vocab_size)
+            .or(self.generation.pad_id)
     }
 
     pub fn device(&self) -> String {

@@ -1,20 +1,28 @@
 //! What decoders and encoders are made of: an embedding, blocks, a norm. What differs between families is in
 //! [`Config`].
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Deref};
+use std::rc::Rc;
 
 use tch::{Device, Kind, Tensor};
 
 use crate::attention::{Attention, Cache, CrossMemory, LayerMemory, View};
 use crate::config::{Before, Config, NormConfig, Positions, Projected, Residual};
+use crate::edit::{Edited, OfStack};
 use crate::error::{Error, Result};
 use crate::layers::{Linear, Norm};
 use crate::mlp::Mlp;
 use crate::tap::{Site, Tap};
 use crate::weights::Weights;
 
-/// Embedding, blocks and norm, with their weights on one device.
+/// Embedding, blocks and norm, with their weights on one device, and what is changed in its passes.
 pub struct Stack {
+    parts: Rc<Parts>,
+    edits: Option<Rc<OfStack>>,
+}
+
+/// What views on one stack share.
+pub struct Parts {
     pub config: Config,
     pub embedding: Embedding,
     pub blocks: Vec<Block>,
@@ -109,13 +117,30 @@ impl Stack {
             false => None,
         };
         let relative = relative(&config, weights)?;
-        Ok(Self {
+        let parts = Parts {
             config,
             embedding,
             blocks,
             final_norm,
             relative,
+        };
+        Ok(Self {
+            parts: Rc::new(parts),
+            edits: None,
         })
+    }
+
+    /// A view on the same weights whose passes are edited.
+    pub(crate) fn edited(&self, edits: &Rc<OfStack>) -> Self {
+        Self {
+            parts: Rc::clone(&self.parts),
+            edits: Some(Rc::clone(edits)).filter(|edits| !edits.is_empty()),
+        }
+    }
+
+    /// Whether anything is changed in its passes.
+    pub fn is_edited(&self) -> bool {
+        self.edits.is_some()
     }
 
     pub fn device(&self) -> Device {
@@ -145,6 +170,14 @@ impl Stack {
         tap: &mut dyn Tap,
     ) -> Result<Tensor> {
         let start = cache.as_ref().map_or(0, |cache| cache.length);
+        let mut edited;
+        let tap = match &self.edits {
+            Some(edits) => {
+                edited = Edited { edits, start, tap };
+                &mut edited as &mut dyn Tap
+            }
+            None => tap,
+        };
         let n_positions = embeddings.size()[1];
         let place = (self.kind(), self.device());
         let view = View::new(
@@ -178,6 +211,14 @@ impl Stack {
         }
         let normalised = apply(&self.final_norm, &x);
         Ok(tap.visit(Site::FinalNorm, self.blocks.len() - 1, normalised))
+    }
+}
+
+impl Deref for Stack {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
     }
 }
 

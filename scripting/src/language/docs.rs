@@ -4,6 +4,7 @@ use ecco_widgets::MimeBundle;
 
 use super::catalog::{Catalog, Entry, EntryKind};
 use crate::options::OptionTable;
+use crate::primitives;
 
 /// What `help` and inspection show for `entries`: all overloads of one name.
 pub fn bundle(entries: &[&Entry]) -> MimeBundle {
@@ -102,6 +103,7 @@ pub fn page(catalog: &Catalog) -> String {
         .entries()
         .filter(|e| e.is_ours && e.kind != EntryKind::Operator);
     let ours: Vec<&Entry> = ours.filter(|entry| !is_noise(entry)).collect();
+    let (common, ours): (Vec<&Entry>, Vec<&Entry>) = ours.into_iter().partition(|entry| is_common(entry));
     let functions = |namespace: &str| -> Vec<&Entry> {
         ours.iter()
             .copied()
@@ -126,10 +128,23 @@ pub fn page(catalog: &Catalog) -> String {
         }
     };
     section(&mut text, "Models", &functions("ecco"));
+    let first = common.first().and_then(|entry| entry.receiver());
+    let once: Vec<&Entry> = common
+        .into_iter()
+        .filter(|entry| entry.receiver() == first)
+        .collect();
+    section(&mut text, "Every result", &once);
     members(&mut text, &own);
     section(&mut text, "Showing and asking", &functions(""));
     members(&mut text, &plain);
     text
+}
+
+/// Whether it is a member that every result has; the page describes those once.
+fn is_common(entry: &Entry) -> bool {
+    entry
+        .receiver()
+        .is_some_and(|of| primitives::is_common(of, &entry.name))
 }
 
 const PAGE_HEAD: &str = "# Primitives\n\n\

@@ -14,14 +14,8 @@ use crate::values::rich::Rich;
 use crate::values::saliency::Saliency;
 use crate::values::tensor::Tensor;
 
-/// Names of the saliency methods; a test compares them with those of the library.
-pub const METHODS: &[&str] = &[
-    "grad_x_input",
-    "gradient",
-    "integrated_gradients",
-    "ig",
-    "saliency",
-];
+/// Names of the saliency methods.
+pub const METHODS: &[&str] = Method::ALL_NAMES;
 
 pub const SALIENCY_OPTIONS: OptionTable = OptionTable {
     primitive: "Generation.saliency",
@@ -206,12 +200,6 @@ pub mod functions {
         saliency.tensor().map_err(|error| error.raise(&ctx))
     }
 
-    /// The contributions as script arrays: row k has one value for each token before generated token k.
-    #[rhai_fn(name = "to_array", pure, return_raw)]
-    pub fn saliency_to_array(ctx: NativeCallContext, saliency: &mut Saliency) -> RhaiResult<Array> {
-        saliency.rows().map_err(|error| error.raise(&ctx))
-    }
-
     /// The method, for people.
     #[rhai_fn(get = "method", pure)]
     pub fn method(saliency: &mut Saliency) -> String {
@@ -260,16 +248,6 @@ pub mod functions {
     }
 
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]
-    pub fn saliency_text(saliency: &mut Saliency) -> String {
-        saliency.line()
-    }
-
-    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
-    pub fn nmf_text(nmf: &mut Factorization) -> String {
-        nmf.line()
-    }
-
-    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
     pub fn rich_text(view: &mut Rich) -> String {
         view.text()
     }
@@ -289,7 +267,11 @@ fn saliency(output: &Generation, options: &Map) -> Result<Saliency, ScriptError>
     let n_steps = options.usize("n_steps").unwrap_or(defaults.n_steps);
     Ok(Saliency {
         output: output.clone(),
-        options: AttributionOptions { method, n_steps },
+        options: AttributionOptions {
+            method,
+            n_steps,
+            ..defaults
+        },
         style,
     })
 }
@@ -309,15 +291,4 @@ fn run_nmf(output: &Generation, options: &Map) -> Result<Factorization, ScriptEr
         options.usize("to_layer"),
         &nmf,
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn method_names_are_the_librarys() {
-        let names: Vec<&str> = Method::NAMES.iter().map(|(name, ..)| *name).collect();
-        assert_eq!(names, METHODS);
-    }
 }

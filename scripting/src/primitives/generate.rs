@@ -269,7 +269,7 @@ impl<'a> Stream<'a> {
     /// The last state is always shown.
     fn finish(&self, output: &Generation) {
         if self.is_shown {
-            self.state.show(output.bundle(), &self.id);
+            self.state.show(output.view().bundle(), &self.id);
             *self.state.streamed.borrow_mut() = Some(output.clone());
         }
     }

@@ -6,6 +6,7 @@
 mod display;
 mod errors;
 mod explain;
+mod findings;
 mod generate;
 mod limits;
 mod models;
@@ -16,6 +17,8 @@ mod tensor;
 mod text;
 
 use rhai::{Engine, exported_module};
+
+pub use findings::is_common;
 
 use crate::errors::ScriptError;
 use crate::options::OptionTable;
@@ -61,5 +64,6 @@ pub fn register(engine: &mut Engine) {
     engine.register_global_module(exported_module!(limits::functions).into());
     engine.register_global_module(exported_module!(nesting::functions).into());
     engine.register_global_module(exported_module!(sorting::functions).into());
+    findings::register(engine);
     tensor::register_arithmetic(engine);
 }

@@ -9,6 +9,7 @@ use rhai::{INT, Map};
 use crate::errors::{ErrorKind, RhaiResult, ScriptError, nearest};
 use crate::options::{OptionKind, OptionTable, Options, option};
 use crate::state::{State, state_of};
+use crate::values::finding::Shown;
 use crate::values::generation::Generation;
 use crate::values::model::{Model, ModelList, Recording, Resident};
 use crate::watch::watched;
@@ -210,7 +211,7 @@ pub mod functions {
 
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]
     pub fn model_text(lm: &mut Model) -> String {
-        lm.line()
+        Shown::line(lm)
     }
 
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]
@@ -218,7 +219,7 @@ pub mod functions {
         models
             .models
             .iter()
-            .map(Model::line)
+            .map(Shown::line)
             .collect::<Vec<_>>()
             .join("\n")
     }

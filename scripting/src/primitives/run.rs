@@ -7,6 +7,7 @@ use rhai::{Array, INT, Map};
 
 use crate::errors::{ErrorKind, RhaiResult, ScriptError};
 use crate::options::{OptionKind, OptionTable, option};
+use crate::values::finding::Shown;
 use crate::values::model::Model;
 use crate::values::run::{self, Run};
 use crate::values::show;
@@ -203,7 +204,7 @@ pub mod functions {
 
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]
     pub fn run_text(run: &mut Run) -> String {
-        run.line()
+        Shown::line(run)
     }
 }
 

@@ -69,7 +69,7 @@ pub mod functions {
     }
 
     /// Saves the values as 32-bit floats. The path's end says how: `.npy` (what `numpy.load` reads), `.safetensors`
-    /// (under the name `tensor`), `.json` (`shape`, `axes`, `data`).
+    /// (under the name `tensor`), `.json` (`shape`, `axes`, `data`), `.csv` (a row for each value).
     ///
     /// The path is one in the notebook's folder or below: a script that someone else wrote must not reach any other
     /// place, so an absolute path, `..` and links that lead out are refused. A file of that name is replaced, as

@@ -3,9 +3,11 @@
 use std::rc::Rc;
 
 use ecco_explain::nmf::{Nmf, NmfOptions, factorize};
-use ecco_widgets::Factors;
+use ecco_widgets::{Explorable, Factors, MimeBundle};
 use ndarray::{Array2, ArrayD, Axis, Ix3};
+use serde_json::{Map, Value};
 
+use super::finding::{Finding, Shown};
 use super::generation::{Generation, Recorded};
 use super::numbers::short;
 use super::tensor::Tensor;
@@ -127,14 +129,40 @@ impl Factorization {
             relative_error: self.nmf.relative_error,
         }
     }
+}
 
-    pub fn line(&self) -> String {
+impl Shown for Factorization {
+    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
+        Ok(self.view().bundle())
+    }
+
+    fn line(&self) -> String {
         let (n_components, n_positions) = self.nmf.components.dim();
         let error = short(self.nmf.error);
         format!(
             "{n_components} factors of {} neurons at {n_positions} positions, reconstruction error {error}",
             self.nmf.neurons.ncols()
         )
+    }
+}
+
+impl Finding for Factorization {
+    fn tensors(&self) -> Result<Vec<(&'static str, Tensor)>, ScriptError> {
+        Ok(vec![
+            ("components", self.components()),
+            ("neurons", self.neurons()),
+        ])
+    }
+
+    fn about(&self) -> Result<Map<String, Value>, ScriptError> {
+        let mut about = self.output.about();
+        about.insert("error".into(), self.nmf.error.into());
+        about.insert("relative_error".into(), self.nmf.relative_error.into());
+        Ok(about)
+    }
+
+    fn labels(&self, axis: &str) -> Option<Vec<String>> {
+        (axis == "position").then(|| self.output.token_texts())
     }
 }
 

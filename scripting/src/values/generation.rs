@@ -4,11 +4,14 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use ecco_explain::{Attribution, AttributionOptions, attribute, attribute_pair};
+use ecco_explain::{Attribution, AttributionOptions, Error, Target, attribute};
+use ecco_models::run::Input;
 use ecco_models::{Capture, Finish, Site, capture};
 use ecco_widgets::{Explorable, MimeBundle, Token, TokenSequence};
 use ndarray::{ArrayD, Axis, concatenate};
+use serde_json::{Map, Value, json};
 
+use super::finding::Shown;
 use super::model::Model;
 use super::tensor::Tensor;
 use crate::errors::{ErrorKind, ScriptError};
@@ -82,6 +85,22 @@ impl Generation {
 
     pub fn tokens(&self) -> &[ecco_models::Token] {
         &self.0.generation.tokens
+    }
+
+    /// The tokens' texts.
+    pub fn token_texts(&self) -> Vec<String> {
+        self.tokens().iter().map(|token| token.text.clone()).collect()
+    }
+
+    /// What a result about this text says of it beside its numbers.
+    pub fn about(&self) -> Map<String, Value> {
+        let about = json!({
+            "model": self.0.model.card().name,
+            "tokens": self.token_texts(),
+            "token_ids": self.0.generation.ids(),
+            "n_input_tokens": self.n_input(),
+        });
+        about.as_object().cloned().unwrap_or_default()
     }
 
     pub fn n_input(&self) -> usize {
@@ -208,24 +227,28 @@ impl Generation {
         }
         let model = &self.0.model;
         let (loaded, state) = (model.loaded()?, model.state()?);
-        let (generation, n_input) = (&self.0.generation, self.n_input());
-        let ids = generation.ids();
-        let attribution = watched(&state, model.verbose, |watch| match generation.start_id {
-            // The decoder has read what it wrote; the encoder, what it was given.
-            Some(_) => attribute_pair(
-                &loaded,
-                &ids[..n_input],
-                &generation.decoder_ids(),
-                options,
-                watch,
+        let generation = &self.0.generation;
+        if generation.n_generated() == 0 {
+            return Err(Error::NothingGenerated.into());
+        }
+        let (ids, n_input) = (generation.ids(), self.n_input());
+        // The decoder beside an encoder has read what it wrote; the encoder, what it was given.
+        let (input, from) = match generation.start_id {
+            Some(_) => (
+                Input::of(&loaded, ids[..n_input].to_vec(), generation.decoder_ids())?,
+                1,
             ),
-            None => attribute(&loaded, &ids, n_input, options, watch),
+            None => (Input::of(&loaded, ids, vec![])?, n_input),
+        };
+        let targets = Target::written(&input, from);
+        let attribution = watched(&state, model.verbose, |watch| {
+            attribute(&loaded, &input, &targets, options, watch)
         })?;
         let attribution = Rc::new(attribution);
         self.0
             .attributions
             .borrow_mut()
-            .push((*options, Rc::clone(&attribution)));
+            .push((options.clone(), Rc::clone(&attribution)));
         Ok(attribution)
     }
 
@@ -236,12 +259,14 @@ impl Generation {
     pub fn view(&self) -> TokenSequence {
         token_sequence(self.tokens(), self.n_input(), false)
     }
+}
 
-    pub fn bundle(&self) -> MimeBundle {
-        self.view().bundle()
+impl Shown for Generation {
+    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
+        Ok(self.view().bundle())
     }
 
-    pub fn line(&self) -> String {
+    fn line(&self) -> String {
         let n_generated = self.0.generation.n_generated();
         format!(
             "output of {} input and {n_generated} generated tokens",

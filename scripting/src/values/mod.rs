@@ -1,6 +1,7 @@
 //! The types scripts hold, and how they are shown.
 
 pub mod factorization;
+pub mod finding;
 pub mod generation;
 pub mod model;
 pub mod numbers;
@@ -11,11 +12,12 @@ pub mod saving;
 pub mod show;
 pub mod tensor;
 
-use ecco_widgets::{Explorable, MimeBundle};
+use ecco_widgets::MimeBundle;
 use rhai::Dynamic;
 
 use crate::errors::ScriptError;
 use factorization::Factorization;
+use finding::Shown;
 use generation::Generation;
 use model::{Model, ModelList};
 use rich::Rich;
@@ -23,57 +25,36 @@ use run::Run;
 use saliency::Saliency;
 use tensor::Tensor;
 
-/// The representations of a value of ours; None for other values.
-pub fn own_bundle(value: &Dynamic) -> Option<Result<MimeBundle, ScriptError>> {
-    if let Some(rich) = value.read_lock::<Rich>() {
-        return Some(Ok(rich.bundle.clone()));
-    }
-    if let Some(tensor) = value.read_lock::<Tensor>() {
-        return Some(Ok(tensor.bundle()));
-    }
-    if let Some(model) = value.read_lock::<Model>() {
-        return Some(Ok(model.bundle()));
-    }
-    if let Some(models) = value.read_lock::<ModelList>() {
-        return Some(Ok(models.bundle()));
-    }
-    if let Some(output) = value.read_lock::<Generation>() {
-        return Some(Ok(output.bundle()));
-    }
-    if let Some(run) = value.read_lock::<Run>() {
-        return Some(Ok(run.bundle()));
-    }
-    if let Some(saliency) = value.read_lock::<Saliency>() {
-        return Some(saliency.bundle());
-    }
-    let factors = value.read_lock::<Factorization>()?;
-    Some(Ok(factors.view().bundle()))
+/// The types of ours that scripts hold, each with its [`Shown`].
+macro_rules! shown {
+    ($($of:ty),* $(,)?) => {
+        /// The representations of a value of ours; None for other values.
+        pub fn own_bundle(value: &Dynamic) -> Option<Result<MimeBundle, ScriptError>> {
+            $(if let Some(value) = value.read_lock::<$of>() {
+                return Some(Shown::bundle(&*value));
+            })*
+            None
+        }
+
+        /// One line about a value of ours, for lists and messages.
+        pub fn own_line(value: &Dynamic) -> Option<String> {
+            $(if let Some(value) = value.read_lock::<$of>() {
+                return Some(Shown::line(&*value));
+            })*
+            None
+        }
+    };
 }
 
-/// One line about a value of ours, for lists and messages.
-pub fn own_line(value: &Dynamic) -> Option<String> {
-    if let Some(rich) = value.read_lock::<Rich>() {
-        return Some(rich.text());
-    }
-    if let Some(tensor) = value.read_lock::<Tensor>() {
-        return Some(tensor.summary());
-    }
-    if let Some(model) = value.read_lock::<Model>() {
-        return Some(model.line());
-    }
-    if let Some(models) = value.read_lock::<ModelList>() {
-        return Some(format!("{} resident models", models.models.len()));
-    }
-    if let Some(output) = value.read_lock::<Generation>() {
-        return Some(output.line());
-    }
-    if let Some(run) = value.read_lock::<Run>() {
-        return Some(run.line());
-    }
-    if let Some(saliency) = value.read_lock::<Saliency>() {
-        return Some(saliency.line());
-    }
-    value.read_lock::<Factorization>().map(|factors| factors.line())
+shown! {
+    Rich,
+    Tensor,
+    Model,
+    ModelList,
+    Generation,
+    Run,
+    Saliency,
+    Factorization,
 }
 
 /// What can be said about a value without computing anything: size, shape, place.
@@ -105,7 +86,7 @@ pub fn facts(value: &Dynamic) -> Vec<(&'static str, String)> {
 /// A few lines about any value, without computing anything.
 pub fn summary(value: &Dynamic) -> String {
     let model = value.read_lock::<Model>().filter(|model| model.is_loaded());
-    if let Some(text) = model.and_then(|model| model.bundle().text().map(str::to_owned)) {
+    if let Some(text) = model.and_then(|model| Shown::bundle(&*model).ok()?.text().map(str::to_owned)) {
         return text;
     }
     let text = own_line(value).unwrap_or_else(|| show::text(value));

@@ -6,6 +6,7 @@ use std::rc::{Rc, Weak};
 use ecco_models::LoadOptions;
 use ecco_widgets::{Explorable, MimeBundle, ModelCard, ResidentModels};
 
+use super::finding::Shown;
 use super::generation::Generation;
 use crate::errors::{ErrorKind, ScriptError};
 use crate::state::State;
@@ -149,8 +150,17 @@ impl Model {
             ..self.clone()
         }
     }
+}
 
-    pub fn line(&self) -> String {
+impl Shown for Model {
+    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
+        Ok(match self.is_loaded() {
+            true => self.card().bundle(),
+            false => MimeBundle::from_text(self.line()),
+        })
+    }
+
+    fn line(&self) -> String {
         let card = self.card();
         let state = if self.is_loaded() {
             card.device.as_str()
@@ -158,14 +168,6 @@ impl Model {
             "unloaded"
         };
         format!("model {:?} ({}, {state})", card.name, card.model_type)
-    }
-
-    pub fn bundle(&self) -> MimeBundle {
-        if self.is_loaded() {
-            self.card().bundle()
-        } else {
-            MimeBundle::from_text(self.line())
-        }
     }
 }
 
@@ -175,10 +177,14 @@ pub struct ModelList {
     pub models: Vec<Model>,
 }
 
-impl ModelList {
-    pub fn bundle(&self) -> MimeBundle {
+impl Shown for ModelList {
+    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
         let models = self.models.iter().map(|model| model.card().clone()).collect();
-        ResidentModels { models }.bundle()
+        Ok(ResidentModels { models }.bundle())
+    }
+
+    fn line(&self) -> String {
+        format!("{} resident models", self.models.len())
     }
 }
 

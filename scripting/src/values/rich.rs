@@ -2,6 +2,9 @@
 
 use ecco_widgets::MimeBundle;
 
+use super::finding::Shown;
+use crate::errors::ScriptError;
+
 #[derive(Debug, Clone)]
 pub struct Rich {
     pub bundle: MimeBundle,
@@ -19,5 +22,15 @@ impl Rich {
 
     pub fn text(&self) -> String {
         self.bundle.text().unwrap_or_default().to_owned()
+    }
+}
+
+impl Shown for Rich {
+    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
+        Ok(self.bundle.clone())
+    }
+
+    fn line(&self) -> String {
+        self.text()
     }
 }

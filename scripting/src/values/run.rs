@@ -11,6 +11,7 @@ use ecco_widgets::{Explorable, MimeBundle, Reading, Said};
 use ndarray::{ArrayD, Axis, concatenate};
 use rhai::{Array, Dynamic, INT, Map};
 
+use super::finding::Shown;
 use super::generation::token_sequence;
 use super::model::Model;
 use super::tensor::Tensor;
@@ -350,13 +351,15 @@ impl Run {
             said,
         }
     }
+}
 
-    pub fn bundle(&self) -> MimeBundle {
-        self.view().bundle()
+impl Shown for Run {
+    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
+        Ok(self.view().bundle())
     }
 
     /// `run over 9 tokens, first "capital" 93%`
-    pub fn line(&self) -> String {
+    fn line(&self) -> String {
         let mut line = format!("run over {} tokens", self.tokens().len());
         if !self.target_tokens().is_empty() {
             line.push_str(&format!(" and {} written", self.target_tokens().len()));

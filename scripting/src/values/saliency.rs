@@ -5,8 +5,10 @@ use std::rc::Rc;
 use ecco_explain::{Attribution, AttributionOptions};
 use ecco_widgets::{Explorable, MimeBundle, SaliencyStyle};
 use ndarray::{ArrayD, IxDyn};
-use rhai::{Array, Dynamic};
+use rhai::Array;
+use serde_json::{Map, Value};
 
+use super::finding::{Finding, Shown, ragged};
 use super::generation::Generation;
 use super::tensor::Tensor;
 use crate::errors::ScriptError;
@@ -34,10 +36,6 @@ impl Saliency {
         })
     }
 
-    pub fn bundle(&self) -> Result<MimeBundle, ScriptError> {
-        Ok(self.view()?.bundle())
-    }
-
     /// (generated token, position): zero where a position comes after the token.
     pub fn tensor(&self) -> Result<Tensor, ScriptError> {
         let attribution = self.attribution()?;
@@ -50,21 +48,43 @@ impl Saliency {
         }
         Ok(Tensor::new(scores, &["generated", "position"]))
     }
+}
 
-    /// Row k has as many values as there are tokens before generated token k.
-    pub fn rows(&self) -> Result<Array, ScriptError> {
-        let row = |values: &Vec<f32>| {
-            let values = values.iter().map(|&value| Dynamic::from_float(f64::from(value)));
-            Dynamic::from_array(values.collect())
-        };
-        Ok(self.attribution()?.scores.iter().map(row).collect())
+impl Shown for Saliency {
+    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
+        Ok(self.view()?.bundle())
     }
 
-    pub fn line(&self) -> String {
+    fn line(&self) -> String {
         format!(
             "saliency ({}) of an {}",
             self.options.method.label(),
             self.output.line()
         )
+    }
+}
+
+impl Finding for Saliency {
+    fn tensors(&self) -> Result<Vec<(&'static str, Tensor)>, ScriptError> {
+        Ok(vec![("scores", self.tensor()?)])
+    }
+
+    fn about(&self) -> Result<Map<String, Value>, ScriptError> {
+        let mut about = self.output.about();
+        about.insert("method".into(), self.options.method.label().into());
+        Ok(about)
+    }
+
+    fn labels(&self, axis: &str) -> Option<Vec<String>> {
+        match axis {
+            "generated" => Some(self.output.token_texts().split_off(self.output.n_input())),
+            "position" => Some(self.output.token_texts()),
+            _ => None,
+        }
+    }
+
+    /// Row k has as many values as there are tokens before generated token k.
+    fn to_array(&self) -> Result<Array, ScriptError> {
+        Ok(ragged(&self.attribution()?.scores))
     }
 }

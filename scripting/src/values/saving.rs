@@ -1,4 +1,4 @@
-//! Tensors in files of the notebook's folder, and nowhere else.
+//! Tensors and results in files of the notebook's folder, and nowhere else.
 //!
 //! A notebook from a stranger may write what belongs to it and no more: paths are relative, links are resolved before
 //! they are judged, and a file is written beside its place and moved there when it is whole.
@@ -9,30 +9,143 @@ use std::path::{Component, Path, PathBuf};
 
 use ndarray::ArrayViewD;
 use safetensors::tensor::{Dtype, TensorView};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
+use super::finding::Finding;
 use super::tensor::Tensor;
 use crate::errors::{ErrorKind, ScriptError};
 
-/// A way to write a tensor.
-type Format = fn(&Tensor, &mut dyn Write) -> io::Result<()>;
-
-const FORMATS: [(&str, Format); 3] = [("npy", npy), ("safetensors", safetensors), ("json", json)];
+/// Writes one kind of file.
+type Writer<'a> = Box<dyn Fn(&mut dyn Write) -> io::Result<()> + 'a>;
 
 /// Writes a tensor to `path` below `folder`.
 ///
 /// # Errors
 /// A path that leads elsewhere or has another ending; what the system says.
 pub fn save(tensor: &Tensor, folder: &Path, path: &str) -> Result<(), ScriptError> {
-    let extension = Path::new(path).extension().and_then(|end| end.to_str());
-    let format = FORMATS.iter().find(|(name, _)| Some(*name) == extension);
-    let (_, format) = format.ok_or_else(|| {
-        let message = format!("\"{path}\" does not say how to save: expected .npy, .safetensors or .json");
-        ScriptError::new(ErrorKind::Value, message).with_hint("for example: tensor.save(\"states.npy\")")
-    })?;
+    let write: Writer = match extension(path) {
+        Some("npy") => Box::new(|out| npy(tensor, out)),
+        Some("safetensors") => Box::new(|out| safetensors(&[("tensor", tensor.clone())], out)),
+        Some("json") => Box::new(|out| {
+            json(tensor, out)?;
+            out.write_all(b"\n")
+        }),
+        Some("csv") => Box::new(|out| csv(tensor, &|_| None, out)),
+        _ => {
+            return Err(unknown_ending(
+                path,
+                &["npy", "safetensors", "json", "csv"],
+                "tensor.save(\"states.npy\")",
+            ));
+        }
+    };
+    write_file(folder, path, &*write)
+}
+
+/// Writes a result to `path` below `folder`.
+///
+/// # Errors
+/// As of [`save`]; an ending that says nothing of this result (a picture, where there is none); what computing it says.
+pub fn save_finding(result: &dyn Finding, folder: &Path, path: &str) -> Result<(), ScriptError> {
+    let example = "result.save(\"result.html\")";
+    let shown = |media_type: &str| {
+        let bundle = result.bundle()?;
+        let found = bundle.data.get(media_type).and_then(|value| value.as_str());
+        found.map(str::to_owned).ok_or_else(|| {
+            let message = format!("cannot save \"{path}\": {} has no {media_type}", result.line());
+            ScriptError::new(ErrorKind::Value, message).with_hint("save it as .json or .safetensors")
+        })
+    };
+    let write: Writer = match extension(path) {
+        Some("json") => {
+            let text = json_text(result)?;
+            Box::new(move |out| writeln!(out, "{text}"))
+        }
+        Some("safetensors") => {
+            let tensors = result.tensors()?;
+            Box::new(move |out| safetensors(&tensors, out))
+        }
+        Some("npy") => {
+            let tensor = main_tensor(result)?;
+            Box::new(move |out| npy(&tensor, out))
+        }
+        Some("csv") => {
+            let tensor = main_tensor(result)?;
+            Box::new(move |out| csv(&tensor, &|axis| result.labels(axis), out))
+        }
+        Some("html") => {
+            let (body, title) = (shown("text/html")?, result.line());
+            Box::new(move |out| page(&title, &body, out))
+        }
+        Some("svg") => {
+            let picture = shown("image/svg+xml")?;
+            Box::new(move |out| out.write_all(picture.as_bytes()))
+        }
+        _ => {
+            let endings = ["json", "safetensors", "npy", "csv", "html", "svg"];
+            return Err(unknown_ending(path, &endings, example));
+        }
+    };
+    write_file(folder, path, &*write)
+}
+
+fn extension(path: &str) -> Option<&str> {
+    Path::new(path).extension().and_then(|end| end.to_str())
+}
+
+fn unknown_ending(path: &str, known: &[&str], example: &str) -> ScriptError {
+    let (last, others) = known.split_last().unwrap_or((&"", &[]));
+    let others: Vec<String> = others.iter().map(|ending| format!(".{ending}")).collect();
+    let list = format!("{} or .{last}", others.join(", "));
+    let message = format!("\"{path}\" does not say how to save: expected {list}");
+    ScriptError::new(ErrorKind::Value, message).with_hint(format!("for example: {example}"))
+}
+
+fn main_tensor(result: &dyn Finding) -> Result<Tensor, ScriptError> {
+    let mut tensors = result.tensors()?;
+    match tensors.is_empty() {
+        false => Ok(tensors.swap_remove(0).1),
+        true => {
+            let message = format!("{} has no numbers to save", result.line());
+            Err(ScriptError::new(ErrorKind::Value, message))
+        }
+    }
+}
+
+fn write_file(
+    folder: &Path,
+    path: &str,
+    write: &dyn Fn(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), ScriptError> {
     let file = place(folder, path)?;
-    write(tensor, &file, *format)
+    write_whole(&file, write)
         .map_err(|error| ScriptError::new(ErrorKind::Os, format!("cannot save \"{path}\": {error}")))
+}
+
+/// All numbers of a result by name, each as `{"shape", "axes", "data"}`, after what belongs to them.
+pub fn json_text(result: &dyn Finding) -> Result<String, ScriptError> {
+    let (tensors, about) = (result.tensors()?, result.about()?);
+    let mut out = Vec::new();
+    let written = json_document(&tensors, &about, &mut out);
+    let text = written.and_then(|()| String::from_utf8(out).map_err(io::Error::other));
+    text.map_err(|error| ScriptError::new(ErrorKind::Internal, error.to_string()))
+}
+
+fn json_document(
+    tensors: &[(&'static str, Tensor)],
+    about: &Map<String, Value>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    out.write_all(b"{")?;
+    for (name, value) in about {
+        write!(out, "{}:{value},", json!(name))?;
+    }
+    for (index, (name, tensor)) in tensors.iter().enumerate() {
+        let comma = if index > 0 { "," } else { "" };
+        write!(out, "{comma}{}:", json!(name))?;
+        json(tensor, out)?;
+    }
+    out.write_all(b"}")
 }
 
 /// The file's real place.
@@ -40,7 +153,7 @@ fn place(folder: &Path, path: &str) -> Result<PathBuf, ScriptError> {
     let outside = || {
         let message = format!("\"{path}\" is outside of the notebook's folder");
         ScriptError::new(ErrorKind::Value, message)
-            .with_hint("tensors are saved in the notebook's folder or below: tensor.save(\"states.npy\")")
+            .with_hint("files are saved in the notebook's folder or below: tensor.save(\"states.npy\")")
     };
     let unreadable = |what: &Path, error: io::Error| {
         let message = format!("cannot save \"{path}\": {}: {error}", what.display());
@@ -65,7 +178,8 @@ fn place(folder: &Path, path: &str) -> Result<PathBuf, ScriptError> {
     }
 }
 
-fn write(tensor: &Tensor, file: &Path, format: Format) -> io::Result<()> {
+/// Beside its place first, so that a file is there whole or not at all.
+fn write_whole(file: &Path, write: &dyn Fn(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let folder = file.parent().unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
@@ -76,7 +190,7 @@ fn write(tensor: &Tensor, file: &Path, format: Format) -> io::Result<()> {
     }
     let partial = builder.prefix(".saving-").tempfile_in(folder)?;
     let mut out = BufWriter::new(partial);
-    format(tensor, &mut out)?;
+    write(&mut out)?;
     let partial = out.into_inner().map_err(io::IntoInnerError::into_error)?;
     partial.persist(file)?;
     Ok(())
@@ -99,12 +213,27 @@ fn npy(tensor: &Tensor, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-fn safetensors(tensor: &Tensor, out: &mut dyn Write) -> io::Result<()> {
-    let view = tensor.view();
-    let bytes: Vec<u8> = view.iter().flat_map(|value| value.to_le_bytes()).collect();
-    let view = TensorView::new(Dtype::F32, tensor.shape().to_vec(), &bytes).map_err(io::Error::other)?;
-    let about = HashMap::from([("axes".to_owned(), tensor.axes().join(","))]);
-    let file = safetensors::serialize([("tensor", view)], Some(about)).map_err(io::Error::other)?;
+fn safetensors(tensors: &[(&'static str, Tensor)], out: &mut dyn Write) -> io::Result<()> {
+    let bytes = |tensor: &Tensor| -> Vec<u8> {
+        let view = tensor.view();
+        view.iter().flat_map(|value| value.to_le_bytes()).collect()
+    };
+    let data: Vec<Vec<u8>> = tensors.iter().map(|(_, tensor)| bytes(tensor)).collect();
+    let views = tensors.iter().zip(&data).map(|((name, tensor), bytes)| {
+        let view = TensorView::new(Dtype::F32, tensor.shape().to_vec(), bytes);
+        view.map(|view| (*name, view)).map_err(io::Error::other)
+    });
+    let views: Vec<_> = views.collect::<io::Result<_>>()?;
+    let axes = |(name, tensor): &(&str, Tensor)| {
+        let key = if tensors.len() == 1 {
+            "axes".to_owned()
+        } else {
+            format!("{name}.axes")
+        };
+        (key, tensor.axes().join(","))
+    };
+    let about: HashMap<String, String> = tensors.iter().map(axes).collect();
+    let file = safetensors::serialize(views, Some(about)).map_err(io::Error::other)?;
     out.write_all(&file)
 }
 
@@ -113,13 +242,13 @@ fn json(tensor: &Tensor, out: &mut dyn Write) -> io::Result<()> {
     let (shape, axes) = (json!(tensor.shape()), json!(tensor.axes()));
     write!(out, "{{\"shape\":{shape},\"axes\":{axes},\"data\":")?;
     write_nested(tensor.view(), out)?;
-    out.write_all(b"}\n")
+    out.write_all(b"}")
 }
 
 fn write_nested(view: ArrayViewD<f32>, out: &mut dyn Write) -> io::Result<()> {
     if view.ndim() == 0 {
-        // Infinities and NaN, which JSON does not have, become null.
-        return write!(out, "{}", json!(view.first()));
+        // The shortest decimal that is this float; infinities and NaN, which JSON does not have, become null.
+        return serde_json::to_writer(out, &view.first()).map_err(io::Error::other);
     }
     out.write_all(b"[")?;
     for (index, inner) in view.outer_iter().enumerate() {
@@ -129,6 +258,47 @@ fn write_nested(view: ArrayViewD<f32>, out: &mut dyn Write) -> io::Result<()> {
         write_nested(inner, out)?;
     }
     out.write_all(b"]")
+}
+
+/// A row for each value: its place along each axis, what that place is called where `labels` knows, the value.
+fn csv(tensor: &Tensor, labels: &dyn Fn(&str) -> Option<Vec<String>>, out: &mut dyn Write) -> io::Result<()> {
+    let axes = tensor.axes().iter().enumerate();
+    let axes: Vec<(String, Option<Vec<String>>)> = axes
+        .map(|(axis, &name)| match name {
+            "" => (format!("axis_{axis}"), None),
+            name => (name.to_owned(), labels(name)),
+        })
+        .collect();
+    for (name, labels) in &axes {
+        write!(out, "{name},")?;
+        if labels.is_some() {
+            write!(out, "{name}_label,")?;
+        }
+    }
+    out.write_all(b"value\r\n")?;
+    for (index, value) in tensor.view().indexed_iter() {
+        for (axis, (_, labels)) in axes.iter().enumerate() {
+            write!(out, "{},", index[axis])?;
+            if let Some(labels) = labels {
+                let label = labels.get(index[axis]).map_or("", String::as_str);
+                write!(out, "\"{}\",", label.replace('"', "\"\""))?;
+            }
+        }
+        write!(out, "{value}\r\n")?;
+    }
+    Ok(())
+}
+
+/// A page of its own around a widget.
+fn page(title: &str, body: &str, out: &mut dyn Write) -> io::Result<()> {
+    let title = title.replace('&', "&amp;").replace('<', "&lt;");
+    write!(
+        out,
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n</head>\n\
+         <body>\n{body}\n</body>\n</html>\n"
+    )
 }
 
 #[cfg(test)]
@@ -190,7 +360,18 @@ mod tests {
         let mut text = Vec::new();
         let odd = Tensor::new(ArrayD::from_elem(IxDyn(&[1]), f32::NAN), &[]);
         json(&odd, &mut text).expect("written");
-        assert_eq!(text, b"{\"shape\":[1],\"axes\":[\"\"],\"data\":[null]}\n");
+        assert_eq!(text, b"{\"shape\":[1],\"axes\":[\"\"],\"data\":[null]}");
+    }
+
+    #[test]
+    fn csv_files_have_a_row_for_each_value() {
+        let mut text = Vec::new();
+        let labels = |axis: &str| (axis == "position").then(|| vec!["a, \"b\"".to_owned(), "\n".to_owned()]);
+        csv(&example(), &labels, &mut text).expect("written");
+        let text = String::from_utf8(text).expect("text");
+        let start = "neuron,position,position_label,value\r\n0,0,\"a, \"\"b\"\"\",0\r\n0,1,\"\n\",1.5\r\n";
+        assert!(text.starts_with(start), "{text}");
+        assert_eq!(text.matches("\r\n").count(), 7);
     }
 
     #[test]

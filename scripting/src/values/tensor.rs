@@ -1,10 +1,11 @@
 //! A tensor as scripts see it: shared, never copied into script arrays unless asked.
 
-use ecco_widgets::{Explorable, TensorSummary};
+use ecco_widgets::{Explorable, MimeBundle, TensorSummary};
 use ndarray::{ArcArray, ArrayD, ArrayViewD, Axis, IxDyn, Slice};
 use rhai::{Array, Dynamic};
 use serde_json::{Value, json};
 
+use super::finding::Shown;
 use super::numbers::{EDGE, short, write_values};
 use crate::errors::{ErrorKind, ScriptError};
 
@@ -209,6 +210,16 @@ impl IntoIterator for Tensor {
         let items =
             (0..len).map(move |at| self.index(0, at as i64).map_or(Dynamic::UNIT, Tensor::into_value));
         Box::new(items)
+    }
+}
+
+impl Shown for Tensor {
+    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
+        Ok(Explorable::bundle(self))
+    }
+
+    fn line(&self) -> String {
+        self.summary()
     }
 }
 

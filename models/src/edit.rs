@@ -1,0 +1,208 @@
+//! Changes to what happens inside a model: ablation, scaling, steering, patching.
+//!
+//! An [`Edit`] says what becomes of a site of one layer. [`Model::edited`](crate::Model::edited) gives a view on the
+//! same weights whose every pass makes its edits: what generates, records or differentiates through such a model sees
+//! the changed values, and needs to know nothing about them. They are made by a [`Tap`] around the caller's own, so
+//! the caller sees what came of them.
+
+use std::collections::HashMap;
+use std::ops::{ControlFlow, Range};
+use std::rc::Rc;
+
+use tch::{Device, Kind, Tensor};
+
+use crate::run::Place;
+use crate::tap::{Site, Tap};
+
+/// One change, at a site of one layer. Tensors have the axes of the site without the batch.
+pub struct Edit {
+    pub place: Place,
+    pub layer: usize,
+    pub part: Part,
+    /// Counted from the start of the sequence, whether a cache holds its beginning or not. `None`: all.
+    pub positions: Option<Vec<Range<usize>>>,
+    pub change: Change,
+}
+
+/// What of a site is changed.
+pub enum Part {
+    Whole,
+    /// These of the last axis: neurons, or numbers of the stream.
+    Features(Vec<i64>),
+    /// These of a site's heads.
+    Heads(Vec<i64>),
+    /// The component along this vector of length 1, `[feature]`.
+    Direction(Tensor),
+}
+
+/// What becomes of it. The tensors of `Become`, `Add` and `Patch` have the part's features or heads only.
+pub enum Change {
+    /// This number everywhere.
+    Set(f64),
+    /// These values at every position: `[feature]` or `[head, 1, feature]`.
+    Become(Tensor),
+    Scale(f64),
+    /// Added at every position: `[feature]` or `[head, 1, feature]`.
+    Add(Tensor),
+    /// The values of the same positions of another pass: `[.., position, feature]`.
+    Patch(Tensor),
+}
+
+/// The edits of one stack.
+pub(crate) type OfStack = HashMap<(Site, usize), Vec<Edit>>;
+
+/// Edits of a whole model, on its device.
+#[derive(Clone)]
+pub struct Edits {
+    pub(crate) own: Rc<OfStack>,
+    pub(crate) encoder: Rc<OfStack>,
+}
+
+impl Edits {
+    /// For a model that computes in `kind` on `device`. Those of one site and layer are made in the given order.
+    pub fn new(edits: Vec<Edit>, kind: Kind, device: Device) -> Self {
+        let (mut own, mut encoder) = (OfStack::new(), OfStack::new());
+        for edit in edits {
+            let stack = if edit.place.encoder {
+                &mut encoder
+            } else {
+                &mut own
+            };
+            let key = (edit.place.site, edit.layer);
+            stack.entry(key).or_default().push(edit.on(kind, device));
+        }
+        Self {
+            own: Rc::new(own),
+            encoder: Rc::new(encoder),
+        }
+    }
+}
+
+impl Edit {
+    fn on(self, kind: Kind, device: Device) -> Self {
+        let place = |x: Tensor| x.to_kind(kind).to_device(device);
+        let part = match self.part {
+            Part::Direction(direction) => Part::Direction(place(direction)),
+            part => part,
+        };
+        let change = match self.change {
+            Change::Become(values) => Change::Become(place(values)),
+            Change::Add(vector) => Change::Add(place(vector)),
+            Change::Patch(values) => Change::Patch(place(values)),
+            change => change,
+        };
+        Self { part, change, ..self }
+    }
+
+    /// The value with the change in it; `start` is the position of its first row. Nothing is written in place, since
+    /// the value may be the caller's or a view of another.
+    fn apply(&self, value: Tensor, start: i64) -> Tensor {
+        let n_rows = value.size()[value.dim() - 2];
+        let rows = match self.rows(start, n_rows) {
+            Some(rows) if rows.is_empty() => return value,
+            rows => rows,
+        };
+        within(&value, -2, rows.as_deref(), |part| {
+            let (axis, index) = match &self.part {
+                Part::Features(index) => (-1, Some(index.as_slice())),
+                Part::Heads(index) => (1, Some(index.as_slice())),
+                Part::Whole | Part::Direction(_) => (-1, None),
+            };
+            within(part, axis, index, |part| {
+                self.changed(part, rows.as_deref(), start)
+            })
+        })
+    }
+
+    /// Which rows of a pass are changed; `None` for all.
+    fn rows(&self, start: i64, n_rows: i64) -> Option<Vec<i64>> {
+        let n_known = match &self.change {
+            Change::Patch(values) => values.size()[values.dim() - 2],
+            _ => i64::MAX,
+        };
+        let ranges = match &self.positions {
+            Some(ranges) => ranges.as_slice(),
+            None if n_known >= start + n_rows => return None,
+            None => &[0..usize::MAX],
+        };
+        let is_in = |position: i64| ranges.iter().any(|range| range.contains(&(position as usize)));
+        let of_pass = start..(start + n_rows).min(n_known);
+        let rows = of_pass.filter(|&position| is_in(position));
+        Some(rows.map(|position| position - start).collect())
+    }
+
+    /// `part` are the rows `rows` of a pass from `start` on.
+    fn changed(&self, part: &Tensor, rows: Option<&[i64]>, start: i64) -> Tensor {
+        if let Part::Direction(direction) = &self.part {
+            return part + self.along(direction, part, rows, start) * direction;
+        }
+        match &self.change {
+            Change::Set(number) => part.full_like(*number),
+            Change::Become(values) => values.expand_as(part),
+            Change::Scale(factor) => part * *factor,
+            Change::Add(vector) => part + vector,
+            Change::Patch(values) => at_rows(values, part, rows, start).expand_as(part),
+        }
+    }
+
+    /// How much is added along a direction, `[.., position, 1]`: nothing at all where nothing changes.
+    fn along(&self, direction: &Tensor, part: &Tensor, rows: Option<&[i64]>, start: i64) -> Tensor {
+        let length = |x: &Tensor| (x * direction).sum_dim_intlist(-1, true, None::<Kind>);
+        match &self.change {
+            Change::Set(number) => -length(part) + *number,
+            Change::Scale(factor) => length(part) * (*factor - 1.0),
+            Change::Add(vector) => length(vector),
+            Change::Become(values) => length(&(values - part)),
+            Change::Patch(values) => length(&(at_rows(values, part, rows, start) - part)),
+        }
+    }
+}
+
+/// `f` of the entries `index` of an axis, put back among the others.
+fn within(x: &Tensor, axis: i64, index: Option<&[i64]>, f: impl FnOnce(&Tensor) -> Tensor) -> Tensor {
+    let Some(index) = index else { return f(x) };
+    let index = Tensor::from_slice(index).to_device(x.device());
+    x.index_copy(axis, &index, &f(&x.index_select(axis, &index)))
+}
+
+/// The rows of another pass's values that go to `rows` of a pass from `start` on. Patterns are as wide as their pass:
+/// what a causal one does not have yet or any more is 0.
+fn at_rows(values: &Tensor, part: &Tensor, rows: Option<&[i64]>, start: i64) -> Tensor {
+    let values = match rows {
+        None => values.narrow(-2, start, part.size()[part.dim() - 2]),
+        Some(rows) => {
+            let rows: Vec<i64> = rows.iter().map(|row| row + start).collect();
+            values.index_select(-2, &Tensor::from_slice(&rows).to_device(values.device()))
+        }
+    };
+    let (width, wanted) = (values.size()[values.dim() - 1], part.size()[part.dim() - 1]);
+    match width < wanted {
+        true => values.constant_pad_nd([0, wanted - width]),
+        false => values.narrow(-1, 0, wanted),
+    }
+}
+
+/// A tap whose values are edited before it sees them.
+pub(crate) struct Edited<'a> {
+    pub edits: &'a OfStack,
+    /// The position of the pass's first row.
+    pub start: i64,
+    pub tap: &'a mut dyn Tap,
+}
+
+impl Tap for Edited<'_> {
+    fn wants(&self, site: Site, layer: usize) -> bool {
+        self.edits.contains_key(&(site, layer)) || self.tap.wants(site, layer)
+    }
+
+    fn visit(&mut self, site: Site, layer: usize, mut value: Tensor) -> Tensor {
+        for edit in self.edits.get(&(site, layer)).into_iter().flatten() {
+            value = edit.apply(value, self.start);
+        }
+        self.tap.visit(site, layer, value)
+    }
+
+    fn proceed(&mut self, layer: usize) -> ControlFlow<()> {
+        self.tap.proceed(layer)
+    }
+}

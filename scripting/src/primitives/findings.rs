@@ -1,0 +1,79 @@
+//! What every result can do, for each type that is one: a row in the table.
+
+use rhai::{Array, Engine, FuncRegistration, NativeCallContext};
+
+use crate::errors::RhaiResult;
+use crate::state::state_of;
+use crate::values::factorization::Factorization;
+use crate::values::finding::{Finding, Shown};
+use crate::values::saliency::Saliency;
+use crate::values::saving;
+
+type Register = fn(&mut Engine, &str);
+
+/// Types that are results, as scripts call them.
+const FINDINGS: &[(&str, Register)] = &[
+    ("Saliency", register_members::<Saliency>),
+    ("Factorization", register_members::<Factorization>),
+];
+
+const TO_ARRAY: &str = "/// The numbers as nested script arrays.";
+
+const TO_JSON: &str = "/// The numbers, and what belongs to them (tokens, method), as a JSON text.";
+
+const SAVE: &str = r#"/// Saves the result. The path's end says how: `.json` (all numbers and what belongs to them), `.safetensors`
+/// (all numbers, by name), `.npy` (the main ones), `.csv` (the main ones, a row for each, with the tokens),
+/// `.html` (the widget as a page that needs no network), `.svg` (the picture).
+///
+/// The path is one in the notebook's folder or below.
+///
+/// Example:
+/// ```rhai
+/// output.saliency().save("saliency.html")
+/// ```"#;
+
+/// Makes the common members of all results known to `engine`.
+pub fn register(engine: &mut Engine) {
+    for (name, register) in FINDINGS {
+        register(engine, name);
+    }
+}
+
+/// Whether `of` is a result and `member` one that all results have.
+pub fn is_common(of: &str, member: &str) -> bool {
+    ["to_array", "to_json", "save"].contains(&member) && FINDINGS.iter().any(|(name, _)| *name == of)
+}
+
+fn register_members<T: Finding + Clone + 'static>(engine: &mut Engine, of: &str) {
+    let member = |name: &str, docs: &str, params: &[&str], returns: &str| {
+        let receiver = format!("result: &mut {of}");
+        let info = [&[receiver.as_str()], params, &[returns]].concat();
+        FuncRegistration::new(name)
+            .with_purity(true)
+            .with_comments(docs.lines())
+            .with_params_info(info)
+    };
+    member("to_array", TO_ARRAY, &[], "RhaiResult<Array>").register_into_engine(
+        engine,
+        |ctx: NativeCallContext, result: &mut T| -> RhaiResult<Array> {
+            Finding::to_array(result).map_err(|error| error.raise(&ctx))
+        },
+    );
+    member("to_json", TO_JSON, &[], "RhaiResult<String>").register_into_engine(
+        engine,
+        |ctx: NativeCallContext, result: &mut T| -> RhaiResult<String> {
+            saving::json_text(result).map_err(|error| error.raise(&ctx))
+        },
+    );
+    member("save", SAVE, &["path: &str"], "RhaiResult<()>").register_into_engine(
+        engine,
+        |ctx: NativeCallContext, result: &mut T, path: &str| -> RhaiResult<()> {
+            let folder = state_of(&ctx).folder.borrow().clone();
+            saving::save_finding(result, &folder, path).map_err(|error| error.raise(&ctx))
+        },
+    );
+    for name in ["to_string", "to_debug"] {
+        member(name, "", &[], "String")
+            .register_into_engine(engine, |result: &mut T| -> String { Shown::line(result) });
+    }
+}
