@@ -69,7 +69,8 @@ impl Direct {
 
     /// Layer and index of the `n` neurons that wrote most, either way.
     pub fn top_neurons(&self, n: usize) -> Vec<(usize, usize)> {
-        let of_layer = |(layer, of): (usize, &Layer)| (0..of.neurons.len()).map(move |neuron| (layer, neuron));
+        let of_layer =
+            |(layer, of): (usize, &Layer)| (0..of.neurons.len()).map(move |neuron| (layer, neuron));
         let mut all: Vec<(usize, usize)> = self.layers.iter().enumerate().flat_map(of_layer).collect();
         let size = |&(layer, neuron): &(usize, usize)| self.layers[layer].neurons[neuron].abs();
         let n = n.min(all.len());
@@ -130,7 +131,13 @@ pub fn direct(model: &Model, input: &Input, wanted: Wanted, watch: &mut Watch) -
 }
 
 fn check(model: &Model, input: &Input, wanted: Wanted) -> Result<()> {
-    let refuse = |option, value: String, reason| Err(Error::Option { option, value, reason });
+    let refuse = |option, value: String, reason| {
+        Err(Error::Option {
+            option,
+            value,
+            reason,
+        })
+    };
     let n = input.spoken().len();
     if wanted.row >= n {
         let reason = format!("the model has read {n} tokens, 0 to {}", n.saturating_sub(1));
@@ -140,7 +147,11 @@ fn check(model: &Model, input: &Input, wanted: Wanted) -> Result<()> {
     let tokens = [("target", Some(wanted.token)), ("contrast", wanted.contrast)];
     for (option, token) in tokens {
         if let Some(id) = token.filter(|&id| id as usize >= vocabulary) {
-            return refuse(option, id.to_string(), format!("the vocabulary has {vocabulary} tokens"));
+            return refuse(
+                option,
+                id.to_string(),
+                format!("the vocabulary has {vocabulary} tokens"),
+            );
         }
     }
     Ok(())
@@ -192,7 +203,9 @@ impl<'a> Way<'a> {
         let sum = pre + &attended;
         let mid = on_stream(block, &block.attention_post_norm, &sum);
         let post_norm = block.cross.as_ref().map_or(&None, |cross| &cross.post_norm);
-        let cross_sum = looked.as_ref().map_or_else(|| mid.shallow_clone(), |looked| &mid + looked);
+        let cross_sum = looked
+            .as_ref()
+            .map_or_else(|| mid.shallow_clone(), |looked| &mid + looked);
         let before_mlp = on_stream(block, post_norm, &cross_sum);
 
         self.back_through(block, &block.mlp_post_norm, &(before_mlp + &written));
@@ -240,7 +253,9 @@ impl<'a> Way<'a> {
         };
         let made = || block.mlp.forward(&input.unsqueeze(0), layer, &mut NoTap).get(0);
         let (direction, bias) = self.into_branch(block, &block.mlp_post_norm, made);
-        let along = block.mlp.neurons_along(&input.get(0), &direction.to_kind(input.kind()));
+        let along = block
+            .mlp
+            .neurons_along(&input.get(0), &direction.to_kind(input.kind()));
         let activations = row(inner);
         let neurons = wide(&along) * &activations;
         let bias = bias + of_bias(block.mlp.output_bias(), &direction);
@@ -249,7 +264,12 @@ impl<'a> Way<'a> {
 
     /// The direction before the norm and the factor on a branch's output, and that norm's bias along it. `made` is the
     /// norm's input, `[1, hidden]`.
-    fn into_branch(&self, block: &Block, norm: &Option<Norm>, made: impl FnOnce() -> Tensor) -> (Tensor, f64) {
+    fn into_branch(
+        &self,
+        block: &Block,
+        norm: &Option<Norm>,
+        made: impl FnOnce() -> Tensor,
+    ) -> (Tensor, f64) {
         let direction = &self.direction * block.residual.scale;
         match norm {
             Some(_) if block.residual.after_branch => through(norm, &row(&made()), &direction, 0.0),

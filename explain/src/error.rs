@@ -20,7 +20,9 @@ pub enum Error {
         says: &'static str,
     },
 
-    #[error("direct logit attribution needs a head that is linear in the stream, and that of {model} ({model_type}) is not")]
+    #[error(
+        "direct logit attribution needs a head that is linear in the stream, and that of {model} ({model_type}) is not"
+    )]
     NotLinear { model: String, model_type: String },
 
     #[error(transparent)]

@@ -134,7 +134,13 @@ fn check(model: &Model, input: &Input, question: &Question) -> Result<()> {
             });
         }
     }
-    let refuse = |option, value: String, reason| Err(Error::Option { option, value, reason });
+    let refuse = |option, value: String, reason| {
+        Err(Error::Option {
+            option,
+            value,
+            reason,
+        })
+    };
     let n = input.spoken().len();
     if let Some(row) = question.rows.iter().find(|row| **row >= n) {
         let reason = format!("the model has read {n} tokens, 0 to {}", n.saturating_sub(1));
@@ -232,11 +238,15 @@ fn read(
     };
     let watched: Vec<i64> = watch.iter().flat_map(padded).collect();
     let watched = Tensor::from_slice(&watched).reshape([1, n_rows, width as i64]);
-    let watched = watched.to_device(logits.device()).expand([n_depths, -1, -1], false);
+    let watched = watched
+        .to_device(logits.device())
+        .expand([n_depths, -1, -1], false);
     let (mut ranks, mut shares) = (Vec::new(), Vec::new());
     for column in 0..width as i64 {
         let id = watched.narrow(-1, column, 1);
-        let above = logits.gt_tensor(&logits.gather(-1, &id, false)).to_kind(Kind::Int64);
+        let above = logits
+            .gt_tensor(&logits.gather(-1, &id, false))
+            .to_kind(Kind::Int64);
         ranks.push(integers(&(sum(above) + 1))?);
         shares.push(pairs(&p.gather(-1, &id, false).squeeze_dim(-1))?);
     }

@@ -1,8 +1,8 @@
 //! Explanations of a language model's run: functions from a model and a sequence to plain numbers.
 //!
+//! - [`attribution`]: which tokens what a model says came from
 //! - [`lens`]: what each layer's state would say if it were the last
 //! - [`direct`]: what each part of the model wrote to a token's logit
-//! - [`attribution`]: which tokens what a model says came from
 //! - [`nmf`]: patterns in neurons' activations
 //! - [`quadrature`]: the path integral of integrated gradients
 //!

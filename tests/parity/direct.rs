@@ -15,15 +15,28 @@ fn sum(values: &[f64]) -> f64 {
 fn assert_sums(what: &str, found: &Direct, tolerance: f64) {
     let near = |part: &str, found: f64, expected: f64, size: f64| {
         let allowed = tolerance * (1.0 + size);
-        assert!((found - expected).abs() <= allowed, "{what}, {part}: {found}, expected {expected}");
+        assert!(
+            (found - expected).abs() <= allowed,
+            "{what}, {part}: {found}, expected {expected}"
+        );
     };
     let mut size = found.embedding.abs() + found.bias.abs();
     for (index, layer) in found.layers.iter().enumerate() {
         let wide = |values: &[f64]| values.iter().map(|value| value.abs()).sum::<f64>();
         let heads = sum(&layer.heads) + layer.attention_bias;
-        near(&format!("heads of layer {index}"), heads, layer.attention, wide(&layer.heads));
+        near(
+            &format!("heads of layer {index}"),
+            heads,
+            layer.attention,
+            wide(&layer.heads),
+        );
         let neurons = sum(&layer.neurons) + layer.mlp_bias;
-        near(&format!("neurons of layer {index}"), neurons, layer.mlp, wide(&layer.neurons));
+        near(
+            &format!("neurons of layer {index}"),
+            neurons,
+            layer.mlp,
+            wide(&layer.neurons),
+        );
         assert_eq!(layer.neurons.len(), layer.activations.len());
         size += layer.attention.abs() + layer.mlp.abs();
     }
@@ -39,7 +52,11 @@ fn parts_sum_to_the_logit_in_every_family() {
             let target = matches!(model.body(), Body::EncoderDecoder(_)).then_some("Une forêt");
             let input = Input::new(&model, "She said that it was there.", target).unwrap();
             let n = input.spoken().len();
-            let wanted = Wanted { row: n - 1, token: 70, contrast: None };
+            let wanted = Wanted {
+                row: n - 1,
+                token: 70,
+                contrast: None,
+            };
             if model.config().task != Task::NextToken {
                 let error = direct(&model, &input, wanted, &mut unwatched).unwrap_err();
                 assert!(error.to_string().contains("linear in the stream"), "{error}");
@@ -47,7 +64,9 @@ fn parts_sum_to_the_logit_in_every_family() {
                 continue;
             }
             n_whole += 1;
-            let of_run = run(&model, vec![input.clone()], 1, &mut unwatched).unwrap().remove(0);
+            let of_run = run(&model, vec![input.clone()], 1, &mut unwatched)
+                .unwrap()
+                .remove(0);
             let logits = of_run.logits(&model, 0).unwrap();
             for row in [0, n - 1] {
                 let wanted = Wanted { row, ..wanted };
@@ -60,15 +79,24 @@ fn parts_sum_to_the_logit_in_every_family() {
                     None => found.logit,
                 };
                 let expected = f64::from(logits[[row, 70]]);
-                assert!((said - expected).abs() < 1e-4 * (1.0 + expected.abs()), "{name}: {said}, {expected}");
+                assert!(
+                    (said - expected).abs() < 1e-4 * (1.0 + expected.abs()),
+                    "{name}: {said}, {expected}"
+                );
                 let other = Wanted { token: 33, ..wanted };
                 let other = direct(&model, &input, other, &mut unwatched).unwrap();
-                let contrast = Wanted { contrast: Some(33), ..wanted };
+                let contrast = Wanted {
+                    contrast: Some(33),
+                    ..wanted
+                };
                 let contrast = direct(&model, &input, contrast, &mut unwatched).unwrap();
                 assert_sums(&format!("{name} {dtype} contrast"), &contrast, tolerance);
                 let size = found.embedding.abs() + other.embedding.abs();
                 let gap = (found.embedding - other.embedding - contrast.embedding).abs();
-                assert!(gap <= tolerance * (1.0 + size), "{name}: a contrast is a difference");
+                assert!(
+                    gap <= tolerance * (1.0 + size),
+                    "{name}: a contrast is a difference"
+                );
             }
         }
     }
@@ -81,8 +109,20 @@ fn a_part_is_what_is_missing_without_it() {
     let model = model("gpt2-tiny", "float64");
     let input = Input::new(&model, "one two three", None).unwrap();
     let row = input.ids.len() - 1;
-    let found = direct(&model, &input, Wanted { row, token: 9, contrast: None }, &mut unwatched).unwrap();
-    let Body::Decoder(decoder) = model.body() else { panic!("a decoder") };
+    let found = direct(
+        &model,
+        &input,
+        Wanted {
+            row,
+            token: 9,
+            contrast: None,
+        },
+        &mut unwatched,
+    )
+    .unwrap();
+    let Body::Decoder(decoder) = model.body() else {
+        panic!("a decoder")
+    };
     let sites = [ecco_models::Site::ResidualPost, ecco_models::Site::MlpOutput];
     let capture = ecco_models::capture(&model, &input.ids, &sites, None, &mut unwatched).unwrap();
     let at = |site| capture.tensor(site, 2).get(0).get(row as i64);
@@ -95,10 +135,17 @@ fn a_part_is_what_is_missing_without_it() {
     let weight = weight / (center(&post) / &deviation);
     let written = center(&mlp) / deviation * weight;
     let expected = written.dot(&decoder.head.weight.select(1, 9)).double_value(&[]);
-    assert!((found.layers[2].mlp - expected).abs() < 1e-9, "{} {expected}", found.layers[2].mlp);
+    assert!(
+        (found.layers[2].mlp - expected).abs() < 1e-9,
+        "{} {expected}",
+        found.layers[2].mlp
+    );
     let best = found.top_neurons(3);
     let size = |&(layer, neuron): &(usize, usize)| found.layers[layer].neurons[neuron].abs();
-    let all = found.layers.iter().flat_map(|layer| layer.neurons.iter().map(|value| value.abs()));
+    let all = found
+        .layers
+        .iter()
+        .flat_map(|layer| layer.neurons.iter().map(|value| value.abs()));
     assert_eq!(size(&best[0]), all.fold(0.0, f64::max));
     assert!(size(&best[0]) >= size(&best[1]) && size(&best[1]) >= size(&best[2]));
     assert_eq!(found.top_neurons(10_000).len(), 3 * 192);

@@ -3,11 +3,12 @@
 use ecco_explain::lens::{Question, Reading, lens};
 use ecco_models::Model;
 use ecco_models::config::Task;
+use ecco_models::guard::guard;
 use ecco_models::model::Body;
 use ecco_models::progress::unwatched;
-use ecco_models::run::{Input, Prediction, run};
+use ecco_models::run::{Input, forward};
+use ecco_models::tap::NoTap;
 use ecco_tests::{cases, fixtures, integers, model};
-use ndarray::{ArrayD, Axis};
 use serde_json::Value;
 use tch::{Kind, Tensor};
 
@@ -52,33 +53,65 @@ fn probabilities_ranks_and_entropies_are_transformers() {
             let what = format!("{name}, depth {}, row {}", at("depth"), at("row"));
             let ids: Vec<u32> = reading.top.iter().map(|(id, _)| *id).collect();
             assert_eq!(ids, integers(&expected["top"]), "{what}");
-            let near = |found: f32, expected: f64| (f64::from(found) - expected).abs() <= 1e-4 * (1.0 + expected);
+            let near =
+                |found: f32, expected: f64| (f64::from(found) - expected).abs() <= 1e-4 * (1.0 + expected);
             for ((_, found), expected) in reading.top.iter().zip(floats(&expected["probabilities"])) {
                 assert!(near(*found, expected), "{what}: {found}, expected {expected}");
             }
             let ranks: Vec<u32> = reading.watched.iter().map(|watched| watched.rank).collect();
             assert_eq!(ranks, integers(&expected["ranks"]), "{what}");
             for (found, expected) in reading.watched.iter().zip(floats(&expected["watched"])) {
-                assert!(near(found.probability, expected), "{what}: {found:?}, expected {expected}");
+                assert!(
+                    near(found.probability, expected),
+                    "{what}: {found:?}, expected {expected}"
+                );
             }
             let raw: Vec<u32> = raw.watched.iter().map(|watched| watched.rank).collect();
             assert_eq!(raw, integers(&expected["raw_ranks"]), "{what}, raw");
             for (found, key) in [(reading.entropy, "entropy"), (reading.divergence, "divergence")] {
                 let expected = expected[key].as_f64().unwrap();
-                assert!(near(found, expected), "{what}: {key} {found}, expected {expected}");
+                assert!(
+                    near(found, expected),
+                    "{what}: {key} {found}, expected {expected}"
+                );
             }
         }
     }
 }
 
-/// What the model itself says at every row, with nothing of the lens.
-fn output(model: &Model, input: &Input) -> ArrayD<f32> {
-    match input.target.is_empty() {
-        true => model.logits(&input.ids).unwrap(),
-        false => {
-            let run = run(model, vec![input.clone()], 1, &mut unwatched).unwrap().remove(0);
-            run.logits(model, 0).unwrap()
-        }
+/// What the model itself says at some rows, with nothing of the lens: `[row, vocabulary]`.
+fn output(model: &Model, input: &Input, start: usize, length: usize) -> Tensor {
+    guard(|| {
+        let states = forward(model, input, &mut NoTap)?.narrow(1, start as i64, length as i64);
+        Ok(match model.body() {
+            Body::Decoder(decoder) => decoder.logits(&states).get(0),
+            Body::EncoderDecoder(both) => both.decoder.logits(&states).get(0),
+            Body::Encoder(encoder) => encoder.logits(&states, None).unwrap().get(0),
+        })
+    })
+    .unwrap()
+}
+
+fn assert_said(what: &str, reading: &Reading, logits: &Tensor) {
+    assert_eq!(reading.divergence, 0.0, "{what}");
+    let wide = if logits.kind() == Kind::Double {
+        Kind::Double
+    } else {
+        Kind::Float
+    };
+    let p = logits.softmax(-1, wide);
+    let above = logits.gt_tensor(&logits.get(7)).sum(Kind::Int64).int64_value(&[]);
+    assert_eq!(i64::from(reading.watched[0].rank), above + 1, "{what}");
+    assert_eq!(
+        reading.watched[0].probability,
+        p.double_value(&[7]) as f32,
+        "{what}"
+    );
+    let (best, ids) = p.topk(5, -1, true, true);
+    for (rank, (id, probability)) in reading.top.iter().enumerate() {
+        let at = [rank as i64];
+        assert_eq!(i64::from(*id), ids.int64_value(&at), "{what}");
+        assert_eq!(*probability, best.double_value(&at) as f32, "{what}");
     }
 }
 
@@ -103,34 +136,27 @@ fn the_last_layer_is_the_output_bit_for_bit() {
                 continue;
             }
             n_read += 1;
-            let logits = output(&model, &input);
+            let logits = output(&model, &input, 0, n);
+            let all: Vec<usize> = (0..n).collect();
             for raw in [false, true] {
-                let rows: Vec<usize> = (0..n).collect();
-                let last = read(&model, &input, &rows, &[7], raw).pop().unwrap();
+                let last = read(&model, &input, &all, &[7], raw).pop().unwrap();
                 for (row, reading) in last.iter().enumerate() {
-                    assert_eq!(reading.divergence, 0.0, "{name}, row {row}");
-                    let said = Tensor::from_slice(logits.index_axis(Axis(0), row).to_slice().unwrap());
-                    let above = said.gt_tensor(&said.get(7)).sum(Kind::Int64).int64_value(&[]);
-                    if dtype == "float32" {
-                        let p = said.softmax(-1, Kind::Float);
-                        let watched = reading.watched[0];
-                        assert_eq!(i64::from(watched.rank), above + 1, "{name}, row {row}");
-                        assert_eq!(f64::from(watched.probability), p.double_value(&[7]), "{name}, row {row}");
-                    }
-                    let (_, best) = said.topk(5, -1, true, true);
-                    let found: Vec<i64> = reading.top.iter().map(|(id, _)| i64::from(*id)).collect();
-                    assert_eq!(found, Vec::<i64>::try_from(best).unwrap(), "{name}, row {row}");
+                    assert_said(
+                        &format!("{name} {dtype}, row {row}"),
+                        reading,
+                        &logits.get(row as i64),
+                    );
                 }
             }
-            // The row that a run predicts from, by the same head: the same bits.
-            let said = run(&model, vec![input.clone()], 5, &mut unwatched).unwrap().remove(0);
-            if let (Body::Decoder(_) | Body::EncoderDecoder(_), [Prediction::Token { candidates, .. }]) =
-                (model.body(), said.predictions(0))
-            {
-                let reading = read(&model, &input, &[n - 1], &[], false).pop().unwrap().remove(0);
-                let expected: Vec<(u32, f32)> = candidates.iter().map(|c| (c.token.id, c.probability)).collect();
-                assert_eq!(reading.top, expected, "{name} {dtype}");
-            }
+            let last = read(&model, &input, &[n - 1], &[7], false)
+                .pop()
+                .unwrap()
+                .remove(0);
+            assert_said(
+                &format!("{name} {dtype}, the last"),
+                &last,
+                &output(&model, &input, n - 1, 1).get(0),
+            );
         }
     }
     assert!(n_read >= 80, "only {n_read} models were read");
@@ -149,15 +175,26 @@ fn what_is_not_there_is_said() {
         raw: false,
     };
     let all = lens(&model, &input, &question, &mut unwatched).unwrap();
-    assert_eq!(all.readings[0][0].top.len(), 384, "all of the vocabulary and no more");
+    assert_eq!(
+        all.readings[0][0].top.len(),
+        384,
+        "all of the vocabulary and no more"
+    );
     let sum: f32 = all.readings[0][0].top.iter().map(|(_, p)| p).sum();
     assert!((sum - 1.0).abs() < 1e-5);
-    let refused = |question: Question| lens(&model, &input, &question, &mut unwatched).unwrap_err().to_string();
+    let refused = |question: Question| {
+        lens(&model, &input, &question, &mut unwatched)
+            .unwrap_err()
+            .to_string()
+    };
     let message = refused(Question {
         rows: vec![n],
         ..question.clone()
     });
-    assert_eq!(message, format!("position is {n}: the model has read {n} tokens, 0 to {}", n - 1));
+    assert_eq!(
+        message,
+        format!("position is {n}: the model has read {n} tokens, 0 to {}", n - 1)
+    );
     let message = refused(Question {
         depths: vec![4],
         ..question.clone()
@@ -171,7 +208,11 @@ fn what_is_not_there_is_said() {
     let mut calls = 0;
     let stopped = lens(&model, &input, &question, &mut |_| {
         calls += 1;
-        if calls > 2 { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
+        if calls > 2 {
+            std::ops::ControlFlow::Break(())
+        } else {
+            std::ops::ControlFlow::Continue(())
+        }
     });
     assert_eq!(stopped.unwrap_err().to_string(), "interrupted");
 }

@@ -91,7 +91,11 @@ impl Ramp {
     }
 
     pub fn text(&self, strength: f32) -> &'static str {
-        if strength < self.white_from { "#222" } else { "#fff" }
+        if strength < self.white_from {
+            "#222"
+        } else {
+            "#fff"
+        }
     }
 }
 
@@ -176,7 +180,11 @@ mod tests {
                 };
                 let ground = luminance(ramp.at(strength));
                 let contrast = (text.max(ground) + 0.05) / (text.min(ground) + 0.05);
-                assert!(contrast >= 3.8, "{}: contrast {contrast} at {strength}", ramp.name);
+                assert!(
+                    contrast >= 3.8,
+                    "{}: contrast {contrast} at {strength}",
+                    ramp.name
+                );
             }
         }
     }

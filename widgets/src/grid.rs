@@ -6,8 +6,6 @@ use crate::colour::{self, Ramp};
 use crate::tokens::Token;
 use crate::visible;
 
-pub const CSS: &str = include_str!("grid.css");
-
 /// How strength becomes colour.
 #[derive(Clone, Copy)]
 pub enum Scale {
@@ -88,7 +86,10 @@ impl Scale {
             Self::Diverging if strength < 0.0 => "--c:var(--ecco-down);",
             Self::Diverging => "--c:var(--ecco-up);",
         };
-        Some(format!("{hue}--s:{s};background-color:{};color:{ink}", colour::hex(ground)))
+        Some(format!(
+            "{hue}--s:{s};background-color:{};color:{ink}",
+            colour::hex(ground)
+        ))
     }
 
     fn colours(self, strength: f32) -> Option<([u8; 3], &'static str)> {
@@ -144,17 +145,44 @@ impl Grid {
             return None;
         }
         let shown = |cells: &[Cell]| cells.iter().take(n_columns).map(|cell| length(&cell.text)).max();
-        let widest = self.cells.iter().take(n_rows).filter_map(|cells| shown(cells)).max().unwrap_or(1);
-        let (cell_w, cell_h) = (widest.max(3) * CHARACTER + 10, 20);
-        let beside = self.rows.iter().map(|row| length(&row.text)).max().unwrap_or(0).max(self.corner.len());
-        let above = self.columns.iter().take(n_columns).map(|column| length(&column.text)).max().unwrap_or(0);
+        let widest = self
+            .cells
+            .iter()
+            .take(n_rows)
+            .filter_map(|cells| shown(cells))
+            .max()
+            .unwrap_or(0);
+        // A picture of colours alone has small cells.
+        let (cell_w, cell_h) = if widest == 0 {
+            (14, 14)
+        } else {
+            (widest.max(3) * CHARACTER + 10, 20)
+        };
+        let beside = self
+            .rows
+            .iter()
+            .map(|row| length(&row.text))
+            .max()
+            .unwrap_or(0)
+            .max(self.corner.len());
+        let above = self
+            .columns
+            .iter()
+            .take(n_columns)
+            .map(|column| length(&column.text))
+            .max()
+            .unwrap_or(0);
         let is_turned = above * CHARACTER > cell_w;
         let above = if is_turned { above * CHARACTER + 8 } else { 18 };
         let (left, top) = (MARGIN + beside * CHARACTER + 12, MARGIN + 24 + above);
         let least = MARGIN * 2 + (title.chars().count() + about.chars().count() + 2) * CHARACTER;
         let width = (left + n_columns * cell_w + MARGIN).max(least.min(900));
         let cut = (self.columns.len() > n_columns || self.rows.len() > n_rows).then(|| {
-            format!("{n_rows} of {} rows, {n_columns} of {} columns", self.rows.len(), self.columns.len())
+            format!(
+                "{n_rows} of {} rows, {n_columns} of {} columns",
+                self.rows.len(),
+                self.columns.len()
+            )
         });
         let height = top + n_rows * cell_h + MARGIN + if cut.is_some() { 16 } else { 0 };
         let svg = html! {
@@ -175,13 +203,15 @@ impl Grid {
                     }
                 }
                 @for (y, (row, cells)) in self.rows.iter().zip(&self.cells).take(n_rows).enumerate() {
-                    @let baseline = top + y * cell_h + 14;
+                    @let baseline = top + y * cell_h + cell_h / 2 + 4;
                     text x=(left - 6) y=(baseline) text-anchor="end" fill="#656d76" { (visible::cut(&row.text, CHARACTERS)) }
                     @for (x, cell) in cells.iter().take(n_columns).enumerate() {
                         @let (ground, ink) = self.scale.colours(cell.strength).unwrap_or(([255; 3], "#222"));
                         rect x=(left + x * cell_w) y=(top + y * cell_h) width=(cell_w) height=(cell_h) fill=(colour::hex(ground)) stroke="#fff" {}
-                        text x=(left + x * cell_w + cell_w / 2) y=(baseline) text-anchor="middle" fill=(ink) {
-                            (visible::cut(&cell.text, CHARACTERS))
+                        @if !cell.text.is_empty() {
+                            text x=(left + x * cell_w + cell_w / 2) y=(baseline) text-anchor="middle" fill=(ink) {
+                                (visible::cut(&cell.text, CHARACTERS))
+                            }
                         }
                     }
                 }
@@ -198,13 +228,26 @@ impl Grid {
             [cut(head)].into_iter().chain(cells).collect::<Vec<String>>()
         };
         let n = MOST_IN_CONSOLE;
-        let mut lines = vec![line(self.corner, &mut self.columns.iter().take(n).map(|column| cut(&column.text)))];
+        let mut lines = vec![line(
+            self.corner,
+            &mut self.columns.iter().take(n).map(|column| cut(&column.text)),
+        )];
         for (row, cells) in self.rows.iter().zip(&self.cells) {
-            lines.push(line(&row.text, &mut cells.iter().take(n).map(|cell| cut(&cell.text))));
+            lines.push(line(
+                &row.text,
+                &mut cells.iter().take(n).map(|cell| cut(&cell.text)),
+            ));
         }
         let n_columns = lines.iter().map(Vec::len).max().unwrap_or(0);
         let size = |text: &str| text.chars().count();
-        let width = |at: usize| lines.iter().filter_map(|line| line.get(at)).map(|text| size(text)).max().unwrap_or(0);
+        let width = |at: usize| {
+            lines
+                .iter()
+                .filter_map(|line| line.get(at))
+                .map(|text| size(text))
+                .max()
+                .unwrap_or(0)
+        };
         let widths: Vec<usize> = (0..n_columns).map(width).collect();
         let padded = |(at, text): (usize, &String)| format!("{text}{}", " ".repeat(widths[at] - size(text)));
         let lines = lines.iter().map(|line| {
@@ -242,7 +285,11 @@ fn heading(heading: &Heading) -> Markup {
 pub fn blank(before: &[Token]) -> String {
     const MOST: usize = 60;
     let whole = |token: &&Token| token.part.is_none_or(|(part, _)| part <= 1);
-    let text: String = before.iter().filter(whole).map(|token| token.text.as_str()).collect();
+    let text: String = before
+        .iter()
+        .filter(whole)
+        .map(|token| token.text.as_str())
+        .collect();
     let text = visible::plain(&text, false);
     let n = text.chars().count();
     let text: String = match n > MOST {
@@ -280,7 +327,10 @@ mod tests {
     #[test]
     fn cells_are_coloured_without_a_style_sheet() {
         let html = grid(Scale::Ramp(&colour::WARM)).table().into_string();
-        assert!(html.contains("<td style=\"--s:1;background-color:#9a017b;color:#fff\">5</td>"), "{html}");
+        assert!(
+            html.contains("<td style=\"--s:1;background-color:#9a017b;color:#fff\">5</td>"),
+            "{html}"
+        );
         assert!(html.contains("<td><bdi>&lt;b&gt;</bdi></td><td>x</td>"), "{html}");
         assert!(html.contains("<th scope=\"col\"><small>4</small> <bdi><i>·</i>is</bdi></th>"));
         let html = grid(Scale::Diverging).table().into_string();
@@ -292,7 +342,10 @@ mod tests {
         let grid = grid(Scale::Diverging);
         assert_eq!(grid.text(), "layer  ·is  mlp\n0      5    -1\n1      <b>  x");
         let svg = grid.picture("T<", "about").unwrap();
-        assert!(svg.contains("<title>T&lt;</title>") && svg.matches("<rect").count() == 5, "{svg}");
+        assert!(
+            svg.contains("<title>T&lt;</title>") && svg.matches("<rect").count() == 5,
+            "{svg}"
+        );
     }
 
     #[test]
@@ -302,7 +355,11 @@ mod tests {
         wide.columns = columns.clone().map(|n| Heading::text(n.to_string())).collect();
         wide.cells = vec![columns.map(|n| Cell::text(n.to_string(), 0.1)).collect(); 2];
         assert!(wide.text().ends_with("… 188 more columns"));
-        assert!(wide.picture("t", "a").unwrap().contains("2 of 2 rows, 60 of 200 columns"));
+        assert!(
+            wide.picture("t", "a")
+                .unwrap()
+                .contains("2 of 2 rows, 60 of 200 columns")
+        );
         wide.columns.clear();
         assert!(wide.picture("t", "a").is_none());
     }
@@ -312,7 +369,10 @@ mod tests {
         assert_eq!(blank(&[token("The"), token(" keys")]), "The keys▁▁▁");
         let long = blank(&vec![token("word "); 30]);
         assert!(long.starts_with('…') && long.chars().count() == 64, "{long}");
-        let part = |n| Token { part: Some((n, 2)), ..token("👩") };
+        let part = |n| Token {
+            part: Some((n, 2)),
+            ..token("👩")
+        };
         assert_eq!(blank(&[part(1), part(2), token("\n")]), "👩\\n▁▁▁");
     }
 }

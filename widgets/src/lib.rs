@@ -3,9 +3,10 @@
 //! - [`bundle`]: [`MimeBundle`] and the [`Explorable`] trait every view implements
 //! - [`tokens`]: the token sequence, and the [`Token`] all views share
 //! - [`saliency`], [`factors`]: the two interactive views
-//! - [`reading`]: what a model says of a text that it has read
+//! - [`depths`]: what each layer would say (logit lens); [`parts`]: what each part wrote to a logit; [`attention`]: heads
+//! - [`reading`], [`candidates`]: what a model says of a text that it has read, or might have said
 //! - [`progress`], [`model_card`], [`tensor_summary`]: small static ones
-//! - beneath them: `visible` (every character shown inertly), `boxes` (token boxes), `page` (style, data and
+//! - beneath them: `visible` (every character shown inertly), `boxes` (token boxes), `grid` (tables of cells), `page` (style, data and
 //!   script around a view), `colour`, `numbers`, `rows` (scores, checked and packed), `spark`, and one
 //!   `*_picture` per SVG
 //!
@@ -14,14 +15,19 @@
 //! needs no script and a hover touches no layout. Scripts and styles are the files `src/*.js` and
 //! `src/*.css`, never templated.
 
+pub mod attention;
 mod boxes;
 pub mod bundle;
+pub mod candidates;
 mod colour;
+pub mod depths;
 pub mod factors;
 mod factors_picture;
+mod grid;
 pub mod model_card;
 mod numbers;
 mod page;
+pub mod parts;
 pub mod progress;
 pub mod reading;
 mod rows;
@@ -32,9 +38,13 @@ pub mod tensor_summary;
 pub mod tokens;
 mod visible;
 
+pub use attention::Attention;
 pub use bundle::{DATA, Explorable, MimeBundle};
+pub use candidates::{Candidate, CandidateLabel, CandidatePlace, Candidates};
+pub use depths::{LayerPredictions, LensColumn, LensMap, RankKind, RankMap};
 pub use factors::Factors;
 pub use model_card::{ModelCard, ResidentModels};
+pub use parts::{LayerParts, Parts, PartsBy};
 pub use progress::Progress;
 pub use reading::{Reading, Said};
 pub use saliency::{Saliency, SaliencyStyle};
