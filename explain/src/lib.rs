@@ -3,7 +3,9 @@
 //! - [`attribution`]: which tokens what a model says came from
 //! - [`lens`]: what each layer's state would say if it were the last
 //! - [`direct`]: what each part of the model wrote to a token's logit
-//! - [`nmf`]: patterns in neurons' activations
+//! - [`nmf`], [`pca`], [`ica`]: patterns in neurons' activations; [`matching`]: the same ones found twice
+//! - [`neurons`]: which are most active
+//! - [`similarity`]: of activations over the same positions
 //! - [`quadrature`]: the path integral of integrated gradients
 //!
 //! Results are on the host (`ndarray` or vectors); tensors stay inside.
@@ -11,10 +13,17 @@
 pub mod attribution;
 pub mod direct;
 pub mod error;
+pub mod ica;
 pub mod lens;
+mod linalg;
+pub mod matching;
+pub mod neurons;
 pub mod nmf;
+pub mod pca;
 pub mod quadrature;
+mod random;
 mod rows;
+pub mod similarity;
 
 pub use attribution::{
     Aggregation, Attribution, AttributionOptions, Baseline, Completeness, Explained, Method, Quantity, Said,
@@ -22,5 +31,7 @@ pub use attribution::{
 };
 pub use direct::{Direct, direct};
 pub use error::Error;
+pub use ica::{Ica, IcaOptions};
 pub use lens::{Lens, lens};
 pub use nmf::{Nmf, NmfError, NmfOptions};
+pub use pca::{DecompositionError, Pca};

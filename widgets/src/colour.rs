@@ -4,10 +4,8 @@
 //! because only the style sheet knows the theme. The inline colours made here are what remains where style
 //! sheets are stripped.
 
-/// A scale of colours over a light page, which the page's own shows through at the weak end. `base.css` lists the same
-/// stops.
+/// A scale from nothing to strong. A style sheet (`base.css`, that of the ranks) lists the same stops under its name.
 pub struct Ramp {
-    /// The custom property that holds it.
     pub name: &'static str,
     /// Place, red, green, blue, opacity.
     stops: &'static [(f32, [u8; 3], f32)],
@@ -56,9 +54,19 @@ pub const COOL: Ramp = Ramp {
     white_from: 0.94,
 };
 
-/// What adds and what takes away, over a light page.
-pub const UP: [u8; 3] = [10, 108, 179];
-pub const DOWN: [u8; 3] = [200, 86, 10];
+/// Against and for: blue, nothing, red-orange. `base.css` lists the same stops, from -1 on as 0% to 1 as 100%.
+pub const DIVERGING: [(f32, [u8; 3], f32); 7] = [
+    (-1.0, [8, 69, 148], 1.0),
+    (-0.6, [33, 113, 181], 1.0),
+    (-0.3, [107, 174, 214], 0.75),
+    (0.0, [255, 255, 255], 0.0),
+    (0.3, [253, 174, 107], 0.75),
+    (0.6, [205, 62, 0], 1.0),
+    (1.0, [140, 30, 4], 1.0),
+];
+
+/// From here on, either way, white text reads better than black.
+const WHITE_ON_DIVERGING_FROM: f32 = 0.55;
 
 /// Okabe and Ito's colours that show on white and on black, and four more of their kind.
 const HUES: [[u8; 3]; 10] = [
@@ -77,17 +85,7 @@ const HUES: [[u8; 3]; 10] = [
 impl Ramp {
     /// Over a white page at `strength` in 0..=1.
     pub fn at(&self, strength: f32) -> [u8; 3] {
-        let strength = strength.clamp(0.0, 1.0);
-        let upper = self.stops.iter().position(|stop| stop.0 >= strength);
-        let upper = upper.unwrap_or(self.stops.len() - 1).max(1);
-        let (low, high) = (self.stops[upper - 1], self.stops[upper]);
-        let t = (strength - low.0) / (high.0 - low.0);
-        let mix = |a: f32, b: f32| a + (b - a) * t;
-        let opacity = mix(low.2, high.2);
-        std::array::from_fn(|i| {
-            let colour = mix(f32::from(low.1[i]), f32::from(high.1[i]));
-            (255.0 + (colour - 255.0) * opacity).round() as u8
-        })
+        over_white(self.stops, strength.clamp(0.0, 1.0))
     }
 
     pub fn text(&self, strength: f32) -> &'static str {
@@ -104,8 +102,37 @@ pub fn scale(strength: f32) -> [u8; 3] {
     VIRIDIS.at(strength)
 }
 
+/// Signed strength, in -1..=1, over a white page.
+pub fn diverging(strength: f32) -> [u8; 3] {
+    over_white(&DIVERGING, strength.clamp(-1.0, 1.0))
+}
+
+fn over_white(stops: &[(f32, [u8; 3], f32)], strength: f32) -> [u8; 3] {
+    let upper = stops
+        .iter()
+        .position(|stop| stop.0 >= strength)
+        .unwrap_or(stops.len() - 1)
+        .max(1);
+    let (low, high) = (stops[upper - 1], stops[upper]);
+    let t = (strength - low.0) / (high.0 - low.0);
+    let mix = |a: f32, b: f32| a + (b - a) * t;
+    let opacity = mix(low.2, high.2);
+    std::array::from_fn(|i| {
+        let colour = mix(f32::from(low.1[i]), f32::from(high.1[i]));
+        (255.0 + (colour - 255.0) * opacity).round() as u8
+    })
+}
+
 pub fn text_on_scale(strength: f32) -> &'static str {
     VIRIDIS.text(strength)
+}
+
+pub fn text_on_diverging(strength: f32) -> &'static str {
+    if strength.abs() < WHITE_ON_DIVERGING_FROM {
+        "#222"
+    } else {
+        "#fff"
+    }
 }
 
 /// Colour of factor `k`; beyond ten by the golden angle, so that neighbours stay apart.
@@ -168,30 +195,44 @@ mod tests {
         }
     }
 
+    fn contrast(text: &str, ground: [u8; 3]) -> f32 {
+        let text = if text == "#fff" { 1.0 } else { luminance([0x22; 3]) };
+        let ground = luminance(ground);
+        (text.max(ground) + 0.05) / (text.min(ground) + 0.05)
+    }
+
     #[test]
-    fn text_on_scales_is_readable() {
-        for ramp in RAMPS {
-            for i in 0..=100 {
-                let strength = i as f32 / 100.0;
-                let text = if ramp.text(strength) == "#fff" {
-                    1.0
-                } else {
-                    luminance([0x22; 3])
-                };
-                let ground = luminance(ramp.at(strength));
-                let contrast = (text.max(ground) + 0.05) / (text.min(ground) + 0.05);
+    fn text_on_the_scales_is_readable() {
+        for i in -100..=100 {
+            let strength = i as f32 / 100.0;
+            let size = strength.abs();
+            let grounds = RAMPS.map(|ramp| (ramp.text(size), ramp.at(size)));
+            let signed = (text_on_diverging(strength), diverging(strength));
+            for (text, ground) in grounds.into_iter().chain([signed]) {
+                let contrast = contrast(text, ground);
                 assert!(
                     contrast >= 3.8,
-                    "{}: contrast {contrast} at {strength}",
-                    ramp.name
+                    "contrast {contrast} at {strength}: {text} on {ground:?}"
                 );
             }
         }
     }
 
     #[test]
+    fn against_is_blue_and_for_is_red() {
+        assert_eq!(diverging(0.0), [255; 3]);
+        let ([r, _, b], [r2, _, b2]) = (diverging(-0.8), diverging(0.8));
+        assert!(b > r && r2 > b2);
+        for sign in [-1.0, 1.0] {
+            let lightness = (0..=100).map(|i| luminance(diverging(sign * i as f32 / 100.0)));
+            let lightness: Vec<f32> = lightness.collect();
+            assert!(lightness.windows(2).all(|pair| pair[1] <= pair[0]));
+        }
+    }
+
+    #[test]
     fn the_style_sheet_has_the_same_scales() {
-        let css = include_str!("base.css");
+        let css = concat!(include_str!("base.css"), include_str!("depths/rank_map.css"));
         for ramp in RAMPS {
             assert!(css.contains(&format!("--ecco-{}:", ramp.name)));
             for (place, [r, g, b], opacity) in ramp.stops {
@@ -199,8 +240,9 @@ mod tests {
                 assert!(css.contains(&stop), "{stop} is missing");
             }
         }
-        for (name, colour) in [("up", UP), ("down", DOWN)] {
-            assert!(css.contains(&format!("--ecco-{name}:{};", hex(colour))));
+        for (place, [r, g, b], opacity) in DIVERGING {
+            let stop = format!("rgb({r} {g} {b}/{opacity}) {:.0}%", (place + 1.0) * 50.0);
+            assert!(css.contains(&stop), "{stop} is missing");
         }
     }
 

@@ -82,25 +82,11 @@ function walk(view, label, describe, mark) {
 
 const part = (...children) => node("span", {}, ...children);
 const strong = (text) => node("bdi", { textContent: text });
-const amount = (value) => Number.isFinite(value) ? String(Number(value.toPrecision(4))) : "–";
-
-// A custom property's scale as a function from strength to fill, for pictures, which know no style sheet.
-function ramp(host, property) {
-  const stops = [...getComputedStyle(host).getPropertyValue(property).matchAll(/rgb\((\d+) (\d+) (\d+)(?:\/([\d.]+))?\) (\d+)%/g)]
-    .map(([, r, g, b, opacity = 1, place]) => [place / 100, +r, +g, +b, +opacity]);
-  return (strength) => {
-    const upper = Math.max(1, stops.findIndex((stop) => stop[0] >= strength)), low = stops[upper - 1], high = stops[upper];
-    const t = (strength - low[0]) / (high[0] - low[0]);
-    const [, r, g, b, opacity] = low.map((value, i) => value + (high[i] - value) * t);
-    return { fill: "rgb(" + [r, g, b].map(Math.round) + ")", "fill-opacity": opacity };
-  };
-}
-
 // The table as it stands on the screen, as SVG.
 function tablePicture(view, host, title) {
   const table = view.querySelector(".grid"), frame = table.getBoundingClientRect();
-  const name = ["scale", "warm", "cool"].find((name) => table.classList.contains(name));
-  const colour = name && ramp(host, "--ecco-" + name);
+  const name = ["scale", "warm", "cool", "diverging"].find((name) => table.classList.contains(name));
+  const scale = stops(host, "--ecco-" + name), place = (strength) => name === "diverging" ? (strength + 1) / 2 : strength;
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   const add = (name, attributes, text = "") => {
     const element = svg.appendChild(document.createElementNS(svg.namespaceURI, name));
@@ -115,7 +101,7 @@ function tablePicture(view, host, title) {
   for (const cell of table.querySelectorAll("th,td")) {
     const { x, y, width, height } = cell.getBoundingClientRect(), style = getComputedStyle(cell);
     const left = x - frame.x + 8, top = y - frame.y + 28, strength = cell.style.getPropertyValue("--s");
-    if (cell.localName === "td") add("rect", { x: left, y: top, width, height, rx: 3, ...(colour && strength ? colour(+strength) : { fill: style.backgroundColor }) });
+    if (cell.localName === "td") add("rect", { x: left, y: top, width, height, rx: 3, ...(strength ? shade(scale, place(+strength)) : { fill: style.backgroundColor }) });
     add("text", { x: left + width / 2, y: top + height - 7, "text-anchor": "middle", fill: style.color, "font-size": style.fontSize,
       "font-family": "system-ui,sans-serif" }, cell.textContent);
   }

@@ -5,6 +5,8 @@
 //! - [`saliency`], [`factors`]: the two interactive views
 //! - [`depths`]: what each layer would say (logit lens); [`parts`]: what each part wrote to a logit; [`attention`]: heads
 //! - [`reading`], [`candidates`]: what a model says of a text that it has read, or might have said
+//! - [`faithfulness`], [`comparison`]: whether an attribution says what the model uses, and whether several agree
+//! - [`score`]: how surprising a text's tokens are to a model
 //! - [`progress`], [`model_card`], [`tensor_summary`]: small static ones
 //! - beneath them: `visible` (every character shown inertly), `boxes` (token boxes), `grid` (tables of cells), `page` (style, data and
 //!   script around a view), `colour`, `numbers`, `rows` (scores, checked and packed), `spark`, and one
@@ -20,9 +22,13 @@ mod boxes;
 pub mod bundle;
 pub mod candidates;
 mod colour;
+pub mod comparison;
+mod comparison_picture;
 pub mod depths;
 pub mod factors;
 mod factors_picture;
+pub mod faithfulness;
+mod faithfulness_picture;
 mod grid;
 pub mod model_card;
 mod numbers;
@@ -33,6 +39,8 @@ pub mod reading;
 mod rows;
 pub mod saliency;
 mod saliency_picture;
+pub mod score;
+mod score_picture;
 mod spark;
 pub mod tensor_summary;
 pub mod tokens;
@@ -41,12 +49,15 @@ mod visible;
 pub use attention::Attention;
 pub use bundle::{DATA, Explorable, MimeBundle};
 pub use candidates::{Candidate, CandidateLabel, CandidatePlace, Candidates};
+pub use comparison::{Compared, Comparison};
 pub use depths::{LayerPredictions, LensColumn, LensMap, RankKind, RankMap};
 pub use factors::Factors;
+pub use faithfulness::Faithfulness;
 pub use model_card::{ModelCard, ResidentModels};
 pub use parts::{LayerParts, Parts, PartsBy};
 pub use progress::Progress;
 pub use reading::{Reading, Said};
-pub use saliency::{Saliency, SaliencyStyle};
+pub use saliency::{Saliency, SaliencyStyle, Scale, Unit};
+pub use score::{Score, Scored};
 pub use tensor_summary::TensorSummary;
 pub use tokens::{Token, TokenSequence};

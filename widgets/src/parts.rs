@@ -75,8 +75,15 @@ impl Parts {
             PartsBy::Neuron { top, .. } => by_neuron(top),
         };
         // Of neurons the second column are activations.
-        let n_parts = if matches!(self.by, PartsBy::Neuron { .. }) { 1 } else { usize::MAX };
-        let values = rows.iter().flat_map(|(_, values)| values.iter().take(n_parts)).copied();
+        let n_parts = if matches!(self.by, PartsBy::Neuron { .. }) {
+            1
+        } else {
+            usize::MAX
+        };
+        let values = rows
+            .iter()
+            .flat_map(|(_, values)| values.iter().take(n_parts))
+            .copied();
         let peak = values
             .filter(|value| value.is_finite())
             .fold(0.0f64, |peak, value| peak.max(value.abs()));
@@ -92,7 +99,10 @@ impl Parts {
                 "layer"
             },
             columns: columns.into_iter().map(Heading::text).collect(),
-            cells: rows.iter().map(|(_, values)| values.iter().enumerate().map(cell).collect()).collect(),
+            cells: rows
+                .iter()
+                .map(|(_, values)| values.iter().enumerate().map(cell).collect())
+                .collect(),
             rows: rows.into_iter().map(|(name, _)| Heading::text(name)).collect(),
             scale: Scale::Diverging,
         }
@@ -259,7 +269,7 @@ impl Explorable for Parts {
             div class={ "ecco parts " (by) } {
                 (self.head())
                 (self.grid().table())
-                div class="readout" { "Blue parts raise the logit, orange ones lower it." }
+                div class="readout" { "Red parts raise the logit, blue ones lower it." }
             }
         };
         Some(COMPONENT.render(&content, &self.json()?))
@@ -355,10 +365,9 @@ mod tests {
     #[test]
     fn the_sign_has_a_hue_and_the_size_a_strength() {
         let html = parts(PartsBy::Layer).html().unwrap();
-        assert!(
-            html.contains("--c:var(--ecco-up);--s:1;") && html.contains("--c:var(--ecco-down);--s:0.5;"),
-            "{html}"
-        );
+        for strength in ["--s:1;background-color:#", "--s:-0.5;background-color:#"] {
+            assert!(html.contains(strength), "{html}");
+        }
         assert!(html.contains("<td>0</td>"), "nothing has no colour");
     }
 

@@ -8,14 +8,14 @@ define("ecco-lens", "lens-1", (view, data, host) => {
     ...(all.some((reading) => reading.rank) && {
       "text's token": [(reading) => reading.probability ?? 0, (reading) => "rank " + reading.rank],
     }),
-    entropy: [(reading) => 1 - reading.entropy / most, (reading) => amount(reading.entropy)],
-    "KL to the output": [(reading) => 1 - reading.divergence / far, (reading) => amount(reading.divergence)],
+    entropy: [(reading) => 1 - reading.entropy / most, (reading) => short(reading.entropy)],
+    "KL to the output": [(reading) => 1 - reading.divergence / far, (reading) => short(reading.divergence)],
   };
   const describe = (row, column) => {
     const reading = data.readings[row][column], { position, token } = data.columns[column];
     const top = data.labels[row][column].map((label, rank) => part(strong(label), " " + share(reading.top[rank].probability)));
     return [part("layer " + data.layers[row] + ", position " + position), ...top,
-      part("entropy " + amount(reading.entropy) + " nats, KL to the output " + amount(reading.divergence) + " nats"),
+      part("entropy " + short(reading.entropy) + " nats, KL to the output " + short(reading.divergence) + " nats"),
       ...(token && reading.rank ? [part(heads[column].querySelector("bdi").cloneNode(true), " rank " + reading.rank + ", " + share(reading.probability))] : [])];
   };
   const best = (row, column) => data.readings[row][column].top[0]?.id;

@@ -8,7 +8,7 @@ define("ecco-layer-predictions", "layer-predictions-1", (view, data, host) => {
       return rank < 0 ? [] : [part("layer " + data.layers[layer] + ": " + (rank + 1) + ", " + share(reading.top[rank].probability))];
     });
     return [part(label(row, column), " id " + id), ...places,
-      part("layer " + data.layers[row] + ": entropy " + amount(entropy) + " nats, " + amount(divergence) + " nats from the output")];
+      part("layer " + data.layers[row] + ": entropy " + short(entropy) + " nats, " + short(divergence) + " nats from the output")];
   };
   const table = walk(view, "The most probable tokens after each layer.", describe, ([row, column], [r, c]) => token(row, column).id === token(r, c).id);
   saveMenu(view, host, "layer-predictions", {

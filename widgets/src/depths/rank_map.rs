@@ -37,7 +37,7 @@ pub struct RankMap {
 const COMPONENT: Component = Component {
     tag: "ecco-ranks",
     view: "ranks-1",
-    css: include_str!("../grid.css"),
+    css: concat!(include_str!("../grid.css"), include_str!("rank_map.css")),
     js: concat!(include_str!("../grid.js"), include_str!("rank_map.js")),
 };
 
