@@ -25,6 +25,16 @@ pub enum Error {
     )]
     NotLinear { model: String, model_type: String },
 
+    #[error("the span {}..{} of {unit}: {reason}", span.start, span.end)]
+    Span {
+        span: std::ops::Range<usize>,
+        unit: &'static str,
+        reason: String,
+    },
+
+    #[error("{one} and {other} explain different targets or sources")]
+    Unlike { one: String, other: String },
+
     #[error(transparent)]
     Model(#[from] ecco_models::Error),
 }
@@ -34,7 +44,9 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NothingGenerated => Some("generate at least one token: #{generate: 20}".into()),
-            Self::Option { .. } | Self::NoTokens { .. } | Self::NotLinear { .. } => None,
+            Self::Option { .. } | Self::Span { .. } => None,
+            Self::NoTokens { .. } | Self::NotLinear { .. } => None,
+            Self::Unlike { .. } => Some("compare attributions of the same text and targets".into()),
             Self::Model(error) => error.hint(),
         }
     }

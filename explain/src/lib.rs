@@ -3,6 +3,8 @@
 //! - [`attribution`]: which tokens what a model says came from
 //! - [`lens`]: what each layer's state would say if it were the last
 //! - [`direct`]: what each part of the model wrote to a token's logit
+//! - [`groups`]: tokens as words, lines, sentences
+//! - [`faithfulness`]: whether an attribution says what the model uses; [`agreement`]: whether several say the same
 //! - [`nmf`], [`pca`], [`ica`]: patterns in neurons' activations; [`matching`]: the same ones found twice
 //! - [`neurons`]: which are most active
 //! - [`similarity`]: of activations over the same positions
@@ -10,9 +12,12 @@
 //!
 //! Results are on the host (`ndarray` or vectors); tensors stay inside.
 
+pub mod agreement;
 pub mod attribution;
 pub mod direct;
 pub mod error;
+pub mod faithfulness;
+pub mod groups;
 pub mod ica;
 pub mod lens;
 mod linalg;
@@ -25,12 +30,15 @@ mod random;
 mod rows;
 pub mod similarity;
 
+pub use agreement::{Agreement, agreement, compare};
 pub use attribution::{
     Aggregation, Attribution, AttributionOptions, Baseline, Completeness, Explained, Method, Quantity, Said,
     Target, attribute,
 };
 pub use direct::{Direct, direct};
 pub use error::Error;
+pub use faithfulness::{Faithfulness, FaithfulnessOptions, faithfulness};
+pub use groups::{Combine, Group, Grouping, combine, group};
 pub use ica::{Ica, IcaOptions};
 pub use lens::{Lens, lens};
 pub use nmf::{Nmf, NmfError, NmfOptions};

@@ -3,6 +3,7 @@
 mod attribution;
 mod chats;
 mod direct;
+mod explanations;
 mod families;
 mod generation;
 mod gpt2;

@@ -93,8 +93,7 @@ impl Lens {
         position: Option<usize>,
         options: &LensOptions,
     ) -> Result<Self, ScriptError> {
-        let last_written = || subject.written().then(|| subject.positions().pop()).flatten();
-        let position = match position.or_else(last_written) {
+        let position = match position.or_else(|| subject.last_written()) {
             Some(position) => position,
             None => subject.default_position()?,
         };

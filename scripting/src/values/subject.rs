@@ -116,6 +116,42 @@ impl Subject {
         })
     }
 
+    /// Where the last written token stands, if any was written.
+    pub fn last_written(&self) -> Option<usize> {
+        self.written.map(|_| self.tokens.len() - 1)
+    }
+
+    /// What was read on the way: all but the last written token.
+    pub fn read_input(&self) -> Input {
+        let mut input = self.input.clone();
+        match input.target.is_empty() {
+            true => input.ids.pop(),
+            false => input.target.pop(),
+        };
+        input
+    }
+
+    /// Whether each position sees those before it only.
+    pub fn reads_ahead(&self) -> bool {
+        self.shift > 0
+    }
+
+    /// How many of the tokens in the sequence whose head speaks were given.
+    pub fn n_given(&self) -> usize {
+        match (self.written, self.input.target.is_empty()) {
+            (Some(written), true) => written,
+            (Some(_), false) => 1,
+            (None, _) => usize::MAX,
+        }
+    }
+
+    /// Tokens of a beginning of the text, where the ids are those.
+    pub fn tokens_of(&self, ids: &[u32]) -> Option<Vec<Token>> {
+        let known = self.tokens.get(..ids.len())?;
+        let is_same = known.iter().map(|token| token.id).eq(ids.iter().copied());
+        is_same.then(|| known.to_vec())
+    }
+
     /// The written positions, else all that are predicted and hold a token.
     pub fn positions(&self) -> Vec<usize> {
         let last = self.last.min(self.tokens.len().saturating_sub(1));
