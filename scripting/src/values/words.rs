@@ -3,7 +3,6 @@
 use ecco_models::Token;
 use rhai::Dynamic;
 
-use super::show;
 use crate::errors::{ErrorKind, ScriptError};
 
 /// A token as a script names it.
@@ -55,7 +54,7 @@ impl Word {
         {
             return Ok(named(id));
         }
-        let quoted = show::brief(&Dynamic::from(text.clone()));
+        let quoted = format!("{text:?}");
         if ids.is_empty() {
             return Err(refuse(format!("{quoted} is no token: it is empty")));
         }
