@@ -10,6 +10,7 @@ use ecco_models::decoder::Decoder;
 use ecco_models::guard::guard;
 use ecco_models::layers::{Linear, Norm};
 use ecco_models::model::Body;
+use ecco_models::rules::Rule;
 use ecco_models::run::{Input, forward};
 use ecco_models::stack::Block;
 use ecco_models::tap::NoTap;
@@ -112,7 +113,7 @@ pub fn direct(model: &Model, input: &Input, wanted: Wanted, watch: &mut Watch) -
     check(model, input, wanted)?;
     Ok(guard(|| {
         let n_layers = model.config().n_layers;
-        let mut tap = Rows::new(SITES, &[wanted.row], decoder.device(), n_layers, watch);
+        let mut tap = Rows::new(SITES, &[wanted.row], n_layers, watch);
         let states = forward(model, input, &mut tap)?;
         let state = states.select(1, wanted.row as i64); // [1, size]
         let logits = decoder.uncapped_logits(&state).get(0); // [vocabulary]
@@ -195,12 +196,18 @@ impl<'a> Way<'a> {
     /// From a layer's output to its input.
     fn layer(&mut self, layer: usize) -> Layer {
         let block = &self.decoder.stack.blocks[layer];
+        let (from_norms, after_sum) = (block.residual.from_norms, block.residual.after_sum);
+        self.direction = self.direction.to_device(block.place().1);
         let pre = self.saved(Site::ResidualPre, layer);
         let attended = self.saved(Site::AttentionOutput, layer);
         let looked = self.rows.get(Site::CrossOutput, layer).map(row);
         let written = self.saved(Site::MlpOutput, layer);
         // The stream between the layer's parts.
-        let sum = pre + &attended;
+        let around = |norm: &Option<Norm>, x: &Tensor| match (norm, from_norms) {
+            (Some(norm), true) => wide(&norm.forward(&x.to_kind(block_kind(block)))),
+            _ => x.shallow_clone(),
+        };
+        let sum = around(&block.attention_norm, &pre) + &attended;
         let mid = on_stream(block, &block.attention_post_norm, &sum);
         let post_norm = block.cross.as_ref().map_or(&None, |cross| &cross.post_norm);
         let cross_sum = looked
@@ -208,17 +215,21 @@ impl<'a> Way<'a> {
             .map_or_else(|| mid.shallow_clone(), |looked| &mid + looked);
         let before_mlp = on_stream(block, post_norm, &cross_sum);
 
-        self.back_through(block, &block.mlp_post_norm, &(before_mlp + &written));
+        let last = around(&block.mlp_norm, &before_mlp) + &written;
+        self.back_through(after_sum, &block.mlp_post_norm, &last);
         let mlp = self.along(written);
         let (neurons, activations, mlp_bias) = self.neurons(block, layer);
+        self.back_through(from_norms, &block.mlp_norm, &before_mlp);
         if looked.is_some() {
-            self.back_through(block, post_norm, &cross_sum);
+            self.back_through(after_sum, post_norm, &cross_sum);
         }
         let cross = looked.map(|looked| self.along(looked));
-        self.back_through(block, &block.attention_post_norm, &sum);
+        self.back_through(after_sum, &block.attention_post_norm, &sum);
         let (heads, attention_bias) = self.heads(block, layer);
+        let attention = self.along(attended);
+        self.back_through(from_norms, &block.attention_norm, &pre);
         Layer {
-            attention: self.along(attended),
+            attention,
             heads,
             attention_bias,
             cross,
@@ -277,9 +288,9 @@ impl<'a> Way<'a> {
         }
     }
 
-    /// Back through a norm on the stream, where there is one.
-    fn back_through(&mut self, block: &Block, norm: &Option<Norm>, x: &Tensor) {
-        if block.residual.after_sum {
+    /// Back through a norm, where there is one and it stands on the stream.
+    fn back_through(&mut self, on_stream: bool, norm: &Option<Norm>, x: &Tensor) {
+        if on_stream {
             (self.direction, self.bias) = through(norm, x, &self.direction, self.bias);
         }
     }
@@ -291,7 +302,7 @@ impl<'a> Way<'a> {
     /// A site that every decoder has, at the row.
     fn saved(&self, site: Site, layer: usize) -> Tensor {
         match self.rows.get(site, layer) {
-            Some(saved) => row(saved),
+            Some(saved) => row(saved).to_device(self.direction.device()),
             None => Tensor::zeros_like(&self.direction),
         }
     }
@@ -301,7 +312,7 @@ impl<'a> Way<'a> {
 fn through(norm: &Option<Norm>, x: &Tensor, direction: &Tensor, bias: f64) -> (Tensor, f64) {
     match norm {
         Some(norm) => (
-            norm.backward_linear(x, direction),
+            norm.backward_by(x, direction, Rule::Frozen),
             bias + of_bias(norm.bias(), direction),
         ),
         None => (direction.shallow_clone(), bias),

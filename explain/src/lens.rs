@@ -78,14 +78,14 @@ pub fn lens(model: &Model, input: &Input, question: &Question, watch: &mut Watch
     device::ensure_room(device, (row_bytes * per_chunk) as u64, "the logit lens")?;
     Ok(guard(|| {
         let sites = [Site::ResidualPre, Site::ResidualPost];
-        let mut tap = Rows::new(&sites, &question.rows, device, n_layers, &mut *watch);
+        let mut tap = Rows::new(&sites, &question.rows, n_layers, &mut *watch);
         let _ = forward(model, input, &mut tap)?;
         let state = |depth: usize| {
             let (site, layer) = match depth {
                 0 => (Site::ResidualPre, 0),
                 depth => (Site::ResidualPost, depth - 1),
             };
-            tap.get(site, layer).map(Tensor::shallow_clone)
+            tap.get(site, layer).map(|rows| rows.to_device(device))
         };
         // Last what the others are compared with.
         let depths: Vec<usize> = question.depths.iter().copied().chain([n_layers]).collect();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use ecco_models::{Progress, Site, Tap, Watch};
-use tch::{Device, Tensor};
+use tch::Tensor;
 
 /// Positions of some sites of one sequence, recorded while it passes.
 pub struct Rows<'a, 'b> {
@@ -19,14 +19,13 @@ impl<'a, 'b> Rows<'a, 'b> {
     pub fn new(
         sites: &'a [Site],
         positions: &[usize],
-        device: Device,
         n_layers: usize,
         watch: &'a mut Watch<'b>,
     ) -> Self {
         let positions: Vec<i64> = positions.iter().map(|&position| position as i64).collect();
         Self {
             sites,
-            positions: Tensor::from_slice(&positions).to_device(device),
+            positions: Tensor::from_slice(&positions),
             tensors: HashMap::new(),
             watch,
             n_layers,
@@ -46,7 +45,7 @@ impl Tap for Rows<'_, '_> {
 
     fn visit(&mut self, site: Site, layer: usize, value: Tensor) -> Tensor {
         if self.wants(site, layer) {
-            let rows = value.index_select(value.dim() as i64 - 2, &self.positions);
+            let rows = value.index_select(value.dim() as i64 - 2, &self.positions.to_device(value.device()));
             self.tensors.insert((site, layer), rows.get(0));
         }
         value

@@ -24,12 +24,15 @@ fn cases_with_target(wanted: bool) -> Vec<String> {
         .collect()
 }
 
-/// Runs a check on every case of one text and names all that fail, not the first only.
+/// Runs a check on every case of one text.
 fn for_each_case(check: impl Fn(&str) + std::panic::RefUnwindSafe) {
-    let failed: Vec<String> = cases_with_target(false)
-        .into_iter()
-        .filter(|name| std::panic::catch_unwind(|| check(name)).is_err())
-        .collect();
+    for_each(&cases_with_target(false), check);
+}
+
+/// Runs a check on cases and names all that fail, not the first only.
+pub fn for_each(cases: &[String], check: impl Fn(&str) + std::panic::RefUnwindSafe) {
+    let fails = |name: &&String| std::panic::catch_unwind(|| check(name)).is_err();
+    let failed: Vec<&String> = cases.iter().filter(fails).collect();
     assert!(failed.is_empty(), "failed: {failed:?}");
 }
 
@@ -304,10 +307,19 @@ fn written(model: &Model, ids: &[u32], rows: &[usize], token: i64) -> (Tensor, T
     let logits = decoder.logits(&states.get(0).index_select(0, &Tensor::from_slice(&index)));
     let cotangents = logits.zeros_like();
     let _ = cotangents.select(1, token).fill_(1.0);
-    let cotangents = decoder.logits_backward(&logits, &cotangents);
+    let cotangents = decoder.logits_backward(&logits, &cotangents, ecco_models::Rule::Gradient);
     let embeddings = decoder.embed(ids);
     let mut proceed = || ControlFlow::Continue(());
-    let found = pull_back(decoder, &embeddings, &saved, rows, &cotangents, &mut proceed).unwrap();
+    let found = pull_back(
+        decoder,
+        &embeddings,
+        &saved,
+        rows,
+        &cotangents,
+        ecco_models::Rule::Gradient,
+        &mut proceed,
+    )
+    .unwrap();
     (logits, found)
 }
 

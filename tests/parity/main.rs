@@ -1,6 +1,7 @@
 //! Numbers against transformers and captum, on tiny seeded models; and the identities that must hold.
 
 mod attribution;
+mod attribution_rules;
 mod chats;
 mod direct;
 mod explanations;
@@ -8,5 +9,6 @@ mod families;
 mod generation;
 mod gpt2;
 mod lens;
+mod placement;
 mod runs;
 mod tokenizers;

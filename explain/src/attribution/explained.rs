@@ -1,14 +1,15 @@
 //! The one differentiable function that is explained: from the embeddings of the tokens that count as sources to the
 //! targets' values. Every method, and what checks them, is about this function.
 
-use ecco_models::Model;
-use ecco_models::attention::Cache;
+use ecco_models::attention::{Cache, CrossMemory};
 use ecco_models::model::Body;
 use ecco_models::run::Input;
 use ecco_models::stack::Stack;
 use ecco_models::tap::Tap;
+use ecco_models::{Model, Rule};
 use tch::{Device, Kind, Tensor};
 
+use super::method::Method;
 use super::options::{AttributionOptions, Baseline};
 use super::target::{Said, Target, refused};
 use crate::error::{Error, Result};
@@ -183,10 +184,11 @@ impl<'m> Explained<'m> {
     }
 
     /// The targets' values at embeddings `[batch, source, size]`: `[batch, target]`, differentiable. An
-    /// encoder–decoder shows `tap` its encoder, then its decoder.
+    /// encoder–decoder shows `tap` its encoder, then its decoder. Rules other than the gradient take two halves (see
+    /// [`ecco_models::rules`]).
     pub fn values(&self, x: &Tensor, tap: &mut dyn Tap) -> ecco_models::error::Result<Tensor> {
         let logits = self.logits(x, tap)?;
-        Ok(self.values_of(&logits))
+        Ok(self.values_of(&logits, tap.rule()))
     }
 
     /// The positions whose states the head reads, each once.
@@ -212,13 +214,13 @@ impl<'m> Explained<'m> {
     }
 
     /// What the head says at [`Self::rows`]: `[batch, row, token]`; of labels `[batch, label]`.
-    fn logits(&self, x: &Tensor, tap: &mut dyn Tap) -> ecco_models::error::Result<Tensor> {
+    pub(super) fn logits(&self, x: &Tensor, tap: &mut dyn Tap) -> ecco_models::error::Result<Tensor> {
         let rows: Vec<i64> = self.rows().into_iter().map(|row| row as i64).collect();
         let rows = Tensor::from_slice(&rows).to_device(x.device());
         Ok(match self.model.body() {
             Body::Decoder(decoder) => {
                 let states = decoder.forward(x, None, tap)?;
-                decoder.logits(&states.index_select(1, &rows))
+                decoder.logits_by(&states.index_select(1, &rows), tap.rule())
             }
             Body::Encoder(encoder) => {
                 let states = encoder.forward(x, None, tap)?;
@@ -226,14 +228,15 @@ impl<'m> Explained<'m> {
                     0 => states,
                     _ => states.index_select(1, &rows),
                 };
-                encoder.logits(&states, None).unwrap_or(states)
+                encoder.logits_with(&states, None, tap).unwrap_or(states)
             }
             Body::EncoderDecoder(both) => {
                 let n_read = self.input.ids.len() as i64;
                 let memories = both.read(&x.narrow(1, 0, n_read), None, tap)?;
                 let written = self.written(x);
                 let states = both.decoder.forward_with(&written, None, Some(&memories), tap)?;
-                both.decoder.logits(&states.index_select(1, &rows))
+                let states = states.index_select(1, &rows);
+                both.decoder.logits_by(&states, tap.rule())
             }
         })
     }
@@ -241,10 +244,13 @@ impl<'m> Explained<'m> {
     /// What an encoder–decoder has written, its start token first, from the sources' embeddings.
     pub(super) fn written(&self, x: &Tensor) -> Tensor {
         let n_read = self.input.ids.len() as i64;
-        let before = x.narrow(1, n_read, x.size()[1] - n_read);
+        self.behind_start(&x.narrow(1, n_read, x.size()[1] - n_read))
+    }
+
+    fn behind_start(&self, before: &Tensor) -> Tensor {
         match &self.start {
-            Some(start) => Tensor::cat(&[start.expand([x.size()[0], -1, -1], false), before], 1),
-            None => before,
+            Some(start) => Tensor::cat(&[&start.expand([before.size()[0], -1, -1], false), before], 1),
+            None => before.shallow_clone(),
         }
     }
 
@@ -267,21 +273,59 @@ impl<'m> Explained<'m> {
             .collect();
         let rows = Tensor::from_slice(&rows).to_device(x.device());
         let states = decoder.forward(x, Some(cache), tap)?;
-        Ok(self.values_of(&decoder.logits(&states.index_select(1, &rows))))
+        let logits = decoder.logits_by(&states.index_select(1, &rows), tap.rule());
+        Ok(self.values_of(&logits, tap.rule()))
+    }
+
+    /// What an encoder–decoder's decoder sees of the text that is read, `[1, source, size]`.
+    ///
+    /// # Errors
+    /// For other models.
+    pub(super) fn read(&self, x: &Tensor, tap: &mut dyn Tap) -> ecco_models::error::Result<Vec<CrossMemory>> {
+        match self.model.body() {
+            Body::EncoderDecoder(both) => both.read(&x.narrow(1, 0, self.input.ids.len() as i64), None, tap),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// The values of an encoder–decoder that has read what `memories` hold and has written `before`, `[batch, source,
+    /// size]`.
+    pub(super) fn values_having_read(
+        &self,
+        memories: &[CrossMemory],
+        before: &Tensor,
+        tap: &mut dyn Tap,
+    ) -> ecco_models::error::Result<Tensor> {
+        let Body::EncoderDecoder(both) = self.model.body() else {
+            return self.values(before, tap);
+        };
+        let rows: Vec<i64> = self.rows().into_iter().map(|row| row as i64).collect();
+        let rows = Tensor::from_slice(&rows).to_device(before.device());
+        let written = self.behind_start(before);
+        let states = both.decoder.forward_with(&written, None, Some(memories), tap)?;
+        let logits = both.decoder.logits_by(&states.index_select(1, &rows), tap.rule());
+        Ok(self.values_of(&logits, tap.rule()))
     }
 
     /// `[batch, target]`.
-    fn values_of(&self, logits: &Tensor) -> Tensor {
-        let (rows, config) = (self.rows(), self.model.config());
-        let value = |target: &Target| match self.row(target) {
-            None => target.value(logits, config),
-            Some(row) => {
-                let index = rows.binary_search(&row).unwrap_or(0);
-                target.value(&logits.select(1, index as i64), config)
-            }
-        };
-        let values: Vec<Tensor> = self.targets.iter().map(value).collect();
+    fn values_of(&self, logits: &Tensor, rule: Rule) -> Tensor {
+        let targets = self.targets.iter();
+        let values: Vec<Tensor> = targets
+            .map(|target| self.value_of(logits, target, rule))
+            .collect();
         Tensor::stack(&values, 1)
+    }
+
+    /// One target's value of what the head says at [`Self::rows`]: `[batch]`.
+    pub(super) fn value_of(&self, logits: &Tensor, target: &Target, rule: Rule) -> Tensor {
+        let config = self.model.config();
+        match self.row(target) {
+            None => target.value(logits, config, rule),
+            Some(row) => {
+                let index = self.rows().binary_search(&row).unwrap_or(0);
+                target.value(&logits.select(1, index as i64), config, rule)
+            }
+        }
     }
 }
 
@@ -323,17 +367,34 @@ impl Explained<'_> {
         (BATCH_BYTES / bytes.max(1)).clamp(1, 200) as usize
     }
 
+    /// Graphs of how many texts are kept at once.
+    fn texts_kept(&self, method: Method) -> u64 {
+        match (method, self.model.body()) {
+            (Method::DeepLift, _) => 4, // two texts, and more of every product
+            (Method::LayerwiseRelevance, _) => 2,
+            (Method::GuidedBackprop | Method::Deconvolution, _) => 1,
+            (
+                Method::IntegratedGradients | Method::GradientShap,
+                Body::Encoder(_) | Body::EncoderDecoder(_),
+            ) => self.rows_at_once() as u64,
+            _ => 1,
+        }
+    }
+
     /// Refuses what would not fit, before anything is allocated.
     pub(super) fn ensure_room(&self, options: &AttributionOptions) -> Result<()> {
         if options.method.is_by_passes() {
             return super::passes::ensure_room(self, options);
         }
-        let needed = self.bytes_per_text() * self.rows_at_once() as u64;
+        let needed = self.bytes_per_text() * self.texts_kept(options.method);
         let what = format!(
-            "{} of a text of {} tokens (fewer tokens or another dtype than {} take less)",
+            "{} of a text of {} tokens (a shorter one takes less, and so does a model loaded with dtype: \"bfloat16\"{})",
             options.method.label(),
             self.n_sources(),
-            self.model.dtype()
+            match options.method {
+                Method::GradXInput | Method::Gradient => "",
+                _ => "; method: \"grad_x_input\" takes least",
+            }
         );
         Ok(ecco_models::device::ensure_room(self.device(), needed, &what)?)
     }
