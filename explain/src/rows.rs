@@ -16,12 +16,7 @@ pub struct Rows<'a, 'b> {
 }
 
 impl<'a, 'b> Rows<'a, 'b> {
-    pub fn new(
-        sites: &'a [Site],
-        positions: &[usize],
-        n_layers: usize,
-        watch: &'a mut Watch<'b>,
-    ) -> Self {
+    pub fn new(sites: &'a [Site], positions: &[usize], n_layers: usize, watch: &'a mut Watch<'b>) -> Self {
         let positions: Vec<i64> = positions.iter().map(|&position| position as i64).collect();
         Self {
             sites,

@@ -167,7 +167,8 @@ impl Mlp {
                 n_chosen,
                 normalised,
             } => {
-                let (weights, chosen) = route(router, &x.unsqueeze(0), *n_chosen, *normalised, Rule::Gradient);
+                let (weights, chosen) =
+                    route(router, &x.unsqueeze(0), *n_chosen, *normalised, Rule::Gradient);
                 let none = Tensor::zeros([1, experts.len() as i64], (x.kind(), x.device()));
                 let weights = none.scatter_add(1, &chosen, &weights).squeeze_dim(0); // [expert]
                 let each = experts.iter().enumerate();

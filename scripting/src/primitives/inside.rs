@@ -74,7 +74,12 @@ const LENS: &[OptionSpec] = &[
         "all generated tokens; of a run all",
         "positions whose tokens are predicted",
     ),
-    option("topk", OptionKind::Int(1), "5", "how many candidates each cell has"),
+    option(
+        "topk",
+        OptionKind::Int(1),
+        "5",
+        "how many candidates each cell has",
+    ),
     option("raw", OptionKind::Bool, "false", "leave the final norm out"),
     option(
         "embedding",
@@ -106,7 +111,12 @@ const LOGIT: &[OptionSpec] = &[
     option("topk", OptionKind::Int(1), "20", "how many neurons are named"),
 ];
 const ATTENTION: &[OptionSpec] = &[
-    option("layer", OptionKind::Int(0), "0; numbers of all", "the layer that is shown first"),
+    option(
+        "layer",
+        OptionKind::Int(0),
+        "0; numbers of all",
+        "the layer that is shown first",
+    ),
     option(
         "head",
         OptionKind::Int(0),
@@ -163,8 +173,12 @@ pub mod functions {
     /// ```
     #[rhai_fn(name = "layer_predictions", pure, return_raw)]
     pub fn layer_predictions(ctx: NativeCallContext, output: &mut Generation) -> RhaiResult<Lens> {
-        super::predictions(Subject::of_generation(output), &PREDICTIONS_OF_OUTPUT, &Map::new())
-            .map_err(|error| error.raise(&ctx))
+        super::predictions(
+            Subject::of_generation(output),
+            &PREDICTIONS_OF_OUTPUT,
+            &Map::new(),
+        )
+        .map_err(|error| error.raise(&ctx))
     }
 
     /// The same with options. `raw: true` leaves out the final norm.
@@ -326,7 +340,10 @@ pub mod functions {
     /// output.logit_attribution()
     /// ```
     #[rhai_fn(name = "logit_attribution", pure, return_raw)]
-    pub fn logit_attribution(ctx: NativeCallContext, output: &mut Generation) -> RhaiResult<LogitAttribution> {
+    pub fn logit_attribution(
+        ctx: NativeCallContext,
+        output: &mut Generation,
+    ) -> RhaiResult<LogitAttribution> {
         super::logit(Subject::of_generation(output), &LOGIT_OF_OUTPUT, &Map::new())
             .map_err(|error| error.raise(&ctx))
     }
@@ -462,8 +479,13 @@ pub mod functions {
         output: &mut Generation,
         position: INT,
     ) -> RhaiResult<Candidates> {
-        super::at(&Subject::of_generation(output), position, &CANDIDATES_OF_OUTPUT, &Map::new())
-            .map_err(|error| error.raise(&ctx))
+        super::at(
+            &Subject::of_generation(output),
+            position,
+            &CANDIDATES_OF_OUTPUT,
+            &Map::new(),
+        )
+        .map_err(|error| error.raise(&ctx))
     }
 
     #[rhai_fn(name = "candidates", pure, return_raw)]
@@ -473,8 +495,13 @@ pub mod functions {
         position: INT,
         options: Map,
     ) -> RhaiResult<Candidates> {
-        super::at(&Subject::of_generation(output), position, &CANDIDATES_OF_OUTPUT, &options)
-            .map_err(|error| error.raise(&ctx))
+        super::at(
+            &Subject::of_generation(output),
+            position,
+            &CANDIDATES_OF_OUTPUT,
+            &options,
+        )
+        .map_err(|error| error.raise(&ctx))
     }
 
     /// The most probable tokens at a position of a text that was read.
@@ -528,7 +555,11 @@ fn lens_options(options: &Options, top_k: usize, embedding: bool) -> LensOptions
 
 fn predictions(subject: Subject, table: &'static OptionTable, options: &Map) -> Result<Lens, ScriptError> {
     let options = table.read(options)?;
-    Lens::predictions(subject, options.usize("position"), &lens_options(&options, 10, false))
+    Lens::predictions(
+        subject,
+        options.usize("position"),
+        &lens_options(&options, 10, false),
+    )
 }
 
 fn ranks(subject: Subject, table: &'static OptionTable, options: &Map) -> Result<Lens, ScriptError> {
@@ -538,18 +569,33 @@ fn ranks(subject: Subject, table: &'static OptionTable, options: &Map) -> Result
 
 fn watch(subject: Subject, table: &'static OptionTable, options: &Map) -> Result<Lens, ScriptError> {
     let options = table.read(options)?;
-    let words = options.words("watch").filter(|words| !words.is_empty()).ok_or_else(|| {
-        ScriptError::new(ErrorKind::Option, "there is no token to watch")
-            .with_hint("name some: #{watch: [\" is\", \" are\"]}")
-    })?;
+    let words = options
+        .words("watch")
+        .filter(|words| !words.is_empty())
+        .ok_or_else(|| {
+            ScriptError::new(ErrorKind::Option, "there is no token to watch")
+                .with_hint("name some: #{watch: [\" is\", \" are\"]}")
+        })?;
     let loaded = subject.model.loaded()?;
-    let tokens = words.iter().map(|word| word.token(&loaded, "watch")).collect::<Result<_, _>>()?;
-    Lens::watch(subject, tokens, options.usize("position"), &lens_options(&options, 1, false))
+    let tokens = words
+        .iter()
+        .map(|word| word.token(&loaded, "watch"))
+        .collect::<Result<_, _>>()?;
+    Lens::watch(
+        subject,
+        tokens,
+        options.usize("position"),
+        &lens_options(&options, 1, false),
+    )
 }
 
 fn lens_map(subject: Subject, table: &'static OptionTable, options: &Map) -> Result<Lens, ScriptError> {
     let options = table.read(options)?;
-    Lens::map(subject, options.usizes("positions"), &lens_options(&options, 5, true))
+    Lens::map(
+        subject,
+        options.usizes("positions"),
+        &lens_options(&options, 5, true),
+    )
 }
 
 fn logit(

@@ -93,7 +93,13 @@ impl Attention {
         layer: Option<usize>,
         head: Option<usize>,
     ) -> Result<Self, ScriptError> {
-        Self::new(Source::Run(run.clone()), Subject::of_run(run), between, layer, head)
+        Self::new(
+            Source::Run(run.clone()),
+            Subject::of_run(run),
+            between,
+            layer,
+            head,
+        )
     }
 
     fn new(
@@ -144,7 +150,10 @@ impl Attention {
         }
         let loaded = inner.subject.model.loaded()?;
         let encoder = loaded.config().encoder.as_ref();
-        Ok(encoder.map_or_else(|| of_card(inner.subject.model.card()), |encoder| (encoder.n_layers, encoder.n_heads)))
+        Ok(encoder.map_or_else(
+            || of_card(inner.subject.model.card()),
+            |encoder| (encoder.n_layers, encoder.n_heads),
+        ))
     }
 
     /// Queries and keys.
@@ -177,7 +186,9 @@ impl Attention {
             (false, None) => {
                 let size = ecco_models::error::format_bytes(4 * n_all as u64);
                 let message = format!("the patterns of {n_queries} tokens in all layers take {size}");
-                return Err(ScriptError::new(ErrorKind::Memory, message).with_hint("choose a layer: #{layer: 0}"));
+                return Err(
+                    ScriptError::new(ErrorKind::Memory, message).with_hint("choose a layer: #{layer: 0}")
+                );
             }
         };
         let place = inner.between.place();
@@ -249,7 +260,9 @@ impl Attention {
         };
         let first_query = match fits(1) {
             true => 0,
-            false => (0..n_queries).find(|&first| size(first) <= MOST_WEIGHTS).unwrap_or(n_queries - 1),
+            false => (0..n_queries)
+                .find(|&first| size(first) <= MOST_WEIGHTS)
+                .unwrap_or(n_queries - 1),
         };
         let mut map = Thumbnails::new(n_layers, n_heads, n_queries, n_keys);
         let mut patterns = Vec::new();
@@ -306,8 +319,14 @@ impl Shown for Attention {
     }
 
     fn line(&self) -> String {
-        let layer = self.0.layer.map_or(String::new(), |layer| format!(" of layer {layer}"));
-        let head = self.0.head.map_or(String::new(), |head| format!(", head {head},"));
+        let layer = self
+            .0
+            .layer
+            .map_or(String::new(), |layer| format!(" of layer {layer}"));
+        let head = self
+            .0
+            .head
+            .map_or(String::new(), |head| format!(", head {head},"));
         format!("attention{layer}{head} in an {}", self.0.subject.line())
     }
 }

@@ -39,12 +39,16 @@ impl Candidates {
         let reading = &found.readings[0][0];
         let named = |id: u32| shown_one(&loaded.tokenizer().tokens(&[id])[0]);
         let is_chosen = |id: u32| chosen.is_some_and(|token| token.id == id);
-        let rows = reading.top.iter().enumerate().map(|(at, (id, probability))| ecco_widgets::Candidate {
-            rank: at + 1,
-            label: CandidateLabel::Token(named(*id)),
-            probability: *probability,
-            is_chosen: is_chosen(*id),
-        });
+        let rows = reading
+            .top
+            .iter()
+            .enumerate()
+            .map(|(at, (id, probability))| ecco_widgets::Candidate {
+                rank: at + 1,
+                label: CandidateLabel::Token(named(*id)),
+                probability: *probability,
+                is_chosen: is_chosen(*id),
+            });
         let rows: Vec<_> = rows.collect();
         let is_shown = rows.iter().any(|row| row.is_chosen);
         let far = chosen.zip(reading.watched.first()).filter(|_| !is_shown);
@@ -74,14 +78,25 @@ impl Candidates {
         for said in run.predicted() {
             match said {
                 Prediction::Token { position, candidates } => {
-                    let rows = candidates.iter().map(|c| (CandidateLabel::Token(shown_one(&c.token)), c.probability));
-                    places.push(place(Some(*position), Subject::of_run(run).before(*position), rows));
+                    let rows = candidates
+                        .iter()
+                        .map(|c| (CandidateLabel::Token(shown_one(&c.token)), c.probability));
+                    places.push(place(
+                        Some(*position),
+                        Subject::of_run(run).before(*position),
+                        rows,
+                    ));
                 }
-                Prediction::Replaced { position, probability } => {
+                Prediction::Replaced {
+                    position,
+                    probability,
+                } => {
                     let label = CandidateLabel::Token(shown_one(&run.tokens()[*position]));
                     places.push(place(Some(*position), vec![], [(label, *probability)]));
                 }
-                Prediction::Label { name, probability, .. } => {
+                Prediction::Label {
+                    name, probability, ..
+                } => {
                     let label = (CandidateLabel::Name(name.clone()), *probability);
                     match places.last_mut() {
                         Some(place) => place.rows.push(candidate(place.rows.len(), label)),
@@ -104,7 +119,11 @@ fn place(
     CandidatePlace {
         position,
         before,
-        rows: rows.into_iter().enumerate().map(|(at, label)| candidate(at, label)).collect(),
+        rows: rows
+            .into_iter()
+            .enumerate()
+            .map(|(at, label)| candidate(at, label))
+            .collect(),
         chosen: None,
     }
 }
@@ -125,7 +144,13 @@ impl Shown for Candidates {
 
     fn line(&self) -> String {
         match self.view.places.as_slice() {
-            [CandidatePlace { position: Some(position), rows, .. }] => {
+            [
+                CandidatePlace {
+                    position: Some(position),
+                    rows,
+                    ..
+                },
+            ] => {
                 format!("{} candidates at position {position}", rows.len())
             }
             [place] => format!("{} labels", place.rows.len()),
@@ -138,9 +163,17 @@ impl Finding for Candidates {
     fn tensors(&self) -> Result<Vec<(&'static str, Tensor)>, ScriptError> {
         let places = &self.view.places;
         let width = places.iter().map(|place| place.rows.len()).max().unwrap_or(0);
-        let value = |at: IxDyn| places[at[0]].rows.get(at[1]).map_or(f32::NAN, |row| row.probability);
+        let value = |at: IxDyn| {
+            places[at[0]]
+                .rows
+                .get(at[1])
+                .map_or(f32::NAN, |row| row.probability)
+        };
         let array = ArrayD::from_shape_fn(IxDyn(&[places.len(), width]), value);
-        Ok(vec![("probabilities", Tensor::new(array, &["place", "candidate"]))])
+        Ok(vec![(
+            "probabilities",
+            Tensor::new(array, &["place", "candidate"]),
+        )])
     }
 
     fn about(&self) -> Result<Map<String, Value>, ScriptError> {
@@ -155,7 +188,10 @@ impl Finding for Candidates {
         let map = |row: &ecco_widgets::Candidate| {
             let mut map = rhai::Map::from([
                 ("rank".into(), Dynamic::from_int(row.rank as INT)),
-                ("probability".into(), Dynamic::from_float(f64::from(row.probability))),
+                (
+                    "probability".into(),
+                    Dynamic::from_float(f64::from(row.probability)),
+                ),
                 ("chosen".into(), row.is_chosen.into()),
             ]);
             match &row.label {
@@ -167,7 +203,8 @@ impl Finding for Candidates {
             }
             Dynamic::from_map(map)
         };
-        let list = |place: &CandidatePlace| place.rows.iter().chain(&place.chosen).map(map).collect::<Array>();
+        let list =
+            |place: &CandidatePlace| place.rows.iter().chain(&place.chosen).map(map).collect::<Array>();
         Ok(match self.view.places.as_slice() {
             [place] => list(place),
             places => places.iter().map(|place| list(place).into()).collect(),

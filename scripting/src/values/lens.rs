@@ -83,7 +83,13 @@ impl Lens {
         let column = |&position: &usize| subject.token(position).map(|token| (token.clone(), position));
         let columns: Vec<(Token, usize)> = positions.iter().filter_map(column).collect();
         let positions = columns.iter().map(|(_, position)| *position).collect();
-        Self::new(subject, LensKind::Ranks(RankKind::Written), positions, columns, options)
+        Self::new(
+            subject,
+            LensKind::Ranks(RankKind::Written),
+            positions,
+            columns,
+            options,
+        )
     }
 
     /// Of some tokens at one position; without one, where the last token stands.
@@ -98,7 +104,13 @@ impl Lens {
             None => subject.default_position()?,
         };
         let columns = tokens.into_iter().map(|token| (token, position)).collect();
-        Self::new(subject, LensKind::Ranks(RankKind::Watched), vec![position], columns, options)
+        Self::new(
+            subject,
+            LensKind::Ranks(RankKind::Watched),
+            vec![position],
+            columns,
+            options,
+        )
     }
 
     pub fn map(
@@ -170,8 +182,15 @@ impl Lens {
     fn reading(&self, model: &ecco_models::Model, found: &lens::Reading) -> Reading {
         let named = |id: u32| shown_one(&model.tokenizer().tokens(&[id])[0]);
         Reading {
-            top: found.top.iter().map(|(id, probability)| (named(*id), *probability)).collect(),
-            chosen: found.watched.first().map(|watched| (watched.rank, watched.probability)),
+            top: found
+                .top
+                .iter()
+                .map(|(id, probability)| (named(*id), *probability))
+                .collect(),
+            chosen: found
+                .watched
+                .first()
+                .map(|watched| (watched.rank, watched.probability)),
             entropy: found.entropy,
             divergence: found.divergence,
         }
@@ -183,7 +202,11 @@ impl Lens {
         let loaded = self.0.subject.model.loaded()?;
         let name = |(id, _): &(u32, f32)| loaded.tokenizer().tokens(&[*id]).remove(0).text;
         let names = |reading: &lens::Reading| reading.top.iter().map(name).collect();
-        Ok(found.readings.iter().map(|row| row.iter().map(names).collect()).collect())
+        Ok(found
+            .readings
+            .iter()
+            .map(|row| row.iter().map(names).collect())
+            .collect())
     }
 
     fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
@@ -201,7 +224,10 @@ impl Lens {
                 positions: inner.columns.iter().map(|(_, position)| *position).collect(),
                 before: subject.before(position),
                 layers,
-                ranks: ranks.iter().map(|row| row.iter().map(|rank| *rank as u32).collect()).collect(),
+                ranks: ranks
+                    .iter()
+                    .map(|row| row.iter().map(|rank| *rank as u32).collect())
+                    .collect(),
                 probabilities: by_layer(|watched| watched.probability),
                 raw,
             }));
@@ -237,14 +263,19 @@ impl Lens {
 
     /// A number of each ranked token, by layer.
     fn by_column(&self, found: &lens::Lens, of: fn(&lens::Watched) -> f32) -> Vec<Vec<f32>> {
-        let row = |row: &Vec<lens::Reading>| row.iter().flat_map(|reading| &reading.watched).map(of).collect();
+        let row =
+            |row: &Vec<lens::Reading>| row.iter().flat_map(|reading| &reading.watched).map(of).collect();
         found.readings.iter().map(row).collect()
     }
 
     /// One number of each reading: (layer, position), or (layer) of one place.
     fn numbers(&self, of: impl Fn(&lens::Reading) -> f32) -> Result<Tensor, ScriptError> {
         let found = self.found()?;
-        let rows: Vec<Vec<f32>> = found.readings.iter().map(|row| row.iter().map(&of).collect()).collect();
+        let rows: Vec<Vec<f32>> = found
+            .readings
+            .iter()
+            .map(|row| row.iter().map(&of).collect())
+            .collect();
         let all = matrix(&rows, &["layer", "position"])?;
         match self.0.kind {
             LensKind::Map => Ok(all),
@@ -283,7 +314,11 @@ impl Shown for Lens {
             LensKind::Predictions => format!("layer predictions at position {}", self.0.positions[0]),
             LensKind::Ranks(RankKind::Written) => format!("rankings of {} tokens", self.0.columns.len()),
             LensKind::Ranks(RankKind::Watched) => {
-                format!("rankings of {} watched tokens at position {}", self.0.columns.len(), self.0.positions[0])
+                format!(
+                    "rankings of {} watched tokens at position {}",
+                    self.0.columns.len(),
+                    self.0.positions[0]
+                )
             }
             LensKind::Map => format!("logit lens at {} positions", self.0.positions.len()),
         };
@@ -310,13 +345,17 @@ impl Finding for Lens {
             return Ok(tensors);
         }
         let top = |of: fn(&(u32, f32)) -> f32, axes: &[&'static str]| {
-            let row = |row: &Vec<lens::Reading>| row.iter().flat_map(|reading| &reading.top).map(of).collect();
+            let row =
+                |row: &Vec<lens::Reading>| row.iter().flat_map(|reading| &reading.top).map(of).collect();
             let rows: Vec<Vec<f32>> = found.readings.iter().map(row).collect();
             matrix(&rows, axes)
         };
         if self.0.kind == LensKind::Predictions {
             return Ok(vec![
-                ("probabilities", top(|(_, probability)| *probability, &["layer", "candidate"])?),
+                (
+                    "probabilities",
+                    top(|(_, probability)| *probability, &["layer", "candidate"])?,
+                ),
                 ("token_ids", top(|(id, _)| *id as f32, &["layer", "candidate"])?),
                 entropy,
                 divergence,
@@ -343,7 +382,12 @@ impl Finding for Lens {
         about.insert("layers".into(), json!(self.layers()));
         about.insert("positions".into(), json!(self.0.positions));
         about.insert("final_norm".into(), json!(!self.0.question.raw));
-        let tokens: Vec<&str> = self.0.columns.iter().map(|(token, _)| token.text.as_str()).collect();
+        let tokens: Vec<&str> = self
+            .0
+            .columns
+            .iter()
+            .map(|(token, _)| token.text.as_str())
+            .collect();
         match self.0.kind {
             LensKind::Ranks(_) => about.insert("tokens".into(), json!(tokens)),
             _ => about.insert("top_tokens".into(), json!(self.top_tokens()?)),
@@ -354,8 +398,20 @@ impl Finding for Lens {
     fn labels(&self, axis: &str) -> Option<Vec<String>> {
         match axis {
             "layer" => Some(self.layers()),
-            "token" => Some(self.0.columns.iter().map(|(token, _)| token.text.clone()).collect()),
-            "position" => Some(self.0.positions.iter().map(|position| position.to_string()).collect()),
+            "token" => Some(
+                self.0
+                    .columns
+                    .iter()
+                    .map(|(token, _)| token.text.clone())
+                    .collect(),
+            ),
+            "position" => Some(
+                self.0
+                    .positions
+                    .iter()
+                    .map(|position| position.to_string())
+                    .collect(),
+            ),
             _ => None,
         }
     }

@@ -52,12 +52,16 @@ impl LogitAttribution {
     ) -> Result<Self, ScriptError> {
         let position = position.map_or_else(|| subject.default_position(), Ok)?;
         let row = subject.row(position)?;
-        let target = target.or_else(|| subject.token(position).cloned()).ok_or_else(|| {
-            let message = format!("no token stands at position {position} yet, so it does not say whose logit is meant");
-            ScriptError::new(ErrorKind::Value, message)
-                .with_hint("name the token: #{target: \" Denmark\"}")
-                .pointing_at("position")
-        })?;
+        let target = target
+            .or_else(|| subject.token(position).cloned())
+            .ok_or_else(|| {
+                let message = format!(
+                    "no token stands at position {position} yet, so it does not say whose logit is meant"
+                );
+                ScriptError::new(ErrorKind::Value, message)
+                    .with_hint("name the token: #{target: \" Denmark\"}")
+                    .pointing_at("position")
+            })?;
         Ok(Self(Rc::new(Inner {
             subject,
             position,
@@ -154,7 +158,10 @@ impl LogitAttribution {
         let rows: Vec<Vec<f64>> = self.found()?.layers.iter().map(of).collect();
         let width = rows.first().map_or(0, Vec::len);
         if rows.iter().any(|row| row.len() != width) {
-            let message = format!("the layers have not equally many {}s, so they are no single tensor", axes[1]);
+            let message = format!(
+                "the layers have not equally many {}s, so they are no single tensor",
+                axes[1]
+            );
             return Err(ScriptError::new(ErrorKind::Value, message)
                 .with_hint("result.top_neurons names those that wrote most"));
         }
@@ -168,7 +175,11 @@ impl LogitAttribution {
     pub fn parts(&self) -> Result<Tensor, ScriptError> {
         let parts = |layer: &ecco_explain::direct::Layer| {
             let cross = layer.cross.into_iter();
-            [layer.attention].into_iter().chain(cross).chain([layer.mlp]).collect()
+            [layer.attention]
+                .into_iter()
+                .chain(cross)
+                .chain([layer.mlp])
+                .collect()
         };
         self.tensor(parts, &["layer", "part"])
     }
@@ -230,7 +241,9 @@ impl Finding for LogitAttribution {
     }
 
     fn labels(&self, axis: &str) -> Option<Vec<String>> {
-        let has_cross = self.found().is_ok_and(|found| found.layers.iter().any(|layer| layer.cross.is_some()));
+        let has_cross = self
+            .found()
+            .is_ok_and(|found| found.layers.iter().any(|layer| layer.cross.is_some()));
         let cross = has_cross.then_some("cross_attention");
         let parts = ["attention"].into_iter().chain(cross).chain(["mlp"]);
         (axis == "part").then(|| parts.map(str::to_owned).collect())

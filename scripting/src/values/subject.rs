@@ -91,7 +91,11 @@ impl Subject {
         }
         let message = format!("nothing is predicted at position {position}");
         let (first, last) = (self.first, self.last);
-        let behind = if self.shift > 0 { ", the last of which follows the text" } else { "" };
+        let behind = if self.shift > 0 {
+            ", the last of which follows the text"
+        } else {
+            ""
+        };
         Err(ScriptError::new(ErrorKind::Index, message)
             .with_hint(format!("valid are {first} to {last}{behind}"))
             .pointing_at("position"))
@@ -111,8 +115,11 @@ impl Subject {
         let loaded = self.model.loaded()?;
         let masks = masked_positions(&loaded, &self.input.ids);
         masks.first().copied().ok_or_else(|| {
-            ScriptError::new(ErrorKind::Value, "the text has no mask, so it does not say which position is meant")
-                .with_hint(format!("choose one: #{{position: {}}}", self.last.min(1)))
+            ScriptError::new(
+                ErrorKind::Value,
+                "the text has no mask, so it does not say which position is meant",
+            )
+            .with_hint(format!("choose one: #{{position: {}}}", self.last.min(1)))
         })
     }
 
@@ -164,7 +171,8 @@ impl Subject {
     /// The token that stands at a position; `None` for a mask, and behind the end.
     pub fn token(&self, position: usize) -> Option<&Token> {
         let token = self.tokens.get(position)?;
-        let is_mask = |model: &ecco_models::Model| model.tokenizer().mask().is_some_and(|mask| mask.id == token.id);
+        let is_mask =
+            |model: &ecco_models::Model| model.tokenizer().mask().is_some_and(|mask| mask.id == token.id);
         let hidden = self.shift == 0 && self.model.loaded().is_ok_and(|model| is_mask(&model));
         (!hidden).then_some(token)
     }

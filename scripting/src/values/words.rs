@@ -17,7 +17,11 @@ impl Word {
         if let Ok(text) = value.as_immutable_string_ref() {
             return Some(Self::Text(text.to_string()));
         }
-        value.as_int().ok().and_then(|id| u32::try_from(id).ok()).map(Self::Id)
+        value
+            .as_int()
+            .ok()
+            .and_then(|id| u32::try_from(id).ok())
+            .map(Self::Id)
     }
 
     /// One word, or an array of them.
@@ -39,7 +43,9 @@ impl Word {
             Self::Id(id) if (*id as usize) < model.config().vocab_size => return Ok(named(*id)),
             Self::Id(id) => {
                 let n = model.config().vocab_size;
-                return Err(refuse(format!("there is no token {id}: the vocabulary has {n}, from 0")));
+                return Err(refuse(format!(
+                    "there is no token {id}: the vocabulary has {n}, from 0"
+                )));
             }
             Self::Text(text) => text,
         };
@@ -66,7 +72,9 @@ impl Word {
             .collect();
         let hint = match text.starts_with(' ') {
             true => "name one of these, by its text or its number".to_owned(),
-            false => format!("name one of these, by its text or its number; words within a text often start with a space: \" {text}\""),
+            false => format!(
+                "name one of these, by its text or its number; words within a text often start with a space: \" {text}\""
+            ),
         };
         let message = format!("{quoted} is {} tokens, not one: {}", ids.len(), parts.join(", "));
         Err(refuse(message).with_hint(hint))
