@@ -5,7 +5,7 @@ use ecco_explain::{
     attribute,
 };
 use ecco_models::config::Task;
-use ecco_models::edit::{Change, Edit, Part};
+use ecco_models::edit::{Change, Edit, Edits, Part};
 use ecco_models::model::Body;
 use ecco_models::progress::unwatched;
 use ecco_models::rules::By;
@@ -597,7 +597,8 @@ fn edited_models_are_explained_as_they_are() {
             edit(Site::MlpInner, Change::Set(0.0)),
             edit(Site::ResidualPre, Change::Scale(1.5)),
         ];
-        let edited = plain.edited(&plain.edits(edits).unwrap());
+        let stack = plain.stack();
+        let edited = plain.edited(&Edits::new(edits, |_, _| (stack.kind(), stack.device())));
         let input = Input::of(&plain, vec![5, 80, 31, 9, 200, 77], vec![]).unwrap();
         let targets = [
             Target::token(3, 8).of(Quantity::Logit),
