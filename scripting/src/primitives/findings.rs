@@ -6,6 +6,7 @@ use crate::errors::RhaiResult;
 use crate::state::state_of;
 use crate::values::factorization::Factorization;
 use crate::values::finding::{Finding, Shown};
+use crate::values::run::Run;
 use crate::values::saliency::Saliency;
 use crate::values::saving;
 
@@ -15,6 +16,7 @@ type Register = fn(&mut Engine, &str);
 const FINDINGS: &[(&str, Register)] = &[
     ("Saliency", register_members::<Saliency>),
     ("Factorization", register_members::<Factorization>),
+    ("Run", register_members::<Run>),
 ];
 
 const TO_ARRAY: &str = "/// The numbers as nested script arrays.";
