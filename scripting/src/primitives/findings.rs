@@ -10,6 +10,7 @@ use crate::values::factorization::Factorization;
 use crate::values::finding::{Finding, Shown};
 use crate::values::lens::Lens;
 use crate::values::parts::LogitAttribution;
+use crate::values::run::Run;
 use crate::values::saliency::Saliency;
 use crate::values::saving;
 
@@ -23,6 +24,7 @@ const FINDINGS: &[(&str, Register)] = &[
     ("LogitAttribution", register_members::<LogitAttribution>),
     ("Attention", register_members::<Attention>),
     ("Candidates", register_members::<Candidates>),
+    ("Run", register_members::<Run>),
 ];
 
 const TO_ARRAY: &str = "/// The numbers as nested script arrays.";
