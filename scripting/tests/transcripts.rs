@@ -104,4 +104,4 @@ macro_rules! transcripts {
     };
 }
 
-transcripts! { bad_input chat demo errors factors generation imports language options output run similarity tensors }
+transcripts! { bad_input chat demo errors factors generation imports language lens options output run similarity tensors }

@@ -4,9 +4,14 @@ use rhai::{Array, Engine, FuncRegistration, NativeCallContext};
 
 use crate::errors::RhaiResult;
 use crate::state::state_of;
+use crate::values::attention::Attention;
+use crate::values::candidates::Candidates;
 use crate::values::factorization::{Factorization, Stability};
 use crate::values::finding::{Finding, Shown};
+use crate::values::lens::Lens;
 use crate::values::neurons::{Activity, TopNeurons};
+use crate::values::parts::LogitAttribution;
+use crate::values::run::Run;
 use crate::values::saliency::Saliency;
 use crate::values::saving;
 use crate::values::similarity::SimilarityGrid;
@@ -21,6 +26,11 @@ const FINDINGS: &[(&str, Register)] = &[
     ("Activity", register_members::<Activity>),
     ("TopNeurons", register_members::<TopNeurons>),
     ("SimilarityGrid", register_members::<SimilarityGrid>),
+    ("Lens", register_members::<Lens>),
+    ("LogitAttribution", register_members::<LogitAttribution>),
+    ("Attention", register_members::<Attention>),
+    ("Candidates", register_members::<Candidates>),
+    ("Run", register_members::<Run>),
 ];
 
 const TO_ARRAY: &str = "/// The numbers as nested script arrays.";

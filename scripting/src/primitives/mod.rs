@@ -10,6 +10,7 @@ mod explain;
 mod factors;
 mod findings;
 mod generate;
+mod inside;
 mod limits;
 mod models;
 mod nesting;
@@ -26,11 +27,15 @@ pub use findings::is_common;
 
 use crate::errors::ScriptError;
 use crate::options::OptionTable;
+use crate::values::attention::Attention;
+use crate::values::candidates::Candidates;
 use crate::values::chat::Chat;
 use crate::values::factorization::{Factorization, Stability};
 use crate::values::generation::Generation;
+use crate::values::lens::Lens;
 use crate::values::model::{Model, ModelList};
 use crate::values::neurons::{Activity, TopNeurons};
+use crate::values::parts::LogitAttribution;
 use crate::values::rich::Rich;
 use crate::values::run::Run;
 use crate::values::saliency::Saliency;
@@ -63,6 +68,21 @@ pub const OPTION_TABLES: &[&OptionTable] = &[
     &similarity::PWCCA,
     &similarity::CKA,
     &similarity::SIMILARITY,
+    &inside::PREDICTIONS_OF_OUTPUT,
+    &inside::PREDICTIONS_OF_RUN,
+    &inside::RANKINGS_OF_OUTPUT,
+    &inside::RANKINGS_OF_RUN,
+    &inside::WATCH_OF_OUTPUT,
+    &inside::WATCH_OF_RUN,
+    &inside::LENS_OF_OUTPUT,
+    &inside::LENS_OF_RUN,
+    &inside::LOGIT_OF_OUTPUT,
+    &inside::LOGIT_OF_RUN,
+    &inside::ATTENTION_OF_OUTPUT,
+    &inside::ATTENTION_OF_RUN,
+    &inside::CANDIDATES_OF_OUTPUT,
+    &inside::CANDIDATES_OF_RUN,
+    &inside::PREDICT_OPTIONS,
 ];
 
 /// Makes all primitives known to `engine`.
@@ -81,6 +101,10 @@ pub fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Activity>("Activity");
     engine.register_type_with_name::<TopNeurons>("TopNeurons");
     engine.register_type_with_name::<SimilarityGrid>("SimilarityGrid");
+    engine.register_type_with_name::<Lens>("Lens");
+    engine.register_type_with_name::<LogitAttribution>("LogitAttribution");
+    engine.register_type_with_name::<Attention>("Attention");
+    engine.register_type_with_name::<Candidates>("Candidates");
     engine.register_iterator::<Tensor>();
     engine.register_iterator::<ModelList>();
     let mut ecco = exported_module!(models::ecco);
@@ -95,6 +119,7 @@ pub fn register(engine: &mut Engine) {
     engine.register_global_module(exported_module!(factors::functions).into());
     engine.register_global_module(exported_module!(neurons::functions).into());
     engine.register_global_module(exported_module!(similarity::functions).into());
+    engine.register_global_module(exported_module!(inside::functions).into());
     engine.register_global_module(exported_module!(display::functions).into());
     engine.register_global_module(exported_module!(text::functions).into());
     engine.register_global_module(exported_module!(tensor::functions).into());

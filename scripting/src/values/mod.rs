@@ -1,13 +1,17 @@
 //! The types scripts hold, and how they are shown.
 
+pub mod attention;
+pub mod candidates;
 pub mod capture;
 pub mod chat;
 pub mod factorization;
 pub mod finding;
 pub mod generation;
+pub mod lens;
 pub mod model;
 pub mod neurons;
 pub mod numbers;
+pub mod parts;
 pub mod rich;
 pub mod run;
 pub mod saliency;
@@ -15,18 +19,24 @@ pub mod saving;
 pub mod show;
 pub mod similarity;
 pub mod source;
+pub mod subject;
 pub mod tensor;
+pub mod words;
 
 use ecco_widgets::MimeBundle;
 use rhai::Dynamic;
 
 use crate::errors::ScriptError;
+use attention::Attention;
+use candidates::Candidates;
 use chat::Chat;
 use factorization::{Factorization, Stability};
 use finding::Shown;
 use generation::Generation;
+use lens::Lens;
 use model::{Model, ModelList};
 use neurons::{Activity, TopNeurons};
+use parts::LogitAttribution;
 use rich::Rich;
 use run::Run;
 use saliency::Saliency;
@@ -68,6 +78,10 @@ shown! {
     Activity,
     TopNeurons,
     SimilarityGrid,
+    Lens,
+    LogitAttribution,
+    Attention,
+    Candidates,
 }
 
 /// What can be said about a value without computing anything: size, shape, place.
