@@ -87,7 +87,6 @@ mod tests {
             include_str!("neuron.js"),
             include_str!("neuron.css"),
             include_str!("similarity.js"),
-            include_str!("similarity.css"),
             include_str!("tokens.css"),
             include_str!("progress.css"),
             include_str!("card.css"),

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
+use crate::grid::{Cell, Grid, Heading, Scale};
 use crate::page::{Component, note};
 use crate::{Explorable, MimeBundle, colour, numbers, visible};
 
@@ -23,8 +24,8 @@ pub struct SimilarityGrid {
 const COMPONENT: Component = Component {
     tag: "ecco-similarity",
     view: "similarity-1",
-    css: include_str!("similarity.css"),
-    js: include_str!("similarity.js"),
+    css: include_str!("grid.css"),
+    js: concat!(include_str!("grid.js"), include_str!("similarity.js")),
 };
 
 /// Two digits after the point.
@@ -49,42 +50,50 @@ impl SimilarityGrid {
         notes
     }
 
-    /// Both kinds of names: `factor ↓ seed →`.
-    fn corner(&self) -> String {
+    fn plain_title(&self) -> String {
+        visible::plain(&self.title, false)
+    }
+
+    /// The method, and both kinds of names: `CKA · factor ↓ seed →`.
+    fn subtitle(&self) -> String {
         let plain = |name: &str| visible::plain(name, false);
-        format!("{} ↓ {} →", plain(&self.rows.0), plain(&self.columns.0))
+        let (about, down, across) = (plain(&self.about), plain(&self.rows.0), plain(&self.columns.0));
+        format!("{about} · {down} ↓ {across} →")
+    }
+
+    fn grid(&self) -> Grid {
+        let headings = |names: &[String]| {
+            let plain = names.iter().map(|name| visible::plain(name, false));
+            plain.map(Heading::text).collect()
+        };
+        // What is negative has the colour of 0, as has what is no number.
+        let cell = |row, column| {
+            let value = self.value(row, column);
+            let strength = if value.is_finite() {
+                value.clamp(0.0, 1.0)
+            } else {
+                0.0
+            };
+            Cell::text(digits(value), strength)
+        };
+        let n_columns = self.columns.1.len();
+        Grid {
+            corner: "",
+            columns: headings(&self.columns.1),
+            rows: headings(&self.rows.1),
+            cells: (0..self.rows.1.len())
+                .map(|row| (0..n_columns).map(|column| cell(row, column)).collect())
+                .collect(),
+            scale: Scale::Ramp(&colour::VIRIDIS),
+        }
     }
 
     fn content(&self) -> Markup {
         html! {
             div class="ecco similarity" {
-                div class="head" {
-                    b { (visible::plain(&self.title, false)) } " "
-                    span { (visible::plain(&self.about, false)) } " "
-                    span class="legend" { "0 " i {} " 1" }
-                }
+                div class="head" { b { (self.plain_title()) } " " span { (self.subtitle()) } }
                 @for text in self.notes() { (note(&visible::plain(&text, false))) }
-                div class="wide" {
-                    table {
-                        thead {
-                            tr {
-                                th class="corner" { (self.corner()) }
-                                @for name in &self.columns.1 { th scope="col" { (visible::plain(name, false)) } }
-                            }
-                        }
-                        tbody {
-                            @for (row, name) in self.rows.1.iter().enumerate() {
-                                tr {
-                                    th scope="row" { (visible::plain(name, false)) }
-                                    @for column in 0..self.columns.1.len() {
-                                        @let value = self.value(row, column);
-                                        td style=[style(value)] { (digits(value)) }
-                                    }
-                                }
-                            }
-                        }
-                    }
-                }
+                (self.grid().table())
                 div class="readout" { (self.range_text()) }
             }
         }
@@ -115,10 +124,10 @@ impl SimilarityGrid {
     }
 
     fn data(&self) -> Value {
+        let n_columns = self.columns.1.len();
         let row = |row: usize| {
-            (0..self.columns.1.len())
-                .map(|column| numbers::rounded(self.value(row, column)))
-                .collect::<Value>()
+            let values = (0..n_columns).map(|column| numbers::rounded(self.value(row, column)));
+            values.collect::<Value>()
         };
         json!({
             "title": self.title,
@@ -130,35 +139,14 @@ impl SimilarityGrid {
     }
 }
 
-/// What is negative has the colour of 0.
-fn style(value: f32) -> Option<String> {
-    let s = (value.clamp(0.0, 1.0) * 1000.0).round() / 1000.0;
-    let (ground, ink) = (colour::hex(colour::scale(s)), colour::text_on_scale(s));
-    (s > 0.0).then(|| format!("--s:{s};background-color:{ground};color:{ink}"))
-}
-
 impl Explorable for SimilarityGrid {
-    /// A table.
     fn text(&self) -> String {
-        let names = self
-            .rows
-            .1
-            .iter()
-            .map(|name| visible::plain(name, false))
-            .collect::<Vec<_>>();
-        let widest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-        let mut text = format!("{}: {} ({})", self.title, self.about, self.corner());
-        let columns = self
-            .columns
-            .1
-            .iter()
-            .map(|name| format!("{:>6}", visible::cut(&visible::plain(name, false), 6)));
-        text.push_str(&format!("\n{:widest$}{}", "", columns.collect::<String>()));
-        for (row, name) in names.iter().enumerate() {
-            let values =
-                (0..self.columns.1.len()).map(|column| format!("{:>6}", digits(self.value(row, column))));
-            text.push_str(&format!("\n{name:>widest$}{}", values.collect::<String>()));
-        }
+        let mut text = format!(
+            "{} · {}\n{}",
+            self.plain_title(),
+            self.subtitle(),
+            self.grid().text()
+        );
         for note in self.notes() {
             text.push_str(&format!("\n⚠ {note}"));
         }
@@ -166,7 +154,7 @@ impl Explorable for SimilarityGrid {
     }
 
     fn svg(&self) -> Option<String> {
-        picture(self)
+        self.grid().picture(&self.plain_title(), &self.subtitle())
     }
 
     fn html(&self) -> Option<String> {
@@ -180,55 +168,12 @@ impl Explorable for SimilarityGrid {
     fn bundle(&self) -> MimeBundle {
         crate::bundle::assemble(self).with_alt_text(&format!(
             "{}, {}: a heat map of {} by {}. {}",
-            self.title,
-            self.about,
+            self.plain_title(),
+            self.subtitle(),
             self.rows.1.len(),
             self.columns.1.len(),
             self.range_text()
         ))
-    }
-}
-
-const CELL: usize = 38;
-const ROW: usize = 24;
-
-fn picture(grid: &SimilarityGrid) -> Option<String> {
-    let (n_rows, n_columns) = (grid.rows.1.len(), grid.columns.1.len());
-    if n_rows == 0 || n_columns == 0 {
-        return None;
-    }
-    let (left, top) = (84, 62);
-    let (width, height) = (left + n_columns * CELL + 12, top + n_rows * ROW + 12);
-    let name = |name: &str| visible::cut(&visible::plain(name, false), 9);
-    let svg = html! {
-        svg xmlns="http://www.w3.org/2000/svg" width=(width.max(320)) height=(height) viewBox={ "0 0 " (width.max(320)) " " (height) }
-            role="img" font-family="system-ui,-apple-system,Segoe UI,sans-serif" font-size="11" fill="#1f2328" {
-            title { (visible::plain(&grid.title, false)) }
-            desc { (visible::plain(&grid.about, false)) "; " (grid.corner()) }
-            rect width=(width.max(320)) height=(height) fill="#fff" {}
-            text x="12" y="20" font-size="12" font-weight="600" { (visible::plain(&grid.title, false)) }
-            text x="12" y="36" fill="#656d76" { (visible::plain(&grid.about, false)) ": " (grid.corner()) }
-            @for (column, label) in grid.columns.1.iter().enumerate() {
-                text x=(left + column * CELL + CELL / 2) y=(top - 6) text-anchor="middle" { (name(label)) }
-            }
-            @for (row, label) in grid.rows.1.iter().enumerate() {
-                text x=(left - 8) y=(top + row * ROW + 16) text-anchor="end" { (name(label)) }
-                @for column in 0..n_columns { (cell(grid.value(row, column), left + column * CELL, top + row * ROW)) }
-            }
-        }
-    };
-    Some(svg.into_string())
-}
-
-fn cell(value: f32, x: usize, y: usize) -> Markup {
-    let s = if value.is_finite() {
-        value.clamp(0.0, 1.0)
-    } else {
-        0.0
-    };
-    html! {
-        rect x=(x) y=(y) width=(CELL - 1) height=(ROW - 1) fill=(colour::hex(colour::scale(s))) stroke="#d0d7de" stroke-width=".5" {}
-        text x=(x + CELL / 2) y=(y + 16) text-anchor="middle" fill=(colour::text_on_scale(s)) { (digits(value)) }
     }
 }
 
@@ -250,23 +195,28 @@ mod tests {
 
     #[test]
     fn a_table_everywhere() {
-        let expected = "Similarity of layers: unbiased CKA (layer of <b> ↓ layer →)\n \
-                        \u{20}    0     1     2\n\
-                        0  1.00  0.50 -0.02\n\
-                        1  0.25     –     –";
-        assert_eq!(grid().text(), expected);
+        let text = grid().text();
+        let mut lines = text.lines();
+        let first = "Similarity of layers · unbiased CKA · layer of <b> ↓ layer →";
+        assert_eq!(lines.next(), Some(first));
+        let rows: Vec<Vec<&str>> = lines.map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(
+            rows,
+            [
+                vec!["0", "1", "2"],
+                vec!["0", "1.00", "0.50", "-0.02"],
+                vec!["1", "0.25", "–", "–"]
+            ]
+        );
         let html = grid().html().unwrap();
         assert!(
             html.contains("layer of &lt;b&gt;") && !html.contains("layer of <b>"),
             "{html}"
         );
-        assert!(
-            html.contains("<td style=\"--s:1;background-color:#440154;color:#fff\">1.00</td>"),
-            "{html}"
-        );
+        let cell = "<td style=\"--s:1;background-color:#440154;color:#fff\">1.00</td>";
+        assert!(html.contains(cell), "{html}");
         assert!(html.contains("<td>-0.02</td>") && html.contains("<td>–</td>"));
-        let svg = grid().svg().unwrap();
-        assert_eq!(svg.matches("<rect").count(), 1 + 6);
+        assert!(grid().svg().unwrap().contains(">0.50<"));
         assert_eq!(grid().json().unwrap()["values"][1], json!([0.25, null, null]));
         assert!(
             COMPONENT
