@@ -8,5 +8,6 @@ mod families;
 mod generation;
 mod gpt2;
 mod placement;
+mod recovery;
 mod runs;
 mod tokenizers;
