@@ -10,9 +10,10 @@ use ecco_models::{Site, Token};
 use ecco_widgets::{Explorable, MimeBundle, Reading, Said};
 use ndarray::{ArrayD, Axis, concatenate};
 use rhai::{Array, Dynamic, INT, Map};
+use serde_json::Value;
 
-use super::chat::Given;
-use super::finding::Shown;
+use super::chat::{Given, json};
+use super::finding::{Finding, Shown};
 use super::generation::token_sequence;
 use super::model::Model;
 use super::tensor::Tensor;
@@ -39,6 +40,7 @@ struct Text {
     tokens: Vec<Token>,
     /// What the decoder beside an encoder was given as written.
     target: Vec<Token>,
+    is_causal: bool,
     /// Why nothing is predicted.
     silence: Option<ScriptError>,
 }
@@ -92,6 +94,7 @@ pub fn run(
             text: texts[text].prompt().text().to_owned(),
             tokens: loaded.tokenizer().tokens(&input.ids),
             target: loaded.tokenizer().tokens(&input.target),
+            is_causal: loaded.config().task == Task::NextToken,
             silence: run.predictions(index).is_empty().then(|| silence(&loaded)),
         });
         let batch = Rc::new(Batch {
@@ -143,6 +146,19 @@ fn silence(model: &ecco_models::Model) -> ScriptError {
 impl Run {
     fn text(&self) -> &Text {
         &self.batch.texts[self.index]
+    }
+
+    pub fn model(&self) -> &Model {
+        &self.batch.model
+    }
+
+    pub fn input(&self) -> &Input {
+        &self.batch.run.inputs()[self.index]
+    }
+
+    /// Whether the model reads from left to right, and says what follows.
+    pub fn is_causal(&self) -> bool {
+        self.text().is_causal
     }
 
     pub fn source(&self) -> &str {
@@ -272,7 +288,7 @@ impl Run {
         }
     }
 
-    fn predicted(&self) -> &[Prediction] {
+    pub fn predicted(&self) -> &[Prediction] {
         self.batch.run.predictions(self.index)
     }
 
@@ -368,6 +384,51 @@ impl Shown for Run {
             line.push_str(&format!(": {best}"));
         }
         line
+    }
+}
+
+impl Finding for Run {
+    /// What the head says, and the stream; the stream alone where there is no head.
+    fn tensors(&self) -> Result<Vec<(&'static str, Tensor)>, ScriptError> {
+        let has_head = self.batch.model.loaded()?.config().task != Task::States;
+        let mut tensors = Vec::new();
+        if has_head {
+            tensors.push(("logits", self.logits()?));
+        }
+        tensors.push(("hidden_states", self.hidden_states()?));
+        Ok(tensors)
+    }
+
+    fn about(&self) -> Result<serde_json::Map<String, Value>, ScriptError> {
+        let texts = |tokens: &[Token]| -> Vec<String> { tokens.iter().map(|t| t.text.clone()).collect() };
+        let ids: Vec<u32> = self.tokens().iter().map(|token| token.id).collect();
+        let mut about = serde_json::Map::new();
+        about.insert("model".into(), self.batch.model.card().name.clone().into());
+        about.insert("text".into(), self.source().into());
+        about.insert("tokens".into(), texts(self.tokens()).into());
+        about.insert("token_ids".into(), ids.into());
+        if !self.target_tokens().is_empty() {
+            about.insert("target_tokens".into(), texts(self.target_tokens()).into());
+        }
+        if let Some(predictions) = self.predictions().ok().and_then(|said| json(&said.into())) {
+            about.insert("predictions".into(), predictions);
+        }
+        Ok(about)
+    }
+
+    fn labels(&self, axis: &str) -> Option<Vec<String>> {
+        let spoken = match self.target_tokens() {
+            [] => self.tokens(),
+            target => target,
+        };
+        match axis {
+            "position" => Some(spoken.iter().map(|token| token.text.clone()).collect()),
+            "label" => match &self.batch.model.loaded().ok()?.config().task {
+                Task::Label(label) => Some(label.names.clone()),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 }
 
