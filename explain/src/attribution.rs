@@ -16,7 +16,7 @@ mod options;
 mod path;
 mod rows;
 mod target;
-mod work;
+pub(crate) mod work;
 
 use ecco_models::guard::guard;
 use ecco_models::run::Input;

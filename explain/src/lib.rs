@@ -4,6 +4,7 @@
 //! - [`nmf`], [`pca`], [`ica`]: patterns in neurons' activations; [`matching`]: the same ones found twice
 //! - [`neurons`]: which are most active
 //! - [`similarity`]: of activations over the same positions
+//! - [`score`]: how probable a model finds a text
 //! - [`quadrature`]: the path integral of integrated gradients
 //!
 //! Results are on the host (`ndarray` or vectors); tensors stay inside.
@@ -18,6 +19,7 @@ pub mod nmf;
 pub mod pca;
 pub mod quadrature;
 mod random;
+pub mod score;
 pub mod similarity;
 
 pub use attribution::{

@@ -4,6 +4,7 @@
 //! it, completion, help and the page of primitives derive from that table.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use rhai::{Array, Dynamic, Map};
 use serde_json::Value;
@@ -59,6 +60,12 @@ impl OptionKind {
             Self::Ints => "an array of whole numbers".to_owned(),
             Self::Texts => "a string or an array of strings".to_owned(),
             Self::SomeOf(names) => format!("one or an array of {}", quoted(names)),
+            Self::IntOrInts => "a whole number or an array of them, from 0".to_owned(),
+            Self::Token => "a text or a number".to_owned(),
+            Self::Targets => {
+                "a text or a number, a map with `target`, `contrast`, `position`, or an array of these".to_owned()
+            }
+            Self::Spans => "an array of pairs [from, to] of whole numbers".to_owned(),
             Self::Map => "a map of plain values".to_owned(),
             Self::Maps => "an array of maps, or JSON text of one".to_owned(),
         }
@@ -82,13 +89,17 @@ impl OptionKind {
             Self::Text | Self::OneOf(_) | Self::Such(_) => "string",
             Self::Ints => "[int]",
             Self::Texts | Self::SomeOf(_) => "string or [string]",
+            Self::IntOrInts => "int or [int]",
+            Self::Token => "string or int",
+            Self::Targets => "string, int, map or array",
+            Self::Spans => "[[int, int]]",
             Self::Map => "map",
             Self::Maps => "[map] or string",
         }
     }
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct OptionSpec {
     pub name: &'static str,
     pub kind: OptionKind,
@@ -110,6 +121,18 @@ pub const fn option(
         default,
         doc,
     }
+}
+
+/// Two tables' rows as one: what several primitives share, and what one has besides.
+pub const fn joined<const N: usize>(first: &[OptionSpec], second: &[OptionSpec]) -> [OptionSpec; N] {
+    assert!(first.len() + second.len() == N, "N is the number of both");
+    let mut rows = [option("", OptionKind::Bool, "", ""); N];
+    let mut i = 0;
+    while i < N {
+        rows[i] = if i < first.len() { first[i] } else { second[i - first.len()] };
+        i += 1;
+    }
+    rows
 }
 
 #[derive(Debug, PartialEq)]
@@ -302,6 +325,27 @@ impl Options {
     pub fn texts(&self, name: &str) -> Option<&[String]> {
         match self.given.get(name)? {
             Given::Texts(values) => Some(values),
+            _ => None,
+        }
+    }
+
+    pub fn name(&self, name: &str) -> Option<&Name> {
+        match self.given.get(name)? {
+            Given::Name(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    pub fn targets(&self, name: &str) -> Option<&[TargetOption]> {
+        match self.given.get(name)? {
+            Given::Targets(values) => Some(values),
+            _ => None,
+        }
+    }
+
+    pub fn spans(&self, name: &str) -> Option<&[Range<usize>]> {
+        match self.given.get(name)? {
+            Given::Spans(values) => Some(values),
             _ => None,
         }
     }

@@ -1,0 +1,86 @@
+//! Options that name tokens, labels and places.
+
+use std::ops::Range;
+
+use rhai::{Dynamic, Map};
+
+/// A token or label as a script names it: by its text, or by its number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Name {
+    Text(String),
+    Number(i64),
+}
+
+/// What is to be explained, as far as a script says it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TargetOption {
+    pub target: Option<Name>,
+    pub contrast: Option<Name>,
+    pub position: Option<usize>,
+}
+
+pub(super) fn name(value: &Dynamic) -> Option<Name> {
+    match value.as_immutable_string_ref() {
+        Ok(text) => Some(Name::Text(text.to_string())),
+        Err(_) => value.as_int().ok().filter(|&n| n >= 0).map(Name::Number),
+    }
+}
+
+/// A name, a map `#{target, contrast, position}`, or an array of these.
+pub(super) fn targets(value: &Dynamic) -> Option<Vec<TargetOption>> {
+    match value.as_array_ref() {
+        Ok(array) if array.is_empty() => None,
+        Ok(array) => array.iter().map(target).collect(),
+        Err(_) => target(value).map(|one| vec![one]),
+    }
+}
+
+fn target(value: &Dynamic) -> Option<TargetOption> {
+    if let Some(name) = name(value) {
+        return Some(TargetOption {
+            target: Some(name),
+            ..TargetOption::default()
+        });
+    }
+    let map = value.as_map_ref().ok()?;
+    of_map(&map)
+}
+
+fn of_map(map: &Map) -> Option<TargetOption> {
+    let mut option = TargetOption::default();
+    for (key, value) in map {
+        match key.as_str() {
+            "target" => option.target = Some(name(value)?),
+            "contrast" => option.contrast = Some(name(value)?),
+            "position" => option.position = Some(number(value)?),
+            _ => return None,
+        }
+    }
+    (!map.is_empty()).then_some(option)
+}
+
+fn number(value: &Dynamic) -> Option<usize> {
+    value.as_int().ok().and_then(|n| usize::try_from(n).ok())
+}
+
+/// A whole number that is not negative, or an array of them.
+pub(super) fn numbers(value: &Dynamic) -> Option<Vec<i64>> {
+    let one = |value: &Dynamic| value.as_int().ok().filter(|&n| n >= 0);
+    match value.as_array_ref() {
+        Ok(array) => array.iter().map(one).collect(),
+        Err(_) => one(value).map(|n| vec![n]),
+    }
+}
+
+/// Pairs `[from, to]`.
+pub(super) fn spans(value: &Dynamic) -> Option<Vec<Range<usize>>> {
+    let span = |value: &Dynamic| {
+        let pair = value.as_array_ref().ok()?;
+        match pair.as_slice() {
+            [from, to] => Some(number(from)?..number(to)?),
+            _ => None,
+        }
+    };
+    let array = value.as_array_ref().ok()?;
+    (!array.is_empty()).then(|| array.iter().map(span).collect())?
+}
