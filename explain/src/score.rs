@@ -35,12 +35,21 @@ pub fn score(model: &Model, input: &Input, from: usize, watch: &mut Watch) -> Re
         return Err(Error::NothingGenerated);
     }
     let (before, chosen) = (&spoken[..spoken.len() - 1], &spoken[from..]);
-    let mut work = Work::new(watch, format!("scores of {} tokens", chosen.len()), "tokens", chosen.len() as u64);
+    let mut work = Work::new(
+        watch,
+        format!("scores of {} tokens", chosen.len()),
+        "tokens",
+        chosen.len() as u64,
+    );
     Ok(guard(|| {
         let states = states(model, input, before, &mut work)?; // [position, size]
         let states = states.narrow(0, from as i64 - 1, chosen.len() as i64);
         let mut scores = Vec::new();
-        for (states, ids) in states.split(HEAD_ROWS, 0).iter().zip(chosen.chunks(HEAD_ROWS as usize)) {
+        for (states, ids) in states
+            .split(HEAD_ROWS, 0)
+            .iter()
+            .zip(chosen.chunks(HEAD_ROWS as usize))
+        {
             scores.extend(of_rows(&logits(model, states)?, ids)?);
             work.advance(ids.len() as u64)?;
         }
@@ -49,12 +58,18 @@ pub fn score(model: &Model, input: &Input, from: usize, watch: &mut Watch) -> Re
 }
 
 /// The head's input at the tokens `before`.
-fn states(model: &Model, input: &Input, before: &[u32], work: &mut Work) -> ecco_models::error::Result<Tensor> {
+fn states(
+    model: &Model,
+    input: &Input,
+    before: &[u32],
+    work: &mut Work,
+) -> ecco_models::error::Result<Tensor> {
     let states = match model.body() {
         Body::EncoderDecoder(both) => {
             let memories = both.read(&both.encoder.embed(&input.ids), None, &mut Interruptible(work))?;
             let written = both.decoder.embed(before);
-            both.decoder.forward_with(&written, None, Some(&memories), &mut Interruptible(work))?
+            both.decoder
+                .forward_with(&written, None, Some(&memories), &mut Interruptible(work))?
         }
         _ => {
             let decoder = model.decoder("a score")?;
@@ -88,7 +103,10 @@ fn of_rows(logits: &Tensor, ids: &[u32]) -> ecco_models::error::Result<Vec<Token
         message: error.to_string(),
     };
     let own = numbers(&log.gather(1, &index, false)).map_err(torch)?;
-    let (best, best_ids) = (numbers(&best).map_err(torch)?, integers(&best_ids).map_err(torch)?);
+    let (best, best_ids) = (
+        numbers(&best).map_err(torch)?,
+        integers(&best_ids).map_err(torch)?,
+    );
     let ranks = integers(&more_probable).map_err(torch)?;
     let score = |row: usize| TokenScore {
         log_probability: own[row],

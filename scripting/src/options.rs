@@ -13,6 +13,10 @@ use crate::errors::{ErrorKind, ScriptError};
 use crate::primitives;
 use crate::values::chat::{json, json_of_map};
 
+mod target;
+
+pub use target::{Name, TargetOption};
+
 /// What an option's value may be.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum OptionKind {
@@ -37,6 +41,16 @@ pub enum OptionKind {
     Map,
     /// An array of such maps, or JSON text of one.
     Maps,
+    /// A whole number or an array of them, not negative.
+    IntOrInts,
+    /// A number or an array of them.
+    Floats,
+    /// A token's text or number, or a label's.
+    Token,
+    /// The same, a map of it with its contrast and position, or an array of these.
+    Targets,
+    /// An array of pairs of whole numbers.
+    Spans,
 }
 
 impl OptionKind {
@@ -61,9 +75,11 @@ impl OptionKind {
             Self::Texts => "a string or an array of strings".to_owned(),
             Self::SomeOf(names) => format!("one or an array of {}", quoted(names)),
             Self::IntOrInts => "a whole number or an array of them, from 0".to_owned(),
+            Self::Floats => "a number or an array of them".to_owned(),
             Self::Token => "a text or a number".to_owned(),
             Self::Targets => {
-                "a text or a number, a map with `target`, `contrast`, `position`, or an array of these".to_owned()
+                "a text or a number, a map with `target`, `contrast`, `position`, or an array of these"
+                    .to_owned()
             }
             Self::Spans => "an array of pairs [from, to] of whole numbers".to_owned(),
             Self::Map => "a map of plain values".to_owned(),
@@ -90,6 +106,7 @@ impl OptionKind {
             Self::Ints => "[int]",
             Self::Texts | Self::SomeOf(_) => "string or [string]",
             Self::IntOrInts => "int or [int]",
+            Self::Floats => "float or [float]",
             Self::Token => "string or int",
             Self::Targets => "string, int, map or array",
             Self::Spans => "[[int, int]]",
@@ -129,7 +146,11 @@ pub const fn joined<const N: usize>(first: &[OptionSpec], second: &[OptionSpec])
     let mut rows = [option("", OptionKind::Bool, "", ""); N];
     let mut i = 0;
     while i < N {
-        rows[i] = if i < first.len() { first[i] } else { second[i - first.len()] };
+        rows[i] = if i < first.len() {
+            first[i]
+        } else {
+            second[i - first.len()]
+        };
         i += 1;
     }
     rows
@@ -160,6 +181,10 @@ enum Given {
     Ints(Vec<i64>),
     Texts(Vec<String>),
     Json(Value),
+    Floats(Vec<f64>),
+    Name(Name),
+    Targets(Vec<TargetOption>),
+    Spans(Vec<Range<usize>>),
 }
 
 /// The options that were given; the others are None.
@@ -219,6 +244,11 @@ impl OptionTable {
 fn convert(kind: OptionKind, value: &Dynamic) -> Option<Given> {
     let text = || value.as_immutable_string_ref().ok().map(|text| text.to_string());
     match kind {
+        OptionKind::IntOrInts => target::numbers(value).map(Given::Ints),
+        OptionKind::Floats => target::floats(value).map(Given::Floats),
+        OptionKind::Token => target::name(value).map(Given::Name),
+        OptionKind::Targets => target::targets(value).map(Given::Targets),
+        OptionKind::Spans => target::spans(value).map(Given::Spans),
         OptionKind::Bool => value.as_bool().ok().map(Given::Bool),
         OptionKind::BoolOr(names) => match value.as_bool() {
             Ok(flag) => Some(Given::Bool(flag)),
@@ -325,6 +355,13 @@ impl Options {
     pub fn texts(&self, name: &str) -> Option<&[String]> {
         match self.given.get(name)? {
             Given::Texts(values) => Some(values),
+            _ => None,
+        }
+    }
+
+    pub fn floats(&self, name: &str) -> Option<&[f64]> {
+        match self.given.get(name)? {
+            Given::Floats(values) => Some(values),
             _ => None,
         }
     }

@@ -72,6 +72,15 @@ pub(super) fn numbers(value: &Dynamic) -> Option<Vec<i64>> {
     }
 }
 
+/// A finite number, or an array of them.
+pub(super) fn floats(value: &Dynamic) -> Option<Vec<f64>> {
+    let one = |value: &Dynamic| super::number(value).filter(|number| number.is_finite());
+    match value.as_array_ref() {
+        Ok(array) => array.iter().map(one).collect(),
+        Err(_) => one(value).map(|number| vec![number]),
+    }
+}
+
 /// Pairs `[from, to]`.
 pub(super) fn spans(value: &Dynamic) -> Option<Vec<Range<usize>>> {
     let span = |value: &Dynamic| {

@@ -1,7 +1,9 @@
 //! The types scripts hold, and how they are shown.
 
 pub mod chat;
+pub mod comparison;
 pub mod factorization;
+pub mod faithfulness;
 pub mod finding;
 pub mod generation;
 pub mod model;
@@ -11,6 +13,8 @@ pub mod run;
 pub mod saliency;
 pub mod saving;
 pub mod show;
+pub mod subject;
+pub mod targets;
 pub mod tensor;
 
 use ecco_widgets::MimeBundle;
@@ -18,7 +22,9 @@ use rhai::Dynamic;
 
 use crate::errors::ScriptError;
 use chat::Chat;
+use comparison::Comparison;
 use factorization::Factorization;
+use faithfulness::Faithfulness;
 use finding::Shown;
 use generation::Generation;
 use model::{Model, ModelList};
@@ -57,6 +63,8 @@ shown! {
     Generation,
     Run,
     Saliency,
+    Faithfulness,
+    Comparison,
     Factorization,
 }
 

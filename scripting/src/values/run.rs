@@ -1,6 +1,6 @@
 //! One forward pass over a text, and what is recorded of it when it is first asked for.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -15,6 +15,7 @@ use super::chat::Given;
 use super::finding::Shown;
 use super::generation::token_sequence;
 use super::model::Model;
+use super::subject::Subject;
 use super::tensor::Tensor;
 use crate::errors::{ErrorKind, ScriptError};
 use crate::watch::watched;
@@ -41,6 +42,7 @@ struct Text {
     target: Vec<Token>,
     /// Why nothing is predicted.
     silence: Option<ScriptError>,
+    subject: OnceCell<Subject>,
 }
 
 /// What is handed out as a tensor.
@@ -94,6 +96,7 @@ pub fn run(
             tokens: loaded.tokenizer().tokens(&input.ids),
             target: loaded.tokenizer().tokens(&input.target),
             silence: run.predictions(index).is_empty().then(|| silence(&loaded)),
+            subject: OnceCell::new(),
         });
         let batch = Rc::new(Batch {
             model: model.plain(),
@@ -121,7 +124,7 @@ fn of_text(error: ScriptError, index: usize) -> ScriptError {
 }
 
 /// Why a model predicts nothing for a text.
-fn silence(model: &ecco_models::Model) -> ScriptError {
+pub fn silence(model: &ecco_models::Model) -> ScriptError {
     if model.config().task == Task::States {
         let name = model.name().to_owned();
         return ecco_models::Error::NoHead { model: name }.into();
@@ -156,6 +159,19 @@ impl Run {
 
     pub fn target_tokens(&self) -> &[Token] {
         &self.text().target
+    }
+
+    /// The text as attributions are about it.
+    pub fn subject(&self) -> Subject {
+        let text = self.text();
+        let subject = text.subject.get_or_init(|| {
+            let input = self.batch.run.inputs()[self.index].clone();
+            let written = text.target.iter().skip(1);
+            let tokens: Vec<Token> = text.tokens.iter().chain(written).cloned().collect();
+            let line = format!("a text of {} tokens", tokens.len());
+            Subject::new(&self.batch.model, input, tokens, text.tokens.len(), line)
+        });
+        subject.clone()
     }
 
     pub fn logits(&self) -> Result<Tensor, ScriptError> {
