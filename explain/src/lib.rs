@@ -8,6 +8,7 @@
 //! - [`similarity`]: of activations over the same positions
 //! - [`score`]: how probable a model finds a text
 //! - [`quadrature`]: the path integral of integrated gradients
+//! - `random`: numpy's random numbers
 //!
 //! Results are on the host (`ndarray` or vectors); tensors stay inside.
 
