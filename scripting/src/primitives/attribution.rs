@@ -76,6 +76,12 @@ const HOW_OPTIONS: &[OptionSpec] = &[
         "passes of LIME and KernelSHAP, draws of gradient SHAP",
     ),
     option(
+        "noise",
+        OptionKind::Float,
+        "0.1",
+        "of gradient SHAP: the deviation of what is added, by that of the text's embeddings",
+    ),
+    option(
         "window",
         OptionKind::Int(1),
         "1",
@@ -407,14 +413,16 @@ pub fn with_options(subject: Subject, options: &Options) -> Result<Saliency, Scr
         let message = format!("there is no token {position} to ignore: the text has {n}, numbered from 0");
         return Err(ScriptError::new(ErrorKind::Value, message).pointing_at("ignore_tokens"));
     }
-    Ok(Saliency {
+    let saliency = Saliency {
         wanted: wanted(&subject, options)?,
         options: attribution_options(&subject, options)?,
         by: by(options)?,
         style,
         ignored: Rc::new(ignored),
         subject,
-    })
+    };
+    saliency.groups().map_err(|error| error.pointing_at("spans"))?;
+    Ok(saliency)
 }
 
 fn attribution_options(subject: &Subject, options: &Options) -> Result<AttributionOptions, ScriptError> {
@@ -431,6 +439,7 @@ fn attribution_options(subject: &Subject, options: &Options) -> Result<Attributi
         method: method.and_then(Method::parse).unwrap_or(defaults.method),
         n_steps: options.usize("n_steps").unwrap_or(defaults.n_steps),
         n_samples: options.usize("n_samples"),
+        noise: options.float("noise").unwrap_or(defaults.noise),
         window: options.usize("window").unwrap_or(defaults.window),
         seed: options.u64("seed").unwrap_or(defaults.seed),
         baseline: match options.text("baseline") {

@@ -116,7 +116,7 @@ pub fn given(lm: &Model, prompt: Option<&str>, text: &str) -> Result<Generation,
             None => "the text has no token with another before it: there is nothing to score",
         };
         return Err(ScriptError::new(ErrorKind::Value, message)
-            .with_hint("lm.score(\"a prompt\", \" and its continuation\")"));
+            .with_hint("give what follows: \"a prompt\", \" and its continuation\""));
     }
     let ids: Vec<u32> = tokens.iter().map(|token| token.id).collect();
     let generation = ecco_models::Generation {

@@ -94,6 +94,7 @@ impl Saliency {
             scores = scores
                 .iter()
                 .map(|row| combine(row, groups, self.by.combine))
+                .map(|row| row.into_iter().map(|score| score as f32).collect())
                 .collect();
         }
         Ok(Rows { groups, scores })
@@ -115,7 +116,8 @@ impl Saliency {
         }
     }
 
-    fn groups(&self) -> Result<Option<Vec<Group>>, ScriptError> {
+    /// The groups that have one score, where these are not tokens.
+    pub fn groups(&self) -> Result<Option<Vec<Group>>, ScriptError> {
         let Some(grouping) = &self.by.grouping else {
             return Ok(None);
         };

@@ -58,18 +58,16 @@ pub fn wanted(subject: &Subject, options: &Options) -> Result<Wanted, ScriptErro
 
 /// The tokens that stand there, or what the model says there.
 fn by_places(subject: &Subject, of: Quantity, positions: Option<Vec<usize>>) -> Result<Wanted, ScriptError> {
+    let Some(places) = &positions else {
+        // Only what writes from left to right has written something. What was computed outlives the model.
+        return Ok(match subject.n_written() {
+            0 => Wanted::MostProbable { of, positions },
+            _ => written(subject, of),
+        });
+    };
     let reader = Reader::new(subject, of)?;
-    match (&positions, &reader.task) {
-        (None, Task::NextToken) if subject.n_written() > 0 => {
-            let from = if subject.is_pair() { 1 } else { subject.n_input() };
-            let written = Target::written(subject.input(), from);
-            Ok(Wanted::These(Rc::new(Targets {
-                list: written.into_iter().map(|target| target.of(of)).collect(),
-                named: None,
-            })))
-        }
-        (None, _) => Ok(Wanted::MostProbable { of, positions }),
-        (Some(places), Task::NextToken | Task::MaskedToken(_)) => {
+    match &reader.task {
+        Task::NextToken | Task::MaskedToken(_) => {
             places.iter().try_for_each(|&place| reader.check(place))?;
             let is_open = |&&place: &&usize| reader.standing(place).is_none();
             if places.iter().any(|place| is_open(&place)) {
@@ -80,15 +78,24 @@ fn by_places(subject: &Subject, of: Quantity, positions: Option<Vec<usize>>) -> 
                 .map(|&place| reader.target(place, &TargetOption::default()));
             Ok(These(standing.collect::<Result<_, _>>()?, subject).into())
         }
-        (Some(places), Task::Replaced(_)) => {
+        Task::Replaced(_) => {
             places.iter().try_for_each(|&place| reader.check(place))?;
             let said = places
                 .iter()
                 .map(|&position| Target::from(Said::Replaced { position }).of(of));
             Ok(These(said.collect(), subject).into())
         }
-        (Some(_), Task::Label(_) | Task::States) => Err(no_place()),
+        Task::Label(_) | Task::States => Err(no_place()),
     }
+}
+
+fn written(subject: &Subject, of: Quantity) -> Wanted {
+    let from = if subject.is_pair() { 1 } else { subject.n_input() };
+    let written = Target::written(subject.input(), from);
+    Wanted::These(Rc::new(Targets {
+        list: written.into_iter().map(|target| target.of(of)).collect(),
+        named: None,
+    }))
 }
 
 fn no_place() -> ScriptError {
