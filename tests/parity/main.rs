@@ -7,5 +7,6 @@ mod explanations;
 mod families;
 mod generation;
 mod gpt2;
+mod placement;
 mod runs;
 mod tokenizers;

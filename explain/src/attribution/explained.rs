@@ -9,6 +9,7 @@ use ecco_models::tap::Tap;
 use ecco_models::{Model, Rule};
 use tch::{Device, Kind, Tensor};
 
+use super::method::Method;
 use super::options::{AttributionOptions, Baseline};
 use super::target::{Said, Target, refused};
 use crate::error::{Error, Result};
@@ -213,7 +214,7 @@ impl<'m> Explained<'m> {
     }
 
     /// What the head says at [`Self::rows`]: `[batch, row, token]`; of labels `[batch, label]`.
-    fn logits(&self, x: &Tensor, tap: &mut dyn Tap) -> ecco_models::error::Result<Tensor> {
+    pub(super) fn logits(&self, x: &Tensor, tap: &mut dyn Tap) -> ecco_models::error::Result<Tensor> {
         let rows: Vec<i64> = self.rows().into_iter().map(|row| row as i64).collect();
         let rows = Tensor::from_slice(&rows).to_device(x.device());
         Ok(match self.model.body() {
@@ -308,16 +309,23 @@ impl<'m> Explained<'m> {
 
     /// `[batch, target]`.
     fn values_of(&self, logits: &Tensor, rule: Rule) -> Tensor {
-        let (rows, config) = (self.rows(), self.model.config());
-        let value = |target: &Target| match self.row(target) {
+        let targets = self.targets.iter();
+        let values: Vec<Tensor> = targets
+            .map(|target| self.value_of(logits, target, rule))
+            .collect();
+        Tensor::stack(&values, 1)
+    }
+
+    /// One target's value of what the head says at [`Self::rows`]: `[batch]`.
+    pub(super) fn value_of(&self, logits: &Tensor, target: &Target, rule: Rule) -> Tensor {
+        let config = self.model.config();
+        match self.row(target) {
             None => target.value(logits, config, rule),
             Some(row) => {
-                let index = rows.binary_search(&row).unwrap_or(0);
+                let index = self.rows().binary_search(&row).unwrap_or(0);
                 target.value(&logits.select(1, index as i64), config, rule)
             }
-        };
-        let values: Vec<Tensor> = self.targets.iter().map(value).collect();
-        Tensor::stack(&values, 1)
+        }
     }
 }
 
@@ -359,17 +367,34 @@ impl Explained<'_> {
         (BATCH_BYTES / bytes.max(1)).clamp(1, 200) as usize
     }
 
+    /// Graphs of how many texts are kept at once.
+    fn texts_kept(&self, method: Method) -> u64 {
+        match (method, self.model.body()) {
+            (Method::DeepLift, _) => 4, // two texts, and more of every product
+            (Method::LayerwiseRelevance, _) => 2,
+            (Method::GuidedBackprop | Method::Deconvolution, _) => 1,
+            (
+                Method::IntegratedGradients | Method::GradientShap,
+                Body::Encoder(_) | Body::EncoderDecoder(_),
+            ) => self.rows_at_once() as u64,
+            _ => 1,
+        }
+    }
+
     /// Refuses what would not fit, before anything is allocated.
     pub(super) fn ensure_room(&self, options: &AttributionOptions) -> Result<()> {
         if options.method.is_by_passes() {
             return super::passes::ensure_room(self, options);
         }
-        let needed = self.bytes_per_text() * self.rows_at_once() as u64;
+        let needed = self.bytes_per_text() * self.texts_kept(options.method);
         let what = format!(
-            "{} of a text of {} tokens (fewer tokens or another dtype than {} take less)",
+            "{} of a text of {} tokens (a shorter one takes less, and so does a model loaded with dtype: \"bfloat16\"{})",
             options.method.label(),
             self.n_sources(),
-            self.model.dtype()
+            match options.method {
+                Method::GradXInput | Method::Gradient => "",
+                _ => "; method: \"grad_x_input\" takes least",
+            }
         );
         Ok(ecco_models::device::ensure_room(self.device(), needed, &what)?)
     }

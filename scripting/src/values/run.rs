@@ -87,12 +87,11 @@ pub fn run(
     let runs = watched(&state, model.verbose, |watch| {
         run::run(&loaded, inputs, top_k, watch)
     })?;
-    let mut texts = texts.iter();
     let mut all = Vec::new();
     for run in runs {
-        let of_batch = run.inputs().iter().zip(&mut texts).enumerate();
-        let of_batch = of_batch.map(|(index, (input, text))| Text {
-            text: text.prompt().text().to_owned(),
+        let of_batch = run.inputs().iter().zip(run.order()).enumerate();
+        let of_batch = of_batch.map(|(index, (input, &text))| Text {
+            text: texts[text].prompt().text().to_owned(),
             tokens: loaded.tokenizer().tokens(&input.ids),
             target: loaded.tokenizer().tokens(&input.target),
             silence: run.predictions(index).is_empty().then(|| silence(&loaded)),
@@ -104,13 +103,13 @@ pub fn run(
             arrays: RefCell::default(),
             run,
         });
-        let of_batch = (0..batch.texts.len()).map(|index| Run {
-            batch: Rc::clone(&batch),
-            index,
-        });
-        all.extend(of_batch);
+        for (index, &text) in batch.run.order().iter().enumerate() {
+            let batch = Rc::clone(&batch);
+            all.push((text, Run { batch, index }));
+        }
     }
-    Ok(all)
+    all.sort_by_key(|(text, _)| *text);
+    Ok(all.into_iter().map(|(_, run)| run).collect())
 }
 
 /// An error that says which text of a list it is about.
