@@ -427,6 +427,10 @@ pub fn with_options(subject: Subject, options: &Options) -> Result<Saliency, Scr
 
 fn attribution_options(subject: &Subject, options: &Options) -> Result<AttributionOptions, ScriptError> {
     let defaults = AttributionOptions::default();
+    if options.text("method").is_some() && options.text("attr_method").is_some() {
+        let message = "method and attr_method are the same option: give one of them";
+        return Err(ScriptError::new(ErrorKind::Option, message).pointing_at("attr_method"));
+    }
     let method = options.text("method").or(options.text("attr_method"));
     let has_contrast = options.name("contrast").is_some()
         || options
