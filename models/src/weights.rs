@@ -1,5 +1,7 @@
 //! Weights by canonical name, straight from the mapped file.
 
+mod finite;
+
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::rc::Rc;
@@ -7,6 +9,8 @@ use std::rc::Rc;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use tch::{Device, Kind, Tensor};
+
+use finite::check_finite;
 
 use crate::error::{Error, Result};
 use crate::families::{Family, WeightName};
@@ -306,8 +310,18 @@ fn place(file: &WeightFile, name: &str, view: &TensorView, to: (Kind, Device)) -
     } else {
         realigned(view, &size, stored)
     };
+    check_finite(&file.name, name, view.data(), stored)?;
     let tensor = bring(&tensor, to);
-    check_finite(&file.name, name, &tensor)?;
+    if to.0 == Kind::Half && stored != Kind::Half && tensor.isfinite().all().int64_value(&[]) == 0 {
+        return Err(Error::Option {
+            option: "dtype",
+            value: "float16".into(),
+            reason: format!(
+                "{}: {name} has numbers beyond its range; bfloat16 has float32's",
+                file.name
+            ),
+        });
+    }
     let is_copy = to.1 != Device::Cpu || !std::ptr::eq(tensor.data_ptr().cast(), pointer);
     if is_copy {
         file.bytes.give_back(view.data());
@@ -318,35 +332,4 @@ fn place(file: &WeightFile, name: &str, view: &TensorView, to: (Kind, Device)) -
 /// A copy of a tensor that the file's header has pushed off its alignment.
 fn realigned(view: &TensorView, size: &[i64], kind: Kind) -> Tensor {
     Tensor::from_data_size(view.data(), size, kind)
-}
-
-/// Numbers that are looked at together: a sum in another type first copies what it sums.
-const CHUNK: i64 = 1 << 22;
-
-/// One sum finds that there is something; only then is it looked for.
-fn check_finite(file: &str, name: &str, tensor: &Tensor) -> Result<()> {
-    let kind = match tensor.kind() {
-        Kind::Double => Kind::Double,
-        _ => Kind::Float,
-    };
-    let numbers = tensor.flatten(0, -1);
-    let total = numbers.numel() as i64;
-    for start in (0..total).step_by(CHUNK as usize) {
-        let chunk = numbers.narrow(0, start, CHUNK.min(total - start));
-        if chunk.sum(kind).double_value(&[]).is_finite() {
-            continue;
-        }
-        let bad = chunk.isfinite().logical_not();
-        if bad.any().int64_value(&[]) == 0 {
-            continue;
-        }
-        let index = bad.to_kind(Kind::Uint8).argmax(0, false).int64_value(&[]);
-        return Err(Error::WeightNotFinite {
-            file: file.to_owned(),
-            name: name.to_owned(),
-            what: chunk.double_value(&[index]),
-            index: (start + index) as usize,
-        });
-    }
-    Ok(())
 }

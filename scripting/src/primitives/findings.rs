@@ -9,6 +9,7 @@ use crate::values::factorization::Factorization;
 use crate::values::faithfulness::Faithfulness;
 use crate::values::finding::{Finding, Shown};
 use crate::values::generation::Generation;
+use crate::values::run::Run;
 use crate::values::saliency::Saliency;
 use crate::values::saving;
 
@@ -22,6 +23,7 @@ const FINDINGS: &[(&str, Register)] = &[
     ("Faithfulness", register_members::<Faithfulness>),
     ("Comparison", register_members::<Comparison>),
     ("Factorization", register_members::<Factorization>),
+    ("Run", register_members::<Run>),
 ];
 
 const TO_ARRAY: &str = "/// The numbers as nested script arrays.";
