@@ -135,21 +135,6 @@ impl Tokenizer {
         self.decode(&plain.copied().collect::<Vec<_>>())
     }
 
-    /// The one token that a text is: as the tokenizer reads it, or as the vocabulary writes it.
-    ///
-    /// # Errors
-    /// The tokens that the text splits into, where it is not one.
-    pub fn one(&self, text: &str) -> Result<std::result::Result<u32, Vec<Token>>> {
-        let ids = self.encode_bare(text)?;
-        if let [id] = ids[..] {
-            return Ok(Ok(id));
-        }
-        // Tokenizers that put a space before every text make two of a text that has one already.
-        let written = [text.to_owned(), text.replace(' ', "▁")];
-        let known = written.iter().find_map(|text| self.inner.token_to_id(text));
-        Ok(known.ok_or_else(|| self.tokens(&ids)))
-    }
-
     /// The token that an id is behind another, where a leading space may show that it does not have alone.
     pub fn token_after(&self, before: Option<u32>, id: u32) -> Token {
         let ids: Vec<u32> = before.into_iter().chain([id]).collect();

@@ -12,10 +12,11 @@ use serde_json::Value;
 use crate::errors::{ErrorKind, ScriptError};
 use crate::primitives;
 use crate::values::chat::{json, json_of_map};
+use crate::values::words::Word;
 
 mod target;
 
-pub use target::{Name, TargetOption};
+pub use target::TargetOption;
 
 /// What an option's value may be.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -37,6 +38,10 @@ pub enum OptionKind {
     Texts,
     /// One or several of these names.
     SomeOf(&'static [&'static str]),
+    /// A token, by its text or its number.
+    Token,
+    /// One or several of these.
+    Tokens,
     /// A map of plain values.
     Map,
     /// An array of such maps, or JSON text of one.
@@ -45,9 +50,7 @@ pub enum OptionKind {
     IntOrInts,
     /// A number or an array of them.
     Floats,
-    /// A token's text or number, or a label's.
-    Token,
-    /// The same, a map of it with its contrast and position, or an array of these.
+    /// A token or label, a map of it with its contrast and position, or an array of these.
     Targets,
     /// An array of pairs of whole numbers.
     Spans,
@@ -76,12 +79,13 @@ impl OptionKind {
             Self::SomeOf(names) => format!("one or an array of {}", quoted(names)),
             Self::IntOrInts => "a whole number or an array of them, from 0".to_owned(),
             Self::Floats => "a number or an array of them".to_owned(),
-            Self::Token => "a text or a number".to_owned(),
             Self::Targets => {
                 "a text or a number, a map with `target`, `contrast`, `position`, or an array of these"
                     .to_owned()
             }
             Self::Spans => "an array of pairs [from, to] of whole numbers".to_owned(),
+            Self::Token => "a token: its text or its number".to_owned(),
+            Self::Tokens => "a token (its text or its number) or an array of them".to_owned(),
             Self::Map => "a map of plain values".to_owned(),
             Self::Maps => "an array of maps, or JSON text of one".to_owned(),
         }
@@ -107,9 +111,10 @@ impl OptionKind {
             Self::Texts | Self::SomeOf(_) => "string or [string]",
             Self::IntOrInts => "int or [int]",
             Self::Floats => "float or [float]",
-            Self::Token => "string or int",
             Self::Targets => "string, int, map or array",
             Self::Spans => "[[int, int]]",
+            Self::Token => "string or int",
+            Self::Tokens => "string, int or array",
             Self::Map => "map",
             Self::Maps => "[map] or string",
         }
@@ -180,9 +185,9 @@ enum Given {
     Text(String),
     Ints(Vec<i64>),
     Texts(Vec<String>),
+    Words(Vec<Word>),
     Json(Value),
     Floats(Vec<f64>),
-    Name(Name),
     Targets(Vec<TargetOption>),
     Spans(Vec<Range<usize>>),
 }
@@ -246,7 +251,6 @@ fn convert(kind: OptionKind, value: &Dynamic) -> Option<Given> {
     match kind {
         OptionKind::IntOrInts => target::numbers(value).map(Given::Ints),
         OptionKind::Floats => target::floats(value).map(Given::Floats),
-        OptionKind::Token => target::name(value).map(Given::Name),
         OptionKind::Targets => target::targets(value).map(Given::Targets),
         OptionKind::Spans => target::spans(value).map(Given::Spans),
         OptionKind::Bool => value.as_bool().ok().map(Given::Bool),
@@ -267,6 +271,8 @@ fn convert(kind: OptionKind, value: &Dynamic) -> Option<Given> {
         OptionKind::SomeOf(names) => texts(value)
             .filter(|all| all.iter().all(|t| names.contains(&t.as_str())))
             .map(Given::Texts),
+        OptionKind::Token => Word::of(value).map(|word| Given::Words(vec![word])),
+        OptionKind::Tokens => Word::several(value).map(Given::Words),
         OptionKind::Map => json_of_map(&*value.as_map_ref().ok()?).map(Given::Json),
         OptionKind::Maps => {
             let list = match text() {
@@ -352,6 +358,14 @@ impl Options {
         }
     }
 
+    /// Tokens as the script names them.
+    pub fn words(&self, name: &str) -> Option<&[Word]> {
+        match self.given.get(name)? {
+            Given::Words(words) => Some(words),
+            _ => None,
+        }
+    }
+
     pub fn texts(&self, name: &str) -> Option<&[String]> {
         match self.given.get(name)? {
             Given::Texts(values) => Some(values),
@@ -362,13 +376,6 @@ impl Options {
     pub fn floats(&self, name: &str) -> Option<&[f64]> {
         match self.given.get(name)? {
             Given::Floats(values) => Some(values),
-            _ => None,
-        }
-    }
-
-    pub fn name(&self, name: &str) -> Option<&Name> {
-        match self.given.get(name)? {
-            Given::Name(value) => Some(value),
             _ => None,
         }
     }

@@ -4,26 +4,14 @@ use std::ops::Range;
 
 use rhai::{Dynamic, Map};
 
-/// A token or label as a script names it: by its text, or by its number.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Name {
-    Text(String),
-    Number(i64),
-}
+use crate::values::words::Word;
 
 /// What is to be explained, as far as a script says it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct TargetOption {
-    pub target: Option<Name>,
-    pub contrast: Option<Name>,
+    pub target: Option<Word>,
+    pub contrast: Option<Word>,
     pub position: Option<usize>,
-}
-
-pub(super) fn name(value: &Dynamic) -> Option<Name> {
-    match value.as_immutable_string_ref() {
-        Ok(text) => Some(Name::Text(text.to_string())),
-        Err(_) => value.as_int().ok().filter(|&n| n >= 0).map(Name::Number),
-    }
 }
 
 /// A name, a map `#{target, contrast, position}`, or an array of these.
@@ -36,9 +24,9 @@ pub(super) fn targets(value: &Dynamic) -> Option<Vec<TargetOption>> {
 }
 
 fn target(value: &Dynamic) -> Option<TargetOption> {
-    if let Some(name) = name(value) {
+    if let Some(word) = Word::of(value) {
         return Some(TargetOption {
-            target: Some(name),
+            target: Some(word),
             ..TargetOption::default()
         });
     }
@@ -50,8 +38,8 @@ fn of_map(map: &Map) -> Option<TargetOption> {
     let mut option = TargetOption::default();
     for (key, value) in map {
         match key.as_str() {
-            "target" => option.target = Some(name(value)?),
-            "contrast" => option.contrast = Some(name(value)?),
+            "target" => option.target = Some(Word::of(value)?),
+            "contrast" => option.contrast = Some(Word::of(value)?),
             "position" => option.position = Some(number(value)?),
             _ => return None,
         }

@@ -11,11 +11,11 @@ use rhai::{Array, INT, Map};
 use crate::errors::{ErrorKind, RhaiResult, ScriptError};
 use crate::options::{OptionKind, OptionSpec, OptionTable, Options, joined, option};
 use crate::primitives::score::given;
+use crate::values::attributed::Attributed;
 use crate::values::generation::Generation;
 use crate::values::model::Model;
 use crate::values::run::Run;
 use crate::values::saliency::{By, Saliency};
-use crate::values::subject::Subject;
 use crate::values::targets::wanted;
 use crate::values::tensor::Tensor;
 
@@ -369,7 +369,7 @@ fn of_text(lm: &Model, text: &str, options: &Map) -> Result<Saliency, ScriptErro
 }
 
 /// A text that is read, of which the model says something.
-pub fn text_subject(lm: &Model, input: Input) -> Result<Subject, ScriptError> {
+pub fn text_subject(lm: &Model, input: Input) -> Result<Attributed, ScriptError> {
     let loaded = lm.loaded()?;
     let mut tokens = loaded.tokenizer().tokens(&input.ids);
     let n_input = tokens.len();
@@ -377,7 +377,7 @@ pub fn text_subject(lm: &Model, input: Input) -> Result<Subject, ScriptError> {
         tokens.extend(loaded.tokenizer().tokens(written));
     }
     let line = format!("a text of {n_input} tokens");
-    Ok(Subject::new(lm, input, tokens, n_input, line))
+    Ok(Attributed::new(lm, input, tokens, n_input, line))
 }
 
 fn of_continuation(
@@ -390,19 +390,19 @@ fn of_continuation(
     build(text.subject().clone(), options, &ATTRIBUTE_OPTIONS)
 }
 
-fn build(subject: Subject, options: &Map, table: &'static OptionTable) -> Result<Saliency, ScriptError> {
+fn build(subject: Attributed, options: &Map, table: &'static OptionTable) -> Result<Saliency, ScriptError> {
     let options = table.read(options)?;
     with_options(subject, &options)
 }
 
 /// A saliency of what was written, by one method.
-pub fn with_method(subject: &Subject, method: &str) -> Result<Saliency, ScriptError> {
+pub fn with_method(subject: &Attributed, method: &str) -> Result<Saliency, ScriptError> {
     let options = Map::from([("method".into(), method.into())]);
     build(subject.clone(), &options, &SALIENCY_OPTIONS)
 }
 
 /// What the options say; nothing is computed yet.
-pub fn with_options(subject: Subject, options: &Options) -> Result<Saliency, ScriptError> {
+pub fn with_options(subject: Attributed, options: &Options) -> Result<Saliency, ScriptError> {
     let style = match options.text("style") {
         Some("detailed") => SaliencyStyle::Detailed,
         _ => SaliencyStyle::Minimal,
@@ -425,14 +425,14 @@ pub fn with_options(subject: Subject, options: &Options) -> Result<Saliency, Scr
     Ok(saliency)
 }
 
-fn attribution_options(subject: &Subject, options: &Options) -> Result<AttributionOptions, ScriptError> {
+fn attribution_options(subject: &Attributed, options: &Options) -> Result<AttributionOptions, ScriptError> {
     let defaults = AttributionOptions::default();
     if options.text("method").is_some() && options.text("attr_method").is_some() {
         let message = "method and attr_method are the same option: give one of them";
         return Err(ScriptError::new(ErrorKind::Option, message).pointing_at("attr_method"));
     }
     let method = options.text("method").or(options.text("attr_method"));
-    let has_contrast = options.name("contrast").is_some()
+    let has_contrast = options.words("contrast").is_some()
         || options
             .targets("target")
             .unwrap_or_default()
@@ -460,7 +460,7 @@ fn attribution_options(subject: &Subject, options: &Options) -> Result<Attributi
 }
 
 /// One of the names, or a text.
-pub fn baseline(subject: &Subject, text: &str) -> Result<Baseline, ScriptError> {
+pub fn baseline(subject: &Attributed, text: &str) -> Result<Baseline, ScriptError> {
     match Baseline::parse(text) {
         Some(named) => Ok(named),
         None => Ok(Baseline::Text(

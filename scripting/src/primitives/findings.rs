@@ -4,11 +4,15 @@ use rhai::{Array, Engine, FuncRegistration, NativeCallContext};
 
 use crate::errors::RhaiResult;
 use crate::state::state_of;
+use crate::values::attention::Attention;
+use crate::values::candidates::Candidates;
 use crate::values::comparison::Comparison;
 use crate::values::factorization::Factorization;
 use crate::values::faithfulness::Faithfulness;
 use crate::values::finding::{Finding, Shown};
 use crate::values::generation::Generation;
+use crate::values::lens::Lens;
+use crate::values::parts::LogitAttribution;
 use crate::values::run::Run;
 use crate::values::saliency::Saliency;
 use crate::values::saving;
@@ -23,6 +27,10 @@ const FINDINGS: &[(&str, Register)] = &[
     ("Faithfulness", register_members::<Faithfulness>),
     ("Comparison", register_members::<Comparison>),
     ("Factorization", register_members::<Factorization>),
+    ("Lens", register_members::<Lens>),
+    ("LogitAttribution", register_members::<LogitAttribution>),
+    ("Attention", register_members::<Attention>),
+    ("Candidates", register_members::<Candidates>),
     ("Run", register_members::<Run>),
 ];
 

@@ -12,10 +12,10 @@ use ndarray::{Array2, ArrayD};
 use rhai::{Array, Dynamic};
 use serde_json::{Map, Value, json};
 
+use super::attributed::Computed;
 use super::finding::{Finding, Shown};
 use super::numbers::short;
 use super::saliency::{Saliency, quantity_text};
-use super::subject::Computed;
 use super::tensor::Tensor;
 use crate::errors::{ErrorKind, ScriptError};
 

@@ -11,9 +11,9 @@ use ecco_widgets::{Explorable, MimeBundle, Score, Scored, Token, TokenSequence};
 use ndarray::{ArrayD, Axis, concatenate};
 use serde_json::{Map, Value, json};
 
+use super::attributed::Attributed;
 use super::finding::{Finding, Shown};
 use super::model::Model;
-use super::subject::Subject;
 use super::tensor::Tensor;
 use crate::errors::{ErrorKind, ScriptError};
 use crate::watch::watched;
@@ -73,7 +73,7 @@ struct Inner {
     text: String,
     recorded: RefCell<HashMap<Recorded, Tensor>>,
     scores: RefCell<Option<Rc<Vec<TokenScore>>>>,
-    subject: OnceCell<Subject>,
+    subject: OnceCell<Attributed>,
 }
 
 impl Generation {
@@ -125,6 +125,11 @@ impl Generation {
 
     pub fn n_input(&self) -> usize {
         self.0.generation.n_input
+    }
+
+    /// What the decoder beside an encoder started with.
+    pub fn start_id(&self) -> Option<u32> {
+        self.0.generation.start_id
     }
 
     pub fn seed(&self) -> Option<u64> {
@@ -235,7 +240,7 @@ impl Generation {
     }
 
     /// The text as attributions are about it.
-    pub fn subject(&self) -> &Subject {
+    pub fn subject(&self) -> &Attributed {
         self.0.subject.get_or_init(|| {
             let generation = &self.0.generation;
             let (ids, n_input) = (generation.ids(), self.n_input());
@@ -251,7 +256,7 @@ impl Generation {
                 Finish::Given => format!("a {}", self.line()),
                 _ => format!("an {}", self.line()),
             };
-            Subject::new(self.model(), input, self.tokens().to_vec(), n_input, line)
+            Attributed::new(self.model(), input, self.tokens().to_vec(), n_input, line)
         })
     }
 

@@ -1,13 +1,18 @@
 //! The types scripts hold, and how they are shown.
 
+pub mod attention;
+pub mod attributed;
+pub mod candidates;
 pub mod chat;
 pub mod comparison;
 pub mod factorization;
 pub mod faithfulness;
 pub mod finding;
 pub mod generation;
+pub mod lens;
 pub mod model;
 pub mod numbers;
+pub mod parts;
 pub mod rich;
 pub mod run;
 pub mod saliency;
@@ -16,18 +21,23 @@ pub mod show;
 pub mod subject;
 pub mod targets;
 pub mod tensor;
+pub mod words;
 
 use ecco_widgets::MimeBundle;
 use rhai::Dynamic;
 
 use crate::errors::ScriptError;
+use attention::Attention;
+use candidates::Candidates;
 use chat::Chat;
 use comparison::Comparison;
 use factorization::Factorization;
 use faithfulness::Faithfulness;
 use finding::Shown;
 use generation::Generation;
+use lens::Lens;
 use model::{Model, ModelList};
+use parts::LogitAttribution;
 use rich::Rich;
 use run::Run;
 use saliency::Saliency;
@@ -66,6 +76,10 @@ shown! {
     Faithfulness,
     Comparison,
     Factorization,
+    Lens,
+    LogitAttribution,
+    Attention,
+    Candidates,
 }
 
 /// What can be said about a value without computing anything: size, shape, place.

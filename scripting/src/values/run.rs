@@ -12,11 +12,11 @@ use ndarray::{ArrayD, Axis, concatenate};
 use rhai::{Array, Dynamic, INT, Map};
 use serde_json::Value;
 
+use super::attributed::Attributed;
 use super::chat::{Given, json};
 use super::finding::{Finding, Shown};
 use super::generation::token_sequence;
 use super::model::Model;
-use super::subject::Subject;
 use super::tensor::Tensor;
 use crate::errors::{ErrorKind, ScriptError};
 use crate::watch::watched;
@@ -41,9 +41,10 @@ struct Text {
     tokens: Vec<Token>,
     /// What the decoder beside an encoder was given as written.
     target: Vec<Token>,
+    is_causal: bool,
     /// Why nothing is predicted.
     silence: Option<ScriptError>,
-    subject: OnceCell<Subject>,
+    subject: OnceCell<Attributed>,
 }
 
 /// What is handed out as a tensor.
@@ -95,6 +96,7 @@ pub fn run(
             text: texts[text].prompt().text().to_owned(),
             tokens: loaded.tokenizer().tokens(&input.ids),
             target: loaded.tokenizer().tokens(&input.target),
+            is_causal: loaded.config().task == Task::NextToken,
             silence: run.predictions(index).is_empty().then(|| silence(&loaded)),
             subject: OnceCell::new(),
         });
@@ -149,6 +151,19 @@ impl Run {
         &self.batch.texts[self.index]
     }
 
+    pub fn model(&self) -> &Model {
+        &self.batch.model
+    }
+
+    pub fn input(&self) -> &Input {
+        &self.batch.run.inputs()[self.index]
+    }
+
+    /// Whether the model reads from left to right, and says what follows.
+    pub fn is_causal(&self) -> bool {
+        self.text().is_causal
+    }
+
     pub fn source(&self) -> &str {
         &self.text().text
     }
@@ -162,14 +177,14 @@ impl Run {
     }
 
     /// The text as attributions are about it.
-    pub fn subject(&self) -> Subject {
+    pub fn subject(&self) -> Attributed {
         let text = self.text();
         let subject = text.subject.get_or_init(|| {
             let input = self.batch.run.inputs()[self.index].clone();
             let written = text.target.iter().skip(1);
             let tokens: Vec<Token> = text.tokens.iter().chain(written).cloned().collect();
             let line = format!("a text of {} tokens", tokens.len());
-            Subject::new(&self.batch.model, input, tokens, text.tokens.len(), line)
+            Attributed::new(&self.batch.model, input, tokens, text.tokens.len(), line)
         });
         subject.clone()
     }
@@ -289,7 +304,7 @@ impl Run {
         }
     }
 
-    fn predicted(&self) -> &[Prediction] {
+    pub fn predicted(&self) -> &[Prediction] {
         self.batch.run.predictions(self.index)
     }
 

@@ -12,16 +12,16 @@ use ndarray::{ArrayD, IxDyn};
 use rhai::Array;
 use serde_json::{Map, Value, json};
 
+use super::attributed::{Attributed, Computed};
 use super::finding::{Finding, Shown, ragged};
 use super::numbers::short;
-use super::subject::{Computed, Subject};
 use super::targets::{Targets, Wanted};
 use super::tensor::Tensor;
 use crate::errors::ScriptError;
 
 #[derive(Clone)]
 pub struct Saliency {
-    pub subject: Subject,
+    pub subject: Attributed,
     pub wanted: Wanted,
     pub options: AttributionOptions,
     pub by: By,
@@ -253,7 +253,7 @@ fn unit_token(text: &str) -> ecco_widgets::Token {
 }
 
 /// The written tokens as named targets.
-pub fn written_names(subject: &Subject) -> Vec<Named> {
+pub fn written_names(subject: &Attributed) -> Vec<Named> {
     let written = subject.shown().into_iter().enumerate().skip(subject.n_input());
     let named = written.map(|(position, token)| Named {
         name: token,

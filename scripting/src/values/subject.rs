@@ -1,216 +1,203 @@
-//! A text that attributions are about: what was read and written, and what has been computed of it.
+//! A text that was generated or read, as what looks inside the model sees it: which position is predicted where.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-use std::time::Instant;
+use ecco_models::Token;
+use ecco_models::run::{Input, masked_positions};
+use ecco_widgets::Token as Shown;
 
-use ecco_explain::{Attribution, AttributionOptions, Error, Faithfulness, FaithfulnessOptions, Target};
-use ecco_models::run::{self, Input, Prediction};
-use ecco_models::{Token, Watch};
-use serde_json::{Map, Value, json};
-
-use super::generation::token_sequence;
+use super::generation::{Generation, token_sequence};
 use super::model::Model;
-use crate::errors::ScriptError;
-use crate::watch::watched;
+use super::run::Run;
+use crate::errors::{ErrorKind, ScriptError};
 
-/// Clones share everything.
+/// A text and the model that has read it. Positions are those of its tokens as scripts see them.
 #[derive(Clone)]
-pub struct Subject(Rc<Inner>);
-
-struct Inner {
-    model: Model,
-    input: Input,
-    /// As they are shown: of an encoder–decoder those read, then those written, without the start token.
+pub struct Subject {
+    pub model: Model,
+    pub input: Input,
     tokens: Vec<Token>,
-    n_input: usize,
-    line: String,
-    attributions: RefCell<Vec<Computed>>,
-    measured: RefCell<Vec<Measured>>,
-    predictions: RefCell<Option<Rc<Vec<Prediction>>>>,
-}
-
-/// An attribution, and how long it took.
-#[derive(Clone)]
-pub struct Computed {
-    targets: Vec<Target>,
-    options: AttributionOptions,
-    pub attribution: Rc<Attribution>,
-    pub seconds: f64,
-}
-
-#[derive(Clone)]
-struct Measured {
-    targets: Vec<Target>,
-    options: AttributionOptions,
-    how: FaithfulnessOptions,
-    faithfulness: Rc<Faithfulness>,
+    /// A token at a position is predicted so many positions before it, in the sequence whose head speaks.
+    shift: usize,
+    /// The positions that are predicted.
+    first: usize,
+    last: usize,
+    /// The first written one, where some were.
+    written: Option<usize>,
+    what: String,
 }
 
 impl Subject {
-    /// `tokens` are those of `input` as they are shown, the first `n_input` of them given.
-    pub fn new(model: &Model, input: Input, tokens: Vec<Token>, n_input: usize, line: String) -> Self {
-        Self(Rc::new(Inner {
-            model: model.plain(),
-            input,
-            tokens,
-            n_input,
-            line,
-            attributions: RefCell::default(),
-            measured: RefCell::default(),
-            predictions: RefCell::default(),
-        }))
-    }
-
-    pub fn model(&self) -> &Model {
-        &self.0.model
-    }
-
-    pub fn input(&self) -> &Input {
-        &self.0.input
-    }
-
-    pub fn tokens(&self) -> &[Token] {
-        &self.0.tokens
-    }
-
-    pub fn n_input(&self) -> usize {
-        self.0.n_input
-    }
-
-    pub fn n_written(&self) -> usize {
-        self.0.tokens.len() - self.0.n_input
-    }
-
-    /// Whether an encoder has read the first tokens, and the decoder beside it written the others.
-    pub fn is_pair(&self) -> bool {
-        !self.0.input.target.is_empty()
-    }
-
-    /// For messages: "an output of 3 input and 5 generated tokens".
-    pub fn line(&self) -> &str {
-        &self.0.line
-    }
-
-    /// What a result about this text says of it beside its numbers.
-    pub fn about(&self) -> Map<String, Value> {
-        let about = json!({
-            "model": self.0.model.card().name,
-            "tokens": self.0.tokens.iter().map(|token| &token.text).collect::<Vec<_>>(),
-            "token_ids": self.0.tokens.iter().map(|token| token.id).collect::<Vec<_>>(),
-            "n_input_tokens": self.0.n_input,
-        });
-        about.as_object().cloned().unwrap_or_default()
-    }
-
-    /// The tokens as views show them.
-    pub fn shown(&self) -> Vec<ecco_widgets::Token> {
-        token_sequence(self.tokens(), self.n_input(), false).tokens
-    }
-
-    /// Where a target of the model stands among the shown tokens.
-    pub fn shown_position(&self, position: usize) -> usize {
-        match self.is_pair() {
-            true => self.n_input() + position - 1,
-            false => position,
-        }
-    }
-
-    /// What the model says of the text, computed once.
-    pub fn predictions(&self) -> Result<Rc<Vec<Prediction>>, ScriptError> {
-        if let Some(known) = &*self.0.predictions.borrow() {
-            return Ok(Rc::clone(known));
-        }
-        let loaded = self.model().loaded()?;
-        let input = vec![self.input().clone()];
-        let found = self.watched(|watch| Ok(run::run(&loaded, input, 1, watch)?))?;
-        let found: Vec<Prediction> = found
-            .first()
-            .map(|run| run.predictions(0).to_vec())
-            .unwrap_or_default();
-        let found = Rc::new(found);
-        *self.0.predictions.borrow_mut() = Some(Rc::clone(&found));
-        Ok(found)
-    }
-
-    /// Computed once for the same targets and options.
-    pub fn attribution(
-        &self,
-        targets: &[Target],
-        options: &AttributionOptions,
-    ) -> Result<Computed, ScriptError> {
-        let is_it = |known: &&Computed| known.targets == targets && known.options == *options;
-        if let Some(known) = self.0.attributions.borrow().iter().find(is_it) {
-            return Ok(known.clone());
-        }
-        if targets.is_empty() {
-            return Err(Error::NothingGenerated.into());
-        }
-        let loaded = self.model().loaded()?;
-        let start = Instant::now();
-        let attribution = self.watched(|watch| {
-            Ok(ecco_explain::attribute(
-                &loaded,
-                self.input(),
-                targets,
-                options,
-                watch,
-            )?)
-        })?;
-        let computed = Computed {
-            targets: targets.to_vec(),
-            options: options.clone(),
-            attribution: Rc::new(attribution),
-            seconds: start.elapsed().as_secs_f64(),
+    pub fn of_generation(output: &Generation) -> Self {
+        let (tokens, n_input) = (output.tokens().to_vec(), output.n_input());
+        let (input, shift, first) = match output.start_id() {
+            None => (
+                Input {
+                    ids: tokens.iter().map(|token| token.id).collect(),
+                    target: vec![],
+                },
+                1,
+                1,
+            ),
+            // The decoder has its own sequence, whose first token is not among these.
+            Some(start) => {
+                let ids = |tokens: &[Token]| tokens.iter().map(|token| token.id).collect::<Vec<u32>>();
+                let target = [&[start], ids(&tokens[n_input..]).as_slice()].concat();
+                let input = Input {
+                    ids: ids(&tokens[..n_input]),
+                    target,
+                };
+                (input, n_input, n_input)
+            }
         };
-        self.0.attributions.borrow_mut().push(computed.clone());
-        Ok(computed)
-    }
-
-    /// Measured once for the same attribution and options.
-    pub fn faithfulness(
-        &self,
-        targets: &[Target],
-        options: &AttributionOptions,
-        how: &FaithfulnessOptions,
-    ) -> Result<Rc<Faithfulness>, ScriptError> {
-        let is_it =
-            |known: &&Measured| known.targets == targets && known.options == *options && known.how == *how;
-        if let Some(known) = self.0.measured.borrow().iter().find(is_it) {
-            return Ok(Rc::clone(&known.faithfulness));
+        Self {
+            model: output.model().plain(),
+            input,
+            shift,
+            first,
+            last: tokens.len(),
+            written: (n_input < tokens.len()).then_some(n_input),
+            what: super::finding::Shown::line(output),
+            tokens,
         }
-        let attribution = self.attribution(targets, options)?.attribution;
-        let loaded = self.model().loaded()?;
-        let found = self.watched(|watch| {
-            Ok(ecco_explain::faithfulness(
-                &loaded,
-                self.input(),
-                targets,
-                &attribution,
-                how,
-                watch,
-            )?)
-        })?;
-        let faithfulness = Rc::new(found);
-        self.0.measured.borrow_mut().push(Measured {
-            targets: targets.to_vec(),
-            options: options.clone(),
-            how: how.clone(),
-            faithfulness: Rc::clone(&faithfulness),
-        });
-        Ok(faithfulness)
     }
 
-    /// The latest measurement of an attribution, if there was one.
-    pub fn measured(&self, targets: &[Target], options: &AttributionOptions) -> Option<Rc<Faithfulness>> {
-        let measured = self.0.measured.borrow();
-        let mut latest = measured.iter().rev();
-        let found = latest.find(|known| known.targets == targets && known.options == *options);
-        found.map(|known| Rc::clone(&known.faithfulness))
+    pub fn of_run(run: &Run) -> Self {
+        let input = run.input().clone();
+        let is_pair = !input.target.is_empty();
+        let tokens = match is_pair {
+            true => run.target_tokens(),
+            false => run.tokens(),
+        };
+        let reads_ahead = run.is_causal();
+        let last_read = tokens.len().saturating_sub(1);
+        Self {
+            model: run.model().plain(),
+            input,
+            shift: usize::from(reads_ahead),
+            first: usize::from(reads_ahead),
+            last: if reads_ahead { tokens.len() } else { last_read },
+            written: None,
+            what: super::finding::Shown::line(run),
+            tokens: tokens.to_vec(),
+        }
     }
 
-    fn watched<T>(&self, work: impl FnOnce(&mut Watch) -> Result<T, ScriptError>) -> Result<T, ScriptError> {
-        let state = self.model().state()?;
-        watched(&state, self.model().verbose, work)
+    /// The position in the sequence whose head speaks that predicts the token at `position`.
+    ///
+    /// # Errors
+    /// A position that nothing is predicted for.
+    pub fn row(&self, position: usize) -> Result<usize, ScriptError> {
+        if (self.first..=self.last).contains(&position) {
+            return Ok(position - self.shift);
+        }
+        let message = format!("nothing is predicted at position {position}");
+        let (first, last) = (self.first, self.last);
+        let behind = if self.shift > 0 {
+            ", the last of which follows the text"
+        } else {
+            ""
+        };
+        Err(ScriptError::new(ErrorKind::Index, message)
+            .with_hint(format!("valid are {first} to {last}{behind}"))
+            .pointing_at("position"))
+    }
+
+    /// The first written token, else the first mask, else what follows the text.
+    ///
+    /// # Errors
+    /// A text without a mask, to a model that reads all at once.
+    pub fn default_position(&self) -> Result<usize, ScriptError> {
+        if let Some(written) = self.written {
+            return Ok(written);
+        }
+        if self.shift > 0 {
+            return Ok(self.last);
+        }
+        let loaded = self.model.loaded()?;
+        let masks = masked_positions(&loaded, &self.input.ids);
+        masks.first().copied().ok_or_else(|| {
+            ScriptError::new(
+                ErrorKind::Value,
+                "the text has no mask, so it does not say which position is meant",
+            )
+            .with_hint(format!("choose one: #{{position: {}}}", self.last.min(1)))
+        })
+    }
+
+    /// Where the last written token stands, if any was written.
+    pub fn last_written(&self) -> Option<usize> {
+        self.written.map(|_| self.tokens.len() - 1)
+    }
+
+    /// What was read on the way: all but the last written token.
+    pub fn read_input(&self) -> Input {
+        let mut input = self.input.clone();
+        match input.target.is_empty() {
+            true => input.ids.pop(),
+            false => input.target.pop(),
+        };
+        input
+    }
+
+    /// Whether each position sees those before it only.
+    pub fn reads_ahead(&self) -> bool {
+        self.shift > 0
+    }
+
+    /// How many of the tokens in the sequence whose head speaks were given.
+    pub fn n_given(&self) -> usize {
+        match (self.written, self.input.target.is_empty()) {
+            (Some(written), true) => written,
+            (Some(_), false) => 1,
+            (None, _) => usize::MAX,
+        }
+    }
+
+    /// Tokens of a beginning of the text, where the ids are those.
+    pub fn tokens_of(&self, ids: &[u32]) -> Option<Vec<Token>> {
+        let known = self.tokens.get(..ids.len())?;
+        let is_same = known.iter().map(|token| token.id).eq(ids.iter().copied());
+        is_same.then(|| known.to_vec())
+    }
+
+    /// The written positions, else all that are predicted and hold a token.
+    pub fn positions(&self) -> Vec<usize> {
+        let last = self.last.min(self.tokens.len().saturating_sub(1));
+        match self.written {
+            Some(first) => (first..=last).collect(),
+            None => (self.first..=last).collect(),
+        }
+    }
+
+    /// The token that stands at a position; `None` for a mask, and behind the end.
+    pub fn token(&self, position: usize) -> Option<&Token> {
+        let token = self.tokens.get(position)?;
+        let is_mask =
+            |model: &ecco_models::Model| model.tokenizer().mask().is_some_and(|mask| mask.id == token.id);
+        let hidden = self.shift == 0 && self.model.loaded().is_ok_and(|model| is_mask(&model));
+        (!hidden).then_some(token)
+    }
+
+    /// What is before a position, as views show it.
+    pub fn before(&self, position: usize) -> Vec<Shown> {
+        let n = position.min(self.tokens.len());
+        shown(&self.tokens[..n])
+    }
+
+    /// `output of 7 input and 12 generated tokens`
+    pub fn line(&self) -> &str {
+        &self.what
+    }
+}
+
+/// Tokens as views show them.
+pub fn shown(tokens: &[Token]) -> Vec<Shown> {
+    token_sequence(tokens, tokens.len(), false).tokens
+}
+
+pub fn shown_one(token: &Token) -> Shown {
+    Shown {
+        text: token.text.clone(),
+        id: token.id,
+        part: token.part,
     }
 }

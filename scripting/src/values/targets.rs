@@ -8,10 +8,11 @@ use ecco_models::config::Task;
 use ecco_models::run::Prediction;
 use ecco_widgets::saliency::Target as Shown;
 
+use super::attributed::Attributed;
 use super::run::silence;
-use super::subject::Subject;
+use super::words::Word;
 use crate::errors::{ErrorKind, ScriptError};
-use crate::options::{Name, Options, TargetOption};
+use crate::options::{Options, TargetOption};
 
 /// What is explained, and how it is shown.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,11 +38,11 @@ pub enum Wanted {
 /// # Errors
 /// Texts that are not one token, labels that are none, places outside of the text, options that this kind of model has
 /// no use for.
-pub fn wanted(subject: &Subject, options: &Options) -> Result<Wanted, ScriptError> {
+pub fn wanted(subject: &Attributed, options: &Options) -> Result<Wanted, ScriptError> {
     let of = options.text("of").and_then(Quantity::parse).unwrap_or_default();
     let positions = options.usizes("position");
     let mut given = options.targets("target").unwrap_or_default().to_vec();
-    if given.is_empty() && options.name("contrast").is_none() {
+    if given.is_empty() && options.words("contrast").is_none() {
         return by_places(subject, of, positions);
     }
     if given.is_empty() {
@@ -50,14 +51,20 @@ pub fn wanted(subject: &Subject, options: &Options) -> Result<Wanted, ScriptErro
     let reader = Reader::new(subject, of)?;
     let mut all = Vec::new();
     for mut one in given {
-        one.contrast = one.contrast.or_else(|| options.name("contrast").cloned());
+        one.contrast = one
+            .contrast
+            .or_else(|| options.words("contrast")?.first().cloned());
         all.extend(reader.targets(&one, positions.as_deref())?);
     }
     Ok(These(all, subject).into())
 }
 
 /// The tokens that stand there, or what the model says there.
-fn by_places(subject: &Subject, of: Quantity, positions: Option<Vec<usize>>) -> Result<Wanted, ScriptError> {
+fn by_places(
+    subject: &Attributed,
+    of: Quantity,
+    positions: Option<Vec<usize>>,
+) -> Result<Wanted, ScriptError> {
     let Some(places) = &positions else {
         // Only what writes from left to right has written something. What was computed outlives the model.
         return Ok(match subject.n_written() {
@@ -89,7 +96,7 @@ fn by_places(subject: &Subject, of: Quantity, positions: Option<Vec<usize>>) -> 
     }
 }
 
-fn written(subject: &Subject, of: Quantity) -> Wanted {
+fn written(subject: &Attributed, of: Quantity) -> Wanted {
     let from = if subject.is_pair() { 1 } else { subject.n_input() };
     let written = Target::written(subject.input(), from);
     Wanted::These(Rc::new(Targets {
@@ -107,7 +114,7 @@ fn no_place() -> ScriptError {
 }
 
 /// Targets on the way to [`Wanted::These`].
-struct These<'a>(Vec<Target>, &'a Subject);
+struct These<'a>(Vec<Target>, &'a Attributed);
 
 impl From<These<'_>> for Wanted {
     fn from(These(list, subject): These) -> Self {
@@ -121,7 +128,7 @@ impl From<These<'_>> for Wanted {
 
 impl Wanted {
     /// Asks the model where that is needed.
-    pub fn targets(&self, subject: &Subject) -> Result<Rc<Targets>, ScriptError> {
+    pub fn targets(&self, subject: &Attributed) -> Result<Rc<Targets>, ScriptError> {
         let (of, positions) = match self {
             Self::These(targets) => return Ok(Rc::clone(targets)),
             Self::MostProbable { of, positions } => (*of, positions.as_deref()),
@@ -188,7 +195,7 @@ fn labels(model: &Model) -> Vec<String> {
 }
 
 /// A target's name, and where it stands among the shown tokens.
-fn shown(subject: &Subject, target: &Target) -> Shown {
+fn shown(subject: &Attributed, target: &Target) -> Shown {
     let labels = subject
         .model()
         .loaded()
@@ -221,7 +228,7 @@ fn shown(subject: &Subject, target: &Target) -> Shown {
 }
 
 /// A token as it would stand at a place.
-fn token(subject: &Subject, position: usize, id: u32) -> ecco_widgets::Token {
+fn token(subject: &Attributed, position: usize, id: u32) -> ecco_widgets::Token {
     let before = position
         .checked_sub(1)
         .and_then(|before| subject.input().spoken().get(before))
@@ -245,14 +252,14 @@ fn token(subject: &Subject, position: usize, id: u32) -> ecco_widgets::Token {
 
 /// Reads names and places for one text.
 struct Reader<'a> {
-    subject: &'a Subject,
+    subject: &'a Attributed,
     model: Rc<Model>,
     task: Task,
     of: Quantity,
 }
 
 impl<'a> Reader<'a> {
-    fn new(subject: &'a Subject, of: Quantity) -> Result<Self, ScriptError> {
+    fn new(subject: &'a Attributed, of: Quantity) -> Result<Self, ScriptError> {
         let model = subject.model().loaded()?;
         Ok(Self {
             task: model.config().task.clone(),
@@ -277,7 +284,7 @@ impl<'a> Reader<'a> {
 
     fn label(&self, given: &TargetOption) -> Result<Target, ScriptError> {
         let names = labels(&self.model);
-        let number = |name: &Name| number_of(name, &names);
+        let number = |name: &Word| number_of(name, &names);
         let Some(target) = &given.target else {
             let message = "`contrast` is given, but not which label is explained";
             let hint = format!("target: one of {}", quoted(&names));
@@ -386,62 +393,20 @@ impl<'a> Reader<'a> {
     }
 
     /// The one token that a name means.
-    fn token(&self, name: &Name, option: &'static str) -> Result<u32, ScriptError> {
-        one_token(&self.model, name, option)
+    fn token(&self, name: &Word, option: &'static str) -> Result<u32, ScriptError> {
+        Ok(name.token(&self.model, option)?.id)
     }
 }
 
-/// The one token that a text is, or that has this number.
-///
-/// # Errors
-/// For a text of several tokens, which are listed, or of none; for a number that no token has.
-pub fn one_token(model: &Model, name: &Name, option: &'static str) -> Result<u32, ScriptError> {
-    let refuse = |message: String| ScriptError::new(ErrorKind::Value, message).pointing_at(option);
-    let vocab_size = model.config().vocab_size;
-    match name {
-        Name::Number(number) => u32::try_from(*number)
-            .ok()
-            .filter(|&id| (id as usize) < vocab_size)
-            .ok_or_else(|| {
-                refuse(format!(
-                    "{option} is {number}: the vocabulary has the tokens 0 to {}",
-                    vocab_size - 1
-                ))
-            }),
-        Name::Text(text) => match model.tokenizer().one(text)? {
-            Ok(id) => Ok(id),
-            Err(tokens) if tokens.is_empty() => {
-                Err(refuse(format!("{option} is {text:?}, which is no token")))
-            }
-            Err(tokens) => {
-                let pieces: Vec<String> = tokens
-                    .iter()
-                    .map(|token| format!("{:?} ({})", token.text, token.id))
-                    .collect();
-                let message = format!(
-                    "{option} is {text:?}, which is {} tokens: {}",
-                    tokens.len(),
-                    pieces.join(", ")
-                );
-                Err(refuse(message).with_hint(
-                    "take one of them, by its text or its number; words mostly start with a space",
-                ))
-            }
-        },
-    }
-}
-
-fn number_of(name: &Name, names: &[String]) -> Result<usize, ScriptError> {
+fn number_of(name: &Word, names: &[String]) -> Result<usize, ScriptError> {
     let found = match name {
-        Name::Number(number) => usize::try_from(*number)
-            .ok()
-            .filter(|&number| number < names.len()),
-        Name::Text(text) => names.iter().position(|label| label == text),
+        Word::Id(number) => Some(*number as usize).filter(|&number| number < names.len()),
+        Word::Text(text) => names.iter().position(|label| label == text),
     };
     found.ok_or_else(|| {
         let given = match name {
-            Name::Number(number) => number.to_string(),
-            Name::Text(text) => format!("{text:?}"),
+            Word::Id(number) => number.to_string(),
+            Word::Text(text) => format!("{text:?}"),
         };
         let message = format!(
             "there is no label {given}: the model says one of {}",
@@ -449,8 +414,8 @@ fn number_of(name: &Name, names: &[String]) -> Result<usize, ScriptError> {
         );
         let error = ScriptError::new(ErrorKind::Value, message).pointing_at("target");
         match name {
-            Name::Text(text) => error.with_nearest(text, names.iter().map(String::as_str)),
-            Name::Number(_) => error,
+            Word::Text(text) => error.with_nearest(text, names.iter().map(String::as_str)),
+            Word::Id(_) => error,
         }
     })
 }
