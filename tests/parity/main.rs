@@ -10,5 +10,6 @@ mod generation;
 mod gpt2;
 mod lens;
 mod placement;
+mod recovery;
 mod runs;
 mod tokenizers;
