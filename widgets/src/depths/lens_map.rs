@@ -161,6 +161,9 @@ mod tests {
         assert!(html.contains("the first 104 of 2000 columns are shown"));
         assert_eq!(html.matches("<td").count(), 104 * 24);
         assert!(html.len() < 2_000_000, "{} bytes", html.len());
-        assert_eq!(view.json().unwrap()["readings"][0].as_array().unwrap().len(), 2000);
+        assert_eq!(
+            view.json().unwrap()["readings"][0].as_array().unwrap().len(),
+            2000
+        );
     }
 }
