@@ -2,7 +2,6 @@
 //! that must hold.
 
 use ecco_explain::attribution::coalitions;
-use ecco_explain::faithfulness::{FaithfulnessOptions, faithfulness};
 use ecco_explain::{
     Aggregation, Attribution, AttributionOptions, Baseline, Explained, Method, Quantity, Said, Target,
     attribute,
@@ -19,15 +18,15 @@ use serde_json::Value;
 use tch::Tensor;
 
 /// One model of the fixture: what is explained, and what the references found.
-struct Case {
-    name: String,
-    model: Model,
-    input: Input,
-    targets: Vec<Target>,
-    rows: Vec<Value>,
+pub(super) struct Case {
+    pub(super) name: String,
+    pub(super) model: Model,
+    pub(super) input: Input,
+    pub(super) targets: Vec<Target>,
+    pub(super) rows: Vec<Value>,
 }
 
-fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<Case> {
     let text = std::fs::read_to_string(fixtures().join("explanations.json")).unwrap();
     let stored: Value = serde_json::from_str(&text).unwrap();
     let case = |(name, stored): (&String, &Value)| {
@@ -50,7 +49,7 @@ fn cases() -> Vec<Case> {
 }
 
 impl Case {
-    fn attribute(&self, options: &AttributionOptions) -> Attribution {
+    pub(super) fn attribute(&self, options: &AttributionOptions) -> Attribution {
         attribute(&self.model, &self.input, &self.targets, options, &mut unwatched).unwrap()
     }
 
@@ -71,7 +70,7 @@ impl Case {
     }
 
     /// F at embeddings, `[text][target]`.
-    fn values(&self, x: impl Fn(&Explained) -> Tensor) -> Vec<Vec<f64>> {
+    pub(super) fn values(&self, x: impl Fn(&Explained) -> Tensor) -> Vec<Vec<f64>> {
         let explained = Explained::new(&self.model, &self.input, &self.targets).unwrap();
         let values = guard(|| explained.values(&x(&explained), &mut NoTap)).unwrap();
         let (n, width) = (values.size()[0], values.size()[1]);
@@ -82,7 +81,7 @@ impl Case {
     }
 }
 
-fn numbers(list: &Value) -> Vec<f64> {
+pub(super) fn numbers(list: &Value) -> Vec<f64> {
     list.as_array()
         .unwrap()
         .iter()
@@ -90,7 +89,7 @@ fn numbers(list: &Value) -> Vec<f64> {
         .collect()
 }
 
-fn assert_near(what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
+pub(super) fn assert_near(what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
     assert_eq!(found.len(), expected.len(), "{what}: lengths differ");
     let largest = expected
         .iter()
@@ -105,7 +104,7 @@ fn assert_near(what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
     }
 }
 
-fn with(method: Method) -> AttributionOptions {
+pub(super) fn with(method: Method) -> AttributionOptions {
     AttributionOptions::with(method)
 }
 
@@ -229,59 +228,6 @@ fn rollout_and_value_zeroing_are_the_references() {
     assert_eq!(compared, 32);
 }
 
-#[test]
-fn faithfulness_is_the_references() {
-    for case in cases() {
-        // The reference orders by absolute contributions, as these scores do.
-        let found = case.attribute(&with(Method::Occlusion));
-        let longest = found.scores.iter().map(Vec::len).max().unwrap();
-        let options = FaithfulnessOptions {
-            fractions: vec![0.2, 0.5],
-            n_steps: longest,
-            n_random: 2,
-            ..FaithfulnessOptions::default()
-        };
-        let measured = faithfulness(
-            &case.model,
-            &case.input,
-            &case.targets,
-            &found,
-            &options,
-            &mut unwatched,
-        )
-        .unwrap();
-        for (check, row) in measured.targets.iter().zip(&case.rows) {
-            let (expected, figures) = (&row["faithfulness"], &check.found.figures);
-            let scale = check.full.max(check.empty);
-            let near = |name: &str, found: f64, scale: f64| {
-                let expected = expected[name].as_f64().unwrap();
-                assert!(
-                    (found - expected).abs() <= 1e-5 * scale,
-                    "{} {name}: {found}, expected {expected}",
-                    case.name
-                );
-            };
-            near("comprehensiveness", figures.comprehensiveness, scale);
-            near("sufficiency", figures.sufficiency, scale);
-            near("log_odds", figures.log_odds, 1.0);
-            if check.found.deletion.len() == numbers(&expected["deletion"]).len() {
-                assert_near(
-                    &case.name,
-                    &check.found.deletion,
-                    &numbers(&expected["deletion"]),
-                    1e-5,
-                );
-                assert_near(
-                    &case.name,
-                    &check.found.insertion,
-                    &numbers(&expected["insertion"]),
-                    1e-5,
-                );
-            }
-        }
-    }
-}
-
 /// Unnormalised occlusion of one token is the difference of two forward passes.
 #[test]
 fn occlusion_is_a_difference_of_two_passes() {
@@ -310,84 +256,6 @@ fn occlusion_is_a_difference_of_two_passes() {
                 }
             }
         }
-    }
-}
-
-/// Long texts go through in several batches, each behind what the text's own pass left.
-#[test]
-fn what_stands_before_the_replaced_token_need_not_be_computed_again() {
-    let families = [
-        "llama",
-        "llama-dynamic",
-        "mistral",
-        "gemma3",
-        "falcon-rw",
-        "bloom",
-        "gpt_neo",
-        "opt-350m",
-        "bart",
-        "t5",
-    ];
-    for name in families {
-        let model = model(&format!("families/{name}"), "float64");
-        let ids: Vec<u32> = (0..36).map(|i| (i * 37 + 11) % 380).collect();
-        let (read, written) = match model.config().encoder {
-            Some(_) => (ids[..9].to_vec(), ids[9..].to_vec()),
-            None => (ids, Vec::new()),
-        };
-        let input = Input::of(&model, read, written).unwrap();
-        let n_spoken = input.spoken().len();
-        let targets = [
-            Target::token(n_spoken - 4, 7),
-            Target::token(n_spoken, 3),
-            Target::token(12, 9),
-        ];
-        let options = AttributionOptions {
-            window: 2,
-            ..with(Method::Occlusion)
-        };
-        let found = [
-            attribute(&model, &input, &targets, &with(Method::Occlusion), &mut unwatched).unwrap(),
-            attribute(&model, &input, &targets, &options, &mut unwatched).unwrap(),
-        ];
-        let case = Case {
-            name: name.into(),
-            model,
-            input,
-            targets: targets.to_vec(),
-            rows: Vec::new(),
-        };
-        let full = case.values(|explained| explained.embeddings());
-        let n = found[0].signed[1].len();
-        let without: Vec<Vec<f64>> = (0..n)
-            .map(|source| {
-                case.values(|explained| {
-                    let x = explained.embeddings().copy();
-                    let _ = x.select(1, source as i64).zero_();
-                    x
-                })
-                .remove(0)
-            })
-            .collect();
-        for (target, row) in found[0].signed.iter().enumerate() {
-            let expected: Vec<f64> = (0..row.len())
-                .map(|source| full[0][target] - without[source][target])
-                .collect();
-            assert_near(&format!("{name} target {target}"), row, &expected, 1e-5);
-            assert_eq!(found[1].signed[target].len(), row.len());
-        }
-        // Two tokens in one window are replaced together: the last window of the last target.
-        let both = case.values(|explained| {
-            let x = explained.embeddings().copy();
-            let _ = x.narrow(1, n as i64 - 2, 2).zero_();
-            x
-        });
-        let last = *found[1].signed[1].last().unwrap();
-        let expected = full[0][1] - both[0][1];
-        assert!(
-            (last - expected).abs() <= 1e-5 * expected.abs() + 1e-12,
-            "{name}: {last}, expected {expected}"
-        );
     }
 }
 

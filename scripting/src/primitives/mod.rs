@@ -3,11 +3,13 @@
 //! A primitive is one documented function in one of these modules. Its doc comment is the user's help;
 //! completion, inspection and `docs/primitives.md` derive from it and from its table of options.
 
+mod attribution;
 mod chat;
 mod display;
 mod errors;
 mod explain;
 mod factors;
+mod faithfulness;
 mod findings;
 mod generate;
 mod inside;
@@ -16,6 +18,7 @@ mod models;
 mod nesting;
 mod neurons;
 mod run;
+mod score;
 mod similarity;
 mod sorting;
 mod tensor;
@@ -30,7 +33,9 @@ use crate::options::OptionTable;
 use crate::values::attention::Attention;
 use crate::values::candidates::Candidates;
 use crate::values::chat::Chat;
+use crate::values::comparison::Comparison;
 use crate::values::factorization::{Factorization, Stability};
+use crate::values::faithfulness::Faithfulness;
 use crate::values::generation::Generation;
 use crate::values::lens::Lens;
 use crate::values::model::{Model, ModelList};
@@ -48,7 +53,6 @@ pub const OPTION_TABLES: &[&OptionTable] = &[
     &generate::GENERATE_OPTIONS,
     &chat::CHAT_OPTIONS,
     &run::RUN_OPTIONS,
-    &explain::SALIENCY_OPTIONS,
     &factors::OUTPUT_NMF,
     &factors::RUN_NMF,
     &factors::ECCO_NMF,
@@ -68,6 +72,13 @@ pub const OPTION_TABLES: &[&OptionTable] = &[
     &similarity::PWCCA,
     &similarity::CKA,
     &similarity::SIMILARITY,
+    &attribution::SALIENCY_OPTIONS,
+    &attribution::PRIMARY_OPTIONS,
+    &attribution::ATTRIBUTE_OPTIONS,
+    &attribution::RUN_SALIENCY_OPTIONS,
+    &faithfulness::FAITHFULNESS_OPTIONS,
+    &faithfulness::COMPARE_OPTIONS,
+    &faithfulness::SALIENCY_COMPARE_OPTIONS,
     &inside::PREDICTIONS_OF_OUTPUT,
     &inside::PREDICTIONS_OF_RUN,
     &inside::RANKINGS_OF_OUTPUT,
@@ -96,6 +107,8 @@ pub fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Generation>("Generation");
     engine.register_type_with_name::<Run>("Run");
     engine.register_type_with_name::<Saliency>("Saliency");
+    engine.register_type_with_name::<Faithfulness>("Faithfulness");
+    engine.register_type_with_name::<Comparison>("Comparison");
     engine.register_type_with_name::<Factorization>("Factorization");
     engine.register_type_with_name::<Stability>("Stability");
     engine.register_type_with_name::<Activity>("Activity");
@@ -119,6 +132,9 @@ pub fn register(engine: &mut Engine) {
     engine.register_global_module(exported_module!(factors::functions).into());
     engine.register_global_module(exported_module!(neurons::functions).into());
     engine.register_global_module(exported_module!(similarity::functions).into());
+    engine.register_global_module(exported_module!(attribution::functions).into());
+    engine.register_global_module(exported_module!(faithfulness::functions).into());
+    engine.register_global_module(exported_module!(score::functions).into());
     engine.register_global_module(exported_module!(inside::functions).into());
     engine.register_global_module(exported_module!(display::functions).into());
     engine.register_global_module(exported_module!(text::functions).into());

@@ -1,10 +1,13 @@
 //! The types scripts hold, and how they are shown.
 
 pub mod attention;
+pub mod attributed;
 pub mod candidates;
 pub mod capture;
 pub mod chat;
+pub mod comparison;
 pub mod factorization;
+pub mod faithfulness;
 pub mod finding;
 pub mod generation;
 pub mod lens;
@@ -20,6 +23,7 @@ pub mod show;
 pub mod similarity;
 pub mod source;
 pub mod subject;
+pub mod targets;
 pub mod tensor;
 pub mod words;
 
@@ -30,7 +34,9 @@ use crate::errors::ScriptError;
 use attention::Attention;
 use candidates::Candidates;
 use chat::Chat;
+use comparison::Comparison;
 use factorization::{Factorization, Stability};
+use faithfulness::Faithfulness;
 use finding::Shown;
 use generation::Generation;
 use lens::Lens;
@@ -73,6 +79,8 @@ shown! {
     Generation,
     Run,
     Saliency,
+    Faithfulness,
+    Comparison,
     Factorization,
     Stability,
     Activity,
