@@ -6,6 +6,8 @@ mod attribution_rules;
 mod chats;
 mod direct;
 mod explanations;
+mod explanations_families;
+mod faithfulness;
 mod families;
 mod generation;
 mod gpt2;
