@@ -13,6 +13,15 @@ pub enum Error {
         reason: String,
     },
 
+    #[error(
+        "the clean text has {} tokens ({}) and the corrupted one {} ({}): patching needs as many of both",
+        clean.len(), quoted(clean), corrupted.len(), quoted(corrupted)
+    )]
+    Lengths {
+        clean: Vec<String>,
+        corrupted: Vec<String>,
+    },
+
     #[error(transparent)]
     Model(#[from] ecco_models::Error),
 }
@@ -23,6 +32,9 @@ impl Error {
         match self {
             Self::NothingGenerated => Some("generate at least one token: #{generate: 20}".into()),
             Self::Option { .. } => None,
+            Self::Lengths { .. } => {
+                Some("choose words of as many tokens: `lm.run(text).tokens` shows them".into())
+            }
             Self::Model(error) => error.hint(),
         }
     }
@@ -37,3 +49,17 @@ impl Error {
 }
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Tokens as they are, those of a long text in part.
+fn quoted(tokens: &[String]) -> String {
+    const MOST: usize = 24;
+    let shown: Vec<String> = tokens
+        .iter()
+        .take(MOST)
+        .map(|token| format!("{token:?}"))
+        .collect();
+    match tokens.len() > MOST {
+        true => format!("{}, …", shown.join(" ")),
+        false => shown.join(" "),
+    }
+}

@@ -1,6 +1,7 @@
 //! Explanations of a language model's run: functions from a model and a sequence to plain numbers.
 //!
 //! - [`attribution`]: which earlier tokens a generated token came from
+//! - [`intervention`]: models whose inside is changed, steering, activation patching
 //! - [`nmf`]: patterns in neurons' activations
 //! - [`quadrature`]: the path integral of integrated gradients
 //!
@@ -8,6 +9,7 @@
 
 pub mod attribution;
 pub mod error;
+pub mod intervention;
 pub mod nmf;
 pub mod quadrature;
 

@@ -5,5 +5,6 @@ mod chats;
 mod families;
 mod generation;
 mod gpt2;
+mod interventions;
 mod runs;
 mod tokenizers;
