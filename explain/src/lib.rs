@@ -1,6 +1,6 @@
 //! Explanations of a language model's run: functions from a model and a sequence to plain numbers.
 //!
-//! - [`attribution`]: which earlier tokens a generated token came from
+//! - [`attribution`]: which tokens what a model says came from
 //! - [`intervention`]: models whose inside is changed, steering, activation patching
 //! - [`nmf`]: patterns in neurons' activations
 //! - [`quadrature`]: the path integral of integrated gradients
@@ -14,7 +14,8 @@ pub mod nmf;
 pub mod quadrature;
 
 pub use attribution::{
-    Attribution, AttributionOptions, Method, Said, attribute, attribute_encoder, attribute_pair,
+    Aggregation, Attribution, AttributionOptions, Baseline, Completeness, Explained, Method, Quantity, Said,
+    Target, attribute,
 };
 pub use error::Error;
 pub use nmf::{Nmf, NmfError, NmfOptions};

@@ -102,7 +102,7 @@ impl Edit {
             Some(rows) if rows.is_empty() => return value,
             rows => rows,
         };
-        within(&value, -2, rows.as_deref(), |part| {
+        let changed = within(&value, -2, rows.as_deref(), |part| {
             let (axis, index) = match &self.part {
                 Part::Features(index) => (-1, Some(index.as_slice())),
                 Part::Heads(index) => (1, Some(index.as_slice())),
@@ -111,7 +111,8 @@ impl Edit {
             within(part, axis, index, |part| {
                 self.changed(part, rows.as_deref(), start)
             })
-        })
+        });
+        laid_out_as(&value, changed)
     }
 
     /// Which rows of a pass are changed; `None` for all.
@@ -163,6 +164,19 @@ fn within(x: &Tensor, axis: i64, index: Option<&[i64]>, f: impl FnOnce(&Tensor) 
     let Some(index) = index else { return f(x) };
     let index = Tensor::from_slice(index).to_device(x.device());
     x.index_copy(axis, &index, &f(&x.index_select(axis, &index)))
+}
+
+/// The values in the order in memory of those they stand for: rounding of what follows may depend on it, and what was
+/// not changed must not change.
+fn laid_out_as(value: &Tensor, changed: Tensor) -> Tensor {
+    let (size, stride) = (value.size(), value.stride());
+    let is_shared = size.iter().zip(&stride).any(|(&n, &stride)| n > 1 && stride == 0);
+    if is_shared || changed.stride() == stride {
+        return changed;
+    }
+    let mut laid_out = Tensor::empty_strided(&size, &stride, (changed.kind(), changed.device()));
+    laid_out.copy_(&changed);
+    laid_out
 }
 
 /// The rows of another pass's values that go to `rows` of a pass from `start` on. Patterns are as wide as their pass:

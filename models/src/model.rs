@@ -238,6 +238,13 @@ impl Model {
         &self.generation
     }
 
+    /// The token that fills up a text, where the model has one.
+    pub fn pad_id(&self) -> Option<u32> {
+        let pad = self.tokenizer.pad().map(|token| token.id);
+        pad.filter(|&id| (id as usize) < self.config().vocab_size)
+            .or(self.generation.pad_id)
+    }
+
     pub fn device(&self) -> String {
         device::device_name(self.stack().device())
     }

@@ -75,6 +75,32 @@ impl Input {
         Ok(Self { ids, target: written })
     }
 
+    /// Of ids. `target` is what an encoder–decoder has written, its start token first; empty for other models.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub fn of(model: &Model, ids: Vec<u32>, target: Vec<u32>) -> Result<Self> {
+        let input = Self { ids, target };
+        input.check(model)?;
+        Ok(input)
+    }
+
+    /// Refuses what the model cannot take.
+    pub fn check(&self, model: &Model) -> Result<()> {
+        match model.body() {
+            Body::EncoderDecoder(both) => {
+                model.check_ids_for(&both.encoder.config, &self.ids)?;
+                model.check_ids(&self.target)
+            }
+            _ if self.target.is_empty() => model.check_ids(&self.ids),
+            _ => Err(Error::Option {
+                option: "target",
+                value: format!("{} tokens", self.target.len()),
+                reason: format!("{} ({}) reads one text", model.name(), model.config().model_type),
+            }),
+        }
+    }
+
     /// What stands in the stack whose head speaks.
     pub fn spoken(&self) -> &[u32] {
         if self.target.is_empty() {

@@ -137,13 +137,20 @@ impl Tokenizer {
 
     /// The token that stands for one to be guessed: `[MASK]`, `<mask>`.
     pub fn mask(&self) -> Option<Token> {
-        let is_mask = |id: &u32| {
+        self.added_as(&["[MASK]", "<mask>"])
+    }
+
+    /// The token that fills up a text: `[PAD]`, `<pad>`.
+    pub fn pad(&self) -> Option<Token> {
+        self.added_as(&["[PAD]", "<pad>"])
+    }
+
+    fn added_as(&self, names: &[&str]) -> Option<Token> {
+        let is_it = |id: &u32| {
             let text = self.inner.id_to_token(*id).unwrap_or_default();
-            ["[MASK]", "<mask>"]
-                .iter()
-                .any(|known| text.eq_ignore_ascii_case(known))
+            names.iter().any(|known| text.eq_ignore_ascii_case(known))
         };
-        let id = self.added.iter().copied().filter(is_mask).min()?;
+        let id = self.added.iter().copied().filter(is_it).min()?;
         self.tokens(&[id]).pop()
     }
 

@@ -1,11 +1,10 @@
 //! Saliency against captum, the written-out backward pass against autograd, and completeness.
 
-use ecco_explain::{
-    Attribution, AttributionOptions, Method, Said, attribute, attribute_encoder, attribute_pair,
-};
+use ecco_explain::{Attribution, AttributionOptions, Method, Said, Target, attribute};
 use ecco_models::backward::{SITES, pull_back};
 use ecco_models::config::Task;
 use ecco_models::progress::unwatched;
+use ecco_models::run::Input;
 use ecco_models::tap::NoTap;
 use ecco_models::{Capture, Model};
 use ecco_tests::{Reference, assert_close, integers, model};
@@ -19,12 +18,15 @@ const METHODS: &[(&str, Method)] = &[
     ("integrated_gradients", Method::IntegratedGradients),
 ];
 
+/// Of the tokens from `n_input` on.
 fn attribution(model: &Model, ids: &[u32], n_input: usize, method: Method) -> Attribution {
+    let input = Input::of(model, ids.to_vec(), vec![]).unwrap();
+    let targets = Target::written(&input, n_input);
     attribute(
         model,
-        ids,
-        n_input,
-        &AttributionOptions { method, n_steps: 50 },
+        &input,
+        &targets,
+        &AttributionOptions::with(method),
         &mut unwatched,
     )
     .unwrap()
@@ -102,11 +104,10 @@ fn saliency_of_encoders_is_captums() {
             },
         };
         for (stored, method) in METHODS {
-            let options = AttributionOptions {
-                method: *method,
-                n_steps: 50,
-            };
-            let found = attribute_encoder(&model, &ids, &[said, said], &options, &mut unwatched).unwrap();
+            let options = AttributionOptions::with(*method);
+            let input = Input::of(&model, ids.clone(), vec![]).unwrap();
+            let targets = [said.into(), said.into()];
+            let found = attribute(&model, &input, &targets, &options, &mut unwatched).unwrap();
             assert_eq!(found.scores[0], found.scores[1]);
             let expected = reference.tensor(&format!("ascii.{stored}")).unwrap();
             assert_relative(
@@ -132,11 +133,10 @@ fn saliency_of_encoder_decoders_is_captums() {
         let run = &reference.runs["ascii"];
         let (source, written) = (integers(&run["ids"]), integers(&run["target"]));
         for (stored, method) in METHODS {
-            let options = AttributionOptions {
-                method: *method,
-                n_steps: 50,
-            };
-            let found = attribute_pair(&model, &source, &written, &options, &mut unwatched).unwrap();
+            let options = AttributionOptions::with(*method);
+            let input = Input::of(&model, source.clone(), written.clone()).unwrap();
+            let targets = Target::written(&input, 1);
+            let found = attribute(&model, &input, &targets, &options, &mut unwatched).unwrap();
             assert_eq!(found.scores.len(), written.len() - 1);
             let expected = reference.tensor(&format!("ascii.{stored}")).unwrap();
             let found = padded(&found.scores, expected.shape()[1]);
@@ -150,7 +150,8 @@ fn what_an_encoder_does_not_say_is_refused() {
     let refused = |name: &str, said| {
         let model = model(&format!("families/{name}"), "float32");
         let options = AttributionOptions::default();
-        attribute_encoder(&model, &[5, 6, 7], &[said], &options, &mut unwatched)
+        let input = Input::of(&model, vec![5, 6, 7], vec![]).unwrap();
+        attribute(&model, &input, &[Target::from(said)], &options, &mut unwatched)
             .unwrap_err()
             .to_string()
     };
@@ -189,17 +190,9 @@ fn integrated_gradients_are_complete() {
     let n_input = ids.len() - 3;
     let found = attribution(&model, &ids, n_input, Method::IntegratedGradients);
     let probabilities = |embeddings: &Tensor| {
-        let states = model
-            .decoder("a test")
-            .unwrap()
-            .forward(embeddings, None, &mut NoTap)
-            .unwrap();
-        model
-            .decoder("a test")
-            .unwrap()
-            .logits(&states)
-            .softmax(-1, Kind::Double)
-            .get(0)
+        let decoder = model.decoder("a test").unwrap();
+        let states = decoder.forward(embeddings, None, &mut NoTap).unwrap();
+        decoder.logits(&states).softmax(-1, Kind::Double).get(0)
     };
     let embeddings = model.decoder("a test").unwrap().embed(&ids);
     let (full, baseline) = (
@@ -209,11 +202,12 @@ fn integrated_gradients_are_complete() {
     for (k, row) in found.signed.iter().enumerate() {
         let index = [(n_input + k - 1) as i64, i64::from(ids[n_input + k])];
         let difference = full.double_value(&index) - baseline.double_value(&index);
-        let sum: f64 = row.iter().map(|&value| f64::from(value)).sum();
-        assert!(
-            (sum - difference).abs() <= 1e-5 * difference.abs(),
-            "{sum}, expected {difference}"
-        );
+        let sum: f64 = row.iter().sum();
+        let error = (sum - difference).abs();
+        assert!(error <= 1e-6 * difference.abs(), "{sum}, expected {difference}");
+        let check = found.completeness[k].unwrap();
+        assert!((check.error - error).abs() < 1e-12 && (check.promised - difference).abs() < 1e-12);
+        assert!((found.values[k] - full.double_value(&index)).abs() < 1e-12);
     }
 }
 

@@ -5,7 +5,6 @@
 
 use std::ops::ControlFlow;
 
-use ecco_models::config::Task;
 use ecco_models::guard::guard;
 use ecco_models::run::{self, Input, Place};
 use ecco_models::tap::{Capture, NoTap, Tap};
@@ -15,19 +14,16 @@ use tch::{Kind, Tensor};
 
 use super::check;
 use super::divergence::numbers;
+use crate::attribution::Target;
+use crate::attribution::target::refused;
 use crate::error::{Error, Result};
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PatchOptions {
     pub place: Place,
     pub by: By,
-    pub metric: Metric,
-    /// The token or label whose answer is watched.
-    pub target: usize,
-    /// Less the answer for this one.
-    pub contrast: Option<usize>,
-    /// Where the answer is read; of a text with labels nowhere, otherwise by default at the last token or at the mask.
-    pub position: Option<usize>,
+    /// The answer that is watched.
+    pub target: Target,
 }
 
 /// What is patched at once.
@@ -38,14 +34,6 @@ pub enum By {
     Position,
     /// One head at all positions.
     Head,
-}
-
-/// What counts as the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Metric {
-    Probability,
-    LogProbability,
-    Logit,
 }
 
 /// By layer and position, or layer and head.
@@ -81,15 +69,14 @@ pub fn patch_map(
     options: &PatchOptions,
     watch: &mut Watch,
 ) -> Result<PatchMap> {
+    for input in [clean, corrupted] {
+        input.check(model)?;
+        options.target.check(model, input)?;
+    }
     check_lengths(model, clean, corrupted)?;
-    let options = PatchOptions {
-        position: position(model, corrupted, options)?,
-        ..options.clone()
-    };
-    check_target(model, &options)?;
-    let n_columns = n_columns(model, corrupted, &options)?;
+    let n_columns = n_columns(model, corrupted, options)?;
     guard(|| {
-        let answer = |states: &Tensor| answer(model, states, &options);
+        let answer = |states: &Tensor| answer(model, states, &options.target);
         let mut work = Work {
             watch,
             done: 0,
@@ -107,7 +94,7 @@ pub fn patch_map(
         let mut patched = Vec::new();
         for cells in cells.chunks(rows_at_once(model, corrupted)) {
             let mut tap = Patch {
-                options: &options,
+                options,
                 cells,
                 clean: &clean,
                 work: &mut work,
@@ -125,7 +112,7 @@ pub fn patch_map(
             message: error.to_string(),
         })?;
         Ok(PatchMap {
-            options: options.clone(),
+            options: *options,
             layers,
             patched,
             clean: of_clean,
@@ -141,11 +128,11 @@ fn ensure_difference(map: PatchMap) -> Result<PatchMap> {
     let (gap, size) = (map.clean - map.corrupted, map.clean.abs() + map.corrupted.abs());
     match gap.abs() > 1e-6 * size && gap.is_finite() {
         true => Ok(map),
-        false => Err(Error::Option {
-            option: "target",
-            value: format!("{} for both texts", map.clean),
-            reason: "the texts have to differ in it, or nothing can be restored".into(),
-        }),
+        false => {
+            let value = format!("{} for both texts", map.clean);
+            let reason = "the texts have to differ in it, or nothing can be restored";
+            Err(refused("target", value, reason))
+        }
     }
 }
 
@@ -165,70 +152,10 @@ fn check_lengths(model: &Model, clean: &Input, corrupted: &Input) -> Result<()> 
     Ok(())
 }
 
-/// Where the answer is read; `None` for labels.
-fn position(model: &Model, input: &Input, options: &PatchOptions) -> Result<Option<usize>> {
-    let n = input.spoken().len();
-    let refused = |value: String, reason: String| Error::Option {
-        option: "position",
-        value,
-        reason,
-    };
-    match (&model.config().task, options.position) {
-        (Task::NextToken | Task::MaskedToken(_), Some(position)) if position < n => Ok(Some(position)),
-        (Task::NextToken | Task::MaskedToken(_), Some(position)) => Err(refused(
-            position.to_string(),
-            format!("the text has {n} tokens, numbered 0 to {}", n - 1),
-        )),
-        (Task::NextToken, None) => Ok(Some(n - 1)),
-        (Task::MaskedToken(_), None) => match run::masked_positions(model, input.spoken())[..] {
-            [one] => Ok(Some(one)),
-            ref all => Err(refused(
-                "not given".into(),
-                format!(
-                    "the text has {} masks: say which of its tokens is meant",
-                    all.len()
-                ),
-            )),
-        },
-        (Task::Label(_), None) => Ok(None),
-        (Task::Label(_), Some(position)) => Err(refused(
-            position.to_string(),
-            "the model's labels are about the whole text".into(),
-        )),
-        (Task::States | Task::Replaced(_), _) => Err(Error::Option {
-            option: "target",
-            value: "a token".into(),
-            reason: format!("{} names no tokens and no labels", model.name()),
-        }),
-    }
-}
-
-fn check_target(model: &Model, options: &PatchOptions) -> Result<()> {
-    let (n, what) = match &model.config().task {
-        Task::Label(label) => (label.names.len(), "labels"),
-        _ => (model.config().vocab_size, "tokens"),
-    };
-    let named = [("target", Some(options.target)), ("contrast", options.contrast)];
-    for (option, id) in named {
-        if let Some(id) = id.filter(|&id| id >= n) {
-            return Err(Error::Option {
-                option,
-                value: id.to_string(),
-                reason: format!("the model knows {n} {what}"),
-            });
-        }
-    }
-    Ok(())
-}
-
 /// How many positions or heads a layer has.
 fn n_columns(model: &Model, input: &Input, options: &PatchOptions) -> Result<usize> {
     let place = options.place;
-    let refused = |reason: &str| Error::Option {
-        option: "site",
-        value: place.name(),
-        reason: reason.into(),
-    };
+    let refused = |reason: &str| refused("site", place.name(), reason);
     if place.axes().contains(&"query") || place.axes()[0] != "layer" {
         return Err(refused(
             "expected a place of each layer that is no attention pattern",
@@ -247,24 +174,16 @@ fn n_columns(model: &Model, input: &Input, options: &PatchOptions) -> Result<usi
 }
 
 /// By row of a batch: `[row]`, in double precision.
-fn answer(model: &Model, states: &Tensor, options: &PatchOptions) -> ecco_models::error::Result<Tensor> {
-    let states = match options.position {
-        Some(position) => states.narrow(1, position as i64, 1),
+fn answer(model: &Model, states: &Tensor, target: &Target) -> ecco_models::error::Result<Tensor> {
+    let states = match target.row(model) {
+        Some(row) => states.narrow(1, row as i64, 1),
         None => states.shallow_clone(),
     };
-    let logits = run::said(model, &states)?;
-    let width = logits.size()[logits.dim() - 1];
-    let logits = logits.reshape([-1, width]).to_kind(Kind::Double); // [row, token]
-    let values = match options.metric {
-        Metric::Logit => logits,
-        Metric::Probability => logits.softmax(-1, None::<Kind>),
-        Metric::LogProbability => logits.log_softmax(-1, None::<Kind>),
-    };
-    let of = |id: usize| values.select(1, id as i64);
-    Ok(match options.contrast {
-        Some(contrast) => of(options.target) - of(contrast),
-        None => of(options.target),
-    })
+    let mut logits = run::said(model, &states)?.to_kind(Kind::Double);
+    if target.row(model).is_some() {
+        logits = logits.select(1, 0);
+    }
+    Ok(target.value(&logits, model.config()))
 }
 
 /// How many patched texts are read side by side: enough for large products, little enough for 256 MB.

@@ -6,7 +6,8 @@ use ecco_models::{Model, Progress, Watch};
 use ndarray::{Array1, Array2, Axis};
 
 use super::{as_in_passes, check, unit};
-use crate::error::{Error, Result};
+use crate::attribution::target::refused;
+use crate::error::Result;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SteeringOptions {
@@ -82,14 +83,6 @@ pub fn steering(
     };
     let (positive, negative) = (rows(each(positive)?), rows(each(negative)?));
     direction(options, &positive, &negative)
-}
-
-fn refused(option: &'static str, value: impl ToString, reason: &str) -> Error {
-    Error::Option {
-        option,
-        value: value.to_string(),
-        reason: reason.into(),
-    }
 }
 
 /// `[feature]`

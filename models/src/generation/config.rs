@@ -44,6 +44,8 @@ pub struct GenerationConfig {
     pub end_ids: Vec<u32>,
     /// What an encoder–decoder's decoder starts with.
     pub start_id: Option<u32>,
+    /// What fills up the shorter texts of a batch.
+    pub pad_id: Option<u32>,
     /// What follows a sequence of one token.
     pub forced_first_id: Option<u32>,
     /// One of these stands at the last position that there is room for; empty for any.
@@ -103,6 +105,9 @@ impl GenerationConfig {
             min_new_tokens: size("min_new_tokens"),
             end_ids: ids(&map["eos_token_id"]),
             start_id: start.and_then(|value| ids(value).first().copied()),
+            pad_id: ids(said("pad_token_id").unwrap_or(&config["pad_token_id"]))
+                .into_iter()
+                .find(|&id| (id as usize) < vocab_size),
             forced_first_id: known("forced_bos_token_id", ids(&map["forced_bos_token_id"]))?
                 .first()
                 .copied(),

@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use ecco_explain::{Attribution, AttributionOptions, attribute, attribute_pair};
+use ecco_explain::{Attribution, AttributionOptions, Error, Target, attribute};
+use ecco_models::run::Input;
 use ecco_models::{Capture, Finish, Site, capture};
 use ecco_widgets::{Explorable, MimeBundle, Token, TokenSequence};
 use ndarray::{ArrayD, Axis, concatenate};
@@ -226,24 +227,28 @@ impl Generation {
         }
         let model = &self.0.model;
         let (loaded, state) = (model.loaded()?, model.state()?);
-        let (generation, n_input) = (&self.0.generation, self.n_input());
-        let ids = generation.ids();
-        let attribution = watched(&state, model.verbose, |watch| match generation.start_id {
-            // The decoder has read what it wrote; the encoder, what it was given.
-            Some(_) => attribute_pair(
-                &loaded,
-                &ids[..n_input],
-                &generation.decoder_ids(),
-                options,
-                watch,
+        let generation = &self.0.generation;
+        if generation.n_generated() == 0 {
+            return Err(Error::NothingGenerated.into());
+        }
+        let (ids, n_input) = (generation.ids(), self.n_input());
+        // The decoder beside an encoder has read what it wrote; the encoder, what it was given.
+        let (input, from) = match generation.start_id {
+            Some(_) => (
+                Input::of(&loaded, ids[..n_input].to_vec(), generation.decoder_ids())?,
+                1,
             ),
-            None => attribute(&loaded, &ids, n_input, options, watch),
+            None => (Input::of(&loaded, ids, vec![])?, n_input),
+        };
+        let targets = Target::written(&input, from);
+        let attribution = watched(&state, model.verbose, |watch| {
+            attribute(&loaded, &input, &targets, options, watch)
         })?;
         let attribution = Rc::new(attribution);
         self.0
             .attributions
             .borrow_mut()
-            .push((*options, Rc::clone(&attribution)));
+            .push((options.clone(), Rc::clone(&attribution)));
         Ok(attribution)
     }
 

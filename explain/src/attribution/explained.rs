@@ -1,0 +1,302 @@
+//! The one differentiable function that is explained: from the embeddings of the tokens that count as sources to the
+//! targets' values. Every method, and what checks them, is about this function.
+
+use ecco_models::Model;
+use ecco_models::model::Body;
+use ecco_models::run::Input;
+use ecco_models::stack::Stack;
+use ecco_models::tap::Tap;
+use tch::{Device, Kind, Tensor};
+
+use super::options::{AttributionOptions, Baseline};
+use super::target::{Said, Target, refused};
+use crate::error::{Error, Result};
+
+/// Some targets as a function of a text's embeddings.
+///
+/// The sources are what the furthest target sees:
+/// - decoders: the tokens before it,
+/// - encoder–decoders: all tokens that are read, then those written before it, without the start token, which is no
+///   input and keeps its embedding,
+/// - encoders: all tokens.
+pub struct Explained<'m> {
+    model: &'m Model,
+    input: Input,
+    targets: Vec<Target>,
+    /// The start token's embedding of an encoder–decoder, `[1, 1, size]`.
+    start: Option<Tensor>,
+}
+
+impl<'m> Explained<'m> {
+    /// # Errors
+    /// For a text that the model cannot take, and targets that it does not say of it. [`Error::NothingGenerated`]
+    /// without any.
+    pub fn new(model: &'m Model, input: &Input, targets: &[Target]) -> Result<Self> {
+        input.check(model)?;
+        if targets.is_empty() {
+            return Err(Error::NothingGenerated);
+        }
+        for target in targets {
+            target.check(model, input)?;
+        }
+        let start = match model.body() {
+            Body::EncoderDecoder(both) => Some(ecco_models::guard::guard(|| {
+                Ok(both.decoder.embed(&input.target[..1]))
+            })?),
+            _ => None,
+        };
+        Ok(Self {
+            model,
+            input: input.clone(),
+            targets: targets.to_vec(),
+            start,
+        })
+    }
+
+    pub fn model(&self) -> &'m Model {
+        self.model
+    }
+
+    pub fn input(&self) -> &Input {
+        &self.input
+    }
+
+    pub fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+
+    /// The same of some of the targets.
+    pub(super) fn only(&self, targets: &[Target]) -> Self {
+        Self {
+            model: self.model,
+            input: self.input.clone(),
+            targets: targets.to_vec(),
+            start: self.start.as_ref().map(Tensor::shallow_clone),
+        }
+    }
+
+    /// How many sources all targets together have.
+    pub fn n_sources(&self) -> usize {
+        let each = self.targets.iter().map(|target| self.n_sources_of(target));
+        each.max().unwrap_or(0)
+    }
+
+    /// How many of the sources, from the first on, one target has; it does not depend on those behind.
+    pub fn n_sources_of(&self, target: &Target) -> usize {
+        let n_read = self.input.ids.len();
+        match (self.model.body(), target.said) {
+            (Body::Decoder(_), Said::Token { position, .. }) => position,
+            (Body::EncoderDecoder(_), Said::Token { position, .. }) => n_read + position - 1,
+            _ => n_read,
+        }
+    }
+
+    /// The tokens that count as sources.
+    pub fn source_ids(&self) -> Vec<u32> {
+        let n = self.n_sources();
+        let all = self.input.ids.iter().chain(self.input.target.iter().skip(1));
+        all.copied().take(n).collect()
+    }
+
+    /// The sources' token embeddings, `[1, source, size]`.
+    pub fn embeddings(&self) -> Tensor {
+        self.embed(&self.source_ids())
+    }
+
+    /// Token embeddings of as many tokens as there are sources, or of the first of them: `[1, source, size]`.
+    pub fn embed(&self, ids: &[u32]) -> Tensor {
+        match self.model.body() {
+            Body::EncoderDecoder(both) => {
+                let n_read = ids.len().min(self.input.ids.len());
+                let (read, written) = ids.split_at(n_read);
+                match written {
+                    [] => both.encoder.embed(read),
+                    _ => Tensor::cat(&[both.encoder.embed(read), both.decoder.embed(written)], 1),
+                }
+            }
+            _ => self.stack().embed(ids),
+        }
+    }
+
+    /// The embeddings of a baseline, `[1, source, size]`.
+    ///
+    /// # Errors
+    /// Where the model has no such token, and for a text that is too long.
+    pub fn baseline(&self, baseline: &Baseline) -> Result<Tensor> {
+        let ids = self.source_ids();
+        let missing = |name: &str| {
+            let reason = format!(
+                "the tokenizer of {} has no such token; \"zero\" and \"mean\" need none",
+                self.model.name()
+            );
+            refused("baseline", name, &reason)
+        };
+        let everywhere = |id: u32| Ok(self.embed(&vec![id; ids.len()]));
+        match baseline {
+            Baseline::Zero => Ok(self.embeddings().zeros_like()),
+            Baseline::Pad => everywhere(self.model.pad_id().ok_or_else(|| missing("pad"))?),
+            Baseline::Mask => everywhere(self.model.tokenizer().mask().ok_or_else(|| missing("mask"))?.id),
+            Baseline::Mean => {
+                let mean = self.stack().embedding.tokens.mean_dim(0, false, Kind::Float);
+                Ok(mean
+                    .to_kind(self.kind())
+                    .expand_as(&self.embeddings())
+                    .contiguous())
+            }
+            Baseline::Text(text) => self.other_text(text, ids),
+        }
+    }
+
+    fn other_text(&self, text: &[u32], mut ids: Vec<u32>) -> Result<Tensor> {
+        let n_read = self.input.ids.len().min(ids.len());
+        let (what, room) = match self.model.body() {
+            Body::EncoderDecoder(_) => ("what is read", n_read),
+            _ => ("the text", ids.len()),
+        };
+        if text.is_empty() || text.len() > room {
+            let value = format!("a text of {} tokens", text.len());
+            let reason = format!("it stands for {what}, which has {room} tokens");
+            return Err(refused("baseline", value, &reason));
+        }
+        if let Some(id) = text
+            .iter()
+            .find(|&&id| id as usize >= self.model.config().vocab_size)
+        {
+            let reason = format!("the vocabulary has {} tokens", self.model.config().vocab_size);
+            return Err(refused("baseline", id, &reason));
+        }
+        ids[..text.len()].copy_from_slice(text);
+        Ok(self.embed(&ids))
+    }
+
+    fn stack(&self) -> &'m Stack {
+        self.model.stack()
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.stack().kind()
+    }
+
+    pub fn device(&self) -> Device {
+        self.stack().device()
+    }
+
+    /// The targets' values at embeddings `[batch, source, size]`: `[batch, target]`, differentiable. An
+    /// encoder–decoder shows `tap` its encoder, then its decoder.
+    pub fn values(&self, x: &Tensor, tap: &mut dyn Tap) -> ecco_models::error::Result<Tensor> {
+        let logits = self.logits(x, tap)?;
+        Ok(self.values_of(&logits))
+    }
+
+    /// The positions whose states the head reads, each once.
+    pub(super) fn rows(&self) -> Vec<usize> {
+        let mut rows: Vec<usize> = self
+            .targets
+            .iter()
+            .filter_map(|target| self.row(target))
+            .collect();
+        rows.sort_unstable();
+        rows.dedup();
+        rows
+    }
+
+    pub(super) fn row(&self, target: &Target) -> Option<usize> {
+        target.row(self.model)
+    }
+
+    /// What the head says at [`Self::rows`]: `[batch, row, token]`; of labels `[batch, label]`.
+    fn logits(&self, x: &Tensor, tap: &mut dyn Tap) -> ecco_models::error::Result<Tensor> {
+        let rows: Vec<i64> = self.rows().into_iter().map(|row| row as i64).collect();
+        let rows = Tensor::from_slice(&rows).to_device(x.device());
+        Ok(match self.model.body() {
+            Body::Decoder(decoder) => {
+                let states = decoder.forward(x, None, tap)?;
+                decoder.logits(&states.index_select(1, &rows))
+            }
+            Body::Encoder(encoder) => {
+                let states = encoder.forward(x, None, tap)?;
+                let states = match rows.numel() {
+                    0 => states,
+                    _ => states.index_select(1, &rows),
+                };
+                encoder.logits(&states, None).unwrap_or(states)
+            }
+            Body::EncoderDecoder(both) => {
+                let (n_read, n) = (self.input.ids.len() as i64, x.size()[1]);
+                let memories = both.read(&x.narrow(1, 0, n_read), None, tap)?;
+                let before = x.narrow(1, n_read, n - n_read);
+                let written = match &self.start {
+                    Some(start) => Tensor::cat(&[start.expand([x.size()[0], -1, -1], false), before], 1),
+                    None => before,
+                };
+                let states = both.decoder.forward_with(&written, None, Some(&memories), tap)?;
+                both.decoder.logits(&states.index_select(1, &rows))
+            }
+        })
+    }
+
+    /// `[batch, target]`.
+    fn values_of(&self, logits: &Tensor) -> Tensor {
+        let (rows, config) = (self.rows(), self.model.config());
+        let value = |target: &Target| match self.row(target) {
+            None => target.value(logits, config),
+            Some(row) => {
+                let index = rows.binary_search(&row).unwrap_or(0);
+                target.value(&logits.select(1, index as i64), config)
+            }
+        };
+        let values: Vec<Tensor> = self.targets.iter().map(value).collect();
+        Tensor::stack(&values, 1)
+    }
+}
+
+/// Memory that a batch may take: more at once is no faster.
+const BATCH_BYTES: u64 = 512 << 20;
+
+/// Memory.
+impl Explained<'_> {
+    /// Bytes that one text takes in a pass whose graph is kept for gradients.
+    fn bytes_per_text(&self) -> u64 {
+        let config = self.model.config();
+        let of = |config: &ecco_models::Config, n: usize, n_others: usize| {
+            let seen = config.n_heads * (n + n_others);
+            // Some tensors of each width live in every layer: see `Block::forward`.
+            let per_position = 16 * config.hidden_size + 6 * config.intermediate_size + 4 * seen;
+            n * config.n_layers * per_position
+        };
+        let n = self.n_sources();
+        let numbers = match &config.encoder {
+            None => of(config, n, 0),
+            Some(encoder) => {
+                let n_read = self.input.ids.len();
+                of(encoder, n_read, 0) + of(config, n + 1 - n_read.min(n), n_read)
+            }
+        };
+        let head = 4 * self.rows().len().max(1) * config.vocab_size;
+        ((numbers + head) * self.kind().elt_size_in_bytes()) as u64
+    }
+
+    /// How many texts go through the model together where gradients are taken of all.
+    pub(super) fn rows_at_once(&self) -> i64 {
+        (BATCH_BYTES / self.bytes_per_text().max(1)).clamp(1, 8) as i64
+    }
+
+    /// How many targets are explained together: their contributions are kept along the embeddings in double precision.
+    pub(super) fn targets_at_once(&self) -> usize {
+        let size = self.model.config().embedding.size;
+        let bytes = (self.n_sources() * size * 3 * size_of::<f64>()) as u64;
+        (BATCH_BYTES / bytes.max(1)).clamp(1, 200) as usize
+    }
+
+    /// Refuses what would not fit, before anything is allocated.
+    pub(super) fn ensure_room(&self, options: &AttributionOptions) -> Result<()> {
+        let needed = self.bytes_per_text() * self.rows_at_once() as u64;
+        let what = format!(
+            "{} of a text of {} tokens (fewer tokens or another dtype than {} take less)",
+            options.method.label(),
+            self.n_sources(),
+            self.model.dtype()
+        );
+        Ok(ecco_models::device::ensure_room(self.device(), needed, &what)?)
+    }
+}

@@ -1,0 +1,140 @@
+//! What can be chosen about an attribution.
+
+use super::method::Method;
+use crate::error::{Error, Result};
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttributionOptions {
+    pub method: Method,
+    /// Steps of the path integral, for integrated gradients; Gauss–Legendre.
+    pub n_steps: usize,
+    /// What contributions are a difference from, for the methods that have one.
+    pub baseline: Baseline,
+    /// How the numbers along an embedding become one.
+    pub aggregation: Aggregation,
+}
+
+impl Default for AttributionOptions {
+    fn default() -> Self {
+        Self {
+            method: Method::default(),
+            n_steps: 50,
+            baseline: Baseline::default(),
+            aggregation: Aggregation::default(),
+        }
+    }
+}
+
+impl AttributionOptions {
+    pub fn with(method: Method) -> Self {
+        Self {
+            method,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        if !self.method.has_baseline() && self.baseline != Baseline::Zero {
+            return Err(Error::Option {
+                option: "baseline",
+                value: self.baseline.name().into(),
+                reason: format!("{} does not compare with one", self.method.name()),
+            });
+        }
+        bounded("n_steps", self.n_steps, 10_000)
+    }
+
+    /// At how many points gradients are taken.
+    pub(super) fn n_points(&self) -> usize {
+        match self.method {
+            Method::IntegratedGradients => self.n_steps,
+            _ => 1,
+        }
+    }
+}
+
+fn bounded(option: &'static str, value: usize, most: usize) -> Result<()> {
+    match (1..=most).contains(&value) {
+        true => Ok(()),
+        false => Err(Error::Option {
+            option,
+            value: value.to_string(),
+            reason: format!("expected 1 to {most}"),
+        }),
+    }
+}
+
+/// The text that stands for nothing, as embeddings; positions stay as they are.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Baseline {
+    /// Zero at every token.
+    #[default]
+    Zero,
+    /// The padding token's embedding at every token.
+    Pad,
+    /// The mask's.
+    Mask,
+    /// The mean embedding of the vocabulary.
+    Mean,
+    /// The embeddings of these tokens, one for each token of the text or for the first of them; those behind keep
+    /// their own. For an encoder–decoder they stand for the text that is read.
+    Text(Vec<u32>),
+}
+
+impl Baseline {
+    /// Those that need nothing said beside their name.
+    pub const NAMES: &[(&str, Baseline)] = &[
+        ("zero", Self::Zero),
+        ("pad", Self::Pad),
+        ("mask", Self::Mask),
+        ("mean", Self::Mean),
+    ];
+
+    pub fn parse(name: &str) -> Option<Self> {
+        let mut names = Self::NAMES.iter();
+        names.find(|(known, _)| *known == name).map(|row| row.1.clone())
+    }
+
+    pub fn name(&self) -> &'static str {
+        let mut names = Self::NAMES.iter();
+        names.find(|row| row.1 == *self).map_or("a text", |row| row.0)
+    }
+}
+
+/// How the numbers along a token's embedding become one score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Aggregation {
+    /// √Σ x².
+    #[default]
+    L2,
+    /// Σ |x|.
+    L1,
+    /// Σ x, with its sign.
+    Sum,
+    /// The mean of x, with its sign.
+    Mean,
+}
+
+impl Aggregation {
+    pub const NAMES: &[(&str, Aggregation)] = &[
+        ("l2", Self::L2),
+        ("l1", Self::L1),
+        ("sum", Self::Sum),
+        ("mean", Self::Mean),
+    ];
+
+    pub fn parse(name: &str) -> Option<Self> {
+        let mut names = Self::NAMES.iter();
+        names.find(|(known, _)| *known == name).map(|row| row.1)
+    }
+
+    pub fn name(self) -> &'static str {
+        let mut names = Self::NAMES.iter();
+        names.find(|row| row.1 == self).map_or("", |row| row.0)
+    }
+
+    /// Whether scores have signs.
+    pub fn is_signed(self) -> bool {
+        matches!(self, Self::Sum | Self::Mean)
+    }
+}

@@ -1,0 +1,127 @@
+//! From contributions along the embeddings to a row of scores for each target.
+
+use tch::{Device, Kind, Tensor};
+
+use super::options::Aggregation;
+use super::{Attribution, Completeness};
+
+/// What a method found about some targets, in their order.
+pub struct Found {
+    pub contributions: Contributions,
+    /// The targets' values, and those at the baseline where there is one.
+    pub values: Vec<f64>,
+    pub baseline_values: Option<Vec<f64>>,
+    /// What the contributions of each target should add up to, where the method promises that.
+    pub promised: Option<Vec<f64>>,
+}
+
+pub enum Contributions {
+    /// Along the embeddings, `[target, source, size]`.
+    Embeddings(Tensor),
+    /// Of tokens as a whole, by target and source.
+    #[allow(dead_code)] // Methods that change whole tokens find these.
+    Tokens(Vec<Vec<f64>>),
+}
+
+/// One target's part of an [`Attribution`].
+pub struct Row {
+    pub scores: Vec<f32>,
+    pub signed: Vec<f64>,
+    pub value: f64,
+    pub baseline_value: Option<f64>,
+    pub completeness: Option<Completeness>,
+}
+
+impl Found {
+    /// A row for each target; `n_sources` says how long each is.
+    pub fn rows(self, aggregation: Aggregation, n_sources: &[usize]) -> Vec<Row> {
+        let (scores, signed) = match self.contributions {
+            Contributions::Embeddings(x) => (
+                on_host(&aggregation.of(&x), n_sources),
+                on_host(&x.sum_dim_intlist(-1, false, Kind::Double), n_sources),
+            ),
+            Contributions::Tokens(rows) => {
+                let magnitude = |row: &Vec<f64>| match aggregation.is_signed() {
+                    true => row.clone(),
+                    false => row.iter().map(|value| value.abs()).collect(),
+                };
+                (rows.iter().map(magnitude).collect(), rows)
+            }
+        };
+        let rows = scores.into_iter().zip(signed).enumerate();
+        let row = |(i, (scores, signed)): (usize, (Vec<f64>, Vec<f64>))| Row {
+            scores: normalise(&scores),
+            value: self.values[i],
+            baseline_value: self.baseline_values.as_ref().map(|values| values[i]),
+            completeness: self
+                .promised
+                .as_ref()
+                .map(|promised| Completeness::of(&signed, promised[i])),
+            signed,
+        };
+        rows.map(row).collect()
+    }
+}
+
+impl Aggregation {
+    /// `[.., size]` to `[..]`.
+    fn of(self, x: &Tensor) -> Tensor {
+        match self {
+            Self::L2 => x.square().sum_dim_intlist(-1, false, Kind::Double).sqrt(),
+            Self::L1 => x.abs().sum_dim_intlist(-1, false, Kind::Double),
+            Self::Sum => x.sum_dim_intlist(-1, false, Kind::Double),
+            Self::Mean => x.mean_dim(-1, false, Kind::Double),
+        }
+    }
+}
+
+/// The rows of `[target, source]`, each as long as it should be.
+fn on_host(x: &Tensor, n_sources: &[usize]) -> Vec<Vec<f64>> {
+    let mut rows = numbers(x).into_iter();
+    let width = x.size()[1] as usize;
+    n_sources
+        .iter()
+        .map(|&n| {
+            let row: Vec<f64> = rows.by_ref().take(width).collect();
+            row[..n].to_vec()
+        })
+        .collect()
+}
+
+/// A tensor's numbers on the host, in order.
+pub fn numbers(x: &Tensor) -> Vec<f64> {
+    let x = x.to_device(Device::Cpu).to_kind(Kind::Double).contiguous();
+    let mut values = vec![0.0; x.numel()];
+    x.copy_data(&mut values, x.numel());
+    values
+}
+
+/// Divides by the sum of the absolute values; a row of zeros stays one.
+fn normalise(row: &[f64]) -> Vec<f32> {
+    let sum: f64 = row.iter().map(|value| value.abs()).sum();
+    let divisor = if sum > 0.0 { sum } else { 1.0 };
+    row.iter().map(|value| (value / divisor) as f32).collect()
+}
+
+impl Completeness {
+    fn of(signed: &[f64], promised: f64) -> Self {
+        let error = (signed.iter().sum::<f64>() - promised).abs();
+        Self {
+            promised,
+            error,
+            relative: if error == 0.0 { 0.0 } else { error / promised.abs() },
+        }
+    }
+}
+
+/// Puts rows into the order that their places say.
+pub fn in_order(mut rows: Vec<(usize, Row)>, attribution: &mut Attribution) {
+    rows.sort_by_key(|(place, _)| *place);
+    for (_, row) in rows {
+        attribution.scores.push(row.scores);
+        attribution.signed.push(row.signed);
+        attribution.values.push(row.value);
+        attribution.baseline_values.push(row.baseline_value);
+        attribution.completeness.push(row.completeness);
+    }
+}

@@ -1,0 +1,64 @@
+//! Progress and interruption of one attribution, and passes that report to it.
+
+use std::ops::ControlFlow;
+
+use ecco_models::tap::Tap;
+use ecco_models::{Progress, Site, Watch};
+use tch::Tensor;
+
+/// Where an attribution stands.
+pub struct Work<'a, 'b> {
+    watch: &'a mut Watch<'b>,
+    label: String,
+    unit: &'static str,
+    pub done: u64,
+    pub total: u64,
+}
+
+impl<'a, 'b> Work<'a, 'b> {
+    pub fn new(watch: &'a mut Watch<'b>, label: String, unit: &'static str, total: u64) -> Self {
+        Self {
+            watch,
+            label,
+            unit,
+            done: 0,
+            total,
+        }
+    }
+
+    pub fn report(&mut self) -> ControlFlow<()> {
+        (self.watch)(&Progress {
+            label: self.label.clone().into(),
+            done: self.done,
+            total: Some(self.total),
+            unit: self.unit,
+        })
+    }
+
+    /// Reports that `n` more are done.
+    ///
+    /// # Errors
+    /// When the work must stop.
+    pub fn advance(&mut self, n: u64) -> ecco_models::error::Result<()> {
+        self.done += n;
+        match self.report() {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(ecco_models::Error::Interrupted),
+        }
+    }
+}
+
+/// A pass that looks at nothing, and can be interrupted.
+pub struct Interruptible<'r, 'a, 'b>(pub &'r mut Work<'a, 'b>);
+
+impl Tap for Interruptible<'_, '_, '_> {
+    fn wants(&self, _: Site, _: usize) -> bool {
+        false
+    }
+    fn visit(&mut self, _: Site, _: usize, value: Tensor) -> Tensor {
+        value
+    }
+    fn proceed(&mut self, _: usize) -> ControlFlow<()> {
+        self.0.report()
+    }
+}
