@@ -2,20 +2,31 @@
 //!
 //! - [`attribution`]: which tokens what a model says came from
 //! - [`intervention`]: models whose inside is changed, steering, activation patching
-//! - [`nmf`]: patterns in neurons' activations
+//! - [`nmf`], [`pca`], [`ica`]: patterns in neurons' activations; [`matching`]: the same ones found twice
+//! - [`neurons`]: which are most active
+//! - [`similarity`]: of activations over the same positions
 //! - [`quadrature`]: the path integral of integrated gradients
 //!
 //! Results are on the host (`ndarray` or vectors); tensors stay inside.
 
 pub mod attribution;
 pub mod error;
+pub mod ica;
 pub mod intervention;
+mod linalg;
+pub mod matching;
+pub mod neurons;
 pub mod nmf;
+pub mod pca;
 pub mod quadrature;
+mod random;
+pub mod similarity;
 
 pub use attribution::{
     Aggregation, Attribution, AttributionOptions, Baseline, Completeness, Explained, Method, Quantity, Said,
     Target, attribute,
 };
 pub use error::Error;
+pub use ica::{Ica, IcaOptions};
 pub use nmf::{Nmf, NmfError, NmfOptions};
+pub use pca::{DecompositionError, Pca};

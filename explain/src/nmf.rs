@@ -3,15 +3,18 @@
 //! X ≈ W·H with W, H ≥ 0 that minimise ‖X − W·H‖: each factor is a group of neurons that fire together (a row
 //! of H) and the positions where they do (a column of W). It follows scikit-learn's
 //! `NMF(init="random", solver="cd")` step by step, so the same matrix and seed give the same factors:
-//! - `random`: numpy's random stream, and the start that scikit-learn draws from it;
+//! - `start`: the start that scikit-learn draws from numpy's random numbers;
 //! - `descent`: the coordinate descent, in one pass over the matrix per sweep;
+//! - `transform`: known factors in another matrix; `choice`: how many components;
 //! - here: checks, the stopping rule, the result.
 //!
 //! Arithmetic is float32, as scikit-learn's is for a float32 matrix, but sums run over lanes instead of from
 //! left to right, and the small products and the error are float64.
 
+mod choice;
 mod descent;
-mod random;
+mod start;
+mod transform;
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
@@ -19,6 +22,9 @@ use std::ops::ControlFlow;
 use ecco_models::progress::{Progress, Watch};
 use ndarray::{Array2, ArrayView2};
 use thiserror::Error;
+
+pub use choice::{Choice, HeldOut, choose};
+pub use transform::transform;
 
 use descent::Descent;
 
@@ -39,7 +45,7 @@ pub fn factorize(x: ArrayView2<f32>, options: &NmfOptions, watch: &mut Watch) ->
     let root_scale = root_scale(x);
     let scale = root_scale * root_scale;
     let x = x.mapv(|value| (f64::from(value) / scale) as f32);
-    let (w, h) = random::start(x.view(), n_components, options.seed as u32);
+    let (w, h) = start::draw(x.view(), n_components, options.seed as u32);
     let mut descent = Descent::new(x.view(), w.view(), h.view());
     let (n_iter, converged) = descend(&mut descent, options, watch)?;
 
@@ -131,6 +137,13 @@ pub enum NmfError {
         neuron: usize,
         value: f32,
     },
+    #[error("the text has {given} neurons at that site, the factors have {expected}")]
+    Neurons { given: usize, expected: usize },
+    #[error(
+        "{positions} positions × {neurons} neurons are too few to hold some of them out: the number of components \
+         needs at least 4 of each"
+    )]
+    TooSmall { positions: usize, neurons: usize },
     #[error("interrupted after {n_iter} sweeps")]
     Interrupted { n_iter: usize },
 }

@@ -19,6 +19,8 @@ use crate::tokenizer::settings::{NAMES, Settings};
 pub struct ChatOptions {
     /// End with what begins an answer.
     pub add_generation_prompt: bool,
+    /// End within the last message, for the model to go on with it. Wins over `add_generation_prompt`.
+    pub continue_final_message: bool,
     /// What else the template may ask for: `tools`, `documents`, `enable_thinking` …
     pub variables: Map<String, Value>,
 }
@@ -27,6 +29,7 @@ impl Default for ChatOptions {
     fn default() -> Self {
         Self {
             add_generation_prompt: true,
+            continue_final_message: false,
             variables: Map::new(),
         }
     }
@@ -48,6 +51,13 @@ pub enum Prompt<'a> {
 }
 
 impl Prompt<'_> {
+    /// What is read, without special tokens that the tokenizer puts around it.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Text(text) | Self::Bare(text) => text,
+        }
+    }
+
     pub fn ids(self, tokenizer: &Tokenizer) -> Result<Vec<u32>> {
         match self {
             Self::Text(text) => tokenizer.encode(text),
@@ -121,21 +131,72 @@ impl ChatTemplate {
     /// [`Error::Option`] for what are no messages, [`Error::ChatTemplate`] for those that the template refuses.
     pub fn render(&self, messages: &Value, options: &ChatOptions) -> Result<Chat> {
         check(messages)?;
+        if options.continue_final_message {
+            let (marked, last) = mark_last(messages)?;
+            let text = self.fill(&marked, false, &options.variables)?;
+            return Ok(Chat {
+                text: up_to_mark(&text, &last)?,
+            });
+        }
+        Ok(Chat {
+            text: self.fill(messages, options.add_generation_prompt, &options.variables)?,
+        })
+    }
+
+    fn fill(
+        &self,
+        messages: &Value,
+        add_generation_prompt: bool,
+        variables: &Map<String, Value>,
+    ) -> Result<String> {
         let mut context = json!({"tools": null, "documents": null});
         if let Value::Object(context) = &mut context {
             context.extend(self.special.clone());
-            context.extend(options.variables.clone());
+            context.extend(variables.clone());
             context.insert("messages".into(), messages.clone());
-            context.insert(
-                "add_generation_prompt".into(),
-                options.add_generation_prompt.into(),
-            );
+            context.insert("add_generation_prompt".into(), add_generation_prompt.into());
         }
         let context = minijinja::value::Serde(context);
         let text = environment().and_then(|environment| environment.render_str(&self.source, context));
-        Ok(Chat {
-            text: text.map_err(refused)?,
-        })
+        text.map_err(refused)
+    }
+}
+
+/// Stands at the end of a message that is to be continued while a template is filled; transformers' own, so that
+/// templates that trim it do so alike.
+const MARK: &str = "CONTINUE_FINAL_MESSAGE_TAG ";
+
+/// The messages with a mark at the end of the last one's text, and that text.
+fn mark_last(messages: &Value) -> Result<(Value, String)> {
+    let mut marked = messages.clone();
+    let last = marked.as_array_mut().and_then(|list| list.last_mut());
+    let text = last.and_then(|message| match message.get_mut("content") {
+        Some(Value::Array(parts)) => parts.iter_mut().rev().find_map(|part| part.get_mut("text")),
+        content => content,
+    });
+    match text {
+        Some(Value::String(text)) => {
+            let last = text.clone();
+            text.push_str(MARK);
+            Ok((marked, last))
+        }
+        _ => Err(Error::Option {
+            option: "continue_final_message",
+            value: "true".into(),
+            reason: "the last message has no text to go on with".into(),
+        }),
+    }
+}
+
+/// What a template made of messages up to the mark.
+fn up_to_mark(text: &str, last: &str) -> Result<String> {
+    let place = text.rfind(MARK.trim_end());
+    match place.filter(|_| text.contains(last.trim())) {
+        Some(place) if text[place..].starts_with(MARK) => Ok(text[..place].to_owned()),
+        Some(place) => Ok(text[..place].trim_end().to_owned()),
+        None => Err(Error::ChatTemplate {
+            reason: "leaves out parts of the last message, so it cannot be continued".into(),
+        }),
     }
 }
 
@@ -317,6 +378,37 @@ mod tests {
         assert_eq!(render(json).unwrap(), r#"{"a": [1, "é<"], "b": {}}"#);
         let year = render("{{ strftime_now('%Y') }}").unwrap();
         assert!(year.parse::<u32>().unwrap() > 2024);
+    }
+
+    #[test]
+    fn the_last_message_goes_on() {
+        let messages = json!([{"role": "user", "content": "hi"}, {"role": "assistant", "content": "I am "}]);
+        let of = |source: &str, messages: &Value| {
+            let template = ChatTemplate {
+                source: source.into(),
+                special: Map::new(),
+            };
+            let options = ChatOptions {
+                continue_final_message: true,
+                ..Default::default()
+            };
+            template.render(messages, &options).map(|chat| chat.text)
+        };
+        let plain = "{% for m in messages %}<{{ m.role }}>{{ m.content }}</>{% endfor %}{% if add_generation_prompt %}!{% endif %}";
+        assert_eq!(of(plain, &messages).unwrap(), "<user>hi</><assistant>I am ");
+        let trims = "{% for m in messages %}<{{ m.role }}>{{ m.content | trim }}</>{% endfor %}";
+        assert_eq!(of(trims, &messages).unwrap(), "<user>hi</><assistant>I am");
+        let error = of("{{ messages[0].content }}", &messages)
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            error,
+            "the chat template leaves out parts of the last message, so it cannot be continued"
+        );
+        let parts = json!([{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image"}]}]);
+        assert_eq!(of("{{ messages[0].content[0].text }}.", &parts).unwrap(), "a");
+        let error = of(plain, &json!([{"role": "user"}])).unwrap_err().to_string();
+        assert!(error.contains("the last message has no text"), "{error}");
     }
 
     #[test]

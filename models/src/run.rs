@@ -18,6 +18,7 @@ use std::ops::Range;
 use ndarray::ArrayD;
 use tch::{Device, Tensor};
 
+use crate::chat::Prompt;
 use crate::config::{Config, Positions};
 use crate::device;
 use crate::error::{Error, Result};
@@ -46,8 +47,8 @@ impl Input {
     ///
     /// # Errors
     /// A text the model cannot take; a target for a model that reads one text.
-    pub fn new(model: &Model, text: &str, target: Option<&str>) -> Result<Self> {
-        let ids = model.tokenizer.encode(text)?;
+    pub fn new<'a>(model: &Model, text: impl Into<Prompt<'a>>, target: Option<&str>) -> Result<Self> {
+        let ids = text.into().ids(&model.tokenizer)?;
         let Body::EncoderDecoder(both) = model.body() else {
             model.check_ids(&ids)?;
             return match target {

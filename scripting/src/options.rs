@@ -6,14 +6,18 @@
 use std::collections::BTreeMap;
 
 use rhai::{Array, Dynamic, Map};
+use serde_json::Value;
 
 use crate::errors::{ErrorKind, ScriptError};
 use crate::primitives;
+use crate::values::chat::{json, json_of_map};
 
 /// What an option's value may be.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum OptionKind {
     Bool,
+    /// True, false, or one of these names.
+    BoolOr(&'static [&'static str]),
     /// A whole number, at least this.
     Int(i64),
     /// A number; whole ones are taken too.
@@ -28,6 +32,10 @@ pub enum OptionKind {
     Texts,
     /// One or several of these names.
     SomeOf(&'static [&'static str]),
+    /// A map of plain values.
+    Map,
+    /// An array of such maps, or JSON text of one.
+    Maps,
 }
 
 impl OptionKind {
@@ -42,6 +50,7 @@ impl OptionKind {
         };
         match self {
             Self::Bool => "true or false".to_owned(),
+            Self::BoolOr(names) => format!("true, false or {}", quoted(names)),
             Self::Int(least) => format!("a whole number of at least {least}"),
             Self::Float => "a number".to_owned(),
             Self::Text => "a string".to_owned(),
@@ -50,13 +59,15 @@ impl OptionKind {
             Self::Ints => "an array of whole numbers".to_owned(),
             Self::Texts => "a string or an array of strings".to_owned(),
             Self::SomeOf(names) => format!("one or an array of {}", quoted(names)),
+            Self::Map => "a map of plain values".to_owned(),
+            Self::Maps => "an array of maps, or JSON text of one".to_owned(),
         }
     }
 
     /// The strings it may, or usually does, consist of.
     pub fn names(self) -> &'static [&'static str] {
         match self {
-            Self::OneOf(names) | Self::SomeOf(names) | Self::Such(names) => names,
+            Self::OneOf(names) | Self::SomeOf(names) | Self::Such(names) | Self::BoolOr(names) => names,
             _ => &[],
         }
     }
@@ -65,11 +76,14 @@ impl OptionKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Bool => "bool",
+            Self::BoolOr(_) => "bool or string",
             Self::Int(_) => "int",
             Self::Float => "float",
             Self::Text | Self::OneOf(_) | Self::Such(_) => "string",
             Self::Ints => "[int]",
             Self::Texts | Self::SomeOf(_) => "string or [string]",
+            Self::Map => "map",
+            Self::Maps => "[map] or string",
         }
     }
 }
@@ -122,6 +136,7 @@ enum Given {
     Text(String),
     Ints(Vec<i64>),
     Texts(Vec<String>),
+    Json(Value),
 }
 
 /// The options that were given; the others are None.
@@ -168,9 +183,10 @@ impl OptionTable {
             let message = format!("option `{}` takes {expected}; got {got}", spec.name);
             let error = ScriptError::new(ErrorKind::Option, message).pointing_at(spec.name);
             match (spec.kind, value.as_immutable_string_ref()) {
-                (OptionKind::OneOf(names) | OptionKind::SomeOf(names), Ok(text)) => {
-                    error.with_nearest(&text, names.iter().copied())
-                }
+                (
+                    OptionKind::OneOf(names) | OptionKind::SomeOf(names) | OptionKind::BoolOr(names),
+                    Ok(text),
+                ) => error.with_nearest(&text, names.iter().copied()),
                 _ => error,
             }
         })
@@ -181,6 +197,10 @@ fn convert(kind: OptionKind, value: &Dynamic) -> Option<Given> {
     let text = || value.as_immutable_string_ref().ok().map(|text| text.to_string());
     match kind {
         OptionKind::Bool => value.as_bool().ok().map(Given::Bool),
+        OptionKind::BoolOr(names) => match value.as_bool() {
+            Ok(flag) => Some(Given::Bool(flag)),
+            Err(_) => text().filter(|t| names.contains(&t.as_str())).map(Given::Text),
+        },
         OptionKind::Int(least) => value.as_int().ok().filter(|&n| n >= least).map(Given::Int),
         OptionKind::Float => number(value).filter(|x| x.is_finite()).map(Given::Float),
         OptionKind::Text | OptionKind::Such(_) => text().map(Given::Text),
@@ -194,6 +214,15 @@ fn convert(kind: OptionKind, value: &Dynamic) -> Option<Given> {
         OptionKind::SomeOf(names) => texts(value)
             .filter(|all| all.iter().all(|t| names.contains(&t.as_str())))
             .map(Given::Texts),
+        OptionKind::Map => json_of_map(&*value.as_map_ref().ok()?).map(Given::Json),
+        OptionKind::Maps => {
+            let list = match text() {
+                Some(text) => serde_json::from_str(&text).ok()?,
+                None => json(value)?,
+            };
+            let is_maps = list.as_array()?.iter().all(Value::is_object);
+            is_maps.then_some(Given::Json(list))
+        }
     }
 }
 
@@ -259,6 +288,13 @@ impl Options {
     pub fn usizes(&self, name: &str) -> Option<Vec<usize>> {
         match self.given.get(name)? {
             Given::Ints(values) => Some(values.iter().filter_map(|&n| usize::try_from(n).ok()).collect()),
+            _ => None,
+        }
+    }
+
+    pub fn json(&self, name: &str) -> Option<&Value> {
+        match self.given.get(name)? {
+            Given::Json(value) => Some(value),
             _ => None,
         }
     }

@@ -1,12 +1,14 @@
 //! Conversations against transformers' `apply_chat_template`: templates as the well-known models have them.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ecco_models::chat::ChatTemplate;
 use ecco_models::files::TokenizerFiles;
-use ecco_models::{ChatOptions, Prompt, Tokenizer};
-use ecco_tests::{fixtures, integers};
+use ecco_models::run::Input;
+use ecco_models::{ChatOptions, GenerateOptions, Prompt, Tokenizer, generate};
+use ecco_tests::{fixtures, integers, model};
 use serde_json::{Value, json};
 
 /// Opens the files of a folder that has a tokenizer, and a template in either of the places where models keep it.
@@ -35,9 +37,15 @@ fn files(template: &str, is_beside: bool) -> TokenizerFiles {
 
 fn options(case: &Value) -> ChatOptions {
     let mut variables = case["options"].as_object().unwrap().clone();
-    let prompt = variables.remove("add_generation_prompt");
+    let mut flag = |name: &str| {
+        variables
+            .remove(name)
+            .and_then(|flag| flag.as_bool())
+            .unwrap_or_default()
+    };
     ChatOptions {
-        add_generation_prompt: prompt.and_then(|prompt| prompt.as_bool()).unwrap(),
+        add_generation_prompt: flag("add_generation_prompt"),
+        continue_final_message: flag("continue_final_message"),
         variables,
     }
 }
@@ -72,6 +80,26 @@ fn conversations_become_the_text_and_the_ids_that_transformers_gives() {
             }
         }
     }
+}
+
+#[test]
+fn a_model_answers_as_in_transformers() {
+    let stored: Value =
+        serde_json::from_slice(&fs::read(fixtures().join("runs/chat.json")).unwrap()).unwrap();
+    let model = model("runs/chat", "float32");
+    let chat = model.chat(&stored["messages"], &ChatOptions::default()).unwrap();
+    assert_eq!(chat.text, stored["text"]);
+    let options = GenerateOptions {
+        generate: Some(8),
+        ..Default::default()
+    };
+    let output = generate(&model, &chat, &options, &mut |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(output.ids()[..output.n_input], integers(&stored["ids"]));
+    assert_eq!(output.ids()[output.n_input..], integers(&stored["generated"]));
+    // The same text as a plain one gets its first token twice.
+    assert_eq!(model.tokenizer().encode(&chat.text).unwrap()[..2], [1, 1]);
+    let run = Input::new(&model, &chat, None).unwrap();
+    assert_eq!(run.ids, integers(&stored["ids"]));
 }
 
 #[test]

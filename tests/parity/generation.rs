@@ -1,7 +1,9 @@
 //! Generated tokens against transformers', in every deterministic way; what is left to draw among.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
+use ecco_models::generation::generate_with;
 use ecco_models::generation::sampling::Sampler;
 use ecco_models::{EarlyStopping, Finish, GenerateOptions, Generation, Model, generate};
 use ecco_tests::{fixtures, integers, model};
@@ -44,10 +46,12 @@ fn options(map: &Value) -> GenerateOptions {
         no_repeat_ngram_size: size("no_repeat_ngram_size"),
         beam_size: size("beam_size"),
         length_penalty: map["length_penalty"].as_f64(),
-        early_stopping: map["early_stopping"].as_bool().map(|early| match early {
-            true => EarlyStopping::Full,
-            false => EarlyStopping::Unlikely,
-        }),
+        early_stopping: match &map["early_stopping"] {
+            Value::Bool(true) => Some(EarlyStopping::Full),
+            Value::Bool(false) => Some(EarlyStopping::Unlikely),
+            Value::String(never) if never == "never" => Some(EarlyStopping::Impossible),
+            _ => None,
+        },
         ..Default::default()
     }
 }
@@ -91,7 +95,7 @@ fn tokens_are_transformers() {
 #[test]
 fn every_option_makes_a_difference() {
     let stored = stored("runs");
-    let mut by_option = std::collections::BTreeMap::<String, usize>::new();
+    let mut by_option = BTreeMap::<String, usize>::new();
     for runs in stored.as_object().expect("runs by model").values() {
         let runs = runs.as_array().expect("runs");
         for (index, one) in runs.iter().enumerate() {
@@ -136,7 +140,7 @@ fn what_is_left_to_draw_among() {
             ..options(&case["options"])
         };
         let sampler = Sampler::new(model.generation_config(), &options).expect("good options");
-        let (ids, weights) = sampler.kept(&Tensor::from_slice(&scores));
+        let (ids, weights) = sampler.kept(&Tensor::from_slice(&scores), 1);
         let ids: Vec<i64> = Vec::try_from(ids).expect("ids");
         let expected = integers(&case["ids"]);
         let found: Vec<u32> = ids[..weights.len()].iter().map(|&id| id as u32).collect();
@@ -150,6 +154,76 @@ fn what_is_left_to_draw_among() {
             assert!((weight / sum - expected).abs() < 1e-5, "{}", case["options"]);
         }
     }
+}
+
+/// The random numbers of make_generation.py.
+fn written_down() -> impl FnMut() -> f32 {
+    let mut state = 12_345_u32;
+    move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 24) as f32
+    }
+}
+
+#[test]
+fn drawn_beams_are_transformers() {
+    let stored = stored("drawn_beams");
+    let stored = stored.as_array().expect("runs");
+    let (mut models, mut failed, mut unlike_greedy) = (BTreeMap::new(), Vec::new(), 0);
+    for run in stored {
+        let name = run["model"].as_str().expect("a name");
+        let model = models.entry(name).or_insert_with(|| model(name, "float32"));
+        let drawn = GenerateOptions {
+            do_sample: Some(true),
+            ..options(&run["options"])
+        };
+        let sampler = Sampler::new(model.generation_config(), &drawn).expect("good options");
+        let sampler = sampler.with_random(written_down());
+        let prompt = run["text"].as_str().expect("a text");
+        let go_on = &mut |_: &ecco_models::Draft| ControlFlow::Continue(());
+        let output = generate_with(model, prompt, &drawn, sampler, go_on).expect("it generates");
+        let (found, expected) = (&output.ids()[output.n_input..], integers(&run["generated"]));
+        let greedy = self::run(model, prompt, &options(&run["options"]));
+        unlike_greedy += usize::from(greedy.ids()[greedy.n_input..] != expected);
+        if found != expected {
+            failed.push(format!(
+                "{name} {prompt:?} {}: {found:?}, expected {expected:?}",
+                run["options"]
+            ));
+        }
+    }
+    assert!(
+        failed.is_empty(),
+        "{} of {}:\n{}",
+        failed.len(),
+        stored.len(),
+        failed.join("\n")
+    );
+    assert!(
+        stored.len() > 50 && unlike_greedy > 30,
+        "{} runs, {unlike_greedy} unlike the best",
+        stored.len()
+    );
+}
+
+#[test]
+fn a_seed_repeats_drawn_beams() {
+    let model = model("families/llama", "float32");
+    let drawn = |seed| {
+        let options = GenerateOptions {
+            generate: Some(8),
+            beam_size: Some(3),
+            do_sample: Some(true),
+            seed: Some(seed),
+            ..Default::default()
+        };
+        let output = run(&model, "She said", &options);
+        assert_eq!(output.seed, Some(seed));
+        output.ids()
+    };
+    assert_eq!(drawn(4), drawn(4));
+    let different: std::collections::BTreeSet<_> = (0..6).map(drawn).collect();
+    assert!(different.len() > 1);
 }
 
 #[test]

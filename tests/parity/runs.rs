@@ -43,7 +43,7 @@ fn inputs(model: &Model) -> Vec<Input> {
         Some("A"),
     ];
     let each = TEXTS.iter().zip(targets);
-    each.map(|(text, target)| Input::new(model, text, target.filter(|_| has_target)).expect(text))
+    each.map(|(text, target)| Input::new(model, *text, target.filter(|_| has_target)).expect(text))
         .collect()
 }
 

@@ -2,7 +2,7 @@
 families, in every deterministic way, and what it leaves to draw among.
 
     python tests/reference/make_generation.py            # writes all
-    python tests/reference/make_generation.py NAME …     # only what these models generate
+    python tests/reference/make_generation.py NAME …     # only what these models generate, and what is drawn
 
 Models are those of make_families.py. `generation/` holds folders whose generation_config.json says more; the rest of
 them are links. A run is stored only where its tokens do not hang on rounding: the same with noise on
@@ -11,6 +11,7 @@ the scores.
 
 import json
 import logging
+import math
 import os
 import shutil
 import sys
@@ -71,6 +72,15 @@ WARPED = [
     {"top_k": 0, "min_p": 0.3},
     {"temperature": 1.8, "top_k": 20, "top_p": 0.8, "min_p": 0.4},
 ]
+DRAWN_BEAMS = [
+    {"top_k": 0, "top_p": 1.0},
+    {"top_k": 12, "temperature": 1.7},
+    {"top_k": 1, "top_p": 1.0},
+    {"top_k": 0, "top_p": 0.7, "temperature": 0.6},
+    {"top_k": 30, "top_p": 0.9, "min_p": 0.1, "repetition_penalty": 1.2, "length_penalty": 2.0},
+    {"top_k": 8, "early_stopping": True, "length_penalty": -1.0},
+    {"top_k": 8, "early_stopping": "never", "length_penalty": 1.5},
+]
 NAMES = {"beam_size": "num_beams", "generate": "max_new_tokens"}
 
 
@@ -96,11 +106,63 @@ def load(folder):
     return model
 
 
-def generate(model, ids, options, noise=None):
+class Race:
+    """torch.multinomial without replacement, by the numbers of a generator that is easily written down: place i arrives
+    after -ln(1 - u) / p; the first to arrive are drawn. Two numbers make one u."""
+
+    def __init__(self):
+        self.state = 12345
+
+    def number(self):
+        self.state = (1664525 * self.state + 1013904223) % 2**32
+        return (self.state >> 8) / 2**24
+
+    def __call__(self, probabilities, num_samples):
+        arrivals = []
+        for place, p in enumerate(probabilities[0].tolist()):
+            if p > 0:
+                u = self.number() + self.number() / 2**24
+                arrivals.append((-math.log(1 - u) / p, place))
+        drawn = [place for _, place in sorted(arrivals)[:num_samples]]
+        assert len(drawn) == num_samples, "fewer than are drawn is up to torch's implementation"
+        return torch.tensor([drawn])
+
+
+def drawn_beams(tokenizer):
+    """Beams whose ways to go on are drawn, with Race for what draws."""
+    found = []
+    folders = [FAMILIES / "llama", FAMILIES / "flan-t5", OUT / "ends", OUT / "ends-bart"]
+    multinomial = torch.multinomial
+    for folder in folders:
+        model = load(folder)
+        for option in DRAWN_BEAMS:
+            for beam_size in (2, 4):
+                for text in MORE_TEXTS.values():
+                    options = {"generate": N_GENERATED, "beam_size": beam_size} | option
+                    ids = tokenizer.encode(text).ids
+
+                    def draw(noise):
+                        torch.multinomial = Race()
+                        return generate(model, ids, options, noise, do_sample=True)
+
+                    try:
+                        first, *others = [draw(noise) for noise in (None, 0, 1, 2)]
+                    except AssertionError:
+                        continue
+                    finally:
+                        torch.multinomial = multinomial
+                    if all(other == first for other in others):
+                        model_name = f"{folder.parent.name}/{folder.name}"
+                        found.append({"text": text, "model": model_name, "options": options, "generated": first})
+    print("drawn beams", len(found), flush=True)
+    return found
+
+
+def generate(model, ids, options, noise=None, do_sample=False):
     said = {NAMES.get(name, name): value for name, value in options.items()}
     with torch.no_grad():
         out = model.generate(
-            torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long), do_sample=False,
+            torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long), do_sample=do_sample,
             logits_processor=LogitsProcessorList([] if noise is None else [Noise(noise)]),
             # transformers' cache has as many layers as the encoder, which has fewer here.
             use_cache=not model.config.is_encoder_decoder, **said,
@@ -211,7 +273,8 @@ def main():
     for name in sys.argv[1:] or [*CASES, *ENCODER_DECODERS, *SPECIAL]:
         folder = OUT if name in SPECIAL else FAMILIES
         stored[f"{folder.name}/{name}"] = of_model(name, tokenizer)
-    text = json.dumps({"runs": dict(sorted(stored.items())), "drawn": warped(tokenizer)}, ensure_ascii=False)
+    stored = {"runs": dict(sorted(stored.items())), "drawn": warped(tokenizer), "drawn_beams": drawn_beams(tokenizer)}
+    text = json.dumps(stored, ensure_ascii=False)
     # One run a line: a diff says which.
     file.write_text(text.replace('{"text"', '\n{"text"').replace('{"options"', '\n{"options"') + "\n")
 

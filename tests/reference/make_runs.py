@@ -11,10 +11,12 @@ import string
 
 import torch
 import transformers
+from transformers import PreTrainedTokenizerFast
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from make_families import seeded
 from make_fixtures import FIXTURES
+from make_tokenizers import MISTRAL
 
 OUT = FIXTURES / "runs"
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -63,6 +65,36 @@ def make(name: str, auto, values: dict, tokenizer: Tokenizer, say) -> None:
     (OUT / f"{name}.json").write_text(json.dumps(expected, indent=1) + "\n")
 
 
+CONVERSATION = [{"role": "user", "content": "She said it."}]
+
+
+def chat() -> None:
+    """A model that was trained on conversations, as far as its files say: what it answers to one."""
+    folder = OUT / "chat"
+    shutil.rmtree(folder, ignore_errors=True)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(FIXTURES / "tokenizers/byte_fallback")
+    config = transformers.AutoConfig.for_model(
+        "llama", vocab_size=len(tokenizer), hidden_size=16, intermediate_size=20, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=80, bos_token_id=1, eos_token_id=2,
+        pad_token_id=0,
+    )
+    model = seeded(config, 7, "eager", transformers.AutoModelForCausalLM)
+    model.save_pretrained(folder)
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(FIXTURES / "tokenizers/byte_fallback" / file, folder / file)
+    (folder / "chat_template.jinja").write_text(MISTRAL)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    text = tokenizer.apply_chat_template(CONVERSATION, tokenize=False, add_generation_prompt=True)
+    ids = tokenizer.apply_chat_template(CONVERSATION, return_dict=False, add_generation_prompt=True)
+    assert tokenizer(text).input_ids != ids, "the text alone would get its first token twice"
+    with torch.no_grad():
+        out = model.generate(torch.tensor([ids]), max_new_tokens=8, do_sample=False)
+        logits = model(out).logits[0, len(ids) - 1 : -1].topk(2, dim=-1).values
+    assert (logits[:, 0] - logits[:, 1]).min() > 1e-3
+    expected = {"messages": CONVERSATION, "text": text, "ids": ids, "generated": out[0, len(ids):].tolist()}
+    (OUT / "chat.json").write_text(json.dumps(expected, indent=1) + "\n")
+
+
 def main() -> None:
     OUT.mkdir(parents=True, exist_ok=True)
     tokenizer = word_pieces()
@@ -82,6 +114,7 @@ def main() -> None:
     make("one-label", classifier, labels, tokenizer, lambda logits, _: logits.softmax(-1).tolist())
     many = labels | dict(problem_type="multi_label_classification")
     make("many-labels", classifier, many, tokenizer, lambda logits, _: logits.sigmoid().tolist())
+    chat()
 
 
 if __name__ == "__main__":

@@ -407,6 +407,11 @@ CONVERSATIONS = {
     "two users": ([USER, USER], {}),
     "tools": ([USER, CALL, {"role": "tool", "content": {"degrees": [20.5, 21]}}], {"tools": [WEATHER]}),
     "no thinking": ([SYSTEM, USER], {"enable_thinking": False}),
+    "goes on": ([USER, ANSWER], {"add_generation_prompt": False, "continue_final_message": True}),
+    "goes on with a space": (
+        [USER, {"role": "assistant", "content": "It was "}],
+        {"add_generation_prompt": False, "continue_final_message": True},
+    ),
 }
 
 

@@ -2,7 +2,8 @@
 //!
 //! As transformers 5 does it, in float32 as there, so that rounding decides alike: of all continuations by one
 //! token some more than there are beams are looked at; those that end and are among the first are finished, the
-//! best of the others go on. Scores are sums of log-probabilities; a finished text's is divided by its number of
+//! best of the others go on. Where tokens are drawn, so many continuations are drawn by their probabilities instead of
+//! the best being taken, and go on or end in the same way. Scores are sums of log-probabilities; a finished text's is divided by its number of
 //! generated tokens to the power of the length penalty.
 
 use std::ops::ControlFlow;
@@ -10,9 +11,10 @@ use std::ops::ControlFlow;
 use tch::{Kind, Tensor};
 
 use super::config::EarlyStopping;
+use super::sampling::Sampler;
 use super::writer::Writer;
-use super::{Finish, GenerateOptions, GenerationConfig, Job, OnDraft, refuse};
-use crate::error::{Error, Result};
+use super::{Finish, GenerateOptions, GenerationConfig, Job, OnDraft, refuse, torch_error};
+use crate::error::Result;
 
 /// What is added to a score that must not win; so large that float32 drops the score itself.
 const OUT: f32 = -1e9;
@@ -32,10 +34,6 @@ impl BeamOptions {
             let reason =
                 format!("expected a number from 1, which is greedy, to the vocabulary's {vocab_size}");
             return refuse("beam_size", n_beams, &reason);
-        }
-        if n_beams > 1 && options.do_sample == Some(true) {
-            let reason = "beams follow the most probable texts and do_sample draws: ask for one of them";
-            return refuse("beam_size", n_beams, reason);
         }
         let length_penalty = options.length_penalty.unwrap_or(config.length_penalty);
         if !length_penalty.is_finite() {
@@ -79,6 +77,7 @@ struct Beams<'a> {
 pub(super) fn search(
     job: &Job,
     options: BeamOptions,
+    sampler: &mut Sampler,
     writer: &mut Writer,
     on_draft: &mut OnDraft,
 ) -> Result<(Vec<u32>, Finish)> {
@@ -88,7 +87,7 @@ pub(super) fn search(
     writer.select(&vec![0; n_beams]);
     let mut logits = logits.expand([n_beams as i64, -1], false);
     loop {
-        let candidates = beams.candidates(&logits)?;
+        let candidates = beams.candidates(&logits, sampler)?;
         let goes_on = beams.advance(candidates);
         let shown = job.show(&beams.running[0].ids, on_draft);
         if !goes_on || shown == ControlFlow::Break(()) {
@@ -127,25 +126,26 @@ impl<'a> Beams<'a> {
         }
     }
 
-    /// The best continuations, best first: enough of them that some go on when every beam may end in every way.
-    fn candidates(&self, logits: &Tensor) -> Result<Vec<Hypothesis>> {
+    /// The best continuations, or some that are drawn, best first: enough of them that some go on when every beam may
+    /// end in every way.
+    fn candidates(&self, logits: &Tensor, sampler: &mut Sampler) -> Result<Vec<Hypothesis>> {
         let sequences: Vec<Vec<u32>> = self.running.iter().map(|beam| beam.ids.clone()).collect();
         let scores = self
             .job
             .processors
             .apply(&sequences, logits.log_softmax(-1, Kind::Float));
+        let per_beam = (1 + self.job.end_ids().len()).max(2);
+        let scores = match sampler.draws() {
+            true => sampler.warp(&scores, per_beam),
+            false => scores,
+        };
         let (n_beams, vocabulary) = (self.options.n_beams as i64, scores.size()[1]);
         let so_far: Vec<f32> = self.running.iter().map(|beam| beam.score).collect();
         let so_far = Tensor::from_slice(&so_far)
             .to_device(scores.device())
             .unsqueeze(1);
-        let per_beam = (1 + self.job.end_ids().len()).max(2) as i64;
-        let n_candidates = (per_beam * n_beams).min(n_beams * vocabulary);
-        let (scores, places) = (scores + so_far)
-            .flatten(0, -1)
-            .topk(n_candidates, -1, true, true);
-        let scores = Vec::<f32>::try_from(scores).map_err(torch_error)?;
-        let places = Vec::<i64>::try_from(places).map_err(torch_error)?;
+        let n_candidates = (per_beam as i64 * n_beams).min(n_beams * vocabulary);
+        let (scores, places) = best_or_drawn(&(scores + so_far).flatten(0, -1), n_candidates, sampler)?;
         let candidate = |(score, place): (f32, i64)| {
             let parent = place / vocabulary;
             let mut ids = sequences[parent as usize].clone();
@@ -232,10 +232,16 @@ impl<'a> Beams<'a> {
     }
 }
 
-fn torch_error(error: tch::TchError) -> Error {
-    Error::Torch {
-        message: error.to_string(),
+/// The `n` highest scores and where they stand, or as many that are drawn.
+fn best_or_drawn(scores: &Tensor, n: i64, sampler: &mut Sampler) -> Result<(Vec<f32>, Vec<i64>)> {
+    if sampler.draws() {
+        return sampler.draw_several(scores, n);
     }
+    let (scores, places) = scores.topk(n, -1, true, true);
+    Ok((
+        Vec::try_from(scores).map_err(torch_error)?,
+        Vec::try_from(places).map_err(torch_error)?,
+    ))
 }
 
 /// Stays as it is among equals.

@@ -41,8 +41,8 @@ pub struct GenerateOptions {
     pub generate: Option<usize>,
     /// Length of the whole sequence; 8 by default, as in the Python library.
     pub max_length: Option<usize>,
-    /// Draw tokens by their probability; otherwise the most probable one is taken, and temperature, top k,
-    /// top p and min p mean nothing.
+    /// Draw tokens by their probability, with beams the ways to go on; otherwise the most probable one is taken, and
+    /// temperature, top k, top p and min p mean nothing.
     pub do_sample: Option<bool>,
     pub temperature: Option<f64>,
     /// Draw among the k most probable tokens only; 0 for all.
@@ -151,12 +151,23 @@ pub fn generate<'a>(
     options: &GenerateOptions,
     on_draft: &mut OnDraft,
 ) -> Result<Generation> {
+    let sampler = Sampler::new(&model.generation, options)?;
+    generate_with(model, prompt, options, sampler, on_draft)
+}
+
+/// The same with a sampler of one's own.
+pub fn generate_with<'a>(
+    model: &Model,
+    prompt: impl Into<Prompt<'a>>,
+    options: &GenerateOptions,
+    mut sampler: Sampler,
+    on_draft: &mut OnDraft,
+) -> Result<Generation> {
     let start_id = start_id(model)?;
     let input = prompt.into().ids(&model.tokenizer)?;
     model.check_ids(&input)?;
     let context = start_id.map_or_else(|| input.clone(), |id| vec![id]);
     let max_length = max_length(model, context.len(), options)?;
-    let mut sampler = Sampler::new(&model.generation, options)?;
     let beams = BeamOptions::new(&model.generation, options, model.config().vocab_size)?;
     let processors = Processors::new(&model.generation, options, context.len(), max_length)?;
     check_stop(&options.stop)?;
@@ -179,7 +190,7 @@ pub fn generate<'a>(
         let mut writer = Writer::new(model, &input, max_length)?;
         match beams.n_beams {
             1 => one_by_one(&job, &mut sampler, &mut writer, on_draft),
-            _ => beam::search(&job, beams, &mut writer, on_draft),
+            _ => beam::search(&job, beams, &mut sampler, &mut writer, on_draft),
         }
     })?;
     let generated = &ids[job.context.len()..];
@@ -344,6 +355,12 @@ fn check_room(model: &Model, max_length: usize, n_beams: usize) -> Result<()> {
         per_beam.saturating_mul(n_beams as u64),
         &what,
     )
+}
+
+fn torch_error(error: tch::TchError) -> Error {
+    Error::Torch {
+        message: error.to_string(),
+    }
 }
 
 fn refuse<T>(option: &'static str, value: impl Display, reason: &str) -> Result<T> {

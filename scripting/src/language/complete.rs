@@ -212,6 +212,13 @@ fn option_values(table: &OptionTable, option: &str) -> Vec<CompletionItem> {
         OptionKind::OneOf(names) | OptionKind::SomeOf(names) => {
             names.iter().map(|name| format!("\"{name}\"")).collect()
         }
+        OptionKind::BoolOr(names) => {
+            let names = names.iter().map(|name| format!("\"{name}\""));
+            ["true".to_owned(), "false".to_owned()]
+                .into_iter()
+                .chain(names)
+                .collect()
+        }
         _ => Vec::new(),
     };
     texts

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use ecco_explain::{AttributionOptions, Method};
-use ecco_models::{Draft, EarlyStopping, GenerateOptions};
+use ecco_models::{Draft, EarlyStopping, GenerateOptions, Prompt};
 use ecco_widgets::Explorable;
 use rhai::Map;
 use rhai::plugin::*;
@@ -13,6 +13,7 @@ use crate::errors::{ErrorKind, RhaiResult, ScriptError};
 use crate::options::{OptionKind, OptionTable, Options, option};
 use crate::primitives::explain::METHODS;
 use crate::state::State;
+use crate::values::chat::Chat;
 use crate::values::generation::{Generation, Recorded, token_sequence};
 use crate::values::model::Model;
 
@@ -36,7 +37,7 @@ pub const GENERATE_OPTIONS: OptionTable = OptionTable {
             "do_sample",
             OptionKind::Bool,
             "false",
-            "draw tokens; otherwise always the most probable",
+            "draw tokens, with beams the ways to go on; otherwise always the most probable",
         ),
         option(
             "temperature",
@@ -100,9 +101,10 @@ pub const GENERATE_OPTIONS: OptionTable = OptionTable {
         ),
         option(
             "early_stopping",
-            OptionKind::Bool,
+            OptionKind::BoolOr(&["never"]),
             "the model's, else false",
-            "with beams: end as soon as that many texts have ended; otherwise when a better one is unlikely",
+            "with beams: end as soon as that many texts have ended; false: when a better one is unlikely; \"never\": \
+             when there can be no better one",
         ),
         option(
             "stop",
@@ -129,7 +131,12 @@ pub mod functions {
     /// Continues a text with the model's default settings, up to its default length.
     #[rhai_fn(name = "generate", return_raw, volatile)]
     pub fn generate(ctx: NativeCallContext, lm: &mut Model, text: &str) -> RhaiResult<Generation> {
-        run(lm, text, &Map::new()).map_err(|error| error.raise(&ctx))
+        run(lm, text.into(), &Map::new()).map_err(|error| error.raise(&ctx))
+    }
+
+    #[rhai_fn(name = "generate", return_raw, volatile)]
+    pub fn answer(ctx: NativeCallContext, lm: &mut Model, chat: Chat) -> RhaiResult<Generation> {
+        run(lm, chat.prompt(), &Map::new()).map_err(|error| error.raise(&ctx))
     }
 
     /// Continues a text; an encoder–decoder answers to it. The tokens appear as they are made, with beams those of
@@ -149,15 +156,31 @@ pub mod functions {
         text: &str,
         options: Map,
     ) -> RhaiResult<Generation> {
-        run(lm, text, &options).map_err(|error| error.raise(&ctx))
+        run(lm, text.into(), &options).map_err(|error| error.raise(&ctx))
+    }
+
+    /// Answers in a conversation that `lm.chat` made.
+    ///
+    /// Example:
+    /// ```rhai
+    /// lm.generate(lm.chat([#{role: "user", content: "hi"}]), #{generate: 40})
+    /// ```
+    #[rhai_fn(name = "generate", return_raw, volatile)]
+    pub fn answer_with(
+        ctx: NativeCallContext,
+        lm: &mut Model,
+        chat: Chat,
+        options: Map,
+    ) -> RhaiResult<Generation> {
+        run(lm, chat.prompt(), &options).map_err(|error| error.raise(&ctx))
     }
 }
 
-fn run(lm: &Model, text: &str, options: &Map) -> Result<Generation, ScriptError> {
+fn run(lm: &Model, prompt: Prompt, options: &Map) -> Result<Generation, ScriptError> {
     let options = GENERATE_OPTIONS.read(options)?;
     let (loaded, state) = (lm.loaded()?, lm.state()?);
     let mut stream = Stream::new(&state, lm.verbose);
-    let generation = ecco_models::generate(&loaded, text, &generate_options(&options)?, &mut |draft| {
+    let generation = ecco_models::generate(&loaded, prompt, &generate_options(&options)?, &mut |draft| {
         stream.draft(draft);
         if state.interrupt.is_requested() {
             ControlFlow::Break(())
@@ -196,10 +219,11 @@ fn generate_options(options: &Options) -> Result<GenerateOptions, ScriptError> {
         let message = "beam_size and num_beams are the same option: give one of them";
         return Err(ScriptError::new(ErrorKind::Option, message).pointing_at("num_beams"));
     }
-    let early_stopping = options.bool("early_stopping").map(|is_early| match is_early {
-        true => EarlyStopping::Full,
-        false => EarlyStopping::Unlikely,
-    });
+    let early_stopping = match (options.bool("early_stopping"), options.text("early_stopping")) {
+        (Some(true), _) => Some(EarlyStopping::Full),
+        (Some(false), _) => Some(EarlyStopping::Unlikely),
+        (None, never) => never.map(|_| EarlyStopping::Impossible),
+    };
     Ok(GenerateOptions {
         generate: options.usize("generate"),
         max_length: options.usize("max_length"),

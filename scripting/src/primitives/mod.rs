@@ -3,6 +3,7 @@
 //! A primitive is one documented function in one of these modules. Its doc comment is the user's help;
 //! completion, inspection and `docs/primitives.md` derive from it and from its table of options.
 
+mod chat;
 mod display;
 mod errors;
 mod explain;
@@ -22,6 +23,7 @@ pub use findings::is_common;
 
 use crate::errors::ScriptError;
 use crate::options::OptionTable;
+use crate::values::chat::Chat;
 use crate::values::factorization::Factorization;
 use crate::values::generation::Generation;
 use crate::values::model::{Model, ModelList};
@@ -34,6 +36,7 @@ use crate::values::tensor::Tensor;
 pub const OPTION_TABLES: &[&OptionTable] = &[
     &models::LOAD_OPTIONS,
     &generate::GENERATE_OPTIONS,
+    &chat::CHAT_OPTIONS,
     &run::RUN_OPTIONS,
     &explain::SALIENCY_OPTIONS,
     &explain::NMF_OPTIONS,
@@ -46,6 +49,7 @@ pub fn register(engine: &mut Engine) {
     engine.register_type_with_name::<ScriptError>("Error");
     engine.register_type_with_name::<Model>("Model");
     engine.register_type_with_name::<ModelList>("ModelList");
+    engine.register_type_with_name::<Chat>("Chat");
     engine.register_type_with_name::<Generation>("Generation");
     engine.register_type_with_name::<Run>("Run");
     engine.register_type_with_name::<Saliency>("Saliency");
@@ -54,6 +58,7 @@ pub fn register(engine: &mut Engine) {
     engine.register_iterator::<ModelList>();
     engine.register_static_module("ecco", exported_module!(models::ecco).into());
     engine.register_global_module(exported_module!(models::functions).into());
+    engine.register_global_module(exported_module!(chat::functions).into());
     engine.register_global_module(exported_module!(generate::functions).into());
     engine.register_global_module(exported_module!(run::functions).into());
     engine.register_global_module(exported_module!(explain::functions).into());

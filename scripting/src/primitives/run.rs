@@ -7,10 +7,10 @@ use rhai::{Array, INT, Map};
 
 use crate::errors::{ErrorKind, RhaiResult, ScriptError};
 use crate::options::{OptionKind, OptionTable, option};
+use crate::values::chat::{Chat, Given};
 use crate::values::finding::Shown;
 use crate::values::model::Model;
 use crate::values::run::{self, Run};
-use crate::values::show;
 use crate::values::tensor::Tensor;
 
 pub const RUN_OPTIONS: OptionTable = OptionTable {
@@ -45,7 +45,23 @@ pub mod functions {
     /// ```
     #[rhai_fn(name = "run", return_raw, volatile)]
     pub fn run(ctx: NativeCallContext, lm: &mut Model, text: &str) -> RhaiResult<Run> {
-        super::one(lm, text, &Map::new()).map_err(|error| error.raise(&ctx))
+        super::one(lm, text.into(), &Map::new()).map_err(|error| error.raise(&ctx))
+    }
+
+    /// Runs the model over a conversation that `lm.chat` made.
+    #[rhai_fn(name = "run", return_raw, volatile)]
+    pub fn run_chat(ctx: NativeCallContext, lm: &mut Model, chat: Chat) -> RhaiResult<Run> {
+        super::one(lm, chat.into(), &Map::new()).map_err(|error| error.raise(&ctx))
+    }
+
+    #[rhai_fn(name = "run", return_raw, volatile)]
+    pub fn run_chat_with(
+        ctx: NativeCallContext,
+        lm: &mut Model,
+        chat: Chat,
+        options: Map,
+    ) -> RhaiResult<Run> {
+        super::one(lm, chat.into(), &options).map_err(|error| error.raise(&ctx))
     }
 
     /// Runs the model with options.
@@ -59,7 +75,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(name = "run", return_raw, volatile)]
     pub fn run_with(ctx: NativeCallContext, lm: &mut Model, text: &str, options: Map) -> RhaiResult<Run> {
-        super::one(lm, text, &options).map_err(|error| error.raise(&ctx))
+        super::one(lm, text.into(), &options).map_err(|error| error.raise(&ctx))
     }
 
     /// Runs the model over several texts side by side: an array with one run for each, whose numbers are those
@@ -208,22 +224,19 @@ pub mod functions {
     }
 }
 
-fn one(lm: &Model, text: &str, options: &Map) -> Result<Run, ScriptError> {
-    let mut runs = with_options(lm, &[text.to_owned()], options)?;
+fn one(lm: &Model, text: Given, options: &Map) -> Result<Run, ScriptError> {
+    let mut runs = with_options(lm, &[text], options)?;
     Ok(runs.remove(0))
 }
 
 fn many(lm: &Model, texts: &Array, options: &Map) -> Result<Array, ScriptError> {
-    let text = |value: &Dynamic| match value.as_immutable_string_ref() {
-        Ok(text) => Ok(text.to_string()),
-        Err(_) => show::expected("a list of strings", value),
-    };
-    let texts: Vec<String> = texts.iter().map(text).collect::<Result<_, _>>()?;
+    let text = |value| Given::of(value, "a list of strings");
+    let texts: Vec<Given> = texts.iter().map(text).collect::<Result<_, _>>()?;
     let runs = with_options(lm, &texts, options)?;
     Ok(runs.into_iter().map(Dynamic::from).collect())
 }
 
-fn with_options(lm: &Model, texts: &[String], options: &Map) -> Result<Vec<Run>, ScriptError> {
+fn with_options(lm: &Model, texts: &[Given], options: &Map) -> Result<Vec<Run>, ScriptError> {
     let options = RUN_OPTIONS.read(options)?;
     run::run(
         lm,

@@ -1,5 +1,6 @@
 //! The types scripts hold, and how they are shown.
 
+pub mod chat;
 pub mod factorization;
 pub mod finding;
 pub mod generation;
@@ -16,6 +17,7 @@ use ecco_widgets::MimeBundle;
 use rhai::Dynamic;
 
 use crate::errors::ScriptError;
+use chat::Chat;
 use factorization::Factorization;
 use finding::Shown;
 use generation::Generation;
@@ -51,6 +53,7 @@ shown! {
     Tensor,
     Model,
     ModelList,
+    Chat,
     Generation,
     Run,
     Saliency,

@@ -11,6 +11,7 @@ use ecco_widgets::{Explorable, MimeBundle, Reading, Said};
 use ndarray::{ArrayD, Axis, concatenate};
 use rhai::{Array, Dynamic, INT, Map};
 
+use super::chat::Given;
 use super::finding::Shown;
 use super::generation::token_sequence;
 use super::model::Model;
@@ -53,7 +54,7 @@ enum What {
 /// Passes over texts, side by side where that is worth it. `targets` is one for each text, one for all, or none.
 pub fn run(
     model: &Model,
-    texts: &[String],
+    texts: &[Given],
     targets: Option<&[String]>,
     top_k: usize,
 ) -> Result<Vec<Run>, ScriptError> {
@@ -75,7 +76,7 @@ pub fn run(
     };
     let mut inputs = Vec::new();
     for (index, text) in texts.iter().enumerate() {
-        let input = Input::new(&loaded, text, target(index)?).map_err(ScriptError::from);
+        let input = Input::new(&loaded, text.prompt(), target(index)?).map_err(ScriptError::from);
         inputs.push(input.map_err(|error| match texts.len() {
             1 => error,
             _ => of_text(error, index),
@@ -89,7 +90,7 @@ pub fn run(
     for run in runs {
         let of_batch = run.inputs().iter().zip(&mut texts).enumerate();
         let of_batch = of_batch.map(|(index, (input, text))| Text {
-            text: text.clone(),
+            text: text.prompt().text().to_owned(),
             tokens: loaded.tokenizer().tokens(&input.ids),
             target: loaded.tokenizer().tokens(&input.target),
             silence: run.predictions(index).is_empty().then(|| silence(&loaded)),

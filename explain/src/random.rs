@@ -1,29 +1,16 @@
-//! The start of the descent: numpy's legacy normal numbers, drawn in scikit-learn's order.
+//! numpy's random numbers, so that results can be those of scikit-learn.
 
-use ndarray::{Array2, ArrayView2};
 use rand_mt::Mt;
 
-/// scikit-learn's `init="random"`: |N(0, 1)| · √(mean(x) / n_components), H before W.
-/// Answers W (position, component) and H (component, neuron).
-pub(super) fn start(x: ArrayView2<f32>, n_components: usize, seed: u32) -> (Array2<f32>, Array2<f32>) {
-    let mean = x.iter().map(|&value| f64::from(value)).sum::<f64>() / x.len() as f64;
-    let scale = (mean / n_components as f64).sqrt() as f32;
-    let mut random = RandomState::new(seed);
-    let mut draw = |shape| Array2::from_shape_simple_fn(shape, || (scale * random.normal() as f32).abs());
-    let h = draw((n_components, x.ncols()));
-    let w = draw((x.nrows(), n_components));
-    (w, h)
-}
-
 /// `numpy.random.RandomState(seed)`, as far as needed: its streams are frozen for compatibility.
-struct RandomState {
+pub(crate) struct RandomState {
     twister: Mt,
     /// The polar method makes two numbers at a time; the other one waits here.
     spare: Option<f64>,
 }
 
 impl RandomState {
-    fn new(seed: u32) -> Self {
+    pub(crate) fn new(seed: u32) -> Self {
         Self {
             twister: Mt::new(seed),
             spare: None,
@@ -31,7 +18,7 @@ impl RandomState {
     }
 
     /// A standard normal number, by Marsaglia's polar method.
-    fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         if let Some(spare) = self.spare.take() {
             return spare;
         }
@@ -53,11 +40,30 @@ impl RandomState {
         let low = f64::from(self.twister.next_u32() >> 6); // 26 bits
         (high * 67_108_864.0 + low) / 9_007_199_254_740_992.0
     }
+
+    /// The numbers below `n` in random order (Fisher and Yates).
+    pub(crate) fn shuffled(&mut self, n: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..n).collect();
+        for last in (1..n).rev() {
+            let other = (self.uniform() * (last + 1) as f64) as usize;
+            order.swap(last, other.min(last));
+        }
+        order
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shuffling_keeps_every_number() {
+        let mut order = RandomState::new(5).shuffled(100);
+        assert_ne!(order[..10], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        order.sort_unstable();
+        assert!(order.iter().copied().eq(0..100));
+        assert!(RandomState::new(5).shuffled(0).is_empty());
+    }
 
     /// `np.random.RandomState(seed).randn(3)`.
     #[test]
