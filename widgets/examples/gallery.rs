@@ -9,12 +9,15 @@ use std::{env, fs, io};
 
 use ecco_widgets::*;
 
+#[path = "gallery/attribution.rs"]
+mod attribution;
+
 fn main() -> io::Result<()> {
     let folder = env::args().nth(1).unwrap_or_else(|| "gallery".to_owned());
     let folder = Path::new(&folder);
     fs::create_dir_all(folder)?;
     let mut index = String::new();
-    for (name, view) in views() {
+    for (name, view) in views().into_iter().chain(attribution::views()) {
         let start = Instant::now();
         let bundle = view.bundle();
         let milliseconds = start.elapsed().as_secs_f64() * 1e3;
@@ -261,6 +264,7 @@ fn scored(tokens: Vec<Token>, n_input: usize, style: SaliencyStyle) -> Saliency 
         style,
         method: "gradient × input".to_owned(),
         scores,
+        ..Saliency::default()
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Extra {
     pub below: Option<String>,
     /// The one generated token a view is about.
     pub chosen: bool,
+    /// Where something else would stand that a view is about.
+    pub place: bool,
 }
 
 /// Boxes in reading order, a marker before the first generated token, a real break after each newline token.
@@ -30,12 +32,29 @@ pub fn flow(tokens: &[Token], first: usize, n_input: usize, extra: impl Fn(usize
     }
 }
 
+/// The same for an encoder–decoder: what was read, then what was written, each under its name.
+pub fn flow_of_pair(tokens: &[Token], n_input: usize, extra: impl Fn(usize) -> Extra) -> Markup {
+    let (read, written) = tokens.split_at(n_input.min(tokens.len()));
+    html! {
+        b class="part" { "read" } "\n"
+        (flow(read, 0, usize::MAX, &extra))
+        b class="part" { "written" } "\n"
+        (flow(written, read.len(), 0, &extra))
+    }
+}
+
 fn token_box(position: usize, token: &Token, generated: bool, extra: &Extra) -> Markup {
-    let class = match (generated, extra.chosen) {
-        (true, true) => Some("g on"),
-        (true, false) => Some("g"),
-        (false, _) => None,
-    };
+    let classes = [
+        ("g", generated),
+        ("on", generated && extra.chosen),
+        ("at", extra.place),
+    ];
+    let classes: Vec<&str> = classes
+        .iter()
+        .filter(|(_, is)| *is)
+        .map(|(name, _)| *name)
+        .collect();
+    let class = (!classes.is_empty()).then(|| classes.join(" "));
     html! {
         span class=[class] style=[&extra.style] title=[&extra.title] {
             small { (position) } " "

@@ -18,6 +18,20 @@ pub const SCALE: [(f32, [u8; 3], f32); 7] = [
 /// From here on white text reads better than black.
 const WHITE_TEXT_FROM: f32 = 0.63;
 
+/// Against and for: blue, nothing, red-orange. `base.css` lists the same stops, from -1 on as 0% to 1 as 100%.
+pub const DIVERGING: [(f32, [u8; 3], f32); 7] = [
+    (-1.0, [8, 69, 148], 1.0),
+    (-0.6, [33, 113, 181], 1.0),
+    (-0.3, [107, 174, 214], 0.75),
+    (0.0, [255, 255, 255], 0.0),
+    (0.3, [253, 174, 107], 0.75),
+    (0.6, [205, 62, 0], 1.0),
+    (1.0, [140, 30, 4], 1.0),
+];
+
+/// From here on, either way, white text reads better than black.
+const WHITE_ON_DIVERGING_FROM: f32 = 0.55;
+
 /// Okabe and Ito's colours that show on white and on black, and four more of their kind.
 const HUES: [[u8; 3]; 10] = [
     [0, 114, 178],
@@ -34,13 +48,21 @@ const HUES: [[u8; 3]; 10] = [
 
 /// The scale over a white page at `strength` in 0..=1.
 pub fn scale(strength: f32) -> [u8; 3] {
-    let strength = strength.clamp(0.0, 1.0);
-    let upper = SCALE
+    over_white(&SCALE, strength.clamp(0.0, 1.0))
+}
+
+/// Signed strength, in -1..=1, over a white page.
+pub fn diverging(strength: f32) -> [u8; 3] {
+    over_white(&DIVERGING, strength.clamp(-1.0, 1.0))
+}
+
+fn over_white(stops: &[(f32, [u8; 3], f32)], strength: f32) -> [u8; 3] {
+    let upper = stops
         .iter()
         .position(|stop| stop.0 >= strength)
-        .unwrap_or(SCALE.len() - 1)
+        .unwrap_or(stops.len() - 1)
         .max(1);
-    let (low, high) = (SCALE[upper - 1], SCALE[upper]);
+    let (low, high) = (stops[upper - 1], stops[upper]);
     let t = (strength - low.0) / (high.0 - low.0);
     let mix = |a: f32, b: f32| a + (b - a) * t;
     let opacity = mix(low.2, high.2);
@@ -52,6 +74,14 @@ pub fn scale(strength: f32) -> [u8; 3] {
 
 pub fn text_on_scale(strength: f32) -> &'static str {
     if strength < WHITE_TEXT_FROM {
+        "#222"
+    } else {
+        "#fff"
+    }
+}
+
+pub fn text_on_diverging(strength: f32) -> &'static str {
+    if strength.abs() < WHITE_ON_DIVERGING_FROM {
         "#222"
     } else {
         "#fff"
@@ -116,18 +146,39 @@ mod tests {
         );
     }
 
+    fn contrast(text: &str, ground: [u8; 3]) -> f32 {
+        let text = if text == "#fff" { 1.0 } else { luminance([0x22; 3]) };
+        let ground = luminance(ground);
+        (text.max(ground) + 0.05) / (text.min(ground) + 0.05)
+    }
+
     #[test]
-    fn text_on_the_scale_is_readable() {
-        for i in 0..=100 {
+    fn text_on_the_scales_is_readable() {
+        for i in -100..=100 {
             let strength = i as f32 / 100.0;
-            let text = if text_on_scale(strength) == "#fff" {
-                1.0
-            } else {
-                luminance([0x22; 3])
-            };
-            let ground = luminance(scale(strength));
-            let contrast = (text.max(ground) + 0.05) / (text.min(ground) + 0.05);
-            assert!(contrast >= 3.8, "contrast {contrast} at {strength}");
+            let grounds = [
+                (text_on_scale(strength.abs()), scale(strength.abs())),
+                (text_on_diverging(strength), diverging(strength)),
+            ];
+            for (text, ground) in grounds {
+                let contrast = contrast(text, ground);
+                assert!(
+                    contrast >= 3.8,
+                    "contrast {contrast} at {strength}: {text} on {ground:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn against_is_blue_and_for_is_red() {
+        assert_eq!(diverging(0.0), [255; 3]);
+        let ([r, _, b], [r2, _, b2]) = (diverging(-0.8), diverging(0.8));
+        assert!(b > r && r2 > b2);
+        for sign in [-1.0, 1.0] {
+            let lightness = (0..=100).map(|i| luminance(diverging(sign * i as f32 / 100.0)));
+            let lightness: Vec<f32> = lightness.collect();
+            assert!(lightness.windows(2).all(|pair| pair[1] <= pair[0]));
         }
     }
 
@@ -136,6 +187,10 @@ mod tests {
         let css = include_str!("base.css");
         for (place, [r, g, b], opacity) in SCALE {
             let stop = format!("rgb({r} {g} {b}/{opacity}) {:.0}%", place * 100.0);
+            assert!(css.contains(&stop), "{stop} is missing");
+        }
+        for (place, [r, g, b], opacity) in DIVERGING {
+            let stop = format!("rgb({r} {g} {b}/{opacity}) {:.0}%", (place + 1.0) * 50.0);
             assert!(css.contains(&stop), "{stop} is missing");
         }
     }

@@ -45,6 +45,47 @@ function share(value) {
   return !Number.isFinite(percent) ? "–" : size < 0.05 ? "0%" : percent.toFixed(size >= 9.95 ? 0 : 1) + "%";
 }
 
+// The same with two digits however small: 0.024%.
+function fineShare(value) {
+  const percent = value * 100;
+  return percent >= 0.05 || !percent || !Number.isFinite(percent) ? share(value) : signed(percent).slice(1) + "%";
+}
+
+// A contribution with its sign and two digits.
+function signed(value) {
+  const size = Math.abs(value);
+  if (!Number.isFinite(value) || size === 0) return size === 0 ? "0" : "–";
+  const exponent = Number(size.toExponential(1).split("e")[1]);
+  const digits = exponent < -4 || exponent >= 6 ? size.toExponential(1).replace("e+", "e") : size.toFixed(Math.min(Math.max(1 - exponent, 0), 100));
+  return (value < 0 ? "−" : "+") + digits;
+}
+
+// About four significant digits.
+function short(value) {
+  const size = Math.abs(value);
+  if (size && (size < 1e-4 || size >= 1e6)) return value.toExponential(3).replace("e+", "e");
+  return String(Number(value.toFixed(Math.min(Math.max(3 - Math.floor(Math.log10(size || 1)), 0), 7))));
+}
+
+// Values in order of their size, the first `n` that are not zero.
+function strongest(values, n) {
+  return [...values.keys()].filter((i) => values[i]).sort((a, b) => Math.abs(values[b]) - Math.abs(values[a]) || a - b).slice(0, n);
+}
+
+// A scale of the style sheet as [place, red, green, blue, opacity], for pictures, which know no style sheet.
+function stops(host, name) {
+  return [...getComputedStyle(host).getPropertyValue(name).matchAll(/rgb\((\d+) (\d+) (\d+)(?:\/([\d.]+))?\) (\d+)%/g)]
+    .map(([, r, g, b, opacity = 1, place]) => [place / 100, +r, +g, +b, +opacity]);
+}
+
+// The colour at a place of such a scale, as SVG has it.
+function shade(scale, place) {
+  const upper = Math.max(1, scale.findIndex((stop) => stop[0] >= place)), low = scale[upper - 1], high = scale[upper];
+  const t = (place - low[0]) / (high[0] - low[0]);
+  const [, r, g, b, opacity] = low.map((value, i) => value + (high[i] - value) * t);
+  return { fill: "rgb(" + [r, g, b].map(Math.round) + ")", "fill-opacity": opacity };
+}
+
 function node(name, properties, ...children) {
   const element = Object.assign(document.createElement(name), properties);
   element.append(...children);
@@ -60,6 +101,82 @@ function named(box) {
 function step(event, at, count) {
   const to = { ArrowLeft: at - 1, ArrowUp: at - 1, ArrowRight: at + 1, ArrowDown: at + 1, Home: 0, End: count - 1 }[event.key];
   return to === undefined || event.ctrlKey || event.metaKey || event.altKey ? -1 : Math.min(Math.max(to, 0), count - 1);
+}
+
+// Choosing one of some elements: the arrow keys or a hover show it, a click or Enter holds it, Escape releases it.
+// `show(k)` shows choice k, `point(element)` what is pointed at besides; `parts` are where pointers count.
+function chooser(choices, { first = 0, label, parts = [], show, point }) {
+  const index = new Map(choices.map((element, k) => [element, k]));
+  const group = choices[0].parentNode;
+  let selected = first, held = false, preview = null;
+  function update() {
+    for (const element of group.querySelectorAll(":scope > [role=button]:is([aria-pressed=true],[tabindex='0'])")) {
+      element.setAttribute("aria-pressed", "false");
+      element.tabIndex = -1;
+      element.classList.remove("held");
+    }
+    choices[selected].tabIndex = 0;
+    choices[selected].setAttribute("aria-pressed", held);
+    choices[selected].classList.toggle("held", held);
+    show(preview ?? selected);
+  }
+  function release() {
+    preview = null;
+    update();
+  }
+  function choose(k) {
+    held = !(held && k === selected);
+    selected = k;
+    release();
+  }
+  // A choice, or undefined; other elements are pointed at.
+  const under = (event) => {
+    let element = event.target;
+    while (element.parentNode !== event.currentTarget && element !== event.currentTarget) element = element.parentNode;
+    return [index.get(element), element];
+  };
+  function over(event) {
+    if (event.pointerType === "touch") return;
+    const [k, element] = under(event);
+    if (k !== undefined && !held) {
+      preview = k;
+      update();
+    } else point?.(element);
+  }
+  function click(event) {
+    const [k, element] = under(event);
+    if (k === undefined) return void point?.(element);
+    choose(k);
+    choices[k].focus();
+  }
+  function key(event) {
+    const to = step(event, selected, choices.length);
+    if (to >= 0) {
+      selected = to;
+      release();
+      choices[to].focus();
+    } else if (event.key === "Enter" && !event.shiftKey && !event.ctrlKey || event.key === " ") choose(selected);
+    else if (event.key === "Escape" && (held || preview !== null)) {
+      held = false;
+      release();
+    } else return;
+    event.preventDefault();
+    event.stopPropagation(); // the notebook has its own meaning for these keys
+  }
+  for (const part of new Set([group, ...parts])) {
+    part.addEventListener("pointerover", over);
+    part.addEventListener("pointerleave", release);
+    part.addEventListener("click", click);
+  }
+  group.addEventListener("keydown", key);
+  group.setAttribute("role", "group");
+  group.setAttribute("aria-label", label + " Enter holds it, Escape releases it.");
+  for (const element of choices) {
+    element.tabIndex = -1;
+    element.setAttribute("role", "button");
+    element.setAttribute("aria-pressed", "false");
+  }
+  update();
 }
 
 // A function that paints all boxes. Of a long sequence only those near the screen, the others when they come near;
@@ -125,15 +242,26 @@ function picture(view, title, paint) {
   return new XMLSerializer().serializeToString(svg);
 }
 
-// A menu that saves what is shown; nothing leaves the page.
+// An SVG picture as PNG, two pixels for each of its own.
+async function pixels(svg) {
+  const image = new Image();
+  image.src = "data:image/svg+xml;charset=utf-8," + encodeURIComponent(svg);
+  await image.decode();
+  const canvas = Object.assign(document.createElement("canvas"), { width: 2 * image.naturalWidth, height: 2 * image.naturalHeight });
+  canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+  return new Promise((done) => canvas.toBlob(done, "image/png"));
+}
+
+// A menu that saves what is shown; nothing leaves the page. What is saved as SVG is offered as PNG, too.
 function saveMenu(view, host, name, formats) {
-  const save = (extension, type, text) => {
-    const url = URL.createObjectURL(new Blob([text], { type }));
+  const save = async (extension, type, content) => {
+    const url = URL.createObjectURL(new Blob([await content], { type }));
     node("a", { href: url, download: name + "." + extension }).click();
     setTimeout(() => URL.revokeObjectURL(url), 10000);
   };
+  const drawing = formats.svg && { png: ["image/png", () => pixels(formats.svg[1]())] };
   const page = () => "<!doctype html><meta charset=utf-8><meta name=viewport content='width=device-width'><title>" + name + "<" + "/title>" + host.outerHTML;
-  const all = { ...formats, html: ["text/html", page] };
+  const all = { ...formats, ...drawing, html: ["text/html", page] };
   const menu = node("details", { className: "save" }, node("summary", { textContent: "Save" }), node("div", {},
     ...Object.entries(all).map(([extension, [type, make]]) => node("button", {
       type: "button", textContent: extension.toUpperCase(),

@@ -3,6 +3,8 @@
 //! - [`bundle`]: [`MimeBundle`] and the [`Explorable`] trait every view implements
 //! - [`tokens`]: the token sequence, and the [`Token`] all views share
 //! - [`saliency`], [`factors`]: the two interactive views
+//! - [`faithfulness`], [`comparison`]: whether an attribution says what the model uses, and whether several agree
+//! - [`score`]: how surprising a text's tokens are to a model
 //! - [`reading`]: what a model says of a text that it has read
 //! - [`progress`], [`model_card`], [`tensor_summary`]: small static ones
 //! - beneath them: `visible` (every character shown inertly), `boxes` (token boxes), `page` (style, data and
@@ -17,8 +19,12 @@
 mod boxes;
 pub mod bundle;
 mod colour;
+pub mod comparison;
+mod comparison_picture;
 pub mod factors;
 mod factors_picture;
+pub mod faithfulness;
+mod faithfulness_picture;
 pub mod model_card;
 mod numbers;
 mod page;
@@ -27,16 +33,21 @@ pub mod reading;
 mod rows;
 pub mod saliency;
 mod saliency_picture;
+pub mod score;
+mod score_picture;
 mod spark;
 pub mod tensor_summary;
 pub mod tokens;
 mod visible;
 
 pub use bundle::{DATA, Explorable, MimeBundle};
+pub use comparison::{Compared, Comparison};
 pub use factors::Factors;
+pub use faithfulness::Faithfulness;
 pub use model_card::{ModelCard, ResidentModels};
 pub use progress::Progress;
 pub use reading::{Reading, Said};
-pub use saliency::{Saliency, SaliencyStyle};
+pub use saliency::{Saliency, SaliencyStyle, Scale, Unit};
+pub use score::{Score, Scored};
 pub use tensor_summary::TensorSummary;
 pub use tokens::{Token, TokenSequence};

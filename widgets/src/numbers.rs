@@ -16,6 +16,35 @@ pub fn share(value: f64) -> String {
     }
 }
 
+/// The same with two digits however small: `0.024%`. The script's `fineShare` writes the same.
+pub fn fine_share(value: f64) -> String {
+    let percent = value * 100.0;
+    if percent >= 0.05 || percent <= 0.0 || !percent.is_finite() {
+        return share(value);
+    }
+    format!("{}%", signed(percent).trim_start_matches('+'))
+}
+
+/// A contribution with its sign and two digits: `+0.21`, `−1.4`, `+120`, `0`. The script's `signed` writes the same.
+pub fn signed(value: f64) -> String {
+    let size = value.abs();
+    if !value.is_finite() {
+        return "–".to_owned();
+    }
+    // Rounding may add a digit before the point, so the exponent is that of the rounded number.
+    let scientific = format!("{size:.1e}");
+    let exponent = scientific
+        .split_once('e')
+        .and_then(|(_, e)| e.parse::<i32>().ok());
+    let exponent = exponent.unwrap_or_default();
+    let digits = match size {
+        0.0 => return "0".to_owned(),
+        _ if !(-4..6).contains(&exponent) => scientific,
+        _ => format!("{size:.0$}", (1 - exponent).max(0) as usize),
+    };
+    format!("{}{digits}", if value < 0.0 { '−' } else { '+' })
+}
+
 /// Bytes in decimal units: `0 B`, `12.3 kB`, `328 MB`, `1.54 GB`.
 pub fn bytes(n: u64) -> String {
     const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
@@ -72,6 +101,12 @@ pub fn rounded(value: f32) -> Value {
     }
     // Dividing by a whole power of ten gives the double nearest to the decimal, which prints short.
     let decimals = 3 - value.abs().log10().floor() as i32;
+    if decimals.abs() > 22 {
+        // 10²² is the last power of ten that a double holds exactly.
+        return format!("{value:.3e}")
+            .parse::<f64>()
+            .map_or(Value::Null, Value::from);
+    }
     let power = 10f64.powi(decimals.abs());
     Value::from(if decimals >= 0 {
         (value * power).round() / power
@@ -90,6 +125,33 @@ mod tests {
         assert_eq!(
             shares.map(share),
             ["100%", "14%", "10%", "9.5%", "0%", "0%", "–", "-25%"]
+        );
+    }
+
+    #[test]
+    fn fine_shares() {
+        assert_eq!(
+            [0.25, 0.0, 2.4e-4, 1.23e-9].map(fine_share),
+            ["25%", "0%", "0.024%", "1.2e-7%"]
+        );
+    }
+
+    #[test]
+    fn signed_numbers() {
+        let values = [0.213, -1.44, 9.96, 123.4, 0.0, -0.00012, 3.21e-7, 2e7, f64::NAN];
+        assert_eq!(
+            values.map(signed),
+            [
+                "+0.21",
+                "−1.4",
+                "+10",
+                "+123",
+                "0",
+                "−0.00012",
+                "+3.2e-7",
+                "+2.0e7",
+                "–"
+            ]
         );
     }
 

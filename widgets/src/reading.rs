@@ -214,7 +214,7 @@ impl Reading {
                 title: spoken.get(position).map(|token| format!("id {}", token.id)),
                 style: strength.map(|strength| format!("--s:{strength:.3}")),
                 below: probability.map(|probability| numbers::share(f64::from(probability))),
-                chosen: false,
+                ..Extra::default()
             }
         };
         let behind = predicted.iter().any(|&position| position >= spoken.len());

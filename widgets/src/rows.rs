@@ -36,6 +36,15 @@ pub fn packed(row: &[f32]) -> Value {
     json!([f64::from(peak), STANDARD.encode(bytes)])
 }
 
+/// A value of a row as the page has it, in whole steps of peak / 32767.
+pub fn as_packed(value: f32, row: &[f32]) -> f32 {
+    let peak = f64::from(peak(row));
+    match peak > 0.0 && value.is_finite() {
+        true => ((f64::from(value) / peak * 32767.0).round() / 32767.0 * peak) as f32,
+        false => value,
+    }
+}
+
 /// Indices of the `n` largest absolute values that are not zero, largest first, earlier positions first among
 /// equals.
 pub fn top(row: &[f32], n: usize) -> Vec<usize> {

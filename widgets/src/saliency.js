@@ -1,144 +1,105 @@
-define("ecco-saliency", "saliency-1", (view, data, host) => {
+define("ecco-saliency", "saliency-2", (view, data, host) => {
   const flow = view.querySelector(".flow");
   const readout = view.querySelector(".readout");
-  const peakLabel = view.querySelector(".peak");
+  const legend = { low: view.querySelector(".legend .low"), peak: view.querySelector(".legend .peak") };
+  const checks = [...view.querySelectorAll(".checks > span")];
   const boxes = [...flow.children].filter((child) => child.localName === "span");
-  const position = new Map(boxes.map((box, i) => [box, i]));
   const bars = boxes.map((box) => box.querySelector("em"));
-  const count = Math.min(data.rows.length, boxes.length - data.n_input);
+  const isSigned = data.scale === "signed", number = isSigned ? signed : share;
+  // What can be chosen: the generated tokens, or the targets named above them.
+  const choices = data.targets ? [...view.querySelectorAll(".targets > span")] : boxes.slice(data.n_input);
+  const count = Math.min(data.rows.length, choices.length);
   if (count < 1) return;
-  const target = (k) => boxes[data.n_input + k];
+  choices.length = count;
+  const reach = (k) => Math.min(unpack(data.rows[k]).values.length, data.targets ? boxes.length : data.n_input + k);
 
-  let selected = 0, held = false, preview = null, shown = -1;
+  let shown = -1;
   const painted = new Array(boxes.length).fill("");
   for (const box of boxes) box.removeAttribute("style"); // inline colours are for pages without styles
 
   // Touches only boxes whose colour changes; the style sheet turns --s into colours.
   function paintBox(i) {
     const { values, peak } = unpack(data.rows[shown]);
-    const value = i < data.n_input + shown && i < values.length ? values[i] : undefined;
-    const strength = peak > 0 && Math.abs(value) > 0 ? (Math.abs(value) / peak).toFixed(3) : "";
+    const value = i < reach(shown) ? values[i] : undefined;
+    const strength = peak > 0 && Math.abs(value) > 0 ? ((isSigned ? value : Math.abs(value)) / peak).toFixed(3) : "";
     if (painted[i] !== strength) {
       if (strength) boxes[i].style.setProperty("--s", strength);
       else boxes[i].style.removeProperty("--s");
       painted[i] = strength;
     }
     if (!bars[i]) return;
-    const text = value === undefined ? "" : share(value);
+    const text = value === undefined ? "" : number(value);
     if (bars[i].textContent !== text) bars[i].textContent = text;
   }
   const repaint = painter(boxes, paintBox);
 
   function paint(k) {
-    if (shown >= 0) target(shown).classList.remove("on");
-    target(k).classList.add("on");
+    if (shown >= 0) choices[shown].classList.remove("on");
+    choices[k].classList.add("on");
+    for (const box of flow.querySelectorAll(":scope > .at")) box.classList.remove("at");
+    boxes[data.targets?.[k].position]?.classList.add("at");
     shown = k;
-    if (peakLabel) peakLabel.textContent = share(unpack(data.rows[k]).peak);
+    const { peak } = unpack(data.rows[k]);
+    if (legend.peak) legend.peak.textContent = number(peak);
+    if (legend.low) legend.low.textContent = number(-peak);
+    checks.forEach((element, i) => judge(element, data.checks[i].notes));
     repaint();
   }
 
+  // What a check says of the target that is shown, if it speaks of each.
+  function judge(element, notes) {
+    const note = notes[notes.length > 1 ? shown : 0];
+    if (!note) return;
+    element.className = note.is_good === undefined ? "" : note.is_good ? "good" : "bad";
+    element.querySelector("i").textContent = note.is_good === undefined ? "·" : note.is_good ? "✓" : "⚠";
+    element.querySelector("em").textContent = note.text;
+  }
+
+  function targetName(k) {
+    if (data.targets) return [...choices[k].childNodes].filter((child) => child.localName !== "em").map((child) => child.cloneNode(true));
+    const value = data.values[k];
+    return [...named(choices[k]), ...(Number.isFinite(value) ? [" ", node("em", { textContent: short(value) })] : [])];
+  }
+
   function describe(k) {
-    const { values } = unpack(data.rows[k]);
-    const top = [...values.keys()].filter((i) => values[i] && i < boxes.length)
-      .sort((a, b) => Math.abs(values[b]) - Math.abs(values[a]) || a - b).slice(0, 5);
-    readout.replaceChildren(node("span", { className: "what" }, ...named(target(k)), " draws on "),
-      ...top.flatMap((i) => [node("span", {}, ...named(boxes[i]), " " + share(values[i])), " "]));
+    const top = strongest(unpack(data.rows[k]).values.subarray(0, reach(k)), 5);
+    readout.replaceChildren(node("span", { className: "what" }, ...targetName(k), " draws on "),
+      ...top.flatMap((i) => [node("span", {}, ...named(boxes[i]), " " + number(unpack(data.rows[k]).values[i])), " "]));
   }
 
   function describePair(i) {
+    if (i >= reach(shown)) return describe(shown);
     const value = unpack(data.rows[shown]).values[i];
-    if (value === undefined || i >= data.n_input + shown) return describe(shown);
-    const exact = Number.isFinite(value) ? (value * 100).toFixed(2) + "%" : "no number";
-    readout.replaceChildren(node("span", { className: "what" }, ...named(boxes[i]), " → ", ...named(target(shown))),
-      node("span", {}, node("bdi", { textContent: exact })), " ", node("span", {}, "id " + data.ids[i]));
+    const exact = !Number.isFinite(value) ? "no number" : isSigned ? value.toPrecision(4).replace("-", "−") : (value * 100).toFixed(2) + "%";
+    readout.replaceChildren(node("span", { className: "what" }, ...named(boxes[i]), " → ", ...targetName(shown)),
+      node("span", {}, node("bdi", { textContent: exact })), " ", ...(data.ids ? [node("span", {}, "id " + data.ids[i])] : []));
   }
 
-  function update() {
-    const k = preview ?? selected;
-    if (k !== shown) paint(k);
-    for (const box of flow.querySelectorAll("[aria-pressed=true],[tabindex='0']")) {
-      box.setAttribute("aria-pressed", "false");
-      box.tabIndex = -1;
-      box.classList.remove("held");
-    }
-    target(selected).tabIndex = 0;
-    target(selected).setAttribute("aria-pressed", held);
-    target(selected).classList.toggle("held", held);
-    describe(k);
-  }
-
-  function choose(k) {
-    held = !(held && k === selected);
-    selected = k;
-    preview = null;
-    update();
-  }
-
-  const at = (event) => position.get(event.target.closest(".flow>span"));
-  flow.addEventListener("pointerover", (event) => {
-    const i = at(event), k = i - data.n_input;
-    if (i === undefined || event.pointerType === "touch") return;
-    if (k >= 0 && k < count && !held) {
-      preview = k;
-      update();
-    } else describePair(i);
-  });
-  flow.addEventListener("pointerleave", () => {
-    preview = null;
-    update();
-  });
-  flow.addEventListener("click", (event) => {
-    const i = at(event), k = i - data.n_input;
-    if (k >= 0 && k < count) {
-      choose(k);
-      target(k).focus();
-    } else if (i !== undefined) describePair(i);
-  });
-  flow.addEventListener("keydown", (event) => {
-    const to = step(event, selected, count);
-    if (to >= 0) {
-      selected = to;
-      preview = null;
-      update();
-      target(to).focus();
-    } else if (event.key === "Enter" && !event.shiftKey && !event.ctrlKey || event.key === " ") choose(selected);
-    else if (event.key === "Escape" && (held || preview !== null)) {
-      held = false;
-      preview = null;
-      update();
-    } else return;
-    event.preventDefault();
-    event.stopPropagation(); // the notebook has its own meaning for these keys
-  });
-
-  flow.setAttribute("role", "group");
-  flow.setAttribute("aria-label", "Tokens. Arrow keys choose a generated token, Enter holds it, Escape releases it.");
   readout.setAttribute("role", "status");
-  for (let k = 0; k < count; k++) {
-    target(k).tabIndex = -1;
-    target(k).setAttribute("role", "button");
-    target(k).setAttribute("aria-pressed", "false");
-  }
-  // The style sheet's scale as [place, red, green, blue, opacity], for a picture that knows no style sheet.
-  const stops = () => [...getComputedStyle(host).getPropertyValue("--ecco-scale").matchAll(/rgb\((\d+) (\d+) (\d+)(?:\/([\d.]+))?\) (\d+)%/g)]
-    .map(([, r, g, b, opacity = 1, place]) => [place / 100, +r, +g, +b, +opacity]);
+  const position = new Map(boxes.map((box, i) => [box, i]));
+  chooser(choices, {
+    label: data.targets ? "Targets. Arrow keys choose one," : "Tokens. Arrow keys choose a generated token,",
+    parts: [flow],
+    show: (k) => {
+      if (k !== shown) paint(k);
+      describe(k);
+    },
+    point: (element) => position.has(element) && describePair(position.get(element)),
+  });
   function ground(box, scale) {
     const strength = Number(box.style.getPropertyValue("--s"));
-    const upper = Math.max(1, scale.findIndex((stop) => stop[0] >= strength)), low = scale[upper - 1], high = scale[upper];
-    const t = (strength - low[0]) / (high[0] - low[0]);
-    const [, r, g, b, opacity] = low.map((value, i) => value + (high[i] - value) * t);
-    return { fill: "rgb(" + [r, g, b].map(Math.round) + ")", "fill-opacity": opacity, ...(box.classList.contains("on") && { stroke: "#1f6feb", "stroke-width": 1.5 }) };
+    return { ...shade(scale, isSigned ? (strength + 1) / 2 : strength), ...(box.classList.contains("on") && { stroke: "#1f6feb", "stroke-width": 1.5 }) };
   }
   saveMenu(view, host, "saliency", {
     svg: ["image/svg+xml", () => {
-      const scale = stops();
+      const scale = stops(host, isSigned ? "--ecco-diverging" : "--ecco-scale");
       repaint.all();
       return picture(view, "Input saliency, " + data.method, (box) => ground(box, scale));
     }],
     json: ["application/json", () => JSON.stringify({
-      tokens: data.tokens.map((text, i) => ({ text, id: data.ids[i] })), n_input: data.n_input, method: data.method,
+      tokens: data.tokens.map((text, i) => ({ text, id: data.ids?.[i] })), n_input: data.n_input, method: data.method, of: data.of,
+      unit: data.unit, scale: data.scale, targets: data.targets, values: data.values, checks: data.checks,
       scores: data.rows.map((row) => Array.from(unpack(row).values, (value) => Number.isFinite(value) ? Number(value.toPrecision(4)) : null)),
     })],
   });
-  update();
 });

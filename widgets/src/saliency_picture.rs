@@ -1,19 +1,22 @@
-//! Saliency as a picture: a heat map of generated tokens (rows) over the tokens before them (columns).
+//! Saliency as a picture: a heat map of targets (rows) over the tokens before them (columns).
 
 use std::fmt::Write;
 
 use maud::html;
 
-use crate::{Saliency, colour, rows, visible};
+use crate::saliency::{Saliency, Scale, Targets};
+use crate::{colour, rows, visible};
 
 /// More columns or rows than this are pooled: a picture, not a record.
 const MOST_COLUMNS: usize = 120;
 const MOST_ROWS: usize = 60;
-/// Shades of the scale; cells of one shade share one path.
+/// Shades of the scale, each way; cells of one shade share one path.
 const SHADES: usize = 16;
 const MARGIN: usize = 12;
 /// Characters of a label, and the pixels each takes at most.
 const CHARACTERS: usize = 16;
+/// Of one beside a row, which may name two tokens.
+const BESIDE: usize = 30;
 const CHARACTER: usize = 7;
 
 /// `None` if there is no row to draw.
@@ -29,17 +32,24 @@ pub fn heat_map(saliency: &Saliency) -> Option<String> {
     } else {
         14
     };
-    let beside = label_size(saliency, saliency.n_input..saliency.tokens.len()) + 24;
+    let targets = (0..saliency.rows().len()).map(|k| saliency.target_label(k).0.chars().count());
+    let beside = targets.max().unwrap_or(0).min(BESIDE) * CHARACTER + 30;
     let (left, top) = (MARGIN + beside, MARGIN + 24 + above);
     let (width, height) = (
         left + columns * cell_w + MARGIN,
         top + n_rows * cell_h + MARGIN + 16,
     );
     let shades = shades(saliency, columns, n_rows);
-    let method = visible::plain(&saliency.method, false);
-    let summary = format!(
-        "Rows: generated tokens. Columns: the tokens before them. {method}; darkest: the row's maximum."
-    );
+    let method = saliency.about();
+    let what = match saliency.targets {
+        Targets::Written => "generated tokens. Columns: the tokens before them",
+        Targets::Named(_) => "targets. Columns: what they draw on",
+    };
+    let extremes = match saliency.scale {
+        Scale::Shares => "darkest: the row's maximum",
+        Scale::Signed => "red speaks for the target, blue against it; darkest: the row's maximum",
+    };
+    let summary = format!("Rows: {what}. {method}; {extremes}.");
     let svg = html! {
         svg xmlns="http://www.w3.org/2000/svg" width=(width) height=(height) viewBox={ "0 0 " (width) " " (height) }
             role="img" font-family="system-ui,-apple-system,Segoe UI,sans-serif" font-size="10" fill="#1f2328" {
@@ -53,7 +63,7 @@ pub fn heat_map(saliency: &Saliency) -> Option<String> {
             (row_labels(saliency, n_rows, left, top, cell_h))
             g transform={ "translate(" (left) " " (top) ") scale(" (cell_w) " " (cell_h) ")" } {
                 @for (shade, path) in shades.iter().enumerate().filter(|(_, path)| !path.is_empty()) {
-                    path fill=(colour::hex(colour::scale((shade + 1) as f32 / SHADES as f32))) d=(path) {}
+                    path fill=(colour::hex(shade_colour(saliency.scale, shade))) d=(path) {}
                 }
             }
             rect x=(left) y=(top) width=(columns * cell_w) height=(n_rows * cell_h) fill="none" stroke="#d0d7de" {}
@@ -81,13 +91,22 @@ fn labelled(saliency: &Saliency, columns: usize) -> bool {
                 .unwrap_or(0)
 }
 
+/// Shades 0 to SHADES - 1 against, those from SHADES on for the target; the first ones are the strongest against.
+fn shade_colour(scale: Scale, shade: usize) -> [u8; 3] {
+    let strength = (shade as f32 - SHADES as f32 + f32::from(shade >= SHADES)) / SHADES as f32;
+    match scale {
+        Scale::Shares => colour::scale(strength),
+        Scale::Signed => colour::diverging(strength),
+    }
+}
+
 /// For each shade the cells that have it, one unit wide and high.
 fn shades(saliency: &Saliency, columns: usize, n_rows: usize) -> Vec<String> {
     let n_sources = (0..saliency.rows().len())
         .map(|k| saliency.row(k).len())
         .max()
         .unwrap_or(0);
-    let mut paths = vec![String::new(); SHADES];
+    let mut paths = vec![String::new(); 2 * SHADES];
     for y in 0..n_rows {
         let mut cells = vec![0.0f32; columns];
         for k in y * saliency.rows().len() / n_rows..(y + 1) * saliency.rows().len() / n_rows {
@@ -95,13 +114,24 @@ fn shades(saliency: &Saliency, columns: usize, n_rows: usize) -> Vec<String> {
             let peak = rows::peak(row);
             for (i, value) in row.iter().enumerate() {
                 let cell = &mut cells[i * columns / n_sources];
-                *cell = rows::strength(*value, peak).unwrap_or(0.0).max(*cell);
+                let strength = rows::strength(*value, peak).unwrap_or(0.0);
+                if strength > cell.abs() {
+                    *cell = match saliency.scale {
+                        Scale::Shares => strength,
+                        Scale::Signed => strength.copysign(*value),
+                    };
+                }
             }
         }
         for (x, strength) in cells.iter().enumerate() {
-            let shade = (strength * SHADES as f32).round() as usize;
-            if shade > 0 {
-                let _ = write!(paths[shade.min(SHADES) - 1], "M{x} {y}h1v1h-1z");
+            let steps = (strength.abs() * SHADES as f32).round().min(SHADES as f32) as usize;
+            if steps > 0 {
+                let shade = if *strength < 0.0 {
+                    SHADES - steps
+                } else {
+                    SHADES + steps - 1
+                };
+                let _ = write!(paths[shade], "M{x} {y}h1v1h-1z");
             }
         }
     }
@@ -137,10 +167,12 @@ fn row_labels(saliency: &Saliency, n_rows: usize, left: usize, top: usize, cell_
     let shown = |y: usize| each || y == 0 || y + 1 == n_rows;
     html! {
         @for y in (0..n_rows).filter(|y| shown(*y)) {
-            @let position = saliency.n_input + y * (saliency.rows().len() - 1) / n_rows.saturating_sub(1).max(1);
+            @let (label, position) = saliency.target_label(y * (saliency.rows().len() - 1) / n_rows.saturating_sub(1).max(1));
             text x=(left - 6) y=(top + y * cell_h + 12) text-anchor="end" font-weight="600" {
-                (visible::cut(&saliency.label(position), CHARACTERS))
-                tspan fill="#656d76" font-weight="400" font-size="8" { " " (position) }
+                (visible::cut(&label, BESIDE))
+                @if let Some(position) = position {
+                    tspan fill="#656d76" font-weight="400" font-size="8" { " " (position) }
+                }
             }
         }
     }

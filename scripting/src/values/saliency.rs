@@ -33,6 +33,7 @@ impl Saliency {
             style: self.style,
             method: self.options.method.label().to_owned(),
             scores: self.attribution()?.scores.clone(),
+            ..ecco_widgets::Saliency::default()
         })
     }
 

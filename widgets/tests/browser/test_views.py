@@ -242,7 +242,7 @@ def test_sanitised_beside_a_trusted_view(open_page, gallery, name):
 
 def test_output_of_another_revision_stays_static_until_its_script_comes(open_page, gallery):
     page = open_page("saliency")
-    source = (gallery / "saliency.html").read_text().split("<body>", 1)[1].replace("saliency-1", "saliency-next")
+    source = (gallery / "saliency.html").read_text().split("<body>", 1)[1].replace("saliency-2", "saliency-next")
     page.evaluate("(source) => document.body.insertAdjacentHTML('beforeend', source)", source)
     newer = page.locator("ecco-saliency").nth(1)
     assert newer.evaluate("(host) => host.shadowRoot") is None
@@ -254,7 +254,7 @@ def test_output_of_another_revision_stays_static_until_its_script_comes(open_pag
 def test_saved_files(open_page, gallery, tmp_path):
     page = open_page("saliency", accept_downloads=True)
     files = {}
-    for kind in ["JSON", "HTML", "SVG"]:
+    for kind in ["JSON", "HTML", "SVG", "PNG"]:
         view(page).get_by_text("Save").click()
         with page.expect_download() as download:
             view(page).get_by_role("button", name=kind, exact=True).click()
@@ -268,6 +268,10 @@ def test_saved_files(open_page, gallery, tmp_path):
     assert chosen(page) == 31
     texts = [text.text for text in ElementTree.parse(files["SVG"]).iter("{http://www.w3.org/2000/svg}text")]
     assert "·Croatia" in texts and "22%" not in texts
+    drawing = ElementTree.parse(files["SVG"]).getroot()
+    with Image.open(files["PNG"]) as pixels:
+        assert pixels.format == "PNG" and pixels.size == (2 * int(drawing.get("width")), 2 * int(drawing.get("height")))
+        assert len(set(pixels.convert("RGB").getdata())) > 50, "something is drawn"
 
 
 def test_factors_focus(open_page):
@@ -299,8 +303,9 @@ def test_factors_at_a_token(open_page, gallery):
     assert re.search(rf"factor 3\s+{value:.3g}", readout(page, "ecco-factors"))
 
 
-HOSTILE = ["hostile", "hostile-tokens", "hostile-factors", "hostile-reading"]
+HOSTILE = ["hostile", "hostile-tokens", "hostile-factors", "hostile-reading", "hostile-targets", "hostile-score"]
 READINGS = ["reading-masked", "reading-next", "reading-written", "reading-replaced", "reading-labels", "reading-nothing"]
+ATTRIBUTION = ["saliency-signed", "saliency-signed-detailed", "saliency-labels", "saliency-words", "saliency-pair", "score", "faithfulness", "comparison"]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -328,7 +333,8 @@ def test_the_count_of_a_part_stands_right_of_its_character(open_page):
             assert count.evaluate(edges) > box.locator("bdi > bdi").evaluate(edges)
 
 
-@pytest.mark.parametrize("name", ["saliency", "factors", "hostile", "hostile-factors", "ragged", "ragged-factors", "long", "long-factors"])
+@pytest.mark.parametrize("name", ["saliency", "factors", "hostile", "hostile-factors", "ragged", "ragged-factors", "long", "long-factors", *ATTRIBUTION,
+                                  "hostile-targets", "hostile-score", "hostile-faithfulness", "hostile-comparison", "long-score", "long-comparison"])
 def test_pictures_are_xml(gallery, name):
     root = ElementTree.parse(gallery / f"{name}.svg").getroot()
     names = [child.tag.split("}")[1] for child in root]
@@ -346,6 +352,133 @@ def test_bad_numbers_are_said_and_the_rest_is_shown(open_page):
     assert [bool(strength) for strength in strengths(page)[:6]] == [True] * 4 + [False] * 2
     view(open_page("ragged-factors"), "ecco-factors").locator(".line").nth(2).click()
     assert "there is no generated token" in view(open_page("nothing")).locator(".note").inner_text()
+
+
+def chips(page, tag="ecco-saliency"):
+    return view(page, tag).locator(".targets > span")
+
+
+def test_named_targets_are_chosen_above_the_text(open_page, gallery):
+    page = open_page("saliency-signed")
+    data = json.loads((gallery / "saliency-signed.json").read_text())
+    for k, (wait, place) in enumerate([(chips(page).nth(0).hover, 36), (chips(page).nth(1).click, 23)]):
+        wait()
+        row = data["scores"][k]
+        shown = [float(strength or 0) for strength in strengths(page)]
+        assert shown[: len(row)] == pytest.approx([value / max(map(abs, row)) for value in row], abs=2e-3)
+        assert set(shown[len(row) :]) <= {0.0}
+        assert min(shown) < 0 < max(shown), "signs are kept"
+        assert int(view(page).locator(".flow > .at small").inner_text()) == place
+    page.mouse.move(1, 1)
+    assert chips(page).nth(1).get_attribute("aria-pressed") == "true", "held"
+    chips(page).nth(1).press("ArrowRight")
+    assert view(page).locator(".targets > .on").inner_text().startswith("·Finland 43")
+    assert view(page).locator(".flow > .at").count() == 0, "behind the last token"
+
+
+def test_checks_are_those_of_the_target(open_page):
+    page = open_page("saliency-signed")
+    completeness = view(page).locator(".checks > span").first
+    assert completeness.get_attribute("class") == "good" and "3e-8 of 2.41" in completeness.inner_text()
+    chips(page).nth(1).click()
+    assert completeness.get_attribute("class") == "bad" and completeness.inner_text() == "⚠ completeness error 0.14 of 0.87"
+    assert "comprehensiveness 0.41" in view(page).locator(".checks > span").last.inner_text()
+
+
+@pytest.mark.parametrize("name", ["saliency-signed-detailed", "saliency-words", "saliency-pair", "saliency-labels", "score"])
+def test_static_content_of_attribution_says_what_the_script_says(open_page, name):
+    tag = "ecco-score" if name == "score" else "ecco-saliency"
+    static, live = open_page(name, java_script_enabled=False), open_page(name)
+    for part in [".flow > span", ".readout", ".legend", ".targets > span"]:
+        shown = view(live, tag).locator(part).all_inner_texts()
+        assert [" ".join(text.split()) for text in static.locator(part).all_inner_texts()] == [" ".join(text.split()) for text in shown], part
+    place = "(boxes) => boxes.map((box) => Number(box.style.getPropertyValue('--s')).toFixed(2))"
+    weak = lambda strengths: [strength if abs(float(strength)) >= 0.01 else "0.00" for strength in strengths]
+    assert weak(static.locator(".flow > span").evaluate_all(place)) == weak(view(live, tag).locator(".flow > span").evaluate_all(place))
+
+
+def test_exact_contribution_of_a_hovered_source(open_page, gallery):
+    page = open_page("saliency-signed")
+    box(page, 15).hover()
+    value = json.loads((gallery / "saliency-signed.json").read_text())["scores"][0][15]
+    shown = float(re.search(r"−[\d.e-]+", readout(page))[0].replace("−", "-"))
+    assert value < 0 and shown == pytest.approx(value, abs=2e-5)
+    assert "·Belgium 15 → ·Denmark rather than ·Iceland 36" in readout(page)
+
+
+def test_what_was_read_and_written_stand_apart(open_page):
+    page = open_page("saliency-pair")
+    top = lambda element: element.bounding_box()["y"]
+    parts = view(page).locator(".flow > .part")
+    assert parts.all_inner_texts() == ["read", "written"]
+    assert top(parts.nth(0)) < top(box(page, 0)) < top(parts.nth(1)) < top(box(page, 11))
+    assert top(box(page, 10)) < top(parts.nth(1))
+    box(page, 13).click()
+    assert chosen(page) == 13 and "·" not in readout(page).split("draws")[0]
+
+
+def test_the_most_surprising_token_is_described_first(open_page, gallery):
+    page = open_page("score")
+    data = json.loads((gallery / "score.json").read_text())
+    bits = [token.get("bits", -1) for token in data["tokens"]]
+    most = bits.index(max(bits))
+    text = readout(page, "ecco-score")
+    assert f"{most} " in text and f"{bits[most]:.1f} bits" in text and f"{data['tokens'][most]['rank']:,}" in text
+    for key, position in [("Home", 8), ("ArrowRight", 9), ("End", 42), ("ArrowLeft", 41)]:
+        view(page, "ecco-score").locator(".flow [tabindex='0']").press(key)
+        assert view(page, "ecco-score").locator(".flow > .on small").inner_text() == str(position), key
+    assert view(page, "ecco-score").locator(".flow [role=button]").count() == 43 - 8, "context is not scored"
+    box(page, 20, "ecco-score").hover()
+    assert readout(page, "ecco-score").split()[:2] == ["\\n", "20"]
+
+
+def test_curves_of_one_target(open_page, gallery):
+    static, page = open_page("faithfulness", java_script_enabled=False), open_page("faithfulness")
+    curve = "(path) => path.getAttribute('d')"
+    of = lambda page, root: [path.evaluate(curve) for path in root.locator("path:not(.axis)").all()]
+    live = view(page, "ecco-faithfulness")
+    mean = of(page, live)
+    numbers = lambda paths: [float(number) for path in paths for number in re.findall(r"[\d.]+", path)]
+    assert numbers(mean) == pytest.approx(numbers(of(static, static)), abs=0.2)
+    chips(page, "ecco-faithfulness").nth(3).click()
+    assert of(page, live) != mean and len(of(page, live)) == 4
+    assert live.locator("tr .bad").count() == 1 and live.locator("tr .good").count() == 4
+
+
+def test_a_token_in_all_strips(open_page, gallery):
+    page = open_page("comparison")
+    data = json.loads((gallery / "comparison.json").read_text())
+    live = view(page, "ecco-comparison")
+    live.locator(".line:not(.names)").nth(2).locator("i").nth(18).hover()
+    assert live.locator(".cells > .at").count() == 5, "the label and four methods"
+    share = data["methods"][1]["scores"][0][18]
+    beneath = live.locator(".line > small")
+    assert beneath.nth(1).inner_text() == f"18 . {share * 100:.0f}%"
+    page.mouse.move(1, 1)
+    before = live.locator(".line > small").all_inner_texts()
+    chips(page, "ecco-comparison").nth(4).click()
+    assert live.locator(".line > small").all_inner_texts() != before
+    cells = live.locator(".line:not(.names)").nth(0).locator("i")
+    row = data["methods"][0]["scores"][4]
+    shown = cells.evaluate_all("(cells) => cells.map((cell) => Number(cell.style.getPropertyValue('--s')))")
+    assert shown[: len(row)] == pytest.approx([value / max(map(abs, row)) for value in row], abs=2e-3)
+    strip = live.locator(".line:not(.names) .cells").nth(1)
+    strip.press("ArrowRight")
+    strip.press("ArrowRight")
+    assert beneath.nth(1).inner_text().startswith("2 ·of ")
+
+
+@pytest.mark.parametrize("name", ["hostile-faithfulness", "hostile-comparison"])
+def test_hostile_targets_are_text(open_page, name):
+    page = open_page(name)
+    for chip in page.locator(".targets > span:visible").all()[:12]:
+        chip.hover()
+        chip.click()
+    for cell in page.locator(".line:not(.names) > .cells > i:visible").all()[:40]:
+        cell.hover()
+    assert page.evaluate("window.hacked") is None
+    everything = "(root) => [root, ...root.querySelectorAll('*')].flatMap((e) => [e, ...(e.shadowRoot?.querySelectorAll('*') ?? [])])"
+    assert page.locator("body").evaluate(f"(root) => ({everything})(root).filter((e) => e.localName === 'img').length") == 0
 
 
 def luminance(colour):
@@ -394,7 +527,8 @@ def test_a_light_theme_stays_light_on_a_dark_system(open_page):
 
 
 @pytest.mark.parametrize("width", [320, 360, 900, 1600])
-@pytest.mark.parametrize("name", ["saliency", "saliency-detailed", "factors", "tokens", "hostile", "hostile-factors", "hostile-reading", "model", "models", "tensor", "progress", *READINGS])
+@pytest.mark.parametrize("name", ["saliency", "saliency-detailed", "factors", "tokens", "hostile", "hostile-factors", "hostile-reading", "model", "models", "tensor", "progress", *READINGS, *ATTRIBUTION,
+                                  "hostile-targets", "hostile-score", "hostile-faithfulness", "hostile-comparison", "long-comparison"])
 def test_nothing_is_wider_than_the_page(open_page, name, width):
     page = open_page(name, viewport={"width": width, "height": 600})
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -450,6 +584,21 @@ def test_readings_are_legible(open_page, name, scheme):
     for box in page.locator(".reading .flow > span").all():
         darker, lighter = sorted(map(luminance, box.evaluate(script)))
         assert (lighter + 0.05) / (darker + 0.05) > 4.5, box.inner_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["saliency-signed-detailed", "saliency-words", "score"])
+def test_tokens_are_legible_on_their_colours(open_page, name, scheme):
+    """As the browser draws them: the ground is a place on a wide gradient, which has no computed colour."""
+    page = open_page(name, color_scheme=scheme, viewport={"width": 900, "height": 1200})
+    tag = "ecco-score" if name == "score" else "ecco-saliency"
+    shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    for token in view(page, tag).locator(".flow > span").all():
+        frame = token.bounding_box()
+        ground = shot.getpixel((round(frame["x"] + frame["width"] - 5), round(frame["y"] + frame["height"] / 2)))
+        text = [float(n) for n in re.findall(r"[\d.]+", token.evaluate("(e) => getComputedStyle(e).color"))[:3]]
+        darker, lighter = sorted([luminance(ground), luminance(text)])
+        assert (lighter + 0.05) / (darker + 0.05) > 3.7, token.inner_text()
 
 
 def test_names_and_roles(open_page):
