@@ -608,7 +608,7 @@ fn steering_goes_from_one_mean_to_the_other() {
     for (found, expected) in found.vector.iter().zip(&expected) {
         assert!((f64::from(*found) - expected).abs() < 1e-5 * (1.0 + expected.abs()));
     }
-    assert!((found.norm - expected.iter().map(|x| x * x).sum::<f64>().sqrt()).abs() < 1e-9);
+    assert!((found.norm - expected.iter().map(|x| x * x).sum::<f64>().sqrt()).abs() < 1e-4);
     // In these units the means are at 1 and -1.
     for (projections, side) in found.projections.iter().zip([1.0, -1.0]) {
         assert!((projections.iter().sum::<f64>() / 2.0 - side).abs() < 1e-9);

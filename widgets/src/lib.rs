@@ -4,6 +4,7 @@
 //! - [`tokens`]: the token sequence, and the [`Token`] all views share
 //! - [`saliency`], [`factors`]: the two interactive views
 //! - [`faithfulness`], [`comparison`]: whether an attribution says what the model uses, and whether several agree
+//! - [`side_by_side`], [`patch_map`], [`steering`]: what interventions do
 //! - [`score`]: how surprising a text's tokens are to a model
 //! - [`reading`]: what a model says of a text that it has read
 //! - [`progress`], [`model_card`], [`tensor_summary`]: small static ones
@@ -28,6 +29,8 @@ mod faithfulness_picture;
 pub mod model_card;
 mod numbers;
 mod page;
+pub mod patch_map;
+mod patch_map_picture;
 pub mod progress;
 pub mod reading;
 mod rows;
@@ -35,7 +38,10 @@ pub mod saliency;
 mod saliency_picture;
 pub mod score;
 mod score_picture;
+pub mod side_by_side;
+mod side_by_side_picture;
 mod spark;
+pub mod steering;
 pub mod tensor_summary;
 pub mod tokens;
 mod visible;
@@ -45,9 +51,12 @@ pub use comparison::{Compared, Comparison};
 pub use factors::Factors;
 pub use faithfulness::Faithfulness;
 pub use model_card::{ModelCard, ResidentModels};
+pub use patch_map::{Columns, PatchMap};
 pub use progress::Progress;
 pub use reading::{Reading, Said};
 pub use saliency::{Saliency, SaliencyStyle, Scale, Unit};
 pub use score::{Score, Scored};
+pub use side_by_side::{Predicted, Side, SideBySide};
+pub use steering::Steering;
 pub use tensor_summary::TensorSummary;
 pub use tokens::{Token, TokenSequence};

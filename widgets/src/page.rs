@@ -87,6 +87,11 @@ mod tests {
             include_str!("tokens.css"),
             include_str!("progress.css"),
             include_str!("card.css"),
+            include_str!("side_by_side.js"),
+            include_str!("side_by_side.css"),
+            include_str!("patch_map.js"),
+            include_str!("patch_map.css"),
+            include_str!("steering.css"),
             include_str!("reading.css"),
         ] {
             assert!(!asset.contains("</") && !asset.contains("<!--"));

@@ -54,6 +54,7 @@ impl Resident {
             device: model.device(),
             dtype: model.dtype(),
             memory_bytes: model.memory_bytes(),
+            interventions: Vec::new(),
         };
         let intermediate_size = config.intermediate_size;
         let loaded = RefCell::new(Some(Rc::new(model)));
