@@ -49,7 +49,7 @@ pub enum Change {
 }
 
 /// The edits of one stack.
-pub(crate) type OfStack = HashMap<(Site, usize), Vec<Edit>>;
+pub(crate) type OfStack = HashMap<(Site, usize), Vec<Rc<Edit>>>;
 
 /// Edits of a whole model, on its device.
 #[derive(Clone)]
@@ -69,11 +69,26 @@ impl Edits {
                 &mut own
             };
             let key = (edit.place.site, edit.layer);
-            stack.entry(key).or_default().push(edit.on(kind, device));
+            stack.entry(key).or_default().push(Rc::new(edit.on(kind, device)));
         }
         Self {
             own: Rc::new(own),
             encoder: Rc::new(encoder),
+        }
+    }
+
+    /// These, and then those.
+    pub fn followed_by(&self, others: &Self) -> Self {
+        let joined = |one: &OfStack, other: &OfStack| {
+            let mut all = one.clone();
+            for (key, edits) in other {
+                all.entry(*key).or_default().extend(edits.iter().cloned());
+            }
+            Rc::new(all)
+        };
+        Self {
+            own: joined(&self.own, &others.own),
+            encoder: joined(&self.encoder, &others.encoder),
         }
     }
 }

@@ -36,6 +36,8 @@ pub enum OptionKind {
     Map,
     /// An array of such maps, or JSON text of one.
     Maps,
+    /// A value that the primitive looks at itself; this says which, for people.
+    Any(&'static str),
 }
 
 impl OptionKind {
@@ -61,6 +63,7 @@ impl OptionKind {
             Self::SomeOf(names) => format!("one or an array of {}", quoted(names)),
             Self::Map => "a map of plain values".to_owned(),
             Self::Maps => "an array of maps, or JSON text of one".to_owned(),
+            Self::Any(which) => which.to_owned(),
         }
     }
 
@@ -84,6 +87,7 @@ impl OptionKind {
             Self::Texts | Self::SomeOf(_) => "string or [string]",
             Self::Map => "map",
             Self::Maps => "[map] or string",
+            Self::Any(_) => "value",
         }
     }
 }
@@ -128,7 +132,7 @@ pub fn of_primitive(full_name: &str) -> Option<&'static OptionTable> {
 }
 
 /// A value that passed its [`OptionKind`].
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 enum Given {
     Bool(bool),
     Int(i64),
@@ -137,10 +141,11 @@ enum Given {
     Ints(Vec<i64>),
     Texts(Vec<String>),
     Json(Value),
+    Any(Dynamic),
 }
 
 /// The options that were given; the others are None.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     given: BTreeMap<&'static str, Given>,
 }
@@ -214,6 +219,7 @@ fn convert(kind: OptionKind, value: &Dynamic) -> Option<Given> {
         OptionKind::SomeOf(names) => texts(value)
             .filter(|all| all.iter().all(|t| names.contains(&t.as_str())))
             .map(Given::Texts),
+        OptionKind::Any(_) => Some(Given::Any(value.clone())),
         OptionKind::Map => json_of_map(&*value.as_map_ref().ok()?).map(Given::Json),
         OptionKind::Maps => {
             let list = match text() {
@@ -295,6 +301,13 @@ impl Options {
     pub fn json(&self, name: &str) -> Option<&Value> {
         match self.given.get(name)? {
             Given::Json(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    pub fn any(&self, name: &str) -> Option<&Dynamic> {
+        match self.given.get(name)? {
+            Given::Any(value) => Some(value),
             _ => None,
         }
     }

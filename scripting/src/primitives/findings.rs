@@ -6,8 +6,11 @@ use crate::errors::RhaiResult;
 use crate::state::state_of;
 use crate::values::factorization::Factorization;
 use crate::values::finding::{Finding, Shown};
+use crate::values::patch_map::PatchMap;
 use crate::values::saliency::Saliency;
 use crate::values::saving;
+use crate::values::side_by_side::SideBySide;
+use crate::values::steering::SteeringVector;
 
 type Register = fn(&mut Engine, &str);
 
@@ -15,6 +18,9 @@ type Register = fn(&mut Engine, &str);
 const FINDINGS: &[(&str, Register)] = &[
     ("Saliency", register_members::<Saliency>),
     ("Factorization", register_members::<Factorization>),
+    ("SideBySide", register_members::<SideBySide>),
+    ("PatchMap", register_members::<PatchMap>),
+    ("SteeringVector", register_members::<SteeringVector>),
 ];
 
 const TO_ARRAY: &str = "/// The numbers as nested script arrays.";

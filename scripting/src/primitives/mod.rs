@@ -9,9 +9,11 @@ mod errors;
 mod explain;
 mod findings;
 mod generate;
+mod intervene;
 mod limits;
 mod models;
 mod nesting;
+mod patching;
 mod run;
 mod sorting;
 mod tensor;
@@ -27,9 +29,12 @@ use crate::values::chat::Chat;
 use crate::values::factorization::Factorization;
 use crate::values::generation::Generation;
 use crate::values::model::{Model, ModelList};
+use crate::values::patch_map::PatchMap;
 use crate::values::rich::Rich;
 use crate::values::run::Run;
 use crate::values::saliency::Saliency;
+use crate::values::side_by_side::SideBySide;
+use crate::values::steering::SteeringVector;
 use crate::values::tensor::Tensor;
 
 /// The options of every primitive that takes some.
@@ -40,6 +45,10 @@ pub const OPTION_TABLES: &[&OptionTable] = &[
     &run::RUN_OPTIONS,
     &explain::SALIENCY_OPTIONS,
     &explain::NMF_OPTIONS,
+    &intervene::INTERVENE_OPTIONS,
+    &intervene::COMPARE_OPTIONS,
+    &intervene::STEERING_OPTIONS,
+    &patching::PATCH_OPTIONS,
 ];
 
 /// Makes all primitives known to `engine`.
@@ -54,6 +63,9 @@ pub fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Run>("Run");
     engine.register_type_with_name::<Saliency>("Saliency");
     engine.register_type_with_name::<Factorization>("Factorization");
+    engine.register_type_with_name::<SideBySide>("SideBySide");
+    engine.register_type_with_name::<PatchMap>("PatchMap");
+    engine.register_type_with_name::<SteeringVector>("SteeringVector");
     engine.register_iterator::<Tensor>();
     engine.register_iterator::<ModelList>();
     engine.register_static_module("ecco", exported_module!(models::ecco).into());
@@ -62,6 +74,8 @@ pub fn register(engine: &mut Engine) {
     engine.register_global_module(exported_module!(generate::functions).into());
     engine.register_global_module(exported_module!(run::functions).into());
     engine.register_global_module(exported_module!(explain::functions).into());
+    engine.register_global_module(exported_module!(intervene::functions).into());
+    engine.register_global_module(exported_module!(patching::functions).into());
     engine.register_global_module(exported_module!(display::functions).into());
     engine.register_global_module(exported_module!(text::functions).into());
     engine.register_global_module(exported_module!(tensor::functions).into());

@@ -6,11 +6,14 @@ pub mod finding;
 pub mod generation;
 pub mod model;
 pub mod numbers;
+pub mod patch_map;
 pub mod rich;
 pub mod run;
 pub mod saliency;
 pub mod saving;
 pub mod show;
+pub mod side_by_side;
+pub mod steering;
 pub mod tensor;
 
 use ecco_widgets::MimeBundle;
@@ -22,9 +25,12 @@ use factorization::Factorization;
 use finding::Shown;
 use generation::Generation;
 use model::{Model, ModelList};
+use patch_map::PatchMap;
 use rich::Rich;
 use run::Run;
 use saliency::Saliency;
+use side_by_side::SideBySide;
+use steering::SteeringVector;
 use tensor::Tensor;
 
 /// The types of ours that scripts hold, each with its [`Shown`].
@@ -58,6 +64,9 @@ shown! {
     Run,
     Saliency,
     Factorization,
+    SideBySide,
+    PatchMap,
+    SteeringVector,
 }
 
 /// What can be said about a value without computing anything: size, shape, place.
