@@ -4,19 +4,27 @@
 //! - [`Explained`]: the targets as one differentiable function of the embeddings, for every kind of model
 //! - [`Method`], [`AttributionOptions`]: how; [`Baseline`], [`Aggregation`]
 //! - [`attribute`], [`Attribution`]: the result
+//! - `occlusion`, `samples`: what `passes` without some of the sources say; `coalitions`: which, and the mathematics
+//! - `attention`, `value_zeroing`: what attention says
 //! - `path`: what gradients at one or several points give; `gradients`: how these are taken
 //! - `rows`: from contributions to scores; `work`: progress and interruption
 //!
 //! Contributions are to the difference that the token embeddings make (positions are added inside the model, and stay).
 
+mod attention;
+pub mod coalitions;
 mod explained;
 mod gradients;
 mod method;
+mod occlusion;
 mod options;
+pub(crate) mod passes;
 mod path;
 mod rows;
+mod samples;
 pub(crate) mod target;
-mod work;
+mod value_zeroing;
+pub(crate) mod work;
 
 use ecco_models::guard::guard;
 use ecco_models::run::Input;
@@ -74,17 +82,21 @@ pub fn attribute(
     options.check()?;
     let explained = Explained::new(model, input, targets)?;
     explained.ensure_room(options)?;
-    let mut work = Work::new(
-        watch,
-        format!("{} of {}", options.method.label(), said_of(targets.len())),
-        "gradients",
-        (targets.len() * options.n_points()) as u64,
-    );
+    let (total, unit) = match options.method.is_by_passes() {
+        true => (passes::n_passes(&explained, options) as u64, "passes"),
+        false => ((targets.len() * options.n_points()) as u64, "gradients"),
+    };
+    let label = format!("{} of {}", options.method.label(), said_of(targets.len()));
+    let mut work = Work::new(watch, label, unit, total);
     // Neighbours share what they see.
     let mut order: Vec<usize> = (0..targets.len()).collect();
     order.sort_by_key(|&place| explained.n_sources_of(&targets[place]));
     let mut rows: Vec<(usize, Row)> = Vec::new();
-    for places in order.chunks(explained.targets_at_once()) {
+    let at_once = match options.method.is_by_passes() {
+        true => targets.len(), // a pass has the values of all
+        false => explained.targets_at_once(),
+    };
+    for places in order.chunks(at_once) {
         let some: Vec<Target> = places.iter().map(|&place| targets[place]).collect();
         let explained = explained.only(&some);
         let n_sources: Vec<usize> = some.iter().map(|target| explained.n_sources_of(target)).collect();
@@ -120,6 +132,12 @@ fn found(explained: &Explained, options: &AttributionOptions, work: &mut Work) -
     match options.method {
         Method::Gradient | Method::GradXInput => path::at_the_text(explained, options, work),
         Method::IntegratedGradients => path::integrated(explained, options, work),
+        Method::Occlusion => occlusion::occlusion(explained, options, work),
+        Method::Lime => samples::local_model(explained, options, work),
+        Method::KernelShap => samples::shapley_values(explained, options, work),
+        Method::AttentionRollout => attention::rollout(explained, work),
+        Method::AttentionLast => attention::last(explained, work),
+        Method::ValueZeroing => value_zeroing::value_zeroing(explained, work),
     }
 }
 

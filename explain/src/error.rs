@@ -22,6 +22,16 @@ pub enum Error {
         corrupted: Vec<String>,
     },
 
+    #[error("the span {}..{} of {unit}: {reason}", span.start, span.end)]
+    Span {
+        span: std::ops::Range<usize>,
+        unit: &'static str,
+        reason: String,
+    },
+
+    #[error("{one} and {other} explain different targets or sources")]
+    Unlike { one: String, other: String },
+
     #[error(transparent)]
     Model(#[from] ecco_models::Error),
 }
@@ -31,7 +41,8 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NothingGenerated => Some("generate at least one token: #{generate: 20}".into()),
-            Self::Option { .. } => None,
+            Self::Option { .. } | Self::Span { .. } => None,
+            Self::Unlike { .. } => Some("compare attributions of the same text and targets".into()),
             Self::Lengths { .. } => {
                 Some("choose words of as many tokens: `lm.run(text).tokens` shows them".into())
             }

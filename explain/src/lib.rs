@@ -2,6 +2,8 @@
 //!
 //! - [`attribution`]: which tokens what a model says came from
 //! - [`intervention`]: models whose inside is changed, steering, activation patching
+//! - [`groups`]: tokens as words, lines, sentences
+//! - [`faithfulness`]: whether an attribution says what the model uses; [`agreement`]: whether several say the same
 //! - [`nmf`], [`pca`], [`ica`]: patterns in neurons' activations; [`matching`]: the same ones found twice
 //! - [`neurons`]: which are most active
 //! - [`similarity`]: of activations over the same positions
@@ -9,8 +11,11 @@
 //!
 //! Results are on the host (`ndarray` or vectors); tensors stay inside.
 
+pub mod agreement;
 pub mod attribution;
 pub mod error;
+pub mod faithfulness;
+pub mod groups;
 pub mod ica;
 pub mod intervention;
 mod linalg;
@@ -22,11 +27,14 @@ pub mod quadrature;
 mod random;
 pub mod similarity;
 
+pub use agreement::{Agreement, agreement, compare};
 pub use attribution::{
     Aggregation, Attribution, AttributionOptions, Baseline, Completeness, Explained, Method, Quantity, Said,
     Target, attribute,
 };
 pub use error::Error;
+pub use faithfulness::{Faithfulness, FaithfulnessOptions, faithfulness};
+pub use groups::{Combine, Group, Grouping, combine, group};
 pub use ica::{Ica, IcaOptions};
 pub use nmf::{Nmf, NmfError, NmfOptions};
 pub use pca::{DecompositionError, Pca};

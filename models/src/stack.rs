@@ -212,6 +212,27 @@ impl Stack {
         let normalised = apply(&self.final_norm, &x);
         Ok(tap.visit(Site::FinalNorm, self.blocks.len() - 1, normalised))
     }
+
+    /// One layer alone: from the residual stream before it to that after it, `[batch, position, hidden]`, of a text
+    /// from its start on. A tap may make more of one text on the way.
+    pub fn layer(&self, layer: usize, x: Tensor, source: Option<&CrossMemory>, tap: &mut dyn Tap) -> Tensor {
+        let mut edited;
+        let tap = match &self.edits {
+            Some(edits) => {
+                edited = Edited { edits, start: 0, tap };
+                &mut edited as &mut dyn Tap
+            }
+            None => tap,
+        };
+        let place = (self.kind(), self.device());
+        let view = View::new(&self.config, self.relative.as_ref(), 0, x.size()[1], None, place);
+        let around = Around {
+            memory: None,
+            source,
+            view: &view,
+        };
+        self.blocks[layer].forward(x, around, layer, tap)
+    }
 }
 
 impl Deref for Stack {

@@ -2,6 +2,7 @@
 
 mod attribution;
 mod chats;
+mod explanations;
 mod families;
 mod generation;
 mod gpt2;

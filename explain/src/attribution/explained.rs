@@ -2,6 +2,7 @@
 //! targets' values. Every method, and what checks them, is about this function.
 
 use ecco_models::Model;
+use ecco_models::attention::Cache;
 use ecco_models::model::Body;
 use ecco_models::run::Input;
 use ecco_models::stack::Stack;
@@ -222,17 +223,45 @@ impl<'m> Explained<'m> {
                 encoder.logits(&states, None).unwrap_or(states)
             }
             Body::EncoderDecoder(both) => {
-                let (n_read, n) = (self.input.ids.len() as i64, x.size()[1]);
+                let n_read = self.input.ids.len() as i64;
                 let memories = both.read(&x.narrow(1, 0, n_read), None, tap)?;
-                let before = x.narrow(1, n_read, n - n_read);
-                let written = match &self.start {
-                    Some(start) => Tensor::cat(&[start.expand([x.size()[0], -1, -1], false), before], 1),
-                    None => before,
-                };
+                let written = self.written(x);
                 let states = both.decoder.forward_with(&written, None, Some(&memories), tap)?;
                 both.decoder.logits(&states.index_select(1, &rows))
             }
         })
+    }
+
+    /// What an encoder–decoder has written, its start token first, from the sources' embeddings.
+    pub(super) fn written(&self, x: &Tensor) -> Tensor {
+        let n_read = self.input.ids.len() as i64;
+        let before = x.narrow(1, n_read, x.size()[1] - n_read);
+        match &self.start {
+            Some(start) => Tensor::cat(&[start.expand([x.size()[0], -1, -1], false), before], 1),
+            None => before,
+        }
+    }
+
+    /// The values of a decoder's targets behind the sources that `cache` holds, of texts that go on with `x`,
+    /// `[batch, source, size]`.
+    ///
+    /// # Errors
+    /// For other models.
+    pub(super) fn values_behind(
+        &self,
+        x: &Tensor,
+        cache: &mut Cache,
+        tap: &mut dyn Tap,
+    ) -> ecco_models::error::Result<Tensor> {
+        let decoder = self.model.decoder("this pass")?;
+        let rows: Vec<i64> = self
+            .rows()
+            .into_iter()
+            .map(|row| row as i64 - cache.length)
+            .collect();
+        let rows = Tensor::from_slice(&rows).to_device(x.device());
+        let states = decoder.forward(x, Some(cache), tap)?;
+        Ok(self.values_of(&decoder.logits(&states.index_select(1, &rows))))
     }
 
     /// `[batch, target]`.
@@ -290,6 +319,9 @@ impl Explained<'_> {
 
     /// Refuses what would not fit, before anything is allocated.
     pub(super) fn ensure_room(&self, options: &AttributionOptions) -> Result<()> {
+        if options.method.is_by_passes() {
+            return super::passes::ensure_room(self, options);
+        }
         let needed = self.bytes_per_text() * self.rows_at_once() as u64;
         let what = format!(
             "{} of a text of {} tokens (fewer tokens or another dtype than {} take less)",

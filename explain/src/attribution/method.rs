@@ -10,6 +10,18 @@ pub enum Method {
     Gradient,
     /// (Embedding − baseline) · mean gradient on the way between them (Sundararajan et al. 2017, 1703.01365).
     IntegratedGradients,
+    /// What a target loses when a source is replaced by the baseline, one after the other.
+    Occlusion,
+    /// A linear model of passes without some of the sources (Ribeiro et al. 2016, 1602.04938).
+    Lime,
+    /// Shapley's values, by regression or from all sets (Lundberg & Lee 2017, 1705.07874).
+    KernelShap,
+    /// The product of the layers' attention, half of each being the residual stream (Abnar & Zuidema 2020, 2005.00928).
+    AttentionRollout,
+    /// The last layer's attention.
+    AttentionLast,
+    /// How much positions turn when the value of another is zero, over the layers (Mohebbi et al. 2023, 2301.12971).
+    ValueZeroing,
 }
 
 impl Method {
@@ -25,6 +37,14 @@ impl Method {
             "integrated gradients",
         ),
         ("ig", Self::IntegratedGradients, "integrated gradients"),
+        ("occlusion", Self::Occlusion, "occlusion"),
+        ("feature_ablation", Self::Occlusion, "occlusion"),
+        ("lime", Self::Lime, "LIME"),
+        ("kernel_shap", Self::KernelShap, "KernelSHAP"),
+        ("shapley_values", Self::KernelShap, "KernelSHAP"),
+        ("attention_rollout", Self::AttentionRollout, "attention rollout"),
+        ("attention_last", Self::AttentionLast, "last-layer attention"),
+        ("value_zeroing", Self::ValueZeroing, "value zeroing"),
     ];
 
     /// The names alone, for tables of options.
@@ -60,6 +80,27 @@ impl Method {
 
     /// Whether contributions are those to a difference from a baseline.
     pub fn has_baseline(self) -> bool {
-        matches!(self, Self::IntegratedGradients)
+        matches!(
+            self,
+            Self::IntegratedGradients | Self::Occlusion | Self::Lime | Self::KernelShap
+        )
+    }
+
+    /// Whether it looks at passes over texts without some of the sources.
+    pub fn is_perturbation(self) -> bool {
+        matches!(self, Self::Occlusion | Self::Lime | Self::KernelShap)
+    }
+
+    /// Whether it looks at attention, so that only where a target stands counts.
+    pub fn is_of_attention(self) -> bool {
+        matches!(
+            self,
+            Self::AttentionRollout | Self::AttentionLast | Self::ValueZeroing
+        )
+    }
+
+    /// Whether it needs passes alone, and no gradient.
+    pub fn is_by_passes(self) -> bool {
+        self.is_perturbation() || self.is_of_attention()
     }
 }

@@ -12,6 +12,13 @@ pub struct AttributionOptions {
     pub baseline: Baseline,
     /// How the numbers along an embedding become one.
     pub aggregation: Aggregation,
+    /// How many neighbouring sources occlusion replaces together.
+    pub window: usize,
+    /// How many passes LIME and KernelSHAP take; `None` for as many as their authors' packages do, or fewer (see
+    /// `docs/methods`).
+    pub n_samples: Option<usize>,
+    /// Of what is drawn at random.
+    pub seed: u64,
 }
 
 impl Default for AttributionOptions {
@@ -21,6 +28,9 @@ impl Default for AttributionOptions {
             n_steps: 50,
             baseline: Baseline::default(),
             aggregation: Aggregation::default(),
+            window: 1,
+            n_samples: None,
+            seed: 0,
         }
     }
 }
@@ -40,6 +50,10 @@ impl AttributionOptions {
                 value: self.baseline.name().into(),
                 reason: format!("{} does not compare with one", self.method.name()),
             });
+        }
+        bounded("window", self.window, 10_000)?;
+        if let Some(n_samples) = self.n_samples {
+            bounded("n_samples", n_samples, 1_000_000)?;
         }
         bounded("n_steps", self.n_steps, 10_000)
     }

@@ -11,6 +11,30 @@ pub struct CrossMemory {
     pub(super) padding: Option<Tensor>,
 }
 
+impl CrossMemory {
+    /// How many positions were read.
+    pub fn n_positions(&self) -> i64 {
+        self.key.size()[2]
+    }
+
+    /// Of one text as many copies as there are positions in `from..to`, each with the value of one of them zero.
+    pub fn without_values(&self, from: i64, to: i64) -> Self {
+        let copies = |x: &Tensor| x.repeat([to - from, 1, 1, 1]);
+        let value = copies(&self.value);
+        for position in from..to {
+            let _ = value.get(position - from).select(1, position).zero_();
+        }
+        Self {
+            key: copies(&self.key),
+            value,
+            padding: self
+                .padding
+                .as_ref()
+                .map(|padding| padding.repeat([to - from, 1])),
+        }
+    }
+}
+
 /// Keys and values of what sequences hold so far (KV cache), with room for what is to come. All are equally long.
 pub struct Cache {
     keys: Vec<Tensor>, // by layer: [sequence, head, position, head_dim]
@@ -36,6 +60,24 @@ impl Cache {
             keys: room(),
             values: room(),
             length: 0,
+        }
+    }
+
+    /// For `n` sequences of up to `capacity` positions that begin as one text does, whose pass had these keys and
+    /// values, by layer, each `[1, head, position, head_dim]`; `length` positions of them.
+    pub fn of_pass(layers: &[(Tensor, Tensor)], length: i64, n: i64, capacity: i64) -> Self {
+        let room = |x: &Tensor| {
+            let [_, n_heads, _, head_dim] = x.size()[..] else {
+                return x.shallow_clone();
+            };
+            let room = Tensor::empty([n, n_heads, capacity, head_dim], (x.kind(), x.device()));
+            room.narrow(2, 0, length).copy_(&x.narrow(2, 0, length));
+            room
+        };
+        Self {
+            keys: layers.iter().map(|(key, _)| room(key)).collect(),
+            values: layers.iter().map(|(_, value)| room(value)).collect(),
+            length,
         }
     }
 

@@ -1,0 +1,263 @@
+//! Passes over a text in which some sources are replaced by the baseline's: what perturbation methods are made of.
+//!
+//! Every pass gives the values of all targets. In a decoder a replaced token changes nothing before it, so what is
+//! before the first replaced one is taken from one pass over the text (see [`Passes::without`]).
+
+use std::ops::Range;
+
+use ecco_models::attention::Cache;
+use ecco_models::model::Body;
+use ecco_models::stack::Stack;
+use ecco_models::tap::{Capture, Watched};
+use ecco_models::{Config, Model, Site};
+use ndarray::{Array2, ArrayView2};
+use tch::Tensor;
+
+use super::explained::Explained;
+use super::method::Method;
+use super::options::{AttributionOptions, Baseline};
+use super::rows::numbers;
+use super::work::{Interruptible, Work};
+use super::{occlusion, samples};
+use crate::error::Result;
+
+/// A text and the baseline that stands in for parts of it.
+pub struct Passes<'e, 'm> {
+    explained: &'e Explained<'m>,
+    x: Tensor,  // [1, source, size]
+    x0: Tensor, // [1, source, size]
+}
+
+impl<'e, 'm> Passes<'e, 'm> {
+    pub fn new(explained: &'e Explained<'m>, baseline: &Baseline) -> Result<Self> {
+        Ok(Self {
+            explained,
+            x: explained.embeddings(),
+            x0: explained.baseline(baseline)?,
+        })
+    }
+
+    pub fn n_sources(&self) -> usize {
+        self.x.size()[1] as usize
+    }
+
+    /// How many sources each target has.
+    pub fn n_sources_of_each(&self) -> Vec<usize> {
+        let targets = self.explained.targets().iter();
+        targets
+            .map(|target| self.explained.n_sources_of(target))
+            .collect()
+    }
+
+    /// The targets' values in passes that keep some sources and replace the others: `(pass, target)`.
+    pub fn keeping(
+        &self,
+        kept: ArrayView2<bool>,
+        work: &mut Work,
+    ) -> ecco_models::error::Result<Array2<f64>> {
+        let n_targets = self.explained.targets().len();
+        let mut values = Array2::zeros((kept.nrows(), n_targets));
+        let at_once = self.texts_at_once(self.n_sources());
+        let chunks = kept.axis_chunks_iter(ndarray::Axis(0), at_once);
+        for (kept, mut values) in chunks.zip(values.axis_chunks_iter_mut(ndarray::Axis(0), at_once)) {
+            let mask: Vec<bool> = kept.iter().copied().collect();
+            let mask = Tensor::from_slice(&mask)
+                .reshape([kept.nrows() as i64, kept.ncols() as i64, 1])
+                .to_device(self.x.device());
+            let x = self.x.where_self(&mask, &self.x0); // [pass, source, size]
+            let found = self.explained.values(&x, &mut Interruptible(work))?; // [pass, target]
+            values
+                .iter_mut()
+                .zip(numbers(&found))
+                .for_each(|(value, found)| *value = found);
+            work.advance(kept.nrows() as u64)?;
+        }
+        Ok(values)
+    }
+
+    /// The targets' values for the text as it is, and in passes that each replace a window of sources, in ascending
+    /// order: `(target)` and `(window, target)`. NaN where a window begins behind a target's sources.
+    pub fn without(
+        &self,
+        windows: &[Range<usize>],
+        work: &mut Work,
+    ) -> ecco_models::error::Result<(Vec<f64>, Array2<f64>)> {
+        let n_targets = self.explained.targets().len();
+        let beginnings = Beginnings::new(self, work)?;
+        let mut values = Array2::from_elem((windows.len(), n_targets), f64::NAN);
+        let mut done = 0;
+        while let Some(first) = windows.get(done) {
+            let (start, n) = (first.start, self.n_sources());
+            let shared = beginnings.shared(start);
+            let at_once = self.texts_at_once(n - shared).min(windows.len() - done);
+            let windows = &windows[done..done + at_once];
+            let x = self.replaced(windows, shared);
+            let sees = |&target: &usize| {
+                let target = &self.explained.targets()[target];
+                self.explained.n_sources_of(target) > start
+            };
+            let places: Vec<usize> = (0..n_targets).filter(sees).collect();
+            let targets: Vec<_> = places
+                .iter()
+                .map(|&place| self.explained.targets()[place])
+                .collect();
+            let found = numbers(&beginnings.values(&self.explained.only(&targets), &x, shared, work)?);
+            for (i, found) in found.chunks(places.len().max(1)).enumerate() {
+                for (&place, &found) in places.iter().zip(found) {
+                    values[[done + i, place]] = found;
+                }
+            }
+            done += at_once;
+            work.advance(at_once as u64)?;
+        }
+        Ok((beginnings.full, values))
+    }
+
+    /// Texts without a window each, from the position `shared` on: `[window, source − shared, size]`.
+    fn replaced(&self, windows: &[Range<usize>], shared: usize) -> Tensor {
+        let length = (self.n_sources() - shared) as i64;
+        let part = |x: &Tensor| x.narrow(1, shared as i64, length);
+        let x = part(&self.x).repeat([windows.len() as i64, 1, 1]);
+        for (row, window) in windows.iter().enumerate() {
+            let (start, length) = ((window.start - shared) as i64, window.len() as i64);
+            let stand_in = part(&self.x0).get(0).narrow(0, start, length);
+            x.get(row as i64).narrow(0, start, length).copy_(&stand_in);
+        }
+        x
+    }
+
+    /// How many texts go through the model together: enough for large products, little enough for [`BATCH_BYTES`].
+    fn texts_at_once(&self, n_positions: usize) -> usize {
+        let per_text = bytes_per_text(self.explained.model(), n_positions, self.explained.rows().len());
+        (BATCH_BYTES / per_text.max(1)).clamp(1, 64) as usize
+    }
+}
+
+/// How many passes a method takes, for progress.
+pub fn n_passes(explained: &Explained, options: &AttributionOptions) -> usize {
+    let n = explained.n_sources();
+    match options.method {
+        Method::Occlusion => occlusion::n_passes(n, options.window),
+        Method::Lime | Method::KernelShap => samples::n_passes(explained, options),
+        Method::ValueZeroing => n,
+        _ => 1,
+    }
+}
+
+/// Refuses what would not fit, before anything is allocated: a batch of passes, what is kept of all of them, and
+/// matrices of attention.
+pub fn ensure_room(explained: &Explained, options: &AttributionOptions) -> Result<()> {
+    let model = explained.model();
+    let (n, n_targets) = (explained.n_sources(), explained.targets().len());
+    let n_passes = n_passes(explained, options);
+    let of_text = bytes_per_text(model, n, explained.rows().len());
+    let (kept, lower) = match options.method {
+        // Which sources are kept, as such and twice as numbers, and the values.
+        Method::Lime | Method::KernelShap => (
+            n_passes * (17 * n + 8 * n_targets) + 16 * n * n,
+            "a lower n_samples takes less",
+        ),
+        Method::Occlusion => (8 * n_passes * n_targets, "fewer targets at once take less"),
+        _ => (
+            8 * (n + 1) * (n + 1) * (model.config().n_layers + 2),
+            "a shorter text takes less",
+        ),
+    };
+    let what = format!(
+        "{} of {n} sources in {n_passes} passes ({lower})",
+        options.method.label()
+    );
+    let needed = of_text.max(BATCH_BYTES.min(of_text * n_passes as u64)) + kept as u64;
+    // What is kept of the passes is on the host, wherever they are made.
+    Ok(ecco_models::device::ensure_room(tch::Device::Cpu, needed, &what)?)
+}
+
+/// Memory that a batch may take: more at once is no faster.
+const BATCH_BYTES: u64 = 256 << 20;
+
+/// How many texts go through one layer together.
+pub fn at_once(stack: &Stack, n_positions: usize) -> usize {
+    let numbers = n_positions * per_position(&stack.config, n_positions);
+    let bytes = (numbers * stack.kind().elt_size_in_bytes()) as u64;
+    (BATCH_BYTES / bytes.max(1)).clamp(1, 64) as usize
+}
+
+/// Numbers of one layer's tensors that live at once, by position.
+fn per_position(config: &Config, n_positions: usize) -> usize {
+    12 * config.hidden_size + 4 * config.intermediate_size + 3 * config.n_heads * n_positions
+}
+
+/// About what one text takes in a pass that keeps nothing: the tensors of one layer, and those of the head.
+pub fn bytes_per_text(model: &Model, n_positions: usize, n_rows: usize) -> u64 {
+    let config = model.config();
+    let head = 3 * n_rows.max(1) * config.vocab_size;
+    ((n_positions * per_position(config, n_positions) + head) * model.stack().kind().elt_size_in_bytes())
+        as u64
+}
+
+/// What a pass over the whole text left of each layer, for passes that begin alike.
+struct Beginnings {
+    full: Vec<f64>,
+    /// By layer, of a decoder: `[1, head, position, head_dim]`.
+    keys_and_values: Option<Vec<(Tensor, Tensor)>>,
+}
+
+impl Beginnings {
+    fn new(passes: &Passes, work: &mut Work) -> ecco_models::error::Result<Self> {
+        let explained = passes.explained;
+        let Body::Decoder(decoder) = explained.model().body() else {
+            let full = explained.values(&passes.x, &mut Interruptible(work))?;
+            return Ok(Self {
+                full: numbers(&full),
+                keys_and_values: None,
+            });
+        };
+        let mut tap = Watched {
+            capture: Capture::new(&[Site::Key, Site::Value], None),
+            report: &mut |_| work.report(),
+        };
+        let full = numbers(&explained.values(&passes.x, &mut tap)?);
+        let at = |site, layer| tap.capture.tensor(site, layer).shallow_clone();
+        let layers = 0..decoder.config().n_layers;
+        Ok(Self {
+            full,
+            keys_and_values: Some(
+                layers
+                    .map(|layer| (at(Site::Key, layer), at(Site::Value, layer)))
+                    .collect(),
+            ),
+        })
+    }
+
+    /// How many of the positions before `start` need not be computed again.
+    fn shared(&self, start: usize) -> usize {
+        if self.keys_and_values.is_some() { start } else { 0 }
+    }
+
+    /// Values of texts that go on differently from `shared` on: `[text, target]`.
+    fn values(
+        &self,
+        explained: &Explained,
+        x: &Tensor,
+        shared: usize,
+        work: &mut Work,
+    ) -> ecco_models::error::Result<Tensor> {
+        let mut tap = Interruptible(work);
+        match &self.keys_and_values {
+            Some(layers) if shared > 0 => {
+                let size = x.size();
+                let mut cache = Cache::of_pass(layers, shared as i64, size[0], size[1]);
+                explained.values_behind(x, &mut cache, &mut tap)
+            }
+            _ => explained.values(x, &mut tap),
+        }
+    }
+}
+
+/// A target's value where nothing is left of its sources, and where all are; two passes.
+pub fn ends(passes: &Passes, work: &mut Work) -> ecco_models::error::Result<(Vec<f64>, Vec<f64>)> {
+    let n = passes.n_sources();
+    let kept = Array2::from_shape_fn((2, n), |(row, _)| row == 0);
+    let values = passes.keeping(kept.view(), work)?;
+    Ok((values.row(0).to_vec(), values.row(1).to_vec()))
+}

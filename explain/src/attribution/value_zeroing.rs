@@ -1,0 +1,200 @@
+//! Value zeroing (Mohebbi et al. 2023, 2301.12971): how much each position's output of a layer turns when one
+//! position's value vector is zero, in that layer only; rolled out over the layers.
+//!
+//! Unlike attention weights it sees what a value is worth behind the output projection, the residual stream, the norms
+//! and the MLP. Where the target stands is all it knows of it, as with attention.
+
+use std::ops::Range;
+
+use ecco_models::Site;
+use ecco_models::attention::CrossMemory;
+use ecco_models::model::Body;
+use ecco_models::stack::Stack;
+use ecco_models::tap::{Capture, NoTap, Tap, Watched};
+use ndarray::{Array2, Axis};
+use tch::{Kind, Tensor};
+
+use super::attention::{Layer, found, matrix, rolled};
+use super::explained::Explained;
+use super::passes::at_once;
+use super::rows::{Found, numbers};
+use super::work::{Interruptible, Work};
+use crate::error::Result;
+
+/// The rows of each layer, divided by their sums, multiplied over the layers. No identity is added for the residual
+/// stream, which the layers' outputs have in them.
+pub fn value_zeroing(explained: &Explained, work: &mut Work) -> Result<Found> {
+    let x = explained.embeddings();
+    let values = numbers(&explained.values(&x, &mut Interruptible(work))?);
+    let mut done = Done(0.0, work);
+    let by_position = match explained.model().body() {
+        Body::EncoderDecoder(both) => {
+            let read = x.narrow(1, 0, explained.input().ids.len() as i64);
+            let memories = both.read(&read, None, &mut Interruptible(done.1))?;
+            let encoder = layers(&both.encoder, &read, None, &mut done)?;
+            let written = explained.written(&x);
+            let own = layers(&both.decoder.stack, &written, Some(&memories), &mut done)?;
+            rolled(&encoder, &own)
+        }
+        _ => rolled(&[], &layers(explained.model().stack(), &x, None, &mut done)?),
+    };
+    Ok(found(explained, values, &by_position))
+}
+
+/// Passes that are done, counted in layers.
+struct Done<'r, 'a, 'b>(f64, &'r mut Work<'a, 'b>);
+
+impl Done<'_, '_, '_> {
+    fn advance(&mut self, passes: f64) -> ecco_models::error::Result<()> {
+        let before = self.0.floor();
+        self.0 += passes;
+        self.1.advance((self.0.floor() - before) as u64)
+    }
+}
+
+/// How much each position of each layer turns without the value of each other; rows sum to 1.
+fn layers(
+    stack: &Stack,
+    embeddings: &Tensor,
+    memories: Option<&[CrossMemory]>,
+    done: &mut Done,
+) -> ecco_models::error::Result<Vec<Layer>> {
+    let mut tap = Watched {
+        capture: Capture::new(&[Site::ResidualPre, Site::ResidualPost], None),
+        report: &mut |_| done.1.report(),
+    };
+    let _ = stack.forward(embeddings, None, None, memories, &mut tap)?;
+    let capture = tap.capture;
+    let n_layers = stack.blocks.len();
+    let of_layer = |layer: usize| {
+        let pre = capture.tensor(Site::ResidualPre, layer);
+        let whole = capture.tensor(Site::ResidualPost, layer);
+        let memory = memories.map(|memories| &memories[layer]);
+        let n = pre.size()[1] as usize;
+        let mut own = Array2::zeros((n, n));
+        let mut read = memory.map(|memory| Array2::zeros((n, memory.n_positions() as usize)));
+        for some in chunks(n, at_once(stack, n)) {
+            let mut zeroing = Zeroing::new(&some);
+            let after = stack.layer(layer, pre.shallow_clone(), memory, &mut zeroing);
+            fill(&mut own, &some, &turned(whole, &after));
+            done.advance(some.len() as f64 / n_layers as f64)?;
+        }
+        if let (Some(memory), Some(read)) = (memory, &mut read) {
+            for some in chunks(read.ncols(), at_once(stack, n)) {
+                let without = memory.without_values(some.start as i64, some.end as i64);
+                let pre = pre.expand([some.len() as i64, -1, -1], false);
+                let after = stack.layer(layer, pre, Some(&without), &mut NoTap);
+                fill(read, &some, &turned(whole, &after));
+                done.advance(0.0)?;
+            }
+        }
+        if stack.config.attention.causal {
+            // What is behind a position cannot turn it, but rounding can.
+            own.indexed_iter_mut().for_each(|((row, column), value)| {
+                if column > row {
+                    *value = 0.0;
+                }
+            });
+        }
+        divide(&mut own, read.as_mut());
+        Ok(Layer { own, read })
+    };
+    (0..n_layers).map(of_layer).collect()
+}
+
+fn chunks(n: usize, at_once: usize) -> Vec<Range<usize>> {
+    (0..n)
+        .step_by(at_once)
+        .map(|start| start..(start + at_once).min(n))
+        .collect()
+}
+
+/// Cosine distances of each position's vector from the same of each changed text, `[text, position]`: ½ |a − b|² of
+/// vectors of length 1, which keeps small ones exact.
+fn turned(whole: &Tensor, changed: &Tensor) -> Tensor {
+    let unit = |x: &Tensor| {
+        let x = x.to_kind(Kind::Double);
+        let length = x.norm_scalaropt_dim(2, [-1], true).clamp_min(f64::MIN_POSITIVE);
+        x / length
+    };
+    let difference = unit(changed) - unit(whole);
+    difference.square().sum_dim_intlist(-1, false, None::<Kind>) / 2.0
+}
+
+fn fill(all: &mut Array2<f64>, columns: &Range<usize>, turned: &Tensor) {
+    let turned = matrix(turned);
+    for (column, turned) in columns.clone().zip(turned.outer_iter()) {
+        all.column_mut(column).assign(&turned);
+    }
+}
+
+/// Divides each position's row by its sum; one that nothing turns comes from itself alone.
+fn divide(own: &mut Array2<f64>, mut read: Option<&mut Array2<f64>>) {
+    for row in 0..own.nrows() {
+        let mut sum = own.row(row).sum();
+        if let Some(read) = &read {
+            sum += read.row(row).sum();
+        }
+        if sum == 0.0 {
+            own[[row, row]] = 1.0;
+            continue;
+        }
+        own.index_axis_mut(Axis(0), row).mapv_inplace(|value| value / sum);
+        if let Some(read) = &mut read {
+            read.index_axis_mut(Axis(0), row)
+                .mapv_inplace(|value| value / sum);
+        }
+    }
+}
+
+/// Makes of one text as many as there are positions in `positions`, each without the value of one of them. The
+/// pattern stays as it is, so what a head mixes loses just that value by its weight.
+struct Zeroing {
+    start: i64,
+    n: i64,
+    pattern: Option<Tensor>, // [1, head, query, key]
+    value: Option<Tensor>,   // [1, key head, key, head_dim]
+}
+
+impl Zeroing {
+    fn new(positions: &Range<usize>) -> Self {
+        Self {
+            start: positions.start as i64,
+            n: positions.len() as i64,
+            pattern: None,
+            value: None,
+        }
+    }
+
+    /// What each position adds to each head's mixture, `[text, head, query, head_dim]`.
+    fn shares(&self, n_heads: i64) -> Option<Tensor> {
+        let (pattern, value) = (self.pattern.as_ref()?, self.value.as_ref()?);
+        let weights = pattern.narrow(3, self.start, self.n).get(0).permute([2, 0, 1]); // [text, head, query]
+        let per_group = n_heads / value.size()[1];
+        let value = value.narrow(2, self.start, self.n).get(0); // [key head, text, head_dim]
+        let value = value
+            .repeat_interleave_self_int(per_group, 0, None)
+            .transpose(0, 1);
+        Some(weights.unsqueeze(-1) * value.unsqueeze(2))
+    }
+}
+
+impl Tap for Zeroing {
+    fn wants(&self, site: Site, _: usize) -> bool {
+        matches!(site, Site::AttentionPattern | Site::Value | Site::HeadOutput)
+    }
+
+    fn visit(&mut self, site: Site, _: usize, value: Tensor) -> Tensor {
+        match site {
+            Site::AttentionPattern => self.pattern = Some(value.shallow_clone()),
+            Site::Value => self.value = Some(value.shallow_clone()),
+            Site::HeadOutput => {
+                if let Some(shares) = self.shares(value.size()[1]) {
+                    return value - shares;
+                }
+            }
+            _ => {}
+        }
+        value
+    }
+}
