@@ -155,11 +155,15 @@ impl Attention {
         if let Some(memory) = memory {
             (key, value) = memory.extend(&key, &value);
         }
-        let mixed = if self.needs_pattern(view) || tap.wants(Site::AttentionPattern, layer) {
+        let mixed = if self.needs_pattern(view) {
             let pattern = tap.visit(Site::AttentionPattern, layer, self.pattern(&query, &key, view));
             self.mix(&pattern, &value)
         } else {
-            self.fused(&query, &key, &value, view)
+            let other = self.other_pattern((&query, &key, view), Site::AttentionPattern, layer, tap);
+            match other {
+                Some(pattern) => self.mix(&pattern, &value),
+                None => self.fused(&query, &key, &value, view),
+            }
         };
         let mixed = tap.visit(Site::HeadOutput, layer, mixed); // [batch, head, query, head_dim]
         self.output.forward(&mixed.transpose(1, 2).flatten(2, 3))
@@ -215,11 +219,10 @@ impl Attention {
         // One text may be read and several written.
         let whole = |x: &Tensor| x.expand([query.size()[0], -1, -1, -1], false);
         let (key, value) = (whole(&memory.key), whole(&memory.value));
-        let mixed = if tap.wants(Site::CrossPattern, layer) {
-            let pattern = tap.visit(Site::CrossPattern, layer, self.pattern(&query, &key, &view));
-            self.mix(&pattern, &value)
-        } else {
-            self.fused(&query, &key, &value, &view)
+        let other = self.other_pattern((&query, &key, &view), Site::CrossPattern, layer, tap);
+        let mixed = match other {
+            Some(pattern) => self.mix(&pattern, &value),
+            None => self.fused(&query, &key, &value, &view),
         };
         self.output.forward(&mixed.transpose(1, 2).flatten(2, 3))
     }
@@ -232,6 +235,24 @@ impl Attention {
             value,
             padding: padding.map(Tensor::shallow_clone),
         }
+    }
+
+    /// The pattern that a tap puts in the place of its own. `None` where it only looks, or does not: then what follows
+    /// is computed as ever, since looking must not move it, not even by rounding.
+    fn other_pattern(
+        &self,
+        (query, key, view): (&Tensor, &Tensor, &View),
+        site: Site,
+        layer: usize,
+        tap: &mut dyn Tap,
+    ) -> Option<Tensor> {
+        if !tap.wants(site, layer) {
+            return None;
+        }
+        let own = self.pattern(query, key, view);
+        let seen = tap.visit(site, layer, own.shallow_clone());
+        let is_own = seen.data_ptr() == own.data_ptr() || seen.equal(&own);
+        (!is_own).then_some(seen)
     }
 
     /// Whether the scores are more than a product and a mask.

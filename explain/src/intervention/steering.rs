@@ -115,9 +115,16 @@ fn direction(options: &SteeringOptions, positive: &Array2<f64>, negative: &Array
     let difference = &above - &below;
     let norm = difference.dot(&difference).sqrt();
     if !(norm > 0.0 && norm.is_finite()) {
-        let place = options.place.name();
-        let reason = format!("the texts do not differ from the others in {place}");
-        return Err(refused("positive", "as it is", &reason));
+        let value = match negative.nrows() {
+            1 => "1 text".to_owned(),
+            n => format!("{n} texts"),
+        };
+        let reason = format!(
+            "the mean does not differ from that of the positive texts in {} of layer {}",
+            options.place.name(),
+            options.layer
+        );
+        return Err(refused("negative", value, &reason));
     }
     let middle = (&above + &below) / 2.0;
     let reach = |rows: &Array2<f64>| -> Vec<f64> {
