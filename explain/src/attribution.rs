@@ -6,7 +6,7 @@
 //! - [`attribute`], [`Attribution`]: the result
 //! - `occlusion`, `samples`: what `passes` without some of the sources say; `coalitions`: which, and the mathematics
 //! - `attention`, `value_zeroing`: what attention says
-//! - `path`: what gradients at one or several points give; `gradients`: how these are taken
+//! - `path`, `guided`: the methods; `gradients`: how gradients are taken
 //! - `rows`: from contributions to scores; `work`: progress and interruption
 //!
 //! Contributions are to the difference that the token embeddings make (positions are added inside the model, and stay).
@@ -15,6 +15,7 @@ mod attention;
 pub mod coalitions;
 mod explained;
 mod gradients;
+mod guided;
 mod method;
 mod occlusion;
 mod options;
@@ -132,6 +133,10 @@ fn found(explained: &Explained, options: &AttributionOptions, work: &mut Work) -
     match options.method {
         Method::Gradient | Method::GradXInput => path::at_the_text(explained, options, work),
         Method::IntegratedGradients => path::integrated(explained, options, work),
+        Method::GradientShap => path::gradient_shap(explained, options, work),
+        Method::DeepLift => path::deep_lift(explained, options, work),
+        Method::LayerwiseRelevance => path::relevance(explained, work),
+        Method::GuidedBackprop | Method::Deconvolution => guided::guided(explained, options, work),
         Method::Occlusion => occlusion::occlusion(explained, options, work),
         Method::Lime => samples::local_model(explained, options, work),
         Method::KernelShap => samples::shapley_values(explained, options, work),

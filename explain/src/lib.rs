@@ -8,6 +8,7 @@
 //! - [`neurons`]: which are most active
 //! - [`similarity`]: of activations over the same positions
 //! - [`quadrature`]: the path integral of integrated gradients
+//! - `random`: numpy's random numbers
 //!
 //! Results are on the host (`ndarray` or vectors); tensors stay inside.
 

@@ -35,7 +35,7 @@ impl RandomState {
     }
 
     /// Uniform in [0, 1) with 53 random bits.
-    fn uniform(&mut self) -> f64 {
+    pub(crate) fn uniform(&mut self) -> f64 {
         let high = f64::from(self.twister.next_u32() >> 5); // 27 bits
         let low = f64::from(self.twister.next_u32() >> 6); // 26 bits
         (high * 67_108_864.0 + low) / 9_007_199_254_740_992.0

@@ -11,7 +11,8 @@ use tch::{Kind, Tensor};
 
 use crate::config::{Config, Disentangled, NormConfig, Positions, Projection, QkNorm};
 use crate::error::Result;
-use crate::layers::{Linear, Norm, soft_cap};
+use crate::layers::{Linear, Norm};
+use crate::rules::Rule;
 use crate::tap::{Site, Tap};
 use crate::weights::Weights;
 
@@ -144,7 +145,8 @@ impl Attention {
         layer: usize,
         tap: &mut dyn Tap,
     ) -> Tensor {
-        let (query, key, value) = self.project(x);
+        let rule = tap.rule();
+        let (query, key, value) = self.project(x, rule);
         let turn = |x: Tensor| {
             self.rope
                 .map_or_else(|| x.shallow_clone(), |rope| view.turns[rope].forward(&x))
@@ -155,13 +157,13 @@ impl Attention {
         if let Some(memory) = memory {
             (key, value) = memory.extend(&key, &value);
         }
-        let mixed = if self.needs_pattern(view) {
-            let pattern = tap.visit(Site::AttentionPattern, layer, self.pattern(&query, &key, view));
-            self.mix(&pattern, &value)
+        let mixed = if self.needs_pattern(view, rule) {
+            let pattern = self.pattern(&query, &key, view, rule);
+            self.mix(&tap.visit(Site::AttentionPattern, layer, pattern), &value, rule)
         } else {
             let other = self.other_pattern((&query, &key, view), Site::AttentionPattern, layer, tap);
             match other {
-                Some(pattern) => self.mix(&pattern, &value),
+                Some(pattern) => self.mix(&pattern, &value, rule),
                 None => self.fused(&query, &key, &value, view),
             }
         };
@@ -170,10 +172,10 @@ impl Attention {
     }
 
     /// Queries, keys and values by head, before they are turned: `[batch, head, position, head_dim]`.
-    fn project(&self, x: &Tensor) -> (Tensor, Tensor, Tensor) {
+    fn project(&self, x: &Tensor, rule: Rule) -> (Tensor, Tensor, Tensor) {
         let (query, key, value) = self.project_joined(x);
         let norm = |norm: &Option<HeadNorm>, x: Tensor, n_heads| match norm {
-            Some(norm) => norm.forward(&x, n_heads),
+            Some(norm) => norm.forward(&x, n_heads, rule),
             None => split_heads(&x, n_heads),
         };
         (
@@ -214,22 +216,28 @@ impl Attention {
 
     /// Attention to the states of an encoder, `[batch, key, hidden]`.
     pub fn across(&self, x: &Tensor, memory: &CrossMemory, layer: usize, tap: &mut dyn Tap) -> Tensor {
-        let (query, _, _) = self.project(x);
+        let rule = tap.rule();
+        let (query, _, _) = self.project(x, rule);
         let view = View::across(query.size()[2], memory);
         // One text may be read and several written.
         let whole = |x: &Tensor| x.expand([query.size()[0], -1, -1, -1], false);
         let (key, value) = (whole(&memory.key), whole(&memory.value));
-        let other = self.other_pattern((&query, &key, &view), Site::CrossPattern, layer, tap);
-        let mixed = match other {
-            Some(pattern) => self.mix(&pattern, &value),
-            None => self.fused(&query, &key, &value, &view),
+        let mixed = if rule != Rule::Gradient {
+            let pattern = self.pattern(&query, &key, &view, rule);
+            self.mix(&tap.visit(Site::CrossPattern, layer, pattern), &value, rule)
+        } else {
+            let other = self.other_pattern((&query, &key, &view), Site::CrossPattern, layer, tap);
+            match other {
+                Some(pattern) => self.mix(&pattern, &value, rule),
+                None => self.fused(&query, &key, &value, &view),
+            }
         };
         self.output.forward(&mixed.transpose(1, 2).flatten(2, 3))
     }
 
     /// Keys and values of an encoder's states.
-    pub fn remember(&self, states: &Tensor, padding: Option<&Tensor>) -> CrossMemory {
-        let (_, key, value) = self.project(states);
+    pub fn remember(&self, states: &Tensor, padding: Option<&Tensor>, rule: Rule) -> CrossMemory {
+        let (_, key, value) = self.project(states, rule);
         CrossMemory {
             key,
             value,
@@ -249,26 +257,27 @@ impl Attention {
         if !tap.wants(site, layer) {
             return None;
         }
-        let own = self.pattern(query, key, view);
+        let own = self.pattern(query, key, view, Rule::Gradient);
         let seen = tap.visit(site, layer, own.shallow_clone());
         let is_own = seen.data_ptr() == own.data_ptr() || seen.equal(&own);
         (!is_own).then_some(seen)
     }
 
     /// Whether the scores are more than a product and a mask.
-    fn needs_pattern(&self, view: &View) -> bool {
-        self.soft_cap.is_some() || view.bias.is_some() || self.distance.is_some()
+    fn needs_pattern(&self, view: &View, rule: Rule) -> bool {
+        rule != Rule::Gradient || self.soft_cap.is_some() || view.bias.is_some() || self.distance.is_some()
     }
 
     /// softmax(scale · q kᵀ) over the keys that each query sees: `[batch, head, query, key]`.
-    fn pattern(&self, query: &Tensor, key: &Tensor, view: &View) -> Tensor {
+    fn pattern(&self, query: &Tensor, key: &Tensor, view: &View, rule: Rule) -> Tensor {
         let per_group = self.n_heads / self.n_kv_heads;
         let query = query.unflatten(1, [self.n_kv_heads, per_group]);
-        let scores = query.matmul(&key.unsqueeze(2).transpose(-2, -1)).flatten(1, 2);
+        let key_by_group = key.unsqueeze(2).transpose(-2, -1);
+        let scores = rule.matmul(&query, &key_by_group).flatten(1, 2);
         let scores = match &view.bias {
             Some(bias) if bias.scaled => (scores + &bias.scores) * self.scale,
             Some(bias) => scores * self.scale + &bias.scores,
-            None => soft_cap(scores * self.scale, self.soft_cap),
+            None => rule.soft_cap(scores * self.scale, self.soft_cap),
         };
         let scores = match (&self.distance, &view.distances) {
             (Some(distance), Some(distances)) => {
@@ -282,7 +291,7 @@ impl Attention {
         };
         let kind = scores.kind();
         let wide = if kind == Kind::Double { kind } else { Kind::Float };
-        scores.softmax(-1, wide).to_kind(kind)
+        rule.held(&rule.softmax(&scores.to_kind(wide)).to_kind(kind))
     }
 
     /// What queries and keys have to do with their distance: `[batch, head, query, key]`.
@@ -314,10 +323,10 @@ impl Attention {
     }
 
     /// The heads' mixtures of values, `[batch, head, query, head_dim]`.
-    fn mix(&self, pattern: &Tensor, value: &Tensor) -> Tensor {
+    fn mix(&self, pattern: &Tensor, value: &Tensor, rule: Rule) -> Tensor {
         let per_group = self.n_heads / self.n_kv_heads;
         let pattern = pattern.unflatten(1, [self.n_kv_heads, per_group]);
-        pattern.matmul(&value.unsqueeze(2)).flatten(1, 2)
+        rule.matmul(&pattern, &value.unsqueeze(2)).flatten(1, 2)
     }
 
     /// Both in one, without the pattern in memory.
@@ -371,10 +380,10 @@ impl HeadNorm {
         Ok(Some(Self { norm, whole }))
     }
 
-    fn forward(&self, x: &Tensor, n_heads: i64) -> Tensor {
+    fn forward(&self, x: &Tensor, n_heads: i64, rule: Rule) -> Tensor {
         match self.whole {
-            true => split_heads(&self.norm.forward(x), n_heads),
-            false => self.norm.forward(&split_heads(x, n_heads)),
+            true => split_heads(&self.norm.forward_by(x, rule), n_heads),
+            false => self.norm.forward_by(&split_heads(x, n_heads), rule),
         }
     }
 }

@@ -17,8 +17,9 @@ use crate::decoder::Decoder;
 use crate::error::{Error, Result};
 use crate::layers::Norm;
 use crate::mlp::{Mlp, Shape};
+use crate::rules::{By, Rule};
 use crate::stack::{Block, apply};
-use crate::tap::{Capture, NoTap, Site};
+use crate::tap::{Capture, Site};
 
 /// What a forward pass has to record for [`pull_back`].
 pub const SITES: &[Site] = &[
@@ -42,13 +43,15 @@ pub const SITES: &[Site] = &[
 /// gradient there. `saved` is a forward pass over `embeddings`, one sequence. Only the first `max(rows) + 1`
 /// positions are computed: the gradient at all later ones is zero.
 ///
-/// `proceed` is asked before each layer.
+/// By the frozen rule they are the factors of the affine map that the pass becomes; the rescale rule compares two passes
+/// and is left to autograd. `proceed` is asked before each layer.
 pub fn pull_back(
     decoder: &Decoder,
     embeddings: &Tensor,
     saved: &Capture,
     rows: &[usize],
     cotangents: &Tensor,
+    rule: Rule,
     proceed: &mut dyn FnMut() -> ControlFlow<()>,
 ) -> Result<Tensor> {
     if decoder.stack.is_edited() {
@@ -64,7 +67,7 @@ pub fn pull_back(
     let relative = decoder.stack.relative.as_ref();
     let view = View::new(decoder.config(), relative, 0, n_positions, None, place);
     let x = Queries::Rows(&rows).of(saved.tensor(Site::ResidualPost, last), 1);
-    let mut cotangent = decoder.output_backward(&x, &cotangents.unsqueeze(1)); // [target, 1, hidden]
+    let mut cotangent = decoder.output_backward(&x, &cotangents.unsqueeze(1), rule); // [target, 1, hidden]
     for (layer, block) in decoder.stack.blocks.iter().enumerate().rev() {
         if proceed() == ControlFlow::Break(()) {
             return Err(Error::Interrupted);
@@ -81,6 +84,7 @@ pub fn pull_back(
             queries,
             n_positions,
             view: &view,
+            rule,
         }
         .backward(&cotangent);
     }
@@ -88,7 +92,7 @@ pub fn pull_back(
     Ok(decoder
         .stack
         .embedding
-        .backward(&embeddings, cotangent, decoder.config()))
+        .backward(&embeddings, cotangent, decoder.config(), rule))
 }
 
 /// The positions at which a layer's output has a cotangent.
@@ -133,6 +137,7 @@ struct Layer<'a> {
     queries: Queries<'a>,
     n_positions: i64,
     view: &'a View,
+    rule: Rule,
 }
 
 impl Layer<'_> {
@@ -145,23 +150,25 @@ impl Layer<'_> {
             let mut normalised = self.attention(cotangent, &pre);
             let mut stream = cotangent.shallow_clone();
             match &block.mlp_norm {
-                Some(norm) => stream = stream.g_add(&norm.backward(&self.queries.of(&pre, 1), &of_mlp)),
+                Some(norm) => {
+                    stream = stream.g_add(&norm.backward_by(&self.queries.of(&pre, 1), &of_mlp, self.rule))
+                }
                 None => normalised = self.queries.add_to(normalised, &of_mlp),
             }
             return self
                 .queries
-                .add_to(back(&block.attention_norm, &pre, normalised), &stream);
+                .add_to(self.back(&block.attention_norm, &pre, normalised), &stream);
         }
         let mid = || self.at_queries(Site::ResidualMid);
         let of_sum = self.sum(&block.mlp_post_norm, cotangent, || {
             mid() + self.at_queries(Site::MlpOutput)
         });
-        let of_mid = &of_sum + back(&block.mlp_norm, &mid(), self.mlp(&of_sum));
+        let of_mid = &of_sum + self.back(&block.mlp_norm, &mid(), self.mlp(&of_sum));
         let before = || self.at_queries(Site::ResidualPre) + self.at_queries(Site::AttentionOutput);
         let of_sum = self.sum(&block.attention_post_norm, &of_mid, before);
         let normalised = self.attention(&of_sum, &pre);
         self.queries
-            .add_to(back(&block.attention_norm, &pre, normalised), &of_sum)
+            .add_to(self.back(&block.attention_norm, &pre, normalised), &of_sum)
     }
 
     fn saved(&self, site: Site) -> &Tensor {
@@ -172,10 +179,18 @@ impl Layer<'_> {
         self.queries.of(self.saved(site), 1)
     }
 
+    /// Back through a norm before a branch, where there is one.
+    fn back(&self, norm: &Option<Norm>, x: &Tensor, cotangent: Tensor) -> Tensor {
+        match norm {
+            Some(norm) => norm.backward_by(x, &cotangent, self.rule),
+            None => cotangent,
+        }
+    }
+
     /// Back through a norm on the stream, where there is one.
     fn sum(&self, norm: &Option<Norm>, cotangent: &Tensor, x: impl FnOnce() -> Tensor) -> Tensor {
         match norm {
-            Some(norm) if self.block.residual.after_sum => norm.backward(&x(), cotangent),
+            Some(norm) if self.block.residual.after_sum => norm.backward_by(&x(), cotangent, self.rule),
             _ => cotangent.shallow_clone(),
         }
     }
@@ -188,7 +203,7 @@ impl Layer<'_> {
             scale => cotangent * scale,
         };
         match norm {
-            Some(norm) if residual.after_branch => norm.backward(&output(), &cotangent),
+            Some(norm) if residual.after_branch => norm.backward_by(&output(), &cotangent, self.rule),
             _ => cotangent,
         }
     }
@@ -202,14 +217,17 @@ impl Layer<'_> {
                 let pre = self.at_queries(Site::MlpPre);
                 let output = || down.forward(&activation.forward(&pre));
                 let inner = down.backward(&self.branch(norm, cotangent, output)); // [target, query, neuron]
-                up.backward(&(inner * activation.derivative(&pre)))
+                up.backward(&(inner * activation.slope_by(&pre, self.rule)))
             }
             Shape::Gated(gated) => {
                 let (gate, up) = (self.at_queries(Site::MlpPre), self.at_queries(Site::MlpUp));
                 let active = activation.forward(&gate);
                 let output = || gated.down.forward(&(&active * &up));
                 let inner = gated.down.backward(&self.branch(norm, cotangent, output));
-                let of_gate = &inner * up * activation.derivative(&gate);
+                let of_gate = match self.rule {
+                    Rule::Frozen => inner.zeros_like(),
+                    _ => &inner * up * activation.derivative(&gate),
+                };
                 gated.input_backward(&of_gate, &(inner * active))
             }
             Shape::Experts { .. } => self.experts(cotangent),
@@ -231,9 +249,15 @@ impl Layer<'_> {
             .contiguous()
             .detach()
             .set_requires_grad(true);
+        let n_targets = x.size()[0];
         tch::with_grad(|| {
-            let output = block.mlp.forward(&x, self.layer, &mut NoTap);
-            let total = (output * cotangent).sum(None::<Kind>);
+            // A rule takes two halves, whose second does not matter here.
+            let both = match self.rule {
+                Rule::Gradient => x.shallow_clone(),
+                _ => Tensor::cat(&[&x, &x.detach()], 0),
+            };
+            let output = block.mlp.forward(&both, self.layer, &mut By(self.rule));
+            let total = (output.narrow(0, 0, n_targets) * cotangent).sum(None::<Kind>);
             Tensor::run_backward(&[total], &[&x], false, false).remove(0)
         })
     }
@@ -247,10 +271,44 @@ impl Layer<'_> {
         };
         let cotangent = self.branch(&self.block.attention_post_norm, cotangent, output);
         let mixed = split_heads(&attention.output.backward(&cotangent), attention.n_heads);
+        if self.rule == Rule::Frozen {
+            return self.attention_by_values(&mixed);
+        }
         let (query, key, value) = self.pattern(&mixed); // [target, head, query or key, head_dim]
         let (query, key) = self.turn_back(query, key);
         let (query, key) = self.head_norms(pre, query, key);
         self.projections(&query, &key, &join_heads(&value))
+    }
+
+    /// The same where patterns are held: values alone matter.
+    fn attention_by_values(&self, mixed: &Tensor) -> Tensor {
+        let attention = &self.block.attention;
+        let per_group = attention.n_heads / attention.n_kv_heads;
+        let group = |x: &Tensor| x.unflatten(1, [attention.n_kv_heads, per_group]);
+        let pattern = self.queries.of(self.saved(Site::AttentionPattern), 2);
+        let pattern = group(&pattern.narrow(3, 0, self.n_positions));
+        let of_value = pattern.transpose(-2, -1).matmul(&group(mixed));
+        let value = join_heads(&of_value.sum_dim_intlist(2, false, None::<Kind>));
+        let queries = attention.n_heads * attention.head_dim;
+        match &attention.projections {
+            Projections::Separate { value: to_value, .. } => to_value.backward(&value),
+            Projections::Joined(all) => {
+                let keys = value.size()[2];
+                value.matmul(&all.weight.narrow(1, queries + keys, keys).tr())
+            }
+            Projections::Grouped(all) => {
+                let value = value.unflatten(-1, [attention.n_kv_heads, 1, attention.head_dim]);
+                let size = [
+                    value.size()[0],
+                    value.size()[1],
+                    attention.n_kv_heads,
+                    per_group + 1,
+                    attention.head_dim,
+                ];
+                let rest = Tensor::zeros(size, (value.kind(), value.device()));
+                all.backward(&Tensor::cat(&[rest, value], -2).flatten(-3, -1))
+            }
+        }
     }
 
     /// Back through pattern · v and the softmax to queries, keys and values.
@@ -343,12 +401,6 @@ impl Layer<'_> {
 /// `[target, head, position, head_dim]` to `[target, position, heads · head_dim]`.
 fn join_heads(x: &Tensor) -> Tensor {
     x.transpose(1, 2).flatten(2, 3)
-}
-
-/// Back through a norm, where there is one.
-fn back(norm: &Option<Norm>, x: &Tensor, cotangent: Tensor) -> Tensor {
-    norm.as_ref()
-        .map_or_else(|| cotangent.shallow_clone(), |norm| norm.backward(x, &cotangent))
 }
 
 impl HeadNorm {

@@ -8,7 +8,8 @@ use crate::attention::{Cache, CrossMemory};
 use crate::config::Config;
 use crate::edit::OfStack;
 use crate::error::Result;
-use crate::layers::{Linear, soft_cap};
+use crate::layers::Linear;
+use crate::rules::Rule;
 use crate::stack::Stack;
 use crate::tap::Tap;
 use crate::weights::Weights;
@@ -119,6 +120,11 @@ impl Decoder {
 
     /// The head: `[.., size]` to `[.., vocabulary]`.
     pub fn logits(&self, states: &Tensor) -> Tensor {
+        self.logits_by(states, Rule::Gradient)
+    }
+
+    /// The same, differentiated by a rule.
+    pub fn logits_by(&self, states: &Tensor, rule: Rule) -> Tensor {
         let head = &self.config().head;
         let logits = self.head.forward(states);
         let logits = if head.scale == 1.0 {
@@ -126,13 +132,19 @@ impl Decoder {
         } else {
             logits * head.scale
         };
-        soft_cap(logits, head.soft_cap)
+        rule.soft_cap(logits, head.soft_cap)
     }
 
     /// From the cotangent of `logits`, the head's output, to that of its input.
-    pub fn logits_backward(&self, logits: &Tensor, cotangent: &Tensor) -> Tensor {
+    pub fn logits_backward(&self, logits: &Tensor, cotangent: &Tensor, rule: Rule) -> Tensor {
         let head = &self.config().head;
         let slope = match head.soft_cap {
+            Some(cap) if rule == Rule::Frozen => {
+                // y = c tanh(x / c), of which only y is known: x = c artanh(y / c).
+                let is_zero = logits.eq(0.0);
+                let quotient = logits / ((logits / cap).atanh() * cap).masked_fill(&is_zero, 1.0);
+                quotient.masked_fill(&is_zero, 1.0) * head.scale
+            }
             Some(cap) => (1.0 - (logits / cap).square()) * head.scale,
             None if head.scale == 1.0 => return self.head.backward(cotangent),
             None => Tensor::from(head.scale)
@@ -143,13 +155,13 @@ impl Decoder {
     }
 
     /// From the cotangent of the head's input to that of the last layer's output `x`.
-    pub fn output_backward(&self, x: &Tensor, cotangent: &Tensor) -> Tensor {
+    pub fn output_backward(&self, x: &Tensor, cotangent: &Tensor, rule: Rule) -> Tensor {
         let cotangent = match &self.project_out {
             Some(project) => project.backward(cotangent),
             None => cotangent.shallow_clone(),
         };
         match &self.stack.final_norm {
-            Some(norm) => norm.backward(x, &cotangent),
+            Some(norm) => norm.backward_by(x, &cotangent, rule),
             None => cotangent,
         }
     }

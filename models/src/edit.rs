@@ -11,6 +11,8 @@ use std::rc::Rc;
 
 use tch::{Device, Kind, Tensor};
 
+use crate::config::Activation;
+use crate::rules::Rule;
 use crate::run::Place;
 use crate::tap::{Site, Tap};
 
@@ -229,6 +231,14 @@ impl Tap for Edited<'_> {
             value = edit.apply(value, self.start);
         }
         self.tap.visit(site, layer, value)
+    }
+
+    fn rule(&self) -> Rule {
+        self.tap.rule()
+    }
+
+    fn activate(&mut self, activation: Activation, x: &Tensor) -> Tensor {
+        self.tap.activate(activation, x)
     }
 
     fn proceed(&mut self, layer: usize) -> ControlFlow<()> {

@@ -9,7 +9,7 @@ use crate::edit::OfStack;
 use crate::error::Result;
 use crate::layers::{Linear, Norm};
 use crate::stack::Stack;
-use crate::tap::Tap;
+use crate::tap::{NoTap, Tap};
 use crate::weights::Weights;
 
 /// An encoder with its weights on one device.
@@ -99,6 +99,16 @@ impl Encoder {
     /// What the head says of the states: `[batch, position, vocabulary]` for masked tokens, `[batch, position]` for
     /// replaced ones, `[batch, label]` for labels; `None` for a model without a head.
     pub fn logits(&self, states: &Tensor, padding: Option<&Tensor>) -> Option<Tensor> {
+        self.logits_with(states, padding, &mut NoTap)
+    }
+
+    /// The same, differentiated by the tap's rule.
+    pub fn logits_with(
+        &self,
+        states: &Tensor,
+        padding: Option<&Tensor>,
+        tap: &mut dyn Tap,
+    ) -> Option<Tensor> {
         let head = self.head.as_ref()?;
         let pooled = match &self.config().task {
             Task::Label(Label { mean: true, .. }) => mean(states, padding),
@@ -108,7 +118,9 @@ impl Encoder {
         let transformed = self
             .transform
             .as_ref()
-            .map_or(pooled.shallow_clone(), |transform| transform.forward(&pooled));
+            .map_or(pooled.shallow_clone(), |transform| {
+                transform.forward(&pooled, tap)
+            });
         let logits = head.forward(&transformed);
         Some(match self.config().task {
             Task::Replaced(_) => logits.squeeze_dim(-1),
@@ -178,10 +190,10 @@ impl Transform {
         })
     }
 
-    fn forward(&self, x: &Tensor) -> Tensor {
-        let x = self.activation.forward(&self.dense.forward(x));
+    fn forward(&self, x: &Tensor, tap: &mut dyn Tap) -> Tensor {
+        let x = tap.activate(self.activation, &self.dense.forward(x));
         match &self.norm {
-            Some(norm) => norm.forward(&x),
+            Some(norm) => norm.forward_by(&x, tap.rule()),
             None => x,
         }
     }

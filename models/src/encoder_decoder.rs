@@ -60,7 +60,7 @@ impl EncoderDecoder {
             .iter()
             .filter_map(|block| block.cross.as_ref());
         Ok(crosses
-            .map(|cross| cross.attention.remember(&states, padding))
+            .map(|cross| cross.attention.remember(&states, padding, tap.rule()))
             .collect())
     }
 }

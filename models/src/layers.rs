@@ -5,6 +5,7 @@ use tch::{Kind, Tensor};
 
 use crate::config::{Activation, NormConfig, NormKind};
 use crate::error::Result;
+use crate::rules::Rule;
 use crate::weights::Weights;
 
 /// x W + b.
@@ -81,9 +82,26 @@ impl Norm {
     }
 
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        match self.kind {
-            NormKind::Rms { from_one } => self.root_mean_square(x, from_one),
-            _ => self.layer_norm(x),
+        self.forward_by(x, Rule::Gradient)
+    }
+
+    /// The same, differentiated by a rule.
+    pub fn forward_by(&self, x: &Tensor, rule: Rule) -> Tensor {
+        match (self.kind, rule) {
+            (NormKind::Rms { from_one }, _) => self.root_mean_square(x, from_one, rule),
+            (_, Rule::Gradient) => self.layer_norm(x),
+            _ => {
+                let centered = x - x.mean_dim(-1, true, None::<Kind>);
+                let normalised = rule.over_root_mean_square(&centered, self.epsilon);
+                let scaled = match &self.weight {
+                    Some(weight) => normalised * weight,
+                    None => normalised,
+                };
+                match &self.bias {
+                    Some(bias) => scaled + bias,
+                    None => scaled,
+                }
+            }
         }
     }
 
@@ -108,11 +126,11 @@ impl Norm {
     }
 
     /// Computed in single precision at least, as the models were trained.
-    fn root_mean_square(&self, x: &Tensor, from_one: bool) -> Tensor {
+    fn root_mean_square(&self, x: &Tensor, from_one: bool, rule: Rule) -> Tensor {
         let kind = x.kind();
         let wide = if kind == Kind::Double { kind } else { Kind::Float };
         let x = x.to_kind(wide);
-        let normalised = &x * self.inverse_root(&x);
+        let normalised = rule.over_root_mean_square(&x, self.epsilon);
         match &self.weight {
             Some(weight) if from_one => (normalised * (weight.to_kind(wide) + 1.0)).to_kind(kind),
             Some(weight) => normalised.to_kind(kind) * weight,
@@ -128,6 +146,11 @@ impl Norm {
     /// With n the normalised x, σ its former deviation and g = cotangent · weight:
     /// (g − mean(g) − n mean(g n)) / σ; without mean(g) for the root mean square.
     pub fn backward(&self, x: &Tensor, cotangent: &Tensor) -> Tensor {
+        self.backward_by(x, cotangent, Rule::Gradient)
+    }
+
+    /// The same by a rule: the frozen one holds σ.
+    pub fn backward_by(&self, x: &Tensor, cotangent: &Tensor, rule: Rule) -> Tensor {
         let is_rms = matches!(self.kind, NormKind::Rms { .. });
         let g = match (&self.weight, self.kind) {
             (Some(weight), NormKind::Rms { from_one: true }) => cotangent * (weight + 1.0),
@@ -140,15 +163,10 @@ impl Norm {
         let normalised = centered * &inverse_deviation;
         let along = mean(&(&g * &normalised));
         let g = if is_rms { g } else { &g - mean(&g) };
+        if rule == Rule::Frozen {
+            return g * inverse_deviation;
+        }
         (g - normalised * along) * inverse_deviation
-    }
-}
-
-/// c tanh(x / c).
-pub fn soft_cap(x: Tensor, cap: Option<f64>) -> Tensor {
-    match cap {
-        Some(cap) => (x / cap).tanh() * cap,
-        None => x,
     }
 }
 
@@ -160,6 +178,18 @@ impl Activation {
             Self::Relu => x.relu(),
             Self::Silu => x.silu(),
             Self::Tanh => x.tanh(),
+        }
+    }
+
+    /// What a rule has for the slope at x, where that depends on nothing else.
+    pub fn slope_by(self, x: &Tensor, rule: Rule) -> Tensor {
+        match rule {
+            Rule::Frozen => {
+                let is_zero = x.eq(0.0);
+                let quotient = self.forward(x) / x.masked_fill(&is_zero, 1.0);
+                self.derivative(x).where_self(&is_zero, &quotient)
+            }
+            _ => self.derivative(x),
         }
     }
 

@@ -6,7 +6,7 @@
 //! - [`tap`]: [`Site`], [`Tap`], [`Capture`]: the one way to see or change what happens inside
 //! - [`edit`]: [`Edit`], a change that a view on a model makes in every pass
 //! - [`decoder`], [`encoder`], [`encoder_decoder`]: a [`stack`] of blocks of [`attention`] and [`mlp`], these of [`layers`]; [`rope`]: rotary positions
-//! - [`backward`]: the decoder's batched vector–Jacobian products
+//! - [`backward`]: the decoder's batched vector–Jacobian products; [`rules`]: what stands for slopes in autograd
 //! - [`families`], [`config`]: what differs between families, as data
 //! - [`files`], [`weights`], [`hub`]: from a folder, the binary or the hub to tensors
 //! - [`tokenizer`]: text to tokens and back
@@ -35,6 +35,7 @@ pub mod mlp;
 pub mod model;
 pub mod progress;
 pub mod rope;
+pub mod rules;
 pub mod run;
 pub mod stack;
 pub mod tap;
@@ -48,5 +49,6 @@ pub use error::Error;
 pub use generation::{Draft, EarlyStopping, Finish, GenerateOptions, Generation, generate};
 pub use model::{LoadOptions, Model, capture, load};
 pub use progress::{Progress, Watch};
+pub use rules::Rule;
 pub use tap::{Capture, Site, Tap};
 pub use tokenizer::{Token, Tokenizer};

@@ -5,6 +5,7 @@ use tch::{Kind, Tensor};
 use crate::config::{Activation, Config, Mlp as MlpConfig};
 use crate::error::Result;
 use crate::layers::Linear;
+use crate::rules::Rule;
 use crate::tap::{Site, Tap};
 use crate::weights::Weights;
 
@@ -94,13 +95,14 @@ impl Mlp {
         match &self.shape {
             Shape::Plain { up, down } => {
                 let pre = tap.visit(Site::MlpPre, layer, up.forward(x));
-                down.forward(&tap.visit(Site::MlpInner, layer, self.activation.forward(&pre)))
+                let inner = tap.activate(self.activation, &pre);
+                down.forward(&tap.visit(Site::MlpInner, layer, inner))
             }
             Shape::Gated(gated) => {
                 let (gate, up) = gated.input(x);
                 let gate = tap.visit(Site::MlpPre, layer, gate);
                 let up = tap.visit(Site::MlpUp, layer, up);
-                let inner = self.activation.forward(&gate) * up;
+                let inner = tap.rule().product(&tap.activate(self.activation, &gate), &up);
                 gated.down.forward(&tap.visit(Site::MlpInner, layer, inner))
             }
             Shape::Experts { .. } => self.mix(x, layer, tap),
@@ -121,7 +123,11 @@ impl Mlp {
         };
         let hidden = x.size()[x.dim() - 1];
         let tokens = x.reshape([-1, hidden]);
-        let rated = router.forward(&tokens).softmax(-1, Kind::Float); // [token, expert]
+        let rule = tap.rule();
+        if rule == Rule::Rescale {
+            return self.mix_all(x, layer, tap);
+        }
+        let rated = rule.held(&router.forward(&tokens).softmax(-1, wide(x.kind()))); // [token, expert]
         let (mut weights, chosen) = rated.topk(*n_chosen, -1, true, false);
         if *normalised {
             weights = &weights / weights.sum_dim_intlist(-1, true, None::<Kind>);
@@ -132,7 +138,7 @@ impl Mlp {
             (places.select(1, 0), places.select(1, 1))
         };
         let seen = tap.wants(Site::MlpInner, layer).then(|| {
-            let inner = |(index, expert)| self.expert_inner(expert, &tokens, &places(index).0);
+            let inner = |(index, expert)| self.expert_inner(expert, &tokens, &places(index).0, tap);
             let inners: Vec<Tensor> = experts.iter().enumerate().map(inner).collect();
             let size = [&x.size()[..x.dim() - 1], &[-1]].concat();
             let inners = tap.visit(Site::MlpInner, layer, Tensor::cat(&inners, -1).reshape(size));
@@ -146,7 +152,7 @@ impl Mlp {
             }
             let inner = match &seen {
                 Some(inners) => inners[index].index_select(0, &token),
-                None => self.inner(expert, &tokens.index_select(0, &token)),
+                None => self.inner(expert, &tokens.index_select(0, &token), tap),
             };
             let weight = weights.index(&[Some(&token), Some(&rank)]).unsqueeze(-1);
             sum = sum.index_add(0, &token, &(expert.down.forward(&inner) * weight));
@@ -154,17 +160,59 @@ impl Mlp {
         sum.reshape(x.size())
     }
 
-    fn inner(&self, expert: &Gated, x: &Tensor) -> Tensor {
+    /// The same through all experts at all tokens: the two halves of a batch may go through different ones.
+    fn mix_all(&self, x: &Tensor, layer: usize, tap: &mut dyn Tap) -> Tensor {
+        let Shape::Experts {
+            router,
+            experts,
+            n_chosen,
+            normalised,
+        } = &self.shape
+        else {
+            return x.shallow_clone();
+        };
+        let rule = tap.rule();
+        let rated = rule.softmax(&router.forward(x).to_kind(wide(x.kind()))); // [batch, position, expert]
+        let chosen = rated.detach().topk(*n_chosen, -1, true, false).1;
+        let mask = rated.detach().zeros_like().scatter_value(-1, &chosen, 1.0);
+        let mut weights = rule.chosen(&rated, &mask);
+        if *normalised {
+            weights = rule.over_sum(&weights);
+        }
+        let weights = weights.to_kind(x.kind());
+        let inners: Vec<Tensor> = experts.iter().map(|expert| self.inner(expert, x, tap)).collect();
+        let inners = match tap.wants(Site::MlpInner, layer) {
+            true => tap
+                .visit(Site::MlpInner, layer, Tensor::cat(&inners, -1))
+                .chunk(experts.len() as i64, -1),
+            false => inners,
+        };
+        let each = experts.iter().zip(inners).enumerate();
+        let outputs = each.map(|(index, (expert, inner))| {
+            let weight = weights.narrow(-1, index as i64, 1);
+            rule.product(&weight, &expert.down.forward(&inner))
+        });
+        outputs
+            .reduce(|sum, output| sum + output)
+            .unwrap_or_else(|| x.zeros_like())
+    }
+
+    fn inner(&self, expert: &Gated, x: &Tensor, tap: &mut dyn Tap) -> Tensor {
         let (gate, up) = expert.input(x);
-        self.activation.forward(&gate) * up
+        tap.rule().product(&tap.activate(self.activation, &gate), &up)
     }
 
     /// An expert's neurons at all tokens, 0 at those that do not go through it.
-    fn expert_inner(&self, expert: &Gated, tokens: &Tensor, chosen: &Tensor) -> Tensor {
-        let inner = self.inner(expert, &tokens.index_select(0, chosen));
+    fn expert_inner(&self, expert: &Gated, tokens: &Tensor, chosen: &Tensor, tap: &mut dyn Tap) -> Tensor {
+        let inner = self.inner(expert, &tokens.index_select(0, chosen), tap);
         let size = [tokens.size()[0], inner.size()[1]];
         Tensor::zeros(size, (inner.kind(), inner.device())).index_copy(0, chosen, &inner)
     }
+}
+
+/// Single precision at least.
+fn wide(kind: Kind) -> Kind {
+    if kind == Kind::Double { kind } else { Kind::Float }
 }
 
 impl Gated {

@@ -12,6 +12,7 @@ use crate::edit::{Edited, OfStack};
 use crate::error::{Error, Result};
 use crate::layers::{Linear, Norm};
 use crate::mlp::Mlp;
+use crate::rules::Rule;
 use crate::tap::{Site, Tap};
 use crate::weights::Weights;
 
@@ -188,7 +189,8 @@ impl Stack {
             padding,
             place,
         );
-        let mut x = self.embedding.forward(embeddings, start, &self.config);
+        let rule = tap.rule();
+        let mut x = self.embedding.forward(embeddings, start, &self.config, rule);
         for (layer, block) in self.blocks.iter().enumerate() {
             if tap.proceed(layer) == ControlFlow::Break(()) {
                 return Err(Error::Interrupted);
@@ -209,7 +211,7 @@ impl Stack {
         if let Some(cache) = cache {
             cache.length += n_positions;
         }
-        let normalised = apply(&self.final_norm, &x);
+        let normalised = apply_by(&self.final_norm, &x, rule);
         Ok(tap.visit(Site::FinalNorm, self.blocks.len() - 1, normalised))
     }
 
@@ -304,8 +306,8 @@ impl Embedding {
     }
 
     /// Token embeddings to the residual stream before the first layer.
-    fn forward(&self, embeddings: &Tensor, start: i64, config: &Config) -> Tensor {
-        let x = apply(&self.norm, &self.sum(embeddings, start, config));
+    fn forward(&self, embeddings: &Tensor, start: i64, config: &Config, rule: Rule) -> Tensor {
+        let x = apply_by(&self.norm, &self.sum(embeddings, start, config), rule);
         match (&self.project, config.embedding.projected) {
             (Some(project), Projected::Last) => project.forward(&x),
             _ => x,
@@ -342,7 +344,13 @@ impl Embedding {
     }
 
     /// From the cotangent of the stream before the first layer to that of the token embeddings.
-    pub fn backward(&self, embeddings: &Tensor, mut cotangent: Tensor, config: &Config) -> Tensor {
+    pub fn backward(
+        &self,
+        embeddings: &Tensor,
+        mut cotangent: Tensor,
+        config: &Config,
+        rule: Rule,
+    ) -> Tensor {
         let is_last = config.embedding.projected == Projected::Last;
         let project = |cotangent: Tensor| match &self.project {
             Some(project) => project.backward(&cotangent),
@@ -352,7 +360,7 @@ impl Embedding {
             cotangent = project(cotangent);
         }
         if let Some(norm) = &self.norm {
-            cotangent = norm.backward(&self.sum(embeddings, 0, config), &cotangent);
+            cotangent = norm.backward_by(&self.sum(embeddings, 0, config), &cotangent, rule);
         }
         if !is_last {
             cotangent = project(cotangent);
@@ -438,34 +446,47 @@ impl Block {
     /// No family has all of these norms. In parallel, the MLP reads pre, and mid is not there.
     fn forward(&self, x: Tensor, around: Around, layer: usize, tap: &mut dyn Tap) -> Tensor {
         let Around { memory, source, view } = around;
+        let rule = tap.rule();
         let x = tap.visit(Site::ResidualPre, layer, x); // [batch, position, hidden]
-        let normalised = tap.visit(Site::AttentionInput, layer, apply(&self.attention_norm, &x));
+        let normalised = tap.visit(
+            Site::AttentionInput,
+            layer,
+            apply_by(&self.attention_norm, &x, rule),
+        );
         let attended = self.attention.forward(&normalised, memory, view, layer, tap);
         let attended = tap.visit(
             Site::AttentionOutput,
             layer,
-            self.branch(&self.attention_post_norm, attended),
+            self.branch(&self.attention_post_norm, attended, rule),
         );
         let (mid, mlp_input) = if self.residual.parallel {
-            let own = self.mlp_norm.as_ref().map(|norm| norm.forward(&x));
+            let own = self.mlp_norm.as_ref().map(|norm| norm.forward_by(&x, rule));
             (x + attended, own.unwrap_or(normalised))
         } else {
             let mid = tap.visit(
                 Site::ResidualMid,
                 layer,
-                self.sum(&self.attention_post_norm, x, attended),
+                self.sum(&self.attention_post_norm, x, attended, rule),
             );
             let mid = match (&self.cross, source) {
                 (Some(cross), Some(source)) => self.look(cross, mid, source, layer, tap),
                 _ => mid,
             };
-            let normalised = apply(&self.mlp_norm, &mid);
+            let normalised = apply_by(&self.mlp_norm, &mid, rule);
             (mid, normalised)
         };
         let mlp_input = tap.visit(Site::MlpInput, layer, mlp_input);
-        let mlp = self.branch(&self.mlp_post_norm, self.mlp.forward(&mlp_input, layer, tap));
+        let mlp = self.branch(
+            &self.mlp_post_norm,
+            self.mlp.forward(&mlp_input, layer, tap),
+            rule,
+        );
         let mlp = tap.visit(Site::MlpOutput, layer, mlp);
-        tap.visit(Site::ResidualPost, layer, self.sum(&self.mlp_post_norm, mid, mlp))
+        tap.visit(
+            Site::ResidualPost,
+            layer,
+            self.sum(&self.mlp_post_norm, mid, mlp, rule),
+        )
     }
 
     /// Adds what attention to the encoder gives.
@@ -479,15 +500,15 @@ impl Block {
     ) -> Tensor {
         let attended = cross
             .attention
-            .across(&apply(&cross.norm, &x), source, layer, tap);
+            .across(&apply_by(&cross.norm, &x, tap.rule()), source, layer, tap);
         let attended = tap.visit(Site::CrossOutput, layer, attended);
-        self.sum(&cross.post_norm, x, attended)
+        self.sum(&cross.post_norm, x, attended, tap.rule())
     }
 
     /// A branch's output as it is added to the stream.
-    fn branch(&self, norm: &Option<Norm>, output: Tensor) -> Tensor {
+    fn branch(&self, norm: &Option<Norm>, output: Tensor, rule: Rule) -> Tensor {
         let output = match norm {
-            Some(norm) if self.residual.after_branch => norm.forward(&output),
+            Some(norm) if self.residual.after_branch => norm.forward_by(&output, rule),
             _ => output,
         };
         if self.residual.scale == 1.0 {
@@ -497,9 +518,9 @@ impl Block {
         }
     }
 
-    fn sum(&self, norm: &Option<Norm>, x: Tensor, branch: Tensor) -> Tensor {
+    fn sum(&self, norm: &Option<Norm>, x: Tensor, branch: Tensor, rule: Rule) -> Tensor {
         match norm {
-            Some(norm) if self.residual.after_sum => norm.forward(&(x + branch)),
+            Some(norm) if self.residual.after_sum => norm.forward_by(&(x + branch), rule),
             _ => x + branch,
         }
     }
@@ -507,6 +528,11 @@ impl Block {
 
 /// Through a norm, where there is one.
 pub fn apply(norm: &Option<Norm>, x: &Tensor) -> Tensor {
+    apply_by(norm, x, Rule::Gradient)
+}
+
+/// The same, differentiated by a rule.
+pub fn apply_by(norm: &Option<Norm>, x: &Tensor, rule: Rule) -> Tensor {
     norm.as_ref()
-        .map_or_else(|| x.shallow_clone(), |norm| norm.forward(x))
+        .map_or_else(|| x.shallow_clone(), |norm| norm.forward_by(x, rule))
 }

@@ -6,7 +6,9 @@ use std::ops::ControlFlow;
 use ndarray::ArrayD;
 use tch::{Kind, Tensor};
 
+use crate::config::Activation;
 use crate::error::{Error, Result};
+use crate::rules::Rule;
 
 /// A place in the model. Shapes as a [`Tap`] sees them, batch first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -58,6 +60,16 @@ pub trait Tap {
 
     /// Takes the value and gives back the one to go on with.
     fn visit(&mut self, site: Site, layer: usize, value: Tensor) -> Tensor;
+
+    /// How what is not linear is to be differentiated.
+    fn rule(&self) -> Rule {
+        Rule::Gradient
+    }
+
+    /// A non-linearity: of neurons, or of a layer before the head.
+    fn activate(&mut self, activation: Activation, x: &Tensor) -> Tensor {
+        self.rule().activate(activation, x)
+    }
 
     /// Asked before each layer; `Break` ends the forward pass with [`Error::Interrupted`].
     fn proceed(&mut self, _layer: usize) -> ControlFlow<()> {

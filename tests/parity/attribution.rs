@@ -6,7 +6,7 @@ use ecco_models::config::Task;
 use ecco_models::progress::unwatched;
 use ecco_models::run::Input;
 use ecco_models::tap::NoTap;
-use ecco_models::{Capture, Model};
+use ecco_models::{Capture, Model, Rule};
 use ecco_tests::{Reference, assert_close, integers, model};
 use ndarray::{ArrayD, IxDyn};
 use std::ops::ControlFlow;
@@ -260,6 +260,7 @@ fn the_written_backward_pass_is_autograds() {
             &saved,
             &rows,
             &cotangents,
+            Rule::Gradient,
             &mut proceed,
         )
         .unwrap();

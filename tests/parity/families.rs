@@ -317,10 +317,19 @@ fn written(model: &Model, ids: &[u32], rows: &[usize], token: i64) -> (Tensor, T
     let logits = decoder.logits(&states.get(0).index_select(0, &Tensor::from_slice(&index)));
     let cotangents = logits.zeros_like();
     let _ = cotangents.select(1, token).fill_(1.0);
-    let cotangents = decoder.logits_backward(&logits, &cotangents);
+    let cotangents = decoder.logits_backward(&logits, &cotangents, ecco_models::Rule::Gradient);
     let embeddings = decoder.embed(ids);
     let mut proceed = || ControlFlow::Continue(());
-    let found = pull_back(decoder, &embeddings, &saved, rows, &cotangents, &mut proceed).unwrap();
+    let found = pull_back(
+        decoder,
+        &embeddings,
+        &saved,
+        rows,
+        &cotangents,
+        ecco_models::Rule::Gradient,
+        &mut proceed,
+    )
+    .unwrap();
     (logits, found)
 }
 

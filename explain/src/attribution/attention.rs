@@ -100,12 +100,7 @@ pub fn found(explained: &Explained, values: Vec<f64>, by_position: &Array2<f64>)
             true => without(&row, n_read).slice(s![..n_sources]).to_vec(),
         }
     });
-    Found {
-        contributions: Contributions::Tokens(rows.collect()),
-        values,
-        baseline_values: None,
-        promised: None,
-    }
+    Found::without_baseline(Contributions::Tokens(rows.collect()), values)
 }
 
 fn without(row: &Array1<f64>, index: usize) -> Array1<f64> {

@@ -1,12 +1,12 @@
 //! The one differentiable function that is explained: from the embeddings of the tokens that count as sources to the
 //! targets' values. Every method, and what checks them, is about this function.
 
-use ecco_models::Model;
 use ecco_models::attention::Cache;
 use ecco_models::model::Body;
 use ecco_models::run::Input;
 use ecco_models::stack::Stack;
 use ecco_models::tap::Tap;
+use ecco_models::{Model, Rule};
 use tch::{Device, Kind, Tensor};
 
 use super::options::{AttributionOptions, Baseline};
@@ -183,10 +183,11 @@ impl<'m> Explained<'m> {
     }
 
     /// The targets' values at embeddings `[batch, source, size]`: `[batch, target]`, differentiable. An
-    /// encoder–decoder shows `tap` its encoder, then its decoder.
+    /// encoder–decoder shows `tap` its encoder, then its decoder. Rules other than the gradient take two halves (see
+    /// [`ecco_models::rules`]).
     pub fn values(&self, x: &Tensor, tap: &mut dyn Tap) -> ecco_models::error::Result<Tensor> {
         let logits = self.logits(x, tap)?;
-        Ok(self.values_of(&logits))
+        Ok(self.values_of(&logits, tap.rule()))
     }
 
     /// The positions whose states the head reads, each once.
@@ -212,7 +213,7 @@ impl<'m> Explained<'m> {
         Ok(match self.model.body() {
             Body::Decoder(decoder) => {
                 let states = decoder.forward(x, None, tap)?;
-                decoder.logits(&states.index_select(1, &rows))
+                decoder.logits_by(&states.index_select(1, &rows), tap.rule())
             }
             Body::Encoder(encoder) => {
                 let states = encoder.forward(x, None, tap)?;
@@ -220,14 +221,15 @@ impl<'m> Explained<'m> {
                     0 => states,
                     _ => states.index_select(1, &rows),
                 };
-                encoder.logits(&states, None).unwrap_or(states)
+                encoder.logits_with(&states, None, tap).unwrap_or(states)
             }
             Body::EncoderDecoder(both) => {
                 let n_read = self.input.ids.len() as i64;
                 let memories = both.read(&x.narrow(1, 0, n_read), None, tap)?;
                 let written = self.written(x);
                 let states = both.decoder.forward_with(&written, None, Some(&memories), tap)?;
-                both.decoder.logits(&states.index_select(1, &rows))
+                let states = states.index_select(1, &rows);
+                both.decoder.logits_by(&states, tap.rule())
             }
         })
     }
@@ -261,17 +263,18 @@ impl<'m> Explained<'m> {
             .collect();
         let rows = Tensor::from_slice(&rows).to_device(x.device());
         let states = decoder.forward(x, Some(cache), tap)?;
-        Ok(self.values_of(&decoder.logits(&states.index_select(1, &rows))))
+        let logits = decoder.logits_by(&states.index_select(1, &rows), tap.rule());
+        Ok(self.values_of(&logits, tap.rule()))
     }
 
     /// `[batch, target]`.
-    fn values_of(&self, logits: &Tensor) -> Tensor {
+    fn values_of(&self, logits: &Tensor, rule: Rule) -> Tensor {
         let (rows, config) = (self.rows(), self.model.config());
         let value = |target: &Target| match self.row(target) {
-            None => target.value(logits, config),
+            None => target.value(logits, config, rule),
             Some(row) => {
                 let index = rows.binary_search(&row).unwrap_or(0);
-                target.value(&logits.select(1, index as i64), config)
+                target.value(&logits.select(1, index as i64), config, rule)
             }
         };
         let values: Vec<Tensor> = self.targets.iter().map(value).collect();

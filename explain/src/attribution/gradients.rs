@@ -4,6 +4,7 @@
 //! the text holds what all targets need, and their gradients are pulled back through it together. Elsewhere autograd
 //! takes them, one target after the other, of several points side by side.
 
+use ecco_models::Rule;
 use ecco_models::backward::{SITES, bytes_per_target, pull_back};
 use ecco_models::decoder::Decoder;
 use ecco_models::model::Body;
@@ -11,66 +12,143 @@ use ecco_models::tap::{Capture, Watched};
 use tch::{Kind, Tensor};
 
 use super::explained::Explained;
-use super::work::{Interruptible, Work};
+use super::work::{Ruled, Work};
 
-/// Σ over the points of factor · gradient, `[target, source, size]` in double precision, and the values at the points,
-/// `[point, target]`. `points` and `factors` are `[point, source, size]`.
+/// Σ over the points of factor · gradient, `[target, source, size]` in double precision. `points` and `factors` are
+/// `[point, source, size]`.
 pub fn weighted(
     explained: &Explained,
     points: &Tensor,
     factors: &Tensor,
     work: &mut Work,
-) -> ecco_models::error::Result<(Tensor, Tensor)> {
-    let n_targets = explained.targets().len() as i64;
-    let mut size = points.size();
-    size[0] = n_targets;
-    let sums = Tensor::zeros(size, (Kind::Double, points.device()));
-    let n_points = points.size()[0];
-    let written_out = match explained.model().body() {
-        // What interventions do is left to autograd.
-        Body::Decoder(decoder) if !decoder.stack.is_edited() => Some(decoder),
-        _ => None,
-    };
-    let at_once = match written_out {
+) -> ecco_models::error::Result<Summed> {
+    let mut summed = Summed::new(explained, points);
+    let at_once = match written_out(explained) {
         Some(_) => 1,
         None => explained.rows_at_once(),
     };
-    let mut values = Vec::new();
+    let n_points = points.size()[0];
     for start in (0..n_points).step_by(at_once as usize) {
         let some = |x: &Tensor| x.narrow(0, start, at_once.min(n_points - start));
         let (points, factors) = (some(points), some(factors));
-        values.push(match written_out {
-            Some(decoder) => pulled_back(explained, decoder, &points, &factors, &sums, work)?,
-            None => by_autograd(explained, &points, &factors, &sums, work)?,
-        });
+        match written_out(explained) {
+            Some(decoder) => pulled_back(
+                explained,
+                decoder,
+                &points,
+                &factors,
+                Rule::Gradient,
+                &mut summed,
+                work,
+            )?,
+            None => by_autograd(explained, &points, &factors, None, &mut summed, work)?,
+        };
     }
-    Ok((sums, Tensor::cat(&values, 0)))
+    Ok(summed)
 }
 
-/// Adds to `sums`; `[point, target]`.
+/// The same at one point by the frozen rule. The values at zero are what remains of the affine map.
+pub fn frozen(
+    explained: &Explained,
+    x: &Tensor,
+    factors: &Tensor,
+    work: &mut Work,
+) -> ecco_models::error::Result<Summed> {
+    let mut summed = Summed::new(explained, x);
+    let zero = x.zeros_like();
+    match written_out(explained) {
+        Some(decoder) => {
+            pulled_back(explained, decoder, x, factors, Rule::Frozen, &mut summed, work)?;
+            let mut tap = Ruled {
+                rule: Rule::Frozen,
+                work,
+            };
+            let values = explained.values(&Tensor::cat(&[x, &zero], 0), &mut tap)?;
+            summed.values = vec![values];
+        }
+        None => {
+            let against = Some((Rule::Frozen, &zero));
+            by_autograd(explained, x, factors, against, &mut summed, work)?;
+        }
+    }
+    Ok(summed)
+}
+
+/// The same at one point by the rescale rule, against another one.
+pub fn rescaled(
+    explained: &Explained,
+    x: &Tensor,
+    x0: &Tensor,
+    work: &mut Work,
+) -> ecco_models::error::Result<Summed> {
+    let mut summed = Summed::new(explained, x);
+    let against = Some((Rule::Rescale, x0));
+    by_autograd(explained, x, &(x - x0), against, &mut summed, work)?;
+    Ok(summed)
+}
+
+/// Sums in the making.
+pub struct Summed {
+    /// `[target, source, size]`
+    pub sums: Tensor,
+    values: Vec<Tensor>,
+}
+
+impl Summed {
+    fn new(explained: &Explained, points: &Tensor) -> Self {
+        let mut size = points.size();
+        size[0] = explained.targets().len() as i64;
+        Self {
+            sums: Tensor::zeros(size, (Kind::Double, points.device())),
+            values: Vec::new(),
+        }
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        let _ = self.sums.g_add_(&other.sums);
+    }
+
+    /// At the points, `[point, target]`; behind them at what they are compared with.
+    pub fn values(&self) -> Tensor {
+        Tensor::cat(&self.values, 0)
+    }
+}
+
+/// The decoder whose backward pass can be had without autograd.
+fn written_out<'m>(explained: &Explained<'m>) -> Option<&'m Decoder> {
+    match explained.model().body() {
+        Body::Decoder(decoder) if !decoder.stack.is_edited() => Some(decoder),
+        _ => None,
+    }
+}
+
 fn by_autograd(
     explained: &Explained,
     points: &Tensor,
     factors: &Tensor,
-    sums: &Tensor,
+    against: Option<(Rule, &Tensor)>,
+    summed: &mut Summed,
     work: &mut Work,
-) -> ecco_models::error::Result<Tensor> {
+) -> ecco_models::error::Result<()> {
     tch::with_grad(|| {
         let x = points.detach().set_requires_grad(true);
-        let values = explained.values(&x, &mut Interruptible(work))?;
+        let (rule, whole) = match against {
+            None => (Rule::Gradient, x.shallow_clone()),
+            Some((rule, other)) => (rule, Tensor::cat(&[&x, other], 0)),
+        };
+        let n_points = x.size()[0];
+        let values = explained.values(&whole, &mut Ruled { rule, work })?; // [point, target]
         for target in 0..values.size()[1] {
-            let value = values.select(1, target).sum(None::<Kind>);
+            let value = values.narrow(0, 0, n_points).select(1, target).sum(None::<Kind>);
             let gradient = Tensor::run_backward(&[value], &[&x], true, false).remove(0);
-            add(sums, target, &(gradient.to_kind(Kind::Double) * factors));
-            work.advance(x.size()[0] as u64)?;
+            let weighted = gradient.to_kind(Kind::Double) * factors;
+            let sum = weighted.sum_dim_intlist(0, false, None::<Kind>);
+            let _ = summed.sums.get(target).g_add_(&sum);
+            work.advance(n_points as u64)?;
         }
-        Ok(values.detach())
+        summed.values.push(values.detach());
+        Ok(())
     })
-}
-
-fn add(sums: &Tensor, target: i64, at_points: &Tensor) {
-    let sum = at_points.sum_dim_intlist(0, false, None::<Kind>);
-    let _ = sums.get(target).g_add_(&sum);
 }
 
 /// The same at one point of a decoder.
@@ -79,9 +157,10 @@ fn pulled_back(
     decoder: &Decoder,
     point: &Tensor,
     factors: &Tensor,
-    sums: &Tensor,
+    rule: Rule,
+    summed: &mut Summed,
     work: &mut Work,
-) -> ecco_models::error::Result<Tensor> {
+) -> ecco_models::error::Result<()> {
     let mut tap = Watched {
         capture: Capture::new(SITES, None),
         report: &mut |_| work.report(),
@@ -93,23 +172,24 @@ fn pulled_back(
         .iter()
         .filter_map(|target| explained.row(target))
         .collect();
-    let (values, cotangents) = through_the_head(explained, decoder, &normalised, &rows);
+    let (values, cotangents) = through_the_head(explained, decoder, &normalised, &rows, rule);
+    summed.values.push(values);
     let mut end = rows.len();
     while end > 0 {
         let last = rows[..end].iter().max().map_or(0, |row| row + 1);
         let start = end.saturating_sub(chunk_size(decoder, last));
-        let part = cotangents.narrow(0, start as i64, (end - start) as i64);
+        let of_chunk = |x: &Tensor| x.narrow(0, start as i64, (end - start) as i64);
+        let part = of_chunk(&cotangents);
         let mut proceed = || work.report();
-        let gradients = pull_back(decoder, point, &capture, &rows[start..end], &part, &mut proceed)?;
+        let rows = &rows[start..end];
+        let gradients = pull_back(decoder, point, &capture, rows, &part, rule, &mut proceed)?;
         let length = gradients.size()[1];
-        let mut of_chunk = sums
-            .narrow(0, start as i64, (end - start) as i64)
-            .narrow(1, 0, length);
-        let _ = of_chunk.g_add_(&(gradients.to_kind(Kind::Double) * factors.narrow(1, 0, length)));
+        let mut sums = of_chunk(&summed.sums).narrow(1, 0, length);
+        let _ = sums.g_add_(&(gradients.to_kind(Kind::Double) * factors.narrow(1, 0, length)));
         work.advance((end - start) as u64)?;
         end = start;
     }
-    Ok(values)
+    Ok(())
 }
 
 /// The targets' values `[1, target]`, and their gradients at the head's input, `[target, size]`.
@@ -118,6 +198,7 @@ fn through_the_head(
     decoder: &Decoder,
     normalised: &Tensor,
     rows: &[usize],
+    rule: Rule,
 ) -> (Tensor, Tensor) {
     let (mut values, mut cotangents) = (Vec::new(), Vec::new());
     let config = decoder.config();
@@ -127,14 +208,15 @@ fn through_the_head(
         let logits = decoder.logits(&normalised.squeeze_dim(0).index_select(0, &rows)); // [target, vocabulary]
         let leaf = logits.detach().set_requires_grad(true);
         let of_logits = tch::with_grad(|| {
-            let value =
-                |(i, target): (usize, &super::Target)| target.value(&leaf.narrow(0, i as i64, 1), config);
+            let value = |(i, target): (usize, &super::Target)| {
+                target.value(&leaf.narrow(0, i as i64, 1), config, Rule::Gradient)
+            };
             let each: Vec<Tensor> = targets.iter().enumerate().map(value).collect();
             let each = Tensor::cat(&each, 0); // [target]
             values.push(each.detach());
             Tensor::run_backward(&[each.sum(None::<Kind>)], &[&leaf], false, false).remove(0)
         });
-        cotangents.push(decoder.logits_backward(&logits, &of_logits));
+        cotangents.push(decoder.logits_backward(&logits, &of_logits, rule));
     }
     (Tensor::cat(&values, 0).unsqueeze(0), Tensor::cat(&cotangents, 0))
 }

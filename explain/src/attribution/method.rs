@@ -10,6 +10,19 @@ pub enum Method {
     Gradient,
     /// (Embedding − baseline) · mean gradient on the way between them (Sundararajan et al. 2017, 1703.01365).
     IntegratedGradients,
+    /// The difference from the baseline, passed back by the rescale rule (Shrikumar et al. 2017, 1704.02685).
+    DeepLift,
+    /// The gradient, but that activations pass back only what is positive, where they are (Springenberg et al. 2014,
+    /// 1412.6806).
+    GuidedBackprop,
+    /// The gradient, but that activations pass back only what is positive (Zeiler and Fergus 2013, 1311.2901).
+    Deconvolution,
+    /// (Noisy embedding − baseline) · gradient at random points between them (Lundberg and Lee 2017, 1705.07874;
+    /// Erion et al. 2019, 1906.10670).
+    GradientShap,
+    /// Gradient × input with attention patterns, norms' statistics and gates held, and an activation's value over its
+    /// input in place of its slope (1604.00825; 2202.07304).
+    LayerwiseRelevance,
     /// What a target loses when a source is replaced by the baseline, one after the other.
     Occlusion,
     /// A linear model of passes without some of the sources (Ribeiro et al. 2016, 1602.04938).
@@ -29,6 +42,7 @@ impl Method {
     /// the Python library and of captum.
     pub const NAMES: &[(&str, Method, &str)] = &[
         ("grad_x_input", Self::GradXInput, "gradient × input"),
+        ("input_x_gradient", Self::GradXInput, "gradient × input"),
         ("gradient", Self::Gradient, "gradient"),
         ("saliency", Self::Gradient, "gradient"),
         (
@@ -37,10 +51,31 @@ impl Method {
             "integrated gradients",
         ),
         ("ig", Self::IntegratedGradients, "integrated gradients"),
+        ("deep_lift", Self::DeepLift, "DeepLIFT"),
+        ("dl", Self::DeepLift, "DeepLIFT"),
+        ("guided_backprop", Self::GuidedBackprop, "guided backpropagation"),
+        ("gb", Self::GuidedBackprop, "guided backpropagation"),
+        ("deconvolution", Self::Deconvolution, "deconvolution"),
+        ("deconv", Self::Deconvolution, "deconvolution"),
+        ("gradient_shap", Self::GradientShap, "gradient SHAP"),
+        ("gshap", Self::GradientShap, "gradient SHAP"),
+        (
+            "layerwise_relevance",
+            Self::LayerwiseRelevance,
+            "layer-wise relevance",
+        ),
+        (
+            "layer_relevance_propagation",
+            Self::LayerwiseRelevance,
+            "layer-wise relevance",
+        ),
+        ("lrp", Self::LayerwiseRelevance, "layer-wise relevance"),
         ("occlusion", Self::Occlusion, "occlusion"),
         ("feature_ablation", Self::Occlusion, "occlusion"),
         ("lime", Self::Lime, "LIME"),
+        ("limebase", Self::Lime, "LIME"),
         ("kernel_shap", Self::KernelShap, "KernelSHAP"),
+        ("shap", Self::KernelShap, "KernelSHAP"),
         ("shapley_values", Self::KernelShap, "KernelSHAP"),
         ("attention_rollout", Self::AttentionRollout, "attention rollout"),
         ("attention_last", Self::AttentionLast, "last-layer attention"),
@@ -82,7 +117,12 @@ impl Method {
     pub fn has_baseline(self) -> bool {
         matches!(
             self,
-            Self::IntegratedGradients | Self::Occlusion | Self::Lime | Self::KernelShap
+            Self::IntegratedGradients
+                | Self::DeepLift
+                | Self::GradientShap
+                | Self::Occlusion
+                | Self::Lime
+                | Self::KernelShap
         )
     }
 

@@ -24,12 +24,8 @@ pub fn occlusion(explained: &Explained, options: &AttributionOptions, work: &mut
             let differences = without.column(target).mapv(|without| values[target] - without);
             means(&windows, n, |window| differences[window])
         });
-    Ok(Found {
-        contributions: Contributions::Tokens(rows.collect()),
-        values,
-        baseline_values: None,
-        promised: None,
-    })
+    let contributions = Contributions::Tokens(rows.collect());
+    Ok(Found::without_baseline(contributions, values))
 }
 
 /// How many passes it takes beside the one over the text.

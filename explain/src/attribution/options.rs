@@ -8,14 +8,17 @@ pub struct AttributionOptions {
     pub method: Method,
     /// Steps of the path integral, for integrated gradients; Gauss–Legendre.
     pub n_steps: usize,
+    /// For gradient SHAP: the deviation of what is added to each number of an embedding, by that of the text's
+    /// embeddings.
+    pub noise: f64,
     /// What contributions are a difference from, for the methods that have one.
     pub baseline: Baseline,
     /// How the numbers along an embedding become one.
     pub aggregation: Aggregation,
     /// How many neighbouring sources occlusion replaces together.
     pub window: usize,
-    /// How many passes LIME and KernelSHAP take; `None` for as many as their authors' packages do, or fewer (see
-    /// `docs/methods`).
+    /// How many passes LIME and KernelSHAP take, or points gradient SHAP; `None` for as many as their authors' packages
+    /// do, or fewer (see `docs/methods`).
     pub n_samples: Option<usize>,
     /// Of what is drawn at random.
     pub seed: u64,
@@ -26,6 +29,7 @@ impl Default for AttributionOptions {
         Self {
             method: Method::default(),
             n_steps: 50,
+            noise: 0.1,
             baseline: Baseline::default(),
             aggregation: Aggregation::default(),
             window: 1,
@@ -52,20 +56,37 @@ impl AttributionOptions {
             });
         }
         bounded("window", self.window, 10_000)?;
-        if let Some(n_samples) = self.n_samples {
-            bounded("n_samples", n_samples, 1_000_000)?;
+        bounded("n_samples", self.n_samples.unwrap_or(1), 1_000_000)?;
+        bounded("n_steps", self.n_steps, 10_000)?;
+        if self.seed > u64::from(u32::MAX) {
+            return Err(Error::Option {
+                option: "seed",
+                value: self.seed.to_string(),
+                reason: format!("expected 0 to {}", u32::MAX),
+            });
         }
-        bounded("n_steps", self.n_steps, 10_000)
+        match (0.0..=10.0).contains(&self.noise) {
+            true => Ok(()),
+            false => Err(Error::Option {
+                option: "noise",
+                value: self.noise.to_string(),
+                reason: "expected 0 to 10".into(),
+            }),
+        }
     }
 
     /// At how many points gradients are taken.
     pub(super) fn n_points(&self) -> usize {
         match self.method {
             Method::IntegratedGradients => self.n_steps,
+            Method::GradientShap => self.n_samples.unwrap_or(SHAP_SAMPLES),
             _ => 1,
         }
     }
 }
+
+/// Points of gradient SHAP.
+pub(super) const SHAP_SAMPLES: usize = 50;
 
 fn bounded(option: &'static str, value: usize, most: usize) -> Result<()> {
     match (1..=most).contains(&value) {

@@ -1,15 +1,18 @@
-//! The gradient, gradient × input, and integrated gradients.
+//! Methods that are made of gradients: at the text, or on the way to it from a baseline.
 
+use ecco_models::config::{Label, Task};
 use tch::{Kind, Tensor};
 
 use super::Method;
 use super::explained::Explained;
-use super::gradients::weighted;
+use super::gradients::{Summed, frozen, rescaled, weighted};
 use super::options::AttributionOptions;
 use super::rows::{Contributions, Found, numbers};
+use super::target::Quantity;
 use super::work::{Interruptible, Work};
 use crate::error::Result;
 use crate::quadrature::gauss_legendre;
+use crate::random::RandomState;
 
 /// The gradient at the text, times its embeddings for gradient × input.
 pub fn at_the_text(explained: &Explained, options: &AttributionOptions, work: &mut Work) -> Result<Found> {
@@ -18,13 +21,12 @@ pub fn at_the_text(explained: &Explained, options: &AttributionOptions, work: &m
         Method::Gradient => x.ones_like(),
         _ => x.shallow_clone(),
     };
-    let (contributions, values) = weighted(explained, &x, &factors, work)?;
-    Ok(Found {
-        contributions: Contributions::Embeddings(contributions),
-        values: numbers(&values),
-        baseline_values: None,
-        promised: None,
-    })
+    let summed = weighted(explained, &x, &factors, work)?;
+    let values = numbers(&summed.values());
+    Ok(Found::without_baseline(
+        Contributions::Embeddings(summed.sums),
+        values,
+    ))
 }
 
 /// (x − x₀) · ∫ ∇F(x₀ + α (x − x₀)) dα, by Gauss–Legendre.
@@ -32,8 +34,8 @@ pub fn integrated(explained: &Explained, options: &AttributionOptions, work: &mu
     let (x, x0) = (explained.embeddings(), explained.baseline(&options.baseline)?);
     let difference = &x - &x0;
     let wide = difference.to_kind(Kind::Double);
-    let mut sum: Option<Tensor> = None;
-    for steps in gauss_legendre(options.n_steps).chunks(explained.rows_at_once() as usize) {
+    let steps = gauss_legendre(options.n_steps);
+    let some = steps.chunks(explained.rows_at_once() as usize).map(|steps| {
         let column = |values: Vec<f64>| {
             Tensor::from_slice(&values)
                 .reshape([-1, 1, 1])
@@ -41,31 +43,99 @@ pub fn integrated(explained: &Explained, options: &AttributionOptions, work: &mu
         };
         let alphas = column(steps.iter().map(|step| step.0).collect()).to_kind(x.kind());
         let weights = column(steps.iter().map(|step| step.1).collect());
-        let points = &x0 + &difference * alphas; // [step, source, size]
-        let (some, _) = weighted(explained, &points, &(&wide * weights), work)?;
-        sum = Some(match sum {
-            Some(sum) => sum + some,
-            None => some,
-        });
-    }
-    let (values, baseline_values) = ends(explained, &x, &x0, work)?;
-    Ok(Found {
-        contributions: Contributions::Embeddings(sum.unwrap_or(wide)),
-        promised: Some(values.iter().zip(&baseline_values).map(|(a, b)| a - b).collect()),
-        values,
-        baseline_values: Some(baseline_values),
-    })
+        (&x0 + &difference * alphas, &wide * weights) // [step, source, size]
+    });
+    let sums = in_turn(explained, some, work)?;
+    between(explained, &x, &x0, sums, work)
 }
 
-/// The targets' values at the text and at the baseline.
-pub fn ends(
+/// (x + ε − x₀) · ∇F(x₀ + α (x + ε − x₀)), the mean over samples of α, uniform, and of ε, normal. Each sample draws its
+/// α, then its ε in the order of the numbers.
+pub fn gradient_shap(explained: &Explained, options: &AttributionOptions, work: &mut Work) -> Result<Found> {
+    let (x, x0) = (explained.embeddings(), explained.baseline(&options.baseline)?);
+    let deviation = options.noise * x.to_kind(Kind::Double).std(true).double_value(&[]);
+    let mut random = RandomState::new(options.seed as u32);
+    let n = options.n_points();
+    let at_once = explained.rows_at_once() as usize;
+    let some = (0..n).step_by(at_once).map(|start| {
+        let (mut alphas, mut noise) = (Vec::new(), Vec::new());
+        for _ in start..(start + at_once).min(n) {
+            alphas.push(random.uniform());
+            noise.extend((0..x.numel()).map(|_| random.normal() * deviation));
+        }
+        let of = |values: &[f64], size: &[i64]| {
+            let tensor = Tensor::from_slice(values).reshape(size).to_device(x.device());
+            tensor.to_kind(x.kind())
+        };
+        let noise = of(&noise, &[-1, x.size()[1], x.size()[2]]);
+        let difference = (&x + noise) - &x0; // [sample, source, size]
+        let points = &x0 + &difference * of(&alphas, &[-1, 1, 1]);
+        (points, difference.to_kind(Kind::Double) / n as f64)
+    });
+    let sums = in_turn(explained, some, work)?;
+    between(explained, &x, &x0, sums, work)
+}
+
+/// The sums over batches of points and factors.
+fn in_turn(
     explained: &Explained,
-    x: &Tensor,
-    x0: &Tensor,
+    batches: impl Iterator<Item = (Tensor, Tensor)>,
     work: &mut Work,
-) -> ecco_models::error::Result<(Vec<f64>, Vec<f64>)> {
+) -> ecco_models::error::Result<Tensor> {
+    let mut all: Option<Summed> = None;
+    for (points, factors) in batches {
+        let some = weighted(explained, &points, &factors, work)?;
+        match &mut all {
+            Some(all) => all.add(&some),
+            None => all = Some(some),
+        }
+    }
+    let none = || explained.embeddings().to_kind(Kind::Double).zeros_like();
+    Ok(all.map_or_else(none, |all| all.sums))
+}
+
+/// Contributions to the difference of the values at the text and at the baseline.
+fn between(explained: &Explained, x: &Tensor, x0: &Tensor, sums: Tensor, work: &mut Work) -> Result<Found> {
     let mut at = |x: &Tensor| -> ecco_models::error::Result<Vec<f64>> {
         Ok(numbers(&explained.values(x, &mut Interruptible(work))?))
     };
-    Ok((at(x)?, at(x0)?))
+    let (values, baseline_values) = (at(x)?, at(x0)?);
+    Ok(Found::with_baseline(
+        Contributions::Embeddings(sums),
+        values,
+        &baseline_values,
+        |_| true,
+    ))
+}
+
+/// (x − x₀) · the factors of the rescale rule.
+pub fn deep_lift(explained: &Explained, options: &AttributionOptions, work: &mut Work) -> Result<Found> {
+    let (x, x0) = (explained.embeddings(), explained.baseline(&options.baseline)?);
+    let summed = rescaled(explained, &x, &x0, work)?;
+    Ok(compared(explained, summed, |_| true))
+}
+
+/// x · the factors of the frozen rule. What biases and positions alone give is the rest, and stands for the baseline's
+/// value; that all adds up is promised of logits, which the affine map makes.
+pub fn relevance(explained: &Explained, work: &mut Work) -> Result<Found> {
+    let x = explained.embeddings();
+    let is_value = match &explained.model().config().task {
+        Task::Label(Label { names, .. }) => names.len() == 1,
+        _ => false,
+    };
+    let is_affine = |i: usize| is_value || explained.targets()[i].of == Quantity::Logit;
+    let summed = frozen(explained, &x, &x, work)?;
+    Ok(compared(explained, summed, is_affine))
+}
+
+/// With the values at both halves' points.
+fn compared(explained: &Explained, summed: Summed, is_promised: impl Fn(usize) -> bool) -> Found {
+    let values = numbers(&summed.values());
+    let (values, others) = values.split_at(explained.targets().len());
+    Found::with_baseline(
+        Contributions::Embeddings(summed.sums),
+        values.to_vec(),
+        others,
+        is_promised,
+    )
 }

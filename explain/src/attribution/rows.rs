@@ -10,16 +10,15 @@ pub struct Found {
     pub contributions: Contributions,
     /// The targets' values, and those at the baseline where there is one.
     pub values: Vec<f64>,
-    pub baseline_values: Option<Vec<f64>>,
+    pub baseline_values: Vec<Option<f64>>,
     /// What the contributions of each target should add up to, where the method promises that.
-    pub promised: Option<Vec<f64>>,
+    pub promised: Vec<Option<f64>>,
 }
 
 pub enum Contributions {
     /// Along the embeddings, `[target, source, size]`.
     Embeddings(Tensor),
     /// Of tokens as a whole, by target and source.
-    #[allow(dead_code)] // Methods that change whole tokens find these.
     Tokens(Vec<Vec<f64>>),
 }
 
@@ -33,6 +32,36 @@ pub struct Row {
 }
 
 impl Found {
+    /// By a method that promises nothing.
+    pub fn without_baseline(contributions: Contributions, values: Vec<f64>) -> Self {
+        let none = vec![None; values.len()];
+        Self {
+            contributions,
+            values,
+            baseline_values: none.clone(),
+            promised: none,
+        }
+    }
+
+    /// By a method whose contributions add up to the difference from the baseline, of the targets that `is_promised`
+    /// says so of.
+    pub fn with_baseline(
+        contributions: Contributions,
+        values: Vec<f64>,
+        baseline_values: &[f64],
+        is_promised: impl Fn(usize) -> bool,
+    ) -> Self {
+        let of = |i: usize, number: f64| is_promised(i).then_some(number);
+        let others = baseline_values.iter().enumerate();
+        let pairs = values.iter().zip(baseline_values).enumerate();
+        Self {
+            contributions,
+            baseline_values: others.map(|(i, &other)| of(i, other)).collect(),
+            promised: pairs.map(|(i, (value, other))| of(i, value - other)).collect(),
+            values,
+        }
+    }
+
     /// A row for each target; `n_sources` says how long each is.
     pub fn rows(self, aggregation: Aggregation, n_sources: &[usize]) -> Vec<Row> {
         let (scores, signed) = match self.contributions {
@@ -52,11 +81,8 @@ impl Found {
         let row = |(i, (scores, signed)): (usize, (Vec<f64>, Vec<f64>))| Row {
             scores: normalise(&scores),
             value: self.values[i],
-            baseline_value: self.baseline_values.as_ref().map(|values| values[i]),
-            completeness: self
-                .promised
-                .as_ref()
-                .map(|promised| Completeness::of(&signed, promised[i])),
+            baseline_value: self.baseline_values[i],
+            completeness: self.promised[i].map(|promised| Completeness::of(&signed, promised)),
             signed,
         };
         rows.map(row).collect()

@@ -88,9 +88,9 @@ pub fn local_model(explained: &Explained, options: &AttributionOptions, work: &m
     let rows = rows.map(|(target, n)| lime(kept.slice(s![.., ..n]), found.column(target)).coefficients);
     Ok(Found {
         contributions: Contributions::Tokens(rows.collect()),
+        promised: vec![None; values.len()],
         values,
-        baseline_values: Some(baseline_values),
-        promised: None,
+        baseline_values: baseline_values.into_iter().map(Some).collect(),
     })
 }
 
@@ -111,12 +111,15 @@ pub fn shapley_values(explained: &Explained, options: &AttributionOptions, work:
             rows[place] = row;
         }
     }
-    Ok(Found {
-        promised: Some(rows.iter().map(|row| row.value - row.baseline_value).collect()),
-        values: rows.iter().map(|row| row.value).collect(),
-        baseline_values: Some(rows.iter().map(|row| row.baseline_value).collect()),
-        contributions: Contributions::Tokens(rows.into_iter().map(|row| row.contributions).collect()),
-    })
+    let baseline_values: Vec<f64> = rows.iter().map(|row| row.baseline_value).collect();
+    let values = rows.iter().map(|row| row.value).collect();
+    let contributions = rows.into_iter().map(|row| row.contributions).collect();
+    Ok(Found::with_baseline(
+        Contributions::Tokens(contributions),
+        values,
+        &baseline_values,
+        |_| true,
+    ))
 }
 
 /// One target's part.

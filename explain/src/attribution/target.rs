@@ -1,9 +1,9 @@
 //! What is explained: a number that a model says of a text.
 
-use ecco_models::Model;
 use ecco_models::config::{Config, Label, Task};
 use ecco_models::model::Body;
 use ecco_models::run::Input;
+use ecco_models::{Model, Rule};
 use tch::{Kind, Tensor};
 
 use crate::error::{Error, Result};
@@ -192,11 +192,11 @@ impl Target {
     }
 
     /// The number, `[batch]`, from what the head says: `[batch, token or label]`, or `[batch]` of a replaced token.
-    pub(crate) fn value(&self, logits: &Tensor, config: &Config) -> Tensor {
+    pub(crate) fn value(&self, logits: &Tensor, config: &Config, rule: Rule) -> Tensor {
         let kind = logits.kind();
         let wide = if kind == Kind::Double { kind } else { Kind::Float };
         let logits = logits.to_kind(wide);
-        let all = self.of.of_all(&logits, Reading::of(config));
+        let all = self.of.of_all(&logits, Reading::of(config), rule);
         if self.of == Quantity::Entropy {
             return match Reading::of(config) {
                 Reading::Distribution => all,
@@ -244,21 +244,34 @@ impl Reading {
 }
 
 impl Quantity {
+    /// Differentiated by a rule; the frozen one is about what leads to the logits, and has gradients from there on.
+    ///
     /// Of every token or label, `[batch, token or label]`; the entropy of a distribution `[batch]`.
-    fn of_all(self, logits: &Tensor, reading: Reading) -> Tensor {
+    fn of_all(self, logits: &Tensor, reading: Reading, rule: Rule) -> Tensor {
+        let rule = match rule {
+            Rule::Frozen => Rule::Gradient,
+            rule => rule,
+        };
+        let sigmoid = |x: &Tensor| {
+            let slope = |x: &Tensor| x.sigmoid() * (-x).sigmoid();
+            rule.elementwise(x, Tensor::sigmoid, slope)
+        };
+        let log_sigmoid = |x: &Tensor| rule.elementwise(x, Tensor::log_sigmoid, |x| (-x).sigmoid());
         match (self, reading) {
             (Self::Logit, _) | (_, Reading::Value) => logits.shallow_clone(),
-            (Self::Probability, Reading::Distribution) => logits.softmax(-1, None::<Kind>),
-            (Self::LogProbability, Reading::Distribution) => logits.log_softmax(-1, None::<Kind>),
+            (Self::Probability, Reading::Distribution) => rule.softmax(logits),
+            (Self::LogProbability, Reading::Distribution) => rule.log_softmax(logits),
             (Self::Entropy, Reading::Distribution) => {
-                let log = logits.log_softmax(-1, None::<Kind>);
-                -(log.exp() * log).sum_dim_intlist(-1, false, None::<Kind>)
+                let log = rule.log_softmax(logits);
+                -rule
+                    .product(&rule.exp(&log), &log)
+                    .sum_dim_intlist(-1, false, None::<Kind>)
             }
-            (Self::Probability, Reading::Independent) => logits.sigmoid(),
-            (Self::LogProbability, Reading::Independent) => logits.log_sigmoid(),
+            (Self::Probability, Reading::Independent) => sigmoid(logits),
+            (Self::LogProbability, Reading::Independent) => log_sigmoid(logits),
             (Self::Entropy, Reading::Independent) => {
-                let other = -logits;
-                -(logits.sigmoid() * logits.log_sigmoid() + other.sigmoid() * other.log_sigmoid())
+                let term = |x: &Tensor| rule.product(&sigmoid(x), &log_sigmoid(x));
+                -(term(logits) + term(&-logits))
             }
         }
     }

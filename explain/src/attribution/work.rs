@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use ecco_models::tap::Tap;
-use ecco_models::{Progress, Site, Watch};
+use ecco_models::{Progress, Rule, Site, Watch};
 use tch::Tensor;
 
 /// Where an attribution stands.
@@ -60,5 +60,26 @@ impl Tap for Interruptible<'_, '_, '_> {
     }
     fn proceed(&mut self, _: usize) -> ControlFlow<()> {
         self.0.report()
+    }
+}
+
+/// The same, differentiated by a rule.
+pub struct Ruled<'r, 'a, 'b> {
+    pub rule: Rule,
+    pub work: &'r mut Work<'a, 'b>,
+}
+
+impl Tap for Ruled<'_, '_, '_> {
+    fn wants(&self, _: Site, _: usize) -> bool {
+        false
+    }
+    fn visit(&mut self, _: Site, _: usize, value: Tensor) -> Tensor {
+        value
+    }
+    fn rule(&self) -> Rule {
+        self.rule
+    }
+    fn proceed(&mut self, _: usize) -> ControlFlow<()> {
+        self.work.report()
     }
 }

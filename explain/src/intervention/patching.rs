@@ -6,6 +6,7 @@
 use std::ops::ControlFlow;
 
 use ecco_models::guard::guard;
+use ecco_models::rules::Rule;
 use ecco_models::run::{self, Input, Place};
 use ecco_models::tap::{Capture, NoTap, Tap};
 use ecco_models::{Model, Progress, Site, Watch};
@@ -183,7 +184,7 @@ fn answer(model: &Model, states: &Tensor, target: &Target) -> ecco_models::error
     if target.row(model).is_some() {
         logits = logits.select(1, 0);
     }
-    Ok(target.value(&logits, model.config()))
+    Ok(target.value(&logits, model.config(), Rule::Gradient))
 }
 
 /// How many patched texts are read side by side: enough for large products, little enough for 256 MB.

@@ -1,0 +1,546 @@
+//! What attribution methods promise, on a model of every family, in double precision.
+
+use ecco_explain::{
+    Aggregation, Attribution, AttributionOptions, Baseline, Explained, Method, Quantity, Said, Target,
+    attribute,
+};
+use ecco_models::config::Task;
+use ecco_models::model::Body;
+use ecco_models::progress::unwatched;
+use ecco_models::rules::By;
+use ecco_models::run::Input;
+use ecco_models::tap::NoTap;
+use ecco_models::{Model, Rule};
+use ecco_tests::{Reference, fixtures, integers, model};
+use tch::{Kind, Tensor};
+
+/// The families' models, by name, with a text for each and targets of every kind that it says.
+fn each_family(mut check: impl FnMut(&str, &Model, &Input, &[Target])) -> usize {
+    let mut names: Vec<String> = std::fs::read_dir(fixtures().join("families"))
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().into_string().ok())
+        .filter(|name| {
+            fixtures()
+                .join("families")
+                .join(name)
+                .join("config.json")
+                .exists()
+        })
+        .collect();
+    names.sort();
+    let mut n_checked = 0;
+    for name in names {
+        let path = format!("families/{name}");
+        let model = model(&path, "float64");
+        let run = &Reference::open(&path).runs["ascii"];
+        let ids = integers(&run["ids"]);
+        let target = match model.body() {
+            Body::EncoderDecoder(_) => integers(&run["target"]),
+            _ => vec![],
+        };
+        let input = Input::of(&model, ids[..ids.len().min(12)].to_vec(), target).unwrap();
+        let targets = targets(&model, &input);
+        if !targets.is_empty() {
+            check(&name, &model, &input, &targets);
+            n_checked += 1;
+        }
+    }
+    n_checked
+}
+
+fn targets(model: &Model, input: &Input) -> Vec<Target> {
+    let (said, contrast) = match &model.config().task {
+        Task::States => return vec![],
+        Task::Label(label) => (Said::Label(0), (label.names.len() > 1).then_some(1)),
+        Task::Replaced(_) => (Said::Replaced { position: 2 }, None),
+        _ => (Said::Token { position: 3, id: 17 }, Some(99)),
+    };
+    let first = Target::from(said);
+    let mut targets = vec![first, first.of(Quantity::Logit)];
+    targets.extend(contrast.map(|contrast| first.of(Quantity::Logit).against(contrast)));
+    targets.extend(contrast.map(|contrast| first.against(contrast)));
+    if contrast.is_some() || matches!(said, Said::Replaced { .. }) {
+        targets.extend([first.of(Quantity::LogProbability), first.of(Quantity::Entropy)]);
+    }
+    if model.config().task == Task::NextToken {
+        // One that would follow, and the first that has something before it.
+        let n = input.spoken().len();
+        targets.extend([Target::token(n, 200), Target::token(1, 5).of(Quantity::Logit)]);
+    }
+    targets
+}
+
+fn explain(model: &Model, input: &Input, targets: &[Target], options: &AttributionOptions) -> Attribution {
+    attribute(model, input, targets, options, &mut unwatched).unwrap()
+}
+
+/// The gradients of all targets by autograd of one forward pass: `[target, source, size]`.
+fn autograd(explained: &Explained, rule: Rule) -> Tensor {
+    let x = explained.embeddings().detach().set_requires_grad(true);
+    let whole = match rule {
+        Rule::Gradient => x.shallow_clone(),
+        _ => Tensor::cat(&[&x, &x.zeros_like()], 0),
+    };
+    let values = explained.values(&whole, &mut By(rule)).unwrap();
+    let of = |target: i64| {
+        let value = values.get(0).get(target);
+        Tensor::run_backward(&[value], &[&x], true, false).remove(0)
+    };
+    Tensor::cat(&(0..values.size()[1]).map(of).collect::<Vec<_>>(), 0)
+}
+
+fn largest(x: &Tensor) -> f64 {
+    x.abs().max().double_value(&[])
+}
+
+/// The rows of an attribution against `[target, source]`.
+fn assert_rows(what: &str, found: &Attribution, expected: &Tensor) {
+    for (k, row) in found.signed.iter().enumerate() {
+        let expected = expected.get(k as i64);
+        let scale = 1.0 + largest(&expected);
+        for (i, value) in row.iter().enumerate() {
+            let error = (value - expected.double_value(&[i as i64])).abs();
+            assert!(
+                error < 1e-11 * scale,
+                "{what}, target {k}, source {i}: off by {error}"
+            );
+        }
+        let rest = expected.narrow(0, row.len() as i64, expected.size()[0] - row.len() as i64);
+        if rest.numel() > 0 {
+            assert_eq!(
+                largest(&rest),
+                0.0,
+                "{what}, target {k}: what comes after has a gradient"
+            );
+        }
+    }
+}
+
+#[test]
+fn gradients_of_every_family_and_quantity_are_autograds() {
+    let n = each_family(|name, model, input, targets| {
+        let explained = Explained::new(model, input, targets).unwrap();
+        let x = explained.embeddings();
+        let expected = (autograd(&explained, Rule::Gradient) * &x).sum_dim_intlist(-1, false, None::<Kind>);
+        let found = explain(model, input, targets, &AttributionOptions::default());
+        assert_rows(name, &found, &expected);
+        let values = explained.values(&x, &mut NoTap).unwrap();
+        for (k, value) in found.values.iter().enumerate() {
+            assert!(
+                (value - values.double_value(&[0, k as i64])).abs() < 1e-12,
+                "{name}"
+            );
+        }
+    });
+    assert!(n > 55, "only {n} were checked");
+}
+
+#[test]
+fn deep_lift_sums_to_the_difference() {
+    let mut worst = 0.0_f64;
+    let n = each_family(|name, model, input, targets| {
+        for baseline in [Baseline::Zero, Baseline::Mean, Baseline::Text(vec![40, 41, 42])] {
+            let options = AttributionOptions {
+                baseline,
+                ..AttributionOptions::with(Method::DeepLift)
+            };
+            let found = explain(model, input, targets, &options);
+            for (k, check) in found.completeness.iter().enumerate() {
+                let check = check.unwrap();
+                worst = worst.max(check.relative);
+                assert!(
+                    check.relative < 1e-6,
+                    "{name}, target {k}, {:?}: {check:?}",
+                    options.baseline
+                );
+            }
+        }
+    });
+    assert!(n > 55, "only {n} were checked");
+    println!("largest error: {worst:e}");
+}
+
+#[test]
+fn layerwise_relevance_and_biases_sum_to_the_logit() {
+    let mut worst = 0.0_f64;
+    let n = each_family(|name, model, input, targets| {
+        let options = AttributionOptions::with(Method::LayerwiseRelevance);
+        let found = explain(model, input, targets, &options);
+        for (k, check) in found.completeness.iter().enumerate() {
+            assert_eq!(check.is_some(), targets[k].of == Quantity::Logit, "{name}");
+            let Some(check) = check else { continue };
+            worst = worst.max(check.error);
+            assert!(check.error < 1e-9, "{name}, target {k}: {check:?}");
+        }
+        let explained = Explained::new(model, input, targets).unwrap();
+        let expected = autograd(&explained, Rule::Frozen) * explained.embeddings();
+        assert_rows(name, &found, &expected.sum_dim_intlist(-1, false, None::<Kind>));
+    });
+    assert!(n > 55, "only {n} were checked");
+    println!("largest error: {worst:e}");
+}
+
+/// Where the way from one text to another has corners (ReLU), jumps (a choice of experts), or comes close to where a norm
+/// without positions divides by next to nothing, 50 steps are not enough for six digits. The error says so.
+const ROUGH: &[&str] = &[
+    "bloom",
+    "flan-t5",
+    "gemma2",
+    "gemma3",
+    "granite",
+    "llama",
+    "llama-3.2",
+    "llama-biases",
+    "llama-yarn",
+    "mistral",
+    "mixtral",
+    "mt5",
+    "opt",
+    "opt-350m",
+    "opt-plain-norms",
+    "phi-qk-norm",
+    "phi3",
+    "phi3-longrope",
+    "qwen3_moe",
+    "smollm3",
+    "stablelm",
+    "starcoder2",
+    "t5",
+];
+
+#[test]
+fn integrated_gradients_are_complete_for_smooth_families() {
+    let (mut worst, mut n_rough) = (0.0_f64, 0);
+    let n = each_family(|name, model, input, targets| {
+        let options = AttributionOptions {
+            baseline: Baseline::Text(vec![40, 41, 42]),
+            ..AttributionOptions::with(Method::IntegratedGradients)
+        };
+        if ROUGH.contains(&name) {
+            n_rough += 1;
+            return;
+        }
+        let found = explain(model, input, targets, &options);
+        for (k, check) in found.completeness.iter().enumerate() {
+            let check = check.unwrap();
+            worst = worst.max(check.relative);
+            assert!(check.relative < 1e-6, "{name}, target {k}: {check:?}");
+        }
+    });
+    assert!(n - n_rough > 35, "only {} were checked", n - n_rough);
+    println!("largest error: {worst:e}");
+}
+
+#[test]
+fn a_contrast_of_log_probabilities_has_the_gradient_of_the_contrast_of_logits() {
+    let mut worst = 0.0_f64;
+    each_family(|name, model, input, targets| {
+        let Some(target) = targets.iter().find(|target| target.contrast.is_some()) else {
+            return;
+        };
+        if matches!(model.config().task, Task::Label(_) | Task::Replaced(_)) {
+            return;
+        }
+        let pair = [target.of(Quantity::LogProbability), target.of(Quantity::Logit)];
+        for method in [Method::GradXInput, Method::LayerwiseRelevance] {
+            let found = explain(model, input, &pair, &AttributionOptions::with(method));
+            let scale = found.signed[1]
+                .iter()
+                .fold(0.0_f64, |most, value| most.max(value.abs()));
+            for (a, b) in found.signed[0].iter().zip(&found.signed[1]) {
+                worst = worst.max((a - b).abs() / scale);
+                assert!((a - b).abs() < 1e-12 * scale, "{name}, {method:?}: {a} and {b}");
+            }
+        }
+    });
+    println!("largest error: {worst:e}");
+}
+
+#[test]
+fn targets_together_are_targets_alone_in_any_order() {
+    for name in ["gpt2-tiny", "families/bert", "families/t5"] {
+        let model = model(name, "float64");
+        let target = match model.body() {
+            Body::EncoderDecoder(_) => vec![0, 4, 9, 31],
+            _ => vec![],
+        };
+        let input = Input::of(&model, vec![5, 80, 31, 9, 200, 77], target).unwrap();
+        let targets = [
+            Target::token(3, 8).of(Quantity::Entropy),
+            Target::token(1, 300),
+            Target::token(2, 7).of(Quantity::Logit).against(9),
+        ];
+        for (_, method, _) in Method::NAMES {
+            if matches!(method, Method::GradientShap | Method::Lime | Method::KernelShap) {
+                // What is drawn depends on how many sources there are.
+                continue;
+            }
+            let options = AttributionOptions {
+                n_steps: 5,
+                ..AttributionOptions::with(*method)
+            };
+            let together = explain(&model, &input, &targets, &options);
+            for (k, target) in targets.iter().enumerate() {
+                let alone = explain(&model, &input, &[*target], &options);
+                assert_eq!(alone.signed[0].len(), together.signed[k].len());
+                for (a, b) in alone.signed[0].iter().zip(&together.signed[k]) {
+                    assert!(
+                        (a - b).abs() < 1e-12 * (1.0 + b.abs()),
+                        "{name}, {method:?}: {a} and {b}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_entropys_gradient_is_its_finite_difference() {
+    for name in [
+        "gpt2-tiny",
+        "families/bert-labels",
+        "families/electra-discriminator",
+        "families/bart",
+    ] {
+        let model = model(name, "float64");
+        let target = match model.body() {
+            Body::EncoderDecoder(_) => vec![2, 4, 9, 31],
+            _ => vec![],
+        };
+        let input = Input::of(&model, vec![5, 80, 31, 9, 200, 77], target).unwrap();
+        let target = targets(&model, &input)[0].of(Quantity::Entropy);
+        let explained = Explained::new(&model, &input, &[target]).unwrap();
+        let x = explained.embeddings();
+        // One number in each direction at once: the slope along one of them.
+        let direction = (&x * 3.0).sin();
+        let step = 1e-5;
+        let at = |sign: f64| {
+            let values = explained
+                .values(&(&x + &direction * (sign * step)), &mut NoTap)
+                .unwrap();
+            values.double_value(&[0, 0])
+        };
+        let difference = (at(1.0) - at(-1.0)) / (2.0 * step);
+        let slope = (autograd(&explained, Rule::Gradient) * direction)
+            .sum(Kind::Double)
+            .double_value(&[]);
+        assert!(
+            (difference - slope).abs() < 1e-7 * slope.abs().max(1e-3),
+            "{name}: {difference} and {slope}"
+        );
+        let gradient = explain(
+            &model,
+            &input,
+            &[target],
+            &AttributionOptions::with(Method::Gradient),
+        );
+        let expected = autograd(&explained, Rule::Gradient).sum_dim_intlist(-1, false, None::<Kind>);
+        assert_rows(name, &gradient, &expected);
+    }
+}
+
+/// What captum computes of other targets, from other baselines and by other methods; layer-wise relevance is a small
+/// implementation in transformers. See tests/reference/make_attributions.py.
+#[test]
+fn methods_targets_and_baselines_are_the_references() {
+    let reference = Reference::open("attributions");
+    let mut compared = std::collections::HashMap::new();
+    for (index, case) in reference.runs.as_array().unwrap().iter().enumerate() {
+        let text = |key: &str| case[key].as_str().unwrap();
+        let number = |key: &str| case[key].as_u64().map(|number| number as u32);
+        let model = model(text("model"), "float64");
+        let mut ids = integers(&case["ids"]);
+        let (position, token) = (number("position").unwrap() as usize, number("token").unwrap());
+        let said = match model.config().task {
+            Task::Label(_) => Said::Label(token as usize),
+            _ => Said::Token { position, id: token },
+        };
+        if matches!(model.body(), Body::Decoder(_)) {
+            ids.truncate(position);
+        }
+        let target = Target {
+            said,
+            contrast: number("contrast"),
+            of: Quantity::parse(text("quantity")).unwrap(),
+        };
+        let options = AttributionOptions {
+            baseline: match text("baseline") {
+                "text" => Baseline::Text(integers(&case["other"])),
+                name => Baseline::parse(name).unwrap(),
+            },
+            n_samples: Some(7),
+            seed: 5,
+            ..AttributionOptions::with(Method::parse(text("method")).unwrap())
+        };
+        let input = Input::of(&model, ids, integers(&case["written"])).unwrap();
+        let found = explain(&model, &input, &[target], &options);
+        let what = format!(
+            "{} {} {} {}",
+            text("model"),
+            text("method"),
+            text("quantity"),
+            text("baseline")
+        );
+        // transformers has some norms and softmaxes in single precision whatever the model's.
+        let tolerance = match text("model") {
+            "families/llama" | "families/t5" => 2e-5,
+            _ => 1e-6,
+        };
+        let value = case["value"].as_f64().unwrap();
+        assert!(
+            (found.values[0] - value).abs() < tolerance * (1.0 + value.abs()),
+            "{what}"
+        );
+        if options.method == Method::LayerwiseRelevance {
+            let (rest, expected) = (found.baseline_values[0].unwrap(), case["rest"].as_f64().unwrap());
+            assert!(
+                (rest - expected).abs() < tolerance * (1.0 + expected.abs()),
+                "{what}: {rest}, {expected}"
+            );
+        }
+        for (name, found) in [
+            ("signed", found.signed[0].clone()),
+            (
+                "scores",
+                found.scores[0].iter().map(|&score| f64::from(score)).collect(),
+            ),
+        ] {
+            let expected = reference.tensor(&format!("{index}.{name}")).unwrap();
+            assert_eq!(found.len(), expected.len(), "{what}");
+            // Behind a layer norm a gradient's own sum is 0.
+            let scale = expected
+                .iter()
+                .fold(1e-7_f64, |most, &value| most.max(f64::from(value).abs()));
+            for (found, &expected) in found.iter().zip(&expected) {
+                let error = (found - f64::from(expected)).abs() / scale;
+                assert!(error < tolerance, "{what}, {name}: {found}, expected {expected}");
+                let worst = compared.entry(text("method").to_owned()).or_insert(0.0_f64);
+                *worst = worst.max(error);
+            }
+        }
+    }
+    println!("largest errors: {compared:?}");
+    assert_eq!(compared.len(), 7);
+}
+
+#[test]
+fn what_cannot_be_explained_is_refused() {
+    let refused = |name: &str, target: Target, options: AttributionOptions| {
+        let model = model(name, "float32");
+        let written = match model.body() {
+            Body::EncoderDecoder(_) => vec![0, 4],
+            _ => vec![],
+        };
+        let input = Input::of(&model, vec![5, 6, 7], written).unwrap();
+        attribute(&model, &input, &[target], &options, &mut unwatched)
+            .unwrap_err()
+            .to_string()
+    };
+    let plain = AttributionOptions::default;
+    assert_eq!(
+        refused("gpt2-tiny", Target::token(0, 5), plain()),
+        "position is 0: a token is predicted from those before it, and the text has 3; expected 1 to 3"
+    );
+    assert_eq!(
+        refused("families/t5", Target::token(3, 5), plain()),
+        "position is 3: a token is predicted from those before it, and what is written has 2; expected 1 to 2"
+    );
+    assert_eq!(
+        refused("gpt2-tiny", Target::token(2, 384), plain()),
+        "target is 384: the vocabulary has 384 tokens"
+    );
+    assert_eq!(
+        refused("gpt2-tiny", Target::token(2, 3).against(500), plain()),
+        "contrast is 500: the vocabulary has 384 tokens"
+    );
+    assert_eq!(
+        refused("families/bert-labels", Target::label(1).against(3), plain()),
+        "contrast is 3: the model has 3 labels"
+    );
+    assert_eq!(
+        refused(
+            "gpt2-tiny",
+            Target::token(2, 3).of(Quantity::Entropy).against(4),
+            plain()
+        ),
+        "contrast is given: entropy is of all tokens together, so there is nothing to contrast"
+    );
+    let with = |method, baseline| AttributionOptions {
+        baseline,
+        ..AttributionOptions::with(method)
+    };
+    let token = Target::token(2, 3);
+    assert_eq!(
+        refused("gpt2-tiny", token, with(Method::Gradient, Baseline::Mean)),
+        "baseline is mean: gradient does not compare with one"
+    );
+    assert!(
+        refused("gpt2-tiny", token, with(Method::DeepLift, Baseline::Mask))
+            .starts_with("baseline is mask: the tokenizer")
+    );
+    assert_eq!(
+        refused(
+            "gpt2-tiny",
+            token,
+            with(Method::DeepLift, Baseline::Text(vec![1; 3]))
+        ),
+        "baseline is a text of 3 tokens: it stands for the text, which has 2 tokens"
+    );
+    let options = AttributionOptions {
+        n_steps: 0,
+        ..plain()
+    };
+    assert_eq!(
+        refused("gpt2-tiny", token, options),
+        "n_steps is 0: expected 1 to 10000"
+    );
+}
+
+#[test]
+fn scores_with_a_sign_keep_it() {
+    let model = model("gpt2-tiny", "float64");
+    let input = Input::of(&model, vec![5, 80, 31, 9, 200, 77], vec![]).unwrap();
+    let scores = |aggregation| {
+        let options = AttributionOptions {
+            aggregation,
+            ..AttributionOptions::default()
+        };
+        explain(&model, &input, &[Target::token(5, 8)], &options)
+    };
+    for aggregation in [Aggregation::Sum, Aggregation::Mean] {
+        let found = scores(aggregation);
+        let total: f64 = found.signed[0].iter().map(|value| value.abs()).sum();
+        for (score, signed) in found.scores[0].iter().zip(&found.signed[0]) {
+            assert!((f64::from(*score) - signed / total).abs() < 1e-6);
+        }
+    }
+    let (l1, l2) = (scores(Aggregation::L1), scores(Aggregation::L2));
+    assert_ne!(l1.scores, l2.scores);
+    for found in [l1, l2] {
+        assert!((found.scores[0].iter().sum::<f32>() - 1.0).abs() < 1e-5);
+        assert!(found.scores[0].iter().all(|&score| score >= 0.0));
+    }
+}
+
+#[test]
+fn an_interruption_ends_an_attribution() {
+    let model = model("families/bert", "float32");
+    let input = Input::of(&model, vec![5, 80, 31, 9], vec![]).unwrap();
+    for (_, method, _) in Method::NAMES {
+        let mut n_reports = 0;
+        let error = attribute(
+            &model,
+            &input,
+            &[Target::token(2, 8), Target::token(3, 8)],
+            &AttributionOptions::with(*method),
+            &mut |_| {
+                n_reports += 1;
+                match n_reports {
+                    1 => std::ops::ControlFlow::Continue(()),
+                    _ => std::ops::ControlFlow::Break(()),
+                }
+            },
+        );
+        assert_eq!(error.unwrap_err().to_string(), "interrupted", "{method:?}");
+    }
+}
