@@ -9,6 +9,7 @@ use std::ops::Range;
 use ecco_models::Token;
 use unicode_segmentation::UnicodeSegmentation;
 
+use crate::attribution::Attribution;
 use crate::error::{Error, Result};
 
 /// What is to be one.
@@ -60,17 +61,17 @@ impl Combine {
         found.map(|(_, combine)| *combine)
     }
 
-    fn of(self, values: &[f32]) -> f32 {
-        let sum = || values.iter().map(|&value| f64::from(value)).sum::<f64>();
+    fn of(self, values: impl ExactSizeIterator<Item = f64>) -> f64 {
+        let n = values.len().max(1) as f64;
         match self {
-            Self::Sum => sum() as f32,
-            Self::Mean => (sum() / values.len().max(1) as f64) as f32,
-            Self::Largest => {
-                values.iter().copied().fold(
-                    0.0,
-                    |far: f32, value| if value.abs() > far.abs() { value } else { far },
-                )
-            }
+            Self::Sum => values.sum(),
+            Self::Mean => values.sum::<f64>() / n,
+            Self::Largest => values.fold(
+                0.0,
+                |far: f64, value| {
+                    if value.abs() > far.abs() { value } else { far }
+                },
+            ),
         }
     }
 }
@@ -122,11 +123,31 @@ pub fn group(texts: &[&[Token]], by: &Grouping) -> Result<Vec<Group>> {
 
 /// Contributions of each group to a target: `row` has one value for each source, the groups' tokens from the first
 /// on. A group that the row does not reach has no value, one that it reaches in part has that part's.
-pub fn combine(row: &[f32], groups: &[Group], by: Combine) -> Vec<f32> {
+pub fn combine<T: Copy + Into<f64>>(row: &[T], groups: &[Group], by: Combine) -> Vec<f64> {
     let reached = groups.iter().take_while(|group| group.tokens.start < row.len());
     reached
-        .map(|group| by.of(&row[group.tokens.start..group.tokens.end.min(row.len())]))
+        .map(|group| {
+            let part = &row[group.tokens.start..group.tokens.end.min(row.len())];
+            by.of(part.iter().map(|&value| value.into()))
+        })
         .collect()
+}
+
+impl Attribution {
+    /// The same with groups for sources. What was complete stays so with sums only, so the check goes with the others.
+    pub fn grouped(&self, groups: &[Group], by: Combine) -> Self {
+        let scores = self.scores.iter().map(|row| {
+            let row = combine(row, groups, by).into_iter();
+            row.map(|value| value as f32).collect()
+        });
+        let mut grouped = self.clone();
+        grouped.scores = scores.collect();
+        grouped.signed = self.signed.iter().map(|row| combine(row, groups, by)).collect();
+        if by != Combine::Sum {
+            grouped.completeness.fill(None);
+        }
+        grouped
+    }
 }
 
 /// Where a token stands.
@@ -477,7 +498,7 @@ mod tests {
     fn sums_over_groups_keep_a_rows_sum() {
         let tokens = tokens(&["ab", "cd", " e", "f", "\n", "g"]);
         let groups = group(&[&tokens], &Grouping::Words).unwrap();
-        let row = [0.5, -0.25, 1.0, 2.0, -4.0];
+        let row = [0.5f32, -0.25, 1.0, 2.0, -4.0];
         assert_eq!(combine(&row, &groups, Combine::Sum), [0.25, 3.0, -4.0]);
         assert_eq!(combine(&row, &groups, Combine::Mean), [0.125, 1.5, -4.0]);
         assert_eq!(combine(&row[..3], &groups, Combine::Largest), [0.5, 1.0]);

@@ -7,18 +7,18 @@
 pub mod memory;
 pub mod view;
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::config::{Config, Disentangled, NormConfig, Positions, Projection, QkNorm};
 use crate::error::Result;
-use crate::layers::{Linear, Norm};
+use crate::layers::{Linear, Norm, bring};
 use crate::rules::Rule;
 use crate::tap::{Site, Tap};
 use crate::weights::Weights;
 
 pub use memory::{Cache, CrossMemory, LayerMemory};
 use view::Distances;
-pub use view::View;
+pub use view::{View, Views};
 
 /// Attention of one layer, without the norms around it.
 pub struct Attention {
@@ -237,11 +237,12 @@ impl Attention {
 
     /// Keys and values of an encoder's states.
     pub fn remember(&self, states: &Tensor, padding: Option<&Tensor>, rule: Rule) -> CrossMemory {
-        let (_, key, value) = self.project(states, rule);
+        let place = self.place();
+        let (_, key, value) = self.project(&bring(states, place), rule);
         CrossMemory {
             key,
             value,
-            padding: padding.map(Tensor::shallow_clone),
+            padding: padding.map(|padding| padding.to_device(place.1)),
         }
     }
 
@@ -346,6 +347,14 @@ impl Attention {
             self.scale,
             self.n_heads != self.n_kv_heads,
         )
+    }
+}
+
+impl Attention {
+    /// Where its weights are.
+    pub fn place(&self) -> (Kind, Device) {
+        let weight = &self.output.weight;
+        (weight.kind(), weight.device())
     }
 }
 

@@ -12,10 +12,10 @@ use std::ops::ControlFlow;
 
 use tch::{Kind, Tensor};
 
-use crate::attention::{HeadNorm, Projections, View, split_heads};
+use crate::attention::{HeadNorm, Projections, View, Views, split_heads};
 use crate::decoder::Decoder;
 use crate::error::{Error, Result};
-use crate::layers::Norm;
+use crate::layers::{Norm, bring};
 use crate::mlp::{Mlp, Shape};
 use crate::rules::{By, Rule};
 use crate::stack::{Block, apply};
@@ -61,17 +61,20 @@ pub fn pull_back(
     }
     let n_positions = rows.iter().max().map_or(0, |row| row + 1) as i64;
     let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
-    let rows = Tensor::from_slice(&rows).to_device(decoder.device());
+    let mut rows = Tensor::from_slice(&rows);
     let last = decoder.stack.blocks.len() - 1;
-    let place = (decoder.kind(), decoder.device());
     let relative = decoder.stack.relative.as_ref();
-    let view = View::new(decoder.config(), relative, 0, n_positions, None, place);
-    let x = Queries::Rows(&rows).of(saved.tensor(Site::ResidualPost, last), 1);
+    let mut views = Views::new(decoder.config(), relative, 0, n_positions, None);
+    let main = decoder.stack.place();
+    let x = saved.tensor(Site::ResidualPost, last);
+    let x = bring(&Queries::Rows(&rows.to_device(x.device())).of(x, 1), main);
     let mut cotangent = decoder.output_backward(&x, &cotangents.unsqueeze(1), rule); // [target, 1, hidden]
     for (layer, block) in decoder.stack.blocks.iter().enumerate().rev() {
         if proceed() == ControlFlow::Break(()) {
             return Err(Error::Interrupted);
         }
+        let place = block.place();
+        rows = rows.to_device(place.1);
         let queries = if layer == last {
             Queries::Rows(&rows)
         } else {
@@ -83,16 +86,16 @@ pub fn pull_back(
             layer,
             queries,
             n_positions,
-            view: &view,
+            view: views.at(place),
             rule,
         }
-        .backward(&cotangent);
+        .backward(&bring(&cotangent, place));
     }
     let embeddings = embeddings.narrow(1, 0, n_positions);
     Ok(decoder
         .stack
         .embedding
-        .backward(&embeddings, cotangent, decoder.config(), rule))
+        .backward(&embeddings, bring(&cotangent, main), decoder.config(), rule))
 }
 
 /// The positions at which a layer's output has a cotangent.
@@ -163,12 +166,25 @@ impl Layer<'_> {
         let of_sum = self.sum(&block.mlp_post_norm, cotangent, || {
             mid() + self.at_queries(Site::MlpOutput)
         });
-        let of_mid = &of_sum + self.back(&block.mlp_norm, &mid(), self.mlp(&of_sum));
+        // The stream goes around a branch and its norm, or around the branch alone.
+        let of_mlp = self.mlp(&of_sum);
+        let of_mid = match block.residual.from_norms {
+            true => self.back(&block.mlp_norm, &mid(), of_mlp + of_sum),
+            false => &of_sum + self.back(&block.mlp_norm, &mid(), of_mlp),
+        };
         let before = || self.at_queries(Site::ResidualPre) + self.at_queries(Site::AttentionOutput);
         let of_sum = self.sum(&block.attention_post_norm, &of_mid, before);
         let normalised = self.attention(&of_sum, &pre);
-        self.queries
-            .add_to(self.back(&block.attention_norm, &pre, normalised), &of_sum)
+        match block.residual.from_norms {
+            true => self.back(
+                &block.attention_norm,
+                &pre,
+                self.queries.add_to(normalised, &of_sum),
+            ),
+            false => self
+                .queries
+                .add_to(self.back(&block.attention_norm, &pre, normalised), &of_sum),
+        }
     }
 
     fn saved(&self, site: Site) -> &Tensor {

@@ -3,11 +3,12 @@
 //! A template comes with the model, so it is not trusted: its steps, its depth and its memory are bounded, and it
 //! sees nothing but the messages, the special tokens and the options.
 
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, ValueKind};
-use minijinja::{Environment, ErrorKind, Output, State};
-use serde::Serialize;
+mod jinja;
+
+use minijinja::ErrorKind;
 use serde_json::{Map, Value, json};
+
+use jinja::{FUEL, environment, without_generation_tags};
 
 use crate::error::{Error, Result};
 use crate::files::TokenizerFiles;
@@ -84,9 +85,6 @@ impl<'a> From<&'a Chat> for Prompt<'a> {
     }
 }
 
-/// Steps of a template, of which each 64 bytes that it makes are one, so that memory is bounded too (128 MB). A
-/// long conversation takes some ten thousand.
-const FUEL: u64 = 2_000_000;
 /// Bytes of a template; the longest in use have some 20 kB.
 const LARGEST_TEMPLATE: usize = 1 << 20;
 
@@ -233,120 +231,6 @@ fn refused(error: minijinja::Error) -> Error {
         },
     };
     Error::ChatTemplate { reason }
-}
-
-/// Jinja as transformers sets it up.
-fn environment() -> Result<Environment<'static>, minijinja::Error> {
-    let mut environment = Environment::new();
-    environment.set_syntax(
-        SyntaxConfig::builder()
-            .trim_blocks(true)
-            .lstrip_blocks(true)
-            .build()?,
-    );
-    environment.set_fuel(Some(FUEL));
-    environment.set_recursion_limit(100);
-    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-    environment.add_filter("tojson", to_json);
-    environment.add_function("strftime_now", now);
-    environment.add_function(
-        "raise_exception",
-        |message: String| -> Result<String, minijinja::Error> {
-            Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
-        },
-    );
-    environment.set_formatter(write);
-    Ok(environment)
-}
-
-/// Writes a value as Python does.
-fn write(output: &mut Output, state: &mut State, value: &minijinja::Value) -> Result<(), minijinja::Error> {
-    match value.kind() {
-        ValueKind::Bool => output.write_str(if value.is_true() { "True" } else { "False" })?,
-        ValueKind::None => output.write_str("None")?,
-        _ => return minijinja::escape_formatter(output, state, value),
-    }
-    Ok(())
-}
-
-/// JSON as Python writes it: a space after comma and colon, or lines indented by `indent`.
-fn to_json(value: minijinja::Value, options: Kwargs) -> Result<String, minijinja::Error> {
-    let indent: Option<usize> = options.get("indent")?;
-    let failed =
-        |error: serde_json::Error| minijinja::Error::new(ErrorKind::BadSerialization, error.to_string());
-    let mut json = Vec::new();
-    match indent {
-        Some(indent) => {
-            let spaces = " ".repeat(indent.min(16));
-            let formatter = serde_json::ser::PrettyFormatter::with_indent(spaces.as_bytes());
-            value.serialize(&mut serde_json::Serializer::with_formatter(&mut json, formatter))
-        }
-        None => value.serialize(&mut serde_json::Serializer::with_formatter(&mut json, Spaced)),
-    }
-    .map_err(failed)?;
-    Ok(String::from_utf8_lossy(&json).into_owned())
-}
-
-struct Spaced;
-
-impl serde_json::ser::Formatter for Spaced {
-    fn begin_array_value<W: ?Sized + std::io::Write>(
-        &mut self,
-        writer: &mut W,
-        first: bool,
-    ) -> std::io::Result<()> {
-        writer.write_all(if first { b"" } else { b", " })
-    }
-    fn begin_object_key<W: ?Sized + std::io::Write>(
-        &mut self,
-        writer: &mut W,
-        first: bool,
-    ) -> std::io::Result<()> {
-        writer.write_all(if first { b"" } else { b", " })
-    }
-    fn begin_object_value<W: ?Sized + std::io::Write>(&mut self, writer: &mut W) -> std::io::Result<()> {
-        writer.write_all(b": ")
-    }
-}
-
-/// The local time by a pattern of C's `strftime`.
-fn now(pattern: String) -> Result<String, minijinja::Error> {
-    let invalid = |reason: &'static str| minijinja::Error::new(ErrorKind::InvalidOperation, reason);
-    let pattern =
-        std::ffi::CString::new(pattern).map_err(|_| invalid("strftime_now: a pattern with a zero byte"))?;
-    let mut text = [0_u8; 256];
-    // SAFETY: the C functions write into `local` and up to `text.len()` bytes of `text`; the pattern ends with zero.
-    let length = unsafe {
-        let seconds = libc::time(std::ptr::null_mut());
-        let mut local: libc::tm = std::mem::zeroed();
-        libc::localtime_r(&seconds, &mut local);
-        libc::strftime(text.as_mut_ptr().cast(), text.len(), pattern.as_ptr(), &local)
-    };
-    Ok(String::from_utf8_lossy(&text[..length]).into_owned())
-}
-
-/// The tags with which transformers marks what a model wrote, as blocks that Jinja knows.
-fn without_generation_tags(source: &str) -> String {
-    let mut plain = String::with_capacity(source.len());
-    let mut rest = source;
-    while let Some((before, tag, after)) = next_tag(rest) {
-        plain.push_str(before);
-        let word = tag.trim_matches(['-', '+']).trim();
-        match word {
-            "generation" => plain.push_str(&tag.replace(word, "if true")),
-            "endgeneration" => plain.push_str(&tag.replace(word, "endif")),
-            _ => plain.push_str(tag),
-        }
-        rest = after;
-    }
-    plain + rest
-}
-
-/// Up to a tag's `{%`, what stands in the tag, and from its `%}` on.
-fn next_tag(source: &str) -> Option<(&str, &str, &str)> {
-    let start = source.find("{%")? + 2;
-    let end = start + source[start..].find("%}")?;
-    Some((&source[..start], &source[start..end], &source[end..]))
 }
 
 #[cfg(test)]

@@ -29,6 +29,8 @@ pub struct Config {
     pub residual: Residual,
     pub attention: AttentionConfig,
     pub mlp: Mlp,
+    /// Neighbours are mixed beside the first layer.
+    pub convolution: Option<Convolution>,
     pub head: Head,
     pub task: Task,
     /// The number of layers that have weights of their own, where others repeat them.
@@ -157,6 +159,8 @@ pub struct Residual {
     pub bare_start: bool,
     /// A norm between the last layer and the head.
     pub final_norm: bool,
+    /// Branches are added to what they read, normalised, instead of to the stream.
+    pub from_norms: bool,
     /// Factor on each branch.
     pub scale: f64,
 }
@@ -177,6 +181,7 @@ impl Residual {
         parallel: false,
         bare_start: false,
         final_norm: true,
+        from_norms: false,
         scale: 1.0,
     };
     /// x + attention(n) + mlp(n) with n = norm(x).
@@ -243,6 +248,15 @@ pub enum Mlp {
         layers: Vec<bool>,
         dense_size: usize,
     },
+}
+
+/// A convolution over positions of the first layer's input, added to its output: norm(output + act(conv x)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Convolution {
+    /// Positions that it looks at, an odd number.
+    pub width: usize,
+    pub n_groups: usize,
+    pub activation: Activation,
 }
 
 /// What a model was trained to say.

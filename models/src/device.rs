@@ -3,16 +3,16 @@
 use tch::{Cuda, Device, Kind};
 
 use crate::error::{Error, Result};
-use crate::libtorch;
+use crate::placement::Room;
+use crate::{gpu, libtorch};
+
+/// The option that spreads a model over what there is.
+pub const AUTO: &str = "auto";
 
 /// The device an option names; without one, the first GPU if there is one.
 pub fn device(name: Option<&str>) -> Result<Device> {
     libtorch::open()?;
-    let n_gpus = if Cuda::is_available() {
-        Cuda::device_count() as usize
-    } else {
-        0
-    };
+    let n_gpus = n_gpus();
     let refuse = |reason: String| Error::Option {
         option: "device",
         value: format!("{:?}", name.unwrap_or_default()),
@@ -25,7 +25,7 @@ pub fn device(name: Option<&str>) -> Result<Device> {
         Some(other) => other
             .strip_prefix("cuda:")
             .and_then(|index| index.parse::<usize>().ok())
-            .ok_or_else(|| refuse("expected \"cpu\", \"cuda\" or \"cuda:N\"".into()))?,
+            .ok_or_else(|| refuse("expected \"cpu\", \"cuda\", \"cuda:N\" or \"auto\"".into()))?,
     };
     match n_gpus {
         0 => Err(refuse(
@@ -33,6 +33,34 @@ pub fn device(name: Option<&str>) -> Result<Device> {
         )),
         n if index >= n => Err(refuse(format!("there are {n} CUDA devices, numbered from 0"))),
         _ => Ok(Device::Cuda(index)),
+    }
+}
+
+fn n_gpus() -> usize {
+    if Cuda::is_available() {
+        Cuda::device_count() as usize
+    } else {
+        0
+    }
+}
+
+/// Every device with what is free on it, GPUs first; of a GPU whose driver does not tell, nothing.
+pub fn rooms() -> Result<Vec<Room>> {
+    libtorch::open()?;
+    let devices = (0..n_gpus()).map(Device::Cuda).chain([Device::Cpu]);
+    let room = |device| Room {
+        device,
+        free: free_memory(device).unwrap_or(0),
+    };
+    Ok(devices.map(room).collect())
+}
+
+/// Bytes that are free on a device, where it tells.
+pub fn free_memory(device: Device) -> Option<u64> {
+    match device {
+        Device::Cpu => available_host_memory(),
+        Device::Cuda(index) => gpu::free_memory(index),
+        _ => None,
     }
 }
 
@@ -86,15 +114,26 @@ pub fn available_host_memory() -> Option<u64> {
         .map(|kilobytes| kilobytes * 1024)
 }
 
-/// Refuses work on the host that would not fit, before anything is allocated.
+/// Refuses work that would not fit, before anything is allocated. On a GPU libtorch keeps freed memory for itself,
+/// which counts as free here only as far as the driver knows; so only loading asks for it there.
 pub fn ensure_room(device: Device, needed: u64, what: &str) -> Result<()> {
-    let available = available_host_memory();
-    match available {
-        Some(available) if device == Device::Cpu && needed > available => Err(Error::OutOfMemory {
+    match device {
+        Device::Cpu => ensure_free(device, needed, what),
+        _ => Ok(()),
+    }
+}
+
+/// The same on any device.
+pub fn ensure_free(device: Device, needed: u64, what: &str) -> Result<()> {
+    match free_memory(device) {
+        Some(available) if needed > available => Err(Error::OutOfMemory {
             what: what.to_owned(),
             needed: crate::error::format_bytes(needed),
             available: crate::error::format_bytes(available),
-            where_: "host memory".into(),
+            where_: match device {
+                Device::Cpu => "host memory".into(),
+                device => format!("the memory of {}", device_name(device)),
+            },
         }),
         _ => Ok(()),
     }

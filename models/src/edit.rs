@@ -53,7 +53,7 @@ pub enum Change {
 /// The edits of one stack.
 pub(crate) type OfStack = HashMap<(Site, usize), Vec<Rc<Edit>>>;
 
-/// Edits of a whole model, on its device.
+/// Edits of a whole model, each where its layer is.
 #[derive(Clone)]
 pub struct Edits {
     pub(crate) own: Rc<OfStack>,
@@ -61,8 +61,9 @@ pub struct Edits {
 }
 
 impl Edits {
-    /// For a model that computes in `kind` on `device`. Those of one site and layer are made in the given order.
-    pub fn new(edits: Vec<Edit>, kind: Kind, device: Device) -> Self {
+    /// `spot` says as which type and where a model computes a site of a layer. Edits of one site and layer are made in
+    /// the given order.
+    pub fn new(edits: Vec<Edit>, spot: impl Fn(Place, usize) -> (Kind, Device)) -> Self {
         let (mut own, mut encoder) = (OfStack::new(), OfStack::new());
         for edit in edits {
             let stack = if edit.place.encoder {
@@ -71,6 +72,7 @@ impl Edits {
                 &mut own
             };
             let key = (edit.place.site, edit.layer);
+            let (kind, device) = spot(edit.place, edit.layer);
             stack.entry(key).or_default().push(Rc::new(edit.on(kind, device)));
         }
         Self {

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use memmap2::{MmapMut, MmapOptions};
+use memmap2::{MmapMut, MmapOptions, UncheckedAdvice};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
@@ -139,6 +139,22 @@ impl WeightBytes {
     }
 }
 
+impl WeightBytes {
+    /// Gives pages back that are not needed for now; they are read from the file again if they are.
+    pub fn give_back(&self, part: &[u8]) {
+        let Self::Mapped(map) = self else { return };
+        // SAFETY: only asks for a number.
+        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) }.max(1) as usize;
+        let start = (part.as_ptr() as usize - map.as_ptr() as usize).next_multiple_of(page);
+        let end = (part.as_ptr() as usize - map.as_ptr() as usize + part.len()) / page * page;
+        if start < end {
+            // SAFETY: whole pages of this map, of whose bytes none was written: a tensor is only a view of the map
+            // where it is not copied, and then nothing is given back.
+            let _ = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start) };
+        }
+    }
+}
+
 impl ModelFiles {
     /// The demo model: see its card in `demo/model/README.md`.
     pub fn demo() -> Self {
@@ -248,7 +264,7 @@ fn weight_paths(folder: &Path) -> Result<Vec<PathBuf>> {
     })
 }
 
-const INDEX: &str = "model.safetensors.index.json";
+pub const INDEX: &str = "model.safetensors.index.json";
 
 fn shard_paths(folder: &Path) -> Result<Vec<PathBuf>> {
     let damaged = |reason: String| Error::Damaged {

@@ -1,12 +1,17 @@
 //! What blocks are built of. Each layer has a `forward` and the `backward` that pulls cotangents
 //! (gradients with respect to its output) back to its input; weights get no gradients.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::config::{Activation, NormConfig, NormKind};
 use crate::error::Result;
 use crate::rules::Rule;
 use crate::weights::Weights;
+
+/// Brings a tensor to the weights that it is to meet; costs nothing where it is there already.
+pub fn bring(x: &Tensor, (kind, device): (Kind, Device)) -> Tensor {
+    x.to_device(device).to_kind(kind)
+}
 
 /// x W + b.
 pub struct Linear {

@@ -5,19 +5,20 @@
 //! - [`run`]: one pass over texts, with what the head says and every site by name
 //! - [`tap`]: [`Site`], [`Tap`], [`Capture`]: the one way to see or change what happens inside
 //! - [`edit`]: [`Edit`], a change that a view on a model makes in every pass
-//! - [`decoder`], [`encoder`], [`encoder_decoder`]: a [`stack`] of blocks of [`attention`] and [`mlp`], these of [`layers`]; [`rope`]: rotary positions
+//! - [`decoder`], [`encoder`], [`encoder_decoder`]: a [`stack`] of blocks of [`attention`] and [`mlp`] (in one family beside a [`convolution`]), these of [`layers`]; [`rope`]: rotary positions
 //! - [`backward`]: the decoder's batched vector–Jacobian products; [`rules`]: what stands for slopes in autograd
 //! - [`families`], [`config`]: what differs between families, as data
 //! - [`files`], [`weights`], [`hub`]: from a folder, the binary or the hub to tensors
 //! - [`tokenizer`]: text to tokens and back
 //! - [`chat`]: conversations as text
 //! - [`libtorch`]: opened when the first tensor is made
-//! - [`device`], [`guard`], [`error`], [`progress`]: memory, exceptions, errors, interruption
+//! - [`device`], [`placement`]: where a model goes; [`guard`], [`error`], [`progress`]: memory, exceptions, errors, interruption
 
 pub mod attention;
 pub mod backward;
 pub mod chat;
 pub mod config;
+pub mod convolution;
 pub mod decoder;
 pub mod device;
 pub mod edit;
@@ -27,12 +28,14 @@ pub mod error;
 pub mod families;
 pub mod files;
 pub mod generation;
+pub mod gpu;
 pub mod guard;
 pub mod hub;
 pub mod layers;
 pub mod libtorch;
 pub mod mlp;
 pub mod model;
+pub mod placement;
 pub mod progress;
 pub mod rope;
 pub mod rules;

@@ -1,13 +1,14 @@
-//! A model that is loaded: configuration, weights on their device, tokenizer.
+//! A model that is loaded: configuration, weights on their devices, tokenizer.
 
-use std::path::{Path, PathBuf};
+mod loading;
+
 use std::rc::Rc;
 
 use serde_json::Value;
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use crate::chat::{Chat, ChatOptions, ChatTemplate};
-use crate::config::{Config, ConfigFile, Task};
+use crate::config::Config;
 use crate::decoder::Decoder;
 use crate::device;
 use crate::edit::{Edit, Edits};
@@ -18,23 +19,14 @@ use crate::files::ModelFiles;
 use crate::generation::GenerationConfig;
 use crate::guard::guard;
 use crate::progress::{Progress, Watch};
+use crate::run::Place;
 use crate::stack::Stack;
 use crate::tap::{Capture, Site, Tap, Watched};
 use crate::tokenizer::Tokenizer;
-use crate::{families, hub, weights::Weights};
 
-/// Where and how to load.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct LoadOptions {
-    /// `cpu`, `cuda`, `cuda:1`; default: the first GPU if there is one.
-    pub device: Option<String>,
-    /// `float32`, `float16`, `bfloat16`; default: as the file has it, but float32 for float16 on the CPU.
-    pub dtype: Option<String>,
-    /// Branch, tag or commit of a hub model; default `main`.
-    pub revision: Option<String>,
-}
+pub use loading::{LoadOptions, load};
 
-/// A language model, resident on one device.
+/// A language model, resident on one device or several.
 pub struct Model {
     name: String,
     body: Body,
@@ -56,105 +48,20 @@ pub enum Body {
     EncoderDecoder(Box<EncoderDecoder>),
 }
 
-/// Loads `"demo"`, a Hugging Face folder, or a hub id.
-///
-/// A hub model comes from the cache that Python's `huggingface_hub` uses, or is downloaded into it.
-pub fn load(name_or_folder: &str, options: &LoadOptions, watch: &mut Watch) -> Result<Model> {
-    let source = source(name_or_folder)?;
-    if let (Some(revision), Source::Demo | Source::Folder(_)) = (&options.revision, &source) {
-        return Err(Error::Option {
-            option: "revision",
-            value: format!("{revision:?}"),
-            reason: format!("{name_or_folder:?} is not a model on the hub, so it has no revisions"),
-        });
-    }
-    let files = match source {
-        Source::Demo => ModelFiles::demo(),
-        Source::Folder(folder) => ModelFiles::open(&folder)?,
-        Source::Hub(id) => {
-            let hub_options = hub::HubOptions {
-                revision: options.revision.clone(),
-            };
-            ModelFiles::open(&hub::fetch(&id, &hub_options, watch)?)?
-        }
-    };
-    Model::from_files(name_or_folder, files, options, watch)
-}
-
-enum Source {
-    Demo,
-    Folder(PathBuf),
-    Hub(String),
-}
-
-/// An existing folder wins over a hub id; what looks like a path is never looked up on the hub.
-fn source(name: &str) -> Result<Source> {
-    if name == "demo" {
-        return Ok(Source::Demo);
-    }
-    let path = match name.strip_prefix("~/") {
-        Some(rest) => PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(rest),
-        None => PathBuf::from(name),
-    };
-    let looks_like_path = name.is_empty()
-        || name.starts_with(['/', '.', '~', '\\'])
-        || name.ends_with('/')
-        || name.matches('/').count() > 1;
-    match path.is_dir() {
-        true => Ok(Source::Folder(path)),
-        false if looks_like_path => Err(Error::FolderNotFound { path }),
-        false => Ok(Source::Hub(name.to_owned())),
-    }
-}
-
 impl Model {
-    /// Loads a Hugging Face folder.
-    pub fn open(folder: &Path, options: &LoadOptions, watch: &mut Watch) -> Result<Self> {
-        let name = folder.display().to_string();
-        Self::from_files(&name, ModelFiles::open(folder)?, options, watch)
-    }
-
-    fn from_files(name: &str, files: ModelFiles, options: &LoadOptions, watch: &mut Watch) -> Result<Self> {
-        let device = device::device(options.device.as_deref())?;
-        let kind = options.dtype.as_deref().map(device::kind).transpose()?;
-        let config_file = ConfigFile::parse(&files.config)?;
-        let family = families::find(&config_file)?;
-        let config = (family.config)(&config_file)?;
-        let tokenizer = Tokenizer::read(&files.tokenizer, &config.model_type)?;
-        let chat = ChatTemplate::read(&files.tokenizer)?;
-        check_vocabulary(&tokenizer, &config)?;
-        let said = files.generation_config.as_deref();
-        let generation = GenerationConfig::parse(said, &files.config, config.vocab_size)?;
-        let needed = Weights::bytes_needed(&files, device, kind)?;
-        device::ensure_room(device, needed, &format!("loading {name}"))?;
-        let (body, n_parameters) = guard(|| {
-            let mut weights = Weights::load(&files, family, device, kind, watch)?;
-            let mut config = config;
-            let body = match (config.encoder.take(), &config.task) {
-                (Some(encoder), _) => {
-                    config.encoder = Some(encoder.clone());
-                    Body::EncoderDecoder(Box::new(EncoderDecoder::load(config, *encoder, &mut weights)?))
-                }
-                (None, Task::NextToken) => Body::Decoder(Box::new(Decoder::load(config, &mut weights)?)),
-                (None, _) => Body::Encoder(Box::new(Encoder::load(config, &mut weights)?)),
-            };
-            Ok((body, weights.finish()?))
-        })?;
-        files.ensure_unchanged()?;
-        Ok(Self {
-            name: name.to_owned(),
-            body,
-            n_parameters,
-            tokenizer: Rc::new(tokenizer),
-            generation: Rc::new(generation),
-            chat: chat.map(Rc::new),
-            files: Rc::new(files),
-        })
-    }
-
     /// Edits for this model: see [`Model::edited`].
     pub fn edits(&self, edits: Vec<Edit>) -> Result<Edits> {
-        guard(|| Ok(Edits::new(edits, self.stack().kind(), self.stack().device())))
+        let spot = |place: Place, layer: usize| {
+            let stack = match &self.body {
+                Body::EncoderDecoder(both) if place.encoder => &both.encoder,
+                _ => self.stack(),
+            };
+            match (place.site, stack.blocks.get(layer)) {
+                (Site::FinalNorm, _) | (_, None) => stack.place(),
+                (_, Some(block)) => block.place(),
+            }
+        };
+        guard(|| Ok(Edits::new(edits, spot)))
     }
 
     /// A view on the same weights in whose every pass these edits are made, and no others.
@@ -245,8 +152,31 @@ impl Model {
             .or(self.generation.pad_id)
     }
 
+    /// `cpu`, `cuda:0`; of a model on several devices all of them, the one that texts come in at first:
+    /// `cuda:0 + cuda:1 + cpu`.
     pub fn device(&self) -> String {
-        device::device_name(self.stack().device())
+        let names: Vec<String> = self.devices().into_iter().map(device::device_name).collect();
+        names.join(" + ")
+    }
+
+    fn devices(&self) -> Vec<Device> {
+        let encoder = match &self.body {
+            Body::EncoderDecoder(both) => both.encoder.places(),
+            _ => vec![],
+        };
+        let mut devices = vec![self.stack().device()];
+        for (_, device) in encoder.into_iter().chain(self.stack().places()) {
+            if !devices.contains(&device) {
+                devices.push(device);
+            }
+        }
+        devices
+    }
+
+    /// The device of each layer: of an encoder–decoder, the decoder's.
+    pub fn layer_devices(&self) -> Vec<String> {
+        let places = self.stack().places().into_iter();
+        places.map(|(_, device)| device::device_name(device)).collect()
     }
 
     pub fn dtype(&self) -> String {
@@ -297,7 +227,7 @@ impl Model {
 
     /// Refuses a sequence the model cannot take.
     pub fn check_ids(&self, ids: &[u32]) -> Result<()> {
-        if self.stack().device() == tch::Device::Cpu {
+        if self.devices().contains(&Device::Cpu) {
             self.files.ensure_unchanged()?;
         }
         self.check_ids_for(self.config(), ids)
@@ -354,18 +284,4 @@ pub(crate) fn running(layer: usize, n_layers: usize) -> Progress {
         total: Some(n_layers as u64),
         unit: "layers",
     }
-}
-
-fn check_vocabulary(tokenizer: &Tokenizer, config: &Config) -> Result<()> {
-    if tokenizer.id_bound() <= config.vocab_size {
-        return Ok(());
-    }
-    Err(Error::Damaged {
-        file: "tokenizer.json".into(),
-        reason: format!(
-            "has ids up to {}, but the model's vocabulary has {} tokens",
-            tokenizer.id_bound() - 1,
-            config.vocab_size
-        ),
-    })
 }

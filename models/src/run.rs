@@ -3,29 +3,28 @@
 //! - [`Input`]: what is read, and what a decoder beside an encoder is given as written
 //! - [`run`], [`Run`]: what the head says, and what was recorded on the way
 //! - [`record`]: sites of another pass over the same
-//! - `records`: [`Records`], what was recorded; `sites`: [`Place`], the names of sites; `predictions`: [`Prediction`], the head's answer in words
+//! - `batches`: which texts go together; `records`: [`Records`], what was recorded; `sites`: [`Place`], the names of sites; `predictions`: [`Prediction`], the head's answer in words
 //!
 //! Texts of one batch are padded on the right. Nothing before looks at what comes after in a decoder; encoders, and
 //! attention to one, get a mask. So each text has the same numbers as alone.
 
+mod batches;
 mod predictions;
 mod records;
 mod sites;
 
 use std::cell::RefCell;
-use std::ops::Range;
 
 use ndarray::ArrayD;
 use tch::{Device, Tensor};
 
 use crate::chat::Prompt;
-use crate::config::{Config, Positions};
+use crate::config::Config;
 use crate::device;
 use crate::error::{Error, Result};
 use crate::guard::guard;
 use crate::model::{Body, Model, running};
 use crate::progress::Watch;
-use crate::rope::Scaling;
 use crate::stack::Stack;
 use crate::tap::{Capture, Site, Tap, Watched, to_array};
 
@@ -124,6 +123,7 @@ fn decoder_start(model: &Model) -> Result<u32> {
 /// What one pass over a batch told.
 pub struct Run {
     inputs: Vec<Input>,
+    order: Vec<usize>,
     /// The head's input, `[text, position, size]`.
     states: Tensor,
     predictions: Vec<Vec<Prediction>>,
@@ -134,10 +134,7 @@ pub struct Run {
 /// needed for short texts. 64 MB in float32.
 const MOST_NUMBERS: usize = 16 << 20;
 
-/// Positions that are computed side by side: more are no faster, and take more memory at once.
-const MOST_POSITIONS: usize = 4096;
-
-/// Passes over all of `inputs`, in batches. Each keeps the hidden states; where the texts are short, every other site
+/// Passes over all of `inputs`, in batches of texts about equally long: [`Run::order`] says which are where. Each keeps the hidden states; where the texts are short, every other site
 /// too (attention patterns grow with the square of a text's length, so they do not belong to what is always kept).
 /// `top_k` is how many candidates a prediction names.
 pub fn run(model: &Model, inputs: Vec<Input>, top_k: usize, watch: &mut Watch) -> Result<Vec<Run>> {
@@ -149,14 +146,22 @@ pub fn run(model: &Model, inputs: Vec<Input>, top_k: usize, watch: &mut Watch) -
         false => &states,
     };
     ensure_room(config, &inputs, places)?;
-    let batches = batches(config, &inputs);
+    let batches = batches::of(config, &inputs);
     batches
         .into_iter()
-        .map(|batch| one(model, inputs[batch].to_vec(), places, top_k, watch))
+        .map(|batch| one(model, &inputs, batch, places, top_k, watch))
         .collect()
 }
 
-fn one(model: &Model, inputs: Vec<Input>, places: &[Place], top_k: usize, watch: &mut Watch) -> Result<Run> {
+fn one(
+    model: &Model,
+    all: &[Input],
+    order: Vec<usize>,
+    places: &[Place],
+    top_k: usize,
+    watch: &mut Watch,
+) -> Result<Run> {
+    let inputs: Vec<Input> = order.iter().map(|&index| all[index].clone()).collect();
     guard(|| {
         let pass = pass(model, &inputs, places, None, watch)?;
         let records = Records::new(pass.captures, &inputs);
@@ -164,6 +169,7 @@ fn one(model: &Model, inputs: Vec<Input>, places: &[Place], top_k: usize, watch:
             predictions: Vec::new(),
             states: pass.states,
             inputs,
+            order,
             records,
         };
         run.predictions = predictions::of(model, &run, top_k)?;
@@ -222,6 +228,11 @@ pub fn probe(model: &Model) -> Result<Records> {
 impl Run {
     pub fn inputs(&self) -> &[Input] {
         &self.inputs
+    }
+
+    /// Which of the inputs of [`run`] each of these is.
+    pub fn order(&self) -> &[usize] {
+        &self.order
     }
 
     /// What the head says of one of the texts: see [`Prediction`]. Empty for a model without a head.
@@ -354,33 +365,6 @@ pub fn states(model: &Model, inputs: &[Input], own: &mut dyn Tap, encoder: &mut 
             both.decoder.forward_with(&embeddings, None, Some(&memories), own)
         }
     }
-}
-
-/// Which of the inputs go through the model together: neighbours, as many as are worth it.
-fn batches(config: &Config, inputs: &[Input]) -> Vec<Range<usize>> {
-    let depends_on_length = |config: &Config| match &config.positions {
-        Positions::Rotary { ropes, .. } => ropes
-            .iter()
-            .any(|rope| matches!(rope.scaling, Scaling::Dynamic { .. } | Scaling::LongRope { .. })),
-        _ => false,
-    };
-    let lengths = |input: &Input| [input.ids.len(), input.target.len()];
-    let mut batches: Vec<Range<usize>> = Vec::new();
-    for (index, input) in inputs.iter().enumerate() {
-        let fits = batches.last().is_some_and(|batch| {
-            let together = inputs[batch.start..=index].iter();
-            let longest = together.map(|input| input.ids.len() + input.target.len()).max();
-            let alike = lengths(input) == lengths(&inputs[batch.start]);
-            longest.unwrap_or(0) * (index + 1 - batch.start) <= MOST_POSITIONS
-                // Where positions are turned by the length of the whole, padding would change them.
-                && (alike || !depends_on_length(config))
-        });
-        match batches.last_mut() {
-            Some(batch) if fits => batch.end = index + 1,
-            _ => batches.push(index..index + 1),
-        }
-    }
-    batches
 }
 
 fn numbers(config: &Config, inputs: &[Input], places: &[Place]) -> usize {

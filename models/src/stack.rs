@@ -1,22 +1,27 @@
 //! What decoders and encoders are made of: an embedding, blocks, a norm. What differs between families is in
 //! [`Config`].
 
+mod block;
+
 use std::ops::{ControlFlow, Deref};
 use std::rc::Rc;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::attention::{Attention, Cache, CrossMemory, LayerMemory, View};
-use crate::config::{Before, Config, NormConfig, Positions, Projected, Residual};
+use crate::attention::{Cache, CrossMemory, Views};
+use crate::config::{Config, Positions, Projected};
 use crate::edit::{Edited, OfStack};
 use crate::error::{Error, Result};
-use crate::layers::{Linear, Norm};
-use crate::mlp::Mlp;
+use crate::layers::{Linear, Norm, bring};
 use crate::rules::Rule;
 use crate::tap::{Site, Tap};
 use crate::weights::Weights;
 
-/// Embedding, blocks and norm, with their weights on one device, and what is changed in its passes.
+use block::Around;
+pub use block::{Block, Cross, apply, apply_by};
+
+/// Embedding, blocks and norm with their weights, and what is changed in its passes. Blocks may be on other devices
+/// than the rest: the stream is brought to each.
 pub struct Stack {
     parts: Rc<Parts>,
     edits: Option<Rc<OfStack>>,
@@ -70,33 +75,6 @@ fn relative(config: &Config, weights: &mut Weights) -> Result<Option<Tensor>> {
     })
 }
 
-/// What a layer's attention has to do with besides the stream.
-pub struct Around<'a> {
-    pub memory: Option<LayerMemory<'a>>,
-    /// What an encoder has read.
-    pub source: Option<&'a CrossMemory>,
-    pub view: &'a View,
-}
-
-/// Attention to an encoder, between a layer's two halves.
-pub struct Cross {
-    pub attention: Attention,
-    norm: Option<Norm>,
-    post_norm: Option<Norm>,
-}
-
-/// One layer.
-pub struct Block {
-    pub attention: Attention,
-    pub cross: Option<Cross>,
-    pub mlp: Mlp,
-    pub attention_norm: Option<Norm>,
-    pub mlp_norm: Option<Norm>,
-    pub attention_post_norm: Option<Norm>,
-    pub mlp_post_norm: Option<Norm>,
-    pub residual: Residual,
-}
-
 impl Stack {
     pub fn load(config: Config, weights: &mut Weights) -> Result<Self> {
         let embedding = Embedding::load(&config, weights)?;
@@ -144,8 +122,19 @@ impl Stack {
         self.edits.is_some()
     }
 
+    /// Of the main part: where texts come in and states come out.
     pub fn device(&self) -> Device {
         self.embedding.tokens.device()
+    }
+
+    /// Type and device of the main part.
+    pub fn place(&self) -> (Kind, Device) {
+        (self.kind(), self.device())
+    }
+
+    /// Type and device of each layer.
+    pub fn places(&self) -> Vec<(Kind, Device)> {
+        self.blocks.iter().map(Block::place).collect()
     }
 
     pub fn kind(&self) -> Kind {
@@ -180,15 +169,7 @@ impl Stack {
             None => tap,
         };
         let n_positions = embeddings.size()[1];
-        let place = (self.kind(), self.device());
-        let view = View::new(
-            &self.config,
-            self.relative.as_ref(),
-            start,
-            n_positions,
-            padding,
-            place,
-        );
+        let mut views = Views::new(&self.config, self.relative.as_ref(), start, n_positions, padding);
         let rule = tap.rule();
         let mut x = self.embedding.forward(embeddings, start, &self.config, rule);
         for (layer, block) in self.blocks.iter().enumerate() {
@@ -197,12 +178,13 @@ impl Stack {
             }
             let memory = cache.as_deref_mut().map(|cache| cache.layer(layer, n_positions));
             let source = memories.map(|memories| &memories[layer]);
+            let place = block.place();
             x = block.forward(
-                x,
+                bring(&x, place),
                 Around {
                     memory,
                     source,
-                    view: &view,
+                    view: views.at(place),
                 },
                 layer,
                 tap,
@@ -211,7 +193,7 @@ impl Stack {
         if let Some(cache) = cache {
             cache.length += n_positions;
         }
-        let normalised = apply_by(&self.final_norm, &x, rule);
+        let normalised = apply_by(&self.final_norm, &bring(&x, self.place()), rule);
         Ok(tap.visit(Site::FinalNorm, self.blocks.len() - 1, normalised))
     }
 
@@ -226,14 +208,15 @@ impl Stack {
             }
             None => tap,
         };
-        let place = (self.kind(), self.device());
-        let view = View::new(&self.config, self.relative.as_ref(), 0, x.size()[1], None, place);
+        let block = &self.blocks[layer];
+        let place = block.place();
+        let mut views = Views::new(&self.config, self.relative.as_ref(), 0, x.size()[1], None);
         let around = Around {
             memory: None,
             source,
-            view: &view,
+            view: views.at(place),
         };
-        self.blocks[layer].forward(x, around, layer, tap)
+        block.forward(bring(&x, place), around, layer, tap)
     }
 }
 
@@ -382,157 +365,4 @@ fn sines(n_positions: usize, width: usize) -> Tensor {
     };
     let values: Vec<f64> = (0..n_positions).flat_map(row).collect();
     Tensor::from_slice(&values).reshape([n_positions as i64, width as i64])
-}
-
-impl Block {
-    fn load(config: &Config, layer: usize, weights: &mut Weights) -> Result<Self> {
-        let residual = &config.residual;
-        let hidden = [config.hidden_size];
-        let first_is_bare = layer == 0 && residual.bare_start;
-        let mut norm = |wanted: bool, part: &str, kind: NormConfig| match wanted {
-            true => Norm::load(weights, &config.name_in_layer(layer, part), &hidden, kind).map(Some),
-            false => Ok(None),
-        };
-        let is_after = residual.after_branch || residual.after_sum;
-        let (attention_norm, mlp_norm) = (
-            norm(
-                residual.before != Before::None && !first_is_bare,
-                "attention_norm",
-                config.norm,
-            )?,
-            norm(residual.before == Before::Both, "mlp_norm", config.norm)?,
-        );
-        // Where these are the only norms, files have them under the names of those before the branches.
-        let names = match residual.after_sum {
-            true => ["attention_norm", "mlp_norm"],
-            false => ["attention_post_norm", "mlp_post_norm"],
-        };
-        let attention_post_norm = norm(is_after, names[0], config.norm)?;
-        let mlp_post_norm = norm(is_after, names[1], config.norm)?;
-        let cross_norm = norm(
-            config.encoder.is_some() && residual.before == Before::Both,
-            "cross_norm",
-            config.norm,
-        )?;
-        let cross_post_norm = norm(
-            config.encoder.is_some() && residual.after_sum,
-            "cross_norm",
-            config.norm,
-        )?;
-        let cross = match config.encoder {
-            Some(_) => Some(Cross {
-                attention: Attention::load(config, layer, "cross", weights)?,
-                norm: cross_norm,
-                post_norm: cross_post_norm,
-            }),
-            None => None,
-        };
-        Ok(Self {
-            attention: Attention::load(config, layer, "attention", weights)?,
-            cross,
-            mlp: Mlp::load(config, layer, weights)?,
-            attention_norm,
-            mlp_norm,
-            attention_post_norm,
-            mlp_post_norm,
-            residual: residual.clone(),
-        })
-    }
-
-    /// ```text
-    /// pre ──┬── norm ── attention ── norm ──(+)── norm ── mid ──┬── norm ── mlp ── norm ──(+)── norm ── post
-    ///       └────────────────────────────────┘                 └──────────────────────────┘
-    /// ```
-    /// No family has all of these norms. In parallel, the MLP reads pre, and mid is not there.
-    fn forward(&self, x: Tensor, around: Around, layer: usize, tap: &mut dyn Tap) -> Tensor {
-        let Around { memory, source, view } = around;
-        let rule = tap.rule();
-        let x = tap.visit(Site::ResidualPre, layer, x); // [batch, position, hidden]
-        let normalised = tap.visit(
-            Site::AttentionInput,
-            layer,
-            apply_by(&self.attention_norm, &x, rule),
-        );
-        let attended = self.attention.forward(&normalised, memory, view, layer, tap);
-        let attended = tap.visit(
-            Site::AttentionOutput,
-            layer,
-            self.branch(&self.attention_post_norm, attended, rule),
-        );
-        let (mid, mlp_input) = if self.residual.parallel {
-            let own = self.mlp_norm.as_ref().map(|norm| norm.forward_by(&x, rule));
-            (x + attended, own.unwrap_or(normalised))
-        } else {
-            let mid = tap.visit(
-                Site::ResidualMid,
-                layer,
-                self.sum(&self.attention_post_norm, x, attended, rule),
-            );
-            let mid = match (&self.cross, source) {
-                (Some(cross), Some(source)) => self.look(cross, mid, source, layer, tap),
-                _ => mid,
-            };
-            let normalised = apply_by(&self.mlp_norm, &mid, rule);
-            (mid, normalised)
-        };
-        let mlp_input = tap.visit(Site::MlpInput, layer, mlp_input);
-        let mlp = self.branch(
-            &self.mlp_post_norm,
-            self.mlp.forward(&mlp_input, layer, tap),
-            rule,
-        );
-        let mlp = tap.visit(Site::MlpOutput, layer, mlp);
-        tap.visit(
-            Site::ResidualPost,
-            layer,
-            self.sum(&self.mlp_post_norm, mid, mlp, rule),
-        )
-    }
-
-    /// Adds what attention to the encoder gives.
-    fn look(
-        &self,
-        cross: &Cross,
-        x: Tensor,
-        source: &CrossMemory,
-        layer: usize,
-        tap: &mut dyn Tap,
-    ) -> Tensor {
-        let attended = cross
-            .attention
-            .across(&apply_by(&cross.norm, &x, tap.rule()), source, layer, tap);
-        let attended = tap.visit(Site::CrossOutput, layer, attended);
-        self.sum(&cross.post_norm, x, attended, tap.rule())
-    }
-
-    /// A branch's output as it is added to the stream.
-    fn branch(&self, norm: &Option<Norm>, output: Tensor, rule: Rule) -> Tensor {
-        let output = match norm {
-            Some(norm) if self.residual.after_branch => norm.forward_by(&output, rule),
-            _ => output,
-        };
-        if self.residual.scale == 1.0 {
-            output
-        } else {
-            output * self.residual.scale
-        }
-    }
-
-    fn sum(&self, norm: &Option<Norm>, x: Tensor, branch: Tensor, rule: Rule) -> Tensor {
-        match norm {
-            Some(norm) if self.residual.after_sum => norm.forward_by(&(x + branch), rule),
-            _ => x + branch,
-        }
-    }
-}
-
-/// Through a norm, where there is one.
-pub fn apply(norm: &Option<Norm>, x: &Tensor) -> Tensor {
-    apply_by(norm, x, Rule::Gradient)
-}
-
-/// The same, differentiated by a rule.
-pub fn apply_by(norm: &Option<Norm>, x: &Tensor, rule: Rule) -> Tensor {
-    norm.as_ref()
-        .map_or_else(|| x.shallow_clone(), |norm| norm.forward_by(x, rule))
 }

@@ -8,6 +8,7 @@ use tch::{Kind, Tensor};
 
 use crate::config::Activation;
 use crate::error::{Error, Result};
+use crate::layers::bring;
 use crate::rules::Rule;
 
 /// A place in the model. Shapes as a [`Tap`] sees them, batch first.
@@ -142,10 +143,8 @@ impl Capture {
     pub fn array(&self, site: Site) -> Result<ArrayD<f32>> {
         crate::guard::guard(|| {
             let layers = self.layers(site);
-            let tensors: Vec<Tensor> = layers
-                .iter()
-                .map(|&layer| self.tensor(site, layer).get(0))
-                .collect();
+            let tensors = layers.iter().map(|&layer| self.tensor(site, layer).get(0));
+            let tensors = side_by_side(tensors.collect());
             let array = to_array(&Tensor::stack(&tensors, 0))?;
             Ok(match site {
                 Site::MlpPre | Site::MlpUp | Site::MlpInner => {
@@ -185,6 +184,14 @@ impl Tap for Watched<'_> {
     fn proceed(&mut self, layer: usize) -> ControlFlow<()> {
         (self.report)(layer)
     }
+}
+
+/// Tensors of several layers where the first is: layers may be on several devices.
+fn side_by_side(tensors: Vec<Tensor>) -> Vec<Tensor> {
+    let place = tensors.first().map(|first| (first.kind(), first.device()));
+    let brought =
+        |tensor: Tensor| place.map_or_else(|| tensor.shallow_clone(), |place| bring(&tensor, place));
+    tensors.into_iter().map(brought).collect()
 }
 
 /// A tensor on the host, as f32.

@@ -1,44 +1,56 @@
 //! Weights by canonical name, straight from the mapped file.
 
-use std::collections::BTreeMap;
+mod finite;
+
+use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
+use std::rc::Rc;
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use tch::{Device, Kind, Tensor};
 
+use finite::check_finite;
+
 use crate::error::{Error, Result};
 use crate::families::{Family, WeightName};
-use crate::files::{ModelFiles, WeightFile};
+use crate::files::{INDEX, ModelFiles, WeightFile};
+use crate::layers::bring;
+use crate::placement::Placement;
 use crate::progress::{Progress, Watch};
 
 /// All weights of a model on their device. Taking one checks its shape.
 pub struct Weights {
-    /// By canonical name: the name in the file, and the tensor.
-    tensors: BTreeMap<String, (String, Tensor)>,
+    /// By canonical name.
+    tensors: BTreeMap<String, Stored>,
     /// What was taken: layers may repeat the weights of others.
     taken: BTreeMap<String, Tensor>,
+    /// The first of those that are.
     missing: Vec<String>,
+    n_missing: usize,
     /// Of all weights that were taken.
     n_parameters: u64,
-    file: String,
+    /// What all of them are from.
+    source: String,
     family: &'static Family,
 }
 
-/// The number type that a weight is kept in.
-fn kept_kind(stored: Dtype, device: Device, wanted: Option<Kind>) -> Option<Kind> {
-    let stored = match stored {
+/// A weight as it was found.
+struct Stored {
+    file: Rc<str>,
+    /// Its name there.
+    name: String,
+    tensor: Tensor,
+}
+
+fn stored_kind(stored: Dtype) -> Option<Kind> {
+    Some(match stored {
         Dtype::F32 => Kind::Float,
         Dtype::F16 => Kind::Half,
         Dtype::BF16 => Kind::BFloat16,
         Dtype::F64 => Kind::Double,
         _ => return None,
-    };
-    // Half floats have no fast arithmetic on most CPUs; the values are the same in f32.
-    Some(wanted.unwrap_or(match (stored, device) {
-        (Kind::Half, Device::Cpu) => Kind::Float,
-        _ => stored,
-    }))
+    })
 }
 
 fn parse(file: &WeightFile) -> Result<SafeTensors<'_>> {
@@ -49,43 +61,77 @@ fn parse(file: &WeightFile) -> Result<SafeTensors<'_>> {
 }
 
 impl Weights {
-    /// Memory that all weights take on `device`, in bytes.
-    pub fn bytes_needed(files: &ModelFiles, device: Device, kind: Option<Kind>) -> Result<u64> {
-        let mut needed = 0;
+    /// The type in which a model's weights are kept: the one that most of its bytes are stored in. Some files have
+    /// their norms or biases in another.
+    pub fn kind(files: &ModelFiles, device: Device) -> Result<Kind> {
+        let mut bytes = [Kind::Float, Kind::BFloat16, Kind::Half, Kind::Double].map(|kind| (kind, 0));
         for file in &files.weights {
             for (_, view) in parse(file)?.iter() {
-                let kept = kept_kind(view.dtype(), device, kind);
-                let size = kept.map_or(1, |kind| kind.elt_size_in_bytes() as u64);
-                needed += view.shape().iter().product::<usize>() as u64 * size;
+                let of_kind = bytes
+                    .iter_mut()
+                    .find(|(kind, _)| Some(*kind) == stored_kind(view.dtype()));
+                if let Some((_, sum)) = of_kind {
+                    *sum += view.data().len();
+                }
             }
         }
-        Ok(needed)
+        let most = bytes.iter().map(|(_, sum)| *sum).max();
+        let kind = bytes.iter().find(|(_, sum)| Some(*sum) == most);
+        Ok(match kind.map_or(Kind::Float, |(kind, _)| *kind) {
+            // Half floats have no fast arithmetic on most CPUs; the values are the same in f32.
+            Kind::Half if device == Device::Cpu => Kind::Float,
+            kind => kind,
+        })
     }
 
-    /// Puts every weight of `files` on `device`. A weight that is there already, as a mapped file is on
-    /// the CPU, is not copied: `files` must outlive the tensors.
+    /// Bytes that each weight takes as `kind`, by canonical name.
+    pub fn sizes(files: &ModelFiles, family: &Family, kind: Kind) -> Result<Vec<(String, u64)>> {
+        let mut sizes = Vec::new();
+        for file in &files.weights {
+            for (name, view) in parse(file)?.iter() {
+                let n_numbers = view.shape().iter().product::<usize>() as u64;
+                if let WeightName::Canonical(name) = family.weight_name(name) {
+                    sizes.push((name, n_numbers * kind.elt_size_in_bytes() as u64));
+                }
+            }
+        }
+        Ok(sizes)
+    }
+
+    /// Puts every weight of `files` where it belongs, as `kind`. A weight that is there already, as a mapped file is
+    /// on the CPU, is not copied: `files` must outlive the tensors. What is copied leaves no second copy on the host:
+    /// the pages it was read from are given back.
     pub fn load(
         files: &ModelFiles,
         family: &'static Family,
-        device: Device,
-        kind: Option<Kind>,
+        placement: &Placement,
+        kind: Kind,
         watch: &mut Watch,
     ) -> Result<Self> {
         let mut weights = Self {
             tensors: BTreeMap::new(),
             taken: BTreeMap::new(),
             missing: Vec::new(),
+            n_missing: 0,
             n_parameters: 0,
-            file: files
-                .weights
-                .first()
-                .map_or_else(String::new, |file| file.name.clone()),
+            source: match files.weights.as_slice() {
+                [file] => file.name.clone(),
+                _ => INDEX.into(),
+            },
             family,
         };
         let (mut done, total) = (0, files.weight_bytes());
-        let mut unknown = Vec::new();
+        let mut unknown: Vec<(Rc<str>, String)> = Vec::new();
+        let mut seen: HashMap<String, Rc<str>> = HashMap::new();
         for file in &files.weights {
+            let of_file: Rc<str> = file.name.as_str().into();
             for (name, view) in parse(file)?.iter() {
+                if let Some(first) = seen.insert(name.to_owned(), Rc::clone(&of_file)) {
+                    return Err(Error::Damaged {
+                        file: file.name.clone(),
+                        reason: format!("has {name}, which {first} has, too"),
+                    });
+                }
                 done += view.data().len() as u64;
                 let progress = Progress {
                     label: "loading weights".into(),
@@ -98,18 +144,25 @@ impl Weights {
                 }
                 match family.weight_name(name) {
                     WeightName::Ignored => {}
-                    WeightName::Unknown => unknown.push(name.to_owned()),
+                    WeightName::Unknown => unknown.push((Rc::clone(&of_file), name.to_owned())),
                     WeightName::Canonical(canonical) => {
-                        let tensor = place(&file.name, name, &view, device, kind)?;
-                        weights.tensors.insert(canonical, (name.to_owned(), tensor));
+                        let spot = placement.of(&canonical);
+                        let to = (spot.kind.unwrap_or(kind), spot.device);
+                        let tensor = place(file, name, &view, to)?;
+                        let stored = Stored {
+                            file: Rc::clone(&of_file),
+                            name: name.to_owned(),
+                            tensor,
+                        };
+                        weights.tensors.insert(canonical, stored);
                     }
                 }
             }
         }
-        if unknown.is_empty() {
-            return Ok(weights);
+        match unexpected(family, unknown) {
+            Some(error) => Err(error),
+            None => Ok(weights),
         }
-        Err(unexpected(weights.file, family, &unknown))
     }
 
     /// A weight of the given shape. One that is missing is remembered for [`Weights::finish`].
@@ -117,8 +170,13 @@ impl Weights {
         if let Some(tensor) = self.taken.get(name) {
             return Ok(tensor.shallow_clone());
         }
-        let Some((in_file, tensor)) = self.tensors.remove(name) else {
-            self.missing.push(self.family.name_in_file(name));
+        let Some(Stored {
+            file,
+            name: in_file,
+            tensor,
+        }) = self.tensors.remove(name)
+        else {
+            self.miss(self.family.name_in_file(name));
             return Ok(Tensor::new());
         };
         let found: Vec<usize> = tensor.size().iter().map(|&size| size as usize).collect();
@@ -128,7 +186,7 @@ impl Weights {
             return Ok(tensor);
         }
         Err(Error::WeightShape {
-            file: self.file.clone(),
+            file: file.to_string(),
             name: in_file,
             found,
             expected: shape.to_vec(),
@@ -160,10 +218,16 @@ impl Weights {
                 .map(|(name, _)| name),
         ) && !starts(self.taken.range(prefix.to_owned()..).next().map(|(name, _)| name));
         if lacks {
-            self.missing
-                .push(format!("everything of {}", prefix.trim_end_matches('.')));
+            self.miss(format!("everything of {}", prefix.trim_end_matches('.')));
         }
         lacks
+    }
+
+    fn miss(&mut self, name: String) {
+        self.n_missing += 1;
+        if self.missing.len() < NAMED {
+            self.missing.push(name);
+        }
     }
 
     /// Drops a weight that repeats another.
@@ -175,8 +239,8 @@ impl Weights {
     pub fn finish(self) -> Result<u64> {
         if !self.missing.is_empty() {
             return Err(Error::WeightsMissing {
-                names: shorten(&self.missing),
-                file: self.file,
+                names: shorten(&self.missing, self.n_missing),
+                file: self.source,
             });
         }
         // Files of encoders often have the heads of several tasks.
@@ -184,40 +248,49 @@ impl Weights {
             .tensors
             .into_iter()
             .filter(|(name, _)| !name.starts_with("task."))
-            .map(|(_, (in_file, _))| in_file)
-            .collect::<Vec<_>>();
-        if left.is_empty() {
-            return Ok(self.n_parameters);
+            .map(|(_, stored)| (stored.file, stored.name));
+        match unexpected(self.family, left.collect()) {
+            Some(error) => Err(error),
+            None => Ok(self.n_parameters),
         }
-        Err(unexpected(self.file, self.family, &left))
     }
 }
 
-fn unexpected(file: String, family: &Family, names: &[String]) -> Error {
-    Error::WeightsUnexpected {
-        file,
+/// The error about names that a family does not have; the file is the first one's.
+fn unexpected(family: &Family, names: Vec<(Rc<str>, String)>) -> Option<Error> {
+    let (file, _) = names.first()?;
+    Some(Error::WeightsUnexpected {
+        file: file.to_string(),
         model_type: family.model_type.to_owned(),
-        names: shorten(names),
-    }
+        names: shorten(
+            &names
+                .iter()
+                .map(|(_, name)| name.clone())
+                .take(NAMED)
+                .collect::<Vec<_>>(),
+            names.len(),
+        ),
+    })
 }
 
-/// The first few names and how many more there are.
-fn shorten(names: &[String]) -> String {
+/// Names that an error says.
+const NAMED: usize = 4;
+
+/// The first few of `n` names and how many more there are.
+fn shorten(names: &[String], n: usize) -> String {
     let first = names
         .iter()
-        .take(4)
         .map(|name| name.chars().take(80).collect::<String>())
         .collect::<Vec<_>>();
-    match names.len().saturating_sub(4) {
+    match n.saturating_sub(NAMED) {
         0 => first.join(", "),
         more => format!("{} and {more} more", first.join(", ")),
     }
 }
 
-fn place(file: &str, name: &str, view: &TensorView, device: Device, kind: Option<Kind>) -> Result<Tensor> {
-    let kinds = kept_kind(view.dtype(), Device::Cuda(0), None).zip(kept_kind(view.dtype(), device, kind));
-    let (stored, kind) = kinds.ok_or_else(|| Error::Damaged {
-        file: file.to_owned(),
+fn place(file: &WeightFile, name: &str, view: &TensorView, to: (Kind, Device)) -> Result<Tensor> {
+    let stored = stored_kind(view.dtype()).ok_or_else(|| Error::Damaged {
+        file: file.name.clone(),
         reason: format!(
             "{name} is stored as {:?}; expected F32, F16, BF16 or F64",
             view.dtype()
@@ -237,43 +310,26 @@ fn place(file: &str, name: &str, view: &TensorView, device: Device, kind: Option
     } else {
         realigned(view, &size, stored)
     };
-    let tensor = tensor.to_device(device).to_kind(kind);
-    check_finite(file, name, &tensor)?;
+    check_finite(&file.name, name, view.data(), stored)?;
+    let tensor = bring(&tensor, to);
+    if to.0 == Kind::Half && stored != Kind::Half && tensor.isfinite().all().int64_value(&[]) == 0 {
+        return Err(Error::Option {
+            option: "dtype",
+            value: "float16".into(),
+            reason: format!(
+                "{}: {name} has numbers beyond its range; bfloat16 has float32's",
+                file.name
+            ),
+        });
+    }
+    let is_copy = to.1 != Device::Cpu || !std::ptr::eq(tensor.data_ptr().cast(), pointer);
+    if is_copy {
+        file.bytes.give_back(view.data());
+    }
     Ok(tensor)
 }
 
 /// A copy of a tensor that the file's header has pushed off its alignment.
 fn realigned(view: &TensorView, size: &[i64], kind: Kind) -> Tensor {
     Tensor::from_data_size(view.data(), size, kind)
-}
-
-/// Numbers that are looked at together: a sum in another type first copies what it sums.
-const CHUNK: i64 = 1 << 22;
-
-/// One sum finds that there is something; only then is it looked for.
-fn check_finite(file: &str, name: &str, tensor: &Tensor) -> Result<()> {
-    let kind = match tensor.kind() {
-        Kind::Double => Kind::Double,
-        _ => Kind::Float,
-    };
-    let numbers = tensor.flatten(0, -1);
-    let total = numbers.numel() as i64;
-    for start in (0..total).step_by(CHUNK as usize) {
-        let chunk = numbers.narrow(0, start, CHUNK.min(total - start));
-        if chunk.sum(kind).double_value(&[]).is_finite() {
-            continue;
-        }
-        let bad = chunk.isfinite().logical_not();
-        if bad.any().int64_value(&[]) == 0 {
-            continue;
-        }
-        let index = bad.to_kind(Kind::Uint8).argmax(0, false).int64_value(&[]);
-        return Err(Error::WeightNotFinite {
-            file: file.to_owned(),
-            name: name.to_owned(),
-            what: chunk.double_value(&[index]),
-            index: (start + index) as usize,
-        });
-    }
-    Ok(())
 }

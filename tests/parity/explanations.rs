@@ -313,6 +313,84 @@ fn occlusion_is_a_difference_of_two_passes() {
     }
 }
 
+/// Long texts go through in several batches, each behind what the text's own pass left.
+#[test]
+fn what_stands_before_the_replaced_token_need_not_be_computed_again() {
+    let families = [
+        "llama",
+        "llama-dynamic",
+        "mistral",
+        "gemma3",
+        "falcon-rw",
+        "bloom",
+        "gpt_neo",
+        "opt-350m",
+        "bart",
+        "t5",
+    ];
+    for name in families {
+        let model = model(&format!("families/{name}"), "float64");
+        let ids: Vec<u32> = (0..36).map(|i| (i * 37 + 11) % 380).collect();
+        let (read, written) = match model.config().encoder {
+            Some(_) => (ids[..9].to_vec(), ids[9..].to_vec()),
+            None => (ids, Vec::new()),
+        };
+        let input = Input::of(&model, read, written).unwrap();
+        let n_spoken = input.spoken().len();
+        let targets = [
+            Target::token(n_spoken - 4, 7),
+            Target::token(n_spoken, 3),
+            Target::token(12, 9),
+        ];
+        let options = AttributionOptions {
+            window: 2,
+            ..with(Method::Occlusion)
+        };
+        let found = [
+            attribute(&model, &input, &targets, &with(Method::Occlusion), &mut unwatched).unwrap(),
+            attribute(&model, &input, &targets, &options, &mut unwatched).unwrap(),
+        ];
+        let case = Case {
+            name: name.into(),
+            model,
+            input,
+            targets: targets.to_vec(),
+            rows: Vec::new(),
+        };
+        let full = case.values(|explained| explained.embeddings());
+        let n = found[0].signed[1].len();
+        let without: Vec<Vec<f64>> = (0..n)
+            .map(|source| {
+                case.values(|explained| {
+                    let x = explained.embeddings().copy();
+                    let _ = x.select(1, source as i64).zero_();
+                    x
+                })
+                .remove(0)
+            })
+            .collect();
+        for (target, row) in found[0].signed.iter().enumerate() {
+            let expected: Vec<f64> = (0..row.len())
+                .map(|source| full[0][target] - without[source][target])
+                .collect();
+            assert_near(&format!("{name} target {target}"), row, &expected, 1e-5);
+            assert_eq!(found[1].signed[target].len(), row.len());
+        }
+        // Two tokens in one window are replaced together: the last window of the last target.
+        let both = case.values(|explained| {
+            let x = explained.embeddings().copy();
+            let _ = x.narrow(1, n as i64 - 2, 2).zero_();
+            x
+        });
+        let last = *found[1].signed[1].last().unwrap();
+        let expected = full[0][1] - both[0][1];
+        assert!(
+            (last - expected).abs() <= 1e-5 * expected.abs() + 1e-12,
+            "{name}: {last}, expected {expected}"
+        );
+    }
+}
+
 /// Σ φ = F(x) − F(baseline), whatever is explained and whatever the baseline.
 #[test]
 fn shapley_values_add_up() {

@@ -16,7 +16,7 @@ use ndarray::Axis;
 use tch::{Kind, Tensor};
 
 /// The stored cases, by name: `families/llama`.
-fn cases() -> Vec<String> {
+pub fn cases() -> Vec<String> {
     let folder = std::fs::read_dir(fixtures().join("families")).expect("the fixtures are there");
     let mut names: Vec<String> = folder
         .filter_map(|entry| entry.expect("readable").file_name().into_string().ok())
@@ -37,12 +37,15 @@ fn cases_with_target(wanted: bool) -> Vec<String> {
         .collect()
 }
 
-/// Runs a check on every case of one text and names all that fail, not the first only.
+/// Runs a check on every case of one text.
 fn for_each_case(check: impl Fn(&str) + std::panic::RefUnwindSafe) {
-    let failed: Vec<String> = cases_with_target(false)
-        .into_iter()
-        .filter(|name| std::panic::catch_unwind(|| check(name)).is_err())
-        .collect();
+    for_each(&cases_with_target(false), check);
+}
+
+/// Runs a check on cases and names all that fail, not the first only.
+pub fn for_each(cases: &[String], check: impl Fn(&str) + std::panic::RefUnwindSafe) {
+    let fails = |name: &&String| std::panic::catch_unwind(|| check(name)).is_err();
+    let failed: Vec<&String> = cases.iter().filter(fails).collect();
     assert!(failed.is_empty(), "failed: {failed:?}");
 }
 

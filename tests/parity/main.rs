@@ -8,5 +8,6 @@ mod families;
 mod generation;
 mod gpt2;
 mod interventions;
+mod placement;
 mod runs;
 mod tokenizers;

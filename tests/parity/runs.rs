@@ -49,14 +49,9 @@ fn inputs(model: &Model) -> Vec<Input> {
 
 /// The run that a text is part of, and where in it.
 fn find(runs: &[Run], text: usize) -> (&Run, usize) {
-    let mut first = 0;
-    for run in runs {
-        if text < first + run.inputs().len() {
-            return (run, text - first);
-        }
-        first += run.inputs().len();
-    }
-    panic!("no text {text}")
+    let place = |run: &Run| run.order().iter().position(|&at| at == text);
+    let found = runs.iter().find_map(|run| Some((run, place(run)?)));
+    found.unwrap_or_else(|| panic!("no text {text}"))
 }
 
 #[test]

@@ -76,6 +76,10 @@ CASES = {
         vocab_size=VOCAB_SIZE, hidden_size=18, n_layer=2, n_head=3, seq_length=CONTEXT, bos_token_id=0,
         eos_token_id=0, pad_token_id=0,
     )),
+    "bloom-from-norms": ("bloom", dict(
+        vocab_size=VOCAB_SIZE, hidden_size=18, n_layer=2, n_head=3, seq_length=CONTEXT, bos_token_id=0,
+        eos_token_id=0, pad_token_id=0, apply_residual_connection_post_layernorm=True,
+    )),
     "phi": ("phi", GQA | dict(partial_rotary_factor=0.5)),
     "phi-qk-norm": ("phi", SMALL | dict(partial_rotary_factor=0.5, qk_layernorm=True)),
     "phi3": ("phi3", GQA | dict(sliding_window=6, original_max_position_embeddings=CONTEXT)),
@@ -170,6 +174,10 @@ ENCODERS = {
     "deberta-v2-labels": ("deberta-v2", "SequenceClassification", BERT | LABELS | dict(
         position_biased_input=False, relative_attention=True, pos_att_type=["c2p", "p2c"], share_att_key=False,
         type_vocab_size=2, pooler_hidden_act="gelu",
+    )),
+    "deberta-v2-convolution": ("deberta-v2", "MaskedLM", BERT | dict(
+        position_biased_input=False, relative_attention=True, pos_att_type=["p2c", "c2p"], share_att_key=True,
+        position_buckets=8, norm_rel_ebd="layer_norm", type_vocab_size=0, conv_kernel_size=3, conv_act="gelu",
     )),
     "modernbert": ("modernbert", "MaskedLM", BERT | dict(
         num_hidden_layers=3, local_attention=8, bos_token_id=0, eos_token_id=0, cls_token_id=0, sep_token_id=0,

@@ -1,7 +1,7 @@
 //! The one differentiable function that is explained: from the embeddings of the tokens that count as sources to the
 //! targets' values. Every method, and what checks them, is about this function.
 
-use ecco_models::attention::Cache;
+use ecco_models::attention::{Cache, CrossMemory};
 use ecco_models::model::Body;
 use ecco_models::run::Input;
 use ecco_models::stack::Stack;
@@ -9,6 +9,7 @@ use ecco_models::tap::Tap;
 use ecco_models::{Model, Rule};
 use tch::{Device, Kind, Tensor};
 
+use super::method::Method;
 use super::options::{AttributionOptions, Baseline};
 use super::target::{Said, Target, refused};
 use crate::error::{Error, Result};
@@ -207,7 +208,7 @@ impl<'m> Explained<'m> {
     }
 
     /// What the head says at [`Self::rows`]: `[batch, row, token]`; of labels `[batch, label]`.
-    fn logits(&self, x: &Tensor, tap: &mut dyn Tap) -> ecco_models::error::Result<Tensor> {
+    pub(super) fn logits(&self, x: &Tensor, tap: &mut dyn Tap) -> ecco_models::error::Result<Tensor> {
         let rows: Vec<i64> = self.rows().into_iter().map(|row| row as i64).collect();
         let rows = Tensor::from_slice(&rows).to_device(x.device());
         Ok(match self.model.body() {
@@ -237,10 +238,13 @@ impl<'m> Explained<'m> {
     /// What an encoder–decoder has written, its start token first, from the sources' embeddings.
     pub(super) fn written(&self, x: &Tensor) -> Tensor {
         let n_read = self.input.ids.len() as i64;
-        let before = x.narrow(1, n_read, x.size()[1] - n_read);
+        self.behind_start(&x.narrow(1, n_read, x.size()[1] - n_read))
+    }
+
+    fn behind_start(&self, before: &Tensor) -> Tensor {
         match &self.start {
-            Some(start) => Tensor::cat(&[start.expand([x.size()[0], -1, -1], false), before], 1),
-            None => before,
+            Some(start) => Tensor::cat(&[&start.expand([before.size()[0], -1, -1], false), before], 1),
+            None => before.shallow_clone(),
         }
     }
 
@@ -267,18 +271,55 @@ impl<'m> Explained<'m> {
         Ok(self.values_of(&logits, tap.rule()))
     }
 
+    /// What an encoder–decoder's decoder sees of the text that is read, `[1, source, size]`.
+    ///
+    /// # Errors
+    /// For other models.
+    pub(super) fn read(&self, x: &Tensor, tap: &mut dyn Tap) -> ecco_models::error::Result<Vec<CrossMemory>> {
+        match self.model.body() {
+            Body::EncoderDecoder(both) => both.read(&x.narrow(1, 0, self.input.ids.len() as i64), None, tap),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// The values of an encoder–decoder that has read what `memories` hold and has written `before`, `[batch, source,
+    /// size]`.
+    pub(super) fn values_having_read(
+        &self,
+        memories: &[CrossMemory],
+        before: &Tensor,
+        tap: &mut dyn Tap,
+    ) -> ecco_models::error::Result<Tensor> {
+        let Body::EncoderDecoder(both) = self.model.body() else {
+            return self.values(before, tap);
+        };
+        let rows: Vec<i64> = self.rows().into_iter().map(|row| row as i64).collect();
+        let rows = Tensor::from_slice(&rows).to_device(before.device());
+        let written = self.behind_start(before);
+        let states = both.decoder.forward_with(&written, None, Some(memories), tap)?;
+        let logits = both.decoder.logits_by(&states.index_select(1, &rows), tap.rule());
+        Ok(self.values_of(&logits, tap.rule()))
+    }
+
     /// `[batch, target]`.
     fn values_of(&self, logits: &Tensor, rule: Rule) -> Tensor {
-        let (rows, config) = (self.rows(), self.model.config());
-        let value = |target: &Target| match self.row(target) {
+        let targets = self.targets.iter();
+        let values: Vec<Tensor> = targets
+            .map(|target| self.value_of(logits, target, rule))
+            .collect();
+        Tensor::stack(&values, 1)
+    }
+
+    /// One target's value of what the head says at [`Self::rows`]: `[batch]`.
+    pub(super) fn value_of(&self, logits: &Tensor, target: &Target, rule: Rule) -> Tensor {
+        let config = self.model.config();
+        match self.row(target) {
             None => target.value(logits, config, rule),
             Some(row) => {
-                let index = rows.binary_search(&row).unwrap_or(0);
+                let index = self.rows().binary_search(&row).unwrap_or(0);
                 target.value(&logits.select(1, index as i64), config, rule)
             }
-        };
-        let values: Vec<Tensor> = self.targets.iter().map(value).collect();
-        Tensor::stack(&values, 1)
+        }
     }
 }
 
@@ -320,17 +361,34 @@ impl Explained<'_> {
         (BATCH_BYTES / bytes.max(1)).clamp(1, 200) as usize
     }
 
+    /// Graphs of how many texts are kept at once.
+    fn texts_kept(&self, method: Method) -> u64 {
+        match (method, self.model.body()) {
+            (Method::DeepLift, _) => 4, // two texts, and more of every product
+            (Method::LayerwiseRelevance, _) => 2,
+            (Method::GuidedBackprop | Method::Deconvolution, _) => 1,
+            (
+                Method::IntegratedGradients | Method::GradientShap,
+                Body::Encoder(_) | Body::EncoderDecoder(_),
+            ) => self.rows_at_once() as u64,
+            _ => 1,
+        }
+    }
+
     /// Refuses what would not fit, before anything is allocated.
     pub(super) fn ensure_room(&self, options: &AttributionOptions) -> Result<()> {
         if options.method.is_by_passes() {
             return super::passes::ensure_room(self, options);
         }
-        let needed = self.bytes_per_text() * self.rows_at_once() as u64;
+        let needed = self.bytes_per_text() * self.texts_kept(options.method);
         let what = format!(
-            "{} of a text of {} tokens (fewer tokens or another dtype than {} take less)",
+            "{} of a text of {} tokens (a shorter one takes less, and so does a model loaded with dtype: \"bfloat16\"{})",
             options.method.label(),
             self.n_sources(),
-            self.model.dtype()
+            match options.method {
+                Method::GradXInput | Method::Gradient => "",
+                _ => "; method: \"grad_x_input\" takes least",
+            }
         );
         Ok(ecco_models::device::ensure_room(self.device(), needed, &what)?)
     }

@@ -137,16 +137,20 @@ fn by_autograd(
             Some((rule, other)) => (rule, Tensor::cat(&[&x, other], 0)),
         };
         let n_points = x.size()[0];
-        let values = explained.values(&whole, &mut Ruled { rule, work })?; // [point, target]
-        for target in 0..values.size()[1] {
-            let value = values.narrow(0, 0, n_points).select(1, target).sum(None::<Kind>);
+        let logits = explained.logits(&whole, &mut Ruled { rule, work })?;
+        let mut values = Vec::new();
+        for (index, target) in explained.targets().iter().enumerate() {
+            // One after the other, so that what leads from the logits to a value is not kept for all.
+            let value = explained.value_of(&logits, target, rule); // [point]
+            values.push(value.detach());
+            let value = value.narrow(0, 0, n_points).sum(None::<Kind>);
             let gradient = Tensor::run_backward(&[value], &[&x], true, false).remove(0);
             let weighted = gradient.to_kind(Kind::Double) * factors;
             let sum = weighted.sum_dim_intlist(0, false, None::<Kind>);
-            let _ = summed.sums.get(target).g_add_(&sum);
+            let _ = summed.sums.get(index as i64).g_add_(&sum);
             work.advance(n_points as u64)?;
         }
-        summed.values.push(values.detach());
+        summed.values.push(Tensor::stack(&values, 1));
         Ok(())
     })
 }

@@ -1,11 +1,12 @@
 //! Passes over a text in which some sources are replaced by the baseline's: what perturbation methods are made of.
 //!
 //! Every pass gives the values of all targets. In a decoder a replaced token changes nothing before it, so what is
-//! before the first replaced one is taken from one pass over the text (see [`Passes::without`]).
+//! before the first replaced one is taken from one pass over the text; so is what an encoder has read where only what is
+//! written is replaced (see [`Passes::without`]).
 
 use std::ops::Range;
 
-use ecco_models::attention::Cache;
+use ecco_models::attention::{Cache, CrossMemory};
 use ecco_models::model::Body;
 use ecco_models::stack::Stack;
 use ecco_models::tap::{Capture, Watched};
@@ -89,7 +90,9 @@ impl<'e, 'm> Passes<'e, 'm> {
         while let Some(first) = windows.get(done) {
             let (start, n) = (first.start, self.n_sources());
             let shared = beginnings.shared(start);
-            let at_once = self.texts_at_once(n - shared).min(windows.len() - done);
+            // Small enough a batch that not much is computed twice, large enough for products.
+            let at_once = self.texts_at_once(n - shared).min(n.div_ceil(8).max(8));
+            let at_once = at_once.min(windows.len() - done);
             let windows = &windows[done..done + at_once];
             let x = self.replaced(windows, shared);
             let sees = |&target: &usize| {
@@ -129,8 +132,13 @@ impl<'e, 'm> Passes<'e, 'm> {
     /// How many texts go through the model together: enough for large products, little enough for [`BATCH_BYTES`].
     fn texts_at_once(&self, n_positions: usize) -> usize {
         let per_text = bytes_per_text(self.explained.model(), n_positions, self.explained.rows().len());
-        (BATCH_BYTES / per_text.max(1)).clamp(1, 64) as usize
+        at_once_of(per_text)
     }
+}
+
+/// How many of something of this size are computed together.
+fn at_once_of(bytes: u64) -> usize {
+    (BATCH_BYTES / bytes.max(1)).clamp(1, 64) as usize
 }
 
 /// How many passes a method takes, for progress.
@@ -167,7 +175,7 @@ pub fn ensure_room(explained: &Explained, options: &AttributionOptions) -> Resul
         "{} of {n} sources in {n_passes} passes ({lower})",
         options.method.label()
     );
-    let needed = of_text.max(BATCH_BYTES.min(of_text * n_passes as u64)) + kept as u64;
+    let needed = of_text * at_once_of(of_text).min(n_passes) as u64 + kept as u64;
     // What is kept of the passes is on the host, wherever they are made.
     Ok(ecco_models::device::ensure_room(tch::Device::Cpu, needed, &what)?)
 }
@@ -178,8 +186,7 @@ const BATCH_BYTES: u64 = 256 << 20;
 /// How many texts go through one layer together.
 pub fn at_once(stack: &Stack, n_positions: usize) -> usize {
     let numbers = n_positions * per_position(&stack.config, n_positions);
-    let bytes = (numbers * stack.kind().elt_size_in_bytes()) as u64;
-    (BATCH_BYTES / bytes.max(1)).clamp(1, 64) as usize
+    at_once_of((numbers * stack.kind().elt_size_in_bytes()) as u64)
 }
 
 /// Numbers of one layer's tensors that live at once, by position.
@@ -195,43 +202,63 @@ pub fn bytes_per_text(model: &Model, n_positions: usize, n_rows: usize) -> u64 {
         as u64
 }
 
-/// What a pass over the whole text left of each layer, for passes that begin alike.
+/// What a pass over the whole text left, for passes that begin alike.
 struct Beginnings {
     full: Vec<f64>,
-    /// By layer, of a decoder: `[1, head, position, head_dim]`.
-    keys_and_values: Option<Vec<(Tensor, Tensor)>>,
+    left: Left,
+}
+
+enum Left {
+    Nothing,
+    /// Keys and values by layer, of a decoder: `[1, head, position, head_dim]`.
+    Layers(Vec<(Tensor, Tensor)>),
+    /// What an encoder has read, and how many tokens that were.
+    Read(Vec<CrossMemory>, usize),
 }
 
 impl Beginnings {
     fn new(passes: &Passes, work: &mut Work) -> ecco_models::error::Result<Self> {
-        let explained = passes.explained;
-        let Body::Decoder(decoder) = explained.model().body() else {
-            let full = explained.values(&passes.x, &mut Interruptible(work))?;
-            return Ok(Self {
-                full: numbers(&full),
-                keys_and_values: None,
-            });
-        };
-        let mut tap = Watched {
-            capture: Capture::new(&[Site::Key, Site::Value], None),
-            report: &mut |_| work.report(),
-        };
-        let full = numbers(&explained.values(&passes.x, &mut tap)?);
-        let at = |site, layer| tap.capture.tensor(site, layer).shallow_clone();
-        let layers = 0..decoder.config().n_layers;
-        Ok(Self {
-            full,
-            keys_and_values: Some(
-                layers
-                    .map(|layer| (at(Site::Key, layer), at(Site::Value, layer)))
-                    .collect(),
-            ),
-        })
+        let (explained, x) = (passes.explained, &passes.x);
+        match explained.model().body() {
+            Body::Decoder(decoder) => {
+                let mut tap = Watched {
+                    capture: Capture::new(&[Site::Key, Site::Value], None),
+                    report: &mut |_| work.report(),
+                };
+                let full = numbers(&explained.values(x, &mut tap)?);
+                let at = |site, layer| tap.capture.tensor(site, layer).shallow_clone();
+                let layers = 0..decoder.config().n_layers;
+                let left = layers.map(|layer| (at(Site::Key, layer), at(Site::Value, layer)));
+                Ok(Self {
+                    full,
+                    left: Left::Layers(left.collect()),
+                })
+            }
+            Body::EncoderDecoder(_) => {
+                let memories = explained.read(x, &mut Interruptible(work))?;
+                let n_read = explained.input().ids.len();
+                let before = x.narrow(1, n_read as i64, (passes.n_sources() - n_read) as i64);
+                let full = explained.values_having_read(&memories, &before, &mut Interruptible(work))?;
+                Ok(Self {
+                    full: numbers(&full),
+                    left: Left::Read(memories, n_read),
+                })
+            }
+            Body::Encoder(_) => Ok(Self {
+                full: numbers(&explained.values(x, &mut Interruptible(work))?),
+                left: Left::Nothing,
+            }),
+        }
     }
 
     /// How many of the positions before `start` need not be computed again.
     fn shared(&self, start: usize) -> usize {
-        if self.keys_and_values.is_some() { start } else { 0 }
+        match &self.left {
+            Left::Nothing => 0,
+            Left::Layers(_) => start,
+            Left::Read(_, n_read) if start >= *n_read => *n_read,
+            Left::Read(..) => 0,
+        }
     }
 
     /// Values of texts that go on differently from `shared` on: `[text, target]`.
@@ -243,13 +270,16 @@ impl Beginnings {
         work: &mut Work,
     ) -> ecco_models::error::Result<Tensor> {
         let mut tap = Interruptible(work);
-        match &self.keys_and_values {
-            Some(layers) if shared > 0 => {
+        match &self.left {
+            _ if shared == 0 => explained.values(x, &mut tap),
+            Left::Nothing => explained.values(x, &mut tap),
+            Left::Layers(layers) => {
                 let size = x.size();
-                let mut cache = Cache::of_pass(layers, shared as i64, size[0], size[1]);
+                let (shared, length) = (shared as i64, size[1]);
+                let mut cache = Cache::of_pass(layers, shared, size[0], shared + length);
                 explained.values_behind(x, &mut cache, &mut tap)
             }
-            _ => explained.values(x, &mut tap),
+            Left::Read(memories, _) => explained.values_having_read(memories, x, &mut tap),
         }
     }
 }

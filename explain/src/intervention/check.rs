@@ -143,11 +143,11 @@ pub fn vector(intervention: &Intervention, what: &Vector, size: &[usize]) -> Res
         }
         Vector::Values(values) => {
             let of = match &intervention.part {
-                Part::Features(_) => "features are named".to_owned(),
-                _ => format!("numbers {} has at each position", place.name()),
+                Part::Features(_) => "one for each that is named".to_owned(),
+                _ => format!("as many as {} has at each position", place.name()),
             };
             let value = format!("a vector of {} numbers", values.len());
-            refuse("vector", value, format!("expected {width}, as many as {of}"))
+            refuse("vector", value, format!("expected {width}, {of}"))
         }
     }
 }

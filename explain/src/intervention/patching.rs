@@ -130,7 +130,7 @@ fn ensure_difference(map: PatchMap) -> Result<PatchMap> {
     match gap.abs() > 1e-6 * size && gap.is_finite() {
         true => Ok(map),
         false => {
-            let value = format!("{} for both texts", map.clean);
+            let value = format!("{:.4} for both texts", map.clean);
             let reason = "the texts have to differ in it, or nothing can be restored";
             Err(refused("target", value, reason))
         }

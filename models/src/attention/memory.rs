@@ -43,8 +43,8 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// For one sequence of up to `capacity` positions.
-    pub fn new(config: &Config, capacity: usize, kind: Kind, device: Device) -> Self {
+    /// For one sequence of up to `capacity` positions; `places` are those of the layers.
+    pub fn new(config: &Config, capacity: usize, places: &[(Kind, Device)]) -> Self {
         let size = [
             1,
             config.n_kv_heads as i64,
@@ -52,9 +52,8 @@ impl Cache {
             config.head_dim as i64,
         ];
         let room = || {
-            (0..config.n_layers)
-                .map(|_| Tensor::empty(size, (kind, device)))
-                .collect()
+            let rooms = places.iter().map(|place| Tensor::empty(size, *place));
+            rooms.collect()
         };
         Self {
             keys: room(),
@@ -88,9 +87,11 @@ impl Cache {
         if sequences.len() as i64 == n && (0..n).eq(sequences.iter().copied()) {
             return;
         }
-        let index = Tensor::from_slice(sequences).to_device(first.device());
-        for room in self.keys.iter_mut().chain(&mut self.values) {
-            *room = room.index_select(0, &index);
+        let mut index = Tensor::from_slice(sequences);
+        for (key, value) in self.keys.iter_mut().zip(&mut self.values) {
+            index = index.to_device(key.device());
+            *key = key.index_select(0, &index);
+            *value = value.index_select(0, &index);
         }
     }
 

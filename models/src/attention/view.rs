@@ -4,6 +4,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::memory::CrossMemory;
 use crate::config::{Config, Disentangled, Positions};
+use crate::layers::bring;
 use crate::rope::Turns;
 
 /// What the queries of one pass, which stand at the last of the keys' positions, see.
@@ -17,6 +18,56 @@ pub struct View {
     pub(super) bias: Option<Bias>,
     pub(super) distances: Option<Distances>,
     device: Device,
+}
+
+/// Views of one pass, made where its layers are: neighbours share one.
+pub struct Views<'a> {
+    config: &'a Config,
+    relative: Option<&'a Tensor>,
+    start: i64,
+    n_queries: i64,
+    padding: Option<&'a Tensor>,
+    last: Option<((Kind, Device), View)>,
+}
+
+impl<'a> Views<'a> {
+    /// Of the positions from `start` on. `relative` is what the model has learned about distances.
+    pub fn new(
+        config: &'a Config,
+        relative: Option<&'a Tensor>,
+        start: i64,
+        n_queries: i64,
+        padding: Option<&'a Tensor>,
+    ) -> Self {
+        Self {
+            config,
+            relative,
+            start,
+            n_queries,
+            padding,
+            last: None,
+        }
+    }
+
+    /// The view of a layer whose weights are there.
+    pub fn at(&mut self, place: (Kind, Device)) -> &View {
+        let last = self.last.take().filter(|(at, _)| *at == place);
+        let make = || {
+            let relative = self.relative.map(|relative| bring(relative, place));
+            let padding = self.padding.map(|padding| padding.to_device(place.1));
+            let (start, n_queries) = (self.start, self.n_queries);
+            View::new(
+                self.config,
+                relative.as_ref(),
+                start,
+                n_queries,
+                padding.as_ref(),
+                place,
+            )
+        };
+        let now = last.unwrap_or_else(|| (place, make()));
+        &self.last.insert(now).1
+    }
 }
 
 /// What is added to scores, `[head, query or 1, key]`.
@@ -34,7 +85,7 @@ pub(super) struct Distances {
 
 impl View {
     /// The positions from `start` on. `relative` is what the model has learned about distances.
-    pub fn new(
+    fn new(
         config: &Config,
         relative: Option<&Tensor>,
         start: i64,
@@ -117,6 +168,12 @@ impl View {
             distances: None,
             device: memory.key.device(),
         }
+    }
+
+    /// True where a position holds no token: `[batch, position, 1]`.
+    pub fn padding(&self) -> Option<Tensor> {
+        let padding = self.padding.as_ref();
+        padding.map(|padding| padding.squeeze_dim(1).transpose(-2, -1))
     }
 
     /// How far each key is behind each query, `[query, key]`.

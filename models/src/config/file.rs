@@ -11,6 +11,20 @@ pub struct ConfigFile(Map<String, Value>);
 /// Sizes beyond this are a damaged file, not a model: they must not reach an allocation.
 const LARGEST: u64 = 1 << 24;
 
+/// The same for what is made one by one before there is a weight to compare with, by a part of the key: far beyond any
+/// model, and still little memory.
+const LARGEST_COUNTS: [(&str, u64); 4] = [
+    ("layer", 4_096),
+    ("expert", 4_096),
+    ("labels", 65_536),
+    ("head", 65_536),
+];
+
+fn largest(key: &str) -> u64 {
+    let of_key = LARGEST_COUNTS.iter().find(|(part, _)| key.contains(part));
+    of_key.map_or(LARGEST, |(_, largest)| *largest)
+}
+
 impl ConfigFile {
     pub fn parse(text: &[u8]) -> Result<Self> {
         match serde_json::from_slice(text) {
@@ -49,13 +63,10 @@ impl ConfigFile {
 
     /// A size: at least 1 and not absurd.
     pub fn size(&self, key: &str) -> Result<usize> {
+        let largest = largest(key);
         match self.0.get(key).and_then(Value::as_u64) {
-            Some(size @ 1..=LARGEST) => Ok(size as usize),
-            _ => Err(self.error(
-                key,
-                self.0.get(key),
-                "expected a whole number from 1 to 16,777,216",
-            )),
+            Some(size) if (1..=largest).contains(&size) => Ok(size as usize),
+            _ => Err(self.refuse(key, &format!("expected a whole number from 1 to {largest}"))),
         }
     }
 
@@ -73,6 +84,15 @@ impl ConfigFile {
         match self.0.get(key).and_then(Value::as_u64) {
             Some(0) => Ok(0),
             _ => self.size_or(key, default),
+        }
+    }
+
+    /// A size for which −1 or 0, as well as silence, say that there is none.
+    pub fn size_if_any(&self, key: &str) -> Result<Option<usize>> {
+        match self.0.get(key).and_then(Value::as_f64) {
+            Some(number) if number < 1.0 => Ok(None),
+            _ if !self.is_set(key) => Ok(None),
+            _ => self.size(key).map(Some),
         }
     }
 

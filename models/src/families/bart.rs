@@ -178,6 +178,17 @@ pub const BART: Family = Family {
     linear_in_out: false,
 };
 
+/// Sines may have to be computed, with no weight that says how many there are.
+fn sinusoidal(file: &ConfigFile) -> Result<Positions> {
+    match file.size("max_position_embeddings")? {
+        0..=65_536 => Ok(Positions::Sinusoidal),
+        _ => Err(file.refuse(
+            "max_position_embeddings",
+            "expected at most 65536 where positions are sines",
+        )),
+    }
+}
+
 pub const PEGASUS: Family = Family {
     model_type: "pegasus",
     config: |file| bart(file, "pegasus"),
@@ -210,7 +221,7 @@ fn bart(file: &ConfigFile, model_type: &str) -> Result<Config> {
             },
             positions: match is_post {
                 true => Positions::Learned { offset: 2 },
-                false => Positions::Sinusoidal,
+                false => sinusoidal(file)?,
             },
             residual: if is_post { POST } else { Residual::PRE },
             attention: AttentionConfig {

@@ -256,7 +256,7 @@ fn bert(file: &ConfigFile) -> Result<Config> {
 
 fn roberta(file: &ConfigFile, model_type: &str) -> Result<Config> {
     // Positions are counted from the padding's id on.
-    let padding = file.number_or("pad_token_id", 1.0)? as usize;
+    let padding = file.count_or("pad_token_id", 1)?;
     let config = blocks(file, model_type, padding + 1)?;
     let masked = Dense::with(Activation::Gelu).and_norm();
     Ok(Config {

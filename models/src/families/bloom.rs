@@ -2,7 +2,7 @@
 
 use super::{Family, standard};
 use crate::config::{
-    Activation, AttentionConfig, Config, ConfigFile, Embedding, Head, Mlp, Positions, Projection,
+    Activation, AttentionConfig, Config, ConfigFile, Embedding, Head, Mlp, Positions, Projection, Residual,
 };
 use crate::error::Result;
 
@@ -52,10 +52,6 @@ fn config(file: &ConfigFile) -> Result<Config> {
     let n_heads = file.size(heads)?;
     let head_dim = standard::even_head_dim(file, heads, hidden_size, n_heads)?;
     let norm = standard::layer(file, "layer_norm_epsilon", 1e-5)?;
-    if file.flag_or("apply_residual_connection_post_layernorm", false)? {
-        let reason = "no published BLOOM has it, and it is not supported";
-        return Err(file.refuse("apply_residual_connection_post_layernorm", reason));
-    }
     Ok(Config {
         vocab_size: file.size("vocab_size")?,
         // Not bound by the positions: it was trained on texts of 2,048 tokens.
@@ -66,6 +62,10 @@ fn config(file: &ConfigFile) -> Result<Config> {
             ..Embedding::plain(hidden_size)
         },
         positions: Positions::Alibi { scaled: false },
+        residual: Residual {
+            from_norms: file.flag_or("apply_residual_connection_post_layernorm", false)?,
+            ..Residual::PRE
+        },
         attention: AttentionConfig {
             projection: Projection::Grouped,
             ..standard::attention(n_layers, head_dim, true, true)

@@ -3,7 +3,8 @@
 use super::Family;
 use super::bert::{self, blocks, task};
 use crate::config::{
-    Activation, AttentionConfig, Config, ConfigFile, Dense, Disentangled, Embedding, Positions, Projected,
+    Activation, AttentionConfig, Config, ConfigFile, Convolution, Dense, Disentangled, Embedding, Positions,
+    Projected,
 };
 use crate::error::Result;
 
@@ -16,6 +17,13 @@ pub const FAMILY: Family = Family {
             ("encoder.rel_embeddings.weight", "relative_embedding.weight"),
             ("encoder.LayerNorm.weight", "relative_norm.weight"),
             ("encoder.LayerNorm.bias", "relative_norm.bias"),
+            ("encoder.conv.conv.weight", "layers.0.convolution.weight"),
+            ("encoder.conv.conv.bias", "layers.0.convolution.bias"),
+            (
+                "encoder.conv.LayerNorm.weight",
+                "layers.0.convolution_norm.weight",
+            ),
+            ("encoder.conv.LayerNorm.bias", "layers.0.convolution_norm.bias"),
             (
                 "encoder.layer.*.attention.self.query_proj.weight",
                 "layers.*.attention.query.weight",
@@ -86,12 +94,6 @@ fn config(file: &ConfigFile) -> Result<Config> {
             return Err(file.refuse(key, &format!("only {} is supported", !unsupported)));
         }
     }
-    if file.number_or("conv_kernel_size", 0.0)? > 0.0 {
-        return Err(file.refuse(
-            "conv_kernel_size",
-            "a convolution in the first layer is not supported",
-        ));
-    }
     let kind = distances(file, config.context_length)?;
     let n_types = 1 + usize::from(kind.content_to_position) + usize::from(kind.position_to_content);
     let scale = ((config.head_dim * n_types) as f64).powf(-0.5);
@@ -108,20 +110,42 @@ fn config(file: &ConfigFile) -> Result<Config> {
             scales: vec![scale; config.n_layers],
             ..config.attention
         },
+        convolution: convolution(file, config.hidden_size)?,
         task: task(file, Dense::with(config.activation).and_norm(), label)?,
         ..config
     })
 }
 
+fn convolution(file: &ConfigFile, hidden_size: usize) -> Result<Option<Convolution>> {
+    let width = file.count_or("conv_kernel_size", 0)?;
+    if width == 0 {
+        return Ok(None);
+    }
+    if width % 2 == 0 {
+        return Err(file.refuse(
+            "conv_kernel_size",
+            "expected an odd number, so that a position is in the middle",
+        ));
+    }
+    let n_groups = file.size_or("conv_groups", 1)?;
+    if hidden_size % n_groups != 0 {
+        return Err(file.refuse(
+            "conv_groups",
+            &format!("the hidden size, {hidden_size}, is not a multiple of it"),
+        ));
+    }
+    Ok(Some(Convolution {
+        width,
+        n_groups,
+        activation: file.activation("conv_act", Activation::Tanh)?,
+    }))
+}
+
 fn distances(file: &ConfigFile, context_length: usize) -> Result<Disentangled> {
-    let furthest = file.number_or("max_relative_positions", -1.0)?;
-    let furthest = if furthest < 1.0 {
-        context_length
-    } else {
-        furthest as usize
-    };
-    let buckets = file.number_or("position_buckets", -1.0)?;
-    let has_buckets = buckets > 0.0;
+    let furthest = file
+        .size_if_any("max_relative_positions")?
+        .unwrap_or(context_length);
+    let buckets = file.size_if_any("position_buckets")?;
     // A list, or its members with bars between.
     let types = match file.list("pos_att_type") {
         Ok(list) => list
@@ -133,8 +157,8 @@ fn distances(file: &ConfigFile, context_length: usize) -> Result<Disentangled> {
         Err(_) => file.text("pos_att_type")?.to_owned(),
     };
     Ok(Disentangled {
-        span: if has_buckets { buckets as usize } else { furthest },
-        max_distance: if has_buckets { furthest } else { 0 },
+        span: buckets.unwrap_or(furthest),
+        max_distance: buckets.map_or(0, |_| furthest),
         content_to_position: types.contains("c2p"),
         position_to_content: types.contains("p2c"),
         shared: file.flag_or("share_att_key", false)?,

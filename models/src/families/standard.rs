@@ -56,6 +56,7 @@ pub fn sized(
             bias: false,
             joined: false,
         },
+        convolution: None,
         head: Head::new(false),
         task: Task::NextToken,
         n_stored_layers: n_layers,

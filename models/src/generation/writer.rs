@@ -25,7 +25,7 @@ impl<'a> Writer<'a> {
             }
             Body::Encoder(_) => return Err(model.not_causal("generating text")),
         };
-        let cache = Cache::new(model.config(), max_length, decoder.kind(), decoder.device());
+        let cache = Cache::new(model.config(), max_length, &decoder.stack.places());
         Ok(Self {
             decoder,
             memories,

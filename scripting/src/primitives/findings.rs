@@ -7,6 +7,7 @@ use crate::state::state_of;
 use crate::values::factorization::Factorization;
 use crate::values::finding::{Finding, Shown};
 use crate::values::patch_map::PatchMap;
+use crate::values::run::Run;
 use crate::values::saliency::Saliency;
 use crate::values::saving;
 use crate::values::side_by_side::SideBySide;
@@ -21,6 +22,7 @@ const FINDINGS: &[(&str, Register)] = &[
     ("SideBySide", register_members::<SideBySide>),
     ("PatchMap", register_members::<PatchMap>),
     ("SteeringVector", register_members::<SteeringVector>),
+    ("Run", register_members::<Run>),
 ];
 
 const TO_ARRAY: &str = "/// The numbers as nested script arrays.";

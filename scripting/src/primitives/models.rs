@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use ecco_models::LoadOptions;
 use rhai::plugin::*;
-use rhai::{INT, Map};
+use rhai::{Array, INT, Map};
 
 use crate::errors::{ErrorKind, RhaiResult, ScriptError, nearest};
 use crate::options::{OptionKind, OptionTable, Options, option};
@@ -43,9 +43,10 @@ pub const LOAD_OPTIONS: OptionTable = OptionTable {
         ),
         option(
             "device",
-            OptionKind::Such(&["cpu", "cuda", "cuda:1"]),
+            OptionKind::Such(&["cpu", "cuda", "cuda:1", "auto"]),
             "\"cuda\" where there is a GPU",
-            "where its weights are kept and it computes",
+            "where its weights are kept and it computes; \"auto\": on one GPU where there is room, else its layers in \
+             order on several and the processor",
         ),
         option(
             "dtype",
@@ -141,10 +142,18 @@ pub mod functions {
         ])
     }
 
-    /// Where it is: `cpu`, `cuda:0`.
+    /// Where it is: `cpu`, `cuda:0`; of a model on several devices all of them, `cuda:0 + cuda:1 + cpu`, the first with
+    /// what is no layer's.
     #[rhai_fn(get = "device", pure)]
     pub fn device(lm: &mut Model) -> String {
         lm.card().device.clone()
+    }
+
+    /// The device of each layer, of an encoder–decoder the decoder's.
+    #[rhai_fn(get = "layer_devices", pure, return_raw)]
+    pub fn layer_devices(ctx: NativeCallContext, lm: &mut Model) -> RhaiResult<Array> {
+        let loaded = lm.loaded().map_err(|error| error.raise(&ctx))?;
+        Ok(loaded.layer_devices().into_iter().map(Dynamic::from).collect())
     }
 
     /// The type of its weights: `float32`.

@@ -8,7 +8,6 @@ use rhai::{Array, INT, Map};
 use crate::errors::{ErrorKind, RhaiResult, ScriptError};
 use crate::options::{OptionKind, OptionTable, option};
 use crate::values::chat::{Chat, Given};
-use crate::values::finding::Shown;
 use crate::values::model::Model;
 use crate::values::run::{self, Run};
 use crate::values::tensor::Tensor;
@@ -216,11 +215,6 @@ pub mod functions {
     #[rhai_fn(name = "at", pure, return_raw)]
     pub fn at_layer(ctx: NativeCallContext, run: &mut Run, site: &str, layer: INT) -> RhaiResult<Tensor> {
         super::at_layer(run, site, layer).map_err(|error| error.raise(&ctx))
-    }
-
-    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
-    pub fn run_text(run: &mut Run) -> String {
-        Shown::line(run)
     }
 }
 

@@ -10,9 +10,10 @@ use ecco_models::{Site, Token};
 use ecco_widgets::{Explorable, MimeBundle, Reading, Said};
 use ndarray::{ArrayD, Axis, concatenate};
 use rhai::{Array, Dynamic, INT, Map};
+use serde_json::Value;
 
-use super::chat::Given;
-use super::finding::Shown;
+use super::chat::{Given, json};
+use super::finding::{Finding, Shown};
 use super::generation::token_sequence;
 use super::model::Model;
 use super::tensor::Tensor;
@@ -85,12 +86,11 @@ pub fn run(
     let runs = watched(&state, model.verbose, |watch| {
         run::run(&loaded, inputs, top_k, watch)
     })?;
-    let mut texts = texts.iter();
     let mut all = Vec::new();
     for run in runs {
-        let of_batch = run.inputs().iter().zip(&mut texts).enumerate();
-        let of_batch = of_batch.map(|(index, (input, text))| Text {
-            text: text.prompt().text().to_owned(),
+        let of_batch = run.inputs().iter().zip(run.order()).enumerate();
+        let of_batch = of_batch.map(|(index, (input, &text))| Text {
+            text: texts[text].prompt().text().to_owned(),
             tokens: loaded.tokenizer().tokens(&input.ids),
             target: loaded.tokenizer().tokens(&input.target),
             silence: run.predictions(index).is_empty().then(|| silence(&loaded)),
@@ -101,13 +101,13 @@ pub fn run(
             arrays: RefCell::default(),
             run,
         });
-        let of_batch = (0..batch.texts.len()).map(|index| Run {
-            batch: Rc::clone(&batch),
-            index,
-        });
-        all.extend(of_batch);
+        for (index, &text) in batch.run.order().iter().enumerate() {
+            let batch = Rc::clone(&batch);
+            all.push((text, Run { batch, index }));
+        }
     }
-    Ok(all)
+    all.sort_by_key(|(text, _)| *text);
+    Ok(all.into_iter().map(|(_, run)| run).collect())
 }
 
 /// An error that says which text of a list it is about.
@@ -370,6 +370,51 @@ impl Shown for Run {
             line.push_str(&format!(": {best}"));
         }
         line
+    }
+}
+
+impl Finding for Run {
+    /// What the head says, and the stream; the stream alone where there is no head.
+    fn tensors(&self) -> Result<Vec<(&'static str, Tensor)>, ScriptError> {
+        let has_head = self.batch.model.loaded()?.config().task != Task::States;
+        let mut tensors = Vec::new();
+        if has_head {
+            tensors.push(("logits", self.logits()?));
+        }
+        tensors.push(("hidden_states", self.hidden_states()?));
+        Ok(tensors)
+    }
+
+    fn about(&self) -> Result<serde_json::Map<String, Value>, ScriptError> {
+        let texts = |tokens: &[Token]| -> Vec<String> { tokens.iter().map(|t| t.text.clone()).collect() };
+        let ids: Vec<u32> = self.tokens().iter().map(|token| token.id).collect();
+        let mut about = serde_json::Map::new();
+        about.insert("model".into(), self.batch.model.card().name.clone().into());
+        about.insert("text".into(), self.source().into());
+        about.insert("tokens".into(), texts(self.tokens()).into());
+        about.insert("token_ids".into(), ids.into());
+        if !self.target_tokens().is_empty() {
+            about.insert("target_tokens".into(), texts(self.target_tokens()).into());
+        }
+        if let Some(predictions) = self.predictions().ok().and_then(|said| json(&said.into())) {
+            about.insert("predictions".into(), predictions);
+        }
+        Ok(about)
+    }
+
+    fn labels(&self, axis: &str) -> Option<Vec<String>> {
+        let spoken = match self.target_tokens() {
+            [] => self.tokens(),
+            target => target,
+        };
+        match axis {
+            "position" => Some(spoken.iter().map(|token| token.text.clone()).collect()),
+            "label" => match &self.batch.model.loaded().ok()?.config().task {
+                Task::Label(label) => Some(label.names.clone()),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 }
 

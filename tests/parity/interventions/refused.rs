@@ -43,7 +43,7 @@ fn what_is_not_there_is_named() {
     };
     assert_eq!(
         said(one(Place::of(Site::ResidualPost), vector)),
-        "vector is a vector of 7 numbers: expected 48, as many as numbers residual_after has at each position"
+        "vector is a vector of 7 numbers: expected 48, as many as residual_after has at each position"
     );
     let patch = Change::Patch(vec![(0, ArrayD::zeros(vec![4, 48]))]);
     let late = Intervention {

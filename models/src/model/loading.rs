@@ -1,0 +1,201 @@
+//! From a name to a model: files, what they say, weights where they belong.
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use tch::{Device, Kind};
+
+use super::{Body, Model};
+use crate::chat::ChatTemplate;
+use crate::config::{Config, ConfigFile, Task};
+use crate::decoder::Decoder;
+use crate::device;
+use crate::encoder::Encoder;
+use crate::encoder_decoder::EncoderDecoder;
+use crate::error::{Error, Result};
+use crate::families::{self, Family};
+use crate::files::ModelFiles;
+use crate::generation::GenerationConfig;
+use crate::guard::guard;
+use crate::hub;
+use crate::placement::{self, Parts, Placement};
+use crate::progress::Watch;
+use crate::tokenizer::Tokenizer;
+use crate::weights::Weights;
+
+/// Where and how to load.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct LoadOptions {
+    /// `cpu`, `cuda`, `cuda:1`, or `auto`: on several devices, where one does not have the room. Default: the first GPU
+    /// if there is one.
+    pub device: Option<String>,
+    /// `float32`, `float16`, `bfloat16`; default: as the file has it, but float32 for float16 on the CPU.
+    pub dtype: Option<String>,
+    /// Branch, tag or commit of a hub model; default `main`.
+    pub revision: Option<String>,
+}
+
+/// Loads `"demo"`, a Hugging Face folder, or a hub id.
+///
+/// A hub model comes from the cache that Python's `huggingface_hub` uses, or is downloaded into it.
+pub fn load(name_or_folder: &str, options: &LoadOptions, watch: &mut Watch) -> Result<Model> {
+    let source = source(name_or_folder)?;
+    if let (Some(revision), Source::Demo | Source::Folder(_)) = (&options.revision, &source) {
+        return Err(Error::Option {
+            option: "revision",
+            value: format!("{revision:?}"),
+            reason: format!("{name_or_folder:?} is not a model on the hub, so it has no revisions"),
+        });
+    }
+    let files = match source {
+        Source::Demo => ModelFiles::demo(),
+        Source::Folder(folder) => ModelFiles::open(&folder)?,
+        Source::Hub(id) => {
+            let hub_options = hub::HubOptions {
+                revision: options.revision.clone(),
+            };
+            ModelFiles::open(&hub::fetch(&id, &hub_options, watch)?)?
+        }
+    };
+    Model::from_files(name_or_folder, files, options, None, watch)
+}
+
+enum Source {
+    Demo,
+    Folder(PathBuf),
+    Hub(String),
+}
+
+/// An existing folder wins over a hub id; what looks like a path is never looked up on the hub.
+fn source(name: &str) -> Result<Source> {
+    if name == "demo" {
+        return Ok(Source::Demo);
+    }
+    let path = match name.strip_prefix("~/") {
+        Some(rest) => PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(rest),
+        None => PathBuf::from(name),
+    };
+    let looks_like_path = name.is_empty()
+        || name.starts_with(['/', '.', '~', '\\'])
+        || name.ends_with('/')
+        || name.matches('/').count() > 1;
+    match path.is_dir() {
+        true => Ok(Source::Folder(path)),
+        false if looks_like_path => Err(Error::FolderNotFound { path }),
+        false => Ok(Source::Hub(name.to_owned())),
+    }
+}
+
+impl Model {
+    /// Loads a Hugging Face folder.
+    pub fn open(folder: &Path, options: &LoadOptions, watch: &mut Watch) -> Result<Self> {
+        let name = folder.display().to_string();
+        Self::from_files(&name, ModelFiles::open(folder)?, options, None, watch)
+    }
+
+    /// The same with its parts where they are told to go.
+    pub fn open_placed(
+        folder: &Path,
+        options: &LoadOptions,
+        placement: &Placement,
+        watch: &mut Watch,
+    ) -> Result<Self> {
+        let name = folder.display().to_string();
+        Self::from_files(&name, ModelFiles::open(folder)?, options, Some(placement), watch)
+    }
+
+    fn from_files(
+        name: &str,
+        files: ModelFiles,
+        options: &LoadOptions,
+        placement: Option<&Placement>,
+        watch: &mut Watch,
+    ) -> Result<Self> {
+        let kind = options.dtype.as_deref().map(device::kind).transpose()?;
+        let config_file = ConfigFile::parse(&files.config)?;
+        let family = families::find(&config_file)?;
+        let config = (family.config)(&config_file)?;
+        let tokenizer = Tokenizer::read(&files.tokenizer, &config.model_type)?;
+        let chat = ChatTemplate::read(&files.tokenizer)?;
+        check_vocabulary(&tokenizer, &config)?;
+        let said = files.generation_config.as_deref();
+        let generation = GenerationConfig::parse(said, &files.config, config.vocab_size)?;
+        let what = format!("loading {name}");
+        let (placement, kind) = match placement {
+            Some(placement) => {
+                let device = placement.main.device;
+                (
+                    placement.clone(),
+                    kind.map_or_else(|| Weights::kind(&files, device), Ok)?,
+                )
+            }
+            None => placed(options.device.as_deref(), &files, family, &config, kind, &what)?,
+        };
+        let (body, n_parameters) = guard(|| {
+            let mut weights = Weights::load(&files, family, &placement, kind, watch)?;
+            let mut config = config;
+            let body = match (config.encoder.take(), &config.task) {
+                (Some(encoder), _) => {
+                    config.encoder = Some(encoder.clone());
+                    Body::EncoderDecoder(Box::new(EncoderDecoder::load(config, *encoder, &mut weights)?))
+                }
+                (None, Task::NextToken) => Body::Decoder(Box::new(Decoder::load(config, &mut weights)?)),
+                (None, _) => Body::Encoder(Box::new(Encoder::load(config, &mut weights)?)),
+            };
+            Ok((body, weights.finish()?))
+        })?;
+        files.ensure_unchanged()?;
+        Ok(Self {
+            name: name.to_owned(),
+            body,
+            n_parameters,
+            tokenizer: Rc::new(tokenizer),
+            generation: Rc::new(generation),
+            chat: chat.map(Rc::new),
+            files: Rc::new(files),
+        })
+    }
+}
+
+/// Where a model goes by the option, and as which type it is kept.
+fn placed(
+    option: Option<&str>,
+    files: &ModelFiles,
+    family: &Family,
+    config: &Config,
+    kind: Option<Kind>,
+    what: &str,
+) -> Result<(Placement, Kind)> {
+    let rooms = match option {
+        Some(device::AUTO) => device::rooms()?,
+        _ => vec![],
+    };
+    let has_gpu = rooms.iter().any(|room| room.device != Device::Cpu);
+    let main = match option {
+        Some(device::AUTO) if has_gpu => Device::Cuda(0),
+        Some(device::AUTO) => Device::Cpu,
+        option => device::device(option)?,
+    };
+    let kind = kind.map_or_else(|| Weights::kind(files, main), Ok)?;
+    let sizes = Weights::sizes(files, family, kind)?;
+    if has_gpu {
+        let parts = Parts::new(config, &sizes, kind);
+        return Ok((placement::spread(&parts, &rooms, what)?, kind));
+    }
+    device::ensure_free(main, sizes.iter().map(|(_, bytes)| bytes).sum(), what)?;
+    Ok((Placement::whole(main), kind))
+}
+
+fn check_vocabulary(tokenizer: &Tokenizer, config: &Config) -> Result<()> {
+    if tokenizer.id_bound() <= config.vocab_size {
+        return Ok(());
+    }
+    Err(Error::Damaged {
+        file: "tokenizer.json".into(),
+        reason: format!(
+            "has ids up to {}, but the model's vocabulary has {} tokens",
+            tokenizer.id_bound() - 1,
+            config.vocab_size
+        ),
+    })
+}

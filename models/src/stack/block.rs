@@ -1,0 +1,211 @@
+//! One layer: attention and neurons, each with a way around it.
+
+use tch::{Device, Kind, Tensor};
+
+use crate::attention::{Attention, CrossMemory, LayerMemory, View};
+use crate::config::{Before, Config, NormConfig, Residual};
+use crate::convolution::Convolution;
+use crate::error::Result;
+use crate::layers::Norm;
+use crate::mlp::Mlp;
+use crate::rules::Rule;
+use crate::tap::{Site, Tap};
+use crate::weights::Weights;
+
+/// What a layer's attention has to do with besides the stream.
+pub struct Around<'a> {
+    pub memory: Option<LayerMemory<'a>>,
+    /// What an encoder has read.
+    pub source: Option<&'a CrossMemory>,
+    pub view: &'a View,
+}
+
+/// Attention to an encoder, between a layer's two halves.
+pub struct Cross {
+    pub attention: Attention,
+    norm: Option<Norm>,
+    post_norm: Option<Norm>,
+}
+
+/// One layer.
+pub struct Block {
+    pub attention: Attention,
+    pub cross: Option<Cross>,
+    pub mlp: Mlp,
+    pub attention_norm: Option<Norm>,
+    pub mlp_norm: Option<Norm>,
+    pub attention_post_norm: Option<Norm>,
+    pub mlp_post_norm: Option<Norm>,
+    pub residual: Residual,
+    convolution: Option<Convolution>,
+}
+
+impl Block {
+    pub(super) fn load(config: &Config, layer: usize, weights: &mut Weights) -> Result<Self> {
+        let residual = &config.residual;
+        let hidden = [config.hidden_size];
+        let first_is_bare = layer == 0 && residual.bare_start;
+        let mut norm = |wanted: bool, part: &str, kind: NormConfig| match wanted {
+            true => Norm::load(weights, &config.name_in_layer(layer, part), &hidden, kind).map(Some),
+            false => Ok(None),
+        };
+        let is_after = residual.after_branch || residual.after_sum;
+        let (attention_norm, mlp_norm) = (
+            norm(
+                residual.before != Before::None && !first_is_bare,
+                "attention_norm",
+                config.norm,
+            )?,
+            norm(residual.before == Before::Both, "mlp_norm", config.norm)?,
+        );
+        // Where these are the only norms, files have them under the names of those before the branches.
+        let names = match residual.after_sum {
+            true => ["attention_norm", "mlp_norm"],
+            false => ["attention_post_norm", "mlp_post_norm"],
+        };
+        let attention_post_norm = norm(is_after, names[0], config.norm)?;
+        let mlp_post_norm = norm(is_after, names[1], config.norm)?;
+        let cross_norm = norm(
+            config.encoder.is_some() && residual.before == Before::Both,
+            "cross_norm",
+            config.norm,
+        )?;
+        let cross_post_norm = norm(
+            config.encoder.is_some() && residual.after_sum,
+            "cross_norm",
+            config.norm,
+        )?;
+        let cross = match config.encoder {
+            Some(_) => Some(Cross {
+                attention: Attention::load(config, layer, "cross", weights)?,
+                norm: cross_norm,
+                post_norm: cross_post_norm,
+            }),
+            None => None,
+        };
+        Ok(Self {
+            attention: Attention::load(config, layer, "attention", weights)?,
+            cross,
+            mlp: Mlp::load(config, layer, weights)?,
+            attention_norm,
+            mlp_norm,
+            attention_post_norm,
+            mlp_post_norm,
+            residual: residual.clone(),
+            convolution: match config.convolution.filter(|_| layer == 0) {
+                Some(convolution) => Some(Convolution::load(convolution, config, weights)?),
+                None => None,
+            },
+        })
+    }
+
+    /// Where its weights are.
+    pub fn place(&self) -> (Kind, Device) {
+        self.attention.place()
+    }
+
+    /// ```text
+    /// pre ──┬── norm ── attention ── norm ──(+)── norm ── mid ──┬── norm ── mlp ── norm ──(+)── norm ── post
+    ///       └────────────────────────────────┘                 └──────────────────────────┘
+    /// ```
+    /// No family has all of these norms. In parallel, the MLP reads pre, and mid is not there. Where branches are added
+    /// to what they read, the way around them begins behind their first norm.
+    pub(super) fn forward(&self, x: Tensor, around: Around, layer: usize, tap: &mut dyn Tap) -> Tensor {
+        let Around { memory, source, view } = around;
+        let rule = tap.rule();
+        let x = tap.visit(Site::ResidualPre, layer, x); // [batch, position, hidden]
+        let pre = self
+            .convolution
+            .as_ref()
+            .map(|convolution| (convolution, x.shallow_clone()));
+        let normalised = tap.visit(
+            Site::AttentionInput,
+            layer,
+            apply_by(&self.attention_norm, &x, rule),
+        );
+        let attended = self.attention.forward(&normalised, memory, view, layer, tap);
+        let attended = tap.visit(
+            Site::AttentionOutput,
+            layer,
+            self.branch(&self.attention_post_norm, attended, rule),
+        );
+        let (mid, mlp_input) = if self.residual.parallel {
+            let own = self.mlp_norm.as_ref().map(|norm| norm.forward_by(&x, rule));
+            (x + attended, own.unwrap_or(normalised))
+        } else {
+            let around = if self.residual.from_norms { normalised } else { x };
+            let mid = tap.visit(
+                Site::ResidualMid,
+                layer,
+                self.sum(&self.attention_post_norm, around, attended, rule),
+            );
+            let mid = match (&self.cross, source) {
+                (Some(cross), Some(source)) => self.look(cross, mid, source, layer, tap),
+                _ => mid,
+            };
+            let normalised = apply_by(&self.mlp_norm, &mid, rule);
+            (mid, normalised)
+        };
+        let mlp_input = tap.visit(Site::MlpInput, layer, mlp_input);
+        let mlp = self.branch(
+            &self.mlp_post_norm,
+            self.mlp.forward(&mlp_input, layer, tap),
+            rule,
+        );
+        let mlp = tap.visit(Site::MlpOutput, layer, mlp);
+        let around = if self.residual.from_norms { mlp_input } else { mid };
+        let post = self.sum(&self.mlp_post_norm, around, mlp, rule);
+        let post = match pre {
+            Some((convolution, pre)) => convolution.forward(&pre, &post, view.padding().as_ref(), tap),
+            None => post,
+        };
+        tap.visit(Site::ResidualPost, layer, post)
+    }
+
+    /// Adds what attention to the encoder gives.
+    fn look(
+        &self,
+        cross: &Cross,
+        x: Tensor,
+        source: &CrossMemory,
+        layer: usize,
+        tap: &mut dyn Tap,
+    ) -> Tensor {
+        let attended = cross
+            .attention
+            .across(&apply_by(&cross.norm, &x, tap.rule()), source, layer, tap);
+        let attended = tap.visit(Site::CrossOutput, layer, attended);
+        self.sum(&cross.post_norm, x, attended, tap.rule())
+    }
+
+    /// A branch's output as it is added to the stream.
+    fn branch(&self, norm: &Option<Norm>, output: Tensor, rule: Rule) -> Tensor {
+        let output = match norm {
+            Some(norm) if self.residual.after_branch => norm.forward_by(&output, rule),
+            _ => output,
+        };
+        if self.residual.scale == 1.0 {
+            output
+        } else {
+            output * self.residual.scale
+        }
+    }
+
+    fn sum(&self, norm: &Option<Norm>, x: Tensor, branch: Tensor, rule: Rule) -> Tensor {
+        match norm {
+            Some(norm) if self.residual.after_sum => norm.forward_by(&(x + branch), rule),
+            _ => x + branch,
+        }
+    }
+}
+
+/// Through a norm, where there is one.
+pub fn apply(norm: &Option<Norm>, x: &Tensor) -> Tensor {
+    apply_by(norm, x, Rule::Gradient)
+}
+
+/// The same, differentiated by a rule.
+pub fn apply_by(norm: &Option<Norm>, x: &Tensor, rule: Rule) -> Tensor {
+    norm.as_ref()
+        .map_or_else(|| x.shallow_clone(), |norm| norm.forward_by(x, rule))
+}

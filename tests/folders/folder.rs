@@ -1,0 +1,161 @@
+//! Copies of model folders, to be damaged, and what this process takes.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ecco_tests::fixtures;
+use serde_json::{Map, Value, json};
+
+/// One tensor of a safetensors file.
+#[derive(Clone)]
+pub struct Stored {
+    pub dtype: String,
+    pub shape: Vec<usize>,
+    pub bytes: Vec<u8>,
+}
+
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// A copy of a family's folder; what are links there are files here.
+    pub fn copy(family: &str) -> Self {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let to = std::env::temp_dir().join(format!("ecco-folders-{}-{number}", std::process::id()));
+        fs::create_dir_all(&to).expect("a folder");
+        for entry in fs::read_dir(fixtures().join("families").join(family)).expect("the fixture") {
+            let entry = entry.expect("an entry");
+            fs::copy(entry.path(), to.join(entry.file_name())).expect("a copy");
+        }
+        Self(to)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub fn read(&self, file: &str) -> Vec<u8> {
+        fs::read(self.0.join(file)).expect("the file is there")
+    }
+
+    pub fn write(&self, file: &str, bytes: impl AsRef<[u8]>) {
+        fs::write(self.0.join(file), bytes).expect("written");
+    }
+
+    pub fn remove(&self, file: &str) {
+        fs::remove_file(self.0.join(file)).expect("removed");
+    }
+
+    pub fn config(&self) -> Value {
+        serde_json::from_slice(&self.read("config.json")).expect("JSON")
+    }
+
+    pub fn write_config(&self, config: &Value) {
+        self.write("config.json", config.to_string());
+    }
+
+    pub fn tensors(&self) -> BTreeMap<String, Stored> {
+        let bytes = self.read("model.safetensors");
+        let length = u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes")) as usize;
+        let header: Map<String, Value> = serde_json::from_slice(&bytes[8..8 + length]).expect("a header");
+        let data = &bytes[8 + length..];
+        let number = |value: &Value| value.as_u64().expect("a number") as usize;
+        let tensors = header.into_iter().filter(|(name, _)| name != "__metadata__");
+        tensors
+            .map(|(name, about)| {
+                let at = |i: usize| number(&about["data_offsets"][i]);
+                let stored = Stored {
+                    dtype: about["dtype"].as_str().expect("a type").to_owned(),
+                    shape: about["shape"]
+                        .as_array()
+                        .expect("a shape")
+                        .iter()
+                        .map(number)
+                        .collect(),
+                    bytes: data[at(0)..at(1)].to_vec(),
+                };
+                (name, stored)
+            })
+            .collect()
+    }
+
+    pub fn write_tensors(&self, file: &str, tensors: &BTreeMap<String, Stored>) {
+        let (mut header, mut data) = (Map::new(), Vec::new());
+        for (name, stored) in tensors {
+            let start = data.len();
+            data.extend(&stored.bytes);
+            let about =
+                json!({"dtype": stored.dtype, "shape": stored.shape, "data_offsets": [start, data.len()]});
+            header.insert(name.clone(), about);
+        }
+        let mut text = Value::Object(header).to_string().into_bytes();
+        text.resize(text.len().next_multiple_of(8), b' ');
+        let length = (text.len() as u64).to_le_bytes();
+        self.write(file, [&length[..], &text, &data].concat());
+    }
+
+    /// Changes the tensors of the one file.
+    pub fn edit(&self, change: impl FnOnce(&mut BTreeMap<String, Stored>)) {
+        let mut tensors = self.tensors();
+        change(&mut tensors);
+        self.write_tensors("model.safetensors", &tensors);
+    }
+
+    /// Writes the one file as two, `a` and `b`, with an index; gives the tensors of each.
+    pub fn shard(&self) -> [BTreeMap<String, Stored>; 2] {
+        let mut first = self.tensors();
+        let middle = first.keys().nth(first.len() / 2).expect("many tensors").clone();
+        let second = first.split_off(&middle);
+        self.remove("model.safetensors");
+        self.write_tensors("a.safetensors", &first);
+        self.write_tensors("b.safetensors", &second);
+        let map = |tensors: &BTreeMap<String, Stored>, file: &str| -> Vec<(String, Value)> {
+            tensors.keys().map(|name| (name.clone(), file.into())).collect()
+        };
+        let all = [map(&first, "a.safetensors"), map(&second, "b.safetensors")].concat();
+        self.write_index(all.into_iter().collect::<Map<_, _>>().into());
+        [first, second]
+    }
+
+    pub fn write_index(&self, map: Value) {
+        self.write(
+            "model.safetensors.index.json",
+            json!({"weight_map": map}).to_string(),
+        );
+    }
+
+    /// A matrix of a layer, which every family has.
+    pub fn a_matrix(&self) -> String {
+        let tensors = self.tensors();
+        let is_layers = |name: &str| [".0.", ".1."].iter().any(|layer| name.contains(layer));
+        let mut matrices = tensors.iter().filter(|(name, stored)| {
+            is_layers(name) && stored.shape.len() == 2 && stored.shape[0] != stored.shape[1]
+        });
+        let (name, _) = matrices.next().expect("a matrix that is not square");
+        name.clone()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What cannot be removed from the temporary folder is no failure of the test.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Bytes of this process: `VmRSS` now, `VmHWM` at the most since [`reset_peak`].
+pub fn memory(field: &str) -> u64 {
+    let status = fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix(field))
+        .expect("the field");
+    let number = line.trim_start_matches(':').trim().trim_end_matches(" kB");
+    number.parse::<u64>().expect("a number") * 1024
+}
+
+pub fn reset_peak() {
+    fs::write("/proc/self/clear_refs", "5").expect("Linux");
+}

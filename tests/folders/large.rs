@@ -1,0 +1,116 @@
+//! What a model of some size takes: the file, and little beside it.
+
+use std::collections::BTreeMap;
+
+use ecco_models::progress::unwatched;
+use ecco_models::run::{Input, run};
+use ecco_models::{LoadOptions, Model};
+use serde_json::json;
+
+use crate::folder::{Folder, Stored, memory, reset_peak};
+use crate::one_at_a_time;
+
+const HIDDEN: usize = 512;
+const INNER: usize = 1408;
+const N_LAYERS: usize = 10;
+/// Of the tokenizer that all tiny models share.
+const VOCABULARY: usize = 384;
+/// Beside a model's files: libtorch's buffers, and what a pass over a few tokens needs.
+const BASE: u64 = 6 << 20;
+
+/// bfloat16 noise of Llama's shape in two shards; bytes of the files.
+fn write_model() -> (Folder, u64) {
+    let folder = Folder::copy("llama");
+    let mut config = folder.config();
+    for (key, value) in [
+        ("hidden_size", HIDDEN),
+        ("intermediate_size", INNER),
+        ("num_hidden_layers", N_LAYERS),
+        ("num_attention_heads", 8),
+        ("num_key_value_heads", 8),
+        ("head_dim", HIDDEN / 8),
+    ] {
+        config[key] = json!(value);
+    }
+    folder.write_config(&config);
+    let mut state = 1_u32;
+    let mut tensors = BTreeMap::new();
+    let mut add = |name: String, shape: &[usize]| {
+        let n: usize = shape.iter().product();
+        let mut bytes = Vec::with_capacity(2 * n);
+        for _ in 0..n {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            // About 0.02, of either sign: bfloat16 is the upper half of float32.
+            let number = (state as f32 / u32::MAX as f32 - 0.5) * 0.07;
+            bytes.extend(&number.to_le_bytes()[2..]);
+        }
+        let stored = Stored {
+            dtype: "BF16".into(),
+            shape: shape.to_vec(),
+            bytes,
+        };
+        tensors.insert(name, stored);
+    };
+    add("model.embed_tokens.weight".into(), &[VOCABULARY, HIDDEN]);
+    add("model.norm.weight".into(), &[HIDDEN]);
+    add("lm_head.weight".into(), &[VOCABULARY, HIDDEN]);
+    for layer in 0..N_LAYERS {
+        let mut part =
+            |name: &str, shape: &[usize]| add(format!("model.layers.{layer}.{name}.weight"), shape);
+        for name in ["q", "k", "v", "o"] {
+            part(&format!("self_attn.{name}_proj"), &[HIDDEN, HIDDEN]);
+        }
+        part("mlp.gate_proj", &[INNER, HIDDEN]);
+        part("mlp.up_proj", &[INNER, HIDDEN]);
+        part("mlp.down_proj", &[HIDDEN, INNER]);
+        part("input_layernorm", &[HIDDEN]);
+        part("post_attention_layernorm", &[HIDDEN]);
+    }
+    folder.write_tensors("model.safetensors", &tensors);
+    drop(tensors);
+    folder.shard();
+    let size = |file| {
+        std::fs::metadata(folder.path().join(file))
+            .expect("a shard")
+            .len()
+    };
+    let size = size("a.safetensors") + size("b.safetensors");
+    (folder, size)
+}
+
+/// Bytes that loading and one pass over a text take at their most, and the model's type.
+fn peak(folder: &Folder, dtype: Option<&str>) -> (u64, String) {
+    let options = LoadOptions {
+        device: Some("cpu".into()),
+        dtype: dtype.map(str::to_owned),
+        revision: None,
+    };
+    reset_peak();
+    let before = memory("VmRSS");
+    let model = Model::open(folder.path(), &options, &mut unwatched).expect("it loads");
+    let input = Input::new(&model, "She said that it was there.", None).expect("a text");
+    run(&model, vec![input], 3, &mut unwatched).expect("it runs");
+    (memory("VmHWM") - before, model.dtype())
+}
+
+#[test]
+fn a_model_takes_its_files_size_and_a_tenth_at_most() {
+    let _alone = one_at_a_time();
+    let (folder, size) = write_model();
+    assert!(size > 60_000_000, "{size}");
+    // Once for what libtorch sets up, in either type.
+    for dtype in [None, Some("float32")] {
+        peak(&Folder::copy("llama"), dtype);
+    }
+    let (kept, dtype) = peak(&folder, None);
+    assert_eq!(dtype, "bfloat16");
+    assert!(kept <= size + size / 10 + BASE, "{kept} for files of {size}");
+    // As another type it is a copy; of the pages that it was made of none stay.
+    let (converted, dtype) = peak(&folder, Some("float32"));
+    assert_eq!(dtype, "float32");
+    assert!(converted >= 2 * size, "{converted} for twice {size}");
+    assert!(
+        converted <= 2 * size + size / 10 + BASE,
+        "{converted} for twice {size}"
+    );
+}

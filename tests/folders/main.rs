@@ -1,0 +1,201 @@
+//! Damaged model folders, of every family: each is an error that names the file and the value, and takes no memory.
+
+mod damages;
+mod folder;
+mod large;
+
+use std::ops::ControlFlow;
+use std::panic::catch_unwind;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ecco_models::model::Body;
+use ecco_models::progress::unwatched;
+use ecco_models::run::{Input, run};
+use ecco_models::{Error, GenerateOptions, Model, generate, load};
+use ecco_tests::fixtures;
+use serde_json::{Value, json};
+
+use damages::DAMAGES;
+use folder::{Folder, memory, reset_peak};
+
+/// Bytes that a refused folder may take at its most, beside what is resident: its files are under 200 kB. A weight of
+/// the largest size that a config may say has gigabytes.
+const MOST: u64 = 24 << 20;
+
+/// Memory is that of the whole process: one test at a time.
+fn one_at_a_time() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One case for each `model_type`.
+fn families() -> Vec<String> {
+    let folder = std::fs::read_dir(fixtures().join("families")).expect("the fixtures are there");
+    let folders = folder.map(|entry| entry.expect("readable").path());
+    let mut names: Vec<(String, String)> = folders
+        .filter(|path| path.is_dir())
+        .map(|path| {
+            let config = std::fs::read(path.join("config.json")).expect("a config");
+            let config: Value = serde_json::from_slice(&config).expect("JSON");
+            let model_type = config["model_type"].as_str().expect("a type").to_owned();
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            (model_type, name)
+        })
+        .collect();
+    names.sort();
+    names.dedup_by(|a, b| a.0 == b.0);
+    assert!(names.len() >= 34, "only {} families", names.len());
+    names.into_iter().map(|(_, name)| name).collect()
+}
+
+fn open(folder: &Folder) -> Result<Model, Error> {
+    load(
+        &folder.path().display().to_string(),
+        &Default::default(),
+        &mut unwatched,
+    )
+}
+
+#[test]
+fn every_damage_of_every_family_is_told() {
+    let _alone = one_at_a_time();
+    let mut failed = Vec::new();
+    let (mut n, mut by_kind) = (0, std::collections::BTreeMap::new());
+    for family in families() {
+        open(&Folder::copy(&family)).unwrap_or_else(|error| panic!("{family}, undamaged: {error}"));
+        for (name, damage) in DAMAGES {
+            let mut folder = Folder::copy(&family);
+            let expected = damage(&mut folder);
+            reset_peak();
+            let before = memory("VmRSS");
+            let result = catch_unwind(|| open(&folder).map(drop));
+            let took = memory("VmHWM").saturating_sub(before);
+            n += 1;
+            let what = match result {
+                Err(_) => "panicked".into(),
+                Ok(Ok(())) => "loaded".into(),
+                Ok(Err(error)) => {
+                    let text = error.to_string();
+                    *by_kind.entry(*name).or_insert(0) += 1;
+                    match expected.iter().all(|part| text.contains(part.as_str())) && text.len() < 1500 {
+                        true if took <= MOST => continue,
+                        true => format!("took {took} bytes"),
+                        false => format!("said {text:?}, not {expected:?}"),
+                    }
+                }
+            };
+            failed.push(format!("{family}, {name}: {what}"));
+        }
+    }
+    assert!(
+        failed.is_empty(),
+        "{} of {n}:\n{}",
+        failed.len(),
+        failed.join("\n")
+    );
+    assert_eq!(by_kind.len(), DAMAGES.len());
+    assert!(n > 16 * 20, "{n} damaged folders");
+}
+
+/// What no size, factor or flag should be.
+fn absurd() -> Vec<Value> {
+    let large = [
+        json!(1_u64 << 24),
+        json!((1_u64 << 24) - 1),
+        json!(1_u64 << 60),
+        json!(1e308),
+    ];
+    let odd = [
+        json!(0),
+        json!(-1),
+        json!(1.5),
+        json!("big"),
+        json!([]),
+        json!([[]]),
+        json!({}),
+        json!(true),
+        json!(null),
+    ];
+    large.into_iter().chain(odd).collect()
+}
+
+/// Where a config has its values, those in maps of it too.
+fn keys(config: &Value) -> Vec<String> {
+    let mut keys = Vec::new();
+    for (key, value) in config.as_object().into_iter().flatten() {
+        keys.push(format!("/{key}"));
+        keys.extend(
+            self::keys(value)
+                .into_iter()
+                .map(|inner| format!("/{key}{inner}")),
+        );
+    }
+    keys
+}
+
+/// Every value of every config replaced by every absurd one: it is refused with the file's name, or means nothing, or
+/// the model works with it.
+#[test]
+fn absurd_configs_are_refused_or_work() {
+    let _alone = one_at_a_time();
+    let (mut failed, mut n, mut n_refused) = (Vec::new(), 0, 0);
+    for family in families() {
+        let folder = Folder::copy(&family);
+        let config = folder.config();
+        open(&folder).expect("undamaged");
+        for key in keys(&config) {
+            for value in absurd() {
+                let mut changed = config.clone();
+                *changed.pointer_mut(&key).expect("the key") = value.clone();
+                folder.write_config(&changed);
+                reset_peak();
+                let before = memory("VmRSS");
+                let result = catch_unwind(|| open(&folder).and_then(|model| try_out(&model)));
+                let took = memory("VmHWM").saturating_sub(before);
+                n += 1;
+                let what = match result {
+                    Err(_) => "panicked".into(),
+                    Ok(Ok(())) if took <= 2 * MOST => continue,
+                    Ok(Err(error)) if is_clear(&error) && took <= MOST => {
+                        n_refused += 1;
+                        continue;
+                    }
+                    Ok(Err(error)) if is_clear(&error) => format!("took {took} bytes: {error}"),
+                    Ok(Ok(())) => format!("took {took} bytes"),
+                    Ok(Err(error)) => format!("said {error}"),
+                };
+                failed.push(format!("{family}, {key}: {value}: {what}"));
+            }
+        }
+    }
+    assert!(
+        failed.is_empty(),
+        "{} of {n}:\n{}",
+        failed.len(),
+        failed.join("\n")
+    );
+    assert!(n > 10_000 && n_refused > n / 4, "{n_refused} of {n} refused");
+}
+
+/// Names a file or an option; not what libtorch says of shapes.
+fn is_clear(error: &Error) -> bool {
+    let names_a_file = [".json", ".safetensors"]
+        .iter()
+        .any(|file| error.to_string().contains(file));
+    let is_about_memory = matches!(error, Error::OutOfMemory { .. });
+    names_a_file || is_about_memory || matches!(error, Error::TooLong { .. } | Error::UnknownFamily { .. })
+}
+
+fn try_out(model: &Model) -> Result<(), Error> {
+    let target = matches!(model.body(), Body::EncoderDecoder(_)).then_some("it");
+    let input = Input::new(model, "She said", target)?;
+    run(model, vec![input], 2, &mut unwatched)?;
+    let options = GenerateOptions {
+        generate: Some(2),
+        ..Default::default()
+    };
+    match model.body() {
+        Body::Encoder(_) => Ok(()),
+        _ => generate(model, "She", &options, &mut |_| ControlFlow::Continue(())).map(drop),
+    }
+}
