@@ -1,5 +1,8 @@
 //! Interventions: what they change as transformers with forward hooks has it, and that nothing else changes.
 
+// Positions are lists of ranges, and often one of them.
+#![allow(clippy::single_range_in_vec_init)]
+
 mod every_family;
 mod explained;
 mod patching;

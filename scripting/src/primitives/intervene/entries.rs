@@ -353,18 +353,19 @@ fn vector(value: &Dynamic) -> Option<Vec<f32>> {
 
 fn positions(value: &Dynamic) -> Result<Vec<Range<usize>>, ScriptError> {
     let at = |position: INT| usize::try_from(position).ok();
+    let one = |range: Range<usize>| std::iter::once(range).collect();
     let found = if let Ok(position) = value.as_int() {
-        at(position).map(|at| vec![at..at + 1])
+        at(position).map(|at| one(at..at + 1))
     } else if let Some(range) = value.read_lock::<Range<INT>>() {
         at(range.start)
             .zip(at(range.end))
-            .map(|(start, end)| vec![start..end])
+            .map(|(start, end)| one(start..end))
     } else if let Some(range) = value.read_lock::<RangeInclusive<INT>>() {
         let ends = at(*range.start()).zip(at(*range.end()));
-        ends.map(|(start, end)| vec![start..end.saturating_add(1)])
+        ends.map(|(start, end)| one(start..end.saturating_add(1)))
     } else if let Ok(array) = value.as_array_ref() {
-        let one = |value: &Dynamic| value.as_int().ok().and_then(at).map(|at| at..at + 1);
-        array.iter().map(one).collect()
+        let place = |value: &Dynamic| value.as_int().ok().and_then(at).map(|at| at..at + 1);
+        array.iter().map(place).collect()
     } else {
         None
     };
