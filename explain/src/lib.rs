@@ -2,6 +2,8 @@
 //!
 //! - [`attribution`]: which tokens what a model says came from
 //! - [`intervention`]: models whose inside is changed, steering, activation patching
+//! - [`lens`]: what each layer's state would say if it were the last
+//! - [`direct`]: what each part of the model wrote to a token's logit
 //! - [`groups`]: tokens as words, lines, sentences
 //! - [`faithfulness`]: whether an attribution says what the model uses; [`agreement`]: whether several say the same
 //! - [`nmf`], [`pca`], [`ica`]: patterns in neurons' activations; [`matching`]: the same ones found twice
@@ -14,11 +16,13 @@
 
 pub mod agreement;
 pub mod attribution;
+pub mod direct;
 pub mod error;
 pub mod faithfulness;
 pub mod groups;
 pub mod ica;
 pub mod intervention;
+pub mod lens;
 mod linalg;
 pub mod matching;
 pub mod neurons;
@@ -26,6 +30,7 @@ pub mod nmf;
 pub mod pca;
 pub mod quadrature;
 mod random;
+mod rows;
 pub mod similarity;
 
 pub use agreement::{Agreement, agreement, compare};
@@ -33,9 +38,11 @@ pub use attribution::{
     Aggregation, Attribution, AttributionOptions, Baseline, Completeness, Explained, Method, Quantity, Said,
     Target, attribute,
 };
+pub use direct::{Direct, direct};
 pub use error::Error;
 pub use faithfulness::{Faithfulness, FaithfulnessOptions, faithfulness};
 pub use groups::{Combine, Group, Grouping, combine, group};
 pub use ica::{Ica, IcaOptions};
+pub use lens::{Lens, lens};
 pub use nmf::{Nmf, NmfError, NmfOptions};
 pub use pca::{DecompositionError, Pca};

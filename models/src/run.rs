@@ -14,6 +14,7 @@ mod records;
 mod sites;
 
 use std::cell::RefCell;
+use std::ops::ControlFlow;
 
 use ndarray::ArrayD;
 use tch::{Device, Tensor};
@@ -190,6 +191,35 @@ pub fn record(
         let pass = pass(model, inputs, places, layer, watch)?;
         Ok(Records::new(pass.captures, inputs))
     })
+}
+
+/// One pass over one input: the head's input, `[1, position, size]`. `tap` is at the stack whose head speaks.
+pub fn forward(model: &Model, input: &Input, tap: &mut dyn Tap) -> Result<Tensor> {
+    let Body::EncoderDecoder(both) = model.body() else {
+        return model.forward(&input.ids, tap);
+    };
+    model.check_ids_for(&both.encoder.config, &input.ids)?;
+    model.check_ids(&input.target)?;
+    guard(|| {
+        let read = both.read(&both.encoder.embed(&input.ids), None, &mut Following(&mut *tap))?;
+        let written = both.decoder.embed(&input.target);
+        both.decoder.forward_with(&written, None, Some(&read), tap)
+    })
+}
+
+/// Sees nothing, and ends the pass when the other does.
+struct Following<'a>(&'a mut dyn Tap);
+
+impl Tap for Following<'_> {
+    fn wants(&self, _: Site, _: usize) -> bool {
+        false
+    }
+    fn visit(&mut self, _: Site, _: usize, value: Tensor) -> Tensor {
+        value
+    }
+    fn proceed(&mut self, layer: usize) -> ControlFlow<()> {
+        self.0.proceed(layer)
+    }
 }
 
 /// Every place of this model with the lengths of its axes; `None` where these follow from the text. A pass over one

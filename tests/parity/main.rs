@@ -3,11 +3,14 @@
 mod attribution;
 mod attribution_rules;
 mod chats;
+mod direct;
 mod explanations;
 mod families;
 mod generation;
 mod gpt2;
 mod interventions;
+mod lens;
 mod placement;
+mod recovery;
 mod runs;
 mod tokenizers;

@@ -93,6 +93,18 @@ mod tests {
             include_str!("patch_map.css"),
             include_str!("steering.css"),
             include_str!("reading.css"),
+            include_str!("grid.css"),
+            include_str!("grid.js"),
+            include_str!("depths/predictions.css"),
+            include_str!("depths/predictions.js"),
+            include_str!("depths/rank_map.css"),
+            include_str!("depths/rank_map.js"),
+            include_str!("depths/lens_map.js"),
+            include_str!("parts.css"),
+            include_str!("parts.js"),
+            include_str!("candidates.css"),
+            include_str!("attention.css"),
+            include_str!("attention.js"),
         ] {
             assert!(!asset.contains("</") && !asset.contains("<!--"));
             for outside in [

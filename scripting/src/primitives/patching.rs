@@ -16,8 +16,8 @@ use crate::options::{OptionKind, OptionTable, Options, option};
 use crate::values::generation::token_sequence;
 use crate::values::model::Model;
 use crate::values::patch_map::PatchMap;
-use crate::values::show;
 use crate::values::tensor::Tensor;
+use crate::values::words::Word;
 use crate::watch::watched;
 
 pub const PATCH_OPTIONS: OptionTable = OptionTable {
@@ -25,13 +25,13 @@ pub const PATCH_OPTIONS: OptionTable = OptionTable {
     options: &[
         option(
             "target",
-            OptionKind::Any("a token as a string or a number, or a label"),
+            OptionKind::Token,
             "what the model says of the clean text, and of the corrupted one as contrast",
             "the token (or label) whose answer is watched",
         ),
         option(
             "contrast",
-            OptionKind::Any("a token as a string or a number, or a label"),
+            OptionKind::Token,
             "none",
             "less the answer for this one",
         ),
@@ -178,7 +178,10 @@ fn target(
     options: &Options,
 ) -> Result<(Target, String), ScriptError> {
     let position = position(model, corrupted, options)?;
-    let named = |name: &str| options.any(name).map(|value| id(model, name, value)).transpose();
+    let named = |name: &str| {
+        let word = options.words(name).and_then(<[Word]>::first);
+        word.map(|word| id(model, name, word)).transpose()
+    };
     let (id, contrast) = match named("target")? {
         Some(id) => (id, named("contrast")?),
         None => {
@@ -283,46 +286,17 @@ fn label(model: &ecco_models::Model, name: &str) -> Option<u32> {
     }
 }
 
-/// A token or label as scripts name it.
-fn id(model: &ecco_models::Model, option: &str, value: &Dynamic) -> Result<u32, ScriptError> {
-    let refused = |message: String| ScriptError::new(ErrorKind::Value, message).pointing_at(option);
-    if let Ok(id) = value.as_int() {
-        return u32::try_from(id)
-            .map_err(|_| refused(format!("{option} is {id}: tokens are numbered from 0")));
-    }
-    let Ok(text) = value.as_immutable_string_ref() else {
-        return show::expected("a token as a string or a number", value);
+/// A token as scripts name it, or a label by its name.
+fn id(model: &ecco_models::Model, option: &str, word: &Word) -> Result<u32, ScriptError> {
+    let (Task::Label(Label { names, .. }), Word::Text(name)) = (&model.config().task, word) else {
+        return match (&model.config().task, word) {
+            (Task::Label(_), Word::Id(number)) => Ok(*number),
+            _ => Ok(word.token(model, option)?.id),
+        };
     };
-    if let Task::Label(Label { names, .. }) = &model.config().task {
-        return label(model, &text).ok_or_else(|| {
-            let error = refused(format!("there is no label {:?}", text.as_str()));
-            let known = names.iter().map(String::as_str);
-            error.with_hint(format!("the model has {}", known.collect::<Vec<_>>().join(", ")))
-        });
-    }
-    single_token(model, &text).map_err(|ids| {
-        let pieces: Vec<String> = ids.iter().map(|token| format!("{:?}", token.text)).collect();
-        let n = pieces.len();
-        let message = format!(
-            "{option} is {:?}, which is {n} tokens: {}",
-            text.as_str(),
-            pieces.join(", ")
-        );
-        refused(message).with_hint("name one token, with the space before it where there is one: \" Paris\"")
+    label(model, name).ok_or_else(|| {
+        ScriptError::new(ErrorKind::Value, format!("there is no label {name:?}"))
+            .pointing_at(option)
+            .with_hint(format!("the model has {}", names.join(", ")))
     })
-}
-
-/// The token that a text is, or those it falls into. Tokenizers that begin every text with a space take " Paris" as two
-/// of them, and "Paris" as the token that stands for it.
-fn single_token(model: &ecco_models::Model, text: &str) -> Result<u32, Vec<ecco_models::Token>> {
-    let tokenizer = model.tokenizer();
-    let one = |text: &str| match tokenizer.encode_bare(text).as_deref() {
-        Ok([id]) => Some(*id),
-        _ => None,
-    };
-    let within = |id: u32| tokenizer.tokens(&[id, id]).pop().map(|token| token.text);
-    let bare = text.strip_prefix(' ').and_then(one);
-    let bare = bare.filter(|&id| within(id).as_deref() == Some(text));
-    let pieces = || tokenizer.tokens(&tokenizer.encode_bare(text).unwrap_or_default());
-    one(text).or(bare).ok_or_else(pieces)
 }

@@ -1,11 +1,15 @@
 //! The types scripts hold, and how they are shown.
 
+pub mod attention;
+pub mod candidates;
 pub mod chat;
 pub mod factorization;
 pub mod finding;
 pub mod generation;
+pub mod lens;
 pub mod model;
 pub mod numbers;
+pub mod parts;
 pub mod patch_map;
 pub mod rich;
 pub mod run;
@@ -14,17 +18,23 @@ pub mod saving;
 pub mod show;
 pub mod side_by_side;
 pub mod steering;
+pub mod subject;
 pub mod tensor;
+pub mod words;
 
 use ecco_widgets::MimeBundle;
 use rhai::Dynamic;
 
 use crate::errors::ScriptError;
+use attention::Attention;
+use candidates::Candidates;
 use chat::Chat;
 use factorization::Factorization;
 use finding::Shown;
 use generation::Generation;
+use lens::Lens;
 use model::{Model, ModelList};
+use parts::LogitAttribution;
 use patch_map::PatchMap;
 use rich::Rich;
 use run::Run;
@@ -67,6 +77,10 @@ shown! {
     SideBySide,
     PatchMap,
     SteeringVector,
+    Lens,
+    LogitAttribution,
+    Attention,
+    Candidates,
 }
 
 /// What can be said about a value without computing anything: size, shape, place.
