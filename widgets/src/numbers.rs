@@ -48,6 +48,7 @@ pub fn signed(value: f64) -> String {
 /// A fraction of something, which may be below 0 and above 1: `0.84`, `−0.13`. The script's `exact` is finer.
 pub fn fraction(value: f64) -> String {
     match value.is_finite() {
+        true if value.abs() < 0.005 => "0.00".to_owned(),
         true => format!("{value:.2}").replace('-', "−"),
         false => "–".to_owned(),
     }
@@ -177,7 +178,8 @@ mod tests {
 
     #[test]
     fn fractions_and_nats() {
-        assert_eq!([0.8449, -0.126, f64::NAN].map(fraction), ["0.84", "−0.13", "–"]);
+        let values = [0.8449, -0.126, -0.001, f64::NAN];
+        assert_eq!(values.map(fraction), ["0.84", "−0.13", "0.00", "–"]);
         let values = [0.0, 0.004_2, 0.03, 1.5, 12.0, f64::INFINITY];
         assert_eq!(values.map(nats), ["0", "4.2e-3", "0.03", "1.5", "12", "–"]);
     }

@@ -29,7 +29,7 @@ impl Steering {
 
     fn summary(&self) -> String {
         format!(
-            "length {}, of values {} long; {} of {} texts on their side",
+            "length {}, that of the values there {}; {} of {} texts on their side",
             numbers::short(self.norm),
             numbers::short(self.typical),
             self.n_apart(),
@@ -128,7 +128,7 @@ mod tests {
         };
         assert_eq!(
             view.text(),
-            "steering vector at residual_after of layer 2: length 1.25, of values 10 long; 3 of 3 texts on their side\n\
+            "steering vector at residual_after of layer 2: length 1.25, that of the values there 10; 3 of 3 texts on their side\n\
              positive   1.50 good <b>\npositive   0.50 fine\nnegative  −1.00 bad"
         );
         let html = view.html().unwrap();
