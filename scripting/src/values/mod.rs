@@ -1,9 +1,12 @@
 //! The types scripts hold, and how they are shown.
 
 pub mod attention;
+pub mod attributed;
 pub mod candidates;
 pub mod chat;
+pub mod comparison;
 pub mod factorization;
+pub mod faithfulness;
 pub mod finding;
 pub mod generation;
 pub mod lens;
@@ -19,6 +22,7 @@ pub mod show;
 pub mod side_by_side;
 pub mod steering;
 pub mod subject;
+pub mod targets;
 pub mod tensor;
 pub mod words;
 
@@ -29,7 +33,9 @@ use crate::errors::ScriptError;
 use attention::Attention;
 use candidates::Candidates;
 use chat::Chat;
+use comparison::Comparison;
 use factorization::Factorization;
+use faithfulness::Faithfulness;
 use finding::Shown;
 use generation::Generation;
 use lens::Lens;
@@ -73,6 +79,8 @@ shown! {
     Generation,
     Run,
     Saliency,
+    Faithfulness,
+    Comparison,
     Factorization,
     SideBySide,
     PatchMap,
