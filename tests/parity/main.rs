@@ -9,4 +9,5 @@ mod generation;
 mod gpt2;
 mod placement;
 mod runs;
+mod sites;
 mod tokenizers;
