@@ -24,6 +24,19 @@ pub fn model(name: &str, dtype: &str) -> Model {
     Model::open(&fixtures().join(name), &options, &mut unwatched).expect("the fixture loads")
 }
 
+/// The stored cases of families, by name: `families/llama`.
+pub fn cases() -> Vec<String> {
+    let folder = std::fs::read_dir(fixtures().join("families")).expect("the fixtures are there");
+    let mut names: Vec<String> = folder
+        .filter_map(|entry| entry.expect("readable").file_name().into_string().ok())
+        .filter(|name| name != "tokenizer.json")
+        .filter_map(|name| name.strip_suffix(".json").map(|name| format!("families/{name}")))
+        .collect();
+    names.sort();
+    assert!(names.len() >= 35, "only {} cases", names.len());
+    names
+}
+
 /// What the reference computed for one model.
 pub struct Reference {
     /// By the text's name: `text`, `ids`, `generated` …

@@ -13,6 +13,18 @@ pub enum Error {
         reason: String,
     },
 
+    #[error("{what} reads what a model says of tokens, and {model} says {says}")]
+    NoTokens {
+        what: &'static str,
+        model: String,
+        says: &'static str,
+    },
+
+    #[error(
+        "direct logit attribution needs a head that is linear in the stream, and that of {model} ({model_type}) is not"
+    )]
+    NotLinear { model: String, model_type: String },
+
     #[error("the span {}..{} of {unit}: {reason}", span.start, span.end)]
     Span {
         span: std::ops::Range<usize>,
@@ -33,6 +45,7 @@ impl Error {
         match self {
             Self::NothingGenerated => Some("generate at least one token: #{generate: 20}".into()),
             Self::Option { .. } | Self::Span { .. } => None,
+            Self::NoTokens { .. } | Self::NotLinear { .. } => None,
             Self::Unlike { .. } => Some("compare attributions of the same text and targets".into()),
             Self::Model(error) => error.hint(),
         }

@@ -1,6 +1,8 @@
 //! Explanations of a language model's run: functions from a model and a sequence to plain numbers.
 //!
 //! - [`attribution`]: which tokens what a model says came from
+//! - [`lens`]: what each layer's state would say if it were the last
+//! - [`direct`]: what each part of the model wrote to a token's logit
 //! - [`groups`]: tokens as words, lines, sentences
 //! - [`faithfulness`]: whether an attribution says what the model uses; [`agreement`]: whether several say the same
 //! - [`nmf`], [`pca`], [`ica`]: patterns in neurons' activations; [`matching`]: the same ones found twice
@@ -13,10 +15,12 @@
 
 pub mod agreement;
 pub mod attribution;
+pub mod direct;
 pub mod error;
 pub mod faithfulness;
 pub mod groups;
 pub mod ica;
+pub mod lens;
 mod linalg;
 pub mod matching;
 pub mod neurons;
@@ -24,6 +28,7 @@ pub mod nmf;
 pub mod pca;
 pub mod quadrature;
 mod random;
+mod rows;
 pub mod similarity;
 
 pub use agreement::{Agreement, agreement, compare};
@@ -31,9 +36,11 @@ pub use attribution::{
     Aggregation, Attribution, AttributionOptions, Baseline, Completeness, Explained, Method, Quantity, Said,
     Target, attribute,
 };
+pub use direct::{Direct, direct};
 pub use error::Error;
 pub use faithfulness::{Faithfulness, FaithfulnessOptions, faithfulness};
 pub use groups::{Combine, Group, Grouping, combine, group};
 pub use ica::{Ica, IcaOptions};
+pub use lens::{Lens, lens};
 pub use nmf::{Nmf, NmfError, NmfOptions};
 pub use pca::{DecompositionError, Pca};

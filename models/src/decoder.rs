@@ -10,7 +10,7 @@ use crate::edit::OfStack;
 use crate::error::Result;
 use crate::layers::Linear;
 use crate::rules::Rule;
-use crate::stack::Stack;
+use crate::stack::{Stack, apply};
 use crate::tap::Tap;
 use crate::weights::Weights;
 
@@ -112,10 +112,23 @@ impl Decoder {
         tap: &mut dyn Tap,
     ) -> Result<Tensor> {
         let states = self.stack.forward(embeddings, None, cache, memories, tap)?;
-        Ok(match &self.project_out {
+        Ok(self.project(states))
+    }
+
+    /// The head's input as it would be if `x`, `[.., hidden]`, were the stream after the last layer; `raw` leaves the
+    /// final norm out.
+    pub fn read_out(&self, x: &Tensor, raw: bool) -> Tensor {
+        self.project(match raw {
+            true => x.shallow_clone(),
+            false => apply(&self.stack.final_norm, x),
+        })
+    }
+
+    fn project(&self, states: Tensor) -> Tensor {
+        match &self.project_out {
             Some(project) => project.forward(&states),
             None => states,
-        })
+        }
     }
 
     /// The head: `[.., size]` to `[.., vocabulary]`.
@@ -125,14 +138,14 @@ impl Decoder {
 
     /// The same, differentiated by a rule.
     pub fn logits_by(&self, states: &Tensor, rule: Rule) -> Tensor {
-        let head = &self.config().head;
+        rule.soft_cap(self.uncapped_logits(states), self.config().head.soft_cap)
+    }
+
+    /// The same before they are capped: linear in the states, but for a bias.
+    pub fn uncapped_logits(&self, states: &Tensor) -> Tensor {
+        let scale = self.config().head.scale;
         let logits = self.head.forward(states);
-        let logits = if head.scale == 1.0 {
-            logits
-        } else {
-            logits * head.scale
-        };
-        rule.soft_cap(logits, head.soft_cap)
+        if scale == 1.0 { logits } else { logits * scale }
     }
 
     /// From the cotangent of `logits`, the head's output, to that of its input.
@@ -154,12 +167,17 @@ impl Decoder {
         self.head.backward(&(cotangent * slope))
     }
 
-    /// From the cotangent of the head's input to that of the last layer's output `x`.
-    pub fn output_backward(&self, x: &Tensor, cotangent: &Tensor, rule: Rule) -> Tensor {
-        let cotangent = match &self.project_out {
+    /// From the cotangent of the head's input to that of the final norm's output.
+    pub fn project_backward(&self, cotangent: &Tensor) -> Tensor {
+        match &self.project_out {
             Some(project) => project.backward(cotangent),
             None => cotangent.shallow_clone(),
-        };
+        }
+    }
+
+    /// From the cotangent of the head's input to that of the last layer's output `x`.
+    pub fn output_backward(&self, x: &Tensor, cotangent: &Tensor, rule: Rule) -> Tensor {
+        let cotangent = self.project_backward(cotangent);
         match &self.stack.final_norm {
             Some(norm) => norm.backward_by(x, &cotangent, rule),
             None => cotangent,

@@ -148,6 +148,20 @@ impl Norm {
         (x.square().mean_dim(-1, true, None::<Kind>) + self.epsilon).rsqrt()
     }
 
+    /// What is added after the scaling.
+    pub fn bias(&self) -> Option<&Tensor> {
+        self.bias.as_ref()
+    }
+
+    /// cotangent · weight
+    fn weighted(&self, cotangent: &Tensor) -> Tensor {
+        match (&self.weight, self.kind) {
+            (Some(weight), NormKind::Rms { from_one: true }) => cotangent * (weight + 1.0),
+            (Some(weight), _) => cotangent * weight,
+            (None, _) => cotangent.shallow_clone(),
+        }
+    }
+
     /// With n the normalised x, σ its former deviation and g = cotangent · weight:
     /// (g − mean(g) − n mean(g n)) / σ; without mean(g) for the root mean square.
     pub fn backward(&self, x: &Tensor, cotangent: &Tensor) -> Tensor {
@@ -157,11 +171,7 @@ impl Norm {
     /// The same by a rule: the frozen one holds σ.
     pub fn backward_by(&self, x: &Tensor, cotangent: &Tensor, rule: Rule) -> Tensor {
         let is_rms = matches!(self.kind, NormKind::Rms { .. });
-        let g = match (&self.weight, self.kind) {
-            (Some(weight), NormKind::Rms { from_one: true }) => cotangent * (weight + 1.0),
-            (Some(weight), _) => cotangent * weight,
-            (None, _) => cotangent.shallow_clone(),
-        };
+        let g = self.weighted(cotangent);
         let mean = |x: &Tensor| x.mean_dim(-1, true, None::<Kind>);
         let centered = if is_rms { x.shallow_clone() } else { x - mean(x) };
         let inverse_deviation = self.inverse_root(&centered); // [.., 1]

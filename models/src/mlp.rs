@@ -127,12 +127,7 @@ impl Mlp {
         if rule == Rule::Rescale {
             return self.mix_all(x, layer, tap);
         }
-        let rated = rule.held(&router.forward(&tokens).softmax(-1, wide(x.kind()))); // [token, expert]
-        let (mut weights, chosen) = rated.topk(*n_chosen, -1, true, false);
-        if *normalised {
-            weights = &weights / weights.sum_dim_intlist(-1, true, None::<Kind>);
-        }
-        let weights = weights.to_kind(x.kind());
+        let (weights, chosen) = route(router, &tokens, *n_chosen, *normalised, rule);
         let places = |index: usize| {
             let places = chosen.eq(index as i64).nonzero(); // [(token, rank)]
             (places.select(1, 0), places.select(1, 1))
@@ -158,6 +153,39 @@ impl Mlp {
             sum = sum.index_add(0, &token, &(expert.down.forward(&inner) * weight));
         }
         sum.reshape(x.size())
+    }
+
+    /// How much of each neuron's activation goes along `direction`, `[hidden]`, in what the MLP makes of one token's
+    /// `x`, `[hidden]`: `[neuron]`, as [`Site::MlpInner`] has them.
+    pub fn neurons_along(&self, x: &Tensor, direction: &Tensor) -> Tensor {
+        let along = |down: &Linear| down.weight.mv(direction);
+        match &self.shape {
+            Shape::Plain { down, .. } | Shape::Gated(Gated { down, .. }) => along(down),
+            Shape::Experts {
+                router,
+                experts,
+                n_chosen,
+                normalised,
+            } => {
+                let (weights, chosen) =
+                    route(router, &x.unsqueeze(0), *n_chosen, *normalised, Rule::Gradient);
+                let none = Tensor::zeros([1, experts.len() as i64], (x.kind(), x.device()));
+                let weights = none.scatter_add(1, &chosen, &weights).squeeze_dim(0); // [expert]
+                let each = experts.iter().enumerate();
+                let each: Vec<Tensor> = each
+                    .map(|(index, expert)| along(&expert.down) * weights.get(index as i64))
+                    .collect();
+                Tensor::cat(&each, 0)
+            }
+        }
+    }
+
+    /// What the MLP adds whatever its neurons do.
+    pub fn output_bias(&self) -> Option<&Tensor> {
+        match &self.shape {
+            Shape::Plain { down, .. } | Shape::Gated(Gated { down, .. }) => down.bias.as_ref(),
+            Shape::Experts { .. } => None,
+        }
     }
 
     /// The same through all experts at all tokens: the two halves of a batch may go through different ones.
@@ -208,6 +236,16 @@ impl Mlp {
         let size = [tokens.size()[0], inner.size()[1]];
         Tensor::zeros(size, (inner.kind(), inner.device())).index_copy(0, chosen, &inner)
     }
+}
+
+/// Which experts each token, `[token, hidden]`, goes through, and with what weights: both `[token, rank]`.
+fn route(router: &Linear, tokens: &Tensor, n_chosen: i64, normalised: bool, rule: Rule) -> (Tensor, Tensor) {
+    let rated = router.forward(tokens).softmax(-1, wide(tokens.kind())); // [token, expert]
+    let (mut weights, chosen) = rule.held(&rated).topk(n_chosen, -1, true, false);
+    if normalised {
+        weights = &weights / weights.sum_dim_intlist(-1, true, None::<Kind>);
+    }
+    (weights.to_kind(tokens.kind()), chosen)
 }
 
 /// Single precision at least.

@@ -13,6 +13,8 @@ mod predictions;
 mod records;
 mod sites;
 
+use std::ops::ControlFlow;
+
 use ndarray::ArrayD;
 use tch::{Device, Tensor};
 
@@ -24,7 +26,7 @@ use crate::guard::guard;
 use crate::model::{Body, Model, running};
 use crate::progress::Watch;
 use crate::stack::Stack;
-use crate::tap::{Capture, Site, Watched, to_array};
+use crate::tap::{Capture, Site, Tap, Watched, to_array};
 
 pub use predictions::{Candidate, Prediction};
 pub use records::Records;
@@ -188,6 +190,35 @@ pub fn record(
         let pass = pass(model, inputs, places, layer, watch)?;
         Ok(Records::new(pass.captures, inputs))
     })
+}
+
+/// One pass over one input: the head's input, `[1, position, size]`. `tap` is at the stack whose head speaks.
+pub fn forward(model: &Model, input: &Input, tap: &mut dyn Tap) -> Result<Tensor> {
+    let Body::EncoderDecoder(both) = model.body() else {
+        return model.forward(&input.ids, tap);
+    };
+    model.check_ids_for(&both.encoder.config, &input.ids)?;
+    model.check_ids(&input.target)?;
+    guard(|| {
+        let read = both.read(&both.encoder.embed(&input.ids), None, &mut Following(&mut *tap))?;
+        let written = both.decoder.embed(&input.target);
+        both.decoder.forward_with(&written, None, Some(&read), tap)
+    })
+}
+
+/// Sees nothing, and ends the pass when the other does.
+struct Following<'a>(&'a mut dyn Tap);
+
+impl Tap for Following<'_> {
+    fn wants(&self, _: Site, _: usize) -> bool {
+        false
+    }
+    fn visit(&mut self, _: Site, _: usize, value: Tensor) -> Tensor {
+        value
+    }
+    fn proceed(&mut self, layer: usize) -> ControlFlow<()> {
+        self.0.proceed(layer)
+    }
 }
 
 /// Every place of this model with the lengths of its axes; `None` where these follow from the text. A pass over one

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::errors::{ErrorKind, ScriptError};
 use crate::primitives;
 use crate::values::chat::{json, json_of_map};
+use crate::values::words::Word;
 
 /// What an option's value may be.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,6 +33,10 @@ pub enum OptionKind {
     Texts,
     /// One or several of these names.
     SomeOf(&'static [&'static str]),
+    /// A token, by its text or its number.
+    Token,
+    /// One or several of these.
+    Tokens,
     /// A map of plain values.
     Map,
     /// An array of such maps, or JSON text of one.
@@ -59,6 +64,8 @@ impl OptionKind {
             Self::Ints => "an array of whole numbers".to_owned(),
             Self::Texts => "a string or an array of strings".to_owned(),
             Self::SomeOf(names) => format!("one or an array of {}", quoted(names)),
+            Self::Token => "a token: its text or its number".to_owned(),
+            Self::Tokens => "a token (its text or its number) or an array of them".to_owned(),
             Self::Map => "a map of plain values".to_owned(),
             Self::Maps => "an array of maps, or JSON text of one".to_owned(),
         }
@@ -82,6 +89,8 @@ impl OptionKind {
             Self::Text | Self::OneOf(_) | Self::Such(_) => "string",
             Self::Ints => "[int]",
             Self::Texts | Self::SomeOf(_) => "string or [string]",
+            Self::Token => "string or int",
+            Self::Tokens => "string, int or array",
             Self::Map => "map",
             Self::Maps => "[map] or string",
         }
@@ -136,6 +145,7 @@ enum Given {
     Text(String),
     Ints(Vec<i64>),
     Texts(Vec<String>),
+    Words(Vec<Word>),
     Json(Value),
 }
 
@@ -214,6 +224,8 @@ fn convert(kind: OptionKind, value: &Dynamic) -> Option<Given> {
         OptionKind::SomeOf(names) => texts(value)
             .filter(|all| all.iter().all(|t| names.contains(&t.as_str())))
             .map(Given::Texts),
+        OptionKind::Token => Word::of(value).map(|word| Given::Words(vec![word])),
+        OptionKind::Tokens => Word::several(value).map(Given::Words),
         OptionKind::Map => json_of_map(&*value.as_map_ref().ok()?).map(Given::Json),
         OptionKind::Maps => {
             let list = match text() {
@@ -295,6 +307,14 @@ impl Options {
     pub fn json(&self, name: &str) -> Option<&Value> {
         match self.given.get(name)? {
             Given::Json(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Tokens as the script names them.
+    pub fn words(&self, name: &str) -> Option<&[Word]> {
+        match self.given.get(name)? {
+            Given::Words(words) => Some(words),
             _ => None,
         }
     }

@@ -104,4 +104,4 @@ macro_rules! transcripts {
     };
 }
 
-transcripts! { bad_input chat demo errors generation imports language options output run tensors }
+transcripts! { bad_input chat demo errors generation imports language lens options output run tensors }

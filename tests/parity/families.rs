@@ -11,22 +11,9 @@ use ecco_models::model::Body;
 use ecco_models::progress::unwatched;
 use ecco_models::tap::{NoTap, to_array};
 use ecco_models::{Capture, Error, GenerateOptions, Model, Site, capture, generate};
-use ecco_tests::{Reference, assert_close, fixtures, integers, model};
+use ecco_tests::{Reference, assert_close, cases, integers, model};
 use ndarray::Axis;
 use tch::{Kind, Tensor};
-
-/// The stored cases, by name: `families/llama`.
-pub fn cases() -> Vec<String> {
-    let folder = std::fs::read_dir(fixtures().join("families")).expect("the fixtures are there");
-    let mut names: Vec<String> = folder
-        .filter_map(|entry| entry.expect("readable").file_name().into_string().ok())
-        .filter(|name| name != "tokenizer.json")
-        .filter_map(|name| name.strip_suffix(".json").map(|name| format!("families/{name}")))
-        .collect();
-    names.sort();
-    assert!(names.len() >= 35, "only {} cases", names.len());
-    names
-}
 
 /// The cases of models that read one text and write another, or of all others.
 fn cases_with_target(wanted: bool) -> Vec<String> {

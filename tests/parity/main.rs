@@ -3,10 +3,12 @@
 mod attribution;
 mod attribution_rules;
 mod chats;
+mod direct;
 mod explanations;
 mod families;
 mod generation;
 mod gpt2;
+mod lens;
 mod placement;
 mod runs;
 mod sites;

@@ -14,10 +14,10 @@ use ecco_models::progress::unwatched;
 use ecco_models::run::{Input, Place, Run, run, sites};
 use ecco_models::tap::to_array;
 use ecco_models::{Error, GenerateOptions, LoadOptions, Model, Site, capture, generate};
-use ecco_tests::{assert_close, fixtures, model};
+use ecco_tests::{assert_close, cases, fixtures, model};
 use tch::{Device, Kind, Tensor};
 
-use crate::families::{cases, for_each};
+use crate::families::for_each;
 
 const CPU: Device = Device::Cpu;
 const DOUBLE: Spot = Spot {

@@ -4,19 +4,55 @@
 //! because only the style sheet knows the theme. The inline colours made here are what remains where style
 //! sheets are stripped.
 
-/// Place on the scale, red, green, blue, opacity: viridis reversed. `base.css` lists the same stops.
-pub const SCALE: [(f32, [u8; 3], f32); 7] = [
-    (0.0, [253, 231, 37], 0.0),
-    (0.12, [205, 225, 50], 0.45),
-    (0.28, [122, 209, 81], 0.8),
-    (0.45, [53, 183, 121], 1.0),
-    (0.62, [33, 145, 140], 1.0),
-    (0.8, [59, 82, 139], 1.0),
-    (1.0, [68, 1, 84], 1.0),
-];
+/// A scale from nothing to strong. A style sheet (`base.css`, that of the ranks) lists the same stops under its name.
+pub struct Ramp {
+    pub name: &'static str,
+    /// Place, red, green, blue, opacity.
+    stops: &'static [(f32, [u8; 3], f32)],
+    /// From here on white text reads better than black.
+    white_from: f32,
+}
 
-/// From here on white text reads better than black.
-const WHITE_TEXT_FROM: f32 = 0.63;
+/// Viridis reversed: shares, probabilities.
+pub const VIRIDIS: Ramp = Ramp {
+    name: "scale",
+    stops: &[
+        (0.0, [253, 231, 37], 0.0),
+        (0.12, [205, 225, 50], 0.45),
+        (0.28, [122, 209, 81], 0.8),
+        (0.45, [53, 183, 121], 1.0),
+        (0.62, [33, 145, 140], 1.0),
+        (0.8, [59, 82, 139], 1.0),
+        (1.0, [68, 1, 84], 1.0),
+    ],
+    white_from: 0.63,
+};
+
+/// In the manner of ColorBrewer's RdPu: ranks of the tokens that were written.
+pub const WARM: Ramp = Ramp {
+    name: "warm",
+    stops: &[
+        (0.0, [253, 224, 221], 0.0),
+        (0.25, [252, 197, 192], 0.8),
+        (0.5, [247, 104, 161], 1.0),
+        (0.75, [205, 40, 145], 1.0),
+        (1.0, [154, 1, 123], 1.0),
+    ],
+    white_from: 0.66,
+};
+
+/// In the manner of its GnBu: ranks of watched tokens.
+pub const COOL: Ramp = Ramp {
+    name: "cool",
+    stops: &[
+        (0.0, [224, 243, 219], 0.0),
+        (0.25, [186, 228, 188], 0.8),
+        (0.5, [123, 204, 196], 1.0),
+        (0.75, [67, 162, 202], 1.0),
+        (1.0, [26, 123, 181], 1.0),
+    ],
+    white_from: 0.94,
+};
 
 /// Against and for: blue, nothing, red-orange. `base.css` lists the same stops, from -1 on as 0% to 1 as 100%.
 pub const DIVERGING: [(f32, [u8; 3], f32); 7] = [
@@ -46,9 +82,24 @@ const HUES: [[u8; 3]; 10] = [
     [112, 128, 144],
 ];
 
-/// The scale over a white page at `strength` in 0..=1.
+impl Ramp {
+    /// Over a white page at `strength` in 0..=1.
+    pub fn at(&self, strength: f32) -> [u8; 3] {
+        over_white(self.stops, strength.clamp(0.0, 1.0))
+    }
+
+    pub fn text(&self, strength: f32) -> &'static str {
+        if strength < self.white_from {
+            "#222"
+        } else {
+            "#fff"
+        }
+    }
+}
+
+/// Viridis over a white page at `strength` in 0..=1.
 pub fn scale(strength: f32) -> [u8; 3] {
-    over_white(&SCALE, strength.clamp(0.0, 1.0))
+    VIRIDIS.at(strength)
 }
 
 /// Signed strength, in -1..=1, over a white page.
@@ -73,11 +124,7 @@ fn over_white(stops: &[(f32, [u8; 3], f32)], strength: f32) -> [u8; 3] {
 }
 
 pub fn text_on_scale(strength: f32) -> &'static str {
-    if strength < WHITE_TEXT_FROM {
-        "#222"
-    } else {
-        "#fff"
-    }
+    VIRIDIS.text(strength)
 }
 
 pub fn text_on_diverging(strength: f32) -> &'static str {
@@ -134,16 +181,18 @@ mod tests {
         0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     }
 
+    const RAMPS: [Ramp; 3] = [VIRIDIS, WARM, COOL];
+
     #[test]
-    fn the_scale_fades_to_white_and_ends_in_purple() {
-        assert_eq!(scale(0.0), [255; 3]);
+    fn scales_fade_to_white_and_darken() {
         assert_eq!(scale(1.0), [68, 1, 84]);
         assert_eq!(scale(f32::INFINITY), scale(1.0));
-        let lightness: Vec<f32> = (0..=100).map(|i| luminance(scale(i as f32 / 100.0))).collect();
-        assert!(
-            lightness.windows(2).all(|pair| pair[1] <= pair[0]),
-            "a stronger share is never lighter"
-        );
+        for ramp in RAMPS {
+            assert_eq!(ramp.at(0.0), [255; 3]);
+            let lightness: Vec<f32> = (0..=100).map(|i| luminance(ramp.at(i as f32 / 100.0))).collect();
+            let darkens = lightness.windows(2).all(|pair| pair[1] <= pair[0]);
+            assert!(darkens, "{}: a stronger value is never lighter", ramp.name);
+        }
     }
 
     fn contrast(text: &str, ground: [u8; 3]) -> f32 {
@@ -156,11 +205,10 @@ mod tests {
     fn text_on_the_scales_is_readable() {
         for i in -100..=100 {
             let strength = i as f32 / 100.0;
-            let grounds = [
-                (text_on_scale(strength.abs()), scale(strength.abs())),
-                (text_on_diverging(strength), diverging(strength)),
-            ];
-            for (text, ground) in grounds {
+            let size = strength.abs();
+            let grounds = RAMPS.map(|ramp| (ramp.text(size), ramp.at(size)));
+            let signed = (text_on_diverging(strength), diverging(strength));
+            for (text, ground) in grounds.into_iter().chain([signed]) {
                 let contrast = contrast(text, ground);
                 assert!(
                     contrast >= 3.8,
@@ -183,11 +231,14 @@ mod tests {
     }
 
     #[test]
-    fn the_style_sheet_has_the_same_scale() {
-        let css = include_str!("base.css");
-        for (place, [r, g, b], opacity) in SCALE {
-            let stop = format!("rgb({r} {g} {b}/{opacity}) {:.0}%", place * 100.0);
-            assert!(css.contains(&stop), "{stop} is missing");
+    fn the_style_sheet_has_the_same_scales() {
+        let css = concat!(include_str!("base.css"), include_str!("depths/rank_map.css"));
+        for ramp in RAMPS {
+            assert!(css.contains(&format!("--ecco-{}:", ramp.name)));
+            for (place, [r, g, b], opacity) in ramp.stops {
+                let stop = format!("rgb({r} {g} {b}/{opacity}) {:.0}%", place * 100.0);
+                assert!(css.contains(&stop), "{stop} is missing");
+            }
         }
         for (place, [r, g, b], opacity) in DIVERGING {
             let stop = format!("rgb({r} {g} {b}/{opacity}) {:.0}%", (place + 1.0) * 50.0);

@@ -3,11 +3,12 @@
 //! - [`bundle`]: [`MimeBundle`] and the [`Explorable`] trait every view implements
 //! - [`tokens`]: the token sequence, and the [`Token`] all views share
 //! - [`saliency`], [`factors`]: the two interactive views
+//! - [`depths`]: what each layer would say (logit lens); [`parts`]: what each part wrote to a logit; [`attention`]: heads
+//! - [`reading`], [`candidates`]: what a model says of a text that it has read, or might have said
 //! - [`faithfulness`], [`comparison`]: whether an attribution says what the model uses, and whether several agree
 //! - [`score`]: how surprising a text's tokens are to a model
-//! - [`reading`]: what a model says of a text that it has read
 //! - [`progress`], [`model_card`], [`tensor_summary`]: small static ones
-//! - beneath them: `visible` (every character shown inertly), `boxes` (token boxes), `page` (style, data and
+//! - beneath them: `visible` (every character shown inertly), `boxes` (token boxes), `grid` (tables of cells), `page` (style, data and
 //!   script around a view), `colour`, `numbers`, `rows` (scores, checked and packed), `spark`, and one
 //!   `*_picture` per SVG
 //!
@@ -16,18 +17,23 @@
 //! needs no script and a hover touches no layout. Scripts and styles are the files `src/*.js` and
 //! `src/*.css`, never templated.
 
+pub mod attention;
 mod boxes;
 pub mod bundle;
+pub mod candidates;
 mod colour;
 pub mod comparison;
 mod comparison_picture;
+pub mod depths;
 pub mod factors;
 mod factors_picture;
 pub mod faithfulness;
 mod faithfulness_picture;
+mod grid;
 pub mod model_card;
 mod numbers;
 mod page;
+pub mod parts;
 pub mod progress;
 pub mod reading;
 mod rows;
@@ -40,11 +46,15 @@ pub mod tensor_summary;
 pub mod tokens;
 mod visible;
 
+pub use attention::Attention;
 pub use bundle::{DATA, Explorable, MimeBundle};
+pub use candidates::{Candidate, CandidateLabel, CandidatePlace, Candidates};
 pub use comparison::{Compared, Comparison};
+pub use depths::{LayerPredictions, LensColumn, LensMap, RankKind, RankMap};
 pub use factors::Factors;
 pub use faithfulness::Faithfulness;
 pub use model_card::{ModelCard, ResidentModels};
+pub use parts::{LayerParts, Parts, PartsBy};
 pub use progress::Progress;
 pub use reading::{Reading, Said};
 pub use saliency::{Saliency, SaliencyStyle, Scale, Unit};

@@ -88,6 +88,18 @@ mod tests {
             include_str!("progress.css"),
             include_str!("card.css"),
             include_str!("reading.css"),
+            include_str!("grid.css"),
+            include_str!("grid.js"),
+            include_str!("depths/predictions.css"),
+            include_str!("depths/predictions.js"),
+            include_str!("depths/rank_map.css"),
+            include_str!("depths/rank_map.js"),
+            include_str!("depths/lens_map.js"),
+            include_str!("parts.css"),
+            include_str!("parts.js"),
+            include_str!("candidates.css"),
+            include_str!("attention.css"),
+            include_str!("attention.js"),
         ] {
             assert!(!asset.contains("</") && !asset.contains("<!--"));
             for outside in [

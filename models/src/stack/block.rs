@@ -24,7 +24,7 @@ pub struct Around<'a> {
 pub struct Cross {
     pub attention: Attention,
     norm: Option<Norm>,
-    post_norm: Option<Norm>,
+    pub post_norm: Option<Norm>,
 }
 
 /// One layer.

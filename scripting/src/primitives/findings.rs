@@ -4,8 +4,12 @@ use rhai::{Array, Engine, FuncRegistration, NativeCallContext};
 
 use crate::errors::RhaiResult;
 use crate::state::state_of;
+use crate::values::attention::Attention;
+use crate::values::candidates::Candidates;
 use crate::values::factorization::Factorization;
 use crate::values::finding::{Finding, Shown};
+use crate::values::lens::Lens;
+use crate::values::parts::LogitAttribution;
 use crate::values::run::Run;
 use crate::values::saliency::Saliency;
 use crate::values::saving;
@@ -16,6 +20,10 @@ type Register = fn(&mut Engine, &str);
 const FINDINGS: &[(&str, Register)] = &[
     ("Saliency", register_members::<Saliency>),
     ("Factorization", register_members::<Factorization>),
+    ("Lens", register_members::<Lens>),
+    ("LogitAttribution", register_members::<LogitAttribution>),
+    ("Attention", register_members::<Attention>),
+    ("Candidates", register_members::<Candidates>),
     ("Run", register_members::<Run>),
 ];
 

@@ -9,6 +9,7 @@ mod errors;
 mod explain;
 mod findings;
 mod generate;
+mod inside;
 mod limits;
 mod models;
 mod nesting;
@@ -23,10 +24,14 @@ pub use findings::is_common;
 
 use crate::errors::ScriptError;
 use crate::options::OptionTable;
+use crate::values::attention::Attention;
+use crate::values::candidates::Candidates;
 use crate::values::chat::Chat;
 use crate::values::factorization::Factorization;
 use crate::values::generation::Generation;
+use crate::values::lens::Lens;
 use crate::values::model::{Model, ModelList};
+use crate::values::parts::LogitAttribution;
 use crate::values::rich::Rich;
 use crate::values::run::Run;
 use crate::values::saliency::Saliency;
@@ -40,6 +45,21 @@ pub const OPTION_TABLES: &[&OptionTable] = &[
     &run::RUN_OPTIONS,
     &explain::SALIENCY_OPTIONS,
     &explain::NMF_OPTIONS,
+    &inside::PREDICTIONS_OF_OUTPUT,
+    &inside::PREDICTIONS_OF_RUN,
+    &inside::RANKINGS_OF_OUTPUT,
+    &inside::RANKINGS_OF_RUN,
+    &inside::WATCH_OF_OUTPUT,
+    &inside::WATCH_OF_RUN,
+    &inside::LENS_OF_OUTPUT,
+    &inside::LENS_OF_RUN,
+    &inside::LOGIT_OF_OUTPUT,
+    &inside::LOGIT_OF_RUN,
+    &inside::ATTENTION_OF_OUTPUT,
+    &inside::ATTENTION_OF_RUN,
+    &inside::CANDIDATES_OF_OUTPUT,
+    &inside::CANDIDATES_OF_RUN,
+    &inside::PREDICT_OPTIONS,
 ];
 
 /// Makes all primitives known to `engine`.
@@ -54,6 +74,10 @@ pub fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Run>("Run");
     engine.register_type_with_name::<Saliency>("Saliency");
     engine.register_type_with_name::<Factorization>("Factorization");
+    engine.register_type_with_name::<Lens>("Lens");
+    engine.register_type_with_name::<LogitAttribution>("LogitAttribution");
+    engine.register_type_with_name::<Attention>("Attention");
+    engine.register_type_with_name::<Candidates>("Candidates");
     engine.register_iterator::<Tensor>();
     engine.register_iterator::<ModelList>();
     engine.register_static_module("ecco", exported_module!(models::ecco).into());
@@ -62,6 +86,7 @@ pub fn register(engine: &mut Engine) {
     engine.register_global_module(exported_module!(generate::functions).into());
     engine.register_global_module(exported_module!(run::functions).into());
     engine.register_global_module(exported_module!(explain::functions).into());
+    engine.register_global_module(exported_module!(inside::functions).into());
     engine.register_global_module(exported_module!(display::functions).into());
     engine.register_global_module(exported_module!(text::functions).into());
     engine.register_global_module(exported_module!(tensor::functions).into());

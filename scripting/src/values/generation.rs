@@ -107,6 +107,11 @@ impl Generation {
         self.0.generation.n_input
     }
 
+    /// What the decoder beside an encoder started with.
+    pub fn start_id(&self) -> Option<u32> {
+        self.0.generation.start_id
+    }
+
     pub fn seed(&self) -> Option<u64> {
         self.0.generation.seed
     }

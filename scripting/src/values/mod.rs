@@ -1,27 +1,37 @@
 //! The types scripts hold, and how they are shown.
 
+pub mod attention;
+pub mod candidates;
 pub mod chat;
 pub mod factorization;
 pub mod finding;
 pub mod generation;
+pub mod lens;
 pub mod model;
 pub mod numbers;
+pub mod parts;
 pub mod rich;
 pub mod run;
 pub mod saliency;
 pub mod saving;
 pub mod show;
+pub mod subject;
 pub mod tensor;
+pub mod words;
 
 use ecco_widgets::MimeBundle;
 use rhai::Dynamic;
 
 use crate::errors::ScriptError;
+use attention::Attention;
+use candidates::Candidates;
 use chat::Chat;
 use factorization::Factorization;
 use finding::Shown;
 use generation::Generation;
+use lens::Lens;
 use model::{Model, ModelList};
+use parts::LogitAttribution;
 use rich::Rich;
 use run::Run;
 use saliency::Saliency;
@@ -58,6 +68,10 @@ shown! {
     Run,
     Saliency,
     Factorization,
+    Lens,
+    LogitAttribution,
+    Attention,
+    Candidates,
 }
 
 /// What can be said about a value without computing anything: size, shape, place.

@@ -40,6 +40,7 @@ struct Text {
     tokens: Vec<Token>,
     /// What the decoder beside an encoder was given as written.
     target: Vec<Token>,
+    is_causal: bool,
     /// Why nothing is predicted.
     silence: Option<ScriptError>,
 }
@@ -93,6 +94,7 @@ pub fn run(
             text: texts[text].prompt().text().to_owned(),
             tokens: loaded.tokenizer().tokens(&input.ids),
             target: loaded.tokenizer().tokens(&input.target),
+            is_causal: loaded.config().task == Task::NextToken,
             silence: run.predictions(index).is_empty().then(|| silence(&loaded)),
         });
         let batch = Rc::new(Batch {
@@ -144,6 +146,19 @@ fn silence(model: &ecco_models::Model) -> ScriptError {
 impl Run {
     fn text(&self) -> &Text {
         &self.batch.texts[self.index]
+    }
+
+    pub fn model(&self) -> &Model {
+        &self.batch.model
+    }
+
+    pub fn input(&self) -> &Input {
+        &self.batch.run.inputs()[self.index]
+    }
+
+    /// Whether the model reads from left to right, and says what follows.
+    pub fn is_causal(&self) -> bool {
+        self.text().is_causal
     }
 
     pub fn source(&self) -> &str {
@@ -273,7 +288,7 @@ impl Run {
         }
     }
 
-    fn predicted(&self) -> &[Prediction] {
+    pub fn predicted(&self) -> &[Prediction] {
         self.batch.run.predictions(self.index)
     }
 

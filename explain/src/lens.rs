@@ -1,0 +1,287 @@
+//! The logit lens: what the head says of the residual stream before it is done (nostalgebraist 2020; Belrose et al.
+//! 2023, 2303.08112).
+//!
+//! The stream after i layers goes through the final norm and the head as if it were the last: p_i = softmax(W norm(x_i)).
+//! For a masked language model the head's own layer comes before W; for an encoder–decoder it is the decoder's stream.
+//! Only the positions that are asked for go through the head, all layers of some positions in one product.
+
+use ecco_models::config::Task;
+use ecco_models::guard::guard;
+use ecco_models::model::Body;
+use ecco_models::run::{Input, forward};
+use ecco_models::stack::apply;
+use ecco_models::tap::to_array;
+use ecco_models::{Model, Progress, Site, Watch, device};
+use ndarray::{Array2, Ix2};
+use tch::{Device, Kind, Tensor};
+
+use crate::error::{Error, Result};
+use crate::rows::Rows;
+
+/// What is asked of a lens.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Question {
+    /// Positions of the sequence whose states are read. A model that writes says at each what follows.
+    pub rows: Vec<usize>,
+    /// After how many layers: 0 for the stream before the first, `n_layers` for the output.
+    pub depths: Vec<usize>,
+    /// How many of the most probable tokens are named.
+    pub top_k: usize,
+    /// Tokens whose rank and probability are wanted: for each row its own.
+    pub watch: Vec<Vec<u32>>,
+    /// Without the final norm, as the Python library does it. The output itself is read as ever.
+    pub raw: bool,
+}
+
+/// What the head says of each depth (first index) at each row (second).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lens {
+    pub depths: Vec<usize>,
+    pub readings: Vec<Vec<Reading>>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    /// The most probable tokens with their probabilities, best first.
+    pub top: Vec<(u32, f32)>,
+    /// Of the watched tokens, in their order.
+    pub watched: Vec<Watched>,
+    /// −Σ p ln p, in nats.
+    pub entropy: f32,
+    /// Σ q ln (q / p), in nats, with q what the output says: 0 at the output.
+    pub divergence: f32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Watched {
+    /// 1 is the most probable token.
+    pub rank: u32,
+    pub probability: f32,
+}
+
+/// Memory that the logits of one product may take.
+const MOST_BYTES: usize = 256 << 20;
+/// Tensors as wide as the vocabulary that are there at once.
+const WIDE_TENSORS: usize = 5;
+
+/// Reads the stream of one pass over `input`.
+///
+/// # Errors
+/// A model whose head does not speak of tokens; a row, depth or token that is not there.
+pub fn lens(model: &Model, input: &Input, question: &Question, watch: &mut Watch) -> Result<Lens> {
+    check(model, input, question)?;
+    let n_layers = model.config().n_layers;
+    let n_depths = question.depths.len() + 1;
+    let row_bytes = n_depths * model.config().vocab_size * Kind::Float.elt_size_in_bytes() * WIDE_TENSORS;
+    let per_chunk = (MOST_BYTES / row_bytes).clamp(1, question.rows.len().max(1));
+    let device = model.stack().device();
+    device::ensure_room(device, (row_bytes * per_chunk) as u64, "the logit lens")?;
+    Ok(guard(|| {
+        let sites = [Site::ResidualPre, Site::ResidualPost];
+        let mut tap = Rows::new(&sites, &question.rows, n_layers, &mut *watch);
+        let _ = forward(model, input, &mut tap)?;
+        let state = |depth: usize| {
+            let (site, layer) = match depth {
+                0 => (Site::ResidualPre, 0),
+                depth => (Site::ResidualPost, depth - 1),
+            };
+            tap.get(site, layer).map(|rows| rows.to_device(device))
+        };
+        // Last what the others are compared with.
+        let depths: Vec<usize> = question.depths.iter().copied().chain([n_layers]).collect();
+        let states: Vec<Tensor> = depths.iter().filter_map(|&depth| state(depth)).collect();
+        let states = Tensor::stack(&states, 0); // [depth, row, hidden]
+        let mut readings = vec![Vec::new(); question.depths.len()];
+        for start in (0..question.rows.len()).step_by(per_chunk) {
+            let rows = start..(start + per_chunk).min(question.rows.len());
+            let progress = Progress {
+                label: "reading the layers".into(),
+                done: start as u64,
+                total: Some(question.rows.len() as u64),
+                unit: "positions",
+            };
+            if watch(&progress).is_break() {
+                return Err(ecco_models::Error::Interrupted);
+            }
+            let part = states.narrow(1, start as i64, rows.len() as i64);
+            let (logits, output) = logits(model, &part, &depths, question.raw)?;
+            let watched = &question.watch[rows];
+            read(&logits, &output, watched, question.top_k, &mut readings)?;
+        }
+        Ok(Lens {
+            depths: question.depths.clone(),
+            readings,
+        })
+    })?)
+}
+
+fn check(model: &Model, input: &Input, question: &Question) -> Result<()> {
+    let config = model.config();
+    match &config.task {
+        Task::NextToken | Task::MaskedToken(_) => {}
+        Task::States => {
+            let model = model.name().to_owned();
+            return Err(ecco_models::Error::NoHead { model }.into());
+        }
+        task => {
+            return Err(Error::NoTokens {
+                what: "the logit lens",
+                model: model.name().to_owned(),
+                says: match task {
+                    Task::Label(_) => "labels",
+                    _ => "whether tokens were replaced",
+                },
+            });
+        }
+    }
+    let refuse = |option, value: String, reason| {
+        Err(Error::Option {
+            option,
+            value,
+            reason,
+        })
+    };
+    let n = input.spoken().len();
+    if let Some(row) = question.rows.iter().find(|row| **row >= n) {
+        let reason = format!("the model has read {n} tokens, 0 to {}", n.saturating_sub(1));
+        return refuse("position", row.to_string(), reason);
+    }
+    if let Some(depth) = question.depths.iter().find(|depth| **depth > config.n_layers) {
+        let reason = format!("the model has {} layers", config.n_layers);
+        return refuse("layer", depth.to_string(), reason);
+    }
+    let mut watched = question.watch.iter().flatten();
+    if let Some(id) = watched.find(|id| **id as usize >= config.vocab_size) {
+        let reason = format!("the vocabulary has {} tokens", config.vocab_size);
+        return refuse("token id", id.to_string(), reason);
+    }
+    match question.watch.len() == question.rows.len() {
+        true => Ok(()),
+        false => refuse(
+            "watch",
+            format!("for {} positions", question.watch.len()),
+            format!("{} positions are read", question.rows.len()),
+        ),
+    }
+}
+
+/// Of states `[depth, row, hidden]` after so many layers, and of the last, which is the output: both
+/// `[.., row, vocabulary]`. The output goes through the head as in any other pass, so that it is the same to the last
+/// bit; all others together.
+fn logits(
+    model: &Model,
+    states: &Tensor,
+    depths: &[usize],
+    raw: bool,
+) -> ecco_models::error::Result<(Tensor, Tensor)> {
+    let read_out = |x: &Tensor, raw: bool| match model.body() {
+        Body::Decoder(decoder) => decoder.read_out(x, raw),
+        Body::EncoderDecoder(both) => both.decoder.read_out(x, raw),
+        Body::Encoder(_) if raw => x.shallow_clone(),
+        Body::Encoder(encoder) => apply(&encoder.stack.final_norm, x),
+    };
+    let head = |x: &Tensor| match model.body() {
+        Body::Decoder(decoder) => Ok(decoder.logits(x)),
+        Body::EncoderDecoder(both) => Ok(both.decoder.logits(x)),
+        Body::Encoder(encoder) => encoder.logits(x, None).ok_or_else(|| ecco_models::Error::NoHead {
+            model: model.name().to_owned(),
+        }),
+    };
+    let n = depths.len() as i64 - 1;
+    let output = head(&read_out(&states.get(n), false))?.unsqueeze(0);
+    let is_output = |depth: usize| depth == model.config().n_layers;
+    let index: Vec<i64> = (0..n).filter(|&at| !is_output(depths[at as usize])).collect();
+    let before = match index.is_empty() {
+        true => return Ok((output.repeat([n, 1, 1]), output)),
+        false => states.index_select(0, &Tensor::from_slice(&index).to_device(states.device())),
+    };
+    // transformers hands out the last state after the norm, so the Python library, too, reads that one right.
+    let before = head(&read_out(&before, raw))?;
+    let mut next = 0;
+    let each = depths[..n as usize].iter().map(|&depth| match is_output(depth) {
+        true => output.get(0),
+        false => {
+            next += 1;
+            before.get(next - 1)
+        }
+    });
+    let each: Vec<Tensor> = each.collect();
+    Ok((Tensor::stack(&each, 0), output))
+}
+
+/// Adds what logits `[depth, row, vocabulary]` say to the readings by depth. `output`: `[1, row, vocabulary]`.
+fn read(
+    logits: &Tensor,
+    output: &Tensor,
+    watch: &[Vec<u32>],
+    top_k: usize,
+    readings: &mut [Vec<Reading>],
+) -> ecco_models::error::Result<()> {
+    let wide = match logits.kind() {
+        Kind::Double => Kind::Double,
+        _ => Kind::Float,
+    };
+    let (n_depths, n_rows, vocabulary) = (logits.size()[0], logits.size()[1], logits.size()[2]);
+    let log_p = logits.log_softmax(-1, wide);
+    let output = output.log_softmax(-1, wide);
+    let p = logits.softmax(-1, wide);
+    let sum = |x: Tensor| x.sum_dim_intlist(-1, false, None::<Kind>);
+    let entropy = pairs(&-sum(&p * &log_p))?;
+    let divergence = pairs(&sum(output.exp() * (&output - &log_p)))?;
+    let (top, top_ids) = p.topk((top_k as i64).min(vocabulary), -1, true, true);
+    let (top, top_ids) = (to_array(&top)?, integers(&top_ids)?);
+    let k = top.shape()[2];
+    let width = watch.iter().map(Vec::len).max().unwrap_or(0);
+    let padded = |ids: &Vec<u32>| {
+        let ids: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
+        [ids.as_slice(), &vec![0; width - ids.len()]].concat()
+    };
+    let watched: Vec<i64> = watch.iter().flat_map(padded).collect();
+    let watched = Tensor::from_slice(&watched).reshape([1, n_rows, width as i64]);
+    let watched = watched
+        .to_device(logits.device())
+        .expand([n_depths, -1, -1], false);
+    let (mut ranks, mut shares) = (Vec::new(), Vec::new());
+    for column in 0..width as i64 {
+        let id = watched.narrow(-1, column, 1);
+        let above = logits
+            .gt_tensor(&logits.gather(-1, &id, false))
+            .to_kind(Kind::Int64);
+        ranks.push(integers(&(sum(above) + 1))?);
+        shares.push(pairs(&p.gather(-1, &id, false).squeeze_dim(-1))?);
+    }
+    for (depth, of_depth) in readings.iter_mut().enumerate() {
+        for (row, ids) in watch.iter().enumerate() {
+            let flat = depth * n_rows as usize + row;
+            of_depth.push(Reading {
+                top: (0..k)
+                    .map(|rank| (top_ids[flat * k + rank] as u32, top[[depth, row, rank]]))
+                    .collect(),
+                watched: (0..ids.len())
+                    .map(|column| Watched {
+                        rank: ranks[column][flat] as u32,
+                        probability: shares[column][[depth, row]],
+                    })
+                    .collect(),
+                entropy: entropy[[depth, row]],
+                // Rounding leaves less than nothing where two are the same.
+                divergence: divergence[[depth, row]].max(0.0),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn pairs(x: &Tensor) -> ecco_models::error::Result<Array2<f32>> {
+    to_array(x)?.into_dimensionality::<Ix2>().map_err(torch)
+}
+
+fn integers(x: &Tensor) -> ecco_models::error::Result<Vec<i64>> {
+    Vec::try_from(x.to_device(Device::Cpu).flatten(0, -1)).map_err(torch)
+}
+
+fn torch(error: impl std::fmt::Display) -> ecco_models::Error {
+    ecco_models::Error::Torch {
+        message: error.to_string(),
+    }
+}

@@ -1,0 +1,163 @@
+define("ecco-attention", "attention-1", (view, data, host) => {
+  const spans = (flow) => [...flow.children].filter((child) => child.localName === "span");
+  const keyFlow = view.querySelector(".keys"), queryFlow = view.querySelector(".queries") ?? keyFlow;
+  const keys = spans(keyFlow), queries = queryFlow === keyFlow ? keys : spans(queryFlow);
+  const position = new Map(queries.map((box, i) => [box, i])), keyAt = new Map(keys.map((box, i) => [box, i]));
+  const readout = view.querySelector(".readout"), first = data.first_query, last = queries.length - 1;
+  if (!readout || !data.patterns.length || last < first) return;
+  for (const box of keys) box.removeAttribute("style"); // inline colours are for pages without styles
+
+  const packed = new Map(data.patterns.map(([layer, head, weights]) => [layer + "." + head, weights]));
+  const decoded = new Map();
+  function weights(layer, head) {
+    const name = layer + "." + head;
+    if (!decoded.has(name) && packed.has(name)) {
+      const bytes = Uint8Array.from(atob(packed.get(name)), (c) => c.charCodeAt(0)), ints = new DataView(bytes.buffer);
+      decoded.set(name, Float64Array.from({ length: bytes.length / 2 }, (_, i) => ints.getUint16(2 * i, true) / 65535));
+    }
+    return decoded.get(name);
+  }
+  const start = (q) => data.causal ? (q * (q + 1) - first * (first + 1)) / 2 : (q - first) * data.n_keys;
+  const headsOf = (layer) => [...Array(data.n_heads).keys()].filter((head) => packed.has(layer + "." + head));
+  const has = (layer, head) => head === null ? headsOf(layer).length === data.n_heads : packed.has(layer + "." + head);
+  // What a query looks at, by key; of the mean of a layer's heads where the head is null.
+  function row(layer, head, q) {
+    const heads = head === null ? headsOf(layer) : [head];
+    const rows = heads.map((head) => weights(layer, head).subarray(start(q), start(q + 1)));
+    return Float64Array.from(rows[0], (_, i) => rows.reduce((sum, row) => sum + row[i], 0) / rows.length);
+  }
+
+  let { layer, head } = data, query = last, held = false, preview = null;
+  let shown = null, values = [], peak = 0;
+  const painted = new Array(keys.length).fill("");
+  const repaint = painter(keys, (i) => {
+    const strength = values[i] && peak > 0 ? (values[i] / peak).toFixed(3) : "";
+    if (painted[i] === strength) return;
+    painted[i] = strength;
+    if (strength) keys[i].style.setProperty("--s", strength);
+    else keys[i].style.removeProperty("--s");
+  });
+
+  const looks = (q) => node("span", {}, ...named(queries[q]), " looks at");
+  function describe(q) {
+    const top = [...values.keys()].filter((i) => values[i] >= 0.0005).sort((a, b) => values[b] - values[a] || a - b).slice(0, 6);
+    readout.replaceChildren(looks(q), " ", ...top.flatMap((i) => [node("span", {}, ...named(keys[i]), " " + share(values[i])), " "]));
+  }
+  function describePair(i) {
+    if (values[i] === undefined) return describe(shown);
+    readout.replaceChildren(looks(shown), " ", node("span", {}, ...named(keys[i]), " ", node("bdi", { textContent: (values[i] * 100).toFixed(2) + "%" })));
+  }
+
+  function update() {
+    const q = preview ?? query;
+    for (const box of queryFlow.querySelectorAll(":scope>:is(.on,.held)")) box.classList.remove("on", "held");
+    for (const box of queryFlow.querySelectorAll("[aria-pressed=true],[tabindex='0']")) {
+      box.setAttribute("aria-pressed", "false");
+      box.tabIndex = -1;
+    }
+    queries[query].tabIndex = 0;
+    queries[query].setAttribute("aria-pressed", held);
+    queries[q].classList.add("on");
+    queries[query].classList.toggle("held", held);
+    shown = q;
+    layers.value = layer;
+    heads.value = head ?? "mean";
+    place();
+    if (!has(layer, head)) {
+      values = [];
+      repaint();
+      return void readout.replaceChildren("layer " + layer + (head === null ? "" : ", head " + head) + " is not here in full" + (data.hint ? ": " + data.hint : ""));
+    }
+    values = row(layer, head, q);
+    peak = Math.max(...values);
+    repaint();
+    describe(q);
+  }
+
+  // The map: one picture, in which a place is a head.
+  const image = view.querySelector("img.map"), mark = node("span", {});
+  const pick = node("div", { className: "pick", tabIndex: 0 });
+  image.replaceWith(pick);
+  pick.append(image, mark);
+  function place() {
+    mark.style.cssText = "top:" + (100 * layer) / data.n_layers + "%;height:" + 100 / data.n_layers + "%;left:" +
+      (head === null ? 0 : (100 * head) / data.n_heads) + "%;width:" + (head === null ? 100 : 100 / data.n_heads) + "%";
+  }
+  const headAt = (event) => {
+    const frame = image.getBoundingClientRect(), within = (x, n) => Math.min(Math.max(Math.floor(x * n), 0), n - 1);
+    return [within((event.clientY - frame.top) / frame.height, data.n_layers), within((event.clientX - frame.left) / frame.width, data.n_heads)];
+  };
+  pick.addEventListener("click", (event) => { [layer, head] = headAt(event); update(); });
+  pick.addEventListener("pointermove", (event) => { const [l, h] = headAt(event); pick.title = "layer " + l + ", head " + h; });
+  pick.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+    if (!moves) return;
+    layer = Math.min(Math.max(layer + moves[0], 0), data.n_layers - 1);
+    if (moves[1]) head = Math.min(Math.max((head ?? (moves[1] > 0 ? -1 : data.n_heads)) + moves[1], 0), data.n_heads - 1);
+    update();
+    event.preventDefault();
+    event.stopPropagation();
+  });
+  pick.setAttribute("role", "group");
+  pick.setAttribute("aria-label", "Map of heads: layers down, heads across. Arrow keys choose a head.");
+
+  const options = (n) => [...Array(n).keys()].map((i) => node("option", { value: i, textContent: i }));
+  const layers = node("select", {}, ...options(data.n_layers));
+  const heads = node("select", {}, node("option", { value: "mean", textContent: "mean" }), ...options(data.n_heads));
+  layers.setAttribute("aria-label", "layer");
+  heads.setAttribute("aria-label", "head");
+  layers.onchange = () => { layer = +layers.value; update(); };
+  heads.onchange = () => { head = heads.value === "mean" ? null : +heads.value; update(); };
+  for (const select of [layers, heads]) select.addEventListener("keydown", (event) => event.stopPropagation());
+  view.querySelector(".which").replaceChildren("layer ", layers, " head ", heads);
+
+  const at = (event) => position.get(event.target.closest(".flow>span"));
+  const key = (event) => keyAt.get(event.target.closest(".flow>span"));
+  queryFlow.addEventListener("pointerover", (event) => {
+    const q = at(event);
+    if (q === undefined || event.pointerType === "touch") return;
+    if (q >= first && !held) { preview = q; update(); }
+    else if (queryFlow === keyFlow) describePair(q);
+  });
+  queryFlow.addEventListener("pointerleave", () => { preview = null; update(); });
+  queryFlow.addEventListener("click", (event) => {
+    const q = at(event);
+    if (q === undefined || q < first) return;
+    held = !(held && q === query);
+    query = q;
+    preview = null;
+    update();
+    queries[q].focus();
+  });
+  queryFlow.addEventListener("keydown", (event) => {
+    const to = step(event, query - first, last - first + 1);
+    if (to >= 0) {
+      query = first + to;
+      preview = null;
+      update();
+      queries[query].focus();
+    } else if (event.key === "Enter" && !event.shiftKey || event.key === " ") { held = !held; update(); }
+    else if (event.key === "Escape" && (held || preview !== null)) { held = false; preview = null; update(); }
+    else return;
+    event.preventDefault();
+    event.stopPropagation(); // the notebook has its own meaning for these keys
+  });
+  if (keyFlow !== queryFlow) {
+    keyFlow.addEventListener("pointerover", (event) => { const i = key(event); if (i !== undefined) describePair(i); });
+    keyFlow.addEventListener("pointerleave", update);
+  }
+  queryFlow.setAttribute("role", "group");
+  queryFlow.setAttribute("aria-label", "Tokens. Arrow keys choose the one that looks, Enter holds it, Escape releases it.");
+  readout.setAttribute("role", "status");
+  for (let q = first; q <= last; q++) {
+    queries[q].tabIndex = -1;
+    queries[q].setAttribute("role", "button");
+    queries[q].setAttribute("aria-pressed", "false");
+  }
+  saveMenu(view, host, "attention", {
+    json: ["application/json", () => JSON.stringify({ layer, head, first_query: first,
+      weights: has(layer, head) ? [...Array(last + 1 - first).keys()].map((q) => Array.from(row(layer, head, first + q), (x) => Number(x.toPrecision(4)))) : null })],
+  });
+  update();
+});

@@ -1,0 +1,47 @@
+define("ecco-lens", "lens-1", (view, data, host) => {
+  const heads = [...view.querySelectorAll(".grid thead th")].slice(1);
+  const all = data.readings.flat();
+  const most = Math.max(...all.map((reading) => reading.entropy), 1e-9), far = Math.max(...all.map((reading) => reading.divergence), 1e-9);
+  // Name, what is drawn, what a cell says. Strong colours are what one looks for: sure, and near to the output.
+  const metrics = {
+    probability: [(reading) => reading.top[0]?.probability ?? 0],
+    ...(all.some((reading) => reading.rank) && {
+      "text's token": [(reading) => reading.probability ?? 0, (reading) => "rank " + reading.rank],
+    }),
+    entropy: [(reading) => 1 - reading.entropy / most, (reading) => short(reading.entropy)],
+    "KL to the output": [(reading) => 1 - reading.divergence / far, (reading) => short(reading.divergence)],
+  };
+  const describe = (row, column) => {
+    const reading = data.readings[row][column], { position, token } = data.columns[column];
+    const top = data.labels[row][column].map((label, rank) => part(strong(label), " " + share(reading.top[rank].probability)));
+    return [part("layer " + data.layers[row] + ", position " + position), ...top,
+      part("entropy " + short(reading.entropy) + " nats, KL to the output " + short(reading.divergence) + " nats"),
+      ...(token && reading.rank ? [part(heads[column].querySelector("bdi").cloneNode(true), " rank " + reading.rank + ", " + share(reading.probability))] : [])];
+  };
+  const best = (row, column) => data.readings[row][column].top[0]?.id;
+  const table = walk(view, "Each layer's most probable token at each place.", describe, ([row, column], [r, c]) => c === column && best(r, c) === best(row, column));
+  if (!table) return;
+  const cells = table.rows.map((row) => row.map((cell) => ({ cell, label: cell.querySelector("bdi") })));
+
+  function colour(name) {
+    const [strength, text] = metrics[name];
+    data.readings.forEach((row, r) => row.forEach((reading, c) => {
+      const { cell, label } = cells[r][c];
+      cell.removeAttribute("style"); // inline colours are for pages without styles
+      cell.style.setProperty("--s", Math.min(Math.max(strength(reading), 0), 1).toFixed(3));
+      cell.replaceChildren(label, ...(text ? [" ", node("small", { textContent: text(reading) })] : []));
+    }));
+    for (const button of choices.children) button.setAttribute("aria-pressed", button.textContent === name);
+  }
+  const choices = node("span", { className: "choices" }, ...Object.keys(metrics).map((name) =>
+    node("button", { type: "button", textContent: name, onclick: () => colour(name) })));
+  choices.setAttribute("role", "group");
+  choices.setAttribute("aria-label", "What colours show");
+  view.querySelector(".metric").replaceChildren("coloured by ", choices);
+  saveMenu(view, host, "lens", {
+    svg: ["image/svg+xml", () => tablePicture(view, host, "Logit lens")],
+    json: ["application/json", () => JSON.stringify({ ...data, labels: undefined })],
+  });
+  colour("probability");
+  table.update();
+});

@@ -1,0 +1,116 @@
+//! The logit lens at several places: each layer's best token, coloured by one of several numbers.
+
+use maud::html;
+use serde_json::{Value, json};
+
+use super::{Reading, way, with_labels};
+use crate::grid::{Cell, Grid, Heading, Scale};
+use crate::page::{Component, note};
+use crate::tokens::Token;
+use crate::{Explorable, MimeBundle, colour};
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct LensMap {
+    pub columns: Vec<LensColumn>,
+    /// Names of the layers.
+    pub layers: Vec<String>,
+    /// By layer and column.
+    pub readings: Vec<Vec<Reading>>,
+    pub raw: bool,
+}
+
+/// A place whose token is predicted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LensColumn {
+    pub position: usize,
+    /// The token that stands there.
+    pub chosen: Option<Token>,
+}
+
+const COMPONENT: Component = Component {
+    tag: "ecco-lens",
+    view: "lens-1",
+    css: include_str!("../grid.css"),
+    js: concat!(include_str!("../grid.js"), include_str!("lens_map.js")),
+};
+
+impl LensMap {
+    fn grid(&self) -> Grid {
+        let column = |column: &LensColumn| match &column.chosen {
+            Some(token) => Heading::token(token, Some(column.position)),
+            None => Heading {
+                index: Some(column.position),
+                ..Heading::text("▸")
+            },
+        };
+        let cell = |reading: &Reading| match reading.top.first() {
+            Some((token, probability)) => Cell::token(token, *probability),
+            None => Cell::text("", 0.0),
+        };
+        Grid {
+            corner: "layer",
+            columns: self.columns.iter().map(column).collect(),
+            rows: self.layers.iter().map(Heading::text).collect(),
+            cells: self
+                .readings
+                .iter()
+                .map(|row| row.iter().map(cell).collect())
+                .collect(),
+            scale: Scale::Ramp(&colour::VIRIDIS),
+        }
+    }
+}
+
+const TITLE: &str = "Logit lens";
+
+impl Explorable for LensMap {
+    fn text(&self) -> String {
+        let how = if self.raw { " without the final norm" } else { "" };
+        format!(
+            "{TITLE}{how} · each layer's most probable token\n{}",
+            self.grid().text()
+        )
+    }
+
+    fn svg(&self) -> Option<String> {
+        self.grid().picture(
+            TITLE,
+            "each layer's most probable token, coloured by its probability",
+        )
+    }
+
+    fn html(&self) -> Option<String> {
+        let content = html! {
+            div class="ecco lens" {
+                div class="head" {
+                    b { (TITLE) } " "
+                    span { "each layer's most probable token" @if self.raw { ", " (way(true)) } } " "
+                    span class="metric" { "coloured by its probability" }
+                }
+                @if self.columns.is_empty() { (note("no places to show")) }
+                (self.grid().table())
+                div class="readout" { "Point at a cell for its candidates, entropy, and distance to the output." }
+            }
+        };
+        let island = with_labels(self.json()?, &self.readings);
+        Some(COMPONENT.render(&content, &island))
+    }
+
+    fn json(&self) -> Option<Value> {
+        let row = |row: &Vec<Reading>| row.iter().map(Reading::json).collect::<Value>();
+        let column = |column: &LensColumn| json!({"position": column.position, "token": column.chosen});
+        Some(json!({
+            "columns": self.columns.iter().map(column).collect::<Value>(),
+            "final_norm": !self.raw,
+            "layers": self.layers,
+            "readings": self.readings.iter().map(row).collect::<Value>(),
+        }))
+    }
+
+    fn bundle(&self) -> MimeBundle {
+        let (n, places) = (self.layers.len(), self.columns.len());
+        crate::bundle::assemble(self).with_alt_text(&format!(
+            "The most probable token after each of {n} layers at {places} places"
+        ))
+    }
+}

@@ -1,0 +1,137 @@
+//! Ranks of chosen tokens after each layer.
+
+use maud::html;
+use serde_json::{Value, json};
+
+use super::way;
+use crate::grid::{self, Cell, Grid, Heading, Scale};
+use crate::page::{Component, note};
+use crate::tokens::Token;
+use crate::{Explorable, MimeBundle, colour, numbers, visible};
+
+/// Which tokens are ranked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RankKind {
+    /// Those that were written, each at its own place.
+    Written,
+    /// Some tokens at one place.
+    Watched,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct RankMap {
+    pub kind: RankKind,
+    pub columns: Vec<Token>,
+    /// Where each of them stands, or would stand.
+    pub positions: Vec<usize>,
+    /// What is read before the place of watched tokens.
+    pub before: Vec<Token>,
+    /// Names of the layers.
+    pub layers: Vec<String>,
+    /// By layer and column; 1 is the most probable token.
+    pub ranks: Vec<Vec<u32>>,
+    pub probabilities: Vec<Vec<f32>>,
+    pub raw: bool,
+}
+
+const COMPONENT: Component = Component {
+    tag: "ecco-ranks",
+    view: "ranks-1",
+    css: concat!(include_str!("../grid.css"), include_str!("rank_map.css")),
+    js: concat!(include_str!("../grid.js"), include_str!("rank_map.js")),
+};
+
+/// Ranks from here on have no colour.
+const LAST: f32 = 5000.0;
+
+impl RankMap {
+    fn grid(&self) -> Grid {
+        let watched = self.kind == RankKind::Watched;
+        let columns = self.columns.iter().zip(&self.positions);
+        let cell = |rank: &u32| Cell::text(rank.to_string(), strength(*rank));
+        Grid {
+            corner: "layer",
+            columns: columns
+                .map(|(token, position)| Heading::token(token, (!watched).then_some(*position)))
+                .collect(),
+            rows: self.layers.iter().map(Heading::text).collect(),
+            cells: self
+                .ranks
+                .iter()
+                .map(|ranks| ranks.iter().map(cell).collect())
+                .collect(),
+            scale: Scale::Ramp(if watched { &colour::COOL } else { &colour::WARM }),
+        }
+    }
+
+    fn title(&self) -> String {
+        match (self.kind, self.positions.first()) {
+            (RankKind::Watched, Some(position)) => {
+                format!("Rankings of watched tokens at position {position}")
+            }
+            _ => "Rankings of the written tokens".to_owned(),
+        }
+    }
+}
+
+/// 1 for the best, falling with the logarithm.
+fn strength(rank: u32) -> f32 {
+    (1.0 - (rank.max(1) as f32).ln() / LAST.ln()).max(0.0)
+}
+
+impl Explorable for RankMap {
+    fn text(&self) -> String {
+        let before = match self.kind {
+            RankKind::Watched => format!(" · {}", grid::blank(&self.before)),
+            RankKind::Written => String::new(),
+        };
+        format!(
+            "{} · {}{before}\n{}",
+            self.title(),
+            way(self.raw),
+            self.grid().text()
+        )
+    }
+
+    fn svg(&self) -> Option<String> {
+        self.grid().picture(&self.title(), way(self.raw))
+    }
+
+    fn html(&self) -> Option<String> {
+        let content = html! {
+            div class="ecco ranks" {
+                div class="head" {
+                    b { (self.title()) } " " span { (way(self.raw)) }
+                    @if self.kind == RankKind::Watched { " " span class="blank" { (grid::blank(&self.before)) } }
+                }
+                @if self.columns.is_empty() { (note("no tokens to rank")) }
+                (self.grid().table())
+                div class="readout" { "The rank of each token after each layer: 1 is the most probable one." }
+            }
+        };
+        Some(COMPONENT.render(&content, &self.json()?))
+    }
+
+    fn json(&self) -> Option<Value> {
+        let rounded = |row: &Vec<f32>| row.iter().map(|p| numbers::rounded(*p)).collect::<Value>();
+        Some(json!({
+            "tokens": self.columns,
+            "positions": self.positions,
+            "final_norm": !self.raw,
+            "layers": self.layers,
+            "ranks": self.ranks,
+            "probabilities": self.probabilities.iter().map(rounded).collect::<Value>(),
+        }))
+    }
+
+    fn bundle(&self) -> MimeBundle {
+        let tokens: Vec<String> = self.columns.iter().take(12).map(visible::label).collect();
+        let n = self.layers.len();
+        let alt = format!(
+            "{}: {}, after each of {n} layers",
+            self.title(),
+            tokens.join(", ")
+        );
+        crate::bundle::assemble(self).with_alt_text(&alt)
+    }
+}

@@ -1,0 +1,109 @@
+// A table whose cells can be walked through by pointer and keys. `describe(row, column)` gives what the readout says of a
+// cell; `mark(row, column)`, which may be missing, answers whether a cell is like the one in focus.
+function walk(view, label, describe, mark) {
+  const table = view.querySelector(".grid"), readout = view.querySelector(".readout");
+  const rows = [...table.tBodies[0].rows].map((row) => [...row.cells].filter((cell) => cell.localName === "td"));
+  if (!rows.length || !rows[0].length) return null;
+  const hint = readout.textContent;
+  const place = new Map(rows.flatMap((cells, row) => cells.map((cell, column) => [cell, [row, column]])));
+  let cursor = [0, 0], held = false, preview = null;
+  const cell = ([row, column]) => rows[row][column];
+
+  function update() {
+    const at = preview ?? (held || table.contains(table.getRootNode().activeElement) ? cursor : null);
+    for (const old of table.querySelectorAll("td:is(.on,.same,.held)")) old.classList.remove("on", "same", "held");
+    for (const old of table.querySelectorAll("td[tabindex='0']")) old.tabIndex = -1;
+    cell(cursor).tabIndex = 0;
+    for (const [each, there] of place) if (held || each.ariaSelected === "true") each.ariaSelected = held && each === cell(cursor);
+    if (!at) return void (readout.textContent = hint);
+    if (mark) for (const [each, there] of place) if (mark(at, there)) each.classList.add("same");
+    cell(at).classList.remove("same");
+    cell(at).classList.add("on");
+    if (held) cell(cursor).classList.add("held");
+    readout.replaceChildren(...describe(...at).flatMap((part) => [part, " "]));
+  }
+
+  const at = (event) => place.get(event.target.closest("td"));
+  table.addEventListener("pointerover", (event) => {
+    if (held || event.pointerType === "touch") return;
+    preview = at(event) ?? null;
+    update();
+  });
+  table.addEventListener("pointerleave", () => { preview = null; update(); });
+  table.addEventListener("click", (event) => {
+    const to = at(event);
+    if (!to) return;
+    held = !(held && cell(to) === cell(cursor));
+    cursor = to;
+    preview = null;
+    cell(to).tabIndex = 0;
+    cell(to).focus({ preventScroll: true });
+    update();
+  });
+  table.addEventListener("keydown", (event) => {
+    const [row, column] = cursor;
+    const to = { ArrowLeft: [row, column - 1], ArrowRight: [row, column + 1], ArrowUp: [row - 1, column], ArrowDown: [row + 1, column],
+      Home: [row, 0], End: [row, Infinity], PageUp: [0, column], PageDown: [Infinity, column] }[event.key];
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (to) {
+      const next = Math.min(Math.max(to[0], 0), rows.length - 1);
+      cursor = [next, Math.min(Math.max(to[1], 0), rows[next].length - 1)];
+      preview = null;
+      cell(cursor).tabIndex = 0;
+      cell(cursor).focus();
+      update();
+    } else if (event.key === "Enter" && !event.shiftKey || event.key === " ") {
+      held = !held;
+      update();
+    } else if (event.key === "Escape" && (held || preview)) {
+      held = false;
+      preview = null;
+      update();
+    } else return;
+    event.preventDefault();
+    event.stopPropagation(); // the notebook has its own meaning for these keys
+  });
+  table.addEventListener("focusin", (event) => {
+    cursor = at(event) ?? cursor;
+    update();
+  });
+  table.addEventListener("focusout", (event) => { if (!table.contains(event.relatedTarget)) update(); });
+
+  table.setAttribute("role", "grid");
+  table.setAttribute("aria-label", label + " Arrow keys move, Enter holds a cell, Escape releases it.");
+  readout.setAttribute("role", "status");
+  for (const [each] of place) {
+    each.setAttribute("role", "gridcell");
+    each.tabIndex = -1;
+  }
+  cell(cursor).tabIndex = 0;
+  return { rows, update };
+}
+
+const part = (...children) => node("span", {}, ...children);
+const strong = (text) => node("bdi", { textContent: text });
+// The table as it stands on the screen, as SVG.
+function tablePicture(view, host, title) {
+  const table = view.querySelector(".grid"), frame = table.getBoundingClientRect();
+  const name = ["scale", "warm", "cool", "diverging"].find((name) => table.classList.contains(name));
+  const scale = stops(host, "--ecco-" + name), place = (strength) => name === "diverging" ? (strength + 1) / 2 : strength;
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const add = (name, attributes, text = "") => {
+    const element = svg.appendChild(document.createElementNS(svg.namespaceURI, name));
+    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+    element.textContent = text;
+  };
+  const width = Math.ceil(frame.width) + 16, height = Math.ceil(frame.height) + 36;
+  for (const [key, value] of Object.entries({ width, height, viewBox: "0 0 " + width + " " + height })) svg.setAttribute(key, value);
+  add("title", {}, title);
+  add("rect", { width, height, fill: getComputedStyle(view).backgroundColor });
+  add("text", { x: 8, y: 18, fill: getComputedStyle(view).color, "font-size": 12, "font-weight": 600, "font-family": "system-ui,sans-serif" }, title);
+  for (const cell of table.querySelectorAll("th,td")) {
+    const { x, y, width, height } = cell.getBoundingClientRect(), style = getComputedStyle(cell);
+    const left = x - frame.x + 8, top = y - frame.y + 28, strength = cell.style.getPropertyValue("--s");
+    if (cell.localName === "td") add("rect", { x: left, y: top, width, height, rx: 3, ...(strength ? shade(scale, place(+strength)) : { fill: style.backgroundColor }) });
+    add("text", { x: left + width / 2, y: top + height - 7, "text-anchor": "middle", fill: style.color, "font-size": style.fontSize,
+      "font-family": "system-ui,sans-serif" }, cell.textContent);
+  }
+  return new XMLSerializer().serializeToString(svg);
+}

@@ -1,0 +1,23 @@
+define("ecco-parts", "parts-1", (view, data, host) => {
+  const heads = [...view.querySelectorAll(".grid thead th")].slice(1).map((head) => head.textContent);
+  const value = (row, column) => {
+    const layer = data.layers[row], at = heads[column];
+    if (data.neurons) return data.neurons[row].part;
+    if (at.startsWith("head ")) return data.heads[row][column];
+    return { attention: layer.attention, MLP: layer.mlp, "cross-attention": layer.cross, bias: data.attention_bias?.[row] }[at];
+  };
+  const at = (column) => heads[column] === "bias" ? "attention's bias" : heads[column];
+  const describe = (row, column) => {
+    const written = value(row, column), share_ = data.logit ? ", " + share(written / data.logit) + " of the " + (data.contrast ? "difference" : "logit") : "";
+    const neuron = data.neurons?.[row];
+    const full = at(column), name = neuron ? "layer " + neuron.layer + ", neuron " + neuron.neuron : "layer " + row + ", " + full;
+    return [part(strong(name)), part(signed(written) + share_),
+      ...(neuron ? [part("activation " + short(neuron.activation))] : [])];
+  };
+  const table = walk(view, "What each part wrote to the logit.", describe);
+  saveMenu(view, host, "logit-attribution", {
+    svg: ["image/svg+xml", () => tablePicture(view, host, "Direct logit attribution")],
+    json: ["application/json", () => JSON.stringify(data)],
+  });
+  table?.update();
+});
