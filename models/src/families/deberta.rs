@@ -121,14 +121,14 @@ fn convolution(file: &ConfigFile, hidden_size: usize) -> Result<Option<Convoluti
     if width == 0 {
         return Ok(None);
     }
-    if width % 2 == 0 {
+    if width.is_multiple_of(2) {
         return Err(file.refuse(
             "conv_kernel_size",
             "expected an odd number, so that a position is in the middle",
         ));
     }
     let n_groups = file.size_or("conv_groups", 1)?;
-    if hidden_size % n_groups != 0 {
+    if !hidden_size.is_multiple_of(n_groups) {
         return Err(file.refuse(
             "conv_groups",
             &format!("the hidden size, {hidden_size}, is not a multiple of it"),
