@@ -178,7 +178,8 @@ impl<'a> Way<'a> {
         };
         let (mut direction, mut offset) = (column(wanted.token), bias(wanted.token));
         if let Some(contrast) = wanted.contrast {
-            direction = direction - column(contrast);
+            // Not in place: in float64 it is a view of the head.
+            direction = &direction - column(contrast);
             offset -= bias(contrast);
         }
         let scaled = (direction * config.head.scale).to_kind(decoder.kind());
@@ -248,7 +249,7 @@ impl<'a> Way<'a> {
         };
         let mixed = mixed.select(1, 0); // [head, head_dim]
         let made = || output.forward(&mixed.reshape([1, -1]));
-        let (direction, bias) = self.into_branch(block, &block.attention_post_norm, made);
+        let (direction, bias) = self.behind_branch(block, &block.attention_post_norm, made);
         let along = output.weight.mv(&direction.to_kind(mixed.kind())).view_as(&mixed);
         let heads = (wide(&mixed) * wide(&along)).sum_dim_intlist(-1, false, None::<Kind>);
         (numbers(&heads), bias + of_bias(output.bias.as_ref(), &direction))
@@ -263,7 +264,7 @@ impl<'a> Way<'a> {
             return (vec![], vec![], 0.0);
         };
         let made = || block.mlp.forward(&input.unsqueeze(0), layer, &mut NoTap).get(0);
-        let (direction, bias) = self.into_branch(block, &block.mlp_post_norm, made);
+        let (direction, bias) = self.behind_branch(block, &block.mlp_post_norm, made);
         let along = block
             .mlp
             .neurons_along(&input.get(0), &direction.to_kind(input.kind()));
@@ -275,7 +276,7 @@ impl<'a> Way<'a> {
 
     /// The direction before the norm and the factor on a branch's output, and that norm's bias along it. `made` is the
     /// norm's input, `[1, hidden]`.
-    fn into_branch(
+    fn behind_branch(
         &self,
         block: &Block,
         norm: &Option<Norm>,

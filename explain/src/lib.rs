@@ -8,6 +8,7 @@
 //! - [`nmf`], [`pca`], [`ica`]: patterns in neurons' activations; [`matching`]: the same ones found twice
 //! - [`neurons`]: which are most active
 //! - [`similarity`]: of activations over the same positions
+//! - [`score`]: how probable a model finds a text
 //! - [`quadrature`]: the path integral of integrated gradients
 //! - `random`: numpy's random numbers
 //!
@@ -29,6 +30,7 @@ pub mod pca;
 pub mod quadrature;
 mod random;
 mod rows;
+pub mod score;
 pub mod similarity;
 
 pub use agreement::{Agreement, agreement, compare};

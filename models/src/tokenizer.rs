@@ -135,6 +135,18 @@ impl Tokenizer {
         self.decode(&plain.copied().collect::<Vec<_>>())
     }
 
+    /// The token that an id is behind another, where a leading space may show that it does not have alone.
+    pub fn token_after(&self, before: Option<u32>, id: u32) -> Token {
+        let ids: Vec<u32> = before.into_iter().chain([id]).collect();
+        let shown = self.tokens(&ids).pop();
+        shown.unwrap_or_else(|| Token {
+            id,
+            text: format!("<id {id}>"),
+            part: None,
+            span: 0..0,
+        })
+    }
+
     /// The token that stands for one to be guessed: `[MASK]`, `<mask>`.
     pub fn mask(&self) -> Option<Token> {
         self.added_as(&["[MASK]", "<mask>"])

@@ -4,6 +4,7 @@
 //! it, completion, help and the page of primitives derive from that table.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use rhai::{Array, Dynamic, Map};
 use serde_json::Value;
@@ -12,6 +13,10 @@ use crate::errors::{ErrorKind, ScriptError};
 use crate::primitives;
 use crate::values::chat::{json, json_of_map};
 use crate::values::words::Word;
+
+mod target;
+
+pub use target::TargetOption;
 
 /// What an option's value may be.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,6 +46,14 @@ pub enum OptionKind {
     Map,
     /// An array of such maps, or JSON text of one.
     Maps,
+    /// A whole number or an array of them, not negative.
+    IntOrInts,
+    /// A number or an array of them.
+    Floats,
+    /// A token or label, a map of it with its contrast and position, or an array of these.
+    Targets,
+    /// An array of pairs of whole numbers.
+    Spans,
 }
 
 impl OptionKind {
@@ -64,6 +77,13 @@ impl OptionKind {
             Self::Ints => "an array of whole numbers".to_owned(),
             Self::Texts => "a string or an array of strings".to_owned(),
             Self::SomeOf(names) => format!("one or an array of {}", quoted(names)),
+            Self::IntOrInts => "a whole number or an array of them, from 0".to_owned(),
+            Self::Floats => "a number or an array of them".to_owned(),
+            Self::Targets => {
+                "a text or a number, a map with `target`, `contrast`, `position`, or an array of these"
+                    .to_owned()
+            }
+            Self::Spans => "an array of pairs [from, to] of whole numbers".to_owned(),
             Self::Token => "a token: its text or its number".to_owned(),
             Self::Tokens => "a token (its text or its number) or an array of them".to_owned(),
             Self::Map => "a map of plain values".to_owned(),
@@ -89,6 +109,10 @@ impl OptionKind {
             Self::Text | Self::OneOf(_) | Self::Such(_) => "string",
             Self::Ints => "[int]",
             Self::Texts | Self::SomeOf(_) => "string or [string]",
+            Self::IntOrInts => "int or [int]",
+            Self::Floats => "float or [float]",
+            Self::Targets => "string, int, map or array",
+            Self::Spans => "[[int, int]]",
             Self::Token => "string or int",
             Self::Tokens => "string, int or array",
             Self::Map => "map",
@@ -97,7 +121,7 @@ impl OptionKind {
     }
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct OptionSpec {
     pub name: &'static str,
     pub kind: OptionKind,
@@ -119,6 +143,22 @@ pub const fn option(
         default,
         doc,
     }
+}
+
+/// Two tables' rows as one: what several primitives share, and what one has besides.
+pub const fn joined<const N: usize>(first: &[OptionSpec], second: &[OptionSpec]) -> [OptionSpec; N] {
+    assert!(first.len() + second.len() == N, "N is the number of both");
+    let mut rows = [option("", OptionKind::Bool, "", ""); N];
+    let mut i = 0;
+    while i < N {
+        rows[i] = if i < first.len() {
+            first[i]
+        } else {
+            second[i - first.len()]
+        };
+        i += 1;
+    }
+    rows
 }
 
 #[derive(Debug, PartialEq)]
@@ -147,6 +187,9 @@ enum Given {
     Texts(Vec<String>),
     Words(Vec<Word>),
     Json(Value),
+    Floats(Vec<f64>),
+    Targets(Vec<TargetOption>),
+    Spans(Vec<Range<usize>>),
 }
 
 /// The options that were given; the others are None.
@@ -206,6 +249,10 @@ impl OptionTable {
 fn convert(kind: OptionKind, value: &Dynamic) -> Option<Given> {
     let text = || value.as_immutable_string_ref().ok().map(|text| text.to_string());
     match kind {
+        OptionKind::IntOrInts => target::numbers(value).map(Given::Ints),
+        OptionKind::Floats => target::floats(value).map(Given::Floats),
+        OptionKind::Targets => target::targets(value).map(Given::Targets),
+        OptionKind::Spans => target::spans(value).map(Given::Spans),
         OptionKind::Bool => value.as_bool().ok().map(Given::Bool),
         OptionKind::BoolOr(names) => match value.as_bool() {
             Ok(flag) => Some(Given::Bool(flag)),
@@ -322,6 +369,27 @@ impl Options {
     pub fn texts(&self, name: &str) -> Option<&[String]> {
         match self.given.get(name)? {
             Given::Texts(values) => Some(values),
+            _ => None,
+        }
+    }
+
+    pub fn floats(&self, name: &str) -> Option<&[f64]> {
+        match self.given.get(name)? {
+            Given::Floats(values) => Some(values),
+            _ => None,
+        }
+    }
+
+    pub fn targets(&self, name: &str) -> Option<&[TargetOption]> {
+        match self.given.get(name)? {
+            Given::Targets(values) => Some(values),
+            _ => None,
+        }
+    }
+
+    pub fn spans(&self, name: &str) -> Option<&[Range<usize>]> {
+        match self.given.get(name)? {
+            Given::Spans(values) => Some(values),
             _ => None,
         }
     }

@@ -88,7 +88,10 @@ fn completes_options() {
             names(n, "lm.generate(text, #{generate: 2, top|})"),
             ["top_k", "top_p"]
         );
-        assert_eq!(names(n, "output.saliency(#{|"), ["style", "method", "n_steps"]);
+        let all = names(n, "output.saliency(#{|");
+        for name in ["style", "method", "n_steps", "target", "contrast", "position"] {
+            assert!(all.contains(&name.to_owned()), "{name} is not in {all:?}");
+        }
         assert_eq!(
             names(n, "output.saliency(#{style: |"),
             ["\"minimal\"", "\"detailed\""]

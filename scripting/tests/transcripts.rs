@@ -104,4 +104,4 @@ macro_rules! transcripts {
     };
 }
 
-transcripts! { bad_input chat demo errors generation imports language lens options output run tensors }
+transcripts! { attribution bad_input chat demo errors faithfulness generation imports language lens options output run score tensors }

@@ -10,6 +10,7 @@ mod generation;
 mod gpt2;
 mod lens;
 mod placement;
+mod recovery;
 mod runs;
 mod sites;
 mod tokenizers;

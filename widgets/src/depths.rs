@@ -60,6 +60,13 @@ fn with_labels(mut data: Value, readings: &[Vec<Reading>]) -> Value {
     data
 }
 
+/// How many columns of a table go into a page, at so many cells at most; and what is said where that is not all.
+fn columns_shown(n_columns: usize, n_rows: usize, most_cells: usize) -> (usize, Option<String>) {
+    let n = n_columns.min((most_cells / n_rows.max(1)).max(1));
+    let note = format!("the first {n} of {n_columns} columns are shown; the data has all");
+    (n, (n < n_columns).then_some(note))
+}
+
 /// How the states were read.
 fn way(raw: bool) -> &'static str {
     if raw {

@@ -84,6 +84,8 @@ pub struct Generation {
 /// Why a generation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finish {
+    /// Nothing was made: the text was given.
+    Given,
     Length,
     EndOfText,
     Stop,

@@ -1,8 +1,7 @@
-//! What an output tells: its tokens, what happened inside the model, saliency, factors.
+//! What an output tells: its tokens, what happened inside the model, factors.
 
 use ecco_explain::nmf::NmfOptions;
-use ecco_explain::{AttributionOptions, Method};
-use ecco_widgets::{Explorable, SaliencyStyle};
+use ecco_widgets::Explorable;
 use rhai::plugin::*;
 use rhai::{Array, FLOAT, INT, Map};
 
@@ -11,35 +10,7 @@ use crate::options::{OptionKind, OptionTable, option};
 use crate::values::factorization::{self, Factorization};
 use crate::values::generation::{Generation, Recorded};
 use crate::values::rich::Rich;
-use crate::values::saliency::Saliency;
 use crate::values::tensor::Tensor;
-
-/// Names of the saliency methods.
-pub const METHODS: &[&str] = Method::ALL_NAMES;
-
-pub const SALIENCY_OPTIONS: OptionTable = OptionTable {
-    primitive: "Generation.saliency",
-    options: &[
-        option(
-            "style",
-            OptionKind::OneOf(&["minimal", "detailed"]),
-            "\"minimal\"",
-            "colours alone, or a bar and a percentage for each token",
-        ),
-        option(
-            "method",
-            OptionKind::OneOf(METHODS),
-            "\"grad_x_input\"",
-            "how contributions are computed: gradient × input, the gradient alone, integrated gradients",
-        ),
-        option(
-            "n_steps",
-            OptionKind::Int(1),
-            "50",
-            "steps of integrated gradients",
-        ),
-    ],
-};
 
 pub const NMF_OPTIONS: OptionTable = OptionTable {
     primitive: "Generation.run_nmf",
@@ -148,28 +119,6 @@ pub mod functions {
             .map_err(|error| error.raise(&ctx))
     }
 
-    /// Input saliency: how much each earlier token contributed to each generated one. It is computed when
-    /// it is first shown or read.
-    #[rhai_fn(name = "saliency", pure, return_raw)]
-    pub fn saliency(ctx: NativeCallContext, output: &mut Generation) -> RhaiResult<Saliency> {
-        super::saliency(output, &Map::new()).map_err(|error| error.raise(&ctx))
-    }
-
-    /// Input saliency in another style or by another method.
-    ///
-    /// Example:
-    /// ```rhai
-    /// output.saliency(#{style: "detailed", method: "integrated_gradients"})
-    /// ```
-    #[rhai_fn(name = "saliency", pure, return_raw)]
-    pub fn saliency_with(
-        ctx: NativeCallContext,
-        output: &mut Generation,
-        options: Map,
-    ) -> RhaiResult<Saliency> {
-        super::saliency(output, &options).map_err(|error| error.raise(&ctx))
-    }
-
     /// Groups the neurons into factors that fire together (non-negative matrix factorization of the
     /// activations).
     #[rhai_fn(name = "run_nmf", pure, return_raw)]
@@ -191,19 +140,6 @@ pub mod functions {
         options: Map,
     ) -> RhaiResult<Factorization> {
         super::run_nmf(output, &options).map_err(|error| error.raise(&ctx))
-    }
-
-    /// The contributions: a tensor (generated token, position), each row summing to 1; zero where a
-    /// position comes after the token.
-    #[rhai_fn(get = "scores", pure, return_raw)]
-    pub fn scores(ctx: NativeCallContext, saliency: &mut Saliency) -> RhaiResult<Tensor> {
-        saliency.tensor().map_err(|error| error.raise(&ctx))
-    }
-
-    /// The method, for people.
-    #[rhai_fn(get = "method", pure)]
-    pub fn method(saliency: &mut Saliency) -> String {
-        saliency.options.method.label().to_owned()
     }
 
     /// Shows the factors: where each one is active, and which tokens it belongs to.
@@ -251,29 +187,6 @@ pub mod functions {
     pub fn rich_text(view: &mut Rich) -> String {
         view.text()
     }
-}
-
-fn saliency(output: &Generation, options: &Map) -> Result<Saliency, ScriptError> {
-    let options = SALIENCY_OPTIONS.read(options)?;
-    let style = match options.text("style") {
-        Some("detailed") => SaliencyStyle::Detailed,
-        _ => SaliencyStyle::Minimal,
-    };
-    let defaults = AttributionOptions::default();
-    let method = options
-        .text("method")
-        .and_then(Method::parse)
-        .unwrap_or(defaults.method);
-    let n_steps = options.usize("n_steps").unwrap_or(defaults.n_steps);
-    Ok(Saliency {
-        output: output.clone(),
-        options: AttributionOptions {
-            method,
-            n_steps,
-            ..defaults
-        },
-        style,
-    })
 }
 
 fn run_nmf(output: &Generation, options: &Map) -> Result<Factorization, ScriptError> {

@@ -6,8 +6,11 @@ use crate::errors::RhaiResult;
 use crate::state::state_of;
 use crate::values::attention::Attention;
 use crate::values::candidates::Candidates;
+use crate::values::comparison::Comparison;
 use crate::values::factorization::Factorization;
+use crate::values::faithfulness::Faithfulness;
 use crate::values::finding::{Finding, Shown};
+use crate::values::generation::Generation;
 use crate::values::lens::Lens;
 use crate::values::parts::LogitAttribution;
 use crate::values::run::Run;
@@ -18,7 +21,11 @@ type Register = fn(&mut Engine, &str);
 
 /// Types that are results, as scripts call them.
 const FINDINGS: &[(&str, Register)] = &[
+    // As a text it is its tokens, not a line about them.
+    ("Generation", register_numbers::<Generation>),
     ("Saliency", register_members::<Saliency>),
+    ("Faithfulness", register_members::<Faithfulness>),
+    ("Comparison", register_members::<Comparison>),
     ("Factorization", register_members::<Factorization>),
     ("Lens", register_members::<Lens>),
     ("LogitAttribution", register_members::<LogitAttribution>),
@@ -55,14 +62,25 @@ pub fn is_common(of: &str, member: &str) -> bool {
 }
 
 fn register_members<T: Finding + Clone + 'static>(engine: &mut Engine, of: &str) {
-    let member = |name: &str, docs: &str, params: &[&str], returns: &str| {
-        let receiver = format!("result: &mut {of}");
-        let info = [&[receiver.as_str()], params, &[returns]].concat();
-        FuncRegistration::new(name)
-            .with_purity(true)
-            .with_comments(docs.lines())
-            .with_params_info(info)
-    };
+    register_numbers::<T>(engine, of);
+    for name in ["to_string", "to_debug"] {
+        member(of, name, "", &[], "String")
+            .register_into_engine(engine, |result: &mut T| -> String { Shown::line(result) });
+    }
+}
+
+fn member(of: &str, name: &str, docs: &str, params: &[&str], returns: &str) -> FuncRegistration {
+    let receiver = format!("result: &mut {of}");
+    let info = [&[receiver.as_str()], params, &[returns]].concat();
+    FuncRegistration::new(name)
+        .with_purity(true)
+        .with_comments(docs.lines())
+        .with_params_info(info)
+}
+
+fn register_numbers<T: Finding + Clone + 'static>(engine: &mut Engine, of: &str) {
+    let member =
+        |name: &str, docs: &str, params: &[&str], returns: &str| member(of, name, docs, params, returns);
     member("to_array", TO_ARRAY, &[], "RhaiResult<Array>").register_into_engine(
         engine,
         |ctx: NativeCallContext, result: &mut T| -> RhaiResult<Array> {
@@ -82,8 +100,4 @@ fn register_members<T: Finding + Clone + 'static>(engine: &mut Engine, of: &str)
             saving::save_finding(result, &folder, path).map_err(|error| error.raise(&ctx))
         },
     );
-    for name in ["to_string", "to_debug"] {
-        member(name, "", &[], "String")
-            .register_into_engine(engine, |result: &mut T| -> String { Shown::line(result) });
-    }
 }

@@ -3,7 +3,6 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use ecco_explain::{AttributionOptions, Method};
 use ecco_models::{Draft, EarlyStopping, GenerateOptions, Prompt};
 use ecco_widgets::Explorable;
 use rhai::Map;
@@ -11,7 +10,7 @@ use rhai::plugin::*;
 
 use crate::errors::{ErrorKind, RhaiResult, ScriptError};
 use crate::options::{OptionKind, OptionTable, Options, option};
-use crate::primitives::explain::METHODS;
+use crate::primitives::attribution::{self, METHODS};
 use crate::state::State;
 use crate::values::chat::Chat;
 use crate::values::generation::{Generation, Recorded, token_sequence};
@@ -203,11 +202,7 @@ fn run(lm: &Model, prompt: Prompt, options: &Map) -> Result<Generation, ScriptEr
     state.check_interrupt().map_err(|error| error.with_hint(kept))?;
     record(lm, &output)?;
     for method in options.texts("attribution").unwrap_or_default() {
-        let method = Method::parse(method).unwrap_or_default();
-        output.attribution(&AttributionOptions {
-            method,
-            ..Default::default()
-        })?;
+        attribution::with_method(output.subject(), method)?.computed()?;
     }
     Ok(output)
 }

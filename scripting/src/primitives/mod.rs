@@ -3,10 +3,12 @@
 //! A primitive is one documented function in one of these modules. Its doc comment is the user's help;
 //! completion, inspection and `docs/primitives.md` derive from it and from its table of options.
 
+mod attribution;
 mod chat;
 mod display;
 mod errors;
 mod explain;
+mod faithfulness;
 mod findings;
 mod generate;
 mod inside;
@@ -14,6 +16,7 @@ mod limits;
 mod models;
 mod nesting;
 mod run;
+mod score;
 mod sorting;
 mod tensor;
 mod text;
@@ -27,7 +30,9 @@ use crate::options::OptionTable;
 use crate::values::attention::Attention;
 use crate::values::candidates::Candidates;
 use crate::values::chat::Chat;
+use crate::values::comparison::Comparison;
 use crate::values::factorization::Factorization;
+use crate::values::faithfulness::Faithfulness;
 use crate::values::generation::Generation;
 use crate::values::lens::Lens;
 use crate::values::model::{Model, ModelList};
@@ -43,7 +48,13 @@ pub const OPTION_TABLES: &[&OptionTable] = &[
     &generate::GENERATE_OPTIONS,
     &chat::CHAT_OPTIONS,
     &run::RUN_OPTIONS,
-    &explain::SALIENCY_OPTIONS,
+    &attribution::SALIENCY_OPTIONS,
+    &attribution::PRIMARY_OPTIONS,
+    &attribution::ATTRIBUTE_OPTIONS,
+    &attribution::RUN_SALIENCY_OPTIONS,
+    &faithfulness::FAITHFULNESS_OPTIONS,
+    &faithfulness::COMPARE_OPTIONS,
+    &faithfulness::SALIENCY_COMPARE_OPTIONS,
     &explain::NMF_OPTIONS,
     &inside::PREDICTIONS_OF_OUTPUT,
     &inside::PREDICTIONS_OF_RUN,
@@ -73,6 +84,8 @@ pub fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Generation>("Generation");
     engine.register_type_with_name::<Run>("Run");
     engine.register_type_with_name::<Saliency>("Saliency");
+    engine.register_type_with_name::<Faithfulness>("Faithfulness");
+    engine.register_type_with_name::<Comparison>("Comparison");
     engine.register_type_with_name::<Factorization>("Factorization");
     engine.register_type_with_name::<Lens>("Lens");
     engine.register_type_with_name::<LogitAttribution>("LogitAttribution");
@@ -86,6 +99,9 @@ pub fn register(engine: &mut Engine) {
     engine.register_global_module(exported_module!(generate::functions).into());
     engine.register_global_module(exported_module!(run::functions).into());
     engine.register_global_module(exported_module!(explain::functions).into());
+    engine.register_global_module(exported_module!(attribution::functions).into());
+    engine.register_global_module(exported_module!(faithfulness::functions).into());
+    engine.register_global_module(exported_module!(score::functions).into());
     engine.register_global_module(exported_module!(inside::functions).into());
     engine.register_global_module(exported_module!(display::functions).into());
     engine.register_global_module(exported_module!(text::functions).into());

@@ -1,17 +1,18 @@
 //! A text that was generated, and what is computed from it when it is first asked for.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use ecco_explain::{Attribution, AttributionOptions, Error, Target, attribute};
+use ecco_explain::score::TokenScore;
 use ecco_models::run::Input;
 use ecco_models::{Capture, Finish, Site, capture};
-use ecco_widgets::{Explorable, MimeBundle, Token, TokenSequence};
+use ecco_widgets::{Explorable, MimeBundle, Score, Scored, Token, TokenSequence};
 use ndarray::{ArrayD, Axis, concatenate};
 use serde_json::{Map, Value, json};
 
-use super::finding::Shown;
+use super::attributed::Attributed;
+use super::finding::{Finding, Shown};
 use super::model::Model;
 use super::tensor::Tensor;
 use crate::errors::{ErrorKind, ScriptError};
@@ -55,27 +56,46 @@ impl Recorded {
     }
 }
 
-/// An output of `generate`. Clones share everything.
+/// An output of `generate`, or a text that was given to be scored. Clones share everything but how they are shown.
 #[derive(Clone)]
-pub struct Generation(Rc<Inner>);
+pub struct Generation(Rc<Inner>, ShownAs);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ShownAs {
+    Tokens,
+    /// By how surprising each token was.
+    Score,
+}
 
 struct Inner {
     model: Model,
     generation: ecco_models::Generation,
     text: String,
     recorded: RefCell<HashMap<Recorded, Tensor>>,
-    attributions: RefCell<Vec<(AttributionOptions, Rc<Attribution>)>>,
+    scores: RefCell<Option<Rc<Vec<TokenScore>>>>,
+    subject: OnceCell<Attributed>,
 }
 
 impl Generation {
     pub fn new(model: &Model, generation: ecco_models::Generation, text: String) -> Self {
-        Self(Rc::new(Inner {
+        let shown_as = match generation.finish {
+            Finish::Given => ShownAs::Score,
+            _ => ShownAs::Tokens,
+        };
+        let inner = Inner {
             model: model.plain(),
             generation,
             text,
             recorded: RefCell::default(),
-            attributions: RefCell::default(),
-        }))
+            scores: RefCell::default(),
+            subject: OnceCell::new(),
+        };
+        Self(Rc::new(inner), shown_as)
+    }
+
+    /// The same, shown by how surprising each of its tokens was.
+    pub fn as_score(&self) -> Self {
+        Self(Rc::clone(&self.0), ShownAs::Score)
     }
 
     /// The prompt and what was generated.
@@ -118,6 +138,7 @@ impl Generation {
 
     pub fn finish(&self) -> &'static str {
         match self.0.generation.finish {
+            Finish::Given => "given",
             Finish::Length => "length",
             Finish::EndOfText => "end_of_text",
             Finish::Stop => "stop",
@@ -218,43 +239,42 @@ impl Generation {
         }
     }
 
-    /// Contributions to each generated token, computed once per method.
-    pub fn attribution(&self, options: &AttributionOptions) -> Result<Rc<Attribution>, ScriptError> {
-        let known = self
-            .0
-            .attributions
-            .borrow()
-            .iter()
-            .find(|(of, _)| of == options)
-            .map(|(_, a)| a.clone());
-        if let Some(attribution) = known {
-            return Ok(attribution);
+    /// The text as attributions are about it.
+    pub fn subject(&self) -> &Attributed {
+        self.0.subject.get_or_init(|| {
+            let generation = &self.0.generation;
+            let (ids, n_input) = (generation.ids(), self.n_input());
+            // The decoder beside an encoder has read what it wrote; the encoder, what it was given.
+            let input = match generation.start_id {
+                Some(_) => Input {
+                    ids: ids[..n_input].to_vec(),
+                    target: generation.decoder_ids(),
+                },
+                None => Input { ids, target: vec![] },
+            };
+            let line = match generation.finish {
+                Finish::Given => format!("a {}", self.line()),
+                _ => format!("an {}", self.line()),
+            };
+            Attributed::new(self.model(), input, self.tokens().to_vec(), n_input, line)
+        })
+    }
+
+    /// How probable the model finds each of the tokens that were not input; one pass, made once.
+    pub fn scores(&self) -> Result<Rc<Vec<TokenScore>>, ScriptError> {
+        if let Some(scores) = &*self.0.scores.borrow() {
+            return Ok(Rc::clone(scores));
         }
         let model = &self.0.model;
         let (loaded, state) = (model.loaded()?, model.state()?);
-        let generation = &self.0.generation;
-        if generation.n_generated() == 0 {
-            return Err(Error::NothingGenerated.into());
-        }
-        let (ids, n_input) = (generation.ids(), self.n_input());
-        // The decoder beside an encoder has read what it wrote; the encoder, what it was given.
-        let (input, from) = match generation.start_id {
-            Some(_) => (
-                Input::of(&loaded, ids[..n_input].to_vec(), generation.decoder_ids())?,
-                1,
-            ),
-            None => (Input::of(&loaded, ids, vec![])?, n_input),
-        };
-        let targets = Target::written(&input, from);
-        let attribution = watched(&state, model.verbose, |watch| {
-            attribute(&loaded, &input, &targets, options, watch)
+        let subject = self.subject();
+        let from = if subject.is_pair() { 1 } else { self.n_input() };
+        let scores = watched(&state, model.verbose, |watch| {
+            ecco_explain::score::score(&loaded, subject.input(), from, watch)
         })?;
-        let attribution = Rc::new(attribution);
-        self.0
-            .attributions
-            .borrow_mut()
-            .push((options.clone(), Rc::clone(&attribution)));
-        Ok(attribution)
+        let scores = Rc::new(scores);
+        *self.0.scores.borrow_mut() = Some(Rc::clone(&scores));
+        Ok(scores)
     }
 
     pub fn model(&self) -> &Model {
@@ -264,19 +284,77 @@ impl Generation {
     pub fn view(&self) -> TokenSequence {
         token_sequence(self.tokens(), self.n_input(), false)
     }
+
+    fn score_view(&self) -> Result<Score, ScriptError> {
+        let (scores, loaded) = (self.scores()?, self.0.model.loaded()?);
+        let tokens = self.view().tokens;
+        let scored = scores.iter().enumerate().map(|(index, score)| {
+            let before = (self.n_input() + index)
+                .checked_sub(1)
+                .and_then(|before| self.tokens().get(before));
+            let best = loaded
+                .tokenizer()
+                .token_after(before.map(|token| token.id), score.best.0);
+            let best = token_sequence(&[best], 1, false).tokens.pop();
+            Some(Scored {
+                log_probability: score.log_probability as f32,
+                rank: score.rank as u32,
+                best: best.map(|best| (best, score.best.1 as f32)),
+            })
+        });
+        let context = std::iter::repeat_n(None, self.n_input());
+        Ok(Score {
+            n_input: self.n_input(),
+            is_pair: self.subject().is_pair(),
+            scored: context.chain(scored).collect(),
+            vocab_size: loaded.config().vocab_size,
+            tokens,
+        })
+    }
 }
 
 impl Shown for Generation {
     fn bundle(&self) -> Result<MimeBundle, ScriptError> {
-        Ok(self.view().bundle())
+        match self.1 {
+            ShownAs::Tokens => Ok(self.view().bundle()),
+            ShownAs::Score => Ok(self.score_view()?.bundle()),
+        }
     }
 
     fn line(&self) -> String {
-        let n_generated = self.0.generation.n_generated();
-        format!(
-            "output of {} input and {n_generated} generated tokens",
-            self.n_input()
-        )
+        let (n_input, n_written) = (self.n_input(), self.0.generation.n_generated());
+        match self.0.generation.finish {
+            Finish::Given => format!("text of {n_input} tokens as context and {n_written} scored ones"),
+            _ => format!("output of {n_input} input and {n_written} generated tokens"),
+        }
+    }
+}
+
+impl Finding for Generation {
+    /// What the model thought of each written token: numbers of the score.
+    fn tensors(&self) -> Result<Vec<(&'static str, Tensor)>, ScriptError> {
+        let scores = self.scores()?;
+        let tensor = |of: &dyn Fn(&TokenScore) -> f64| {
+            let values = scores.iter().map(|score| of(score) as f32).collect();
+            let values = ArrayD::from_shape_vec(vec![scores.len()], values).unwrap_or_default();
+            Tensor::new(values, &["generated"])
+        };
+        Ok(vec![
+            ("log_probabilities", tensor(&|score| score.log_probability)),
+            ("probabilities", tensor(&|score| score.log_probability.exp())),
+            ("ranks", tensor(&|score| score.rank as f64)),
+        ])
+    }
+
+    fn about(&self) -> Result<Map<String, Value>, ScriptError> {
+        let mut about = self.about();
+        about.insert("text".into(), self.text().into());
+        about.insert("finish".into(), self.finish().into());
+        Ok(about)
+    }
+
+    fn labels(&self, axis: &str) -> Option<Vec<String>> {
+        (axis == "generated").then(|| self.token_texts().split_off(self.n_input()))
     }
 }
 

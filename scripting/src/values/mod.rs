@@ -1,9 +1,12 @@
 //! The types scripts hold, and how they are shown.
 
 pub mod attention;
+pub mod attributed;
 pub mod candidates;
 pub mod chat;
+pub mod comparison;
 pub mod factorization;
+pub mod faithfulness;
 pub mod finding;
 pub mod generation;
 pub mod lens;
@@ -16,6 +19,7 @@ pub mod saliency;
 pub mod saving;
 pub mod show;
 pub mod subject;
+pub mod targets;
 pub mod tensor;
 pub mod words;
 
@@ -26,7 +30,9 @@ use crate::errors::ScriptError;
 use attention::Attention;
 use candidates::Candidates;
 use chat::Chat;
+use comparison::Comparison;
 use factorization::Factorization;
+use faithfulness::Faithfulness;
 use finding::Shown;
 use generation::Generation;
 use lens::Lens;
@@ -67,6 +73,8 @@ shown! {
     Generation,
     Run,
     Saliency,
+    Faithfulness,
+    Comparison,
     Factorization,
     Lens,
     LogitAttribution,

@@ -1,6 +1,6 @@
 //! One forward pass over a text, and what is recorded of it when it is first asked for.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -12,6 +12,7 @@ use ndarray::{ArrayD, Axis, concatenate};
 use rhai::{Array, Dynamic, INT, Map};
 use serde_json::Value;
 
+use super::attributed::Attributed;
 use super::chat::{Given, json};
 use super::finding::{Finding, Shown};
 use super::generation::token_sequence;
@@ -43,6 +44,7 @@ struct Text {
     is_causal: bool,
     /// Why nothing is predicted.
     silence: Option<ScriptError>,
+    subject: OnceCell<Attributed>,
 }
 
 /// What is handed out as a tensor.
@@ -96,6 +98,7 @@ pub fn run(
             target: loaded.tokenizer().tokens(&input.target),
             is_causal: loaded.config().task == Task::NextToken,
             silence: run.predictions(index).is_empty().then(|| silence(&loaded)),
+            subject: OnceCell::new(),
         });
         let batch = Rc::new(Batch {
             model: model.plain(),
@@ -123,7 +126,7 @@ fn of_text(error: ScriptError, index: usize) -> ScriptError {
 }
 
 /// Why a model predicts nothing for a text.
-fn silence(model: &ecco_models::Model) -> ScriptError {
+pub fn silence(model: &ecco_models::Model) -> ScriptError {
     if model.config().task == Task::States {
         let name = model.name().to_owned();
         return ecco_models::Error::NoHead { model: name }.into();
@@ -171,6 +174,19 @@ impl Run {
 
     pub fn target_tokens(&self) -> &[Token] {
         &self.text().target
+    }
+
+    /// The text as attributions are about it.
+    pub fn subject(&self) -> Attributed {
+        let text = self.text();
+        let subject = text.subject.get_or_init(|| {
+            let input = self.batch.run.inputs()[self.index].clone();
+            let written = text.target.iter().skip(1);
+            let tokens: Vec<Token> = text.tokens.iter().chain(written).cloned().collect();
+            let line = format!("a text of {} tokens", tokens.len());
+            Attributed::new(&self.batch.model, input, tokens, text.tokens.len(), line)
+        });
+        subject.clone()
     }
 
     pub fn logits(&self) -> Result<Tensor, ScriptError> {

@@ -196,7 +196,7 @@ mod tests {
     fn a_picture_has_all_heads() {
         let mut map = Map::new(2, 3, 5, 100);
         assert_eq!(map.size(), (5, SIDE));
-        (0..6).for_each(|head| map.add(&vec![head; 5 * SIDE]));
+        (0..6).for_each(|head| map.add(&[head; 5 * SIDE]));
         let file = map.png();
         let (width, height) = (3 * (SIDE + 1) + 1, 2 * 6 + 1);
         assert_eq!(file[16..24], [0, 0, 0, width as u8, 0, 0, 0, height as u8]);

@@ -3,7 +3,7 @@
 use maud::html;
 use serde_json::{Value, json};
 
-use super::{Reading, way, with_labels};
+use super::{Reading, columns_shown, way, with_labels};
 use crate::grid::{Cell, Grid, Heading, Scale};
 use crate::page::{Component, note};
 use crate::tokens::Token;
@@ -61,6 +61,18 @@ impl LensMap {
     }
 }
 
+/// Cells of a page: about 1 MB of them and their candidates.
+const MOST_CELLS: usize = 2_500;
+
+impl LensMap {
+    fn first(&self, n: usize) -> Self {
+        let mut view = self.clone();
+        view.columns.truncate(n);
+        view.readings.iter_mut().for_each(|row| row.truncate(n));
+        view
+    }
+}
+
 const TITLE: &str = "Logit lens";
 
 impl Explorable for LensMap {
@@ -80,6 +92,8 @@ impl Explorable for LensMap {
     }
 
     fn html(&self) -> Option<String> {
+        let (n, cut) = columns_shown(self.columns.len(), self.layers.len(), MOST_CELLS);
+        let view = self.first(n);
         let content = html! {
             div class="ecco lens" {
                 div class="head" {
@@ -88,11 +102,12 @@ impl Explorable for LensMap {
                     span class="metric" { "coloured by its probability" }
                 }
                 @if self.columns.is_empty() { (note("no places to show")) }
-                (self.grid().table())
+                @if let Some(cut) = cut { (note(&cut)) }
+                (view.grid().table())
                 div class="readout" { "Point at a cell for its candidates, entropy, and distance to the output." }
             }
         };
-        let island = with_labels(self.json()?, &self.readings);
+        let island = with_labels(view.json()?, &view.readings);
         Some(COMPONENT.render(&content, &island))
     }
 
@@ -112,5 +127,43 @@ impl Explorable for LensMap {
         crate::bundle::assemble(self).with_alt_text(&format!(
             "The most probable token after each of {n} layers at {places} places"
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_are_cut_on_a_page_and_whole_in_the_data() {
+        let token = Token {
+            text: " word".into(),
+            id: 7,
+            part: None,
+        };
+        let reading = Reading {
+            top: vec![(token.clone(), 0.5); 5],
+            chosen: Some((3, 0.1)),
+            entropy: 2.0,
+            divergence: 1.0,
+        };
+        let column = |position| LensColumn {
+            position,
+            chosen: Some(token.clone()),
+        };
+        let view = LensMap {
+            columns: (0..2000).map(column).collect(),
+            layers: (0..24).map(|layer| layer.to_string()).collect(),
+            readings: vec![vec![reading; 2000]; 24],
+            raw: false,
+        };
+        let html = view.html().unwrap();
+        assert!(html.contains("the first 104 of 2000 columns are shown"));
+        assert_eq!(html.matches("<td").count(), 104 * 24);
+        assert!(html.len() < 2_000_000, "{} bytes", html.len());
+        assert_eq!(
+            view.json().unwrap()["readings"][0].as_array().unwrap().len(),
+            2000
+        );
     }
 }

@@ -3,7 +3,7 @@
 use maud::html;
 use serde_json::{Value, json};
 
-use super::way;
+use super::{columns_shown, way};
 use crate::grid::{self, Cell, Grid, Heading, Scale};
 use crate::page::{Component, note};
 use crate::tokens::Token;
@@ -74,6 +74,20 @@ impl RankMap {
     }
 }
 
+/// Cells of a page: about 1 MB of them.
+const MOST_CELLS: usize = 8_000;
+
+impl RankMap {
+    fn first(&self, n: usize) -> Self {
+        let mut view = self.clone();
+        view.columns.truncate(n);
+        view.positions.truncate(n);
+        view.ranks.iter_mut().for_each(|row| row.truncate(n));
+        view.probabilities.iter_mut().for_each(|row| row.truncate(n));
+        view
+    }
+}
+
 /// 1 for the best, falling with the logarithm.
 fn strength(rank: u32) -> f32 {
     (1.0 - (rank.max(1) as f32).ln() / LAST.ln()).max(0.0)
@@ -98,6 +112,8 @@ impl Explorable for RankMap {
     }
 
     fn html(&self) -> Option<String> {
+        let (n, cut) = columns_shown(self.columns.len(), self.layers.len(), MOST_CELLS);
+        let view = self.first(n);
         let content = html! {
             div class="ecco ranks" {
                 div class="head" {
@@ -105,11 +121,12 @@ impl Explorable for RankMap {
                     @if self.kind == RankKind::Watched { " " span class="blank" { (grid::blank(&self.before)) } }
                 }
                 @if self.columns.is_empty() { (note("no tokens to rank")) }
-                (self.grid().table())
+                @if let Some(cut) = cut { (note(&cut)) }
+                (view.grid().table())
                 div class="readout" { "The rank of each token after each layer: 1 is the most probable one." }
             }
         };
-        Some(COMPONENT.render(&content, &self.json()?))
+        Some(COMPONENT.render(&content, &view.json()?))
     }
 
     fn json(&self) -> Option<Value> {

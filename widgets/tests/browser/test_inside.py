@@ -88,7 +88,7 @@ def test_parts_say_their_share(open_page, gallery, name):
 def test_tables_are_walked_by_keys(open_page, name):
     page, tag = open_page(name), TABLES[name]
     pressed = []
-    page.expose_function("pressed", pressed.append)
+    page.expose_function("pressed", lambda key: pressed.append(key))
     page.evaluate("document.addEventListener('keydown', (event) => pressed(event.key))")
     table = live(page, tag).get_by_role("grid")
     assert "Arrow keys" in table.get_attribute("aria-label")
