@@ -162,7 +162,14 @@ fn assert_same_contributions(name: &str, methods: &[Method], tolerance: f32) {
 #[test]
 fn contributions_to_tokens_and_labels() {
     for_each(&cases(), |name| {
-        assert_same_contributions(name, &[Method::GradXInput, Method::IntegratedGradients], 1e-4);
+        let methods = [
+            Method::GradXInput,
+            Method::IntegratedGradients,
+            Method::DeepLift,
+            Method::LayerwiseRelevance,
+            Method::GuidedBackprop,
+        ];
+        assert_same_contributions(name, &methods, 1e-4);
     });
 }
 
