@@ -12,4 +12,5 @@ mod lens;
 mod placement;
 mod recovery;
 mod runs;
+mod score;
 mod tokenizers;
