@@ -2,10 +2,9 @@
 //! that must hold.
 
 use ecco_explain::attribution::coalitions;
-use ecco_explain::faithfulness::{FaithfulnessOptions, faithfulness};
 use ecco_explain::{
-    Aggregation, Attribution, AttributionOptions, Baseline, Combine, Explained, Grouping, Method, Quantity,
-    Said, Target, attribute, compare, group,
+    Aggregation, Attribution, AttributionOptions, Baseline, Explained, Method, Quantity, Said, Target,
+    attribute,
 };
 use ecco_models::Model;
 use ecco_models::config::Task;
@@ -19,15 +18,15 @@ use serde_json::Value;
 use tch::Tensor;
 
 /// One model of the fixture: what is explained, and what the references found.
-struct Case {
-    name: String,
-    model: Model,
-    input: Input,
-    targets: Vec<Target>,
-    rows: Vec<Value>,
+pub(super) struct Case {
+    pub(super) name: String,
+    pub(super) model: Model,
+    pub(super) input: Input,
+    pub(super) targets: Vec<Target>,
+    pub(super) rows: Vec<Value>,
 }
 
-fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<Case> {
     let text = std::fs::read_to_string(fixtures().join("explanations.json")).unwrap();
     let stored: Value = serde_json::from_str(&text).unwrap();
     let case = |(name, stored): (&String, &Value)| {
@@ -50,7 +49,7 @@ fn cases() -> Vec<Case> {
 }
 
 impl Case {
-    fn attribute(&self, options: &AttributionOptions) -> Attribution {
+    pub(super) fn attribute(&self, options: &AttributionOptions) -> Attribution {
         attribute(&self.model, &self.input, &self.targets, options, &mut unwatched).unwrap()
     }
 
@@ -71,7 +70,7 @@ impl Case {
     }
 
     /// F at embeddings, `[text][target]`.
-    fn values(&self, x: impl Fn(&Explained) -> Tensor) -> Vec<Vec<f64>> {
+    pub(super) fn values(&self, x: impl Fn(&Explained) -> Tensor) -> Vec<Vec<f64>> {
         let explained = Explained::new(&self.model, &self.input, &self.targets).unwrap();
         let values = guard(|| explained.values(&x(&explained), &mut NoTap)).unwrap();
         let (n, width) = (values.size()[0], values.size()[1]);
@@ -82,7 +81,7 @@ impl Case {
     }
 }
 
-fn numbers(list: &Value) -> Vec<f64> {
+pub(super) fn numbers(list: &Value) -> Vec<f64> {
     list.as_array()
         .unwrap()
         .iter()
@@ -90,7 +89,7 @@ fn numbers(list: &Value) -> Vec<f64> {
         .collect()
 }
 
-fn assert_near(what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
+pub(super) fn assert_near(what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
     assert_eq!(found.len(), expected.len(), "{what}: lengths differ");
     let largest = expected
         .iter()
@@ -105,7 +104,7 @@ fn assert_near(what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
     }
 }
 
-fn with(method: Method) -> AttributionOptions {
+pub(super) fn with(method: Method) -> AttributionOptions {
     AttributionOptions::with(method)
 }
 
@@ -229,181 +228,6 @@ fn rollout_and_value_zeroing_are_the_references() {
     assert_eq!(compared, 32);
 }
 
-#[test]
-fn faithfulness_is_the_references() {
-    for case in cases() {
-        // The reference orders by absolute contributions, as these scores do.
-        let found = case.attribute(&with(Method::Occlusion));
-        let longest = found.scores.iter().map(Vec::len).max().unwrap();
-        let options = FaithfulnessOptions {
-            fractions: vec![0.2, 0.5],
-            n_steps: longest,
-            n_random: 2,
-            ..FaithfulnessOptions::default()
-        };
-        let measured = faithfulness(
-            &case.model,
-            &case.input,
-            &case.targets,
-            &found,
-            &options,
-            &mut unwatched,
-        )
-        .unwrap();
-        for (check, row) in measured.targets.iter().zip(&case.rows) {
-            let (expected, figures) = (&row["faithfulness"], &check.found.figures);
-            let scale = check.full.max(check.empty);
-            let near = |name: &str, found: f64, scale: f64| {
-                let expected = expected[name].as_f64().unwrap();
-                assert!(
-                    (found - expected).abs() <= 1e-5 * scale,
-                    "{} {name}: {found}, expected {expected}",
-                    case.name
-                );
-            };
-            near("comprehensiveness", figures.comprehensiveness, scale);
-            near("sufficiency", figures.sufficiency, scale);
-            near("log_odds", figures.log_odds, 1.0);
-            if check.found.deletion.len() == numbers(&expected["deletion"]).len() {
-                assert_near(
-                    &case.name,
-                    &check.found.deletion,
-                    &numbers(&expected["deletion"]),
-                    1e-5,
-                );
-                assert_near(
-                    &case.name,
-                    &check.found.insertion,
-                    &numbers(&expected["insertion"]),
-                    1e-5,
-                );
-            }
-        }
-    }
-}
-
-/// Methods side by side: occlusion is added as the referee, and each is measured against the same random orders.
-#[test]
-fn methods_are_compared_with_occlusion() {
-    for case in cases() {
-        let methods = [with(Method::GradXInput), with(Method::KernelShap)];
-        let measure = FaithfulnessOptions::default();
-        let (found, compared) = compare(
-            &case.model,
-            &case.input,
-            &case.targets,
-            &methods,
-            2,
-            Some(&measure),
-            &mut unwatched,
-        )
-        .unwrap();
-        assert_eq!(compared.methods, ["grad_x_input", "kernel_shap", "occlusion"]);
-        assert_eq!(found[2], case.attribute(&with(Method::Occlusion)));
-        let rows = compared.rows();
-        assert!(rows[0].is_referee && rows[0].method == "occlusion" && rows[0].spearman == 1.0);
-        assert!(rows.iter().all(|row| row.faithfulness.is_some()));
-        let random = compared.random.unwrap();
-        // Each method's order is measured beside the same random ones.
-        let alone = faithfulness(
-            &case.model,
-            &case.input,
-            &case.targets,
-            &found[1],
-            &measure,
-            &mut unwatched,
-        )
-        .unwrap();
-        assert_eq!(alone.random(), Some(random));
-        assert_eq!(Some(alone.figures()), compared.faithfulness[1]);
-    }
-}
-
-/// F is a probability whatever was explained: for a contrast that among the two.
-#[test]
-fn faithfulness_is_of_probabilities() {
-    let all = cases();
-    let case = all.iter().find(|case| case.name == "gpt2-tiny").unwrap();
-    let options = FaithfulnessOptions::default();
-    let check = |target: Target| {
-        let found = attribute(
-            &case.model,
-            &case.input,
-            &[target],
-            &with(Method::Occlusion),
-            &mut unwatched,
-        )
-        .unwrap();
-        let measured = faithfulness(
-            &case.model,
-            &case.input,
-            &[target],
-            &found,
-            &options,
-            &mut unwatched,
-        )
-        .unwrap();
-        (found.values[0], measured.targets[0].full)
-    };
-    let target = case.targets[1];
-    let (probability, full) = check(target);
-    assert!((probability - full).abs() < 1e-12);
-    let (logit, of_logit) = check(target.of(Quantity::Logit));
-    assert!((of_logit - full).abs() < 1e-12 && (logit - full).abs() > 1e-3);
-    let (difference, of_two) = check(target.of(Quantity::Logit).against(7));
-    assert!((of_two - 1.0 / (1.0 + (-difference).exp())).abs() < 1e-12);
-    let (entropy, of_entropy) = check(target.of(Quantity::Entropy));
-    assert!((entropy - of_entropy).abs() < 1e-12 && entropy > 1.0);
-    // An attribution of another target has another number of sources.
-    let found = case.attribute(&with(Method::Occlusion));
-    let error = faithfulness(
-        &case.model,
-        &case.input,
-        &[target],
-        &found,
-        &options,
-        &mut unwatched,
-    )
-    .unwrap_err();
-    assert!(
-        error.to_string().contains("different targets or sources"),
-        "{error}"
-    );
-}
-
-/// Groups of tokens: sums stay complete, whatever the text is cut into.
-#[test]
-fn groups_keep_what_adds_up() {
-    let model = model("gpt2-tiny", "float64");
-    let text = "She said 👩\u{200D}👧 was\nthere.";
-    let ids = model.tokenizer().encode(text).unwrap();
-    let tokens = model.tokenizer().tokens(&ids);
-    let input = Input::of(&model, ids.clone(), Vec::new()).unwrap();
-    let options = AttributionOptions {
-        n_samples: Some(200),
-        ..with(Method::KernelShap)
-    };
-    let target = Target::token(ids.len(), 5);
-    let found = attribute(&model, &input, &[target], &options, &mut unwatched).unwrap();
-    for by in ["words", "lines", "sentences"] {
-        let groups = group(&[&tokens], &Grouping::parse(by).unwrap()).unwrap();
-        let text_again: String = groups.iter().map(|group| group.text.as_str()).collect();
-        assert_eq!(text_again, text, "{by}");
-        let grouped = found.grouped(&groups, Combine::Sum);
-        assert_eq!(grouped.scores[0].len(), groups.len());
-        let sum: f64 = grouped.signed[0].iter().sum();
-        assert!((sum - grouped.completeness[0].unwrap().promised).abs() < 1e-12);
-        assert!((grouped.scores[0].iter().sum::<f32>() - 1.0).abs() < 1e-5);
-        assert!(found.grouped(&groups, Combine::Mean).completeness[0].is_none());
-    }
-    let words = group(&[&tokens], &Grouping::Words).unwrap();
-    let family = words.iter().find(|group| group.text.contains('👩')).unwrap();
-    assert!(
-        family.tokens.len() > 4 && family.text == " 👩\u{200D}👧",
-        "{family:?}"
-    );
-}
-
 /// Unnormalised occlusion of one token is the difference of two forward passes.
 #[test]
 fn occlusion_is_a_difference_of_two_passes() {
@@ -432,84 +256,6 @@ fn occlusion_is_a_difference_of_two_passes() {
                 }
             }
         }
-    }
-}
-
-/// Long texts go through in several batches, each behind what the text's own pass left.
-#[test]
-fn what_stands_before_the_replaced_token_need_not_be_computed_again() {
-    let families = [
-        "llama",
-        "llama-dynamic",
-        "mistral",
-        "gemma3",
-        "falcon-rw",
-        "bloom",
-        "gpt_neo",
-        "opt-350m",
-        "bart",
-        "t5",
-    ];
-    for name in families {
-        let model = model(&format!("families/{name}"), "float64");
-        let ids: Vec<u32> = (0..36).map(|i| (i * 37 + 11) % 380).collect();
-        let (read, written) = match model.config().encoder {
-            Some(_) => (ids[..9].to_vec(), ids[9..].to_vec()),
-            None => (ids, Vec::new()),
-        };
-        let input = Input::of(&model, read, written).unwrap();
-        let n_spoken = input.spoken().len();
-        let targets = [
-            Target::token(n_spoken - 4, 7),
-            Target::token(n_spoken, 3),
-            Target::token(12, 9),
-        ];
-        let options = AttributionOptions {
-            window: 2,
-            ..with(Method::Occlusion)
-        };
-        let found = [
-            attribute(&model, &input, &targets, &with(Method::Occlusion), &mut unwatched).unwrap(),
-            attribute(&model, &input, &targets, &options, &mut unwatched).unwrap(),
-        ];
-        let case = Case {
-            name: name.into(),
-            model,
-            input,
-            targets: targets.to_vec(),
-            rows: Vec::new(),
-        };
-        let full = case.values(|explained| explained.embeddings());
-        let n = found[0].signed[1].len();
-        let without: Vec<Vec<f64>> = (0..n)
-            .map(|source| {
-                case.values(|explained| {
-                    let x = explained.embeddings().copy();
-                    let _ = x.select(1, source as i64).zero_();
-                    x
-                })
-                .remove(0)
-            })
-            .collect();
-        for (target, row) in found[0].signed.iter().enumerate() {
-            let expected: Vec<f64> = (0..row.len())
-                .map(|source| full[0][target] - without[source][target])
-                .collect();
-            assert_near(&format!("{name} target {target}"), row, &expected, 1e-5);
-            assert_eq!(found[1].signed[target].len(), row.len());
-        }
-        // Two tokens in one window are replaced together: the last window of the last target.
-        let both = case.values(|explained| {
-            let x = explained.embeddings().copy();
-            let _ = x.narrow(1, n as i64 - 2, 2).zero_();
-            x
-        });
-        let last = *found[1].signed[1].last().unwrap();
-        let expected = full[0][1] - both[0][1];
-        assert!(
-            (last - expected).abs() <= 1e-5 * expected.abs() + 1e-12,
-            "{name}: {last}, expected {expected}"
-        );
     }
 }
 

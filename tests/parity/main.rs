@@ -1,10 +1,13 @@
 //! Numbers against transformers and captum, on tiny seeded models; and the identities that must hold.
 
 mod attribution;
+mod attribution_options;
 mod attribution_rules;
 mod chats;
 mod direct;
 mod explanations;
+mod explanations_families;
+mod faithfulness;
 mod families;
 mod generation;
 mod gpt2;

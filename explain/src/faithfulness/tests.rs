@@ -1,0 +1,121 @@
+use super::*;
+
+/// F is a sum of what the sources are worth.
+fn check(scores: &[f32], worth: &[f64], options: &FaithfulnessOptions) -> Check {
+    let value = |row: ndarray::ArrayView1<bool>| -> f64 {
+        row.iter()
+            .zip(worth)
+            .map(|(&kept, worth)| if kept { *worth } else { 0.0 })
+            .sum()
+    };
+    check_target(scores, options, |kept| Ok(kept.outer_iter().map(value).collect())).unwrap()
+}
+
+#[test]
+fn figures_of_an_additive_function_by_hand() {
+    let worth = [0.4, 0.1, 0.3, 0.1];
+    let options = FaithfulnessOptions {
+        fractions: vec![0.25, 0.5],
+        n_steps: 2,
+        n_random: 0,
+        ..Default::default()
+    };
+    let found = check(&[4.0, 1.0, 3.0, 2.0], &worth, &options);
+    let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a}, expected {b}");
+    close(found.full, 0.9);
+    close(found.empty, 0.0);
+    close(found.found.figures.comprehensiveness, (0.4 + 0.7) / 2.0);
+    close(found.found.figures.sufficiency, (0.5 + 0.2) / 2.0);
+    close(
+        found.found.figures.log_odds,
+        ((0.5f64 / 0.9).ln() + (0.2f64 / 0.9).ln()) / 2.0,
+    );
+    for (found, expected) in found.found.deletion.iter().zip([0.9, 0.2, 0.0]) {
+        close(*found, expected);
+    }
+    close(found.found.figures.deletion, (0.55 + 0.1) / 2.0);
+    close(found.found.figures.insertion, (0.35 + 0.8) / 2.0);
+    assert!(found.random.is_none());
+}
+
+#[test]
+fn the_right_order_beats_random_orders_and_these_beat_the_wrong_one() {
+    let worth: Vec<f64> = (0..20).map(|i| 0.5f64.powi(i)).collect();
+    let right: Vec<f32> = worth.iter().map(|&worth| worth as f32).collect();
+    let wrong: Vec<f32> = right.iter().map(|score| -score).collect();
+    let options = FaithfulnessOptions::default();
+    let (right, wrong) = (check(&right, &worth, &options), check(&wrong, &worth, &options));
+    assert_eq!(right.random, wrong.random);
+    let random = right.random.unwrap().figures;
+    let named = |figures: &Figures| figures.named();
+    for ((right, random), wrong) in named(&right.found.figures)
+        .into_iter()
+        .zip(named(&random))
+        .zip(named(&wrong.found.figures))
+    {
+        let sign = if right.2 { 1.0 } else { -1.0 };
+        assert!(
+            sign * right.1 > sign * random.1,
+            "{}: {} and {}",
+            right.0,
+            right.1,
+            random.1
+        );
+        assert!(
+            sign * random.1 > sign * wrong.1,
+            "{}: {} and {}",
+            right.0,
+            random.1,
+            wrong.1
+        );
+    }
+}
+
+#[test]
+fn one_source_and_none() {
+    let options = FaithfulnessOptions::default();
+    let one = check(&[1.0], &[0.75], &options);
+    assert_eq!(
+        (one.found.figures.comprehensiveness, one.found.figures.sufficiency),
+        (0.75, 0.0)
+    );
+    assert_eq!(one.random.as_ref(), Some(&one.found));
+    let none = check(&[], &[], &options);
+    assert_eq!((none.full, none.empty), (0.0, 0.0));
+}
+
+#[test]
+fn passes_are_as_few_as_can_be() {
+    let mut n_passes = 0;
+    let options = FaithfulnessOptions::default();
+    check_target(&[3.0, 2.0, 1.0, 0.5], &options, |kept| {
+        n_passes = kept.nrows();
+        Ok(vec![0.5; kept.nrows()])
+    })
+    .unwrap();
+    assert_eq!(
+        n_passes,
+        2 + 6 * 2 * 3,
+        "all, none, and 1 to 3 of 4 in six orders, kept or left out"
+    );
+}
+
+#[test]
+fn options_out_of_range_are_refused() {
+    let refused = |options: FaithfulnessOptions| options.check().unwrap_err().to_string();
+    let with = |fractions: &[f64]| FaithfulnessOptions {
+        fractions: fractions.to_vec(),
+        ..Default::default()
+    };
+    assert_eq!(
+        refused(with(&[0.5, 1.5])),
+        "fractions is 1.5: expected fractions above 0 and up to 1"
+    );
+    assert!(refused(with(&[f64::NAN])).contains("NaN"));
+    assert!(refused(with(&[])).contains("at least one"));
+    let steps = FaithfulnessOptions {
+        n_steps: 0,
+        ..Default::default()
+    };
+    assert!(refused(steps).contains("1 to 1,000 steps"));
+}
