@@ -128,7 +128,7 @@ fn convolution(file: &ConfigFile, hidden_size: usize) -> Result<Option<Convoluti
         ));
     }
     let n_groups = file.size_or("conv_groups", 1)?;
-    if hidden_size % n_groups != 0 {
+    if !hidden_size.is_multiple_of(n_groups) {
         return Err(file.refuse(
             "conv_groups",
             &format!("the hidden size, {hidden_size}, is not a multiple of it"),
