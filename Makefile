@@ -34,9 +34,10 @@ AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 lab: .venv/.kernel  ## open JupyterLab with the kernel installed
 	jupyter lab --notebook-dir=notebooks $(AS_ROOT) $(LAB_FLAGS)
 
+# Lists of one range are meant as such: spans of a text.
 test: browser .venv/.kernel build/readme.html  ## formatting, lints and all tests
 	cargo fmt --all --check
-	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --release --workspace --all-targets -- -D warnings -A clippy::single_range_in_vec_init
 	LD_LIBRARY_PATH=$(TORCH_LIB) $(CARGO) test --release --workspace
 	pytest
 

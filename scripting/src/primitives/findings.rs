@@ -7,15 +7,17 @@ use crate::state::state_of;
 use crate::values::attention::Attention;
 use crate::values::candidates::Candidates;
 use crate::values::comparison::Comparison;
-use crate::values::factorization::Factorization;
+use crate::values::factorization::{Factorization, Stability};
 use crate::values::faithfulness::Faithfulness;
 use crate::values::finding::{Finding, Shown};
 use crate::values::generation::Generation;
 use crate::values::lens::Lens;
+use crate::values::neurons::{Activity, TopNeurons};
 use crate::values::parts::LogitAttribution;
 use crate::values::run::Run;
 use crate::values::saliency::Saliency;
 use crate::values::saving;
+use crate::values::similarity::SimilarityGrid;
 
 type Register = fn(&mut Engine, &str);
 
@@ -27,6 +29,10 @@ const FINDINGS: &[(&str, Register)] = &[
     ("Faithfulness", register_members::<Faithfulness>),
     ("Comparison", register_members::<Comparison>),
     ("Factorization", register_members::<Factorization>),
+    ("Stability", register_members::<Stability>),
+    ("Activity", register_members::<Activity>),
+    ("TopNeurons", register_members::<TopNeurons>),
+    ("SimilarityGrid", register_members::<SimilarityGrid>),
     ("Lens", register_members::<Lens>),
     ("LogitAttribution", register_members::<LogitAttribution>),
     ("Attention", register_members::<Attention>),

@@ -8,6 +8,7 @@ mod chat;
 mod display;
 mod errors;
 mod explain;
+mod factors;
 mod faithfulness;
 mod findings;
 mod generate;
@@ -15,8 +16,10 @@ mod inside;
 mod limits;
 mod models;
 mod nesting;
+mod neurons;
 mod run;
 mod score;
+mod similarity;
 mod sorting;
 mod tensor;
 mod text;
@@ -31,15 +34,17 @@ use crate::values::attention::Attention;
 use crate::values::candidates::Candidates;
 use crate::values::chat::Chat;
 use crate::values::comparison::Comparison;
-use crate::values::factorization::Factorization;
+use crate::values::factorization::{Factorization, Stability};
 use crate::values::faithfulness::Faithfulness;
 use crate::values::generation::Generation;
 use crate::values::lens::Lens;
 use crate::values::model::{Model, ModelList};
+use crate::values::neurons::{Activity, TopNeurons};
 use crate::values::parts::LogitAttribution;
 use crate::values::rich::Rich;
 use crate::values::run::Run;
 use crate::values::saliency::Saliency;
+use crate::values::similarity::SimilarityGrid;
 use crate::values::tensor::Tensor;
 
 /// The options of every primitive that takes some.
@@ -48,6 +53,25 @@ pub const OPTION_TABLES: &[&OptionTable] = &[
     &generate::GENERATE_OPTIONS,
     &chat::CHAT_OPTIONS,
     &run::RUN_OPTIONS,
+    &factors::OUTPUT_NMF,
+    &factors::RUN_NMF,
+    &factors::ECCO_NMF,
+    &factors::OUTPUT_PCA,
+    &factors::RUN_PCA,
+    &factors::ECCO_PCA,
+    &factors::OUTPUT_ICA,
+    &factors::RUN_ICA,
+    &factors::ECCO_ICA,
+    &factors::STABILITY,
+    &neurons::OUTPUT_TOP,
+    &neurons::RUN_TOP,
+    &neurons::OUTPUT_NEURON,
+    &neurons::RUN_NEURON,
+    &neurons::MODEL_NEURON,
+    &similarity::SVCCA,
+    &similarity::PWCCA,
+    &similarity::CKA,
+    &similarity::SIMILARITY,
     &attribution::SALIENCY_OPTIONS,
     &attribution::PRIMARY_OPTIONS,
     &attribution::ATTRIBUTE_OPTIONS,
@@ -55,7 +79,6 @@ pub const OPTION_TABLES: &[&OptionTable] = &[
     &faithfulness::FAITHFULNESS_OPTIONS,
     &faithfulness::COMPARE_OPTIONS,
     &faithfulness::SALIENCY_COMPARE_OPTIONS,
-    &explain::NMF_OPTIONS,
     &inside::PREDICTIONS_OF_OUTPUT,
     &inside::PREDICTIONS_OF_RUN,
     &inside::RANKINGS_OF_OUTPUT,
@@ -87,18 +110,28 @@ pub fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Faithfulness>("Faithfulness");
     engine.register_type_with_name::<Comparison>("Comparison");
     engine.register_type_with_name::<Factorization>("Factorization");
+    engine.register_type_with_name::<Stability>("Stability");
+    engine.register_type_with_name::<Activity>("Activity");
+    engine.register_type_with_name::<TopNeurons>("TopNeurons");
+    engine.register_type_with_name::<SimilarityGrid>("SimilarityGrid");
     engine.register_type_with_name::<Lens>("Lens");
     engine.register_type_with_name::<LogitAttribution>("LogitAttribution");
     engine.register_type_with_name::<Attention>("Attention");
     engine.register_type_with_name::<Candidates>("Candidates");
     engine.register_iterator::<Tensor>();
     engine.register_iterator::<ModelList>();
-    engine.register_static_module("ecco", exported_module!(models::ecco).into());
+    let mut ecco = exported_module!(models::ecco);
+    ecco.combine(exported_module!(factors::ecco));
+    ecco.combine(exported_module!(similarity::ecco));
+    engine.register_static_module("ecco", ecco.into());
     engine.register_global_module(exported_module!(models::functions).into());
     engine.register_global_module(exported_module!(chat::functions).into());
     engine.register_global_module(exported_module!(generate::functions).into());
     engine.register_global_module(exported_module!(run::functions).into());
     engine.register_global_module(exported_module!(explain::functions).into());
+    engine.register_global_module(exported_module!(factors::functions).into());
+    engine.register_global_module(exported_module!(neurons::functions).into());
+    engine.register_global_module(exported_module!(similarity::functions).into());
     engine.register_global_module(exported_module!(attribution::functions).into());
     engine.register_global_module(exported_module!(faithfulness::functions).into());
     engine.register_global_module(exported_module!(score::functions).into());
@@ -111,5 +144,7 @@ pub fn register(engine: &mut Engine) {
     engine.register_global_module(exported_module!(nesting::functions).into());
     engine.register_global_module(exported_module!(sorting::functions).into());
     findings::register(engine);
+    factors::register(engine);
+    neurons::register(engine);
     tensor::register_arithmetic(engine);
 }

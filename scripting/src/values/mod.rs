@@ -3,6 +3,7 @@
 pub mod attention;
 pub mod attributed;
 pub mod candidates;
+pub mod capture;
 pub mod chat;
 pub mod comparison;
 pub mod factorization;
@@ -11,6 +12,7 @@ pub mod finding;
 pub mod generation;
 pub mod lens;
 pub mod model;
+pub mod neurons;
 pub mod numbers;
 pub mod parts;
 pub mod rich;
@@ -18,6 +20,8 @@ pub mod run;
 pub mod saliency;
 pub mod saving;
 pub mod show;
+pub mod similarity;
+pub mod source;
 pub mod subject;
 pub mod targets;
 pub mod tensor;
@@ -31,16 +35,18 @@ use attention::Attention;
 use candidates::Candidates;
 use chat::Chat;
 use comparison::Comparison;
-use factorization::Factorization;
+use factorization::{Factorization, Stability};
 use faithfulness::Faithfulness;
 use finding::Shown;
 use generation::Generation;
 use lens::Lens;
 use model::{Model, ModelList};
+use neurons::{Activity, TopNeurons};
 use parts::LogitAttribution;
 use rich::Rich;
 use run::Run;
 use saliency::Saliency;
+use similarity::SimilarityGrid;
 use tensor::Tensor;
 
 /// The types of ours that scripts hold, each with its [`Shown`].
@@ -76,6 +82,10 @@ shown! {
     Faithfulness,
     Comparison,
     Factorization,
+    Stability,
+    Activity,
+    TopNeurons,
+    SimilarityGrid,
     Lens,
     LogitAttribution,
     Attention,
