@@ -16,4 +16,6 @@ mod lens;
 mod placement;
 mod recovery;
 mod runs;
+mod score;
+mod sites;
 mod tokenizers;
