@@ -11,6 +11,7 @@ mod faithfulness;
 mod families;
 mod generation;
 mod gpt2;
+mod interventions;
 mod lens;
 mod placement;
 mod recovery;

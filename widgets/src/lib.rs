@@ -6,6 +6,7 @@
 //! - [`depths`]: what each layer would say (logit lens); [`parts`]: what each part wrote to a logit; [`attention`]: heads
 //! - [`reading`], [`candidates`]: what a model says of a text that it has read, or might have said
 //! - [`faithfulness`], [`comparison`]: whether an attribution says what the model uses, and whether several agree
+//! - [`side_by_side`], [`patch_map`], [`steering`]: what interventions do
 //! - [`score`]: how surprising a text's tokens are to a model
 //! - [`progress`], [`model_card`], [`tensor_summary`]: small static ones
 //! - beneath them: `visible` (every character shown inertly), `boxes` (token boxes), `grid` (tables of cells), `page` (style, data and
@@ -34,6 +35,8 @@ pub mod model_card;
 mod numbers;
 mod page;
 pub mod parts;
+pub mod patch_map;
+mod patch_map_picture;
 pub mod progress;
 pub mod reading;
 mod rows;
@@ -41,7 +44,10 @@ pub mod saliency;
 mod saliency_picture;
 pub mod score;
 mod score_picture;
+pub mod side_by_side;
+mod side_by_side_picture;
 mod spark;
+pub mod steering;
 pub mod tensor_summary;
 pub mod tokens;
 mod visible;
@@ -55,9 +61,12 @@ pub use factors::Factors;
 pub use faithfulness::Faithfulness;
 pub use model_card::{ModelCard, ResidentModels};
 pub use parts::{LayerParts, Parts, PartsBy};
+pub use patch_map::{Columns, PatchMap};
 pub use progress::Progress;
 pub use reading::{Reading, Said};
 pub use saliency::{Saliency, SaliencyStyle, Scale, Unit};
 pub use score::{Score, Scored};
+pub use side_by_side::{Predicted, Side, SideBySide};
+pub use steering::Steering;
 pub use tensor_summary::TensorSummary;
 pub use tokens::{Token, TokenSequence};

@@ -13,9 +13,12 @@ use crate::values::finding::{Finding, Shown};
 use crate::values::generation::Generation;
 use crate::values::lens::Lens;
 use crate::values::parts::LogitAttribution;
+use crate::values::patch_map::PatchMap;
 use crate::values::run::Run;
 use crate::values::saliency::Saliency;
 use crate::values::saving;
+use crate::values::side_by_side::SideBySide;
+use crate::values::steering::SteeringVector;
 
 type Register = fn(&mut Engine, &str);
 
@@ -27,6 +30,9 @@ const FINDINGS: &[(&str, Register)] = &[
     ("Faithfulness", register_members::<Faithfulness>),
     ("Comparison", register_members::<Comparison>),
     ("Factorization", register_members::<Factorization>),
+    ("SideBySide", register_members::<SideBySide>),
+    ("PatchMap", register_members::<PatchMap>),
+    ("SteeringVector", register_members::<SteeringVector>),
     ("Lens", register_members::<Lens>),
     ("LogitAttribution", register_members::<LogitAttribution>),
     ("Attention", register_members::<Attention>),

@@ -12,9 +12,11 @@ mod faithfulness;
 mod findings;
 mod generate;
 mod inside;
+mod intervene;
 mod limits;
 mod models;
 mod nesting;
+mod patching;
 mod run;
 mod score;
 mod sorting;
@@ -37,9 +39,12 @@ use crate::values::generation::Generation;
 use crate::values::lens::Lens;
 use crate::values::model::{Model, ModelList};
 use crate::values::parts::LogitAttribution;
+use crate::values::patch_map::PatchMap;
 use crate::values::rich::Rich;
 use crate::values::run::Run;
 use crate::values::saliency::Saliency;
+use crate::values::side_by_side::SideBySide;
+use crate::values::steering::SteeringVector;
 use crate::values::tensor::Tensor;
 
 /// The options of every primitive that takes some.
@@ -56,6 +61,10 @@ pub const OPTION_TABLES: &[&OptionTable] = &[
     &faithfulness::COMPARE_OPTIONS,
     &faithfulness::SALIENCY_COMPARE_OPTIONS,
     &explain::NMF_OPTIONS,
+    &intervene::INTERVENE_OPTIONS,
+    &intervene::COMPARE_OPTIONS,
+    &intervene::STEERING_OPTIONS,
+    &patching::PATCH_OPTIONS,
     &inside::PREDICTIONS_OF_OUTPUT,
     &inside::PREDICTIONS_OF_RUN,
     &inside::RANKINGS_OF_OUTPUT,
@@ -87,6 +96,9 @@ pub fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Faithfulness>("Faithfulness");
     engine.register_type_with_name::<Comparison>("Comparison");
     engine.register_type_with_name::<Factorization>("Factorization");
+    engine.register_type_with_name::<SideBySide>("SideBySide");
+    engine.register_type_with_name::<PatchMap>("PatchMap");
+    engine.register_type_with_name::<SteeringVector>("SteeringVector");
     engine.register_type_with_name::<Lens>("Lens");
     engine.register_type_with_name::<LogitAttribution>("LogitAttribution");
     engine.register_type_with_name::<Attention>("Attention");
@@ -99,6 +111,8 @@ pub fn register(engine: &mut Engine) {
     engine.register_global_module(exported_module!(generate::functions).into());
     engine.register_global_module(exported_module!(run::functions).into());
     engine.register_global_module(exported_module!(explain::functions).into());
+    engine.register_global_module(exported_module!(intervene::functions).into());
+    engine.register_global_module(exported_module!(patching::functions).into());
     engine.register_global_module(exported_module!(attribution::functions).into());
     engine.register_global_module(exported_module!(faithfulness::functions).into());
     engine.register_global_module(exported_module!(score::functions).into());

@@ -13,11 +13,14 @@ pub mod lens;
 pub mod model;
 pub mod numbers;
 pub mod parts;
+pub mod patch_map;
 pub mod rich;
 pub mod run;
 pub mod saliency;
 pub mod saving;
 pub mod show;
+pub mod side_by_side;
+pub mod steering;
 pub mod subject;
 pub mod targets;
 pub mod tensor;
@@ -38,9 +41,12 @@ use generation::Generation;
 use lens::Lens;
 use model::{Model, ModelList};
 use parts::LogitAttribution;
+use patch_map::PatchMap;
 use rich::Rich;
 use run::Run;
 use saliency::Saliency;
+use side_by_side::SideBySide;
+use steering::SteeringVector;
 use tensor::Tensor;
 
 /// The types of ours that scripts hold, each with its [`Shown`].
@@ -76,6 +82,9 @@ shown! {
     Faithfulness,
     Comparison,
     Factorization,
+    SideBySide,
+    PatchMap,
+    SteeringVector,
     Lens,
     LogitAttribution,
     Attention,
