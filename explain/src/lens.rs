@@ -85,7 +85,8 @@ pub fn lens(model: &Model, input: &Input, question: &Question, watch: &mut Watch
                 0 => (Site::ResidualPre, 0),
                 depth => (Site::ResidualPost, depth - 1),
             };
-            tap.get(site, layer).map(|rows| rows.to_device(device))
+            tap.get(site, layer)
+                .map(|rows| rows.to_device(device).to_kind(model.stack().kind()))
         };
         // Last what the others are compared with.
         let depths: Vec<usize> = question.depths.iter().copied().chain([n_layers]).collect();

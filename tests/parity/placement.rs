@@ -5,6 +5,8 @@
 
 use std::ops::ControlFlow;
 
+use ecco_explain::direct::{Wanted, direct};
+use ecco_explain::lens::{Question, lens};
 use ecco_explain::{AttributionOptions, Method, Said, Target, attribute};
 use ecco_models::config::Task;
 use ecco_models::edit::{Change, Edit, Part};
@@ -98,6 +100,55 @@ fn every_site_and_what_heads_say() {
                     assert_close(&format!("{name} logits"), &found, &logits, 1e-4);
                 }
             }
+        }
+    });
+}
+
+#[test]
+fn what_layers_would_say_and_what_parts_wrote() {
+    for_each(&cases(), |name| {
+        let whole = model(name, "float32");
+        if !matches!(whole.config().task, Task::NextToken | Task::MaskedToken(_)) {
+            return;
+        }
+        let input = inputs(&whole).remove(0);
+        let question = Question {
+            rows: vec![0, input.spoken().len() - 1],
+            depths: (0..=whole.config().n_layers).collect(),
+            top_k: 1,
+            watch: vec![vec![70], vec![7]],
+            raw: false,
+        };
+        let parts = in_parts(name, 0);
+        let read = |model: &Model| lens(model, &input, &question, &mut unwatched).unwrap().readings;
+        for (expected, found) in read(&whole).iter().flatten().zip(read(&parts).iter().flatten()) {
+            let (p, q) = (expected.watched[0].probability, found.watched[0].probability);
+            assert!((p - q).abs() < 1e-4 * (1.0 + p), "{name}: {q}, {p}");
+            assert!((expected.entropy - found.entropy).abs() < 1e-3, "{name}");
+        }
+        if whole.config().task == Task::NextToken {
+            let wanted = Wanted {
+                row: question.rows[1],
+                token: 70,
+                contrast: Some(7),
+            };
+            let found = direct(&parts, &input, wanted, &mut unwatched).unwrap();
+            let expected = direct(&whole, &input, wanted, &mut unwatched).unwrap();
+            let size = expected
+                .layers
+                .iter()
+                .map(|layer| layer.mlp.abs() + layer.attention.abs());
+            let allowed = 2e-4 * (1.0 + size.sum::<f64>());
+            assert!(
+                (found.sum() - found.logit).abs() < allowed,
+                "{name}: {}",
+                found.sum()
+            );
+            assert!(
+                (found.logit - expected.logit).abs() < allowed,
+                "{name}: {}",
+                found.logit
+            );
         }
     });
 }

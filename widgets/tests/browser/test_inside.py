@@ -79,7 +79,7 @@ def test_parts_say_their_share(open_page, gallery, name):
     }[name]()
     cell(page, tag, 2, 0 if name == "parts-neurons" else 1).click()
     said = readout(page, tag)
-    assert f"{abs(part):.2g}" in said and "%" in said
+    assert f"{abs(part):.4g}" in said and "%" in said
     assert ("activation" in said) == (name == "parts-neurons")
     assert "within 3e-6" in live(page, tag).locator(".balance").inner_text()
 
