@@ -7,7 +7,7 @@
 //! - `occlusion`, `samples`: what `passes` without some of the sources say; `coalitions`: which, and the mathematics
 //! - `attention`, `value_zeroing`: what attention says
 //! - `path`, `guided`: the methods; `gradients`: how gradients are taken
-//! - `rows`: from contributions to scores; `work`: progress and interruption
+//! - `rows`: from contributions to scores; `memory`: how much at once; `work`: progress and interruption
 //!
 //! Contributions are to the difference that the token embeddings make (positions are added inside the model, and stay).
 
@@ -16,6 +16,7 @@ pub mod coalitions;
 mod explained;
 mod gradients;
 mod guided;
+mod memory;
 mod method;
 mod occlusion;
 mod options;

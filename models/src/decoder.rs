@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::edit::OfStack;
 use crate::error::Result;
 use crate::layers::Linear;
-use crate::rules::Rule;
+use crate::rules::{Rule, over_itself};
 use crate::stack::{Stack, apply};
 use crate::tap::Tap;
 use crate::weights::Weights;
@@ -154,9 +154,8 @@ impl Decoder {
         let slope = match head.soft_cap {
             Some(cap) if rule == Rule::Frozen => {
                 // y = c tanh(x / c), of which only y is known: x = c artanh(y / c).
-                let is_zero = logits.eq(0.0);
-                let quotient = logits / ((logits / cap).atanh() * cap).masked_fill(&is_zero, 1.0);
-                quotient.masked_fill(&is_zero, 1.0) * head.scale
+                let x = (logits / cap).atanh() * cap;
+                over_itself(&x, logits, &x.ones_like()) * head.scale
             }
             Some(cap) => (1.0 - (logits / cap).square()) * head.scale,
             None if head.scale == 1.0 => return self.head.backward(cotangent),

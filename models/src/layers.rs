@@ -5,7 +5,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::config::{Activation, NormConfig, NormKind};
 use crate::error::Result;
-use crate::rules::Rule;
+use crate::rules::{Rule, over_itself};
 use crate::weights::Weights;
 
 /// Brings a tensor to the weights that it is to meet; costs nothing where it is there already.
@@ -199,11 +199,7 @@ impl Activation {
     /// What a rule has for the slope at x, where that depends on nothing else.
     pub fn slope_by(self, x: &Tensor, rule: Rule) -> Tensor {
         match rule {
-            Rule::Frozen => {
-                let is_zero = x.eq(0.0);
-                let quotient = self.forward(x) / x.masked_fill(&is_zero, 1.0);
-                self.derivative(x).where_self(&is_zero, &quotient)
-            }
+            Rule::Frozen => over_itself(x, &self.forward(x), &self.derivative(x)),
             _ => self.derivative(x),
         }
     }

@@ -56,6 +56,12 @@ fn twice(x: &Tensor) -> Tensor {
     Tensor::cat(&[x, x], 0)
 }
 
+/// f(x) / x, and the slope where x is 0.
+pub(crate) fn over_itself(x: &Tensor, value: &Tensor, slope: &Tensor) -> Tensor {
+    let is_zero = x.eq(0.0);
+    slope.where_self(&is_zero, &(value / x.masked_fill(&is_zero, 1.0)))
+}
+
 /// The mean of both halves, for both.
 fn middle(x: &Tensor) -> Tensor {
     let (x, x0) = halves(x);
@@ -97,10 +103,8 @@ impl Rule {
         match self {
             Self::Gradient => f(x),
             Self::Frozen => {
-                let (x0, _) = halves(x);
-                let is_zero = x0.eq(0.0);
-                let quotient = f(&x0) / x0.masked_fill(&is_zero, 1.0);
-                x * twice(&slope(&x0).where_self(&is_zero, &quotient))
+                let (now, _) = halves(x);
+                x * twice(&over_itself(&now, &f(&now), &slope(&now)))
             }
             Self::Rescale => {
                 let value = f(&x.detach());

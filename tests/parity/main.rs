@@ -1,6 +1,7 @@
 //! Numbers against transformers and captum, on tiny seeded models; and the identities that must hold.
 
 mod attribution;
+mod attribution_options;
 mod attribution_rules;
 mod chats;
 mod direct;

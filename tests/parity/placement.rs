@@ -130,7 +130,13 @@ fn contributions_to_tokens_and_labels() {
     for_each(&cases(), |name| {
         let whole = model(name, "float32");
         let parts = in_parts(name, 0);
-        for method in [Method::GradXInput, Method::IntegratedGradients] {
+        for method in [
+            Method::GradXInput,
+            Method::IntegratedGradients,
+            Method::DeepLift,
+            Method::LayerwiseRelevance,
+            Method::GuidedBackprop,
+        ] {
             let contributions = |model: &Model| {
                 let input = inputs(model).remove(0);
                 let targets = match (&model.config().task, input.target.is_empty()) {

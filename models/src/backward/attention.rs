@@ -1,0 +1,161 @@
+//! Back through attention.
+
+use tch::{Kind, Tensor};
+
+use super::{Layer, Queries};
+use crate::attention::{HeadNorm, Projections, split_heads};
+use crate::rules::Rule;
+use crate::stack::apply;
+use crate::tap::Site;
+
+impl Layer<'_> {
+    /// From what attention adds at the queries to the normalised stream at all positions.
+    pub(super) fn attention(&self, cotangent: &Tensor, pre: &Tensor) -> Tensor {
+        let attention = &self.block.attention;
+        let output = || {
+            let mixed = self.queries.of(self.saved(Site::HeadOutput), 2);
+            attention.output.forward(&join_heads(&mixed))
+        };
+        let cotangent = self.branch(&self.block.attention_post_norm, cotangent, output);
+        let mixed = split_heads(&attention.output.backward(&cotangent), attention.n_heads);
+        if self.rule == Rule::Frozen {
+            return self.attention_by_values(&mixed);
+        }
+        let (query, key, value) = self.pattern(&mixed); // [target, head, query or key, head_dim]
+        let (query, key) = self.turn_back(query, key);
+        let (query, key) = self.head_norms(pre, query, key);
+        self.projections(&query, &key, &join_heads(&value))
+    }
+
+    /// The same where patterns are held: values alone matter.
+    fn attention_by_values(&self, mixed: &Tensor) -> Tensor {
+        let attention = &self.block.attention;
+        let per_group = attention.n_heads / attention.n_kv_heads;
+        let group = |x: &Tensor| x.unflatten(1, [attention.n_kv_heads, per_group]);
+        let pattern = self.queries.of(self.saved(Site::AttentionPattern), 2);
+        let pattern = group(&pattern.narrow(3, 0, self.n_positions));
+        let of_value = pattern.transpose(-2, -1).matmul(&group(mixed));
+        let value = join_heads(&of_value.sum_dim_intlist(2, false, None::<Kind>));
+        let queries = attention.n_heads * attention.head_dim;
+        match &attention.projections {
+            Projections::Separate { value: to_value, .. } => to_value.backward(&value),
+            Projections::Joined(all) => {
+                let keys = value.size()[2];
+                value.matmul(&all.weight.narrow(1, queries + keys, keys).tr())
+            }
+            Projections::Grouped(all) => {
+                let value = value.unflatten(-1, [attention.n_kv_heads, 1, attention.head_dim]);
+                let size = [
+                    value.size()[0],
+                    value.size()[1],
+                    attention.n_kv_heads,
+                    per_group + 1,
+                    attention.head_dim,
+                ];
+                let rest = Tensor::zeros(size, (value.kind(), value.device()));
+                all.backward(&Tensor::cat(&[rest, value], -2).flatten(-3, -1))
+            }
+        }
+    }
+
+    /// Back through pattern · v and the softmax to queries, keys and values.
+    ///
+    /// With P the pattern and dP its cotangent, softmax gives dS = P (dP − Σ P dP).
+    fn pattern(&self, mixed: &Tensor) -> (Tensor, Tensor, Tensor) {
+        let attention = &self.block.attention;
+        let per_group = attention.n_heads / attention.n_kv_heads;
+        let group = |x: &Tensor| x.unflatten(1, [attention.n_kv_heads, per_group]);
+        let up_to = |site| self.saved(site).narrow(2, 0, self.n_positions).unsqueeze(2);
+        let (key, value) = (up_to(Site::Key), up_to(Site::Value)); // [1, key head, 1, key, head_dim]
+        let query = group(&self.queries.of(self.saved(Site::Query), 2));
+        let pattern = self.queries.of(self.saved(Site::AttentionPattern), 2);
+        let pattern = group(&pattern.narrow(3, 0, self.n_positions));
+        let mixed = group(mixed);
+        let of_value = pattern.transpose(-2, -1).matmul(&mixed);
+        let of_pattern = mixed.matmul(&value.transpose(-2, -1)) * &pattern; // [target, key head, group, query, key]
+        let total = of_pattern.sum_dim_intlist(-1, true, None::<Kind>);
+        let mut of_scores = (of_pattern - pattern * total) * attention.scale;
+        if let Some(cap) = attention.soft_cap {
+            let uncapped = query.matmul(&key.transpose(-2, -1)) * (attention.scale / cap);
+            of_scores *= 1.0 - uncapped.tanh().square();
+        }
+        let of_query = of_scores.matmul(&key);
+        let of_key = of_scores.transpose(-2, -1).matmul(&query);
+        let ungroup = |x: Tensor| match per_group {
+            1 => x.squeeze_dim(2),
+            _ => x.sum_dim_intlist(2, false, None::<Kind>),
+        };
+        (of_query.flatten(1, 2), ungroup(of_key), ungroup(of_value))
+    }
+
+    fn turn_back(&self, query: Tensor, key: Tensor) -> (Tensor, Tensor) {
+        let Some(rope) = self.block.attention.rope else {
+            return (query, key);
+        };
+        let turns = &self.view.turns[rope];
+        let of_query = match self.queries {
+            Queries::Rows(rows) => turns.at(rows).backward(&query),
+            Queries::First(_) => turns.backward(&query),
+        };
+        (of_query, turns.backward(&key))
+    }
+
+    /// Back through the norms on queries and keys, to `[target, position, heads · head_dim]`.
+    fn head_norms(&self, pre: &Tensor, query: Tensor, key: Tensor) -> (Tensor, Tensor) {
+        let attention = &self.block.attention;
+        let (Some(query_norm), Some(key_norm)) = (&attention.query_norm, &attention.key_norm) else {
+            return (join_heads(&query), join_heads(&key));
+        };
+        let x = apply(&self.block.attention_norm, pre);
+        let (raw_query, raw_key) = attention.project_raw(&x);
+        let raw_query = self.queries.of(&raw_query, 1);
+        (
+            query_norm.backward(&raw_query, &query, attention.n_heads),
+            key_norm.backward(&raw_key, &key, attention.n_kv_heads),
+        )
+    }
+
+    /// Back through the projections, queries at their positions, keys and values at all.
+    fn projections(&self, query: &Tensor, key: &Tensor, value: &Tensor) -> Tensor {
+        let attention = &self.block.attention;
+        match &attention.projections {
+            Projections::Separate {
+                query: to_query,
+                key: to_key,
+                value: to_value,
+            } => {
+                let of_rest = to_key.backward(key) + to_value.backward(value);
+                self.queries.add_to(of_rest, &to_query.backward(query))
+            }
+            Projections::Joined(all) => {
+                let (queries, keys) = (query.size()[2], key.size()[2]);
+                let part = |start, length| all.weight.narrow(1, start, length).tr();
+                let of_rest = key.matmul(&part(queries, keys)) + value.matmul(&part(queries + keys, keys));
+                self.queries.add_to(of_rest, &query.matmul(&part(0, queries)))
+            }
+            Projections::Grouped(all) => {
+                let size = [key.size()[0], key.size()[1], query.size()[2]];
+                let whole = Tensor::zeros(size, (key.kind(), key.device()));
+                let query = self.queries.add_to(whole, query);
+                let group = |x: &Tensor| x.unflatten(-1, [attention.n_kv_heads, -1, attention.head_dim]);
+                let all_of_group = Tensor::cat(&[group(&query), group(key), group(value)], -2);
+                all.backward(&all_of_group.flatten(-3, -1))
+            }
+        }
+    }
+}
+
+/// `[target, head, position, head_dim]` to `[target, position, heads · head_dim]`.
+fn join_heads(x: &Tensor) -> Tensor {
+    x.transpose(1, 2).flatten(2, 3)
+}
+
+impl HeadNorm {
+    /// From the cotangent by head to that of the joined projection; `raw` is what was normalised.
+    fn backward(&self, raw: &Tensor, cotangent: &Tensor, n_heads: i64) -> Tensor {
+        match self.whole {
+            true => self.norm.backward(raw, &join_heads(cotangent)),
+            false => join_heads(&self.norm.backward(&split_heads(raw, n_heads), cotangent)),
+        }
+    }
+}
