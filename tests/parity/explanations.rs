@@ -366,6 +366,29 @@ fn options_out_of_range_are_refused() {
     assert!(refused(baseline).contains("attention_rollout does not compare with one"));
 }
 
+/// More samples of more targets than there is memory for: said before anything is computed, with what helps.
+#[test]
+fn too_little_memory_is_told_with_the_option_that_lowers_it() {
+    let all = cases();
+    let case = all.iter().find(|case| case.name == "gpt2-tiny").unwrap();
+    let available = ecco_models::device::available_host_memory().expect("Linux says so");
+    let n_targets = (available / 8_000_000 + 1) as usize; // a million samples of each take 8 MB
+    let ids: Vec<u32> = (0..30).collect();
+    let input = Input::of(&case.model, ids, Vec::new()).unwrap();
+    let targets = vec![Target::token(30, 5); n_targets];
+    for method in [Method::Lime, Method::KernelShap] {
+        let options = AttributionOptions {
+            n_samples: Some(1_000_000),
+            ..with(method)
+        };
+        let error = attribute(&case.model, &input, &targets, &options, &mut unwatched).unwrap_err();
+        let message = error.to_string();
+        assert_eq!(error.kind(), "MemoryError", "{message}");
+        assert!(message.contains("30 sources") && message.contains("a lower n_samples takes less"), "{message}");
+        assert!(message.contains("GB"), "{message}");
+    }
+}
+
 /// A script's interruption ends a method between passes.
 #[test]
 fn methods_can_be_interrupted() {
