@@ -16,4 +16,5 @@ mod lens;
 mod placement;
 mod recovery;
 mod runs;
+mod score;
 mod tokenizers;
