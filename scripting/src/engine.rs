@@ -99,7 +99,8 @@ mod tests {
          hypot input int is_even is_finite is_infinite is_nan is_odd is_zero ln log markdown max min parse_json \
          password print range round sign sin sinh sleep sqrt svg tan tanh timestamp to_binary to_debug \
          to_degrees to_float to_hex to_int to_lower to_octal to_radians to_string to_upper \
-         ecco::from_pretrained ecco::models";
+         ecco::cca ecco::cka ecco::from_pretrained ecco::ica ecco::models ecco::nmf ecco::pca ecco::pwcca \
+         ecco::similarity ecco::svcca";
 
     #[test]
     fn scripts_reach_nothing_but_these() {

@@ -26,6 +26,8 @@ pub enum OptionKind {
     BoolOr(&'static [&'static str]),
     /// A whole number, at least this.
     Int(i64),
+    /// A whole number of at least 1, or one of these names.
+    CountOr(&'static [&'static str]),
     /// A number; whole ones are taken too.
     Float,
     Text,
@@ -71,7 +73,9 @@ impl OptionKind {
         match self {
             Self::Bool => "true or false".to_owned(),
             Self::BoolOr(names) => format!("true, false or {}", quoted(names)),
+            Self::Int(i64::MIN) => "a whole number".to_owned(),
             Self::Int(least) => format!("a whole number of at least {least}"),
+            Self::CountOr(names) => format!("a whole number of at least 1, or {}", quoted(names)),
             Self::Float => "a number".to_owned(),
             Self::Text => "a string".to_owned(),
             Self::OneOf(names) => format!("one of {}", quoted(names)),
@@ -97,7 +101,11 @@ impl OptionKind {
     /// The strings it may, or usually does, consist of.
     pub fn names(self) -> &'static [&'static str] {
         match self {
-            Self::OneOf(names) | Self::SomeOf(names) | Self::Such(names) | Self::BoolOr(names) => names,
+            Self::OneOf(names)
+            | Self::SomeOf(names)
+            | Self::Such(names)
+            | Self::BoolOr(names)
+            | Self::CountOr(names) => names,
             _ => &[],
         }
     }
@@ -108,6 +116,7 @@ impl OptionKind {
             Self::Bool => "bool",
             Self::BoolOr(_) => "bool or string",
             Self::Int(_) => "int",
+            Self::CountOr(_) => "int or string",
             Self::Float => "float",
             Self::Text | Self::OneOf(_) | Self::Such(_) => "string",
             Self::Ints => "[int]",
@@ -242,7 +251,10 @@ impl OptionTable {
             let error = ScriptError::new(ErrorKind::Option, message).pointing_at(spec.name);
             match (spec.kind, value.as_immutable_string_ref()) {
                 (
-                    OptionKind::OneOf(names) | OptionKind::SomeOf(names) | OptionKind::BoolOr(names),
+                    OptionKind::OneOf(names)
+                    | OptionKind::SomeOf(names)
+                    | OptionKind::BoolOr(names)
+                    | OptionKind::CountOr(names),
                     Ok(text),
                 ) => error.with_nearest(&text, names.iter().copied()),
                 _ => error,
@@ -264,6 +276,9 @@ fn convert(kind: OptionKind, value: &Dynamic) -> Option<Given> {
             Err(_) => text().filter(|t| names.contains(&t.as_str())).map(Given::Text),
         },
         OptionKind::Int(least) => value.as_int().ok().filter(|&n| n >= least).map(Given::Int),
+        OptionKind::CountOr(names) => {
+            convert(OptionKind::Int(1), value).or_else(|| convert(OptionKind::OneOf(names), value))
+        }
         OptionKind::Float => number(value).filter(|x| x.is_finite()).map(Given::Float),
         OptionKind::Text | OptionKind::Such(_) => text().map(Given::Text),
         OptionKind::OneOf(names) => text().filter(|t| names.contains(&t.as_str())).map(Given::Text),

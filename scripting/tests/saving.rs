@@ -11,6 +11,11 @@ let lm = ecco::from_pretrained("demo", #{verbose: false});
 let output = lm.generate("The countries are:\n1.", #{generate: 4});
 let saliency = output.saliency();
 let nmf = output.run_nmf(#{n_components: 2});
+let pca = output.run_pca(#{n_components: 2});
+let stability = nmf.stability(#{seeds: 2});
+let neuron = output.neuron(0, 3);
+let top = output.top_neurons();
+let grid = ecco::similarity(output, output);
 "#;
 
 fn error_of(notebook: &mut Notebook, code: &str) -> String {
@@ -26,6 +31,15 @@ fn results_are_saved_by_the_paths_end() {
         notebook.run(MADE).result.expect("the demo model runs");
         for result in ["saliency", "nmf"] {
             for ending in ["json", "safetensors", "npy", "csv", "html", "svg"] {
+                let code = format!("{result}.save(\"{result}.{ending}\")");
+                notebook
+                    .run(&code)
+                    .result
+                    .unwrap_or_else(|error| panic!("{code}: {}", error.value));
+            }
+        }
+        for result in ["pca", "stability", "neuron", "top", "grid"] {
+            for ending in ["json", "safetensors", "npy", "csv", "html"] {
                 let code = format!("{result}.save(\"{result}.{ending}\")");
                 notebook
                     .run(&code)

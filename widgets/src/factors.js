@@ -1,4 +1,4 @@
-define("ecco-factors", "factors-1", (view, data, host) => {
+define("ecco-factors", "factors-2", (view, data, host) => {
   const flow = view.querySelector(".flow");
   const list = view.querySelector(".list");
   const readout = view.querySelector(".readout");
@@ -14,13 +14,15 @@ define("ecco-factors", "factors-1", (view, data, host) => {
   if (!count || !boxes.length) return;
   const hint = readout.textContent;
   const strength = (k, i) => unpack(data.rows[k]).values[i] || 0;
-  const strongest = boxes.map((_, i) => hues.reduce((best, _, k) => (strength(k, i) > strength(best, i) ? k : best), 0));
+  const size = (k, i) => Math.abs(strength(k, i));
+  const strongest = boxes.map((_, i) => hues.reduce((best, _, k) => (size(k, i) > size(best, i) ? k : best), 0));
+  const what = data.signed ? "component" : "factor";
 
   let cursor = 0, held = false, preview = null, shown = null;
 
   const repaint = painter(boxes, (i) => {
-    const k = shown ?? strongest[i];
-    boxes[i].style.setProperty("--c", hues[k]);
+    const k = shown ?? (data.signed ? 0 : strongest[i]);
+    if (!data.signed) boxes[i].style.setProperty("--c", hues[k]);
     boxes[i].style.setProperty("--s", strength(k, i).toFixed(3));
   });
 
@@ -32,22 +34,37 @@ define("ecco-factors", "factors-1", (view, data, host) => {
 
   function describe(focus) {
     if (focus === null) return void (readout.textContent = hint);
-    const top = boxes.map((_, i) => i).sort((a, b) => strength(focus, b) - strength(focus, a) || a - b).slice(0, 5);
-    readout.replaceChildren(factor(focus, " strongest at "),
-      ...top.filter((i) => strength(focus, i) > 0).flatMap((i) => [node("span", {}, ...named(boxes[i]), " " + amount(focus, i)), " "]));
+    const top = boxes.map((_, i) => i).sort((a, b) => size(focus, b) - size(focus, a) || a - b).slice(0, 5);
+    const share = data.shares[focus] === undefined ? "" : " (" + fineShare(data.shares[focus]) + " of the variance)";
+    readout.replaceChildren(factor(focus, share + " strongest at "),
+      ...top.filter((i) => strength(focus, i)).flatMap((i) => [node("span", {}, ...named(boxes[i]), place(i) + " " + amount(focus, i)), " "]),
+      ...neurons(focus));
+  }
+
+  // Which of several texts a token belongs to.
+  function place(i) {
+    const text = data.texts.findLastIndex(([start]) => start <= i);
+    return data.texts.length > 1 ? " in text " + text : "";
+  }
+
+  function neurons(k) {
+    const all = data.neurons[k] ?? [];
+    if (!all.length) return [];
+    const name = (n) => (n.layer === null ? "neuron " + n.neuron : "layer " + n.layer + " neuron " + n.neuron) + " (" + n.weight + ")";
+    return [node("span", { className: "made" }, "made of " + all.map(name).join(", "))];
   }
 
   const amount = (k, i) => Number((strength(k, i) * (data.peaks[k] ?? 0)).toPrecision(3)).toString();
 
   function factor(k, text) {
-    const element = node("span", {}, node("bdi", { textContent: "factor " + k }), text);
+    const element = node("span", {}, node("bdi", { textContent: what + " " + k }), text);
     element.style.setProperty("--c", hues[k]);
     return element;
   }
 
   function describeToken(i) {
-    const order = hues.map((_, k) => k).filter((k) => strength(k, i) > 0).sort((a, b) => strength(b, i) - strength(a, i)).slice(0, 4);
-    readout.replaceChildren(node("span", { className: "what" }, ...named(boxes[i]), " id " + data.ids[i]), " ",
+    const order = hues.map((_, k) => k).filter((k) => strength(k, i)).sort((a, b) => size(b, i) - size(a, i)).slice(0, 4);
+    readout.replaceChildren(node("span", { className: "what" }, ...named(boxes[i]), place(i) + " id " + data.ids[i]), " ",
       ...order.flatMap((k) => [factor(k, " " + amount(k, i)), " "]));
   }
 
@@ -126,15 +143,18 @@ define("ecco-factors", "factors-1", (view, data, host) => {
   readout.setAttribute("role", "status");
   lines.forEach((line, k) => {
     line.setAttribute("role", "button");
-    line.setAttribute("aria-label", "factor " + k + ": " + line.querySelector(".top").textContent);
+    line.setAttribute("aria-label", what + " " + k + ": " + line.querySelector(".top").textContent);
   });
   saveMenu(view, host, "factors", {
     svg: ["image/svg+xml", () => {
       repaint.all();
-      return picture(view, "Neuron factors", (box, style) => ({ fill: style.backgroundColor }));
+      const scale = data.signed && stops(host, "--ecco-diverging");
+      const ground = (box) => shade(scale, (Number(box.style.getPropertyValue("--s")) + 1) / 2);
+      return picture(view, "Neuron factors", (box, style) => (data.signed ? ground(box) : { fill: style.backgroundColor }));
     }],
     json: ["application/json", () => JSON.stringify({
-      tokens: data.tokens.map((text, i) => ({ text, id: data.ids[i] })), n_input: data.n_input,
+      method: data.method, tokens: data.tokens.map((text, i) => ({ text, id: data.ids[i] })),
+      texts: data.texts.map(([start, n_input]) => ({ start, n_input })), neurons: data.neurons, explained_variance_ratio: data.shares,
       components: hues.map((_, k) => boxes.map((_, i) => Number(amount(k, i)))),
       error: data.error, relative_error: data.relative_error,
     })],

@@ -3,6 +3,7 @@
 //! - [`bundle`]: [`MimeBundle`] and the [`Explorable`] trait every view implements
 //! - [`tokens`]: the token sequence, and the [`Token`] all views share
 //! - [`saliency`], [`factors`]: the two interactive views
+//! - [`neuron`]: one neuron over texts, and the most active ones; [`similarity`]: how alike layers are
 //! - [`depths`]: what each layer would say (logit lens); [`parts`]: what each part wrote to a logit; [`attention`]: heads
 //! - [`reading`], [`candidates`]: what a model says of a text that it has read, or might have said
 //! - [`faithfulness`], [`comparison`]: whether an attribution says what the model uses, and whether several agree
@@ -32,6 +33,7 @@ pub mod faithfulness;
 mod faithfulness_picture;
 mod grid;
 pub mod model_card;
+pub mod neuron;
 mod numbers;
 mod page;
 pub mod parts;
@@ -46,6 +48,7 @@ pub mod score;
 mod score_picture;
 pub mod side_by_side;
 mod side_by_side_picture;
+pub mod similarity;
 mod spark;
 pub mod steering;
 pub mod tensor_summary;
@@ -57,9 +60,10 @@ pub use bundle::{DATA, Explorable, MimeBundle};
 pub use candidates::{Candidate, CandidateLabel, CandidatePlace, Candidates};
 pub use comparison::{Compared, Comparison};
 pub use depths::{LayerPredictions, LensColumn, LensMap, RankKind, RankMap};
-pub use factors::Factors;
+pub use factors::{FactorNeuron, FactorText, Factors, HeldOut};
 pub use faithfulness::Faithfulness;
 pub use model_card::{ModelCard, ResidentModels};
+pub use neuron::{ActiveNeuron, NeuronActivity, NeuronList, NeuronText};
 pub use parts::{LayerParts, Parts, PartsBy};
 pub use patch_map::{Columns, PatchMap};
 pub use progress::Progress;
@@ -67,6 +71,7 @@ pub use reading::{Reading, Said};
 pub use saliency::{Saliency, SaliencyStyle, Scale, Unit};
 pub use score::{Score, Scored};
 pub use side_by_side::{Predicted, Side, SideBySide};
+pub use similarity::SimilarityGrid;
 pub use steering::Steering;
 pub use tensor_summary::TensorSummary;
 pub use tokens::{Token, TokenSequence};

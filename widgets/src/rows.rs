@@ -69,6 +69,16 @@ pub fn pooled(row: &[f32], n: usize) -> Vec<f32> {
     (0..n).map(stretch).collect()
 }
 
+/// The value of largest strength, with its sign, in each of at most `n` equal stretches of a row that is in -1..=1.
+pub fn pooled_signed(row: &[f32], n: usize) -> Vec<f32> {
+    let n = n.min(row.len());
+    let edge = |i: usize| i * row.len() / n;
+    let stronger = |a: f32, &b: &f32| if b.abs() > a.abs() { b } else { a };
+    (0..n)
+        .map(|i| row[edge(i)..edge(i + 1)].iter().fold(0.0, stronger))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,5 +108,7 @@ mod tests {
         assert_eq!(pooled(&[0.0, 1.0, 0.5, f32::NAN, 0.25], 2), [1.0, 0.5]);
         assert_eq!(pooled(&[2.0, 4.0], 10), [0.5, 1.0]);
         assert!(pooled(&[], 10).is_empty());
+        assert_eq!(pooled_signed(&[0.2, -1.0, 0.5, f32::NAN, 0.25], 2), [-1.0, 0.5]);
+        assert!(pooled_signed(&[], 10).is_empty());
     }
 }

@@ -29,6 +29,32 @@ pub fn area(values: &[f32], height: f32) -> String {
     path
 }
 
+/// The same for values in -1..=1, around a line in the middle.
+pub fn signed_area(values: &[f32], height: f32) -> String {
+    let middle = height / 2.0;
+    let mut path = format!("M0 {middle}");
+    let mut last = f32::NAN;
+    for (x, value) in values.iter().enumerate() {
+        let y = ((1.0 - value.clamp(-1.0, 1.0)) * middle * 10.0).round() / 10.0;
+        if y != last {
+            path.push_str(&if x == 0 {
+                format!("V{y}")
+            } else {
+                format!("H{x}V{y}")
+            });
+            last = y;
+        }
+    }
+    path.push_str(&format!("H{}V{middle}z", values.len()));
+    path
+}
+
+/// `▁▄█` for values in -1..=1: the middle is 0.
+pub fn signed_blocks(values: &[f32]) -> String {
+    let halves: Vec<f32> = values.iter().map(|value| (value + 1.0) / 2.0).collect();
+    blocks(&halves)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,6 +62,12 @@ mod tests {
     #[test]
     fn blocks_span_the_range() {
         assert_eq!(blocks(&[0.0, 0.5, 1.0, 7.0]), "▁▅██");
+    }
+
+    #[test]
+    fn signs_are_above_and_below_the_middle() {
+        assert_eq!(signed_area(&[0.0, 1.0, -1.0], 20.0), "M0 10V10H1V0H2V20H3V10z");
+        assert_eq!(signed_blocks(&[-1.0, 0.0, 1.0]), "▁▅█");
     }
 
     #[test]

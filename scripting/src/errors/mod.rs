@@ -10,6 +10,8 @@ mod render;
 mod translate;
 
 use ecco_explain::nmf::NmfError;
+use ecco_explain::pca::DecompositionError;
+use ecco_explain::similarity::SimilarityError;
 use rhai::{Dynamic, EvalAltResult, NativeCallContext, Position};
 
 pub use nearest::nearest;
@@ -167,6 +169,36 @@ impl From<NmfError> for ScriptError {
             NmfError::Interrupted { .. } => Self::new(ErrorKind::Interrupt, message),
             NmfError::Seed { .. } => Self::new(ErrorKind::Value, message).pointing_at("seed"),
             _ => Self::new(ErrorKind::Value, message),
+        }
+    }
+}
+
+impl From<DecompositionError> for ScriptError {
+    fn from(error: DecompositionError) -> Self {
+        let message = error.to_string();
+        match error {
+            DecompositionError::Explain(error) => error.into(),
+            DecompositionError::Interrupted => Self::interrupted(),
+            DecompositionError::Components { .. } | DecompositionError::Rank { .. } => {
+                Self::new(ErrorKind::Value, message).pointing_at("n_components")
+            }
+            DecompositionError::Option { option, .. } => {
+                Self::new(ErrorKind::Value, message).pointing_at(option)
+            }
+            _ => Self::new(ErrorKind::Value, message),
+        }
+    }
+}
+
+impl From<SimilarityError> for ScriptError {
+    fn from(error: SimilarityError) -> Self {
+        let (message, hint) = (error.to_string(), error.hint());
+        match error {
+            SimilarityError::Explain(error) => error.into(),
+            SimilarityError::Interrupted => Self::interrupted(),
+            SimilarityError::Dims { .. } => Self::of_kind("", message, hint).pointing_at("dims"),
+            SimilarityError::Bandwidth { .. } => Self::of_kind("", message, hint).pointing_at("bandwidth"),
+            _ => Self::of_kind("", message, hint),
         }
     }
 }

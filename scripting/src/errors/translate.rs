@@ -163,7 +163,9 @@ fn unknown_variable(name: &str, in_function: bool, names: &Names) -> ScriptError
     }
     let inside = format!("{name}::");
     let full = names.catalog.entries().map(|entry| entry.full_name());
-    if let Some(example) = full.filter(|full| full.starts_with(&inside)).min() {
+    // What a notebook begins with is the best example.
+    let order = |full: &String| (!full.ends_with("::from_pretrained"), full.clone());
+    if let Some(example) = full.filter(|full| full.starts_with(&inside)).min_by_key(order) {
         return error.with_hint(format!(
             "`{name}` is a module, and `::` stands before its functions: `{example}(…)`"
         ));

@@ -1,47 +1,13 @@
-//! What an output tells: its tokens, what happened inside the model, factors.
+//! What an output tells: its tokens, what happened inside the model.
 
-use ecco_explain::nmf::NmfOptions;
 use ecco_widgets::Explorable;
 use rhai::plugin::*;
-use rhai::{Array, FLOAT, INT, Map};
+use rhai::{Array, INT};
 
-use crate::errors::{RhaiResult, ScriptError};
-use crate::options::{OptionKind, OptionTable, option};
-use crate::values::factorization::{self, Factorization};
+use crate::errors::RhaiResult;
 use crate::values::generation::{Generation, Recorded};
 use crate::values::rich::Rich;
 use crate::values::tensor::Tensor;
-
-pub const NMF_OPTIONS: OptionTable = OptionTable {
-    primitive: "Generation.run_nmf",
-    options: &[
-        option(
-            "n_components",
-            OptionKind::Int(1),
-            "10",
-            "how many factors; at most one per position",
-        ),
-        option(
-            "from_layer",
-            OptionKind::Int(0),
-            "0",
-            "the first layer, counted from 0",
-        ),
-        option(
-            "to_layer",
-            OptionKind::Int(1),
-            "all layers",
-            "the first layer left out",
-        ),
-        option("max_iter", OptionKind::Int(1), "500", "sweeps at most"),
-        option(
-            "seed",
-            OptionKind::Int(0),
-            "0",
-            "of the random start; the same as scikit-learn's random_state",
-        ),
-    ],
-};
 
 #[export_module]
 pub mod functions {
@@ -119,65 +85,6 @@ pub mod functions {
             .map_err(|error| error.raise(&ctx))
     }
 
-    /// Groups the neurons into factors that fire together (non-negative matrix factorization of the
-    /// activations).
-    #[rhai_fn(name = "run_nmf", pure, return_raw)]
-    pub fn run_nmf(ctx: NativeCallContext, output: &mut Generation) -> RhaiResult<Factorization> {
-        super::run_nmf(output, &Map::new()).map_err(|error| error.raise(&ctx))
-    }
-
-    /// Groups the neurons into factors, with options.
-    ///
-    /// Example:
-    /// ```rhai
-    /// let nmf = output.run_nmf(#{n_components: 10});
-    /// nmf.explore()
-    /// ```
-    #[rhai_fn(name = "run_nmf", pure, return_raw)]
-    pub fn run_nmf_with(
-        ctx: NativeCallContext,
-        output: &mut Generation,
-        options: Map,
-    ) -> RhaiResult<Factorization> {
-        super::run_nmf(output, &options).map_err(|error| error.raise(&ctx))
-    }
-
-    /// Shows the factors: where each one is active, and which tokens it belongs to.
-    #[rhai_fn(name = "explore", pure)]
-    pub fn explore(nmf: &mut Factorization) -> Rich {
-        Rich::new(nmf.view().bundle())
-    }
-
-    /// Where each factor is active: a tensor (component, position).
-    #[rhai_fn(get = "components", pure)]
-    pub fn components(nmf: &mut Factorization) -> Tensor {
-        nmf.components()
-    }
-
-    /// Which neurons a factor consists of: a tensor (component, neuron), layers one after the other.
-    #[rhai_fn(get = "neurons", pure)]
-    pub fn neurons(nmf: &mut Factorization) -> Tensor {
-        nmf.neurons()
-    }
-
-    /// The reconstruction error: the Frobenius norm of what the factors leave unexplained.
-    #[rhai_fn(get = "error", pure)]
-    pub fn error(nmf: &mut Factorization) -> FLOAT {
-        nmf.nmf().error
-    }
-
-    /// The reconstruction error relative to the norm of the activations: 0 exact, 1 nothing explained.
-    #[rhai_fn(get = "relative_error", pure)]
-    pub fn relative_error(nmf: &mut Factorization) -> FLOAT {
-        nmf.nmf().relative_error
-    }
-
-    /// Sweeps that were done.
-    #[rhai_fn(get = "n_iter", pure)]
-    pub fn n_iter(nmf: &mut Factorization) -> INT {
-        nmf.nmf().n_iter as INT
-    }
-
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]
     pub fn output_text(output: &mut Generation) -> String {
         output.view().text()
@@ -187,21 +94,4 @@ pub mod functions {
     pub fn rich_text(view: &mut Rich) -> String {
         view.text()
     }
-}
-
-fn run_nmf(output: &Generation, options: &Map) -> Result<Factorization, ScriptError> {
-    let options = NMF_OPTIONS.read(options)?;
-    let defaults = NmfOptions::default();
-    let nmf = NmfOptions {
-        n_components: options.usize("n_components").unwrap_or(defaults.n_components),
-        max_iter: options.usize("max_iter").unwrap_or(defaults.max_iter),
-        seed: options.u64("seed").unwrap_or(defaults.seed),
-        ..defaults
-    };
-    factorization::run(
-        output,
-        options.usize("from_layer"),
-        options.usize("to_layer"),
-        &nmf,
-    )
 }

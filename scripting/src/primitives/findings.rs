@@ -7,17 +7,19 @@ use crate::state::state_of;
 use crate::values::attention::Attention;
 use crate::values::candidates::Candidates;
 use crate::values::comparison::Comparison;
-use crate::values::factorization::Factorization;
+use crate::values::factorization::{Factorization, Stability};
 use crate::values::faithfulness::Faithfulness;
 use crate::values::finding::{Finding, Shown};
 use crate::values::generation::Generation;
 use crate::values::lens::Lens;
+use crate::values::neurons::{Activity, TopNeurons};
 use crate::values::parts::LogitAttribution;
 use crate::values::patch_map::PatchMap;
 use crate::values::run::Run;
 use crate::values::saliency::Saliency;
 use crate::values::saving;
 use crate::values::side_by_side::SideBySide;
+use crate::values::similarity::SimilarityGrid;
 use crate::values::steering::SteeringVector;
 
 type Register = fn(&mut Engine, &str);
@@ -33,6 +35,10 @@ const FINDINGS: &[(&str, Register)] = &[
     ("SideBySide", register_members::<SideBySide>),
     ("PatchMap", register_members::<PatchMap>),
     ("SteeringVector", register_members::<SteeringVector>),
+    ("Stability", register_members::<Stability>),
+    ("Activity", register_members::<Activity>),
+    ("TopNeurons", register_members::<TopNeurons>),
+    ("SimilarityGrid", register_members::<SimilarityGrid>),
     ("Lens", register_members::<Lens>),
     ("LogitAttribution", register_members::<LogitAttribution>),
     ("Attention", register_members::<Attention>),

@@ -8,6 +8,7 @@ mod chat;
 mod display;
 mod errors;
 mod explain;
+mod factors;
 mod faithfulness;
 mod findings;
 mod generate;
@@ -16,9 +17,11 @@ mod intervene;
 mod limits;
 mod models;
 mod nesting;
+mod neurons;
 mod patching;
 mod run;
 mod score;
+mod similarity;
 mod sorting;
 mod tensor;
 mod text;
@@ -33,17 +36,19 @@ use crate::values::attention::Attention;
 use crate::values::candidates::Candidates;
 use crate::values::chat::Chat;
 use crate::values::comparison::Comparison;
-use crate::values::factorization::Factorization;
+use crate::values::factorization::{Factorization, Stability};
 use crate::values::faithfulness::Faithfulness;
 use crate::values::generation::Generation;
 use crate::values::lens::Lens;
 use crate::values::model::{Model, ModelList};
+use crate::values::neurons::{Activity, TopNeurons};
 use crate::values::parts::LogitAttribution;
 use crate::values::patch_map::PatchMap;
 use crate::values::rich::Rich;
 use crate::values::run::Run;
 use crate::values::saliency::Saliency;
 use crate::values::side_by_side::SideBySide;
+use crate::values::similarity::SimilarityGrid;
 use crate::values::steering::SteeringVector;
 use crate::values::tensor::Tensor;
 
@@ -53,6 +58,25 @@ pub const OPTION_TABLES: &[&OptionTable] = &[
     &generate::GENERATE_OPTIONS,
     &chat::CHAT_OPTIONS,
     &run::RUN_OPTIONS,
+    &factors::OUTPUT_NMF,
+    &factors::RUN_NMF,
+    &factors::ECCO_NMF,
+    &factors::OUTPUT_PCA,
+    &factors::RUN_PCA,
+    &factors::ECCO_PCA,
+    &factors::OUTPUT_ICA,
+    &factors::RUN_ICA,
+    &factors::ECCO_ICA,
+    &factors::STABILITY,
+    &neurons::OUTPUT_TOP,
+    &neurons::RUN_TOP,
+    &neurons::OUTPUT_NEURON,
+    &neurons::RUN_NEURON,
+    &neurons::MODEL_NEURON,
+    &similarity::SVCCA,
+    &similarity::PWCCA,
+    &similarity::CKA,
+    &similarity::SIMILARITY,
     &attribution::SALIENCY_OPTIONS,
     &attribution::PRIMARY_OPTIONS,
     &attribution::ATTRIBUTE_OPTIONS,
@@ -60,7 +84,6 @@ pub const OPTION_TABLES: &[&OptionTable] = &[
     &faithfulness::FAITHFULNESS_OPTIONS,
     &faithfulness::COMPARE_OPTIONS,
     &faithfulness::SALIENCY_COMPARE_OPTIONS,
-    &explain::NMF_OPTIONS,
     &intervene::INTERVENE_OPTIONS,
     &intervene::COMPARE_OPTIONS,
     &intervene::STEERING_OPTIONS,
@@ -99,13 +122,20 @@ pub fn register(engine: &mut Engine) {
     engine.register_type_with_name::<SideBySide>("SideBySide");
     engine.register_type_with_name::<PatchMap>("PatchMap");
     engine.register_type_with_name::<SteeringVector>("SteeringVector");
+    engine.register_type_with_name::<Stability>("Stability");
+    engine.register_type_with_name::<Activity>("Activity");
+    engine.register_type_with_name::<TopNeurons>("TopNeurons");
+    engine.register_type_with_name::<SimilarityGrid>("SimilarityGrid");
     engine.register_type_with_name::<Lens>("Lens");
     engine.register_type_with_name::<LogitAttribution>("LogitAttribution");
     engine.register_type_with_name::<Attention>("Attention");
     engine.register_type_with_name::<Candidates>("Candidates");
     engine.register_iterator::<Tensor>();
     engine.register_iterator::<ModelList>();
-    engine.register_static_module("ecco", exported_module!(models::ecco).into());
+    let mut ecco = exported_module!(models::ecco);
+    ecco.combine(exported_module!(factors::ecco));
+    ecco.combine(exported_module!(similarity::ecco));
+    engine.register_static_module("ecco", ecco.into());
     engine.register_global_module(exported_module!(models::functions).into());
     engine.register_global_module(exported_module!(chat::functions).into());
     engine.register_global_module(exported_module!(generate::functions).into());
@@ -113,6 +143,9 @@ pub fn register(engine: &mut Engine) {
     engine.register_global_module(exported_module!(explain::functions).into());
     engine.register_global_module(exported_module!(intervene::functions).into());
     engine.register_global_module(exported_module!(patching::functions).into());
+    engine.register_global_module(exported_module!(factors::functions).into());
+    engine.register_global_module(exported_module!(neurons::functions).into());
+    engine.register_global_module(exported_module!(similarity::functions).into());
     engine.register_global_module(exported_module!(attribution::functions).into());
     engine.register_global_module(exported_module!(faithfulness::functions).into());
     engine.register_global_module(exported_module!(score::functions).into());
@@ -125,5 +158,7 @@ pub fn register(engine: &mut Engine) {
     engine.register_global_module(exported_module!(nesting::functions).into());
     engine.register_global_module(exported_module!(sorting::functions).into());
     findings::register(engine);
+    factors::register(engine);
+    neurons::register(engine);
     tensor::register_arithmetic(engine);
 }

@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use super::attributed::Attributed;
 use super::finding::{Finding, Shown};
 use super::model::Model;
+use super::run::{self, Run};
 use super::tensor::Tensor;
 use crate::errors::{ErrorKind, ScriptError};
 use crate::watch::watched;
@@ -74,6 +75,7 @@ struct Inner {
     recorded: RefCell<HashMap<Recorded, Tensor>>,
     scores: RefCell<Option<Rc<Vec<TokenScore>>>>,
     subject: OnceCell<Attributed>,
+    run: RefCell<Option<Run>>,
 }
 
 impl Generation {
@@ -89,6 +91,7 @@ impl Generation {
             recorded: RefCell::default(),
             scores: RefCell::default(),
             subject: OnceCell::new(),
+            run: RefCell::default(),
         };
         Self(Rc::new(inner), shown_as)
     }
@@ -243,6 +246,31 @@ impl Generation {
             }
             Recorded::Attention => Ok(captured.array(Site::AttentionPattern)?),
         }
+    }
+
+    /// Whether the given tokens were read by an encoder and the others written by a decoder.
+    pub fn is_pair(&self) -> bool {
+        self.0.generation.start_id.is_some()
+    }
+
+    /// A pass over what the model has read to write this: all tokens but the last generated one.
+    pub fn run(&self) -> Result<Run, ScriptError> {
+        if let Some(run) = &*self.0.run.borrow() {
+            return Ok(run.clone());
+        }
+        let (model, generation) = (&self.0.model, &self.0.generation);
+        let loaded = model.loaded()?;
+        let ids = generation.ids();
+        let input = if self.is_pair() {
+            let mut written = generation.decoder_ids();
+            written.truncate(written.len().saturating_sub(1).max(1));
+            Input::of(&loaded, ids[..self.n_input()].to_vec(), written)?
+        } else {
+            Input::of(&loaded, ids[..self.n_positions()].to_vec(), vec![])?
+        };
+        let run = run::again(model, self.text().to_owned(), input)?;
+        *self.0.run.borrow_mut() = Some(run.clone());
+        Ok(run)
     }
 
     /// The text as attributions are about it.

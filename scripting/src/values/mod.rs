@@ -3,6 +3,7 @@
 pub mod attention;
 pub mod attributed;
 pub mod candidates;
+pub mod capture;
 pub mod chat;
 pub mod comparison;
 pub mod factorization;
@@ -11,6 +12,7 @@ pub mod finding;
 pub mod generation;
 pub mod lens;
 pub mod model;
+pub mod neurons;
 pub mod numbers;
 pub mod parts;
 pub mod patch_map;
@@ -20,6 +22,8 @@ pub mod saliency;
 pub mod saving;
 pub mod show;
 pub mod side_by_side;
+pub mod similarity;
+pub mod source;
 pub mod steering;
 pub mod subject;
 pub mod targets;
@@ -34,18 +38,20 @@ use attention::Attention;
 use candidates::Candidates;
 use chat::Chat;
 use comparison::Comparison;
-use factorization::Factorization;
+use factorization::{Factorization, Stability};
 use faithfulness::Faithfulness;
 use finding::Shown;
 use generation::Generation;
 use lens::Lens;
 use model::{Model, ModelList};
+use neurons::{Activity, TopNeurons};
 use parts::LogitAttribution;
 use patch_map::PatchMap;
 use rich::Rich;
 use run::Run;
 use saliency::Saliency;
 use side_by_side::SideBySide;
+use similarity::SimilarityGrid;
 use steering::SteeringVector;
 use tensor::Tensor;
 
@@ -85,6 +91,10 @@ shown! {
     SideBySide,
     PatchMap,
     SteeringVector,
+    Stability,
+    Activity,
+    TopNeurons,
+    SimilarityGrid,
     Lens,
     LogitAttribution,
     Attention,

@@ -43,6 +43,8 @@ pub struct Resident {
     asked: LoadOptions,
     card: ModelCard,
     intermediate_size: usize,
+    /// Of the encoder beside a decoder.
+    n_encoder_layers: Option<usize>,
     loaded: RefCell<Option<Rc<ecco_models::Model>>>,
     state: Weak<State>,
 }
@@ -65,11 +67,13 @@ impl Resident {
             interventions: Vec::new(),
         };
         let intermediate_size = config.intermediate_size;
+        let n_encoder_layers = config.encoder.as_ref().map(|encoder| encoder.n_layers);
         let loaded = RefCell::new(Some(Rc::new(model)));
         Self {
             asked,
             card,
             intermediate_size,
+            n_encoder_layers,
             loaded,
             state: Rc::downgrade(state),
         }
@@ -109,6 +113,14 @@ impl Model {
 
     pub fn intermediate_size(&self) -> usize {
         self.resident.intermediate_size
+    }
+
+    /// Layers of the stack whose head speaks, or of the encoder beside it.
+    pub fn n_layers(&self, encoder: bool) -> usize {
+        match self.resident.n_encoder_layers {
+            Some(n_layers) if encoder => n_layers,
+            _ => self.card().n_layers,
+        }
     }
 
     /// The model itself, or a view on it that makes this handle's changes in every pass.

@@ -89,30 +89,52 @@ pub fn run(
     let runs = watched(&state, model.verbose, |watch| {
         run::run(&loaded, inputs, top_k, watch)
     })?;
-    let mut all = Vec::new();
-    for run in runs {
-        let of_batch = run.inputs().iter().zip(run.order()).enumerate();
-        let of_batch = of_batch.map(|(index, (input, &text))| Text {
-            text: texts[text].prompt().text().to_owned(),
-            tokens: loaded.tokenizer().tokens(&input.ids),
-            target: loaded.tokenizer().tokens(&input.target),
-            is_causal: loaded.config().task == Task::NextToken,
-            silence: run.predictions(index).is_empty().then(|| silence(&loaded)),
-            subject: OnceCell::new(),
-        });
-        let batch = Rc::new(Batch {
-            model: model.plain(),
-            texts: of_batch.collect(),
-            arrays: RefCell::default(),
-            run,
-        });
-        for (index, &text) in batch.run.order().iter().enumerate() {
-            let batch = Rc::clone(&batch);
-            all.push((text, Run { batch, index }));
-        }
-    }
+    let texts: Vec<String> = texts.iter().map(|text| text.prompt().text().to_owned()).collect();
+    let mut all: Vec<(usize, Run)> = runs
+        .into_iter()
+        .flat_map(|run| batch(model, &loaded, run, &texts))
+        .collect();
     all.sort_by_key(|(text, _)| *text);
     Ok(all.into_iter().map(|(_, run)| run).collect())
+}
+
+/// A pass over the tokens of a text that is already there: what an output is looked into with.
+pub fn again(model: &Model, text: String, input: Input) -> Result<Run, ScriptError> {
+    let (loaded, state) = (model.loaded()?, model.state()?);
+    let runs = watched(&state, model.verbose, |watch| {
+        run::run(&loaded, vec![input], 1, watch)
+    })?;
+    let mut runs = runs
+        .into_iter()
+        .flat_map(|run| batch(model, &loaded, run, std::slice::from_ref(&text)));
+    let missing = || ScriptError::new(ErrorKind::Internal, "nothing was run");
+    Ok(runs.next().ok_or_else(missing)?.1)
+}
+
+/// The texts of one batch, each with its place among `texts`.
+fn batch(model: &Model, loaded: &ecco_models::Model, run: run::Run, texts: &[String]) -> Vec<(usize, Run)> {
+    let of_batch = run.inputs().iter().zip(run.order()).enumerate();
+    let of_batch = of_batch.map(|(index, (input, &text))| Text {
+        text: texts[text].clone(),
+        tokens: loaded.tokenizer().tokens(&input.ids),
+        target: loaded.tokenizer().tokens(&input.target),
+        is_causal: loaded.config().task == Task::NextToken,
+        silence: run.predictions(index).is_empty().then(|| silence(loaded)),
+        subject: OnceCell::new(),
+    });
+    let batch = Rc::new(Batch {
+        model: model.plain(),
+        texts: of_batch.collect(),
+        arrays: RefCell::default(),
+        run,
+    });
+    let order = batch.run.order().iter().enumerate();
+    order
+        .map(|(index, &text)| {
+            let batch = Rc::clone(&batch);
+            (text, Run { batch, index })
+        })
+        .collect()
 }
 
 /// An error that says which text of a list it is about.
@@ -227,6 +249,14 @@ impl Run {
     /// A name that no place has, or none of this model's.
     pub fn at_name(&self, name: &str, layer: Option<usize>) -> Result<Tensor, ScriptError> {
         self.at(place(&self.batch.model, name)?, layer)
+    }
+
+    /// The place of that name.
+    ///
+    /// # Errors
+    /// A name that no place has.
+    pub fn place(&self, name: &str) -> Result<Place, ScriptError> {
+        place(&self.batch.model, name)
     }
 
     fn tensor(&self, what: What) -> Result<Tensor, ScriptError> {

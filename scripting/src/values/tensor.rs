@@ -45,6 +45,11 @@ impl Tensor {
         self.data.view()
     }
 
+    /// The values, shared.
+    pub fn into_data(self) -> ArcArray<f32, IxDyn> {
+        self.data
+    }
+
     /// The length of the first axis.
     pub fn len(&self) -> usize {
         self.shape().first().copied().unwrap_or(0)

@@ -303,7 +303,76 @@ def test_factors_at_a_token(open_page, gallery):
     assert re.search(rf"factor 3\s+{value:.3g}", readout(page, "ecco-factors"))
 
 
-HOSTILE = ["hostile", "hostile-tokens", "hostile-factors", "hostile-reading", "hostile-targets", "hostile-score"]
+def test_factors_of_several_texts(open_page, gallery):
+    page = open_page("factors-texts")
+    texts = json.loads((gallery / "factors-texts.json").read_text())["texts"]
+    places = view(page, "ecco-factors").locator(".flow > span > small").all_inner_texts()
+    starts = [text["start"] for text in texts]
+    assert [i for i, place in enumerate(places) if place == "0"] == starts and len(starts) == 3
+    box(page, starts[2] + 1, "ecco-factors").hover()
+    assert "1 in text 2" in readout(page, "ecco-factors")
+    view(page, "ecco-factors").locator(".line").nth(1).hover()
+    data = json.loads((gallery / "factors-texts.json").read_text())["neurons"][1][0]
+    assert f"layer {data['layer']} neuron {data['neuron']}" in readout(page, "ecco-factors")
+    assert view(page, "ecco-factors").locator(".curve circle").count() == 10
+    assert view(page, "ecco-factors").locator(".curve").inner_text() == "held-out error 41% with 4 of 1 to 10 components"
+
+
+def test_signed_components_have_two_colours(open_page, gallery):
+    page = open_page("factors-signed")
+    data = json.loads((gallery / "factors-signed.json").read_text())["components"]
+    scaled = lambda k: [value / max(map(abs, data[k])) for value in data[k]]
+    shown = lambda: [float(s or 0) for s in strengths(page, "ecco-factors")]
+    assert shown() == pytest.approx(scaled(0), abs=2e-3), "at rest the first"
+    view(page, "ecco-factors").locator(".line").nth(2).click()
+    assert shown() == pytest.approx(scaled(2), abs=2e-3) and min(shown()) < -0.9
+    assert "component 2 (13% of the variance)" in readout(page, "ecco-factors") or "component 2 (12% of the variance)" in readout(page, "ecco-factors")
+
+
+def test_a_neuron_over_texts(open_page, gallery):
+    page = open_page("neuron-texts")
+    data = json.loads((gallery / "neuron-texts.json").read_text())
+    assert view(page, "ecco-neuron").locator(".sep").all_inner_texts()[0].startswith("text 1"), "the most active first"
+    texts = [data["texts"][1], data["texts"][0]]
+    values = [value for text in texts for value in text["values"]]
+    shown = [float(s or 0) for s in strengths(page, "ecco-neuron")]
+    assert shown == pytest.approx([(value or 0) / data["peak"] for value in values], abs=2e-3)
+    best = max(range(len(values)), key=lambda i: values[i] or -9)
+    assert f"{values[best]:.4g}" in readout(page, "ecco-neuron"), "the strongest token is described at first"
+    last = len(texts[0]["values"]) - 1
+    box(page, last, "ecco-neuron").click()
+    assert readout(page, "ecco-neuron").endswith("not read")
+    view(page, "ecco-neuron").locator(".flow [tabindex='0']").press("ArrowRight")
+    assert "in text 0" in readout(page, "ecco-neuron")
+    focused = view(page, "ecco-neuron").locator(".flow [tabindex='0']")
+    focused.press("Escape")
+    assert focused.get_attribute("aria-pressed") == "false"
+
+
+def test_a_grid_of_similarities(open_page, gallery):
+    page = open_page("similarity")
+    data = json.loads((gallery / "similarity.json").read_text())["values"]
+    cells = view(page, "ecco-similarity").locator("td")
+    assert list(map(float, cells.all_inner_texts())) == pytest.approx([value for row in data for value in row], abs=0.0051)
+    cells.nth(12 * 2 + 5).hover()
+    assert "layer of distilgpt2 2 and layer of gpt2 5" in readout(page, "ecco-similarity")
+    cells.nth(13).click()
+    cells.nth(40).hover()
+    assert "layer of distilgpt2 1 and layer of gpt2 1" in readout(page, "ecco-similarity"), "held"
+    for key, expected in [("ArrowRight", (1, 2)), ("ArrowDown", (2, 2)), ("End", (2, 11)), ("ArrowUp", (1, 11)), ("Home", (1, 0)), ("ArrowLeft", (1, 0))]:
+        view(page, "ecco-similarity").locator("td[tabindex='0']").press(key)
+        assert f"distilgpt2 {expected[0]} and layer of gpt2 {expected[1]}" in readout(page, "ecco-similarity"), key
+    assert view(page, "ecco-similarity").locator("table").get_attribute("role") == "grid"
+
+
+@pytest.mark.parametrize("name", ["factors-texts", "factors-signed", "neuron-texts", "neurons", "similarity"])
+def test_without_scripts_and_narrow(open_page, name):
+    page = open_page(name, java_script_enabled=False, viewport={"width": 340, "height": 700})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 340
+    assert page.locator(".ecco").first.is_visible()
+
+
+HOSTILE = ["hostile", "hostile-tokens", "hostile-factors", "hostile-neuron", "hostile-reading", "hostile-targets", "hostile-score"]
 READINGS = ["reading-masked", "reading-next", "reading-written", "reading-replaced", "reading-labels", "reading-nothing"]
 ATTRIBUTION = ["saliency-signed", "saliency-signed-detailed", "saliency-labels", "saliency-words", "saliency-pair", "score", "faithfulness", "comparison"]
 
@@ -528,7 +597,8 @@ def test_a_light_theme_stays_light_on_a_dark_system(open_page):
 
 @pytest.mark.parametrize("width", [320, 360, 900, 1600])
 @pytest.mark.parametrize("name", ["saliency", "saliency-detailed", "factors", "tokens", "hostile", "hostile-factors", "hostile-reading", "model", "models", "tensor", "progress", *READINGS, *ATTRIBUTION,
-                                  "hostile-targets", "hostile-score", "hostile-faithfulness", "hostile-comparison", "long-comparison"])
+                                  "hostile-targets", "hostile-score", "hostile-faithfulness", "hostile-comparison", "long-comparison",
+                                  "factors-texts", "factors-signed", "neuron-texts", "neurons", "similarity", "hostile-neuron"])
 def test_nothing_is_wider_than_the_page(open_page, name, width):
     page = open_page(name, viewport={"width": width, "height": 600})
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -550,7 +620,8 @@ def test_the_head_and_the_readout_fit(open_page, name, width):
     if name == "factors":
         view(page, "ecco-factors").locator(".line").nth(3).hover()
     shown = view(page, f"ecco-{name}").locator(".readout")
-    assert shown.locator(":scope > span").count() == 6
+    made_of = 1 if name == "factors" else 0
+    assert shown.locator(":scope > span").count() == 6 + made_of
     assert shown.evaluate("(e) => [e.scrollWidth <= e.clientWidth, e.scrollHeight <= e.clientHeight]") == [True, True]
 
 
