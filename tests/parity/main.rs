@@ -17,4 +17,5 @@ mod placement;
 mod recovery;
 mod runs;
 mod score;
+mod sites;
 mod tokenizers;
