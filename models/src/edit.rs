@@ -140,11 +140,11 @@ impl Edit {
             Change::Patch(values) => values.size()[values.dim() - 2],
             _ => i64::MAX,
         };
-        let all = 0..usize::MAX;
+        let everywhere = 0..usize::MAX;
         let ranges = match &self.positions {
             Some(ranges) => ranges.as_slice(),
             None if n_known >= start + n_rows => return None,
-            None => std::slice::from_ref(&all),
+            None => std::slice::from_ref(&everywhere),
         };
         let is_in = |position: i64| ranges.iter().any(|range| range.contains(&(position as usize)));
         let of_pass = start..(start + n_rows).min(n_known);
