@@ -24,7 +24,7 @@ pub(crate) mod passes;
 mod path;
 mod rows;
 mod samples;
-mod target;
+pub(crate) mod target;
 mod value_zeroing;
 pub(crate) mod work;
 

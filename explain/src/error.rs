@@ -13,6 +13,15 @@ pub enum Error {
         reason: String,
     },
 
+    #[error(
+        "the clean text has {} tokens ({}) and the corrupted one {} ({}): patching needs as many of both",
+        clean.len(), quoted(clean), corrupted.len(), quoted(corrupted)
+    )]
+    Lengths {
+        clean: Vec<String>,
+        corrupted: Vec<String>,
+    },
+
     #[error("{what} reads what a model says of tokens, and {model} says {says}")]
     NoTokens {
         what: &'static str,
@@ -47,6 +56,9 @@ impl Error {
             Self::Option { .. } | Self::Span { .. } => None,
             Self::NoTokens { .. } | Self::NotLinear { .. } => None,
             Self::Unlike { .. } => Some("compare attributions of the same text and targets".into()),
+            Self::Lengths { .. } => {
+                Some("choose words of as many tokens: `lm.run(text).tokens` shows them".into())
+            }
             Self::Model(error) => error.hint(),
         }
     }
@@ -61,3 +73,17 @@ impl Error {
 }
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Tokens as they are, those of a long text in part.
+fn quoted(tokens: &[String]) -> String {
+    const MOST: usize = 24;
+    let shown: Vec<String> = tokens
+        .iter()
+        .take(MOST)
+        .map(|token| format!("{token:?}"))
+        .collect();
+    match tokens.len() > MOST {
+        true => format!("{}, …", shown.join(" ")),
+        false => shown.join(" "),
+    }
+}

@@ -1,6 +1,7 @@
 //! Explanations of a language model's run: functions from a model and a sequence to plain numbers.
 //!
 //! - [`attribution`]: which tokens what a model says came from
+//! - [`intervention`]: models whose inside is changed, steering, activation patching
 //! - [`lens`]: what each layer's state would say if it were the last
 //! - [`direct`]: what each part of the model wrote to a token's logit
 //! - [`groups`]: tokens as words, lines, sentences
@@ -21,6 +22,7 @@ pub mod error;
 pub mod faithfulness;
 pub mod groups;
 pub mod ica;
+pub mod intervention;
 pub mod lens;
 mod linalg;
 pub mod matching;

@@ -22,7 +22,7 @@ pub struct TokenScore {
 
 /// Rows that go through the head together: reading its weight is most of the work for a few, and each takes some
 /// tensors as wide as the vocabulary.
-const HEAD_ROWS: i64 = 64;
+const HEAD_ROWS: i64 = 50;
 
 /// Scores of the tokens of [`Input::spoken`] from position `from` on, at least 1.
 ///

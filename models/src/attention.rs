@@ -157,11 +157,15 @@ impl Attention {
         if let Some(memory) = memory {
             (key, value) = memory.extend(&key, &value);
         }
-        let mixed = if self.needs_pattern(view, rule) || tap.wants(Site::AttentionPattern, layer) {
+        let mixed = if self.needs_pattern(view, rule) {
             let pattern = self.pattern(&query, &key, view, rule);
             self.mix(&tap.visit(Site::AttentionPattern, layer, pattern), &value, rule)
         } else {
-            self.fused(&query, &key, &value, view)
+            let other = self.other_pattern((&query, &key, view), Site::AttentionPattern, layer, tap);
+            match other {
+                Some(pattern) => self.mix(&pattern, &value, rule),
+                None => self.fused(&query, &key, &value, view),
+            }
         };
         let mixed = tap.visit(Site::HeadOutput, layer, mixed); // [batch, head, query, head_dim]
         self.output.forward(&mixed.transpose(1, 2).flatten(2, 3))
@@ -218,11 +222,15 @@ impl Attention {
         // One text may be read and several written.
         let whole = |x: &Tensor| x.expand([query.size()[0], -1, -1, -1], false);
         let (key, value) = (whole(&memory.key), whole(&memory.value));
-        let mixed = if rule != Rule::Gradient || tap.wants(Site::CrossPattern, layer) {
+        let mixed = if rule != Rule::Gradient {
             let pattern = self.pattern(&query, &key, &view, rule);
             self.mix(&tap.visit(Site::CrossPattern, layer, pattern), &value, rule)
         } else {
-            self.fused(&query, &key, &value, &view)
+            let other = self.other_pattern((&query, &key, &view), Site::CrossPattern, layer, tap);
+            match other {
+                Some(pattern) => self.mix(&pattern, &value, rule),
+                None => self.fused(&query, &key, &value, &view),
+            }
         };
         self.output.forward(&mixed.transpose(1, 2).flatten(2, 3))
     }
@@ -236,6 +244,24 @@ impl Attention {
             value,
             padding: padding.map(|padding| padding.to_device(place.1)),
         }
+    }
+
+    /// The pattern that a tap puts in the place of its own. `None` where it only looks, or does not: then what follows
+    /// is computed as ever, since looking must not move it, not even by rounding.
+    fn other_pattern(
+        &self,
+        (query, key, view): (&Tensor, &Tensor, &View),
+        site: Site,
+        layer: usize,
+        tap: &mut dyn Tap,
+    ) -> Option<Tensor> {
+        if !tap.wants(site, layer) {
+            return None;
+        }
+        let own = self.pattern(query, key, view, Rule::Gradient);
+        let seen = tap.visit(site, layer, own.shallow_clone());
+        let is_own = seen.data_ptr() == own.data_ptr() || seen.equal(&own);
+        (!is_own).then_some(seen)
     }
 
     /// Whether the scores are more than a product and a mask.

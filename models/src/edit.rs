@@ -51,7 +51,7 @@ pub enum Change {
 }
 
 /// The edits of one stack.
-pub(crate) type OfStack = HashMap<(Site, usize), Vec<Edit>>;
+pub(crate) type OfStack = HashMap<(Site, usize), Vec<Rc<Edit>>>;
 
 /// Edits of a whole model, each where its layer is.
 #[derive(Clone)]
@@ -73,11 +73,26 @@ impl Edits {
             };
             let key = (edit.place.site, edit.layer);
             let (kind, device) = spot(edit.place, edit.layer);
-            stack.entry(key).or_default().push(edit.on(kind, device));
+            stack.entry(key).or_default().push(Rc::new(edit.on(kind, device)));
         }
         Self {
             own: Rc::new(own),
             encoder: Rc::new(encoder),
+        }
+    }
+
+    /// These, and then those.
+    pub fn followed_by(&self, others: &Self) -> Self {
+        let joined = |one: &OfStack, other: &OfStack| {
+            let mut all = one.clone();
+            for (key, edits) in other {
+                all.entry(*key).or_default().extend(edits.iter().cloned());
+            }
+            Rc::new(all)
+        };
+        Self {
+            own: joined(&self.own, &others.own),
+            encoder: joined(&self.encoder, &others.encoder),
         }
     }
 }
@@ -106,7 +121,7 @@ impl Edit {
             Some(rows) if rows.is_empty() => return value,
             rows => rows,
         };
-        within(&value, -2, rows.as_deref(), |part| {
+        let changed = within(&value, -2, rows.as_deref(), |part| {
             let (axis, index) = match &self.part {
                 Part::Features(index) => (-1, Some(index.as_slice())),
                 Part::Heads(index) => (1, Some(index.as_slice())),
@@ -115,7 +130,8 @@ impl Edit {
             within(part, axis, index, |part| {
                 self.changed(part, rows.as_deref(), start)
             })
-        })
+        });
+        laid_out_as(&value, changed)
     }
 
     /// Which rows of a pass are changed; `None` for all.
@@ -124,10 +140,11 @@ impl Edit {
             Change::Patch(values) => values.size()[values.dim() - 2],
             _ => i64::MAX,
         };
+        let everywhere = 0..usize::MAX;
         let ranges = match &self.positions {
             Some(ranges) => ranges.as_slice(),
             None if n_known >= start + n_rows => return None,
-            None => &[0..usize::MAX],
+            None => std::slice::from_ref(&everywhere),
         };
         let is_in = |position: i64| ranges.iter().any(|range| range.contains(&(position as usize)));
         let of_pass = start..(start + n_rows).min(n_known);
@@ -167,6 +184,19 @@ fn within(x: &Tensor, axis: i64, index: Option<&[i64]>, f: impl FnOnce(&Tensor) 
     let Some(index) = index else { return f(x) };
     let index = Tensor::from_slice(index).to_device(x.device());
     x.index_copy(axis, &index, &f(&x.index_select(axis, &index)))
+}
+
+/// The values in the order in memory of those they stand for: rounding of what follows may depend on it, and what was
+/// not changed must not change.
+fn laid_out_as(value: &Tensor, changed: Tensor) -> Tensor {
+    let (size, stride) = (value.size(), value.stride());
+    let is_shared = size.iter().zip(&stride).any(|(&n, &stride)| n > 1 && stride == 0);
+    if is_shared || changed.stride() == stride {
+        return changed;
+    }
+    let mut laid_out = Tensor::empty_strided(&size, &stride, (changed.kind(), changed.device()));
+    laid_out.copy_(&changed);
+    laid_out
 }
 
 /// The rows of another pass's values that go to `rows` of a pass from `start` on. Patterns are as wide as their pass:

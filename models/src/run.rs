@@ -13,6 +13,7 @@ mod predictions;
 mod records;
 mod sites;
 
+use std::cell::RefCell;
 use std::ops::ControlFlow;
 
 use ndarray::ArrayD;
@@ -224,13 +225,8 @@ impl Tap for Following<'_> {
 /// Every place of this model with the lengths of its axes; `None` where these follow from the text. A pass over one
 /// token tells, so the list has what is there and nothing else.
 pub fn sites(model: &Model) -> Result<Vec<(Place, Vec<Option<usize>>)>> {
-    let target = match model.body() {
-        Body::EncoderDecoder(_) => vec![decoder_start(model)?],
-        _ => vec![],
-    };
-    let input = Input { ids: vec![0], target };
+    let records = probe(model)?;
     let all = Place::all(model.config());
-    let records = record(model, &[input], &all, None, &mut crate::progress::unwatched)?;
     let shape = |place: Place| {
         let tensors = records.tensors(place, None);
         let first = tensors.first()?;
@@ -246,6 +242,17 @@ pub fn sites(model: &Model) -> Result<Vec<(Place, Vec<Option<usize>>)>> {
         Some((place, place.axes().iter().map(length).collect()))
     };
     guard(|| Ok(all.into_iter().filter_map(shape).collect()))
+}
+
+/// Every place of this model, recorded in a pass over one token: what there is, and how large.
+pub fn probe(model: &Model) -> Result<Records> {
+    let target = match model.body() {
+        Body::EncoderDecoder(_) => vec![decoder_start(model)?],
+        _ => vec![],
+    };
+    let input = Input { ids: vec![0], target };
+    let all = Place::all(model.config());
+    record(model, &[input], &all, None, &mut crate::progress::unwatched)
 }
 
 impl Run {
@@ -289,16 +296,24 @@ impl Run {
             }
             None => states,
         };
-        let logits = match model.body() {
-            Body::Decoder(decoder) => Some(decoder.logits(&states)),
-            Body::Encoder(encoder) => encoder.logits(&states, None),
-            Body::EncoderDecoder(both) => Some(both.decoder.logits(&states)),
-        };
-        let no_head = || Error::NoHead {
-            model: model.name().to_owned(),
-        };
-        Ok(logits.ok_or_else(no_head)?.get(0))
+        Ok(said(model, &states)?.get(0))
     }
+}
+
+/// What the head says of states `[text, position, size]`: `[text, position, vocabulary]` for next and masked tokens,
+/// `[text, position]` for replaced ones, `[text, label]` for labels.
+///
+/// # Errors
+/// [`Error::NoHead`] for a model that has none.
+pub fn said(model: &Model, states: &Tensor) -> Result<Tensor> {
+    let logits = match model.body() {
+        Body::Decoder(decoder) => Some(decoder.logits(states)),
+        Body::Encoder(encoder) => encoder.logits(states, None),
+        Body::EncoderDecoder(both) => Some(both.decoder.logits(states)),
+    };
+    logits.ok_or_else(|| Error::NoHead {
+        model: model.name().to_owned(),
+    })
 }
 
 struct Pass {
@@ -342,43 +357,44 @@ fn pass(
     };
     let mut done = 0;
     let total = model.config().n_layers + model.config().encoder.as_ref().map_or(0, |c| c.n_layers);
-    let mut report = |_| {
+    let report = RefCell::new(|_: usize| {
         done += 1;
         watch(&running(done - 1, total))
+    });
+    let mut encoder = Watched {
+        capture: capture(true),
+        report: &mut |layer| (report.borrow_mut())(layer),
     };
+    let mut own = Watched {
+        capture: capture(false),
+        report: &mut |layer| (report.borrow_mut())(layer),
+    };
+    let states = states(model, inputs, &mut own, &mut encoder)?;
+    Ok(Pass {
+        states,
+        captures: [own.capture, encoder.capture],
+    })
+}
+
+/// The head's input `[text, position, size]` of one pass over texts that stand side by side, padded on the right. There
+/// is a tap on the stack whose head speaks, and one on an encoder beside it.
+pub fn states(model: &Model, inputs: &[Input], own: &mut dyn Tap, encoder: &mut dyn Tap) -> Result<Tensor> {
     let read = inputs.iter().map(|input| input.ids.as_slice());
     let reader = match model.body() {
         Body::EncoderDecoder(both) => &both.encoder,
         _ => model.stack(),
     };
     let (embeddings, padding) = embed(reader, read);
-    let mut encoder = Watched {
-        capture: capture(true),
-        report: &mut report,
-    };
-    let memories = match model.body() {
-        Body::EncoderDecoder(both) => Some(both.read(&embeddings, padding.as_ref(), &mut encoder)?),
-        _ => None,
-    };
-    let encoder = encoder.capture;
-    let mut tap = Watched {
-        capture: capture(false),
-        report: &mut report,
-    };
-    let states = match model.body() {
-        Body::Decoder(decoder) => decoder.forward(&embeddings, None, &mut tap)?,
-        Body::Encoder(encoder) => encoder.forward(&embeddings, padding.as_ref(), &mut tap)?,
+    match model.body() {
+        Body::Decoder(decoder) => decoder.forward(&embeddings, None, own),
+        Body::Encoder(encoder) => encoder.forward(&embeddings, padding.as_ref(), own),
         Body::EncoderDecoder(both) => {
+            let memories = both.read(&embeddings, padding.as_ref(), encoder)?;
             let written = inputs.iter().map(|input| input.target.as_slice());
             let (embeddings, _) = embed(&both.decoder.stack, written);
-            both.decoder
-                .forward_with(&embeddings, None, memories.as_deref(), &mut tap)?
+            both.decoder.forward_with(&embeddings, None, Some(&memories), own)
         }
-    };
-    Ok(Pass {
-        states,
-        captures: [tap.capture, encoder],
-    })
+    }
 }
 
 fn numbers(config: &Config, inputs: &[Input], places: &[Place]) -> usize {

@@ -48,6 +48,8 @@ pub enum OptionKind {
     Map,
     /// An array of such maps, or JSON text of one.
     Maps,
+    /// A value that the primitive looks at itself; this says which, for people.
+    Any(&'static str),
     /// A whole number or an array of them, not negative.
     IntOrInts,
     /// A number or an array of them.
@@ -92,6 +94,7 @@ impl OptionKind {
             Self::Tokens => "a token (its text or its number) or an array of them".to_owned(),
             Self::Map => "a map of plain values".to_owned(),
             Self::Maps => "an array of maps, or JSON text of one".to_owned(),
+            Self::Any(which) => which.to_owned(),
         }
     }
 
@@ -126,6 +129,7 @@ impl OptionKind {
             Self::Tokens => "string, int or array",
             Self::Map => "map",
             Self::Maps => "[map] or string",
+            Self::Any(_) => "value",
         }
     }
 }
@@ -186,7 +190,7 @@ pub fn of_primitive(full_name: &str) -> Option<&'static OptionTable> {
 }
 
 /// A value that passed its [`OptionKind`].
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 enum Given {
     Bool(bool),
     Int(i64),
@@ -196,13 +200,14 @@ enum Given {
     Texts(Vec<String>),
     Words(Vec<Word>),
     Json(Value),
+    Any(Dynamic),
     Floats(Vec<f64>),
     Targets(Vec<TargetOption>),
     Spans(Vec<Range<usize>>),
 }
 
 /// The options that were given; the others are None.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     given: BTreeMap<&'static str, Given>,
 }
@@ -286,6 +291,7 @@ fn convert(kind: OptionKind, value: &Dynamic) -> Option<Given> {
         OptionKind::SomeOf(names) => texts(value)
             .filter(|all| all.iter().all(|t| names.contains(&t.as_str())))
             .map(Given::Texts),
+        OptionKind::Any(_) => Some(Given::Any(value.clone())),
         OptionKind::Token => Word::of(value).map(|word| Given::Words(vec![word])),
         OptionKind::Tokens => Word::several(value).map(Given::Words),
         OptionKind::Map => json_of_map(&*value.as_map_ref().ok()?).map(Given::Json),
@@ -369,6 +375,13 @@ impl Options {
     pub fn json(&self, name: &str) -> Option<&Value> {
         match self.given.get(name)? {
             Given::Json(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    pub fn any(&self, name: &str) -> Option<&Dynamic> {
+        match self.given.get(name)? {
+            Given::Any(value) => Some(value),
             _ => None,
         }
     }

@@ -104,4 +104,4 @@ macro_rules! transcripts {
     };
 }
 
-transcripts! { attribution bad_input chat demo errors factors faithfulness generation imports language lens options output run score similarity tensors }
+transcripts! { attribution bad_input chat demo errors factors faithfulness generation imports interventions language lens options output run score similarity tensors }

@@ -199,3 +199,50 @@ fn try_out(model: &Model) -> Result<(), Error> {
         _ => generate(model, "She", &options, &mut |_| ControlFlow::Continue(())).map(drop),
     }
 }
+
+/// Some files have their norms or biases in another type than the rest.
+#[test]
+fn a_file_of_several_types_is_of_the_one_that_most_of_it_has() {
+    let _alone = one_at_a_time();
+    let whole = open(&Folder::copy("llama")).expect("it loads");
+    let folder = Folder::copy("llama");
+    folder.edit(|tensors| {
+        for (_, stored) in tensors.iter_mut().filter(|(name, _)| name.contains("norm")) {
+            // bfloat16 is the upper half of float32.
+            let upper = stored.bytes.chunks_exact(4).flat_map(|word| [word[2], word[3]]);
+            stored.bytes = upper.collect();
+            stored.dtype = "BF16".into();
+        }
+    });
+    let mixed = open(&folder).expect("it loads");
+    assert_eq!(mixed.dtype(), "float32");
+    let logits = |model: &Model| {
+        let ids = model.tokenizer().encode("She said").expect("a text");
+        model.logits(&ids).expect("it runs")
+    };
+    let gap = (logits(&mixed) - logits(&whole)).mapv(f32::abs);
+    let largest = gap.iter().copied().fold(0.0, f32::max);
+    assert!(largest > 0.0 && largest < 0.1, "{largest}");
+}
+
+#[test]
+fn numbers_beyond_a_wanted_types_range_are_told() {
+    let _alone = one_at_a_time();
+    let folder = Folder::copy("llama");
+    let name = folder.a_matrix();
+    folder.edit(|tensors| {
+        let bytes = &mut tensors.get_mut(&name).expect("the matrix").bytes;
+        bytes[..4].copy_from_slice(&1e6_f32.to_le_bytes());
+    });
+    let as_type = |dtype: &str| {
+        let options = ecco_models::LoadOptions {
+            dtype: Some(dtype.into()),
+            ..Default::default()
+        };
+        Model::open(folder.path(), &options, &mut unwatched)
+    };
+    let error = as_type("float16").err().expect("it does not fit").to_string();
+    let reason = format!("model.safetensors: {name} has numbers beyond its range; bfloat16 has float32's");
+    assert_eq!(error, format!("dtype is float16: {reason}"));
+    assert_eq!(as_type("bfloat16").expect("it fits").dtype(), "bfloat16");
+}

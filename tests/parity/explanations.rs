@@ -384,7 +384,10 @@ fn too_little_memory_is_told_with_the_option_that_lowers_it() {
         let error = attribute(&case.model, &input, &targets, &options, &mut unwatched).unwrap_err();
         let message = error.to_string();
         assert_eq!(error.kind(), "MemoryError", "{message}");
-        assert!(message.contains("30 sources") && message.contains("a lower n_samples takes less"), "{message}");
+        assert!(
+            message.contains("30 sources") && message.contains("a lower n_samples takes less"),
+            "{message}"
+        );
         assert!(message.contains("GB"), "{message}");
     }
 }

@@ -74,8 +74,8 @@ def chat() -> None:
     shutil.rmtree(folder, ignore_errors=True)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(FIXTURES / "tokenizers/byte_fallback")
     config = transformers.AutoConfig.for_model(
-        "llama", vocab_size=len(tokenizer), hidden_size=16, intermediate_size=20, num_hidden_layers=2,
-        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=80, bos_token_id=1, eos_token_id=2,
+        "llama", vocab_size=len(tokenizer), hidden_size=8, intermediate_size=12, num_hidden_layers=1,
+        num_attention_heads=2, num_key_value_heads=1, tie_word_embeddings=True, max_position_embeddings=80, bos_token_id=1, eos_token_id=2,
         pad_token_id=0,
     )
     model = seeded(config, 7, "eager", transformers.AutoModelForCausalLM)

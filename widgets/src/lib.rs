@@ -7,6 +7,7 @@
 //! - [`depths`]: what each layer would say (logit lens); [`parts`]: what each part wrote to a logit; [`attention`]: heads
 //! - [`reading`], [`candidates`]: what a model says of a text that it has read, or might have said
 //! - [`faithfulness`], [`comparison`]: whether an attribution says what the model uses, and whether several agree
+//! - [`side_by_side`], [`patch_map`], [`steering`]: what interventions do
 //! - [`score`]: how surprising a text's tokens are to a model
 //! - [`progress`], [`model_card`], [`tensor_summary`]: small static ones
 //! - beneath them: `visible` (every character shown inertly), `boxes` (token boxes), `grid` (tables of cells), `page` (style, data and
@@ -36,6 +37,8 @@ pub mod neuron;
 mod numbers;
 mod page;
 pub mod parts;
+pub mod patch_map;
+mod patch_map_picture;
 pub mod progress;
 pub mod reading;
 mod rows;
@@ -43,8 +46,11 @@ pub mod saliency;
 mod saliency_picture;
 pub mod score;
 mod score_picture;
+pub mod side_by_side;
+mod side_by_side_picture;
 pub mod similarity;
 mod spark;
+pub mod steering;
 pub mod tensor_summary;
 pub mod tokens;
 mod visible;
@@ -59,10 +65,13 @@ pub use faithfulness::Faithfulness;
 pub use model_card::{ModelCard, ResidentModels};
 pub use neuron::{ActiveNeuron, NeuronActivity, NeuronList, NeuronText};
 pub use parts::{LayerParts, Parts, PartsBy};
+pub use patch_map::{Columns, PatchMap};
 pub use progress::Progress;
 pub use reading::{Reading, Said};
 pub use saliency::{Saliency, SaliencyStyle, Scale, Unit};
 pub use score::{Score, Scored};
+pub use side_by_side::{Predicted, Side, SideBySide};
 pub use similarity::SimilarityGrid;
+pub use steering::Steering;
 pub use tensor_summary::TensorSummary;
 pub use tokens::{Token, TokenSequence};

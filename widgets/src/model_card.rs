@@ -25,6 +25,9 @@ pub struct ModelCard {
     pub dtype: String,
     /// Bytes of its weights.
     pub memory_bytes: u64,
+    /// What is changed in its passes, a line each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub interventions: Vec<String>,
 }
 
 impl ModelCard {
@@ -50,8 +53,16 @@ impl Explorable for ModelCard {
             .facts()
             .map(|(name, value)| format!("\n  {name:<12}{value}"))
             .concat();
+        let interventions = self.interventions.iter();
+        let interventions: Vec<String> = interventions
+            .map(|line| format!("\n  {}", visible::plain(line, false)))
+            .collect();
+        let changed = match interventions.is_empty() {
+            true => String::new(),
+            false => format!("\nunder interventions:{}", interventions.concat()),
+        };
         format!(
-            "{} ({}){facts}",
+            "{} ({}){facts}{changed}",
             visible::plain(&self.name, false),
             visible::plain(&self.model_type, false)
         )
@@ -67,6 +78,12 @@ impl Explorable for ModelCard {
                 }
                 dl {
                     @for (name, value) in self.facts() { div { dt { (name) } dd { (value) } } }
+                    @if !self.interventions.is_empty() {
+                        div class="row" {
+                            dt { "interventions" }
+                            @for line in &self.interventions { dd { (visible::plain(line, false)) } }
+                        }
+                    }
                 }
             }
         };
@@ -176,6 +193,7 @@ pub(crate) mod tests {
             device: "cuda:0".into(),
             dtype: "float32".into(),
             memory_bytes: 327_650_304,
+            interventions: vec![],
         }
     }
 

@@ -45,6 +45,27 @@ pub fn signed(value: f64) -> String {
     format!("{}{digits}", if value < 0.0 { '−' } else { '+' })
 }
 
+/// A fraction of something, which may be below 0 and above 1: `0.84`, `−0.13`. The script's `exact` is finer.
+pub fn fraction(value: f64) -> String {
+    match value.is_finite() {
+        true if value.abs() < 0.005 => "0.00".to_owned(),
+        true => format!("{value:.2}").replace('-', "−"),
+        false => "–".to_owned(),
+    }
+}
+
+/// A divergence, which is not negative: `1.5`, `0.03`, `4.2e-4`. The script's `nats` writes the same.
+pub fn nats(value: f64) -> String {
+    if !value.is_finite() {
+        return "–".to_owned();
+    }
+    if value > 0.0 && value < 0.005 {
+        return format!("{value:.1e}");
+    }
+    let text = format!("{value:.2}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// Bytes in decimal units: `0 B`, `12.3 kB`, `328 MB`, `1.54 GB`.
 pub fn bytes(n: u64) -> String {
     const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
@@ -153,6 +174,14 @@ mod tests {
                 "–"
             ]
         );
+    }
+
+    #[test]
+    fn fractions_and_nats() {
+        let values = [0.8449, -0.126, -0.001, f64::NAN];
+        assert_eq!(values.map(fraction), ["0.84", "−0.13", "0.00", "–"]);
+        let values = [0.0, 0.004_2, 0.03, 1.5, 12.0, f64::INFINITY];
+        assert_eq!(values.map(nats), ["0", "4.2e-3", "0.03", "1.5", "12", "–"]);
     }
 
     #[test]

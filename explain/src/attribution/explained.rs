@@ -203,13 +203,7 @@ impl<'m> Explained<'m> {
     }
 
     pub(super) fn row(&self, target: &Target) -> Option<usize> {
-        let is_causal = !matches!(self.model.body(), Body::Encoder(_));
-        match target.said {
-            Said::Token { position, .. } | Said::Replaced { position } => {
-                Some(position - usize::from(is_causal))
-            }
-            Said::Label(_) => None,
-        }
+        target.row(self.model)
     }
 
     /// What the head says at [`Self::rows`]: `[batch, row, token]`; of labels `[batch, label]`.

@@ -107,7 +107,7 @@ impl Target {
     }
 
     /// Refuses what this model does not say of this text.
-    pub(super) fn check(&self, model: &Model, input: &Input) -> Result<()> {
+    pub(crate) fn check(&self, model: &Model, input: &Input) -> Result<()> {
         self.check_said(model, input)?;
         let config = model.config();
         match (self.contrast, self.said) {
@@ -180,8 +180,19 @@ impl Target {
         }
     }
 
+    /// The position whose state is read for it; none for a label of the whole text.
+    pub(crate) fn row(&self, model: &Model) -> Option<usize> {
+        let is_causal = !matches!(model.body(), Body::Encoder(_));
+        match self.said {
+            Said::Token { position, .. } | Said::Replaced { position } => {
+                Some(position - usize::from(is_causal))
+            }
+            Said::Label(_) => None,
+        }
+    }
+
     /// The number, `[batch]`, from what the head says: `[batch, token or label]`, or `[batch]` of a replaced token.
-    pub(super) fn value(&self, logits: &Tensor, config: &Config, rule: Rule) -> Tensor {
+    pub(crate) fn value(&self, logits: &Tensor, config: &Config, rule: Rule) -> Tensor {
         let kind = logits.kind();
         let wide = if kind == Kind::Double { kind } else { Kind::Float };
         let logits = logits.to_kind(wide);
@@ -301,7 +312,7 @@ fn has_label(option: &'static str, label: usize, config: &Config) -> Result<()> 
     }
 }
 
-pub(super) fn refused(option: &'static str, value: impl ToString, reason: &str) -> Error {
+pub(crate) fn refused(option: &'static str, value: impl ToString, reason: &str) -> Error {
     Error::Option {
         option,
         value: value.to_string(),

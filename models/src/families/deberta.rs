@@ -121,7 +121,7 @@ fn convolution(file: &ConfigFile, hidden_size: usize) -> Result<Option<Convoluti
     if width == 0 {
         return Ok(None);
     }
-    if width % 2 == 0 {
+    if width.is_multiple_of(2) {
         return Err(file.refuse(
             "conv_kernel_size",
             "expected an odd number, so that a position is in the middle",

@@ -31,6 +31,21 @@ impl Records {
         !self.capture(place).layers(place.site).is_empty()
     }
 
+    /// The layers at which a place was recorded, in order.
+    pub fn layers(&self, place: Place) -> Vec<usize> {
+        self.capture(place).layers(place.site)
+    }
+
+    /// The lengths of a place's axes at a layer as the pass had them, without the batch's.
+    pub fn size(&self, place: Place, layer: usize) -> Option<Vec<usize>> {
+        let capture = self.capture(place);
+        let size = capture
+            .layers(place.site)
+            .contains(&layer)
+            .then(|| capture.tensor(place.site, layer).size())?;
+        Some(size[1..].iter().map(|&length| length as usize).collect())
+    }
+
     /// A place of one text as f32, its axes as [`Place::axes`] names them; at one layer without that axis.
     ///
     /// # Errors

@@ -14,10 +14,13 @@ use crate::values::generation::Generation;
 use crate::values::lens::Lens;
 use crate::values::neurons::{Activity, TopNeurons};
 use crate::values::parts::LogitAttribution;
+use crate::values::patch_map::PatchMap;
 use crate::values::run::Run;
 use crate::values::saliency::Saliency;
 use crate::values::saving;
+use crate::values::side_by_side::SideBySide;
 use crate::values::similarity::SimilarityGrid;
+use crate::values::steering::SteeringVector;
 
 type Register = fn(&mut Engine, &str);
 
@@ -29,6 +32,9 @@ const FINDINGS: &[(&str, Register)] = &[
     ("Faithfulness", register_members::<Faithfulness>),
     ("Comparison", register_members::<Comparison>),
     ("Factorization", register_members::<Factorization>),
+    ("SideBySide", register_members::<SideBySide>),
+    ("PatchMap", register_members::<PatchMap>),
+    ("SteeringVector", register_members::<SteeringVector>),
     ("Stability", register_members::<Stability>),
     ("Activity", register_members::<Activity>),
     ("TopNeurons", register_members::<TopNeurons>),

@@ -176,9 +176,19 @@ pub mod functions {
 }
 
 fn run(lm: &Model, prompt: Prompt, options: &Map) -> Result<Generation, ScriptError> {
+    generated(lm, prompt, options, lm.verbose)
+}
+
+/// The output of a generation, whose tokens are shown as they are made where `is_shown`.
+pub fn generated(
+    lm: &Model,
+    prompt: Prompt,
+    options: &Map,
+    is_shown: bool,
+) -> Result<Generation, ScriptError> {
     let options = GENERATE_OPTIONS.read(options)?;
     let (loaded, state) = (lm.loaded()?, lm.state()?);
-    let mut stream = Stream::new(&state, lm.verbose);
+    let mut stream = Stream::new(&state, is_shown);
     let generation = ecco_models::generate(&loaded, prompt, &generate_options(&options)?, &mut |draft| {
         stream.draft(draft);
         if state.interrupt.is_requested() {

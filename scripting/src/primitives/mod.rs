@@ -13,10 +13,12 @@ mod faithfulness;
 mod findings;
 mod generate;
 mod inside;
+mod intervene;
 mod limits;
 mod models;
 mod nesting;
 mod neurons;
+mod patching;
 mod run;
 mod score;
 mod similarity;
@@ -41,10 +43,13 @@ use crate::values::lens::Lens;
 use crate::values::model::{Model, ModelList};
 use crate::values::neurons::{Activity, TopNeurons};
 use crate::values::parts::LogitAttribution;
+use crate::values::patch_map::PatchMap;
 use crate::values::rich::Rich;
 use crate::values::run::Run;
 use crate::values::saliency::Saliency;
+use crate::values::side_by_side::SideBySide;
 use crate::values::similarity::SimilarityGrid;
+use crate::values::steering::SteeringVector;
 use crate::values::tensor::Tensor;
 
 /// The options of every primitive that takes some.
@@ -79,6 +84,10 @@ pub const OPTION_TABLES: &[&OptionTable] = &[
     &faithfulness::FAITHFULNESS_OPTIONS,
     &faithfulness::COMPARE_OPTIONS,
     &faithfulness::SALIENCY_COMPARE_OPTIONS,
+    &intervene::INTERVENE_OPTIONS,
+    &intervene::COMPARE_OPTIONS,
+    &intervene::STEERING_OPTIONS,
+    &patching::PATCH_OPTIONS,
     &inside::PREDICTIONS_OF_OUTPUT,
     &inside::PREDICTIONS_OF_RUN,
     &inside::RANKINGS_OF_OUTPUT,
@@ -110,6 +119,9 @@ pub fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Faithfulness>("Faithfulness");
     engine.register_type_with_name::<Comparison>("Comparison");
     engine.register_type_with_name::<Factorization>("Factorization");
+    engine.register_type_with_name::<SideBySide>("SideBySide");
+    engine.register_type_with_name::<PatchMap>("PatchMap");
+    engine.register_type_with_name::<SteeringVector>("SteeringVector");
     engine.register_type_with_name::<Stability>("Stability");
     engine.register_type_with_name::<Activity>("Activity");
     engine.register_type_with_name::<TopNeurons>("TopNeurons");
@@ -129,6 +141,8 @@ pub fn register(engine: &mut Engine) {
     engine.register_global_module(exported_module!(generate::functions).into());
     engine.register_global_module(exported_module!(run::functions).into());
     engine.register_global_module(exported_module!(explain::functions).into());
+    engine.register_global_module(exported_module!(intervene::functions).into());
+    engine.register_global_module(exported_module!(patching::functions).into());
     engine.register_global_module(exported_module!(factors::functions).into());
     engine.register_global_module(exported_module!(neurons::functions).into());
     engine.register_global_module(exported_module!(similarity::functions).into());

@@ -126,6 +126,12 @@ impl Generation {
         about.as_object().cloned().unwrap_or_default()
     }
 
+    /// Of an encoder–decoder: what its decoder has read, the token that it starts with first.
+    pub fn decoder_ids(&self) -> Option<Vec<u32>> {
+        let generation = &self.0.generation;
+        generation.start_id.map(|_| generation.decoder_ids())
+    }
+
     pub fn n_input(&self) -> usize {
         self.0.generation.n_input
     }

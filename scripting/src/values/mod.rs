@@ -15,13 +15,16 @@ pub mod model;
 pub mod neurons;
 pub mod numbers;
 pub mod parts;
+pub mod patch_map;
 pub mod rich;
 pub mod run;
 pub mod saliency;
 pub mod saving;
 pub mod show;
+pub mod side_by_side;
 pub mod similarity;
 pub mod source;
+pub mod steering;
 pub mod subject;
 pub mod targets;
 pub mod tensor;
@@ -43,10 +46,13 @@ use lens::Lens;
 use model::{Model, ModelList};
 use neurons::{Activity, TopNeurons};
 use parts::LogitAttribution;
+use patch_map::PatchMap;
 use rich::Rich;
 use run::Run;
 use saliency::Saliency;
+use side_by_side::SideBySide;
 use similarity::SimilarityGrid;
+use steering::SteeringVector;
 use tensor::Tensor;
 
 /// The types of ours that scripts hold, each with its [`Shown`].
@@ -82,6 +88,9 @@ shown! {
     Faithfulness,
     Comparison,
     Factorization,
+    SideBySide,
+    PatchMap,
+    SteeringVector,
     Stability,
     Activity,
     TopNeurons,

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 
-use ecco_models::LoadOptions;
+use ecco_models::{Edits, LoadOptions};
 use ecco_widgets::{Explorable, MimeBundle, ModelCard, ResidentModels};
 
 use super::finding::Shown;
@@ -21,13 +21,21 @@ pub struct Recording {
     pub layers: Option<Vec<usize>>,
 }
 
-/// A handle to a resident model. Handles that differ only in what they record share the weights.
+/// A handle to a resident model. Handles that differ in what they record, or in what they change, share the weights.
 #[derive(Clone)]
 pub struct Model {
     resident: Rc<Resident>,
+    changed: Option<Rc<Changed>>,
     pub recording: Rc<Recording>,
     pub verbose: bool,
     last_output: Rc<RefCell<Option<Generation>>>,
+}
+
+/// What is changed in every pass.
+struct Changed {
+    edits: Edits,
+    /// The same for people, a line each.
+    interventions: Vec<String>,
 }
 
 /// One set of weights in memory.
@@ -56,6 +64,7 @@ impl Resident {
             device: model.device(),
             dtype: model.dtype(),
             memory_bytes: model.memory_bytes(),
+            interventions: Vec::new(),
         };
         let intermediate_size = config.intermediate_size;
         let n_encoder_layers = config.encoder.as_ref().map(|encoder| encoder.n_layers);
@@ -91,6 +100,7 @@ impl Model {
     pub fn new(resident: Rc<Resident>, recording: Recording, verbose: bool) -> Self {
         Self {
             resident,
+            changed: None,
             recording: Rc::new(recording),
             verbose,
             last_output: Rc::default(),
@@ -113,16 +123,51 @@ impl Model {
         }
     }
 
-    /// The model itself.
+    /// The model itself, or a view on it that makes this handle's changes in every pass.
     ///
     /// # Errors
     /// When it was unloaded.
     pub fn loaded(&self) -> Result<Rc<ecco_models::Model>, ScriptError> {
-        self.resident.loaded.borrow().clone().ok_or_else(|| {
+        let loaded = self.resident.loaded.borrow().clone().ok_or_else(|| {
             let name = &self.card().name;
             ScriptError::new(ErrorKind::Value, format!("the model {name:?} was unloaded"))
                 .with_hint(format!("load it again: ecco::from_pretrained({name:?})"))
+        })?;
+        Ok(match &self.changed {
+            // Made anew each time: a view that is kept would keep the weights of an unloaded model in memory.
+            Some(changed) => Rc::new(loaded.edited(&changed.edits)),
+            None => loaded,
         })
+    }
+
+    /// A handle that makes these changes after those of this one.
+    pub fn changed(&self, edits: Edits, interventions: Vec<String>) -> Self {
+        let (edits, interventions) = match &self.changed {
+            Some(before) => (
+                before.edits.followed_by(&edits),
+                [before.interventions.clone(), interventions].concat(),
+            ),
+            None => (edits, interventions),
+        };
+        Self {
+            changed: Some(Rc::new(Changed { edits, interventions })),
+            ..self.plain()
+        }
+    }
+
+    /// A handle that changes nothing.
+    pub fn untouched(&self) -> Self {
+        Self {
+            changed: None,
+            ..self.plain()
+        }
+    }
+
+    /// What is changed, a line each.
+    pub fn interventions(&self) -> &[String] {
+        self.changed
+            .as_ref()
+            .map_or(&[], |changed| &changed.interventions)
     }
 
     pub fn is_loaded(&self) -> bool {
@@ -167,7 +212,11 @@ impl Model {
 impl Shown for Model {
     fn bundle(&self) -> Result<MimeBundle, ScriptError> {
         Ok(match self.is_loaded() {
-            true => self.card().bundle(),
+            true => ModelCard {
+                interventions: self.interventions().to_vec(),
+                ..self.card().clone()
+            }
+            .bundle(),
             false => MimeBundle::from_text(self.line()),
         })
     }
@@ -179,7 +228,12 @@ impl Shown for Model {
         } else {
             "unloaded"
         };
-        format!("model {:?} ({}, {state})", card.name, card.model_type)
+        let changed = match self.interventions().len() {
+            0 => String::new(),
+            1 => " under 1 intervention".to_owned(),
+            n => format!(" under {n} interventions"),
+        };
+        format!("model {:?} ({}, {state}){changed}", card.name, card.model_type)
     }
 }
 

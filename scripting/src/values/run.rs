@@ -225,6 +225,24 @@ impl Run {
         self.tensor(What::Place(place, layer))
     }
 
+    /// The layers that have a place.
+    pub fn layers(&self, place: Place) -> Result<Vec<usize>, ScriptError> {
+        let layers = match self.batch.run.records().layers(place) {
+            none if none.is_empty() => run::probe(&*self.batch.model.loaded()?)?.layers(place),
+            layers => layers,
+        };
+        match layers.is_empty() {
+            false => Ok(layers),
+            true => {
+                let error = ecco_models::Error::NoSite {
+                    site: place.name(),
+                    layer: None,
+                };
+                Err(self.explained(error, place))
+            }
+        }
+    }
+
     /// The same by name.
     ///
     /// # Errors
@@ -238,10 +256,7 @@ impl Run {
     /// # Errors
     /// A name that no place has.
     pub fn place(&self, name: &str) -> Result<Place, ScriptError> {
-        Place::parse(name).ok_or_else(|| {
-            let message = format!("there is no site \"{name}\"");
-            self.with_sites(ScriptError::new(ErrorKind::Value, message), name)
-        })
+        place(&self.batch.model, name)
     }
 
     fn tensor(&self, what: What) -> Result<Tensor, ScriptError> {
@@ -315,21 +330,8 @@ impl Run {
     fn explained(&self, error: ecco_models::Error, place: Place) -> ScriptError {
         let is_missing = matches!(error, ecco_models::Error::NoSite { layer: None, .. });
         match is_missing {
-            true => self.with_sites(error.into(), &place.name()),
+            true => with_sites(&self.batch.model, error.into(), &place.name()),
             false => error.into(),
-        }
-    }
-
-    fn with_sites(&self, error: ScriptError, name: &str) -> ScriptError {
-        let known = self.batch.model.loaded().map(|loaded| run::sites(&loaded));
-        let Ok(Ok(known)) = known else {
-            return error;
-        };
-        let known: Vec<String> = known.into_iter().map(|(place, _)| place.name()).collect();
-        let list = format!("lm.sites() describes them: {}", known.join(", "));
-        match crate::errors::nearest(name, known.iter().map(String::as_str)) {
-            Some(meant) => error.with_hint(format!("did you mean \"{meant}\"? {list}")),
-            None => error.with_hint(list),
         }
     }
 
@@ -480,6 +482,31 @@ impl Finding for Run {
 fn axes(place: Place, layer: Option<usize>) -> Vec<&'static str> {
     let axes = place.axes().iter().copied();
     axes.filter(|axis| layer.is_none() || *axis != "layer").collect()
+}
+
+/// A place by its name.
+///
+/// # Errors
+/// A name that no place has.
+pub fn place(model: &Model, name: &str) -> Result<Place, ScriptError> {
+    Place::parse(name).ok_or_else(|| {
+        let message = format!("there is no site \"{name}\"");
+        with_sites(model, ScriptError::new(ErrorKind::Value, message), name)
+    })
+}
+
+/// An error about a site's name, with those that there are.
+pub fn with_sites(model: &Model, error: ScriptError, name: &str) -> ScriptError {
+    let known = model.loaded().map(|loaded| run::sites(&loaded));
+    let Ok(Ok(known)) = known else {
+        return error;
+    };
+    let known: Vec<String> = known.into_iter().map(|(place, _)| place.name()).collect();
+    let list = format!("lm.sites() describes them: {}", known.join(", "));
+    match crate::errors::nearest(name, known.iter().map(String::as_str)) {
+        Some(meant) => error.with_hint(format!("did you mean \"{meant}\"? {list}")),
+        None => error.with_hint(list),
+    }
 }
 
 /// Each site of a model with its axes: `(layer 6, head 12, query, key)`.

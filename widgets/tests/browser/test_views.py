@@ -672,6 +672,133 @@ def test_tokens_are_legible_on_their_colours(open_page, name, scheme):
         assert (lighter + 0.05) / (darker + 0.05) > 3.7, token.inner_text()
 
 
+PAIR, MAP = "ecco-side-by-side", "ecco-patch-map"
+
+
+def pair_box(page, position, side="b"):
+    return view(page, PAIR).locator(f".{side} .flow > span").nth(position)
+
+
+def test_texts_side_by_side(open_page, gallery):
+    page = open_page("side-by-side")
+    data = json.loads((gallery / "side-by-side.json").read_text())
+    assert pair_box(page, 29).get_attribute("title") == pair_box(page, 29, "a").get_attribute("title") == "the texts part here"
+    assert "the texts part here" in readout(page, PAIR) and "Malta 29" in readout(page, PAIR)
+    bars = view(page, PAIR).locator(".bars rect")
+    assert bars.count() == len(data["intervened"]["tokens"])
+    heights = [float(bar.get_attribute("height")) for bar in bars.all()]
+    kl = [0.0 if one is None else one["kl"] for one in data["predictions"]]
+    assert heights == pytest.approx([44 * value / max(kl) for value in kl], abs=0.02)
+    pair_box(page, 35).hover()
+    assert f"KL {kl[35]:.2f}".rstrip("0") in readout(page, PAIR), readout(page, PAIR)
+    page.mouse.move(1, 1)
+    assert "Malta 29" in readout(page, PAIR)
+
+
+def test_texts_side_by_side_by_keys(open_page):
+    page = open_page("side-by-side")
+    focused = view(page, PAIR).locator(".b .flow [tabindex='0']")
+    for key, expected in [("ArrowRight", 30), ("ArrowLeft", 29), ("End", 39), ("ArrowRight", 39), ("Home", 0), ("ArrowDown", 1)]:
+        focused.press(key)
+        assert focused.locator("small").inner_text() == str(expected), key
+    focused.press("Enter")
+    pair_box(page, 20).hover()
+    assert focused.get_attribute("aria-pressed") == "true" and "countries 1 " in readout(page, PAIR) + " ", "held"
+    focused.press("Escape")
+    assert focused.get_attribute("aria-pressed") == "false"
+    assert view(page, PAIR).locator("[role=button][tabindex='0']").count() == 1
+
+
+def test_texts_side_by_side_without_scripts(open_page):
+    static, live = open_page("side-by-side", java_script_enabled=False), open_page("side-by-side")
+    boxes = static.locator(".flow > span").all_inner_texts()
+    assert boxes == view(live, PAIR).locator(".flow > span").all_inner_texts() and len(boxes) == 83
+    assert static.locator(".readout").inner_text() == readout(live, PAIR)
+
+
+def test_texts_side_by_side_stand_above_each_other_where_it_is_narrow(open_page):
+    tops = {}
+    for width in (1000, 380):
+        page = open_page("side-by-side", viewport={"width": width, "height": 800})
+        tops[width] = [view(page, PAIR).locator(f".{side} .flow").bounding_box() for side in "ab"]
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert tops[1000][0]["y"] == tops[1000][1]["y"] and tops[1000][0]["x"] < tops[1000][1]["x"]
+    assert tops[380][0]["y"] < tops[380][1]["y"] and tops[380][0]["x"] == tops[380][1]["x"]
+
+
+def map_cell(page, row, column):
+    return view(page, MAP).locator("tbody tr").nth(row).locator("td").nth(column)
+
+
+def test_patching_map(open_page, gallery):
+    page = open_page("patch-map")
+    data = json.loads((gallery / "patch-map.json").read_text())
+    cells = view(page, MAP).locator("td")
+    assert cells.count() == len(data["restored"]) * len(data["restored"][0])
+    strengths = [float(cell.evaluate("(cell) => cell.style.getPropertyValue('--s')")) for cell in cells.all()]
+    flat = [value for row in data["restored"] for value in row]
+    assert strengths == pytest.approx([value / max(map(abs, flat)) for value in flat], abs=2e-3)
+    assert view(page, MAP).locator("th.differs").count() == 1
+    map_cell(page, 2, 6).hover()
+    restored = data["restored"][2][6]
+    answer = data["corrupted"] + restored * (data["clean"] - data["corrupted"])
+    assert "layer 2, ·are 6 restores" in readout(page, MAP)
+    assert f"{float(f'{restored:.3g}')}" in readout(page, MAP) and f"{float(f'{answer:.3g}')}" in readout(page, MAP)
+    page.mouse.move(1, 1)
+    assert "the most of all" in readout(page, MAP)
+
+
+def test_patching_map_by_keys(open_page):
+    page = open_page("patch-map")
+    focused = view(page, MAP).locator("td[tabindex='0']")
+    place = lambda: focused.evaluate("(cell) => [cell.parentNode.rowIndex - 1, cell.cellIndex - 1]")
+    focused.press("Home")
+    for key, expected in [("ArrowDown", [1, 0]), ("ArrowRight", [1, 1]), ("End", [1, 14]), ("ArrowRight", [1, 14]), ("ArrowUp", [0, 14]), ("ArrowUp", [0, 14])]:
+        focused.press(key)
+        assert place() == expected, key
+    focused.press("Enter")
+    assert focused.get_attribute("aria-pressed") == "true"
+    map_cell(page, 4, 4).hover()
+    assert "layer 0, " in readout(page, MAP), "held"
+    focused.press("Escape")
+    assert focused.get_attribute("aria-pressed") == "false"
+    assert "Arrow keys" in view(page, MAP).get_by_role("grid").get_attribute("aria-label")
+
+
+@pytest.mark.parametrize("name", ["patch-map", "patch-map-heads"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_patching_maps_are_legible(open_page, name, scheme):
+    page = open_page(name, color_scheme=scheme, viewport={"width": 1000, "height": 700})
+    shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    for cell in view(page, MAP).locator("td").all():
+        frame = cell.bounding_box()
+        ground = shot.getpixel((round(frame["x"] + frame["width"] / 2), round(frame["y"] + 3)))
+        text = [float(n) for n in re.findall(r"[\d.]+", cell.evaluate("(e) => getComputedStyle(e).color"))[:3]]
+        darker, lighter = sorted([luminance(ground), luminance(text)])
+        assert (lighter + 0.05) / (darker + 0.05) > 3.4, cell.inner_text()
+
+
+def test_patching_map_without_scripts_and_narrow(open_page):
+    static, live = open_page("patch-map", java_script_enabled=False), open_page("patch-map", viewport={"width": 380, "height": 700})
+    assert static.locator("td").all_inner_texts() == view(live, MAP).locator("td").all_inner_texts()
+    assert static.locator("td").nth(3).evaluate("(cell) => getComputedStyle(cell).color") == "rgb(255, 255, 255)"
+    assert live.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the table scrolls by itself"
+
+
+@pytest.mark.parametrize("name, tag, what", [("side-by-side", PAIR, "KL"), ("patch-map", MAP, "Activation patching")])
+def test_views_of_interventions_are_saved(open_page, name, tag, what):
+    page = open_page(name)
+    for kind in ("SVG", "JSON"):
+        view(page, tag).locator(".save summary").click()
+        with page.expect_download() as download:
+            view(page, tag).locator(".save button", has_text=kind).click()
+        text = Path(download.value.path()).read_text()
+        if kind == "SVG":
+            assert what in ElementTree.fromstring(text)[0].text
+        else:
+            assert json.loads(text)
+
+
 def test_names_and_roles(open_page):
     page = open_page("saliency")
     targets = view(page).locator(".flow [role=button]")

@@ -1,0 +1,253 @@
+//! What of a model can be changed.
+
+use ecco_models::Model;
+use ecco_models::run::{Input, Place, Records};
+use ndarray::ArrayD;
+
+use super::{Intervention, Part, To, Vector, as_in_passes, length};
+use crate::error::{Error, Result};
+
+fn refuse<T>(option: &'static str, value: impl ToString, reason: impl Into<String>) -> Result<T> {
+    Err(Error::Option {
+        option,
+        value: value.to_string(),
+        reason: reason.into(),
+    })
+}
+
+pub fn no_site(place: Place, layer: Option<usize>) -> Error {
+    let site = place.name();
+    ecco_models::Error::NoSite { site, layer }.into()
+}
+
+/// The layers that are meant.
+pub fn layers(intervention: &Intervention, model: &Model, sizes: &Records) -> Result<Vec<usize>> {
+    let place = intervention.place;
+    let existing = sizes.layers(place);
+    let Some(wanted) = &intervention.layers else {
+        return match existing.is_empty() {
+            true => Err(no_site(place, None)),
+            false => Ok(existing),
+        };
+    };
+    if place.axes()[0] != "layer" {
+        let reason = format!(
+            "{} stands behind all layers, so none is to be named",
+            place.name()
+        );
+        return refuse("layer", list(wanted), reason);
+    }
+    let config = match (&model.config().encoder, place.encoder) {
+        (Some(encoder), true) => encoder,
+        _ => model.config(),
+    };
+    match wanted.iter().find(|&&layer| layer >= config.n_layers) {
+        Some(layer) => {
+            let last = config.n_layers - 1;
+            refuse("layer", layer, format!("the model has layers 0 to {last}"))
+        }
+        None if wanted.is_empty() => refuse("layer", "[]", "name at least one"),
+        None => Ok(wanted.clone()),
+    }
+}
+
+/// The lengths of a place's axes at a layer, for a text of one token: `[position, feature]` or with heads first.
+pub fn size(place: Place, layer: usize, sizes: &Records) -> Result<Vec<usize>> {
+    sizes
+        .size(place, layer)
+        .ok_or_else(|| no_site(place, Some(layer)))
+}
+
+/// Whether the place has such a part.
+pub fn part(intervention: &Intervention, layer: usize, size: &[usize]) -> Result<()> {
+    let place = intervention.place;
+    let (width, has_heads) = (size[size.len() - 1], size.len() == 3);
+    match &intervention.part {
+        Part::Whole => Ok(()),
+        Part::Heads(heads) if has_heads => all_below("heads", heads, size[0], place, layer),
+        Part::Heads(heads) => {
+            let reason = format!("{} is not divided by heads; head_outputs is", place.name());
+            refuse("heads", list(heads), reason)
+        }
+        Part::Features(features) if has_heads => {
+            let reason = format!("{} is divided by heads: name `heads`", place.name());
+            refuse(features_name(place), list(features), reason)
+        }
+        Part::Features(features) => all_below(features_name(place), features, width, place, layer),
+        Part::Direction(_) if has_heads => {
+            let reason = format!("{} is divided by heads and has no directions", place.name());
+            refuse("direction", "a vector", reason)
+        }
+        Part::Direction(direction) => is_direction(direction, width, place),
+    }
+}
+
+fn all_below(name: &'static str, index: &[usize], n: usize, place: Place, layer: usize) -> Result<()> {
+    if index.is_empty() {
+        return refuse(name, "[]", "name at least one");
+    }
+    if let Some(twice) = (1..index.len()).find(|&at| index[..at].contains(&index[at])) {
+        return refuse(name, list(index), format!("{} stands in it twice", index[twice]));
+    }
+    match index.iter().find(|&&at| at >= n) {
+        Some(at) => {
+            let reason = format!(
+                "{} of layer {layer} has {n} {name}, numbered 0 to {}",
+                place.name(),
+                n - 1
+            );
+            refuse(name, at, reason)
+        }
+        None => Ok(()),
+    }
+}
+
+fn is_direction(direction: &[f32], width: usize, place: Place) -> Result<()> {
+    let value = format!("a vector of {} numbers", direction.len());
+    if direction.len() != width {
+        let reason = format!("{} has {width} at each position", place.name());
+        return refuse("direction", value, reason);
+    }
+    let length = length(direction);
+    match length > 0.0 && length.is_finite() {
+        true => Ok(()),
+        false => refuse("direction", value, format!("its length is {length}")),
+    }
+}
+
+/// What scripts call the numbers of a place.
+pub fn features_name(place: Place) -> &'static str {
+    match place.axes() {
+        [.., "neuron", "position"] => "neurons",
+        _ => "hidden",
+    }
+}
+
+/// A vector as long as the part is wide, or a number for all of it.
+pub fn vector(intervention: &Intervention, what: &Vector, size: &[usize]) -> Result<Vec<f32>> {
+    let place = intervention.place;
+    let width = match &intervention.part {
+        Part::Features(features) => features.len(),
+        Part::Direction(_) => {
+            let reason = "what is added has a direction of its own: give it as `vector`";
+            return refuse("direction", "a vector", reason);
+        }
+        _ => size[size.len() - 1],
+    };
+    match what {
+        Vector::Number(number) => Ok(vec![*number as f32]),
+        Vector::Values(values) if !is_pattern(place) && values.len() == width => Ok(values.clone()),
+        Vector::Values(_) if is_pattern(place) => {
+            let reason = format!("{} is as wide as the text: add a number", place.name());
+            refuse("vector", "a vector", reason)
+        }
+        Vector::Values(values) => {
+            let of = match &intervention.part {
+                Part::Features(_) => "one for each that is named".to_owned(),
+                _ => format!("as many as {} has at each position", place.name()),
+            };
+            let value = format!("a vector of {} numbers", values.len());
+            refuse("vector", value, format!("expected {width}, {of}"))
+        }
+    }
+}
+
+/// Whether a place has a mean to be set to.
+pub fn mean(intervention: &Intervention, inputs: &[Input]) -> Result<()> {
+    if inputs.is_empty() {
+        return refuse("over", "[]", "name at least one text");
+    }
+    match is_pattern(intervention.place) {
+        true => {
+            let reason = format!("{} is as wide as each text", intervention.place.name());
+            refuse("to", "\"mean\"", reason)
+        }
+        false => Ok(()),
+    }
+}
+
+/// The values of one layer to be put in, as passes have them.
+pub fn patch(
+    model: &Model,
+    intervention: &Intervention,
+    layer: usize,
+    values: &[(usize, ArrayD<f32>)],
+    size: &[usize],
+) -> Result<ArrayD<f32>> {
+    let place = intervention.place;
+    if is_pattern(place) && (place.encoder || !model.config().attention.causal || place.axes()[3] != "key") {
+        let reason = "patterns over texts that are read at once have no common width: patch head_outputs";
+        return refuse("site", place.name(), reason);
+    }
+    if place.name() == "cross_pattern" {
+        let reason = "it is as wide as the text that was read: patch cross_output";
+        return refuse("site", place.name(), reason);
+    }
+    let of_layer = values.iter().find(|(of, _)| *of == layer);
+    let Some((_, values)) = of_layer else {
+        return Err(no_site(place, Some(layer)));
+    };
+    let values = match values.ndim() == size.len() {
+        true => as_in_passes(place, values.clone()),
+        false => values.clone(),
+    };
+    let shape = values.shape();
+    let fits = shape.len() == size.len()
+        && shape[shape.len() - 2] > 0
+        && (0..size.len()).all(|axis| {
+            let is_text = axis == size.len() - 2 || (is_pattern(place) && axis == size.len() - 1);
+            is_text || shape[axis] == size[axis]
+        });
+    match fits {
+        true => Ok(values),
+        false => {
+            let axes = place.axes().iter().filter(|axis| **axis != "layer");
+            let axes: Vec<&str> = axes.copied().collect();
+            let reason = format!(
+                "{} of one layer has the axes ({}), {} numbers at each position",
+                place.name(),
+                axes.join(", "),
+                size[size.len() - 1]
+            );
+            refuse("from", format!("a tensor of shape {shape:?}"), reason)
+        }
+    }
+}
+
+/// Positions in order; those of a patch must be in the text it comes from.
+pub fn positions(intervention: &Intervention, n_known: Option<usize>) -> Result<()> {
+    let Some(ranges) = &intervention.positions else {
+        return Ok(());
+    };
+    if ranges.iter().all(|range| range.is_empty()) {
+        return refuse("positions", "[]", "name at least one");
+    }
+    let end = ranges.iter().map(|range| range.end).max().unwrap_or(0);
+    match n_known.filter(|&n| end > n) {
+        Some(n) => {
+            let reason = format!("what is patched has {n} positions, numbered 0 to {}", n - 1);
+            refuse("positions", end - 1, reason)
+        }
+        None => Ok(()),
+    }
+}
+
+fn is_pattern(place: Place) -> bool {
+    place.axes().contains(&"query")
+}
+
+pub fn list(values: &[usize]) -> String {
+    let values: Vec<String> = values.iter().map(usize::to_string).collect();
+    format!("[{}]", values.join(", "))
+}
+
+impl To {
+    /// For people: `0`, `the mean over 3 texts`.
+    pub fn label(&self) -> String {
+        match self {
+            Self::Number(number) => number.to_string(),
+            Self::Mean(inputs) if inputs.len() == 1 => "the mean over a text".into(),
+            Self::Mean(inputs) => format!("the mean over {} texts", inputs.len()),
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! Activation patching: which part of a pass carries what makes two texts differ (2202.05262, 2211.00593).
+//!
+//! The corrupted text is read again and again, each time with one part's values put in from the pass over the clean
+//! text; how much of the clean answer comes back says how much of the difference went through that part.
+
+use std::ops::ControlFlow;
+
+use ecco_models::guard::guard;
+use ecco_models::rules::Rule;
+use ecco_models::run::{self, Input, Place};
+use ecco_models::tap::{Capture, NoTap, Tap};
+use ecco_models::{Model, Progress, Site, Watch};
+use ndarray::Array2;
+use tch::{Kind, Tensor};
+
+use super::check;
+use super::divergence::numbers;
+use crate::attribution::Target;
+use crate::attribution::target::refused;
+use crate::error::{Error, Result};
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PatchOptions {
+    pub place: Place,
+    pub by: By,
+    /// The answer that is watched.
+    pub target: Target,
+}
+
+/// What is patched at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum By {
+    /// All of one position.
+    #[default]
+    Position,
+    /// One head at all positions.
+    Head,
+}
+
+/// By layer and position, or layer and head.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PatchMap {
+    pub options: PatchOptions,
+    /// The layers, in order: the rows.
+    pub layers: Vec<usize>,
+    /// The answer with that part patched.
+    pub patched: Array2<f64>,
+    /// The answers to the two texts as they are.
+    pub clean: f64,
+    pub corrupted: f64,
+}
+
+impl PatchMap {
+    /// How much of the clean answer comes back: 0 as corrupted, 1 as clean.
+    pub fn restored(&self) -> Array2<f64> {
+        let whole = self.clean - self.corrupted;
+        self.patched.mapv(|patched| (patched - self.corrupted) / whole)
+    }
+}
+
+/// Patches every position or head of every layer, many in one batch.
+///
+/// # Errors
+/// [`Error::Lengths`] for texts of unequal length; [`Error::Option`] for a place, token or position that is not there,
+/// and for texts with the same answer.
+pub fn patch_map(
+    model: &Model,
+    clean: &Input,
+    corrupted: &Input,
+    options: &PatchOptions,
+    watch: &mut Watch,
+) -> Result<PatchMap> {
+    for input in [clean, corrupted] {
+        input.check(model)?;
+        options.target.check(model, input)?;
+    }
+    check_lengths(model, clean, corrupted)?;
+    let n_columns = n_columns(model, corrupted, options)?;
+    guard(|| {
+        let answer = |states: &Tensor| answer(model, states, &options.target);
+        let mut work = Work {
+            watch,
+            done: 0,
+            total: 0,
+        };
+        let (states, clean) = read_clean(model, clean, options.place, &mut work)?;
+        let layers = clean.layers(options.place.site);
+        work.total = (layers.len() * n_columns) as u64;
+        let of_clean = numbers(&answer(&states)?)?[0];
+        let of_corrupted = numbers(&answer(&one_pass(model, corrupted, &mut work)?)?)?[0];
+        let cells: Vec<Cell> = layers
+            .iter()
+            .flat_map(|&layer| (0..n_columns).map(move |column| Cell { layer, column }))
+            .collect();
+        let mut patched = Vec::new();
+        for cells in cells.chunks(rows_at_once(model, corrupted)) {
+            let mut tap = Patch {
+                options,
+                cells,
+                clean: &clean,
+                work: &mut work,
+            };
+            let inputs = vec![corrupted.clone(); cells.len()];
+            let states = match options.place.encoder {
+                false => run::states(model, &inputs, &mut tap, &mut NoTap)?,
+                true => run::states(model, &inputs, &mut NoTap, &mut tap)?,
+            };
+            patched.extend(numbers(&answer(&states)?)?);
+            work.done += cells.len() as u64;
+        }
+        let shape = (layers.len(), n_columns);
+        let patched = Array2::from_shape_vec(shape, patched).map_err(|error| ecco_models::Error::Torch {
+            message: error.to_string(),
+        })?;
+        Ok(PatchMap {
+            options: *options,
+            layers,
+            patched,
+            clean: of_clean,
+            corrupted: of_corrupted,
+        })
+    })
+    .map_err(Error::from)
+    .and_then(ensure_difference)
+}
+
+/// Both texts get the same answer: nothing can come back.
+fn ensure_difference(map: PatchMap) -> Result<PatchMap> {
+    let (gap, size) = (map.clean - map.corrupted, map.clean.abs() + map.corrupted.abs());
+    match gap.abs() > 1e-6 * size && gap.is_finite() {
+        true => Ok(map),
+        false => {
+            let value = format!("{:.4} for both texts", map.clean);
+            let reason = "the texts have to differ in it, or nothing can be restored";
+            Err(refused("target", value, reason))
+        }
+    }
+}
+
+fn check_lengths(model: &Model, clean: &Input, corrupted: &Input) -> Result<()> {
+    let words = |ids: &[u32]| {
+        let tokens = model.tokenizer().tokens(ids).into_iter();
+        tokens.map(|token| token.text).collect::<Vec<_>>()
+    };
+    for (one, other) in [(&clean.ids, &corrupted.ids), (&clean.target, &corrupted.target)] {
+        if one.len() != other.len() {
+            return Err(Error::Lengths {
+                clean: words(one),
+                corrupted: words(other),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// How many positions or heads a layer has.
+fn n_columns(model: &Model, input: &Input, options: &PatchOptions) -> Result<usize> {
+    let place = options.place;
+    let refused = |reason: &str| refused("site", place.name(), reason);
+    if place.axes().contains(&"query") || place.axes()[0] != "layer" {
+        return Err(refused(
+            "expected a place of each layer that is no attention pattern",
+        ));
+    }
+    let sizes = run::probe(model)?;
+    let layer = sizes.layers(place).first().copied();
+    let size = layer.and_then(|layer| sizes.size(place, layer));
+    let size = size.ok_or_else(|| check::no_site(place, None))?;
+    match options.by {
+        By::Head if size.len() != 3 => Err(refused("it is not divided by heads; head_outputs is")),
+        By::Head => Ok(size[0]),
+        By::Position if place.encoder => Ok(input.ids.len()),
+        By::Position => Ok(input.spoken().len()),
+    }
+}
+
+/// By row of a batch: `[row]`, in double precision.
+fn answer(model: &Model, states: &Tensor, target: &Target) -> ecco_models::error::Result<Tensor> {
+    let states = match target.row(model) {
+        Some(row) => states.narrow(1, row as i64, 1),
+        None => states.shallow_clone(),
+    };
+    let mut logits = run::said(model, &states)?.to_kind(Kind::Double);
+    if target.row(model).is_some() {
+        logits = logits.select(1, 0);
+    }
+    Ok(target.value(&logits, model.config(), Rule::Gradient))
+}
+
+/// How many patched texts are read side by side: enough for large products, little enough for 256 MB.
+fn rows_at_once(model: &Model, input: &Input) -> usize {
+    let config = model.config();
+    let n = input.ids.len() + input.target.len();
+    let per_position = 8 * config.hidden_size + 3 * config.intermediate_size + config.n_heads * n;
+    let bytes = n * per_position * size_of::<f32>();
+    ((256 << 20) / bytes.max(1)).min(4096 / n.max(1)).max(1)
+}
+
+struct Work<'a, 'b> {
+    watch: &'a mut Watch<'b>,
+    done: u64,
+    total: u64,
+}
+
+impl Work<'_, '_> {
+    fn report(&mut self) -> ControlFlow<()> {
+        (self.watch)(&Progress {
+            label: "patching".into(),
+            done: self.done,
+            total: Some(self.total).filter(|&total| total > 0),
+            unit: "patches",
+        })
+    }
+}
+
+/// The clean text's states and its values at the place.
+fn read_clean(
+    model: &Model,
+    input: &Input,
+    place: Place,
+    work: &mut Work,
+) -> ecco_models::error::Result<(Tensor, Capture)> {
+    let mut capture = ecco_models::tap::Watched {
+        capture: Capture::new(&[place.site], None),
+        report: &mut |_| work.report(),
+    };
+    let inputs = std::slice::from_ref(input);
+    let states = match place.encoder {
+        false => run::states(model, inputs, &mut capture, &mut NoTap)?,
+        true => run::states(model, inputs, &mut NoTap, &mut capture)?,
+    };
+    Ok((states, capture.capture))
+}
+
+fn one_pass(model: &Model, input: &Input, work: &mut Work) -> ecco_models::error::Result<Tensor> {
+    let mut report = || work.report();
+    let mut own = Watched::over(&mut report);
+    run::states(model, std::slice::from_ref(input), &mut own, &mut NoTap)
+}
+
+/// A pass that looks at nothing, and can be interrupted.
+pub(super) struct Watched<'a> {
+    report: &'a mut dyn FnMut() -> ControlFlow<()>,
+}
+
+impl<'a> Watched<'a> {
+    pub fn over(report: &'a mut dyn FnMut() -> ControlFlow<()>) -> Self {
+        Self { report }
+    }
+}
+
+impl Tap for Watched<'_> {
+    fn wants(&self, _: Site, _: usize) -> bool {
+        false
+    }
+    fn visit(&mut self, _: Site, _: usize, value: Tensor) -> Tensor {
+        value
+    }
+    fn proceed(&mut self, _: usize) -> ControlFlow<()> {
+        (self.report)()
+    }
+}
+
+/// What is patched in one row of a batch.
+#[derive(Clone, Copy)]
+struct Cell {
+    layer: usize,
+    /// Position or head.
+    column: usize,
+}
+
+/// Patches another part in every row.
+struct Patch<'a, 'b, 'c> {
+    options: &'a PatchOptions,
+    /// By row.
+    cells: &'a [Cell],
+    clean: &'a Capture,
+    work: &'a mut Work<'b, 'c>,
+}
+
+impl Tap for Patch<'_, '_, '_> {
+    fn wants(&self, site: Site, layer: usize) -> bool {
+        site == self.options.place.site && self.cells.iter().any(|cell| cell.layer == layer)
+    }
+
+    fn visit(&mut self, site: Site, layer: usize, value: Tensor) -> Tensor {
+        if !self.wants(site, layer) {
+            return value;
+        }
+        let of_layer = self
+            .cells
+            .iter()
+            .enumerate()
+            .filter(|(_, cell)| cell.layer == layer);
+        let (rows, columns): (Vec<i64>, Vec<i64>) = of_layer
+            .map(|(row, cell)| (row as i64, cell.column as i64))
+            .unzip();
+        let index = |values: &[i64]| Tensor::from_slice(values).to_device(value.device());
+        let (rows, columns) = (index(&rows), index(&columns));
+        // [row, position or head, ..]: with heads, positions stand behind them.
+        let by_position = self.options.by == By::Position && value.dim() == 4;
+        let turned = |x: &Tensor| match by_position {
+            true => x.transpose(1, 2),
+            false => x.shallow_clone(),
+        };
+        let clean = turned(self.clean.tensor(site, layer))
+            .get(0)
+            .index_select(0, &columns);
+        let patched = turned(&value).index_put(&[Some(&rows), Some(&columns)], &clean, false);
+        turned(&patched)
+    }
+
+    fn proceed(&mut self, _: usize) -> ControlFlow<()> {
+        self.work.report()
+    }
+}

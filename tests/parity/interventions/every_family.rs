@@ -1,0 +1,147 @@
+//! What must not change, and what must, in every family.
+
+use super::*;
+
+fn bits(array: &ArrayD<f32>) -> Vec<u32> {
+    array.iter().map(|value| value.to_bits()).collect()
+}
+
+/// An own value by layer, as a script would take it from a run.
+fn own_values(run: &Run, place: Place) -> Change {
+    let layers = run.records().layers(place).into_iter();
+    let values = |layer: usize| run.records().array(place, Some(layer), 0).expect("recorded");
+    Change::Patch(layers.map(|layer| (layer, values(layer))).collect())
+}
+
+#[test]
+fn own_values_factor_one_and_nothing_added_change_no_bit() {
+    let mut n_places = 0;
+    for (name, model, input) in families() {
+        let untouched = run_of(&model, &input);
+        let answer = |model: &Model, run: &Run| match model.config().task {
+            Task::States => run
+                .records()
+                .array(Place::of(Site::FinalNorm), None, 0)
+                .expect("states"),
+            _ => run.logits(model, 0).expect("a head"),
+        };
+        let expected = bits(&answer(&model, &untouched));
+        for (place, _) in run::sites(&model).expect("it has sites") {
+            let is_pattern = place.axes().contains(&"query");
+            let nothing = Change::Add {
+                what: Vector::Number(3.0),
+                factor: 0.0,
+            };
+            let mut changes = vec![Change::Scale(1.0), nothing];
+            let has_common_width = !place.encoder && model.config().attention.causal;
+            if !is_pattern || (has_common_width && place.site == Site::AttentionPattern) {
+                changes.push(own_values(&untouched, place));
+            }
+            for change in changes {
+                let what = format!("{name}: {}", one(place, change.clone()).label());
+                let changed = edited(&model, &[one(place, change)]);
+                let run = run_of(&changed, &input);
+                assert_eq!(bits(&answer(&changed, &run)), expected, "{what}");
+                n_places += 1;
+            }
+        }
+    }
+    assert!(n_places > 2000, "{n_places}");
+}
+
+/// Something is changed at some positions of every place that a model has.
+fn at_every_place(model: &Model, positions: &[Range<usize>]) -> Vec<Intervention> {
+    let places = run::sites(model).expect("it has sites").into_iter();
+    let places = places
+        .map(|(place, _)| place)
+        .filter(|place| !place.axes().contains(&"query"));
+    let change = |place| Intervention {
+        positions: Some(positions.to_vec()),
+        ..one(place, Change::Scale(0.9))
+    };
+    places.map(change).collect()
+}
+
+#[test]
+fn with_cache_as_without() {
+    let mut n_models = 0;
+    for (name, model, input) in families() {
+        if matches!(model.body(), Body::Encoder(_)) {
+            continue;
+        }
+        n_models += 1;
+        let n_given = input.spoken().len();
+        // Given, generated, and both.
+        let positions = [1..2, n_given - 1..n_given + 1, n_given + 3..usize::MAX];
+        let changed = edited(&model, &at_every_place(&model, &positions));
+        let written = greedy(&changed, &input, 6);
+        let whole = [input.spoken(), &written].concat();
+        let whole = match input.target.is_empty() {
+            true => Input {
+                ids: whole,
+                target: vec![],
+            },
+            false => Input {
+                ids: input.ids.clone(),
+                target: whole,
+            },
+        };
+        let uncached = logits(&changed, &whole);
+        let mut cached = Vec::new();
+        guard(|| {
+            let mut writer = Writer::new(&changed, &whole.ids, whole.spoken().len())?;
+            cached.push(to_array(&writer.begin(&whole.spoken()[..n_given])?.get(0))?);
+            for &id in &whole.spoken()[n_given..] {
+                cached.push(to_array(&writer.go_on(&[id])?.get(0))?);
+            }
+            Ok(())
+        })
+        .expect("it writes");
+        for (step, cached) in cached.iter().enumerate() {
+            let row = uncached.index_axis(Axis(0), n_given - 1 + step).into_owned();
+            assert_close(&format!("{name}, step {step}"), cached, &row, 1e-5);
+            let (best, _) = row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap();
+            if let Some(&id) = written.get(step) {
+                assert_eq!(best as u32, id, "{name}, step {step}");
+            }
+        }
+        let gap = &uncached - &logits(&model, &whole);
+        assert!(
+            gap.iter().any(|gap| gap.abs() > 1e-2),
+            "{name} is not changed at all"
+        );
+    }
+    assert!(n_models >= 40, "{n_models}");
+}
+
+#[test]
+fn experts_neurons_are_what_is_added() {
+    for name in ["families/mixtral", "families/qwen3_moe"] {
+        let model = model(name, "float32");
+        let input = Input::new(&model, "She said that", None).unwrap();
+        let changed = |site| {
+            let change = Change::Ablate(To::Number(0.0));
+            logits(&edited(&model, &[one(Place::of(site), change)]), &input)
+        };
+        assert_eq!(changed(Site::MlpInner), changed(Site::MlpOutput), "{name}");
+        assert_ne!(changed(Site::MlpInner), logits(&model, &input), "{name}");
+        // One expert's neurons: only the tokens that go through it change.
+        let records = run_of(&model, &input);
+        let inner = records
+            .records()
+            .array(Place::of(Site::MlpInner), Some(1), 0)
+            .unwrap(); // (neuron, position)
+        let width = model.config().intermediate_size;
+        let of_first = inner.slice_axis(Axis(0), (0..width).into());
+        let last = of_first.index_axis(Axis(1), input.ids.len() - 1);
+        let goes_through = last.iter().any(|value| *value != 0.0);
+        let first = Intervention {
+            layers: Some(vec![1]),
+            part: Part::Features((0..width).collect()),
+            ..one(Place::of(Site::MlpInner), Change::Scale(5.0))
+        };
+        let (before, after) = (logits(&model, &input), logits(&edited(&model, &[first]), &input));
+        let row = |logits: &ArrayD<f32>| logits.index_axis(Axis(0), input.ids.len() - 1).into_owned();
+        assert_eq!(row(&before) != row(&after), goes_through, "{name}");
+    }
+}

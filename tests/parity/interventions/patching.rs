@@ -1,0 +1,115 @@
+//! Activation patching.
+
+use super::*;
+
+#[test]
+fn maps_of_patches_are_a_plain_loops() {
+    let stored = stored();
+    let mut n_maps = 0;
+    for (name, maps) in stored.json["maps"].as_object().expect("maps by model") {
+        let model = model(name, "float32");
+        for map in maps.as_array().expect("maps") {
+            let input = |key: &str| Input {
+                ids: integers(&map[key]),
+                target: vec![],
+            };
+            let options = PatchOptions {
+                place: Place::parse(map["site"].as_str().unwrap()).unwrap(),
+                by: if map["by"] == "head" {
+                    By::Head
+                } else {
+                    By::Position
+                },
+                target: Target::token(
+                    integers(&map["clean_ids"]).len(),
+                    map["target"].as_u64().unwrap() as u32,
+                )
+                .against(map["contrast"].as_u64().unwrap() as u32)
+                .of(Quantity::Logit),
+            };
+            let (clean, corrupted) = (input("clean_ids"), input("corrupted_ids"));
+            let found = patch_map(&model, &clean, &corrupted, &options, &mut unwatched).expect("a map");
+            let close = |found: f64, expected: &Value, what: &str| {
+                let expected = expected.as_f64().expect("a number");
+                let gap = (found - expected).abs();
+                assert!(
+                    gap < 1e-4 * (1.0 + expected.abs()),
+                    "{name} {what}: {found}, expected {expected}"
+                );
+            };
+            close(found.clean, &map["clean"], "clean");
+            close(found.corrupted, &map["corrupted"], "corrupted");
+            for ((row, column), value) in found.patched.indexed_iter() {
+                let what = format!("{} {row} {column}", map["site"]);
+                close(*value, &map["patched"][row][column], &what);
+            }
+            assert_eq!(found.patched.nrows(), map["patched"].as_array().unwrap().len());
+            assert_eq!(found.patched.ncols(), map["patched"][0].as_array().unwrap().len());
+            n_maps += 1;
+        }
+    }
+    assert!(n_maps >= 10);
+}
+
+/// Texts that differ in one token, read by any model.
+pub fn pair(model: &Model) -> (Input, Input) {
+    let is_pair = matches!(model.body(), Body::EncoderDecoder(_));
+    let clean = Input::new(model, "She said that it", is_pair.then_some("was")).expect("a text");
+    let mut corrupted = clean.clone();
+    corrupted.ids[2] = 77;
+    (clean, corrupted)
+}
+
+#[test]
+fn the_stream_before_the_first_layer_is_the_text() {
+    let mut n_models = 0;
+    for (name, model, _) in families() {
+        let (clean, corrupted) = pair(&model);
+        let n = clean.spoken().len();
+        let target = match model.config().task {
+            Task::States | Task::Replaced(_) => continue,
+            Task::Label(_) => Target::label(0).of(Quantity::Logit),
+            Task::MaskedToken(_) => Target::token(n - 2, 1).of(Quantity::LogProbability),
+            Task::NextToken => Target::token(n, 1).of(Quantity::LogProbability),
+        };
+        let row = match model.config().task {
+            Task::Label(_) => None,
+            Task::MaskedToken(_) => Some(n - 2),
+            _ => Some(n - 1),
+        };
+        n_models += 1;
+        let options = |site, encoder| PatchOptions {
+            place: Place { site, encoder },
+            by: By::Position,
+            target,
+        };
+        let map = |options: &PatchOptions| -> PatchMap {
+            patch_map(&model, &clean, &corrupted, options, &mut unwatched).expect(&name)
+        };
+        let is_pair = matches!(model.body(), Body::EncoderDecoder(_));
+        let first = map(&options(Site::ResidualPre, is_pair)).restored();
+        for (position, restored) in first.row(0).iter().enumerate() {
+            let expected = f64::from(u8::from(position == 2));
+            assert!(
+                (restored - expected).abs() < 1e-3,
+                "{name} position {position}: {restored}"
+            );
+        }
+        // At the end of the stack whose head speaks, the answer is where it is read.
+        let last = map(&options(Site::ResidualPost, false));
+        if let Some(position) = row {
+            let restored = last.restored()[[last.layers.len() - 1, position]];
+            assert!((restored - 1.0).abs() < 1e-3, "{name}: {restored}");
+        }
+        let heads = PatchOptions {
+            by: By::Head,
+            ..options(Site::HeadOutput, false)
+        };
+        assert_eq!(
+            map(&heads).patched.dim(),
+            (model.config().n_layers, model.config().n_heads),
+            "{name}"
+        );
+    }
+    assert!(n_models >= 50, "{n_models}");
+}

@@ -1,0 +1,168 @@
+//! Divergence, steering vectors, means.
+
+use super::*;
+
+#[test]
+fn divergence_is_the_sum_over_the_vocabulary() {
+    let model = model("gpt2-tiny", "float32");
+    let input = Input::new(&model, "She said that it was there.", None).unwrap();
+    let place = Place::of(Site::MlpOutput);
+    let scaled = Intervention {
+        positions: Some(vec![3..4]),
+        ..one(place, Change::Scale(3.0))
+    };
+    let changed = edited(&model, &[scaled]);
+    let found = divergence(&model, &changed, &input, &mut unwatched).unwrap();
+    let log_p = |logits: &ArrayD<f32>, row: usize| -> Vec<f64> {
+        let row: Vec<f64> = logits
+            .index_axis(Axis(0), row)
+            .iter()
+            .map(|x| f64::from(*x))
+            .collect();
+        let total = row.iter().map(|x| x.exp()).sum::<f64>().ln();
+        row.iter().map(|x| x - total).collect()
+    };
+    let (p, q) = (logits(&model, &input), logits(&changed, &input));
+    for (position, kl) in found.kl.iter().enumerate() {
+        let (p, q) = (log_p(&p, position), log_p(&q, position));
+        let expected: f64 = p.iter().zip(&q).map(|(p, q)| p.exp() * (p - q)).sum();
+        assert!(
+            (kl - expected).abs() < 1e-5 * (1.0 + expected),
+            "{position}: {kl}, expected {expected}"
+        );
+        assert_eq!(*kl > 1e-6, position >= 3, "only what comes after is changed");
+        let best = q.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap();
+        assert_eq!(found.changed[position].id, best.0 as u32);
+        assert!((found.changed[position].probability - best.1.exp()).abs() < 1e-6);
+        let next = input.ids.get(position + 1).map(|&id| p[id as usize].exp());
+        match (found.reference[position].of_next, next) {
+            (Some(found), Some(expected)) => assert!((found - expected).abs() < 1e-6),
+            (found, expected) => assert_eq!(found, expected),
+        }
+    }
+    let same = divergence(
+        &model,
+        &edited(&model, &[one(place, Change::Scale(1.0))]),
+        &input,
+        &mut unwatched,
+    );
+    assert!(same.unwrap().kl.iter().all(|kl| *kl == 0.0));
+    let other = ecco_tests::model("families/llama", "float32");
+    match divergence(&model, &other, &input, &mut unwatched) {
+        Err(Error::Option { option: "model", .. }) => {
+            assert_ne!(model.config().vocab_size, other.config().vocab_size)
+        }
+        other => assert!(other.is_ok()),
+    }
+}
+
+#[test]
+fn steering_goes_from_one_mean_to_the_other() {
+    let model = model("families/llama", "float32");
+    let inputs = |texts: &[&str]| -> Vec<Input> {
+        texts
+            .iter()
+            .map(|&text| Input::new(&model, text, None).unwrap())
+            .collect()
+    };
+    let (positive, negative) = (inputs(&["She said", "She was"]), inputs(&["Où", "It was there."]));
+    let place = Place::of(Site::ResidualPost);
+    let options = SteeringOptions {
+        place,
+        layer: 0,
+        at: At::Last,
+        unit: false,
+    };
+    let found = steering(&model, &positive, &negative, &options, &mut unwatched).unwrap();
+    let last = |input: &Input| {
+        let states = run_of(&model, input).records().array(place, Some(0), 0).unwrap();
+        states.index_axis(Axis(0), input.ids.len() - 1).mapv(f64::from)
+    };
+    let mean = |inputs: &[Input]| (last(&inputs[0]) + last(&inputs[1])) / 2.0;
+    let expected = mean(&positive) - mean(&negative);
+    for (found, expected) in found.vector.iter().zip(&expected) {
+        assert!((f64::from(*found) - expected).abs() < 1e-5 * (1.0 + expected.abs()));
+    }
+    assert!((found.norm - expected.iter().map(|x| x * x).sum::<f64>().sqrt()).abs() < 1e-4);
+    // In these units the means are at 1 and -1.
+    for (projections, side) in found.projections.iter().zip([1.0, -1.0]) {
+        assert!((projections.iter().sum::<f64>() / 2.0 - side).abs() < 1e-9);
+    }
+    let unit = steering(
+        &model,
+        &positive,
+        &negative,
+        &SteeringOptions {
+            unit: true,
+            ..options
+        },
+        &mut unwatched,
+    );
+    let unit = unit.unwrap();
+    let length: f32 = unit.vector.iter().map(|x| x * x).sum();
+    assert!((length - 1.0).abs() < 1e-5 && unit.n_apart() <= 4);
+    // Ablated along it, nothing of it is left; scaled, a multiple.
+    let along = |change| Intervention {
+        layers: Some(vec![0]),
+        part: Part::Direction(found.vector.clone()),
+        ..one(place, change)
+    };
+    let component = |model: &Model| {
+        let states = run_of(model, &positive[0])
+            .records()
+            .array(place, Some(0), 0)
+            .unwrap();
+        let unit = ndarray::Array1::from(unit.vector.clone());
+        states.into_dimensionality::<ndarray::Ix2>().unwrap().dot(&unit)
+    };
+    let before = component(&model);
+    let after = component(&edited(&model, &[along(Change::Ablate(To::Number(0.0)))]));
+    assert!(before.iter().any(|x| x.abs() > 0.1) && after.iter().all(|x| x.abs() < 1e-5));
+    let twice = component(&edited(&model, &[along(Change::Scale(2.0))]));
+    assert!((twice - before * 2.0).iter().all(|gap| gap.abs() < 1e-4));
+    assert!(steering(&model, &positive, &positive, &options, &mut unwatched).is_err());
+}
+
+#[test]
+fn the_mean_is_that_of_all_positions() {
+    for (site, part) in [
+        (Site::MlpOutput, Part::Whole),
+        (Site::MlpInner, Part::Features(vec![4, 1])),
+        (Site::HeadOutput, Part::Heads(vec![2])),
+    ] {
+        let model = model("gpt2-tiny", "float32");
+        let inputs: Vec<Input> = ["one two", "three"]
+            .iter()
+            .map(|&text| Input::new(&model, text, None).unwrap())
+            .collect();
+        let place = Place::of(site);
+        let to_mean = Intervention {
+            layers: Some(vec![1]),
+            part: part.clone(),
+            ..one(place, Change::Ablate(To::Mean(inputs.clone())))
+        };
+        let changed = edited(&model, &[to_mean]);
+        let values = |model: &Model, input: &Input| {
+            let array = run_of(model, input).records().array(place, Some(1), 0).unwrap();
+            let array = match site {
+                Site::MlpInner => array.reversed_axes(), // (position, neuron)
+                Site::HeadOutput => array.index_axis_move(Axis(0), 2),
+                _ => array,
+            };
+            array.into_dimensionality::<ndarray::Ix2>().unwrap()
+        };
+        let n: usize = inputs.iter().map(|input| input.ids.len()).sum();
+        let sums = inputs.iter().map(|input| values(&model, input).sum_axis(Axis(0)));
+        let mean = sums.reduce(|a, b| a + b).unwrap() / n as f32;
+        let after = values(&changed, &Input::new(&model, "She said that", None).unwrap());
+        let columns: Vec<usize> = match &part {
+            Part::Features(features) => features.clone(),
+            _ => (0..mean.len()).collect(),
+        };
+        for row in after.outer_iter() {
+            for &column in &columns {
+                assert!((row[column] - mean[column]).abs() < 1e-5, "{site:?} {column}");
+            }
+        }
+    }
+}

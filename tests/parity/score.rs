@@ -1,0 +1,102 @@
+//! Scores of texts against transformers' logits, and against those of a run.
+
+use ecco_explain::score::{TokenScore, score};
+use ecco_models::Model;
+use ecco_models::progress::unwatched;
+use ecco_models::run::{Input, run};
+use ecco_tests::{Reference, integers, model};
+use ndarray::{ArrayD, Axis};
+
+/// What the logits before them say of the tokens from `from` on, in double precision.
+fn expected(logits: &ArrayD<f32>, spoken: &[u32], from: usize) -> Vec<TokenScore> {
+    let of = |position: usize| {
+        let row: Vec<f64> = logits
+            .index_axis(Axis(0), position - 1)
+            .iter()
+            .map(|&x| f64::from(x))
+            .collect();
+        let own = row[spoken[position] as usize];
+        let best = (0..row.len())
+            .reduce(|best, id| if row[id] > row[best] { id } else { best })
+            .unwrap();
+        let most = row[best];
+        let log_sum = most + row.iter().map(|x| (x - most).exp()).sum::<f64>().ln();
+        TokenScore {
+            log_probability: own - log_sum,
+            rank: row.iter().filter(|&&x| x > own).count() + 1,
+            best: (best as u32, (most - log_sum).exp()),
+        }
+    };
+    (from..spoken.len()).map(of).collect()
+}
+
+fn assert_same(what: &str, found: &[TokenScore], expected: &[TokenScore]) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (found, expected) in found.iter().zip(expected) {
+        let apart = (found.log_probability - expected.log_probability).abs();
+        assert!(apart < 1e-4, "{what}: {found:?}, expected {expected:?}");
+        assert_eq!(found.rank, expected.rank, "{what}");
+        assert_eq!(found.best.0, expected.best.0, "{what}");
+        assert!((found.best.1 - expected.best.1).abs() < 1e-5, "{what}");
+    }
+}
+
+#[test]
+fn scores_are_those_of_transformers_logits() {
+    let mut n_scored = 0;
+    for name in ["gpt2-tiny", "gpt2-untied"] {
+        let (model, reference) = (model(name, "float32"), Reference::open(name));
+        for (text, run) in reference.runs.as_object().unwrap() {
+            let Some(logits) = reference.tensor(&format!("{text}.logits")) else {
+                continue;
+            };
+            let ids: Vec<u32> = integers(&run["ids"]);
+            let input = Input::of(&model, ids.clone(), vec![]).unwrap();
+            for from in [1, 2.min(ids.len() - 1)] {
+                let found = score(&model, &input, from, &mut unwatched).unwrap();
+                assert_same(&format!("{name} {text}"), &found, &expected(&logits, &ids, from));
+                n_scored += found.len();
+            }
+        }
+    }
+    assert!(n_scored > 20, "{n_scored}");
+}
+
+/// Also beyond the rows that go through the head together.
+#[test]
+fn scores_are_those_of_a_run() {
+    let text = "She said hello, and then she said it again and again. ".repeat(3);
+    let both = model("families/bart", "float32");
+    let pair = Input::new(&both, "She said hello", Some("he said hello")).unwrap();
+    check("bart", &both, &pair);
+    let decoder = model("gpt2-tiny", "float32");
+    let ids = decoder.tokenizer().encode(&text).unwrap();
+    let n = decoder.config().context_length.min(ids.len());
+    assert!(n > 51, "{n} tokens");
+    check(
+        "gpt2-tiny",
+        &decoder,
+        &Input::of(&decoder, ids[..n].to_vec(), vec![]).unwrap(),
+    );
+}
+
+fn check(name: &str, model: &Model, input: &Input) {
+    let logits = run(model, vec![input.clone()], 1, &mut unwatched).unwrap()[0]
+        .logits(model, 0)
+        .unwrap();
+    let found = score(model, input, 1, &mut unwatched).unwrap();
+    assert_same(name, &found, &expected(&logits, input.spoken(), 1));
+}
+
+#[test]
+fn nothing_to_score_is_refused() {
+    let model = model("gpt2-tiny", "float32");
+    let input = Input::of(&model, vec![1, 2], vec![]).unwrap();
+    for from in [0, 2] {
+        assert!(score(&model, &input, from, &mut unwatched).is_err());
+    }
+    let encoder = ecco_tests::model("families/bert", "float32");
+    let input = Input::new(&encoder, "She said", None).unwrap();
+    let error = score(&encoder, &input, 1, &mut unwatched).unwrap_err();
+    assert!(error.to_string().contains("a score"), "{error}");
+}

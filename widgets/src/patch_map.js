@@ -1,0 +1,133 @@
+define("ecco-patch-map", "patch-map-1", (view, data, host) => {
+  const table = view.querySelector("table"), readout = view.querySelector(".readout");
+  const rows = table ? [...table.tBodies[0].rows].map((row) => [...row.querySelectorAll("td")]) : [];
+  const width = data.columns.length, height = rows.length;
+  if (!width || !height) return;
+  const value = (row, column) => unpack(data.rows[row]).values[column];
+  const place = new Map(rows.flatMap((cells, row) => cells.map((cell, column) => [cell, [row, column]])));
+  const exact = (x) => Number.isFinite(x) ? String(Number(x.toPrecision(3))).replace("-", "−") : "no number";
+
+  let best = [0, 0];
+  for (const [row, column] of place.values()) {
+    if (Math.abs(value(row, column)) > Math.abs(value(...best)) || !Number.isFinite(value(...best))) best = [row, column];
+  }
+  let selected = best, held = false, preview = null, marked = null;
+  const hint = [...readout.childNodes];
+
+  function describe([row, column]) {
+    const restored = value(row, column), answer = data.corrupted + restored * (data.clean - data.corrupted);
+    readout.replaceChildren(node("span", { className: "what" }, "layer " + data.layers[row] + ", ", node("bdi", { textContent: data.columns[column] })),
+      " restores " + exact(restored) + ": the answer becomes " + exact(answer));
+  }
+
+  function update(touched = true) {
+    const shown = preview ?? selected;
+    marked?.classList.remove("on", "held");
+    marked = rows[shown[0]][shown[1]];
+    if (touched) marked.classList.add("on");
+    marked.classList.toggle("held", held && preview === null);
+    for (const cell of table.querySelectorAll("[tabindex='0'],[aria-pressed=true]")) {
+      cell.tabIndex = -1;
+      cell.setAttribute("aria-pressed", "false");
+    }
+    const cell = rows[selected[0]][selected[1]];
+    cell.tabIndex = 0;
+    cell.setAttribute("aria-pressed", held);
+    if (touched) describe(shown);
+    else readout.replaceChildren(...hint);
+  }
+
+  function choose(cell) {
+    held = !(held && cell[0] === selected[0] && cell[1] === selected[1]);
+    selected = cell;
+    preview = null;
+    update();
+  }
+
+  const at = (event) => place.get(event.target.closest("td"));
+  table.addEventListener("pointerover", (event) => {
+    const cell = at(event);
+    if (!cell || held || event.pointerType === "touch") return;
+    preview = cell;
+    update();
+  });
+  table.addEventListener("pointerleave", () => {
+    if (preview === null) return;
+    preview = null;
+    update(held);
+  });
+  table.addEventListener("click", (event) => {
+    const cell = at(event);
+    if (!cell) return;
+    choose(cell);
+    rows[cell[0]][cell[1]].focus();
+  });
+  table.addEventListener("keydown", (event) => {
+    const [row, column] = selected;
+    const to = event.ctrlKey || event.metaKey || event.altKey ? undefined : {
+      ArrowLeft: [row, column - 1], ArrowRight: [row, column + 1], ArrowUp: [row - 1, column], ArrowDown: [row + 1, column],
+      Home: [row, 0], End: [row, width - 1],
+    }[event.key];
+    if (to) {
+      selected = [Math.min(Math.max(to[0], 0), height - 1), Math.min(Math.max(to[1], 0), width - 1)];
+      preview = null;
+      update();
+      rows[selected[0]][selected[1]].focus();
+    } else if (event.key === "Enter" && !event.shiftKey && !event.ctrlKey || event.key === " ") choose(selected);
+    else if (event.key === "Escape" && (held || preview !== null)) {
+      held = false;
+      preview = null;
+      update();
+    } else return;
+    event.preventDefault();
+    event.stopPropagation(); // the notebook has its own meaning for these keys
+  });
+  table.addEventListener("focusin", () => update());
+
+  table.setAttribute("role", "grid");
+  table.setAttribute("aria-label", "Layers by " + (view.querySelector("thead div") ? "positions" : "heads") + ". Arrow keys move, Enter holds a cell, Escape releases it.");
+  readout.setAttribute("role", "status");
+  for (const cell of place.keys()) {
+    cell.tabIndex = -1;
+    cell.setAttribute("role", "gridcell");
+    cell.removeAttribute("title");
+  }
+  saveMenu(view, host, "patch-map", {
+    svg: ["image/svg+xml", () => drawn()],
+    json: ["application/json", () => JSON.stringify({
+      site: data.site, answer: data.answer, clean: data.clean, corrupted: data.corrupted, layers: data.layers, columns: data.columns,
+      restored: data.rows.map((row) => Array.from(unpack(row).values, (x) => Number.isFinite(x) ? Number(x.toPrecision(4)) : null)),
+    })],
+  });
+
+  // The table as it stands on the screen; grounds are mixed from the style sheet's scale.
+  function drawn() {
+    const frame = table.getBoundingClientRect(), svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    const add = (name, attributes, text) => {
+      const element = svg.appendChild(document.createElementNS(svg.namespaceURI, name));
+      for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+      if (text !== undefined) element.textContent = text;
+    };
+    const scale = [...getComputedStyle(host).getPropertyValue("--ecco-diverging").matchAll(/rgb\((\d+) (\d+) (\d+)(?:\/([\d.]+))?\) (\d+)%/g)]
+      .map(([, r, g, b, opacity = 1, at]) => [at / 100, +r, +g, +b, +opacity]);
+    const size = { width: Math.ceil(frame.width) + 16, height: Math.ceil(frame.height) + 16 };
+    for (const [key, value] of Object.entries({ ...size, viewBox: "0 0 " + size.width + " " + size.height })) svg.setAttribute(key, value);
+    add("title", {}, "Activation patching of " + data.site + ": " + data.answer);
+    add("rect", { ...size, fill: getComputedStyle(view).backgroundColor });
+    for (const cell of table.querySelectorAll("th,td")) {
+      const { x, y, width, height } = cell.getBoundingClientRect(), left = x - frame.x + 8, top = y - frame.y + 8, style = getComputedStyle(cell);
+      const s = cell.style.getPropertyValue("--s");
+      if (s !== "") {
+        const at = (Number(s) + 1) / 2, upper = Math.max(1, scale.findIndex((stop) => stop[0] >= at)), low = scale[upper - 1], high = scale[upper];
+        const [, r, g, b, opacity] = low.map((from, i) => from + (high[i] - from) * (at - low[0]) / (high[0] - low[0]));
+        add("rect", { x: left, y: top, width, height, fill: "rgb(" + [r, g, b].map(Math.round) + ")", "fill-opacity": opacity });
+      }
+      const turned = cell.querySelector("div");
+      const font = { "font-size": 10, "font-family": "system-ui,sans-serif", fill: style.color };
+      if (turned) add("text", { ...font, transform: "translate(" + (left + width / 2 + 3) + " " + (top + height - 16) + ") rotate(-90)" }, turned.textContent);
+      else add("text", { ...font, x: left + width / 2, y: top + height / 2 + 4, "text-anchor": "middle" }, cell.textContent);
+    }
+    return new XMLSerializer().serializeToString(svg);
+  }
+  update(false);
+});
