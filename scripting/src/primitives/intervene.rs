@@ -168,6 +168,17 @@ pub mod functions {
         super::steer(lm, &positive, &negative, &options).map_err(|error| error.raise(&ctx))
     }
 
+    /// Generates from a text twice, untouched and under this handle's interventions, with the model's default settings.
+    ///
+    /// Example:
+    /// ```rhai
+    /// lm.intervene(#{ablate: [#{layer: 1, head: 2}]}).compare("The countries are:")
+    /// ```
+    #[rhai_fn(name = "compare", return_raw, volatile)]
+    pub fn compare_plainly(ctx: NativeCallContext, lm: &mut Model, text: &str) -> RhaiResult<SideBySide> {
+        super::compare(lm, text, &Map::new()).map_err(|error| error.raise(&ctx))
+    }
+
     /// Generates from a text twice, untouched and under interventions, with the same options and the same seed, and
     /// shows both side by side. Beside each token of the second text stands how far apart the two models' predictions
     /// were there, given the same tokens before it: KL(untouched ‖ intervened) = Σ p ln(p / q), in nats.
