@@ -285,7 +285,13 @@ fn padded(rows: &[Vec<f32>]) -> ArrayD<f32> {
 const COMPLETE: f64 = 0.02;
 
 fn completeness_note(found: Completeness) -> CheckNote {
-    let text = format!("off by {} of {}", short(found.error), short(found.promised));
+    // Of an error that is nothing but rounding only the order tells something, and is the same everywhere.
+    let error = match found.error.abs() {
+        0.0 => "0".to_owned(),
+        error if found.relative.abs() < 1e-4 => format!("less than 1e{}", error.log10().ceil()),
+        _ => short(found.error),
+    };
+    let text = format!("off by {error} of {}", short(found.promised));
     CheckNote {
         text,
         is_good: Some(found.relative < COMPLETE || found.error < 1e-6),
