@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use ecco_explain::{Aggregation, AttributionOptions, Baseline, Combine, Grouping, Method};
+use ecco_models::Prompt;
 use ecco_models::run::Input;
 use ecco_widgets::{SaliencyStyle, Unit};
 use rhai::plugin::*;
@@ -12,6 +13,7 @@ use crate::errors::{ErrorKind, RhaiResult, ScriptError};
 use crate::options::{OptionKind, OptionSpec, OptionTable, Options, joined, option};
 use crate::primitives::score::given;
 use crate::values::attributed::Attributed;
+use crate::values::chat::Chat;
 use crate::values::generation::Generation;
 use crate::values::model::Model;
 use crate::values::run::Run;
@@ -220,7 +222,45 @@ pub mod functions {
     /// ```
     #[rhai_fn(name = "attribute", return_raw)]
     pub fn attribute(ctx: NativeCallContext, lm: &mut Model, text: &str) -> RhaiResult<Saliency> {
-        of_text(lm, text, &Map::new()).map_err(|error| error.raise(&ctx))
+        of_text(lm, text.into(), &Map::new()).map_err(|error| error.raise(&ctx))
+    }
+
+    /// Explains what a model would answer first in a conversation that `lm.chat` made.
+    #[rhai_fn(name = "attribute", return_raw)]
+    pub fn attribute_chat(ctx: NativeCallContext, lm: &mut Model, chat: Chat) -> RhaiResult<Saliency> {
+        of_text(lm, chat.prompt(), &Map::new()).map_err(|error| error.raise(&ctx))
+    }
+
+    #[rhai_fn(name = "attribute", return_raw)]
+    pub fn attribute_chat_with(
+        ctx: NativeCallContext,
+        lm: &mut Model,
+        chat: Chat,
+        options: Map,
+    ) -> RhaiResult<Saliency> {
+        of_text(lm, chat.prompt(), &options).map_err(|error| error.raise(&ctx))
+    }
+
+    /// Explains each token of an answer that you give.
+    #[rhai_fn(name = "attribute", return_raw)]
+    pub fn attribute_answer(
+        ctx: NativeCallContext,
+        lm: &mut Model,
+        chat: Chat,
+        continuation: &str,
+    ) -> RhaiResult<Saliency> {
+        of_continuation(lm, chat.prompt(), continuation, &Map::new()).map_err(|error| error.raise(&ctx))
+    }
+
+    #[rhai_fn(name = "attribute", return_raw)]
+    pub fn attribute_answer_with(
+        ctx: NativeCallContext,
+        lm: &mut Model,
+        chat: Chat,
+        continuation: &str,
+        options: Map,
+    ) -> RhaiResult<Saliency> {
+        of_continuation(lm, chat.prompt(), continuation, &options).map_err(|error| error.raise(&ctx))
     }
 
     /// Explains what a model says of a text, or could say: any token of the vocabulary, any label.
@@ -236,7 +276,7 @@ pub mod functions {
         text: &str,
         options: Map,
     ) -> RhaiResult<Saliency> {
-        of_text(lm, text, &options).map_err(|error| error.raise(&ctx))
+        of_text(lm, text.into(), &options).map_err(|error| error.raise(&ctx))
     }
 
     /// Explains each token of a continuation that you give; for an encoder–decoder what it would have written.
@@ -247,7 +287,7 @@ pub mod functions {
         prompt: &str,
         continuation: &str,
     ) -> RhaiResult<Saliency> {
-        of_continuation(lm, prompt, continuation, &Map::new()).map_err(|error| error.raise(&ctx))
+        of_continuation(lm, prompt.into(), continuation, &Map::new()).map_err(|error| error.raise(&ctx))
     }
 
     /// Explains a continuation, with options.
@@ -264,7 +304,7 @@ pub mod functions {
         continuation: &str,
         options: Map,
     ) -> RhaiResult<Saliency> {
-        of_continuation(lm, prompt, continuation, &options).map_err(|error| error.raise(&ctx))
+        of_continuation(lm, prompt.into(), continuation, &options).map_err(|error| error.raise(&ctx))
     }
 
     /// Explains what the model says of the text that it has read.
@@ -362,7 +402,7 @@ fn of_output(
     build(output.subject().clone(), options, table)
 }
 
-fn of_text(lm: &Model, text: &str, options: &Map) -> Result<Saliency, ScriptError> {
+fn of_text(lm: &Model, text: Prompt, options: &Map) -> Result<Saliency, ScriptError> {
     let loaded = lm.loaded()?;
     let input = Input::new(&loaded, text, None)?;
     build(text_subject(lm, input)?, options, &ATTRIBUTE_OPTIONS)
@@ -382,7 +422,7 @@ pub fn text_subject(lm: &Model, input: Input) -> Result<Attributed, ScriptError>
 
 fn of_continuation(
     lm: &Model,
-    prompt: &str,
+    prompt: Prompt,
     continuation: &str,
     options: &Map,
 ) -> Result<Saliency, ScriptError> {

@@ -2,11 +2,12 @@
 
 use ecco_models::model::Body;
 use ecco_models::run::Input;
-use ecco_models::{Finish, Token};
+use ecco_models::{Finish, Prompt, Token};
 use rhai::plugin::*;
 use rhai::{Array, FLOAT, INT};
 
 use crate::errors::{ErrorKind, RhaiResult, ScriptError};
+use crate::values::chat::Chat;
 use crate::values::generation::Generation;
 use crate::values::model::Model;
 
@@ -42,7 +43,18 @@ pub mod functions {
         prompt: &str,
         continuation: &str,
     ) -> RhaiResult<Generation> {
-        given(lm, Some(prompt), continuation).map_err(|error| error.raise(&ctx))
+        given(lm, Some(prompt.into()), continuation).map_err(|error| error.raise(&ctx))
+    }
+
+    /// Says how surprising each token of an answer is in a conversation that `lm.chat` made.
+    #[rhai_fn(name = "score", return_raw)]
+    pub fn score_answer(
+        ctx: NativeCallContext,
+        lm: &mut Model,
+        chat: Chat,
+        continuation: &str,
+    ) -> RhaiResult<Generation> {
+        given(lm, Some(chat.prompt()), continuation).map_err(|error| error.raise(&ctx))
     }
 
     /// The same output, shown by how surprising each of its tokens was.
@@ -92,7 +104,7 @@ pub mod functions {
 }
 
 /// A text as if the model had written it: all but its first token, or what follows the prompt.
-pub fn given(lm: &Model, prompt: Option<&str>, text: &str) -> Result<Generation, ScriptError> {
+pub fn given(lm: &Model, prompt: Option<Prompt>, text: &str) -> Result<Generation, ScriptError> {
     let loaded = lm.loaded()?;
     let (tokens, n_input, start_id) = match loaded.body() {
         Body::Decoder(_) => {
@@ -133,16 +145,21 @@ pub fn given(lm: &Model, prompt: Option<&str>, text: &str) -> Result<Generation,
 /// that words come out as the model knows them, unless a token would reach over the border.
 fn continued(
     model: &ecco_models::Model,
-    prompt: Option<&str>,
+    prompt: Option<Prompt>,
     text: &str,
 ) -> Result<(Vec<u32>, usize), ScriptError> {
     let tokenizer = model.tokenizer();
-    let prompt = prompt.filter(|prompt| !prompt.is_empty());
+    let prompt = prompt.filter(|prompt| !prompt.text().is_empty());
     let Some(prompt) = prompt else {
         return Ok((tokenizer.encode(text)?, 1));
     };
-    let before = tokenizer.encode(prompt)?;
-    let whole = tokenizer.encode(&format!("{prompt}{text}"))?;
+    let before = prompt.ids(tokenizer)?;
+    let whole = format!("{}{text}", prompt.text());
+    let whole = match prompt {
+        Prompt::Text(_) => Prompt::Text(&whole),
+        Prompt::Bare(_) => Prompt::Bare(&whole),
+    };
+    let whole = whole.ids(tokenizer)?;
     let ids = match whole.starts_with(&before) {
         true => whole,
         false => [before.clone(), tokenizer.encode_bare(text)?].concat(),
@@ -152,7 +169,7 @@ fn continued(
 
 fn written(
     model: &ecco_models::Model,
-    prompt: Option<&str>,
+    prompt: Option<Prompt>,
     text: &str,
 ) -> Result<(Vec<Token>, usize, Option<u32>), ScriptError> {
     let Some(prompt) = prompt else {
