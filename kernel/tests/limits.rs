@@ -32,6 +32,13 @@ struct Kernel {
 impl Kernel {
     /// Starts one over TCP that may open so many files if it asks for it, and 64 otherwise.
     fn start(open_files: u32) -> Self {
+        // Between finding free ports and the kernel's taking them, another program may have taken one.
+        let mut tries = (0..3).map(|_| Self::try_start(open_files));
+        tries.find_map(|kernel| kernel).expect("a kernel on free ports")
+    }
+
+    /// `None` if the kernel ends because a port is taken.
+    fn try_start(open_files: u32) -> Option<Self> {
         let listeners: Vec<_> = PORTS
             .iter()
             .map(|_| TcpListener::bind(("127.0.0.1", 0)).unwrap())
@@ -56,17 +63,24 @@ impl Kernel {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let kernel = Self {
+        let mut kernel = Self {
             process,
             connection,
             folder,
         };
         let start = Instant::now();
         while TcpStream::connect(kernel.address("iopub_port")).is_err() {
+            if kernel.process.try_wait().unwrap().is_some() {
+                let mut said = String::new();
+                let mut stderr = kernel.process.stderr.take().unwrap();
+                stderr.read_to_string(&mut said).unwrap();
+                assert!(said.contains("in use"), "{said}");
+                return None;
+            }
             assert!(start.elapsed() < TIMEOUT);
             std::thread::sleep(Duration::from_millis(10));
         }
-        kernel
+        Some(kernel)
     }
 
     fn address(&self, port: &str) -> (&'static str, u16) {
