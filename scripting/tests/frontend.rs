@@ -47,7 +47,21 @@ fn completes_what_exists() {
             complete(n, "ecco::from|"),
             [("from_pretrained".to_owned(), "function")]
         );
-        assert_eq!(names(n, "ecco::|"), ["from_pretrained", "models"]);
+        assert_eq!(
+            names(n, "ecco::|"),
+            [
+                "cca",
+                "cka",
+                "from_pretrained",
+                "ica",
+                "models",
+                "nmf",
+                "pca",
+                "pwcca",
+                "similarity",
+                "svcca"
+            ]
+        );
         assert!(complete(n, "whi|").contains(&("while".to_owned(), "keyword")));
         assert_eq!(names(n, "zzz|"), [""; 0]);
         assert_eq!(names(n, "\"lm.gen|"), [""; 0]);
