@@ -70,6 +70,12 @@ const WIDE_TENSORS: usize = 5;
 /// A model whose head does not speak of tokens; a row, depth or token that is not there.
 pub fn lens(model: &Model, input: &Input, question: &Question, watch: &mut Watch) -> Result<Lens> {
     check(model, input, question)?;
+    if question.depths.is_empty() {
+        return Ok(Lens {
+            depths: vec![],
+            readings: vec![],
+        });
+    }
     let n_layers = model.config().n_layers;
     let n_depths = question.depths.len() + 1;
     let row_bytes = n_depths * model.config().vocab_size * Kind::Float.elt_size_in_bytes() * WIDE_TENSORS;
@@ -79,7 +85,10 @@ pub fn lens(model: &Model, input: &Input, question: &Question, watch: &mut Watch
     Ok(guard(|| {
         let sites = [Site::ResidualPre, Site::ResidualPost];
         let mut tap = Rows::new(&sites, &question.rows, n_layers, &mut *watch);
-        let _ = forward(model, input, &mut tap)?;
+        let output = forward(model, input, &mut tap)?.get(0); // [position, size]
+        let rows: Vec<i64> = question.rows.iter().map(|&row| row as i64).collect();
+        let rows = Tensor::from_slice(&rows).to_device(output.device());
+        let output = output.index_select(0, &rows).to_device(device); // [row, size]
         let state = |depth: usize| {
             let (site, layer) = match depth {
                 0 => (Site::ResidualPre, 0),
@@ -88,8 +97,7 @@ pub fn lens(model: &Model, input: &Input, question: &Question, watch: &mut Watch
             tap.get(site, layer)
                 .map(|rows| rows.to_device(device).to_kind(model.stack().kind()))
         };
-        // Last what the others are compared with.
-        let depths: Vec<usize> = question.depths.iter().copied().chain([n_layers]).collect();
+        let depths = &question.depths;
         let states: Vec<Tensor> = depths.iter().filter_map(|&depth| state(depth)).collect();
         let states = Tensor::stack(&states, 0); // [depth, row, hidden]
         let mut readings = vec![Vec::new(); question.depths.len()];
@@ -104,8 +112,8 @@ pub fn lens(model: &Model, input: &Input, question: &Question, watch: &mut Watch
             if watch(&progress).is_break() {
                 return Err(ecco_models::Error::Interrupted);
             }
-            let part = states.narrow(1, start as i64, rows.len() as i64);
-            let (logits, output) = logits(model, &part, &depths, question.raw)?;
+            let part = |x: &Tensor, axis| x.narrow(axis, start as i64, rows.len() as i64);
+            let (logits, output) = logits(model, &part(&states, 1), &part(&output, 0), depths, question.raw)?;
             let watched = &question.watch[rows];
             read(&logits, &output, watched, question.top_k, &mut readings)?;
         }
@@ -166,12 +174,13 @@ fn check(model: &Model, input: &Input, question: &Question) -> Result<()> {
     }
 }
 
-/// Of states `[depth, row, hidden]` after so many layers, and of the last, which is the output: both
-/// `[.., row, vocabulary]`. The output goes through the head as in any other pass, so that it is the same to the last
-/// bit; all others together.
+/// Of states `[depth, row, hidden]` after so many layers, and of the output, which is made of the head's input
+/// `[row, size]` in the pass: both `[.., row, vocabulary]`. The output goes through the head as in any other pass, so
+/// that it is the same to the last bit; all others together.
 fn logits(
     model: &Model,
     states: &Tensor,
+    output: &Tensor,
     depths: &[usize],
     raw: bool,
 ) -> ecco_models::error::Result<(Tensor, Tensor)> {
@@ -188,8 +197,8 @@ fn logits(
             model: model.name().to_owned(),
         }),
     };
-    let n = depths.len() as i64 - 1;
-    let output = head(&read_out(&states.get(n), false))?.unsqueeze(0);
+    let n = depths.len() as i64;
+    let output = head(output)?.unsqueeze(0);
     let is_output = |depth: usize| depth == model.config().n_layers;
     let index: Vec<i64> = (0..n).filter(|&at| !is_output(depths[at as usize])).collect();
     let before = match index.is_empty() {
@@ -199,7 +208,7 @@ fn logits(
     // transformers hands out the last state after the norm, so the Python library, too, reads that one right.
     let before = head(&read_out(&before, raw))?;
     let mut next = 0;
-    let each = depths[..n as usize].iter().map(|&depth| match is_output(depth) {
+    let each = depths.iter().map(|&depth| match is_output(depth) {
         true => output.get(0),
         false => {
             next += 1;
