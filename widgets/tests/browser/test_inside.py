@@ -4,7 +4,7 @@ import json
 import xml.etree.ElementTree as ElementTree
 
 import pytest
-from test_views import browser, gallery, luminance, open_page  # noqa: F401  fixtures
+from test_views import luminance
 
 TABLES = {
     "predictions": "ecco-layer-predictions", "ranks": "ecco-ranks", "ranks-watched": "ecco-ranks", "lens": "ecco-lens",
