@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use ecco_models::progress::unwatched;
+use ecco_interpreter::unwatched;
 use ecco_models::{LoadOptions, Model};
 use ndarray::ArrayD;
 use safetensors::SafeTensors;

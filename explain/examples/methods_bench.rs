@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use ecco_explain::{AttributionOptions, FaithfulnessOptions, Method, Target, attribute, faithfulness};
-use ecco_models::progress::unwatched;
+use ecco_interpreter::unwatched;
 use ecco_models::run::Input;
 use ecco_models::{LoadOptions, load};
 

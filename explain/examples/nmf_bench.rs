@@ -5,7 +5,7 @@ use std::error::Error;
 use std::time::Instant;
 
 use ecco_explain::nmf::{NmfOptions, factorize};
-use ecco_models::progress::unwatched;
+use ecco_interpreter::unwatched;
 use ndarray::Array2;
 use safetensors::SafeTensors;
 

@@ -3,8 +3,9 @@
 //! Methods are compared by the order in which they put a target's sources, since their values have no common unit:
 //! rank correlations and the sources that several have at the top, each as the mean over the targets.
 
+use ecco_interpreter::Watch;
+use ecco_models::Model;
 use ecco_models::run::Input;
-use ecco_models::{Model, Watch};
 use ndarray::{Array2, ArrayView1};
 
 use crate::attribution::{Attribution, AttributionOptions, Method, Target, attribute};

@@ -28,9 +28,10 @@ pub(crate) mod target;
 mod value_zeroing;
 pub(crate) mod work;
 
+use ecco_interpreter::Watch;
+use ecco_models::Model;
 use ecco_models::guard::guard;
 use ecco_models::run::Input;
-use ecco_models::{Model, Watch};
 
 use crate::error::{Error, Result};
 use rows::{Found, Row, in_order};

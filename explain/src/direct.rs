@@ -6,6 +6,7 @@
 //! it was, all of that is linear: the token's direction is pulled back through the norms on the stream, and a part's
 //! contribution is its product with the direction at its place. Contributions and biases sum to the logit exactly.
 
+use ecco_interpreter::Watch;
 use ecco_models::decoder::Decoder;
 use ecco_models::guard::guard;
 use ecco_models::layers::{Linear, Norm};
@@ -14,7 +15,7 @@ use ecco_models::rules::Rule;
 use ecco_models::run::{Input, forward};
 use ecco_models::stack::Block;
 use ecco_models::tap::NoTap;
-use ecco_models::{Model, Site, Watch};
+use ecco_models::{Model, Site};
 use tch::{Device, Kind, Tensor};
 
 use crate::error::{Error, Result};

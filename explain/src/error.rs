@@ -1,6 +1,8 @@
 //! What can go wrong in an explanation.
 
-/// An error of this crate. `Display` says what was wrong with which value; [`Error::hint`] what to do.
+use ecco_interpreter::{Diagnostic, Kind};
+
+/// An error of this crate. `Display` says what was wrong with which value; its hint what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("there is nothing to explain: no token was generated")]
@@ -48,9 +50,8 @@ pub enum Error {
     Model(#[from] ecco_models::Error),
 }
 
-impl Error {
-    /// What to do about it, where there is something.
-    pub fn hint(&self) -> Option<String> {
+impl Diagnostic for Error {
+    fn hint(&self) -> Option<String> {
         match self {
             Self::NothingGenerated => Some("generate at least one token: #{generate: 20}".into()),
             Self::Option { .. } | Self::Span { .. } => None,
@@ -63,11 +64,18 @@ impl Error {
         }
     }
 
-    /// The kind of error, in the words notebook users know.
-    pub fn kind(&self) -> &'static str {
+    fn kind(&self) -> Kind {
         match self {
             Self::Model(error) => error.kind(),
-            _ => "ValueError",
+            _ => Kind::Value,
+        }
+    }
+
+    fn at(&self) -> Option<&str> {
+        match self {
+            Self::Option { option, .. } => Some(option),
+            Self::Model(error) => error.at(),
+            _ => None,
         }
     }
 }

@@ -18,9 +18,10 @@
 //! trapezoidal rule over fractions from 0 to 1. Each figure stands beside the mean of the same over seeded random
 //! orders, which take the same numbers of sources away: below that an attribution says nothing.
 
+use ecco_interpreter::Watch;
+use ecco_models::Model;
 use ecco_models::guard::guard;
 use ecco_models::run::Input;
-use ecco_models::{Model, Watch};
 use ndarray::{Array1, Array2};
 use rand_mt::Mt64;
 

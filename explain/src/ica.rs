@@ -11,7 +11,7 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use ecco_models::progress::{Progress, Watch};
+use ecco_interpreter::{Progress, Watch};
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
 use crate::linalg;

@@ -16,10 +16,11 @@ pub mod steering;
 use std::collections::HashMap;
 use std::ops::Range;
 
+use ecco_interpreter::{Progress, Watch};
+use ecco_models::Model;
 use ecco_models::edit::{self, Edit, Edits};
 use ecco_models::guard::guard;
 use ecco_models::run::{self, Input, Place, Records};
-use ecco_models::{Model, Progress, Watch};
 use ndarray::{ArrayD, Axis};
 use tch::Tensor;
 

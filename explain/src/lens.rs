@@ -5,13 +5,14 @@
 //! For a masked language model the head's own layer comes before W; for an encoder–decoder it is the decoder's stream.
 //! Only the positions that are asked for go through the head, all layers of some positions in one product.
 
+use ecco_interpreter::{Progress, Watch};
 use ecco_models::config::Task;
 use ecco_models::guard::guard;
 use ecco_models::model::Body;
 use ecco_models::run::{Input, forward};
 use ecco_models::stack::apply;
 use ecco_models::tap::to_array;
-use ecco_models::{Model, Progress, Site, Watch, device};
+use ecco_models::{Model, Site, device};
 use ndarray::{Array2, Ix2};
 use tch::{Device, Kind, Tensor};
 

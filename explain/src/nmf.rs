@@ -19,7 +19,7 @@ mod transform;
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use ecco_models::progress::{Progress, Watch};
+use ecco_interpreter::{Diagnostic, Kind, Progress, Watch};
 use ndarray::{Array2, ArrayView2};
 use thiserror::Error;
 
@@ -146,6 +146,19 @@ pub enum NmfError {
     TooSmall { positions: usize, neurons: usize },
     #[error("interrupted after {n_iter} sweeps")]
     Interrupted { n_iter: usize },
+}
+
+impl Diagnostic for NmfError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Interrupted { .. } => Kind::Interrupt,
+            _ => Kind::Value,
+        }
+    }
+
+    fn at(&self) -> Option<&str> {
+        matches!(self, Self::Seed { .. }).then_some("seed")
+    }
 }
 
 /// Sweeps until the stopping rule holds: the number of sweeps, and whether it held.

@@ -11,7 +11,7 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use ecco_models::progress::{Progress, Watch};
+use ecco_interpreter::{Diagnostic, Kind, Progress, Watch};
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 use thiserror::Error;
 
@@ -70,6 +70,32 @@ pub enum DecompositionError {
     Interrupted,
     #[error(transparent)]
     Explain(#[from] crate::Error),
+}
+
+impl Diagnostic for DecompositionError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Interrupted => Kind::Interrupt,
+            Self::Explain(error) => error.kind(),
+            _ => Kind::Value,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Explain(error) => error.hint(),
+            _ => None,
+        }
+    }
+
+    fn at(&self) -> Option<&str> {
+        match self {
+            Self::Components { .. } | Self::Rank { .. } => Some("n_components"),
+            Self::Option { option, .. } => Some(option),
+            Self::Explain(error) => error.at(),
+            _ => None,
+        }
+    }
 }
 
 /// The first `n_components` principal components of `x` (position, neuron).

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use ecco_models::{Progress, Site, Tap, Watch};
+use ecco_interpreter::{Progress, Watch};
+use ecco_models::{Site, Tap};
 use tch::Tensor;
 
 /// Positions of some sites of one sequence, recorded while it passes.

@@ -1,9 +1,10 @@
 //! How probable a model finds the tokens of a text that stands already: one teacher-forced pass.
 
+use ecco_interpreter::Watch;
+use ecco_models::Model;
 use ecco_models::guard::guard;
 use ecco_models::model::Body;
 use ecco_models::run::Input;
-use ecco_models::{Model, Watch};
 use tch::{Device, Kind, Tensor};
 
 use crate::attribution::work::{Interruptible, Work};

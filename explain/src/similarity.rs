@@ -14,7 +14,7 @@ mod cka;
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use ecco_models::progress::{Progress, Watch};
+use ecco_interpreter::{Diagnostic, Kind, Progress, Watch};
 use ndarray::{Array2, ArrayView2};
 use thiserror::Error;
 
@@ -112,9 +112,8 @@ pub enum SimilarityError {
     Explain(#[from] crate::Error),
 }
 
-impl SimilarityError {
-    /// What to do about it, where there is something.
-    pub fn hint(&self) -> Option<String> {
+impl Diagnostic for SimilarityError {
+    fn hint(&self) -> Option<String> {
         match self {
             Self::Neurons { .. } => Some(
                 "take longer texts or several, or ecco::svcca, which keeps the strongest directions only, or ecco::cka, \
@@ -124,6 +123,23 @@ impl SimilarityError {
             Self::Dims { most, .. } => Some(format!("for example #{{dims: {}}}", (most / 2).max(1))),
             Self::Positions { .. } => Some("run both on the same text, with the same tokens".into()),
             Self::Explain(error) => error.hint(),
+            _ => None,
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Interrupted => Kind::Interrupt,
+            Self::Explain(error) => error.kind(),
+            _ => Kind::Value,
+        }
+    }
+
+    fn at(&self) -> Option<&str> {
+        match self {
+            Self::Dims { .. } => Some("dims"),
+            Self::Bandwidth { .. } => Some("bandwidth"),
+            Self::Explain(error) => error.at(),
             _ => None,
         }
     }

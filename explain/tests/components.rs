@@ -10,7 +10,7 @@ use ecco_explain::ica::{IcaOptions, ica};
 use ecco_explain::matching::{assign, cosines};
 use ecco_explain::nmf::{NmfError, NmfOptions, choose, factorize, transform};
 use ecco_explain::pca::pca;
-use ecco_models::progress::unwatched;
+use ecco_interpreter::unwatched;
 use ndarray::{Array2, ArrayView2, Axis, s};
 
 #[test]

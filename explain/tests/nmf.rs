@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use ecco_explain::nmf::{Nmf, NmfError, NmfOptions, factorize};
-use ecco_models::progress::unwatched;
+use ecco_interpreter::unwatched;
 use ndarray::{Array2, ArrayView2, array};
 use safetensors::SafeTensors;
 

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use arrays::{Fixtures, normal};
 use ecco_explain::similarity::{Kernel, Method, SimilarityError, compare, grid};
-use ecco_models::progress::unwatched;
+use ecco_interpreter::unwatched;
 use ndarray::{Array2, ArrayView2, Axis, concatenate};
 
 const CKA: Method = cka(Kernel::Linear, false);

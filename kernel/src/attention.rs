@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ecco_scripting::interpreter::Interrupt;
+use ecco_interpreter::Interrupt;
 
 /// How often the end of the last cell is looked for, when the kernel ends.
 const IDLE_POLL: Duration = Duration::from_millis(5);

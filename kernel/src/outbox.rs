@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use ecco_scripting::interpreter::Interrupt;
+use ecco_interpreter::Interrupt;
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::Notify;

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use ecco_scripting::interpreter::{Interrupt, Output};
-use ecco_widgets::MimeBundle;
+use ecco_interpreter::MimeBundle;
+use ecco_interpreter::{Interrupt, Output};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 

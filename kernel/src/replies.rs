@@ -1,6 +1,6 @@
 //! Contents of replies that more than one place needs.
 
-use ecco_scripting::interpreter::CellError;
+use ecco_interpreter::CellError;
 use jupyter_protocol::connection_info::ConnectionInfo;
 use serde_json::{Value, json};
 

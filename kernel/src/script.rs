@@ -11,10 +11,8 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use ecco_scripting::interpreter::{
-    Cell, CellError, Completeness, CompletionItem, Completions, Interpreter, Interrupt,
-};
-use ecco_widgets::MimeBundle;
+use ecco_interpreter::MimeBundle;
+use ecco_interpreter::{Cell, CellError, Completeness, CompletionItem, Completions, Interpreter, Interrupt};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 

@@ -5,7 +5,7 @@ use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ecco_scripting::interpreter::{CellError, Interpreter, Interrupt};
+use ecco_interpreter::{CellError, Interpreter, Interrupt};
 use jupyter_protocol::connection_info::ConnectionInfo;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use ecco_interpreter::{Diagnostic, Kind};
+
 use crate::hub::HubError;
 
-/// An error of this crate. `Display` says what was wrong with which value; [`Error::hint`] what to do.
+/// An error of this crate. `Display` says what was wrong with which value; its hint what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("no model folder at {}", path.display())]
@@ -132,9 +134,8 @@ pub enum Error {
     Interrupted,
 }
 
-impl Error {
-    /// What to do about it, where there is something.
-    pub fn hint(&self) -> Option<String> {
+impl Diagnostic for Error {
+    fn hint(&self) -> Option<String> {
         Some(match self {
             Self::FolderNotFound { .. } => {
                 "a Hugging Face folder holds config.json, tokenizer.json and model.safetensors; \"demo\" needs none"
@@ -179,20 +180,26 @@ impl Error {
         })
     }
 
-    /// The kind of error, in the words notebook users know.
-    pub fn kind(&self) -> &'static str {
+    fn kind(&self) -> Kind {
         match self {
             Self::FolderNotFound { .. } | Self::FileMissing { .. } | Self::TokenizerMissing { .. } => {
-                "FileNotFoundError"
+                Kind::File
             }
-            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => "FileNotFoundError",
-            Self::Hub(HubError::InvalidRepoId { .. } | HubError::InvalidRevision { .. }) => "ValueError",
-            Self::Io { .. } | Self::Hub(_) | Self::FileChanged { .. } => "OSError",
-            Self::OutOfMemory { .. } => "MemoryError",
-            Self::NoLibtorch { .. } => "ImportError",
-            Self::Torch { .. } => "RuntimeError",
-            Self::Interrupted => "KeyboardInterrupt",
-            _ => "ValueError",
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Kind::File,
+            Self::Hub(error) => error.kind(),
+            Self::Io { .. } | Self::FileChanged { .. } => Kind::Os,
+            Self::OutOfMemory { .. } => Kind::Memory,
+            Self::NoLibtorch { .. } => Kind::Import,
+            Self::Torch { .. } => Kind::Runtime,
+            Self::Interrupted => Kind::Interrupt,
+            _ => Kind::Value,
+        }
+    }
+
+    fn at(&self) -> Option<&str> {
+        match self {
+            Self::Option { option, .. } => Some(option),
+            _ => None,
         }
     }
 }

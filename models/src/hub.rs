@@ -27,7 +27,7 @@ use self::cache::{ModelCache, io_error};
 use self::download::Source;
 use self::http::{Ask, Client, Reply, header};
 use self::listing::{WEIGHTS, WEIGHTS_INDEX, Weights};
-use crate::progress::{Progress, Watch};
+use ecco_interpreter::{Progress, Watch};
 
 const DEFAULT_REVISION: &str = "main";
 /// A repository's description is some kilobytes; those with ten thousand files reach a megabyte.

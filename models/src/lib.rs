@@ -12,7 +12,7 @@
 //! - [`tokenizer`]: text to tokens and back
 //! - [`chat`]: conversations as text
 //! - [`libtorch`]: opened when the first tensor is made
-//! - [`device`], [`placement`]: where a model goes; [`guard`], [`error`], [`progress`]: memory, exceptions, errors, interruption
+//! - [`device`], [`placement`]: where a model goes; [`guard`], [`error`]: memory, exceptions, errors
 
 pub mod attention;
 pub mod backward;
@@ -36,7 +36,6 @@ pub mod libtorch;
 pub mod mlp;
 pub mod model;
 pub mod placement;
-pub mod progress;
 pub mod rope;
 pub mod rules;
 pub mod run;
@@ -51,7 +50,6 @@ pub use edit::{Edit, Edits};
 pub use error::Error;
 pub use generation::{Draft, EarlyStopping, Finish, GenerateOptions, Generation, generate};
 pub use model::{LoadOptions, Model, capture, load};
-pub use progress::{Progress, Watch};
 pub use rules::Rule;
 pub use tap::{Capture, Site, Tap};
 pub use tokenizer::{Token, Tokenizer};

@@ -18,11 +18,11 @@ use crate::error::{Error, Result};
 use crate::files::ModelFiles;
 use crate::generation::GenerationConfig;
 use crate::guard::guard;
-use crate::progress::{Progress, Watch};
 use crate::run::Place;
 use crate::stack::Stack;
 use crate::tap::{Capture, Site, Tap, Watched};
 use crate::tokenizer::Tokenizer;
+use ecco_interpreter::{Progress, Watch};
 
 pub use loading::{LoadOptions, load};
 

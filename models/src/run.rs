@@ -25,9 +25,9 @@ use crate::device;
 use crate::error::{Error, Result};
 use crate::guard::guard;
 use crate::model::{Body, Model, running};
-use crate::progress::Watch;
 use crate::stack::Stack;
 use crate::tap::{Capture, Site, Tap, Watched, to_array};
+use ecco_interpreter::Watch;
 
 pub use predictions::{Candidate, Prediction};
 pub use records::Records;
@@ -252,7 +252,7 @@ pub fn probe(model: &Model) -> Result<Records> {
     };
     let input = Input { ids: vec![0], target };
     let all = Place::all(model.config());
-    record(model, &[input], &all, None, &mut crate::progress::unwatched)
+    record(model, &[input], &all, None, &mut ecco_interpreter::unwatched)
 }
 
 impl Run {

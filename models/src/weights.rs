@@ -17,7 +17,7 @@ use crate::families::{Family, WeightName};
 use crate::files::{INDEX, ModelFiles, WeightFile};
 use crate::layers::bring;
 use crate::placement::Placement;
-use crate::progress::{Progress, Watch};
+use ecco_interpreter::{Progress, Watch};
 
 /// All weights of a model on their device. Taking one checks its shape.
 pub struct Weights {

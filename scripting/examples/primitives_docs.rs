@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use ecco_scripting::{Interrupt, Session};
+use ecco_interpreter::Interrupt;
+use ecco_scripting::Session;
 
 fn main() -> std::io::Result<()> {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");

@@ -89,9 +89,9 @@ fn out_of_memory(held: usize) -> ScriptError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::interpreter::Interrupt;
     use crate::language::catalog::{Catalog, EntryKind};
     use crate::primitives::is_common;
+    use ecco_interpreter::Interrupt;
 
     /// Everything that is no method of a value, so that a new release of Rhai cannot add a way out unseen.
     const FREE_FUNCTIONS: &str = "E PI abs acos acosh as_string asin asinh atan atanh bits blob ceiling clear_output cos cosh debug \

@@ -1,6 +1,5 @@
 //! The notebook language: a Rhai session with ecco's primitives.
 //!
-//! - [`interpreter`]: the seam the kernel talks through
 //! - [`session`]: [`Session`], an interpreter that keeps variables, functions and imports between cells
 //! - `engine`: limits, output, interruption, the memory budget
 //! - `primitives`: what scripts can call, each a documented function; `options`: their `#{…}` maps
@@ -12,7 +11,6 @@
 
 mod engine;
 mod errors;
-pub mod interpreter;
 mod language;
 mod memory;
 mod options;
@@ -23,6 +21,5 @@ mod state;
 mod values;
 mod watch;
 
-pub use interpreter::Interrupt;
 pub use memory::allocated_bytes;
 pub use session::{STACK_BYTES, Session};

@@ -10,11 +10,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use ecco_widgets::MimeBundle;
+use ecco_interpreter::MimeBundle;
 use rhai::{AST, Dynamic, Engine, EvalAltResult, Expr, Scope, Stmt};
 
 use crate::errors::{ErrorKind, Fault, Frame, Names, ScriptError, as_cell_error, translate};
-use crate::interpreter::{Cell, CellError, Completeness, Completions, Interpreter, Interrupt, Output};
 use crate::language::catalog::Catalog;
 use crate::language::docs;
 use crate::language::inspect::{Question, question};
@@ -25,6 +24,7 @@ use crate::state::State;
 use crate::values::generation::Generation;
 use crate::values::show;
 use crate::{engine, memory};
+use ecco_interpreter::{Cell, CellError, Completeness, Completions, Interpreter, Interrupt, Output};
 
 /// The stack a thread needs to run sessions. Scripts may nest calls and expressions deeply, and values
 /// deeper still: those are freed level by level ([`memory::MOST_CONTAINERS`]). It is address space; only

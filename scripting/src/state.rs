@@ -7,14 +7,14 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use ecco_widgets::MimeBundle;
+use ecco_interpreter::MimeBundle;
 use rhai::NativeCallContext;
 
 use crate::errors::ScriptError;
-use crate::interpreter::{Interrupt, Output};
 use crate::language::source::Sources;
 use crate::values::generation::Generation;
 use crate::values::model::Resident;
+use ecco_interpreter::{Interrupt, Output};
 
 /// Shared by the session and the primitives of its engine.
 pub struct State {

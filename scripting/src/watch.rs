@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use ecco_models::{Progress, Watch};
-use ecco_widgets::{Explorable, MimeBundle};
+use ecco_interpreter::{Explorable, MimeBundle};
+use ecco_interpreter::{Progress, Watch};
 
 use crate::state::State;
 
@@ -74,7 +74,7 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
-    use crate::interpreter::{Interrupt, Output};
+    use ecco_interpreter::{Interrupt, Output};
 
     #[derive(Default)]
     struct Texts(RefCell<Vec<String>>);

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use ecco_scripting::{Interrupt, Session};
+use ecco_interpreter::Interrupt;
+use ecco_scripting::Session;
 
 #[test]
 fn the_page_of_primitives_is_fresh() {

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Notebook, on_session_thread};
-use ecco_scripting::interpreter::{Completeness, Interpreter};
+use ecco_interpreter::{Completeness, Interpreter};
 
 /// Completes at the `|` in `code`.
 fn complete(notebook: &mut Notebook, code: &str) -> Vec<(String, &'static str)> {

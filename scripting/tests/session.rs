@@ -7,9 +7,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use common::{Event, Notebook, Recorder, on_session_thread, plain};
-use ecco_scripting::Interrupt;
-use ecco_scripting::interpreter::{Interpreter, Output};
-use ecco_widgets::MimeBundle;
+use ecco_interpreter::Interrupt;
+use ecco_interpreter::MimeBundle;
+use ecco_interpreter::{Interpreter, Output};
 
 const README_PROMPT: &str =
     r#""The countries of the European Union are:\n1. Austria\n2. Belgium\n3. Bulgaria\n4.""#;
@@ -125,7 +125,7 @@ fn interrupted(notebook: &mut Notebook, code: &str) -> (Vec<Event>, String) {
         interrupt: notebook.interrupt.clone(),
         after: 1,
     });
-    let cell = ecco_scripting::interpreter::Cell {
+    let cell = ecco_interpreter::Cell {
         code: code.to_owned(),
         execution_count: 1,
         silent: false,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use ecco_models::progress::unwatched;
+use ecco_interpreter::unwatched;
 use ecco_models::run::{Input, run};
 use ecco_models::{LoadOptions, Model};
 use serde_json::json;

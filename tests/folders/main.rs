@@ -8,8 +8,8 @@ use std::ops::ControlFlow;
 use std::panic::catch_unwind;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use ecco_interpreter::unwatched;
 use ecco_models::model::Body;
-use ecco_models::progress::unwatched;
 use ecco_models::run::{Input, run};
 use ecco_models::{Error, GenerateOptions, Model, generate, load};
 use ecco_tests::fixtures;

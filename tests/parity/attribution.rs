@@ -1,9 +1,9 @@
 //! Saliency against captum, the written-out backward pass against autograd, and completeness.
 
 use ecco_explain::{Attribution, AttributionOptions, Method, Said, Target, attribute};
+use ecco_interpreter::unwatched;
 use ecco_models::backward::{SITES, pull_back};
 use ecco_models::config::Task;
-use ecco_models::progress::unwatched;
 use ecco_models::run::Input;
 use ecco_models::tap::NoTap;
 use ecco_models::{Capture, Model, Rule};

@@ -1,10 +1,10 @@
 //! Methods, targets and baselines against captum and others; options, batches, refusals.
 
 use ecco_explain::{Aggregation, AttributionOptions, Baseline, Method, Quantity, Said, Target, attribute};
+use ecco_interpreter::unwatched;
 use ecco_models::Model;
 use ecco_models::config::Task;
 use ecco_models::model::Body;
-use ecco_models::progress::unwatched;
 use ecco_models::run::Input;
 use ecco_tests::{Reference, fixtures, integers, model};
 

@@ -3,10 +3,10 @@
 use ecco_explain::{
     Attribution, AttributionOptions, Baseline, Explained, Method, Quantity, Said, Target, attribute,
 };
+use ecco_interpreter::unwatched;
 use ecco_models::config::Task;
 use ecco_models::edit::{Change, Edit, Edits, Part};
 use ecco_models::model::Body;
-use ecco_models::progress::unwatched;
 use ecco_models::rules::By;
 use ecco_models::run::{Input, Place};
 use ecco_models::tap::NoTap;

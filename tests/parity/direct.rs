@@ -1,9 +1,9 @@
 //! Direct logit attribution: the parts sum to the logit, in every family that writes.
 
 use ecco_explain::direct::{Direct, Wanted, direct};
+use ecco_interpreter::unwatched;
 use ecco_models::config::Task;
 use ecco_models::model::Body;
-use ecco_models::progress::unwatched;
 use ecco_models::run::{Input, run};
 use ecco_tests::{cases, model};
 

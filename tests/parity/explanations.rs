@@ -6,10 +6,10 @@ use ecco_explain::{
     Aggregation, Attribution, AttributionOptions, Baseline, Explained, Method, Quantity, Said, Target,
     attribute,
 };
+use ecco_interpreter::{Diagnostic, Kind, unwatched};
 use ecco_models::Model;
 use ecco_models::config::Task;
 use ecco_models::guard::guard;
-use ecco_models::progress::unwatched;
 use ecco_models::run::Input;
 use ecco_models::tap::NoTap;
 use ecco_tests::{fixtures, integers, model};
@@ -383,7 +383,7 @@ fn too_little_memory_is_told_with_the_option_that_lowers_it() {
         };
         let error = attribute(&case.model, &input, &targets, &options, &mut unwatched).unwrap_err();
         let message = error.to_string();
-        assert_eq!(error.kind(), "MemoryError", "{message}");
+        assert_eq!(error.kind(), Kind::Memory, "{message}");
         assert!(
             message.contains("30 sources") && message.contains("a lower n_samples takes less"),
             "{message}"
@@ -403,7 +403,7 @@ fn methods_can_be_interrupted() {
         Method::ValueZeroing,
     ] {
         let mut calls = 0;
-        let mut watch = |progress: &ecco_models::Progress| {
+        let mut watch = |progress: &ecco_interpreter::Progress| {
             assert!(progress.done <= progress.total.unwrap(), "{progress:?}");
             calls += 1;
             match calls {
@@ -413,7 +413,7 @@ fn methods_can_be_interrupted() {
         };
         let error =
             attribute(&case.model, &case.input, &case.targets, &with(method), &mut watch).unwrap_err();
-        assert_eq!(error.kind(), "KeyboardInterrupt", "{method:?}");
+        assert_eq!(error.kind(), Kind::Interrupt, "{method:?}");
     }
 }
 

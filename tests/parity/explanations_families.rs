@@ -1,10 +1,10 @@
 //! Methods without gradients in families whose parts differ: against whole passes, one for each token.
 
 use ecco_explain::{AttributionOptions, Method, Said, Target, attribute};
+use ecco_interpreter::unwatched;
 use ecco_models::Model;
 use ecco_models::config::Task;
 use ecco_models::model::Body;
-use ecco_models::progress::unwatched;
 use ecco_models::run::Input;
 use ecco_models::tap::{Site, Tap};
 use ecco_tests::{fixtures, model};

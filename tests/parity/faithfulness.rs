@@ -4,7 +4,7 @@ use ecco_explain::faithfulness::{FaithfulnessOptions, faithfulness};
 use ecco_explain::{
     AttributionOptions, Combine, Grouping, Method, Quantity, Target, attribute, compare, group,
 };
-use ecco_models::progress::unwatched;
+use ecco_interpreter::unwatched;
 use ecco_models::run::Input;
 use ecco_tests::model;
 

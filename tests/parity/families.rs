@@ -3,12 +3,12 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use ecco_interpreter::unwatched;
 use ecco_models::backward::{SITES, pull_back};
 use ecco_models::config::Task;
 use ecco_models::families::FAMILIES;
 use ecco_models::guard::guard;
 use ecco_models::model::Body;
-use ecco_models::progress::unwatched;
 use ecco_models::tap::{NoTap, to_array};
 use ecco_models::{Capture, Error, GenerateOptions, Model, Site, capture, generate};
 use ecco_tests::{Reference, assert_close, cases, integers, model};

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use ecco_models::progress::unwatched;
+use ecco_interpreter::unwatched;
 use ecco_models::{GenerateOptions, Site, capture, generate};
 use ecco_tests::{Reference, assert_close, integers, model};
 use ndarray::{Axis, concatenate};

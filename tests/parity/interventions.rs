@@ -17,14 +17,15 @@ use ecco_explain::intervention::patching::{By, PatchMap, PatchOptions, patch_map
 use ecco_explain::intervention::steering::{At, SteeringOptions, steering};
 use ecco_explain::intervention::{Change, Intervention, Part, To, Vector, compile};
 use ecco_explain::{AttributionOptions, Error, Quantity, Target, attribute};
+use ecco_interpreter::Progress;
+use ecco_interpreter::unwatched;
 use ecco_models::config::Task;
 use ecco_models::generation::writer::Writer;
 use ecco_models::guard::guard;
 use ecco_models::model::Body;
-use ecco_models::progress::unwatched;
 use ecco_models::run::{self, Input, Place, Run};
 use ecco_models::tap::to_array;
-use ecco_models::{GenerateOptions, Generation, Model, Progress, Site, generate};
+use ecco_models::{GenerateOptions, Generation, Model, Site, generate};
 use ecco_tests::{assert_close, fixtures, integers, model};
 use ndarray::{ArrayD, Axis};
 use safetensors::SafeTensors;

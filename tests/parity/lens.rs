@@ -1,11 +1,11 @@
 //! The logit lens against transformers, and at the last layer against the model itself.
 
 use ecco_explain::lens::{Question, Reading, lens};
+use ecco_interpreter::unwatched;
 use ecco_models::Model;
 use ecco_models::config::Task;
 use ecco_models::guard::guard;
 use ecco_models::model::Body;
-use ecco_models::progress::unwatched;
 use ecco_models::run::{Input, forward};
 use ecco_models::tap::NoTap;
 use ecco_tests::{cases, fixtures, integers, model};

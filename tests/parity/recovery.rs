@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use ecco_explain::agreement::descending;
 use ecco_explain::{AttributionOptions, Method, Target, attribute};
+use ecco_interpreter::unwatched;
 use ecco_models::Model;
-use ecco_models::progress::unwatched;
 use ecco_models::run::Input;
 use ecco_tests::{fixtures, integers, model};
 use serde_json::Value;

@@ -3,10 +3,11 @@
 use std::ops::ControlFlow;
 use std::panic::{RefUnwindSafe, catch_unwind};
 
+use ecco_interpreter::Progress;
+use ecco_interpreter::unwatched;
 use ecco_models::model::Body;
-use ecco_models::progress::unwatched;
 use ecco_models::run::{Input, Place, Prediction, Run, record, run, sites};
-use ecco_models::{Error, Model, Progress, Site};
+use ecco_models::{Error, Model, Site};
 use ecco_tests::{Reference, assert_close, fixtures, integers, model};
 use serde_json::Value;
 

@@ -1,8 +1,8 @@
 //! Scores of texts against transformers' logits, and against those of a run.
 
 use ecco_explain::score::{TokenScore, score};
+use ecco_interpreter::unwatched;
 use ecco_models::Model;
-use ecco_models::progress::unwatched;
 use ecco_models::run::{Input, run};
 use ecco_tests::{Reference, integers, model};
 use ndarray::{ArrayD, Axis};

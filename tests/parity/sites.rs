@@ -1,6 +1,6 @@
 //! What passes by each site against hooks in transformers.
 
-use ecco_models::progress::unwatched;
+use ecco_interpreter::unwatched;
 use ecco_models::run::{Input, Place, run};
 use ecco_tests::{assert_close, fixtures, model};
 use ndarray::{ArrayD, IxDyn};

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 use std::{env, fs, io};
 
+use ecco_interpreter::{DATA, Explorable};
 use ecco_widgets::*;
 
 #[path = "gallery/attribution.rs"]

@@ -305,7 +305,7 @@ impl Explorable for Attention {
             self.which(),
             self.queries().len()
         );
-        crate::bundle::assemble(self).with_alt_text(&alt)
+        ecco_interpreter::assemble(self).with_alt_text(&alt)
     }
 }
 

@@ -313,7 +313,7 @@ impl Explorable for Comparison {
     }
 
     fn bundle(&self) -> MimeBundle {
-        crate::bundle::assemble(self)
+        ecco_interpreter::assemble(self)
             .with_alt_text(&format!("Attribution methods compared: {}", self.about()))
     }
 }

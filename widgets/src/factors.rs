@@ -413,7 +413,7 @@ impl Explorable for Factors {
 
     fn bundle(&self) -> MimeBundle {
         let n = self.components.len();
-        crate::bundle::assemble(self).with_alt_text(&format!(
+        ecco_interpreter::assemble(self).with_alt_text(&format!(
             "{n} neuron factors ({}) over {} tokens, as sparklines, and the tokens coloured by factor",
             self.method,
             self.tokens.len()

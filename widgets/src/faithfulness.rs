@@ -252,7 +252,7 @@ impl Explorable for Faithfulness {
     }
 
     fn bundle(&self) -> MimeBundle {
-        crate::bundle::assemble(self).with_alt_text(&format!(
+        ecco_interpreter::assemble(self).with_alt_text(&format!(
             "Deletion and insertion curves against random orders: {}",
             self.about()
         ))

@@ -1,6 +1,5 @@
 //! What results look like. Plain structs in, MIME bundles out.
 //!
-//! - [`bundle`]: [`MimeBundle`] and the [`Explorable`] trait every view implements
 //! - [`tokens`]: the token sequence, and the [`Token`] all views share
 //! - [`saliency`], [`factors`]: the two interactive views
 //! - [`neuron`]: one neuron over texts, and the most active ones; [`similarity`]: how alike layers are
@@ -21,7 +20,6 @@
 
 pub mod attention;
 mod boxes;
-pub mod bundle;
 pub mod candidates;
 mod colour;
 pub mod comparison;
@@ -55,8 +53,10 @@ pub mod tensor_summary;
 pub mod tokens;
 mod visible;
 
+pub(crate) use ecco_interpreter::{Explorable, MimeBundle};
+
 pub use attention::Attention;
-pub use bundle::{DATA, Explorable, MimeBundle};
+
 pub use candidates::{Candidate, CandidateLabel, CandidatePlace, Candidates};
 pub use comparison::{Compared, Comparison};
 pub use depths::{LayerPredictions, LensColumn, LensMap, RankKind, RankMap};

@@ -211,7 +211,7 @@ impl Explorable for NeuronActivity {
 
     fn bundle(&self) -> MimeBundle {
         let n: usize = self.texts.iter().map(|text| text.tokens.len()).sum();
-        crate::bundle::assemble(self).with_alt_text(&format!(
+        ecco_interpreter::assemble(self).with_alt_text(&format!(
             "{n} tokens coloured by the activation of {}, from {}",
             self.name(),
             self.range_text()

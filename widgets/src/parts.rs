@@ -302,7 +302,7 @@ impl Explorable for Parts {
     }
 
     fn bundle(&self) -> MimeBundle {
-        crate::bundle::assemble(self).with_alt_text(&format!(
+        ecco_interpreter::assemble(self).with_alt_text(&format!(
             "Direct logit attribution, {}: {}",
             self.what(),
             self.about()

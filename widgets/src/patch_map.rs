@@ -298,7 +298,7 @@ impl Explorable for PatchMap {
     }
 
     fn bundle(&self) -> MimeBundle {
-        crate::bundle::assemble(self).with_alt_text(&format!(
+        ecco_interpreter::assemble(self).with_alt_text(&format!(
             "Activation patching of {}: how much of the clean answer each part restores",
             visible::plain(&self.site, false)
         ))

@@ -259,7 +259,7 @@ impl Explorable for Saliency {
     }
 
     fn bundle(&self) -> MimeBundle {
-        crate::bundle::assemble(self).with_alt_text(&format!(
+        ecco_interpreter::assemble(self).with_alt_text(&format!(
             "Input saliency ({}): how much each earlier token contributed to {}",
             self.about(),
             self.n_targets_text()

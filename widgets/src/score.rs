@@ -267,7 +267,7 @@ impl Explorable for Score {
     }
 
     fn bundle(&self) -> MimeBundle {
-        crate::bundle::assemble(self).with_alt_text(&format!(
+        ecco_interpreter::assemble(self).with_alt_text(&format!(
             "Surprisal of a text's tokens: {}",
             self.figures().join(", ")
         ))

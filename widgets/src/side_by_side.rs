@@ -259,7 +259,7 @@ impl Explorable for SideBySide {
             Some(at) => format!("they part at token {at}"),
             None => "they are the same".to_owned(),
         };
-        crate::bundle::assemble(self).with_alt_text(&format!("Two texts side by side: {parts}"))
+        ecco_interpreter::assemble(self).with_alt_text(&format!("Two texts side by side: {parts}"))
     }
 }
 

@@ -166,7 +166,7 @@ impl Explorable for SimilarityGrid {
     }
 
     fn bundle(&self) -> MimeBundle {
-        crate::bundle::assemble(self).with_alt_text(&format!(
+        ecco_interpreter::assemble(self).with_alt_text(&format!(
             "{}, {}: a heat map of {} by {}. {}",
             self.plain_title(),
             self.subtitle(),

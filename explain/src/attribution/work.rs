@@ -2,8 +2,9 @@
 
 use std::ops::ControlFlow;
 
+use ecco_interpreter::{Progress, Watch};
 use ecco_models::tap::Tap;
-use ecco_models::{Progress, Rule, Site, Watch};
+use ecco_models::{Rule, Site};
 use tch::Tensor;
 
 /// Where an attribution stands.

@@ -1,9 +1,10 @@
 //! How far a model's predictions are from another's along one text, token by token.
 
+use ecco_interpreter::{Progress, Watch};
+use ecco_models::Model;
 use ecco_models::config::Task;
 use ecco_models::guard::guard;
 use ecco_models::run::{self, Input};
-use ecco_models::{Model, Progress, Watch};
 use tch::{Device, Kind, Tensor};
 
 use super::patching::Watched;

@@ -5,11 +5,12 @@
 
 use std::ops::ControlFlow;
 
+use ecco_interpreter::{Progress, Watch};
 use ecco_models::guard::guard;
 use ecco_models::rules::Rule;
 use ecco_models::run::{self, Input, Place};
 use ecco_models::tap::{Capture, NoTap, Tap};
-use ecco_models::{Model, Progress, Site, Watch};
+use ecco_models::{Model, Site};
 use ndarray::Array2;
 use tch::{Kind, Tensor};
 

@@ -1,8 +1,9 @@
 //! Steering vectors: the direction in which a place's values differ between texts that differ in one thing
 //! (activation addition, 2308.10248; contrastive, 2312.06681).
 
+use ecco_interpreter::{Progress, Watch};
+use ecco_models::Model;
 use ecco_models::run::{self, Input, Place};
-use ecco_models::{Model, Progress, Watch};
 use ndarray::{Array1, Array2, Axis};
 
 use super::{as_in_passes, check, unit};

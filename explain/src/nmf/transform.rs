@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use ecco_models::progress::{Progress, Watch};
+use ecco_interpreter::{Progress, Watch};
 use ndarray::{Array2, ArrayView2};
 
 use super::{NmfError, NmfOptions, check_matrix, check_options};

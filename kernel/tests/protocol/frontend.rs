@@ -6,8 +6,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use ecco_interpreter::{Interpreter, Interrupt};
 use ecco_kernel::{connection, serve};
-use ecco_scripting::interpreter::{Interpreter, Interrupt};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use zeromq::{DealerSocket, Socket, SocketOptions, SocketRecv, SocketSend, SubSocket, ZmqMessage};

@@ -20,10 +20,10 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use ecco_scripting::interpreter::{
+use ecco_interpreter::MimeBundle;
+use ecco_interpreter::{
     Cell, CellError, Completeness, CompletionItem, Completions, Interpreter, Interrupt, Output,
 };
-use ecco_widgets::MimeBundle;
 
 pub struct Toy {
     interrupt: Interrupt,

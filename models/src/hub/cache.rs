@@ -25,7 +25,7 @@ use sha2::Sha256;
 use super::error::HubError;
 use super::http::pause;
 use super::listing::{WEIGHTS, WEIGHTS_INDEX, is_commit, is_hex, shards};
-use crate::progress::{Progress, Watch};
+use ecco_interpreter::{Progress, Watch};
 
 const LOCK_POLL: Duration = Duration::from_millis(200);
 

@@ -11,7 +11,7 @@ use ureq::http::header::{CONTENT_RANGE, ETAG};
 use super::cache::{Etag, ModelCache, io_error};
 use super::error::HubError;
 use super::http::{Ask, Client, Piece, Reply, header};
-use crate::progress::{Progress, Watch};
+use ecco_interpreter::{Progress, Watch};
 
 /// An answer that breaks off after this many bytes does not count as a failure in a row: a bad line brings a large
 /// file in the end. A server that sends little and hangs up is not asked for ever.

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Why a model did not arrive. `Display` says what was wrong with which value, [`HubError::hint`] what to do.
+use ecco_interpreter::{Diagnostic, Kind};
+
+/// Why a model did not arrive. `Display` says what was wrong with which value, its hint what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HubError {
@@ -92,9 +94,17 @@ fn of_expected(expected: Option<u64>) -> String {
     expected.map(|bytes| format!(" of {bytes}")).unwrap_or_default()
 }
 
-impl HubError {
-    /// What the reader can do about it, in one line; none where the message says it all.
-    pub fn hint(&self) -> Option<String> {
+impl Diagnostic for HubError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::InvalidRepoId { .. } | Self::InvalidRevision { .. } => Kind::Value,
+            Self::Interrupted => Kind::Interrupt,
+            _ => Kind::Os,
+        }
+    }
+
+    /// In one line; none where the message says it all.
+    fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::InvalidRepoId { .. } => {
                 "a model id is \"name\" or \"owner/name\"; for a local folder give a path that exists".to_owned()
@@ -138,7 +148,9 @@ impl HubError {
         };
         Some(hint)
     }
+}
 
+impl HubError {
     /// Nobody answered, or only to say "not now": what is in the cache may stand in.
     pub(super) fn is_outage(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::TimedOut { .. }) || self.is_busy()

@@ -18,7 +18,7 @@ use super::address::{check_endpoint, origin, resolve, server};
 use super::cache::io_error;
 use super::error::HubError;
 use super::settings::HubSettings;
-use crate::progress::{Progress, Watch};
+use ecco_interpreter::{Progress, Watch};
 
 /// How often the watch is asked while nothing arrives.
 const POLL: Duration = Duration::from_millis(100);

@@ -19,9 +19,9 @@ use crate::generation::GenerationConfig;
 use crate::guard::guard;
 use crate::hub;
 use crate::placement::{self, Parts, Placement};
-use crate::progress::Watch;
 use crate::tokenizer::Tokenizer;
 use crate::weights::Weights;
+use ecco_interpreter::Watch;
 
 /// Where and how to load.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]

@@ -12,8 +12,8 @@ use std::path::Path;
 
 use std::time::Duration;
 
+use ecco_interpreter::{Progress, unwatched};
 use ecco_models::hub::{HubError, HubOptions, HubSettings, cached_models_in, fetch_with};
-use ecco_models::progress::{Progress, unwatched};
 
 use crate::place::{MODEL, Place, SIZE, WANTED, assert_fetches, fetch, files, names, weights};
 use crate::server::{COMMIT, Hub, git_sha1, sha256};

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use std::time::{Duration, Instant};
 
+use ecco_interpreter::{Diagnostic, Progress};
 use ecco_models::hub::{HubError, HubOptions, HubSettings, fetch_with};
-use ecco_models::progress::Progress;
 
 use crate::place::{MODEL, Place, assert_fetches, fails_once, fetch, files, weights};
 use crate::server::{Hub, Mischief, git_sha1, sha256};

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use std::time::{Duration, Instant};
 
+use ecco_interpreter::unwatched;
 use ecco_models::hub::{HubError, HubOptions, HubSettings, cached_models_in, fetch_with};
-use ecco_models::progress::unwatched;
 
 use crate::server::{COMMIT, Hub, Mischief, git_sha1, sha256};
 

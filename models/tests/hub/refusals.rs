@@ -1,7 +1,7 @@
 //! What is not fetched, and what the reader is told.
 
+use ecco_interpreter::{Diagnostic, unwatched};
 use ecco_models::hub::{HubError, HubOptions, HubSettings, fetch_with};
-use ecco_models::progress::unwatched;
 
 use crate::place::{MODEL, Place, assert_fetches, fails_once, fetch, files, names};
 use crate::server::{Hub, Mischief};

@@ -9,63 +9,16 @@ mod nearest;
 mod render;
 mod translate;
 
-use ecco_explain::nmf::NmfError;
-use ecco_explain::pca::DecompositionError;
-use ecco_explain::similarity::SimilarityError;
+use ecco_interpreter::Diagnostic;
 use rhai::{Dynamic, EvalAltResult, NativeCallContext, Position};
 
+pub use ecco_interpreter::Kind as ErrorKind;
 pub use nearest::nearest;
 pub use render::{as_cell_error, printable};
 pub use translate::{Fault, Frame, Names, translate};
 
 /// What a primitive returns to Rhai.
 pub type RhaiResult<T> = Result<T, Box<EvalAltResult>>;
-
-/// The kinds of error a cell can end with; Jupyter calls the name `ename`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ErrorKind {
-    Syntax,
-    Name,
-    Type,
-    Value,
-    Option,
-    Attribute,
-    Index,
-    Arithmetic,
-    Import,
-    File,
-    Os,
-    Memory,
-    Recursion,
-    Input,
-    Interrupt,
-    Runtime,
-    Internal,
-}
-
-impl ErrorKind {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Syntax => "SyntaxError",
-            Self::Name => "NameError",
-            Self::Type => "TypeError",
-            Self::Value => "ValueError",
-            Self::Option => "OptionError",
-            Self::Attribute => "AttributeError",
-            Self::Index => "IndexError",
-            Self::Arithmetic => "ArithmeticError",
-            Self::Import => "ImportError",
-            Self::File => "FileNotFoundError",
-            Self::Os => "OSError",
-            Self::Memory => "MemoryError",
-            Self::Recursion => "RecursionError",
-            Self::Input => "InputError",
-            Self::Interrupt => "KeyboardInterrupt",
-            Self::Runtime => "RuntimeError",
-            Self::Internal => "InternalError",
-        }
-    }
-}
 
 /// What was wrong, with which value, and what to do.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -106,25 +59,6 @@ impl ScriptError {
         self
     }
 
-    /// An error of the models or explanations, whose crates name kinds in words.
-    fn of_kind(kind: &str, message: String, hint: Option<String>) -> Self {
-        let kind = match kind {
-            "FileNotFoundError" => ErrorKind::File,
-            "OSError" => ErrorKind::Os,
-            "ImportError" => ErrorKind::Import,
-            "MemoryError" => ErrorKind::Memory,
-            "KeyboardInterrupt" => ErrorKind::Interrupt,
-            "RuntimeError" => ErrorKind::Runtime,
-            _ => ErrorKind::Value,
-        };
-        Self {
-            kind,
-            message,
-            hint,
-            at: None,
-        }
-    }
-
     pub fn interrupted() -> Self {
         Self::new(ErrorKind::Interrupt, "interrupted")
     }
@@ -142,63 +76,21 @@ impl ScriptError {
     }
 }
 
-impl From<ecco_models::Error> for ScriptError {
-    fn from(error: ecco_models::Error) -> Self {
-        let made = Self::of_kind(error.kind(), error.to_string(), error.hint());
-        match error {
-            ecco_models::Error::Option { option, .. } => made.pointing_at(option),
-            _ => made,
+/// Errors of the crates below, in their own words.
+impl<E: Diagnostic> From<E> for ScriptError {
+    fn from(error: E) -> Self {
+        Self {
+            kind: error.kind(),
+            message: error.to_string(),
+            hint: error.hint(),
+            at: error.at().map(str::to_owned),
         }
     }
 }
 
-impl From<ecco_explain::Error> for ScriptError {
-    fn from(error: ecco_explain::Error) -> Self {
-        let made = Self::of_kind(error.kind(), error.to_string(), error.hint());
-        match error {
-            ecco_explain::Error::Option { option, .. } => made.pointing_at(option),
-            _ => made,
-        }
-    }
-}
-
-impl From<NmfError> for ScriptError {
-    fn from(error: NmfError) -> Self {
-        let message = error.to_string();
-        match error {
-            NmfError::Interrupted { .. } => Self::new(ErrorKind::Interrupt, message),
-            NmfError::Seed { .. } => Self::new(ErrorKind::Value, message).pointing_at("seed"),
-            _ => Self::new(ErrorKind::Value, message),
-        }
-    }
-}
-
-impl From<DecompositionError> for ScriptError {
-    fn from(error: DecompositionError) -> Self {
-        let message = error.to_string();
-        match error {
-            DecompositionError::Explain(error) => error.into(),
-            DecompositionError::Interrupted => Self::interrupted(),
-            DecompositionError::Components { .. } | DecompositionError::Rank { .. } => {
-                Self::new(ErrorKind::Value, message).pointing_at("n_components")
-            }
-            DecompositionError::Option { option, .. } => {
-                Self::new(ErrorKind::Value, message).pointing_at(option)
-            }
-            _ => Self::new(ErrorKind::Value, message),
-        }
-    }
-}
-
-impl From<SimilarityError> for ScriptError {
-    fn from(error: SimilarityError) -> Self {
-        let (message, hint) = (error.to_string(), error.hint());
-        match error {
-            SimilarityError::Explain(error) => error.into(),
-            SimilarityError::Interrupted => Self::interrupted(),
-            SimilarityError::Dims { .. } => Self::of_kind("", message, hint).pointing_at("dims"),
-            SimilarityError::Bandwidth { .. } => Self::of_kind("", message, hint).pointing_at("bandwidth"),
-            _ => Self::of_kind("", message, hint),
-        }
+/// Without a place: Rhai fills in that of the call. An interruption cannot be caught by the script.
+impl From<ScriptError> for Box<EvalAltResult> {
+    fn from(error: ScriptError) -> Self {
+        error.raise_at(Position::NONE)
     }
 }

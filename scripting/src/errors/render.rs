@@ -3,9 +3,9 @@
 use rhai::Position;
 
 use super::{Fault, Frame, ScriptError};
-use crate::interpreter::CellError;
 use crate::language::scan::scan;
 use crate::language::source::Source;
+use ecco_interpreter::CellError;
 
 const RED: &str = "\x1b[1;31m";
 const BLUE: &str = "\x1b[34m";

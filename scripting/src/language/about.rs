@@ -1,6 +1,6 @@
 //! Pages about things: a value, the functions that cells defined. Markdown and plain text.
 
-use ecco_widgets::MimeBundle;
+use ecco_interpreter::MimeBundle;
 use rhai::Dynamic;
 
 use super::catalog::{Catalog, Entry};

@@ -6,8 +6,8 @@ use super::catalog::{Catalog, Entry, EntryKind};
 use super::docs::is_noise;
 use super::scan::{Kind, Lexeme, Open, Scan, scan};
 use super::{locals, strings};
-use crate::interpreter::{CompletionItem, Completions};
 use crate::options::{OptionKind, OptionTable, of_primitive};
+use ecco_interpreter::{CompletionItem, Completions};
 
 /// Steps of a chain of calls and properties whose types are followed.
 const LONGEST_CHAIN: usize = 64;

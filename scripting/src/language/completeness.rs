@@ -4,7 +4,7 @@ use rhai::Engine;
 
 use super::inspect::question;
 use super::scan::{Open, Scan, scan};
-use crate::interpreter::Completeness;
+use ecco_interpreter::Completeness;
 
 const INDENT: &str = "    ";
 

@@ -1,6 +1,6 @@
 //! Documentation of primitives as markdown and as plain text, from the catalog.
 
-use ecco_widgets::MimeBundle;
+use ecco_interpreter::MimeBundle;
 
 use super::catalog::{Catalog, Entry, EntryKind};
 use crate::options::OptionTable;

@@ -1,6 +1,6 @@
 //! Documentation of what stands at the cursor.
 
-use ecco_widgets::MimeBundle;
+use ecco_interpreter::MimeBundle;
 
 use super::catalog::Entry;
 use super::complete::{Known, called_name, options_at};

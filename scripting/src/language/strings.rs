@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::complete::{Known, called_name, options_at};
 use super::scan::{Kind, Lexeme, Scan};
-use crate::interpreter::{CompletionItem, Completions};
+use ecco_interpreter::{CompletionItem, Completions};
 
 /// Entries of a folder that are looked at, and that are offered.
 const MOST_LOOKED_AT: usize = 5_000;

@@ -1,6 +1,6 @@
 //! Showing values, and asking the user.
 
-use ecco_widgets::MimeBundle;
+use ecco_interpreter::MimeBundle;
 use rhai::plugin::*;
 
 use crate::errors::{ErrorKind, RhaiResult, ScriptError};

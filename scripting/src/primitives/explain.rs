@@ -1,6 +1,6 @@
 //! What an output tells: its tokens, what happened inside the model.
 
-use ecco_widgets::Explorable;
+use ecco_interpreter::Explorable;
 use rhai::plugin::*;
 use rhai::{Array, INT};
 

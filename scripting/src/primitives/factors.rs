@@ -2,8 +2,8 @@
 
 use ecco_explain::ica::IcaOptions;
 use ecco_explain::nmf::NmfOptions;
+use ecco_interpreter::Explorable;
 use ecco_models::Site;
-use ecco_widgets::Explorable;
 use rhai::plugin::*;
 use rhai::{Array, Engine, FLOAT, FuncRegistration, INT, Map};
 

@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
+use ecco_interpreter::Explorable;
 use ecco_models::{Draft, EarlyStopping, GenerateOptions, Prompt};
-use ecco_widgets::Explorable;
 use rhai::Map;
 use rhai::plugin::*;
 
@@ -306,7 +306,7 @@ impl<'a> Stream<'a> {
     /// The work failed: no half text stays behind.
     fn abandon(&self) {
         if self.last.is_some() {
-            let nothing = ecco_widgets::MimeBundle::from_text("").with("text/html", "");
+            let nothing = ecco_interpreter::MimeBundle::from_text("").with("text/html", "");
             self.state.show(nothing, &self.id);
         }
     }

@@ -254,12 +254,7 @@ fn position(
 
 /// What a model says itself: the most probable token or label.
 fn best(model: &ecco_models::Model, input: &Input, position: Option<usize>) -> Result<u32, ScriptError> {
-    let runs = run(
-        model,
-        vec![input.clone()],
-        1,
-        &mut ecco_models::progress::unwatched,
-    )?;
+    let runs = run(model, vec![input.clone()], 1, &mut ecco_interpreter::unwatched)?;
     let said = runs.first().map_or(&[][..], |run| run.predictions(0));
     let missing = || {
         ScriptError::new(ErrorKind::Value, "it is not clear which answer is meant")

@@ -10,7 +10,7 @@ use crate::state::state_of;
 use crate::values::saving;
 use crate::values::show;
 use crate::values::tensor::Tensor;
-use ecco_widgets::Explorable;
+use ecco_interpreter::Explorable;
 
 #[export_module]
 pub mod functions {

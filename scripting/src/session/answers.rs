@@ -2,16 +2,16 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use ecco_widgets::MimeBundle;
+use ecco_interpreter::MimeBundle;
 use rhai::Dynamic;
 
 use super::Session;
 use crate::errors::{ErrorKind, ScriptError};
-use crate::interpreter::{Completeness, Completions};
 use crate::language::catalog::{Catalog, type_for_people};
 use crate::language::complete::{Known, complete};
 use crate::language::inspect::{self, Found, Question};
 use crate::language::{about, completeness, docs};
+use ecco_interpreter::{Completeness, Completions};
 
 impl Session {
     pub(super) fn catalog(&self) -> &Catalog {

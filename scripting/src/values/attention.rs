@@ -3,10 +3,10 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
+use ecco_interpreter::{Explorable, MimeBundle};
 use ecco_models::run::{self, Place};
 use ecco_models::{Site, Token};
 use ecco_widgets::attention::{Map as Thumbnails, Pattern, thumbnail};
-use ecco_widgets::{Explorable, MimeBundle};
 use ndarray::Axis;
 use serde_json::{Map, Value, json};
 

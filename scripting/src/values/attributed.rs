@@ -5,8 +5,9 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use ecco_explain::{Attribution, AttributionOptions, Error, Faithfulness, FaithfulnessOptions, Target};
+use ecco_interpreter::Watch;
+use ecco_models::Token;
 use ecco_models::run::{self, Input, Prediction};
-use ecco_models::{Token, Watch};
 use serde_json::{Map, Value, json};
 
 use super::generation::token_sequence;

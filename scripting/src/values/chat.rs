@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
+use ecco_interpreter::{Explorable, MimeBundle};
 use ecco_models::{Prompt, Token};
-use ecco_widgets::{Explorable, MimeBundle};
 use rhai::{Dynamic, Map};
 use serde_json::Value;
 

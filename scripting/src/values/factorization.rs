@@ -13,7 +13,7 @@ use ecco_explain::ica::{Ica, IcaOptions, ica};
 use ecco_explain::neurons::heaviest;
 use ecco_explain::nmf::{Choice, Nmf, NmfOptions, choose, factorize, transform};
 use ecco_explain::pca::{Pca, pca};
-use ecco_widgets::{Explorable, MimeBundle};
+use ecco_interpreter::{Explorable, MimeBundle};
 use ndarray::{Array2, ArrayD, ArrayView2};
 use rhai::{Array, Dynamic, INT, Map};
 use serde_json::{Value, json};

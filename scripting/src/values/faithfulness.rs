@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use ecco_explain::FaithfulnessOptions;
 use ecco_explain::faithfulness::{Check, Figures};
+use ecco_interpreter::{Explorable, MimeBundle};
 use ecco_widgets::faithfulness::{Figure, Measured};
-use ecco_widgets::{Explorable, MimeBundle};
 use ndarray::{ArrayD, IxDyn};
 use serde_json::{Map, Value, json};
 

@@ -3,7 +3,7 @@
 //! A type of ours implements [`Shown`]; a result with numbers also [`Finding`], and stands in the table of
 //! `primitives/findings.rs`, which gives scripts `.to_array()`, `.to_json()` and `.save(path)`.
 
-use ecco_widgets::MimeBundle;
+use ecco_interpreter::MimeBundle;
 use rhai::{Array, Dynamic};
 use serde_json::{Map, Value};
 

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use ecco_explain::score::TokenScore;
+use ecco_interpreter::{Explorable, MimeBundle};
 use ecco_models::run::Input;
 use ecco_models::{Capture, Finish, Site, capture};
-use ecco_widgets::{Explorable, MimeBundle, Score, Scored, Token, TokenSequence};
+use ecco_widgets::{Score, Scored, Token, TokenSequence};
 use ndarray::{ArrayD, Axis, concatenate};
 use serde_json::{Map, Value, json};
 

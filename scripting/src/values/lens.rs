@@ -4,9 +4,10 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 use ecco_explain::lens::{self, Question};
+use ecco_interpreter::{Explorable, MimeBundle};
 use ecco_models::Token;
 use ecco_widgets::depths::Reading;
-use ecco_widgets::{Explorable, LayerPredictions, LensColumn, LensMap, MimeBundle, RankKind, RankMap};
+use ecco_widgets::{LayerPredictions, LensColumn, LensMap, RankKind, RankMap};
 use ndarray::{ArrayD, IxDyn};
 use serde_json::{Map, Value, json};
 

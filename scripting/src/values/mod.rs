@@ -30,7 +30,7 @@ pub mod targets;
 pub mod tensor;
 pub mod words;
 
-use ecco_widgets::MimeBundle;
+use ecco_interpreter::MimeBundle;
 use rhai::Dynamic;
 
 use crate::errors::ScriptError;

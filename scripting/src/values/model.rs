@@ -3,8 +3,9 @@
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 
+use ecco_interpreter::{Explorable, MimeBundle};
 use ecco_models::{Edits, LoadOptions};
-use ecco_widgets::{Explorable, MimeBundle, ModelCard, ResidentModels};
+use ecco_widgets::{ModelCard, ResidentModels};
 
 use super::finding::Shown;
 use super::generation::Generation;

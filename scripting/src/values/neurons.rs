@@ -3,8 +3,9 @@
 use std::rc::Rc;
 
 use ecco_explain::neurons::{Active, Over, most_active};
+use ecco_interpreter::{Explorable, MimeBundle};
 use ecco_models::run::Place;
-use ecco_widgets::{ActiveNeuron, Explorable, MimeBundle, NeuronActivity, NeuronList, NeuronText};
+use ecco_widgets::{ActiveNeuron, NeuronActivity, NeuronList, NeuronText};
 use ndarray::{Array1, Array2, ArrayView2};
 use rhai::{Array, Dynamic, INT, Map};
 use serde_json::{Value, json};

@@ -4,9 +4,10 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 use ecco_explain::direct::{Direct, Wanted, direct};
+use ecco_interpreter::{Explorable, MimeBundle};
 use ecco_models::Token;
 use ecco_widgets::parts::Neuron;
-use ecco_widgets::{Explorable, LayerParts, MimeBundle, Parts, PartsBy};
+use ecco_widgets::{LayerParts, Parts, PartsBy};
 use ndarray::{ArrayD, IxDyn};
 use rhai::{Array, Dynamic, INT};
 use serde_json::{Map, Value, json};

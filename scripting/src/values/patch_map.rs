@@ -3,7 +3,8 @@
 use std::rc::Rc;
 
 use ecco_explain::intervention::patching::By;
-use ecco_widgets::{Columns, Explorable, MimeBundle, Token};
+use ecco_interpreter::{Explorable, MimeBundle};
+use ecco_widgets::{Columns, Token};
 use ndarray::Array2;
 use serde_json::{Map, Value};
 

@@ -1,6 +1,6 @@
 //! A value that is nothing but its representations: what `html(s)` gives, a view, a documentation page.
 
-use ecco_widgets::MimeBundle;
+use ecco_interpreter::MimeBundle;
 
 use super::finding::Shown;
 use crate::errors::ScriptError;

@@ -4,10 +4,11 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use ecco_interpreter::{Explorable, MimeBundle};
 use ecco_models::config::Task;
 use ecco_models::run::{self, Candidate, Input, Place, Prediction};
 use ecco_models::{Site, Token};
-use ecco_widgets::{Explorable, MimeBundle, Reading, Said};
+use ecco_widgets::{Reading, Said};
 use ndarray::{ArrayD, Axis, concatenate};
 use rhai::{Array, Dynamic, INT, Map};
 use serde_json::Value;

@@ -6,8 +6,9 @@ use ecco_explain::{
     Aggregation, Attribution, AttributionOptions, Combine, Completeness, Faithfulness, Group, Grouping,
     Quantity, combine, group,
 };
+use ecco_interpreter::{Explorable, MimeBundle};
 use ecco_widgets::saliency::{Check, CheckNote, Target as Named, Targets as ShownTargets};
-use ecco_widgets::{Explorable, MimeBundle, SaliencyStyle, Scale, Unit};
+use ecco_widgets::{SaliencyStyle, Scale, Unit};
 use ndarray::{ArrayD, IxDyn};
 use rhai::Array;
 use serde_json::{Map, Value, json};

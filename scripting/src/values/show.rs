@@ -1,6 +1,6 @@
 //! How a cell's value is shown.
 
-use ecco_widgets::MimeBundle;
+use ecco_interpreter::MimeBundle;
 use rhai::{Array, Dynamic, FnPtr, Map};
 
 use super::numbers::short;

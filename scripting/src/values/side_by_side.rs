@@ -4,8 +4,9 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 use ecco_explain::intervention::divergence::{self, Divergence};
+use ecco_interpreter::{Explorable, MimeBundle};
 use ecco_models::run::Input;
-use ecco_widgets::{Explorable, MimeBundle, Predicted, Side, Token};
+use ecco_widgets::{Predicted, Side, Token};
 use ndarray::{ArrayD, IxDyn};
 use serde_json::{Map, Value};
 

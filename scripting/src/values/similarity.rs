@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use ecco_explain::similarity::{Method, compare, grid};
+use ecco_interpreter::{Explorable, MimeBundle};
 use ecco_models::Site;
-use ecco_widgets::{Explorable, MimeBundle};
 use ndarray::{ArcArray2, Array2, ArrayView2, Ix2, Ix3};
 use rhai::Dynamic;
 use serde_json::{Map, Value, json};

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use ecco_explain::intervention::steering::Steering;
-use ecco_widgets::{Explorable, MimeBundle};
+use ecco_interpreter::{Explorable, MimeBundle};
 use ndarray::{ArrayD, IxDyn};
 use serde_json::{Map, Value};
 

@@ -1,6 +1,7 @@
 //! A tensor as scripts see it: shared, never copied into script arrays unless asked.
 
-use ecco_widgets::{Explorable, MimeBundle, TensorSummary};
+use ecco_interpreter::{Explorable, MimeBundle};
+use ecco_widgets::TensorSummary;
 use ndarray::{ArcArray, ArrayD, ArrayViewD, Axis, IxDyn, Slice};
 use rhai::{Array, Dynamic};
 use serde_json::{Value, json};

@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use ecco_scripting::interpreter::{Cell, CellError, Interpreter, Output};
-use ecco_scripting::{Interrupt, STACK_BYTES, Session};
-use ecco_widgets::MimeBundle;
+use ecco_interpreter::Interrupt;
+use ecco_interpreter::MimeBundle;
+use ecco_interpreter::{Cell, CellError, Interpreter, Output};
+use ecco_scripting::{STACK_BYTES, Session};
 
 /// One thing a cell did.
 #[derive(Debug, Clone, PartialEq)]

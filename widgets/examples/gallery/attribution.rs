@@ -1,5 +1,6 @@
 //! The views of attribution in all their kinds.
 
+use ecco_interpreter::Explorable;
 use ecco_widgets::comparison::Compared;
 use ecco_widgets::faithfulness::{Figure, Measured};
 use ecco_widgets::saliency::{Check, CheckNote, Target, Targets};

@@ -124,7 +124,7 @@ impl Explorable for LensMap {
 
     fn bundle(&self) -> MimeBundle {
         let (n, places) = (self.layers.len(), self.columns.len());
-        crate::bundle::assemble(self).with_alt_text(&format!(
+        ecco_interpreter::assemble(self).with_alt_text(&format!(
             "The most probable token after each of {n} layers at {places} places"
         ))
     }

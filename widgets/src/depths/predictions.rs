@@ -121,7 +121,7 @@ impl Explorable for LayerPredictions {
 
     fn bundle(&self) -> MimeBundle {
         let n = self.layers.len();
-        crate::bundle::assemble(self).with_alt_text(&format!(
+        ecco_interpreter::assemble(self).with_alt_text(&format!(
             "The most probable tokens at position {} after each of {n} layers",
             self.position
         ))

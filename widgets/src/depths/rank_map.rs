@@ -149,6 +149,6 @@ impl Explorable for RankMap {
             self.title(),
             tokens.join(", ")
         );
-        crate::bundle::assemble(self).with_alt_text(&alt)
+        ecco_interpreter::assemble(self).with_alt_text(&alt)
     }
 }

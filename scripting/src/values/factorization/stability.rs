@@ -5,7 +5,8 @@ use std::rc::Rc;
 use ecco_explain::ica::{IcaOptions, ica};
 use ecco_explain::matching::{assign, cosines};
 use ecco_explain::nmf::{NmfOptions, factorize};
-use ecco_widgets::{Explorable, MimeBundle, SimilarityGrid};
+use ecco_interpreter::{Explorable, MimeBundle};
+use ecco_widgets::SimilarityGrid;
 use ndarray::Array2;
 use serde_json::{Map, Value};
 

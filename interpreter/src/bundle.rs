@@ -58,7 +58,7 @@ pub trait Explorable {
 }
 
 /// Every representation a view has.
-pub(crate) fn assemble<E: Explorable + ?Sized>(view: &E) -> MimeBundle {
+pub fn assemble<E: Explorable + ?Sized>(view: &E) -> MimeBundle {
     let mut bundle = MimeBundle::from_text(view.text());
     for (media_type, value) in [("image/svg+xml", view.svg()), ("text/html", view.html())] {
         if let Some(value) = value {

@@ -1,0 +1,20 @@
+//! The seam between a language and the Jupyter kernel, and what both sides of it speak of.
+//!
+//! - [`Interpreter`]: what a language is to the kernel; [`Output`]: what a running cell is given to write to
+//! - [`MimeBundle`], [`Explorable`]: one value in several representations
+//! - [`Interrupt`], [`Watch`]: how long work learns that it should stop, and says where it is
+//! - [`Diagnostic`]: errors with a kind, a hint and a place
+//!
+//! Every other crate may use this one; it uses none of them.
+
+mod bundle;
+mod diagnostic;
+mod interrupt;
+mod progress;
+mod seam;
+
+pub use bundle::{DATA, Explorable, MimeBundle, assemble};
+pub use diagnostic::{Diagnostic, Kind};
+pub use interrupt::Interrupt;
+pub use progress::{Progress, Watch, unwatched};
+pub use seam::{Cell, CellError, Completeness, CompletionItem, Completions, Interpreter, Output};
