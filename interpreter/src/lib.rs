@@ -3,18 +3,20 @@
 //! - [`Interpreter`]: what a language is to the kernel; [`Output`]: what a running cell is given to write to
 //! - [`MimeBundle`], [`Explorable`]: one value in several representations
 //! - [`Interrupt`], [`Watch`]: how long work learns that it should stop, and says where it is
-//! - [`Diagnostic`]: errors with a kind, a hint and a place
+//! - [`Diagnostic`]: errors with a kind, a hint and a place; [`Named`]: choices that people name
 //!
 //! Every other crate may use this one; it uses none of them.
 
 mod bundle;
 mod diagnostic;
 mod interrupt;
+mod named;
 mod progress;
 mod seam;
 
 pub use bundle::{DATA, Explorable, MimeBundle, assemble};
 pub use diagnostic::{Diagnostic, Kind};
 pub use interrupt::Interrupt;
+pub use named::Named;
 pub use progress::{Progress, Watch, unwatched};
 pub use seam::{Cell, CellError, Completeness, CompletionItem, Completions, Interpreter, Output};

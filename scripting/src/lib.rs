@@ -1,25 +1,25 @@
-//! The notebook language: a Rhai session with ecco's primitives.
+//! The notebook language: a Rhai session. It knows no model: what a cell can ask is registered from outside.
 //!
 //! - [`session`]: [`Session`], an interpreter that keeps variables, functions and imports between cells
-//! - `engine`: limits, output, interruption, the memory budget
-//! - `primitives`: what scripts can call, each a documented function; `options`: their `#{…}` maps
-//! - `values`: the types scripts hold, and how they are shown
-//! - `language`: completion, inspection, completeness, the catalog they share
-//! - `errors`: message, place, hint
-//! - `state`: what primitives reach besides their arguments; `watch`: progress and interruption of native work
-//! - `resolver`: imports; `memory`: the budget
+//! - [`registry`]: how types, members and functions are made known to it
+//! - [`members`]: a primitive said once; [`options`]: the `#{…}` maps that primitives take
+//! - [`result`]: what every result can do: be shown, turned into arrays and JSON, saved; [`tensor`]: numbers
+//! - [`errors`]: message, kind, hint, place
+//! - [`assist`]: completion, inspection, documentation, and the catalog they share
+//! - `library`: Rhai's own functions made safe, and what every notebook needs
 
-mod engine;
-mod errors;
-mod language;
-mod memory;
-mod options;
-mod primitives;
-mod resolver;
+pub mod assist;
+pub mod errors;
+mod library;
+pub mod members;
+mod names;
+pub mod options;
+pub mod registry;
+pub mod result;
 pub mod session;
-mod state;
-mod values;
-mod watch;
+pub mod tensor;
 
-pub use memory::allocated_bytes;
+pub use errors::{ErrorKind, RhaiResult, ScriptError};
+pub use registry::{Register, Registry};
+pub use session::memory::allocated_bytes;
 pub use session::{STACK_BYTES, Session};

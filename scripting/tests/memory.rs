@@ -5,6 +5,8 @@ mod common;
 
 use common::{Notebook, on_session_thread};
 
+fn register(_: &mut ecco_scripting::Registry) {}
+
 #[test]
 fn a_cell_that_is_run_again_and_again_takes_no_more_memory() {
     on_session_thread(|| {

@@ -1,21 +1,15 @@
 //! Errors of cells: what was wrong, where, and what to do about it.
 //!
-//! - [`ScriptError`]: an error of a primitive, before it has a place
-//! - [`translate`]: Rhai's errors in the same words, with the places they passed through
-//! - [`render`]: the lines a person reads
-//! - [`nearest`]: the name someone probably meant
+//! [`ScriptError`] is an error of a primitive, before it has a place; [`nearest()`] finds the name someone probably
+//! meant. What a cell shows of errors is the session's.
 
 mod nearest;
-mod render;
-mod translate;
 
 use ecco_interpreter::Diagnostic;
 use rhai::{Dynamic, EvalAltResult, NativeCallContext, Position};
 
 pub use ecco_interpreter::Kind as ErrorKind;
 pub use nearest::nearest;
-pub use render::{as_cell_error, printable};
-pub use translate::{Fault, Frame, Names, translate};
 
 /// What a primitive returns to Rhai.
 pub type RhaiResult<T> = Result<T, Box<EvalAltResult>>;
@@ -93,4 +87,17 @@ impl From<ScriptError> for Box<EvalAltResult> {
     fn from(error: ScriptError) -> Self {
         error.raise_at(Position::NONE)
     }
+}
+
+/// `text` without control characters other than line breaks, which a terminal would obey.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if c.is_control() && c != '\n' && c != '\t' {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect()
 }

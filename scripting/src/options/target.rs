@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rhai::{Dynamic, Map};
 
-use crate::values::words::Word;
+use crate::options::Word;
 
 /// What is to be explained, as far as a script says it.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -6,16 +6,19 @@ use ecco_interpreter::MimeBundle;
 use rhai::Dynamic;
 
 use super::Session;
+use crate::assist::catalog::Catalog;
+use crate::assist::complete::{Known, complete};
+use crate::assist::inspect::{self, Found, Question};
+use crate::assist::{about, completeness, docs};
 use crate::errors::{ErrorKind, ScriptError};
-use crate::language::catalog::{Catalog, type_for_people};
-use crate::language::complete::{Known, complete};
-use crate::language::inspect::{self, Found, Question};
-use crate::language::{about, completeness, docs};
+use crate::names::type_for_people;
 use ecco_interpreter::{Completeness, Completions};
 
 impl Session {
-    pub(super) fn catalog(&self) -> &Catalog {
-        self.catalog.get_or_init(|| Catalog::of(&self.engine))
+    /// Every function and property there is.
+    pub fn catalog(&self) -> &Catalog {
+        self.catalog
+            .get_or_init(|| Catalog::of(&self.engine, &self.state.vocabulary()))
     }
 
     /// Name and signature of each function that cells defined.
@@ -44,7 +47,7 @@ impl Session {
             functions: self.script_functions(),
             modules: self.modules.clone(),
             folder: self.folder.clone(),
-            models: ecco_models::hub::cached_models,
+            models: self.state.vocabulary().model_names,
         }
     }
 

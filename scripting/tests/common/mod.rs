@@ -1,4 +1,7 @@
-//! A session with an output that records what a cell does.
+//! A session with an output that records what a cell does. A test that has this as a module says what its sessions
+//! know besides the language: a function or an import named `register`.
+
+pub mod transcripts;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -81,7 +84,7 @@ impl Notebook {
 
     pub fn in_folder(folder: impl Into<std::path::PathBuf>) -> Self {
         let interrupt = Interrupt::default();
-        let session = Session::in_folder(interrupt.clone(), folder.into());
+        let session = Session::in_folder(interrupt.clone(), crate::register, folder.into());
         Self {
             session,
             interrupt,
@@ -160,4 +163,71 @@ pub fn on_session_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 's
         Ok(value) => value,
         Err(panic) => std::panic::resume_unwind(panic),
     }
+}
+
+/// Requests an interrupt when the first display arrives.
+pub struct Interrupting {
+    recorder: Recorder,
+    interrupt: Interrupt,
+    after: usize,
+}
+
+impl Output for Interrupting {
+    fn stdout(&self, text: &str) {
+        self.recorder.stdout(text);
+    }
+    fn stderr(&self, text: &str) {
+        self.recorder.stderr(text);
+    }
+    fn display(&self, bundle: MimeBundle, id: Option<&str>) {
+        self.recorder.display(bundle, id);
+        self.count();
+    }
+    fn update(&self, bundle: MimeBundle, id: &str) {
+        self.recorder.update(bundle, id);
+        self.count();
+    }
+    fn page(&self, bundle: MimeBundle) {
+        self.recorder.page(bundle);
+    }
+    fn clear(&self, wait: bool) {
+        self.recorder.clear(wait);
+    }
+    fn input(&self, _: &str, _: bool) -> Result<String, String> {
+        self.interrupt.request();
+        Err("interrupted".to_owned())
+    }
+}
+
+impl Interrupting {
+    fn count(&self) {
+        if self.recorder.events.borrow().len() == self.after {
+            self.interrupt.request();
+        }
+    }
+}
+
+pub fn interrupted(notebook: &mut Notebook, code: &str) -> (Vec<Event>, String) {
+    let output = Rc::new(Interrupting {
+        recorder: Recorder::default(),
+        interrupt: notebook.interrupt.clone(),
+        after: 1,
+    });
+    let cell = ecco_interpreter::Cell {
+        code: code.to_owned(),
+        execution_count: 1,
+        silent: false,
+        allow_stdin: true,
+    };
+    let error = notebook
+        .session
+        .execute(&cell, Rc::clone(&output) as Rc<dyn Output>)
+        .expect_err(code);
+    assert_eq!(error.name, "KeyboardInterrupt", "{}", plain(&error));
+    assert!(
+        !notebook.interrupt.is_requested(),
+        "the interrupt hits the next cell too"
+    );
+    let events = output.recorder.events.borrow().clone();
+    (events, plain(&error))
 }

@@ -1,0 +1,378 @@
+//! Input saliency: computed when it is first shown or read, once for the same targets and options.
+
+use std::rc::Rc;
+
+use ecco_explain::{
+    Aggregation, Attribution, AttributionOptions, Combine, Completeness, Faithfulness, Group, Grouping,
+    Quantity, combine, group,
+};
+use ecco_interpreter::{Explorable, MimeBundle};
+use ecco_widgets::saliency::{Check, CheckNote, Target as Named, Targets as ShownTargets};
+use ecco_widgets::{SaliencyStyle, Scale, Unit};
+use ndarray::{ArrayD, IxDyn};
+use rhai::Array;
+use serde_json::{Map, Value, json};
+
+use crate::attribution::targets::{Targets, Wanted};
+use crate::text::attributed::{Attributed, Computed};
+use ecco_scripting::errors::ScriptError;
+use ecco_scripting::result::numbers::short;
+use ecco_scripting::result::{Explanation, Show, ragged};
+use ecco_scripting::tensor::Tensor;
+
+#[derive(Clone)]
+pub struct Saliency {
+    pub subject: Attributed,
+    pub wanted: Wanted,
+    pub options: AttributionOptions,
+    pub by: By,
+    pub style: SaliencyStyle,
+    /// Positions whose contribution is left out.
+    pub ignored: Rc<Vec<usize>>,
+}
+
+/// What has one score.
+#[derive(Clone, Default)]
+pub struct By {
+    pub unit: Unit,
+    pub grouping: Option<Grouping>,
+    pub combine: Combine,
+}
+
+/// Rows for people: of tokens or groups, without what is ignored.
+struct Rows {
+    groups: Option<Vec<Group>>,
+    scores: Vec<Vec<f32>>,
+}
+
+impl Saliency {
+    pub fn targets(&self) -> Result<Rc<Targets>, ScriptError> {
+        self.wanted.targets(&self.subject)
+    }
+
+    pub fn computed(&self) -> Result<Computed, ScriptError> {
+        self.subject.attribution(&self.targets()?.list, &self.options)
+    }
+
+    pub fn attribution(&self) -> Result<Rc<Attribution>, ScriptError> {
+        Ok(self.computed()?.attribution)
+    }
+
+    /// What is explained: "probability".
+    pub fn of(&self) -> Result<Quantity, ScriptError> {
+        Ok(self
+            .targets()?
+            .list
+            .first()
+            .map(|target| target.of)
+            .unwrap_or_default())
+    }
+
+    fn measured(&self) -> Result<Option<Rc<Faithfulness>>, ScriptError> {
+        Ok(self.subject.measured(&self.targets()?.list, &self.options))
+    }
+
+    pub fn scale(&self) -> Scale {
+        match self.options.aggregation.is_signed() {
+            true => Scale::Signed,
+            false => Scale::Shares,
+        }
+    }
+
+    /// Shares of each row, or contributions with their sign in units of what is explained; of groups where these are
+    /// wanted.
+    fn rows(&self) -> Result<Rows, ScriptError> {
+        let attribution = self.attribution()?;
+        let mut scores = match self.options.aggregation {
+            Aggregation::Sum => contributions(&attribution),
+            _ => attribution.scores.clone(),
+        };
+        for row in &mut scores {
+            self.ignore(row);
+        }
+        let groups = self.groups()?;
+        if let Some(groups) = &groups {
+            scores = scores
+                .iter()
+                .map(|row| combine(row, groups, self.by.combine))
+                .map(|row| row.into_iter().map(|score| score as f32).collect())
+                .collect();
+        }
+        Ok(Rows { groups, scores })
+    }
+
+    /// Shares are brought to a sum of 1 again.
+    fn ignore(&self, row: &mut [f32]) {
+        if self.ignored.is_empty() {
+            return;
+        }
+        for &position in self.ignored.iter() {
+            if let Some(score) = row.get_mut(position) {
+                *score = 0.0;
+            }
+        }
+        let sum: f32 = row.iter().map(|score| score.abs()).sum();
+        if self.scale() == Scale::Shares && sum > 0.0 {
+            row.iter_mut().for_each(|score| *score /= sum);
+        }
+    }
+
+    /// The groups that have one score, where these are not tokens.
+    pub fn groups(&self) -> Result<Option<Vec<Group>>, ScriptError> {
+        let Some(grouping) = &self.by.grouping else {
+            return Ok(None);
+        };
+        let (read, written) = self.subject.tokens().split_at(self.subject.n_input());
+        let groups = match self.subject.is_pair() {
+            true => group(&[read, written], grouping)?,
+            false => group(&[self.subject.tokens()], grouping)?,
+        };
+        Ok(Some(groups))
+    }
+
+    pub fn view(&self) -> Result<ecco_widgets::Saliency, ScriptError> {
+        let (targets, attribution, rows) = (self.targets()?, self.attribution()?, self.rows()?);
+        let subject = &self.subject;
+        let mut view = ecco_widgets::Saliency {
+            tokens: subject.shown(),
+            unit: self.by.unit,
+            n_input: subject.n_input(),
+            is_pair: subject.is_pair(),
+            style: self.style,
+            method: self.options.method.label().to_owned(),
+            of: quantity_text(self.of()?).to_owned(),
+            targets: match &targets.named {
+                None => ShownTargets::Written,
+                Some(named) => ShownTargets::Named(named.clone()),
+            },
+            values: attribution.values.iter().map(|&value| value as f32).collect(),
+            scale: self.scale(),
+            scores: rows.scores,
+            checks: self.checks(&attribution)?,
+        };
+        if let Some(groups) = rows.groups {
+            self.regroup(&mut view, &groups);
+        }
+        Ok(view)
+    }
+
+    /// Boxes become groups; what was written is named above them.
+    fn regroup(&self, view: &mut ecco_widgets::Saliency, groups: &[Group]) {
+        let holds = |position: usize| groups.iter().position(|group| group.tokens.contains(&position));
+        let named = match &view.targets {
+            ShownTargets::Named(named) => named.clone(),
+            ShownTargets::Written => written_names(&self.subject),
+        };
+        let placed = named.into_iter().map(|target| Named {
+            position: target
+                .position
+                .map(|position| holds(position).unwrap_or(groups.len())),
+            ..target
+        });
+        view.targets = ShownTargets::Named(placed.collect());
+        view.n_input = holds(view.n_input).unwrap_or(groups.len());
+        view.tokens = groups.iter().map(|group| unit_token(&group.text)).collect();
+    }
+
+    fn checks(&self, attribution: &Attribution) -> Result<Vec<Check>, ScriptError> {
+        let mut checks = Vec::new();
+        let complete: Option<Vec<CheckNote>> = attribution
+            .completeness
+            .iter()
+            .map(|c| c.map(completeness_note))
+            .collect();
+        if let Some(notes) = complete.filter(|notes| !notes.is_empty()) {
+            checks.push(Check {
+                name: "completeness".into(),
+                notes,
+            });
+        }
+        if let Some(measured) = self.measured()? {
+            let (found, random) = (measured.figures(), measured.random());
+            let figure = |name: &str, value: f64, random: Option<f64>| match random {
+                Some(random) => format!("{name} {} (random {})", short(value), short(random)),
+                None => format!("{name} {}", short(value)),
+            };
+            let text = [
+                figure(
+                    "comprehensiveness",
+                    found.comprehensiveness,
+                    random.map(|r| r.comprehensiveness),
+                ),
+                figure("sufficiency", found.sufficiency, random.map(|r| r.sufficiency)),
+            ];
+            let is_good = random.map(|random| {
+                found.comprehensiveness > random.comprehensiveness && found.sufficiency < random.sufficiency
+            });
+            checks.push(Check::of_all("faithfulness", text.join(", "), is_good));
+        }
+        Ok(checks)
+    }
+
+    /// (generated token, position), or (target, unit): zero where a row ends.
+    pub fn tensor(&self) -> Result<Tensor, ScriptError> {
+        Ok(Tensor::new(padded(&self.rows()?.scores), &self.axes()?))
+    }
+
+    /// With their sign, in units of what is explained, before shares are made of them.
+    pub fn contributions(&self) -> Result<Tensor, ScriptError> {
+        let rows = contributions(&*self.attribution()?);
+        let targets = self.axes()?[0];
+        Ok(Tensor::new(padded(&rows), &[targets, "position"]))
+    }
+
+    fn axes(&self) -> Result<[&'static str; 2], ScriptError> {
+        let targets = match self.targets()?.named {
+            None => "generated",
+            Some(_) => "target",
+        };
+        let units = match self.by.unit {
+            Unit::Token => "position",
+            Unit::Word => "word",
+            Unit::Line => "line",
+            Unit::Sentence => "sentence",
+            Unit::Span => "span",
+        };
+        Ok([targets, units])
+    }
+
+    /// Each target's name, as lists and tables have it.
+    pub fn target_names(&self) -> Result<Vec<Named>, ScriptError> {
+        Ok(match &self.targets()?.named {
+            Some(named) => named.clone(),
+            None => written_names(&self.subject),
+        })
+    }
+}
+
+fn unit_token(text: &str) -> ecco_widgets::Token {
+    ecco_widgets::Token {
+        text: text.to_owned(),
+        id: 0,
+        part: None,
+    }
+}
+
+/// The written tokens as named targets.
+pub fn written_names(subject: &Attributed) -> Vec<Named> {
+    let written = subject.shown().into_iter().enumerate().skip(subject.n_input());
+    let named = written.map(|(position, token)| Named {
+        name: token,
+        contrast: None,
+        position: Some(position),
+    });
+    named.collect()
+}
+
+/// Rows of signed sums.
+fn contributions(attribution: &Attribution) -> Vec<Vec<f32>> {
+    let row = |row: &Vec<f64>| row.iter().map(|&value| value as f32).collect();
+    attribution.signed.iter().map(row).collect()
+}
+
+fn padded(rows: &[Vec<f32>]) -> ArrayD<f32> {
+    let width = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let mut all = ArrayD::zeros(IxDyn(&[rows.len(), width]));
+    for (row, values) in rows.iter().enumerate() {
+        for (column, &value) in values.iter().enumerate() {
+            all[[row, column]] = value;
+        }
+    }
+    all
+}
+
+/// Up to this part of what was promised, or this much of a probability, contributions count as complete: rounding of
+/// single precision stays far below, a path with too few steps does not.
+const COMPLETE: f64 = 0.02;
+
+fn completeness_note(found: Completeness) -> CheckNote {
+    // Of an error that is nothing but rounding only the order tells something, and is the same everywhere.
+    let error = match found.error.abs() {
+        0.0 => "0".to_owned(),
+        error if found.relative.abs() < 1e-4 => format!("less than 1e{}", error.log10().ceil()),
+        _ => short(found.error),
+    };
+    let text = format!("off by {error} of {}", short(found.promised));
+    CheckNote {
+        text,
+        is_good: Some(found.relative < COMPLETE || found.error < 1e-6),
+    }
+}
+
+/// For people: "log-probability".
+pub fn quantity_text(of: Quantity) -> &'static str {
+    match of {
+        Quantity::LogProbability => "log-probability",
+        other => other.name(),
+    }
+}
+
+impl Show for Saliency {
+    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
+        Ok(self.view()?.bundle())
+    }
+
+    fn line(&self) -> String {
+        format!(
+            "saliency ({}) of {}",
+            self.options.method.label(),
+            self.subject.line()
+        )
+    }
+}
+
+impl Explanation for Saliency {
+    fn tensors(&self) -> Result<Vec<(&'static str, Tensor)>, ScriptError> {
+        let values: Vec<f32> = self
+            .attribution()?
+            .values
+            .iter()
+            .map(|&value| value as f32)
+            .collect();
+        let values = ArrayD::from_shape_vec(IxDyn(&[values.len()]), values).unwrap_or_default();
+        let targets = self.axes()?[0];
+        Ok(vec![
+            ("scores", self.tensor()?),
+            ("contributions", self.contributions()?),
+            ("values", Tensor::new(values, &[targets])),
+        ])
+    }
+
+    fn about(&self) -> Result<Map<String, Value>, ScriptError> {
+        let mut about = self.subject.about();
+        let attribution = self.attribution()?;
+        let completeness = attribution.completeness.iter().map(|found| {
+            found.map(
+                |found| json!({"promised": found.promised, "error": found.error, "relative": found.relative}),
+            )
+        });
+        about.insert("method".into(), self.options.method.label().into());
+        about.insert("of".into(), self.of()?.name().into());
+        about.insert("aggregation".into(), self.options.aggregation.name().into());
+        about.insert("baseline".into(), self.options.baseline.name().into());
+        about.insert("targets".into(), json!(self.target_names()?));
+        about.insert("completeness".into(), completeness.collect());
+        if let Some(groups) = self.groups()? {
+            let groups = groups
+                .iter()
+                .map(|group| json!({"text": group.text, "tokens": [group.tokens.start, group.tokens.end]}));
+            about.insert("units".into(), groups.collect());
+        }
+        Ok(about)
+    }
+
+    fn labels(&self, axis: &str) -> Option<Vec<String>> {
+        let tokens = || self.subject.tokens().iter().map(|token| token.text.clone());
+        match axis {
+            "generated" => Some(tokens().skip(self.subject.n_input()).collect()),
+            "target" => Some(self.target_names().ok()?.iter().map(Named::line).collect()),
+            "position" => Some(tokens().collect()),
+            _ => Some(self.groups().ok()??.into_iter().map(|group| group.text).collect()),
+        }
+    }
+
+    /// A row for each target, as long as what it depends on.
+    fn to_array(&self) -> Result<Array, ScriptError> {
+        Ok(ragged(&self.rows()?.scores))
+    }
+}

@@ -1,0 +1,428 @@
+//! From options to what is explained: tokens and labels by name, places, one rather than another.
+
+use std::rc::Rc;
+
+use ecco_explain::{Quantity, Said, Target};
+use ecco_models::Model;
+use ecco_models::config::Task;
+use ecco_models::run::Prediction;
+use ecco_widgets::saliency::Target as Shown;
+
+use crate::text::attributed::Attributed;
+use crate::text::run::silence;
+use crate::text::token::token as token_of;
+use ecco_scripting::errors::{ErrorKind, ScriptError};
+use ecco_scripting::options::Word;
+use ecco_scripting::options::{Options, TargetOption};
+
+/// What is explained, and how it is shown.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Targets {
+    pub list: Vec<Target>,
+    /// The names of targets that are not the written tokens.
+    pub named: Option<Vec<Shown>>,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone)]
+pub enum Wanted {
+    These(Rc<Targets>),
+    /// What the model says: its most probable label, or token at each place, these or all.
+    MostProbable {
+        of: Quantity,
+        positions: Option<Vec<usize>>,
+    },
+}
+
+/// Reads the options `target`, `contrast`, `position`, `of`. What the model must be asked for is left for later.
+///
+/// # Errors
+/// Texts that are not one token, labels that are none, places outside of the text, options that this kind of model has
+/// no use for.
+pub fn wanted(subject: &Attributed, options: &Options) -> Result<Wanted, ScriptError> {
+    let of = options.text("of").and_then(Quantity::parse).unwrap_or_default();
+    let positions = options.usizes("position");
+    let mut given = options.targets("target").unwrap_or_default().to_vec();
+    if given.is_empty() && options.words("contrast").is_none() {
+        return by_places(subject, of, positions);
+    }
+    if given.is_empty() {
+        given.push(TargetOption::default());
+    }
+    let reader = Reader::new(subject, of)?;
+    let mut all = Vec::new();
+    for mut one in given {
+        one.contrast = one
+            .contrast
+            .or_else(|| options.words("contrast")?.first().cloned());
+        all.extend(reader.targets(&one, positions.as_deref())?);
+    }
+    Ok(These(all, subject).into())
+}
+
+/// The tokens that stand there, or what the model says there.
+fn by_places(
+    subject: &Attributed,
+    of: Quantity,
+    positions: Option<Vec<usize>>,
+) -> Result<Wanted, ScriptError> {
+    let Some(places) = &positions else {
+        // Only what writes from left to right has written something. What was computed outlives the model.
+        return Ok(match subject.n_written() {
+            0 => Wanted::MostProbable { of, positions },
+            _ => written(subject, of),
+        });
+    };
+    let reader = Reader::new(subject, of)?;
+    match &reader.task {
+        Task::NextToken | Task::MaskedToken(_) => {
+            places.iter().try_for_each(|&place| reader.check(place))?;
+            let is_open = |&&place: &&usize| reader.standing(place).is_none();
+            if places.iter().any(|place| is_open(&place)) {
+                return Ok(Wanted::MostProbable { of, positions });
+            }
+            let standing = places
+                .iter()
+                .map(|&place| reader.target(place, &TargetOption::default()));
+            Ok(These(standing.collect::<Result<_, _>>()?, subject).into())
+        }
+        Task::Replaced(_) => {
+            places.iter().try_for_each(|&place| reader.check(place))?;
+            let said = places
+                .iter()
+                .map(|&position| Target::from(Said::Replaced { position }).of(of));
+            Ok(These(said.collect(), subject).into())
+        }
+        Task::Label(_) | Task::States => Err(no_place()),
+    }
+}
+
+fn written(subject: &Attributed, of: Quantity) -> Wanted {
+    let from = if subject.is_pair() { 1 } else { subject.n_input() };
+    let written = Target::written(subject.input(), from);
+    Wanted::These(Rc::new(Targets {
+        list: written.into_iter().map(|target| target.of(of)).collect(),
+        named: None,
+    }))
+}
+
+fn no_place() -> ScriptError {
+    ScriptError::new(
+        ErrorKind::Value,
+        "`position` is given, but a label is said of the whole text",
+    )
+    .pointing_at("position")
+}
+
+/// Targets on the way to [`Wanted::These`].
+struct These<'a>(Vec<Target>, &'a Attributed);
+
+impl From<These<'_>> for Wanted {
+    fn from(These(list, subject): These) -> Self {
+        let named = list.iter().map(|target| shown(subject, target)).collect();
+        Self::These(Rc::new(Targets {
+            list,
+            named: Some(named),
+        }))
+    }
+}
+
+impl Wanted {
+    /// Asks the model where that is needed.
+    pub fn targets(&self, subject: &Attributed) -> Result<Rc<Targets>, ScriptError> {
+        let (of, positions) = match self {
+            Self::These(targets) => return Ok(Rc::clone(targets)),
+            Self::MostProbable { of, positions } => (*of, positions.as_deref()),
+        };
+        let loaded = subject.model().loaded()?;
+        let predictions = subject.predictions()?;
+        let is_wanted = |position: usize| {
+            let place = subject.shown_position(position);
+            positions.is_none_or(|positions| positions.contains(&place))
+        };
+        let labels = labels(&loaded);
+        let target = |prediction: &Prediction| match prediction {
+            Prediction::Token { position, candidates } if is_wanted(*position) => candidates
+                .first()
+                .map(|best| Target::token(*position, best.token.id)),
+            Prediction::Label { name, .. } => {
+                labels.iter().position(|label| label == name).map(Target::label)
+            }
+            _ => None,
+        };
+        let mut list: Vec<Target> = match &predictions[..] {
+            // A classifier's labels come in order, the most probable first.
+            [first @ Prediction::Label { .. }, ..] => target(first).into_iter().collect(),
+            all => all.iter().filter_map(target).collect(),
+        };
+        list.extend(most_replaced(&predictions));
+        if let Some(positions) = positions {
+            let reader = Reader::new(subject, of)?;
+            let standing = positions
+                .iter()
+                .filter(|&&place| reader.standing(place).is_some());
+            let standing = standing.map(|&place| reader.target(place, &TargetOption::default()));
+            list.extend(standing.collect::<Result<Vec<_>, _>>()?);
+        }
+        if list.is_empty() {
+            return Err(silence(&loaded));
+        }
+        let list: Vec<Target> = list.into_iter().map(|target| target.of(of)).collect();
+        match Self::from(These(list, subject)) {
+            Self::These(targets) => Ok(targets),
+            Self::MostProbable { .. } => Err(silence(&loaded)),
+        }
+    }
+}
+
+/// The token that was most probably replaced.
+fn most_replaced(predictions: &[Prediction]) -> Option<Target> {
+    let replaced = predictions.iter().filter_map(|prediction| match prediction {
+        Prediction::Replaced {
+            position,
+            probability,
+        } => Some((*position, *probability)),
+        _ => None,
+    });
+    let (position, _) = replaced.max_by(|a, b| a.1.total_cmp(&b.1))?;
+    Some(Said::Replaced { position }.into())
+}
+
+fn labels(model: &Model) -> Vec<String> {
+    match &model.config().task {
+        Task::Label(label) => label.names.clone(),
+        _ => vec![],
+    }
+}
+
+/// A target's name, and where it stands among the shown tokens.
+fn shown(subject: &Attributed, target: &Target) -> Shown {
+    let labels = subject
+        .model()
+        .loaded()
+        .map(|loaded| labels(&loaded))
+        .unwrap_or_default();
+    let plain = |text: &str, id: u32| ecco_widgets::Token {
+        text: text.to_owned(),
+        id,
+        part: None,
+    };
+    let named = |id: u32| match target.said {
+        Said::Token { position, .. } => token(subject, position, id),
+        Said::Label(_) => plain(labels.get(id as usize).map_or("label", String::as_str), id),
+        Said::Replaced { .. } => plain("replaced", 0),
+    };
+    let (name, position) = match target.said {
+        Said::Token { position, id } => (named(id), Some(subject.shown_position(position))),
+        Said::Label(label) => (named(label as u32), None),
+        Said::Replaced { position } => (named(0), Some(position)),
+    };
+    let name = match target.of {
+        Quantity::Entropy => plain("entropy", 0),
+        _ => name,
+    };
+    Shown {
+        name,
+        contrast: target.contrast.map(named),
+        position,
+    }
+}
+
+/// A token as it would stand at a place.
+fn token(subject: &Attributed, position: usize, id: u32) -> ecco_widgets::Token {
+    let before = position
+        .checked_sub(1)
+        .and_then(|before| subject.input().spoken().get(before))
+        .copied();
+    let token = match subject.model().loaded() {
+        Ok(loaded) => loaded.tokenizer().token_after(before, id),
+        Err(_) => {
+            return ecco_widgets::Token {
+                text: format!("<id {id}>"),
+                id,
+                part: None,
+            };
+        }
+    };
+    ecco_widgets::Token {
+        text: token.text,
+        id,
+        part: token.part,
+    }
+}
+
+/// Reads names and places for one text.
+struct Reader<'a> {
+    subject: &'a Attributed,
+    model: Rc<Model>,
+    task: Task,
+    of: Quantity,
+}
+
+impl<'a> Reader<'a> {
+    fn new(subject: &'a Attributed, of: Quantity) -> Result<Self, ScriptError> {
+        let model = subject.model().loaded()?;
+        Ok(Self {
+            task: model.config().task.clone(),
+            subject,
+            model,
+            of,
+        })
+    }
+
+    /// One for each place.
+    fn targets(&self, given: &TargetOption, positions: Option<&[usize]>) -> Result<Vec<Target>, ScriptError> {
+        match &self.task {
+            Task::Label(_) if given.position.is_some() || positions.is_some() => Err(no_place()),
+            Task::Label(_) => Ok(vec![self.label(given)?]),
+            _ => {
+                let places = self.places(given, positions)?;
+                let targets = places.into_iter().map(|place| self.target(place, given));
+                targets.collect()
+            }
+        }
+    }
+
+    fn label(&self, given: &TargetOption) -> Result<Target, ScriptError> {
+        let names = labels(&self.model);
+        let number = |name: &Word| number_of(name, &names);
+        let Some(target) = &given.target else {
+            let message = "`contrast` is given, but not which label is explained";
+            let hint = format!("target: one of {}", quoted(&names));
+            return Err(ScriptError::new(ErrorKind::Value, message)
+                .with_hint(hint)
+                .pointing_at("contrast"));
+        };
+        let target = Target::label(number(target)?).of(self.of);
+        Ok(match &given.contrast {
+            Some(contrast) => target.against(number(contrast)? as u32),
+            None => target,
+        })
+    }
+
+    /// Where, among the shown tokens.
+    fn places(&self, given: &TargetOption, positions: Option<&[usize]>) -> Result<Vec<usize>, ScriptError> {
+        if let Some(place) = given.position {
+            self.check(place)?;
+            return Ok(vec![place]);
+        }
+        if let Some(places) = positions {
+            places.iter().try_for_each(|&place| self.check(place))?;
+            return Ok(places.to_vec());
+        }
+        let (tokens, n_input) = (self.subject.tokens(), self.subject.n_input());
+        match &self.task {
+            Task::MaskedToken(_) => {
+                let masks = ecco_models::run::masked_positions(&self.model, &self.subject.input().ids);
+                match masks.is_empty() {
+                    false => Ok(masks),
+                    true => Err(silence(&self.model)
+                        .with_hint("say at which token: position: 3")
+                        .pointing_at("target")),
+                }
+            }
+            _ => {
+                // Where it was written first; else what could have been written first.
+                let id = given
+                    .target
+                    .as_ref()
+                    .map(|name| self.token(name, "target"))
+                    .transpose()?;
+                let mut written = tokens.iter().enumerate().skip(n_input);
+                let found = written
+                    .find(|(_, token)| Some(token.id) == id)
+                    .map(|(place, _)| place);
+                Ok(vec![found.unwrap_or(n_input)])
+            }
+        }
+    }
+
+    /// Refuses places that nothing is predicted at.
+    fn check(&self, place: usize) -> Result<(), ScriptError> {
+        let n = self.subject.tokens().len();
+        let valid = match &self.task {
+            Task::NextToken if self.subject.is_pair() => self.subject.n_input()..=n,
+            Task::NextToken => 1..=n,
+            _ => 0..=n.saturating_sub(1),
+        };
+        if valid.contains(&place) {
+            return Ok(());
+        }
+        let (first, last) = (valid.start(), valid.end());
+        let message = format!(
+            "position is {place}: expected {first} to {last}, as the text has {n} tokens, numbered from 0"
+        );
+        Err(ScriptError::new(ErrorKind::Value, message).pointing_at("position"))
+    }
+
+    /// The token that stands at a place, and is not a mask.
+    fn standing(&self, place: usize) -> Option<u32> {
+        let mask = self.model.tokenizer().mask().map(|token| token.id);
+        let token = self.subject.tokens().get(place)?;
+        (Some(token.id) != mask || self.task == Task::NextToken).then_some(token.id)
+    }
+
+    fn target(&self, place: usize, given: &TargetOption) -> Result<Target, ScriptError> {
+        if let Task::Replaced(_) = self.task {
+            let message = "`target` is given, but this model says of each token whether it was replaced";
+            return Err(ScriptError::new(ErrorKind::Value, message)
+                .with_hint("position: 3 explains what it says of token 3")
+                .pointing_at("target"));
+        }
+        let position = match self.subject.is_pair() {
+            true => place + 1 - self.subject.n_input(),
+            false => place,
+        };
+        let id = match &given.target {
+            Some(name) => self.token(name, "target")?,
+            None => self.standing(place).ok_or_else(|| {
+                let message =
+                    format!("no token stands at {place}, and `target` does not say which is explained");
+                ScriptError::new(ErrorKind::Value, message)
+            })?,
+        };
+        let target = Target::token(position, id).of(self.of);
+        let Some(contrast) = &given.contrast else {
+            return Ok(target);
+        };
+        let contrast = self.token(contrast, "contrast")?;
+        if contrast == id {
+            let message = "`contrast` is the target itself: there is nothing to tell apart";
+            return Err(ScriptError::new(ErrorKind::Value, message).pointing_at("contrast"));
+        }
+        Ok(target.against(contrast))
+    }
+
+    /// The one token that a name means.
+    fn token(&self, name: &Word, option: &'static str) -> Result<u32, ScriptError> {
+        Ok(token_of(name, &self.model, option)?.id)
+    }
+}
+
+fn number_of(name: &Word, names: &[String]) -> Result<usize, ScriptError> {
+    let found = match name {
+        Word::Id(number) => Some(*number as usize).filter(|&number| number < names.len()),
+        Word::Text(text) => names.iter().position(|label| label == text),
+    };
+    found.ok_or_else(|| {
+        let given = match name {
+            Word::Id(number) => number.to_string(),
+            Word::Text(text) => format!("{text:?}"),
+        };
+        let message = format!(
+            "there is no label {given}: the model says one of {}",
+            quoted(names)
+        );
+        let error = ScriptError::new(ErrorKind::Value, message).pointing_at("target");
+        match name {
+            Word::Text(text) => error.with_nearest(text, names.iter().map(String::as_str)),
+            Word::Id(_) => error,
+        }
+    })
+}
+
+fn quoted(names: &[String]) -> String {
+    let quoted: Vec<String> = names.iter().take(20).map(|name| format!("{name:?}")).collect();
+    let more = if names.len() > 20 { ", …" } else { "" };
+    format!("{}{more}", quoted.join(", "))
+}

@@ -1,0 +1,461 @@
+//! Factors of activations: non-negative ones, principal and independent components.
+//!
+//! - here: the value that scripts hold, and what it is made from; `view`: how it looks; `stability`: its factors beside
+//!   those from other seeds
+
+mod stability;
+mod view;
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use ecco_explain::ica::{Ica, IcaOptions, ica};
+use ecco_explain::neurons::heaviest;
+use ecco_explain::nmf::{Choice, Nmf, NmfOptions, choose, factorize, transform};
+use ecco_explain::pca::{Pca, pca};
+use ecco_interpreter::{Explorable, MimeBundle};
+use ndarray::{Array2, ArrayD, ArrayView2};
+use rhai::{Array, Dynamic, INT, Map};
+use serde_json::{Value, json};
+
+use crate::text::capture::Where;
+use crate::text::source::Source;
+use ecco_scripting::errors::{ErrorKind, ScriptError};
+use ecco_scripting::result::numbers::short;
+use ecco_scripting::result::{Explanation, Show};
+use ecco_scripting::session::State;
+use ecco_scripting::session::watched;
+use ecco_scripting::tensor::Tensor;
+
+pub use stability::Stability;
+
+/// Clones share everything.
+#[derive(Clone)]
+pub struct Factorization(Rc<Inner>);
+
+struct Inner {
+    sources: Vec<Source>,
+    at: Where,
+    /// The layers' numbers and widths, in the order of the neurons.
+    blocks: Vec<(Option<usize>, usize)>,
+    /// Positions of each text.
+    lengths: Vec<usize>,
+    fit: Rc<Fit>,
+    /// (component, position), of all texts one after the other.
+    components: Array2<f32>,
+    error: f64,
+    relative_error: f64,
+    /// Whether the factors were found in other texts.
+    is_transform: bool,
+    /// The session, and whether to show progress in it.
+    verbose: bool,
+}
+
+/// What was found, where it was found.
+enum Fit {
+    Nmf {
+        nmf: Nmf,
+        options: NmfOptions,
+        choice: Option<Choice>,
+    },
+    Pca(Pca),
+    Ica(Ica, IcaOptions),
+}
+
+/// What is to be found.
+pub enum Wanted {
+    Nmf {
+        options: NmfOptions,
+        count: Count,
+    },
+    Pca(Option<usize>),
+    /// `n_components` of the options counts if the other is Some.
+    Ica(IcaOptions, Option<usize>),
+}
+
+/// How many factors.
+pub enum Count {
+    /// Ten, or one per position where there are fewer.
+    Usual,
+    Exactly(usize),
+    /// As held-out neurons and positions say, at most so many.
+    Auto(usize),
+}
+
+/// Components where nothing is said.
+const USUAL: usize = 10;
+
+/// Factorizes the activations of all `sources` together.
+///
+/// # Errors
+/// Layers or sites that are not there, a number of components that the texts do not have, an interrupt.
+pub fn run(
+    state: &State,
+    sources: Vec<Source>,
+    at: Where,
+    wanted: Wanted,
+) -> Result<Factorization, ScriptError> {
+    let captures = at.captures(&sources)?;
+    let matrix = captures.positions_by_neurons(matches!(wanted, Wanted::Nmf { .. }));
+    let verbose = sources[0].model().verbose;
+    let fit = fit(state, verbose, matrix.view(), wanted)?;
+    let (components, error, relative_error) = match &fit {
+        Fit::Nmf { nmf, .. } => (nmf.components.clone(), nmf.error, nmf.relative_error),
+        Fit::Pca(pca) => (pca.components.clone(), pca.error, pca.relative_error),
+        Fit::Ica(ica, _) => (ica.components.clone(), ica.error, ica.relative_error),
+    };
+    Ok(Factorization(Rc::new(Inner {
+        blocks: captures.blocks(),
+        lengths: captures.lengths(),
+        sources,
+        at,
+        fit: Rc::new(fit),
+        components,
+        error,
+        relative_error,
+        is_transform: false,
+        verbose,
+    })))
+}
+
+fn fit(state: &State, verbose: bool, matrix: ArrayView2<f32>, wanted: Wanted) -> Result<Fit, ScriptError> {
+    let (positions, neurons) = matrix.dim();
+    watched(state, verbose, |watch| match wanted {
+        Wanted::Nmf { mut options, count } => {
+            let mut choice = None;
+            options.n_components = match count {
+                Count::Usual => USUAL.min(positions),
+                Count::Exactly(asked) if asked > positions => return Err(too_many(asked, positions)),
+                Count::Exactly(asked) => asked,
+                Count::Auto(most) => {
+                    let chosen = choose(matrix, most, &options, watch)?;
+                    choice.insert(chosen).n_components
+                }
+            };
+            let nmf = factorize(matrix, &options, watch)?;
+            Ok(Fit::Nmf { nmf, options, choice })
+        }
+        Wanted::Pca(asked) => {
+            let n_components = asked.unwrap_or(USUAL.min(positions).min(neurons));
+            Ok(Fit::Pca(pca(matrix, n_components, watch)?))
+        }
+        Wanted::Ica(mut options, asked) => {
+            let most = USUAL.min(positions.saturating_sub(1)).min(neurons);
+            options.n_components = asked.unwrap_or(most);
+            Ok(Fit::Ica(ica(matrix, &options, watch)?, options))
+        }
+    })
+}
+
+fn too_many(asked: usize, positions: usize) -> ScriptError {
+    let message =
+        format!("n_components is {asked}: there are {positions} positions, and at most one factor for each");
+    ScriptError::new(ErrorKind::Value, message)
+        .with_hint("take fewer, or longer or more texts")
+        .pointing_at("n_components")
+}
+
+impl Fit {
+    /// (component, neuron)
+    fn neurons(&self) -> &Array2<f32> {
+        match self {
+            Self::Nmf { nmf, .. } => &nmf.neurons,
+            Self::Pca(pca) => &pca.neurons,
+            Self::Ica(ica, _) => &ica.neurons,
+        }
+    }
+
+    fn method(&self) -> &'static str {
+        match self {
+            Self::Nmf { .. } => "NMF",
+            Self::Pca(_) => "PCA",
+            Self::Ica(..) => "ICA",
+        }
+    }
+}
+
+impl Factorization {
+    pub fn method(&self) -> &'static str {
+        self.0.fit.method()
+    }
+
+    /// (component, position)
+    pub fn components(&self) -> Tensor {
+        tensor(&self.0.components, &["component", "position"])
+    }
+
+    /// (component, neuron)
+    pub fn neurons(&self) -> Tensor {
+        tensor(self.0.fit.neurons(), &["component", "neuron"])
+    }
+
+    pub fn n_components(&self) -> usize {
+        self.0.components.nrows()
+    }
+
+    pub fn error(&self) -> f64 {
+        self.0.error
+    }
+
+    pub fn relative_error(&self) -> f64 {
+        self.0.relative_error
+    }
+
+    /// Sweeps or steps; None for what is computed directly.
+    pub fn n_iter(&self) -> Option<usize> {
+        match &*self.0.fit {
+            Fit::Nmf { nmf, .. } => Some(nmf.n_iter),
+            Fit::Pca(_) => None,
+            Fit::Ica(ica, _) => Some(ica.n_iter),
+        }
+    }
+
+    /// Shares of the variance; only principal components have them.
+    pub fn explained_variance_ratio(&self) -> Option<&[f64]> {
+        match &*self.0.fit {
+            Fit::Pca(pca) => Some(&pca.explained_variance_ratio),
+            _ => None,
+        }
+    }
+
+    /// What was tried to choose the number of components.
+    pub fn choice(&self) -> Option<&Choice> {
+        match &*self.0.fit {
+            Fit::Nmf { choice, .. } => choice.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The same factors in other texts.
+    ///
+    /// # Errors
+    /// Texts of another model; as of [`run`].
+    pub fn transform(&self, state: &State, sources: Vec<Source>) -> Result<Self, ScriptError> {
+        let captures = self.0.at.captures(&sources)?;
+        if captures.blocks() != self.0.blocks {
+            let words = |blocks: &[(Option<usize>, usize)]| {
+                let width: usize = blocks.iter().map(|(_, width)| width).sum();
+                format!("{} layers of {width} neurons together", blocks.len())
+            };
+            let message = format!(
+                "the factors were found in {}, the text has {}",
+                words(&self.0.blocks),
+                words(&captures.blocks())
+            );
+            return Err(ScriptError::new(ErrorKind::Value, message)
+                .with_hint("factors belong to one model: take a text that it has read"));
+        }
+        let matrix = captures.positions_by_neurons(matches!(&*self.0.fit, Fit::Nmf { .. }));
+        let components = match &*self.0.fit {
+            Fit::Nmf { nmf, options, .. } => watched(state, self.0.verbose, |watch| {
+                transform(matrix.view(), nmf.neurons.view(), options, watch)
+            })?,
+            Fit::Pca(pca) => pca.transform(matrix.view())?,
+            Fit::Ica(ica, _) => ica.transform(matrix.view())?,
+        };
+        let (error, norm) = self.left(&matrix, &components);
+        Ok(Self(Rc::new(Inner {
+            blocks: captures.blocks(),
+            lengths: captures.lengths(),
+            sources,
+            at: self.0.at.clone(),
+            fit: Rc::clone(&self.0.fit),
+            components,
+            error,
+            relative_error: if norm > 0.0 { error / norm } else { 0.0 },
+            is_transform: true,
+            verbose: self.0.verbose,
+        })))
+    }
+
+    /// The norm of what the components leave of a matrix (position, neuron), and of the matrix; without the mean that
+    /// the method takes off.
+    fn left(&self, matrix: &Array2<f32>, components: &Array2<f32>) -> (f64, f64) {
+        let matrix = match &*self.0.fit {
+            Fit::Nmf { .. } => matrix.clone(),
+            Fit::Pca(pca) => matrix - &pca.mean,
+            Fit::Ica(ica, _) => matrix - &ica.mean,
+        };
+        let norm = |matrix: &Array2<f32>| {
+            let squares = matrix.iter().map(|&value| f64::from(value).powi(2));
+            squares.sum::<f64>().sqrt()
+        };
+        let rest = &matrix - &components.t().dot(self.0.fit.neurons());
+        (norm(&rest), norm(&matrix))
+    }
+
+    /// The `n` neurons that weigh most in a factor.
+    fn heaviest(&self, factor: usize, n: usize) -> Vec<(Option<usize>, usize, f32)> {
+        let row = self.0.fit.neurons().row(factor);
+        let place = |(column, weight)| {
+            let (layer, neuron) = self.place(column);
+            (layer, neuron, weight)
+        };
+        heaviest(row, n).into_iter().map(place).collect()
+    }
+
+    /// The layer and neuron of a column.
+    fn place(&self, column: usize) -> (Option<usize>, usize) {
+        let mut before = 0;
+        for &(layer, width) in &self.0.blocks {
+            if column < before + width {
+                return (layer, column - before);
+            }
+            before += width;
+        }
+        (None, column)
+    }
+
+    /// The neurons that weigh most in a factor, as maps.
+    ///
+    /// # Errors
+    /// A factor that is not there.
+    pub fn top_neurons(&self, factor: INT, n: usize) -> Result<Array, ScriptError> {
+        let factor = self.factor(factor)?;
+        let map = |(layer, neuron, weight): (Option<usize>, usize, f32)| {
+            let layer = layer.map_or(Dynamic::UNIT, |layer| Dynamic::from_int(layer as INT));
+            Dynamic::from_map(Map::from([
+                ("layer".into(), layer),
+                ("neuron".into(), Dynamic::from_int(neuron as INT)),
+                ("weight".into(), Dynamic::from_float(f64::from(weight))),
+            ]))
+        };
+        Ok(self.heaviest(factor, n).into_iter().map(map).collect())
+    }
+
+    /// The tokens where a factor is strongest, as maps.
+    ///
+    /// # Errors
+    /// A factor that is not there.
+    pub fn top_tokens(&self, factor: INT, n: usize) -> Result<Array, ScriptError> {
+        let factor = self.factor(factor)?;
+        let view = self.view()?;
+        let strongest = heaviest(ndarray::ArrayView1::from(&view.components[factor]), n);
+        let map = |(place, value): (usize, f32)| {
+            let text = view
+                .texts
+                .iter()
+                .rposition(|text| text.start <= place)
+                .unwrap_or(0);
+            let position = place - view.texts[text].start;
+            Dynamic::from_map(Map::from([
+                ("text".into(), Dynamic::from_int(text as INT)),
+                ("position".into(), Dynamic::from_int(position as INT)),
+                ("token".into(), view.tokens[place].text.clone().into()),
+                ("value".into(), Dynamic::from_float(f64::from(value))),
+            ]))
+        };
+        Ok(strongest.into_iter().map(map).collect())
+    }
+
+    fn factor(&self, factor: INT) -> Result<usize, ScriptError> {
+        let n = self.n_components();
+        let index = usize::try_from(factor).ok().filter(|&factor| factor < n);
+        index.ok_or_else(|| {
+            let message = format!("there is no factor {factor}: there are factors 0 to {}", n - 1);
+            ScriptError::new(ErrorKind::Index, message)
+        })
+    }
+}
+
+impl Show for Factorization {
+    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
+        Ok(self.view()?.bundle())
+    }
+
+    fn line(&self) -> String {
+        let (n_components, n_positions) = self.0.components.dim();
+        let what = match &*self.0.fit {
+            Fit::Nmf { .. } => "factors",
+            Fit::Pca(_) => "principal components",
+            Fit::Ica(..) => "independent components",
+        };
+        let found = if self.0.is_transform {
+            ", found in other texts"
+        } else {
+            ""
+        };
+        format!(
+            "{n_components} {what} of {} neurons at {n_positions} positions{found}, reconstruction error {}",
+            self.0.fit.neurons().ncols(),
+            short(self.0.error)
+        )
+    }
+}
+
+impl Explanation for Factorization {
+    fn tensors(&self) -> Result<Vec<(&'static str, Tensor)>, ScriptError> {
+        let mut tensors = vec![("components", self.components()), ("neurons", self.neurons())];
+        let by_component = |values: &[f64]| {
+            let values = values.iter().map(|&value| value as f32).collect();
+            Tensor::new(ndarray::Array1::from_vec(values).into_dyn(), &["component"])
+        };
+        match &*self.0.fit {
+            Fit::Nmf { .. } => {}
+            Fit::Pca(pca) => {
+                let ratio = by_component(&pca.explained_variance_ratio);
+                tensors.push(("explained_variance_ratio", ratio));
+                tensors.push(("mean", Tensor::new(pca.mean.clone().into_dyn(), &["neuron"])));
+            }
+            Fit::Ica(ica, _) => {
+                tensors.push(("unmixing", tensor(&ica.unmixing, &["component", "neuron"])));
+                tensors.push(("mean", Tensor::new(ica.mean.clone().into_dyn(), &["neuron"])));
+            }
+        }
+        Ok(tensors)
+    }
+
+    fn about(&self) -> Result<serde_json::Map<String, Value>, ScriptError> {
+        // Of one text as every result about a text has it.
+        let mut about = match self.0.sources.as_slice() {
+            [one] => one.about().as_object().cloned().unwrap_or_default(),
+            many => {
+                let texts: Vec<Value> = many.iter().map(Source::about).collect();
+                serde_json::Map::from_iter([("texts".to_owned(), Value::Array(texts))])
+            }
+        };
+        let blocks = self.0.blocks.iter();
+        let layers: Vec<Value> = blocks
+            .map(|(layer, width)| json!({"layer": layer, "neurons": width}))
+            .collect();
+        about.insert("method".into(), self.method().into());
+        about.insert("site".into(), self.0.at.place.name().into());
+        about.insert("layers".into(), layers.into());
+        about.insert("positions".into(), json!(self.0.lengths));
+        about.insert("error".into(), self.0.error.into());
+        about.insert("relative_error".into(), self.0.relative_error.into());
+        if let Some(choice) = self.choice() {
+            let curve = choice.curve.iter().map(
+                |held| json!({"n_components": held.n_components, "error": held.error, "spread": held.spread}),
+            );
+            about.insert("held_out".into(), curve.collect());
+        }
+        Ok(about)
+    }
+
+    fn labels(&self, axis: &str) -> Option<Vec<String>> {
+        if axis != "position" {
+            return None;
+        }
+        let mut labels = Vec::new();
+        for (source, &length) in self.0.sources.iter().zip(&self.0.lengths) {
+            let tokens = source.read(self.0.at.place).ok()?.tokens;
+            labels.extend(tokens.into_iter().take(length).map(|token| token.text));
+        }
+        Some(labels)
+    }
+}
+
+/// The rows of each text in a matrix over all.
+fn ranges(lengths: &[usize]) -> impl Iterator<Item = Range<usize>> {
+    let mut from = 0;
+    lengths.iter().map(move |length| {
+        from += length;
+        from - length..from
+    })
+}
+
+fn tensor(array: &Array2<f32>, axes: &[&'static str]) -> Tensor {
+    let array: ArrayD<f32> = array.clone().into_dyn();
+    Tensor::new(array, axes)
+}

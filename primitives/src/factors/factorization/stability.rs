@@ -1,0 +1,160 @@
+//! Whether the same factors are found from other starts.
+
+use std::rc::Rc;
+
+use ecco_explain::ica::{IcaOptions, ica};
+use ecco_explain::matching::{assign, cosines};
+use ecco_explain::nmf::{NmfOptions, factorize};
+use ecco_interpreter::{Explorable, MimeBundle};
+use ecco_widgets::SimilarityGrid;
+use ndarray::Array2;
+use serde_json::{Map, Value};
+
+use super::{Factorization, Fit};
+use ecco_scripting::errors::{ErrorKind, ScriptError};
+use ecco_scripting::result::numbers::short;
+use ecco_scripting::result::{Explanation, Show};
+use ecco_scripting::session::State;
+use ecco_scripting::session::watched;
+use ecco_scripting::tensor::Tensor;
+
+/// Each factor's likeness to its counterpart from every other seed.
+#[derive(Clone)]
+pub struct Stability(Rc<Inner>);
+
+struct Inner {
+    method: &'static str,
+    seeds: Vec<u64>,
+    /// |cosine| over the neurons: (component, seed).
+    cosines: Array2<f32>,
+}
+
+impl Factorization {
+    /// Looks for the factors again from `n` other seeds, and pairs each factor with its counterpart.
+    ///
+    /// # Errors
+    /// Components that have no seed, factors that were found in other texts, an interrupt.
+    pub fn stability(&self, state: &State, n: usize) -> Result<Stability, ScriptError> {
+        let inner = &*self.0;
+        if inner.is_transform {
+            let message = "these factors were found in other texts: ask the factorization of those";
+            return Err(ScriptError::new(ErrorKind::Value, message));
+        }
+        let first = match &*inner.fit {
+            Fit::Nmf { options, .. } => options.seed,
+            Fit::Ica(_, options) => options.seed,
+            Fit::Pca(_) => {
+                let message = "principal components have no seed: they are the same in every run";
+                return Err(ScriptError::new(ErrorKind::Value, message));
+            }
+        };
+        let captures = inner.at.captures(&inner.sources)?;
+        let matrix = captures.positions_by_neurons(matches!(&*inner.fit, Fit::Nmf { .. }));
+        // numpy's generator takes 32 bits.
+        let seeds: Vec<u64> = (1..=n as u64).map(|step| (first + step) % (1 << 32)).collect();
+        let mut all = Array2::zeros((self.n_components(), n));
+        for (&seed, mut column) in seeds.iter().zip(all.columns_mut()) {
+            let neurons = watched(state, inner.verbose, |watch| match &*inner.fit {
+                Fit::Nmf { options, .. } => {
+                    let options = NmfOptions {
+                        seed,
+                        n_components: self.n_components(),
+                        ..options.clone()
+                    };
+                    let nmf = factorize(matrix.view(), &options, watch);
+                    nmf.map(|nmf| nmf.neurons).map_err(ScriptError::from)
+                }
+                Fit::Ica(_, options) => {
+                    let options = IcaOptions {
+                        seed,
+                        ..options.clone()
+                    };
+                    let ica = ica(matrix.view(), &options, watch);
+                    ica.map(|ica| ica.neurons).map_err(ScriptError::from)
+                }
+                Fit::Pca(pca) => Ok(pca.neurons.clone()),
+            })?;
+            let alike = cosines(inner.fit.neurons().view(), neurons.view());
+            for (factor, counterpart) in assign(alike.view()).into_iter().enumerate() {
+                column[factor] = alike[[factor, counterpart]] as f32;
+            }
+        }
+        Ok(Stability(Rc::new(Inner {
+            method: self.method(),
+            seeds,
+            cosines: all,
+        })))
+    }
+}
+
+impl Stability {
+    pub fn cosines(&self) -> Tensor {
+        Tensor::new(self.0.cosines.clone().into_dyn(), &["component", "seed"])
+    }
+
+    /// Over all factors and seeds.
+    pub fn mean(&self) -> f64 {
+        let values = self.0.cosines.iter().map(|&value| f64::from(value));
+        values.sum::<f64>() / self.0.cosines.len() as f64
+    }
+
+    /// Each factor's mean over seeds.
+    pub fn by_factor(&self) -> Vec<f64> {
+        let mean = |row: ndarray::ArrayView1<f32>| {
+            row.iter().map(|&value| f64::from(value)).sum::<f64>() / row.len() as f64
+        };
+        self.0.cosines.outer_iter().map(mean).collect()
+    }
+
+    fn labels_of(&self, axis: &str) -> Vec<String> {
+        let (n_components, _) = self.0.cosines.dim();
+        match axis {
+            "component" => (0..n_components).map(|factor| factor.to_string()).collect(),
+            _ => self.0.seeds.iter().map(u64::to_string).collect(),
+        }
+    }
+}
+
+impl Show for Stability {
+    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
+        let view = SimilarityGrid {
+            title: format!("Stability of {} factors", self.0.method),
+            about: format!(
+                "cosine of each factor with its counterpart from another seed; mean {}",
+                short(self.mean())
+            ),
+            rows: ("factor".into(), self.labels_of("component")),
+            columns: ("seed".into(), self.labels_of("seed")),
+            values: self.0.cosines.outer_iter().map(|row| row.to_vec()).collect(),
+            notes: vec![],
+        };
+        Ok(view.bundle())
+    }
+
+    fn line(&self) -> String {
+        let (n_components, n_seeds) = self.0.cosines.dim();
+        format!(
+            "stability of {n_components} {} factors over {n_seeds} seeds: mean cosine {}",
+            self.0.method,
+            short(self.mean())
+        )
+    }
+}
+
+impl Explanation for Stability {
+    fn tensors(&self) -> Result<Vec<(&'static str, Tensor)>, ScriptError> {
+        Ok(vec![("cosines", self.cosines())])
+    }
+
+    fn about(&self) -> Result<Map<String, Value>, ScriptError> {
+        Ok(Map::from_iter([
+            ("method".to_owned(), self.0.method.into()),
+            ("seeds".to_owned(), self.0.seeds.clone().into()),
+            ("mean".to_owned(), self.mean().into()),
+        ]))
+    }
+
+    fn labels(&self, axis: &str) -> Option<Vec<String>> {
+        (axis == "seed").then(|| self.labels_of(axis))
+    }
+}

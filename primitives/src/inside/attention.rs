@@ -1,0 +1,359 @@
+//! Attention patterns as a view: computed when they are first shown or read.
+
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+use ecco_interpreter::{Explorable, MimeBundle};
+use ecco_models::run::{self, Place};
+use ecco_models::{Site, Token};
+use ecco_widgets::attention::{Map as Thumbnails, Pattern, thumbnail};
+use ndarray::Axis;
+use serde_json::{Map, Value, json};
+
+use crate::text::generation::{Generation, Recorded};
+use crate::text::run::Run;
+use crate::text::subject::{Subject, shown};
+use ecco_scripting::errors::{ErrorKind, ScriptError};
+use ecco_scripting::result::{Explanation, Show};
+use ecco_scripting::session::watched;
+use ecco_scripting::tensor::Tensor;
+
+/// Which of a model's attentions: a decoder's, or an encoder's that stands alone; of two stacks, also the one between
+/// them and the encoder's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Between {
+    Own,
+    Cross,
+    Encoder,
+}
+
+impl Between {
+    pub const NAMES: &[&str] = &["own", "cross", "encoder"];
+
+    pub fn parse(name: &str) -> Option<Self> {
+        let at = Self::NAMES.iter().position(|known| *known == name)?;
+        [Self::Own, Self::Cross, Self::Encoder].get(at).copied()
+    }
+
+    fn place(self) -> Place {
+        match self {
+            Self::Own => Place::of(Site::AttentionPattern),
+            Self::Cross => Place::of(Site::CrossPattern),
+            Self::Encoder => Place {
+                site: Site::AttentionPattern,
+                encoder: true,
+            },
+        }
+    }
+}
+
+/// Whose patterns.
+#[derive(Clone)]
+enum Source {
+    Generation(Generation),
+    Run(Run),
+}
+
+#[derive(Clone)]
+pub struct Attention(Rc<Inner>);
+
+struct Inner {
+    source: Source,
+    subject: Subject,
+    between: Between,
+    layer: Option<usize>,
+    head: Option<usize>,
+    /// (layer, head, query, key), and the layer of its first row.
+    found: OnceCell<(Tensor, usize)>,
+}
+
+/// Numbers of all patterns that are recorded at once: 256 MB.
+const MOST_NUMBERS: usize = 64 << 20;
+/// Weights on a page: 1 MB as it stands there.
+const MOST_WEIGHTS: usize = 400_000;
+
+impl Attention {
+    pub fn of_generation(
+        output: &Generation,
+        between: Option<Between>,
+        layer: Option<usize>,
+        head: Option<usize>,
+    ) -> Result<Self, ScriptError> {
+        let mut subject = Subject::of_generation(output);
+        // What has not been read looks at nothing.
+        if subject.last_written().is_some() {
+            subject.input = subject.read_input();
+        }
+        Self::new(Source::Generation(output.clone()), subject, between, layer, head)
+    }
+
+    pub fn of_run(
+        run: &Run,
+        between: Option<Between>,
+        layer: Option<usize>,
+        head: Option<usize>,
+    ) -> Result<Self, ScriptError> {
+        Self::new(
+            Source::Run(run.clone()),
+            Subject::of_run(run),
+            between,
+            layer,
+            head,
+        )
+    }
+
+    fn new(
+        source: Source,
+        subject: Subject,
+        between: Option<Between>,
+        layer: Option<usize>,
+        head: Option<usize>,
+    ) -> Result<Self, ScriptError> {
+        let is_pair = !subject.input.target.is_empty();
+        let between = match between {
+            Some(Between::Cross | Between::Encoder) if !is_pair => {
+                let name = &subject.model.card().name;
+                let message = format!("{name} is one stack, so it has its own attention only");
+                return Err(ScriptError::new(ErrorKind::Value, message).pointing_at("of"));
+            }
+            Some(between) => between,
+            None if is_pair => Between::Cross,
+            None => Between::Own,
+        };
+        let attention = Self(Rc::new(Inner {
+            source,
+            subject,
+            between,
+            layer,
+            head,
+            found: OnceCell::new(),
+        }));
+        let (n_layers, n_heads) = attention.size()?;
+        let check = |option: &str, value: Option<usize>, n: usize| match value.filter(|&value| value >= n) {
+            None => Ok(()),
+            Some(value) => {
+                let message = format!("there is no {option} {value}: there are {option}s 0 to {}", n - 1);
+                Err(ScriptError::new(ErrorKind::Index, message).pointing_at(option))
+            }
+        };
+        check("layer", layer, n_layers)?;
+        check("head", head, n_heads)?;
+        Ok(attention)
+    }
+
+    /// Layers and heads.
+    fn size(&self) -> Result<(usize, usize), ScriptError> {
+        let inner = &self.0;
+        let of_card = |card: &ecco_widgets::ModelCard| (card.n_layers, card.n_heads);
+        if inner.between != Between::Encoder {
+            return Ok(of_card(inner.subject.model.card()));
+        }
+        let loaded = inner.subject.model.loaded()?;
+        let encoder = loaded.config().encoder.as_ref();
+        Ok(encoder.map_or_else(
+            || of_card(inner.subject.model.card()),
+            |encoder| (encoder.n_layers, encoder.n_heads),
+        ))
+    }
+
+    /// Queries and keys.
+    fn lengths(&self) -> (usize, usize) {
+        let input = &self.0.subject.input;
+        let (own, read) = (input.spoken().len(), input.ids.len());
+        match self.0.between {
+            Between::Own => (own, own),
+            Between::Cross => (own, read),
+            Between::Encoder => (read, read),
+        }
+    }
+
+    fn found(&self) -> Result<&(Tensor, usize), ScriptError> {
+        if let Some(found) = self.0.found.get() {
+            return Ok(found);
+        }
+        let found = self.patterns()?;
+        Ok(self.0.found.get_or_init(|| found))
+    }
+
+    fn patterns(&self) -> Result<(Tensor, usize), ScriptError> {
+        let inner = &self.0;
+        let (n_layers, n_heads) = self.size()?;
+        let (n_queries, n_keys) = self.lengths();
+        let n_all = n_layers * n_heads * n_queries * n_keys;
+        let layer = match (n_all <= MOST_NUMBERS, inner.layer) {
+            (true, _) => None,
+            (false, Some(layer)) => Some(layer),
+            (false, None) => {
+                let size = ecco_models::error::format_bytes(4 * n_all as u64);
+                let message = format!("the patterns of {n_queries} tokens in all layers take {size}");
+                return Err(
+                    ScriptError::new(ErrorKind::Memory, message).with_hint("choose a layer: #{layer: 0}")
+                );
+            }
+        };
+        let place = inner.between.place();
+        let tensor = match (&inner.source, layer) {
+            (Source::Run(run), None) => return Ok((run.at(place, None)?, 0)),
+            (Source::Generation(output), None) if inner.subject.input.target.is_empty() => {
+                return Ok((output.recorded(Recorded::Attention)?, 0));
+            }
+            (_, layer) => {
+                let model = &inner.subject.model;
+                let (loaded, state) = (model.loaded()?, model.state()?);
+                let inputs = [inner.subject.input.clone()];
+                let records = watched(&state, model.verbose, |watch| {
+                    run::record(&loaded, &inputs, &[place], layer, watch)
+                })?;
+                records.array(place, layer, 0)?
+            }
+        };
+        let array = match layer {
+            Some(_) => tensor.insert_axis(Axis(0)),
+            None => tensor,
+        };
+        Ok((Tensor::new(array, place.axes()), layer.unwrap_or(0)))
+    }
+
+    /// What was asked for: the chosen layer's, the chosen head's, or all.
+    fn chosen(&self) -> Result<Tensor, ScriptError> {
+        let (all, first) = self.found()?;
+        let mut tensor = all.clone();
+        if let Some(head) = self.0.head {
+            tensor = tensor.index(1, head as i64)?;
+        }
+        match self.0.layer {
+            Some(layer) => tensor.index(0, (layer - first) as i64),
+            None => Ok(tensor),
+        }
+    }
+
+    fn tokens(&self) -> Result<(Vec<Token>, Option<Vec<Token>>), ScriptError> {
+        let (input, between) = (&self.0.subject.input, self.0.between);
+        let loaded = self.0.subject.model.loaded();
+        // The tokens of an unloaded model's text are those it was shown with.
+        let named = |ids: &[u32]| match &loaded {
+            Ok(loaded) => Ok(loaded.tokenizer().tokens(ids)),
+            Err(error) => self.0.subject.tokens_of(ids).ok_or_else(|| error.clone()),
+        };
+        Ok(match between {
+            Between::Own => (named(input.spoken())?, None),
+            Between::Cross => (named(&input.ids)?, Some(named(&input.target)?)),
+            Between::Encoder => (named(&input.ids)?, None),
+        })
+    }
+
+    fn view(&self) -> Result<ecco_widgets::Attention, ScriptError> {
+        let (all, first_layer) = self.found()?;
+        let (n_layers, n_heads) = self.size()?;
+        let (n_queries, n_keys) = self.lengths();
+        let causal = self.0.between == Between::Own && self.0.subject.reads_ahead();
+        let layer = self.0.layer.unwrap_or(0);
+        let of_row = |query: usize| if causal { (query + 1).min(n_keys) } else { n_keys };
+        let size = |first: usize| (first..n_queries).map(of_row).sum::<usize>();
+        let fits = |n: usize| n * size(0) <= MOST_WEIGHTS;
+        // All heads, or the chosen layer's, or of one head as many of the last queries as there is room for.
+        let head = self.0.head.unwrap_or(0);
+        let is_here = |at: (usize, usize)| match (fits(n_layers * n_heads), fits(n_heads)) {
+            (true, _) => true,
+            (false, true) => at.0 == layer,
+            (false, false) => at == (layer, head),
+        };
+        let first_query = match fits(1) {
+            true => 0,
+            false => (0..n_queries)
+                .find(|&first| size(first) <= MOST_WEIGHTS)
+                .unwrap_or(n_queries - 1),
+        };
+        let mut map = Thumbnails::new(n_layers, n_heads, n_queries, n_keys);
+        let mut patterns = Vec::new();
+        for at in (0..n_layers).flat_map(|layer| (0..n_heads).map(move |head| (layer, head))) {
+            let Some(row) = at.0.checked_sub(*first_layer).filter(|row| *row < all.len()) else {
+                map.add(&vec![0; map.size().0 * map.size().1]);
+                continue;
+            };
+            let matrix = all.view();
+            let matrix = matrix.index_axis(Axis(0), row).index_axis_move(Axis(0), at.1);
+            let rows = matrix.outer_iter().enumerate();
+            let weights: Vec<f32> = rows
+                .flat_map(|(query, row)| row.iter().take(of_row(query)).copied().collect::<Vec<f32>>())
+                .collect();
+            map.add(&thumbnail(&weights, n_queries, n_keys, causal, map.size()));
+            if is_here(at) {
+                let weights = weights[weights.len() - size(first_query)..].to_vec();
+                patterns.push(Pattern {
+                    layer: at.0,
+                    head: at.1,
+                    weights,
+                });
+            }
+        }
+        let (keys, queries) = self.tokens()?;
+        let fits_mean = patterns.iter().filter(|pattern| pattern.layer == layer).count() == n_heads;
+        Ok(ecco_widgets::Attention {
+            what: match self.0.between {
+                Between::Own => "self-attention",
+                Between::Cross => "of what is written to what was read",
+                Between::Encoder => "the encoder's self-attention",
+            }
+            .to_owned(),
+            n_input: match self.0.between {
+                Between::Own => self.0.subject.n_given(),
+                _ => usize::MAX,
+            },
+            keys: shown(&keys),
+            queries: queries.map(|queries| shown(&queries)),
+            causal,
+            map,
+            layer,
+            head: if fits_mean { self.0.head } else { Some(head) },
+            patterns,
+            first_query,
+            hint: Some("choose another with attention(#{layer: …, head: …})".to_owned()),
+        })
+    }
+}
+
+impl Show for Attention {
+    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
+        Ok(self.view()?.bundle())
+    }
+
+    fn line(&self) -> String {
+        let layer = self
+            .0
+            .layer
+            .map_or(String::new(), |layer| format!(" of layer {layer}"));
+        let head = self
+            .0
+            .head
+            .map_or(String::new(), |head| format!(", head {head},"));
+        format!("attention{layer}{head} in an {}", self.0.subject.line())
+    }
+}
+
+impl Explanation for Attention {
+    fn tensors(&self) -> Result<Vec<(&'static str, Tensor)>, ScriptError> {
+        Ok(vec![("attention", self.chosen()?)])
+    }
+
+    fn about(&self) -> Result<Map<String, Value>, ScriptError> {
+        let (keys, queries) = self.tokens()?;
+        let texts = |tokens: &[Token]| tokens.iter().map(|token| token.text.clone()).collect::<Vec<_>>();
+        Ok(Map::from_iter([
+            ("layer".into(), json!(self.0.layer)),
+            ("head".into(), json!(self.0.head)),
+            ("keys".into(), json!(texts(&keys))),
+            ("queries".into(), json!(queries.as_deref().map(texts))),
+        ]))
+    }
+
+    fn labels(&self, axis: &str) -> Option<Vec<String>> {
+        let (keys, queries) = self.tokens().ok()?;
+        let tokens = match axis {
+            "key" => keys,
+            "query" => queries.unwrap_or(keys),
+            _ => return None,
+        };
+        Some(tokens.into_iter().map(|token| token.text).collect())
+    }
+}

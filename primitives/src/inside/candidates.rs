@@ -1,0 +1,214 @@
+//! The tokens, or labels, that a model might have said, as a table.
+
+use ecco_explain::lens::{Question, lens};
+use ecco_interpreter::{Explorable, MimeBundle};
+use ecco_models::run::Prediction;
+use ecco_widgets::{CandidateLabel, CandidatePlace};
+use ndarray::{ArrayD, IxDyn};
+use rhai::{Array, Dynamic, INT};
+use serde_json::{Map, Value};
+
+use crate::text::run::Run;
+use crate::text::subject::{Subject, shown_one};
+use ecco_scripting::errors::{ErrorKind, ScriptError};
+use ecco_scripting::result::{Explanation, Show};
+use ecco_scripting::session::watched;
+use ecco_scripting::tensor::Tensor;
+
+#[derive(Clone)]
+pub struct Candidates {
+    view: ecco_widgets::Candidates,
+}
+
+impl Candidates {
+    /// What might stand at a position, and the rank of what does.
+    pub fn at(subject: &Subject, position: usize, top_k: usize) -> Result<Self, ScriptError> {
+        let model = &subject.model;
+        let row = subject.row(position)?;
+        let (loaded, state) = (model.loaded()?, model.state()?);
+        let chosen = subject.token(position);
+        let question = Question {
+            rows: vec![row],
+            depths: vec![model.card().n_layers],
+            top_k,
+            watch: vec![chosen.iter().map(|token| token.id).collect()],
+            raw: false,
+        };
+        let found = watched(&state, model.verbose, |watch| {
+            lens(&loaded, &subject.input, &question, watch)
+        })?;
+        let reading = &found.readings[0][0];
+        let named = |id: u32| shown_one(&loaded.tokenizer().tokens(&[id])[0]);
+        let is_chosen = |id: u32| chosen.is_some_and(|token| token.id == id);
+        let rows = reading
+            .top
+            .iter()
+            .enumerate()
+            .map(|(at, (id, probability))| ecco_widgets::Candidate {
+                rank: at + 1,
+                label: CandidateLabel::Token(named(*id)),
+                probability: *probability,
+                is_chosen: is_chosen(*id),
+            });
+        let rows: Vec<_> = rows.collect();
+        let is_shown = rows.iter().any(|row| row.is_chosen);
+        let far = chosen.zip(reading.watched.first()).filter(|_| !is_shown);
+        let place = CandidatePlace {
+            position: Some(position),
+            before: subject.before(position),
+            chosen: far.map(|(token, watched)| ecco_widgets::Candidate {
+                rank: watched.rank as usize,
+                label: CandidateLabel::Token(shown_one(token)),
+                probability: watched.probability,
+                is_chosen: true,
+            }),
+            rows,
+        };
+        Ok(Self {
+            view: ecco_widgets::Candidates { places: vec![place] },
+        })
+    }
+
+    /// What a model says of a text.
+    ///
+    /// # Errors
+    /// A text that it says nothing of.
+    pub fn said(run: &Run) -> Result<Self, ScriptError> {
+        run.predictions()?;
+        let mut places: Vec<CandidatePlace> = Vec::new();
+        for said in run.predicted() {
+            match said {
+                Prediction::Token { position, candidates } => {
+                    let rows = candidates
+                        .iter()
+                        .map(|c| (CandidateLabel::Token(shown_one(&c.token)), c.probability));
+                    places.push(place(
+                        Some(*position),
+                        Subject::of_run(run).before(*position),
+                        rows,
+                    ));
+                }
+                Prediction::Replaced {
+                    position,
+                    probability,
+                } => {
+                    let label = CandidateLabel::Token(shown_one(&run.tokens()[*position]));
+                    places.push(place(Some(*position), vec![], [(label, *probability)]));
+                }
+                Prediction::Label {
+                    name, probability, ..
+                } => {
+                    let label = (CandidateLabel::Name(name.clone()), *probability);
+                    match places.last_mut() {
+                        Some(place) => place.rows.push(candidate(place.rows.len(), label)),
+                        None => places.push(place(None, vec![], [label])),
+                    }
+                }
+            }
+        }
+        Ok(Self {
+            view: ecco_widgets::Candidates { places },
+        })
+    }
+}
+
+fn place(
+    position: Option<usize>,
+    before: Vec<ecco_widgets::Token>,
+    rows: impl IntoIterator<Item = (CandidateLabel, f32)>,
+) -> CandidatePlace {
+    CandidatePlace {
+        position,
+        before,
+        rows: rows
+            .into_iter()
+            .enumerate()
+            .map(|(at, label)| candidate(at, label))
+            .collect(),
+        chosen: None,
+    }
+}
+
+fn candidate(at: usize, (label, probability): (CandidateLabel, f32)) -> ecco_widgets::Candidate {
+    ecco_widgets::Candidate {
+        rank: at + 1,
+        label,
+        probability,
+        is_chosen: false,
+    }
+}
+
+impl Show for Candidates {
+    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
+        Ok(self.view.bundle())
+    }
+
+    fn line(&self) -> String {
+        match self.view.places.as_slice() {
+            [
+                CandidatePlace {
+                    position: Some(position),
+                    rows,
+                    ..
+                },
+            ] => {
+                format!("{} candidates at position {position}", rows.len())
+            }
+            [place] => format!("{} labels", place.rows.len()),
+            places => format!("candidates at {} positions", places.len()),
+        }
+    }
+}
+
+impl Explanation for Candidates {
+    fn tensors(&self) -> Result<Vec<(&'static str, Tensor)>, ScriptError> {
+        let places = &self.view.places;
+        let width = places.iter().map(|place| place.rows.len()).max().unwrap_or(0);
+        let value = |at: IxDyn| {
+            places[at[0]]
+                .rows
+                .get(at[1])
+                .map_or(f32::NAN, |row| row.probability)
+        };
+        let array = ArrayD::from_shape_fn(IxDyn(&[places.len(), width]), value);
+        Ok(vec![(
+            "probabilities",
+            Tensor::new(array, &["place", "candidate"]),
+        )])
+    }
+
+    fn about(&self) -> Result<Map<String, Value>, ScriptError> {
+        match self.view.json() {
+            Some(Value::Object(about)) => Ok(about),
+            _ => Err(ScriptError::new(ErrorKind::Internal, "candidates have no data")),
+        }
+    }
+
+    /// A map for each candidate; of several places an array of those for each.
+    fn to_array(&self) -> Result<Array, ScriptError> {
+        let map = |row: &ecco_widgets::Candidate| {
+            let mut map = rhai::Map::from([
+                ("rank".into(), Dynamic::from_int(row.rank as INT)),
+                (
+                    "probability".into(),
+                    Dynamic::from_float(f64::from(row.probability)),
+                ),
+                ("chosen".into(), row.is_chosen.into()),
+            ]);
+            match &row.label {
+                CandidateLabel::Token(token) => map.extend([
+                    ("token".into(), token.text.clone().into()),
+                    ("token_id".into(), Dynamic::from_int(token.id.into())),
+                ]),
+                CandidateLabel::Name(name) => map.extend([("label".into(), name.clone().into())]),
+            }
+            Dynamic::from_map(map)
+        };
+        let list =
+            |place: &CandidatePlace| place.rows.iter().chain(&place.chosen).map(map).collect::<Array>();
+        Ok(match self.view.places.as_slice() {
+            [place] => list(place),
+            places => places.iter().map(|place| list(place).into()).collect(),
+        })
+    }
+}

@@ -1,0 +1,419 @@
+//! What each layer would say if it were the last: computed when it is first shown or read.
+
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+use ecco_explain::lens::{self, Question};
+use ecco_interpreter::{Explorable, MimeBundle};
+use ecco_models::Token;
+use ecco_widgets::depths::Reading;
+use ecco_widgets::{LayerPredictions, LensColumn, LensMap, RankKind, RankMap};
+use ndarray::{ArrayD, IxDyn};
+use serde_json::{Map, Value, json};
+
+use crate::text::subject::{Subject, shown_one};
+use ecco_scripting::errors::{ErrorKind, ScriptError};
+use ecco_scripting::result::{Explanation, Show};
+use ecco_scripting::session::watched;
+use ecco_scripting::tensor::Tensor;
+
+/// What is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LensKind {
+    /// The most probable tokens at one place.
+    Predictions,
+    /// The ranks of some tokens.
+    Ranks(RankKind),
+    /// Everything at some places.
+    Map,
+}
+
+/// A reading of layers. Clones share what is computed.
+#[derive(Clone)]
+pub struct Lens(Rc<Inner>);
+
+struct Inner {
+    subject: Subject,
+    kind: LensKind,
+    question: Question,
+    /// Of each row of the question.
+    positions: Vec<usize>,
+    /// Ranked tokens, and where each of them stands.
+    columns: Vec<(Token, usize)>,
+    found: OnceCell<lens::Lens>,
+}
+
+/// What all of them have in common.
+#[derive(Debug, Clone, Default)]
+pub struct LensOptions {
+    pub layer: Option<usize>,
+    pub top_k: usize,
+    pub raw: bool,
+    /// The stream before the first layer, too.
+    pub embedding: bool,
+}
+
+impl LensOptions {
+    /// After how many layers the stream is read.
+    fn depths(&self, model: &crate::models::model::Model) -> Result<Vec<usize>, ScriptError> {
+        let n = model.card().n_layers;
+        match self.layer {
+            Some(layer) if layer < n => Ok(vec![layer + 1]),
+            Some(layer) => {
+                let message = format!("there is no layer {layer}: the model has layers 0 to {}", n - 1);
+                Err(ScriptError::new(ErrorKind::Index, message).pointing_at("layer"))
+            }
+            None => Ok((usize::from(!self.embedding)..=n).collect()),
+        }
+    }
+}
+
+impl Lens {
+    pub fn predictions(
+        subject: Subject,
+        position: Option<usize>,
+        options: &LensOptions,
+    ) -> Result<Self, ScriptError> {
+        let position = position.map_or_else(|| subject.default_position(), Ok)?;
+        Self::new(subject, LensKind::Predictions, vec![position], vec![], options)
+    }
+
+    /// Of the written tokens, each where it stands.
+    pub fn ranks(subject: Subject, options: &LensOptions) -> Result<Self, ScriptError> {
+        let positions = subject.positions();
+        let column = |&position: &usize| subject.token(position).map(|token| (token.clone(), position));
+        let columns: Vec<(Token, usize)> = positions.iter().filter_map(column).collect();
+        let positions = columns.iter().map(|(_, position)| *position).collect();
+        Self::new(
+            subject,
+            LensKind::Ranks(RankKind::Written),
+            positions,
+            columns,
+            options,
+        )
+    }
+
+    /// Of some tokens at one position; without one, where the last token stands.
+    pub fn watch(
+        subject: Subject,
+        tokens: Vec<Token>,
+        position: Option<usize>,
+        options: &LensOptions,
+    ) -> Result<Self, ScriptError> {
+        let position = match position.or_else(|| subject.last_written()) {
+            Some(position) => position,
+            None => subject.default_position()?,
+        };
+        let columns = tokens.into_iter().map(|token| (token, position)).collect();
+        Self::new(
+            subject,
+            LensKind::Ranks(RankKind::Watched),
+            vec![position],
+            columns,
+            options,
+        )
+    }
+
+    pub fn map(
+        subject: Subject,
+        positions: Option<Vec<usize>>,
+        options: &LensOptions,
+    ) -> Result<Self, ScriptError> {
+        let positions = positions.unwrap_or_else(|| match subject.positions() {
+            none if none.is_empty() => subject.default_position().into_iter().collect(),
+            positions => positions,
+        });
+        Self::new(subject, LensKind::Map, positions, vec![], options)
+    }
+
+    fn new(
+        subject: Subject,
+        kind: LensKind,
+        positions: Vec<usize>,
+        columns: Vec<(Token, usize)>,
+        options: &LensOptions,
+    ) -> Result<Self, ScriptError> {
+        if positions.is_empty() {
+            return Err(ScriptError::new(ErrorKind::Value, "there is no position to read")
+                .with_hint("generate at least one token, or choose a position"));
+        }
+        let rows = positions.iter().map(|position| subject.row(*position));
+        let of_position = |position: &usize| match kind {
+            LensKind::Ranks(RankKind::Watched) => columns.iter().map(|(token, _)| token.id).collect(),
+            _ => subject.token(*position).iter().map(|token| token.id).collect(),
+        };
+        let question = Question {
+            rows: rows.collect::<Result<_, _>>()?,
+            depths: options.depths(&subject.model)?,
+            top_k: options.top_k,
+            watch: positions.iter().map(of_position).collect(),
+            raw: options.raw,
+        };
+        Ok(Self(Rc::new(Inner {
+            subject,
+            kind,
+            question,
+            positions,
+            columns,
+            found: OnceCell::new(),
+        })))
+    }
+
+    fn found(&self) -> Result<&lens::Lens, ScriptError> {
+        let inner = &self.0;
+        if let Some(found) = inner.found.get() {
+            return Ok(found);
+        }
+        let model = &inner.subject.model;
+        let (loaded, state) = (model.loaded()?, model.state()?);
+        let found = watched(&state, model.verbose, |watch| {
+            lens::lens(&loaded, &inner.subject.input, &inner.question, watch)
+        })?;
+        Ok(inner.found.get_or_init(|| found))
+    }
+
+    fn layers(&self) -> Vec<String> {
+        let name = |depth: &usize| match depth {
+            0 => "embedding".to_owned(),
+            depth => (depth - 1).to_string(),
+        };
+        self.0.question.depths.iter().map(name).collect()
+    }
+
+    fn reading(&self, model: &ecco_models::Model, found: &lens::Reading) -> Reading {
+        let named = |id: u32| shown_one(&model.tokenizer().tokens(&[id])[0]);
+        Reading {
+            top: found
+                .top
+                .iter()
+                .map(|(id, probability)| (named(*id), *probability))
+                .collect(),
+            chosen: found
+                .watched
+                .first()
+                .map(|watched| (watched.rank, watched.probability)),
+            entropy: found.entropy,
+            divergence: found.divergence,
+        }
+    }
+
+    /// The most probable tokens: by layer, of one place; by layer and place, of several.
+    pub fn top_tokens(&self) -> Result<Vec<Vec<Vec<String>>>, ScriptError> {
+        let found = self.found()?;
+        let loaded = self.0.subject.model.loaded()?;
+        let name = |(id, _): &(u32, f32)| loaded.tokenizer().tokens(&[*id]).remove(0).text;
+        let names = |reading: &lens::Reading| reading.top.iter().map(name).collect();
+        Ok(found
+            .readings
+            .iter()
+            .map(|row| row.iter().map(names).collect())
+            .collect())
+    }
+
+    fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
+        let (inner, found) = (&self.0, self.found()?);
+        let subject = &inner.subject;
+        let position = inner.positions[0];
+        let chosen = |position: usize| subject.token(position).map(shown_one);
+        let (layers, raw) = (self.layers(), inner.question.raw);
+        if let LensKind::Ranks(kind) = inner.kind {
+            let by_layer = |of: fn(&lens::Watched) -> f32| self.by_column(found, of);
+            let ranks = by_layer(|watched| watched.rank as f32);
+            return Ok(Box::new(RankMap {
+                kind,
+                columns: inner.columns.iter().map(|(token, _)| shown_one(token)).collect(),
+                positions: inner.columns.iter().map(|(_, position)| *position).collect(),
+                before: subject.before(position),
+                layers,
+                ranks: ranks
+                    .iter()
+                    .map(|row| row.iter().map(|rank| *rank as u32).collect())
+                    .collect(),
+                probabilities: by_layer(|watched| watched.probability),
+                raw,
+            }));
+        }
+        let loaded = subject.model.loaded()?;
+        let readings = found.readings.iter();
+        let readings: Vec<Vec<Reading>> = readings
+            .map(|row| row.iter().map(|reading| self.reading(&loaded, reading)).collect())
+            .collect();
+        Ok(match inner.kind {
+            LensKind::Predictions => Box::new(LayerPredictions {
+                before: subject.before(position),
+                position,
+                chosen: chosen(position),
+                layers,
+                readings: readings.into_iter().flatten().collect(),
+                raw,
+            }),
+            _ => {
+                let columns = inner.positions.iter().map(|&position| LensColumn {
+                    position,
+                    chosen: chosen(position),
+                });
+                Box::new(LensMap {
+                    columns: columns.collect(),
+                    layers,
+                    readings,
+                    raw,
+                })
+            }
+        })
+    }
+
+    /// A number of each ranked token, by layer.
+    fn by_column(&self, found: &lens::Lens, of: fn(&lens::Watched) -> f32) -> Vec<Vec<f32>> {
+        let row =
+            |row: &Vec<lens::Reading>| row.iter().flat_map(|reading| &reading.watched).map(of).collect();
+        found.readings.iter().map(row).collect()
+    }
+
+    /// One number of each reading: (layer, position), or (layer) of one place.
+    fn numbers(&self, of: impl Fn(&lens::Reading) -> f32) -> Result<Tensor, ScriptError> {
+        let found = self.found()?;
+        let rows: Vec<Vec<f32>> = found
+            .readings
+            .iter()
+            .map(|row| row.iter().map(&of).collect())
+            .collect();
+        let all = matrix(&rows, &["layer", "position"])?;
+        match self.0.kind {
+            LensKind::Map => Ok(all),
+            _ => all.index(1, 0),
+        }
+    }
+
+    /// By name: `entropy` and `divergence` of all, `ranks` and `probabilities` of what is ranked.
+    pub fn tensor(&self, name: &str) -> Result<Tensor, ScriptError> {
+        let tensors = self.tensors()?;
+        let names: Vec<&str> = tensors.iter().map(|(name, _)| *name).collect();
+        let missing = || {
+            let message = format!("{} has no {name}", self.line());
+            ScriptError::new(ErrorKind::Attribute, message).with_hint(format!("it has {}", names.join(", ")))
+        };
+        let tensor = tensors.iter().find(|(known, _)| *known == name);
+        tensor.map(|(_, tensor)| tensor.clone()).ok_or_else(missing)
+    }
+}
+
+fn matrix(rows: &[Vec<f32>], axes: &[&'static str]) -> Result<Tensor, ScriptError> {
+    let width = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let values = rows.iter().flatten().copied().collect();
+    let array = ArrayD::from_shape_vec(IxDyn(&[rows.len(), width]), values)
+        .map_err(|error| ScriptError::new(ErrorKind::Internal, error.to_string()))?;
+    Ok(Tensor::new(array, axes))
+}
+
+impl Show for Lens {
+    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
+        Ok(self.view()?.bundle())
+    }
+
+    fn line(&self) -> String {
+        let what = match self.0.kind {
+            LensKind::Predictions => format!("layer predictions at position {}", self.0.positions[0]),
+            LensKind::Ranks(RankKind::Written) => format!("rankings of {} tokens", self.0.columns.len()),
+            LensKind::Ranks(RankKind::Watched) => {
+                format!(
+                    "rankings of {} watched tokens at position {}",
+                    self.0.columns.len(),
+                    self.0.positions[0]
+                )
+            }
+            LensKind::Map => format!("logit lens at {} positions", self.0.positions.len()),
+        };
+        let n = self.0.question.depths.len();
+        let plural = if n == 1 { "" } else { "s" };
+        format!("{what} after {n} layer{plural}")
+    }
+}
+
+impl Explanation for Lens {
+    fn tensors(&self) -> Result<Vec<(&'static str, Tensor)>, ScriptError> {
+        let found = self.found()?;
+        let entropy = ("entropy", self.numbers(|reading| reading.entropy)?);
+        let divergence = ("divergence", self.numbers(|reading| reading.divergence)?);
+        if let LensKind::Ranks(_) = self.0.kind {
+            let of = |of| matrix(&self.by_column(found, of), &["layer", "token"]);
+            let mut tensors = vec![
+                ("ranks", of(|watched| watched.rank as f32)?),
+                ("probabilities", of(|watched| watched.probability)?),
+            ];
+            if self.0.positions.len() == 1 {
+                tensors.extend([entropy, divergence]);
+            }
+            return Ok(tensors);
+        }
+        let top = |of: fn(&(u32, f32)) -> f32, axes: &[&'static str]| {
+            let row =
+                |row: &Vec<lens::Reading>| row.iter().flat_map(|reading| &reading.top).map(of).collect();
+            let rows: Vec<Vec<f32>> = found.readings.iter().map(row).collect();
+            matrix(&rows, axes)
+        };
+        if self.0.kind == LensKind::Predictions {
+            return Ok(vec![
+                (
+                    "probabilities",
+                    top(|(_, probability)| *probability, &["layer", "candidate"])?,
+                ),
+                ("token_ids", top(|(id, _)| *id as f32, &["layer", "candidate"])?),
+                entropy,
+                divergence,
+            ]);
+        }
+        let watched = |of: fn(&lens::Watched) -> f32| {
+            self.numbers(move |reading| reading.watched.first().map_or(f32::NAN, of))
+        };
+        let best = |of: fn(&(u32, f32)) -> f32| {
+            self.numbers(move |reading| reading.top.first().map_or(f32::NAN, of))
+        };
+        Ok(vec![
+            ("probabilities", watched(|watched| watched.probability)?),
+            ("ranks", watched(|watched| watched.rank as f32)?),
+            ("best_probabilities", best(|(_, probability)| *probability)?),
+            ("best_ids", best(|(id, _)| *id as f32)?),
+            entropy,
+            divergence,
+        ])
+    }
+
+    fn about(&self) -> Result<Map<String, Value>, ScriptError> {
+        let mut about = Map::new();
+        about.insert("layers".into(), json!(self.layers()));
+        about.insert("positions".into(), json!(self.0.positions));
+        about.insert("final_norm".into(), json!(!self.0.question.raw));
+        let tokens: Vec<&str> = self
+            .0
+            .columns
+            .iter()
+            .map(|(token, _)| token.text.as_str())
+            .collect();
+        match self.0.kind {
+            LensKind::Ranks(_) => about.insert("tokens".into(), json!(tokens)),
+            _ => about.insert("top_tokens".into(), json!(self.top_tokens()?)),
+        };
+        Ok(about)
+    }
+
+    fn labels(&self, axis: &str) -> Option<Vec<String>> {
+        match axis {
+            "layer" => Some(self.layers()),
+            "token" => Some(
+                self.0
+                    .columns
+                    .iter()
+                    .map(|(token, _)| token.text.clone())
+                    .collect(),
+            ),
+            "position" => Some(
+                self.0
+                    .positions
+                    .iter()
+                    .map(|position| position.to_string())
+                    .collect(),
+            ),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Activation patching between two texts.
+
+use std::rc::Rc;
+
+use ecco_explain::intervention::patching::By;
+use ecco_interpreter::{Explorable, MimeBundle};
+use ecco_widgets::{Columns, Token};
+use ndarray::Array2;
+use serde_json::{Map, Value};
+
+use ecco_scripting::errors::ScriptError;
+use ecco_scripting::result::numbers::short;
+use ecco_scripting::result::{Explanation, Show};
+use ecco_scripting::tensor::Tensor;
+
+#[derive(Clone)]
+pub struct PatchMap {
+    pub map: Rc<ecco_explain::intervention::patching::PatchMap>,
+    /// The watched number for people: `logit of " Denmark"`.
+    pub answer: Rc<str>,
+    /// Of what is patched: the corrupted text and the clean one.
+    pub corrupted: Rc<[Token]>,
+    pub clean: Rc<[Token]>,
+}
+
+impl PatchMap {
+    fn axis(&self) -> &'static str {
+        match self.map.options.by {
+            By::Position => "position",
+            By::Head => "head",
+        }
+    }
+
+    fn tensor_of(&self, values: &Array2<f64>) -> Tensor {
+        let values = values.mapv(|x| x as f32).into_dyn();
+        Tensor::new(values, &["layer", self.axis()])
+    }
+
+    /// (layer, position or head): 0 as for the corrupted text, 1 as for the clean one.
+    pub fn restored(&self) -> Tensor {
+        self.tensor_of(&self.map.restored())
+    }
+
+    /// The same as the answers themselves.
+    pub fn answers(&self) -> Tensor {
+        self.tensor_of(&self.map.patched)
+    }
+
+    pub fn view(&self) -> ecco_widgets::PatchMap {
+        let restored = self.map.restored();
+        let row = |row: ndarray::ArrayView1<f64>| row.iter().map(|&x| x as f32).collect();
+        ecco_widgets::PatchMap {
+            site: self.map.options.place.name(),
+            answer: self.answer.to_string(),
+            clean: self.map.clean,
+            corrupted: self.map.corrupted,
+            layers: self.map.layers.clone(),
+            columns: match self.map.options.by {
+                By::Position => Columns::Positions {
+                    corrupted: self.corrupted.to_vec(),
+                    clean: self.clean.to_vec(),
+                },
+                By::Head => Columns::Heads(restored.ncols()),
+            },
+            restored: restored.outer_iter().map(row).collect(),
+        }
+    }
+}
+
+fn texts(tokens: &[Token]) -> Vec<String> {
+    tokens.iter().map(|token| token.text.clone()).collect()
+}
+
+impl Show for PatchMap {
+    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
+        Ok(self.view().bundle())
+    }
+
+    fn line(&self) -> String {
+        let (n_layers, n_columns) = self.map.patched.dim();
+        format!(
+            "patching map of {} ({n_layers} layers × {n_columns} {}s), {} {} corrupted, {} clean",
+            self.map.options.place.name(),
+            self.axis(),
+            self.answer,
+            short(self.map.corrupted),
+            short(self.map.clean)
+        )
+    }
+}
+
+impl Explanation for PatchMap {
+    fn tensors(&self) -> Result<Vec<(&'static str, Tensor)>, ScriptError> {
+        Ok(vec![("restored", self.restored()), ("answers", self.answers())])
+    }
+
+    fn about(&self) -> Result<Map<String, Value>, ScriptError> {
+        Ok(Map::from_iter([
+            ("site".to_owned(), Value::from(self.map.options.place.name())),
+            ("answer".to_owned(), Value::from(&*self.answer)),
+            ("clean".to_owned(), Value::from(self.map.clean)),
+            ("corrupted".to_owned(), Value::from(self.map.corrupted)),
+            ("layers".to_owned(), Value::from(self.map.layers.clone())),
+            ("corrupted_tokens".to_owned(), Value::from(texts(&self.corrupted))),
+            ("clean_tokens".to_owned(), Value::from(texts(&self.clean))),
+        ]))
+    }
+
+    fn labels(&self, axis: &str) -> Option<Vec<String>> {
+        match axis {
+            "layer" => Some(self.map.layers.iter().map(usize::to_string).collect()),
+            "position" => Some(texts(&self.corrupted)),
+            _ => None,
+        }
+    }
+}

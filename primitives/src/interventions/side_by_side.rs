@@ -1,0 +1,201 @@
+//! Two outputs that continue one text, and how far their models' predictions are apart along the second.
+
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+use ecco_explain::intervention::divergence::{self, Divergence};
+use ecco_interpreter::{Explorable, MimeBundle};
+use ecco_models::run::Input;
+use ecco_widgets::{Predicted, Side, Token};
+use ndarray::{ArrayD, IxDyn};
+use serde_json::{Map, Value};
+
+use crate::text::generation::{Generation, token_sequence};
+use ecco_scripting::errors::{ErrorKind, ScriptError};
+use ecco_scripting::result::{Explanation, Show};
+use ecco_scripting::session::watched;
+use ecco_scripting::tensor::Tensor;
+
+/// Computed when it is first shown or read. Clones share everything.
+#[derive(Clone)]
+pub struct SideBySide(Rc<Inner>);
+
+struct Inner {
+    untouched: Generation,
+    intervened: Generation,
+    divergence: OnceCell<Divergence>,
+}
+
+impl SideBySide {
+    /// `one` is taken for the untouched one unless it is the one under interventions.
+    ///
+    /// # Errors
+    /// For outputs of different texts.
+    pub fn new(one: &Generation, other: &Generation) -> Result<Self, ScriptError> {
+        let n_changes = |output: &Generation| output.model().interventions().len();
+        let (untouched, intervened) = match n_changes(one) > 0 && n_changes(other) == 0 {
+            true => (other, one),
+            false => (one, other),
+        };
+        let given = |output: &Generation| -> Vec<u32> {
+            let given = output.tokens().iter().take(output.n_input());
+            given.map(|token| token.id).collect()
+        };
+        if given(one) != given(other) {
+            let message = "the outputs continue different texts, so they cannot be compared token by token";
+            return Err(ScriptError::new(ErrorKind::Value, message).with_hint(
+                "generate both from the same text: lm.compare(text, #{intervene: #{…}, generate: 20})",
+            ));
+        }
+        Ok(Self(Rc::new(Inner {
+            untouched: untouched.clone(),
+            intervened: intervened.clone(),
+            divergence: OnceCell::new(),
+        })))
+    }
+
+    pub fn untouched(&self) -> &Generation {
+        &self.0.untouched
+    }
+
+    pub fn intervened(&self) -> &Generation {
+        &self.0.intervened
+    }
+
+    /// What only the second one's model changes, a line each.
+    fn interventions(&self) -> Vec<String> {
+        let [before, after] =
+            [self.untouched(), self.intervened()].map(|output| output.model().interventions());
+        let shared = before.iter().zip(after).take_while(|(one, other)| one == other);
+        after[shared.count()..].to_vec()
+    }
+
+    fn names(&self) -> [&'static str; 2] {
+        match self.untouched().model().interventions().is_empty() {
+            true if !self.intervened().model().interventions().is_empty() => ["untouched", "intervened"],
+            _ => ["first", "second"],
+        }
+    }
+
+    fn divergence(&self) -> Result<&Divergence, ScriptError> {
+        if let Some(divergence) = self.0.divergence.get() {
+            return Ok(divergence);
+        }
+        let output = self.intervened();
+        let [reference, changed] = [self.untouched(), output].map(|output| output.model().loaded());
+        let (reference, changed) = (reference?, changed?);
+        let ids: Vec<u32> = output.tokens().iter().map(|token| token.id).collect();
+        let input = match output.decoder_ids() {
+            Some(written) => Input::of(&changed, ids[..output.n_input()].to_vec(), written)?,
+            None => Input::of(&changed, ids, vec![])?,
+        };
+        let state = output.model().state()?;
+        let divergence = watched(&state, output.model().verbose, |watch| {
+            divergence::divergence(&reference, &changed, &input, watch)
+        })?;
+        Ok(self.0.divergence.get_or_init(|| divergence))
+    }
+
+    /// The first token that is predicted from those before it.
+    fn first_predicted(&self) -> usize {
+        match self.intervened().decoder_ids() {
+            Some(_) => self.intervened().n_input(),
+            None => 1,
+        }
+    }
+
+    /// By token from [`Self::first_predicted`] on.
+    fn predictions(&self) -> Result<Vec<Predicted>, ScriptError> {
+        let divergence = self.divergence()?;
+        let loaded = self.intervened().model().loaded()?;
+        let n = self
+            .intervened()
+            .tokens()
+            .len()
+            .saturating_sub(self.first_predicted());
+        let token = |id: u32| {
+            token_sequence(&loaded.tokenizer().tokens(&[id]), 1, false)
+                .tokens
+                .remove(0)
+        };
+        let one = |at: usize| {
+            let both = [&divergence.reference[at], &divergence.changed[at]];
+            Predicted {
+                kl: divergence.kl[at] as f32,
+                best: both.map(|said| (token(said.id), said.probability as f32)),
+                of_token: both.map(|said| said.of_next.unwrap_or(f64::NAN) as f32),
+            }
+        };
+        Ok((0..n.min(divergence.kl.len())).map(one).collect())
+    }
+
+    /// A tensor (token), for the tokens from the first one that is predicted.
+    pub fn kl(&self) -> Result<Tensor, ScriptError> {
+        let kl: Vec<f32> = self.predictions()?.iter().map(|predicted| predicted.kl).collect();
+        let array = ArrayD::from_shape_vec(IxDyn(&[kl.len()]), kl);
+        let array = array.map_err(|error| ScriptError::new(ErrorKind::Internal, error.to_string()))?;
+        Ok(Tensor::new(array, &["token"]))
+    }
+
+    pub fn view(&self) -> Result<ecco_widgets::SideBySide, ScriptError> {
+        let tokens = |output: &Generation| -> Vec<Token> { output.view().tokens };
+        let [one, other] = self.names();
+        let nothing = (0..self.first_predicted()).map(|_| None);
+        let predictions = nothing.chain(self.predictions()?.into_iter().map(Some));
+        Ok(ecco_widgets::SideBySide {
+            untouched: Side {
+                name: one.to_owned(),
+                tokens: tokens(self.untouched()),
+            },
+            intervened: Side {
+                name: other.to_owned(),
+                tokens: tokens(self.intervened()),
+            },
+            n_input: self.intervened().n_input(),
+            interventions: self.interventions(),
+            predictions: predictions.collect(),
+        })
+    }
+}
+
+impl Show for SideBySide {
+    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
+        Ok(self.view()?.bundle())
+    }
+
+    fn line(&self) -> String {
+        let [one, other] = self.names();
+        let n = |output: &Generation| output.tokens().len();
+        format!(
+            "{one} and {other} output side by side, of {} and {} tokens",
+            n(self.untouched()),
+            n(self.intervened())
+        )
+    }
+}
+
+impl Explanation for SideBySide {
+    fn tensors(&self) -> Result<Vec<(&'static str, Tensor)>, ScriptError> {
+        Ok(vec![("kl", self.kl()?)])
+    }
+
+    fn about(&self) -> Result<Map<String, Value>, ScriptError> {
+        let view = self.view()?;
+        let [one, other] = self.names();
+        Ok(Map::from_iter([
+            (one.to_owned(), Value::from(self.untouched().text())),
+            (other.to_owned(), Value::from(self.intervened().text())),
+            ("interventions".to_owned(), Value::from(self.interventions())),
+            (
+                "first_difference".to_owned(),
+                Value::from(view.first_difference()),
+            ),
+            ("mean_kl".to_owned(), Value::from(view.mean_kl())),
+        ]))
+    }
+
+    fn labels(&self, axis: &str) -> Option<Vec<String>> {
+        let first = self.first_predicted();
+        (axis == "token").then(|| self.intervened().token_texts().split_off(first))
+    }
+}

@@ -1,0 +1,275 @@
+//! A loaded model as scripts hold it, and the models that are resident.
+
+use std::cell::RefCell;
+use std::rc::{Rc, Weak};
+
+use ecco_interpreter::{Explorable, MimeBundle};
+use ecco_models::{Edits, LoadOptions};
+use ecco_widgets::{ModelCard, ResidentModels};
+
+use crate::text::generation::Generation;
+use ecco_scripting::errors::{ErrorKind, ScriptError};
+use ecco_scripting::result::Show;
+use ecco_scripting::session::State;
+
+/// What is recorded right after each generation, so that it outlives the model.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Recording {
+    pub activations: bool,
+    pub hidden_states: bool,
+    pub attention: bool,
+    /// Layers whose activations are recorded; None for all.
+    pub layers: Option<Vec<usize>>,
+}
+
+/// A handle to a resident model. Handles that differ in what they record, or in what they change, share the weights.
+#[derive(Clone)]
+pub struct Model {
+    resident: Rc<Resident>,
+    changed: Option<Rc<Changed>>,
+    pub recording: Rc<Recording>,
+    pub verbose: bool,
+    last_output: Rc<RefCell<Option<Generation>>>,
+}
+
+/// What is changed in every pass.
+struct Changed {
+    edits: Edits,
+    /// The same for people, a line each.
+    interventions: Vec<String>,
+}
+
+/// The models that are resident in a session.
+#[derive(Default)]
+pub struct Residents(pub RefCell<Vec<Rc<Resident>>>);
+
+/// One set of weights in memory.
+pub struct Resident {
+    asked: LoadOptions,
+    card: ModelCard,
+    intermediate_size: usize,
+    /// Of the encoder beside a decoder.
+    n_encoder_layers: Option<usize>,
+    loaded: RefCell<Option<Rc<ecco_models::Model>>>,
+    state: Weak<State>,
+}
+
+impl Resident {
+    pub fn new(model: ecco_models::Model, asked: LoadOptions, state: &Rc<State>) -> Self {
+        let config = model.config();
+        let card = ModelCard {
+            name: model.name().to_owned(),
+            model_type: config.model_type.clone(),
+            n_layers: config.n_layers,
+            hidden_size: config.hidden_size,
+            n_heads: config.n_heads,
+            vocab_size: config.vocab_size,
+            context_length: config.context_length,
+            n_parameters: model.n_parameters(),
+            device: model.device(),
+            dtype: model.dtype(),
+            memory_bytes: model.memory_bytes(),
+            interventions: Vec::new(),
+        };
+        let intermediate_size = config.intermediate_size;
+        let n_encoder_layers = config.encoder.as_ref().map(|encoder| encoder.n_layers);
+        let loaded = RefCell::new(Some(Rc::new(model)));
+        Self {
+            asked,
+            card,
+            intermediate_size,
+            n_encoder_layers,
+            loaded,
+            state: Rc::downgrade(state),
+        }
+    }
+
+    /// Whether asking for `name` with these options means this one.
+    pub fn serves(&self, name: &str, wanted: &LoadOptions) -> bool {
+        let same = |wanted: &Option<String>, asked: &Option<String>, actual: &str| {
+            wanted == asked || wanted.as_deref() == Some(actual)
+        };
+        self.card.name == name
+            && self.loaded.borrow().is_some()
+            && wanted.revision == self.asked.revision
+            && same(&wanted.device, &self.asked.device, &self.card.device)
+            && same(&wanted.dtype, &self.asked.dtype, &self.card.dtype)
+    }
+
+    pub fn card(&self) -> &ModelCard {
+        &self.card
+    }
+}
+
+impl Model {
+    pub fn new(resident: Rc<Resident>, recording: Recording, verbose: bool) -> Self {
+        Self {
+            resident,
+            changed: None,
+            recording: Rc::new(recording),
+            verbose,
+            last_output: Rc::default(),
+        }
+    }
+
+    pub fn card(&self) -> &ModelCard {
+        &self.resident.card
+    }
+
+    pub fn intermediate_size(&self) -> usize {
+        self.resident.intermediate_size
+    }
+
+    /// Layers of the stack whose head speaks, or of the encoder beside it.
+    pub fn n_layers(&self, encoder: bool) -> usize {
+        match self.resident.n_encoder_layers {
+            Some(n_layers) if encoder => n_layers,
+            _ => self.card().n_layers,
+        }
+    }
+
+    /// The model itself, or a view on it that makes this handle's changes in every pass.
+    ///
+    /// # Errors
+    /// When it was unloaded.
+    pub fn loaded(&self) -> Result<Rc<ecco_models::Model>, ScriptError> {
+        let loaded = self.resident.loaded.borrow().clone().ok_or_else(|| {
+            let name = &self.card().name;
+            ScriptError::new(ErrorKind::Value, format!("the model {name:?} was unloaded"))
+                .with_hint(format!("load it again: ecco::from_pretrained({name:?})"))
+        })?;
+        Ok(match &self.changed {
+            // Made anew each time: a view that is kept would keep the weights of an unloaded model in memory.
+            Some(changed) => Rc::new(loaded.edited(&changed.edits)),
+            None => loaded,
+        })
+    }
+
+    /// A handle that makes these changes after those of this one.
+    pub fn changed(&self, edits: Edits, interventions: Vec<String>) -> Self {
+        let (edits, interventions) = match &self.changed {
+            Some(before) => (
+                before.edits.followed_by(&edits),
+                [before.interventions.clone(), interventions].concat(),
+            ),
+            None => (edits, interventions),
+        };
+        Self {
+            changed: Some(Rc::new(Changed { edits, interventions })),
+            ..self.plain()
+        }
+    }
+
+    /// A handle that changes nothing.
+    pub fn untouched(&self) -> Self {
+        Self {
+            changed: None,
+            ..self.plain()
+        }
+    }
+
+    /// What is changed, a line each.
+    pub fn interventions(&self) -> &[String] {
+        self.changed
+            .as_ref()
+            .map_or(&[], |changed| &changed.interventions)
+    }
+
+    pub fn is_loaded(&self) -> bool {
+        self.resident.loaded.borrow().is_some()
+    }
+
+    /// Frees the weights, for all handles. Results that were computed stay.
+    pub fn unload(&self) {
+        self.resident.loaded.borrow_mut().take();
+        if let Some(state) = self.resident.state.upgrade() {
+            let residents = state.kept::<Residents>();
+            residents
+                .0
+                .borrow_mut()
+                .retain(|resident| !Rc::ptr_eq(resident, &self.resident));
+        }
+    }
+
+    /// The session's state.
+    pub fn state(&self) -> Result<Rc<State>, ScriptError> {
+        let gone = || ScriptError::new(ErrorKind::Internal, "the model's session has ended");
+        self.resident.state.upgrade().ok_or_else(gone)
+    }
+
+    pub fn last_output(&self) -> Option<Generation> {
+        self.last_output.borrow().clone()
+    }
+
+    /// Keeps an output within reach of `lm.last_output`.
+    pub fn remember(&self, output: &Generation) {
+        *self.last_output.borrow_mut() = Some(output.clone());
+    }
+
+    /// A handle for an output to hold. It remembers nothing: the two must not keep each other alive.
+    pub fn plain(&self) -> Self {
+        Self {
+            last_output: Rc::default(),
+            ..self.clone()
+        }
+    }
+}
+
+impl Show for Model {
+    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
+        Ok(match self.is_loaded() {
+            true => ModelCard {
+                interventions: self.interventions().to_vec(),
+                ..self.card().clone()
+            }
+            .bundle(),
+            false => MimeBundle::from_text(self.line()),
+        })
+    }
+
+    fn summary(&self) -> Option<String> {
+        let bundle = self.is_loaded().then(|| self.bundle().ok())??;
+        bundle.text().map(str::to_owned)
+    }
+
+    fn line(&self) -> String {
+        let card = self.card();
+        let state = if self.is_loaded() {
+            card.device.as_str()
+        } else {
+            "unloaded"
+        };
+        let changed = match self.interventions().len() {
+            0 => String::new(),
+            1 => " under 1 intervention".to_owned(),
+            n => format!(" under {n} interventions"),
+        };
+        format!("model {:?} ({}, {state}){changed}", card.name, card.model_type)
+    }
+}
+
+/// The models that are resident, as `ecco::models()` gives them.
+#[derive(Clone)]
+pub struct ModelList {
+    pub models: Vec<Model>,
+}
+
+impl Show for ModelList {
+    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
+        let models = self.models.iter().map(|model| model.card().clone()).collect();
+        Ok(ResidentModels { models }.bundle())
+    }
+
+    fn line(&self) -> String {
+        format!("{} resident models", self.models.len())
+    }
+}
+
+impl IntoIterator for ModelList {
+    type Item = Model;
+    type IntoIter = std::vec::IntoIter<Model>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.models.into_iter()
+    }
+}

@@ -1,0 +1,408 @@
+//! A text that was generated, and what is computed from it when it is first asked for.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use ecco_explain::score::TokenScore;
+use ecco_interpreter::{Explorable, MimeBundle};
+use ecco_models::run::Input;
+use ecco_models::{Capture, Finish, Site, capture};
+use ecco_widgets::{Score, Scored, Token, TokenSequence};
+use ndarray::{ArrayD, Axis, concatenate};
+use serde_json::{Map, Value, json};
+
+use crate::models::model::Model;
+use crate::text::attributed::Attributed;
+use crate::text::run::{self, Run};
+use ecco_scripting::errors::{ErrorKind, ScriptError};
+use ecco_scripting::result::{Explanation, Show};
+use ecco_scripting::session::watched;
+use ecco_scripting::tensor::Tensor;
+
+/// What one forward pass over the text can record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Recorded {
+    /// The MLPs' inner values after the non-linearity: (layer, neuron, position).
+    Activations,
+    /// (layer + 1, position, hidden), as transformers has them: first the embeddings, last after the norm.
+    HiddenStates,
+    /// (layer, head, query, key)
+    Attention,
+}
+
+impl Recorded {
+    /// The option of `from_pretrained` that asks for it.
+    fn option(self) -> &'static str {
+        match self {
+            Self::Activations => "activations",
+            Self::HiddenStates => "hidden_states",
+            Self::Attention => "attention",
+        }
+    }
+
+    fn sites(self) -> &'static [Site] {
+        match self {
+            Self::Activations => &[Site::MlpInner],
+            Self::HiddenStates => &[Site::ResidualPre, Site::FinalNorm],
+            Self::Attention => &[Site::AttentionPattern],
+        }
+    }
+
+    fn axes(self) -> &'static [&'static str] {
+        match self {
+            Self::Activations => &["layer", "neuron", "position"],
+            Self::HiddenStates => &["layer", "position", "hidden"],
+            Self::Attention => &["layer", "head", "query", "key"],
+        }
+    }
+}
+
+/// An output of `generate`, or a text that was given to be scored. Clones share everything but how they are shown.
+#[derive(Clone)]
+pub struct Generation(Rc<Inner>, ShownAs);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ShownAs {
+    Tokens,
+    /// By how surprising each token was.
+    Score,
+}
+
+struct Inner {
+    model: Model,
+    generation: ecco_models::Generation,
+    text: String,
+    recorded: RefCell<HashMap<Recorded, Tensor>>,
+    scores: RefCell<Option<Rc<Vec<TokenScore>>>>,
+    subject: OnceCell<Attributed>,
+    run: RefCell<Option<Run>>,
+}
+
+impl Generation {
+    pub fn new(model: &Model, generation: ecco_models::Generation, text: String) -> Self {
+        let shown_as = match generation.finish {
+            Finish::Given => ShownAs::Score,
+            _ => ShownAs::Tokens,
+        };
+        let inner = Inner {
+            model: model.plain(),
+            generation,
+            text,
+            recorded: RefCell::default(),
+            scores: RefCell::default(),
+            subject: OnceCell::new(),
+            run: RefCell::default(),
+        };
+        Self(Rc::new(inner), shown_as)
+    }
+
+    /// The same, shown by how surprising each of its tokens was.
+    pub fn as_score(&self) -> Self {
+        Self(Rc::clone(&self.0), ShownAs::Score)
+    }
+
+    /// The prompt and what was generated.
+    pub fn text(&self) -> &str {
+        &self.0.text
+    }
+
+    pub fn tokens(&self) -> &[ecco_models::Token] {
+        &self.0.generation.tokens
+    }
+
+    /// The tokens' texts.
+    pub fn token_texts(&self) -> Vec<String> {
+        self.tokens().iter().map(|token| token.text.clone()).collect()
+    }
+
+    /// What a result about this text says of it beside its numbers.
+    pub fn about(&self) -> Map<String, Value> {
+        let about = json!({
+            "model": self.0.model.card().name,
+            "tokens": self.token_texts(),
+            "token_ids": self.0.generation.ids(),
+            "n_input_tokens": self.n_input(),
+        });
+        about.as_object().cloned().unwrap_or_default()
+    }
+
+    /// Of an encoder–decoder: what its decoder has read, the token that it starts with first.
+    pub fn decoder_ids(&self) -> Option<Vec<u32>> {
+        let generation = &self.0.generation;
+        generation.start_id.map(|_| generation.decoder_ids())
+    }
+
+    pub fn n_input(&self) -> usize {
+        self.0.generation.n_input
+    }
+
+    /// What the decoder beside an encoder started with.
+    pub fn start_id(&self) -> Option<u32> {
+        self.0.generation.start_id
+    }
+
+    pub fn seed(&self) -> Option<u64> {
+        self.0.generation.seed
+    }
+
+    pub fn finish(&self) -> &'static str {
+        match self.0.generation.finish {
+            Finish::Given => "given",
+            Finish::Length => "length",
+            Finish::EndOfText => "end_of_text",
+            Finish::Stop => "stop",
+            Finish::Interrupted => "interrupted",
+        }
+    }
+
+    /// The positions that have activations: all but the last generated token, which no pass has read.
+    pub fn n_positions(&self) -> usize {
+        let made_some = self.0.generation.n_generated() > 0;
+        self.tokens().len() - usize::from(made_some)
+    }
+
+    /// The layers of [`Recorded::Activations`], in order.
+    pub fn activation_layers(&self) -> Vec<usize> {
+        let model = &self.0.model;
+        let all = || (0..model.card().n_layers).collect();
+        model.recording.layers.clone().unwrap_or_else(all)
+    }
+
+    /// What was recorded, or is recorded now in one pass over the text.
+    pub fn recorded(&self, what: Recorded) -> Result<Tensor, ScriptError> {
+        if let Some(tensor) = self.0.recorded.borrow().get(&what) {
+            return Ok(tensor.clone());
+        }
+        self.record(&[what])?;
+        let recorded = self.0.recorded.borrow();
+        recorded
+            .get(&what)
+            .cloned()
+            .ok_or_else(|| ScriptError::new(ErrorKind::Internal, "nothing was recorded"))
+    }
+
+    /// One teacher-forced pass that records all of `what`.
+    pub fn record(&self, what: &[Recorded]) -> Result<(), ScriptError> {
+        let model = &self.0.model;
+        let loaded = model.loaded().map_err(|error| {
+            let options: Vec<String> = what
+                .iter()
+                .map(|what| format!("{}: true", what.option()))
+                .collect();
+            let (name, options) = (&model.card().name, options.join(", "));
+            error.with_hint(format!(
+                "ecco::from_pretrained({name:?}, #{{{options}}}) records them with every generate"
+            ))
+        })?;
+        let state = model.state()?;
+        let ids: Vec<u32> = self.tokens()[..self.n_positions()]
+            .iter()
+            .map(|token| token.id)
+            .collect();
+        let sites: Vec<Site> = what.iter().flat_map(|what| what.sites()).copied().collect();
+        // Only activations are restricted to layers; for the others every layer counts.
+        let layers = model
+            .recording
+            .layers
+            .as_deref()
+            .filter(|_| what == [Recorded::Activations]);
+        let captured = watched(&state, model.verbose, |watch| {
+            capture(&loaded, &ids, &sites, layers, watch)
+        })?;
+        for &what in what {
+            let tensor = Tensor::new(self.array(what, &captured)?, what.axes());
+            self.0.recorded.borrow_mut().insert(what, tensor);
+        }
+        Ok(())
+    }
+
+    fn array(&self, what: Recorded, captured: &Capture) -> Result<ArrayD<f32>, ScriptError> {
+        match what {
+            Recorded::Activations => {
+                let wanted = self.activation_layers();
+                let rows: Vec<usize> = captured
+                    .layers(Site::MlpInner)
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, layer)| wanted.contains(layer))
+                    .map(|(row, _)| row)
+                    .collect();
+                let all = captured.array(Site::MlpInner)?;
+                Ok(if rows.len() == all.shape()[0] {
+                    all
+                } else {
+                    all.select(Axis(0), &rows)
+                })
+            }
+            Recorded::HiddenStates => {
+                let before = captured.array(Site::ResidualPre)?;
+                let last = captured.array(Site::FinalNorm)?;
+                concatenate(Axis(0), &[before.view(), last.view()])
+                    .map_err(|error| ScriptError::new(ErrorKind::Internal, error.to_string()))
+            }
+            Recorded::Attention => Ok(captured.array(Site::AttentionPattern)?),
+        }
+    }
+
+    /// Whether the given tokens were read by an encoder and the others written by a decoder.
+    pub fn is_pair(&self) -> bool {
+        self.0.generation.start_id.is_some()
+    }
+
+    /// A pass over what the model has read to write this: all tokens but the last generated one.
+    pub fn run(&self) -> Result<Run, ScriptError> {
+        if let Some(run) = &*self.0.run.borrow() {
+            return Ok(run.clone());
+        }
+        let (model, generation) = (&self.0.model, &self.0.generation);
+        let loaded = model.loaded()?;
+        let ids = generation.ids();
+        let input = if self.is_pair() {
+            let mut written = generation.decoder_ids();
+            written.truncate(written.len().saturating_sub(1).max(1));
+            Input::of(&loaded, ids[..self.n_input()].to_vec(), written)?
+        } else {
+            Input::of(&loaded, ids[..self.n_positions()].to_vec(), vec![])?
+        };
+        let run = run::again(model, self.text().to_owned(), input)?;
+        *self.0.run.borrow_mut() = Some(run.clone());
+        Ok(run)
+    }
+
+    /// The text as attributions are about it.
+    pub fn subject(&self) -> &Attributed {
+        self.0.subject.get_or_init(|| {
+            let generation = &self.0.generation;
+            let (ids, n_input) = (generation.ids(), self.n_input());
+            // The decoder beside an encoder has read what it wrote; the encoder, what it was given.
+            let input = match generation.start_id {
+                Some(_) => Input {
+                    ids: ids[..n_input].to_vec(),
+                    target: generation.decoder_ids(),
+                },
+                None => Input { ids, target: vec![] },
+            };
+            let line = match generation.finish {
+                Finish::Given => format!("a {}", self.line()),
+                _ => format!("an {}", self.line()),
+            };
+            Attributed::new(self.model(), input, self.tokens().to_vec(), n_input, line)
+        })
+    }
+
+    /// How probable the model finds each of the tokens that were not input; one pass, made once.
+    pub fn scores(&self) -> Result<Rc<Vec<TokenScore>>, ScriptError> {
+        if let Some(scores) = &*self.0.scores.borrow() {
+            return Ok(Rc::clone(scores));
+        }
+        let model = &self.0.model;
+        let (loaded, state) = (model.loaded()?, model.state()?);
+        let subject = self.subject();
+        let from = if subject.is_pair() { 1 } else { self.n_input() };
+        let scores = watched(&state, model.verbose, |watch| {
+            ecco_explain::score::score(&loaded, subject.input(), from, watch)
+        })?;
+        let scores = Rc::new(scores);
+        *self.0.scores.borrow_mut() = Some(Rc::clone(&scores));
+        Ok(scores)
+    }
+
+    pub fn model(&self) -> &Model {
+        &self.0.model
+    }
+
+    pub fn view(&self) -> TokenSequence {
+        token_sequence(self.tokens(), self.n_input(), false)
+    }
+
+    fn score_view(&self) -> Result<Score, ScriptError> {
+        let (scores, loaded) = (self.scores()?, self.0.model.loaded()?);
+        let tokens = self.view().tokens;
+        let scored = scores.iter().enumerate().map(|(index, score)| {
+            let before = (self.n_input() + index)
+                .checked_sub(1)
+                .and_then(|before| self.tokens().get(before));
+            let best = loaded
+                .tokenizer()
+                .token_after(before.map(|token| token.id), score.best.0);
+            let best = token_sequence(&[best], 1, false).tokens.pop();
+            Some(Scored {
+                log_probability: score.log_probability as f32,
+                rank: score.rank as u32,
+                best: best.map(|best| (best, score.best.1 as f32)),
+            })
+        });
+        let context = std::iter::repeat_n(None, self.n_input());
+        Ok(Score {
+            n_input: self.n_input(),
+            is_pair: self.subject().is_pair(),
+            scored: context.chain(scored).collect(),
+            vocab_size: loaded.config().vocab_size,
+            tokens,
+        })
+    }
+}
+
+impl Show for Generation {
+    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
+        match self.1 {
+            ShownAs::Tokens => Ok(self.view().bundle()),
+            ShownAs::Score => Ok(self.score_view()?.bundle()),
+        }
+    }
+
+    fn identity(&self) -> Option<usize> {
+        Some(Rc::as_ptr(&self.0) as usize)
+    }
+
+    fn line(&self) -> String {
+        let (n_input, n_written) = (self.n_input(), self.0.generation.n_generated());
+        match self.0.generation.finish {
+            Finish::Given => format!("text of {n_input} tokens as context and {n_written} scored ones"),
+            _ => format!("output of {n_input} input and {n_written} generated tokens"),
+        }
+    }
+}
+
+impl Explanation for Generation {
+    /// What the model thought of each written token: numbers of the score.
+    fn tensors(&self) -> Result<Vec<(&'static str, Tensor)>, ScriptError> {
+        let scores = self.scores()?;
+        let tensor = |of: &dyn Fn(&TokenScore) -> f64| {
+            let values = scores.iter().map(|score| of(score) as f32).collect();
+            let values = ArrayD::from_shape_vec(vec![scores.len()], values).unwrap_or_default();
+            Tensor::new(values, &["generated"])
+        };
+        Ok(vec![
+            ("log_probabilities", tensor(&|score| score.log_probability)),
+            ("probabilities", tensor(&|score| score.log_probability.exp())),
+            ("ranks", tensor(&|score| score.rank as f64)),
+        ])
+    }
+
+    fn about(&self) -> Result<Map<String, Value>, ScriptError> {
+        let mut about = self.about();
+        about.insert("text".into(), self.text().into());
+        about.insert("finish".into(), self.finish().into());
+        Ok(about)
+    }
+
+    fn labels(&self, axis: &str) -> Option<Vec<String>> {
+        (axis == "generated").then(|| self.token_texts().split_off(self.n_input()))
+    }
+}
+
+/// Tokens as views show them.
+pub fn token_sequence(tokens: &[ecco_models::Token], n_input: usize, in_progress: bool) -> TokenSequence {
+    let shown = tokens.iter().map(|token| Token {
+        text: token.text.clone(),
+        id: token.id,
+        part: token.part,
+    });
+    TokenSequence {
+        tokens: shown.collect(),
+        n_input,
+        in_progress,
+    }
+}

@@ -1,0 +1,91 @@
+//! Results in files: every ending, and what is refused.
+
+#[allow(dead_code)]
+#[path = "../../scripting/tests/common/mod.rs"]
+mod common;
+
+use common::{Notebook, on_session_thread};
+use ecco_primitives::register;
+use serde_json::Value;
+
+const MADE: &str = r#"
+let lm = ecco::from_pretrained("demo", #{verbose: false});
+let output = lm.generate("The countries are:\n1.", #{generate: 4});
+let saliency = output.saliency();
+let nmf = output.run_nmf(#{n_components: 2});
+let pca = output.run_pca(#{n_components: 2});
+let stability = nmf.stability(#{seeds: 2});
+let neuron = output.neuron(0, 3);
+let top = output.top_neurons();
+let grid = ecco::similarity(output, output);
+"#;
+
+fn error_of(notebook: &mut Notebook, code: &str) -> String {
+    let error = notebook.run(code).result.expect_err(code);
+    error.value
+}
+
+#[test]
+fn results_are_saved_by_the_paths_end() {
+    on_session_thread(|| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut notebook = Notebook::in_folder(folder.path().to_owned());
+        notebook.run(MADE).result.expect("the demo model runs");
+        for result in ["saliency", "nmf"] {
+            for ending in ["json", "safetensors", "npy", "csv", "html", "svg"] {
+                let code = format!("{result}.save(\"{result}.{ending}\")");
+                notebook
+                    .run(&code)
+                    .result
+                    .unwrap_or_else(|error| panic!("{code}: {}", error.value));
+            }
+        }
+        for result in ["pca", "stability", "neuron", "top", "grid"] {
+            for ending in ["json", "safetensors", "npy", "csv", "html"] {
+                let code = format!("{result}.save(\"{result}.{ending}\")");
+                notebook
+                    .run(&code)
+                    .result
+                    .unwrap_or_else(|error| panic!("{code}: {}", error.value));
+            }
+        }
+        let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect(name);
+
+        let parsed: Value = serde_json::from_str(&read("saliency.json")).expect("valid");
+        let tokens = parsed["tokens"].as_array().expect("tokens").len();
+        assert_eq!(parsed["scores"]["shape"], serde_json::json!([4, tokens - 1]));
+        let sum: f64 = parsed["scores"]["data"][0]
+            .as_array()
+            .expect("a row")
+            .iter()
+            .filter_map(Value::as_f64)
+            .sum();
+        assert!((sum - 1.0).abs() < 1e-5, "{sum}");
+        assert_eq!(parsed["method"], "gradient × input");
+
+        let bytes = std::fs::read(folder.path().join("nmf.safetensors")).expect("it was written");
+        let file = safetensors::SafeTensors::deserialize(&bytes).expect("valid");
+        let mut names = file.names();
+        names.sort_unstable();
+        assert_eq!(names, ["components", "neurons"]);
+
+        let csv = read("saliency.csv");
+        assert!(
+            csv.starts_with("generated,generated_label,position,position_label,value\r\n0,"),
+            "{csv}"
+        );
+        assert_eq!(csv.matches("\r\n").count(), 1 + 4 * (tokens - 1));
+        assert!(
+            read("nmf.html").contains("<ecco-factors") && read("nmf.html").starts_with("<!doctype html>")
+        );
+        assert!(read("saliency.svg").starts_with("<svg"));
+
+        assert_eq!(
+            error_of(&mut notebook, "saliency.save(\"saliency.png\")"),
+            "\"saliency.png\" does not say how to save: expected .json, .safetensors, .npy, .csv, .html or .svg"
+        );
+        assert!(
+            error_of(&mut notebook, "nmf.save(\"../nmf.json\")").contains("outside of the notebook's folder")
+        );
+    });
+}

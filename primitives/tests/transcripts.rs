@@ -1,0 +1,10 @@
+//! What cells do, by the notebooks in `tests/transcripts`: see `common/transcripts.rs`.
+
+#[allow(dead_code)]
+#[macro_use]
+#[path = "../../scripting/tests/common/mod.rs"]
+mod common;
+
+use ecco_primitives::register;
+
+transcripts! { attribution bad_input chat demo factors faithfulness generation interventions lens options output run score similarity tensors }

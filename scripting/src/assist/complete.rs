@@ -1,0 +1,356 @@
+//! What could stand at the cursor.
+
+use std::path::PathBuf;
+
+use super::catalog::{Catalog, Entry, EntryKind};
+use super::docs::is_noise;
+use super::scan::{Kind, Lexeme, Open, Scan, scan};
+use super::{locals, strings};
+use crate::options::{OptionKind, OptionSpec};
+use ecco_interpreter::{CompletionItem, Completions};
+
+/// Steps of a chain of calls and properties whose types are followed.
+const LONGEST_CHAIN: usize = 64;
+/// Code points before the cursor that are read; more is no cell that someone types.
+const LONGEST_CODE: usize = 200_000;
+
+const KEYWORDS: [&str; 24] = [
+    "let", "const", "fn", "if", "else", "while", "loop", "do", "until", "for", "in", "break", "continue",
+    "return", "throw", "try", "catch", "switch", "import", "export", "as", "true", "false", "private",
+];
+
+/// The names that exist in a session.
+pub struct Known<'a> {
+    pub catalog: &'a Catalog,
+    /// Name and type of each variable.
+    pub variables: Vec<(String, String)>,
+    /// Name and signature of each function a cell defined.
+    pub functions: Vec<(String, String)>,
+    /// Imported modules, and `ecco`.
+    pub modules: Vec<String>,
+    /// The notebook's folder.
+    pub folder: PathBuf,
+    /// Lists the models in the local cache.
+    pub models: Option<fn() -> Vec<String>>,
+}
+
+/// Completions at `cursor`, in code points.
+pub fn complete(known: Known, code: &str, cursor: usize) -> Completions {
+    let before: String = code.chars().take(cursor).collect();
+    let cursor = before.chars().count();
+    let scanned = scan(&before);
+    let nothing = Completions {
+        range: cursor..cursor,
+        matches: Vec::new(),
+    };
+    if cursor > LONGEST_CODE {
+        return nothing;
+    }
+    let known = with_locals(known, code, &scanned);
+    match scanned.open {
+        Some(Open::Text) => return strings::complete(&known, &scanned, cursor),
+        Some(_) => return nothing,
+        None => {}
+    }
+    let partial = scanned.last().filter(|last| last.is_word() && last.end == cursor);
+    if scanned
+        .last()
+        .is_some_and(|last| last.kind == Kind::Number && last.end == cursor)
+    {
+        return nothing;
+    }
+    let (start, prefix) = partial.map_or((cursor, ""), |word| (word.start, word.text.as_str()));
+    let context = &scanned.lexemes[..scanned.lexemes.len() - usize::from(partial.is_some())];
+    let mut matches = candidates(&known, &scanned, context, prefix);
+    matches.retain(|item| item.text.starts_with(prefix) || item.text.starts_with(&format!("\"{prefix}")));
+    dedup_by_text(&mut matches);
+    Completions {
+        range: start..cursor,
+        matches,
+    }
+}
+
+/// Adds what the code itself defines: variables before the cursor, functions and imports anywhere.
+fn with_locals<'a>(mut known: Known<'a>, code: &str, before: &Scan) -> Known<'a> {
+    // The word at the cursor is still being typed.
+    let done = &before.lexemes[..before.lexemes.len().saturating_sub(1)];
+    for local in locals::variables(done) {
+        let of = type_of(&known, local.value).unwrap_or_default();
+        known.variables.retain(|(name, _)| name != local.name);
+        known.variables.insert(0, (local.name.to_owned(), of));
+    }
+    for (name, signature) in locals::functions(&scan(code).lexemes) {
+        known.functions.retain(|(other, _)| *other != name);
+        known.functions.push((name, signature));
+    }
+    for module in locals::modules(code) {
+        if !known.modules.contains(&module) {
+            known.modules.push(module);
+        }
+    }
+    known
+}
+
+fn candidates(known: &Known, scanned: &Scan, context: &[Lexeme], prefix: &str) -> Vec<CompletionItem> {
+    match context {
+        [before @ .., dot] if dot.is_symbol(".") || dot.is_symbol("?.") => members(known, before, prefix),
+        [.., module, colons] if colons.is_symbol("::") && module.is_word() => {
+            let inside = known
+                .catalog
+                .entries()
+                .filter(|entry| entry.namespace == module.text);
+            inside.map(function).collect()
+        }
+        [.., key, colon] if colon.is_symbol(":") && key.is_word() => {
+            match options_at(known, scanned, context) {
+                Some(table) => option_values(table, &key.text),
+                None => names(known, prefix),
+            }
+        }
+        [.., last] if last.is_symbol("#{") || last.is_symbol(",") => {
+            match options_at(known, scanned, context) {
+                Some(table) => option_names(table),
+                None => names(known, prefix),
+            }
+        }
+        _ => names(known, prefix),
+    }
+}
+
+/// Members of the value before the dot. Of a value of unknown type, a parameter for one, those of our
+/// types that start with what was typed.
+fn members(known: &Known, before: &[Lexeme], prefix: &str) -> Vec<CompletionItem> {
+    let of = type_of(known, before).filter(|of| of != "any");
+    let entries: Vec<&Entry> = match &of {
+        Some(of) => known.catalog.members_of(of).collect(),
+        None if prefix.is_empty() => Vec::new(),
+        None => {
+            let all = known.catalog.entries().filter(|entry| entry.is_ours);
+            all.filter(|entry| {
+                entry
+                    .receiver()
+                    .is_some_and(|of| of.starts_with(char::is_uppercase))
+            })
+            .collect()
+        }
+    };
+    let named = entries.into_iter().filter(|entry| !is_noise(entry));
+    named
+        .filter(|entry| entry.kind != EntryKind::Operator)
+        .map(member)
+        .collect()
+}
+
+/// Everything that can start an expression. With nothing typed yet, only what the user made.
+fn names(known: &Known, prefix: &str) -> Vec<CompletionItem> {
+    let item = |text: &str, kind, signature: Option<&str>| CompletionItem {
+        text: text.to_owned(),
+        kind,
+        signature: signature.map(str::to_owned),
+    };
+    let mut all: Vec<CompletionItem> = known
+        .variables
+        .iter()
+        .map(|(name, of)| item(name, "variable", Some(of.as_str()).filter(|of| !of.is_empty())))
+        .collect();
+    all.extend(
+        known
+            .functions
+            .iter()
+            .map(|(name, signature)| item(name, "function", Some(signature))),
+    );
+    all.extend(known.modules.iter().map(|name| item(name, "module", None)));
+    if !prefix.is_empty() {
+        let free = known
+            .catalog
+            .entries()
+            .filter(|e| e.kind == EntryKind::Function && e.namespace.is_empty());
+        let (ours, standard): (Vec<_>, Vec<_>) = free.partition(|entry| entry.is_ours);
+        all.extend(ours.into_iter().map(function));
+        all.extend(KEYWORDS.iter().map(|word| item(word, "keyword", None)));
+        all.extend(standard.into_iter().map(function));
+    }
+    all
+}
+
+fn function(entry: &Entry) -> CompletionItem {
+    CompletionItem {
+        text: entry.name.clone(),
+        kind: "function",
+        signature: Some(entry.signature()),
+    }
+}
+
+fn member(entry: &Entry) -> CompletionItem {
+    let kind = if entry.kind == EntryKind::Property {
+        "property"
+    } else {
+        "method"
+    };
+    CompletionItem {
+        text: entry.name.clone(),
+        kind,
+        signature: Some(entry.signature()),
+    }
+}
+
+fn option_names(options: &[OptionSpec]) -> Vec<CompletionItem> {
+    let names = options.iter().map(|spec| CompletionItem {
+        text: spec.name.to_owned(),
+        kind: "option",
+        signature: Some(format!("{}: {} = {}", spec.name, spec.kind.name(), spec.default)),
+    });
+    names.collect()
+}
+
+fn option_values(options: &[OptionSpec], name: &str) -> Vec<CompletionItem> {
+    let Some(spec) = options.iter().find(|spec| spec.name == name) else {
+        return Vec::new();
+    };
+    let texts: Vec<String> = match spec.kind {
+        OptionKind::Bool => vec!["true".to_owned(), "false".to_owned()],
+        OptionKind::OneOf(names) | OptionKind::SomeOf(names) => {
+            names.iter().map(|name| format!("\"{name}\"")).collect()
+        }
+        OptionKind::BoolOr(names) => {
+            let names = names.iter().map(|name| format!("\"{name}\""));
+            ["true".to_owned(), "false".to_owned()]
+                .into_iter()
+                .chain(names)
+                .collect()
+        }
+        _ => Vec::new(),
+    };
+    texts
+        .into_iter()
+        .map(|text| CompletionItem {
+            text,
+            kind: "value",
+            signature: None,
+        })
+        .collect()
+}
+
+/// The options of the call whose `#{…}` the end of `context` stands in.
+pub fn options_at(known: &Known, scanned: &Scan, context: &[Lexeme]) -> Option<&'static [OptionSpec]> {
+    known.catalog.options(&call_at(known, scanned, context)?)
+}
+
+/// The full name of the function whose `#{…}` the end of `context` stands in.
+pub fn call_at(known: &Known, scanned: &Scan, context: &[Lexeme]) -> Option<String> {
+    let [outer @ .., map] = scanned.brackets.as_slice() else {
+        return None;
+    };
+    if !context.get(*map)?.is_symbol("#{") {
+        return None;
+    }
+    let call = *outer.last()?;
+    if !context.get(call)?.is_symbol("(") {
+        return None;
+    }
+    called_name(known, &context[..call])
+}
+
+/// The full name of the function whose name `context` ends with.
+pub fn called_name(known: &Known, context: &[Lexeme]) -> Option<String> {
+    called(known, context, LONGEST_CHAIN)
+}
+
+/// The type of the expression that `context` ends with, as far as names and signatures tell.
+pub fn type_of(known: &Known, context: &[Lexeme]) -> Option<String> {
+    typed(known, context, LONGEST_CHAIN)
+}
+
+fn called(known: &Known, context: &[Lexeme], steps: usize) -> Option<String> {
+    match context {
+        [.., module, colons, name] if colons.is_symbol("::") && name.is_word() => {
+            Some(format!("{}::{}", module.text, name.text))
+        }
+        [before @ .., dot, name] if is_dot(dot) && name.is_word() => {
+            let of = typed(known, before, steps.checked_sub(1)?)?;
+            Some(format!("{of}.{}", name.text))
+        }
+        [.., name] if name.is_word() => Some(name.text.clone()),
+        _ => None,
+    }
+}
+
+fn is_dot(lexeme: &Lexeme) -> bool {
+    lexeme.is_symbol(".") || lexeme.is_symbol("?.")
+}
+
+fn typed(known: &Known, context: &[Lexeme], steps: usize) -> Option<String> {
+    let steps = steps.checked_sub(1)?;
+    let (last, before) = context.split_last()?;
+    let literal = |of: &str| Some(of.to_owned());
+    match last.kind {
+        Kind::Text if last.text.starts_with('\'') => literal("char"),
+        Kind::Text => literal("string"),
+        Kind::Number if last.text.contains('.') => literal("float"),
+        Kind::Number => literal("int"),
+        Kind::Word if matches!(last.text.as_str(), "true" | "false") => literal("bool"),
+        Kind::Word => match before.split_last() {
+            Some((dot, receiver)) if is_dot(dot) => {
+                let of = typed(known, receiver, steps)?;
+                let mut members = known.catalog.members_of(&of);
+                members
+                    .find(|entry| entry.name == last.text)
+                    .map(|entry| entry.returns.clone())
+            }
+            _ => variable_type(known, &last.text),
+        },
+        Kind::Symbol if last.text == ")" => {
+            let open = matching(context, "(", ")")?;
+            let Some(name) = called(known, &context[..open], steps) else {
+                return typed(known, &context[open + 1..context.len() - 1], steps);
+            };
+            let entry = known.catalog.entries().find(|entry| entry.full_name() == name)?;
+            Some(entry.returns.clone())
+        }
+        Kind::Symbol if last.text == "]" => {
+            let open = matching(context, "[", "]")?;
+            let indexed = open.checked_sub(1).map(|before| &context[before]);
+            let is_index =
+                indexed.is_some_and(|l| l.kind != Kind::Symbol || matches!(l.text.as_str(), ")" | "]"));
+            match typed(known, &context[..open], steps) {
+                Some(of) if of == "Tensor" => Some(of),
+                Some(of) if of == "ModelList" => literal("Model"),
+                Some(_) => None,
+                None if is_index => None,
+                None => literal("array"),
+            }
+        }
+        Kind::Symbol if last.text == "}" => matching(context, "#{", "}").and_then(|_| literal("map")),
+        Kind::Symbol => None,
+    }
+}
+
+fn variable_type(known: &Known, name: &str) -> Option<String> {
+    known
+        .variables
+        .iter()
+        .find(|(variable, _)| variable == name)
+        .map(|(_, of)| of.clone())
+        .filter(|of| !of.is_empty())
+}
+
+/// The index of the bracket that the last lexeme closes.
+fn matching(context: &[Lexeme], open: &str, close: &str) -> Option<usize> {
+    let mut depth = 0;
+    for (index, lexeme) in context.iter().enumerate().rev() {
+        if lexeme.is_symbol(close) {
+            depth += 1;
+        } else if lexeme.is_symbol(open) {
+            depth -= 1;
+            if depth == 0 {
+                return Some(index);
+            }
+        }
+    }
+    None
+}
+
+fn dedup_by_text(items: &mut Vec<CompletionItem>) {
+    let mut seen = std::collections::HashSet::new();
+    items.retain(|item| seen.insert(item.text.clone()));
+}

@@ -1,0 +1,176 @@
+//! Where code came from: cells and imported files, and which of them defined which function.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use rhai::{AST, Position};
+
+use super::scan::scan;
+use crate::names::doc_text;
+
+/// A cell or an imported file.
+#[derive(Debug, PartialEq)]
+pub struct Source {
+    /// `In [3]`, or a file's name.
+    pub label: String,
+    pub code: String,
+}
+
+impl Source {
+    /// Line `number`, counted from 1.
+    pub fn line(&self, number: usize) -> Option<&str> {
+        self.code.lines().nth(number.checked_sub(1)?)
+    }
+
+    /// A position as code points from the start.
+    fn offset(&self, position: Position) -> Option<usize> {
+        let before = self.code.split('\n').take(position.line()?.checked_sub(1)?);
+        let before: usize = before.map(|line| line.chars().count() + 1).sum();
+        Some(before + position.position()?.checked_sub(1)?)
+    }
+}
+
+/// One definition of a function. The same name may stand for several, by number of parameters.
+#[derive(Debug)]
+pub struct Definition {
+    /// `double(number)`
+    pub signature: String,
+    /// The doc comment, without its markers.
+    pub docs: String,
+    n_params: usize,
+    body: (Position, Position),
+    pub source: Rc<Source>,
+}
+
+impl Definition {
+    /// The function's code, from `fn` to the closing brace.
+    pub fn code(&self) -> Option<String> {
+        let start = self.source.offset(self.body.0)?;
+        let lexemes = scan(&self.source.code).lexemes;
+        let open = lexemes.iter().position(|lexeme| lexeme.start == start)?;
+        let head = lexemes[..open].iter().rposition(|lexeme| lexeme.text == "fn")?;
+        let is_private = head > 0 && lexemes[head - 1].text == "private";
+        let mut depth = 0;
+        let close = lexemes[open..].iter().find(|lexeme| {
+            depth += i32::from(matches!(lexeme.text.as_str(), "{" | "#{" | "${"));
+            depth -= i32::from(lexeme.is_symbol("}"));
+            depth == 0
+        })?;
+        let from = lexemes[head - usize::from(is_private)].start;
+        let length = close.end.checked_sub(from)?;
+        Some(self.source.code.chars().skip(from).take(length).collect())
+    }
+}
+
+/// The sources that are still of use: of the running cell, of living functions, of imported files.
+#[derive(Debug, Default)]
+pub struct Sources {
+    functions: HashMap<String, Vec<Definition>>,
+    files: HashMap<String, Rc<Source>>,
+}
+
+impl Sources {
+    /// Remembers where the functions (and closures) of `ast` stand.
+    pub fn add_functions(&mut self, ast: &AST, source: &Rc<Source>) {
+        for function in ast.iter_fn_def() {
+            let definitions = self.functions.entry(function.name.to_string()).or_default();
+            definitions.retain(|other| other.n_params != function.params.len());
+            let params: Vec<&str> = function.params.iter().map(|name| name.as_str()).collect();
+            definitions.push(Definition {
+                signature: format!("{}({})", function.name, params.join(", ")),
+                docs: doc_text(function.comments.iter().map(|comment| comment.as_str())),
+                n_params: function.params.len(),
+                body: (function.body.start_position(), function.body.end_position()),
+                source: Rc::clone(source),
+            });
+        }
+    }
+
+    pub fn add_file(&mut self, id: &str, source: Rc<Source>) {
+        self.files.insert(id.to_owned(), source);
+    }
+
+    pub fn file(&self, id: &str) -> Option<Rc<Source>> {
+        self.files.get(id).cloned()
+    }
+
+    /// Where function `name` was defined whose body holds `inside`.
+    ///
+    /// Rhai's errors name the function but not its number of parameters, so of several definitions the
+    /// one is taken whose body spans the place of the error.
+    pub fn of_function(&self, name: &str, inside: Position) -> Option<Rc<Source>> {
+        let definitions = self.functions.get(name)?;
+        let spanning = definitions
+            .iter()
+            .rev()
+            .find(|definition| spans(definition.body, inside));
+        spanning
+            .or(definitions.last())
+            .map(|definition| Rc::clone(&definition.source))
+    }
+
+    /// All definitions of a function, by number of parameters.
+    pub fn definitions(&self, name: &str) -> Vec<&Definition> {
+        let mut all: Vec<&Definition> = self.functions.get(name).into_iter().flatten().collect();
+        all.sort_by_key(|definition| definition.n_params);
+        all
+    }
+
+    /// The names of the functions that cells defined.
+    pub fn function_names(&self) -> impl Iterator<Item = &str> {
+        let names = self.functions.keys().map(String::as_str);
+        names.filter(|name| !name.starts_with("anon$"))
+    }
+}
+
+fn spans((start, end): (Position, Position), inside: Position) -> bool {
+    let key = |position: Position| Some((position.line()?, position.position().unwrap_or(0)));
+    match (key(start), key(inside), key(end)) {
+        (Some(start), Some(inside), Some(end)) => start <= inside && inside <= end,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_functions_code_is_found() {
+        let code = "let a = 1;\n/// Twice.\nprivate fn twice(n) {\n    let m = #{n: n};\n    `}${m.n}`; m.n * 2\n}\ntwice(a)";
+        let engine = rhai::Engine::new();
+        let ast = engine.compile(code).expect("it compiles");
+        let mut sources = Sources::default();
+        let source = Rc::new(Source {
+            label: "In [1]".to_owned(),
+            code: code.to_owned(),
+        });
+        sources.add_functions(&ast, &source);
+        let found = sources.definitions("twice");
+        assert_eq!(found[0].signature, "twice(n)");
+        assert_eq!(found[0].docs, "Twice.");
+        let code = found[0].code().expect("its code");
+        assert!(
+            code.starts_with("private fn twice(n) {") && code.ends_with("m.n * 2\n}"),
+            "{code}"
+        );
+    }
+
+    #[test]
+    fn what_is_replaced_is_forgotten() {
+        let engine = rhai::Engine::new();
+        let ast = engine.compile("fn f(a) { a }").expect("it compiles");
+        let mut sources = Sources::default();
+        let old = Rc::new(Source {
+            label: "In [1]".to_owned(),
+            code: "fn f(a) { a }".to_owned(),
+        });
+        sources.add_functions(&ast, &old);
+        let new = Rc::new(Source {
+            label: "In [2]".to_owned(),
+            code: "fn f(a) { a }".to_owned(),
+        });
+        sources.add_functions(&ast, &new);
+        assert_eq!(Rc::strong_count(&old), 1, "the old cell's text is kept");
+    }
+}

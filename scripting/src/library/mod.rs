@@ -1,0 +1,31 @@
+//! Rhai's own functions made safe, and what every notebook needs: showing, asking, texts, tensors, errors.
+
+mod display;
+mod errors;
+mod limits;
+mod nesting;
+mod sorting;
+mod text;
+
+use rhai::exported_module;
+
+use crate::errors::ScriptError;
+use crate::registry::Registry;
+use crate::result::rich::Rich;
+use crate::tensor::{self, Tensor};
+
+/// Makes all of it known.
+pub(crate) fn register(registry: &mut Registry) {
+    registry.value::<Tensor>("Tensor", "tensor");
+    registry.value::<Rich>("Rich", "view");
+    registry.engine.register_type_with_name::<ScriptError>("Error");
+    registry.engine.register_iterator::<Tensor>();
+    registry.module(exported_module!(display::functions));
+    registry.module(exported_module!(text::functions));
+    registry.module(exported_module!(tensor::functions::functions));
+    registry.module(exported_module!(errors::functions));
+    registry.module(exported_module!(limits::functions));
+    registry.module(exported_module!(nesting::functions));
+    registry.module(exported_module!(sorting::functions));
+    tensor::functions::register_arithmetic(registry.engine);
+}

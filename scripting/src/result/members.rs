@@ -1,0 +1,68 @@
+//! What scripts can ask of every result.
+
+use rhai::{Array, Engine, FuncRegistration, NativeCallContext};
+
+use super::{Explanation, saving};
+use crate::errors::RhaiResult;
+use crate::session::state::state_of;
+
+const TO_ARRAY: &str = "/// The numbers as nested script arrays.";
+
+const TO_JSON: &str = "/// The numbers, and what belongs to them (tokens, method), as a JSON text.";
+
+const SAVE: &str = r#"/// Saves the result. The path's end says how: `.json` (all numbers and what belongs to them), `.safetensors`
+/// (all numbers, by name), `.npy` (the main ones), `.csv` (the main ones, a row for each, with the tokens),
+/// `.html` (the widget as a page that needs no network), `.svg` (the picture).
+///
+/// The path is one in the notebook's folder or below.
+///
+/// Example:
+/// ```rhai
+/// output.saliency().save("saliency.html")
+/// ```"#;
+
+/// The numbers of a result, and its files.
+pub(crate) fn register<T: Explanation + Clone + 'static>(engine: &mut Engine, of: &str, variable: &str) {
+    let member = |name: &str, docs: &str, params: &[&str], returns: &str| {
+        self::member(of, variable, name, docs, params, returns)
+    };
+    member("to_array", TO_ARRAY, &[], "Array")
+        .register_into_engine(engine, |result: &mut T| -> RhaiResult<Array> {
+            Ok(result.to_array()?)
+        });
+    member("to_json", TO_JSON, &[], "String")
+        .register_into_engine(engine, |result: &mut T| -> RhaiResult<String> {
+            Ok(saving::json_text(result)?)
+        });
+    member("save", SAVE, &["path: &str"], "()").register_into_engine(
+        engine,
+        |ctx: NativeCallContext, result: &mut T, path: &str| -> RhaiResult<()> {
+            let folder = state_of(&ctx).folder.borrow().clone();
+            Ok(saving::save_result(result, &folder, path)?)
+        },
+    );
+}
+
+/// As text, a result is its line.
+pub(crate) fn register_text<T: Explanation + Clone + 'static>(engine: &mut Engine, of: &str, variable: &str) {
+    for name in ["to_string", "to_debug"] {
+        member(of, variable, name, "", &[], "String")
+            .register_into_engine(engine, |result: &mut T| -> String { result.line() });
+    }
+}
+
+fn member(
+    of: &str,
+    variable: &str,
+    name: &str,
+    docs: &str,
+    params: &[&str],
+    returns: &str,
+) -> FuncRegistration {
+    let receiver = format!("{variable}: &mut {of}");
+    let info = [&[receiver.as_str()], params, &[returns]].concat();
+    FuncRegistration::new(name)
+        .with_purity(true)
+        .with_comments(docs.lines())
+        .with_params_info(info)
+}

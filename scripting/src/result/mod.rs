@@ -1,0 +1,81 @@
+//! What every result can do: be shown, said in a line, turned into arrays and JSON, and saved.
+//!
+//! A type of ours implements [`Show`]; a result with numbers also [`Explanation`]. [`Registry`](crate::registry::Registry)
+//! makes it known to scripts, which then have `.to_array()`, `.to_json()` and `.save(path)`.
+//!
+//! - [`known`]: the types of ours, for values whose type only the script knows
+//! - [`show`]: how any value is shown; [`rich`]: values that are nothing but their representations
+//! - `members`: what scripts can ask of every result; [`saving`]: files; [`json`]: values as JSON; `numbers`: as text
+
+pub mod json;
+pub mod known;
+pub(crate) mod members;
+pub mod numbers;
+pub mod rich;
+pub mod saving;
+pub mod show;
+
+use ecco_interpreter::MimeBundle;
+use rhai::{Array, Dynamic};
+use serde_json::{Map, Value};
+
+use crate::errors::ScriptError;
+use crate::tensor::Tensor;
+
+/// Anything of ours that a script can hold.
+pub trait Show {
+    /// Every representation. What was not computed yet is computed here.
+    fn bundle(&self) -> Result<MimeBundle, ScriptError>;
+
+    /// One line, for lists and messages, without computing anything.
+    fn line(&self) -> String;
+
+    /// A few lines, without computing anything, where one is too little.
+    fn summary(&self) -> Option<String> {
+        None
+    }
+
+    /// What can be said of it without computing anything: size, shape, place.
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    /// Which of its kind it is: what a cell has shown already is not shown once more as its value.
+    fn identity(&self) -> Option<usize> {
+        None
+    }
+}
+
+/// A result with numbers.
+pub trait Explanation: Show {
+    /// The numbers by name, the main ones first. What was not computed yet is computed here.
+    fn tensors(&self) -> Result<Vec<(&'static str, Tensor)>, ScriptError>;
+
+    /// What belongs to the numbers: tokens, method, options. Goes into JSON beside them.
+    fn about(&self) -> Result<Map<String, Value>, ScriptError> {
+        Ok(Map::new())
+    }
+
+    /// What the places along an axis of the main tensor are called (its tokens), for tables.
+    fn labels(&self, _axis: &str) -> Option<Vec<String>> {
+        None
+    }
+
+    /// The main numbers as script arrays.
+    fn to_array(&self) -> Result<Array, ScriptError> {
+        let tensors = self.tensors()?;
+        Ok(tensors
+            .first()
+            .map(|(_, tensor)| tensor.to_array())
+            .unwrap_or_default())
+    }
+}
+
+/// Rows of floats of unequal length as script arrays.
+pub fn ragged(rows: &[Vec<f32>]) -> Array {
+    let row = |values: &Vec<f32>| {
+        let values = values.iter().map(|&value| Dynamic::from_float(f64::from(value)));
+        Dynamic::from_array(values.collect())
+    };
+    rows.iter().map(row).collect()
+}

@@ -1,0 +1,415 @@
+//! Tensors and results in files of the notebook's folder, and nowhere else.
+//!
+//! A notebook from a stranger may write what belongs to it and no more: paths are relative, links are resolved before
+//! they are judged, and a file is written beside its place and moved there when it is whole.
+
+use std::collections::HashMap;
+use std::io::{self, BufWriter, Write};
+use std::path::{Component, Path, PathBuf};
+
+use ndarray::ArrayViewD;
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::{Map, Value, json};
+
+use crate::errors::{ErrorKind, ScriptError};
+use crate::result::Explanation;
+use crate::tensor::Tensor;
+
+/// Writes one kind of file.
+type Writer<'a> = Box<dyn Fn(&mut dyn Write) -> io::Result<()> + 'a>;
+
+/// Writes a tensor to `path` below `folder`.
+///
+/// # Errors
+/// A path that leads elsewhere or has another ending; what the system says.
+pub fn save(tensor: &Tensor, folder: &Path, path: &str) -> Result<(), ScriptError> {
+    let write: Writer = match extension(path) {
+        Some("npy") => Box::new(|out| npy(tensor, out)),
+        Some("safetensors") => Box::new(|out| safetensors(&[("tensor", tensor.clone())], out)),
+        Some("json") => Box::new(|out| {
+            json(tensor, out)?;
+            out.write_all(b"\n")
+        }),
+        Some("csv") => Box::new(|out| csv(tensor, &|_| None, out)),
+        _ => {
+            return Err(unknown_ending(
+                path,
+                &["npy", "safetensors", "json", "csv"],
+                "tensor.save(\"states.npy\")",
+            ));
+        }
+    };
+    write_file(folder, path, &*write)
+}
+
+/// Writes a result to `path` below `folder`.
+///
+/// # Errors
+/// As of [`save`]; an ending that says nothing of this result (a picture, where there is none); what computing it says.
+pub fn save_result(result: &dyn Explanation, folder: &Path, path: &str) -> Result<(), ScriptError> {
+    let example = "result.save(\"result.html\")";
+    let shown = |media_type: &str| {
+        let bundle = result.bundle()?;
+        let found = bundle.data.get(media_type).and_then(|value| value.as_str());
+        found.map(str::to_owned).ok_or_else(|| {
+            let message = format!("cannot save \"{path}\": {} has no {media_type}", result.line());
+            ScriptError::new(ErrorKind::Value, message).with_hint("save it as .json or .safetensors")
+        })
+    };
+    let write: Writer = match extension(path) {
+        Some("json") => {
+            let text = json_text(result)?;
+            Box::new(move |out| writeln!(out, "{text}"))
+        }
+        Some("safetensors") => {
+            let tensors = result.tensors()?;
+            Box::new(move |out| safetensors(&tensors, out))
+        }
+        Some("npy") => {
+            let tensor = main_tensor(result)?;
+            Box::new(move |out| npy(&tensor, out))
+        }
+        Some("csv") => {
+            let tensor = main_tensor(result)?;
+            Box::new(move |out| csv(&tensor, &|axis| result.labels(axis), out))
+        }
+        Some("html") => {
+            let (body, title) = (shown("text/html")?, result.line());
+            Box::new(move |out| page(&title, &body, out))
+        }
+        Some("svg") => {
+            let picture = shown("image/svg+xml")?;
+            Box::new(move |out| out.write_all(picture.as_bytes()))
+        }
+        _ => {
+            let endings = ["json", "safetensors", "npy", "csv", "html", "svg"];
+            return Err(unknown_ending(path, &endings, example));
+        }
+    };
+    write_file(folder, path, &*write)
+}
+
+fn extension(path: &str) -> Option<&str> {
+    Path::new(path).extension().and_then(|end| end.to_str())
+}
+
+fn unknown_ending(path: &str, known: &[&str], example: &str) -> ScriptError {
+    let (last, others) = known.split_last().unwrap_or((&"", &[]));
+    let others: Vec<String> = others.iter().map(|ending| format!(".{ending}")).collect();
+    let list = format!("{} or .{last}", others.join(", "));
+    let message = format!("\"{path}\" does not say how to save: expected {list}");
+    ScriptError::new(ErrorKind::Value, message).with_hint(format!("for example: {example}"))
+}
+
+fn main_tensor(result: &dyn Explanation) -> Result<Tensor, ScriptError> {
+    let mut tensors = result.tensors()?;
+    match tensors.is_empty() {
+        false => Ok(tensors.swap_remove(0).1),
+        true => {
+            let message = format!("{} has no numbers to save", result.line());
+            Err(ScriptError::new(ErrorKind::Value, message))
+        }
+    }
+}
+
+fn write_file(
+    folder: &Path,
+    path: &str,
+    write: &dyn Fn(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), ScriptError> {
+    let file = place(folder, path)?;
+    write_whole(&file, write)
+        .map_err(|error| ScriptError::new(ErrorKind::Os, format!("cannot save \"{path}\": {error}")))
+}
+
+/// All numbers of a result by name, each as `{"shape", "axes", "data"}`, after what belongs to them.
+pub fn json_text(result: &dyn Explanation) -> Result<String, ScriptError> {
+    let (tensors, about) = (result.tensors()?, result.about()?);
+    let mut out = Vec::new();
+    let written = json_document(&tensors, &about, &mut out);
+    let text = written.and_then(|()| String::from_utf8(out).map_err(io::Error::other));
+    text.map_err(|error| ScriptError::new(ErrorKind::Internal, error.to_string()))
+}
+
+fn json_document(
+    tensors: &[(&'static str, Tensor)],
+    about: &Map<String, Value>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    out.write_all(b"{")?;
+    for (name, value) in about {
+        write!(out, "{}:{value},", json!(name))?;
+    }
+    for (index, (name, tensor)) in tensors.iter().enumerate() {
+        let comma = if index > 0 { "," } else { "" };
+        write!(out, "{comma}{}:", json!(name))?;
+        json(tensor, out)?;
+    }
+    out.write_all(b"}")
+}
+
+/// The file's real place.
+fn place(folder: &Path, path: &str) -> Result<PathBuf, ScriptError> {
+    let outside = || {
+        let message = format!("\"{path}\" is outside of the notebook's folder");
+        ScriptError::new(ErrorKind::Value, message)
+            .with_hint("files are saved in the notebook's folder or below: tensor.save(\"states.npy\")")
+    };
+    let unreadable = |what: &Path, error: io::Error| {
+        let message = format!("cannot save \"{path}\": {}: {error}", what.display());
+        ScriptError::new(ErrorKind::File, message)
+    };
+    let wanted = Path::new(path);
+    let is_below = wanted
+        .components()
+        .all(|part| matches!(part, Component::Normal(_)));
+    let (Some(name), true) = (wanted.file_name(), is_below) else {
+        return Err(outside());
+    };
+    let root = folder.canonicalize().map_err(|error| unreadable(folder, error))?;
+    let parent = wanted.parent().unwrap_or(Path::new(""));
+    let inside = root
+        .join(parent)
+        .canonicalize()
+        .map_err(|error| unreadable(parent, error))?;
+    match inside.starts_with(&root) {
+        true => Ok(inside.join(name)),
+        false => Err(outside()),
+    }
+}
+
+/// Beside its place first, so that a file is there whole or not at all.
+fn write_whole(file: &Path, write: &dyn Fn(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        // As any new file: what the user's mask leaves of it.
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    let partial = builder.prefix(".saving-").tempfile_in(folder)?;
+    let mut out = BufWriter::new(partial);
+    write(&mut out)?;
+    let partial = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+    partial.persist(file)?;
+    Ok(())
+}
+
+/// NumPy's format 1.0: a header padded to 64 bytes, then the values row by row, little-endian.
+fn npy(tensor: &Tensor, out: &mut dyn Write) -> io::Result<()> {
+    let lengths: Vec<String> = tensor.shape().iter().map(|len| format!("{len},")).collect();
+    let shape = lengths.join(" ");
+    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape}), }}");
+    let unpadded = 10 + header.len() + 1;
+    header.push_str(&" ".repeat(unpadded.next_multiple_of(64) - unpadded));
+    header.push('\n');
+    out.write_all(b"\x93NUMPY\x01\x00")?;
+    out.write_all(&(header.len() as u16).to_le_bytes())?;
+    out.write_all(header.as_bytes())?;
+    for value in tensor.view().iter() {
+        out.write_all(&value.to_le_bytes())?;
+    }
+    Ok(())
+}
+
+fn safetensors(tensors: &[(&'static str, Tensor)], out: &mut dyn Write) -> io::Result<()> {
+    let bytes = |tensor: &Tensor| -> Vec<u8> {
+        let view = tensor.view();
+        view.iter().flat_map(|value| value.to_le_bytes()).collect()
+    };
+    let data: Vec<Vec<u8>> = tensors.iter().map(|(_, tensor)| bytes(tensor)).collect();
+    let views = tensors.iter().zip(&data).map(|((name, tensor), bytes)| {
+        let view = TensorView::new(Dtype::F32, tensor.shape().to_vec(), bytes);
+        view.map(|view| (*name, view)).map_err(io::Error::other)
+    });
+    let views: Vec<_> = views.collect::<io::Result<_>>()?;
+    let axes = |(name, tensor): &(&str, Tensor)| {
+        let key = if tensors.len() == 1 {
+            "axes".to_owned()
+        } else {
+            format!("{name}.axes")
+        };
+        (key, tensor.axes().join(","))
+    };
+    let about: HashMap<String, String> = tensors.iter().map(axes).collect();
+    let file = safetensors::serialize(views, Some(about)).map_err(io::Error::other)?;
+    out.write_all(&file)
+}
+
+/// Value by value: as one JSON document in memory it would take many times the tensor.
+fn json(tensor: &Tensor, out: &mut dyn Write) -> io::Result<()> {
+    let (shape, axes) = (json!(tensor.shape()), json!(tensor.axes()));
+    write!(out, "{{\"shape\":{shape},\"axes\":{axes},\"data\":")?;
+    write_nested(tensor.view(), out)?;
+    out.write_all(b"}")
+}
+
+fn write_nested(view: ArrayViewD<f32>, out: &mut dyn Write) -> io::Result<()> {
+    if view.ndim() == 0 {
+        // The shortest decimal that is this float; infinities and NaN, which JSON does not have, become null.
+        return serde_json::to_writer(out, &view.first()).map_err(io::Error::other);
+    }
+    out.write_all(b"[")?;
+    for (index, inner) in view.outer_iter().enumerate() {
+        if index > 0 {
+            out.write_all(b",")?;
+        }
+        write_nested(inner, out)?;
+    }
+    out.write_all(b"]")
+}
+
+/// A row for each value: its place along each axis, what that place is called where `labels` knows, the value.
+fn csv(tensor: &Tensor, labels: &dyn Fn(&str) -> Option<Vec<String>>, out: &mut dyn Write) -> io::Result<()> {
+    let axes = tensor.axes().iter().enumerate();
+    let axes: Vec<(String, Option<Vec<String>>)> = axes
+        .map(|(axis, &name)| match name {
+            "" => (format!("axis_{axis}"), None),
+            name => (name.to_owned(), labels(name)),
+        })
+        .collect();
+    for (name, labels) in &axes {
+        write!(out, "{name},")?;
+        if labels.is_some() {
+            write!(out, "{name}_label,")?;
+        }
+    }
+    out.write_all(b"value\r\n")?;
+    for (index, value) in tensor.view().indexed_iter() {
+        for (axis, (_, labels)) in axes.iter().enumerate() {
+            write!(out, "{},", index[axis])?;
+            if let Some(labels) = labels {
+                let label = labels.get(index[axis]).map_or("", String::as_str);
+                write!(out, "\"{}\",", label.replace('"', "\"\""))?;
+            }
+        }
+        write!(out, "{value}\r\n")?;
+    }
+    Ok(())
+}
+
+/// A page of its own around a widget.
+fn page(title: &str, body: &str, out: &mut dyn Write) -> io::Result<()> {
+    let title = title.replace('&', "&amp;").replace('<', "&lt;");
+    write!(
+        out,
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n</head>\n\
+         <body>\n{body}\n</body>\n</html>\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{ArrayD, IxDyn};
+
+    use super::*;
+
+    fn example() -> Tensor {
+        let data = ArrayD::from_shape_fn(IxDyn(&[2, 3]), |at| (at[0] * 3 + at[1]) as f32 / 2.0);
+        // As sites come: a view in another order than memory's.
+        Tensor::new(data.permuted_axes(IxDyn(&[1, 0])), &["neuron", "position"])
+    }
+
+    fn saved(path: &str) -> Vec<u8> {
+        let folder = tempfile::tempdir().expect("a folder");
+        save(&example(), folder.path(), path).expect(path);
+        let names: Vec<_> = std::fs::read_dir(folder.path()).expect("readable").collect();
+        assert_eq!(names.len(), 1, "something stays beside the file");
+        std::fs::read(folder.path().join(path)).expect("it was written")
+    }
+
+    #[test]
+    fn npy_files() {
+        let bytes = saved("t.npy");
+        assert_eq!(&bytes[..8], b"\x93NUMPY\x01\x00");
+        let length = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+        assert_eq!((10 + length) % 64, 0);
+        let header = std::str::from_utf8(&bytes[10..10 + length]).expect("text");
+        assert!(
+            header.starts_with("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2,), }")
+                && header.ends_with(" \n"),
+            "{header}"
+        );
+        let values = bytes[10 + length..].chunks_exact(4);
+        let values: Vec<f32> = values
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect();
+        assert_eq!(values, [0.0, 1.5, 0.5, 2.0, 1.0, 2.5]);
+    }
+
+    #[test]
+    fn safetensors_files() {
+        let bytes = saved("t.safetensors");
+        let file = safetensors::SafeTensors::deserialize(&bytes).expect("valid");
+        let tensor = file.tensor("tensor").expect("the tensor");
+        assert_eq!((tensor.shape(), tensor.dtype()), (&[3, 2][..], Dtype::F32));
+        assert_eq!(tensor.data()[4..8], 1.5f32.to_le_bytes());
+        assert!(String::from_utf8_lossy(&bytes).contains("neuron,position"));
+    }
+
+    #[test]
+    fn json_files() {
+        let parsed: serde_json::Value = serde_json::from_slice(&saved("t.json")).expect("valid");
+        assert_eq!(
+            parsed,
+            json!({"shape": [3, 2], "axes": ["neuron", "position"], "data": [[0.0, 1.5], [0.5, 2.0], [1.0, 2.5]]})
+        );
+        let mut text = Vec::new();
+        let odd = Tensor::new(ArrayD::from_elem(IxDyn(&[1]), f32::NAN), &[]);
+        json(&odd, &mut text).expect("written");
+        assert_eq!(text, b"{\"shape\":[1],\"axes\":[\"\"],\"data\":[null]}");
+    }
+
+    #[test]
+    fn csv_files_have_a_row_for_each_value() {
+        let mut text = Vec::new();
+        let labels = |axis: &str| (axis == "position").then(|| vec!["a, \"b\"".to_owned(), "\n".to_owned()]);
+        csv(&example(), &labels, &mut text).expect("written");
+        let text = String::from_utf8(text).expect("text");
+        let start = "neuron,position,position_label,value\r\n0,0,\"a, \"\"b\"\"\",0\r\n0,1,\"\n\",1.5\r\n";
+        assert!(text.starts_with(start), "{text}");
+        assert_eq!(text.matches("\r\n").count(), 7);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn nothing_is_written_outside_of_the_folder() {
+        let outer = tempfile::tempdir().expect("a folder");
+        let folder = outer.path().join("notebook");
+        std::fs::create_dir_all(folder.join("below")).expect("a folder");
+        std::os::unix::fs::symlink(outer.path(), folder.join("out")).expect("a link");
+        let precious = outer.path().join("precious.npy");
+        std::fs::write(&precious, "precious").expect("a file");
+        std::os::unix::fs::symlink(&precious, folder.join("link.npy")).expect("a link");
+        let absolute = precious.to_string_lossy().into_owned();
+        for path in [
+            "../precious.npy",
+            "out/precious.npy",
+            "below/../../precious.npy",
+            &absolute,
+            "",
+        ] {
+            let error = save(&example(), &folder, path).expect_err(path);
+            assert_eq!(error.kind, ErrorKind::Value, "{path}: {}", error.message);
+        }
+        // A link at the file's own place is replaced, not followed.
+        save(&example(), &folder, "link.npy").expect("a file");
+        save(&example(), &folder, "below/t.npy").expect("a file below");
+        save(&example(), &folder, "below/t.npy").expect("a file in the place of another");
+        assert_eq!(std::fs::read(&precious).expect("it is there"), b"precious");
+        assert!(
+            !std::fs::symlink_metadata(folder.join("link.npy"))
+                .expect("a file")
+                .is_symlink()
+        );
+        let error = save(&example(), &folder, "nowhere/t.npy").expect_err("no such folder");
+        assert_eq!(error.kind, ErrorKind::File);
+        assert_eq!(
+            save(&example(), &folder, "t.bin").expect_err("an ending").kind,
+            ErrorKind::Value
+        );
+    }
+}

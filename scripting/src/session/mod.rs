@@ -1,0 +1,340 @@
+//! A session: what cells define stays for the cells after them.
+//!
+//! Cells run here; `answers` has what is said about code without running it.
+//! - `engine`: limits, output, interruption, the memory budget; [`memory`]: that budget
+//! - [`state`]: what primitives reach besides their arguments; [`watch`]: progress and interruption of native work
+//! - `fault`, `traceback`: errors with their places, as a cell shows them
+//! - `resolver`: imports
+
+mod answers;
+mod engine;
+mod fault;
+pub mod memory;
+mod resolver;
+pub mod state;
+mod traceback;
+pub mod watch;
+
+pub use self::state::{State, state_of};
+pub use self::watch::watched;
+
+use std::cell::OnceCell;
+use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use ecco_interpreter::MimeBundle;
+use rhai::{AST, Dynamic, Engine, EvalAltResult, Expr, Scope, Stmt};
+
+use self::fault::{Fault, Frame, Names, translate};
+use self::traceback::as_cell_error;
+use crate::assist::catalog::Catalog;
+use crate::assist::inspect::{Question, question};
+use crate::assist::page;
+use crate::assist::scan::scan;
+use crate::assist::source::Source;
+use crate::errors::{ErrorKind, ScriptError};
+use crate::registry::Register;
+use crate::result::{known, show};
+use crate::session::resolver::Imported;
+use ecco_interpreter::{Cell, CellError, Completeness, Completions, Interpreter, Interrupt, Output};
+
+/// The stack a thread needs to run sessions. Scripts may nest calls and expressions deeply, and values
+/// deeper still: those are freed level by level ([`memory::MOST_CONTAINERS`]). It is address space; only
+/// what is used takes memory.
+pub const STACK_BYTES: usize = 1 << 30;
+
+/// What a cell may allocate beyond the limit when it starts above it, so that it can still free values.
+const HEADROOM: usize = 256 << 20;
+const CONTAINER_HEADROOM: usize = 50_000;
+
+/// The language behind the kernel: a Rhai engine and everything that cells have defined.
+pub struct Session {
+    engine: Engine,
+    state: Rc<State>,
+    scope: Scope<'static>,
+    /// The functions of all cells; no statements.
+    library: AST,
+    imported: Imported,
+    modules: Vec<String>,
+    catalog: OnceCell<Catalog>,
+    folder: PathBuf,
+}
+
+impl Session {
+    /// A session with what `register` makes known, that imports scripts from the current folder.
+    pub fn new(interrupt: Interrupt, register: Register) -> Self {
+        let folder = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+        Self::in_folder(interrupt, register, folder)
+    }
+
+    /// The same, importing scripts from `folder`.
+    pub fn in_folder(interrupt: Interrupt, register: Register, folder: PathBuf) -> Self {
+        let state = Rc::new(State::new(interrupt));
+        let imported = Imported::default();
+        state.folder.replace(folder.clone());
+        let engine = engine::build(&state, folder.clone(), Rc::clone(&imported), register);
+        Self {
+            engine,
+            state,
+            scope: Scope::new(),
+            library: AST::empty(),
+            imported,
+            modules: vec!["ecco".to_owned()],
+            catalog: OnceCell::new(),
+            folder,
+        }
+    }
+
+    fn run(&mut self, code: &str, source: &Rc<Source>) -> Result<Option<MimeBundle>, Box<EvalAltResult>> {
+        let mut cell = self.engine.compile(code)?;
+        let aliases = import_aliases(&cell)?;
+        self.state.sources.borrow_mut().add_functions(&cell, source);
+        let mut runnable = self.library.merge(&cell);
+        runnable.set_source(source.label.as_str());
+        self.library = self.library.merge(cell.clear_statements());
+        self.imported.borrow_mut().clear();
+        let result = self
+            .engine
+            .eval_ast_with_scope::<Dynamic>(&mut self.scope, &runnable);
+        self.keep_imports(aliases);
+        self.keep_newest_variables();
+        let value = result?;
+        if ends_in_semicolon(code) {
+            return Ok(None);
+        }
+        if self.was_just_shown(&value) {
+            return Ok(None);
+        }
+        // Results that are computed when first shown are computed here.
+        show::bundle(&value).map_err(|error| error.raise_at(last_statement(&runnable)))
+    }
+
+    /// A cell such as `lm?`.
+    fn show_page(&self, question: &Question) -> Result<Option<MimeBundle>, Box<EvalAltResult>> {
+        let start = rhai::Position::new(1, 1);
+        let page = self.answer(question).map_err(|error| error.raise_at(start))?;
+        self.state.output().page(page);
+        Ok(None)
+    }
+
+    /// Whether this is the result that a primitive has shown in this cell already, token by token.
+    fn was_just_shown(&self, value: &Dynamic) -> bool {
+        let shown = self.state.just_shown.get();
+        shown.is_some() && shown == known::identity(value)
+    }
+
+    /// Imports end with the cell in Rhai: here they stay.
+    fn keep_imports(&mut self, aliases: Vec<(String, String)>) {
+        for (path, alias) in aliases {
+            if let Some(module) = self.imported.borrow().get(&path) {
+                self.engine.register_static_module(&alias, Rc::clone(module));
+                self.catalog.take();
+                if !self.modules.contains(&alias) {
+                    self.modules.push(alias);
+                }
+            }
+        }
+    }
+
+    /// Rhai keeps every `let` of a name; only the newest can still be reached.
+    fn keep_newest_variables(&mut self) {
+        let all: Vec<_> = std::mem::take(&mut self.scope).into_iter().collect();
+        let mut seen = HashSet::new();
+        let mut newest: Vec<_> = all
+            .into_iter()
+            .rev()
+            .filter(|entry| seen.insert(entry.0.clone()))
+            .collect();
+        newest.reverse();
+        for (name, value, _) in newest {
+            if value.is_read_only() {
+                self.scope.push_constant_dynamic(name, value);
+            } else {
+                self.scope.push_dynamic(name, value);
+            }
+        }
+    }
+
+    /// Runs `work` with `output` as the place for side effects; panics become errors.
+    fn guarded<T>(
+        &mut self,
+        source: &Rc<Source>,
+        output: Option<Rc<dyn Output>>,
+        work: impl FnOnce(&mut Self) -> Result<T, Box<EvalAltResult>>,
+    ) -> Result<T, CellError> {
+        if let Some(output) = output {
+            self.state.begin_cell(output);
+        }
+        let limit = memory::default_limit().max(memory::allocated_bytes() + HEADROOM);
+        self.state.memory_limit.set(limit);
+        let containers = memory::containers() + CONTAINER_HEADROOM;
+        self.state
+            .container_limit
+            .set(memory::MOST_CONTAINERS.max(containers));
+        let result = catch_unwind(AssertUnwindSafe(|| work(self)));
+        self.state.end_cell();
+        match result {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(self.cell_error(&error, source)),
+            Err(panic) => Err(panic_error(panic, source)),
+        }
+    }
+
+    fn cell_error(&self, error: &EvalAltResult, source: &Rc<Source>) -> CellError {
+        let sources = self.state.sources.borrow();
+        let names = Names {
+            catalog: self.catalog(),
+            sources: &sources,
+            variables: self
+                .scope
+                .iter_raw()
+                .map(|(name, _, _)| name.to_owned())
+                .collect(),
+            script_functions: self.script_functions(),
+        };
+        let fault = translate(error, source, &names);
+        if fault.error.kind == ErrorKind::Interrupt {
+            // The request was served: the next cell must not find it.
+            self.state.interrupt.clear();
+        }
+        as_cell_error(&fault)
+    }
+
+    /// The page of primitives in markdown.
+    pub fn primitives_page(&self) -> String {
+        page::page(self.catalog())
+    }
+}
+
+impl Interpreter for Session {
+    fn execute(&mut self, cell: &Cell, output: Rc<dyn Output>) -> Result<Option<MimeBundle>, CellError> {
+        let label = format!("In [{}]", cell.execution_count);
+        let source = Rc::new(Source {
+            label,
+            code: cell.code.clone(),
+        });
+        let result = self.guarded(&source, Some(output), |session| match question(&cell.code) {
+            Some(question) => session.show_page(&question),
+            None => session.run(&cell.code, &source),
+        });
+        if cell.silent { result.map(|_| None) } else { result }
+    }
+
+    fn evaluate(&mut self, expression: &str) -> Result<MimeBundle, CellError> {
+        let source = Rc::new(Source {
+            label: "expression".to_owned(),
+            code: expression.to_owned(),
+        });
+        self.guarded(&source, None, |session| {
+            let expression = session.engine.compile_expression(expression)?;
+            let runnable = session.library.merge(&expression);
+            let variables = session.scope.len();
+            let value = session
+                .engine
+                .eval_ast_with_scope::<Dynamic>(&mut session.scope, &runnable);
+            session.scope.rewind(variables);
+            let bundle = show::bundle(&value?).map_err(|error| error.raise_at(rhai::Position::new(1, 1)))?;
+            Ok(bundle.unwrap_or_else(|| MimeBundle::from_text("()")))
+        })
+    }
+
+    fn complete(&mut self, code: &str, cursor: usize) -> Completions {
+        self.completions(code, cursor)
+    }
+
+    fn inspect(&mut self, code: &str, cursor: usize, detail: u8) -> Option<MimeBundle> {
+        self.inspection(code, cursor, detail)
+    }
+
+    fn is_complete(&mut self, code: &str) -> Completeness {
+        self.completeness(code)
+    }
+}
+
+/// Path and alias of each import at the top of a cell.
+fn import_aliases(cell: &AST) -> Result<Vec<(String, String)>, Box<EvalAltResult>> {
+    let mut aliases = Vec::new();
+    for statement in cell.statements() {
+        let Stmt::Import(import, position) = statement else {
+            continue;
+        };
+        let (Expr::StringConstant(path, _), alias) = (&import.0, &import.1) else {
+            continue;
+        };
+        if alias.name == "ecco" {
+            let error = ScriptError::new(ErrorKind::Import, "the name `ecco` is taken by the primitives");
+            return Err(error
+                .with_hint("import it under another name")
+                .raise_at(*position));
+        }
+        if !alias.name.is_empty() {
+            aliases.push((path.to_string(), alias.name.to_string()));
+        }
+    }
+    Ok(aliases)
+}
+
+fn last_statement(ast: &AST) -> rhai::Position {
+    ast.statements()
+        .last()
+        .map_or(rhai::Position::NONE, Stmt::position)
+}
+
+/// A trailing `;` says "do not show the result"; to Rhai it means nothing.
+fn ends_in_semicolon(code: &str) -> bool {
+    scan(code).last().is_some_and(|last| last.is_symbol(";"))
+}
+
+fn panic_error(panic: Box<dyn std::any::Any + Send>, source: &Rc<Source>) -> CellError {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    let error = ScriptError::new(
+        ErrorKind::Internal,
+        format!("a primitive failed unexpectedly: {text}"),
+    )
+    .with_hint("this is a defect of the kernel; the session goes on");
+    let frame = Frame {
+        source: Some(Rc::clone(source)),
+        position: rhai::Position::NONE,
+        function: None,
+    };
+    as_cell_error(&Fault {
+        error,
+        frames: vec![frame],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::state::Nowhere;
+
+    fn execute(session: &mut Session, code: &str) -> Result<Option<MimeBundle>, CellError> {
+        let cell = Cell {
+            code: code.to_owned(),
+            execution_count: 1,
+            silent: false,
+            allow_stdin: false,
+        };
+        session.execute(&cell, Rc::new(Nowhere))
+    }
+
+    #[test]
+    fn a_panic_in_a_primitive_is_an_error_and_the_session_lives() {
+        let mut session = Session::new(Interrupt::default(), |_| ());
+        session.engine.register_fn("fails", |value: &mut rhai::Array| {
+            value.clear();
+            panic!("on purpose: {}", value.len())
+        });
+        let result = execute(&mut session, "let kept = 5; let list = [1]; fails(list)");
+        let error = result.expect_err("a panic is no value");
+        assert_eq!(error.name, "InternalError");
+        assert!(error.value.contains("on purpose: 0"), "{}", error.value);
+        let kept = execute(&mut session, "kept + 1").expect("the session lives");
+        assert_eq!(kept.as_ref().and_then(MimeBundle::text), Some("6"));
+    }
+}

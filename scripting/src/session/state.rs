@@ -1,0 +1,140 @@
+//! What primitives reach besides their arguments: where to write, whether to stop, resident models.
+//!
+//! Rhai carries it as the engine's tag, so that primitives stay plain documented functions.
+
+use std::any::{Any, TypeId};
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use ecco_interpreter::MimeBundle;
+use rhai::NativeCallContext;
+
+use crate::assist::source::Sources;
+use crate::errors::ScriptError;
+use crate::registry::Vocabulary;
+use ecco_interpreter::{Interrupt, Output};
+
+/// Shared by the session and the primitives of its engine.
+pub struct State {
+    pub interrupt: Interrupt,
+    output: RefCell<Rc<dyn Output>>,
+    /// Display ids that this cell has shown: showing them again replaces.
+    shown: RefCell<HashSet<String>>,
+    next_display: Cell<u64>,
+    pub sources: RefCell<Sources>,
+    /// What primitives keep from cell to cell, by its type.
+    kept: RefCell<HashMap<TypeId, Rc<dyn Any>>>,
+    /// The result that a primitive has just shown in this cell, which need not be shown again: its
+    /// [`identity`](crate::result::Show::identity).
+    pub just_shown: Cell<Option<usize>>,
+    vocabulary: RefCell<Rc<Vocabulary>>,
+    /// The notebook's folder: where tensors are saved.
+    pub folder: RefCell<PathBuf>,
+    /// Allocation at which the running cell is stopped.
+    pub memory_limit: Cell<usize>,
+    /// Arrays, maps and closures at which it is stopped.
+    pub container_limit: Cell<usize>,
+}
+
+/// The state as it travels in Rhai values.
+#[derive(Clone)]
+pub struct StateHandle(pub Rc<State>);
+
+impl State {
+    pub fn new(interrupt: Interrupt) -> Self {
+        Self {
+            interrupt,
+            output: RefCell::new(Rc::new(Nowhere)),
+            shown: RefCell::default(),
+            next_display: Cell::new(0),
+            sources: RefCell::default(),
+            kept: RefCell::default(),
+            just_shown: Cell::new(None),
+            vocabulary: RefCell::default(),
+            folder: RefCell::default(),
+            memory_limit: Cell::new(usize::MAX),
+            container_limit: Cell::new(usize::MAX),
+        }
+    }
+
+    /// Directs side outputs to `output` until [`State::end_cell`].
+    pub fn begin_cell(&self, output: Rc<dyn Output>) {
+        *self.output.borrow_mut() = output;
+        self.shown.borrow_mut().clear();
+        self.just_shown.take();
+    }
+
+    pub fn end_cell(&self) {
+        *self.output.borrow_mut() = Rc::new(Nowhere);
+    }
+
+    pub fn output(&self) -> Rc<dyn Output> {
+        Rc::clone(&self.output.borrow())
+    }
+
+    /// Shows a bundle under an id: the first time in this cell as a new output, then in its place.
+    pub fn show(&self, bundle: MimeBundle, id: &str) {
+        let is_new = self.shown.borrow_mut().insert(id.to_owned());
+        match is_new {
+            true => self.output().display(bundle, Some(id)),
+            false => self.output().update(bundle, id),
+        }
+    }
+
+    /// An id for a display of the kernel's own.
+    pub fn new_display_id(&self) -> String {
+        self.next_display.set(self.next_display.get() + 1);
+        format!("ecco-{}-{}", std::process::id(), self.next_display.get())
+    }
+
+    /// What primitives keep from cell to cell under a type; its default at first.
+    pub fn kept<T: Default + 'static>(&self) -> Rc<T> {
+        let mut kept = self.kept.borrow_mut();
+        let value = kept
+            .entry(TypeId::of::<T>())
+            .or_insert_with(|| Rc::new(T::default()));
+        // Only this function puts values in, under their own type.
+        Rc::clone(value).downcast().unwrap_or_default()
+    }
+
+    /// What there is to ask besides the functions.
+    pub(crate) fn vocabulary(&self) -> Rc<Vocabulary> {
+        Rc::clone(&self.vocabulary.borrow())
+    }
+
+    pub(crate) fn set_vocabulary(&self, vocabulary: Vocabulary) {
+        self.vocabulary.replace(Rc::new(vocabulary));
+    }
+
+    pub fn check_interrupt(&self) -> Result<(), ScriptError> {
+        if self.interrupt.is_requested() {
+            Err(ScriptError::interrupted())
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// The state behind a native call.
+pub fn state_of(context: &NativeCallContext) -> Rc<State> {
+    let handle = context.tag().and_then(|tag| tag.read_lock::<StateHandle>());
+    // The session sets the tag of its engine before any script runs, and scripts cannot change it.
+    Rc::clone(&handle.expect("the engine's tag holds the session's state").0)
+}
+
+/// Where output goes when no cell runs.
+pub struct Nowhere;
+
+impl Output for Nowhere {
+    fn stdout(&self, _: &str) {}
+    fn stderr(&self, _: &str) {}
+    fn display(&self, _: MimeBundle, _: Option<&str>) {}
+    fn update(&self, _: MimeBundle, _: &str) {}
+    fn page(&self, _: MimeBundle) {}
+    fn clear(&self, _: bool) {}
+    fn input(&self, _: &str, _: bool) -> Result<String, String> {
+        Err("input is not possible here".to_owned())
+    }
+}
