@@ -21,5 +21,5 @@ pub mod tensor;
 
 pub use errors::{ErrorKind, RhaiResult, ScriptError};
 pub use registry::{Register, Registry};
-pub use session::memory::allocated_bytes;
+pub use session::memory::{CountingAllocator, allocated_bytes};
 pub use session::{STACK_BYTES, Session};
