@@ -1,5 +1,7 @@
 //! What can be chosen about an attribution.
 
+use ecco_models::named;
+
 use super::method::Method;
 use crate::error::{Error, Result};
 
@@ -116,58 +118,33 @@ pub enum Baseline {
     Text(Vec<u32>),
 }
 
-impl Baseline {
-    /// Those that need nothing said beside their name.
-    pub const NAMES: &[(&str, Baseline)] = &[
-        ("zero", Self::Zero),
-        ("pad", Self::Pad),
-        ("mask", Self::Mask),
-        ("mean", Self::Mean),
-    ];
-
-    pub fn parse(name: &str) -> Option<Self> {
-        let mut names = Self::NAMES.iter();
-        names.find(|(known, _)| *known == name).map(|row| row.1.clone())
-    }
-
-    pub fn name(&self) -> &'static str {
-        let mut names = Self::NAMES.iter();
-        names.find(|row| row.1 == *self).map_or("a text", |row| row.0)
+named! {
+    pub Baseline {
+        Zero = "zero",
+        Pad = "pad",
+        Mask = "mask",
+        Mean = "mean",
+        .. = "a text",
     }
 }
 
-/// How the numbers along a token's embedding become one score.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Aggregation {
-    /// √Σ x².
-    #[default]
-    L2,
-    /// Σ |x|.
-    L1,
-    /// Σ x, with its sign.
-    Sum,
-    /// The mean of x, with its sign.
-    Mean,
+named! {
+    /// How the numbers along a token's embedding become one score.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    pub enum Aggregation {
+        /// √Σ x².
+        #[default]
+        L2 = "l2",
+        /// Σ |x|.
+        L1 = "l1",
+        /// Σ x, with its sign.
+        Sum = "sum",
+        /// The mean of x, with its sign.
+        Mean = "mean",
+    }
 }
 
 impl Aggregation {
-    pub const NAMES: &[(&str, Aggregation)] = &[
-        ("l2", Self::L2),
-        ("l1", Self::L1),
-        ("sum", Self::Sum),
-        ("mean", Self::Mean),
-    ];
-
-    pub fn parse(name: &str) -> Option<Self> {
-        let mut names = Self::NAMES.iter();
-        names.find(|(known, _)| *known == name).map(|row| row.1)
-    }
-
-    pub fn name(self) -> &'static str {
-        let mut names = Self::NAMES.iter();
-        names.find(|row| row.1 == self).map_or("", |row| row.0)
-    }
-
     /// Whether scores have signs.
     pub fn is_signed(self) -> bool {
         matches!(self, Self::Sum | Self::Mean)

@@ -3,7 +3,7 @@
 use ecco_models::config::{Config, Label, Task};
 use ecco_models::model::Body;
 use ecco_models::run::Input;
-use ecco_models::{Model, Rule};
+use ecco_models::{Model, Rule, named};
 use tch::{Kind, Tensor};
 
 use crate::error::{Error, Result};
@@ -33,34 +33,18 @@ pub enum Said {
     Replaced { position: usize },
 }
 
-/// Which number about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Quantity {
-    #[default]
-    Probability,
-    /// Before the softmax. Of labels and replaced tokens likewise.
-    Logit,
-    LogProbability,
-    /// Of the whole distribution, in nats: how undecided the model is. Which token or label is named does not matter.
-    Entropy,
-}
-
-impl Quantity {
-    pub const NAMES: &[(&str, Quantity)] = &[
-        ("probability", Self::Probability),
-        ("logit", Self::Logit),
-        ("log_probability", Self::LogProbability),
-        ("entropy", Self::Entropy),
-    ];
-
-    pub fn parse(name: &str) -> Option<Self> {
-        let mut names = Self::NAMES.iter();
-        names.find(|(known, _)| *known == name).map(|row| row.1)
-    }
-
-    pub fn name(self) -> &'static str {
-        let mut names = Self::NAMES.iter();
-        names.find(|row| row.1 == self).map_or("", |row| row.0)
+named! {
+    /// Which number about it.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    pub enum Quantity {
+        #[default]
+        Probability = "probability",
+        /// Before the softmax. Of labels and replaced tokens likewise.
+        Logit = "logit",
+        LogProbability = "log_probability",
+        /// Of the whole distribution, in nats: how undecided the model is. Which token or label is named does not
+        /// matter.
+        Entropy = "entropy",
     }
 }
 
