@@ -80,6 +80,15 @@ impl Diagnostic for Error {
     }
 }
 
+/// A refusal of an option's value.
+pub(crate) fn refuse(option: &'static str, value: impl ToString, reason: impl Into<String>) -> Error {
+    Error::Option {
+        option,
+        value: value.to_string(),
+        reason: reason.into(),
+    }
+}
+
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Tokens as they are, those of a long text in part.

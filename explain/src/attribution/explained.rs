@@ -9,7 +9,7 @@ use ecco_models::tap::Tap;
 use ecco_models::{Model, Rule};
 use tch::{Device, Kind, Tensor};
 
-use super::options::Baseline;
+use super::baseline::Baseline;
 use super::target::{Said, Target, refused};
 use crate::error::{Error, Result};
 
