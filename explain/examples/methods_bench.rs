@@ -17,19 +17,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let input = Input::of(&model, ids, Vec::new())?;
     let targets = Target::written(&input, 30);
     println!("{} tokens, {} targets", input.ids.len(), targets.len());
-    let mut done: Vec<Method> = Vec::new();
-    for (name, method, _) in Method::NAMES {
-        if done.contains(method) {
-            continue;
-        }
-        done.push(*method);
+    for method in Method::ALL {
         let options = AttributionOptions {
             n_samples: Some(500),
             ..AttributionOptions::with(*method)
         };
         let start = Instant::now();
         let found = attribute(&model, &input, &targets, &options, &mut unwatched)?;
-        println!("{name:22} {:7.2} s", start.elapsed().as_secs_f64());
+        println!("{:22} {:7.2} s", method.name(), start.elapsed().as_secs_f64());
         if *method == Method::Occlusion {
             let start = Instant::now();
             let measured = faithfulness(

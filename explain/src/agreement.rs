@@ -9,7 +9,7 @@ use ecco_models::run::Input;
 use ndarray::{Array2, ArrayView1};
 
 use crate::attribution::{Attribution, AttributionOptions, Method, Target, attribute};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, refuse};
 use crate::faithfulness::{Faithfulness, FaithfulnessOptions, Figures, faithfulness};
 
 /// Attributions of the same targets by several methods, and how far they agree; occlusion is the referee, and is added
@@ -168,26 +168,19 @@ pub fn agreement(methods: &[Scored], referee: usize, k: usize) -> Result<Agreeme
 }
 
 fn check(methods: &[Scored], referee: usize, k: usize) -> Result<()> {
-    let refuse = |option, value: usize, reason: String| {
-        Err(Error::Option {
-            option,
-            value: value.to_string(),
-            reason,
-        })
-    };
     if methods.len() < 2 {
-        return refuse(
+        return Err(refuse(
             "the number of methods",
             methods.len(),
-            "there is nothing to compare".into(),
-        );
+            "there is nothing to compare",
+        ));
     }
     if referee >= methods.len() {
         let reason = format!("there are {} methods, numbered from 0", methods.len());
-        return refuse("referee", referee, reason);
+        return Err(refuse("referee", referee, reason));
     }
     if k == 0 {
-        return refuse("k", k, "expected at least one source".into());
+        return Err(refuse("k", k, "expected at least one source"));
     }
     let shape = |scored: &Scored| scored.scores.iter().map(Vec::len).collect::<Vec<_>>();
     match methods.iter().find(|method| shape(method) != shape(&methods[0])) {

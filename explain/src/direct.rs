@@ -18,7 +18,7 @@ use ecco_models::tap::NoTap;
 use ecco_models::{Model, Site};
 use tch::{Device, Kind, Tensor};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, refuse};
 use crate::rows::Rows;
 
 /// Which logit, and where.
@@ -133,27 +133,20 @@ pub fn direct(model: &Model, input: &Input, wanted: Wanted, watch: &mut Watch) -
 }
 
 fn check(model: &Model, input: &Input, wanted: Wanted) -> Result<()> {
-    let refuse = |option, value: String, reason| {
-        Err(Error::Option {
-            option,
-            value,
-            reason,
-        })
-    };
     let n = input.spoken().len();
     if wanted.row >= n {
         let reason = format!("the model has read {n} tokens, 0 to {}", n.saturating_sub(1));
-        return refuse("position", wanted.row.to_string(), reason);
+        return Err(refuse("position", wanted.row, reason));
     }
     let vocabulary = model.config().vocab_size;
     let tokens = [("target", Some(wanted.token)), ("contrast", wanted.contrast)];
     for (option, token) in tokens {
         if let Some(id) = token.filter(|&id| id as usize >= vocabulary) {
-            return refuse(
+            return Err(refuse(
                 option,
                 id.to_string(),
                 format!("the vocabulary has {vocabulary} tokens"),
-            );
+            ));
         }
     }
     Ok(())

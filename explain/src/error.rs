@@ -53,13 +53,11 @@ pub enum Error {
 impl Diagnostic for Error {
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NothingGenerated => Some("generate at least one token: #{generate: 20}".into()),
+            Self::NothingGenerated => Some("generate at least one token".into()),
             Self::Option { .. } | Self::Span { .. } => None,
             Self::NoTokens { .. } | Self::NotLinear { .. } => None,
             Self::Unlike { .. } => Some("compare attributions of the same text and targets".into()),
-            Self::Lengths { .. } => {
-                Some("choose words of as many tokens: `lm.run(text).tokens` shows them".into())
-            }
+            Self::Lengths { .. } => Some("choose words of as many tokens".into()),
             Self::Model(error) => error.hint(),
         }
     }
@@ -77,6 +75,15 @@ impl Diagnostic for Error {
             Self::Model(error) => error.at(),
             _ => None,
         }
+    }
+}
+
+/// A refusal of an option's value.
+pub(crate) fn refuse(option: &'static str, value: impl ToString, reason: impl Into<String>) -> Error {
+    Error::Option {
+        option,
+        value: value.to_string(),
+        reason: reason.into(),
     }
 }
 

@@ -29,7 +29,7 @@ use crate::agreement::descending;
 use crate::attribution::passes::Passes;
 use crate::attribution::work::Work;
 use crate::attribution::{Attribution, Baseline, Explained, Quantity, Target};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, refuse};
 
 /// How much to measure.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,32 +61,21 @@ impl FaithfulnessOptions {
     /// # Errors
     /// [`Error::Option`] for a fraction outside of 0 to 1, and for numbers of steps or orders that are none.
     pub fn check(&self) -> Result<()> {
-        let refuse = |option, value: String, reason: &str| {
-            Err(Error::Option {
-                option,
-                value,
-                reason: reason.into(),
-            })
-        };
         if self.fractions.is_empty() {
-            return refuse("fractions", "[]".into(), "expected at least one, such as 0.2");
+            return Err(refuse("fractions", "[]", "expected at least one, such as 0.2"));
         }
         if let Some(other) = self.fractions.iter().find(|&&q| !(q > 0.0 && q <= 1.0)) {
-            return refuse(
+            return Err(refuse(
                 "fractions",
-                other.to_string(),
+                other,
                 "expected fractions above 0 and up to 1",
-            );
+            ));
         }
         if !(1..=1_000).contains(&self.n_steps) {
-            return refuse("n_steps", self.n_steps.to_string(), "expected 1 to 1,000 steps");
+            return Err(refuse("n_steps", self.n_steps, "expected 1 to 1,000 steps"));
         }
         if self.n_random > 1_000 {
-            return refuse(
-                "n_random",
-                self.n_random.to_string(),
-                "expected at most 1,000 orders",
-            );
+            return Err(refuse("n_random", self.n_random, "expected at most 1,000 orders"));
         }
         Ok(())
     }

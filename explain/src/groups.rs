@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use ecco_models::Token;
+use ecco_models::{Token, named};
 use unicode_segmentation::UnicodeSegmentation;
 
 use crate::attribution::Attribution;
@@ -27,40 +27,30 @@ pub enum Grouping {
     Tokens(Vec<Range<usize>>),
 }
 
-impl Grouping {
-    /// The ones that need nothing but a name.
-    pub const NAMES: &[(&str, Self)] = &[
-        ("words", Self::Words),
-        ("lines", Self::Lines),
-        ("sentences", Self::Sentences),
-    ];
-
-    pub fn parse(name: &str) -> Option<Self> {
-        let found = Self::NAMES.iter().find(|(known, _)| *known == name);
-        found.map(|(_, grouping)| grouping.clone())
+named! {
+    pub Grouping {
+        Words = "words",
+        Lines = "lines",
+        Sentences = "sentences",
+        .. = "spans",
     }
 }
 
-/// How contributions of a group's tokens become the group's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Combine {
-    /// Their sum: rows keep theirs, so what was complete stays so.
-    #[default]
-    Sum,
-    /// Their mean: long groups do not win by length.
-    Mean,
-    /// The one furthest from zero, with its sign.
-    Largest,
+named! {
+    /// How contributions of a group's tokens become the group's.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub enum Combine {
+        /// Their sum: rows keep theirs, so what was complete stays so.
+        #[default]
+        Sum = "sum",
+        /// Their mean: long groups do not win by length.
+        Mean = "mean",
+        /// The one furthest from zero, with its sign.
+        Largest = "max",
+    }
 }
 
 impl Combine {
-    pub const NAMES: &[(&str, Self)] = &[("sum", Self::Sum), ("mean", Self::Mean), ("max", Self::Largest)];
-
-    pub fn parse(name: &str) -> Option<Self> {
-        let found = Self::NAMES.iter().find(|(known, _)| *known == name);
-        found.map(|(_, combine)| *combine)
-    }
-
     fn of(self, values: impl ExactSizeIterator<Item = f64>) -> f64 {
         let n = values.len().max(1) as f64;
         match self {

@@ -14,6 +14,7 @@ use std::ops::ControlFlow;
 use ecco_interpreter::{Progress, Watch};
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
+use crate::error::refuse;
 use crate::linalg;
 use crate::pca::{DecompositionError, centred, check, check_components, project};
 use crate::random::RandomState;
@@ -170,23 +171,17 @@ fn random_start(k: usize, seed: u32) -> Array2<f64> {
 }
 
 fn check_options(options: &IcaOptions) -> Result<(), DecompositionError> {
-    let wrong = |option, value: String, reason| {
-        Err(DecompositionError::Option {
-            option,
-            value,
-            reason,
-        })
-    };
-    match *options {
-        IcaOptions { max_iter: 0, .. } => wrong("max_iter", "0".into(), "at least 1 step is needed"),
-        IcaOptions { tol, .. } if !tol.is_finite() || tol < 0.0 => {
-            wrong("tol", tol.to_string(), "it must be 0 or a positive number")
-        }
-        IcaOptions { seed, .. } if seed > u64::from(u32::MAX) => wrong(
-            "seed",
-            seed.to_string(),
-            "numpy's generator takes 0 to 4294967295",
-        ),
-        _ => Ok(()),
+    let IcaOptions {
+        max_iter, tol, seed, ..
+    } = *options;
+    if max_iter == 0 {
+        return Err(refuse("max_iter", max_iter, "at least 1 step is needed").into());
+    }
+    if !tol.is_finite() || tol < 0.0 {
+        return Err(refuse("tol", tol, "it must be 0 or a positive number").into());
+    }
+    match u32::try_from(seed) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(refuse("seed", seed, "numpy's generator takes 0 to 4294967295").into()),
     }
 }

@@ -16,7 +16,7 @@ use ecco_models::{Model, Site, device};
 use ndarray::{Array2, Ix2};
 use tch::{Device, Kind, Tensor};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, refuse};
 use crate::rows::Rows;
 
 /// What is asked of a lens.
@@ -144,34 +144,27 @@ fn check(model: &Model, input: &Input, question: &Question) -> Result<()> {
             });
         }
     }
-    let refuse = |option, value: String, reason| {
-        Err(Error::Option {
-            option,
-            value,
-            reason,
-        })
-    };
     let n = input.spoken().len();
     if let Some(row) = question.rows.iter().find(|row| **row >= n) {
         let reason = format!("the model has read {n} tokens, 0 to {}", n.saturating_sub(1));
-        return refuse("position", row.to_string(), reason);
+        return Err(refuse("position", row, reason));
     }
     if let Some(depth) = question.depths.iter().find(|depth| **depth > config.n_layers) {
         let reason = format!("the model has {} layers", config.n_layers);
-        return refuse("layer", depth.to_string(), reason);
+        return Err(refuse("layer", depth, reason));
     }
     let mut watched = question.watch.iter().flatten();
     if let Some(id) = watched.find(|id| **id as usize >= config.vocab_size) {
         let reason = format!("the vocabulary has {} tokens", config.vocab_size);
-        return refuse("token id", id.to_string(), reason);
+        return Err(refuse("token id", id, reason));
     }
     match question.watch.len() == question.rows.len() {
         true => Ok(()),
-        false => refuse(
+        false => Err(refuse(
             "watch",
             format!("for {} positions", question.watch.len()),
             format!("{} positions are read", question.rows.len()),
-        ),
+        )),
     }
 }
 

@@ -58,12 +58,6 @@ pub enum DecompositionError {
         "the activations are of rank {rank} without their mean, so they do not have {asked} independent components"
     )]
     Rank { rank: usize, asked: usize },
-    #[error("{option} is {value}: {reason}")]
-    Option {
-        option: &'static str,
-        value: String,
-        reason: &'static str,
-    },
     #[error("the text has {given} neurons at that site, the components have {expected}")]
     Neurons { given: usize, expected: usize },
     #[error("interrupted")]
@@ -91,7 +85,6 @@ impl Diagnostic for DecompositionError {
     fn at(&self) -> Option<&str> {
         match self {
             Self::Components { .. } | Self::Rank { .. } => Some("n_components"),
-            Self::Option { option, .. } => Some(option),
             Self::Explain(error) => error.at(),
             _ => None,
         }

@@ -116,11 +116,11 @@ impl Diagnostic for SimilarityError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Neurons { .. } => Some(
-                "take longer texts or several, or ecco::svcca, which keeps the strongest directions only, or ecco::cka, \
-                 which needs no more positions than neurons"
+                "take longer texts or several, or SVCCA, which keeps the strongest directions only, or CKA, which \
+                 needs no more positions than neurons"
                     .into(),
             ),
-            Self::Dims { most, .. } => Some(format!("for example #{{dims: {}}}", (most / 2).max(1))),
+            Self::Dims { most, .. } => Some(format!("for example {}", (most / 2).max(1))),
             Self::Positions { .. } => Some("run both on the same text, with the same tokens".into()),
             Self::Explain(error) => error.hint(),
             _ => None,

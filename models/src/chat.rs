@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use jinja::{FUEL, environment, without_generation_tags};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, refuse};
 use crate::files::TokenizerFiles;
 use crate::tokenizer::Tokenizer;
 use crate::tokenizer::settings::{NAMES, Settings};
@@ -178,11 +178,11 @@ fn mark_last(messages: &Value) -> Result<(Value, String)> {
             text.push_str(MARK);
             Ok((marked, last))
         }
-        _ => Err(Error::Option {
-            option: "continue_final_message",
-            value: "true".into(),
-            reason: "the last message has no text to go on with".into(),
-        }),
+        _ => Err(refuse(
+            "continue_final_message",
+            "true",
+            "the last message has no text to go on with",
+        )),
     }
 }
 
@@ -200,22 +200,19 @@ fn up_to_mark(text: &str, last: &str) -> Result<String> {
 
 /// What every template builds on; whether a role is known is the template's to say.
 fn check(messages: &Value) -> Result<()> {
-    let refuse = |value: &Value, reason: String| {
-        Err(Error::Option {
-            option: "messages",
-            value: value.to_string().chars().take(60).collect(),
-            reason,
-        })
+    let refused = |value: &Value, reason: &str| {
+        let value: String = value.to_string().chars().take(60).collect();
+        Err(refuse("messages", value, reason))
     };
     let Some(list) = messages.as_array().filter(|list| !list.is_empty()) else {
-        return refuse(messages, "expected a list of at least one message".into());
+        return refused(messages, "expected a list of at least one message");
     };
     for (number, message) in list.iter().enumerate() {
         let has_role = message["role"].as_str().is_some_and(|role| !role.is_empty());
         if !has_role {
             let reason =
                 format!("message {number} has no role; expected #{{role: \"user\", content: \"…\"}}");
-            return refuse(message, reason);
+            return refused(message, &reason);
         }
     }
     Ok(())

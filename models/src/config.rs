@@ -336,29 +336,16 @@ impl Head {
     }
 }
 
-/// The MLP's non-linearity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// x Φ(x) (1606.08415).
-    Gelu,
-    /// Its approximation by tanh.
-    GeluTanh,
-    Relu,
-    Silu,
-    Tanh,
-}
-
-impl Activation {
-    /// Hugging Face's names.
-    const NAMES: &[(&str, Activation)] = &[
-        ("gelu", Self::Gelu),
-        ("gelu_new", Self::GeluTanh),
-        ("gelu_pytorch_tanh", Self::GeluTanh),
-        ("gelu_fast", Self::GeluTanh),
-        ("gelu_python", Self::Gelu),
-        ("relu", Self::Relu),
-        ("silu", Self::Silu),
-        ("swish", Self::Silu),
-        ("tanh", Self::Tanh),
-    ];
+crate::named! {
+    /// The MLP's non-linearity, by Hugging Face's names.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Activation {
+        /// x Φ(x) (1606.08415).
+        Gelu = "gelu" | "gelu_python",
+        /// Its approximation by tanh.
+        GeluTanh = "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast",
+        Relu = "relu",
+        Silu = "silu" | "swish",
+        Tanh = "tanh",
+    }
 }

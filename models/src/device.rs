@@ -2,7 +2,7 @@
 
 use tch::{Cuda, Device, Kind};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, refuse};
 use crate::placement::Room;
 use crate::{gpu, libtorch};
 
@@ -13,11 +13,7 @@ pub const AUTO: &str = "auto";
 pub fn device(name: Option<&str>) -> Result<Device> {
     libtorch::open()?;
     let n_gpus = n_gpus();
-    let refuse = |reason: String| Error::Option {
-        option: "device",
-        value: format!("{:?}", name.unwrap_or_default()),
-        reason,
-    };
+    let refused = |reason: &str| refuse("device", format!("{:?}", name.unwrap_or_default()), reason);
     let index = match name {
         None => return Ok(if n_gpus > 0 { Device::Cuda(0) } else { Device::Cpu }),
         Some("cpu") => return Ok(Device::Cpu),
@@ -25,13 +21,11 @@ pub fn device(name: Option<&str>) -> Result<Device> {
         Some(other) => other
             .strip_prefix("cuda:")
             .and_then(|index| index.parse::<usize>().ok())
-            .ok_or_else(|| refuse("expected \"cpu\", \"cuda\", \"cuda:N\" or \"auto\"".into()))?,
+            .ok_or_else(|| refused("expected \"cpu\", \"cuda\", \"cuda:N\" or \"auto\""))?,
     };
     match n_gpus {
-        0 => Err(refuse(
-            "no CUDA device was found; \"cpu\" works everywhere".into(),
-        )),
-        n if index >= n => Err(refuse(format!("there are {n} CUDA devices, numbered from 0"))),
+        0 => Err(refused("no CUDA device was found; \"cpu\" works everywhere")),
+        n if index >= n => Err(refused(&format!("there are {n} CUDA devices, numbered from 0"))),
         _ => Ok(Device::Cuda(index)),
     }
 }
@@ -89,10 +83,12 @@ pub fn kind(name: &str) -> Result<Kind> {
         .iter()
         .find(|(known, _)| *known == name)
         .map(|(_, kind)| *kind)
-        .ok_or_else(|| Error::Option {
-            option: "dtype",
-            value: format!("{name:?}"),
-            reason: "expected float32, float16, bfloat16 or float64".into(),
+        .ok_or_else(|| {
+            refuse(
+                "dtype",
+                format!("{name:?}"),
+                "expected float32, float16, bfloat16 or float64",
+            )
         })
 }
 

@@ -153,10 +153,10 @@ impl Diagnostic for Error {
                 folder.display()
             ),
             Self::FileChanged { .. } => {
-                "free the model with lm.unload() and load it again; a file is replaced safely by renaming another".into()
+                "free the model and load it again; a file is replaced safely by renaming another".into()
             }
             Self::NoChatTemplate { .. } => {
-                "it was not trained on conversations: give `generate` the text that it is to continue".into()
+                "it was not trained on conversations: give it a text to continue".into()
             }
             Self::Damaged { file, .. } if file.ends_with(".safetensors") => {
                 "the file is incomplete or was altered: copy or download it again".into()
@@ -168,12 +168,10 @@ impl Diagnostic for Error {
                 format!("generate at most {} tokens", context - n_input)
             }
             Self::TooLong { .. } => "shorten the text".into(),
-            Self::NoRoom { .. } => "say how many tokens to make: #{generate: 20}".into(),
-            Self::OutOfMemory { .. } => {
-                "free a model with lm.unload(); ecco::models() lists what is resident".into()
-            }
+            Self::NoRoom { .. } => "say how many tokens to make".into(),
+            Self::OutOfMemory { .. } => "free a model that is loaded".into(),
             Self::Edited { .. } => "explain what the model says without them".into(),
-            Self::Widths { site } => format!("take one layer: run.at({site:?}, 0)"),
+            Self::Widths { .. } => "take one layer".into(),
             Self::WeightNotFinite { .. } => "the model was damaged in training or conversion".into(),
             Self::Hub(error) => return error.hint(),
             _ => return None,
@@ -233,5 +231,14 @@ pub fn format_bytes(bytes: u64) -> String {
         1_000..1_000_000 => format!("{:.0} kB", bytes as f64 / 1e3),
         1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
         _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}
+
+/// A refusal of an option's value.
+pub(crate) fn refuse(option: &'static str, value: impl ToString, reason: impl Into<String>) -> Error {
+    Error::Option {
+        option,
+        value: value.to_string(),
+        reason: reason.into(),
     }
 }

@@ -14,7 +14,7 @@ use crate::device;
 use crate::edit::{Edit, Edits};
 use crate::encoder::Encoder;
 use crate::encoder_decoder::EncoderDecoder;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, refuse};
 use crate::files::ModelFiles;
 use crate::generation::GenerationConfig;
 use crate::guard::guard;
@@ -248,11 +248,11 @@ impl Model {
             });
         }
         match ids.iter().find(|&&id| id as usize >= config.vocab_size) {
-            Some(id) => Err(Error::Option {
-                option: "token id",
-                value: id.to_string(),
-                reason: format!("the vocabulary has {} tokens", config.vocab_size),
-            }),
+            Some(id) => Err(refuse(
+                "token id",
+                id,
+                format!("the vocabulary has {} tokens", config.vocab_size),
+            )),
             None => Ok(()),
         }
     }

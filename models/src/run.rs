@@ -22,7 +22,7 @@ use tch::{Device, Tensor};
 use crate::chat::Prompt;
 use crate::config::Config;
 use crate::device;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, refuse};
 use crate::guard::guard;
 use crate::model::{Body, Model, running};
 use crate::stack::Stack;
@@ -53,15 +53,15 @@ impl Input {
             model.check_ids(&ids)?;
             return match target {
                 None => Ok(Self { ids, target: vec![] }),
-                Some(target) => Err(Error::Option {
-                    option: "target",
-                    value: format!("{target:?}"),
-                    reason: format!(
+                Some(target) => Err(refuse(
+                    "target",
+                    format!("{target:?}"),
+                    format!(
                         "{} ({}) reads one text; only an encoder–decoder (t5, bart) writes another",
                         model.name(),
                         model.config().model_type
                     ),
-                }),
+                )),
             };
         };
         model.check_ids_for(&both.encoder.config, &ids)?;
@@ -94,11 +94,11 @@ impl Input {
                 model.check_ids(&self.target)
             }
             _ if self.target.is_empty() => model.check_ids(&self.ids),
-            _ => Err(Error::Option {
-                option: "target",
-                value: format!("{} tokens", self.target.len()),
-                reason: format!("{} ({}) reads one text", model.name(), model.config().model_type),
-            }),
+            _ => Err(refuse(
+                "target",
+                format!("{} tokens", self.target.len()),
+                format!("{} ({}) reads one text", model.name(), model.config().model_type),
+            )),
         }
     }
 

@@ -19,7 +19,7 @@ use tokenizers::Tokenizer as HfTokenizer;
 
 use self::pieces::{Piece, Written};
 use self::settings::Settings;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, refuse};
 use crate::files::TokenizerFiles;
 
 /// A token of a text.
@@ -107,10 +107,12 @@ impl Tokenizer {
 
     fn encode_as(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>> {
         let encoding = self.inner.encode_fast(text, add_special_tokens);
-        let encoding = encoding.map_err(|error| Error::Option {
-            option: "text",
-            value: format!("{:?}", text.chars().take(40).collect::<String>()),
-            reason: error.to_string(),
+        let encoding = encoding.map_err(|error| {
+            refuse(
+                "text",
+                format!("{:?}", text.chars().take(40).collect::<String>()),
+                error.to_string(),
+            )
         })?;
         Ok(encoding.get_ids().to_vec())
     }

@@ -12,7 +12,7 @@ use tch::{Device, Kind, Tensor};
 
 use finite::check_finite;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, refuse};
 use crate::families::{Family, WeightName};
 use crate::files::{INDEX, ModelFiles, WeightFile};
 use crate::layers::bring;
@@ -313,14 +313,14 @@ fn place(file: &WeightFile, name: &str, view: &TensorView, to: (Kind, Device)) -
     check_finite(&file.name, name, view.data(), stored)?;
     let tensor = bring(&tensor, to);
     if to.0 == Kind::Half && stored != Kind::Half && tensor.isfinite().all().int64_value(&[]) == 0 {
-        return Err(Error::Option {
-            option: "dtype",
-            value: "float16".into(),
-            reason: format!(
+        return Err(refuse(
+            "dtype",
+            "float16",
+            format!(
                 "{}: {name} has numbers beyond its range; bfloat16 has float32's",
                 file.name
             ),
-        });
+        ));
     }
     let is_copy = to.1 != Device::Cpu || !std::ptr::eq(tensor.data_ptr().cast(), pointer);
     if is_copy {

@@ -24,8 +24,8 @@ fn targets_together_are_targets_alone_in_any_order() {
             Target::token(1, 300),
             Target::token(2, 7).of(Quantity::Logit).against(9),
         ];
-        for (_, method, _) in Method::NAMES {
-            if matches!(method, Method::GradientShap | Method::Lime | Method::KernelShap) {
+        for method in Method::ALL {
+            if method.is_drawn() {
                 // What is drawn depends on how many sources there are.
                 continue;
             }
@@ -235,7 +235,7 @@ fn scores_with_a_sign_keep_it() {
 fn an_interruption_ends_an_attribution() {
     let model = model("families/bert", "float32");
     let input = Input::of(&model, vec![5, 80, 31, 9], vec![]).unwrap();
-    for (_, method, _) in Method::NAMES {
+    for method in Method::ALL {
         let mut n_reports = 0;
         let error = attribute(
             &model,
@@ -271,7 +271,7 @@ fn what_would_not_fit_is_refused_with_numbers() {
     std::fs::write(to.join("config.json"), config.to_string()).unwrap();
     let model = Model::open(&to, &ecco_models::LoadOptions::default(), &mut unwatched).unwrap();
     let input = Input::of(&model, vec![7; 300_000], vec![]).unwrap();
-    for (_, method, label) in Method::NAMES {
+    for method in Method::ALL {
         let options = AttributionOptions::with(*method);
         let error = attribute(
             &model,
@@ -282,7 +282,7 @@ fn what_would_not_fit_is_refused_with_numbers() {
         );
         let message = error.unwrap_err().to_string();
         assert!(
-            message.contains(label) && message.contains("300000") && message.contains(" GB, but"),
+            message.contains(method.label()) && message.contains("300000") && message.contains(" GB, but"),
             "{message}"
         );
     }

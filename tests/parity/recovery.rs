@@ -70,17 +70,6 @@ fn recovery(model: &Model, method: Method, prompts: &[Prompt]) -> Recovery {
     sum
 }
 
-/// Each method once, by the name that is the one to use.
-fn methods() -> Vec<Method> {
-    let mut methods: Vec<Method> = Vec::new();
-    for (_, method, _) in Method::NAMES {
-        if !methods.contains(method) {
-            methods.push(*method);
-        }
-    }
-    methods
-}
-
 fn all() -> Vec<(Method, [Recovery; 2])> {
     let model = model("planted", "float64");
     let tasks = TASKS.map(prompts);
@@ -90,7 +79,7 @@ fn all() -> Vec<(Method, [Recovery; 2])> {
             tasks.each_ref().map(|prompts| recovery(&model, method, prompts)),
         )
     };
-    methods().into_iter().map(of).collect()
+    Method::ALL.iter().copied().map(of).collect()
 }
 
 fn page() -> PathBuf {

@@ -13,6 +13,7 @@ use ndarray::{Array1, Array2, Axis, concatenate, s};
 use tch::{Kind, Tensor};
 
 use super::explained::Explained;
+use super::options::AttributionOptions;
 use super::rows::{Contributions, Found, numbers};
 use super::work::Work;
 use crate::error::Result;
@@ -28,7 +29,7 @@ pub struct Layer {
 /// Attention rollout (Abnar & Zuidema 2020, 2005.00928): the product over layers of ½ A + ½ I, A the mean over heads.
 /// A layer that also looks at what an encoder read does so in a second step of its own, ½ I + ½ C, C the rollout of
 /// that behind the cross-attention.
-pub fn rollout(explained: &Explained, work: &mut Work) -> Result<Found> {
+pub fn rollout(explained: &Explained, _: &AttributionOptions, work: &mut Work) -> Result<Found> {
     let (values, patterns) = patterns(explained, work)?;
     let half = |layer: Layer| {
         let mixed = (&layer.own + &Array2::<f64>::eye(layer.own.nrows())) / 2.0;
@@ -48,7 +49,7 @@ pub fn rollout(explained: &Explained, work: &mut Work) -> Result<Found> {
 }
 
 /// The last layer's attention, mean over heads; half of it to what an encoder read where there is one.
-pub fn last(explained: &Explained, work: &mut Work) -> Result<Found> {
+pub fn last(explained: &Explained, _: &AttributionOptions, work: &mut Work) -> Result<Found> {
     let (values, [_, mut own]) = patterns(explained, work)?;
     let layer = own.pop().map(|layer| match layer.read {
         None => layer.own,

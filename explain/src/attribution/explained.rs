@@ -9,9 +9,9 @@ use ecco_models::tap::Tap;
 use ecco_models::{Model, Rule};
 use tch::{Device, Kind, Tensor};
 
-use super::options::Baseline;
-use super::target::{Said, Target, refused};
-use crate::error::{Error, Result};
+use super::baseline::Baseline;
+use super::target::{Said, Target};
+use crate::error::{Error, Result, refuse};
 
 /// Some targets as a function of a text's embeddings.
 ///
@@ -130,7 +130,7 @@ impl<'m> Explained<'m> {
                 "the tokenizer of {} has no such token; \"zero\" and \"mean\" need none",
                 self.model.name()
             );
-            refused("baseline", name, &reason)
+            refuse("baseline", name, reason)
         };
         let everywhere = |id: u32| Ok(self.embed(&vec![id; ids.len()]));
         match baseline {
@@ -157,14 +157,14 @@ impl<'m> Explained<'m> {
         if text.is_empty() || text.len() > room {
             let value = format!("a text of {} tokens", text.len());
             let reason = format!("it stands for {what}, which has {room} tokens");
-            return Err(refused("baseline", value, &reason));
+            return Err(refuse("baseline", value, reason));
         }
         if let Some(id) = text
             .iter()
             .find(|&&id| id as usize >= self.model.config().vocab_size)
         {
             let reason = format!("the vocabulary has {} tokens", self.model.config().vocab_size);
-            return Err(refused("baseline", id, &reason));
+            return Err(refuse("baseline", id, reason));
         }
         ids[..text.len()].copy_from_slice(text);
         Ok(self.embed(&ids))

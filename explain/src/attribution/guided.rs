@@ -11,16 +11,23 @@ use ecco_models::config::Activation;
 use ecco_models::tap::Tap;
 use tch::{Kind, Tensor};
 
-use super::Method;
 use super::explained::Explained;
 use super::options::AttributionOptions;
 use super::rows::{Contributions, Found, numbers};
 use super::work::Work;
 use crate::error::Result;
 
-/// The gradients so changed.
-pub fn guided(explained: &Explained, options: &AttributionOptions, work: &mut Work) -> Result<Found> {
-    let is_guided = options.method == Method::GuidedBackprop;
+/// Gradients of which activations pass back what is positive, where they are positive themselves.
+pub fn guided_backprop(explained: &Explained, _: &AttributionOptions, work: &mut Work) -> Result<Found> {
+    rectified(explained, true, work)
+}
+
+/// Gradients of which activations pass back what is positive.
+pub fn deconvolution(explained: &Explained, _: &AttributionOptions, work: &mut Work) -> Result<Found> {
+    rectified(explained, false, work)
+}
+
+fn rectified(explained: &Explained, is_guided: bool, work: &mut Work) -> Result<Found> {
     tch::with_grad(|| {
         let x = explained.embeddings().detach().set_requires_grad(true);
         let mut cuts = Cuts {

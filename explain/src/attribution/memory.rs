@@ -1,19 +1,15 @@
 //! How much memory attributions take, and so how much is done at once.
 
 use ecco_models::Config;
-use ecco_models::model::Body;
 
 use super::explained::Explained;
-use super::method::Method;
-use super::options::AttributionOptions;
-use crate::error::Result;
 
 /// Memory that a batch may take: more at once is no faster.
 const BATCH_BYTES: u64 = 512 << 20;
 
 impl Explained<'_> {
     /// Bytes that one text takes in a pass whose graph is kept for gradients.
-    fn bytes_per_text(&self) -> u64 {
+    pub(super) fn bytes_per_text(&self) -> u64 {
         let config = self.model().config();
         let of = |config: &Config, n: usize, n_others: usize| {
             let seen = config.n_heads * (n + n_others);
@@ -43,37 +39,5 @@ impl Explained<'_> {
         let size = self.model().config().embedding.size;
         let bytes = (self.n_sources() * size * 3 * size_of::<f64>()) as u64;
         (BATCH_BYTES / bytes.max(1)).clamp(1, 200) as usize
-    }
-
-    /// Graphs of how many texts are kept at once.
-    fn texts_kept(&self, method: Method) -> u64 {
-        match (method, self.model().body()) {
-            (Method::DeepLift, _) => 4, // two texts, and more of every product
-            (Method::LayerwiseRelevance, _) => 2,
-            (Method::GuidedBackprop | Method::Deconvolution, _) => 1,
-            (
-                Method::IntegratedGradients | Method::GradientShap,
-                Body::Encoder(_) | Body::EncoderDecoder(_),
-            ) => self.rows_at_once() as u64,
-            _ => 1,
-        }
-    }
-
-    /// Refuses what would not fit, before anything is allocated.
-    pub(super) fn ensure_room(&self, options: &AttributionOptions) -> Result<()> {
-        if options.method.is_by_passes() {
-            return super::passes::ensure_room(self, options);
-        }
-        let needed = self.bytes_per_text() * self.texts_kept(options.method);
-        let what = format!(
-            "{} of a text of {} tokens (a shorter one takes less, and so does a model loaded with dtype: \"bfloat16\"{})",
-            options.method.label(),
-            self.n_sources(),
-            match options.method {
-                Method::GradXInput | Method::Gradient => "",
-                _ => "; method: \"grad_x_input\" takes least",
-            }
-        );
-        Ok(ecco_models::device::ensure_room(self.device(), needed, &what)?)
     }
 }

@@ -29,13 +29,17 @@ pub fn occlusion(explained: &Explained, options: &AttributionOptions, work: &mut
 }
 
 /// How many passes it takes beside the one over the text.
-pub fn n_passes(n_sources: usize, window: usize) -> usize {
+pub fn n_passes(explained: &Explained, options: &AttributionOptions) -> usize {
+    n_windows(explained.n_sources(), options.window)
+}
+
+fn n_windows(n_sources: usize, window: usize) -> usize {
     (n_sources + 1).saturating_sub(window).max(1)
 }
 
 /// Each as wide as asked, as far as there are sources.
 fn windows(n_sources: usize, width: usize) -> Vec<Range<usize>> {
-    (0..n_passes(n_sources, width))
+    (0..n_windows(n_sources, width))
         .map(|start| start..(start + width).min(n_sources))
         .collect()
 }

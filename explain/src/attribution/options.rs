@@ -1,7 +1,12 @@
 //! What can be chosen about an attribution.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+use super::aggregation::Aggregation;
+use super::baseline::Baseline;
 use super::method::Method;
-use crate::error::{Error, Result};
+use crate::error::{Result, refuse};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttributionOptions {
@@ -47,129 +52,39 @@ impl AttributionOptions {
         }
     }
 
+    /// Refuses what is out of range, or means nothing to the method.
     pub(super) fn check(&self) -> Result<()> {
         if !self.method.has_baseline() && self.baseline != Baseline::Zero {
-            return Err(Error::Option {
-                option: "baseline",
-                value: self.baseline.name().into(),
-                reason: format!("{} does not compare with one", self.method.name()),
-            });
+            let reason = format!("{} does not compare with one", self.method.name());
+            return Err(refuse("baseline", self.baseline.name(), reason));
         }
-        bounded("window", self.window, 10_000)?;
-        bounded("n_samples", self.n_samples.unwrap_or(1), 1_000_000)?;
-        bounded("n_steps", self.n_steps, 10_000)?;
-        if self.seed > u64::from(u32::MAX) {
-            return Err(Error::Option {
-                option: "seed",
-                value: self.seed.to_string(),
-                reason: format!("expected 0 to {}", u32::MAX),
-            });
-        }
-        match (0.0..=10.0).contains(&self.noise) {
+        within("window", self.window, 1..=10_000)?;
+        within("n_samples", self.n_samples.unwrap_or(1), 1..=1_000_000)?;
+        within("n_steps", self.n_steps, 1..=10_000)?;
+        within("seed", self.seed, 0..=u64::from(u32::MAX))?;
+        within("noise", self.noise, 0.0..=10.0)
+    }
+
+    /// Refuses samples that are too few to tell `n_sources` apart.
+    pub(super) fn ensure_samples(&self, n: usize, least: usize, n_sources: usize) -> Result<()> {
+        match n >= least {
             true => Ok(()),
-            false => Err(Error::Option {
-                option: "noise",
-                value: self.noise.to_string(),
-                reason: "expected 0 to 10".into(),
-            }),
-        }
-    }
-
-    /// At how many points gradients are taken.
-    pub(super) fn n_points(&self) -> usize {
-        match self.method {
-            Method::IntegratedGradients => self.n_steps,
-            Method::GradientShap => self.n_samples.unwrap_or(SHAP_SAMPLES),
-            _ => 1,
+            false => {
+                let label = self.method.label();
+                let reason = format!("{label} of {n_sources} sources needs at least {least}");
+                Err(refuse("n_samples", n, reason))
+            }
         }
     }
 }
 
-/// Points of gradient SHAP.
-pub(super) const SHAP_SAMPLES: usize = 50;
-
-fn bounded(option: &'static str, value: usize, most: usize) -> Result<()> {
-    match (1..=most).contains(&value) {
+/// Refuses what is out of a range.
+fn within<T: PartialOrd + Display>(option: &'static str, value: T, range: RangeInclusive<T>) -> Result<()> {
+    match range.contains(&value) {
         true => Ok(()),
-        false => Err(Error::Option {
-            option,
-            value: value.to_string(),
-            reason: format!("expected 1 to {most}"),
-        }),
-    }
-}
-
-/// The text that stands for nothing, as embeddings; positions stay as they are.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Baseline {
-    /// Zero at every token.
-    #[default]
-    Zero,
-    /// The padding token's embedding at every token.
-    Pad,
-    /// The mask's.
-    Mask,
-    /// The mean embedding of the vocabulary.
-    Mean,
-    /// The embeddings of these tokens, one for each token of the text or for the first of them; those behind keep
-    /// their own. For an encoder–decoder they stand for the text that is read.
-    Text(Vec<u32>),
-}
-
-impl Baseline {
-    /// Those that need nothing said beside their name.
-    pub const NAMES: &[(&str, Baseline)] = &[
-        ("zero", Self::Zero),
-        ("pad", Self::Pad),
-        ("mask", Self::Mask),
-        ("mean", Self::Mean),
-    ];
-
-    pub fn parse(name: &str) -> Option<Self> {
-        let mut names = Self::NAMES.iter();
-        names.find(|(known, _)| *known == name).map(|row| row.1.clone())
-    }
-
-    pub fn name(&self) -> &'static str {
-        let mut names = Self::NAMES.iter();
-        names.find(|row| row.1 == *self).map_or("a text", |row| row.0)
-    }
-}
-
-/// How the numbers along a token's embedding become one score.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Aggregation {
-    /// √Σ x².
-    #[default]
-    L2,
-    /// Σ |x|.
-    L1,
-    /// Σ x, with its sign.
-    Sum,
-    /// The mean of x, with its sign.
-    Mean,
-}
-
-impl Aggregation {
-    pub const NAMES: &[(&str, Aggregation)] = &[
-        ("l2", Self::L2),
-        ("l1", Self::L1),
-        ("sum", Self::Sum),
-        ("mean", Self::Mean),
-    ];
-
-    pub fn parse(name: &str) -> Option<Self> {
-        let mut names = Self::NAMES.iter();
-        names.find(|(known, _)| *known == name).map(|row| row.1)
-    }
-
-    pub fn name(self) -> &'static str {
-        let mut names = Self::NAMES.iter();
-        names.find(|row| row.1 == self).map_or("", |row| row.0)
-    }
-
-    /// Whether scores have signs.
-    pub fn is_signed(self) -> bool {
-        matches!(self, Self::Sum | Self::Mean)
+        false => {
+            let reason = format!("expected {} to {}", range.start(), range.end());
+            Err(refuse(option, value, reason))
+        }
     }
 }

@@ -14,12 +14,10 @@ use ecco_models::{Config, Model, Site};
 use ndarray::{Array2, ArrayView2};
 use tch::Tensor;
 
+use super::baseline::Baseline;
 use super::explained::Explained;
-use super::method::Method;
-use super::options::{AttributionOptions, Baseline};
 use super::rows::numbers;
 use super::work::{Interruptible, Work};
-use super::{occlusion, samples};
 use crate::error::Result;
 
 /// A text and the baseline that stands in for parts of it.
@@ -137,47 +135,8 @@ impl<'e, 'm> Passes<'e, 'm> {
 }
 
 /// How many of something of this size are computed together.
-fn at_once_of(bytes: u64) -> usize {
+pub fn at_once_of(bytes: u64) -> usize {
     (BATCH_BYTES / bytes.max(1)).clamp(1, 64) as usize
-}
-
-/// How many passes a method takes, for progress.
-pub fn n_passes(explained: &Explained, options: &AttributionOptions) -> usize {
-    let n = explained.n_sources();
-    match options.method {
-        Method::Occlusion => occlusion::n_passes(n, options.window),
-        Method::Lime | Method::KernelShap => samples::n_passes(explained, options),
-        Method::ValueZeroing => n,
-        _ => 1,
-    }
-}
-
-/// Refuses what would not fit, before anything is allocated: a batch of passes, what is kept of all of them, and
-/// matrices of attention.
-pub fn ensure_room(explained: &Explained, options: &AttributionOptions) -> Result<()> {
-    let model = explained.model();
-    let (n, n_targets) = (explained.n_sources(), explained.targets().len());
-    let n_passes = n_passes(explained, options);
-    let of_text = bytes_per_text(model, n, explained.rows().len());
-    let (kept, lower) = match options.method {
-        // Which sources are kept, as such and twice as numbers, and the values.
-        Method::Lime | Method::KernelShap => (
-            n_passes * (17 * n + 8 * n_targets) + 16 * n * n,
-            "a lower n_samples takes less",
-        ),
-        Method::Occlusion => (8 * n_passes * n_targets, "fewer targets at once take less"),
-        _ => (
-            8 * (n + 1) * (n + 1) * (model.config().n_layers + 2),
-            "a shorter text takes less",
-        ),
-    };
-    let what = format!(
-        "{} of {n} sources in {n_passes} passes ({lower})",
-        options.method.label()
-    );
-    let needed = of_text * at_once_of(of_text).min(n_passes) as u64 + kept as u64;
-    // What is kept of the passes is on the host, wherever they are made.
-    Ok(ecco_models::device::ensure_room(tch::Device::Cpu, needed, &what)?)
 }
 
 /// Memory that a batch may take: more at once is no faster.

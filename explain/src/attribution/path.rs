@@ -3,7 +3,6 @@
 use ecco_models::config::{Label, Task};
 use tch::{Kind, Tensor};
 
-use super::Method;
 use super::explained::Explained;
 use super::gradients::{Summed, frozen, rescaled, weighted};
 use super::options::AttributionOptions;
@@ -14,14 +13,20 @@ use crate::error::Result;
 use crate::quadrature::gauss_legendre;
 use crate::random::RandomState;
 
-/// The gradient at the text, times its embeddings for gradient × input.
-pub fn at_the_text(explained: &Explained, options: &AttributionOptions, work: &mut Work) -> Result<Found> {
+/// The gradient at the text.
+pub fn gradient(explained: &Explained, _: &AttributionOptions, work: &mut Work) -> Result<Found> {
     let x = explained.embeddings();
-    let factors = match options.method {
-        Method::Gradient => x.ones_like(),
-        _ => x.shallow_clone(),
-    };
-    let summed = weighted(explained, &x, &factors, work)?;
+    at_the_text(explained, &x, &x.ones_like(), work)
+}
+
+/// The gradient at the text, times its embeddings.
+pub fn gradient_x_input(explained: &Explained, _: &AttributionOptions, work: &mut Work) -> Result<Found> {
+    let x = explained.embeddings();
+    at_the_text(explained, &x, &x, work)
+}
+
+fn at_the_text(explained: &Explained, x: &Tensor, factors: &Tensor, work: &mut Work) -> Result<Found> {
+    let summed = weighted(explained, x, factors, work)?;
     let values = numbers(&summed.values());
     Ok(Found::without_baseline(
         Contributions::Embeddings(summed.sums),
@@ -49,13 +54,18 @@ pub fn integrated(explained: &Explained, options: &AttributionOptions, work: &mu
     between(explained, &x, &x0, sums, work)
 }
 
+/// How many points gradient SHAP draws.
+pub fn n_draws(options: &AttributionOptions) -> usize {
+    options.n_samples.unwrap_or(50)
+}
+
 /// (x + ε − x₀) · ∇F(x₀ + α (x + ε − x₀)), the mean over samples of α, uniform, and of ε, normal. Each sample draws its
 /// α, then its ε in the order of the numbers.
 pub fn gradient_shap(explained: &Explained, options: &AttributionOptions, work: &mut Work) -> Result<Found> {
     let (x, x0) = (explained.embeddings(), explained.baseline(&options.baseline)?);
     let deviation = options.noise * x.to_kind(Kind::Double).std(true).double_value(&[]);
     let mut random = RandomState::new(options.seed as u32);
-    let n = options.n_points();
+    let n = n_draws(options);
     let at_once = explained.rows_at_once() as usize;
     let some = (0..n).step_by(at_once).map(|start| {
         let (mut alphas, mut noise) = (Vec::new(), Vec::new());
@@ -117,7 +127,7 @@ pub fn deep_lift(explained: &Explained, options: &AttributionOptions, work: &mut
 
 /// x · the factors of the frozen rule. What biases and positions alone give is the rest, and stands for the baseline's
 /// value; that all adds up is promised of logits, which the affine map makes.
-pub fn relevance(explained: &Explained, work: &mut Work) -> Result<Found> {
+pub fn relevance(explained: &Explained, _: &AttributionOptions, work: &mut Work) -> Result<Found> {
     let x = explained.embeddings();
     let is_value = match &explained.model().config().task {
         Task::Label(Label { names, .. }) => names.len() == 1,

@@ -2,8 +2,7 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::options::Aggregation;
-use super::{Attribution, Completeness};
+use super::aggregation::Aggregation;
 
 /// What a method found about some targets, in their order.
 pub struct Found {
@@ -22,7 +21,7 @@ pub enum Contributions {
     Tokens(Vec<Vec<f64>>),
 }
 
-/// One target's part of an [`Attribution`].
+/// One target's part of an attribution.
 pub struct Row {
     pub scores: Vec<f32>,
     pub signed: Vec<f64>,
@@ -62,8 +61,8 @@ impl Found {
         }
     }
 
-    /// A row for each target; `n_sources` says how long each is.
-    pub fn rows(self, aggregation: Aggregation, n_sources: &[usize]) -> Vec<Row> {
+    /// A row for each target; `n_sources` says how long each is, `adds_up` whether what is promised is to be kept.
+    pub fn rows(self, aggregation: Aggregation, n_sources: &[usize], adds_up: bool) -> Vec<Row> {
         let (scores, signed) = match self.contributions {
             Contributions::Embeddings(x) => (
                 on_host(&aggregation.of(&x), n_sources),
@@ -82,22 +81,12 @@ impl Found {
             scores: normalise(&scores),
             value: self.values[i],
             baseline_value: self.baseline_values[i],
-            completeness: self.promised[i].map(|promised| Completeness::of(&signed, promised)),
+            completeness: self.promised[i]
+                .filter(|_| adds_up)
+                .map(|promised| Completeness::of(&signed, promised)),
             signed,
         };
         rows.map(row).collect()
-    }
-}
-
-impl Aggregation {
-    /// `[.., size]` to `[..]`.
-    fn of(self, x: &Tensor) -> Tensor {
-        match self {
-            Self::L2 => x.square().sum_dim_intlist(-1, false, Kind::Double).sqrt(),
-            Self::L1 => x.abs().sum_dim_intlist(-1, false, Kind::Double),
-            Self::Sum => x.sum_dim_intlist(-1, false, Kind::Double),
-            Self::Mean => x.mean_dim(-1, false, Kind::Double),
-        }
     }
 }
 
@@ -129,6 +118,17 @@ fn normalise(row: &[f64]) -> Vec<f32> {
     row.iter().map(|value| (value / divisor) as f32).collect()
 }
 
+/// How well contributions add up.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Completeness {
+    /// What they should add up to.
+    pub promised: f64,
+    /// By how much they do not.
+    pub error: f64,
+    /// The same by what they should add up to.
+    pub relative: f64,
+}
+
 impl Completeness {
     fn of(signed: &[f64], promised: f64) -> Self {
         let error = (signed.iter().sum::<f64>() - promised).abs();
@@ -137,17 +137,5 @@ impl Completeness {
             error,
             relative: if error == 0.0 { 0.0 } else { error / promised.abs() },
         }
-    }
-}
-
-/// Puts rows into the order that their places say.
-pub fn in_order(mut rows: Vec<(usize, Row)>, attribution: &mut Attribution) {
-    rows.sort_by_key(|(place, _)| *place);
-    for (_, row) in rows {
-        attribution.scores.push(row.scores);
-        attribution.signed.push(row.signed);
-        attribution.values.push(row.value);
-        attribution.baseline_values.push(row.baseline_value);
-        attribution.completeness.push(row.completeness);
     }
 }

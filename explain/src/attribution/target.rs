@@ -3,10 +3,10 @@
 use ecco_models::config::{Config, Label, Task};
 use ecco_models::model::Body;
 use ecco_models::run::Input;
-use ecco_models::{Model, Rule};
+use ecco_models::{Model, Rule, named};
 use tch::{Kind, Tensor};
 
-use crate::error::{Error, Result};
+use crate::error::{Result, refuse};
 
 /// A number that is explained: [`Quantity`] of what is said, less that of the contrast where there is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,34 +33,18 @@ pub enum Said {
     Replaced { position: usize },
 }
 
-/// Which number about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Quantity {
-    #[default]
-    Probability,
-    /// Before the softmax. Of labels and replaced tokens likewise.
-    Logit,
-    LogProbability,
-    /// Of the whole distribution, in nats: how undecided the model is. Which token or label is named does not matter.
-    Entropy,
-}
-
-impl Quantity {
-    pub const NAMES: &[(&str, Quantity)] = &[
-        ("probability", Self::Probability),
-        ("logit", Self::Logit),
-        ("log_probability", Self::LogProbability),
-        ("entropy", Self::Entropy),
-    ];
-
-    pub fn parse(name: &str) -> Option<Self> {
-        let mut names = Self::NAMES.iter();
-        names.find(|(known, _)| *known == name).map(|row| row.1)
-    }
-
-    pub fn name(self) -> &'static str {
-        let mut names = Self::NAMES.iter();
-        names.find(|row| row.1 == self).map_or("", |row| row.0)
+named! {
+    /// Which number about it.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    pub enum Quantity {
+        #[default]
+        Probability = "probability",
+        /// Before the softmax. Of labels and replaced tokens likewise.
+        Logit = "logit",
+        LogProbability = "log_probability",
+        /// Of the whole distribution, in nats: how undecided the model is. Which token or label is named does not
+        /// matter.
+        Entropy = "entropy",
     }
 }
 
@@ -113,7 +97,7 @@ impl Target {
         match (self.contrast, self.said) {
             (None, _) => {}
             (Some(_), _) if self.of == Quantity::Entropy => {
-                return Err(refused(
+                return Err(refuse(
                     "contrast",
                     "given",
                     "entropy is of all tokens together, so there is nothing to contrast",
@@ -122,12 +106,12 @@ impl Target {
             (Some(id), Said::Token { .. }) => in_vocabulary("contrast", id, config)?,
             (Some(label), Said::Label(_)) => has_label("contrast", label as usize, config)?,
             (Some(_), Said::Replaced { .. }) => {
-                return Err(refused("contrast", "given", "a token is replaced or not"));
+                return Err(refuse("contrast", "given", "a token is replaced or not"));
             }
         }
         let has_probabilities = Reading::of(config) != Reading::Value;
         if !has_probabilities && matches!(self.of, Quantity::LogProbability | Quantity::Entropy) {
-            return Err(refused(
+            return Err(refuse(
                 "quantity",
                 self.of.name(),
                 "this model says a value, which has no probability",
@@ -143,7 +127,7 @@ impl Target {
             true => Ok(()),
             false => {
                 let reason = format!("the text has {n_positions} tokens, numbered from 0");
-                Err(refused("position", position, &reason))
+                Err(refuse("position", position, reason))
             }
         };
         match (self.said, &config.task) {
@@ -151,14 +135,10 @@ impl Target {
                 in_vocabulary("target", id, config)?;
                 match (1..=n_positions).contains(&position) {
                     true => Ok(()),
-                    false => Err(refused(
-                        "position",
-                        position,
-                        &behind_something(model, n_positions),
-                    )),
+                    false => Err(refuse("position", position, behind_something(model, n_positions))),
                 }
             }
-            (_, Task::NextToken) => Err(refused(
+            (_, Task::NextToken) => Err(refuse(
                 "target",
                 "no token",
                 "this model writes from left to right, so it says tokens",
@@ -169,14 +149,10 @@ impl Target {
                 in_vocabulary("target", id, config)
             }
             (Said::Replaced { position }, Task::Replaced(_)) => place(position),
-            (_, Task::Label(_)) => Err(refused("target", "a token", "this model says a label")),
-            (_, Task::MaskedToken(_)) => Err(refused("target", "a label", "this model says tokens")),
-            (_, Task::Replaced(_)) => Err(refused(
-                "target",
-                "a token",
-                "this model says which were replaced",
-            )),
-            (_, Task::States) => Err(refused("target", "a token", "this model has no head")),
+            (_, Task::Label(_)) => Err(refuse("target", "a token", "this model says a label")),
+            (_, Task::MaskedToken(_)) => Err(refuse("target", "a label", "this model says tokens")),
+            (_, Task::Replaced(_)) => Err(refuse("target", "a token", "this model says which were replaced")),
+            (_, Task::States) => Err(refuse("target", "a token", "this model has no head")),
         }
     }
 
@@ -292,7 +268,7 @@ fn in_vocabulary(option: &'static str, id: u32, config: &Config) -> Result<()> {
         true => Ok(()),
         false => {
             let reason = format!("the vocabulary has {} tokens", config.vocab_size);
-            Err(refused(option, id, &reason))
+            Err(refuse(option, id, reason))
         }
     }
 }
@@ -304,18 +280,6 @@ fn has_label(option: &'static str, label: usize, config: &Config) -> Result<()> 
     };
     match label < n_labels {
         true => Ok(()),
-        false => Err(refused(
-            option,
-            label,
-            &format!("the model has {n_labels} labels"),
-        )),
-    }
-}
-
-pub(crate) fn refused(option: &'static str, value: impl ToString, reason: &str) -> Error {
-    Error::Option {
-        option,
-        value: value.to_string(),
-        reason: reason.to_owned(),
+        false => Err(refuse(option, label, format!("the model has {n_labels} labels"))),
     }
 }

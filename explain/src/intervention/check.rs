@@ -5,15 +5,7 @@ use ecco_models::run::{Input, Place, Records};
 use ndarray::ArrayD;
 
 use super::{Intervention, Part, To, Vector, as_in_passes, length};
-use crate::error::{Error, Result};
-
-fn refuse<T>(option: &'static str, value: impl ToString, reason: impl Into<String>) -> Result<T> {
-    Err(Error::Option {
-        option,
-        value: value.to_string(),
-        reason: reason.into(),
-    })
-}
+use crate::error::{Error, Result, refuse};
 
 pub fn no_site(place: Place, layer: Option<usize>) -> Error {
     let site = place.name();
@@ -35,7 +27,7 @@ pub fn layers(intervention: &Intervention, model: &Model, sizes: &Records) -> Re
             "{} stands behind all layers, so none is to be named",
             place.name()
         );
-        return refuse("layer", list(wanted), reason);
+        return Err(refuse("layer", list(wanted), reason));
     }
     let config = match (&model.config().encoder, place.encoder) {
         (Some(encoder), true) => encoder,
@@ -44,9 +36,13 @@ pub fn layers(intervention: &Intervention, model: &Model, sizes: &Records) -> Re
     match wanted.iter().find(|&&layer| layer >= config.n_layers) {
         Some(layer) => {
             let last = config.n_layers - 1;
-            refuse("layer", layer, format!("the model has layers 0 to {last}"))
+            Err(refuse(
+                "layer",
+                layer,
+                format!("the model has layers 0 to {last}"),
+            ))
         }
-        None if wanted.is_empty() => refuse("layer", "[]", "name at least one"),
+        None if wanted.is_empty() => Err(refuse("layer", "[]", "name at least one")),
         None => Ok(wanted.clone()),
     }
 }
@@ -67,16 +63,16 @@ pub fn part(intervention: &Intervention, layer: usize, size: &[usize]) -> Result
         Part::Heads(heads) if has_heads => all_below("heads", heads, size[0], place, layer),
         Part::Heads(heads) => {
             let reason = format!("{} is not divided by heads; head_outputs is", place.name());
-            refuse("heads", list(heads), reason)
+            Err(refuse("heads", list(heads), reason))
         }
         Part::Features(features) if has_heads => {
             let reason = format!("{} is divided by heads: name `heads`", place.name());
-            refuse(features_name(place), list(features), reason)
+            Err(refuse(features_name(place), list(features), reason))
         }
         Part::Features(features) => all_below(features_name(place), features, width, place, layer),
         Part::Direction(_) if has_heads => {
             let reason = format!("{} is divided by heads and has no directions", place.name());
-            refuse("direction", "a vector", reason)
+            Err(refuse("direction", "a vector", reason))
         }
         Part::Direction(direction) => is_direction(direction, width, place),
     }
@@ -84,10 +80,14 @@ pub fn part(intervention: &Intervention, layer: usize, size: &[usize]) -> Result
 
 fn all_below(name: &'static str, index: &[usize], n: usize, place: Place, layer: usize) -> Result<()> {
     if index.is_empty() {
-        return refuse(name, "[]", "name at least one");
+        return Err(refuse(name, "[]", "name at least one"));
     }
     if let Some(twice) = (1..index.len()).find(|&at| index[..at].contains(&index[at])) {
-        return refuse(name, list(index), format!("{} stands in it twice", index[twice]));
+        return Err(refuse(
+            name,
+            list(index),
+            format!("{} stands in it twice", index[twice]),
+        ));
     }
     match index.iter().find(|&&at| at >= n) {
         Some(at) => {
@@ -96,7 +96,7 @@ fn all_below(name: &'static str, index: &[usize], n: usize, place: Place, layer:
                 place.name(),
                 n - 1
             );
-            refuse(name, at, reason)
+            Err(refuse(name, at, reason))
         }
         None => Ok(()),
     }
@@ -106,12 +106,12 @@ fn is_direction(direction: &[f32], width: usize, place: Place) -> Result<()> {
     let value = format!("a vector of {} numbers", direction.len());
     if direction.len() != width {
         let reason = format!("{} has {width} at each position", place.name());
-        return refuse("direction", value, reason);
+        return Err(refuse("direction", value, reason));
     }
     let length = length(direction);
     match length > 0.0 && length.is_finite() {
         true => Ok(()),
-        false => refuse("direction", value, format!("its length is {length}")),
+        false => Err(refuse("direction", value, format!("its length is {length}"))),
     }
 }
 
@@ -130,7 +130,7 @@ pub fn vector(intervention: &Intervention, what: &Vector, size: &[usize]) -> Res
         Part::Features(features) => features.len(),
         Part::Direction(_) => {
             let reason = "what is added has a direction of its own: give it as `vector`";
-            return refuse("direction", "a vector", reason);
+            return Err(refuse("direction", "a vector", reason));
         }
         _ => size[size.len() - 1],
     };
@@ -139,7 +139,7 @@ pub fn vector(intervention: &Intervention, what: &Vector, size: &[usize]) -> Res
         Vector::Values(values) if !is_pattern(place) && values.len() == width => Ok(values.clone()),
         Vector::Values(_) if is_pattern(place) => {
             let reason = format!("{} is as wide as the text: add a number", place.name());
-            refuse("vector", "a vector", reason)
+            Err(refuse("vector", "a vector", reason))
         }
         Vector::Values(values) => {
             let of = match &intervention.part {
@@ -147,7 +147,7 @@ pub fn vector(intervention: &Intervention, what: &Vector, size: &[usize]) -> Res
                 _ => format!("as many as {} has at each position", place.name()),
             };
             let value = format!("a vector of {} numbers", values.len());
-            refuse("vector", value, format!("expected {width}, {of}"))
+            Err(refuse("vector", value, format!("expected {width}, {of}")))
         }
     }
 }
@@ -155,12 +155,12 @@ pub fn vector(intervention: &Intervention, what: &Vector, size: &[usize]) -> Res
 /// Whether a place has a mean to be set to.
 pub fn mean(intervention: &Intervention, inputs: &[Input]) -> Result<()> {
     if inputs.is_empty() {
-        return refuse("over", "[]", "name at least one text");
+        return Err(refuse("over", "[]", "name at least one text"));
     }
     match is_pattern(intervention.place) {
         true => {
             let reason = format!("{} is as wide as each text", intervention.place.name());
-            refuse("to", "\"mean\"", reason)
+            Err(refuse("to", "\"mean\"", reason))
         }
         false => Ok(()),
     }
@@ -177,11 +177,11 @@ pub fn patch(
     let place = intervention.place;
     if is_pattern(place) && (place.encoder || !model.config().attention.causal || place.axes()[3] != "key") {
         let reason = "patterns over texts that are read at once have no common width: patch head_outputs";
-        return refuse("site", place.name(), reason);
+        return Err(refuse("site", place.name(), reason));
     }
     if place.name() == "cross_pattern" {
         let reason = "it is as wide as the text that was read: patch cross_output";
-        return refuse("site", place.name(), reason);
+        return Err(refuse("site", place.name(), reason));
     }
     let of_layer = values.iter().find(|(of, _)| *of == layer);
     let Some((_, values)) = of_layer else {
@@ -209,7 +209,7 @@ pub fn patch(
                 axes.join(", "),
                 size[size.len() - 1]
             );
-            refuse("from", format!("a tensor of shape {shape:?}"), reason)
+            Err(refuse("from", format!("a tensor of shape {shape:?}"), reason))
         }
     }
 }
@@ -220,13 +220,13 @@ pub fn positions(intervention: &Intervention, n_known: Option<usize>) -> Result<
         return Ok(());
     };
     if ranges.iter().all(|range| range.is_empty()) {
-        return refuse("positions", "[]", "name at least one");
+        return Err(refuse("positions", "[]", "name at least one"));
     }
     let end = ranges.iter().map(|range| range.end).max().unwrap_or(0);
     match n_known.filter(|&n| end > n) {
         Some(n) => {
             let reason = format!("what is patched has {n} positions, numbered 0 to {}", n - 1);
-            refuse("positions", end - 1, reason)
+            Err(refuse("positions", end - 1, reason))
         }
         None => Ok(()),
     }

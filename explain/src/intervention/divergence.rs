@@ -8,7 +8,7 @@ use ecco_models::run::{self, Input};
 use tch::{Device, Kind, Tensor};
 
 use super::patching::Watched;
-use crate::error::{Error, Result};
+use crate::error::{Result, refuse};
 
 /// By position of the text (of an encoder–decoder: of what was written), about what each of them predicts.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,15 +96,15 @@ fn check(reference: &Model, changed: &Model) -> Result<()> {
     };
     match says_same {
         true => Ok(()),
-        false => Err(Error::Option {
-            option: "model",
-            value: changed.name().to_owned(),
-            reason: format!(
+        false => Err(refuse(
+            "model",
+            changed.name(),
+            format!(
                 "its predictions cannot be compared with those of {}: they have to be distributions over the same \
                  tokens or labels",
                 reference.name()
             ),
-        }),
+        )),
     }
 }
 

@@ -17,8 +17,7 @@ use tch::{Kind, Tensor};
 use super::check;
 use super::divergence::numbers;
 use crate::attribution::Target;
-use crate::attribution::target::refused;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, refuse};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PatchOptions {
@@ -133,7 +132,7 @@ fn ensure_difference(map: PatchMap) -> Result<PatchMap> {
         false => {
             let value = format!("{:.4} for both texts", map.clean);
             let reason = "the texts have to differ in it, or nothing can be restored";
-            Err(refused("target", value, reason))
+            Err(refuse("target", value, reason))
         }
     }
 }
@@ -157,9 +156,9 @@ fn check_lengths(model: &Model, clean: &Input, corrupted: &Input) -> Result<()> 
 /// How many positions or heads a layer has.
 fn n_columns(model: &Model, input: &Input, options: &PatchOptions) -> Result<usize> {
     let place = options.place;
-    let refused = |reason: &str| refused("site", place.name(), reason);
+    let not_mapped = |reason: &str| refuse("site", place.name(), reason);
     if place.axes().contains(&"query") || place.axes()[0] != "layer" {
-        return Err(refused(
+        return Err(not_mapped(
             "expected a place of each layer that is no attention pattern",
         ));
     }
@@ -168,7 +167,7 @@ fn n_columns(model: &Model, input: &Input, options: &PatchOptions) -> Result<usi
     let size = layer.and_then(|layer| sizes.size(place, layer));
     let size = size.ok_or_else(|| check::no_site(place, None))?;
     match options.by {
-        By::Head if size.len() != 3 => Err(refused("it is not divided by heads; head_outputs is")),
+        By::Head if size.len() != 3 => Err(not_mapped("it is not divided by heads; head_outputs is")),
         By::Head => Ok(size[0]),
         By::Position if place.encoder => Ok(input.ids.len()),
         By::Position => Ok(input.spoken().len()),

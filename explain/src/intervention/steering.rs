@@ -7,8 +7,7 @@ use ecco_models::run::{self, Input, Place};
 use ndarray::{Array1, Array2, Axis};
 
 use super::{as_in_passes, check, unit};
-use crate::attribution::target::refused;
-use crate::error::Result;
+use crate::error::{Result, refuse};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SteeringOptions {
@@ -55,14 +54,14 @@ pub fn steering(
 ) -> Result<Steering> {
     for (option, texts) in [("positive", positive), ("negative", negative)] {
         if texts.is_empty() {
-            return Err(refused(option, "[]", "name at least one text"));
+            return Err(refuse(option, "[]", "name at least one text"));
         }
     }
     let sizes = run::probe(model)?;
     let place = options.place;
     if check::size(place, options.layer, &sizes)?.len() != 2 {
         let reason = "it is divided by heads: take a place of the residual stream, or neurons";
-        return Err(refused("site", place.name(), reason));
+        return Err(refuse("site", place.name(), reason));
     }
     let total = positive.len() + negative.len();
     let mut done = 0;
@@ -125,7 +124,7 @@ fn direction(options: &SteeringOptions, positive: &Array2<f64>, negative: &Array
             options.place.name(),
             options.layer
         );
-        return Err(refused("negative", value, &reason));
+        return Err(refuse("negative", value, reason));
     }
     let middle = (&above + &below) / 2.0;
     let reach = |rows: &Array2<f64>| -> Vec<f64> {

@@ -119,14 +119,9 @@ impl ConfigFile {
             return Ok(default);
         }
         let name = self.text(key)?;
-        let known = Activation::NAMES.iter().find(|(known, _)| *known == name);
-        known.map(|(_, activation)| *activation).ok_or_else(|| {
-            let names: Vec<&str> = Activation::NAMES.iter().map(|(name, _)| *name).collect();
-            self.error(
-                key,
-                self.0.get(key),
-                &format!("expected one of {}", names.join(", ")),
-            )
+        Activation::parse(name).ok_or_else(|| {
+            let reason = format!("expected one of {}", Activation::ALL_NAMES.join(", "));
+            self.error(key, self.0.get(key), &reason)
         })
     }
 

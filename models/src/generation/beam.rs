@@ -33,11 +33,11 @@ impl BeamOptions {
         if n_beams == 0 || n_beams > vocab_size {
             let reason =
                 format!("expected a number from 1, which is greedy, to the vocabulary's {vocab_size}");
-            return refuse("beam_size", n_beams, &reason);
+            return Err(refuse("beam_size", n_beams, reason));
         }
         let length_penalty = options.length_penalty.unwrap_or(config.length_penalty);
         if !length_penalty.is_finite() {
-            return refuse("length_penalty", length_penalty, "expected a number");
+            return Err(refuse("length_penalty", length_penalty, "expected a number"));
         }
         Ok(Self {
             n_beams,

@@ -9,7 +9,6 @@
 //! A sequence is what the decoder reads: the prompt and what was made, or, where an encoder reads the prompt, a
 //! start token and what was made. Lengths count its tokens, as in transformers.
 
-use std::fmt::Display;
 use std::ops::ControlFlow;
 
 use tch::Kind;
@@ -17,7 +16,7 @@ use tch::Kind;
 use crate::attention::Cache;
 use crate::chat::Prompt;
 use crate::device;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, refuse};
 use crate::guard::guard;
 use crate::model::{Body, Model};
 use crate::tokenizer::{Token, Tokenizer};
@@ -307,11 +306,11 @@ fn max_length(model: &Model, n_context: usize, options: &GenerateOptions) -> Res
     let is_answer = matches!(model.body(), Body::EncoderDecoder(_));
     if max_length <= n_context && options.generate.is_none() {
         return match is_answer {
-            true => refuse(
+            true => Err(refuse(
                 "max_length",
                 max_length,
                 "the token that the decoder starts with counts too",
-            ),
+            )),
             false => Err(Error::NoRoom {
                 max_length,
                 n_input: n_context,
@@ -323,7 +322,7 @@ fn max_length(model: &Model, n_context: usize, options: &GenerateOptions) -> Res
         return match is_answer {
             true => {
                 let reason = format!("{} writes at most {} tokens", model.name(), context - n_context);
-                refuse("generate", n_generate, &reason)
+                Err(refuse("generate", n_generate, reason))
             }
             false => Err(Error::TooLong {
                 model: model.name().to_owned(),
@@ -338,7 +337,11 @@ fn max_length(model: &Model, n_context: usize, options: &GenerateOptions) -> Res
 
 fn check_stop(stop: &[String]) -> Result<()> {
     match stop.iter().any(String::is_empty) {
-        true => refuse("stop", "\"\"", "an empty text would end the generation at once"),
+        true => Err(refuse(
+            "stop",
+            "\"\"",
+            "an empty text would end the generation at once",
+        )),
         false => Ok(()),
     }
 }
@@ -363,12 +366,4 @@ fn torch_error(error: tch::TchError) -> Error {
     Error::Torch {
         message: error.to_string(),
     }
-}
-
-fn refuse<T>(option: &'static str, value: impl Display, reason: &str) -> Result<T> {
-    Err(Error::Option {
-        option,
-        value: value.to_string(),
-        reason: reason.to_owned(),
-    })
 }

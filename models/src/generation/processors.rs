@@ -30,7 +30,7 @@ impl Processors {
         let repetition_penalty = options.repetition_penalty.unwrap_or(config.repetition_penalty);
         if !(repetition_penalty.is_finite() && repetition_penalty > 0.0) {
             let reason = "expected a number above 0; 1 is no penalty, above 1 fewer repetitions";
-            return refuse("repetition_penalty", repetition_penalty, reason);
+            return Err(refuse("repetition_penalty", repetition_penalty, reason));
         }
         let min_new = config.min_new_tokens.map(|n| n_context.saturating_add(n));
         let is_forced_next = n_context == 1 && config.forced_first_id.is_some();

@@ -31,15 +31,15 @@ impl Sampler {
         let temperature = options.temperature.unwrap_or(own(config.temperature, 1.0));
         if !(temperature.is_finite() && temperature > 0.0) {
             let reason = "expected a number above 0; do_sample: false is greedy";
-            return refuse("temperature", temperature, reason);
+            return Err(refuse("temperature", temperature, reason));
         }
         let top_p = options.top_p.unwrap_or(own(config.top_p, 1.0));
         if !(top_p > 0.0 && top_p <= 1.0) {
-            return refuse("top_p", top_p, "expected a probability above 0, up to 1");
+            return Err(refuse("top_p", top_p, "expected a probability above 0, up to 1"));
         }
         let min_p = options.min_p.unwrap_or(own(config.min_p, 0.0));
         if !(0.0..=1.0).contains(&min_p) {
-            return refuse("min_p", min_p, "expected a fraction from 0 to 1");
+            return Err(refuse("min_p", min_p, "expected a fraction from 0 to 1"));
         }
         let seed = options.seed.unwrap_or_else(|| rand::rng().random::<u32>().into());
         Ok(Self {

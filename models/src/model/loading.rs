@@ -12,7 +12,7 @@ use crate::decoder::Decoder;
 use crate::device;
 use crate::encoder::Encoder;
 use crate::encoder_decoder::EncoderDecoder;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, refuse};
 use crate::families::{self, Family};
 use crate::files::ModelFiles;
 use crate::generation::GenerationConfig;
@@ -41,11 +41,11 @@ pub struct LoadOptions {
 pub fn load(name_or_folder: &str, options: &LoadOptions, watch: &mut Watch) -> Result<Model> {
     let source = source(name_or_folder)?;
     if let (Some(revision), Source::Demo | Source::Folder(_)) = (&options.revision, &source) {
-        return Err(Error::Option {
-            option: "revision",
-            value: format!("{revision:?}"),
-            reason: format!("{name_or_folder:?} is not a model on the hub, so it has no revisions"),
-        });
+        return Err(refuse(
+            "revision",
+            format!("{revision:?}"),
+            format!("{name_or_folder:?} is not a model on the hub, so it has no revisions"),
+        ));
     }
     let files = match source {
         Source::Demo => ModelFiles::demo(),

@@ -1,27 +1,19 @@
-//! LIME and KernelSHAP: what many passes, each without some of the sources, say about each source.
+//! KernelSHAP: Shapley's values from what many passes, each without some of the sources, say.
 
 use ndarray::{Array1, s};
 
-use super::Method;
-use super::coalitions::{all, kernel_shap, lime, sampled, shapley};
+use super::coalitions::{self, all, sampled, shapley};
 use super::explained::Explained;
 use super::options::AttributionOptions;
 use super::passes::{Passes, ends};
 use super::rows::{Contributions, Found};
+use super::target::Target;
 use super::work::Work;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
-/// How many passes LIME takes where nothing is said.
-const LIME_SAMPLES: usize = 500;
-/// KernelSHAP beside two for each source, as the `shap` package does.
-const SHAP_SAMPLES: usize = 2048;
-
-/// How many passes there are.
-pub fn n_samples(options: &AttributionOptions, n_sources: usize) -> usize {
-    options.n_samples.unwrap_or(match options.method {
-        Method::Lime => LIME_SAMPLES,
-        _ => SHAP_SAMPLES + 2 * n_sources,
-    })
+/// How many passes there are; where nothing is said as many as the `shap` package takes.
+fn n_samples(options: &AttributionOptions, n_sources: usize) -> usize {
+    options.n_samples.unwrap_or(2048 + 2 * n_sources)
 }
 
 /// Whether there are as many passes as sets of sources, so that Shapley's values are computed and not estimated.
@@ -29,73 +21,20 @@ fn is_exact(options: &AttributionOptions, n_sources: usize) -> bool {
     n_sources < 20 && 1 << n_sources <= n_samples(options, n_sources)
 }
 
-/// # Errors
-/// [`Error::Option`] where there are too few passes to tell the sources apart.
-pub fn check(options: &AttributionOptions, n_sources: usize) -> Result<()> {
-    let n = n_samples(options, n_sources);
-    let least = match options.method {
-        Method::Lime => 2,
-        _ if is_exact(options, n_sources) => 1,
-        _ => 2 * n_sources,
-    };
-    if n >= least {
-        return Ok(());
-    }
-    Err(Error::Option {
-        option: "n_samples",
-        value: n.to_string(),
-        reason: format!(
-            "{} of {n_sources} sources needs at least {least}",
-            options.method.label()
-        ),
-    })
-}
-
 /// How many passes all take together.
 pub fn n_passes(explained: &Explained, options: &AttributionOptions) -> usize {
-    let n = explained.n_sources();
-    match options.method {
-        Method::KernelShap => {
-            let (exact, sampled) = split(explained, options);
-            let of_exact = exact
-                .iter()
-                .map(|&target| explained.n_sources_of(&explained.targets()[target]));
-            of_exact.max().map_or(0, |n| 1 << n)
-                + if sampled.is_empty() {
-                    0
-                } else {
-                    n_samples(options, n) + 2
-                }
-        }
-        _ => n_samples(options, n) + 2,
-    }
-}
-
-/// Coefficients of a weighted linear model, see [`lime`].
-pub fn local_model(explained: &Explained, options: &AttributionOptions, work: &mut Work) -> Result<Found> {
-    check(options, explained.n_sources())?;
-    let passes = Passes::new(explained, &options.baseline)?;
-    let mut kept = sampled(
-        passes.n_sources(),
-        n_samples(options, passes.n_sources()),
-        false,
-        options.seed,
-    );
-    kept.row_mut(0).fill(true); // the text itself
-    let (values, baseline_values) = ends(&passes, work)?;
-    let found = passes.keeping(kept.view(), work)?;
-    let rows = passes.n_sources_of_each().into_iter().enumerate();
-    let rows = rows.map(|(target, n)| lime(kept.slice(s![.., ..n]), found.column(target)).coefficients);
-    Ok(Found {
-        contributions: Contributions::Tokens(rows.collect()),
-        promised: vec![None; values.len()],
-        values,
-        baseline_values: baseline_values.into_iter().map(Some).collect(),
-    })
+    let (exact, sampled) = split(explained, options);
+    let n_of = |&target: &usize| explained.n_sources_of(&explained.targets()[target]);
+    let of_exact = exact.iter().map(n_of).max().map_or(0, |n| 1 << n);
+    let of_sampled = match sampled.is_empty() {
+        true => 0,
+        false => n_samples(options, explained.n_sources()) + 2,
+    };
+    of_exact + of_sampled
 }
 
 /// Shapley's values: from all sets of sources for targets that have few, by regression for the others.
-pub fn shapley_values(explained: &Explained, options: &AttributionOptions, work: &mut Work) -> Result<Found> {
+pub fn kernel_shap(explained: &Explained, options: &AttributionOptions, work: &mut Work) -> Result<Found> {
     let (exact, estimated) = split(explained, options);
     let n_targets = explained.targets().len();
     let mut rows = vec![Row::default(); n_targets];
@@ -136,7 +75,7 @@ fn split(explained: &Explained, options: &AttributionOptions) -> (Vec<usize>, Ve
     (0..targets.len()).partition(|&place| is_exact(options, explained.n_sources_of(&targets[place])))
 }
 
-fn of(explained: &Explained, places: &[usize]) -> Vec<super::Target> {
+fn of(explained: &Explained, places: &[usize]) -> Vec<Target> {
     places.iter().map(|&place| explained.targets()[place]).collect()
 }
 
@@ -159,7 +98,7 @@ fn enumerated(explained: &Explained, options: &AttributionOptions, work: &mut Wo
 fn estimate(explained: &Explained, options: &AttributionOptions, work: &mut Work) -> Result<Vec<Row>> {
     let passes = Passes::new(explained, &options.baseline)?;
     let n = passes.n_sources();
-    check(options, n)?;
+    options.ensure_samples(n_samples(options, n), 2 * n, n)?;
     let kept = sampled(n, n_samples(options, n), true, options.seed);
     let (full, empty) = ends(&passes, work)?;
     let values = passes.keeping(kept.view(), work)?;
@@ -167,7 +106,7 @@ fn estimate(explained: &Explained, options: &AttributionOptions, work: &mut Work
     let rows = rows.map(|(target, n)| {
         let values: Array1<f64> = values.column(target).to_owned();
         Row {
-            contributions: kernel_shap(
+            contributions: coalitions::kernel_shap(
                 kept.slice(s![.., ..n]),
                 values.view(),
                 full[target],
