@@ -6,7 +6,8 @@
 
 use std::ops::Range;
 
-use ecco_models::{Token, named};
+use ecco_interpreter::named;
+use ecco_models::Token;
 use unicode_segmentation::UnicodeSegmentation;
 
 use crate::attribution::Attribution;

@@ -1,54 +1,106 @@
-//! Choices that people name: methods, units, quantities.
+//! Values with names: one table, from which everything that asks for names derives.
 
-/// A type whose values have names. [`named!`](crate::named!) makes it of one table.
-pub trait Named: Clone + PartialEq + Sized + 'static {
-    /// Each value with its name. Of several names of a value the first is the one it is called by.
-    const TABLE: &'static [(&'static str, Self)];
-
-    /// The names alone, in the table's order.
+/// A type whose values people name: methods, units, quantities. [`named!`](crate::named!) makes it of one table.
+pub trait Named: Clone + PartialEq + 'static {
+    /// Every name, in the order of the values.
     const NAMES: &'static [&'static str];
 
-    /// The value of that name.
-    fn parse(name: &str) -> Option<Self> {
-        let mut rows = Self::TABLE.iter();
-        rows.find(|(known, _)| *known == name)
-            .map(|(_, value)| value.clone())
-    }
+    /// The value of a name.
+    fn parse(name: &str) -> Option<Self>;
 
-    fn name(&self) -> &'static str {
-        let mut rows = Self::TABLE.iter();
-        rows.find(|(_, value)| value == self).map_or("", |(name, _)| name)
-    }
+    /// The name to use.
+    fn name(&self) -> &'static str;
 }
 
-/// `named! { Unit { "token" => Unit::Token, "word" => Unit::Word } }` gives the values of a type their names.
+/// An enum whose values have names, those that scripts and reports use.
+///
+/// Gives the enum `ALL`, its values in order; `ALL_NAMES`, every name in order; `parse`, the value of a name; and `name`,
+/// the first of a value's names, which is the one to use. The others are what it is called elsewhere.
+///
+/// A type whose other values hold data says its rows alone, with the name of those others.
+///
+/// ```
+/// ecco_interpreter::named! {
+///     /// How to stop.
+///     #[derive(Debug, Clone, Copy, PartialEq)]
+///     pub enum Stop {
+///         End = "end" | "eos",
+///         Length = "length",
+///     }
+/// }
+/// assert_eq!(Stop::parse("eos"), Some(Stop::End));
+/// assert_eq!((Stop::End.name(), Stop::ALL.len()), ("end", 2));
+/// assert_eq!(Stop::ALL_NAMES, ["end", "eos", "length"]);
+/// ```
 #[macro_export]
 macro_rules! named {
-    ($of:ty { $($name:literal => $value:expr),* $(,)? }) => {
-        impl $crate::Named for $of {
-            const TABLE: &'static [(&'static str, Self)] = &[$(($name, $value)),*];
-            const NAMES: &'static [&'static str] = &[$($name),*];
+    ($(#[$meta:meta])* $visibility:vis enum $Type:ident {
+        $($(#[$of_value:meta])* $Value:ident = $name:literal $(| $alias:literal)*),+ $(,)?
+    }) => {
+        $(#[$meta])*
+        $visibility enum $Type {
+            $($(#[$of_value])* $Value),+
+        }
+
+        impl $Type {
+            $crate::named!(@table $visibility $($Value = $name $(| $alias)*),+);
+
+            /// The name to use.
+            $visibility const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$Value => $name),+
+                }
+            }
+        }
+
+        $crate::named!(@trait $Type);
+    };
+
+    ($visibility:vis $Type:ident {
+        $($Value:ident = $name:literal $(| $alias:literal)*),+, .. = $other:literal $(,)?
+    }) => {
+        impl $Type {
+            $crate::named!(@table $visibility $($Value = $name $(| $alias)*),+);
+
+            /// The name to use; of values that hold data, what they are.
+            $visibility const fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$Value => $name,)+
+                    _ => $other,
+                }
+            }
+        }
+
+        $crate::named!(@trait $Type);
+    };
+
+    (@table $visibility:vis $($Value:ident = $name:literal $(| $alias:literal)*),+) => {
+        /// The values with a name, in order.
+        $visibility const ALL: &[Self] = &[$(Self::$Value),+];
+
+        /// Every name, in the order of the values.
+        $visibility const ALL_NAMES: &[&str] = &[$($name $(, $alias)*),+];
+
+        /// The value of a name.
+        $visibility fn parse(name: &str) -> Option<Self> {
+            match name {
+                $($name $(| $alias)* => Some(Self::$Value),)+
+                _ => None,
+            }
         }
     };
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    (@trait $Type:ident) => {
+        impl $crate::Named for $Type {
+            const NAMES: &'static [&'static str] = Self::ALL_NAMES;
 
-    #[derive(Debug, Clone, Copy, PartialEq)]
-    enum Size {
-        Small,
-        Large,
-    }
+            fn parse(name: &str) -> Option<Self> {
+                Self::parse(name)
+            }
 
-    named! { Size { "small" => Size::Small, "large" => Size::Large, "big" => Size::Large } }
-
-    #[test]
-    fn names_find_values_and_values_their_first_name() {
-        assert_eq!(Size::parse("big"), Some(Size::Large));
-        assert_eq!(Size::parse("huge"), None);
-        assert_eq!((Size::Small.name(), Size::Large.name()), ("small", "large"));
-        assert_eq!(Size::NAMES, ["small", "large", "big"]);
-    }
+            fn name(&self) -> &'static str {
+                self.clone().name()
+            }
+        }
+    };
 }

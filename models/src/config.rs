@@ -336,7 +336,7 @@ impl Head {
     }
 }
 
-crate::named! {
+ecco_interpreter::named! {
     /// The MLP's non-linearity, by Hugging Face's names.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum Activation {

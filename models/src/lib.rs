@@ -12,7 +12,6 @@
 //! - [`tokenizer`]: text to tokens and back
 //! - [`chat`]: conversations as text
 //! - [`libtorch`]: opened when the first tensor is made
-//! - [`named!`]: enums whose values have names
 //! - [`device`], [`placement`]: where a model goes; [`guard`], [`error`]: memory, exceptions, errors
 
 pub mod attention;
@@ -36,7 +35,6 @@ pub mod layers;
 pub mod libtorch;
 pub mod mlp;
 pub mod model;
-mod named;
 pub mod placement;
 pub mod rope;
 pub mod rules;

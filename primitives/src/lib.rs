@@ -6,6 +6,7 @@
 
 mod attribution;
 mod factors;
+mod hints;
 mod inside;
 mod interventions;
 mod models;
@@ -18,6 +19,7 @@ use ecco_scripting::{Registry, Session};
 
 /// Makes all primitives known to a session.
 pub fn register(registry: &mut Registry) {
+    registry.hints(hints::in_scripts);
     models::register(registry);
     text::register(registry);
     attribution::register(registry);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rhai::{Engine, Module};
 
+use crate::errors::{Wording, set_wording};
 use crate::options::{OptionSet, OptionSpec, OptionTable};
 use crate::result::{self, Explanation, Show};
 
@@ -73,6 +74,11 @@ impl Registry<'_> {
     /// The models that a text may name, for completion.
     pub fn model_names(&mut self, list: fn() -> Vec<String>) {
         self.vocabulary.model_names = Some(list);
+    }
+
+    /// How hints of the errors of other crates are said in a script.
+    pub fn hints(&mut self, wording: Wording) {
+        set_wording(wording);
     }
 
     /// The contents of the page of primitives: questions, and the members that answer them.

@@ -1,6 +1,6 @@
 //! From the numbers along an embedding to one.
 
-use ecco_models::named;
+use ecco_interpreter::named;
 use tch::{Kind, Tensor};
 
 named! {

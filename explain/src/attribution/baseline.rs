@@ -1,6 +1,6 @@
 //! What contributions are a difference from.
 
-use ecco_models::named;
+use ecco_interpreter::named;
 
 /// The text that stands for nothing, as embeddings; positions stay as they are.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -2,6 +2,8 @@
 
 use std::hash::{Hash, Hasher};
 
+use ecco_interpreter::Named;
+
 use super::cost::Cost;
 use super::explained::Explained;
 use super::options::AttributionOptions;
@@ -72,6 +74,18 @@ impl Method {
     /// Whether something is drawn at random, so that what is found depends on the seed.
     pub fn is_drawn(self) -> bool {
         self.0.drawn
+    }
+}
+
+impl Named for Method {
+    const NAMES: &'static [&'static str] = Self::ALL_NAMES;
+
+    fn parse(name: &str) -> Option<Self> {
+        Self::parse(name)
+    }
+
+    fn name(&self) -> &'static str {
+        self.0.names[0]
     }
 }
 

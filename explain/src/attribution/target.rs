@@ -1,9 +1,10 @@
 //! What is explained: a number that a model says of a text.
 
+use ecco_interpreter::named;
 use ecco_models::config::{Config, Label, Task};
 use ecco_models::model::Body;
 use ecco_models::run::Input;
-use ecco_models::{Model, Rule, named};
+use ecco_models::{Model, Rule};
 use tch::{Kind, Tensor};
 
 use crate::error::{Result, refuse};

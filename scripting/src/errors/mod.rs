@@ -5,6 +5,9 @@
 
 mod nearest;
 
+use std::any::Any;
+use std::cell::Cell;
+
 use ecco_interpreter::Diagnostic;
 use rhai::{Dynamic, EvalAltResult, NativeCallContext, Position};
 
@@ -70,13 +73,26 @@ impl ScriptError {
     }
 }
 
-/// Errors of the crates below, in their own words.
+/// How a hint is said in a script, where the crate below cannot know.
+pub type Wording = fn(&dyn Any) -> Option<String>;
+
+thread_local! {
+    /// About types of errors, and so the same in every session of the thread.
+    static WORDING: Cell<Option<Wording>> = const { Cell::new(None) };
+}
+
+pub(crate) fn set_wording(wording: Wording) {
+    WORDING.set(Some(wording));
+}
+
+/// Errors of the crates below, in their own words; but hints speak of scripts.
 impl<E: Diagnostic> From<E> for ScriptError {
     fn from(error: E) -> Self {
+        let worded = WORDING.get().and_then(|word| word(&error));
         Self {
             kind: error.kind(),
             message: error.to_string(),
-            hint: error.hint(),
+            hint: worded.or_else(|| error.hint()),
             at: error.at().map(str::to_owned),
         }
     }
