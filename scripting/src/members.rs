@@ -85,13 +85,16 @@ impl Member {
 macro_rules! members {
     ($registry:expr, [$($of:ident),+ $(,)?]; $($members:tt)*) => {{
         let registry: &mut $crate::Registry = $registry;
-        $($crate::members!(@next registry $of { $($members)* });)+
+        $crate::members!(@each registry [$($of)+] { $($members)* });
     }};
+    (@each $registry:ident [$($of:ident)+] $members:tt) => {
+        $($crate::members!(@next $registry $of $members);)+
+    };
     (@next $registry:ident $of:ident {}) => {};
     // A property.
     (@next $registry:ident $of:ident {
         $(#[doc = $doc:literal])*
-        get $name:ident($this:ident: $(&)? $as:ty) -> $returns:ty $body:block
+        get $name:ident($this:ident: $as:ty) -> $returns:ty $body:block
         $($rest:tt)*
     }) => {
         let member = $crate::members!(@member $of $name [$($doc)*] [] $returns, false, true);

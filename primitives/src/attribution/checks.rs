@@ -227,7 +227,7 @@ fn of_saliency(saliency: &Saliency, options: &Map) -> Result<Faithfulness, Scrip
         n_random: options.usize("n_random").unwrap_or(defaults.n_random),
         seed: options.u64("seed").unwrap_or(defaults.seed),
         baseline: match options.text("baseline") {
-            Some(text) => baseline(&saliency.subject, text)?,
+            Some(text) => baseline(&saliency.passage, text)?,
             None => saliency.options.baseline.clone(),
         },
     };
@@ -244,13 +244,13 @@ fn of_output(output: &Generation, methods: Option<&Array>, options: &Map) -> Res
         Some(methods) => named_methods(methods)?,
         None => vec![Method::GradXInput, Method::IntegratedGradients],
     };
-    let first = with_options(output.subject().clone(), &options)?;
+    let first = with_options(output.passage(), &options)?;
     compare(&first, methods, &options)
 }
 
 fn of_targets(saliency: &Saliency, methods: &Array, options: &Map) -> Result<Comparison, ScriptError> {
     let options = SALIENCY_COMPARE_OPTIONS.read(options)?;
-    let mut first = with_options(saliency.subject.clone(), &options)?;
+    let mut first = with_options(saliency.passage.clone(), &options)?;
     first.wanted = saliency.wanted.clone();
     if options.text("aggregation").is_none() {
         first.options.aggregation = saliency.options.aggregation;

@@ -12,8 +12,9 @@ use ndarray::{Array2, ArrayD};
 use rhai::{Array, Dynamic};
 use serde_json::{Map, Value, json};
 
+use crate::attribution::computed::{self, Computed};
 use crate::attribution::saliency::{Saliency, quantity_text};
-use crate::text::attributed::Computed;
+use crate::text::shown::shown;
 use ecco_scripting::errors::{ErrorKind, ScriptError};
 use ecco_scripting::result::numbers::short;
 use ecco_scripting::result::{Explanation, Show};
@@ -71,7 +72,7 @@ impl Comparison {
         if let Some(how) = &self.0.faithfulness {
             for (index, saliency) in self.0.saliencies.iter().enumerate() {
                 let targets = &saliency.targets()?.list;
-                let measured = saliency.subject.faithfulness(targets, &saliency.options, how)?;
+                let measured = computed::faithfulness(&saliency.passage, targets, &saliency.options, how)?;
                 found.faithfulness[index] = Some(measured.figures());
                 found.random = measured.random();
             }
@@ -106,8 +107,8 @@ impl Comparison {
             });
         }
         Ok(ecco_widgets::Comparison {
-            tokens: first.subject.shown(),
-            n_input: first.subject.n_input(),
+            tokens: shown(first.passage.tokens()),
+            n_input: first.passage.n_input(),
             of: quantity_text(first.of()?).to_owned(),
             targets: first.target_names()?,
             methods,
@@ -189,7 +190,7 @@ impl Show for Comparison {
             .0
             .saliencies
             .first()
-            .map_or("", |saliency| saliency.subject.line());
+            .map_or(String::new(), |saliency| saliency.passage.phrase());
         format!("comparison of {} on {of}", names.join(", "))
     }
 }
@@ -218,7 +219,7 @@ impl Explanation for Comparison {
                 .map(|(name, value, _)| (name.to_owned(), json!(value)))
                 .collect::<Map<_, _>>()
         });
-        let mut about = first.subject.about();
+        let mut about = first.passage.about();
         about.insert("methods".into(), json!(agreement.methods));
         about.insert("referee".into(), json!(agreement.methods[agreement.referee]));
         about.insert("k".into(), json!(agreement.k));

@@ -9,6 +9,7 @@ use ecco_widgets::faithfulness::{Figure, Measured};
 use ndarray::{ArrayD, IxDyn};
 use serde_json::{Map, Value, json};
 
+use crate::attribution::computed;
 use crate::attribution::saliency::{Saliency, quantity_text};
 use ecco_scripting::errors::ScriptError;
 use ecco_scripting::result::{Explanation, Show};
@@ -22,8 +23,8 @@ pub struct Faithfulness {
 
 impl Faithfulness {
     pub fn measured(&self) -> Result<Rc<ecco_explain::Faithfulness>, ScriptError> {
-        let Saliency { subject, options, .. } = &self.saliency;
-        subject.faithfulness(&self.saliency.targets()?.list, options, &self.options)
+        let Saliency { passage, options, .. } = &self.saliency;
+        computed::faithfulness(passage, &self.saliency.targets()?.list, options, &self.options)
     }
 
     pub fn view(&self) -> Result<ecco_widgets::Faithfulness, ScriptError> {
@@ -125,7 +126,7 @@ impl Explanation for Faithfulness {
                 .map(|(name, value, _)| (name.to_owned(), json!(value)))
                 .collect()
         };
-        let mut about = self.saliency.subject.about();
+        let mut about = self.saliency.passage.about();
         about.insert("method".into(), self.saliency.options.method.label().into());
         about.insert("targets".into(), json!(self.saliency.target_names()?));
         about.insert("steps".into(), json!(measured.steps));

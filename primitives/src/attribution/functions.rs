@@ -12,9 +12,9 @@ use rhai::{Array, INT, Map};
 use crate::attribution::saliency::{By, Saliency};
 use crate::attribution::targets::wanted;
 use crate::models::model::Model;
-use crate::text::attributed::Attributed;
 use crate::text::chat::Chat;
 use crate::text::generation::Generation;
+use crate::text::passage::Passage;
 use crate::text::run::Run;
 use crate::text::score::given;
 use ecco_scripting::errors::{ErrorKind, RhaiResult, ScriptError};
@@ -310,7 +310,7 @@ pub mod functions {
     /// Explains what the model says of the text that it has read.
     #[rhai_fn(name = "saliency", pure, return_raw)]
     pub fn run_saliency(ctx: NativeCallContext, run: &mut Run) -> RhaiResult<Saliency> {
-        build(run.subject(), &Map::new(), &RUN_SALIENCY_OPTIONS).map_err(|error| error.raise(&ctx))
+        build(run.passage(), &Map::new(), &RUN_SALIENCY_OPTIONS).map_err(|error| error.raise(&ctx))
     }
 
     /// Explains what the model says of the text, or could say.
@@ -321,7 +321,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(name = "saliency", pure, return_raw)]
     pub fn run_saliency_with(ctx: NativeCallContext, run: &mut Run, options: Map) -> RhaiResult<Saliency> {
-        build(run.subject(), &options, &RUN_SALIENCY_OPTIONS).map_err(|error| error.raise(&ctx))
+        build(run.passage(), &options, &RUN_SALIENCY_OPTIONS).map_err(|error| error.raise(&ctx))
     }
 
     /// The scores: a tensor (generated token or target, position or word …), zero where a position comes after the
@@ -399,25 +399,13 @@ fn of_output(
     options: &Map,
     table: &'static OptionTable,
 ) -> Result<Saliency, ScriptError> {
-    build(output.subject().clone(), options, table)
+    build(output.passage(), options, table)
 }
 
 fn of_text(lm: &Model, text: Prompt, options: &Map) -> Result<Saliency, ScriptError> {
     let loaded = lm.loaded()?;
     let input = Input::new(&loaded, text, None)?;
-    build(text_subject(lm, input)?, options, &ATTRIBUTE_OPTIONS)
-}
-
-/// A text that is read, of which the model says something.
-pub fn text_subject(lm: &Model, input: Input) -> Result<Attributed, ScriptError> {
-    let loaded = lm.loaded()?;
-    let mut tokens = loaded.tokenizer().tokens(&input.ids);
-    let n_input = tokens.len();
-    if let [_, written @ ..] = &input.target[..] {
-        tokens.extend(loaded.tokenizer().tokens(written));
-    }
-    let line = format!("a text of {n_input} tokens");
-    Ok(Attributed::new(lm, input, tokens, n_input, line))
+    build(Passage::of_text(lm, input)?, options, &ATTRIBUTE_OPTIONS)
 }
 
 fn of_continuation(
@@ -427,45 +415,45 @@ fn of_continuation(
     options: &Map,
 ) -> Result<Saliency, ScriptError> {
     let text = given(lm, Some(prompt), continuation)?;
-    build(text.subject().clone(), options, &ATTRIBUTE_OPTIONS)
+    build(text.passage(), options, &ATTRIBUTE_OPTIONS)
 }
 
-fn build(subject: Attributed, options: &Map, table: &'static OptionTable) -> Result<Saliency, ScriptError> {
+fn build(passage: Passage, options: &Map, table: &'static OptionTable) -> Result<Saliency, ScriptError> {
     let options = table.read(options)?;
-    with_options(subject, &options)
+    with_options(passage, &options)
 }
 
 /// A saliency of what was written, by one method.
-pub fn with_method(subject: &Attributed, method: &str) -> Result<Saliency, ScriptError> {
+pub fn with_method(passage: &Passage, method: &str) -> Result<Saliency, ScriptError> {
     let options = Map::from([("method".into(), method.into())]);
-    build(subject.clone(), &options, &SALIENCY_OPTIONS)
+    build(passage.clone(), &options, &SALIENCY_OPTIONS)
 }
 
 /// What the options say; nothing is computed yet.
-pub fn with_options(subject: Attributed, options: &Options) -> Result<Saliency, ScriptError> {
+pub fn with_options(passage: Passage, options: &Options) -> Result<Saliency, ScriptError> {
     let style = match options.text("style") {
         Some("detailed") => SaliencyStyle::Detailed,
         _ => SaliencyStyle::Minimal,
     };
     let ignored = options.usizes("ignore_tokens").unwrap_or_default();
-    let n = subject.tokens().len();
+    let n = passage.tokens().len();
     if let Some(position) = ignored.iter().find(|&&position| position >= n) {
         let message = format!("there is no token {position} to ignore: the text has {n}, numbered from 0");
         return Err(ScriptError::new(ErrorKind::Value, message).pointing_at("ignore_tokens"));
     }
     let saliency = Saliency {
-        wanted: wanted(&subject, options)?,
-        options: attribution_options(&subject, options)?,
+        wanted: wanted(&passage, options)?,
+        options: attribution_options(&passage, options)?,
         by: by(options)?,
         style,
         ignored: Rc::new(ignored),
-        subject,
+        passage,
     };
     saliency.groups().map_err(|error| error.pointing_at("spans"))?;
     Ok(saliency)
 }
 
-fn attribution_options(subject: &Attributed, options: &Options) -> Result<AttributionOptions, ScriptError> {
+fn attribution_options(passage: &Passage, options: &Options) -> Result<AttributionOptions, ScriptError> {
     let defaults = AttributionOptions::default();
     if options.text("method").is_some() && options.text("attr_method").is_some() {
         let message = "method and attr_method are the same option: give one of them";
@@ -487,7 +475,7 @@ fn attribution_options(subject: &Attributed, options: &Options) -> Result<Attrib
         window: options.usize("window").unwrap_or(defaults.window),
         seed: options.u64("seed").unwrap_or(defaults.seed),
         baseline: match options.text("baseline") {
-            Some(text) => baseline(subject, text)?,
+            Some(text) => baseline(passage, text)?,
             None => defaults.baseline,
         },
         // Without a sign nobody sees which of the two a token speaks for.
@@ -500,11 +488,11 @@ fn attribution_options(subject: &Attributed, options: &Options) -> Result<Attrib
 }
 
 /// One of the names, or a text.
-pub fn baseline(subject: &Attributed, text: &str) -> Result<Baseline, ScriptError> {
+pub fn baseline(passage: &Passage, text: &str) -> Result<Baseline, ScriptError> {
     match Baseline::parse(text) {
         Some(named) => Ok(named),
         None => Ok(Baseline::Text(
-            subject.model().loaded()?.tokenizer().encode(text)?,
+            passage.model().loaded()?.tokenizer().encode(text)?,
         )),
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod checks;
 pub mod comparison;
+pub mod computed;
 pub mod faithfulness;
 pub mod functions;
 pub mod saliency;

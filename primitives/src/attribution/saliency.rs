@@ -13,8 +13,10 @@ use ndarray::{ArrayD, IxDyn};
 use rhai::Array;
 use serde_json::{Map, Value, json};
 
+use crate::attribution::computed::{self, Computed};
 use crate::attribution::targets::{Targets, Wanted};
-use crate::text::attributed::{Attributed, Computed};
+use crate::text::passage::Passage;
+use crate::text::shown::shown;
 use ecco_scripting::errors::ScriptError;
 use ecco_scripting::result::numbers::short;
 use ecco_scripting::result::{Explanation, Show, ragged};
@@ -22,7 +24,7 @@ use ecco_scripting::tensor::Tensor;
 
 #[derive(Clone)]
 pub struct Saliency {
-    pub subject: Attributed,
+    pub passage: Passage,
     pub wanted: Wanted,
     pub options: AttributionOptions,
     pub by: By,
@@ -47,11 +49,11 @@ struct Rows {
 
 impl Saliency {
     pub fn targets(&self) -> Result<Rc<Targets>, ScriptError> {
-        self.wanted.targets(&self.subject)
+        self.wanted.targets(&self.passage)
     }
 
     pub fn computed(&self) -> Result<Computed, ScriptError> {
-        self.subject.attribution(&self.targets()?.list, &self.options)
+        computed::attribution(&self.passage, &self.targets()?.list, &self.options)
     }
 
     pub fn attribution(&self) -> Result<Rc<Attribution>, ScriptError> {
@@ -69,7 +71,11 @@ impl Saliency {
     }
 
     fn measured(&self) -> Result<Option<Rc<Faithfulness>>, ScriptError> {
-        Ok(self.subject.measured(&self.targets()?.list, &self.options))
+        Ok(computed::latest_faithfulness(
+            &self.passage,
+            &self.targets()?.list,
+            &self.options,
+        ))
     }
 
     pub fn scale(&self) -> Scale {
@@ -122,22 +128,22 @@ impl Saliency {
         let Some(grouping) = &self.by.grouping else {
             return Ok(None);
         };
-        let (read, written) = self.subject.tokens().split_at(self.subject.n_input());
-        let groups = match self.subject.is_pair() {
+        let (read, written) = self.passage.tokens().split_at(self.passage.n_input());
+        let groups = match self.passage.is_pair() {
             true => group(&[read, written], grouping)?,
-            false => group(&[self.subject.tokens()], grouping)?,
+            false => group(&[self.passage.tokens()], grouping)?,
         };
         Ok(Some(groups))
     }
 
     pub fn view(&self) -> Result<ecco_widgets::Saliency, ScriptError> {
         let (targets, attribution, rows) = (self.targets()?, self.attribution()?, self.rows()?);
-        let subject = &self.subject;
+        let passage = &self.passage;
         let mut view = ecco_widgets::Saliency {
-            tokens: subject.shown(),
+            tokens: shown(passage.tokens()),
             unit: self.by.unit,
-            n_input: subject.n_input(),
-            is_pair: subject.is_pair(),
+            n_input: passage.n_input(),
+            is_pair: passage.is_pair(),
             style: self.style,
             method: self.options.method.label().to_owned(),
             of: quantity_text(self.of()?).to_owned(),
@@ -161,7 +167,7 @@ impl Saliency {
         let holds = |position: usize| groups.iter().position(|group| group.tokens.contains(&position));
         let named = match &view.targets {
             ShownTargets::Named(named) => named.clone(),
-            ShownTargets::Written => written_names(&self.subject),
+            ShownTargets::Written => written_names(&self.passage),
         };
         let placed = named.into_iter().map(|target| Named {
             position: target
@@ -240,7 +246,7 @@ impl Saliency {
     pub fn target_names(&self) -> Result<Vec<Named>, ScriptError> {
         Ok(match &self.targets()?.named {
             Some(named) => named.clone(),
-            None => written_names(&self.subject),
+            None => written_names(&self.passage),
         })
     }
 }
@@ -254,8 +260,11 @@ fn unit_token(text: &str) -> ecco_widgets::Token {
 }
 
 /// The written tokens as named targets.
-pub fn written_names(subject: &Attributed) -> Vec<Named> {
-    let written = subject.shown().into_iter().enumerate().skip(subject.n_input());
+pub fn written_names(passage: &Passage) -> Vec<Named> {
+    let written = shown(passage.tokens())
+        .into_iter()
+        .enumerate()
+        .skip(passage.n_input());
     let named = written.map(|(position, token)| Named {
         name: token,
         contrast: None,
@@ -316,7 +325,7 @@ impl Show for Saliency {
         format!(
             "saliency ({}) of {}",
             self.options.method.label(),
-            self.subject.line()
+            self.passage.phrase()
         )
     }
 }
@@ -339,7 +348,7 @@ impl Explanation for Saliency {
     }
 
     fn about(&self) -> Result<Map<String, Value>, ScriptError> {
-        let mut about = self.subject.about();
+        let mut about = self.passage.about();
         let attribution = self.attribution()?;
         let completeness = attribution.completeness.iter().map(|found| {
             found.map(
@@ -362,9 +371,9 @@ impl Explanation for Saliency {
     }
 
     fn labels(&self, axis: &str) -> Option<Vec<String>> {
-        let tokens = || self.subject.tokens().iter().map(|token| token.text.clone());
+        let tokens = || self.passage.tokens().iter().map(|token| token.text.clone());
         match axis {
-            "generated" => Some(tokens().skip(self.subject.n_input()).collect()),
+            "generated" => Some(tokens().skip(self.passage.n_input()).collect()),
             "target" => Some(self.target_names().ok()?.iter().map(Named::line).collect()),
             "position" => Some(tokens().collect()),
             _ => Some(self.groups().ok()??.into_iter().map(|group| group.text).collect()),

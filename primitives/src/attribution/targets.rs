@@ -8,7 +8,7 @@ use ecco_models::config::Task;
 use ecco_models::run::Prediction;
 use ecco_widgets::saliency::Target as Shown;
 
-use crate::text::attributed::Attributed;
+use crate::text::passage::Passage;
 use crate::text::run::silence;
 use crate::text::token::token as token_of;
 use ecco_scripting::errors::{ErrorKind, ScriptError};
@@ -39,17 +39,17 @@ pub enum Wanted {
 /// # Errors
 /// Texts that are not one token, labels that are none, places outside of the text, options that this kind of model has
 /// no use for.
-pub fn wanted(subject: &Attributed, options: &Options) -> Result<Wanted, ScriptError> {
+pub fn wanted(passage: &Passage, options: &Options) -> Result<Wanted, ScriptError> {
     let of = options.text("of").and_then(Quantity::parse).unwrap_or_default();
     let positions = options.usizes("position");
     let mut given = options.targets("target").unwrap_or_default().to_vec();
     if given.is_empty() && options.words("contrast").is_none() {
-        return by_places(subject, of, positions);
+        return by_places(passage, of, positions);
     }
     if given.is_empty() {
         given.push(TargetOption::default());
     }
-    let reader = Reader::new(subject, of)?;
+    let reader = Reader::new(passage, of)?;
     let mut all = Vec::new();
     for mut one in given {
         one.contrast = one
@@ -57,23 +57,19 @@ pub fn wanted(subject: &Attributed, options: &Options) -> Result<Wanted, ScriptE
             .or_else(|| options.words("contrast")?.first().cloned());
         all.extend(reader.targets(&one, positions.as_deref())?);
     }
-    Ok(These(all, subject).into())
+    Ok(These(all, passage).into())
 }
 
 /// The tokens that stand there, or what the model says there.
-fn by_places(
-    subject: &Attributed,
-    of: Quantity,
-    positions: Option<Vec<usize>>,
-) -> Result<Wanted, ScriptError> {
+fn by_places(passage: &Passage, of: Quantity, positions: Option<Vec<usize>>) -> Result<Wanted, ScriptError> {
     let Some(places) = &positions else {
         // Only what writes from left to right has written something. What was computed outlives the model.
-        return Ok(match subject.n_written() {
+        return Ok(match passage.n_written() {
             0 => Wanted::MostProbable { of, positions },
-            _ => written(subject, of),
+            _ => written(passage, of),
         });
     };
-    let reader = Reader::new(subject, of)?;
+    let reader = Reader::new(passage, of)?;
     match &reader.task {
         Task::NextToken | Task::MaskedToken(_) => {
             places.iter().try_for_each(|&place| reader.check(place))?;
@@ -84,22 +80,22 @@ fn by_places(
             let standing = places
                 .iter()
                 .map(|&place| reader.target(place, &TargetOption::default()));
-            Ok(These(standing.collect::<Result<_, _>>()?, subject).into())
+            Ok(These(standing.collect::<Result<_, _>>()?, passage).into())
         }
         Task::Replaced(_) => {
             places.iter().try_for_each(|&place| reader.check(place))?;
             let said = places
                 .iter()
                 .map(|&position| Target::from(Said::Replaced { position }).of(of));
-            Ok(These(said.collect(), subject).into())
+            Ok(These(said.collect(), passage).into())
         }
         Task::Label(_) | Task::States => Err(no_place()),
     }
 }
 
-fn written(subject: &Attributed, of: Quantity) -> Wanted {
-    let from = if subject.is_pair() { 1 } else { subject.n_input() };
-    let written = Target::written(subject.input(), from);
+fn written(passage: &Passage, of: Quantity) -> Wanted {
+    let from = if passage.is_pair() { 1 } else { passage.n_input() };
+    let written = Target::written(passage.input(), from);
     Wanted::These(Rc::new(Targets {
         list: written.into_iter().map(|target| target.of(of)).collect(),
         named: None,
@@ -115,11 +111,11 @@ fn no_place() -> ScriptError {
 }
 
 /// Targets on the way to [`Wanted::These`].
-struct These<'a>(Vec<Target>, &'a Attributed);
+struct These<'a>(Vec<Target>, &'a Passage);
 
 impl From<These<'_>> for Wanted {
-    fn from(These(list, subject): These) -> Self {
-        let named = list.iter().map(|target| shown(subject, target)).collect();
+    fn from(These(list, passage): These) -> Self {
+        let named = list.iter().map(|target| shown(passage, target)).collect();
         Self::These(Rc::new(Targets {
             list,
             named: Some(named),
@@ -129,15 +125,15 @@ impl From<These<'_>> for Wanted {
 
 impl Wanted {
     /// Asks the model where that is needed.
-    pub fn targets(&self, subject: &Attributed) -> Result<Rc<Targets>, ScriptError> {
+    pub fn targets(&self, passage: &Passage) -> Result<Rc<Targets>, ScriptError> {
         let (of, positions) = match self {
             Self::These(targets) => return Ok(Rc::clone(targets)),
             Self::MostProbable { of, positions } => (*of, positions.as_deref()),
         };
-        let loaded = subject.model().loaded()?;
-        let predictions = subject.predictions()?;
+        let loaded = passage.model().loaded()?;
+        let predictions = passage.predictions()?;
         let is_wanted = |position: usize| {
-            let place = subject.shown_position(position);
+            let place = passage.shown_position(position);
             positions.is_none_or(|positions| positions.contains(&place))
         };
         let labels = labels(&loaded);
@@ -157,7 +153,7 @@ impl Wanted {
         };
         list.extend(most_replaced(&predictions));
         if let Some(positions) = positions {
-            let reader = Reader::new(subject, of)?;
+            let reader = Reader::new(passage, of)?;
             let standing = positions
                 .iter()
                 .filter(|&&place| reader.standing(place).is_some());
@@ -168,7 +164,7 @@ impl Wanted {
             return Err(silence(&loaded));
         }
         let list: Vec<Target> = list.into_iter().map(|target| target.of(of)).collect();
-        match Self::from(These(list, subject)) {
+        match Self::from(These(list, passage)) {
             Self::These(targets) => Ok(targets),
             Self::MostProbable { .. } => Err(silence(&loaded)),
         }
@@ -196,8 +192,8 @@ fn labels(model: &Model) -> Vec<String> {
 }
 
 /// A target's name, and where it stands among the shown tokens.
-fn shown(subject: &Attributed, target: &Target) -> Shown {
-    let labels = subject
+fn shown(passage: &Passage, target: &Target) -> Shown {
+    let labels = passage
         .model()
         .loaded()
         .map(|loaded| labels(&loaded))
@@ -208,12 +204,12 @@ fn shown(subject: &Attributed, target: &Target) -> Shown {
         part: None,
     };
     let named = |id: u32| match target.said {
-        Said::Token { position, .. } => token(subject, position, id),
+        Said::Token { position, .. } => token(passage, position, id),
         Said::Label(_) => plain(labels.get(id as usize).map_or("label", String::as_str), id),
         Said::Replaced { .. } => plain("replaced", 0),
     };
     let (name, position) = match target.said {
-        Said::Token { position, id } => (named(id), Some(subject.shown_position(position))),
+        Said::Token { position, id } => (named(id), Some(passage.shown_position(position))),
         Said::Label(label) => (named(label as u32), None),
         Said::Replaced { position } => (named(0), Some(position)),
     };
@@ -229,12 +225,12 @@ fn shown(subject: &Attributed, target: &Target) -> Shown {
 }
 
 /// A token as it would stand at a place.
-fn token(subject: &Attributed, position: usize, id: u32) -> ecco_widgets::Token {
+fn token(passage: &Passage, position: usize, id: u32) -> ecco_widgets::Token {
     let before = position
         .checked_sub(1)
-        .and_then(|before| subject.input().spoken().get(before))
+        .and_then(|before| passage.input().spoken().get(before))
         .copied();
-    let token = match subject.model().loaded() {
+    let token = match passage.model().loaded() {
         Ok(loaded) => loaded.tokenizer().token_after(before, id),
         Err(_) => {
             return ecco_widgets::Token {
@@ -253,18 +249,18 @@ fn token(subject: &Attributed, position: usize, id: u32) -> ecco_widgets::Token 
 
 /// Reads names and places for one text.
 struct Reader<'a> {
-    subject: &'a Attributed,
+    passage: &'a Passage,
     model: Rc<Model>,
     task: Task,
     of: Quantity,
 }
 
 impl<'a> Reader<'a> {
-    fn new(subject: &'a Attributed, of: Quantity) -> Result<Self, ScriptError> {
-        let model = subject.model().loaded()?;
+    fn new(passage: &'a Passage, of: Quantity) -> Result<Self, ScriptError> {
+        let model = passage.model().loaded()?;
         Ok(Self {
             task: model.config().task.clone(),
-            subject,
+            passage,
             model,
             of,
         })
@@ -310,10 +306,10 @@ impl<'a> Reader<'a> {
             places.iter().try_for_each(|&place| self.check(place))?;
             return Ok(places.to_vec());
         }
-        let (tokens, n_input) = (self.subject.tokens(), self.subject.n_input());
+        let (tokens, n_input) = (self.passage.tokens(), self.passage.n_input());
         match &self.task {
             Task::MaskedToken(_) => {
-                let masks = ecco_models::run::masked_positions(&self.model, &self.subject.input().ids);
+                let masks = ecco_models::run::masked_positions(&self.model, &self.passage.input().ids);
                 match masks.is_empty() {
                     false => Ok(masks),
                     true => Err(silence(&self.model)
@@ -339,9 +335,9 @@ impl<'a> Reader<'a> {
 
     /// Refuses places that nothing is predicted at.
     fn check(&self, place: usize) -> Result<(), ScriptError> {
-        let n = self.subject.tokens().len();
+        let n = self.passage.tokens().len();
         let valid = match &self.task {
-            Task::NextToken if self.subject.is_pair() => self.subject.n_input()..=n,
+            Task::NextToken if self.passage.is_pair() => self.passage.n_input()..=n,
             Task::NextToken => 1..=n,
             _ => 0..=n.saturating_sub(1),
         };
@@ -358,7 +354,7 @@ impl<'a> Reader<'a> {
     /// The token that stands at a place, and is not a mask.
     fn standing(&self, place: usize) -> Option<u32> {
         let mask = self.model.tokenizer().mask().map(|token| token.id);
-        let token = self.subject.tokens().get(place)?;
+        let token = self.passage.tokens().get(place)?;
         (Some(token.id) != mask || self.task == Task::NextToken).then_some(token.id)
     }
 
@@ -369,8 +365,8 @@ impl<'a> Reader<'a> {
                 .with_hint("position: 3 explains what it says of token 3")
                 .pointing_at("target"));
         }
-        let position = match self.subject.is_pair() {
-            true => place + 1 - self.subject.n_input(),
+        let position = match self.passage.is_pair() {
+            true => place + 1 - self.passage.n_input(),
             false => place,
         };
         let id = match &given.target {

@@ -19,7 +19,7 @@ use rhai::{Array, Dynamic, INT, Map};
 use serde_json::{Value, json};
 
 use crate::text::capture::Where;
-use crate::text::source::Source;
+use crate::text::passage::Passage;
 use ecco_scripting::errors::{ErrorKind, ScriptError};
 use ecco_scripting::result::numbers::short;
 use ecco_scripting::result::{Explanation, Show};
@@ -34,7 +34,7 @@ pub use stability::Stability;
 pub struct Factorization(Rc<Inner>);
 
 struct Inner {
-    sources: Vec<Source>,
+    sources: Vec<Passage>,
     at: Where,
     /// The layers' numbers and widths, in the order of the neurons.
     blocks: Vec<(Option<usize>, usize)>,
@@ -91,7 +91,7 @@ const USUAL: usize = 10;
 /// Layers or sites that are not there, a number of components that the texts do not have, an interrupt.
 pub fn run(
     state: &State,
-    sources: Vec<Source>,
+    sources: Vec<Passage>,
     at: Where,
     wanted: Wanted,
 ) -> Result<Factorization, ScriptError> {
@@ -230,7 +230,7 @@ impl Factorization {
     ///
     /// # Errors
     /// Texts of another model; as of [`run`].
-    pub fn transform(&self, state: &State, sources: Vec<Source>) -> Result<Self, ScriptError> {
+    pub fn transform(&self, state: &State, sources: Vec<Passage>) -> Result<Self, ScriptError> {
         let captures = self.0.at.captures(&sources)?;
         if captures.blocks() != self.0.blocks {
             let words = |blocks: &[(Option<usize>, usize)]| {
@@ -408,9 +408,9 @@ impl Explanation for Factorization {
     fn about(&self) -> Result<serde_json::Map<String, Value>, ScriptError> {
         // Of one text as every result about a text has it.
         let mut about = match self.0.sources.as_slice() {
-            [one] => one.about().as_object().cloned().unwrap_or_default(),
+            [one] => one.summary().as_object().cloned().unwrap_or_default(),
             many => {
-                let texts: Vec<Value> = many.iter().map(Source::about).collect();
+                let texts: Vec<Value> = many.iter().map(Passage::summary).collect();
                 serde_json::Map::from_iter([("texts".to_owned(), Value::Array(texts))])
             }
         };

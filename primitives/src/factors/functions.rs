@@ -10,8 +10,8 @@ use rhai::{Array, Engine, FLOAT, FuncRegistration, INT, Map};
 use crate::factors::factorization::{self, Count, Factorization, Stability, Wanted};
 use crate::text::capture::Where;
 use crate::text::generation::Generation;
+use crate::text::passage::Passage;
 use crate::text::run::Run;
-use crate::text::source::Source;
 use ecco_scripting::errors::{ErrorKind, RhaiResult, ScriptError};
 use ecco_scripting::options::{OptionKind, OptionSpec, OptionTable, Options, option};
 use ecco_scripting::result::rich::Rich;
@@ -185,7 +185,10 @@ pub fn register(engine: &mut Engine) {
     register_members::<Run>(engine, "Run");
 }
 
-fn register_members<T: Into<Source> + Clone + 'static>(engine: &mut Engine, of: &str) {
+fn register_members<T: Clone + 'static>(engine: &mut Engine, of: &str)
+where
+    for<'a> Passage: From<&'a T>,
+{
     for Member { name, read, docs } in MEMBERS {
         let receiver = format!("result: &mut {of}");
         let member = |params: &[&str]| {
@@ -202,7 +205,7 @@ fn register_members<T: Into<Source> + Clone + 'static>(engine: &mut Engine, of: 
             continue;
         };
         let made = move |ctx: &NativeCallContext, of: &mut T, options: &Map| {
-            let sources = vec![of.clone().into()];
+            let sources = vec![Passage::from(&*of)];
             run(&state_of(ctx), sources, table, options, read).map_err(|error| error.raise(ctx))
         };
         member(&[]).register_into_engine(
@@ -401,7 +404,7 @@ pub mod functions {
         factors: &mut Factorization,
         output: Dynamic,
     ) -> RhaiResult<Factorization> {
-        let sources = Source::some(&output).map_err(|error| error.raise(&ctx))?;
+        let sources = Passage::some(&output).map_err(|error| error.raise(&ctx))?;
         let made = factors.transform(&state_of(&ctx), sources);
         made.map_err(|error| error.raise(&ctx))
     }
@@ -465,13 +468,13 @@ fn several(
     options: &Map,
     read: Reader,
 ) -> RhaiResult<Factorization> {
-    let made = Source::all(outputs).and_then(|sources| run(&state_of(ctx), sources, table, options, read));
+    let made = Passage::all(outputs).and_then(|sources| run(&state_of(ctx), sources, table, options, read));
     made.map_err(|error| error.raise(ctx))
 }
 
 fn run(
     state: &State,
-    sources: Vec<Source>,
+    sources: Vec<Passage>,
     table: &'static OptionTable,
     options: &Map,
     read: Reader,

@@ -3,38 +3,47 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-use ecco_interpreter::{Explorable, MimeBundle};
-use ecco_models::run::{self, Place};
+use ecco_interpreter::{Explorable, MimeBundle, named};
+use ecco_models::run::{self, Input, Place};
 use ecco_models::{Site, Token};
 use ecco_widgets::attention::{Map as Thumbnails, Pattern, thumbnail};
 use ndarray::Axis;
 use serde_json::{Map, Value, json};
 
-use crate::text::generation::{Generation, Recorded};
+use crate::text::generation::Generation;
+use crate::text::passage::Passage;
 use crate::text::run::Run;
-use crate::text::subject::{Subject, shown};
-use ecco_scripting::errors::{ErrorKind, ScriptError};
+use crate::text::shown::shown;
+use ecco_scripting::options::Choice;
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::session::watched;
 use ecco_scripting::tensor::Tensor;
+use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
 
-/// Which of a model's attentions: a decoder's, or an encoder's that stands alone; of two stacks, also the one between
-/// them and the encoder's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Between {
-    Own,
-    Cross,
-    Encoder,
+named! {
+    /// Which of a model's attentions: a decoder's, or an encoder's that stands alone; of two stacks, also the one between
+    /// them and the encoder's.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Between {
+        Own = "own",
+        Cross = "cross",
+        Encoder = "encoder",
+    }
+}
+
+options! {
+    /// What `attention` can be told.
+    pub struct AttentionOptions {
+        /// the layer that is shown first
+        layer: Option<usize> = "0; numbers of all",
+        /// the head that is shown first
+        head: Option<usize> = "the mean of heads; numbers of all",
+        /// a stack's attention to itself, a decoder's to the encoder, or the encoder's
+        of: Option<Choice<Between>> = "\"own\"; of two stacks \"cross\"",
+    }
 }
 
 impl Between {
-    pub const NAMES: &[&str] = &["own", "cross", "encoder"];
-
-    pub fn parse(name: &str) -> Option<Self> {
-        let at = Self::NAMES.iter().position(|known| *known == name)?;
-        [Self::Own, Self::Cross, Self::Encoder].get(at).copied()
-    }
-
     fn place(self) -> Place {
         match self {
             Self::Own => Place::of(Site::AttentionPattern),
@@ -47,19 +56,13 @@ impl Between {
     }
 }
 
-/// Whose patterns.
-#[derive(Clone)]
-enum Source {
-    Generation(Generation),
-    Run(Run),
-}
-
 #[derive(Clone)]
 pub struct Attention(Rc<Inner>);
 
 struct Inner {
-    source: Source,
-    subject: Subject,
+    passage: Passage,
+    /// What was read: what has not been looks at nothing.
+    input: Input,
     between: Between,
     layer: Option<usize>,
     head: Option<usize>,
@@ -73,46 +76,12 @@ const MOST_NUMBERS: usize = 64 << 20;
 const MOST_WEIGHTS: usize = 400_000;
 
 impl Attention {
-    pub fn of_generation(
-        output: &Generation,
-        between: Option<Between>,
-        layer: Option<usize>,
-        head: Option<usize>,
-    ) -> Result<Self, ScriptError> {
-        let mut subject = Subject::of_generation(output);
-        // What has not been read looks at nothing.
-        if subject.last_written().is_some() {
-            subject.input = subject.read_input();
-        }
-        Self::new(Source::Generation(output.clone()), subject, between, layer, head)
-    }
-
-    pub fn of_run(
-        run: &Run,
-        between: Option<Between>,
-        layer: Option<usize>,
-        head: Option<usize>,
-    ) -> Result<Self, ScriptError> {
-        Self::new(
-            Source::Run(run.clone()),
-            Subject::of_run(run),
-            between,
-            layer,
-            head,
-        )
-    }
-
-    fn new(
-        source: Source,
-        subject: Subject,
-        between: Option<Between>,
-        layer: Option<usize>,
-        head: Option<usize>,
-    ) -> Result<Self, ScriptError> {
-        let is_pair = !subject.input.target.is_empty();
+    pub fn new(passage: Passage, options: AttentionOptions) -> Result<Self, ScriptError> {
+        let (layer, head, between) = (options.layer, options.head, options.of.map(|of| of.0));
+        let is_pair = passage.is_pair();
         let between = match between {
             Some(Between::Cross | Between::Encoder) if !is_pair => {
-                let name = &subject.model.card().name;
+                let name = &passage.model().card().name;
                 let message = format!("{name} is one stack, so it has its own attention only");
                 return Err(ScriptError::new(ErrorKind::Value, message).pointing_at("of"));
             }
@@ -121,8 +90,8 @@ impl Attention {
             None => Between::Own,
         };
         let attention = Self(Rc::new(Inner {
-            source,
-            subject,
+            input: passage.read_input(),
+            passage,
             between,
             layer,
             head,
@@ -146,19 +115,19 @@ impl Attention {
         let inner = &self.0;
         let of_card = |card: &ecco_widgets::ModelCard| (card.n_layers, card.n_heads);
         if inner.between != Between::Encoder {
-            return Ok(of_card(inner.subject.model.card()));
+            return Ok(of_card(inner.passage.model().card()));
         }
-        let loaded = inner.subject.model.loaded()?;
+        let loaded = inner.passage.model().loaded()?;
         let encoder = loaded.config().encoder.as_ref();
         Ok(encoder.map_or_else(
-            || of_card(inner.subject.model.card()),
+            || of_card(inner.passage.model().card()),
             |encoder| (encoder.n_layers, encoder.n_heads),
         ))
     }
 
     /// Queries and keys.
     fn lengths(&self) -> (usize, usize) {
-        let input = &self.0.subject.input;
+        let input = &self.0.input;
         let (own, read) = (input.spoken().len(), input.ids.len());
         match self.0.between {
             Between::Own => (own, own),
@@ -192,19 +161,16 @@ impl Attention {
             }
         };
         let place = inner.between.place();
-        let tensor = match (&inner.source, layer) {
-            (Source::Run(run), None) => return Ok((run.at(place, None)?, 0)),
-            (Source::Generation(output), None) if inner.subject.input.target.is_empty() => {
-                return Ok((output.recorded(Recorded::Attention)?, 0));
-            }
-            (_, layer) => {
-                let model = &inner.subject.model;
+        let tensor = match layer {
+            None => return Ok((inner.passage.at(place, None)?.0, 0)),
+            Some(layer) => {
+                let model = &inner.passage.model();
                 let (loaded, state) = (model.loaded()?, model.state()?);
-                let inputs = [inner.subject.input.clone()];
+                let inputs = [inner.input.clone()];
                 let records = watched(&state, model.verbose, |watch| {
-                    run::record(&loaded, &inputs, &[place], layer, watch)
+                    run::record(&loaded, &inputs, &[place], Some(layer), watch)
                 })?;
-                records.array(place, layer, 0)?
+                records.array(place, Some(layer), 0)?
             }
         };
         let array = match layer {
@@ -228,12 +194,12 @@ impl Attention {
     }
 
     fn tokens(&self) -> Result<(Vec<Token>, Option<Vec<Token>>), ScriptError> {
-        let (input, between) = (&self.0.subject.input, self.0.between);
-        let loaded = self.0.subject.model.loaded();
+        let (input, between) = (&self.0.input, self.0.between);
+        let loaded = self.0.passage.model().loaded();
         // The tokens of an unloaded model's text are those it was shown with.
         let named = |ids: &[u32]| match &loaded {
             Ok(loaded) => Ok(loaded.tokenizer().tokens(ids)),
-            Err(error) => self.0.subject.tokens_of(ids).ok_or_else(|| error.clone()),
+            Err(error) => self.0.passage.tokens_of(ids).ok_or_else(|| error.clone()),
         };
         Ok(match between {
             Between::Own => (named(input.spoken())?, None),
@@ -246,7 +212,7 @@ impl Attention {
         let (all, first_layer) = self.found()?;
         let (n_layers, n_heads) = self.size()?;
         let (n_queries, n_keys) = self.lengths();
-        let causal = self.0.between == Between::Own && self.0.subject.reads_ahead();
+        let causal = self.0.between == Between::Own && self.0.passage.is_causal();
         let layer = self.0.layer.unwrap_or(0);
         let of_row = |query: usize| if causal { (query + 1).min(n_keys) } else { n_keys };
         let size = |first: usize| (first..n_queries).map(of_row).sum::<usize>();
@@ -297,7 +263,7 @@ impl Attention {
             }
             .to_owned(),
             n_input: match self.0.between {
-                Between::Own => self.0.subject.n_given(),
+                Between::Own => self.0.passage.n_given(),
                 _ => usize::MAX,
             },
             keys: shown(&keys),
@@ -327,7 +293,7 @@ impl Show for Attention {
             .0
             .head
             .map_or(String::new(), |head| format!(", head {head},"));
-        format!("attention{layer}{head} in an {}", self.0.subject.line())
+        format!("attention{layer}{head} in an {}", self.0.passage.line())
     }
 }
 
@@ -355,5 +321,20 @@ impl Explanation for Attention {
             _ => return None,
         };
         Some(tokens.into_iter().map(|token| token.text).collect())
+    }
+}
+
+pub fn register(registry: &mut Registry) {
+    members! { registry, [Generation, Run];
+        /// What heads look at, as a view: a map of all heads, and the tokens with the weights of one query. The numbers
+        /// are `output.attention`, a tensor.
+        ///
+        /// Example:
+        /// ```rhai
+        /// output.attention(#{layer: 3, head: 5})
+        /// ```
+        fn attention(passage: Passage; options: AttentionOptions) -> Attention {
+            Attention::new(passage, options)
+        }
     }
 }

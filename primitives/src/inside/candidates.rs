@@ -8,12 +8,23 @@ use ndarray::{ArrayD, IxDyn};
 use rhai::{Array, Dynamic, INT};
 use serde_json::{Map, Value};
 
-use crate::text::run::Run;
-use crate::text::subject::{Subject, shown_one};
-use ecco_scripting::errors::{ErrorKind, ScriptError};
+use crate::models::model::Model;
+use crate::text::generation::Generation;
+use crate::text::passage::Passage;
+use crate::text::run::{self, Run, RunOptions};
+use crate::text::shown::shown_one;
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::session::watched;
 use ecco_scripting::tensor::Tensor;
+use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
+
+options! {
+    /// What `candidates` can be told.
+    pub struct CandidateOptions {
+        /// how many
+        topk: usize [1..] = 10,
+    }
+}
 
 #[derive(Clone)]
 pub struct Candidates {
@@ -22,11 +33,11 @@ pub struct Candidates {
 
 impl Candidates {
     /// What might stand at a position, and the rank of what does.
-    pub fn at(subject: &Subject, position: usize, top_k: usize) -> Result<Self, ScriptError> {
-        let model = &subject.model;
-        let row = subject.row(position)?;
+    pub fn at(passage: &Passage, position: usize, top_k: usize) -> Result<Self, ScriptError> {
+        let model = passage.model();
+        let row = passage.predicted_at(position)?;
         let (loaded, state) = (model.loaded()?, model.state()?);
-        let chosen = subject.token(position);
+        let chosen = passage.token(position);
         let question = Question {
             rows: vec![row],
             depths: vec![model.card().n_layers],
@@ -35,7 +46,7 @@ impl Candidates {
             raw: false,
         };
         let found = watched(&state, model.verbose, |watch| {
-            lens(&loaded, &subject.input, &question, watch)
+            lens(&loaded, passage.input(), &question, watch)
         })?;
         let reading = &found.readings[0][0];
         let named = |id: u32| shown_one(&loaded.tokenizer().tokens(&[id])[0]);
@@ -55,7 +66,7 @@ impl Candidates {
         let far = chosen.zip(reading.watched.first()).filter(|_| !is_shown);
         let place = CandidatePlace {
             position: Some(position),
-            before: subject.before(position),
+            before: passage.before(position),
             chosen: far.map(|(token, watched)| ecco_widgets::Candidate {
                 rank: watched.rank as usize,
                 label: CandidateLabel::Token(shown_one(token)),
@@ -82,11 +93,7 @@ impl Candidates {
                     let rows = candidates
                         .iter()
                         .map(|c| (CandidateLabel::Token(shown_one(&c.token)), c.probability));
-                    places.push(place(
-                        Some(*position),
-                        Subject::of_run(run).before(*position),
-                        rows,
-                    ));
+                    places.push(place(Some(*position), run.passage().before(*position), rows));
                 }
                 Prediction::Replaced {
                     position,
@@ -210,5 +217,35 @@ impl Explanation for Candidates {
             [place] => list(place),
             places => places.iter().map(|place| list(place).into()).collect(),
         })
+    }
+}
+
+pub fn register(registry: &mut Registry) {
+    members! { registry, [Generation, Run];
+        /// The most probable tokens at a position, and the rank of the one that stands there. The probabilities are those
+        /// of the model itself, before temperature and the like.
+        ///
+        /// Example:
+        /// ```rhai
+        /// output.candidates(output.n_input_tokens)
+        /// ```
+        fn candidates(passage: Passage, position: INT; options: CandidateOptions) -> Candidates {
+            let position = usize::try_from(position).map_err(|_| {
+                let message = format!("there is no position {position}: positions are counted from 0");
+                ScriptError::new(ErrorKind::Index, message)
+            })?;
+            Candidates::at(&passage, position, options.topk)
+        }
+    }
+    members! { registry, [Model];
+        /// What the model says of a text, as a table: the tokens that might follow, those behind each mask, or labels.
+        ///
+        /// Example:
+        /// ```rhai
+        /// lm.predict("The capital of France is")
+        /// ```
+        volatile fn predict(lm: &Model, text: &str; options: RunOptions) -> Candidates {
+            Candidates::said(&run::run(lm, &[text.into()], options)?.remove(0))
+        }
     }
 }

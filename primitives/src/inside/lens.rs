@@ -11,7 +11,8 @@ use ecco_widgets::{LayerPredictions, LensColumn, LensMap, RankKind, RankMap};
 use ndarray::{ArrayD, IxDyn};
 use serde_json::{Map, Value, json};
 
-use crate::text::subject::{Subject, shown_one};
+use crate::text::passage::Passage;
+use crate::text::shown::shown_one;
 use ecco_scripting::errors::{ErrorKind, ScriptError};
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::session::watched;
@@ -33,7 +34,7 @@ pub enum LensKind {
 pub struct Lens(Rc<Inner>);
 
 struct Inner {
-    subject: Subject,
+    passage: Passage,
     kind: LensKind,
     question: Question,
     /// Of each row of the question.
@@ -70,22 +71,22 @@ impl LensOptions {
 
 impl Lens {
     pub fn predictions(
-        subject: Subject,
+        passage: Passage,
         position: Option<usize>,
         options: &LensOptions,
     ) -> Result<Self, ScriptError> {
-        let position = position.map_or_else(|| subject.default_position(), Ok)?;
-        Self::new(subject, LensKind::Predictions, vec![position], vec![], options)
+        let position = position.map_or_else(|| passage.default_position(), Ok)?;
+        Self::new(passage, LensKind::Predictions, vec![position], vec![], options)
     }
 
     /// Of the written tokens, each where it stands.
-    pub fn ranks(subject: Subject, options: &LensOptions) -> Result<Self, ScriptError> {
-        let positions = subject.positions();
-        let column = |&position: &usize| subject.token(position).map(|token| (token.clone(), position));
+    pub fn ranks(passage: Passage, options: &LensOptions) -> Result<Self, ScriptError> {
+        let positions = passage.positions();
+        let column = |&position: &usize| passage.token(position).map(|token| (token.clone(), position));
         let columns: Vec<(Token, usize)> = positions.iter().filter_map(column).collect();
         let positions = columns.iter().map(|(_, position)| *position).collect();
         Self::new(
-            subject,
+            passage,
             LensKind::Ranks(RankKind::Written),
             positions,
             columns,
@@ -95,18 +96,18 @@ impl Lens {
 
     /// Of some tokens at one position; without one, where the last token stands.
     pub fn watch(
-        subject: Subject,
+        passage: Passage,
         tokens: Vec<Token>,
         position: Option<usize>,
         options: &LensOptions,
     ) -> Result<Self, ScriptError> {
-        let position = match position.or_else(|| subject.last_written()) {
+        let position = match position.or_else(|| passage.last_written()) {
             Some(position) => position,
-            None => subject.default_position()?,
+            None => passage.default_position()?,
         };
         let columns = tokens.into_iter().map(|token| (token, position)).collect();
         Self::new(
-            subject,
+            passage,
             LensKind::Ranks(RankKind::Watched),
             vec![position],
             columns,
@@ -115,19 +116,19 @@ impl Lens {
     }
 
     pub fn map(
-        subject: Subject,
+        passage: Passage,
         positions: Option<Vec<usize>>,
         options: &LensOptions,
     ) -> Result<Self, ScriptError> {
-        let positions = positions.unwrap_or_else(|| match subject.positions() {
-            none if none.is_empty() => subject.default_position().into_iter().collect(),
+        let positions = positions.unwrap_or_else(|| match passage.positions() {
+            none if none.is_empty() => passage.default_position().into_iter().collect(),
             positions => positions,
         });
-        Self::new(subject, LensKind::Map, positions, vec![], options)
+        Self::new(passage, LensKind::Map, positions, vec![], options)
     }
 
     fn new(
-        subject: Subject,
+        passage: Passage,
         kind: LensKind,
         positions: Vec<usize>,
         columns: Vec<(Token, usize)>,
@@ -137,20 +138,20 @@ impl Lens {
             return Err(ScriptError::new(ErrorKind::Value, "there is no position to read")
                 .with_hint("generate at least one token, or choose a position"));
         }
-        let rows = positions.iter().map(|position| subject.row(*position));
+        let rows = positions.iter().map(|position| passage.predicted_at(*position));
         let of_position = |position: &usize| match kind {
             LensKind::Ranks(RankKind::Watched) => columns.iter().map(|(token, _)| token.id).collect(),
-            _ => subject.token(*position).iter().map(|token| token.id).collect(),
+            _ => passage.token(*position).iter().map(|token| token.id).collect(),
         };
         let question = Question {
             rows: rows.collect::<Result<_, _>>()?,
-            depths: options.depths(&subject.model)?,
+            depths: options.depths(passage.model())?,
             top_k: options.top_k,
             watch: positions.iter().map(of_position).collect(),
             raw: options.raw,
         };
         Ok(Self(Rc::new(Inner {
-            subject,
+            passage,
             kind,
             question,
             positions,
@@ -164,10 +165,10 @@ impl Lens {
         if let Some(found) = inner.found.get() {
             return Ok(found);
         }
-        let model = &inner.subject.model;
+        let model = &inner.passage.model();
         let (loaded, state) = (model.loaded()?, model.state()?);
         let found = watched(&state, model.verbose, |watch| {
-            lens::lens(&loaded, &inner.subject.input, &inner.question, watch)
+            lens::lens(&loaded, inner.passage.input(), &inner.question, watch)
         })?;
         Ok(inner.found.get_or_init(|| found))
     }
@@ -200,7 +201,7 @@ impl Lens {
     /// The most probable tokens: by layer, of one place; by layer and place, of several.
     pub fn top_tokens(&self) -> Result<Vec<Vec<Vec<String>>>, ScriptError> {
         let found = self.found()?;
-        let loaded = self.0.subject.model.loaded()?;
+        let loaded = self.0.passage.model().loaded()?;
         let name = |(id, _): &(u32, f32)| loaded.tokenizer().tokens(&[*id]).remove(0).text;
         let names = |reading: &lens::Reading| reading.top.iter().map(name).collect();
         Ok(found
@@ -212,9 +213,9 @@ impl Lens {
 
     fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
         let (inner, found) = (&self.0, self.found()?);
-        let subject = &inner.subject;
+        let passage = &inner.passage;
         let position = inner.positions[0];
-        let chosen = |position: usize| subject.token(position).map(shown_one);
+        let chosen = |position: usize| passage.token(position).map(shown_one);
         let (layers, raw) = (self.layers(), inner.question.raw);
         if let LensKind::Ranks(kind) = inner.kind {
             let by_layer = |of: fn(&lens::Watched) -> f32| self.by_column(found, of);
@@ -223,7 +224,7 @@ impl Lens {
                 kind,
                 columns: inner.columns.iter().map(|(token, _)| shown_one(token)).collect(),
                 positions: inner.columns.iter().map(|(_, position)| *position).collect(),
-                before: subject.before(position),
+                before: passage.before(position),
                 layers,
                 ranks: ranks
                     .iter()
@@ -233,14 +234,14 @@ impl Lens {
                 raw,
             }));
         }
-        let loaded = subject.model.loaded()?;
+        let loaded = passage.model().loaded()?;
         let readings = found.readings.iter();
         let readings: Vec<Vec<Reading>> = readings
             .map(|row| row.iter().map(|reading| self.reading(&loaded, reading)).collect())
             .collect();
         Ok(match inner.kind {
             LensKind::Predictions => Box::new(LayerPredictions {
-                before: subject.before(position),
+                before: passage.before(position),
                 position,
                 chosen: chosen(position),
                 layers,

@@ -2,12 +2,11 @@
 
 pub mod attention;
 pub mod candidates;
-pub mod functions;
 pub mod lens;
+mod lens_members;
 pub mod parts;
 
 use ecco_scripting::Registry;
-use rhai::exported_module;
 
 use attention::Attention;
 use candidates::Candidates;
@@ -20,20 +19,8 @@ pub fn register(registry: &mut Registry) {
     registry.result::<LogitAttribution>("LogitAttribution", "parts");
     registry.result::<Attention>("Attention", "attention");
     registry.result::<Candidates>("Candidates", "candidates");
-    registry.table(&functions::PREDICTIONS_OF_OUTPUT);
-    registry.table(&functions::PREDICTIONS_OF_RUN);
-    registry.table(&functions::RANKINGS_OF_OUTPUT);
-    registry.table(&functions::RANKINGS_OF_RUN);
-    registry.table(&functions::WATCH_OF_OUTPUT);
-    registry.table(&functions::WATCH_OF_RUN);
-    registry.table(&functions::LENS_OF_OUTPUT);
-    registry.table(&functions::LENS_OF_RUN);
-    registry.table(&functions::LOGIT_OF_OUTPUT);
-    registry.table(&functions::LOGIT_OF_RUN);
-    registry.table(&functions::ATTENTION_OF_OUTPUT);
-    registry.table(&functions::ATTENTION_OF_RUN);
-    registry.table(&functions::CANDIDATES_OF_OUTPUT);
-    registry.table(&functions::CANDIDATES_OF_RUN);
-    registry.table(&functions::PREDICT_OPTIONS);
-    registry.module(exported_module!(functions::functions));
+    lens_members::register(registry);
+    parts::register(registry);
+    attention::register(registry);
+    candidates::register(registry);
 }

@@ -4,25 +4,49 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 use ecco_explain::direct::{Direct, Wanted, direct};
-use ecco_interpreter::{Explorable, MimeBundle};
+use ecco_interpreter::{Explorable, MimeBundle, named};
 use ecco_models::Token;
 use ecco_widgets::parts::Neuron;
 use ecco_widgets::{LayerParts, Parts, PartsBy};
 use ndarray::{ArrayD, IxDyn};
-use rhai::{Array, Dynamic, INT};
+use rhai::{Array, Dynamic, FLOAT, INT};
 use serde_json::{Map, Value, json};
 
-use crate::text::subject::{Subject, shown_one};
-use ecco_scripting::errors::{ErrorKind, ScriptError};
+use crate::text::generation::Generation;
+use crate::text::passage::Passage;
+use crate::text::run::Run;
+use crate::text::shown::shown_one;
+use crate::text::token::token;
+use ecco_scripting::options::{Choice, Word};
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::session::watched;
 use ecco_scripting::tensor::Tensor;
+use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum By {
-    Layer,
-    Head,
-    Neuron,
+named! {
+    /// Which parts are shown.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum PartKind {
+        Layer = "layer",
+        Head = "head",
+        Neuron = "neuron",
+    }
+}
+
+options! {
+    /// What `logit_attribution` can be told.
+    pub struct PartsOptions {
+        /// the position whose token is predicted
+        position: Option<usize> = "the first generated token; of a run the first mask, or what follows",
+        /// the token whose logit it is: its text or its number
+        target: Option<Word> = "the token that stands there",
+        /// explain how much larger the logit is than this token's
+        contrast: Option<Word> = "none",
+        /// which parts are shown; all are there
+        by: Choice<PartKind> = Choice(PartKind::Layer),
+        /// how many neurons are named
+        topk: usize [1..] = 20,
+    }
 }
 
 /// What each part wrote to a token's logit. Clones share what is computed.
@@ -30,12 +54,12 @@ pub enum By {
 pub struct LogitAttribution(Rc<Inner>);
 
 struct Inner {
-    subject: Subject,
+    passage: Passage,
     position: usize,
     row: usize,
     target: Token,
     contrast: Option<Token>,
-    by: By,
+    by: PartKind,
     /// How many neurons are named.
     top_k: usize,
     found: OnceCell<Direct>,
@@ -43,18 +67,17 @@ struct Inner {
 
 impl LogitAttribution {
     /// Without a target it is the token that stands at the position.
-    pub fn new(
-        subject: Subject,
-        position: Option<usize>,
-        target: Option<Token>,
-        contrast: Option<Token>,
-        by: By,
-        top_k: usize,
-    ) -> Result<Self, ScriptError> {
-        let position = position.map_or_else(|| subject.default_position(), Ok)?;
-        let row = subject.row(position)?;
+    pub fn new(passage: Passage, options: PartsOptions) -> Result<Self, ScriptError> {
+        let loaded = passage.model().loaded()?;
+        let named = |word: Option<Word>, option| word.map(|word| token(&word, &loaded, option)).transpose();
+        let (target, contrast) = (
+            named(options.target, "target")?,
+            named(options.contrast, "contrast")?,
+        );
+        let position = options.position.map_or_else(|| passage.default_position(), Ok)?;
+        let row = passage.predicted_at(position)?;
         let target = target
-            .or_else(|| subject.token(position).cloned())
+            .or_else(|| passage.token(position).cloned())
             .ok_or_else(|| {
                 let message = format!(
                     "no token stands at position {position} yet, so it does not say whose logit is meant"
@@ -64,13 +87,13 @@ impl LogitAttribution {
                     .pointing_at("position")
             })?;
         Ok(Self(Rc::new(Inner {
-            subject,
+            passage,
             position,
             row,
             target,
             contrast,
-            by,
-            top_k,
+            by: options.by.0,
+            top_k: options.topk,
             found: OnceCell::new(),
         })))
     }
@@ -80,7 +103,7 @@ impl LogitAttribution {
         if let Some(found) = inner.found.get() {
             return Ok(found);
         }
-        let model = &inner.subject.model;
+        let model = &inner.passage.model();
         let (loaded, state) = (model.loaded()?, model.state()?);
         let wanted = Wanted {
             row: inner.row,
@@ -88,7 +111,7 @@ impl LogitAttribution {
             contrast: inner.contrast.as_ref().map(|token| token.id),
         };
         let found = watched(&state, model.verbose, |watch| {
-            direct(&loaded, &inner.subject.input, wanted, watch)
+            direct(&loaded, inner.passage.input(), wanted, watch)
         })?;
         Ok(inner.found.get_or_init(|| found))
     }
@@ -102,7 +125,7 @@ impl LogitAttribution {
         };
         let layers = found.layers.iter();
         Ok(Parts {
-            before: inner.subject.before(inner.position),
+            before: inner.passage.before(inner.position),
             position: inner.position,
             target: shown_one(&inner.target),
             contrast: inner.contrast.as_ref().map(shown_one),
@@ -111,12 +134,12 @@ impl LogitAttribution {
             embedding: found.embedding,
             bias: found.bias,
             by: match inner.by {
-                By::Layer => PartsBy::Layer,
-                By::Head => PartsBy::Head {
+                PartKind::Layer => PartsBy::Layer,
+                PartKind::Head => PartsBy::Head {
                     heads: layers.clone().map(|layer| layer.heads.clone()).collect(),
                     rest: layers.clone().map(|layer| layer.attention_bias).collect(),
                 },
-                By::Neuron => PartsBy::Neuron {
+                PartKind::Neuron => PartsBy::Neuron {
                     top: self.top()?,
                     of: layers.clone().map(|layer| layer.neurons.len()).sum(),
                 },
@@ -207,7 +230,7 @@ impl Show for LogitAttribution {
             "attribution of the logit of {:?}{contrast} at position {} of an {}",
             inner.target.text,
             inner.position,
-            inner.subject.line()
+            inner.passage.line()
         )
     }
 }
@@ -218,9 +241,9 @@ impl Explanation for LogitAttribution {
         let neurons = self.neurons().ok().map(|neurons| ("neurons", neurons));
         let mut tensors: Vec<_> = [parts, heads].into_iter().chain(neurons).collect();
         let main = match self.0.by {
-            By::Layer => "parts",
-            By::Head => "heads",
-            By::Neuron => "neurons",
+            PartKind::Layer => "parts",
+            PartKind::Head => "heads",
+            PartKind::Neuron => "neurons",
         };
         tensors.sort_by_key(|(name, _)| *name != main);
         Ok(tensors)
@@ -248,5 +271,48 @@ impl Explanation for LogitAttribution {
         let cross = has_cross.then_some("cross_attention");
         let parts = ["attention"].into_iter().chain(cross).chain(["mlp"]);
         (axis == "part").then(|| parts.map(str::to_owned).collect())
+    }
+}
+
+pub fn register(registry: &mut Registry) {
+    members! { registry, [Generation, Run];
+        /// How much each part of the model wrote to the logit of the token at a position (direct logit attribution): the
+        /// embedding, each layer's attention and MLP, each head, each neuron. With the deviation that the final norm divides
+        /// by taken as it was, the parts sum to the logit. Of another token with `target`; with `contrast` of the difference
+        /// between two: why this and not that. Of a run it is a token that might follow the text, or one in it.
+        ///
+        /// Example:
+        /// ```rhai
+        /// output.logit_attribution(#{target: " Denmark", contrast: " Iceland", by: "head"})
+        /// ```
+        fn logit_attribution(passage: Passage; options: PartsOptions) -> LogitAttribution {
+            LogitAttribution::new(passage, options)
+        }
+    }
+    members! { registry, [LogitAttribution];
+        /// The logit, or the difference of two, that the parts sum to: before a cap, where the model has one.
+        get logit(parts: &LogitAttribution) -> FLOAT { Ok(parts.found()?.logit) }
+
+        /// The sum of all parts: the logit, up to rounding.
+        fn sum(parts: &LogitAttribution) -> FLOAT { Ok(parts.found()?.sum()) }
+
+        /// What the embedding wrote.
+        get embedding(parts: &LogitAttribution) -> FLOAT { Ok(parts.found()?.embedding) }
+
+        /// What no layer wrote: the biases of the head, and of the norms on the stream.
+        get bias(parts: &LogitAttribution) -> FLOAT { Ok(parts.found()?.bias) }
+
+        /// What each layer's attention, its attention to an encoder where there is one, and its MLP wrote: a tensor
+        /// (layer, part).
+        get parts(parts: &LogitAttribution) -> Tensor { parts.parts() }
+
+        /// What each head wrote: a tensor (layer, head).
+        get heads(parts: &LogitAttribution) -> Tensor { parts.heads() }
+
+        /// What each neuron wrote: a tensor (layer, neuron).
+        get neurons(parts: &LogitAttribution) -> Tensor { parts.neurons() }
+
+        /// The neurons that wrote most, either way: maps with `layer`, `neuron`, `activation`, `part`.
+        get top_neurons(parts: &LogitAttribution) -> Array { parts.top_neurons() }
     }
 }

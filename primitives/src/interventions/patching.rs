@@ -13,7 +13,7 @@ use rhai::{FLOAT, Map};
 use crate::interventions::intervene::site;
 use crate::interventions::patch_map::PatchMap;
 use crate::models::model::Model;
-use crate::text::generation::token_sequence;
+use crate::text::shown::token_sequence;
 use crate::text::token::token;
 use ecco_scripting::errors::{ErrorKind, RhaiResult, ScriptError};
 use ecco_scripting::options::Word;

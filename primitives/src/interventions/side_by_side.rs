@@ -10,7 +10,8 @@ use ecco_widgets::{Predicted, Side, Token};
 use ndarray::{ArrayD, IxDyn};
 use serde_json::{Map, Value};
 
-use crate::text::generation::{Generation, token_sequence};
+use crate::text::generation::Generation;
+use crate::text::shown::token_sequence;
 use ecco_scripting::errors::{ErrorKind, ScriptError};
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::session::watched;

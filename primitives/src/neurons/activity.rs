@@ -11,7 +11,7 @@ use rhai::{Array, Dynamic, INT, Map};
 use serde_json::{Value, json};
 
 use crate::text::capture::{Layer, Where};
-use crate::text::source::Source;
+use crate::text::passage::Passage;
 use ecco_scripting::errors::{ErrorKind, ScriptError};
 use ecco_scripting::result::numbers::short;
 use ecco_scripting::result::{Explanation, Show, ragged};
@@ -22,7 +22,7 @@ use ecco_scripting::tensor::Tensor;
 pub struct TopNeurons(Rc<Top>);
 
 struct Top {
-    source: Source,
+    source: Passage,
     place: Place,
     over: Over,
     /// The one position that was looked at; all if None.
@@ -35,7 +35,7 @@ struct Top {
 pub struct Activity(Rc<One>);
 
 struct One {
-    sources: Vec<Source>,
+    sources: Vec<Passage>,
     place: Place,
     layer: Option<usize>,
     neuron: usize,
@@ -48,7 +48,7 @@ struct One {
 /// # Errors
 /// A position or layer that is not there; what recording says.
 pub fn top(
-    source: Source,
+    source: Passage,
     at: &Where,
     position: Option<INT>,
     over: Over,
@@ -98,7 +98,7 @@ fn checked_position(position: INT, length: usize) -> Result<usize, ScriptError> 
 /// # Errors
 /// A layer or neuron that is not there; what recording says.
 pub fn activity(
-    sources: Vec<Source>,
+    sources: Vec<Passage>,
     place: Place,
     layer: INT,
     neuron: INT,
@@ -207,7 +207,7 @@ impl Explanation for TopNeurons {
     }
 
     fn about(&self) -> Result<serde_json::Map<String, Value>, ScriptError> {
-        let mut about = self.0.source.about().as_object().cloned().unwrap_or_default();
+        let mut about = self.0.source.summary().as_object().cloned().unwrap_or_default();
         about.insert("site".into(), self.0.place.name().into());
         about.insert("ordered".into(), self.what().into());
         Ok(about)
@@ -308,7 +308,7 @@ impl Explanation for Activity {
     }
 
     fn about(&self) -> Result<serde_json::Map<String, Value>, ScriptError> {
-        let texts: Vec<Value> = self.0.sources.iter().map(Source::about).collect();
+        let texts: Vec<Value> = self.0.sources.iter().map(Passage::summary).collect();
         let about = json!({
             "site": self.0.place.name(),
             "layer": self.0.layer,

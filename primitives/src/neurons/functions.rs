@@ -11,8 +11,8 @@ use crate::neurons::activity::{self, Activity, TopNeurons};
 use crate::text::capture::Where;
 use crate::text::chat::Given;
 use crate::text::generation::Generation;
-use crate::text::run::{self, Run};
-use crate::text::source::Source;
+use crate::text::passage::Passage;
+use crate::text::run::{self, Run, RunOptions};
 use ecco_scripting::errors::{RhaiResult, ScriptError};
 use ecco_scripting::options::{self, OptionKind, OptionSpec, OptionTable, option};
 
@@ -78,7 +78,10 @@ pub fn register(engine: &mut Engine) {
     register_members::<Run>(engine, "Run");
 }
 
-fn register_members<T: Into<Source> + Clone + 'static>(engine: &mut Engine, of: &'static str) {
+fn register_members<T: Clone + 'static>(engine: &mut Engine, of: &'static str)
+where
+    for<'a> Passage: From<&'a T>,
+{
     let receiver = format!("result: &mut {of}");
     let member = |name: &str, docs: &'static str, params: &[&str], returns: &str| {
         let info = [&[receiver.as_str()], params, &[returns]].concat();
@@ -91,20 +94,20 @@ fn register_members<T: Into<Source> + Clone + 'static>(engine: &mut Engine, of: 
     member("top_neurons", TOP_DOCS, &[], returns).register_into_engine(
         engine,
         move |ctx: NativeCallContext, result: &mut T| -> RhaiResult<TopNeurons> {
-            top(of, result.clone().into(), &Map::new()).map_err(|error| error.raise(&ctx))
+            top(of, Passage::from(&*result), &Map::new()).map_err(|error| error.raise(&ctx))
         },
     );
     member("top_neurons", TOP_DOCS, &["options: Map"], returns).register_into_engine(
         engine,
         move |ctx: NativeCallContext, result: &mut T, options: Map| -> RhaiResult<TopNeurons> {
-            top(of, result.clone().into(), &options).map_err(|error| error.raise(&ctx))
+            top(of, Passage::from(&*result), &options).map_err(|error| error.raise(&ctx))
         },
     );
     let (two, returns) = (["layer: INT", "neuron: INT"], "RhaiResult<Activity>");
     member("neuron", NEURON_DOCS, &two, returns).register_into_engine(
         engine,
         move |ctx: NativeCallContext, result: &mut T, layer: INT, neuron: INT| -> RhaiResult<Activity> {
-            let sources = vec![result.clone().into()];
+            let sources = vec![Passage::from(&*result)];
             one(of, sources, layer, neuron, &Map::new()).map_err(|error| error.raise(&ctx))
         },
     );
@@ -117,7 +120,7 @@ fn register_members<T: Into<Source> + Clone + 'static>(engine: &mut Engine, of: 
               neuron: INT,
               options: Map|
               -> RhaiResult<Activity> {
-            let sources = vec![result.clone().into()];
+            let sources = vec![Passage::from(&*result)];
             one(of, sources, layer, neuron, &options).map_err(|error| error.raise(&ctx))
         },
     );
@@ -178,7 +181,7 @@ fn read(primitive: &str, options: &Map) -> Result<options::Options, ScriptError>
     }
 }
 
-fn top(of: &str, source: Source, options: &Map) -> Result<TopNeurons, ScriptError> {
+fn top(of: &str, source: Passage, options: &Map) -> Result<TopNeurons, ScriptError> {
     let options = read(&format!("{of}.top_neurons"), options)?;
     let at = Where::read(&options, Site::MlpInner, &source)?;
     let over = match options.text("by") {
@@ -191,7 +194,7 @@ fn top(of: &str, source: Source, options: &Map) -> Result<TopNeurons, ScriptErro
 
 fn one(
     of: &str,
-    sources: Vec<Source>,
+    sources: Vec<Passage>,
     layer: INT,
     neuron: INT,
     options: &Map,
@@ -207,15 +210,23 @@ fn one(
 }
 
 fn over(lm: &Model, layer: INT, neuron: INT, texts: &Array, options: &Map) -> Result<Activity, ScriptError> {
-    let mut sources: Vec<Option<Source>> = texts.iter().map(Source::of).collect();
+    let mut sources: Vec<Option<Passage>> = texts.iter().map(Passage::of).collect();
     let unread = texts.iter().zip(&sources).filter(|(_, source)| source.is_none());
     let unread = unread.map(|(value, _)| Given::of(value, "a list of strings, outputs or runs"));
     let unread: Vec<Given> = unread.collect::<Result<_, _>>()?;
     if !unread.is_empty() || texts.is_empty() {
         // An empty list is refused in the same words as by lm.run.
-        let mut runs = run::run(lm, &unread, None, 1)?.into_iter();
+        let mut runs = run::run(
+            lm,
+            &unread,
+            RunOptions {
+                topk: 1,
+                ..RunOptions::default()
+            },
+        )?
+        .into_iter();
         for source in sources.iter_mut().filter(|source| source.is_none()) {
-            *source = runs.next().map(Source::from);
+            *source = runs.next().map(|run| run.passage());
         }
     }
     one(

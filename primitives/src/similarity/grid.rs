@@ -10,7 +10,7 @@ use rhai::Dynamic;
 use serde_json::{Map, Value, json};
 
 use crate::text::capture::Where;
-use crate::text::source::Source;
+use crate::text::passage::Passage;
 use ecco_scripting::errors::{ErrorKind, ScriptError};
 use ecco_scripting::options::Options;
 use ecco_scripting::result::show;
@@ -119,10 +119,10 @@ fn side(value: &Dynamic, options: &Options) -> Result<Side, ScriptError> {
     if let Some(tensor) = value.read_lock::<Tensor>() {
         return of_tensor(&tensor);
     }
-    if !value.is_array() && Source::of(value).is_none() {
+    if !value.is_array() && Passage::of(value).is_none() {
         return show::expected("an output, a run, a list of them, or a tensor of layers", value);
     }
-    let sources = Source::some(value)?;
+    let sources = Passage::some(value)?;
     let at = Where::read(options, Site::ResidualPost, &sources[0])?;
     let captures = at.captures(&sources)?;
     let label =
@@ -131,7 +131,7 @@ fn side(value: &Dynamic, options: &Options) -> Result<Side, ScriptError> {
     for source in &sources {
         tokens.extend(source.read(at.place)?.tokens.into_iter().map(|token| token.id));
     }
-    let texts: Vec<Value> = sources.iter().map(Source::about).collect();
+    let texts: Vec<Value> = sources.iter().map(Passage::summary).collect();
     Ok(Side {
         labels: captures.blocks().into_iter().map(label).collect(),
         about: json!({"site": at.place.name(), "texts": texts}),

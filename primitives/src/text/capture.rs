@@ -4,7 +4,7 @@ use ecco_models::Site;
 use ecco_models::run::Place;
 use ndarray::{ArcArray2, Array2, ArrayView2, Ix2, Ix3};
 
-use crate::text::source::Source;
+use crate::text::passage::Passage;
 use ecco_scripting::errors::{ErrorKind, ScriptError};
 use ecco_scripting::options::Options;
 use ecco_scripting::tensor::Tensor;
@@ -43,7 +43,7 @@ impl Where {
     ///
     /// # Errors
     /// A site that no model has, one whose values are between positions, and layers said in two ways.
-    pub fn read(options: &Options, usual: Site, source: &Source) -> Result<Self, ScriptError> {
+    pub fn read(options: &Options, usual: Site, source: &Passage) -> Result<Self, ScriptError> {
         let place = match options.text("site") {
             Some(name) => source.place(name).map_err(|error| error.pointing_at("site"))?,
             None => Place::of(usual),
@@ -82,7 +82,7 @@ impl Where {
     ///
     /// # Errors
     /// Layers that the model does not have or that were not recorded; what recording says.
-    pub fn capture(&self, source: &Source) -> Result<Vec<Layer>, ScriptError> {
+    pub fn capture(&self, source: &Passage) -> Result<Vec<Layer>, ScriptError> {
         let one = match &self.layers {
             Layers::These(layers) if layers.len() == 1 => Some(layers[0]),
             _ => None,
@@ -116,7 +116,7 @@ impl Where {
     ///
     /// # Errors
     /// As of one, and layers of other widths.
-    pub fn captures(&self, sources: &[Source]) -> Result<Captures, ScriptError> {
+    pub fn captures(&self, sources: &[Passage]) -> Result<Captures, ScriptError> {
         let texts: Vec<Vec<Layer>> = sources
             .iter()
             .map(|source| self.capture(source))

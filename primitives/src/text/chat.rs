@@ -6,7 +6,7 @@ use ecco_interpreter::{Explorable, MimeBundle};
 use ecco_models::{Prompt, Token};
 use rhai::Dynamic;
 
-use crate::text::generation::token_sequence;
+use super::shown::token_sequence;
 use ecco_scripting::errors::ScriptError;
 use ecco_scripting::result::Show;
 use ecco_scripting::result::show;

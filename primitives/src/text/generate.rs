@@ -8,10 +8,11 @@ use ecco_models::{Draft, EarlyStopping, GenerateOptions, Prompt};
 use rhai::Map;
 use rhai::plugin::*;
 
+use super::generation::{Generation, Recorded};
+use super::shown::token_sequence;
 use crate::attribution::functions::{METHODS, with_method};
 use crate::models::model::Model;
 use crate::text::chat::Chat;
-use crate::text::generation::{Generation, Recorded, token_sequence};
 use ecco_scripting::errors::{ErrorKind, RhaiResult, ScriptError};
 use ecco_scripting::options::{OptionKind, OptionTable, Options, option};
 use ecco_scripting::result::Show;
@@ -213,7 +214,7 @@ pub fn generated(
     state.check_interrupt().map_err(|error| error.with_hint(kept))?;
     record(lm, &output)?;
     for method in options.texts("attribution").unwrap_or_default() {
-        with_method(output.subject(), method)?.computed()?;
+        with_method(&output.passage(), method)?.computed()?;
     }
     Ok(output)
 }

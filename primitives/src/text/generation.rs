@@ -12,8 +12,9 @@ use ecco_widgets::{Score, Scored, Token, TokenSequence};
 use ndarray::{ArrayD, Axis, concatenate};
 use serde_json::{Map, Value, json};
 
+use super::passage::{Facts, Passage};
+use super::shown::token_sequence;
 use crate::models::model::Model;
-use crate::text::attributed::Attributed;
 use crate::text::run::{self, Run};
 use ecco_scripting::errors::{ErrorKind, ScriptError};
 use ecco_scripting::result::{Explanation, Show};
@@ -75,7 +76,7 @@ struct Inner {
     text: String,
     recorded: RefCell<HashMap<Recorded, Tensor>>,
     scores: RefCell<Option<Rc<Vec<TokenScore>>>>,
-    subject: OnceCell<Attributed>,
+    facts: OnceCell<Rc<Facts>>,
     run: RefCell<Option<Run>>,
 }
 
@@ -91,7 +92,7 @@ impl Generation {
             text,
             recorded: RefCell::default(),
             scores: RefCell::default(),
-            subject: OnceCell::new(),
+            facts: OnceCell::new(),
             run: RefCell::default(),
         };
         Self(Rc::new(inner), shown_as)
@@ -270,25 +271,29 @@ impl Generation {
         Ok(run)
     }
 
-    /// The text as attributions are about it.
-    pub fn subject(&self) -> &Attributed {
-        self.0.subject.get_or_init(|| {
-            let generation = &self.0.generation;
-            let (ids, n_input) = (generation.ids(), self.n_input());
-            // The decoder beside an encoder has read what it wrote; the encoder, what it was given.
-            let input = match generation.start_id {
-                Some(_) => Input {
-                    ids: ids[..n_input].to_vec(),
-                    target: generation.decoder_ids(),
-                },
-                None => Input { ids, target: vec![] },
-            };
-            let line = match generation.finish {
-                Finish::Given => format!("a {}", self.line()),
-                _ => format!("an {}", self.line()),
-            };
-            Attributed::new(self.model(), input, self.tokens().to_vec(), n_input, line)
-        })
+    /// What a pass over the whole text reads. The decoder beside an encoder has read what it wrote; the encoder, what
+    /// it was given.
+    pub fn input(&self) -> Input {
+        let generation = &self.0.generation;
+        let ids = generation.ids();
+        match generation.start_id {
+            Some(_) => Input {
+                ids: ids[..self.n_input()].to_vec(),
+                target: generation.decoder_ids(),
+            },
+            None => Input { ids, target: vec![] },
+        }
+    }
+
+    /// The text that explanations are about.
+    pub fn passage(&self) -> Passage {
+        let facts = self.0.facts.get_or_init(|| Rc::new(Facts::of_output(self)));
+        Passage::of_output(self, Rc::clone(facts))
+    }
+
+    /// Whether the text was given to be scored, and not generated.
+    pub fn is_given(&self) -> bool {
+        self.0.generation.finish == Finish::Given
     }
 
     /// How probable the model finds each of the tokens that were not input; one pass, made once.
@@ -298,10 +303,9 @@ impl Generation {
         }
         let model = &self.0.model;
         let (loaded, state) = (model.loaded()?, model.state()?);
-        let subject = self.subject();
-        let from = if subject.is_pair() { 1 } else { self.n_input() };
+        let from = if self.is_pair() { 1 } else { self.n_input() };
         let scores = watched(&state, model.verbose, |watch| {
-            ecco_explain::score::score(&loaded, subject.input(), from, watch)
+            ecco_explain::score::score(&loaded, &self.input(), from, watch)
         })?;
         let scores = Rc::new(scores);
         *self.0.scores.borrow_mut() = Some(Rc::clone(&scores));
@@ -336,7 +340,7 @@ impl Generation {
         let context = std::iter::repeat_n(None, self.n_input());
         Ok(Score {
             n_input: self.n_input(),
-            is_pair: self.subject().is_pair(),
+            is_pair: self.is_pair(),
             scored: context.chain(scored).collect(),
             vocab_size: loaded.config().vocab_size,
             tokens,
@@ -390,19 +394,5 @@ impl Explanation for Generation {
 
     fn labels(&self, axis: &str) -> Option<Vec<String>> {
         (axis == "generated").then(|| self.token_texts().split_off(self.n_input()))
-    }
-}
-
-/// Tokens as views show them.
-pub fn token_sequence(tokens: &[ecco_models::Token], n_input: usize, in_progress: bool) -> TokenSequence {
-    let shown = tokens.iter().map(|token| Token {
-        text: token.text.clone(),
-        id: token.id,
-        part: token.part,
-    });
-    TokenSequence {
-        tokens: shown.collect(),
-        n_input,
-        in_progress,
     }
 }

@@ -1,17 +1,16 @@
 //! Texts that a model reads and writes: generating, running, scoring, conversations.
 
-pub mod attributed;
 pub mod capture;
 pub mod chat;
 pub mod chat_functions;
 pub mod generate;
 pub mod generation;
 pub mod output;
+pub mod passage;
 pub mod run;
-pub mod run_functions;
+mod run_members;
 pub mod score;
-pub mod source;
-pub mod subject;
+pub mod shown;
 pub mod token;
 
 use ecco_scripting::Registry;
@@ -28,10 +27,9 @@ pub fn register(registry: &mut Registry) {
     registry.result::<Run>("Run", "run");
     registry.table(&generate::GENERATE_OPTIONS);
     registry.table(&chat_functions::CHAT_OPTIONS);
-    registry.table(&run_functions::RUN_OPTIONS);
     registry.module(exported_module!(chat_functions::functions));
     registry.module(exported_module!(generate::functions));
-    registry.module(exported_module!(run_functions::functions));
+    run_members::register(registry);
     registry.module(exported_module!(output::functions));
     registry.module(exported_module!(score::functions));
 }

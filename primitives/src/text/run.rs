@@ -13,15 +13,16 @@ use ndarray::{ArrayD, Axis, concatenate};
 use rhai::{Array, Dynamic, INT, Map};
 use serde_json::Value;
 
+use super::passage::{Facts, Passage};
+use super::shown::token_sequence;
 use crate::models::model::Model;
-use crate::text::attributed::Attributed;
 use crate::text::chat::Given;
-use crate::text::generation::token_sequence;
-use ecco_scripting::errors::{ErrorKind, ScriptError};
+use ecco_scripting::options::OneOrMany;
 use ecco_scripting::result::json::json;
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::session::watched;
 use ecco_scripting::tensor::Tensor;
+use ecco_scripting::{ErrorKind, ScriptError, options};
 
 /// One text's part of a pass. Clones share everything; so do the texts of one batch.
 #[derive(Clone)]
@@ -46,7 +47,7 @@ struct Text {
     is_causal: bool,
     /// Why nothing is predicted.
     silence: Option<ScriptError>,
-    subject: OnceCell<Attributed>,
+    facts: OnceCell<Rc<Facts>>,
 }
 
 /// What is handed out as a tensor.
@@ -57,19 +58,25 @@ enum What {
     Place(Place, Option<usize>),
 }
 
-/// Passes over texts, side by side where that is worth it. `targets` is one for each text, one for all, or none.
-pub fn run(
-    model: &Model,
-    texts: &[Given],
-    targets: Option<&[String]>,
-    top_k: usize,
-) -> Result<Vec<Run>, ScriptError> {
+options! {
+    /// What `lm.run` can be told.
+    pub struct RunOptions {
+        /// encoder–decoders only: what the decoder has written so far; of a list of texts one for each, or one for all
+        target: Option<OneOrMany<String>> = "none",
+        /// how many candidates each predicted token has
+        topk: usize [1..] = 5,
+    }
+}
+
+/// Passes over texts, side by side where that is worth it. Targets are one for each text, one for all, or none.
+pub fn run(model: &Model, texts: &[Given], options: RunOptions) -> Result<Vec<Run>, ScriptError> {
+    let (targets, top_k) = (options.target.map(|targets| targets.0), options.topk);
     let (loaded, state) = (model.loaded()?, model.state()?);
     if texts.is_empty() {
         return Err(ScriptError::new(ErrorKind::Value, "the list of texts is empty")
             .with_hint("lm.run([\"one text\", \"another\"])"));
     }
-    let target = |index: usize| match targets {
+    let target = |index: usize| match targets.as_deref() {
         Some([one]) => Ok(Some(one.as_str())),
         Some(many) if many.len() == texts.len() => Ok(Some(many[index].as_str())),
         None => Ok(None),
@@ -122,7 +129,7 @@ fn batch(model: &Model, loaded: &ecco_models::Model, run: run::Run, texts: &[Str
         target: loaded.tokenizer().tokens(&input.target),
         is_causal: loaded.config().task == Task::NextToken,
         silence: run.predictions(index).is_empty().then(|| silence(loaded)),
-        subject: OnceCell::new(),
+        facts: OnceCell::new(),
     });
     let batch = Rc::new(Batch {
         model: model.plain(),
@@ -200,17 +207,10 @@ impl Run {
         &self.text().target
     }
 
-    /// The text as attributions are about it.
-    pub fn subject(&self) -> Attributed {
-        let text = self.text();
-        let subject = text.subject.get_or_init(|| {
-            let input = self.batch.run.inputs()[self.index].clone();
-            let written = text.target.iter().skip(1);
-            let tokens: Vec<Token> = text.tokens.iter().chain(written).cloned().collect();
-            let line = format!("a text of {} tokens", tokens.len());
-            Attributed::new(&self.batch.model, input, tokens, text.tokens.len(), line)
-        });
-        subject.clone()
+    /// The text that explanations are about.
+    pub fn passage(&self) -> Passage {
+        let facts = self.text().facts.get_or_init(|| Rc::new(Facts::of_run(self)));
+        Passage::of_run(self, Rc::clone(facts))
     }
 
     pub fn logits(&self) -> Result<Tensor, ScriptError> {

@@ -16,7 +16,7 @@ impl Factorization {
         let (mut tokens, mut texts) = (Vec::new(), Vec::new());
         let mut components = vec![Vec::new(); self.n_components()];
         for (source, range) in inner.sources.iter().zip(ranges(&inner.lengths)) {
-            let shown = source.shown(inner.at.place)?;
+            let shown = source.shown_at(inner.at.place)?;
             texts.push(FactorText {
                 start: tokens.len(),
                 n_input: shown.n_input,

@@ -1,0 +1,140 @@
+//! `lm.run`: one forward pass, and everything that happened in it.
+
+use ecco_models::Site;
+use ecco_models::run::Place;
+use ecco_scripting::tensor::Tensor;
+use ecco_scripting::{ErrorKind, Registry, ScriptError, members};
+use rhai::{Array, Dynamic, INT, Map};
+
+use super::chat::{Chat, Given};
+use super::run::{self, Run, RunOptions};
+use crate::models::model::Model;
+
+pub fn register(registry: &mut Registry) {
+    members! { registry, [Model];
+        /// Runs the model once over a text, without generating: any kind of model. The result shows what the model
+        /// says of the text, and holds what happened inside. In the place of a text there may be a conversation that
+        /// `lm.chat` made.
+        ///
+        /// An encoder–decoder reads the text with its encoder; `target` is what its decoder has written so far. Without
+        /// one, the decoder has only the token that it starts with, and predicts the first one it would write.
+        ///
+        /// Example:
+        /// ```rhai
+        /// let run = lm.run("The capital of France is");
+        /// run.predictions[0].token
+        /// ```
+        volatile fn run(lm: &Model, text: &str; options: RunOptions) -> Run { one(lm, text.into(), options) }
+
+        volatile fn run(lm: &Model, chat: Chat; options: RunOptions) -> Run { one(lm, chat.into(), options) }
+
+        /// Of several texts side by side: an array with one run for each, whose numbers are those of the text alone.
+        ///
+        /// Example:
+        /// ```rhai
+        /// let runs = lm.run(["It was good.", "It was bad."]);
+        /// runs.map(|run| run.predictions[0])
+        /// ```
+        volatile fn run(lm: &Model, texts: Array; options: RunOptions) -> Array {
+            let texts = texts.iter().map(|text| Given::of(text, "a list of strings"));
+            let texts: Vec<Given> = texts.collect::<Result<_, _>>()?;
+            let runs = run::run(lm, &texts, options)?;
+            Ok(runs.into_iter().map(Dynamic::from).collect())
+        }
+
+        /// What can be captured of a run by `run.at(name)`: a map from names to axes. Axes without a number are as long
+        /// as the text. The names are the same for all models; `encoder_…` are those of an encoder that stands beside a
+        /// decoder. `…_before`, `…_mid` and `…_after` are the residual stream, `…_input` what a half of a layer reads
+        /// (normalised, where the model does that first), `…_output` what it adds to the stream; `cross_…` is the
+        /// decoder's attention to the encoder. `mlp_pre` are the MLP's inner values before the non-linearity, `mlp_inner`
+        /// those after it, times `mlp_up` where the MLP is gated.
+        ///
+        /// Example:
+        /// ```rhai
+        /// lm.sites()
+        /// ```
+        fn sites(lm: &Model) -> Map { run::sites(lm) }
+    }
+    of_text(registry);
+    of_inside(registry);
+}
+
+fn one(lm: &Model, text: Given, options: RunOptions) -> Result<Run, ScriptError> {
+    Ok(run::run(lm, &[text], options)?.remove(0))
+}
+
+/// What was read, and what the model says.
+fn of_text(registry: &mut Registry) {
+    members! { registry, [Run];
+        /// The text that was read.
+        get text(run: &Run) -> String { Ok(run.source().to_owned()) }
+
+        /// The texts of the tokens that were read.
+        get tokens(run: &Run) -> Array {
+            Ok(run.tokens().iter().map(|token| token.text.clone().into()).collect())
+        }
+
+        /// The tokens' numbers in the vocabulary.
+        get token_ids(run: &Run) -> Array {
+            Ok(run.tokens().iter().map(|token| Dynamic::from_int(INT::from(token.id))).collect())
+        }
+
+        /// Of an encoder–decoder: the tokens that the decoder was given as written, the one it starts with first.
+        /// Empty for other models.
+        get target_tokens(run: &Run) -> Array {
+            Ok(run.target_tokens().iter().map(|token| token.text.clone().into()).collect())
+        }
+
+        /// What the model says, as an array of maps. Of a model that writes: one entry, for the token that follows. Of
+        /// one for masked tokens: one entry for each mask. Both have `position`, `token`, `token_id`, `probability`, and
+        /// in `top` the most probable candidates. Of a detector of replaced tokens: `position`, `token` and the
+        /// `probability` that it was replaced. Of a classifier: `label` and `probability`, the most probable first; they
+        /// sum to 1 unless the model was made for several labels at once.
+        ///
+        /// Example:
+        /// ```rhai
+        /// lm.run("Paris is the [MASK] of France.", #{topk: 3}).predictions[0].top
+        /// ```
+        get predictions(run: &Run) -> Array { run.predictions() }
+
+        /// What the head gives: a tensor (position, vocabulary); of a detector of replaced tokens (position), of a
+        /// classifier (label), in the order of its configuration.
+        get logits(run: &Run) -> Tensor { run.logits() }
+    }
+}
+
+/// What happened inside.
+fn of_inside(registry: &mut Registry) {
+    members! { registry, [Run];
+        /// The residual stream before each layer and, last, after the final norm: a tensor (layer + 1, position,
+        /// hidden), as transformers has it. Of an encoder–decoder the decoder's.
+        get hidden_states(run: &Run) -> Tensor { run.hidden_states() }
+
+        /// How much each position attends to each: a tensor (layer, head, query, key). Of an encoder–decoder the
+        /// decoder's to itself; `run.at("cross_pattern")` is its attention to the text,
+        /// `run.at("encoder_attention_pattern")` the encoder's.
+        get attention(run: &Run) -> Tensor { run.at(Place::of(Site::AttentionPattern), None) }
+
+        /// The MLPs' inner values after the non-linearity: a tensor (layer, neuron, position).
+        get activations(run: &Run) -> Tensor { run.at(Place::of(Site::MlpInner), None) }
+
+        /// What passed by one of the model's sites, at all layers or at one, counted from 0: `lm.sites()` names them. A
+        /// short text has all of them from the first pass (64 MB at most for the texts of one call); of a longer one
+        /// each is recorded in another pass when it is first asked for.
+        ///
+        /// Example:
+        /// ```rhai
+        /// run.at("head_outputs")
+        /// run.at("mlp_inner", 2)
+        /// ```
+        fn at(run: &Run, site: &str) -> Tensor { run.at_name(site, None) }
+
+        fn at(run: &Run, site: &str, layer: INT) -> Tensor {
+            let layer = usize::try_from(layer).map_err(|_| {
+                let message = format!("there is no layer {layer}: layers are counted from 0");
+                ScriptError::new(ErrorKind::Index, message)
+            })?;
+            run.at_name(site, Some(layer))
+        }
+    }
+}
