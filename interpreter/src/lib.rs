@@ -13,7 +13,7 @@ mod interrupt;
 mod progress;
 mod seam;
 
-pub use bundle::{DATA, Explorable, MimeBundle, assemble};
+pub use bundle::{DATA, Explorable, MimeBundle};
 pub use diagnostic::{Diagnostic, Kind};
 pub use interrupt::Interrupt;
 pub use progress::{Progress, Watch, unwatched};

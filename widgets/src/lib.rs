@@ -19,7 +19,7 @@
 mod kit;
 mod views;
 
-pub(crate) use ecco_interpreter::{Explorable, MimeBundle};
+pub(crate) use ecco_interpreter::Explorable;
 
 pub use kit::Token;
 pub use views::*;

@@ -4,12 +4,12 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
+use crate::Explorable;
 use crate::kit::Token;
 use crate::kit::boxes::{Extra, flow};
 use crate::kit::grid::{Cell, Grid, Heading, Scale};
 use crate::kit::page::{Component, note};
 use crate::kit::{colour, numbers, rows, visible};
-use crate::{Explorable, MimeBundle};
 
 mod map;
 
@@ -300,13 +300,12 @@ impl Explorable for Attention {
         }))
     }
 
-    fn bundle(&self) -> MimeBundle {
-        let alt = format!(
+    fn alt_text(&self) -> Option<String> {
+        Some(format!(
             "Attention of {}: what each of {} tokens looks at",
             self.which(),
             self.queries().len()
-        );
-        ecco_interpreter::assemble(self).with_alt_text(&alt)
+        ))
     }
 }
 

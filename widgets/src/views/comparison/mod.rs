@@ -8,11 +8,11 @@ use maud::{Markup, html};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::Explorable;
 use crate::kit::Token;
 use crate::kit::page::{Component, note};
 use crate::kit::{colour, numbers, rows, visible};
 use crate::views::saliency::{Scale, Target};
-use crate::{Explorable, MimeBundle};
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Comparison {
@@ -315,9 +315,8 @@ impl Explorable for Comparison {
         }))
     }
 
-    fn bundle(&self) -> MimeBundle {
-        ecco_interpreter::assemble(self)
-            .with_alt_text(&format!("Attribution methods compared: {}", self.about()))
+    fn alt_text(&self) -> Option<String> {
+        Some(format!("Attribution methods compared: {}", self.about()))
     }
 }
 

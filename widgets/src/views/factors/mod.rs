@@ -10,11 +10,11 @@ mod picture;
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
+use crate::Explorable;
 use crate::kit::Token;
 use crate::kit::boxes::{Extra, flow};
 use crate::kit::page::{Component, note};
 use crate::kit::{colour, numbers, rows, spark, visible};
-use crate::{Explorable, MimeBundle};
 
 pub use curve::HeldOut;
 
@@ -414,9 +414,9 @@ impl Explorable for Factors {
         }))
     }
 
-    fn bundle(&self) -> MimeBundle {
+    fn alt_text(&self) -> Option<String> {
         let n = self.components.len();
-        ecco_interpreter::assemble(self).with_alt_text(&format!(
+        Some(format!(
             "{n} neuron factors ({}) over {} tokens, as sparklines, and the tokens coloured by factor",
             self.method,
             self.tokens.len()

@@ -9,10 +9,10 @@ use maud::{Markup, html};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::Explorable;
 use crate::kit::page::{Component, note};
 use crate::kit::{numbers, visible};
 use crate::views::saliency::Target;
-use crate::{Explorable, MimeBundle};
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Faithfulness {
@@ -254,8 +254,8 @@ impl Explorable for Faithfulness {
         serde_json::to_value(self).ok()
     }
 
-    fn bundle(&self) -> MimeBundle {
-        ecco_interpreter::assemble(self).with_alt_text(&format!(
+    fn alt_text(&self) -> Option<String> {
+        Some(format!(
             "Deletion and insertion curves against random orders: {}",
             self.about()
         ))

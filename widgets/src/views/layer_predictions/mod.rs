@@ -3,12 +3,12 @@
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
+use crate::Explorable;
 use crate::kit::Token;
 use crate::kit::grid::{self, Cell, Grid, Heading, Scale};
 use crate::kit::page::{Component, note};
 use crate::kit::{colour, numbers, visible};
 use crate::views::depths::{Reading, way};
-use crate::{Explorable, MimeBundle};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerPredictions {
@@ -120,9 +120,9 @@ impl Explorable for LayerPredictions {
         }))
     }
 
-    fn bundle(&self) -> MimeBundle {
+    fn alt_text(&self) -> Option<String> {
         let n = self.layers.len();
-        ecco_interpreter::assemble(self).with_alt_text(&format!(
+        Some(format!(
             "The most probable tokens at position {} after each of {n} layers",
             self.position
         ))

@@ -3,12 +3,12 @@
 use maud::html;
 use serde_json::{Value, json};
 
+use crate::Explorable;
 use crate::kit::Token;
 use crate::kit::colour;
 use crate::kit::grid::{Cell, Grid, Heading, Scale};
 use crate::kit::page::{Component, note};
 use crate::views::depths::{Reading, columns_shown, way, with_labels};
-use crate::{Explorable, MimeBundle};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct LensMap {
@@ -123,9 +123,9 @@ impl Explorable for LensMap {
         }))
     }
 
-    fn bundle(&self) -> MimeBundle {
+    fn alt_text(&self) -> Option<String> {
         let (n, places) = (self.layers.len(), self.columns.len());
-        ecco_interpreter::assemble(self).with_alt_text(&format!(
+        Some(format!(
             "The most probable token after each of {n} layers at {places} places"
         ))
     }

@@ -4,11 +4,11 @@
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
+use crate::Explorable;
 use crate::kit::Token;
 use crate::kit::boxes::{Extra, flow};
 use crate::kit::page::{Component, note, still};
 use crate::kit::{colour, numbers, rows, visible};
-use crate::{Explorable, MimeBundle};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct NeuronActivity {
@@ -210,9 +210,9 @@ impl Explorable for NeuronActivity {
         Some(island)
     }
 
-    fn bundle(&self) -> MimeBundle {
+    fn alt_text(&self) -> Option<String> {
         let n: usize = self.texts.iter().map(|text| text.tokens.len()).sum();
-        ecco_interpreter::assemble(self).with_alt_text(&format!(
+        Some(format!(
             "{n} tokens coloured by the activation of {}, from {}",
             self.name(),
             self.range_text()

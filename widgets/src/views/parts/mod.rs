@@ -4,11 +4,11 @@ use maud::{Markup, html};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::Explorable;
 use crate::kit::Token;
 use crate::kit::grid::{self, Cell, Grid, Heading, Scale};
 use crate::kit::page::{Component, note};
 use crate::kit::{numbers, visible};
-use crate::{Explorable, MimeBundle};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parts {
@@ -302,8 +302,8 @@ impl Explorable for Parts {
         Some(data)
     }
 
-    fn bundle(&self) -> MimeBundle {
-        ecco_interpreter::assemble(self).with_alt_text(&format!(
+    fn alt_text(&self) -> Option<String> {
+        Some(format!(
             "Direct logit attribution, {}: {}",
             self.what(),
             self.about()

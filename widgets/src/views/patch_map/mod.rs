@@ -8,10 +8,10 @@ use maud::{Markup, html};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::Explorable;
 use crate::kit::Token;
 use crate::kit::page::{Component, note};
 use crate::kit::{colour, numbers, visible};
-use crate::{Explorable, MimeBundle};
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PatchMap {
@@ -300,8 +300,8 @@ impl Explorable for PatchMap {
         Some(json)
     }
 
-    fn bundle(&self) -> MimeBundle {
-        ecco_interpreter::assemble(self).with_alt_text(&format!(
+    fn alt_text(&self) -> Option<String> {
+        Some(format!(
             "Activation patching of {}: how much of the clean answer each part restores",
             visible::plain(&self.site, false)
         ))

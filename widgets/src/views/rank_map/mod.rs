@@ -3,12 +3,12 @@
 use maud::html;
 use serde_json::{Value, json};
 
+use crate::Explorable;
 use crate::kit::Token;
 use crate::kit::grid::{self, Cell, Grid, Heading, Scale};
 use crate::kit::page::{Component, note};
 use crate::kit::{colour, numbers, visible};
 use crate::views::depths::{columns_shown, way};
-use crate::{Explorable, MimeBundle};
 
 /// Which tokens are ranked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,14 +142,13 @@ impl Explorable for RankMap {
         }))
     }
 
-    fn bundle(&self) -> MimeBundle {
+    fn alt_text(&self) -> Option<String> {
         let tokens: Vec<String> = self.columns.iter().take(12).map(visible::label).collect();
         let n = self.layers.len();
-        let alt = format!(
+        Some(format!(
             "{}: {}, after each of {n} layers",
             self.title(),
             tokens.join(", ")
-        );
-        ecco_interpreter::assemble(self).with_alt_text(&alt)
+        ))
     }
 }

@@ -9,10 +9,10 @@ mod picture;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::Explorable;
 use crate::kit::Token;
 use crate::kit::page::Component;
 use crate::kit::{numbers, rows, visible};
-use crate::{Explorable, MimeBundle};
 
 mod content;
 pub mod targets;
@@ -261,8 +261,8 @@ impl Explorable for Saliency {
         }))
     }
 
-    fn bundle(&self) -> MimeBundle {
-        ecco_interpreter::assemble(self).with_alt_text(&format!(
+    fn alt_text(&self) -> Option<String> {
+        Some(format!(
             "Input saliency ({}): how much each earlier token contributed to {}",
             self.about(),
             self.n_targets_text()

@@ -5,11 +5,11 @@ mod picture;
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
+use crate::Explorable;
 use crate::kit::Token;
 use crate::kit::boxes::{Extra, flow, flow_of_pair};
 use crate::kit::page::{Component, note};
 use crate::kit::{colour, numbers, rows, visible};
-use crate::{Explorable, MimeBundle};
 
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Score {
@@ -269,8 +269,8 @@ impl Explorable for Score {
         }))
     }
 
-    fn bundle(&self) -> MimeBundle {
-        ecco_interpreter::assemble(self).with_alt_text(&format!(
+    fn alt_text(&self) -> Option<String> {
+        Some(format!(
             "Surprisal of a text's tokens: {}",
             self.figures().join(", ")
         ))

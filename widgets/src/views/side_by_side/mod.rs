@@ -8,11 +8,11 @@ use maud::{Markup, html};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::Explorable;
 use crate::kit::Token;
 use crate::kit::boxes::{Extra, flow};
 use crate::kit::page::{Component, note};
 use crate::kit::{numbers, rows, visible};
-use crate::{Explorable, MimeBundle};
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SideBySide {
@@ -257,12 +257,12 @@ impl Explorable for SideBySide {
         serde_json::to_value(self).ok()
     }
 
-    fn bundle(&self) -> MimeBundle {
+    fn alt_text(&self) -> Option<String> {
         let parts = match self.first_difference() {
             Some(at) => format!("they part at token {at}"),
             None => "they are the same".to_owned(),
         };
-        ecco_interpreter::assemble(self).with_alt_text(&format!("Two texts side by side: {parts}"))
+        Some(format!("Two texts side by side: {parts}"))
     }
 }
 

@@ -3,10 +3,10 @@
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
+use crate::Explorable;
 use crate::kit::grid::{Cell, Grid, Heading, Scale};
 use crate::kit::page::{Component, note};
 use crate::kit::{colour, numbers, visible};
-use crate::{Explorable, MimeBundle};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct SimilarityGrid {
@@ -166,8 +166,8 @@ impl Explorable for SimilarityGrid {
         Some(self.data())
     }
 
-    fn bundle(&self) -> MimeBundle {
-        ecco_interpreter::assemble(self).with_alt_text(&format!(
+    fn alt_text(&self) -> Option<String> {
+        Some(format!(
             "{}, {}: a heat map of {} by {}. {}",
             self.plain_title(),
             self.subtitle(),
