@@ -52,13 +52,22 @@ pub trait Explorable {
         None
     }
 
+    /// What a screen reader says of the picture.
+    fn alt_text(&self) -> Option<String> {
+        None
+    }
+
     fn bundle(&self) -> MimeBundle {
-        assemble(self)
+        let bundle = assemble(self);
+        match self.alt_text() {
+            Some(text) => bundle.with_alt_text(&text),
+            None => bundle,
+        }
     }
 }
 
 /// Every representation a view has.
-pub fn assemble<E: Explorable + ?Sized>(view: &E) -> MimeBundle {
+fn assemble<E: Explorable + ?Sized>(view: &E) -> MimeBundle {
     let mut bundle = MimeBundle::from_text(view.text());
     for (media_type, value) in [("image/svg+xml", view.svg()), ("text/html", view.html())] {
         if let Some(value) = value {
@@ -91,6 +100,9 @@ mod tests {
         fn json(&self) -> Option<Value> {
             Some(json!({"a": 1}))
         }
+        fn alt_text(&self) -> Option<String> {
+            self.page.then(|| "a page".to_owned())
+        }
     }
 
     #[test]
@@ -101,6 +113,15 @@ mod tests {
             ["text/plain", "text/html", DATA]
         );
         assert_eq!(bundle.data[DATA], json!({"a": 1}));
+    }
+
+    #[test]
+    fn a_view_may_say_what_its_picture_shows() {
+        assert_eq!(
+            View { page: true }.bundle().metadata["vscode_altText"],
+            json!("a page")
+        );
+        assert_eq!(View { page: false }.bundle().metadata, Map::new());
     }
 
     #[test]

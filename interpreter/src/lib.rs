@@ -14,7 +14,7 @@ mod named;
 mod progress;
 mod seam;
 
-pub use bundle::{DATA, Explorable, MimeBundle, assemble};
+pub use bundle::{DATA, Explorable, MimeBundle};
 pub use diagnostic::{Diagnostic, Kind};
 pub use interrupt::Interrupt;
 pub use named::Named;

@@ -1,0 +1,65 @@
+//! Token boxes: a small position index, the token, and what a view adds.
+
+use maud::{Markup, html};
+
+use crate::kit::Token;
+use crate::kit::visible;
+
+/// What a view adds to a token's box.
+#[derive(Debug, Clone, Default)]
+pub struct Extra {
+    /// Inline style: custom properties, and plain colours for where style sheets are stripped.
+    pub style: Option<String>,
+    pub title: Option<String>,
+    /// A line under the token; the scripts rewrite it.
+    pub below: Option<String>,
+    /// The one generated token a view is about.
+    pub chosen: bool,
+    /// Where something else would stand that a view is about.
+    pub place: bool,
+}
+
+/// Boxes in reading order, a marker before the first generated token, a real break after each newline token.
+/// `first` is the position of `tokens[0]`.
+pub fn flow(tokens: &[Token], first: usize, n_input: usize, extra: impl Fn(usize) -> Extra) -> Markup {
+    html! {
+        @for (i, token) in tokens.iter().enumerate() {
+            @let position = first + i;
+            @if position == n_input { b title="generated from here on" { "▸" } " " }
+            (token_box(position, token, position >= n_input, &extra(position))) "\n"
+            @if token.part.is_none() && token.text.contains('\n') { br; }
+        }
+    }
+}
+
+/// The same for an encoder–decoder: what was read, then what was written, each under its name.
+pub fn flow_of_pair(tokens: &[Token], n_input: usize, extra: impl Fn(usize) -> Extra) -> Markup {
+    let (read, written) = tokens.split_at(n_input.min(tokens.len()));
+    html! {
+        b class="part" { "read" } "\n"
+        (flow(read, 0, usize::MAX, &extra))
+        b class="part" { "written" } "\n"
+        (flow(written, read.len(), 0, &extra))
+    }
+}
+
+fn token_box(position: usize, token: &Token, generated: bool, extra: &Extra) -> Markup {
+    let classes = [
+        ("g", generated),
+        ("on", generated && extra.chosen),
+        ("at", extra.place),
+    ];
+    let classes: Vec<&str> = classes
+        .iter()
+        .filter(|(_, is)| *is)
+        .map(|(name, _)| *name)
+        .collect();
+    let class = (!classes.is_empty()).then(|| classes.join(" "));
+    html! {
+        span class=[class] style=[&extra.style] title=[&extra.title] {
+            small { (position) } " "
+            (visible::label_html(token))
+            @if let Some(below) = &extra.below { " " em { (below) } }
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! What all views are made of.
+//!
+//! - [`Token`], and `visible`: every character of it shown inertly
+//! - `boxes`: token boxes; `grid`: tables of coloured cells; `spark`: sparklines
+//! - `page`: style, data and script around a view; `element.js` and `base.css` go with every one
+//! - `colour`, `numbers`: the same in pages, pictures and consoles; `rows`: scores, checked and packed
+
+pub(crate) mod boxes;
+pub(crate) mod colour;
+pub(crate) mod grid;
+pub(crate) mod numbers;
+pub(crate) mod page;
+pub(crate) mod rows;
+pub(crate) mod spark;
+mod token;
+pub(crate) mod visible;
+
+pub use token::Token;

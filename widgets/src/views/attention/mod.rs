@@ -1,0 +1,412 @@
+//! Attention patterns: what one head's query looks at, and a map of all heads.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use maud::{Markup, html};
+use serde_json::{Value, json};
+
+use crate::Explorable;
+use crate::kit::Token;
+use crate::kit::boxes::{Extra, flow};
+use crate::kit::grid::{Cell, Grid, Heading, Scale};
+use crate::kit::page::{Component, note};
+use crate::kit::{colour, numbers, rows, visible};
+
+mod map;
+
+pub use map::{Map, thumbnail};
+
+/// Patterns of one stack's layers, or of those between two stacks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attention {
+    /// For people: "self-attention".
+    pub what: String,
+    /// What is looked at, and how many of them were given.
+    pub keys: Vec<Token>,
+    pub n_input: usize,
+    /// What looks; `None` where these are the keys themselves.
+    pub queries: Option<Vec<Token>>,
+    /// A query sees no key after itself; rows then end with it.
+    pub causal: bool,
+    pub map: Map,
+    /// Which one is looked at first; without a head, the mean of a layer's.
+    pub layer: usize,
+    pub head: Option<usize>,
+    /// Those whose weights are here in full.
+    pub patterns: Vec<Pattern>,
+    /// The first query that patterns have a row for.
+    pub first_query: usize,
+    /// How the patterns that are not here can be had, for people.
+    pub hint: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pattern {
+    pub layer: usize,
+    pub head: usize,
+    /// Row by row from the first query on.
+    pub weights: Vec<f32>,
+}
+
+const COMPONENT: Component = Component {
+    tag: "ecco-attention",
+    view: "attention-1",
+    css: include_str!("view.css"),
+    js: include_str!("view.js"),
+};
+
+/// Keys named in a line.
+const N_TOP: usize = 5;
+/// Queries in a console.
+const MOST_QUERIES: usize = 20;
+
+impl Attention {
+    fn queries(&self) -> &[Token] {
+        self.queries.as_deref().unwrap_or(&self.keys)
+    }
+
+    /// The weights of a query in what is looked at first.
+    fn row(&self, query: usize) -> Vec<f32> {
+        let chosen = self.patterns.iter().filter(|pattern| {
+            pattern.layer == self.layer && self.head.is_none_or(|head| head == pattern.head)
+        });
+        let range = self.range(query);
+        let mut sum = vec![0.0; range.len()];
+        let mut n = 0;
+        for pattern in chosen {
+            let weights = pattern.weights.get(range.clone()).unwrap_or(&[]);
+            sum.iter_mut()
+                .zip(weights)
+                .for_each(|(sum, weight)| *sum += weight);
+            n += 1;
+        }
+        sum.iter_mut().for_each(|sum| *sum /= n.max(1) as f32);
+        sum
+    }
+
+    /// Where a query's row stands among a pattern's weights.
+    fn range(&self, query: usize) -> std::ops::Range<usize> {
+        let start_of = |query: usize| match self.causal {
+            // Rows of query + 1 keys each.
+            true => query * (query + 1) / 2 - self.first_query * (self.first_query + 1) / 2,
+            false => (query - self.first_query) * self.keys.len(),
+        };
+        match query < self.first_query {
+            true => 0..0,
+            false => start_of(query)..start_of(query + 1),
+        }
+    }
+
+    fn last_query(&self) -> usize {
+        self.queries().len().saturating_sub(1)
+    }
+
+    fn which(&self) -> String {
+        match self.head {
+            Some(head) => format!("layer {}, head {head}", self.layer),
+            None => format!("layer {}, mean of heads", self.layer),
+        }
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.keys.is_empty() || self.queries().is_empty() {
+            notes.push("no tokens".to_owned());
+        }
+        if self.first_query > 0 {
+            notes.push(format!(
+                "only queries from position {} on are here: the text is long",
+                self.first_query
+            ));
+        }
+        let n_all = self.map.n_layers * self.map.n_heads;
+        if self.patterns.len() < n_all {
+            let hint = self
+                .hint
+                .as_ref()
+                .map_or(String::new(), |hint| format!(": {hint}"));
+            notes.push(format!(
+                "{} of {n_all} heads are here in full{hint}",
+                self.patterns.len()
+            ));
+        }
+        notes
+    }
+
+    fn content(&self) -> Markup {
+        let query = self.last_query();
+        let row = self.row(query);
+        let peak = rows::peak(&row);
+        let shade = |position: usize| {
+            let strength = row
+                .get(position)
+                .and_then(|&v| rows::strength(v, peak))
+                .filter(|s| *s >= 0.005);
+            let style = strength.map(|s| {
+                let (ground, text) = (colour::hex(colour::scale(s)), colour::text_on_scale(s));
+                format!(
+                    "--s:{};background-color:{ground};color:{text}",
+                    (s * 1000.0).round() / 1000.0
+                )
+            });
+            Extra {
+                style,
+                chosen: self.queries.is_none() && position == query,
+                ..Extra::default()
+            }
+        };
+        let plain = |position: usize| Extra {
+            chosen: position == query,
+            ..Extra::default()
+        };
+        html! {
+            div class="ecco attention" {
+                div class="head" {
+                    b { "Attention" } " " span { (visible::plain(&self.what, false)) } " "
+                    span class="which" { (self.which()) }
+                }
+                @for text in self.notes() { (note(&text)) }
+                div class="sides" {
+                    figure { (self.map.image()) figcaption { "layers down, heads across" } }
+                    div {
+                        div class="flow keys" { (flow(&self.keys, 0, self.n_input, shade)) }
+                        @if let Some(queries) = &self.queries {
+                            div class="head" { span { "written" } }
+                            div class="flow queries" { (flow(queries, 0, usize::MAX, plain)) }
+                        }
+                    }
+                }
+                @if !row.is_empty() && !self.queries().is_empty() { div class="readout" { (self.readout(query, &row)) } }
+            }
+        }
+    }
+
+    fn readout(&self, query: usize, row: &[f32]) -> Markup {
+        html! {
+            span {
+                (visible::label_html(&self.queries()[query])) " " small { (query) } " looks at "
+            }
+            @for i in rows::top(row, N_TOP) {
+                span { (visible::label_html(&self.keys[i])) " " small { (i) } " " (numbers::share(row[i].into())) } " "
+            }
+        }
+    }
+
+    fn island(&self) -> Value {
+        let packed = |pattern: &Pattern| {
+            let bytes: Vec<u8> = pattern
+                .weights
+                .iter()
+                .flat_map(|weight| ((weight.clamp(0.0, 1.0) * 65535.0).round() as u16).to_le_bytes())
+                .collect();
+            json!([pattern.layer, pattern.head, STANDARD.encode(bytes)])
+        };
+        json!({
+            "n_layers": self.map.n_layers,
+            "n_heads": self.map.n_heads,
+            "layer": self.layer,
+            "head": self.head,
+            "causal": self.causal,
+            "first_query": self.first_query,
+            "n_keys": self.keys.len(),
+            "hint": self.hint,
+            "patterns": self.patterns.iter().map(packed).collect::<Value>(),
+        })
+    }
+}
+
+impl Explorable for Attention {
+    /// What each of the last queries looks at most.
+    fn text(&self) -> String {
+        let mut text = format!(
+            "attention · {} · {}",
+            visible::plain(&self.what, false),
+            self.which()
+        );
+        let n = self.queries().len();
+        let digits = n.to_string().len();
+        for query in n.saturating_sub(MOST_QUERIES).max(self.first_query)..n {
+            let row = self.row(query);
+            let cut = |token: &Token| visible::cut(&visible::label(token), 24);
+            let top = rows::top(&row, N_TOP).into_iter();
+            let top: Vec<String> = top
+                .map(|i| format!("{i} {} {}", cut(&self.keys[i]), numbers::share(row[i].into())))
+                .collect();
+            text.push_str(&format!(
+                "\n{query:>digits$} {} ← {}",
+                cut(&self.queries()[query]),
+                top.join(", ")
+            ));
+        }
+        for note in self.notes() {
+            text.push_str(&format!("\n⚠ {note}"));
+        }
+        text
+    }
+
+    /// What is looked at first: queries down, keys across.
+    fn svg(&self) -> Option<String> {
+        let queries = self.first_query..self.queries().len();
+        let rows: Vec<Vec<f32>> = queries.clone().map(|query| self.row(query)).collect();
+        let cells = rows.iter().map(|row| {
+            let peak = rows::peak(row);
+            let cell = |at: usize| {
+                let strength = row.get(at).and_then(|weight| rows::strength(*weight, peak));
+                Cell::text("", strength.unwrap_or(0.0))
+            };
+            (0..self.keys.len()).map(cell).collect()
+        });
+        let grid = Grid {
+            corner: "query",
+            columns: self
+                .keys
+                .iter()
+                .map(|token| Heading::token(token, None))
+                .collect(),
+            rows: queries
+                .map(|query| Heading::token(&self.queries()[query], None))
+                .collect(),
+            cells: cells.collect(),
+            scale: Scale::Ramp(&colour::VIRIDIS),
+        };
+        grid.picture(
+            "Attention",
+            &format!(
+                "{}, {}; each row rescaled",
+                visible::plain(&self.what, false),
+                self.which()
+            ),
+        )
+    }
+
+    fn html(&self) -> Option<String> {
+        Some(COMPONENT.render(&self.content(), &self.island()))
+    }
+
+    /// What is looked at first; the others are in the tensor.
+    fn json(&self) -> Option<Value> {
+        let rounded = |query: usize| {
+            self.row(query)
+                .into_iter()
+                .map(numbers::rounded)
+                .collect::<Value>()
+        };
+        Some(json!({
+            "keys": self.keys,
+            "queries": self.queries,
+            "layer": self.layer,
+            "head": self.head,
+            "first_query": self.first_query,
+            "weights": (self.first_query..self.queries().len()).map(rounded).collect::<Value>(),
+        }))
+    }
+
+    fn alt_text(&self) -> Option<String> {
+        Some(format!(
+            "Attention of {}: what each of {} tokens looks at",
+            self.which(),
+            self.queries().len()
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(text: &str) -> Token {
+        Token {
+            text: text.to_owned(),
+            id: 7,
+            part: None,
+        }
+    }
+
+    /// Two heads of one layer; the second looks at the first token only.
+    fn attention(head: Option<usize>) -> Attention {
+        let weights = [
+            vec![1.0, 0.5, 0.5, 0.25, 0.5, 0.25],
+            vec![1.0, 1.0, 0.0, 1.0, 0.0, 0.0],
+        ];
+        let mut map = Map::new(1, 2, 3, 3);
+        for weights in &weights {
+            map.add(&thumbnail(weights, 3, 3, true, map.size()));
+        }
+        let patterns = weights.into_iter().enumerate();
+        let patterns = patterns.map(|(head, weights)| Pattern {
+            layer: 0,
+            head,
+            weights,
+        });
+        Attention {
+            what: "self-attention".into(),
+            keys: ["a", " b", "c"].map(token).to_vec(),
+            n_input: 3,
+            queries: None,
+            causal: true,
+            map,
+            layer: 0,
+            head,
+            patterns: patterns.collect(),
+            first_query: 0,
+            hint: None,
+        }
+    }
+
+    #[test]
+    fn a_console_names_what_is_looked_at() {
+        let expected = "attention · self-attention · layer 0, head 0\n\
+                        0 a ← 0 a 100%\n\
+                        1 ·b ← 0 a 50%, 1 ·b 50%\n\
+                        2 c ← 1 ·b 50%, 0 a 25%, 2 c 25%";
+        assert_eq!(attention(Some(0)).text(), expected);
+        assert!(attention(None).text().ends_with(
+            "mean of heads\n0 a ← 0 a 100%\n1 ·b ← 0 a 75%, 1 ·b 25%\n2 c ← 0 a 62%, 1 ·b 25%, 2 c 12%"
+        ));
+    }
+
+    #[test]
+    fn rows_from_a_later_query_on() {
+        let mut view = attention(Some(0));
+        view.first_query = 1;
+        view.patterns
+            .iter_mut()
+            .for_each(|pattern| pattern.weights.truncate(6));
+        for pattern in &mut view.patterns {
+            pattern.weights.remove(0);
+        }
+        assert_eq!(view.row(1), [0.5, 0.5]);
+        assert_eq!(view.row(2), [0.25, 0.5, 0.25]);
+        assert!(view.row(0).is_empty());
+        assert!(view.text().contains("only queries from position 1 on"));
+        view.patterns.pop();
+        view.hint = Some("output.attention(#{layer: 1})".into());
+        assert!(
+            view.html()
+                .unwrap()
+                .contains("1 of 2 heads are here in full: output.attention")
+        );
+    }
+
+    #[test]
+    fn two_texts_have_a_row_of_boxes_each() {
+        let mut view = attention(Some(0));
+        view.causal = false;
+        view.queries = Some(vec![token("x"), token("y")]);
+        view.patterns[0].weights = vec![0.5, 0.25, 0.25, 0.0, 0.0, 1.0];
+        assert_eq!(view.row(1), [0.0, 0.0, 1.0]);
+        let html = view.html().unwrap();
+        assert!(html.contains("class=\"flow keys\"") && html.contains("class=\"flow queries\""));
+        assert!(html.contains("data:image/png;base64,"));
+    }
+
+    #[test]
+    fn nothing_does_not_panic() {
+        let view = Attention {
+            keys: vec![],
+            patterns: vec![],
+            ..attention(Some(5))
+        };
+        assert!(view.html().unwrap().contains("no tokens") && view.svg().is_none());
+        assert!(attention(Some(5)).svg().is_some());
+    }
+}

@@ -1,0 +1,197 @@
+//! The most probable tokens, or labels, as a table: what a model might have said.
+
+use maud::{Markup, html};
+use serde_json::{Value, json};
+
+use crate::Explorable;
+use crate::kit::Token;
+use crate::kit::{grid, numbers, page, visible};
+
+/// What might stand at some places.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidates {
+    pub places: Vec<CandidatePlace>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct CandidatePlace {
+    /// Where it is; `None` for what is said of the whole text.
+    pub position: Option<usize>,
+    /// What is read before, where only that counts.
+    pub before: Vec<Token>,
+    /// Best first.
+    pub rows: Vec<Candidate>,
+    /// The one that was taken where it is not among these, with its rank.
+    pub chosen: Option<Candidate>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    pub rank: usize,
+    pub label: CandidateLabel,
+    pub probability: f32,
+    /// It is what stands in the text.
+    pub is_chosen: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum CandidateLabel {
+    Token(Token),
+    Name(String),
+}
+
+impl CandidateLabel {
+    fn text(&self) -> String {
+        match self {
+            Self::Token(token) => visible::label(token),
+            Self::Name(name) => visible::plain(name, false),
+        }
+    }
+
+    fn markup(&self) -> Markup {
+        match self {
+            Self::Token(token) => visible::label_html(token),
+            Self::Name(name) => html! { bdi { (visible::plain(name, false)) } },
+        }
+    }
+
+    fn id(&self) -> Option<u32> {
+        match self {
+            Self::Token(token) => Some(token.id),
+            Self::Name(_) => None,
+        }
+    }
+}
+
+impl CandidatePlace {
+    fn all(&self) -> impl Iterator<Item = &Candidate> {
+        self.rows.iter().chain(&self.chosen)
+    }
+
+    fn title(&self) -> String {
+        match self.position {
+            Some(position) => format!("position {position}"),
+            None => "the whole text".to_owned(),
+        }
+    }
+
+    fn table(&self) -> Markup {
+        html! {
+            div class="place" {
+                div class="head" { b { (self.title()) } @if !self.before.is_empty() { " " span { (grid::blank(&self.before)) } } }
+                table {
+                    @for candidate in self.all() { (row(candidate)) }
+                }
+            }
+        }
+    }
+}
+
+fn row(candidate: &Candidate) -> Markup {
+    let width = f64::from(candidate.probability).clamp(0.0, 1.0) * 100.0;
+    html! {
+        tr class=[candidate.is_chosen.then_some("taken")] title=[candidate.label.id().map(|id| format!("id {id}"))] {
+            td { (numbers::count(candidate.rank as u64)) }
+            th scope="row" { (candidate.label.markup()) @if candidate.is_chosen { " " small title="what stands in the text" { "◂" } } }
+            td class="track" { span style=(format!("width:{width:.1}%")) {} }
+            td { (numbers::share(f64::from(candidate.probability))) }
+        }
+    }
+}
+
+impl Explorable for Candidates {
+    fn text(&self) -> String {
+        let mut lines = Vec::new();
+        for place in &self.places {
+            let before = match place.before.is_empty() {
+                true => String::new(),
+                false => format!(" · {}", grid::blank(&place.before)),
+            };
+            lines.push(format!("{}{before}", place.title()));
+            let digits = place
+                .all()
+                .map(|candidate| candidate.rank)
+                .max()
+                .unwrap_or(0)
+                .to_string()
+                .len();
+            for candidate in place.all() {
+                let (rank, share) = (candidate.rank, numbers::share(f64::from(candidate.probability)));
+                let mark = if candidate.is_chosen { "  ◂" } else { "" };
+                let label = visible::cut(&candidate.label.text(), 24);
+                lines.push(format!("{rank:>digits$} {share:>5}  {label}{mark}"));
+            }
+        }
+        lines.join("\n")
+    }
+
+    fn html(&self) -> Option<String> {
+        let content = html! {
+            div class="ecco candidates" {
+                @if self.places.is_empty() { (page::note("nothing is predicted")) }
+                div class="places" { @for place in &self.places { (place.table()) } }
+            }
+        };
+        Some(page::still(include_str!("view.css"), &content))
+    }
+
+    fn json(&self) -> Option<Value> {
+        let candidate = |candidate: &Candidate| {
+            let mut data = json!({
+                "rank": candidate.rank,
+                "label": match &candidate.label {
+                    CandidateLabel::Token(token) => &token.text,
+                    CandidateLabel::Name(name) => name,
+                },
+                "probability": numbers::rounded(candidate.probability),
+                "chosen": candidate.is_chosen,
+            });
+            if let Some(id) = candidate.label.id() {
+                data["id"] = id.into();
+            }
+            data
+        };
+        let place = |place: &CandidatePlace| json!({"position": place.position, "candidates": place.all().map(candidate).collect::<Value>()});
+        Some(json!({"places": self.places.iter().map(place).collect::<Value>()}))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate(rank: usize, text: &str, probability: f32, is_chosen: bool) -> Candidate {
+        let token = Token {
+            text: text.to_owned(),
+            id: 7,
+            part: None,
+        };
+        Candidate {
+            rank,
+            label: CandidateLabel::Token(token),
+            probability,
+            is_chosen,
+        }
+    }
+
+    #[test]
+    fn the_taken_one_is_marked_also_far_down() {
+        let view = Candidates {
+            places: vec![CandidatePlace {
+                position: Some(5),
+                before: vec![],
+                rows: vec![candidate(1, " a", 0.5, false), candidate(2, "<b>", 0.25, false)],
+                chosen: Some(candidate(1200, "c", 0.0001, true)),
+            }],
+        };
+        assert_eq!(
+            view.text(),
+            "position 5\n   1   50%  ·a\n   2   25%  <b>\n1200    0%  c  ◂"
+        );
+        let html = view.html().unwrap();
+        assert!(html.contains("1,200") && html.contains("class=\"taken\"") && !html.contains("<b>2"));
+        assert_eq!(view.json().unwrap()["places"][0]["candidates"][2]["rank"], 1200);
+        let none = Candidates { places: vec![] };
+        assert!(none.html().unwrap().contains("nothing is predicted"));
+    }
+}

@@ -1,0 +1,451 @@
+//! Several attribution methods on the same targets: their heat, one strip for each, and how far they agree.
+
+mod picture;
+
+use std::fmt::Write;
+
+use maud::{Markup, html};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::Explorable;
+use crate::kit::Token;
+use crate::kit::page::{Component, note};
+use crate::kit::{colour, numbers, rows, visible};
+use crate::views::saliency::{Scale, Target};
+
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Comparison {
+    pub tokens: Vec<Token>,
+    pub n_input: usize,
+    /// What is explained: "probability".
+    pub of: String,
+    pub targets: Vec<Target>,
+    /// The referee first, the others as far as they agree with it.
+    pub methods: Vec<Compared>,
+}
+
+/// One method.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Compared {
+    /// For people: "gradient × input".
+    pub method: String,
+    /// The one that the others are measured by.
+    pub is_referee: bool,
+    pub scale: Scale,
+    /// A row for each target.
+    pub scores: Vec<Vec<f32>>,
+    /// Named numbers, the same ones for each method, already written out: `rank correlation` `0.81`.
+    pub figures: Vec<(String, String)>,
+}
+
+const COMPONENT: Component = Component {
+    tag: "ecco-comparison",
+    view: "comparison-1",
+    css: include_str!("view.css"),
+    js: include_str!("view.js"),
+};
+
+/// Targets beyond this many are not offered one by one.
+const MOST_CHIPS: usize = 60;
+/// Cells of a strip; more tokens than this are pooled.
+pub(crate) const MOST_CELLS: usize = 240;
+/// Strips with no more cells have the tokens above them.
+pub(crate) const MOST_LABELS: usize = 60;
+/// Sources named beneath a strip.
+const N_TOP: usize = 3;
+
+impl Compared {
+    /// The values of target `k`.
+    pub(crate) fn row(&self, k: usize) -> &[f32] {
+        self.scores.get(k).map_or(&[], Vec::as_slice)
+    }
+
+    fn number(&self, value: f32) -> String {
+        match self.scale {
+            Scale::Shares => numbers::share(value.into()),
+            Scale::Signed => numbers::signed(value.into()),
+        }
+    }
+
+    /// Strengths in -1..=1 of target `k`, pooled into `n` cells of `n_tokens`; cells behind the row's end have none.
+    pub(crate) fn cells(&self, k: usize, n: usize, n_tokens: usize) -> Vec<f32> {
+        let row = &self.row(k)[..self.row(k).len().min(n_tokens)];
+        let peak = rows::peak(row);
+        let mut cells = vec![0.0f32; n];
+        for (i, value) in row.iter().enumerate() {
+            let cell = &mut cells[i * n / n_tokens];
+            let strength = rows::strength(*value, peak).unwrap_or(0.0);
+            if strength > cell.abs() {
+                *cell = match self.scale {
+                    Scale::Shares => strength,
+                    Scale::Signed => strength.copysign(*value),
+                };
+            }
+        }
+        cells
+    }
+
+    pub(crate) fn colour(&self, strength: f32) -> [u8; 3] {
+        match self.scale {
+            Scale::Shares => colour::scale(strength),
+            Scale::Signed => colour::diverging(strength),
+        }
+    }
+}
+
+impl Comparison {
+    pub(crate) fn n_cells(&self) -> usize {
+        let reach = self
+            .methods
+            .iter()
+            .flat_map(|method| method.scores.iter().map(Vec::len))
+            .max();
+        reach.unwrap_or(0).min(self.tokens.len()).min(MOST_CELLS)
+    }
+
+    /// Tokens that any target draws on.
+    pub(crate) fn n_sources(&self) -> usize {
+        let reach = self
+            .methods
+            .iter()
+            .flat_map(|method| method.scores.iter().map(Vec::len))
+            .max();
+        reach.unwrap_or(0).min(self.tokens.len())
+    }
+
+    fn about(&self) -> String {
+        let (m, n) = (self.methods.len(), self.targets.len());
+        let plural = if n == 1 { "" } else { "s" };
+        visible::plain(&format!("{m} methods · {} of {n} target{plural}", self.of), false)
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.methods.is_empty() || self.targets.is_empty() {
+            notes.push("nothing is compared: there is no method or no target".to_owned());
+        }
+        for method in &self.methods {
+            if method.scores.len() != self.targets.len() {
+                let (n, expected) = (method.scores.len(), self.targets.len());
+                notes.push(format!(
+                    "{}: {n} rows of scores for {expected} targets",
+                    method.method
+                ));
+            }
+            let odd = method
+                .scores
+                .iter()
+                .filter(|row| row.iter().any(|v| !v.is_finite()))
+                .count();
+            if odd > 0 {
+                notes.push(format!(
+                    "{}: {odd} rows hold values that are not finite",
+                    method.method
+                ));
+            }
+        }
+        notes
+    }
+
+    /// The sources that a method puts highest for target `k`: `11 ·Bulgaria 31%`.
+    fn top(&self, method: &Compared, k: usize) -> String {
+        let row = &method.row(k)[..method.row(k).len().min(self.tokens.len())];
+        let source = |i: usize| {
+            let label = visible::cut(&visible::label(&self.tokens[i]), 24);
+            format!("{i} {label} {}", method.number(row[i]))
+        };
+        rows::top(row, N_TOP)
+            .into_iter()
+            .map(source)
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
+    fn content(&self) -> Markup {
+        html! {
+            div class="ecco comparison" {
+                div class="head" { b { "Methods compared" } " " span { (self.about()) } }
+                @for text in self.notes() { (note(&visible::plain(&text, false))) }
+                @if !self.methods.is_empty() { (self.table()) }
+                @if !self.methods.is_empty() && !self.targets.is_empty() {
+                    div class="targets" {
+                        @for (k, target) in self.targets.iter().take(MOST_CHIPS).enumerate() {
+                            span class=[(k == 0).then_some("on")] { (target.html()) } " "
+                        }
+                    }
+                    (self.strips(0))
+                    div class="readout" { (self.readout()) }
+                }
+            }
+        }
+    }
+
+    fn table(&self) -> Markup {
+        let names: Vec<&str> = match self.methods.first() {
+            Some(method) => method.figures.iter().map(|(name, _)| name.as_str()).collect(),
+            None => vec![],
+        };
+        html! {
+            div class="wide" {
+                table {
+                    tr { th { "method" } @for name in &names { th { (visible::plain(name, false)) } } }
+                    @for method in &self.methods {
+                        tr {
+                            th scope="row" {
+                                (visible::plain(&method.method, false))
+                                @if method.is_referee { " " small { "referee" } }
+                            }
+                            @for (_, figure) in &method.figures { td { (visible::plain(figure, false)) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn strips(&self, k: usize) -> Markup {
+        let n = self.n_cells();
+        let columns = format!("grid-template-columns:repeat({},1fr)", n.max(1));
+        html! {
+            div class="strips" {
+                @if n == self.n_sources() && n <= MOST_LABELS {
+                    div class="line names" aria-hidden="true" {
+                        span {} span class={ "cells" @if n > 30 { " many" } } style=(columns) {
+                            @for token in &self.tokens[..n] { i { bdi { (visible::cut(&visible::label(token), 14)) } } }
+                        }
+                    }
+                }
+                @for method in &self.methods {
+                    div class="line" {
+                        span { (visible::plain(&method.method, false)) }
+                        span class={ "cells" @if method.scale == Scale::Signed { " signed" } } style=(columns) role="img" {
+                            @for strength in method.cells(k, n, self.n_sources()) {
+                                i style=(format!("--s:{};background-color:{}", (strength * 1000.0).round() / 1000.0, colour::hex(method.colour(strength)))) {}
+                            }
+                        }
+                        small { (self.top(method, k)) }
+                    }
+                }
+            }
+        }
+    }
+
+    fn readout(&self) -> Markup {
+        html! { "Strips are rescaled to their own maximum. Point at one for the numbers of a token." }
+    }
+
+    fn island(&self) -> Value {
+        let method = |method: &Compared| {
+            let rows = method.scores.iter().take(self.targets.len().min(MOST_CHIPS));
+            json!({
+                "method": method.method,
+                "scale": method.scale,
+                "figures": method.figures,
+                "rows": rows.map(|row| rows::packed(row)).collect::<Vec<_>>(),
+            })
+        };
+        json!({
+            "n_sources": self.n_sources(),
+            "n_cells": self.n_cells(),
+            "of": self.of,
+            "tokens": self.tokens.iter().map(visible::label).collect::<Vec<_>>(),
+            "targets": self.targets.iter().take(MOST_CHIPS).map(Target::line).collect::<Vec<_>>(),
+            "methods": self.methods.iter().map(method).collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl Explorable for Comparison {
+    /// The table, then what each method puts highest for each target.
+    fn text(&self) -> String {
+        let mut text = format!("methods compared · {}", self.about());
+        for method in &self.methods {
+            let figures: Vec<String> = method
+                .figures
+                .iter()
+                .map(|(name, figure)| format!("{name} {figure}"))
+                .collect();
+            let referee = if method.is_referee { " (referee)" } else { "" };
+            let _ = write!(text, "\n{}{referee}: {}", method.method, figures.join(", "));
+        }
+        for (k, target) in self.targets.iter().enumerate() {
+            let _ = write!(text, "\n{} ←", target.line());
+            for method in &self.methods {
+                let _ = write!(text, "\n  {}: {}", method.method, self.top(method, k));
+            }
+        }
+        for note in self.notes() {
+            let _ = write!(text, "\n⚠ {note}");
+        }
+        visible::plain(&text, true)
+    }
+
+    /// For each target a strip of heat for each method.
+    fn svg(&self) -> Option<String> {
+        picture::strips(self, &self.about())
+    }
+
+    fn html(&self) -> Option<String> {
+        Some(COMPONENT.render(&self.content(), &self.island()))
+    }
+
+    fn json(&self) -> Option<Value> {
+        let row = |row: &Vec<f32>| row.iter().map(|v| numbers::rounded(*v)).collect::<Value>();
+        let method = |method: &Compared| {
+            let figures: serde_json::Map<String, Value> = method
+                .figures
+                .iter()
+                .map(|(name, figure)| (name.clone(), figure.as_str().into()))
+                .collect();
+            json!({
+                "method": method.method,
+                "is_referee": method.is_referee,
+                "scale": method.scale,
+                "figures": figures,
+                "scores": method.scores.iter().map(row).collect::<Value>(),
+            })
+        };
+        Some(json!({
+            "tokens": self.tokens,
+            "n_input": self.n_input,
+            "of": self.of,
+            "targets": self.targets,
+            "methods": self.methods.iter().map(method).collect::<Vec<_>>(),
+        }))
+    }
+
+    fn alt_text(&self) -> Option<String> {
+        Some(format!("Attribution methods compared: {}", self.about()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(text: &str) -> Token {
+        Token {
+            text: text.to_owned(),
+            id: 5,
+            part: None,
+        }
+    }
+
+    fn target(name: &str, position: usize) -> Target {
+        Target {
+            name: token(name),
+            contrast: None,
+            position: Some(position),
+        }
+    }
+
+    fn compared(method: &str, is_referee: bool, scale: Scale, scores: Vec<Vec<f32>>) -> Compared {
+        let correlation = if is_referee { "1" } else { "0.50" };
+        Compared {
+            method: method.into(),
+            is_referee,
+            scale,
+            scores,
+            figures: vec![
+                ("rank correlation".into(), correlation.into()),
+                ("seconds".into(), "0.02".into()),
+            ],
+        }
+    }
+
+    fn comparison() -> Comparison {
+        Comparison {
+            tokens: ["a", " <b>", "c", "d"].map(token).to_vec(),
+            n_input: 2,
+            of: "probability".into(),
+            targets: vec![target("c", 2), target("d", 3)],
+            methods: vec![
+                compared(
+                    "occlusion",
+                    true,
+                    Scale::Signed,
+                    vec![vec![0.4, -0.2], vec![0.1, 0.0, 0.2]],
+                ),
+                compared(
+                    "gradient × input",
+                    false,
+                    Scale::Shares,
+                    vec![vec![0.25, 0.75], vec![0.5, 0.2, 0.3]],
+                ),
+            ],
+        }
+    }
+
+    #[test]
+    fn a_console_has_the_table_and_the_sources() {
+        let expected = "methods compared · 2 methods · probability of 2 targets\n\
+                        occlusion (referee): rank correlation 1, seconds 0.02\n\
+                        gradient × input: rank correlation 0.50, seconds 0.02\n\
+                        c at 2 ←\n  occlusion: 0 a +0.40, 1 ·<b> −0.20\n  gradient × input: 1 ·<b> 75%, 0 a 25%\n\
+                        d at 3 ←\n  occlusion: 2 c +0.20, 0 a +0.10\n  gradient × input: 0 a 50%, 2 c 30%, 1 ·<b> 20%";
+        assert_eq!(comparison().text(), expected);
+    }
+
+    #[test]
+    fn the_first_target_is_painted_without_a_script() {
+        let html = comparison().html().unwrap();
+        let strongest = colour::hex(colour::diverging(1.0));
+        let against = colour::hex(colour::diverging(-0.5));
+        for part in [
+            format!(
+                "<i style=\"--s:1;background-color:{strongest}\"></i><i style=\"--s:-0.5;background-color:{against}\"></i>"
+            ),
+            "<i style=\"--s:0;background-color:#ffffff\"></i>".to_owned(),
+            "<th scope=\"row\">occlusion <small>referee</small></th><td>1</td>".to_owned(),
+            "<small>1 ·&lt;b&gt; 75%, 0 a 25%</small>".to_owned(),
+        ] {
+            assert!(html.contains(&part), "{part} is not in {html}");
+        }
+        assert!(
+            !html.contains("<b>c")
+                && COMPONENT
+                    .js
+                    .contains("define(\"ecco-comparison\", \"comparison-1\"")
+        );
+    }
+
+    #[test]
+    fn bad_input_is_said() {
+        let mut view = comparison();
+        view.methods[0].scores.pop();
+        view.methods[1].scores[0][1] = f32::NAN;
+        let text = view.text();
+        assert!(
+            text.contains("⚠ occlusion: 1 rows of scores for 2 targets"),
+            "{text}"
+        );
+        assert!(text.contains("⚠ gradient × input: 1 rows hold values"), "{text}");
+        for view in [view, Comparison::default()] {
+            assert!(view.bundle().data.contains_key("text/html"));
+        }
+    }
+
+    #[test]
+    fn long_texts_are_pooled() {
+        let mut view = comparison();
+        view.tokens = vec![token("x"); 1000];
+        for method in &mut view.methods {
+            method.scores = vec![
+                (0..900).map(|i| if i == 437 { -1.0 } else { 0.1 }).collect(),
+                vec![],
+            ];
+        }
+        assert_eq!((view.n_cells(), view.n_sources()), (MOST_CELLS, 900));
+        let cells = view.methods[0].cells(0, MOST_CELLS, 900);
+        assert_eq!(cells[437 * MOST_CELLS / 900], -1.0);
+        assert!(view.html().unwrap().len() < 120_000 && view.svg().unwrap().len() < 120_000);
+    }
+
+    #[test]
+    fn the_picture_has_a_strip_for_each_method_and_target() {
+        let svg = comparison().svg().unwrap();
+        assert!(svg.contains("<title>Methods compared") && svg.contains("c at 2"));
+        assert_eq!(svg.matches(">occlusion</text>").count(), 2);
+    }
+}

@@ -1,0 +1,627 @@
+//! Neuron factors: one sparkline per factor, tokens coloured by the factor in focus.
+//!
+//! Factors that are not negative have a hue each, and at rest a token has that of its strongest. Signed components are
+//! shown one at a time on a diverging scale.
+
+mod curve;
+
+mod picture;
+
+use maud::{Markup, html};
+use serde_json::{Value, json};
+
+use crate::Explorable;
+use crate::kit::Token;
+use crate::kit::boxes::{Extra, flow};
+use crate::kit::page::{Component, note};
+use crate::kit::{colour, numbers, rows, spark, visible};
+
+pub use curve::HeldOut;
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Factors {
+    /// `NMF`, `PCA`.
+    pub method: String,
+    /// Of all texts, one after the other.
+    pub tokens: Vec<Token>,
+    /// Where each text begins among the tokens; the first at 0.
+    pub texts: Vec<FactorText>,
+    /// `components[factor][position]`; one value per token.
+    pub components: Vec<Vec<f32>>,
+    /// Whether components may be negative.
+    pub signed: bool,
+    /// By factor, the neurons that weigh most in it; may be empty.
+    pub neurons: Vec<Vec<FactorNeuron>>,
+    /// By factor, its share of the variance; may be empty.
+    pub shares: Vec<f64>,
+    /// What was tried to choose the number of factors; may be empty.
+    pub held_out: Vec<HeldOut>,
+    /// Frobenius norm of the residual, as scikit-learn's `reconstruction_err_`.
+    pub error: f64,
+    /// The same relative to the norm of the matrix.
+    pub relative_error: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FactorText {
+    /// Its first token.
+    pub start: usize,
+    /// How many of its tokens were given.
+    pub n_input: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FactorNeuron {
+    /// None where activations are of no layer.
+    pub layer: Option<usize>,
+    pub neuron: usize,
+    pub weight: f32,
+}
+
+const COMPONENT: Component = Component {
+    tag: "ecco-factors",
+    view: "factors-2",
+    css: include_str!("view.css"),
+    js: include_str!("view.js"),
+};
+
+/// Tokens named beside each factor.
+const N_TOP: usize = 5;
+/// Sparklines are pooled to this many steps on a page, and in a console.
+const STEPS: usize = 400;
+const COLUMNS: usize = 48;
+
+impl Factors {
+    /// Factor `k` over the positions of the tokens, in units of its own largest absolute value; what is no number, or
+    /// negative where nothing should be, counts as 0.
+    pub(crate) fn strengths(&self, k: usize) -> Vec<f32> {
+        let component = &self.components[k];
+        let usable = |v: &f32| v.is_finite() && (self.signed || *v > 0.0);
+        let peak = component
+            .iter()
+            .filter(|v| usable(v))
+            .fold(0.0f32, |peak, v| v.abs().max(peak));
+        let strength = |v: &f32| if usable(v) && peak > 0.0 { v / peak } else { 0.0 };
+        (0..self.tokens.len())
+            .map(|i| component.get(i).map_or(0.0, strength))
+            .collect()
+    }
+
+    /// The strongest tokens of a factor as position, and how many tokens of the same text are among its
+    /// strong ones.
+    pub(crate) fn top(&self, strengths: &[f32]) -> Vec<(usize, usize)> {
+        let mut top: Vec<(usize, usize)> = Vec::new();
+        for i in rows::top(strengths, strengths.len()) {
+            let same = top
+                .iter()
+                .position(|(j, _)| self.tokens[*j].text == self.tokens[i].text);
+            match same {
+                _ if strengths[i].abs() < 0.2 => break,
+                Some(known) => top[known].1 += 1,
+                None if top.len() < N_TOP => top.push((i, 1)),
+                None => {}
+            }
+        }
+        top
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let (n, mut notes) = (self.tokens.len(), Vec::new());
+        if self.components.is_empty() {
+            notes.push("no factors to show".to_owned());
+        }
+        if n == 0 {
+            notes.push("no tokens".to_owned());
+        }
+        if let Some((k, component)) = self.components.iter().enumerate().find(|(_, c)| c.len() != n) {
+            notes.push(format!(
+                "factor {k} has {} values for {n} tokens",
+                component.len()
+            ));
+        }
+        let unusable = |v: &f32| !v.is_finite() || (!self.signed && *v < 0.0);
+        let is_unusable = |component: &&Vec<f32>| component.iter().any(unusable);
+        let unusable = self.components.iter().filter(is_unusable).count();
+        if unusable > 0 {
+            let negative = if self.signed { "" } else { "negative or " };
+            notes.push(format!(
+                "{unusable} factors hold values that are {negative}not finite, shown as 0"
+            ));
+        }
+        notes
+    }
+
+    /// For each position the factor that is strongest there.
+    fn strongest(&self, strengths: &[Vec<f32>]) -> Vec<(usize, f32)> {
+        let at = |i: usize| (0..strengths.len()).map(move |k| (k, strengths[k][i]));
+        let stronger = |a: (usize, f32), b: (usize, f32)| if b.1 > a.1 { b } else { a };
+        (0..self.tokens.len())
+            .map(|i| at(i).fold((0, 0.0), stronger))
+            .collect()
+    }
+
+    fn error_text(&self) -> String {
+        let relative = numbers::share(self.relative_error);
+        format!("reconstruction error {} ({relative})", numbers::short(self.error))
+    }
+
+    /// `10 factors, NMF`, `5 components, PCA`
+    fn count_text(&self) -> String {
+        let (n, what) = (self.components.len(), self.what());
+        let plural = if n == 1 { "" } else { "s" };
+        format!("{n} {what}{plural}, {}", visible::plain(&self.method, false))
+    }
+
+    fn what(&self) -> &'static str {
+        if self.signed { "component" } else { "factor" }
+    }
+
+    /// The tokens of each text: where they begin and end, and how many were given.
+    fn parts(&self) -> Vec<(usize, usize, usize)> {
+        let n = self.tokens.len();
+        let end = |at: usize| self.texts.get(at + 1).map_or(n, |next| next.start.min(n));
+        let texts = self.texts.iter().enumerate();
+        texts
+            .map(|(at, text)| (text.start.min(end(at)), end(at), text.n_input))
+            .collect()
+    }
+
+    fn content(&self) -> Markup {
+        let strengths: Vec<Vec<f32>> = (0..self.components.len()).map(|k| self.strengths(k)).collect();
+        let class = if self.signed {
+            "ecco factors signed"
+        } else {
+            "ecco factors"
+        };
+        html! {
+            div class=(class) {
+                div class="head" {
+                    b { "Neuron factors" } " "
+                    span { (self.count_text()) } " "
+                    span class="error" { (self.error_text()) }
+                }
+                @for text in self.notes() { (note(&text)) }
+                div class="sides" {
+                    div class="list" {
+                        @for (k, strengths) in strengths.iter().enumerate() { (self.line(k, strengths)) }
+                        @if !strengths.is_empty() { (self.axis()) }
+                        (curve::figure(&self.held_out, self.components.len()))
+                    }
+                    (self.flows(&strengths))
+                }
+                div class="readout" { (self.hint()) }
+            }
+        }
+    }
+
+    fn hint(&self) -> &'static str {
+        if self.signed {
+            "Each token has the colour of component 0: orange where it is positive, blue where it is negative."
+        } else {
+            "Each token has the colour of its strongest factor."
+        }
+    }
+
+    /// Text after text, each counted from 0.
+    fn flows(&self, strengths: &[Vec<f32>]) -> Markup {
+        let strongest = self.strongest(strengths);
+        let extra = |i: usize| {
+            let style = match (self.signed, strengths.first()) {
+                (true, Some(first)) => signed_style(first[i]),
+                _ => hue_style(strongest[i]),
+            };
+            Extra {
+                style,
+                ..Extra::default()
+            }
+        };
+        let parts = self.parts();
+        html! {
+            div class="flow" {
+                @for (text, &(start, end, n_input)) in parts.iter().enumerate() {
+                    @if parts.len() > 1 { div class="sep" { "text " (text) } }
+                    (flow(&self.tokens[start..end], 0, n_input, |i| extra(start + i)))
+                }
+            }
+        }
+    }
+
+    fn line(&self, k: usize, strengths: &[f32]) -> Markup {
+        let (steps, columns) = match self.signed {
+            true => (
+                rows::pooled_signed(strengths, STEPS),
+                rows::pooled_signed(strengths, COLUMNS),
+            ),
+            false => (rows::pooled(strengths, STEPS), rows::pooled(strengths, COLUMNS)),
+        };
+        let (area, blocks) = match self.signed {
+            true => (spark::signed_area(&steps, 20.0), spark::signed_blocks(&columns)),
+            false => (spark::area(&steps, 20.0), spark::blocks(&columns)),
+        };
+        html! {
+            div class="line" style={ "--c:" (colour::hex(colour::factor(k))) } {
+                b { (k) }
+                " "
+                span class="spark" {
+                    svg viewBox={ "0 0 " (steps.len().max(1)) " 20" } preserveAspectRatio="none" aria-hidden="true" {
+                        path d=(area) {}
+                    }
+                    code { (blocks) }
+                }
+                " "
+                span class="top" {
+                    @for (i, times) in self.top(strengths) {
+                        (visible::label_html(&self.tokens[i]))
+                        @if times > 1 { small { "×" (times) } }
+                        " "
+                    }
+                }
+                (self.composed(k))
+            }
+        }
+    }
+
+    /// What a factor consists of: its neurons, and how much of the variance it is.
+    fn composed(&self, k: usize) -> Markup {
+        let neurons = self.neurons.get(k).map_or(&[][..], Vec::as_slice);
+        let share = self.shares.get(k).map(|&share| numbers::share(share));
+        html! {
+            @if share.is_some() || !neurons.is_empty() {
+                " "
+                span class="who" {
+                    @if let Some(share) = share { em { (share) " of the variance" } " " }
+                    @for neuron in neurons {
+                        span title={ (neuron.name()) ", weight " (numbers::short(neuron.weight.into())) } {
+                            (neuron.short())
+                        }
+                        " "
+                    }
+                }
+            }
+        }
+    }
+
+    /// Positions under the sparklines, with a tick where generation or another text began.
+    fn axis(&self) -> Markup {
+        let n = self.tokens.len();
+        let parts = self.parts();
+        let place = |i: usize| format!("left:{:.1}%", i as f64 / n as f64 * 100.0);
+        let begin = match parts.as_slice() {
+            [(_, _, n_input)] if *n_input > 0 && *n_input < n => Some(*n_input),
+            _ => None,
+        };
+        html! {
+            div class="axis" {
+                span { "0" } " "
+                @if let Some(begin) = begin { span class="begin" style=(place(begin)) { "▸" } " " }
+                @for &(start, ..) in parts.iter().skip(1) { span class="cut" style=(place(start)) {} }
+                span { (n.saturating_sub(1)) }
+            }
+        }
+    }
+
+    fn island(&self) -> Value {
+        let scaled = |k| rows::packed(&self.strengths(k));
+        json!({
+            "method": self.method,
+            "signed": self.signed,
+            "texts": self.texts.iter().map(|text| json!([text.start, text.n_input])).collect::<Vec<_>>(),
+            "tokens": self.tokens.iter().map(|token| &token.text).collect::<Vec<_>>(),
+            "ids": self.tokens.iter().map(|token| token.id).collect::<Vec<_>>(),
+            "rows": (0..self.components.len()).map(scaled).collect::<Vec<_>>(),
+            "peaks": self.components.iter().map(|c| numbers::rounded(rows::peak(c))).collect::<Vec<_>>(),
+            "neurons": self.neurons_json(),
+            "shares": self.shares,
+            "error": numbers::rounded(self.error as f32),
+            "relative_error": numbers::rounded(self.relative_error as f32),
+        })
+    }
+
+    fn neurons_json(&self) -> Value {
+        let neuron = |n: &FactorNeuron| json!({"layer": n.layer, "neuron": n.neuron, "weight": numbers::rounded(n.weight)});
+        self.neurons
+            .iter()
+            .map(|neurons| neurons.iter().map(neuron).collect::<Value>())
+            .collect()
+    }
+}
+
+impl FactorNeuron {
+    /// `layer 2, neuron 117`
+    fn name(&self) -> String {
+        match self.layer {
+            Some(layer) => format!("layer {layer}, neuron {}", self.neuron),
+            None => format!("neuron {}", self.neuron),
+        }
+    }
+
+    /// `2/117`
+    fn short(&self) -> String {
+        match self.layer {
+            Some(layer) => format!("{layer}/{}", self.neuron),
+            None => self.neuron.to_string(),
+        }
+    }
+}
+
+/// A box in the hue of its strongest factor.
+fn hue_style((k, s): (usize, f32)) -> Option<String> {
+    let (colour, s) = (colour::factor(k), (s * 1000.0).round() / 1000.0);
+    let (hue, ground) = (colour::hex(colour), colour::hex(colour::wash(colour, s)));
+    (s > 0.0).then(|| format!("--c:{hue};--s:{s};background-color:{ground};color:#222"))
+}
+
+/// A box on the diverging scale.
+fn signed_style(s: f32) -> Option<String> {
+    let s = (s * 1000.0).round() / 1000.0;
+    let (ground, ink) = (colour::hex(colour::diverging(s)), colour::text_on_diverging(s));
+    (s != 0.0).then(|| format!("--s:{s};background-color:{ground};color:{ink}"))
+}
+
+impl Explorable for Factors {
+    /// A sparkline of block characters per factor, with its strongest tokens.
+    fn text(&self) -> String {
+        let mut text = format!("{} · {}", self.count_text(), self.error_text());
+        let digits = self.components.len().saturating_sub(1).to_string().len();
+        for k in 0..self.components.len() {
+            let strengths = self.strengths(k);
+            let top = self.top(&strengths).into_iter().map(|(i, times)| {
+                let label = visible::cut(&visible::label(&self.tokens[i]), 24);
+                if times > 1 {
+                    format!("{label} ×{times}")
+                } else {
+                    label
+                }
+            });
+            let sparkline = match self.signed {
+                true => spark::signed_blocks(&rows::pooled_signed(&strengths, COLUMNS)),
+                false => spark::blocks(&rows::pooled(&strengths, COLUMNS)),
+            };
+            text.push_str(&format!(
+                "\n{k:>digits$} {sparkline}  {}",
+                top.collect::<Vec<_>>().join("  ")
+            ));
+        }
+        if let Some(line) = curve::line(&self.held_out, self.components.len()) {
+            text.push_str(&format!("\n{line}"));
+        }
+        for note in self.notes() {
+            text.push_str(&format!("\n⚠ {note}"));
+        }
+        text
+    }
+
+    fn svg(&self) -> Option<String> {
+        picture::sparklines(self)
+    }
+
+    fn html(&self) -> Option<String> {
+        Some(COMPONENT.render(&self.content(), &self.island()))
+    }
+
+    fn json(&self) -> Option<Value> {
+        let component = |c: &Vec<f32>| c.iter().map(|v| numbers::rounded(*v)).collect::<Value>();
+        Some(json!({
+            "method": self.method,
+            "tokens": self.tokens,
+            "texts": self.texts.iter().map(|text| json!({"start": text.start, "n_input": text.n_input})).collect::<Value>(),
+            "components": self.components.iter().map(component).collect::<Value>(),
+            "neurons": self.neurons_json(),
+            "explained_variance_ratio": self.shares,
+            "held_out": curve::json(&self.held_out),
+            "error": self.error,
+            "relative_error": self.relative_error,
+        }))
+    }
+
+    fn alt_text(&self) -> Option<String> {
+        let n = self.components.len();
+        Some(format!(
+            "{n} neuron factors ({}) over {} tokens, as sparklines, and the tokens coloured by factor",
+            self.method,
+            self.tokens.len()
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn factors() -> Factors {
+        let token = |text: &str| Token {
+            text: text.to_owned(),
+            id: 5,
+            part: None,
+        };
+        Factors {
+            method: "NMF".to_owned(),
+            tokens: ["1", ".", " Austria", "\n", "2", ".", "\n"].map(token).to_vec(),
+            texts: vec![FactorText { start: 0, n_input: 4 }],
+            components: vec![
+                vec![0.0, 0.0, 0.5, 2.0, 0.0, 0.0, 1.0],
+                vec![4.0, 1.0, 0.0, 0.0, 3.0, 0.0, 0.0],
+            ],
+            error: 12.3456,
+            relative_error: 0.25,
+            ..Factors::default()
+        }
+    }
+
+    fn signed() -> Factors {
+        Factors {
+            method: "PCA".to_owned(),
+            signed: true,
+            components: vec![
+                vec![0.0, -1.0, 0.5, 2.0, -2.0, 0.0, 1.0],
+                vec![4.0, 1.0, -8.0, 0.0, 3.0, 0.0, 0.0],
+            ],
+            shares: vec![0.75, 0.125],
+            ..factors()
+        }
+    }
+
+    #[test]
+    fn a_console_shows_sparklines_and_top_tokens() {
+        let expected = "2 factors, NMF · reconstruction error 12.35 (25%)\n\
+                        0 ▁▁▃█▁▁▅  \\n ×2  ·Austria\n\
+                        1 █▃▁▁▆▁▁  1  2  .";
+        assert_eq!(factors().text(), expected);
+    }
+
+    #[test]
+    fn tokens_have_the_colour_of_their_strongest_factor() {
+        let html = factors().html().unwrap();
+        assert!(
+            html.contains(
+                "<span style=\"--c:#de8f05;--s:1;background-color:#ebbc69;color:#222\"><small>0</small>"
+            ),
+            "{html}"
+        );
+        assert!(
+            html.contains(
+                "<span style=\"--c:#0072b2;--s:1;background-color:#66aad1;color:#222\"><small>3</small>"
+            ),
+            "{html}"
+        );
+        assert!(
+            html.contains("<span class=\"g\"><small>5</small>"),
+            "no factor is active there"
+        );
+    }
+
+    #[test]
+    fn sparklines_stay_where_pictures_are_stripped() {
+        let html = factors().html().unwrap();
+        assert!(
+            html.contains("<path d=\"M0 20V20H2V15H3V0H4V20H6V10H7V20z\">"),
+            "{html}"
+        );
+        assert!(html.contains("<code>▁▁▃█▁▁▅</code>"));
+        assert!(COMPONENT.js.contains("define(\"ecco-factors\", \"factors-2\""));
+    }
+
+    #[test]
+    fn bad_input_is_said_not_hidden() {
+        let mut view = factors();
+        view.components[0].truncate(3);
+        view.components[1][0] = f32::NAN;
+        view.components[1][1] = -1.0;
+        let text = view.text();
+        assert!(text.contains("⚠ factor 0 has 3 values for 7 tokens"), "{text}");
+        assert!(
+            text.contains("⚠ 1 factors hold values that are negative or not finite, shown as 0"),
+            "{text}"
+        );
+        assert!(view.svg().is_some() && view.json().unwrap()["components"][1][0].is_null());
+    }
+
+    #[test]
+    fn signs_are_shown_around_a_line() {
+        let view = signed();
+        let expected = "2 components, PCA · reconstruction error 12.35 (25%)\n\
+                        0 ▅▃▅█▁▅▆  \\n ×2  2  .  ·Austria\n\
+                        1 ▆▅▁▅▆▅▅  ·Austria  1  2";
+        assert_eq!(view.text(), expected);
+        let html = view.html().unwrap();
+        assert!(
+            html.contains("75% of the variance") && html.contains("Each token has the colour of component 0")
+        );
+        assert!(html.contains("<path d=\"M0 10V10H1V15"), "{html}");
+        assert!(
+            html.contains("<span style=\"--s:1;background-color:#8c1e04;color:#fff\"><small>3</small>"),
+            "{html}"
+        );
+        assert!(view.svg().unwrap().contains("M0 11V"));
+    }
+
+    #[test]
+    fn several_texts_are_told_apart() {
+        let mut view = factors();
+        view.texts = vec![
+            FactorText { start: 0, n_input: 4 },
+            FactorText { start: 4, n_input: 1 },
+        ];
+        let html = view.html().unwrap();
+        assert!(html.contains("<div class=\"sep\">text 1</div>"), "{html}");
+        assert_eq!(
+            html.matches("<small>0</small>").count(),
+            2,
+            "each text is counted from 0"
+        );
+        assert_eq!(
+            html.matches("generated from here on").count(),
+            1,
+            "only where something was generated"
+        );
+        assert!(html.contains("<span class=\"cut\" style=\"left:57.1%\">"));
+    }
+
+    #[test]
+    fn neurons_and_the_curve_are_shown() {
+        let mut view = factors();
+        let neuron = |layer, neuron| FactorNeuron {
+            layer,
+            neuron,
+            weight: 0.5,
+        };
+        view.neurons = vec![vec![neuron(Some(2), 117), neuron(None, 3)], vec![]];
+        view.held_out = [(1, 0.5), (2, 0.25), (3, 0.375)]
+            .map(|(n_components, error)| HeldOut {
+                n_components,
+                error,
+                spread: 0.01,
+            })
+            .to_vec();
+        let html = view.html().unwrap();
+        assert!(
+            html.contains("title=\"layer 2, neuron 117, weight 0.5\">2/117</span>"),
+            "{html}"
+        );
+        assert!(html.contains("title=\"neuron 3, weight 0.5\">3</span>"));
+        let line = "held-out error 25% with 2 of 1 to 3 components";
+        assert!(html.contains(line) && view.text().contains(line), "{html}");
+        assert_eq!(html.matches("<circle").count(), 3);
+        assert_eq!(view.json().unwrap()["held_out"][1]["error"], 0.25);
+    }
+
+    #[test]
+    fn nothing_does_not_panic() {
+        let none = Factors {
+            components: vec![],
+            ..factors()
+        };
+        assert!(none.html().unwrap().contains("no factors to show") && none.svg().is_none());
+        let empty = Factors {
+            tokens: vec![],
+            error: f64::NAN,
+            ..factors()
+        };
+        assert!(empty.bundle().data.contains_key("text/html"));
+        let flat = Factors {
+            components: vec![vec![0.0; 7]],
+            ..factors()
+        };
+        assert!(flat.text().contains("▁▁▁▁▁▁▁"));
+    }
+
+    #[test]
+    fn long_sequences_stay_small() {
+        let tokens = vec![
+            Token {
+                text: " x".into(),
+                id: 1,
+                part: None
+            };
+            5000
+        ];
+        let components = vec![(0..5000).map(|i| (i % 17) as f32).collect(); 10];
+        let view = Factors {
+            tokens,
+            components,
+            ..factors()
+        };
+        assert!(view.svg().unwrap().len() < 40_000);
+        assert!(view.html().unwrap().len() < 1_000_000);
+    }
+}

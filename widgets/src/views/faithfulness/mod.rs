@@ -1,0 +1,354 @@
+//! Whether an attribution says what the model uses: what happens to its targets when the sources that it puts highest
+//! go first, or come first, against random orders.
+
+mod picture;
+
+use std::fmt::Write;
+
+use maud::{Markup, html};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::Explorable;
+use crate::kit::page::{Component, note};
+use crate::kit::{numbers, visible};
+use crate::views::saliency::Target;
+
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Faithfulness {
+    /// For people: "gradient × input".
+    pub method: String,
+    /// What the curves are of: "probability".
+    pub of: String,
+    /// Fractions of the sources that are gone, or are there, at each point of the curves.
+    pub steps: Vec<f32>,
+    pub targets: Vec<Measured>,
+    /// Over all targets.
+    pub figures: Vec<Figure>,
+}
+
+/// One target's curves.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Measured {
+    pub target: Target,
+    /// While sources go, the highest first.
+    pub deletion: Vec<f32>,
+    /// While they come.
+    pub insertion: Vec<f32>,
+    /// The same of random orders, deletion and insertion.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub random: Option<(Vec<f32>, Vec<f32>)>,
+}
+
+/// One number, and what random orders reach.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Figure {
+    pub name: String,
+    pub value: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub random: Option<f64>,
+    pub more_is_better: bool,
+    /// What it measures, in a few words.
+    pub about: String,
+}
+
+const COMPONENT: Component = Component {
+    tag: "ecco-faithfulness",
+    view: "faithfulness-1",
+    css: include_str!("view.css"),
+    js: include_str!("view.js"),
+};
+
+/// Targets beyond this many are not offered one by one.
+const MOST_CHIPS: usize = 60;
+
+impl Figure {
+    /// Better than random orders; `None` where nothing can be said.
+    pub fn is_good(&self) -> Option<bool> {
+        let random = self
+            .random
+            .filter(|random| random.is_finite() && self.value.is_finite())?;
+        Some(if self.more_is_better {
+            self.value > random
+        } else {
+            self.value < random
+        })
+    }
+
+    fn verdict(&self) -> &'static str {
+        match self.is_good() {
+            Some(true) => "better",
+            Some(false) => "no better",
+            None => "",
+        }
+    }
+}
+
+/// The curves that a picture shows: while sources go, while they come; the method's, then random orders'.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Curves {
+    pub found: [Vec<f32>; 2],
+    pub random: Option<[Vec<f32>; 2]>,
+}
+
+impl Faithfulness {
+    /// Mean over the targets.
+    pub(crate) fn mean(&self) -> Curves {
+        let mean = |of: &dyn Fn(&Measured) -> &[f32]| -> Vec<f32> {
+            let at = |point: usize| {
+                let values = self.targets.iter().filter_map(|target| of(target).get(point));
+                let (sum, n) = values.fold((0.0, 0), |(sum, n), value| (sum + value, n + 1));
+                sum / n as f32
+            };
+            (0..self.steps.len()).map(at).collect()
+        };
+        let has_random =
+            self.targets.iter().all(|target| target.random.is_some()) && !self.targets.is_empty();
+        Curves {
+            found: [
+                mean(&|target| &target.deletion),
+                mean(&|target| &target.insertion),
+            ],
+            random: has_random.then(|| {
+                let of = |insertion: bool| {
+                    mean(&move |target| match &target.random {
+                        Some(random) if insertion => &random.1,
+                        Some(random) => &random.0,
+                        None => &[],
+                    })
+                };
+                [of(false), of(true)]
+            }),
+        }
+    }
+
+    /// Where the curves' axis ends.
+    pub(crate) fn highest(&self) -> f32 {
+        let curves = self.targets.iter().flat_map(|target| {
+            let random = target.random.iter().flat_map(|random| [&random.0, &random.1]);
+            [&target.deletion, &target.insertion].into_iter().chain(random)
+        });
+        let values = curves.flatten().copied().filter(|value| value.is_finite());
+        values.fold(f32::MIN_POSITIVE, f32::max)
+    }
+
+    fn about(&self) -> String {
+        let n = self.targets.len();
+        let plural = if n == 1 { "" } else { "s" };
+        visible::plain(
+            &format!("{} · {} of {n} target{plural}", self.method, self.of),
+            false,
+        )
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.targets.is_empty() {
+            notes.push("nothing was measured: there is no target".to_owned());
+        }
+        let odd = |target: &&Measured| {
+            let n = self.steps.len();
+            target.deletion.len() != n || target.insertion.len() != n
+        };
+        match self.targets.iter().filter(odd).count() {
+            0 => {}
+            n => notes.push(format!("{n} curves do not have {} points", self.steps.len())),
+        }
+        notes
+    }
+
+    fn content(&self) -> Markup {
+        html! {
+            div class="ecco faithfulness" {
+                div class="head" { b { "Faithfulness" } " " span { (self.about()) } }
+                @for text in self.notes() { (note(&text)) }
+                @if self.targets.len() > 1 {
+                    div class="targets" {
+                        span class="on" { "mean of all" } " "
+                        @for measured in self.targets.iter().take(MOST_CHIPS) { span { (measured.target.html()) } " " }
+                    }
+                }
+                @if !self.targets.is_empty() {
+                    div class="plots" {
+                        (picture::plot(self, 0))
+                        (picture::plot(self, 1))
+                    }
+                    p class="key" { i class="found" { "―" } " " (visible::plain(&self.method, false)) " "
+                        @if self.mean().random.is_some() { i class="random" { "┄" } " random order" } }
+                }
+                @if !self.figures.is_empty() { (self.table()) }
+            }
+        }
+    }
+
+    fn table(&self) -> Markup {
+        html! {
+            table {
+                tr { th { "figure" } th { "measured" } th { "random" } th { "" } }
+                @for figure in &self.figures {
+                    tr {
+                        th scope="row" { (visible::plain(&figure.name, false)) " " small { (visible::plain(&figure.about, false)) } }
+                        td { (numbers::short(figure.value)) }
+                        td { (figure.random.map_or_else(|| "–".to_owned(), numbers::short)) }
+                        td class=(match figure.is_good() { Some(true) => "good", Some(false) => "bad", None => "" }) {
+                            @match figure.is_good() { Some(true) => "✓ ", Some(false) => "⚠ ", None => "" }
+                            span { (figure.verdict()) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn island(&self) -> Value {
+        let row = |row: &[f32]| row.iter().map(|v| numbers::rounded(*v)).collect::<Value>();
+        let curves = |measured: &Measured| {
+            let random = measured
+                .random
+                .as_ref()
+                .map(|(deletion, insertion)| [row(deletion), row(insertion)]);
+            json!({"found": [row(&measured.deletion), row(&measured.insertion)], "random": random})
+        };
+        let mean = self.mean();
+        let random = mean
+            .random
+            .as_ref()
+            .map(|random| random.each_ref().map(|curve| row(curve)));
+        json!({
+            "method": self.method,
+            "of": self.of,
+            "steps": row(&self.steps),
+            "highest": numbers::rounded(self.highest()),
+            "mean": {"found": mean.found.each_ref().map(|curve| row(curve)), "random": random},
+            "targets": self.targets.iter().take(MOST_CHIPS).map(curves).collect::<Vec<_>>(),
+            "figures": self.figures,
+        })
+    }
+}
+
+impl Explorable for Faithfulness {
+    /// The figures against random orders.
+    fn text(&self) -> String {
+        let mut text = format!("faithfulness · {}", self.about());
+        for figure in &self.figures {
+            let _ = write!(text, "\n{}: {}", figure.name, numbers::short(figure.value));
+            if let Some(random) = figure.random {
+                let _ = write!(text, ", random {}: {}", numbers::short(random), figure.verdict());
+            }
+        }
+        for note in self.notes() {
+            let _ = write!(text, "\n⚠ {note}");
+        }
+        text
+    }
+
+    fn svg(&self) -> Option<String> {
+        (!self.targets.is_empty()).then(|| picture::picture(self, &self.about()))
+    }
+
+    fn html(&self) -> Option<String> {
+        Some(COMPONENT.render(&self.content(), &self.island()))
+    }
+
+    fn json(&self) -> Option<Value> {
+        serde_json::to_value(self).ok()
+    }
+
+    fn alt_text(&self) -> Option<String> {
+        Some(format!(
+            "Deletion and insertion curves against random orders: {}",
+            self.about()
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kit::Token;
+
+    fn measured(name: &str, from: f32) -> Measured {
+        let token = Token {
+            text: name.to_owned(),
+            id: 5,
+            part: None,
+        };
+        Measured {
+            target: Target {
+                name: token,
+                contrast: None,
+                position: Some(3),
+            },
+            deletion: vec![from, 0.1, 0.0],
+            insertion: vec![0.0, 0.3, from],
+            random: Some((vec![from, 0.2, 0.0], vec![0.0, 0.1, from])),
+        }
+    }
+
+    fn figure(name: &str, value: f64, random: f64, more_is_better: bool) -> Figure {
+        Figure {
+            name: name.into(),
+            value,
+            random: Some(random),
+            more_is_better,
+            about: "of the probability".into(),
+        }
+    }
+
+    fn faithfulness() -> Faithfulness {
+        Faithfulness {
+            method: "gradient × input".into(),
+            of: "probability".into(),
+            steps: vec![0.0, 0.5, 1.0],
+            targets: vec![measured(" a", 0.5), measured(" <b>", 0.3)],
+            figures: vec![
+                figure("comprehensiveness", 0.31, 0.12, true),
+                figure("sufficiency", 0.2, 0.1, false),
+            ],
+        }
+    }
+
+    #[test]
+    fn a_console_has_the_figures_and_a_verdict() {
+        let expected = "faithfulness · gradient × input · probability of 2 targets\n\
+                        comprehensiveness: 0.31, random 0.12: better\n\
+                        sufficiency: 0.2, random 0.1: no better";
+        assert_eq!(faithfulness().text(), expected);
+    }
+
+    #[test]
+    fn the_mean_is_drawn_without_a_script() {
+        let view = faithfulness();
+        assert_eq!(view.mean().found[0], [0.4, 0.1, 0.0]);
+        assert_eq!(view.mean().random.unwrap()[1], [0.0, 0.1, 0.4]);
+        let html = view.html().unwrap();
+        assert_eq!(html.matches("<path class=\"found\"").count(), 2, "{html}");
+        assert_eq!(html.matches("<path class=\"random\"").count(), 2);
+        assert!(html.contains("⚠ <span>no better</span>") && html.contains("✓ <span>better"));
+        assert!(html.contains("·</i>&lt;b&gt;"), "{html}");
+        assert!(
+            COMPONENT
+                .js
+                .contains("define(\"ecco-faithfulness\", \"faithfulness-1\"")
+        );
+    }
+
+    #[test]
+    fn bad_input_is_said() {
+        let mut view = faithfulness();
+        view.targets[0].deletion.pop();
+        view.targets[1].insertion[1] = f32::NAN;
+        assert!(view.text().contains("⚠ 1 curves do not have 3 points"));
+        assert!(view.html().is_some() && view.svg().is_some());
+        view.targets.clear();
+        assert!(view.text().contains("there is no target"));
+        assert!(view.html().is_some() && view.svg().is_none());
+    }
+
+    #[test]
+    fn pictures_stand_alone() {
+        let svg = faithfulness().svg().unwrap();
+        assert!(svg.contains("<title>Faithfulness") && svg.contains("fill=\"#fff\""));
+        assert!(!svg.contains("var(--"));
+    }
+}

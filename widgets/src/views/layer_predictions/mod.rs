@@ -1,0 +1,130 @@
+//! The most probable tokens at one place after each layer.
+
+use maud::{Markup, html};
+use serde_json::{Value, json};
+
+use crate::Explorable;
+use crate::kit::Token;
+use crate::kit::grid::{self, Cell, Grid, Heading, Scale};
+use crate::kit::page::{Component, note};
+use crate::kit::{colour, numbers, visible};
+use crate::views::depths::{Reading, way};
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerPredictions {
+    /// What is read before the place.
+    pub before: Vec<Token>,
+    pub position: usize,
+    /// The token that stands there.
+    pub chosen: Option<Token>,
+    /// Names of the layers.
+    pub layers: Vec<String>,
+    pub readings: Vec<Reading>,
+    pub raw: bool,
+}
+
+const COMPONENT: Component = Component {
+    tag: "ecco-layer-predictions",
+    view: "layer-predictions-1",
+    css: concat!(include_str!("../../kit/grid.css"), include_str!("view.css")),
+    js: concat!(include_str!("../../kit/grid.js"), include_str!("view.js")),
+};
+
+impl LayerPredictions {
+    fn grid(&self) -> Grid {
+        let n = self
+            .readings
+            .iter()
+            .map(|reading| reading.top.len())
+            .max()
+            .unwrap_or(0);
+        let is_chosen = |token: &Token| self.chosen.as_ref().is_some_and(|chosen| chosen.id == token.id);
+        let cell = |(token, probability): &(Token, f32)| Cell {
+            markup: html! {
+                @if is_chosen(token) { b { (visible::label_html(token)) } } @else { (visible::label_html(token)) }
+                " " em { (numbers::share(f64::from(*probability))) }
+            },
+            text: format!(
+                "{} {}",
+                visible::cut(&visible::label(token), 9),
+                numbers::share(f64::from(*probability))
+            ),
+            strength: *probability,
+        };
+        Grid {
+            corner: "layer",
+            columns: (1..=n).map(|rank| Heading::text(rank.to_string())).collect(),
+            rows: self.layers.iter().map(Heading::text).collect(),
+            cells: self
+                .readings
+                .iter()
+                .map(|reading| reading.top.iter().map(cell).collect())
+                .collect(),
+            scale: Scale::Ramp(&colour::VIRIDIS),
+        }
+    }
+
+    fn title(&self) -> String {
+        format!("Layer predictions at position {}", self.position)
+    }
+
+    fn chosen_html(&self) -> Markup {
+        html! {
+            @if let Some(chosen) = &self.chosen { "→ " (visible::label_html(chosen)) }
+        }
+    }
+}
+
+impl Explorable for LayerPredictions {
+    fn text(&self) -> String {
+        let chosen = self
+            .chosen
+            .as_ref()
+            .map_or(String::new(), |token| format!(" → {}", visible::label(token)));
+        let before = grid::blank(&self.before);
+        format!(
+            "{} · {} · {before}{chosen}\n{}",
+            self.title(),
+            way(self.raw),
+            self.grid().text()
+        )
+    }
+
+    fn svg(&self) -> Option<String> {
+        self.grid().picture(&self.title(), way(self.raw))
+    }
+
+    fn html(&self) -> Option<String> {
+        let content = html! {
+            div class="ecco predictions" {
+                div class="head" {
+                    b { "Layer predictions" } " "
+                    span { "position " (self.position) ", " (way(self.raw)) } " "
+                    span class="blank" { (grid::blank(&self.before)) " " (self.chosen_html()) }
+                }
+                @if self.readings.is_empty() { (note("no layers to show")) }
+                (self.grid().table())
+                div class="readout" { "The most probable tokens after each layer, best first. Point at one to find it in the others." }
+            }
+        };
+        Some(COMPONENT.render(&content, &self.json()?))
+    }
+
+    fn json(&self) -> Option<Value> {
+        Some(json!({
+            "position": self.position,
+            "chosen": self.chosen,
+            "final_norm": !self.raw,
+            "layers": self.layers,
+            "readings": self.readings.iter().map(Reading::json).collect::<Value>(),
+        }))
+    }
+
+    fn alt_text(&self) -> Option<String> {
+        let n = self.layers.len();
+        Some(format!(
+            "The most probable tokens at position {} after each of {n} layers",
+            self.position
+        ))
+    }
+}

@@ -1,0 +1,170 @@
+//! The logit lens at several places: each layer's best token, coloured by one of several numbers.
+
+use maud::html;
+use serde_json::{Value, json};
+
+use crate::Explorable;
+use crate::kit::Token;
+use crate::kit::colour;
+use crate::kit::grid::{Cell, Grid, Heading, Scale};
+use crate::kit::page::{Component, note};
+use crate::views::depths::{Reading, columns_shown, way, with_labels};
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct LensMap {
+    pub columns: Vec<LensColumn>,
+    /// Names of the layers.
+    pub layers: Vec<String>,
+    /// By layer and column.
+    pub readings: Vec<Vec<Reading>>,
+    pub raw: bool,
+}
+
+/// A place whose token is predicted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LensColumn {
+    pub position: usize,
+    /// The token that stands there.
+    pub chosen: Option<Token>,
+}
+
+const COMPONENT: Component = Component {
+    tag: "ecco-lens",
+    view: "lens-1",
+    css: include_str!("../../kit/grid.css"),
+    js: concat!(include_str!("../../kit/grid.js"), include_str!("view.js")),
+};
+
+impl LensMap {
+    fn grid(&self) -> Grid {
+        let column = |column: &LensColumn| match &column.chosen {
+            Some(token) => Heading::token(token, Some(column.position)),
+            None => Heading {
+                index: Some(column.position),
+                ..Heading::text("▸")
+            },
+        };
+        let cell = |reading: &Reading| match reading.top.first() {
+            Some((token, probability)) => Cell::token(token, *probability),
+            None => Cell::text("", 0.0),
+        };
+        Grid {
+            corner: "layer",
+            columns: self.columns.iter().map(column).collect(),
+            rows: self.layers.iter().map(Heading::text).collect(),
+            cells: self
+                .readings
+                .iter()
+                .map(|row| row.iter().map(cell).collect())
+                .collect(),
+            scale: Scale::Ramp(&colour::VIRIDIS),
+        }
+    }
+}
+
+/// Cells of a page: about 1 MB of them and their candidates.
+const MOST_CELLS: usize = 2_500;
+
+impl LensMap {
+    fn first(&self, n: usize) -> Self {
+        let mut view = self.clone();
+        view.columns.truncate(n);
+        view.readings.iter_mut().for_each(|row| row.truncate(n));
+        view
+    }
+}
+
+const TITLE: &str = "Logit lens";
+
+impl Explorable for LensMap {
+    fn text(&self) -> String {
+        let how = if self.raw { " without the final norm" } else { "" };
+        format!(
+            "{TITLE}{how} · each layer's most probable token\n{}",
+            self.grid().text()
+        )
+    }
+
+    fn svg(&self) -> Option<String> {
+        self.grid().picture(
+            TITLE,
+            "each layer's most probable token, coloured by its probability",
+        )
+    }
+
+    fn html(&self) -> Option<String> {
+        let (n, cut) = columns_shown(self.columns.len(), self.layers.len(), MOST_CELLS);
+        let view = self.first(n);
+        let content = html! {
+            div class="ecco lens" {
+                div class="head" {
+                    b { (TITLE) } " "
+                    span { "each layer's most probable token" @if self.raw { ", " (way(true)) } } " "
+                    span class="metric" { "coloured by its probability" }
+                }
+                @if self.columns.is_empty() { (note("no places to show")) }
+                @if let Some(cut) = cut { (note(&cut)) }
+                (view.grid().table())
+                div class="readout" { "Point at a cell for its candidates, entropy, and distance to the output." }
+            }
+        };
+        let island = with_labels(view.json()?, &view.readings);
+        Some(COMPONENT.render(&content, &island))
+    }
+
+    fn json(&self) -> Option<Value> {
+        let row = |row: &Vec<Reading>| row.iter().map(Reading::json).collect::<Value>();
+        let column = |column: &LensColumn| json!({"position": column.position, "token": column.chosen});
+        Some(json!({
+            "columns": self.columns.iter().map(column).collect::<Value>(),
+            "final_norm": !self.raw,
+            "layers": self.layers,
+            "readings": self.readings.iter().map(row).collect::<Value>(),
+        }))
+    }
+
+    fn alt_text(&self) -> Option<String> {
+        let (n, places) = (self.layers.len(), self.columns.len());
+        Some(format!(
+            "The most probable token after each of {n} layers at {places} places"
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_are_cut_on_a_page_and_whole_in_the_data() {
+        let token = Token {
+            text: " word".into(),
+            id: 7,
+            part: None,
+        };
+        let reading = Reading {
+            top: vec![(token.clone(), 0.5); 5],
+            chosen: Some((3, 0.1)),
+            entropy: 2.0,
+            divergence: 1.0,
+        };
+        let column = |position| LensColumn {
+            position,
+            chosen: Some(token.clone()),
+        };
+        let view = LensMap {
+            columns: (0..2000).map(column).collect(),
+            layers: (0..24).map(|layer| layer.to_string()).collect(),
+            readings: vec![vec![reading; 2000]; 24],
+            raw: false,
+        };
+        let html = view.html().unwrap();
+        assert!(html.contains("the first 104 of 2000 columns are shown"));
+        assert_eq!(html.matches("<td").count(), 104 * 24);
+        assert!(html.len() < 2_000_000, "{} bytes", html.len());
+        assert_eq!(
+            view.json().unwrap()["readings"][0].as_array().unwrap().len(),
+            2000
+        );
+    }
+}

@@ -1,0 +1,47 @@
+//! The views, a folder each: `mod.rs` (the data, its page and its text), `picture.rs` where there is one, `view.js`,
+//! `view.css`. Here each is registered once.
+
+pub mod attention;
+pub mod candidates;
+pub mod comparison;
+pub mod depths;
+pub mod factors;
+pub mod faithfulness;
+pub mod layer_predictions;
+pub mod lens_map;
+pub mod model_card;
+pub mod neuron;
+pub mod parts;
+pub mod patch_map;
+pub mod progress;
+pub mod rank_map;
+pub mod reading;
+pub mod saliency;
+pub mod score;
+pub mod side_by_side;
+pub mod similarity;
+pub mod steering;
+pub mod tensor_summary;
+pub mod tokens;
+
+pub use attention::Attention;
+pub use candidates::{Candidate, CandidateLabel, CandidatePlace, Candidates};
+pub use comparison::{Compared, Comparison};
+pub use factors::{FactorNeuron, FactorText, Factors, HeldOut};
+pub use faithfulness::Faithfulness;
+pub use layer_predictions::LayerPredictions;
+pub use lens_map::{LensColumn, LensMap};
+pub use model_card::{ModelCard, ResidentModels};
+pub use neuron::{ActiveNeuron, NeuronActivity, NeuronList, NeuronText};
+pub use parts::{LayerParts, Parts, PartsBy};
+pub use patch_map::{Columns, PatchMap};
+pub use progress::Progress;
+pub use rank_map::{RankKind, RankMap};
+pub use reading::{Reading, Said};
+pub use saliency::{Saliency, SaliencyStyle, Scale, Unit};
+pub use score::{Score, Scored};
+pub use side_by_side::{Predicted, Side, SideBySide};
+pub use similarity::SimilarityGrid;
+pub use steering::Steering;
+pub use tensor_summary::TensorSummary;
+pub use tokens::TokenSequence;

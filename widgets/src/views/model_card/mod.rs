@@ -1,0 +1,241 @@
+//! A model at a glance, and the models that are resident.
+
+use maud::html;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::Explorable;
+use crate::kit::{numbers, page, visible};
+
+/// What a loaded model is and where it sits.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ModelCard {
+    pub name: String,
+    /// `model_type` of its `config.json`: "gpt2".
+    pub model_type: String,
+    pub n_layers: usize,
+    pub hidden_size: usize,
+    pub n_heads: usize,
+    pub vocab_size: usize,
+    /// In tokens.
+    pub context_length: usize,
+    pub n_parameters: u64,
+    /// "cpu", "cuda:0".
+    pub device: String,
+    /// "float32".
+    pub dtype: String,
+    /// Bytes of its weights.
+    pub memory_bytes: u64,
+    /// What is changed in its passes, a line each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub interventions: Vec<String>,
+}
+
+impl ModelCard {
+    fn facts(&self) -> [(&'static str, String); 9] {
+        let count = |n: usize| numbers::count(n as u64);
+        [
+            ("layers", count(self.n_layers)),
+            ("hidden size", count(self.hidden_size)),
+            ("heads", count(self.n_heads)),
+            ("vocabulary", count(self.vocab_size)),
+            ("context", format!("{} tokens", count(self.context_length))),
+            ("parameters", numbers::count(self.n_parameters)),
+            ("device", visible::plain(&self.device, false)),
+            ("dtype", visible::plain(&self.dtype, false)),
+            ("memory", numbers::bytes(self.memory_bytes)),
+        ]
+    }
+}
+
+impl Explorable for ModelCard {
+    fn text(&self) -> String {
+        let facts = self
+            .facts()
+            .map(|(name, value)| format!("\n  {name:<12}{value}"))
+            .concat();
+        let interventions = self.interventions.iter();
+        let interventions: Vec<String> = interventions
+            .map(|line| format!("\n  {}", visible::plain(line, false)))
+            .collect();
+        let changed = match interventions.is_empty() {
+            true => String::new(),
+            false => format!("\nunder interventions:{}", interventions.concat()),
+        };
+        format!(
+            "{} ({}){facts}{changed}",
+            visible::plain(&self.name, false),
+            visible::plain(&self.model_type, false)
+        )
+    }
+
+    fn html(&self) -> Option<String> {
+        let content = html! {
+            div class="ecco card" {
+                div class="head" {
+                    b { (visible::plain(&self.name, false)) }
+                    " "
+                    span { (visible::plain(&self.model_type, false)) }
+                }
+                dl {
+                    @for (name, value) in self.facts() { div { dt { (name) } dd { (value) } } }
+                    @if !self.interventions.is_empty() {
+                        div class="row" {
+                            dt { "interventions" }
+                            @for line in &self.interventions { dd { (visible::plain(line, false)) } }
+                        }
+                    }
+                }
+            }
+        };
+        Some(page::still(include_str!("../../kit/card.css"), &content))
+    }
+
+    fn json(&self) -> Option<Value> {
+        serde_json::to_value(self).ok()
+    }
+}
+
+/// The models that are resident, in the order they were loaded.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct ResidentModels {
+    pub models: Vec<ModelCard>,
+}
+
+const COLUMNS: [&str; 6] = ["model", "type", "parameters", "device", "dtype", "memory"];
+
+impl ResidentModels {
+    fn rows(&self) -> impl Iterator<Item = [String; 6]> + '_ {
+        self.models.iter().map(|model| {
+            [
+                visible::plain(&model.name, false),
+                visible::plain(&model.model_type, false),
+                numbers::count(model.n_parameters),
+                visible::plain(&model.device, false),
+                visible::plain(&model.dtype, false),
+                numbers::bytes(model.memory_bytes),
+            ]
+        })
+    }
+
+    fn total(&self) -> String {
+        let bytes = self
+            .models
+            .iter()
+            .fold(0u64, |sum, model| sum.saturating_add(model.memory_bytes));
+        let plural = if self.models.len() == 1 { "" } else { "s" };
+        format!("{} model{plural}, {}", self.models.len(), numbers::bytes(bytes))
+    }
+}
+
+impl Explorable for ResidentModels {
+    fn text(&self) -> String {
+        if self.models.is_empty() {
+            return "no model is resident".to_owned();
+        }
+        let rows: Vec<[String; 6]> = std::iter::once(COLUMNS.map(str::to_owned))
+            .chain(self.rows())
+            .collect();
+        let width = |column: usize| {
+            rows.iter()
+                .map(|row| row[column].chars().count())
+                .max()
+                .unwrap_or(0)
+        };
+        let line = |row: &[String; 6]| {
+            let cells = (0..row.len()).map(|column| format!("{:<1$}", row[column], width(column)));
+            cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+        };
+        let lines: Vec<String> = rows.iter().map(line).chain([self.total()]).collect();
+        lines.join("\n")
+    }
+
+    fn html(&self) -> Option<String> {
+        let content = html! {
+            div class="ecco card" {
+                div class="head" {
+                    b { "Resident models" }
+                    " "
+                    span { @if self.models.is_empty() { "none" } @else { (self.total()) } }
+                }
+                @if !self.models.is_empty() {
+                    div class="wide" {
+                        table {
+                            thead { tr { @for name in COLUMNS { th scope="col" { (name) } } } }
+                            tbody { @for row in self.rows() { tr { @for cell in row { td { (cell) } } } } }
+                        }
+                    }
+                }
+            }
+        };
+        Some(page::still(include_str!("../../kit/card.css"), &content))
+    }
+
+    fn json(&self) -> Option<Value> {
+        serde_json::to_value(self).ok()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub fn card(name: &str) -> ModelCard {
+        ModelCard {
+            name: name.into(),
+            model_type: "gpt2".into(),
+            n_layers: 6,
+            hidden_size: 768,
+            n_heads: 12,
+            vocab_size: 50257,
+            context_length: 1024,
+            n_parameters: 81_912_576,
+            device: "cuda:0".into(),
+            dtype: "float32".into(),
+            memory_bytes: 327_650_304,
+            interventions: vec![],
+        }
+    }
+
+    #[test]
+    fn a_card_in_a_console() {
+        let text = card("distilgpt2").text();
+        assert!(text.starts_with("distilgpt2 (gpt2)\n  layers      6\n"), "{text}");
+        assert!(
+            text.contains("  parameters  81,912,576\n") && text.ends_with("  memory      328 MB"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_table_in_a_console_is_aligned() {
+        let models = ResidentModels {
+            models: vec![card("demo"), card("distilgpt2")],
+        };
+        let text = models.text();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0].find("type"), lines[1].find("gpt2"));
+        assert_eq!(lines[3], "2 models, 655 MB");
+        assert_eq!(ResidentModels::default().text(), "no model is resident");
+    }
+
+    #[test]
+    fn names_are_inert() {
+        let models = ResidentModels {
+            models: vec![card("<b>\u{1b}[2J")],
+        };
+        for html in [models.html().unwrap(), models.models[0].html().unwrap()] {
+            assert!(html.contains("&lt;b&gt;\\x1b[2J"), "{html}");
+        }
+        assert!(!models.text().contains('\u{1b}') && !models.models[0].text().contains('\u{1b}'));
+    }
+
+    #[test]
+    fn json_has_the_numbers() {
+        let models = ResidentModels {
+            models: vec![card("demo")],
+        };
+        assert_eq!(models.json().unwrap()[0]["memory_bytes"], 327_650_304u64);
+    }
+}

@@ -1,0 +1,408 @@
+//! One neuron over texts: tokens coloured by its activation, the text where it is most active first. And the neurons
+//! that are most active, as a list.
+
+use maud::{Markup, html};
+use serde_json::{Value, json};
+
+use crate::Explorable;
+use crate::kit::Token;
+use crate::kit::boxes::{Extra, flow};
+use crate::kit::page::{Component, note, still};
+use crate::kit::{colour, numbers, rows, visible};
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct NeuronActivity {
+    pub site: String,
+    /// None where activations are of no layer.
+    pub layer: Option<usize>,
+    pub neuron: usize,
+    /// In the order they were given.
+    pub texts: Vec<NeuronText>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct NeuronText {
+    /// Which of the given texts this is.
+    pub index: usize,
+    pub tokens: Vec<Token>,
+    pub n_input: usize,
+    /// By token; fewer where the last tokens were not read.
+    pub values: Vec<f32>,
+}
+
+const COMPONENT: Component = Component {
+    tag: "ecco-neuron",
+    view: "neuron-1",
+    css: include_str!("view.css"),
+    js: include_str!("view.js"),
+};
+
+/// Tokens named per text in a console.
+const N_TOP: usize = 5;
+
+impl NeuronText {
+    /// The largest activation.
+    fn most(&self) -> f32 {
+        let numbers = self.values.iter().copied().filter(|value| value.is_finite());
+        numbers.fold(f32::NEG_INFINITY, f32::max)
+    }
+
+    fn value(&self, i: usize) -> f32 {
+        self.values.get(i).copied().unwrap_or(f32::NAN)
+    }
+}
+
+impl NeuronActivity {
+    /// The texts, the one with the largest activation first.
+    fn ordered(&self) -> Vec<&NeuronText> {
+        let mut texts: Vec<&NeuronText> = self.texts.iter().collect();
+        texts.sort_by(|a, b| b.most().total_cmp(&a.most()).then(a.index.cmp(&b.index)));
+        texts
+    }
+
+    /// Over all texts, so that colours can be compared between them.
+    fn peak(&self) -> f32 {
+        self.texts
+            .iter()
+            .map(|text| rows::peak(&text.values))
+            .fold(0.0, f32::max)
+    }
+
+    /// `layer 2, neuron 117`
+    fn name(&self) -> String {
+        match self.layer {
+            Some(layer) => format!("layer {layer}, neuron {}", self.neuron),
+            None => format!("neuron {}", self.neuron),
+        }
+    }
+
+    fn range_text(&self) -> String {
+        let all = || {
+            self.texts
+                .iter()
+                .flat_map(|text| &text.values)
+                .filter(|value| value.is_finite())
+        };
+        let (least, most) = (
+            all().copied().fold(f32::INFINITY, f32::min),
+            all().copied().fold(f32::NEG_INFINITY, f32::max),
+        );
+        match all().next() {
+            Some(_) => format!(
+                "{} to {}",
+                numbers::short(least.into()),
+                numbers::short(most.into())
+            ),
+            None => "no activations".to_owned(),
+        }
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.texts.iter().all(|text| text.tokens.is_empty()) {
+            notes.push("no tokens".to_owned());
+        }
+        let odd = self
+            .texts
+            .iter()
+            .flat_map(|text| &text.values)
+            .filter(|value| !value.is_finite());
+        match odd.count() {
+            0 => {}
+            n => notes.push(format!("{n} activations are not finite, shown without colour")),
+        }
+        notes
+    }
+
+    fn content(&self) -> Markup {
+        let (texts, peak) = (self.ordered(), self.peak());
+        let many = texts.len() > 1;
+        html! {
+            div class="ecco neuron" {
+                div class="head" {
+                    b { "Neuron" } " "
+                    span { (self.name()) ", " (visible::plain(&self.site, false)) } " "
+                    span class="legend" { "−" (numbers::short(peak.into())) " " i { } " +" (numbers::short(peak.into())) }
+                }
+                @for text in self.notes() { (note(&text)) }
+                div class="flow" {
+                    @for text in &texts {
+                        @if many { div class="sep" { "text " (text.index) ", at most " (numbers::short(text.most().into())) } }
+                        (flow(&text.tokens, 0, text.n_input, |i| extra(text.value(i), peak)))
+                    }
+                }
+                div class="readout" { "Activations from " (self.range_text()) ": orange positive, blue negative." }
+            }
+        }
+    }
+
+    fn island(&self) -> Value {
+        let texts = self.ordered();
+        let text = |text: &&NeuronText| {
+            json!({
+                "index": text.index,
+                "n_input": text.n_input,
+                "tokens": text.tokens.iter().map(|token| &token.text).collect::<Vec<_>>(),
+                "ids": text.tokens.iter().map(|token| token.id).collect::<Vec<_>>(),
+                "values": (0..text.tokens.len()).map(|i| numbers::rounded(text.value(i))).collect::<Value>(),
+            })
+        };
+        json!({
+            "site": self.site,
+            "layer": self.layer,
+            "neuron": self.neuron,
+            "peak": numbers::rounded(self.peak()),
+            "texts": texts.iter().map(text).collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// A box on the diverging scale, in units of the largest activation.
+fn extra(value: f32, peak: f32) -> Extra {
+    let s = if value.is_finite() && peak > 0.0 {
+        value / peak
+    } else {
+        0.0
+    };
+    let s = (s * 1000.0).round() / 1000.0;
+    let (ground, ink) = (colour::hex(colour::diverging(s)), colour::text_on_diverging(s));
+    Extra {
+        style: (s != 0.0).then(|| format!("--s:{s};background-color:{ground};color:{ink}")),
+        title: value.is_finite().then(|| numbers::short(value.into())),
+        ..Extra::default()
+    }
+}
+
+impl Explorable for NeuronActivity {
+    /// The tokens where it is most active, text by text.
+    fn text(&self) -> String {
+        let mut text = format!("{} of {}: {}", self.name(), self.site, self.range_text());
+        for of in self.ordered() {
+            let top = rows::top(&of.values, N_TOP).into_iter().map(|i| {
+                let label = of.tokens.get(i).map_or_else(String::new, visible::label);
+                format!(
+                    "{} {}",
+                    visible::cut(&label, 24),
+                    numbers::short(of.value(i).into())
+                )
+            });
+            text.push_str(&format!(
+                "\ntext {}  {}",
+                of.index,
+                top.collect::<Vec<_>>().join("  ")
+            ));
+        }
+        for note in self.notes() {
+            text.push_str(&format!("\n⚠ {note}"));
+        }
+        text
+    }
+
+    fn html(&self) -> Option<String> {
+        Some(COMPONENT.render(&self.content(), &self.island()))
+    }
+
+    fn json(&self) -> Option<Value> {
+        let mut island = self.island();
+        if let Some(texts) = island["texts"].as_array_mut() {
+            texts.sort_by_key(|text| text["index"].as_u64());
+        }
+        Some(island)
+    }
+
+    fn alt_text(&self) -> Option<String> {
+        let n: usize = self.texts.iter().map(|text| text.tokens.len()).sum();
+        Some(format!(
+            "{n} tokens coloured by the activation of {}, from {}",
+            self.name(),
+            self.range_text()
+        ))
+    }
+}
+
+/// The most active neurons, with the token at which each is most active.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NeuronList {
+    pub site: String,
+    /// How they were ordered: `by their largest activation`.
+    pub what: String,
+    pub neurons: Vec<ActiveNeuron>,
+    pub tokens: Vec<Token>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ActiveNeuron {
+    pub layer: Option<usize>,
+    pub neuron: usize,
+    pub value: f32,
+    /// Of the token where it is most active.
+    pub position: usize,
+}
+
+impl NeuronList {
+    fn title(&self) -> String {
+        format!("the {} most active neurons {}", self.neurons.len(), self.what)
+    }
+
+    fn label(&self, at: &ActiveNeuron) -> String {
+        self.tokens
+            .get(at.position)
+            .map_or_else(String::new, visible::label)
+    }
+}
+
+impl Explorable for NeuronList {
+    fn text(&self) -> String {
+        let mut text = format!("{}: {}", self.site, self.title());
+        for at in &self.neurons {
+            let layer = at.layer.map_or(String::new(), |layer| format!("layer {layer} "));
+            text.push_str(&format!(
+                "\n{layer}neuron {:<5} {:>9}  at {} {}",
+                at.neuron,
+                numbers::short(at.value.into()),
+                at.position,
+                visible::cut(&self.label(at), 24)
+            ));
+        }
+        text
+    }
+
+    fn html(&self) -> Option<String> {
+        let peak = self.neurons.iter().map(|at| at.value.abs()).fold(0.0, f32::max);
+        let width = |value: f32| {
+            if peak > 0.0 {
+                value.abs() / peak * 100.0
+            } else {
+                0.0
+            }
+        };
+        let content = html! {
+            div class="ecco neurons" {
+                div class="head" { b { "Neurons" } " " span { (visible::plain(&self.site, false)) ": " (self.title()) } }
+                @if self.neurons.is_empty() { (note("no neurons")) }
+                table {
+                    thead { tr { th scope="col" { "layer" } th scope="col" { "neuron" } th scope="col" { "activation" } th scope="col" { "at" } } }
+                    tbody {
+                        @for at in &self.neurons {
+                            tr {
+                                td { @match at.layer { Some(layer) => { (layer) } None => { "–" } } }
+                                td { (at.neuron) }
+                                td { span class="bar" style={ "width:" (format!("{:.1}", width(at.value))) "%" } {} em { (numbers::short(at.value.into())) } }
+                                td {
+                                    @if let Some(token) = self.tokens.get(at.position) { (visible::label_html(token)) }
+                                    " " small { (at.position) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        };
+        Some(still(COMPONENT.css, &content))
+    }
+
+    fn json(&self) -> Option<Value> {
+        let neuron = |at: &ActiveNeuron| {
+            json!({
+                "layer": at.layer,
+                "neuron": at.neuron,
+                "value": numbers::rounded(at.value),
+                "position": at.position,
+                "token": self.tokens.get(at.position).map(|token| &token.text),
+            })
+        };
+        Some(json!({
+            "site": self.site,
+            "ordered": self.what,
+            "neurons": self.neurons.iter().map(neuron).collect::<Value>(),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(text: &str) -> Token {
+        Token {
+            text: text.to_owned(),
+            id: 5,
+            part: None,
+        }
+    }
+
+    fn activity() -> NeuronActivity {
+        let text = |index, values: &[f32]| NeuronText {
+            index,
+            tokens: ["1", ".", " Austria"].map(token).to_vec(),
+            n_input: 2,
+            values: values.to_vec(),
+        };
+        NeuronActivity {
+            site: "mlp_inner".to_owned(),
+            layer: Some(2),
+            neuron: 117,
+            texts: vec![text(0, &[0.5, -0.25]), text(1, &[0.0, 2.0, 1.0])],
+        }
+    }
+
+    #[test]
+    fn the_most_active_text_comes_first() {
+        let expected = "layer 2, neuron 117 of mlp_inner: -0.25 to 2\n\
+                        text 1  . 2  ·Austria 1\n\
+                        text 0  1 0.5  . -0.25";
+        assert_eq!(activity().text(), expected);
+        let html = activity().html().unwrap();
+        let place = |what: &str| html.find(what).unwrap_or_else(|| panic!("{what} in {html}"));
+        assert!(place("text 1, at most 2") < place("text 0, at most 0.5"));
+        assert!(html.contains("style=\"--s:0.25;"), "{html}");
+        assert!(
+            html.contains("style=\"--s:-0.125;"),
+            "one scale for all texts: {html}"
+        );
+        assert!(
+            html.contains("<span class=\"g\"><small>2</small>"),
+            "no colour for a token that nothing has read"
+        );
+        let json = activity().json().unwrap();
+        assert_eq!(
+            (&json["texts"][0]["index"], &json["texts"][0]["values"][2]),
+            (&json!(0), &Value::Null)
+        );
+        assert!(COMPONENT.js.contains("define(\"ecco-neuron\", \"neuron-1\""));
+    }
+
+    #[test]
+    fn what_is_no_number_is_said() {
+        let mut view = activity();
+        view.texts[0].values[0] = f32::NAN;
+        assert!(view.text().contains("⚠ 1 activations are not finite"));
+        view.texts.clear();
+        assert!(view.text().contains("no activations") && view.html().unwrap().contains("no tokens"));
+    }
+
+    #[test]
+    fn a_list_has_bars_and_tokens() {
+        let at = |layer, neuron, value, position| ActiveNeuron {
+            layer,
+            neuron,
+            value,
+            position,
+        };
+        let list = NeuronList {
+            site: "mlp_inner".to_owned(),
+            what: "by their largest activation".to_owned(),
+            neurons: vec![at(Some(2), 117, 4.0, 1), at(Some(0), 3, 1.0, 9)],
+            tokens: vec![token("<b>"), token(" Austria")],
+        };
+        let expected = "mlp_inner: the 2 most active neurons by their largest activation\n\
+                        layer 2 neuron 117           4  at 1 ·Austria\n\
+                        layer 0 neuron 3             1  at 9 ";
+        assert_eq!(list.text(), expected);
+        let html = list.html().unwrap();
+        assert!(
+            html.contains("width:25.0%") && html.contains("<bdi><i>·</i>Austria</bdi>"),
+            "{html}"
+        );
+    }
+}

@@ -1,0 +1,398 @@
+//! What each part of a model wrote to a token's logit (direct logit attribution): by layer, by head, or by neuron.
+
+use maud::{Markup, html};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::Explorable;
+use crate::kit::Token;
+use crate::kit::grid::{self, Cell, Grid, Heading, Scale};
+use crate::kit::page::{Component, note};
+use crate::kit::{numbers, visible};
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parts {
+    /// What is read before the place.
+    pub before: Vec<Token>,
+    pub position: usize,
+    /// The token whose logit it is; with a contrast, the difference to that one's.
+    pub target: Token,
+    pub contrast: Option<Token>,
+    pub logit: f64,
+    /// The sum of all parts.
+    pub sum: f64,
+    pub embedding: f64,
+    /// What no layer wrote: biases of the head and of norms.
+    pub bias: f64,
+    pub layers: Vec<LayerParts>,
+    pub by: PartsBy,
+    /// The model caps its logits, and these are before that.
+    pub capped: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LayerParts {
+    pub attention: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cross: Option<f64>,
+    pub mlp: f64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum PartsBy {
+    Layer,
+    /// By layer, of each head; then what attention adds besides.
+    Head {
+        heads: Vec<Vec<f64>>,
+        rest: Vec<f64>,
+    },
+    /// Those that wrote most, either way, of so many.
+    Neuron {
+        top: Vec<Neuron>,
+        of: usize,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Neuron {
+    pub layer: usize,
+    pub neuron: usize,
+    pub activation: f64,
+    pub part: f64,
+}
+
+const COMPONENT: Component = Component {
+    tag: "ecco-parts",
+    view: "parts-1",
+    css: concat!(include_str!("../../kit/grid.css"), include_str!("view.css")),
+    js: concat!(include_str!("../../kit/grid.js"), include_str!("view.js")),
+};
+
+impl Parts {
+    fn grid(&self) -> Grid {
+        let (columns, rows) = match &self.by {
+            PartsBy::Layer => self.by_layer(),
+            PartsBy::Head { heads, rest } => self.by_head(heads, rest),
+            PartsBy::Neuron { top, .. } => by_neuron(top),
+        };
+        // Of neurons the second column are activations.
+        let n_parts = if matches!(self.by, PartsBy::Neuron { .. }) {
+            1
+        } else {
+            usize::MAX
+        };
+        let values = rows
+            .iter()
+            .flat_map(|(_, values)| values.iter().take(n_parts))
+            .copied();
+        let peak = values
+            .filter(|value| value.is_finite())
+            .fold(0.0f64, |peak, value| peak.max(value.abs()));
+        let cell = |(at, value): (usize, &f64)| match (value.is_finite(), at < n_parts) {
+            (true, true) => Cell::text(signed(*value), (value / peak.max(f64::MIN_POSITIVE)) as f32),
+            (true, false) => Cell::text(numbers::short(*value), 0.0),
+            (false, _) => Cell::text("", 0.0),
+        };
+        Grid {
+            corner: if matches!(self.by, PartsBy::Neuron { .. }) {
+                "neuron"
+            } else {
+                "layer"
+            },
+            columns: columns.into_iter().map(Heading::text).collect(),
+            cells: rows
+                .iter()
+                .map(|(_, values)| values.iter().enumerate().map(cell).collect())
+                .collect(),
+            rows: rows.into_iter().map(|(name, _)| Heading::text(name)).collect(),
+            scale: Scale::Diverging,
+        }
+    }
+
+    fn by_layer(&self) -> Table {
+        let has_cross = self.layers.iter().any(|layer| layer.cross.is_some());
+        let mut columns = vec!["attention".to_owned()];
+        columns.extend(has_cross.then(|| "cross-attention".to_owned()));
+        columns.push("MLP".to_owned());
+        let rows = self.layers.iter().enumerate().map(|(index, layer)| {
+            let mut values = vec![layer.attention];
+            values.extend(has_cross.then(|| layer.cross.unwrap_or(f64::NAN)));
+            values.push(layer.mlp);
+            (index.to_string(), values)
+        });
+        (columns, rows.collect())
+    }
+
+    fn by_head(&self, heads: &[Vec<f64>], rest: &[f64]) -> Table {
+        let n = heads.iter().map(Vec::len).max().unwrap_or(0);
+        let has_cross = self.layers.iter().any(|layer| layer.cross.is_some());
+        let has_rest = rest.iter().any(|value| *value != 0.0);
+        let mut columns: Vec<String> = (0..n).map(|head| format!("head {head}")).collect();
+        columns.extend(has_rest.then(|| "bias".to_owned()));
+        columns.extend(has_cross.then(|| "cross-attention".to_owned()));
+        columns.push("MLP".to_owned());
+        let rows = self.layers.iter().zip(heads).zip(rest).enumerate();
+        let rows = rows.map(|(index, ((layer, heads), rest))| {
+            let mut values = heads.clone();
+            values.resize(n, f64::NAN);
+            values.extend(has_rest.then_some(*rest));
+            values.extend(has_cross.then(|| layer.cross.unwrap_or(f64::NAN)));
+            values.push(layer.mlp);
+            (index.to_string(), values)
+        });
+        (columns, rows.collect())
+    }
+
+    fn what(&self) -> String {
+        let target = visible::label(&self.target);
+        match &self.contrast {
+            Some(contrast) => format!("logit of {target} less that of {}", visible::label(contrast)),
+            None => format!("logit of {target}"),
+        }
+    }
+
+    /// `12.34 = embedding 1.2 + layers 10.5 + biases 0.64`
+    fn balance(&self) -> [(&'static str, f64); 4] {
+        let of_layer = |layer: &LayerParts| layer.attention + layer.cross.unwrap_or(0.0) + layer.mlp;
+        [
+            ("logit", self.logit),
+            ("embedding", self.embedding),
+            ("layers", self.layers.iter().map(of_layer).sum()),
+            ("biases", self.bias),
+        ]
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.capped {
+            notes.push("the model caps its logits; these are the values before that".to_owned());
+        }
+        if !self.logit.is_finite() || !self.sum.is_finite() {
+            notes.push("some parts are no finite numbers".to_owned());
+        }
+        notes
+    }
+
+    fn about(&self) -> String {
+        match &self.by {
+            PartsBy::Layer => "what attention and MLP of each layer wrote".to_owned(),
+            PartsBy::Head { .. } => "what each head wrote".to_owned(),
+            PartsBy::Neuron { top, of } => {
+                format!(
+                    "the {} neurons of {} that wrote most",
+                    top.len(),
+                    numbers::count(*of as u64)
+                )
+            }
+        }
+    }
+
+    fn head(&self) -> Markup {
+        let [logit, parts @ ..] = self.balance();
+        html! {
+            div class="head" {
+                b { "Direct logit attribution" } " " span { (self.about()) } " "
+                span class="blank" { (grid::blank(&self.before)) } " "
+                span { "logit of " (visible::label_html(&self.target))
+                    @if let Some(contrast) = &self.contrast { " less that of " (visible::label_html(contrast)) }
+                    " at position " (self.position)
+                }
+            }
+            @for text in self.notes() { (note(&text)) }
+            p class="balance" {
+                b { (numbers::short(logit.1)) } " ="
+                @for (index, (name, value)) in parts.iter().enumerate() {
+                    @if index > 0 { " +" } " " (name) " " b { (numbers::short(*value)) }
+                }
+                " " small { "(the parts sum to it within " (format!("{:.0e}", (self.sum - self.logit).abs())) ")" }
+            }
+        }
+    }
+}
+
+/// Names of columns, and rows by name.
+type Table = (Vec<String>, Vec<(String, Vec<f64>)>);
+
+fn by_neuron(top: &[Neuron]) -> Table {
+    let row = |neuron: &Neuron| {
+        let name = format!("{}.{}", neuron.layer, neuron.neuron);
+        (name, vec![neuron.part, neuron.activation])
+    };
+    let columns = ["written", "activation"].map(str::to_owned).to_vec();
+    (columns, top.iter().map(row).collect())
+}
+
+/// Three digits after the point at most, and a sign.
+fn signed(value: f64) -> String {
+    let text = match value.abs() {
+        size if size >= 100.0 => format!("{value:+.0}"),
+        size if size >= 10.0 => format!("{value:+.1}"),
+        size if size >= 0.005 => format!("{value:+.2}"),
+        _ => "0".to_owned(),
+    };
+    text.replace('-', "−")
+}
+
+impl Explorable for Parts {
+    fn text(&self) -> String {
+        let [logit, parts @ ..] = self.balance();
+        let parts: Vec<String> = parts
+            .iter()
+            .map(|(name, value)| format!("{name} {}", numbers::short(*value)))
+            .collect();
+        let mut text = format!(
+            "direct logit attribution · {} at position {}\n{} = {}\n{}",
+            self.what(),
+            self.position,
+            numbers::short(logit.1),
+            parts.join(" + "),
+            self.grid().text()
+        );
+        for note in self.notes() {
+            text.push_str(&format!("\n⚠ {note}"));
+        }
+        text
+    }
+
+    fn svg(&self) -> Option<String> {
+        self.grid().picture(
+            "Direct logit attribution",
+            &format!("{}: {}", self.what(), self.about()),
+        )
+    }
+
+    fn html(&self) -> Option<String> {
+        let by = match self.by {
+            PartsBy::Neuron { .. } => "neurons",
+            _ => "",
+        };
+        let content = html! {
+            div class={ "ecco parts " (by) } {
+                (self.head())
+                (self.grid().table())
+                div class="readout" { "Red parts raise the logit, blue ones lower it." }
+            }
+        };
+        Some(COMPONENT.render(&content, &self.json()?))
+    }
+
+    fn json(&self) -> Option<Value> {
+        let mut data = json!({
+            "position": self.position,
+            "target": self.target,
+            "contrast": self.contrast,
+            "logit": self.logit,
+            "sum": self.sum,
+            "embedding": self.embedding,
+            "bias": self.bias,
+            "capped": self.capped,
+            "layers": self.layers,
+        });
+        match &self.by {
+            PartsBy::Layer => {}
+            PartsBy::Head { heads, rest } => {
+                data["heads"] = json!(heads);
+                data["attention_bias"] = json!(rest);
+            }
+            PartsBy::Neuron { top, of } => {
+                data["neurons"] = json!(top);
+                data["n_neurons"] = json!(of);
+            }
+        }
+        Some(data)
+    }
+
+    fn alt_text(&self) -> Option<String> {
+        Some(format!(
+            "Direct logit attribution, {}: {}",
+            self.what(),
+            self.about()
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(text: &str) -> Token {
+        Token {
+            text: text.to_owned(),
+            id: 7,
+            part: None,
+        }
+    }
+
+    fn parts(by: PartsBy) -> Parts {
+        let layer = |attention, mlp| LayerParts {
+            attention,
+            mlp,
+            cross: None,
+        };
+        Parts {
+            before: vec![token("a")],
+            position: 1,
+            target: token(" b"),
+            contrast: None,
+            logit: 4.5,
+            sum: 4.5,
+            embedding: 0.5,
+            bias: 1.0,
+            layers: vec![layer(2.0, -1.0), layer(0.0, 2.0)],
+            by,
+            capped: false,
+        }
+    }
+
+    #[test]
+    fn a_console_shows_parts_and_their_sum() {
+        let expected = "direct logit attribution · logit of ·b at position 1\n\
+                        4.5 = embedding 0.5 + layers 3 + biases 1\n\
+                        layer  attention  MLP\n\
+                        0      +2.00      −1.00\n\
+                        1      0          +2.00";
+        assert_eq!(parts(PartsBy::Layer).text(), expected);
+        let heads = PartsBy::Head {
+            heads: vec![vec![1.5, 0.25], vec![0.5, -0.5]],
+            rest: vec![0.25, 0.0],
+        };
+        assert!(
+            parts(heads)
+                .text()
+                .contains("0      +1.50   +0.25   +0.25  −1.00")
+        );
+    }
+
+    #[test]
+    fn the_sign_has_a_hue_and_the_size_a_strength() {
+        let html = parts(PartsBy::Layer).html().unwrap();
+        for strength in ["--s:1;background-color:#", "--s:-0.5;background-color:#"] {
+            assert!(html.contains(strength), "{html}");
+        }
+        assert!(html.contains("<td>0</td>"), "nothing has no colour");
+    }
+
+    #[test]
+    fn neurons_are_named_by_layer_and_index() {
+        let top = vec![Neuron {
+            layer: 1,
+            neuron: 12,
+            activation: 2.0,
+            part: -0.75,
+        }];
+        let view = Parts {
+            contrast: Some(token("<c>")),
+            capped: true,
+            ..parts(PartsBy::Neuron { top, of: 2048 })
+        };
+        let text = view.text();
+        assert!(
+            text.contains("less that of <c>") && text.contains("1.12    −0.75    2"),
+            "{text}"
+        );
+        assert!(text.contains("⚠ the model caps its logits"));
+        let html = view.html().unwrap();
+        assert!(html.contains("the 1 neurons of 2,048") && !html.contains("<c>"));
+        assert_eq!(view.json().unwrap()["neurons"][0]["activation"], 2.0);
+    }
+}

@@ -1,0 +1,399 @@
+//! Activation patching as a heat map: layers over positions or heads, how much of the clean answer comes back.
+
+mod picture;
+
+use std::fmt::Write;
+
+use maud::{Markup, html};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::Explorable;
+use crate::kit::Token;
+use crate::kit::page::{Component, note};
+use crate::kit::{colour, numbers, visible};
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PatchMap {
+    /// What is patched: "mlp_output".
+    pub site: String,
+    /// What is watched: "logit of “ Denmark” less that of “ Iceland”".
+    pub answer: String,
+    /// The answers to the two texts.
+    pub clean: f64,
+    pub corrupted: f64,
+    /// The rows.
+    pub layers: Vec<usize>,
+    pub columns: Columns,
+    /// By layer and column: 0 as for the corrupted text, 1 as for the clean one.
+    pub restored: Vec<Vec<f32>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Columns {
+    /// The corrupted text, and the clean one's tokens.
+    Positions {
+        corrupted: Vec<Token>,
+        clean: Vec<Token>,
+    },
+    /// How many there are.
+    Heads(usize),
+}
+
+const COMPONENT: Component = Component {
+    tag: "ecco-patch-map",
+    view: "patch-map-1",
+    css: include_str!("view.css"),
+    js: include_str!("view.js"),
+};
+
+/// Maps with no more columns have numbers in their cells.
+const MOST_NUMBERED: usize = 24;
+/// Cells of a page; of a larger map the strongest columns are shown.
+const MOST_CELLS: usize = 6000;
+/// Cells named in a console.
+const N_TOP: usize = 5;
+
+impl PatchMap {
+    pub(crate) fn n_columns(&self) -> usize {
+        match &self.columns {
+            Columns::Positions { corrupted, .. } => corrupted.len(),
+            Columns::Heads(n) => *n,
+        }
+    }
+
+    pub(crate) fn value(&self, row: usize, column: usize) -> f32 {
+        let value = self.restored.get(row).and_then(|row| row.get(column));
+        value.copied().unwrap_or(f32::NAN)
+    }
+
+    /// The largest absolute value.
+    pub(crate) fn peak(&self) -> f32 {
+        let all = self.restored.iter().flatten().filter(|value| value.is_finite());
+        all.fold(0.0, |peak, value| peak.max(value.abs()))
+    }
+
+    /// In -1..=1.
+    pub(crate) fn strength(&self, row: usize, column: usize) -> Option<f32> {
+        let (value, peak) = (self.value(row, column), self.peak());
+        value
+            .is_finite()
+            .then(|| if peak > 0.0 { value / peak } else { 0.0 })
+    }
+
+    /// `·France 3`, `head 2`.
+    pub(crate) fn column(&self, column: usize) -> String {
+        match &self.columns {
+            Columns::Positions { corrupted, .. } => {
+                let label = corrupted.get(column).map_or_else(String::new, visible::label);
+                format!("{} {column}", visible::cut(&label, 24))
+            }
+            Columns::Heads(_) => format!("head {column}"),
+        }
+    }
+
+    /// Whether the texts differ there.
+    pub(crate) fn differs(&self, column: usize) -> bool {
+        match &self.columns {
+            Columns::Positions { corrupted, clean } => {
+                corrupted.get(column).map(|token| token.id) != clean.get(column).map(|token| token.id)
+            }
+            Columns::Heads(_) => false,
+        }
+    }
+
+    /// The strongest cells, as (row, column).
+    fn top(&self) -> Vec<(usize, usize)> {
+        let cells =
+            (0..self.layers.len()).flat_map(|row| (0..self.n_columns()).map(move |column| (row, column)));
+        let size = |&(row, column): &(usize, usize)| self.value(row, column).abs();
+        let mut cells: Vec<_> = cells.filter(|cell| size(cell) > 0.0).collect();
+        cells.sort_by(|a, b| size(b).total_cmp(&size(a)).then(a.cmp(b)));
+        cells.truncate(N_TOP);
+        cells
+    }
+
+    /// The columns that are shown, in order.
+    pub(crate) fn shown(&self, most_cells: usize) -> Vec<usize> {
+        let n = self.n_columns();
+        let most = (most_cells / self.layers.len().max(1)).max(1);
+        let mut columns: Vec<usize> = (0..n).collect();
+        if n > most {
+            let strongest = |column: usize| {
+                let rows = 0..self.layers.len();
+                rows.map(|row| self.value(row, column).abs()).fold(0.0, f32::max)
+            };
+            columns.sort_by(|&a, &b| strongest(b).total_cmp(&strongest(a)).then(a.cmp(&b)));
+            columns.truncate(most);
+            columns.sort_unstable();
+        }
+        columns
+    }
+
+    fn notes(&self, n_shown: usize) -> Vec<String> {
+        let mut notes = Vec::new();
+        let n = self.n_columns();
+        if n == 0 || self.layers.is_empty() {
+            notes.push("nothing was patched".to_owned());
+        } else if n_shown < n {
+            notes.push(format!(
+                "the {n_shown} strongest of {n} columns; `.restored` has all"
+            ));
+        }
+        let is_bad = |value: &&f32| !value.is_finite();
+        let n_bad = self.restored.iter().flatten().filter(is_bad).count();
+        if n_bad > 0 {
+            notes.push(format!("{n_bad} values are not finite"));
+        }
+        notes
+    }
+
+    fn content(&self) -> Markup {
+        let shown = self.shown(MOST_CELLS);
+        let peak = numbers::fraction(self.peak().into());
+        html! {
+            div class="ecco map" {
+                div class="head" {
+                    b { "Activation patching" } " "
+                    span class="method" { (visible::plain(&self.site, false)) }
+                    @if self.peak() > 0.0 {
+                        " " span class="legend" { (numbers::fraction(-f64::from(self.peak()))) " " i {} " " (peak) }
+                    }
+                }
+                p class="answer" {
+                    (visible::plain(&self.answer, false)) ": corrupted " (numbers::short(self.corrupted)) ", clean "
+                    (numbers::short(self.clean)) ". Cells: how much of that comes back, 1 = all of it."
+                }
+                @for text in self.notes(shown.len()) { (note(&text)) }
+                @if !shown.is_empty() && !self.layers.is_empty() { div class="wide" { (self.table(&shown)) } }
+                div class="readout" { (self.readout()) }
+            }
+        }
+    }
+
+    fn table(&self, shown: &[usize]) -> Markup {
+        html! {
+            table {
+                thead {
+                    tr {
+                        th scope="col" { "layer" }
+                        @for &column in shown {
+                            th scope="col" class=[self.differs(column).then_some("differs")] { (self.heading(column)) }
+                        }
+                    }
+                }
+                tbody {
+                    @for (row, layer) in self.layers.iter().enumerate() {
+                        tr {
+                            th scope="row" { (layer) }
+                            @for &column in shown { (self.cell(row, column, shown.len() <= MOST_NUMBERED)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn heading(&self, column: usize) -> Markup {
+        match &self.columns {
+            Columns::Heads(_) => html! { (column) },
+            Columns::Positions { corrupted, clean } => html! {
+                div {
+                    @if let Some(token) = corrupted.get(column) { (visible::label_html(token)) }
+                    @if let Some(token) = clean.get(column).filter(|_| self.differs(column)) {
+                        " ← " (visible::label_html(token))
+                    }
+                }
+                small { (column) }
+            },
+        }
+    }
+
+    fn cell(&self, row: usize, column: usize, numbered: bool) -> Markup {
+        let value = self.value(row, column);
+        let style = self.strength(row, column).map(|s| {
+            let (ground, text) = (colour::hex(colour::diverging(s)), colour::text_on_diverging(s));
+            format!("--s:{:.3};background-color:{ground};color:{text}", s)
+        });
+        html! {
+            td style=[style] title=[(!numbered).then(|| numbers::fraction(value.into()))] {
+                @if numbered { (numbers::fraction(value.into())) }
+            }
+        }
+    }
+
+    fn readout(&self) -> Markup {
+        match self.top().first() {
+            None => html! { "no cell changes the answer" },
+            Some(&(row, column)) => html! {
+                span class="what" { "layer " (self.layers[row]) ", " bdi { (self.column(column)) } }
+                " restores " (numbers::fraction(self.value(row, column).into())) ", the most of all"
+            },
+        }
+    }
+
+    fn island(&self) -> Value {
+        let shown = self.shown(MOST_CELLS);
+        json!({
+            "site": self.site,
+            "answer": self.answer,
+            "clean": self.clean,
+            "corrupted": self.corrupted,
+            "layers": self.layers,
+            "shown": shown,
+            "columns": shown.iter().map(|&column| self.column(column)).collect::<Vec<_>>(),
+            "rows": (0..self.layers.len()).map(|row| {
+                let values: Vec<f32> = shown.iter().map(|&column| self.value(row, column)).collect();
+                crate::kit::rows::packed(&values)
+            }).collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl Explorable for PatchMap {
+    /// The strongest cells.
+    fn text(&self) -> String {
+        let mut text = format!(
+            "activation patching of {} · {} layers × {} {}\n{}: corrupted {}, clean {}",
+            visible::plain(&self.site, false),
+            self.layers.len(),
+            self.n_columns(),
+            match self.columns {
+                Columns::Positions { .. } => "positions",
+                Columns::Heads(_) => "heads",
+            },
+            visible::plain(&self.answer, false),
+            numbers::short(self.corrupted),
+            numbers::short(self.clean),
+        );
+        for (row, column) in self.top() {
+            let restored = numbers::fraction(self.value(row, column).into());
+            let _ = write!(
+                text,
+                "\nlayer {} {} restores {restored}",
+                self.layers[row],
+                self.column(column)
+            );
+        }
+        for note in self.notes(self.n_columns()) {
+            let _ = write!(text, "\n⚠ {note}");
+        }
+        text
+    }
+
+    fn svg(&self) -> Option<String> {
+        picture::heat_map(self)
+    }
+
+    fn html(&self) -> Option<String> {
+        Some(COMPONENT.render(&self.content(), &self.island()))
+    }
+
+    fn json(&self) -> Option<Value> {
+        let restored = self
+            .restored
+            .iter()
+            .map(|row| row.iter().map(|v| numbers::rounded(*v)).collect::<Value>());
+        let mut json = serde_json::to_value(self).ok()?;
+        json["restored"] = restored.collect();
+        Some(json)
+    }
+
+    fn alt_text(&self) -> Option<String> {
+        Some(format!(
+            "Activation patching of {}: how much of the clean answer each part restores",
+            visible::plain(&self.site, false)
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens(texts: &[&str]) -> Vec<Token> {
+        let token = |(id, text): (usize, &&str)| Token {
+            text: (*text).to_owned(),
+            id: id as u32 + text.len() as u32 * 100,
+            part: None,
+        };
+        texts.iter().enumerate().map(token).collect()
+    }
+
+    fn example() -> PatchMap {
+        PatchMap {
+            site: "mlp_output".into(),
+            answer: "logit of \" Paris\"".into(),
+            clean: 4.0,
+            corrupted: -1.5,
+            layers: vec![0, 1],
+            columns: Columns::Positions {
+                corrupted: tokens(&["The", " Italy", " is"]),
+                clean: tokens(&["The", " France", " is"]),
+            },
+            restored: vec![vec![0.0, 1.0, 0.25], vec![0.0, -0.128, 0.5]],
+        }
+    }
+
+    #[test]
+    fn a_console_names_the_strongest_cells() {
+        let expected = "activation patching of mlp_output · 2 layers × 3 positions\n\
+                        logit of \" Paris\": corrupted -1.5, clean 4\n\
+                        layer 0 ·Italy 1 restores 1.00\n\
+                        layer 1 ·is 2 restores 0.50\n\
+                        layer 0 ·is 2 restores 0.25\n\
+                        layer 1 ·Italy 1 restores −0.13";
+        assert_eq!(example().text(), expected);
+    }
+
+    #[test]
+    fn cells_are_coloured_without_a_script_and_differences_marked() {
+        let html = example().html().unwrap();
+        assert!(
+            html.contains("--s:1.000;background-color:") && html.contains(">1.00</td>"),
+            "{html}"
+        );
+        assert!(html.contains("--s:-0.128;") && html.contains(">−0.13</td>"));
+        assert_eq!(html.matches("class=\"differs\"").count(), 1);
+        assert!(html.contains("<th scope=\"row\">1</th>") && !html.contains(" id=\""));
+        assert!(
+            COMPONENT
+                .js
+                .contains("define(\"ecco-patch-map\", \"patch-map-1\"")
+        );
+    }
+
+    #[test]
+    fn of_large_maps_the_strongest_columns_are_shown() {
+        let n = 4000;
+        let mut row = vec![0.01; n];
+        row[3777] = 0.9;
+        let view = PatchMap {
+            layers: (0..24).collect(),
+            columns: Columns::Heads(n),
+            restored: vec![row; 24],
+            ..example()
+        };
+        let html = view.html().unwrap();
+        assert!(html.contains("the 250 strongest of 4000 columns") && html.contains(">3777</th>"));
+        assert!(html.len() < 1_500_000, "{}", html.len());
+        assert!(view.svg().unwrap().len() < 200_000);
+    }
+
+    #[test]
+    fn nothing_and_what_is_no_number_do_not_panic() {
+        let mut view = example();
+        view.restored = vec![vec![f32::NAN, f32::INFINITY], vec![]];
+        assert!(
+            view.text().contains("⚠ 2 values are not finite"),
+            "{}",
+            view.text()
+        );
+        assert!(view.html().is_some() && view.svg().is_some() && view.json().is_some());
+        view.layers.clear();
+        view.restored.clear();
+        view.columns = Columns::Heads(0);
+        assert!(view.html().unwrap().contains("nothing was patched") && view.svg().is_none());
+    }
+}

@@ -1,0 +1,154 @@
+//! Ranks of chosen tokens after each layer.
+
+use maud::html;
+use serde_json::{Value, json};
+
+use crate::Explorable;
+use crate::kit::Token;
+use crate::kit::grid::{self, Cell, Grid, Heading, Scale};
+use crate::kit::page::{Component, note};
+use crate::kit::{colour, numbers, visible};
+use crate::views::depths::{columns_shown, way};
+
+/// Which tokens are ranked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RankKind {
+    /// Those that were written, each at its own place.
+    Written,
+    /// Some tokens at one place.
+    Watched,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct RankMap {
+    pub kind: RankKind,
+    pub columns: Vec<Token>,
+    /// Where each of them stands, or would stand.
+    pub positions: Vec<usize>,
+    /// What is read before the place of watched tokens.
+    pub before: Vec<Token>,
+    /// Names of the layers.
+    pub layers: Vec<String>,
+    /// By layer and column; 1 is the most probable token.
+    pub ranks: Vec<Vec<u32>>,
+    pub probabilities: Vec<Vec<f32>>,
+    pub raw: bool,
+}
+
+const COMPONENT: Component = Component {
+    tag: "ecco-ranks",
+    view: "ranks-1",
+    css: concat!(include_str!("../../kit/grid.css"), include_str!("view.css")),
+    js: concat!(include_str!("../../kit/grid.js"), include_str!("view.js")),
+};
+
+/// Ranks from here on have no colour.
+const LAST: f32 = 5000.0;
+
+impl RankMap {
+    fn grid(&self) -> Grid {
+        let watched = self.kind == RankKind::Watched;
+        let columns = self.columns.iter().zip(&self.positions);
+        let cell = |rank: &u32| Cell::text(rank.to_string(), strength(*rank));
+        Grid {
+            corner: "layer",
+            columns: columns
+                .map(|(token, position)| Heading::token(token, (!watched).then_some(*position)))
+                .collect(),
+            rows: self.layers.iter().map(Heading::text).collect(),
+            cells: self
+                .ranks
+                .iter()
+                .map(|ranks| ranks.iter().map(cell).collect())
+                .collect(),
+            scale: Scale::Ramp(if watched { &colour::COOL } else { &colour::WARM }),
+        }
+    }
+
+    fn title(&self) -> String {
+        match (self.kind, self.positions.first()) {
+            (RankKind::Watched, Some(position)) => {
+                format!("Rankings of watched tokens at position {position}")
+            }
+            _ => "Rankings of the written tokens".to_owned(),
+        }
+    }
+}
+
+/// Cells of a page: about 1 MB of them.
+const MOST_CELLS: usize = 8_000;
+
+impl RankMap {
+    fn first(&self, n: usize) -> Self {
+        let mut view = self.clone();
+        view.columns.truncate(n);
+        view.positions.truncate(n);
+        view.ranks.iter_mut().for_each(|row| row.truncate(n));
+        view.probabilities.iter_mut().for_each(|row| row.truncate(n));
+        view
+    }
+}
+
+/// 1 for the best, falling with the logarithm.
+fn strength(rank: u32) -> f32 {
+    (1.0 - (rank.max(1) as f32).ln() / LAST.ln()).max(0.0)
+}
+
+impl Explorable for RankMap {
+    fn text(&self) -> String {
+        let before = match self.kind {
+            RankKind::Watched => format!(" · {}", grid::blank(&self.before)),
+            RankKind::Written => String::new(),
+        };
+        format!(
+            "{} · {}{before}\n{}",
+            self.title(),
+            way(self.raw),
+            self.grid().text()
+        )
+    }
+
+    fn svg(&self) -> Option<String> {
+        self.grid().picture(&self.title(), way(self.raw))
+    }
+
+    fn html(&self) -> Option<String> {
+        let (n, cut) = columns_shown(self.columns.len(), self.layers.len(), MOST_CELLS);
+        let view = self.first(n);
+        let content = html! {
+            div class="ecco ranks" {
+                div class="head" {
+                    b { (self.title()) } " " span { (way(self.raw)) }
+                    @if self.kind == RankKind::Watched { " " span class="blank" { (grid::blank(&self.before)) } }
+                }
+                @if self.columns.is_empty() { (note("no tokens to rank")) }
+                @if let Some(cut) = cut { (note(&cut)) }
+                (view.grid().table())
+                div class="readout" { "The rank of each token after each layer: 1 is the most probable one." }
+            }
+        };
+        Some(COMPONENT.render(&content, &view.json()?))
+    }
+
+    fn json(&self) -> Option<Value> {
+        let rounded = |row: &Vec<f32>| row.iter().map(|p| numbers::rounded(*p)).collect::<Value>();
+        Some(json!({
+            "tokens": self.columns,
+            "positions": self.positions,
+            "final_norm": !self.raw,
+            "layers": self.layers,
+            "ranks": self.ranks,
+            "probabilities": self.probabilities.iter().map(rounded).collect::<Value>(),
+        }))
+    }
+
+    fn alt_text(&self) -> Option<String> {
+        let tokens: Vec<String> = self.columns.iter().take(12).map(visible::label).collect();
+        let n = self.layers.len();
+        Some(format!(
+            "{}: {}, after each of {n} layers",
+            self.title(),
+            tokens.join(", ")
+        ))
+    }
+}

@@ -1,0 +1,406 @@
+//! What a model says of a text that it has read: bars for the tokens that it predicts or for labels, a probability
+//! under each token that may have been replaced.
+
+use maud::{Markup, html};
+use serde_json::{Value, json};
+
+use crate::Explorable;
+use crate::kit::Token;
+use crate::kit::boxes::{Extra, flow};
+use crate::kit::{numbers, page, visible};
+
+/// A text as a model read it, and what it says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    pub text: String,
+    pub tokens: Vec<Token>,
+    /// What the decoder beside an encoder was given as written; empty for models of one stack.
+    pub target: Vec<Token>,
+    pub said: Said,
+}
+
+/// What a model says of a text. Probabilities are between 0 and 1.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Said {
+    Nothing {
+        reason: String,
+    },
+    /// Tokens that are predicted at some places.
+    Tokens {
+        places: Vec<Place>,
+    },
+    /// By token: how probable it is that it was replaced.
+    Replaced {
+        probabilities: Vec<f32>,
+    },
+    /// Labels of the whole text, the most probable first.
+    Labels {
+        labels: Vec<(String, f32)>,
+        /// Each for itself: they do not sum to 1.
+        independent: bool,
+    },
+}
+
+/// A position of the text, or the one behind it, and the most probable tokens there, best first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Place {
+    pub position: usize,
+    pub candidates: Vec<(Token, f32)>,
+}
+
+/// Labels beyond this many are not drawn; the data has them.
+const MOST_LABELS: usize = 20;
+
+impl Said {
+    pub fn add_token(&mut self, position: usize, candidates: Vec<(Token, f32)>) {
+        let place = Place { position, candidates };
+        match self {
+            Self::Tokens { places } => places.push(place),
+            other => *other = Self::Tokens { places: vec![place] },
+        }
+    }
+
+    pub fn add_replaced(&mut self, probability: f32) {
+        match self {
+            Self::Replaced { probabilities } => probabilities.push(probability),
+            other => {
+                *other = Self::Replaced {
+                    probabilities: vec![probability],
+                }
+            }
+        }
+    }
+
+    pub fn add_label(&mut self, name: &str, probability: f32, are_independent: bool) {
+        let label = (name.to_owned(), probability);
+        match self {
+            Self::Labels { labels, .. } => labels.push(label),
+            other => {
+                *other = Self::Labels {
+                    labels: vec![label],
+                    independent: are_independent,
+                }
+            }
+        }
+    }
+
+    /// The first thing it says, on one line: `·capital 93%`.
+    pub fn best(&self) -> Option<String> {
+        self.groups().first()?.bars.first().map(Bar::text)
+    }
+
+    /// What is drawn as bars.
+    fn groups(&self) -> Vec<Group> {
+        match self {
+            Self::Tokens { places } => places.iter().map(Group::of_place).collect(),
+            Self::Labels { labels, .. } => {
+                let bars = labels.iter().take(MOST_LABELS);
+                let bars = bars.map(|(name, probability)| Bar::of_label(name, *probability));
+                vec![Group {
+                    title: None,
+                    bars: bars.collect(),
+                }]
+            }
+            Self::Nothing { .. } | Self::Replaced { .. } => vec![],
+        }
+    }
+
+    fn note(&self) -> Option<String> {
+        match self {
+            Self::Nothing { reason } => Some(visible::plain(reason, false)),
+            Self::Labels { labels, independent } => {
+                let hidden = labels.len().saturating_sub(MOST_LABELS);
+                let more = (hidden > 0).then(|| format!("{hidden} less probable labels are not shown"));
+                let each = independent.then(|| "each label for itself".to_owned());
+                let notes: Vec<String> = each.into_iter().chain(more).collect();
+                (!notes.is_empty()).then(|| notes.join("; "))
+            }
+            Self::Replaced { .. } => Some("how probable it is that each token was replaced".to_owned()),
+            Self::Tokens { .. } => None,
+        }
+    }
+}
+
+/// Bars that belong together.
+struct Group {
+    title: Option<String>,
+    bars: Vec<Bar>,
+}
+
+struct Bar {
+    label: String,
+    markup: Markup,
+    probability: f32,
+}
+
+impl Group {
+    fn of_place(place: &Place) -> Self {
+        let bars = place
+            .candidates
+            .iter()
+            .map(|(token, probability)| Bar::of_token(token, *probability));
+        Self {
+            title: Some(format!("position {}", place.position)),
+            bars: bars.collect(),
+        }
+    }
+}
+
+impl Bar {
+    fn of_token(token: &Token, probability: f32) -> Self {
+        Self {
+            label: visible::label(token),
+            markup: visible::label_html(token),
+            probability,
+        }
+    }
+
+    fn of_label(name: &str, probability: f32) -> Self {
+        let label = visible::plain(name, false);
+        Self {
+            markup: html! { bdi { (label) } },
+            label,
+            probability,
+        }
+    }
+
+    fn text(&self) -> String {
+        format!("{} {}", self.label, self.share())
+    }
+
+    fn share(&self) -> String {
+        numbers::share(f64::from(self.probability))
+    }
+
+    fn html(&self) -> Markup {
+        let width = f64::from(self.probability).clamp(0.0, 1.0) * 100.0;
+        html! {
+            li {
+                span class="name" { (self.markup) } " "
+                span class="track" { span style=(format!("width:{width:.1}%")) {} } " "
+                em { (self.share()) }
+            }
+        }
+    }
+}
+
+impl Reading {
+    /// The tokens that the predictions are about: of two stacks, the second's.
+    fn spoken(&self) -> &[Token] {
+        if self.target.is_empty() {
+            &self.tokens
+        } else {
+            &self.target
+        }
+    }
+
+    fn spoken_html(&self) -> Markup {
+        let spoken = self.spoken();
+        let predicted: Vec<usize> = match &self.said {
+            Said::Tokens { places } => places.iter().map(|place| place.position).collect(),
+            _ => vec![],
+        };
+        let replaced: &[f32] = match &self.said {
+            Said::Replaced { probabilities } => probabilities,
+            _ => &[],
+        };
+        let extra = |position: usize| {
+            let probability = replaced.get(position).copied();
+            let strength = if predicted.contains(&position) {
+                Some(1.0)
+            } else {
+                probability.map(|probability| probability.clamp(0.0, 1.0))
+            };
+            Extra {
+                title: spoken.get(position).map(|token| format!("id {}", token.id)),
+                style: strength.map(|strength| format!("--s:{strength:.3}")),
+                below: probability.map(|probability| numbers::share(f64::from(probability))),
+                ..Extra::default()
+            }
+        };
+        let behind = predicted.iter().any(|&position| position >= spoken.len());
+        html! {
+            div class="flow" {
+                (flow(spoken, 0, usize::MAX, extra))
+                @if behind { b title="what follows" { "▸" } }
+            }
+        }
+    }
+}
+
+impl Explorable for Reading {
+    /// The text, then a line for each prediction.
+    fn text(&self) -> String {
+        let mut lines = vec![visible::plain(&self.text, true)];
+        if !self.target.is_empty() {
+            let target: Vec<String> = self.target.iter().map(visible::label).collect();
+            lines.push(format!("written: {}", target.join(" ")));
+        }
+        if let Said::Replaced { probabilities } = &self.said {
+            let each = self.tokens.iter().zip(probabilities);
+            let each = each.map(|(token, probability)| Bar::of_token(token, *probability));
+            lines.push(each.map(|bar| bar.text()).collect::<Vec<_>>().join(", "));
+        }
+        for group in self.said.groups() {
+            let bars: Vec<String> = group.bars.iter().map(Bar::text).collect();
+            let title = group.title.map_or(String::new(), |title| format!("{title}: "));
+            lines.push(format!("{title}{}", bars.join(", ")));
+        }
+        lines.extend(self.said.note().map(|note| format!("({note})")));
+        lines.join("\n")
+    }
+
+    fn html(&self) -> Option<String> {
+        let read = |position: usize| Extra {
+            title: self.tokens.get(position).map(|token| format!("id {}", token.id)),
+            ..Extra::default()
+        };
+        let note = self.said.note();
+        let content = html! {
+            div class="ecco reading" {
+                @if let Some(note) = note { div class="head" { span { (note) } } }
+                @if !self.target.is_empty() {
+                    div class="flow" { (flow(&self.tokens, 0, usize::MAX, read)) }
+                    div class="head" { span { "written so far" } }
+                }
+                (self.spoken_html())
+                @let groups = self.said.groups();
+                @if !groups.is_empty() {
+                    div class="groups" {
+                        @for group in groups {
+                            div {
+                                @if let Some(title) = group.title { small { (title) } }
+                                ul { @for bar in group.bars { (bar.html()) } }
+                            }
+                        }
+                    }
+                }
+            }
+        };
+        Some(page::still(include_str!("view.css"), &content))
+    }
+
+    fn json(&self) -> Option<Value> {
+        let mut data = json!({"text": self.text, "tokens": self.tokens});
+        if !self.target.is_empty() {
+            data["target"] = json!(self.target);
+        }
+        let share = |probability: f32| numbers::rounded(probability);
+        match &self.said {
+            Said::Nothing { .. } => {}
+            Said::Tokens { places } => {
+                let candidate = |(token, probability): &(Token, f32)| json!({"text": token.text, "id": token.id, "probability": share(*probability)});
+                let place = |place: &Place| {
+                    let candidates: Vec<Value> = place.candidates.iter().map(candidate).collect();
+                    json!({"position": place.position, "candidates": candidates})
+                };
+                data["predictions"] = places.iter().map(place).collect();
+            }
+            Said::Replaced { probabilities } => {
+                data["replaced"] = probabilities.iter().map(|&p| share(p)).collect();
+            }
+            Said::Labels { labels, independent } => {
+                let label = |(name, p): &(String, f32)| json!({"label": name, "probability": share(*p)});
+                data["labels"] = labels.iter().map(label).collect();
+                data["independent"] = json!(independent);
+            }
+        }
+        Some(data)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(text: &str) -> Token {
+        Token {
+            text: text.to_owned(),
+            id: 7,
+            part: None,
+        }
+    }
+
+    fn reading(said: Said) -> Reading {
+        Reading {
+            text: "a [MASK]".into(),
+            tokens: vec![token("a"), token("[MASK]")],
+            target: vec![],
+            said,
+        }
+    }
+
+    fn masked() -> Reading {
+        let mut said = Said::Tokens { places: vec![] };
+        said.add_token(1, vec![(token(" b"), 0.75), (token("<c>"), 0.25)]);
+        reading(said)
+    }
+
+    #[test]
+    fn predicted_tokens_are_bars() {
+        let view = masked();
+        assert_eq!(view.text(), "a [MASK]\nposition 1: ·b 75%, <c> 25%");
+        assert_eq!(view.said.best().as_deref(), Some("·b 75%"));
+        let html = view.html().unwrap();
+        assert!(
+            html.contains("<span style=\"--s:1.000\" title=\"id 7\"><small>1</small>"),
+            "{html}"
+        );
+        assert!(html.contains("width:75.0%") && html.contains("&lt;c&gt;") && !html.contains("<c>"));
+        assert!(!html.contains('▸'), "nothing follows: the mask is in the text");
+        assert_eq!(
+            view.json().unwrap()["predictions"][0]["candidates"][1],
+            json!({"text": "<c>", "id": 7, "probability": 0.25})
+        );
+    }
+
+    #[test]
+    fn what_follows_is_marked() {
+        let mut said = Said::Tokens { places: vec![] };
+        said.add_token(2, vec![(token("b"), 1.0)]);
+        assert!(reading(said.clone()).html().unwrap().contains('▸'));
+        let mut two = reading(said);
+        two.target = vec![token("<s>"), token("x")];
+        assert_eq!(two.text(), "a [MASK]\nwritten: <s> x\nposition 2: b 100%");
+        let html = two.html().unwrap();
+        assert_eq!(html.matches("class=\"flow\"").count(), 2);
+    }
+
+    #[test]
+    fn replaced_tokens_have_their_probability() {
+        let mut said = Said::Tokens { places: vec![] };
+        said.add_replaced(0.02);
+        said.add_replaced(0.9);
+        let view = reading(said);
+        assert!(view.text().contains("a 2.0%, [MASK] 90%"), "{}", view.text());
+        assert!(view.html().unwrap().contains("--s:0.900") && view.html().unwrap().contains("90%</em>"));
+        assert_eq!(view.json().unwrap()["replaced"], json!([0.02, 0.9]));
+    }
+
+    #[test]
+    fn labels_are_bars_and_many_are_cut() {
+        let mut said = Said::Tokens { places: vec![] };
+        for index in 0..25 {
+            said.add_label(&format!("label\u{202e} {index}"), 0.5 / (index + 1) as f32, true);
+        }
+        let view = reading(said);
+        let html = view.html().unwrap();
+        assert_eq!(html.matches("<li>").count(), MOST_LABELS);
+        assert!(
+            html.contains("each label for itself; 5 less probable labels"),
+            "{html}"
+        );
+        assert!(!html.contains('\u{202e}') && !view.text().contains('\u{202e}'));
+        assert_eq!(view.json().unwrap()["labels"].as_array().unwrap().len(), 25);
+    }
+
+    #[test]
+    fn silence_says_why() {
+        let view = reading(Said::Nothing {
+            reason: "the text has no [MASK]".into(),
+        });
+        assert_eq!(view.text(), "a [MASK]\n(the text has no [MASK])");
+        assert!(view.html().unwrap().contains("the text has no [MASK]"));
+        assert_eq!(view.said.best(), None);
+    }
+}

@@ -1,0 +1,271 @@
+//! Input saliency: how much each token, word or line contributed to what a model said.
+//!
+//! - here: the data, its text, its picture and its JSON
+//! - [`targets`]: what the rows belong to, and the checks beneath them
+//! - `content`: the static page
+
+mod picture;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::Explorable;
+use crate::kit::Token;
+use crate::kit::page::Component;
+use crate::kit::{numbers, rows, visible};
+
+mod content;
+pub mod targets;
+#[cfg(test)]
+mod tests;
+
+pub use targets::{Check, CheckNote, Target, Targets};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SaliencyStyle {
+    #[default]
+    Minimal,
+    /// A bar and a number in each box.
+    Detailed,
+}
+
+/// What the numbers of a row are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scale {
+    /// Not negative; a row sums to 1.
+    #[default]
+    Shares,
+    /// For or against the target, in units of what is explained.
+    Signed,
+}
+
+/// What stands in a box.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    #[default]
+    Token,
+    Word,
+    Line,
+    Sentence,
+    Span,
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Saliency {
+    /// The boxes: tokens, or the words, lines, sentences, spans that they make.
+    pub tokens: Vec<Token>,
+    pub unit: Unit,
+    /// The first so many were given.
+    pub n_input: usize,
+    /// What was given stood before an encoder, what was written before the decoder beside it.
+    pub is_pair: bool,
+    pub style: SaliencyStyle,
+    /// Method for people: "gradient × input".
+    pub method: String,
+    /// What of the target is explained: "probability". May be empty.
+    pub of: String,
+    pub targets: Targets,
+    /// What is explained, as a number for each row; may be empty.
+    pub values: Vec<f32>,
+    pub scale: Scale,
+    /// A row for each target, a value for each box from the first on.
+    pub scores: Vec<Vec<f32>>,
+    pub checks: Vec<Check>,
+}
+
+const COMPONENT: Component = Component {
+    tag: "ecco-saliency",
+    view: "saliency-2",
+    css: include_str!("view.css"),
+    js: include_str!("view.js"),
+};
+
+/// Sources named under the tokens, and in a console.
+const N_TOP: usize = 5;
+
+impl Saliency {
+    /// Rows that belong to a target.
+    pub(crate) fn rows(&self) -> &[Vec<f32>] {
+        &self.scores[..self.scores.len().min(self.n_targets())]
+    }
+
+    fn n_targets(&self) -> usize {
+        match &self.targets {
+            Targets::Written => self.tokens.len().saturating_sub(self.n_input),
+            Targets::Named(targets) => targets.len(),
+        }
+    }
+
+    /// The values of row `k` that belong to a box.
+    pub(crate) fn row(&self, k: usize) -> &[f32] {
+        self.rows()
+            .get(k)
+            .map_or(&[], |row| &row[..row.len().min(self.tokens.len())])
+    }
+
+    pub(crate) fn label(&self, position: usize) -> String {
+        self.tokens.get(position).map_or_else(String::new, visible::label)
+    }
+
+    /// A contribution for people: `14%`, `+0.21`.
+    fn number(&self, value: f32) -> String {
+        match self.scale {
+            Scale::Shares => numbers::share(value.into()),
+            Scale::Signed => numbers::signed(value.into()),
+        }
+    }
+
+    /// `gradient × input · probability`
+    pub(crate) fn about(&self) -> String {
+        let parts = [self.method.as_str(), self.of.as_str()];
+        let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        visible::plain(&parts.join(" · "), false)
+    }
+
+    fn n_targets_text(&self) -> String {
+        let n = self.rows().len();
+        let what = match self.targets {
+            Targets::Written => "generated token",
+            Targets::Named(_) => "target",
+        };
+        let plural = if n == 1 { "" } else { "s" };
+        format!("{n} {what}{plural}")
+    }
+
+    /// The target of row `k` beside a picture: its name, and where it stands.
+    pub(crate) fn target_label(&self, k: usize) -> (String, Option<usize>) {
+        match &self.targets {
+            Targets::Written => (self.label(self.n_input + k), Some(self.n_input + k)),
+            Targets::Named(targets) => match targets.get(k) {
+                Some(target) => (target.names(), target.position),
+                None => (String::new(), None),
+            },
+        }
+    }
+
+    /// What is wrong with the scores, for people.
+    fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        let (n_targets, n_rows) = (self.n_targets(), self.scores.len());
+        let what = match self.targets {
+            Targets::Written => "generated token",
+            Targets::Named(_) => "target",
+        };
+        if self.scores.is_empty() {
+            notes.push(format!("no saliency to show: there is no {what}"));
+        } else if n_rows != n_targets {
+            notes.push(format!("{n_rows} rows of scores for {n_targets} {what}s"));
+        }
+        let rows = self.rows();
+        let is_finite = |row: &&Vec<f32>| row.iter().all(|v| v.is_finite());
+        let not_finite = rows.iter().filter(|row| !is_finite(row)).count();
+        if not_finite > 0 {
+            let n = rows.len();
+            notes.push(format!(
+                "{not_finite} of {n} rows hold values that are not finite"
+            ));
+        }
+        let odd: Vec<usize> = (0..rows.len())
+            .filter(|&k| !self.is_length(k, rows[k].len()))
+            .collect();
+        if let Some(&k) = odd.first() {
+            let (n, expected) = (odd.len(), self.expected_length(k));
+            notes.push(format!(
+                "{n} rows of unexpected length: row {k} has {} values, not {expected}",
+                rows[k].len()
+            ));
+        }
+        notes
+    }
+
+    fn expected_length(&self, k: usize) -> usize {
+        match self.targets {
+            Targets::Written => self.n_input + k,
+            Targets::Named(_) => self.tokens.len(),
+        }
+    }
+
+    /// A named target may stand anywhere: its row ends where it depends on nothing more.
+    fn is_length(&self, k: usize, length: usize) -> bool {
+        match self.targets {
+            Targets::Written => length == self.expected_length(k),
+            Targets::Named(_) => length <= self.expected_length(k),
+        }
+    }
+
+    /// The sources of row `k` that contribute most: `1 ·b 75%`.
+    fn sources(&self, k: usize) -> String {
+        let row = self.row(k);
+        let source = |i: usize| {
+            let label = visible::cut(&self.label(i), 24);
+            format!("{i} {label} {}", self.number(row[i]))
+        };
+        let sources: Vec<String> = rows::top(row, N_TOP).into_iter().map(source).collect();
+        match sources.is_empty() {
+            true => "–".to_owned(),
+            false => sources.join(", "),
+        }
+    }
+}
+
+impl Explorable for Saliency {
+    /// For each target the sources it draws on most.
+    fn text(&self) -> String {
+        let mut text = format!("input saliency · {} · {}", self.about(), self.n_targets_text());
+        let digits = self.tokens.len().to_string().len();
+        for k in 0..self.rows().len() {
+            let target = match &self.targets {
+                Targets::Written => {
+                    let position = self.n_input + k;
+                    format!("{position:>digits$} {}", visible::cut(&self.label(position), 24))
+                }
+                Targets::Named(targets) => targets[k].line(),
+            };
+            text.push_str(&format!("\n{target} ← {}", self.sources(k)));
+        }
+        for note in self.notes() {
+            text.push_str(&format!("\n⚠ {note}"));
+        }
+        for check in &self.checks {
+            text.push_str(&format!("\n{}", check.line()));
+        }
+        text
+    }
+
+    /// A heat map of targets over the tokens before them.
+    fn svg(&self) -> Option<String> {
+        picture::heat_map(self)
+    }
+
+    fn html(&self) -> Option<String> {
+        Some(COMPONENT.render(&content::content(self), &content::island(self)))
+    }
+
+    fn json(&self) -> Option<Value> {
+        let row = |row: &Vec<f32>| row.iter().map(|v| numbers::rounded(*v)).collect::<Value>();
+        Some(json!({
+            "tokens": self.tokens,
+            "unit": self.unit,
+            "n_input": self.n_input,
+            "style": self.style,
+            "method": self.method,
+            "of": self.of,
+            "targets": self.targets.json(),
+            "values": row(&self.values),
+            "scale": self.scale,
+            "scores": self.scores.iter().map(row).collect::<Value>(),
+            "checks": self.checks,
+        }))
+    }
+
+    fn alt_text(&self) -> Option<String> {
+        Some(format!(
+            "Input saliency ({}): how much each earlier token contributed to {}",
+            self.about(),
+            self.n_targets_text()
+        ))
+    }
+}

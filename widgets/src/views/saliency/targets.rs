@@ -1,0 +1,146 @@
+//! What the rows of a saliency belong to, and whether they can be trusted.
+
+use maud::{Markup, html};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::kit::Token;
+use crate::kit::{numbers, visible};
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Targets {
+    /// Row k belongs to token `n_input + k`, and has a value for each token before it.
+    #[default]
+    Written,
+    /// Anything else: a label, another token than the one that stands there, one rather than another.
+    Named(Vec<Target>),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Target {
+    /// The token or label.
+    pub name: Token,
+    /// The one that it is held against: why `name` and not this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contrast: Option<Token>,
+    /// The box it stands in, or would stand in; may be one behind the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub position: Option<usize>,
+}
+
+impl Targets {
+    /// The named ones; `null` for what was written.
+    pub(super) fn json(&self) -> Value {
+        match self {
+            Self::Written => Value::Null,
+            Self::Named(targets) => json!(targets),
+        }
+    }
+}
+
+impl Target {
+    /// `·Denmark / ·Iceland`
+    pub(crate) fn names(&self) -> String {
+        let names = [Some(&self.name), self.contrast.as_ref()];
+        let names: Vec<String> = names.into_iter().flatten().map(visible::label).collect();
+        names.join(" / ")
+    }
+
+    /// `·Denmark rather than ·Iceland at 12`
+    pub fn line(&self) -> String {
+        let mut line = visible::cut(&visible::label(&self.name), 24);
+        if let Some(contrast) = &self.contrast {
+            let contrast = visible::cut(&visible::label(contrast), 24);
+            line.push_str(&format!(" rather than {contrast}"));
+        }
+        if let Some(position) = self.position {
+            line.push_str(&format!(" at {position}"));
+        }
+        line
+    }
+
+    pub(crate) fn html(&self) -> Markup {
+        html! {
+            (visible::label_html(&self.name))
+            @if let Some(contrast) = &self.contrast {
+                " " i { "rather than" } " " (visible::label_html(contrast))
+            }
+            @if let Some(position) = self.position { " " small { (position) } }
+        }
+    }
+}
+
+/// How far a saliency can be trusted, in one respect.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Check {
+    /// `completeness`
+    pub name: String,
+    /// One for each target, or one for all.
+    pub notes: Vec<CheckNote>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CheckNote {
+    pub text: String,
+    /// Whether it speaks for the scores; `None` where it is only a number to know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub is_good: Option<bool>,
+}
+
+impl CheckNote {
+    fn mark(&self) -> &'static str {
+        match self.is_good {
+            Some(true) => "✓",
+            Some(false) => "⚠",
+            None => "·",
+        }
+    }
+
+    fn class(&self) -> &'static str {
+        match self.is_good {
+            Some(true) => "good",
+            Some(false) => "bad",
+            None => "",
+        }
+    }
+}
+
+impl Check {
+    /// A check that holds for all targets together.
+    pub fn of_all(name: &str, text: String, is_good: Option<bool>) -> Self {
+        Self {
+            name: name.to_owned(),
+            notes: vec![CheckNote { text, is_good }],
+        }
+    }
+
+    /// `✓ completeness: error 3e-8`, of the worst target.
+    pub fn line(&self) -> String {
+        let rank = |note: &&CheckNote| match note.is_good {
+            Some(false) => 0,
+            None => 1,
+            Some(true) => 2,
+        };
+        match self.notes.iter().min_by_key(rank) {
+            Some(note) => format!("{} {}: {}", note.mark(), self.name, note.text),
+            None => self.name.clone(),
+        }
+    }
+
+    pub(super) fn html(&self) -> Markup {
+        let note = self.notes.first();
+        html! {
+            span class=[note.map(CheckNote::class)] {
+                i { (note.map_or("·", CheckNote::mark)) } " "
+                (visible::plain(&self.name, false)) " "
+                em { (note.map_or_else(String::new, |note| visible::plain(&note.text, false))) }
+            }
+        }
+    }
+}
+
+/// `0.42` of what is explained, where it is known.
+pub(super) fn value(values: &[f32], k: usize) -> Option<String> {
+    let value = values.get(k).filter(|value| value.is_finite())?;
+    Some(numbers::short(f64::from(*value)))
+}

@@ -1,0 +1,371 @@
+//! A text, and how surprising each of its tokens is to a model that reads it.
+
+mod picture;
+
+use maud::{Markup, html};
+use serde_json::{Value, json};
+
+use crate::Explorable;
+use crate::kit::Token;
+use crate::kit::boxes::{Extra, flow, flow_of_pair};
+use crate::kit::page::{Component, note};
+use crate::kit::{colour, numbers, rows, visible};
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Score {
+    pub tokens: Vec<Token>,
+    /// The first so many are context: they are read, not scored.
+    pub n_input: usize,
+    /// The context was read by an encoder, the rest by the decoder beside it.
+    pub is_pair: bool,
+    /// One for each token; `None` where the model said nothing before it.
+    pub scored: Vec<Option<Scored>>,
+    pub vocab_size: usize,
+}
+
+/// What a model thought of a token before it read it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scored {
+    /// Natural logarithm.
+    pub log_probability: f32,
+    /// 1 is the most probable token of the vocabulary.
+    pub rank: u32,
+    /// The most probable token there, and its probability.
+    pub best: Option<(Token, f32)>,
+}
+
+const COMPONENT: Component = Component {
+    tag: "ecco-score",
+    view: "score-1",
+    css: include_str!("view.css"),
+    js: include_str!("view.js"),
+};
+
+impl Scored {
+    pub fn probability(&self) -> f64 {
+        f64::from(self.log_probability).exp()
+    }
+
+    /// Surprisal.
+    pub fn bits(&self) -> f32 {
+        -self.log_probability / std::f32::consts::LN_2
+    }
+}
+
+impl Score {
+    fn at(&self, position: usize) -> Option<&Scored> {
+        self.scored.get(position)?.as_ref()
+    }
+
+    /// Surprisal by token; no number where there is none.
+    pub(crate) fn bits(&self) -> Vec<f32> {
+        let bits = |position| self.at(position).map_or(f32::NAN, Scored::bits);
+        (0..self.tokens.len()).map(bits).collect()
+    }
+
+    /// That of a blind guess: where the scale of colours ends.
+    pub(crate) fn ceiling(&self) -> f32 {
+        (self.vocab_size.max(2) as f32).log2()
+    }
+
+    fn n_scored(&self) -> usize {
+        self.bits().iter().filter(|bits| bits.is_finite()).count()
+    }
+
+    /// Mean surprisal in bits per token; `None` where nothing is scored.
+    pub fn mean_bits(&self) -> Option<f64> {
+        let bits = self.bits().into_iter().filter(|bits| bits.is_finite());
+        let sum: f64 = bits.map(f64::from).sum();
+        (self.n_scored() > 0).then(|| sum / self.n_scored() as f64)
+    }
+
+    /// How many equally probable tokens would be as surprising on average.
+    pub fn perplexity(&self) -> Option<f64> {
+        self.mean_bits().map(f64::exp2)
+    }
+
+    /// The figures of the whole text: `perplexity 23.4`.
+    fn figures(&self) -> Vec<String> {
+        let plural = if self.n_scored() == 1 { "" } else { "s" };
+        let mut figures = vec![format!("{} scored token{plural}", self.n_scored())];
+        if let (Some(perplexity), Some(bits)) = (self.perplexity(), self.mean_bits()) {
+            figures.push(format!("perplexity {}", numbers::short(perplexity)));
+            figures.push(format!("{bits:.2} bits per token"));
+        }
+        figures
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.scored.len() != self.tokens.len() {
+            notes.push(format!(
+                "{} scores for {} tokens",
+                self.scored.len(),
+                self.tokens.len()
+            ));
+        }
+        let odd = self
+            .scored
+            .iter()
+            .flatten()
+            .filter(|scored| !scored.bits().is_finite());
+        match odd.count() {
+            0 => {}
+            n => notes.push(format!("{n} tokens have a probability of 0 or no number")),
+        }
+        if self.n_scored() == 0 {
+            notes.push("nothing is scored: the first token of a text has nothing before it".to_owned());
+        }
+        notes
+    }
+
+    /// `probability 0.25%, 8.6 bits, rank 120`
+    fn line(&self, scored: &Scored) -> String {
+        let probability = numbers::fine_share(scored.probability());
+        format!(
+            "{probability}, {:.1} bits, rank {}",
+            scored.bits(),
+            numbers::count(scored.rank.into())
+        )
+    }
+
+    fn content(&self) -> Markup {
+        html! {
+            div class="ecco score" {
+                div class="head" {
+                    b { "Surprisal" } " "
+                    @for figure in self.figures() { span { (figure) } " " }
+                    span class="legend" { "0 " i { "–" } " " (format!("{:.0} bits: a blind guess", self.ceiling())) }
+                }
+                @for text in self.notes() { (note(&text)) }
+                div class="flow" {
+                    @if self.is_pair { (flow_of_pair(&self.tokens, self.n_input, |i| self.extra(i))) }
+                    @else { (flow(&self.tokens, 0, self.n_input, |i| self.extra(i))) }
+                }
+                @if let Some(&position) = rows::top(&self.bits(), 1).first() {
+                    div class="readout" { (self.readout(position)) }
+                }
+            }
+        }
+    }
+
+    fn extra(&self, position: usize) -> Extra {
+        let Some(scored) = self.at(position) else {
+            return Extra {
+                below: Some(String::new()),
+                ..Extra::default()
+            };
+        };
+        let strength = scored.bits() / self.ceiling();
+        let strength = if strength.is_finite() {
+            strength.clamp(0.0, 1.0)
+        } else {
+            1.0
+        };
+        let (ground, text) = (
+            colour::hex(colour::scale(strength)),
+            colour::text_on_scale(strength),
+        );
+        let s = (strength * 1000.0).round() / 1000.0;
+        Extra {
+            style: Some(format!("--s:{s};background-color:{ground};color:{text}")),
+            below: Some(numbers::share(scored.probability())),
+            ..Extra::default()
+        }
+    }
+
+    /// The script's `describe` writes the same.
+    fn readout(&self, position: usize) -> Markup {
+        html! {
+            @if let (Some(token), Some(scored)) = (self.tokens.get(position), self.at(position)) {
+                span class="what" { (visible::label_html(token)) " " small { (position) } " " (self.line(scored)) }
+                @if let Some((best, probability)) = &scored.best {
+                    span { "most probable: " (visible::label_html(best)) " " (numbers::share(f64::from(*probability))) }
+                }
+            }
+        }
+    }
+
+    fn island(&self) -> Value {
+        let best = |scored: &Option<Scored>| match scored.as_ref().and_then(|scored| scored.best.as_ref()) {
+            Some((token, probability)) => json!([visible::label(token), numbers::rounded(*probability)]),
+            None => Value::Null,
+        };
+        let log = |scored: &Option<Scored>| {
+            scored
+                .as_ref()
+                .map(|scored| numbers::rounded(scored.log_probability))
+        };
+        json!({
+            "n_input": self.n_input,
+            "vocab_size": self.vocab_size,
+            "tokens": self.tokens.iter().map(|token| &token.text).collect::<Vec<_>>(),
+            "ids": self.tokens.iter().map(|token| token.id).collect::<Vec<_>>(),
+            "scored": self.scored.iter().map(Option::is_some).collect::<Vec<_>>(),
+            "log_probabilities": self.scored.iter().map(log).collect::<Vec<_>>(),
+            "ranks": self.scored.iter().map(|scored| scored.as_ref().map(|scored| scored.rank)).collect::<Vec<_>>(),
+            "best": self.scored.iter().map(best).collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl Explorable for Score {
+    /// A line for each scored token.
+    fn text(&self) -> String {
+        let mut text = format!("text score · {}", self.figures().join(" · "));
+        let digits = self.tokens.len().to_string().len();
+        for (position, token) in self.tokens.iter().enumerate() {
+            let Some(scored) = self.at(position) else {
+                continue;
+            };
+            let label = visible::cut(&visible::label(token), 24);
+            text.push_str(&format!("\n{position:>digits$} {label}: {}", self.line(scored)));
+            if let Some((best, probability)) = scored.best.as_ref().filter(|_| scored.rank > 1) {
+                let (best, share) = (
+                    visible::cut(&visible::label(best), 24),
+                    numbers::share(f64::from(*probability)),
+                );
+                text.push_str(&format!("; most probable: {best} {share}"));
+            }
+        }
+        for note in self.notes() {
+            text.push_str(&format!("\n⚠ {note}"));
+        }
+        text
+    }
+
+    /// Bars of surprisal over the tokens.
+    fn svg(&self) -> Option<String> {
+        picture::bars(self)
+    }
+
+    fn html(&self) -> Option<String> {
+        Some(COMPONENT.render(&self.content(), &self.island()))
+    }
+
+    fn json(&self) -> Option<Value> {
+        let best = |scored: &Scored| {
+            let best = scored.best.as_ref();
+            best.map(
+                |(token, probability)| json!({"token": token, "probability": numbers::rounded(*probability)}),
+            )
+        };
+        let token = |(position, token): (usize, &Token)| {
+            let mut entry = json!({"token": token, "position": position});
+            if let Some(scored) = self.at(position) {
+                entry["log_probability"] = numbers::rounded(scored.log_probability);
+                entry["probability"] = numbers::rounded(scored.probability() as f32);
+                entry["bits"] = numbers::rounded(scored.bits());
+                entry["rank"] = scored.rank.into();
+                entry["most_probable"] = json!(best(scored));
+            }
+            entry
+        };
+        Some(json!({
+            "tokens": self.tokens.iter().enumerate().map(token).collect::<Vec<_>>(),
+            "n_input": self.n_input,
+            "perplexity": self.perplexity(),
+            "bits_per_token": self.mean_bits(),
+        }))
+    }
+
+    fn alt_text(&self) -> Option<String> {
+        Some(format!(
+            "Surprisal of a text's tokens: {}",
+            self.figures().join(", ")
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(text: &str) -> Token {
+        Token {
+            text: text.to_owned(),
+            id: 5,
+            part: None,
+        }
+    }
+
+    fn scored(bits: f32, rank: u32) -> Option<Scored> {
+        let log_probability = -bits * std::f32::consts::LN_2;
+        let best = Some((token(" x"), 0.75));
+        Some(Scored {
+            log_probability,
+            rank,
+            best,
+        })
+    }
+
+    fn score() -> Score {
+        Score {
+            tokens: ["a", " b", "c", "\n"].map(token).to_vec(),
+            n_input: 1,
+            is_pair: false,
+            scored: vec![None, scored(3.0, 2), scored(0.0, 1), scored(12.0, 4000)],
+            vocab_size: 1 << 12,
+        }
+    }
+
+    #[test]
+    fn a_console_has_a_line_for_each_scored_token() {
+        let expected = "text score · 3 scored tokens · perplexity 32 · 5.00 bits per token\n\
+                        1 ·b: 12%, 3.0 bits, rank 2; most probable: ·x 75%\n\
+                        2 c: 100%, 0.0 bits, rank 1\n\
+                        3 \\n: 0.024%, 12.0 bits, rank 4,000; most probable: ·x 75%";
+        assert_eq!(score().text(), expected);
+    }
+
+    #[test]
+    fn the_most_surprising_token_is_described_without_a_script() {
+        let html = score().html().unwrap();
+        for part in [
+            "<span class=\"g\" style=\"--s:0.25;",
+            "<span class=\"g\" style=\"--s:1;background-color:#440154;color:#fff\"><small>3</small> <bdi><i>\\n</i></bdi> <em>0%</em>",
+            "<span class=\"what\"><bdi><i>\\n</i></bdi> <small>3</small> 0.024%, 12.0 bits, rank 4,000</span>",
+            "12 bits: a blind guess",
+        ] {
+            assert!(html.contains(part), "{part} is not in {html}");
+        }
+        assert!(COMPONENT.js.contains("define(\"ecco-score\", \"score-1\""));
+    }
+
+    #[test]
+    fn bad_input_is_said() {
+        let mut view = score();
+        view.scored[1] = scored(f32::INFINITY, 7);
+        view.scored.pop();
+        let text = view.text();
+        assert!(text.contains("⚠ 3 scores for 4 tokens"), "{text}");
+        assert!(text.contains("⚠ 1 tokens have a probability of 0"), "{text}");
+        for view in [
+            view,
+            Score::default(),
+            Score {
+                tokens: vec![token("x")],
+                ..Score::default()
+            },
+        ] {
+            assert!(view.bundle().data.contains_key("text/html"));
+        }
+        assert!(Score::default().text().contains("nothing is scored"));
+    }
+
+    #[test]
+    fn data_is_complete() {
+        let json = score().json().unwrap();
+        assert_eq!(json["perplexity"], 32.0);
+        assert!(json["tokens"][0].get("bits").is_none());
+        assert_eq!(json["tokens"][3]["rank"], 4000);
+        assert_eq!(json["tokens"][3]["most_probable"]["token"]["text"], " x");
+    }
+
+    #[test]
+    fn the_picture_has_a_bar_for_each_scored_token() {
+        let svg = score().svg().unwrap();
+        assert_eq!(svg.matches("<rect").count(), 1 + 3, "{svg}");
+        assert!(svg.contains("perplexity 32"));
+    }
+}

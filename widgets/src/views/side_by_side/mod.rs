@@ -1,0 +1,368 @@
+//! What a model writes and what it writes under interventions, side by side, with their divergence token by token.
+
+mod picture;
+
+use std::fmt::Write;
+
+use maud::{Markup, html};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::Explorable;
+use crate::kit::Token;
+use crate::kit::boxes::{Extra, flow};
+use crate::kit::page::{Component, note};
+use crate::kit::{numbers, rows, visible};
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SideBySide {
+    pub untouched: Side,
+    pub intervened: Side,
+    /// The first `n_input` tokens of both were given.
+    pub n_input: usize,
+    /// What is changed, a line each.
+    pub interventions: Vec<String>,
+    /// About each token of the intervened text that is predicted from those before it.
+    pub predictions: Vec<Option<Predicted>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Side {
+    /// "untouched", "intervened".
+    pub name: String,
+    pub tokens: Vec<Token>,
+}
+
+/// What the two models predict in a token's place.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Predicted {
+    /// KL(untouched ‖ intervened), in nats.
+    pub kl: f32,
+    /// Each model's most probable token and its probability.
+    pub best: [(Token, f32); 2],
+    /// How probable each has the token that stands there.
+    pub of_token: [f32; 2],
+}
+
+const COMPONENT: Component = Component {
+    tag: "ecco-side-by-side",
+    view: "side-by-side-1",
+    css: include_str!("view.css"),
+    js: include_str!("view.js"),
+};
+
+impl SideBySide {
+    /// By token of the intervened text; NaN where nothing predicts it.
+    pub(crate) fn kl(&self) -> Vec<f32> {
+        let kl = |at: usize| self.predicted(at).map_or(f32::NAN, |predicted| predicted.kl);
+        (0..self.intervened.tokens.len()).map(kl).collect()
+    }
+
+    fn predicted(&self, at: usize) -> Option<&Predicted> {
+        self.predictions.get(at).and_then(Option::as_ref)
+    }
+
+    /// Where the texts part: the first position whose tokens differ, or at which only one goes on.
+    pub fn first_difference(&self) -> Option<usize> {
+        let [one, other] = [&self.untouched.tokens, &self.intervened.tokens];
+        let n = one.len().max(other.len());
+        (0..n).find(|&at| one.get(at).map(|token| token.id) != other.get(at).map(|token| token.id))
+    }
+
+    /// The mean over the generated tokens, where there are some.
+    pub fn mean_kl(&self) -> Option<f32> {
+        let generated = self.predictions.iter().skip(self.n_input).flatten();
+        let kl: Vec<f32> = generated.map(|predicted| predicted.kl).collect();
+        (!kl.is_empty()).then(|| kl.iter().sum::<f32>() / kl.len() as f32)
+    }
+
+    /// The token that the readout begins with: where the texts part, or the furthest divergence.
+    fn first_shown(&self) -> Option<usize> {
+        let parted = self.first_difference().filter(|&at| self.predicted(at).is_some());
+        parted.or_else(|| rows::top(&self.kl(), 1).first().copied())
+    }
+
+    fn sides(&self) -> [(&'static str, &Side); 2] {
+        [("a", &self.untouched), ("b", &self.intervened)]
+    }
+
+    fn extra(&self, side: &str, at: usize, peak: f32) -> Extra {
+        let parts = self.first_difference() == Some(at);
+        let kl = self
+            .predicted(at)
+            .map(|predicted| predicted.kl)
+            .filter(|_| side == "b");
+        let strength = kl.and_then(|kl| rows::strength(kl, peak));
+        let mut style = strength.map_or_else(String::new, |s| format!("--k:{:.3};", s));
+        if parts {
+            style.push_str("outline:2px solid #d98e04;outline-offset:-2px;");
+        }
+        Extra {
+            style: (!style.is_empty()).then_some(style),
+            below: kl.map(|kl| numbers::nats(kl.into())),
+            title: parts.then(|| "the texts part here".to_owned()),
+            ..Extra::default()
+        }
+    }
+
+    fn head(&self) -> Markup {
+        let peak = rows::peak(&self.kl());
+        html! {
+            div class="head" {
+                b { "Side by side" } " "
+                span class="method" { "KL(untouched ‖ intervened) of each prediction, in nats" }
+                @if let Some(mean) = self.mean_kl() {
+                    " " span class="legend" { "mean " (numbers::nats(mean.into())) ", most " (numbers::nats(peak.into())) }
+                }
+            }
+        }
+    }
+
+    fn content(&self) -> Markup {
+        let peak = rows::peak(&self.kl());
+        html! {
+            div class="ecco pair" {
+                (self.head())
+                @if self.interventions.is_empty() { (note("nothing is changed")) }
+                ul class="changes" {
+                    @for line in &self.interventions { li { (visible::plain(line, false)) } }
+                }
+                div class="sides" {
+                    @for (class, side) in self.sides() {
+                        section class=(class) {
+                            h4 { (visible::plain(&side.name, false)) }
+                            div class="flow" {
+                                (flow(&side.tokens, 0, self.n_input, |at| self.extra(class, at, peak)))
+                            }
+                        }
+                    }
+                }
+                div class="bars" { (picture::bars(self)) }
+                div class="readout" { (self.readout()) }
+            }
+        }
+    }
+
+    fn readout(&self) -> Markup {
+        let Some((at, predicted)) = self.first_shown().and_then(|at| Some((at, self.predicted(at)?))) else {
+            return html! { "no token is predicted" };
+        };
+        let said = |side: usize| {
+            let (token, probability) = &predicted.best[side];
+            html! {
+                bdi { (visible::label_html(token)) } " " (numbers::share((*probability).into()))
+                ", this one " (numbers::share(predicted.of_token[side].into()))
+            }
+        };
+        html! {
+            span class="what" {
+                (visible::label_html(&self.intervened.tokens[at])) " " small { (at) }
+                " KL " (numbers::nats(predicted.kl.into()))
+                @if self.first_difference() == Some(at) { " · the texts part here" }
+            }
+            span { (visible::plain(&self.untouched.name, false)) ": " (said(0)) } " "
+            span { (visible::plain(&self.intervened.name, false)) ": " (said(1)) }
+        }
+    }
+
+    fn island(&self) -> Value {
+        let prediction = |predicted: &Option<Predicted>| {
+            predicted.as_ref().map(|predicted| {
+                json!({
+                    "best": predicted.best.each_ref().map(|(token, p)| json!([visible::label(token), p])),
+                    "of_token": predicted.of_token,
+                })
+            })
+        };
+        json!({
+            "names": [&self.untouched.name, &self.intervened.name],
+            "n_input": self.n_input,
+            "difference": self.first_difference(),
+            "interventions": self.interventions,
+            "untouched": self.untouched.tokens,
+            "intervened": self.intervened.tokens,
+            "kl": rows::packed(&self.kl()),
+            "predictions": self.predictions.iter().map(prediction).collect::<Vec<_>>(),
+            "shown": self.first_shown(),
+        })
+    }
+}
+
+fn text_of(tokens: &[Token], n_input: usize) -> String {
+    let mut text = String::new();
+    for (position, token) in tokens.iter().enumerate() {
+        if position == n_input {
+            text.push('│');
+        }
+        if token.part.is_none_or(|(part, _)| part <= 1) {
+            text.push_str(&visible::plain(&token.text, true));
+        }
+    }
+    text
+}
+
+impl Explorable for SideBySide {
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for line in &self.interventions {
+            let _ = writeln!(text, "{}", visible::plain(line, false));
+        }
+        for (_, side) in self.sides() {
+            let name = visible::plain(&side.name, false);
+            let _ = writeln!(text, "{name}: {}", text_of(&side.tokens, self.n_input));
+        }
+        let label = |side: &Side, at: usize| {
+            let token = side.tokens.get(at).map(visible::label);
+            token.unwrap_or_else(|| "(nothing)".to_owned())
+        };
+        match self.first_difference() {
+            Some(at) => {
+                let [one, other] = [label(&self.untouched, at), label(&self.intervened, at)];
+                let _ = writeln!(text, "the texts part at {at}: {one} and {other}");
+            }
+            None => text.push_str("the texts are the same\n"),
+        }
+        let kl = self.kl();
+        let top = rows::top(&kl, 5).into_iter();
+        let top = top.map(|at| {
+            format!(
+                "{at} {} {}",
+                visible::cut(&label(&self.intervened, at), 24),
+                numbers::nats(kl[at].into())
+            )
+        });
+        let top: Vec<String> = top.collect();
+        let most = if top.is_empty() {
+            "0 everywhere".to_owned()
+        } else {
+            format!("most at {}", top.join(", "))
+        };
+        let mean = self.mean_kl().map_or_else(String::new, |mean| {
+            format!("mean of the generated tokens {}, ", numbers::nats(mean.into()))
+        });
+        let _ = write!(text, "KL(untouched ‖ intervened) in nats: {mean}{most}");
+        text
+    }
+
+    /// Bars over the tokens.
+    fn svg(&self) -> Option<String> {
+        picture::picture(self)
+    }
+
+    fn html(&self) -> Option<String> {
+        Some(COMPONENT.render(&self.content(), &self.island()))
+    }
+
+    fn json(&self) -> Option<Value> {
+        serde_json::to_value(self).ok()
+    }
+
+    fn alt_text(&self) -> Option<String> {
+        let parts = match self.first_difference() {
+            Some(at) => format!("they part at token {at}"),
+            None => "they are the same".to_owned(),
+        };
+        Some(format!("Two texts side by side: {parts}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(text: &str, id: u32) -> Token {
+        Token {
+            text: text.to_owned(),
+            id,
+            part: None,
+        }
+    }
+
+    fn example() -> SideBySide {
+        let given = [token("It", 1), token(" was", 2)];
+        let with = |others: &[(&str, u32)]| {
+            let others = others.iter().map(|(text, id)| token(text, *id));
+            given.iter().cloned().chain(others).collect::<Vec<_>>()
+        };
+        let predicted = |kl: f32| {
+            Some(Predicted {
+                kl,
+                best: [(token(" good", 3), 0.5), (token(" bad", 4), 0.75)],
+                of_token: [0.125, 0.75],
+            })
+        };
+        SideBySide {
+            untouched: Side {
+                name: "untouched".into(),
+                tokens: with(&[(" good", 3), (".", 5)]),
+            },
+            intervened: Side {
+                name: "intervened".into(),
+                tokens: with(&[(" bad", 4), (".", 5)]),
+            },
+            n_input: 2,
+            interventions: vec!["layer 1 mlp_output: set to 0".into()],
+            predictions: vec![None, predicted(0.0), predicted(1.5), predicted(0.25)],
+        }
+    }
+
+    #[test]
+    fn a_console_says_where_and_how_far_they_part() {
+        let expected = "layer 1 mlp_output: set to 0\n\
+                        untouched: It was│ good.\n\
+                        intervened: It was│ bad.\n\
+                        the texts part at 2: ·good and ·bad\n\
+                        KL(untouched ‖ intervened) in nats: mean of the generated tokens 0.88, most at 2 ·bad 1.5, 3 . 0.25";
+        assert_eq!(example().text(), expected);
+    }
+
+    #[test]
+    fn boxes_have_bars_and_numbers_and_the_first_difference_is_marked() {
+        let html = example().html().unwrap();
+        assert!(html.contains("--k:1.000;outline:2px solid #d98e04"), "{html}");
+        assert!(
+            html.contains("--k:0.167;") && html.contains("<em>1.5</em>"),
+            "{html}"
+        );
+        assert_eq!(html.matches("the texts part here").count(), 4);
+        assert!(
+            html.contains("role=\"img\"")
+                && COMPONENT
+                    .js
+                    .contains("define(\"ecco-side-by-side\", \"side-by-side-1\"")
+        );
+        assert!(!html.contains(" id=\""));
+    }
+
+    #[test]
+    fn texts_of_unequal_length_part_where_one_ends() {
+        let mut view = example();
+        view.intervened.tokens = view.untouched.tokens[..3].to_vec();
+        view.predictions.truncate(3);
+        assert_eq!(view.first_difference(), Some(3));
+        assert!(
+            view.text().contains("the texts part at 3: . and (nothing)"),
+            "{}",
+            view.text()
+        );
+        view.untouched.tokens.truncate(3);
+        assert!(view.text().contains("the texts are the same"));
+        assert!(view.html().unwrap().contains("</ecco-side-by-side>"));
+    }
+
+    #[test]
+    fn nothing_and_what_is_no_number_do_not_panic() {
+        let mut view = example();
+        view.predictions = vec![None, None];
+        assert!(view.html().is_some() && view.svg().is_none());
+        let mut view = example();
+        if let Some(predicted) = &mut view.predictions[2] {
+            predicted.kl = f32::NAN;
+        }
+        assert!(view.svg().is_some() && view.html().unwrap().contains("<em>–</em>"));
+        view.untouched.tokens.clear();
+        view.intervened.tokens.clear();
+        view.predictions.clear();
+        assert!(view.html().is_some() && view.mean_kl().is_none());
+    }
+}

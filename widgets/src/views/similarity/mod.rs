@@ -1,0 +1,239 @@
+//! How alike layers (or factors) are to others: a heat map with the numbers in its cells.
+
+use maud::{Markup, html};
+use serde_json::{Value, json};
+
+use crate::Explorable;
+use crate::kit::grid::{Cell, Grid, Heading, Scale};
+use crate::kit::page::{Component, note};
+use crate::kit::{colour, numbers, visible};
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct SimilarityGrid {
+    /// `Similarity of layers`
+    pub title: String,
+    /// The method.
+    pub about: String,
+    /// What a row is, and the rows' names.
+    pub rows: (String, Vec<String>),
+    pub columns: (String, Vec<String>),
+    /// `values[row][column]`, usually in 0..=1.
+    pub values: Vec<Vec<f32>>,
+    pub notes: Vec<String>,
+}
+
+const COMPONENT: Component = Component {
+    tag: "ecco-similarity",
+    view: "similarity-1",
+    css: include_str!("../../kit/grid.css"),
+    js: concat!(include_str!("../../kit/grid.js"), include_str!("view.js")),
+};
+
+/// Two digits after the point.
+fn digits(value: f32) -> String {
+    match value.is_finite() {
+        true => format!("{value:.2}"),
+        false => "–".to_owned(),
+    }
+}
+
+impl SimilarityGrid {
+    fn value(&self, row: usize, column: usize) -> f32 {
+        let value = self.values.get(row).and_then(|row| row.get(column));
+        value.copied().unwrap_or(f32::NAN)
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = self.notes.clone();
+        if self.rows.1.is_empty() || self.columns.1.is_empty() {
+            notes.push("nothing to compare".to_owned());
+        }
+        notes
+    }
+
+    fn plain_title(&self) -> String {
+        visible::plain(&self.title, false)
+    }
+
+    /// The method, and both kinds of names: `CKA · factor ↓ seed →`.
+    fn subtitle(&self) -> String {
+        let plain = |name: &str| visible::plain(name, false);
+        let (about, down, across) = (plain(&self.about), plain(&self.rows.0), plain(&self.columns.0));
+        format!("{about} · {down} ↓ {across} →")
+    }
+
+    fn grid(&self) -> Grid {
+        let headings = |names: &[String]| {
+            let plain = names.iter().map(|name| visible::plain(name, false));
+            plain.map(Heading::text).collect()
+        };
+        // What is negative has the colour of 0, as has what is no number.
+        let cell = |row, column| {
+            let value = self.value(row, column);
+            let strength = if value.is_finite() {
+                value.clamp(0.0, 1.0)
+            } else {
+                0.0
+            };
+            Cell::text(digits(value), strength)
+        };
+        let n_columns = self.columns.1.len();
+        Grid {
+            corner: "",
+            columns: headings(&self.columns.1),
+            rows: headings(&self.rows.1),
+            cells: (0..self.rows.1.len())
+                .map(|row| (0..n_columns).map(|column| cell(row, column)).collect())
+                .collect(),
+            scale: Scale::Ramp(&colour::VIRIDIS),
+        }
+    }
+
+    fn content(&self) -> Markup {
+        html! {
+            div class="ecco similarity" {
+                div class="head" { b { (self.plain_title()) } " " span { (self.subtitle()) } }
+                @for text in self.notes() { (note(&visible::plain(&text, false))) }
+                (self.grid().table())
+                div class="readout" { (self.range_text()) }
+            }
+        }
+    }
+
+    fn range_text(&self) -> String {
+        let all = || {
+            self.values
+                .iter()
+                .flatten()
+                .copied()
+                .filter(|value| value.is_finite())
+        };
+        match all().next() {
+            Some(_) => {
+                let (least, most) = (
+                    all().fold(f32::INFINITY, f32::min),
+                    all().fold(f32::NEG_INFINITY, f32::max),
+                );
+                format!(
+                    "From {} to {}.",
+                    numbers::short(least.into()),
+                    numbers::short(most.into())
+                )
+            }
+            None => "No numbers.".to_owned(),
+        }
+    }
+
+    fn data(&self) -> Value {
+        let n_columns = self.columns.1.len();
+        let row = |row: usize| {
+            let values = (0..n_columns).map(|column| numbers::rounded(self.value(row, column)));
+            values.collect::<Value>()
+        };
+        json!({
+            "title": self.title,
+            "about": self.about,
+            "rows": self.rows,
+            "columns": self.columns,
+            "values": (0..self.rows.1.len()).map(row).collect::<Value>(),
+        })
+    }
+}
+
+impl Explorable for SimilarityGrid {
+    fn text(&self) -> String {
+        let mut text = format!(
+            "{} · {}\n{}",
+            self.plain_title(),
+            self.subtitle(),
+            self.grid().text()
+        );
+        for note in self.notes() {
+            text.push_str(&format!("\n⚠ {note}"));
+        }
+        text
+    }
+
+    fn svg(&self) -> Option<String> {
+        self.grid().picture(&self.plain_title(), &self.subtitle())
+    }
+
+    fn html(&self) -> Option<String> {
+        Some(COMPONENT.render(&self.content(), &self.data()))
+    }
+
+    fn json(&self) -> Option<Value> {
+        Some(self.data())
+    }
+
+    fn alt_text(&self) -> Option<String> {
+        Some(format!(
+            "{}, {}: a heat map of {} by {}. {}",
+            self.plain_title(),
+            self.subtitle(),
+            self.rows.1.len(),
+            self.columns.1.len(),
+            self.range_text()
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grid() -> SimilarityGrid {
+        let names = |n: usize| (0..n).map(|i| i.to_string()).collect();
+        SimilarityGrid {
+            title: "Similarity of layers".to_owned(),
+            about: "unbiased CKA".to_owned(),
+            rows: ("layer of <b>".to_owned(), names(2)),
+            columns: ("layer".to_owned(), names(3)),
+            values: vec![vec![1.0, 0.5, -0.02], vec![0.25, f32::NAN]],
+            notes: vec![],
+        }
+    }
+
+    #[test]
+    fn a_table_everywhere() {
+        let text = grid().text();
+        let mut lines = text.lines();
+        let first = "Similarity of layers · unbiased CKA · layer of <b> ↓ layer →";
+        assert_eq!(lines.next(), Some(first));
+        let rows: Vec<Vec<&str>> = lines.map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(
+            rows,
+            [
+                vec!["0", "1", "2"],
+                vec!["0", "1.00", "0.50", "-0.02"],
+                vec!["1", "0.25", "–", "–"]
+            ]
+        );
+        let html = grid().html().unwrap();
+        assert!(
+            html.contains("layer of &lt;b&gt;") && !html.contains("layer of <b>"),
+            "{html}"
+        );
+        let cell = "<td style=\"--s:1;background-color:#440154;color:#fff\">1.00</td>";
+        assert!(html.contains(cell), "{html}");
+        assert!(html.contains("<td>-0.02</td>") && html.contains("<td>–</td>"));
+        assert!(grid().svg().unwrap().contains(">0.50<"));
+        assert_eq!(grid().json().unwrap()["values"][1], json!([0.25, null, null]));
+        assert!(
+            COMPONENT
+                .js
+                .contains("define(\"ecco-similarity\", \"similarity-1\"")
+        );
+    }
+
+    #[test]
+    fn nothing_does_not_panic() {
+        let none = SimilarityGrid {
+            rows: (String::new(), vec![]),
+            values: vec![],
+            ..grid()
+        };
+        assert!(none.svg().is_none() && none.html().unwrap().contains("nothing to compare"));
+        assert!(none.bundle().data.contains_key("text/plain"));
+    }
+}

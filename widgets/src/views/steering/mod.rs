@@ -1,0 +1,142 @@
+//! A steering vector: how far it holds two groups of texts apart.
+
+use std::fmt::Write;
+
+use maud::{Markup, html};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::Explorable;
+use crate::kit::{numbers, page, visible};
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Steering {
+    /// "residual_after".
+    pub site: String,
+    pub layer: usize,
+    /// Length of the difference of the means, and the usual length of what it is a difference of.
+    pub norm: f64,
+    pub typical: f64,
+    /// Each text of the two groups with its projection: 1 at the mean of the first, -1 at that of the second.
+    pub positive: Vec<(String, f64)>,
+    pub negative: Vec<(String, f64)>,
+}
+
+impl Steering {
+    fn n_apart(&self) -> usize {
+        let above = self.positive.iter().filter(|(_, x)| *x > 0.0).count();
+        above + self.negative.iter().filter(|(_, x)| *x < 0.0).count()
+    }
+
+    fn summary(&self) -> String {
+        format!(
+            "length {}, that of the values there {}; {} of {} texts on their side",
+            numbers::short(self.norm),
+            numbers::short(self.typical),
+            self.n_apart(),
+            self.positive.len() + self.negative.len()
+        )
+    }
+
+    fn groups(&self) -> [(&'static str, &[(String, f64)]); 2] {
+        [("positive", &self.positive), ("negative", &self.negative)]
+    }
+
+    /// A bar from the middle, in percent of the width: left edge and width.
+    fn bar(&self, x: f64) -> (f64, f64) {
+        let all = self.positive.iter().chain(&self.negative);
+        let most = all.map(|(_, x)| x.abs()).fold(1.0, f64::max);
+        let width = (x.abs() / most * 50.0).clamp(0.0, 50.0);
+        (if x < 0.0 { 50.0 - width } else { 50.0 }, width)
+    }
+
+    fn row(&self, text: &str, x: f64) -> Markup {
+        let (left, width) = self.bar(x);
+        html! {
+            tr {
+                td { (visible::cut(&visible::plain(text, false), 60)) }
+                td class="bar" {
+                    svg viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true" {
+                        path d="M50 0v10" {}
+                        rect x=(format!("{left:.1}")) width=(format!("{width:.1}")) y="2" height="6" {}
+                    }
+                }
+                td { (numbers::fraction(x)) }
+            }
+        }
+    }
+}
+
+impl Explorable for Steering {
+    fn text(&self) -> String {
+        let site = visible::plain(&self.site, false);
+        let mut text = format!(
+            "steering vector at {site} of layer {}: {}",
+            self.layer,
+            self.summary()
+        );
+        for (group, texts) in self.groups() {
+            for (line, x) in texts {
+                let line = visible::cut(&visible::plain(line, false), 50);
+                let _ = write!(text, "\n{group} {:>6} {line}", numbers::fraction(*x));
+            }
+        }
+        text
+    }
+
+    fn html(&self) -> Option<String> {
+        let content = html! {
+            div class="ecco card steering" {
+                div class="head" {
+                    b { "Steering vector" } " "
+                    span { (visible::plain(&self.site, false)) " of layer " (self.layer) }
+                }
+                p { (self.summary()) }
+                div class="wide" {
+                    table {
+                        @for (group, texts) in self.groups() {
+                            tbody {
+                                tr { th scope="rowgroup" colspan="3" { (group) } }
+                                @for (line, x) in texts { (self.row(line, *x)) }
+                            }
+                        }
+                    }
+                }
+            }
+        };
+        let css = concat!(include_str!("../../kit/card.css"), include_str!("view.css"));
+        Some(page::still(css, &content))
+    }
+
+    fn json(&self) -> Option<Value> {
+        serde_json::to_value(self).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_stand_with_their_projections() {
+        let view = Steering {
+            site: "residual_after".into(),
+            layer: 2,
+            norm: 1.25,
+            typical: 10.0,
+            positive: vec![("good <b>".into(), 1.5), ("fine".into(), 0.5)],
+            negative: vec![("bad".into(), -1.0)],
+        };
+        assert_eq!(
+            view.text(),
+            "steering vector at residual_after of layer 2: length 1.25, that of the values there 10; 3 of 3 texts on their side\n\
+             positive   1.50 good <b>\npositive   0.50 fine\nnegative  −1.00 bad"
+        );
+        let html = view.html().unwrap();
+        assert!(
+            html.contains("good &lt;b&gt;") && html.contains("x=\"50.0\" width=\"50.0\""),
+            "{html}"
+        );
+        assert!(html.contains("x=\"16.7\" width=\"33.3\""), "{html}");
+    }
+}
