@@ -5,7 +5,7 @@
 //! - [`Method`], [`AttributionOptions`]: how; [`Baseline`], [`Aggregation`]
 //! - [`attribute`], [`Attribution`]: the result
 //! - `methods`: the methods, a row each; their functions are
-//!   - `path`, `guided`: what gradients say; `gradients`: how they are taken
+//!   - `path`, `smooth_grad`, `guided`: what gradients say; `gradients`: how they are taken
 //!   - `occlusion`, `lime`, `kernel_shap`: what `passes` without some of the sources say; `coalitions`: which, and the
 //!     mathematics
 //!   - `attention`, `value_zeroing`: what attention says
@@ -31,6 +31,7 @@ mod options;
 pub(crate) mod passes;
 mod path;
 mod rows;
+mod smooth_grad;
 pub(crate) mod target;
 mod value_zeroing;
 pub(crate) mod work;

@@ -376,11 +376,14 @@ impl HeadNorm {
             QkNorm::None => return Ok(None),
             QkNorm::Head => Norm::load(weights, name, &[head_dim], config)?,
             QkNorm::Whole => Norm::load(weights, name, &[n_heads * head_dim], config)?,
-            QkNorm::EachHead => {
+            QkNorm::EachHead { joined } => {
                 let of_head = |head| weights.take(&format!("{name}.{head}.weight"), &[head_dim]);
-                let each: Vec<Tensor> = (0..n_heads).map(of_head).collect::<Result<_>>()?;
+                let each: Vec<Tensor> = match joined {
+                    true => vec![weights.take(&format!("{name}.weight"), &[n_heads, head_dim])?],
+                    false => (0..n_heads).map(of_head).collect::<Result<_>>()?,
+                };
                 match each.iter().all(Tensor::defined) {
-                    true => Norm::with_weight(Tensor::stack(&each, 0).unsqueeze(1), config), // [head, 1, head_dim]
+                    true => Norm::with_weight(Tensor::vstack(&each).unsqueeze(1), config), // [head, 1, head_dim]
                     false => return Ok(None),
                 }
             }

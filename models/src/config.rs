@@ -226,8 +226,10 @@ pub enum QkNorm {
     None,
     /// On each head, with the same weights for all.
     Head,
-    /// On each head, with weights of its own.
-    EachHead,
+    /// On each head, with weights of its own; `joined` when they are one matrix.
+    EachHead {
+        joined: bool,
+    },
     /// On all heads together.
     Whole,
 }

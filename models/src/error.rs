@@ -87,6 +87,18 @@ pub enum Error {
         model_type: String,
     },
 
+    #[error("{model} reads a text and writes none, so it has no score")]
+    NoWriting { model: String },
+
+    #[error("{model} reads one text and writes another: give both")]
+    NoPrompt { model: String },
+
+    #[error("{}: there is nothing to score", match prompt {
+        true => "the continuation is empty",
+        false => "the text has no token with another before it",
+    })]
+    NothingWritten { prompt: bool },
+
     #[error("{model} was saved without a head, so it says nothing about its states")]
     NoHead { model: String },
 
@@ -170,6 +182,9 @@ impl Diagnostic for Error {
             Self::TooLong { .. } => "shorten the text".into(),
             Self::NoRoom { .. } => "say how many tokens to make".into(),
             Self::OutOfMemory { .. } => "free a model that is loaded".into(),
+            Self::NoWriting { .. } => "run it, and explain what it says".into(),
+            Self::NoPrompt { .. } => "first what it reads, then what it writes".into(),
+            Self::NothingWritten { .. } => "give what follows: a prompt, and its continuation".into(),
             Self::Edited { .. } => "explain what the model says without them".into(),
             Self::Widths { .. } => "take one layer".into(),
             Self::WeightNotFinite { .. } => "the model was damaged in training or conversion".into(),

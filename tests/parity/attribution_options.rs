@@ -129,7 +129,59 @@ fn methods_targets_and_baselines_are_the_references() {
         }
     }
     println!("largest errors: {compared:?}");
-    assert_eq!(compared.len(), 7);
+    assert_eq!(compared.len(), 8);
+}
+
+/// Without noise SmoothGrad is the gradient; with its own draws captum's mean, as far as that many samples tell.
+#[test]
+fn smooth_grad_is_the_mean_of_noisy_gradients() {
+    let reference = Reference::open("attributions");
+    let of = |name: &str, sigma: f64, n_samples: usize, method: Method| {
+        let model = model(name, "float64");
+        let mut cases = reference.runs.as_array().unwrap().iter();
+        let case = cases
+            .find(|case| case["model"] == name && case["method"] == "smooth_grad")
+            .unwrap();
+        let (mut ids, position) = (
+            integers(&case["ids"]),
+            case["position"].as_u64().unwrap() as usize,
+        );
+        if matches!(model.body(), Body::Decoder(_)) {
+            ids.truncate(position);
+        }
+        let target = Target::token(position, case["token"].as_u64().unwrap() as u32);
+        let options = AttributionOptions {
+            sigma,
+            n_samples: Some(n_samples),
+            ..AttributionOptions::with(method)
+        };
+        let input = Input::of(&model, ids, integers(&case["written"])).unwrap();
+        explain(&model, &input, &[target], &options).signed.remove(0)
+    };
+    for name in ["families/llama", "families/t5"] {
+        let (still, gradient) = (
+            of(name, 0.0, 3, Method::SmoothGrad),
+            of(name, 0.0, 1, Method::Gradient),
+        );
+        for (still, gradient) in still.iter().zip(&gradient) {
+            assert!(
+                (still - gradient).abs() <= 1e-12 * gradient.abs(),
+                "{still}, {gradient}"
+            );
+        }
+        let tensor = |what: &str| reference.tensor(&format!("{name}.{what}")).unwrap();
+        let (mean, error) = (tensor("smooth_mean"), tensor("smooth_error"));
+        let found = of(name, 0.15, 400, Method::SmoothGrad);
+        assert_eq!(found.len(), mean.len());
+        for (i, found) in found.iter().enumerate() {
+            let apart = (found - f64::from(mean[[i]])).abs() / f64::from(error[[i]]);
+            // Both means have that error.
+            assert!(
+                apart < 4.0 * 2.0_f64.sqrt(),
+                "{name}, source {i}: {apart} standard errors"
+            );
+        }
+    }
 }
 
 #[test]

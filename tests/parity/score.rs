@@ -2,8 +2,8 @@
 
 use ecco_explain::score::{TokenScore, score};
 use ecco_interpreter::unwatched;
-use ecco_models::Model;
 use ecco_models::run::{Input, run};
+use ecco_models::{Finish, Generation, Model, Prompt};
 use ecco_tests::{Reference, integers, model};
 use ndarray::{ArrayD, Axis};
 
@@ -99,4 +99,66 @@ fn nothing_to_score_is_refused() {
     let input = Input::new(&encoder, "She said", None).unwrap();
     let error = score(&encoder, &input, 1, &mut unwatched).unwrap_err();
     assert!(error.to_string().contains("a score"), "{error}");
+}
+
+/// A prompt and its continuation are one text, unless a token would reach over the border.
+#[test]
+fn texts_are_read_as_written() {
+    let model = model("gpt2-tiny", "float32");
+    let tokenizer = model.tokenizer();
+    let of_text = |prompt: Option<&str>, text: &str| {
+        Generation::of_text(&model, prompt.map(Prompt::from), text).unwrap()
+    };
+    let (prompt, text) = ("She said", " he was 12 😀.");
+    let whole = tokenizer.encode(&format!("{prompt}{text}")).unwrap();
+    let before = tokenizer.encode(prompt).unwrap();
+    let found = of_text(Some(prompt), text);
+    assert_eq!((found.ids(), found.n_input), (whole.clone(), before.len()));
+    assert_eq!(
+        (found.finish, found.start_id, found.seed),
+        (Finish::Given, None, None)
+    );
+    // Without a prompt all but the first token were written; an empty one is none.
+    for prompt in [None, Some("")] {
+        let found = of_text(prompt, "She said he was");
+        assert_eq!(found.n_input, 1);
+        assert_eq!(found.ids(), tokenizer.encode("She said he was").unwrap());
+    }
+    // Wherever the border is, the prompt's tokens are those of the prompt, and nothing is lost.
+    let both = format!("{prompt}{text}");
+    let mut n_torn = 0;
+    for (border, _) in both.char_indices().skip(1) {
+        let (prompt, text) = both.split_at(border);
+        let found = of_text(Some(prompt), text);
+        let before = tokenizer.encode(prompt).unwrap();
+        assert_eq!(found.ids()[..found.n_input], before, "{prompt:?}");
+        assert_eq!(tokenizer.decode(&found.ids()), both, "{prompt:?}");
+        n_torn += usize::from(found.ids() != whole);
+    }
+    assert!(n_torn > 0, "no token reaches over a border");
+}
+
+#[test]
+fn an_encoder_decoder_reads_one_text_and_writes_another() {
+    let model = model("families/t5", "float32");
+    let found = Generation::of_text(&model, Some("She said".into()), "he was").unwrap();
+    let input = Input::new(&model, "She said", Some("he was")).unwrap();
+    assert_eq!(
+        (found.n_input, found.start_id),
+        (input.ids.len(), Some(input.target[0]))
+    );
+    assert_eq!(found.ids(), [&input.ids[..], &input.target[1..]].concat());
+    let refused = |model: &Model, prompt: Option<&str>, text: &str| {
+        let found = Generation::of_text(model, prompt.map(Prompt::from), text);
+        found.unwrap_err().to_string()
+    };
+    assert!(refused(&model, None, "he was").ends_with("reads one text and writes another: give both"));
+    let decoder = ecco_tests::model("gpt2-tiny", "float32");
+    assert_eq!(
+        refused(&decoder, Some("She"), ""),
+        "the continuation is empty: there is nothing to score"
+    );
+    assert!(refused(&decoder, None, "e").starts_with("the text has no token with another before it"));
+    let encoder = ecco_tests::model("families/bert", "float32");
+    assert!(refused(&encoder, None, "She said").ends_with("writes none, so it has no score"));
 }

@@ -16,7 +16,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 import transformers
-from captum.attr import Deconvolution, GradientShap, GuidedBackprop, InputXGradient, IntegratedGradients, Saliency
+from captum.attr import Deconvolution, GradientShap, GuidedBackprop, InputXGradient, IntegratedGradients, NoiseTunnel, Saliency
 from make_families import BERT, OUT as FAMILIES, seeded
 from safetensors.numpy import save_file
 from transformers.utils.logging import disable_progress_bar
@@ -102,6 +102,26 @@ def shap(value, x, x0):
         return GradientShap(value).attribute(x, x0, n_samples=n, stdevs=1.0)
 
 
+def smooth(value, x, noise=None):
+    """captum's SmoothGrad, with this noise in place of what it draws."""
+    n = 400 if noise is None else len(noise)
+    deviation = 0.15 * x.detach().std().item()
+    tunnel = NoiseTunnel(Saliency(value))
+    with patch("torch.normal", lambda *_: noise * deviation) if noise is not None else ExitStack():
+        return tunnel.attribute(x, nt_type="smoothgrad", nt_samples=n, stdevs=deviation, abs=False)
+
+
+def smooth_error(value, x):
+    """By source: captum's mean of 400 samples, and its standard error from as many single ones."""
+    torch.manual_seed(7)
+    mean = smooth(value, x)[0].sum(-1)
+    single = [
+        Saliency(value).attribute(x + 0.15 * x.detach().std() * torch.randn(x.shape, dtype=x.dtype), abs=False)[0].sum(-1)
+        for _ in range(400)
+    ]
+    return mean.detach().float().numpy(), (torch.stack(single).std(0) / 20).float().numpy()
+
+
 def attribute(value, method, base):
     x = value.embed(value.ids()).requires_grad_()
     x0 = baseline(value, base, x.detach())
@@ -112,6 +132,7 @@ def attribute(value, method, base):
             x, x0, n_steps=50, method="gausslegendre", internal_batch_size=10
         ),
         "gradient_shap": lambda: shap(value, x, x0),
+        "smooth_grad": lambda: smooth(value, x, torch.tensor(np.random.RandomState(5).randn(7, *x.shape[1:]))),
         "guided_backprop": lambda: GuidedBackprop(value).attribute(x),
         "deconvolution": lambda: Deconvolution(value).attribute(x),
         "layerwise_relevance": lambda: frozen(value, x),
@@ -191,6 +212,7 @@ def cases(name):
         ("integrated_gradients", "log_probability", False, "text"),
         ("gradient_shap", "probability", False, "zero"),
         ("gradient_shap", "logit", True, "mean"),
+        ("smooth_grad", "probability", False, "zero"),
     ]
     if name in ("families/opt", "families/t5", "attributions/bert-relu"):  # captum's hook ReLU modules
         methods += [("guided_backprop", "probability", False, "zero"), ("deconvolution", "logit", True, "zero")]
@@ -222,6 +244,10 @@ def main():
                 "contrast": value.other if contrast else None, "method": method, "quantity": quantity,
                 "baseline": base, "other": OTHER, "rest": rest, "value": value(value.embed(value.ids())).item(),
             })
+        if name in ("families/llama", "families/t5"):
+            value = Value(name, "probability", False)
+            found = smooth_error(value, value.embed(value.ids()).requires_grad_())
+            tensors |= {f"{name}.smooth_mean": found[0], f"{name}.smooth_error": found[1]}
         print(name, flush=True)
     lines = ",\n".join(json.dumps(case) for case in listed)
     (FIXTURES / "attributions.json").write_text('{"texts": [\n' + lines + "\n]}\n")

@@ -4,7 +4,7 @@
 
 use super::cost::{Cost, Graphs, Kept};
 use super::method::{Method, Row};
-use super::{attention, guided, kernel_shap, lime, occlusion, path, value_zeroing};
+use super::{attention, guided, kernel_shap, lime, occlusion, path, smooth_grad, value_zeroing};
 
 /// A constant for each row, and what lists them.
 macro_rules! methods {
@@ -41,6 +41,17 @@ methods! {
         drawn: false,
         cost: Cost::Gradients { n_points: |_| 1, graphs: Graphs::Least },
         run: path::gradient,
+    };
+
+    /// The mean gradient of the text with noise on it (Smilkov et al. 2017, 1706.03825).
+    SmoothGrad = Row {
+        names: &["smooth_grad", "smoothgrad"],
+        label: "SmoothGrad",
+        baseline: false,
+        adds_up: false,
+        drawn: true,
+        cost: Cost::Gradients { n_points: path::n_draws, graphs: Graphs::Points },
+        run: smooth_grad::smooth_grad,
     };
 
     /// (Embedding − baseline) · mean gradient on the way between them (Sundararajan et al. 2017, 1703.01365).

@@ -16,13 +16,15 @@ pub struct AttributionOptions {
     /// For gradient SHAP: the deviation of what is added to each number of an embedding, by that of the text's
     /// embeddings.
     pub noise: f64,
+    /// The same for SmoothGrad.
+    pub sigma: f64,
     /// What contributions are a difference from, for the methods that have one.
     pub baseline: Baseline,
     /// How the numbers along an embedding become one.
     pub aggregation: Aggregation,
     /// How many neighbouring sources occlusion replaces together.
     pub window: usize,
-    /// How many passes LIME and KernelSHAP take, or points gradient SHAP; `None` for as many as their authors' packages
+    /// How many passes LIME and KernelSHAP take, or points gradient SHAP and SmoothGrad; `None` for as many as their authors' packages
     /// do, or fewer (see `docs/methods`).
     pub n_samples: Option<usize>,
     /// Of what is drawn at random.
@@ -35,6 +37,7 @@ impl Default for AttributionOptions {
             method: Method::default(),
             n_steps: 50,
             noise: 0.1,
+            sigma: 0.15,
             baseline: Baseline::default(),
             aggregation: Aggregation::default(),
             window: 1,
@@ -62,7 +65,8 @@ impl AttributionOptions {
         within("n_samples", self.n_samples.unwrap_or(1), 1..=1_000_000)?;
         within("n_steps", self.n_steps, 1..=10_000)?;
         within("seed", self.seed, 0..=u64::from(u32::MAX))?;
-        within("noise", self.noise, 0.0..=10.0)
+        within("noise", self.noise, 0.0..=10.0)?;
+        within("sigma", self.sigma, 0.0..=10.0)
     }
 
     /// Refuses samples that are too few to tell `n_sources` apart.

@@ -54,7 +54,7 @@ pub fn integrated(explained: &Explained, options: &AttributionOptions, work: &mu
     between(explained, &x, &x0, sums, work)
 }
 
-/// How many points gradient SHAP draws.
+/// How many points are drawn.
 pub fn n_draws(options: &AttributionOptions) -> usize {
     options.n_samples.unwrap_or(50)
 }
@@ -87,7 +87,7 @@ pub fn gradient_shap(explained: &Explained, options: &AttributionOptions, work: 
 }
 
 /// The sums over batches of points and factors.
-fn in_turn(
+pub fn in_turn(
     explained: &Explained,
     batches: impl Iterator<Item = (Tensor, Tensor)>,
     work: &mut Work,

@@ -43,7 +43,7 @@ fn config(file: &ConfigFile) -> Result<Config> {
         },
         attention: AttentionConfig {
             qk_norm: match file.flag_or("qk_layernorm", false)? {
-                true => QkNorm::EachHead,
+                true => QkNorm::EachHead { joined: false },
                 false => QkNorm::None,
             },
             ..standard::attention(config.n_layers, config.head_dim, bias, false)

@@ -3,7 +3,7 @@
 //! - [`generate`]: from a prompt to a [`Generation`]; greedy and sampled texts are made here
 //! - [`beam`]: several texts at once
 //! - [`processors`]: what is done to scores; [`sampling`]: how a token is chosen by them
-//! - [`writer`]: the model's side, a decoder alone or with an encoder
+//! - `text`: a text that is given, as if it had been made; [`writer`]: the model's side, a decoder alone or with an encoder
 //! - [`config`]: what the model's files say about all this
 //!
 //! A sequence is what the decoder reads: the prompt and what was made, or, where an encoder reads the prompt, a
@@ -25,6 +25,7 @@ pub mod beam;
 pub mod config;
 pub mod processors;
 pub mod sampling;
+mod text;
 pub mod writer;
 
 use beam::BeamOptions;

@@ -75,13 +75,19 @@ const HOW_OPTIONS: &[OptionSpec] = &[
         "n_samples",
         OptionKind::Int(1),
         "the method's own",
-        "passes of LIME and KernelSHAP, draws of gradient SHAP",
+        "passes of LIME and KernelSHAP, draws of gradient SHAP and SmoothGrad",
     ),
     option(
         "noise",
         OptionKind::Float,
         "0.1",
         "of gradient SHAP: the deviation of what is added, by that of the text's embeddings",
+    ),
+    option(
+        "sigma",
+        OptionKind::Float,
+        "0.15",
+        "of SmoothGrad: the deviation of what is added, by that of the text's embeddings",
     ),
     option(
         "window",
@@ -472,6 +478,7 @@ fn attribution_options(passage: &Passage, options: &Options) -> Result<Attributi
         n_steps: options.usize("n_steps").unwrap_or(defaults.n_steps),
         n_samples: options.usize("n_samples"),
         noise: options.float("noise").unwrap_or(defaults.noise),
+        sigma: options.float("sigma").unwrap_or(defaults.sigma),
         window: options.usize("window").unwrap_or(defaults.window),
         seed: options.u64("seed").unwrap_or(defaults.seed),
         baseline: match options.text("baseline") {

@@ -1,15 +1,13 @@
 //! `lm.score`: how probable a model finds a text that you give, and everything else that can be asked of an output.
 
-use ecco_models::model::Body;
-use ecco_models::run::Input;
-use ecco_models::{Finish, Prompt, Token};
+use ecco_models::{Error, Prompt};
 use rhai::plugin::*;
 use rhai::{Array, FLOAT, INT};
 
 use crate::models::model::Model;
 use crate::text::chat::Chat;
 use crate::text::generation::Generation;
-use ecco_scripting::errors::{ErrorKind, RhaiResult, ScriptError};
+use ecco_scripting::errors::{RhaiResult, ScriptError};
 
 #[export_module]
 pub mod functions {
@@ -106,80 +104,17 @@ pub mod functions {
 /// A text as if the model had written it: all but its first token, or what follows the prompt.
 pub fn given(lm: &Model, prompt: Option<Prompt>, text: &str) -> Result<Generation, ScriptError> {
     let loaded = lm.loaded()?;
-    let (tokens, n_input, start_id) = match loaded.body() {
-        Body::Decoder(_) => {
-            let (ids, n_input) = continued(&loaded, prompt, text)?;
-            loaded.check_ids(&ids)?;
-            (loaded.tokenizer().tokens(&ids), n_input, None)
-        }
-        Body::EncoderDecoder(_) => written(&loaded, prompt, text)?,
-        Body::Encoder(_) => {
-            let message = format!(
-                "{} reads a text and writes none, so it has no score",
-                loaded.name()
-            );
-            return Err(ScriptError::new(ErrorKind::Value, message)
-                .with_hint("lm.run(text) shows what it says of a text, lm.attribute(text) explains it"));
-        }
-    };
-    if tokens.len() <= n_input {
-        let message = match prompt {
-            Some(_) => "the continuation is empty: there is nothing to score",
-            None => "the text has no token with another before it: there is nothing to score",
+    let generation = ecco_models::Generation::of_text(&loaded, prompt, text).map_err(|error| {
+        let hint = match &error {
+            Error::NoWriting { .. } => {
+                "lm.run(text) shows what it says of a text, lm.attribute(text) explains it"
+            }
+            Error::NoPrompt { .. } => "lm.score(\"what it reads\", \"what it writes\")",
+            Error::NothingWritten { .. } => "give what follows: \"a prompt\", \" and its continuation\"",
+            _ => return ScriptError::from(error),
         };
-        return Err(ScriptError::new(ErrorKind::Value, message)
-            .with_hint("give what follows: \"a prompt\", \" and its continuation\""));
-    }
-    let ids: Vec<u32> = tokens.iter().map(|token| token.id).collect();
-    let generation = ecco_models::Generation {
-        tokens,
-        n_input,
-        start_id,
-        finish: Finish::Given,
-        seed: None,
-    };
-    Ok(Generation::new(lm, generation, loaded.tokenizer().decode(&ids)))
-}
-
-/// The ids of a prompt and its continuation, and how many are the prompt's. Together they are read as one text, so
-/// that words come out as the model knows them, unless a token would reach over the border.
-fn continued(
-    model: &ecco_models::Model,
-    prompt: Option<Prompt>,
-    text: &str,
-) -> Result<(Vec<u32>, usize), ScriptError> {
-    let tokenizer = model.tokenizer();
-    let prompt = prompt.filter(|prompt| !prompt.text().is_empty());
-    let Some(prompt) = prompt else {
-        return Ok((tokenizer.encode(text)?, 1));
-    };
-    let before = prompt.ids(tokenizer)?;
-    let whole = format!("{}{text}", prompt.text());
-    let whole = match prompt {
-        Prompt::Text(_) => Prompt::Text(&whole),
-        Prompt::Bare(_) => Prompt::Bare(&whole),
-    };
-    let whole = whole.ids(tokenizer)?;
-    let ids = match whole.starts_with(&before) {
-        true => whole,
-        false => [before.clone(), tokenizer.encode_bare(text)?].concat(),
-    };
-    Ok((ids, before.len()))
-}
-
-fn written(
-    model: &ecco_models::Model,
-    prompt: Option<Prompt>,
-    text: &str,
-) -> Result<(Vec<Token>, usize, Option<u32>), ScriptError> {
-    let Some(prompt) = prompt else {
-        let message = format!("{} reads one text and writes another: give both", model.name());
-        return Err(ScriptError::new(ErrorKind::Value, message)
-            .with_hint("lm.score(\"what it reads\", \"what it writes\")"));
-    };
-    let input = Input::new(model, prompt, Some(text))?;
-    let mut tokens = model.tokenizer().tokens(&input.ids);
-    let n_input = tokens.len();
-    tokens.extend(model.tokenizer().tokens(&input.target[1..]));
-    Ok((tokens, n_input, input.target.first().copied()))
+        ScriptError::from(error).with_hint(hint)
+    })?;
+    let text = loaded.tokenizer().decode(&generation.ids());
+    Ok(Generation::new(lm, generation, text))
 }
