@@ -231,6 +231,7 @@ impl Lens {
                     .collect(),
                 probabilities: by_layer(|watched| watched.probability),
                 raw,
+                ..RankMap::default()
             }));
         }
         let loaded = subject.model.loaded()?;
