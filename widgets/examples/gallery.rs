@@ -402,6 +402,7 @@ fn neuron(parts: Vec<(Vec<Token>, usize)>) -> NeuronActivity {
             values: read.map(value).collect(),
             tokens,
             n_input,
+            ..NeuronText::default()
         }
     };
     NeuronActivity {
@@ -424,6 +425,7 @@ fn top_neurons() -> NeuronList {
         what: "by their largest activation".into(),
         neurons: (0..10).map(at).collect(),
         tokens: eu(),
+        ..NeuronList::default()
     }
 }
 
@@ -442,6 +444,7 @@ fn similarity(rows: usize, columns: usize) -> SimilarityGrid {
             .map(|i| (0..columns).map(|j| value(i, j)).collect())
             .collect(),
         notes: vec![],
+        ..SimilarityGrid::default()
     }
 }
 
@@ -652,6 +655,7 @@ fn steering() -> Steering {
             text("I hate this", -1.4),
             text("What a terrible day, <i>really</i>", 0.1),
         ],
+        ..Steering::default()
     }
 }
 
@@ -717,6 +721,7 @@ fn ranks(kind: RankKind) -> RankMap {
         ranks,
         columns,
         raw: false,
+        ..RankMap::default()
     }
 }
 

@@ -104,6 +104,7 @@ impl Comparison {
                 scale: view.scale,
                 scores: view.scores,
                 figures: self.figures(&agreement, index, computed[index].seconds),
+                ..Compared::default()
             });
         }
         Ok(ecco_widgets::Comparison {
@@ -112,6 +113,7 @@ impl Comparison {
             of: quantity_text(first.of()?).to_owned(),
             targets: first.target_names()?,
             methods,
+            ..ecco_widgets::Comparison::default()
         })
     }
 

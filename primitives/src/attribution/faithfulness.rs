@@ -48,6 +48,7 @@ impl Faithfulness {
             steps: curve(&measured.steps),
             targets: measured.targets.iter().zip(names).map(target).collect(),
             figures: figures(&measured.figures(), measured.random().as_ref()),
+            ..ecco_widgets::Faithfulness::default()
         })
     }
 }

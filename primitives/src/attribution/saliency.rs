@@ -155,6 +155,7 @@ impl Saliency {
             scale: self.scale(),
             scores: rows.scores,
             checks: self.checks(&attribution)?,
+            ..ecco_widgets::Saliency::default()
         };
         if let Some(groups) = rows.groups {
             self.regroup(&mut view, &groups);

@@ -232,6 +232,7 @@ impl Lens {
                     .collect(),
                 probabilities: by_layer(|watched| watched.probability),
                 raw,
+                ..RankMap::default()
             }));
         }
         let loaded = passage.model().loaded()?;

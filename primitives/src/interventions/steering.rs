@@ -48,6 +48,7 @@ impl SteeringVector {
             typical: *typical,
             positive: of(&self.positive, above),
             negative: of(&self.negative, below),
+            ..ecco_widgets::Steering::default()
         }
     }
 }

@@ -175,6 +175,7 @@ impl Show for TopNeurons {
             what: self.what(),
             neurons: self.0.found.iter().map(neuron).collect(),
             tokens: shown.tokens,
+            ..NeuronList::default()
         };
         Ok(view.bundle())
     }
@@ -268,6 +269,7 @@ impl Show for Activity {
                 tokens: shown.tokens,
                 n_input: shown.n_input,
                 values: values.clone(),
+                ..NeuronText::default()
             });
         }
         let view = NeuronActivity {

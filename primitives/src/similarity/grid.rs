@@ -194,6 +194,7 @@ impl Show for SimilarityGrid {
             columns: (columns, b.labels.clone()),
             values: self.0.scores.outer_iter().map(|row| row.to_vec()).collect(),
             notes: self.0.notes.clone(),
+            ..ecco_widgets::SimilarityGrid::default()
         };
         Ok(view.bundle())
     }

@@ -344,6 +344,7 @@ impl Generation {
             scored: context.chain(scored).collect(),
             vocab_size: loaded.config().vocab_size,
             tokens,
+            ..Score::default()
         })
     }
 }

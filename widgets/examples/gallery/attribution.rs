@@ -199,6 +199,7 @@ fn score(tokens: Vec<Token>, n_input: usize) -> Score {
         scored: (0..tokens.len()).map(scored).collect(),
         vocab_size: 50257,
         tokens,
+        ..Score::default()
     }
 }
 
@@ -256,6 +257,7 @@ fn faithfulness(names: Vec<Token>) -> Faithfulness {
             figure("insertion", 0.4213, 0.2532, true, "area under the curve"),
         ],
         steps,
+        ..Faithfulness::default()
     }
 }
 
@@ -302,6 +304,7 @@ fn comparison(tokens: Vec<Token>) -> Comparison {
                 ),
                 ("seconds".into(), ["1.42", "0.61", "0.02", "0.01"][seed].into()),
             ],
+            ..Compared::default()
         }
     };
     Comparison {
@@ -313,5 +316,6 @@ fn comparison(tokens: Vec<Token>) -> Comparison {
             .collect(),
         methods: methods.into_iter().map(compared).collect(),
         tokens,
+        ..Comparison::default()
     }
 }

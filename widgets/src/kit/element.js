@@ -28,16 +28,43 @@ function define(tag, view, mount) {
   for (const element of [...registry.waiting]) registry.upgrade(element);
 }
 
-// A packed row as numbers, NaN where there is none; kept once decoded.
-function unpack(packed) {
-  if (packed[2]) return packed[2];
-  const bytes = Uint8Array.from(atob(packed[1]), (c) => c.charCodeAt(0));
-  const ints = new DataView(bytes.buffer);
-  const values = Float64Array.from({ length: bytes.length / 2 }, (_, i) => {
-    const unit = ints.getInt16(2 * i, true);
-    return unit === -32768 ? NaN : (unit / 32767) * packed[0];
+// The floats of a row as it stands in the page: packed or, where it is short, an array.
+function floats(row) {
+  if (Array.isArray(row)) return row;
+  const bytes = Uint8Array.from(atob(row.f32 ?? row.i16), (c) => c.charCodeAt(0)), bits = new DataView(bytes.buffer);
+  if (row.f32 !== undefined) return Float32Array.from({ length: bytes.length / 4 }, (_, i) => bits.getFloat32(4 * i, true));
+  const peak = Math.fround(row.peak);
+  return Float32Array.from({ length: bytes.length / 2 }, (_, i) => {
+    const unit = bits.getInt16(2 * i, true);
+    return unit === -32768 ? NaN : (unit / 32767) * peak;
   });
-  return (packed[2] = { values, peak: packed[0] });
+}
+
+// A row as numbers, NaN where there is none, and the largest size among them; kept once decoded.
+const decoded = new WeakMap();
+function unpack(row) {
+  if (!decoded.has(row)) {
+    const values = Float64Array.from(floats(row), (value) => value ?? NaN);
+    decoded.set(row, { values, peak: values.reduce((peak, value) => Number.isFinite(value) ? Math.max(peak, Math.abs(value)) : peak, 0) });
+  }
+  return decoded.get(row);
+}
+
+// The shortest decimal that is this 32-bit float, as documents have it.
+function decimal(value) {
+  if (!Number.isFinite(value)) return null;
+  for (let digits = 6; ; digits++) {
+    const short = Number(value.toPrecision(digits));
+    if (digits === 9 || Math.fround(short) === value) return short;
+  }
+}
+
+// The document: what stands in the page with every row unpacked.
+function unpackAll(value) {
+  if (Array.isArray(value)) return value.map(unpackAll);
+  if (value === null || typeof value !== "object") return value;
+  if (typeof (value.f32 ?? value.i16) === "string") return Array.from(floats(value), decimal);
+  return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, unpackAll(field)]));
 }
 
 function share(value) {
@@ -90,6 +117,19 @@ function node(name, properties, ...children) {
   const element = Object.assign(document.createElement(name), properties);
   element.append(...children);
   return element;
+}
+
+// The first `n` characters, with an ellipsis if there are more.
+function cut(label, n) {
+  const characters = [...label];
+  return characters.length <= n ? label : characters.slice(0, n - 1).join("") + "…";
+}
+
+// What labels tokens as the page does: texts with dots for the spaces at their ends, and the page's list of exceptions.
+function labeller(view) {
+  const exceptions = JSON.parse(view.dataset.labels);
+  const plain = (text) => text.replace(/^ +| +$/g, (spaces) => "·".repeat(spaces.length));
+  return ({ text, part }) => (exceptions[text] ?? plain(text)) + (part ? " " + part.join("/") : "");
 }
 
 // A token's label as it stands in its box, and its position.
@@ -252,8 +292,9 @@ async function pixels(svg) {
   return new Promise((done) => canvas.toBlob(done, "image/png"));
 }
 
-// A menu that saves what is shown; nothing leaves the page. What is saved as SVG is offered as PNG, too.
-function saveMenu(view, host, name, formats) {
+// A menu that saves the result and what is shown of it; nothing leaves the page. What is saved as SVG is offered as PNG, too.
+function saveMenu(view, host, data, formats) {
+  const name = data.type.replaceAll("_", "-");
   const save = async (extension, type, content) => {
     const url = URL.createObjectURL(new Blob([await content], { type }));
     node("a", { href: url, download: name + "." + extension }).click();
@@ -261,7 +302,8 @@ function saveMenu(view, host, name, formats) {
   };
   const drawing = formats.svg && { png: ["image/png", () => pixels(formats.svg[1]())] };
   const page = () => "<!doctype html><meta charset=utf-8><meta name=viewport content='width=device-width'><title>" + name + "<" + "/title>" + host.outerHTML;
-  const all = { ...formats, ...drawing, html: ["text/html", page] };
+  const json = ["application/json", () => JSON.stringify(unpackAll(data))];
+  const all = { ...formats, ...drawing, json, html: ["text/html", page] };
   const menu = node("details", { className: "save" }, node("summary", { textContent: "Save" }), node("div", {},
     ...Object.entries(all).map(([extension, [type, make]]) => node("button", {
       type: "button", textContent: extension.toUpperCase(),

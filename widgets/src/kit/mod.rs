@@ -3,12 +3,15 @@
 //! - [`Token`], and `visible`: every character of it shown inertly
 //! - `boxes`: token boxes; `grid`: tables of coloured cells; `spark`: sparklines
 //! - `page`: style, data and script around a view; `element.js` and `base.css` go with every one
-//! - `colour`, `numbers`: the same in pages, pictures and consoles; `rows`: scores, checked and packed
+//! - `document`: a result as JSON, the same packed for its page (`packing`), its schema
+//! - `colour`, `numbers`: the same in pages, pictures and consoles; `rows`: scores, checked and pooled
 
 pub(crate) mod boxes;
 pub(crate) mod colour;
+pub(crate) mod document;
 pub(crate) mod grid;
 pub(crate) mod numbers;
+mod packing;
 pub(crate) mod page;
 pub(crate) mod rows;
 pub(crate) mod spark;
@@ -16,3 +19,4 @@ mod token;
 pub(crate) mod visible;
 
 pub use token::Token;
+pub(crate) use token::{Candidate, candidates};

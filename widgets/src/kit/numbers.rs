@@ -1,6 +1,4 @@
-//! Numbers for people, and numbers made short for data.
-
-use serde_json::Value;
+//! Numbers for people.
 
 /// A share in a token box: `14%`, `9.1%`, `0%`. The script's `share` writes the same.
 pub fn share(value: f64) -> String {
@@ -114,28 +112,6 @@ pub fn short(value: f64) -> String {
     }
 }
 
-/// A JSON number of four significant digits; `null` where there is no number.
-pub fn rounded(value: f32) -> Value {
-    let value = f64::from(value);
-    if value == 0.0 || !value.is_finite() {
-        return if value == 0.0 { Value::from(0) } else { Value::Null };
-    }
-    // Dividing by a whole power of ten gives the double nearest to the decimal, which prints short.
-    let decimals = 3 - value.abs().log10().floor() as i32;
-    if decimals.abs() > 22 {
-        // 10²² is the last power of ten that a double holds exactly.
-        return format!("{value:.3e}")
-            .parse::<f64>()
-            .map_or(Value::Null, Value::from);
-    }
-    let power = 10f64.powi(decimals.abs());
-    Value::from(if decimals >= 0 {
-        (value * power).round() / power
-    } else {
-        (value / power).round() * power
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,17 +196,5 @@ mod tests {
             values.map(short),
             ["0", "1.5", "-0.17", "123456", "1.000e-7", "0.001235", "NaN"]
         );
-    }
-
-    #[test]
-    fn rounded_numbers_are_short_json() {
-        assert_eq!(rounded(0.1).to_string(), "0.1");
-        assert_eq!(rounded(0.123_456_79).to_string(), "0.1235");
-        assert_eq!(rounded(-0.000_212_345).to_string(), "-0.0002123");
-        assert_eq!(rounded(1.0e-30).to_string(), "1e-30");
-        assert_eq!(rounded(123_456.0).to_string(), "123500.0");
-        assert_eq!(rounded(0.0).to_string(), "0");
-        assert_eq!(rounded(f32::NAN), Value::Null);
-        assert_eq!(rounded(f32::INFINITY), Value::Null);
     }
 }

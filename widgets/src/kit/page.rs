@@ -3,6 +3,8 @@
 use maud::{Markup, PreEscaped, html};
 use serde_json::Value;
 
+use super::document::{self, Document};
+
 const BASE_CSS: &str = include_str!("base.css");
 const ELEMENT_JS: &str = include_str!("element.js");
 
@@ -17,13 +19,13 @@ pub struct Component {
 }
 
 impl Component {
-    pub fn render(&self, content: &Markup, data: &Value) -> String {
+    pub fn render<D: Document>(&self, content: &Markup, result: &D) -> String {
         let element = html! {
             (style(self.css))
             // A sanitiser drops the custom element and keeps this: the style of another view on the page fits
             // it too.
             div class="ecco-root" { (content) }
-            script type="application/json" { (PreEscaped(island(data))) }
+            script type="application/json" { (PreEscaped(island(&document::packed(result)))) }
             script { (PreEscaped("(()=>{")) (PreEscaped(ELEMENT_JS)) (PreEscaped(self.js)) (PreEscaped("})()")) }
         };
         let (tag, view) = (self.tag, self.view);

@@ -1,7 +1,4 @@
-//! Rows of scores: checked, rescaled, and packed for the page.
-
-use base64::{Engine, engine::general_purpose::STANDARD};
-use serde_json::{Value, json};
+//! Rows of scores: checked, rescaled, and pooled.
 
 /// The largest absolute value that is a number; 0 if there is none.
 pub fn peak(row: &[f32]) -> f32 {
@@ -13,36 +10,6 @@ pub fn peak(row: &[f32]) -> f32 {
 /// A value in units of the row's peak, in 0..=1; `None` where it is not a number.
 pub fn strength(value: f32, peak: f32) -> Option<f32> {
     (value.is_finite()).then(|| if peak > 0.0 { value.abs() / peak } else { 0.0 })
-}
-
-/// `[peak, base64]`: little-endian 16-bit integers in units of peak / 32767, -32768 where there is no number.
-/// A third of the size of decimals, and the page decodes only the rows that are looked at.
-pub fn packed(row: &[f32]) -> Value {
-    let peak = peak(row);
-    let mut bytes = Vec::with_capacity(row.len() * 2);
-    for value in row {
-        let unit = if peak > 0.0 {
-            f64::from(*value) / f64::from(peak)
-        } else {
-            0.0
-        };
-        let packed = if value.is_finite() {
-            (unit * 32767.0).round() as i16
-        } else {
-            i16::MIN
-        };
-        bytes.extend_from_slice(&packed.to_le_bytes());
-    }
-    json!([f64::from(peak), STANDARD.encode(bytes)])
-}
-
-/// A value of a row as the page has it, in whole steps of peak / 32767.
-pub fn as_packed(value: f32, row: &[f32]) -> f32 {
-    let peak = f64::from(peak(row));
-    match peak > 0.0 && value.is_finite() {
-        true => ((f64::from(value) / peak * 32767.0).round() / 32767.0 * peak) as f32,
-        false => value,
-    }
 }
 
 /// Indices of the `n` largest absolute values that are not zero, largest first, earlier positions first among
@@ -82,20 +49,6 @@ pub fn pooled_signed(row: &[f32], n: usize) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn packing_keeps_four_digits_of_the_peak() {
-        let row = [0.5, -0.25, 0.000_1, f32::NAN, f32::INFINITY, 0.0];
-        let packed = packed(&row);
-        let peak = packed[0].as_f64().unwrap();
-        let bytes = STANDARD.decode(packed[1].as_str().unwrap()).unwrap();
-        let values: Vec<i16> = bytes
-            .chunks(2)
-            .map(|b| i16::from_le_bytes([b[0], b[1]]))
-            .collect();
-        assert_eq!(peak, 0.5);
-        assert_eq!(values, [32767, -16384, 7, i16::MIN, i16::MIN, 0]);
-    }
 
     #[test]
     fn the_top_leaves_out_what_is_no_number() {

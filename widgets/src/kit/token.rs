@@ -1,15 +1,38 @@
 //! The token that all views share.
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Serialize, Serializer};
 
 /// A token as every view shows it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Token {
     /// The token's own text with leading spaces kept. A character that is split over several tokens
     /// stands whole in each of them (see `part`).
     pub text: String,
+    /// Its number in the vocabulary; 0 for what is no token (a label, a word).
     pub id: u32,
     /// Which part of a split character this is: `(1, 4)` is the first of four.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub part: Option<(u8, u8)>,
+}
+
+/// A token and how probable it is.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Candidate<'a> {
+    #[serde(flatten)]
+    token: &'a Token,
+    /// In 0..=1.
+    probability: f32,
+}
+
+impl<'a> From<&'a (Token, f32)> for Candidate<'a> {
+    fn from((token, probability): &'a (Token, f32)) -> Self {
+        let probability = *probability;
+        Self { token, probability }
+    }
+}
+
+/// Pairs of a token and a probability, for `serialize_with`.
+pub(crate) fn candidates<S: Serializer>(pairs: &[(Token, f32)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(pairs.iter().map(Candidate::from))
 }

@@ -4,7 +4,10 @@
 //! direction, and combining marks with nothing to sit on are replaced by marks that stand for them. What
 //! remains is safe in XML and in a terminal; escaping `<` and `&` is left to maud.
 
+use std::collections::BTreeMap;
+
 use maud::{Markup, html};
+use serde_json::json;
 use unicode_width::UnicodeWidthChar;
 
 use crate::kit::Token;
@@ -22,16 +25,39 @@ pub enum Piece {
 
 /// The label as text: for SVG, consoles and tooltips.
 pub fn label(token: &Token) -> String {
-    let mut label = String::new();
-    for piece in pieces(&token.text) {
-        match piece {
-            Piece::Plain(text) | Piece::Mark(text) => label.push_str(&text),
-        }
-    }
+    let mut label = label_of(&token.text);
     if let Some((part, parts)) = token.part {
         label.push_str(&format!(" {part}/{parts}"));
     }
     label
+}
+
+fn label_of(text: &str) -> String {
+    let piece = |piece| match piece {
+        Piece::Plain(text) | Piece::Mark(text) => text,
+    };
+    pieces(text).into_iter().map(piece).collect()
+}
+
+/// Labels of the texts whose label is not the text with a dot for each space at its ends, as JSON by text, for the
+/// script's `labeller`.
+pub fn exceptions<'a>(tokens: impl Iterator<Item = &'a Token>) -> String {
+    let mut exceptions = BTreeMap::new();
+    for Token { text, .. } in tokens {
+        let inner = text.trim_matches(' ');
+        let start = text.len() - text.trim_start_matches(' ').len();
+        let end = if inner.is_empty() {
+            0
+        } else {
+            text.len() - start - inner.len()
+        };
+        let plain = "·".repeat(start) + inner + &"·".repeat(end);
+        let label = label_of(text);
+        if label != plain {
+            exceptions.insert(text.as_str(), label);
+        }
+    }
+    json!(exceptions).to_string()
 }
 
 /// The first `n` characters, with an ellipsis if there are more.

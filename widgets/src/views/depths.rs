@@ -4,52 +4,45 @@
 //! - [`RankMap`](super::RankMap): the ranks of chosen tokens, by layer
 //! - [`LensMap`](super::LensMap): the best token of each layer at several places, with entropy and distance to the output
 
-use serde::Serialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Serialize, Serializer};
 
-use crate::kit::Token;
-use crate::kit::{numbers, visible};
+use crate::kit::{Candidate, Token, candidates};
 
 /// What one layer says at one place.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Reading {
     /// The most probable tokens, best first.
+    #[serde(serialize_with = "candidates")]
+    #[schemars(with = "Vec<Candidate<'_>>")]
     pub top: Vec<(Token, f32)>,
     /// Rank and probability of the token that stands there, if one does.
+    #[serde(flatten, serialize_with = "standing")]
+    #[schemars(with = "Option<Standing>")]
     pub chosen: Option<(u32, f32)>,
-    /// In nats.
+    /// Of what it says, in nats.
     pub entropy: f32,
     /// Kullback–Leibler divergence of the output from this, in nats.
     pub divergence: f32,
 }
 
-impl Reading {
-    pub(crate) fn json(&self) -> Value {
-        let top = self.top.iter().map(|(token, probability)| {
-            json!({"text": token.text, "id": token.id, "probability": numbers::rounded(*probability)})
-        });
-        let mut data = json!({
-            "top": top.collect::<Value>(),
-            "entropy": numbers::rounded(self.entropy),
-            "divergence": numbers::rounded(self.divergence),
-        });
-        if let Some((rank, probability)) = self.chosen {
-            data["rank"] = rank.into();
-            data["probability"] = numbers::rounded(probability);
-        }
-        data
-    }
+/// A token's standing among all of the vocabulary.
+#[derive(Serialize, JsonSchema)]
+struct Standing {
+    /// 1 is the most probable token.
+    rank: u32,
+    /// In 0..=1.
+    probability: f32,
 }
 
-/// What scripts of a page have besides: tokens as they are shown.
-pub(crate) fn with_labels(mut data: Value, readings: &[Vec<Reading>]) -> Value {
-    let labels = |reading: &Reading| {
-        let top = reading.top.iter().take(5).map(|(token, _)| visible::label(token));
-        top.collect::<Vec<_>>()
-    };
-    let row = |row: &Vec<Reading>| row.iter().map(labels).collect::<Vec<_>>();
-    data["labels"] = json!(readings.iter().map(row).collect::<Vec<_>>());
-    data
+fn standing<S: Serializer>(chosen: &Option<(u32, f32)>, serializer: S) -> Result<S::Ok, S::Error> {
+    let standing = chosen.map(|(rank, probability)| Standing { rank, probability });
+    standing.serialize(serializer)
+}
+
+/// `raw` as documents have it: whether the final norm was applied.
+pub(crate) fn final_norm<S: Serializer>(raw: &bool, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bool(!raw)
 }
 
 /// How many columns of a table go into a page, at so many cells at most; and what is said where that is not all.

@@ -1,6 +1,10 @@
 //! The views, a folder each: `mod.rs` (the data, its page and its text), `picture.rs` where there is one, `view.js`,
 //! `view.css`. Here each is registered once.
 
+use serde_json::Value;
+
+use crate::kit::document::{Document, schema};
+
 pub mod attention;
 pub mod candidates;
 pub mod comparison;
@@ -27,7 +31,7 @@ pub mod tokens;
 pub use attention::Attention;
 pub use candidates::{Candidate, CandidateLabel, CandidatePlace, Candidates};
 pub use comparison::{Compared, Comparison};
-pub use factors::{FactorNeuron, FactorText, Factors, HeldOut};
+pub use factors::{FactorLayer, FactorNeuron, FactorText, Factors, HeldOut};
 pub use faithfulness::Faithfulness;
 pub use layer_predictions::LayerPredictions;
 pub use lens_map::{LensColumn, LensMap};
@@ -38,10 +42,44 @@ pub use patch_map::{Columns, PatchMap};
 pub use progress::Progress;
 pub use rank_map::{RankKind, RankMap};
 pub use reading::{Reading, Said};
-pub use saliency::{Saliency, SaliencyStyle, Scale, Unit};
+pub use saliency::{Completeness, Saliency, SaliencyStyle, Scale, Unit};
 pub use score::{Score, Scored};
 pub use side_by_side::{Predicted, Side, SideBySide};
 pub use similarity::SimilarityGrid;
 pub use steering::Steering;
 pub use tensor_summary::TensorSummary;
 pub use tokens::TokenSequence;
+
+/// JSON Schema of every document, with its type.
+macro_rules! schemas {
+    ($($document:ty),* $(,)?) => {
+        pub fn schemas() -> Vec<(&'static str, Value)> {
+            vec![$((<$document>::TYPE, schema::<$document>())),*]
+        }
+    };
+}
+
+schemas![
+    attention::Data<'_>,
+    candidates::Data<'_>,
+    Comparison,
+    Factors,
+    Faithfulness,
+    LayerPredictions,
+    LensMap,
+    ModelCard,
+    ResidentModels,
+    neuron::Data<'_>,
+    NeuronList,
+    Parts,
+    patch_map::Data<'_>,
+    RankMap,
+    Reading,
+    Saliency,
+    score::Data<'_>,
+    side_by_side::Data<'_>,
+    SimilarityGrid,
+    Steering,
+    TensorSummary,
+    TokenSequence,
+];

@@ -190,7 +190,7 @@ def test_sanitised_beside_a_trusted_view(open_page, gallery, name):
 
 def test_output_of_another_revision_stays_static_until_its_script_comes(open_page, gallery):
     page = open_page("saliency")
-    source = (gallery / "saliency.html").read_text().split("<body>", 1)[1].replace("saliency-2", "saliency-next")
+    source = (gallery / "saliency.html").read_text().split("<body>", 1)[1].replace("saliency-3", "saliency-next")
     page.evaluate("(source) => document.body.insertAdjacentHTML('beforeend', source)", source)
     newer = page.locator("ecco-saliency").nth(1)
     assert newer.evaluate("(host) => host.shadowRoot") is None
@@ -282,12 +282,13 @@ def test_a_neuron_over_texts(open_page, gallery):
     data = json.loads((gallery / "neuron-texts.json").read_text())
     assert view(page, "ecco-neuron").locator(".sep").all_inner_texts()[0].startswith("text 1"), "the most active first"
     texts = [data["texts"][1], data["texts"][0]]
-    values = [value for text in texts for value in text["values"]]
+    padded = lambda text: [*text["values"], *[None] * (len(text["tokens"]) - len(text["values"]))]
+    values = [value for text in texts for value in padded(text)]
     shown = [float(s or 0) for s in strengths(page, "ecco-neuron")]
     assert shown == pytest.approx([(value or 0) / data["peak"] for value in values], abs=2e-3)
     best = max(range(len(values)), key=lambda i: values[i] or -9)
     assert f"{values[best]:.4g}" in readout(page, "ecco-neuron"), "the strongest token is described at first"
-    last = len(texts[0]["values"]) - 1
+    last = len(texts[0]["tokens"]) - 1
     box(page, last, "ecco-neuron").click()
     assert readout(page, "ecco-neuron").endswith("not read")
     view(page, "ecco-neuron").locator(".flow [tabindex='0']").press("ArrowRight")
@@ -437,10 +438,10 @@ def test_what_was_read_and_written_stand_apart(open_page):
 def test_the_most_surprising_token_is_described_first(open_page, gallery):
     page = open_page("score")
     data = json.loads((gallery / "score.json").read_text())
-    bits = [token.get("bits", -1) for token in data["tokens"]]
+    bits = [-1 if value is None else value for value in data["bits"]]
     most = bits.index(max(bits))
     text = readout(page, "ecco-score")
-    assert f"{most} " in text and f"{bits[most]:.1f} bits" in text and f"{data['tokens'][most]['rank']:,}" in text
+    assert f"{most} " in text and f"{bits[most]:.1f} bits" in text and f"{data['ranks'][most]:,}" in text
     for key, position in [("Home", 8), ("ArrowRight", 9), ("End", 42), ("ArrowLeft", 41)]:
         view(page, "ecco-score").locator(".flow [tabindex='0']").press(key)
         assert view(page, "ecco-score").locator(".flow > .on small").inner_text() == str(position), key

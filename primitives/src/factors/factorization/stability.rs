@@ -127,6 +127,7 @@ impl Show for Stability {
             columns: ("seed".into(), self.labels_of("seed")),
             values: self.0.cosines.outer_iter().map(|row| row.to_vec()).collect(),
             notes: vec![],
+            ..SimilarityGrid::default()
         };
         Ok(view.bundle())
     }

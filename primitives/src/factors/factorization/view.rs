@@ -53,6 +53,7 @@ impl Factorization {
             components,
             error: inner.error,
             relative_error: inner.relative_error,
+            ..Factors::default()
         })
     }
 }

@@ -5,15 +5,22 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use maud::{Markup, html};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 /// Small patterns, row by row of the layers.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Map {
+    /// Layers of the stack.
     pub n_layers: usize,
+    /// Heads of each layer.
     pub n_heads: usize,
+    #[serde(skip)]
     height: usize,
+    #[serde(skip)]
     width: usize,
     /// Opacities, thumbnail after thumbnail.
+    #[serde(skip)]
     bytes: Vec<u8>,
 }
 

@@ -1,35 +1,41 @@
 //! Attention patterns: what one head's query looks at, and a map of all heads.
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use maud::{Markup, html};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::Explorable;
 use crate::kit::Token;
 use crate::kit::boxes::{Extra, flow};
+use crate::kit::document::Document;
 use crate::kit::grid::{Cell, Grid, Heading, Scale};
 use crate::kit::page::{Component, note};
-use crate::kit::{colour, numbers, rows, visible};
+use crate::kit::{colour, document, numbers, rows, visible};
 
 mod map;
 
 pub use map::{Map, thumbnail};
 
 /// Patterns of one stack's layers, or of those between two stacks.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Attention {
     /// For people: "self-attention".
     pub what: String,
-    /// What is looked at, and how many of them were given.
+    /// What is looked at.
     pub keys: Vec<Token>,
+    /// The first so many keys were given.
+    #[serde(skip)]
     pub n_input: usize,
-    /// What looks; `None` where these are the keys themselves.
+    /// What looks; `null` where these are the keys themselves.
     pub queries: Option<Vec<Token>>,
     /// A query sees no key after itself; rows then end with it.
     pub causal: bool,
+    #[serde(flatten)]
     pub map: Map,
-    /// Which one is looked at first; without a head, the mean of a layer's.
+    /// The layer that is looked at first, from 0.
     pub layer: usize,
+    /// The head that is looked at first; `null` for the mean of the layer's.
     pub head: Option<usize>,
     /// Those whose weights are here in full.
     pub patterns: Vec<Pattern>,
@@ -39,17 +45,20 @@ pub struct Attention {
     pub hint: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+/// One head's weights.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Pattern {
+    /// From 0 on.
     pub layer: usize,
+    /// Of its layer, from 0 on.
     pub head: usize,
-    /// Row by row from the first query on.
+    /// By query and key, row by row from the first query on; a causal row has no more keys than its own position.
     pub weights: Vec<f32>,
 }
 
 const COMPONENT: Component = Component {
     tag: "ecco-attention",
-    view: "attention-1",
+    view: "attention-2",
     css: include_str!("view.css"),
     js: include_str!("view.js"),
 };
@@ -191,27 +200,29 @@ impl Attention {
         }
     }
 
-    fn island(&self) -> Value {
-        let packed = |pattern: &Pattern| {
-            let bytes: Vec<u8> = pattern
-                .weights
-                .iter()
-                .flat_map(|weight| ((weight.clamp(0.0, 1.0) * 65535.0).round() as u16).to_le_bytes())
-                .collect();
-            json!([pattern.layer, pattern.head, STANDARD.encode(bytes)])
-        };
-        json!({
-            "n_layers": self.map.n_layers,
-            "n_heads": self.map.n_heads,
-            "layer": self.layer,
-            "head": self.head,
-            "causal": self.causal,
-            "first_query": self.first_query,
-            "n_keys": self.keys.len(),
-            "hint": self.hint,
-            "patterns": self.patterns.iter().map(packed).collect::<Value>(),
-        })
+    fn data(&self) -> Data<'_> {
+        let queries = self.first_query..self.queries().len();
+        Data {
+            attention: self,
+            n_input: self.n_input.min(self.keys.len()),
+            weights: queries.map(|query| self.row(query)).collect(),
+        }
     }
+}
+
+/// Attention patterns of one stack's layers, or of those between two stacks.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Data<'a> {
+    #[serde(flatten)]
+    attention: &'a Attention,
+    /// The first so many keys were given.
+    n_input: usize,
+    /// What is looked at first, by query from `first_query` on and by key.
+    weights: Vec<Vec<f32>>,
+}
+
+impl Document for Data<'_> {
+    const TYPE: &'static str = "attention";
 }
 
 impl Explorable for Attention {
@@ -279,25 +290,11 @@ impl Explorable for Attention {
     }
 
     fn html(&self) -> Option<String> {
-        Some(COMPONENT.render(&self.content(), &self.island()))
+        Some(COMPONENT.render(&self.content(), &self.data()))
     }
 
-    /// What is looked at first; the others are in the tensor.
     fn json(&self) -> Option<Value> {
-        let rounded = |query: usize| {
-            self.row(query)
-                .into_iter()
-                .map(numbers::rounded)
-                .collect::<Value>()
-        };
-        Some(json!({
-            "keys": self.keys,
-            "queries": self.queries,
-            "layer": self.layer,
-            "head": self.head,
-            "first_query": self.first_query,
-            "weights": (self.first_query..self.queries().len()).map(rounded).collect::<Value>(),
-        }))
+        document::json(&self.data())
     }
 
     fn alt_text(&self) -> Option<String> {

@@ -1,4 +1,4 @@
-define("ecco-attention", "attention-1", (view, data, host) => {
+define("ecco-attention", "attention-2", (view, data, host) => {
   const spans = (flow) => [...flow.children].filter((child) => child.localName === "span");
   const keyFlow = view.querySelector(".keys"), queryFlow = view.querySelector(".queries") ?? keyFlow;
   const keys = spans(keyFlow), queries = queryFlow === keyFlow ? keys : spans(queryFlow);
@@ -7,17 +7,9 @@ define("ecco-attention", "attention-1", (view, data, host) => {
   if (!readout || !data.patterns.length || last < first) return;
   for (const box of keys) box.removeAttribute("style"); // inline colours are for pages without styles
 
-  const packed = new Map(data.patterns.map(([layer, head, weights]) => [layer + "." + head, weights]));
-  const decoded = new Map();
-  function weights(layer, head) {
-    const name = layer + "." + head;
-    if (!decoded.has(name) && packed.has(name)) {
-      const bytes = Uint8Array.from(atob(packed.get(name)), (c) => c.charCodeAt(0)), ints = new DataView(bytes.buffer);
-      decoded.set(name, Float64Array.from({ length: bytes.length / 2 }, (_, i) => ints.getUint16(2 * i, true) / 65535));
-    }
-    return decoded.get(name);
-  }
-  const start = (q) => data.causal ? (q * (q + 1) - first * (first + 1)) / 2 : (q - first) * data.n_keys;
+  const packed = new Map(data.patterns.map(({ layer, head, weights }) => [layer + "." + head, weights]));
+  const weights = (layer, head) => unpack(packed.get(layer + "." + head)).values;
+  const start = (q) => data.causal ? (q * (q + 1) - first * (first + 1)) / 2 : (q - first) * keys.length;
   const headsOf = (layer) => [...Array(data.n_heads).keys()].filter((head) => packed.has(layer + "." + head));
   const has = (layer, head) => head === null ? headsOf(layer).length === data.n_heads : packed.has(layer + "." + head);
   // What a query looks at, by key; of the mean of a layer's heads where the head is null.
@@ -155,9 +147,6 @@ define("ecco-attention", "attention-1", (view, data, host) => {
     queries[q].setAttribute("role", "button");
     queries[q].setAttribute("aria-pressed", "false");
   }
-  saveMenu(view, host, "attention", {
-    json: ["application/json", () => JSON.stringify({ layer, head, first_query: first,
-      weights: has(layer, head) ? [...Array(last + 1 - first).keys()].map((q) => Array.from(row(layer, head, first + q), (x) => Number(x.toPrecision(4)))) : null })],
-  });
+  saveMenu(view, host, data, {});
   update();
 });

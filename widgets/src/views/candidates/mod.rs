@@ -1,11 +1,14 @@
 //! The most probable tokens, or labels, as a table: what a model might have said.
 
 use maud::{Markup, html};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::Explorable;
 use crate::kit::Token;
-use crate::kit::{grid, numbers, page, visible};
+use crate::kit::document::Document;
+use crate::kit::{document, grid, numbers, page, visible};
 
 /// What might stand at some places.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,6 +102,76 @@ fn row(candidate: &Candidate) -> Markup {
     }
 }
 
+/// The most probable tokens, or labels, at some places.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Data<'a> {
+    /// What might stand at each place.
+    places: Vec<PlaceData<'a>>,
+}
+
+/// What might stand at one place.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CandidatePlace")]
+struct PlaceData<'a> {
+    /// From 0 on; `null` for what is said of the whole text.
+    position: Option<usize>,
+    /// Best first; the one that was taken last, where it is not among these.
+    candidates: Vec<CandidateData<'a>>,
+}
+
+/// A token or label that might stand there.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CandidateRow")]
+struct CandidateData<'a> {
+    /// 1 is the most probable.
+    rank: usize,
+    /// The token's text, or the label.
+    label: &'a str,
+    /// In 0..=1.
+    probability: f32,
+    /// It is what stands in the text.
+    chosen: bool,
+    /// The token's number in the vocabulary.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<u32>,
+}
+
+impl Document for Data<'_> {
+    const TYPE: &'static str = "candidates";
+}
+
+impl<'a> From<&'a Candidate> for CandidateData<'a> {
+    fn from(candidate: &'a Candidate) -> Self {
+        Self {
+            rank: candidate.rank,
+            label: match &candidate.label {
+                CandidateLabel::Token(token) => &token.text,
+                CandidateLabel::Name(name) => name,
+            },
+            probability: candidate.probability,
+            chosen: candidate.is_chosen,
+            id: candidate.label.id(),
+        }
+    }
+}
+
+impl<'a> From<&'a CandidatePlace> for PlaceData<'a> {
+    fn from(place: &'a CandidatePlace) -> Self {
+        Self {
+            position: place.position,
+            candidates: place.all().map(CandidateData::from).collect(),
+        }
+    }
+}
+
+impl Candidates {
+    fn data(&self) -> Data<'_> {
+        Data {
+            places: self.places.iter().map(PlaceData::from).collect(),
+        }
+    }
+}
+
 impl Explorable for Candidates {
     fn text(&self) -> String {
         let mut lines = Vec::new();
@@ -136,23 +209,7 @@ impl Explorable for Candidates {
     }
 
     fn json(&self) -> Option<Value> {
-        let candidate = |candidate: &Candidate| {
-            let mut data = json!({
-                "rank": candidate.rank,
-                "label": match &candidate.label {
-                    CandidateLabel::Token(token) => &token.text,
-                    CandidateLabel::Name(name) => name,
-                },
-                "probability": numbers::rounded(candidate.probability),
-                "chosen": candidate.is_chosen,
-            });
-            if let Some(id) = candidate.label.id() {
-                data["id"] = id.into();
-            }
-            data
-        };
-        let place = |place: &CandidatePlace| json!({"position": place.position, "candidates": place.all().map(candidate).collect::<Value>()});
-        Some(json!({"places": self.places.iter().map(place).collect::<Value>()}))
+        document::json(&self.data())
     }
 }
 

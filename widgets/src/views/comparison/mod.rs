@@ -2,46 +2,75 @@
 
 mod picture;
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use maud::{Markup, html};
-use serde::Serialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use crate::Explorable;
 use crate::kit::Token;
+use crate::kit::document::Document;
 use crate::kit::page::{Component, note};
-use crate::kit::{colour, numbers, rows, visible};
+use crate::kit::{colour, document, numbers, rows, visible};
 use crate::views::saliency::{Scale, Target};
 
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+/// Several attribution methods on the same targets, and how far they agree.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
 pub struct Comparison {
+    /// The model's name, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The text.
     pub tokens: Vec<Token>,
+    /// The first so many were given.
     pub n_input: usize,
     /// What is explained: "probability".
     pub of: String,
+    /// What the rows of all methods belong to.
     pub targets: Vec<Target>,
     /// The referee first, the others as far as they agree with it.
     pub methods: Vec<Compared>,
+    /// How many of the highest sources `top_k` looks at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub k: Option<usize>,
+    /// Each method's agreement with each: "spearman", "kendall", "top_k", "same_first", by method and method. May be empty.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub agreement: BTreeMap<String, Vec<Vec<f64>>>,
 }
 
 /// One method.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
 pub struct Compared {
     /// For people: "gradient × input".
     pub method: String,
     /// The one that the others are measured by.
     pub is_referee: bool,
+    /// What its scores are.
     pub scale: Scale,
-    /// A row for each target.
+    /// A row for each target, a value for each token from the first on.
     pub scores: Vec<Vec<f32>>,
     /// Named numbers, the same ones for each method, already written out: `rank correlation` `0.81`.
+    #[serde(serialize_with = "by_name")]
+    #[schemars(with = "BTreeMap<String, String>")]
     pub figures: Vec<(String, String)>,
+    /// Its figures of faithfulness, by name; may be empty.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub faithfulness: BTreeMap<String, f64>,
+    /// How long it took.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+}
+
+fn by_name<S: Serializer>(figures: &[(String, String)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(figures.iter().map(|(name, figure)| (name, figure)))
 }
 
 const COMPONENT: Component = Component {
     tag: "ecco-comparison",
-    view: "comparison-1",
+    view: "comparison-2",
     css: include_str!("view.css"),
     js: include_str!("view.js"),
 };
@@ -164,7 +193,7 @@ impl Comparison {
 
     fn content(&self) -> Markup {
         html! {
-            div class="ecco comparison" {
+            div class="ecco comparison" data-labels=(visible::exceptions(self.tokens.iter())) {
                 div class="head" { b { "Methods compared" } " " span { (self.about()) } }
                 @for text in self.notes() { (note(&visible::plain(&text, false))) }
                 @if !self.methods.is_empty() { (self.table()) }
@@ -234,26 +263,10 @@ impl Comparison {
     fn readout(&self) -> Markup {
         html! { "Strips are rescaled to their own maximum. Point at one for the numbers of a token." }
     }
+}
 
-    fn island(&self) -> Value {
-        let method = |method: &Compared| {
-            let rows = method.scores.iter().take(self.targets.len().min(MOST_CHIPS));
-            json!({
-                "method": method.method,
-                "scale": method.scale,
-                "figures": method.figures,
-                "rows": rows.map(|row| rows::packed(row)).collect::<Vec<_>>(),
-            })
-        };
-        json!({
-            "n_sources": self.n_sources(),
-            "n_cells": self.n_cells(),
-            "of": self.of,
-            "tokens": self.tokens.iter().map(visible::label).collect::<Vec<_>>(),
-            "targets": self.targets.iter().take(MOST_CHIPS).map(Target::line).collect::<Vec<_>>(),
-            "methods": self.methods.iter().map(method).collect::<Vec<_>>(),
-        })
-    }
+impl Document for Comparison {
+    const TYPE: &'static str = "comparison";
 }
 
 impl Explorable for Comparison {
@@ -287,32 +300,11 @@ impl Explorable for Comparison {
     }
 
     fn html(&self) -> Option<String> {
-        Some(COMPONENT.render(&self.content(), &self.island()))
+        Some(COMPONENT.render(&self.content(), self))
     }
 
     fn json(&self) -> Option<Value> {
-        let row = |row: &Vec<f32>| row.iter().map(|v| numbers::rounded(*v)).collect::<Value>();
-        let method = |method: &Compared| {
-            let figures: serde_json::Map<String, Value> = method
-                .figures
-                .iter()
-                .map(|(name, figure)| (name.clone(), figure.as_str().into()))
-                .collect();
-            json!({
-                "method": method.method,
-                "is_referee": method.is_referee,
-                "scale": method.scale,
-                "figures": figures,
-                "scores": method.scores.iter().map(row).collect::<Value>(),
-            })
-        };
-        Some(json!({
-            "tokens": self.tokens,
-            "n_input": self.n_input,
-            "of": self.of,
-            "targets": self.targets,
-            "methods": self.methods.iter().map(method).collect::<Vec<_>>(),
-        }))
+        document::json(self)
     }
 
     fn alt_text(&self) -> Option<String> {
@@ -351,6 +343,7 @@ mod tests {
                 ("rank correlation".into(), correlation.into()),
                 ("seconds".into(), "0.02".into()),
             ],
+            ..Compared::default()
         }
     }
 
@@ -374,6 +367,7 @@ mod tests {
                     vec![vec![0.25, 0.75], vec![0.5, 0.2, 0.3]],
                 ),
             ],
+            ..Comparison::default()
         }
     }
 
@@ -406,7 +400,7 @@ mod tests {
             !html.contains("<b>c")
                 && COMPONENT
                     .js
-                    .contains("define(\"ecco-comparison\", \"comparison-1\"")
+                    .contains("define(\"ecco-comparison\", \"comparison-2\"")
         );
     }
 

@@ -1,18 +1,20 @@
-define("ecco-comparison", "comparison-1", (view, data, host) => {
+define("ecco-comparison", "comparison-2", (view, data, host) => {
   const chips = [...view.querySelectorAll(".targets > span")];
   const lines = [...view.querySelectorAll(".strips > .line:not(.names)")];
   const strips = lines.map((line) => [...line.querySelectorAll(".cells > i")]);
   const names = [...view.querySelectorAll(".names .cells > i")];
   if (!chips.length || !strips.length) return;
   let shown = 0, column = -1;
-  const row = (m, k = shown) => unpack(data.methods[m].rows[k] ?? [0, ""]);
+  const row = (m, k = shown) => unpack(data.methods[m].scores[k] ?? []);
+  const labels = data.tokens.map(labeller(view)), n_cells = strips[0].length;
+  const n_sources = Math.min(Math.max(...data.methods.flatMap((_, m) => data.methods[m].scores.map((_, k) => row(m, k).values.length))), labels.length);
   const number = (m, value) => (data.methods[m].scale === "signed" ? signed : share)(value);
-  const isPooled = data.n_cells < data.n_sources;
+  const isPooled = n_cells < n_sources;
 
   // The strongest of the tokens that a cell stands for.
   function strength(m, cell) {
     const { values, peak } = row(m);
-    const from = Math.ceil(cell * data.n_sources / data.n_cells), to = Math.ceil((cell + 1) * data.n_sources / data.n_cells);
+    const from = Math.ceil(cell * n_sources / n_cells), to = Math.ceil((cell + 1) * n_sources / n_cells);
     let most = 0;
     for (let i = from; i < Math.min(to, values.length); i++) if (Math.abs(values[i]) > Math.abs(most)) most = values[i];
     return peak > 0 ? (data.methods[m].scale === "signed" ? most : Math.abs(most)) / peak : 0;
@@ -26,21 +28,20 @@ define("ecco-comparison", "comparison-1", (view, data, host) => {
     });
     point(column);
   }
-  const cut = (label) => ([...label].length <= 24 ? label : [...label].slice(0, 23).join("") + "…");
   // Lines keep their height, so that nothing moves under the pointer.
   function point(i) {
     for (const element of view.querySelectorAll(".cells > .at")) element.classList.remove("at");
     column = i;
     for (const cells of [...strips, names]) cells[i]?.classList.add("at");
-    const token = isPooled ? Math.ceil(i * data.n_sources / data.n_cells) : i;
-    const last = Math.ceil((i + 1) * data.n_sources / data.n_cells) - 1;
-    const name = isPooled ? "tokens " + token + " to " + last : token + " " + cut(data.tokens[token] ?? "");
+    const token = isPooled ? Math.ceil(i * n_sources / n_cells) : i;
+    const last = Math.ceil((i + 1) * n_sources / n_cells) - 1;
+    const name = isPooled ? "tokens " + token + " to " + last : token + " " + cut(labels[token] ?? "", 24);
     lines.forEach((line, m) => {
       const { values, peak } = row(m);
       const value = isPooled ? strength(m, i) * peak : values[token];
-      const top = strongest(values, 3).filter((i) => i < data.tokens.length);
+      const top = strongest(values, 3).filter((i) => i < labels.length);
       line.classList.toggle("pointed", i >= 0);
-      line.querySelector("small").textContent = i < 0 ? top.map((i) => i + " " + cut(data.tokens[i]) + " " + number(m, values[i])).join(", ")
+      line.querySelector("small").textContent = i < 0 ? top.map((i) => i + " " + cut(labels[i], 24) + " " + number(m, values[i])).join(", ")
         : name + " " + (token < values.length ? number(m, value) : "comes after the target");
     });
   }
@@ -62,7 +63,7 @@ define("ecco-comparison", "comparison-1", (view, data, host) => {
     part.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && column >= 0) point(-1);
       else {
-        const to = step(event, Math.max(column, 0), data.n_cells);
+        const to = step(event, Math.max(column, 0), n_cells);
         if (to < 0) return;
         point(to);
       }
@@ -71,13 +72,13 @@ define("ecco-comparison", "comparison-1", (view, data, host) => {
     });
   });
   chooser(chips, { label: "Targets. Arrow keys choose one,", show });
-  const csv = () => ["method,target,position,token,score", ...data.methods.flatMap(({ method }, m) => data.targets.flatMap((target, k) =>
-    Array.from(row(m, k).values, (value, i) => [method, target, i, data.tokens[i], value]
+  // A target on one line: `·Denmark rather than ·Iceland at 12`.
+  const line = (chip) => [...chip.querySelectorAll(":scope > bdi")].map((name) => cut(name.textContent, 24)).join(" rather than ")
+    + [...chip.querySelectorAll(":scope > small")].map((place) => " at " + place.textContent).join("");
+  const csv = () => ["method,target,position,token,score", ...data.methods.flatMap(({ method }, m) => chips.flatMap((chip, k) =>
+    Array.from(row(m, k).values, (value, i) => [method, line(chip), i, labels[i], decimal(value) ?? NaN]
       .map((cell) => '"' + String(cell).replaceAll('"', '""') + '"').join(","))))].join("\r\n");
-  saveMenu(view, host, "comparison", {
+  saveMenu(view, host, data, {
     csv: ["text/csv", csv],
-    json: ["application/json", () => JSON.stringify({ ...data, methods: data.methods.map((method, m) => ({
-      ...method, rows: method.rows.map((_, k) => Array.from(row(m, k).values, (value) => Number.isFinite(value) ? Number(value.toPrecision(4)) : null)),
-    })) })],
   });
 });

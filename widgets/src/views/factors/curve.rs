@@ -1,13 +1,15 @@
 //! How many factors: the held-out error by number of components.
 
 use maud::{Markup, html};
-use serde_json::{Value, json as value};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::kit::numbers;
 
 /// What one number of components came to.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 pub struct HeldOut {
+    /// How many were tried.
     pub n_components: usize,
     /// Relative, squared: 0 exact, 1 as bad as predicting 0.
     pub error: f64,
@@ -68,11 +70,4 @@ pub fn figure(held_out: &[HeldOut], chosen: usize) -> Markup {
             small { (line) }
         }
     }
-}
-
-pub fn json(held_out: &[HeldOut]) -> Value {
-    held_out
-        .iter()
-        .map(|held| value!({"n_components": held.n_components, "error": held.error, "spread": held.spread}))
-        .collect()
 }

@@ -8,31 +8,54 @@ mod curve;
 mod picture;
 
 use maud::{Markup, html};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::Explorable;
 use crate::kit::Token;
 use crate::kit::boxes::{Extra, flow};
+use crate::kit::document::Document;
 use crate::kit::page::{Component, note};
-use crate::kit::{colour, numbers, rows, spark, visible};
+use crate::kit::{colour, document, numbers, rows, spark, visible};
 
 pub use curve::HeldOut;
 
-#[derive(Debug, Clone, PartialEq, Default)]
+/// Activations as a few factors over tokens.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
 pub struct Factors {
-    /// `NMF`, `PCA`.
+    /// The model's name, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// "NMF", "PCA".
     pub method: String,
+    /// What was factored: "mlp_activation". May be empty.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub site: String,
+    /// The layers whose neurons stand one after the other in a factor: each with its number of neurons. May be empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<FactorLayer>,
     /// Of all texts, one after the other.
     pub tokens: Vec<Token>,
     /// Where each text begins among the tokens; the first at 0.
     pub texts: Vec<FactorText>,
-    /// `components[factor][position]`; one value per token.
+    /// By factor and token.
     pub components: Vec<Vec<f32>>,
     /// Whether components may be negative.
     pub signed: bool,
     /// By factor, the neurons that weigh most in it; may be empty.
     pub neurons: Vec<Vec<FactorNeuron>>,
+    /// By factor and neuron, all weights; may be empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub weights: Vec<Vec<f32>>,
+    /// By factor and neuron, what gives a factor's values from activations (ICA); may be empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unmixing: Vec<Vec<f32>>,
+    /// By neuron, the mean that was taken away before (PCA, ICA); may be empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mean: Vec<f32>,
     /// By factor, its share of the variance; may be empty.
+    #[serde(rename = "explained_variance_ratio")]
     pub shares: Vec<f64>,
     /// What was tried to choose the number of factors; may be empty.
     pub held_out: Vec<HeldOut>,
@@ -42,25 +65,38 @@ pub struct Factors {
     pub relative_error: f64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// One of the texts, among the tokens of all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FactorText {
-    /// Its first token.
+    /// The index of its first token.
     pub start: usize,
     /// How many of its tokens were given.
     pub n_input: usize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct FactorNeuron {
-    /// None where activations are of no layer.
+/// One layer's part of the neurons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct FactorLayer {
+    /// `null` where activations are of no layer.
     pub layer: Option<usize>,
+    /// How many neurons it has.
+    pub neurons: usize,
+}
+
+/// A neuron in a factor.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
+pub struct FactorNeuron {
+    /// `null` where activations are of no layer.
+    pub layer: Option<usize>,
+    /// From 0 on.
     pub neuron: usize,
+    /// In the factor.
     pub weight: f32,
 }
 
 const COMPONENT: Component = Component {
     tag: "ecco-factors",
-    view: "factors-2",
+    view: "factors-3",
     css: include_str!("view.css"),
     js: include_str!("view.js"),
 };
@@ -299,31 +335,6 @@ impl Factors {
             }
         }
     }
-
-    fn island(&self) -> Value {
-        let scaled = |k| rows::packed(&self.strengths(k));
-        json!({
-            "method": self.method,
-            "signed": self.signed,
-            "texts": self.texts.iter().map(|text| json!([text.start, text.n_input])).collect::<Vec<_>>(),
-            "tokens": self.tokens.iter().map(|token| &token.text).collect::<Vec<_>>(),
-            "ids": self.tokens.iter().map(|token| token.id).collect::<Vec<_>>(),
-            "rows": (0..self.components.len()).map(scaled).collect::<Vec<_>>(),
-            "peaks": self.components.iter().map(|c| numbers::rounded(rows::peak(c))).collect::<Vec<_>>(),
-            "neurons": self.neurons_json(),
-            "shares": self.shares,
-            "error": numbers::rounded(self.error as f32),
-            "relative_error": numbers::rounded(self.relative_error as f32),
-        })
-    }
-
-    fn neurons_json(&self) -> Value {
-        let neuron = |n: &FactorNeuron| json!({"layer": n.layer, "neuron": n.neuron, "weight": numbers::rounded(n.weight)});
-        self.neurons
-            .iter()
-            .map(|neurons| neurons.iter().map(neuron).collect::<Value>())
-            .collect()
-    }
 }
 
 impl FactorNeuron {
@@ -356,6 +367,10 @@ fn signed_style(s: f32) -> Option<String> {
     let s = (s * 1000.0).round() / 1000.0;
     let (ground, ink) = (colour::hex(colour::diverging(s)), colour::text_on_diverging(s));
     (s != 0.0).then(|| format!("--s:{s};background-color:{ground};color:{ink}"))
+}
+
+impl Document for Factors {
+    const TYPE: &'static str = "factors";
 }
 
 impl Explorable for Factors {
@@ -396,22 +411,11 @@ impl Explorable for Factors {
     }
 
     fn html(&self) -> Option<String> {
-        Some(COMPONENT.render(&self.content(), &self.island()))
+        Some(COMPONENT.render(&self.content(), self))
     }
 
     fn json(&self) -> Option<Value> {
-        let component = |c: &Vec<f32>| c.iter().map(|v| numbers::rounded(*v)).collect::<Value>();
-        Some(json!({
-            "method": self.method,
-            "tokens": self.tokens,
-            "texts": self.texts.iter().map(|text| json!({"start": text.start, "n_input": text.n_input})).collect::<Value>(),
-            "components": self.components.iter().map(component).collect::<Value>(),
-            "neurons": self.neurons_json(),
-            "explained_variance_ratio": self.shares,
-            "held_out": curve::json(&self.held_out),
-            "error": self.error,
-            "relative_error": self.relative_error,
-        }))
+        document::json(self)
     }
 
     fn alt_text(&self) -> Option<String> {
@@ -498,7 +502,7 @@ mod tests {
             "{html}"
         );
         assert!(html.contains("<code>▁▁▃█▁▁▅</code>"));
-        assert!(COMPONENT.js.contains("define(\"ecco-factors\", \"factors-2\""));
+        assert!(COMPONENT.js.contains("define(\"ecco-factors\", \"factors-3\""));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-define("ecco-factors", "factors-2", (view, data, host) => {
+define("ecco-factors", "factors-3", (view, data, host) => {
   const flow = view.querySelector(".flow");
   const list = view.querySelector(".list");
   const readout = view.querySelector(".readout");
@@ -12,8 +12,15 @@ define("ecco-factors", "factors-2", (view, data, host) => {
     box.style.removeProperty("color");
   }
   if (!count || !boxes.length) return;
-  const hint = readout.textContent;
-  const strength = (k, i) => unpack(data.rows[k]).values[i] || 0;
+  const hint = readout.textContent, shares = unpack(data.explained_variance_ratio).values;
+  const usable = (value) => Number.isFinite(value) && (data.signed || value > 0);
+  // In units of a factor's largest; what is no number, or negative where nothing should be, counts as 0.
+  const peaks = data.components.map((row) => unpack(row).values.reduce((peak, value) => usable(value) ? Math.max(peak, Math.abs(value)) : peak, 0));
+  const amount = (k, i) => {
+    const value = unpack(data.components[k]).values[i];
+    return usable(value) ? value : 0;
+  };
+  const strength = (k, i) => peaks[k] > 0 ? amount(k, i) / peaks[k] : 0;
   const size = (k, i) => Math.abs(strength(k, i));
   const strongest = boxes.map((_, i) => hues.reduce((best, _, k) => (size(k, i) > size(best, i) ? k : best), 0));
   const what = data.signed ? "component" : "factor";
@@ -35,26 +42,26 @@ define("ecco-factors", "factors-2", (view, data, host) => {
   function describe(focus) {
     if (focus === null) return void (readout.textContent = hint);
     const top = boxes.map((_, i) => i).sort((a, b) => size(focus, b) - size(focus, a) || a - b).slice(0, 5);
-    const share = data.shares[focus] === undefined ? "" : " (" + fineShare(data.shares[focus]) + " of the variance)";
+    const share = shares[focus] === undefined ? "" : " (" + fineShare(shares[focus]) + " of the variance)";
     readout.replaceChildren(factor(focus, share + " strongest at "),
-      ...top.filter((i) => strength(focus, i)).flatMap((i) => [node("span", {}, ...named(boxes[i]), place(i) + " " + amount(focus, i)), " "]),
+      ...top.filter((i) => strength(focus, i)).flatMap((i) => [node("span", {}, ...named(boxes[i]), place(i) + " " + written(focus, i)), " "]),
       ...neurons(focus));
   }
 
   // Which of several texts a token belongs to.
   function place(i) {
-    const text = data.texts.findLastIndex(([start]) => start <= i);
+    const text = data.texts.findLastIndex(({ start }) => start <= i);
     return data.texts.length > 1 ? " in text " + text : "";
   }
 
   function neurons(k) {
     const all = data.neurons[k] ?? [];
     if (!all.length) return [];
-    const name = (n) => (n.layer === null ? "neuron " + n.neuron : "layer " + n.layer + " neuron " + n.neuron) + " (" + n.weight + ")";
+    const name = (n) => (n.layer === null ? "neuron " + n.neuron : "layer " + n.layer + " neuron " + n.neuron) + " (" + short(n.weight) + ")";
     return [node("span", { className: "made" }, "made of " + all.map(name).join(", "))];
   }
 
-  const amount = (k, i) => Number((strength(k, i) * (data.peaks[k] ?? 0)).toPrecision(3)).toString();
+  const written = (k, i) => Number(amount(k, i).toPrecision(3)).toString();
 
   function factor(k, text) {
     const element = node("span", {}, node("bdi", { textContent: what + " " + k }), text);
@@ -64,8 +71,8 @@ define("ecco-factors", "factors-2", (view, data, host) => {
 
   function describeToken(i) {
     const order = hues.map((_, k) => k).filter((k) => strength(k, i)).sort((a, b) => size(b, i) - size(a, i)).slice(0, 4);
-    readout.replaceChildren(node("span", { className: "what" }, ...named(boxes[i]), place(i) + " id " + data.ids[i]), " ",
-      ...order.flatMap((k) => [factor(k, " " + amount(k, i)), " "]));
+    readout.replaceChildren(node("span", { className: "what" }, ...named(boxes[i]), place(i) + " id " + data.tokens[i].id), " ",
+      ...order.flatMap((k) => [factor(k, " " + written(k, i)), " "]));
   }
 
   function update() {
@@ -145,19 +152,13 @@ define("ecco-factors", "factors-2", (view, data, host) => {
     line.setAttribute("role", "button");
     line.setAttribute("aria-label", what + " " + k + ": " + line.querySelector(".top").textContent);
   });
-  saveMenu(view, host, "factors", {
+  saveMenu(view, host, data, {
     svg: ["image/svg+xml", () => {
       repaint.all();
       const scale = data.signed && stops(host, "--ecco-diverging");
       const ground = (box) => shade(scale, (Number(box.style.getPropertyValue("--s")) + 1) / 2);
       return picture(view, "Neuron factors", (box, style) => (data.signed ? ground(box) : { fill: style.backgroundColor }));
     }],
-    json: ["application/json", () => JSON.stringify({
-      method: data.method, tokens: data.tokens.map((text, i) => ({ text, id: data.ids[i] })),
-      texts: data.texts.map(([start, n_input]) => ({ start, n_input })), neurons: data.neurons, explained_variance_ratio: data.shares,
-      components: hues.map((_, k) => boxes.map((_, i) => Number(amount(k, i)))),
-      error: data.error, relative_error: data.relative_error,
-    })],
   });
   update();
 });

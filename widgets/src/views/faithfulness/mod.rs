@@ -6,34 +6,53 @@ mod picture;
 use std::fmt::Write;
 
 use maud::{Markup, html};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::Explorable;
+use crate::kit::Token;
+use crate::kit::document::{self, Document};
 use crate::kit::page::{Component, note};
 use crate::kit::{numbers, visible};
 use crate::views::saliency::Target;
 
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+/// Whether an attribution says what the model uses: what happens to its targets when the sources that it puts highest go
+/// first, or come first, against random orders.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
 pub struct Faithfulness {
+    /// The model's name, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The text; may be empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tokens: Vec<Token>,
+    /// The first so many were given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub n_input: Option<usize>,
     /// For people: "gradient × input".
     pub method: String,
     /// What the curves are of: "probability".
     pub of: String,
     /// Fractions of the sources that are gone, or are there, at each point of the curves.
     pub steps: Vec<f32>,
+    /// Fractions of the sources that comprehensiveness and sufficiency are the mean over; may be empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fractions: Vec<f64>,
+    /// The curves of each target.
     pub targets: Vec<Measured>,
-    /// Over all targets.
+    /// Numbers over all targets.
     pub figures: Vec<Figure>,
 }
 
 /// One target's curves.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Measured {
+    /// Whose curves these are.
     pub target: Target,
-    /// While sources go, the highest first.
+    /// By step, while sources go, the highest first.
     pub deletion: Vec<f32>,
-    /// While they come.
+    /// By step, while they come.
     pub insertion: Vec<f32>,
     /// The same of random orders, deletion and insertion.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,12 +60,16 @@ pub struct Measured {
 }
 
 /// One number, and what random orders reach.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Figure {
+    /// "comprehensiveness"
     pub name: String,
+    /// In units of what the curves are of.
     pub value: f64,
+    /// That of random orders.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub random: Option<f64>,
+    /// Or less.
     pub more_is_better: bool,
     /// What it measures, in a few words.
     pub about: String,
@@ -54,7 +77,7 @@ pub struct Figure {
 
 const COMPONENT: Component = Component {
     tag: "ecco-faithfulness",
-    view: "faithfulness-1",
+    view: "faithfulness-2",
     css: include_str!("view.css"),
     js: include_str!("view.js"),
 };
@@ -199,31 +222,10 @@ impl Faithfulness {
             }
         }
     }
+}
 
-    fn island(&self) -> Value {
-        let row = |row: &[f32]| row.iter().map(|v| numbers::rounded(*v)).collect::<Value>();
-        let curves = |measured: &Measured| {
-            let random = measured
-                .random
-                .as_ref()
-                .map(|(deletion, insertion)| [row(deletion), row(insertion)]);
-            json!({"found": [row(&measured.deletion), row(&measured.insertion)], "random": random})
-        };
-        let mean = self.mean();
-        let random = mean
-            .random
-            .as_ref()
-            .map(|random| random.each_ref().map(|curve| row(curve)));
-        json!({
-            "method": self.method,
-            "of": self.of,
-            "steps": row(&self.steps),
-            "highest": numbers::rounded(self.highest()),
-            "mean": {"found": mean.found.each_ref().map(|curve| row(curve)), "random": random},
-            "targets": self.targets.iter().take(MOST_CHIPS).map(curves).collect::<Vec<_>>(),
-            "figures": self.figures,
-        })
-    }
+impl Document for Faithfulness {
+    const TYPE: &'static str = "faithfulness";
 }
 
 impl Explorable for Faithfulness {
@@ -247,11 +249,11 @@ impl Explorable for Faithfulness {
     }
 
     fn html(&self) -> Option<String> {
-        Some(COMPONENT.render(&self.content(), &self.island()))
+        Some(COMPONENT.render(&self.content(), self))
     }
 
     fn json(&self) -> Option<Value> {
-        serde_json::to_value(self).ok()
+        document::json(self)
     }
 
     fn alt_text(&self) -> Option<String> {
@@ -265,7 +267,6 @@ impl Explorable for Faithfulness {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kit::Token;
 
     fn measured(name: &str, from: f32) -> Measured {
         let token = Token {
@@ -305,6 +306,7 @@ mod tests {
                 figure("comprehensiveness", 0.31, 0.12, true),
                 figure("sufficiency", 0.2, 0.1, false),
             ],
+            ..Faithfulness::default()
         }
     }
 
@@ -329,7 +331,7 @@ mod tests {
         assert!(
             COMPONENT
                 .js
-                .contains("define(\"ecco-faithfulness\", \"faithfulness-1\"")
+                .contains("define(\"ecco-faithfulness\", \"faithfulness-2\"")
         );
     }
 

@@ -1,16 +1,28 @@
-define("ecco-faithfulness", "faithfulness-1", (view, data, host) => {
+define("ecco-faithfulness", "faithfulness-2", (view, data, host) => {
   const plots = [...view.querySelectorAll(".plots > svg")];
   const chips = [...view.querySelectorAll(".targets > span")];
-  const all = [data.mean, ...data.targets];
+  const steps = unpack(data.steps).values;
+  const targets = data.targets.map(({ deletion, insertion, random }) => ({
+    found: [deletion, insertion].map((row) => unpack(row).values),
+    random: random?.map((row) => unpack(row).values),
+  }));
+  // Point by point over the targets that reach so far.
+  const mean = (curves) => Array.from(steps, (_, i) => {
+    const values = curves.filter((curve) => i < curve.length).map((curve) => curve[i]);
+    return values.reduce((sum, value) => sum + value, 0) / values.length;
+  });
+  const both = (of) => [0, 1].map((which) => mean(targets.map((target) => of(target)[which])));
+  const all = [{ found: both((target) => target.found), random: targets.every((target) => target.random) && both((target) => target.random) }, ...targets];
+  const highest = Math.max(Number.MIN_VALUE, ...targets.flatMap(({ found, random }) => [...found, ...(random ?? [])]).flatMap((curve) => [...curve.filter(Number.isFinite)]));
   // The picture's own geometry: where its axis starts and ends.
   const axis = plots[0]?.querySelector(".axis").getAttribute("d").match(/[\d.]+/g).map(Number);
   function line(values) {
     const [left, top, bottom, right] = axis;
     let on = false, path = "";
-    data.steps.forEach((step, i) => {
+    steps.forEach((step, i) => {
       const value = values[i];
-      if (typeof value !== "number") return void (on = false);
-      const y = top + (1 - Math.min(Math.max(value / data.highest, 0), 1)) * (bottom - top);
+      if (!Number.isFinite(value)) return void (on = false);
+      const y = top + (1 - Math.min(Math.max(value / highest, 0), 1)) * (bottom - top);
       path += (on ? "L" : "M") + (left + step * (right - left)).toFixed(1) + " " + y.toFixed(1);
       on = true;
     });
@@ -26,9 +38,8 @@ define("ecco-faithfulness", "faithfulness-1", (view, data, host) => {
   if (plots.length && chips.length) chooser(chips, { label: "Targets. Arrow keys choose one,", show });
   const csv = () => ["target,curve,step,value", ...all.flatMap(({ found, random }, k) => [["deletion", found[0]], ["insertion", found[1]],
     ["random deletion", random?.[0] ?? []], ["random insertion", random?.[1] ?? []]].flatMap(([name, values]) =>
-    values.map((value, i) => [k ? k - 1 : "mean", name, data.steps[i], value].join(","))))].join("\r\n");
-  saveMenu(view, host, "faithfulness", {
+    Array.from(values, (value, i) => [k ? k - 1 : "mean", name, decimal(steps[i]), decimal(Math.fround(value))].join(","))))].join("\r\n");
+  saveMenu(view, host, data, {
     csv: ["text/csv", csv],
-    json: ["application/json", () => JSON.stringify(data)],
   });
 });

@@ -1,31 +1,41 @@
 //! The most probable tokens at one place after each layer.
 
 use maud::{Markup, html};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::Explorable;
 use crate::kit::Token;
+use crate::kit::document::Document;
 use crate::kit::grid::{self, Cell, Grid, Heading, Scale};
 use crate::kit::page::{Component, note};
-use crate::kit::{colour, numbers, visible};
-use crate::views::depths::{Reading, way};
+use crate::kit::{colour, document, numbers, visible};
+use crate::views::depths::{Reading, final_norm, way};
 
-#[derive(Debug, Clone, PartialEq)]
+/// The most probable tokens at one place after each layer.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct LayerPredictions {
     /// What is read before the place.
+    #[serde(skip)]
     pub before: Vec<Token>,
+    /// The place, from 0 on.
     pub position: usize,
     /// The token that stands there.
     pub chosen: Option<Token>,
     /// Names of the layers.
     pub layers: Vec<String>,
+    /// By layer.
     pub readings: Vec<Reading>,
+    /// The states were read without the final norm.
+    #[serde(rename = "final_norm", serialize_with = "final_norm")]
+    #[schemars(description = "Whether the model's final norm was applied before the head.")]
     pub raw: bool,
 }
 
 const COMPONENT: Component = Component {
     tag: "ecco-layer-predictions",
-    view: "layer-predictions-1",
+    view: "layer-predictions-2",
     css: concat!(include_str!("../../kit/grid.css"), include_str!("view.css")),
     js: concat!(include_str!("../../kit/grid.js"), include_str!("view.js")),
 };
@@ -75,6 +85,10 @@ impl LayerPredictions {
     }
 }
 
+impl Document for LayerPredictions {
+    const TYPE: &'static str = "layer_predictions";
+}
+
 impl Explorable for LayerPredictions {
     fn text(&self) -> String {
         let chosen = self
@@ -107,17 +121,11 @@ impl Explorable for LayerPredictions {
                 div class="readout" { "The most probable tokens after each layer, best first. Point at one to find it in the others." }
             }
         };
-        Some(COMPONENT.render(&content, &self.json()?))
+        Some(COMPONENT.render(&content, self))
     }
 
     fn json(&self) -> Option<Value> {
-        Some(json!({
-            "position": self.position,
-            "chosen": self.chosen,
-            "final_norm": !self.raw,
-            "layers": self.layers,
-            "readings": self.readings.iter().map(Reading::json).collect::<Value>(),
-        }))
+        document::json(self)
     }
 
     fn alt_text(&self) -> Option<String> {

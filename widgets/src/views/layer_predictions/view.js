@@ -1,4 +1,4 @@
-define("ecco-layer-predictions", "layer-predictions-1", (view, data, host) => {
+define("ecco-layer-predictions", "layer-predictions-2", (view, data, host) => {
   const token = (row, column) => data.readings[row].top[column];
   const label = (row, column) => table.rows[row][column].querySelector("bdi").cloneNode(true);
   const describe = (row, column) => {
@@ -11,9 +11,8 @@ define("ecco-layer-predictions", "layer-predictions-1", (view, data, host) => {
       part("layer " + data.layers[row] + ": entropy " + short(entropy) + " nats, " + short(divergence) + " nats from the output")];
   };
   const table = walk(view, "The most probable tokens after each layer.", describe, ([row, column], [r, c]) => token(row, column).id === token(r, c).id);
-  saveMenu(view, host, "layer-predictions", {
+  saveMenu(view, host, data, {
     svg: ["image/svg+xml", () => tablePicture(view, host, "Layer predictions at position " + data.position)],
-    json: ["application/json", () => JSON.stringify(data)],
   });
   table?.update();
 });

@@ -1,36 +1,46 @@
 //! The logit lens at several places: each layer's best token, coloured by one of several numbers.
 
 use maud::html;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::Explorable;
 use crate::kit::Token;
-use crate::kit::colour;
+use crate::kit::document::Document;
 use crate::kit::grid::{Cell, Grid, Heading, Scale};
 use crate::kit::page::{Component, note};
-use crate::views::depths::{Reading, columns_shown, way, with_labels};
+use crate::kit::{colour, document, visible};
+use crate::views::depths::{Reading, columns_shown, final_norm, way};
 
-#[derive(Debug, Clone, PartialEq)]
+/// What each layer would say if it were the last (logit lens), at several places.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct LensMap {
+    /// The places.
     pub columns: Vec<LensColumn>,
     /// Names of the layers.
     pub layers: Vec<String>,
     /// By layer and column.
     pub readings: Vec<Vec<Reading>>,
+    /// The states were read without the final norm.
+    #[serde(rename = "final_norm", serialize_with = "final_norm")]
+    #[schemars(description = "Whether the model's final norm was applied before the head.")]
     pub raw: bool,
 }
 
 /// A place whose token is predicted.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct LensColumn {
+    /// From 0 on.
     pub position: usize,
     /// The token that stands there.
+    #[serde(rename = "token")]
     pub chosen: Option<Token>,
 }
 
 const COMPONENT: Component = Component {
     tag: "ecco-lens",
-    view: "lens-1",
+    view: "lens-2",
     css: include_str!("../../kit/grid.css"),
     js: concat!(include_str!("../../kit/grid.js"), include_str!("view.js")),
 };
@@ -74,7 +84,13 @@ impl LensMap {
     }
 }
 
+/// Candidates that the script names.
+const N_LABELLED: usize = 5;
 const TITLE: &str = "Logit lens";
+
+impl Document for LensMap {
+    const TYPE: &'static str = "lens";
+}
 
 impl Explorable for LensMap {
     fn text(&self) -> String {
@@ -95,8 +111,11 @@ impl Explorable for LensMap {
     fn html(&self) -> Option<String> {
         let (n, cut) = columns_shown(self.columns.len(), self.layers.len(), MOST_CELLS);
         let view = self.first(n);
+        let readings = view.readings.iter().flatten();
+        let labelled =
+            readings.flat_map(|reading| reading.top.iter().take(N_LABELLED).map(|(token, _)| token));
         let content = html! {
-            div class="ecco lens" {
+            div class="ecco lens" data-labels=(visible::exceptions(labelled)) {
                 div class="head" {
                     b { (TITLE) } " "
                     span { "each layer's most probable token" @if self.raw { ", " (way(true)) } } " "
@@ -108,19 +127,11 @@ impl Explorable for LensMap {
                 div class="readout" { "Point at a cell for its candidates, entropy, and distance to the output." }
             }
         };
-        let island = with_labels(view.json()?, &view.readings);
-        Some(COMPONENT.render(&content, &island))
+        Some(COMPONENT.render(&content, &view))
     }
 
     fn json(&self) -> Option<Value> {
-        let row = |row: &Vec<Reading>| row.iter().map(Reading::json).collect::<Value>();
-        let column = |column: &LensColumn| json!({"position": column.position, "token": column.chosen});
-        Some(json!({
-            "columns": self.columns.iter().map(column).collect::<Value>(),
-            "final_norm": !self.raw,
-            "layers": self.layers,
-            "readings": self.readings.iter().map(row).collect::<Value>(),
-        }))
+        document::json(self)
     }
 
     fn alt_text(&self) -> Option<String> {

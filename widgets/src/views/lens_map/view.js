@@ -1,4 +1,5 @@
-define("ecco-lens", "lens-1", (view, data, host) => {
+define("ecco-lens", "lens-2", (view, data, host) => {
+  const label = labeller(view);
   const heads = [...view.querySelectorAll(".grid thead th")].slice(1);
   const all = data.readings.flat();
   const most = Math.max(...all.map((reading) => reading.entropy), 1e-9), far = Math.max(...all.map((reading) => reading.divergence), 1e-9);
@@ -13,7 +14,7 @@ define("ecco-lens", "lens-1", (view, data, host) => {
   };
   const describe = (row, column) => {
     const reading = data.readings[row][column], { position, token } = data.columns[column];
-    const top = data.labels[row][column].map((label, rank) => part(strong(label), " " + share(reading.top[rank].probability)));
+    const top = reading.top.slice(0, 5).map((token) => part(strong(label(token)), " " + share(token.probability)));
     return [part("layer " + data.layers[row] + ", position " + position), ...top,
       part("entropy " + short(reading.entropy) + " nats, KL to the output " + short(reading.divergence) + " nats"),
       ...(token && reading.rank ? [part(heads[column].querySelector("bdi").cloneNode(true), " rank " + reading.rank + ", " + share(reading.probability))] : [])];
@@ -38,9 +39,8 @@ define("ecco-lens", "lens-1", (view, data, host) => {
   choices.setAttribute("role", "group");
   choices.setAttribute("aria-label", "What colours show");
   view.querySelector(".metric").replaceChildren("coloured by ", choices);
-  saveMenu(view, host, "lens", {
+  saveMenu(view, host, data, {
     svg: ["image/svg+xml", () => tablePicture(view, host, "Logit lens")],
-    json: ["application/json", () => JSON.stringify({ ...data, labels: undefined })],
   });
   colour("probability");
   table.update();

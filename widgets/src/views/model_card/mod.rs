@@ -1,24 +1,32 @@
 //! A model at a glance, and the models that are resident.
 
 use maud::html;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::Explorable;
-use crate::kit::{numbers, page, visible};
+use crate::kit::document::Document;
+use crate::kit::{document, numbers, page, visible};
 
 /// What a loaded model is and where it sits.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct ModelCard {
+    /// As it was loaded: a folder's or the hub's.
     pub name: String,
     /// `model_type` of its `config.json`: "gpt2".
     pub model_type: String,
+    /// Blocks of the main stack.
     pub n_layers: usize,
+    /// Numbers in the stream at each position.
     pub hidden_size: usize,
+    /// Heads of attention in each layer.
     pub n_heads: usize,
+    /// Tokens that it knows.
     pub vocab_size: usize,
     /// In tokens.
     pub context_length: usize,
+    /// Numbers that were learned.
     pub n_parameters: u64,
     /// "cpu", "cuda:0".
     pub device: String,
@@ -46,6 +54,10 @@ impl ModelCard {
             ("memory", numbers::bytes(self.memory_bytes)),
         ]
     }
+}
+
+impl Document for ModelCard {
+    const TYPE: &'static str = "model";
 }
 
 impl Explorable for ModelCard {
@@ -92,14 +104,14 @@ impl Explorable for ModelCard {
     }
 
     fn json(&self) -> Option<Value> {
-        serde_json::to_value(self).ok()
+        document::json(self)
     }
 }
 
 /// The models that are resident, in the order they were loaded.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct ResidentModels {
+    /// In the order they were loaded.
     pub models: Vec<ModelCard>,
 }
 
@@ -127,6 +139,10 @@ impl ResidentModels {
         let plural = if self.models.len() == 1 { "" } else { "s" };
         format!("{} model{plural}, {}", self.models.len(), numbers::bytes(bytes))
     }
+}
+
+impl Document for ResidentModels {
+    const TYPE: &'static str = "models";
 }
 
 impl Explorable for ResidentModels {
@@ -173,7 +189,7 @@ impl Explorable for ResidentModels {
     }
 
     fn json(&self) -> Option<Value> {
-        serde_json::to_value(self).ok()
+        document::json(self)
     }
 }
 
@@ -236,6 +252,9 @@ pub(crate) mod tests {
         let models = ResidentModels {
             models: vec![card("demo")],
         };
-        assert_eq!(models.json().unwrap()[0]["memory_bytes"], 327_650_304u64);
+        assert_eq!(
+            models.json().unwrap()["models"][0]["memory_bytes"],
+            327_650_304u64
+        );
     }
 }

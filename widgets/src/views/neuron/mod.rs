@@ -2,37 +2,48 @@
 //! that are most active, as a list.
 
 use maud::{Markup, html};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::Explorable;
 use crate::kit::Token;
 use crate::kit::boxes::{Extra, flow};
+use crate::kit::document::Document;
 use crate::kit::page::{Component, note, still};
-use crate::kit::{colour, numbers, rows, visible};
+use crate::kit::{colour, document, numbers, rows, visible};
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
 pub struct NeuronActivity {
+    /// Where it is: "mlp_activation".
     pub site: String,
-    /// None where activations are of no layer.
+    /// `null` where activations are of no layer.
     pub layer: Option<usize>,
+    /// From 0 on.
     pub neuron: usize,
     /// In the order they were given.
     pub texts: Vec<NeuronText>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+/// A text, and the neuron's activation at each token.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
 pub struct NeuronText {
     /// Which of the given texts this is.
     pub index: usize,
+    /// The model's name, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The text.
     pub tokens: Vec<Token>,
+    /// The first so many were given.
     pub n_input: usize,
-    /// By token; fewer where the last tokens were not read.
+    /// Activations by token; fewer where the last tokens were not read.
     pub values: Vec<f32>,
 }
 
 const COMPONENT: Component = Component {
     tag: "ecco-neuron",
-    view: "neuron-1",
+    view: "neuron-2",
     css: include_str!("view.css"),
     js: include_str!("view.js"),
 };
@@ -136,25 +147,25 @@ impl NeuronActivity {
         }
     }
 
-    fn island(&self) -> Value {
-        let texts = self.ordered();
-        let text = |text: &&NeuronText| {
-            json!({
-                "index": text.index,
-                "n_input": text.n_input,
-                "tokens": text.tokens.iter().map(|token| &token.text).collect::<Vec<_>>(),
-                "ids": text.tokens.iter().map(|token| token.id).collect::<Vec<_>>(),
-                "values": (0..text.tokens.len()).map(|i| numbers::rounded(text.value(i))).collect::<Value>(),
-            })
-        };
-        json!({
-            "site": self.site,
-            "layer": self.layer,
-            "neuron": self.neuron,
-            "peak": numbers::rounded(self.peak()),
-            "texts": texts.iter().map(text).collect::<Vec<_>>(),
-        })
+    fn data(&self) -> Data<'_> {
+        Data {
+            activity: self,
+            peak: self.peak(),
+        }
     }
+}
+
+/// One neuron's activations over texts.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Data<'a> {
+    #[serde(flatten)]
+    activity: &'a NeuronActivity,
+    /// The largest size of an activation, over all texts.
+    peak: f32,
+}
+
+impl Document for Data<'_> {
+    const TYPE: &'static str = "neuron";
 }
 
 /// A box on the diverging scale, in units of the largest activation.
@@ -199,15 +210,11 @@ impl Explorable for NeuronActivity {
     }
 
     fn html(&self) -> Option<String> {
-        Some(COMPONENT.render(&self.content(), &self.island()))
+        Some(COMPONENT.render(&self.content(), &self.data()))
     }
 
     fn json(&self) -> Option<Value> {
-        let mut island = self.island();
-        if let Some(texts) = island["texts"].as_array_mut() {
-            texts.sort_by_key(|text| text["index"].as_u64());
-        }
-        Some(island)
+        document::json(&self.data())
     }
 
     fn alt_text(&self) -> Option<String> {
@@ -221,21 +228,32 @@ impl Explorable for NeuronActivity {
 }
 
 /// The most active neurons, with the token at which each is most active.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
 pub struct NeuronList {
+    /// The model's name, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Where they are: "mlp_activation".
     pub site: String,
-    /// How they were ordered: `by their largest activation`.
+    /// How they were ordered: "by their largest activation".
+    #[serde(rename = "ordered")]
     pub what: String,
+    /// The first by that order.
     pub neurons: Vec<ActiveNeuron>,
+    /// The text.
     pub tokens: Vec<Token>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// A neuron where it is most active.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 pub struct ActiveNeuron {
+    /// `null` where activations are of no layer.
     pub layer: Option<usize>,
+    /// From 0 on.
     pub neuron: usize,
+    /// Its activation where it is most active.
     pub value: f32,
-    /// Of the token where it is most active.
+    /// Of the token where that is.
     pub position: usize,
 }
 
@@ -249,6 +267,10 @@ impl NeuronList {
             .get(at.position)
             .map_or_else(String::new, visible::label)
     }
+}
+
+impl Document for NeuronList {
+    const TYPE: &'static str = "top_neurons";
 }
 
 impl Explorable for NeuronList {
@@ -302,25 +324,14 @@ impl Explorable for NeuronList {
     }
 
     fn json(&self) -> Option<Value> {
-        let neuron = |at: &ActiveNeuron| {
-            json!({
-                "layer": at.layer,
-                "neuron": at.neuron,
-                "value": numbers::rounded(at.value),
-                "position": at.position,
-                "token": self.tokens.get(at.position).map(|token| &token.text),
-            })
-        };
-        Some(json!({
-            "site": self.site,
-            "ordered": self.what,
-            "neurons": self.neurons.iter().map(neuron).collect::<Value>(),
-        }))
+        document::json(self)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn token(text: &str) -> Token {
@@ -337,6 +348,7 @@ mod tests {
             tokens: ["1", ".", " Austria"].map(token).to_vec(),
             n_input: 2,
             values: values.to_vec(),
+            ..NeuronText::default()
         };
         NeuronActivity {
             site: "mlp_inner".to_owned(),
@@ -369,7 +381,7 @@ mod tests {
             (&json["texts"][0]["index"], &json["texts"][0]["values"][2]),
             (&json!(0), &Value::Null)
         );
-        assert!(COMPONENT.js.contains("define(\"ecco-neuron\", \"neuron-1\""));
+        assert!(COMPONENT.js.contains("define(\"ecco-neuron\", \"neuron-2\""));
     }
 
     #[test]
@@ -394,6 +406,7 @@ mod tests {
             what: "by their largest activation".to_owned(),
             neurons: vec![at(Some(2), 117, 4.0, 1), at(Some(0), 3, 1.0, 9)],
             tokens: vec![token("<b>"), token(" Austria")],
+            ..NeuronList::default()
         };
         let expected = "mlp_inner: the 2 most active neurons by their largest activation\n\
                         layer 2 neuron 117           4  at 1 ·Austria\n\

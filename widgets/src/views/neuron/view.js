@@ -1,4 +1,4 @@
-define("ecco-neuron", "neuron-1", (view, data, host) => {
+define("ecco-neuron", "neuron-2", (view, data, host) => {
   const flow = view.querySelector(".flow"), readout = view.querySelector(".readout");
   const boxes = [...flow.children].filter((child) => child.localName === "span");
   for (const box of boxes) {
@@ -6,29 +6,32 @@ define("ecco-neuron", "neuron-1", (view, data, host) => {
     box.style.removeProperty("color");
     box.removeAttribute("title");
   }
-  const places = data.texts.flatMap((text) => text.tokens.map((_, i) => [text, i]));
-  const json = () => JSON.stringify({ ...data, texts: data.texts.toSorted((a, b) => a.index - b.index) });
+  // As they stand on the page: the text with the largest activation first.
+  const values = new Map(data.texts.map((text) => [text, unpack(text.values).values]));
+  const largest = (text) => values.get(text).reduce((most, value) => Number.isFinite(value) ? Math.max(most, value) : most, -Infinity);
+  const texts = [...data.texts].sort((a, b) => (largest(b) > largest(a)) - (largest(b) < largest(a)) || a.index - b.index);
+  const places = texts.flatMap((text) => text.tokens.map((_, i) => [text, i]));
   const scale = () => stops(host, "--ecco-diverging");
-  saveMenu(view, host, "neuron", {
+  saveMenu(view, host, data, {
     svg: ["image/svg+xml", () => {
       const stops = scale();
       return picture(view, "Neuron " + data.neuron, (box) => shade(stops, (Number(box.style.getPropertyValue("--s")) + 1) / 2));
     }],
-    json: ["application/json", json],
   });
   if (!boxes.length) return;
 
-  const most = places.map(([text, i]) => text.values[i] ?? -Infinity);
+  const at = ([text, i]) => Number.isFinite(values.get(text)[i]) ? values.get(text)[i] : null;
+  const most = places.map((place) => at(place) ?? -Infinity);
   readout.setAttribute("role", "status");
   let shown = null;
   chooser(boxes, {
     first: most.indexOf(Math.max(...most)),
     label: "Tokens. Arrow keys choose one,",
     show: (k) => {
-      const [text, i] = places[k], value = text.values[i];
+      const [text, i] = places[k], value = at(places[k]);
       boxes[shown]?.classList.remove("on");
       boxes[shown = k].classList.add("on");
-      readout.replaceChildren(...named(boxes[k]), (data.texts.length > 1 ? " in text " + text.index : "") + " id " + text.ids[i] + ": "
+      readout.replaceChildren(...named(boxes[k]), (data.texts.length > 1 ? " in text " + text.index : "") + " id " + text.tokens[i].id + ": "
         + (value === null ? "not read" : short(value)));
     },
   });

@@ -1,40 +1,55 @@
 //! What each part of a model wrote to a token's logit (direct logit attribution): by layer, by head, or by neuron.
 
 use maud::{Markup, html};
-use serde::Serialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use crate::Explorable;
 use crate::kit::Token;
+use crate::kit::document::Document;
 use crate::kit::grid::{self, Cell, Grid, Heading, Scale};
 use crate::kit::page::{Component, note};
-use crate::kit::{numbers, visible};
+use crate::kit::{document, numbers, visible};
 
-#[derive(Debug, Clone, PartialEq)]
+/// What each part of a model wrote to a token's logit (direct logit attribution).
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Parts {
     /// What is read before the place.
+    #[serde(skip)]
     pub before: Vec<Token>,
+    /// The place, from 0 on.
     pub position: usize,
-    /// The token whose logit it is; with a contrast, the difference to that one's.
+    /// The token whose logit it is.
     pub target: Token,
+    /// Where there is one, all numbers are of the difference to its logit.
     pub contrast: Option<Token>,
+    /// What is told apart.
     pub logit: f64,
     /// The sum of all parts.
     pub sum: f64,
+    /// What the embedding wrote to it.
     pub embedding: f64,
     /// What no layer wrote: biases of the head and of norms.
     pub bias: f64,
+    /// What each layer wrote to it.
     pub layers: Vec<LayerParts>,
+    #[serde(flatten, serialize_with = "detail")]
+    #[schemars(with = "Detail<'_>")]
     pub by: PartsBy,
     /// The model caps its logits, and these are before that.
     pub capped: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// What one layer wrote to the logit.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct LayerParts {
+    /// What its attention wrote.
     pub attention: f64,
+    /// What attention to the encoder wrote, where there is such a thing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cross: Option<f64>,
+    /// What its MLP wrote.
     pub mlp: f64,
 }
 
@@ -53,17 +68,55 @@ pub enum PartsBy {
     },
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// A [`PartsBy`] in documents.
+#[derive(Default, Serialize, JsonSchema)]
+struct Detail<'a> {
+    /// By layer and head, what each head wrote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    heads: Option<&'a [Vec<f64>]>,
+    /// By layer, what attention wrote besides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attention_bias: Option<&'a [f64]>,
+    /// Those that wrote most, either way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    neurons: Option<&'a [Neuron]>,
+    /// Of so many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    n_neurons: Option<usize>,
+}
+
+fn detail<S: Serializer>(by: &PartsBy, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut detail = Detail::default();
+    match by {
+        PartsBy::Layer => {}
+        PartsBy::Head { heads, rest } => {
+            detail.heads = Some(heads);
+            detail.attention_bias = Some(rest);
+        }
+        PartsBy::Neuron { top, of } => {
+            detail.neurons = Some(top);
+            detail.n_neurons = Some(*of);
+        }
+    }
+    detail.serialize(serializer)
+}
+
+/// A neuron of an MLP, and what it wrote to the logit.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Neuron {
+    /// From 0 on.
     pub layer: usize,
+    /// Of its layer, from 0 on.
     pub neuron: usize,
+    /// Its value there.
     pub activation: f64,
+    /// What it wrote.
     pub part: f64,
 }
 
 const COMPONENT: Component = Component {
     tag: "ecco-parts",
-    view: "parts-1",
+    view: "parts-2",
     css: concat!(include_str!("../../kit/grid.css"), include_str!("view.css")),
     js: concat!(include_str!("../../kit/grid.js"), include_str!("view.js")),
 };
@@ -233,6 +286,10 @@ fn signed(value: f64) -> String {
     text.replace('-', "−")
 }
 
+impl Document for Parts {
+    const TYPE: &'static str = "logit_attribution";
+}
+
 impl Explorable for Parts {
     fn text(&self) -> String {
         let [logit, parts @ ..] = self.balance();
@@ -273,33 +330,11 @@ impl Explorable for Parts {
                 div class="readout" { "Red parts raise the logit, blue ones lower it." }
             }
         };
-        Some(COMPONENT.render(&content, &self.json()?))
+        Some(COMPONENT.render(&content, self))
     }
 
     fn json(&self) -> Option<Value> {
-        let mut data = json!({
-            "position": self.position,
-            "target": self.target,
-            "contrast": self.contrast,
-            "logit": self.logit,
-            "sum": self.sum,
-            "embedding": self.embedding,
-            "bias": self.bias,
-            "capped": self.capped,
-            "layers": self.layers,
-        });
-        match &self.by {
-            PartsBy::Layer => {}
-            PartsBy::Head { heads, rest } => {
-                data["heads"] = json!(heads);
-                data["attention_bias"] = json!(rest);
-            }
-            PartsBy::Neuron { top, of } => {
-                data["neurons"] = json!(top);
-                data["n_neurons"] = json!(of);
-            }
-        }
-        Some(data)
+        document::json(self)
     }
 
     fn alt_text(&self) -> Option<String> {

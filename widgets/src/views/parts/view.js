@@ -1,10 +1,10 @@
-define("ecco-parts", "parts-1", (view, data, host) => {
+define("ecco-parts", "parts-2", (view, data, host) => {
   const heads = [...view.querySelectorAll(".grid thead th")].slice(1).map((head) => head.textContent);
   const value = (row, column) => {
     const layer = data.layers[row], at = heads[column];
     if (data.neurons) return data.neurons[row].part;
-    if (at.startsWith("head ")) return data.heads[row][column];
-    return { attention: layer.attention, MLP: layer.mlp, "cross-attention": layer.cross, bias: data.attention_bias?.[row] }[at];
+    if (at.startsWith("head ")) return unpack(data.heads[row]).values[column];
+    return { attention: layer.attention, MLP: layer.mlp, "cross-attention": layer.cross, bias: data.attention_bias && unpack(data.attention_bias).values[row] }[at];
   };
   const at = (column) => heads[column] === "bias" ? "attention's bias" : heads[column];
   const describe = (row, column) => {
@@ -15,9 +15,8 @@ define("ecco-parts", "parts-1", (view, data, host) => {
       ...(neuron ? [part("activation " + short(neuron.activation))] : [])];
   };
   const table = walk(view, "What each part wrote to the logit.", describe);
-  saveMenu(view, host, "logit-attribution", {
+  saveMenu(view, host, data, {
     svg: ["image/svg+xml", () => tablePicture(view, host, "Direct logit attribution")],
-    json: ["application/json", () => JSON.stringify(data)],
   });
   table?.update();
 });

@@ -5,31 +5,36 @@ mod picture;
 use std::fmt::Write;
 
 use maud::{Markup, html};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::Explorable;
 use crate::kit::Token;
+use crate::kit::document::Document;
 use crate::kit::page::{Component, note};
-use crate::kit::{colour, numbers, visible};
+use crate::kit::{colour, document, numbers, visible};
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct PatchMap {
     /// What is patched: "mlp_output".
     pub site: String,
     /// What is watched: "logit of “ Denmark” less that of “ Iceland”".
     pub answer: String,
-    /// The answers to the two texts.
+    /// The answer to the clean text, in what the answer names.
     pub clean: f64,
+    /// That to the corrupted one.
     pub corrupted: f64,
-    /// The rows.
+    /// The rows, from 0 on.
     pub layers: Vec<usize>,
+    /// What the columns are.
     pub columns: Columns,
     /// By layer and column: 0 as for the corrupted text, 1 as for the clean one.
     pub restored: Vec<Vec<f32>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// Either the positions of a text or a layer's heads.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Columns {
     /// The corrupted text, and the clean one's tokens.
@@ -43,7 +48,7 @@ pub enum Columns {
 
 const COMPONENT: Component = Component {
     tag: "ecco-patch-map",
-    view: "patch-map-1",
+    view: "patch-map-2",
     css: include_str!("view.css"),
     js: include_str!("view.js"),
 };
@@ -233,22 +238,27 @@ impl PatchMap {
         }
     }
 
-    fn island(&self) -> Value {
-        let shown = self.shown(MOST_CELLS);
-        json!({
-            "site": self.site,
-            "answer": self.answer,
-            "clean": self.clean,
-            "corrupted": self.corrupted,
-            "layers": self.layers,
-            "shown": shown,
-            "columns": shown.iter().map(|&column| self.column(column)).collect::<Vec<_>>(),
-            "rows": (0..self.layers.len()).map(|row| {
-                let values: Vec<f32> = shown.iter().map(|&column| self.value(row, column)).collect();
-                crate::kit::rows::packed(&values)
-            }).collect::<Vec<_>>(),
-        })
+    fn data(&self) -> Data<'_> {
+        let answer = |restored: &f32| self.corrupted + f64::from(*restored) * (self.clean - self.corrupted);
+        let row = |row: &Vec<f32>| row.iter().map(|restored| answer(restored) as f32).collect();
+        Data {
+            map: self,
+            answers: self.restored.iter().map(row).collect(),
+        }
     }
+}
+
+/// Activation patching: how much of the clean answer each part restores.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Data<'a> {
+    #[serde(flatten)]
+    map: &'a PatchMap,
+    /// By layer and column, what the answer becomes.
+    answers: Vec<Vec<f32>>,
+}
+
+impl Document for Data<'_> {
+    const TYPE: &'static str = "patch_map";
 }
 
 impl Explorable for PatchMap {
@@ -287,17 +297,11 @@ impl Explorable for PatchMap {
     }
 
     fn html(&self) -> Option<String> {
-        Some(COMPONENT.render(&self.content(), &self.island()))
+        Some(COMPONENT.render(&self.content(), &self.data()))
     }
 
     fn json(&self) -> Option<Value> {
-        let restored = self
-            .restored
-            .iter()
-            .map(|row| row.iter().map(|v| numbers::rounded(*v)).collect::<Value>());
-        let mut json = serde_json::to_value(self).ok()?;
-        json["restored"] = restored.collect();
-        Some(json)
+        document::json(&self.data())
     }
 
     fn alt_text(&self) -> Option<String> {
@@ -360,7 +364,7 @@ mod tests {
         assert!(
             COMPONENT
                 .js
-                .contains("define(\"ecco-patch-map\", \"patch-map-1\"")
+                .contains("define(\"ecco-patch-map\", \"patch-map-2\"")
         );
     }
 

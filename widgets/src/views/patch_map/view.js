@@ -1,9 +1,12 @@
-define("ecco-patch-map", "patch-map-1", (view, data, host) => {
+define("ecco-patch-map", "patch-map-2", (view, data, host) => {
   const table = view.querySelector("table"), readout = view.querySelector(".readout");
   const rows = table ? [...table.tBodies[0].rows].map((row) => [...row.querySelectorAll("td")]) : [];
-  const width = data.columns.length, height = rows.length;
+  const heads = table ? [...table.tHead.rows[0].cells].slice(1) : [], width = heads.length, height = rows.length;
   if (!width || !height) return;
-  const value = (row, column) => unpack(data.rows[row]).values[column];
+  // Of a large map the page has some of the columns.
+  const shown = heads.map((head) => Number((head.querySelector("small") ?? head).textContent));
+  const names = heads.map((head, i) => head.querySelector("bdi") ? cut(head.querySelector("bdi").textContent, 24) + " " + shown[i] : "head " + shown[i]);
+  const value = (row, column) => unpack(data.restored[row] ?? []).values[shown[column]];
   const place = new Map(rows.flatMap((cells, row) => cells.map((cell, column) => [cell, [row, column]])));
   const exact = (x) => Number.isFinite(x) ? String(Number(x.toPrecision(3))).replace("-", "−") : "no number";
 
@@ -16,14 +19,14 @@ define("ecco-patch-map", "patch-map-1", (view, data, host) => {
 
   function describe([row, column]) {
     const restored = value(row, column), answer = data.corrupted + restored * (data.clean - data.corrupted);
-    readout.replaceChildren(node("span", { className: "what" }, "layer " + data.layers[row] + ", ", node("bdi", { textContent: data.columns[column] })),
+    readout.replaceChildren(node("span", { className: "what" }, "layer " + data.layers[row] + ", ", node("bdi", { textContent: names[column] })),
       " restores " + exact(restored) + ": the answer becomes " + exact(answer));
   }
 
   function update(touched = true) {
-    const shown = preview ?? selected;
+    const place = preview ?? selected;
     marked?.classList.remove("on", "held");
-    marked = rows[shown[0]][shown[1]];
+    marked = rows[place[0]][place[1]];
     if (touched) marked.classList.add("on");
     marked.classList.toggle("held", held && preview === null);
     for (const cell of table.querySelectorAll("[tabindex='0'],[aria-pressed=true]")) {
@@ -33,7 +36,7 @@ define("ecco-patch-map", "patch-map-1", (view, data, host) => {
     const cell = rows[selected[0]][selected[1]];
     cell.tabIndex = 0;
     cell.setAttribute("aria-pressed", held);
-    if (touched) describe(shown);
+    if (touched) describe(place);
     else readout.replaceChildren(...hint);
   }
 
@@ -92,12 +95,8 @@ define("ecco-patch-map", "patch-map-1", (view, data, host) => {
     cell.setAttribute("role", "gridcell");
     cell.removeAttribute("title");
   }
-  saveMenu(view, host, "patch-map", {
+  saveMenu(view, host, data, {
     svg: ["image/svg+xml", () => drawn()],
-    json: ["application/json", () => JSON.stringify({
-      site: data.site, answer: data.answer, clean: data.clean, corrupted: data.corrupted, layers: data.layers, columns: data.columns,
-      restored: data.rows.map((row) => Array.from(unpack(row).values, (x) => Number.isFinite(x) ? Number(x.toPrecision(4)) : null)),
-    })],
   });
 
   // The table as it stands on the screen; grounds are mixed from the style sheet's scale.

@@ -1,43 +1,63 @@
 //! Ranks of chosen tokens after each layer.
 
 use maud::html;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::Explorable;
 use crate::kit::Token;
+use crate::kit::document::Document;
 use crate::kit::grid::{self, Cell, Grid, Heading, Scale};
 use crate::kit::page::{Component, note};
-use crate::kit::{colour, numbers, visible};
-use crate::views::depths::{columns_shown, way};
+use crate::kit::{colour, document, visible};
+use crate::views::depths::{columns_shown, final_norm, way};
 
 /// Which tokens are ranked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum RankKind {
+    #[default]
     /// Those that were written, each at its own place.
     Written,
     /// Some tokens at one place.
     Watched,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+/// Ranks of chosen tokens after each layer.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
 pub struct RankMap {
+    /// Which tokens are ranked.
     pub kind: RankKind,
+    /// These tokens.
+    #[serde(rename = "tokens")]
     pub columns: Vec<Token>,
     /// Where each of them stands, or would stand.
     pub positions: Vec<usize>,
     /// What is read before the place of watched tokens.
+    #[serde(skip)]
     pub before: Vec<Token>,
     /// Names of the layers.
     pub layers: Vec<String>,
     /// By layer and column; 1 is the most probable token.
     pub ranks: Vec<Vec<u32>>,
+    /// By layer and column, in 0..=1.
     pub probabilities: Vec<Vec<f32>>,
+    /// By layer, of what it says at the one place, in nats; may be empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub entropy: Vec<f32>,
+    /// By layer, Kullback–Leibler divergence of the output from what it says there, in nats; may be empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub divergence: Vec<f32>,
+    /// The states were read without the final norm.
+    #[serde(rename = "final_norm", serialize_with = "final_norm")]
+    #[schemars(description = "Whether the model's final norm was applied before the head.")]
     pub raw: bool,
 }
 
 const COMPONENT: Component = Component {
     tag: "ecco-ranks",
-    view: "ranks-1",
+    view: "ranks-2",
     css: concat!(include_str!("../../kit/grid.css"), include_str!("view.css")),
     js: concat!(include_str!("../../kit/grid.js"), include_str!("view.js")),
 };
@@ -94,6 +114,10 @@ fn strength(rank: u32) -> f32 {
     (1.0 - (rank.max(1) as f32).ln() / LAST.ln()).max(0.0)
 }
 
+impl Document for RankMap {
+    const TYPE: &'static str = "rankings";
+}
+
 impl Explorable for RankMap {
     fn text(&self) -> String {
         let before = match self.kind {
@@ -127,19 +151,11 @@ impl Explorable for RankMap {
                 div class="readout" { "The rank of each token after each layer: 1 is the most probable one." }
             }
         };
-        Some(COMPONENT.render(&content, &view.json()?))
+        Some(COMPONENT.render(&content, &view))
     }
 
     fn json(&self) -> Option<Value> {
-        let rounded = |row: &Vec<f32>| row.iter().map(|p| numbers::rounded(*p)).collect::<Value>();
-        Some(json!({
-            "tokens": self.columns,
-            "positions": self.positions,
-            "final_norm": !self.raw,
-            "layers": self.layers,
-            "ranks": self.ranks,
-            "probabilities": self.probabilities.iter().map(rounded).collect::<Value>(),
-        }))
+        document::json(self)
     }
 
     fn alt_text(&self) -> Option<String> {

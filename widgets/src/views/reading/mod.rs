@@ -2,20 +2,28 @@
 //! under each token that may have been replaced.
 
 use maud::{Markup, html};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use crate::Explorable;
-use crate::kit::Token;
 use crate::kit::boxes::{Extra, flow};
-use crate::kit::{numbers, page, visible};
+use crate::kit::document::Document;
+use crate::kit::{Candidate, Token, candidates};
+use crate::kit::{document, numbers, page, visible};
 
 /// A text as a model read it, and what it says.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Reading {
+    /// As it was given.
     pub text: String,
+    /// As the model read it.
     pub tokens: Vec<Token>,
-    /// What the decoder beside an encoder was given as written; empty for models of one stack.
+    /// What the decoder beside an encoder was given as written; missing for models of one stack.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub target: Vec<Token>,
+    #[serde(flatten, serialize_with = "detail")]
+    #[schemars(with = "Detail<'_>")]
     pub said: Said,
 }
 
@@ -42,10 +50,64 @@ pub enum Said {
 }
 
 /// A position of the text, or the one behind it, and the most probable tokens there, best first.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Place {
+    /// From 0 on.
     pub position: usize,
+    /// Best first.
+    #[serde(serialize_with = "candidates")]
+    #[schemars(with = "Vec<Candidate<'_>>")]
     pub candidates: Vec<(Token, f32)>,
+}
+
+/// A [`Said`] in documents.
+#[derive(Default, Serialize, JsonSchema)]
+struct Detail<'a> {
+    /// Why the model says nothing of the text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    /// Tokens that are predicted at some places.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    predictions: Option<&'a [Place]>,
+    /// By token: how probable it is that it was replaced, in 0..=1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replaced: Option<&'a [f32]>,
+    /// Labels of the whole text, the most probable first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<Vec<Label<'a>>>,
+    /// Labels are each for itself: their probabilities do not sum to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    independent: Option<bool>,
+}
+
+/// A label and how probable it is.
+#[derive(Serialize, JsonSchema)]
+struct Label<'a> {
+    /// Its name.
+    label: &'a str,
+    /// In 0..=1.
+    probability: f32,
+}
+
+impl<'a> From<&'a (String, f32)> for Label<'a> {
+    fn from((label, probability): &'a (String, f32)) -> Self {
+        let probability = *probability;
+        Self { label, probability }
+    }
+}
+
+fn detail<S: Serializer>(said: &Said, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut detail = Detail::default();
+    match said {
+        Said::Nothing { reason } => detail.reason = Some(reason),
+        Said::Tokens { places } => detail.predictions = Some(places),
+        Said::Replaced { probabilities } => detail.replaced = Some(probabilities),
+        Said::Labels { labels, independent } => {
+            detail.labels = Some(labels.iter().map(Label::from).collect());
+            detail.independent = Some(*independent);
+        }
+    }
+    detail.serialize(serializer)
 }
 
 /// Labels beyond this many are not drawn; the data has them.
@@ -228,6 +290,10 @@ impl Reading {
     }
 }
 
+impl Document for Reading {
+    const TYPE: &'static str = "reading";
+}
+
 impl Explorable for Reading {
     /// The text, then a line for each prediction.
     fn text(&self) -> String {
@@ -281,36 +347,14 @@ impl Explorable for Reading {
     }
 
     fn json(&self) -> Option<Value> {
-        let mut data = json!({"text": self.text, "tokens": self.tokens});
-        if !self.target.is_empty() {
-            data["target"] = json!(self.target);
-        }
-        let share = |probability: f32| numbers::rounded(probability);
-        match &self.said {
-            Said::Nothing { .. } => {}
-            Said::Tokens { places } => {
-                let candidate = |(token, probability): &(Token, f32)| json!({"text": token.text, "id": token.id, "probability": share(*probability)});
-                let place = |place: &Place| {
-                    let candidates: Vec<Value> = place.candidates.iter().map(candidate).collect();
-                    json!({"position": place.position, "candidates": candidates})
-                };
-                data["predictions"] = places.iter().map(place).collect();
-            }
-            Said::Replaced { probabilities } => {
-                data["replaced"] = probabilities.iter().map(|&p| share(p)).collect();
-            }
-            Said::Labels { labels, independent } => {
-                let label = |(name, p): &(String, f32)| json!({"label": name, "probability": share(*p)});
-                data["labels"] = labels.iter().map(label).collect();
-                data["independent"] = json!(independent);
-            }
-        }
-        Some(data)
+        document::json(self)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn token(text: &str) -> Token {

@@ -1,13 +1,12 @@
-//! The page of a saliency as it stands without a script, and the data for the script.
+//! The page of a saliency as it stands without a script.
 
 use maud::{Markup, html};
-use serde_json::{Value, json};
 
 use super::targets::value;
-use super::{N_TOP, Saliency, SaliencyStyle, Scale, Target, Targets, Unit};
+use super::{N_TOP, Saliency, SaliencyStyle, Scale, Target, Targets};
 use crate::kit::boxes::{Extra, flow, flow_of_pair};
 use crate::kit::page::note;
-use crate::kit::{colour, numbers, rows, visible};
+use crate::kit::{colour, rows, visible};
 
 pub fn content(view: &Saliency) -> Markup {
     let class = match (view.style, view.scale) {
@@ -86,8 +85,8 @@ fn extra(view: &Saliency, position: usize) -> Extra {
             style_of(s, colour::diverging(s), colour::text_on_diverging(s))
         }
     });
-    let below = (view.style == SaliencyStyle::Detailed)
-        .then(|| score.map_or_else(String::new, |&v| view.number(rows::as_packed(v, row))));
+    let below =
+        (view.style == SaliencyStyle::Detailed).then(|| score.map_or_else(String::new, |&v| view.number(v)));
     Extra {
         style,
         below,
@@ -122,25 +121,4 @@ fn readout(view: &Saliency, k: usize) -> Markup {
             span { (visible::label_html(&view.tokens[i])) " " small { (i) } " " (view.number(row[i])) } " "
         }
     }
-}
-
-pub fn island(view: &Saliency) -> Value {
-    let ids = match view.unit {
-        Unit::Token => json!(view.tokens.iter().map(|token| token.id).collect::<Vec<_>>()),
-        _ => Value::Null,
-    };
-    let n_rows = view.rows().len();
-    json!({
-        "n_input": view.n_input,
-        "method": view.method,
-        "of": view.of,
-        "unit": view.unit,
-        "scale": view.scale,
-        "targets": view.targets.json(),
-        "values": view.values.iter().take(n_rows).map(|v| numbers::rounded(*v)).collect::<Value>(),
-        "checks": view.checks,
-        "tokens": view.tokens.iter().map(|token| &token.text).collect::<Vec<_>>(),
-        "ids": ids,
-        "rows": (0..n_rows).map(|k| rows::packed(view.row(k))).collect::<Vec<_>>(),
-    })
 }

@@ -4,24 +4,26 @@
 //! - [`targets`]: what the rows belong to, and the checks beneath them
 //! - `content`: the static page
 
-mod picture;
-
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::Explorable;
 use crate::kit::Token;
+use crate::kit::document::Document;
 use crate::kit::page::Component;
-use crate::kit::{numbers, rows, visible};
+use crate::kit::{document, numbers, rows, visible};
 
 mod content;
+mod picture;
 pub mod targets;
 #[cfg(test)]
 mod tests;
 
 pub use targets::{Check, CheckNote, Target, Targets};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+/// How much a page shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SaliencyStyle {
     #[default]
@@ -31,7 +33,7 @@ pub enum SaliencyStyle {
 }
 
 /// What the numbers of a row are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scale {
     /// Not negative; a row sums to 1.
@@ -42,7 +44,7 @@ pub enum Scale {
 }
 
 /// What stands in a box.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
     #[default]
@@ -53,32 +55,67 @@ pub enum Unit {
     Span,
 }
 
-#[derive(Debug, Clone, PartialEq, Default)]
+/// How much each token, word or line contributed to what a model said.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
 pub struct Saliency {
+    /// The model's name, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// The boxes: tokens, or the words, lines, sentences, spans that they make.
     pub tokens: Vec<Token>,
+    /// What a box is.
     pub unit: Unit,
     /// The first so many were given.
     pub n_input: usize,
     /// What was given stood before an encoder, what was written before the decoder beside it.
     pub is_pair: bool,
+    /// How the page shows it.
     pub style: SaliencyStyle,
-    /// Method for people: "gradient × input".
+    /// The method, for people: "gradient × input".
     pub method: String,
     /// What of the target is explained: "probability". May be empty.
     pub of: String,
+    /// How the values of a token's or neuron's embedding became one number: "l2".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aggregation: Option<String>,
+    /// What stands for an absent token, where the method has such a thing: "zero".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<String>,
+    /// What the rows belong to; `null` where row k belongs to token `n_input + k`.
     pub targets: Targets,
-    /// What is explained, as a number for each row; may be empty.
+    /// What is explained, as a number for each target; may be empty.
     pub values: Vec<f32>,
+    /// What the scores are.
     pub scale: Scale,
     /// A row for each target, a value for each box from the first on.
     pub scores: Vec<Vec<f32>>,
+    /// The signed sums behind the scores, in units of what is explained; in the shape of the scores. May be empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub contributions: Vec<Vec<f32>>,
+    /// For each target, how far its contributions add up; may be empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub completeness: Vec<Option<Completeness>>,
+    /// Where boxes are no tokens: which tokens of the text each holds, the first and the one behind the last. May be empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub spans: Vec<(usize, usize)>,
+    /// What is known of how far the scores can be trusted.
     pub checks: Vec<Check>,
+}
+
+/// How far contributions add up to what they should.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
+pub struct Completeness {
+    /// What they should add up to, in units of what is explained.
+    pub promised: f64,
+    /// How far they are from it, in the same units.
+    pub error: f64,
+    /// That error as a part of what was promised.
+    pub relative: f64,
 }
 
 const COMPONENT: Component = Component {
     tag: "ecco-saliency",
-    view: "saliency-2",
+    view: "saliency-3",
     css: include_str!("view.css"),
     js: include_str!("view.js"),
 };
@@ -211,6 +248,10 @@ impl Saliency {
     }
 }
 
+impl Document for Saliency {
+    const TYPE: &'static str = "saliency";
+}
+
 impl Explorable for Saliency {
     /// For each target the sources it draws on most.
     fn text(&self) -> String {
@@ -241,24 +282,11 @@ impl Explorable for Saliency {
     }
 
     fn html(&self) -> Option<String> {
-        Some(COMPONENT.render(&content::content(self), &content::island(self)))
+        Some(COMPONENT.render(&content::content(self), self))
     }
 
     fn json(&self) -> Option<Value> {
-        let row = |row: &Vec<f32>| row.iter().map(|v| numbers::rounded(*v)).collect::<Value>();
-        Some(json!({
-            "tokens": self.tokens,
-            "unit": self.unit,
-            "n_input": self.n_input,
-            "style": self.style,
-            "method": self.method,
-            "of": self.of,
-            "targets": self.targets.json(),
-            "values": row(&self.values),
-            "scale": self.scale,
-            "scores": self.scores.iter().map(row).collect::<Value>(),
-            "checks": self.checks,
-        }))
+        document::json(self)
     }
 
     fn alt_text(&self) -> Option<String> {

@@ -1,13 +1,15 @@
 //! What the rows of a saliency belong to, and whether they can be trusted.
 
 use maud::{Markup, html};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use crate::kit::Token;
 use crate::kit::{numbers, visible};
 
-#[derive(Debug, Clone, PartialEq, Default)]
+/// What the rows of a saliency belong to.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
+#[serde(untagged)]
 pub enum Targets {
     /// Row k belongs to token `n_input + k`, and has a value for each token before it.
     #[default]
@@ -16,7 +18,8 @@ pub enum Targets {
     Named(Vec<Target>),
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// What is explained: a token or label, perhaps rather than another.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Target {
     /// The token or label.
     pub name: Token,
@@ -26,16 +29,6 @@ pub struct Target {
     /// The box it stands in, or would stand in; may be one behind the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub position: Option<usize>,
-}
-
-impl Targets {
-    /// The named ones; `null` for what was written.
-    pub(super) fn json(&self) -> Value {
-        match self {
-            Self::Written => Value::Null,
-            Self::Named(targets) => json!(targets),
-        }
-    }
 }
 
 impl Target {
@@ -71,7 +64,7 @@ impl Target {
 }
 
 /// How far a saliency can be trusted, in one respect.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Check {
     /// `completeness`
     pub name: String,
@@ -79,10 +72,12 @@ pub struct Check {
     pub notes: Vec<CheckNote>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct CheckNote {
+    /// For people.
     pub text: String,
-    /// Whether it speaks for the scores; `None` where it is only a number to know.
+    /// Whether it speaks for the scores; missing where it is only a number to know.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub is_good: Option<bool>,
 }

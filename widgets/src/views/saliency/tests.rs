@@ -127,7 +127,7 @@ fn units_have_no_ids() {
         ..named(SaliencyStyle::Minimal)
     };
     let html = view.html().unwrap();
-    assert!(html.contains("\"ids\":null") && html.contains("\"unit\":\"word\""));
+    assert!(html.contains("\"unit\":\"word\"") && COMPONENT.js.contains("data.unit === \"token\""));
     assert_eq!(view.json().unwrap()["targets"][0]["contrast"]["text"], "e");
 }
 
@@ -164,9 +164,9 @@ fn detailed_boxes_have_shares() {
 #[test]
 fn a_page_brings_all_it_needs_once() {
     let html = saliency(SaliencyStyle::Minimal).html().unwrap();
-    assert!(html.starts_with("<ecco-saliency class=\"ecco-root\" data-view=\"saliency-2\">"));
+    assert!(html.starts_with("<ecco-saliency class=\"ecco-root\" data-view=\"saliency-3\">"));
     assert!(html.ends_with("</script></ecco-saliency>"));
-    assert!(COMPONENT.js.contains("define(\"ecco-saliency\", \"saliency-2\""));
+    assert!(COMPONENT.js.contains("define(\"ecco-saliency\", \"saliency-3\""));
     assert_eq!(
         (html.matches("<style>").count(), html.matches("<script").count()),
         (1, 2)

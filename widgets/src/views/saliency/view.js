@@ -1,4 +1,4 @@
-define("ecco-saliency", "saliency-2", (view, data, host) => {
+define("ecco-saliency", "saliency-3", (view, data, host) => {
   const flow = view.querySelector(".flow");
   const readout = view.querySelector(".readout");
   const legend = { low: view.querySelector(".legend .low"), peak: view.querySelector(".legend .peak") };
@@ -8,10 +8,10 @@ define("ecco-saliency", "saliency-2", (view, data, host) => {
   const isSigned = data.scale === "signed", number = isSigned ? signed : share;
   // What can be chosen: the generated tokens, or the targets named above them.
   const choices = data.targets ? [...view.querySelectorAll(".targets > span")] : boxes.slice(data.n_input);
-  const count = Math.min(data.rows.length, choices.length);
+  const count = Math.min(data.scores.length, choices.length);
   if (count < 1) return;
   choices.length = count;
-  const reach = (k) => Math.min(unpack(data.rows[k]).values.length, data.targets ? boxes.length : data.n_input + k);
+  const reach = (k) => Math.min(unpack(data.scores[k]).values.length, data.targets ? boxes.length : data.n_input + k);
 
   let shown = -1;
   const painted = new Array(boxes.length).fill("");
@@ -19,7 +19,7 @@ define("ecco-saliency", "saliency-2", (view, data, host) => {
 
   // Touches only boxes whose colour changes; the style sheet turns --s into colours.
   function paintBox(i) {
-    const { values, peak } = unpack(data.rows[shown]);
+    const { values, peak } = unpack(data.scores[shown]);
     const value = i < reach(shown) ? values[i] : undefined;
     const strength = peak > 0 && Math.abs(value) > 0 ? ((isSigned ? value : Math.abs(value)) / peak).toFixed(3) : "";
     if (painted[i] !== strength) {
@@ -39,7 +39,7 @@ define("ecco-saliency", "saliency-2", (view, data, host) => {
     for (const box of flow.querySelectorAll(":scope > .at")) box.classList.remove("at");
     boxes[data.targets?.[k].position]?.classList.add("at");
     shown = k;
-    const { peak } = unpack(data.rows[k]);
+    const { peak } = unpack(data.scores[k]);
     if (legend.peak) legend.peak.textContent = number(peak);
     if (legend.low) legend.low.textContent = number(-peak);
     checks.forEach((element, i) => judge(element, data.checks[i].notes));
@@ -57,22 +57,22 @@ define("ecco-saliency", "saliency-2", (view, data, host) => {
 
   function targetName(k) {
     if (data.targets) return [...choices[k].childNodes].filter((child) => child.localName !== "em").map((child) => child.cloneNode(true));
-    const value = data.values[k];
+    const value = unpack(data.values).values[k];
     return [...named(choices[k]), ...(Number.isFinite(value) ? [" ", node("em", { textContent: short(value) })] : [])];
   }
 
   function describe(k) {
-    const top = strongest(unpack(data.rows[k]).values.subarray(0, reach(k)), 5);
+    const top = strongest(unpack(data.scores[k]).values.subarray(0, reach(k)), 5);
     readout.replaceChildren(node("span", { className: "what" }, ...targetName(k), " draws on "),
-      ...top.flatMap((i) => [node("span", {}, ...named(boxes[i]), " " + number(unpack(data.rows[k]).values[i])), " "]));
+      ...top.flatMap((i) => [node("span", {}, ...named(boxes[i]), " " + number(unpack(data.scores[k]).values[i])), " "]));
   }
 
   function describePair(i) {
     if (i >= reach(shown)) return describe(shown);
-    const value = unpack(data.rows[shown]).values[i];
+    const value = unpack(data.scores[shown]).values[i];
     const exact = !Number.isFinite(value) ? "no number" : isSigned ? value.toPrecision(4).replace("-", "−") : (value * 100).toFixed(2) + "%";
     readout.replaceChildren(node("span", { className: "what" }, ...named(boxes[i]), " → ", ...targetName(shown)),
-      node("span", {}, node("bdi", { textContent: exact })), " ", ...(data.ids ? [node("span", {}, "id " + data.ids[i])] : []));
+      node("span", {}, node("bdi", { textContent: exact })), " ", ...(data.unit === "token" ? [node("span", {}, "id " + data.tokens[i].id)] : []));
   }
 
   readout.setAttribute("role", "status");
@@ -90,16 +90,11 @@ define("ecco-saliency", "saliency-2", (view, data, host) => {
     const strength = Number(box.style.getPropertyValue("--s"));
     return { ...shade(scale, isSigned ? (strength + 1) / 2 : strength), ...(box.classList.contains("on") && { stroke: "#1f6feb", "stroke-width": 1.5 }) };
   }
-  saveMenu(view, host, "saliency", {
+  saveMenu(view, host, data, {
     svg: ["image/svg+xml", () => {
       const scale = stops(host, isSigned ? "--ecco-diverging" : "--ecco-scale");
       repaint.all();
       return picture(view, "Input saliency, " + data.method, (box) => ground(box, scale));
     }],
-    json: ["application/json", () => JSON.stringify({
-      tokens: data.tokens.map((text, i) => ({ text, id: data.ids?.[i] })), n_input: data.n_input, method: data.method, of: data.of,
-      unit: data.unit, scale: data.scale, targets: data.targets, values: data.values, checks: data.checks,
-      scores: data.rows.map((row) => Array.from(unpack(row).values, (value) => Number.isFinite(value) ? Number(value.toPrecision(4)) : null)),
-    })],
   });
 });

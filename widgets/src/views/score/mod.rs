@@ -3,16 +3,21 @@
 mod picture;
 
 use maud::{Markup, html};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::Explorable;
-use crate::kit::Token;
 use crate::kit::boxes::{Extra, flow, flow_of_pair};
+use crate::kit::document::Document;
 use crate::kit::page::{Component, note};
-use crate::kit::{colour, numbers, rows, visible};
+use crate::kit::{Candidate, Token};
+use crate::kit::{colour, document, numbers, rows, visible};
 
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Score {
+    /// The model's name, where it is known.
+    pub model: Option<String>,
     pub tokens: Vec<Token>,
     /// The first so many are context: they are read, not scored.
     pub n_input: usize,
@@ -36,7 +41,7 @@ pub struct Scored {
 
 const COMPONENT: Component = Component {
     tag: "ecco-score",
-    view: "score-1",
+    view: "score-2",
     css: include_str!("view.css"),
     js: include_str!("view.js"),
 };
@@ -131,7 +136,7 @@ impl Score {
 
     fn content(&self) -> Markup {
         html! {
-            div class="ecco score" {
+            div class="ecco score" data-labels=(visible::exceptions(self.best())) {
                 div class="head" {
                     b { "Surprisal" } " "
                     @for figure in self.figures() { span { (figure) } " " }
@@ -186,27 +191,75 @@ impl Score {
         }
     }
 
-    fn island(&self) -> Value {
-        let best = |scored: &Option<Scored>| match scored.as_ref().and_then(|scored| scored.best.as_ref()) {
-            Some((token, probability)) => json!([visible::label(token), numbers::rounded(*probability)]),
-            None => Value::Null,
-        };
-        let log = |scored: &Option<Scored>| {
-            scored
-                .as_ref()
-                .map(|scored| numbers::rounded(scored.log_probability))
-        };
-        json!({
-            "n_input": self.n_input,
-            "vocab_size": self.vocab_size,
-            "tokens": self.tokens.iter().map(|token| &token.text).collect::<Vec<_>>(),
-            "ids": self.tokens.iter().map(|token| token.id).collect::<Vec<_>>(),
-            "scored": self.scored.iter().map(Option::is_some).collect::<Vec<_>>(),
-            "log_probabilities": self.scored.iter().map(log).collect::<Vec<_>>(),
-            "ranks": self.scored.iter().map(|scored| scored.as_ref().map(|scored| scored.rank)).collect::<Vec<_>>(),
-            "best": self.scored.iter().map(best).collect::<Vec<_>>(),
-        })
+    /// The tokens that are most probable in some place.
+    fn best(&self) -> impl Iterator<Item = &Token> {
+        let best = self
+            .scored
+            .iter()
+            .flatten()
+            .filter_map(|scored| scored.best.as_ref());
+        best.map(|(token, _)| token)
     }
+
+    fn data(&self) -> Data<'_> {
+        let each = |of: fn(&Scored) -> f32| {
+            let all = self.scored.iter();
+            all.map(|scored| scored.as_ref().map_or(f32::NAN, of)).collect()
+        };
+        let rank = |scored: &Option<Scored>| scored.as_ref().map(|scored| scored.rank);
+        Data {
+            model: self.model.as_deref(),
+            tokens: &self.tokens,
+            n_input: self.n_input,
+            is_pair: self.is_pair,
+            vocab_size: self.vocab_size,
+            perplexity: self.perplexity(),
+            bits_per_token: self.mean_bits(),
+            log_probabilities: each(|scored| scored.log_probability),
+            probabilities: each(|scored| scored.probability() as f32),
+            bits: each(Scored::bits),
+            ranks: self.scored.iter().map(rank).collect(),
+            most_probable: self.scored.iter().map(most_probable).collect(),
+        }
+    }
+}
+
+fn most_probable(scored: &Option<Scored>) -> Option<Candidate<'_>> {
+    scored.as_ref()?.best.as_ref().map(Candidate::from)
+}
+
+/// A text, and how surprising each of its tokens is to a model that reads it.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Data<'a> {
+    /// The model's name, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    /// The text.
+    tokens: &'a [Token],
+    /// The first so many are context: they are read, not scored.
+    n_input: usize,
+    /// The context was read by an encoder, the rest by the decoder beside it.
+    is_pair: bool,
+    /// Tokens that the model knows.
+    vocab_size: usize,
+    /// How many equally probable tokens would be as surprising on average.
+    perplexity: Option<f64>,
+    /// Mean surprisal of the scored tokens.
+    bits_per_token: Option<f64>,
+    /// Natural logarithms, by token; `null` where a token is not scored.
+    log_probabilities: Vec<f32>,
+    /// By token, in 0..=1.
+    probabilities: Vec<f32>,
+    /// Surprisal by token, in bits.
+    bits: Vec<f32>,
+    /// By token; 1 is the most probable token of the vocabulary.
+    ranks: Vec<Option<u32>>,
+    /// By token, the most probable one in its place.
+    most_probable: Vec<Option<Candidate<'a>>>,
+}
+
+impl Document for Data<'_> {
+    const TYPE: &'static str = "score";
 }
 
 impl Explorable for Score {
@@ -240,33 +293,11 @@ impl Explorable for Score {
     }
 
     fn html(&self) -> Option<String> {
-        Some(COMPONENT.render(&self.content(), &self.island()))
+        Some(COMPONENT.render(&self.content(), &self.data()))
     }
 
     fn json(&self) -> Option<Value> {
-        let best = |scored: &Scored| {
-            let best = scored.best.as_ref();
-            best.map(
-                |(token, probability)| json!({"token": token, "probability": numbers::rounded(*probability)}),
-            )
-        };
-        let token = |(position, token): (usize, &Token)| {
-            let mut entry = json!({"token": token, "position": position});
-            if let Some(scored) = self.at(position) {
-                entry["log_probability"] = numbers::rounded(scored.log_probability);
-                entry["probability"] = numbers::rounded(scored.probability() as f32);
-                entry["bits"] = numbers::rounded(scored.bits());
-                entry["rank"] = scored.rank.into();
-                entry["most_probable"] = json!(best(scored));
-            }
-            entry
-        };
-        Some(json!({
-            "tokens": self.tokens.iter().enumerate().map(token).collect::<Vec<_>>(),
-            "n_input": self.n_input,
-            "perplexity": self.perplexity(),
-            "bits_per_token": self.mean_bits(),
-        }))
+        document::json(&self.data())
     }
 
     fn alt_text(&self) -> Option<String> {
@@ -306,6 +337,7 @@ mod tests {
             is_pair: false,
             scored: vec![None, scored(3.0, 2), scored(0.0, 1), scored(12.0, 4000)],
             vocab_size: 1 << 12,
+            ..Score::default()
         }
     }
 
@@ -329,7 +361,7 @@ mod tests {
         ] {
             assert!(html.contains(part), "{part} is not in {html}");
         }
-        assert!(COMPONENT.js.contains("define(\"ecco-score\", \"score-1\""));
+        assert!(COMPONENT.js.contains("define(\"ecco-score\", \"score-2\""));
     }
 
     #[test]
@@ -357,9 +389,9 @@ mod tests {
     fn data_is_complete() {
         let json = score().json().unwrap();
         assert_eq!(json["perplexity"], 32.0);
-        assert!(json["tokens"][0].get("bits").is_none());
-        assert_eq!(json["tokens"][3]["rank"], 4000);
-        assert_eq!(json["tokens"][3]["most_probable"]["token"]["text"], " x");
+        assert!(json["bits"][0].is_null() && json["ranks"][0].is_null());
+        assert_eq!(json["ranks"][3], 4000);
+        assert_eq!(json["most_probable"][3]["text"], " x");
     }
 
     #[test]

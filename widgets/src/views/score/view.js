@@ -1,20 +1,20 @@
-define("ecco-score", "score-1", (view, data, host) => {
+define("ecco-score", "score-2", (view, data, host) => {
   const flow = view.querySelector(".flow"), readout = view.querySelector(".readout");
   const boxes = [...flow.children].filter((child) => child.localName === "span");
-  const scored = boxes.flatMap((_, i) => (data.scored[i] ? [i] : []));
+  const scored = boxes.flatMap((_, i) => (Number.isInteger(data.ranks[i]) ? [i] : []));
   if (!readout || !scored.length) return;
-  const bits = (i) => -data.log_probabilities[i] / Math.LN2;
+  const label = labeller(view), logs = unpack(data.log_probabilities).values, bits = (i) => -logs[i] / Math.LN2;
 
   function describe(i) {
     for (const box of flow.querySelectorAll(":scope > .on")) box.classList.remove("on");
     boxes[i].classList.add("on");
-    const line = fineShare(Math.exp(data.log_probabilities[i])) + ", " + bits(i).toFixed(1) + " bits, rank " + data.ranks[i].toLocaleString("en");
+    const line = fineShare(Math.exp(logs[i])) + ", " + bits(i).toFixed(1) + " bits, rank " + data.ranks[i].toLocaleString("en");
     readout.replaceChildren(node("span", { className: "what" }, ...named(boxes[i]), " " + line));
-    const best = data.best[i];
-    if (best) readout.append(node("span", {}, "most probable: ", node("bdi", { textContent: best[0] }), " " + share(best[1])));
+    const best = data.most_probable[i];
+    if (best) readout.append(node("span", {}, "most probable: ", node("bdi", { textContent: label(best) }), " " + share(best.probability)));
   }
 
-  const known = scored.filter((i) => data.log_probabilities[i] !== null);
+  const known = scored.filter((i) => Number.isFinite(logs[i]));
   const most = known.reduce((best, i) => (bits(i) > bits(best) ? i : best), known[0] ?? scored[0]);
   readout.setAttribute("role", "status");
   chooser(scored.map((i) => boxes[i]), {
@@ -22,13 +22,10 @@ define("ecco-score", "score-1", (view, data, host) => {
     label: "Tokens. Arrow keys choose one,",
     show: (k) => describe(scored[k]),
   });
-  saveMenu(view, host, "score", {
+  saveMenu(view, host, data, {
     svg: ["image/svg+xml", () => {
       const scale = stops(host, "--ecco-scale");
       return picture(view, "Surprisal", (box) => shade(scale, Number(box.style.getPropertyValue("--s"))));
     }],
-    json: ["application/json", () => JSON.stringify({ n_input: data.n_input, tokens: data.tokens.map((text, i) => ({
-      text, id: data.ids[i], ...(data.scored[i] && { log_probability: data.log_probabilities[i], rank: data.ranks[i] }),
-    })) })],
   });
 });

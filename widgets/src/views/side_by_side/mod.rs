@@ -5,18 +5,23 @@ mod picture;
 use std::fmt::Write;
 
 use maud::{Markup, html};
-use serde::Serialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use crate::Explorable;
-use crate::kit::Token;
+use crate::kit;
 use crate::kit::boxes::{Extra, flow};
+use crate::kit::document::Document;
 use crate::kit::page::{Component, note};
-use crate::kit::{numbers, rows, visible};
+use crate::kit::{Candidate, Token};
+use crate::kit::{document, numbers, rows, visible};
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct SideBySide {
+    /// What the model writes.
     pub untouched: Side,
+    /// What it writes under the interventions.
     pub intervened: Side,
     /// The first `n_input` tokens of both were given.
     pub n_input: usize,
@@ -26,27 +31,31 @@ pub struct SideBySide {
     pub predictions: Vec<Option<Predicted>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// What is written on one side.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Side {
     /// "untouched", "intervened".
     pub name: String,
+    /// Given and written.
     pub tokens: Vec<Token>,
 }
 
 /// What the two models predict in a token's place.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Predicted {
     /// KL(untouched ‖ intervened), in nats.
     pub kl: f32,
-    /// Each model's most probable token and its probability.
+    /// The most probable token of each, the untouched model's first.
+    #[serde(serialize_with = "candidates")]
+    #[schemars(with = "[Candidate<'_>; 2]")]
     pub best: [(Token, f32); 2],
-    /// How probable each has the token that stands there.
+    /// How probable each has the token that stands there, in 0..=1.
     pub of_token: [f32; 2],
 }
 
 const COMPONENT: Component = Component {
     tag: "ecco-side-by-side",
-    view: "side-by-side-1",
+    view: "side-by-side-2",
     css: include_str!("view.css"),
     js: include_str!("view.js"),
 };
@@ -121,7 +130,7 @@ impl SideBySide {
     fn content(&self) -> Markup {
         let peak = rows::peak(&self.kl());
         html! {
-            div class="ecco pair" {
+            div class="ecco pair" data-labels=(visible::exceptions(self.best())) {
                 (self.head())
                 @if self.interventions.is_empty() { (note("nothing is changed")) }
                 ul class="changes" {
@@ -165,27 +174,38 @@ impl SideBySide {
         }
     }
 
-    fn island(&self) -> Value {
-        let prediction = |predicted: &Option<Predicted>| {
-            predicted.as_ref().map(|predicted| {
-                json!({
-                    "best": predicted.best.each_ref().map(|(token, p)| json!([visible::label(token), p])),
-                    "of_token": predicted.of_token,
-                })
-            })
-        };
-        json!({
-            "names": [&self.untouched.name, &self.intervened.name],
-            "n_input": self.n_input,
-            "difference": self.first_difference(),
-            "interventions": self.interventions,
-            "untouched": self.untouched.tokens,
-            "intervened": self.intervened.tokens,
-            "kl": rows::packed(&self.kl()),
-            "predictions": self.predictions.iter().map(prediction).collect::<Vec<_>>(),
-            "shown": self.first_shown(),
-        })
+    fn data(&self) -> Data<'_> {
+        Data {
+            pair: self,
+            first_difference: self.first_difference(),
+            mean_kl: self.mean_kl(),
+        }
     }
+
+    /// The tokens that are predicted.
+    fn best(&self) -> impl Iterator<Item = &Token> {
+        let predicted = self.predictions.iter().flatten();
+        predicted.flat_map(|predicted| predicted.best.iter().map(|(token, _)| token))
+    }
+}
+
+/// What a model writes and what it writes under interventions, with their divergence token by token.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Data<'a> {
+    #[serde(flatten)]
+    pair: &'a SideBySide,
+    /// The first position whose tokens differ, or at which only one text goes on.
+    first_difference: Option<usize>,
+    /// Mean divergence over the generated tokens, in nats.
+    mean_kl: Option<f32>,
+}
+
+impl Document for Data<'_> {
+    const TYPE: &'static str = "side_by_side";
+}
+
+fn candidates<S: Serializer>(best: &[(Token, f32); 2], serializer: S) -> Result<S::Ok, S::Error> {
+    kit::candidates(best, serializer)
 }
 
 fn text_of(tokens: &[Token], n_input: usize) -> String {
@@ -250,11 +270,11 @@ impl Explorable for SideBySide {
     }
 
     fn html(&self) -> Option<String> {
-        Some(COMPONENT.render(&self.content(), &self.island()))
+        Some(COMPONENT.render(&self.content(), &self.data()))
     }
 
     fn json(&self) -> Option<Value> {
-        serde_json::to_value(self).ok()
+        document::json(&self.data())
     }
 
     fn alt_text(&self) -> Option<String> {
@@ -329,7 +349,7 @@ mod tests {
             html.contains("role=\"img\"")
                 && COMPONENT
                     .js
-                    .contains("define(\"ecco-side-by-side\", \"side-by-side-1\"")
+                    .contains("define(\"ecco-side-by-side\", \"side-by-side-2\"")
         );
         assert!(!html.contains(" id=\""));
     }

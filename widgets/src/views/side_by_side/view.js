@@ -1,26 +1,28 @@
-define("ecco-side-by-side", "side-by-side-1", (view, data, host) => {
+define("ecco-side-by-side", "side-by-side-2", (view, data, host) => {
   const flow = view.querySelector(".b .flow"), readout = view.querySelector(".readout");
   const boxes = [...flow.querySelectorAll(":scope > span")], others = [...view.querySelectorAll(".a .flow > span")];
   const bars = [...view.querySelectorAll(".bars rect")];
   const position = new Map(boxes.map((box, i) => [box, i]));
-  const kl = unpack(data.kl).values;
+  const kl = boxes.map((_, i) => data.predictions[i]?.kl ?? NaN), label = labeller(view), names = [data.untouched.name, data.intervened.name];
   if (!boxes.length) return;
-  bars[data.difference]?.classList.add("part");
+  // Where the texts part, or the furthest divergence.
+  const first = data.predictions[data.first_difference] ? data.first_difference : strongest(kl.map((value) => value || 0), 1)[0] ?? 0;
+  bars[data.first_difference]?.classList.add("part");
 
   const nats = (value) => !Number.isFinite(value) ? "–" : value !== 0 && value < 0.005 ? value.toExponential(1) : String(Number(value.toFixed(2)));
-  let selected = data.shown ?? 0, held = false, preview = null;
+  let selected = first, held = false, preview = null;
 
-  function said(side, predicted) {
-    const [token, probability] = predicted.best[side];
-    return node("span", {}, data.names[side] + ": ", node("bdi", { textContent: token }), " " + share(probability) + ", this one " + share(predicted.of_token[side]));
+  function said(side, i) {
+    const predicted = data.predictions[i], best = predicted.best[side];
+    return node("span", {}, names[side] + ": ", node("bdi", { textContent: label(best) }), " " + share(best.probability) + ", this one " + share(predicted.of_token[side]));
   }
 
   function describe(i) {
     const predicted = data.predictions[i];
     const what = node("span", { className: "what" }, ...named(boxes[i]));
     if (!predicted) return void readout.replaceChildren(what, " nothing predicts this token");
-    what.append(" KL " + nats(kl[i]) + (data.difference === i ? " · the texts part here" : ""));
-    readout.replaceChildren(what, said(0, predicted), " ", said(1, predicted));
+    what.append(" KL " + nats(kl[i]) + (data.first_difference === i ? " · the texts part here" : ""));
+    readout.replaceChildren(what, said(0, i), " ", said(1, i));
   }
 
   function update() {
@@ -80,15 +82,11 @@ define("ecco-side-by-side", "side-by-side-1", (view, data, host) => {
   });
 
   flow.setAttribute("role", "group");
-  flow.setAttribute("aria-label", "Tokens of the " + data.names[1] + " text. Arrow keys choose one, Enter holds it, Escape releases it.");
+  flow.setAttribute("aria-label", "Tokens of the " + names[1] + " text. Arrow keys choose one, Enter holds it, Escape releases it.");
   readout.setAttribute("role", "status");
   for (const box of boxes) box.setAttribute("role", "button");
-  saveMenu(view, host, "side-by-side", {
+  saveMenu(view, host, data, {
     svg: ["image/svg+xml", () => chart()],
-    json: ["application/json", () => JSON.stringify({
-      untouched: data.untouched, intervened: data.intervened, n_input: data.n_input, interventions: data.interventions,
-      first_difference: data.difference, predictions: data.predictions.map((one, i) => one && { ...one, kl: Number(kl[i].toPrecision(4)) }),
-    })],
   });
 
   // The bars with their numbers, without the page's styles.
@@ -99,13 +97,13 @@ define("ecco-side-by-side", "side-by-side-1", (view, data, host) => {
       for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
       if (text !== undefined) element.textContent = text;
     };
-    const width = 24 + boxes.length * cell, height = tall + 150, peak = data.kl[0] || 1;
+    const width = 24 + boxes.length * cell, height = tall + 150, peak = Math.max(0, ...kl.filter(Number.isFinite)) || 1;
     for (const [key, value] of Object.entries({ width, height, viewBox: "0 0 " + width + " " + height })) svg.setAttribute(key, value);
     add("title", {}, "KL(untouched ‖ intervened) of each prediction, in nats");
     add("rect", { width, height, fill: getComputedStyle(view).backgroundColor });
     boxes.forEach((box, i) => {
       const size = Number.isFinite(kl[i]) ? kl[i] / peak * tall : 0, color = getComputedStyle(view).color;
-      add("rect", { x: 12 + i * cell + 1, y: 20 + tall - size, width: cell - 2, height: size, fill: data.difference === i ? "#d98e04" : "#1f6feb" });
+      add("rect", { x: 12 + i * cell + 1, y: 20 + tall - size, width: cell - 2, height: size, fill: data.first_difference === i ? "#d98e04" : "#1f6feb" });
       add("text", { transform: "translate(" + (12 + i * cell + 12) + " " + (tall + 28) + ") rotate(-90)", "text-anchor": "end", "font-size": 10, "font-family": "system-ui,sans-serif", fill: color }, box.querySelector("bdi").textContent);
     });
     return new XMLSerializer().serializeToString(svg);

@@ -1,30 +1,39 @@
 //! How alike layers (or factors) are to others: a heat map with the numbers in its cells.
 
 use maud::{Markup, html};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::Explorable;
+use crate::kit::document::Document;
 use crate::kit::grid::{Cell, Grid, Heading, Scale};
 use crate::kit::page::{Component, note};
-use crate::kit::{colour, numbers, visible};
+use crate::kit::{colour, document, numbers, visible};
 
-#[derive(Debug, Clone, PartialEq)]
+/// How alike layers (or factors) are to others.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
 pub struct SimilarityGrid {
-    /// `Similarity of layers`
+    /// What is compared: "Similarity of layers".
     pub title: String,
-    /// The method.
+    /// The method: "CKA".
     pub about: String,
     /// What a row is, and the rows' names.
     pub rows: (String, Vec<String>),
+    /// What a column is, and the columns' names.
     pub columns: (String, Vec<String>),
-    /// `values[row][column]`, usually in 0..=1.
+    /// By row and column, usually in 0..=1.
     pub values: Vec<Vec<f32>>,
+    /// What to bear in mind, for people.
     pub notes: Vec<String>,
+    /// The texts and models behind the rows and behind the columns; may be empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<Value>,
 }
 
 const COMPONENT: Component = Component {
     tag: "ecco-similarity",
-    view: "similarity-1",
+    view: "similarity-2",
     css: include_str!("../../kit/grid.css"),
     js: concat!(include_str!("../../kit/grid.js"), include_str!("view.js")),
 };
@@ -123,21 +132,10 @@ impl SimilarityGrid {
             None => "No numbers.".to_owned(),
         }
     }
+}
 
-    fn data(&self) -> Value {
-        let n_columns = self.columns.1.len();
-        let row = |row: usize| {
-            let values = (0..n_columns).map(|column| numbers::rounded(self.value(row, column)));
-            values.collect::<Value>()
-        };
-        json!({
-            "title": self.title,
-            "about": self.about,
-            "rows": self.rows,
-            "columns": self.columns,
-            "values": (0..self.rows.1.len()).map(row).collect::<Value>(),
-        })
-    }
+impl Document for SimilarityGrid {
+    const TYPE: &'static str = "similarity";
 }
 
 impl Explorable for SimilarityGrid {
@@ -159,11 +157,11 @@ impl Explorable for SimilarityGrid {
     }
 
     fn html(&self) -> Option<String> {
-        Some(COMPONENT.render(&self.content(), &self.data()))
+        Some(COMPONENT.render(&self.content(), self))
     }
 
     fn json(&self) -> Option<Value> {
-        Some(self.data())
+        document::json(self)
     }
 
     fn alt_text(&self) -> Option<String> {
@@ -180,6 +178,8 @@ impl Explorable for SimilarityGrid {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn grid() -> SimilarityGrid {
@@ -191,6 +191,7 @@ mod tests {
             columns: ("layer".to_owned(), names(3)),
             values: vec![vec![1.0, 0.5, -0.02], vec![0.25, f32::NAN]],
             notes: vec![],
+            ..SimilarityGrid::default()
         }
     }
 
@@ -218,11 +219,11 @@ mod tests {
         assert!(html.contains(cell), "{html}");
         assert!(html.contains("<td>-0.02</td>") && html.contains("<td>–</td>"));
         assert!(grid().svg().unwrap().contains(">0.50<"));
-        assert_eq!(grid().json().unwrap()["values"][1], json!([0.25, null, null]));
+        assert_eq!(grid().json().unwrap()["values"][1], json!([0.25, null]));
         assert!(
             COMPONENT
                 .js
-                .contains("define(\"ecco-similarity\", \"similarity-1\"")
+                .contains("define(\"ecco-similarity\", \"similarity-2\"")
         );
     }
 

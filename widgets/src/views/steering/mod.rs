@@ -3,22 +3,31 @@
 use std::fmt::Write;
 
 use maud::{Markup, html};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::Explorable;
-use crate::kit::{numbers, page, visible};
+use crate::kit::document::Document;
+use crate::kit::{document, numbers, page, visible};
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// A steering vector, and how far it holds two groups of texts apart.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
 pub struct Steering {
-    /// "residual_after".
+    /// Where it is added: "residual_after".
     pub site: String,
+    /// Of which layer, from 0.
     pub layer: usize,
-    /// Length of the difference of the means, and the usual length of what it is a difference of.
+    /// The vector by neuron; may be empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub vector: Vec<f32>,
+    /// Length of the difference of the means.
     pub norm: f64,
+    /// The usual length of what it is a difference of.
     pub typical: f64,
-    /// Each text of the two groups with its projection: 1 at the mean of the first, -1 at that of the second.
+    /// Each text of the first group with its projection: 1 at the mean of this group, -1 at that of the second.
     pub positive: Vec<(String, f64)>,
+    /// The same of the second group.
     pub negative: Vec<(String, f64)>,
 }
 
@@ -67,6 +76,10 @@ impl Steering {
     }
 }
 
+impl Document for Steering {
+    const TYPE: &'static str = "steering";
+}
+
 impl Explorable for Steering {
     fn text(&self) -> String {
         let site = visible::plain(&self.site, false);
@@ -109,7 +122,7 @@ impl Explorable for Steering {
     }
 
     fn json(&self) -> Option<Value> {
-        serde_json::to_value(self).ok()
+        document::json(self)
     }
 }
 
@@ -126,6 +139,7 @@ mod tests {
             typical: 10.0,
             positive: vec![("good <b>".into(), 1.5), ("fine".into(), 0.5)],
             negative: vec![("bad".into(), -1.0)],
+            ..Steering::default()
         };
         assert_eq!(
             view.text(),

@@ -1,24 +1,30 @@
 //! A tensor at a glance: shape, named axes, range, first values.
 
 use maud::html;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::Explorable;
-use crate::kit::{numbers, page, visible};
+use crate::kit::document::Document;
+use crate::kit::{document, numbers, page, visible};
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// A tensor at a glance.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct TensorSummary {
     /// "activations".
     pub name: String,
+    /// Length of each axis.
     pub shape: Vec<usize>,
     /// Names of the axes: "layer", "neuron", "position". May be empty.
     pub axes: Vec<String>,
     /// "float32".
     pub dtype: String,
-    /// `None` for an empty tensor.
+    /// The smallest value; `null` for an empty tensor.
     pub min: Option<f64>,
+    /// The same of the largest value.
     pub max: Option<f64>,
+    /// The same of their mean.
     pub mean: Option<f64>,
     /// The first few values in memory order.
     pub preview: Vec<f32>,
@@ -72,6 +78,10 @@ impl TensorSummary {
     }
 }
 
+impl Document for TensorSummary {
+    const TYPE: &'static str = "tensor";
+}
+
 impl Explorable for TensorSummary {
     fn text(&self) -> String {
         let range = [("min", self.min), ("max", self.max), ("mean", self.mean)].into_iter();
@@ -108,7 +118,7 @@ impl Explorable for TensorSummary {
     }
 
     fn json(&self) -> Option<Value> {
-        serde_json::to_value(self).ok()
+        document::json(self)
     }
 }
 

@@ -1,17 +1,20 @@
 //! The token sequence: boxes with a position index, generated tokens marked.
 
 use maud::html;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::Explorable;
 use crate::kit::Token;
 use crate::kit::boxes::{Extra, flow};
-use crate::kit::{page, visible};
+use crate::kit::document::Document;
+use crate::kit::{document, page, visible};
 
 /// Input and generated tokens in order.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct TokenSequence {
+    /// Given and written.
     pub tokens: Vec<Token>,
     /// The first `n_input` tokens are the prompt.
     pub n_input: usize,
@@ -21,6 +24,10 @@ pub struct TokenSequence {
 
 /// While tokens stream in, each one sends the view anew: only this many of the latest are in it.
 const MOST_WHILE_IN_PROGRESS: usize = 400;
+
+impl Document for TokenSequence {
+    const TYPE: &'static str = "tokens";
+}
 
 impl Explorable for TokenSequence {
     /// The text itself, `│` before what was generated, `▌` while it goes on.
@@ -68,7 +75,7 @@ impl Explorable for TokenSequence {
     }
 
     fn json(&self) -> Option<Value> {
-        serde_json::to_value(self).ok()
+        document::json(self)
     }
 }
 

@@ -1,0 +1,64 @@
+"""A result is one JSON document: what stands beside its page, what the page saves, and what its schema says."""
+
+import json
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+SCHEMAS = Path(__file__).parents[3] / "docs" / "schemas"
+SAVED = {
+    "attention": ["attention", "attention-mean", "attention-cross", "hostile-attention", "long-attention"],
+    "comparison": ["comparison", "hostile-comparison", "long-comparison"],
+    "factors": ["factors", "factors-signed", "factors-texts", "hostile-factors", "ragged-factors", "long-factors"],
+    "faithfulness": ["faithfulness", "faithfulness-one", "hostile-faithfulness"],
+    "layer_predictions": ["predictions", "hostile-predictions"],
+    "lens": ["lens", "hostile-lens"],
+    "logit_attribution": ["parts", "parts-heads", "parts-neurons"],
+    "neuron": ["neuron", "neuron-texts", "hostile-neuron"],
+    "patch_map": ["patch-map", "patch-map-heads"],
+    "rankings": ["ranks", "ranks-watched"],
+    "saliency": ["saliency", "saliency-detailed", "saliency-signed", "saliency-labels", "saliency-words", "saliency-pair", "hostile", "hostile-targets", "ragged", "long"],
+    "score": ["score", "score-first", "hostile-score", "long-score"],
+    "side_by_side": ["side-by-side"],
+    "similarity": ["similarity"],
+}
+STILL = {"candidates", "model", "models", "reading", "steering", "tensor", "tokens", "top_neurons"}
+
+
+def document(gallery, name):
+    return json.loads((gallery / f"{name}.json").read_text())
+
+
+@pytest.mark.parametrize("kind, name", [(kind, name) for kind, names in SAVED.items() for name in names])
+def test_a_page_saves_the_document(open_page, gallery, kind, name):
+    page = open_page(name, accept_downloads=True)
+    menu = page.locator(".live .save")
+    menu.locator("summary").evaluate("(summary) => summary.click()")
+    with page.expect_download() as download:
+        menu.get_by_role("button", name="JSON", exact=True).evaluate("(button) => button.click()")
+    assert download.value.suggested_filename == kind.replace("_", "-") + ".json"
+    saved = json.loads(Path(download.value.path()).read_text())
+    expected = document(gallery, name)
+    assert saved == expected, next(key for key in expected if saved.get(key) != expected[key])
+    assert list(saved)[:2] == ["type", "version"] and (saved["type"], saved["version"]) == (kind, 1)
+
+
+def test_every_view_is_among_these():
+    assert {path.stem for path in SCHEMAS.glob("*.json")} == {*SAVED, *STILL}
+
+
+def test_documents_are_what_their_schemas_say(gallery):
+    """Those of every page, and each field that a schema allows is one that it knows."""
+    seen = set()
+    for path in sorted(gallery.glob("*.json")):
+        if not path.stat().st_size or path.stem in ("long", "long-detailed"):  # of no other form than `saliency`
+            continue
+        document = json.loads(path.read_text())
+        schema = json.loads((SCHEMAS / f"{document['type']}.json").read_text())
+        Draft202012Validator.check_schema(schema)
+        errors = [f"{path.stem}: {error.json_path}: {error.message[:200]}" for error in Draft202012Validator(schema).iter_errors(document)]
+        assert errors == []
+        assert set(document) <= set(schema["properties"]), path.stem
+        seen.add(document["type"])
+    assert seen == {*SAVED, *STILL}
