@@ -33,31 +33,75 @@ pub fn register(registry: &mut Registry) {
 
 /// The contents of the page of primitives: what people ask, and where the answer is.
 const CONTENTS: &[(&str, &[&str])] = &[
-    ("how do I load a model, and which are loaded?", &["ecco::from_pretrained", "ecco::models", "lm.unload"]),
-    ("what does it write, or say of a text?", &["lm.generate", "lm.chat", "lm.predict", "lm.run", "lm.score"]),
+    (
+        "how do I load a model, and which are loaded?",
+        &["ecco::from_pretrained", "ecco::models", "lm.unload"],
+    ),
+    (
+        "what does it write, or say of a text?",
+        &["lm.generate", "lm.chat", "lm.predict", "lm.run", "lm.score"],
+    ),
     ("why this token? and not that one?", &["output.saliency"]),
-    ("why this label, or this text that was not generated here?", &["lm.attribute", "lm.score"]),
-    ("can I trust the map?", &["saliency.faithfulness", "output.compare_methods"]),
+    (
+        "why this label, or this text that was not generated here?",
+        &["lm.attribute", "lm.score"],
+    ),
+    (
+        "can I trust the map?",
+        &["saliency.faithfulness", "output.compare_methods"],
+    ),
     (
         "when did the model know?",
-        &["output.layer_predictions", "output.rankings", "output.rankings_watch", "output.lens"],
+        &[
+            "output.layer_predictions",
+            "output.rankings",
+            "output.rankings_watch",
+            "output.lens",
+        ],
     ),
     (
         "which layer, head or neuron wrote it?",
-        &["output.logit_attribution", "output.attention", "output.top_neurons", "lm.neuron"],
+        &[
+            "output.logit_attribution",
+            "output.attention",
+            "output.top_neurons",
+            "lm.neuron",
+        ],
     ),
     ("what else might have stood there?", &["output.candidates"]),
     (
         "which neurons fire together?",
-        &["output.run_nmf", "output.run_pca", "output.run_ica", "ecco::nmf", "ecco::pca", "ecco::ica"],
+        &[
+            "output.run_nmf",
+            "output.run_pca",
+            "output.run_ica",
+            "ecco::nmf",
+            "ecco::pca",
+            "ecco::ica",
+        ],
     ),
     (
         "do two models, or two layers, hold the same?",
-        &["ecco::similarity", "ecco::cka", "ecco::cca", "ecco::svcca", "ecco::pwcca"],
+        &[
+            "ecco::similarity",
+            "ecco::cka",
+            "ecco::cca",
+            "ecco::svcca",
+            "ecco::pwcca",
+        ],
     ),
-    ("what if this part were different?", &["lm.intervene", "lm.compare", "lm.steering_vector", "lm.patch_map"]),
-    ("what happened inside, as numbers?", &["lm.sites", "run.at", "tensor.slice"]),
-    ("how do I take it with me?", &["output.save", "output.to_json", "output.to_array", "tensor.save"]),
+    (
+        "what if this part were different?",
+        &["lm.intervene", "lm.compare", "lm.steering_vector", "lm.patch_map"],
+    ),
+    (
+        "what happened inside, as numbers?",
+        &["lm.sites", "run.at", "tensor.slice"],
+    ),
+    (
+        "how do I take it with me?",
+        &["output.save", "output.to_json", "output.to_array", "tensor.save"],
+    ),
 ];
 
 /// A session that can ask all of it.

@@ -30,7 +30,10 @@ impl Show for Series {
 impl Explanation for Series {
     fn tensors(&self) -> Result<Vec<(&'static str, Tensor)>, ScriptError> {
         let values = ndarray::ArrayD::from_shape_vec(vec![self.values.len()], self.values.clone());
-        Ok(vec![(self.name, Tensor::new(values.unwrap_or_default(), &["step"]))])
+        Ok(vec![(
+            self.name,
+            Tensor::new(values.unwrap_or_default(), &["step"]),
+        )])
     }
 }
 
@@ -119,7 +122,10 @@ fn register(registry: &mut Registry) {
 fn on_toy(check: impl FnOnce(&mut Notebook) + Send + 'static) {
     on_session_thread(|| {
         let mut notebook = Notebook::new();
-        notebook.run("let series = toy::series(4);").result.expect("it is made");
+        notebook
+            .run("let series = toy::series(4);")
+            .result
+            .expect("it is made");
         check(&mut notebook);
     });
 }
@@ -129,11 +135,20 @@ fn members_take_options_or_none() {
     on_toy(|n| {
         assert_eq!(n.text("series.scaled()"), "12.5");
         assert_eq!(n.text("series.scaled(#{times: 3, plus: 1})"), "19.0");
-        assert_eq!(n.text("series.scaled(#{shape: \"square\", words: [\"a\", 7], loud: true})"), "1114.5");
+        assert_eq!(
+            n.text("series.scaled(#{shape: \"square\", words: [\"a\", 7], loud: true})"),
+            "1114.5"
+        );
         assert_eq!(n.text("series.scaled(#{shape: \"circle\", times: ()})"), "12.5");
         assert_eq!(n.text("series.n"), "4");
-        assert_eq!(n.text("toy::series(2, #{shape: \"square\"})"), "square [0.0, 1.0]");
-        assert_eq!(n.text("const fixed = toy::series(2); fixed.n + fixed.scaled()"), "4.5");
+        assert_eq!(
+            n.text("toy::series(2, #{shape: \"square\"})"),
+            "square [0.0, 1.0]"
+        );
+        assert_eq!(
+            n.text("const fixed = toy::series(2); fixed.n + fixed.scaled()"),
+            "4.5"
+        );
     });
 }
 
@@ -151,9 +166,21 @@ fn results_are_numbers_and_json_and_lines() {
 fn wrong_options_are_told_in_the_rows_words() {
     on_toy(|n| {
         for (code, message, hint) in [
-            ("series.scaled(#{time: 3})", "Series.scaled has no option `time`", "did you mean `times`?"),
-            ("series.scaled(#{times: 0})", "option `times` takes a whole number of at least 1; got 0 (int)", ""),
-            ("series.scaled(#{plus: \"a\"})", "option `plus` takes a number; got \"a\" (string)", ""),
+            (
+                "series.scaled(#{time: 3})",
+                "Series.scaled has no option `time`",
+                "did you mean `times`?",
+            ),
+            (
+                "series.scaled(#{times: 0})",
+                "option `times` takes a whole number of at least 1; got 0 (int)",
+                "",
+            ),
+            (
+                "series.scaled(#{plus: \"a\"})",
+                "option `plus` takes a number; got \"a\" (string)",
+                "",
+            ),
             (
                 "series.scaled(#{shape: \"rond\"})",
                 "option `shape` takes one of \"round\", \"circle\", \"square\"; got \"rond\" (string)",
@@ -164,7 +191,11 @@ fn wrong_options_are_told_in_the_rows_words() {
                 "option `only` takes an array of whole numbers; got [0, -1] (array)",
                 "",
             ),
-            ("toy::series(2, #{xyzzy: 1})", "toy::series has no option `xyzzy`", "its options are shape"),
+            (
+                "toy::series(2, #{xyzzy: 1})",
+                "toy::series has no option `xyzzy`",
+                "its options are shape",
+            ),
             ("series.fails(\"way\")", "no way", "give up"),
         ] {
             let error = n.error(code);
@@ -178,8 +209,10 @@ fn wrong_options_are_told_in_the_rows_words() {
 
 #[test]
 fn rows_say_defaults_and_bounds() {
-    let rows: Vec<(&str, &str, &str)> =
-        Scale::rows().iter().map(|row| (row.name, row.default, row.doc)).collect();
+    let rows: Vec<(&str, &str, &str)> = Scale::rows()
+        .iter()
+        .map(|row| (row.name, row.default, row.doc))
+        .collect();
     assert_eq!(
         rows,
         [
@@ -207,6 +240,9 @@ fn what_is_registered_is_completed_and_documented() {
         assert_eq!(names("toy::series(2, #{shape: \"sq"), ["square"]);
         let page = n.page("help(\"Series.scaled\")");
         assert!(page.contains("series.scaled(options: map) -> float"), "{page}");
-        assert!(page.contains("times  a whole number of at least 1; default: 2"), "{page}");
+        assert!(
+            page.contains("times  a whole number of at least 1; default: 2"),
+            "{page}"
+        );
     });
 }

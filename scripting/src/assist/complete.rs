@@ -20,13 +20,13 @@ const KEYWORDS: [&str; 24] = [
 ];
 
 /// The names that exist in a session.
-pub struct Known<'a> {
+pub struct NameScope<'a> {
     pub catalog: &'a Catalog,
     /// Name and type of each variable.
     pub variables: Vec<(String, String)>,
     /// Name and signature of each function a cell defined.
     pub functions: Vec<(String, String)>,
-    /// Imported modules, and `ecco`.
+    /// Imports modules, and `ecco`.
     pub modules: Vec<String>,
     /// The notebook's folder.
     pub folder: PathBuf,
@@ -35,7 +35,7 @@ pub struct Known<'a> {
 }
 
 /// Completions at `cursor`, in code points.
-pub fn complete(known: Known, code: &str, cursor: usize) -> Completions {
+pub fn complete(known: NameScope, code: &str, cursor: usize) -> Completions {
     let before: String = code.chars().take(cursor).collect();
     let cursor = before.chars().count();
     let scanned = scan(&before);
@@ -71,7 +71,7 @@ pub fn complete(known: Known, code: &str, cursor: usize) -> Completions {
 }
 
 /// Adds what the code itself defines: variables before the cursor, functions and imports anywhere.
-fn with_locals<'a>(mut known: Known<'a>, code: &str, before: &Scan) -> Known<'a> {
+fn with_locals<'a>(mut known: NameScope<'a>, code: &str, before: &Scan) -> NameScope<'a> {
     // The word at the cursor is still being typed.
     let done = &before.lexemes[..before.lexemes.len().saturating_sub(1)];
     for local in locals::variables(done) {
@@ -91,7 +91,7 @@ fn with_locals<'a>(mut known: Known<'a>, code: &str, before: &Scan) -> Known<'a>
     known
 }
 
-fn candidates(known: &Known, scanned: &Scan, context: &[Lexeme], prefix: &str) -> Vec<CompletionItem> {
+fn candidates(known: &NameScope, scanned: &Scan, context: &[Lexeme], prefix: &str) -> Vec<CompletionItem> {
     match context {
         [before @ .., dot] if dot.is_symbol(".") || dot.is_symbol("?.") => members(known, before, prefix),
         [.., module, colons] if colons.is_symbol("::") && module.is_word() => {
@@ -119,7 +119,7 @@ fn candidates(known: &Known, scanned: &Scan, context: &[Lexeme], prefix: &str) -
 
 /// Members of the value before the dot. Of a value of unknown type, a parameter for one, those of our
 /// types that start with what was typed.
-fn members(known: &Known, before: &[Lexeme], prefix: &str) -> Vec<CompletionItem> {
+fn members(known: &NameScope, before: &[Lexeme], prefix: &str) -> Vec<CompletionItem> {
     let of = type_of(known, before).filter(|of| of != "any");
     let entries: Vec<&Entry> = match &of {
         Some(of) => known.catalog.members_of(of).collect(),
@@ -142,7 +142,7 @@ fn members(known: &Known, before: &[Lexeme], prefix: &str) -> Vec<CompletionItem
 }
 
 /// Everything that can start an expression. With nothing typed yet, only what the user made.
-fn names(known: &Known, prefix: &str) -> Vec<CompletionItem> {
+fn names(known: &NameScope, prefix: &str) -> Vec<CompletionItem> {
     let item = |text: &str, kind, signature: Option<&str>| CompletionItem {
         text: text.to_owned(),
         kind,
@@ -232,12 +232,12 @@ fn option_values(options: &[OptionSpec], name: &str) -> Vec<CompletionItem> {
 }
 
 /// The options of the call whose `#{…}` the end of `context` stands in.
-pub fn options_at(known: &Known, scanned: &Scan, context: &[Lexeme]) -> Option<&'static [OptionSpec]> {
+pub fn options_at(known: &NameScope, scanned: &Scan, context: &[Lexeme]) -> Option<&'static [OptionSpec]> {
     known.catalog.options(&call_at(known, scanned, context)?)
 }
 
 /// The full name of the function whose `#{…}` the end of `context` stands in.
-pub fn call_at(known: &Known, scanned: &Scan, context: &[Lexeme]) -> Option<String> {
+pub fn call_at(known: &NameScope, scanned: &Scan, context: &[Lexeme]) -> Option<String> {
     let [outer @ .., map] = scanned.brackets.as_slice() else {
         return None;
     };
@@ -252,16 +252,16 @@ pub fn call_at(known: &Known, scanned: &Scan, context: &[Lexeme]) -> Option<Stri
 }
 
 /// The full name of the function whose name `context` ends with.
-pub fn called_name(known: &Known, context: &[Lexeme]) -> Option<String> {
+pub fn called_name(known: &NameScope, context: &[Lexeme]) -> Option<String> {
     called(known, context, LONGEST_CHAIN)
 }
 
 /// The type of the expression that `context` ends with, as far as names and signatures tell.
-pub fn type_of(known: &Known, context: &[Lexeme]) -> Option<String> {
+pub fn type_of(known: &NameScope, context: &[Lexeme]) -> Option<String> {
     typed(known, context, LONGEST_CHAIN)
 }
 
-fn called(known: &Known, context: &[Lexeme], steps: usize) -> Option<String> {
+fn called(known: &NameScope, context: &[Lexeme], steps: usize) -> Option<String> {
     match context {
         [.., module, colons, name] if colons.is_symbol("::") && name.is_word() => {
             Some(format!("{}::{}", module.text, name.text))
@@ -279,7 +279,7 @@ fn is_dot(lexeme: &Lexeme) -> bool {
     lexeme.is_symbol(".") || lexeme.is_symbol("?.")
 }
 
-fn typed(known: &Known, context: &[Lexeme], steps: usize) -> Option<String> {
+fn typed(known: &NameScope, context: &[Lexeme], steps: usize) -> Option<String> {
     let steps = steps.checked_sub(1)?;
     let (last, before) = context.split_last()?;
     let literal = |of: &str| Some(of.to_owned());
@@ -325,7 +325,7 @@ fn typed(known: &Known, context: &[Lexeme], steps: usize) -> Option<String> {
     }
 }
 
-fn variable_type(known: &Known, name: &str) -> Option<String> {
+fn variable_type(known: &NameScope, name: &str) -> Option<String> {
     known
         .variables
         .iter()

@@ -3,11 +3,11 @@
 use ecco_interpreter::MimeBundle;
 
 use super::catalog::Entry;
-use super::complete::{Known, call_at, called_name};
+use super::complete::{NameScope, call_at, called_name};
 use super::scan::{Lexeme, Scan, scan};
 
 /// What was found at the cursor.
-pub enum Found<'a> {
+pub enum Topic<'a> {
     Variable(String),
     /// A function that a cell defined.
     Function(String),
@@ -16,7 +16,7 @@ pub enum Found<'a> {
 }
 
 /// Finds the name at `cursor` (code points), or of the call around it.
-pub fn find<'a>(known: &'a Known, code: &str, cursor: usize) -> Option<Found<'a>> {
+pub fn find<'a>(known: &'a NameScope, code: &str, cursor: usize) -> Option<Topic<'a>> {
     let scanned = scan(code);
     let lexemes = &scanned.lexemes;
     let at = lexemes
@@ -28,14 +28,14 @@ pub fn find<'a>(known: &'a Known, code: &str, cursor: usize) -> Option<Found<'a>
     }
 }
 
-fn named<'a>(known: &'a Known, lexemes: &[Lexeme], at: usize) -> Option<Found<'a>> {
+fn named<'a>(known: &'a NameScope, lexemes: &[Lexeme], at: usize) -> Option<Topic<'a>> {
     let name = &lexemes[at].text;
     let is_member = at > 0 && matches!(lexemes[at - 1].text.as_str(), "." | "?." | "::");
     if !is_member && known.variables.iter().any(|(variable, _)| variable == name) {
-        return Some(Found::Variable(name.clone()));
+        return Some(Topic::Variable(name.clone()));
     }
     if !is_member && known.functions.iter().any(|(function, _)| function == name) {
-        return Some(Found::Function(name.clone()));
+        return Some(Topic::Function(name.clone()));
     }
     let is_key = lexemes.get(at + 1).is_some_and(|next| next.is_symbol(":"));
     if is_key {
@@ -43,11 +43,11 @@ fn named<'a>(known: &'a Known, lexemes: &[Lexeme], at: usize) -> Option<Found<'a
     }
     let full_name = called_name(known, &lexemes[..=at]).unwrap_or_else(|| name.clone());
     let entries = known.catalog.find(&full_name);
-    (!entries.is_empty()).then_some(Found::Entries(entries))
+    (!entries.is_empty()).then_some(Topic::Entries(entries))
 }
 
 /// An option's name inside the `#{…}` of a call.
-fn option<'a>(known: &Known, code: &str, lexemes: &[Lexeme], at: usize) -> Option<Found<'a>> {
+fn option<'a>(known: &NameScope, code: &str, lexemes: &[Lexeme], at: usize) -> Option<Topic<'a>> {
     let before: String = code.chars().take(lexemes[at].start).collect();
     let scanned: Scan = scan(&before);
     let of = call_at(known, &scanned, &scanned.lexemes)?;
@@ -57,13 +57,13 @@ fn option<'a>(known: &Known, code: &str, lexemes: &[Lexeme], at: usize) -> Optio
     let (default, doc) = (spec.default, spec.doc);
     let plain = format!("{name}: {kind}; default: {default}\n{doc}\n\nan option of {of}");
     let markdown = format!("**{name}**: {kind}; default: {default}\n\n{doc}\n\nan option of `{of}`");
-    Some(Found::Documentation(
+    Some(Topic::Documentation(
         MimeBundle::from_text(plain).with("text/markdown", markdown),
     ))
 }
 
 /// The function whose argument list the cursor stands in.
-fn around<'a>(known: &'a Known, code: &str, cursor: usize) -> Option<Found<'a>> {
+fn around<'a>(known: &'a NameScope, code: &str, cursor: usize) -> Option<Topic<'a>> {
     let before: String = code.chars().take(cursor).collect();
     let scanned = scan(&before);
     let calls = scanned

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::complete::{Known, called_name, options_at};
+use super::complete::{NameScope, called_name, options_at};
 use super::scan::{Kind, Lexeme, Scan};
 use ecco_interpreter::{CompletionItem, Completions};
 
@@ -14,7 +14,7 @@ const MOST_OFFERED: usize = 200;
 const LONGEST: Duration = Duration::from_millis(200);
 
 /// Completions at the end of `scanned`, which ends inside of a text.
-pub fn complete(known: &Known, scanned: &Scan, cursor: usize) -> Completions {
+pub fn complete(known: &NameScope, scanned: &Scan, cursor: usize) -> Completions {
     let mut found = Completions {
         range: cursor..cursor,
         matches: Vec::new(),
@@ -29,7 +29,7 @@ pub fn complete(known: &Known, scanned: &Scan, cursor: usize) -> Completions {
     let whole = |names: Vec<CompletionItem>| names.into_iter().filter(|item| item.text.starts_with(typed));
     match place(known, scanned, context) {
         Place::Import => {
-            let (shown, scripts) = entries(&known.folder, typed, Wanted::Scripts);
+            let (shown, scripts) = entries(&known.folder, typed, FileKind::Scripts);
             found.range.start = cursor - shown;
             found.matches = scripts;
         }
@@ -53,7 +53,7 @@ pub fn complete(known: &Known, scanned: &Scan, cursor: usize) -> Completions {
             let names = std::iter::once("demo").chain(here.iter().map(String::as_str));
             found.matches = whole(items(names, "model")).collect();
             // All matches replace the same piece, so folders are named from the start of the text.
-            let (shown, folders) = entries(&known.folder, typed, Wanted::Models);
+            let (shown, folders) = entries(&known.folder, typed, FileKind::Models);
             let before: String = typed.chars().take(typed.chars().count() - shown).collect();
             found
                 .matches
@@ -64,7 +64,7 @@ pub fn complete(known: &Known, scanned: &Scan, cursor: usize) -> Completions {
             found.range.start = start;
         }
         Place::Other => {
-            let (shown, files) = entries(&known.folder, typed, Wanted::Files);
+            let (shown, files) = entries(&known.folder, typed, FileKind::Files);
             found.range.start = cursor - shown;
             found.matches = files;
         }
@@ -81,7 +81,7 @@ enum Place {
     Other,
 }
 
-fn place(known: &Known, scanned: &Scan, context: &[Lexeme]) -> Place {
+fn place(known: &NameScope, scanned: &Scan, context: &[Lexeme]) -> Place {
     match context {
         [.., import] if import.is_word() && import.text == "import" => return Place::Import,
         [before @ .., open] if open.is_symbol("(") => match called_name(known, before).as_deref() {
@@ -95,7 +95,7 @@ fn place(known: &Known, scanned: &Scan, context: &[Lexeme]) -> Place {
 }
 
 /// The names that the option may have whose value the text is, alone or in an array.
-fn option_value(known: &Known, scanned: &Scan, context: &[Lexeme]) -> Option<&'static [&'static str]> {
+fn option_value(known: &NameScope, scanned: &Scan, context: &[Lexeme]) -> Option<&'static [&'static str]> {
     let mut brackets = scanned.brackets.clone();
     let mut key_end = context.len();
     if context.get(*brackets.last()?)?.is_symbol("[") {
@@ -136,7 +136,7 @@ fn items<'a>(names: impl Iterator<Item = &'a str>, kind: &'static str) -> Vec<Co
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Wanted {
+enum FileKind {
     Files,
     Models,
     Scripts,
@@ -144,14 +144,14 @@ enum Wanted {
 
 /// Entries of the folder that `typed` names which start with its last part, and that part's length in
 /// code points. Nothing is opened: only folders are listed.
-fn entries(folder: &Path, typed: &str, wanted: Wanted) -> (usize, Vec<CompletionItem>) {
+fn entries(folder: &Path, typed: &str, wanted: FileKind) -> (usize, Vec<CompletionItem>) {
     let (parent, prefix) = match typed.rfind('/') {
         Some(slash) => typed.split_at(slash + 1),
         None => ("", typed),
     };
     let length = prefix.chars().count();
     let is_outside = parent.starts_with('/') || parent.split('/').any(|part| part == "..");
-    if wanted == Wanted::Scripts && is_outside {
+    if wanted == FileKind::Scripts && is_outside {
         return (length, Vec::new());
     }
     let start = Instant::now();
@@ -169,7 +169,7 @@ fn entries(folder: &Path, typed: &str, wanted: Wanted) -> (usize, Vec<Completion
 }
 
 /// A folder ends in `/`; one that holds a model is offered as that too.
-fn offered(entry: &std::fs::DirEntry, prefix: &str, wanted: Wanted) -> Option<Vec<CompletionItem>> {
+fn offered(entry: &std::fs::DirEntry, prefix: &str, wanted: FileKind) -> Option<Vec<CompletionItem>> {
     let name = entry.file_name().into_string().ok()?;
     let is_hidden = name.starts_with('.') && !prefix.starts_with('.');
     let is_plain = !name.contains(['"', '\\', '`', '$']) && !name.contains(char::is_control);
@@ -185,12 +185,12 @@ fn offered(entry: &std::fs::DirEntry, prefix: &str, wanted: Wanted) -> Option<Ve
     let is_folder = std::fs::metadata(entry.path()).is_ok_and(|about| about.is_dir());
     let path = item(format!("{name}/"), "path");
     match wanted {
-        Wanted::Models if is_folder && entry.path().join("config.json").is_file() => {
+        FileKind::Models if is_folder && entry.path().join("config.json").is_file() => {
             Some(vec![item(name, "model"), path])
         }
-        Wanted::Models if !is_folder => None,
-        Wanted::Scripts if !is_folder => Some(vec![item(name.strip_suffix(".rhai")?.to_owned(), "module")]),
-        Wanted::Files if !is_folder => Some(vec![item(name, "path")]),
+        FileKind::Models if !is_folder => None,
+        FileKind::Scripts if !is_folder => Some(vec![item(name.strip_suffix(".rhai")?.to_owned(), "module")]),
+        FileKind::Files if !is_folder => Some(vec![item(name, "path")]),
         _ => Some(vec![path]),
     }
 }

@@ -7,8 +7,8 @@ use rhai::Dynamic;
 
 use super::Session;
 use crate::assist::catalog::Catalog;
-use crate::assist::complete::{Known, complete};
-use crate::assist::inspect::{self, Found, Question};
+use crate::assist::complete::{NameScope, complete};
+use crate::assist::inspect::{self, Question, Topic};
 use crate::assist::{about, completeness, docs};
 use crate::errors::{ErrorKind, ScriptError};
 use crate::names::type_for_people;
@@ -36,8 +36,8 @@ impl Session {
         type_for_people(self.engine.map_type_name(value.type_name()))
     }
 
-    fn known(&self) -> Known<'_> {
-        Known {
+    fn known(&self) -> NameScope<'_> {
+        NameScope {
             catalog: self.catalog(),
             variables: self
                 .scope
@@ -51,16 +51,16 @@ impl Session {
         }
     }
 
-    fn describe(&self, found: Found, detail: u8) -> Option<MimeBundle> {
+    fn describe(&self, found: Topic, detail: u8) -> Option<MimeBundle> {
         match found {
-            Found::Entries(entries) => Some(docs::bundle(&entries)),
-            Found::Documentation(bundle) => Some(bundle),
-            Found::Function(name) => {
+            Topic::Entries(entries) => Some(docs::bundle(&entries)),
+            Topic::Documentation(bundle) => Some(bundle),
+            Topic::Function(name) => {
                 let sources = self.state.sources.borrow();
                 let definitions = sources.definitions(&name);
                 (!definitions.is_empty()).then(|| about::functions(&definitions, detail))
             }
-            Found::Variable(name) => {
+            Topic::Variable(name) => {
                 let value = self.scope.get(&name)?;
                 let of = self.type_name(value);
                 Some(about::value(Some(&name), &of, value, self.catalog()))

@@ -37,7 +37,7 @@ use crate::assist::source::Source;
 use crate::errors::{ErrorKind, ScriptError};
 use crate::registry::Register;
 use crate::result::{known, show};
-use crate::session::resolver::Imported;
+use crate::session::resolver::Imports;
 use ecco_interpreter::{Cell, CellError, Completeness, Completions, Interpreter, Interrupt, Output};
 
 /// The stack a thread needs to run sessions. Scripts may nest calls and expressions deeply, and values
@@ -56,7 +56,7 @@ pub struct Session {
     scope: Scope<'static>,
     /// The functions of all cells; no statements.
     library: AST,
-    imported: Imported,
+    imported: Imports,
     modules: Vec<String>,
     catalog: OnceCell<Catalog>,
     folder: PathBuf,
@@ -72,7 +72,7 @@ impl Session {
     /// The same, importing scripts from `folder`.
     pub fn in_folder(interrupt: Interrupt, register: Register, folder: PathBuf) -> Self {
         let state = Rc::new(State::new(interrupt));
-        let imported = Imported::default();
+        let imported = Imports::default();
         state.folder.replace(folder.clone());
         let engine = engine::build(&state, folder.clone(), Rc::clone(&imported), register);
         Self {
@@ -311,7 +311,7 @@ fn panic_error(panic: Box<dyn std::any::Any + Send>, source: &Rc<Source>) -> Cel
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::state::Nowhere;
+    use crate::session::state::NoOutput;
 
     fn execute(session: &mut Session, code: &str) -> Result<Option<MimeBundle>, CellError> {
         let cell = Cell {
@@ -320,7 +320,7 @@ mod tests {
             silent: false,
             allow_stdin: false,
         };
-        session.execute(&cell, Rc::new(Nowhere))
+        session.execute(&cell, Rc::new(NoOutput))
     }
 
     #[test]

@@ -15,13 +15,13 @@ use crate::session::state::State;
 const LARGEST: u64 = 4 << 20;
 
 /// Modules that the running cell imported, by path.
-pub type Imported = Rc<RefCell<HashMap<String, Shared<Module>>>>;
+pub type Imports = Rc<RefCell<HashMap<String, Shared<Module>>>>;
 
 /// Resolves imports inside one folder, links included.
 pub struct FolderResolver {
     pub folder: PathBuf,
     pub state: Rc<State>,
-    pub imported: Imported,
+    pub imported: Imports,
     pub loading: RefCell<Vec<PathBuf>>,
 }
 

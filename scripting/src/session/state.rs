@@ -46,7 +46,7 @@ impl State {
     pub fn new(interrupt: Interrupt) -> Self {
         Self {
             interrupt,
-            output: RefCell::new(Rc::new(Nowhere)),
+            output: RefCell::new(Rc::new(NoOutput)),
             shown: RefCell::default(),
             next_display: Cell::new(0),
             sources: RefCell::default(),
@@ -67,7 +67,7 @@ impl State {
     }
 
     pub fn end_cell(&self) {
-        *self.output.borrow_mut() = Rc::new(Nowhere);
+        *self.output.borrow_mut() = Rc::new(NoOutput);
     }
 
     pub fn output(&self) -> Rc<dyn Output> {
@@ -125,9 +125,9 @@ pub fn state_of(context: &NativeCallContext) -> Rc<State> {
 }
 
 /// Where output goes when no cell runs.
-pub struct Nowhere;
+pub struct NoOutput;
 
-impl Output for Nowhere {
+impl Output for NoOutput {
     fn stdout(&self, _: &str) {}
     fn stderr(&self, _: &str) {}
     fn display(&self, _: MimeBundle, _: Option<&str>) {}
