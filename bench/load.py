@@ -86,7 +86,7 @@ def write_shard(path, tensors, rng):
     text += b" " * (-len(text) % 8)
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
-        for name, shape in tensors:
+        for _, shape in tensors:
             is_norm = len(shape) == 1
             # 1.0 in bfloat16 is 0x3F80.
             numbers = np.full(shape, 0x3F80, np.uint16) if is_norm else normal(rng, int(np.prod(shape)))

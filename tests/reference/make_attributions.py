@@ -16,10 +16,18 @@ from unittest.mock import patch
 import numpy as np
 import torch
 import transformers
-from captum.attr import Deconvolution, GradientShap, GuidedBackprop, InputXGradient, IntegratedGradients, Saliency
-from make_families import BERT, OUT as FAMILIES, seeded
+from captum.attr import (
+    Deconvolution,
+    GradientShap,
+    GuidedBackprop,
+    InputXGradient,
+    IntegratedGradients,
+    Saliency,
+)
 from safetensors.numpy import save_file
 from transformers.utils.logging import disable_progress_bar
+
+from make_families import BERT, seeded
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 OUT = FIXTURES / "attributions"
@@ -170,7 +178,7 @@ def frozen(value, x):
     found = torch.autograd.grad(logit.sum(), [x, *constants.values()], allow_unused=True)
     rest = sum(
         (gradient * parameter).sum().item()
-        for gradient, parameter in zip(found[1:], constants.values())
+        for gradient, parameter in zip(found[1:], constants.values(), strict=True)
         if gradient is not None
     )
     contributions = found[0] * x

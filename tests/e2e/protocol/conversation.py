@@ -3,9 +3,8 @@
 import time
 from queue import Empty
 
-from session import Session
-
 import messages
+from session import Session
 
 TIMEOUT_S = 20
 
