@@ -102,7 +102,9 @@ class Kernel:
 
     def execute(self, code):
         content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}}
-        return self.send(self.shell, "execute_request", content | {"allow_stdin": False, "stop_on_error": True})
+        return self.send(
+            self.shell, "execute_request", content | {"allow_stdin": False, "stop_on_error": True}
+        )
 
     def receive(self, channel):
         """The next message: its type, the id of its request, its content."""
