@@ -15,11 +15,16 @@ unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 TORCH_LIB = $(shell echo $(CURDIR)/.venv/lib/python3*/site-packages/torch/lib)
 CARGO = LIBRARY_PATH=$(TORCH_LIB) cargo
 
-.PHONY: help demo lab test clean prerequisites browser FORCE
+# Packages that other rooms' names hang on: the protocol's, and the one with the primitives and their page.
+KERNEL := ecco-kernel
+PRIMITIVES := ecco-scripting
+
+.PHONY: help demo lab test lint bless clean prerequisites browser FORCE
+.PHONY: test-kernel test-views test-scripting test-models test-explain test-notebooks
 .DELETE_ON_ERROR:
 
 help:  ## list the commands
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
 demo: build/readme.html  ## set up, run notebooks/readme.ipynb on the kernel, make a page of it
 	@echo
@@ -34,12 +39,54 @@ AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 lab: .venv/.kernel  ## open JupyterLab with the kernel installed
 	jupyter lab --notebook-dir=notebooks $(AS_ROOT) $(LAB_FLAGS)
 
+test: browser .venv/.kernel build/readme.html lint  ## formatting, lints and all tests
+	$(TEST) --workspace
+	pytest
+
+# Tests with libtorch, which programs look for in LD_LIBRARY_PATH too.
+TEST = LD_LIBRARY_PATH=$(TORCH_LIB) $(CARGO) test --release
+
 # Lists of one range are meant as such: spans of a text.
-test: browser .venv/.kernel build/readme.html  ## formatting, lints and all tests
+lint: .venv/.requirements  ## formatting and lints of Rust, Python and JavaScript; the links of Rust's documentation
 	cargo fmt --all --check
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings -A clippy::single_range_in_vec_init
-	LD_LIBRARY_PATH=$(TORCH_LIB) $(CARGO) test --release --workspace
-	pytest
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps --document-private-items --quiet
+	ruff check
+	ruff format --check
+	python scripts/lint_js.py
+
+# What belongs to one kind of change, each in less than a minute once built. See CONTRIBUTING.md.
+test-kernel:  ## the protocol with a toy language
+	$(TEST) -p $(KERNEL) -p ecco-interpreter
+
+test-views: browser .venv/.requirements  ## what results look like, in Chromium too
+	cargo test --release -p ecco-widgets
+	pytest widgets/tests
+
+test-scripting: .venv/.requirements  ## the notebook language
+	$(TEST) -p ecco-scripting
+
+test-models: .venv/.requirements  ## models, and the parity of families, tokenizers and generation
+	$(TEST) -p ecco-models
+	$(TEST) -p ecco-tests --test parity -- families generation gpt2 runs sites tokenizers
+
+test-explain: .venv/.requirements  ## methods, and their parity
+	$(TEST) -p ecco-explain
+	$(TEST) -p ecco-tests --test parity -- attribution direct explanations faithfulness interventions lens recovery
+
+test-notebooks: .venv/.kernel  ## the example notebooks on the installed kernel
+	pytest tests/e2e/test_notebooks.py
+
+# The one way to make anew what is generated from the code. Afterwards `git diff` says what changed for users; what a
+# transcript or a table has lost is read before it is committed. Fixtures are not made here: see tests/reference/README.md.
+bless: .venv/.requirements  ## write anew all that is generated from the code
+	$(CARGO) run --release -p $(PRIMITIVES) --example primitives_docs
+	cargo run --release -p ecco-widgets --example schemas
+	BLESS=1 $(TEST) -p $(PRIMITIVES) --test transcripts
+	BLESS=1 $(TEST) -p ecco-tests --test parity the_table_of_families_is_fresh
+	$(TEST) -p ecco-tests --test parity write_the_table -- --ignored
+	python scripts/third_party.py
+	git --no-pager diff --stat
 
 clean:  ## remove everything that was made here
 	rm -rf .venv build $(TARGET)
