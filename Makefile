@@ -46,11 +46,11 @@ test: browser .venv/.kernel build/readme.html lint  ## formatting, lints and all
 # Tests with libtorch, which programs look for in LD_LIBRARY_PATH too.
 TEST = LD_LIBRARY_PATH=$(TORCH_LIB) $(CARGO) test --release
 
-# Lists of one range are meant as such: spans of a text.
+# Lists of one range are meant as such: spans of a text. The documentation is read with its private items.
 lint: .venv/.requirements  ## formatting and lints of Rust, Python and JavaScript; the links of Rust's documentation
 	cargo fmt --all --check
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings -A clippy::single_range_in_vec_init
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps --document-private-items --quiet
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --release --workspace --no-deps --document-private-items --quiet
 	ruff check
 	ruff format --check
 	python scripts/lint_js.py
