@@ -20,7 +20,7 @@ KERNEL := ecco-kernel
 PRIMITIVES := ecco-scripting
 
 .PHONY: help demo lab test lint bless clean prerequisites browser FORCE
-.PHONY: test-kernel test-views test-scripting test-models test-explain test-notebooks
+.PHONY: test-kernel test-views test-scripting test-primitives test-models test-explain test-notebooks
 .DELETE_ON_ERROR:
 
 help:  ## list the commands
@@ -65,6 +65,9 @@ test-views: browser .venv/.requirements  ## what results look like, in Chromium 
 
 test-scripting: .venv/.requirements  ## the notebook language
 	$(TEST) -p ecco-scripting
+
+test-primitives: .venv/.requirements  ## what a cell can ask
+	$(TEST) -p $(PRIMITIVES)
 
 test-models: .venv/.requirements  ## models, and the parity of families, tokenizers and generation
 	$(TEST) -p ecco-models
