@@ -30,7 +30,6 @@
 //! - `history`: what was run, in SQLite
 //! - `comms`, `usage`: answered at the desk, also while a cell runs
 //! - `lifetime`: signals, death of the parent
-//! - [`kernelspec`]: `ecco-kernel install`
 
 mod attention;
 mod comms;
@@ -41,7 +40,6 @@ mod fuzz;
 mod gate;
 mod history;
 mod journal;
-pub mod kernelspec;
 mod lifetime;
 mod outbox;
 mod output;

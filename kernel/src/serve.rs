@@ -30,8 +30,6 @@ use crate::sockets::{self, Router, Sockets, receive, send};
 use crate::usage::Usage;
 use crate::wire::{Channel, Parent, Request, Wire};
 
-/// Recursion in scripts and in the interpreter's parser needs more than a thread's usual 2 MB.
-const SCRIPT_STACK: usize = ecco_scripting::STACK_BYTES;
 /// What the running cell gets to end in. Clients send SIGTERM 2.5 s after a shutdown request.
 const CELL_END: Duration = Duration::from_secs(1);
 /// What is unsent then gets so long.
@@ -45,21 +43,22 @@ const ROOM_POLL: Duration = Duration::from_millis(5);
 
 /// Runs a kernel on the sockets of `connection` until it is shut down, asked to terminate, or its parent
 /// dies. What is run is remembered in the file `history`, or for this session only. `make` is called on
-/// the thread where the interpreter then lives; requests that do not need it are answered before it
-/// returns.
+/// the thread where the interpreter then lives, which has a stack of `stack_bytes`; requests that do not
+/// need it are answered before it returns.
 ///
 /// # Errors
 /// When the sockets cannot be bound, the signature scheme is unknown, or threads cannot be made.
 pub fn serve(
     connection: &ConnectionInfo,
     history: Option<PathBuf>,
+    stack_bytes: usize,
     make: impl FnOnce(Interrupt) -> Box<dyn Interpreter> + Send + 'static,
 ) -> Result<(), Error> {
     let wire = Arc::new(Wire::new(&connection.signature_scheme, &connection.key)?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let result = runtime.block_on(run(connection, history, wire, make));
+    let result = runtime.block_on(run(connection, history, wire, stack_bytes, make));
     // A thread of the runtime that is still busy must not keep the process.
     runtime.shutdown_background();
     result
@@ -69,6 +68,7 @@ async fn run(
     connection: &ConnectionInfo,
     history: Option<PathBuf>,
     wire: Arc<Wire>,
+    stack_bytes: usize,
     make: impl FnOnce(Interrupt) -> Box<dyn Interpreter> + Send + 'static,
 ) -> Result<(), Error> {
     let mut signals = Signals::new()?;
@@ -81,7 +81,9 @@ async fn run(
     outbox.publish(&Parent::none(), "status", &json!({"execution_state": "starting"}));
     let history = History::start(history)?;
     let (said, noticed, remembered) = (outbox.clone(), attention.clone(), history.clone());
-    start_script(move || Script::new(make, said, noticed, remembered, inbox, answered))?;
+    start_script(stack_bytes, move || {
+        Script::new(make, said, noticed, remembered, inbox, answered)
+    })?;
     let connection = connection.clone();
     let desk = Arc::new(Desk {
         wire,
@@ -143,10 +145,10 @@ fn start_tasks(
 }
 
 /// The interpreter lives and dies on the thread where it is made.
-fn start_script(make: impl FnOnce() -> Script + Send + 'static) -> std::io::Result<()> {
+fn start_script(stack_bytes: usize, make: impl FnOnce() -> Script + Send + 'static) -> std::io::Result<()> {
     std::thread::Builder::new()
         .name("script".to_owned())
-        .stack_size(SCRIPT_STACK)
+        .stack_size(stack_bytes)
         .spawn(move || make().run())
         .map(drop)
 }

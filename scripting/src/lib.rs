@@ -21,5 +21,5 @@ mod state;
 mod values;
 mod watch;
 
-pub use memory::allocated_bytes;
+pub use memory::{CountingAllocator, allocated_bytes};
 pub use session::{STACK_BYTES, Session};

@@ -24,9 +24,6 @@ const CLOSURE_BOX: usize = size_of::<rhai::FnPtr>();
 /// [`STACK_BYTES`](crate::STACK_BYTES), however they are nested: a level of closures takes 240 bytes there.
 pub const MOST_CONTAINERS: usize = 3_000_000;
 
-#[global_allocator]
-static ALLOCATOR: CountingAllocator = CountingAllocator;
-
 /// The budget where the machine does not say how much memory it has.
 const FALLBACK_LIMIT: usize = 4 << 30;
 const SMALLEST_LIMIT: usize = 1 << 30;
@@ -63,8 +60,9 @@ fn total_memory(meminfo: &str) -> Option<usize> {
         .checked_mul(1024)
 }
 
-/// The system allocator, counted.
-struct CountingAllocator;
+/// The system allocator, counted. Scripts are bounded in programs that install it as their global
+/// allocator.
+pub struct CountingAllocator;
 
 // SAFETY: every call is passed on unchanged to the system allocator.
 unsafe impl GlobalAlloc for CountingAllocator {
@@ -115,6 +113,9 @@ fn count_container(bytes: usize, sign: isize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[global_allocator]
+    static ALLOCATOR: CountingAllocator = CountingAllocator;
 
     #[test]
     fn counts_arrays() {

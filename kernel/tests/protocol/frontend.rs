@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ecco_interpreter::{Interpreter, Interrupt};
-use ecco_kernel::{connection, serve};
+use ecco_protocol::{connection, serve};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use zeromq::{DealerSocket, Socket, SocketOptions, SocketRecv, SocketSend, SubSocket, ZmqMessage};
@@ -16,6 +16,8 @@ use crate::message::{Draft, KEY, Message, decode, line, sign};
 use crate::toy::Toy;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// More than the toy language needs, less than a script.
+const STACK_BYTES: usize = 2 << 20;
 
 pub struct Frontend {
     runtime: Runtime,
@@ -84,7 +86,7 @@ impl Frontend {
     ) -> Self {
         let parsed = connection::parse(&connection.to_string()).unwrap();
         let history = history.map(Path::to_owned);
-        let kernel = std::thread::spawn(move || serve(&parsed, history, make).unwrap());
+        let kernel = std::thread::spawn(move || serve(&parsed, history, STACK_BYTES, make).unwrap());
         let mut frontend = Self::connect(connection, "a-frontend");
         frontend.kernel = Some(kernel);
         frontend.folder = Some(folder);

@@ -14,7 +14,6 @@ mod introspect;
 mod limits;
 mod message;
 mod peers;
-mod process;
 mod shutdown;
 mod stdin;
 mod streams;

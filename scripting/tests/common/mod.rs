@@ -6,7 +6,10 @@ use std::rc::Rc;
 use ecco_interpreter::Interrupt;
 use ecco_interpreter::MimeBundle;
 use ecco_interpreter::{Cell, CellError, Interpreter, Output};
-use ecco_scripting::{STACK_BYTES, Session};
+use ecco_scripting::{CountingAllocator, STACK_BYTES, Session};
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 /// One thing a cell did.
 #[derive(Debug, Clone, PartialEq)]

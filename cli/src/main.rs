@@ -4,9 +4,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use ecco_kernel::kernelspec::{self, Place};
-use ecco_kernel::{connection, history_file, serve};
-use ecco_scripting::Session;
+use ecco_protocol::{connection, history_file, serve};
+use ecco_scripting::{CountingAllocator, STACK_BYTES, Session};
+
+use kernelspec::Place;
+
+mod kernelspec;
+
+/// Scripts are bounded by what it counts.
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 /// A Jupyter kernel that explains transformer language models.
 #[derive(Parser)]
@@ -81,7 +88,7 @@ fn main() -> ExitCode {
 
 fn run(file: &Path) -> anyhow::Result<()> {
     let connection = connection::read(file)?;
-    serve(&connection, history_file(), |interrupt| {
+    serve(&connection, history_file(), STACK_BYTES, |interrupt| {
         Box::new(Session::new(interrupt))
     })?;
     leave()

@@ -1,5 +1,15 @@
 //! The program itself, with the language that it is for: what comes from outside of the protocol.
 
+#[allow(dead_code)]
+#[path = "../../kernel/tests/protocol/frontend.rs"]
+mod frontend;
+#[allow(dead_code)]
+#[path = "../../kernel/tests/protocol/message.rs"]
+mod message;
+#[allow(dead_code)]
+#[path = "../../kernel/tests/protocol/toy.rs"]
+mod toy;
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
