@@ -15,9 +15,9 @@ unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 TORCH_LIB = $(shell echo $(CURDIR)/.venv/lib/python3*/site-packages/torch/lib)
 CARGO = LIBRARY_PATH=$(TORCH_LIB) cargo
 
-# Packages that other rooms' names hang on: the protocol's, and the one with the primitives and their page.
-KERNEL := ecco-kernel
+# The package with the primitives and their page, and those that are built without libtorch.
 PRIMITIVES := ecco-scripting
+LIGHT := ecco-interpreter ecco-protocol ecco-widgets
 
 .PHONY: help demo lab test lint bless clean prerequisites browser FORCE
 .PHONY: test-kernel test-views test-scripting test-primitives test-models test-explain test-notebooks
@@ -40,11 +40,18 @@ lab: .venv/.kernel  ## open JupyterLab with the kernel installed
 	jupyter lab --notebook-dir=notebooks $(AS_ROOT) $(LAB_FLAGS)
 
 test: browser .venv/.kernel build/readme.html lint  ## formatting, lints and all tests
-	$(TEST) --workspace
-	pytest
+	$(TEST_LIGHT) $(LIGHT:%=-p %)
+	$(TEST) --workspace $(LIGHT:%=--exclude %)
+	pytest $(SIDE_BY_SIDE) widgets/tests
+	pytest tests/e2e
 
-# Tests with libtorch, which programs look for in LD_LIBRARY_PATH too.
+# Tests with libtorch, which programs look for in LD_LIBRARY_PATH too; and those that have to do without: there is none for
+# them, and a build that wants it fails.
 TEST = LD_LIBRARY_PATH=$(TORCH_LIB) $(CARGO) test --release
+TEST_LIGHT = LIBTORCH_USE_PYTORCH=0 cargo test --release
+
+# Pages are independent of each other; front ends and kernels are timed and get the machine for themselves.
+SIDE_BY_SIDE = --numprocesses=2
 
 # Lists of one range are meant as such: spans of a text. The documentation is read with its private items.
 lint: .venv/.requirements  ## formatting and lints of Rust, Python and JavaScript; the links of Rust's documentation
@@ -57,11 +64,11 @@ lint: .venv/.requirements  ## formatting and lints of Rust, Python and JavaScrip
 
 # What belongs to one kind of change, each in less than a minute once built. See CONTRIBUTING.md.
 test-kernel:  ## the protocol with a toy language
-	$(TEST) -p $(KERNEL) -p ecco-interpreter
+	$(TEST_LIGHT) -p ecco-protocol -p ecco-interpreter
 
-test-views: browser .venv/.requirements  ## what results look like, in Chromium too
-	cargo test --release -p ecco-widgets
-	pytest widgets/tests
+test-views: browser .venv/.requirements  ## what results look like, in Chromium too; VIEW=lens: only tests with that name
+	$(TEST_LIGHT) -p ecco-widgets
+	pytest $(SIDE_BY_SIDE) $(if $(VIEW),-k '$(VIEW)') widgets/tests
 
 test-scripting: .venv/.requirements  ## the notebook language
 	$(TEST) -p ecco-scripting

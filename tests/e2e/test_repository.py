@@ -17,6 +17,7 @@ def test_the_notices_are_fresh(repo):
 # tested in seconds, where there is no libtorch.
 APART = {
     "ecco-interpreter": {"rhai", "torch-sys", "tokio", "maud"},
+    "ecco-protocol": {"rhai", "torch-sys", "maud"},
     "ecco-widgets": {"rhai", "torch-sys", "tokio"},
 }
 
