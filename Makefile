@@ -15,11 +15,16 @@ unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 TORCH_LIB = $(shell echo $(CURDIR)/.venv/lib/python3*/site-packages/torch/lib)
 CARGO = LIBRARY_PATH=$(TORCH_LIB) cargo
 
-.PHONY: help demo lab test clean prerequisites browser FORCE
+# The package with the primitives and their page, and those that are built without libtorch.
+PRIMITIVES := ecco-scripting
+LIGHT := ecco-interpreter ecco-protocol ecco-widgets
+
+.PHONY: help demo lab test lint bless clean prerequisites browser FORCE
+.PHONY: test-kernel test-views test-scripting test-primitives test-models test-explain test-notebooks
 .DELETE_ON_ERROR:
 
 help:  ## list the commands
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
 demo: build/readme.html  ## set up, run notebooks/readme.ipynb on the kernel, make a page of it
 	@echo
@@ -34,12 +39,67 @@ AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 lab: .venv/.kernel  ## open JupyterLab with the kernel installed
 	jupyter lab --notebook-dir=notebooks $(AS_ROOT) $(LAB_FLAGS)
 
-# Lists of one range are meant as such: spans of a text.
-test: browser .venv/.kernel build/readme.html  ## formatting, lints and all tests
+test: browser .venv/.kernel build/readme.html lint  ## formatting, lints and all tests
+	$(TEST_LIGHT) $(LIGHT:%=-p %)
+	$(TEST) --workspace $(LIGHT:%=--exclude %)
+	pytest $(SIDE_BY_SIDE) widgets/tests
+	pytest tests/e2e
+
+# Tests with libtorch, which programs look for in LD_LIBRARY_PATH too; and those that have to do without: there is none for
+# them, and a build that wants it fails.
+TEST = LD_LIBRARY_PATH=$(TORCH_LIB) $(CARGO) test --release
+TEST_LIGHT = LIBTORCH_USE_PYTORCH=0 cargo test --release
+
+# Pages are independent of each other; front ends and kernels are timed and get the machine for themselves.
+SIDE_BY_SIDE = --numprocesses=2
+
+# Lists of one range are meant as such: spans of a text. The documentation is read with its private items.
+lint: .venv/.requirements  ## formatting and lints of Rust, Python and JavaScript; the links of Rust's documentation
 	cargo fmt --all --check
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings -A clippy::single_range_in_vec_init
-	LD_LIBRARY_PATH=$(TORCH_LIB) $(CARGO) test --release --workspace
-	pytest
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --release --workspace --no-deps --document-private-items --quiet
+	ruff check
+	ruff format --check
+	python scripts/lint_js.py
+
+# What belongs to one kind of change, each in less than a minute once built. See CONTRIBUTING.md. Our own packages are compiled
+# in increments for them, beside those of `make test`: after a change that takes a tenth of the time.
+test-kernel test-views test-scripting test-primitives test-models test-explain: export CARGO_INCREMENTAL := 1
+
+test-kernel:  ## the protocol with a toy language
+	$(TEST_LIGHT) -p ecco-protocol -p ecco-interpreter
+
+test-views: browser .venv/.requirements  ## what results look like, in Chromium too; VIEW=lens: only tests with that name
+	$(TEST_LIGHT) -p ecco-widgets
+	pytest $(SIDE_BY_SIDE) $(if $(VIEW),-k '$(VIEW)') widgets/tests
+
+test-scripting: .venv/.requirements  ## the notebook language
+	$(TEST) -p ecco-scripting
+
+test-primitives: .venv/.requirements  ## what a cell can ask
+	$(TEST) -p $(PRIMITIVES)
+
+test-models: .venv/.requirements  ## models, and the parity of families, tokenizers and generation
+	$(TEST) -p ecco-models
+	$(TEST) -p ecco-tests --test parity -- families generation gpt2 runs sites tokenizers
+
+test-explain: .venv/.requirements  ## methods, and their parity
+	$(TEST) -p ecco-explain
+	$(TEST) -p ecco-tests --test parity -- attribution direct explanations faithfulness interventions lens recovery
+
+test-notebooks: .venv/.kernel  ## the example notebooks on the installed kernel
+	pytest tests/e2e/test_notebooks.py
+
+# The one way to make anew what is generated from the code. Afterwards `git diff` says what changed for users; what a
+# transcript or a table has lost is read before it is committed. Fixtures are not made here: see tests/reference/README.md.
+bless: .venv/.requirements  ## write anew all that is generated from the code
+	$(CARGO) run --release -p $(PRIMITIVES) --example primitives_docs
+	cargo run --release -p ecco-widgets --example schemas
+	BLESS=1 $(TEST) -p $(PRIMITIVES) --test transcripts
+	BLESS=1 $(TEST) -p ecco-tests --test parity the_table_of_families_is_fresh
+	$(TEST) -p ecco-tests --test parity write_the_table -- --ignored
+	python scripts/third_party.py
+	git --no-pager diff --stat
 
 clean:  ## remove everything that was made here
 	rm -rf .venv build $(TARGET)

@@ -315,7 +315,11 @@ def main():
     facts |= {"versions": versions(results), "cost": f"{1000 * own_cost_s():.2f} ms"}
     lost = [f"{name} lost {1 - min(r['came']):.0%}" for name, r in results.items() if min(r["came"]) < 1]
     parts = ["# The kernel beside its peers", NOTE.format(**facts), table(results)]
-    parts += [f"Of the 400,000 lines {', '.join(lost)}."] if lost else ["All lines of the 400,000 came, from each."]
+    parts += (
+        [f"Of the 400,000 lines {', '.join(lost)}."]
+        if lost
+        else ["All lines of the 400,000 came, from each."]
+    )
     parts += [
         "## Interrupting native work",
         "This kernel only, on a seeded GPT-2 of 6 layers and 512 channels, at random moments of the work.",

@@ -86,7 +86,7 @@ def write_shard(path, tensors, rng):
     text += b" " * (-len(text) % 8)
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
-        for name, shape in tensors:
+        for _, shape in tensors:
             is_norm = len(shape) == 1
             # 1.0 in bfloat16 is 0x3F80.
             numbers = np.full(shape, 0x3F80, np.uint16) if is_norm else normal(rng, int(np.prod(shape)))
@@ -97,10 +97,21 @@ def write_model(folder, megabytes):
     per_layer = 2 * (4 * HIDDEN * HIDDEN + 3 * HIDDEN * INNER)
     n_layers = max(1, round((megabytes * MB - 4 * VOCABULARY * HIDDEN) / per_layer))
     config = {
-        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": HIDDEN, "intermediate_size": INNER,
-        "num_hidden_layers": n_layers, "num_attention_heads": 32, "num_key_value_heads": 32, "vocab_size": VOCABULARY,
-        "max_position_embeddings": 2048, "rms_norm_eps": 1e-6, "hidden_act": "silu", "dtype": "bfloat16",
-        "bos_token_id": 256, "eos_token_id": 256, "tie_word_embeddings": False,
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "hidden_size": HIDDEN,
+        "intermediate_size": INNER,
+        "num_hidden_layers": n_layers,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 32,
+        "vocab_size": VOCABULARY,
+        "max_position_embeddings": 2048,
+        "rms_norm_eps": 1e-6,
+        "hidden_act": "silu",
+        "dtype": "bfloat16",
+        "bos_token_id": 256,
+        "eos_token_id": 256,
+        "tie_word_embeddings": False,
     }
     write_tokenizer(folder)
     (folder / "config.json").write_text(json.dumps(config))
@@ -138,7 +149,10 @@ def ours(command, environment, folder, dtype):
 
 def theirs(python, folder, dtype):
     run = subprocess.run(
-        [python, "-c", THEIRS, folder, dtype, TEXT], capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
+        [python, "-c", THEIRS, folder, dtype, TEXT],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     if run.returncode:
         sys.exit(run.stderr)
@@ -146,7 +160,10 @@ def theirs(python, folder, dtype):
 
 
 def line(what, runs, size):
-    median = {key: statistics.median(run[key] for run in runs) for key in ("load", "read", "base", "load_s", "read_s")}
+    median = {
+        key: statistics.median(run[key] for run in runs)
+        for key in ("load", "read", "base", "load_s", "read_s")
+    }
     net = (max(run["read"] for run in runs) - median["base"]) / size
     cells = [
         f"{median['base'] / MB:.0f} MB",
@@ -185,7 +202,9 @@ def main():
 
         command, environment = commands(None)["ecco"]
     environment = environment | {"OMP_NUM_THREADS": "1"}
-    version = subprocess.check_output([options.python, "-c", "import transformers; print(transformers.__version__)"], text=True)
+    version = subprocess.check_output(
+        [options.python, "-c", "import transformers; print(transformers.__version__)"], text=True
+    )
     results = {}
     with tempfile.TemporaryDirectory() as folder:
         size = write_model(Path(folder), options.megabytes)

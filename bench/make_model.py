@@ -32,9 +32,7 @@ def tokenizer(vocab_size):
         vocabulary[f"Word{i}"] = i
     made = Tokenizer.from_str(json.dumps(state))
     made.add_special_tokens([END_OF_TEXT])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=made, bos_token=END_OF_TEXT, eos_token=END_OF_TEXT
-    )
+    return PreTrainedTokenizerFast(tokenizer_object=made, bos_token=END_OF_TEXT, eos_token=END_OF_TEXT)
 
 
 def main(folder):

@@ -62,7 +62,7 @@ def main():
                 (run_reference(x, n_components), run_ours(binary, file.name, n_components))
                 for _ in range(rounds)
             ]
-        theirs, ours = (statistics.median(run["seconds"] for run in side) for side in zip(*runs))
+        theirs, ours = (statistics.median(run["seconds"] for run in side) for side in zip(*runs, strict=True))
         a, b = runs[0]
         case = f"{positions} × {neurons}, {n_components}"
         print(

@@ -172,7 +172,7 @@ def measure(options):
                 runs[threads][side].append(times)
             differences.append(compare(**results))
         print(f"round {turn + 1}/{options.rounds} done", file=sys.stderr)
-    return runs, [max(kind) for kind in zip(*differences)]
+    return runs, [max(kind) for kind in zip(*differences, strict=True)]
 
 
 def seconds(run, steps, kind):
@@ -200,7 +200,7 @@ def table(runs):
 
 def ratios(runs):
     def of(kind):
-        rounds = zip(*(runs[side] for side in SIDES))
+        rounds = zip(*(runs[side] for side in SIDES), strict=True)
         pairs = [[seconds(run, EXAMPLE, kind) for run in pair] for pair in rounds]
         return ", ".join(f"{theirs / ours:.1f}" for ours, theirs in pairs)
 

@@ -42,7 +42,7 @@ class Kernel:
 
     def __init__(self, command, environment=None):
         self.key = secrets.token_hex(16)
-        info = dict(zip(PORTS, free_ports(len(PORTS))))
+        info = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         info |= {"ip": "127.0.0.1", "transport": "tcp", "key": self.key, "signature_scheme": "hmac-sha256"}
         handle, path = tempfile.mkstemp(suffix=".json")
         with os.fdopen(handle, "w") as file:
@@ -102,7 +102,9 @@ class Kernel:
 
     def execute(self, code):
         content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}}
-        return self.send(self.shell, "execute_request", content | {"allow_stdin": False, "stop_on_error": True})
+        return self.send(
+            self.shell, "execute_request", content | {"allow_stdin": False, "stop_on_error": True}
+        )
 
     def receive(self, channel):
         """The next message: its type, the id of its request, its content."""

@@ -56,7 +56,7 @@ def forbidden():
 def documents(n=N_DOCUMENTS, seed=SEED):
     """`n` documents, and how many were thrown away because they contained something held out."""
     rng = random.Random(seed)
-    writers, shares = zip(*MIX)
+    writers, shares = zip(*MIX, strict=True)
     held = forbidden()
     kept, dropped = [], 0
     while len(kept) < n:

@@ -101,7 +101,7 @@ def judge(entry, text):
 def lists(demo, entries, rows):
     """Held-out lists, greedy; prints what went wrong."""
     kept = unused = 0
-    for entry, ids in zip(entries, demo.generate([e["prompt"] for e in entries], 24)):
+    for entry, ids in zip(entries, demo.generate([e["prompt"] for e in entries], 24), strict=True):
         text = demo.text(ids)
         form, kind, once = judge(entry, text)
         kept += form and kind
@@ -120,7 +120,7 @@ def readme(demo, entry, rows):
     print(text)
     sampled = [demo.text(ids) for ids in demo.generate([entry["prompt"]], 20, samples=20)]
     verdicts = [judge(entry, text) for text in sampled]
-    for text, verdict in zip(sampled, verdicts):
+    for text, verdict in zip(sampled, verdicts, strict=True):
         if not all(verdict):
             print(f"  sampled: {text[len(entry['prompt']):]!r}")
     rows.append(("README prompt, 20 samples: form and kind", sum(f and k for f, k, _ in verdicts) / 20, 0.9))

@@ -132,7 +132,7 @@ def pictures(rng):
     group = rng.choice(list(EMOJI))
     signs = EMOJI[group][:]
     if group in ("animals", "fruits") and rng.random() < 0.6:
-        rows = list(zip(signs, BY_NAME[group].items))
+        rows = list(zip(signs, BY_NAME[group].items, strict=False))
         rng.shuffle(rows)
         signs = [f"{sign} {word}" for sign, word in rows]
     else:

@@ -109,7 +109,7 @@ def train(model, ids, starts, tokenizer, args):
     if args.resume:
         state = torch.load(args.resume)
         model.load_state_dict(state["model"])
-        [rule.load_state_dict(kept) for rule, kept in zip(rules, state["rules"])]
+        [rule.load_state_dict(kept) for rule, kept in zip(rules, state["rules"], strict=True)]
         first = state["step"]
     begun, mean = time.time(), None
     for step in range(first, args.steps):

@@ -15,8 +15,6 @@ os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.enviro
 torch = find_spec("torch")
 if torch is not None:
     libraries = os.path.join(torch.submodule_search_locations[0], "lib")
-    os.environ["LIBRARY_PATH"] = os.pathsep.join(
-        filter(None, [libraries, os.environ.get("LIBRARY_PATH")])
-    )
+    os.environ["LIBRARY_PATH"] = os.pathsep.join(filter(None, [libraries, os.environ.get("LIBRARY_PATH")]))
 
 from maturin import *  # noqa: E402, F403

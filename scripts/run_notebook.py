@@ -38,9 +38,7 @@ def execute(notebook, report=lambda line: None):
         report(f"  cell {cells.index(cell_index) + 1}/{len(cells)}  {seconds:5.1f} s  {first_line}")
 
     started = [0.0]
-    NotebookClient(
-        notebook, timeout=CELL_TIMEOUT_S, on_cell_execute=before, on_cell_executed=after
-    ).execute()
+    NotebookClient(notebook, timeout=CELL_TIMEOUT_S, on_cell_execute=before, on_cell_executed=after).execute()
 
 
 def to_html(notebook, title):

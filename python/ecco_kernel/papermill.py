@@ -37,7 +37,9 @@ class RhaiTranslator(Translator):
     @classmethod
     def translate_int(cls, val):
         if not -LARGEST - 1 <= val <= LARGEST:
-            raise PapermillException(f"parameter {val} does not fit into 64 bits; pass it as a float or a string")
+            raise PapermillException(
+                f"parameter {val} does not fit into 64 bits; pass it as a float or a string"
+            )
         # The smallest integer has no literal: its minus sign comes after its digits are read.
         return f"({-LARGEST} - 1)" if val < -LARGEST else str(val)
 
@@ -74,7 +76,10 @@ class RhaiTranslator(Translator):
     def inspect(cls, parameters_cell):
         return [
             Parameter(
-                name=found["name"], inferred_type_name="None", default=found["value"], help=found["help"] or ""
+                name=found["name"],
+                inferred_type_name="None",
+                default=found["value"],
+                help=found["help"] or "",
             )
             for found in PARAMETER.finditer(parameters_cell["source"])
         ]

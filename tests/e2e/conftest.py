@@ -53,9 +53,7 @@ def small_model(tmp_path_factory):
 @pytest.fixture(scope="session")
 def slow_model(tmp_path_factory):
     """Large enough that 1,000 tokens take seconds."""
-    return models.write_gpt2(
-        tmp_path_factory.mktemp("slow"), n_layer=6, n_embd=512, n_positions=1024
-    )
+    return models.write_gpt2(tmp_path_factory.mktemp("slow"), n_layer=6, n_embd=512, n_positions=1024)
 
 
 @pytest.fixture(scope="module")

@@ -58,7 +58,7 @@ def test_ten_thousand_queued_cells_all_run_in_order(kernel):
 
 def test_a_cell_that_is_run_over_and_over_keeps_nothing(kernel):
     """Each of the variables holds a megabyte; what it held before is given back."""
-    code = 'let kept = "".to_string(); kept.pad(1000000, \'x\'); fn f(x) { x + 1 } let closure = |x| x + 1;'
+    code = "let kept = \"\".to_string(); kept.pad(1000000, 'x'); fn f(x) { x + 1 } let closure = |x| x + 1;"
     for _ in range(10):
         kernel.run(code)
     memory = Memory(kernel)

@@ -73,6 +73,13 @@ def test_the_kernelspec_is_listed(environment, repo):
     assert spec["spec"]["display_name"] == "Ecco"
 
 
+def test_the_licences_come_along(environment, repo):
+    """Our own, and those of what is linked into the binary."""
+    (folder,) = environment.glob("lib/python3*/site-packages/ecco_kernel-*.dist-info/licenses")
+    for name in ("LICENSE", "THIRD_PARTY.md"):
+        assert (folder / name).read_text() == (repo / name).read_text()
+
+
 def test_the_kernel_starts_and_runs_a_model(environment):
     python = environment / "bin/python"
     texts = json.loads(in_bare_shell(environment, python, "-c", CLIENT).splitlines()[-1])

@@ -36,7 +36,11 @@ def kernel_without_libtorch(tmp_path, monkeypatch):
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     folder = tmp_path / "jupyter/kernels/ecco"
     folder.mkdir(parents=True)
-    spec = {"argv": [str(program), "run", "-f", "{connection_file}"], "language": "rhai", "display_name": "Ecco"}
+    spec = {
+        "argv": [str(program), "run", "-f", "{connection_file}"],
+        "language": "rhai",
+        "display_name": "Ecco",
+    }
     (folder / "kernel.json").write_text(json.dumps(spec))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     session = Session(home=tmp_path)

@@ -75,7 +75,9 @@ def test_both_styles_show_the_same_numbers(notebook):
 
 def test_activations_print_their_shape(notebook):
     text = only_output(notebook, "output.activations")["text/plain"]
-    layers, neurons, positions = map(int, re.search(r"\(layer (\d+), neuron (\d+), position (\d+)\)", text).groups())
+    layers, neurons, positions = map(
+        int, re.search(r"\(layer (\d+), neuron (\d+), position (\d+)\)", text).groups()
+    )
     tokens = len(data_of(only_output(notebook, "output.saliency()"))["tokens"])
     assert layers >= 2 and neurons >= 64
     assert positions == tokens - 1  # the last token was never fed back

@@ -36,7 +36,7 @@ def papermill(*arguments):
 
 def test_parameters_reach_the_cells(notebook, tmp_path):
     output = tmp_path / "output.ipynb"
-    parameters = ["-p", "word", "it's \"fine\"\\n", "-p", "times", 2, "-y", "options: {scale: 0.5}"]
+    parameters = ["-p", "word", 'it\'s "fine"\\n', "-p", "times", 2, "-y", "options: {scale: 0.5}"]
     done = papermill(notebook, output, *parameters)
     assert done.returncode == 0, done.stderr
     executed = nbformat.read(output, as_version=4)
@@ -44,7 +44,7 @@ def test_parameters_reach_the_cells(notebook, tmp_path):
     assert injected.metadata.tags == ["injected-parameters"]
     assert injected.source.splitlines()[0] == "// Parameters"
     assert "let times = 2;" in injected.source.splitlines()
-    assert printed.outputs[0].text == "it's \"fine\"\\n\n" * 2
+    assert printed.outputs[0].text == 'it\'s "fine"\\n\n' * 2
     assert scaled.outputs[0].data["text/plain"] == "1.0"
 
 

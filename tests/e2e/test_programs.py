@@ -83,7 +83,13 @@ def test_jupyter_execute_runs_all_cells_with_errors_allowed(tmp_path):
 def test_a_cell_that_takes_too_long_is_interrupted(tmp_path):
     """nbclient's timeout interrupts the kernel; the notebook goes on."""
     path = write(tmp_path / "slow.ipynb", ["loop { }", "6 * 7"])
-    arguments = ["--execute", "--inplace", "--to=notebook", "--allow-errors", "--ExecutePreprocessor.timeout=3"]
+    arguments = [
+        "--execute",
+        "--inplace",
+        "--to=notebook",
+        "--allow-errors",
+        "--ExecutePreprocessor.timeout=3",
+    ]
     arguments += ["--ExecutePreprocessor.interrupt_on_timeout=True"]
     done = jupyter("nbconvert", *arguments, path, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -63,7 +63,7 @@ def lowest_contrast(widget):
     text = tokens.evaluate_all(TEXT_COLOURS)
     shot = Image.open(io.BytesIO(widget.page.screenshot())).convert("RGB")
     boxes = [token.bounding_box() for token in tokens.all()]
-    on_screen = [(b, t) for b, t in zip(boxes, text) if 0 <= b["y"] <= shot.height - b["height"]]
+    on_screen = [(b, t) for b, t in zip(boxes, text, strict=True) if 0 <= b["y"] <= shot.height - b["height"]]
     assert on_screen
     return min(contrast(rgb(text), most_common_colour(shot, box)) for box, text in on_screen)
 

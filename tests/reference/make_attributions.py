@@ -16,10 +16,19 @@ from unittest.mock import patch
 import numpy as np
 import torch
 import transformers
-from captum.attr import Deconvolution, GradientShap, GuidedBackprop, InputXGradient, IntegratedGradients, NoiseTunnel, Saliency
-from make_families import BERT, OUT as FAMILIES, seeded
+from captum.attr import (
+    Deconvolution,
+    GradientShap,
+    GuidedBackprop,
+    InputXGradient,
+    IntegratedGradients,
+    NoiseTunnel,
+    Saliency,
+)
 from safetensors.numpy import save_file
 from transformers.utils.logging import disable_progress_bar
+
+from make_families import BERT, seeded
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 OUT = FIXTURES / "attributions"

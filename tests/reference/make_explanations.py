@@ -101,7 +101,7 @@ class Pair(Decoder):
     def attention(self, run):
         means = lambda layers: [layer[0].mean(0).numpy() for layer in layers]
         encoder = [(own, None) for own in means(run.encoder_attentions)]
-        return encoder, list(zip(means(run.decoder_attentions), means(run.cross_attentions)))
+        return encoder, list(zip(means(run.decoder_attentions), means(run.cross_attentions), strict=True))
 
     def row(self, matrix, target):
         n = len(self.ids)
@@ -299,7 +299,7 @@ def main():
             run = case.run(output_attentions=True)
             encoder, own = case.attention(run)
             rollout, zeroing = rolled(half(encoder), half(own)), value_zeroing(case)
-            for row, target in zip(rows, case.targets):
+            for row, target in zip(rows, case.targets, strict=True):
                 row["rollout"] = case.row(rollout, target).tolist()
                 row["value_zeroing"] = case.row(zeroing, target).tolist()
                 row["faithfulness"] = faithfulness(case, target, row["occlusion"])

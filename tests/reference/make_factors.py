@@ -115,21 +115,21 @@ def rbf(x, bandwidth: float = 1.0):
     return np.exp(-distances / (2 * bandwidth**2 * np.median(distances)))
 
 
-def cka(k, l) -> float:
+def cka(k, m) -> float:
     h = np.eye(len(k)) - 1 / len(k)
     hsic = lambda a, b: np.trace(h @ a @ h @ b)
-    return hsic(k, l) / np.sqrt(hsic(k, k) * hsic(l, l))
+    return hsic(k, m) / np.sqrt(hsic(k, k) * hsic(m, m))
 
 
-def unbiased_cka(k, l) -> float:
+def unbiased_cka(k, m) -> float:
     n, one = len(k), np.ones(len(k))
-    k, l = k - np.diag(np.diag(k)), l - np.diag(np.diag(l))
+    k, m = k - np.diag(np.diag(k)), m - np.diag(np.diag(m))
 
     def hsic(a, b):
         square = (one @ a @ one) * (one @ b @ one) / ((n - 1) * (n - 2))
         return (np.trace(a @ b) + square - 2 / (n - 2) * one @ a @ b @ one) / (n * (n - 3))
 
-    return hsic(k, l) / np.sqrt(hsic(k, k) * hsic(l, l))
+    return hsic(k, m) / np.sqrt(hsic(k, k) * hsic(m, m))
 
 
 def similarities(x, y) -> dict:

@@ -7,12 +7,10 @@ Shapes are odd on purpose: heads that do not fill the hidden size, few heads of 
 texts. README.md beside this file says what each stored value is.
 """
 
-import json
 import logging
 import os
 import shutil
 import sys
-from pathlib import Path
 
 import numpy as np
 import torch

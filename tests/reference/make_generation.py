@@ -18,12 +18,20 @@ import sys
 
 import torch
 from transformers import (
-    AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, GenerationConfig, LogitsProcessor, LogitsProcessorList,
-    MinPLogitsWarper, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    LogitsProcessor,
+    LogitsProcessorList,
+    MinPLogitsWarper,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
 )
 from transformers.utils.logging import disable_progress_bar
 
-from make_families import CASES, ENCODER_DECODERS, OUT as FAMILIES, TEXTS
+from make_families import CASES, ENCODER_DECODERS, TEXTS
+from make_families import OUT as FAMILIES
 from make_fixtures import FIXTURES, train_tokenizer, write_json
 
 OUT = FIXTURES / "generation"

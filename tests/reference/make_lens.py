@@ -12,6 +12,7 @@ import json
 import numpy as np
 import torch
 import transformers
+
 from make_fixtures import FIXTURES
 
 # folder: class, the final norm
@@ -62,7 +63,7 @@ def readings(model, norm, hidden, output):
         raw = head(model, states)
         if is_last:
             assert (logits - output[0, ROWS]).abs().max() < 1e-4
-        for row, (said, straight, final) in enumerate(zip(logits, raw, output[0, ROWS])):
+        for row, (said, straight, final) in enumerate(zip(logits, raw, output[0, ROWS], strict=True)):
             p, q = (x.double().softmax(-1).numpy() for x in (said, final))
             top = np.argsort(-p)[:TOP_K]
             found.append({

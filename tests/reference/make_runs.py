@@ -11,8 +11,8 @@ import string
 
 import torch
 import transformers
-from transformers import PreTrainedTokenizerFast
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
 
 from make_families import seeded
 from make_fixtures import FIXTURES
@@ -61,7 +61,7 @@ def make(name: str, auto, values: dict, tokenizer: Tokenizer, say) -> None:
     mask = torch.tensor([[1] * len(ids) + [0] * (longest - len(ids)) for ids in encoded])
     with torch.no_grad():
         logits = model(padded, attention_mask=mask).logits
-    expected = [{"text": text, "ids": ids, "said": say(row, ids)} for text, ids, row in zip(TEXTS, encoded, logits)]
+    expected = [{"text": text, "ids": ids, "said": say(row, ids)} for text, ids, row in zip(TEXTS, encoded, logits, strict=True)]
     (OUT / f"{name}.json").write_text(json.dumps(expected, indent=1) + "\n")
 
 
@@ -105,7 +105,7 @@ def main() -> None:
         best = logits[places].softmax(-1).topk(TOP_K)
         return [
             {"position": position, "ids": row.tolist(), "probabilities": p.tolist()}
-            for position, row, p in zip(places, best.indices, best.values)
+            for position, row, p in zip(places, best.indices, best.values, strict=True)
         ]
 
     labels = dict(id2label={0: "negative", 1: "neutral", 2: "positive"})

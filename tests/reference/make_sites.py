@@ -120,7 +120,7 @@ def watch_turns(model_type, found):
 
     def seen(*args, **kwargs):
         turned = turn(*args, **kwargs)
-        for site, value in zip(("queries", "keys"), turned):
+        for site, value in zip(("queries", "keys"), turned, strict=True):
             found[site].append(value[0].transpose(0, 1).flatten(1))
         return turned
 

@@ -3,9 +3,8 @@
 import time
 from queue import Empty
 
-from session import Session
-
 import messages
+from session import Session
 
 TIMEOUT_S = 20
 
@@ -123,7 +122,11 @@ def state(message):
 
 def kinds(published):
     """The types of messages, neighbours of the same type as one: output comes in pieces of any size."""
-    return [m["msg_type"] for i, m in enumerate(published) if i == 0 or m["msg_type"] != published[i - 1]["msg_type"]]
+    return [
+        m["msg_type"]
+        for i, m in enumerate(published)
+        if i == 0 or m["msg_type"] != published[i - 1]["msg_type"]
+    ]
 
 
 def stream(published, name="stdout"):

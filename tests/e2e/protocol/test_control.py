@@ -84,7 +84,9 @@ def test_usage_sees_a_cell_that_works(talk):
 
 
 def test_a_cell_on_the_control_channel_is_refused(talk):
-    request = talk.request("execute_request", channel="control", code="let through_control = 1;", silent=False)
+    request = talk.request(
+        "execute_request", channel="control", code="let through_control = 1;", silent=False
+    )
     assert talk.reply(request, "control")["content"]["status"] == "error"
     assert talk.run("through_control")[0]["status"] == "error"
 

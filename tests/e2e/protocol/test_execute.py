@@ -169,5 +169,7 @@ def test_an_error_inside_a_function_names_its_cell_and_line(talk):
     defined, _ = talk.run("let here = 1;\nfn fails() {\n  let inside = 1;\n  no_such_name\n}")
     reply, _ = talk.run("fails()")
     traceback = "\n".join(reply["traceback"])
-    assert f"In [{defined['execution_count']}]" in traceback or f"cell {defined['execution_count']}" in traceback
+    assert (
+        f"In [{defined['execution_count']}]" in traceback or f"cell {defined['execution_count']}" in traceback
+    )
     assert "line 4" in traceback and "no_such_name" in traceback

@@ -90,7 +90,10 @@ def test_it_survives_the_session(tmp_path):
             "let from_the_second = 2;",
         ]
         earlier = history(second, "range", output=True, session=-1, start=1, stop=3)
-        assert [entry[1:] for entry in earlier] == [[1, ['let from_the_first = "session";', None]], [2, ["6 * 7", "42"]]]
+        assert [entry[1:] for entry in earlier] == [
+            [1, ['let from_the_first = "session";', None]],
+            [2, ["6 * 7", "42"]],
+        ]
         assert codes(history(second, "range", session=0, start=1)) == ["let from_the_second = 2;"]
         assert codes(history(second, "search", pattern="*from_the_f*")) == ['let from_the_first = "session";']
         (old,), (new,) = ({e[0] for e in h} for h in [earlier, history(second, "tail", n=1)])

@@ -76,7 +76,9 @@ def interrupt_by_signal(talk):
     os.kill(talk.manager.provisioner.pid, signal.SIGINT)
 
 
-WAYS = pytest.mark.parametrize("interrupt", [interrupt_by_message, interrupt_by_signal], ids=["message", "signal"])
+WAYS = pytest.mark.parametrize(
+    "interrupt", [interrupt_by_message, interrupt_by_signal], ids=["message", "signal"]
+)
 
 
 @WAYS

@@ -123,7 +123,8 @@ def test_complete_unfinished_and_wrong_are_told_apart(talk, code, status):
 
 
 @pytest.mark.parametrize(
-    ("code", "indent"), [("if true {", "    "), ("if true {\n    for i in 0..3 {", "        "), ("let a =", "")]
+    ("code", "indent"),
+    [("if true {", "    "), ("if true {\n    for i in 0..3 {", "        "), ("let a =", "")],
 )
 def test_the_next_line_is_indented(talk, code, indent):
     reply = talk.ask("is_complete_request", code=code)

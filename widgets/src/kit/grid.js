@@ -14,7 +14,7 @@ function walk(view, label, describe, mark) {
     for (const old of table.querySelectorAll("td:is(.on,.same,.held)")) old.classList.remove("on", "same", "held");
     for (const old of table.querySelectorAll("td[tabindex='0']")) old.tabIndex = -1;
     cell(cursor).tabIndex = 0;
-    for (const [each, there] of place) if (held || each.ariaSelected === "true") each.ariaSelected = held && each === cell(cursor);
+    for (const each of place.keys()) if (held || each.ariaSelected === "true") each.ariaSelected = held && each === cell(cursor);
     if (!at) return void (readout.textContent = hint);
     if (mark) for (const [each, there] of place) if (mark(at, there)) each.classList.add("same");
     cell(at).classList.remove("same");

@@ -2,8 +2,10 @@
 
 import json
 import xml.etree.ElementTree as ElementTree
+from itertools import pairwise
 
 import pytest
+
 from test_views import luminance
 
 TABLES = {
@@ -161,7 +163,7 @@ def test_candidates_mark_the_taken_one(open_page, gallery):
     rows = page.locator(".candidates tr")
     assert rows.count() == len(known)
     assert rows.locator("xpath=self::*[contains(@class, 'taken')]").count() == 1
-    for row, candidate in zip(rows.all(), known):
+    for row, candidate in zip(rows.all(), known, strict=True):
         track, bar = row.locator(".track").bounding_box(), row.locator(".track > span").bounding_box()
         assert bar["width"] == pytest.approx(max(candidate["probability"] * (track["width"] - 12), 2), abs=1.5)
 
@@ -217,11 +219,11 @@ def test_cells_are_legible(open_page, name, scheme, tmp_path):
     numbers = lambda text: [float(part) for part in text[text.index("(") + 1 : -1].replace(",", " ").replace("/", " ").split()]
     elements = list(ElementTree.parse(path).getroot())
     page_ground = numbers(elements[1].get("fill"))[:3]
-    for rect, text in zip(elements, elements[1:]):
+    for rect, text in pairwise(elements):
         if not rect.tag.endswith("rect") or rect.get("rx") is None:
             continue
         colour = numbers(rect.get("fill"))
         opacity = float(rect.get("fill-opacity", colour[3] if len(colour) > 3 else 1))
-        ground = [opacity * part + (1 - opacity) * below for part, below in zip(colour, page_ground)]
+        ground = [opacity * part + (1 - opacity) * below for part, below in zip(colour[:3], page_ground, strict=True)]
         darker, lighter = sorted(map(luminance, (ground, numbers(text.get("fill"))[:3])))
         assert (lighter + 0.05) / (darker + 0.05) > 3.0, text.text

@@ -61,7 +61,7 @@ def test_click_changes_the_colours_of_the_others_and_holds(open_page):
     page.mouse.move(1, 1)
     after = colours(page)
     assert chosen(page) == 31
-    assert sum(a != b for a, b in zip(before[:N_INPUT], after)) > 10
+    assert sum(a != b for a, b in zip(before[:N_INPUT], after[:N_INPUT], strict=True)) > 10
     box(page, 27).hover()
     assert chosen(page) == 31, "held: hovering another generated token changes nothing"
     assert colours(page) == after
@@ -579,7 +579,7 @@ def test_bars_are_as_long_as_their_probability(open_page, gallery):
     labels = json.loads((gallery / "reading-labels.json").read_text())["labels"]
     rows = page.locator(".reading li")
     assert rows.locator(".name").all_inner_texts() == [label["label"] for label in labels]
-    for row, label in zip(rows.all(), labels):
+    for row, label in zip(rows.all(), labels, strict=True):
         track, bar = row.locator(".track").bounding_box(), row.locator(".track > span").bounding_box()
         assert bar["width"] == pytest.approx(max(label["probability"] * track["width"], 2), abs=1)
 

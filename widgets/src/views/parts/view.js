@@ -8,10 +8,10 @@ define("ecco-parts", "parts-2", (view, data, host) => {
   };
   const at = (column) => heads[column] === "bias" ? "attention's bias" : heads[column];
   const describe = (row, column) => {
-    const written = value(row, column), share_ = data.logit ? ", " + share(written / data.logit) + " of the " + (data.contrast ? "difference" : "logit") : "";
+    const written = value(row, column), ofLogit = data.logit ? ", " + share(written / data.logit) + " of the " + (data.contrast ? "difference" : "logit") : "";
     const neuron = data.neurons?.[row];
     const full = at(column), name = neuron ? "layer " + neuron.layer + ", neuron " + neuron.neuron : "layer " + row + ", " + full;
-    return [part(strong(name)), part((written > 0 ? "+" : "") + short(written) + share_),
+    return [part(strong(name)), part((written > 0 ? "+" : "") + short(written) + ofLogit),
       ...(neuron ? [part("activation " + short(neuron.activation))] : [])];
   };
   const table = walk(view, "What each part wrote to the logit.", describe);

@@ -1,0 +1,31 @@
+"""What the repository says of itself is so."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def test_the_notices_are_fresh(repo):
+    """Every package that is linked into the binary, in the version that Cargo.lock has, with its texts."""
+    command = [sys.executable, "scripts/third_party.py", "--check"]
+    done = subprocess.run(command, cwd=repo, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+# What a folder's package must not have among its dependencies, however indirect, tests included: so it is built and
+# tested in seconds, where there is no libtorch.
+APART = {
+    "ecco-interpreter": {"rhai", "torch-sys", "tokio", "maud"},
+    "ecco-protocol": {"rhai", "torch-sys", "maud"},
+    "ecco-widgets": {"rhai", "torch-sys", "tokio"},
+}
+
+
+@pytest.mark.parametrize("package", APART)
+def test_rooms_are_apart(repo, package):
+    command = ["cargo", "tree", "--locked", "--package", package, "--edges", "all", "--prefix", "none"]
+    tree = subprocess.run(command, cwd=repo, check=True, capture_output=True, text=True).stdout
+    linked = {line.split()[0] for line in tree.splitlines() if line.strip()}
+    assert "serde_json" in linked
+    assert not linked & APART[package]
