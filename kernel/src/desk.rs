@@ -52,7 +52,7 @@ enum Route {
 /// The content of a reply; none for messages that have no reply.
 type Reply = Result<Option<Value>, CellError>;
 
-static MESSAGES: [(&str, Route); 18] = [
+static MESSAGES: &[(&str, Route)] = &[
     (
         "execute_request",
         Route::Script(|request| Ok(Task::Execute(parse(request)?))),
