@@ -11,7 +11,7 @@ use ecco_interpreter::Interrupt;
 const IDLE_POLL: Duration = Duration::from_millis(5);
 
 #[derive(Clone, Default)]
-pub struct Attention {
+pub(crate) struct Attention {
     pub interrupt: Interrupt,
     waiting: Arc<AtomicUsize>,
     waiting_bytes: Arc<AtomicUsize>,
@@ -20,43 +20,43 @@ pub struct Attention {
 
 impl Attention {
     /// Counts a request of `size` bytes that is about to be handed to the script thread.
-    pub fn enqueue(&self, size: usize) {
+    pub(crate) fn enqueue(&self, size: usize) {
         self.waiting.fetch_add(1, Ordering::SeqCst);
         self.waiting_bytes.fetch_add(size, Ordering::SeqCst);
     }
 
     /// The size of the requests that wait for the script thread.
-    pub fn waiting_bytes(&self) -> usize {
+    pub(crate) fn waiting_bytes(&self) -> usize {
         self.waiting_bytes.load(Ordering::SeqCst)
     }
 
     /// Asks the running cell to stop. Clients interrupt idle kernels too, before a shutdown for one:
     /// that must not hit the cell that comes next.
-    pub fn interrupt(&self) {
+    pub(crate) fn interrupt(&self) {
         if self.waiting.load(Ordering::SeqCst) > 0 {
             self.interrupt.request();
         }
     }
 
     /// Asks the running cell to stop, and calls off all others.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         self.interrupt.request();
     }
 
-    pub fn is_stopping(&self) -> bool {
+    pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
     }
 
     /// Returns when the script thread has answered everything it was given.
-    pub async fn idle(&self) {
+    pub(crate) async fn idle(&self) {
         while self.waiting.load(Ordering::SeqCst) > 0 {
             tokio::time::sleep(IDLE_POLL).await;
         }
     }
 
     /// A request of `size` bytes was answered; an interrupt that came for it has done its work.
-    pub fn done(&self, size: usize) {
+    pub(crate) fn done(&self, size: usize) {
         self.called_off(size);
         if !self.is_stopping() {
             self.interrupt.clear();
@@ -64,7 +64,7 @@ impl Attention {
     }
 
     /// A request of `size` bytes was answered without being worked on.
-    pub fn called_off(&self, size: usize) {
+    pub(crate) fn called_off(&self, size: usize) {
         self.waiting.fetch_sub(1, Ordering::SeqCst);
         self.waiting_bytes.fetch_sub(size, Ordering::SeqCst);
     }

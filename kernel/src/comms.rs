@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use jupyter_protocol::CommInfoRequest;
 use serde_json::{Map, Value, json};
 
 use crate::wire::Extras;
@@ -19,7 +20,7 @@ const ID_LIMIT: usize = 1024;
 
 /// What a target is told, and what it says.
 #[derive(Debug, Default, PartialEq)]
-pub struct Said {
+pub(crate) struct CommMessage {
     pub data: Value,
     pub metadata: Map<String, Value>,
     pub buffers: Vec<Bytes>,
@@ -28,7 +29,7 @@ pub struct Said {
 struct Target {
     name: &'static str,
     /// The answer to a `comm_msg`, if it has one.
-    hear: fn(Said) -> Option<Said>,
+    hear: fn(CommMessage) -> Option<CommMessage>,
 }
 
 static TARGETS: [Target; 2] = [
@@ -47,11 +48,11 @@ static TARGETS: [Target; 2] = [
 
 /// The comms that are open, by their ids.
 #[derive(Default)]
-pub struct Comms(Mutex<BTreeMap<String, &'static Target>>);
+pub(crate) struct Comms(Mutex<BTreeMap<String, &'static Target>>);
 
 impl Comms {
     /// Whether the comm is open now.
-    pub fn open(&self, id: &str, target_name: &str) -> bool {
+    pub(crate) fn open(&self, id: &str, target_name: &str) -> bool {
         let mut open = self.lock();
         let known = TARGETS.iter().find(|target| target.name == target_name);
         let fits = id.len() <= ID_LIMIT && (open.len() < OPEN_LIMIT || open.contains_key(id));
@@ -63,25 +64,26 @@ impl Comms {
     }
 
     /// What the comm answers, if it is open and has something to say.
-    pub fn hear(&self, id: &str, said: Said) -> Option<Said> {
+    pub(crate) fn hear(&self, id: &str, message: CommMessage) -> Option<CommMessage> {
         let target = *self.lock().get(id)?;
-        (target.hear)(said)
+        (target.hear)(message)
     }
 
-    pub fn close(&self, id: &str) {
+    pub(crate) fn close(&self, id: &str) {
         self.lock().remove(id);
     }
 
-    /// The open comms, or those to one target, as a `comm_info_reply` has them.
-    pub fn info(&self, target_name: Option<&str>) -> Value {
+    /// The content of a `comm_info_reply`: the open comms, or those to one target.
+    pub(crate) fn info(&self, request: &CommInfoRequest) -> Value {
         let open = self.lock();
+        let target_name = request.target_name.as_deref();
         let asked = |target: &Target| target_name.is_none_or(|name| name == target.name);
         let comms: Map<String, Value> = open
             .iter()
             .filter(|(_, target)| asked(target))
             .map(|(id, target)| (id.clone(), json!({"target_name": target.name})))
             .collect();
-        comms.into()
+        json!({"status": "ok", "comms": comms})
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, &'static Target>> {
@@ -89,8 +91,8 @@ impl Comms {
     }
 }
 
-impl Said {
-    pub fn into_extras(self) -> (Value, Extras) {
+impl CommMessage {
+    pub(crate) fn into_extras(self) -> (Value, Extras) {
         let Self {
             data,
             metadata,
@@ -101,10 +103,10 @@ impl Said {
 }
 
 /// The kernel keeps no widgets of its own: what it shows needs no kernel once it is shown.
-fn widget_states(said: Said) -> Option<Said> {
-    (said.data["method"] == "request_states").then(|| Said {
+fn widget_states(message: CommMessage) -> Option<CommMessage> {
+    (message.data["method"] == "request_states").then(|| CommMessage {
         data: json!({"method": "update_states", "states": {}, "buffer_paths": []}),
-        ..Said::default()
+        ..CommMessage::default()
     })
 }
 

@@ -16,7 +16,7 @@ const OTHERS_READ_OR_WRITE: u32 = 0o066;
 
 /// Where one channel listens.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Address {
+pub(crate) enum Address {
     Tcp { ip: String, port: u16 },
     Ipc(PathBuf),
 }
@@ -118,7 +118,7 @@ fn port_fields(connection: &ConnectionInfo) -> [(&'static str, u16); 5] {
 }
 
 /// Where `channel` listens.
-pub fn address(connection: &ConnectionInfo, channel: Channel) -> Address {
+pub(crate) fn address(connection: &ConnectionInfo, channel: Channel) -> Address {
     let port = match channel {
         Channel::Shell => connection.shell_port,
         Channel::Control => connection.control_port,

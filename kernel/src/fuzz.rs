@@ -2,7 +2,7 @@
 //! peers send. A short run belongs to the tests; a long one is
 //!
 //! ```text
-//! ECCO_FUZZ_INPUTS=10000000 ECCO_FUZZ_SEED=7 cargo test --release -p ecco-kernel --lib fuzz -- --nocapture
+//! ECCO_FUZZ_INPUTS=10000000 ECCO_FUZZ_SEED=7 cargo test --release -p ecco-protocol --lib fuzz -- --nocapture
 //! ```
 //!
 //! (inputs for each of the three targets). A failure names the seed of its input.
@@ -11,14 +11,14 @@ use std::fmt::Debug;
 use std::time::Instant;
 
 use bytes::Bytes;
+use jupyter_protocol::IsCompleteRequest;
 use serde::de::DeserializeOwned;
 use zeromq::ZmqMessage;
 
-use crate::gate::hello::hello;
-use crate::gate::zmtp::{Event, Inspector, MESSAGE_LIMIT, Refused, Rules};
+use crate::gate::zmtp::hello::hello;
+use crate::gate::zmtp::{Event, Inspector, MESSAGE_LIMIT, Rules, Violation};
 use crate::requests::{
-    CommOpen, CompleteRequest, ExecuteRequest, HistoryRequest, InputReply, InspectRequest, IsCompleteRequest,
-    ShutdownRequest,
+    CommOpen, CompleteRequest, ExecuteRequest, HistoryRequest, InputReply, InspectRequest, ShutdownRequest,
 };
 use crate::wire::{Channel, Wire};
 
@@ -88,7 +88,7 @@ fn verdict(
     channel: Channel,
     stream: &[u8],
     mut piece: impl FnMut() -> usize,
-) -> (Vec<u8>, usize, Option<Refused>) {
+) -> (Vec<u8>, usize, Option<Violation>) {
     let (mut inspector, mut passed, mut events) = (Inspector::new(Rules::of(channel)), Vec::new(), 0);
     let mut rest = stream;
     while !rest.is_empty() {

@@ -10,19 +10,18 @@
 //!  peer ←────────────────────────────   "   ←──────────────────────      "
 //! ```
 //!
-//! - `zmtp`, `hello`: the protocol, as far as it has to be understood; no input or output
+//! - `zmtp`: the protocol, as far as it has to be understood; no input or output
 //! - `pace`: who is waited for, who is cut off; arithmetic only
 //! - `peer`, `relay`: the tasks
-//! - `inner`, `stream`, `descriptors`: sockets
+//! - `private`, `stream`, `descriptors`: sockets
 
 mod descriptors;
-pub mod hello;
-mod inner;
 mod pace;
 mod peer;
+mod private;
 mod relay;
 mod stream;
-pub mod zmtp;
+pub(crate) mod zmtp;
 
 use std::collections::VecDeque;
 use std::os::unix::fs::FileTypeExt;
@@ -35,9 +34,9 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
 
 use self::descriptors::Places;
-use self::inner::Inner;
 use self::pace::Store;
 use self::peer::{Host, Names};
+use self::private::PrivateSocket;
 use self::stream::{Listener, Stream};
 use crate::connection::Address;
 use crate::journal::note;
@@ -49,7 +48,7 @@ const ROOM: u64 = 256 << 20;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// All ports, and everybody who came through them.
-pub struct Gate {
+pub(crate) struct Gate {
     places: Places,
     room: Arc<Semaphore>,
     ending: watch::Sender<bool>,
@@ -70,7 +69,7 @@ impl Drop for SocketFiles {
 }
 
 impl Gate {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             places: descriptors::places(),
             room: Arc::new(Semaphore::new((ROOM / relay::ROOM_UNIT) as usize)),
@@ -80,9 +79,9 @@ impl Gate {
     }
 
     /// Opens a port; what is returned is for ZeroMQ to accept the checked connections on.
-    pub fn open(&mut self, channel: Channel, address: &Address) -> std::io::Result<UnixListener> {
+    pub(crate) fn open(&mut self, channel: Channel, address: &Address) -> std::io::Result<UnixListener> {
         let listener = self.listen(address)?;
-        let (accepts, inner) = Inner::listen()?;
+        let (accepts, inner) = PrivateSocket::listen()?;
         let host = Arc::new(Host {
             channel,
             inner,
@@ -98,7 +97,7 @@ impl Gate {
 
     /// Lets what ZeroMQ was given reach the peers, and ends when it has. The sockets must have been dropped.
     /// A peer that does not read delays this: bound the time.
-    pub async fn finish(&self) {
+    pub(crate) async fn finish(&self) {
         self.ending.send_replace(true);
         self.ending.closed().await;
     }

@@ -23,11 +23,11 @@ const BATCH: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Longer results, in bytes, are not kept; their cells are.
-pub const RESULT_LIMIT: usize = 1 << 16;
+pub(crate) const RESULT_LIMIT: usize = 1 << 16;
 
 /// One cell that was run.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Line {
+pub(crate) struct Line {
     pub number: u32,
     pub code: String,
     /// The plain text of its value.
@@ -42,14 +42,14 @@ enum Message {
 
 /// The way to the history's thread.
 #[derive(Clone)]
-pub struct History(Sender<Message>);
+pub(crate) struct History(Sender<Message>);
 
 impl History {
     /// Kept in the file `path`, or for this session only.
     ///
     /// # Errors
     /// When the thread cannot be made.
-    pub fn start(path: Option<PathBuf>) -> std::io::Result<Self> {
+    pub(crate) fn start(path: Option<PathBuf>) -> std::io::Result<Self> {
         let (sender, inbox) = mpsc::channel();
         std::thread::Builder::new()
             .name("history".to_owned())
@@ -58,7 +58,7 @@ impl History {
     }
 
     /// Remembers a cell, soon.
-    pub fn record(&self, line: Line) {
+    pub(crate) fn record(&self, line: Line) {
         // Without the thread nothing is remembered; queries say so.
         let _ = self.0.send(Message::Record(line));
     }
@@ -67,7 +67,7 @@ impl History {
     ///
     /// # Errors
     /// Says why there is no answer.
-    pub fn query(&self, request: HistoryRequest) -> Result<Vec<Value>, String> {
+    pub(crate) fn query(&self, request: HistoryRequest) -> Result<Vec<Value>, String> {
         let (answer, answered) = mpsc::channel();
         let _ = self.0.send(Message::Query(request, answer));
         answered.recv_timeout(PATIENCE).map_err(|error| match error {
@@ -77,7 +77,7 @@ impl History {
     }
 
     /// Returns when everything that was recorded is written.
-    pub async fn flush(&self) {
+    pub(crate) async fn flush(&self) {
         let (done, flushed) = oneshot::channel();
         if self.0.send(Message::Flush(done)).is_ok() {
             // An error means that the thread is gone, and with it what it had.

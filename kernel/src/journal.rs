@@ -15,7 +15,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 const LINE: usize = 300;
 
 /// Writes a line, or counts it where there were too many.
-pub fn note(line: Arguments) {
+pub(crate) fn note(line: Arguments) {
     static ALLOWANCE: Mutex<Option<Allowance>> = Mutex::new(None);
     let mut guard = ALLOWANCE.lock().unwrap_or_else(PoisonError::into_inner);
     let now = Instant::now();

@@ -6,13 +6,13 @@
 //! ```text
 //!            tokio, main thread                     │        script thread
 //!                                                   │
-//!  shell ────┐  serve: Desk                         │
+//!  shell ────┐  desk                                │
 //!  control ──┤  answers what needs no interpreter,  │
 //!            └─ hands over the rest ── Work ────────┼─→ script: Interpreter ──→ history's thread
 //!  stdin ────── answers ────────────────────────────┼─→ output: CellOutput::input
 //!                                                   │
 //!  iopub ←───┐                                      │
-//!  shell ←───┼─ sending ←── outbox ─────────────────┼── status, outputs, replies, questions
+//!  shell ←───┼─ dispatch ←─ outbox ─────────────────┼── status, outputs, replies, questions
 //!  stdin ←───┘                                      │
 //!  heartbeat ↔ echo                                 │
 //! ```
@@ -20,12 +20,13 @@
 //! Only messages and the interrupt flag cross.
 //!
 //! - [`connection`]: the connection file
-//! - [`wire`]: frames, signatures, headers
+//! - `wire`: frames, signatures, headers
 //! - `sockets`: the five sockets; `gate`: what stands between their ports and ZeroMQ
 //! - `journal`: what is noted about peers
-//! - `requests`, `replies`: contents, raw JSON and lenient structs: what `jupyter-protocol` has for them
-//!   refuses what real clients send and writes nulls where they expect objects
-//! - `outbox`, `sending`: one ordered, bounded queue and the task that empties it
+//! - `desk`: one table of all messages, and the answers that need no interpreter
+//! - `requests`, `replies`: contents, where those of `jupyter-protocol` do not fit: some of its requests
+//!   refuse what real clients send, some of its replies write nulls where clients expect objects
+//! - `outbox`, `dispatch`: one ordered, bounded queue and the task that empties it
 //! - `script`, `output`: the script thread; `attention`: what can be interrupted on it
 //! - `history`: what was run, in SQLite
 //! - `comms`, `usage`: answered at the desk, also while a cell runs
@@ -34,6 +35,8 @@
 mod attention;
 mod comms;
 pub mod connection;
+mod desk;
+mod dispatch;
 mod error;
 #[cfg(test)]
 mod fuzz;
@@ -46,11 +49,10 @@ mod output;
 mod replies;
 mod requests;
 mod script;
-mod sending;
 mod serve;
 mod sockets;
 mod usage;
-pub mod wire;
+mod wire;
 
 pub use error::Error;
 pub use history::file as history_file;

@@ -9,13 +9,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 const PARENT_POLL: Duration = Duration::from_secs(1);
 
 /// The signals that the kernel takes, from the moment this is made.
-pub struct Signals {
+pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Signals {
-    pub fn new() -> std::io::Result<Self> {
+    pub(crate) fn new() -> std::io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
@@ -23,7 +23,7 @@ impl Signals {
     }
 
     /// Returns on SIGTERM; calls `interrupt` on every SIGINT until then.
-    pub async fn until_terminated(&mut self, interrupt: impl Fn()) {
+    pub(crate) async fn until_terminated(&mut self, interrupt: impl Fn()) {
         loop {
             tokio::select! {
                 Some(()) = self.interrupt.recv() => interrupt(),
@@ -38,7 +38,7 @@ impl Signals {
 ///
 /// A death signal (`PR_SET_PDEATHSIG`) would come when the *thread* ends that started the kernel, and
 /// servers start kernels from threads that end soon. So the parent's id is watched; an orphan has another.
-pub async fn orphaned() {
+pub(crate) async fn orphaned() {
     let parent = parent_id();
     let named = std::env::var("JPY_PARENT_PID")
         .ok()

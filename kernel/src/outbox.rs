@@ -14,6 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ecco_interpreter::Interrupt;
+use jupyter_protocol::Status;
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::Notify;
@@ -24,7 +25,7 @@ use crate::wire::{self, Channel, Extras, Parent, Wire};
 /// Bytes that may wait to be sent before the script has to wait too.
 const UNSENT_LIMIT: usize = 1 << 20;
 /// A stream message is sent at this size …
-pub const STREAM_FULL: usize = 1 << 17;
+pub(crate) const STREAM_FULL: usize = 1 << 17;
 /// … or at this age, or as soon as something other than text follows it. Servers drop messages beyond
 /// about 1,000 in a second: this makes [`STREAM_RUN`] times 50 at most.
 const STREAM_AGE: Duration = Duration::from_millis(20);
@@ -38,13 +39,13 @@ const HELD_POLL: Duration = Duration::from_millis(20);
 /// Which stream of the notebook's output a text belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum StreamName {
+pub(crate) enum StreamName {
     Stdout,
     Stderr,
 }
 
 /// One thing to send.
-pub enum Item {
+pub(crate) enum Item {
     /// To all subscribers.
     Publish(ZmqMessage),
     /// To the peer that asked, on the channel where it asked.
@@ -54,7 +55,7 @@ pub enum Item {
 }
 
 /// A queue with one reader, the sending task.
-pub struct Outbox {
+pub(crate) struct Outbox {
     wire: Arc<Wire>,
     state: Mutex<State>,
     /// Something to send has come, or the queue has been closed.
@@ -120,7 +121,7 @@ enum Front {
 }
 
 impl Outbox {
-    pub fn new(wire: Arc<Wire>) -> Self {
+    pub(crate) fn new(wire: Arc<Wire>) -> Self {
         Self {
             wire,
             state: Mutex::default(),
@@ -130,17 +131,17 @@ impl Outbox {
     }
 
     /// The script thread begins to work on `parent`.
-    pub fn begin(&self, parent: &Arc<Parent>) {
-        let busy = self.status(parent, "busy");
+    pub(crate) fn begin(&self, parent: &Arc<Parent>) {
+        let busy = self.status(parent, &Status::busy());
         let mut state = self.lock();
         state.running = Some(parent.clone());
         self.push(&mut state, busy);
     }
 
     /// The script thread is done with `parent`: its reply, then idle.
-    pub fn finish(&self, parent: &Arc<Parent>, msg_type: &str, content: &impl Serialize) {
+    pub(crate) fn finish(&self, parent: &Arc<Parent>, msg_type: &str, content: &impl Serialize) {
         let reply = Item::Reply(parent.channel, self.wire.reply(msg_type, parent, content));
-        let idle = self.status(parent, "idle");
+        let idle = self.status(parent, &Status::idle());
         let mut state = self.lock();
         state.running = None;
         self.push(&mut state, reply);
@@ -148,44 +149,50 @@ impl Outbox {
     }
 
     /// A request is answered beside the script thread: busy.
-    pub fn begin_beside(&self, parent: &Arc<Parent>) {
-        let busy = self.status(parent, "busy");
+    pub(crate) fn begin_beside(&self, parent: &Arc<Parent>) {
+        let busy = self.status(parent, &Status::busy());
         self.push(&mut self.lock(), busy);
     }
 
     /// A request was answered beside the script thread: idle. Front ends and servers show the state that
     /// they heard last, whoever it was about, so a cell that still runs says that it does.
-    pub fn finish_beside(&self, parent: &Arc<Parent>) {
-        let idle = self.status(parent, "idle");
+    pub(crate) fn finish_beside(&self, parent: &Arc<Parent>) {
+        let idle = self.status(parent, &Status::idle());
         let mut state = self.lock();
         self.push(&mut state, idle);
         if let Some(running) = state.running.clone() {
-            let busy = self.status(&running, "busy");
+            let busy = self.status(&running, &Status::busy());
             self.push(&mut state, busy);
         }
     }
 
     /// A message to all subscribers.
-    pub fn publish(&self, parent: &Parent, msg_type: &str, content: &impl Serialize) {
+    pub(crate) fn publish(&self, parent: &Parent, msg_type: &str, content: &impl Serialize) {
         let message = self.wire.publication(msg_type, parent, content);
         self.push(&mut self.lock(), Item::Publish(message));
     }
 
     /// What a comm says, to all subscribers.
-    pub fn publish_comm(&self, parent: &Parent, msg_type: &str, content: &impl Serialize, extras: Extras) {
+    pub(crate) fn publish_comm(
+        &self,
+        parent: &Parent,
+        msg_type: &str,
+        content: &impl Serialize,
+        extras: Extras,
+    ) {
         let message = self.wire.publication_with(msg_type, parent, content, extras);
         self.push(&mut self.lock(), Item::Publish(message));
     }
 
     /// A question to the client that sent `parent`; returns the id that its answer names.
-    pub fn ask(&self, parent: &Parent, content: &impl Serialize) -> String {
+    pub(crate) fn ask(&self, parent: &Parent, content: &impl Serialize) -> String {
         let (id, message) = self.wire.question(parent, content);
         self.push(&mut self.lock(), Item::Ask(id.clone(), message));
         id
     }
 
     /// Text for a stream of the cell's output.
-    pub fn stream(&self, parent: &Arc<Parent>, name: StreamName, text: &str) {
+    pub(crate) fn stream(&self, parent: &Arc<Parent>, name: StreamName, text: &str) {
         let mut state = self.lock();
         state.unsent += text.len();
         if let Some(stream) = state.joinable(parent, name) {
@@ -207,13 +214,13 @@ impl Outbox {
     }
 
     /// Whether so much is unsent that no more should be begun.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         let state = self.lock();
         state.unsent > FULL && !state.closed
     }
 
     /// Waits while more than [`UNSENT_LIMIT`] bytes are unsent, unless the cell was interrupted.
-    pub fn hold_back(&self, interrupt: &Interrupt) {
+    pub(crate) fn hold_back(&self, interrupt: &Interrupt) {
         let mut state = self.lock();
         while state.unsent > UNSENT_LIMIT && !state.closed && !interrupt.is_requested() {
             (state, _) = self
@@ -224,14 +231,14 @@ impl Outbox {
     }
 
     /// No more will come: the reader gets what is there without delay, then `None`.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.arrived.notify_one();
         self.sent.notify_all();
     }
 
     /// The next thing to send and its size, which [`Outbox::release`] takes back. Can be cancelled.
-    pub async fn next(&self) -> Option<(Item, usize)> {
+    pub(crate) async fn next(&self) -> Option<(Item, usize)> {
         loop {
             match self.front() {
                 Front::Send(item, size) => return Some((item, size)),
@@ -246,7 +253,7 @@ impl Outbox {
     }
 
     /// `size` bytes are on their way.
-    pub fn release(&self, size: usize) {
+    pub(crate) fn release(&self, size: usize) {
         let mut state = self.lock();
         state.unsent = state.unsent.saturating_sub(size);
         self.sent.notify_all();
@@ -279,11 +286,8 @@ impl Outbox {
         }
     }
 
-    fn status(&self, parent: &Parent, state: &str) -> Item {
-        Item::Publish(
-            self.wire
-                .publication("status", parent, &json!({"execution_state": state})),
-        )
+    fn status(&self, parent: &Parent, status: &Status) -> Item {
+        Item::Publish(self.wire.publication("status", parent, status))
     }
 
     fn push(&self, state: &mut State, item: Item) {

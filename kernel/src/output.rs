@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use ecco_interpreter::MimeBundle;
 use ecco_interpreter::{Interrupt, Output};
+use jupyter_protocol::{ClearOutput, InputRequest};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -27,7 +28,7 @@ const DISPLAY_LIMIT: usize = 128 << 20;
 const ANSWER_POLL: Duration = Duration::from_millis(10);
 
 /// What came back on the stdin channel.
-pub struct Answer {
+pub(crate) struct Answer {
     /// The id of the question, if the client names it: `jupyter_client` does not.
     pub question: Option<String>,
     /// The client that it came from; none if the kernel itself answers.
@@ -37,7 +38,7 @@ pub struct Answer {
 }
 
 /// The output of one cell.
-pub struct CellOutput {
+pub(crate) struct CellOutput {
     outbox: Arc<Outbox>,
     parent: Arc<Parent>,
     interrupt: Interrupt,
@@ -53,7 +54,7 @@ pub struct CellOutput {
 }
 
 impl CellOutput {
-    pub fn new(
+    pub(crate) fn new(
         outbox: Arc<Outbox>,
         parent: Arc<Parent>,
         interrupt: Interrupt,
@@ -75,7 +76,7 @@ impl CellOutput {
     }
 
     /// The cell has ended: what it says from now on goes nowhere. Returns the `payload` of its reply.
-    pub fn end(&self) -> Vec<Value> {
+    pub(crate) fn end(&self) -> Vec<Value> {
         self.say_what_was_left_out();
         self.ended.set(true);
         self.payload.take()
@@ -173,7 +174,7 @@ impl Output for CellOutput {
     }
 
     fn clear(&self, wait: bool) {
-        self.publish("clear_output", &json!({"wait": wait}));
+        self.publish("clear_output", &ClearOutput { wait });
         self.room.set(TEXT_LIMIT);
         self.left_out.set(0);
     }
@@ -187,9 +188,11 @@ impl Output for CellOutput {
         }
         // An answer that came too late for the question before is none to this one.
         while self.answers.try_recv().is_ok() {}
-        let id = self
-            .outbox
-            .ask(&self.parent, &json!({"prompt": prompt, "password": password}));
+        let question = InputRequest {
+            prompt: prompt.to_owned(),
+            password,
+        };
+        let id = self.outbox.ask(&self.parent, &question);
         loop {
             match self.answers.recv_timeout(ANSWER_POLL) {
                 Ok(answer) if self.fits(&answer, &id) => return answer.line,
@@ -223,7 +226,7 @@ impl Display {
 }
 
 /// `bundle`, or a note in its place if it is larger than a display may be.
-pub fn bounded(bundle: MimeBundle) -> MimeBundle {
+pub(crate) fn bounded(bundle: MimeBundle) -> MimeBundle {
     let size: usize = bundle
         .data
         .values()

@@ -1,6 +1,7 @@
 //! Contents of replies that more than one place needs.
 
 use ecco_interpreter::CellError;
+use jupyter_protocol::ErrorOutput;
 use jupyter_protocol::connection_info::ConnectionInfo;
 use serde_json::{Value, json};
 
@@ -15,22 +16,21 @@ const ERROR_LIMIT: usize = 1 << 16;
 const TRACEBACK_LIMIT: usize = 1000;
 
 /// What a request that failed is answered with.
-pub fn error(error: &CellError) -> Value {
-    let mut content = error_output(error);
+pub(crate) fn error(error: &CellError) -> Value {
+    let mut content = json!(error_output(error));
     content["status"] = json!("error");
     content
 }
 
 /// The content of an `error` message. A script can raise an error as long as its memory allows: what is
 /// beyond [`ERROR_LIMIT`] in a line of it is cut.
-pub fn error_output(error: &CellError) -> Value {
-    let lines: Vec<_> = error
-        .traceback
-        .iter()
-        .take(TRACEBACK_LIMIT)
-        .map(|line| shortened(line))
-        .collect();
-    json!({"ename": shortened(&error.name), "evalue": shortened(&error.value), "traceback": lines})
+pub(crate) fn error_output(error: &CellError) -> ErrorOutput {
+    let lines = error.traceback.iter().take(TRACEBACK_LIMIT);
+    ErrorOutput {
+        ename: shortened(&error.name),
+        evalue: shortened(&error.value),
+        traceback: lines.map(|line| shortened(line)).collect(),
+    }
 }
 
 fn shortened(text: &str) -> String {
@@ -41,12 +41,12 @@ fn shortened(text: &str) -> String {
 }
 
 /// Why a request was not understood.
-pub fn invalid(reason: String) -> CellError {
+pub(crate) fn invalid(reason: String) -> CellError {
     failure("InvalidRequest", reason)
 }
 
 /// An error that is not a script's.
-pub fn failure(name: &str, reason: String) -> CellError {
+pub(crate) fn failure(name: &str, reason: String) -> CellError {
     CellError {
         name: name.to_owned(),
         traceback: vec![reason.clone()],
@@ -57,19 +57,19 @@ pub fn failure(name: &str, reason: String) -> CellError {
 /// What a cell is answered with that was called off. As in ipykernel there is no `execution_count`, or
 /// front ends would put a number on a cell that has not run; clients that know no status `aborted`
 /// find a reason where they look for an error's.
-pub fn aborted(why: &str) -> Value {
+pub(crate) fn aborted(why: &str) -> Value {
     json!({"status": "aborted", "ename": "Aborted", "evalue": why, "traceback": []})
 }
 
 /// Why there are no subshells.
-pub fn no_subshells() -> CellError {
+pub(crate) fn no_subshells() -> CellError {
     failure(
         "SubshellError",
         "there are no subshells: variables and models belong to one thread".to_owned(),
     )
 }
 
-pub fn kernel_info() -> Value {
+pub(crate) fn kernel_info() -> Value {
     let version = env!("CARGO_PKG_VERSION");
     json!({
         "status": "ok",
@@ -93,7 +93,7 @@ pub fn kernel_info() -> Value {
     })
 }
 
-pub fn connect(connection: &ConnectionInfo) -> Value {
+pub(crate) fn connect(connection: &ConnectionInfo) -> Value {
     json!({
         "status": "ok",
         "shell_port": connection.shell_port,

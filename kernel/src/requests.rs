@@ -1,11 +1,22 @@
 //! What clients ask for. Lenient where they differ: a field that some client leaves out, or sends as
 //! null, has the default that the protocol or ipykernel gives it.
 
+use ecco_interpreter::CellError;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use crate::replies;
+use crate::wire::Request;
+
+/// The content of a request.
+pub(crate) fn parse<T: DeserializeOwned>(request: &Request) -> Result<T, CellError> {
+    serde_json::from_slice(&request.content)
+        .map_err(|error| replies::invalid(format!("{}: {error}", request.msg_type)))
+}
+
 #[derive(Debug, Deserialize)]
-pub struct ExecuteRequest {
+pub(crate) struct ExecuteRequest {
     pub code: String,
     #[serde(default, deserialize_with = "or_default")]
     pub silent: bool,
@@ -21,19 +32,19 @@ pub struct ExecuteRequest {
 
 impl ExecuteRequest {
     /// Whether the cell gets a number and a place in the history.
-    pub fn stores_history(&self) -> bool {
+    pub(crate) fn stores_history(&self) -> bool {
         !self.silent && self.store_history.unwrap_or(true)
     }
 
     /// Whether requests that wait behind this one are called off when it fails. As with ipykernel that
     /// is not so for silent ones, which front ends send between the user's cells.
-    pub fn stops_on_error(&self) -> bool {
+    pub(crate) fn stops_on_error(&self) -> bool {
         !self.silent && self.stop_on_error.unwrap_or(true)
     }
 }
 
 #[derive(Debug, Deserialize)]
-pub struct CompleteRequest {
+pub(crate) struct CompleteRequest {
     pub code: String,
     /// In code points; at the end of the code if absent.
     #[serde(default)]
@@ -41,7 +52,7 @@ pub struct CompleteRequest {
 }
 
 #[derive(Debug, Deserialize)]
-pub struct InspectRequest {
+pub(crate) struct InspectRequest {
     pub code: String,
     /// In code points; at the end of the code if absent.
     #[serde(default)]
@@ -50,15 +61,10 @@ pub struct InspectRequest {
     pub detail_level: u8,
 }
 
-#[derive(Debug, Deserialize)]
-pub struct IsCompleteRequest {
-    pub code: String,
-}
-
 /// Which part of the history is wanted.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "hist_access_type", rename_all = "snake_case")]
-pub enum HistoryAccess {
+pub(crate) enum HistoryAccess {
     Tail {
         n: Option<i64>,
     },
@@ -79,7 +85,7 @@ pub enum HistoryAccess {
 }
 
 #[derive(Debug, Deserialize)]
-pub struct HistoryRequest {
+pub(crate) struct HistoryRequest {
     #[serde(flatten)]
     pub access: HistoryAccess,
     /// Whether results are wanted beside the code.
@@ -88,43 +94,37 @@ pub struct HistoryRequest {
 }
 
 #[derive(Debug, Deserialize)]
-pub struct CommOpen {
+pub(crate) struct CommOpen {
     pub comm_id: String,
     pub target_name: String,
 }
 
 #[derive(Debug, Deserialize)]
-pub struct CommMsg {
+pub(crate) struct CommMsg {
     pub comm_id: String,
     #[serde(default)]
     pub data: Value,
 }
 
 #[derive(Debug, Deserialize)]
-pub struct CommClose {
+pub(crate) struct CommClose {
     pub comm_id: String,
 }
 
 #[derive(Debug, Deserialize)]
-pub struct CommInfoRequest {
-    #[serde(default)]
-    pub target_name: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-pub struct ShutdownRequest {
+pub(crate) struct ShutdownRequest {
     #[serde(default, deserialize_with = "or_default")]
     pub restart: bool,
 }
 
 #[derive(Debug, Deserialize)]
-pub struct InputReply {
+pub(crate) struct InputReply {
     #[serde(default)]
     pub value: Option<String>,
 }
 
 /// The cursor of a request as the interpreter wants it: never behind the end of the code.
-pub fn cursor(code: &str, position: Option<usize>) -> usize {
+pub(crate) fn cursor(code: &str, position: Option<usize>) -> usize {
     let end = code.chars().count();
     position.map_or(end, |position| position.min(end))
 }

@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 
 use ecco_interpreter::MimeBundle;
 use ecco_interpreter::{Cell, CellError, Completeness, CompletionItem, Completions, Interpreter, Interrupt};
+use jupyter_protocol::{CompleteReply, ExecuteInput, ExecutionCount, IsCompleteRequest};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::attention::Attention;
@@ -21,30 +23,41 @@ use crate::history::{History, Line, RESULT_LIMIT};
 use crate::outbox::Outbox;
 use crate::output::{Answer, CellOutput, bounded};
 use crate::replies;
-use crate::requests::{
-    CompleteRequest, ExecuteRequest, HistoryRequest, InspectRequest, IsCompleteRequest, cursor,
-};
-use crate::wire::Parent;
+use crate::requests::{CompleteRequest, ExecuteRequest, HistoryRequest, InspectRequest, cursor, parse};
+use crate::wire::{Parent, Request};
 
 /// A cell that fails sooner than this after its request waits until then for the requests behind it,
 /// before they are called off: a front end that runs all cells sends them in one go.
 const ABORT_GRACE: Duration = Duration::from_millis(10);
 
 /// A request for the script thread.
-pub struct Work {
+pub(crate) struct Work {
     pub parent: Arc<Parent>,
+    pub reply_type: String,
     pub task: Task,
     /// Bytes of the request.
     pub size: usize,
     pub since: Instant,
 }
 
-pub enum Task {
+pub(crate) enum Task {
+    /// Called off where a cell before it fails.
     Execute(ExecuteRequest),
-    Complete(CompleteRequest),
-    Inspect(InspectRequest),
-    IsComplete(IsCompleteRequest),
-    History(HistoryRequest),
+    Question(Question),
+}
+
+/// Gives the content of the reply.
+type Question = Box<dyn FnOnce(&mut Script) -> Result<Value, CellError> + Send>;
+
+impl Task {
+    /// What `handle` answers to the content of `request`.
+    pub(crate) fn question<T: DeserializeOwned + Send + 'static>(
+        request: &Request,
+        handle: fn(&mut Script, T) -> Result<Value, CellError>,
+    ) -> Result<Self, CellError> {
+        let content = parse(request)?;
+        Ok(Self::Question(Box::new(move |script| handle(script, content))))
+    }
 }
 
 /// As a struct, since a `Value` would be a second copy of what may be large.
@@ -55,7 +68,7 @@ struct ExecuteResult<'a> {
     metadata: &'a Map<String, Value>,
 }
 
-pub struct Script {
+pub(crate) struct Script {
     /// `Err` when it could not be made: every request is then answered with why.
     interpreter: Result<Box<dyn Interpreter>, CellError>,
     outbox: Arc<Outbox>,
@@ -70,7 +83,7 @@ pub struct Script {
 }
 
 impl Script {
-    pub fn new(
+    pub(crate) fn new(
         make: impl FnOnce(Interrupt) -> Box<dyn Interpreter>,
         outbox: Arc<Outbox>,
         attention: Attention,
@@ -94,7 +107,7 @@ impl Script {
     }
 
     /// Works until the sockets are gone.
-    pub fn run(mut self) {
+    pub(crate) fn run(mut self) {
         while let Some(work) = self.ahead.pop_front().or_else(|| self.inbox.recv().ok()) {
             // Ten thousand short cells say as much as one that prints.
             self.outbox.hold_back(&self.attention.interrupt);
@@ -110,16 +123,13 @@ impl Script {
     }
 
     fn process_work(&mut self, work: Work) {
-        let reply_type = work.task.reply_type();
-        let content = match work.task {
-            Task::Execute(request) => return self.handle_execute(&work.parent, request, work.since),
-            Task::Complete(request) => self.handle_complete(&request),
-            Task::Inspect(request) => self.handle_inspect(&request),
-            Task::IsComplete(request) => self.handle_is_complete(&request),
-            Task::History(request) => self.handle_history(request),
-        };
-        let content = content.unwrap_or_else(|error| replies::error(&error));
-        self.outbox.finish(&work.parent, reply_type, &content);
+        match work.task {
+            Task::Execute(request) => self.handle_execute(&work.parent, request, work.since),
+            Task::Question(question) => {
+                let content = question(self).unwrap_or_else(|error| replies::error(&error));
+                self.outbox.finish(&work.parent, &work.reply_type, &content);
+            }
+        }
     }
 
     fn handle_execute(&mut self, parent: &Arc<Parent>, request: ExecuteRequest, since: Instant) {
@@ -128,8 +138,11 @@ impl Script {
             self.count = number;
         }
         if !request.silent {
-            let content = json!({"code": request.code, "execution_count": number});
-            self.outbox.publish(parent, "execute_input", &content);
+            let input = ExecuteInput {
+                code: request.code.clone(),
+                execution_count: ExecutionCount::new(number as usize),
+            };
+            self.outbox.publish(parent, "execute_input", &input);
         }
         let (result, payload) = self.execute(parent, &request, number);
         let mut content = match &result {
@@ -226,7 +239,7 @@ impl Script {
         results
     }
 
-    fn handle_complete(&mut self, request: &CompleteRequest) -> Result<Value, CellError> {
+    pub(crate) fn handle_complete(&mut self, request: CompleteRequest) -> Result<Value, CellError> {
         let cursor = cursor(&request.code, request.cursor_pos);
         let Completions { range, matches } =
             self.guarded(|interpreter| interpreter.complete(&request.code, cursor))?;
@@ -236,18 +249,17 @@ impl Script {
                 "signature": item.signature.as_deref().unwrap_or_default(),
             })
         };
-        Ok(json!({
-            "status": "ok",
-            "matches": matches.iter().map(|item| &item.text).collect::<Vec<_>>(),
-            "cursor_start": range.start,
-            "cursor_end": range.end,
-            "metadata": {
-                "_jupyter_types_experimental": matches.iter().map(typed).collect::<Vec<_>>(),
-            },
+        let types: Value = matches.iter().map(typed).collect();
+        Ok(json!(CompleteReply {
+            cursor_start: range.start,
+            cursor_end: range.end,
+            metadata: Map::from_iter([("_jupyter_types_experimental".to_owned(), types)]),
+            matches: matches.into_iter().map(|item| item.text).collect(),
+            ..CompleteReply::default()
         }))
     }
 
-    fn handle_inspect(&mut self, request: &InspectRequest) -> Result<Value, CellError> {
+    pub(crate) fn handle_inspect(&mut self, request: InspectRequest) -> Result<Value, CellError> {
         let cursor = cursor(&request.code, request.cursor_pos);
         let detail = request.detail_level.min(1);
         let found = self.guarded(|interpreter| interpreter.inspect(&request.code, cursor, detail))?;
@@ -256,7 +268,7 @@ impl Script {
         Ok(json!({"status": "ok", "found": is_found, "data": data, "metadata": metadata}))
     }
 
-    fn handle_is_complete(&mut self, request: &IsCompleteRequest) -> Result<Value, CellError> {
+    pub(crate) fn handle_is_complete(&mut self, request: IsCompleteRequest) -> Result<Value, CellError> {
         let answer = self.guarded(|interpreter| interpreter.is_complete(&request.code))?;
         Ok(match answer {
             Completeness::Complete => json!({"status": "complete"}),
@@ -265,7 +277,7 @@ impl Script {
         })
     }
 
-    fn handle_history(&self, request: HistoryRequest) -> Result<Value, CellError> {
+    pub(crate) fn handle_history(&mut self, request: HistoryRequest) -> Result<Value, CellError> {
         match self.history.query(request) {
             Ok(lines) => Ok(json!({"status": "ok", "history": lines})),
             Err(reason) => Err(replies::failure("HistoryError", reason)),
@@ -283,12 +295,12 @@ impl Script {
         cells
     }
 
-    fn refuse(&self, Work { parent, task, .. }: &Work, why: &str) {
-        let content = match task {
+    fn refuse(&self, work: &Work, why: &str) {
+        let content = match work.task {
             Task::Execute(_) => replies::aborted(why),
-            _ => replies::error(&replies::failure("Aborted", why.to_owned())),
+            Task::Question(_) => replies::error(&replies::failure("Aborted", why.to_owned())),
         };
-        self.outbox.finish(parent, task.reply_type(), &content);
+        self.outbox.finish(&work.parent, &work.reply_type, &content);
     }
 
     /// Calls the interpreter, which may be missing or panic.
@@ -297,18 +309,6 @@ impl Script {
             Ok(interpreter) => catch_unwind(AssertUnwindSafe(|| call(interpreter.as_mut())))
                 .map_err(|panic| panicked("this is a defect of the kernel, not of the cell", &*panic)),
             Err(error) => Err(error.clone()),
-        }
-    }
-}
-
-impl Task {
-    fn reply_type(&self) -> &'static str {
-        match self {
-            Task::Execute(_) => "execute_reply",
-            Task::Complete(_) => "complete_reply",
-            Task::Inspect(_) => "inspect_reply",
-            Task::IsComplete(_) => "is_complete_reply",
-            Task::History(_) => "history_reply",
         }
     }
 }

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// After an error on a socket, so that one which repeats itself does not take the whole core.
 const PAUSE: Duration = Duration::from_millis(10);
 
-pub struct Sockets {
+pub(crate) struct Sockets {
     pub shell: Router,
     pub control: Router,
     pub stdin: Router,
@@ -34,13 +34,13 @@ pub struct Sockets {
 }
 
 /// A ROUTER socket in two halves.
-pub struct Router {
+pub(crate) struct Router {
     pub sender: RouterSendHalf,
     pub receiver: RouterRecvHalf,
 }
 
 /// Binds what the connection file says, and nothing else.
-pub async fn bind(connection: &ConnectionInfo) -> Result<Sockets, Error> {
+pub(crate) async fn bind(connection: &ConnectionInfo) -> Result<Sockets, Error> {
     warn_if_open(connection);
     let mut gate = Gate::new();
     let shell = router(connection, Channel::Shell, &mut gate).await?;
@@ -75,7 +75,7 @@ fn warn_if_open(
 }
 
 /// The next message. Errors of single peers are theirs alone.
-pub async fn receive(socket: &mut (impl SocketRecv + Send)) -> ZmqMessage {
+pub(crate) async fn receive(socket: &mut (impl SocketRecv + Send)) -> ZmqMessage {
     loop {
         match socket.recv().await {
             Ok(message) => return message,
@@ -88,7 +88,7 @@ pub async fn receive(socket: &mut (impl SocketRecv + Send)) -> ZmqMessage {
 }
 
 /// Sends to whom the message names; waits [`PATIENCE`] at most.
-pub async fn send(socket: &mut (impl SocketSend + Send), message: ZmqMessage) -> Result<(), ZmqError> {
+pub(crate) async fn send(socket: &mut (impl SocketSend + Send), message: ZmqMessage) -> Result<(), ZmqError> {
     match tokio::time::timeout(PATIENCE, socket.send(message)).await {
         Ok(sent) => sent,
         Err(_) => Err(ZmqError::Other("a peer does not read")),

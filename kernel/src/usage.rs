@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde_json::{Map, Value, json};
 
 #[derive(Default)]
-pub struct Usage {
+pub(crate) struct Usage {
     last: Option<Times>,
 }
 
@@ -23,7 +23,7 @@ struct Times {
 
 impl Usage {
     /// The content of a `usage_reply`. Memory in bytes; `kernel_cpu` is 100 for one processor.
-    pub fn reply(&mut self) -> Value {
+    pub(crate) fn reply(&mut self) -> Value {
         let stat = read("/proc/stat");
         let mut content = json!({
             "status": "ok",

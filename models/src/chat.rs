@@ -259,6 +259,10 @@ mod tests {
         assert_eq!(render(json).unwrap(), r#"{"a": [1, "é<"], "b": {}}"#);
         let year = render("{{ strftime_now('%Y') }}").unwrap();
         assert!(year.parse::<u32>().unwrap() > 2024);
+        let date = render("{{ strftime_now('%d %b %Y, %-d %B, 100%%') }}").unwrap();
+        assert!(date.ends_with(", 100%") && date.contains(&year), "{date}");
+        assert!(refusal("{{ strftime_now('%Q') }}").contains("is not a pattern"));
+        assert!(refusal("{{ strftime_now('%Y' * 200) }}").contains("256 bytes"));
     }
 
     #[test]

@@ -14,14 +14,14 @@ const OWN: u64 = 24;
 
 /// How many there may be on one channel.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Places {
+pub(crate) struct Places {
     /// Who has not yet said who they are; the oldest makes room for a newcomer.
     pub handshakes: usize,
     pub peers: usize,
 }
 
 /// Raises this process's limit as far as is useful and allowed, and shares out what there is.
-pub fn places() -> Places {
+pub(crate) fn places() -> Places {
     let used = std::fs::read_dir("/proc/self/fd").map_or(16, |entries| entries.count() as u64);
     share(raised_limit(), used)
 }

@@ -19,9 +19,9 @@ use std::time::{Duration, Instant};
 use crate::wire::Channel;
 
 /// Bytes that may wait for a peer before it holds up the others.
-pub const SOFT: usize = 64 << 10;
+pub(crate) const SOFT: usize = 64 << 10;
 /// How long a peer that does not read at all holds up the others.
-pub const GRACE: Duration = Duration::from_millis(250);
+pub(crate) const GRACE: Duration = Duration::from_millis(250);
 /// How long a peer that does not read at all is waited for when it holds up nobody.
 const ALONE: Duration = Duration::from_secs(30);
 /// Bytes per second that a peer has to read to be waited for. A client in Python on a busy machine takes about a
@@ -30,7 +30,7 @@ const RATE: u32 = 256 << 10;
 
 /// What one channel keeps for peers that are not waited for, in bytes.
 #[derive(Debug, Clone)]
-pub struct Store {
+pub(crate) struct Store {
     /// For one of them.
     each: usize,
     /// For all of them together.
@@ -41,7 +41,7 @@ pub struct Store {
 }
 
 impl Store {
-    pub fn of(channel: Channel) -> Self {
+    pub(crate) fn of(channel: Channel) -> Self {
         let (each, all) = match channel {
             // Everybody gets all of it.
             Channel::IoPub => (8 << 20, 16 << 20),
@@ -58,7 +58,7 @@ impl Store {
 }
 
 /// The account of one peer.
-pub struct Pace {
+pub(crate) struct Pace {
     store: Store,
     /// This peer's part in what the store keeps.
     kept: usize,
@@ -75,12 +75,12 @@ pub struct Pace {
 /// A peer has more unread than is kept for it.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[error("it does not read, and {unread} bytes wait for it")]
-pub struct Overfull {
+pub(crate) struct Overflow {
     pub unread: usize,
 }
 
 impl Pace {
-    pub fn new(store: &Store, now: Instant) -> Self {
+    pub(crate) fn new(store: &Store, now: Instant) -> Self {
         store.waited_for.fetch_add(1, Ordering::Relaxed);
         Self {
             store: store.clone(),
@@ -94,7 +94,7 @@ impl Pace {
     }
 
     /// Makes up the account: `read` bytes have been read by the peer since the last time, `unread` are waiting.
-    pub fn account(&mut self, now: Instant, read: usize, unread: usize) -> Result<(), Overfull> {
+    pub(crate) fn account(&mut self, now: Instant, read: usize, unread: usize) -> Result<(), Overflow> {
         let earned = Duration::from_secs(1).saturating_mul(u32::try_from(read).unwrap_or(u32::MAX)) / RATE;
         let used = if self.behind {
             now.saturating_duration_since(self.at)
@@ -119,12 +119,12 @@ impl Pace {
     }
 
     /// Whether more may be taken from ZeroMQ for this peer, of which `unread` bytes are waiting.
-    pub fn takes(&self, unread: usize) -> bool {
+    pub(crate) fn takes(&self, unread: usize) -> bool {
         unread < SOFT || !self.waited_for
     }
 
     /// When the account is to be made up again even if nothing happens.
-    pub fn until(&self, unread: usize) -> Option<Instant> {
+    pub(crate) fn until(&self, unread: usize) -> Option<Instant> {
         // Without patience it is waited for because it is alone, which may change.
         let time = if self.patience.is_zero() {
             GRACE
@@ -148,13 +148,13 @@ impl Pace {
         self.waited_for = wait;
     }
 
-    fn keep(&mut self, kept: usize) -> Result<(), Overfull> {
+    fn keep(&mut self, kept: usize) -> Result<(), Overflow> {
         // Additions come first, so that the sum never wraps below zero.
         self.store.kept.fetch_add(kept, Ordering::Relaxed);
         let all = self.store.kept.fetch_sub(self.kept, Ordering::Relaxed) - self.kept;
         self.kept = kept;
         if kept > self.store.each || (kept > 0 && all > self.store.all) {
-            return Err(Overfull { unread: kept });
+            return Err(Overflow { unread: kept });
         }
         Ok(())
     }

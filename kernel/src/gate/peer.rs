@@ -15,12 +15,12 @@ use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
-use super::hello::{GREETING, hello, ready};
-use super::inner::Inner;
 use super::pace::Store;
+use super::private::PrivateSocket;
 use super::relay::Relay;
 use super::stream::Stream;
-use super::zmtp::{Event, Inspector, Refused, Rules};
+use super::zmtp::hello::{GREETING, hello, ready};
+use super::zmtp::{Event, Inspector, Rules, Violation};
 use crate::journal::note;
 use crate::wire::Channel;
 
@@ -33,9 +33,9 @@ const NAME_POLL: Duration = Duration::from_millis(10);
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// What the peers of one channel share.
-pub struct Host {
+pub(crate) struct Host {
     pub channel: Channel,
-    pub inner: Inner,
+    pub inner: PrivateSocket,
     /// One permit for each peer.
     pub places: Arc<Semaphore>,
     /// One permit for each kilobyte of a large message under way, on any channel.
@@ -46,7 +46,7 @@ pub struct Host {
 
 /// Who is connected by name. ZeroMQ would hand the name, and the replies, to whoever claims it last.
 #[derive(Clone, Default)]
-pub struct Names(Arc<Mutex<HashSet<Bytes>>>);
+pub(crate) struct Names(Arc<Mutex<HashSet<Bytes>>>);
 
 /// A name that is taken as long as this lives.
 struct Name {
@@ -77,7 +77,7 @@ impl Host {
 }
 
 /// Hears who a peer is, and relays for it in a task of its own.
-pub async fn greet(host: Arc<Host>, outer: Stream, ending: watch::Receiver<bool>) {
+pub(crate) async fn greet(host: Arc<Host>, outer: Stream, ending: watch::Receiver<bool>) {
     match timeout(HANDSHAKE, introduction(&host, &outer)).await {
         Ok(Ok(Some(guest))) => {
             tokio::spawn(welcome(host, outer, guest, ending));
@@ -89,7 +89,7 @@ pub async fn greet(host: Arc<Host>, outer: Stream, ending: watch::Receiver<bool>
     }
 }
 
-async fn introduction(host: &Host, outer: &Stream) -> Result<Option<Guest>, Refused> {
+async fn introduction(host: &Host, outer: &Stream) -> Result<Option<Guest>, Violation> {
     let mut inspector = Inspector::new(Rules::of(host.channel));
     let (mut buffer, mut passed) = ([0; 1024], Vec::new());
     if outer.write_all(&GREETING).await.is_err() {
@@ -140,7 +140,7 @@ async fn welcome(host: Arc<Host>, outer: Stream, guest: Guest, ending: watch::Re
 }
 
 /// A connection to ZeroMQ on which both sides have said who they are.
-async fn introduce(inner: &Inner, socket_type: &str, identity: &[u8]) -> io::Result<UnixStream> {
+async fn introduce(inner: &PrivateSocket, socket_type: &str, identity: &[u8]) -> io::Result<UnixStream> {
     let mut stream = inner.connect().await?;
     stream.write_all(&hello(socket_type, identity)).await?;
     // Its greeting, and its READY: a short frame.

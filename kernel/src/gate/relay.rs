@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use tokio::net::UnixStream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use super::pace::{Overfull, Pace, SOFT};
+use super::pace::{Overflow, Pace, SOFT};
 use super::peer::Host;
 use super::stream::Stream;
-use super::zmtp::{Event, Inspector, Refused};
+use super::zmtp::{Event, Inspector, Violation};
 use crate::wire::Channel;
 
 /// Bytes taken from a socket at once.
@@ -28,7 +28,7 @@ const LARGE_RATE: u64 = 1 << 20;
 /// How much of a peer's unread input is thrown away when it is cut off.
 const DISCARDED_CHUNKS: usize = 16;
 /// What one permit of [`Host::room`] stands for, in bytes.
-pub const ROOM_UNIT: u64 = 1 << 10;
+pub(crate) const ROOM_UNIT: u64 = 1 << 10;
 
 thread_local! {
     /// Where every relay reads to; none keeps anything in it.
@@ -37,16 +37,16 @@ thread_local! {
 
 /// Why a peer was cut off.
 #[derive(Debug, thiserror::Error)]
-pub enum CutOff {
+pub(crate) enum Disconnect {
     #[error(transparent)]
-    Refused(#[from] Refused),
+    Violation(#[from] Violation),
     #[error(transparent)]
-    Overfull(#[from] Overfull),
+    Overflow(#[from] Overflow),
     #[error("it did not finish a large message in time")]
     Unfinished,
 }
 
-pub struct Relay<'a> {
+pub(crate) struct Relay<'a> {
     host: &'a Host,
     outer: Stream,
     inner: UnixStream,
@@ -71,7 +71,7 @@ pub struct Relay<'a> {
 }
 
 impl<'a> Relay<'a> {
-    pub fn new(
+    pub(crate) fn new(
         host: &'a Host,
         outer: Stream,
         inner: UnixStream,
@@ -98,7 +98,7 @@ impl<'a> Relay<'a> {
     }
 
     /// Relays until the end; gives the connection to ZeroMQ back, and why the peer was cut off if it was.
-    pub async fn run(mut self, ending: watch::Receiver<bool>) -> (UnixStream, Option<CutOff>) {
+    pub(crate) async fn run(mut self, ending: watch::Receiver<bool>) -> (UnixStream, Option<Disconnect>) {
         let ended = self.relay(ending).await;
         self.outer.end();
         // Closing with something unread would reset the connection, and take back what was said last.
@@ -106,7 +106,7 @@ impl<'a> Relay<'a> {
         (self.inner, ended.err())
     }
 
-    async fn relay(&mut self, mut ending: watch::Receiver<bool>) -> Result<(), CutOff> {
+    async fn relay(&mut self, mut ending: watch::Receiver<bool>) -> Result<(), Disconnect> {
         let input = std::mem::take(&mut self.input);
         self.inspect(&input)?;
         loop {
@@ -149,10 +149,10 @@ impl<'a> Relay<'a> {
         self.deadline.into_iter().chain(pace).min()
     }
 
-    fn tick(&mut self) -> Result<(), CutOff> {
+    fn tick(&mut self) -> Result<(), Disconnect> {
         let now = Instant::now();
         if self.deadline.is_some_and(|deadline| deadline <= now) {
-            return Err(CutOff::Unfinished);
+            return Err(Disconnect::Unfinished);
         }
         Ok(self.pace.account(now, 0, self.outward.len())?)
     }
@@ -172,7 +172,7 @@ impl<'a> Relay<'a> {
         !self.inward.is_empty() && self.claim == 0
     }
 
-    fn read_outer(&mut self) -> Result<(), CutOff> {
+    fn read_outer(&mut self) -> Result<(), Disconnect> {
         SCRATCH.with_borrow_mut(|buffer| match self.outer.try_read(buffer) {
             Ok(count @ 1..) => self.inspect(&buffer[..count]),
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
@@ -184,7 +184,7 @@ impl<'a> Relay<'a> {
     }
 
     /// Inspects what came, up to something that has to wait.
-    fn inspect(&mut self, mut rest: &[u8]) -> Result<(), CutOff> {
+    fn inspect(&mut self, mut rest: &[u8]) -> Result<(), Disconnect> {
         while self.claim == 0 && !self.complete && !rest.is_empty() {
             match self.inspector.inspect(&mut rest, &mut self.inward)? {
                 Event::Claim(bytes) => {
@@ -218,7 +218,7 @@ impl<'a> Relay<'a> {
     }
 
     /// Writes what was inspected, and goes on with what had to wait for that.
-    fn write_inward(&mut self) -> Result<(), CutOff> {
+    fn write_inward(&mut self) -> Result<(), Disconnect> {
         while self.claim == 0 {
             while !self.inward.is_empty() {
                 match self.inner.try_write(&self.inward) {
@@ -242,7 +242,7 @@ impl<'a> Relay<'a> {
         Ok(())
     }
 
-    fn read_inner(&mut self) -> Result<(), CutOff> {
+    fn read_inner(&mut self) -> Result<(), Disconnect> {
         if !self.wants_output() {
             return Ok(());
         }
@@ -261,7 +261,7 @@ impl<'a> Relay<'a> {
         })
     }
 
-    fn pass_outward(&mut self, bytes: &[u8]) -> Result<(), CutOff> {
+    fn pass_outward(&mut self, bytes: &[u8]) -> Result<(), Disconnect> {
         let written = match self.outward.is_empty() {
             _ if self.outer_ended => None,
             true => self.try_write_outer(bytes),
@@ -275,7 +275,7 @@ impl<'a> Relay<'a> {
         Ok(self.pace.account(Instant::now(), written, self.outward.len())?)
     }
 
-    fn write_outward(&mut self) -> Result<(), CutOff> {
+    fn write_outward(&mut self) -> Result<(), Disconnect> {
         if self.outward.is_empty() {
             return Ok(());
         }

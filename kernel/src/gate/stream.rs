@@ -12,12 +12,12 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 /// A connection to a host that vanished without a word is given up some time after so much silence.
 const SILENCE: Duration = Duration::from_secs(60);
 
-pub enum Listener {
+pub(crate) enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
 
-pub enum Stream {
+pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
@@ -33,21 +33,21 @@ macro_rules! either {
 }
 
 impl Listener {
-    pub fn tcp(ip: &str, port: u16) -> io::Result<Self> {
+    pub(crate) fn tcp(ip: &str, port: u16) -> io::Result<Self> {
         let listener = std::net::TcpListener::bind((ip, port))?;
         listener.set_nonblocking(true)?;
         TcpListener::from_std(listener).map(Self::Tcp)
     }
 
     /// For this user alone, whatever the umask says.
-    pub fn unix(path: &Path) -> io::Result<Self> {
+    pub(crate) fn unix(path: &Path) -> io::Result<Self> {
         let listener = std::os::unix::net::UnixListener::bind(path)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
         listener.set_nonblocking(true)?;
         UnixListener::from_std(listener).map(Self::Unix)
     }
 
-    pub async fn accept(&self) -> io::Result<Stream> {
+    pub(crate) async fn accept(&self) -> io::Result<Stream> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
@@ -61,24 +61,24 @@ impl Listener {
 }
 
 impl Stream {
-    pub async fn readable(&self) -> io::Result<()> {
+    pub(crate) async fn readable(&self) -> io::Result<()> {
         either!(self, stream => stream.readable().await)
     }
 
-    pub async fn writable(&self) -> io::Result<()> {
+    pub(crate) async fn writable(&self) -> io::Result<()> {
         either!(self, stream => stream.writable().await)
     }
 
-    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         either!(self, stream => stream.try_read(buffer))
     }
 
-    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         either!(self, stream => stream.try_write(bytes))
     }
 
     /// Writes all of it, which only handshakes do.
-    pub async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+    pub(crate) async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             self.writable().await?;
             match self.try_write(bytes) {
@@ -91,7 +91,7 @@ impl Stream {
     }
 
     /// Says that nothing more will come.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         // The peer may have left already.
         let _ = either!(self, stream => SockRef::from(stream).shutdown(Shutdown::Write));
     }

@@ -32,7 +32,7 @@ const SCHEMA: &str = "
 
 const NOW: &str = "strftime('%Y-%m-%d %H:%M:%f', 'now', 'localtime')";
 
-pub struct Store {
+pub(crate) struct Store {
     /// None when not even memory can be had: nothing is remembered then.
     base: Option<Base>,
     /// What the connection is to; None in memory.
@@ -45,7 +45,7 @@ struct Base {
 }
 
 impl Store {
-    pub fn open(path: Option<PathBuf>) -> Self {
+    pub(crate) fn open(path: Option<PathBuf>) -> Self {
         let mut store = Self { base: None, path };
         match store.path.as_deref().map(open_file) {
             Some(Ok(base)) => store.base = Some(base),
@@ -55,12 +55,12 @@ impl Store {
         store
     }
 
-    pub fn record(&mut self, lines: &[Line]) {
+    pub(crate) fn record(&mut self, lines: &[Line]) {
         self.with(|base| base.record(lines));
     }
 
     /// `[session, line, code]`, or `[session, line, [code, result]]`, oldest first.
-    pub fn query(&mut self, request: &HistoryRequest) -> Vec<Value> {
+    pub(crate) fn query(&mut self, request: &HistoryRequest) -> Vec<Value> {
         self.with(|base| base.query(request)).unwrap_or_default()
     }
 

@@ -11,14 +11,14 @@ use crate::error::Error;
 const REMEMBERED: usize = 1 << 16;
 
 /// The HMAC of the connection file. An empty key means unsigned messages.
-pub enum Signer {
+pub(crate) enum Signer {
     Unsigned,
     Sha256(Hmac<Sha256>),
     Sha512(Hmac<Sha512>),
 }
 
 impl Signer {
-    pub fn new(scheme: &str, key: &str) -> Result<Self, Error> {
+    pub(crate) fn new(scheme: &str, key: &str) -> Result<Self, Error> {
         let unsupported = || Error::SignatureScheme {
             scheme: scheme.to_owned(),
         };
@@ -36,7 +36,7 @@ impl Signer {
     }
 
     /// Lower-case hexadecimal digits.
-    pub fn sign(&self, frames: [&[u8]; 4]) -> String {
+    pub(crate) fn sign(&self, frames: [&[u8]; 4]) -> String {
         match self {
             Self::Unsigned => String::new(),
             Self::Sha256(mac) => to_hex(&fed(mac, frames).finalize().into_bytes()),
@@ -45,7 +45,7 @@ impl Signer {
     }
 
     /// Compares in constant time.
-    pub fn verify(&self, frames: [&[u8]; 4], signature: &[u8]) -> bool {
+    pub(crate) fn verify(&self, frames: [&[u8]; 4], signature: &[u8]) -> bool {
         let Some(bytes) = from_hex(signature) else {
             return matches!(self, Self::Unsigned);
         };
@@ -67,7 +67,7 @@ fn to_hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-pub fn from_hex(digits: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn from_hex(digits: &[u8]) -> Option<Vec<u8>> {
     let value = |digit: u8| char::from(digit).to_digit(16);
     let (pairs, rest) = digits.as_chunks::<2>();
     let bytes = pairs
@@ -78,14 +78,14 @@ pub fn from_hex(digits: &[u8]) -> Option<Vec<u8>> {
 
 /// The signatures of the messages that came last.
 #[derive(Default)]
-pub struct Seen {
+pub(crate) struct ReplayWindow {
     known: HashSet<u128>,
     order: VecDeque<u128>,
 }
 
-impl Seen {
+impl ReplayWindow {
     /// Whether a signature, which is right, has not come before. Messages without one are not told apart.
-    pub fn is_new(&mut self, signature: &[u8]) -> bool {
+    pub(crate) fn is_new(&mut self, signature: &[u8]) -> bool {
         let digest = from_hex(signature).and_then(|digest| digest.first_chunk().copied());
         digest.is_none_or(|start| self.insert(u128::from_be_bytes(start)))
     }
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn the_oldest_is_forgotten() {
-        let mut seen = Seen::default();
+        let mut seen = ReplayWindow::default();
         assert!((0..REMEMBERED as u128 + 1).all(|signature| seen.insert(signature)));
         assert!(!seen.insert(REMEMBERED as u128) && seen.insert(0));
         assert_eq!((seen.known.len(), seen.order.len()), (REMEMBERED, REMEMBERED));

@@ -1,5 +1,7 @@
 //! The language of templates, as transformers sets it up.
 
+use std::fmt::Write as _;
+
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, ErrorKind, Output, State};
@@ -8,6 +10,9 @@ use serde::Serialize;
 /// Steps of a template, of which each 64 bytes that it makes are one, so that memory is bounded too (128 MB). A
 /// long conversation takes some ten thousand.
 pub(super) const FUEL: u64 = 2_000_000;
+
+/// Bytes of a pattern of `strftime_now`: what it makes takes no fuel.
+const PATTERN_LIMIT: usize = 256;
 
 /// Jinja as transformers sets it up.
 pub(super) fn environment() -> Result<Environment<'static>, minijinja::Error> {
@@ -85,18 +90,16 @@ impl serde_json::ser::Formatter for Spaced {
 
 /// The local time by a pattern of C's `strftime`.
 fn now(pattern: String) -> Result<String, minijinja::Error> {
-    let invalid = |reason: &'static str| minijinja::Error::new(ErrorKind::InvalidOperation, reason);
-    let pattern =
-        std::ffi::CString::new(pattern).map_err(|_| invalid("strftime_now: a pattern with a zero byte"))?;
-    let mut text = [0_u8; 256];
-    // SAFETY: the C functions write into `local` and up to `text.len()` bytes of `text`; the pattern ends with zero.
-    let length = unsafe {
-        let seconds = libc::time(std::ptr::null_mut());
-        let mut local: libc::tm = std::mem::zeroed();
-        libc::localtime_r(&seconds, &mut local);
-        libc::strftime(text.as_mut_ptr().cast(), text.len(), pattern.as_ptr(), &local)
-    };
-    Ok(String::from_utf8_lossy(&text[..length]).into_owned())
+    let invalid = |reason: String| minijinja::Error::new(ErrorKind::InvalidOperation, reason);
+    if pattern.len() > PATTERN_LIMIT {
+        return Err(invalid(format!(
+            "strftime_now: a pattern of more than {PATTERN_LIMIT} bytes"
+        )));
+    }
+    let mut text = String::new();
+    write!(text, "{}", chrono::Local::now().format(&pattern))
+        .map_err(|_| invalid(format!("strftime_now: {pattern:?} is not a pattern")))?;
+    Ok(text)
 }
 
 /// The tags with which transformers marks what a model wrote, as blocks that Jinja knows.

@@ -18,7 +18,7 @@ const ASK_PAUSE: Duration = Duration::from_millis(50);
 /// … and so many times.
 const ASK_ATTEMPTS: u32 = 40;
 
-pub struct Sending {
+pub(crate) struct Dispatch {
     pub wire: Arc<Wire>,
     pub outbox: Arc<Outbox>,
     pub iopub: XPubSocket,
@@ -28,9 +28,9 @@ pub struct Sending {
     pub answers: Sender<Answer>,
 }
 
-impl Sending {
+impl Dispatch {
     /// Sends until the outbox is closed and empty.
-    pub async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         loop {
             tokio::select! {
                 message = receive(&mut self.iopub) => self.handle_subscription(message).await,

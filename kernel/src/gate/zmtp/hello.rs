@@ -2,20 +2,20 @@
 
 use bytes::Bytes;
 
-use super::zmtp::{COMMAND, LONG, Refused, malformed};
+use super::rules::{COMMAND, LONG, Violation, malformed};
 
 /// Both sides say this first: ZMTP 3.0 without encryption.
-pub const GREETING: [u8; 64] = greeting();
+pub(crate) const GREETING: [u8; 64] = greeting();
 /// In bytes, as ZeroMQ has it.
 const IDENTITY_LIMIT: usize = 255;
 
 /// The greeting and the READY with which a peer of this type and identity introduces itself.
-pub fn hello(socket_type: &str, identity: &[u8]) -> Vec<u8> {
+pub(crate) fn hello(socket_type: &str, identity: &[u8]) -> Vec<u8> {
     [&GREETING[..], &ready(socket_type, identity)].concat()
 }
 
 /// A READY command frame. It is short: names are a few letters, identities at most 255 bytes.
-pub fn ready(socket_type: &str, identity: &[u8]) -> Vec<u8> {
+pub(crate) fn ready(socket_type: &str, identity: &[u8]) -> Vec<u8> {
     let mut body = b"\x05READY".to_vec();
     for (name, value) in [("Socket-Type", socket_type.as_bytes()), ("Identity", identity)] {
         if !value.is_empty() {
@@ -34,7 +34,7 @@ pub fn ready(socket_type: &str, identity: &[u8]) -> Vec<u8> {
 }
 
 /// The identity in a READY command of a peer that fits this socket.
-pub fn ready_identity(command: &[u8], socket_types: &[&[u8]]) -> Result<Bytes, Refused> {
+pub(crate) fn ready_identity(command: &[u8], socket_types: &[&[u8]]) -> Result<Bytes, Violation> {
     let mut rest = command
         .strip_prefix(b"\x05READY")
         .ok_or(malformed("another command where READY belongs"))?;

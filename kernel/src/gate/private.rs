@@ -17,24 +17,24 @@ use tempfile::TempDir;
 const NAME: &str = "ecco-kernel-inner";
 
 /// The way to a private listener.
-pub struct Inner {
+pub(crate) struct PrivateSocket {
     path: PathBuf,
     /// What keeps it open: the one or the other.
     _inode: Option<File>,
     _folder: Option<TempDir>,
 }
 
-impl Inner {
-    pub fn listen() -> io::Result<(UnixListener, Self)> {
+impl PrivateSocket {
+    pub(crate) fn listen() -> io::Result<(UnixListener, Self)> {
         unlinked().or_else(|_| kept())
     }
 
-    pub async fn connect(&self) -> io::Result<tokio::net::UnixStream> {
+    pub(crate) async fn connect(&self) -> io::Result<tokio::net::UnixStream> {
         tokio::net::UnixStream::connect(&self.path).await
     }
 }
 
-fn unlinked() -> io::Result<(UnixListener, Inner)> {
+fn unlinked() -> io::Result<(UnixListener, PrivateSocket)> {
     let folder = folder()?;
     // The folder's own path may be longer than an address can be.
     let handle = File::open(folder.path())?;
@@ -49,7 +49,7 @@ fn unlinked() -> io::Result<(UnixListener, Inner)> {
     // Whether this works is the system's decision, so it is tried.
     UnixStream::connect(&path)?;
     listener.accept()?;
-    let inner = Inner {
+    let inner = PrivateSocket {
         path,
         _inode: Some(inode),
         _folder: None,
@@ -57,11 +57,11 @@ fn unlinked() -> io::Result<(UnixListener, Inner)> {
     Ok((listener, inner))
 }
 
-fn kept() -> io::Result<(UnixListener, Inner)> {
+fn kept() -> io::Result<(UnixListener, PrivateSocket)> {
     let folder = folder()?;
     let path = folder.path().join(NAME);
     let listener = UnixListener::bind(&path)?;
-    let inner = Inner {
+    let inner = PrivateSocket {
         path,
         _inode: None,
         _folder: Some(folder),
