@@ -16,8 +16,8 @@ TORCH_LIB = $(shell echo $(CURDIR)/.venv/lib/python3*/site-packages/torch/lib)
 CARGO = LIBRARY_PATH=$(TORCH_LIB) cargo
 
 # The package with the primitives and their page, and those that are built without libtorch.
-PRIMITIVES := ecco-scripting
-LIGHT := ecco-interpreter ecco-protocol ecco-widgets
+PRIMITIVES := ecco-primitives
+LIGHT := ecco-interpreter ecco-protocol ecco-scripting ecco-widgets
 
 .PHONY: help demo lab test lint bless clean prerequisites browser FORCE
 .PHONY: test-kernel test-views test-scripting test-primitives test-models test-explain test-notebooks
@@ -73,8 +73,8 @@ test-views: browser .venv/.requirements  ## what results look like, in Chromium 
 	$(TEST_LIGHT) -p ecco-widgets
 	pytest $(SIDE_BY_SIDE) $(if $(VIEW),-k '$(VIEW)') widgets/tests
 
-test-scripting: .venv/.requirements  ## the notebook language
-	$(TEST) -p ecco-scripting
+test-scripting:  ## the notebook language
+	$(TEST_LIGHT) -p ecco-scripting
 
 test-primitives: .venv/.requirements  ## what a cell can ask
 	$(TEST) -p $(PRIMITIVES)
@@ -96,6 +96,7 @@ bless: .venv/.requirements  ## write anew all that is generated from the code
 	$(CARGO) run --release -p $(PRIMITIVES) --example primitives_docs
 	cargo run --release -p ecco-widgets --example schemas
 	BLESS=1 $(TEST) -p $(PRIMITIVES) --test transcripts
+	BLESS=1 $(TEST_LIGHT) -p ecco-scripting --test transcripts
 	BLESS=1 $(TEST) -p ecco-tests --test parity the_table_of_families_is_fresh
 	$(TEST) -p ecco-tests --test parity write_the_table -- --ignored
 	python scripts/third_party.py

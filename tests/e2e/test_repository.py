@@ -18,6 +18,7 @@ def test_the_notices_are_fresh(repo):
 APART = {
     "ecco-interpreter": {"rhai", "torch-sys", "tokio", "maud"},
     "ecco-protocol": {"rhai", "torch-sys", "maud"},
+    "ecco-scripting": {"torch-sys", "tokio"},
     "ecco-widgets": {"rhai", "torch-sys", "tokio"},
 }
 

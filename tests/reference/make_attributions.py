@@ -200,7 +200,7 @@ def frozen(value, x):
     found = torch.autograd.grad(logit.sum(), [x, *constants.values()], allow_unused=True)
     rest = sum(
         (gradient * parameter).sum().item()
-        for gradient, parameter in zip(found[1:], constants.values())
+        for gradient, parameter in zip(found[1:], constants.values(), strict=True)
         if gradient is not None
     )
     contributions = found[0] * x
