@@ -61,7 +61,7 @@ def linked_packages():
         "tree", "--package=ecco-kernel", "--edges=normal,no-proc-macro", f"--target={TARGET}", "--prefix=none"
     )
     linked = {tuple(line.split()[:2]) for line in tree.splitlines()}
-    packages = json.loads(cargo("metadata", "--format-version=1"))["packages"]
+    packages = json.loads(cargo("metadata", "--format-version=1", f"--filter-platform={TARGET}"))["packages"]
     others = (package for package in packages if package["source"])
     found = [package for package in others if (package["name"], "v" + package["version"]) in linked]
     return sorted(found, key=lambda package: (package["name"], package["version"]))
