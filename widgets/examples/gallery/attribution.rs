@@ -6,7 +6,8 @@ use ecco_widgets::faithfulness::{Figure, Measured};
 use ecco_widgets::saliency::{Check, CheckNote, Target, Targets};
 use ecco_widgets::*;
 
-use crate::{N_INPUT, eu, hostile, noise, read, saliency, token, words};
+use crate::saliency::saliency;
+use crate::texts::{N_INPUT, eu, hostile, noise, read, token, words};
 
 pub fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
     vec![

@@ -60,8 +60,12 @@ pub fn note(text: &str) -> Markup {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn data_cannot_leave_its_script() {
@@ -71,47 +75,30 @@ mod tests {
         assert_eq!(serde_json::from_str::<Value>(&island).unwrap(), data);
     }
 
+    /// Every style and script of the crate.
+    fn assets(folder: &Path) -> Vec<(PathBuf, String)> {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let of = |path: PathBuf| match path.extension() {
+            _ if path.is_dir() => assets(&path),
+            Some(name) if name == "js" || name == "css" => {
+                let text = fs::read_to_string(&path).unwrap();
+                vec![(path, text)]
+            }
+            _ => vec![],
+        };
+        entries.flat_map(of).collect()
+    }
+
     #[test]
     fn assets_cannot_leave_their_elements() {
-        for asset in [
-            BASE_CSS,
-            ELEMENT_JS,
-            include_str!("../views/saliency/view.js"),
-            include_str!("../views/saliency/view.css"),
-            include_str!("../views/comparison/view.js"),
-            include_str!("../views/comparison/view.css"),
-            include_str!("../views/faithfulness/view.js"),
-            include_str!("../views/faithfulness/view.css"),
-            include_str!("../views/score/view.js"),
-            include_str!("../views/score/view.css"),
-            include_str!("../views/factors/view.js"),
-            include_str!("../views/factors/view.css"),
-            include_str!("../views/neuron/view.js"),
-            include_str!("../views/neuron/view.css"),
-            include_str!("../views/similarity/view.js"),
-            include_str!("../views/tokens/view.css"),
-            include_str!("../views/progress/view.css"),
-            include_str!("card.css"),
-            include_str!("../views/side_by_side/view.js"),
-            include_str!("../views/side_by_side/view.css"),
-            include_str!("../views/patch_map/view.js"),
-            include_str!("../views/patch_map/view.css"),
-            include_str!("../views/steering/view.css"),
-            include_str!("../views/reading/view.css"),
-            include_str!("grid.css"),
-            include_str!("grid.js"),
-            include_str!("../views/layer_predictions/view.css"),
-            include_str!("../views/layer_predictions/view.js"),
-            include_str!("../views/rank_map/view.css"),
-            include_str!("../views/rank_map/view.js"),
-            include_str!("../views/lens_map/view.js"),
-            include_str!("../views/parts/view.css"),
-            include_str!("../views/parts/view.js"),
-            include_str!("../views/candidates/view.css"),
-            include_str!("../views/attention/view.css"),
-            include_str!("../views/attention/view.js"),
-        ] {
-            assert!(!asset.contains("</") && !asset.contains("<!--"));
+        let assets = assets(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+        assert!(assets.len() > 30, "{}", assets.len());
+        for (path, asset) in &assets {
+            assert!(
+                !asset.contains("</") && !asset.contains("<!--"),
+                "{}",
+                path.display()
+            );
             for outside in [
                 "http:",
                 "https:",
@@ -123,7 +110,11 @@ mod tests {
             ] {
                 let allowed = outside == "http:"
                     && asset.matches("http:").count() == asset.matches("http://www.w3.org/").count();
-                assert!(allowed || !asset.contains(outside), "{outside}");
+                assert!(
+                    allowed || !asset.contains(outside),
+                    "{}: {outside}",
+                    path.display()
+                );
             }
         }
     }

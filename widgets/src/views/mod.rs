@@ -83,3 +83,21 @@ schemas![
     TensorSummary,
     TokenSequence,
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    #[test]
+    fn every_folder_is_registered() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/views");
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        for path in entries.filter(|path| path.is_dir()) {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap();
+            assert!(
+                include_str!("mod.rs").contains(&format!("pub mod {name};")),
+                "{name}"
+            );
+        }
+    }
+}

@@ -1,5 +1,8 @@
 //! Attention patterns: what one head's query looks at, and a map of all heads.
 
+#[cfg(test)]
+mod tests;
+
 use maud::{Markup, html};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -303,107 +306,5 @@ impl Explorable for Attention {
             self.which(),
             self.queries().len()
         ))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn token(text: &str) -> Token {
-        Token {
-            text: text.to_owned(),
-            id: 7,
-            part: None,
-        }
-    }
-
-    /// Two heads of one layer; the second looks at the first token only.
-    fn attention(head: Option<usize>) -> Attention {
-        let weights = [
-            vec![1.0, 0.5, 0.5, 0.25, 0.5, 0.25],
-            vec![1.0, 1.0, 0.0, 1.0, 0.0, 0.0],
-        ];
-        let mut map = Map::new(1, 2, 3, 3);
-        for weights in &weights {
-            map.add(&thumbnail(weights, 3, 3, true, map.size()));
-        }
-        let patterns = weights.into_iter().enumerate();
-        let patterns = patterns.map(|(head, weights)| Pattern {
-            layer: 0,
-            head,
-            weights,
-        });
-        Attention {
-            what: "self-attention".into(),
-            keys: ["a", " b", "c"].map(token).to_vec(),
-            n_input: 3,
-            queries: None,
-            causal: true,
-            map,
-            layer: 0,
-            head,
-            patterns: patterns.collect(),
-            first_query: 0,
-            hint: None,
-        }
-    }
-
-    #[test]
-    fn a_console_names_what_is_looked_at() {
-        let expected = "attention · self-attention · layer 0, head 0\n\
-                        0 a ← 0 a 100%\n\
-                        1 ·b ← 0 a 50%, 1 ·b 50%\n\
-                        2 c ← 1 ·b 50%, 0 a 25%, 2 c 25%";
-        assert_eq!(attention(Some(0)).text(), expected);
-        assert!(attention(None).text().ends_with(
-            "mean of heads\n0 a ← 0 a 100%\n1 ·b ← 0 a 75%, 1 ·b 25%\n2 c ← 0 a 62%, 1 ·b 25%, 2 c 12%"
-        ));
-    }
-
-    #[test]
-    fn rows_from_a_later_query_on() {
-        let mut view = attention(Some(0));
-        view.first_query = 1;
-        view.patterns
-            .iter_mut()
-            .for_each(|pattern| pattern.weights.truncate(6));
-        for pattern in &mut view.patterns {
-            pattern.weights.remove(0);
-        }
-        assert_eq!(view.row(1), [0.5, 0.5]);
-        assert_eq!(view.row(2), [0.25, 0.5, 0.25]);
-        assert!(view.row(0).is_empty());
-        assert!(view.text().contains("only queries from position 1 on"));
-        view.patterns.pop();
-        view.hint = Some("output.attention(#{layer: 1})".into());
-        assert!(
-            view.html()
-                .unwrap()
-                .contains("1 of 2 heads are here in full: output.attention")
-        );
-    }
-
-    #[test]
-    fn two_texts_have_a_row_of_boxes_each() {
-        let mut view = attention(Some(0));
-        view.causal = false;
-        view.queries = Some(vec![token("x"), token("y")]);
-        view.patterns[0].weights = vec![0.5, 0.25, 0.25, 0.0, 0.0, 1.0];
-        assert_eq!(view.row(1), [0.0, 0.0, 1.0]);
-        let html = view.html().unwrap();
-        assert!(html.contains("class=\"flow keys\"") && html.contains("class=\"flow queries\""));
-        assert!(html.contains("data:image/png;base64,"));
-    }
-
-    #[test]
-    fn nothing_does_not_panic() {
-        let view = Attention {
-            keys: vec![],
-            patterns: vec![],
-            ..attention(Some(5))
-        };
-        assert!(view.html().unwrap().contains("no tokens") && view.svg().is_none());
-        assert!(attention(Some(5)).svg().is_some());
     }
 }

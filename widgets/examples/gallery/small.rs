@@ -1,0 +1,197 @@
+//! The small ones: tokens, readings, progress, cards.
+
+use ecco_interpreter::Explorable;
+use ecco_widgets::*;
+
+use crate::texts::*;
+
+pub fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
+    let hostile = hostile();
+    let n = hostile.len();
+    vec![
+        (
+            "tokens",
+            Box::new(TokenSequence {
+                tokens: eu(),
+                n_input: N_INPUT,
+                in_progress: false,
+            }),
+        ),
+        (
+            "streaming",
+            Box::new(TokenSequence {
+                tokens: eu()[..31].to_vec(),
+                n_input: N_INPUT,
+                in_progress: true,
+            }),
+        ),
+        ("progress", Box::new(download(138_000_000))),
+        (
+            "progress-unknown",
+            Box::new(Progress {
+                total: None,
+                ..download(138_000_000)
+            }),
+        ),
+        ("progress-done", Box::new(download(327_657_928))),
+        ("model", Box::new(card("distilgpt2"))),
+        (
+            "models",
+            Box::new(ResidentModels {
+                models: vec![card("distilgpt2"), card("demo")],
+            }),
+        ),
+        ("models-none", Box::new(ResidentModels::default())),
+        (
+            "model-intervened",
+            Box::new(ModelCard {
+                interventions: vec!["layer 2 mlp_inner, neurons 1, 5: set to 0".into()],
+                ..card("distilgpt2")
+            }),
+        ),
+        ("tensor", Box::new(tensor())),
+        ("reading-masked", Box::new(masked())),
+        ("reading-next", Box::new(next())),
+        ("reading-written", Box::new(written())),
+        ("reading-replaced", Box::new(replaced())),
+        ("reading-labels", Box::new(labelled())),
+        (
+            "reading-nothing",
+            Box::new(Reading {
+                said: Said::Nothing {
+                    reason: "the text has no [MASK], so there is nothing to predict".into(),
+                },
+                ..labelled()
+            }),
+        ),
+        ("hostile-reading", Box::new(guessed(hostile.clone(), 3))),
+        (
+            "hostile-tokens",
+            Box::new(TokenSequence {
+                tokens: hostile.clone(),
+                n_input: n - 4,
+                in_progress: false,
+            }),
+        ),
+    ]
+}
+
+/// A text with the tokens of another as candidates at some place.
+fn guessed(tokens: Vec<Token>, position: usize) -> Reading {
+    let mut said = Said::Tokens { places: vec![] };
+    let candidates = tokens.iter().enumerate();
+    said.add_token(
+        position,
+        candidates
+            .map(|(i, t)| (t.clone(), 0.5 / (i + 1) as f32))
+            .collect(),
+    );
+    Reading {
+        text: tokens.iter().map(|token| token.text.as_str()).collect(),
+        tokens,
+        target: vec![],
+        said,
+    }
+}
+
+fn masked() -> Reading {
+    let mut said = Said::Tokens { places: vec![] };
+    let shares = [0.931, 0.024, 0.0081, 0.0034, 0.0002];
+    for (position, words) in [
+        (4, "capital|heart|center|city|Capital"),
+        (6, "France|Europe|Gaul|Texas|love"),
+    ] {
+        said.add_token(position, read(words).into_iter().zip(shares).collect());
+    }
+    Reading {
+        text: "Paris is the [MASK] of [MASK].".into(),
+        tokens: read("[CLS]|Paris|is|the|[MASK]|of|[MASK]|.|[SEP]"),
+        target: vec![],
+        said,
+    }
+}
+
+fn next() -> Reading {
+    let shares = [0.31, 0.12, 0.118, 0.05, 0.04];
+    let mut view = guessed(eu()[..21].to_vec(), 21);
+    view.said = Said::Tokens { places: vec![] };
+    view.said.add_token(
+        21,
+        read(" Cyprus| Croatia| Denmark| the|\n")
+            .into_iter()
+            .zip(shares)
+            .collect(),
+    );
+    view
+}
+
+fn written() -> Reading {
+    let mut view = guessed(
+        read("▁translate|▁English|▁to|▁German|:|▁The|▁house|▁is|▁wonderful|.|</s>"),
+        0,
+    );
+    view.target = read("<pad>|▁Das|▁Haus");
+    view.said = Said::Tokens { places: vec![] };
+    view.said.add_token(
+        3,
+        read("▁ist|▁war|,").into_iter().zip([0.97, 0.01, 0.004]).collect(),
+    );
+    view
+}
+
+fn replaced() -> Reading {
+    let mut view = guessed(read("[CLS]|the|chef|ate|the|meal|[SEP]"), 0);
+    view.said = Said::Tokens { places: vec![] };
+    for probability in [0.001, 0.02, 0.04, 0.93, 0.03, 0.11, 0.0] {
+        view.said.add_replaced(probability);
+    }
+    view
+}
+
+fn labelled() -> Reading {
+    let mut view = guessed(read("[CLS]|It|was|not|good|at|all|.|[SEP]"), 0);
+    view.said = Said::Tokens { places: vec![] };
+    for (name, probability) in [("negative", 0.962), ("neutral", 0.031), ("positive", 0.007)] {
+        view.said.add_label(name, probability, false);
+    }
+    view
+}
+
+fn download(done: u64) -> Progress {
+    Progress {
+        label: "downloading model.safetensors".into(),
+        done,
+        total: Some(327_657_928),
+        unit: "bytes".into(),
+    }
+}
+
+fn card(name: &str) -> ModelCard {
+    ModelCard {
+        name: name.into(),
+        model_type: "gpt2".into(),
+        n_layers: 6,
+        hidden_size: 768,
+        n_heads: 12,
+        vocab_size: 50257,
+        context_length: 1024,
+        n_parameters: 81_912_576,
+        device: "cuda:0".into(),
+        dtype: "float32".into(),
+        memory_bytes: 327_650_304,
+        interventions: vec![],
+    }
+}
+
+fn tensor() -> TensorSummary {
+    TensorSummary {
+        name: "activations".into(),
+        shape: vec![6, 3072, 43],
+        axes: ["layer", "neuron", "position"].map(str::to_owned).to_vec(),
+        dtype: "float32".into(),
+        min: Some(-0.17004),
+        max: Some(11.2519),
+        mean: Some(-0.013_37),
+        preview: vec![-0.1161, 0.0213, -0.1699, 0.8127, -0.0451, 1.294],
+    }
+}

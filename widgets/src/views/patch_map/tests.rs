@@ -1,0 +1,86 @@
+use super::*;
+
+fn tokens(texts: &[&str]) -> Vec<Token> {
+    let token = |(id, text): (usize, &&str)| Token {
+        text: (*text).to_owned(),
+        id: id as u32 + text.len() as u32 * 100,
+        part: None,
+    };
+    texts.iter().enumerate().map(token).collect()
+}
+
+fn example() -> PatchMap {
+    PatchMap {
+        site: "mlp_output".into(),
+        answer: "logit of \" Paris\"".into(),
+        clean: 4.0,
+        corrupted: -1.5,
+        layers: vec![0, 1],
+        columns: Columns::Positions {
+            corrupted: tokens(&["The", " Italy", " is"]),
+            clean: tokens(&["The", " France", " is"]),
+        },
+        restored: vec![vec![0.0, 1.0, 0.25], vec![0.0, -0.128, 0.5]],
+    }
+}
+
+#[test]
+fn a_console_names_the_strongest_cells() {
+    let expected = "activation patching of mlp_output · 2 layers × 3 positions\n\
+                        logit of \" Paris\": corrupted -1.5, clean 4\n\
+                        layer 0 ·Italy 1 restores 1.00\n\
+                        layer 1 ·is 2 restores 0.50\n\
+                        layer 0 ·is 2 restores 0.25\n\
+                        layer 1 ·Italy 1 restores −0.13";
+    assert_eq!(example().text(), expected);
+}
+
+#[test]
+fn cells_are_coloured_without_a_script_and_differences_marked() {
+    let html = example().html().unwrap();
+    assert!(
+        html.contains("--s:1.000;background-color:") && html.contains(">1.00</td>"),
+        "{html}"
+    );
+    assert!(html.contains("--s:-0.128;") && html.contains(">−0.13</td>"));
+    assert_eq!(html.matches("class=\"differs\"").count(), 1);
+    assert!(html.contains("<th scope=\"row\">1</th>") && !html.contains(" id=\""));
+    assert!(
+        COMPONENT
+            .js
+            .contains("define(\"ecco-patch-map\", \"patch-map-2\"")
+    );
+}
+
+#[test]
+fn of_large_maps_the_strongest_columns_are_shown() {
+    let n = 4000;
+    let mut row = vec![0.01; n];
+    row[3777] = 0.9;
+    let view = PatchMap {
+        layers: (0..24).collect(),
+        columns: Columns::Heads(n),
+        restored: vec![row; 24],
+        ..example()
+    };
+    let html = view.html().unwrap();
+    assert!(html.contains("the 250 strongest of 4000 columns") && html.contains(">3777</th>"));
+    assert!(html.len() < 1_500_000, "{}", html.len());
+    assert!(view.svg().unwrap().len() < 200_000);
+}
+
+#[test]
+fn nothing_and_what_is_no_number_do_not_panic() {
+    let mut view = example();
+    view.restored = vec![vec![f32::NAN, f32::INFINITY], vec![]];
+    assert!(
+        view.text().contains("⚠ 2 values are not finite"),
+        "{}",
+        view.text()
+    );
+    assert!(view.html().is_some() && view.svg().is_some() && view.json().is_some());
+    view.layers.clear();
+    view.restored.clear();
+    view.columns = Columns::Heads(0);
+    assert!(view.html().unwrap().contains("nothing was patched") && view.svg().is_none());
+}
