@@ -134,6 +134,10 @@ CASES = {
         alibi=True, multi_query=False, new_decoder_architecture=False, parallel_attn=False, bias=True,
     )),
     "starcoder2": ("starcoder2", GQA | dict(sliding_window=5)),
+    "cohere": ("cohere", GQA | dict(logit_scale=0.5)),
+    "cohere-qk-norm": ("cohere", GQA | dict(
+        use_qk_norm=True, attention_bias=True, layer_norm_eps=1e-3, tie_word_embeddings=False,
+    )),
 }
 BERT = dict(
     vocab_size=VOCAB_SIZE, hidden_size=16, intermediate_size=20, num_hidden_layers=2, num_attention_heads=4,

@@ -6,6 +6,7 @@ mod albert;
 mod bart;
 mod bert;
 mod bloom;
+mod cohere;
 mod deberta;
 mod distilbert;
 mod falcon;
@@ -72,6 +73,7 @@ pub const FAMILIES: &[Family] = &[
     stablelm::FAMILY,
     falcon::FAMILY,
     starcoder2::FAMILY,
+    cohere::FAMILY,
     bert::BERT,
     distilbert::FAMILY,
     bert::ROBERTA,
