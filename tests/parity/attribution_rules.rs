@@ -70,7 +70,7 @@ fn targets(model: &Model, input: &Input) -> Vec<Target> {
     targets
 }
 
-pub fn explain(
+pub(crate) fn explain(
     model: &Model,
     input: &Input,
     targets: &[Target],

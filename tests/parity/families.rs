@@ -30,7 +30,7 @@ fn for_each_case(check: impl Fn(&str) + std::panic::RefUnwindSafe) {
 }
 
 /// Runs a check on cases and names all that fail, not the first only.
-pub fn for_each(cases: &[String], check: impl Fn(&str) + std::panic::RefUnwindSafe) {
+pub(crate) fn for_each(cases: &[String], check: impl Fn(&str) + std::panic::RefUnwindSafe) {
     let fails = |name: &&String| std::panic::catch_unwind(|| check(name)).is_err();
     let failed: Vec<&String> = cases.iter().filter(fails).collect();
     assert!(failed.is_empty(), "failed: {failed:?}");

@@ -24,7 +24,7 @@ use crate::error::Result;
 
 /// The rows of each layer, divided by their sums, multiplied over the layers. No identity is added for the residual
 /// stream, which the layers' outputs have in them.
-pub fn value_zeroing(explained: &Explained, _: &AttributionOptions, work: &mut Work) -> Result<Found> {
+pub(super) fn value_zeroing(explained: &Explained, _: &AttributionOptions, work: &mut Work) -> Result<Found> {
     let x = explained.embeddings();
     let values = numbers(&explained.values(&x, &mut Interruptible(work))?);
     let mut done = Done(0.0, work);

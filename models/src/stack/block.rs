@@ -13,7 +13,7 @@ use crate::tap::{Site, Tap};
 use crate::weights::Weights;
 
 /// What a layer's attention has to do with besides the stream.
-pub struct Around<'a> {
+pub(super) struct Around<'a> {
     pub memory: Option<LayerMemory<'a>>,
     /// What an encoder has read.
     pub source: Option<&'a CrossMemory>,

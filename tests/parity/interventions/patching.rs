@@ -52,7 +52,7 @@ fn maps_of_patches_are_a_plain_loops() {
 }
 
 /// Texts that differ in one token, read by any model.
-pub fn pair(model: &Model) -> (Input, Input) {
+pub(super) fn pair(model: &Model) -> (Input, Input) {
     let is_pair = matches!(model.body(), Body::EncoderDecoder(_));
     let clean = Input::new(model, "She said that it", is_pair.then_some("was")).expect("a text");
     let mut corrupted = clean.clone();
