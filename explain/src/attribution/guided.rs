@@ -93,7 +93,7 @@ impl Cuts<'_, '_, '_> {
 
 impl Tap for Cuts<'_, '_, '_> {
     fn wants(&self, site: Site, _: usize) -> bool {
-        matches!(site, Site::ResidualPre | Site::FinalNorm)
+        matches!(site, Site::ResidualBefore | Site::FinalNorm)
     }
 
     fn visit(&mut self, site: Site, layer: usize, value: Tensor) -> Tensor {

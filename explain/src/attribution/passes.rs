@@ -181,13 +181,13 @@ impl Beginnings {
         match explained.model().body() {
             Body::Decoder(decoder) => {
                 let mut tap = Watched {
-                    capture: Capture::new(&[Site::Key, Site::Value], None),
+                    capture: Capture::new(&[Site::Keys, Site::Values], None),
                     report: &mut |_| work.report(),
                 };
                 let full = numbers(&explained.values(x, &mut tap)?);
                 let at = |site, layer| tap.capture.tensor(site, layer).shallow_clone();
                 let layers = 0..decoder.config().n_layers;
-                let left = layers.map(|layer| (at(Site::Key, layer), at(Site::Value, layer)));
+                let left = layers.map(|layer| (at(Site::Keys, layer), at(Site::Values, layer)));
                 Ok(Self {
                     full,
                     left: Left::Layers(left.collect()),
