@@ -86,14 +86,14 @@ impl Direct {
 }
 
 const SITES: &[Site] = &[
-    Site::ResidualPre,
-    Site::HeadOutput,
+    Site::ResidualBefore,
+    Site::HeadOutputs,
     Site::AttentionOutput,
     Site::CrossOutput,
     Site::MlpInput,
     Site::MlpInner,
     Site::MlpOutput,
-    Site::ResidualPost,
+    Site::ResidualAfter,
 ];
 
 /// One pass over `input`, and a few products of vectors.
@@ -124,7 +124,7 @@ pub fn direct(model: &Model, input: &Input, wanted: Wanted, watch: &mut Watch) -
         let of = |id: u32| logits.double_value(&[i64::from(id)]);
         Ok(Direct {
             logit: of(wanted.token) - wanted.contrast.map_or(0.0, of),
-            embedding: way.along(way.saved(Site::ResidualPre, 0)),
+            embedding: way.along(way.saved(Site::ResidualBefore, 0)),
             bias: way.bias,
             layers,
             capped: model.config().head.soft_cap.is_some(),
@@ -183,7 +183,7 @@ impl<'a> Way<'a> {
             direction: wide(&decoder.project_backward(&scaled)),
             bias: offset * config.head.scale,
         };
-        let last = way.saved(Site::ResidualPost, config.n_layers - 1);
+        let last = way.saved(Site::ResidualAfter, config.n_layers - 1);
         (way.direction, way.bias) = through(&decoder.stack.final_norm, &last, &way.direction, way.bias);
         way
     }
@@ -193,7 +193,7 @@ impl<'a> Way<'a> {
         let block = &self.decoder.stack.blocks[layer];
         let (from_norms, after_sum) = (block.residual.from_norms, block.residual.after_sum);
         self.direction = self.direction.to_device(block.place().1);
-        let pre = self.saved(Site::ResidualPre, layer);
+        let pre = self.saved(Site::ResidualBefore, layer);
         let attended = self.saved(Site::AttentionOutput, layer);
         let looked = self.rows.get(Site::CrossOutput, layer).map(row);
         let written = self.saved(Site::MlpOutput, layer);
@@ -238,7 +238,7 @@ impl<'a> Way<'a> {
     /// Each head's part, and what is added whatever the heads do.
     fn heads(&self, block: &Block, layer: usize) -> (Vec<f64>, f64) {
         let output = &block.attention.output;
-        let Some(mixed) = self.rows.get(Site::HeadOutput, layer) else {
+        let Some(mixed) = self.rows.get(Site::HeadOutputs, layer) else {
             return (vec![], 0.0);
         };
         let mixed = mixed.select(1, 0); // [head, head_dim]

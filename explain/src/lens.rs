@@ -84,7 +84,7 @@ pub fn lens(model: &Model, input: &Input, question: &Question, watch: &mut Watch
     let device = model.stack().device();
     device::ensure_room(device, (row_bytes * per_chunk) as u64, "the logit lens")?;
     Ok(guard(|| {
-        let sites = [Site::ResidualPre, Site::ResidualPost];
+        let sites = [Site::ResidualBefore, Site::ResidualAfter];
         let mut tap = Rows::new(&sites, &question.rows, n_layers, &mut *watch);
         let output = forward(model, input, &mut tap)?.get(0); // [position, size]
         let rows: Vec<i64> = question.rows.iter().map(|&row| row as i64).collect();
@@ -92,8 +92,8 @@ pub fn lens(model: &Model, input: &Input, question: &Question, watch: &mut Watch
         let output = output.index_select(0, &rows).to_device(device); // [row, size]
         let state = |depth: usize| {
             let (site, layer) = match depth {
-                0 => (Site::ResidualPre, 0),
-                depth => (Site::ResidualPost, depth - 1),
+                0 => (Site::ResidualBefore, 0),
+                depth => (Site::ResidualAfter, depth - 1),
             };
             tap.get(site, layer)
                 .map(|rows| rows.to_device(device).to_kind(model.stack().kind()))

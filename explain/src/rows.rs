@@ -8,7 +8,7 @@ use ecco_models::{Site, Tap};
 use tch::Tensor;
 
 /// Positions of some sites of one sequence, recorded while it passes.
-pub struct Rows<'a, 'b> {
+pub(crate) struct Rows<'a, 'b> {
     sites: &'a [Site],
     positions: Tensor,
     tensors: HashMap<(Site, usize), Tensor>,
@@ -17,7 +17,12 @@ pub struct Rows<'a, 'b> {
 }
 
 impl<'a, 'b> Rows<'a, 'b> {
-    pub fn new(sites: &'a [Site], positions: &[usize], n_layers: usize, watch: &'a mut Watch<'b>) -> Self {
+    pub(crate) fn new(
+        sites: &'a [Site],
+        positions: &[usize],
+        n_layers: usize,
+        watch: &'a mut Watch<'b>,
+    ) -> Self {
         let positions: Vec<i64> = positions.iter().map(|&position| position as i64).collect();
         Self {
             sites,
@@ -29,7 +34,7 @@ impl<'a, 'b> Rows<'a, 'b> {
     }
 
     /// `[row, hidden]`, `[row, neuron]`; of heads `[head, row, head_dim]`. `None` where the model has no such site.
-    pub fn get(&self, site: Site, layer: usize) -> Option<&Tensor> {
+    pub(crate) fn get(&self, site: Site, layer: usize) -> Option<&Tensor> {
         self.tensors.get(&(site, layer))
     }
 }

@@ -151,9 +151,9 @@ impl Attention {
             self.rope
                 .map_or_else(|| x.shallow_clone(), |rope| view.turns[rope].forward(&x))
         };
-        let query = tap.visit(Site::Query, layer, turn(query)); // [batch, head, query, head_dim]
-        let mut key = tap.visit(Site::Key, layer, turn(key));
-        let mut value = tap.visit(Site::Value, layer, value);
+        let query = tap.visit(Site::Queries, layer, turn(query)); // [batch, head, query, head_dim]
+        let mut key = tap.visit(Site::Keys, layer, turn(key));
+        let mut value = tap.visit(Site::Values, layer, value);
         if let Some(memory) = memory {
             (key, value) = memory.extend(&key, &value);
         }
@@ -167,7 +167,7 @@ impl Attention {
                 None => self.fused(&query, &key, &value, view),
             }
         };
-        let mixed = tap.visit(Site::HeadOutput, layer, mixed); // [batch, head, query, head_dim]
+        let mixed = tap.visit(Site::HeadOutputs, layer, mixed); // [batch, head, query, head_dim]
         self.output.forward(&mixed.transpose(1, 2).flatten(2, 3))
     }
 

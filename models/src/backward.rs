@@ -25,18 +25,18 @@ use crate::tap::{Capture, Site};
 
 /// What a forward pass has to record for [`pull_back`].
 pub const SITES: &[Site] = &[
-    Site::ResidualPre,
-    Site::Query,
-    Site::Key,
-    Site::Value,
+    Site::ResidualBefore,
+    Site::Queries,
+    Site::Keys,
+    Site::Values,
     Site::AttentionPattern,
-    Site::HeadOutput,
+    Site::HeadOutputs,
     Site::AttentionOutput,
     Site::ResidualMid,
     Site::MlpPre,
     Site::MlpUp,
     Site::MlpOutput,
-    Site::ResidualPost,
+    Site::ResidualAfter,
 ];
 
 /// Gradients with respect to the embeddings, `[target, position, size]`.
@@ -68,7 +68,7 @@ pub fn pull_back(
     let relative = decoder.stack.relative.as_ref();
     let mut views = Views::new(decoder.config(), relative, 0, n_positions, None);
     let main = decoder.stack.place();
-    let x = saved.tensor(Site::ResidualPost, last);
+    let x = saved.tensor(Site::ResidualAfter, last);
     let x = bring(&Queries::Rows(&rows.to_device(x.device())).of(x, 1), main);
     let mut cotangent = decoder.output_backward(&x, &cotangents.unsqueeze(1), rule); // [target, 1, hidden]
     for (layer, block) in decoder.stack.blocks.iter().enumerate().rev() {
@@ -149,7 +149,7 @@ impl Layer<'_> {
     /// From the cotangent of the layer's output at the queries to that of its input at all positions.
     fn backward(&self, cotangent: &Tensor) -> Tensor {
         let block = self.block;
-        let pre = self.saved(Site::ResidualPre).narrow(1, 0, self.n_positions);
+        let pre = self.saved(Site::ResidualBefore).narrow(1, 0, self.n_positions);
         if block.residual.parallel {
             let of_mlp = self.mlp(cotangent);
             let mut normalised = self.attention(cotangent, &pre);
@@ -174,7 +174,7 @@ impl Layer<'_> {
             true => self.back(&block.mlp_norm, &mid(), of_mlp + of_sum),
             false => &of_sum + self.back(&block.mlp_norm, &mid(), of_mlp),
         };
-        let before = || self.at_queries(Site::ResidualPre) + self.at_queries(Site::AttentionOutput);
+        let before = || self.at_queries(Site::ResidualBefore) + self.at_queries(Site::AttentionOutput);
         let of_sum = self.sum(&block.attention_post_norm, &of_mid, before);
         let normalised = self.attention(&of_sum, &pre);
         match block.residual.from_norms {
@@ -257,9 +257,9 @@ impl Layer<'_> {
         let block = self.block;
         let x = match (&block.mlp_norm, block.residual.parallel) {
             (Some(norm), false) => norm.forward(&self.at_queries(Site::ResidualMid)),
-            (Some(norm), true) => norm.forward(&self.at_queries(Site::ResidualPre)),
+            (Some(norm), true) => norm.forward(&self.at_queries(Site::ResidualBefore)),
             (None, false) => self.at_queries(Site::ResidualMid),
-            (None, true) => apply(&block.attention_norm, &self.at_queries(Site::ResidualPre)),
+            (None, true) => apply(&block.attention_norm, &self.at_queries(Site::ResidualBefore)),
         };
         let cotangent = self.branch(&None, cotangent, || x.shallow_clone());
         let x = x

@@ -13,8 +13,8 @@ use tch::{Device, Kind, Tensor};
 
 use crate::config::Activation;
 use crate::rules::Rule;
-use crate::run::Place;
-use crate::tap::{Site, Tap};
+use crate::site::{Place, Site};
+use crate::tap::Tap;
 
 /// One change, at a site of one layer. Tensors have the axes of the site without the batch.
 pub struct Edit {

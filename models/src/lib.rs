@@ -3,7 +3,8 @@
 //! - [`model`]: [`load`], [`Model`], [`capture`]: where to start
 //! - [`generation`]: [`generate`], token by token with a KV cache: greedy, sampled, or by beam search
 //! - [`run`]: one pass over texts, with what the head says and every site by name
-//! - [`tap`]: [`Site`], [`Tap`], [`Capture`]: the one way to see or change what happens inside
+//! - [`site`]: [`Site`], [`Place`]: what there is inside, by name
+//! - [`tap`]: [`Tap`], [`Capture`]: the one way to see or change what happens inside
 //! - [`edit`]: [`Edit`], a change that a view on a model makes in every pass
 //! - [`decoder`], [`encoder`], [`encoder_decoder`]: a [`stack`] of blocks of [`attention`] and [`mlp`] (in one family beside a [`convolution`]), these of [`layers`]; [`rope`]: rotary positions
 //! - [`backward`]: the decoder's batched vector–Jacobian products; [`rules`]: what stands for slopes in autograd
@@ -39,6 +40,7 @@ pub mod placement;
 pub mod rope;
 pub mod rules;
 pub mod run;
+pub mod site;
 pub mod stack;
 pub mod tap;
 pub mod tokenizer;
@@ -51,5 +53,6 @@ pub use error::Error;
 pub use generation::{Draft, EarlyStopping, Finish, GenerateOptions, Generation, generate};
 pub use model::{LoadOptions, Model, capture, load};
 pub use rules::Rule;
-pub use tap::{Capture, Site, Tap};
+pub use site::{Place, Site};
+pub use tap::{Capture, Tap};
 pub use tokenizer::{Token, Tokenizer};

@@ -68,7 +68,7 @@ mod on_demand {
     }
 
     /// Opens libtorch's CPU half and the glue, and leads all calls there.
-    pub fn open() -> Result<()> {
+    pub(super) fn open() -> Result<()> {
         dlopen(c"libtorch_cpu.so")?;
         let glue = dlopen_bytes(GLUE)?;
         let mut functions = Vec::new();

@@ -18,9 +18,9 @@ use crate::error::{Error, Result, refuse};
 use crate::files::ModelFiles;
 use crate::generation::GenerationConfig;
 use crate::guard::guard;
-use crate::run::Place;
+use crate::site::{Place, Site};
 use crate::stack::Stack;
-use crate::tap::{Capture, Site, Tap, Watched};
+use crate::tap::{Capture, Tap, Watched};
 use crate::tokenizer::Tokenizer;
 use ecco_interpreter::{Progress, Watch};
 

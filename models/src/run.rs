@@ -3,7 +3,7 @@
 //! - [`Input`]: what is read, and what a decoder beside an encoder is given as written
 //! - [`run`], [`Run`]: what the head says, and what was recorded on the way
 //! - [`record`]: sites of another pass over the same
-//! - `batches`: which texts go together; `records`: [`Records`], what was recorded; `sites`: [`Place`], the names of sites; `predictions`: [`Prediction`], the head's answer in words
+//! - `batches`: which texts go together; `records`: [`Records`], what was recorded; `predictions`: [`Prediction`], the head's answer in words
 //!
 //! Texts of one batch are padded on the right. Nothing before looks at what comes after in a decoder; encoders, and
 //! attention to one, get a mask. So each text has the same numbers as alone.
@@ -11,7 +11,6 @@
 mod batches;
 mod predictions;
 mod records;
-mod sites;
 
 use std::cell::RefCell;
 use std::ops::ControlFlow;
@@ -29,9 +28,9 @@ use crate::stack::Stack;
 use crate::tap::{Capture, Site, Tap, Watched, to_array};
 use ecco_interpreter::Watch;
 
+pub use crate::site::Place;
 pub use predictions::{Candidate, Prediction};
 pub use records::Records;
-pub use sites::Place;
 
 /// What a pass reads.
 #[derive(Debug, Clone, PartialEq)]
@@ -141,7 +140,7 @@ const MOST_NUMBERS: usize = 16 << 20;
 pub fn run(model: &Model, inputs: Vec<Input>, top_k: usize, watch: &mut Watch) -> Result<Vec<Run>> {
     let config = model.config();
     let everything = Place::all(config);
-    let states = [Place::of(Site::ResidualPre), Place::of(Site::FinalNorm)];
+    let states = [Place::of(Site::ResidualBefore), Place::of(Site::FinalNorm)];
     let places: &[Place] = match numbers(config, &inputs, &everything) <= MOST_NUMBERS {
         true => &everything,
         false => &states,

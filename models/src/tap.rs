@@ -11,48 +11,7 @@ use crate::error::{Error, Result};
 use crate::layers::bring;
 use crate::rules::Rule;
 
-/// A place in the model. Shapes as a [`Tap`] sees them, batch first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Site {
-    /// Residual stream before a layer: `[batch, position, hidden]`. Layer 0: the embeddings' sum.
-    ResidualPre,
-    /// The stream as attention reads it, normalised where the model does that first: `[batch, position, hidden]`.
-    AttentionInput,
-    /// Queries as they meet the keys, normed and turned where the model does that:
-    /// `[batch, head, position, head_dim]`.
-    Query,
-    /// Keys likewise: `[batch, key head, position, head_dim]`.
-    Key,
-    /// Values: `[batch, key head, position, head_dim]`.
-    Value,
-    /// Softmax of the scaled scores: `[batch, head, query, key]`.
-    AttentionPattern,
-    /// What each head mixes from the values, before the output projection: `[batch, head, query, head_dim]`.
-    HeadOutput,
-    /// What attention adds to the residual stream: `[batch, position, hidden]`.
-    AttentionOutput,
-    /// Softmax of the scores against an encoder's states: `[batch, head, query, key]`.
-    CrossPattern,
-    /// What attention to an encoder adds to the residual stream: `[batch, position, hidden]`.
-    CrossOutput,
-    /// Residual stream between attention and MLP, where these follow each other: `[batch, position, hidden]`.
-    ResidualMid,
-    /// The stream as the MLP reads it, normalised where the model does that first: `[batch, position, hidden]`.
-    MlpInput,
-    /// The MLP before its non-linearity (a gated one's gate): `[batch, position, neuron]`.
-    MlpPre,
-    /// Of a gated MLP what the non-linearity's result is multiplied with: `[batch, position, neuron]`.
-    MlpUp,
-    /// The MLP after its non-linearity, the input of its second projection: `[batch, position, neuron]`. With
-    /// experts: those of all side by side, 0 where a token does not go through one.
-    MlpInner,
-    /// What the MLP adds to the residual stream: `[batch, position, hidden]`.
-    MlpOutput,
-    /// Residual stream after a layer: `[batch, position, hidden]`.
-    ResidualPost,
-    /// The output of the final norm, the input of the head: `[batch, position, hidden]`.
-    FinalNorm,
-}
+pub use crate::site::Site;
 
 /// Sees, and may replace, every value at every site of a forward pass.
 pub trait Tap {

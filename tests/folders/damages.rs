@@ -11,7 +11,7 @@ fn strings(parts: &[&str]) -> Vec<String> {
     parts.iter().map(|part| (*part).to_owned()).collect()
 }
 
-pub const DAMAGES: &[(&str, Damage)] = &[
+pub(crate) const DAMAGES: &[(&str, Damage)] = &[
     ("an unknown model type", |folder| {
         set(folder, "model_type", json!("lamma"));
         strings(&["unknown model_type \"lamma\"", "supported: gpt2, "])

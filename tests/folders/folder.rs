@@ -10,17 +10,17 @@ use serde_json::{Map, Value, json};
 
 /// One tensor of a safetensors file.
 #[derive(Clone)]
-pub struct Stored {
+pub(crate) struct Stored {
     pub dtype: String,
     pub shape: Vec<usize>,
     pub bytes: Vec<u8>,
 }
 
-pub struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
     /// A copy of a family's folder; what are links there are files here.
-    pub fn copy(family: &str) -> Self {
+    pub(crate) fn copy(family: &str) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let to = std::env::temp_dir().join(format!("ecco-folders-{}-{number}", std::process::id()));
@@ -32,31 +32,31 @@ impl Folder {
         Self(to)
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 
-    pub fn read(&self, file: &str) -> Vec<u8> {
+    pub(crate) fn read(&self, file: &str) -> Vec<u8> {
         fs::read(self.0.join(file)).expect("the file is there")
     }
 
-    pub fn write(&self, file: &str, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, file: &str, bytes: impl AsRef<[u8]>) {
         fs::write(self.0.join(file), bytes).expect("written");
     }
 
-    pub fn remove(&self, file: &str) {
+    pub(crate) fn remove(&self, file: &str) {
         fs::remove_file(self.0.join(file)).expect("removed");
     }
 
-    pub fn config(&self) -> Value {
+    pub(crate) fn config(&self) -> Value {
         serde_json::from_slice(&self.read("config.json")).expect("JSON")
     }
 
-    pub fn write_config(&self, config: &Value) {
+    pub(crate) fn write_config(&self, config: &Value) {
         self.write("config.json", config.to_string());
     }
 
-    pub fn tensors(&self) -> BTreeMap<String, Stored> {
+    pub(crate) fn tensors(&self) -> BTreeMap<String, Stored> {
         let bytes = self.read("model.safetensors");
         let length = u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes")) as usize;
         let header: Map<String, Value> = serde_json::from_slice(&bytes[8..8 + length]).expect("a header");
@@ -81,7 +81,7 @@ impl Folder {
             .collect()
     }
 
-    pub fn write_tensors(&self, file: &str, tensors: &BTreeMap<String, Stored>) {
+    pub(crate) fn write_tensors(&self, file: &str, tensors: &BTreeMap<String, Stored>) {
         let (mut header, mut data) = (Map::new(), Vec::new());
         for (name, stored) in tensors {
             let start = data.len();
@@ -97,14 +97,14 @@ impl Folder {
     }
 
     /// Changes the tensors of the one file.
-    pub fn edit(&self, change: impl FnOnce(&mut BTreeMap<String, Stored>)) {
+    pub(crate) fn edit(&self, change: impl FnOnce(&mut BTreeMap<String, Stored>)) {
         let mut tensors = self.tensors();
         change(&mut tensors);
         self.write_tensors("model.safetensors", &tensors);
     }
 
     /// Writes the one file as two, `a` and `b`, with an index; gives the tensors of each.
-    pub fn shard(&self) -> [BTreeMap<String, Stored>; 2] {
+    pub(crate) fn shard(&self) -> [BTreeMap<String, Stored>; 2] {
         let mut first = self.tensors();
         let middle = first.keys().nth(first.len() / 2).expect("many tensors").clone();
         let second = first.split_off(&middle);
@@ -119,7 +119,7 @@ impl Folder {
         [first, second]
     }
 
-    pub fn write_index(&self, map: Value) {
+    pub(crate) fn write_index(&self, map: Value) {
         self.write(
             "model.safetensors.index.json",
             json!({"weight_map": map}).to_string(),
@@ -127,7 +127,7 @@ impl Folder {
     }
 
     /// A matrix of a layer, which every family has.
-    pub fn a_matrix(&self) -> String {
+    pub(crate) fn a_matrix(&self) -> String {
         let tensors = self.tensors();
         let is_layers = |name: &str| [".0.", ".1."].iter().any(|layer| name.contains(layer));
         let mut matrices = tensors.iter().filter(|(name, stored)| {
@@ -146,7 +146,7 @@ impl Drop for Folder {
 }
 
 /// Bytes of this process: `VmRSS` now, `VmHWM` at the most since [`reset_peak`].
-pub fn memory(field: &str) -> u64 {
+pub(crate) fn memory(field: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").expect("Linux");
     let line = status
         .lines()
@@ -156,6 +156,6 @@ pub fn memory(field: &str) -> u64 {
     number.parse::<u64>().expect("a number") * 1024
 }
 
-pub fn reset_peak() {
+pub(crate) fn reset_peak() {
     fs::write("/proc/self/clear_refs", "5").expect("Linux");
 }

@@ -70,7 +70,7 @@ fn targets(model: &Model, input: &Input) -> Vec<Target> {
     targets
 }
 
-pub fn explain(
+pub(crate) fn explain(
     model: &Model,
     input: &Input,
     targets: &[Target],
@@ -322,7 +322,7 @@ fn edited_models_are_explained_as_they_are() {
         };
         let edits = vec![
             edit(Site::MlpInner, Change::Set(0.0)),
-            edit(Site::ResidualPre, Change::Scale(1.5)),
+            edit(Site::ResidualBefore, Change::Scale(1.5)),
         ];
         let stack = plain.stack();
         let edited = plain.edited(&Edits::new(edits, |_, _| (stack.kind(), stack.device())));

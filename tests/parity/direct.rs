@@ -123,7 +123,7 @@ fn a_part_is_what_is_missing_without_it() {
     let Body::Decoder(decoder) = model.body() else {
         panic!("a decoder")
     };
-    let sites = [ecco_models::Site::ResidualPost, ecco_models::Site::MlpOutput];
+    let sites = [ecco_models::Site::ResidualAfter, ecco_models::Site::MlpOutput];
     let capture = ecco_models::capture(&model, &input.ids, &sites, None, &mut unwatched).unwrap();
     let at = |site| capture.tensor(site, 2).get(0).get(row as i64);
     let (post, mlp) = (at(sites[0]), at(sites[1]));

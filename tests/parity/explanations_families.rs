@@ -100,14 +100,14 @@ struct WithoutValue {
 
 impl Tap for WithoutValue {
     fn wants(&self, site: Site, layer: usize) -> bool {
-        layer == self.layer && matches!(site, Site::Value | Site::ResidualPost)
+        layer == self.layer && matches!(site, Site::Values | Site::ResidualAfter)
     }
     fn visit(&mut self, site: Site, layer: usize, value: Tensor) -> Tensor {
-        if layer == self.layer && site == Site::ResidualPost {
+        if layer == self.layer && site == Site::ResidualAfter {
             self.output = Some(value.get(0));
         }
         match self.position {
-            Some(position) if layer == self.layer && site == Site::Value => {
+            Some(position) if layer == self.layer && site == Site::Values => {
                 let value = value.copy();
                 let _ = value.select(2, position).zero_();
                 value

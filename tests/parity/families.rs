@@ -30,7 +30,7 @@ fn for_each_case(check: impl Fn(&str) + std::panic::RefUnwindSafe) {
 }
 
 /// Runs a check on cases and names all that fail, not the first only.
-pub fn for_each(cases: &[String], check: impl Fn(&str) + std::panic::RefUnwindSafe) {
+pub(crate) fn for_each(cases: &[String], check: impl Fn(&str) + std::panic::RefUnwindSafe) {
     let fails = |name: &&String| std::panic::catch_unwind(|| check(name)).is_err();
     let failed: Vec<&String> = cases.iter().filter(fails).collect();
     assert!(failed.is_empty(), "failed: {failed:?}");
@@ -55,9 +55,9 @@ fn logits_hidden_states_attention_and_activations() {
             if expected("logits").is_some() {
                 check("logits", model.logits(&ids).unwrap());
             }
-            let sites = [Site::ResidualPre, Site::AttentionPattern, Site::MlpInner];
+            let sites = [Site::ResidualBefore, Site::AttentionPattern, Site::MlpInner];
             let captured = capture(&model, &ids, &sites, None, &mut unwatched).unwrap();
-            check("hidden_states", captured.array(Site::ResidualPre).unwrap());
+            check("hidden_states", captured.array(Site::ResidualBefore).unwrap());
             for (what, site) in [
                 ("attention", Site::AttentionPattern),
                 ("activations", Site::MlpInner),
@@ -101,7 +101,7 @@ fn encoder_decoders() {
         };
         for text in ["ascii", "unicode"] {
             let [ids, target] = ["ids", "target"].map(|key| integers(&reference.runs[text][key]));
-            let sites = [Site::ResidualPre, Site::AttentionPattern, Site::CrossPattern];
+            let sites = [Site::ResidualBefore, Site::AttentionPattern, Site::CrossPattern];
             let mut captured = Capture::new(&sites, None);
             let logits = guard(|| {
                 let memories = both.read(&both.encoder.embed(&ids), None, &mut NoTap)?;
@@ -115,7 +115,7 @@ fn encoder_decoders() {
                 let expected = reference.tensor(&format!("{text}.{what}")).unwrap();
                 assert_close(&format!("{name} {text} {what}"), &found, &expected, 1e-4);
             };
-            check("hidden_states", captured.array(Site::ResidualPre).unwrap());
+            check("hidden_states", captured.array(Site::ResidualBefore).unwrap());
             check("attention", captured.array(Site::AttentionPattern).unwrap());
             check("cross_attention", captured.array(Site::CrossPattern).unwrap());
             check("logits", logits.unwrap());
@@ -292,8 +292,8 @@ fn difference(model: &Model, name: &str) -> f64 {
         if let Ok(logits) = model.logits(&ids) {
             compare("logits", logits);
         }
-        let captured = capture(model, &ids, &[Site::ResidualPre], None, &mut unwatched).unwrap();
-        compare("hidden_states", captured.array(Site::ResidualPre).unwrap());
+        let captured = capture(model, &ids, &[Site::ResidualBefore], None, &mut unwatched).unwrap();
+        compare("hidden_states", captured.array(Site::ResidualBefore).unwrap());
     }
     largest
 }

@@ -74,8 +74,8 @@ fn hidden_states_attention_and_activations() {
     for_each_text(|model, reference, text, run| {
         let ids = integers(&run["ids"]);
         let sites = [
-            Site::ResidualPre,
-            Site::ResidualPost,
+            Site::ResidualBefore,
+            Site::ResidualAfter,
             Site::FinalNorm,
             Site::AttentionPattern,
             Site::MlpInner,
@@ -83,9 +83,9 @@ fn hidden_states_attention_and_activations() {
         let captured = capture(model, &ids, &sites, None, &mut unwatched).unwrap();
         let site = |site| captured.array(site).unwrap();
         // transformers' last hidden state stands after the final norm.
-        let hidden = || concatenate![Axis(0), site(Site::ResidualPre), site(Site::FinalNorm)];
+        let hidden = || concatenate![Axis(0), site(Site::ResidualBefore), site(Site::FinalNorm)];
         let last = model.config().n_layers - 1;
-        let residual = || site(Site::ResidualPost).index_axis_move(Axis(0), last);
+        let residual = || site(Site::ResidualAfter).index_axis_move(Axis(0), last);
         compare(reference, text, "hidden_states", 1e-4, hidden);
         compare(reference, text, "residual_final", 1e-4, residual);
         compare(reference, text, "attention", 1e-4, || {

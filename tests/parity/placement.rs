@@ -245,7 +245,7 @@ fn edits_are_made_where_their_layers_are() {
             let logits = |model: &Model| {
                 let vector = Tensor::ones([16], (Kind::Float, CPU));
                 let edit = |layer, change| Edit {
-                    place: Place::of(Site::ResidualPost),
+                    place: Place::of(Site::ResidualAfter),
                     layer,
                     part: Part::Whole,
                     positions: None,
@@ -269,11 +269,11 @@ fn edits_are_made_where_their_layers_are() {
 fn captures_of_layers_in_several_places_are_one_tensor() {
     let parts = in_parts("families/llama", 0);
     let ids = parts.tokenizer().encode("She said").unwrap();
-    let captured = capture(&parts, &ids, &[Site::ResidualPost], None, &mut unwatched).unwrap();
-    let kinds = [0, 1].map(|layer| captured.tensor(Site::ResidualPost, layer).kind());
+    let captured = capture(&parts, &ids, &[Site::ResidualAfter], None, &mut unwatched).unwrap();
+    let kinds = [0, 1].map(|layer| captured.tensor(Site::ResidualAfter, layer).kind());
     assert_eq!(kinds, [Kind::Double, Kind::Float]);
-    let all = captured.array(Site::ResidualPost).unwrap();
-    let last = to_array(&captured.tensor(Site::ResidualPost, 1).get(0)).unwrap();
+    let all = captured.array(Site::ResidualAfter).unwrap();
+    let last = to_array(&captured.tensor(Site::ResidualAfter, 1).get(0)).unwrap();
     assert_eq!(all.index_axis(ndarray::Axis(0), 1), last);
 }
 

@@ -19,7 +19,7 @@ use super::work::Work;
 use crate::error::Result;
 
 /// Where one layer's positions take their information from, rows to columns.
-pub struct Layer {
+pub(super) struct Layer {
     /// The stack's own positions.
     pub own: Array2<f64>,
     /// What the encoder read, for the writing half of an encoder–decoder.
@@ -29,7 +29,7 @@ pub struct Layer {
 /// Attention rollout (Abnar & Zuidema 2020, 2005.00928): the product over layers of ½ A + ½ I, A the mean over heads.
 /// A layer that also looks at what an encoder read does so in a second step of its own, ½ I + ½ C, C the rollout of
 /// that behind the cross-attention.
-pub fn rollout(explained: &Explained, _: &AttributionOptions, work: &mut Work) -> Result<Found> {
+pub(super) fn rollout(explained: &Explained, _: &AttributionOptions, work: &mut Work) -> Result<Found> {
     let (values, patterns) = patterns(explained, work)?;
     let half = |layer: Layer| {
         let mixed = (&layer.own + &Array2::<f64>::eye(layer.own.nrows())) / 2.0;
@@ -49,7 +49,7 @@ pub fn rollout(explained: &Explained, _: &AttributionOptions, work: &mut Work) -
 }
 
 /// The last layer's attention, mean over heads; half of it to what an encoder read where there is one.
-pub fn last(explained: &Explained, _: &AttributionOptions, work: &mut Work) -> Result<Found> {
+pub(super) fn last(explained: &Explained, _: &AttributionOptions, work: &mut Work) -> Result<Found> {
     let (values, [_, mut own]) = patterns(explained, work)?;
     let layer = own.pop().map(|layer| match layer.read {
         None => layer.own,
@@ -60,7 +60,7 @@ pub fn last(explained: &Explained, _: &AttributionOptions, work: &mut Work) -> R
 
 /// The product of layers, `[position, source]`: an encoder's (none for other models), then those of the stack that
 /// speaks. With an encoder the columns are what it read, then the stack's own positions.
-pub fn rolled(encoder: &[Layer], own: &[Layer]) -> Array2<f64> {
+pub(super) fn rolled(encoder: &[Layer], own: &[Layer]) -> Array2<f64> {
     let alone = |layers: &[Layer]| {
         let n = layers.first().map_or(0, |layer| layer.own.nrows());
         layers
@@ -85,7 +85,7 @@ pub fn rolled(encoder: &[Layer], own: &[Layer]) -> Array2<f64> {
 }
 
 /// A row of contributions for each target from `[position, source]`.
-pub fn found(explained: &Explained, values: Vec<f64>, by_position: &Array2<f64>) -> Found {
+pub(super) fn found(explained: &Explained, values: Vec<f64>, by_position: &Array2<f64>) -> Found {
     let n_read = explained.input().ids.len();
     let is_pair = matches!(explained.model().body(), Body::EncoderDecoder(_));
     let rows = explained.targets().iter().map(|target| {
@@ -177,7 +177,7 @@ fn mean_of_heads(pattern: &Tensor) -> Array2<f64> {
 }
 
 /// A tensor of two axes on the host.
-pub fn matrix(x: &Tensor) -> Array2<f64> {
+pub(super) fn matrix(x: &Tensor) -> Array2<f64> {
     let size = x.size();
     let shape = (size[0] as usize, size[1] as usize);
     Array2::from_shape_vec(shape, numbers(x)).unwrap_or_else(|_| Array2::zeros(shape))

@@ -10,7 +10,7 @@ use crate::error::Result;
 
 /// What a method takes.
 #[derive(Clone, Copy)]
-pub enum Cost {
+pub(super) enum Cost {
     /// Gradients of each target at some points.
     Gradients {
         n_points: fn(&AttributionOptions) -> usize,
@@ -25,7 +25,7 @@ pub enum Cost {
 
 /// The graphs of how many texts are kept at once for gradients.
 #[derive(Clone, Copy)]
-pub enum Graphs {
+pub(super) enum Graphs {
     /// One, and nothing besides: no method takes less.
     Least,
     Texts(u64),
@@ -35,7 +35,7 @@ pub enum Graphs {
 
 /// What is kept of all passes, on the host.
 #[derive(Clone, Copy)]
-pub enum Kept {
+pub(super) enum Kept {
     /// The targets' values.
     Values,
     /// Besides, which sources each pass kept.
@@ -46,7 +46,7 @@ pub enum Kept {
 
 impl Cost {
     /// How much there is to do, and its unit.
-    pub fn work(self, explained: &Explained, options: &AttributionOptions) -> (u64, &'static str) {
+    pub(super) fn work(self, explained: &Explained, options: &AttributionOptions) -> (u64, &'static str) {
         match self {
             Self::Gradients { n_points, .. } => (
                 (explained.targets().len() * n_points(options)) as u64,
@@ -57,7 +57,7 @@ impl Cost {
     }
 
     /// How many targets are explained together.
-    pub fn targets_at_once(self, explained: &Explained) -> usize {
+    pub(super) fn targets_at_once(self, explained: &Explained) -> usize {
         match self {
             Self::Gradients { .. } => explained.targets_at_once(),
             Self::Passes { .. } => explained.targets().len(),
@@ -65,7 +65,7 @@ impl Cost {
     }
 
     /// Refuses what would not fit, before anything is allocated.
-    pub fn ensure_room(self, explained: &Explained, options: &AttributionOptions) -> Result<()> {
+    pub(super) fn ensure_room(self, explained: &Explained, options: &AttributionOptions) -> Result<()> {
         match self {
             Self::Gradients { graphs, .. } => graphs.ensure_room(explained, options.method.label()),
             Self::Passes { n, kept } => {

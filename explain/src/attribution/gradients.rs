@@ -16,7 +16,7 @@ use super::work::{Ruled, Work};
 
 /// Σ over the points of factor · gradient, `[target, source, size]` in double precision. `points` and `factors` are
 /// `[point, source, size]`.
-pub fn weighted(
+pub(super) fn weighted(
     explained: &Explained,
     points: &Tensor,
     factors: &Tensor,
@@ -48,7 +48,7 @@ pub fn weighted(
 }
 
 /// The same at one point by the frozen rule. The values at zero are what remains of the affine map.
-pub fn frozen(
+pub(super) fn frozen(
     explained: &Explained,
     x: &Tensor,
     factors: &Tensor,
@@ -75,7 +75,7 @@ pub fn frozen(
 }
 
 /// The same at one point by the rescale rule, against another one.
-pub fn rescaled(
+pub(super) fn rescaled(
     explained: &Explained,
     x: &Tensor,
     x0: &Tensor,
@@ -88,7 +88,7 @@ pub fn rescaled(
 }
 
 /// Sums in the making.
-pub struct Summed {
+pub(super) struct Summed {
     /// `[target, source, size]`
     pub sums: Tensor,
     values: Vec<Tensor>,
@@ -104,12 +104,12 @@ impl Summed {
         }
     }
 
-    pub fn add(&mut self, other: &Self) {
+    pub(super) fn add(&mut self, other: &Self) {
         let _ = self.sums.g_add_(&other.sums);
     }
 
     /// At the points, `[point, target]`; behind them at what they are compared with.
-    pub fn values(&self) -> Tensor {
+    pub(super) fn values(&self) -> Tensor {
         Tensor::cat(&self.values, 0)
     }
 }

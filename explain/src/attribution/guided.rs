@@ -18,12 +18,16 @@ use super::work::Work;
 use crate::error::Result;
 
 /// Gradients of which activations pass back what is positive, where they are positive themselves.
-pub fn guided_backprop(explained: &Explained, _: &AttributionOptions, work: &mut Work) -> Result<Found> {
+pub(super) fn guided_backprop(
+    explained: &Explained,
+    _: &AttributionOptions,
+    work: &mut Work,
+) -> Result<Found> {
     rectified(explained, true, work)
 }
 
 /// Gradients of which activations pass back what is positive.
-pub fn deconvolution(explained: &Explained, _: &AttributionOptions, work: &mut Work) -> Result<Found> {
+pub(super) fn deconvolution(explained: &Explained, _: &AttributionOptions, work: &mut Work) -> Result<Found> {
     rectified(explained, false, work)
 }
 
@@ -89,7 +93,7 @@ impl Cuts<'_, '_, '_> {
 
 impl Tap for Cuts<'_, '_, '_> {
     fn wants(&self, site: Site, _: usize) -> bool {
-        matches!(site, Site::ResidualPre | Site::FinalNorm)
+        matches!(site, Site::ResidualBefore | Site::FinalNorm)
     }
 
     fn visit(&mut self, site: Site, layer: usize, value: Tensor) -> Tensor {

@@ -22,7 +22,7 @@ fn is_exact(options: &AttributionOptions, n_sources: usize) -> bool {
 }
 
 /// How many passes all take together.
-pub fn n_passes(explained: &Explained, options: &AttributionOptions) -> usize {
+pub(super) fn n_passes(explained: &Explained, options: &AttributionOptions) -> usize {
     let (exact, sampled) = split(explained, options);
     let n_of = |&target: &usize| explained.n_sources_of(&explained.targets()[target]);
     let of_exact = exact.iter().map(n_of).max().map_or(0, |n| 1 << n);
@@ -34,7 +34,11 @@ pub fn n_passes(explained: &Explained, options: &AttributionOptions) -> usize {
 }
 
 /// Shapley's values: from all sets of sources for targets that have few, by regression for the others.
-pub fn kernel_shap(explained: &Explained, options: &AttributionOptions, work: &mut Work) -> Result<Found> {
+pub(super) fn kernel_shap(
+    explained: &Explained,
+    options: &AttributionOptions,
+    work: &mut Work,
+) -> Result<Found> {
     let (exact, estimated) = split(explained, options);
     let n_targets = explained.targets().len();
     let mut rows = vec![Row::default(); n_targets];

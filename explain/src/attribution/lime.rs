@@ -16,12 +16,12 @@ fn n_samples(options: &AttributionOptions) -> usize {
 }
 
 /// How many passes all take together.
-pub fn n_passes(_: &Explained, options: &AttributionOptions) -> usize {
+pub(super) fn n_passes(_: &Explained, options: &AttributionOptions) -> usize {
     n_samples(options) + 2
 }
 
 /// Coefficients of a weighted linear model, see [`coalitions::lime`].
-pub fn lime(explained: &Explained, options: &AttributionOptions, work: &mut Work) -> Result<Found> {
+pub(super) fn lime(explained: &Explained, options: &AttributionOptions, work: &mut Work) -> Result<Found> {
     options.ensure_samples(n_samples(options), 2, explained.n_sources())?;
     let passes = Passes::new(explained, &options.baseline)?;
     let mut kept = sampled(passes.n_sources(), n_samples(options), false, options.seed);

@@ -12,7 +12,11 @@ use crate::error::Result;
 
 /// F(x) − F(x without the window), for each source the mean over the windows of `options.window` sources that it
 /// is in. Windows that reach beyond a target's sources do not count, unless there is no other.
-pub fn occlusion(explained: &Explained, options: &AttributionOptions, work: &mut Work) -> Result<Found> {
+pub(super) fn occlusion(
+    explained: &Explained,
+    options: &AttributionOptions,
+    work: &mut Work,
+) -> Result<Found> {
     let passes = Passes::new(explained, &options.baseline)?;
     let windows = windows(passes.n_sources(), options.window);
     let (values, without) = passes.without(&windows, work)?;
@@ -29,7 +33,7 @@ pub fn occlusion(explained: &Explained, options: &AttributionOptions, work: &mut
 }
 
 /// How many passes it takes beside the one over the text.
-pub fn n_passes(explained: &Explained, options: &AttributionOptions) -> usize {
+pub(super) fn n_passes(explained: &Explained, options: &AttributionOptions) -> usize {
     n_windows(explained.n_sources(), options.window)
 }
 

@@ -21,14 +21,14 @@ use super::work::{Interruptible, Work};
 use crate::error::Result;
 
 /// A text and the baseline that stands in for parts of it.
-pub struct Passes<'e, 'm> {
+pub(crate) struct Passes<'e, 'm> {
     explained: &'e Explained<'m>,
     x: Tensor,  // [1, source, size]
     x0: Tensor, // [1, source, size]
 }
 
 impl<'e, 'm> Passes<'e, 'm> {
-    pub fn new(explained: &'e Explained<'m>, baseline: &Baseline) -> Result<Self> {
+    pub(crate) fn new(explained: &'e Explained<'m>, baseline: &Baseline) -> Result<Self> {
         Ok(Self {
             explained,
             x: explained.embeddings(),
@@ -36,12 +36,12 @@ impl<'e, 'm> Passes<'e, 'm> {
         })
     }
 
-    pub fn n_sources(&self) -> usize {
+    pub(crate) fn n_sources(&self) -> usize {
         self.x.size()[1] as usize
     }
 
     /// How many sources each target has.
-    pub fn n_sources_of_each(&self) -> Vec<usize> {
+    pub(crate) fn n_sources_of_each(&self) -> Vec<usize> {
         let targets = self.explained.targets().iter();
         targets
             .map(|target| self.explained.n_sources_of(target))
@@ -49,7 +49,7 @@ impl<'e, 'm> Passes<'e, 'm> {
     }
 
     /// The targets' values in passes that keep some sources and replace the others: `(pass, target)`.
-    pub fn keeping(
+    pub(crate) fn keeping(
         &self,
         kept: ArrayView2<bool>,
         work: &mut Work,
@@ -76,7 +76,7 @@ impl<'e, 'm> Passes<'e, 'm> {
 
     /// The targets' values for the text as it is, and in passes that each replace a window of sources, in ascending
     /// order: `(target)` and `(window, target)`. NaN where a window begins behind a target's sources.
-    pub fn without(
+    pub(crate) fn without(
         &self,
         windows: &[Range<usize>],
         work: &mut Work,
@@ -135,7 +135,7 @@ impl<'e, 'm> Passes<'e, 'm> {
 }
 
 /// How many of something of this size are computed together.
-pub fn at_once_of(bytes: u64) -> usize {
+pub(crate) fn at_once_of(bytes: u64) -> usize {
     (BATCH_BYTES / bytes.max(1)).clamp(1, 64) as usize
 }
 
@@ -143,7 +143,7 @@ pub fn at_once_of(bytes: u64) -> usize {
 const BATCH_BYTES: u64 = 256 << 20;
 
 /// How many texts go through one layer together.
-pub fn at_once(stack: &Stack, n_positions: usize) -> usize {
+pub(crate) fn at_once(stack: &Stack, n_positions: usize) -> usize {
     let numbers = n_positions * per_position(&stack.config, n_positions);
     at_once_of((numbers * stack.kind().elt_size_in_bytes()) as u64)
 }
@@ -154,7 +154,7 @@ fn per_position(config: &Config, n_positions: usize) -> usize {
 }
 
 /// About what one text takes in a pass that keeps nothing: the tensors of one layer, and those of the head.
-pub fn bytes_per_text(model: &Model, n_positions: usize, n_rows: usize) -> u64 {
+pub(crate) fn bytes_per_text(model: &Model, n_positions: usize, n_rows: usize) -> u64 {
     let config = model.config();
     let head = 3 * n_rows.max(1) * config.vocab_size;
     ((n_positions * per_position(config, n_positions) + head) * model.stack().kind().elt_size_in_bytes())
@@ -181,13 +181,13 @@ impl Beginnings {
         match explained.model().body() {
             Body::Decoder(decoder) => {
                 let mut tap = Watched {
-                    capture: Capture::new(&[Site::Key, Site::Value], None),
+                    capture: Capture::new(&[Site::Keys, Site::Values], None),
                     report: &mut |_| work.report(),
                 };
                 let full = numbers(&explained.values(x, &mut tap)?);
                 let at = |site, layer| tap.capture.tensor(site, layer).shallow_clone();
                 let layers = 0..decoder.config().n_layers;
-                let left = layers.map(|layer| (at(Site::Key, layer), at(Site::Value, layer)));
+                let left = layers.map(|layer| (at(Site::Keys, layer), at(Site::Values, layer)));
                 Ok(Self {
                     full,
                     left: Left::Layers(left.collect()),
@@ -244,7 +244,7 @@ impl Beginnings {
 }
 
 /// A target's value where nothing is left of its sources, and where all are; two passes.
-pub fn ends(passes: &Passes, work: &mut Work) -> ecco_models::error::Result<(Vec<f64>, Vec<f64>)> {
+pub(crate) fn ends(passes: &Passes, work: &mut Work) -> ecco_models::error::Result<(Vec<f64>, Vec<f64>)> {
     let n = passes.n_sources();
     let kept = Array2::from_shape_fn((2, n), |(row, _)| row == 0);
     let values = passes.keeping(kept.view(), work)?;

@@ -14,13 +14,17 @@ use crate::quadrature::gauss_legendre;
 use crate::random::RandomState;
 
 /// The gradient at the text.
-pub fn gradient(explained: &Explained, _: &AttributionOptions, work: &mut Work) -> Result<Found> {
+pub(super) fn gradient(explained: &Explained, _: &AttributionOptions, work: &mut Work) -> Result<Found> {
     let x = explained.embeddings();
     at_the_text(explained, &x, &x.ones_like(), work)
 }
 
 /// The gradient at the text, times its embeddings.
-pub fn gradient_x_input(explained: &Explained, _: &AttributionOptions, work: &mut Work) -> Result<Found> {
+pub(super) fn gradient_x_input(
+    explained: &Explained,
+    _: &AttributionOptions,
+    work: &mut Work,
+) -> Result<Found> {
     let x = explained.embeddings();
     at_the_text(explained, &x, &x, work)
 }
@@ -35,7 +39,11 @@ fn at_the_text(explained: &Explained, x: &Tensor, factors: &Tensor, work: &mut W
 }
 
 /// (x − x₀) · ∫ ∇F(x₀ + α (x − x₀)) dα, by Gauss–Legendre.
-pub fn integrated(explained: &Explained, options: &AttributionOptions, work: &mut Work) -> Result<Found> {
+pub(super) fn integrated(
+    explained: &Explained,
+    options: &AttributionOptions,
+    work: &mut Work,
+) -> Result<Found> {
     let (x, x0) = (explained.embeddings(), explained.baseline(&options.baseline)?);
     let difference = &x - &x0;
     let wide = difference.to_kind(Kind::Double);
@@ -55,13 +63,17 @@ pub fn integrated(explained: &Explained, options: &AttributionOptions, work: &mu
 }
 
 /// How many points are drawn.
-pub fn n_draws(options: &AttributionOptions) -> usize {
+pub(super) fn n_draws(options: &AttributionOptions) -> usize {
     options.n_samples.unwrap_or(50)
 }
 
 /// (x + ε − x₀) · ∇F(x₀ + α (x + ε − x₀)), the mean over samples of α, uniform, and of ε, normal. Each sample draws its
 /// α, then its ε in the order of the numbers.
-pub fn gradient_shap(explained: &Explained, options: &AttributionOptions, work: &mut Work) -> Result<Found> {
+pub(super) fn gradient_shap(
+    explained: &Explained,
+    options: &AttributionOptions,
+    work: &mut Work,
+) -> Result<Found> {
     let (x, x0) = (explained.embeddings(), explained.baseline(&options.baseline)?);
     let deviation = options.noise * x.to_kind(Kind::Double).std(true).double_value(&[]);
     let mut random = RandomState::new(options.seed as u32);
@@ -87,7 +99,7 @@ pub fn gradient_shap(explained: &Explained, options: &AttributionOptions, work: 
 }
 
 /// The sums over batches of points and factors.
-pub fn in_turn(
+pub(super) fn in_turn(
     explained: &Explained,
     batches: impl Iterator<Item = (Tensor, Tensor)>,
     work: &mut Work,
@@ -119,7 +131,11 @@ fn between(explained: &Explained, x: &Tensor, x0: &Tensor, sums: Tensor, work: &
 }
 
 /// (x − x₀) · the factors of the rescale rule.
-pub fn deep_lift(explained: &Explained, options: &AttributionOptions, work: &mut Work) -> Result<Found> {
+pub(super) fn deep_lift(
+    explained: &Explained,
+    options: &AttributionOptions,
+    work: &mut Work,
+) -> Result<Found> {
     let (x, x0) = (explained.embeddings(), explained.baseline(&options.baseline)?);
     let summed = rescaled(explained, &x, &x0, work)?;
     Ok(compared(explained, summed, |_| true))
@@ -127,7 +143,7 @@ pub fn deep_lift(explained: &Explained, options: &AttributionOptions, work: &mut
 
 /// x · the factors of the frozen rule. What biases and positions alone give is the rest, and stands for the baseline's
 /// value; that all adds up is promised of logits, which the affine map makes.
-pub fn relevance(explained: &Explained, _: &AttributionOptions, work: &mut Work) -> Result<Found> {
+pub(super) fn relevance(explained: &Explained, _: &AttributionOptions, work: &mut Work) -> Result<Found> {
     let x = explained.embeddings();
     let is_value = match &explained.model().config().task {
         Task::Label(Label { names, .. }) => names.len() == 1,

@@ -5,7 +5,7 @@ use tch::{Device, Kind, Tensor};
 use super::aggregation::Aggregation;
 
 /// What a method found about some targets, in their order.
-pub struct Found {
+pub(super) struct Found {
     pub contributions: Contributions,
     /// The targets' values, and those at the baseline where there is one.
     pub values: Vec<f64>,
@@ -14,7 +14,7 @@ pub struct Found {
     pub promised: Vec<Option<f64>>,
 }
 
-pub enum Contributions {
+pub(super) enum Contributions {
     /// Along the embeddings, `[target, source, size]`.
     Embeddings(Tensor),
     /// Of tokens as a whole, by target and source.
@@ -22,7 +22,7 @@ pub enum Contributions {
 }
 
 /// One target's part of an attribution.
-pub struct Row {
+pub(super) struct Row {
     pub scores: Vec<f32>,
     pub signed: Vec<f64>,
     pub value: f64,
@@ -32,7 +32,7 @@ pub struct Row {
 
 impl Found {
     /// By a method that promises nothing.
-    pub fn without_baseline(contributions: Contributions, values: Vec<f64>) -> Self {
+    pub(super) fn without_baseline(contributions: Contributions, values: Vec<f64>) -> Self {
         let none = vec![None; values.len()];
         Self {
             contributions,
@@ -44,7 +44,7 @@ impl Found {
 
     /// By a method whose contributions add up to the difference from the baseline, of the targets that `is_promised`
     /// says so of.
-    pub fn with_baseline(
+    pub(super) fn with_baseline(
         contributions: Contributions,
         values: Vec<f64>,
         baseline_values: &[f64],
@@ -62,7 +62,7 @@ impl Found {
     }
 
     /// A row for each target; `n_sources` says how long each is, `adds_up` whether what is promised is to be kept.
-    pub fn rows(self, aggregation: Aggregation, n_sources: &[usize], adds_up: bool) -> Vec<Row> {
+    pub(super) fn rows(self, aggregation: Aggregation, n_sources: &[usize], adds_up: bool) -> Vec<Row> {
         let (scores, signed) = match self.contributions {
             Contributions::Embeddings(x) => (
                 on_host(&aggregation.of(&x), n_sources),
@@ -104,7 +104,7 @@ fn on_host(x: &Tensor, n_sources: &[usize]) -> Vec<Vec<f64>> {
 }
 
 /// A tensor's numbers on the host, in order.
-pub fn numbers(x: &Tensor) -> Vec<f64> {
+pub(super) fn numbers(x: &Tensor) -> Vec<f64> {
     let x = x.to_device(Device::Cpu).to_kind(Kind::Double).contiguous();
     let mut values = vec![0.0; x.numel()];
     x.copy_data(&mut values, x.numel());

@@ -12,7 +12,11 @@ use crate::random::RandomState;
 
 /// The mean over samples of ∇F(x + ε), ε normal with `options.sigma` times the deviation of the text's embeddings.
 /// Each sample draws its ε in the order of the numbers.
-pub fn smooth_grad(explained: &Explained, options: &AttributionOptions, work: &mut Work) -> Result<Found> {
+pub(super) fn smooth_grad(
+    explained: &Explained,
+    options: &AttributionOptions,
+    work: &mut Work,
+) -> Result<Found> {
     let x = explained.embeddings(); // [1, source, size]
     let deviation = options.sigma * x.to_kind(Kind::Double).std(true).double_value(&[]);
     let mut random = RandomState::new(options.seed as u32);

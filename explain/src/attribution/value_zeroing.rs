@@ -24,7 +24,7 @@ use crate::error::Result;
 
 /// The rows of each layer, divided by their sums, multiplied over the layers. No identity is added for the residual
 /// stream, which the layers' outputs have in them.
-pub fn value_zeroing(explained: &Explained, _: &AttributionOptions, work: &mut Work) -> Result<Found> {
+pub(super) fn value_zeroing(explained: &Explained, _: &AttributionOptions, work: &mut Work) -> Result<Found> {
     let x = explained.embeddings();
     let values = numbers(&explained.values(&x, &mut Interruptible(work))?);
     let mut done = Done(0.0, work);
@@ -61,15 +61,15 @@ fn layers(
     done: &mut Done,
 ) -> ecco_models::error::Result<Vec<Layer>> {
     let mut tap = Watched {
-        capture: Capture::new(&[Site::ResidualPre, Site::ResidualPost], None),
+        capture: Capture::new(&[Site::ResidualBefore, Site::ResidualAfter], None),
         report: &mut |_| done.1.report(),
     };
     let _ = stack.forward(embeddings, None, None, memories, &mut tap)?;
     let capture = tap.capture;
     let n_layers = stack.blocks.len();
     let of_layer = |layer: usize| {
-        let pre = capture.tensor(Site::ResidualPre, layer);
-        let whole = capture.tensor(Site::ResidualPost, layer);
+        let pre = capture.tensor(Site::ResidualBefore, layer);
+        let whole = capture.tensor(Site::ResidualAfter, layer);
         let memory = memories.map(|memories| &memories[layer]);
         let n = pre.size()[1] as usize;
         let mut own = Array2::zeros((n, n));
@@ -182,14 +182,14 @@ impl Zeroing {
 
 impl Tap for Zeroing {
     fn wants(&self, site: Site, _: usize) -> bool {
-        matches!(site, Site::AttentionPattern | Site::Value | Site::HeadOutput)
+        matches!(site, Site::AttentionPattern | Site::Values | Site::HeadOutputs)
     }
 
     fn visit(&mut self, site: Site, _: usize, value: Tensor) -> Tensor {
         match site {
             Site::AttentionPattern => self.pattern = Some(value.shallow_clone()),
-            Site::Value => self.value = Some(value.shallow_clone()),
-            Site::HeadOutput => {
+            Site::Values => self.value = Some(value.shallow_clone()),
+            Site::HeadOutputs => {
                 if let Some(shares) = self.shares(value.size()[1]) {
                     return value - shares;
                 }

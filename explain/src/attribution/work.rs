@@ -8,7 +8,7 @@ use ecco_models::{Rule, Site};
 use tch::Tensor;
 
 /// Where an attribution stands.
-pub struct Work<'a, 'b> {
+pub(crate) struct Work<'a, 'b> {
     watch: &'a mut Watch<'b>,
     label: String,
     unit: &'static str,
@@ -17,7 +17,7 @@ pub struct Work<'a, 'b> {
 }
 
 impl<'a, 'b> Work<'a, 'b> {
-    pub fn new(watch: &'a mut Watch<'b>, label: String, unit: &'static str, total: u64) -> Self {
+    pub(crate) fn new(watch: &'a mut Watch<'b>, label: String, unit: &'static str, total: u64) -> Self {
         Self {
             watch,
             label,
@@ -27,7 +27,7 @@ impl<'a, 'b> Work<'a, 'b> {
         }
     }
 
-    pub fn report(&mut self) -> ControlFlow<()> {
+    pub(crate) fn report(&mut self) -> ControlFlow<()> {
         (self.watch)(&Progress {
             label: self.label.clone().into(),
             done: self.done,
@@ -40,7 +40,7 @@ impl<'a, 'b> Work<'a, 'b> {
     ///
     /// # Errors
     /// When the work must stop.
-    pub fn advance(&mut self, n: u64) -> ecco_models::error::Result<()> {
+    pub(crate) fn advance(&mut self, n: u64) -> ecco_models::error::Result<()> {
         self.done += n;
         match self.report() {
             ControlFlow::Continue(()) => Ok(()),
@@ -50,7 +50,7 @@ impl<'a, 'b> Work<'a, 'b> {
 }
 
 /// A pass that looks at nothing, and can be interrupted.
-pub struct Interruptible<'r, 'a, 'b>(pub &'r mut Work<'a, 'b>);
+pub(crate) struct Interruptible<'r, 'a, 'b>(pub &'r mut Work<'a, 'b>);
 
 impl Tap for Interruptible<'_, '_, '_> {
     fn wants(&self, _: Site, _: usize) -> bool {
@@ -65,7 +65,7 @@ impl Tap for Interruptible<'_, '_, '_> {
 }
 
 /// The same, differentiated by a rule.
-pub struct Ruled<'r, 'a, 'b> {
+pub(crate) struct Ruled<'r, 'a, 'b> {
     pub rule: Rule,
     pub work: &'r mut Work<'a, 'b>,
 }

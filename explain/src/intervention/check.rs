@@ -7,13 +7,13 @@ use ndarray::ArrayD;
 use super::{Intervention, Part, To, Vector, as_in_passes, length};
 use crate::error::{Error, Result, refuse};
 
-pub fn no_site(place: Place, layer: Option<usize>) -> Error {
+pub(super) fn no_site(place: Place, layer: Option<usize>) -> Error {
     let site = place.name();
     ecco_models::Error::NoSite { site, layer }.into()
 }
 
 /// The layers that are meant.
-pub fn layers(intervention: &Intervention, model: &Model, sizes: &Records) -> Result<Vec<usize>> {
+pub(super) fn layers(intervention: &Intervention, model: &Model, sizes: &Records) -> Result<Vec<usize>> {
     let place = intervention.place;
     let existing = sizes.layers(place);
     let Some(wanted) = &intervention.layers else {
@@ -48,14 +48,14 @@ pub fn layers(intervention: &Intervention, model: &Model, sizes: &Records) -> Re
 }
 
 /// The lengths of a place's axes at a layer, for a text of one token: `[position, feature]` or with heads first.
-pub fn size(place: Place, layer: usize, sizes: &Records) -> Result<Vec<usize>> {
+pub(super) fn size(place: Place, layer: usize, sizes: &Records) -> Result<Vec<usize>> {
     sizes
         .size(place, layer)
         .ok_or_else(|| no_site(place, Some(layer)))
 }
 
 /// Whether the place has such a part.
-pub fn part(intervention: &Intervention, layer: usize, size: &[usize]) -> Result<()> {
+pub(super) fn part(intervention: &Intervention, layer: usize, size: &[usize]) -> Result<()> {
     let place = intervention.place;
     let (width, has_heads) = (size[size.len() - 1], size.len() == 3);
     match &intervention.part {
@@ -116,7 +116,7 @@ fn is_direction(direction: &[f32], width: usize, place: Place) -> Result<()> {
 }
 
 /// What scripts call the numbers of a place.
-pub fn features_name(place: Place) -> &'static str {
+pub(super) fn features_name(place: Place) -> &'static str {
     match place.axes() {
         [.., "neuron", "position"] => "neurons",
         _ => "hidden",
@@ -124,7 +124,7 @@ pub fn features_name(place: Place) -> &'static str {
 }
 
 /// A vector as long as the part is wide, or a number for all of it.
-pub fn vector(intervention: &Intervention, what: &Vector, size: &[usize]) -> Result<Vec<f32>> {
+pub(super) fn vector(intervention: &Intervention, what: &Vector, size: &[usize]) -> Result<Vec<f32>> {
     let place = intervention.place;
     let width = match &intervention.part {
         Part::Features(features) => features.len(),
@@ -153,7 +153,7 @@ pub fn vector(intervention: &Intervention, what: &Vector, size: &[usize]) -> Res
 }
 
 /// Whether a place has a mean to be set to.
-pub fn mean(intervention: &Intervention, inputs: &[Input]) -> Result<()> {
+pub(super) fn mean(intervention: &Intervention, inputs: &[Input]) -> Result<()> {
     if inputs.is_empty() {
         return Err(refuse("over", "[]", "name at least one text"));
     }
@@ -167,7 +167,7 @@ pub fn mean(intervention: &Intervention, inputs: &[Input]) -> Result<()> {
 }
 
 /// The values of one layer to be put in, as passes have them.
-pub fn patch(
+pub(super) fn patch(
     model: &Model,
     intervention: &Intervention,
     layer: usize,
@@ -215,7 +215,7 @@ pub fn patch(
 }
 
 /// Positions in order; those of a patch must be in the text it comes from.
-pub fn positions(intervention: &Intervention, n_known: Option<usize>) -> Result<()> {
+pub(super) fn positions(intervention: &Intervention, n_known: Option<usize>) -> Result<()> {
     let Some(ranges) = &intervention.positions else {
         return Ok(());
     };
@@ -236,7 +236,7 @@ fn is_pattern(place: Place) -> bool {
     place.axes().contains(&"query")
 }
 
-pub fn list(values: &[usize]) -> String {
+pub(super) fn list(values: &[usize]) -> String {
     let values: Vec<String> = values.iter().map(usize::to_string).collect();
     format!("[{}]", values.join(", "))
 }

@@ -244,7 +244,7 @@ pub(super) struct Watched<'a> {
 }
 
 impl<'a> Watched<'a> {
-    pub fn over(report: &'a mut dyn FnMut() -> ControlFlow<()>) -> Self {
+    pub(super) fn over(report: &'a mut dyn FnMut() -> ControlFlow<()>) -> Self {
         Self { report }
     }
 }

@@ -6,13 +6,13 @@ use std::path::Path;
 use ndarray::{Array2, ArrayView2};
 use safetensors::SafeTensors;
 
-pub struct Fixtures {
+pub(crate) struct Fixtures {
     tensors: Vec<u8>,
     pub facts: serde_json::Value,
 }
 
 impl Fixtures {
-    pub fn read() -> Self {
+    pub(crate) fn read() -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures");
         Self {
             tensors: std::fs::read(folder.join("factors.safetensors")).unwrap(),
@@ -21,7 +21,7 @@ impl Fixtures {
     }
 
     /// A matrix; of a vector one row.
-    pub fn matrix(&self, name: &str) -> Array2<f64> {
+    pub(crate) fn matrix(&self, name: &str) -> Array2<f64> {
         let tensors = SafeTensors::deserialize(&self.tensors).unwrap();
         let tensor = tensors.tensor(name).unwrap();
         let bytes = tensor.data().as_chunks::<8>().0;
@@ -34,13 +34,13 @@ impl Fixtures {
         Array2::from_shape_vec((rows, columns), values).unwrap()
     }
 
-    pub fn single(&self, name: &str) -> Array2<f32> {
+    pub(crate) fn single(&self, name: &str) -> Array2<f32> {
         self.matrix(name).mapv(|value| value as f32)
     }
 }
 
 /// Normal numbers that depend on the seed alone.
-pub fn normal(shape: (usize, usize), seed: u64) -> Array2<f64> {
+pub(crate) fn normal(shape: (usize, usize), seed: u64) -> Array2<f64> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut uniform = move || {
         state ^= state << 13;
@@ -54,7 +54,7 @@ pub fn normal(shape: (usize, usize), seed: u64) -> Array2<f64> {
 }
 
 /// Equal up to `tolerance` of the largest entry.
-pub fn assert_close(actual: ArrayView2<f32>, expected: ArrayView2<f64>, tolerance: f64, what: &str) {
+pub(crate) fn assert_close(actual: ArrayView2<f32>, expected: ArrayView2<f64>, tolerance: f64, what: &str) {
     assert_eq!(actual.dim(), expected.dim(), "{what}");
     let largest = expected.iter().fold(0.0f64, |most, value| most.max(value.abs()));
     for ((place, &actual), expected) in actual.indexed_iter().zip(expected) {

@@ -13,7 +13,7 @@ impl Layer<'_> {
     pub(super) fn attention(&self, cotangent: &Tensor, pre: &Tensor) -> Tensor {
         let attention = &self.block.attention;
         let output = || {
-            let mixed = self.queries.of(self.saved(Site::HeadOutput), 2);
+            let mixed = self.queries.of(self.saved(Site::HeadOutputs), 2);
             attention.output.forward(&join_heads(&mixed))
         };
         let cotangent = self.branch(&self.block.attention_post_norm, cotangent, output);
@@ -66,8 +66,8 @@ impl Layer<'_> {
         let per_group = attention.n_heads / attention.n_kv_heads;
         let group = |x: &Tensor| x.unflatten(1, [attention.n_kv_heads, per_group]);
         let up_to = |site| self.saved(site).narrow(2, 0, self.n_positions).unsqueeze(2);
-        let (key, value) = (up_to(Site::Key), up_to(Site::Value)); // [1, key head, 1, key, head_dim]
-        let query = group(&self.queries.of(self.saved(Site::Query), 2));
+        let (key, value) = (up_to(Site::Keys), up_to(Site::Values)); // [1, key head, 1, key, head_dim]
+        let query = group(&self.queries.of(self.saved(Site::Queries), 2));
         let pattern = self.queries.of(self.saved(Site::AttentionPattern), 2);
         let pattern = group(&pattern.narrow(3, 0, self.n_positions));
         let mixed = group(mixed);

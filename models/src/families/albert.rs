@@ -5,7 +5,7 @@ use super::{Family, bert};
 use crate::config::{Activation, Config, ConfigFile, Dense, Embedding, Projected};
 use crate::error::Result;
 
-pub const FAMILY: Family = Family {
+pub(super) const FAMILY: Family = Family {
     model_type: "albert",
     config,
     prefixes: &["albert."],

@@ -8,7 +8,7 @@ use crate::config::{
 };
 use crate::error::Result;
 
-pub const BART: Family = Family {
+pub(super) const BART: Family = Family {
     model_type: "bart",
     config: |file| bart(file, "bart"),
     prefixes: &["model."],
@@ -189,7 +189,7 @@ fn sinusoidal(file: &ConfigFile) -> Result<Positions> {
     }
 }
 
-pub const PEGASUS: Family = Family {
+pub(super) const PEGASUS: Family = Family {
     model_type: "pegasus",
     config: |file| bart(file, "pegasus"),
     ..BART

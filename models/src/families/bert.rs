@@ -7,7 +7,7 @@ use crate::config::{
 };
 use crate::error::Result;
 
-pub const BERT: Family = Family {
+pub(super) const BERT: Family = Family {
     model_type: "bert",
     config: bert,
     prefixes: &["bert."],
@@ -20,21 +20,21 @@ pub const BERT: Family = Family {
     linear_in_out: false,
 };
 
-pub const ROBERTA: Family = Family {
+pub(super) const ROBERTA: Family = Family {
     model_type: "roberta",
     config: |file| roberta(file, "roberta"),
     prefixes: &["roberta."],
     ..BERT
 };
 
-pub const XLM_ROBERTA: Family = Family {
+pub(super) const XLM_ROBERTA: Family = Family {
     model_type: "xlm-roberta",
     config: |file| roberta(file, "xlm-roberta"),
     prefixes: &["roberta."],
     ..BERT
 };
 
-pub const ELECTRA: Family = Family {
+pub(super) const ELECTRA: Family = Family {
     model_type: "electra",
     config: electra,
     prefixes: &["electra."],
@@ -42,7 +42,7 @@ pub const ELECTRA: Family = Family {
 };
 
 /// Names of the blocks, of old files too, and of all the heads.
-pub const WEIGHTS: &[(&str, &str)] = &[
+pub(super) const WEIGHTS: &[(&str, &str)] = &[
     ("embeddings.word_embeddings.weight", "token_embedding.weight"),
     (
         "embeddings.position_embeddings.weight",
@@ -187,7 +187,7 @@ pub const WEIGHTS: &[(&str, &str)] = &[
 ];
 
 /// What the blocks have in common, for positions from `offset` on.
-pub fn blocks(file: &ConfigFile, model_type: &str, offset: usize) -> Result<Config> {
+pub(super) fn blocks(file: &ConfigFile, model_type: &str, offset: usize) -> Result<Config> {
     let (hidden_size, n_layers) = (file.size("hidden_size")?, file.size("num_hidden_layers")?);
     let n_heads = file.size("num_attention_heads")?;
     let head_dim = standard::even_head_dim(file, "num_attention_heads", hidden_size, n_heads)?;
@@ -238,7 +238,7 @@ pub fn blocks(file: &ConfigFile, model_type: &str, offset: usize) -> Result<Conf
 }
 
 /// norm(x + attention(x)), then norm(x + mlp(x)).
-pub const POST: Residual = Residual {
+pub(super) const POST: Residual = Residual {
     before: Before::None,
     after_sum: true,
     final_norm: false,
@@ -284,7 +284,7 @@ fn electra(file: &ConfigFile) -> Result<Config> {
 }
 
 /// The task that the class was made for.
-pub fn task(file: &ConfigFile, masked: Dense, label: Dense) -> Result<Task> {
+pub(super) fn task(file: &ConfigFile, masked: Dense, label: Dense) -> Result<Task> {
     let architecture = file.architecture()?;
     let ends = |endings: &[&str]| endings.iter().any(|ending| architecture.ends_with(ending));
     Ok(if ends(&["ForMaskedLM", "ForPreTraining"]) {

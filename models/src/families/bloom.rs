@@ -6,7 +6,7 @@ use crate::config::{
 };
 use crate::error::Result;
 
-pub const FAMILY: Family = Family {
+pub(super) const FAMILY: Family = Family {
     model_type: "bloom",
     config,
     prefixes: &["transformer."],

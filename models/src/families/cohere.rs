@@ -6,7 +6,7 @@ use crate::config::{AttentionConfig, Config, ConfigFile, Head, NormKind, Positio
 use crate::error::Result;
 use crate::rope::{Defaults, Pairs, Rope};
 
-pub const FAMILY: Family = Family {
+pub(super) const FAMILY: Family = Family {
     model_type: "cohere",
     config,
     ..llama::LLAMA

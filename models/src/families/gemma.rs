@@ -8,20 +8,20 @@ use crate::config::{
 use crate::error::Result;
 use crate::rope::{Defaults, Rope};
 
-pub const GEMMA: Family = Family {
+pub(super) const GEMMA: Family = Family {
     model_type: "gemma",
     config: |file| gemma(file, "gemma"),
     ..llama::LLAMA
 };
 
-pub const GEMMA2: Family = Family {
+pub(super) const GEMMA2: Family = Family {
     model_type: "gemma2",
     config: |file| gemma2(file, "gemma2"),
     weights: &[SANDWICHED, standard::WEIGHTS],
     ..llama::LLAMA
 };
 
-pub const GEMMA3: Family = Family {
+pub(super) const GEMMA3: Family = Family {
     model_type: "gemma3_text",
     config: gemma3,
     weights: &[SANDWICHED, standard::WEIGHTS],

@@ -6,7 +6,7 @@ use super::{Family, standard};
 use crate::config::{Activation, AttentionConfig, Config, ConfigFile, Head, Mlp, Positions};
 use crate::error::Result;
 
-pub const FAMILY: Family = Family {
+pub(super) const FAMILY: Family = Family {
     model_type: "gpt_neo",
     config,
     prefixes: &["transformer."],

@@ -5,7 +5,7 @@ use crate::config::{Activation, Config, ConfigFile, Head, Mlp, Positions, Residu
 use crate::error::Result;
 use crate::rope::{Pairs, Rope, Scaling};
 
-pub const FAMILY: Family = Family {
+pub(super) const FAMILY: Family = Family {
     model_type: "gptj",
     config,
     prefixes: &["transformer."],

@@ -4,7 +4,7 @@ use super::{Family, llama, standard};
 use crate::config::{AttentionConfig, Config, ConfigFile, Embedding, Head, Mlp, Residual};
 use crate::error::Result;
 
-pub const FAMILY: Family = Family {
+pub(super) const FAMILY: Family = Family {
     model_type: "granite",
     config,
     ..llama::LLAMA

@@ -4,7 +4,7 @@ use super::{Family, standard};
 use crate::config::{AttentionConfig, Config, ConfigFile, Mlp};
 use crate::error::Result;
 
-pub const LLAMA: Family = Family {
+pub(super) const LLAMA: Family = Family {
     model_type: "llama",
     config: llama,
     prefixes: &["model."],
@@ -13,7 +13,7 @@ pub const LLAMA: Family = Family {
     linear_in_out: false,
 };
 
-pub const MISTRAL: Family = Family {
+pub(super) const MISTRAL: Family = Family {
     model_type: "mistral",
     config: mistral,
     ..LLAMA

@@ -9,7 +9,7 @@ use crate::config::{
 use crate::error::Result;
 use crate::rope::{Defaults, Rope};
 
-pub const FAMILY: Family = Family {
+pub(super) const FAMILY: Family = Family {
     model_type: "modernbert",
     config,
     prefixes: &["model."],

@@ -5,7 +5,7 @@ use crate::config::{AttentionConfig, Before, Config, ConfigFile, QkNorm, Residua
 use crate::error::Result;
 use crate::rope::Defaults;
 
-pub const FAMILY: Family = Family {
+pub(super) const FAMILY: Family = Family {
     model_type: "olmo2",
     config,
     weights: &[

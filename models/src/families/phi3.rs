@@ -5,7 +5,7 @@ use crate::config::{AttentionConfig, Config, ConfigFile, Mlp, Projection};
 use crate::error::Result;
 use crate::rope::Defaults;
 
-pub const FAMILY: Family = Family {
+pub(super) const FAMILY: Family = Family {
     model_type: "phi3",
     config,
     weights: &[

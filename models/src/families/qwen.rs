@@ -6,19 +6,19 @@ use super::{Family, llama, standard};
 use crate::config::{AttentionConfig, Config, ConfigFile, Mlp, QkNorm};
 use crate::error::Result;
 
-pub const QWEN2: Family = Family {
+pub(super) const QWEN2: Family = Family {
     model_type: "qwen2",
     config: qwen2,
     ..llama::LLAMA
 };
 
-pub const QWEN3: Family = Family {
+pub(super) const QWEN3: Family = Family {
     model_type: "qwen3",
     config: |file| qwen3(file, "qwen3"),
     ..llama::LLAMA
 };
 
-pub const QWEN3_MOE: Family = Family {
+pub(super) const QWEN3_MOE: Family = Family {
     model_type: "qwen3_moe",
     config: qwen3_moe,
     weights: &[

@@ -5,7 +5,7 @@ use crate::config::{AttentionConfig, Config, ConfigFile, Head, Mlp, Positions};
 use crate::error::Result;
 use crate::rope::Defaults;
 
-pub const FAMILY: Family = Family {
+pub(super) const FAMILY: Family = Family {
     model_type: "smollm3",
     config,
     ..llama::LLAMA

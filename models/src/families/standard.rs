@@ -10,16 +10,16 @@ use crate::error::Result;
 use crate::rope::{Defaults, Rope};
 
 /// Root mean square norms with the epsilon that `key` names.
-pub fn rms(file: &ConfigFile, key: &str, default: f64) -> Result<NormConfig> {
+pub(super) fn rms(file: &ConfigFile, key: &str, default: f64) -> Result<NormConfig> {
     norm(file, NormKind::Rms { from_one: false }, key, default)
 }
 
 /// Layer norms with weights and biases.
-pub fn layer(file: &ConfigFile, key: &str, default: f64) -> Result<NormConfig> {
+pub(super) fn layer(file: &ConfigFile, key: &str, default: f64) -> Result<NormConfig> {
     norm(file, NormKind::Layer { bias: true }, key, default)
 }
 
-pub fn norm(file: &ConfigFile, kind: NormKind, key: &str, default: f64) -> Result<NormConfig> {
+pub(super) fn norm(file: &ConfigFile, kind: NormKind, key: &str, default: f64) -> Result<NormConfig> {
     let epsilon = file.number_or(key, default)?;
     match epsilon >= 0.0 {
         true => Ok(NormConfig { kind, epsilon }),
@@ -28,7 +28,7 @@ pub fn norm(file: &ConfigFile, kind: NormKind, key: &str, default: f64) -> Resul
 }
 
 /// A decoder of the given sizes with what is most usual in all else.
-pub fn sized(
+pub(super) fn sized(
     model_type: &str,
     hidden_size: usize,
     n_layers: usize,
@@ -66,7 +66,12 @@ pub fn sized(
 }
 
 /// Attention over everything before, scores divided by √head_dim.
-pub fn attention(n_layers: usize, head_dim: usize, qkv_bias: bool, output_bias: bool) -> AttentionConfig {
+pub(super) fn attention(
+    n_layers: usize,
+    head_dim: usize,
+    qkv_bias: bool,
+    output_bias: bool,
+) -> AttentionConfig {
     AttentionConfig {
         causal: true,
         scales: vec![(head_dim as f64).powf(-0.5); n_layers],
@@ -80,7 +85,12 @@ pub fn attention(n_layers: usize, head_dim: usize, qkv_bias: bool, output_bias: 
 }
 
 /// Heads share the hidden size evenly.
-pub fn even_head_dim(file: &ConfigFile, key: &str, hidden_size: usize, n_heads: usize) -> Result<usize> {
+pub(super) fn even_head_dim(
+    file: &ConfigFile,
+    key: &str,
+    hidden_size: usize,
+    n_heads: usize,
+) -> Result<usize> {
     match hidden_size % n_heads {
         0 => Ok(hidden_size / n_heads),
         _ => Err(file.refuse(
@@ -91,7 +101,12 @@ pub fn even_head_dim(file: &ConfigFile, key: &str, hidden_size: usize, n_heads: 
 }
 
 /// A rotary decoder from the names that Llama's file has: pre-norm, gated, separate projections, no biases.
-pub fn rotary(file: &ConfigFile, model_type: &str, norm: NormConfig, defaults: Defaults) -> Result<Config> {
+pub(super) fn rotary(
+    file: &ConfigFile,
+    model_type: &str,
+    norm: NormConfig,
+    defaults: Defaults,
+) -> Result<Config> {
     let (hidden_size, n_layers) = (file.size("hidden_size")?, file.size("num_hidden_layers")?);
     let n_heads = file.size("num_attention_heads")?;
     let n_kv_heads = file.size_or("num_key_value_heads", n_heads)?;
@@ -120,7 +135,7 @@ pub fn rotary(file: &ConfigFile, model_type: &str, norm: NormConfig, defaults: D
 }
 
 /// A rotary decoder with root mean square norms, as Llama.
-pub fn llama_like(file: &ConfigFile, model_type: &str) -> Result<Config> {
+pub(super) fn llama_like(file: &ConfigFile, model_type: &str) -> Result<Config> {
     rotary(
         file,
         model_type,
@@ -130,7 +145,7 @@ pub fn llama_like(file: &ConfigFile, model_type: &str) -> Result<Config> {
 }
 
 /// How many experts each token goes through.
-pub fn chosen(file: &ConfigFile, n_experts: usize, default: usize) -> Result<usize> {
+pub(super) fn chosen(file: &ConfigFile, n_experts: usize, default: usize) -> Result<usize> {
     let n_chosen = file.size_or("num_experts_per_tok", default)?;
     match n_chosen <= n_experts {
         true => Ok(n_chosen),
@@ -140,7 +155,7 @@ pub fn chosen(file: &ConfigFile, n_experts: usize, default: usize) -> Result<usi
 
 /// The window of `sliding_window` in layers that `layer_types` calls sliding; without that list, in those that
 /// `is_sliding` says.
-pub fn windows(
+pub(super) fn windows(
     file: &ConfigFile,
     n_layers: usize,
     default: Option<usize>,
@@ -159,7 +174,7 @@ pub fn windows(
 }
 
 /// Which layers attend to a window only.
-pub fn sliding_layers(
+pub(super) fn sliding_layers(
     file: &ConfigFile,
     n_layers: usize,
     default: impl Fn(usize) -> bool,
@@ -180,7 +195,7 @@ pub fn sliding_layers(
 }
 
 /// The names of Llama's weights and those of its relatives; the configuration says which of them are there.
-pub const WEIGHTS: &[(&str, &str)] = &[
+pub(super) const WEIGHTS: &[(&str, &str)] = &[
     ("embed_tokens.weight", "token_embedding.weight"),
     (
         "layers.*.input_layernorm.weight",
@@ -231,4 +246,4 @@ pub const WEIGHTS: &[(&str, &str)] = &[
     ("lm_head.weight", "head.weight"),
 ];
 
-pub const IGNORED: &[&str] = &["layers.*.self_attn.rotary_emb.inv_freq", "rotary_emb.inv_freq"];
+pub(super) const IGNORED: &[&str] = &["layers.*.self_attn.rotary_emb.inv_freq", "rotary_emb.inv_freq"];

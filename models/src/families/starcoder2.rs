@@ -5,7 +5,7 @@ use crate::config::{Activation, AttentionConfig, Config, ConfigFile, Head, Mlp};
 use crate::error::Result;
 use crate::rope::Defaults;
 
-pub const FAMILY: Family = Family {
+pub(super) const FAMILY: Family = Family {
     model_type: "starcoder2",
     config,
     weights: &[

@@ -6,7 +6,7 @@ use crate::config::{
 };
 use crate::error::Result;
 
-pub const T5: Family = Family {
+pub(super) const T5: Family = Family {
     model_type: "t5",
     config: |file| t5(file, "t5"),
     prefixes: &[],
@@ -132,7 +132,7 @@ pub const T5: Family = Family {
     linear_in_out: false,
 };
 
-pub const MT5: Family = Family {
+pub(super) const MT5: Family = Family {
     model_type: "mt5",
     config: |file| t5(file, "mt5"),
     ..T5

@@ -43,7 +43,7 @@ pub(super) struct Etag(String);
 
 impl Etag {
     /// From a header: `"hash"`, `W/"hash"`; none where it is no hash that a file can be checked against.
-    pub fn parse(header: &str) -> Option<Self> {
+    pub(super) fn parse(header: &str) -> Option<Self> {
         let hash = header.trim().trim_start_matches("W/").trim_matches('"');
         let known = matches!(hash.len(), 40 | 64) && is_hex(hash);
         known.then(|| Self(hash.to_owned()))
@@ -93,7 +93,7 @@ fn digest<D: Digest>(
 }
 
 impl ModelCache {
-    pub fn new(root: &Path, repo_id: &str) -> Self {
+    pub(super) fn new(root: &Path, repo_id: &str) -> Self {
         let repo = Repo::new(repo_id.to_owned(), RepoType::Model);
         let folder_name = repo.folder_name();
         let layout = Cache::new(root.to_owned()).repo(repo);
@@ -105,11 +105,11 @@ impl ModelCache {
         }
     }
 
-    pub fn snapshot(&self, commit: &str) -> PathBuf {
+    pub(super) fn snapshot(&self, commit: &str) -> PathBuf {
         self.layout.pointer_path(commit)
     }
 
-    pub fn blob(&self, etag: &Etag) -> PathBuf {
+    pub(super) fn blob(&self, etag: &Etag) -> PathBuf {
         self.layout.blob_path(&etag.0)
     }
 
@@ -118,7 +118,7 @@ impl ModelCache {
     }
 
     /// The snapshot that a revision last stood at, when a model can be loaded from it.
-    pub fn complete_snapshot(&self, revision: &str) -> Option<PathBuf> {
+    pub(super) fn complete_snapshot(&self, revision: &str) -> Option<PathBuf> {
         let commit = if is_commit(revision) {
             revision.to_owned()
         } else {
@@ -134,7 +134,7 @@ impl ModelCache {
     }
 
     /// True when any commit of the model is here whole.
-    pub fn has_snapshot(&self) -> bool {
+    pub(super) fn has_snapshot(&self) -> bool {
         let commits = std::fs::read_dir(self.snapshot(""))
             .into_iter()
             .flatten()
@@ -150,7 +150,7 @@ impl ModelCache {
     }
 
     /// Remembers where a branch or tag stands, for offline use.
-    pub fn set_reference(&self, revision: &str, commit: &str) -> Result<(), HubError> {
+    pub(super) fn set_reference(&self, revision: &str, commit: &str) -> Result<(), HubError> {
         let path = self.reference(revision);
         if is_commit(revision) || std::fs::read_to_string(&path).is_ok_and(|known| known == commit) {
             return Ok(());
@@ -162,7 +162,7 @@ impl ModelCache {
     }
 
     /// Waits for whoever is fetching the same file, this program or Python. `None` where there are no locks.
-    pub fn lock(&self, etag: &Etag, file: &str, watch: &mut Watch) -> Result<Option<File>, HubError> {
+    pub(super) fn lock(&self, etag: &Etag, file: &str, watch: &mut Watch) -> Result<Option<File>, HubError> {
         let path = self
             .root
             .join(".locks")
@@ -192,7 +192,7 @@ impl ModelCache {
     }
 
     /// Takes over what an earlier try left of a blob, or starts empty. The rename makes it this process's own.
-    pub fn take_partial(&self, etag: &Etag) -> Result<PathBuf, HubError> {
+    pub(super) fn take_partial(&self, etag: &Etag) -> Result<PathBuf, HubError> {
         let blob = self.blob(etag);
         create_parent(&blob)?;
         let own = beside(&blob, "incomplete");
@@ -207,7 +207,7 @@ impl ModelCache {
     }
 
     /// Leaves what has arrived for the next try; of nothing, nothing stays.
-    pub fn leave_partial(&self, etag: &Etag, own: &Path) {
+    pub(super) fn leave_partial(&self, etag: &Etag, own: &Path) {
         let worth_it = own.metadata().is_ok_and(|partial| partial.len() > 0);
         if !worth_it || std::fs::rename(own, self.leftover(etag)).is_err() {
             // Best effort: at worst a file stays that nobody reads.
@@ -221,7 +221,13 @@ impl ModelCache {
     }
 
     /// Fails when `path` does not hold what the hub promised for `file`.
-    pub fn verify(&self, etag: &Etag, path: &Path, file: &str, watch: &mut Watch) -> Result<(), HubError> {
+    pub(super) fn verify(
+        &self,
+        etag: &Etag,
+        path: &Path,
+        file: &str,
+        watch: &mut Watch,
+    ) -> Result<(), HubError> {
         let label = format!("checking {file}").into();
         let mut progress = Progress {
             label,
@@ -241,7 +247,7 @@ impl ModelCache {
     }
 
     /// Makes a verified file the blob. It reaches the disk before its name does.
-    pub fn publish(&self, etag: &Etag, own: &Path) -> Result<(), HubError> {
+    pub(super) fn publish(&self, etag: &Etag, own: &Path) -> Result<(), HubError> {
         let blob = self.blob(etag);
         File::open(own)
             .and_then(|file| file.sync_all())
@@ -250,7 +256,7 @@ impl ModelCache {
     }
 
     /// Shows a blob under its file name in a snapshot.
-    pub fn point(&self, commit: &str, file: &str, etag: &Etag) -> Result<(), HubError> {
+    pub(super) fn point(&self, commit: &str, file: &str, etag: &Etag) -> Result<(), HubError> {
         let pointer = self.snapshot(commit).join(file);
         let temporary = beside(&pointer, "tmp");
         create_parent(&pointer)?;

@@ -33,7 +33,7 @@ struct Promise {
 
 impl Source<'_> {
     /// Makes sure that the snapshot has `file`; asks nobody when it does.
-    pub fn fetch(&self, file: &str, watch: &mut Watch) -> Result<(), HubError> {
+    pub(super) fn fetch(&self, file: &str, watch: &mut Watch) -> Result<(), HubError> {
         if self.cache.snapshot(self.commit).join(file).is_file() {
             return Ok(());
         }

@@ -69,7 +69,7 @@ pub(super) struct Ask<'a> {
 }
 
 impl<'a> Client<'a> {
-    pub fn new(settings: &'a HubSettings) -> Result<Self, HubError> {
+    pub(super) fn new(settings: &'a HubSettings) -> Result<Self, HubError> {
         check_endpoint(&settings.endpoint)?;
         if let Some(token) = &settings.token
             && !token.bytes().all(|byte| byte.is_ascii_graphic())
@@ -94,17 +94,17 @@ impl<'a> Client<'a> {
         })
     }
 
-    pub fn settings(&self) -> &HubSettings {
+    pub(super) fn settings(&self) -> &HubSettings {
         self.settings
     }
 
     /// Where the hub describes `repo`.
-    pub fn info_url(&self, repo: &Repo) -> String {
+    pub(super) fn info_url(&self, repo: &Repo) -> String {
         format!("{}/api/{}", self.settings.endpoint, repo.api_url())
     }
 
     /// Where the hub serves a file of `repo` as it was at `commit`.
-    pub fn file_url(&self, repo: &Repo, commit: &str, file: &str) -> String {
+    pub(super) fn file_url(&self, repo: &Repo, commit: &str, file: &str) -> String {
         format!(
             "{}/{}/resolve/{commit}/{file}",
             self.settings.endpoint,
@@ -114,7 +114,7 @@ impl<'a> Client<'a> {
 
     /// Sends a request and follows redirects. A HEAD stops at the redirect that carries the file's true hash: the
     /// storage behind it knows only its own.
-    pub fn send(&self, ask: &Ask, progress: &Progress, watch: &mut Watch) -> Result<Reply, HubError> {
+    pub(super) fn send(&self, ask: &Ask, progress: &Progress, watch: &mut Watch) -> Result<Reply, HubError> {
         let mut url = ask.url.clone();
         for _ in 0..MAX_REDIRECTS {
             let reply = self.exchange(ask, &url, progress, watch)?;
@@ -201,7 +201,7 @@ impl<'a> Client<'a> {
 
     /// Runs `attempt` until it succeeds, fails for good, or has failed `retries` times in a row in a way that
     /// `again` calls worth another try. An attempt that brought something on starts the count anew.
-    pub fn patiently<T>(
+    pub(super) fn patiently<T>(
         &self,
         progress: &Progress,
         watch: &mut Watch,
@@ -234,7 +234,7 @@ impl<'a> Client<'a> {
 
 impl Reply {
     /// The next piece of the body.
-    pub fn piece(&mut self, progress: &Progress, watch: &mut Watch) -> Result<Piece, HubError> {
+    pub(super) fn piece(&mut self, progress: &Progress, watch: &mut Watch) -> Result<Piece, HubError> {
         loop {
             return Ok(match self.next(progress, watch)? {
                 Some(Event::Piece(bytes)) => Piece::Bytes(bytes),
@@ -246,7 +246,7 @@ impl Reply {
     }
 
     /// The whole body, which may have at most `limit` bytes and may take four times the stall timeout.
-    pub fn small_body(
+    pub(super) fn small_body(
         mut self,
         limit: usize,
         progress: &Progress,
@@ -290,7 +290,7 @@ impl Reply {
         }
     }
 
-    pub fn timed_out(&self, what: &str) -> HubError {
+    pub(super) fn timed_out(&self, what: &str) -> HubError {
         HubError::TimedOut {
             server: self.server.clone(),
             what: what.to_owned(),
@@ -298,7 +298,7 @@ impl Reply {
         }
     }
 
-    pub fn odd(&self, reason: &str) -> HubError {
+    pub(super) fn odd(&self, reason: &str) -> HubError {
         HubError::NotAHub {
             server: self.server.clone(),
             reason: reason.to_owned(),
@@ -306,7 +306,7 @@ impl Reply {
     }
 
     /// The error for a status that is not the wanted one.
-    pub fn unexpected(&self, what: &str) -> HubError {
+    pub(super) fn unexpected(&self, what: &str) -> HubError {
         let retry_after = header(&self.headers, RETRY_AFTER.as_str()).and_then(|value| value.parse().ok());
         HubError::Status {
             server: self.server.clone(),
@@ -316,7 +316,7 @@ impl Reply {
         }
     }
 
-    pub fn content_length(&self) -> Option<u64> {
+    pub(super) fn content_length(&self) -> Option<u64> {
         header(&self.headers, CONTENT_LENGTH.as_str())?.parse().ok()
     }
 }

@@ -13,7 +13,7 @@ use crate::tap::{Site, Tap};
 use crate::weights::Weights;
 
 /// What a layer's attention has to do with besides the stream.
-pub struct Around<'a> {
+pub(super) struct Around<'a> {
     pub memory: Option<LayerMemory<'a>>,
     /// What an encoder has read.
     pub source: Option<&'a CrossMemory>,
@@ -113,7 +113,7 @@ impl Block {
     pub(super) fn forward(&self, x: Tensor, around: Around, layer: usize, tap: &mut dyn Tap) -> Tensor {
         let Around { memory, source, view } = around;
         let rule = tap.rule();
-        let x = tap.visit(Site::ResidualPre, layer, x); // [batch, position, hidden]
+        let x = tap.visit(Site::ResidualBefore, layer, x); // [batch, position, hidden]
         let pre = self
             .convolution
             .as_ref()
@@ -159,7 +159,7 @@ impl Block {
             Some((convolution, pre)) => convolution.forward(&pre, &post, view.padding().as_ref(), tap),
             None => post,
         };
-        tap.visit(Site::ResidualPost, layer, post)
+        tap.visit(Site::ResidualAfter, layer, post)
     }
 
     /// Adds what attention to the encoder gives.

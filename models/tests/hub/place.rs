@@ -9,29 +9,29 @@ use ecco_models::hub::{HubError, HubOptions, HubSettings, cached_models_in, fetc
 
 use crate::server::{COMMIT, Hub, Mischief, git_sha1, sha256};
 
-pub const MODEL: &str = "tiny/gpt2";
-pub const SIZE: usize = 300_000;
+pub(crate) const MODEL: &str = "tiny/gpt2";
+pub(crate) const SIZE: usize = 300_000;
 
 /// A cache folder inside a folder of its own, so that whatever escapes from it shows.
-pub struct Place(pub PathBuf);
+pub(crate) struct Place(pub PathBuf);
 
 impl Place {
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(path.join("a/cache")).unwrap();
         Self(path)
     }
 
-    pub fn cache(&self) -> PathBuf {
+    pub(crate) fn cache(&self) -> PathBuf {
         self.0.join("a/cache")
     }
 
-    pub fn folder(&self) -> PathBuf {
+    pub(crate) fn folder(&self) -> PathBuf {
         self.cache().join("models--tiny--gpt2")
     }
 
-    pub fn settings(&self, hub: &Hub) -> HubSettings {
+    pub(crate) fn settings(&self, hub: &Hub) -> HubSettings {
         let mut settings = HubSettings::from_vars(|_| None);
         settings.endpoint = hub.url.clone();
         settings.cache = self.cache();
@@ -44,7 +44,7 @@ impl Place {
     }
 
     /// Nothing outside the cache; every blob holds what its name says; every link leads to a blob.
-    pub fn assert_sound(&self) {
+    pub(crate) fn assert_sound(&self) {
         for (folder, entries) in [(&self.0, vec!["a"]), (&self.0.join("a"), vec!["cache"])] {
             assert_eq!(names(folder), entries, "something escaped from the cache");
         }
@@ -67,7 +67,7 @@ impl Place {
         }
     }
 
-    pub fn partials(&self) -> Vec<String> {
+    pub(crate) fn partials(&self) -> Vec<String> {
         let blobs = names(&self.folder().join("blobs"));
         blobs
             .into_iter()
@@ -82,7 +82,7 @@ impl Drop for Place {
     }
 }
 
-pub fn names(folder: &Path) -> Vec<String> {
+pub(crate) fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names: Vec<_> = entries
         .map(|entry| entry.file_name().into_string().unwrap())
@@ -91,13 +91,13 @@ pub fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-pub fn weights() -> Vec<u8> {
+pub(crate) fn weights() -> Vec<u8> {
     (0..SIZE as u32)
         .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
         .collect()
 }
 
-pub fn files() -> Vec<(&'static str, Vec<u8>)> {
+pub(crate) fn files() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("README.md", b"not for us".to_vec()),
         ("config.json", br#"{"model_type": "gpt2"}"#.to_vec()),
@@ -109,19 +109,19 @@ pub fn files() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-pub const WANTED: [&str; 4] = [
+pub(crate) const WANTED: [&str; 4] = [
     "config.json",
     "generation_config.json",
     "model.safetensors",
     "tokenizer.json",
 ];
 
-pub fn fetch(settings: &HubSettings) -> Result<PathBuf, HubError> {
+pub(crate) fn fetch(settings: &HubSettings) -> Result<PathBuf, HubError> {
     fetch_with(settings, MODEL, &HubOptions::default(), &mut unwatched)
 }
 
 /// Fetches with one mishap for a file, which must fail; then without, which must not.
-pub fn fails_once(name: &str, file: &str, mischief: Mischief) -> HubError {
+pub(crate) fn fails_once(name: &str, file: &str, mischief: Mischief) -> HubError {
     let (place, hub) = (Place::new(name), Hub::with(&files()));
     let settings = place.settings(&hub);
     hub.misbehave(file, &vec![mischief; 10]);
@@ -139,7 +139,7 @@ pub fn fails_once(name: &str, file: &str, mischief: Mischief) -> HubError {
     error
 }
 
-pub fn assert_fetches(place: &Place, settings: &HubSettings) {
+pub(crate) fn assert_fetches(place: &Place, settings: &HubSettings) {
     let folder = fetch(settings).unwrap();
     assert_eq!(names(&folder), WANTED);
     assert_eq!(

@@ -10,11 +10,11 @@ use std::time::Duration;
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
 
-pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+pub(crate) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 /// What goes wrong with the next answers for a file (or for "api").
 #[derive(Debug, Clone, PartialEq)]
-pub enum Mischief {
+pub(crate) enum Mischief {
     /// Announces the whole body, sends this many bytes and hangs up.
     CutAt(usize),
     /// Sends this many bytes and then nothing more, without hanging up.
@@ -35,7 +35,7 @@ pub enum Mischief {
 
 /// One request as the server saw it.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub(crate) struct Seen {
     pub method: String,
     pub path: String,
     pub storage: bool,
@@ -61,7 +61,7 @@ struct State {
     hung_up: usize,
 }
 
-pub struct Hub {
+pub(crate) struct Hub {
     pub url: String,
     storage: String,
     state: Arc<Mutex<State>>,
@@ -69,7 +69,7 @@ pub struct Hub {
 
 impl Hub {
     /// Serves any model id with these files; those that end in .safetensors come from the storage, as large files do.
-    pub fn with(files: &[(&str, Vec<u8>)]) -> Self {
+    pub(crate) fn with(files: &[(&str, Vec<u8>)]) -> Self {
         let (hub, storage) = (listen(), listen());
         let url = format!("http://{}", hub.local_addr().unwrap());
         let storage_url = format!("http://{}", storage.local_addr().unwrap());
@@ -98,7 +98,7 @@ impl Hub {
     }
 
     /// The next answers for `file`, or for the description ("api"); afterwards all is well again.
-    pub fn misbehave(&self, file: &str, mischief: &[Mischief]) {
+    pub(crate) fn misbehave(&self, file: &str, mischief: &[Mischief]) {
         let mut mischief = mischief.to_vec();
         mischief.reverse();
         self.state
@@ -108,41 +108,41 @@ impl Hub {
             .insert(file.to_owned(), mischief);
     }
 
-    pub fn behave(&self) {
+    pub(crate) fn behave(&self) {
         let mut state = self.state.lock().unwrap();
         state.mischief.clear();
         state.listed.clear();
     }
 
-    pub fn list(&self, name: &str) {
+    pub(crate) fn list(&self, name: &str) {
         self.state.lock().unwrap().listed.push(name.to_owned());
     }
 
-    pub fn slow_down(&self, pause: Duration) {
+    pub(crate) fn slow_down(&self, pause: Duration) {
         self.state.lock().unwrap().slow = Some(pause);
     }
 
     /// What was asked since the last call.
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         std::mem::take(&mut self.state.lock().unwrap().seen)
     }
 
-    pub fn hung_up(&self) -> usize {
+    pub(crate) fn hung_up(&self) -> usize {
         self.state.lock().unwrap().hung_up
     }
 
-    pub fn storage_url(&self) -> &str {
+    pub(crate) fn storage_url(&self) -> &str {
         &self.storage
     }
 }
 
-pub fn git_sha1(bytes: &[u8]) -> String {
+pub(crate) fn git_sha1(bytes: &[u8]) -> String {
     hex(&Sha1::new_with_prefix(format!("blob {}\0", bytes.len()))
         .chain_update(bytes)
         .finalize())
 }
 
-pub fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 

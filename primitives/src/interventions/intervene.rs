@@ -323,7 +323,7 @@ fn steer(
         texts.iter().map(read).collect()
     };
     let wanted = SteeringOptions {
-        place: site(lm, &options, Site::ResidualPost)?,
+        place: site(lm, &options, Site::ResidualAfter)?,
         layer: options.usize("layer").unwrap_or((lm.card().n_layers - 1) / 2),
         at: match options.text("at") {
             Some("mean") => At::Mean,

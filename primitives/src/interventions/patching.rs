@@ -143,11 +143,11 @@ fn map(lm: &Model, clean: &str, corrupted: &str, options: &Map) -> Result<PatchM
     let written = options.text("written");
     let [clean, corrupted] = [clean, corrupted].map(|text| Input::new(&loaded, text, written));
     let (clean, corrupted) = (clean?, corrupted?);
-    let place = site(lm, &options, Site::ResidualPre)?;
+    let place = site(lm, &options, Site::ResidualBefore)?;
     let by = match options.text("by") {
         Some("head") => By::Head,
         Some(_) => By::Position,
-        None if place.site == Site::HeadOutput => By::Head,
+        None if place.site == Site::HeadOutputs => By::Head,
         None => By::Position,
     };
     let (target, answer) = target(&loaded, &clean, &corrupted, &options)?;

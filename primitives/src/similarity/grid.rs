@@ -123,7 +123,7 @@ fn side(value: &Dynamic, options: &Options) -> Result<Side, ScriptError> {
         return show::expected("an output, a run, a list of them, or a tensor of layers", value);
     }
     let sources = Passage::some(value)?;
-    let at = Where::read(options, Site::ResidualPost, &sources[0])?;
+    let at = Where::read(options, Site::ResidualAfter, &sources[0])?;
     let captures = at.captures(&sources)?;
     let label =
         |(number, _): (Option<usize>, usize)| number.map_or(at.place.name(), |number| number.to_string());

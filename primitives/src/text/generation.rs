@@ -45,7 +45,7 @@ impl Recorded {
     fn sites(self) -> &'static [Site] {
         match self {
             Self::Activations => &[Site::MlpInner],
-            Self::HiddenStates => &[Site::ResidualPre, Site::FinalNorm],
+            Self::HiddenStates => &[Site::ResidualBefore, Site::FinalNorm],
             Self::Attention => &[Site::AttentionPattern],
         }
     }
@@ -237,7 +237,7 @@ impl Generation {
                 })
             }
             Recorded::HiddenStates => {
-                let before = captured.array(Site::ResidualPre)?;
+                let before = captured.array(Site::ResidualBefore)?;
                 let last = captured.array(Site::FinalNorm)?;
                 concatenate(Axis(0), &[before.view(), last.view()])
                     .map_err(|error| ScriptError::new(ErrorKind::Internal, error.to_string()))

@@ -296,7 +296,7 @@ impl Run {
                 Ok((batch.run.logits(&loaded, index)?, axes))
             }
             What::HiddenStates => {
-                let before = records.array(Place::of(Site::ResidualPre), None, index)?;
+                let before = records.array(Place::of(Site::ResidualBefore), None, index)?;
                 let last = records.array(Place::of(Site::FinalNorm), None, index)?;
                 let last = last.insert_axis(Axis(0));
                 let all = concatenate(Axis(0), &[before.view(), last.view()])

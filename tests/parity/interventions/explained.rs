@@ -31,7 +31,7 @@ fn nothing_comes_from_positions_that_are_cut_off() {
         positions: Some(vec![2..3]),
         ..one(Place::of(site), Change::Ablate(To::Number(0.0)))
     };
-    let changed = edited(&model, &[cut(Site::Key), cut(Site::Value)]);
+    let changed = edited(&model, &[cut(Site::Keys), cut(Site::Values)]);
     let target = [Target::token(n, 9)];
     let signed = |model: &Model| {
         let options = AttributionOptions::default();

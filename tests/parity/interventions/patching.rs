@@ -52,7 +52,7 @@ fn maps_of_patches_are_a_plain_loops() {
 }
 
 /// Texts that differ in one token, read by any model.
-pub fn pair(model: &Model) -> (Input, Input) {
+pub(super) fn pair(model: &Model) -> (Input, Input) {
     let is_pair = matches!(model.body(), Body::EncoderDecoder(_));
     let clean = Input::new(model, "She said that it", is_pair.then_some("was")).expect("a text");
     let mut corrupted = clean.clone();
@@ -87,7 +87,7 @@ fn the_stream_before_the_first_layer_is_the_text() {
             patch_map(&model, &clean, &corrupted, options, &mut unwatched).expect(&name)
         };
         let is_pair = matches!(model.body(), Body::EncoderDecoder(_));
-        let first = map(&options(Site::ResidualPre, is_pair)).restored();
+        let first = map(&options(Site::ResidualBefore, is_pair)).restored();
         for (position, restored) in first.row(0).iter().enumerate() {
             let expected = f64::from(u8::from(position == 2));
             assert!(
@@ -96,14 +96,14 @@ fn the_stream_before_the_first_layer_is_the_text() {
             );
         }
         // At the end of the stack whose head speaks, the answer is where it is read.
-        let last = map(&options(Site::ResidualPost, false));
+        let last = map(&options(Site::ResidualAfter, false));
         if let Some(position) = row {
             let restored = last.restored()[[last.layers.len() - 1, position]];
             assert!((restored - 1.0).abs() < 1e-3, "{name}: {restored}");
         }
         let heads = PatchOptions {
             by: By::Head,
-            ..options(Site::HeadOutput, false)
+            ..options(Site::HeadOutputs, false)
         };
         assert_eq!(
             map(&heads).patched.dim(),

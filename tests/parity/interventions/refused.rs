@@ -42,14 +42,14 @@ fn what_is_not_there_is_named() {
         factor: 1.0,
     };
     assert_eq!(
-        said(one(Place::of(Site::ResidualPost), vector)),
+        said(one(Place::of(Site::ResidualAfter), vector)),
         "vector is a vector of 7 numbers: expected 48, as many as residual_after has at each position"
     );
     let patch = Change::Patch(vec![(0, ArrayD::zeros(vec![4, 48]))]);
     let late = Intervention {
         layers: Some(vec![0]),
         positions: Some(vec![2..6]),
-        ..one(Place::of(Site::ResidualPost), patch)
+        ..one(Place::of(Site::ResidualAfter), patch)
     };
     assert_eq!(
         said(late),

@@ -66,7 +66,7 @@ fn steering_goes_from_one_mean_to_the_other() {
             .collect()
     };
     let (positive, negative) = (inputs(&["She said", "She was"]), inputs(&["Où", "It was there."]));
-    let place = Place::of(Site::ResidualPost);
+    let place = Place::of(Site::ResidualAfter);
     let options = SteeringOptions {
         place,
         layer: 0,
@@ -128,7 +128,7 @@ fn the_mean_is_that_of_all_positions() {
     for (site, part) in [
         (Site::MlpOutput, Part::Whole),
         (Site::MlpInner, Part::Features(vec![4, 1])),
-        (Site::HeadOutput, Part::Heads(vec![2])),
+        (Site::HeadOutputs, Part::Heads(vec![2])),
     ] {
         let model = model("gpt2-tiny", "float32");
         let inputs: Vec<Input> = ["one two", "three"]
@@ -146,7 +146,7 @@ fn the_mean_is_that_of_all_positions() {
             let array = run_of(model, input).records().array(place, Some(1), 0).unwrap();
             let array = match site {
                 Site::MlpInner => array.reversed_axes(), // (position, neuron)
-                Site::HeadOutput => array.index_axis_move(Axis(0), 2),
+                Site::HeadOutputs => array.index_axis_move(Axis(0), 2),
                 _ => array,
             };
             array.into_dimensionality::<ndarray::Ix2>().unwrap()

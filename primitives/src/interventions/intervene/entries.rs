@@ -181,10 +181,10 @@ impl<'a> Entry<'a> {
         let steering = self.steering();
         match self {
             _ if self.has("neurons") => Ok(Place::of(Site::MlpInner)),
-            _ if self.has("head") || self.has("heads") => Ok(Place::of(Site::HeadOutput)),
-            _ if steering.is_some() => Ok(steering.map_or(Place::of(Site::ResidualPost), |s| s.steering.options.place)),
+            _ if self.has("head") || self.has("heads") => Ok(Place::of(Site::HeadOutputs)),
+            _ if steering.is_some() => Ok(steering.map_or(Place::of(Site::ResidualAfter), |s| s.steering.options.place)),
             _ if self.has("hidden") || self.has("direction") || self.has("vector") => {
-                Ok(Place::of(Site::ResidualPost))
+                Ok(Place::of(Site::ResidualAfter))
             }
             _ => Err(ScriptError::new(ErrorKind::Value, "an entry names no site, neurons or heads")
                 .with_hint("for example: #{layer: 2, neurons: [1, 5]}, #{layer: 3, head: 0}, #{layer: 1, site: \"mlp_output\"}")),
