@@ -187,8 +187,13 @@ impl Attention {
 
     /// Queries and keys before their norms, heads side by side.
     pub fn project_raw(&self, x: &Tensor) -> (Tensor, Tensor) {
-        let (query, key, _) = self.project_joined(x);
-        (query, key)
+        match &self.projections {
+            Projections::Separate { query, key, .. } => (query.forward(x), key.forward(x)),
+            _ => {
+                let (query, key, _) = self.project_joined(x);
+                (query, key)
+            }
+        }
     }
 
     /// Queries, keys and values, heads side by side: `[batch, position, heads · head_dim]`.

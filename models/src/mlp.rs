@@ -22,12 +22,16 @@ pub enum Shape {
         down: Linear,
     },
     Gated(Gated),
-    Experts {
-        router: Linear,
-        experts: Vec<Gated>,
-        n_chosen: i64,
-        normalised: bool,
-    },
+    Experts(Experts),
+}
+
+/// Several of which a router chooses a few for each token (1701.06538).
+pub struct Experts {
+    pub router: Linear,
+    pub experts: Vec<Gated>,
+    pub n_chosen: i64,
+    /// The chosen ones' weights are made to sum to 1.
+    pub normalised: bool,
 }
 
 /// down(act(gate x) · up x) (2002.05202).
@@ -67,7 +71,7 @@ impl Mlp {
                 n_chosen,
                 normalised,
                 ..
-            } => Shape::Experts {
+            } => Shape::Experts(Experts {
                 router: Linear::load(weights, &format!("{name}.router"), hidden, *n_experts, false)?,
                 experts: (0..*n_experts)
                     .map(|expert| {
@@ -83,7 +87,7 @@ impl Mlp {
                     .collect::<Result<_>>()?,
                 n_chosen: *n_chosen as i64,
                 normalised: *normalised,
-            },
+            }),
         };
         Ok(Self {
             activation: config.activation,
@@ -105,28 +109,23 @@ impl Mlp {
                 let inner = tap.rule().product(&tap.activate(self.activation, &gate), &up);
                 gated.down.forward(&tap.visit(Site::MlpInner, layer, inner))
             }
-            Shape::Experts { .. } => self.mix(x, layer, tap),
+            Shape::Experts(experts) if tap.rule() == Rule::Rescale => self.mix_all(experts, x, layer, tap),
+            Shape::Experts(experts) => self.mix(experts, x, layer, tap),
         }
     }
 
     /// Each token goes through the few experts that the router rates highest, and their outputs are added,
     /// weighted by its softmax (1701.06538).
-    fn mix(&self, x: &Tensor, layer: usize, tap: &mut dyn Tap) -> Tensor {
-        let Shape::Experts {
+    fn mix(&self, experts: &Experts, x: &Tensor, layer: usize, tap: &mut dyn Tap) -> Tensor {
+        let Experts {
             router,
             experts,
             n_chosen,
             normalised,
-        } = &self.shape
-        else {
-            return x.shallow_clone();
-        };
+        } = experts;
         let hidden = x.size()[x.dim() - 1];
         let tokens = x.reshape([-1, hidden]);
         let rule = tap.rule();
-        if rule == Rule::Rescale {
-            return self.mix_all(x, layer, tap);
-        }
         let (weights, chosen) = route(router, &tokens, *n_chosen, *normalised, rule);
         let places = |index: usize| {
             let places = chosen.eq(index as i64).nonzero(); // [(token, rank)]
@@ -161,12 +160,12 @@ impl Mlp {
         let along = |down: &Linear| down.weight.mv(direction);
         match &self.shape {
             Shape::Plain { down, .. } | Shape::Gated(Gated { down, .. }) => along(down),
-            Shape::Experts {
+            Shape::Experts(Experts {
                 router,
                 experts,
                 n_chosen,
                 normalised,
-            } => {
+            }) => {
                 let (weights, chosen) =
                     route(router, &x.unsqueeze(0), *n_chosen, *normalised, Rule::Gradient);
                 let none = Tensor::zeros([1, experts.len() as i64], (x.kind(), x.device()));
@@ -184,21 +183,18 @@ impl Mlp {
     pub fn output_bias(&self) -> Option<&Tensor> {
         match &self.shape {
             Shape::Plain { down, .. } | Shape::Gated(Gated { down, .. }) => down.bias.as_ref(),
-            Shape::Experts { .. } => None,
+            Shape::Experts(_) => None,
         }
     }
 
     /// The same through all experts at all tokens: the two halves of a batch may go through different ones.
-    fn mix_all(&self, x: &Tensor, layer: usize, tap: &mut dyn Tap) -> Tensor {
-        let Shape::Experts {
+    fn mix_all(&self, experts: &Experts, x: &Tensor, layer: usize, tap: &mut dyn Tap) -> Tensor {
+        let Experts {
             router,
             experts,
             n_chosen,
             normalised,
-        } = &self.shape
-        else {
-            return x.shallow_clone();
-        };
+        } = experts;
         let rule = tap.rule();
         let rated = rule.softmax(&router.forward(x).to_kind(wide(x.kind()))); // [batch, position, expert]
         let chosen = rated.detach().topk(*n_chosen, -1, true, false).1;

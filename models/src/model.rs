@@ -269,11 +269,11 @@ pub fn capture(
     let n_layers = model.config().n_layers;
     let mut report = |layer| watch(&running(layer, n_layers));
     let mut tap = Watched {
-        capture: Capture::new(sites, layers),
+        tap: Capture::new(sites, layers),
         report: &mut report,
     };
     let _ = model.forward(ids, &mut tap)?;
-    Ok(tap.capture)
+    Ok(tap.tap)
 }
 
 /// How far a pass is.

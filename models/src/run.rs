@@ -361,17 +361,17 @@ fn pass(
         watch(&running(done - 1, total))
     });
     let mut encoder = Watched {
-        capture: capture(true),
+        tap: capture(true),
         report: &mut |layer| (report.borrow_mut())(layer),
     };
     let mut own = Watched {
-        capture: capture(false),
+        tap: capture(false),
         report: &mut |layer| (report.borrow_mut())(layer),
     };
     let states = states(model, inputs, &mut own, &mut encoder)?;
     Ok(Pass {
         states,
-        captures: [own.capture, encoder.capture],
+        captures: [own.tap, encoder.tap],
     })
 }
 

@@ -127,18 +127,24 @@ impl Tap for Capture {
     }
 }
 
-/// A capture whose pass is reported layer by layer, and can be ended.
-pub struct Watched<'a> {
-    pub capture: Capture,
+/// A tap whose pass is reported layer by layer, and can be ended.
+pub struct Watched<'a, T> {
+    pub tap: T,
     pub report: &'a mut dyn FnMut(usize) -> ControlFlow<()>,
 }
 
-impl Tap for Watched<'_> {
+impl<T: Tap> Tap for Watched<'_, T> {
     fn wants(&self, site: Site, layer: usize) -> bool {
-        self.capture.wants(site, layer)
+        self.tap.wants(site, layer)
     }
     fn visit(&mut self, site: Site, layer: usize, value: Tensor) -> Tensor {
-        self.capture.visit(site, layer, value)
+        self.tap.visit(site, layer, value)
+    }
+    fn rule(&self) -> Rule {
+        self.tap.rule()
+    }
+    fn activate(&mut self, activation: Activation, x: &Tensor) -> Tensor {
+        self.tap.activate(activation, x)
     }
     fn proceed(&mut self, layer: usize) -> ControlFlow<()> {
         (self.report)(layer)

@@ -166,11 +166,11 @@ fn pulled_back(
     work: &mut Work,
 ) -> ecco_models::error::Result<()> {
     let mut tap = Watched {
-        capture: Capture::new(SITES, None),
+        tap: Capture::new(SITES, None),
         report: &mut |_| work.report(),
     };
     let normalised = decoder.forward(point, None, &mut tap)?; // [1, position, hidden]
-    let capture = tap.capture;
+    let capture = tap.tap;
     let targets = explained.targets();
     let rows: Vec<usize> = targets
         .iter()

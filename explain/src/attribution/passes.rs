@@ -181,11 +181,11 @@ impl Beginnings {
         match explained.model().body() {
             Body::Decoder(decoder) => {
                 let mut tap = Watched {
-                    capture: Capture::new(&[Site::Keys, Site::Values], None),
+                    tap: Capture::new(&[Site::Keys, Site::Values], None),
                     report: &mut |_| work.report(),
                 };
                 let full = numbers(&explained.values(x, &mut tap)?);
-                let at = |site, layer| tap.capture.tensor(site, layer).shallow_clone();
+                let at = |site, layer| tap.tap.tensor(site, layer).shallow_clone();
                 let layers = 0..decoder.config().n_layers;
                 let left = layers.map(|layer| (at(Site::Keys, layer), at(Site::Values, layer)));
                 Ok(Self {

@@ -61,11 +61,11 @@ fn layers(
     done: &mut Done,
 ) -> ecco_models::error::Result<Vec<Layer>> {
     let mut tap = Watched {
-        capture: Capture::new(&[Site::ResidualBefore, Site::ResidualAfter], None),
+        tap: Capture::new(&[Site::ResidualBefore, Site::ResidualAfter], None),
         report: &mut |_| done.1.report(),
     };
     let _ = stack.forward(embeddings, None, None, memories, &mut tap)?;
-    let capture = tap.capture;
+    let capture = tap.tap;
     let n_layers = stack.blocks.len();
     let of_layer = |layer: usize| {
         let pre = capture.tensor(Site::ResidualBefore, layer);

@@ -5,9 +5,9 @@ use ecco_models::Model;
 use ecco_models::config::Task;
 use ecco_models::guard::guard;
 use ecco_models::run::{self, Input};
+use ecco_models::tap::{NoTap, Watched};
 use tch::{Device, Kind, Tensor};
 
-use super::patching::Watched;
 use crate::error::{Result, refuse};
 
 /// By position of the text (of an encoder–decoder: of what was written), about what each of them predicts.
@@ -45,7 +45,7 @@ pub fn divergence(
     check(reference, changed)?;
     let total = (reference.config().n_layers + changed.config().n_layers) as u64;
     let mut done = 0;
-    let mut report = || {
+    let mut report = |_: usize| {
         done += 1;
         watch(&Progress {
             label: "comparing".into(),
@@ -57,8 +57,11 @@ pub fn divergence(
     let ids = input.spoken();
     Ok(guard(|| {
         let mut pass = |model: &Model| {
-            let (mut own, mut encoder) = (Watched::over(&mut report), ecco_models::tap::NoTap);
-            run::states(model, std::slice::from_ref(input), &mut own, &mut encoder)
+            let mut own = Watched {
+                tap: NoTap,
+                report: &mut report,
+            };
+            run::states(model, std::slice::from_ref(input), &mut own, &mut NoTap)
         };
         let states = [pass(reference)?, pass(changed)?];
         let mut all = Divergence {

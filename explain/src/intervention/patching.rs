@@ -9,7 +9,7 @@ use ecco_interpreter::{Progress, Watch};
 use ecco_models::guard::guard;
 use ecco_models::rules::Rule;
 use ecco_models::run::{self, Input, Place};
-use ecco_models::tap::{Capture, NoTap, Tap};
+use ecco_models::tap::{Capture, NoTap, Tap, Watched};
 use ecco_models::{Model, Site};
 use ndarray::Array2;
 use tch::{Kind, Tensor};
@@ -220,8 +220,8 @@ fn read_clean(
     place: Place,
     work: &mut Work,
 ) -> ecco_models::error::Result<(Tensor, Capture)> {
-    let mut capture = ecco_models::tap::Watched {
-        capture: Capture::new(&[place.site], None),
+    let mut capture = Watched {
+        tap: Capture::new(&[place.site], None),
         report: &mut |_| work.report(),
     };
     let inputs = std::slice::from_ref(input);
@@ -229,36 +229,15 @@ fn read_clean(
         false => run::states(model, inputs, &mut capture, &mut NoTap)?,
         true => run::states(model, inputs, &mut NoTap, &mut capture)?,
     };
-    Ok((states, capture.capture))
+    Ok((states, capture.tap))
 }
 
 fn one_pass(model: &Model, input: &Input, work: &mut Work) -> ecco_models::error::Result<Tensor> {
-    let mut report = || work.report();
-    let mut own = Watched::over(&mut report);
+    let mut own = Watched {
+        tap: NoTap,
+        report: &mut |_| work.report(),
+    };
     run::states(model, std::slice::from_ref(input), &mut own, &mut NoTap)
-}
-
-/// A pass that looks at nothing, and can be interrupted.
-pub(super) struct Watched<'a> {
-    report: &'a mut dyn FnMut() -> ControlFlow<()>,
-}
-
-impl<'a> Watched<'a> {
-    pub(super) fn over(report: &'a mut dyn FnMut() -> ControlFlow<()>) -> Self {
-        Self { report }
-    }
-}
-
-impl Tap for Watched<'_> {
-    fn wants(&self, _: Site, _: usize) -> bool {
-        false
-    }
-    fn visit(&mut self, _: Site, _: usize, value: Tensor) -> Tensor {
-        value
-    }
-    fn proceed(&mut self, _: usize) -> ControlFlow<()> {
-        (self.report)()
-    }
 }
 
 /// What is patched in one row of a batch.

@@ -10,38 +10,45 @@ pub(super) const FAMILY: Family = Family {
     model_type: "bloom",
     config,
     prefixes: &["transformer."],
-    weights: &[&[
-        ("word_embeddings.weight", "token_embedding.weight"),
-        ("word_embeddings_layernorm.weight", "embedding_norm.weight"),
-        ("word_embeddings_layernorm.bias", "embedding_norm.bias"),
-        ("h.*.input_layernorm.weight", "layers.*.attention_norm.weight"),
-        ("h.*.input_layernorm.bias", "layers.*.attention_norm.bias"),
-        (
-            "h.*.self_attention.query_key_value.weight",
-            "layers.*.attention.qkv.weight",
-        ),
-        (
-            "h.*.self_attention.query_key_value.bias",
-            "layers.*.attention.qkv.bias",
-        ),
-        (
-            "h.*.self_attention.dense.weight",
-            "layers.*.attention.output.weight",
-        ),
-        ("h.*.self_attention.dense.bias", "layers.*.attention.output.bias"),
-        ("h.*.post_attention_layernorm.weight", "layers.*.mlp_norm.weight"),
-        ("h.*.post_attention_layernorm.bias", "layers.*.mlp_norm.bias"),
-        ("h.*.mlp.dense_h_to_4h.weight", "layers.*.mlp.up.weight"),
-        ("h.*.mlp.dense_h_to_4h.bias", "layers.*.mlp.up.bias"),
-        ("h.*.mlp.dense_4h_to_h.weight", "layers.*.mlp.down.weight"),
-        ("h.*.mlp.dense_4h_to_h.bias", "layers.*.mlp.down.bias"),
-        ("ln_f.weight", "final_norm.weight"),
-        ("ln_f.bias", "final_norm.bias"),
-        ("lm_head.weight", "head.weight"),
-    ]],
+    weights: &[
+        &[
+            ("word_embeddings_layernorm.weight", "embedding_norm.weight"),
+            ("word_embeddings_layernorm.bias", "embedding_norm.bias"),
+        ],
+        WEIGHTS,
+    ],
     ignored: &[],
     linear_in_out: false,
 };
+
+/// What Falcon's files have too.
+pub(crate) const WEIGHTS: &[(&str, &str)] = &[
+    ("word_embeddings.weight", "token_embedding.weight"),
+    ("h.*.input_layernorm.weight", "layers.*.attention_norm.weight"),
+    ("h.*.input_layernorm.bias", "layers.*.attention_norm.bias"),
+    (
+        "h.*.self_attention.query_key_value.weight",
+        "layers.*.attention.qkv.weight",
+    ),
+    (
+        "h.*.self_attention.query_key_value.bias",
+        "layers.*.attention.qkv.bias",
+    ),
+    (
+        "h.*.self_attention.dense.weight",
+        "layers.*.attention.output.weight",
+    ),
+    ("h.*.self_attention.dense.bias", "layers.*.attention.output.bias"),
+    ("h.*.post_attention_layernorm.weight", "layers.*.mlp_norm.weight"),
+    ("h.*.post_attention_layernorm.bias", "layers.*.mlp_norm.bias"),
+    ("h.*.mlp.dense_h_to_4h.weight", "layers.*.mlp.up.weight"),
+    ("h.*.mlp.dense_h_to_4h.bias", "layers.*.mlp.up.bias"),
+    ("h.*.mlp.dense_4h_to_h.weight", "layers.*.mlp.down.weight"),
+    ("h.*.mlp.dense_4h_to_h.bias", "layers.*.mlp.down.bias"),
+    ("ln_f.weight", "final_norm.weight"),
+    ("ln_f.bias", "final_norm.bias"),
+    ("lm_head.weight", "head.weight"),
+];
 
 fn config(file: &ConfigFile) -> Result<Config> {
     // The files of different years have different names for the same.

@@ -1,6 +1,6 @@
 //! Falcon (2311.16867): parallel branches, few heads of keys; the oldest with ALiBi in place of turns.
 
-use super::{Family, standard};
+use super::{Family, bloom, standard};
 use crate::config::{
     Activation, AttentionConfig, Before, Config, ConfigFile, Head, Mlp, Positions, Projection, Residual,
 };
@@ -11,37 +11,17 @@ pub(super) const FAMILY: Family = Family {
     model_type: "falcon",
     config,
     prefixes: &["transformer."],
-    weights: &[&[
-        ("word_embeddings.weight", "token_embedding.weight"),
-        ("h.*.input_layernorm.weight", "layers.*.attention_norm.weight"),
-        ("h.*.input_layernorm.bias", "layers.*.attention_norm.bias"),
-        ("h.*.ln_attn.weight", "layers.*.attention_norm.weight"),
-        ("h.*.ln_attn.bias", "layers.*.attention_norm.bias"),
-        ("h.*.ln_mlp.weight", "layers.*.mlp_norm.weight"),
-        ("h.*.ln_mlp.bias", "layers.*.mlp_norm.bias"),
-        ("h.*.post_attention_layernorm.weight", "layers.*.mlp_norm.weight"),
-        ("h.*.post_attention_layernorm.bias", "layers.*.mlp_norm.bias"),
-        (
-            "h.*.self_attention.query_key_value.weight",
-            "layers.*.attention.qkv.weight",
-        ),
-        (
-            "h.*.self_attention.query_key_value.bias",
-            "layers.*.attention.qkv.bias",
-        ),
-        (
-            "h.*.self_attention.dense.weight",
-            "layers.*.attention.output.weight",
-        ),
-        ("h.*.self_attention.dense.bias", "layers.*.attention.output.bias"),
-        ("h.*.mlp.dense_h_to_4h.weight", "layers.*.mlp.up.weight"),
-        ("h.*.mlp.dense_h_to_4h.bias", "layers.*.mlp.up.bias"),
-        ("h.*.mlp.dense_4h_to_h.weight", "layers.*.mlp.down.weight"),
-        ("h.*.mlp.dense_4h_to_h.bias", "layers.*.mlp.down.bias"),
-        ("ln_f.weight", "final_norm.weight"),
-        ("ln_f.bias", "final_norm.bias"),
-        ("lm_head.weight", "head.weight"),
-    ]],
+    weights: &[
+        &[
+            ("h.*.ln_mlp.weight", "layers.*.mlp_norm.weight"),
+            ("h.*.ln_mlp.bias", "layers.*.mlp_norm.bias"),
+        ],
+        bloom::WEIGHTS,
+        &[
+            ("h.*.ln_attn.weight", "layers.*.attention_norm.weight"),
+            ("h.*.ln_attn.bias", "layers.*.attention_norm.bias"),
+        ],
+    ],
     ignored: &["h.*.self_attention.rotary_emb.inv_freq"],
     linear_in_out: false,
 };

@@ -10,28 +10,35 @@ pub(super) const FAMILY: Family = Family {
     model_type: "gpt2",
     config,
     prefixes: &["transformer."],
-    weights: &[&[
-        ("wte.weight", "token_embedding.weight"),
-        ("wpe.weight", "position_embedding.weight"),
-        ("h.*.ln_1.weight", "layers.*.attention_norm.weight"),
-        ("h.*.ln_1.bias", "layers.*.attention_norm.bias"),
-        ("h.*.attn.c_attn.weight", "layers.*.attention.qkv.weight"),
-        ("h.*.attn.c_attn.bias", "layers.*.attention.qkv.bias"),
-        ("h.*.attn.c_proj.weight", "layers.*.attention.output.weight"),
-        ("h.*.attn.c_proj.bias", "layers.*.attention.output.bias"),
-        ("h.*.ln_2.weight", "layers.*.mlp_norm.weight"),
-        ("h.*.ln_2.bias", "layers.*.mlp_norm.bias"),
-        ("h.*.mlp.c_fc.weight", "layers.*.mlp.up.weight"),
-        ("h.*.mlp.c_fc.bias", "layers.*.mlp.up.bias"),
-        ("h.*.mlp.c_proj.weight", "layers.*.mlp.down.weight"),
-        ("h.*.mlp.c_proj.bias", "layers.*.mlp.down.bias"),
-        ("ln_f.weight", "final_norm.weight"),
-        ("ln_f.bias", "final_norm.bias"),
-        ("lm_head.weight", "head.weight"),
-    ]],
+    weights: &[
+        &[
+            ("h.*.attn.c_attn.weight", "layers.*.attention.qkv.weight"),
+            ("h.*.attn.c_attn.bias", "layers.*.attention.qkv.bias"),
+            ("h.*.attn.c_proj.weight", "layers.*.attention.output.weight"),
+            ("h.*.attn.c_proj.bias", "layers.*.attention.output.bias"),
+        ],
+        AROUND,
+    ],
     ignored: &["h.*.attn.bias", "h.*.attn.masked_bias"],
     linear_in_out: true,
 };
+
+/// Weights around the attention, in GPT-Neo too.
+pub(crate) const AROUND: &[(&str, &str)] = &[
+    ("wte.weight", "token_embedding.weight"),
+    ("wpe.weight", "position_embedding.weight"),
+    ("h.*.ln_1.weight", "layers.*.attention_norm.weight"),
+    ("h.*.ln_1.bias", "layers.*.attention_norm.bias"),
+    ("h.*.ln_2.weight", "layers.*.mlp_norm.weight"),
+    ("h.*.ln_2.bias", "layers.*.mlp_norm.bias"),
+    ("h.*.mlp.c_fc.weight", "layers.*.mlp.up.weight"),
+    ("h.*.mlp.c_fc.bias", "layers.*.mlp.up.bias"),
+    ("h.*.mlp.c_proj.weight", "layers.*.mlp.down.weight"),
+    ("h.*.mlp.c_proj.bias", "layers.*.mlp.down.bias"),
+    ("ln_f.weight", "final_norm.weight"),
+    ("ln_f.bias", "final_norm.bias"),
+    ("lm_head.weight", "head.weight"),
+];
 
 fn config(file: &ConfigFile) -> Result<Config> {
     let (hidden_size, n_layers, n_heads) =

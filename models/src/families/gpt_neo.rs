@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Family, standard};
+use super::{Family, gpt2, standard};
 use crate::config::{Activation, AttentionConfig, Config, ConfigFile, Head, Mlp, Positions};
 use crate::error::Result;
 
@@ -10,41 +10,31 @@ pub(super) const FAMILY: Family = Family {
     model_type: "gpt_neo",
     config,
     prefixes: &["transformer."],
-    weights: &[&[
-        ("wte.weight", "token_embedding.weight"),
-        ("wpe.weight", "position_embedding.weight"),
-        ("h.*.ln_1.weight", "layers.*.attention_norm.weight"),
-        ("h.*.ln_1.bias", "layers.*.attention_norm.bias"),
-        (
-            "h.*.attn.attention.q_proj.weight",
-            "layers.*.attention.query.weight",
-        ),
-        (
-            "h.*.attn.attention.k_proj.weight",
-            "layers.*.attention.key.weight",
-        ),
-        (
-            "h.*.attn.attention.v_proj.weight",
-            "layers.*.attention.value.weight",
-        ),
-        (
-            "h.*.attn.attention.out_proj.weight",
-            "layers.*.attention.output.weight",
-        ),
-        (
-            "h.*.attn.attention.out_proj.bias",
-            "layers.*.attention.output.bias",
-        ),
-        ("h.*.ln_2.weight", "layers.*.mlp_norm.weight"),
-        ("h.*.ln_2.bias", "layers.*.mlp_norm.bias"),
-        ("h.*.mlp.c_fc.weight", "layers.*.mlp.up.weight"),
-        ("h.*.mlp.c_fc.bias", "layers.*.mlp.up.bias"),
-        ("h.*.mlp.c_proj.weight", "layers.*.mlp.down.weight"),
-        ("h.*.mlp.c_proj.bias", "layers.*.mlp.down.bias"),
-        ("ln_f.weight", "final_norm.weight"),
-        ("ln_f.bias", "final_norm.bias"),
-        ("lm_head.weight", "head.weight"),
-    ]],
+    weights: &[
+        &[
+            (
+                "h.*.attn.attention.q_proj.weight",
+                "layers.*.attention.query.weight",
+            ),
+            (
+                "h.*.attn.attention.k_proj.weight",
+                "layers.*.attention.key.weight",
+            ),
+            (
+                "h.*.attn.attention.v_proj.weight",
+                "layers.*.attention.value.weight",
+            ),
+            (
+                "h.*.attn.attention.out_proj.weight",
+                "layers.*.attention.output.weight",
+            ),
+            (
+                "h.*.attn.attention.out_proj.bias",
+                "layers.*.attention.output.bias",
+            ),
+        ],
+        gpt2::AROUND,
+    ],
     ignored: &["h.*.attn.attention.bias", "h.*.attn.attention.masked_bias"],
     linear_in_out: false,
 };

@@ -124,25 +124,25 @@ fn byte_of(token: &str) -> Option<u8> {
 
 /// Takes up to `start` and `stop` characters from the ends of what the pieces are together.
 fn strip(mut pieces: Vec<&mut Piece>, by: &Strip) {
-    let mut left = by.start;
-    for piece in &mut pieces {
+    strip_end(pieces.iter_mut(), by.content, by.start, |text, is| {
+        text.trim_start_matches(is)
+    });
+    strip_end(pieces.iter_mut().rev(), by.content, by.stop, |text, is| {
+        text.trim_end_matches(is)
+    });
+}
+
+/// Takes up to `left` times a character from the end that `trim` is at, where the first of the pieces is.
+fn strip_end<'p, 'q: 'p>(
+    pieces: impl Iterator<Item = &'p mut &'q mut Piece>,
+    char: char,
+    mut left: usize,
+    trim: for<'t> fn(&'t str, &mut dyn FnMut(char) -> bool) -> &'t str,
+) {
+    for piece in pieces {
         let Some(text) = piece.as_str() else { break };
-        let kept = text.trim_start_matches(|char| {
-            let is_stripped = char == by.content && left > 0;
-            left -= usize::from(is_stripped);
-            is_stripped
-        });
-        let (is_empty, kept) = (kept.is_empty(), kept.as_bytes().to_vec());
-        **piece = Piece::Text(kept);
-        if !is_empty || left == 0 {
-            break;
-        }
-    }
-    let mut left = by.stop;
-    for piece in pieces.iter_mut().rev() {
-        let Some(text) = piece.as_str() else { break };
-        let kept = text.trim_end_matches(|char| {
-            let is_stripped = char == by.content && left > 0;
+        let kept = trim(text, &mut |other| {
+            let is_stripped = other == char && left > 0;
             left -= usize::from(is_stripped);
             is_stripped
         });
