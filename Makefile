@@ -53,10 +53,10 @@ TEST_LIGHT = LIBTORCH_USE_PYTORCH=0 cargo test --release
 # Pages are independent of each other; front ends and kernels are timed and get the machine for themselves.
 SIDE_BY_SIDE = --numprocesses=2
 
-# Lists of one range are meant as such: spans of a text. The documentation is read with its private items.
+# The documentation is read with its private items.
 lint: .venv/.requirements  ## formatting and lints of Rust, Python and JavaScript; the links of Rust's documentation
 	cargo fmt --all --check
-	$(CARGO) clippy --release --workspace --all-targets -- -D warnings -A clippy::single_range_in_vec_init
+	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --release --workspace --no-deps --document-private-items --quiet
 	ruff check
 	ruff format --check
