@@ -4,8 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use ecco_explain::agreement::{Agreement, Scored, agreement};
-use ecco_explain::faithfulness::Figures;
-use ecco_explain::{FaithfulnessOptions, Method};
+use ecco_explain::{Aggregation, Baseline, FaithfulnessOptions, Method};
 use ecco_interpreter::{Explorable, MimeBundle};
 use ecco_widgets::comparison::Compared;
 use ndarray::{Array2, ArrayD};
@@ -13,17 +12,54 @@ use rhai::{Array, Dynamic};
 use serde_json::{Map, Value, json};
 
 use crate::attribution::computed::{self, Computed};
+use crate::attribution::faithfulness::figure_map;
 use crate::attribution::saliency::{Saliency, quantity_text};
+use crate::attribution::saliency_options::{BaselineName, SaliencyOptions, TargetOptions};
+use crate::text::generation::Generation;
+use crate::text::passage::Passage;
 use crate::text::shown::shown;
-use ecco_scripting::errors::{ErrorKind, ScriptError};
+use ecco_scripting::options::Choice;
 use ecco_scripting::result::numbers::short;
-use ecco_scripting::result::{Explanation, Show};
+use ecco_scripting::result::{Explanation, Show, show};
 use ecco_scripting::tensor::Tensor;
+use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
 
+options! {
+    /// How methods are compared.
+    pub struct ComparisonOptions {
+        /// the method that the others are measured by; it is added where it is missing
+        referee: Choice<Method> = Choice(Method::Occlusion),
+        /// how many of the highest tokens are held together
+        k: usize [1..] = 5,
+        /// measure each method by what the model does without the tokens it puts highest
+        faithfulness: bool = true,
+        /// what stands for nothing, in methods that need it and in the measurement
+        baseline: Option<BaselineName> = "\"zero\"",
+        /// how the numbers along an embedding become one
+        aggregation: Option<Choice<Aggregation>> = "\"l2\"; \"sum\" where there is a contrast",
+        /// steps of integrated gradients
+        n_steps: usize [1..] = 50,
+        /// passes of sampling methods
+        n_samples: Option<usize> [1..] = "each method's own",
+        /// of what is drawn at random
+        seed: u64 = 0,
+    }
+}
+
+options! {
+    /// What is explained, and how methods are compared.
+    pub struct OutputComparisonOptions {
+        ..targets: TargetOptions,
+        ..comparison: ComparisonOptions,
+    }
+}
+
+/// Clones share what is computed.
 #[derive(Clone)]
-pub struct Comparison(Rc<Inner>);
+pub struct Comparison(Rc<Contest>);
 
-struct Inner {
+/// The methods, and how they are judged.
+struct Contest {
     /// One for each method, of the same text and targets.
     saliencies: Vec<Saliency>,
     referee: usize,
@@ -34,20 +70,77 @@ struct Inner {
 }
 
 impl Comparison {
-    /// Of saliencies of the same text and targets, the one at `referee` among them.
-    pub fn new(
-        saliencies: Vec<Saliency>,
-        referee: usize,
-        k: usize,
-        faithfulness: Option<FaithfulnessOptions>,
-    ) -> Self {
-        Self(Rc::new(Inner {
-            saliencies,
-            referee,
-            k,
-            faithfulness,
+    /// `first` says the text, the targets and the options that all methods share.
+    ///
+    /// # Errors
+    /// One method only.
+    fn new(
+        first: &Saliency,
+        mut methods: Vec<Method>,
+        options: &ComparisonOptions,
+    ) -> Result<Self, ScriptError> {
+        let Choice(referee) = options.referee;
+        if !methods.contains(&referee) {
+            methods.push(referee);
+        }
+        if methods.len() < 2 {
+            let message = format!("there is nothing to compare {} with", referee.name());
+            return Err(ScriptError::new(ErrorKind::Value, message)
+                .with_hint("output.compare_methods([\"grad_x_input\", \"integrated_gradients\"])"));
+        }
+        let place = methods.iter().position(|&method| method == referee).unwrap_or(0);
+        let shared = &first.options.baseline;
+        let saliency = |&method: &Method| {
+            let mut one = first.clone();
+            one.options.method = method;
+            // Methods without a baseline would refuse one that is meant for the others.
+            if !method.has_baseline() {
+                one.options.baseline = Baseline::default();
+            }
+            one
+        };
+        let measurement = || FaithfulnessOptions {
+            seed: first.options.seed,
+            baseline: shared.clone(),
+            ..FaithfulnessOptions::default()
+        };
+        Ok(Self(Rc::new(Contest {
+            saliencies: methods.iter().map(saliency).collect(),
+            referee: place,
+            k: options.k,
+            faithfulness: options.faithfulness.then(measurement),
             agreement: RefCell::default(),
-        }))
+        })))
+    }
+
+    fn of_output(
+        passage: Passage,
+        methods: Vec<Method>,
+        options: OutputComparisonOptions,
+    ) -> Result<Self, ScriptError> {
+        let comparison = options.comparison;
+        let shared = SaliencyOptions {
+            targets: options.targets,
+            ..shared_options(&comparison)
+        };
+        Self::new(&Saliency::new(passage, shared)?, methods, &comparison)
+    }
+
+    /// Of the text and the targets of a saliency.
+    fn of_saliency(
+        saliency: &Saliency,
+        methods: Vec<Method>,
+        options: ComparisonOptions,
+    ) -> Result<Self, ScriptError> {
+        let mut first = Saliency::new(saliency.passage.clone(), shared_options(&options))?;
+        first.selection = saliency.selection.clone();
+        if options.aggregation.is_none() {
+            first.options.aggregation = saliency.options.aggregation;
+        }
+        if options.baseline.is_none() {
+            first.options.baseline = saliency.options.baseline.clone();
+        }
+        Self::new(&first, methods, &options)
     }
 
     fn first(&self) -> Result<&Saliency, ScriptError> {
@@ -168,14 +261,6 @@ impl Comparison {
     }
 }
 
-/// Faithfulness as a script has it: names without hyphens.
-pub fn figure_map(figures: &Figures) -> rhai::Map {
-    let named = figures.named().into_iter();
-    named
-        .map(|(name, value, _)| (name.replace('-', "_").into(), Dynamic::from_float(value)))
-        .collect()
-}
-
 impl Show for Comparison {
     fn bundle(&self) -> Result<MimeBundle, ScriptError> {
         Ok(self.view()?.bundle())
@@ -241,5 +326,73 @@ impl Explanation for Comparison {
     }
 }
 
-/// The referee where nothing is said.
-pub const REFEREE: Method = Method::Occlusion;
+fn shared_options(options: &ComparisonOptions) -> SaliencyOptions {
+    SaliencyOptions {
+        n_steps: options.n_steps,
+        n_samples: options.n_samples,
+        seed: options.seed,
+        baseline: options.baseline.clone(),
+        aggregation: options.aggregation,
+        ..SaliencyOptions::default()
+    }
+}
+
+/// Each once, in order.
+fn methods_of(names: &Array) -> Result<Vec<Method>, ScriptError> {
+    let mut all = Vec::new();
+    for name in names {
+        let Ok(text) = name.as_immutable_string_ref() else {
+            return show::expected("an array of methods' names", name);
+        };
+        let method = Method::parse(&text).ok_or_else(|| {
+            let message = format!("there is no method \"{}\"", &*text);
+            let error = ScriptError::new(ErrorKind::Value, message)
+                .with_nearest(&text, Method::ALL_NAMES.iter().copied());
+            match error.hint {
+                Some(_) => error,
+                None => error.with_hint(format!("methods are {}", Method::ALL_NAMES.join(", "))),
+            }
+        })?;
+        if !all.contains(&method) {
+            all.push(method);
+        }
+    }
+    Ok(all)
+}
+
+pub fn register(registry: &mut Registry) {
+    members! { registry, [Generation];
+        /// Compares gradient × input and integrated gradients with occlusion.
+        fn compare_methods(passage: Passage) -> Comparison {
+            let methods = vec![Method::GradXInput, Method::IntegratedGradients];
+            Comparison::of_output(passage, methods, OutputComparisonOptions::default())
+        }
+
+        /// Compares attribution methods on the same targets: how far each agrees with the referee, how faithful it is,
+        /// what it costs.
+        ///
+        /// Example:
+        /// ```rhai
+        /// output.compare_methods(["gradient", "lime"], #{target: " Denmark", contrast: " Iceland"})
+        /// ```
+        fn compare_methods(passage: Passage, methods: Array; options: OutputComparisonOptions) -> Comparison {
+            Comparison::of_output(passage, methods_of(&methods)?, options)
+        }
+    }
+    members! { registry, [Saliency];
+        /// Compares methods on a saliency's own text and targets.
+        ///
+        /// Example:
+        /// ```rhai
+        /// lm.attribute("It was good.").compare_methods(["gradient", "ig"])
+        /// ```
+        fn compare_methods(saliency: &Saliency, methods: Array; options: ComparisonOptions) -> Comparison {
+            Comparison::of_saliency(saliency, methods_of(&methods)?, options)
+        }
+    }
+    members! { registry, [Comparison];
+        /// The table as an array of maps, the referee first: `method`, `spearman`, `kendall`, `top_k`, `same_first` with
+        /// the referee, `seconds`, and the figures of faithfulness where they were measured.
+        get rows(comparison: &Comparison) -> Array { comparison.rows() }
+    }
+}

@@ -7,13 +7,32 @@ use ecco_explain::faithfulness::{Check, Figures};
 use ecco_interpreter::{Explorable, MimeBundle};
 use ecco_widgets::faithfulness::{Figure, Measured};
 use ndarray::{ArrayD, IxDyn};
-use serde_json::{Map, Value, json};
+use rhai::{Dynamic, Map};
+use serde_json::{Map as JsonMap, Value, json};
 
 use crate::attribution::computed;
 use crate::attribution::saliency::{Saliency, quantity_text};
-use ecco_scripting::errors::ScriptError;
+use crate::attribution::saliency_options::BaselineName;
+use ecco_scripting::options::OneOrMany;
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::tensor::Tensor;
+use ecco_scripting::{Registry, ScriptError, members, options};
+
+options! {
+    /// What `faithfulness` can be told.
+    pub struct MeasurementOptions {
+        /// of the tokens, for comprehensiveness, sufficiency and log-odds
+        fractions: Option<OneOrMany<f64>> = "[0.1, 0.2, 0.5]",
+        /// steps of the deletion and insertion curves
+        n_steps: usize [1..] = 10,
+        /// random orders that are measured beside
+        n_random: usize = 5,
+        /// of the random orders
+        seed: u64 = 0,
+        /// what stands in for tokens that are taken away
+        baseline: Option<BaselineName> = "the saliency's",
+    }
+}
 
 #[derive(Clone)]
 pub struct Faithfulness {
@@ -22,6 +41,29 @@ pub struct Faithfulness {
 }
 
 impl Faithfulness {
+    /// Nothing is measured yet.
+    ///
+    /// # Errors
+    /// Fractions that are none, a baseline that the model does not have.
+    fn new(saliency: &Saliency, options: MeasurementOptions) -> Result<Self, ScriptError> {
+        let fractions = options.fractions.map(|fractions| fractions.0);
+        let how = FaithfulnessOptions {
+            fractions: fractions.unwrap_or(FaithfulnessOptions::default().fractions),
+            n_steps: options.n_steps,
+            n_random: options.n_random,
+            seed: options.seed,
+            baseline: match options.baseline {
+                Some(name) => name.baseline(&saliency.passage)?,
+                None => saliency.options.baseline.clone(),
+            },
+        };
+        how.check()?;
+        Ok(Self {
+            saliency: saliency.clone(),
+            options: how,
+        })
+    }
+
     pub fn measured(&self) -> Result<Rc<ecco_explain::Faithfulness>, ScriptError> {
         let Saliency { passage, options, .. } = &self.saliency;
         computed::faithfulness(passage, &self.saliency.targets()?.list, options, &self.options)
@@ -118,9 +160,9 @@ impl Explanation for Faithfulness {
         Ok(tensors)
     }
 
-    fn about(&self) -> Result<Map<String, Value>, ScriptError> {
+    fn about(&self) -> Result<JsonMap<String, Value>, ScriptError> {
         let measured = self.measured()?;
-        let numbers = |figures: Figures| -> Map<String, Value> {
+        let numbers = |figures: Figures| -> JsonMap<String, Value> {
             figures
                 .named()
                 .into_iter()
@@ -149,6 +191,41 @@ impl Explanation for Faithfulness {
             ),
             "step" => Some(self.options.steps().iter().map(|step| step.to_string()).collect()),
             _ => None,
+        }
+    }
+}
+
+/// Figures as a script has them: names without hyphens.
+pub fn figure_map(figures: &Figures) -> Map {
+    let named = figures.named().into_iter();
+    named
+        .map(|(name, value, _)| (name.replace('-', "_").into(), Dynamic::from_float(value)))
+        .collect()
+}
+
+pub fn register(registry: &mut Registry) {
+    members! { registry, [Saliency];
+        /// Measures whether a saliency says what the model uses: what its targets lose when the tokens that it puts
+        /// highest go, and what they keep with those alone, against random orders. It is measured when first shown or
+        /// read; from then on the saliency shows it too.
+        ///
+        /// Example:
+        /// ```rhai
+        /// output.saliency().faithfulness(#{n_random: 20})
+        /// ```
+        fn faithfulness(saliency: &Saliency; options: MeasurementOptions) -> Faithfulness {
+            Faithfulness::new(saliency, options)
+        }
+    }
+    members! { registry, [Faithfulness];
+        /// The figures as a map, means over the targets: `comprehensiveness`, `sufficiency`, `log_odds`, `deletion`,
+        /// `insertion`.
+        get figures(faithfulness: &Faithfulness) -> Map { Ok(figure_map(&faithfulness.measured()?.figures())) }
+
+        /// The same figures of random orders; `()` where none were measured.
+        get random(faithfulness: &Faithfulness) -> Dynamic {
+            let random = faithfulness.measured()?.random();
+            Ok(random.map_or(Dynamic::UNIT, |random| figure_map(&random).into()))
         }
     }
 }

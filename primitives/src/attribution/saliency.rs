@@ -7,14 +7,14 @@ use ecco_explain::{
     Quantity, combine, group,
 };
 use ecco_interpreter::{Explorable, MimeBundle};
-use ecco_widgets::saliency::{Check, CheckNote, Target as Named, Targets as ShownTargets};
+use ecco_widgets::saliency::{Check, CheckNote, Target as NamedTarget, Targets as ShownTargets};
 use ecco_widgets::{SaliencyStyle, Scale, Unit};
 use ndarray::{ArrayD, IxDyn};
 use rhai::Array;
 use serde_json::{Map, Value, json};
 
 use crate::attribution::computed::{self, Computed};
-use crate::attribution::targets::{Targets, Wanted};
+use crate::attribution::targets::{Selection, Targets};
 use crate::text::passage::Passage;
 use crate::text::shown::shown;
 use ecco_scripting::errors::ScriptError;
@@ -25,9 +25,9 @@ use ecco_scripting::tensor::Tensor;
 #[derive(Clone)]
 pub struct Saliency {
     pub passage: Passage,
-    pub wanted: Wanted,
+    pub selection: Selection,
     pub options: AttributionOptions,
-    pub by: By,
+    pub scoring: Scoring,
     pub style: SaliencyStyle,
     /// Positions whose contribution is left out.
     pub ignored: Rc<Vec<usize>>,
@@ -35,7 +35,7 @@ pub struct Saliency {
 
 /// What has one score.
 #[derive(Clone, Default)]
-pub struct By {
+pub struct Scoring {
     pub unit: Unit,
     pub grouping: Option<Grouping>,
     pub combine: Combine,
@@ -49,7 +49,7 @@ struct Rows {
 
 impl Saliency {
     pub fn targets(&self) -> Result<Rc<Targets>, ScriptError> {
-        self.wanted.targets(&self.passage)
+        self.selection.targets(&self.passage)
     }
 
     pub fn computed(&self) -> Result<Computed, ScriptError> {
@@ -100,7 +100,7 @@ impl Saliency {
         if let Some(groups) = &groups {
             scores = scores
                 .iter()
-                .map(|row| combine(row, groups, self.by.combine))
+                .map(|row| combine(row, groups, self.scoring.combine))
                 .map(|row| row.into_iter().map(|score| score as f32).collect())
                 .collect();
         }
@@ -125,7 +125,7 @@ impl Saliency {
 
     /// The groups that have one score, where these are not tokens.
     pub fn groups(&self) -> Result<Option<Vec<Group>>, ScriptError> {
-        let Some(grouping) = &self.by.grouping else {
+        let Some(grouping) = &self.scoring.grouping else {
             return Ok(None);
         };
         let (read, written) = self.passage.tokens().split_at(self.passage.n_input());
@@ -141,7 +141,7 @@ impl Saliency {
         let passage = &self.passage;
         let mut view = ecco_widgets::Saliency {
             tokens: shown(passage.tokens()),
-            unit: self.by.unit,
+            unit: self.scoring.unit,
             n_input: passage.n_input(),
             is_pair: passage.is_pair(),
             style: self.style,
@@ -170,7 +170,7 @@ impl Saliency {
             ShownTargets::Named(named) => named.clone(),
             ShownTargets::Written => written_names(&self.passage),
         };
-        let placed = named.into_iter().map(|target| Named {
+        let placed = named.into_iter().map(|target| NamedTarget {
             position: target
                 .position
                 .map(|position| holds(position).unwrap_or(groups.len())),
@@ -233,7 +233,7 @@ impl Saliency {
             None => "generated",
             Some(_) => "target",
         };
-        let units = match self.by.unit {
+        let units = match self.scoring.unit {
             Unit::Token => "position",
             Unit::Word => "word",
             Unit::Line => "line",
@@ -244,7 +244,7 @@ impl Saliency {
     }
 
     /// Each target's name, as lists and tables have it.
-    pub fn target_names(&self) -> Result<Vec<Named>, ScriptError> {
+    pub fn target_names(&self) -> Result<Vec<NamedTarget>, ScriptError> {
         Ok(match &self.targets()?.named {
             Some(named) => named.clone(),
             None => written_names(&self.passage),
@@ -261,12 +261,12 @@ fn unit_token(text: &str) -> ecco_widgets::Token {
 }
 
 /// The written tokens as named targets.
-pub fn written_names(passage: &Passage) -> Vec<Named> {
+pub fn written_names(passage: &Passage) -> Vec<NamedTarget> {
     let written = shown(passage.tokens())
         .into_iter()
         .enumerate()
         .skip(passage.n_input());
-    let named = written.map(|(position, token)| Named {
+    let named = written.map(|(position, token)| NamedTarget {
         name: token,
         contrast: None,
         position: Some(position),
@@ -375,7 +375,7 @@ impl Explanation for Saliency {
         let tokens = || self.passage.tokens().iter().map(|token| token.text.clone());
         match axis {
             "generated" => Some(tokens().skip(self.passage.n_input()).collect()),
-            "target" => Some(self.target_names().ok()?.iter().map(Named::line).collect()),
+            "target" => Some(self.target_names().ok()?.iter().map(NamedTarget::line).collect()),
             "position" => Some(tokens().collect()),
             _ => Some(self.groups().ok()??.into_iter().map(|group| group.text).collect()),
         }

@@ -6,27 +6,29 @@ use ecco_explain::{Quantity, Said, Target};
 use ecco_models::Model;
 use ecco_models::config::Task;
 use ecco_models::run::Prediction;
-use ecco_widgets::saliency::Target as Shown;
+use ecco_widgets::saliency::Target as NamedTarget;
 
+use super::saliency_options::TargetOptions;
+use super::target_names::{labels, target_name};
 use crate::text::passage::Passage;
 use crate::text::run::silence;
 use crate::text::token::token as token_of;
-use ecco_scripting::errors::{ErrorKind, ScriptError};
-use ecco_scripting::options::Word;
-use ecco_scripting::options::{Options, TargetOption};
+use ecco_scripting::options::{TargetOption, Word};
+use ecco_scripting::{ErrorKind, ScriptError};
 
 /// What is explained, and how it is shown.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Targets {
     pub list: Vec<Target>,
     /// The names of targets that are not the written tokens.
-    pub named: Option<Vec<Shown>>,
+    pub named: Option<Vec<NamedTarget>>,
 }
 
-/// What was asked for.
+/// Which of them a script asked for.
 #[derive(Debug, Clone)]
-pub enum Wanted {
-    These(Rc<Targets>),
+pub enum Selection {
+    /// By name or place, or because they were written.
+    Listed(Rc<Targets>),
     /// What the model says: its most probable label, or token at each place, these or all.
     MostProbable {
         of: Quantity,
@@ -34,72 +36,89 @@ pub enum Wanted {
     },
 }
 
-/// Reads the options `target`, `contrast`, `position`, `of`. What the model must be asked for is left for later.
-///
-/// # Errors
-/// Texts that are not one token, labels that are none, places outside of the text, options that this kind of model has
-/// no use for.
-pub fn wanted(passage: &Passage, options: &Options) -> Result<Wanted, ScriptError> {
-    let of = options.text("of").and_then(Quantity::parse).unwrap_or_default();
-    let positions = options.usizes("position");
-    let mut given = options.targets("target").unwrap_or_default().to_vec();
-    if given.is_empty() && options.words("contrast").is_none() {
-        return by_places(passage, of, positions);
+impl Selection {
+    /// What options say. What the model must be asked for is left for later.
+    ///
+    /// # Errors
+    /// Texts that are not one token, labels that are none, places outside of the text, options that this kind of model
+    /// has no use for.
+    pub fn new(passage: &Passage, options: &TargetOptions) -> Result<Self, ScriptError> {
+        let of = options.of.0;
+        let positions = options.position.clone().map(|positions| positions.0);
+        let mut given = options.target.clone().unwrap_or_default();
+        if given.is_empty() && options.contrast.is_none() {
+            return Self::of_places(passage, of, positions);
+        }
+        if given.is_empty() {
+            given.push(TargetOption::default());
+        }
+        let reader = Reader::new(passage, of)?;
+        let mut all = Vec::new();
+        for mut one in given {
+            one.contrast = one.contrast.or_else(|| options.contrast.clone());
+            all.extend(reader.targets(&one, positions.as_deref())?);
+        }
+        Ok(Self::listed(all, passage))
     }
-    if given.is_empty() {
-        given.push(TargetOption::default());
-    }
-    let reader = Reader::new(passage, of)?;
-    let mut all = Vec::new();
-    for mut one in given {
-        one.contrast = one
-            .contrast
-            .or_else(|| options.words("contrast")?.first().cloned());
-        all.extend(reader.targets(&one, positions.as_deref())?);
-    }
-    Ok(These(all, passage).into())
-}
 
-/// The tokens that stand there, or what the model says there.
-fn by_places(passage: &Passage, of: Quantity, positions: Option<Vec<usize>>) -> Result<Wanted, ScriptError> {
-    let Some(places) = &positions else {
-        // Only what writes from left to right has written something. What was computed outlives the model.
-        return Ok(match passage.n_written() {
-            0 => Wanted::MostProbable { of, positions },
-            _ => written(passage, of),
-        });
-    };
-    let reader = Reader::new(passage, of)?;
-    match &reader.task {
-        Task::NextToken | Task::MaskedToken(_) => {
-            places.iter().try_for_each(|&place| reader.check(place))?;
-            let is_open = |&&place: &&usize| reader.standing(place).is_none();
-            if places.iter().any(|place| is_open(&place)) {
-                return Ok(Wanted::MostProbable { of, positions });
+    /// The tokens that stand there, or what the model says there.
+    fn of_places(
+        passage: &Passage,
+        of: Quantity,
+        positions: Option<Vec<usize>>,
+    ) -> Result<Self, ScriptError> {
+        let Some(places) = &positions else {
+            // Only what writes from left to right has written something. What was computed outlives the model.
+            return Ok(match passage.n_written() {
+                0 => Self::MostProbable { of, positions },
+                _ => Self::written(passage, of),
+            });
+        };
+        let reader = Reader::new(passage, of)?;
+        match &reader.task {
+            Task::NextToken | Task::MaskedToken(_) => {
+                places.iter().try_for_each(|&place| reader.check(place))?;
+                if places.iter().any(|&place| reader.standing(place).is_none()) {
+                    return Ok(Self::MostProbable { of, positions });
+                }
+                let standing = places
+                    .iter()
+                    .map(|&place| reader.target(place, &TargetOption::default()));
+                Ok(Self::listed(standing.collect::<Result<_, _>>()?, passage))
             }
-            let standing = places
-                .iter()
-                .map(|&place| reader.target(place, &TargetOption::default()));
-            Ok(These(standing.collect::<Result<_, _>>()?, passage).into())
+            Task::Replaced(_) => {
+                places.iter().try_for_each(|&place| reader.check(place))?;
+                let said = places
+                    .iter()
+                    .map(|&position| Target::from(Said::Replaced { position }).of(of));
+                Ok(Self::listed(said.collect(), passage))
+            }
+            Task::Label(_) | Task::States => Err(no_place()),
         }
-        Task::Replaced(_) => {
-            places.iter().try_for_each(|&place| reader.check(place))?;
-            let said = places
-                .iter()
-                .map(|&position| Target::from(Said::Replaced { position }).of(of));
-            Ok(These(said.collect(), passage).into())
-        }
-        Task::Label(_) | Task::States => Err(no_place()),
+    }
+
+    fn written(passage: &Passage, of: Quantity) -> Self {
+        let from = if passage.is_pair() { 1 } else { passage.n_input() };
+        let written = Target::written(passage.input(), from);
+        Self::Listed(Rc::new(Targets {
+            list: written.into_iter().map(|target| target.of(of)).collect(),
+            named: None,
+        }))
+    }
+
+    fn listed(list: Vec<Target>, passage: &Passage) -> Self {
+        Self::Listed(Rc::new(Targets::named(list, passage)))
     }
 }
 
-fn written(passage: &Passage, of: Quantity) -> Wanted {
-    let from = if passage.is_pair() { 1 } else { passage.n_input() };
-    let written = Target::written(passage.input(), from);
-    Wanted::These(Rc::new(Targets {
-        list: written.into_iter().map(|target| target.of(of)).collect(),
-        named: None,
-    }))
+impl Targets {
+    fn named(list: Vec<Target>, passage: &Passage) -> Self {
+        let named = list.iter().map(|target| target_name(passage, target)).collect();
+        Self {
+            list,
+            named: Some(named),
+        }
+    }
 }
 
 fn no_place() -> ScriptError {
@@ -110,24 +129,11 @@ fn no_place() -> ScriptError {
     .pointing_at("position")
 }
 
-/// Targets on the way to [`Wanted::These`].
-struct These<'a>(Vec<Target>, &'a Passage);
-
-impl From<These<'_>> for Wanted {
-    fn from(These(list, passage): These) -> Self {
-        let named = list.iter().map(|target| shown(passage, target)).collect();
-        Self::These(Rc::new(Targets {
-            list,
-            named: Some(named),
-        }))
-    }
-}
-
-impl Wanted {
+impl Selection {
     /// Asks the model where that is needed.
     pub fn targets(&self, passage: &Passage) -> Result<Rc<Targets>, ScriptError> {
         let (of, positions) = match self {
-            Self::These(targets) => return Ok(Rc::clone(targets)),
+            Self::Listed(targets) => return Ok(Rc::clone(targets)),
             Self::MostProbable { of, positions } => (*of, positions.as_deref()),
         };
         let loaded = passage.model().loaded()?;
@@ -164,10 +170,7 @@ impl Wanted {
             return Err(silence(&loaded));
         }
         let list: Vec<Target> = list.into_iter().map(|target| target.of(of)).collect();
-        match Self::from(These(list, passage)) {
-            Self::These(targets) => Ok(targets),
-            Self::MostProbable { .. } => Err(silence(&loaded)),
-        }
+        Ok(Rc::new(Targets::named(list, passage)))
     }
 }
 
@@ -182,69 +185,6 @@ fn most_replaced(predictions: &[Prediction]) -> Option<Target> {
     });
     let (position, _) = replaced.max_by(|a, b| a.1.total_cmp(&b.1))?;
     Some(Said::Replaced { position }.into())
-}
-
-fn labels(model: &Model) -> Vec<String> {
-    match &model.config().task {
-        Task::Label(label) => label.names.clone(),
-        _ => vec![],
-    }
-}
-
-/// A target's name, and where it stands among the shown tokens.
-fn shown(passage: &Passage, target: &Target) -> Shown {
-    let labels = passage
-        .model()
-        .loaded()
-        .map(|loaded| labels(&loaded))
-        .unwrap_or_default();
-    let plain = |text: &str, id: u32| ecco_widgets::Token {
-        text: text.to_owned(),
-        id,
-        part: None,
-    };
-    let named = |id: u32| match target.said {
-        Said::Token { position, .. } => token(passage, position, id),
-        Said::Label(_) => plain(labels.get(id as usize).map_or("label", String::as_str), id),
-        Said::Replaced { .. } => plain("replaced", 0),
-    };
-    let (name, position) = match target.said {
-        Said::Token { position, id } => (named(id), Some(passage.shown_position(position))),
-        Said::Label(label) => (named(label as u32), None),
-        Said::Replaced { position } => (named(0), Some(position)),
-    };
-    let name = match target.of {
-        Quantity::Entropy => plain("entropy", 0),
-        _ => name,
-    };
-    Shown {
-        name,
-        contrast: target.contrast.map(named),
-        position,
-    }
-}
-
-/// A token as it would stand at a place.
-fn token(passage: &Passage, position: usize, id: u32) -> ecco_widgets::Token {
-    let before = position
-        .checked_sub(1)
-        .and_then(|before| passage.input().spoken().get(before))
-        .copied();
-    let token = match passage.model().loaded() {
-        Ok(loaded) => loaded.tokenizer().token_after(before, id),
-        Err(_) => {
-            return ecco_widgets::Token {
-                text: format!("<id {id}>"),
-                id,
-                part: None,
-            };
-        }
-    };
-    ecco_widgets::Token {
-        text: token.text,
-        id,
-        part: token.part,
-    }
 }
 
 /// Reads names and places for one text.

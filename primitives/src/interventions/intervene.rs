@@ -11,10 +11,10 @@ use ecco_models::run::{Input, Place};
 use rhai::plugin::*;
 use rhai::{Array, FLOAT, INT, Map};
 
+use crate::attribution::generate::generated;
 use crate::interventions::side_by_side::SideBySide;
 use crate::interventions::steering::SteeringVector;
 use crate::models::model::Model;
-use crate::text::generate::generated;
 use crate::text::generation::Generation;
 use crate::text::run::place;
 use ecco_scripting::errors::{ErrorKind, RhaiResult, ScriptError};

@@ -1,10 +1,10 @@
 //! Models as scripts hold them: loading, what a model tells about itself, which are resident.
 
-pub mod functions;
+mod load;
 pub mod model;
+mod model_members;
 
 use ecco_scripting::Registry;
-use rhai::exported_module;
 
 use model::{Model, ModelList};
 
@@ -12,11 +12,7 @@ use model::{Model, ModelList};
 pub fn register(registry: &mut Registry) {
     registry.value::<Model>("Model", "lm");
     registry.value::<ModelList>("ModelList", "models");
-    registry.table(&functions::LOAD_OPTIONS);
-    registry.module(exported_module!(functions::functions));
-    registry
-        .module_named("ecco")
-        .combine(exported_module!(functions::ecco));
-    registry.engine.register_iterator::<ModelList>();
+    load::register(registry);
+    model_members::register(registry);
     registry.model_names(ecco_models::hub::cached_models);
 }

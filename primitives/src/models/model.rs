@@ -26,17 +26,17 @@ pub struct Recording {
 #[derive(Clone)]
 pub struct Model {
     resident: Rc<Resident>,
-    changed: Option<Rc<Changed>>,
+    changed: Option<Rc<Interventions>>,
     pub recording: Rc<Recording>,
     pub verbose: bool,
     last_output: Rc<RefCell<Option<Generation>>>,
 }
 
 /// What is changed in every pass.
-struct Changed {
+struct Interventions {
     edits: Edits,
     /// The same for people, a line each.
-    interventions: Vec<String>,
+    lines: Vec<String>,
 }
 
 /// The models that are resident in a session.
@@ -85,15 +85,15 @@ impl Resident {
     }
 
     /// Whether asking for `name` with these options means this one.
-    pub fn serves(&self, name: &str, wanted: &LoadOptions) -> bool {
-        let same = |wanted: &Option<String>, asked: &Option<String>, actual: &str| {
-            wanted == asked || wanted.as_deref() == Some(actual)
+    pub fn serves(&self, name: &str, options: &LoadOptions) -> bool {
+        let same = |now: &Option<String>, then: &Option<String>, actual: &str| {
+            now == then || now.as_deref() == Some(actual)
         };
         self.card.name == name
             && self.loaded.borrow().is_some()
-            && wanted.revision == self.asked.revision
-            && same(&wanted.device, &self.asked.device, &self.card.device)
-            && same(&wanted.dtype, &self.asked.dtype, &self.card.dtype)
+            && options.revision == self.asked.revision
+            && same(&options.device, &self.asked.device, &self.card.device)
+            && same(&options.dtype, &self.asked.dtype, &self.card.dtype)
     }
 
     pub fn card(&self) -> &ModelCard {
@@ -146,16 +146,16 @@ impl Model {
     }
 
     /// A handle that makes these changes after those of this one.
-    pub fn changed(&self, edits: Edits, interventions: Vec<String>) -> Self {
-        let (edits, interventions) = match &self.changed {
+    pub fn changed(&self, edits: Edits, lines: Vec<String>) -> Self {
+        let (edits, lines) = match &self.changed {
             Some(before) => (
                 before.edits.followed_by(&edits),
-                [before.interventions.clone(), interventions].concat(),
+                [before.lines.clone(), lines].concat(),
             ),
-            None => (edits, interventions),
+            None => (edits, lines),
         };
         Self {
-            changed: Some(Rc::new(Changed { edits, interventions })),
+            changed: Some(Rc::new(Interventions { edits, lines })),
             ..self.plain()
         }
     }
@@ -170,9 +170,7 @@ impl Model {
 
     /// What is changed, a line each.
     pub fn interventions(&self) -> &[String] {
-        self.changed
-            .as_ref()
-            .map_or(&[], |changed| &changed.interventions)
+        self.changed.as_ref().map_or(&[], |changed| &changed.lines)
     }
 
     pub fn is_loaded(&self) -> bool {

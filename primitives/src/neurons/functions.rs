@@ -9,7 +9,7 @@ use rhai::{Array, Engine, FuncRegistration, INT, Map};
 use crate::models::model::Model;
 use crate::neurons::activity::{self, Activity, TopNeurons};
 use crate::text::capture::Where;
-use crate::text::chat::Given;
+use crate::text::chat::TextOrChat;
 use crate::text::generation::Generation;
 use crate::text::passage::Passage;
 use crate::text::run::{self, Run, RunOptions};
@@ -212,8 +212,8 @@ fn one(
 fn over(lm: &Model, layer: INT, neuron: INT, texts: &Array, options: &Map) -> Result<Activity, ScriptError> {
     let mut sources: Vec<Option<Passage>> = texts.iter().map(Passage::of).collect();
     let unread = texts.iter().zip(&sources).filter(|(_, source)| source.is_none());
-    let unread = unread.map(|(value, _)| Given::of(value, "a list of strings, outputs or runs"));
-    let unread: Vec<Given> = unread.collect::<Result<_, _>>()?;
+    let unread = unread.map(|(value, _)| TextOrChat::of(value, "a list of strings, outputs or runs"));
+    let unread: Vec<TextOrChat> = unread.collect::<Result<_, _>>()?;
     if !unread.is_empty() || texts.is_empty() {
         // An empty list is refused in the same words as by lm.run.
         let mut runs = run::run(

@@ -1,15 +1,66 @@
-//! A conversation as a model was trained to read it.
+//! `lm.chat`: a conversation as a model was trained to read it.
 
 use std::rc::Rc;
 
 use ecco_interpreter::{Explorable, MimeBundle};
 use ecco_models::{Prompt, Token};
-use rhai::Dynamic;
+use ecco_scripting::options::{OptionKind, OptionValue};
+use ecco_scripting::result::json::{json, json_of_map};
+use ecco_scripting::result::{Show, show};
+use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
+use rhai::{Array, Dynamic, INT};
+use serde_json::{Map, Value};
 
 use super::shown::token_sequence;
-use ecco_scripting::errors::ScriptError;
-use ecco_scripting::result::Show;
-use ecco_scripting::result::show;
+use crate::models::model::Model;
+
+options! {
+    /// What `lm.chat` can be told.
+    pub struct ChatOptions {
+        /// end with what begins an answer
+        add_generation_prompt: Option<bool> = "true, unless `continue_final_message`",
+        /// end within the last message, so that the model goes on with it
+        continue_final_message: bool = false,
+        /// functions that the model may call, as JSON schemas
+        tools: Option<Objects> = "none",
+        /// texts that the answer may draw on, each with what the template asks for (mostly `title` and `text`)
+        documents: Option<Objects> = "none",
+        /// what else the template asks for: `#{enable_thinking: false}`
+        variables: Option<Variables> = "none",
+    }
+}
+
+/// JSON of an array of maps, from a script's value or from text.
+#[derive(Debug, Clone)]
+pub struct Objects(Value);
+
+impl OptionValue for Objects {
+    const KIND: OptionKind = OptionKind::Maps;
+
+    fn of(value: &Dynamic) -> Option<Self> {
+        let list = match value.as_immutable_string_ref() {
+            Ok(text) => serde_json::from_str(&text).ok()?,
+            Err(_) => json(value)?,
+        };
+        let is_maps = list.as_array()?.iter().all(Value::is_object);
+        is_maps.then_some(Self(list))
+    }
+}
+
+/// A template's variables by name.
+#[derive(Debug, Clone, Default)]
+pub struct Variables(Map<String, Value>);
+
+impl OptionValue for Variables {
+    const KIND: OptionKind = OptionKind::Map;
+
+    fn of(value: &Dynamic) -> Option<Self> {
+        match json_of_map(&*value.as_map_ref().ok()?)? {
+            Value::Object(variables) => Some(Self(variables)),
+            _ => None,
+        }
+    }
+}
 
 /// A rendered conversation. It has its special tokens already, so that none are added when a model reads it.
 #[derive(Clone)]
@@ -19,11 +70,25 @@ pub struct Chat {
 }
 
 impl Chat {
-    pub fn new(chat: ecco_models::Chat, tokens: Vec<Token>) -> Self {
-        Self {
+    /// By the model's template.
+    ///
+    /// # Errors
+    /// Messages that are no maps, or that the template refuses; a model without one.
+    fn new(lm: &Model, messages: &Array, options: ChatOptions) -> Result<Self, ScriptError> {
+        let options = model_options(options)?;
+        let loaded = lm.loaded()?;
+        let message = |value: &Dynamic| match value.as_map_ref().ok().and_then(|map| json_of_map(&map)) {
+            Some(message) => Ok(message),
+            None => show::expected("messages such as #{role: \"user\", content: \"…\"}", value),
+        };
+        let messages: Vec<Value> = messages.iter().map(message).collect::<Result<_, _>>()?;
+        let chat = loaded.chat(&messages.into(), &options)?;
+        let tokenizer = loaded.tokenizer();
+        let tokens = tokenizer.tokens(&tokenizer.encode_bare(&chat.text)?);
+        Ok(Self {
             chat: Rc::new(chat),
             tokens: tokens.into(),
-        }
+        })
     }
 
     pub fn text(&self) -> &str {
@@ -39,6 +104,27 @@ impl Chat {
     }
 }
 
+/// Those that the model knows.
+fn model_options(options: ChatOptions) -> Result<ecco_models::ChatOptions, ScriptError> {
+    let continue_final_message = options.continue_final_message;
+    let add_generation_prompt = options.add_generation_prompt;
+    if continue_final_message && add_generation_prompt == Some(true) {
+        let message = "add_generation_prompt begins an answer, continue_final_message goes on with one: give one of them";
+        return Err(ScriptError::new(ErrorKind::Option, message).pointing_at("continue_final_message"));
+    }
+    let Variables(mut variables) = options.variables.unwrap_or_default();
+    for (name, objects) in [("tools", options.tools), ("documents", options.documents)] {
+        if let Some(Objects(list)) = objects {
+            variables.insert(name.to_owned(), list);
+        }
+    }
+    Ok(ecco_models::ChatOptions {
+        add_generation_prompt: add_generation_prompt.unwrap_or(true),
+        continue_final_message,
+        variables,
+    })
+}
+
 impl Show for Chat {
     fn bundle(&self) -> Result<MimeBundle, ScriptError> {
         Ok(token_sequence(&self.tokens, self.tokens.len(), false).bundle())
@@ -51,12 +137,12 @@ impl Show for Chat {
 
 /// What a primitive is given to read: a string, or a conversation that `lm.chat` made.
 #[derive(Clone)]
-pub enum Given {
+pub enum TextOrChat {
     Text(String),
     Chat(Chat),
 }
 
-impl Given {
+impl TextOrChat {
     /// # Errors
     /// A value that is neither; `expected` says what is.
     pub fn of(value: &Dynamic, expected: &str) -> Result<Self, ScriptError> {
@@ -77,14 +163,56 @@ impl Given {
     }
 }
 
-impl From<&str> for Given {
+impl From<&str> for TextOrChat {
     fn from(text: &str) -> Self {
         Self::Text(text.to_owned())
     }
 }
 
-impl From<Chat> for Given {
+impl From<Chat> for TextOrChat {
     fn from(chat: Chat) -> Self {
         Self::Chat(chat)
+    }
+}
+
+pub fn register(registry: &mut Registry) {
+    members! { registry, [Model];
+        /// A conversation as the text that the model was trained to read, ready for an answer: by the chat template in
+        /// the model's `tokenizer_config.json` or `chat_template.jinja`. What comes out goes into `lm.generate`,
+        /// `lm.run` and the like in the place of a text; it has its special tokens already, and none are added.
+        ///
+        /// Tools and documents are arrays of maps, or JSON text of one: maps of a script have their keys in
+        /// alphabetical order, text keeps them as they are.
+        ///
+        /// Example:
+        /// ```rhai
+        /// let chat = lm.chat([#{role: "user", content: "Which countries are in the EU?"}]);
+        /// lm.generate(chat, #{generate: 40})
+        /// lm.chat([
+        ///     #{role: "user", content: "Name a country."},
+        ///     #{role: "assistant", content: "I would say"},
+        /// ], #{continue_final_message: true})
+        /// ```
+        volatile fn chat(lm: &Model, messages: Array; options: ChatOptions) -> Chat {
+            Chat::new(lm, &messages, options)
+        }
+    }
+    members! { registry, [Chat];
+        /// The text that the template made, special tokens included.
+        get text(chat: &Chat) -> String { Ok(chat.text().to_owned()) }
+
+        /// The texts of its tokens.
+        get tokens(chat: &Chat) -> Array {
+            Ok(chat.tokens().iter().map(|token| token.text.clone().into()).collect())
+        }
+
+        /// The tokens' numbers in the vocabulary: what the model reads.
+        get token_ids(chat: &Chat) -> Array {
+            Ok(chat.tokens().iter().map(|token| Dynamic::from_int(INT::from(token.id))).collect())
+        }
+
+        fn to_string(chat: &Chat) -> String { Ok(chat.text().to_owned()) }
+
+        fn to_debug(chat: &Chat) -> String { Ok(chat.text().to_owned()) }
     }
 }

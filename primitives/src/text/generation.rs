@@ -8,7 +8,7 @@ use ecco_explain::score::TokenScore;
 use ecco_interpreter::{Explorable, MimeBundle};
 use ecco_models::run::Input;
 use ecco_models::{Capture, Finish, Site, capture};
-use ecco_widgets::{Score, Scored, Token, TokenSequence};
+use ecco_widgets::{Score, Scored, TokenSequence};
 use ndarray::{ArrayD, Axis, concatenate};
 use serde_json::{Map, Value, json};
 
@@ -23,7 +23,7 @@ use ecco_scripting::tensor::Tensor;
 
 /// What one forward pass over the text can record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Recorded {
+pub enum Internals {
     /// The MLPs' inner values after the non-linearity: (layer, neuron, position).
     Activations,
     /// (layer + 1, position, hidden), as transformers has them: first the embeddings, last after the norm.
@@ -32,7 +32,7 @@ pub enum Recorded {
     Attention,
 }
 
-impl Recorded {
+impl Internals {
     /// The option of `from_pretrained` that asks for it.
     fn option(self) -> &'static str {
         match self {
@@ -61,20 +61,21 @@ impl Recorded {
 
 /// An output of `generate`, or a text that was given to be scored. Clones share everything but how they are shown.
 #[derive(Clone)]
-pub struct Generation(Rc<Inner>, ShownAs);
+pub struct Generation(Rc<Output>, Appearance);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ShownAs {
+enum Appearance {
     Tokens,
     /// By how surprising each token was.
     Score,
 }
 
-struct Inner {
+/// What clones share.
+struct Output {
     model: Model,
     generation: ecco_models::Generation,
     text: String,
-    recorded: RefCell<HashMap<Recorded, Tensor>>,
+    recorded: RefCell<HashMap<Internals, Tensor>>,
     scores: RefCell<Option<Rc<Vec<TokenScore>>>>,
     facts: OnceCell<Rc<Facts>>,
     run: RefCell<Option<Run>>,
@@ -82,11 +83,11 @@ struct Inner {
 
 impl Generation {
     pub fn new(model: &Model, generation: ecco_models::Generation, text: String) -> Self {
-        let shown_as = match generation.finish {
-            Finish::Given => ShownAs::Score,
-            _ => ShownAs::Tokens,
+        let appearance = match generation.finish {
+            Finish::Given => Appearance::Score,
+            _ => Appearance::Tokens,
         };
-        let inner = Inner {
+        let output = Output {
             model: model.plain(),
             generation,
             text,
@@ -95,12 +96,12 @@ impl Generation {
             facts: OnceCell::new(),
             run: RefCell::default(),
         };
-        Self(Rc::new(inner), shown_as)
+        Self(Rc::new(output), appearance)
     }
 
     /// The same, shown by how surprising each of its tokens was.
     pub fn as_score(&self) -> Self {
-        Self(Rc::clone(&self.0), ShownAs::Score)
+        Self(Rc::clone(&self.0), Appearance::Score)
     }
 
     /// The prompt and what was generated.
@@ -138,11 +139,6 @@ impl Generation {
         self.0.generation.n_input
     }
 
-    /// What the decoder beside an encoder started with.
-    pub fn start_id(&self) -> Option<u32> {
-        self.0.generation.start_id
-    }
-
     pub fn seed(&self) -> Option<u64> {
         self.0.generation.seed
     }
@@ -163,7 +159,7 @@ impl Generation {
         self.tokens().len() - usize::from(made_some)
     }
 
-    /// The layers of [`Recorded::Activations`], in order.
+    /// The layers of [`Internals::Activations`], in order.
     pub fn activation_layers(&self) -> Vec<usize> {
         let model = &self.0.model;
         let all = || (0..model.card().n_layers).collect();
@@ -171,7 +167,7 @@ impl Generation {
     }
 
     /// What was recorded, or is recorded now in one pass over the text.
-    pub fn recorded(&self, what: Recorded) -> Result<Tensor, ScriptError> {
+    pub fn recorded(&self, what: Internals) -> Result<Tensor, ScriptError> {
         if let Some(tensor) = self.0.recorded.borrow().get(&what) {
             return Ok(tensor.clone());
         }
@@ -184,7 +180,7 @@ impl Generation {
     }
 
     /// One teacher-forced pass that records all of `what`.
-    pub fn record(&self, what: &[Recorded]) -> Result<(), ScriptError> {
+    pub fn record(&self, what: &[Internals]) -> Result<(), ScriptError> {
         let model = &self.0.model;
         let loaded = model.loaded().map_err(|error| {
             let options: Vec<String> = what
@@ -207,7 +203,7 @@ impl Generation {
             .recording
             .layers
             .as_deref()
-            .filter(|_| what == [Recorded::Activations]);
+            .filter(|_| what == [Internals::Activations]);
         let captured = watched(&state, model.verbose, |watch| {
             capture(&loaded, &ids, &sites, layers, watch)
         })?;
@@ -218,15 +214,15 @@ impl Generation {
         Ok(())
     }
 
-    fn array(&self, what: Recorded, captured: &Capture) -> Result<ArrayD<f32>, ScriptError> {
+    fn array(&self, what: Internals, captured: &Capture) -> Result<ArrayD<f32>, ScriptError> {
         match what {
-            Recorded::Activations => {
-                let wanted = self.activation_layers();
+            Internals::Activations => {
+                let kept = self.activation_layers();
                 let rows: Vec<usize> = captured
                     .layers(Site::MlpInner)
                     .iter()
                     .enumerate()
-                    .filter(|(_, layer)| wanted.contains(layer))
+                    .filter(|(_, layer)| kept.contains(layer))
                     .map(|(row, _)| row)
                     .collect();
                 let all = captured.array(Site::MlpInner)?;
@@ -236,13 +232,13 @@ impl Generation {
                     all.select(Axis(0), &rows)
                 })
             }
-            Recorded::HiddenStates => {
+            Internals::HiddenStates => {
                 let before = captured.array(Site::ResidualBefore)?;
                 let last = captured.array(Site::FinalNorm)?;
                 concatenate(Axis(0), &[before.view(), last.view()])
                     .map_err(|error| ScriptError::new(ErrorKind::Internal, error.to_string()))
             }
-            Recorded::Attention => Ok(captured.array(Site::AttentionPattern)?),
+            Internals::Attention => Ok(captured.array(Site::AttentionPattern)?),
         }
     }
 
@@ -339,6 +335,7 @@ impl Generation {
         });
         let context = std::iter::repeat_n(None, self.n_input());
         Ok(Score {
+            model: Some(self.0.model.card().name.clone()),
             n_input: self.n_input(),
             is_pair: self.is_pair(),
             scored: context.chain(scored).collect(),
@@ -352,8 +349,8 @@ impl Generation {
 impl Show for Generation {
     fn bundle(&self) -> Result<MimeBundle, ScriptError> {
         match self.1 {
-            ShownAs::Tokens => Ok(self.view().bundle()),
-            ShownAs::Score => Ok(self.score_view()?.bundle()),
+            Appearance::Tokens => Ok(self.view().bundle()),
+            Appearance::Score => Ok(self.score_view()?.bundle()),
         }
     }
 

@@ -2,10 +2,9 @@
 
 pub mod capture;
 pub mod chat;
-pub mod chat_functions;
 pub mod generate;
 pub mod generation;
-pub mod output;
+mod output;
 pub mod passage;
 pub mod run;
 mod run_members;
@@ -14,7 +13,6 @@ pub mod shown;
 pub mod token;
 
 use ecco_scripting::Registry;
-use rhai::exported_module;
 
 use chat::Chat;
 use generation::Generation;
@@ -25,11 +23,8 @@ pub fn register(registry: &mut Registry) {
     registry.value::<Chat>("Chat", "chat");
     registry.numbers::<Generation>("Generation", "output");
     registry.result::<Run>("Run", "run");
-    registry.table(&generate::GENERATE_OPTIONS);
-    registry.table(&chat_functions::CHAT_OPTIONS);
-    registry.module(exported_module!(chat_functions::functions));
-    registry.module(exported_module!(generate::functions));
+    chat::register(registry);
     run_members::register(registry);
-    registry.module(exported_module!(output::functions));
-    registry.module(exported_module!(score::functions));
+    output::register(registry);
+    score::register(registry);
 }

@@ -13,7 +13,7 @@ use ecco_widgets::Token as ShownToken;
 use rhai::{Array, Dynamic};
 use serde_json::{Map, Value, json};
 
-use super::generation::{Generation, Recorded};
+use super::generation::{Generation, Internals};
 use super::run::{self as runs, Run};
 use super::shown::{TokenAxis, shown};
 use crate::models::model::Model;
@@ -409,13 +409,13 @@ impl Passage {
         match &self.origin {
             // May have been recorded right after generating, and outlive the model.
             Origin::Output(output) if place == Place::of(Site::MlpInner) && !output.is_pair() => {
-                let all = output.recorded(Recorded::Activations)?;
+                let all = output.recorded(Internals::Activations)?;
                 Ok((all, Some(output.activation_layers())))
             }
             Origin::Output(output)
                 if place == Place::of(Site::AttentionPattern) && !output.is_pair() && layer.is_none() =>
             {
-                Ok((output.recorded(Recorded::Attention)?, None))
+                Ok((output.recorded(Internals::Attention)?, None))
             }
             _ => {
                 let layer = layer.filter(|_| place.axes()[0] == "layer");

@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::passage::{Facts, Passage};
 use super::shown::token_sequence;
 use crate::models::model::Model;
-use crate::text::chat::Given;
+use crate::text::chat::TextOrChat;
 use ecco_scripting::options::OneOrMany;
 use ecco_scripting::result::json::json;
 use ecco_scripting::result::{Explanation, Show};
@@ -69,7 +69,7 @@ options! {
 }
 
 /// Passes over texts, side by side where that is worth it. Targets are one for each text, one for all, or none.
-pub fn run(model: &Model, texts: &[Given], options: RunOptions) -> Result<Vec<Run>, ScriptError> {
+pub fn run(model: &Model, texts: &[TextOrChat], options: RunOptions) -> Result<Vec<Run>, ScriptError> {
     let (targets, top_k) = (options.target.map(|targets| targets.0), options.topk);
     let (loaded, state) = (model.loaded()?, model.state()?);
     if texts.is_empty() {

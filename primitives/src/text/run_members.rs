@@ -6,7 +6,7 @@ use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{ErrorKind, Registry, ScriptError, members};
 use rhai::{Array, Dynamic, INT, Map};
 
-use super::chat::{Chat, Given};
+use super::chat::{Chat, TextOrChat};
 use super::run::{self, Run, RunOptions};
 use crate::models::model::Model;
 
@@ -36,8 +36,8 @@ pub fn register(registry: &mut Registry) {
         /// runs.map(|run| run.predictions[0])
         /// ```
         volatile fn run(lm: &Model, texts: Array; options: RunOptions) -> Array {
-            let texts = texts.iter().map(|text| Given::of(text, "a list of strings"));
-            let texts: Vec<Given> = texts.collect::<Result<_, _>>()?;
+            let texts = texts.iter().map(|text| TextOrChat::of(text, "a list of strings"));
+            let texts: Vec<TextOrChat> = texts.collect::<Result<_, _>>()?;
             let runs = run::run(lm, &texts, options)?;
             Ok(runs.into_iter().map(Dynamic::from).collect())
         }
@@ -59,7 +59,7 @@ pub fn register(registry: &mut Registry) {
     of_inside(registry);
 }
 
-fn one(lm: &Model, text: Given, options: RunOptions) -> Result<Run, ScriptError> {
+fn one(lm: &Model, text: TextOrChat, options: RunOptions) -> Result<Run, ScriptError> {
     Ok(run::run(lm, &[text], options)?.remove(0))
 }
 

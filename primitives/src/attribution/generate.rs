@@ -1,0 +1,67 @@
+//! `lm.generate`, with the attributions that are computed right away: their options name methods, so it stands here and
+//! not with the making of texts.
+
+use ecco_models::Prompt;
+use ecco_scripting::options::{Choice, OptionSet};
+use ecco_scripting::{Registry, ScriptError, members};
+use rhai::Map;
+
+use super::saliency::Saliency;
+use super::saliency_options::SaliencyOptions;
+use crate::models::model::Model;
+use crate::text::chat::Chat;
+use crate::text::generate::{self, GenerationOptions};
+use crate::text::generation::Generation;
+
+pub fn register(registry: &mut Registry) {
+    members! { registry, [Model];
+        /// Continues a text; an encoder–decoder answers to it; in a conversation that `lm.chat` made, the model answers.
+        /// The tokens appear as they are made, with beams those of the best text so far; an interrupt keeps those made
+        /// so far in `lm.last_output`.
+        ///
+        /// What the model's `generation_config.json` says holds where an option is not given, except that nothing is
+        /// drawn and no beams are followed unless asked for.
+        ///
+        /// Example:
+        /// ```rhai
+        /// let output = lm.generate("The countries are:\n1.", #{generate: 20, do_sample: true, seed: 1});
+        /// ```
+        volatile fn generate(lm: &Model, text: &str; options: GenerationOptions) -> Generation {
+            attributed(lm, text.into(), options, lm.verbose)
+        }
+
+        volatile fn generate(lm: &Model, chat: Chat; options: GenerationOptions) -> Generation {
+            attributed(lm, chat.prompt(), options, lm.verbose)
+        }
+    }
+}
+
+/// The output of a generation with such options, whose tokens are shown as they are made where `is_shown`.
+pub fn generated(
+    lm: &Model,
+    prompt: Prompt,
+    options: &Map,
+    is_shown: bool,
+) -> Result<Generation, ScriptError> {
+    let options = GenerationOptions::read("Model.generate", options)?;
+    attributed(lm, prompt, options, is_shown)
+}
+
+/// An output, and what is computed of it right away.
+pub fn attributed(
+    lm: &Model,
+    prompt: Prompt,
+    options: GenerationOptions,
+    is_shown: bool,
+) -> Result<Generation, ScriptError> {
+    let methods = options.attribution.clone().unwrap_or_default().0;
+    let output = generate::generate(lm, prompt, options, is_shown)?;
+    for Choice(method) in methods {
+        let options = SaliencyOptions {
+            method: Some(Choice(method)),
+            ..SaliencyOptions::default()
+        };
+        Saliency::new(output.passage(), options)?.computed()?;
+    }
+    Ok(output)
+}

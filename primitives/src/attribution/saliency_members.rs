@@ -1,0 +1,135 @@
+//! Which tokens what a model says came from: `saliency`, `primary_attributions`, `lm.attribute`.
+
+use ecco_explain::Completeness;
+use ecco_models::Prompt;
+use ecco_models::run::Input;
+use ecco_scripting::tensor::Tensor;
+use ecco_scripting::{Registry, ScriptError, members};
+use ecco_widgets::saliency::Target;
+use rhai::{Array, Dynamic, INT, Map};
+
+use super::saliency::Saliency;
+use super::saliency_options::{PrimaryOptions, SaliencyOptions};
+use crate::models::model::Model;
+use crate::text::chat::Chat;
+use crate::text::generation::Generation;
+use crate::text::passage::Passage;
+use crate::text::run::Run;
+use crate::text::score::given;
+
+pub fn register(registry: &mut Registry) {
+    members! { registry, [Generation, Run];
+        /// Input saliency: how much each earlier token contributed to each generated one; of a run, to what the model
+        /// says of the text, or could say. By another method, of another target, in words, in another style. It is
+        /// computed when it is first shown or read.
+        ///
+        /// Example:
+        /// ```rhai
+        /// output.saliency(#{style: "detailed", method: "integrated_gradients"})
+        /// lm.run("It was good.").saliency(#{target: "positive", by: "word"})
+        /// ```
+        fn saliency(passage: Passage; options: SaliencyOptions) -> Saliency { Saliency::new(passage, options) }
+    }
+    members! { registry, [Generation];
+        /// The name the Python library has for `saliency`, with the names of its options.
+        ///
+        /// Example:
+        /// ```rhai
+        /// output.primary_attributions(#{attr_method: "ig", style: "detailed"})
+        /// ```
+        fn primary_attributions(passage: Passage; options: PrimaryOptions) -> Saliency {
+            Saliency::new(passage, options.saliency()?)
+        }
+    }
+    members! { registry, [Model];
+        /// Explains what a model says of a text, or could say: the most probable next token, label, or token behind each
+        /// mask; any token of the vocabulary, any label. Of a conversation that `lm.chat` made, what it would answer
+        /// first.
+        ///
+        /// Example:
+        /// ```rhai
+        /// lm.attribute("The capital of France is", #{target: " Paris", contrast: " London"})
+        /// ```
+        fn attribute(lm: &Model, text: &str; options: SaliencyOptions) -> Saliency { of_text(lm, text.into(), options) }
+
+        fn attribute(lm: &Model, chat: Chat; options: SaliencyOptions) -> Saliency { of_text(lm, chat.prompt(), options) }
+
+        /// Explains each token of a continuation, or of an answer in a conversation, that you give; for an
+        /// encoder–decoder what it would have written.
+        ///
+        /// Example:
+        /// ```rhai
+        /// lm.attribute("The capital of France is", " Paris.", #{method: "occlusion"})
+        /// ```
+        fn attribute(lm: &Model, prompt: &str, continuation: &str; options: SaliencyOptions) -> Saliency {
+            Saliency::new(given(lm, Some(prompt.into()), continuation)?.passage(), options)
+        }
+
+        fn attribute(lm: &Model, chat: Chat, continuation: &str; options: SaliencyOptions) -> Saliency {
+            Saliency::new(given(lm, Some(chat.prompt()), continuation)?.passage(), options)
+        }
+    }
+    of_saliency(registry);
+}
+
+fn of_text(lm: &Model, text: Prompt, options: SaliencyOptions) -> Result<Saliency, ScriptError> {
+    let input = Input::new(&*lm.loaded()?, text, None)?;
+    Saliency::new(Passage::of_text(lm, input)?, options)
+}
+
+fn of_saliency(registry: &mut Registry) {
+    members! { registry, [Saliency];
+        /// The scores: a tensor (generated token or target, position or word …), zero where a position comes after the
+        /// target. Shares that sum to 1 in each row; with `aggregation: "sum"` contributions with their sign.
+        get scores(saliency: &Saliency) -> Tensor { saliency.tensor() }
+
+        /// Each token's contribution with its sign, in units of what is explained: a tensor (target, position). Where
+        /// the method promises completeness, a row sums to the difference from the baseline.
+        get contributions(saliency: &Saliency) -> Tensor { saliency.contributions() }
+
+        /// What is explained, as a number for each target: its probability, or what `of` says.
+        get values(saliency: &Saliency) -> Array {
+            let attribution = saliency.attribution()?;
+            Ok(attribution.values.iter().map(|&value| Dynamic::from_float(value)).collect())
+        }
+
+        /// The targets: an array of maps with `token` (or label), `position`, and `contrast` where there is one.
+        get targets(saliency: &Saliency) -> Array {
+            Ok(saliency.target_names()?.iter().map(target_map).collect())
+        }
+
+        /// Whether contributions add up to what the method promises: for each target a map with `promised`, `error`
+        /// and `relative`; `()` where it promises nothing.
+        get completeness(saliency: &Saliency) -> Array {
+            Ok(saliency.attribution()?.completeness.iter().map(completeness_map).collect())
+        }
+
+        /// The method, for people.
+        get method(saliency: &Saliency) -> String { Ok(saliency.options.method.label().to_owned()) }
+    }
+}
+
+fn target_map(target: &Target) -> Dynamic {
+    let position = target
+        .position
+        .map_or(Dynamic::UNIT, |at| Dynamic::from_int(at as INT));
+    let mut map = Map::from([
+        ("token".into(), target.name.text.clone().into()),
+        ("position".into(), position),
+    ]);
+    if let Some(contrast) = &target.contrast {
+        map.insert("contrast".into(), contrast.text.clone().into());
+    }
+    Dynamic::from_map(map)
+}
+
+fn completeness_map(found: &Option<Completeness>) -> Dynamic {
+    found.map_or(Dynamic::UNIT, |found| {
+        let numbers = [
+            ("promised", found.promised),
+            ("error", found.error),
+            ("relative", found.relative),
+        ];
+        Dynamic::from_map(numbers.map(|(name, number)| (name.into(), number.into())).into())
+    })
+}

@@ -1,0 +1,170 @@
+//! `ecco::…`: loading models and listing the resident ones.
+
+use std::rc::Rc;
+
+use ecco_interpreter::named;
+use ecco_scripting::options::{Choice, OptionKind, OptionValue};
+use ecco_scripting::session::{State, watched};
+use ecco_scripting::{ErrorKind, Registry, ScriptError, errors::nearest, functions, options};
+use rhai::Dynamic;
+
+use super::model::{Model, ModelList, Recording, Resident, Residents};
+
+options! {
+    /// What `from_pretrained` can be told.
+    pub struct LoadOptions {
+        /// record the MLPs' activations with every `generate`
+        activations: bool = false,
+        /// record the hidden states with every `generate`
+        hidden_states: bool = false,
+        /// record the attention patterns with every `generate`
+        attention: bool = false,
+        /// layers whose activations are recorded, counted from 0, in rising order
+        activations_layer_nums: Option<Vec<usize>> = "all layers",
+        /// where its weights are kept and it computes; "auto": on one GPU where there is room, else its layers in order
+        /// on several and the processor
+        device: Option<DeviceName> = "\"cuda\" where there is a GPU",
+        /// type of the weights
+        dtype: Option<Choice<WeightType>> = "as the file has it",
+        /// branch, tag or commit of a hub model
+        revision: Option<String> = "\"main\"",
+        /// show tokens and progress while working
+        verbose: bool = true,
+    }
+}
+
+named! {
+    /// A type that weights are brought to.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum WeightType {
+        Float32 = "float32",
+        Float16 = "float16",
+        BFloat16 = "bfloat16",
+    }
+}
+
+/// A device as libtorch names it, or `auto`.
+#[derive(Debug, Clone)]
+pub struct DeviceName(String);
+
+impl OptionValue for DeviceName {
+    const KIND: OptionKind = OptionKind::Such(&["cpu", "cuda", "cuda:1", "auto"]);
+
+    fn of(value: &Dynamic) -> Option<Self> {
+        String::of(value).map(Self)
+    }
+}
+
+pub fn register(registry: &mut Registry) {
+    functions! { registry, "ecco";
+        /// Loads a language model and keeps it resident: `"demo"`, which is inside the kernel; a Hugging Face
+        /// folder; or a hub id such as `"distilgpt2"`, from the cache that Python's `huggingface_hub` uses or
+        /// downloaded into it. Asked for again, the resident one comes at once.
+        ///
+        /// Activations, hidden states and attention can always be read from an output; recording them with
+        /// every `generate` keeps them when the model is unloaded.
+        ///
+        /// Example:
+        /// ```rhai
+        /// let lm = ecco::from_pretrained("demo");
+        /// let lm = ecco::from_pretrained("distilgpt2", #{activations: true});
+        /// ```
+        fn from_pretrained(state, name_or_folder: &str; options: LoadOptions) -> Model {
+            load(&state, name_or_folder, options)
+        }
+
+        /// The models that are resident, with their memory.
+        fn models(state) -> ModelList {
+            let residents = state.kept::<Residents>().0.borrow().clone();
+            let handle = |resident| Model::new(resident, Recording::default(), true);
+            Ok(ModelList { models: residents.into_iter().map(handle).collect() })
+        }
+    }
+}
+
+fn load(state: &Rc<State>, name: &str, options: LoadOptions) -> Result<Model, ScriptError> {
+    let asked = ecco_models::LoadOptions {
+        device: options.device.clone().map(|DeviceName(name)| name),
+        dtype: options.dtype.map(|Choice(dtype)| dtype.name().to_owned()),
+        revision: options.revision.clone(),
+    };
+    if name.trim().is_empty() {
+        return Err(ScriptError::new(ErrorKind::Value, "the model's name is empty")
+            .with_hint("\"demo\", a Hugging Face folder, or a hub id such as \"distilgpt2\""));
+    }
+    let residents = state.kept::<Residents>();
+    let known = residents
+        .0
+        .borrow()
+        .iter()
+        .find(|resident| resident.serves(name, &asked))
+        .cloned();
+    let resident = match known {
+        Some(resident) => resident,
+        None => {
+            let loaded = watched(state, options.verbose, |watch| {
+                ecco_models::load(name, &asked, watch)
+            });
+            let model = loaded.map_err(|error| misspelt(name, error.into()))?;
+            let resident = Rc::new(Resident::new(model, asked, state));
+            residents.0.borrow_mut().push(Rc::clone(&resident));
+            resident
+        }
+    };
+    let verbose = options.verbose;
+    let recording = recording(options, resident.card().n_layers)?;
+    Ok(Model::new(resident, recording, verbose))
+}
+
+fn recording(options: LoadOptions, n_layers: usize) -> Result<Recording, ScriptError> {
+    let layers = options.activations_layer_nums;
+    if let Some(layers) = &layers {
+        check_layers(layers, n_layers).map_err(|message| {
+            ScriptError::new(ErrorKind::Value, message).pointing_at("activations_layer_nums")
+        })?;
+    }
+    Ok(Recording {
+        activations: options.activations,
+        hidden_states: options.hidden_states,
+        attention: options.attention,
+        layers,
+    })
+}
+
+/// The activations' first axis has the layers in the model's order, so that is how they must be named.
+fn check_layers(layers: &[usize], n_layers: usize) -> Result<(), String> {
+    if layers.is_empty() {
+        return Err("activations_layer_nums names no layer".to_owned());
+    }
+    if let Some(layer) = layers.iter().find(|&&layer| layer >= n_layers) {
+        let last = n_layers - 1;
+        return Err(format!(
+            "there is no layer {layer}: the model has layers 0 to {last}"
+        ));
+    }
+    match layers.windows(2).find(|pair| pair[0] >= pair[1]) {
+        Some(pair) if pair[0] == pair[1] => Err(format!("layer {} is named twice", pair[0])),
+        Some(pair) => Err(format!(
+            "layer {} is named after layer {}: name them in rising order",
+            pair[1], pair[0]
+        )),
+        None => Ok(()),
+    }
+}
+
+/// A model that cannot be loaded may be one that is here under another spelling.
+fn misspelt(name: &str, error: ScriptError) -> ScriptError {
+    if error.kind == ErrorKind::Interrupt || error.kind == ErrorKind::Memory || error.at.is_some() {
+        return error;
+    }
+    let here = ecco_models::hub::cached_models();
+    let here = std::iter::once("demo").chain(here.iter().map(String::as_str));
+    let Some(meant) = nearest(name, here) else {
+        return error;
+    };
+    let hint = match &error.hint {
+        Some(hint) => format!("did you mean \"{meant}\"? Otherwise: {hint}"),
+        None => format!("did you mean \"{meant}\"?"),
+    };
+    error.with_hint(hint)
+}

@@ -1,0 +1,112 @@
+//! What a model tells about itself, and a list of models.
+
+use ecco_scripting::result::Show;
+use ecco_scripting::{ErrorKind, Registry, RhaiResult, ScriptError, members};
+use rhai::{Array, Dynamic, FuncRegistration, INT, Map};
+
+use super::model::{Model, ModelList};
+use crate::text::generation::Generation;
+
+pub fn register(registry: &mut Registry) {
+    members! { registry, [Model];
+        /// The name it was loaded by.
+        get name(lm: &Model) -> String { Ok(lm.card().name.clone()) }
+
+        /// The architecture: `model_type`, `n_layers`, `hidden_size`, `n_heads`, `intermediate_size`,
+        /// `vocab_size`, `context_length`.
+        get config(lm: &Model) -> Map { Ok(config(lm)) }
+
+        /// Where it is: `cpu`, `cuda:0`; of a model on several devices all of them, `cuda:0 + cuda:1 + cpu`, the first
+        /// with what is no layer's.
+        get device(lm: &Model) -> String { Ok(lm.card().device.clone()) }
+
+        /// The device of each layer, of an encoder–decoder the decoder's.
+        get layer_devices(lm: &Model) -> Array {
+            Ok(lm.loaded()?.layer_devices().into_iter().map(Dynamic::from).collect())
+        }
+
+        /// The type of its weights: `float32`.
+        get dtype(lm: &Model) -> String { Ok(lm.card().dtype.clone()) }
+
+        /// Bytes that its weights take; 0 once it is unloaded.
+        get memory(lm: &Model) -> INT {
+            Ok(if lm.is_loaded() { lm.card().memory_bytes as INT } else { 0 })
+        }
+
+        /// How many parameters it has.
+        get n_parameters(lm: &Model) -> INT { Ok(lm.card().n_parameters as INT) }
+
+        /// Whether it is resident.
+        get is_loaded(lm: &Model) -> bool { Ok(lm.is_loaded()) }
+
+        /// The output of the last `generate`, also when that was interrupted.
+        get last_output(lm: &Model) -> Generation {
+            lm.last_output().ok_or_else(|| {
+                ScriptError::new(ErrorKind::Value, "this model has not generated anything yet")
+                    .with_hint("lm.generate(text, #{generate: 20})")
+            })
+        }
+
+        /// Frees the model's memory. Outputs keep what was recorded or computed.
+        fn unload(lm: &Model) -> () {
+            lm.unload();
+            Ok(())
+        }
+
+        fn to_string(lm: &Model) -> String { Ok(lm.line()) }
+
+        fn to_debug(lm: &Model) -> String { Ok(lm.line()) }
+    }
+    of_list(registry);
+}
+
+fn config(lm: &Model) -> Map {
+    let card = lm.card();
+    let size = |value: usize| Dynamic::from_int(value as INT);
+    Map::from([
+        ("model_type".into(), card.model_type.clone().into()),
+        ("n_layers".into(), size(card.n_layers)),
+        ("hidden_size".into(), size(card.hidden_size)),
+        ("n_heads".into(), size(card.n_heads)),
+        ("intermediate_size".into(), size(lm.intermediate_size())),
+        ("vocab_size".into(), size(card.vocab_size)),
+        ("context_length".into(), size(card.context_length)),
+    ])
+}
+
+fn of_list(registry: &mut Registry) {
+    registry.engine.register_iterator::<ModelList>();
+    FuncRegistration::new_index_getter()
+        .with_purity(true)
+        .with_comments(["/// One of the models, counted from 0."])
+        .with_params_info(["models: &mut ModelList", "index: INT", "Model"])
+        .register_into_engine(
+            registry.engine,
+            |models: &mut ModelList, index: INT| -> RhaiResult<Model> { Ok(models.at(index)?) },
+        );
+    members! { registry, [ModelList];
+        /// The number of models.
+        fn len(models: &ModelList) -> INT { Ok(models.models.len() as INT) }
+
+        fn to_string(models: &ModelList) -> String { Ok(models.lines()) }
+
+        fn to_debug(models: &ModelList) -> String { Ok(models.lines()) }
+    }
+}
+
+impl ModelList {
+    fn at(&self, index: INT) -> Result<Model, ScriptError> {
+        let found = usize::try_from(index)
+            .ok()
+            .and_then(|index| self.models.get(index));
+        found.cloned().ok_or_else(|| {
+            let message = format!("there is no model {index}: {} are resident", self.models.len());
+            ScriptError::new(ErrorKind::Index, message)
+        })
+    }
+
+    fn lines(&self) -> String {
+        let lines: Vec<String> = self.models.iter().map(Show::line).collect();
+        lines.join("\n")
+    }
+}
