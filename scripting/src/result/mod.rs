@@ -15,17 +15,22 @@ pub mod rich;
 pub mod saving;
 pub mod show;
 
-use ecco_interpreter::MimeBundle;
+use ecco_interpreter::{Explorable, MimeBundle};
 use rhai::{Array, Dynamic};
-use serde_json::{Map, Value};
 
 use crate::errors::ScriptError;
 use crate::tensor::Tensor;
 
 /// Anything of ours that a script can hold.
 pub trait Show {
-    /// Every representation. What was not computed yet is computed here.
-    fn bundle(&self) -> Result<MimeBundle, ScriptError>;
+    /// What it looks like: text, picture, page and data, each made when it is asked for. What was not computed yet is
+    /// computed here.
+    fn view(&self) -> Result<Box<dyn Explorable>, ScriptError>;
+
+    /// Every representation.
+    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
+        Ok(self.view()?.bundle())
+    }
 
     /// One line, for lists and messages, without computing anything.
     fn line(&self) -> String;
@@ -50,11 +55,6 @@ pub trait Show {
 pub trait Explanation: Show {
     /// The numbers by name, the main ones first. What was not computed yet is computed here.
     fn tensors(&self) -> Result<Vec<(&'static str, Tensor)>, ScriptError>;
-
-    /// What belongs to the numbers: tokens, method, options. Goes into JSON beside them.
-    fn about(&self) -> Result<Map<String, Value>, ScriptError> {
-        Ok(Map::new())
-    }
 
     /// What the places along an axis of the main tensor are called (its tokens), for tables.
     fn labels(&self, _axis: &str) -> Option<Vec<String>> {

@@ -1,9 +1,18 @@
 //! A value that is nothing but its representations: what `html(s)` gives, a view, a documentation page.
 
-use ecco_interpreter::MimeBundle;
+use ecco_interpreter::{Explorable, MimeBundle};
 
 use crate::errors::ScriptError;
 use crate::result::Show;
+
+/// What is nothing but a text.
+pub struct Plain(pub String);
+
+impl Explorable for Plain {
+    fn text(&self) -> String {
+        self.0.clone()
+    }
+}
 
 #[derive(Debug, Clone)]
 pub struct Rich {
@@ -26,6 +35,10 @@ impl Rich {
 }
 
 impl Show for Rich {
+    fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
+        Ok(Box::new(Plain(self.text())))
+    }
+
     fn bundle(&self) -> Result<MimeBundle, ScriptError> {
         Ok(self.bundle.clone())
     }

@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 
 use ndarray::ArrayViewD;
 use safetensors::tensor::{Dtype, TensorView};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::errors::{ErrorKind, ScriptError};
 use crate::result::Explanation;
@@ -48,10 +48,8 @@ pub fn save(tensor: &Tensor, folder: &Path, path: &str) -> Result<(), ScriptErro
 /// As of [`save`]; an ending that says nothing of this result (a picture, where there is none); what computing it says.
 pub fn save_result(result: &dyn Explanation, folder: &Path, path: &str) -> Result<(), ScriptError> {
     let example = "result.save(\"result.html\")";
-    let shown = |media_type: &str| {
-        let bundle = result.bundle()?;
-        let found = bundle.data.get(media_type).and_then(|value| value.as_str());
-        found.map(str::to_owned).ok_or_else(|| {
+    let there = |made: Option<String>, media_type: &str| {
+        made.ok_or_else(|| {
             let message = format!("cannot save \"{path}\": {} has no {media_type}", result.line());
             ScriptError::new(ErrorKind::Value, message).with_hint("save it as .json or .safetensors")
         })
@@ -74,11 +72,11 @@ pub fn save_result(result: &dyn Explanation, folder: &Path, path: &str) -> Resul
             Box::new(move |out| csv(&tensor, &|axis| result.labels(axis), out))
         }
         Some("html") => {
-            let (body, title) = (shown("text/html")?, result.line());
+            let (body, title) = (there(result.view()?.html(), "text/html")?, result.line());
             Box::new(move |out| page(&title, &body, out))
         }
         Some("svg") => {
-            let picture = shown("image/svg+xml")?;
+            let picture = there(result.view()?.svg(), "image/svg+xml")?;
             Box::new(move |out| out.write_all(picture.as_bytes()))
         }
         _ => {
@@ -122,30 +120,13 @@ fn write_file(
         .map_err(|error| ScriptError::new(ErrorKind::Os, format!("cannot save \"{path}\": {error}")))
 }
 
-/// All numbers of a result by name, each as `{"shape", "axes", "data"}`, after what belongs to them.
+/// The result's document, the same that its page and its output in a cell have.
 pub fn json_text(result: &dyn Explanation) -> Result<String, ScriptError> {
-    let (tensors, about) = (result.tensors()?, result.about()?);
-    let mut out = Vec::new();
-    let written = json_document(&tensors, &about, &mut out);
-    let text = written.and_then(|()| String::from_utf8(out).map_err(io::Error::other));
-    text.map_err(|error| ScriptError::new(ErrorKind::Internal, error.to_string()))
-}
-
-fn json_document(
-    tensors: &[(&'static str, Tensor)],
-    about: &Map<String, Value>,
-    out: &mut dyn Write,
-) -> io::Result<()> {
-    out.write_all(b"{")?;
-    for (name, value) in about {
-        write!(out, "{}:{value},", json!(name))?;
-    }
-    for (index, (name, tensor)) in tensors.iter().enumerate() {
-        let comma = if index > 0 { "," } else { "" };
-        write!(out, "{comma}{}:", json!(name))?;
-        json(tensor, out)?;
-    }
-    out.write_all(b"}")
+    let document = result.view()?.json().ok_or_else(|| {
+        let message = format!("{} has no numbers", result.line());
+        ScriptError::new(ErrorKind::Value, message)
+    })?;
+    Ok(document.to_string())
 }
 
 /// The file's real place.
@@ -237,10 +218,13 @@ fn safetensors(tensors: &[(&'static str, Tensor)], out: &mut dyn Write) -> io::R
     out.write_all(&file)
 }
 
-/// Value by value: as one JSON document in memory it would take many times the tensor.
+/// The tensor's document with all values, one by one: in memory they would take many times the tensor.
 fn json(tensor: &Tensor, out: &mut dyn Write) -> io::Result<()> {
-    let (shape, axes) = (json!(tensor.shape()), json!(tensor.axes()));
-    write!(out, "{{\"shape\":{shape},\"axes\":{axes},\"data\":")?;
+    out.write_all(b"{")?;
+    for (name, value) in tensor.document() {
+        write!(out, "{}:{value},", json!(name))?;
+    }
+    out.write_all(b"\"data\":")?;
     write_nested(tensor.view(), out)?;
     out.write_all(b"}")
 }

@@ -2,11 +2,11 @@
 
 pub(crate) mod functions;
 
-use ecco_interpreter::{Explorable, MimeBundle};
+use ecco_interpreter::Explorable;
 use ecco_widgets::TensorSummary;
 use ndarray::{ArcArray, ArrayD, ArrayViewD, Axis, IxDyn, Slice};
 use rhai::{Array, Dynamic};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::errors::{ErrorKind, ScriptError};
 use crate::result::Show;
@@ -221,9 +221,34 @@ impl IntoIterator for Tensor {
     }
 }
 
+impl Tensor {
+    fn at_a_glance(&self) -> TensorSummary {
+        let known = |value: f64| Some(value).filter(|_| !self.data.is_empty());
+        TensorSummary {
+            name: "tensor".to_owned(),
+            shape: self.shape().to_vec(),
+            axes: self.axes.iter().map(|&name| name.to_owned()).collect(),
+            dtype: "float32".to_owned(),
+            min: known(self.min()),
+            max: known(self.max()),
+            mean: known(self.mean()),
+            preview: self.data.iter().take(2 * EDGE).copied().collect(),
+            data: None,
+        }
+    }
+
+    /// Its JSON document without the values.
+    pub fn document(&self) -> Map<String, Value> {
+        match self.at_a_glance().json() {
+            Some(Value::Object(document)) => document,
+            _ => Map::new(),
+        }
+    }
+}
+
 impl Show for Tensor {
-    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
-        Ok(Explorable::bundle(self))
+    fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
+        Ok(Box::new(self.clone()))
     }
 
     fn line(&self) -> String {
@@ -251,39 +276,16 @@ impl Explorable for Tensor {
     }
 
     fn html(&self) -> Option<String> {
-        let known = |value: f64| Some(value).filter(|_| !self.data.is_empty());
-        let summary = TensorSummary {
-            name: "tensor".to_owned(),
-            shape: self.shape().to_vec(),
-            axes: self.axes.iter().map(|&name| name.to_owned()).collect(),
-            dtype: "float32".to_owned(),
-            min: known(self.min()),
-            max: known(self.max()),
-            mean: known(self.mean()),
-            preview: self.data.iter().take(2 * EDGE).copied().collect(),
-        };
-        summary.html()
+        self.at_a_glance().html()
     }
 
+    /// With the values, where they are few.
     fn json(&self) -> Option<Value> {
-        let finite = |value: f64| {
-            if value.is_finite() {
-                json!(value)
-            } else {
-                Value::Null
-            }
-        };
-        let mut map = json!({
-            "shape": self.shape(),
-            "axes": self.axes,
-            "min": finite(self.min()),
-            "max": finite(self.max()),
-            "mean": finite(self.mean()),
-        });
+        let mut document = self.document();
         if self.data.len() <= MOST_JSON_VALUES {
-            map["data"] = nested_json(self.data.view());
+            document.insert("data".to_owned(), nested_json(self.data.view()));
         }
-        Some(map)
+        Some(Value::Object(document))
     }
 }
 

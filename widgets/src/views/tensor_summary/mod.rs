@@ -31,6 +31,9 @@ pub struct TensorSummary {
     pub mean: Option<f64>,
     /// The first few values in memory order.
     pub preview: Vec<f32>,
+    /// All values, nested as the axes are; of a tensor with more than 10,000 only in a file that it is saved to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<Value>,
 }
 
 impl TensorSummary {
