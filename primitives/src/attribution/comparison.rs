@@ -262,8 +262,8 @@ impl Comparison {
 }
 
 impl Show for Comparison {
-    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
-        Ok(self.view()?.bundle())
+    fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
+        Ok(Box::new(self.view()?))
     }
 
     fn line(&self) -> String {
@@ -295,25 +295,6 @@ impl Explanation for Comparison {
             ("top_k", tensor(&agreement.top_k)),
             ("same_first", tensor(&agreement.first)),
         ])
-    }
-
-    fn about(&self) -> Result<Map<String, Value>, ScriptError> {
-        let (agreement, first) = (self.agreement()?, self.first()?);
-        let seconds: Vec<f64> = self.computed()?.iter().map(|one| one.seconds).collect();
-        let figures = agreement.faithfulness.iter().map(|found| {
-            let named = found.iter().flat_map(|found| found.named());
-            named
-                .map(|(name, value, _)| (name.to_owned(), json!(value)))
-                .collect::<Map<_, _>>()
-        });
-        let mut about = first.passage.about();
-        about.insert("methods".into(), json!(agreement.methods));
-        about.insert("referee".into(), json!(agreement.methods[agreement.referee]));
-        about.insert("k".into(), json!(agreement.k));
-        about.insert("seconds".into(), json!(seconds));
-        about.insert("targets".into(), json!(first.target_names()?));
-        about.insert("faithfulness".into(), figures.collect());
-        Ok(about)
     }
 
     fn labels(&self, axis: &str) -> Option<Vec<String>> {

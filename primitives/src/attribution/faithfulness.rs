@@ -117,8 +117,8 @@ fn figures(found: &Figures, random: Option<&Figures>) -> Vec<Figure> {
 }
 
 impl Show for Faithfulness {
-    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
-        Ok(self.view()?.bundle())
+    fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
+        Ok(Box::new(self.view()?))
     }
 
     fn line(&self) -> String {
@@ -158,25 +158,6 @@ impl Explanation for Faithfulness {
             ));
         }
         Ok(tensors)
-    }
-
-    fn about(&self) -> Result<JsonMap<String, Value>, ScriptError> {
-        let measured = self.measured()?;
-        let numbers = |figures: Figures| -> JsonMap<String, Value> {
-            figures
-                .named()
-                .into_iter()
-                .map(|(name, value, _)| (name.to_owned(), json!(value)))
-                .collect()
-        };
-        let mut about = self.saliency.passage.about();
-        about.insert("method".into(), self.saliency.options.method.label().into());
-        about.insert("targets".into(), json!(self.saliency.target_names()?));
-        about.insert("steps".into(), json!(measured.steps));
-        about.insert("fractions".into(), json!(self.options.fractions));
-        about.insert("figures".into(), numbers(measured.figures()).into());
-        about.insert("random".into(), measured.random().map(numbers).into());
-        Ok(about)
     }
 
     fn labels(&self, axis: &str) -> Option<Vec<String>> {

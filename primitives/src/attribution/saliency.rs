@@ -318,8 +318,8 @@ pub fn quantity_text(of: Quantity) -> &'static str {
 }
 
 impl Show for Saliency {
-    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
-        Ok(self.view()?.bundle())
+    fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
+        Ok(Box::new(self.view()?))
     }
 
     fn line(&self) -> String {
@@ -346,29 +346,6 @@ impl Explanation for Saliency {
             ("contributions", self.contributions()?),
             ("values", Tensor::new(values, &[targets])),
         ])
-    }
-
-    fn about(&self) -> Result<Map<String, Value>, ScriptError> {
-        let mut about = self.passage.about();
-        let attribution = self.attribution()?;
-        let completeness = attribution.completeness.iter().map(|found| {
-            found.map(
-                |found| json!({"promised": found.promised, "error": found.error, "relative": found.relative}),
-            )
-        });
-        about.insert("method".into(), self.options.method.label().into());
-        about.insert("of".into(), self.of()?.name().into());
-        about.insert("aggregation".into(), self.options.aggregation.name().into());
-        about.insert("baseline".into(), self.options.baseline.name().into());
-        about.insert("targets".into(), json!(self.target_names()?));
-        about.insert("completeness".into(), completeness.collect());
-        if let Some(groups) = self.groups()? {
-            let groups = groups
-                .iter()
-                .map(|group| json!({"text": group.text, "tokens": [group.tokens.start, group.tokens.end]}));
-            about.insert("units".into(), groups.collect());
-        }
-        Ok(about)
     }
 
     fn labels(&self, axis: &str) -> Option<Vec<String>> {

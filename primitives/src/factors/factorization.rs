@@ -1,9 +1,7 @@
 //! Factors of activations: non-negative ones, principal and independent components.
 //!
-//! - here: the value that scripts hold, and what it is made from; `view`: how it looks; `stability`: its factors beside
-//!   those from other seeds
+//! - here: the value that scripts hold, and what it is made from; `view`: how it looks and what is saved of it
 
-mod stability;
 mod view;
 
 use std::ops::Range;
@@ -13,46 +11,39 @@ use ecco_explain::ica::{Ica, IcaOptions, ica};
 use ecco_explain::neurons::heaviest;
 use ecco_explain::nmf::{Choice, Nmf, NmfOptions, choose, factorize, transform};
 use ecco_explain::pca::{Pca, pca};
-use ecco_interpreter::{Explorable, MimeBundle};
 use ndarray::{Array2, ArrayD, ArrayView2};
 use rhai::{Array, Dynamic, INT, Map};
-use serde_json::{Value, json};
 
-use crate::text::capture::Where;
+use crate::text::capture::SiteLayers;
 use crate::text::passage::Passage;
-use ecco_scripting::errors::{ErrorKind, ScriptError};
-use ecco_scripting::result::numbers::short;
-use ecco_scripting::result::{Explanation, Show};
-use ecco_scripting::session::State;
 use ecco_scripting::session::watched;
 use ecco_scripting::tensor::Tensor;
-
-pub use stability::Stability;
+use ecco_scripting::{ErrorKind, ScriptError};
 
 /// Clones share everything.
 #[derive(Clone)]
-pub struct Factorization(Rc<Inner>);
+pub struct Factorization(pub(super) Rc<Decomposition>);
 
-struct Inner {
-    sources: Vec<Passage>,
-    at: Where,
+pub(super) struct Decomposition {
+    pub(super) passages: Vec<Passage>,
+    pub(super) at: SiteLayers,
     /// The layers' numbers and widths, in the order of the neurons.
     blocks: Vec<(Option<usize>, usize)>,
     /// Positions of each text.
     lengths: Vec<usize>,
-    fit: Rc<Fit>,
+    pub(super) fit: Rc<Fit>,
     /// (component, position), of all texts one after the other.
     components: Array2<f32>,
     error: f64,
     relative_error: f64,
     /// Whether the factors were found in other texts.
-    is_transform: bool,
-    /// The session, and whether to show progress in it.
+    pub(super) is_transform: bool,
+    /// Whether progress is shown.
     verbose: bool,
 }
 
 /// What was found, where it was found.
-enum Fit {
+pub(super) enum Fit {
     Nmf {
         nmf: Nmf,
         options: NmfOptions,
@@ -62,8 +53,8 @@ enum Fit {
     Ica(Ica, IcaOptions),
 }
 
-/// What is to be found.
-pub enum Wanted {
+/// How factors are to be found.
+pub enum Method {
     Nmf {
         options: NmfOptions,
         count: Count,
@@ -85,29 +76,24 @@ pub enum Count {
 /// Components where nothing is said.
 const USUAL: usize = 10;
 
-/// Factorizes the activations of all `sources` together.
+/// Factorizes the activations of all `passages` together.
 ///
 /// # Errors
 /// Layers or sites that are not there, a number of components that the texts do not have, an interrupt.
-pub fn run(
-    state: &State,
-    sources: Vec<Passage>,
-    at: Where,
-    wanted: Wanted,
-) -> Result<Factorization, ScriptError> {
-    let captures = at.captures(&sources)?;
-    let matrix = captures.positions_by_neurons(matches!(wanted, Wanted::Nmf { .. }));
-    let verbose = sources[0].model().verbose;
-    let fit = fit(state, verbose, matrix.view(), wanted)?;
+pub fn run(passages: Vec<Passage>, at: SiteLayers, method: Method) -> Result<Factorization, ScriptError> {
+    let captures = at.captures(&passages)?;
+    let matrix = captures.positions_by_neurons(matches!(method, Method::Nmf { .. }));
+    let verbose = passages[0].model().verbose;
+    let fit = fit(&passages[0], matrix.view(), method)?;
     let (components, error, relative_error) = match &fit {
         Fit::Nmf { nmf, .. } => (nmf.components.clone(), nmf.error, nmf.relative_error),
         Fit::Pca(pca) => (pca.components.clone(), pca.error, pca.relative_error),
         Fit::Ica(ica, _) => (ica.components.clone(), ica.error, ica.relative_error),
     };
-    Ok(Factorization(Rc::new(Inner {
+    Ok(Factorization(Rc::new(Decomposition {
         blocks: captures.blocks(),
         lengths: captures.lengths(),
-        sources,
+        passages,
         at,
         fit: Rc::new(fit),
         components,
@@ -118,10 +104,10 @@ pub fn run(
     })))
 }
 
-fn fit(state: &State, verbose: bool, matrix: ArrayView2<f32>, wanted: Wanted) -> Result<Fit, ScriptError> {
+fn fit(passage: &Passage, matrix: ArrayView2<f32>, method: Method) -> Result<Fit, ScriptError> {
     let (positions, neurons) = matrix.dim();
-    watched(state, verbose, |watch| match wanted {
-        Wanted::Nmf { mut options, count } => {
+    passage.watched(|watch| match method {
+        Method::Nmf { mut options, count } => {
             let mut choice = None;
             options.n_components = match count {
                 Count::Usual => USUAL.min(positions),
@@ -135,16 +121,16 @@ fn fit(state: &State, verbose: bool, matrix: ArrayView2<f32>, wanted: Wanted) ->
             let nmf = factorize(matrix, &options, watch)?;
             Ok(Fit::Nmf { nmf, options, choice })
         }
-        Wanted::Pca(asked) => {
+        Method::Pca(asked) => {
             let n_components = asked.unwrap_or(USUAL.min(positions).min(neurons));
             Ok(Fit::Pca(pca(matrix, n_components, watch)?))
         }
-        Wanted::Ica(mut options, asked) => {
+        Method::Ica(mut options, asked) => {
             let most = USUAL.min(positions.saturating_sub(1)).min(neurons);
             options.n_components = asked.unwrap_or(most);
             Ok(Fit::Ica(ica(matrix, &options, watch)?, options))
         }
-    })
+    })?
 }
 
 fn too_many(asked: usize, positions: usize) -> ScriptError {
@@ -157,7 +143,7 @@ fn too_many(asked: usize, positions: usize) -> ScriptError {
 
 impl Fit {
     /// (component, neuron)
-    fn neurons(&self) -> &Array2<f32> {
+    pub(super) fn neurons(&self) -> &Array2<f32> {
         match self {
             Self::Nmf { nmf, .. } => &nmf.neurons,
             Self::Pca(pca) => &pca.neurons,
@@ -230,8 +216,8 @@ impl Factorization {
     ///
     /// # Errors
     /// Texts of another model; as of [`run`].
-    pub fn transform(&self, state: &State, sources: Vec<Passage>) -> Result<Self, ScriptError> {
-        let captures = self.0.at.captures(&sources)?;
+    pub fn transform(&self, passages: Vec<Passage>) -> Result<Self, ScriptError> {
+        let captures = self.0.at.captures(&passages)?;
         if captures.blocks() != self.0.blocks {
             let words = |blocks: &[(Option<usize>, usize)]| {
                 let width: usize = blocks.iter().map(|(_, width)| width).sum();
@@ -247,17 +233,20 @@ impl Factorization {
         }
         let matrix = captures.positions_by_neurons(matches!(&*self.0.fit, Fit::Nmf { .. }));
         let components = match &*self.0.fit {
-            Fit::Nmf { nmf, options, .. } => watched(state, self.0.verbose, |watch| {
-                transform(matrix.view(), nmf.neurons.view(), options, watch)
-            })?,
+            Fit::Nmf { nmf, options, .. } => {
+                let state = passages[0].model().state()?;
+                watched(&state, self.0.verbose, |watch| {
+                    transform(matrix.view(), nmf.neurons.view(), options, watch)
+                })?
+            }
             Fit::Pca(pca) => pca.transform(matrix.view())?,
             Fit::Ica(ica, _) => ica.transform(matrix.view())?,
         };
         let (error, norm) = self.left(&matrix, &components);
-        Ok(Self(Rc::new(Inner {
+        Ok(Self(Rc::new(Decomposition {
             blocks: captures.blocks(),
             lengths: captures.lengths(),
-            sources,
+            passages,
             at: self.0.at.clone(),
             fit: Rc::clone(&self.0.fit),
             components,
@@ -355,94 +344,6 @@ impl Factorization {
             let message = format!("there is no factor {factor}: there are factors 0 to {}", n - 1);
             ScriptError::new(ErrorKind::Index, message)
         })
-    }
-}
-
-impl Show for Factorization {
-    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
-        Ok(self.view()?.bundle())
-    }
-
-    fn line(&self) -> String {
-        let (n_components, n_positions) = self.0.components.dim();
-        let what = match &*self.0.fit {
-            Fit::Nmf { .. } => "factors",
-            Fit::Pca(_) => "principal components",
-            Fit::Ica(..) => "independent components",
-        };
-        let found = if self.0.is_transform {
-            ", found in other texts"
-        } else {
-            ""
-        };
-        format!(
-            "{n_components} {what} of {} neurons at {n_positions} positions{found}, reconstruction error {}",
-            self.0.fit.neurons().ncols(),
-            short(self.0.error)
-        )
-    }
-}
-
-impl Explanation for Factorization {
-    fn tensors(&self) -> Result<Vec<(&'static str, Tensor)>, ScriptError> {
-        let mut tensors = vec![("components", self.components()), ("neurons", self.neurons())];
-        let by_component = |values: &[f64]| {
-            let values = values.iter().map(|&value| value as f32).collect();
-            Tensor::new(ndarray::Array1::from_vec(values).into_dyn(), &["component"])
-        };
-        match &*self.0.fit {
-            Fit::Nmf { .. } => {}
-            Fit::Pca(pca) => {
-                let ratio = by_component(&pca.explained_variance_ratio);
-                tensors.push(("explained_variance_ratio", ratio));
-                tensors.push(("mean", Tensor::new(pca.mean.clone().into_dyn(), &["neuron"])));
-            }
-            Fit::Ica(ica, _) => {
-                tensors.push(("unmixing", tensor(&ica.unmixing, &["component", "neuron"])));
-                tensors.push(("mean", Tensor::new(ica.mean.clone().into_dyn(), &["neuron"])));
-            }
-        }
-        Ok(tensors)
-    }
-
-    fn about(&self) -> Result<serde_json::Map<String, Value>, ScriptError> {
-        // Of one text as every result about a text has it.
-        let mut about = match self.0.sources.as_slice() {
-            [one] => one.summary().as_object().cloned().unwrap_or_default(),
-            many => {
-                let texts: Vec<Value> = many.iter().map(Passage::summary).collect();
-                serde_json::Map::from_iter([("texts".to_owned(), Value::Array(texts))])
-            }
-        };
-        let blocks = self.0.blocks.iter();
-        let layers: Vec<Value> = blocks
-            .map(|(layer, width)| json!({"layer": layer, "neurons": width}))
-            .collect();
-        about.insert("method".into(), self.method().into());
-        about.insert("site".into(), self.0.at.place.name().into());
-        about.insert("layers".into(), layers.into());
-        about.insert("positions".into(), json!(self.0.lengths));
-        about.insert("error".into(), self.0.error.into());
-        about.insert("relative_error".into(), self.0.relative_error.into());
-        if let Some(choice) = self.choice() {
-            let curve = choice.curve.iter().map(
-                |held| json!({"n_components": held.n_components, "error": held.error, "spread": held.spread}),
-            );
-            about.insert("held_out".into(), curve.collect());
-        }
-        Ok(about)
-    }
-
-    fn labels(&self, axis: &str) -> Option<Vec<String>> {
-        if axis != "position" {
-            return None;
-        }
-        let mut labels = Vec::new();
-        for (source, &length) in self.0.sources.iter().zip(&self.0.lengths) {
-            let tokens = source.read(self.0.at.place).ok()?.tokens;
-            labels.extend(tokens.into_iter().take(length).map(|token| token.text));
-        }
-        Some(labels)
     }
 }
 

@@ -280,8 +280,8 @@ impl Attention {
 }
 
 impl Show for Attention {
-    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
-        Ok(self.view()?.bundle())
+    fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
+        Ok(Box::new(self.view()?))
     }
 
     fn line(&self) -> String {
@@ -300,17 +300,6 @@ impl Show for Attention {
 impl Explanation for Attention {
     fn tensors(&self) -> Result<Vec<(&'static str, Tensor)>, ScriptError> {
         Ok(vec![("attention", self.chosen()?)])
-    }
-
-    fn about(&self) -> Result<Map<String, Value>, ScriptError> {
-        let (keys, queries) = self.tokens()?;
-        let texts = |tokens: &[Token]| tokens.iter().map(|token| token.text.clone()).collect::<Vec<_>>();
-        Ok(Map::from_iter([
-            ("layer".into(), json!(self.0.layer)),
-            ("head".into(), json!(self.0.head)),
-            ("keys".into(), json!(texts(&keys))),
-            ("queries".into(), json!(queries.as_deref().map(texts))),
-        ]))
     }
 
     fn labels(&self, axis: &str) -> Option<Vec<String>> {

@@ -146,8 +146,8 @@ fn candidate(at: usize, (label, probability): (CandidateLabel, f32)) -> ecco_wid
 }
 
 impl Show for Candidates {
-    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
-        Ok(self.view.bundle())
+    fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
+        Ok(Box::new(self.view.clone()))
     }
 
     fn line(&self) -> String {
@@ -182,13 +182,6 @@ impl Explanation for Candidates {
             "probabilities",
             Tensor::new(array, &["place", "candidate"]),
         )])
-    }
-
-    fn about(&self) -> Result<Map<String, Value>, ScriptError> {
-        match self.view.json() {
-            Some(Value::Object(about)) => Ok(about),
-            _ => Err(ScriptError::new(ErrorKind::Internal, "candidates have no data")),
-        }
     }
 
     /// A map for each candidate; of several places an array of those for each.

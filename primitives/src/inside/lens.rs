@@ -308,8 +308,8 @@ fn matrix(rows: &[Vec<f32>], axes: &[&'static str]) -> Result<Tensor, ScriptErro
 }
 
 impl Show for Lens {
-    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
-        Ok(self.view()?.bundle())
+    fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
+        self.view()
     }
 
     fn line(&self) -> String {
@@ -378,24 +378,6 @@ impl Explanation for Lens {
             entropy,
             divergence,
         ])
-    }
-
-    fn about(&self) -> Result<Map<String, Value>, ScriptError> {
-        let mut about = Map::new();
-        about.insert("layers".into(), json!(self.layers()));
-        about.insert("positions".into(), json!(self.0.positions));
-        about.insert("final_norm".into(), json!(!self.0.question.raw));
-        let tokens: Vec<&str> = self
-            .0
-            .columns
-            .iter()
-            .map(|(token, _)| token.text.as_str())
-            .collect();
-        match self.0.kind {
-            LensKind::Ranks(_) => about.insert("tokens".into(), json!(tokens)),
-            _ => about.insert("top_tokens".into(), json!(self.top_tokens()?)),
-        };
-        Ok(about)
     }
 
     fn labels(&self, axis: &str) -> Option<Vec<String>> {

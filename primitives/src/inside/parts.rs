@@ -218,8 +218,8 @@ impl LogitAttribution {
 }
 
 impl Show for LogitAttribution {
-    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
-        Ok(self.view()?.bundle())
+    fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
+        Ok(Box::new(self.view()?))
     }
 
     fn line(&self) -> String {
@@ -247,21 +247,6 @@ impl Explanation for LogitAttribution {
         };
         tensors.sort_by_key(|(name, _)| *name != main);
         Ok(tensors)
-    }
-
-    fn about(&self) -> Result<Map<String, Value>, ScriptError> {
-        let (inner, found) = (&self.0, self.found()?);
-        let token = |token: &Token| json!({"text": token.text, "id": token.id});
-        Ok(Map::from_iter([
-            ("position".into(), json!(inner.position)),
-            ("target".into(), token(&inner.target)),
-            ("contrast".into(), json!(inner.contrast.as_ref().map(token))),
-            ("logit".into(), json!(found.logit)),
-            ("sum".into(), json!(found.sum())),
-            ("embedding".into(), json!(found.embedding)),
-            ("bias".into(), json!(found.bias)),
-            ("top_neurons".into(), json!(self.top()?)),
-        ]))
     }
 
     fn labels(&self, axis: &str) -> Option<Vec<String>> {

@@ -72,8 +72,8 @@ fn texts(tokens: &[Token]) -> Vec<String> {
 }
 
 impl Show for PatchMap {
-    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
-        Ok(self.view().bundle())
+    fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
+        Ok(Box::new(self.view()))
     }
 
     fn line(&self) -> String {
@@ -92,18 +92,6 @@ impl Show for PatchMap {
 impl Explanation for PatchMap {
     fn tensors(&self) -> Result<Vec<(&'static str, Tensor)>, ScriptError> {
         Ok(vec![("restored", self.restored()), ("answers", self.answers())])
-    }
-
-    fn about(&self) -> Result<Map<String, Value>, ScriptError> {
-        Ok(Map::from_iter([
-            ("site".to_owned(), Value::from(self.map.options.place.name())),
-            ("answer".to_owned(), Value::from(&*self.answer)),
-            ("clean".to_owned(), Value::from(self.map.clean)),
-            ("corrupted".to_owned(), Value::from(self.map.corrupted)),
-            ("layers".to_owned(), Value::from(self.map.layers.clone())),
-            ("corrupted_tokens".to_owned(), Value::from(texts(&self.corrupted))),
-            ("clean_tokens".to_owned(), Value::from(texts(&self.clean))),
-        ]))
     }
 
     fn labels(&self, axis: &str) -> Option<Vec<String>> {

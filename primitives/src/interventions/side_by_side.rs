@@ -160,8 +160,8 @@ impl SideBySide {
 }
 
 impl Show for SideBySide {
-    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
-        Ok(self.view()?.bundle())
+    fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
+        Ok(Box::new(self.view()?))
     }
 
     fn line(&self) -> String {
@@ -178,21 +178,6 @@ impl Show for SideBySide {
 impl Explanation for SideBySide {
     fn tensors(&self) -> Result<Vec<(&'static str, Tensor)>, ScriptError> {
         Ok(vec![("kl", self.kl()?)])
-    }
-
-    fn about(&self) -> Result<Map<String, Value>, ScriptError> {
-        let view = self.view()?;
-        let [one, other] = self.names();
-        Ok(Map::from_iter([
-            (one.to_owned(), Value::from(self.untouched().text())),
-            (other.to_owned(), Value::from(self.intervened().text())),
-            ("interventions".to_owned(), Value::from(self.interventions())),
-            (
-                "first_difference".to_owned(),
-                Value::from(view.first_difference()),
-            ),
-            ("mean_kl".to_owned(), Value::from(view.mean_kl())),
-        ]))
     }
 
     fn labels(&self, axis: &str) -> Option<Vec<String>> {

@@ -59,8 +59,8 @@ fn column(values: Vec<f32>) -> ArrayD<f32> {
 }
 
 impl Show for SteeringVector {
-    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
-        Ok(self.view().bundle())
+    fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
+        Ok(Box::new(self.view()))
     }
 
     fn line(&self) -> String {
@@ -83,17 +83,5 @@ impl Explanation for SteeringVector {
             ("positive_projections", projections(positive)),
             ("negative_projections", projections(negative)),
         ])
-    }
-
-    fn about(&self) -> Result<Map<String, Value>, ScriptError> {
-        let options = &self.steering.options;
-        Ok(Map::from_iter([
-            ("site".to_owned(), Value::from(options.place.name())),
-            ("layer".to_owned(), Value::from(options.layer)),
-            ("norm".to_owned(), Value::from(self.steering.norm)),
-            ("typical_norm".to_owned(), Value::from(self.steering.typical)),
-            ("positive".to_owned(), Value::from(self.positive.to_vec())),
-            ("negative".to_owned(), Value::from(self.negative.to_vec())),
-        ]))
     }
 }

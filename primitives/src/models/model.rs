@@ -10,6 +10,7 @@ use ecco_widgets::{ModelCard, ResidentModels};
 use crate::text::generation::Generation;
 use ecco_scripting::errors::{ErrorKind, ScriptError};
 use ecco_scripting::result::Show;
+use ecco_scripting::result::rich::Plain;
 use ecco_scripting::session::State;
 
 /// What is recorded right after each generation, so that it outlives the model.
@@ -214,20 +215,19 @@ impl Model {
 }
 
 impl Show for Model {
-    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
+    fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
         Ok(match self.is_loaded() {
-            true => ModelCard {
+            true => Box::new(ModelCard {
                 interventions: self.interventions().to_vec(),
                 ..self.card().clone()
-            }
-            .bundle(),
-            false => MimeBundle::from_text(self.line()),
+            }),
+            false => Box::new(Plain(self.line())),
         })
     }
 
     fn summary(&self) -> Option<String> {
-        let bundle = self.is_loaded().then(|| self.bundle().ok())??;
-        bundle.text().map(str::to_owned)
+        let view = self.is_loaded().then(|| self.view().ok())??;
+        Some(view.text())
     }
 
     fn line(&self) -> String {
@@ -253,9 +253,9 @@ pub struct ModelList {
 }
 
 impl Show for ModelList {
-    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
+    fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
         let models = self.models.iter().map(|model| model.card().clone()).collect();
-        Ok(ResidentModels { models }.bundle())
+        Ok(Box::new(ResidentModels { models }))
     }
 
     fn line(&self) -> String {

@@ -1,41 +1,40 @@
-//! Neurons over texts: the most active ones, and one of them token by token.
+//! One neuron over texts, token by token: `neuron` of outputs and runs, `lm.neuron` of texts.
 
 use std::rc::Rc;
 
-use ecco_explain::neurons::{Active, Over, most_active};
 use ecco_interpreter::{Explorable, MimeBundle};
+use ecco_models::Site;
 use ecco_models::run::Place;
-use ecco_widgets::{ActiveNeuron, NeuronActivity, NeuronList, NeuronText};
-use ndarray::{Array1, Array2, ArrayView2};
-use rhai::{Array, Dynamic, INT, Map};
-use serde_json::{Value, json};
+use ecco_widgets::{NeuronActivity, NeuronText};
+use ndarray::{Array1, Array2};
+use rhai::{Array, Dynamic, INT};
+use serde_json::{Map, Value, json};
 
-use crate::text::capture::{Layer, Where};
+use crate::models::model::Model;
+use crate::text::capture::{Layer, NeuronSite, SiteLayers, place_named};
+use crate::text::chat::TextOrChat;
+use crate::text::generation::Generation;
 use crate::text::passage::Passage;
-use ecco_scripting::errors::{ErrorKind, ScriptError};
+use crate::text::run::{self, Run, RunOptions};
 use ecco_scripting::result::numbers::short;
 use ecco_scripting::result::{Explanation, Show, ragged};
 use ecco_scripting::tensor::Tensor;
+use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
 
-/// The most active neurons of a text.
-#[derive(Clone)]
-pub struct TopNeurons(Rc<Top>);
-
-struct Top {
-    source: Passage,
-    place: Place,
-    over: Over,
-    /// The one position that was looked at; all if None.
-    position: Option<usize>,
-    found: Vec<(Option<usize>, Active)>,
+options! {
+    /// What `neuron` can be told.
+    pub struct NeuronOptions {
+        /// where activations are taken: one of lm.sites() with a value at each position
+        site: Option<NeuronSite> = "\"mlp_inner\"",
+    }
 }
 
 /// One neuron over texts. The text where it is most active comes first in the view.
 #[derive(Clone)]
-pub struct Activity(Rc<One>);
+pub struct Activity(Rc<NeuronValues>);
 
-struct One {
-    sources: Vec<Passage>,
+struct NeuronValues {
+    passages: Vec<Passage>,
     place: Place,
     layer: Option<usize>,
     neuron: usize,
@@ -43,192 +42,51 @@ struct One {
     values: Vec<Vec<f32>>,
 }
 
-/// The `n` most active neurons at a site, at one position (from the end if negative) or over all.
-///
-/// # Errors
-/// A position or layer that is not there; what recording says.
-pub fn top(
-    source: Passage,
-    at: &Where,
-    position: Option<INT>,
-    over: Over,
-    n: usize,
-) -> Result<TopNeurons, ScriptError> {
-    let layers = at.capture(&source)?;
-    let views: Vec<ArrayView2<f32>> = layers.iter().map(|layer| layer.values.view()).collect();
-    let length = views.first().map_or(0, |view| view.ncols());
-    let position = position
-        .map(|position| checked_position(position, length))
-        .transpose()?;
-    let range = position.map_or(0..length, |position| position..position + 1);
-    let found = most_active(&views, range, over, n).into_iter();
-    let found = found
-        .map(|active| (layers[active.layer].number, active))
-        .collect();
-    let place = at.place;
-    Ok(TopNeurons(Rc::new(Top {
-        source,
-        place,
-        over,
-        position,
-        found,
-    })))
-}
-
-fn checked_position(position: INT, length: usize) -> Result<usize, ScriptError> {
-    let from_start = if position < 0 {
-        position + length as INT
-    } else {
-        position
-    };
-    let valid = usize::try_from(from_start).ok().filter(|&at| at < length);
-    valid.ok_or_else(|| {
-        let message = format!("there is no activation at position {position}");
-        ScriptError::new(ErrorKind::Index, message)
-            .with_hint(format!(
-                "valid are 0 to {} and, from the end, -1 to -{length}; the model has not read the last generated token",
-                length.saturating_sub(1)
-            ))
-            .pointing_at("position")
-    })
-}
-
-/// One neuron of a site over texts.
-///
-/// # Errors
-/// A layer or neuron that is not there; what recording says.
-pub fn activity(
-    sources: Vec<Passage>,
-    place: Place,
-    layer: INT,
-    neuron: INT,
-) -> Result<Activity, ScriptError> {
-    let missing = |what: &str, number: INT| {
-        let message = format!("there is no {what} {number}: {what}s are counted from 0");
-        ScriptError::new(ErrorKind::Index, message)
-    };
-    let layer = usize::try_from(layer).map_err(|_| missing("layer", layer))?;
-    let neuron = usize::try_from(neuron).map_err(|_| missing("neuron", neuron))?;
-    let at = Where::one(place, layer);
-    let mut values = Vec::new();
-    let mut number = Some(layer);
-    for source in &sources {
-        let layers = at.capture(source)?;
-        let of_layer: &Layer = &layers[0];
-        number = of_layer.number;
-        if neuron >= of_layer.values.nrows() {
-            let message = format!(
-                "there is no neuron {neuron}: {} of layer {layer} has neurons 0 to {}",
-                place.name(),
-                of_layer.values.nrows() - 1
-            );
-            return Err(ScriptError::new(ErrorKind::Index, message));
-        }
-        values.push(of_layer.values.row(neuron).to_vec());
-    }
-    Ok(Activity(Rc::new(One {
-        sources,
-        place,
-        layer: number,
-        neuron,
-        values,
-    })))
-}
-
-impl TopNeurons {
-    fn maps(&self) -> Result<Array, ScriptError> {
-        let tokens = self.0.source.read(self.0.place)?.tokens;
-        let int = |value: usize| Dynamic::from_int(value as INT);
-        let map = |(layer, active): &(Option<usize>, Active)| {
-            let token = tokens.get(active.position).map(|token| token.text.clone());
-            Dynamic::from_map(Map::from([
-                ("layer".into(), layer.map_or(Dynamic::UNIT, int)),
-                ("neuron".into(), int(active.neuron)),
-                ("value".into(), Dynamic::from_float(f64::from(active.value))),
-                ("position".into(), int(active.position)),
-                ("token".into(), token.unwrap_or_default().into()),
-            ]))
-        };
-        Ok(self.0.found.iter().map(map).collect())
-    }
-
-    fn what(&self) -> String {
-        match (self.0.position, self.0.over) {
-            (Some(position), _) => format!("at position {position}"),
-            (None, Over::Max) => "by their largest activation".to_owned(),
-            (None, Over::Mean) => "by their mean activation".to_owned(),
-        }
-    }
-}
-
-impl Show for TopNeurons {
-    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
-        let shown = self.0.source.read(self.0.place)?;
-        let neuron = |(layer, active): &(Option<usize>, Active)| ActiveNeuron {
-            layer: *layer,
-            neuron: active.neuron,
-            value: active.value,
-            position: active.position,
-        };
-        let view = NeuronList {
-            site: self.0.place.name(),
-            what: self.what(),
-            neurons: self.0.found.iter().map(neuron).collect(),
-            tokens: shown.tokens,
-            ..NeuronList::default()
-        };
-        Ok(view.bundle())
-    }
-
-    fn line(&self) -> String {
-        let n = self.0.found.len();
-        format!(
-            "the {n} most active neurons of {} {}",
-            self.0.place.name(),
-            self.what()
-        )
-    }
-}
-
-impl Explanation for TopNeurons {
-    fn tensors(&self) -> Result<Vec<(&'static str, Tensor)>, ScriptError> {
-        let column = |value: fn(&(Option<usize>, Active)) -> f32| {
-            let values: Array1<f32> = self.0.found.iter().map(value).collect();
-            Tensor::new(values.into_dyn(), &["rank"])
-        };
-        Ok(vec![
-            ("value", column(|(_, active)| active.value)),
-            (
-                "layer",
-                column(|(layer, _)| layer.map_or(f32::NAN, |layer| layer as f32)),
-            ),
-            ("neuron", column(|(_, active)| active.neuron as f32)),
-            ("position", column(|(_, active)| active.position as f32)),
-        ])
-    }
-
-    fn about(&self) -> Result<serde_json::Map<String, Value>, ScriptError> {
-        let mut about = self.0.source.summary().as_object().cloned().unwrap_or_default();
-        about.insert("site".into(), self.0.place.name().into());
-        about.insert("ordered".into(), self.what().into());
-        Ok(about)
-    }
-
-    fn labels(&self, axis: &str) -> Option<Vec<String>> {
-        let label = |(layer, active): &(Option<usize>, Active)| match layer {
-            Some(layer) => format!("layer {layer} neuron {}", active.neuron),
-            None => format!("neuron {}", active.neuron),
-        };
-        (axis == "rank").then(|| self.0.found.iter().map(label).collect())
-    }
-
-    /// Maps: a neuron is no single number.
-    fn to_array(&self) -> Result<Array, ScriptError> {
-        self.maps()
-    }
-}
-
 impl Activity {
+    /// One neuron of a site over texts.
+    ///
+    /// # Errors
+    /// A layer or neuron that is not there; what recording says.
+    pub fn new(
+        passages: Vec<Passage>,
+        layer: INT,
+        neuron: INT,
+        options: &NeuronOptions,
+    ) -> Result<Self, ScriptError> {
+        let site = options.site.as_ref().map(|site| site.0.as_str());
+        let place = place_named(site, Site::MlpInner, &passages[0])?;
+        let missing = |what: &str, number: INT| {
+            let message = format!("there is no {what} {number}: {what}s are counted from 0");
+            ScriptError::new(ErrorKind::Index, message)
+        };
+        let layer = usize::try_from(layer).map_err(|_| missing("layer", layer))?;
+        let neuron = usize::try_from(neuron).map_err(|_| missing("neuron", neuron))?;
+        let at = SiteLayers::one(place, layer);
+        let mut values = Vec::new();
+        let mut number = Some(layer);
+        for passage in &passages {
+            let layers = at.capture(passage)?;
+            let of_layer: &Layer = &layers[0];
+            number = of_layer.number;
+            if neuron >= of_layer.values.nrows() {
+                let message = format!(
+                    "there is no neuron {neuron}: {} of layer {layer} has neurons 0 to {}",
+                    place.name(),
+                    of_layer.values.nrows() - 1
+                );
+                return Err(ScriptError::new(ErrorKind::Index, message));
+            }
+            values.push(of_layer.values.row(neuron).to_vec());
+        }
+        Ok(Self(Rc::new(NeuronValues {
+            passages,
+            place,
+            layer: number,
+            neuron,
+            values,
+        })))
+    }
+
     /// (position) of one text, else (text, position), NaN behind shorter ones.
     pub fn tensor(&self) -> Tensor {
         if let [values] = self.0.values.as_slice() {
@@ -260,16 +118,16 @@ impl Activity {
 }
 
 impl Show for Activity {
-    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
+    fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
         let mut texts = Vec::new();
-        for (index, (source, values)) in self.0.sources.iter().zip(&self.0.values).enumerate() {
-            let shown = source.read(self.0.place)?;
+        for (index, (passage, values)) in self.0.passages.iter().zip(&self.0.values).enumerate() {
+            let shown = passage.read(self.0.place)?;
             texts.push(NeuronText {
+                model: Some(passage.model().card().name.clone()),
                 index,
                 tokens: shown.tokens,
                 n_input: shown.n_input,
                 values: values.clone(),
-                ..NeuronText::default()
             });
         }
         let view = NeuronActivity {
@@ -278,7 +136,7 @@ impl Show for Activity {
             neuron: self.0.neuron,
             texts,
         };
-        Ok(view.bundle())
+        Ok(Box::new(view))
     }
 
     fn line(&self) -> String {
@@ -309,19 +167,8 @@ impl Explanation for Activity {
         Ok(vec![("activations", self.tensor())])
     }
 
-    fn about(&self) -> Result<serde_json::Map<String, Value>, ScriptError> {
-        let texts: Vec<Value> = self.0.sources.iter().map(Passage::summary).collect();
-        let about = json!({
-            "site": self.0.place.name(),
-            "layer": self.0.layer,
-            "neuron": self.0.neuron,
-            "texts": texts,
-        });
-        Ok(about.as_object().cloned().unwrap_or_default())
-    }
-
     fn labels(&self, axis: &str) -> Option<Vec<String>> {
-        match self.0.sources.as_slice() {
+        match self.0.passages.as_slice() {
             [one] if axis == "position" => {
                 let tokens = one.read(self.0.place).ok()?.tokens;
                 Some(tokens.into_iter().map(|token| token.text).collect())
@@ -339,5 +186,64 @@ impl Explanation for Activity {
                 .collect()),
             many => Ok(ragged(many)),
         }
+    }
+}
+
+/// One neuron over texts, outputs and runs; what is only a text is read first.
+fn over(
+    lm: &Model,
+    layer: INT,
+    neuron: INT,
+    texts: &Array,
+    options: &NeuronOptions,
+) -> Result<Activity, ScriptError> {
+    let mut passages: Vec<Option<Passage>> = texts.iter().map(Passage::of).collect();
+    let unread = texts
+        .iter()
+        .zip(&passages)
+        .filter(|(_, passage)| passage.is_none());
+    let unread = unread.map(|(value, _)| TextOrChat::of(value, "a list of strings, outputs or runs"));
+    let unread: Vec<TextOrChat> = unread.collect::<Result<_, _>>()?;
+    if !unread.is_empty() || texts.is_empty() {
+        let one = RunOptions {
+            topk: 1,
+            ..RunOptions::default()
+        };
+        // An empty list is refused in the same words as by lm.run.
+        let mut runs = run::run(lm, &unread, one)?.into_iter();
+        for passage in passages.iter_mut().filter(|passage| passage.is_none()) {
+            *passage = runs.next().map(|run| run.passage());
+        }
+    }
+    Activity::new(passages.into_iter().flatten().collect(), layer, neuron, options)
+}
+
+pub fn register(registry: &mut Registry) {
+    members! { registry, [Generation, Run];
+        /// The activation of one neuron over the text, token by token; layer and neuron are counted from 0.
+        ///
+        /// Example:
+        /// ```rhai
+        /// output.neuron(2, 117)
+        /// ```
+        fn neuron(passage: Passage, layer: INT, neuron: INT; options: NeuronOptions) -> Activity {
+            Activity::new(vec![passage], layer, neuron, &options)
+        }
+    }
+    members! { registry, [Model];
+        /// The activation of one neuron over several texts, the text where it is most active first. Texts are strings,
+        /// outputs or runs; layer and neuron are counted from 0.
+        ///
+        /// Example:
+        /// ```rhai
+        /// lm.neuron(2, 117, ["one text", "another text"], #{site: "mlp_pre"})
+        /// ```
+        volatile fn neuron(lm: &Model, layer: INT, neuron: INT, texts: Array; options: NeuronOptions) -> Activity {
+            over(lm, layer, neuron, &texts, &options)
+        }
+    }
+    members! { registry, [Activity];
+        /// The values: a tensor (position), of several texts (text, position) with NaN behind the shorter ones.
+        get activations(activity: &Activity) -> Tensor { Ok(activity.tensor()) }
     }
 }

@@ -1,29 +1,45 @@
-//! Similarity of activations: of two captures a number, of two models' layers a grid.
+//! `ecco::similarity`: the layers of one model against those of another.
 
 use std::rc::Rc;
 
-use ecco_explain::similarity::{Method, compare, grid};
+use ecco_explain::similarity::{Method, grid};
 use ecco_interpreter::{Explorable, MimeBundle};
 use ecco_models::Site;
-use ndarray::{ArcArray2, Array2, ArrayView2, Ix2, Ix3};
+use ndarray::{Array2, ArrayView2, Ix3};
 use rhai::Dynamic;
 use serde_json::{Map, Value, json};
 
-use crate::text::capture::Where;
+use super::methods::{CkaOptions, MethodName, PwccaOptions, SvccaOptions};
+use crate::text::capture::{LayerSite, Layers, SiteLayers, place_named};
 use crate::text::passage::Passage;
-use ecco_scripting::errors::{ErrorKind, ScriptError};
-use ecco_scripting::options::Options;
+use ecco_scripting::options::Choice;
 use ecco_scripting::result::show;
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::session::State;
 use ecco_scripting::session::watched;
 use ecco_scripting::tensor::Tensor;
+use ecco_scripting::{ErrorKind, Registry, ScriptError, functions, members, options};
+
+options! {
+    /// What `ecco::similarity` can be told.
+    pub struct SimilarityOptions {
+        /// how two layers are compared
+        method: Choice<MethodName> = Choice(MethodName::Cka),
+        /// where activations are taken: one of lm.sites() with a value at each position
+        site: Option<LayerSite> = "\"residual_after\"",
+        /// these layers of both, counted from 0
+        layers: Option<Vec<usize>> = "all layers",
+        ..cka: CkaOptions,
+        ..svcca: SvccaOptions,
+        ..pwcca: PwccaOptions,
+    }
+}
 
 /// Layers of one side against layers of the other.
 #[derive(Clone)]
-pub struct SimilarityGrid(Rc<Inner>);
+pub struct SimilarityGrid(Rc<Comparison>);
 
-struct Inner {
+struct Comparison {
     method: Method,
     sides: [Side; 2],
     /// (layer of the first, layer of the second)
@@ -42,48 +58,34 @@ struct Side {
     layers: Vec<Array2<f32>>,
 }
 
-/// The similarity of two tensors (neuron, position).
-///
-/// # Errors
-/// Tensors of other axes, unequal positions, and what the method says.
-pub fn of_two(state: &State, a: &Tensor, b: &Tensor, method: Method) -> Result<f64, ScriptError> {
-    let (a, b) = (capture(a)?, capture(b)?);
-    let wide = |matrix: ArcArray2<f32>| matrix.mapv(f64::from);
-    let (a, b) = (wide(a), wide(b));
-    let similarity = watched(state, true, |watch| compare(a.view(), b.view(), method, watch))?;
-    Ok(similarity.score)
-}
+impl SimilarityOptions {
+    fn method(&self) -> Method {
+        match self.method.0 {
+            MethodName::Cka => self.cka.method(),
+            MethodName::Cca => Method::Cca,
+            MethodName::Svcca => self.svcca.method(),
+            MethodName::Pwcca => self.pwcca.method(),
+        }
+    }
 
-/// A tensor of two axes as (neuron, position): names say which is which; without names the first are neurons.
-fn capture(tensor: &Tensor) -> Result<ArcArray2<f32>, ScriptError> {
-    let axes = tensor.axes().to_vec();
-    let matrix = tensor.clone().into_data().into_dimensionality::<Ix2>();
-    let matrix = matrix.map_err(|_| {
-        let message = format!(
-            "a capture has two axes, (neuron, position), not {}",
-            tensor.shape_text()
-        );
-        ScriptError::new(ErrorKind::Value, message)
-            .with_hint("take one layer: output.activations[2]; ecco::similarity compares all of them")
-    })?;
-    Ok(if axes[0] == "position" {
-        matrix.reversed_axes()
-    } else {
-        matrix
-    })
+    fn site_layers(&self, passage: &Passage) -> Result<SiteLayers, ScriptError> {
+        let site = self.site.as_ref().map(|site| site.0.as_str());
+        let place = place_named(site, Site::ResidualAfter, passage)?;
+        SiteLayers::new(place, Layers::of(self.layers.clone(), None, None)?)
+    }
 }
 
 /// Every layer of `a` against every layer of `b`: outputs, runs, lists of them, or tensors whose first axis is layers.
 ///
 /// # Errors
-/// As of [`of_two`], and of what is looked at.
-pub fn of_layers(
+/// Tensors of other axes, unequal positions, what the method says, and what recording says.
+fn of_layers(
     state: &State,
     a: &Dynamic,
     b: &Dynamic,
-    options: &Options,
-    method: Method,
+    options: &SimilarityOptions,
 ) -> Result<SimilarityGrid, ScriptError> {
+    let method = options.method();
     let mut sides = [side(a, options)?, side(b, options)?];
     let scores = {
         let [rows, columns] = sides.each_ref().map(Side::views);
@@ -101,7 +103,7 @@ pub fn of_layers(
     if scores.iter().any(|score| score.is_nan()) {
         notes.push("a layer that is the same at all positions has no similarity to any".to_owned());
     }
-    Ok(SimilarityGrid(Rc::new(Inner {
+    Ok(SimilarityGrid(Rc::new(Comparison {
         method,
         sides,
         scores: scores.mapv(|score| score as f32),
@@ -115,27 +117,27 @@ impl Side {
     }
 }
 
-fn side(value: &Dynamic, options: &Options) -> Result<Side, ScriptError> {
+fn side(value: &Dynamic, options: &SimilarityOptions) -> Result<Side, ScriptError> {
     if let Some(tensor) = value.read_lock::<Tensor>() {
         return of_tensor(&tensor);
     }
     if !value.is_array() && Passage::of(value).is_none() {
         return show::expected("an output, a run, a list of them, or a tensor of layers", value);
     }
-    let sources = Passage::some(value)?;
-    let at = Where::read(options, Site::ResidualAfter, &sources[0])?;
-    let captures = at.captures(&sources)?;
+    let passages = Passage::some(value)?;
+    let at = options.site_layers(&passages[0])?;
+    let captures = at.captures(&passages)?;
     let label =
         |(number, _): (Option<usize>, usize)| number.map_or(at.place.name(), |number| number.to_string());
     let mut tokens = Vec::new();
-    for source in &sources {
-        tokens.extend(source.read(at.place)?.tokens.into_iter().map(|token| token.id));
+    for passage in &passages {
+        tokens.extend(passage.read(at.place)?.tokens.into_iter().map(|token| token.id));
     }
-    let texts: Vec<Value> = sources.iter().map(Passage::summary).collect();
+    let texts: Vec<Value> = passages.iter().map(Passage::summary).collect();
     Ok(Side {
         labels: captures.blocks().into_iter().map(label).collect(),
         about: json!({"site": at.place.name(), "texts": texts}),
-        name: sources[0].model().card().name.clone(),
+        name: passages[0].model().card().name.clone(),
         tokens: Some(tokens),
         layers: captures.joined(),
     })
@@ -180,7 +182,7 @@ impl SimilarityGrid {
 }
 
 impl Show for SimilarityGrid {
-    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
+    fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
         let [a, b] = &self.0.sides;
         let names = match a.name == b.name {
             true => ["layer".to_owned(), "layer".to_owned()],
@@ -194,9 +196,9 @@ impl Show for SimilarityGrid {
             columns: (columns, b.labels.clone()),
             values: self.0.scores.outer_iter().map(|row| row.to_vec()).collect(),
             notes: self.0.notes.clone(),
-            ..ecco_widgets::SimilarityGrid::default()
+            sources: vec![],
         };
-        Ok(view.bundle())
+        Ok(Box::new(view))
     }
 
     fn line(&self) -> String {
@@ -210,15 +212,6 @@ impl Explanation for SimilarityGrid {
         Ok(vec![("scores", self.scores())])
     }
 
-    fn about(&self) -> Result<Map<String, Value>, ScriptError> {
-        let [a, b] = &self.0.sides;
-        Ok(Map::from_iter([
-            ("method".to_owned(), self.method().into()),
-            ("first".to_owned(), a.about.clone()),
-            ("second".to_owned(), b.about.clone()),
-        ]))
-    }
-
     fn labels(&self, axis: &str) -> Option<Vec<String>> {
         let [a, b] = &self.0.sides;
         match axis {
@@ -226,5 +219,29 @@ impl Explanation for SimilarityGrid {
             "other_layer" => Some(b.labels.clone()),
             _ => None,
         }
+    }
+}
+
+pub fn register(registry: &mut Registry) {
+    functions! { registry, "ecco";
+        /// How alike each layer of one model is to each layer of another, or of the same: a grid. Both sides are outputs,
+        /// runs, or lists of them (their positions are put together), or tensors whose first axis is layers, over the same
+        /// text.
+        ///
+        /// Example:
+        /// ```rhai
+        /// let text = "The countries of the European Union are:\n1. Austria\n2. Belgium";
+        /// ecco::similarity(lm_1.run(text), lm_2.run(text), #{method: "cka", unbiased: true, site: "mlp_inner"})
+        /// ```
+        fn similarity(state, a: Dynamic, b: Dynamic; options: SimilarityOptions) -> SimilarityGrid {
+            of_layers(&state, &a, &b, &options)
+        }
+    }
+    members! { registry, [SimilarityGrid];
+        /// How the layers were compared, for people.
+        get method(grid: &SimilarityGrid) -> String { Ok(grid.method()) }
+
+        /// The similarities: a tensor (layer, other_layer), the first model's layers down, the other's across.
+        get scores(grid: &SimilarityGrid) -> Tensor { Ok(grid.scores()) }
     }
 }

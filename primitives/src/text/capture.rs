@@ -3,25 +3,66 @@
 use ecco_models::Site;
 use ecco_models::run::Place;
 use ndarray::{ArcArray2, Array2, ArrayView2, Ix2, Ix3};
+use rhai::Dynamic;
 
 use crate::text::passage::Passage;
-use ecco_scripting::errors::{ErrorKind, ScriptError};
-use ecco_scripting::options::Options;
+use ecco_scripting::options::{OptionKind, OptionValue};
 use ecco_scripting::tensor::Tensor;
+use ecco_scripting::{ErrorKind, ScriptError, options};
+
+/// Makes types of the names of sites as options take them, each with those that are usual.
+macro_rules! site_names {
+    ($($(#[$about:meta])* $name:ident $usual:expr;)*) => {$(
+        $(#[$about])*
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct $name(pub String);
+
+        impl OptionValue for $name {
+            const KIND: OptionKind = OptionKind::Such(&$usual);
+
+            fn of(value: &Dynamic) -> Option<Self> {
+                String::of(value).map(Self)
+            }
+        }
+    )*};
+}
+
+site_names! {
+    /// Where activations of a text are taken.
+    ActivationSite ["mlp_inner", "residual_after", "encoder_mlp_inner"];
+    /// Where single neurons are looked at.
+    NeuronSite ["mlp_inner", "mlp_pre", "residual_after"];
+    /// Where layers are compared.
+    LayerSite ["residual_after", "mlp_inner"];
+}
+
+options! {
+    /// Which activations are taken.
+    pub struct CaptureOptions {
+        /// where activations are taken: one of lm.sites() with a value at each position
+        site: Option<ActivationSite> = "\"mlp_inner\"",
+        /// these layers, counted from 0
+        layers: Option<Vec<usize>> = "all layers",
+        /// the first layer, counted from 0
+        from_layer: Option<usize> = "0",
+        /// the first layer left out
+        to_layer: Option<usize> [1..] = "all layers",
+    }
+}
 
 /// A site and the layers that are looked at.
 #[derive(Clone)]
-pub struct Where {
+pub struct SiteLayers {
     pub place: Place,
     layers: Layers,
 }
 
 #[derive(Clone)]
-enum Layers {
+pub enum Layers {
     All,
     /// From the first on, before the second.
     Range(Option<usize>, Option<usize>),
-    These(Vec<usize>),
+    Listed(Vec<usize>),
 }
 
 /// One layer of a site over one text. The values are shared with whatever holds them.
@@ -38,35 +79,64 @@ pub struct Captures {
     pub texts: Vec<Vec<Layer>>,
 }
 
-impl Where {
-    /// From the options `site`, `from_layer`, `to_layer`, `layers`; `usual` is the site without one.
-    ///
+impl CaptureOptions {
     /// # Errors
     /// A site that no model has, one whose values are between positions, and layers said in two ways.
-    pub fn read(options: &Options, usual: Site, source: &Passage) -> Result<Self, ScriptError> {
-        let place = match options.text("site") {
-            Some(name) => source.place(name).map_err(|error| error.pointing_at("site"))?,
-            None => Place::of(usual),
-        };
+    pub fn site_layers(self, passage: &Passage) -> Result<SiteLayers, ScriptError> {
+        let site = self.site.as_ref().map(|site| site.0.as_str());
+        let place = place_named(site, Site::MlpInner, passage)?;
+        SiteLayers::new(place, Layers::of(self.layers, self.from_layer, self.to_layer)?)
+    }
+}
+
+/// The place that an option `site` names, or the usual one without.
+///
+/// # Errors
+/// A site that no model has.
+pub fn place_named(name: Option<&str>, usual: Site, passage: &Passage) -> Result<Place, ScriptError> {
+    match name {
+        Some(name) => passage.place(name).map_err(|error| error.pointing_at("site")),
+        None => Ok(Place::of(usual)),
+    }
+}
+
+impl Layers {
+    /// Those of a list, or those from a first to before a last one.
+    ///
+    /// # Errors
+    /// Layers said in both ways, an empty list, a layer twice.
+    pub fn of(
+        layers: Option<Vec<usize>>,
+        from: Option<usize>,
+        to: Option<usize>,
+    ) -> Result<Self, ScriptError> {
+        match (layers, from.or(to)) {
+            (Some(_), Some(_)) => {
+                let message = "the layers are given twice: by `layers`, and by `from_layer` and `to_layer`";
+                Err(ScriptError::new(ErrorKind::Value, message).pointing_at("layers"))
+            }
+            (Some(layers), None) => Ok(Self::Listed(checked(layers)?)),
+            (None, Some(_)) => Ok(Self::Range(from, to)),
+            (None, None) => Ok(Self::All),
+        }
+    }
+
+    /// That one, or all.
+    pub fn one(layer: Option<usize>) -> Self {
+        layer.map_or(Self::All, |layer| Self::Listed(vec![layer]))
+    }
+}
+
+impl SiteLayers {
+    /// # Errors
+    /// A site whose values are between positions.
+    pub fn new(place: Place, layers: Layers) -> Result<Self, ScriptError> {
         if place.axes().contains(&"key") {
             let message = format!("{} is between two positions, not at one", place.name());
             return Err(ScriptError::new(ErrorKind::Value, message)
                 .with_hint("take a site such as mlp_inner, residual_after or head_outputs")
                 .pointing_at("site"));
         }
-        let (from, to) = (options.usize("from_layer"), options.usize("to_layer"));
-        let layers = match (options.usizes("layers"), from.or(to)) {
-            (Some(_), Some(_)) => {
-                let message = "the layers are given twice: by `layers`, and by `from_layer` and `to_layer`";
-                return Err(ScriptError::new(ErrorKind::Value, message).pointing_at("layers"));
-            }
-            (Some(layers), None) => Layers::These(checked(layers)?),
-            (None, Some(_)) => Layers::Range(from, to),
-            (None, None) => match options.usize("layer") {
-                Some(layer) => Layers::These(vec![layer]),
-                None => Layers::All,
-            },
-        };
         Ok(Self { place, layers })
     }
 
@@ -74,7 +144,7 @@ impl Where {
     pub fn one(place: Place, layer: usize) -> Self {
         Self {
             place,
-            layers: Layers::These(vec![layer]),
+            layers: Layers::Listed(vec![layer]),
         }
     }
 
@@ -82,16 +152,16 @@ impl Where {
     ///
     /// # Errors
     /// Layers that the model does not have or that were not recorded; what recording says.
-    pub fn capture(&self, source: &Passage) -> Result<Vec<Layer>, ScriptError> {
+    pub fn capture(&self, passage: &Passage) -> Result<Vec<Layer>, ScriptError> {
         let one = match &self.layers {
-            Layers::These(layers) if layers.len() == 1 => Some(layers[0]),
+            Layers::Listed(layers) if layers.len() == 1 => Some(layers[0]),
             _ => None,
         };
-        let n_layers = source.model().n_layers(self.place.encoder);
+        let n_layers = passage.model().n_layers(self.place.encoder);
         if let Some(layer) = one.filter(|layer| *layer >= n_layers) {
             return Err(no_layer(layer, n_layers));
         }
-        let (tensor, numbers) = source.at(self.place, one)?;
+        let (tensor, numbers) = passage.at(self.place, one)?;
         if self.place.axes()[0] != "layer" {
             let values = matrix(tensor, self.place)?;
             return Ok(vec![Layer { number: None, values }]);
@@ -116,10 +186,10 @@ impl Where {
     ///
     /// # Errors
     /// As of one, and layers of other widths.
-    pub fn captures(&self, sources: &[Passage]) -> Result<Captures, ScriptError> {
-        let texts: Vec<Vec<Layer>> = sources
+    pub fn captures(&self, passages: &[Passage]) -> Result<Captures, ScriptError> {
+        let texts: Vec<Vec<Layer>> = passages
             .iter()
-            .map(|source| self.capture(source))
+            .map(|passage| self.capture(passage))
             .collect::<Result<_, _>>()?;
         let shape = |text: &[Layer]| -> Vec<(Option<usize>, usize)> {
             text.iter()
@@ -148,7 +218,7 @@ impl Where {
         let recorded = |layer: &usize| numbers.iter().position(|number| number == layer);
         match &self.layers {
             Layers::All => Ok((0..numbers.len()).collect()),
-            Layers::These(layers) => layers
+            Layers::Listed(layers) => layers
                 .iter()
                 .map(|layer| match recorded(layer) {
                     Some(row) => Ok(row),

@@ -126,8 +126,8 @@ fn model_options(options: ChatOptions) -> Result<ecco_models::ChatOptions, Scrip
 }
 
 impl Show for Chat {
-    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
-        Ok(token_sequence(&self.tokens, self.tokens.len(), false).bundle())
+    fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
+        Ok(Box::new(token_sequence(&self.tokens, self.tokens.len(), false)))
     }
 
     fn line(&self) -> String {

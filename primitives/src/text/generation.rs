@@ -347,11 +347,11 @@ impl Generation {
 }
 
 impl Show for Generation {
-    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
-        match self.1 {
-            Appearance::Tokens => Ok(self.view().bundle()),
-            Appearance::Score => Ok(self.score_view()?.bundle()),
-        }
+    fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
+        Ok(match self.1 {
+            Appearance::Tokens => Box::new(self.view()),
+            Appearance::Score => Box::new(self.score_view()?),
+        })
     }
 
     fn identity(&self) -> Option<usize> {
@@ -381,13 +381,6 @@ impl Explanation for Generation {
             ("probabilities", tensor(&|score| score.log_probability.exp())),
             ("ranks", tensor(&|score| score.rank as f64)),
         ])
-    }
-
-    fn about(&self) -> Result<Map<String, Value>, ScriptError> {
-        let mut about = self.about();
-        about.insert("text".into(), self.text().into());
-        about.insert("finish".into(), self.finish().into());
-        Ok(about)
     }
 
     fn labels(&self, axis: &str) -> Option<Vec<String>> {

@@ -419,8 +419,8 @@ impl Run {
 }
 
 impl Show for Run {
-    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
-        Ok(self.view().bundle())
+    fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
+        Ok(Box::new(self.view()))
     }
 
     /// `run over 9 tokens, first "capital" 93%`
@@ -446,23 +446,6 @@ impl Explanation for Run {
         }
         tensors.push(("hidden_states", self.hidden_states()?));
         Ok(tensors)
-    }
-
-    fn about(&self) -> Result<serde_json::Map<String, Value>, ScriptError> {
-        let texts = |tokens: &[Token]| -> Vec<String> { tokens.iter().map(|t| t.text.clone()).collect() };
-        let ids: Vec<u32> = self.tokens().iter().map(|token| token.id).collect();
-        let mut about = serde_json::Map::new();
-        about.insert("model".into(), self.batch.model.card().name.clone().into());
-        about.insert("text".into(), self.source().into());
-        about.insert("tokens".into(), texts(self.tokens()).into());
-        about.insert("token_ids".into(), ids.into());
-        if !self.target_tokens().is_empty() {
-            about.insert("target_tokens".into(), texts(self.target_tokens()).into());
-        }
-        if let Some(predictions) = self.predictions().ok().and_then(|said| json(&said.into())) {
-            about.insert("predictions".into(), predictions);
-        }
-        Ok(about)
     }
 
     fn labels(&self, axis: &str) -> Option<Vec<String>> {

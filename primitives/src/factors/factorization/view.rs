@@ -1,9 +1,15 @@
-//! How factors look.
+//! How factors look, and what is saved of them.
 
+use ecco_interpreter::{Explorable, MimeBundle};
 use ecco_widgets::{FactorNeuron, FactorText, Factors, HeldOut};
+use serde_json::{Map, Value, json};
 
-use super::{Factorization, Fit, ranges};
-use ecco_scripting::errors::ScriptError;
+use super::{Factorization, Fit, ranges, tensor};
+use crate::text::passage::Passage;
+use ecco_scripting::ScriptError;
+use ecco_scripting::result::numbers::short;
+use ecco_scripting::result::{Explanation, Show};
+use ecco_scripting::tensor::Tensor;
 
 /// Neurons named beside a factor.
 const N_NEURONS: usize = 5;
@@ -15,8 +21,8 @@ impl Factorization {
         let inner = &*self.0;
         let (mut tokens, mut texts) = (Vec::new(), Vec::new());
         let mut components = vec![Vec::new(); self.n_components()];
-        for (source, range) in inner.sources.iter().zip(ranges(&inner.lengths)) {
-            let shown = source.shown_at(inner.at.place)?;
+        for (passage, range) in inner.passages.iter().zip(ranges(&inner.lengths)) {
+            let shown = passage.shown_at(inner.at.place)?;
             texts.push(FactorText {
                 start: tokens.len(),
                 n_input: shown.n_input,
@@ -55,5 +61,65 @@ impl Factorization {
             relative_error: inner.relative_error,
             ..Factors::default()
         })
+    }
+}
+
+impl Show for Factorization {
+    fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
+        Ok(Box::new(self.view()?))
+    }
+
+    fn line(&self) -> String {
+        let (n_components, n_positions) = self.0.components.dim();
+        let what = match &*self.0.fit {
+            Fit::Nmf { .. } => "factors",
+            Fit::Pca(_) => "principal components",
+            Fit::Ica(..) => "independent components",
+        };
+        let found = if self.0.is_transform {
+            ", found in other texts"
+        } else {
+            ""
+        };
+        format!(
+            "{n_components} {what} of {} neurons at {n_positions} positions{found}, reconstruction error {}",
+            self.0.fit.neurons().ncols(),
+            short(self.0.error)
+        )
+    }
+}
+
+impl Explanation for Factorization {
+    fn tensors(&self) -> Result<Vec<(&'static str, Tensor)>, ScriptError> {
+        let mut tensors = vec![("components", self.components()), ("neurons", self.neurons())];
+        let by_component = |values: &[f64]| {
+            let values = values.iter().map(|&value| value as f32).collect();
+            Tensor::new(ndarray::Array1::from_vec(values).into_dyn(), &["component"])
+        };
+        match &*self.0.fit {
+            Fit::Nmf { .. } => {}
+            Fit::Pca(pca) => {
+                let ratio = by_component(&pca.explained_variance_ratio);
+                tensors.push(("explained_variance_ratio", ratio));
+                tensors.push(("mean", Tensor::new(pca.mean.clone().into_dyn(), &["neuron"])));
+            }
+            Fit::Ica(ica, _) => {
+                tensors.push(("unmixing", tensor(&ica.unmixing, &["component", "neuron"])));
+                tensors.push(("mean", Tensor::new(ica.mean.clone().into_dyn(), &["neuron"])));
+            }
+        }
+        Ok(tensors)
+    }
+
+    fn labels(&self, axis: &str) -> Option<Vec<String>> {
+        if axis != "position" {
+            return None;
+        }
+        let mut labels = Vec::new();
+        for (passage, &length) in self.0.passages.iter().zip(&self.0.lengths) {
+            let tokens = passage.read(self.0.at.place).ok()?.tokens;
+            labels.extend(tokens.into_iter().take(length).map(|token| token.text));
+        }
+        Some(labels)
     }
 }

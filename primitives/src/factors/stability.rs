@@ -7,35 +7,42 @@ use ecco_explain::matching::{assign, cosines};
 use ecco_explain::nmf::{NmfOptions, factorize};
 use ecco_interpreter::{Explorable, MimeBundle};
 use ecco_widgets::SimilarityGrid;
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2};
+use rhai::{Array, Dynamic, FLOAT};
 use serde_json::{Map, Value};
 
-use super::{Factorization, Fit};
-use ecco_scripting::errors::{ErrorKind, ScriptError};
+use super::factorization::{Factorization, Fit};
 use ecco_scripting::result::numbers::short;
 use ecco_scripting::result::{Explanation, Show};
-use ecco_scripting::session::State;
-use ecco_scripting::session::watched;
 use ecco_scripting::tensor::Tensor;
+use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
+
+options! {
+    /// What `stability` can be told.
+    pub struct StabilityOptions {
+        /// how many other seeds the factors are looked for from
+        seeds: usize [1..] = 5,
+    }
+}
 
 /// Each factor's likeness to its counterpart from every other seed.
 #[derive(Clone)]
-pub struct Stability(Rc<Inner>);
+pub struct Stability(Rc<Counterparts>);
 
-struct Inner {
+struct Counterparts {
     method: &'static str,
     seeds: Vec<u64>,
     /// |cosine| over the neurons: (component, seed).
     cosines: Array2<f32>,
 }
 
-impl Factorization {
+impl Stability {
     /// Looks for the factors again from `n` other seeds, and pairs each factor with its counterpart.
     ///
     /// # Errors
     /// Components that have no seed, factors that were found in other texts, an interrupt.
-    pub fn stability(&self, state: &State, n: usize) -> Result<Stability, ScriptError> {
-        let inner = &*self.0;
+    pub fn new(factors: &Factorization, n: usize) -> Result<Self, ScriptError> {
+        let inner = &*factors.0;
         if inner.is_transform {
             let message = "these factors were found in other texts: ask the factorization of those";
             return Err(ScriptError::new(ErrorKind::Value, message));
@@ -48,46 +55,25 @@ impl Factorization {
                 return Err(ScriptError::new(ErrorKind::Value, message));
             }
         };
-        let captures = inner.at.captures(&inner.sources)?;
+        let captures = inner.at.captures(&inner.passages)?;
         let matrix = captures.positions_by_neurons(matches!(&*inner.fit, Fit::Nmf { .. }));
         // numpy's generator takes 32 bits.
         let seeds: Vec<u64> = (1..=n as u64).map(|step| (first + step) % (1 << 32)).collect();
-        let mut all = Array2::zeros((self.n_components(), n));
+        let mut all = Array2::zeros((factors.n_components(), n));
         for (&seed, mut column) in seeds.iter().zip(all.columns_mut()) {
-            let neurons = watched(state, inner.verbose, |watch| match &*inner.fit {
-                Fit::Nmf { options, .. } => {
-                    let options = NmfOptions {
-                        seed,
-                        n_components: self.n_components(),
-                        ..options.clone()
-                    };
-                    let nmf = factorize(matrix.view(), &options, watch);
-                    nmf.map(|nmf| nmf.neurons).map_err(ScriptError::from)
-                }
-                Fit::Ica(_, options) => {
-                    let options = IcaOptions {
-                        seed,
-                        ..options.clone()
-                    };
-                    let ica = ica(matrix.view(), &options, watch);
-                    ica.map(|ica| ica.neurons).map_err(ScriptError::from)
-                }
-                Fit::Pca(pca) => Ok(pca.neurons.clone()),
-            })?;
+            let neurons = neurons_from(factors, matrix.view(), seed)?;
             let alike = cosines(inner.fit.neurons().view(), neurons.view());
             for (factor, counterpart) in assign(alike.view()).into_iter().enumerate() {
                 column[factor] = alike[[factor, counterpart]] as f32;
             }
         }
-        Ok(Stability(Rc::new(Inner {
-            method: self.method(),
+        Ok(Self(Rc::new(Counterparts {
+            method: factors.method(),
             seeds,
             cosines: all,
         })))
     }
-}
 
-impl Stability {
     pub fn cosines(&self) -> Tensor {
         Tensor::new(self.0.cosines.clone().into_dyn(), &["component", "seed"])
     }
@@ -115,8 +101,35 @@ impl Stability {
     }
 }
 
+/// The neurons (component, neuron) that another seed finds in a matrix (position, neuron).
+fn neurons_from(
+    factors: &Factorization,
+    matrix: ArrayView2<f32>,
+    seed: u64,
+) -> Result<Array2<f32>, ScriptError> {
+    let inner = &*factors.0;
+    inner.passages[0].watched(|watch| match &*inner.fit {
+        Fit::Nmf { options, .. } => {
+            let options = NmfOptions {
+                seed,
+                n_components: factors.n_components(),
+                ..options.clone()
+            };
+            Ok(factorize(matrix, &options, watch)?.neurons)
+        }
+        Fit::Ica(_, options) => {
+            let options = IcaOptions {
+                seed,
+                ..options.clone()
+            };
+            Ok(ica(matrix, &options, watch)?.neurons)
+        }
+        Fit::Pca(pca) => Ok(pca.neurons.clone()),
+    })?
+}
+
 impl Show for Stability {
-    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
+    fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
         let view = SimilarityGrid {
             title: format!("Stability of {} factors", self.0.method),
             about: format!(
@@ -129,7 +142,7 @@ impl Show for Stability {
             notes: vec![],
             ..SimilarityGrid::default()
         };
-        Ok(view.bundle())
+        Ok(Box::new(view))
     }
 
     fn line(&self) -> String {
@@ -147,15 +160,34 @@ impl Explanation for Stability {
         Ok(vec![("cosines", self.cosines())])
     }
 
-    fn about(&self) -> Result<Map<String, Value>, ScriptError> {
-        Ok(Map::from_iter([
-            ("method".to_owned(), self.0.method.into()),
-            ("seeds".to_owned(), self.0.seeds.clone().into()),
-            ("mean".to_owned(), self.mean().into()),
-        ]))
-    }
-
     fn labels(&self, axis: &str) -> Option<Vec<String>> {
         (axis == "seed").then(|| self.labels_of(axis))
+    }
+}
+
+pub fn register(registry: &mut Registry) {
+    members! { registry, [Factorization];
+        /// Looks for the same number of factors from other seeds, 5 unless told, and pairs each with its counterpart: the
+        /// closer the cosines are to 1, the less the factors are an accident of the start.
+        ///
+        /// Example:
+        /// ```rhai
+        /// nmf.stability(#{seeds: 10}).by_factor
+        /// ```
+        fn stability(factors: &Factorization; options: StabilityOptions) -> Stability {
+            Stability::new(factors, options.seeds)
+        }
+    }
+    members! { registry, [Stability];
+        /// The cosine of each factor with its counterpart from each seed: a tensor (component, seed).
+        get cosines(stability: &Stability) -> Tensor { Ok(stability.cosines()) }
+
+        /// The mean cosine of each factor over the seeds.
+        get by_factor(stability: &Stability) -> Array {
+            Ok(stability.by_factor().into_iter().map(Dynamic::from_float).collect())
+        }
+
+        /// The mean cosine over factors and seeds.
+        get mean(stability: &Stability) -> FLOAT { Ok(stability.mean()) }
     }
 }
