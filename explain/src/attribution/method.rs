@@ -3,9 +3,9 @@
 use std::hash::{Hash, Hasher};
 
 use super::cost::Cost;
-use super::explained::Explained;
+use super::objective::Objective;
 use super::options::AttributionOptions;
-use super::rows::Found;
+use super::rows::MethodOutput;
 use super::work::Work;
 use crate::error::Result;
 
@@ -27,7 +27,7 @@ pub(super) struct Row {
     pub drawn: bool,
     pub cost: Cost,
     /// Targets' contributions.
-    pub run: fn(&Explained, &AttributionOptions, &mut Work) -> Result<Found>,
+    pub run: fn(&Objective, &AttributionOptions, &mut Work) -> Result<MethodOutput>,
 }
 
 impl Method {
@@ -37,10 +37,10 @@ impl Method {
 
     pub(super) fn run(
         self,
-        explained: &Explained,
+        explained: &Objective,
         options: &AttributionOptions,
         work: &mut Work,
-    ) -> Result<Found> {
+    ) -> Result<MethodOutput> {
         (self.0.run)(explained, options, work)
     }
 

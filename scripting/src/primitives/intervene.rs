@@ -5,7 +5,7 @@ mod entries;
 use std::rc::Rc;
 
 use ecco_explain::intervention::compile;
-use ecco_explain::intervention::steering::{At, SteeringOptions, steering};
+use ecco_explain::intervention::steering::{SteeringOptions, TextPosition, steering};
 use ecco_models::Site;
 use ecco_models::run::{Input, Place};
 use rhai::plugin::*;
@@ -326,8 +326,8 @@ fn steer(
         place: site(lm, &options, Site::ResidualAfter)?,
         layer: options.usize("layer").unwrap_or((lm.card().n_layers - 1) / 2),
         at: match options.text("at") {
-            Some("mean") => At::Mean,
-            _ => At::Last,
+            Some("mean") => TextPosition::Mean,
+            _ => TextPosition::Last,
         },
         unit: options.bool("unit").unwrap_or(false),
     };

@@ -1,6 +1,6 @@
 //! Neurons over texts: `top_neurons` and `neuron` of outputs and runs, `lm.neuron` of texts.
 
-use ecco_explain::neurons::Over;
+use ecco_explain::neurons::Reduction;
 use ecco_models::Site;
 use ecco_models::run::Place;
 use rhai::plugin::*;
@@ -181,8 +181,8 @@ fn top(of: &str, source: Source, options: &Map) -> Result<TopNeurons, ScriptErro
     let options = read(&format!("{of}.top_neurons"), options)?;
     let at = Where::read(&options, Site::MlpInner, &source)?;
     let over = match options.text("by") {
-        Some("mean") => Over::Mean,
-        _ => Over::Max,
+        Some("mean") => Reduction::Mean,
+        _ => Reduction::Max,
     };
     let n = options.usize("n").unwrap_or(10);
     neurons::top(source, &at, options.int("position"), over, n)

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use ecco_explain::intervention::patching::{By, PatchOptions, patch_map};
+use ecco_explain::intervention::patching::{PatchAxis, PatchOptions, patch_map};
 use ecco_explain::{Quantity, Target};
 use ecco_models::Site;
 use ecco_models::config::{Label, Task};
@@ -144,10 +144,10 @@ fn map(lm: &Model, clean: &str, corrupted: &str, options: &Map) -> Result<PatchM
     let (clean, corrupted) = (clean?, corrupted?);
     let place = site(lm, &options, Site::ResidualBefore)?;
     let by = match options.text("by") {
-        Some("head") => By::Head,
-        Some(_) => By::Position,
-        None if place.site == Site::HeadOutputs => By::Head,
-        None => By::Position,
+        Some("head") => PatchAxis::Head,
+        Some(_) => PatchAxis::Position,
+        None if place.site == Site::HeadOutputs => PatchAxis::Head,
+        None => PatchAxis::Position,
     };
     let (target, answer) = target(&loaded, &clean, &corrupted, &options)?;
     let wanted = PatchOptions { place, by, target };

@@ -97,7 +97,7 @@ impl Finding for Faithfulness {
             ("insertion", curves(&|check| check.found.insertion.clone())),
         ];
         if measured.targets.iter().all(|check| check.random.is_some()) {
-            let random = |check: &Check, of: fn(&ecco_explain::faithfulness::Measured) -> &Vec<f64>| {
+            let random = |check: &Check, of: fn(&ecco_explain::faithfulness::Measurement) -> &Vec<f64>| {
                 check
                     .random
                     .as_ref()

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use ecco_explain::neurons::{Active, Over, most_active};
+use ecco_explain::neurons::{RankedNeuron, Reduction, most_active};
 use ecco_interpreter::{Explorable, MimeBundle};
 use ecco_models::run::Place;
 use ecco_widgets::{ActiveNeuron, NeuronActivity, NeuronList, NeuronText};
@@ -24,10 +24,10 @@ pub struct TopNeurons(Rc<Top>);
 struct Top {
     source: Source,
     place: Place,
-    over: Over,
+    over: Reduction,
     /// The one position that was looked at; all if None.
     position: Option<usize>,
-    found: Vec<(Option<usize>, Active)>,
+    found: Vec<(Option<usize>, RankedNeuron)>,
 }
 
 /// One neuron over texts. The text where it is most active comes first in the view.
@@ -51,7 +51,7 @@ pub fn top(
     source: Source,
     at: &Where,
     position: Option<INT>,
-    over: Over,
+    over: Reduction,
     n: usize,
 ) -> Result<TopNeurons, ScriptError> {
     let layers = at.capture(&source)?;
@@ -139,7 +139,7 @@ impl TopNeurons {
     fn maps(&self) -> Result<Array, ScriptError> {
         let tokens = self.0.source.read(self.0.place)?.tokens;
         let int = |value: usize| Dynamic::from_int(value as INT);
-        let map = |(layer, active): &(Option<usize>, Active)| {
+        let map = |(layer, active): &(Option<usize>, RankedNeuron)| {
             let token = tokens.get(active.position).map(|token| token.text.clone());
             Dynamic::from_map(Map::from([
                 ("layer".into(), layer.map_or(Dynamic::UNIT, int)),
@@ -155,8 +155,8 @@ impl TopNeurons {
     fn what(&self) -> String {
         match (self.0.position, self.0.over) {
             (Some(position), _) => format!("at position {position}"),
-            (None, Over::Max) => "by their largest activation".to_owned(),
-            (None, Over::Mean) => "by their mean activation".to_owned(),
+            (None, Reduction::Max) => "by their largest activation".to_owned(),
+            (None, Reduction::Mean) => "by their mean activation".to_owned(),
         }
     }
 }
@@ -164,7 +164,7 @@ impl TopNeurons {
 impl Shown for TopNeurons {
     fn bundle(&self) -> Result<MimeBundle, ScriptError> {
         let shown = self.0.source.read(self.0.place)?;
-        let neuron = |(layer, active): &(Option<usize>, Active)| ActiveNeuron {
+        let neuron = |(layer, active): &(Option<usize>, RankedNeuron)| ActiveNeuron {
             layer: *layer,
             neuron: active.neuron,
             value: active.value,
@@ -191,7 +191,7 @@ impl Shown for TopNeurons {
 
 impl Finding for TopNeurons {
     fn tensors(&self) -> Result<Vec<(&'static str, Tensor)>, ScriptError> {
-        let column = |value: fn(&(Option<usize>, Active)) -> f32| {
+        let column = |value: fn(&(Option<usize>, RankedNeuron)) -> f32| {
             let values: Array1<f32> = self.0.found.iter().map(value).collect();
             Tensor::new(values.into_dyn(), &["rank"])
         };
@@ -214,7 +214,7 @@ impl Finding for TopNeurons {
     }
 
     fn labels(&self, axis: &str) -> Option<Vec<String>> {
-        let label = |(layer, active): &(Option<usize>, Active)| match layer {
+        let label = |(layer, active): &(Option<usize>, RankedNeuron)| match layer {
             Some(layer) => format!("layer {layer} neuron {}", active.neuron),
             None => format!("neuron {}", active.neuron),
         };

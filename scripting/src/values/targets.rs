@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use ecco_explain::{Quantity, Said, Target};
+use ecco_explain::{Outcome, Quantity, Target};
 use ecco_models::Model;
 use ecco_models::config::Task;
 use ecco_models::run::Prediction;
@@ -89,7 +89,7 @@ fn by_places(
             places.iter().try_for_each(|&place| reader.check(place))?;
             let said = places
                 .iter()
-                .map(|&position| Target::from(Said::Replaced { position }).of(of));
+                .map(|&position| Target::from(Outcome::Replaced { position }).of(of));
             Ok(These(said.collect(), subject).into())
         }
         Task::Label(_) | Task::States => Err(no_place()),
@@ -184,7 +184,7 @@ fn most_replaced(predictions: &[Prediction]) -> Option<Target> {
         _ => None,
     });
     let (position, _) = replaced.max_by(|a, b| a.1.total_cmp(&b.1))?;
-    Some(Said::Replaced { position }.into())
+    Some(Outcome::Replaced { position }.into())
 }
 
 fn labels(model: &Model) -> Vec<String> {
@@ -207,14 +207,14 @@ fn shown(subject: &Attributed, target: &Target) -> Shown {
         part: None,
     };
     let named = |id: u32| match target.said {
-        Said::Token { position, .. } => token(subject, position, id),
-        Said::Label(_) => plain(labels.get(id as usize).map_or("label", String::as_str), id),
-        Said::Replaced { .. } => plain("replaced", 0),
+        Outcome::Token { position, .. } => token(subject, position, id),
+        Outcome::Label(_) => plain(labels.get(id as usize).map_or("label", String::as_str), id),
+        Outcome::Replaced { .. } => plain("replaced", 0),
     };
     let (name, position) = match target.said {
-        Said::Token { position, id } => (named(id), Some(subject.shown_position(position))),
-        Said::Label(label) => (named(label as u32), None),
-        Said::Replaced { position } => (named(0), Some(position)),
+        Outcome::Token { position, id } => (named(id), Some(subject.shown_position(position))),
+        Outcome::Label(label) => (named(label as u32), None),
+        Outcome::Replaced { position } => (named(0), Some(position)),
     };
     let name = match target.of {
         Quantity::Entropy => plain("entropy", 0),

@@ -2,7 +2,7 @@
 
 use std::ops::{Range, RangeInclusive};
 
-use ecco_explain::intervention::{Change, Intervention, Part, To, Vector};
+use ecco_explain::intervention::{Change, Intervention, Part, Replacement, Vector};
 use ecco_models::Site;
 use ecco_models::run::{Input, Place};
 use rhai::{Dynamic, INT, Map};
@@ -269,17 +269,17 @@ impl<'a> Entry<'a> {
         Ok(Change::Add { what, factor })
     }
 
-    fn to(&self) -> Result<To, ScriptError> {
+    fn to(&self) -> Result<Replacement, ScriptError> {
         let over = self.options.texts("over");
         let to = match self.options.any("to") {
-            None => To::Number(0.0),
+            None => Replacement::Number(0.0),
             Some(value) => match (
                 number(value),
                 value.as_immutable_string_ref().as_ref().map(|text| text.as_str()),
             ) {
-                (Some(number), _) if number.is_finite() => To::Number(number),
-                (_, Ok("zero")) => To::Number(0.0),
-                (_, Ok("mean")) => To::Mean(self.inputs(over)?),
+                (Some(number), _) if number.is_finite() => Replacement::Number(number),
+                (_, Ok("zero")) => Replacement::Number(0.0),
+                (_, Ok("mean")) => Replacement::Mean(self.inputs(over)?),
                 _ => {
                     let got = show::brief(value);
                     let message = format!("option `to` takes \"zero\", \"mean\" or a number; got {got}");
@@ -288,7 +288,9 @@ impl<'a> Entry<'a> {
             },
         };
         match (&to, over) {
-            (To::Number(_), Some(_)) => Err(refused("over", "only a mean is over texts: to: \"mean\"")),
+            (Replacement::Number(_), Some(_)) => {
+                Err(refused("over", "only a mean is over texts: to: \"mean\""))
+            }
             _ => Ok(to),
         }
     }
