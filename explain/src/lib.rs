@@ -37,8 +37,8 @@ pub mod similarity;
 
 pub use agreement::{Agreement, agreement, compare};
 pub use attribution::{
-    Aggregation, Attribution, AttributionOptions, Baseline, Completeness, Explained, Method, Quantity, Said,
-    Target, attribute,
+    Aggregation, Attribution, AttributionOptions, Baseline, Completeness, Method, Objective, Outcome,
+    Quantity, Target, attribute,
 };
 pub use direct::{Direct, direct};
 pub use error::Error;

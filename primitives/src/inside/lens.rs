@@ -218,7 +218,7 @@ impl Lens {
         let chosen = |position: usize| passage.token(position).map(shown_one);
         let (layers, raw) = (self.layers(), inner.question.raw);
         if let LensKind::Ranks(kind) = inner.kind {
-            let by_layer = |of: fn(&lens::Watched) -> f32| self.by_column(found, of);
+            let by_layer = |of: fn(&lens::TokenTrack) -> f32| self.by_column(found, of);
             let ranks = by_layer(|watched| watched.rank as f32);
             return Ok(Box::new(RankMap {
                 kind,
@@ -265,7 +265,7 @@ impl Lens {
     }
 
     /// A number of each ranked token, by layer.
-    fn by_column(&self, found: &lens::Lens, of: fn(&lens::Watched) -> f32) -> Vec<Vec<f32>> {
+    fn by_column(&self, found: &lens::Lens, of: fn(&lens::TokenTrack) -> f32) -> Vec<Vec<f32>> {
         let row =
             |row: &Vec<lens::Reading>| row.iter().flat_map(|reading| &reading.watched).map(of).collect();
         found.readings.iter().map(row).collect()
@@ -364,7 +364,7 @@ impl Explanation for Lens {
                 divergence,
             ]);
         }
-        let watched = |of: fn(&lens::Watched) -> f32| {
+        let watched = |of: fn(&lens::TokenTrack) -> f32| {
             self.numbers(move |reading| reading.watched.first().map_or(f32::NAN, of))
         };
         let best = |of: fn(&(u32, f32)) -> f32| {

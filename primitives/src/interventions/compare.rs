@@ -4,8 +4,8 @@ use rhai::{Dynamic, INT, Map};
 
 use super::intervene::{InterveneOptions, intervene};
 use super::side_by_side::SideBySide;
-use crate::models::model::Model;
 use crate::attribution::generate::generated;
+use crate::models::model::Model;
 use ecco_scripting::options::{OptionKind, OptionReader, OptionSet, OptionSpec, OptionValue};
 use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
 

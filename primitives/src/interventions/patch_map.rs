@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use ecco_explain::intervention::patching::By;
+use ecco_explain::intervention::patching::PatchAxis;
 use ecco_interpreter::{Explorable, MimeBundle};
 use ecco_widgets::{Columns, Token};
 use ndarray::Array2;
@@ -27,8 +27,8 @@ pub struct PatchMap {
 impl PatchMap {
     fn axis(&self) -> &'static str {
         match self.map.options.by {
-            By::Position => "position",
-            By::Head => "head",
+            PatchAxis::Position => "position",
+            PatchAxis::Head => "head",
         }
     }
 
@@ -57,11 +57,11 @@ impl PatchMap {
             corrupted: self.map.corrupted,
             layers: self.map.layers.clone(),
             columns: match self.map.options.by {
-                By::Position => Columns::Positions {
+                PatchAxis::Position => Columns::Positions {
                     corrupted: self.corrupted.to_vec(),
                     clean: self.clean.to_vec(),
                 },
-                By::Head => Columns::Heads(restored.ncols()),
+                PatchAxis::Head => Columns::Heads(restored.ncols()),
             },
             restored: restored.outer_iter().map(row).collect(),
         }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use ecco_explain::intervention::patching::{By, PatchOptions, patch_map};
+use ecco_explain::intervention::patching::{PatchAxis, PatchOptions, patch_map};
 use ecco_explain::{Quantity, Target};
 use ecco_interpreter::named;
 use ecco_models::Site;
@@ -74,10 +74,10 @@ fn map(lm: &Model, clean: &str, corrupted: &str, options: &MapOptions) -> Result
     let (clean, corrupted) = (clean?, corrupted?);
     let place = place_in(lm, options.site.as_deref(), Site::ResidualBefore)?;
     let by = match &options.by {
-        Some(Choice(PatchUnit::Head)) => By::Head,
-        Some(Choice(PatchUnit::Position)) => By::Position,
-        None if place.site == Site::HeadOutputs => By::Head,
-        None => By::Position,
+        Some(Choice(PatchUnit::Head)) => PatchAxis::Head,
+        Some(Choice(PatchUnit::Position)) => PatchAxis::Position,
+        None if place.site == Site::HeadOutputs => PatchAxis::Head,
+        None => PatchAxis::Position,
     };
     let (target, answer) = target(&loaded, &clean, &corrupted, options)?;
     let settings = PatchOptions { place, by, target };

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use ecco_explain::intervention::steering::{At, Steering, SteeringOptions, steering};
+use ecco_explain::intervention::steering::{Steering, SteeringOptions, TextPosition, steering};
 use ecco_interpreter::{Explorable, MimeBundle, named};
 use ecco_models::Site;
 use ecco_models::run::Input;
@@ -70,8 +70,8 @@ impl SteeringVector {
             place: place_in(lm, options.site.as_deref(), Site::ResidualAfter)?,
             layer: options.layer.unwrap_or((lm.card().n_layers - 1) / 2),
             at: match options.at.0 {
-                TextPart::Last => At::Last,
-                TextPart::Mean => At::Mean,
+                TextPart::Last => TextPosition::Last,
+                TextPart::Mean => TextPosition::Mean,
             },
             unit: options.unit,
         };

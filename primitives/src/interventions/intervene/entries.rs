@@ -1,7 +1,7 @@
 //! The maps that say what is changed, read as interventions.
 
 use ecco_explain::intervention::steering::Steering;
-use ecco_explain::intervention::{Change, Intervention, Part, To, Vector};
+use ecco_explain::intervention::{Change, Intervention, Part, Replacement, Vector};
 use ecco_models::Site;
 use ecco_models::run::{Input, Place};
 use rhai::{Dynamic, Map};
@@ -120,12 +120,14 @@ pub fn ablate(lm: &Model, map: &Map) -> Result<Intervention, ScriptError> {
     let over = entry.over.as_ref().map(|texts| &texts.0[..]);
     target.intervention(positions, || {
         let to = match &entry.to {
-            None => To::Number(0.0),
-            Some(AblateValue::Number(number)) => To::Number(*number),
-            Some(AblateValue::Mean) => To::Mean(inputs(lm, over)?),
+            None => Replacement::Number(0.0),
+            Some(AblateValue::Number(number)) => Replacement::Number(*number),
+            Some(AblateValue::Mean) => Replacement::Mean(inputs(lm, over)?),
         };
         match (&to, over) {
-            (To::Number(_), Some(_)) => Err(refused("over", "only a mean is over texts: to: \"mean\"")),
+            (Replacement::Number(_), Some(_)) => {
+                Err(refused("over", "only a mean is over texts: to: \"mean\""))
+            }
             _ => Ok(Change::Ablate(to)),
         }
     })
