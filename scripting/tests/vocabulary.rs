@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Notebook, on_session_thread, plain};
-use ecco_interpreter::{Interpreter, MimeBundle, named};
+use ecco_interpreter::{Explorable, Interpreter, named};
 use ecco_scripting::options::{Choice, OneOrMany, OptionSet, Word};
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::tensor::Tensor;
@@ -18,8 +18,8 @@ struct Series {
 }
 
 impl Show for Series {
-    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
-        Ok(MimeBundle::from_text(self.line()))
+    fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
+        Ok(Box::new(self.clone()))
     }
 
     fn line(&self) -> String {
@@ -34,6 +34,16 @@ impl Explanation for Series {
             self.name,
             Tensor::new(values.unwrap_or_default(), &["step"]),
         )])
+    }
+}
+
+impl Explorable for Series {
+    fn text(&self) -> String {
+        self.line()
+    }
+
+    fn json(&self) -> Option<serde_json::Value> {
+        Some(serde_json::json!({"type": "series", "version": 1, "values": self.values}))
     }
 }
 
@@ -158,7 +168,10 @@ fn results_are_numbers_and_json_and_lines() {
         assert_eq!(n.text("series"), "round [0.0, 1.0, 2.0, 3.0]");
         assert_eq!(n.text("series.to_array()"), "[0.0, 1.0, 2.0, 3.0]");
         assert_eq!(n.text("[series]"), "[round [0.0, 1.0, 2.0, 3.0]]");
-        assert!(n.text("series.to_json()").contains("[0.0,1.0,2.0,3.0]"));
+        assert_eq!(
+            n.text("parse_json(series.to_json()).values"),
+            "[0.0, 1.0, 2.0, 3.0]"
+        );
     });
 }
 
