@@ -122,7 +122,8 @@ mod tests {
     #[test]
     fn numbers_are_those_of_the_table() {
         let table: Value = serde_json::from_str(include_str!("../../tests/numbers.json")).unwrap();
-        let formats: [(&str, fn(f64) -> String); 5] = [
+        type Format = fn(f64) -> String;
+        let formats: [(&str, Format); 5] = [
             ("share", share),
             ("fineShare", fine_share),
             ("signed", signed),
