@@ -114,7 +114,30 @@ pub fn short(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
+
+    /// The script's functions are held to the same table by a browser test.
+    #[test]
+    fn numbers_are_those_of_the_table() {
+        let table: Value = serde_json::from_str(include_str!("../../tests/numbers.json")).unwrap();
+        type Format = fn(f64) -> String;
+        let formats: [(&str, Format); 5] = [
+            ("share", share),
+            ("fineShare", fine_share),
+            ("signed", signed),
+            ("nats", nats),
+            ("short", short),
+        ];
+        assert_eq!(table.as_object().unwrap().len(), formats.len());
+        for (name, format) in formats {
+            for case in table[name].as_array().unwrap() {
+                let value = case[0].as_f64().unwrap_or(f64::NAN);
+                assert_eq!(format(value), case[1].as_str().unwrap(), "{name} of {value}");
+            }
+        }
+    }
 
     #[test]
     fn shares() {
