@@ -82,7 +82,7 @@ pub enum Vector {
 /// The edits that these interventions are, in their order, for this model.
 ///
 /// # Errors
-/// [`Error::Option`] for what the model does not have, or what has another size; `watch`'s interruption.
+/// [`Error::Option`](crate::Error::Option) for what the model does not have, or what has another size; `watch`'s interruption.
 pub fn compile(model: &Model, interventions: &[Intervention], watch: &mut Watch) -> Result<Edits> {
     let sizes = run::probe(model)?;
     let mut edits = Vec::new();

@@ -5,7 +5,7 @@
 //! - `cka`: centred kernel alignment: [`Method::Cka`]
 //! - here: checks, one pair ([`compare`]), all pairs of layers ([`grid`])
 //!
-//! Everything is float64. What depends on one capture alone is computed once per capture ([`Operand`]), so that a
+//! Everything is float64. What depends on one capture alone is computed once per capture (`Operand`), so that a
 //! pair costs one product.
 
 mod cca;

@@ -35,7 +35,7 @@ const HEAD_ROWS: usize = 64;
 /// One pass of each model over the text; `reference` and `changed` may be views on one model.
 ///
 /// # Errors
-/// [`Error::Option`] for models whose predictions are not about the same tokens or labels.
+/// [`Error::Option`](crate::Error::Option) for models whose predictions are not about the same tokens or labels.
 pub fn divergence(
     reference: &Model,
     changed: &Model,

@@ -43,7 +43,7 @@ pub struct Steering {
 /// The direction from `negative` to `positive` texts.
 ///
 /// # Errors
-/// [`Error::Option`] for lists without a text, a place the model does not have or that is divided by heads, or texts
+/// [`Error::Option`](crate::Error::Option) for lists without a text, a place the model does not have or that is divided by heads, or texts
 /// that do not differ there.
 pub fn steering(
     model: &Model,
