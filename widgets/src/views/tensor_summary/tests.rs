@@ -9,6 +9,7 @@ fn summary() -> TensorSummary {
         min: Some(-0.170_040_75),
         max: Some(11.25),
         mean: Some(f64::NAN),
+        data: None,
         preview: vec![0.5, -0.125, f32::INFINITY],
     }
 }
