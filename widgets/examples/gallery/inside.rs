@@ -18,6 +18,7 @@ pub fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
         ("parts-heads", Box::new(parts(heads()))),
         ("parts-neurons", Box::new(parts(neurons()))),
         ("candidates", Box::new(candidates())),
+        ("top-k", Box::new(top_k())),
     ]
 }
 
@@ -157,6 +158,28 @@ fn neurons() -> PartsBy {
     PartsBy::Neuron {
         top: (0..20).map(neuron).collect(),
         of: 18_432,
+    }
+}
+
+fn top_k() -> TopK {
+    let tokens = eu();
+    let position = |position: usize| TopKPosition {
+        position,
+        token: tokens.get(position).cloned(),
+        rank: (position < tokens.len()).then_some(1 + (position * 7 % 40) as u32),
+        probability: (position < tokens.len()).then_some(noise(position, 3) * 0.6),
+        top: (0..5)
+            .map(|rank| {
+                (
+                    tokens[(position + rank * 5) % tokens.len()].clone(),
+                    0.5 / (1.0 + rank as f32),
+                )
+            })
+            .collect(),
+    };
+    TopK {
+        k: 5,
+        positions: (1..=tokens.len()).map(position).collect(),
     }
 }
 

@@ -27,6 +27,7 @@ pub mod similarity;
 pub mod steering;
 pub mod tensor_summary;
 pub mod tokens;
+pub mod top_k;
 
 pub use attention::Attention;
 pub use candidates::{Candidate, CandidateLabel, CandidatePlace, Candidates};
@@ -49,6 +50,7 @@ pub use similarity::SimilarityGrid;
 pub use steering::Steering;
 pub use tensor_summary::TensorSummary;
 pub use tokens::TokenSequence;
+pub use top_k::{TopK, TopKPosition};
 
 /// JSON Schema of every document, with its type.
 macro_rules! schemas {
@@ -82,6 +84,7 @@ schemas![
     Steering,
     TensorSummary,
     TokenSequence,
+    TopK,
 ];
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ SAVED = {
     "score": ["score", "score-first", "hostile-score", "long-score"],
     "side_by_side": ["side-by-side"],
     "similarity": ["similarity"],
+    "top_k": ["top-k"],
 }
 STILL = {"candidates", "model", "models", "reading", "steering", "tensor", "tokens", "top_neurons"}
 

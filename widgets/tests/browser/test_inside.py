@@ -10,6 +10,7 @@ from test_views import luminance
 
 TABLES = {
     "predictions": "ecco-layer-predictions", "ranks": "ecco-ranks", "ranks-watched": "ecco-ranks", "lens": "ecco-lens",
+    "top-k": "ecco-top-k",
     "parts": "ecco-parts", "parts-heads": "ecco-parts", "parts-neurons": "ecco-parts",
 }
 ATTENTION = ["attention", "attention-mean", "attention-cross"]
@@ -227,3 +228,13 @@ def test_cells_are_legible(open_page, name, scheme, tmp_path):
         ground = [opacity * part + (1 - opacity) * below for part, below in zip(colour[:3], page_ground, strict=True)]
         darker, lighter = sorted(map(luminance, (ground, numbers(text.get("fill"))[:3])))
         assert (lighter + 0.05) / (darker + 0.05) > 3.0, text.text
+
+
+def test_a_row_names_the_most_probable_tokens(open_page, gallery):
+    page = open_page("top-k")
+    expected = data(gallery, "top-k")["positions"][3]
+    cell(page, "ecco-top-k", 3, 1).hover()
+    text = readout(page, "ecco-top-k")
+    assert f"position {expected['position']}" in text
+    assert all(token["text"].strip() in text for token in expected["top"])
+    assert f"rank {expected['rank']}" in text  # beyond the five
