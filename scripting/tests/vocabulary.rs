@@ -4,11 +4,12 @@
 mod common;
 
 use common::{Notebook, on_session_thread, plain};
-use ecco_interpreter::{Interpreter, MimeBundle, named};
+use ecco_interpreter::{Explorable, Interpreter, named};
 use ecco_scripting::options::{Choice, OneOrMany, OptionSet, Word};
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{Registry, ScriptError, functions, members, options};
+use serde_json::{Value, json};
 
 /// Numbers with a name.
 #[derive(Clone)]
@@ -17,9 +18,22 @@ struct Series {
     values: Vec<f32>,
 }
 
+/// How a series looks.
+struct Row(String, Vec<f32>);
+
+impl Explorable for Row {
+    fn text(&self) -> String {
+        self.0.clone()
+    }
+
+    fn json(&self) -> Option<Value> {
+        Some(json!({"type": "series", "values": self.1}))
+    }
+}
+
 impl Show for Series {
-    fn bundle(&self) -> Result<MimeBundle, ScriptError> {
-        Ok(MimeBundle::from_text(self.line()))
+    fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
+        Ok(Box::new(Row(self.line(), self.values.clone())))
     }
 
     fn line(&self) -> String {
@@ -158,7 +172,10 @@ fn results_are_numbers_and_json_and_lines() {
         assert_eq!(n.text("series"), "round [0.0, 1.0, 2.0, 3.0]");
         assert_eq!(n.text("series.to_array()"), "[0.0, 1.0, 2.0, 3.0]");
         assert_eq!(n.text("[series]"), "[round [0.0, 1.0, 2.0, 3.0]]");
-        assert!(n.text("series.to_json()").contains("[0.0,1.0,2.0,3.0]"));
+        assert!(
+            n.text("series.to_json()")
+                .ends_with("\"values\":[0.0,1.0,2.0,3.0]}")
+        );
     });
 }
 

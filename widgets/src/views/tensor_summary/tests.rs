@@ -10,6 +10,7 @@ fn summary() -> TensorSummary {
         max: Some(11.25),
         mean: Some(f64::NAN),
         preview: vec![0.5, -0.125, f32::INFINITY],
+        data: None,
     }
 }
 
