@@ -26,7 +26,7 @@ const LOGOS: [(&str, &[u8]); 3] = [
 
 /// Where a kernelspec can go.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Place {
+pub(crate) enum Place {
     /// For this user, in every environment.
     User,
     /// In the environment that is active, or that the executable is installed in.
@@ -35,7 +35,7 @@ pub enum Place {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     #[error("{name:?} cannot be a kernel's name: use letters, digits, '.', '_' and '-'")]
     Name { name: String },
 
@@ -65,7 +65,7 @@ pub enum Error {
 }
 
 /// Writes the kernelspec and returns its folder. One of the same name that is there is replaced.
-pub fn install(place: &Place, name: &str, display_name: &str) -> Result<PathBuf, Error> {
+pub(crate) fn install(place: &Place, name: &str, display_name: &str) -> Result<PathBuf, Error> {
     let executable = std::env::current_exe().map_err(|source| Error::Executable { source })?;
     let folder = kernels_folder(place, &executable)?.join(checked(name)?);
     let spec = spec(&executable, display_name)?;

@@ -46,9 +46,9 @@ pub fn compare(
         });
         attributions.push(found);
     }
-    let scored: Vec<Scored> = attributions
+    let scored: Vec<MethodScores> = attributions
         .iter()
-        .map(|found| Scored::new(found.method.name(), found))
+        .map(|found| MethodScores::new(found.method.name(), found))
         .collect();
     let mut compared = agreement(&scored, referee, k)?;
     compared.random = measured.iter().flatten().find_map(Faithfulness::random);
@@ -60,12 +60,12 @@ pub fn compare(
 }
 
 /// One method's scores: what it is called, and `scores[target][source]`.
-pub struct Scored<'a> {
+pub struct MethodScores<'a> {
     pub name: &'a str,
     pub scores: &'a [Vec<f32>],
 }
 
-impl<'a> Scored<'a> {
+impl<'a> MethodScores<'a> {
     pub fn new(name: &'a str, attribution: &'a Attribution) -> Self {
         Self {
             name,
@@ -139,7 +139,7 @@ impl Agreement {
 /// # Errors
 /// [`Error::Option`] where there are fewer than two methods, or `referee` or `k` is none; [`Error::Unlike`] where
 /// their targets or sources are not the same.
-pub fn agreement(methods: &[Scored], referee: usize, k: usize) -> Result<Agreement> {
+pub fn agreement(methods: &[MethodScores], referee: usize, k: usize) -> Result<Agreement> {
     check(methods, referee, k)?;
     let n = methods.len();
     let table = |statistic: &dyn Fn(&[f32], &[f32]) -> f64| {
@@ -167,7 +167,7 @@ pub fn agreement(methods: &[Scored], referee: usize, k: usize) -> Result<Agreeme
     })
 }
 
-fn check(methods: &[Scored], referee: usize, k: usize) -> Result<()> {
+fn check(methods: &[MethodScores], referee: usize, k: usize) -> Result<()> {
     if methods.len() < 2 {
         return Err(refuse(
             "the number of methods",
@@ -182,7 +182,7 @@ fn check(methods: &[Scored], referee: usize, k: usize) -> Result<()> {
     if k == 0 {
         return Err(refuse("k", k, "expected at least one source"));
     }
-    let shape = |scored: &Scored| scored.scores.iter().map(Vec::len).collect::<Vec<_>>();
+    let shape = |scored: &MethodScores| scored.scores.iter().map(Vec::len).collect::<Vec<_>>();
     match methods.iter().find(|method| shape(method) != shape(&methods[0])) {
         Some(other) => Err(Error::Unlike {
             one: methods[0].name.to_owned(),
@@ -301,7 +301,7 @@ mod tests {
         let one = [vec![0.1, 0.2, 0.7], vec![0.5, 0.1, 0.2, 0.2]];
         let same = [vec![1.0, 2.0, 7.0], vec![5.0, 1.0, 2.0, 2.0]];
         let other = [vec![0.7, 0.2, 0.1], vec![0.1, 0.5, 0.2, 0.2]];
-        let scored = |name, scores| Scored { name, scores };
+        let scored = |name, scores| MethodScores { name, scores };
         let methods = [
             scored("other", &other[..]),
             scored("one", &one[..]),
@@ -322,9 +322,9 @@ mod tests {
     #[test]
     fn what_cannot_be_compared_is_refused() {
         let (one, other) = ([vec![0.1, 0.2]], [vec![0.1, 0.2, 0.3]]);
-        let scored = |name, scores| Scored { name, scores };
+        let scored = |name, scores| MethodScores { name, scores };
         let refused =
-            |methods: &[Scored], referee, k| agreement(methods, referee, k).unwrap_err().to_string();
+            |methods: &[MethodScores], referee, k| agreement(methods, referee, k).unwrap_err().to_string();
         let both = [scored("one", &one[..]), scored("other", &other[..])];
         assert!(refused(&both, 0, 1).contains("one and other explain different targets or sources"));
         assert!(refused(&both[..1], 0, 1).contains("nothing to compare"));

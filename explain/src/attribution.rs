@@ -1,7 +1,7 @@
 //! Attribution: how much each token that a model has read contributed to what it says.
 //!
 //! - [`Target`]: what is explained: a token's or label's probability, logit …, or the difference of two
-//! - [`Explained`]: the targets as one differentiable function of the embeddings, for every kind of model
+//! - [`Objective`]: the targets as one differentiable function of the embeddings, for every kind of model
 //! - [`Method`], [`AttributionOptions`]: how; [`Baseline`], [`Aggregation`]
 //! - [`attribute`], [`Attribution`]: the result
 //! - `methods`: the methods, a row each; their functions are
@@ -18,7 +18,6 @@ mod attention;
 mod baseline;
 pub mod coalitions;
 mod cost;
-mod explained;
 mod gradients;
 mod guided;
 mod kernel_shap;
@@ -26,6 +25,7 @@ mod lime;
 mod memory;
 mod method;
 mod methods;
+mod objective;
 mod occlusion;
 mod options;
 pub(crate) mod passes;
@@ -47,17 +47,17 @@ use work::Work;
 
 pub use aggregation::Aggregation;
 pub use baseline::Baseline;
-pub use explained::Explained;
 pub use method::Method;
+pub use objective::Objective;
 pub use options::AttributionOptions;
 pub use rows::Completeness;
-pub use target::{Quantity, Said, Target};
+pub use target::{Outcome, Quantity, Target};
 
 /// The result: one row for each target, in their order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attribution {
     pub method: Method,
-    /// Row k has one value for each of the target's sources (see [`Explained`]): contributions brought to one number by
+    /// Row k has one value for each of the target's sources (see [`Objective`]): contributions brought to one number by
     /// the [`Aggregation`], divided by the sum of their absolute values.
     pub scores: Vec<Vec<f32>>,
     /// The contributions before that, summed along the embedding with their sign.
@@ -83,7 +83,7 @@ pub fn attribute(
     watch: &mut Watch,
 ) -> Result<Attribution> {
     options.check()?;
-    let explained = Explained::new(model, input, targets)?;
+    let explained = Objective::new(model, input, targets)?;
     let cost = options.method.cost();
     cost.ensure_room(&explained, options)?;
     let (total, unit) = cost.work(&explained, options);
@@ -106,7 +106,7 @@ pub fn attribute(
 }
 
 /// The rows of some targets, in their order.
-fn rows_of(explained: &Explained, options: &AttributionOptions, work: &mut Work) -> Result<Vec<Row>> {
+fn rows_of(explained: &Objective, options: &AttributionOptions, work: &mut Work) -> Result<Vec<Row>> {
     let targets = explained.targets().iter();
     let n_sources: Vec<usize> = targets.map(|target| explained.n_sources_of(target)).collect();
     let method = options.method;

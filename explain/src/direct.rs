@@ -23,7 +23,7 @@ use crate::rows::Rows;
 
 /// Which logit, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wanted {
+pub struct LogitQuery {
     /// The position that is read; the token stands at the next.
     pub row: usize,
     pub token: u32,
@@ -100,7 +100,7 @@ const SITES: &[Site] = &[
 ///
 /// # Errors
 /// A model that reads all at once: between its stream and its head stands a layer that is not linear.
-pub fn direct(model: &Model, input: &Input, wanted: Wanted, watch: &mut Watch) -> Result<Direct> {
+pub fn direct(model: &Model, input: &Input, wanted: LogitQuery, watch: &mut Watch) -> Result<Direct> {
     let decoder = match model.body() {
         Body::Decoder(decoder) => decoder.as_ref(),
         Body::EncoderDecoder(both) => &both.decoder,
@@ -132,7 +132,7 @@ pub fn direct(model: &Model, input: &Input, wanted: Wanted, watch: &mut Watch) -
     })?)
 }
 
-fn check(model: &Model, input: &Input, wanted: Wanted) -> Result<()> {
+fn check(model: &Model, input: &Input, wanted: LogitQuery) -> Result<()> {
     let n = input.spoken().len();
     if wanted.row >= n {
         let reason = format!("the model has read {n} tokens, 0 to {}", n.saturating_sub(1));
@@ -163,7 +163,7 @@ struct Way<'a> {
 
 impl<'a> Way<'a> {
     /// To the last layer's output.
-    fn from_head(decoder: &'a Decoder, rows: &'a Rows<'a, 'a>, wanted: Wanted) -> Self {
+    fn from_head(decoder: &'a Decoder, rows: &'a Rows<'a, 'a>, wanted: LogitQuery) -> Self {
         let config = decoder.config();
         let column = |id: u32| wide(&decoder.head.weight.select(1, i64::from(id)));
         let bias = |id: u32| {

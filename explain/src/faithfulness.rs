@@ -28,7 +28,7 @@ use rand_mt::Mt64;
 use crate::agreement::descending;
 use crate::attribution::passes::Passes;
 use crate::attribution::work::Work;
-use crate::attribution::{Attribution, Baseline, Explained, Quantity, Target};
+use crate::attribution::{Attribution, Baseline, Objective, Quantity, Target};
 use crate::error::{Error, Result, refuse};
 
 /// How much to measure.
@@ -127,7 +127,7 @@ impl Figures {
 
 /// What one order of sources does to a target.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Measured {
+pub struct Measurement {
     pub figures: Figures,
     /// F at each step, from the whole text to the baseline.
     pub deletion: Vec<f64>,
@@ -142,9 +142,9 @@ pub struct Check {
     pub full: f64,
     /// F of the baseline.
     pub empty: f64,
-    pub found: Measured,
+    pub found: Measurement,
     /// The mean over the random orders; `None` where none were asked for.
-    pub random: Option<Measured>,
+    pub random: Option<Measurement>,
 }
 
 /// An attribution's faithfulness.
@@ -200,7 +200,7 @@ pub fn faithfulness(
     let mut checks = Vec::new();
     for (target, scores) in targets.iter().zip(&attribution.scores) {
         let (measured, is_contrast) = measured(target);
-        let explained = Explained::new(model, input, &[measured])?;
+        let explained = Objective::new(model, input, &[measured])?;
         if explained.n_sources() != scores.len() {
             return Err(unlike());
         }
@@ -282,7 +282,7 @@ pub fn check_target(
     let stacked = ndarray::stack(ndarray::Axis(0), &rows).unwrap_or_else(|_| Array2::from_elem((0, n), true));
     let values = values(stacked)?;
     let (full, empty) = (values[0], values[1]);
-    let mut measured: Vec<Measured> = values[2..]
+    let mut measured: Vec<Measurement> = values[2..]
         .chunks(2 * counts.len().max(1))
         .map(|values| {
             let (without, only) = values.split_at(counts.len());
@@ -340,7 +340,7 @@ fn measure(
     full: f64,
     without: impl Fn(f64) -> f64,
     only: impl Fn(f64) -> f64,
-) -> Measured {
+) -> Measurement {
     let mean = |value: &dyn Fn(f64) -> f64| {
         let sum: f64 = options.fractions.iter().map(|&q| value(q)).sum();
         sum / options.fractions.len() as f64
@@ -355,7 +355,7 @@ fn measure(
         deletion: area(&deletion),
         insertion: area(&insertion),
     };
-    Measured {
+    Measurement {
         figures,
         deletion,
         insertion,
@@ -368,14 +368,14 @@ fn area(values: &[f64]) -> f64 {
     sum / (values.len() - 1) as f64
 }
 
-fn mean_of(measured: &[Measured]) -> Measured {
-    let curve = |of: fn(&Measured) -> &[f64]| {
+fn mean_of(measured: &[Measurement]) -> Measurement {
+    let curve = |of: fn(&Measurement) -> &[f64]| {
         let n_points = of(&measured[0]).len();
         let at =
             |point: usize| measured.iter().map(|one| of(one)[point]).sum::<f64>() / measured.len() as f64;
         (0..n_points).map(at).collect()
     };
-    Measured {
+    Measurement {
         figures: Figures::mean(measured.iter().map(|one| &one.figures)),
         deletion: curve(|one| &one.deletion),
         insertion: curve(|one| &one.insertion),

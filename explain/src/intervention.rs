@@ -52,7 +52,7 @@ pub enum Part {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// Nothing of its own is left.
-    Ablate(To),
+    Ablate(Replacement),
     /// Times this.
     Scale(f64),
     Add {
@@ -65,7 +65,7 @@ pub enum Change {
 
 /// What is put where something was ablated.
 #[derive(Debug, Clone, PartialEq)]
-pub enum To {
+pub enum Replacement {
     Number(f64),
     /// The mean over all positions of these texts.
     Mean(Vec<Input>),
@@ -82,14 +82,14 @@ pub enum Vector {
 /// The edits that these interventions are, in their order, for this model.
 ///
 /// # Errors
-/// [`Error::Option`] for what the model does not have, or what has another size; `watch`'s interruption.
+/// [`Error::Option`](crate::Error::Option) for what the model does not have, or what has another size; `watch`'s interruption.
 pub fn compile(model: &Model, interventions: &[Intervention], watch: &mut Watch) -> Result<Edits> {
     let sizes = run::probe(model)?;
     let mut edits = Vec::new();
     for intervention in interventions {
         let layers = check::layers(intervention, model, &sizes)?;
         let means = match &intervention.change {
-            Change::Ablate(To::Mean(inputs)) => {
+            Change::Ablate(Replacement::Mean(inputs)) => {
                 check::mean(intervention, inputs)?;
                 means(model, intervention.place, &layers, inputs, watch)?
             }
@@ -113,8 +113,8 @@ fn edit(
     let size = check::size(place, layer, sizes)?;
     check::part(intervention, layer, &size)?;
     let (change, n_known) = match &intervention.change {
-        Change::Ablate(To::Number(number)) => (edit::Change::Set(*number), None),
-        Change::Ablate(To::Mean(_)) => {
+        Change::Ablate(Replacement::Number(number)) => (edit::Change::Set(*number), None),
+        Change::Ablate(Replacement::Mean(_)) => {
             let mean = mean.ok_or_else(|| check::no_site(place, Some(layer)))?;
             (edit::Change::Become(of_part(intervention, tensor(mean)?)?), None)
         }

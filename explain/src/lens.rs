@@ -46,7 +46,7 @@ pub struct Reading {
     /// The most probable tokens with their probabilities, best first.
     pub top: Vec<(u32, f32)>,
     /// Of the watched tokens, in their order.
-    pub watched: Vec<Watched>,
+    pub watched: Vec<TokenTrack>,
     /// −Σ p ln p, in nats.
     pub entropy: f32,
     /// Σ q ln (q / p), in nats, with q what the output says: 0 at the output.
@@ -54,7 +54,7 @@ pub struct Reading {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Watched {
+pub struct TokenTrack {
     /// 1 is the most probable token.
     pub rank: u32,
     pub probability: f32,
@@ -262,7 +262,7 @@ fn read(
                     .map(|rank| (top_ids[flat * k + rank] as u32, top[[depth, row, rank]]))
                     .collect(),
                 watched: (0..ids.len())
-                    .map(|column| Watched {
+                    .map(|column| TokenTrack {
                         rank: ranks[column][flat] as u32,
                         probability: shares[column][[depth, row]],
                     })

@@ -2,10 +2,10 @@
 //!
 //! - [`attribution`]: which tokens what a model says came from
 //! - [`intervention`]: models whose inside is changed, steering, activation patching
-//! - [`lens`]: what each layer's state would say if it were the last
-//! - [`direct`]: what each part of the model wrote to a token's logit
+//! - [`mod@lens`]: what each layer's state would say if it were the last
+//! - [`mod@direct`]: what each part of the model wrote to a token's logit
 //! - [`groups`]: tokens as words, lines, sentences
-//! - [`faithfulness`]: whether an attribution says what the model uses; [`agreement`]: whether several say the same
+//! - [`mod@faithfulness`]: whether an attribution says what the model uses; [`mod@agreement`]: whether several say the same
 //! - [`nmf`], [`pca`], [`ica`]: patterns in neurons' activations; [`matching`]: the same ones found twice
 //! - [`neurons`]: which are most active
 //! - [`similarity`]: of activations over the same positions
@@ -37,8 +37,8 @@ pub mod similarity;
 
 pub use agreement::{Agreement, agreement, compare};
 pub use attribution::{
-    Aggregation, Attribution, AttributionOptions, Baseline, Completeness, Explained, Method, Quantity, Said,
-    Target, attribute,
+    Aggregation, Attribution, AttributionOptions, Baseline, Completeness, Method, Objective, Outcome,
+    Quantity, Target, attribute,
 };
 pub use direct::{Direct, direct};
 pub use error::Error;

@@ -4,7 +4,7 @@ use ndarray::ArrayView2;
 
 /// How a neuron's activations over several positions become one number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Over {
+pub enum Reduction {
     /// The largest; a neuron that fires once is found.
     #[default]
     Max,
@@ -14,7 +14,7 @@ pub enum Over {
 
 /// A neuron and how active it is.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Active {
+pub struct RankedNeuron {
     /// The row of its layer.
     pub layer: usize,
     pub neuron: usize,
@@ -29,10 +29,10 @@ pub struct Active {
 pub fn most_active(
     layers: &[ArrayView2<f32>],
     positions: std::ops::Range<usize>,
-    over: Over,
+    over: Reduction,
     n: usize,
-) -> Vec<Active> {
-    let mut found: Vec<Active> = Vec::new();
+) -> Vec<RankedNeuron> {
+    let mut found: Vec<RankedNeuron> = Vec::new();
     for (layer, matrix) in layers.iter().enumerate() {
         for (neuron, values) in matrix.outer_iter().enumerate() {
             let values = positions
@@ -49,10 +49,10 @@ pub fn most_active(
             }
             let Some((position, most)) = best else { continue };
             let value = match over {
-                Over::Max => most,
-                Over::Mean => (sum / f64::from(count)) as f32,
+                Reduction::Max => most,
+                Reduction::Mean => (sum / f64::from(count)) as f32,
             };
-            found.push(Active {
+            found.push(RankedNeuron {
                 layer,
                 neuron,
                 value,
@@ -81,8 +81,8 @@ pub fn heaviest(row: ndarray::ArrayView1<f32>, n: usize) -> Vec<(usize, f32)> {
     all
 }
 
-fn keep(found: &mut Vec<Active>, n: usize) {
-    let place = |active: &Active| (active.layer, active.neuron);
+fn keep(found: &mut Vec<RankedNeuron>, n: usize) {
+    let place = |active: &RankedNeuron| (active.layer, active.neuron);
     found.sort_by(|a, b| b.value.total_cmp(&a.value).then(place(a).cmp(&place(b))));
     found.truncate(n);
 }
@@ -98,18 +98,18 @@ mod tests {
         let first = array![[0.5f32, 0.1, -4.0], [0.4, 0.4, 0.4]];
         let second = array![[f32::NAN, 3.0, 0.0], [0.5, -1.0, 0.5]];
         let layers = [first.view(), second.view()];
-        let found = most_active(&layers, 0..3, Over::Max, 3);
+        let found = most_active(&layers, 0..3, Reduction::Max, 3);
         let places: Vec<_> = found
             .iter()
             .map(|a| (a.layer, a.neuron, a.position, a.value))
             .collect();
         assert_eq!(places, [(1, 0, 1, 3.0), (0, 0, 0, 0.5), (1, 1, 0, 0.5)]);
-        let found = most_active(&layers, 0..3, Over::Mean, 2);
+        let found = most_active(&layers, 0..3, Reduction::Mean, 2);
         assert_eq!((found[0].layer, found[0].neuron, found[0].value), (1, 0, 1.5));
         assert_eq!((found[1].layer, found[1].neuron), (0, 1));
-        let found = most_active(&layers, 2..3, Over::Max, 1);
+        let found = most_active(&layers, 2..3, Reduction::Max, 1);
         assert_eq!((found[0].layer, found[0].neuron, found[0].position), (1, 1, 2));
-        assert!(most_active(&layers, 5..9, Over::Max, 3).is_empty());
+        assert!(most_active(&layers, 5..9, Reduction::Max, 3).is_empty());
     }
 
     #[test]

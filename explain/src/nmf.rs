@@ -23,7 +23,7 @@ use ecco_interpreter::{Diagnostic, Kind, Progress, Watch};
 use ndarray::{Array2, ArrayView2};
 use thiserror::Error;
 
-pub use choice::{Choice, HeldOut, choose};
+pub use choice::{Choice, Holdout, choose};
 pub use transform::transform;
 
 use descent::Descent;

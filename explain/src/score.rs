@@ -7,7 +7,7 @@ use ecco_models::model::Body;
 use ecco_models::run::Input;
 use tch::{Device, Kind, Tensor};
 
-use crate::attribution::work::{Interruptible, Work};
+use crate::attribution::work::{Work, WorkTap};
 use crate::error::{Error, Result};
 
 /// What a model thought of a token before it read it.
@@ -67,14 +67,14 @@ fn states(
 ) -> ecco_models::error::Result<Tensor> {
     let states = match model.body() {
         Body::EncoderDecoder(both) => {
-            let memories = both.read(&both.encoder.embed(&input.ids), None, &mut Interruptible(work))?;
+            let memories = both.read(&both.encoder.embed(&input.ids), None, &mut WorkTap(work))?;
             let written = both.decoder.embed(before);
             both.decoder
-                .forward_with(&written, None, Some(&memories), &mut Interruptible(work))?
+                .forward_with(&written, None, Some(&memories), &mut WorkTap(work))?
         }
         _ => {
             let decoder = model.decoder("a score")?;
-            decoder.forward(&decoder.embed(before), None, &mut Interruptible(work))?
+            decoder.forward(&decoder.embed(before), None, &mut WorkTap(work))?
         }
     };
     Ok(states.squeeze_dim(0))

@@ -5,7 +5,7 @@
 //! - `cka`: centred kernel alignment: [`Method::Cka`]
 //! - here: checks, one pair ([`compare`]), all pairs of layers ([`grid`])
 //!
-//! Everything is float64. What depends on one capture alone is computed once per capture ([`Prepared`]), so that a
+//! Everything is float64. What depends on one capture alone is computed once per capture (`Operand`), so that a
 //! pair costs one product.
 
 mod cca;
@@ -148,9 +148,9 @@ impl Diagnostic for SimilarityError {
 type Result<T> = std::result::Result<T, SimilarityError>;
 
 /// A capture, ready to be compared by one method.
-enum Prepared {
-    Cca(cca::Prepared),
-    Cka(cka::Prepared),
+enum Operand {
+    Cca(cca::CcaBasis),
+    Cka(cka::CkaKernel),
     /// Constant over the positions.
     Nothing,
 }
@@ -170,8 +170,8 @@ pub fn compare(
     let a = prepare(a, &shapes, method, &mut steps)?;
     let b = prepare(b, &shapes, method, &mut steps)?;
     match (&a, &b) {
-        (Prepared::Nothing, _) => Err(SimilarityError::Constant { which: "first" }),
-        (_, Prepared::Nothing) => Err(SimilarityError::Constant { which: "second" }),
+        (Operand::Nothing, _) => Err(SimilarityError::Constant { which: "first" }),
+        (_, Operand::Nothing) => Err(SimilarityError::Constant { which: "second" }),
         _ => pair(&a, &b, method),
     }
 }
@@ -190,7 +190,7 @@ pub fn grid(
     let shape = |capture: &ArrayView2<f32>| capture.dim();
     let shapes: Vec<(usize, usize)> = a.iter().map(shape).chain(b.iter().map(shape)).collect();
     let mut steps = Steps::new(a.len() + b.len() + a.len() * b.len(), watch);
-    let all = |captures: &[ArrayView2<f32>], steps: &mut Steps| -> Result<Vec<Prepared>> {
+    let all = |captures: &[ArrayView2<f32>], steps: &mut Steps| -> Result<Vec<Operand>> {
         let prepared = captures
             .iter()
             .map(|capture| prepare(capture.mapv(f64::from).view(), &shapes, method, steps));
@@ -201,7 +201,7 @@ pub fn grid(
     for (i, row) in rows.iter().enumerate() {
         for (j, column) in columns.iter().enumerate() {
             steps.next()?;
-            if !matches!((row, column), (Prepared::Nothing, _) | (_, Prepared::Nothing)) {
+            if !matches!((row, column), (Operand::Nothing, _) | (_, Operand::Nothing)) {
                 grid[[i, j]] = pair(row, column, method)?.score;
             }
         }
@@ -215,7 +215,7 @@ fn prepare(
     shapes: &[(usize, usize)],
     method: Method,
     steps: &mut Steps,
-) -> Result<Prepared> {
+) -> Result<Operand> {
     steps.next()?;
     check(capture, shapes)?;
     let (neurons, positions) = capture.dim();
@@ -224,14 +224,14 @@ fn prepare(
     let largest = |matrix: ArrayView2<f64>| matrix.iter().fold(0.0f64, |most, value| most.max(value.abs()));
     // What rounding leaves of a constant is no change.
     if largest(centred.view()) <= 1e-12 * largest(capture) {
-        return Ok(Prepared::Nothing);
+        return Ok(Operand::Nothing);
     }
     let prepared = match method {
         Method::Cca | Method::Pwcca { .. } => {
             if neurons >= positions {
                 return Err(SimilarityError::Neurons { neurons, positions });
             }
-            Prepared::Cca(cca::prepare(centred, mean.to_vec())?)
+            Operand::Cca(cca::prepare(centred, mean.to_vec())?)
         }
         Method::Svcca { dims } => {
             // With as many directions as the centred positions span, any two captures correlate fully.
@@ -244,7 +244,7 @@ fn prepare(
                     positions,
                 });
             }
-            Prepared::Cca(cca::prepare(
+            Operand::Cca(cca::prepare(
                 cca::strongest(centred.view(), dims)?,
                 vec![0.0; dims],
             )?)
@@ -259,16 +259,16 @@ fn prepare(
                 return Err(SimilarityError::Bandwidth { bandwidth });
             }
             let widest = shapes.iter().map(|shape| shape.0).max().unwrap_or(neurons);
-            Prepared::Cka(cka::prepare(centred, kernel, unbiased, widest, steps)?)
+            Operand::Cka(cka::prepare(centred, kernel, unbiased, widest, steps)?)
         }
     };
     Ok(prepared)
 }
 
-fn pair(a: &Prepared, b: &Prepared, method: Method) -> Result<Similarity> {
+fn pair(a: &Operand, b: &Operand, method: Method) -> Result<Similarity> {
     match (a, b) {
-        (Prepared::Cca(a), Prepared::Cca(b)) => Ok(cca::pair(a, b, method)?),
-        (Prepared::Cka(a), Prepared::Cka(b)) => Ok(Similarity {
+        (Operand::Cca(a), Operand::Cca(b)) => Ok(cca::pair(a, b, method)?),
+        (Operand::Cka(a), Operand::Cka(b)) => Ok(Similarity {
             score: cka::pair(a, b),
             coefficients: Vec::new(),
         }),

@@ -59,7 +59,7 @@ impl Config {
 pub struct Embedding {
     /// Width of the embedding, projected to `hidden_size` where it is another.
     pub size: usize,
-    pub projected: Projected,
+    pub projected: InnerProjection,
     /// Factor on the embeddings.
     pub scale: f64,
     /// Kinds of segments that have vectors of their own; 0 for none.
@@ -70,7 +70,7 @@ pub struct Embedding {
 
 /// Where an embedding of another width than the stream's is projected to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Projected {
+pub enum InnerProjection {
     BeforePositions,
     /// After positions and norm, with a bias.
     Last,
@@ -81,7 +81,7 @@ impl Embedding {
     pub fn plain(size: usize) -> Self {
         Self {
             size,
-            projected: Projected::BeforePositions,
+            projected: InnerProjection::BeforePositions,
             scale: 1.0,
             n_segments: 0,
             norm: false,
@@ -148,7 +148,7 @@ pub enum NormKind {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Residual {
     /// Norms before each branch: of both, of the attention alone when the MLP shares its output, or none.
-    pub before: Before,
+    pub before: PreNorm,
     /// Norms on each branch's output.
     pub after_branch: bool,
     /// Norms on the stream, after each branch is added.
@@ -166,7 +166,7 @@ pub struct Residual {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Before {
+pub enum PreNorm {
     Both,
     Shared,
     None,
@@ -175,7 +175,7 @@ pub enum Before {
 impl Residual {
     /// x + attention(norm(x)), then x + mlp(norm(x)): most models.
     pub const PRE: Self = Self {
-        before: Before::Both,
+        before: PreNorm::Both,
         after_branch: false,
         after_sum: false,
         parallel: false,
@@ -186,7 +186,7 @@ impl Residual {
     };
     /// x + attention(n) + mlp(n) with n = norm(x).
     pub const PARALLEL: Self = Self {
-        before: Before::Shared,
+        before: PreNorm::Shared,
         parallel: true,
         ..Self::PRE
     };

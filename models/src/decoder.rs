@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::attention::{Cache, CrossMemory};
 use crate::config::Config;
-use crate::edit::OfStack;
+use crate::edit::StackEdits;
 use crate::error::Result;
 use crate::layers::Linear;
 use crate::rules::{Rule, over_itself};
@@ -66,7 +66,7 @@ impl Decoder {
     }
 
     /// A view on the same weights whose passes are edited.
-    pub(crate) fn edited(&self, edits: &Rc<OfStack>) -> Self {
+    pub(crate) fn edited(&self, edits: &Rc<StackEdits>) -> Self {
         Self {
             stack: self.stack.edited(edits),
             project_out: self.project_out.clone(),

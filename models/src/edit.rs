@@ -51,20 +51,20 @@ pub enum Change {
 }
 
 /// The edits of one stack.
-pub(crate) type OfStack = HashMap<(Site, usize), Vec<Rc<Edit>>>;
+pub(crate) type StackEdits = HashMap<(Site, usize), Vec<Rc<Edit>>>;
 
 /// Edits of a whole model, each where its layer is.
 #[derive(Clone)]
 pub struct Edits {
-    pub(crate) own: Rc<OfStack>,
-    pub(crate) encoder: Rc<OfStack>,
+    pub(crate) own: Rc<StackEdits>,
+    pub(crate) encoder: Rc<StackEdits>,
 }
 
 impl Edits {
     /// `spot` says as which type and where a model computes a site of a layer. Edits of one site and layer are made in
     /// the given order.
     pub fn new(edits: Vec<Edit>, spot: impl Fn(Place, usize) -> (Kind, Device)) -> Self {
-        let (mut own, mut encoder) = (OfStack::new(), OfStack::new());
+        let (mut own, mut encoder) = (StackEdits::new(), StackEdits::new());
         for edit in edits {
             let stack = if edit.place.encoder {
                 &mut encoder
@@ -83,7 +83,7 @@ impl Edits {
 
     /// These, and then those.
     pub fn followed_by(&self, others: &Self) -> Self {
-        let joined = |one: &OfStack, other: &OfStack| {
+        let joined = |one: &StackEdits, other: &StackEdits| {
             let mut all = one.clone();
             for (key, edits) in other {
                 all.entry(*key).or_default().extend(edits.iter().cloned());
@@ -217,14 +217,14 @@ fn at_rows(values: &Tensor, part: &Tensor, rows: Option<&[i64]>, start: i64) -> 
 }
 
 /// A tap whose values are edited before it sees them.
-pub(crate) struct Edited<'a> {
-    pub edits: &'a OfStack,
+pub(crate) struct EditTap<'a> {
+    pub edits: &'a StackEdits,
     /// The position of the pass's first row.
     pub start: i64,
     pub tap: &'a mut dyn Tap,
 }
 
-impl Tap for Edited<'_> {
+impl Tap for EditTap<'_> {
     fn wants(&self, site: Site, layer: usize) -> bool {
         self.edits.contains_key(&(site, layer)) || self.tap.wants(site, layer)
     }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use tch::{Device, Kind, Tensor};
 
 use crate::config::{Activation, Config, Dense, Head, Label, Task};
-use crate::edit::OfStack;
+use crate::edit::StackEdits;
 use crate::error::Result;
 use crate::layers::{Linear, Norm};
 use crate::stack::Stack;
@@ -65,7 +65,7 @@ impl Encoder {
     }
 
     /// A view on the same weights whose passes are edited.
-    pub(crate) fn edited(&self, edits: &Rc<OfStack>) -> Self {
+    pub(crate) fn edited(&self, edits: &Rc<StackEdits>) -> Self {
         Self {
             stack: self.stack.edited(edits),
             transform: self.transform.clone(),

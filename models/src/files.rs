@@ -18,7 +18,7 @@ pub struct ModelFiles {
     pub weights: Vec<WeightFile>,
 }
 
-/// What a tokenizer is made of: small files by name, those of [`TOKENIZER_FILES`] that are there.
+/// What a tokenizer is made of: small files by name, those of `TOKENIZER_FILES` that are there.
 #[derive(Default)]
 pub struct TokenizerFiles {
     folder: PathBuf,

@@ -16,11 +16,11 @@ use crate::encoder::Encoder;
 use crate::encoder_decoder::EncoderDecoder;
 use crate::error::{Error, Result, refuse};
 use crate::files::ModelFiles;
-use crate::generation::GenerationConfig;
+use crate::generation::config::GenerationConfig;
 use crate::guard::guard;
 use crate::site::{Place, Site};
 use crate::stack::Stack;
-use crate::tap::{Capture, Tap, Watched};
+use crate::tap::{Capture, ReportTap, Tap};
 use crate::tokenizer::Tokenizer;
 use ecco_interpreter::{Progress, Watch};
 
@@ -268,7 +268,7 @@ pub fn capture(
 ) -> Result<Capture> {
     let n_layers = model.config().n_layers;
     let mut report = |layer| watch(&running(layer, n_layers));
-    let mut tap = Watched {
+    let mut tap = ReportTap {
         tap: Capture::new(sites, layers),
         report: &mut report,
     };

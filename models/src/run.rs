@@ -25,7 +25,7 @@ use crate::error::{Error, Result, refuse};
 use crate::guard::guard;
 use crate::model::{Body, Model, running};
 use crate::stack::Stack;
-use crate::tap::{Capture, Site, Tap, Watched, to_array};
+use crate::tap::{Capture, ReportTap, Site, Tap, to_array};
 use ecco_interpreter::Watch;
 
 pub use crate::site::Place;
@@ -200,16 +200,16 @@ pub fn forward(model: &Model, input: &Input, tap: &mut dyn Tap) -> Result<Tensor
     model.check_ids_for(&both.encoder.config, &input.ids)?;
     model.check_ids(&input.target)?;
     guard(|| {
-        let read = both.read(&both.encoder.embed(&input.ids), None, &mut Following(&mut *tap))?;
+        let read = both.read(&both.encoder.embed(&input.ids), None, &mut FollowTap(&mut *tap))?;
         let written = both.decoder.embed(&input.target);
         both.decoder.forward_with(&written, None, Some(&read), tap)
     })
 }
 
 /// Sees nothing, and ends the pass when the other does.
-struct Following<'a>(&'a mut dyn Tap);
+struct FollowTap<'a>(&'a mut dyn Tap);
 
-impl Tap for Following<'_> {
+impl Tap for FollowTap<'_> {
     fn wants(&self, _: Site, _: usize) -> bool {
         false
     }
@@ -360,11 +360,11 @@ fn pass(
         done += 1;
         watch(&running(done - 1, total))
     });
-    let mut encoder = Watched {
+    let mut encoder = ReportTap {
         tap: capture(true),
         report: &mut |layer| (report.borrow_mut())(layer),
     };
-    let mut own = Watched {
+    let mut own = ReportTap {
         tap: capture(false),
         report: &mut |layer| (report.borrow_mut())(layer),
     };

@@ -9,22 +9,22 @@ use std::rc::Rc;
 use tch::{Device, Kind, Tensor};
 
 use crate::attention::{Cache, CrossMemory, Views};
-use crate::config::{Config, Positions, Projected};
-use crate::edit::{Edited, OfStack};
+use crate::config::{Config, InnerProjection, Positions};
+use crate::edit::{EditTap, StackEdits};
 use crate::error::{Error, Result};
 use crate::layers::{Linear, Norm, bring};
 use crate::rules::Rule;
 use crate::tap::{Site, Tap};
 use crate::weights::Weights;
 
-use block::Around;
+use block::Surroundings;
 pub use block::{Block, Cross, apply, apply_by};
 
 /// Embedding, blocks and norm with their weights, and what is changed in its passes. Blocks may be on other devices
 /// than the rest: the stream is brought to each.
 pub struct Stack {
     parts: Rc<Parts>,
-    edits: Option<Rc<OfStack>>,
+    edits: Option<Rc<StackEdits>>,
 }
 
 /// What views on one stack share.
@@ -110,7 +110,7 @@ impl Stack {
     }
 
     /// A view on the same weights whose passes are edited.
-    pub(crate) fn edited(&self, edits: &Rc<OfStack>) -> Self {
+    pub(crate) fn edited(&self, edits: &Rc<StackEdits>) -> Self {
         Self {
             parts: Rc::clone(&self.parts),
             edits: Some(Rc::clone(edits)).filter(|edits| !edits.is_empty()),
@@ -163,7 +163,7 @@ impl Stack {
         let mut edited;
         let tap = match &self.edits {
             Some(edits) => {
-                edited = Edited { edits, start, tap };
+                edited = EditTap { edits, start, tap };
                 &mut edited as &mut dyn Tap
             }
             None => tap,
@@ -181,7 +181,7 @@ impl Stack {
             let place = block.place();
             x = block.forward(
                 bring(&x, place),
-                Around {
+                Surroundings {
                     memory,
                     source,
                     view: views.at(place),
@@ -203,7 +203,7 @@ impl Stack {
         let mut edited;
         let tap = match &self.edits {
             Some(edits) => {
-                edited = Edited { edits, start: 0, tap };
+                edited = EditTap { edits, start: 0, tap };
                 &mut edited as &mut dyn Tap
             }
             None => tap,
@@ -211,7 +211,7 @@ impl Stack {
         let block = &self.blocks[layer];
         let place = block.place();
         let mut views = Views::new(&self.config, self.relative.as_ref(), 0, x.size()[1], None);
-        let around = Around {
+        let around = Surroundings {
             memory: None,
             source,
             view: views.at(place),
@@ -232,8 +232,8 @@ impl Embedding {
     fn load(config: &Config, weights: &mut Weights) -> Result<Self> {
         let (hidden, size) = (config.hidden_size, config.embedding.size);
         let (width, bias) = match config.embedding.projected {
-            Projected::BeforePositions => (hidden, false),
-            Projected::Last => (size, true),
+            InnerProjection::BeforePositions => (hidden, false),
+            InnerProjection::Last => (size, true),
         };
         let tokens = weights.take("token_embedding.weight", &[config.vocab_size, size])?;
         let positions = match config.positions {
@@ -292,7 +292,7 @@ impl Embedding {
     fn forward(&self, embeddings: &Tensor, start: i64, config: &Config, rule: Rule) -> Tensor {
         let x = apply_by(&self.norm, &self.sum(embeddings, start, config), rule);
         match (&self.project, config.embedding.projected) {
-            (Some(project), Projected::Last) => project.forward(&x),
+            (Some(project), InnerProjection::Last) => project.forward(&x),
             _ => x,
         }
     }
@@ -309,7 +309,8 @@ impl Embedding {
                         .to_device(embeddings.device())
             }
         };
-        if let (Some(project), Projected::BeforePositions) = (&self.project, config.embedding.projected) {
+        if let (Some(project), InnerProjection::BeforePositions) = (&self.project, config.embedding.projected)
+        {
             x = project.forward(&x);
         }
         if let Some(positions) = &self.positions {
@@ -334,7 +335,7 @@ impl Embedding {
         config: &Config,
         rule: Rule,
     ) -> Tensor {
-        let is_last = config.embedding.projected == Projected::Last;
+        let is_last = config.embedding.projected == InnerProjection::Last;
         let project = |cotangent: Tensor| match &self.project {
             Some(project) => project.backward(&cotangent),
             None => cotangent,

@@ -128,12 +128,12 @@ impl Tap for Capture {
 }
 
 /// A tap whose pass is reported layer by layer, and can be ended.
-pub struct Watched<'a, T> {
+pub struct ReportTap<'a, T> {
     pub tap: T,
     pub report: &'a mut dyn FnMut(usize) -> ControlFlow<()>,
 }
 
-impl<T: Tap> Tap for Watched<'_, T> {
+impl<T: Tap> Tap for ReportTap<'_, T> {
     fn wants(&self, site: Site, layer: usize) -> bool {
         self.tap.wants(site, layer)
     }

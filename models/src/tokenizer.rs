@@ -17,7 +17,7 @@ use std::ops::Range;
 
 use tokenizers::Tokenizer as HfTokenizer;
 
-use self::pieces::{Piece, Written};
+use self::pieces::{Piece, VocabularyToken};
 use self::settings::Settings;
 use crate::error::{Error, Result, refuse};
 use crate::files::TokenizerFiles;
@@ -188,11 +188,11 @@ impl Tokenizer {
 
     fn pieces(&self, ids: &[u32]) -> Vec<Piece> {
         let written = ids.iter().map(|id| match self.inner.id_to_token(*id) {
-            Some(text) => Written {
+            Some(text) => VocabularyToken {
                 text,
                 is_added: self.added.contains(id),
             },
-            None => Written {
+            None => VocabularyToken {
                 text: format!("<id {id}>"),
                 is_added: true,
             },

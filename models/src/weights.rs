@@ -22,7 +22,7 @@ use ecco_interpreter::{Progress, Watch};
 /// All weights of a model on their device. Taking one checks its shape.
 pub struct Weights {
     /// By canonical name.
-    tensors: BTreeMap<String, Stored>,
+    tensors: BTreeMap<String, StoredTensor>,
     /// What was taken: layers may repeat the weights of others.
     taken: BTreeMap<String, Tensor>,
     /// The first of those that are.
@@ -36,7 +36,7 @@ pub struct Weights {
 }
 
 /// A weight as it was found.
-struct Stored {
+struct StoredTensor {
     file: Rc<str>,
     /// Its name there.
     name: String,
@@ -149,7 +149,7 @@ impl Weights {
                         let spot = placement.of(&canonical);
                         let to = (spot.kind.unwrap_or(kind), spot.device);
                         let tensor = place(file, name, &view, to)?;
-                        let stored = Stored {
+                        let stored = StoredTensor {
                             file: Rc::clone(&of_file),
                             name: name.to_owned(),
                             tensor,
@@ -170,7 +170,7 @@ impl Weights {
         if let Some(tensor) = self.taken.get(name) {
             return Ok(tensor.shallow_clone());
         }
-        let Some(Stored {
+        let Some(StoredTensor {
             file,
             name: in_file,
             tensor,

@@ -3,12 +3,13 @@
 //!
 //! ```
 //! # use ecco_scripting::{Registry, ScriptError, members, options, result::Show};
-//! # use ecco_interpreter::MimeBundle;
+//! # use ecco_interpreter::Explorable;
 //! # #[derive(Clone)] struct Text(String);
 //! # impl Show for Text {
-//! #     fn bundle(&self) -> Result<MimeBundle, ScriptError> { Ok(MimeBundle::from_text(self.line())) }
+//! #     fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> { Ok(Box::new(self.clone())) }
 //! #     fn line(&self) -> String { self.0.clone() }
 //! # }
+//! # impl Explorable for Text { fn text(&self) -> String { self.0.clone() } }
 //! options! {
 //!     /// What `part` can be told.
 //!     pub struct PartOptions {

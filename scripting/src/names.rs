@@ -1,7 +1,7 @@
 //! How scripts name Rust's types, and doc comments without their markers.
 
 /// Joins doc comment lines or blocks, without `///`, `/**` and `*/`.
-pub fn doc_text<'a>(comments: impl Iterator<Item = &'a str>) -> String {
+pub(crate) fn doc_text<'a>(comments: impl Iterator<Item = &'a str>) -> String {
     let mut lines = Vec::new();
     for comment in comments {
         let block = comment
@@ -17,7 +17,7 @@ pub fn doc_text<'a>(comments: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// A Rust type as scripts call it: `&mut Map` is `map`, `Result<Tensor, …>` is `Tensor`.
-pub fn type_for_people(rust: &str) -> String {
+pub(crate) fn type_for_people(rust: &str) -> String {
     let text = rust.trim().trim_start_matches('&').trim();
     let text = text.strip_prefix("mut ").unwrap_or(text).trim();
     if text.starts_with("str |") || text.contains("| ImmutableString") {

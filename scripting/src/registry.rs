@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rhai::{Engine, Module};
 
 use crate::errors::{Wording, set_wording};
-use crate::options::{OptionSet, OptionSpec, OptionTable};
+use crate::options::{OptionSet, OptionSpec};
 use crate::result::{self, Explanation, Show};
 
 /// An engine that is being filled. What it collects besides, the session asks for.
@@ -62,13 +62,6 @@ impl Registry<'_> {
     /// The options that a primitive takes.
     pub fn options<O: OptionSet>(&mut self, primitive: &str) {
         self.vocabulary.tables.insert(primitive.to_owned(), O::rows());
-    }
-
-    /// The options that a primitive takes, as a table.
-    pub fn table(&mut self, table: &'static OptionTable) {
-        self.vocabulary
-            .tables
-            .insert(table.primitive.to_owned(), table.options);
     }
 
     /// The models that a text may name, for completion.

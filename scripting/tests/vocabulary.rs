@@ -9,7 +9,6 @@ use ecco_scripting::options::{Choice, OneOrMany, OptionSet, Word};
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{Registry, ScriptError, functions, members, options};
-use serde_json::{Value, json};
 
 /// Numbers with a name.
 #[derive(Clone)]
@@ -18,22 +17,9 @@ struct Series {
     values: Vec<f32>,
 }
 
-/// How a series looks.
-struct Row(String, Vec<f32>);
-
-impl Explorable for Row {
-    fn text(&self) -> String {
-        self.0.clone()
-    }
-
-    fn json(&self) -> Option<Value> {
-        Some(json!({"type": "series", "values": self.1}))
-    }
-}
-
 impl Show for Series {
     fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
-        Ok(Box::new(Row(self.line(), self.values.clone())))
+        Ok(Box::new(self.clone()))
     }
 
     fn line(&self) -> String {
@@ -48,6 +34,16 @@ impl Explanation for Series {
             self.name,
             Tensor::new(values.unwrap_or_default(), &["step"]),
         )])
+    }
+}
+
+impl Explorable for Series {
+    fn text(&self) -> String {
+        self.line()
+    }
+
+    fn json(&self) -> Option<serde_json::Value> {
+        Some(serde_json::json!({"type": "series", "version": 1, "values": self.values}))
     }
 }
 
@@ -172,9 +168,9 @@ fn results_are_numbers_and_json_and_lines() {
         assert_eq!(n.text("series"), "round [0.0, 1.0, 2.0, 3.0]");
         assert_eq!(n.text("series.to_array()"), "[0.0, 1.0, 2.0, 3.0]");
         assert_eq!(n.text("[series]"), "[round [0.0, 1.0, 2.0, 3.0]]");
-        assert!(
-            n.text("series.to_json()")
-                .ends_with("\"values\":[0.0,1.0,2.0,3.0]}")
+        assert_eq!(
+            n.text("parse_json(series.to_json()).values"),
+            "[0.0, 1.0, 2.0, 3.0]"
         );
     });
 }

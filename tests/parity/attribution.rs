@@ -1,6 +1,6 @@
 //! Saliency against captum, the written-out backward pass against autograd, and completeness.
 
-use ecco_explain::{Attribution, AttributionOptions, Method, Said, Target, attribute};
+use ecco_explain::{Attribution, AttributionOptions, Method, Outcome, Target, attribute};
 use ecco_interpreter::unwatched;
 use ecco_models::backward::{SITES, pull_back};
 use ecco_models::config::Task;
@@ -94,12 +94,12 @@ fn saliency_of_encoders_is_captums() {
         let ids = integers(&run["ids"]);
         let explained = integers(&run["explained"]);
         let said = match model.config().task {
-            Task::Label(_) => Said::Label(explained[0] as usize),
-            Task::MaskedToken(_) => Said::Token {
+            Task::Label(_) => Outcome::Label(explained[0] as usize),
+            Task::MaskedToken(_) => Outcome::Token {
                 position: explained[0] as usize,
                 id: explained[1],
             },
-            _ => Said::Replaced {
+            _ => Outcome::Replaced {
                 position: explained[0] as usize,
             },
         };
@@ -155,9 +155,9 @@ fn what_an_encoder_does_not_say_is_refused() {
             .unwrap_err()
             .to_string()
     };
-    let token = |position, id| Said::Token { position, id };
+    let token = |position, id| Outcome::Token { position, id };
     assert_eq!(
-        refused("bert-labels", Said::Label(3)),
+        refused("bert-labels", Outcome::Label(3)),
         "label is 3: the model has 3 labels"
     );
     assert_eq!(
@@ -173,14 +173,14 @@ fn what_an_encoder_does_not_say_is_refused() {
         "target is 384: the vocabulary has 384 tokens"
     );
     assert_eq!(
-        refused("bert", Said::Label(0)),
+        refused("bert", Outcome::Label(0)),
         "target is a label: this model says tokens"
     );
     assert_eq!(
-        refused("bert-states", Said::Label(0)),
+        refused("bert-states", Outcome::Label(0)),
         "target is a token: this model has no head"
     );
-    assert!(refused("llama", Said::Label(0)).contains("left to right"));
+    assert!(refused("llama", Outcome::Label(0)).contains("left to right"));
 }
 
 #[test]

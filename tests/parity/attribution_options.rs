@@ -1,6 +1,6 @@
 //! Methods, targets and baselines against captum and others; options, batches, refusals.
 
-use ecco_explain::{Aggregation, AttributionOptions, Baseline, Method, Quantity, Said, Target, attribute};
+use ecco_explain::{Aggregation, AttributionOptions, Baseline, Method, Outcome, Quantity, Target, attribute};
 use ecco_interpreter::unwatched;
 use ecco_models::Model;
 use ecco_models::config::Task;
@@ -61,8 +61,8 @@ fn methods_targets_and_baselines_are_the_references() {
         let mut ids = integers(&case["ids"]);
         let (position, token) = (number("position").unwrap() as usize, number("token").unwrap());
         let said = match model.config().task {
-            Task::Label(_) => Said::Label(token as usize),
-            _ => Said::Token { position, id: token },
+            Task::Label(_) => Outcome::Label(token as usize),
+            _ => Outcome::Token { position, id: token },
         };
         if matches!(model.body(), Body::Decoder(_)) {
             ids.truncate(position);

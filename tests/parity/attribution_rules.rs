@@ -1,7 +1,7 @@
 //! What attribution methods promise, on a model of every family, in double precision.
 
 use ecco_explain::{
-    Attribution, AttributionOptions, Baseline, Explained, Method, Quantity, Said, Target, attribute,
+    Attribution, AttributionOptions, Baseline, Method, Objective, Outcome, Quantity, Target, attribute,
 };
 use ecco_interpreter::unwatched;
 use ecco_models::config::Task;
@@ -51,15 +51,15 @@ fn each_family(mut check: impl FnMut(&str, &Model, &Input, &[Target])) -> usize 
 fn targets(model: &Model, input: &Input) -> Vec<Target> {
     let (said, contrast) = match &model.config().task {
         Task::States => return vec![],
-        Task::Label(label) => (Said::Label(0), (label.names.len() > 1).then_some(1)),
-        Task::Replaced(_) => (Said::Replaced { position: 2 }, None),
-        _ => (Said::Token { position: 3, id: 17 }, Some(99)),
+        Task::Label(label) => (Outcome::Label(0), (label.names.len() > 1).then_some(1)),
+        Task::Replaced(_) => (Outcome::Replaced { position: 2 }, None),
+        _ => (Outcome::Token { position: 3, id: 17 }, Some(99)),
     };
     let first = Target::from(said);
     let mut targets = vec![first, first.of(Quantity::Logit)];
     targets.extend(contrast.map(|contrast| first.of(Quantity::Logit).against(contrast)));
     targets.extend(contrast.map(|contrast| first.against(contrast)));
-    if contrast.is_some() || matches!(said, Said::Replaced { .. }) {
+    if contrast.is_some() || matches!(said, Outcome::Replaced { .. }) {
         targets.extend([first.of(Quantity::LogProbability), first.of(Quantity::Entropy)]);
     }
     if model.config().task == Task::NextToken {
@@ -80,7 +80,7 @@ pub(crate) fn explain(
 }
 
 /// The gradients of all targets by autograd of one forward pass: `[target, source, size]`.
-fn autograd(explained: &Explained, rule: Rule) -> Tensor {
+fn autograd(explained: &Objective, rule: Rule) -> Tensor {
     let x = explained.embeddings().detach().set_requires_grad(true);
     let whole = match rule {
         Rule::Gradient => x.shallow_clone(),
@@ -124,7 +124,7 @@ fn assert_rows(what: &str, found: &Attribution, expected: &Tensor) {
 #[test]
 fn gradients_of_every_family_and_quantity_are_autograds() {
     let n = each_family(|name, model, input, targets| {
-        let explained = Explained::new(model, input, targets).unwrap();
+        let explained = Objective::new(model, input, targets).unwrap();
         let x = explained.embeddings();
         let expected = (autograd(&explained, Rule::Gradient) * &x).sum_dim_intlist(-1, false, None::<Kind>);
         let found = explain(model, input, targets, &AttributionOptions::default());
@@ -177,7 +177,7 @@ fn layerwise_relevance_and_biases_sum_to_the_logit() {
             worst = worst.max(check.error);
             assert!(check.error < 1e-9, "{name}, target {k}: {check:?}");
         }
-        let explained = Explained::new(model, input, targets).unwrap();
+        let explained = Objective::new(model, input, targets).unwrap();
         let expected = autograd(&explained, Rule::Frozen) * explained.embeddings();
         assert_rows(name, &found, &expected.sum_dim_intlist(-1, false, None::<Kind>));
     });
@@ -279,7 +279,7 @@ fn the_entropys_gradient_is_its_finite_difference() {
         };
         let input = Input::of(&model, vec![5, 80, 31, 9, 200, 77], target).unwrap();
         let target = targets(&model, &input)[0].of(Quantity::Entropy);
-        let explained = Explained::new(&model, &input, &[target]).unwrap();
+        let explained = Objective::new(&model, &input, &[target]).unwrap();
         let x = explained.embeddings();
         // One number in each direction at once: the slope along one of them.
         let direction = (&x * 3.0).sin();
@@ -331,7 +331,7 @@ fn edited_models_are_explained_as_they_are() {
             Target::token(3, 8).of(Quantity::Logit),
             Target::token(4, 9).of(Quantity::Logit),
         ];
-        let explained = Explained::new(&edited, &input, &targets).unwrap();
+        let explained = Objective::new(&edited, &input, &targets).unwrap();
         let expected = (autograd(&explained, Rule::Gradient) * explained.embeddings()).sum_dim_intlist(
             -1,
             false,

@@ -1,6 +1,6 @@
 //! Direct logit attribution: the parts sum to the logit, in every family that writes.
 
-use ecco_explain::direct::{Direct, Wanted, direct};
+use ecco_explain::direct::{Direct, LogitQuery, direct};
 use ecco_interpreter::unwatched;
 use ecco_models::config::Task;
 use ecco_models::model::Body;
@@ -52,7 +52,7 @@ fn parts_sum_to_the_logit_in_every_family() {
             let target = matches!(model.body(), Body::EncoderDecoder(_)).then_some("Une forêt");
             let input = Input::new(&model, "She said that it was there.", target).unwrap();
             let n = input.spoken().len();
-            let wanted = Wanted {
+            let wanted = LogitQuery {
                 row: n - 1,
                 token: 70,
                 contrast: None,
@@ -69,7 +69,7 @@ fn parts_sum_to_the_logit_in_every_family() {
                 .remove(0);
             let logits = of_run.logits(&model, 0).unwrap();
             for row in [0, n - 1] {
-                let wanted = Wanted { row, ..wanted };
+                let wanted = LogitQuery { row, ..wanted };
                 let found = direct(&model, &input, wanted, &mut unwatched).unwrap();
                 assert_sums(&format!("{name} {dtype} row {row}"), &found, tolerance);
                 assert_eq!(found.capped, model.config().head.soft_cap.is_some());
@@ -83,9 +83,9 @@ fn parts_sum_to_the_logit_in_every_family() {
                     (said - expected).abs() < 1e-4 * (1.0 + expected.abs()),
                     "{name}: {said}, {expected}"
                 );
-                let other = Wanted { token: 33, ..wanted };
+                let other = LogitQuery { token: 33, ..wanted };
                 let other = direct(&model, &input, other, &mut unwatched).unwrap();
-                let contrast = Wanted {
+                let contrast = LogitQuery {
                     contrast: Some(33),
                     ..wanted
                 };
@@ -112,7 +112,7 @@ fn a_part_is_what_is_missing_without_it() {
     let found = direct(
         &model,
         &input,
-        Wanted {
+        LogitQuery {
             row,
             token: 9,
             contrast: None,

@@ -3,7 +3,7 @@
 
 use ecco_explain::attribution::coalitions;
 use ecco_explain::{
-    Aggregation, Attribution, AttributionOptions, Baseline, Explained, Method, Quantity, Said, Target,
+    Aggregation, Attribution, AttributionOptions, Baseline, Method, Objective, Outcome, Quantity, Target,
     attribute,
 };
 use ecco_interpreter::{Diagnostic, Kind, unwatched};
@@ -70,8 +70,8 @@ impl Case {
     }
 
     /// F at embeddings, `[text][target]`.
-    pub(super) fn values(&self, x: impl Fn(&Explained) -> Tensor) -> Vec<Vec<f64>> {
-        let explained = Explained::new(&self.model, &self.input, &self.targets).unwrap();
+    pub(super) fn values(&self, x: impl Fn(&Objective) -> Tensor) -> Vec<Vec<f64>> {
+        let explained = Objective::new(&self.model, &self.input, &self.targets).unwrap();
         let values = guard(|| explained.values(&x(&explained), &mut NoTap)).unwrap();
         let (n, width) = (values.size()[0], values.size()[1]);
         let at = |text, target| values.double_value(&[text, target]);
@@ -137,7 +137,7 @@ fn shapley_values_are_captums() {
 #[test]
 fn lime_on_every_set_is_captums() {
     for case in cases() {
-        let explained = Explained::new(&case.model, &case.input, &case.targets).unwrap();
+        let explained = Objective::new(&case.model, &case.input, &case.targets).unwrap();
         let n = explained.n_sources();
         let sets = coalitions::all(n);
         let values = case.values(|explained| {
@@ -421,7 +421,7 @@ fn methods_can_be_interrupted() {
 fn only_targets_that_the_model_says_are_in_the_fixture() {
     for case in cases() {
         let labels = matches!(case.model.config().task, Task::Label(_));
-        let is_label = |target: &Target| matches!(target.said, Said::Label(_));
+        let is_label = |target: &Target| matches!(target.said, Outcome::Label(_));
         assert!(case.targets.iter().all(|target| is_label(target) == labels));
     }
 }

@@ -1,6 +1,6 @@
 //! Methods without gradients in families whose parts differ: against whole passes, one for each token.
 
-use ecco_explain::{AttributionOptions, Method, Said, Target, attribute};
+use ecco_explain::{AttributionOptions, Method, Outcome, Target, attribute};
 use ecco_interpreter::unwatched;
 use ecco_models::Model;
 use ecco_models::config::Task;
@@ -201,7 +201,7 @@ fn every_family_is_explained_without_gradients() {
             (_, Task::Label(_)) => (Input::of(&model, ids, Vec::new()), Target::label(0)),
             (_, Task::Replaced(_)) => (
                 Input::of(&model, ids, Vec::new()),
-                Target::from(Said::Replaced { position: 2 }),
+                Target::from(Outcome::Replaced { position: 2 }),
             ),
             (_, Task::MaskedToken(_)) => (Input::of(&model, ids, Vec::new()), Target::token(2, 7)),
             _ => continue,

@@ -13,9 +13,9 @@ use std::collections::HashMap;
 use std::ops::{ControlFlow, Range};
 
 use ecco_explain::intervention::divergence::divergence;
-use ecco_explain::intervention::patching::{By, PatchMap, PatchOptions, patch_map};
-use ecco_explain::intervention::steering::{At, SteeringOptions, steering};
-use ecco_explain::intervention::{Change, Intervention, Part, To, Vector, compile};
+use ecco_explain::intervention::patching::{PatchAxis, PatchMap, PatchOptions, patch_map};
+use ecco_explain::intervention::steering::{SteeringOptions, TextPosition, steering};
+use ecco_explain::intervention::{Change, Intervention, Part, Replacement, Vector, compile};
 use ecco_explain::{AttributionOptions, Error, Quantity, Target, attribute};
 use ecco_interpreter::Progress;
 use ecco_interpreter::unwatched;
@@ -67,7 +67,7 @@ impl Stored {
         let site = case["site"].as_str().expect("a site");
         let number = |name: &str| case[name].as_f64().expect(name);
         let change = match case["change"].as_str().expect("a change") {
-            "ablate" => Change::Ablate(To::Number(case["to"].as_f64().unwrap_or(0.0))),
+            "ablate" => Change::Ablate(Replacement::Number(case["to"].as_f64().unwrap_or(0.0))),
             "scale" => Change::Scale(number("factor")),
             "add" => Change::Add {
                 what: Vector::Values(self.vector(model, case["vector"].as_str().expect("a vector"))),
@@ -234,7 +234,7 @@ fn generated_text_changes_and_beams_search_the_changed_model() {
     let neurons = |to: f64| Intervention {
         layers: Some(vec![0]),
         part: Part::Features(vec![2, 5, 11, 17]),
-        ..one(Place::of(Site::MlpInner), Change::Ablate(To::Number(to)))
+        ..one(Place::of(Site::MlpInner), Change::Ablate(Replacement::Number(to)))
     };
     let induced = edited(&model, &[neurons(20.0)]);
     let (greedy, beams) = (text(&induced, None), text(&induced, Some(4)));

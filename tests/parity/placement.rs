@@ -5,9 +5,9 @@
 
 use std::ops::ControlFlow;
 
-use ecco_explain::direct::{Wanted, direct};
+use ecco_explain::direct::{LogitQuery, direct};
 use ecco_explain::lens::{Question, lens};
-use ecco_explain::{AttributionOptions, Method, Said, Target, attribute};
+use ecco_explain::{AttributionOptions, Method, Outcome, Target, attribute};
 use ecco_interpreter::unwatched;
 use ecco_models::config::Task;
 use ecco_models::edit::{Change, Edit, Part};
@@ -127,7 +127,7 @@ fn what_layers_would_say_and_what_parts_wrote() {
             assert!((expected.entropy - found.entropy).abs() < 1e-3, "{name}");
         }
         if whole.config().task == Task::NextToken {
-            let wanted = Wanted {
+            let wanted = LogitQuery {
                 row: question.rows[1],
                 token: 70,
                 contrast: Some(7),
@@ -183,7 +183,7 @@ fn contributions(model: &Model, method: Method) -> Option<Vec<Vec<f32>>> {
         (Task::NextToken, true) => Target::written(&input, 4),
         (Task::NextToken, false) => Target::written(&input, 1),
         (Task::Label(_), _) => vec![Target::label(0)],
-        (Task::Replaced(_), _) => vec![Said::Replaced { position: 3 }.into()],
+        (Task::Replaced(_), _) => vec![Outcome::Replaced { position: 3 }.into()],
         (Task::MaskedToken(_), _) => vec![Target::token(3, 7)],
         (Task::States, _) => return None,
     };

@@ -12,9 +12,9 @@ use ecco_models::tap::Tap;
 use ndarray::{Array1, Array2, Axis, concatenate, s};
 use tch::{Kind, Tensor};
 
-use super::explained::Explained;
+use super::objective::Objective;
 use super::options::AttributionOptions;
-use super::rows::{Contributions, Found, numbers};
+use super::rows::{Contributions, MethodOutput, numbers};
 use super::work::Work;
 use crate::error::Result;
 
@@ -29,7 +29,11 @@ pub(super) struct Layer {
 /// Attention rollout (Abnar & Zuidema 2020, 2005.00928): the product over layers of ½ A + ½ I, A the mean over heads.
 /// A layer that also looks at what an encoder read does so in a second step of its own, ½ I + ½ C, C the rollout of
 /// that behind the cross-attention.
-pub(super) fn rollout(explained: &Explained, _: &AttributionOptions, work: &mut Work) -> Result<Found> {
+pub(super) fn rollout(
+    explained: &Objective,
+    _: &AttributionOptions,
+    work: &mut Work,
+) -> Result<MethodOutput> {
     let (values, patterns) = patterns(explained, work)?;
     let half = |layer: Layer| {
         let mixed = (&layer.own + &Array2::<f64>::eye(layer.own.nrows())) / 2.0;
@@ -49,7 +53,7 @@ pub(super) fn rollout(explained: &Explained, _: &AttributionOptions, work: &mut 
 }
 
 /// The last layer's attention, mean over heads; half of it to what an encoder read where there is one.
-pub(super) fn last(explained: &Explained, _: &AttributionOptions, work: &mut Work) -> Result<Found> {
+pub(super) fn last(explained: &Objective, _: &AttributionOptions, work: &mut Work) -> Result<MethodOutput> {
     let (values, [_, mut own]) = patterns(explained, work)?;
     let layer = own.pop().map(|layer| match layer.read {
         None => layer.own,
@@ -85,7 +89,7 @@ pub(super) fn rolled(encoder: &[Layer], own: &[Layer]) -> Array2<f64> {
 }
 
 /// A row of contributions for each target from `[position, source]`.
-pub(super) fn found(explained: &Explained, values: Vec<f64>, by_position: &Array2<f64>) -> Found {
+pub(super) fn found(explained: &Objective, values: Vec<f64>, by_position: &Array2<f64>) -> MethodOutput {
     let n_read = explained.input().ids.len();
     let is_pair = matches!(explained.model().body(), Body::EncoderDecoder(_));
     let rows = explained.targets().iter().map(|target| {
@@ -101,7 +105,7 @@ pub(super) fn found(explained: &Explained, values: Vec<f64>, by_position: &Array
             true => without(&row, n_read).slice(s![..n_sources]).to_vec(),
         }
     });
-    Found::without_baseline(Contributions::Tokens(rows.collect()), values)
+    MethodOutput::without_baseline(Contributions::Tokens(rows.collect()), values)
 }
 
 fn without(row: &Array1<f64>, index: usize) -> Array1<f64> {
@@ -110,7 +114,7 @@ fn without(row: &Array1<f64>, index: usize) -> Array1<f64> {
 }
 
 /// Whether labels are read from the mean of all states; otherwise from the first.
-fn reads_mean(explained: &Explained) -> bool {
+fn reads_mean(explained: &Objective) -> bool {
     matches!(
         explained.model().config().task,
         Task::Label(Label { mean: true, .. })
@@ -119,7 +123,7 @@ fn reads_mean(explained: &Explained) -> bool {
 
 /// The targets' values, and the mean over heads of each layer's attention: of an encoder that is read through, and of
 /// the stack that speaks.
-fn patterns(explained: &Explained, work: &mut Work) -> Result<(Vec<f64>, [Vec<Layer>; 2])> {
+fn patterns(explained: &Objective, work: &mut Work) -> Result<(Vec<f64>, [Vec<Layer>; 2])> {
     let mut tap = Patterns {
         work,
         stacks: Vec::new(),

@@ -3,7 +3,7 @@
 use ecco_models::device::ensure_room;
 use ecco_models::model::Body;
 
-use super::explained::Explained;
+use super::objective::Objective;
 use super::options::AttributionOptions;
 use super::passes::{at_once_of, bytes_per_text};
 use crate::error::Result;
@@ -18,8 +18,8 @@ pub(super) enum Cost {
     },
     /// Passes alone, each of which has the values of all targets.
     Passes {
-        n: fn(&Explained, &AttributionOptions) -> usize,
-        kept: Kept,
+        n: fn(&Objective, &AttributionOptions) -> usize,
+        kept: Storage,
     },
 }
 
@@ -35,7 +35,7 @@ pub(super) enum Graphs {
 
 /// What is kept of all passes, on the host.
 #[derive(Clone, Copy)]
-pub(super) enum Kept {
+pub(super) enum Storage {
     /// The targets' values.
     Values,
     /// Besides, which sources each pass kept.
@@ -46,7 +46,7 @@ pub(super) enum Kept {
 
 impl Cost {
     /// How much there is to do, and its unit.
-    pub(super) fn work(self, explained: &Explained, options: &AttributionOptions) -> (u64, &'static str) {
+    pub(super) fn work(self, explained: &Objective, options: &AttributionOptions) -> (u64, &'static str) {
         match self {
             Self::Gradients { n_points, .. } => (
                 (explained.targets().len() * n_points(options)) as u64,
@@ -57,7 +57,7 @@ impl Cost {
     }
 
     /// How many targets are explained together.
-    pub(super) fn targets_at_once(self, explained: &Explained) -> usize {
+    pub(super) fn targets_at_once(self, explained: &Objective) -> usize {
         match self {
             Self::Gradients { .. } => explained.targets_at_once(),
             Self::Passes { .. } => explained.targets().len(),
@@ -65,7 +65,7 @@ impl Cost {
     }
 
     /// Refuses what would not fit, before anything is allocated.
-    pub(super) fn ensure_room(self, explained: &Explained, options: &AttributionOptions) -> Result<()> {
+    pub(super) fn ensure_room(self, explained: &Objective, options: &AttributionOptions) -> Result<()> {
         match self {
             Self::Gradients { graphs, .. } => graphs.ensure_room(explained, options.method.label()),
             Self::Passes { n, kept } => {
@@ -76,7 +76,7 @@ impl Cost {
 }
 
 impl Graphs {
-    fn n_texts(self, explained: &Explained) -> u64 {
+    fn n_texts(self, explained: &Objective) -> u64 {
         match (self, explained.model().body()) {
             (Self::Texts(n), _) => n,
             (Self::Points, Body::Encoder(_) | Body::EncoderDecoder(_)) => explained.rows_at_once() as u64,
@@ -84,7 +84,7 @@ impl Graphs {
         }
     }
 
-    fn ensure_room(self, explained: &Explained, label: &str) -> Result<()> {
+    fn ensure_room(self, explained: &Objective, label: &str) -> Result<()> {
         let needed = explained.bytes_per_text() * self.n_texts(explained);
         let what = format!(
             "{label} of a text of {} tokens (a shorter one takes less, and so does a model loaded with dtype: \"bfloat16\"{})",
@@ -98,9 +98,9 @@ impl Graphs {
     }
 }
 
-impl Kept {
+impl Storage {
     /// For a batch of passes, and for what is kept of all of them.
-    fn ensure_room(self, explained: &Explained, n_passes: usize, label: &str) -> Result<()> {
+    fn ensure_room(self, explained: &Objective, n_passes: usize, label: &str) -> Result<()> {
         let model = explained.model();
         let (n, n_targets) = (explained.n_sources(), explained.targets().len());
         let of_text = bytes_per_text(model, n, explained.rows().len());

@@ -8,21 +8,21 @@ use ecco_models::Rule;
 use ecco_models::backward::{SITES, bytes_per_target, pull_back};
 use ecco_models::decoder::Decoder;
 use ecco_models::model::Body;
-use ecco_models::tap::{Capture, Watched};
+use ecco_models::tap::{Capture, ReportTap};
 use tch::{Kind, Tensor};
 
-use super::explained::Explained;
-use super::work::{Ruled, Work};
+use super::objective::Objective;
+use super::work::{RuleTap, Work};
 
 /// Σ over the points of factor · gradient, `[target, source, size]` in double precision. `points` and `factors` are
 /// `[point, source, size]`.
 pub(super) fn weighted(
-    explained: &Explained,
+    explained: &Objective,
     points: &Tensor,
     factors: &Tensor,
     work: &mut Work,
-) -> ecco_models::error::Result<Summed> {
-    let mut summed = Summed::new(explained, points);
+) -> ecco_models::error::Result<GradientSum> {
+    let mut summed = GradientSum::new(explained, points);
     let at_once = match written_out(explained) {
         Some(_) => 1,
         None => explained.rows_at_once(),
@@ -49,17 +49,17 @@ pub(super) fn weighted(
 
 /// The same at one point by the frozen rule. The values at zero are what remains of the affine map.
 pub(super) fn frozen(
-    explained: &Explained,
+    explained: &Objective,
     x: &Tensor,
     factors: &Tensor,
     work: &mut Work,
-) -> ecco_models::error::Result<Summed> {
-    let mut summed = Summed::new(explained, x);
+) -> ecco_models::error::Result<GradientSum> {
+    let mut summed = GradientSum::new(explained, x);
     let zero = x.zeros_like();
     match written_out(explained) {
         Some(decoder) => {
             pulled_back(explained, decoder, x, factors, Rule::Frozen, &mut summed, work)?;
-            let mut tap = Ruled {
+            let mut tap = RuleTap {
                 rule: Rule::Frozen,
                 work,
             };
@@ -76,26 +76,26 @@ pub(super) fn frozen(
 
 /// The same at one point by the rescale rule, against another one.
 pub(super) fn rescaled(
-    explained: &Explained,
+    explained: &Objective,
     x: &Tensor,
     x0: &Tensor,
     work: &mut Work,
-) -> ecco_models::error::Result<Summed> {
-    let mut summed = Summed::new(explained, x);
+) -> ecco_models::error::Result<GradientSum> {
+    let mut summed = GradientSum::new(explained, x);
     let against = Some((Rule::Rescale, x0));
     by_autograd(explained, x, &(x - x0), against, &mut summed, work)?;
     Ok(summed)
 }
 
 /// Sums in the making.
-pub(super) struct Summed {
+pub(super) struct GradientSum {
     /// `[target, source, size]`
     pub sums: Tensor,
     values: Vec<Tensor>,
 }
 
-impl Summed {
-    fn new(explained: &Explained, points: &Tensor) -> Self {
+impl GradientSum {
+    fn new(explained: &Objective, points: &Tensor) -> Self {
         let mut size = points.size();
         size[0] = explained.targets().len() as i64;
         Self {
@@ -115,7 +115,7 @@ impl Summed {
 }
 
 /// The decoder whose backward pass can be had without autograd.
-fn written_out<'m>(explained: &Explained<'m>) -> Option<&'m Decoder> {
+fn written_out<'m>(explained: &Objective<'m>) -> Option<&'m Decoder> {
     match explained.model().body() {
         Body::Decoder(decoder) if !decoder.stack.is_edited() => Some(decoder),
         _ => None,
@@ -123,11 +123,11 @@ fn written_out<'m>(explained: &Explained<'m>) -> Option<&'m Decoder> {
 }
 
 fn by_autograd(
-    explained: &Explained,
+    explained: &Objective,
     points: &Tensor,
     factors: &Tensor,
     against: Option<(Rule, &Tensor)>,
-    summed: &mut Summed,
+    summed: &mut GradientSum,
     work: &mut Work,
 ) -> ecco_models::error::Result<()> {
     tch::with_grad(|| {
@@ -137,7 +137,7 @@ fn by_autograd(
             Some((rule, other)) => (rule, Tensor::cat(&[&x, other], 0)),
         };
         let n_points = x.size()[0];
-        let logits = explained.logits(&whole, &mut Ruled { rule, work })?;
+        let logits = explained.logits(&whole, &mut RuleTap { rule, work })?;
         let mut values = Vec::new();
         for (index, target) in explained.targets().iter().enumerate() {
             // One after the other, so that what leads from the logits to a value is not kept for all.
@@ -157,15 +157,15 @@ fn by_autograd(
 
 /// The same at one point of a decoder.
 fn pulled_back(
-    explained: &Explained,
+    explained: &Objective,
     decoder: &Decoder,
     point: &Tensor,
     factors: &Tensor,
     rule: Rule,
-    summed: &mut Summed,
+    summed: &mut GradientSum,
     work: &mut Work,
 ) -> ecco_models::error::Result<()> {
-    let mut tap = Watched {
+    let mut tap = ReportTap {
         tap: Capture::new(SITES, None),
         report: &mut |_| work.report(),
     };
@@ -198,7 +198,7 @@ fn pulled_back(
 
 /// The targets' values `[1, target]`, and their gradients at the head's input, `[target, size]`.
 fn through_the_head(
-    explained: &Explained,
+    explained: &Objective,
     decoder: &Decoder,
     normalised: &Tensor,
     rows: &[usize],

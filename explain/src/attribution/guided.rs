@@ -11,27 +11,31 @@ use ecco_models::config::Activation;
 use ecco_models::tap::Tap;
 use tch::{Kind, Tensor};
 
-use super::explained::Explained;
+use super::objective::Objective;
 use super::options::AttributionOptions;
-use super::rows::{Contributions, Found, numbers};
+use super::rows::{Contributions, MethodOutput, numbers};
 use super::work::Work;
 use crate::error::Result;
 
 /// Gradients of which activations pass back what is positive, where they are positive themselves.
 pub(super) fn guided_backprop(
-    explained: &Explained,
+    explained: &Objective,
     _: &AttributionOptions,
     work: &mut Work,
-) -> Result<Found> {
+) -> Result<MethodOutput> {
     rectified(explained, true, work)
 }
 
 /// Gradients of which activations pass back what is positive.
-pub(super) fn deconvolution(explained: &Explained, _: &AttributionOptions, work: &mut Work) -> Result<Found> {
+pub(super) fn deconvolution(
+    explained: &Objective,
+    _: &AttributionOptions,
+    work: &mut Work,
+) -> Result<MethodOutput> {
     rectified(explained, false, work)
 }
 
-fn rectified(explained: &Explained, is_guided: bool, work: &mut Work) -> Result<Found> {
+fn rectified(explained: &Objective, is_guided: bool, work: &mut Work) -> Result<MethodOutput> {
     tch::with_grad(|| {
         let x = explained.embeddings().detach().set_requires_grad(true);
         let mut cuts = Cuts {
@@ -48,7 +52,10 @@ fn rectified(explained: &Explained, is_guided: bool, work: &mut Work) -> Result<
             work.advance(1)?;
         }
         let contributions = Contributions::Embeddings(Tensor::cat(&rows, 0));
-        Ok(Found::without_baseline(contributions, numbers(&values.detach())))
+        Ok(MethodOutput::without_baseline(
+            contributions,
+            numbers(&values.detach()),
+        ))
     })
 }
 

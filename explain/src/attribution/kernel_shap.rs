@@ -3,10 +3,10 @@
 use ndarray::{Array1, s};
 
 use super::coalitions::{self, all, sampled, shapley};
-use super::explained::Explained;
+use super::objective::Objective;
 use super::options::AttributionOptions;
 use super::passes::{Passes, ends};
-use super::rows::{Contributions, Found};
+use super::rows::{Contributions, MethodOutput};
 use super::target::Target;
 use super::work::Work;
 use crate::error::Result;
@@ -22,7 +22,7 @@ fn is_exact(options: &AttributionOptions, n_sources: usize) -> bool {
 }
 
 /// How many passes all take together.
-pub(super) fn n_passes(explained: &Explained, options: &AttributionOptions) -> usize {
+pub(super) fn n_passes(explained: &Objective, options: &AttributionOptions) -> usize {
     let (exact, sampled) = split(explained, options);
     let n_of = |&target: &usize| explained.n_sources_of(&explained.targets()[target]);
     let of_exact = exact.iter().map(n_of).max().map_or(0, |n| 1 << n);
@@ -35,10 +35,10 @@ pub(super) fn n_passes(explained: &Explained, options: &AttributionOptions) -> u
 
 /// Shapley's values: from all sets of sources for targets that have few, by regression for the others.
 pub(super) fn kernel_shap(
-    explained: &Explained,
+    explained: &Objective,
     options: &AttributionOptions,
     work: &mut Work,
-) -> Result<Found> {
+) -> Result<MethodOutput> {
     let (exact, estimated) = split(explained, options);
     let n_targets = explained.targets().len();
     let mut rows = vec![Row::default(); n_targets];
@@ -57,7 +57,7 @@ pub(super) fn kernel_shap(
     let baseline_values: Vec<f64> = rows.iter().map(|row| row.baseline_value).collect();
     let values = rows.iter().map(|row| row.value).collect();
     let contributions = rows.into_iter().map(|row| row.contributions).collect();
-    Ok(Found::with_baseline(
+    Ok(MethodOutput::with_baseline(
         Contributions::Tokens(contributions),
         values,
         &baseline_values,
@@ -74,16 +74,16 @@ struct Row {
 }
 
 /// Places of the targets that have few sources, and of the others.
-fn split(explained: &Explained, options: &AttributionOptions) -> (Vec<usize>, Vec<usize>) {
+fn split(explained: &Objective, options: &AttributionOptions) -> (Vec<usize>, Vec<usize>) {
     let targets = explained.targets();
     (0..targets.len()).partition(|&place| is_exact(options, explained.n_sources_of(&targets[place])))
 }
 
-fn of(explained: &Explained, places: &[usize]) -> Vec<Target> {
+fn of(explained: &Objective, places: &[usize]) -> Vec<Target> {
     places.iter().map(|&place| explained.targets()[place]).collect()
 }
 
-fn enumerated(explained: &Explained, options: &AttributionOptions, work: &mut Work) -> Result<Vec<Row>> {
+fn enumerated(explained: &Objective, options: &AttributionOptions, work: &mut Work) -> Result<Vec<Row>> {
     let passes = Passes::new(explained, &options.baseline)?;
     let values = passes.keeping(all(passes.n_sources()).view(), work)?;
     let rows = passes.n_sources_of_each().into_iter().enumerate();
@@ -99,7 +99,7 @@ fn enumerated(explained: &Explained, options: &AttributionOptions, work: &mut Wo
     Ok(rows.collect())
 }
 
-fn estimate(explained: &Explained, options: &AttributionOptions, work: &mut Work) -> Result<Vec<Row>> {
+fn estimate(explained: &Objective, options: &AttributionOptions, work: &mut Work) -> Result<Vec<Row>> {
     let passes = Passes::new(explained, &options.baseline)?;
     let n = passes.n_sources();
     options.ensure_samples(n_samples(options, n), 2 * n, n)?;

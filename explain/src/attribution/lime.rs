@@ -3,10 +3,10 @@
 use ndarray::s;
 
 use super::coalitions::{self, sampled};
-use super::explained::Explained;
+use super::objective::Objective;
 use super::options::AttributionOptions;
 use super::passes::{Passes, ends};
-use super::rows::{Contributions, Found};
+use super::rows::{Contributions, MethodOutput};
 use super::work::Work;
 use crate::error::Result;
 
@@ -16,12 +16,16 @@ fn n_samples(options: &AttributionOptions) -> usize {
 }
 
 /// How many passes all take together.
-pub(super) fn n_passes(_: &Explained, options: &AttributionOptions) -> usize {
+pub(super) fn n_passes(_: &Objective, options: &AttributionOptions) -> usize {
     n_samples(options) + 2
 }
 
 /// Coefficients of a weighted linear model, see [`coalitions::lime`].
-pub(super) fn lime(explained: &Explained, options: &AttributionOptions, work: &mut Work) -> Result<Found> {
+pub(super) fn lime(
+    explained: &Objective,
+    options: &AttributionOptions,
+    work: &mut Work,
+) -> Result<MethodOutput> {
     options.ensure_samples(n_samples(options), 2, explained.n_sources())?;
     let passes = Passes::new(explained, &options.baseline)?;
     let mut kept = sampled(passes.n_sources(), n_samples(options), false, options.seed);
@@ -31,7 +35,7 @@ pub(super) fn lime(explained: &Explained, options: &AttributionOptions, work: &m
     let rows = passes.n_sources_of_each().into_iter().enumerate();
     let rows =
         rows.map(|(target, n)| coalitions::lime(kept.slice(s![.., ..n]), found.column(target)).coefficients);
-    Ok(Found::with_baseline(
+    Ok(MethodOutput::with_baseline(
         Contributions::Tokens(rows.collect()),
         values,
         &baseline_values,

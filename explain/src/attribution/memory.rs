@@ -2,12 +2,12 @@
 
 use ecco_models::Config;
 
-use super::explained::Explained;
+use super::objective::Objective;
 
 /// Memory that a batch may take: more at once is no faster.
 const BATCH_BYTES: u64 = 512 << 20;
 
-impl Explained<'_> {
+impl Objective<'_> {
     /// Bytes that one text takes in a pass whose graph is kept for gradients.
     pub(super) fn bytes_per_text(&self) -> u64 {
         let config = self.model().config();

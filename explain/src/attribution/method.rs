@@ -5,9 +5,9 @@ use std::hash::{Hash, Hasher};
 use ecco_interpreter::Named;
 
 use super::cost::Cost;
-use super::explained::Explained;
+use super::objective::Objective;
 use super::options::AttributionOptions;
-use super::rows::Found;
+use super::rows::MethodOutput;
 use super::work::Work;
 use crate::error::Result;
 
@@ -29,7 +29,7 @@ pub(super) struct Row {
     pub drawn: bool,
     pub cost: Cost,
     /// Targets' contributions.
-    pub run: fn(&Explained, &AttributionOptions, &mut Work) -> Result<Found>,
+    pub run: fn(&Objective, &AttributionOptions, &mut Work) -> Result<MethodOutput>,
 }
 
 impl Method {
@@ -39,10 +39,10 @@ impl Method {
 
     pub(super) fn run(
         self,
-        explained: &Explained,
+        explained: &Objective,
         options: &AttributionOptions,
         work: &mut Work,
-    ) -> Result<Found> {
+    ) -> Result<MethodOutput> {
         (self.0.run)(explained, options, work)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! To add one: a row here, a file with its function, a case in `tests/parity`, a page in `docs/methods`.
 
-use super::cost::{Cost, Graphs, Kept};
+use super::cost::{Cost, Graphs, Storage};
 use super::method::{Method, Row};
 use super::{attention, guided, kernel_shap, lime, occlusion, path, smooth_grad, value_zeroing};
 
@@ -131,7 +131,7 @@ methods! {
         baseline: true,
         adds_up: false,
         drawn: false,
-        cost: Cost::Passes { n: occlusion::n_passes, kept: Kept::Values },
+        cost: Cost::Passes { n: occlusion::n_passes, kept: Storage::Values },
         run: occlusion::occlusion,
     };
 
@@ -142,7 +142,7 @@ methods! {
         baseline: true,
         adds_up: false,
         drawn: true,
-        cost: Cost::Passes { n: lime::n_passes, kept: Kept::Sets },
+        cost: Cost::Passes { n: lime::n_passes, kept: Storage::Sets },
         run: lime::lime,
     };
 
@@ -153,7 +153,7 @@ methods! {
         baseline: true,
         adds_up: true,
         drawn: true,
-        cost: Cost::Passes { n: kernel_shap::n_passes, kept: Kept::Sets },
+        cost: Cost::Passes { n: kernel_shap::n_passes, kept: Storage::Sets },
         run: kernel_shap::kernel_shap,
     };
 
@@ -165,7 +165,7 @@ methods! {
         baseline: false,
         adds_up: false,
         drawn: false,
-        cost: Cost::Passes { n: |_, _| 1, kept: Kept::Matrices },
+        cost: Cost::Passes { n: |_, _| 1, kept: Storage::Matrices },
         run: attention::rollout,
     };
 
@@ -176,7 +176,7 @@ methods! {
         baseline: false,
         adds_up: false,
         drawn: false,
-        cost: Cost::Passes { n: |_, _| 1, kept: Kept::Matrices },
+        cost: Cost::Passes { n: |_, _| 1, kept: Storage::Matrices },
         run: attention::last,
     };
 
@@ -187,7 +187,7 @@ methods! {
         baseline: false,
         adds_up: false,
         drawn: false,
-        cost: Cost::Passes { n: |explained, _| explained.n_sources(), kept: Kept::Matrices },
+        cost: Cost::Passes { n: |explained, _| explained.n_sources(), kept: Storage::Matrices },
         run: value_zeroing::value_zeroing,
     };
 }

@@ -3,20 +3,20 @@
 
 use std::ops::Range;
 
-use super::explained::Explained;
+use super::objective::Objective;
 use super::options::AttributionOptions;
 use super::passes::Passes;
-use super::rows::{Contributions, Found};
+use super::rows::{Contributions, MethodOutput};
 use super::work::Work;
 use crate::error::Result;
 
 /// F(x) − F(x without the window), for each source the mean over the windows of `options.window` sources that it
 /// is in. Windows that reach beyond a target's sources do not count, unless there is no other.
 pub(super) fn occlusion(
-    explained: &Explained,
+    explained: &Objective,
     options: &AttributionOptions,
     work: &mut Work,
-) -> Result<Found> {
+) -> Result<MethodOutput> {
     let passes = Passes::new(explained, &options.baseline)?;
     let windows = windows(passes.n_sources(), options.window);
     let (values, without) = passes.without(&windows, work)?;
@@ -29,11 +29,11 @@ pub(super) fn occlusion(
             means(&windows, n, |window| differences[window])
         });
     let contributions = Contributions::Tokens(rows.collect());
-    Ok(Found::without_baseline(contributions, values))
+    Ok(MethodOutput::without_baseline(contributions, values))
 }
 
 /// How many passes it takes beside the one over the text.
-pub(super) fn n_passes(explained: &Explained, options: &AttributionOptions) -> usize {
+pub(super) fn n_passes(explained: &Objective, options: &AttributionOptions) -> usize {
     n_windows(explained.n_sources(), options.window)
 }
 

@@ -9,26 +9,26 @@ use std::ops::Range;
 use ecco_models::attention::{Cache, CrossMemory};
 use ecco_models::model::Body;
 use ecco_models::stack::Stack;
-use ecco_models::tap::{Capture, Watched};
+use ecco_models::tap::{Capture, ReportTap};
 use ecco_models::{Config, Model, Site};
 use ndarray::{Array2, ArrayView2};
 use tch::Tensor;
 
 use super::baseline::Baseline;
-use super::explained::Explained;
+use super::objective::Objective;
 use super::rows::numbers;
-use super::work::{Interruptible, Work};
+use super::work::{Work, WorkTap};
 use crate::error::Result;
 
 /// A text and the baseline that stands in for parts of it.
 pub(crate) struct Passes<'e, 'm> {
-    explained: &'e Explained<'m>,
+    explained: &'e Objective<'m>,
     x: Tensor,  // [1, source, size]
     x0: Tensor, // [1, source, size]
 }
 
 impl<'e, 'm> Passes<'e, 'm> {
-    pub(crate) fn new(explained: &'e Explained<'m>, baseline: &Baseline) -> Result<Self> {
+    pub(crate) fn new(explained: &'e Objective<'m>, baseline: &Baseline) -> Result<Self> {
         Ok(Self {
             explained,
             x: explained.embeddings(),
@@ -64,7 +64,7 @@ impl<'e, 'm> Passes<'e, 'm> {
                 .reshape([kept.nrows() as i64, kept.ncols() as i64, 1])
                 .to_device(self.x.device());
             let x = self.x.where_self(&mask, &self.x0); // [pass, source, size]
-            let found = self.explained.values(&x, &mut Interruptible(work))?; // [pass, target]
+            let found = self.explained.values(&x, &mut WorkTap(work))?; // [pass, target]
             values
                 .iter_mut()
                 .zip(numbers(&found))
@@ -82,7 +82,7 @@ impl<'e, 'm> Passes<'e, 'm> {
         work: &mut Work,
     ) -> ecco_models::error::Result<(Vec<f64>, Array2<f64>)> {
         let n_targets = self.explained.targets().len();
-        let beginnings = Beginnings::new(self, work)?;
+        let beginnings = Prefix::new(self, work)?;
         let mut values = Array2::from_elem((windows.len(), n_targets), f64::NAN);
         let mut done = 0;
         while let Some(first) = windows.get(done) {
@@ -162,12 +162,12 @@ pub(crate) fn bytes_per_text(model: &Model, n_positions: usize, n_rows: usize) -
 }
 
 /// What a pass over the whole text left, for passes that begin alike.
-struct Beginnings {
+struct Prefix {
     full: Vec<f64>,
-    left: Left,
+    left: PrefixState,
 }
 
-enum Left {
+enum PrefixState {
     Nothing,
     /// Keys and values by layer, of a decoder: `[1, head, position, head_dim]`.
     Layers(Vec<(Tensor, Tensor)>),
@@ -175,12 +175,12 @@ enum Left {
     Read(Vec<CrossMemory>, usize),
 }
 
-impl Beginnings {
+impl Prefix {
     fn new(passes: &Passes, work: &mut Work) -> ecco_models::error::Result<Self> {
         let (explained, x) = (passes.explained, &passes.x);
         match explained.model().body() {
             Body::Decoder(decoder) => {
-                let mut tap = Watched {
+                let mut tap = ReportTap {
                     tap: Capture::new(&[Site::Keys, Site::Values], None),
                     report: &mut |_| work.report(),
                 };
@@ -190,22 +190,22 @@ impl Beginnings {
                 let left = layers.map(|layer| (at(Site::Keys, layer), at(Site::Values, layer)));
                 Ok(Self {
                     full,
-                    left: Left::Layers(left.collect()),
+                    left: PrefixState::Layers(left.collect()),
                 })
             }
             Body::EncoderDecoder(_) => {
-                let memories = explained.read(x, &mut Interruptible(work))?;
+                let memories = explained.read(x, &mut WorkTap(work))?;
                 let n_read = explained.input().ids.len();
                 let before = x.narrow(1, n_read as i64, (passes.n_sources() - n_read) as i64);
-                let full = explained.values_having_read(&memories, &before, &mut Interruptible(work))?;
+                let full = explained.values_having_read(&memories, &before, &mut WorkTap(work))?;
                 Ok(Self {
                     full: numbers(&full),
-                    left: Left::Read(memories, n_read),
+                    left: PrefixState::Read(memories, n_read),
                 })
             }
             Body::Encoder(_) => Ok(Self {
-                full: numbers(&explained.values(x, &mut Interruptible(work))?),
-                left: Left::Nothing,
+                full: numbers(&explained.values(x, &mut WorkTap(work))?),
+                left: PrefixState::Nothing,
             }),
         }
     }
@@ -213,32 +213,32 @@ impl Beginnings {
     /// How many of the positions before `start` need not be computed again.
     fn shared(&self, start: usize) -> usize {
         match &self.left {
-            Left::Nothing => 0,
-            Left::Layers(_) => start,
-            Left::Read(_, n_read) if start >= *n_read => *n_read,
-            Left::Read(..) => 0,
+            PrefixState::Nothing => 0,
+            PrefixState::Layers(_) => start,
+            PrefixState::Read(_, n_read) if start >= *n_read => *n_read,
+            PrefixState::Read(..) => 0,
         }
     }
 
     /// Values of texts that go on differently from `shared` on: `[text, target]`.
     fn values(
         &self,
-        explained: &Explained,
+        explained: &Objective,
         x: &Tensor,
         shared: usize,
         work: &mut Work,
     ) -> ecco_models::error::Result<Tensor> {
-        let mut tap = Interruptible(work);
+        let mut tap = WorkTap(work);
         match &self.left {
             _ if shared == 0 => explained.values(x, &mut tap),
-            Left::Nothing => explained.values(x, &mut tap),
-            Left::Layers(layers) => {
+            PrefixState::Nothing => explained.values(x, &mut tap),
+            PrefixState::Layers(layers) => {
                 let size = x.size();
                 let (shared, length) = (shared as i64, size[1]);
                 let mut cache = Cache::of_pass(layers, shared, size[0], shared + length);
                 explained.values_behind(x, &mut cache, &mut tap)
             }
-            Left::Read(memories, _) => explained.values_having_read(memories, x, &mut tap),
+            PrefixState::Read(memories, _) => explained.values_having_read(memories, x, &mut tap),
         }
     }
 }

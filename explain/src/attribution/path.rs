@@ -3,36 +3,40 @@
 use ecco_models::config::{Label, Task};
 use tch::{Kind, Tensor};
 
-use super::explained::Explained;
-use super::gradients::{Summed, frozen, rescaled, weighted};
+use super::gradients::{GradientSum, frozen, rescaled, weighted};
+use super::objective::Objective;
 use super::options::AttributionOptions;
-use super::rows::{Contributions, Found, numbers};
+use super::rows::{Contributions, MethodOutput, numbers};
 use super::target::Quantity;
-use super::work::{Interruptible, Work};
+use super::work::{Work, WorkTap};
 use crate::error::Result;
 use crate::quadrature::gauss_legendre;
 use crate::random::RandomState;
 
 /// The gradient at the text.
-pub(super) fn gradient(explained: &Explained, _: &AttributionOptions, work: &mut Work) -> Result<Found> {
+pub(super) fn gradient(
+    explained: &Objective,
+    _: &AttributionOptions,
+    work: &mut Work,
+) -> Result<MethodOutput> {
     let x = explained.embeddings();
     at_the_text(explained, &x, &x.ones_like(), work)
 }
 
 /// The gradient at the text, times its embeddings.
 pub(super) fn gradient_x_input(
-    explained: &Explained,
+    explained: &Objective,
     _: &AttributionOptions,
     work: &mut Work,
-) -> Result<Found> {
+) -> Result<MethodOutput> {
     let x = explained.embeddings();
     at_the_text(explained, &x, &x, work)
 }
 
-fn at_the_text(explained: &Explained, x: &Tensor, factors: &Tensor, work: &mut Work) -> Result<Found> {
+fn at_the_text(explained: &Objective, x: &Tensor, factors: &Tensor, work: &mut Work) -> Result<MethodOutput> {
     let summed = weighted(explained, x, factors, work)?;
     let values = numbers(&summed.values());
-    Ok(Found::without_baseline(
+    Ok(MethodOutput::without_baseline(
         Contributions::Embeddings(summed.sums),
         values,
     ))
@@ -40,10 +44,10 @@ fn at_the_text(explained: &Explained, x: &Tensor, factors: &Tensor, work: &mut W
 
 /// (x − x₀) · ∫ ∇F(x₀ + α (x − x₀)) dα, by Gauss–Legendre.
 pub(super) fn integrated(
-    explained: &Explained,
+    explained: &Objective,
     options: &AttributionOptions,
     work: &mut Work,
-) -> Result<Found> {
+) -> Result<MethodOutput> {
     let (x, x0) = (explained.embeddings(), explained.baseline(&options.baseline)?);
     let difference = &x - &x0;
     let wide = difference.to_kind(Kind::Double);
@@ -70,10 +74,10 @@ pub(super) fn n_draws(options: &AttributionOptions) -> usize {
 /// (x + ε − x₀) · ∇F(x₀ + α (x + ε − x₀)), the mean over samples of α, uniform, and of ε, normal. Each sample draws its
 /// α, then its ε in the order of the numbers.
 pub(super) fn gradient_shap(
-    explained: &Explained,
+    explained: &Objective,
     options: &AttributionOptions,
     work: &mut Work,
-) -> Result<Found> {
+) -> Result<MethodOutput> {
     let (x, x0) = (explained.embeddings(), explained.baseline(&options.baseline)?);
     let deviation = options.noise * x.to_kind(Kind::Double).std(true).double_value(&[]);
     let mut random = RandomState::new(options.seed as u32);
@@ -100,11 +104,11 @@ pub(super) fn gradient_shap(
 
 /// The sums over batches of points and factors.
 pub(super) fn in_turn(
-    explained: &Explained,
+    explained: &Objective,
     batches: impl Iterator<Item = (Tensor, Tensor)>,
     work: &mut Work,
 ) -> ecco_models::error::Result<Tensor> {
-    let mut all: Option<Summed> = None;
+    let mut all: Option<GradientSum> = None;
     for (points, factors) in batches {
         let some = weighted(explained, &points, &factors, work)?;
         match &mut all {
@@ -117,12 +121,18 @@ pub(super) fn in_turn(
 }
 
 /// Contributions to the difference of the values at the text and at the baseline.
-fn between(explained: &Explained, x: &Tensor, x0: &Tensor, sums: Tensor, work: &mut Work) -> Result<Found> {
+fn between(
+    explained: &Objective,
+    x: &Tensor,
+    x0: &Tensor,
+    sums: Tensor,
+    work: &mut Work,
+) -> Result<MethodOutput> {
     let mut at = |x: &Tensor| -> ecco_models::error::Result<Vec<f64>> {
-        Ok(numbers(&explained.values(x, &mut Interruptible(work))?))
+        Ok(numbers(&explained.values(x, &mut WorkTap(work))?))
     };
     let (values, baseline_values) = (at(x)?, at(x0)?);
-    Ok(Found::with_baseline(
+    Ok(MethodOutput::with_baseline(
         Contributions::Embeddings(sums),
         values,
         &baseline_values,
@@ -132,10 +142,10 @@ fn between(explained: &Explained, x: &Tensor, x0: &Tensor, sums: Tensor, work: &
 
 /// (x − x₀) · the factors of the rescale rule.
 pub(super) fn deep_lift(
-    explained: &Explained,
+    explained: &Objective,
     options: &AttributionOptions,
     work: &mut Work,
-) -> Result<Found> {
+) -> Result<MethodOutput> {
     let (x, x0) = (explained.embeddings(), explained.baseline(&options.baseline)?);
     let summed = rescaled(explained, &x, &x0, work)?;
     Ok(compared(explained, summed, |_| true))
@@ -143,7 +153,11 @@ pub(super) fn deep_lift(
 
 /// x · the factors of the frozen rule. What biases and positions alone give is the rest, and stands for the baseline's
 /// value; that all adds up is promised of logits, which the affine map makes.
-pub(super) fn relevance(explained: &Explained, _: &AttributionOptions, work: &mut Work) -> Result<Found> {
+pub(super) fn relevance(
+    explained: &Objective,
+    _: &AttributionOptions,
+    work: &mut Work,
+) -> Result<MethodOutput> {
     let x = explained.embeddings();
     let is_value = match &explained.model().config().task {
         Task::Label(Label { names, .. }) => names.len() == 1,
@@ -155,10 +169,10 @@ pub(super) fn relevance(explained: &Explained, _: &AttributionOptions, work: &mu
 }
 
 /// With the values at both halves' points.
-fn compared(explained: &Explained, summed: Summed, is_promised: impl Fn(usize) -> bool) -> Found {
+fn compared(explained: &Objective, summed: GradientSum, is_promised: impl Fn(usize) -> bool) -> MethodOutput {
     let values = numbers(&summed.values());
     let (values, others) = values.split_at(explained.targets().len());
-    Found::with_baseline(
+    MethodOutput::with_baseline(
         Contributions::Embeddings(summed.sums),
         values.to_vec(),
         others,

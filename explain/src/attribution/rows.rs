@@ -5,7 +5,7 @@ use tch::{Device, Kind, Tensor};
 use super::aggregation::Aggregation;
 
 /// What a method found about some targets, in their order.
-pub(super) struct Found {
+pub(super) struct MethodOutput {
     pub contributions: Contributions,
     /// The targets' values, and those at the baseline where there is one.
     pub values: Vec<f64>,
@@ -30,7 +30,7 @@ pub(super) struct Row {
     pub completeness: Option<Completeness>,
 }
 
-impl Found {
+impl MethodOutput {
     /// By a method that promises nothing.
     pub(super) fn without_baseline(contributions: Contributions, values: Vec<f64>) -> Self {
         let none = vec![None; values.len()];

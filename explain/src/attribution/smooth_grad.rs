@@ -2,21 +2,21 @@
 
 use tch::{Kind, Tensor};
 
-use super::explained::Explained;
+use super::objective::Objective;
 use super::options::AttributionOptions;
 use super::path::{in_turn, n_draws};
-use super::rows::{Contributions, Found, numbers};
-use super::work::{Interruptible, Work};
+use super::rows::{Contributions, MethodOutput, numbers};
+use super::work::{Work, WorkTap};
 use crate::error::Result;
 use crate::random::RandomState;
 
 /// The mean over samples of ∇F(x + ε), ε normal with `options.sigma` times the deviation of the text's embeddings.
 /// Each sample draws its ε in the order of the numbers.
 pub(super) fn smooth_grad(
-    explained: &Explained,
+    explained: &Objective,
     options: &AttributionOptions,
     work: &mut Work,
-) -> Result<Found> {
+) -> Result<MethodOutput> {
     let x = explained.embeddings(); // [1, source, size]
     let deviation = options.sigma * x.to_kind(Kind::Double).std(true).double_value(&[]);
     let mut random = RandomState::new(options.seed as u32);
@@ -30,6 +30,9 @@ pub(super) fn smooth_grad(
         (points, share.expand([n_some as i64, -1, -1], false))
     });
     let sums = in_turn(explained, some, work)?;
-    let values = numbers(&explained.values(&x, &mut Interruptible(work))?);
-    Ok(Found::without_baseline(Contributions::Embeddings(sums), values))
+    let values = numbers(&explained.values(&x, &mut WorkTap(work))?);
+    Ok(MethodOutput::without_baseline(
+        Contributions::Embeddings(sums),
+        values,
+    ))
 }

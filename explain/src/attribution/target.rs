@@ -12,7 +12,7 @@ use crate::error::{Result, refuse};
 /// A number that is explained: [`Quantity`] of what is said, less that of the contrast where there is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Target {
-    pub said: Said,
+    pub said: Outcome,
     /// Why this and not that: another token's id, or another label's number.
     pub contrast: Option<u32>,
     pub of: Quantity,
@@ -20,7 +20,7 @@ pub struct Target {
 
 /// What a model says of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Said {
+pub enum Outcome {
     /// A label of the whole text, by its number. A model with a single label, a regression, is explained by its value.
     Label(usize),
     /// A token, any of the vocabulary, at a position.
@@ -49,9 +49,9 @@ named! {
     }
 }
 
-impl From<Said> for Target {
+impl From<Outcome> for Target {
     /// Its probability.
-    fn from(said: Said) -> Self {
+    fn from(said: Outcome) -> Self {
         Self {
             said,
             contrast: None,
@@ -63,11 +63,11 @@ impl From<Said> for Target {
 impl Target {
     /// The probability of a token at a position.
     pub fn token(position: usize, id: u32) -> Self {
-        Said::Token { position, id }.into()
+        Outcome::Token { position, id }.into()
     }
 
     pub fn label(label: usize) -> Self {
-        Said::Label(label).into()
+        Outcome::Label(label).into()
     }
 
     pub fn of(self, of: Quantity) -> Self {
@@ -104,9 +104,9 @@ impl Target {
                     "entropy is of all tokens together, so there is nothing to contrast",
                 ));
             }
-            (Some(id), Said::Token { .. }) => in_vocabulary("contrast", id, config)?,
-            (Some(label), Said::Label(_)) => has_label("contrast", label as usize, config)?,
-            (Some(_), Said::Replaced { .. }) => {
+            (Some(id), Outcome::Token { .. }) => in_vocabulary("contrast", id, config)?,
+            (Some(label), Outcome::Label(_)) => has_label("contrast", label as usize, config)?,
+            (Some(_), Outcome::Replaced { .. }) => {
                 return Err(refuse("contrast", "given", "a token is replaced or not"));
             }
         }
@@ -132,7 +132,7 @@ impl Target {
             }
         };
         match (self.said, &config.task) {
-            (Said::Token { position, id }, Task::NextToken) => {
+            (Outcome::Token { position, id }, Task::NextToken) => {
                 in_vocabulary("target", id, config)?;
                 match (1..=n_positions).contains(&position) {
                     true => Ok(()),
@@ -144,12 +144,12 @@ impl Target {
                 "no token",
                 "this model writes from left to right, so it says tokens",
             )),
-            (Said::Label(label), Task::Label(_)) => has_label("label", label, config),
-            (Said::Token { position, id }, Task::MaskedToken(_)) => {
+            (Outcome::Label(label), Task::Label(_)) => has_label("label", label, config),
+            (Outcome::Token { position, id }, Task::MaskedToken(_)) => {
                 place(position)?;
                 in_vocabulary("target", id, config)
             }
-            (Said::Replaced { position }, Task::Replaced(_)) => place(position),
+            (Outcome::Replaced { position }, Task::Replaced(_)) => place(position),
             (_, Task::Label(_)) => Err(refuse("target", "a token", "this model says a label")),
             (_, Task::MaskedToken(_)) => Err(refuse("target", "a label", "this model says tokens")),
             (_, Task::Replaced(_)) => Err(refuse("target", "a token", "this model says which were replaced")),
@@ -161,10 +161,10 @@ impl Target {
     pub(crate) fn row(&self, model: &Model) -> Option<usize> {
         let is_causal = !matches!(model.body(), Body::Encoder(_));
         match self.said {
-            Said::Token { position, .. } | Said::Replaced { position } => {
+            Outcome::Token { position, .. } | Outcome::Replaced { position } => {
                 Some(position - usize::from(is_causal))
             }
-            Said::Label(_) => None,
+            Outcome::Label(_) => None,
         }
     }
 
@@ -189,9 +189,9 @@ impl Target {
 
     fn chosen(&self, all: &Tensor) -> Tensor {
         match self.said {
-            Said::Token { id, .. } => all.select(1, i64::from(id)),
-            Said::Label(label) => all.select(1, label as i64),
-            Said::Replaced { .. } => all.shallow_clone(),
+            Outcome::Token { id, .. } => all.select(1, i64::from(id)),
+            Outcome::Label(label) => all.select(1, label as i64),
+            Outcome::Replaced { .. } => all.shallow_clone(),
         }
     }
 }

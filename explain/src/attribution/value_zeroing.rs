@@ -10,28 +10,32 @@ use ecco_models::Site;
 use ecco_models::attention::CrossMemory;
 use ecco_models::model::Body;
 use ecco_models::stack::Stack;
-use ecco_models::tap::{Capture, NoTap, Tap, Watched};
+use ecco_models::tap::{Capture, NoTap, ReportTap, Tap};
 use ndarray::{Array2, Axis};
 use tch::{Kind, Tensor};
 
 use super::attention::{Layer, found, matrix, rolled};
-use super::explained::Explained;
+use super::objective::Objective;
 use super::options::AttributionOptions;
 use super::passes::at_once;
-use super::rows::{Found, numbers};
-use super::work::{Interruptible, Work};
+use super::rows::{MethodOutput, numbers};
+use super::work::{Work, WorkTap};
 use crate::error::Result;
 
 /// The rows of each layer, divided by their sums, multiplied over the layers. No identity is added for the residual
 /// stream, which the layers' outputs have in them.
-pub(super) fn value_zeroing(explained: &Explained, _: &AttributionOptions, work: &mut Work) -> Result<Found> {
+pub(super) fn value_zeroing(
+    explained: &Objective,
+    _: &AttributionOptions,
+    work: &mut Work,
+) -> Result<MethodOutput> {
     let x = explained.embeddings();
-    let values = numbers(&explained.values(&x, &mut Interruptible(work))?);
-    let mut done = Done(0.0, work);
+    let values = numbers(&explained.values(&x, &mut WorkTap(work))?);
+    let mut done = PassCounter(0.0, work);
     let by_position = match explained.model().body() {
         Body::EncoderDecoder(both) => {
             let read = x.narrow(1, 0, explained.input().ids.len() as i64);
-            let memories = both.read(&read, None, &mut Interruptible(done.1))?;
+            let memories = both.read(&read, None, &mut WorkTap(done.1))?;
             let encoder = layers(&both.encoder, &read, None, &mut done)?;
             let written = explained.written(&x);
             let own = layers(&both.decoder.stack, &written, Some(&memories), &mut done)?;
@@ -43,9 +47,9 @@ pub(super) fn value_zeroing(explained: &Explained, _: &AttributionOptions, work:
 }
 
 /// Passes that are done, counted in layers.
-struct Done<'r, 'a, 'b>(f64, &'r mut Work<'a, 'b>);
+struct PassCounter<'r, 'a, 'b>(f64, &'r mut Work<'a, 'b>);
 
-impl Done<'_, '_, '_> {
+impl PassCounter<'_, '_, '_> {
     fn advance(&mut self, passes: f64) -> ecco_models::error::Result<()> {
         let before = self.0.floor();
         self.0 += passes;
@@ -58,9 +62,9 @@ fn layers(
     stack: &Stack,
     embeddings: &Tensor,
     memories: Option<&[CrossMemory]>,
-    done: &mut Done,
+    done: &mut PassCounter,
 ) -> ecco_models::error::Result<Vec<Layer>> {
-    let mut tap = Watched {
+    let mut tap = ReportTap {
         tap: Capture::new(&[Site::ResidualBefore, Site::ResidualAfter], None),
         report: &mut |_| done.1.report(),
     };
@@ -75,7 +79,7 @@ fn layers(
         let mut own = Array2::zeros((n, n));
         let mut read = memory.map(|memory| Array2::zeros((n, memory.n_positions() as usize)));
         for some in chunks(n, at_once(stack, n)) {
-            let mut zeroing = Zeroing::new(&some);
+            let mut zeroing = ValueMask::new(&some);
             let after = stack.layer(layer, pre.shallow_clone(), memory, &mut zeroing);
             fill(&mut own, &some, &turned(whole, &after));
             done.advance(some.len() as f64 / n_layers as f64)?;
@@ -150,14 +154,14 @@ fn divide(own: &mut Array2<f64>, mut read: Option<&mut Array2<f64>>) {
 
 /// Makes of one text as many as there are positions in `positions`, each without the value of one of them. The
 /// pattern stays as it is, so what a head mixes loses just that value by its weight.
-struct Zeroing {
+struct ValueMask {
     start: i64,
     n: i64,
     pattern: Option<Tensor>, // [1, head, query, key]
     value: Option<Tensor>,   // [1, key head, key, head_dim]
 }
 
-impl Zeroing {
+impl ValueMask {
     fn new(positions: &Range<usize>) -> Self {
         Self {
             start: positions.start as i64,
@@ -180,7 +184,7 @@ impl Zeroing {
     }
 }
 
-impl Tap for Zeroing {
+impl Tap for ValueMask {
     fn wants(&self, site: Site, _: usize) -> bool {
         matches!(site, Site::AttentionPattern | Site::Values | Site::HeadOutputs)
     }

@@ -50,9 +50,9 @@ impl<'a, 'b> Work<'a, 'b> {
 }
 
 /// A pass that looks at nothing, and can be interrupted.
-pub(crate) struct Interruptible<'r, 'a, 'b>(pub &'r mut Work<'a, 'b>);
+pub(crate) struct WorkTap<'r, 'a, 'b>(pub &'r mut Work<'a, 'b>);
 
-impl Tap for Interruptible<'_, '_, '_> {
+impl Tap for WorkTap<'_, '_, '_> {
     fn wants(&self, _: Site, _: usize) -> bool {
         false
     }
@@ -65,12 +65,12 @@ impl Tap for Interruptible<'_, '_, '_> {
 }
 
 /// The same, differentiated by a rule.
-pub(crate) struct Ruled<'r, 'a, 'b> {
+pub(crate) struct RuleTap<'r, 'a, 'b> {
     pub rule: Rule,
     pub work: &'r mut Work<'a, 'b>,
 }
 
-impl Tap for Ruled<'_, '_, '_> {
+impl Tap for RuleTap<'_, '_, '_> {
     fn wants(&self, _: Site, _: usize) -> bool {
         false
     }

@@ -4,7 +4,7 @@ use ecco_models::Model;
 use ecco_models::run::{Input, Place, Records};
 use ndarray::ArrayD;
 
-use super::{Intervention, Part, To, Vector, as_in_passes, length};
+use super::{Intervention, Part, Replacement, Vector, as_in_passes, length};
 use crate::error::{Error, Result, refuse};
 
 pub(super) fn no_site(place: Place, layer: Option<usize>) -> Error {
@@ -241,7 +241,7 @@ pub(super) fn list(values: &[usize]) -> String {
     format!("[{}]", values.join(", "))
 }
 
-impl To {
+impl Replacement {
     /// For people: `0`, `the mean over 3 texts`.
     pub fn label(&self) -> String {
         match self {

@@ -5,7 +5,7 @@ use ecco_models::Model;
 use ecco_models::config::Task;
 use ecco_models::guard::guard;
 use ecco_models::run::{self, Input};
-use ecco_models::tap::{NoTap, Watched};
+use ecco_models::tap::{NoTap, ReportTap};
 use tch::{Device, Kind, Tensor};
 
 use crate::error::{Result, refuse};
@@ -15,13 +15,13 @@ use crate::error::{Result, refuse};
 pub struct Divergence {
     /// KL(reference ‖ changed) = Σ p ln(p / q) over the vocabulary, in nats.
     pub kl: Vec<f64>,
-    pub reference: Vec<Predicted>,
-    pub changed: Vec<Predicted>,
+    pub reference: Vec<Prediction>,
+    pub changed: Vec<Prediction>,
 }
 
 /// What a model predicts at a position.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Predicted {
+pub struct Prediction {
     /// The most probable token (or label), and how probable it is.
     pub id: u32,
     pub probability: f64,
@@ -35,7 +35,7 @@ const HEAD_ROWS: usize = 64;
 /// One pass of each model over the text; `reference` and `changed` may be views on one model.
 ///
 /// # Errors
-/// [`Error::Option`] for models whose predictions are not about the same tokens or labels.
+/// [`Error::Option`](crate::Error::Option) for models whose predictions are not about the same tokens or labels.
 pub fn divergence(
     reference: &Model,
     changed: &Model,
@@ -57,7 +57,7 @@ pub fn divergence(
     let ids = input.spoken();
     Ok(guard(|| {
         let mut pass = |model: &Model| {
-            let mut own = Watched {
+            let mut own = ReportTap {
                 tap: NoTap,
                 report: &mut report,
             };
@@ -127,7 +127,7 @@ fn log_probabilities(
     Ok(logits.reshape([-1, width]).log_softmax(-1, Kind::Double))
 }
 
-fn predicted(log_p: &Tensor, next: &[u32]) -> ecco_models::error::Result<Vec<Predicted>> {
+fn predicted(log_p: &Tensor, next: &[u32]) -> ecco_models::error::Result<Vec<Prediction>> {
     let (best, ids) = log_p.max_dim(-1, false);
     let (best, n) = (numbers(&best.exp())?, log_p.size()[0] as usize);
     let ids = numbers(&ids)?;
@@ -141,7 +141,7 @@ fn predicted(log_p: &Tensor, next: &[u32]) -> ecco_models::error::Result<Vec<Pre
             numbers(&rows.gather(1, &index, false).squeeze_dim(1).exp())?
         }
     };
-    let one = |at: usize| Predicted {
+    let one = |at: usize| Prediction {
         id: ids[at] as u32,
         probability: best[at],
         of_next: of_next.get(at).copied(),

@@ -9,7 +9,7 @@ use ecco_interpreter::{Progress, Watch};
 use ecco_models::guard::guard;
 use ecco_models::rules::Rule;
 use ecco_models::run::{self, Input, Place};
-use ecco_models::tap::{Capture, NoTap, Tap, Watched};
+use ecco_models::tap::{Capture, NoTap, ReportTap, Tap};
 use ecco_models::{Model, Site};
 use ndarray::Array2;
 use tch::{Kind, Tensor};
@@ -22,14 +22,14 @@ use crate::error::{Error, Result, refuse};
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PatchOptions {
     pub place: Place,
-    pub by: By,
+    pub by: PatchAxis,
     /// The answer that is watched.
     pub target: Target,
 }
 
 /// What is patched at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum By {
+pub enum PatchAxis {
     /// All of one position.
     #[default]
     Position,
@@ -167,10 +167,10 @@ fn n_columns(model: &Model, input: &Input, options: &PatchOptions) -> Result<usi
     let size = layer.and_then(|layer| sizes.size(place, layer));
     let size = size.ok_or_else(|| check::no_site(place, None))?;
     match options.by {
-        By::Head if size.len() != 3 => Err(not_mapped("it is not divided by heads; head_outputs is")),
-        By::Head => Ok(size[0]),
-        By::Position if place.encoder => Ok(input.ids.len()),
-        By::Position => Ok(input.spoken().len()),
+        PatchAxis::Head if size.len() != 3 => Err(not_mapped("it is not divided by heads; head_outputs is")),
+        PatchAxis::Head => Ok(size[0]),
+        PatchAxis::Position if place.encoder => Ok(input.ids.len()),
+        PatchAxis::Position => Ok(input.spoken().len()),
     }
 }
 
@@ -220,7 +220,7 @@ fn read_clean(
     place: Place,
     work: &mut Work,
 ) -> ecco_models::error::Result<(Tensor, Capture)> {
-    let mut capture = Watched {
+    let mut capture = ReportTap {
         tap: Capture::new(&[place.site], None),
         report: &mut |_| work.report(),
     };
@@ -233,7 +233,7 @@ fn read_clean(
 }
 
 fn one_pass(model: &Model, input: &Input, work: &mut Work) -> ecco_models::error::Result<Tensor> {
-    let mut own = Watched {
+    let mut own = ReportTap {
         tap: NoTap,
         report: &mut |_| work.report(),
     };
@@ -277,7 +277,7 @@ impl Tap for Patch<'_, '_, '_> {
         let index = |values: &[i64]| Tensor::from_slice(values).to_device(value.device());
         let (rows, columns) = (index(&rows), index(&columns));
         // [row, position or head, ..]: with heads, positions stand behind them.
-        let by_position = self.options.by == By::Position && value.dim() == 4;
+        let by_position = self.options.by == PatchAxis::Position && value.dim() == 4;
         let turned = |x: &Tensor| match by_position {
             true => x.transpose(1, 2),
             false => x.shallow_clone(),

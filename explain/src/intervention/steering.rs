@@ -13,14 +13,14 @@ use crate::error::{Result, refuse};
 pub struct SteeringOptions {
     pub place: Place,
     pub layer: usize,
-    pub at: At,
+    pub at: TextPosition,
     /// Of length 1, instead of that of the difference.
     pub unit: bool,
 }
 
 /// What of a text is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum At {
+pub enum TextPosition {
     #[default]
     Last,
     /// The mean over all positions.
@@ -43,7 +43,7 @@ pub struct Steering {
 /// The direction from `negative` to `positive` texts.
 ///
 /// # Errors
-/// [`Error::Option`] for lists without a text, a place the model does not have or that is divided by heads, or texts
+/// [`Error::Option`](crate::Error::Option) for lists without a text, a place the model does not have or that is divided by heads, or texts
 /// that do not differ there.
 pub fn steering(
     model: &Model,
@@ -98,8 +98,8 @@ fn of_text(
     let values = as_in_passes(place, records.array(place, Some(layer), 0)?).mapv(f64::from);
     let n = values.len_of(Axis(0));
     let row = match at {
-        At::Last => values.index_axis_move(Axis(0), n - 1),
-        At::Mean => values.sum_axis(Axis(0)) / n as f64,
+        TextPosition::Last => values.index_axis_move(Axis(0), n - 1),
+        TextPosition::Mean => values.sum_axis(Axis(0)) / n as f64,
     };
     Ok(row.iter().copied().collect())
 }

@@ -38,11 +38,11 @@ pub struct Choice {
     /// The smallest number whose error is within one standard error of the least.
     pub n_components: usize,
     /// By rising number of components.
-    pub curve: Vec<HeldOut>,
+    pub curve: Vec<Holdout>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct HeldOut {
+pub struct Holdout {
     pub n_components: usize,
     /// ‖A − prediction‖² / ‖A‖², the mean over folds: 0 exact, 1 as bad as predicting 0.
     pub error: f64,
@@ -71,7 +71,7 @@ pub fn choose(
     let kept = folds.iter().map(|fold| fold.d.nrows().min(fold.d.ncols()));
     let most = most.min(kept.min().unwrap_or(1));
     let tries: Vec<usize> = candidates(most).collect();
-    let mut curve: Vec<HeldOut> = Vec::new();
+    let mut curve: Vec<Holdout> = Vec::new();
     for (tried, &n_components) in tries.iter().enumerate() {
         let mut errors = Vec::new();
         for (number, fold) in folds.iter().enumerate() {
@@ -99,7 +99,7 @@ pub fn choose(
         }
     }
     let least = curve[best(&curve)];
-    let is_good = |held: &&HeldOut| held.error <= least.error + least.spread;
+    let is_good = |held: &&Holdout| held.error <= least.error + least.spread;
     let n_components = curve
         .iter()
         .find(is_good)
@@ -113,11 +113,11 @@ fn candidates(most: usize) -> impl Iterator<Item = usize> {
     std::iter::successors(Some(1), next).take_while(move |&n| n <= most)
 }
 
-fn held_out(n_components: usize, errors: &[f64]) -> HeldOut {
+fn held_out(n_components: usize, errors: &[f64]) -> Holdout {
     let n = errors.len().max(1) as f64;
     let mean = errors.iter().sum::<f64>() / n;
     let variance = errors.iter().map(|error| (error - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
-    HeldOut {
+    Holdout {
         n_components,
         error: mean,
         spread: (variance / n).sqrt(),
@@ -125,7 +125,7 @@ fn held_out(n_components: usize, errors: &[f64]) -> HeldOut {
 }
 
 /// Where the least error stands; the first of equals.
-fn best(curve: &[HeldOut]) -> usize {
+fn best(curve: &[Holdout]) -> usize {
     let lower = |best: usize, at: usize| {
         if curve[at].error < curve[best].error {
             at

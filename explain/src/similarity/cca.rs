@@ -13,7 +13,7 @@ const EPSILON: f64 = 1e-10;
 /// Share of the correlations' sum that the mean is taken over.
 const THRESHOLD: f64 = 0.98;
 
-pub(super) struct Prepared {
+pub(super) struct CcaBasis {
     /// Σ^−½ · X, so that the product of two of them is the matrix of correlations: (neuron, position).
     whitened: Array2<f64>,
     /// The neurons that are left, centred: (neuron, position).
@@ -23,7 +23,7 @@ pub(super) struct Prepared {
 }
 
 /// `centred` (neuron, position) is not constant.
-pub(super) fn prepare(centred: Array2<f64>, mean: Vec<f64>) -> Result<Prepared> {
+pub(super) fn prepare(centred: Array2<f64>, mean: Vec<f64>) -> Result<CcaBasis> {
     let freedom = (centred.ncols() - 1) as f64;
     let covariance = centred.dot(&centred.t()) / freedom;
     let largest = covariance
@@ -39,7 +39,7 @@ pub(super) fn prepare(centred: Array2<f64>, mean: Vec<f64>) -> Result<Prepared> 
     // At least EPSILON but for rounding.
     let roots = values.mapv(|value| 1.0 / value.max(EPSILON / 2.0).sqrt());
     let inverse_root = (&vectors * &roots).dot(&vectors.t());
-    Ok(Prepared {
+    Ok(CcaBasis {
         whitened: inverse_root.dot(&centred) / (freedom * largest).sqrt(),
         mean: kept.iter().map(|&neuron| mean[neuron]).collect(),
         centred,
@@ -53,7 +53,7 @@ pub(super) fn strongest(centred: ArrayView2<f64>, dims: usize) -> Result<Array2<
     Ok(&vt.slice(ndarray::s![..dims, ..]) * &scale)
 }
 
-pub(super) fn pair(a: &Prepared, b: &Prepared, method: Method) -> Result<Similarity> {
+pub(super) fn pair(a: &CcaBasis, b: &CcaBasis, method: Method) -> Result<Similarity> {
     let correlations = a.whitened.dot(&b.whitened.t()); // [neuron of a, neuron of b]
     if let Method::Pwcca { canonical } = method {
         let (u, singular, vt) = linalg::svd(correlations.view())?;
@@ -94,7 +94,7 @@ fn counted(coefficients: &[f64]) -> usize {
 ///
 /// The published code takes the directions in the neurons' own coordinates instead of the whitened ones, adds the
 /// neurons' means to them and orthonormalises the result; the paper's are the canonical variables themselves.
-fn weights(of: &Prepared, directions: ArrayView2<f64>, canonical: bool) -> Result<Array1<f64>> {
+fn weights(of: &CcaBasis, directions: ArrayView2<f64>, canonical: bool) -> Result<Array1<f64>> {
     let mean = of.mean.view().insert_axis(Axis(1));
     let basis = match canonical {
         true => directions.dot(&of.whitened).reversed_axes(),

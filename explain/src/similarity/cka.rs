@@ -15,7 +15,7 @@ use super::{Kernel, Steps};
 /// Positions whose kernel is computed at once.
 const BLOCK: usize = 512;
 
-pub(super) enum Prepared {
+pub(super) enum CkaKernel {
     /// The centred kernel (position, position), in units of its norm.
     Kernel(Array2<f64>),
     /// Of a linear kernel.
@@ -35,17 +35,17 @@ pub(super) fn prepare(
     unbiased: bool,
     widest: usize,
     steps: &mut Steps,
-) -> Result<Prepared, super::SimilarityError> {
+) -> Result<CkaKernel, super::SimilarityError> {
     let positions = centred.ncols();
     if kernel == Kernel::Linear && widest <= positions {
         let diagonal = unbiased.then(|| (&centred * &centred).sum_axis(Axis(0)));
-        let mut prepared = Prepared::Neurons {
+        let mut prepared = CkaKernel::Neurons {
             centred,
             diagonal,
             norm: 1.0,
         };
         let size = product(&prepared, &prepared).max(0.0).sqrt();
-        if let Prepared::Neurons { norm, .. } = &mut prepared {
+        if let CkaKernel::Neurons { norm, .. } = &mut prepared {
             *norm = size;
         }
         return Ok(prepared);
@@ -64,28 +64,28 @@ pub(super) fn prepare(
     }
     let norm = matrix.iter().map(|value| value * value).sum::<f64>().sqrt();
     matrix /= norm;
-    Ok(Prepared::Kernel(matrix))
+    Ok(CkaKernel::Kernel(matrix))
 }
 
-pub(super) fn pair(a: &Prepared, b: &Prepared) -> f64 {
-    let norm = |prepared: &Prepared| match prepared {
-        Prepared::Kernel(_) => 1.0,
-        Prepared::Neurons { norm, .. } => *norm,
+pub(super) fn pair(a: &CkaKernel, b: &CkaKernel) -> f64 {
+    let norm = |prepared: &CkaKernel| match prepared {
+        CkaKernel::Kernel(_) => 1.0,
+        CkaKernel::Neurons { norm, .. } => *norm,
     };
     product(a, b) / (norm(a) * norm(b))
 }
 
 /// ⟨K, L⟩ of the centred kernels.
-fn product(a: &Prepared, b: &Prepared) -> f64 {
+fn product(a: &CkaKernel, b: &CkaKernel) -> f64 {
     match (a, b) {
-        (Prepared::Kernel(a), Prepared::Kernel(b)) => a.iter().zip(b).map(|(a, b)| a * b).sum(),
+        (CkaKernel::Kernel(a), CkaKernel::Kernel(b)) => a.iter().zip(b).map(|(a, b)| a * b).sum(),
         (
-            Prepared::Neurons {
+            CkaKernel::Neurons {
                 centred: x,
                 diagonal: k,
                 ..
             },
-            Prepared::Neurons {
+            CkaKernel::Neurons {
                 centred: y,
                 diagonal: l,
                 ..

@@ -19,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// More than the toy language needs, less than a script.
 const STACK_BYTES: usize = 2 << 20;
 
-pub struct Frontend {
+pub(crate) struct Frontend {
     runtime: Runtime,
     shell: DealerSocket,
     control: DealerSocket,
@@ -35,7 +35,7 @@ pub struct Frontend {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub enum To {
+pub(crate) enum To {
     Shell,
     Control,
     Stdin,
@@ -43,17 +43,17 @@ pub enum To {
 
 impl Frontend {
     /// A front end of a kernel that speaks the toy language.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with(|interrupt| Box::new(Toy::new(interrupt)))
     }
 
-    pub fn start_with(make: impl FnOnce(Interrupt) -> Box<dyn Interpreter> + Send + 'static) -> Self {
+    pub(crate) fn start_with(make: impl FnOnce(Interrupt) -> Box<dyn Interpreter> + Send + 'static) -> Self {
         let folder = tempfile::tempdir().unwrap();
         Self::start_on(&ipc(folder.path()), folder, None, make)
     }
 
     /// The same with a history that outlives the kernel.
-    pub fn start_remembering(history: &Path) -> Self {
+    pub(crate) fn start_remembering(history: &Path) -> Self {
         let folder = tempfile::tempdir().unwrap();
         Self::start_on(&ipc(folder.path()), folder, Some(history), |interrupt| {
             Box::new(Toy::new(interrupt))
@@ -61,7 +61,7 @@ impl Frontend {
     }
 
     /// The same over TCP, on ports that were free a moment ago.
-    pub fn start_tcp() -> Self {
+    pub(crate) fn start_tcp() -> Self {
         let listeners: Vec<_> = (0..5)
             .map(|_| std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap())
             .collect();
@@ -94,12 +94,12 @@ impl Frontend {
     }
 
     /// A second front end of the same kernel.
-    pub fn another(&self) -> Self {
+    pub(crate) fn another(&self) -> Self {
         Self::connect(&self.connection, "another-frontend")
     }
 
     /// A front end of a kernel that runs elsewhere.
-    pub fn connect(connection: &Value, identity: &str) -> Self {
+    pub(crate) fn connect(connection: &Value, identity: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -136,13 +136,13 @@ impl Frontend {
     }
 
     /// Runs a cell: the transcript of its outputs, and the content of its reply.
-    pub fn run(&mut self, code: &str) -> (Vec<String>, Value) {
+    pub(crate) fn run(&mut self, code: &str) -> (Vec<String>, Value) {
         let id = self.execute(code);
         (self.transcript(&id), self.reply(To::Shell, &id).content)
     }
 
     /// Sends an execute request and does not wait.
-    pub fn execute(&mut self, code: &str) -> String {
+    pub(crate) fn execute(&mut self, code: &str) -> String {
         self.send(
             To::Shell,
             "execute_request",
@@ -151,17 +151,17 @@ impl Frontend {
     }
 
     /// Sends a request and returns the content of its reply.
-    pub fn ask(&mut self, to: To, msg_type: &str, content: Value) -> Value {
+    pub(crate) fn ask(&mut self, to: To, msg_type: &str, content: Value) -> Value {
         let id = self.send(to, msg_type, content);
         self.reply(to, &id).content
     }
 
     /// Sends a message and returns its msg_id.
-    pub fn send(&mut self, to: To, msg_type: &str, content: Value) -> String {
+    pub(crate) fn send(&mut self, to: To, msg_type: &str, content: Value) -> String {
         self.send_draft(to, msg_type, Draft::new(content))
     }
 
-    pub fn send_draft(&mut self, to: To, msg_type: &str, draft: Draft) -> String {
+    pub(crate) fn send_draft(&mut self, to: To, msg_type: &str, draft: Draft) -> String {
         self.sent += 1;
         let id = format!("{}-{}", self.name, self.sent);
         self.send_bytes(to, draft.frames(&id, msg_type));
@@ -169,7 +169,7 @@ impl Frontend {
     }
 
     /// Sends frames as they are.
-    pub fn send_frames(&mut self, to: To, frames: Vec<String>) {
+    pub(crate) fn send_frames(&mut self, to: To, frames: Vec<String>) {
         self.send_bytes(to, frames.into_iter().map(Bytes::from).collect());
     }
 
@@ -181,7 +181,7 @@ impl Frontend {
     }
 
     /// Signs four frames and sends them, whatever they hold.
-    pub fn send_signed(&mut self, to: To, frames: [&str; 4]) {
+    pub(crate) fn send_signed(&mut self, to: To, frames: [&str; 4]) {
         let signature = sign(frames.iter().map(|frame| frame.as_bytes()));
         let envelope = ["<IDS|MSG>", &signature];
         self.send_frames(
@@ -191,7 +191,7 @@ impl Frontend {
     }
 
     /// The next message on a channel, which must answer `id`.
-    pub fn reply(&mut self, from: To, id: &str) -> Message {
+    pub(crate) fn reply(&mut self, from: To, id: &str) -> Message {
         let message = self.next(from);
         assert_eq!(message.parent["msg_id"], id, "{message:?}");
         // The header comes back verbatim, with fields that the kernel knows nothing of.
@@ -200,7 +200,7 @@ impl Frontend {
     }
 
     /// The next message on a channel.
-    pub fn next(&mut self, from: To) -> Message {
+    pub(crate) fn next(&mut self, from: To) -> Message {
         let socket = socket(&mut self.shell, &mut self.control, &mut self.stdin, from);
         let message = self
             .runtime
@@ -213,7 +213,7 @@ impl Frontend {
     }
 
     /// Whether a channel stays silent for a while.
-    pub fn is_silent(&mut self, from: To) -> bool {
+    pub(crate) fn is_silent(&mut self, from: To) -> bool {
         let socket = socket(&mut self.shell, &mut self.control, &mut self.stdin, from);
         let wait = Duration::from_millis(200);
         self.runtime
@@ -222,7 +222,7 @@ impl Frontend {
     }
 
     /// What iopub says about the request `id`, from busy to idle, one line each.
-    pub fn transcript(&mut self, id: &str) -> Vec<String> {
+    pub(crate) fn transcript(&mut self, id: &str) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
         let mut others = VecDeque::new();
         while lines.last().is_none_or(|line| line != "idle") {
@@ -239,7 +239,7 @@ impl Frontend {
     }
 
     /// Waits until iopub says `expected` about the request `id`.
-    pub fn wait_for(&mut self, id: &str, expected: &str) {
+    pub(crate) fn wait_for(&mut self, id: &str, expected: &str) {
         while {
             let message = self.iopub_message();
             message.parent["msg_id"] != id || line(&message) != expected
@@ -247,7 +247,7 @@ impl Frontend {
     }
 
     /// The next message on iopub, whoever it is for.
-    pub fn iopub_message(&mut self) -> Message {
+    pub(crate) fn iopub_message(&mut self) -> Message {
         if let Some(message) = self.unread.pop_front() {
             return message;
         }
@@ -256,17 +256,17 @@ impl Frontend {
     }
 
     /// The next message that another subscriber gets.
-    pub fn message_of(&self, subscriber: &mut SubSocket) -> Message {
+    pub(crate) fn message_of(&self, subscriber: &mut SubSocket) -> Message {
         receive(&self.runtime, subscriber)
     }
 
     /// The number of a port in the connection file.
-    pub fn port(&self, name: &str) -> u16 {
+    pub(crate) fn port(&self, name: &str) -> u16 {
         self.connection[name].as_u64().unwrap().try_into().unwrap()
     }
 
     /// Asks the heartbeat, as libzmq's REQ does: an empty frame, then anything.
-    pub fn heartbeat(&mut self, beat: &'static [u8]) -> Vec<Bytes> {
+    pub(crate) fn heartbeat(&mut self, beat: &'static [u8]) -> Vec<Bytes> {
         let connection = &self.connection;
         self.runtime.block_on(async {
             let mut socket = DealerSocket::new();
@@ -282,7 +282,7 @@ impl Frontend {
     }
 
     /// A second subscriber, which is stuck from the start.
-    pub fn subscribe_and_never_read(&mut self) -> SubSocket {
+    pub(crate) fn subscribe_and_never_read(&mut self) -> SubSocket {
         let connection = &self.connection;
         let socket = self.runtime.block_on(async {
             let mut socket = SubSocket::new();
@@ -295,17 +295,17 @@ impl Frontend {
     }
 
     /// Shuts the kernel down and waits until it is gone.
-    pub fn shutdown(&mut self) {
+    pub(crate) fn shutdown(&mut self) {
         let reply = self.ask(To::Control, "shutdown_request", json!({"restart": false}));
         assert_eq!(reply, json!({"status": "ok", "restart": false}));
         self.wait_for_end();
     }
 
-    pub fn wait_for_end(&mut self) {
+    pub(crate) fn wait_for_end(&mut self) {
         self.kernel.take().unwrap().join().unwrap();
     }
 
-    pub fn pause(&self, time: Duration) {
+    pub(crate) fn pause(&self, time: Duration) {
         self.runtime.block_on(async { tokio::time::sleep(time).await });
     }
 }
@@ -330,7 +330,7 @@ fn receive(runtime: &Runtime, iopub: &mut SubSocket) -> Message {
 }
 
 /// A connection over sockets in `folder`.
-pub fn ipc(folder: &Path) -> Value {
+pub(crate) fn ipc(folder: &Path) -> Value {
     json!({
         "transport": "ipc", "ip": folder.join("kernel"), "key": KEY,
         "signature_scheme": "hmac-sha256", "kernel_name": "ecco",

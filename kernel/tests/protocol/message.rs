@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use zeromq::ZmqMessage;
 
-pub const KEY: &str = "a key for tests";
+pub(crate) const KEY: &str = "a key for tests";
 
 /// A message from the kernel.
 #[derive(Debug, Clone)]
-pub struct Message {
+pub(crate) struct Message {
     pub id: String,
     pub msg_type: String,
     pub parent: Value,
@@ -20,7 +20,7 @@ pub struct Message {
 }
 
 /// A message to the kernel, with what most messages leave empty.
-pub struct Draft {
+pub(crate) struct Draft {
     pub parent: Value,
     pub metadata: Value,
     pub content: Value,
@@ -29,7 +29,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    pub fn new(content: Value) -> Self {
+    pub(crate) fn new(content: Value) -> Self {
         Self {
             parent: json!({}),
             metadata: json!({}),
@@ -40,7 +40,7 @@ impl Draft {
     }
 
     /// The frames of the message, signed.
-    pub fn frames(self, id: &str, msg_type: &str) -> Vec<Bytes> {
+    pub(crate) fn frames(self, id: &str, msg_type: &str) -> Vec<Bytes> {
         let header = json!({"msg_id": id, "msg_type": msg_type, "session": "s", "username": "u",
             "date": "2026-01-01T00:00:00Z", "version": "5.3", "subshell_id": self.subshell});
         let signed = [header, self.parent, self.metadata, self.content].map(|part| part.to_string());
@@ -52,7 +52,7 @@ impl Draft {
     }
 }
 
-pub fn sign<'a>(frames: impl Iterator<Item = &'a [u8]>) -> String {
+pub(crate) fn sign<'a>(frames: impl Iterator<Item = &'a [u8]>) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(KEY.as_bytes()).unwrap();
     frames.for_each(|frame| mac.update(frame));
     mac.finalize()
@@ -63,7 +63,7 @@ pub fn sign<'a>(frames: impl Iterator<Item = &'a [u8]>) -> String {
 }
 
 /// A message from the kernel: signed, with a whole header.
-pub fn decode(message: ZmqMessage) -> Message {
+pub(crate) fn decode(message: ZmqMessage) -> Message {
     let frames = message.into_vec();
     let at = frames
         .iter()
@@ -93,7 +93,7 @@ pub fn decode(message: ZmqMessage) -> Message {
 }
 
 /// A message of iopub as a line of a transcript.
-pub fn line(
+pub(crate) fn line(
     Message {
         msg_type, content, ..
     }: &Message,

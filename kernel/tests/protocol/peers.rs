@@ -31,7 +31,7 @@ const ABSURD: [u64; 7] = [
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A greeting and a READY, as any client sends them.
-pub fn hello(port: &str, identity: &str) -> Vec<u8> {
+pub(crate) fn hello(port: &str, identity: &str) -> Vec<u8> {
     let socket_type = if port == "iopub_port" { "SUB" } else { "DEALER" };
     let mut ready = b"\x05READY".to_vec();
     for (name, value) in [("Socket-Type", socket_type), ("Identity", identity)] {
@@ -54,10 +54,10 @@ fn long_frame(flags: u8, length: u64) -> Vec<u8> {
 }
 
 /// A connection that says whatever it is told to.
-pub struct Peer(pub TcpStream);
+pub(crate) struct Peer(pub TcpStream);
 
 impl Peer {
-    pub fn new(frontend: &Frontend, port: &str) -> Self {
+    pub(crate) fn new(frontend: &Frontend, port: &str) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", frontend.port(port))).unwrap();
         stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream.set_write_timeout(Some(TIMEOUT)).unwrap();
@@ -65,7 +65,7 @@ impl Peer {
     }
 
     /// Says what the kernel may not want to hear to its end.
-    pub fn say(&mut self, bytes: &[u8]) -> &mut Self {
+    pub(crate) fn say(&mut self, bytes: &[u8]) -> &mut Self {
         if let Err(error) = self.0.write_all(bytes) {
             assert!(!is_timeout(error.kind()), "the kernel neither reads nor closes");
         }
@@ -73,7 +73,7 @@ impl Peer {
     }
 
     /// Reads until the kernel closes the connection: how much there was.
-    pub fn is_cut_off(&mut self) -> usize {
+    pub(crate) fn is_cut_off(&mut self) -> usize {
         let mut bytes = Vec::new();
         if let Err(error) = self.0.read_to_end(&mut bytes) {
             assert!(

@@ -25,7 +25,7 @@ use ecco_interpreter::{
     Cell, CellError, Completeness, CompletionItem, Completions, Interpreter, Interrupt, Output,
 };
 
-pub struct Toy {
+pub(crate) struct Toy {
     interrupt: Interrupt,
     variable: String,
     /// An output that is kept longer than its cell runs, and what to say on it.
@@ -33,7 +33,7 @@ pub struct Toy {
 }
 
 impl Toy {
-    pub fn new(interrupt: Interrupt) -> Self {
+    pub(crate) fn new(interrupt: Interrupt) -> Self {
         Self {
             interrupt,
             variable: String::new(),

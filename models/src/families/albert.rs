@@ -2,7 +2,7 @@
 
 use super::bert::{blocks, task};
 use super::{Family, bert};
-use crate::config::{Activation, Config, ConfigFile, Dense, Embedding, Projected};
+use crate::config::{Activation, Config, ConfigFile, Dense, Embedding, InnerProjection};
 use crate::error::Result;
 
 pub(super) const FAMILY: Family = Family {
@@ -122,7 +122,7 @@ fn config(file: &ConfigFile) -> Result<Config> {
         activation,
         embedding: Embedding {
             size: file.size_or("embedding_size", 128)?,
-            projected: Projected::Last,
+            projected: InnerProjection::Last,
             ..config.embedding
         },
         task: task(

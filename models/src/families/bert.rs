@@ -2,8 +2,8 @@
 
 use super::{Family, standard};
 use crate::config::{
-    Activation, AttentionConfig, Before, Config, ConfigFile, Dense, Embedding, Head, Label, Mlp, Positions,
-    Projected, Residual, Task,
+    Activation, AttentionConfig, Config, ConfigFile, Dense, Embedding, Head, InnerProjection, Label, Mlp,
+    Positions, PreNorm, Residual, Task,
 };
 use crate::error::Result;
 
@@ -239,7 +239,7 @@ pub(super) fn blocks(file: &ConfigFile, model_type: &str, offset: usize) -> Resu
 
 /// norm(x + attention(x)), then norm(x + mlp(x)).
 pub(super) const POST: Residual = Residual {
-    before: Before::None,
+    before: PreNorm::None,
     after_sum: true,
     final_norm: false,
     ..Residual::PRE
@@ -275,7 +275,7 @@ fn electra(file: &ConfigFile) -> Result<Config> {
     Ok(Config {
         embedding: Embedding {
             size: file.size_or("embedding_size", config.hidden_size)?,
-            projected: Projected::Last,
+            projected: InnerProjection::Last,
             ..config.embedding
         },
         task,

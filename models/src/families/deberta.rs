@@ -3,8 +3,8 @@
 use super::Family;
 use super::bert::{self, blocks, task};
 use crate::config::{
-    Activation, AttentionConfig, Config, ConfigFile, Convolution, Dense, Disentangled, Embedding, Positions,
-    Projected,
+    Activation, AttentionConfig, Config, ConfigFile, Convolution, Dense, Disentangled, Embedding,
+    InnerProjection, Positions,
 };
 use crate::error::Result;
 
@@ -101,7 +101,7 @@ fn config(file: &ConfigFile) -> Result<Config> {
     Ok(Config {
         embedding: Embedding {
             size: file.size_or("embedding_size", config.hidden_size)?,
-            projected: Projected::Last,
+            projected: InnerProjection::Last,
             n_segments: file.count_or("type_vocab_size", 0)?,
             ..config.embedding
         },

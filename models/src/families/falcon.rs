@@ -2,7 +2,7 @@
 
 use super::{Family, bloom, standard};
 use crate::config::{
-    Activation, AttentionConfig, Before, Config, ConfigFile, Head, Mlp, Positions, Projection, Residual,
+    Activation, AttentionConfig, Config, ConfigFile, Head, Mlp, Positions, PreNorm, Projection, Residual,
 };
 use crate::error::Result;
 use crate::rope::{Defaults, Rope};
@@ -75,7 +75,7 @@ fn residual(file: &ConfigFile, is_new: bool) -> Result<Residual> {
     let n_norms = file.size_or("num_ln_in_parallel_attn", if is_new { 2 } else { 1 })?;
     let both = !parallel || (is_new && n_norms == 2);
     Ok(Residual {
-        before: if both { Before::Both } else { Before::Shared },
+        before: if both { PreNorm::Both } else { PreNorm::Shared },
         parallel,
         ..Residual::PRE
     })

@@ -1,7 +1,7 @@
 //! OLMo 2 (2501.00656): norms on each branch's output, and on all queries and keys together.
 
 use super::{Family, llama, standard};
-use crate::config::{AttentionConfig, Before, Config, ConfigFile, QkNorm, Residual};
+use crate::config::{AttentionConfig, Config, ConfigFile, PreNorm, QkNorm, Residual};
 use crate::error::Result;
 use crate::rope::Defaults;
 
@@ -30,7 +30,7 @@ fn config(file: &ConfigFile) -> Result<Config> {
     let bias = file.flag_or("attention_bias", false)?;
     Ok(Config {
         residual: Residual {
-            before: Before::None,
+            before: PreNorm::None,
             after_branch: true,
             ..Residual::PRE
         },

@@ -2,7 +2,7 @@
 
 use super::{Family, standard};
 use crate::config::{
-    Activation, Before, Config, ConfigFile, Embedding, Head, Mlp, NormKind, Positions, Residual,
+    Activation, Config, ConfigFile, Embedding, Head, Mlp, NormKind, Positions, PreNorm, Residual,
 };
 use crate::error::Result;
 
@@ -65,7 +65,7 @@ fn config(file: &ConfigFile) -> Result<Config> {
         embedding: Embedding::plain(file.size_or("word_embed_proj_dim", hidden_size)?),
         positions: Positions::Learned { offset: 2 },
         residual: Residual {
-            before: if is_before { Before::Both } else { Before::None },
+            before: if is_before { PreNorm::Both } else { PreNorm::None },
             after_sum: !is_before,
             final_norm: is_before && !file.flag_or("_remove_final_layer_norm", false)?,
             ..Residual::PRE

@@ -15,7 +15,7 @@ use crate::encoder_decoder::EncoderDecoder;
 use crate::error::{Error, Result, refuse};
 use crate::families::{self, Family};
 use crate::files::ModelFiles;
-use crate::generation::GenerationConfig;
+use crate::generation::config::GenerationConfig;
 use crate::guard::guard;
 use crate::hub;
 use crate::placement::{self, Parts, Placement};

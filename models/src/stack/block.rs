@@ -3,7 +3,7 @@
 use tch::{Device, Kind, Tensor};
 
 use crate::attention::{Attention, CrossMemory, LayerMemory, View};
-use crate::config::{Before, Config, NormConfig, Residual};
+use crate::config::{Config, NormConfig, PreNorm, Residual};
 use crate::convolution::Convolution;
 use crate::error::Result;
 use crate::layers::Norm;
@@ -13,7 +13,7 @@ use crate::tap::{Site, Tap};
 use crate::weights::Weights;
 
 /// What a layer's attention has to do with besides the stream.
-pub(super) struct Around<'a> {
+pub(super) struct Surroundings<'a> {
     pub memory: Option<LayerMemory<'a>>,
     /// What an encoder has read.
     pub source: Option<&'a CrossMemory>,
@@ -52,11 +52,11 @@ impl Block {
         let is_after = residual.after_branch || residual.after_sum;
         let (attention_norm, mlp_norm) = (
             norm(
-                residual.before != Before::None && !first_is_bare,
+                residual.before != PreNorm::None && !first_is_bare,
                 "attention_norm",
                 config.norm,
             )?,
-            norm(residual.before == Before::Both, "mlp_norm", config.norm)?,
+            norm(residual.before == PreNorm::Both, "mlp_norm", config.norm)?,
         );
         // Where these are the only norms, files have them under the names of those before the branches.
         let names = match residual.after_sum {
@@ -66,7 +66,7 @@ impl Block {
         let attention_post_norm = norm(is_after, names[0], config.norm)?;
         let mlp_post_norm = norm(is_after, names[1], config.norm)?;
         let cross_norm = norm(
-            config.encoder.is_some() && residual.before == Before::Both,
+            config.encoder.is_some() && residual.before == PreNorm::Both,
             "cross_norm",
             config.norm,
         )?;
@@ -110,8 +110,8 @@ impl Block {
     /// ```
     /// No family has all of these norms. In parallel, the MLP reads pre, and mid is not there. Where branches are added
     /// to what they read, the way around them begins behind their first norm.
-    pub(super) fn forward(&self, x: Tensor, around: Around, layer: usize, tap: &mut dyn Tap) -> Tensor {
-        let Around { memory, source, view } = around;
+    pub(super) fn forward(&self, x: Tensor, around: Surroundings, layer: usize, tap: &mut dyn Tap) -> Tensor {
+        let Surroundings { memory, source, view } = around;
         let rule = tap.rule();
         let x = tap.visit(Site::ResidualBefore, layer, x); // [batch, position, hidden]
         let pre = self

@@ -37,7 +37,7 @@ impl Piece {
 
 /// A token as the vocabulary writes it, and whether it was added to it: then it stands for itself where others
 /// are written in byte-level characters.
-pub(super) struct Written {
+pub(super) struct VocabularyToken {
     pub(super) text: String,
     pub(super) is_added: bool,
 }
@@ -46,7 +46,7 @@ pub(super) struct Written {
 pub(super) fn pieces(
     decoder: Option<&DecoderWrapper>,
     byte_table: &HashMap<char, u8>,
-    tokens: Vec<Written>,
+    tokens: Vec<VocabularyToken>,
 ) -> Vec<Piece> {
     let is_added: Vec<bool> = tokens.iter().map(|token| token.is_added).collect();
     let mut pieces: Vec<Piece> = tokens
@@ -181,7 +181,7 @@ mod tests {
 
     fn decoded(decoder: &str, tokens: &[&str]) -> Vec<Piece> {
         let decoder: DecoderWrapper = serde_json::from_str(decoder).unwrap();
-        let written = tokens.iter().map(|token| Written {
+        let written = tokens.iter().map(|token| VocabularyToken {
             text: (*token).to_owned(),
             is_added: false,
         });

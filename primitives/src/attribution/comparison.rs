@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use ecco_explain::agreement::{Agreement, Scored, agreement};
+use ecco_explain::agreement::{Agreement, MethodScores, agreement};
 use ecco_explain::faithfulness::Figures;
 use ecco_explain::{Aggregation, Baseline, FaithfulnessOptions, Method};
 use ecco_interpreter::Explorable;
@@ -158,9 +158,9 @@ impl Comparison {
             return Ok(Rc::clone(known));
         }
         let computed = self.computed()?;
-        let scored: Vec<Scored> = computed
+        let scored: Vec<MethodScores> = computed
             .iter()
-            .map(|one| Scored::new(one.attribution.method.name(), &one.attribution))
+            .map(|one| MethodScores::new(one.attribution.method.name(), &one.attribution))
             .collect();
         let mut found = agreement(&scored, self.0.referee, self.0.k)?;
         if let Some(how) = &self.0.faithfulness {

@@ -145,7 +145,7 @@ impl Explanation for Faithfulness {
             ("insertion", curves(&|check| check.found.insertion.clone())),
         ];
         if measured.targets.iter().all(|check| check.random.is_some()) {
-            let random = |check: &Check, of: fn(&ecco_explain::faithfulness::Measured) -> &Vec<f64>| {
+            let random = |check: &Check, of: fn(&ecco_explain::faithfulness::Measurement) -> &Vec<f64>| {
                 check
                     .random
                     .as_ref()

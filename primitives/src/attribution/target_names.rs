@@ -1,6 +1,6 @@
 //! Targets by name: tokens, labels, and where they stand.
 
-use ecco_explain::{Quantity, Said, Target};
+use ecco_explain::{Outcome, Quantity, Target};
 use ecco_models::Model;
 use ecco_models::config::Task;
 use ecco_widgets::saliency::Target as NamedTarget;
@@ -20,14 +20,14 @@ pub fn target_name(passage: &Passage, target: &Target) -> NamedTarget {
         part: None,
     };
     let named = |id: u32| match target.said {
-        Said::Token { position, .. } => token(passage, position, id),
-        Said::Label(_) => plain(labels.get(id as usize).map_or("label", String::as_str), id),
-        Said::Replaced { .. } => plain("replaced", 0),
+        Outcome::Token { position, .. } => token(passage, position, id),
+        Outcome::Label(_) => plain(labels.get(id as usize).map_or("label", String::as_str), id),
+        Outcome::Replaced { .. } => plain("replaced", 0),
     };
     let (name, position) = match target.said {
-        Said::Token { position, id } => (named(id), Some(passage.shown_position(position))),
-        Said::Label(label) => (named(label as u32), None),
-        Said::Replaced { position } => (named(0), Some(position)),
+        Outcome::Token { position, id } => (named(id), Some(passage.shown_position(position))),
+        Outcome::Label(label) => (named(label as u32), None),
+        Outcome::Replaced { position } => (named(0), Some(position)),
     };
     let name = match target.of {
         Quantity::Entropy => plain("entropy", 0),

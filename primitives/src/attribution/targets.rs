@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use ecco_explain::{Quantity, Said, Target};
+use ecco_explain::{Outcome, Quantity, Target};
 use ecco_models::Model;
 use ecco_models::config::Task;
 use ecco_models::run::Prediction;
@@ -90,7 +90,7 @@ impl Selection {
                 places.iter().try_for_each(|&place| reader.check(place))?;
                 let said = places
                     .iter()
-                    .map(|&position| Target::from(Said::Replaced { position }).of(of));
+                    .map(|&position| Target::from(Outcome::Replaced { position }).of(of));
                 Ok(Self::listed(said.collect(), passage))
             }
             Task::Label(_) | Task::States => Err(no_place()),
@@ -184,7 +184,7 @@ fn most_replaced(predictions: &[Prediction]) -> Option<Target> {
         _ => None,
     });
     let (position, _) = replaced.max_by(|a, b| a.1.total_cmp(&b.1))?;
-    Some(Said::Replaced { position }.into())
+    Some(Outcome::Replaced { position }.into())
 }
 
 /// Reads names and places for one text.

@@ -9,7 +9,6 @@ use ecco_models::Token;
 use ecco_widgets::depths::Reading;
 use ecco_widgets::{LayerPredictions, LensColumn, LensMap, RankKind, RankMap};
 use ndarray::{ArrayD, IxDyn};
-use serde_json::Map;
 
 use crate::text::passage::Passage;
 use crate::text::shown::shown_one;
@@ -219,7 +218,7 @@ impl Lens {
         let (layers, raw) = (self.layers(), inner.question.raw);
         let model = Some(passage.model().card().name.clone());
         if let LensKind::Ranks(kind) = inner.kind {
-            let by_layer = |of: fn(&lens::Watched) -> f32| self.by_column(found, of);
+            let by_layer = |of: fn(&lens::TokenTrack) -> f32| self.by_column(found, of);
             let ranks = by_layer(|watched| watched.rank as f32);
             // Of several places each layer says something else at each.
             let of_place = |of: fn(&lens::Reading) -> f32| match inner.positions.len() {
@@ -275,7 +274,7 @@ impl Lens {
     }
 
     /// A number of each ranked token, by layer.
-    fn by_column(&self, found: &lens::Lens, of: fn(&lens::Watched) -> f32) -> Vec<Vec<f32>> {
+    fn by_column(&self, found: &lens::Lens, of: fn(&lens::TokenTrack) -> f32) -> Vec<Vec<f32>> {
         let row =
             |row: &Vec<lens::Reading>| row.iter().flat_map(|reading| &reading.watched).map(of).collect();
         found.readings.iter().map(row).collect()
@@ -374,7 +373,7 @@ impl Explanation for Lens {
                 divergence,
             ]);
         }
-        let watched = |of: fn(&lens::Watched) -> f32| {
+        let watched = |of: fn(&lens::TokenTrack) -> f32| {
             self.numbers(move |reading| reading.watched.first().map_or(f32::NAN, of))
         };
         let best = |of: fn(&(u32, f32)) -> f32| {

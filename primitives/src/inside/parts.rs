@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-use ecco_explain::direct::{Direct, Wanted, direct};
+use ecco_explain::direct::{Direct, LogitQuery, direct};
 use ecco_interpreter::{Explorable, named};
 use ecco_models::Token;
 use ecco_widgets::parts::Neuron;
@@ -104,7 +104,7 @@ impl LogitAttribution {
         }
         let model = &inner.passage.model();
         let (loaded, state) = (model.loaded()?, model.state()?);
-        let wanted = Wanted {
+        let wanted = LogitQuery {
             row: inner.row,
             token: inner.target.id,
             contrast: inner.contrast.as_ref().map(|token| token.id),

@@ -1,13 +1,13 @@
 //! What if a part were different: interventions, steering, patching.
 
-pub mod intervene;
+mod compare;
+mod intervene;
 pub mod patch_map;
-pub mod patching;
+mod patching;
 pub mod side_by_side;
 pub mod steering;
 
 use ecco_scripting::Registry;
-use rhai::exported_module;
 
 use patch_map::PatchMap;
 use side_by_side::SideBySide;
@@ -18,10 +18,10 @@ pub fn register(registry: &mut Registry) {
     registry.result::<SideBySide>("SideBySide", "sides");
     registry.result::<PatchMap>("PatchMap", "map");
     registry.result::<SteeringVector>("SteeringVector", "vector");
-    registry.table(&intervene::INTERVENE_OPTIONS);
-    registry.table(&intervene::COMPARE_OPTIONS);
-    registry.table(&intervene::STEERING_OPTIONS);
-    registry.table(&patching::PATCH_OPTIONS);
-    registry.module(exported_module!(intervene::functions));
-    registry.module(exported_module!(patching::functions));
+    intervene::register(registry);
+    compare::register(registry);
+    side_by_side::register(registry);
+    steering::register(registry);
+    patching::register(registry);
+    patch_map::register(registry);
 }

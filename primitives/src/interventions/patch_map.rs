@@ -2,16 +2,17 @@
 
 use std::rc::Rc;
 
-use ecco_explain::intervention::patching::By;
+use ecco_explain::intervention::patching::PatchAxis;
 use ecco_interpreter::{Explorable, MimeBundle};
 use ecco_widgets::{Columns, Token};
 use ndarray::Array2;
+use rhai::FLOAT;
 use serde_json::{Map, Value};
 
-use ecco_scripting::errors::ScriptError;
 use ecco_scripting::result::numbers::short;
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::tensor::Tensor;
+use ecco_scripting::{Registry, ScriptError, members};
 
 #[derive(Clone)]
 pub struct PatchMap {
@@ -26,8 +27,8 @@ pub struct PatchMap {
 impl PatchMap {
     fn axis(&self) -> &'static str {
         match self.map.options.by {
-            By::Position => "position",
-            By::Head => "head",
+            PatchAxis::Position => "position",
+            PatchAxis::Head => "head",
         }
     }
 
@@ -56,11 +57,11 @@ impl PatchMap {
             corrupted: self.map.corrupted,
             layers: self.map.layers.clone(),
             columns: match self.map.options.by {
-                By::Position => Columns::Positions {
+                PatchAxis::Position => Columns::Positions {
                     corrupted: self.corrupted.to_vec(),
                     clean: self.clean.to_vec(),
                 },
-                By::Head => Columns::Heads(restored.ncols()),
+                PatchAxis::Head => Columns::Heads(restored.ncols()),
             },
             restored: restored.outer_iter().map(row).collect(),
         }
@@ -100,5 +101,21 @@ impl Explanation for PatchMap {
             "position" => Some(texts(&self.corrupted)),
             _ => None,
         }
+    }
+}
+
+pub fn register(registry: &mut Registry) {
+    members! { registry, [PatchMap];
+        /// How much of the clean answer comes back: a tensor (layer, position) or (layer, head).
+        get restored(map: &PatchMap) -> Tensor { Ok(map.restored()) }
+
+        /// The answers themselves with each part patched: a tensor (layer, position) or (layer, head).
+        get answers(map: &PatchMap) -> Tensor { Ok(map.answers()) }
+
+        /// The answer to the clean text.
+        get clean(map: &PatchMap) -> FLOAT { Ok(map.map.clean) }
+
+        /// The answer to the corrupted text.
+        get corrupted(map: &PatchMap) -> FLOAT { Ok(map.map.corrupted) }
     }
 }

@@ -2,158 +2,87 @@
 
 use std::rc::Rc;
 
-use ecco_explain::intervention::patching::{By, PatchOptions, patch_map};
+use ecco_explain::intervention::patching::{PatchAxis, PatchOptions, patch_map};
 use ecco_explain::{Quantity, Target};
+use ecco_interpreter::named;
 use ecco_models::Site;
 use ecco_models::config::{Label, Task};
 use ecco_models::run::{Input, Prediction, masked_positions, run};
-use rhai::plugin::*;
-use rhai::{FLOAT, Map};
 
-use crate::interventions::intervene::site;
-use crate::interventions::patch_map::PatchMap;
+use super::patch_map::PatchMap;
 use crate::models::model::Model;
+use crate::text::capture::place_in;
 use crate::text::shown::token_sequence;
 use crate::text::token::token;
-use ecco_scripting::errors::{ErrorKind, RhaiResult, ScriptError};
-use ecco_scripting::options::Word;
-use ecco_scripting::options::{OptionKind, OptionTable, Options, option};
+use ecco_scripting::options::{Choice, Word};
 use ecco_scripting::session::watched;
-use ecco_scripting::tensor::Tensor;
+use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
 
-pub const PATCH_OPTIONS: OptionTable = OptionTable {
-    primitive: "Model.patch_map",
-    options: &[
-        option(
-            "target",
-            OptionKind::Token,
-            "what the model says of the clean text, and of the corrupted one as contrast",
-            "the token (or label) whose answer is watched",
-        ),
-        option(
-            "contrast",
-            OptionKind::Token,
-            "none",
-            "less the answer for this one",
-        ),
-        option(
-            "metric",
-            OptionKind::OneOf(&["probability", "logit", "log_probability"]),
-            "\"logit\" with a contrast, else \"probability\"",
-            "what counts as the answer",
-        ),
-        option(
-            "position",
-            OptionKind::Int(0),
-            "behind the last token; the mask",
-            "of the token that is predicted",
-        ),
-        option(
-            "site",
-            OptionKind::Text,
-            "\"residual_before\"",
-            "what is patched: one of lm.sites(), no attention pattern",
-        ),
-        option(
-            "by",
-            OptionKind::OneOf(&["position", "head"]),
-            "\"head\" for head_outputs, else \"position\"",
-            "what is patched at once: all of a position, or one head at all positions",
-        ),
-        option(
-            "written",
-            OptionKind::Text,
-            "only the token that it starts with",
-            "encoder–decoders only: what the decoder has written so far",
-        ),
-    ],
-};
-
-#[export_module]
-pub mod functions {
-    use super::*;
-
-    /// Which part of the model carries what makes two texts differ. The corrupted text is read once for each layer
-    /// and position (or head), with that part's values put in from the clean text: how much of the clean answer
-    /// comes back, 0 as for the corrupted text and 1 as for the clean one. The texts need as many tokens as each other.
-    ///
-    /// Without options the answer is the logit of what the model says of the clean text less that of what it says of the
-    /// corrupted one.
-    ///
-    /// Example:
-    /// ```rhai
-    /// lm.patch_map("1. Austria\n2. Belgium\n3.", "1. Sweden\n2. Belgium\n3.")
-    /// ```
-    #[rhai_fn(name = "patch_map", return_raw, volatile)]
-    pub fn patch_map(
-        ctx: NativeCallContext,
-        lm: &mut Model,
-        clean: &str,
-        corrupted: &str,
-    ) -> RhaiResult<PatchMap> {
-        super::map(lm, clean, corrupted, &Map::new()).map_err(|error| error.raise(&ctx))
-    }
-
-    /// Activation patching with options.
-    ///
-    /// Example:
-    /// ```rhai
-    /// lm.patch_map("The capital of France is", "The capital of Italy is",
-    ///     #{target: " Paris", contrast: " Rome", site: "head_outputs"})
-    /// ```
-    #[rhai_fn(name = "patch_map", return_raw, volatile)]
-    pub fn patch_map_with(
-        ctx: NativeCallContext,
-        lm: &mut Model,
-        clean: &str,
-        corrupted: &str,
-        options: Map,
-    ) -> RhaiResult<PatchMap> {
-        super::map(lm, clean, corrupted, &options).map_err(|error| error.raise(&ctx))
-    }
-
-    /// How much of the clean answer comes back: a tensor (layer, position) or (layer, head).
-    #[rhai_fn(get = "restored", pure)]
-    pub fn restored(map: &mut PatchMap) -> Tensor {
-        map.restored()
-    }
-
-    /// The answers themselves with each part patched: a tensor (layer, position) or (layer, head).
-    #[rhai_fn(get = "answers", pure)]
-    pub fn answers(map: &mut PatchMap) -> Tensor {
-        map.answers()
-    }
-
-    /// The answer to the clean text.
-    #[rhai_fn(get = "clean", pure)]
-    pub fn clean(map: &mut PatchMap) -> FLOAT {
-        map.map.clean
-    }
-
-    /// The answer to the corrupted text.
-    #[rhai_fn(get = "corrupted", pure)]
-    pub fn corrupted(map: &mut PatchMap) -> FLOAT {
-        map.map.corrupted
+named! {
+    /// What counts as the answer.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Metric {
+        Probability = "probability",
+        Logit = "logit",
+        LogProbability = "log_probability",
     }
 }
 
-fn map(lm: &Model, clean: &str, corrupted: &str, options: &Map) -> Result<PatchMap, ScriptError> {
-    let options = PATCH_OPTIONS.read(options)?;
+named! {
+    /// What is patched at once.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum PatchUnit {
+        Position = "position",
+        Head = "head",
+    }
+}
+
+options! {
+    /// What `patch_map` can be told.
+    pub struct MapOptions {
+        /// the token (or label) whose answer is watched
+        target: Option<Word> = "what the model says of the clean text, and of the corrupted one as contrast",
+        /// less the answer for this one
+        contrast: Option<Word> = "none",
+        /// what counts as the answer
+        metric: Option<Choice<Metric>> = "\"logit\" with a contrast, else \"probability\"",
+        /// of the token that is predicted
+        position: Option<usize> = "behind the last token; the mask",
+        /// what is patched: one of lm.sites(), no attention pattern
+        site: Option<String> = "\"residual_before\"",
+        /// what is patched at once: all of a position, or one head at all positions
+        by: Option<Choice<PatchUnit>> = "\"head\" for head_outputs, else \"position\"",
+        /// encoder–decoders only: what the decoder has written so far
+        written: Option<String> = "only the token that it starts with",
+    }
+}
+
+impl Metric {
+    fn quantity(self) -> Quantity {
+        match self {
+            Self::Probability => Quantity::Probability,
+            Self::Logit => Quantity::Logit,
+            Self::LogProbability => Quantity::LogProbability,
+        }
+    }
+}
+
+fn map(lm: &Model, clean: &str, corrupted: &str, options: &MapOptions) -> Result<PatchMap, ScriptError> {
     let (loaded, state) = (lm.loaded()?, lm.state()?);
-    let written = options.text("written");
+    let written = options.written.as_deref();
     let [clean, corrupted] = [clean, corrupted].map(|text| Input::new(&loaded, text, written));
     let (clean, corrupted) = (clean?, corrupted?);
-    let place = site(lm, &options, Site::ResidualBefore)?;
-    let by = match options.text("by") {
-        Some("head") => By::Head,
-        Some(_) => By::Position,
-        None if place.site == Site::HeadOutputs => By::Head,
-        None => By::Position,
+    let place = place_in(lm, options.site.as_deref(), Site::ResidualBefore)?;
+    let by = match &options.by {
+        Some(Choice(PatchUnit::Head)) => PatchAxis::Head,
+        Some(Choice(PatchUnit::Position)) => PatchAxis::Position,
+        None if place.site == Site::HeadOutputs => PatchAxis::Head,
+        None => PatchAxis::Position,
     };
-    let (target, answer) = target(&loaded, &clean, &corrupted, &options)?;
-    let wanted = PatchOptions { place, by, target };
+    let (target, answer) = target(&loaded, &clean, &corrupted, options)?;
+    let settings = PatchOptions { place, by, target };
     let map = watched(&state, lm.verbose, |watch| {
-        patch_map(&loaded, &clean, &corrupted, &wanted, watch)
+        patch_map(&loaded, &clean, &corrupted, &settings, watch)
     })?;
     let shown = |input: &Input| {
         let ids = match place.encoder {
@@ -176,24 +105,26 @@ fn target(
     model: &ecco_models::Model,
     clean: &Input,
     corrupted: &Input,
-    options: &Options,
+    options: &MapOptions,
 ) -> Result<(Target, String), ScriptError> {
-    let position = position(model, corrupted, options)?;
-    let named = |name: &str| {
-        let word = options.words(name).and_then(<[Word]>::first);
-        word.map(|word| id(model, name, word)).transpose()
+    let position = position(model, corrupted, options.position)?;
+    let named = |option: &str, word: &Option<Word>| {
+        let word = word.as_ref();
+        word.map(|word| id(model, option, word)).transpose()
     };
-    let (id, contrast) = match named("target")? {
-        Some(id) => (id, named("contrast")?),
+    let (id, contrast) = match named("target", &options.target)? {
+        Some(id) => (id, named("contrast", &options.contrast)?),
         None => {
-            let said = best(model, clean, position)?;
-            let other = named("contrast")?
-                .map_or_else(|| best(model, corrupted, position).map(Some), |id| Ok(Some(id)))?;
-            (said, other.filter(|other| *other != said))
+            let best_id = best(model, clean, position)?;
+            let other = match named("contrast", &options.contrast)? {
+                Some(id) => id,
+                None => best(model, corrupted, position)?,
+            };
+            (best_id, Some(other).filter(|other| *other != best_id))
         }
     };
-    let quantity = match (options.text("metric").and_then(Quantity::parse), contrast) {
-        (Some(quantity), _) => quantity,
+    let quantity = match (options.metric, contrast) {
+        (Some(Choice(metric)), _) => metric.quantity(),
         (None, Some(_)) => Quantity::Logit,
         (None, None) => Quantity::Probability,
     };
@@ -205,6 +136,11 @@ fn target(
         contrast,
         ..target.of(quantity)
     };
+    Ok((target, answer(model, quantity, id, contrast)))
+}
+
+/// `logit of " Denmark" less that of " Iceland"`
+fn answer(model: &ecco_models::Model, quantity: Quantity, id: u32, contrast: Option<u32>) -> String {
     let name = |id: u32| match &model.config().task {
         Task::Label(Label { names, .. }) => names.get(id as usize).map(|name| format!("{name:?}")),
         _ => model
@@ -215,20 +151,18 @@ fn target(
     };
     let name = |id: u32| name(id).unwrap_or_else(|| id.to_string());
     let of = quantity.name().replace('_', " ");
-    let answer = match contrast {
+    match contrast {
         Some(contrast) => format!("{of} of {} less that of {}", name(id), name(contrast)),
         None => format!("{of} of {}", name(id)),
-    };
-    Ok((target, answer))
+    }
 }
 
 /// The position of the token that is predicted; none for labels.
 fn position(
     model: &ecco_models::Model,
     input: &Input,
-    options: &Options,
+    given: Option<usize>,
 ) -> Result<Option<usize>, ScriptError> {
-    let given = options.usize("position");
     match &model.config().task {
         Task::Label(_) => match given {
             Some(_) => Err(ScriptError::new(
@@ -295,4 +229,24 @@ fn id(model: &ecco_models::Model, option: &str, word: &Word) -> Result<u32, Scri
             .pointing_at(option)
             .with_hint(format!("the model has {}", names.join(", ")))
     })
+}
+
+pub fn register(registry: &mut Registry) {
+    members! { registry, [Model];
+        /// Which part of the model carries what makes two texts differ. The corrupted text is read once for each layer
+        /// and position (or head), with that part's values put in from the clean text: how much of the clean answer
+        /// comes back, 0 as for the corrupted text and 1 as for the clean one. The texts need as many tokens as each other.
+        ///
+        /// Without options the answer is the logit of what the model says of the clean text less that of what it says of the
+        /// corrupted one.
+        ///
+        /// Example:
+        /// ```rhai
+        /// lm.patch_map("The capital of France is", "The capital of Italy is",
+        ///     #{target: " Paris", contrast: " Rome", site: "head_outputs"})
+        /// ```
+        volatile fn patch_map(lm: &Model, clean: &str, corrupted: &str; options: MapOptions) -> PatchMap {
+            map(lm, clean, corrupted, &options)
+        }
+    }
 }

@@ -8,20 +8,21 @@ use ecco_interpreter::{Explorable, MimeBundle};
 use ecco_models::run::Input;
 use ecco_widgets::{Predicted, Side, Token};
 use ndarray::{ArrayD, IxDyn};
+use rhai::{Dynamic, FLOAT, INT};
 use serde_json::{Map, Value};
 
 use crate::text::generation::Generation;
 use crate::text::shown::token_sequence;
-use ecco_scripting::errors::{ErrorKind, ScriptError};
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::session::watched;
 use ecco_scripting::tensor::Tensor;
+use ecco_scripting::{ErrorKind, Registry, ScriptError, members};
 
 /// Computed when it is first shown or read. Clones share everything.
 #[derive(Clone)]
-pub struct SideBySide(Rc<Inner>);
+pub struct SideBySide(Rc<OutputPair>);
 
-struct Inner {
+struct OutputPair {
     untouched: Generation,
     intervened: Generation,
     divergence: OnceCell<Divergence>,
@@ -48,7 +49,7 @@ impl SideBySide {
                 "generate both from the same text: lm.compare(text, #{intervene: #{…}, generate: 20})",
             ));
         }
-        Ok(Self(Rc::new(Inner {
+        Ok(Self(Rc::new(OutputPair {
             untouched: untouched.clone(),
             intervened: intervened.clone(),
             divergence: OnceCell::new(),
@@ -183,5 +184,42 @@ impl Explanation for SideBySide {
     fn labels(&self, axis: &str) -> Option<Vec<String>> {
         let first = self.first_predicted();
         (axis == "token").then(|| self.intervened().token_texts().split_off(first))
+    }
+}
+
+pub fn register(registry: &mut Registry) {
+    members! { registry, [Generation];
+        /// Shows two outputs that continue the same text side by side: see `lm.compare`. The one whose model is under
+        /// interventions counts as the changed one.
+        ///
+        /// Example:
+        /// ```rhai
+        /// let edited = lm.intervene(#{scale: [#{layer: 0, head: 1, factor: 3.0}]});
+        /// edited.generate("It was", #{generate: 8}).compare(lm.generate("It was", #{generate: 8}))
+        /// ```
+        fn compare(output: &Generation, other: Generation) -> SideBySide { SideBySide::new(output, &other) }
+    }
+    members! { registry, [SideBySide];
+        /// KL(untouched ‖ intervened) of the predictions, in nats: a tensor (token), for each token of the second text
+        /// from the first one that is predicted.
+        get kl(sides: &SideBySide) -> Tensor { sides.kl() }
+
+        /// The mean of the generated tokens' KL; `()` where none was generated.
+        get mean_kl(sides: &SideBySide) -> Dynamic {
+            let mean = sides.view()?.mean_kl();
+            Ok(mean.map_or(Dynamic::UNIT, |kl| Dynamic::from_float(FLOAT::from(kl))))
+        }
+
+        /// The first position at which the two texts differ; `()` where they are the same.
+        get first_difference(sides: &SideBySide) -> Dynamic {
+            let position = sides.view()?.first_difference();
+            Ok(position.map_or(Dynamic::UNIT, |position| Dynamic::from_int(position as INT)))
+        }
+
+        /// The output of the untouched model, or the first one.
+        get untouched(sides: &SideBySide) -> Generation { Ok(sides.untouched().clone()) }
+
+        /// The output under interventions, or the second one.
+        get intervened(sides: &SideBySide) -> Generation { Ok(sides.intervened().clone()) }
     }
 }

@@ -1,18 +1,48 @@
-//! A direction from contrasting texts.
+//! A direction from contrasting texts: `lm.steering_vector`.
 
 use std::rc::Rc;
 
-use ecco_explain::intervention::steering::Steering;
-use ecco_interpreter::{Explorable, MimeBundle};
+use ecco_explain::intervention::steering::{Steering, SteeringOptions, TextPosition, steering};
+use ecco_interpreter::{Explorable, MimeBundle, named};
+use ecco_models::Site;
+use ecco_models::run::Input;
 use ndarray::{ArrayD, IxDyn};
+use rhai::{Array, Dynamic, FLOAT, INT};
 use serde_json::{Map, Value};
 
-use ecco_scripting::errors::ScriptError;
+use crate::models::model::Model;
+use crate::text::capture::place_in;
+use ecco_scripting::options::Choice;
 use ecco_scripting::result::numbers::short;
-use ecco_scripting::result::{Explanation, Show};
+use ecco_scripting::result::{Explanation, Show, show};
+use ecco_scripting::session::watched;
 use ecco_scripting::tensor::Tensor;
+use ecco_scripting::{Registry, ScriptError, members, options};
 
-#[derive(Clone)]
+named! {
+    /// Which tokens of a text stand for it.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum TextPart {
+        Last = "last",
+        Mean = "mean",
+    }
+}
+
+options! {
+    /// What `steering_vector` can be told.
+    pub struct ContrastOptions {
+        /// where the texts are compared: one of lm.sites()
+        site: Option<String> = "\"residual_after\"",
+        /// at which layer
+        layer: Option<usize> = "the one in the middle",
+        /// the last token of each text, or the mean over all of its tokens
+        at: Choice<TextPart> = Choice(TextPart::Last),
+        /// a vector of length 1, in place of the difference itself
+        unit: bool = false,
+    }
+}
+
+#[derive(Debug, Clone)]
 pub struct SteeringVector {
     pub steering: Rc<Steering>,
     pub positive: Rc<[String]>,
@@ -20,6 +50,42 @@ pub struct SteeringVector {
 }
 
 impl SteeringVector {
+    /// From lists of strings.
+    ///
+    /// # Errors
+    /// Lists with something else in them, a site or layer that is not there.
+    fn new(
+        lm: &Model,
+        positive: &Array,
+        negative: &Array,
+        options: &ContrastOptions,
+    ) -> Result<Self, ScriptError> {
+        let (loaded, state) = (lm.loaded()?, lm.state()?);
+        let (positive, negative) = (strings(positive)?, strings(negative)?);
+        let read = |texts: &[String]| -> Result<Vec<Input>, ScriptError> {
+            let read = |text: &String| Input::new(&loaded, text, None).map_err(ScriptError::from);
+            texts.iter().map(read).collect()
+        };
+        let settings = SteeringOptions {
+            place: place_in(lm, options.site.as_deref(), Site::ResidualAfter)?,
+            layer: options.layer.unwrap_or((lm.card().n_layers - 1) / 2),
+            at: match options.at.0 {
+                TextPart::Last => TextPosition::Last,
+                TextPart::Mean => TextPosition::Mean,
+            },
+            unit: options.unit,
+        };
+        let (above, below) = (read(&positive)?, read(&negative)?);
+        let steering = watched(&state, lm.verbose, |watch| {
+            steering(&loaded, &above, &below, &settings, watch)
+        })?;
+        Ok(Self {
+            steering: Rc::new(steering),
+            positive: positive.into(),
+            negative: negative.into(),
+        })
+    }
+
     pub fn tensor(&self) -> Tensor {
         let vector = self.steering.vector.clone();
         let axis = match self.steering.options.place.axes() {
@@ -53,6 +119,14 @@ impl SteeringVector {
     }
 }
 
+fn strings(texts: &Array) -> Result<Vec<String>, ScriptError> {
+    let text = |value: &Dynamic| match value.as_immutable_string_ref() {
+        Ok(text) => Ok(text.to_string()),
+        Err(_) => show::expected("lists of strings", value),
+    };
+    texts.iter().map(text).collect()
+}
+
 fn column(values: Vec<f32>) -> ArrayD<f32> {
     let n = values.len();
     ArrayD::from_shape_vec(IxDyn(&[n]), values).unwrap_or_else(|_| ArrayD::zeros(IxDyn(&[0])))
@@ -83,5 +157,38 @@ impl Explanation for SteeringVector {
             ("positive_projections", projections(positive)),
             ("negative_projections", projections(negative)),
         ])
+    }
+}
+
+pub fn register(registry: &mut Registry) {
+    members! { registry, [Model];
+        /// The direction in which texts differ from others: the mean of what a site holds at their last token, less
+        /// the mean for the others. It can be added: `lm.intervene(#{add: [#{vector: v, factor: 2.0}]})` adds it where it
+        /// comes from.
+        ///
+        /// Example:
+        /// ```rhai
+        /// let v = lm.steering_vector(["It was good", "I love it"], ["It was bad", "I hate it"], #{layer: 2, unit: true});
+        /// lm.intervene(#{add: [#{vector: v, factor: 4.0}]}).generate("It was", #{generate: 8})
+        /// ```
+        volatile fn steering_vector(lm: &Model, positive: Array, negative: Array; options: ContrastOptions) -> SteeringVector {
+            SteeringVector::new(lm, &positive, &negative, &options)
+        }
+    }
+    members! { registry, [SteeringVector];
+        /// The vector: a tensor (hidden), or (neuron).
+        get vector(vector: &SteeringVector) -> Tensor { Ok(vector.tensor()) }
+
+        /// The length of the difference between the texts' means.
+        get norm(vector: &SteeringVector) -> FLOAT { Ok(vector.steering.norm) }
+
+        /// The mean length of what the site holds, for choosing a factor.
+        get typical_norm(vector: &SteeringVector) -> FLOAT { Ok(vector.steering.typical) }
+
+        /// The site it comes from.
+        get site(vector: &SteeringVector) -> String { Ok(vector.steering.options.place.name()) }
+
+        /// The layer it comes from.
+        get layer(vector: &SteeringVector) -> INT { Ok(vector.steering.options.layer as INT) }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use ecco_explain::neurons::{Active, Over, most_active};
+use ecco_explain::neurons::{RankedNeuron, Reduction, most_active};
 use ecco_interpreter::{Explorable, named};
 use ecco_models::Site;
 use ecco_models::run::Place;
@@ -55,14 +55,14 @@ struct Ranking {
     /// The one position that was looked at; all if None.
     position: Option<usize>,
     /// By rank, with the number of the layer.
-    neurons: Vec<(Option<usize>, Active)>,
+    neurons: Vec<(Option<usize>, RankedNeuron)>,
 }
 
 impl Summary {
-    fn over(self) -> Over {
+    fn over(self) -> Reduction {
         match self {
-            Self::Max => Over::Max,
-            Self::Mean => Over::Mean,
+            Self::Max => Reduction::Max,
+            Self::Mean => Reduction::Mean,
         }
     }
 }
@@ -98,7 +98,7 @@ impl TopNeurons {
     fn maps(&self) -> Result<Array, ScriptError> {
         let tokens = self.0.passage.read(self.0.place)?.tokens;
         let int = |value: usize| Dynamic::from_int(value as INT);
-        let map = |(layer, active): &(Option<usize>, Active)| {
+        let map = |(layer, active): &(Option<usize>, RankedNeuron)| {
             let token = tokens.get(active.position).map(|token| token.text.clone());
             Dynamic::from_map(rhai::Map::from([
                 ("layer".into(), layer.map_or(Dynamic::UNIT, int)),
@@ -123,7 +123,7 @@ impl TopNeurons {
 impl Show for TopNeurons {
     fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
         let shown = self.0.passage.read(self.0.place)?;
-        let neuron = |(layer, active): &(Option<usize>, Active)| ActiveNeuron {
+        let neuron = |(layer, active): &(Option<usize>, RankedNeuron)| ActiveNeuron {
             layer: *layer,
             neuron: active.neuron,
             value: active.value,
@@ -151,7 +151,7 @@ impl Show for TopNeurons {
 
 impl Explanation for TopNeurons {
     fn tensors(&self) -> Result<Vec<(&'static str, Tensor)>, ScriptError> {
-        let column = |value: fn(&(Option<usize>, Active)) -> f32| {
+        let column = |value: fn(&(Option<usize>, RankedNeuron)) -> f32| {
             let values: Array1<f32> = self.0.neurons.iter().map(value).collect();
             Tensor::new(values.into_dyn(), &["rank"])
         };
@@ -167,7 +167,7 @@ impl Explanation for TopNeurons {
     }
 
     fn labels(&self, axis: &str) -> Option<Vec<String>> {
-        let label = |(layer, active): &(Option<usize>, Active)| match layer {
+        let label = |(layer, active): &(Option<usize>, RankedNeuron)| match layer {
             Some(layer) => format!("layer {layer} neuron {}", active.neuron),
             None => format!("neuron {}", active.neuron),
         };

@@ -6,7 +6,9 @@ use ndarray::{ArcArray2, Array2, ArrayView2, Ix2, Ix3};
 use rhai::Dynamic;
 use serde_json::{Value, json};
 
+use crate::models::model::Model;
 use crate::text::passage::Passage;
+use crate::text::run::place;
 use ecco_scripting::options::{OptionKind, OptionValue};
 use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{ErrorKind, ScriptError, options};
@@ -97,6 +99,17 @@ impl CaptureOptions {
 pub fn place_named(name: Option<&str>, usual: Site, passage: &Passage) -> Result<Place, ScriptError> {
     match name {
         Some(name) => passage.place(name).map_err(|error| error.pointing_at("site")),
+        None => Ok(Place::of(usual)),
+    }
+}
+
+/// The same of a model that has read nothing yet.
+///
+/// # Errors
+/// A site that no model has.
+pub fn place_in(lm: &Model, name: Option<&str>, usual: Site) -> Result<Place, ScriptError> {
+    match name {
+        Some(name) => place(lm, name).map_err(|error| error.pointing_at("site")),
         None => Ok(Place::of(usual)),
     }
 }

@@ -17,7 +17,6 @@ use super::shown::{shown, shown_one};
 use crate::models::model::Model;
 use crate::text::chat::TextOrChat;
 use ecco_scripting::options::OneOrMany;
-use ecco_scripting::result::json::json;
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::session::watched;
 use ecco_scripting::tensor::Tensor;

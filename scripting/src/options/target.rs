@@ -51,24 +51,6 @@ fn number(value: &Dynamic) -> Option<usize> {
     value.as_int().ok().and_then(|n| usize::try_from(n).ok())
 }
 
-/// A whole number that is not negative, or an array of them.
-pub(super) fn numbers(value: &Dynamic) -> Option<Vec<i64>> {
-    let one = |value: &Dynamic| value.as_int().ok().filter(|&n| n >= 0);
-    match value.as_array_ref() {
-        Ok(array) => array.iter().map(one).collect(),
-        Err(_) => one(value).map(|n| vec![n]),
-    }
-}
-
-/// A finite number, or an array of them.
-pub(super) fn floats(value: &Dynamic) -> Option<Vec<f64>> {
-    let one = |value: &Dynamic| super::number(value).filter(|number| number.is_finite());
-    match value.as_array_ref() {
-        Ok(array) => array.iter().map(one).collect(),
-        Err(_) => one(value).map(|number| vec![number]),
-    }
-}
-
 /// Pairs `[from, to]`.
 pub(super) fn spans(value: &Dynamic) -> Option<Vec<Range<usize>>> {
     let span = |value: &Dynamic| {

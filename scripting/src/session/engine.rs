@@ -18,7 +18,7 @@ const EXPRESSION_DEPTHS: (usize, usize) = (512, 256);
 const CALL_LEVELS: usize = 256;
 
 /// An engine whose scripts reach nothing but the primitives and, through imports, `folder`.
-pub fn build(state: &Rc<State>, folder: PathBuf, imported: Imports, register: Register) -> Engine {
+pub(super) fn build(state: &Rc<State>, folder: PathBuf, imported: Imports, register: Register) -> Engine {
     let mut engine = Engine::new();
     engine.set_max_expr_depths(EXPRESSION_DEPTHS.0, EXPRESSION_DEPTHS.1);
     engine.set_max_call_levels(CALL_LEVELS);

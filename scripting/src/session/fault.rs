@@ -10,7 +10,7 @@ use crate::errors::{ErrorKind, ScriptError};
 
 /// An error and the way to it.
 #[derive(Debug)]
-pub struct Fault {
+pub(super) struct Fault {
     pub error: ScriptError,
     /// From the cell that ran to the place of the error.
     pub frames: Vec<Frame>,
@@ -18,7 +18,7 @@ pub struct Fault {
 
 /// A place the error passed through.
 #[derive(Debug)]
-pub struct Frame {
+pub(super) struct Frame {
     /// None for code that was given to `eval`.
     pub source: Option<Rc<Source>>,
     pub position: Position,
@@ -27,7 +27,7 @@ pub struct Frame {
 }
 
 /// The names that exist, to say what was meant.
-pub struct Names<'a> {
+pub(super) struct Names<'a> {
     pub catalog: &'a Catalog,
     pub sources: &'a Sources,
     pub variables: Vec<String>,
@@ -36,7 +36,7 @@ pub struct Names<'a> {
 }
 
 /// Finds the innermost error and its place, and says it in our words.
-pub fn translate(error: &EvalAltResult, cell: &Rc<Source>, names: &Names) -> Fault {
+pub(super) fn translate(error: &EvalAltResult, cell: &Rc<Source>, names: &Names) -> Fault {
     let (inner, frames) = unwind(error, cell, names.sources);
     let in_function = frames.last().is_some_and(|frame| frame.function.is_some());
     Fault {

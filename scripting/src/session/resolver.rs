@@ -15,10 +15,10 @@ use crate::session::state::State;
 const LARGEST: u64 = 4 << 20;
 
 /// Modules that the running cell imported, by path.
-pub type Imports = Rc<RefCell<HashMap<String, Shared<Module>>>>;
+pub(super) type Imports = Rc<RefCell<HashMap<String, Shared<Module>>>>;
 
 /// Resolves imports inside one folder, links included.
-pub struct FolderResolver {
+pub(super) struct FolderResolver {
     pub folder: PathBuf,
     pub state: Rc<State>,
     pub imported: Imports,

@@ -21,7 +21,7 @@ const WIDTH: usize = 110;
 const MOST_FRAMES: usize = 6;
 
 /// What Jupyter shows of a fault.
-pub fn as_cell_error(fault: &Fault) -> CellError {
+pub(super) fn as_cell_error(fault: &Fault) -> CellError {
     let error = &fault.error;
     let value = printable(&error.message);
     let mut traceback = vec![format!("{RED}{}{RESET}: {value}", error.kind.name())];

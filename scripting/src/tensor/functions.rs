@@ -1,5 +1,8 @@
 //! Tensors in scripts: indexing, slicing, statistics, arithmetic.
 
+// Rhai takes over a module's public functions, wherever the module is.
+#![allow(unreachable_pub)]
+
 use std::ops::{Range, RangeInclusive};
 
 use rhai::plugin::*;

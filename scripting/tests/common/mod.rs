@@ -1,7 +1,7 @@
 //! A session with an output that records what a cell does. A test that has this as a module says what its sessions
 //! know besides the language: a function or an import named `register`.
 
-pub mod transcripts;
+pub(crate) mod transcripts;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -16,7 +16,7 @@ static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 /// One thing a cell did.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Event {
+pub(crate) enum Event {
     Stdout(String),
     Stderr(String),
     Display(MimeBundle, Option<String>),
@@ -28,7 +28,7 @@ pub enum Event {
 
 /// Records events; answers `input` from a list.
 #[derive(Default)]
-pub struct Recorder {
+pub(crate) struct Recorder {
     pub events: RefCell<Vec<Event>>,
     pub answers: RefCell<Vec<String>>,
 }
@@ -68,24 +68,24 @@ impl Output for Recorder {
 }
 
 /// A session that numbers its cells.
-pub struct Notebook {
+pub(crate) struct Notebook {
     pub session: Session,
     pub interrupt: Interrupt,
     count: u32,
 }
 
 /// What a cell did and how it ended.
-pub struct Ran {
+pub(crate) struct Ran {
     pub events: Vec<Event>,
     pub result: Result<Option<MimeBundle>, CellError>,
 }
 
 impl Notebook {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::in_folder(std::env::temp_dir())
     }
 
-    pub fn in_folder(folder: impl Into<std::path::PathBuf>) -> Self {
+    pub(crate) fn in_folder(folder: impl Into<std::path::PathBuf>) -> Self {
         let interrupt = Interrupt::default();
         let session = Session::in_folder(interrupt.clone(), crate::register, folder.into());
         Self {
@@ -95,11 +95,11 @@ impl Notebook {
         }
     }
 
-    pub fn run(&mut self, code: &str) -> Ran {
+    pub(crate) fn run(&mut self, code: &str) -> Ran {
         self.run_with(code, Rc::new(Recorder::default()))
     }
 
-    pub fn run_with(&mut self, code: &str, recorder: Rc<Recorder>) -> Ran {
+    pub(crate) fn run_with(&mut self, code: &str, recorder: Rc<Recorder>) -> Ran {
         self.count += 1;
         let cell = Cell {
             code: code.to_owned(),
@@ -117,7 +117,7 @@ impl Notebook {
     }
 
     /// The text of a cell's value; panics with the traceback when it fails.
-    pub fn text(&mut self, code: &str) -> String {
+    pub(crate) fn text(&mut self, code: &str) -> String {
         match self.run(code).result {
             Ok(bundle) => bundle
                 .and_then(|bundle| bundle.text().map(str::to_owned))
@@ -127,7 +127,7 @@ impl Notebook {
     }
 
     /// The page that a cell asks for; its plain text.
-    pub fn page(&mut self, code: &str) -> String {
+    pub(crate) fn page(&mut self, code: &str) -> String {
         let ran = self.run(code);
         match (ran.events.as_slice(), &ran.result) {
             ([Event::Page(page)], Ok(None)) => page.text().unwrap_or_default().to_owned(),
@@ -136,7 +136,7 @@ impl Notebook {
     }
 
     /// The error of a cell that must fail.
-    pub fn error(&mut self, code: &str) -> CellError {
+    pub(crate) fn error(&mut self, code: &str) -> CellError {
         match self.run(code).result {
             Ok(bundle) => panic!("{code}\ndid not fail: {bundle:?}"),
             Err(error) => error,
@@ -145,7 +145,7 @@ impl Notebook {
 }
 
 /// A traceback without colours.
-pub fn plain(error: &CellError) -> String {
+pub(crate) fn plain(error: &CellError) -> String {
     let text = error.traceback.join("\n");
     let mut plain = String::new();
     let mut rest = text.as_str();
@@ -157,7 +157,7 @@ pub fn plain(error: &CellError) -> String {
 }
 
 /// Runs on a thread with the stack that sessions need.
-pub fn on_session_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) fn on_session_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let thread = std::thread::Builder::new()
         .stack_size(STACK_BYTES)
         .spawn(work)
@@ -169,7 +169,7 @@ pub fn on_session_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 's
 }
 
 /// Requests an interrupt when the first display arrives.
-pub struct Interrupting {
+pub(crate) struct Interrupting {
     recorder: Recorder,
     interrupt: Interrupt,
     after: usize,
@@ -210,7 +210,7 @@ impl Interrupting {
     }
 }
 
-pub fn interrupted(notebook: &mut Notebook, code: &str) -> (Vec<Event>, String) {
+pub(crate) fn interrupted(notebook: &mut Notebook, code: &str) -> (Vec<Event>, String) {
     let output = Rc::new(Interrupting {
         recorder: Recorder::default(),
         interrupt: notebook.interrupt.clone(),

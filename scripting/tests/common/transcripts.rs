@@ -39,7 +39,7 @@ fn transcript(ran: &Ran) -> Vec<String> {
     lines
 }
 
-pub fn run_file(path: &Path) {
+pub(crate) fn run_file(path: &Path) {
     let text = std::fs::read_to_string(path).expect("the transcript can be read");
     let mut notebook = Notebook::in_folder(path.parent().expect("a folder").join("imports"));
     let mut blessed = Vec::new();

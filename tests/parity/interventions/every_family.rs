@@ -120,7 +120,7 @@ fn experts_neurons_are_what_is_added() {
         let model = model(name, "float32");
         let input = Input::new(&model, "She said that", None).unwrap();
         let changed = |site| {
-            let change = Change::Ablate(To::Number(0.0));
+            let change = Change::Ablate(Replacement::Number(0.0));
             logits(&edited(&model, &[one(Place::of(site), change)]), &input)
         };
         assert_eq!(changed(Site::MlpInner), changed(Site::MlpOutput), "{name}");

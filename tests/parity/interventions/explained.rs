@@ -6,7 +6,10 @@ use super::*;
 fn nothing_comes_from_a_text_that_is_not_looked_at() {
     let model = model("families/flan-t5", "float32");
     let input = Input::new(&model, "She said that", Some("it was")).unwrap();
-    let cut = one(Place::of(Site::CrossOutput), Change::Ablate(To::Number(0.0)));
+    let cut = one(
+        Place::of(Site::CrossOutput),
+        Change::Ablate(Replacement::Number(0.0)),
+    );
     let changed = edited(&model, &[cut]);
     let options = AttributionOptions::default();
     let targets = Target::written(&input, 1);
@@ -29,7 +32,7 @@ fn nothing_comes_from_positions_that_are_cut_off() {
     let n = input.ids.len();
     let cut = |site| Intervention {
         positions: Some(vec![2..3]),
-        ..one(Place::of(site), Change::Ablate(To::Number(0.0)))
+        ..one(Place::of(site), Change::Ablate(Replacement::Number(0.0)))
     };
     let changed = edited(&model, &[cut(Site::Keys), cut(Site::Values)]);
     let target = [Target::token(n, 9)];

@@ -10,7 +10,7 @@ fn what_is_not_there_is_named() {
         Ok(_) => panic!("it was taken"),
         Err(error) => error.to_string(),
     };
-    let zero = || Change::Ablate(To::Number(0.0));
+    let zero = || Change::Ablate(Replacement::Number(0.0));
     let inner = Place::of(Site::MlpInner);
     let at = |layers: &[usize], part: Part| Intervention {
         layers: Some(layers.to_vec()),
@@ -59,7 +59,7 @@ fn what_is_not_there_is_named() {
     corrupted.ids.push(5);
     let options = PatchOptions {
         place: inner,
-        by: By::Position,
+        by: PatchAxis::Position,
         target: Target::token(clean.ids.len(), 0),
     };
     let error = patch_map(&model, &clean, &corrupted, &options, &mut unwatched).unwrap_err();

@@ -70,7 +70,7 @@ fn steering_goes_from_one_mean_to_the_other() {
     let options = SteeringOptions {
         place,
         layer: 0,
-        at: At::Last,
+        at: TextPosition::Last,
         unit: false,
     };
     let found = steering(&model, &positive, &negative, &options, &mut unwatched).unwrap();
@@ -116,7 +116,10 @@ fn steering_goes_from_one_mean_to_the_other() {
         states.into_dimensionality::<ndarray::Ix2>().unwrap().dot(&unit)
     };
     let before = component(&model);
-    let after = component(&edited(&model, &[along(Change::Ablate(To::Number(0.0)))]));
+    let after = component(&edited(
+        &model,
+        &[along(Change::Ablate(Replacement::Number(0.0)))],
+    ));
     assert!(before.iter().any(|x| x.abs() > 0.1) && after.iter().all(|x| x.abs() < 1e-5));
     let twice = component(&edited(&model, &[along(Change::Scale(2.0))]));
     assert!((twice - before * 2.0).iter().all(|gap| gap.abs() < 1e-4));
@@ -139,7 +142,7 @@ fn the_mean_is_that_of_all_positions() {
         let to_mean = Intervention {
             layers: Some(vec![1]),
             part: part.clone(),
-            ..one(place, Change::Ablate(To::Mean(inputs.clone())))
+            ..one(place, Change::Ablate(Replacement::Mean(inputs.clone())))
         };
         let changed = edited(&model, &[to_mean]);
         let values = |model: &Model, input: &Input| {

@@ -188,6 +188,7 @@ fn card(name: &str) -> ModelCard {
 
 fn tensor() -> TensorSummary {
     TensorSummary {
+        data: None,
         name: "activations".into(),
         shape: vec![6, 3072, 43],
         axes: ["layer", "neuron", "position"].map(str::to_owned).to_vec(),

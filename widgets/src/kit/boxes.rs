@@ -7,7 +7,7 @@ use crate::kit::visible;
 
 /// What a view adds to a token's box.
 #[derive(Debug, Clone, Default)]
-pub struct Extra {
+pub(crate) struct Extra {
     /// Inline style: custom properties, and plain colours for where style sheets are stripped.
     pub style: Option<String>,
     pub title: Option<String>,
@@ -21,7 +21,7 @@ pub struct Extra {
 
 /// Boxes in reading order, a marker before the first generated token, a real break after each newline token.
 /// `first` is the position of `tokens[0]`.
-pub fn flow(tokens: &[Token], first: usize, n_input: usize, extra: impl Fn(usize) -> Extra) -> Markup {
+pub(crate) fn flow(tokens: &[Token], first: usize, n_input: usize, extra: impl Fn(usize) -> Extra) -> Markup {
     html! {
         @for (i, token) in tokens.iter().enumerate() {
             @let position = first + i;
@@ -33,7 +33,7 @@ pub fn flow(tokens: &[Token], first: usize, n_input: usize, extra: impl Fn(usize
 }
 
 /// The same for an encoder–decoder: what was read, then what was written, each under its name.
-pub fn flow_of_pair(tokens: &[Token], n_input: usize, extra: impl Fn(usize) -> Extra) -> Markup {
+pub(crate) fn flow_of_pair(tokens: &[Token], n_input: usize, extra: impl Fn(usize) -> Extra) -> Markup {
     let (read, written) = tokens.split_at(n_input.min(tokens.len()));
     html! {
         b class="part" { "read" } "\n"

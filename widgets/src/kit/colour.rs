@@ -5,7 +5,7 @@
 //! sheets are stripped.
 
 /// A scale from nothing to strong. A style sheet (`base.css`, that of the ranks) lists the same stops under its name.
-pub struct Ramp {
+pub(crate) struct Ramp {
     pub name: &'static str,
     /// Place, red, green, blue, opacity.
     stops: &'static [(f32, [u8; 3], f32)],
@@ -14,7 +14,7 @@ pub struct Ramp {
 }
 
 /// Viridis reversed: shares, probabilities.
-pub const VIRIDIS: Ramp = Ramp {
+pub(crate) const VIRIDIS: Ramp = Ramp {
     name: "scale",
     stops: &[
         (0.0, [253, 231, 37], 0.0),
@@ -29,7 +29,7 @@ pub const VIRIDIS: Ramp = Ramp {
 };
 
 /// In the manner of ColorBrewer's RdPu: ranks of the tokens that were written.
-pub const WARM: Ramp = Ramp {
+pub(crate) const WARM: Ramp = Ramp {
     name: "warm",
     stops: &[
         (0.0, [253, 224, 221], 0.0),
@@ -42,7 +42,7 @@ pub const WARM: Ramp = Ramp {
 };
 
 /// In the manner of its GnBu: ranks of watched tokens.
-pub const COOL: Ramp = Ramp {
+pub(crate) const COOL: Ramp = Ramp {
     name: "cool",
     stops: &[
         (0.0, [224, 243, 219], 0.0),
@@ -55,7 +55,7 @@ pub const COOL: Ramp = Ramp {
 };
 
 /// Against and for: blue, nothing, red-orange. `base.css` lists the same stops, from -1 on as 0% to 1 as 100%.
-pub const DIVERGING: [(f32, [u8; 3], f32); 7] = [
+pub(crate) const DIVERGING: [(f32, [u8; 3], f32); 7] = [
     (-1.0, [8, 69, 148], 1.0),
     (-0.6, [33, 113, 181], 1.0),
     (-0.3, [107, 174, 214], 0.75),
@@ -84,11 +84,11 @@ const HUES: [[u8; 3]; 10] = [
 
 impl Ramp {
     /// Over a white page at `strength` in 0..=1.
-    pub fn at(&self, strength: f32) -> [u8; 3] {
+    pub(crate) fn at(&self, strength: f32) -> [u8; 3] {
         over_white(self.stops, strength.clamp(0.0, 1.0))
     }
 
-    pub fn text(&self, strength: f32) -> &'static str {
+    pub(crate) fn text(&self, strength: f32) -> &'static str {
         if strength < self.white_from {
             "#222"
         } else {
@@ -98,12 +98,12 @@ impl Ramp {
 }
 
 /// Viridis over a white page at `strength` in 0..=1.
-pub fn scale(strength: f32) -> [u8; 3] {
+pub(crate) fn scale(strength: f32) -> [u8; 3] {
     VIRIDIS.at(strength)
 }
 
 /// Signed strength, in -1..=1, over a white page.
-pub fn diverging(strength: f32) -> [u8; 3] {
+pub(crate) fn diverging(strength: f32) -> [u8; 3] {
     over_white(&DIVERGING, strength.clamp(-1.0, 1.0))
 }
 
@@ -123,11 +123,11 @@ fn over_white(stops: &[(f32, [u8; 3], f32)], strength: f32) -> [u8; 3] {
     })
 }
 
-pub fn text_on_scale(strength: f32) -> &'static str {
+pub(crate) fn text_on_scale(strength: f32) -> &'static str {
     VIRIDIS.text(strength)
 }
 
-pub fn text_on_diverging(strength: f32) -> &'static str {
+pub(crate) fn text_on_diverging(strength: f32) -> &'static str {
     if strength.abs() < WHITE_ON_DIVERGING_FROM {
         "#222"
     } else {
@@ -136,7 +136,7 @@ pub fn text_on_diverging(strength: f32) -> &'static str {
 }
 
 /// Colour of factor `k`; beyond ten by the golden angle, so that neighbours stay apart.
-pub fn factor(k: usize) -> [u8; 3] {
+pub(crate) fn factor(k: usize) -> [u8; 3] {
     match HUES.get(k) {
         Some(hue) => *hue,
         None => hsl(
@@ -148,11 +148,11 @@ pub fn factor(k: usize) -> [u8; 3] {
 }
 
 /// A factor's colour at `strength` over a white page, where nothing knows the theme.
-pub fn wash([r, g, b]: [u8; 3], strength: f32) -> [u8; 3] {
+pub(crate) fn wash([r, g, b]: [u8; 3], strength: f32) -> [u8; 3] {
     [r, g, b].map(|c| (255.0 + (f32::from(c) - 255.0) * strength.clamp(0.0, 1.0) * 0.6).round() as u8)
 }
 
-pub fn hex([r, g, b]: [u8; 3]) -> String {
+pub(crate) fn hex([r, g, b]: [u8; 3]) -> String {
     format!("#{r:02x}{g:02x}{b:02x}")
 }
 

@@ -12,26 +12,26 @@ use serde_json::{Map, Value, json};
 use super::packing;
 
 /// A result that is a document.
-pub trait Document: Serialize + JsonSchema {
+pub(crate) trait Document: Serialize + JsonSchema {
     /// What its `type` says.
     const TYPE: &'static str;
 }
 
 /// Raised when a field of any document changes its meaning or goes.
-pub const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// Rows of more numbers in all are rounded, so that neither page nor document grows beyond use: `packing::Row::round`.
 const MOST_EXACT: usize = 1 << 15;
 
 /// The document; `None` only where a map's key is no text.
-pub fn json<D: Document>(result: &D) -> Option<Value> {
+pub(crate) fn json<D: Document>(result: &D) -> Option<Value> {
     let (mut document, _) = fields(result)?;
     packing::shorten(&mut document);
     Some(document)
 }
 
 /// The document for its page.
-pub fn packed<D: Document>(result: &D) -> Value {
+pub(crate) fn packed<D: Document>(result: &D) -> Value {
     let Some((mut document, is_exact)) = fields(result) else {
         return Value::Null;
     };
@@ -64,7 +64,7 @@ fn fields<D: Document>(result: &D) -> Option<(Value, bool)> {
 }
 
 /// JSON Schema of a document, in the dialect of 2020-12.
-pub fn schema<D: Document>() -> Value {
+pub(crate) fn schema<D: Document>() -> Value {
     let generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
     let mut schema = generator.into_root_schema_for::<D>().to_value();
     allow_missing_numbers(&mut schema);

@@ -67,31 +67,52 @@ function unpackAll(value) {
   return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, unpackAll(field)]));
 }
 
+// Numbers for people, as `numbers.rs` has them; both are held to `tests/numbers.json`. What lies exactly between two
+// decimals goes to the even one, as in Rust; the browser's own functions round it up.
+function even(rounded, exact, digits) {
+  const point = exact.indexOf("."), lower = exact.slice(0, point + (digits && digits + 1));
+  return /^50*$/.test(exact.slice(point + 1 + digits)) && "02468".includes(lower.at(-1)) ? lower : rounded;
+}
+
+function fixed(value, digits) {
+  return even(value.toFixed(digits), value.toFixed(Math.min(digits + 30, 100)), digits);
+}
+
+function scientific(value, digits) {
+  const [rounded, exponent] = value.toExponential(digits).split("e"), [exact, same] = value.toExponential(digits + 30).split("e");
+  return (same === exponent ? even(rounded, exact, digits) : rounded) + "e" + Number(exponent);
+}
+
 function share(value) {
   const percent = value * 100, size = Math.abs(percent);
-  return !Number.isFinite(percent) ? "–" : size < 0.05 ? "0%" : percent.toFixed(size >= 9.95 ? 0 : 1) + "%";
+  return !Number.isFinite(percent) ? "–" : size < 0.05 ? "0%" : fixed(percent, size >= 9.95 ? 0 : 1) + "%";
 }
 
 // The same with two digits however small: 0.024%.
 function fineShare(value) {
   const percent = value * 100;
-  return percent >= 0.05 || !percent || !Number.isFinite(percent) ? share(value) : signed(percent).slice(1) + "%";
+  return percent >= 0.05 || !(percent > 0) ? share(value) : signed(percent).slice(1) + "%";
 }
 
 // A contribution with its sign and two digits.
 function signed(value) {
   const size = Math.abs(value);
   if (!Number.isFinite(value) || size === 0) return size === 0 ? "0" : "–";
-  const exponent = Number(size.toExponential(1).split("e")[1]);
-  const digits = exponent < -4 || exponent >= 6 ? size.toExponential(1).replace("e+", "e") : size.toFixed(Math.min(Math.max(1 - exponent, 0), 100));
-  return (value < 0 ? "−" : "+") + digits;
+  const text = scientific(size, 1), exponent = Number(text.split("e")[1]);
+  return (value < 0 ? "−" : "+") + (exponent < -4 || exponent >= 6 ? text : fixed(size, Math.max(1 - exponent, 0)));
+}
+
+// A divergence: 1.5, 0.03, 4.2e-4.
+function nats(value) {
+  return !Number.isFinite(value) ? "–" : value > 0 && value < 0.005 ? scientific(value, 1) : String(Number(fixed(value, 2)));
 }
 
 // About four significant digits.
 function short(value) {
   const size = Math.abs(value);
-  if (size && (size < 1e-4 || size >= 1e6)) return value.toExponential(3).replace("e+", "e");
-  return String(Number(value.toFixed(Math.min(Math.max(3 - Math.floor(Math.log10(size || 1)), 0), 7))));
+  if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value < 0 ? "-inf" : "inf";
+  if (size && (size < 1e-4 || size >= 1e6)) return scientific(value, 3);
+  return String(Number(fixed(value, Math.min(Math.max(3 - Math.floor(Math.log10(size || 1)), 0), 7))));
 }
 
 // Values in order of their size, the first `n` that are not zero.
@@ -144,9 +165,10 @@ function step(event, at, count) {
 }
 
 // Choosing one of some elements: the arrow keys or a hover show it, a click or Enter holds it, Escape releases it.
-// `show(k)` shows choice k, `point(element)` what is pointed at besides; `parts` are where pointers count.
-function chooser(choices, { first = 0, label, parts = [], show, point }) {
-  const index = new Map(choices.map((element, k) => [element, k]));
+// `show(k)` shows choice k, `point(box)` a token that is pointed at besides; `parts` are where pointers count, `also` other
+// elements that stand for a choice. Where `rests`, nothing is chosen, and null shown, until something is pointed at or held.
+function chooser(choices, { first = 0, label, parts = [], also = [], rests = false, show, point }) {
+  const index = new Map([...also, ...choices.map((element, k) => [element, k])]);
   const group = choices[0].parentNode;
   let selected = first, held = false, preview = null;
   function update() {
@@ -158,7 +180,7 @@ function chooser(choices, { first = 0, label, parts = [], show, point }) {
     choices[selected].tabIndex = 0;
     choices[selected].setAttribute("aria-pressed", held);
     choices[selected].classList.toggle("held", held);
-    show(preview ?? selected);
+    show(preview ?? (rests && !held ? null : selected));
   }
   function release() {
     preview = null;
@@ -169,11 +191,11 @@ function chooser(choices, { first = 0, label, parts = [], show, point }) {
     selected = k;
     release();
   }
-  // A choice, or undefined; other elements are pointed at.
+  // A choice, or undefined; other tokens are pointed at.
   const under = (event) => {
     let element = event.target;
-    while (element.parentNode !== event.currentTarget && element !== event.currentTarget) element = element.parentNode;
-    return [index.get(element), element];
+    while (element !== event.currentTarget && !index.has(element)) element = element.parentNode;
+    return [index.get(element), event.target.closest(".flow > span")];
   };
   function over(event) {
     if (event.pointerType === "touch") return;
@@ -193,7 +215,8 @@ function chooser(choices, { first = 0, label, parts = [], show, point }) {
     const to = step(event, selected, choices.length);
     if (to >= 0) {
       selected = to;
-      release();
+      preview = rests && !held ? to : null;
+      update();
       choices[to].focus();
     } else if (event.key === "Enter" && !event.shiftKey && !event.ctrlKey || event.key === " ") choose(selected);
     else if (event.key === "Escape" && (held || preview !== null)) {
@@ -203,12 +226,14 @@ function chooser(choices, { first = 0, label, parts = [], show, point }) {
     event.preventDefault();
     event.stopPropagation(); // the notebook has its own meaning for these keys
   }
-  for (const part of new Set([group, ...parts])) {
+  const areas = parts.some((part) => part.contains(group)) ? parts : [group, ...parts];
+  for (const part of new Set(areas)) {
     part.addEventListener("pointerover", over);
     part.addEventListener("pointerleave", release);
     part.addEventListener("click", click);
   }
   group.addEventListener("keydown", key);
+  if (rests) group.addEventListener("focusout", (event) => { if (!group.contains(event.relatedTarget)) release(); });
   group.setAttribute("role", "group");
   group.setAttribute("aria-label", label + " Enter holds it, Escape releases it.");
   for (const element of choices) {
@@ -255,31 +280,39 @@ function painter(boxes, paintBox) {
   return Object.assign(near, { all });
 }
 
+// A picture on the view's own ground: `add` draws into it, `text` writes words, `source` gives it as SVG.
+function drawing(view, title, width, height) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg"), style = getComputedStyle(view);
+  const put = (element, attributes) => Object.entries(attributes).forEach(([key, value]) => element.setAttribute(key, value));
+  const add = (name, attributes, text) => {
+    const element = svg.appendChild(document.createElementNS(svg.namespaceURI, name));
+    put(element, attributes);
+    if (text !== undefined) element.textContent = text;
+  };
+  put(svg, { width, height, viewBox: "0 0 " + width + " " + height });
+  add("title", {}, title);
+  add("rect", { width, height, fill: style.backgroundColor });
+  return {
+    add,
+    text: (text, attributes) => add("text", { fill: style.color, "font-family": "system-ui,sans-serif", ...attributes }, text),
+    source: () => new XMLSerializer().serializeToString(svg),
+  };
+}
+
 // The tokens as they stand on the screen, as SVG. Grounds come from `paint`, because a gradient has no computed colour.
 function picture(view, title, paint) {
   const flow = view.querySelector(".flow"), frame = flow.getBoundingClientRect();
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  const add = (parent, name, attributes, text) => {
-    const element = parent.appendChild(document.createElementNS(svg.namespaceURI, name));
-    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-    if (text !== undefined) element.textContent = text;
-    return element;
-  };
-  const width = Math.ceil(frame.width) + 16, height = Math.ceil(frame.height) + 16;
-  for (const [key, value] of Object.entries({ width, height, viewBox: "0 0 " + width + " " + height })) svg.setAttribute(key, value);
-  add(svg, "title", {}, title);
-  add(svg, "rect", { width, height, fill: getComputedStyle(view).backgroundColor });
+  const { add, text, source } = drawing(view, title, Math.ceil(frame.width) + 16, Math.ceil(frame.height) + 16);
   for (const box of flow.querySelectorAll(":scope > span")) {
     const { x, y, width, height } = box.getBoundingClientRect(), style = getComputedStyle(box);
-    const left = x - frame.x + 8, top = y - frame.y + 8;
-    add(svg, "rect", { x: left, y: top, width, height, rx: 4, ...paint(box, style) });
+    add("rect", { x: x - frame.x + 8, y: y - frame.y + 8, width, height, rx: 4, ...paint(box, style) });
     for (const part of box.querySelectorAll(":scope>:is(small,bdi,em)")) {
       const place = part.getBoundingClientRect(), font = getComputedStyle(part);
-      add(svg, "text", { x: place.x - frame.x + 8, y: place.bottom - frame.y + 8 - place.height * 0.24, fill: style.color,
-        "font-size": font.fontSize, "font-weight": font.fontWeight, "font-family": "system-ui,sans-serif" }, part.textContent);
+      text(part.textContent, { x: place.x - frame.x + 8, y: place.bottom - frame.y + 8 - place.height * 0.24, fill: style.color,
+        "font-size": font.fontSize, "font-weight": font.fontWeight });
     }
   }
-  return new XMLSerializer().serializeToString(svg);
+  return source();
 }
 
 // An SVG picture as PNG, two pixels for each of its own.

@@ -87,23 +87,13 @@ function tablePicture(view, host, title) {
   const table = view.querySelector(".grid"), frame = table.getBoundingClientRect();
   const name = ["scale", "warm", "cool", "diverging"].find((name) => table.classList.contains(name));
   const scale = stops(host, "--ecco-" + name), place = (strength) => name === "diverging" ? (strength + 1) / 2 : strength;
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  const add = (name, attributes, text = "") => {
-    const element = svg.appendChild(document.createElementNS(svg.namespaceURI, name));
-    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-    element.textContent = text;
-  };
-  const width = Math.ceil(frame.width) + 16, height = Math.ceil(frame.height) + 36;
-  for (const [key, value] of Object.entries({ width, height, viewBox: "0 0 " + width + " " + height })) svg.setAttribute(key, value);
-  add("title", {}, title);
-  add("rect", { width, height, fill: getComputedStyle(view).backgroundColor });
-  add("text", { x: 8, y: 18, fill: getComputedStyle(view).color, "font-size": 12, "font-weight": 600, "font-family": "system-ui,sans-serif" }, title);
+  const { add, text, source } = drawing(view, title, Math.ceil(frame.width) + 16, Math.ceil(frame.height) + 36);
+  text(title, { x: 8, y: 18, "font-size": 12, "font-weight": 600 });
   for (const cell of table.querySelectorAll("th,td")) {
     const { x, y, width, height } = cell.getBoundingClientRect(), style = getComputedStyle(cell);
     const left = x - frame.x + 8, top = y - frame.y + 28, strength = cell.style.getPropertyValue("--s");
     if (cell.localName === "td") add("rect", { x: left, y: top, width, height, rx: 3, ...(strength ? shade(scale, place(+strength)) : { fill: style.backgroundColor }) });
-    add("text", { x: left + width / 2, y: top + height - 7, "text-anchor": "middle", fill: style.color, "font-size": style.fontSize,
-      "font-family": "system-ui,sans-serif" }, cell.textContent);
+    text(cell.textContent, { x: left + width / 2, y: top + height - 7, "text-anchor": "middle", fill: style.color, "font-size": style.fontSize });
   }
-  return new XMLSerializer().serializeToString(svg);
+  return source();
 }

@@ -8,13 +8,13 @@ use crate::kit::visible;
 
 /// How strength becomes colour.
 #[derive(Clone, Copy)]
-pub enum Scale {
+pub(crate) enum Scale {
     Ramp(&'static Ramp),
     /// Two hues, by the sign.
     Diverging,
 }
 
-pub struct Grid {
+pub(crate) struct Grid {
     /// What the rows are: `layer`.
     pub corner: &'static str,
     pub columns: Vec<Heading>,
@@ -23,7 +23,7 @@ pub struct Grid {
     pub scale: Scale,
 }
 
-pub struct Heading {
+pub(crate) struct Heading {
     pub markup: Markup,
     pub text: String,
     /// A small number beside it: a position.
@@ -31,7 +31,7 @@ pub struct Heading {
 }
 
 #[derive(Clone)]
-pub struct Cell {
+pub(crate) struct Cell {
     pub markup: Markup,
     pub text: String,
     /// In 0..=1; in −1..=1 on a diverging scale. What is no number has no colour.
@@ -39,7 +39,7 @@ pub struct Cell {
 }
 
 impl Heading {
-    pub fn text(text: impl Into<String>) -> Self {
+    pub(crate) fn text(text: impl Into<String>) -> Self {
         let text = text.into();
         Self {
             markup: html! { (text) },
@@ -48,7 +48,7 @@ impl Heading {
         }
     }
 
-    pub fn token(token: &Token, index: Option<usize>) -> Self {
+    pub(crate) fn token(token: &Token, index: Option<usize>) -> Self {
         Self {
             markup: visible::label_html(token),
             text: visible::label(token),
@@ -58,7 +58,7 @@ impl Heading {
 }
 
 impl Cell {
-    pub fn text(text: impl Into<String>, strength: f32) -> Self {
+    pub(crate) fn text(text: impl Into<String>, strength: f32) -> Self {
         let text = text.into();
         Self {
             markup: html! { (text) },
@@ -67,7 +67,7 @@ impl Cell {
         }
     }
 
-    pub fn token(token: &Token, strength: f32) -> Self {
+    pub(crate) fn token(token: &Token, strength: f32) -> Self {
         Self {
             markup: visible::label_html(token),
             text: visible::label(token),
@@ -106,7 +106,7 @@ impl Scale {
 }
 
 impl Grid {
-    pub fn table(&self) -> Markup {
+    pub(crate) fn table(&self) -> Markup {
         html! {
             div class="scroll" {
                 table class={ "grid " (self.scale.class()) } {
@@ -130,7 +130,7 @@ impl Grid {
     }
 
     /// The same as SVG, with what it shows as `title` and `about`. Long tables are cut.
-    pub fn picture(&self, title: &str, about: &str) -> Option<String> {
+    pub(crate) fn picture(&self, title: &str, about: &str) -> Option<String> {
         let n_columns = self.columns.len().min(MOST_COLUMNS);
         let n_rows = self.rows.len().min(MOST_ROWS);
         if n_columns == 0 || n_rows == 0 {
@@ -217,7 +217,7 @@ impl Grid {
     }
 
     /// Rows of aligned columns for a console.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let cut = |text: &str| visible::cut(text, CHARACTERS);
         let line = |head: &str, cells: &mut dyn Iterator<Item = String>| {
             [cut(head)].into_iter().chain(cells).collect::<Vec<String>>()
@@ -277,7 +277,7 @@ fn heading(heading: &Heading) -> Markup {
 }
 
 /// What stands before a place, and a blank there: `The keys to the cabinet ___`. Of a long text the end.
-pub fn blank(before: &[Token]) -> String {
+pub(crate) fn blank(before: &[Token]) -> String {
     const MOST: usize = 60;
     let whole = |token: &&Token| token.part.is_none_or(|(part, _)| part <= 1);
     let text: String = before

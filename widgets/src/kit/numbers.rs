@@ -1,7 +1,7 @@
 //! Numbers for people.
 
 /// A share in a token box: `14%`, `9.1%`, `0%`. The script's `share` writes the same.
-pub fn share(value: f64) -> String {
+pub(crate) fn share(value: f64) -> String {
     let percent = value * 100.0;
     if !percent.is_finite() {
         "–".to_owned()
@@ -15,7 +15,7 @@ pub fn share(value: f64) -> String {
 }
 
 /// The same with two digits however small: `0.024%`. The script's `fineShare` writes the same.
-pub fn fine_share(value: f64) -> String {
+pub(crate) fn fine_share(value: f64) -> String {
     let percent = value * 100.0;
     if percent >= 0.05 || percent <= 0.0 || !percent.is_finite() {
         return share(value);
@@ -24,7 +24,7 @@ pub fn fine_share(value: f64) -> String {
 }
 
 /// A contribution with its sign and two digits: `+0.21`, `−1.4`, `+120`, `0`. The script's `signed` writes the same.
-pub fn signed(value: f64) -> String {
+pub(crate) fn signed(value: f64) -> String {
     let size = value.abs();
     if !value.is_finite() {
         return "–".to_owned();
@@ -44,7 +44,7 @@ pub fn signed(value: f64) -> String {
 }
 
 /// A fraction of something, which may be below 0 and above 1: `0.84`, `−0.13`. The script's `exact` is finer.
-pub fn fraction(value: f64) -> String {
+pub(crate) fn fraction(value: f64) -> String {
     match value.is_finite() {
         true if value.abs() < 0.005 => "0.00".to_owned(),
         true => format!("{value:.2}").replace('-', "−"),
@@ -53,7 +53,7 @@ pub fn fraction(value: f64) -> String {
 }
 
 /// A divergence, which is not negative: `1.5`, `0.03`, `4.2e-4`. The script's `nats` writes the same.
-pub fn nats(value: f64) -> String {
+pub(crate) fn nats(value: f64) -> String {
     if !value.is_finite() {
         return "–".to_owned();
     }
@@ -65,7 +65,7 @@ pub fn nats(value: f64) -> String {
 }
 
 /// Bytes in decimal units: `0 B`, `12.3 kB`, `328 MB`, `1.54 GB`.
-pub fn bytes(n: u64) -> String {
+pub(crate) fn bytes(n: u64) -> String {
     const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
     let mut value = n as f64;
     let mut unit = 0;
@@ -82,7 +82,7 @@ pub fn bytes(n: u64) -> String {
 }
 
 /// `81912576` as `81,912,576`.
-pub fn count(n: u64) -> String {
+pub(crate) fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
@@ -95,7 +95,7 @@ pub fn count(n: u64) -> String {
 }
 
 /// About four significant digits, in scientific form only where the plain one is unreadable.
-pub fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     let size = value.abs();
     if !value.is_finite() || value == 0.0 {
         return format!("{value}");
@@ -114,7 +114,30 @@ pub fn short(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
+
+    /// The script's functions are held to the same table by a browser test.
+    #[test]
+    fn numbers_are_those_of_the_table() {
+        let table: Value = serde_json::from_str(include_str!("../../tests/numbers.json")).unwrap();
+        type Format = fn(f64) -> String;
+        let formats: [(&str, Format); 5] = [
+            ("share", share),
+            ("fineShare", fine_share),
+            ("signed", signed),
+            ("nats", nats),
+            ("short", short),
+        ];
+        assert_eq!(table.as_object().unwrap().len(), formats.len());
+        for (name, format) in formats {
+            for case in table[name].as_array().unwrap() {
+                let value = case[0].as_f64().unwrap_or(f64::NAN);
+                assert_eq!(format(value), case[1].as_str().unwrap(), "{name} of {value}");
+            }
+        }
+    }
 
     #[test]
     fn shares() {

@@ -14,7 +14,7 @@ const LEAST: usize = 8;
 
 /// Calls `change` with every row of 32-bit floats in `value` that is worth packing, and puts what it gives in the
 /// row's place.
-pub fn each(value: &mut Value, change: &mut impl FnMut(&Row) -> Option<Value>) {
+pub(super) fn each(value: &mut Value, change: &mut impl FnMut(&Row) -> Option<Value>) {
     match value {
         Value::Array(items) => match Row::of(items) {
             Some(row) => {
@@ -31,7 +31,7 @@ pub fn each(value: &mut Value, change: &mut impl FnMut(&Row) -> Option<Value>) {
 
 /// Puts the shortest decimal that is the same 32-bit float in the place of every number that is one: 0.1 for
 /// 0.10000000149011612. The script's `decimal` does the same.
-pub fn shorten(value: &mut Value) {
+pub(super) fn shorten(value: &mut Value) {
     match value {
         Value::Number(number) => {
             if let Some(float) = float(number) {
@@ -51,7 +51,7 @@ fn float(number: &Number) -> Option<f32> {
 }
 
 /// Floats, NaN where the document has `null`.
-pub struct Row(Vec<f32>);
+pub(super) struct Row(Vec<f32>);
 
 impl Row {
     /// `None` where an item is something else: text, a whole number, a double that is no 32-bit float.
@@ -65,12 +65,12 @@ impl Row {
         is_long.then(|| items.iter().map(item).collect::<Option<_>>().map(Self))?
     }
 
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
     /// In whole steps of the row's largest / 32767, so that a page needs two bytes for each.
-    pub fn round(&self) -> Value {
+    pub(super) fn round(&self) -> Value {
         let peak = f64::from(rows::peak(&self.0));
         let step = |value: &f32| match value.is_finite() {
             true => Value::from((f64::from(unit(*value, peak)) / 32767.0 * peak) as f32),
@@ -80,7 +80,7 @@ impl Row {
     }
 
     /// The row's bits; rows that were rounded need fewer.
-    pub fn pack(&self, is_exact: bool) -> Value {
+    pub(super) fn pack(&self, is_exact: bool) -> Value {
         if is_exact {
             let bytes: Vec<u8> = self.0.iter().flat_map(|value| value.to_le_bytes()).collect();
             return json!({"f32": STANDARD.encode(bytes)});

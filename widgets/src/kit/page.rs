@@ -9,7 +9,7 @@ const BASE_CSS: &str = include_str!("base.css");
 const ELEMENT_JS: &str = include_str!("element.js");
 
 /// An interactive view: static content in a custom element, with its data and the script that upgrades it.
-pub struct Component {
+pub(crate) struct Component {
     pub tag: &'static str,
     /// Name and revision; the script defines the same. An element waits for the script of its own revision,
     /// so outputs of older versions of this crate live on the same page.
@@ -19,7 +19,7 @@ pub struct Component {
 }
 
 impl Component {
-    pub fn render<D: Document>(&self, content: &Markup, result: &D) -> String {
+    pub(crate) fn render<D: Document>(&self, content: &Markup, result: &D) -> String {
         let element = html! {
             (style(self.css))
             // A sanitiser drops the custom element and keeps this: the style of another view on the page fits
@@ -37,7 +37,7 @@ impl Component {
 }
 
 /// A view without a script.
-pub fn still(css: &str, content: &Markup) -> String {
+pub(crate) fn still(css: &str, content: &Markup) -> String {
     html! { div class="ecco-root" { (style(css)) (content) } }.into_string()
 }
 
@@ -54,7 +54,7 @@ fn island(data: &Value) -> String {
 }
 
 /// A line that says what could not be shown.
-pub fn note(text: &str) -> Markup {
+pub(crate) fn note(text: &str) -> Markup {
     html! { p class="note" { "⚠ " (text) } }
 }
 

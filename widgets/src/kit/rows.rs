@@ -1,20 +1,20 @@
 //! Rows of scores: checked, rescaled, and pooled.
 
 /// The largest absolute value that is a number; 0 if there is none.
-pub fn peak(row: &[f32]) -> f32 {
+pub(crate) fn peak(row: &[f32]) -> f32 {
     row.iter()
         .filter(|v| v.is_finite())
         .fold(0.0, |peak, v| v.abs().max(peak))
 }
 
 /// A value in units of the row's peak, in 0..=1; `None` where it is not a number.
-pub fn strength(value: f32, peak: f32) -> Option<f32> {
+pub(crate) fn strength(value: f32, peak: f32) -> Option<f32> {
     (value.is_finite()).then(|| if peak > 0.0 { value.abs() / peak } else { 0.0 })
 }
 
 /// Indices of the `n` largest absolute values that are not zero, largest first, earlier positions first among
 /// equals.
-pub fn top(row: &[f32], n: usize) -> Vec<usize> {
+pub(crate) fn top(row: &[f32], n: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..row.len())
         .filter(|&i| row[i].is_finite() && row[i] != 0.0)
         .collect();
@@ -24,7 +24,7 @@ pub fn top(row: &[f32], n: usize) -> Vec<usize> {
 }
 
 /// The largest strength in each of at most `n` equal stretches of a row.
-pub fn pooled(row: &[f32], n: usize) -> Vec<f32> {
+pub(crate) fn pooled(row: &[f32], n: usize) -> Vec<f32> {
     let (peak, n) = (peak(row), n.min(row.len()));
     let edge = |i: usize| i * row.len() / n;
     let stretch = |i: usize| {
@@ -37,7 +37,7 @@ pub fn pooled(row: &[f32], n: usize) -> Vec<f32> {
 }
 
 /// The value of largest strength, with its sign, in each of at most `n` equal stretches of a row that is in -1..=1.
-pub fn pooled_signed(row: &[f32], n: usize) -> Vec<f32> {
+pub(crate) fn pooled_signed(row: &[f32], n: usize) -> Vec<f32> {
     let n = n.min(row.len());
     let edge = |i: usize| i * row.len() / n;
     let stronger = |a: f32, &b: &f32| if b.abs() > a.abs() { b } else { a };

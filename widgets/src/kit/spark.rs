@@ -3,7 +3,7 @@
 const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// `▁▂▃` for values in 0..=1.
-pub fn blocks(values: &[f32]) -> String {
+pub(crate) fn blocks(values: &[f32]) -> String {
     values
         .iter()
         .map(|v| BLOCKS[(v.clamp(0.0, 1.0) * 7.0).round() as usize])
@@ -11,7 +11,7 @@ pub fn blocks(values: &[f32]) -> String {
 }
 
 /// Steps over the values in 0..=1, one unit wide and `height` high, down to the axis and closed.
-pub fn area(values: &[f32], height: f32) -> String {
+pub(crate) fn area(values: &[f32], height: f32) -> String {
     let mut path = format!("M0 {height}");
     let mut last = f32::NAN;
     for (x, value) in values.iter().enumerate() {
@@ -30,7 +30,7 @@ pub fn area(values: &[f32], height: f32) -> String {
 }
 
 /// The same for values in -1..=1, around a line in the middle.
-pub fn signed_area(values: &[f32], height: f32) -> String {
+pub(crate) fn signed_area(values: &[f32], height: f32) -> String {
     let middle = height / 2.0;
     let mut path = format!("M0 {middle}");
     let mut last = f32::NAN;
@@ -50,7 +50,7 @@ pub fn signed_area(values: &[f32], height: f32) -> String {
 }
 
 /// `▁▄█` for values in -1..=1: the middle is 0.
-pub fn signed_blocks(values: &[f32]) -> String {
+pub(crate) fn signed_blocks(values: &[f32]) -> String {
     let halves: Vec<f32> = values.iter().map(|value| (value + 1.0) / 2.0).collect();
     blocks(&halves)
 }

@@ -17,14 +17,14 @@ const MOST_CHARACTERS: usize = 80;
 
 /// A stretch of a token's text as it is shown.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Piece {
+pub(crate) enum Piece {
     Plain(String),
     /// Stands for something that cannot be seen.
     Mark(String),
 }
 
 /// The label as text: for SVG, consoles and tooltips.
-pub fn label(token: &Token) -> String {
+pub(crate) fn label(token: &Token) -> String {
     let mut label = label_of(&token.text);
     if let Some((part, parts)) = token.part {
         label.push_str(&format!(" {part}/{parts}"));
@@ -41,7 +41,7 @@ fn label_of(text: &str) -> String {
 
 /// Labels of the texts whose label is not the text with a dot for each space at its ends, as JSON by text, for the
 /// script's `labeller`.
-pub fn exceptions<'a>(tokens: impl Iterator<Item = &'a Token>) -> String {
+pub(crate) fn exceptions<'a>(tokens: impl Iterator<Item = &'a Token>) -> String {
     let mut exceptions = BTreeMap::new();
     for Token { text, .. } in tokens {
         let inner = text.trim_matches(' ');
@@ -61,7 +61,7 @@ pub fn exceptions<'a>(tokens: impl Iterator<Item = &'a Token>) -> String {
 }
 
 /// The first `n` characters, with an ellipsis if there are more.
-pub fn cut(label: &str, n: usize) -> String {
+pub(crate) fn cut(label: &str, n: usize) -> String {
     if label.chars().count() <= n {
         label.to_owned()
     } else {
@@ -71,7 +71,7 @@ pub fn cut(label: &str, n: usize) -> String {
 
 /// The label as HTML; `bdi` keeps right-to-left text from reordering its neighbours, the count of a part
 /// included.
-pub fn label_html(token: &Token) -> Markup {
+pub(crate) fn label_html(token: &Token) -> Markup {
     match token.part {
         None => html! { bdi { (pieces_html(token)) } },
         Some((part, parts)) => html! {
@@ -92,7 +92,7 @@ fn pieces_html(token: &Token) -> Markup {
 }
 
 /// Free text (a label, a name) with its control characters made visible. Line breaks stay if `multiline`.
-pub fn plain(text: &str, multiline: bool) -> String {
+pub(crate) fn plain(text: &str, multiline: bool) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         match mark(c) {
@@ -105,7 +105,7 @@ pub fn plain(text: &str, multiline: bool) -> String {
 }
 
 /// Splits a token's text into what can be shown as it is and marks for the rest.
-pub fn pieces(text: &str) -> Vec<Piece> {
+pub(crate) fn pieces(text: &str) -> Vec<Piece> {
     let mut pieces = Vec::new();
     if text.is_empty() {
         return vec![Piece::Mark("∅".to_owned())];

@@ -2,7 +2,7 @@ define("ecco-attention", "attention-2", (view, data, host) => {
   const spans = (flow) => [...flow.children].filter((child) => child.localName === "span");
   const keyFlow = view.querySelector(".keys"), queryFlow = view.querySelector(".queries") ?? keyFlow;
   const keys = spans(keyFlow), queries = queryFlow === keyFlow ? keys : spans(queryFlow);
-  const position = new Map(queries.map((box, i) => [box, i])), keyAt = new Map(keys.map((box, i) => [box, i]));
+  const keyAt = new Map(keys.map((box, i) => [box, i]));
   const readout = view.querySelector(".readout"), first = data.first_query, last = queries.length - 1;
   if (!readout || !data.patterns.length || last < first) return;
   for (const box of keys) box.removeAttribute("style"); // inline colours are for pages without styles
@@ -19,8 +19,7 @@ define("ecco-attention", "attention-2", (view, data, host) => {
     return Float64Array.from(rows[0], (_, i) => rows.reduce((sum, row) => sum + row[i], 0) / rows.length);
   }
 
-  let { layer, head } = data, query = last, held = false, preview = null;
-  let shown = null, values = [], peak = 0;
+  let { layer, head } = data, shown = last, values = [], peak = 0;
   const painted = new Array(keys.length).fill("");
   const repaint = painter(keys, (i) => {
     const strength = values[i] && peak > 0 ? (values[i] / peak).toFixed(3) : "";
@@ -40,17 +39,9 @@ define("ecco-attention", "attention-2", (view, data, host) => {
     readout.replaceChildren(looks(shown), " ", node("span", {}, ...named(keys[i]), " ", node("bdi", { textContent: (values[i] * 100).toFixed(2) + "%" })));
   }
 
-  function update() {
-    const q = preview ?? query;
-    for (const box of queryFlow.querySelectorAll(":scope>:is(.on,.held)")) box.classList.remove("on", "held");
-    for (const box of queryFlow.querySelectorAll("[aria-pressed=true],[tabindex='0']")) {
-      box.setAttribute("aria-pressed", "false");
-      box.tabIndex = -1;
-    }
-    queries[query].tabIndex = 0;
-    queries[query].setAttribute("aria-pressed", held);
+  function show(q) {
+    for (const box of queryFlow.querySelectorAll(":scope > .on")) box.classList.remove("on");
     queries[q].classList.add("on");
-    queries[query].classList.toggle("held", held);
     shown = q;
     layers.value = layer;
     heads.value = head ?? "mean";
@@ -79,7 +70,7 @@ define("ecco-attention", "attention-2", (view, data, host) => {
     const frame = image.getBoundingClientRect(), within = (x, n) => Math.min(Math.max(Math.floor(x * n), 0), n - 1);
     return [within((event.clientY - frame.top) / frame.height, data.n_layers), within((event.clientX - frame.left) / frame.width, data.n_heads)];
   };
-  pick.addEventListener("click", (event) => { [layer, head] = headAt(event); update(); });
+  pick.addEventListener("click", (event) => { [layer, head] = headAt(event); show(shown); });
   pick.addEventListener("pointermove", (event) => { const [l, h] = headAt(event); pick.title = "layer " + l + ", head " + h; });
   pick.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -87,7 +78,7 @@ define("ecco-attention", "attention-2", (view, data, host) => {
     if (!moves) return;
     layer = Math.min(Math.max(layer + moves[0], 0), data.n_layers - 1);
     if (moves[1]) head = Math.min(Math.max((head ?? (moves[1] > 0 ? -1 : data.n_heads)) + moves[1], 0), data.n_heads - 1);
-    update();
+    show(shown);
     event.preventDefault();
     event.stopPropagation();
   });
@@ -99,54 +90,24 @@ define("ecco-attention", "attention-2", (view, data, host) => {
   const heads = node("select", {}, node("option", { value: "mean", textContent: "mean" }), ...options(data.n_heads));
   layers.setAttribute("aria-label", "layer");
   heads.setAttribute("aria-label", "head");
-  layers.onchange = () => { layer = +layers.value; update(); };
-  heads.onchange = () => { head = heads.value === "mean" ? null : +heads.value; update(); };
+  layers.onchange = () => { layer = +layers.value; show(shown); };
+  heads.onchange = () => { head = heads.value === "mean" ? null : +heads.value; show(shown); };
   for (const select of [layers, heads]) select.addEventListener("keydown", (event) => event.stopPropagation());
   view.querySelector(".which").replaceChildren("layer ", layers, " head ", heads);
 
-  const at = (event) => position.get(event.target.closest(".flow>span"));
-  const key = (event) => keyAt.get(event.target.closest(".flow>span"));
-  queryFlow.addEventListener("pointerover", (event) => {
-    const q = at(event);
-    if (q === undefined || event.pointerType === "touch") return;
-    if (q >= first && !held) { preview = q; update(); }
-    else if (queryFlow === keyFlow) describePair(q);
-  });
-  queryFlow.addEventListener("pointerleave", () => { preview = null; update(); });
-  queryFlow.addEventListener("click", (event) => {
-    const q = at(event);
-    if (q === undefined || q < first) return;
-    held = !(held && q === query);
-    query = q;
-    preview = null;
-    update();
-    queries[q].focus();
-  });
-  queryFlow.addEventListener("keydown", (event) => {
-    const to = step(event, query - first, last - first + 1);
-    if (to >= 0) {
-      query = first + to;
-      preview = null;
-      update();
-      queries[query].focus();
-    } else if (event.key === "Enter" && !event.shiftKey || event.key === " ") { held = !held; update(); }
-    else if (event.key === "Escape" && (held || preview !== null)) { held = false; preview = null; update(); }
-    else return;
-    event.preventDefault();
-    event.stopPropagation(); // the notebook has its own meaning for these keys
-  });
   if (keyFlow !== queryFlow) {
-    keyFlow.addEventListener("pointerover", (event) => { const i = key(event); if (i !== undefined) describePair(i); });
-    keyFlow.addEventListener("pointerleave", update);
+    keyFlow.addEventListener("pointerover", (event) => {
+      const i = keyAt.get(event.target.closest(".flow>span"));
+      if (i !== undefined) describePair(i);
+    });
+    keyFlow.addEventListener("pointerleave", () => show(shown));
   }
-  queryFlow.setAttribute("role", "group");
-  queryFlow.setAttribute("aria-label", "Tokens. Arrow keys choose the one that looks, Enter holds it, Escape releases it.");
   readout.setAttribute("role", "status");
-  for (let q = first; q <= last; q++) {
-    queries[q].tabIndex = -1;
-    queries[q].setAttribute("role", "button");
-    queries[q].setAttribute("aria-pressed", "false");
-  }
+  chooser(queries.slice(first), {
+    first: last - first,
+    label: "Tokens. Arrow keys choose the one that looks,",
+    show: (k) => show(first + k),
+    point: (box) => queryFlow === keyFlow && keyAt.has(box) && describePair(keyAt.get(box)),
+  });
   saveMenu(view, host, data, {});
-  update();
 });

@@ -12,7 +12,7 @@ const STRIP: usize = 16;
 const BESIDE: usize = 150;
 
 /// `None` where nothing is compared.
-pub fn strips(view: &Comparison, about: &str) -> Option<String> {
+pub(super) fn strips(view: &Comparison, about: &str) -> Option<String> {
     let n = view.n_cells();
     if n == 0 || view.methods.is_empty() || view.targets.is_empty() {
         return None;

@@ -21,7 +21,7 @@ const WIDTH: f64 = 240.0;
 const HEIGHT: f64 = 44.0;
 
 /// `held-out error 25% with 2 of 1 to 3 components`
-pub fn line(held_out: &[HeldOut], chosen: usize) -> Option<String> {
+pub(super) fn line(held_out: &[HeldOut], chosen: usize) -> Option<String> {
     let at = held_out.iter().find(|held| held.n_components == chosen)?;
     let (first, last) = (held_out.first()?, held_out.last()?);
     Some(format!(
@@ -33,7 +33,7 @@ pub fn line(held_out: &[HeldOut], chosen: usize) -> Option<String> {
 }
 
 /// The curve with a mark at the chosen number; nothing where nothing was tried.
-pub fn figure(held_out: &[HeldOut], chosen: usize) -> Markup {
+pub(super) fn figure(held_out: &[HeldOut], chosen: usize) -> Markup {
     let Some(line) = line(held_out, chosen) else {
         return html! {};
     };

@@ -11,7 +11,7 @@ const STEPS: usize = 210;
 const ROW: usize = 30;
 
 /// `None` if there is no factor to draw.
-pub fn sparklines(factors: &Factors) -> Option<String> {
+pub(super) fn sparklines(factors: &Factors) -> Option<String> {
     let (n, n_tokens) = (factors.components.len(), factors.tokens.len());
     if n == 0 || n_tokens == 0 {
         return None;

@@ -25,7 +25,7 @@ define("ecco-factors", "factors-3", (view, data, host) => {
   const strongest = boxes.map((_, i) => hues.reduce((best, _, k) => (size(k, i) > size(best, i) ? k : best), 0));
   const what = data.signed ? "component" : "factor";
 
-  let cursor = 0, held = false, preview = null, shown = null;
+  let shown = null;
 
   const repaint = painter(boxes, (i) => {
     const k = shown ?? (data.signed ? 0 : strongest[i]);
@@ -75,63 +75,12 @@ define("ecco-factors", "factors-3", (view, data, host) => {
       ...order.flatMap((k) => [factor(k, " " + written(k, i)), " "]));
   }
 
-  function update() {
-    const focus = preview ?? (held ? cursor : null);
+  function show(focus) {
     if (focus !== shown) paint(focus);
-    lines.forEach((line, k) => {
-      line.classList.toggle("on", k === focus);
-      line.classList.toggle("held", held && k === cursor);
-      line.setAttribute("aria-pressed", held && k === cursor);
-      line.tabIndex = k === cursor ? 0 : -1;
-    });
+    lines.forEach((line, k) => line.classList.toggle("on", k === focus));
     describe(focus);
   }
 
-  function choose(k) {
-    held = !(held && k === cursor);
-    cursor = k;
-    preview = null;
-    update();
-  }
-
-  const lineAt = (event) => lines.indexOf(event.target.closest(".line"));
-  list.addEventListener("pointerover", (event) => {
-    const k = lineAt(event);
-    if (k < 0 || held || event.pointerType === "touch") return;
-    preview = k;
-    update();
-  });
-  list.addEventListener("pointerleave", () => {
-    preview = null;
-    update();
-  });
-  list.addEventListener("click", (event) => {
-    const k = lineAt(event);
-    if (k < 0) return;
-    choose(k);
-    lines[k].focus();
-  });
-  list.addEventListener("keydown", (event) => {
-    const to = step(event, cursor, count);
-    if (to >= 0) {
-      cursor = to;
-      preview = held ? null : to;
-      update();
-      lines[to].focus();
-    } else if (event.key === "Enter" && !event.shiftKey && !event.ctrlKey || event.key === " ") choose(cursor);
-    else if (event.key === "Escape" && (held || preview !== null)) {
-      held = false;
-      preview = null;
-      update();
-    } else return;
-    event.preventDefault();
-    event.stopPropagation(); // the notebook has its own meaning for these keys
-  });
-  list.addEventListener("focusout", (event) => {
-    if (list.contains(event.relatedTarget)) return;
-    preview = null;
-    update();
-  });
   const tokenAt = (event) => {
     const i = position.get(event.target.closest(".flow>span"));
     if (i === undefined) return;
@@ -145,13 +94,9 @@ define("ecco-factors", "factors-3", (view, data, host) => {
     describe(shown);
   });
 
-  list.setAttribute("role", "group");
-  list.setAttribute("aria-label", "Factors. Arrow keys move, Enter holds one, Escape releases it.");
   readout.setAttribute("role", "status");
-  lines.forEach((line, k) => {
-    line.setAttribute("role", "button");
-    line.setAttribute("aria-label", what + " " + k + ": " + line.querySelector(".top").textContent);
-  });
+  lines.forEach((line, k) => line.setAttribute("aria-label", what + " " + k + ": " + line.querySelector(".top").textContent));
+  chooser(lines, { label: "Factors. Arrow keys choose one,", rests: true, show });
   saveMenu(view, host, data, {
     svg: ["image/svg+xml", () => {
       repaint.all();
@@ -160,5 +105,4 @@ define("ecco-factors", "factors-3", (view, data, host) => {
       return picture(view, "Neuron factors", (box, style) => (data.signed ? ground(box) : { fill: style.backgroundColor }));
     }],
   });
-  update();
 });

@@ -38,7 +38,7 @@ fn line(steps: &[f32], values: &[f32], highest: f32) -> String {
 }
 
 /// Deletion (0) or insertion (1), the mean over the targets; classes give the colours.
-pub fn plot(view: &Faithfulness, which: usize) -> Markup {
+pub(super) fn plot(view: &Faithfulness, which: usize) -> Markup {
     let (width, height) = (LEFT + WIDTH + 8.0, ABOVE + HEIGHT + BELOW);
     html! {
         svg viewBox={ "0 0 " (width) " " (height) } role="img" {
@@ -49,7 +49,7 @@ pub fn plot(view: &Faithfulness, which: usize) -> Markup {
 }
 
 /// Both, on white.
-pub fn picture(view: &Faithfulness, about: &str) -> String {
+pub(super) fn picture(view: &Faithfulness, about: &str) -> String {
     let (width, height) = (2.0 * (LEFT + WIDTH + 20.0) + 12.0, ABOVE + HEIGHT + BELOW + 36.0);
     let style = "path{fill:none;stroke:#0072b2;stroke-width:2}path.random{stroke:#656d76;stroke-width:1.5;stroke-dasharray:4 3}\
                  path.axis{stroke:#d0d7de;stroke-width:1}text{fill:#656d76}";

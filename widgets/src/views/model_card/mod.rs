@@ -197,7 +197,7 @@ impl Explorable for ResidentModels {
 pub(crate) mod tests {
     use super::*;
 
-    pub fn card(name: &str) -> ModelCard {
+    pub(crate) fn card(name: &str) -> ModelCard {
         ModelCard {
             name: name.into(),
             model_type: "gpt2".into(),

@@ -15,7 +15,7 @@ const SHADES: i32 = 16;
 const MOST_CELLS: usize = 6000;
 
 /// `None` if there is no cell to draw.
-pub fn heat_map(map: &PatchMap) -> Option<String> {
+pub(super) fn heat_map(map: &PatchMap) -> Option<String> {
     let (columns, n_rows) = (map.shown(MOST_CELLS), map.layers.len());
     if columns.is_empty() || n_rows == 0 {
         return None;

@@ -101,32 +101,18 @@ define("ecco-patch-map", "patch-map-2", (view, data, host) => {
 
   // The table as it stands on the screen; grounds are mixed from the style sheet's scale.
   function drawn() {
-    const frame = table.getBoundingClientRect(), svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-    const add = (name, attributes, text) => {
-      const element = svg.appendChild(document.createElementNS(svg.namespaceURI, name));
-      for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-      if (text !== undefined) element.textContent = text;
-    };
-    const scale = [...getComputedStyle(host).getPropertyValue("--ecco-diverging").matchAll(/rgb\((\d+) (\d+) (\d+)(?:\/([\d.]+))?\) (\d+)%/g)]
-      .map(([, r, g, b, opacity = 1, at]) => [at / 100, +r, +g, +b, +opacity]);
-    const size = { width: Math.ceil(frame.width) + 16, height: Math.ceil(frame.height) + 16 };
-    for (const [key, value] of Object.entries({ ...size, viewBox: "0 0 " + size.width + " " + size.height })) svg.setAttribute(key, value);
-    add("title", {}, "Activation patching of " + data.site + ": " + data.answer);
-    add("rect", { ...size, fill: getComputedStyle(view).backgroundColor });
+    const frame = table.getBoundingClientRect(), scale = stops(host, "--ecco-diverging");
+    const title = "Activation patching of " + data.site + ": " + data.answer;
+    const { add, text, source } = drawing(view, title, Math.ceil(frame.width) + 16, Math.ceil(frame.height) + 16);
     for (const cell of table.querySelectorAll("th,td")) {
-      const { x, y, width, height } = cell.getBoundingClientRect(), left = x - frame.x + 8, top = y - frame.y + 8, style = getComputedStyle(cell);
-      const s = cell.style.getPropertyValue("--s");
-      if (s !== "") {
-        const at = (Number(s) + 1) / 2, upper = Math.max(1, scale.findIndex((stop) => stop[0] >= at)), low = scale[upper - 1], high = scale[upper];
-        const [, r, g, b, opacity] = low.map((from, i) => from + (high[i] - from) * (at - low[0]) / (high[0] - low[0]));
-        add("rect", { x: left, y: top, width, height, fill: "rgb(" + [r, g, b].map(Math.round) + ")", "fill-opacity": opacity });
-      }
-      const turned = cell.querySelector("div");
-      const font = { "font-size": 10, "font-family": "system-ui,sans-serif", fill: style.color };
-      if (turned) add("text", { ...font, transform: "translate(" + (left + width / 2 + 3) + " " + (top + height - 16) + ") rotate(-90)" }, turned.textContent);
-      else add("text", { ...font, x: left + width / 2, y: top + height / 2 + 4, "text-anchor": "middle" }, cell.textContent);
+      const { x, y, width, height } = cell.getBoundingClientRect(), left = x - frame.x + 8, top = y - frame.y + 8;
+      const s = cell.style.getPropertyValue("--s"), turned = cell.querySelector("div");
+      const font = { "font-size": 10, fill: getComputedStyle(cell).color };
+      if (s !== "") add("rect", { x: left, y: top, width, height, ...shade(scale, (Number(s) + 1) / 2) });
+      if (turned) text(turned.textContent, { ...font, transform: "translate(" + (left + width / 2 + 3) + " " + (top + height - 16) + ") rotate(-90)" });
+      else text(cell.textContent, { ...font, x: left + width / 2, y: top + height / 2 + 4, "text-anchor": "middle" });
     }
-    return new XMLSerializer().serializeToString(svg);
+    return source();
   }
   update(false);
 });

@@ -8,7 +8,7 @@ use crate::kit::boxes::{Extra, flow, flow_of_pair};
 use crate::kit::page::note;
 use crate::kit::{colour, rows, visible};
 
-pub fn content(view: &Saliency) -> Markup {
+pub(super) fn content(view: &Saliency) -> Markup {
     let class = match (view.style, view.scale) {
         (SaliencyStyle::Minimal, Scale::Shares) => "ecco saliency",
         (SaliencyStyle::Detailed, Scale::Shares) => "ecco saliency detailed",

@@ -20,7 +20,7 @@ const BESIDE: usize = 30;
 const CHARACTER: usize = 7;
 
 /// `None` if there is no row to draw.
-pub fn heat_map(saliency: &Saliency) -> Option<String> {
+pub(super) fn heat_map(saliency: &Saliency) -> Option<String> {
     let n_sources = (0..saliency.rows().len())
         .map(|k| saliency.row(k).len())
         .max()

@@ -14,7 +14,7 @@ const HEIGHT: usize = 96;
 const CHARACTERS: usize = 16;
 
 /// `None` where nothing is scored.
-pub fn bars(score: &Score) -> Option<String> {
+pub(super) fn bars(score: &Score) -> Option<String> {
     let perplexity = score.perplexity()?;
     let all = score.bits();
     let n_bars = all.len().min(MOST_BARS);

@@ -10,7 +10,7 @@ const HEIGHT: f32 = 44.0;
 const MOST_LABELLED: usize = 120;
 
 /// The bars under the texts, as wide as the view.
-pub fn bars(view: &SideBySide) -> Markup {
+pub(super) fn bars(view: &SideBySide) -> Markup {
     let kl = view.kl();
     let (n, peak) = (kl.len(), rows::peak(&kl));
     html! {
@@ -31,7 +31,7 @@ const MARGIN: usize = 12;
 const CHARACTERS: usize = 14;
 
 /// `None` where nothing diverges.
-pub fn picture(view: &SideBySide) -> Option<String> {
+pub(super) fn picture(view: &SideBySide) -> Option<String> {
     let kl = view.kl();
     let (n, peak) = (kl.len(), rows::peak(&kl));
     if n == 0 || peak <= 0.0 {

@@ -9,8 +9,8 @@ fn summary() -> TensorSummary {
         min: Some(-0.170_040_75),
         max: Some(11.25),
         mean: Some(f64::NAN),
-        preview: vec![0.5, -0.125, f32::INFINITY],
         data: None,
+        preview: vec![0.5, -0.125, f32::INFINITY],
     }
 }
 

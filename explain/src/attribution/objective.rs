@@ -10,7 +10,7 @@ use ecco_models::{Model, Rule};
 use tch::{Device, Kind, Tensor};
 
 use super::baseline::Baseline;
-use super::target::{Said, Target};
+use super::target::{Outcome, Target};
 use crate::error::{Error, Result, refuse};
 
 /// Some targets as a function of a text's embeddings.
@@ -20,7 +20,7 @@ use crate::error::{Error, Result, refuse};
 /// - encoder–decoders: all tokens that are read, then those written before it, without the start token, which is no
 ///   input and keeps its embedding,
 /// - encoders: all tokens.
-pub struct Explained<'m> {
+pub struct Objective<'m> {
     model: &'m Model,
     input: Input,
     targets: Vec<Target>,
@@ -28,7 +28,7 @@ pub struct Explained<'m> {
     start: Option<Tensor>,
 }
 
-impl<'m> Explained<'m> {
+impl<'m> Objective<'m> {
     /// # Errors
     /// For a text that the model cannot take, and targets that it does not say of it. [`Error::NothingGenerated`]
     /// without any.
@@ -86,8 +86,8 @@ impl<'m> Explained<'m> {
     pub fn n_sources_of(&self, target: &Target) -> usize {
         let n_read = self.input.ids.len();
         match (self.model.body(), target.said) {
-            (Body::Decoder(_), Said::Token { position, .. }) => position,
-            (Body::EncoderDecoder(_), Said::Token { position, .. }) => n_read + position - 1,
+            (Body::Decoder(_), Outcome::Token { position, .. }) => position,
+            (Body::EncoderDecoder(_), Outcome::Token { position, .. }) => n_read + position - 1,
             _ => n_read,
         }
     }

@@ -1,0 +1,98 @@
+//! `lm.compare`: a text continued by the untouched model and by the changed one.
+
+use rhai::{Dynamic, INT, Map};
+
+use super::intervene::{InterveneOptions, intervene};
+use super::side_by_side::SideBySide;
+use crate::attribution::generate::generated;
+use crate::models::model::Model;
+use ecco_scripting::options::{OptionKind, OptionReader, OptionSet, OptionSpec, OptionValue};
+use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
+
+options! {
+    struct ChangeOptions {
+        /// what is changed in the second text; all other options are those of `generate`
+        intervene: Option<InterveneMap> = "this handle's interventions, against the untouched model",
+    }
+}
+
+/// A map as `lm.intervene` takes it.
+#[derive(Debug, Clone)]
+struct InterveneMap(Map);
+
+impl OptionValue for InterveneMap {
+    const KIND: OptionKind = OptionKind::Any("a map as lm.intervene takes it");
+
+    fn of(value: &Dynamic) -> Option<Self> {
+        value.as_map_ref().ok().map(|map| Self(map.clone()))
+    }
+}
+
+/// What `lm.compare` can be told: what is changed, and all that `lm.generate` can be told.
+#[derive(Default)]
+struct CompareOptions {
+    intervene: Option<InterveneMap>,
+    generate: Map,
+}
+
+impl OptionSet for CompareOptions {
+    fn rows() -> &'static [OptionSpec] {
+        ChangeOptions::rows()
+    }
+
+    fn from_reader(reader: &OptionReader) -> Self {
+        Self {
+            intervene: reader.get("intervene"),
+            generate: Map::new(),
+        }
+    }
+
+    /// The options of `generate` are read where it is called.
+    fn read(primitive: &str, map: &Map) -> Result<Self, ScriptError> {
+        let mut generate = map.clone();
+        let own = generate.remove_entry("intervene").into_iter().collect();
+        let ChangeOptions { intervene } = ChangeOptions::read(primitive, &own)?;
+        Ok(Self { intervene, generate })
+    }
+}
+
+fn compare(lm: &Model, text: &str, options: CompareOptions) -> Result<SideBySide, ScriptError> {
+    let (before, after) = match options.intervene {
+        Some(InterveneMap(map)) => {
+            let interventions = InterveneOptions::read("Model.intervene", &map)?;
+            (lm.plain(), intervene(lm, &interventions)?)
+        }
+        None if !lm.interventions().is_empty() => (lm.untouched(), lm.plain()),
+        None => {
+            let message = "there is nothing to compare: the model is untouched";
+            return Err(ScriptError::new(ErrorKind::Value, message).with_hint(
+                "lm.compare(text, #{intervene: #{ablate: […]}, generate: 20}), or edited.compare(text, …)",
+            ));
+        }
+    };
+    let mut generate = options.generate;
+    let one = generated(&before, text.into(), &generate, false)?;
+    // What is drawn is drawn by the same numbers.
+    if let Some(seed) = one.seed() {
+        generate.insert("seed".into(), Dynamic::from_int(seed as INT));
+    }
+    let other = generated(&after, text.into(), &generate, false)?;
+    SideBySide::new(&one, &other)
+}
+
+pub fn register(registry: &mut Registry) {
+    members! { registry, [Model];
+        /// Generates from a text twice, untouched and under interventions, with the same options and the same seed, and
+        /// shows both side by side. Beside each token of the second text stands how far apart the two models' predictions
+        /// were there, given the same tokens before it: KL(untouched ‖ intervened) = Σ p ln(p / q), in nats.
+        /// Without `intervene` the interventions are those of this handle.
+        ///
+        /// Example:
+        /// ```rhai
+        /// lm.compare("The countries are:", #{intervene: #{ablate: [#{layer: 1, site: "mlp_output"}]}, generate: 10})
+        /// ```
+        volatile fn compare(lm: &Model, text: &str; options: CompareOptions) -> SideBySide {
+            compare(lm, text, options)
+        }
+    }
+}
