@@ -40,26 +40,29 @@ impl Factorization {
         };
         let neurons = (0..self.n_components())
             .map(|factor| self.heaviest(factor, N_NEURONS).into_iter().map(neuron).collect());
-        let held_out = self.choice().map_or(&[][..], |choice| &choice.curve);
         Ok(Factors {
             method: self.method().to_owned(),
             signed: !matches!(&*inner.fit, Fit::Nmf { .. }),
             neurons: neurons.collect(),
             shares: self.explained_variance_ratio().unwrap_or_default().to_vec(),
-            held_out: held_out
-                .iter()
-                .map(|held| HeldOut {
-                    n_components: held.n_components,
-                    error: held.error,
-                    spread: held.spread,
-                })
-                .collect(),
+            held_out: self.held_out(),
             tokens,
             texts,
             components,
             error: inner.error,
             relative_error: inner.relative_error,
         })
+    }
+
+    /// What was tried to choose the number of components.
+    fn held_out(&self) -> Vec<HeldOut> {
+        let curve = self.choice().map_or(&[][..], |choice| &choice.curve);
+        let held = curve.iter().map(|held| HeldOut {
+            n_components: held.n_components,
+            error: held.error,
+            spread: held.spread,
+        });
+        held.collect()
     }
 }
 
