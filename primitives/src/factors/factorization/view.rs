@@ -40,9 +40,12 @@ impl Factorization {
         };
         let neurons = (0..self.n_components())
             .map(|factor| self.heaviest(factor, N_NEURONS).into_iter().map(neuron).collect());
+<<<<<<< HEAD
         let held_out = self.choice().map_or(&[][..], |choice| &choice.curve);
         let layers = inner.blocks.iter();
         let [weights, unmixing, mean] = self.matrices();
+=======
+>>>>>>> prim_b
         Ok(Factors {
             model: Some(inner.passages[0].model().card().name.clone()),
             site: inner.at.place.name(),
@@ -56,14 +59,7 @@ impl Factorization {
             signed: !matches!(&*inner.fit, Fit::Nmf { .. }),
             neurons: neurons.collect(),
             shares: self.explained_variance_ratio().unwrap_or_default().to_vec(),
-            held_out: held_out
-                .iter()
-                .map(|held| HeldOut {
-                    n_components: held.n_components,
-                    error: held.error,
-                    spread: held.spread,
-                })
-                .collect(),
+            held_out: self.held_out(),
             tokens,
             texts,
             components,
@@ -72,6 +68,7 @@ impl Factorization {
         })
     }
 
+<<<<<<< HEAD
     /// All weights, what gives values from activations, and the mean (in one row) that was taken away before; nothing
     /// of them where that is too much for a document.
     fn matrices(&self) -> [Vec<Vec<f32>>; 3] {
@@ -92,6 +89,17 @@ impl Factorization {
         }
         let rows = |matrix: ndarray::ArrayView2<f32>| matrix.outer_iter().map(|row| row.to_vec()).collect();
         all.map(|matrix| matrix.map_or(vec![], rows))
+=======
+    /// What was tried to choose the number of components.
+    fn held_out(&self) -> Vec<HeldOut> {
+        let curve = self.choice().map_or(&[][..], |choice| &choice.curve);
+        let held = curve.iter().map(|held| HeldOut {
+            n_components: held.n_components,
+            error: held.error,
+            spread: held.spread,
+        });
+        held.collect()
+>>>>>>> prim_b
     }
 }
 
