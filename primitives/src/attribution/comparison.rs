@@ -1,15 +1,16 @@
 //! Several attribution methods on the same targets: computed when first shown or read.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use ecco_explain::agreement::{Agreement, MethodScores, agreement};
+use ecco_explain::faithfulness::Figures;
 use ecco_explain::{Aggregation, Baseline, FaithfulnessOptions, Method};
-use ecco_interpreter::{Explorable, MimeBundle};
+use ecco_interpreter::Explorable;
 use ecco_widgets::comparison::Compared;
 use ndarray::{Array2, ArrayD};
 use rhai::{Array, Dynamic};
-use serde_json::{Map, Value, json};
 
 use crate::attribution::computed::{self, Computed};
 use crate::attribution::faithfulness::figure_map;
@@ -187,26 +188,33 @@ impl Comparison {
 
     pub fn view(&self) -> Result<ecco_widgets::Comparison, ScriptError> {
         let (agreement, computed, first) = (self.agreement()?, self.computed()?, self.first()?);
-        let mut methods = Vec::new();
-        for index in self.order(&agreement) {
+        let (order, mut methods) = (self.order(&agreement), Vec::new());
+        for &index in &order {
             let saliency = &self.0.saliencies[index];
-            let view = saliency.view()?;
+            let (view, seconds) = (saliency.view()?, computed[index].seconds);
+            let faithfulness = agreement.faithfulness[index].iter().flat_map(Figures::named);
             methods.push(Compared {
                 method: saliency.options.method.label().to_owned(),
                 is_referee: index == self.0.referee,
                 scale: view.scale,
                 scores: view.scores,
-                figures: self.figures(&agreement, index, computed[index].seconds),
-                ..Compared::default()
+                figures: self.figures(&agreement, index, seconds),
+                faithfulness: faithfulness
+                    .map(|(name, value, _)| (name.to_owned(), value))
+                    .collect(),
+                seconds: Some(seconds),
             });
         }
+        let passage = &first.passage;
         Ok(ecco_widgets::Comparison {
-            tokens: shown(first.passage.tokens()),
-            n_input: first.passage.n_input(),
+            model: Some(passage.model().card().name.clone()),
+            tokens: shown(passage.tokens()),
+            n_input: passage.n_input(),
             of: quantity_text(first.of()?).to_owned(),
             targets: first.target_names()?,
             methods,
-            ..ecco_widgets::Comparison::default()
+            k: Some(agreement.k),
+            agreement: tables(&agreement, &order),
         })
     }
 
@@ -305,6 +313,23 @@ impl Explanation for Comparison {
             .map(|saliency| saliency.options.method.name().to_owned());
         ["method", "other"].contains(&axis).then(|| names.collect())
     }
+}
+
+/// How far each method agrees with each, by the name of the number, in the order of the table.
+fn tables(agreement: &Agreement, order: &[usize]) -> BTreeMap<String, Vec<Vec<f64>>> {
+    let by_method = |table: &Array2<f64>| -> Vec<Vec<f64>> {
+        let row = |&one: &usize| order.iter().map(|&other| table[[one, other]]).collect();
+        order.iter().map(row).collect()
+    };
+    let named = [
+        ("spearman", &agreement.spearman),
+        ("kendall", &agreement.kendall),
+        ("top_k", &agreement.top_k),
+        ("same_first", &agreement.first),
+    ];
+    named
+        .map(|(name, table)| (name.to_owned(), by_method(table)))
+        .into()
 }
 
 fn shared_options(options: &ComparisonOptions) -> SaliencyOptions {

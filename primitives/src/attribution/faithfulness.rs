@@ -4,15 +4,15 @@ use std::rc::Rc;
 
 use ecco_explain::FaithfulnessOptions;
 use ecco_explain::faithfulness::{Check, Figures};
-use ecco_interpreter::{Explorable, MimeBundle};
+use ecco_interpreter::Explorable;
 use ecco_widgets::faithfulness::{Figure, Measured};
 use ndarray::{ArrayD, IxDyn};
 use rhai::{Dynamic, Map};
-use serde_json::{Map as JsonMap, Value, json};
 
 use crate::attribution::computed;
 use crate::attribution::saliency::{Saliency, quantity_text};
 use crate::attribution::saliency_options::BaselineName;
+use crate::text::shown::shown;
 use ecco_scripting::options::OneOrMany;
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::tensor::Tensor;
@@ -81,16 +81,20 @@ impl Faithfulness {
                 .as_ref()
                 .map(|random| (curve(&random.deletion), curve(&random.insertion))),
         };
+        let passage = &self.saliency.passage;
         Ok(ecco_widgets::Faithfulness {
+            model: Some(passage.model().card().name.clone()),
+            tokens: shown(passage.tokens()),
+            n_input: Some(passage.n_input()),
             method: self.saliency.options.method.label().to_owned(),
             of: match self.saliency.of()? {
                 of @ ecco_explain::Quantity::Entropy => quantity_text(of).to_owned(),
                 _ => "probability".to_owned(),
             },
             steps: curve(&measured.steps),
+            fractions: self.options.fractions.clone(),
             targets: measured.targets.iter().zip(names).map(target).collect(),
             figures: figures(&measured.figures(), measured.random().as_ref()),
-            ..ecco_widgets::Faithfulness::default()
         })
     }
 }

@@ -6,12 +6,13 @@ use ecco_explain::{
     Aggregation, Attribution, AttributionOptions, Combine, Completeness, Faithfulness, Group, Grouping,
     Quantity, combine, group,
 };
-use ecco_interpreter::{Explorable, MimeBundle};
-use ecco_widgets::saliency::{Check, CheckNote, Target as NamedTarget, Targets as ShownTargets};
+use ecco_interpreter::Explorable;
+use ecco_widgets::saliency::{
+    Check, CheckNote, Completeness as ShownCompleteness, Target as NamedTarget, Targets as ShownTargets,
+};
 use ecco_widgets::{SaliencyStyle, Scale, Unit};
 use ndarray::{ArrayD, IxDyn};
 use rhai::Array;
-use serde_json::{Map, Value, json};
 
 use crate::attribution::computed::{self, Computed};
 use crate::attribution::targets::{Selection, Targets};
@@ -100,8 +101,7 @@ impl Saliency {
         if let Some(groups) = &groups {
             scores = scores
                 .iter()
-                .map(|row| combine(row, groups, self.scoring.combine))
-                .map(|row| row.into_iter().map(|score| score as f32).collect())
+                .map(|row| grouped(row, groups, self.scoring.combine))
                 .collect();
         }
         Ok(Rows { groups, scores })
@@ -139,13 +139,16 @@ impl Saliency {
     pub fn view(&self) -> Result<ecco_widgets::Saliency, ScriptError> {
         let (targets, attribution, rows) = (self.targets()?, self.attribution()?, self.rows()?);
         let passage = &self.passage;
+        let Self { options, scoring, .. } = self;
+        let baseline = options.baseline.name();
         let mut view = ecco_widgets::Saliency {
+            model: Some(passage.model().card().name.clone()),
             tokens: shown(passage.tokens()),
-            unit: self.scoring.unit,
+            unit: scoring.unit,
             n_input: passage.n_input(),
             is_pair: passage.is_pair(),
             style: self.style,
-            method: self.options.method.label().to_owned(),
+            method: options.method.label().to_owned(),
             of: quantity_text(self.of()?).to_owned(),
             targets: match &targets.named {
                 None => ShownTargets::Written,
@@ -154,8 +157,16 @@ impl Saliency {
             values: attribution.values.iter().map(|&value| value as f32).collect(),
             scale: self.scale(),
             scores: rows.scores,
+            aggregation: Some(options.aggregation.name().to_owned()),
+            baseline: options.method.has_baseline().then(|| baseline.to_owned()),
+            contributions: contributions(&attribution),
+            completeness: attribution
+                .completeness
+                .iter()
+                .map(|of| of.map(completeness))
+                .collect(),
+            spans: vec![],
             checks: self.checks(&attribution)?,
-            ..ecco_widgets::Saliency::default()
         };
         if let Some(groups) = rows.groups {
             self.regroup(&mut view, &groups);
@@ -163,7 +174,7 @@ impl Saliency {
         Ok(view)
     }
 
-    /// Boxes become groups; what was written is named above them.
+    /// Boxes become groups, and so do contributions; what was written is named above them.
     fn regroup(&self, view: &mut ecco_widgets::Saliency, groups: &[Group]) {
         let holds = |position: usize| groups.iter().position(|group| group.tokens.contains(&position));
         let named = match &view.targets {
@@ -178,6 +189,13 @@ impl Saliency {
         });
         view.targets = ShownTargets::Named(placed.collect());
         view.n_input = holds(view.n_input).unwrap_or(groups.len());
+        view.spans = groups
+            .iter()
+            .map(|group| (group.tokens.start, group.tokens.end))
+            .collect();
+        for row in &mut view.contributions {
+            *row = grouped(row, groups, self.scoring.combine);
+        }
         view.tokens = groups.iter().map(|group| unit_token(&group.text)).collect();
     }
 
@@ -272,6 +290,21 @@ pub fn written_names(passage: &Passage) -> Vec<NamedTarget> {
         position: Some(position),
     });
     named.collect()
+}
+
+fn grouped(row: &[f32], groups: &[Group], by: Combine) -> Vec<f32> {
+    combine(row, groups, by)
+        .into_iter()
+        .map(|score| score as f32)
+        .collect()
+}
+
+fn completeness(found: Completeness) -> ShownCompleteness {
+    ShownCompleteness {
+        promised: found.promised,
+        error: found.error,
+        relative: found.relative,
+    }
 }
 
 /// Rows of signed sums.

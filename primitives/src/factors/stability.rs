@@ -5,11 +5,11 @@ use std::rc::Rc;
 use ecco_explain::ica::{IcaOptions, ica};
 use ecco_explain::matching::{assign, cosines};
 use ecco_explain::nmf::{NmfOptions, factorize};
-use ecco_interpreter::{Explorable, MimeBundle};
+use ecco_interpreter::Explorable;
 use ecco_widgets::SimilarityGrid;
 use ndarray::{Array2, ArrayView2};
 use rhai::{Array, Dynamic, FLOAT};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::factorization::{Factorization, Fit};
 use ecco_scripting::result::numbers::short;
@@ -32,6 +32,8 @@ pub struct Stability(Rc<Counterparts>);
 struct Counterparts {
     method: &'static str,
     seeds: Vec<u64>,
+    /// The texts and their model.
+    source: Value,
     /// |cosine| over the neurons: (component, seed).
     cosines: Array2<f32>,
 }
@@ -70,6 +72,7 @@ impl Stability {
         Ok(Self(Rc::new(Counterparts {
             method: factors.method(),
             seeds,
+            source: inner.at.summary(&inner.passages),
             cosines: all,
         })))
     }
@@ -140,7 +143,7 @@ impl Show for Stability {
             columns: ("seed".into(), self.labels_of("seed")),
             values: self.0.cosines.outer_iter().map(|row| row.to_vec()).collect(),
             notes: vec![],
-            ..SimilarityGrid::default()
+            sources: vec![self.0.source.clone()],
         };
         Ok(Box::new(view))
     }

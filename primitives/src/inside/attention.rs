@@ -3,12 +3,11 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-use ecco_interpreter::{Explorable, MimeBundle, named};
+use ecco_interpreter::{Explorable, named};
 use ecco_models::run::{self, Input, Place};
 use ecco_models::{Site, Token};
 use ecco_widgets::attention::{Map as Thumbnails, Pattern, thumbnail};
 use ndarray::Axis;
-use serde_json::{Map, Value, json};
 
 use crate::text::generation::Generation;
 use crate::text::passage::Passage;
@@ -256,6 +255,7 @@ impl Attention {
         let (keys, queries) = self.tokens()?;
         let fits_mean = patterns.iter().filter(|pattern| pattern.layer == layer).count() == n_heads;
         Ok(ecco_widgets::Attention {
+            model: Some(self.0.passage.model().card().name.clone()),
             what: match self.0.between {
                 Between::Own => "self-attention",
                 Between::Cross => "of what is written to what was read",

@@ -1,12 +1,11 @@
 //! The tokens, or labels, that a model might have said, as a table.
 
 use ecco_explain::lens::{Question, lens};
-use ecco_interpreter::{Explorable, MimeBundle};
+use ecco_interpreter::Explorable;
 use ecco_models::run::Prediction;
 use ecco_widgets::{CandidateLabel, CandidatePlace};
 use ndarray::{ArrayD, IxDyn};
 use rhai::{Array, Dynamic, INT};
-use serde_json::{Map, Value};
 
 use crate::models::model::Model;
 use crate::text::generation::Generation;
@@ -76,7 +75,10 @@ impl Candidates {
             rows,
         };
         Ok(Self {
-            view: ecco_widgets::Candidates { places: vec![place] },
+            view: ecco_widgets::Candidates {
+                model: Some(model.card().name.clone()),
+                places: vec![place],
+            },
         })
     }
 
@@ -114,7 +116,10 @@ impl Candidates {
             }
         }
         Ok(Self {
-            view: ecco_widgets::Candidates { places },
+            view: ecco_widgets::Candidates {
+                model: Some(run.model().card().name.clone()),
+                places,
+            },
         })
     }
 }

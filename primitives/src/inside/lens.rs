@@ -4,12 +4,11 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 use ecco_explain::lens::{self, Question};
-use ecco_interpreter::{Explorable, MimeBundle};
+use ecco_interpreter::Explorable;
 use ecco_models::Token;
 use ecco_widgets::depths::Reading;
 use ecco_widgets::{LayerPredictions, LensColumn, LensMap, RankKind, RankMap};
 use ndarray::{ArrayD, IxDyn};
-use serde_json::{Map, Value, json};
 
 use crate::text::passage::Passage;
 use crate::text::shown::shown_one;
@@ -217,10 +216,17 @@ impl Lens {
         let position = inner.positions[0];
         let chosen = |position: usize| passage.token(position).map(shown_one);
         let (layers, raw) = (self.layers(), inner.question.raw);
+        let model = Some(passage.model().card().name.clone());
         if let LensKind::Ranks(kind) = inner.kind {
             let by_layer = |of: fn(&lens::TokenTrack) -> f32| self.by_column(found, of);
             let ranks = by_layer(|watched| watched.rank as f32);
+            // Of several places each layer says something else at each.
+            let of_place = |of: fn(&lens::Reading) -> f32| match inner.positions.len() {
+                1 => found.readings.iter().flatten().map(of).collect(),
+                _ => vec![],
+            };
             return Ok(Box::new(RankMap {
+                model,
                 kind,
                 columns: inner.columns.iter().map(|(token, _)| shown_one(token)).collect(),
                 positions: inner.columns.iter().map(|(_, position)| *position).collect(),
@@ -231,8 +237,9 @@ impl Lens {
                     .map(|row| row.iter().map(|rank| *rank as u32).collect())
                     .collect(),
                 probabilities: by_layer(|watched| watched.probability),
+                entropy: of_place(|reading| reading.entropy),
+                divergence: of_place(|reading| reading.divergence),
                 raw,
-                ..RankMap::default()
             }));
         }
         let loaded = passage.model().loaded()?;
@@ -242,6 +249,7 @@ impl Lens {
             .collect();
         Ok(match inner.kind {
             LensKind::Predictions => Box::new(LayerPredictions {
+                model,
                 before: passage.before(position),
                 position,
                 chosen: chosen(position),
@@ -255,6 +263,7 @@ impl Lens {
                     chosen: chosen(position),
                 });
                 Box::new(LensMap {
+                    model,
                     columns: columns.collect(),
                     layers,
                     readings,

@@ -4,13 +4,12 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 use ecco_explain::direct::{Direct, LogitQuery, direct};
-use ecco_interpreter::{Explorable, MimeBundle, named};
+use ecco_interpreter::{Explorable, named};
 use ecco_models::Token;
 use ecco_widgets::parts::Neuron;
 use ecco_widgets::{LayerParts, Parts, PartsBy};
 use ndarray::{ArrayD, IxDyn};
 use rhai::{Array, Dynamic, FLOAT, INT};
-use serde_json::{Map, Value, json};
 
 use crate::text::generation::Generation;
 use crate::text::passage::Passage;
@@ -125,6 +124,7 @@ impl LogitAttribution {
         };
         let layers = found.layers.iter();
         Ok(Parts {
+            model: Some(inner.passage.model().card().name.clone()),
             before: inner.passage.before(inner.position),
             position: inner.position,
             target: shown_one(&inner.target),

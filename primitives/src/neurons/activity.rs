@@ -2,13 +2,12 @@
 
 use std::rc::Rc;
 
-use ecco_interpreter::{Explorable, MimeBundle};
+use ecco_interpreter::Explorable;
 use ecco_models::Site;
 use ecco_models::run::Place;
 use ecco_widgets::{NeuronActivity, NeuronText};
 use ndarray::{Array1, Array2};
 use rhai::{Array, Dynamic, INT};
-use serde_json::{Map, Value, json};
 
 use crate::models::model::Model;
 use crate::text::capture::{Layer, NeuronSite, SiteLayers, place_named};

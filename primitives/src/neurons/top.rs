@@ -3,13 +3,12 @@
 use std::rc::Rc;
 
 use ecco_explain::neurons::{RankedNeuron, Reduction, most_active};
-use ecco_interpreter::{Explorable, MimeBundle, named};
+use ecco_interpreter::{Explorable, named};
 use ecco_models::Site;
 use ecco_models::run::Place;
 use ecco_widgets::{ActiveNeuron, NeuronList};
 use ndarray::{Array1, ArrayView2};
 use rhai::{Array, Dynamic, INT};
-use serde_json::{Map, Value};
 
 use crate::text::capture::{Layers, NeuronSite, SiteLayers, place_named};
 use crate::text::generation::Generation;

@@ -3,11 +3,11 @@
 use std::rc::Rc;
 
 use ecco_explain::similarity::{Method, grid};
-use ecco_interpreter::{Explorable, MimeBundle};
+use ecco_interpreter::Explorable;
 use ecco_models::Site;
 use ndarray::{Array2, ArrayView2, Ix3};
 use rhai::Dynamic;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::methods::{CkaOptions, MethodName, PwccaOptions, SvccaOptions};
 use crate::text::capture::{LayerSite, Layers, SiteLayers, place_named};
@@ -133,10 +133,9 @@ fn side(value: &Dynamic, options: &SimilarityOptions) -> Result<Side, ScriptErro
     for passage in &passages {
         tokens.extend(passage.read(at.place)?.tokens.into_iter().map(|token| token.id));
     }
-    let texts: Vec<Value> = passages.iter().map(Passage::summary).collect();
     Ok(Side {
         labels: captures.blocks().into_iter().map(label).collect(),
-        about: json!({"site": at.place.name(), "texts": texts}),
+        about: at.summary(&passages),
         name: passages[0].model().card().name.clone(),
         tokens: Some(tokens),
         layers: captures.joined(),
@@ -196,7 +195,7 @@ impl Show for SimilarityGrid {
             columns: (columns, b.labels.clone()),
             values: self.0.scores.outer_iter().map(|row| row.to_vec()).collect(),
             notes: self.0.notes.clone(),
-            sources: vec![],
+            sources: vec![a.about.clone(), b.about.clone()],
         };
         Ok(Box::new(view))
     }

@@ -4,6 +4,7 @@ use ecco_models::Site;
 use ecco_models::run::Place;
 use ndarray::{ArcArray2, Array2, ArrayView2, Ix2, Ix3};
 use rhai::Dynamic;
+use serde_json::{Value, json};
 
 use crate::models::model::Model;
 use crate::text::passage::Passage;
@@ -193,6 +194,12 @@ impl SiteLayers {
             })
         };
         rows.into_iter().map(layer).collect()
+    }
+
+    /// Where numbers come from, as a result's document has it: the site, and each text.
+    pub fn summary(&self, passages: &[Passage]) -> Value {
+        let texts: Vec<Value> = passages.iter().map(Passage::summary).collect();
+        json!({"site": self.place.name(), "texts": texts})
     }
 
     /// Of several texts.

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use ecco_interpreter::{Explorable, MimeBundle};
+use ecco_interpreter::Explorable;
 use ecco_models::{Prompt, Token};
 use ecco_scripting::options::{OptionKind, OptionValue};
 use ecco_scripting::result::json::{json, json_of_map};

@@ -5,15 +5,14 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use ecco_explain::score::TokenScore;
-use ecco_interpreter::{Explorable, MimeBundle};
+use ecco_interpreter::Explorable;
 use ecco_models::run::Input;
 use ecco_models::{Capture, Finish, Site, capture};
 use ecco_widgets::{Score, Scored, TokenSequence};
 use ndarray::{ArrayD, Axis, concatenate};
-use serde_json::{Map, Value, json};
 
 use super::passage::{Facts, Passage};
-use super::shown::token_sequence;
+use super::shown::{shown, shown_one};
 use crate::models::model::Model;
 use crate::text::run::{self, Run};
 use ecco_scripting::errors::{ErrorKind, ScriptError};
@@ -116,17 +115,6 @@ impl Generation {
     /// The tokens' texts.
     pub fn token_texts(&self) -> Vec<String> {
         self.tokens().iter().map(|token| token.text.clone()).collect()
-    }
-
-    /// What a result about this text says of it beside its numbers.
-    pub fn about(&self) -> Map<String, Value> {
-        let about = json!({
-            "model": self.0.model.card().name,
-            "tokens": self.token_texts(),
-            "token_ids": self.0.generation.ids(),
-            "n_input_tokens": self.n_input(),
-        });
-        about.as_object().cloned().unwrap_or_default()
     }
 
     /// Of an encoder–decoder: what its decoder has read, the token that it starts with first.
@@ -313,12 +301,18 @@ impl Generation {
     }
 
     pub fn view(&self) -> TokenSequence {
-        token_sequence(self.tokens(), self.n_input(), false)
+        TokenSequence {
+            model: Some(self.0.model.card().name.clone()),
+            text: Some(self.text().to_owned()),
+            tokens: shown(self.tokens()),
+            n_input: self.n_input(),
+            in_progress: false,
+            finish: Some(self.finish().to_owned()),
+        }
     }
 
     fn score_view(&self) -> Result<Score, ScriptError> {
         let (scores, loaded) = (self.scores()?, self.0.model.loaded()?);
-        let tokens = self.view().tokens;
         let scored = scores.iter().enumerate().map(|(index, score)| {
             let before = (self.n_input() + index)
                 .checked_sub(1)
@@ -326,11 +320,10 @@ impl Generation {
             let best = loaded
                 .tokenizer()
                 .token_after(before.map(|token| token.id), score.best.0);
-            let best = token_sequence(&[best], 1, false).tokens.pop();
             Some(Scored {
                 log_probability: score.log_probability as f32,
                 rank: score.rank as u32,
-                best: best.map(|best| (best, score.best.1 as f32)),
+                best: Some((shown_one(&best), score.best.1 as f32)),
             })
         });
         let context = std::iter::repeat_n(None, self.n_input());
@@ -340,8 +333,7 @@ impl Generation {
             is_pair: self.is_pair(),
             scored: context.chain(scored).collect(),
             vocab_size: loaded.config().vocab_size,
-            tokens,
-            ..Score::default()
+            tokens: shown(self.tokens()),
         })
     }
 }

@@ -4,21 +4,19 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use ecco_interpreter::{Explorable, MimeBundle};
+use ecco_interpreter::Explorable;
 use ecco_models::config::Task;
 use ecco_models::run::{self, Candidate, Input, Place, Prediction};
 use ecco_models::{Site, Token};
 use ecco_widgets::{Reading, Said};
 use ndarray::{ArrayD, Axis, concatenate};
 use rhai::{Array, Dynamic, INT, Map};
-use serde_json::Value;
 
 use super::passage::{Facts, Passage};
-use super::shown::token_sequence;
+use super::shown::{shown, shown_one};
 use crate::models::model::Model;
 use crate::text::chat::TextOrChat;
 use ecco_scripting::options::OneOrMany;
-use ecco_scripting::result::json::json;
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::session::watched;
 use ecco_scripting::tensor::Tensor;
@@ -387,8 +385,6 @@ impl Run {
     }
 
     pub fn view(&self) -> Reading {
-        let shown = |tokens: &[Token]| token_sequence(tokens, tokens.len(), false).tokens;
-        let one = |token: &Token| shown(std::slice::from_ref(token)).remove(0);
         let mut said = match &self.text().silence {
             Some(silence) => Said::Nothing {
                 reason: silence.message.clone(),
@@ -398,7 +394,7 @@ impl Run {
         for prediction in self.predicted() {
             match prediction {
                 Prediction::Token { position, candidates } => {
-                    let candidates = candidates.iter().map(|c| (one(&c.token), c.probability));
+                    let candidates = candidates.iter().map(|c| (shown_one(&c.token), c.probability));
                     said.add_token(*position, candidates.collect());
                 }
                 Prediction::Replaced { probability, .. } => said.add_replaced(*probability),
@@ -410,6 +406,7 @@ impl Run {
             }
         }
         Reading {
+            model: Some(self.batch.model.card().name.clone()),
             text: self.source().to_owned(),
             tokens: shown(self.tokens()),
             target: shown(self.target_tokens()),

@@ -9,6 +9,7 @@ pub fn token_sequence(tokens: &[Token], n_input: usize, in_progress: bool) -> To
         tokens: shown(tokens),
         n_input,
         in_progress,
+        ..TokenSequence::default()
     }
 }
 

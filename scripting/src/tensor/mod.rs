@@ -281,11 +281,10 @@ impl Explorable for Tensor {
 
     /// With the values, where they are few.
     fn json(&self) -> Option<Value> {
-        let mut document = self.document();
-        if self.data.len() <= MOST_JSON_VALUES {
-            document.insert("data".to_owned(), nested_json(self.data.view()));
-        }
-        Some(Value::Object(document))
+        let is_small = self.data.len() <= MOST_JSON_VALUES;
+        let data = is_small.then(|| nested_json(self.data.view()));
+        let summary = self.at_a_glance();
+        TensorSummary { data, ..summary }.json()
     }
 }
 

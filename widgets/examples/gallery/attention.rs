@@ -58,6 +58,7 @@ fn attention(tokens: Vec<Token>, n_layers: usize, n_heads: usize, head: Option<u
         });
     }
     Attention {
+        model: None,
         what: "self-attention".into(),
         n_input: N_INPUT,
         queries: None,
@@ -97,6 +98,7 @@ fn cross_attention() -> Attention {
         patterns.push(ecco_widgets::attention::Pattern { layer, head, weights });
     }
     Attention {
+        model: None,
         what: "decoder's attention to the text".into(),
         keys,
         n_input: usize::MAX,

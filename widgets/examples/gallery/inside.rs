@@ -48,6 +48,7 @@ fn predictions(tokens: Vec<Token>, position: usize) -> LayerPredictions {
     let chosen = tokens[position].clone();
     let reading = |layer: usize| layer_reading(&tokens, &chosen, (layer + 1) as f32 / 6.0, layer);
     LayerPredictions {
+        model: None,
         before: tokens[..position].to_vec(),
         position,
         layers: layers(6),
@@ -100,6 +101,7 @@ fn lens(tokens: Vec<Token>, n_input: usize, n_layers: usize) -> LensMap {
     };
     let places = n_input..=tokens.len();
     LensMap {
+        model: None,
         columns: places.clone().map(column).collect(),
         layers: ["embedding".to_owned()]
             .into_iter()
@@ -122,6 +124,7 @@ fn parts(by: PartsBy) -> Parts {
     let layers: Vec<LayerParts> = (0..6).map(layer).collect();
     let sum: f64 = layers.iter().map(|layer| layer.attention + layer.mlp).sum();
     Parts {
+        model: None,
         before: eu()[..23].to_vec(),
         position: 23,
         target: token(" Croatia"),
@@ -193,6 +196,7 @@ fn candidates() -> Candidates {
     let tokens = read(" Cyprus| Croatia| Denmark| the|\n").into_iter();
     let rows = tokens.zip([0.31, 0.12, 0.118, 0.05, 0.04]).enumerate().map(row);
     Candidates {
+        model: None,
         places: vec![CandidatePlace {
             position: Some(23),
             before: eu()[..23].to_vec(),

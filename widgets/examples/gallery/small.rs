@@ -14,7 +14,7 @@ pub fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
             Box::new(TokenSequence {
                 tokens: eu(),
                 n_input: N_INPUT,
-                in_progress: false,
+                ..TokenSequence::default()
             }),
         ),
         (
@@ -23,6 +23,7 @@ pub fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
                 tokens: eu()[..31].to_vec(),
                 n_input: N_INPUT,
                 in_progress: true,
+                ..TokenSequence::default()
             }),
         ),
         ("progress", Box::new(download(138_000_000))),
@@ -70,7 +71,7 @@ pub fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
             Box::new(TokenSequence {
                 tokens: hostile.clone(),
                 n_input: n - 4,
-                in_progress: false,
+                ..TokenSequence::default()
             }),
         ),
     ]
@@ -87,6 +88,7 @@ fn guessed(tokens: Vec<Token>, position: usize) -> Reading {
             .collect(),
     );
     Reading {
+        model: None,
         text: tokens.iter().map(|token| token.text.as_str()).collect(),
         tokens,
         target: vec![],
@@ -104,6 +106,7 @@ fn masked() -> Reading {
         said.add_token(position, read(words).into_iter().zip(shares).collect());
     }
     Reading {
+        model: None,
         text: "Paris is the [MASK] of [MASK].".into(),
         tokens: read("[CLS]|Paris|is|the|[MASK]|of|[MASK]|.|[SEP]"),
         target: vec![],

@@ -1,16 +1,16 @@
 //! How factors look, and what is saved of them.
 
-use ecco_interpreter::{Explorable, MimeBundle};
-use ecco_widgets::{FactorNeuron, FactorText, Factors, HeldOut};
-use serde_json::{Map, Value, json};
+use ecco_interpreter::Explorable;
+use ecco_widgets::{FactorLayer, FactorNeuron, FactorText, Factors, HeldOut};
 
 use super::{Factorization, Fit, ranges, tensor};
-use crate::text::passage::Passage;
 use ecco_scripting::ScriptError;
 use ecco_scripting::result::numbers::short;
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::tensor::Tensor;
 
+/// Weights in a document, which stands beside every page: about 200 kB of them.
+const MOST_WEIGHTS: usize = 1 << 14;
 /// Neurons named beside a factor.
 const N_NEURONS: usize = 5;
 
@@ -40,27 +40,66 @@ impl Factorization {
         };
         let neurons = (0..self.n_components())
             .map(|factor| self.heaviest(factor, N_NEURONS).into_iter().map(neuron).collect());
+<<<<<<< HEAD
         let held_out = self.choice().map_or(&[][..], |choice| &choice.curve);
+        let layers = inner.blocks.iter();
+        let [weights, unmixing, mean] = self.matrices();
+=======
+>>>>>>> prim_b
         Ok(Factors {
+            model: Some(inner.passages[0].model().card().name.clone()),
+            site: inner.at.place.name(),
+            layers: layers
+                .map(|&(layer, neurons)| FactorLayer { layer, neurons })
+                .collect(),
+            weights,
+            unmixing,
+            mean: mean.concat(),
             method: self.method().to_owned(),
             signed: !matches!(&*inner.fit, Fit::Nmf { .. }),
             neurons: neurons.collect(),
             shares: self.explained_variance_ratio().unwrap_or_default().to_vec(),
-            held_out: held_out
-                .iter()
-                .map(|held| HeldOut {
-                    n_components: held.n_components,
-                    error: held.error,
-                    spread: held.spread,
-                })
-                .collect(),
+            held_out: self.held_out(),
             tokens,
             texts,
             components,
             error: inner.error,
             relative_error: inner.relative_error,
-            ..Factors::default()
         })
+    }
+
+<<<<<<< HEAD
+    /// All weights, what gives values from activations, and the mean (in one row) that was taken away before; nothing
+    /// of them where that is too much for a document.
+    fn matrices(&self) -> [Vec<Vec<f32>>; 3] {
+        let fit = &*self.0.fit;
+        let (unmixing, mean) = match fit {
+            Fit::Nmf { .. } => (None, None),
+            Fit::Pca(pca) => (None, Some(&pca.mean)),
+            Fit::Ica(ica, _) => (Some(&ica.unmixing), Some(&ica.mean)),
+        };
+        let mean = mean.map(|mean| mean.view().insert_axis(ndarray::Axis(0)));
+        let all = [
+            Some(fit.neurons().view()),
+            unmixing.map(|found| found.view()),
+            mean,
+        ];
+        if all.iter().flatten().map(|matrix| matrix.len()).sum::<usize>() > MOST_WEIGHTS {
+            return Default::default();
+        }
+        let rows = |matrix: ndarray::ArrayView2<f32>| matrix.outer_iter().map(|row| row.to_vec()).collect();
+        all.map(|matrix| matrix.map_or(vec![], rows))
+=======
+    /// What was tried to choose the number of components.
+    fn held_out(&self) -> Vec<HeldOut> {
+        let curve = self.choice().map_or(&[][..], |choice| &choice.curve);
+        let held = curve.iter().map(|held| HeldOut {
+            n_components: held.n_components,
+            error: held.error,
+            spread: held.spread,
+        });
+        held.collect()
+>>>>>>> prim_b
     }
 }
 

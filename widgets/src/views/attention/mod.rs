@@ -23,6 +23,9 @@ pub use map::{Map, thumbnail};
 /// Patterns of one stack's layers, or of those between two stacks.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Attention {
+    /// The model's name, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// For people: "self-attention".
     pub what: String,
     /// What is looked at.

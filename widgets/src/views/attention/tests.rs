@@ -25,6 +25,7 @@ fn attention(head: Option<usize>) -> Attention {
         weights,
     });
     Attention {
+        model: None,
         what: "self-attention".into(),
         keys: ["a", " b", "c"].map(token).to_vec(),
         n_input: 3,

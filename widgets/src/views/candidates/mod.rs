@@ -16,6 +16,8 @@ use crate::kit::{document, grid, numbers, page, visible};
 /// What might stand at some places.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candidates {
+    /// The model's name, where it is known.
+    pub model: Option<String>,
     pub places: Vec<CandidatePlace>,
 }
 
@@ -108,6 +110,9 @@ fn row(candidate: &Candidate) -> Markup {
 /// The most probable tokens, or labels, at some places.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Data<'a> {
+    /// The model's name, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
     /// What might stand at each place.
     places: Vec<PlaceData<'a>>,
 }
@@ -170,6 +175,7 @@ impl<'a> From<&'a CandidatePlace> for PlaceData<'a> {
 impl Candidates {
     fn data(&self) -> Data<'_> {
         Data {
+            model: self.model.as_deref(),
             places: self.places.iter().map(PlaceData::from).collect(),
         }
     }

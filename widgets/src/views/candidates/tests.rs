@@ -17,6 +17,7 @@ fn candidate(rank: usize, text: &str, probability: f32, is_chosen: bool) -> Cand
 #[test]
 fn the_taken_one_is_marked_also_far_down() {
     let view = Candidates {
+        model: None,
         places: vec![CandidatePlace {
             position: Some(5),
             before: vec![],
@@ -31,6 +32,9 @@ fn the_taken_one_is_marked_also_far_down() {
     let html = view.html().unwrap();
     assert!(html.contains("1,200") && html.contains("class=\"taken\"") && !html.contains("<b>2"));
     assert_eq!(view.json().unwrap()["places"][0]["candidates"][2]["rank"], 1200);
-    let none = Candidates { places: vec![] };
+    let none = Candidates {
+        model: None,
+        places: vec![],
+    };
     assert!(none.html().unwrap().contains("nothing is predicted"));
 }

@@ -48,13 +48,13 @@ pub struct Factors {
     pub signed: bool,
     /// By factor, the neurons that weigh most in it; may be empty.
     pub neurons: Vec<Vec<FactorNeuron>>,
-    /// By factor and neuron, all weights; may be empty.
+    /// By factor and neuron, all weights. Missing where there are very many: a file of numbers has them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub weights: Vec<Vec<f32>>,
-    /// By factor and neuron, what gives a factor's values from activations (ICA); may be empty.
+    /// By factor and neuron, what gives a factor's values from activations (ICA). Missing as the weights are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unmixing: Vec<Vec<f32>>,
-    /// By neuron, the mean that was taken away before (PCA, ICA); may be empty.
+    /// By neuron, the mean that was taken away before (PCA, ICA). Missing as the weights are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mean: Vec<f32>,
     /// By factor, its share of the variance; may be empty.

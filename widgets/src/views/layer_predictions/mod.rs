@@ -16,6 +16,9 @@ use crate::views::depths::{Reading, final_norm, way};
 /// The most probable tokens at one place after each layer.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct LayerPredictions {
+    /// The model's name, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// What is read before the place.
     #[serde(skip)]
     pub before: Vec<Token>,

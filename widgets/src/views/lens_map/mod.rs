@@ -19,6 +19,9 @@ use crate::views::depths::{Reading, columns_shown, final_norm, way};
 /// What each layer would say if it were the last (logit lens), at several places.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct LensMap {
+    /// The model's name, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// The places.
     pub columns: Vec<LensColumn>,
     /// Names of the layers.

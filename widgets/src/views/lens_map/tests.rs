@@ -18,6 +18,7 @@ fn long_texts_are_cut_on_a_page_and_whole_in_the_data() {
         chosen: Some(token.clone()),
     };
     let view = LensMap {
+        model: None,
         columns: (0..2000).map(column).collect(),
         layers: (0..24).map(|layer| layer.to_string()).collect(),
         readings: vec![vec![reading; 2000]; 24],

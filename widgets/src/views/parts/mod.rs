@@ -18,6 +18,9 @@ use crate::kit::{document, numbers, visible};
 /// What each part of a model wrote to a token's logit (direct logit attribution).
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Parts {
+    /// The model's name, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// What is read before the place.
     #[serde(skip)]
     pub before: Vec<Token>,

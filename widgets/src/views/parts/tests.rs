@@ -15,6 +15,7 @@ fn parts(by: PartsBy) -> Parts {
         cross: None,
     };
     Parts {
+        model: None,
         before: vec![token("a")],
         position: 1,
         target: token(" b"),

@@ -27,6 +27,9 @@ pub enum RankKind {
 /// Ranks of chosen tokens after each layer.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
 pub struct RankMap {
+    /// The model's name, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// Which tokens are ranked.
     pub kind: RankKind,
     /// These tokens.

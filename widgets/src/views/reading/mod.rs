@@ -18,6 +18,9 @@ use crate::kit::{document, numbers, page, visible};
 /// A text as a model read it, and what it says.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Reading {
+    /// The model's name, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// As it was given.
     pub text: String,
     /// As the model read it.

@@ -12,6 +12,7 @@ fn token(text: &str) -> Token {
 
 fn reading(said: Said) -> Reading {
     Reading {
+        model: None,
         text: "a [MASK]".into(),
         tokens: vec![token("a"), token("[MASK]")],
         target: vec![],

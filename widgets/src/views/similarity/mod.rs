@@ -29,7 +29,7 @@ pub struct SimilarityGrid {
     pub values: Vec<Vec<f32>>,
     /// What to bear in mind, for people.
     pub notes: Vec<String>,
-    /// The texts and models behind the rows and behind the columns; may be empty.
+    /// The texts and models behind the rows and, where these are others, behind the columns; may be empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<Value>,
 }

@@ -15,14 +15,23 @@ use crate::kit::document::Document;
 use crate::kit::{document, page, visible};
 
 /// Input and generated tokens in order.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
 pub struct TokenSequence {
+    /// The model's name, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The whole text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
     /// Given and written.
     pub tokens: Vec<Token>,
     /// The first `n_input` tokens are the prompt.
     pub n_input: usize,
     /// Still being generated: the view shows a caret after the last token.
     pub in_progress: bool,
+    /// Why it ended: "length", "end_of_text", "stop", "interrupted"; "given" where nothing was generated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finish: Option<String>,
 }
 
 /// While tokens stream in, each one sends the view anew: only this many of the latest are in it.

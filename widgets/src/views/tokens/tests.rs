@@ -13,6 +13,7 @@ fn sequence(texts: &[&str], n_input: usize, in_progress: bool) -> TokenSequence 
         tokens: texts.iter().map(|text| token(text)).collect(),
         n_input,
         in_progress,
+        ..TokenSequence::default()
     }
 }
 
@@ -36,7 +37,7 @@ fn text_shows_a_split_character_once_and_no_escape_sequences() {
     let sequence = TokenSequence {
         tokens,
         n_input: 9,
-        in_progress: false,
+        ..TokenSequence::default()
     };
     assert_eq!(sequence.text(), "a👩\\x1b[2J");
 }
