@@ -68,7 +68,10 @@ const CONTENTS: &[(&str, &[&str])] = &[
             "lm.neuron",
         ],
     ),
-    ("what else might have stood there?", &["output.candidates"]),
+    (
+        "what else might have stood there?",
+        &["output.candidates", "output.top_k"],
+    ),
     (
         "which neurons fire together?",
         &[

@@ -5,6 +5,7 @@ pub mod candidates;
 pub mod lens;
 mod lens_members;
 pub mod parts;
+mod top_k;
 
 use ecco_scripting::Registry;
 
@@ -23,4 +24,5 @@ pub fn register(registry: &mut Registry) {
     parts::register(registry);
     attention::register(registry);
     candidates::register(registry);
+    top_k::register(registry);
 }

@@ -359,6 +359,11 @@ impl Passage {
         (first..=last).collect()
     }
 
+    /// All positions that something is predicted for.
+    pub fn predicted(&self) -> std::ops::RangeInclusive<usize> {
+        self.facts.first..=self.facts.last
+    }
+
     /// The token that stands at a position; `None` for a mask, and behind the end.
     pub fn token(&self, position: usize) -> Option<&Token> {
         let token = self.facts.counted.get(position)?;
