@@ -183,7 +183,8 @@ macro_rules! members {
 }
 
 /// Registers functions of a module such as `ecco`, as [`members!`](crate::members!) does members. The first argument is
-/// the session's [`State`](crate::session::state::State).
+/// the session's [`State`](crate::session::state::State). Rhai does not say where a module's function was called when it
+/// fails, so the error is given its place here.
 #[macro_export]
 macro_rules! functions {
     ($registry:expr, $module:literal; $($functions:tt)*) => {{
@@ -201,7 +202,7 @@ macro_rules! functions {
             $registry.module_named($module),
             |ctx: rhai::NativeCallContext $(, $arg: $arg_type)*| -> $crate::RhaiResult<$returns> {
                 let run = |$state: std::rc::Rc<$crate::session::state::State>| -> Result<$returns, $crate::ScriptError> { $body };
-                Ok(run($crate::session::state::state_of(&ctx))?)
+                run($crate::session::state::state_of(&ctx)).map_err(|error| error.raise(&ctx))
             },
         );
         $crate::functions!(@next $registry $module { $($rest)* });
@@ -216,7 +217,7 @@ macro_rules! functions {
             $registry.module_named($module),
             |ctx: rhai::NativeCallContext $(, $arg: $arg_type)*| -> $crate::RhaiResult<$returns> {
                 let run = |$state: std::rc::Rc<$crate::session::state::State>, $options: $set| -> Result<$returns, $crate::ScriptError> { $body };
-                Ok(run($crate::session::state::state_of(&ctx), Default::default())?)
+                run($crate::session::state::state_of(&ctx), Default::default()).map_err(|error| error.raise(&ctx))
             },
         );
         $registry.options::<$set>(concat!($module, "::", stringify!($name)));
@@ -224,8 +225,9 @@ macro_rules! functions {
             $registry.module_named($module),
             |ctx: rhai::NativeCallContext $(, $arg: $arg_type)*, options: rhai::Map| -> $crate::RhaiResult<$returns> {
                 let run = |$state: std::rc::Rc<$crate::session::state::State>, $options: $set| -> Result<$returns, $crate::ScriptError> { $body };
-                let options = $crate::options::OptionSet::read(concat!($module, "::", stringify!($name)), &options)?;
-                Ok(run($crate::session::state::state_of(&ctx), options)?)
+                $crate::options::OptionSet::read(concat!($module, "::", stringify!($name)), &options)
+                    .and_then(|options| run($crate::session::state::state_of(&ctx), options))
+                    .map_err(|error| error.raise(&ctx))
             },
         );
         $crate::functions!(@next $registry $module { $($rest)* });
