@@ -80,9 +80,9 @@ impl Show for TopK {
 
     fn line(&self) -> String {
         format!(
-            "the {} most probable tokens at each position of an {}",
+            "the {} most probable tokens at each position of {}",
             self.k,
-            self.passage.line()
+            self.passage.phrase()
         )
     }
 }
