@@ -1,5 +1,7 @@
 //! A text that a model has read or written: what everything that explains is about. An output, a run and a text that
-//! was only given each make one.
+//! was only given each make one. `internals` has what happened inside the model.
+
+mod internals;
 
 use std::any::{Any, TypeId};
 use std::cell::RefCell;
@@ -377,102 +379,6 @@ impl Passage {
     pub fn before(&self, position: usize) -> Vec<ShownToken> {
         let n = position.min(self.facts.counted.len());
         shown(&self.facts.counted[..n])
-    }
-}
-
-/// What happened inside the model.
-impl Passage {
-    /// The pass that is looked into.
-    fn run(&self) -> Result<Run, ScriptError> {
-        match &self.origin {
-            Origin::Output(output) => output.run(),
-            Origin::Run(run) => Ok(run.clone()),
-            Origin::Text => {
-                let texts = self.tokens().iter().map(|token| token.text.as_str());
-                runs::again(self.model(), texts.collect(), self.input().clone())
-            }
-        }
-    }
-
-    /// The place of that name, in this model.
-    ///
-    /// # Errors
-    /// A name that no place has.
-    pub fn place(&self, name: &str) -> Result<Place, ScriptError> {
-        match Place::parse(name) {
-            Some(place) => Ok(place),
-            None => self.run()?.place(name),
-        }
-    }
-
-    /// A place at one layer or at all, and the numbers of the layers if they are not all there are.
-    pub fn at(
-        &self,
-        place: Place,
-        layer: Option<usize>,
-    ) -> Result<(Tensor, Option<Vec<usize>>), ScriptError> {
-        match &self.origin {
-            // May have been recorded right after generating, and outlive the model.
-            Origin::Output(output) if place == Place::of(Site::MlpInner) && !output.is_pair() => {
-                let all = output.recorded(Internals::Activations)?;
-                Ok((all, Some(output.activation_layers())))
-            }
-            Origin::Output(output)
-                if place == Place::of(Site::AttentionPattern) && !output.is_pair() && layer.is_none() =>
-            {
-                Ok((output.recorded(Internals::Attention)?, None))
-            }
-            _ => {
-                let layer = layer.filter(|_| place.axes()[0] == "layer");
-                let tensor = self.run()?.at(place, layer)?;
-                Ok((tensor, layer.map(|layer| vec![layer])))
-            }
-        }
-    }
-
-    /// The tokens that were read, one for each position of a place. For an output of one stack the last generated one
-    /// too, though nothing has read it.
-    pub fn read(&self, place: Place) -> Result<TokenAxis, ScriptError> {
-        let run = match &self.origin {
-            Origin::Output(output) if !output.is_pair() => {
-                return Ok(TokenAxis::of(output.tokens(), output.n_input()));
-            }
-            _ => self.run()?,
-        };
-        let tokens = match run.target_tokens() {
-            [] => run.tokens(),
-            _ if place.encoder => run.tokens(),
-            written => written,
-        };
-        Ok(TokenAxis::of(tokens, tokens.len()))
-    }
-
-    /// The tokens that a place's numbers are shown with: inputs, and outputs where they were predicted.
-    pub fn shown_at(&self, place: Place) -> Result<TokenAxis, ScriptError> {
-        let Origin::Output(output) = &self.origin else {
-            return self.read(place);
-        };
-        let (tokens, n_input) = (output.tokens(), output.n_input());
-        Ok(match (output.is_pair(), place.encoder) {
-            (true, true) => TokenAxis::of(&tokens[..n_input], n_input),
-            (true, false) => TokenAxis::of(&tokens[n_input..], 0),
-            _ if output.n_positions() < tokens.len() => TokenAxis::of(tokens, n_input).read_twice(n_input),
-            _ => TokenAxis::of(tokens, n_input),
-        })
-    }
-
-    /// What a result about several texts says of each.
-    pub fn summary(&self) -> Value {
-        let Origin::Run(run) = &self.origin else {
-            return Value::Object(self.about());
-        };
-        let texts =
-            |tokens: &[Token]| -> Vec<String> { tokens.iter().map(|token| token.text.clone()).collect() };
-        json!({
-            "model": run.model().card().name,
-            "tokens": texts(run.tokens()),
-            "target_tokens": texts(run.target_tokens()),
-        })
     }
 }
 
