@@ -40,12 +40,8 @@ impl Factorization {
         };
         let neurons = (0..self.n_components())
             .map(|factor| self.heaviest(factor, N_NEURONS).into_iter().map(neuron).collect());
-<<<<<<< HEAD
-        let held_out = self.choice().map_or(&[][..], |choice| &choice.curve);
         let layers = inner.blocks.iter();
         let [weights, unmixing, mean] = self.matrices();
-=======
->>>>>>> prim_b
         Ok(Factors {
             model: Some(inner.passages[0].model().card().name.clone()),
             site: inner.at.place.name(),
@@ -68,7 +64,6 @@ impl Factorization {
         })
     }
 
-<<<<<<< HEAD
     /// All weights, what gives values from activations, and the mean (in one row) that was taken away before; nothing
     /// of them where that is too much for a document.
     fn matrices(&self) -> [Vec<Vec<f32>>; 3] {
@@ -89,7 +84,8 @@ impl Factorization {
         }
         let rows = |matrix: ndarray::ArrayView2<f32>| matrix.outer_iter().map(|row| row.to_vec()).collect();
         all.map(|matrix| matrix.map_or(vec![], rows))
-=======
+    }
+
     /// What was tried to choose the number of components.
     fn held_out(&self) -> Vec<HeldOut> {
         let curve = self.choice().map_or(&[][..], |choice| &choice.curve);
@@ -99,7 +95,6 @@ impl Factorization {
             spread: held.spread,
         });
         held.collect()
->>>>>>> prim_b
     }
 }
 
