@@ -23,10 +23,10 @@ const HEAD: &str = "\
 
 Generated from the fields' documentation by `cargo run --release -p ecco-widgets --example schemas`.
 
-Every result is one JSON document. It is what stands beside a result's page as `application/vnd.ecco.v1+json` and what
-the page's menu saves. A document says its `type` and the `version` of the form, then the fields below;
-a JSON Schema of each is in [schemas/](schemas). The version is raised when a field changes its meaning or goes, not
-when one is added.
+Every result is one JSON document. It stands beside a result's page as `application/vnd.ecco.v1+json`, the page's menu
+saves it, and in a notebook `result.to_json()` and `result.save(\"result.json\")` give it. A document says its `type` and the
+`version` of the form, then the fields below; a JSON Schema of each is in [schemas/](schemas). The version is raised when
+a field changes its meaning or goes, not when one is added.
 
 - A number that is not finite, or missing, is `null`.
 - 32-bit floats are written as the shortest decimal that is the same float. A document of more than 32,768 numbers in

@@ -133,16 +133,14 @@ impl LogitAttribution {
             sum: found.sum(),
             embedding: found.embedding,
             bias: found.bias,
+            heads: layers.clone().map(|layer| layer.heads.clone()).collect(),
+            attention_bias: layers.clone().map(|layer| layer.attention_bias).collect(),
+            neurons: self.top()?,
+            n_neurons: layers.clone().map(|layer| layer.neurons.len()).sum(),
             by: match inner.by {
                 PartKind::Layer => PartsBy::Layer,
-                PartKind::Head => PartsBy::Head {
-                    heads: layers.clone().map(|layer| layer.heads.clone()).collect(),
-                    rest: layers.clone().map(|layer| layer.attention_bias).collect(),
-                },
-                PartKind::Neuron => PartsBy::Neuron {
-                    top: self.top()?,
-                    of: layers.clone().map(|layer| layer.neurons.len()).sum(),
-                },
+                PartKind::Head => PartsBy::Head,
+                PartKind::Neuron => PartsBy::Neuron,
             },
             layers: layers.map(layer).collect(),
             capped: found.capped,

@@ -3,11 +3,10 @@
 use std::rc::Rc;
 
 use ecco_explain::intervention::patching::PatchAxis;
-use ecco_interpreter::{Explorable, MimeBundle};
+use ecco_interpreter::Explorable;
 use ecco_widgets::{Columns, Token};
 use ndarray::Array2;
 use rhai::FLOAT;
-use serde_json::{Map, Value};
 
 use ecco_scripting::result::numbers::short;
 use ecco_scripting::result::{Explanation, Show};

@@ -4,15 +4,14 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 use ecco_explain::intervention::divergence::{self, Divergence};
-use ecco_interpreter::{Explorable, MimeBundle};
+use ecco_interpreter::Explorable;
 use ecco_models::run::Input;
-use ecco_widgets::{Predicted, Side, Token};
+use ecco_widgets::{Predicted, Side};
 use ndarray::{ArrayD, IxDyn};
 use rhai::{Dynamic, FLOAT, INT};
-use serde_json::{Map, Value};
 
 use crate::text::generation::Generation;
-use crate::text::shown::token_sequence;
+use crate::text::shown::{shown, shown_one};
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::session::watched;
 use ecco_scripting::tensor::Tensor;
@@ -115,11 +114,7 @@ impl SideBySide {
             .tokens()
             .len()
             .saturating_sub(self.first_predicted());
-        let token = |id: u32| {
-            token_sequence(&loaded.tokenizer().tokens(&[id]), 1, false)
-                .tokens
-                .remove(0)
-        };
+        let token = |id: u32| shown_one(&loaded.tokenizer().tokens(&[id])[0]);
         let one = |at: usize| {
             let both = [&divergence.reference[at], &divergence.changed[at]];
             Predicted {
@@ -140,7 +135,7 @@ impl SideBySide {
     }
 
     pub fn view(&self) -> Result<ecco_widgets::SideBySide, ScriptError> {
-        let tokens = |output: &Generation| -> Vec<Token> { output.view().tokens };
+        let tokens = |output: &Generation| shown(output.tokens());
         let [one, other] = self.names();
         let nothing = (0..self.first_predicted()).map(|_| None);
         let predictions = nothing.chain(self.predictions()?.into_iter().map(Some));

@@ -3,12 +3,11 @@
 use std::rc::Rc;
 
 use ecco_explain::intervention::steering::{Steering, SteeringOptions, TextPosition, steering};
-use ecco_interpreter::{Explorable, MimeBundle, named};
+use ecco_interpreter::{Explorable, named};
 use ecco_models::Site;
 use ecco_models::run::Input;
 use ndarray::{ArrayD, IxDyn};
 use rhai::{Array, Dynamic, FLOAT, INT};
-use serde_json::{Map, Value};
 
 use crate::models::model::Model;
 use crate::text::capture::place_in;
@@ -105,16 +104,17 @@ impl SteeringVector {
             norm,
             typical,
             projections: [above, below],
+            vector,
             ..
         } = &*self.steering;
         ecco_widgets::Steering {
             site: options.place.name(),
             layer: options.layer,
+            vector: vector.clone(),
             norm: *norm,
             typical: *typical,
             positive: of(&self.positive, above),
             negative: of(&self.negative, below),
-            ..ecco_widgets::Steering::default()
         }
     }
 }

@@ -15,8 +15,8 @@ pub fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
         ("lens", Box::new(lens(eu(), 23, 6))),
         ("hostile-lens", Box::new(lens(hostile.clone(), 2, 3))),
         ("parts", Box::new(parts(PartsBy::Layer))),
-        ("parts-heads", Box::new(parts(heads()))),
-        ("parts-neurons", Box::new(parts(neurons()))),
+        ("parts-heads", Box::new(parts(PartsBy::Head))),
+        ("parts-neurons", Box::new(parts(PartsBy::Neuron))),
         ("candidates", Box::new(candidates())),
         ("top-k", Box::new(top_k())),
     ]
@@ -134,34 +134,32 @@ fn parts(by: PartsBy) -> Parts {
         embedding: 2.0,
         bias: -0.5,
         layers,
+        heads: heads(),
+        attention_bias: (0..6).map(|layer| f64::from(noise(layer, 99)) - 0.5).collect(),
+        neurons: neurons(),
+        n_neurons: 18_432,
         by,
         capped: false,
     }
 }
 
-fn heads() -> PartsBy {
+fn heads() -> Vec<Vec<f64>> {
     let head = |layer: usize, head: usize| {
         f64::from(noise(layer, head + 40) - 0.4) * if head == layer { 5.0 } else { 0.7 }
     };
-    PartsBy::Head {
-        heads: (0..6)
-            .map(|layer| (0..12).map(|at| head(layer, at)).collect())
-            .collect(),
-        rest: (0..6).map(|layer| f64::from(noise(layer, 99)) - 0.5).collect(),
-    }
+    (0..6)
+        .map(|layer| (0..12).map(|at| head(layer, at)).collect())
+        .collect()
 }
 
-fn neurons() -> PartsBy {
+fn neurons() -> Vec<ecco_widgets::parts::Neuron> {
     let neuron = |rank: usize| ecco_widgets::parts::Neuron {
         layer: 5 - rank % 3,
         neuron: (noise(rank, 5) * 3072.0) as usize,
         activation: f64::from(noise(rank, 6)) * 4.0,
         part: if rank % 4 == 3 { -1.0 } else { 1.0 } * 2.5 / (1.0 + rank as f64 * 0.4),
     };
-    PartsBy::Neuron {
-        top: (0..20).map(neuron).collect(),
-        of: 18_432,
-    }
+    (0..20).map(neuron).collect()
 }
 
 fn top_k() -> TopK {

@@ -5,7 +5,7 @@ mod tests;
 
 use maud::{Markup, html};
 use schemars::JsonSchema;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::Explorable;
@@ -40,8 +40,15 @@ pub struct Parts {
     pub bias: f64,
     /// What each layer wrote to it.
     pub layers: Vec<LayerParts>,
-    #[serde(flatten, serialize_with = "detail")]
-    #[schemars(with = "Detail<'_>")]
+    /// By layer and head, what each head wrote.
+    pub heads: Vec<Vec<f64>>,
+    /// By layer, what attention wrote besides.
+    pub attention_bias: Vec<f64>,
+    /// The neurons that wrote most, either way.
+    pub neurons: Vec<Neuron>,
+    /// Of so many.
+    pub n_neurons: usize,
+    /// What the page shows.
     pub by: PartsBy,
     /// The model caps its logits, and these are before that.
     pub capped: bool,
@@ -59,52 +66,13 @@ pub struct LayerParts {
     pub mlp: f64,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+/// Which parts a table shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum PartsBy {
     Layer,
-    /// By layer, of each head; then what attention adds besides.
-    Head {
-        heads: Vec<Vec<f64>>,
-        rest: Vec<f64>,
-    },
-    /// Those that wrote most, either way, of so many.
-    Neuron {
-        top: Vec<Neuron>,
-        of: usize,
-    },
-}
-
-/// A [`PartsBy`] in documents.
-#[derive(Default, Serialize, JsonSchema)]
-struct Detail<'a> {
-    /// By layer and head, what each head wrote.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    heads: Option<&'a [Vec<f64>]>,
-    /// By layer, what attention wrote besides.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    attention_bias: Option<&'a [f64]>,
-    /// Those that wrote most, either way.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    neurons: Option<&'a [Neuron]>,
-    /// Of so many.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    n_neurons: Option<usize>,
-}
-
-fn detail<S: Serializer>(by: &PartsBy, serializer: S) -> Result<S::Ok, S::Error> {
-    let mut detail = Detail::default();
-    match by {
-        PartsBy::Layer => {}
-        PartsBy::Head { heads, rest } => {
-            detail.heads = Some(heads);
-            detail.attention_bias = Some(rest);
-        }
-        PartsBy::Neuron { top, of } => {
-            detail.neurons = Some(top);
-            detail.n_neurons = Some(*of);
-        }
-    }
-    detail.serialize(serializer)
+    Head,
+    Neuron,
 }
 
 /// A neuron of an MLP, and what it wrote to the logit.
@@ -129,17 +97,13 @@ const COMPONENT: Component = Component {
 
 impl Parts {
     fn grid(&self) -> Grid {
-        let (columns, rows) = match &self.by {
+        let (columns, rows) = match self.by {
             PartsBy::Layer => self.by_layer(),
-            PartsBy::Head { heads, rest } => self.by_head(heads, rest),
-            PartsBy::Neuron { top, .. } => by_neuron(top),
+            PartsBy::Head => self.by_head(),
+            PartsBy::Neuron => by_neuron(&self.neurons),
         };
         // Of neurons the second column are activations.
-        let n_parts = if matches!(self.by, PartsBy::Neuron { .. }) {
-            1
-        } else {
-            usize::MAX
-        };
+        let n_parts = if self.by == PartsBy::Neuron { 1 } else { usize::MAX };
         let values = rows
             .iter()
             .flat_map(|(_, values)| values.iter().take(n_parts))
@@ -153,7 +117,7 @@ impl Parts {
             (false, _) => Cell::text("", 0.0),
         };
         Grid {
-            corner: if matches!(self.by, PartsBy::Neuron { .. }) {
+            corner: if self.by == PartsBy::Neuron {
                 "neuron"
             } else {
                 "layer"
@@ -182,7 +146,8 @@ impl Parts {
         (columns, rows.collect())
     }
 
-    fn by_head(&self, heads: &[Vec<f64>], rest: &[f64]) -> Table {
+    fn by_head(&self) -> Table {
+        let (heads, rest) = (&self.heads, &self.attention_bias);
         let n = heads.iter().map(Vec::len).max().unwrap_or(0);
         let has_cross = self.layers.iter().any(|layer| layer.cross.is_some());
         let has_rest = rest.iter().any(|value| *value != 0.0);
@@ -233,16 +198,14 @@ impl Parts {
     }
 
     fn about(&self) -> String {
-        match &self.by {
+        match self.by {
             PartsBy::Layer => "what attention and MLP of each layer wrote".to_owned(),
-            PartsBy::Head { .. } => "what each head wrote".to_owned(),
-            PartsBy::Neuron { top, of } => {
-                format!(
-                    "the {} neurons of {} that wrote most",
-                    top.len(),
-                    numbers::count(*of as u64)
-                )
-            }
+            PartsBy::Head => "what each head wrote".to_owned(),
+            PartsBy::Neuron => format!(
+                "the {} neurons of {} that wrote most",
+                self.neurons.len(),
+                numbers::count(self.n_neurons as u64)
+            ),
         }
     }
 
@@ -326,7 +289,7 @@ impl Explorable for Parts {
 
     fn html(&self) -> Option<String> {
         let by = match self.by {
-            PartsBy::Neuron { .. } => "neurons",
+            PartsBy::Neuron => "neurons",
             _ => "",
         };
         let content = html! {

@@ -25,6 +25,15 @@ fn parts(by: PartsBy) -> Parts {
         embedding: 0.5,
         bias: 1.0,
         layers: vec![layer(2.0, -1.0), layer(0.0, 2.0)],
+        heads: vec![vec![1.5, 0.25], vec![0.5, -0.5]],
+        attention_bias: vec![0.25, 0.0],
+        neurons: vec![Neuron {
+            layer: 1,
+            neuron: 12,
+            activation: 2.0,
+            part: -0.75,
+        }],
+        n_neurons: 2048,
         by,
         capped: false,
     }
@@ -38,12 +47,8 @@ fn a_console_shows_parts_and_their_sum() {
                         0      +2.00      −1.00\n\
                         1      0          +2.00";
     assert_eq!(parts(PartsBy::Layer).text(), expected);
-    let heads = PartsBy::Head {
-        heads: vec![vec![1.5, 0.25], vec![0.5, -0.5]],
-        rest: vec![0.25, 0.0],
-    };
     assert!(
-        parts(heads)
+        parts(PartsBy::Head)
             .text()
             .contains("0      +1.50   +0.25   +0.25  −1.00")
     );
@@ -60,16 +65,10 @@ fn the_sign_has_a_hue_and_the_size_a_strength() {
 
 #[test]
 fn neurons_are_named_by_layer_and_index() {
-    let top = vec![Neuron {
-        layer: 1,
-        neuron: 12,
-        activation: 2.0,
-        part: -0.75,
-    }];
     let view = Parts {
         contrast: Some(token("<c>")),
         capped: true,
-        ..parts(PartsBy::Neuron { top, of: 2048 })
+        ..parts(PartsBy::Neuron)
     };
     let text = view.text();
     assert!(
