@@ -215,13 +215,7 @@ fn means(
             return Err(ecco_models::Error::Interrupted.into());
         }
         let layer = Some(layers).filter(|layers| layers.len() == 1 && place.axes()[0] == "layer");
-        let records = run::record(
-            model,
-            std::slice::from_ref(input),
-            &[place],
-            layer.map(|one| one[0]),
-            watch,
-        )?;
+        let records = run::record(model, std::slice::from_ref(input), &[place], layer, watch)?;
         let mut n = 0;
         for &layer in layers {
             let values = as_in_passes(place, records.array(place, Some(layer), 0)?);

@@ -177,17 +177,17 @@ fn one(
     })
 }
 
-/// One pass over `inputs` for the sake of `places`, at one layer or all. The inputs are those of one [`Run`].
+/// One pass over `inputs` for the sake of `places`, at some layers or all. The inputs are those of one [`Run`].
 pub fn record(
     model: &Model,
     inputs: &[Input],
     places: &[Place],
-    layer: Option<usize>,
+    layers: Option<&[usize]>,
     watch: &mut Watch,
 ) -> Result<Records> {
     ensure_room(model.config(), inputs, places)?;
     guard(|| {
-        let pass = pass(model, inputs, places, layer, watch)?;
+        let pass = pass(model, inputs, places, layers, watch)?;
         Ok(Records::new(pass.captures, inputs))
     })
 }
@@ -345,14 +345,13 @@ fn pass(
     model: &Model,
     inputs: &[Input],
     places: &[Place],
-    layer: Option<usize>,
+    layers: Option<&[usize]>,
     watch: &mut Watch,
 ) -> Result<Pass> {
-    let layers = layer.map(|layer| vec![layer]);
     let capture = |encoder: bool| {
         let wanted = places.iter().filter(|place| place.encoder == encoder);
         let sites: Vec<Site> = wanted.map(|place| place.site).collect();
-        Capture::new(&sites, layers.as_deref())
+        Capture::new(&sites, layers)
     };
     let mut done = 0;
     let total = model.config().n_layers + model.config().encoder.as_ref().map_or(0, |c| c.n_layers);

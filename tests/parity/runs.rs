@@ -152,7 +152,7 @@ fn a_second_pass_over_one_layer_is_the_first() {
     let model = model("families/bert", "float32");
     let first = run(&model, inputs(&model), 1, &mut unwatched).unwrap().remove(0);
     let place = Place::of(Site::AttentionPattern);
-    let second = record(&model, first.inputs(), &[place], Some(1), &mut unwatched).unwrap();
+    let second = record(&model, first.inputs(), &[place], Some(&[1]), &mut unwatched).unwrap();
     let layer = first.records().array(place, Some(1), 2).unwrap();
     assert_close("layer 1", &second.array(place, Some(1), 2).unwrap(), &layer, 1e-6);
     let all = first.records().array(place, None, 2).unwrap();

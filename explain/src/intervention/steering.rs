@@ -94,7 +94,7 @@ fn of_text(
 ) -> Result<Array1<f64>> {
     let SteeringOptions { place, layer, at, .. } = *options;
     let one = std::slice::from_ref(input);
-    let records = run::record(model, one, &[place], Some(layer), watch)?;
+    let records = run::record(model, one, &[place], Some(&[layer]), watch)?;
     let values = as_in_passes(place, records.array(place, Some(layer), 0)?).mapv(f64::from);
     let n = values.len_of(Axis(0));
     let row = match at {

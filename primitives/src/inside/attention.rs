@@ -167,7 +167,7 @@ impl Attention {
                 let (loaded, state) = (model.loaded()?, model.state()?);
                 let inputs = [inner.input.clone()];
                 let records = watched(&state, model.verbose, |watch| {
-                    run::record(&loaded, &inputs, &[place], Some(layer), watch)
+                    run::record(&loaded, &inputs, &[place], Some(&[layer]), watch)
                 })?;
                 records.array(place, Some(layer), 0)?
             }

@@ -6,15 +6,15 @@ use std::rc::Rc;
 
 use ecco_explain::score::TokenScore;
 use ecco_interpreter::Explorable;
-use ecco_models::run::Input;
-use ecco_models::{Capture, Finish, Site, capture};
+use ecco_models::run::{self, Input, Place, Records};
+use ecco_models::{Finish, Site};
 use ecco_widgets::{Score, Scored, TokenSequence};
-use ndarray::{ArrayD, Axis, concatenate};
+use ndarray::{ArrayD, Axis};
 
 use super::passage::{Facts, Passage};
 use super::shown::{shown, shown_one};
 use crate::models::model::Model;
-use crate::text::run::{self, Run};
+use crate::text::run::{self as runs, Run, hidden_states};
 use ecco_scripting::errors::{ErrorKind, ScriptError};
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::session::watched;
@@ -41,12 +41,14 @@ impl Internals {
         }
     }
 
-    fn sites(self) -> &'static [Site] {
-        match self {
+    /// The sites of a run that it is.
+    fn places(self) -> Vec<Place> {
+        let sites: &[Site] = match self {
             Self::Activations => &[Site::MlpInner],
             Self::HiddenStates => &[Site::ResidualBefore, Site::FinalNorm],
             Self::Attention => &[Site::AttentionPattern],
-        }
+        };
+        sites.iter().copied().map(Place::of).collect()
     }
 
     fn axes(self) -> &'static [&'static str] {
@@ -180,54 +182,57 @@ impl Generation {
                 "ecco::from_pretrained({name:?}, #{{{options}}}) records them with every generate"
             ))
         })?;
-        let state = model.state()?;
-        let ids: Vec<u32> = self.tokens()[..self.n_positions()]
-            .iter()
-            .map(|token| token.id)
-            .collect();
-        let sites: Vec<Site> = what.iter().flat_map(|what| what.sites()).copied().collect();
+        let input = self.read_input(&loaded)?;
+        let places: Vec<Place> = what.iter().flat_map(|what| what.places()).collect();
         // Only activations are restricted to layers; for the others every layer counts.
         let layers = model
             .recording
             .layers
             .as_deref()
             .filter(|_| what == [Internals::Activations]);
-        let captured = watched(&state, model.verbose, |watch| {
-            capture(&loaded, &ids, &sites, layers, watch)
+        let records = watched(&*model.state()?, model.verbose, |watch| {
+            run::record(&loaded, &[input], &places, layers, watch)
         })?;
         for &what in what {
-            let tensor = Tensor::new(self.array(what, &captured)?, what.axes());
+            let tensor = Tensor::new(self.array(what, &records)?, what.axes());
             self.0.recorded.borrow_mut().insert(what, tensor);
         }
         Ok(())
     }
 
-    fn array(&self, what: Internals, captured: &Capture) -> Result<ArrayD<f32>, ScriptError> {
+    fn array(&self, what: Internals, records: &Records) -> Result<ArrayD<f32>, ScriptError> {
         match what {
             Internals::Activations => {
+                let place = Place::of(Site::MlpInner);
                 let kept = self.activation_layers();
-                let rows: Vec<usize> = captured
-                    .layers(Site::MlpInner)
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, layer)| kept.contains(layer))
-                    .map(|(row, _)| row)
-                    .collect();
-                let all = captured.array(Site::MlpInner)?;
+                let layers = records.layers(place).into_iter().enumerate();
+                let rows = layers.filter(|(_, layer)| kept.contains(layer));
+                let rows: Vec<usize> = rows.map(|(row, _)| row).collect();
+                let all = records.array(place, None, 0)?;
                 Ok(if rows.len() == all.shape()[0] {
                     all
                 } else {
                     all.select(Axis(0), &rows)
                 })
             }
-            Internals::HiddenStates => {
-                let before = captured.array(Site::ResidualBefore)?;
-                let last = captured.array(Site::FinalNorm)?;
-                concatenate(Axis(0), &[before.view(), last.view()])
-                    .map_err(|error| ScriptError::new(ErrorKind::Internal, error.to_string()))
-            }
-            Internals::Attention => Ok(captured.array(Site::AttentionPattern)?),
+            Internals::HiddenStates => hidden_states(records, 0),
+            Internals::Attention => Ok(records.array(Place::of(Site::AttentionPattern), None, 0)?),
         }
+    }
+
+    /// What the model has read to write this: all tokens but the last generated one.
+    fn read_input(&self, loaded: &ecco_models::Model) -> Result<Input, ScriptError> {
+        let generation = &self.0.generation;
+        let ids = generation.ids();
+        let (read, written) = match self.is_pair() {
+            true => {
+                let mut written = generation.decoder_ids();
+                written.truncate(written.len().saturating_sub(1).max(1));
+                (ids[..self.n_input()].to_vec(), written)
+            }
+            false => (ids[..self.n_positions()].to_vec(), vec![]),
+        };
+        Ok(Input::of(loaded, read, written)?)
     }
 
     /// Whether the given tokens were read by an encoder and the others written by a decoder.
@@ -240,17 +245,9 @@ impl Generation {
         if let Some(run) = &*self.0.run.borrow() {
             return Ok(run.clone());
         }
-        let (model, generation) = (&self.0.model, &self.0.generation);
-        let loaded = model.loaded()?;
-        let ids = generation.ids();
-        let input = if self.is_pair() {
-            let mut written = generation.decoder_ids();
-            written.truncate(written.len().saturating_sub(1).max(1));
-            Input::of(&loaded, ids[..self.n_input()].to_vec(), written)?
-        } else {
-            Input::of(&loaded, ids[..self.n_positions()].to_vec(), vec![])?
-        };
-        let run = run::again(model, self.text().to_owned(), input)?;
+        let model = &self.0.model;
+        let input = self.read_input(&*model.loaded()?)?;
+        let run = runs::again(model, self.text().to_owned(), input)?;
         *self.0.run.borrow_mut() = Some(run.clone());
         Ok(run)
     }

@@ -1,26 +1,26 @@
 //! One forward pass over a text, and what is recorded of it when it is first asked for.
 
+mod sites;
+mod view;
+
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use ecco_interpreter::Explorable;
 use ecco_models::config::Task;
-use ecco_models::run::{self, Candidate, Input, Place, Prediction};
+use ecco_models::run::{self, Input, Place, Records};
 use ecco_models::{Site, Token};
-use ecco_widgets::{Reading, Said};
 use ndarray::{ArrayD, Axis, concatenate};
-use rhai::{Array, Dynamic, INT, Map};
 
 use super::passage::{Facts, Passage};
-use super::shown::{shown, shown_one};
 use crate::models::model::Model;
 use crate::text::chat::TextOrChat;
 use ecco_scripting::options::OneOrMany;
-use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::session::watched;
 use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{ErrorKind, ScriptError, options};
+
+pub use sites::{place, sites, with_sites};
 
 /// One text's part of a pass. Clones share everything; so do the texts of one batch.
 #[derive(Clone)]
@@ -293,14 +293,10 @@ impl Run {
                 };
                 Ok((batch.run.logits(&loaded, index)?, axes))
             }
-            What::HiddenStates => {
-                let before = records.array(Place::of(Site::ResidualBefore), None, index)?;
-                let last = records.array(Place::of(Site::FinalNorm), None, index)?;
-                let last = last.insert_axis(Axis(0));
-                let all = concatenate(Axis(0), &[before.view(), last.view()])
-                    .map_err(|error| ScriptError::new(ErrorKind::Internal, error.to_string()))?;
-                Ok((all, vec!["layer", "position", "hidden"]))
-            }
+            What::HiddenStates => Ok((
+                hidden_states(records, index)?,
+                vec!["layer", "position", "hidden"],
+            )),
             What::Place(place, layer) => {
                 let array = records.array(place, layer, index);
                 let array = array.map_err(|error| self.explained(error, place))?;
@@ -314,7 +310,13 @@ impl Run {
         let batch = &self.batch;
         let (loaded, state) = (batch.model.loaded()?, batch.model.state()?);
         let records = watched(&state, batch.model.verbose, |watch| {
-            run::record(&loaded, batch.run.inputs(), &[place], layer, watch)
+            run::record(
+                &loaded,
+                batch.run.inputs(),
+                &[place],
+                layer.as_ref().map(std::slice::from_ref),
+                watch,
+            )
         })?;
         for index in 0..batch.texts.len() {
             let array = records.array(place, layer, index);
@@ -334,131 +336,6 @@ impl Run {
             false => error.into(),
         }
     }
-
-    pub fn predicted(&self) -> &[Prediction] {
-        self.batch.run.predictions(self.index)
-    }
-
-    /// What the model says, as maps: see the primitive.
-    pub fn predictions(&self) -> Result<Array, ScriptError> {
-        match &self.text().silence {
-            Some(silence) => Err(silence.clone()),
-            None => Ok(self.predicted().iter().map(|said| self.map(said)).collect()),
-        }
-    }
-
-    fn map(&self, said: &Prediction) -> Dynamic {
-        let number = |probability: f32| Dynamic::from_float(f64::from(probability));
-        let position = |position: usize| ("position".into(), Dynamic::from_int(position as INT));
-        let candidate = |Candidate { token, probability }: &Candidate| {
-            Map::from([
-                ("token".into(), token.text.clone().into()),
-                ("token_id".into(), Dynamic::from_int(token.id.into())),
-                ("probability".into(), number(*probability)),
-            ])
-        };
-        Dynamic::from_map(match said {
-            Prediction::Token {
-                position: at,
-                candidates,
-            } => {
-                let mut map = candidates.first().map(candidate).unwrap_or_default();
-                let top: Array = candidates.iter().map(|one| candidate(one).into()).collect();
-                map.extend([position(*at), ("top".into(), top.into())]);
-                map
-            }
-            Prediction::Replaced {
-                position: at,
-                probability,
-            } => Map::from([
-                position(*at),
-                ("token".into(), self.tokens()[*at].text.clone().into()),
-                ("probability".into(), number(*probability)),
-            ]),
-            Prediction::Label {
-                name, probability, ..
-            } => Map::from([
-                ("label".into(), name.clone().into()),
-                ("probability".into(), number(*probability)),
-            ]),
-        })
-    }
-
-    pub fn view(&self) -> Reading {
-        let mut said = match &self.text().silence {
-            Some(silence) => Said::Nothing {
-                reason: silence.message.clone(),
-            },
-            None => Said::Tokens { places: vec![] },
-        };
-        for prediction in self.predicted() {
-            match prediction {
-                Prediction::Token { position, candidates } => {
-                    let candidates = candidates.iter().map(|c| (shown_one(&c.token), c.probability));
-                    said.add_token(*position, candidates.collect());
-                }
-                Prediction::Replaced { probability, .. } => said.add_replaced(*probability),
-                Prediction::Label {
-                    name,
-                    probability,
-                    independent,
-                } => said.add_label(name, *probability, *independent),
-            }
-        }
-        Reading {
-            model: Some(self.batch.model.card().name.clone()),
-            text: self.source().to_owned(),
-            tokens: shown(self.tokens()),
-            target: shown(self.target_tokens()),
-            said,
-        }
-    }
-}
-
-impl Show for Run {
-    fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
-        Ok(Box::new(self.view()))
-    }
-
-    /// `run over 9 tokens, first "capital" 93%`
-    fn line(&self) -> String {
-        let mut line = format!("run over {} tokens", self.tokens().len());
-        if !self.target_tokens().is_empty() {
-            line.push_str(&format!(" and {} written", self.target_tokens().len()));
-        }
-        if let Some(best) = self.view().said.best() {
-            line.push_str(&format!(": {best}"));
-        }
-        line
-    }
-}
-
-impl Explanation for Run {
-    /// What the head says, and the stream; the stream alone where there is no head.
-    fn tensors(&self) -> Result<Vec<(&'static str, Tensor)>, ScriptError> {
-        let has_head = self.batch.model.loaded()?.config().task != Task::States;
-        let mut tensors = Vec::new();
-        if has_head {
-            tensors.push(("logits", self.logits()?));
-        }
-        tensors.push(("hidden_states", self.hidden_states()?));
-        Ok(tensors)
-    }
-
-    fn labels(&self, axis: &str) -> Option<Vec<String>> {
-        let spoken = match self.target_tokens() {
-            [] => self.tokens(),
-            target => target,
-        };
-        match axis {
-            "position" => Some(spoken.iter().map(|token| token.text.clone()).collect()),
-            "label" => match &self.batch.model.loaded().ok()?.config().task {
-                Task::Label(label) => Some(label.names.clone()),
-                _ => None,
-            },
-            _ => None,
-        }
-    }
 }
 
 fn axes(place: Place, layer: Option<usize>) -> Vec<&'static str> {
@@ -466,46 +343,11 @@ fn axes(place: Place, layer: Option<usize>) -> Vec<&'static str> {
     axes.filter(|axis| layer.is_none() || *axis != "layer").collect()
 }
 
-/// A place by its name.
-///
-/// # Errors
-/// A name that no place has.
-pub fn place(model: &Model, name: &str) -> Result<Place, ScriptError> {
-    Place::parse(name).ok_or_else(|| {
-        let message = format!("there is no site \"{name}\"");
-        with_sites(model, ScriptError::new(ErrorKind::Value, message), name)
-    })
-}
-
-/// An error about a site's name, with those that there are.
-pub fn with_sites(model: &Model, error: ScriptError, name: &str) -> ScriptError {
-    let known = model.loaded().map(|loaded| run::sites(&loaded));
-    let Ok(Ok(known)) = known else {
-        return error;
-    };
-    let known: Vec<String> = known.into_iter().map(|(place, _)| place.name()).collect();
-    let list = format!("lm.sites() describes them: {}", known.join(", "));
-    match ecco_scripting::errors::nearest(name, known.iter().map(String::as_str)) {
-        Some(meant) => error.with_hint(format!("did you mean \"{meant}\"? {list}")),
-        None => error.with_hint(list),
-    }
-}
-
-/// Each site of a model with its axes: `(layer 6, head 12, query, key)`.
-pub fn sites(model: &Model) -> Result<Map, ScriptError> {
-    let loaded = model.loaded()?;
-    let line = |place: Place, shape: Vec<Option<usize>>| {
-        let axes = place.axes().iter().zip(shape);
-        let axes: Vec<String> = axes
-            .map(|(axis, length)| match length {
-                Some(length) => format!("{axis} {length}"),
-                None => (*axis).to_owned(),
-            })
-            .collect();
-        format!("({})", axes.join(", "))
-    };
-    let sites = run::sites(&loaded)?.into_iter();
-    Ok(sites
-        .map(|(place, shape)| (place.name().into(), line(place, shape).into()))
-        .collect())
+/// (layer + 1, position, hidden) of one text, as transformers has it: first the embeddings, last after the final norm.
+pub fn hidden_states(records: &Records, text: usize) -> Result<ArrayD<f32>, ScriptError> {
+    let before = records.array(Place::of(Site::ResidualBefore), None, text)?;
+    let last = records.array(Place::of(Site::FinalNorm), None, text)?;
+    let last = last.insert_axis(Axis(0));
+    concatenate(Axis(0), &[before.view(), last.view()])
+        .map_err(|error| ScriptError::new(ErrorKind::Internal, error.to_string()))
 }

@@ -1,0 +1,141 @@
+//! What a model says of a text that it has read, and how that is shown.
+
+use ecco_interpreter::Explorable;
+use ecco_models::Token;
+use ecco_models::config::Task;
+use ecco_models::run::{Candidate, Prediction};
+use ecco_scripting::ScriptError;
+use ecco_scripting::result::{Explanation, Show};
+use ecco_scripting::tensor::Tensor;
+use ecco_widgets::{Reading, Said};
+use rhai::{Array, Dynamic, INT, Map};
+
+use super::Run;
+use crate::text::shown::{shown, shown_one};
+
+impl Run {
+    pub fn predicted(&self) -> &[Prediction] {
+        self.batch.run.predictions(self.index)
+    }
+
+    /// What the model says, as maps: see the primitive.
+    pub fn predictions(&self) -> Result<Array, ScriptError> {
+        match &self.text().silence {
+            Some(silence) => Err(silence.clone()),
+            None => Ok(self.predicted().iter().map(|said| self.map(said)).collect()),
+        }
+    }
+
+    fn map(&self, said: &Prediction) -> Dynamic {
+        let number = |probability: f32| Dynamic::from_float(f64::from(probability));
+        let position = |position: usize| ("position".into(), Dynamic::from_int(position as INT));
+        let candidate = |Candidate { token, probability }: &Candidate| {
+            Map::from([
+                ("token".into(), token.text.clone().into()),
+                ("token_id".into(), Dynamic::from_int(token.id.into())),
+                ("probability".into(), number(*probability)),
+            ])
+        };
+        Dynamic::from_map(match said {
+            Prediction::Token {
+                position: at,
+                candidates,
+            } => {
+                let mut map = candidates.first().map(candidate).unwrap_or_default();
+                let top: Array = candidates.iter().map(|one| candidate(one).into()).collect();
+                map.extend([position(*at), ("top".into(), top.into())]);
+                map
+            }
+            Prediction::Replaced {
+                position: at,
+                probability,
+            } => Map::from([
+                position(*at),
+                ("token".into(), self.tokens()[*at].text.clone().into()),
+                ("probability".into(), number(*probability)),
+            ]),
+            Prediction::Label {
+                name, probability, ..
+            } => Map::from([
+                ("label".into(), name.clone().into()),
+                ("probability".into(), number(*probability)),
+            ]),
+        })
+    }
+
+    pub fn view(&self) -> Reading {
+        let mut said = match &self.text().silence {
+            Some(silence) => Said::Nothing {
+                reason: silence.message.clone(),
+            },
+            None => Said::Tokens { places: vec![] },
+        };
+        for prediction in self.predicted() {
+            match prediction {
+                Prediction::Token { position, candidates } => {
+                    let candidates = candidates.iter().map(|c| (shown_one(&c.token), c.probability));
+                    said.add_token(*position, candidates.collect());
+                }
+                Prediction::Replaced { probability, .. } => said.add_replaced(*probability),
+                Prediction::Label {
+                    name,
+                    probability,
+                    independent,
+                } => said.add_label(name, *probability, *independent),
+            }
+        }
+        Reading {
+            model: Some(self.batch.model.card().name.clone()),
+            text: self.source().to_owned(),
+            tokens: shown(self.tokens()),
+            target: shown(self.target_tokens()),
+            said,
+        }
+    }
+}
+
+impl Show for Run {
+    fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
+        Ok(Box::new(self.view()))
+    }
+
+    /// `run over 9 tokens, first "capital" 93%`
+    fn line(&self) -> String {
+        let mut line = format!("run over {} tokens", self.tokens().len());
+        if !self.target_tokens().is_empty() {
+            line.push_str(&format!(" and {} written", self.target_tokens().len()));
+        }
+        if let Some(best) = self.view().said.best() {
+            line.push_str(&format!(": {best}"));
+        }
+        line
+    }
+}
+
+impl Explanation for Run {
+    /// What the head says, and the stream; the stream alone where there is no head.
+    fn tensors(&self) -> Result<Vec<(&'static str, Tensor)>, ScriptError> {
+        let has_head = self.batch.model.loaded()?.config().task != Task::States;
+        let mut tensors = Vec::new();
+        if has_head {
+            tensors.push(("logits", self.logits()?));
+        }
+        tensors.push(("hidden_states", self.hidden_states()?));
+        Ok(tensors)
+    }
+
+    fn labels(&self, axis: &str) -> Option<Vec<String>> {
+        let spoken = match self.target_tokens() {
+            [] => self.tokens(),
+            target => target,
+        };
+        match axis {
+            "position" => Some(spoken.iter().map(|token| token.text.clone()).collect()),
+            "label" => match &self.batch.model.loaded().ok()?.config().task {
+                Task::Label(label) => Some(label.names.clone()),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
