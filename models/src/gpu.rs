@@ -116,10 +116,12 @@ mod tests {
         if index > 1 {
             return 101;
         }
+        // SAFETY: the caller hands over places to write to, as the driver's callers do.
         unsafe { *device = 40 + index };
         call(format!("device {index}"))
     }
     unsafe extern "C" fn retain(context: *mut Context, device: c_int) -> Status {
+        // SAFETY: the caller hands over places to write to, as the driver's callers do.
         unsafe { *context = 8 as Context };
         call(format!("retain {device}"))
     }
@@ -133,6 +135,7 @@ mod tests {
         call("pop")
     }
     unsafe extern "C" fn memory(free: *mut usize, total: *mut usize) -> Status {
+        // SAFETY: the caller hands over places to write to, as the driver's callers do.
         unsafe { (*free, *total) = (5_000_000_000, 8_000_000_000) };
         call("memory")
     }

@@ -8,7 +8,7 @@ use ecco_explain::similarity::SimilarityError;
 use ecco_models::Error as ModelError;
 
 /// The hint in words of scripts, where the crate below has it in general ones.
-pub fn in_scripts(error: &dyn Any) -> Option<String> {
+pub(crate) fn in_scripts(error: &dyn Any) -> Option<String> {
     if let Some(error) = error.downcast_ref::<ModelError>() {
         return of_model(error);
     }

@@ -57,7 +57,7 @@ options! {
 
 /// Clones share what is computed.
 #[derive(Clone)]
-pub struct Comparison(Rc<Contest>);
+pub(super) struct Comparison(Rc<Contest>);
 
 /// The methods, and how they are judged.
 struct Contest {
@@ -153,7 +153,7 @@ impl Comparison {
         self.0.saliencies.iter().map(Saliency::computed).collect()
     }
 
-    pub fn agreement(&self) -> Result<Rc<Agreement>, ScriptError> {
+    pub(super) fn agreement(&self) -> Result<Rc<Agreement>, ScriptError> {
         if let Some(known) = &*self.0.agreement.borrow() {
             return Ok(Rc::clone(known));
         }
@@ -186,7 +186,7 @@ impl Comparison {
             .collect()
     }
 
-    pub fn view(&self) -> Result<ecco_widgets::Comparison, ScriptError> {
+    pub(super) fn view(&self) -> Result<ecco_widgets::Comparison, ScriptError> {
         let (agreement, computed, first) = (self.agreement()?, self.computed()?, self.first()?);
         let (order, mut methods) = (self.order(&agreement), Vec::new());
         for &index in &order {
@@ -245,7 +245,7 @@ impl Comparison {
     }
 
     /// The table as maps.
-    pub fn rows(&self) -> Result<Array, ScriptError> {
+    pub(super) fn rows(&self) -> Result<Array, ScriptError> {
         let (agreement, computed) = (self.agreement()?, self.computed()?);
         let float = Dynamic::from_float;
         let row = |index: usize| {
@@ -366,7 +366,7 @@ fn methods_of(names: &Array) -> Result<Vec<Method>, ScriptError> {
     Ok(all)
 }
 
-pub fn register(registry: &mut Registry) {
+pub(super) fn register(registry: &mut Registry) {
     members! { registry, [Generation];
         /// Compares gradient × input and integrated gradients with occlusion.
         fn compare_methods(passage: Passage) -> Comparison {

@@ -11,7 +11,7 @@ use ecco_scripting::errors::ScriptError;
 
 /// An attribution, and how long it took.
 #[derive(Clone)]
-pub struct Computed {
+pub(super) struct Computed {
     targets: Vec<Target>,
     options: AttributionOptions,
     pub attribution: Rc<Attribution>,
@@ -34,7 +34,7 @@ struct Attributions {
 }
 
 /// Computed once for the same targets and options.
-pub fn attribution(
+pub(super) fn attribution(
     passage: &Passage,
     targets: &[Target],
     options: &AttributionOptions,
@@ -62,7 +62,7 @@ pub fn attribution(
 }
 
 /// Measured once for the same attribution and options.
-pub fn faithfulness(
+pub(super) fn faithfulness(
     passage: &Passage,
     targets: &[Target],
     options: &AttributionOptions,
@@ -90,7 +90,7 @@ pub fn faithfulness(
 }
 
 /// The latest measurement of an attribution, if there was one.
-pub fn latest_faithfulness(
+pub(super) fn latest_faithfulness(
     passage: &Passage,
     targets: &[Target],
     options: &AttributionOptions,

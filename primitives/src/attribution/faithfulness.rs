@@ -35,7 +35,7 @@ options! {
 }
 
 #[derive(Clone)]
-pub struct Faithfulness {
+pub(super) struct Faithfulness {
     pub saliency: Saliency,
     pub options: FaithfulnessOptions,
 }
@@ -64,12 +64,12 @@ impl Faithfulness {
         })
     }
 
-    pub fn measured(&self) -> Result<Rc<ecco_explain::Faithfulness>, ScriptError> {
+    pub(super) fn measured(&self) -> Result<Rc<ecco_explain::Faithfulness>, ScriptError> {
         let Saliency { passage, options, .. } = &self.saliency;
         computed::faithfulness(passage, &self.saliency.targets()?.list, options, &self.options)
     }
 
-    pub fn view(&self) -> Result<ecco_widgets::Faithfulness, ScriptError> {
+    pub(super) fn view(&self) -> Result<ecco_widgets::Faithfulness, ScriptError> {
         let (measured, names) = (self.measured()?, self.saliency.target_names()?);
         let curve = |values: &[f64]| values.iter().map(|&value| value as f32).collect::<Vec<f32>>();
         let target = |(check, target): (&Check, _)| Measured {
@@ -181,14 +181,14 @@ impl Explanation for Faithfulness {
 }
 
 /// Figures as a script has them: names without hyphens.
-pub fn figure_map(figures: &Figures) -> Map {
+pub(super) fn figure_map(figures: &Figures) -> Map {
     let named = figures.named().into_iter();
     named
         .map(|(name, value, _)| (name.replace('-', "_").into(), Dynamic::from_float(value)))
         .collect()
 }
 
-pub fn register(registry: &mut Registry) {
+pub(super) fn register(registry: &mut Registry) {
     members! { registry, [Saliency];
         /// Measures whether a saliency says what the model uses: what its targets lose when the tokens that it puts
         /// highest go, and what they keep with those alone, against random orders. It is measured when first shown or

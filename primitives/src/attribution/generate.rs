@@ -13,7 +13,7 @@ use crate::text::chat::Chat;
 use crate::text::generate::{self, GenerationOptions};
 use crate::text::generation::Generation;
 
-pub fn register(registry: &mut Registry) {
+pub(crate) fn register(registry: &mut Registry) {
     members! { registry, [Model];
         /// Continues a text; an encoder–decoder answers to it; in a conversation that `lm.chat` made, the model answers.
         /// The tokens appear as they are made, with beams those of the best text so far; an interrupt keeps those made
@@ -37,7 +37,7 @@ pub fn register(registry: &mut Registry) {
 }
 
 /// The output of a generation with such options, whose tokens are shown as they are made where `is_shown`.
-pub fn generated(
+pub(crate) fn generated(
     lm: &Model,
     prompt: Prompt,
     options: &Map,
@@ -48,7 +48,7 @@ pub fn generated(
 }
 
 /// An output, and what is computed of it right away.
-pub fn attributed(
+pub(crate) fn attributed(
     lm: &Model,
     prompt: Prompt,
     options: GenerationOptions,

@@ -3,7 +3,7 @@
 mod comparison;
 mod computed;
 mod faithfulness;
-pub mod generate;
+pub(crate) mod generate;
 mod saliency;
 mod saliency_members;
 mod saliency_options;
@@ -17,7 +17,7 @@ use faithfulness::Faithfulness;
 use saliency::Saliency;
 
 /// Makes the topic known to scripts.
-pub fn register(registry: &mut Registry) {
+pub(crate) fn register(registry: &mut Registry) {
     registry.result::<Saliency>("Saliency", "saliency");
     registry.result::<Faithfulness>("Faithfulness", "faithfulness");
     registry.result::<Comparison>("Comparison", "comparison");

@@ -24,7 +24,7 @@ use ecco_scripting::result::{Explanation, Show, ragged};
 use ecco_scripting::tensor::Tensor;
 
 #[derive(Clone)]
-pub struct Saliency {
+pub(super) struct Saliency {
     pub passage: Passage,
     pub selection: Selection,
     pub options: AttributionOptions,
@@ -36,7 +36,7 @@ pub struct Saliency {
 
 /// What has one score.
 #[derive(Clone, Default)]
-pub struct Scoring {
+pub(super) struct Scoring {
     pub unit: Unit,
     pub grouping: Option<Grouping>,
     pub combine: Combine,
@@ -49,20 +49,20 @@ struct Rows {
 }
 
 impl Saliency {
-    pub fn targets(&self) -> Result<Rc<Targets>, ScriptError> {
+    pub(super) fn targets(&self) -> Result<Rc<Targets>, ScriptError> {
         self.selection.targets(&self.passage)
     }
 
-    pub fn computed(&self) -> Result<Computed, ScriptError> {
+    pub(super) fn computed(&self) -> Result<Computed, ScriptError> {
         computed::attribution(&self.passage, &self.targets()?.list, &self.options)
     }
 
-    pub fn attribution(&self) -> Result<Rc<Attribution>, ScriptError> {
+    pub(super) fn attribution(&self) -> Result<Rc<Attribution>, ScriptError> {
         Ok(self.computed()?.attribution)
     }
 
     /// What is explained: "probability".
-    pub fn of(&self) -> Result<Quantity, ScriptError> {
+    pub(super) fn of(&self) -> Result<Quantity, ScriptError> {
         Ok(self
             .targets()?
             .list
@@ -79,7 +79,7 @@ impl Saliency {
         ))
     }
 
-    pub fn scale(&self) -> Scale {
+    pub(super) fn scale(&self) -> Scale {
         match self.options.aggregation.is_signed() {
             true => Scale::Signed,
             false => Scale::Shares,
@@ -124,7 +124,7 @@ impl Saliency {
     }
 
     /// The groups that have one score, where these are not tokens.
-    pub fn groups(&self) -> Result<Option<Vec<Group>>, ScriptError> {
+    pub(super) fn groups(&self) -> Result<Option<Vec<Group>>, ScriptError> {
         let Some(grouping) = &self.scoring.grouping else {
             return Ok(None);
         };
@@ -136,7 +136,7 @@ impl Saliency {
         Ok(Some(groups))
     }
 
-    pub fn view(&self) -> Result<ecco_widgets::Saliency, ScriptError> {
+    pub(super) fn view(&self) -> Result<ecco_widgets::Saliency, ScriptError> {
         let (targets, attribution, rows) = (self.targets()?, self.attribution()?, self.rows()?);
         let passage = &self.passage;
         let Self { options, scoring, .. } = self;
@@ -235,12 +235,12 @@ impl Saliency {
     }
 
     /// (generated token, position), or (target, unit): zero where a row ends.
-    pub fn tensor(&self) -> Result<Tensor, ScriptError> {
+    pub(super) fn tensor(&self) -> Result<Tensor, ScriptError> {
         Ok(Tensor::new(padded(&self.rows()?.scores), &self.axes()?))
     }
 
     /// With their sign, in units of what is explained, before shares are made of them.
-    pub fn contributions(&self) -> Result<Tensor, ScriptError> {
+    pub(super) fn contributions(&self) -> Result<Tensor, ScriptError> {
         let rows = contributions(&*self.attribution()?);
         let targets = self.axes()?[0];
         Ok(Tensor::new(padded(&rows), &[targets, "position"]))
@@ -262,7 +262,7 @@ impl Saliency {
     }
 
     /// Each target's name, as lists and tables have it.
-    pub fn target_names(&self) -> Result<Vec<NamedTarget>, ScriptError> {
+    pub(super) fn target_names(&self) -> Result<Vec<NamedTarget>, ScriptError> {
         Ok(match &self.targets()?.named {
             Some(named) => named.clone(),
             None => written_names(&self.passage),
@@ -279,7 +279,7 @@ fn unit_token(text: &str) -> ecco_widgets::Token {
 }
 
 /// The written tokens as named targets.
-pub fn written_names(passage: &Passage) -> Vec<NamedTarget> {
+pub(super) fn written_names(passage: &Passage) -> Vec<NamedTarget> {
     let written = shown(passage.tokens())
         .into_iter()
         .enumerate()
@@ -343,7 +343,7 @@ fn completeness_note(found: Completeness) -> CheckNote {
 }
 
 /// For people: "log-probability".
-pub fn quantity_text(of: Quantity) -> &'static str {
+pub(super) fn quantity_text(of: Quantity) -> &'static str {
     match of {
         Quantity::LogProbability => "log-probability",
         other => other.name(),

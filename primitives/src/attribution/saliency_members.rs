@@ -17,7 +17,7 @@ use crate::text::passage::Passage;
 use crate::text::run::Run;
 use crate::text::score::given;
 
-pub fn register(registry: &mut Registry) {
+pub(super) fn register(registry: &mut Registry) {
     members! { registry, [Generation, Run];
         /// Input saliency: how much each earlier token contributed to each generated one; of a run, to what the model
         /// says of the text, or could say. By another method, of another target, in words, in another style. It is

@@ -95,7 +95,7 @@ named! {
 
 /// A baseline as a script names it: one of the usual ones, or a text.
 #[derive(Debug, Clone)]
-pub struct BaselineName(String);
+pub(super) struct BaselineName(String);
 
 impl OptionValue for BaselineName {
     const KIND: OptionKind = OptionKind::Such(Baseline::ALL_NAMES);
@@ -107,7 +107,7 @@ impl OptionValue for BaselineName {
 
 impl BaselineName {
     /// The baseline itself: a text is read by the passage's model.
-    pub fn baseline(&self, passage: &Passage) -> Result<Baseline, ScriptError> {
+    pub(super) fn baseline(&self, passage: &Passage) -> Result<Baseline, ScriptError> {
         match Baseline::parse(&self.0) {
             Some(named) => Ok(named),
             None => Ok(Baseline::Text(
@@ -125,7 +125,7 @@ impl TargetOptions {
     }
 
     /// How numbers become one where nothing is said: without a sign nobody sees which of the two a token speaks for.
-    pub fn aggregation(&self) -> Aggregation {
+    pub(super) fn aggregation(&self) -> Aggregation {
         match self.has_contrast() {
             true => Aggregation::Sum,
             false => Aggregation::default(),
@@ -136,7 +136,7 @@ impl TargetOptions {
 impl PrimaryOptions {
     /// # Errors
     /// Both names of the method.
-    pub fn saliency(self) -> Result<SaliencyOptions, ScriptError> {
+    pub(super) fn saliency(self) -> Result<SaliencyOptions, ScriptError> {
         let Self {
             attr_method,
             saliency,
@@ -157,7 +157,7 @@ impl Saliency {
     ///
     /// # Errors
     /// Targets, places, baselines and spans that this text or its model does not have.
-    pub fn new(passage: Passage, options: SaliencyOptions) -> Result<Self, ScriptError> {
+    pub(super) fn new(passage: Passage, options: SaliencyOptions) -> Result<Self, ScriptError> {
         let n = passage.tokens().len();
         let ignored = options.ignore_tokens.clone().unwrap_or_default().0;
         if let Some(position) = ignored.iter().find(|&&position| position >= n) {

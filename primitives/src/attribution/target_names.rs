@@ -8,7 +8,7 @@ use ecco_widgets::saliency::Target as NamedTarget;
 use crate::text::passage::Passage;
 
 /// A target's name, and where it stands among the shown tokens.
-pub fn target_name(passage: &Passage, target: &Target) -> NamedTarget {
+pub(super) fn target_name(passage: &Passage, target: &Target) -> NamedTarget {
     let labels = passage
         .model()
         .loaded()
@@ -64,7 +64,7 @@ fn token(passage: &Passage, position: usize, id: u32) -> ecco_widgets::Token {
 }
 
 /// The names of the labels that a model says; none of a model that says tokens.
-pub fn labels(model: &Model) -> Vec<String> {
+pub(super) fn labels(model: &Model) -> Vec<String> {
     match &model.config().task {
         Task::Label(label) => label.names.clone(),
         _ => vec![],

@@ -18,7 +18,7 @@ use ecco_scripting::{ErrorKind, ScriptError};
 
 /// What is explained, and how it is shown.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Targets {
+pub(super) struct Targets {
     pub list: Vec<Target>,
     /// The names of targets that are not the written tokens.
     pub named: Option<Vec<NamedTarget>>,
@@ -26,7 +26,7 @@ pub struct Targets {
 
 /// Which of them a script asked for.
 #[derive(Debug, Clone)]
-pub enum Selection {
+pub(super) enum Selection {
     /// By name or place, or because they were written.
     Listed(Rc<Targets>),
     /// What the model says: its most probable label, or token at each place, these or all.
@@ -42,7 +42,7 @@ impl Selection {
     /// # Errors
     /// Texts that are not one token, labels that are none, places outside of the text, options that this kind of model
     /// has no use for.
-    pub fn new(passage: &Passage, options: &TargetOptions) -> Result<Self, ScriptError> {
+    pub(super) fn new(passage: &Passage, options: &TargetOptions) -> Result<Self, ScriptError> {
         let of = options.of.0;
         let positions = options.position.clone().map(|positions| positions.0);
         let mut given = options.target.clone().unwrap_or_default();
@@ -131,7 +131,7 @@ fn no_place() -> ScriptError {
 
 impl Selection {
     /// Asks the model where that is needed.
-    pub fn targets(&self, passage: &Passage) -> Result<Rc<Targets>, ScriptError> {
+    pub(super) fn targets(&self, passage: &Passage) -> Result<Rc<Targets>, ScriptError> {
         let (of, positions) = match self {
             Self::Listed(targets) => return Ok(Rc::clone(targets)),
             Self::MostProbable { of, positions } => (*of, positions.as_deref()),

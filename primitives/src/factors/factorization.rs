@@ -22,7 +22,7 @@ use ecco_scripting::{ErrorKind, ScriptError};
 
 /// Clones share everything.
 #[derive(Clone)]
-pub struct Factorization(pub(super) Rc<Decomposition>);
+pub(crate) struct Factorization(pub(super) Rc<Decomposition>);
 
 pub(super) struct Decomposition {
     pub(super) passages: Vec<Passage>,
@@ -54,7 +54,7 @@ pub(super) enum Fit {
 }
 
 /// How factors are to be found.
-pub enum Method {
+pub(crate) enum Method {
     Nmf {
         options: NmfOptions,
         count: Count,
@@ -65,7 +65,7 @@ pub enum Method {
 }
 
 /// How many factors.
-pub enum Count {
+pub(crate) enum Count {
     /// Ten, or one per position where there are fewer.
     Usual,
     Exactly(usize),
@@ -80,7 +80,11 @@ const USUAL: usize = 10;
 ///
 /// # Errors
 /// Layers or sites that are not there, a number of components that the texts do not have, an interrupt.
-pub fn run(passages: Vec<Passage>, at: SiteLayers, method: Method) -> Result<Factorization, ScriptError> {
+pub(crate) fn run(
+    passages: Vec<Passage>,
+    at: SiteLayers,
+    method: Method,
+) -> Result<Factorization, ScriptError> {
     let captures = at.captures(&passages)?;
     let matrix = captures.positions_by_neurons(matches!(method, Method::Nmf { .. }));
     let verbose = passages[0].model().verbose;
@@ -161,34 +165,34 @@ impl Fit {
 }
 
 impl Factorization {
-    pub fn method(&self) -> &'static str {
+    pub(crate) fn method(&self) -> &'static str {
         self.0.fit.method()
     }
 
     /// (component, position)
-    pub fn components(&self) -> Tensor {
+    pub(crate) fn components(&self) -> Tensor {
         tensor(&self.0.components, &["component", "position"])
     }
 
     /// (component, neuron)
-    pub fn neurons(&self) -> Tensor {
+    pub(crate) fn neurons(&self) -> Tensor {
         tensor(self.0.fit.neurons(), &["component", "neuron"])
     }
 
-    pub fn n_components(&self) -> usize {
+    pub(crate) fn n_components(&self) -> usize {
         self.0.components.nrows()
     }
 
-    pub fn error(&self) -> f64 {
+    pub(crate) fn error(&self) -> f64 {
         self.0.error
     }
 
-    pub fn relative_error(&self) -> f64 {
+    pub(crate) fn relative_error(&self) -> f64 {
         self.0.relative_error
     }
 
     /// Sweeps or steps; None for what is computed directly.
-    pub fn n_iter(&self) -> Option<usize> {
+    pub(crate) fn n_iter(&self) -> Option<usize> {
         match &*self.0.fit {
             Fit::Nmf { nmf, .. } => Some(nmf.n_iter),
             Fit::Pca(_) => None,
@@ -197,7 +201,7 @@ impl Factorization {
     }
 
     /// Shares of the variance; only principal components have them.
-    pub fn explained_variance_ratio(&self) -> Option<&[f64]> {
+    pub(crate) fn explained_variance_ratio(&self) -> Option<&[f64]> {
         match &*self.0.fit {
             Fit::Pca(pca) => Some(&pca.explained_variance_ratio),
             _ => None,
@@ -205,7 +209,7 @@ impl Factorization {
     }
 
     /// What was tried to choose the number of components.
-    pub fn choice(&self) -> Option<&Choice> {
+    pub(crate) fn choice(&self) -> Option<&Choice> {
         match &*self.0.fit {
             Fit::Nmf { choice, .. } => choice.as_ref(),
             _ => None,
@@ -216,7 +220,7 @@ impl Factorization {
     ///
     /// # Errors
     /// Texts of another model; as of [`run`].
-    pub fn transform(&self, passages: Vec<Passage>) -> Result<Self, ScriptError> {
+    pub(crate) fn transform(&self, passages: Vec<Passage>) -> Result<Self, ScriptError> {
         let captures = self.0.at.captures(&passages)?;
         if captures.blocks() != self.0.blocks {
             let words = |blocks: &[(Option<usize>, usize)]| {
@@ -299,7 +303,7 @@ impl Factorization {
     ///
     /// # Errors
     /// A factor that is not there.
-    pub fn top_neurons(&self, factor: INT, n: usize) -> Result<Array, ScriptError> {
+    pub(crate) fn top_neurons(&self, factor: INT, n: usize) -> Result<Array, ScriptError> {
         let factor = self.factor(factor)?;
         let map = |(layer, neuron, weight): (Option<usize>, usize, f32)| {
             let layer = layer.map_or(Dynamic::UNIT, |layer| Dynamic::from_int(layer as INT));
@@ -316,7 +320,7 @@ impl Factorization {
     ///
     /// # Errors
     /// A factor that is not there.
-    pub fn top_tokens(&self, factor: INT, n: usize) -> Result<Array, ScriptError> {
+    pub(crate) fn top_tokens(&self, factor: INT, n: usize) -> Result<Array, ScriptError> {
         let factor = self.factor(factor)?;
         let view = self.view()?;
         let strongest = heaviest(ndarray::ArrayView1::from(&view.components[factor]), n);

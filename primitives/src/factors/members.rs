@@ -9,7 +9,7 @@ use ecco_scripting::result::rich::Rich;
 use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{ErrorKind, Registry, ScriptError, members};
 
-pub fn register(registry: &mut Registry) {
+pub(super) fn register(registry: &mut Registry) {
     of_fit(registry);
     members! { registry, [Factorization];
         /// Shows the factors: where each one is active, which tokens it belongs to, and the neurons it consists of.

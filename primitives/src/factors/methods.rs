@@ -52,7 +52,7 @@ options! {
 
 /// A number of factors, or the best one.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum ComponentCount {
+pub(super) enum ComponentCount {
     Exactly(usize),
     Auto,
 }
@@ -98,7 +98,7 @@ fn ica(passages: Vec<Passage>, options: IndependentOptions) -> Result<Factorizat
     factorization::run(passages, at, Method::Ica(settings, options.n_components))
 }
 
-pub fn register(registry: &mut Registry) {
+pub(super) fn register(registry: &mut Registry) {
     members! { registry, [Generation, Run];
         /// Groups the neurons into factors that fire together: non-negative matrix factorization of the activations, with
         /// what is negative taken as 0.

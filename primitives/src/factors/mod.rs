@@ -1,9 +1,9 @@
 //! Factors of activations: which neurons fire together, and where.
 
-pub mod factorization;
+pub(crate) mod factorization;
 mod members;
 mod methods;
-pub mod stability;
+pub(crate) mod stability;
 
 use ecco_scripting::Registry;
 
@@ -11,7 +11,7 @@ use factorization::Factorization;
 use stability::Stability;
 
 /// Makes the topic known to scripts.
-pub fn register(registry: &mut Registry) {
+pub(crate) fn register(registry: &mut Registry) {
     registry.result::<Factorization>("Factorization", "factors");
     registry.result::<Stability>("Stability", "stability");
     methods::register(registry);

@@ -27,7 +27,7 @@ options! {
 
 /// Each factor's likeness to its counterpart from every other seed.
 #[derive(Clone)]
-pub struct Stability(Rc<Counterparts>);
+pub(crate) struct Stability(Rc<Counterparts>);
 
 struct Counterparts {
     method: &'static str,
@@ -43,7 +43,7 @@ impl Stability {
     ///
     /// # Errors
     /// Components that have no seed, factors that were found in other texts, an interrupt.
-    pub fn new(factors: &Factorization, n: usize) -> Result<Self, ScriptError> {
+    pub(crate) fn new(factors: &Factorization, n: usize) -> Result<Self, ScriptError> {
         let inner = &*factors.0;
         if inner.is_transform {
             let message = "these factors were found in other texts: ask the factorization of those";
@@ -77,18 +77,18 @@ impl Stability {
         })))
     }
 
-    pub fn cosines(&self) -> Tensor {
+    pub(crate) fn cosines(&self) -> Tensor {
         Tensor::new(self.0.cosines.clone().into_dyn(), &["component", "seed"])
     }
 
     /// Over all factors and seeds.
-    pub fn mean(&self) -> f64 {
+    pub(crate) fn mean(&self) -> f64 {
         let values = self.0.cosines.iter().map(|&value| f64::from(value));
         values.sum::<f64>() / self.0.cosines.len() as f64
     }
 
     /// Each factor's mean over seeds.
-    pub fn by_factor(&self) -> Vec<f64> {
+    pub(crate) fn by_factor(&self) -> Vec<f64> {
         let mean = |row: ndarray::ArrayView1<f32>| {
             row.iter().map(|&value| f64::from(value)).sum::<f64>() / row.len() as f64
         };
@@ -168,7 +168,7 @@ impl Explanation for Stability {
     }
 }
 
-pub fn register(registry: &mut Registry) {
+pub(crate) fn register(registry: &mut Registry) {
     members! { registry, [Factorization];
         /// Looks for the same number of factors from other seeds, 5 unless told, and pairs each with its counterpart: the
         /// closer the cosines are to 1, the less the factors are an accident of the start.

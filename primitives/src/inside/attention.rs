@@ -56,7 +56,7 @@ impl Between {
 }
 
 #[derive(Clone)]
-pub struct Attention(Rc<Inner>);
+pub(crate) struct Attention(Rc<Inner>);
 
 struct Inner {
     passage: Passage,
@@ -75,7 +75,7 @@ const MOST_NUMBERS: usize = 64 << 20;
 const MOST_WEIGHTS: usize = 400_000;
 
 impl Attention {
-    pub fn new(passage: Passage, options: AttentionOptions) -> Result<Self, ScriptError> {
+    pub(crate) fn new(passage: Passage, options: AttentionOptions) -> Result<Self, ScriptError> {
         let (layer, head, between) = (options.layer, options.head, options.of.map(|of| of.0));
         let is_pair = passage.is_pair();
         let between = match between {
@@ -313,7 +313,7 @@ impl Explanation for Attention {
     }
 }
 
-pub fn register(registry: &mut Registry) {
+pub(crate) fn register(registry: &mut Registry) {
     members! { registry, [Generation, Run];
         /// What heads look at, as a view: a map of all heads, and the tokens with the weights of one query. The numbers
         /// are `output.attention`, a tensor.

@@ -26,13 +26,13 @@ options! {
 }
 
 #[derive(Clone)]
-pub struct Candidates {
+pub(crate) struct Candidates {
     view: ecco_widgets::Candidates,
 }
 
 impl Candidates {
     /// What might stand at a position, and the rank of what does.
-    pub fn at(passage: &Passage, position: usize, top_k: usize) -> Result<Self, ScriptError> {
+    pub(crate) fn at(passage: &Passage, position: usize, top_k: usize) -> Result<Self, ScriptError> {
         let model = passage.model();
         let row = passage.predicted_at(position)?;
         let (loaded, state) = (model.loaded()?, model.state()?);
@@ -86,7 +86,7 @@ impl Candidates {
     ///
     /// # Errors
     /// A text that it says nothing of.
-    pub fn said(run: &Run) -> Result<Self, ScriptError> {
+    pub(crate) fn said(run: &Run) -> Result<Self, ScriptError> {
         run.predictions()?;
         let mut places: Vec<CandidatePlace> = Vec::new();
         for said in run.predicted() {
@@ -218,7 +218,7 @@ impl Explanation for Candidates {
     }
 }
 
-pub fn register(registry: &mut Registry) {
+pub(crate) fn register(registry: &mut Registry) {
     members! { registry, [Generation, Run];
         /// The most probable tokens at a position, and the rank of the one that stands there. The probabilities are those
         /// of the model itself, before temperature and the like.

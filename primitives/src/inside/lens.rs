@@ -19,7 +19,7 @@ use ecco_scripting::tensor::Tensor;
 
 /// What is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LensKind {
+pub(crate) enum LensKind {
     /// The most probable tokens at one place.
     Predictions,
     /// The ranks of some tokens.
@@ -30,7 +30,7 @@ pub enum LensKind {
 
 /// A reading of layers. Clones share what is computed.
 #[derive(Clone)]
-pub struct Lens(Rc<Inner>);
+pub(crate) struct Lens(Rc<Inner>);
 
 struct Inner {
     passage: Passage,
@@ -45,7 +45,7 @@ struct Inner {
 
 /// What all of them have in common.
 #[derive(Debug, Clone, Default)]
-pub struct LensOptions {
+pub(crate) struct LensOptions {
     pub layer: Option<usize>,
     pub top_k: usize,
     pub raw: bool,
@@ -69,7 +69,7 @@ impl LensOptions {
 }
 
 impl Lens {
-    pub fn predictions(
+    pub(crate) fn predictions(
         passage: Passage,
         position: Option<usize>,
         options: &LensOptions,
@@ -79,7 +79,7 @@ impl Lens {
     }
 
     /// Of the written tokens, each where it stands.
-    pub fn ranks(passage: Passage, options: &LensOptions) -> Result<Self, ScriptError> {
+    pub(crate) fn ranks(passage: Passage, options: &LensOptions) -> Result<Self, ScriptError> {
         let positions = passage.positions();
         let column = |&position: &usize| passage.token(position).map(|token| (token.clone(), position));
         let columns: Vec<(Token, usize)> = positions.iter().filter_map(column).collect();
@@ -94,7 +94,7 @@ impl Lens {
     }
 
     /// Of some tokens at one position; without one, where the last token stands.
-    pub fn watch(
+    pub(crate) fn watch(
         passage: Passage,
         tokens: Vec<Token>,
         position: Option<usize>,
@@ -114,7 +114,7 @@ impl Lens {
         )
     }
 
-    pub fn map(
+    pub(crate) fn map(
         passage: Passage,
         positions: Option<Vec<usize>>,
         options: &LensOptions,
@@ -198,7 +198,7 @@ impl Lens {
     }
 
     /// The most probable tokens: by layer, of one place; by layer and place, of several.
-    pub fn top_tokens(&self) -> Result<Vec<Vec<Vec<String>>>, ScriptError> {
+    pub(crate) fn top_tokens(&self) -> Result<Vec<Vec<Vec<String>>>, ScriptError> {
         let found = self.found()?;
         let loaded = self.0.passage.model().loaded()?;
         let name = |(id, _): &(u32, f32)| loaded.tokenizer().tokens(&[*id]).remove(0).text;
@@ -296,7 +296,7 @@ impl Lens {
     }
 
     /// By name: `entropy` and `divergence` of all, `ranks` and `probabilities` of what is ranked.
-    pub fn tensor(&self, name: &str) -> Result<Tensor, ScriptError> {
+    pub(crate) fn tensor(&self, name: &str) -> Result<Tensor, ScriptError> {
         let tensors = self.tensors()?;
         let names: Vec<&str> = tensors.iter().map(|(name, _)| *name).collect();
         let missing = || {

@@ -59,7 +59,7 @@ options! {
     }
 }
 
-pub fn register(registry: &mut Registry) {
+pub(super) fn register(registry: &mut Registry) {
     members! { registry, [Generation, Run];
         /// The most probable tokens after each layer, were it the last (logit lens): each layer's residual stream goes
         /// through the final norm and the head; `raw: true` leaves out the norm. Shown, it is a table of layers; the last

@@ -1,10 +1,10 @@
 //! Inside the model: what each layer would say, what each part wrote to a logit, what heads look at, candidates.
 
-pub mod attention;
-pub mod candidates;
-pub mod lens;
+pub(crate) mod attention;
+pub(crate) mod candidates;
+pub(crate) mod lens;
 mod lens_members;
-pub mod parts;
+pub(crate) mod parts;
 mod top_k;
 
 use ecco_scripting::Registry;
@@ -15,7 +15,7 @@ use lens::Lens;
 use parts::LogitAttribution;
 
 /// Makes the topic known to scripts.
-pub fn register(registry: &mut Registry) {
+pub(crate) fn register(registry: &mut Registry) {
     registry.result::<Lens>("Lens", "lens");
     registry.result::<LogitAttribution>("LogitAttribution", "parts");
     registry.result::<Attention>("Attention", "attention");

@@ -50,7 +50,7 @@ options! {
 
 /// What each part wrote to a token's logit. Clones share what is computed.
 #[derive(Clone)]
-pub struct LogitAttribution(Rc<Inner>);
+pub(crate) struct LogitAttribution(Rc<Inner>);
 
 struct Inner {
     passage: Passage,
@@ -66,7 +66,7 @@ struct Inner {
 
 impl LogitAttribution {
     /// Without a target it is the token that stands at the position.
-    pub fn new(passage: Passage, options: PartsOptions) -> Result<Self, ScriptError> {
+    pub(crate) fn new(passage: Passage, options: PartsOptions) -> Result<Self, ScriptError> {
         let loaded = passage.model().loaded()?;
         let named = |word: Option<Word>, option| word.map(|word| token(&word, &loaded, option)).transpose();
         let (target, contrast) = (
@@ -97,7 +97,7 @@ impl LogitAttribution {
         })))
     }
 
-    pub fn found(&self) -> Result<&Direct, ScriptError> {
+    pub(crate) fn found(&self) -> Result<&Direct, ScriptError> {
         let inner = &self.0;
         if let Some(found) = inner.found.get() {
             return Ok(found);
@@ -159,7 +159,7 @@ impl LogitAttribution {
         Ok(found.top_neurons(self.0.top_k).into_iter().map(neuron).collect())
     }
 
-    pub fn top_neurons(&self) -> Result<Array, ScriptError> {
+    pub(crate) fn top_neurons(&self) -> Result<Array, ScriptError> {
         let map = |neuron: Neuron| {
             Dynamic::from_map(rhai::Map::from([
                 ("layer".into(), Dynamic::from_int(neuron.layer as INT)),
@@ -194,7 +194,7 @@ impl LogitAttribution {
     }
 
     /// (layer, part): attention, attention to an encoder where there is one, MLP.
-    pub fn parts(&self) -> Result<Tensor, ScriptError> {
+    pub(crate) fn parts(&self) -> Result<Tensor, ScriptError> {
         let parts = |layer: &ecco_explain::direct::Layer| {
             let cross = layer.cross.into_iter();
             [layer.attention]
@@ -206,11 +206,11 @@ impl LogitAttribution {
         self.tensor(parts, &["layer", "part"])
     }
 
-    pub fn heads(&self) -> Result<Tensor, ScriptError> {
+    pub(crate) fn heads(&self) -> Result<Tensor, ScriptError> {
         self.tensor(|layer| layer.heads.clone(), &["layer", "head"])
     }
 
-    pub fn neurons(&self) -> Result<Tensor, ScriptError> {
+    pub(crate) fn neurons(&self) -> Result<Tensor, ScriptError> {
         self.tensor(|layer| layer.neurons.clone(), &["layer", "neuron"])
     }
 }
@@ -257,7 +257,7 @@ impl Explanation for LogitAttribution {
     }
 }
 
-pub fn register(registry: &mut Registry) {
+pub(crate) fn register(registry: &mut Registry) {
     members! { registry, [Generation, Run];
         /// How much each part of the model wrote to the logit of the token at a position (direct logit attribution): the
         /// embedding, each layer's attention and MLP, each head, each neuron. With the deviation that the final norm divides

@@ -26,7 +26,7 @@ options! {
 
 /// Computed when it is first shown or read. Clones share it.
 #[derive(Clone)]
-pub struct TopK {
+pub(super) struct TopK {
     passage: Passage,
     k: usize,
     readings: Rc<OnceCell<Vec<Reading>>>,
@@ -105,7 +105,7 @@ impl Explanation for TopK {
     }
 }
 
-pub fn register(registry: &mut Registry) {
+pub(super) fn register(registry: &mut Registry) {
     registry.result::<TopK>("TopK", "top");
     members! { registry, [Generation, Run];
         /// The most probable tokens at every position of the text, and how probable the one is that stands there. Numbers

@@ -80,7 +80,7 @@ fn compare(lm: &Model, text: &str, options: CompareOptions) -> Result<SideBySide
     SideBySide::new(&one, &other)
 }
 
-pub fn register(registry: &mut Registry) {
+pub(super) fn register(registry: &mut Registry) {
     members! { registry, [Model];
         /// Generates from a text twice, untouched and under interventions, with the same options and the same seed, and
         /// shows both side by side. Beside each token of the second text stands how far apart the two models' predictions

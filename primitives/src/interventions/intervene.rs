@@ -27,7 +27,7 @@ options! {
 
 /// Maps, looked at one by one: what is wrong with one has its own hint.
 #[derive(Debug, Clone)]
-pub struct Entries(Dynamic);
+pub(super) struct Entries(Dynamic);
 
 impl OptionValue for Entries {
     const KIND: OptionKind = OptionKind::Any("an array of maps");
@@ -41,7 +41,7 @@ impl OptionValue for Entries {
 ///
 /// # Errors
 /// Entries that say nothing or what is not there; what a mean over texts says.
-pub fn intervene(lm: &Model, options: &InterveneOptions) -> Result<Model, ScriptError> {
+pub(super) fn intervene(lm: &Model, options: &InterveneOptions) -> Result<Model, ScriptError> {
     let lists: [(&str, &Option<Entries>, entries::Reader); 4] = [
         ("ablate", &options.ablate, entries::ablate),
         ("scale", &options.scale, entries::scale),
@@ -66,7 +66,7 @@ pub fn intervene(lm: &Model, options: &InterveneOptions) -> Result<Model, Script
     Ok(lm.changed(edits?, lines))
 }
 
-pub fn register(registry: &mut Registry) {
+pub(super) fn register(registry: &mut Registry) {
     members! { registry, [Model];
         /// A view on the model that changes what happens inside, in every pass: what it generates, its runs, and what
         /// is explained of them are those of the changed model. The model itself stays as it is, and the weights are

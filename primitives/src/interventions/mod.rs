@@ -2,10 +2,10 @@
 
 mod compare;
 mod intervene;
-pub mod patch_map;
+pub(crate) mod patch_map;
 mod patching;
-pub mod side_by_side;
-pub mod steering;
+pub(crate) mod side_by_side;
+pub(crate) mod steering;
 
 use ecco_scripting::Registry;
 
@@ -14,7 +14,7 @@ use side_by_side::SideBySide;
 use steering::SteeringVector;
 
 /// Makes the topic known to scripts.
-pub fn register(registry: &mut Registry) {
+pub(crate) fn register(registry: &mut Registry) {
     registry.result::<SideBySide>("SideBySide", "sides");
     registry.result::<PatchMap>("PatchMap", "map");
     registry.result::<SteeringVector>("SteeringVector", "vector");

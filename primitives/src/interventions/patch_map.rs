@@ -14,7 +14,7 @@ use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{Registry, ScriptError, members};
 
 #[derive(Clone)]
-pub struct PatchMap {
+pub(crate) struct PatchMap {
     pub map: Rc<ecco_explain::intervention::patching::PatchMap>,
     /// The watched number for people: `logit of " Denmark"`.
     pub answer: Rc<str>,
@@ -37,16 +37,16 @@ impl PatchMap {
     }
 
     /// (layer, position or head): 0 as for the corrupted text, 1 as for the clean one.
-    pub fn restored(&self) -> Tensor {
+    pub(crate) fn restored(&self) -> Tensor {
         self.tensor_of(&self.map.restored())
     }
 
     /// The same as the answers themselves.
-    pub fn answers(&self) -> Tensor {
+    pub(crate) fn answers(&self) -> Tensor {
         self.tensor_of(&self.map.patched)
     }
 
-    pub fn view(&self) -> ecco_widgets::PatchMap {
+    pub(crate) fn view(&self) -> ecco_widgets::PatchMap {
         let restored = self.map.restored();
         let row = |row: ndarray::ArrayView1<f64>| row.iter().map(|&x| x as f32).collect();
         ecco_widgets::PatchMap {
@@ -103,7 +103,7 @@ impl Explanation for PatchMap {
     }
 }
 
-pub fn register(registry: &mut Registry) {
+pub(crate) fn register(registry: &mut Registry) {
     members! { registry, [PatchMap];
         /// How much of the clean answer comes back: a tensor (layer, position) or (layer, head).
         get restored(map: &PatchMap) -> Tensor { Ok(map.restored()) }

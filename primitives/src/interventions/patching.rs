@@ -231,7 +231,7 @@ fn id(model: &ecco_models::Model, option: &str, word: &Word) -> Result<u32, Scri
     })
 }
 
-pub fn register(registry: &mut Registry) {
+pub(super) fn register(registry: &mut Registry) {
     members! { registry, [Model];
         /// Which part of the model carries what makes two texts differ. The corrupted text is read once for each layer
         /// and position (or head), with that part's values put in from the clean text: how much of the clean answer

@@ -19,7 +19,7 @@ use ecco_scripting::{ErrorKind, Registry, ScriptError, members};
 
 /// Computed when it is first shown or read. Clones share everything.
 #[derive(Clone)]
-pub struct SideBySide(Rc<OutputPair>);
+pub(crate) struct SideBySide(Rc<OutputPair>);
 
 struct OutputPair {
     untouched: Generation,
@@ -32,7 +32,7 @@ impl SideBySide {
     ///
     /// # Errors
     /// For outputs of different texts.
-    pub fn new(one: &Generation, other: &Generation) -> Result<Self, ScriptError> {
+    pub(crate) fn new(one: &Generation, other: &Generation) -> Result<Self, ScriptError> {
         let n_changes = |output: &Generation| output.model().interventions().len();
         let (untouched, intervened) = match n_changes(one) > 0 && n_changes(other) == 0 {
             true => (other, one),
@@ -55,11 +55,11 @@ impl SideBySide {
         })))
     }
 
-    pub fn untouched(&self) -> &Generation {
+    pub(crate) fn untouched(&self) -> &Generation {
         &self.0.untouched
     }
 
-    pub fn intervened(&self) -> &Generation {
+    pub(crate) fn intervened(&self) -> &Generation {
         &self.0.intervened
     }
 
@@ -127,14 +127,14 @@ impl SideBySide {
     }
 
     /// A tensor (token), for the tokens from the first one that is predicted.
-    pub fn kl(&self) -> Result<Tensor, ScriptError> {
+    pub(crate) fn kl(&self) -> Result<Tensor, ScriptError> {
         let kl: Vec<f32> = self.predictions()?.iter().map(|predicted| predicted.kl).collect();
         let array = ArrayD::from_shape_vec(IxDyn(&[kl.len()]), kl);
         let array = array.map_err(|error| ScriptError::new(ErrorKind::Internal, error.to_string()))?;
         Ok(Tensor::new(array, &["token"]))
     }
 
-    pub fn view(&self) -> Result<ecco_widgets::SideBySide, ScriptError> {
+    pub(crate) fn view(&self) -> Result<ecco_widgets::SideBySide, ScriptError> {
         let tokens = |output: &Generation| shown(output.tokens());
         let [one, other] = self.names();
         let nothing = (0..self.first_predicted()).map(|_| None);
@@ -182,7 +182,7 @@ impl Explanation for SideBySide {
     }
 }
 
-pub fn register(registry: &mut Registry) {
+pub(crate) fn register(registry: &mut Registry) {
     members! { registry, [Generation];
         /// Shows two outputs that continue the same text side by side: see `lm.compare`. The one whose model is under
         /// interventions counts as the changed one.

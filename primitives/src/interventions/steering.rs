@@ -42,7 +42,7 @@ options! {
 }
 
 #[derive(Debug, Clone)]
-pub struct SteeringVector {
+pub(crate) struct SteeringVector {
     pub steering: Rc<Steering>,
     pub positive: Rc<[String]>,
     pub negative: Rc<[String]>,
@@ -85,7 +85,7 @@ impl SteeringVector {
         })
     }
 
-    pub fn tensor(&self) -> Tensor {
+    pub(crate) fn tensor(&self) -> Tensor {
         let vector = self.steering.vector.clone();
         let axis = match self.steering.options.place.axes() {
             [.., "neuron", "position"] => "neuron",
@@ -94,7 +94,7 @@ impl SteeringVector {
         Tensor::new(column(vector), &[axis])
     }
 
-    pub fn view(&self) -> ecco_widgets::Steering {
+    pub(crate) fn view(&self) -> ecco_widgets::Steering {
         let of = |texts: &[String], projections: &[f64]| {
             let pairs = texts.iter().cloned().zip(projections.iter().copied());
             pairs.collect()
@@ -160,7 +160,7 @@ impl Explanation for SteeringVector {
     }
 }
 
-pub fn register(registry: &mut Registry) {
+pub(crate) fn register(registry: &mut Registry) {
     members! { registry, [Model];
         /// The direction in which texts differ from others: the mean of what a site holds at their last token, less
         /// the mean for the others. It can be added: `lm.intervene(#{add: [#{vector: v, factor: 2.0}]})` adds it where it

@@ -45,7 +45,7 @@ named! {
 
 /// A device as libtorch names it, or `auto`.
 #[derive(Debug, Clone)]
-pub struct DeviceName(String);
+pub(super) struct DeviceName(String);
 
 impl OptionValue for DeviceName {
     const KIND: OptionKind = OptionKind::Such(&["cpu", "cuda", "cuda:1", "auto"]);
@@ -55,7 +55,7 @@ impl OptionValue for DeviceName {
     }
 }
 
-pub fn register(registry: &mut Registry) {
+pub(super) fn register(registry: &mut Registry) {
     functions! { registry, "ecco";
         /// Loads a language model and keeps it resident: `"demo"`, which is inside the kernel; a Hugging Face
         /// folder; or a hub id such as `"distilgpt2"`, from the cache that Python's `huggingface_hub` uses or

@@ -1,7 +1,7 @@
 //! Models as scripts hold them: loading, what a model tells about itself, which are resident.
 
 mod load;
-pub mod model;
+pub(crate) mod model;
 mod model_members;
 
 use ecco_scripting::Registry;
@@ -9,7 +9,7 @@ use ecco_scripting::Registry;
 use model::{Model, ModelList};
 
 /// Makes the topic known to scripts.
-pub fn register(registry: &mut Registry) {
+pub(crate) fn register(registry: &mut Registry) {
     registry.value::<Model>("Model", "lm");
     registry.value::<ModelList>("ModelList", "models");
     load::register(registry);

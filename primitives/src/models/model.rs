@@ -15,7 +15,7 @@ use ecco_scripting::session::State;
 
 /// What is recorded right after each generation, so that it outlives the model.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Recording {
+pub(crate) struct Recording {
     pub activations: bool,
     pub hidden_states: bool,
     pub attention: bool,
@@ -25,7 +25,7 @@ pub struct Recording {
 
 /// A handle to a resident model. Handles that differ in what they record, or in what they change, share the weights.
 #[derive(Clone)]
-pub struct Model {
+pub(crate) struct Model {
     resident: Rc<Resident>,
     changed: Option<Rc<Interventions>>,
     pub recording: Rc<Recording>,
@@ -42,10 +42,10 @@ struct Interventions {
 
 /// The models that are resident in a session.
 #[derive(Default)]
-pub struct Residents(pub RefCell<Vec<Rc<Resident>>>);
+pub(crate) struct Residents(pub RefCell<Vec<Rc<Resident>>>);
 
 /// One set of weights in memory.
-pub struct Resident {
+pub(crate) struct Resident {
     asked: LoadOptions,
     card: ModelCard,
     intermediate_size: usize,
@@ -56,7 +56,7 @@ pub struct Resident {
 }
 
 impl Resident {
-    pub fn new(model: ecco_models::Model, asked: LoadOptions, state: &Rc<State>) -> Self {
+    pub(crate) fn new(model: ecco_models::Model, asked: LoadOptions, state: &Rc<State>) -> Self {
         let config = model.config();
         let card = ModelCard {
             name: model.name().to_owned(),
@@ -86,7 +86,7 @@ impl Resident {
     }
 
     /// Whether asking for `name` with these options means this one.
-    pub fn serves(&self, name: &str, options: &LoadOptions) -> bool {
+    pub(crate) fn serves(&self, name: &str, options: &LoadOptions) -> bool {
         let same = |now: &Option<String>, then: &Option<String>, actual: &str| {
             now == then || now.as_deref() == Some(actual)
         };
@@ -97,13 +97,13 @@ impl Resident {
             && same(&options.dtype, &self.asked.dtype, &self.card.dtype)
     }
 
-    pub fn card(&self) -> &ModelCard {
+    pub(crate) fn card(&self) -> &ModelCard {
         &self.card
     }
 }
 
 impl Model {
-    pub fn new(resident: Rc<Resident>, recording: Recording, verbose: bool) -> Self {
+    pub(crate) fn new(resident: Rc<Resident>, recording: Recording, verbose: bool) -> Self {
         Self {
             resident,
             changed: None,
@@ -113,16 +113,16 @@ impl Model {
         }
     }
 
-    pub fn card(&self) -> &ModelCard {
+    pub(crate) fn card(&self) -> &ModelCard {
         &self.resident.card
     }
 
-    pub fn intermediate_size(&self) -> usize {
+    pub(crate) fn intermediate_size(&self) -> usize {
         self.resident.intermediate_size
     }
 
     /// Layers of the stack whose head speaks, or of the encoder beside it.
-    pub fn n_layers(&self, encoder: bool) -> usize {
+    pub(crate) fn n_layers(&self, encoder: bool) -> usize {
         match self.resident.n_encoder_layers {
             Some(n_layers) if encoder => n_layers,
             _ => self.card().n_layers,
@@ -133,7 +133,7 @@ impl Model {
     ///
     /// # Errors
     /// When it was unloaded.
-    pub fn loaded(&self) -> Result<Rc<ecco_models::Model>, ScriptError> {
+    pub(crate) fn loaded(&self) -> Result<Rc<ecco_models::Model>, ScriptError> {
         let loaded = self.resident.loaded.borrow().clone().ok_or_else(|| {
             let name = &self.card().name;
             ScriptError::new(ErrorKind::Value, format!("the model {name:?} was unloaded"))
@@ -147,7 +147,7 @@ impl Model {
     }
 
     /// A handle that makes these changes after those of this one.
-    pub fn changed(&self, edits: Edits, lines: Vec<String>) -> Self {
+    pub(crate) fn changed(&self, edits: Edits, lines: Vec<String>) -> Self {
         let (edits, lines) = match &self.changed {
             Some(before) => (
                 before.edits.followed_by(&edits),
@@ -162,7 +162,7 @@ impl Model {
     }
 
     /// A handle that changes nothing.
-    pub fn untouched(&self) -> Self {
+    pub(crate) fn untouched(&self) -> Self {
         Self {
             changed: None,
             ..self.plain()
@@ -170,16 +170,16 @@ impl Model {
     }
 
     /// What is changed, a line each.
-    pub fn interventions(&self) -> &[String] {
+    pub(crate) fn interventions(&self) -> &[String] {
         self.changed.as_ref().map_or(&[], |changed| &changed.lines)
     }
 
-    pub fn is_loaded(&self) -> bool {
+    pub(crate) fn is_loaded(&self) -> bool {
         self.resident.loaded.borrow().is_some()
     }
 
     /// Frees the weights, for all handles. Results that were computed stay.
-    pub fn unload(&self) {
+    pub(crate) fn unload(&self) {
         self.resident.loaded.borrow_mut().take();
         if let Some(state) = self.resident.state.upgrade() {
             let residents = state.kept::<Residents>();
@@ -191,22 +191,22 @@ impl Model {
     }
 
     /// The session's state.
-    pub fn state(&self) -> Result<Rc<State>, ScriptError> {
+    pub(crate) fn state(&self) -> Result<Rc<State>, ScriptError> {
         let gone = || ScriptError::new(ErrorKind::Internal, "the model's session has ended");
         self.resident.state.upgrade().ok_or_else(gone)
     }
 
-    pub fn last_output(&self) -> Option<Generation> {
+    pub(crate) fn last_output(&self) -> Option<Generation> {
         self.last_output.borrow().clone()
     }
 
     /// Keeps an output within reach of `lm.last_output`.
-    pub fn remember(&self, output: &Generation) {
+    pub(crate) fn remember(&self, output: &Generation) {
         *self.last_output.borrow_mut() = Some(output.clone());
     }
 
     /// A handle for an output to hold. It remembers nothing: the two must not keep each other alive.
-    pub fn plain(&self) -> Self {
+    pub(crate) fn plain(&self) -> Self {
         Self {
             last_output: Rc::default(),
             ..self.clone()
@@ -248,7 +248,7 @@ impl Show for Model {
 
 /// The models that are resident, as `ecco::models()` gives them.
 #[derive(Clone)]
-pub struct ModelList {
+pub(crate) struct ModelList {
     pub models: Vec<Model>,
 }
 

@@ -7,7 +7,7 @@ use rhai::{Array, Dynamic, FuncRegistration, INT, Map};
 use super::model::{Model, ModelList};
 use crate::text::generation::Generation;
 
-pub fn register(registry: &mut Registry) {
+pub(super) fn register(registry: &mut Registry) {
     members! { registry, [Model];
         /// The name it was loaded by.
         get name(lm: &Model) -> String { Ok(lm.card().name.clone()) }

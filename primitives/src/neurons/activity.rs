@@ -30,7 +30,7 @@ options! {
 
 /// One neuron over texts. The text where it is most active comes first in the view.
 #[derive(Clone)]
-pub struct Activity(Rc<NeuronValues>);
+pub(crate) struct Activity(Rc<NeuronValues>);
 
 struct NeuronValues {
     passages: Vec<Passage>,
@@ -46,7 +46,7 @@ impl Activity {
     ///
     /// # Errors
     /// A layer or neuron that is not there; what recording says.
-    pub fn new(
+    pub(crate) fn new(
         passages: Vec<Passage>,
         layer: INT,
         neuron: INT,
@@ -87,7 +87,7 @@ impl Activity {
     }
 
     /// (position) of one text, else (text, position), NaN behind shorter ones.
-    pub fn tensor(&self) -> Tensor {
+    pub(crate) fn tensor(&self) -> Tensor {
         if let [values] = self.0.values.as_slice() {
             return Tensor::new(Array1::from_vec(values.clone()).into_dyn(), &["position"]);
         }
@@ -217,7 +217,7 @@ fn over(
     Activity::new(passages.into_iter().flatten().collect(), layer, neuron, options)
 }
 
-pub fn register(registry: &mut Registry) {
+pub(crate) fn register(registry: &mut Registry) {
     members! { registry, [Generation, Run];
         /// The activation of one neuron over the text, token by token; layer and neuron are counted from 0.
         ///

@@ -1,7 +1,7 @@
 //! Neurons over texts.
 
-pub mod activity;
-pub mod top;
+pub(crate) mod activity;
+pub(crate) mod top;
 
 use ecco_scripting::Registry;
 
@@ -9,7 +9,7 @@ use activity::Activity;
 use top::TopNeurons;
 
 /// Makes the topic known to scripts.
-pub fn register(registry: &mut Registry) {
+pub(crate) fn register(registry: &mut Registry) {
     registry.result::<Activity>("Activity", "activity");
     registry.result::<TopNeurons>("TopNeurons", "neurons");
     activity::register(registry);

@@ -46,7 +46,7 @@ options! {
 
 /// The most active neurons of a text.
 #[derive(Clone)]
-pub struct TopNeurons(Rc<Ranking>);
+pub(crate) struct TopNeurons(Rc<Ranking>);
 
 struct Ranking {
     passage: Passage,
@@ -72,7 +72,7 @@ impl TopNeurons {
     ///
     /// # Errors
     /// A position or layer that is not there; what recording says.
-    pub fn new(passage: Passage, options: TopOptions) -> Result<Self, ScriptError> {
+    pub(crate) fn new(passage: Passage, options: TopOptions) -> Result<Self, ScriptError> {
         let site = options.site.as_ref().map(|site| site.0.as_str());
         let place = place_named(site, Site::MlpInner, &passage)?;
         let layers = SiteLayers::new(place, Layers::one(options.layer))?.capture(&passage)?;
@@ -198,7 +198,7 @@ fn checked_position(position: INT, length: usize) -> Result<usize, ScriptError> 
     })
 }
 
-pub fn register(registry: &mut Registry) {
+pub(crate) fn register(registry: &mut Registry) {
     members! { registry, [Generation, Run];
         /// The neurons that are most active, by their largest or mean activation over the positions, or at one position.
         ///

@@ -37,7 +37,7 @@ options! {
 
 /// Layers of one side against layers of the other.
 #[derive(Clone)]
-pub struct SimilarityGrid(Rc<Comparison>);
+pub(crate) struct SimilarityGrid(Rc<Comparison>);
 
 struct Comparison {
     method: Method,
@@ -170,12 +170,12 @@ fn of_tensor(tensor: &Tensor) -> Result<Side, ScriptError> {
 }
 
 impl SimilarityGrid {
-    pub fn method(&self) -> String {
+    pub(crate) fn method(&self) -> String {
         self.0.method.label()
     }
 
     /// (layer, other_layer)
-    pub fn scores(&self) -> Tensor {
+    pub(crate) fn scores(&self) -> Tensor {
         Tensor::new(self.0.scores.clone().into_dyn(), &["layer", "other_layer"])
     }
 }
@@ -221,7 +221,7 @@ impl Explanation for SimilarityGrid {
     }
 }
 
-pub fn register(registry: &mut Registry) {
+pub(crate) fn register(registry: &mut Registry) {
     functions! { registry, "ecco";
         /// How alike each layer of one model is to each layer of another, or of the same: a grid. Both sides are outputs,
         /// runs, or lists of them (their positions are put together), or tensors whose first axis is layers, over the same

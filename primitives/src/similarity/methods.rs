@@ -59,13 +59,13 @@ options! {
 }
 
 impl SvccaOptions {
-    pub fn method(&self) -> Method {
+    pub(crate) fn method(&self) -> Method {
         Method::Svcca { dims: self.dims }
     }
 }
 
 impl PwccaOptions {
-    pub fn method(&self) -> Method {
+    pub(crate) fn method(&self) -> Method {
         Method::Pwcca {
             canonical: self.canonical,
         }
@@ -73,7 +73,7 @@ impl PwccaOptions {
 }
 
 impl CkaOptions {
-    pub fn method(&self) -> Method {
+    pub(crate) fn method(&self) -> Method {
         let kernel = match self.kernel.0 {
             KernelName::Linear => Kernel::Linear,
             KernelName::Rbf => Kernel::Rbf {
@@ -118,7 +118,7 @@ fn capture(tensor: &Tensor) -> Result<ArcArray2<f32>, ScriptError> {
     })
 }
 
-pub fn register(registry: &mut Registry) {
+pub(super) fn register(registry: &mut Registry) {
     functions! { registry, "ecco";
         /// How alike two captures are by canonical correlation: the mean of the first correlations, as many as make up 98%
         /// of their sum. Captures are tensors (neuron, position) over the same positions; where a tensor's axes have names,

@@ -1,6 +1,6 @@
 //! How alike the layers of models are.
 
-pub mod grid;
+pub(crate) mod grid;
 mod methods;
 
 use ecco_scripting::Registry;
@@ -8,7 +8,7 @@ use ecco_scripting::Registry;
 use grid::SimilarityGrid;
 
 /// Makes the topic known to scripts.
-pub fn register(registry: &mut Registry) {
+pub(crate) fn register(registry: &mut Registry) {
     registry.result::<SimilarityGrid>("SimilarityGrid", "grid");
     methods::register(registry);
     grid::register(registry);

@@ -18,7 +18,7 @@ macro_rules! site_names {
     ($($(#[$about:meta])* $name:ident $usual:expr;)*) => {$(
         $(#[$about])*
         #[derive(Debug, Clone, PartialEq)]
-        pub struct $name(pub String);
+        pub(crate) struct $name(pub(crate) String);
 
         impl OptionValue for $name {
             const KIND: OptionKind = OptionKind::Such(&$usual);
@@ -55,13 +55,13 @@ options! {
 
 /// A site and the layers that are looked at.
 #[derive(Clone)]
-pub struct SiteLayers {
+pub(crate) struct SiteLayers {
     pub place: Place,
     layers: Layers,
 }
 
 #[derive(Clone)]
-pub enum Layers {
+pub(crate) enum Layers {
     All,
     /// From the first on, before the second.
     Range(Option<usize>, Option<usize>),
@@ -69,7 +69,7 @@ pub enum Layers {
 }
 
 /// One layer of a site over one text. The values are shared with whatever holds them.
-pub struct Layer {
+pub(crate) struct Layer {
     /// None where the site is no layer's.
     pub number: Option<usize>,
     /// (neuron, position)
@@ -77,7 +77,7 @@ pub struct Layer {
 }
 
 /// The same layers of several texts.
-pub struct Captures {
+pub(crate) struct Captures {
     /// By text.
     pub texts: Vec<Vec<Layer>>,
 }
@@ -85,7 +85,7 @@ pub struct Captures {
 impl CaptureOptions {
     /// # Errors
     /// A site that no model has, one whose values are between positions, and layers said in two ways.
-    pub fn site_layers(self, passage: &Passage) -> Result<SiteLayers, ScriptError> {
+    pub(crate) fn site_layers(self, passage: &Passage) -> Result<SiteLayers, ScriptError> {
         let site = self.site.as_ref().map(|site| site.0.as_str());
         let place = place_named(site, Site::MlpInner, passage)?;
         SiteLayers::new(place, Layers::of(self.layers, self.from_layer, self.to_layer)?)
@@ -96,7 +96,7 @@ impl CaptureOptions {
 ///
 /// # Errors
 /// A site that no model has.
-pub fn place_named(name: Option<&str>, usual: Site, passage: &Passage) -> Result<Place, ScriptError> {
+pub(crate) fn place_named(name: Option<&str>, usual: Site, passage: &Passage) -> Result<Place, ScriptError> {
     match name {
         Some(name) => passage.place(name).map_err(|error| error.pointing_at("site")),
         None => Ok(Place::of(usual)),
@@ -107,7 +107,7 @@ pub fn place_named(name: Option<&str>, usual: Site, passage: &Passage) -> Result
 ///
 /// # Errors
 /// A site that no model has.
-pub fn place_in(lm: &Model, name: Option<&str>, usual: Site) -> Result<Place, ScriptError> {
+pub(crate) fn place_in(lm: &Model, name: Option<&str>, usual: Site) -> Result<Place, ScriptError> {
     match name {
         Some(name) => place(lm, name).map_err(|error| error.pointing_at("site")),
         None => Ok(Place::of(usual)),
@@ -119,7 +119,7 @@ impl Layers {
     ///
     /// # Errors
     /// Layers said in both ways, an empty list, a layer twice.
-    pub fn of(
+    pub(crate) fn of(
         layers: Option<Vec<usize>>,
         from: Option<usize>,
         to: Option<usize>,
@@ -136,7 +136,7 @@ impl Layers {
     }
 
     /// That one, or all.
-    pub fn one(layer: Option<usize>) -> Self {
+    pub(crate) fn one(layer: Option<usize>) -> Self {
         layer.map_or(Self::All, |layer| Self::Listed(vec![layer]))
     }
 }
@@ -144,7 +144,7 @@ impl Layers {
 impl SiteLayers {
     /// # Errors
     /// A site whose values are between positions.
-    pub fn new(place: Place, layers: Layers) -> Result<Self, ScriptError> {
+    pub(crate) fn new(place: Place, layers: Layers) -> Result<Self, ScriptError> {
         if place.axes().contains(&"key") {
             let message = format!("{} is between two positions, not at one", place.name());
             return Err(ScriptError::new(ErrorKind::Value, message)
@@ -155,7 +155,7 @@ impl SiteLayers {
     }
 
     /// One layer of a site.
-    pub fn one(place: Place, layer: usize) -> Self {
+    pub(crate) fn one(place: Place, layer: usize) -> Self {
         Self {
             place,
             layers: Layers::Listed(vec![layer]),
@@ -166,7 +166,7 @@ impl SiteLayers {
     ///
     /// # Errors
     /// Layers that the model does not have or that were not recorded; what recording says.
-    pub fn capture(&self, passage: &Passage) -> Result<Vec<Layer>, ScriptError> {
+    pub(crate) fn capture(&self, passage: &Passage) -> Result<Vec<Layer>, ScriptError> {
         let one = match &self.layers {
             Layers::Listed(layers) if layers.len() == 1 => Some(layers[0]),
             _ => None,
@@ -197,7 +197,7 @@ impl SiteLayers {
     }
 
     /// Where numbers come from, as a result's document has it: the site, and each text.
-    pub fn summary(&self, passages: &[Passage]) -> Value {
+    pub(crate) fn summary(&self, passages: &[Passage]) -> Value {
         let texts: Vec<Value> = passages.iter().map(Passage::summary).collect();
         json!({"site": self.place.name(), "texts": texts})
     }
@@ -206,7 +206,7 @@ impl SiteLayers {
     ///
     /// # Errors
     /// As of one, and layers of other widths.
-    pub fn captures(&self, passages: &[Passage]) -> Result<Captures, ScriptError> {
+    pub(crate) fn captures(&self, passages: &[Passage]) -> Result<Captures, ScriptError> {
         let texts: Vec<Vec<Layer>> = passages
             .iter()
             .map(|passage| self.capture(passage))
@@ -331,7 +331,7 @@ fn matrix(tensor: Tensor, place: Place) -> Result<ArcArray2<f32>, ScriptError> {
 
 impl Captures {
     /// The layers' numbers and widths.
-    pub fn blocks(&self) -> Vec<(Option<usize>, usize)> {
+    pub(crate) fn blocks(&self) -> Vec<(Option<usize>, usize)> {
         let first = self.texts.first().map_or(&[][..], Vec::as_slice);
         first
             .iter()
@@ -340,13 +340,13 @@ impl Captures {
     }
 
     /// Positions of each text.
-    pub fn lengths(&self) -> Vec<usize> {
+    pub(crate) fn lengths(&self) -> Vec<usize> {
         let length = |text: &Vec<Layer>| text.first().map_or(0, |layer| layer.values.ncols());
         self.texts.iter().map(length).collect()
     }
 
     /// (position, layer × neuron), text after text; what is negative becomes 0 with `clip`.
-    pub fn positions_by_neurons(&self, clip: bool) -> Array2<f32> {
+    pub(crate) fn positions_by_neurons(&self, clip: bool) -> Array2<f32> {
         let width = self.blocks().iter().map(|(_, width)| width).sum();
         let mut matrix = Array2::zeros((self.lengths().iter().sum(), width));
         let mut row = 0;
@@ -370,7 +370,7 @@ impl Captures {
     }
 
     /// Each layer over all texts: (neuron, position).
-    pub fn joined(&self) -> Vec<Array2<f32>> {
+    pub(crate) fn joined(&self) -> Vec<Array2<f32>> {
         let n_layers = self.texts.first().map_or(0, Vec::len);
         let layer = |at: usize| {
             let parts: Vec<ArrayView2<f32>> = self.texts.iter().map(|text| text[at].values.view()).collect();

@@ -32,7 +32,7 @@ options! {
 
 /// JSON of an array of maps, from a script's value or from text.
 #[derive(Debug, Clone)]
-pub struct Objects(Value);
+pub(crate) struct Objects(Value);
 
 impl OptionValue for Objects {
     const KIND: OptionKind = OptionKind::Maps;
@@ -49,7 +49,7 @@ impl OptionValue for Objects {
 
 /// A template's variables by name.
 #[derive(Debug, Clone, Default)]
-pub struct Variables(Map<String, Value>);
+pub(crate) struct Variables(Map<String, Value>);
 
 impl OptionValue for Variables {
     const KIND: OptionKind = OptionKind::Map;
@@ -64,7 +64,7 @@ impl OptionValue for Variables {
 
 /// A rendered conversation. It has its special tokens already, so that none are added when a model reads it.
 #[derive(Clone)]
-pub struct Chat {
+pub(crate) struct Chat {
     chat: Rc<ecco_models::Chat>,
     tokens: Rc<[Token]>,
 }
@@ -91,15 +91,15 @@ impl Chat {
         })
     }
 
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.chat.text
     }
 
-    pub fn tokens(&self) -> &[Token] {
+    pub(crate) fn tokens(&self) -> &[Token] {
         &self.tokens
     }
 
-    pub fn prompt(&self) -> Prompt<'_> {
+    pub(crate) fn prompt(&self) -> Prompt<'_> {
         self.chat.as_ref().into()
     }
 }
@@ -137,7 +137,7 @@ impl Show for Chat {
 
 /// What a primitive is given to read: a string, or a conversation that `lm.chat` made.
 #[derive(Clone)]
-pub enum TextOrChat {
+pub(crate) enum TextOrChat {
     Text(String),
     Chat(Chat),
 }
@@ -145,7 +145,7 @@ pub enum TextOrChat {
 impl TextOrChat {
     /// # Errors
     /// A value that is neither; `expected` says what is.
-    pub fn of(value: &Dynamic, expected: &str) -> Result<Self, ScriptError> {
+    pub(crate) fn of(value: &Dynamic, expected: &str) -> Result<Self, ScriptError> {
         if let Some(chat) = value.read_lock::<Chat>() {
             return Ok(Self::Chat(chat.clone()));
         }
@@ -155,7 +155,7 @@ impl TextOrChat {
         }
     }
 
-    pub fn prompt(&self) -> Prompt<'_> {
+    pub(crate) fn prompt(&self) -> Prompt<'_> {
         match self {
             Self::Text(text) => text.into(),
             Self::Chat(chat) => chat.prompt(),
@@ -175,7 +175,7 @@ impl From<Chat> for TextOrChat {
     }
 }
 
-pub fn register(registry: &mut Registry) {
+pub(crate) fn register(registry: &mut Registry) {
     members! { registry, [Model];
         /// A conversation as the text that the model was trained to read, ready for an answer: by the chat template in
         /// the model's `tokenizer_config.json` or `chat_template.jinja`. What comes out goes into `lm.generate`,

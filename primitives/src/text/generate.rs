@@ -58,7 +58,7 @@ options! {
 
 /// When beams end, as transformers has it.
 #[derive(Debug, Clone, Copy)]
-pub struct BeamEnd(EarlyStopping);
+pub(crate) struct BeamEnd(EarlyStopping);
 
 impl OptionValue for BeamEnd {
     const KIND: OptionKind = OptionKind::BoolOr(&["never"]);
@@ -78,7 +78,7 @@ const PACE: Duration = Duration::from_millis(50);
 
 /// The output of a generation, whose tokens are shown as they are made where `is_shown`. The option `attribution` is
 /// left to the attributions.
-pub fn generate(
+pub(crate) fn generate(
     lm: &Model,
     prompt: Prompt,
     options: GenerationOptions,

@@ -22,7 +22,7 @@ use ecco_scripting::tensor::Tensor;
 
 /// What one forward pass over the text can record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Internals {
+pub(crate) enum Internals {
     /// The MLPs' inner values after the non-linearity: (layer, neuron, position).
     Activations,
     /// (layer + 1, position, hidden), as transformers has them: first the embeddings, last after the norm.
@@ -62,7 +62,7 @@ impl Internals {
 
 /// An output of `generate`, or a text that was given to be scored. Clones share everything but how they are shown.
 #[derive(Clone)]
-pub struct Generation(Rc<Output>, Appearance);
+pub(crate) struct Generation(Rc<Output>, Appearance);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Appearance {
@@ -83,7 +83,7 @@ struct Output {
 }
 
 impl Generation {
-    pub fn new(model: &Model, generation: ecco_models::Generation, text: String) -> Self {
+    pub(crate) fn new(model: &Model, generation: ecco_models::Generation, text: String) -> Self {
         let appearance = match generation.finish {
             Finish::Given => Appearance::Score,
             _ => Appearance::Tokens,
@@ -101,39 +101,39 @@ impl Generation {
     }
 
     /// The same, shown by how surprising each of its tokens was.
-    pub fn as_score(&self) -> Self {
+    pub(crate) fn as_score(&self) -> Self {
         Self(Rc::clone(&self.0), Appearance::Score)
     }
 
     /// The prompt and what was generated.
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.0.text
     }
 
-    pub fn tokens(&self) -> &[ecco_models::Token] {
+    pub(crate) fn tokens(&self) -> &[ecco_models::Token] {
         &self.0.generation.tokens
     }
 
     /// The tokens' texts.
-    pub fn token_texts(&self) -> Vec<String> {
+    pub(crate) fn token_texts(&self) -> Vec<String> {
         self.tokens().iter().map(|token| token.text.clone()).collect()
     }
 
     /// Of an encoder–decoder: what its decoder has read, the token that it starts with first.
-    pub fn decoder_ids(&self) -> Option<Vec<u32>> {
+    pub(crate) fn decoder_ids(&self) -> Option<Vec<u32>> {
         let generation = &self.0.generation;
         generation.start_id.map(|_| generation.decoder_ids())
     }
 
-    pub fn n_input(&self) -> usize {
+    pub(crate) fn n_input(&self) -> usize {
         self.0.generation.n_input
     }
 
-    pub fn seed(&self) -> Option<u64> {
+    pub(crate) fn seed(&self) -> Option<u64> {
         self.0.generation.seed
     }
 
-    pub fn finish(&self) -> &'static str {
+    pub(crate) fn finish(&self) -> &'static str {
         match self.0.generation.finish {
             Finish::Given => "given",
             Finish::Length => "length",
@@ -144,20 +144,20 @@ impl Generation {
     }
 
     /// The positions that have activations: all but the last generated token, which no pass has read.
-    pub fn n_positions(&self) -> usize {
+    pub(crate) fn n_positions(&self) -> usize {
         let made_some = self.0.generation.n_generated() > 0;
         self.tokens().len() - usize::from(made_some)
     }
 
     /// The layers of [`Internals::Activations`], in order.
-    pub fn activation_layers(&self) -> Vec<usize> {
+    pub(crate) fn activation_layers(&self) -> Vec<usize> {
         let model = &self.0.model;
         let all = || (0..model.card().n_layers).collect();
         model.recording.layers.clone().unwrap_or_else(all)
     }
 
     /// What was recorded, or is recorded now in one pass over the text.
-    pub fn recorded(&self, what: Internals) -> Result<Tensor, ScriptError> {
+    pub(crate) fn recorded(&self, what: Internals) -> Result<Tensor, ScriptError> {
         if let Some(tensor) = self.0.recorded.borrow().get(&what) {
             return Ok(tensor.clone());
         }
@@ -170,7 +170,7 @@ impl Generation {
     }
 
     /// One teacher-forced pass that records all of `what`.
-    pub fn record(&self, what: &[Internals]) -> Result<(), ScriptError> {
+    pub(crate) fn record(&self, what: &[Internals]) -> Result<(), ScriptError> {
         let model = &self.0.model;
         let loaded = model.loaded().map_err(|error| {
             let options: Vec<String> = what
@@ -236,12 +236,12 @@ impl Generation {
     }
 
     /// Whether the given tokens were read by an encoder and the others written by a decoder.
-    pub fn is_pair(&self) -> bool {
+    pub(crate) fn is_pair(&self) -> bool {
         self.0.generation.start_id.is_some()
     }
 
     /// A pass over what the model has read to write this: all tokens but the last generated one.
-    pub fn run(&self) -> Result<Run, ScriptError> {
+    pub(crate) fn run(&self) -> Result<Run, ScriptError> {
         if let Some(run) = &*self.0.run.borrow() {
             return Ok(run.clone());
         }
@@ -254,7 +254,7 @@ impl Generation {
 
     /// What a pass over the whole text reads. The decoder beside an encoder has read what it wrote; the encoder, what
     /// it was given.
-    pub fn input(&self) -> Input {
+    pub(crate) fn input(&self) -> Input {
         let generation = &self.0.generation;
         let ids = generation.ids();
         match generation.start_id {
@@ -267,18 +267,18 @@ impl Generation {
     }
 
     /// The text that explanations are about.
-    pub fn passage(&self) -> Passage {
+    pub(crate) fn passage(&self) -> Passage {
         let facts = self.0.facts.get_or_init(|| Rc::new(Facts::of_output(self)));
         Passage::of_output(self, Rc::clone(facts))
     }
 
     /// Whether the text was given to be scored, and not generated.
-    pub fn is_given(&self) -> bool {
+    pub(crate) fn is_given(&self) -> bool {
         self.0.generation.finish == Finish::Given
     }
 
     /// How probable the model finds each of the tokens that were not input; one pass, made once.
-    pub fn scores(&self) -> Result<Rc<Vec<TokenScore>>, ScriptError> {
+    pub(crate) fn scores(&self) -> Result<Rc<Vec<TokenScore>>, ScriptError> {
         if let Some(scores) = &*self.0.scores.borrow() {
             return Ok(Rc::clone(scores));
         }
@@ -293,11 +293,11 @@ impl Generation {
         Ok(scores)
     }
 
-    pub fn model(&self) -> &Model {
+    pub(crate) fn model(&self) -> &Model {
         &self.0.model
     }
 
-    pub fn view(&self) -> TokenSequence {
+    pub(crate) fn view(&self) -> TokenSequence {
         TokenSequence {
             model: Some(self.0.model.card().name.clone()),
             text: Some(self.text().to_owned()),

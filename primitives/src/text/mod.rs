@@ -1,16 +1,16 @@
 //! Texts that a model reads and writes: generating, running, scoring, conversations.
 
-pub mod capture;
-pub mod chat;
-pub mod generate;
-pub mod generation;
+pub(crate) mod capture;
+pub(crate) mod chat;
+pub(crate) mod generate;
+pub(crate) mod generation;
 mod output;
-pub mod passage;
-pub mod run;
+pub(crate) mod passage;
+pub(crate) mod run;
 mod run_members;
-pub mod score;
-pub mod shown;
-pub mod token;
+pub(crate) mod score;
+pub(crate) mod shown;
+pub(crate) mod token;
 
 use ecco_scripting::Registry;
 
@@ -19,7 +19,7 @@ use generation::Generation;
 use run::Run;
 
 /// Makes the topic known to scripts.
-pub fn register(registry: &mut Registry) {
+pub(crate) fn register(registry: &mut Registry) {
     registry.value::<Chat>("Chat", "chat");
     registry.numbers::<Generation>("Generation", "output");
     registry.result::<Run>("Run", "run");

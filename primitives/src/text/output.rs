@@ -8,7 +8,7 @@ use rhai::{Array, Dynamic, INT};
 
 use super::generation::{Generation, Internals};
 
-pub fn register(registry: &mut Registry) {
+pub(super) fn register(registry: &mut Registry) {
     members! { registry, [Generation];
         /// The whole text: what was given and what was generated.
         get text(output: &Generation) -> String { Ok(output.text().to_owned()) }

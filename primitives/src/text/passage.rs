@@ -9,24 +9,23 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use ecco_interpreter::Watch;
-use ecco_models::run::{self, Input, Place, Prediction, masked_positions};
-use ecco_models::{Site, Token};
+use ecco_models::Token;
+use ecco_models::run::{self, Input, Prediction, masked_positions};
 use ecco_widgets::Token as ShownToken;
 use rhai::{Array, Dynamic};
 use serde_json::{Map, Value, json};
 
-use super::generation::{Generation, Internals};
-use super::run::{self as runs, Run};
-use super::shown::{TokenAxis, shown};
+use super::generation::Generation;
+use super::run::Run;
+use super::shown::shown;
 use crate::models::model::Model;
 use ecco_scripting::errors::{ErrorKind, ScriptError};
 use ecco_scripting::result::{Show, show};
 use ecco_scripting::session::watched;
-use ecco_scripting::tensor::Tensor;
 
 /// Clones share everything.
 #[derive(Clone)]
-pub struct Passage {
+pub(crate) struct Passage {
     origin: Origin,
     facts: Rc<Facts>,
 }
@@ -41,7 +40,7 @@ enum Origin {
 }
 
 /// What is known of a text without its origin, and what was computed of it.
-pub struct Facts {
+pub(crate) struct Facts {
     model: Model,
     input: Input,
     /// As they are shown: of an encoder–decoder those read, then those written, without the start token.
@@ -60,7 +59,7 @@ pub struct Facts {
 }
 
 impl Facts {
-    pub fn of_output(output: &Generation) -> Self {
+    pub(crate) fn of_output(output: &Generation) -> Self {
         let (tokens, n_input) = (output.tokens().to_vec(), output.n_input());
         // The decoder beside an encoder has its own sequence, whose first token is not among these.
         let (shift, first) = match output.is_pair() {
@@ -81,7 +80,7 @@ impl Facts {
         }
     }
 
-    pub fn of_run(run: &Run) -> Self {
+    pub(crate) fn of_run(run: &Run) -> Self {
         let written = run.target_tokens().iter().skip(1);
         let counted = match run.target_tokens() {
             [] => run.tokens(),
@@ -105,18 +104,18 @@ impl Facts {
 }
 
 impl Passage {
-    pub fn of_output(output: &Generation, facts: Rc<Facts>) -> Self {
+    pub(crate) fn of_output(output: &Generation, facts: Rc<Facts>) -> Self {
         let origin = Origin::Output(output.clone());
         Self { origin, facts }
     }
 
-    pub fn of_run(run: &Run, facts: Rc<Facts>) -> Self {
+    pub(crate) fn of_run(run: &Run, facts: Rc<Facts>) -> Self {
         let origin = Origin::Run(run.clone());
         Self { origin, facts }
     }
 
     /// A text that is given to be explained.
-    pub fn of_text(lm: &Model, input: Input) -> Result<Self, ScriptError> {
+    pub(crate) fn of_text(lm: &Model, input: Input) -> Result<Self, ScriptError> {
         let loaded = lm.loaded()?;
         let mut tokens = loaded.tokenizer().tokens(&input.ids);
         let n_input = tokens.len();
@@ -143,7 +142,7 @@ impl Passage {
     }
 
     /// That of an output or a run, if the value is one.
-    pub fn of(value: &Dynamic) -> Option<Self> {
+    pub(crate) fn of(value: &Dynamic) -> Option<Self> {
         if let Some(output) = value.read_lock::<Generation>() {
             return Some(output.passage());
         }
@@ -154,7 +153,7 @@ impl Passage {
     ///
     /// # Errors
     /// An empty list, or one with something else in it.
-    pub fn all(values: &Array) -> Result<Vec<Self>, ScriptError> {
+    pub(crate) fn all(values: &Array) -> Result<Vec<Self>, ScriptError> {
         if values.is_empty() {
             return Err(ScriptError::new(ErrorKind::Value, "the list of outputs is empty")
                 .with_hint("give outputs of lm.generate or runs of lm.run: [output_1, output_2]"));
@@ -167,7 +166,7 @@ impl Passage {
     }
 
     /// That of one value or those of a list.
-    pub fn some(value: &Dynamic) -> Result<Vec<Self>, ScriptError> {
+    pub(crate) fn some(value: &Dynamic) -> Result<Vec<Self>, ScriptError> {
         match (Self::of(value), value.as_array_ref()) {
             (Some(passage), _) => Ok(vec![passage]),
             (None, Ok(values)) => Self::all(&values),
@@ -175,17 +174,17 @@ impl Passage {
         }
     }
 
-    pub fn model(&self) -> &Model {
+    pub(crate) fn model(&self) -> &Model {
         &self.facts.model
     }
 
     /// What a pass over all of it reads.
-    pub fn input(&self) -> &Input {
+    pub(crate) fn input(&self) -> &Input {
         &self.facts.input
     }
 
     /// What was read on the way: all but the last written token.
-    pub fn read_input(&self) -> Input {
+    pub(crate) fn read_input(&self) -> Input {
         let mut input = self.facts.input.clone();
         if self.facts.written.is_some() {
             match input.target.is_empty() {
@@ -197,25 +196,25 @@ impl Passage {
     }
 
     /// As they are shown: of an encoder–decoder those read, then those written.
-    pub fn tokens(&self) -> &[Token] {
+    pub(crate) fn tokens(&self) -> &[Token] {
         &self.facts.tokens
     }
 
-    pub fn n_input(&self) -> usize {
+    pub(crate) fn n_input(&self) -> usize {
         self.facts.n_input
     }
 
-    pub fn n_written(&self) -> usize {
+    pub(crate) fn n_written(&self) -> usize {
         self.facts.tokens.len() - self.facts.n_input
     }
 
     /// Whether an encoder has read the first tokens, and the decoder beside it written the others.
-    pub fn is_pair(&self) -> bool {
+    pub(crate) fn is_pair(&self) -> bool {
         !self.facts.input.target.is_empty()
     }
 
     /// What it is: `output of 7 input and 12 generated tokens`.
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         match &self.origin {
             Origin::Output(output) => output.line(),
             Origin::Run(run) => run.line(),
@@ -224,7 +223,7 @@ impl Passage {
     }
 
     /// The same within a sentence: `an output of …`, `a text of 5 tokens`.
-    pub fn phrase(&self) -> String {
+    pub(crate) fn phrase(&self) -> String {
         match &self.origin {
             Origin::Output(output) if output.is_given() => format!("a {}", output.line()),
             Origin::Output(output) => format!("an {}", output.line()),
@@ -234,7 +233,7 @@ impl Passage {
     }
 
     /// What a result about it says of it beside its numbers.
-    pub fn about(&self) -> Map<String, Value> {
+    pub(crate) fn about(&self) -> Map<String, Value> {
         let about = json!({
             "model": self.facts.model.card().name,
             "tokens": self.facts.tokens.iter().map(|token| &token.text).collect::<Vec<_>>(),
@@ -245,7 +244,7 @@ impl Passage {
     }
 
     /// What was computed of it under a type, kept as long as the text; the type's default at first.
-    pub fn kept<T: Default + 'static>(&self) -> Rc<T> {
+    pub(crate) fn kept<T: Default + 'static>(&self) -> Rc<T> {
         let mut kept = self.facts.kept.borrow_mut();
         let value = kept
             .entry(TypeId::of::<T>())
@@ -255,13 +254,13 @@ impl Passage {
     }
 
     /// Runs work about it, which can be interrupted and shows how far it is.
-    pub fn watched<T>(&self, work: impl FnOnce(&mut Watch) -> T) -> Result<T, ScriptError> {
+    pub(crate) fn watched<T>(&self, work: impl FnOnce(&mut Watch) -> T) -> Result<T, ScriptError> {
         let state = self.model().state()?;
         Ok(watched(&state, self.model().verbose, work))
     }
 
     /// What the model says of the text, computed once.
-    pub fn predictions(&self) -> Result<Rc<Vec<Prediction>>, ScriptError> {
+    pub(crate) fn predictions(&self) -> Result<Rc<Vec<Prediction>>, ScriptError> {
         let kept = self.kept::<RefCell<Option<Rc<Vec<Prediction>>>>>();
         if let Some(known) = &*kept.borrow() {
             return Ok(Rc::clone(known));
@@ -279,7 +278,7 @@ impl Passage {
 /// Positions: which token is predicted where.
 impl Passage {
     /// Where a target of the model stands among the shown tokens.
-    pub fn shown_position(&self, position: usize) -> usize {
+    pub(crate) fn shown_position(&self, position: usize) -> usize {
         match self.is_pair() {
             true => self.n_input() + position - 1,
             false => position,
@@ -290,7 +289,7 @@ impl Passage {
     ///
     /// # Errors
     /// A position that nothing is predicted for.
-    pub fn predicted_at(&self, position: usize) -> Result<usize, ScriptError> {
+    pub(crate) fn predicted_at(&self, position: usize) -> Result<usize, ScriptError> {
         let Facts {
             first, last, shift, ..
         } = *self.facts;
@@ -312,7 +311,7 @@ impl Passage {
     ///
     /// # Errors
     /// A text without a mask, to a model that reads all at once.
-    pub fn default_position(&self) -> Result<usize, ScriptError> {
+    pub(crate) fn default_position(&self) -> Result<usize, ScriptError> {
         if let Some(written) = self.facts.written {
             return Ok(written);
         }
@@ -329,17 +328,17 @@ impl Passage {
     }
 
     /// Where the last written token stands, if any was written.
-    pub fn last_written(&self) -> Option<usize> {
+    pub(crate) fn last_written(&self) -> Option<usize> {
         self.facts.written.map(|_| self.facts.counted.len() - 1)
     }
 
     /// Whether each position sees those before it only.
-    pub fn is_causal(&self) -> bool {
+    pub(crate) fn is_causal(&self) -> bool {
         self.facts.shift > 0
     }
 
     /// How many of the tokens in the sequence whose head speaks were given.
-    pub fn n_given(&self) -> usize {
+    pub(crate) fn n_given(&self) -> usize {
         match (self.facts.written, self.is_pair()) {
             (Some(written), false) => written,
             (Some(_), true) => 1,
@@ -348,26 +347,26 @@ impl Passage {
     }
 
     /// Tokens of a beginning of the text, where the ids are those.
-    pub fn tokens_of(&self, ids: &[u32]) -> Option<Vec<Token>> {
+    pub(crate) fn tokens_of(&self, ids: &[u32]) -> Option<Vec<Token>> {
         let known = self.facts.counted.get(..ids.len())?;
         let is_same = known.iter().map(|token| token.id).eq(ids.iter().copied());
         is_same.then(|| known.to_vec())
     }
 
     /// The written positions, else all that are predicted and hold a token.
-    pub fn positions(&self) -> Vec<usize> {
+    pub(crate) fn positions(&self) -> Vec<usize> {
         let last = self.facts.last.min(self.facts.counted.len().saturating_sub(1));
         let first = self.facts.written.unwrap_or(self.facts.first);
         (first..=last).collect()
     }
 
     /// All positions that something is predicted for.
-    pub fn predicted(&self) -> std::ops::RangeInclusive<usize> {
+    pub(crate) fn predicted(&self) -> std::ops::RangeInclusive<usize> {
         self.facts.first..=self.facts.last
     }
 
     /// The token that stands at a position; `None` for a mask, and behind the end.
-    pub fn token(&self, position: usize) -> Option<&Token> {
+    pub(crate) fn token(&self, position: usize) -> Option<&Token> {
         let token = self.facts.counted.get(position)?;
         let is_mask =
             |model: &ecco_models::Model| model.tokenizer().mask().is_some_and(|mask| mask.id == token.id);
@@ -376,7 +375,7 @@ impl Passage {
     }
 
     /// What is before a position, as views show it.
-    pub fn before(&self, position: usize) -> Vec<ShownToken> {
+    pub(crate) fn before(&self, position: usize) -> Vec<ShownToken> {
         let n = position.min(self.facts.counted.len());
         shown(&self.facts.counted[..n])
     }

@@ -20,11 +20,11 @@ use ecco_scripting::session::watched;
 use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{ErrorKind, ScriptError, options};
 
-pub use sites::{place, sites, with_sites};
+pub(crate) use sites::{place, sites, with_sites};
 
 /// One text's part of a pass. Clones share everything; so do the texts of one batch.
 #[derive(Clone)]
-pub struct Run {
+pub(crate) struct Run {
     batch: Rc<Batch>,
     /// Which of the batch's texts.
     index: usize,
@@ -67,7 +67,7 @@ options! {
 }
 
 /// Passes over texts, side by side where that is worth it. Targets are one for each text, one for all, or none.
-pub fn run(model: &Model, texts: &[TextOrChat], options: RunOptions) -> Result<Vec<Run>, ScriptError> {
+pub(crate) fn run(model: &Model, texts: &[TextOrChat], options: RunOptions) -> Result<Vec<Run>, ScriptError> {
     let (targets, top_k) = (options.target.map(|targets| targets.0), options.topk);
     let (loaded, state) = (model.loaded()?, model.state()?);
     if texts.is_empty() {
@@ -106,7 +106,7 @@ pub fn run(model: &Model, texts: &[TextOrChat], options: RunOptions) -> Result<V
 }
 
 /// A pass over the tokens of a text that is already there: what an output is looked into with.
-pub fn again(model: &Model, text: String, input: Input) -> Result<Run, ScriptError> {
+pub(crate) fn again(model: &Model, text: String, input: Input) -> Result<Run, ScriptError> {
     let (loaded, state) = (model.loaded()?, model.state()?);
     let runs = watched(&state, model.verbose, |watch| {
         run::run(&loaded, vec![input], 1, watch)
@@ -155,7 +155,7 @@ fn of_text(error: ScriptError, index: usize) -> ScriptError {
 }
 
 /// Why a model predicts nothing for a text.
-pub fn silence(model: &ecco_models::Model) -> ScriptError {
+pub(crate) fn silence(model: &ecco_models::Model) -> ScriptError {
     if model.config().task == Task::States {
         let name = model.name().to_owned();
         return ecco_models::Error::NoHead { model: name }.into();
@@ -180,53 +180,53 @@ impl Run {
         &self.batch.texts[self.index]
     }
 
-    pub fn model(&self) -> &Model {
+    pub(crate) fn model(&self) -> &Model {
         &self.batch.model
     }
 
-    pub fn input(&self) -> &Input {
+    pub(crate) fn input(&self) -> &Input {
         &self.batch.run.inputs()[self.index]
     }
 
     /// Whether the model reads from left to right, and says what follows.
-    pub fn is_causal(&self) -> bool {
+    pub(crate) fn is_causal(&self) -> bool {
         self.text().is_causal
     }
 
-    pub fn source(&self) -> &str {
+    pub(crate) fn source(&self) -> &str {
         &self.text().text
     }
 
-    pub fn tokens(&self) -> &[Token] {
+    pub(crate) fn tokens(&self) -> &[Token] {
         &self.text().tokens
     }
 
-    pub fn target_tokens(&self) -> &[Token] {
+    pub(crate) fn target_tokens(&self) -> &[Token] {
         &self.text().target
     }
 
     /// The text that explanations are about.
-    pub fn passage(&self) -> Passage {
+    pub(crate) fn passage(&self) -> Passage {
         let facts = self.text().facts.get_or_init(|| Rc::new(Facts::of_run(self)));
         Passage::of_run(self, Rc::clone(facts))
     }
 
-    pub fn logits(&self) -> Result<Tensor, ScriptError> {
+    pub(crate) fn logits(&self) -> Result<Tensor, ScriptError> {
         self.tensor(What::Logits)
     }
 
     /// (layer + 1, position, hidden), as transformers has it: first the embeddings, last after the final norm.
-    pub fn hidden_states(&self) -> Result<Tensor, ScriptError> {
+    pub(crate) fn hidden_states(&self) -> Result<Tensor, ScriptError> {
         self.tensor(What::HiddenStates)
     }
 
     /// A place of the model, at one layer or at all.
-    pub fn at(&self, place: Place, layer: Option<usize>) -> Result<Tensor, ScriptError> {
+    pub(crate) fn at(&self, place: Place, layer: Option<usize>) -> Result<Tensor, ScriptError> {
         self.tensor(What::Place(place, layer))
     }
 
     /// The layers that have a place.
-    pub fn layers(&self, place: Place) -> Result<Vec<usize>, ScriptError> {
+    pub(crate) fn layers(&self, place: Place) -> Result<Vec<usize>, ScriptError> {
         let layers = match self.batch.run.records().layers(place) {
             none if none.is_empty() => run::probe(&*self.batch.model.loaded()?)?.layers(place),
             layers => layers,
@@ -247,7 +247,7 @@ impl Run {
     ///
     /// # Errors
     /// A name that no place has, or none of this model's.
-    pub fn at_name(&self, name: &str, layer: Option<usize>) -> Result<Tensor, ScriptError> {
+    pub(crate) fn at_name(&self, name: &str, layer: Option<usize>) -> Result<Tensor, ScriptError> {
         self.at(self.place(name)?, layer)
     }
 
@@ -255,7 +255,7 @@ impl Run {
     ///
     /// # Errors
     /// A name that no place has.
-    pub fn place(&self, name: &str) -> Result<Place, ScriptError> {
+    pub(crate) fn place(&self, name: &str) -> Result<Place, ScriptError> {
         place(&self.batch.model, name)
     }
 
@@ -344,7 +344,7 @@ fn axes(place: Place, layer: Option<usize>) -> Vec<&'static str> {
 }
 
 /// (layer + 1, position, hidden) of one text, as transformers has it: first the embeddings, last after the final norm.
-pub fn hidden_states(records: &Records, text: usize) -> Result<ArrayD<f32>, ScriptError> {
+pub(crate) fn hidden_states(records: &Records, text: usize) -> Result<ArrayD<f32>, ScriptError> {
     let before = records.array(Place::of(Site::ResidualBefore), None, text)?;
     let last = records.array(Place::of(Site::FinalNorm), None, text)?;
     let last = last.insert_axis(Axis(0));

@@ -10,7 +10,7 @@ use super::chat::{Chat, TextOrChat};
 use super::run::{self, Run, RunOptions};
 use crate::models::model::Model;
 
-pub fn register(registry: &mut Registry) {
+pub(super) fn register(registry: &mut Registry) {
     members! { registry, [Model];
         /// Runs the model once over a text, without generating: any kind of model. The result shows what the model
         /// says of the text, and holds what happened inside. In the place of a text there may be a conversation that

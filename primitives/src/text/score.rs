@@ -8,7 +8,7 @@ use super::chat::Chat;
 use super::generation::Generation;
 use crate::models::model::Model;
 
-pub fn register(registry: &mut Registry) {
+pub(crate) fn register(registry: &mut Registry) {
     members! { registry, [Model];
         /// Reads a text that you give, and says how surprising each of its tokens is to the model; the first has nothing
         /// before it. The result can do what an output of `generate` can: `saliency`, `activations`, `run_nmf` …
@@ -66,7 +66,7 @@ pub fn register(registry: &mut Registry) {
 }
 
 /// A text as if the model had written it: all but its first token, or what follows the prompt.
-pub fn given(lm: &Model, prompt: Option<Prompt>, text: &str) -> Result<Generation, ScriptError> {
+pub(crate) fn given(lm: &Model, prompt: Option<Prompt>, text: &str) -> Result<Generation, ScriptError> {
     let loaded = lm.loaded()?;
     let generation = ecco_models::Generation::of_text(&loaded, prompt, text).map_err(|error| {
         let hint = match &error {

@@ -4,7 +4,7 @@ use ecco_models::Token;
 use ecco_widgets::{Token as ShownToken, TokenSequence};
 
 /// Those of a text that is being made, or was.
-pub fn token_sequence(tokens: &[Token], n_input: usize, in_progress: bool) -> TokenSequence {
+pub(crate) fn token_sequence(tokens: &[Token], n_input: usize, in_progress: bool) -> TokenSequence {
     TokenSequence {
         tokens: shown(tokens),
         n_input,
@@ -13,11 +13,11 @@ pub fn token_sequence(tokens: &[Token], n_input: usize, in_progress: bool) -> To
     }
 }
 
-pub fn shown(tokens: &[Token]) -> Vec<ShownToken> {
+pub(crate) fn shown(tokens: &[Token]) -> Vec<ShownToken> {
     tokens.iter().map(shown_one).collect()
 }
 
-pub fn shown_one(token: &Token) -> ShownToken {
+pub(crate) fn shown_one(token: &Token) -> ShownToken {
     ShownToken {
         text: token.text.clone(),
         id: token.id,
@@ -27,7 +27,7 @@ pub fn shown_one(token: &Token) -> ShownToken {
 
 /// Tokens beside numbers, one for each place where the numbers stand.
 #[derive(Clone)]
-pub struct TokenAxis {
+pub(crate) struct TokenAxis {
     pub tokens: Vec<ShownToken>,
     /// How many were given.
     pub n_input: usize,
@@ -36,7 +36,7 @@ pub struct TokenAxis {
 }
 
 impl TokenAxis {
-    pub fn of(tokens: &[Token], n_input: usize) -> Self {
+    pub(crate) fn of(tokens: &[Token], n_input: usize) -> Self {
         Self {
             tokens: shown(tokens),
             n_input,
@@ -46,7 +46,7 @@ impl TokenAxis {
 
     /// An output is shown with the number of the position where it was predicted, one before it, so that the last
     /// input's stands twice.
-    pub fn read_twice(self, n_input: usize) -> Self {
+    pub(crate) fn read_twice(self, n_input: usize) -> Self {
         Self {
             twice: Some(n_input),
             ..self
@@ -54,7 +54,7 @@ impl TokenAxis {
     }
 
     /// A number for each token: for an input its own, for an output that of the position where it was predicted.
-    pub fn values(&self, by_position: &[f32]) -> Vec<f32> {
+    pub(crate) fn values(&self, by_position: &[f32]) -> Vec<f32> {
         let mut values = by_position.to_vec();
         if let Some(at) = self.twice.filter(|at| *at > 0 && *at <= values.len()) {
             values.insert(at, values[at - 1]);

@@ -8,7 +8,7 @@ use ecco_scripting::options::Word;
 ///
 /// # Errors
 /// A text that is not exactly one token; a number that no token has. `option` is where it was given.
-pub fn token(word: &Word, model: &ecco_models::Model, option: &str) -> Result<Token, ScriptError> {
+pub(crate) fn token(word: &Word, model: &ecco_models::Model, option: &str) -> Result<Token, ScriptError> {
     let refuse = |message: String| ScriptError::new(ErrorKind::Value, message).pointing_at(option);
     let named = |id: u32| model.tokenizer().tokens(&[id]).remove(0);
     let text = match word {

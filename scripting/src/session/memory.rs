@@ -67,6 +67,7 @@ pub struct CountingAllocator;
 // SAFETY: every call is passed on unchanged to the system allocator.
 unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promise, passed on.
         let pointer = unsafe { System.alloc(layout) };
         count(pointer, layout.size() as isize);
         count_container(layout.size(), 1);
@@ -74,6 +75,7 @@ unsafe impl GlobalAlloc for CountingAllocator {
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promise, passed on.
         let pointer = unsafe { System.alloc_zeroed(layout) };
         count(pointer, layout.size() as isize);
         count_container(layout.size(), 1);
@@ -83,10 +85,12 @@ unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         ALLOCATED.fetch_sub(layout.size() as isize, Ordering::Relaxed);
         count_container(layout.size(), -1);
+        // SAFETY: the caller's promise, passed on.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: the caller's promise, passed on.
         let moved = unsafe { System.realloc(pointer, layout, new_size) };
         count(moved, new_size as isize - layout.size() as isize);
         count_container(layout.size(), -1);

@@ -58,6 +58,10 @@ impl Tensor {
         self.shape().first().copied().unwrap_or(0)
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// `t[index]` on `axis`; a negative index counts from the end.
     pub fn index(&self, axis: usize, index: i64) -> Result<Self, ScriptError> {
         let len = self.axis_len(axis)?;

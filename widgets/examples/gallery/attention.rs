@@ -5,7 +5,7 @@ use ecco_widgets::*;
 
 use crate::texts::*;
 
-pub fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
+pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
     let hostile = hostile();
     vec![
         ("attention", Box::new(attention(eu(), 6, 12, Some(3)))),

@@ -9,7 +9,7 @@ use ecco_widgets::*;
 use crate::saliency::saliency;
 use crate::texts::{N_INPUT, eu, hostile, noise, read, token, words};
 
-pub fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
+pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
     vec![
         ("saliency-signed", Box::new(contrasts(SaliencyStyle::Minimal))),
         (

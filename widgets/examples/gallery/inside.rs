@@ -5,7 +5,7 @@ use ecco_widgets::*;
 
 use crate::texts::*;
 
-pub fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
+pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
     let hostile = hostile();
     vec![
         ("predictions", Box::new(predictions(eu(), 23))),

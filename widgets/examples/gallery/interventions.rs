@@ -5,7 +5,7 @@ use ecco_widgets::*;
 
 use crate::texts::*;
 
-pub fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
+pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
     vec![
         ("side-by-side", Box::new(side_by_side())),
         ("patch-map", Box::new(patch_map(false))),

@@ -5,7 +5,7 @@ use ecco_widgets::*;
 
 use crate::texts::*;
 
-pub fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
+pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
     let hostile = hostile();
     let n = hostile.len();
     let mut ragged = saliency(SaliencyStyle::Detailed);
@@ -67,6 +67,6 @@ fn scored(tokens: Vec<Token>, n_input: usize, style: SaliencyStyle) -> Saliency 
     }
 }
 
-pub fn saliency(style: SaliencyStyle) -> Saliency {
+pub(crate) fn saliency(style: SaliencyStyle) -> Saliency {
     scored(eu(), N_INPUT, style)
 }

@@ -2,9 +2,9 @@
 
 use ecco_widgets::Token;
 
-pub const N_INPUT: usize = 23;
+pub(crate) const N_INPUT: usize = 23;
 
-pub fn token(text: &str) -> Token {
+pub(crate) fn token(text: &str) -> Token {
     let id = text
         .bytes()
         .fold(7u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()))
@@ -17,13 +17,13 @@ pub fn token(text: &str) -> Token {
 }
 
 /// The list of countries of the README, as GPT-2 splits it.
-pub fn eu() -> Vec<Token> {
+pub(crate) fn eu() -> Vec<Token> {
     let text = "The| countries| of| the| European| Union| are|:|\n|1|.| Austria|\n|2|.| Belgium|\n|3|.| Bulgaria|\n|4|.\
                 | Croatia|\n|5|.| Cyprus|\n|6|.| Czech| Republic|\n|7|.| Denmark|\n|8|.| Estonia|\n|9";
     text.split('|').map(token).collect()
 }
 
-pub fn hostile() -> Vec<Token> {
+pub(crate) fn hostile() -> Vec<Token> {
     let texts = [
         "</script><script>window.hacked=1</script>",
         "<img src=x onerror=window.hacked=2>",
@@ -54,17 +54,17 @@ pub fn hostile() -> Vec<Token> {
     tokens
 }
 
-pub fn words(n: usize) -> Vec<Token> {
+pub(crate) fn words(n: usize) -> Vec<Token> {
     let eu = eu();
     (0..n).map(|i| eu[i % eu.len()].clone()).collect()
 }
 
-pub fn read(text: &str) -> Vec<Token> {
+pub(crate) fn read(text: &str) -> Vec<Token> {
     text.split('|').map(token).collect()
 }
 
 /// A number in 0..1 that depends on its arguments alone.
-pub fn noise(a: usize, b: usize) -> f32 {
+pub(crate) fn noise(a: usize, b: usize) -> f32 {
     let mut x =
         (a as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (b as u64).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
     x ^= x >> 29;
@@ -72,7 +72,7 @@ pub fn noise(a: usize, b: usize) -> f32 {
     (x >> 40) as f32 / (1u64 << 24) as f32
 }
 
-pub fn kind(token: &Token) -> usize {
+pub(crate) fn kind(token: &Token) -> usize {
     match token.text.trim_matches(' ') {
         "\n" => 0,
         "." | ":" => 1,

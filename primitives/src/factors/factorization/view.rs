@@ -17,7 +17,7 @@ const N_NEURONS: usize = 5;
 impl Factorization {
     /// One value per token: for an input its own response, for an output what was active where it was predicted, one
     /// position before it.
-    pub fn view(&self) -> Result<Factors, ScriptError> {
+    pub(crate) fn view(&self) -> Result<Factors, ScriptError> {
         let inner = &*self.0;
         let (mut tokens, mut texts) = (Vec::new(), Vec::new());
         let mut components = vec![Vec::new(); self.n_components()];

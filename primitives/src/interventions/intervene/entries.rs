@@ -87,10 +87,10 @@ options! {
 }
 
 /// Reads an entry of one of the lists.
-pub type Reader = fn(&Model, &Map) -> Result<Intervention, ScriptError>;
+pub(super) type Reader = fn(&Model, &Map) -> Result<Intervention, ScriptError>;
 
 /// The entries of one list, which may be a single map.
-pub fn of_list(
+pub(super) fn of_list(
     lm: &Model,
     list: &str,
     value: &Dynamic,
@@ -113,7 +113,7 @@ pub fn of_list(
     maps.iter().map(|map| read(lm, map)).collect()
 }
 
-pub fn ablate(lm: &Model, map: &Map) -> Result<Intervention, ScriptError> {
+pub(super) fn ablate(lm: &Model, map: &Map) -> Result<Intervention, ScriptError> {
     let entry = AblateEntry::read("an entry of `ablate`", map)?;
     let target = PartTarget::new(lm, &entry.part, entry.direction.as_ref(), None)?;
     let positions = entry.positions.as_ref();
@@ -133,7 +133,7 @@ pub fn ablate(lm: &Model, map: &Map) -> Result<Intervention, ScriptError> {
     })
 }
 
-pub fn scale(lm: &Model, map: &Map) -> Result<Intervention, ScriptError> {
+pub(super) fn scale(lm: &Model, map: &Map) -> Result<Intervention, ScriptError> {
     let entry = ScaleEntry::read("an entry of `scale`", map)?;
     let target = PartTarget::new(lm, &entry.part, entry.direction.as_ref(), None)?;
     target.intervention(entry.positions.as_ref(), || {
@@ -142,7 +142,7 @@ pub fn scale(lm: &Model, map: &Map) -> Result<Intervention, ScriptError> {
     })
 }
 
-pub fn add(lm: &Model, map: &Map) -> Result<Intervention, ScriptError> {
+pub(super) fn add(lm: &Model, map: &Map) -> Result<Intervention, ScriptError> {
     let entry = AddEntry::read("an entry of `add`", map)?;
     let target = PartTarget::new(lm, &entry.part, None, entry.vector.as_ref())?;
     target.intervention(entry.positions.as_ref(), || {
@@ -160,7 +160,7 @@ pub fn add(lm: &Model, map: &Map) -> Result<Intervention, ScriptError> {
     })
 }
 
-pub fn patch(lm: &Model, map: &Map) -> Result<Intervention, ScriptError> {
+pub(super) fn patch(lm: &Model, map: &Map) -> Result<Intervention, ScriptError> {
     let entry = PatchEntry::read("an entry of `patch`", map)?;
     let target = PartTarget::new(lm, &entry.part, entry.direction.as_ref(), None)?;
     let from = entry.from.as_ref().map(|from| from.0.clone()).unwrap_or_default();

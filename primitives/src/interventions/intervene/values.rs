@@ -15,7 +15,7 @@ const PLACES: &str = "a position, an array of positions or a range";
 
 /// Numbers of neurons, of heads, of the stream.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Indices(pub Vec<usize>);
+pub(super) struct Indices(pub Vec<usize>);
 
 impl OptionValue for Indices {
     const KIND: OptionKind = OptionKind::Any("a whole number or an array of them");
@@ -27,13 +27,13 @@ impl OptionValue for Indices {
 
 /// A vector in any of the ways that scripts have it.
 #[derive(Debug, Clone)]
-pub enum VectorValue {
+pub(super) enum VectorValue {
     Numbers(Vec<f32>),
     Steering(SteeringVector),
 }
 
 impl VectorValue {
-    pub fn numbers(&self) -> Vec<f32> {
+    pub(super) fn numbers(&self) -> Vec<f32> {
         match self {
             Self::Numbers(numbers) => numbers.clone(),
             Self::Steering(vector) => vector.steering.vector.clone(),
@@ -41,7 +41,7 @@ impl VectorValue {
     }
 
     /// Where it belongs, if it knows.
-    pub fn steering(&self) -> Option<&Steering> {
+    pub(super) fn steering(&self) -> Option<&Steering> {
         match self {
             Self::Numbers(_) => None,
             Self::Steering(vector) => Some(&vector.steering),
@@ -70,7 +70,7 @@ impl OptionValue for VectorValue {
 
 /// What is put in the place of what was there.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum AblateValue {
+pub(super) enum AblateValue {
     Number(f64),
     /// That of the texts `over`.
     Mean,
@@ -93,7 +93,7 @@ impl OptionValue for AblateValue {
 
 /// Positions, looked at where they are needed: what is wrong with them has its own hint.
 #[derive(Debug, Clone)]
-pub struct Positions(Dynamic);
+pub(super) struct Positions(Dynamic);
 
 impl OptionValue for Positions {
     const KIND: OptionKind = OptionKind::Any(PLACES);
@@ -106,7 +106,7 @@ impl OptionValue for Positions {
 impl Positions {
     /// # Errors
     /// A value that is neither a position, an array of positions nor a range.
-    pub fn ranges(&self) -> Result<Vec<Range<usize>>, ScriptError> {
+    pub(super) fn ranges(&self) -> Result<Vec<Range<usize>>, ScriptError> {
         let value = &self.0;
         ranges(value).ok_or_else(|| {
             let message = format!("option `positions` takes {PLACES}; got {}", show::brief(value));
@@ -140,7 +140,7 @@ fn ranges(value: &Dynamic) -> Option<Vec<Range<usize>>> {
 
 /// What values are taken from: a run, or a tensor of one layer.
 #[derive(Debug, Clone)]
-pub struct PatchValue(pub Dynamic);
+pub(super) struct PatchValue(pub Dynamic);
 
 impl OptionValue for PatchValue {
     const KIND: OptionKind = OptionKind::Any("a run, or a tensor as `run.at(site, layer)` gives it");

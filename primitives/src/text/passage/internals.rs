@@ -28,7 +28,7 @@ impl Passage {
     ///
     /// # Errors
     /// A name that no place has.
-    pub fn place(&self, name: &str) -> Result<Place, ScriptError> {
+    pub(crate) fn place(&self, name: &str) -> Result<Place, ScriptError> {
         match Place::parse(name) {
             Some(place) => Ok(place),
             None => self.run()?.place(name),
@@ -36,7 +36,7 @@ impl Passage {
     }
 
     /// A place at one layer or at all, and the numbers of the layers if they are not all there are.
-    pub fn at(
+    pub(crate) fn at(
         &self,
         place: Place,
         layer: Option<usize>,
@@ -62,7 +62,7 @@ impl Passage {
 
     /// The tokens that were read, one for each position of a place. For an output of one stack the last generated one
     /// too, though nothing has read it.
-    pub fn read(&self, place: Place) -> Result<TokenAxis, ScriptError> {
+    pub(crate) fn read(&self, place: Place) -> Result<TokenAxis, ScriptError> {
         let run = match &self.origin {
             Origin::Output(output) if !output.is_pair() => {
                 return Ok(TokenAxis::of(output.tokens(), output.n_input()));
@@ -78,7 +78,7 @@ impl Passage {
     }
 
     /// The tokens that a place's numbers are shown with: inputs, and outputs where they were predicted.
-    pub fn shown_at(&self, place: Place) -> Result<TokenAxis, ScriptError> {
+    pub(crate) fn shown_at(&self, place: Place) -> Result<TokenAxis, ScriptError> {
         let Origin::Output(output) = &self.origin else {
             return self.read(place);
         };
@@ -92,7 +92,7 @@ impl Passage {
     }
 
     /// What a result about several texts says of each.
-    pub fn summary(&self) -> Value {
+    pub(crate) fn summary(&self) -> Value {
         let Origin::Run(run) = &self.origin else {
             return Value::Object(self.about());
         };

@@ -10,7 +10,7 @@ use crate::models::model::Model;
 ///
 /// # Errors
 /// A name that no place has.
-pub fn place(model: &Model, name: &str) -> Result<Place, ScriptError> {
+pub(crate) fn place(model: &Model, name: &str) -> Result<Place, ScriptError> {
     Place::parse(name).ok_or_else(|| {
         let message = format!("there is no site \"{name}\"");
         with_sites(model, ScriptError::new(ErrorKind::Value, message), name)
@@ -18,7 +18,7 @@ pub fn place(model: &Model, name: &str) -> Result<Place, ScriptError> {
 }
 
 /// An error about a site's name, with those that there are.
-pub fn with_sites(model: &Model, error: ScriptError, name: &str) -> ScriptError {
+pub(crate) fn with_sites(model: &Model, error: ScriptError, name: &str) -> ScriptError {
     let known = model.loaded().map(|loaded| run::sites(&loaded));
     let Ok(Ok(known)) = known else {
         return error;
@@ -32,7 +32,7 @@ pub fn with_sites(model: &Model, error: ScriptError, name: &str) -> ScriptError 
 }
 
 /// Each site of a model with its axes: `(layer 6, head 12, query, key)`.
-pub fn sites(model: &Model) -> Result<Map, ScriptError> {
+pub(crate) fn sites(model: &Model) -> Result<Map, ScriptError> {
     let loaded = model.loaded()?;
     let line = |place: Place, shape: Vec<Option<usize>>| {
         let axes = place.axes().iter().zip(shape);

@@ -1,7 +1,6 @@
 //! What a model says of a text that it has read, and how that is shown.
 
 use ecco_interpreter::Explorable;
-use ecco_models::Token;
 use ecco_models::config::Task;
 use ecco_models::run::{Candidate, Prediction};
 use ecco_scripting::ScriptError;
@@ -14,12 +13,12 @@ use super::Run;
 use crate::text::shown::{shown, shown_one};
 
 impl Run {
-    pub fn predicted(&self) -> &[Prediction] {
+    pub(crate) fn predicted(&self) -> &[Prediction] {
         self.batch.run.predictions(self.index)
     }
 
     /// What the model says, as maps: see the primitive.
-    pub fn predictions(&self) -> Result<Array, ScriptError> {
+    pub(crate) fn predictions(&self) -> Result<Array, ScriptError> {
         match &self.text().silence {
             Some(silence) => Err(silence.clone()),
             None => Ok(self.predicted().iter().map(|said| self.map(said)).collect()),
@@ -63,7 +62,7 @@ impl Run {
         })
     }
 
-    pub fn view(&self) -> Reading {
+    pub(crate) fn view(&self) -> Reading {
         let mut said = match &self.text().silence {
             Some(silence) => Said::Nothing {
                 reason: silence.message.clone(),
