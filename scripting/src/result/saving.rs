@@ -231,8 +231,12 @@ fn json(tensor: &Tensor, out: &mut dyn Write) -> io::Result<()> {
 
 fn write_nested(view: ArrayViewD<f32>, out: &mut dyn Write) -> io::Result<()> {
     if view.ndim() == 0 {
-        // The shortest decimal that is this float; infinities and NaN, which JSON does not have, become null.
-        return serde_json::to_writer(out, &view.first()).map_err(io::Error::other);
+        // The shortest decimal that is this float, the same as in documents; infinities and NaN, which JSON does not
+        // have, become null.
+        let shortest = view
+            .first()
+            .and_then(|value| value.to_string().parse::<f64>().ok());
+        return serde_json::to_writer(out, &shortest).map_err(io::Error::other);
     }
     out.write_all(b"[")?;
     for (index, inner) in view.outer_iter().enumerate() {
@@ -347,6 +351,14 @@ mod tests {
             })
         );
         assert_eq!(Some(parsed), example().json(), "as a cell's output has it");
+        // Two shortest decimals are as near to this one.
+        let tie = Tensor::new(ArrayD::from_elem(IxDyn(&[1]), 0.259_765_625), &[]);
+        let mut text = Vec::new();
+        json(&tie, &mut text).expect("written");
+        assert_eq!(
+            serde_json::from_slice::<serde_json::Value>(&text).ok(),
+            tie.json()
+        );
         let mut text = Vec::new();
         let odd = Tensor::new(ArrayD::from_elem(IxDyn(&[1]), f32::NAN), &[]);
         json(&odd, &mut text).expect("written");
