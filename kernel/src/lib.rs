@@ -1,7 +1,7 @@
 //! The Jupyter side of the kernel: sockets, wire format, message loops, the script thread, interrupts.
 //!
 //! It reaches the language only through [`ecco_interpreter`], so all of it is tested with a
-//! toy language. [`serve`] starts everything:
+//! toy language. [`serve()`] starts everything:
 //!
 //! ```text
 //!            tokio, main thread                     │        script thread

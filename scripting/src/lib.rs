@@ -2,7 +2,7 @@
 //!
 //! - [`session`]: [`Session`], an interpreter that keeps variables, functions and imports between cells
 //! - [`registry`]: how types, members and functions are made known to it
-//! - [`members`]: a primitive said once; [`options`]: the `#{…}` maps that primitives take
+//! - [`members`](mod@members): a primitive said once; [`options`](mod@options): the `#{…}` maps that primitives take
 //! - [`result`]: what every result can do: be shown, turned into arrays and JSON, saved; [`tensor`]: numbers
 //! - [`errors`]: message, kind, hint, place
 //! - [`assist`]: completion, inspection, documentation, and the catalog they share

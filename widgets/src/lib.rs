@@ -11,7 +11,7 @@
 //! - [`score`]: how surprising a text's tokens are to a model
 //! - [`tokens`], [`progress`], [`model_card`], [`tensor_summary`]: small static ones
 //!
-//! A result is also a JSON document ([`schemas`], [`reference`]); its page holds the same, long rows packed.
+//! A result is also a JSON document ([`schemas`], [`reference`](mod@reference)); its page holds the same, long rows packed.
 //!
 //! A view's HTML is complete without scripts. Where a script may run, it clones that HTML into a shadow root
 //! and only adds what moves: colours follow from custom properties (`--s`, the strength of a box), so a theme

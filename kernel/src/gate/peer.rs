@@ -1,7 +1,7 @@
 //! One peer, from its first byte to its last.
 //!
 //! [`greet`] does the handshake: the kernel's side of it is said here, ZeroMQ hears of a peer only when it
-//! has introduced itself. [`relay`] then introduces it to ZeroMQ, and passes on what both say until one of
+//! has introduced itself. [`relay`](super::relay) then introduces it to ZeroMQ, and passes on what both say until one of
 //! them leaves, the peer does something it must not, or the kernel ends.
 
 use std::collections::HashSet;

@@ -50,7 +50,7 @@ impl Etag {
     }
 
     /// The hash of what is in `file`, of the same kind: SHA-256 of the contents for large files, for others git's
-    /// SHA-1, which covers the header "blob <length>\0" too.
+    /// SHA-1, which covers the header `blob <length>\0` too.
     fn of_file(&self, file: &Path, progress: &mut Progress, watch: &mut Watch) -> Result<String, HubError> {
         let failed = |source| io_error(file, source);
         let mut reader = File::open(file).map_err(failed)?;

@@ -8,7 +8,7 @@ use ecco_explain::agreement::{Agreement, MethodScores, agreement};
 use ecco_explain::faithfulness::Figures;
 use ecco_explain::{Aggregation, Baseline, FaithfulnessOptions, Method};
 use ecco_interpreter::Explorable;
-use ecco_widgets::comparison::Compared;
+use ecco_widgets::comparison::MethodRow;
 use ndarray::{Array2, ArrayD};
 use rhai::{Array, Dynamic};
 
@@ -193,7 +193,7 @@ impl Comparison {
             let saliency = &self.0.saliencies[index];
             let (view, seconds) = (saliency.view()?, computed[index].seconds);
             let faithfulness = agreement.faithfulness[index].iter().flat_map(Figures::named);
-            methods.push(Compared {
+            methods.push(MethodRow {
                 method: saliency.options.method.label().to_owned(),
                 is_referee: index == self.0.referee,
                 scale: view.scale,

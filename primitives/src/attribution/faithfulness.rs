@@ -5,7 +5,7 @@ use std::rc::Rc;
 use ecco_explain::FaithfulnessOptions;
 use ecco_explain::faithfulness::{Check, Figures};
 use ecco_interpreter::Explorable;
-use ecco_widgets::faithfulness::{Figure, Measured};
+use ecco_widgets::faithfulness::{Figure, Measurement};
 use ndarray::{ArrayD, IxDyn};
 use rhai::{Dynamic, Map};
 
@@ -72,7 +72,7 @@ impl Faithfulness {
     pub(super) fn view(&self) -> Result<ecco_widgets::Faithfulness, ScriptError> {
         let (measured, names) = (self.measured()?, self.saliency.target_names()?);
         let curve = |values: &[f64]| values.iter().map(|&value| value as f32).collect::<Vec<f32>>();
-        let target = |(check, target): (&Check, _)| Measured {
+        let target = |(check, target): (&Check, _)| Measurement {
             target,
             deletion: curve(&check.found.deletion),
             insertion: curve(&check.found.insertion),

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use ecco_explain::intervention::divergence::{self, Divergence};
 use ecco_interpreter::Explorable;
 use ecco_models::run::Input;
-use ecco_widgets::{Predicted, Side};
+use ecco_widgets::{Prediction, Side};
 use ndarray::{ArrayD, IxDyn};
 use rhai::{Dynamic, FLOAT, INT};
 
@@ -106,7 +106,7 @@ impl SideBySide {
     }
 
     /// By token from [`Self::first_predicted`] on.
-    fn predictions(&self) -> Result<Vec<Predicted>, ScriptError> {
+    fn predictions(&self) -> Result<Vec<Prediction>, ScriptError> {
         let divergence = self.divergence()?;
         let loaded = self.intervened().model().loaded()?;
         let n = self
@@ -117,7 +117,7 @@ impl SideBySide {
         let token = |id: u32| shown_one(&loaded.tokenizer().tokens(&[id])[0]);
         let one = |at: usize| {
             let both = [&divergence.reference[at], &divergence.changed[at]];
-            Predicted {
+            Prediction {
                 kl: divergence.kl[at] as f32,
                 best: both.map(|said| (token(said.id), said.probability as f32)),
                 of_token: both.map(|said| said.of_next.unwrap_or(f64::NAN) as f32),

@@ -8,7 +8,7 @@ use ecco_explain::score::TokenScore;
 use ecco_interpreter::Explorable;
 use ecco_models::run::{self, Input, Place, Records};
 use ecco_models::{Finish, Site};
-use ecco_widgets::{Score, Scored, TokenSequence};
+use ecco_widgets::{Score, ScoredToken, TokenSequence};
 use ndarray::{ArrayD, Axis};
 
 use super::passage::{Facts, Passage};
@@ -317,7 +317,7 @@ impl Generation {
             let best = loaded
                 .tokenizer()
                 .token_after(before.map(|token| token.id), score.best.0);
-            Some(Scored {
+            Some(ScoredToken {
                 log_probability: score.log_probability as f32,
                 rank: score.rank as u32,
                 best: Some((shown_one(&best), score.best.1 as f32)),

@@ -1,8 +1,8 @@
 //! The views of attribution in all their kinds.
 
 use ecco_interpreter::Explorable;
-use ecco_widgets::comparison::Compared;
-use ecco_widgets::faithfulness::{Figure, Measured};
+use ecco_widgets::comparison::MethodRow;
+use ecco_widgets::faithfulness::{Figure, Measurement};
 use ecco_widgets::saliency::{Check, CheckNote, Target, Targets};
 use ecco_widgets::*;
 
@@ -188,7 +188,7 @@ fn hostile_targets() -> Saliency {
 fn score(tokens: Vec<Token>, n_input: usize) -> Score {
     let scored = |i: usize| {
         let bits = 14.0 * noise(i, 77).powi(3);
-        (i >= n_input.max(1)).then(|| Scored {
+        (i >= n_input.max(1)).then(|| ScoredToken {
             log_probability: -bits * std::f32::consts::LN_2,
             rank: if bits < 1.0 { 1 } else { bits.exp2() as u32 },
             best: Some((tokens[(i * 7) % tokens.len()].clone(), 0.3 + 0.5 * noise(i, 5))),
@@ -220,7 +220,7 @@ fn faithfulness(names: Vec<Token>) -> Faithfulness {
                 .map(|step| full * (1.0 - (1.0 - step).powf(power)))
                 .collect::<Vec<f32>>()
         };
-        Measured {
+        Measurement {
             target: target(name, None, Some(N_INPUT + k)),
             deletion: curve(3.0 + noise(k, 4)),
             insertion: rising(2.0 + noise(k, 5)),
@@ -281,7 +281,7 @@ fn comparison(tokens: Vec<Token>) -> Comparison {
             }
         };
         let correlation = ["1", "0.83", "0.71", "0.22"][seed];
-        Compared {
+        MethodRow {
             method: method.into(),
             is_referee: seed == 0,
             scale,
@@ -305,7 +305,7 @@ fn comparison(tokens: Vec<Token>) -> Comparison {
                 ),
                 ("seconds".into(), ["1.42", "0.61", "0.02", "0.01"][seed].into()),
             ],
-            ..Compared::default()
+            ..MethodRow::default()
         }
     };
     Comparison {

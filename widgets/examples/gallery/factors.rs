@@ -78,7 +78,7 @@ fn factors_of_texts() -> Factors {
         texts.push(FactorText { start, n_input });
         start += part.len();
     }
-    let held = |n: usize| HeldOut {
+    let held = |n: usize| Holdout {
         n_components: n,
         error: 0.2 + 0.6 / n as f64 + 0.004 * (n * n) as f64,
         spread: 0.02,

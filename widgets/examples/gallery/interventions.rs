@@ -25,7 +25,7 @@ fn side_by_side() -> SideBySide {
         };
     }
     intervened.truncate(40);
-    let predicted = |at: usize| Predicted {
+    let predicted = |at: usize| Prediction {
         kl: (at as f32 * 0.7).sin().powi(2) * if at < N_INPUT { 0.2 } else { 1.4 },
         best: [(untouched[at].clone(), 0.61), (intervened[at].clone(), 0.48)],
         of_token: [if at == 29 { 0.02 } else { 0.5 }, 0.48],

@@ -59,7 +59,7 @@ pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
         (
             "reading-nothing",
             Box::new(Reading {
-                said: Said::Nothing {
+                said: Statement::Nothing {
                     reason: "the text has no [MASK], so there is nothing to predict".into(),
                 },
                 ..labelled()
@@ -79,7 +79,7 @@ pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
 
 /// A text with the tokens of another as candidates at some place.
 fn guessed(tokens: Vec<Token>, position: usize) -> Reading {
-    let mut said = Said::Tokens { places: vec![] };
+    let mut said = Statement::Tokens { places: vec![] };
     let candidates = tokens.iter().enumerate();
     said.add_token(
         position,
@@ -97,7 +97,7 @@ fn guessed(tokens: Vec<Token>, position: usize) -> Reading {
 }
 
 fn masked() -> Reading {
-    let mut said = Said::Tokens { places: vec![] };
+    let mut said = Statement::Tokens { places: vec![] };
     let shares = [0.931, 0.024, 0.0081, 0.0034, 0.0002];
     for (position, words) in [
         (4, "capital|heart|center|city|Capital"),
@@ -117,7 +117,7 @@ fn masked() -> Reading {
 fn next() -> Reading {
     let shares = [0.31, 0.12, 0.118, 0.05, 0.04];
     let mut view = guessed(eu()[..21].to_vec(), 21);
-    view.said = Said::Tokens { places: vec![] };
+    view.said = Statement::Tokens { places: vec![] };
     view.said.add_token(
         21,
         read(" Cyprus| Croatia| Denmark| the|\n")
@@ -134,7 +134,7 @@ fn written() -> Reading {
         0,
     );
     view.target = read("<pad>|▁Das|▁Haus");
-    view.said = Said::Tokens { places: vec![] };
+    view.said = Statement::Tokens { places: vec![] };
     view.said.add_token(
         3,
         read("▁ist|▁war|,").into_iter().zip([0.97, 0.01, 0.004]).collect(),
@@ -144,7 +144,7 @@ fn written() -> Reading {
 
 fn replaced() -> Reading {
     let mut view = guessed(read("[CLS]|the|chef|ate|the|meal|[SEP]"), 0);
-    view.said = Said::Tokens { places: vec![] };
+    view.said = Statement::Tokens { places: vec![] };
     for probability in [0.001, 0.02, 0.04, 0.93, 0.03, 0.11, 0.0] {
         view.said.add_replaced(probability);
     }
@@ -153,7 +153,7 @@ fn replaced() -> Reading {
 
 fn labelled() -> Reading {
     let mut view = guessed(read("[CLS]|It|was|not|good|at|all|.|[SEP]"), 0);
-    view.said = Said::Tokens { places: vec![] };
+    view.said = Statement::Tokens { places: vec![] };
     for (name, probability) in [("negative", 0.962), ("neutral", 0.031), ("positive", 0.007)] {
         view.said.add_label(name, probability, false);
     }

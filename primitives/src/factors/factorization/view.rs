@@ -1,7 +1,7 @@
 //! How factors look, and what is saved of them.
 
 use ecco_interpreter::Explorable;
-use ecco_widgets::{FactorLayer, FactorNeuron, FactorText, Factors, HeldOut};
+use ecco_widgets::{FactorLayer, FactorNeuron, FactorText, Factors, Holdout};
 
 use super::{Factorization, Fit, ranges, tensor};
 use ecco_scripting::ScriptError;
@@ -87,9 +87,9 @@ impl Factorization {
     }
 
     /// What was tried to choose the number of components.
-    fn held_out(&self) -> Vec<HeldOut> {
+    fn held_out(&self) -> Vec<Holdout> {
         let curve = self.choice().map_or(&[][..], |choice| &choice.curve);
-        let held = curve.iter().map(|held| HeldOut {
+        let held = curve.iter().map(|held| Holdout {
             n_components: held.n_components,
             error: held.error,
             spread: held.spread,

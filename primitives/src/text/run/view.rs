@@ -6,7 +6,7 @@ use ecco_models::run::{Candidate, Prediction};
 use ecco_scripting::ScriptError;
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::tensor::Tensor;
-use ecco_widgets::{Reading, Said};
+use ecco_widgets::{Reading, Statement};
 use rhai::{Array, Dynamic, INT, Map};
 
 use super::Run;
@@ -64,10 +64,10 @@ impl Run {
 
     pub(crate) fn view(&self) -> Reading {
         let mut said = match &self.text().silence {
-            Some(silence) => Said::Nothing {
+            Some(silence) => Statement::Nothing {
                 reason: silence.message.clone(),
             },
-            None => Said::Tokens { places: vec![] },
+            None => Statement::Tokens { places: vec![] },
         };
         for prediction in self.predicted() {
             match prediction {

@@ -35,7 +35,7 @@ pub struct Comparison {
     /// What the rows of all methods belong to.
     pub targets: Vec<Target>,
     /// The referee first, the others as far as they agree with it.
-    pub methods: Vec<Compared>,
+    pub methods: Vec<MethodRow>,
     /// How many of the highest sources `top_k` looks at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub k: Option<usize>,
@@ -46,7 +46,7 @@ pub struct Comparison {
 
 /// One method.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
-pub struct Compared {
+pub struct MethodRow {
     /// For people: "gradient × input".
     pub method: String,
     /// The one that the others are measured by.
@@ -87,7 +87,7 @@ pub(crate) const MOST_LABELS: usize = 60;
 /// Sources named beneath a strip.
 const N_TOP: usize = 3;
 
-impl Compared {
+impl MethodRow {
     /// The values of target `k`.
     pub(crate) fn row(&self, k: usize) -> &[f32] {
         self.scores.get(k).map_or(&[], Vec::as_slice)
@@ -181,7 +181,7 @@ impl Comparison {
     }
 
     /// The sources that a method puts highest for target `k`: `11 ·Bulgaria 31%`.
-    fn top(&self, method: &Compared, k: usize) -> String {
+    fn top(&self, method: &MethodRow, k: usize) -> String {
         let row = &method.row(k)[..method.row(k).len().min(self.tokens.len())];
         let source = |i: usize| {
             let label = visible::cut(&visible::label(&self.tokens[i]), 24);

@@ -16,9 +16,9 @@ fn target(name: &str, position: usize) -> Target {
     }
 }
 
-fn compared(method: &str, is_referee: bool, scale: Scale, scores: Vec<Vec<f32>>) -> Compared {
+fn compared(method: &str, is_referee: bool, scale: Scale, scores: Vec<Vec<f32>>) -> MethodRow {
     let correlation = if is_referee { "1" } else { "0.50" };
-    Compared {
+    MethodRow {
         method: method.into(),
         is_referee,
         scale,
@@ -27,7 +27,7 @@ fn compared(method: &str, is_referee: bool, scale: Scale, scores: Vec<Vec<f32>>)
             ("rank correlation".into(), correlation.into()),
             ("seconds".into(), "0.02".into()),
         ],
-        ..Compared::default()
+        ..MethodRow::default()
     }
 }
 

@@ -8,7 +8,7 @@ use crate::kit::numbers;
 
 /// What one number of components came to.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
-pub struct HeldOut {
+pub struct Holdout {
     /// How many were tried.
     pub n_components: usize,
     /// Relative, squared: 0 exact, 1 as bad as predicting 0.
@@ -21,7 +21,7 @@ const WIDTH: f64 = 240.0;
 const HEIGHT: f64 = 44.0;
 
 /// `held-out error 25% with 2 of 1 to 3 components`
-pub(super) fn line(held_out: &[HeldOut], chosen: usize) -> Option<String> {
+pub(super) fn line(held_out: &[Holdout], chosen: usize) -> Option<String> {
     let at = held_out.iter().find(|held| held.n_components == chosen)?;
     let (first, last) = (held_out.first()?, held_out.last()?);
     Some(format!(
@@ -33,7 +33,7 @@ pub(super) fn line(held_out: &[HeldOut], chosen: usize) -> Option<String> {
 }
 
 /// The curve with a mark at the chosen number; nothing where nothing was tried.
-pub(super) fn figure(held_out: &[HeldOut], chosen: usize) -> Markup {
+pub(super) fn figure(held_out: &[Holdout], chosen: usize) -> Markup {
     let Some(line) = line(held_out, chosen) else {
         return html! {};
     };
@@ -48,7 +48,7 @@ pub(super) fn figure(held_out: &[HeldOut], chosen: usize) -> Markup {
         .max()
         .unwrap_or(1)
         .max(2);
-    let x = |held: &HeldOut| 6.0 + (WIDTH - 12.0) * (held.n_components as f64 - 1.0) / (most as f64 - 1.0);
+    let x = |held: &Holdout| 6.0 + (WIDTH - 12.0) * (held.n_components as f64 - 1.0) / (most as f64 - 1.0);
     let y = |error: f64| HEIGHT - 4.0 - (HEIGHT - 10.0) * (error / highest).clamp(0.0, 1.0);
     let points: Vec<String> = held_out
         .iter()

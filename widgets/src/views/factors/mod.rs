@@ -22,7 +22,7 @@ use crate::kit::document::Document;
 use crate::kit::page::{Component, note};
 use crate::kit::{colour, document, numbers, rows, spark, visible};
 
-pub use curve::HeldOut;
+pub use curve::Holdout;
 
 /// Activations as a few factors over tokens.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
@@ -61,7 +61,7 @@ pub struct Factors {
     #[serde(rename = "explained_variance_ratio")]
     pub shares: Vec<f64>,
     /// What was tried to choose the number of factors; may be empty.
-    pub held_out: Vec<HeldOut>,
+    pub held_out: Vec<Holdout>,
     /// Frobenius norm of the residual, as scikit-learn's `reconstruction_err_`.
     pub error: f64,
     /// The same relative to the norm of the matrix.

@@ -139,7 +139,7 @@ fn neurons_and_the_curve_are_shown() {
     };
     view.neurons = vec![vec![neuron(Some(2), 117), neuron(None, 3)], vec![]];
     view.held_out = [(1, 0.5), (2, 0.25), (3, 0.375)]
-        .map(|(n_components, error)| HeldOut {
+        .map(|(n_components, error)| Holdout {
             n_components,
             error,
             spread: 0.01,

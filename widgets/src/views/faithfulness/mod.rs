@@ -43,14 +43,14 @@ pub struct Faithfulness {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fractions: Vec<f64>,
     /// The curves of each target.
-    pub targets: Vec<Measured>,
+    pub targets: Vec<Measurement>,
     /// Numbers over all targets.
     pub figures: Vec<Figure>,
 }
 
 /// One target's curves.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-pub struct Measured {
+pub struct Measurement {
     /// Whose curves these are.
     pub target: Target,
     /// By step, while sources go, the highest first.
@@ -120,7 +120,7 @@ pub(crate) struct Curves {
 impl Faithfulness {
     /// Mean over the targets.
     pub(crate) fn mean(&self) -> Curves {
-        let mean = |of: &dyn Fn(&Measured) -> &[f32]| -> Vec<f32> {
+        let mean = |of: &dyn Fn(&Measurement) -> &[f32]| -> Vec<f32> {
             let at = |point: usize| {
                 let values = self.targets.iter().filter_map(|target| of(target).get(point));
                 let (sum, n) = values.fold((0.0, 0), |(sum, n), value| (sum + value, n + 1));
@@ -172,7 +172,7 @@ impl Faithfulness {
         if self.targets.is_empty() {
             notes.push("nothing was measured: there is no target".to_owned());
         }
-        let odd = |target: &&Measured| {
+        let odd = |target: &&Measurement| {
             let n = self.steps.len();
             target.deletion.len() != n || target.insertion.len() != n
         };

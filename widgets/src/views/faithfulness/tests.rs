@@ -1,12 +1,12 @@
 use super::*;
 
-fn measured(name: &str, from: f32) -> Measured {
+fn measured(name: &str, from: f32) -> Measurement {
     let token = Token {
         text: name.to_owned(),
         id: 5,
         part: None,
     };
-    Measured {
+    Measurement {
         target: Target {
             name: token,
             contrast: None,

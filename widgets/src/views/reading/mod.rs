@@ -30,12 +30,12 @@ pub struct Reading {
     pub target: Vec<Token>,
     #[serde(flatten, serialize_with = "detail")]
     #[schemars(with = "Detail<'_>")]
-    pub said: Said,
+    pub said: Statement,
 }
 
 /// What a model says of a text. Probabilities are between 0 and 1.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Said {
+pub enum Statement {
     Nothing {
         reason: String,
     },
@@ -66,7 +66,7 @@ pub struct Place {
     pub candidates: Vec<(Token, f32)>,
 }
 
-/// A [`Said`] in documents.
+/// A [`Statement`] in documents.
 #[derive(Default, Serialize, JsonSchema)]
 struct Detail<'a> {
     /// Why the model says nothing of the text.
@@ -102,13 +102,13 @@ impl<'a> From<&'a (String, f32)> for Label<'a> {
     }
 }
 
-fn detail<S: Serializer>(said: &Said, serializer: S) -> Result<S::Ok, S::Error> {
+fn detail<S: Serializer>(said: &Statement, serializer: S) -> Result<S::Ok, S::Error> {
     let mut detail = Detail::default();
     match said {
-        Said::Nothing { reason } => detail.reason = Some(reason),
-        Said::Tokens { places } => detail.predictions = Some(places),
-        Said::Replaced { probabilities } => detail.replaced = Some(probabilities),
-        Said::Labels { labels, independent } => {
+        Statement::Nothing { reason } => detail.reason = Some(reason),
+        Statement::Tokens { places } => detail.predictions = Some(places),
+        Statement::Replaced { probabilities } => detail.replaced = Some(probabilities),
+        Statement::Labels { labels, independent } => {
             detail.labels = Some(labels.iter().map(Label::from).collect());
             detail.independent = Some(*independent);
         }
@@ -119,7 +119,7 @@ fn detail<S: Serializer>(said: &Said, serializer: S) -> Result<S::Ok, S::Error> 
 /// Labels beyond this many are not drawn; the data has them.
 const MOST_LABELS: usize = 20;
 
-impl Said {
+impl Statement {
     pub fn add_token(&mut self, position: usize, candidates: Vec<(Token, f32)>) {
         let place = Place { position, candidates };
         match self {
@@ -265,11 +265,11 @@ impl Reading {
     fn spoken_html(&self) -> Markup {
         let spoken = self.spoken();
         let predicted: Vec<usize> = match &self.said {
-            Said::Tokens { places } => places.iter().map(|place| place.position).collect(),
+            Statement::Tokens { places } => places.iter().map(|place| place.position).collect(),
             _ => vec![],
         };
         let replaced: &[f32] = match &self.said {
-            Said::Replaced { probabilities } => probabilities,
+            Statement::Replaced { probabilities } => probabilities,
             _ => &[],
         };
         let extra = |position: usize| {
@@ -308,7 +308,7 @@ impl Explorable for Reading {
             let target: Vec<String> = self.target.iter().map(visible::label).collect();
             lines.push(format!("written: {}", target.join(" ")));
         }
-        if let Said::Replaced { probabilities } = &self.said {
+        if let Statement::Replaced { probabilities } = &self.said {
             let each = self.tokens.iter().zip(probabilities);
             let each = each.map(|(token, probability)| Bar::of_token(token, *probability));
             lines.push(each.map(|bar| bar.text()).collect::<Vec<_>>().join(", "));

@@ -10,7 +10,7 @@ fn token(text: &str) -> Token {
     }
 }
 
-fn reading(said: Said) -> Reading {
+fn reading(said: Statement) -> Reading {
     Reading {
         model: None,
         text: "a [MASK]".into(),
@@ -21,7 +21,7 @@ fn reading(said: Said) -> Reading {
 }
 
 fn masked() -> Reading {
-    let mut said = Said::Tokens { places: vec![] };
+    let mut said = Statement::Tokens { places: vec![] };
     said.add_token(1, vec![(token(" b"), 0.75), (token("<c>"), 0.25)]);
     reading(said)
 }
@@ -46,7 +46,7 @@ fn predicted_tokens_are_bars() {
 
 #[test]
 fn what_follows_is_marked() {
-    let mut said = Said::Tokens { places: vec![] };
+    let mut said = Statement::Tokens { places: vec![] };
     said.add_token(2, vec![(token("b"), 1.0)]);
     assert!(reading(said.clone()).html().unwrap().contains('▸'));
     let mut two = reading(said);
@@ -58,7 +58,7 @@ fn what_follows_is_marked() {
 
 #[test]
 fn replaced_tokens_have_their_probability() {
-    let mut said = Said::Tokens { places: vec![] };
+    let mut said = Statement::Tokens { places: vec![] };
     said.add_replaced(0.02);
     said.add_replaced(0.9);
     let view = reading(said);
@@ -69,7 +69,7 @@ fn replaced_tokens_have_their_probability() {
 
 #[test]
 fn labels_are_bars_and_many_are_cut() {
-    let mut said = Said::Tokens { places: vec![] };
+    let mut said = Statement::Tokens { places: vec![] };
     for index in 0..25 {
         said.add_label(&format!("label\u{202e} {index}"), 0.5 / (index + 1) as f32, true);
     }
@@ -86,7 +86,7 @@ fn labels_are_bars_and_many_are_cut() {
 
 #[test]
 fn silence_says_why() {
-    let view = reading(Said::Nothing {
+    let view = reading(Statement::Nothing {
         reason: "the text has no [MASK]".into(),
     });
     assert_eq!(view.text(), "a [MASK]\n(the text has no [MASK])");

@@ -27,13 +27,13 @@ pub struct Score {
     /// The context was read by an encoder, the rest by the decoder beside it.
     pub is_pair: bool,
     /// One for each token; `None` where the model said nothing before it.
-    pub scored: Vec<Option<Scored>>,
+    pub scored: Vec<Option<ScoredToken>>,
     pub vocab_size: usize,
 }
 
 /// What a model thought of a token before it read it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Scored {
+pub struct ScoredToken {
     /// Natural logarithm.
     pub log_probability: f32,
     /// 1 is the most probable token of the vocabulary.
@@ -49,7 +49,7 @@ const COMPONENT: Component = Component {
     js: include_str!("view.js"),
 };
 
-impl Scored {
+impl ScoredToken {
     pub fn probability(&self) -> f64 {
         f64::from(self.log_probability).exp()
     }
@@ -61,13 +61,13 @@ impl Scored {
 }
 
 impl Score {
-    fn at(&self, position: usize) -> Option<&Scored> {
+    fn at(&self, position: usize) -> Option<&ScoredToken> {
         self.scored.get(position)?.as_ref()
     }
 
     /// Surprisal by token; no number where there is none.
     pub(crate) fn bits(&self) -> Vec<f32> {
-        let bits = |position| self.at(position).map_or(f32::NAN, Scored::bits);
+        let bits = |position| self.at(position).map_or(f32::NAN, ScoredToken::bits);
         (0..self.tokens.len()).map(bits).collect()
     }
 
@@ -128,7 +128,7 @@ impl Score {
     }
 
     /// `probability 0.25%, 8.6 bits, rank 120`
-    fn line(&self, scored: &Scored) -> String {
+    fn line(&self, scored: &ScoredToken) -> String {
         let probability = numbers::fine_share(scored.probability());
         format!(
             "{probability}, {:.1} bits, rank {}",
@@ -205,11 +205,11 @@ impl Score {
     }
 
     fn data(&self) -> Data<'_> {
-        let each = |of: fn(&Scored) -> f32| {
+        let each = |of: fn(&ScoredToken) -> f32| {
             let all = self.scored.iter();
             all.map(|scored| scored.as_ref().map_or(f32::NAN, of)).collect()
         };
-        let rank = |scored: &Option<Scored>| scored.as_ref().map(|scored| scored.rank);
+        let rank = |scored: &Option<ScoredToken>| scored.as_ref().map(|scored| scored.rank);
         Data {
             model: self.model.as_deref(),
             tokens: &self.tokens,
@@ -220,14 +220,14 @@ impl Score {
             bits_per_token: self.mean_bits(),
             log_probabilities: each(|scored| scored.log_probability),
             probabilities: each(|scored| scored.probability() as f32),
-            bits: each(Scored::bits),
+            bits: each(ScoredToken::bits),
             ranks: self.scored.iter().map(rank).collect(),
             most_probable: self.scored.iter().map(most_probable).collect(),
         }
     }
 }
 
-fn most_probable(scored: &Option<Scored>) -> Option<Candidate<'_>> {
+fn most_probable(scored: &Option<ScoredToken>) -> Option<Candidate<'_>> {
     scored.as_ref()?.best.as_ref().map(Candidate::from)
 }
 

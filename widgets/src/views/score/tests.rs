@@ -8,10 +8,10 @@ fn token(text: &str) -> Token {
     }
 }
 
-fn scored(bits: f32, rank: u32) -> Option<Scored> {
+fn scored(bits: f32, rank: u32) -> Option<ScoredToken> {
     let log_probability = -bits * std::f32::consts::LN_2;
     let best = Some((token(" x"), 0.75));
-    Some(Scored {
+    Some(ScoredToken {
         log_probability,
         rank,
         best,

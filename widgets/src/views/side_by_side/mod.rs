@@ -31,7 +31,7 @@ pub struct SideBySide {
     /// What is changed, a line each.
     pub interventions: Vec<String>,
     /// About each token of the intervened text that is predicted from those before it.
-    pub predictions: Vec<Option<Predicted>>,
+    pub predictions: Vec<Option<Prediction>>,
 }
 
 /// What is written on one side.
@@ -45,7 +45,7 @@ pub struct Side {
 
 /// What the two models predict in a token's place.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-pub struct Predicted {
+pub struct Prediction {
     /// KL(untouched ‖ intervened), in nats.
     pub kl: f32,
     /// The most probable token of each, the untouched model's first.
@@ -70,7 +70,7 @@ impl SideBySide {
         (0..self.intervened.tokens.len()).map(kl).collect()
     }
 
-    fn predicted(&self, at: usize) -> Option<&Predicted> {
+    fn predicted(&self, at: usize) -> Option<&Prediction> {
         self.predictions.get(at).and_then(Option::as_ref)
     }
 

@@ -15,7 +15,7 @@ fn example() -> SideBySide {
         given.iter().cloned().chain(others).collect::<Vec<_>>()
     };
     let predicted = |kl: f32| {
-        Some(Predicted {
+        Some(Prediction {
             kl,
             best: [(token(" good", 3), 0.5), (token(" bad", 4), 0.75)],
             of_token: [0.125, 0.75],
