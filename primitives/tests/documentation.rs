@@ -13,6 +13,23 @@ fn the_page_of_primitives_is_fresh() {
 }
 
 #[test]
+fn nothing_is_said_twice() {
+    let page = ecco_primitives::session(Interrupt::default()).primitives_page();
+    // Code and the rows of options may be alike.
+    let prose: Vec<&str> = page.split("```").step_by(2).collect();
+    let lines = prose.iter().flat_map(|part| part.split("\n\n"));
+    let paragraphs = lines.filter(|part| !part.trim_start().starts_with(['|', '#']));
+    let mut seen = std::collections::HashSet::new();
+    for paragraph in paragraphs {
+        let text = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
+        for sentence in text.split_inclusive(". ").filter(|sentence| sentence.len() > 40) {
+            assert!(seen.insert(sentence.trim().to_owned()), "twice: {sentence}");
+        }
+    }
+    assert!(seen.len() > 200, "only {} sentences", seen.len());
+}
+
+#[test]
 fn every_primitive_is_documented() {
     let page = ecco_primitives::session(Interrupt::default()).primitives_page();
     let sections: Vec<&str> = page.split("\n### ").skip(1).collect();

@@ -47,6 +47,7 @@ RESULTS = {
         "model heads attention_bias neurons n_neurons",
     ),
     "attention": ("output.attention(#{layer: 1})", "attention", "model"),
+    "top_k": ("output.top_k(#{k: 2})", "top_k", ""),
     "candidates": ("output.candidates(output.n_input_tokens)", "candidates", "model"),
     "top_neurons": ("output.top_neurons()", "top_neurons", "model"),
     "neuron": ("output.neuron(0, 3)", "neuron", ""),

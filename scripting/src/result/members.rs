@@ -8,9 +8,10 @@ use crate::session::state::state_of;
 
 const TO_ARRAY: &str = "/// The numbers as nested script arrays.";
 
-const TO_JSON: &str = "/// The numbers, and what belongs to them (tokens, method), as a JSON text.";
+const TO_JSON: &str = "/// The result as a JSON text: the document that its page and a cell's output hold too. It says its `type` and `version`;\n\
+     /// `docs/results.md` has its fields.";
 
-const SAVE: &str = r#"/// Saves the result. The path's end says how: `.json` (all numbers and what belongs to them), `.safetensors`
+const SAVE: &str = r#"/// Saves the result. The path's end says how: `.json` (what `to_json` gives), `.safetensors`
 /// (all numbers, by name), `.npy` (the main ones), `.csv` (the main ones, a row for each, with the tokens),
 /// `.html` (the widget as a page that needs no network), `.svg` (the picture).
 ///
