@@ -46,6 +46,7 @@ RESULTS = {
         "logit_attribution",
         "model heads attention_bias neurons n_neurons",
     ),
+    "top_k": ("output.top_k()", "top_k", "model"),
     "attention": ("output.attention(#{layer: 1})", "attention", "model"),
     "top_k": ("output.top_k(#{k: 2})", "top_k", ""),
     "candidates": ("output.candidates(output.n_input_tokens)", "candidates", "model"),

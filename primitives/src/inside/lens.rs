@@ -218,29 +218,7 @@ impl Lens {
         let (layers, raw) = (self.layers(), inner.question.raw);
         let model = Some(passage.model().card().name.clone());
         if let LensKind::Ranks(kind) = inner.kind {
-            let by_layer = |of: fn(&lens::TokenTrack) -> f32| self.by_column(found, of);
-            let ranks = by_layer(|watched| watched.rank as f32);
-            // Of several places each layer says something else at each.
-            let of_place = |of: fn(&lens::Reading) -> f32| match inner.positions.len() {
-                1 => found.readings.iter().flatten().map(of).collect(),
-                _ => vec![],
-            };
-            return Ok(Box::new(RankMap {
-                model,
-                kind,
-                columns: inner.columns.iter().map(|(token, _)| shown_one(token)).collect(),
-                positions: inner.columns.iter().map(|(_, position)| *position).collect(),
-                before: passage.before(position),
-                layers,
-                ranks: ranks
-                    .iter()
-                    .map(|row| row.iter().map(|rank| *rank as u32).collect())
-                    .collect(),
-                probabilities: by_layer(|watched| watched.probability),
-                entropy: of_place(|reading| reading.entropy),
-                divergence: of_place(|reading| reading.divergence),
-                raw,
-            }));
+            return Ok(Box::new(self.ranked(kind, found)));
         }
         let loaded = passage.model().loaded()?;
         let readings = found.readings.iter();
@@ -271,6 +249,33 @@ impl Lens {
                 })
             }
         })
+    }
+
+    fn ranked(&self, kind: RankKind, found: &lens::Lens) -> RankMap {
+        let inner = &self.0;
+        let by_layer = |of: fn(&lens::TokenTrack) -> f32| self.by_column(found, of);
+        let ranks = by_layer(|watched| watched.rank as f32);
+        // Of several places each layer says something else at each.
+        let of_place = |of: fn(&lens::Reading) -> f32| match inner.positions.len() {
+            1 => found.readings.iter().flatten().map(of).collect(),
+            _ => vec![],
+        };
+        RankMap {
+            model: Some(inner.passage.model().card().name.clone()),
+            kind,
+            columns: inner.columns.iter().map(|(token, _)| shown_one(token)).collect(),
+            positions: inner.columns.iter().map(|(_, position)| *position).collect(),
+            before: inner.passage.before(inner.positions[0]),
+            layers: self.layers(),
+            ranks: ranks
+                .iter()
+                .map(|row| row.iter().map(|rank| *rank as u32).collect())
+                .collect(),
+            probabilities: by_layer(|watched| watched.probability),
+            entropy: of_place(|reading| reading.entropy),
+            divergence: of_place(|reading| reading.divergence),
+            raw: inner.question.raw,
+        }
     }
 
     /// A number of each ranked token, by layer.

@@ -73,6 +73,7 @@ impl Show for TopK {
                 .collect(),
         };
         Ok(Box::new(ecco_widgets::TopK {
+            model: Some(passage.model().card().name.clone()),
             k: self.k,
             positions: passage.predicted().zip(self.readings()?).map(row).collect(),
         }))

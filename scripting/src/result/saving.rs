@@ -352,7 +352,7 @@ mod tests {
         );
         assert_eq!(Some(parsed), example().json(), "as a cell's output has it");
         // Two shortest decimals are as near to this one.
-        let tie = Tensor::new(ArrayD::from_elem(IxDyn(&[1]), 0.259_765_625), &[]);
+        let tie = Tensor::new(ArrayD::from_elem(IxDyn(&[1]), 133.0 / 512.0), &[]);
         let mut text = Vec::new();
         json(&tie, &mut text).expect("written");
         assert_eq!(

@@ -179,6 +179,7 @@ fn top_k() -> TopK {
             .collect(),
     };
     TopK {
+        model: None,
         k: 5,
         positions: (1..=tokens.len()).map(position).collect(),
     }

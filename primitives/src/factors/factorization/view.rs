@@ -33,13 +33,6 @@ impl Factorization {
             }
             tokens.extend(shown.tokens);
         }
-        let neuron = |(layer, neuron, weight)| FactorNeuron {
-            layer,
-            neuron,
-            weight,
-        };
-        let neurons = (0..self.n_components())
-            .map(|factor| self.heaviest(factor, N_NEURONS).into_iter().map(neuron).collect());
         let layers = inner.blocks.iter();
         let [weights, unmixing, mean] = self.matrices();
         Ok(Factors {
@@ -53,7 +46,7 @@ impl Factorization {
             mean: mean.concat(),
             method: self.method().to_owned(),
             signed: !matches!(&*inner.fit, Fit::Nmf { .. }),
-            neurons: neurons.collect(),
+            neurons: self.named_neurons(),
             shares: self.explained_variance_ratio().unwrap_or_default().to_vec(),
             held_out: self.held_out(),
             tokens,
@@ -62,6 +55,17 @@ impl Factorization {
             error: inner.error,
             relative_error: inner.relative_error,
         })
+    }
+
+    /// By factor, those that weigh most.
+    fn named_neurons(&self) -> Vec<Vec<FactorNeuron>> {
+        let neuron = |(layer, neuron, weight)| FactorNeuron {
+            layer,
+            neuron,
+            weight,
+        };
+        let of_factor = |factor| self.heaviest(factor, N_NEURONS).into_iter().map(neuron).collect();
+        (0..self.n_components()).map(of_factor).collect()
     }
 
     /// All weights, what gives values from activations, and the mean (in one row) that was taken away before; nothing

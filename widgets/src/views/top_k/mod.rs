@@ -14,6 +14,9 @@ use crate::kit::{Candidate, Token, candidates, colour, document, numbers, visibl
 /// The most probable tokens at every position of a text.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct TopK {
+    /// The model's name, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// How many are named at each position.
     pub k: usize,
     /// The predicted positions, in order.
