@@ -6,7 +6,9 @@ use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{Registry, members};
 use rhai::{Array, Dynamic, INT};
 
-use super::generation::{Generation, Internals};
+use super::generation::Generation;
+use super::passage::Passage;
+use super::run::Run;
 
 pub(super) fn register(registry: &mut Registry) {
     members! { registry, [Generation];
@@ -34,20 +36,23 @@ pub(super) fn register(registry: &mut Registry) {
         /// Why the generation ended: `length`, `end_of_text`, `stop` or `interrupted`.
         get finish(output: &Generation) -> String { Ok(output.finish().to_owned()) }
 
-        /// The MLPs' inner values after the non-linearity: a tensor (layer, neuron, position), for all tokens
-        /// but the last generated one, which the model has not read.
-        get activations(output: &Generation) -> Tensor { output.recorded(Internals::Activations) }
-
-        /// The residual stream before each layer and, last, after the final norm: a tensor (layer + 1,
-        /// position, hidden), as transformers has it.
-        get hidden_states(output: &Generation) -> Tensor { output.recorded(Internals::HiddenStates) }
-
-        /// How much each position attends to each: a tensor (layer, head, query, key).
-        get attention(output: &Generation) -> Tensor { output.recorded(Internals::Attention) }
-
         fn to_string(output: &Generation) -> String { Ok(output.view().text()) }
 
         fn to_debug(output: &Generation) -> String { Ok(output.view().text()) }
+    }
+    members! { registry, [Generation, Run];
+        /// The MLPs' inner values after the non-linearity: a tensor (layer, neuron, position); of an output for all
+        /// tokens but the last generated one, which the model has not read.
+        get activations(passage: Passage) -> Tensor { passage.activations() }
+
+        /// The residual stream before each layer and, last, after the final norm: a tensor (layer + 1, position,
+        /// hidden), as transformers has it. Of an encoder–decoder the decoder's.
+        get hidden_states(passage: Passage) -> Tensor { passage.hidden_states() }
+
+        /// How much each position attends to each: a tensor (layer, head, query, key). Of an encoder–decoder the
+        /// decoder's to itself; `run.at("cross_pattern")` is its attention to the text,
+        /// `run.at("encoder_attention_pattern")` the encoder's.
+        get attention(passage: Passage) -> Tensor { passage.attention() }
     }
     members! { registry, [Rich];
         fn to_string(view: &Rich) -> String { Ok(view.text()) }

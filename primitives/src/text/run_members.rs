@@ -1,7 +1,5 @@
 //! `lm.run`: one forward pass, and everything that happened in it.
 
-use ecco_models::Site;
-use ecco_models::run::Place;
 use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{ErrorKind, Registry, ScriptError, members};
 use rhai::{Array, Dynamic, INT, Map};
@@ -106,18 +104,6 @@ fn of_text(registry: &mut Registry) {
 /// What happened inside.
 fn of_inside(registry: &mut Registry) {
     members! { registry, [Run];
-        /// The residual stream before each layer and, last, after the final norm: a tensor (layer + 1, position,
-        /// hidden), as transformers has it. Of an encoder–decoder the decoder's.
-        get hidden_states(run: &Run) -> Tensor { run.hidden_states() }
-
-        /// How much each position attends to each: a tensor (layer, head, query, key). Of an encoder–decoder the
-        /// decoder's to itself; `run.at("cross_pattern")` is its attention to the text,
-        /// `run.at("encoder_attention_pattern")` the encoder's.
-        get attention(run: &Run) -> Tensor { run.at(Place::of(Site::AttentionPattern), None) }
-
-        /// The MLPs' inner values after the non-linearity: a tensor (layer, neuron, position).
-        get activations(run: &Run) -> Tensor { run.at(Place::of(Site::MlpInner), None) }
-
         /// What passed by one of the model's sites, at all layers or at one, counted from 0: `lm.sites()` names them. A
         /// short text has all of them from the first pass (64 MB at most for the texts of one call); of a longer one
         /// each is recorded in another pass when it is first asked for.

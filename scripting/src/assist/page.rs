@@ -61,11 +61,9 @@ fn sections<'a>(ours: &[&'a Entry]) -> Vec<Section<'a>> {
     for ((name, of), entries) in &members {
         alike.entry((name, wording(entries))).or_default().push(of);
     }
-    let results = alike.keys().find(|(name, _)| *name == "to_json");
-    let results = results
-        .and_then(|key| alike.get(key))
-        .cloned()
-        .unwrap_or_default();
+    let json = alike.iter().filter(|((name, _), _)| *name == "to_json");
+    let results = json.max_by_key(|(_, types)| types.len());
+    let results = results.map(|(_, types)| types.clone()).unwrap_or_default();
     let mut sections: BTreeMap<Vec<&str>, Vec<&Entry>> = BTreeMap::new();
     for ((name, _), types) in &alike {
         let entries = &members[&(*name, types[0])];

@@ -34,7 +34,13 @@ pub mod functions {
 
     /// Sorts the array by a closure `|a, b|` that gives a number below, at or above 0, or whether `a` comes
     /// first.
-    #[rhai_fn(name = "sort", name = "sort_by", return_raw)]
+    #[rhai_fn(name = "sort", return_raw)]
+    pub fn sort_with(ctx: NativeCallContext, array: &mut Array, comparer: FnPtr) -> RhaiResult<()> {
+        super::by_closure(&ctx, array, &comparer)
+    }
+
+    /// Sorts as `sort` does with a closure.
+    #[rhai_fn(return_raw)]
     pub fn sort_by(ctx: NativeCallContext, array: &mut Array, comparer: FnPtr) -> RhaiResult<()> {
         super::by_closure(&ctx, array, &comparer)
     }
@@ -54,7 +60,14 @@ pub mod functions {
     }
 
     /// A copy of the array, sorted by a closure as `sort` takes it.
-    #[rhai_fn(name = "order", name = "order_by", return_raw, pure)]
+    #[rhai_fn(name = "order", return_raw, pure)]
+    pub fn order_with(ctx: NativeCallContext, array: &mut Array, comparer: FnPtr) -> RhaiResult<Array> {
+        let mut copy = array.clone();
+        super::by_closure(&ctx, &mut copy, &comparer).map(|()| copy)
+    }
+
+    /// Orders as `order` does with a closure.
+    #[rhai_fn(return_raw, pure)]
     pub fn order_by(ctx: NativeCallContext, array: &mut Array, comparer: FnPtr) -> RhaiResult<Array> {
         let mut copy = array.clone();
         super::by_closure(&ctx, &mut copy, &comparer).map(|()| copy)

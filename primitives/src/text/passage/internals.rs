@@ -24,6 +24,30 @@ impl Passage {
         }
     }
 
+    /// (layer, neuron, position)
+    pub(crate) fn activations(&self) -> Result<Tensor, ScriptError> {
+        match &self.origin {
+            Origin::Output(output) => output.recorded(Internals::Activations),
+            _ => self.run()?.at(Place::of(Site::MlpInner), None),
+        }
+    }
+
+    /// (layer + 1, position, hidden)
+    pub(crate) fn hidden_states(&self) -> Result<Tensor, ScriptError> {
+        match &self.origin {
+            Origin::Output(output) => output.recorded(Internals::HiddenStates),
+            _ => self.run()?.hidden_states(),
+        }
+    }
+
+    /// (layer, head, query, key)
+    pub(crate) fn attention(&self) -> Result<Tensor, ScriptError> {
+        match &self.origin {
+            Origin::Output(output) => output.recorded(Internals::Attention),
+            _ => self.run()?.at(Place::of(Site::AttentionPattern), None),
+        }
+    }
+
     /// The place of that name, in this model.
     ///
     /// # Errors
