@@ -7,11 +7,10 @@ use ecco_interpreter::Explorable;
 use ecco_models::{Edits, LoadOptions};
 use ecco_widgets::{ModelCard, ResidentModels};
 
-use crate::text::generation::Generation;
 use ecco_scripting::errors::{ErrorKind, ScriptError};
 use ecco_scripting::result::Show;
 use ecco_scripting::result::rich::Plain;
-use ecco_scripting::session::State;
+use ecco_scripting::session::{Kept, State};
 
 /// What is recorded right after each generation, so that it outlives the model.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -30,7 +29,8 @@ pub(crate) struct Model {
     changed: Option<Rc<Interventions>>,
     pub recording: Rc<Recording>,
     pub verbose: bool,
-    last_output: Rc<RefCell<Option<Generation>>>,
+    /// What is remembered of it, and not of handles that results hold.
+    kept: Rc<Kept>,
 }
 
 /// What is changed in every pass.
@@ -109,7 +109,7 @@ impl Model {
             changed: None,
             recording: Rc::new(recording),
             verbose,
-            last_output: Rc::default(),
+            kept: Rc::default(),
         }
     }
 
@@ -196,19 +196,15 @@ impl Model {
         self.resident.state.upgrade().ok_or_else(gone)
     }
 
-    pub(crate) fn last_output(&self) -> Option<Generation> {
-        self.last_output.borrow().clone()
-    }
-
-    /// Keeps an output within reach of `lm.last_output`.
-    pub(crate) fn remember(&self, output: &Generation) {
-        *self.last_output.borrow_mut() = Some(output.clone());
+    /// What is remembered of it under a type.
+    pub(crate) fn kept<T: Default + 'static>(&self) -> Rc<T> {
+        self.kept.of()
     }
 
     /// A handle for an output to hold. It remembers nothing: the two must not keep each other alive.
     pub(crate) fn plain(&self) -> Self {
         Self {
-            last_output: Rc::default(),
+            kept: Rc::default(),
             ..self.clone()
         }
     }

@@ -5,7 +5,6 @@ use ecco_scripting::{ErrorKind, Registry, RhaiResult, ScriptError, members};
 use rhai::{Array, Dynamic, FuncRegistration, INT, Map};
 
 use super::model::{Model, ModelList};
-use crate::text::generation::Generation;
 
 pub(super) fn register(registry: &mut Registry) {
     members! { registry, [Model];
@@ -38,14 +37,6 @@ pub(super) fn register(registry: &mut Registry) {
 
         /// Whether it is resident.
         get is_loaded(lm: &Model) -> bool { Ok(lm.is_loaded()) }
-
-        /// The output of the last `generate`, also when that was interrupted.
-        get last_output(lm: &Model) -> Generation {
-            lm.last_output().ok_or_else(|| {
-                ScriptError::new(ErrorKind::Value, "this model has not generated anything yet")
-                    .with_hint("lm.generate(text, #{generate: 20})")
-            })
-        }
 
         /// Frees the model's memory. Outputs keep what was recorded or computed.
         fn unload(lm: &Model) -> () {

@@ -1,5 +1,6 @@
 //! `lm.generate`: a text, token by token, shown as it is made.
 
+use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use ecco_models::{Draft, EarlyStopping, GenerateOptions, Prompt};
 use ecco_scripting::options::{Choice, OneOrMany, OptionKind, OptionValue};
 use ecco_scripting::result::Show;
 use ecco_scripting::session::State;
-use ecco_scripting::{ErrorKind, ScriptError, options};
+use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
 use rhai::Dynamic;
 
 use super::generation::{Generation, Internals};
@@ -73,6 +74,22 @@ impl OptionValue for BeamEnd {
     }
 }
 
+/// What `lm.last_output` gives: kept with the model's handle.
+#[derive(Default)]
+struct LastOutput(RefCell<Option<Generation>>);
+
+pub(super) fn register(registry: &mut Registry) {
+    members! { registry, [Model];
+        /// The output of the last `generate`, also when that was interrupted.
+        get last_output(lm: &Model) -> Generation {
+            lm.kept::<LastOutput>().0.borrow().clone().ok_or_else(|| {
+                ScriptError::new(ErrorKind::Value, "this model has not generated anything yet")
+                    .with_hint("lm.generate(text, #{generate: 20})")
+            })
+        }
+    }
+}
+
 /// Between two updates of the display while tokens stream.
 const PACE: Duration = Duration::from_millis(50);
 
@@ -103,7 +120,7 @@ pub(crate) fn generate(
     };
     let whole_text = loaded.tokenizer().decode(&generation.ids());
     let output = Generation::new(lm, generation, whole_text);
-    lm.remember(&output);
+    lm.kept::<LastOutput>().0.replace(Some(output.clone()));
     stream.finish(&output);
     let kept = "the tokens made so far are in `lm.last_output`";
     state.check_interrupt().map_err(|error| error.with_hint(kept))?;

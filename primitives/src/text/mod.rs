@@ -24,6 +24,7 @@ pub(crate) fn register(registry: &mut Registry) {
     registry.numbers::<Generation>("Generation", "output");
     registry.result::<Run>("Run", "run");
     chat::register(registry);
+    generate::register(registry);
     run_members::register(registry);
     output::register(registry);
     score::register(registry);

@@ -3,9 +3,7 @@
 
 mod internals;
 
-use std::any::{Any, TypeId};
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use ecco_interpreter::Watch;
@@ -21,7 +19,7 @@ use super::shown::shown;
 use crate::models::model::Model;
 use ecco_scripting::errors::{ErrorKind, ScriptError};
 use ecco_scripting::result::{Show, show};
-use ecco_scripting::session::watched;
+use ecco_scripting::session::{Kept, watched};
 
 /// Clones share everything.
 #[derive(Clone)]
@@ -55,7 +53,7 @@ pub(crate) struct Facts {
     last: usize,
     /// The first written one, where some were.
     written: Option<usize>,
-    kept: RefCell<HashMap<TypeId, Rc<dyn Any>>>,
+    kept: Kept,
 }
 
 impl Facts {
@@ -76,7 +74,7 @@ impl Facts {
             last: tokens.len(),
             written: (n_input < tokens.len()).then_some(n_input),
             tokens,
-            kept: RefCell::default(),
+            kept: Kept::default(),
         }
     }
 
@@ -98,7 +96,7 @@ impl Facts {
             first: usize::from(is_causal),
             last: if is_causal { counted.len() } else { last_read },
             written: None,
-            kept: RefCell::default(),
+            kept: Kept::default(),
         }
     }
 }
@@ -133,7 +131,7 @@ impl Passage {
             last: tokens.len(),
             written: None,
             tokens,
-            kept: RefCell::default(),
+            kept: Kept::default(),
         };
         Ok(Self {
             origin: Origin::Text,
@@ -245,12 +243,7 @@ impl Passage {
 
     /// What was computed of it under a type, kept as long as the text; the type's default at first.
     pub(crate) fn kept<T: Default + 'static>(&self) -> Rc<T> {
-        let mut kept = self.facts.kept.borrow_mut();
-        let value = kept
-            .entry(TypeId::of::<T>())
-            .or_insert_with(|| Rc::new(T::default()));
-        // Only this function puts values in, under their own type.
-        Rc::clone(value).downcast().unwrap_or_default()
+        self.facts.kept.of()
     }
 
     /// Runs work about it, which can be interrupted and shows how far it is.

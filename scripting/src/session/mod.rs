@@ -3,18 +3,21 @@
 //! Cells run here; `answers` has what is said about code without running it.
 //! - `engine`: limits, output, interruption, the memory budget; [`memory`]: that budget
 //! - [`state`]: what primitives reach besides their arguments; [`watch`]: progress and interruption of native work
+//! - [`Kept`]: values kept by their type
 //! - `fault`, `traceback`: errors with their places, as a cell shows them
 //! - `resolver`: imports
 
 mod answers;
 mod engine;
 mod fault;
+mod kept;
 pub mod memory;
 mod resolver;
 pub mod state;
 mod traceback;
 pub mod watch;
 
+pub use self::kept::Kept;
 pub use self::state::{State, state_of};
 pub use self::watch::watched;
 

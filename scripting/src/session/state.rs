@@ -2,9 +2,8 @@
 //!
 //! Rhai carries it as the engine's tag, so that primitives stay plain documented functions.
 
-use std::any::{Any, TypeId};
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -14,6 +13,7 @@ use rhai::NativeCallContext;
 use crate::assist::source::Sources;
 use crate::errors::ScriptError;
 use crate::registry::Vocabulary;
+use crate::session::kept::Kept;
 use ecco_interpreter::{Interrupt, Output};
 
 /// Shared by the session and the primitives of its engine.
@@ -25,7 +25,7 @@ pub struct State {
     next_display: Cell<u64>,
     pub sources: RefCell<Sources>,
     /// What primitives keep from cell to cell, by its type.
-    kept: RefCell<HashMap<TypeId, Rc<dyn Any>>>,
+    kept: Kept,
     /// The result that a primitive has just shown in this cell, which need not be shown again: its
     /// [`identity`](crate::result::Show::identity).
     pub just_shown: Cell<Option<usize>>,
@@ -50,7 +50,7 @@ impl State {
             shown: RefCell::default(),
             next_display: Cell::new(0),
             sources: RefCell::default(),
-            kept: RefCell::default(),
+            kept: Kept::default(),
             just_shown: Cell::new(None),
             vocabulary: RefCell::default(),
             folder: RefCell::default(),
@@ -91,12 +91,7 @@ impl State {
 
     /// What primitives keep from cell to cell under a type; its default at first.
     pub fn kept<T: Default + 'static>(&self) -> Rc<T> {
-        let mut kept = self.kept.borrow_mut();
-        let value = kept
-            .entry(TypeId::of::<T>())
-            .or_insert_with(|| Rc::new(T::default()));
-        // Only this function puts values in, under their own type.
-        Rc::clone(value).downcast().unwrap_or_default()
+        self.kept.of()
     }
 
     /// What there is to ask besides the functions.
