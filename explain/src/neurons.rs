@@ -1,15 +1,18 @@
 //! Which neurons are most active, and where.
 
+use ecco_interpreter::named;
 use ndarray::ArrayView2;
 
+named! {
 /// How a neuron's activations over several positions become one number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reduction {
     /// The largest; a neuron that fires once is found.
     #[default]
-    Max,
+    Max = "max",
     /// The mean; neurons that fire everywhere come first.
-    Mean,
+    Mean = "mean",
+}
 }
 
 /// A neuron and how active it is.

@@ -5,7 +5,7 @@
 
 use std::ops::ControlFlow;
 
-use ecco_interpreter::{Progress, Watch};
+use ecco_interpreter::{Progress, Watch, named};
 use ecco_models::guard::guard;
 use ecco_models::rules::Rule;
 use ecco_models::run::{self, Input, Place};
@@ -27,14 +27,16 @@ pub struct PatchOptions {
     pub target: Target,
 }
 
+named! {
 /// What is patched at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PatchAxis {
     /// All of one position.
     #[default]
-    Position,
+    Position = "position",
     /// One head at all positions.
-    Head,
+    Head = "head",
+}
 }
 
 /// By layer and position, or layer and head.

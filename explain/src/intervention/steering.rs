@@ -1,7 +1,7 @@
 //! Steering vectors: the direction in which a place's values differ between texts that differ in one thing
 //! (activation addition, 2308.10248; contrastive, 2312.06681).
 
-use ecco_interpreter::{Progress, Watch};
+use ecco_interpreter::{Progress, Watch, named};
 use ecco_models::Model;
 use ecco_models::run::{self, Input, Place};
 use ndarray::{Array1, Array2, Axis};
@@ -18,13 +18,15 @@ pub struct SteeringOptions {
     pub unit: bool,
 }
 
+named! {
 /// What of a text is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TextPosition {
     #[default]
-    Last,
+    Last = "last",
     /// The mean over all positions.
-    Mean,
+    Mean = "mean",
+}
 }
 
 /// The mean of some texts' values less the mean of others'.

@@ -28,15 +28,6 @@ named! {
     }
 }
 
-named! {
-    /// What is patched at once.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub enum PatchUnit {
-        Position = "position",
-        Head = "head",
-    }
-}
-
 options! {
     /// What `patch_map` can be told.
     pub struct MapOptions {
@@ -51,7 +42,7 @@ options! {
         /// what is patched: one of lm.sites(), no attention pattern
         site: Option<String> = "\"residual_before\"",
         /// what is patched at once: all of a position, or one head at all positions
-        by: Option<Choice<PatchUnit>> = "\"head\" for head_outputs, else \"position\"",
+        by: Option<Choice<PatchAxis>> = "\"head\" for head_outputs, else \"position\"",
         /// encoder–decoders only: what the decoder has written so far
         written: Option<String> = "only the token that it starts with",
     }
@@ -74,8 +65,7 @@ fn map(lm: &Model, clean: &str, corrupted: &str, options: &MapOptions) -> Result
     let (clean, corrupted) = (clean?, corrupted?);
     let place = place_in(lm, options.site.as_deref(), Site::ResidualBefore)?;
     let by = match &options.by {
-        Some(Choice(PatchUnit::Head)) => PatchAxis::Head,
-        Some(Choice(PatchUnit::Position)) => PatchAxis::Position,
+        Some(Choice(axis)) => *axis,
         None if place.site == Site::HeadOutputs => PatchAxis::Head,
         None => PatchAxis::Position,
     };

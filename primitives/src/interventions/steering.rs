@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use ecco_explain::intervention::steering::{Steering, SteeringOptions, TextPosition, steering};
-use ecco_interpreter::{Explorable, named};
+use ecco_interpreter::Explorable;
 use ecco_models::Site;
 use ecco_models::run::Input;
 use ndarray::{ArrayD, IxDyn};
@@ -18,15 +18,6 @@ use ecco_scripting::session::watched;
 use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{Registry, ScriptError, members, options};
 
-named! {
-    /// Which tokens of a text stand for it.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub enum TextPart {
-        Last = "last",
-        Mean = "mean",
-    }
-}
-
 options! {
     /// What `steering_vector` can be told.
     pub struct ContrastOptions {
@@ -35,7 +26,7 @@ options! {
         /// at which layer
         layer: Option<usize> = "the one in the middle",
         /// the last token of each text, or the mean over all of its tokens
-        at: Choice<TextPart> = Choice(TextPart::Last),
+        at: Choice<TextPosition> = Choice(TextPosition::Last),
         /// a vector of length 1, in place of the difference itself
         unit: bool = false,
     }
@@ -68,10 +59,7 @@ impl SteeringVector {
         let settings = SteeringOptions {
             place: place_in(lm, options.site.as_deref(), Site::ResidualAfter)?,
             layer: options.layer.unwrap_or((lm.card().n_layers - 1) / 2),
-            at: match options.at.0 {
-                TextPart::Last => TextPosition::Last,
-                TextPart::Mean => TextPosition::Mean,
-            },
+            at: options.at.0,
             unit: options.unit,
         };
         let (above, below) = (read(&positive)?, read(&negative)?);

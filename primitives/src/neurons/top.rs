@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use ecco_explain::neurons::{RankedNeuron, Reduction, most_active};
-use ecco_interpreter::{Explorable, named};
+use ecco_interpreter::Explorable;
 use ecco_models::Site;
 use ecco_models::run::Place;
 use ecco_widgets::{ActiveNeuron, NeuronList};
@@ -19,15 +19,6 @@ use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
 
-named! {
-    /// What of a neuron is compared over several positions.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub enum Summary {
-        Max = "max",
-        Mean = "mean",
-    }
-}
-
 options! {
     /// What `top_neurons` can be told.
     pub struct TopOptions {
@@ -38,7 +29,7 @@ options! {
         /// look at one layer only, counted from 0
         layer: Option<usize> = "all layers",
         /// what is compared over all positions
-        by: Choice<Summary> = Choice(Summary::Max),
+        by: Choice<Reduction> = Choice(Reduction::Max),
         /// where activations are taken: one of lm.sites() with a value at each position
         site: Option<NeuronSite> = "\"mlp_inner\"",
     }
@@ -51,20 +42,11 @@ pub(crate) struct TopNeurons(Rc<Ranking>);
 struct Ranking {
     passage: Passage,
     place: Place,
-    by: Summary,
+    by: Reduction,
     /// The one position that was looked at; all if None.
     position: Option<usize>,
     /// By rank, with the number of the layer.
     neurons: Vec<(Option<usize>, RankedNeuron)>,
-}
-
-impl Summary {
-    fn over(self) -> Reduction {
-        match self {
-            Self::Max => Reduction::Max,
-            Self::Mean => Reduction::Mean,
-        }
-    }
 }
 
 impl TopNeurons {
@@ -84,7 +66,7 @@ impl TopNeurons {
         let position = position.transpose()?;
         let range = position.map_or(0..length, |position| position..position + 1);
         let by = options.by.0;
-        let active = most_active(&views, range, by.over(), options.n).into_iter();
+        let active = most_active(&views, range, by, options.n).into_iter();
         let neurons = active.map(|active| (layers[active.layer].number, active));
         Ok(Self(Rc::new(Ranking {
             neurons: neurons.collect(),
@@ -114,8 +96,8 @@ impl TopNeurons {
     fn what(&self) -> String {
         match (self.0.position, self.0.by) {
             (Some(position), _) => format!("at position {position}"),
-            (None, Summary::Max) => "by their largest activation".to_owned(),
-            (None, Summary::Mean) => "by their mean activation".to_owned(),
+            (None, Reduction::Max) => "by their largest activation".to_owned(),
+            (None, Reduction::Mean) => "by their mean activation".to_owned(),
         }
     }
 }
