@@ -103,7 +103,7 @@ const CONTENTS: &[(&str, &[&str])] = &[
     ),
     (
         "how do I take it with me?",
-        &["output.save", "output.to_json", "output.to_array", "tensor.save"],
+        &["result.save", "result.to_json", "result.to_array", "tensor.save"],
     ),
 ];
 

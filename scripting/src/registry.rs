@@ -40,13 +40,13 @@ impl Registry<'_> {
     /// A type that is a result: besides, it gets `to_array`, `to_json` and `save`, and its line as text.
     pub fn result<T: Explanation + Clone + 'static>(&mut self, name: &'static str, variable: &'static str) {
         self.numbers::<T>(name, variable);
-        result::members::register_text::<T>(self.engine, name, variable);
+        result::members::register_text::<T>(self.engine, name);
     }
 
     /// The same, for a result that is more than a line as text.
     pub fn numbers<T: Explanation + Clone + 'static>(&mut self, name: &'static str, variable: &'static str) {
         self.value::<T>(name, variable);
-        result::members::register::<T>(self.engine, name, variable);
+        result::members::register::<T>(self.engine, name);
     }
 
     /// The module of that name, for functions such as `ecco::models`.

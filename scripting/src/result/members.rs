@@ -23,9 +23,9 @@ const SAVE: &str = r#"/// Saves the result. The path's end says how: `.json` (wh
 /// ```"#;
 
 /// The numbers of a result, and its files.
-pub(crate) fn register<T: Explanation + Clone + 'static>(engine: &mut Engine, of: &str, variable: &str) {
+pub(crate) fn register<T: Explanation + Clone + 'static>(engine: &mut Engine, of: &str) {
     let member = |name: &str, docs: &str, params: &[&str], returns: &str| {
-        self::member(of, variable, name, docs, params, returns)
+        self::member(of, name, docs, params, returns)
     };
     member("to_array", TO_ARRAY, &[], "Array")
         .register_into_engine(engine, |result: &mut T| -> RhaiResult<Array> {
@@ -45,22 +45,15 @@ pub(crate) fn register<T: Explanation + Clone + 'static>(engine: &mut Engine, of
 }
 
 /// As text, a result is its line.
-pub(crate) fn register_text<T: Explanation + Clone + 'static>(engine: &mut Engine, of: &str, variable: &str) {
+pub(crate) fn register_text<T: Explanation + Clone + 'static>(engine: &mut Engine, of: &str) {
     for name in ["to_string", "to_debug"] {
-        member(of, variable, name, "", &[], "String")
+        member(of, name, "", &[], "String")
             .register_into_engine(engine, |result: &mut T| -> String { result.line() });
     }
 }
 
-fn member(
-    of: &str,
-    variable: &str,
-    name: &str,
-    docs: &str,
-    params: &[&str],
-    returns: &str,
-) -> FuncRegistration {
-    let receiver = format!("{variable}: &mut {of}");
+fn member(of: &str, name: &str, docs: &str, params: &[&str], returns: &str) -> FuncRegistration {
+    let receiver = format!("result: &mut {of}");
     let info = [&[receiver.as_str()], params, &[returns]].concat();
     FuncRegistration::new(name)
         .with_purity(true)
