@@ -48,7 +48,6 @@ RESULTS = {
     ),
     "top_k": ("output.top_k()", "top_k", "model"),
     "attention": ("output.attention(#{layer: 1})", "attention", "model"),
-    "top_k": ("output.top_k(#{k: 2})", "top_k", ""),
     "candidates": ("output.candidates(output.n_input_tokens)", "candidates", "model"),
     "top_neurons": ("output.top_neurons()", "top_neurons", "model"),
     "neuron": ("output.neuron(0, 3)", "neuron", ""),
