@@ -12,30 +12,20 @@ pub(crate) fn blocks(values: &[f32]) -> String {
 
 /// Steps over the values in 0..=1, one unit wide and `height` high, down to the axis and closed.
 pub(crate) fn area(values: &[f32], height: f32) -> String {
-    let mut path = format!("M0 {height}");
-    let mut last = f32::NAN;
-    for (x, value) in values.iter().enumerate() {
-        let y = ((1.0 - value.clamp(0.0, 1.0)) * height * 10.0).round() / 10.0;
-        if y != last {
-            path.push_str(&if x == 0 {
-                format!("V{y}")
-            } else {
-                format!("H{x}V{y}")
-            });
-            last = y;
-        }
-    }
-    path.push_str(&format!("H{}V{height}z", values.len()));
-    path
+    steps(values, 0.0, height)
 }
 
 /// The same for values in -1..=1, around a line in the middle.
 pub(crate) fn signed_area(values: &[f32], height: f32) -> String {
-    let middle = height / 2.0;
-    let mut path = format!("M0 {middle}");
+    steps(values, -1.0, height / 2.0)
+}
+
+/// Steps over the values in `least..=1`, around an axis this far below where a 1 is drawn.
+fn steps(values: &[f32], least: f32, axis: f32) -> String {
+    let mut path = format!("M0 {axis}");
     let mut last = f32::NAN;
     for (x, value) in values.iter().enumerate() {
-        let y = ((1.0 - value.clamp(-1.0, 1.0)) * middle * 10.0).round() / 10.0;
+        let y = ((1.0 - value.clamp(least, 1.0)) * axis * 10.0).round() / 10.0;
         if y != last {
             path.push_str(&if x == 0 {
                 format!("V{y}")
@@ -45,7 +35,7 @@ pub(crate) fn signed_area(values: &[f32], height: f32) -> String {
             last = y;
         }
     }
-    path.push_str(&format!("H{}V{middle}z", values.len()));
+    path.push_str(&format!("H{}V{axis}z", values.len()));
     path
 }
 
