@@ -51,7 +51,7 @@ TEST = LD_LIBRARY_PATH=$(TORCH_LIB) $(CARGO) test --release
 TEST_LIGHT = LIBTORCH_USE_PYTORCH=0 cargo test --release
 
 # Pages are independent of each other; front ends and kernels are timed and get the machine for themselves.
-SIDE_BY_SIDE = --numprocesses=2
+SIDE_BY_SIDE = --numprocesses=2 --dist=worksteal
 
 # The documentation is read with its private items.
 lint: .venv/.requirements  ## formatting and lints of Rust, Python and JavaScript; the links of Rust's documentation
