@@ -1,22 +1,22 @@
-//! Colours: viridis, dark for strong, fading into the page, for saliency; one hue per factor.
+//! Colours: viridis, dark for strong, fading into the page; two hues by the sign; one hue per factor.
 //!
-//! On dark pages the scale runs the other way (bright for strong); that half lives in `base.css` alone,
-//! because only the style sheet knows the theme. The inline colours made here are what remains where style
-//! sheets are stripped.
+//! On dark pages the scales run the other way (bright for strong). The style sheet of every page has both: `theme` writes
+//! it from the tables here. The inline colours made here are what remains where style sheets are stripped.
 
-/// A scale from nothing to strong. A style sheet (`base.css`, that of the ranks) lists the same stops under its name.
+/// Place in 0..=1, red, green, blue, opacity.
+pub(crate) type Stop = (f32, [u8; 3], f32);
+/// The stops of every scale, the ends included.
+pub(crate) const N_STOPS: usize = 7;
+
+/// A scale on light and on dark pages. Where the opacity is 0 stands the ground of a box.
 pub(crate) struct Ramp {
-    pub name: &'static str,
-    /// Place, red, green, blue, opacity.
-    stops: &'static [(f32, [u8; 3], f32)],
-    /// From here on white text reads better than black.
-    white_from: f32,
+    pub light: [Stop; N_STOPS],
+    pub dark: [Stop; N_STOPS],
 }
 
-/// Viridis reversed: shares, probabilities.
-pub(crate) const VIRIDIS: Ramp = Ramp {
-    name: "scale",
-    stops: &[
+/// Viridis, reversed on light pages: shares, probabilities, ranks.
+pub(crate) const SEQUENTIAL: Ramp = Ramp {
+    light: [
         (0.0, [253, 231, 37], 0.0),
         (0.12, [205, 225, 50], 0.45),
         (0.28, [122, 209, 81], 0.8),
@@ -25,48 +25,38 @@ pub(crate) const VIRIDIS: Ramp = Ramp {
         (0.8, [59, 82, 139], 1.0),
         (1.0, [68, 1, 84], 1.0),
     ],
-    white_from: 0.63,
-};
-
-/// In the manner of ColorBrewer's RdPu: ranks of the tokens that were written.
-pub(crate) const WARM: Ramp = Ramp {
-    name: "warm",
-    stops: &[
-        (0.0, [253, 224, 221], 0.0),
-        (0.25, [252, 197, 192], 0.8),
-        (0.5, [247, 104, 161], 1.0),
-        (0.75, [205, 40, 145], 1.0),
-        (1.0, [154, 1, 123], 1.0),
+    dark: [
+        (0.0, [72, 36, 117], 0.0),
+        (0.15, [72, 36, 117], 0.75),
+        (0.35, [62, 79, 138], 1.0),
+        (0.55, [38, 131, 143], 1.0),
+        (0.7, [31, 161, 135], 1.0),
+        (0.86, [122, 209, 81], 1.0),
+        (1.0, [253, 231, 37], 1.0),
     ],
-    white_from: 0.66,
 };
 
-/// In the manner of its GnBu: ranks of watched tokens.
-pub(crate) const COOL: Ramp = Ramp {
-    name: "cool",
-    stops: &[
-        (0.0, [224, 243, 219], 0.0),
-        (0.25, [186, 228, 188], 0.8),
-        (0.5, [123, 204, 196], 1.0),
-        (0.75, [67, 162, 202], 1.0),
-        (1.0, [26, 123, 181], 1.0),
+/// Against and for: blue, nothing, orange. Its places are those of −1..=1.
+pub(crate) const DIVERGING: Ramp = Ramp {
+    light: [
+        (0.0, [8, 69, 148], 1.0),
+        (0.2, [33, 113, 181], 1.0),
+        (0.35, [107, 174, 214], 0.75),
+        (0.5, [255, 255, 255], 0.0),
+        (0.65, [253, 174, 107], 0.75),
+        (0.8, [205, 62, 0], 1.0),
+        (1.0, [140, 30, 4], 1.0),
     ],
-    white_from: 0.94,
+    dark: [
+        (0.0, [147, 205, 255], 1.0),
+        (0.2, [66, 146, 214], 1.0),
+        (0.35, [29, 90, 150], 0.9),
+        (0.5, [29, 90, 150], 0.0),
+        (0.65, [160, 62, 14], 0.9),
+        (0.8, [236, 112, 36], 1.0),
+        (1.0, [255, 196, 138], 1.0),
+    ],
 };
-
-/// Against and for: blue, nothing, red-orange. `base.css` lists the same stops, from -1 on as 0% to 1 as 100%.
-pub(crate) const DIVERGING: [(f32, [u8; 3], f32); 7] = [
-    (-1.0, [8, 69, 148], 1.0),
-    (-0.6, [33, 113, 181], 1.0),
-    (-0.3, [107, 174, 214], 0.75),
-    (0.0, [255, 255, 255], 0.0),
-    (0.3, [253, 174, 107], 0.75),
-    (0.6, [205, 62, 0], 1.0),
-    (1.0, [140, 30, 4], 1.0),
-];
-
-/// From here on, either way, white text reads better than black.
-const WHITE_ON_DIVERGING_FROM: f32 = 0.55;
 
 /// Okabe and Ito's colours that show on white and on black, and four more of their kind.
 const HUES: [[u8; 3]; 10] = [
@@ -82,57 +72,65 @@ const HUES: [[u8; 3]; 10] = [
     [112, 128, 144],
 ];
 
-impl Ramp {
-    /// Over a white page at `strength` in 0..=1.
-    pub(crate) fn at(&self, strength: f32) -> [u8; 3] {
-        over_white(self.stops, strength.clamp(0.0, 1.0))
-    }
-
-    pub(crate) fn text(&self, strength: f32) -> &'static str {
-        if strength < self.white_from {
-            "#222"
-        } else {
-            "#fff"
-        }
-    }
-}
-
 /// Viridis over a white page at `strength` in 0..=1.
 pub(crate) fn scale(strength: f32) -> [u8; 3] {
-    VIRIDIS.at(strength)
+    at(&SEQUENTIAL.light, strength.clamp(0.0, 1.0), [255; 3])
 }
 
 /// Signed strength, in -1..=1, over a white page.
 pub(crate) fn diverging(strength: f32) -> [u8; 3] {
-    over_white(&DIVERGING, strength.clamp(-1.0, 1.0))
+    at(
+        &DIVERGING.light,
+        (strength.clamp(-1.0, 1.0) + 1.0) / 2.0,
+        [255; 3],
+    )
 }
 
-fn over_white(stops: &[(f32, [u8; 3], f32)], strength: f32) -> [u8; 3] {
+/// The colour at a place of a scale over a ground. Between two stops colours count by their opacity, as they do in a
+/// style sheet's `color-mix`.
+pub(crate) fn at(stops: &[Stop; N_STOPS], place: f32, ground: [u8; 3]) -> [u8; 3] {
     let upper = stops
         .iter()
-        .position(|stop| stop.0 >= strength)
-        .unwrap_or(stops.len() - 1)
+        .position(|stop| stop.0 >= place)
+        .unwrap_or(N_STOPS - 1)
         .max(1);
     let (low, high) = (stops[upper - 1], stops[upper]);
-    let t = (strength - low.0) / (high.0 - low.0);
+    let t = (place - low.0) / (high.0 - low.0);
     let mix = |a: f32, b: f32| a + (b - a) * t;
     let opacity = mix(low.2, high.2);
     std::array::from_fn(|i| {
-        let colour = mix(f32::from(low.1[i]), f32::from(high.1[i]));
-        (255.0 + (colour - 255.0) * opacity).round() as u8
+        let colour = mix(f32::from(low.1[i]) * low.2, f32::from(high.1[i]) * high.2);
+        (colour + f32::from(ground[i]) * (1.0 - opacity)).round() as u8
     })
 }
 
 pub(crate) fn text_on_scale(strength: f32) -> &'static str {
-    VIRIDIS.text(strength)
+    ink(scale(strength))
 }
 
 pub(crate) fn text_on_diverging(strength: f32) -> &'static str {
-    if strength.abs() < WHITE_ON_DIVERGING_FROM {
-        "#222"
-    } else {
-        "#fff"
-    }
+    ink(diverging(strength))
+}
+
+/// Black or white, whichever is read better on a ground: never less than 4.58 to 1.
+pub(crate) fn ink(ground: [u8; 3]) -> &'static str {
+    if luminance(ground) < EQUAL { "#fff" } else { "#000" }
+}
+
+/// The luminance on which black and white are read equally well: (1 + 0.05) / (L + 0.05) = (L + 0.05) / 0.05.
+pub(crate) const EQUAL: f32 = 0.179_13;
+
+/// Relative luminance (WCAG 2).
+pub(crate) fn luminance(colour: [u8; 3]) -> f32 {
+    let linear = colour.map(|c| {
+        let c = f32::from(c) / 255.0;
+        if c <= 0.04045 {
+            c / 12.92
+        } else {
+            ((c + 0.055) / 1.055).powf(2.4)
+        }
+    });
+    0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 }
 
 /// Colour of factor `k`; beyond ten by the golden angle, so that neighbours stay apart.
@@ -168,50 +166,35 @@ fn hsl(hue: f32, saturation: f32, lightness: f32) -> [u8; 3] {
 mod tests {
     use super::*;
 
-    /// Relative luminance (WCAG 2).
-    fn luminance(colour: [u8; 3]) -> f32 {
-        let linear = colour.map(|c| {
-            let c = f32::from(c) / 255.0;
-            if c <= 0.04045 {
-                c / 12.92
-            } else {
-                ((c + 0.055) / 1.055).powf(2.4)
-            }
-        });
-        0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    }
-
-    const RAMPS: [Ramp; 3] = [VIRIDIS, WARM, COOL];
-
     #[test]
     fn scales_fade_to_white_and_darken() {
         assert_eq!(scale(1.0), [68, 1, 84]);
         assert_eq!(scale(f32::INFINITY), scale(1.0));
-        for ramp in RAMPS {
-            assert_eq!(ramp.at(0.0), [255; 3]);
-            let lightness: Vec<f32> = (0..=100).map(|i| luminance(ramp.at(i as f32 / 100.0))).collect();
-            let darkens = lightness.windows(2).all(|pair| pair[1] <= pair[0]);
-            assert!(darkens, "{}: a stronger value is never lighter", ramp.name);
-        }
-    }
-
-    fn contrast(text: &str, ground: [u8; 3]) -> f32 {
-        let text = if text == "#fff" { 1.0 } else { luminance([0x22; 3]) };
-        let ground = luminance(ground);
-        (text.max(ground) + 0.05) / (text.min(ground) + 0.05)
+        assert_eq!(scale(0.0), [255; 3]);
+        let lightness: Vec<f32> = (0..=100).map(|i| luminance(scale(i as f32 / 100.0))).collect();
+        assert!(
+            lightness.windows(2).all(|pair| pair[1] <= pair[0]),
+            "a stronger value is never lighter"
+        );
     }
 
     #[test]
     fn text_on_the_scales_is_readable() {
-        for i in -100..=100 {
-            let strength = i as f32 / 100.0;
+        let contrast = |text: &str, ground: [u8; 3]| {
+            let text = if text == "#fff" { 1.0 } else { 0.0f32 };
+            let ground = luminance(ground);
+            (text.max(ground) + 0.05) / (text.min(ground) + 0.05)
+        };
+        for i in -1000..=1000 {
+            let strength = i as f32 / 1000.0;
             let size = strength.abs();
-            let grounds = RAMPS.map(|ramp| (ramp.text(size), ramp.at(size)));
-            let signed = (text_on_diverging(strength), diverging(strength));
-            for (text, ground) in grounds.into_iter().chain([signed]) {
+            for (text, ground) in [
+                (text_on_scale(size), scale(size)),
+                (text_on_diverging(strength), diverging(strength)),
+            ] {
                 let contrast = contrast(text, ground);
                 assert!(
-                    contrast >= 3.8,
+                    contrast >= 4.5,
                     "contrast {contrast} at {strength}: {text} on {ground:?}"
                 );
             }
@@ -227,25 +210,6 @@ mod tests {
             let lightness = (0..=100).map(|i| luminance(diverging(sign * i as f32 / 100.0)));
             let lightness: Vec<f32> = lightness.collect();
             assert!(lightness.windows(2).all(|pair| pair[1] <= pair[0]));
-        }
-    }
-
-    #[test]
-    fn the_style_sheet_has_the_same_scales() {
-        let css = concat!(
-            include_str!("base.css"),
-            include_str!("../views/rank_map/view.css")
-        );
-        for ramp in RAMPS {
-            assert!(css.contains(&format!("--ecco-{}:", ramp.name)));
-            for (place, [r, g, b], opacity) in ramp.stops {
-                let stop = format!("rgb({r} {g} {b}/{opacity}) {:.0}%", place * 100.0);
-                assert!(css.contains(&stop), "{stop} is missing");
-            }
-        }
-        for (place, [r, g, b], opacity) in DIVERGING {
-            let stop = format!("rgb({r} {g} {b}/{opacity}) {:.0}%", (place + 1.0) * 50.0);
-            assert!(css.contains(&stop), "{stop} is missing");
         }
     }
 

@@ -120,18 +120,10 @@ function strongest(values, n) {
   return [...values.keys()].filter((i) => values[i]).sort((a, b) => Math.abs(values[b]) - Math.abs(values[a]) || a - b).slice(0, n);
 }
 
-// A scale of the style sheet as [place, red, green, blue, opacity], for pictures, which know no style sheet.
-function stops(host, name) {
-  return [...getComputedStyle(host).getPropertyValue(name).matchAll(/rgb\((\d+) (\d+) (\d+)(?:\/([\d.]+))?\) (\d+)%/g)]
-    .map(([, r, g, b, opacity = 1, place]) => [place / 100, +r, +g, +b, +opacity]);
-}
-
-// The colour at a place of such a scale, as SVG has it.
-function shade(scale, place) {
-  const upper = Math.max(1, scale.findIndex((stop) => stop[0] >= place)), low = scale[upper - 1], high = scale[upper];
-  const t = (place - low[0]) / (high[0] - low[0]);
-  const [, r, g, b, opacity] = low.map((value, i) => value + (high[i] - value) * t);
-  return { fill: "rgb(" + [r, g, b].map(Math.round) + ")", "fill-opacity": opacity };
+// The ground of an element as SVG has it: colours that the style sheet mixes are told in fractions.
+function ground({ backgroundColor: colour }) {
+  const [r, g, b, opacity = 1] = colour.match(/[\d.]+(?:e-?\d+)?/g).map(Number), unit = colour.startsWith("color(") ? 255 : 1;
+  return { fill: "rgb(" + [r, g, b].map((part) => Math.round(part * unit)) + ")", "fill-opacity": opacity };
 }
 
 function node(name, properties, ...children) {
@@ -299,13 +291,13 @@ function drawing(view, title, width, height) {
   };
 }
 
-// The tokens as they stand on the screen, as SVG. Grounds come from `paint`, because a gradient has no computed colour.
-function picture(view, title, paint) {
+// The tokens as they stand on the screen, as SVG; those that are chosen have a frame.
+function picture(view, title) {
   const flow = view.querySelector(".flow"), frame = flow.getBoundingClientRect();
   const { add, text, source } = drawing(view, title, Math.ceil(frame.width) + 16, Math.ceil(frame.height) + 16);
   for (const box of flow.querySelectorAll(":scope > span")) {
     const { x, y, width, height } = box.getBoundingClientRect(), style = getComputedStyle(box);
-    add("rect", { x: x - frame.x + 8, y: y - frame.y + 8, width, height, rx: 4, ...paint(box, style) });
+    add("rect", { x: x - frame.x + 8, y: y - frame.y + 8, width, height, rx: 4, ...ground(style), ...(box.classList.contains("on") && { stroke: "#1f6feb", "stroke-width": 1.5 }) });
     for (const part of box.querySelectorAll(":scope>:is(small,bdi,em)")) {
       const place = part.getBoundingClientRect(), font = getComputedStyle(part);
       text(part.textContent, { x: place.x - frame.x + 8, y: place.bottom - frame.y + 8 - place.height * 0.24, fill: style.color,

@@ -3,13 +3,13 @@
 use maud::{Markup, html};
 
 use crate::kit::Token;
-use crate::kit::colour::{self, Ramp};
+use crate::kit::colour;
 use crate::kit::visible;
 
 /// How strength becomes colour.
 #[derive(Clone, Copy)]
 pub(crate) enum Scale {
-    Ramp(&'static Ramp),
+    Sequential,
     /// Two hues, by the sign.
     Diverging,
 }
@@ -92,15 +92,15 @@ impl Scale {
             return None;
         }
         Some(match self {
-            Self::Ramp(ramp) => (ramp.at(strength), ramp.text(strength)),
+            Self::Sequential => (colour::scale(strength), colour::text_on_scale(strength)),
             Self::Diverging => (colour::diverging(strength), colour::text_on_diverging(strength)),
         })
     }
 
     fn class(self) -> &'static str {
         match self {
-            Self::Ramp(ramp) => ramp.name,
-            Self::Diverging => "diverging",
+            Self::Sequential => "grid",
+            Self::Diverging => "grid diverging",
         }
     }
 }
@@ -109,7 +109,7 @@ impl Grid {
     pub(crate) fn table(&self) -> Markup {
         html! {
             div class="scroll" {
-                table class={ "grid " (self.scale.class()) } {
+                table class=(self.scale.class()) {
                     thead {
                         tr {
                             th { (self.corner) }
@@ -321,9 +321,9 @@ mod tests {
 
     #[test]
     fn cells_are_coloured_without_a_style_sheet() {
-        let html = grid(Scale::Ramp(&colour::WARM)).table().into_string();
+        let html = grid(Scale::Sequential).table().into_string();
         assert!(
-            html.contains("<td style=\"--s:1;background-color:#9a017b;color:#fff\">5</td>"),
+            html.contains("<td style=\"--s:1;background-color:#440154;color:#fff\">5</td>"),
             "{html}"
         );
         assert!(html.contains("<td><bdi>&lt;b&gt;</bdi></td><td>x</td>"), "{html}");

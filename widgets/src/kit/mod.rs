@@ -4,7 +4,8 @@
 //! - `boxes`: token boxes; `grid`: tables of coloured cells; `spark`: sparklines
 //! - `page`: style, data and script around a view; `element.js` and `base.css` go with every one
 //! - `document`: a result as JSON, the same packed for its page (`packing`), its schema
-//! - `colour`, `numbers`: the same in pages, pictures and consoles; `rows`: scores, checked and pooled
+//! - `colour`, `numbers`: the same in pages, pictures and consoles; `rows`: scores, checked and pooled;
+//!   `theme`: the variables of the style sheet, by theme
 
 pub(crate) mod boxes;
 pub(crate) mod colour;
@@ -15,6 +16,7 @@ mod packing;
 pub(crate) mod page;
 pub(crate) mod rows;
 pub(crate) mod spark;
+mod theme;
 mod token;
 pub(crate) mod visible;
 

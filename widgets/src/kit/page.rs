@@ -4,8 +4,10 @@ use maud::{Markup, PreEscaped, html};
 use serde_json::Value;
 
 use super::document::{self, Document};
+use super::theme;
 
 const BASE_CSS: &str = include_str!("base.css");
+const PAINT_CSS: &str = include_str!("paint.css");
 const ELEMENT_JS: &str = include_str!("element.js");
 
 /// An interactive view: static content in a custom element, with its data and the script that upgrades it.
@@ -21,7 +23,7 @@ pub(crate) struct Component {
 impl Component {
     pub(crate) fn render<D: Document>(&self, content: &Markup, result: &D) -> String {
         let element = html! {
-            (style(self.css))
+            (style(&[&theme::GROUNDS, &theme::SCALES, BASE_CSS, PAINT_CSS, self.css]))
             // A sanitiser drops the custom element and keeps this: the style of another view on the page fits
             // it too.
             div class="ecco-root" { (content) }
@@ -38,11 +40,11 @@ impl Component {
 
 /// A view without a script.
 pub(crate) fn still(css: &str, content: &Markup) -> String {
-    html! { div class="ecco-root" { (style(css)) (content) } }.into_string()
+    html! { div class="ecco-root" { (style(&[&theme::GROUNDS, BASE_CSS, css])) (content) } }.into_string()
 }
 
-fn style(css: &str) -> Markup {
-    html! { style { (PreEscaped(BASE_CSS)) (PreEscaped(css)) } }
+fn style(sheets: &[&str]) -> Markup {
+    html! { style { @for sheet in sheets { (PreEscaped(sheet)) } } }
 }
 
 /// JSON that cannot end its script element, nor break a script's line.

@@ -283,7 +283,7 @@ impl Explorable for Attention {
                 .map(|query| Heading::token(&self.queries()[query], None))
                 .collect(),
             cells: cells.collect(),
-            scale: Scale::Ramp(&colour::VIRIDIS),
+            scale: Scale::Sequential,
         };
         grid.picture(
             "Attention",

@@ -251,7 +251,7 @@ impl Comparison {
                 @for method in &self.methods {
                     div class="line" {
                         span { (visible::plain(&method.method, false)) }
-                        span class={ "cells" @if method.scale == Scale::Signed { " signed" } } style=(columns) role="img" {
+                        span class={ "cells" @if method.scale == Scale::Signed { " diverging" } } style=(columns) role="img" {
                             @for strength in method.cells(k, n, self.n_sources()) {
                                 i style=(format!("--s:{};background-color:{}", (strength * 1000.0).round() / 1000.0, colour::hex(method.colour(strength)))) {}
                             }

@@ -208,7 +208,7 @@ impl Factors {
     fn content(&self) -> Markup {
         let strengths: Vec<Vec<f32>> = (0..self.components.len()).map(|k| self.strengths(k)).collect();
         let class = if self.signed {
-            "ecco factors signed"
+            "ecco factors diverging"
         } else {
             "ecco factors"
         };

@@ -100,9 +100,7 @@ define("ecco-factors", "factors-3", (view, data, host) => {
   saveMenu(view, host, data, {
     svg: ["image/svg+xml", () => {
       repaint.all();
-      const scale = data.signed && stops(host, "--ecco-diverging");
-      const ground = (box) => shade(scale, (Number(box.style.getPropertyValue("--s")) + 1) / 2);
-      return picture(view, "Neuron factors", (box, style) => (data.signed ? ground(box) : { fill: style.backgroundColor }));
+      return picture(view, "Neuron factors");
     }],
   });
 });

@@ -10,7 +10,7 @@ use crate::kit::Token;
 use crate::kit::document::Document;
 use crate::kit::grid::{self, Cell, Grid, Heading, Scale};
 use crate::kit::page::{Component, note};
-use crate::kit::{colour, document, numbers, visible};
+use crate::kit::{document, numbers, visible};
 use crate::views::depths::{Reading, final_norm, way};
 
 /// The most probable tokens at one place after each layer.
@@ -73,7 +73,7 @@ impl LayerPredictions {
                 .iter()
                 .map(|reading| reading.top.iter().map(cell).collect())
                 .collect(),
-            scale: Scale::Ramp(&colour::VIRIDIS),
+            scale: Scale::Sequential,
         }
     }
 

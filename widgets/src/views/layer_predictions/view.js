@@ -12,7 +12,7 @@ define("ecco-layer-predictions", "layer-predictions-2", (view, data, host) => {
   };
   const table = walk(view, "The most probable tokens after each layer.", describe, ([row, column], [r, c]) => token(row, column).id === token(r, c).id);
   saveMenu(view, host, data, {
-    svg: ["image/svg+xml", () => tablePicture(view, host, "Layer predictions at position " + data.position)],
+    svg: ["image/svg+xml", () => tablePicture(view, "Layer predictions at position " + data.position)],
   });
   table?.update();
 });

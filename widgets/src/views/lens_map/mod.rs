@@ -13,7 +13,7 @@ use crate::kit::Token;
 use crate::kit::document::Document;
 use crate::kit::grid::{Cell, Grid, Heading, Scale};
 use crate::kit::page::{Component, note};
-use crate::kit::{colour, document, visible};
+use crate::kit::{document, visible};
 use crate::views::depths::{Reading, columns_shown, final_norm, way};
 
 /// What each layer would say if it were the last (logit lens), at several places.
@@ -73,7 +73,7 @@ impl LensMap {
                 .iter()
                 .map(|row| row.iter().map(cell).collect())
                 .collect(),
-            scale: Scale::Ramp(&colour::VIRIDIS),
+            scale: Scale::Sequential,
         }
     }
 }

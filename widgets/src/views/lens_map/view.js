@@ -40,7 +40,7 @@ define("ecco-lens", "lens-2", (view, data, host) => {
   choices.setAttribute("aria-label", "What colours show");
   view.querySelector(".metric").replaceChildren("coloured by ", choices);
   saveMenu(view, host, data, {
-    svg: ["image/svg+xml", () => tablePicture(view, host, "Logit lens")],
+    svg: ["image/svg+xml", () => tablePicture(view, "Logit lens")],
   });
   colour("probability");
   table.update();

@@ -132,7 +132,7 @@ impl NeuronActivity {
         let (texts, peak) = (self.ordered(), self.peak());
         let many = texts.len() > 1;
         html! {
-            div class="ecco neuron" {
+            div class="ecco neuron diverging" {
                 div class="head" {
                     b { "Neuron" } " "
                     span { (self.name()) ", " (visible::plain(&self.site, false)) } " "

@@ -11,12 +11,8 @@ define("ecco-neuron", "neuron-2", (view, data, host) => {
   const largest = (text) => values.get(text).reduce((most, value) => Number.isFinite(value) ? Math.max(most, value) : most, -Infinity);
   const texts = [...data.texts].sort((a, b) => (largest(b) > largest(a)) - (largest(b) < largest(a)) || a.index - b.index);
   const places = texts.flatMap((text) => text.tokens.map((_, i) => [text, i]));
-  const scale = () => stops(host, "--ecco-diverging");
   saveMenu(view, host, data, {
-    svg: ["image/svg+xml", () => {
-      const stops = scale();
-      return picture(view, "Neuron " + data.neuron, (box) => shade(stops, (Number(box.style.getPropertyValue("--s")) + 1) / 2));
-    }],
+    svg: ["image/svg+xml", () => picture(view, "Neuron " + data.neuron)],
   });
   if (!boxes.length) return;
 

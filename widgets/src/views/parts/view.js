@@ -16,7 +16,7 @@ define("ecco-parts", "parts-2", (view, data, host) => {
   };
   const table = walk(view, "What each part wrote to the logit.", describe);
   saveMenu(view, host, data, {
-    svg: ["image/svg+xml", () => tablePicture(view, host, "Direct logit attribution")],
+    svg: ["image/svg+xml", () => tablePicture(view, "Direct logit attribution")],
   });
   table?.update();
 });

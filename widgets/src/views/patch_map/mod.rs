@@ -161,7 +161,7 @@ impl PatchMap {
         let shown = self.shown(MOST_CELLS);
         let peak = numbers::fraction(self.peak().into());
         html! {
-            div class="ecco map" {
+            div class="ecco map diverging" {
                 div class="head" {
                     b { "Activation patching" } " "
                     span class="method" { (visible::plain(&self.site, false)) }

@@ -10,7 +10,7 @@ use crate::kit::Token;
 use crate::kit::document::Document;
 use crate::kit::grid::{self, Cell, Grid, Heading, Scale};
 use crate::kit::page::{Component, note};
-use crate::kit::{colour, document, visible};
+use crate::kit::{document, visible};
 use crate::views::depths::{columns_shown, final_norm, way};
 
 /// Which tokens are ranked.
@@ -61,7 +61,7 @@ pub struct RankMap {
 const COMPONENT: Component = Component {
     tag: "ecco-ranks",
     view: "ranks-2",
-    css: concat!(include_str!("../../kit/grid.css"), include_str!("view.css")),
+    css: include_str!("../../kit/grid.css"),
     js: concat!(include_str!("../../kit/grid.js"), include_str!("view.js")),
 };
 
@@ -84,7 +84,7 @@ impl RankMap {
                 .iter()
                 .map(|ranks| ranks.iter().map(cell).collect())
                 .collect(),
-            scale: Scale::Ramp(if watched { &colour::COOL } else { &colour::WARM }),
+            scale: Scale::Sequential,
         }
     }
 

@@ -7,7 +7,7 @@ define("ecco-ranks", "ranks-2", (view, data, host) => {
   ];
   const table = walk(view, "Ranks of tokens after each layer.", describe, ([, column], [, c]) => c === column);
   saveMenu(view, host, data, {
-    svg: ["image/svg+xml", () => tablePicture(view, host, view.querySelector(".head > b").textContent)],
+    svg: ["image/svg+xml", () => tablePicture(view, view.querySelector(".head > b").textContent)],
   });
   table?.update();
 });

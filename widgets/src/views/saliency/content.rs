@@ -12,8 +12,8 @@ pub(super) fn content(view: &Saliency) -> Markup {
     let class = match (view.style, view.scale) {
         (SaliencyStyle::Minimal, Scale::Shares) => "ecco saliency",
         (SaliencyStyle::Detailed, Scale::Shares) => "ecco saliency detailed",
-        (SaliencyStyle::Minimal, Scale::Signed) => "ecco saliency signed",
-        (SaliencyStyle::Detailed, Scale::Signed) => "ecco saliency signed detailed",
+        (SaliencyStyle::Minimal, Scale::Signed) => "ecco saliency diverging",
+        (SaliencyStyle::Detailed, Scale::Signed) => "ecco saliency diverging detailed",
     };
     html! {
         div class=(class) {

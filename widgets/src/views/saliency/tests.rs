@@ -66,7 +66,7 @@ fn signs_have_colours_and_the_place_of_a_target_is_marked() {
     );
     for part in [
         format!("<span style=\"--s:1;background-color:{more};color:#fff\"><small>0</small> <bdi>a</bdi> <em>+0.50</em>"),
-        format!("<span style=\"--s:-0.5;background-color:{less};color:#222\">"),
+        format!("<span style=\"--s:-0.5;background-color:{less};color:#000\">"),
         "<span class=\"g at\"><small>2</small> <bdi>c</bdi> <em></em></span>".to_owned(),
         "<span class=\"on\"><bdi><i>·</i>d</bdi> <i>rather than</i> <bdi>e</bdi> <small>2</small> <em>1.25</em></span>".to_owned(),
         "<span class=\"good\"><i>✓</i> completeness <em>error 3e-8</em></span>".to_owned(),
@@ -145,7 +145,7 @@ fn the_first_row_is_painted_without_a_script() {
     let strongest = "<span style=\"--s:1;background-color:#440154;color:#fff\"><small>1</small> <bdi><i>·</i>b</bdi></span>";
     assert!(html.contains(strongest), "{html}");
     assert!(
-        html.contains("<span style=\"--s:0.333;background-color:#7ad074;color:#222\"><small>0</small>"),
+        html.contains("<span style=\"--s:0.333;background-color:#77cf75;color:#000\"><small>0</small>"),
         "{html}"
     );
     assert!(

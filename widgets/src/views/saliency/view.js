@@ -86,15 +86,10 @@ define("ecco-saliency", "saliency-3", (view, data, host) => {
     },
     point: (element) => position.has(element) && describePair(position.get(element)),
   });
-  function ground(box, scale) {
-    const strength = Number(box.style.getPropertyValue("--s"));
-    return { ...shade(scale, isSigned ? (strength + 1) / 2 : strength), ...(box.classList.contains("on") && { stroke: "#1f6feb", "stroke-width": 1.5 }) };
-  }
   saveMenu(view, host, data, {
     svg: ["image/svg+xml", () => {
-      const scale = stops(host, isSigned ? "--ecco-diverging" : "--ecco-scale");
       repaint.all();
-      return picture(view, "Input saliency, " + data.method, (box) => ground(box, scale));
+      return picture(view, "Input saliency, " + data.method);
     }],
   });
 });

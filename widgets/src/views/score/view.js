@@ -23,9 +23,6 @@ define("ecco-score", "score-2", (view, data, host) => {
     show: (k) => describe(scored[k]),
   });
   saveMenu(view, host, data, {
-    svg: ["image/svg+xml", () => {
-      const scale = stops(host, "--ecco-scale");
-      return picture(view, "Surprisal", (box) => shade(scale, Number(box.style.getPropertyValue("--s"))));
-    }],
+    svg: ["image/svg+xml", () => picture(view, "Surprisal")],
   });
 });

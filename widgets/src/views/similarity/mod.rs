@@ -12,7 +12,7 @@ use crate::Explorable;
 use crate::kit::document::Document;
 use crate::kit::grid::{Cell, Grid, Heading, Scale};
 use crate::kit::page::{Component, note};
-use crate::kit::{colour, document, numbers, visible};
+use crate::kit::{document, numbers, visible};
 
 /// How alike layers (or factors) are to others.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
@@ -97,7 +97,7 @@ impl SimilarityGrid {
             cells: (0..self.rows.1.len())
                 .map(|row| (0..n_columns).map(|column| cell(row, column)).collect())
                 .collect(),
-            scale: Scale::Ramp(&colour::VIRIDIS),
+            scale: Scale::Sequential,
         }
     }
 

@@ -4,7 +4,7 @@ define("ecco-similarity", "similarity-2", (view, data, host) => {
     cell.style.removeProperty("color");
   }
   saveMenu(view, host, data, {
-    svg: ["image/svg+xml", () => tablePicture(view, host, data.title)],
+    svg: ["image/svg+xml", () => tablePicture(view, data.title)],
   });
   const [row, rows] = data.rows, [column, columns] = data.columns;
   walk(view, data.title + ".", (i, j) => {

@@ -9,7 +9,7 @@ use crate::Explorable;
 use crate::kit::document::Document;
 use crate::kit::grid::{Cell, Grid, Heading, Scale};
 use crate::kit::page::{Component, note};
-use crate::kit::{Candidate, Token, candidates, colour, document, numbers, visible};
+use crate::kit::{Candidate, Token, candidates, document, numbers, visible};
 
 /// The most probable tokens at every position of a text.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -80,7 +80,7 @@ impl TopK {
             columns: ["its own probability", "most probable"].map(Heading::text).into(),
             rows: shown().map(heading).collect(),
             cells: shown().map(|at| vec![own(at), best(at)]).collect(),
-            scale: Scale::Ramp(&colour::VIRIDIS),
+            scale: Scale::Sequential,
         }
     }
 }

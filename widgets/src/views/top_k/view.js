@@ -7,7 +7,7 @@ define("ecco-top-k", "top-k-1", (view, data, host) => {
   };
   const table = walk(view, "The most probable tokens, a row for each position.", describe, ([row], [r]) => r === row);
   saveMenu(view, host, data, {
-    svg: ["image/svg+xml", () => tablePicture(view, host, "Most probable tokens")],
+    svg: ["image/svg+xml", () => tablePicture(view, "Most probable tokens")],
   });
   table?.update();
 });
