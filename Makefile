@@ -31,13 +31,13 @@ demo: build/readme.html  ## set up, run notebooks/readme.ipynb on the kernel, ma
 	@echo "The example has run:"
 	@echo "  build/readme.html   the page: open it in a browser, no network needed"
 	@echo "  build/readme.ipynb  the executed notebook"
-	@echo "Go on with 'make lab': JupyterLab with \"Ecco\" in the launcher."
+	@echo "Go on with 'make lab': JupyterLab with this notebook open."
 
 # In a container one is root, and Jupyter wants to be told that this is meant.
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
 lab: .venv/.kernel  ## open JupyterLab with the kernel installed
-	jupyter lab --notebook-dir=notebooks $(AS_ROOT) $(LAB_FLAGS)
+	jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks/readme.ipynb $(AS_ROOT) $(LAB_FLAGS)
 
 test: browser .venv/.kernel build/readme.html lint  ## formatting, lints and all tests
 	$(TEST_LIGHT) $(LIGHT:%=-p %)

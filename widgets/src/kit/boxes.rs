@@ -1,4 +1,4 @@
-//! Token boxes: a small position index, the token, and what a view adds.
+//! Token boxes: a small position index, the token, and what a view adds; the legend of their colours.
 
 use maud::{Markup, html};
 
@@ -17,6 +17,11 @@ pub(crate) struct Extra {
     pub chosen: bool,
     /// Where something else would stand that a view is about.
     pub place: bool,
+}
+
+/// What the ends of a view's scale stand for, at the right of its head.
+pub(crate) fn legend(low: &str, high: &str) -> Markup {
+    html! { " " span class="legend" { span class="low" { (low) } " " i { "–" } " " span class="peak" { (high) } } }
 }
 
 /// Boxes in reading order, a marker before the first generated token, a real break after each newline token.

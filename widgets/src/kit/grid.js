@@ -1,12 +1,12 @@
-// A table whose cells can be walked through by pointer and keys. `describe(row, column)` gives what the readout says of a
-// cell; `mark(row, column)`, which may be missing, answers whether a cell is like the one in focus.
-function walk(view, label, describe, mark) {
-  const table = view.querySelector(".grid"), readout = view.querySelector(".readout");
+// A table whose cells can be walked through by pointer and keys, from `first` on. `describe(row, column)` gives what the
+// readout says of a cell; `mark(at, place)`, which may be missing, answers whether a cell is like the one in focus.
+function walk(view, label, describe, mark, first = [0, 0]) {
+  const table = view.querySelector("table"), readout = view.querySelector(".readout");
   const rows = [...table.tBodies[0].rows].map((row) => [...row.cells].filter((cell) => cell.localName === "td"));
   if (!rows.length || !rows[0].length) return null;
-  const hint = readout.textContent;
+  const hint = [...readout.childNodes];
   const place = new Map(rows.flatMap((cells, row) => cells.map((cell, column) => [cell, [row, column]])));
-  let cursor = [0, 0], held = false, preview = null;
+  let cursor = first, held = false, preview = null;
   const cell = ([row, column]) => rows[row][column];
 
   function update() {
@@ -15,7 +15,7 @@ function walk(view, label, describe, mark) {
     for (const old of table.querySelectorAll("td[tabindex='0']")) old.tabIndex = -1;
     cell(cursor).tabIndex = 0;
     for (const each of place.keys()) if (held || each.ariaSelected === "true") each.ariaSelected = held && each === cell(cursor);
-    if (!at) return void (readout.textContent = hint);
+    if (!at) return void readout.replaceChildren(...hint);
     if (mark) for (const [each, there] of place) if (mark(at, there)) each.classList.add("same");
     cell(at).classList.remove("same");
     cell(at).classList.add("on");

@@ -165,7 +165,7 @@ fn mark(c: char) -> Option<String> {
         '\t' => Some("\\t".to_owned()),
         '\0' => Some("\\0".to_owned()),
         _ if c.is_control() => Some(format!("\\x{:02x}", u32::from(c))),
-        _ if changes_direction(c) || is_hidden(c) => Some(code(c)),
+        _ if changes_direction(c) || is_hidden(c) || (c != ' ' && c.is_whitespace()) => Some(code(c)),
         _ => None,
     }
 }
@@ -220,6 +220,9 @@ mod tests {
         assert_eq!(shown(&" ".repeat(16)), "·×16");
         assert_eq!(shown(".\n\n"), ".\\n\\n");
         assert_eq!(shown(""), "∅");
+        assert_eq!(shown("\u{a0}"), "U+00A0");
+        assert_eq!(shown("10\u{202f}000"), "10U+202F000");
+        assert_eq!(shown(" \u{3000}"), "·U+3000");
     }
 
     #[test]

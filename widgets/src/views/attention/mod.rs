@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::Explorable;
 use crate::kit::Token;
-use crate::kit::boxes::{Extra, flow};
+use crate::kit::boxes::{Extra, flow, legend};
 use crate::kit::document::Document;
 use crate::kit::grid::{Cell, Grid, Heading, Scale};
 use crate::kit::page::{Component, note};
@@ -178,6 +178,7 @@ impl Attention {
                 div class="head" {
                     b { "Attention" } " " span { (visible::plain(&self.what, false)) } " "
                     span class="which" { (self.which()) }
+                    (legend("0", &numbers::share(peak.into())))
                 }
                 @for text in self.notes() { (note(&text)) }
                 div class="sides" {

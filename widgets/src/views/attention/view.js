@@ -19,6 +19,7 @@ define("ecco-attention", "attention-2", (view, data, host) => {
     return Float64Array.from(rows[0], (_, i) => rows.reduce((sum, row) => sum + row[i], 0) / rows.length);
   }
 
+  const ends = view.querySelector(".legend .peak");
   let { layer, head } = data, shown = last, values = [], peak = 0;
   const painted = new Array(keys.length).fill("");
   const repaint = painter(keys, (i) => {
@@ -53,6 +54,7 @@ define("ecco-attention", "attention-2", (view, data, host) => {
     }
     values = row(layer, head, q);
     peak = Math.max(...values);
+    ends.textContent = share(peak);
     repaint();
     describe(q);
   }

@@ -95,7 +95,6 @@ define("ecco-factors", "factors-3", (view, data, host) => {
   });
 
   readout.setAttribute("role", "status");
-  lines.forEach((line, k) => line.setAttribute("aria-label", what + " " + k + ": " + line.querySelector(".top").textContent));
   chooser(lines, { label: "Factors. Arrow keys choose one,", rests: true, show });
   saveMenu(view, host, data, {
     svg: ["image/svg+xml", () => {

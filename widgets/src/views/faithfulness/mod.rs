@@ -210,10 +210,10 @@ impl Faithfulness {
     fn table(&self) -> Markup {
         html! {
             table {
-                tr { th { "figure" } th { "measured" } th { "random" } th { "" } }
+                tr { th { "figure" } th { "measured" } th { "random" } td {} }
                 @for figure in &self.figures {
                     tr {
-                        th scope="row" { (visible::plain(&figure.name, false)) " " small { (visible::plain(&figure.about, false)) } }
+                        th scope="row" { (if figure.more_is_better { "↑ " } else { "↓ " }) (visible::plain(&figure.name, false)) " " small { (visible::plain(&figure.about, false)) } }
                         td { (numbers::short(figure.value)) }
                         td { (figure.random.map_or_else(|| "–".to_owned(), numbers::short)) }
                         td class=(match figure.is_good() { Some(true) => "good", Some(false) => "bad", None => "" }) {

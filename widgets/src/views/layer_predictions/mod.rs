@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::Explorable;
 use crate::kit::Token;
+use crate::kit::boxes::legend;
 use crate::kit::document::Document;
 use crate::kit::grid::{self, Cell, Grid, Heading, Scale};
 use crate::kit::page::{Component, note};
@@ -118,6 +119,7 @@ impl Explorable for LayerPredictions {
                     b { "Layer predictions" } " "
                     span { "position " (self.position) ", " (way(self.raw)) } " "
                     span class="blank" { (grid::blank(&self.before)) " " (self.chosen_html()) }
+                    (legend("0", "probability 100%"))
                 }
                 @if self.readings.is_empty() { (note("no layers to show")) }
                 (self.grid().table())

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::Explorable;
 use crate::kit::Token;
+use crate::kit::boxes::legend;
 use crate::kit::document::Document;
 use crate::kit::grid::{Cell, Grid, Heading, Scale};
 use crate::kit::page::{Component, note};
@@ -126,6 +127,7 @@ impl Explorable for LensMap {
                     b { (TITLE) } " "
                     span { "each layer's most probable token" @if self.raw { ", " (way(true)) } } " "
                     span class="metric" { "coloured by its probability" }
+                    (legend("0", "100%"))
                 }
                 @if self.columns.is_empty() { (note("no places to show")) }
                 @if let Some(cut) = cut { (note(&cut)) }

@@ -3,14 +3,16 @@ define("ecco-lens", "lens-2", (view, data, host) => {
   const heads = [...view.querySelectorAll(".grid thead th")].slice(1);
   const all = data.readings.flat();
   const most = Math.max(...all.map((reading) => reading.entropy), 1e-9), far = Math.max(...all.map((reading) => reading.divergence), 1e-9);
-  // Name, what is drawn, what a cell says. Strong colours are what one looks for: sure, and near to the output.
+  // Name, what is drawn, what the scale's ends are, what a cell says. Strong colours are what one looks for: sure, and near
+  // to the output.
+  const shares = ["0", "100%"], toNone = (nats) => [short(nats) + " nats", "0"];
   const metrics = {
-    probability: [(reading) => reading.top[0]?.probability ?? 0],
+    probability: [(reading) => reading.top[0]?.probability ?? 0, shares],
     ...(all.some((reading) => reading.rank) && {
-      "text's token": [(reading) => reading.probability ?? 0, (reading) => "rank " + reading.rank],
+      "text's token": [(reading) => reading.probability ?? 0, shares, (reading) => "rank " + reading.rank],
     }),
-    entropy: [(reading) => 1 - reading.entropy / most, (reading) => short(reading.entropy)],
-    "KL to the output": [(reading) => 1 - reading.divergence / far, (reading) => short(reading.divergence)],
+    entropy: [(reading) => 1 - reading.entropy / most, toNone(most), (reading) => short(reading.entropy)],
+    "KL to the output": [(reading) => 1 - reading.divergence / far, toNone(far), (reading) => short(reading.divergence)],
   };
   const describe = (row, column) => {
     const reading = data.readings[row][column], { position, token } = data.columns[column];
@@ -25,7 +27,8 @@ define("ecco-lens", "lens-2", (view, data, host) => {
   const cells = table.rows.map((row) => row.map((cell) => ({ cell, label: cell.querySelector("bdi") })));
 
   function colour(name) {
-    const [strength, text] = metrics[name];
+    const [strength, ends, text] = metrics[name];
+    [".low", ".peak"].forEach((end, i) => { view.querySelector(".legend " + end).textContent = ends[i]; });
     data.readings.forEach((row, r) => row.forEach((reading, c) => {
       const { cell, label } = cells[r][c];
       cell.removeAttribute("style"); // inline colours are for pages without styles

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::Explorable;
 use crate::kit::Token;
-use crate::kit::boxes::{Extra, flow};
+use crate::kit::boxes::{Extra, flow, legend};
 use crate::kit::document::Document;
 use crate::kit::page::{Component, note, still};
 use crate::kit::{colour, document, numbers, rows, visible};
@@ -129,20 +129,21 @@ impl NeuronActivity {
     }
 
     fn content(&self) -> Markup {
-        let (texts, peak) = (self.ordered(), self.peak());
+        let texts = self.ordered();
+        let peak = numbers::short(self.peak().into());
         let many = texts.len() > 1;
         html! {
             div class="ecco neuron diverging" {
                 div class="head" {
                     b { "Neuron" } " "
                     span { (self.name()) ", " (visible::plain(&self.site, false)) } " "
-                    span class="legend" { "−" (numbers::short(peak.into())) " " i { } " +" (numbers::short(peak.into())) }
+                    (legend(&format!("−{peak}"), &format!("+{peak}")))
                 }
                 @for text in self.notes() { (note(&text)) }
                 div class="flow" {
                     @for text in &texts {
-                        @if many { div class="sep" { "text " (text.index) ", at most " (numbers::short(text.most().into())) } }
-                        (flow(&text.tokens, 0, text.n_input, |i| extra(text.value(i), peak)))
+                        @if many { div class="sep" { "text " (text.index) ", max " (numbers::short(text.most().into())) } }
+                        (flow(&text.tokens, 0, text.n_input, |i| extra(text.value(i), self.peak())))
                     }
                 }
                 div class="readout" { "Activations from " (self.range_text()) ": orange positive, blue negative." }

@@ -34,7 +34,7 @@ fn the_most_active_text_comes_first() {
     assert_eq!(activity().text(), expected);
     let html = activity().html().unwrap();
     let place = |what: &str| html.find(what).unwrap_or_else(|| panic!("{what} in {html}"));
-    assert!(place("text 1, at most 2") < place("text 0, at most 0.5"));
+    assert!(place("text 1, max 2") < place("text 0, max 0.5"));
     assert!(html.contains("style=\"--s:0.25;"), "{html}");
     assert!(
         html.contains("style=\"--s:-0.125;"),

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::Explorable;
 use crate::kit::Token;
+use crate::kit::boxes::legend;
 use crate::kit::document::Document;
 use crate::kit::grid::{self, Cell, Grid, Heading, Scale};
 use crate::kit::page::{Component, note};
@@ -97,20 +98,8 @@ const COMPONENT: Component = Component {
 
 impl Parts {
     fn grid(&self) -> Grid {
-        let (columns, rows) = match self.by {
-            PartsBy::Layer => self.by_layer(),
-            PartsBy::Head => self.by_head(),
-            PartsBy::Neuron => by_neuron(&self.neurons),
-        };
-        // Of neurons the second column are activations.
-        let n_parts = if self.by == PartsBy::Neuron { 1 } else { usize::MAX };
-        let values = rows
-            .iter()
-            .flat_map(|(_, values)| values.iter().take(n_parts))
-            .copied();
-        let peak = values
-            .filter(|value| value.is_finite())
-            .fold(0.0f64, |peak, value| peak.max(value.abs()));
+        let (columns, rows) = self.table();
+        let (n_parts, peak) = (self.n_parts(), self.peak(&rows));
         let cell = |(at, value): (usize, &f64)| match (value.is_finite(), at < n_parts) {
             (true, true) => Cell::text(signed(*value), (value / peak.max(f64::MIN_POSITIVE)) as f32),
             (true, false) => Cell::text(numbers::short(*value), 0.0),
@@ -130,6 +119,29 @@ impl Parts {
             rows: rows.into_iter().map(|(name, _)| Heading::text(name)).collect(),
             scale: Scale::Diverging,
         }
+    }
+
+    fn table(&self) -> Table {
+        match self.by {
+            PartsBy::Layer => self.by_layer(),
+            PartsBy::Head => self.by_head(),
+            PartsBy::Neuron => by_neuron(&self.neurons),
+        }
+    }
+
+    /// Columns of what was written: of neurons the second one has activations.
+    fn n_parts(&self) -> usize {
+        if self.by == PartsBy::Neuron { 1 } else { usize::MAX }
+    }
+
+    /// The largest size of a part.
+    fn peak(&self, rows: &[(String, Vec<f64>)]) -> f64 {
+        let values = rows
+            .iter()
+            .flat_map(|(_, values)| values.iter().take(self.n_parts()));
+        values
+            .filter(|value| value.is_finite())
+            .fold(0.0f64, |peak, value| peak.max(value.abs()))
     }
 
     fn by_layer(&self) -> Table {
@@ -219,6 +231,8 @@ impl Parts {
                     @if let Some(contrast) = &self.contrast { " less that of " (visible::label_html(contrast)) }
                     " at position " (self.position)
                 }
+                @let peak = signed(self.peak(&self.table().1));
+                (legend(&peak.replace('+', "−"), &peak))
             }
             @for text in self.notes() { (note(&text)) }
             p class="balance" {
@@ -293,10 +307,10 @@ impl Explorable for Parts {
             _ => "",
         };
         let content = html! {
-            div class={ "ecco parts " (by) } {
+            div class={ "ecco parts diverging " (by) } {
                 (self.head())
                 (self.grid().table())
-                div class="readout" { "Red parts raise the logit, blue ones lower it." }
+                div class="readout" { "Orange parts raise the logit, blue ones lower it." }
             }
         };
         Some(COMPONENT.render(&content, self))

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::Explorable;
 use crate::kit::Token;
+use crate::kit::boxes::legend;
 use crate::kit::document::Document;
 use crate::kit::page::{Component, note};
 use crate::kit::{colour, document, numbers, visible};
@@ -53,7 +54,7 @@ const COMPONENT: Component = Component {
     tag: "ecco-patch-map",
     view: "patch-map-2",
     css: include_str!("view.css"),
-    js: include_str!("view.js"),
+    js: concat!(include_str!("../../kit/grid.js"), include_str!("view.js")),
 };
 
 /// Maps with no more columns have numbers in their cells.
@@ -166,7 +167,7 @@ impl PatchMap {
                     b { "Activation patching" } " "
                     span class="method" { (visible::plain(&self.site, false)) }
                     @if self.peak() > 0.0 {
-                        " " span class="legend" { (numbers::fraction(-f64::from(self.peak()))) " " i {} " " (peak) }
+                        (legend(&numbers::fraction(-f64::from(self.peak())), &peak))
                     }
                 }
                 p class="answer" {

@@ -7,10 +7,11 @@ use serde_json::Value;
 
 use crate::Explorable;
 use crate::kit::Token;
+use crate::kit::boxes::legend;
 use crate::kit::document::Document;
 use crate::kit::grid::{self, Cell, Grid, Heading, Scale};
 use crate::kit::page::{Component, note};
-use crate::kit::{document, visible};
+use crate::kit::{document, numbers, visible};
 use crate::views::depths::{columns_shown, final_norm, way};
 
 /// Which tokens are ranked.
@@ -147,6 +148,7 @@ impl Explorable for RankMap {
                 div class="head" {
                     b { (self.title()) } " " span { (way(self.raw)) }
                     @if self.kind == RankKind::Watched { " " span class="blank" { (grid::blank(&self.before)) } }
+                    (legend(&format!("rank {}", numbers::count(LAST as u64)), "1"))
                 }
                 @if self.columns.is_empty() { (note("no tokens to rank")) }
                 @if let Some(cut) = cut { (note(&cut)) }

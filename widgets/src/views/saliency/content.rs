@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::targets::value;
 use super::{N_TOP, Saliency, SaliencyStyle, Scale, Target, Targets};
-use crate::kit::boxes::{Extra, flow, flow_of_pair};
+use crate::kit::boxes::{Extra, flow, flow_of_pair, legend};
 use crate::kit::page::note;
 use crate::kit::{colour, rows, visible};
 
@@ -15,12 +15,18 @@ pub(super) fn content(view: &Saliency) -> Markup {
         (SaliencyStyle::Minimal, Scale::Signed) => "ecco saliency diverging",
         (SaliencyStyle::Detailed, Scale::Signed) => "ecco saliency diverging detailed",
     };
+    let peak = rows::peak(view.row(0));
     html! {
         div class=(class) {
             div class="head" {
                 b { "Input saliency" } " "
                 span class="method" { (view.about()) }
-                (legend(view))
+                @if peak > 0.0 {
+                    @match view.scale {
+                        Scale::Shares => (legend("0", &view.number(peak))),
+                        Scale::Signed => (legend(&view.number(-peak), &view.number(peak))),
+                    }
+                }
             }
             @for text in view.notes() { (note(&text)) }
             @if let Targets::Named(targets) = &view.targets { (chips(view, targets)) }
@@ -31,24 +37,6 @@ pub(super) fn content(view: &Saliency) -> Markup {
             @if !view.rows().is_empty() { div class="readout" { (readout(view, 0)) } }
             @if !view.checks.is_empty() {
                 div class="checks" { @for check in &view.checks { (check.html()) " " } }
-            }
-        }
-    }
-}
-
-fn legend(view: &Saliency) -> Markup {
-    let peak = rows::peak(view.row(0));
-    html! {
-        @if peak > 0.0 {
-            @match view.scale {
-                Scale::Shares => {
-                    " " span class="legend" { "0 " i { "–" } " " span class="peak" { (view.number(peak)) } }
-                }
-                Scale::Signed => {
-                    " " span class="legend" {
-                        span class="low" { (view.number(-peak)) } " " i { "–" } " " span class="peak" { (view.number(peak)) }
-                    }
-                }
             }
         }
     }

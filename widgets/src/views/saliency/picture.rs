@@ -46,8 +46,8 @@ pub(super) fn heat_map(saliency: &Saliency) -> Option<String> {
         Targets::Named(_) => "targets. Columns: what they draw on",
     };
     let extremes = match saliency.scale {
-        Scale::Shares => "darkest: the row's maximum",
-        Scale::Signed => "red speaks for the target, blue against it; darkest: the row's maximum",
+        Scale::Shares => "strongest: the row's maximum",
+        Scale::Signed => "orange speaks for the target, blue against it; strongest colour: the row's maximum",
     };
     let summary = format!("Rows: {what}. {method}; {extremes}.");
     let svg = html! {

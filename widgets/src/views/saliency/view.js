@@ -41,7 +41,7 @@ define("ecco-saliency", "saliency-3", (view, data, host) => {
     shown = k;
     const { peak } = unpack(data.scores[k]);
     if (legend.peak) legend.peak.textContent = number(peak);
-    if (legend.low) legend.low.textContent = number(-peak);
+    if (legend.low && isSigned) legend.low.textContent = number(-peak);
     checks.forEach((element, i) => judge(element, data.checks[i].notes));
     repaint();
   }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::Explorable;
-use crate::kit::boxes::{Extra, flow, flow_of_pair};
+use crate::kit::boxes::{Extra, flow, flow_of_pair, legend};
 use crate::kit::document::Document;
 use crate::kit::page::{Component, note};
 use crate::kit::{Candidate, Token};
@@ -143,7 +143,7 @@ impl Score {
                 div class="head" {
                     b { "Surprisal" } " "
                     @for figure in self.figures() { span { (figure) } " " }
-                    span class="legend" { "0 " i { "–" } " " (format!("{:.0} bits: a blind guess", self.ceiling())) }
+                    (legend("0", &format!("{:.0} bits: a blind guess", self.ceiling())))
                 }
                 @for text in self.notes() { (note(&text)) }
                 div class="flow" {
@@ -177,7 +177,7 @@ impl Score {
         let s = (strength * 1000.0).round() / 1000.0;
         Extra {
             style: Some(format!("--s:{s};background-color:{ground};color:{text}")),
-            below: Some(numbers::share(scored.probability())),
+            below: Some(short_bits(scored.bits())),
             ..Extra::default()
         }
     }
@@ -224,6 +224,17 @@ impl Score {
             ranks: self.scored.iter().map(rank).collect(),
             most_probable: self.scored.iter().map(most_probable).collect(),
         }
+    }
+}
+
+/// `28`, `5.2`; `<1` where a token is no surprise.
+fn short_bits(bits: f32) -> String {
+    match bits {
+        _ if bits.is_nan() => "–".to_owned(),
+        _ if bits.is_infinite() => "∞".to_owned(),
+        _ if bits < 1.0 => "<1".to_owned(),
+        _ if bits < 9.95 => format!("{bits:.1}"),
+        _ => format!("{bits:.0}"),
     }
 }
 

@@ -43,7 +43,7 @@ fn the_most_surprising_token_is_described_without_a_script() {
     let html = score().html().unwrap();
     for part in [
         "<span class=\"g\" style=\"--s:0.25;",
-        "<span class=\"g\" style=\"--s:1;background-color:#440154;color:#fff\"><small>3</small> <bdi><i>\\n</i></bdi> <em>0%</em>",
+        "<span class=\"g\" style=\"--s:1;background-color:#440154;color:#fff\"><small>3</small> <bdi><i>\\n</i></bdi> <em>12</em>",
         "<span class=\"what\"><bdi><i>\\n</i></bdi> <small>3</small> 0.024%, 12.0 bits, rank 4,000</span>",
         "12 bits: a blind guess",
     ] {

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::Explorable;
+use crate::kit::boxes::legend;
 use crate::kit::document::Document;
 use crate::kit::grid::{Cell, Grid, Heading, Scale};
 use crate::kit::page::{Component, note};
@@ -104,7 +105,7 @@ impl SimilarityGrid {
     fn content(&self) -> Markup {
         html! {
             div class="ecco similarity" {
-                div class="head" { b { (self.plain_title()) } " " span { (self.subtitle()) } }
+                div class="head" { b { (self.plain_title()) } " " span { (self.subtitle()) } (legend("0", "1")) }
                 @for text in self.notes() { (note(&visible::plain(&text, false))) }
                 (self.grid().table())
                 div class="readout" { (self.range_text()) }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::Explorable;
+use crate::kit::boxes::legend;
 use crate::kit::document::Document;
 use crate::kit::grid::{Cell, Grid, Heading, Scale};
 use crate::kit::page::{Component, note};
@@ -113,7 +114,7 @@ impl Explorable for TopK {
             .flat_map(|at| at.top.iter().map(|(token, _)| token));
         let content = html! {
             div class="ecco top-k" data-labels=(visible::exceptions(named)) {
-                div class="head" { b { (TITLE) } " " span { "at " (numbers::count(n as u64)) " positions" } }
+                div class="head" { b { (TITLE) } " " span { "at " (numbers::count(n as u64)) " positions" } (legend("0", "probability 100%")) }
                 @if n == 0 { (note("no positions to show")) }
                 @if n > MOST_ROWS {
                     (note(&format!("the first {MOST_ROWS} of {n} positions are shown; the data has all")))
