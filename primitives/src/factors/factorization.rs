@@ -323,7 +323,8 @@ impl Factorization {
     pub(crate) fn top_tokens(&self, factor: INT, n: usize) -> Result<Array, ScriptError> {
         let factor = self.factor(factor)?;
         let view = self.view()?;
-        let strongest = heaviest(ndarray::ArrayView1::from(&view.components[factor]), n);
+        let mut strongest = heaviest(ndarray::ArrayView1::from(&view.components[factor]), n);
+        strongest.retain(|(_, value)| value.is_finite());
         let map = |(place, value): (usize, f32)| {
             let text = view
                 .texts

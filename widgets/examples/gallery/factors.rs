@@ -37,12 +37,18 @@ fn factored(tokens: Vec<Token>, n_input: usize, n: usize) -> Factors {
             6 => 0.8 * i as f32 / tokens.len() as f32,
             _ => 0.35 * noise(k, i).powi(if k > 6 { 6 } else { 3 }) * (1 + k) as f32 / 4.0,
         };
-        tokens.iter().enumerate().map(value).collect()
+        let mut values: Vec<f32> = tokens.iter().enumerate().map(value).collect();
+        *values.last_mut().expect("a text has tokens") = f32::NAN;
+        values
     };
     let components = (0..n).map(component).collect();
     Factors {
         method: "NMF".into(),
-        texts: vec![FactorText { start: 0, n_input }],
+        texts: vec![FactorText {
+            start: 0,
+            n_input,
+            n_read: tokens.len() - 1,
+        }],
         components,
         neurons: (0..n).map(made_of).collect(),
         error: 151.234,
@@ -73,9 +79,16 @@ fn factors_of_texts() -> Factors {
         eu()[..12].to_vec(),
     ];
     let mut texts = Vec::new();
+    let n_tokens = parts.iter().map(Vec::len).sum::<usize>();
     let mut start = 0;
-    for (part, n_input) in parts.iter().zip([N_INPUT, 13, 12]) {
-        texts.push(FactorText { start, n_input });
+    for (part, n_input) in parts.iter().zip([N_INPUT, 13, 11]) {
+        // The very last token was not read.
+        let n_read = part.len().min(n_tokens - 1 - start);
+        texts.push(FactorText {
+            start,
+            n_input,
+            n_read,
+        });
         start += part.len();
     }
     let held = |n: usize| Holdout {
@@ -95,7 +108,8 @@ fn components(n: usize) -> Factors {
     let tokens = eu();
     let wave = |k: usize| {
         let value = |i: usize| (i as f32 * (k + 1) as f32 / 6.0).sin() * (n - k) as f32;
-        (0..tokens.len()).map(value).collect()
+        let read = (0..tokens.len() - 1).map(value);
+        read.chain([f32::NAN]).collect()
     };
     Factors {
         method: "PCA".into(),

@@ -17,6 +17,8 @@ pub(crate) struct Extra {
     pub chosen: bool,
     /// Where something else would stand that a view is about.
     pub place: bool,
+    /// The model has not read it, so that nothing is known of it: it is drawn hollow.
+    pub is_unread: bool,
 }
 
 /// What the ends of a view's scale stand for, at the right of its head.
@@ -53,6 +55,7 @@ fn token_box(position: usize, token: &Token, generated: bool, extra: &Extra) -> 
         ("g", generated),
         ("on", generated && extra.chosen),
         ("at", extra.place),
+        ("unread", extra.is_unread),
     ];
     let classes: Vec<&str> = classes
         .iter()

@@ -15,21 +15,22 @@ const MOST_WEIGHTS: usize = 1 << 14;
 const N_NEURONS: usize = 5;
 
 impl Factorization {
-    /// One value per token: for an input its own response, for an output what was active where it was predicted, one
-    /// position before it.
+    /// One value per token that was read, none for one that was not: the last of an output.
     pub(crate) fn view(&self) -> Result<Factors, ScriptError> {
         let inner = &*self.0;
         let (mut tokens, mut texts) = (Vec::new(), Vec::new());
         let mut components = vec![Vec::new(); self.n_components()];
         for (passage, range) in inner.passages.iter().zip(ranges(&inner.lengths)) {
-            let shown = passage.shown_at(inner.at.place)?;
+            let shown = passage.read(inner.at.place)?;
             texts.push(FactorText {
                 start: tokens.len(),
                 n_input: shown.n_input,
+                n_read: range.len(),
             });
+            let n_unread = shown.tokens.len().saturating_sub(range.len());
             for (values, row) in components.iter_mut().zip(inner.components.outer_iter()) {
-                let of_text = row.slice(ndarray::s![range.clone()]).to_vec();
-                values.extend(shown.values(&of_text));
+                values.extend(row.slice(ndarray::s![range.clone()]));
+                values.extend(std::iter::repeat_n(f32::NAN, n_unread));
             }
             tokens.extend(shown.tokens);
         }

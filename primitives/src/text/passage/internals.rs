@@ -101,20 +101,6 @@ impl Passage {
         Ok(TokenAxis::of(tokens, tokens.len()))
     }
 
-    /// The tokens that a place's numbers are shown with: inputs, and outputs where they were predicted.
-    pub(crate) fn shown_at(&self, place: Place) -> Result<TokenAxis, ScriptError> {
-        let Origin::Output(output) = &self.origin else {
-            return self.read(place);
-        };
-        let (tokens, n_input) = (output.tokens(), output.n_input());
-        Ok(match (output.is_pair(), place.encoder) {
-            (true, true) => TokenAxis::of(&tokens[..n_input], n_input),
-            (true, false) => TokenAxis::of(&tokens[n_input..], 0),
-            _ if output.n_positions() < tokens.len() => TokenAxis::of(tokens, n_input).read_twice(n_input),
-            _ => TokenAxis::of(tokens, n_input),
-        })
-    }
-
     /// What a result about several texts says of each.
     pub(crate) fn summary(&self) -> Value {
         let Origin::Run(run) = &self.origin else {

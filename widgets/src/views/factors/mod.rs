@@ -42,7 +42,7 @@ pub struct Factors {
     pub tokens: Vec<Token>,
     /// Where each text begins among the tokens; the first at 0.
     pub texts: Vec<FactorText>,
-    /// By factor and token.
+    /// By factor and token, at the token that was read; `null` where one was not.
     pub components: Vec<Vec<f32>>,
     /// Whether components may be negative.
     pub signed: bool,
@@ -75,6 +75,8 @@ pub struct FactorText {
     pub start: usize,
     /// How many of its tokens were given.
     pub n_input: usize,
+    /// How many of its tokens were read; the last one that was generated may not be.
+    pub n_read: usize,
 }
 
 /// One layer's part of the neurons.
@@ -159,7 +161,10 @@ impl Factors {
             ));
         }
         let unusable = |v: &f32| !v.is_finite() || (!self.signed && *v < 0.0);
-        let is_unusable = |component: &&Vec<f32>| component.iter().any(unusable);
+        let is_unusable = |component: &&Vec<f32>| {
+            let mut values = component.iter().enumerate();
+            values.any(|(i, value)| self.is_read(i) && unusable(value))
+        };
         let unusable = self.components.iter().filter(is_unusable).count();
         if unusable > 0 {
             let negative = if self.signed { "" } else { "negative or " };
@@ -168,6 +173,12 @@ impl Factors {
             ));
         }
         notes
+    }
+
+    /// Whether the model has read a token.
+    fn is_read(&self, i: usize) -> bool {
+        let text = self.texts.iter().rfind(|text| text.start <= i);
+        text.is_none_or(|text| i - text.start < text.n_read)
     }
 
     /// For each position the factor that is strongest there.
@@ -218,6 +229,9 @@ impl Factors {
                     b { "Neuron factors" } " "
                     span { (self.count_text()) } " "
                     span class="error" { (self.error_text()) }
+                    @if self.parts().iter().any(|(start, end, n_input)| start + n_input < *end) {
+                        " " span class="when" { "at what was read" }
+                    }
                 }
                 @for text in self.notes() { (note(&text)) }
                 div class="sides" {
@@ -251,6 +265,7 @@ impl Factors {
             };
             Extra {
                 style,
+                is_unread: !self.is_read(i),
                 ..Extra::default()
             }
         };

@@ -9,7 +9,11 @@ fn factors() -> Factors {
     Factors {
         method: "NMF".to_owned(),
         tokens: ["1", ".", " Austria", "\n", "2", ".", "\n"].map(token).to_vec(),
-        texts: vec![FactorText { start: 0, n_input: 4 }],
+        texts: vec![FactorText {
+            start: 0,
+            n_input: 4,
+            n_read: 7,
+        }],
         components: vec![
             vec![0.0, 0.0, 0.5, 2.0, 0.0, 0.0, 1.0],
             vec![4.0, 1.0, 0.0, 0.0, 3.0, 0.0, 0.0],
@@ -111,8 +115,16 @@ fn signs_are_shown_around_a_line() {
 fn several_texts_are_told_apart() {
     let mut view = factors();
     view.texts = vec![
-        FactorText { start: 0, n_input: 4 },
-        FactorText { start: 4, n_input: 1 },
+        FactorText {
+            start: 0,
+            n_input: 4,
+            n_read: 4,
+        },
+        FactorText {
+            start: 4,
+            n_input: 1,
+            n_read: 3,
+        },
     ];
     let html = view.html().unwrap();
     assert!(html.contains("<div class=\"sep\">text 1</div>"), "{html}");

@@ -16,19 +16,27 @@ define("ecco-factors", "factors-3", (view, data, host) => {
   const usable = (value) => Number.isFinite(value) && (data.signed || value > 0);
   // In units of a factor's largest; what is no number, or negative where nothing should be, counts as 0.
   const peaks = data.components.map((row) => unpack(row).values.reduce((peak, value) => usable(value) ? Math.max(peak, Math.abs(value)) : peak, 0));
+  // Where a token's value stands: at the token itself, where it was read; or, asked for what went before a token that was
+  // written, at the one before.
+  let isBefore = false;
+  const textOf = boxes.map((_, i) => data.texts.findLastIndex(({ start }) => start <= i));
+  const isWritten = (i) => i > 0 && textOf[i] >= 0 && i - data.texts[textOf[i]].start >= data.texts[textOf[i]].n_input;
+  const source = (i) => (isBefore && isWritten(i) ? i - 1 : i);
+  const isUnread = (i) => textOf[i] >= 0 && source(i) - data.texts[textOf[i]].start >= data.texts[textOf[i]].n_read;
   const amount = (k, i) => {
-    const value = unpack(data.components[k]).values[i];
+    const value = unpack(data.components[k]).values[source(i)];
     return usable(value) ? value : 0;
   };
   const strength = (k, i) => peaks[k] > 0 ? amount(k, i) / peaks[k] : 0;
   const size = (k, i) => Math.abs(strength(k, i));
-  const strongest = boxes.map((_, i) => hues.reduce((best, _, k) => (size(k, i) > size(best, i) ? k : best), 0));
+  const strongest = (i) => hues.reduce((best, _, k) => (size(k, i) > size(best, i) ? k : best), 0);
   const what = data.signed ? "component" : "factor";
 
   let shown = null;
 
   const repaint = painter(boxes, (i) => {
-    const k = shown ?? (data.signed ? 0 : strongest[i]);
+    const k = shown ?? (data.signed ? 0 : strongest(i));
+    boxes[i].classList.toggle("unread", isUnread(i));
     if (!data.signed) boxes[i].style.setProperty("--c", hues[k]);
     boxes[i].style.setProperty("--s", strength(k, i).toFixed(3));
   });
@@ -50,8 +58,7 @@ define("ecco-factors", "factors-3", (view, data, host) => {
 
   // Which of several texts a token belongs to.
   function place(i) {
-    const text = data.texts.findLastIndex(({ start }) => start <= i);
-    return data.texts.length > 1 ? " in text " + text : "";
+    return data.texts.length > 1 ? " in text " + textOf[i] : "";
   }
 
   function neurons(k) {
@@ -72,7 +79,7 @@ define("ecco-factors", "factors-3", (view, data, host) => {
   function describeToken(i) {
     const order = hues.map((_, k) => k).filter((k) => strength(k, i)).sort((a, b) => size(b, i) - size(a, i)).slice(0, 4);
     readout.replaceChildren(node("span", { className: "what" }, ...named(boxes[i]), place(i) + " id " + data.tokens[i].id), " ",
-      ...order.flatMap((k) => [factor(k, " " + written(k, i)), " "]));
+      ...(isUnread(i) ? ["not read"] : order.flatMap((k) => [factor(k, " " + written(k, i)), " "])));
   }
 
   function show(focus) {
@@ -84,7 +91,7 @@ define("ecco-factors", "factors-3", (view, data, host) => {
   const tokenAt = (event) => {
     const i = position.get(event.target.closest(".flow>span"));
     if (i === undefined) return;
-    list.style.setProperty("--x", (i + 0.5) / boxes.length);
+    list.style.setProperty("--x", (source(i) + 0.5) / boxes.length);
     describeToken(i);
   };
   flow.addEventListener("pointerover", tokenAt);
@@ -95,6 +102,21 @@ define("ecco-factors", "factors-3", (view, data, host) => {
   });
 
   readout.setAttribute("role", "status");
+  const when = view.querySelector(".when");
+  if (when) {
+    const ways = ["at what was read", "before what was written"].map((text, before) => node("button", { type: "button", textContent: text, onclick: () => turn(!!before) }));
+    const turn = (before) => {
+      isBefore = before;
+      ways.forEach((way, i) => way.setAttribute("aria-pressed", (i === 1) === before));
+      repaint();
+      describe(shown);
+    };
+    const choices = node("span", { className: "choices" }, ...ways);
+    choices.setAttribute("role", "group");
+    choices.setAttribute("aria-label", "Where a value stands");
+    when.replaceChildren(choices);
+    ways.forEach((way, i) => way.setAttribute("aria-pressed", i === 0));
+  }
   chooser(lines, { label: "Factors. Arrow keys choose one,", rests: true, show });
   saveMenu(view, host, data, {
     svg: ["image/svg+xml", () => {

@@ -64,6 +64,24 @@ impl NeuronText {
     fn value(&self, i: usize) -> f32 {
         self.values.get(i).copied().unwrap_or(f32::NAN)
     }
+
+    /// A box on the diverging scale, in units of the largest activation.
+    fn extra(&self, i: usize, peak: f32) -> Extra {
+        let value = self.value(i);
+        let s = if value.is_finite() && peak > 0.0 {
+            value / peak
+        } else {
+            0.0
+        };
+        let s = (s * 1000.0).round() / 1000.0;
+        let (ground, ink) = (colour::hex(colour::diverging(s)), colour::text_on_diverging(s));
+        Extra {
+            style: (s != 0.0).then(|| format!("--s:{s};background-color:{ground};color:{ink}")),
+            title: value.is_finite().then(|| numbers::short(value.into())),
+            is_unread: i >= self.values.len(),
+            ..Extra::default()
+        }
+    }
 }
 
 impl NeuronActivity {
@@ -143,7 +161,7 @@ impl NeuronActivity {
                 div class="flow" {
                     @for text in &texts {
                         @if many { div class="sep" { "text " (text.index) ", max " (numbers::short(text.most().into())) } }
-                        (flow(&text.tokens, 0, text.n_input, |i| extra(text.value(i), self.peak())))
+                        (flow(&text.tokens, 0, text.n_input, |i| text.extra(i, self.peak())))
                     }
                 }
                 div class="readout" { "Activations from " (self.range_text()) ": orange positive, blue negative." }
@@ -170,22 +188,6 @@ pub(crate) struct Data<'a> {
 
 impl Document for Data<'_> {
     const TYPE: &'static str = "neuron";
-}
-
-/// A box on the diverging scale, in units of the largest activation.
-fn extra(value: f32, peak: f32) -> Extra {
-    let s = if value.is_finite() && peak > 0.0 {
-        value / peak
-    } else {
-        0.0
-    };
-    let s = (s * 1000.0).round() / 1000.0;
-    let (ground, ink) = (colour::hex(colour::diverging(s)), colour::text_on_diverging(s));
-    Extra {
-        style: (s != 0.0).then(|| format!("--s:{s};background-color:{ground};color:{ink}")),
-        title: value.is_finite().then(|| numbers::short(value.into())),
-        ..Extra::default()
-    }
 }
 
 impl Explorable for NeuronActivity {

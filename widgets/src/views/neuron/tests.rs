@@ -41,7 +41,7 @@ fn the_most_active_text_comes_first() {
         "one scale for all texts: {html}"
     );
     assert!(
-        html.contains("<span class=\"g\"><small>2</small>"),
+        html.contains("<span class=\"g unread\"><small>2</small>"),
         "no colour for a token that nothing has read"
     );
     let json = activity().json().unwrap();

@@ -80,7 +80,7 @@ fn extra(view: &Saliency, position: usize) -> Extra {
         below,
         chosen: view.targets == Targets::Written && has_rows && position == view.n_input,
         place: has_rows && place == Some(position),
-        title: None,
+        ..Extra::default()
     }
 }
 
