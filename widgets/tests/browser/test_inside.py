@@ -228,7 +228,7 @@ def test_cells_are_legible(open_page, name, scheme, tmp_path):
         opacity = float(rect.get("fill-opacity", colour[3] if len(colour) > 3 else 1))
         ground = [opacity * part + (1 - opacity) * below for part, below in zip(colour[:3], page_ground, strict=True)]
         darker, lighter = sorted(map(luminance, (ground, numbers(text.get("fill"))[:3])))
-        assert (lighter + 0.05) / (darker + 0.05) > 3.0, text.text
+        assert (lighter + 0.05) / (darker + 0.05) > 4.5, text.text
 
 
 def test_a_row_names_the_most_probable_tokens(open_page, gallery):

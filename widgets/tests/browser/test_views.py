@@ -253,6 +253,21 @@ def test_factors_focus(open_page):
     assert colours(page, "ecco-factors") == at_rest
 
 
+def test_a_factor_stands_at_what_was_read_or_before_what_was_written(open_page, gallery):
+    page = open_page("factors")
+    values = json.loads((gallery / "factors.json").read_text())["components"][3]
+    view(page, "ecco-factors").locator(".line").nth(3).click()
+    peak = max(value or 0 for value in values)
+    shown = lambda: [float(s or 0) for s in strengths(page, "ecco-factors")]
+    assert shown() == pytest.approx([(value or 0) / peak for value in values], abs=2e-3)
+    hollow = view(page, "ecco-factors").locator(".unread")
+    assert hollow.count() == 1 and hollow.locator("small").inner_text() == str(LAST)
+    view(page, "ecco-factors").get_by_role("button", name="before what was written").click()
+    before = values[:N_INPUT] + values[N_INPUT - 1:-1]
+    assert shown() == pytest.approx([value / peak for value in before], abs=2e-3)
+    assert hollow.count() == 0
+
+
 def test_factors_at_a_token(open_page, gallery):
     page = open_page("factors")
     data = json.loads((gallery / "factors.json").read_text())
@@ -279,7 +294,8 @@ def test_factors_of_several_texts(open_page, gallery):
 def test_signed_components_have_two_colours(open_page, gallery):
     page = open_page("factors-signed")
     data = json.loads((gallery / "factors-signed.json").read_text())["components"]
-    scaled = lambda k: [value / max(map(abs, data[k])) for value in data[k]]
+    assert data[0][-1] is None, "the last token was not read"
+    scaled = lambda k: [(value or 0) / max(abs(value or 0) for value in data[k]) for value in data[k]]
     shown = lambda: [float(s or 0) for s in strengths(page, "ecco-factors")]
     assert shown() == pytest.approx(scaled(0), abs=2e-3), "at rest the first"
     view(page, "ecco-factors").locator(".line").nth(2).click()
@@ -629,7 +645,17 @@ def test_tokens_are_legible_on_their_colours(open_page, name, scheme):
     for token in frames(view(page, tag).locator(".flow > span")):
         ground = shot.getpixel((round(token["x"] + token["width"] - 5), round(token["y"] + token["height"] / 2)))
         darker, lighter = sorted([luminance(ground), luminance(token["colour"])])
-        assert (lighter + 0.05) / (darker + 0.05) > 3.7, token["text"]
+        assert (lighter + 0.05) / (darker + 0.05) > 4.5, token["text"]
+
+
+@pytest.mark.parametrize("name, tag", [("saliency", "ecco-saliency"), ("patch-map", "ecco-patch-map"), ("lens", "ecco-lens")])
+def test_forced_colours_leave_the_data_its_own(open_page, name, tag):
+    grounds = []
+    for forced in ["none", "active"]:
+        page = open_page(name, forced_colors=forced, color_scheme="light")
+        painted = view(page, tag).locator("[style*='--s:']")
+        grounds.append(painted.evaluate_all("(all) => all.map((element) => getComputedStyle(element).backgroundColor)"))
+    assert grounds[0] == grounds[1] and len(set(grounds[0])) > 5
 
 
 PAIR, MAP = "ecco-side-by-side", "ecco-patch-map"
@@ -733,7 +759,7 @@ def test_patching_maps_are_legible(open_page, name, scheme):
     for cell in frames(view(page, MAP).locator("td")):
         ground = shot.getpixel((round(cell["x"] + cell["width"] / 2), round(cell["y"] + 3)))
         darker, lighter = sorted([luminance(ground), luminance(cell["colour"])])
-        assert (lighter + 0.05) / (darker + 0.05) > 3.4, cell["text"]
+        assert (lighter + 0.05) / (darker + 0.05) > 4.5, cell["text"]
 
 
 def test_patching_map_without_scripts_and_narrow(open_page):

@@ -36,7 +36,7 @@ define("ecco-factors", "factors-3", (view, data, host) => {
 
   const repaint = painter(boxes, (i) => {
     const k = shown ?? (data.signed ? 0 : strongest(i));
-    boxes[i].classList.toggle("unread", isUnread(i));
+    if (boxes[i].classList.toggle("unread", isUnread(i))) return void boxes[i].style.removeProperty("--s");
     if (!data.signed) boxes[i].style.setProperty("--c", hues[k]);
     boxes[i].style.setProperty("--s", strength(k, i).toFixed(3));
   });
