@@ -55,7 +55,8 @@ fn unwind<'e>(
     let mut source = Some(Rc::clone(cell));
     let mut function = None;
     loop {
-        let position = place(error);
+        let written = source.as_ref().map(|source| source.place(place(error)));
+        let position = written.unwrap_or(place(error));
         let (next, into, called) = match error {
             EvalAltResult::ErrorInFunctionCall(name, file, next, _) => {
                 let into = match name.as_str() {
