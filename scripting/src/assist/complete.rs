@@ -71,7 +71,7 @@ pub fn complete(known: NameScope, code: &str, cursor: usize) -> Completions {
 }
 
 /// Adds what the code itself defines: variables before the cursor, functions and imports anywhere.
-fn with_locals<'a>(mut known: NameScope<'a>, code: &str, before: &Scan) -> NameScope<'a> {
+pub fn with_locals<'a>(mut known: NameScope<'a>, code: &str, before: &Scan) -> NameScope<'a> {
     // The word at the cursor is still being typed.
     let done = &before.lexemes[..before.lexemes.len().saturating_sub(1)];
     for local in locals::variables(done) {

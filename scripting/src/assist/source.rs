@@ -49,6 +49,15 @@ impl Source {
         self.code.lines().nth(number.checked_sub(1)?)
     }
 
+    /// The position of a code point.
+    pub fn position(&self, offset: usize) -> Position {
+        let before: String = self.code.chars().take(offset).collect();
+        let line = before.matches('\n').count() + 1;
+        let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
+        let narrow = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
+        Position::new(narrow(line), narrow(column))
+    }
+
     /// A position in the code as code points from the start.
     pub fn offset(&self, position: Position) -> Option<usize> {
         let before = self.code.split('\n').take(position.line()?.checked_sub(1)?);

@@ -196,6 +196,8 @@ impl Session {
                 .map(|(name, _, _)| name.to_owned())
                 .collect(),
             script_functions: self.script_functions(),
+            scope: &self.scope_of(&source.code),
+            engine: &self.engine,
         };
         let fault = translate(error, source, &names);
         if fault.error.kind == ErrorKind::Interrupt {
