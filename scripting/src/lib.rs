@@ -6,10 +6,12 @@
 //! - [`result`]: what every result can do: be shown, turned into arrays and JSON, saved; [`tensor`]: numbers
 //! - [`errors`]: message, kind, hint, place
 //! - [`assist`]: completion, inspection, documentation, and the catalog they share
+//! - `habits`: what people who come from Python write, taken or corrected
 //! - `library`: Rhai's own functions made safe, and what every notebook needs
 
 pub mod assist;
 pub mod errors;
+mod habits;
 mod library;
 pub mod members;
 mod names;

@@ -71,7 +71,7 @@ pub fn complete(known: NameScope, code: &str, cursor: usize) -> Completions {
 }
 
 /// Adds what the code itself defines: variables before the cursor, functions and imports anywhere.
-fn with_locals<'a>(mut known: NameScope<'a>, code: &str, before: &Scan) -> NameScope<'a> {
+pub fn with_locals<'a>(mut known: NameScope<'a>, code: &str, before: &Scan) -> NameScope<'a> {
     // The word at the cursor is still being typed.
     let done = &before.lexemes[..before.lexemes.len().saturating_sub(1)];
     for local in locals::variables(done) {
@@ -101,15 +101,16 @@ fn candidates(known: &NameScope, scanned: &Scan, context: &[Lexeme], prefix: &st
                 .filter(|entry| entry.namespace == module.text);
             inside.map(function).collect()
         }
-        [.., key, colon] if colon.is_symbol(":") && key.is_word() => {
+        [.., key, sign] if (sign.is_symbol(":") || sign.is_symbol("=")) && key.is_word() => {
             match options_at(known, scanned, context) {
                 Some(table) => option_values(table, &key.text),
                 None => names(known, prefix),
             }
         }
-        [.., last] if last.is_symbol("#{") || last.is_symbol(",") => {
+        [.., last] if last.is_symbol("#{") || last.is_symbol(",") || last.is_symbol("(") => {
             match options_at(known, scanned, context) {
-                Some(table) => option_names(table),
+                Some(table) if is_in_map(scanned, context) => option_names(table),
+                Some(table) => arguments(known, scanned, context, (table, prefix)),
                 None => names(known, prefix),
             }
         }
@@ -231,20 +232,64 @@ fn option_values(options: &[OptionSpec], name: &str) -> Vec<CompletionItem> {
         .collect()
 }
 
-/// The options of the call whose `#{…}` the end of `context` stands in.
+/// What an argument may begin with: values, and the options by name, which come first where no value is missing.
+fn arguments(
+    known: &NameScope,
+    scanned: &Scan,
+    context: &[Lexeme],
+    (table, prefix): (&[OptionSpec], &str),
+) -> Vec<CompletionItem> {
+    let mut options = option_names(table);
+    for item in &mut options {
+        item.text.push_str(": ");
+    }
+    let values = names(known, prefix);
+    let needed = call_at(known, scanned, context).and_then(|name| {
+        let mut versions = known.catalog.entries().filter(|entry| entry.options.is_some());
+        let entry = versions.find(|entry| entry.full_name() == name)?;
+        Some(entry.params.len() - 1 - usize::from(entry.receiver().is_some()))
+    });
+    let open = scanned.brackets.last().copied().unwrap_or(0);
+    let is_enough = n_before(&context[open + 1..]) >= needed.unwrap_or(0);
+    let (first, second) = if is_enough {
+        (options, values)
+    } else {
+        (values, options)
+    };
+    first.into_iter().chain(second).collect()
+}
+
+/// How many arguments stand before the last, which has just begun.
+fn n_before(arguments: &[Lexeme]) -> usize {
+    let mut depth = 0;
+    let commas = arguments.iter().filter(|lexeme| {
+        match lexeme.text.as_str() {
+            "(" | "[" | "{" | "#{" | "${" | "?[" => depth += 1,
+            ")" | "]" | "}" => depth -= 1,
+            _ => {}
+        }
+        depth == 0 && lexeme.is_symbol(",")
+    });
+    commas.count()
+}
+
+fn is_in_map(scanned: &Scan, context: &[Lexeme]) -> bool {
+    let open = scanned.brackets.last().and_then(|&open| context.get(open));
+    open.is_some_and(|open| open.is_symbol("#{"))
+}
+
+/// The options of the call whose arguments, or whose `#{…}`, the end of `context` stands in.
 pub fn options_at(known: &NameScope, scanned: &Scan, context: &[Lexeme]) -> Option<&'static [OptionSpec]> {
     known.catalog.options(&call_at(known, scanned, context)?)
 }
 
-/// The full name of the function whose `#{…}` the end of `context` stands in.
+/// The full name of the function whose arguments, or whose `#{…}`, the end of `context` stands in.
 pub fn call_at(known: &NameScope, scanned: &Scan, context: &[Lexeme]) -> Option<String> {
-    let [outer @ .., map] = scanned.brackets.as_slice() else {
-        return None;
+    let (&last, outer) = scanned.brackets.split_last()?;
+    let call = match is_in_map(scanned, context) {
+        true => *outer.last()?,
+        false => last,
     };
-    if !context.get(*map)?.is_symbol("#{") {
-        return None;
-    }
-    let call = *outer.last()?;
     if !context.get(call)?.is_symbol("(") {
         return None;
     }

@@ -4,6 +4,7 @@ use rhai::Engine;
 
 use super::inspect::question;
 use super::scan::{Open, Scan, scan};
+use super::source::Source;
 use ecco_interpreter::Completeness;
 
 const INDENT: &str = "    ";
@@ -24,11 +25,10 @@ pub fn judge(engine: &Engine, code: &str) -> Completeness {
     if is_closure_head(&scanned) {
         return incomplete(indent(code, &scanned));
     }
-    let Err(error) = engine.compile(code) else {
+    let Some(at) = fault(engine, code) else {
         return Completeness::Complete;
     };
     let end = scanned.last().map_or(0, |lexeme| lexeme.end);
-    let at = offset(code, error.position());
     let unfinished = at.is_none_or(|at| at >= end);
     if unfinished {
         incomplete(indent(code, &scanned))
@@ -55,10 +55,15 @@ fn is_faulty_before_text(engine: &Engine, code: &str, scanned: &Scan) -> bool {
         // A backtick string, or the rest of one after an interpolation.
         _ => "`".to_owned(),
     };
-    match engine.compile(format!("{code}{closing}")) {
-        Ok(_) => false,
-        Err(error) => offset(code, error.position()).is_some_and(|at| at < text.start),
-    }
+    let at = fault(engine, &format!("{code}{closing}")).flatten();
+    at.is_some_and(|at| at < text.start)
+}
+
+/// Where the code is wrong; the place is None past the end or unknown.
+fn fault(engine: &Engine, code: &str) -> Option<Option<usize>> {
+    let source = Source::new(engine, "", code);
+    let error = engine.compile(source.script()).err()?;
+    Some(offset(code, source.place(error.position())))
 }
 
 /// `|a|` or `|a, b` at the end: Rhai takes the first for a closure that does nothing.

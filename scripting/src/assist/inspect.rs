@@ -30,6 +30,9 @@ pub fn find<'a>(known: &'a NameScope, code: &str, cursor: usize) -> Option<Topic
 
 fn named<'a>(known: &'a NameScope, lexemes: &[Lexeme], at: usize) -> Option<Topic<'a>> {
     let name = &lexemes[at].text;
+    if is_key(lexemes, at) {
+        return None;
+    }
     let is_member = at > 0 && matches!(lexemes[at - 1].text.as_str(), "." | "?." | "::");
     if !is_member && known.variables.iter().any(|(variable, _)| variable == name) {
         return Some(Topic::Variable(name.clone()));
@@ -37,16 +40,22 @@ fn named<'a>(known: &'a NameScope, lexemes: &[Lexeme], at: usize) -> Option<Topi
     if !is_member && known.functions.iter().any(|(function, _)| function == name) {
         return Some(Topic::Function(name.clone()));
     }
-    let is_key = lexemes.get(at + 1).is_some_and(|next| next.is_symbol(":"));
-    if is_key {
-        return None;
-    }
     let full_name = called_name(known, &lexemes[..=at]).unwrap_or_else(|| name.clone());
     let entries = known.catalog.find(&full_name);
     (!entries.is_empty()).then_some(Topic::Entries(entries))
 }
 
-/// An option's name inside the `#{…}` of a call.
+/// Whether the word is a map's key or an argument's name.
+fn is_key(lexemes: &[Lexeme], at: usize) -> bool {
+    let is = |at: Option<usize>, symbol: &str| {
+        at.and_then(|at| lexemes.get(at))
+            .is_some_and(|l| l.is_symbol(symbol))
+    };
+    let is_first = is(at.checked_sub(1), "(") || is(at.checked_sub(1), ",");
+    is(Some(at + 1), ":") || (is_first && is(Some(at + 1), "="))
+}
+
+/// An option's name inside the arguments of a call, or of its `#{…}`.
 fn option<'a>(known: &NameScope, code: &str, lexemes: &[Lexeme], at: usize) -> Option<Topic<'a>> {
     let before: String = code.chars().take(lexemes[at].start).collect();
     let scanned: Scan = scan(&before);

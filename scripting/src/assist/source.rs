@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use rhai::{AST, Position};
+use rhai::{AST, Engine, Position};
 
 use super::scan::scan;
+use crate::habits::named::{self, Rewritten};
 use crate::names::doc_text;
 
 /// A cell or an imported file.
@@ -13,17 +14,52 @@ use crate::names::doc_text;
 pub struct Source {
     /// `In [3]`, or a file's name.
     pub label: String,
+    /// As it was written.
     pub code: String,
+    /// As Rhai reads it, where that is not the same.
+    rewritten: Option<Rewritten>,
 }
 
 impl Source {
+    /// Code that `engine` is to compile.
+    pub fn new(engine: &Engine, label: impl Into<String>, code: impl Into<String>) -> Self {
+        let code = code.into();
+        Self {
+            label: label.into(),
+            rewritten: named::rewritten(engine, &code),
+            code,
+        }
+    }
+
+    /// What Rhai reads: the code with its named arguments in maps.
+    pub fn script(&self) -> &str {
+        self.rewritten
+            .as_ref()
+            .map_or(&self.code, |rewritten| &rewritten.code)
+    }
+
+    /// The place in the code of a place in what Rhai reads.
+    pub fn place(&self, position: Position) -> Position {
+        let rewritten = self.rewritten.as_ref();
+        rewritten.map_or(position, |rewritten| rewritten.original(position))
+    }
+
     /// Line `number`, counted from 1.
     pub fn line(&self, number: usize) -> Option<&str> {
         self.code.lines().nth(number.checked_sub(1)?)
     }
 
-    /// A position as code points from the start.
-    fn offset(&self, position: Position) -> Option<usize> {
+    /// The position of a code point.
+    pub fn position(&self, offset: usize) -> Position {
+        let before: String = self.code.chars().take(offset).collect();
+        let line = before.matches('\n').count() + 1;
+        let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
+        let narrow = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
+        Position::new(narrow(line), narrow(column))
+    }
+
+    /// A position in the code as code points from the start.
+    pub fn offset(&self, position: Position) -> Option<usize> {
         let before = self.code.split('\n').take(position.line()?.checked_sub(1)?);
         let before: usize = before.map(|line| line.chars().count() + 1).sum();
         Some(before + position.position()?.checked_sub(1)?)
@@ -45,7 +81,7 @@ pub struct Definition {
 impl Definition {
     /// The function's code, from `fn` to the closing brace.
     pub fn code(&self) -> Option<String> {
-        let start = self.source.offset(self.body.0)?;
+        let start = self.source.offset(self.source.place(self.body.0))?;
         let lexemes = scan(&self.source.code).lexemes;
         let open = lexemes.iter().position(|lexeme| lexeme.start == start)?;
         let head = lexemes[..open].iter().rposition(|lexeme| lexeme.text == "fn")?;
@@ -141,10 +177,7 @@ mod tests {
         let engine = rhai::Engine::new();
         let ast = engine.compile(code).expect("it compiles");
         let mut sources = Sources::default();
-        let source = Rc::new(Source {
-            label: "In [1]".to_owned(),
-            code: code.to_owned(),
-        });
+        let source = Rc::new(Source::new(&engine, "In [1]", code));
         sources.add_functions(&ast, &source);
         let found = sources.definitions("twice");
         assert_eq!(found[0].signature, "twice(n)");
@@ -161,15 +194,9 @@ mod tests {
         let engine = rhai::Engine::new();
         let ast = engine.compile("fn f(a) { a }").expect("it compiles");
         let mut sources = Sources::default();
-        let old = Rc::new(Source {
-            label: "In [1]".to_owned(),
-            code: "fn f(a) { a }".to_owned(),
-        });
+        let old = Rc::new(Source::new(&engine, "In [1]", "fn f(a) { a }"));
         sources.add_functions(&ast, &old);
-        let new = Rc::new(Source {
-            label: "In [2]".to_owned(),
-            code: "fn f(a) { a }".to_owned(),
-        });
+        let new = Rc::new(Source::new(&engine, "In [2]", "fn f(a) { a }"));
         sources.add_functions(&ast, &new);
         assert_eq!(Rc::strong_count(&old), 1, "the old cell's text is kept");
     }

@@ -101,10 +101,10 @@ fn option_value(known: &NameScope, scanned: &Scan, context: &[Lexeme]) -> Option
     if context.get(*brackets.last()?)?.is_symbol("[") {
         key_end = brackets.pop()?;
     }
-    let [.., key, colon] = &context[..key_end] else {
+    let [.., key, sign] = &context[..key_end] else {
         return None;
     };
-    if !colon.is_symbol(":") {
+    if !sign.is_symbol(":") && !sign.is_symbol("=") {
         return None;
     }
     let outer = Scan {

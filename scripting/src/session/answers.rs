@@ -7,8 +7,9 @@ use rhai::Dynamic;
 
 use super::Session;
 use crate::assist::catalog::Catalog;
-use crate::assist::complete::{NameScope, complete};
+use crate::assist::complete::{NameScope, complete, with_locals};
 use crate::assist::inspect::{self, Question, Topic};
+use crate::assist::scan::scan;
 use crate::assist::{about, completeness, docs};
 use crate::errors::{ErrorKind, ScriptError};
 use crate::names::type_for_people;
@@ -49,6 +50,11 @@ impl Session {
             folder: self.folder.clone(),
             models: self.state.vocabulary().model_names,
         }
+    }
+
+    /// The names that exist, with those that `code` itself defines.
+    pub(super) fn scope_of(&self, code: &str) -> NameScope<'_> {
+        with_locals(self.known(), code, &scan(code))
     }
 
     fn describe(&self, found: Topic, detail: u8) -> Option<MimeBundle> {

@@ -2,11 +2,13 @@
 
 use std::rc::Rc;
 
-use rhai::{Dynamic, EvalAltResult, ParseErrorType, Position};
+use rhai::{Dynamic, Engine, EvalAltResult, ParseErrorType, Position};
 
 use crate::assist::catalog::Catalog;
+use crate::assist::complete::NameScope;
 use crate::assist::source::{Source, Sources};
 use crate::errors::{ErrorKind, ScriptError};
+use crate::habits::{self, Wrong};
 
 /// An error and the way to it.
 #[derive(Debug)]
@@ -33,16 +35,60 @@ pub(super) struct Names<'a> {
     pub variables: Vec<String>,
     /// Functions that cells defined: name and signature.
     pub script_functions: Vec<(String, String)>,
+    /// The same and more, as completion knows them.
+    pub scope: &'a NameScope<'a>,
+    pub engine: &'a Engine,
 }
 
 /// Finds the innermost error and its place, and says it in our words.
 pub(super) fn translate(error: &EvalAltResult, cell: &Rc<Source>, names: &Names) -> Fault {
     let (inner, frames) = unwind(error, cell, names.sources);
     let in_function = frames.last().is_some_and(|frame| frame.function.is_some());
-    Fault {
+    let mut fault = Fault {
         error: describe(inner, in_function, names),
         frames,
+    };
+    correct(&mut fault, inner, names);
+    fault
+}
+
+/// Says what people who come from Python should write, where a habit of theirs is what is wrong.
+fn correct(fault: &mut Fault, error: &EvalAltResult, names: &Names) {
+    use EvalAltResult as E;
+    let is_syntax = matches!(error, E::ErrorParsing(..));
+    let is_name = matches!(error, E::ErrorVariableNotFound(..) | E::ErrorFunctionNotFound(..));
+    let Some(frame) = fault.frames.last_mut().filter(|_| is_syntax || is_name) else {
+        return;
+    };
+    let Some(source) = &frame.source else { return };
+    let Some(at) = source.offset(frame.position) else {
+        return;
+    };
+    let wrong_at = |code: &str| {
+        let source = Source::new(names.engine, "", code);
+        let error = names.engine.compile(source.script()).err()?;
+        let end = code.chars().count();
+        Some(source.offset(source.place(error.position())).unwrap_or(end))
+    };
+    let wrong = Wrong {
+        code: &source.code,
+        at,
+        is_syntax,
+        known: names.scope,
+        fault: &wrong_at,
+    };
+    let found = habits::correct(&wrong).or_else(|| match error {
+        E::ErrorParsing(ParseErrorType::MissingToken(token, _), _) if token == ";" => {
+            habits::missing_semicolon(&wrong)
+        }
+        _ => None,
+    });
+    let Some(correction) = found else { return };
+    frame.position = source.position(correction.at);
+    if let Some(message) = correction.message {
+        fault.error.message = message.to_owned();
     }
+    fault.error.hint = Some(correction.hint);
 }
 
 fn unwind<'e>(
@@ -55,7 +101,8 @@ fn unwind<'e>(
     let mut source = Some(Rc::clone(cell));
     let mut function = None;
     loop {
-        let position = place(error);
+        let written = source.as_ref().map(|source| source.place(place(error)));
+        let position = written.unwrap_or(place(error));
         let (next, into, called) = match error {
             EvalAltResult::ErrorInFunctionCall(name, file, next, _) => {
                 let into = match name.as_str() {
@@ -138,9 +185,6 @@ fn describe_parsing(kind: &ParseErrorType) -> ScriptError {
         ParseErrorType::Reserved(word) => error.with_hint(format!(
             "`{word}` is reserved by the language: use another name, or quote it as a map's key"
         )),
-        ParseErrorType::MissingToken(token, _) if token == ";" => {
-            error.with_hint("statements are separated by `;`")
-        }
         ParseErrorType::BadInput(rhai::LexError::UnterminatedString) => {
             error.with_hint("a string in \"…\" ends on its line; one in `…` may span several")
         }

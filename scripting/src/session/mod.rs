@@ -91,7 +91,7 @@ impl Session {
     }
 
     fn run(&mut self, code: &str, source: &Rc<Source>) -> Result<Option<MimeBundle>, Box<EvalAltResult>> {
-        let mut cell = self.engine.compile(code)?;
+        let mut cell = self.engine.compile(source.script())?;
         let aliases = import_aliases(&cell)?;
         self.state.sources.borrow_mut().add_functions(&cell, source);
         let mut runnable = self.library.merge(&cell);
@@ -196,6 +196,8 @@ impl Session {
                 .map(|(name, _, _)| name.to_owned())
                 .collect(),
             script_functions: self.script_functions(),
+            scope: &self.scope_of(&source.code),
+            engine: &self.engine,
         };
         let fault = translate(error, source, &names);
         if fault.error.kind == ErrorKind::Interrupt {
@@ -214,10 +216,7 @@ impl Session {
 impl Interpreter for Session {
     fn execute(&mut self, cell: &Cell, output: Rc<dyn Output>) -> Result<Option<MimeBundle>, CellError> {
         let label = format!("In [{}]", cell.execution_count);
-        let source = Rc::new(Source {
-            label,
-            code: cell.code.clone(),
-        });
+        let source = Rc::new(Source::new(&self.engine, label, &cell.code));
         let result = self.guarded(&source, Some(output), |session| match question(&cell.code) {
             Some(question) => session.show_page(&question),
             None => session.run(&cell.code, &source),
@@ -226,12 +225,9 @@ impl Interpreter for Session {
     }
 
     fn evaluate(&mut self, expression: &str) -> Result<MimeBundle, CellError> {
-        let source = Rc::new(Source {
-            label: "expression".to_owned(),
-            code: expression.to_owned(),
-        });
+        let source = Rc::new(Source::new(&self.engine, "expression", expression));
         self.guarded(&source, None, |session| {
-            let expression = session.engine.compile_expression(expression)?;
+            let expression = session.engine.compile_expression(source.script())?;
             let runnable = session.library.merge(&expression);
             let variables = session.scope.len();
             let value = session

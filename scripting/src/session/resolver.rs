@@ -108,13 +108,10 @@ impl FolderResolver {
         position: Position,
     ) -> RhaiResult<Shared<Module>> {
         let in_module = |error| Box::new(EvalAltResult::ErrorInModule(path.to_owned(), error, position));
-        let source = Rc::new(Source {
-            label: path.to_owned(),
-            code,
-        });
+        let source = Rc::new(Source::new(engine, path, code));
         self.state.sources.borrow_mut().add_file(path, Rc::clone(&source));
         let mut ast = engine
-            .compile(&source.code)
+            .compile(source.script())
             .map_err(|error| in_module(error.into()))?;
         ast.set_source(path);
         let module = Module::eval_ast_as_new(Scope::new(), &ast, engine).map_err(in_module)?;

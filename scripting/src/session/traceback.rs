@@ -150,13 +150,13 @@ fn blank(c: char) -> &'static str {
     }
 }
 
-/// The first place at or after `from` where `word` stands as a map's key.
+/// The first place at or after `from` where `word` stands as a map's key or an argument's name.
 fn find_word(source: &Source, from: Position, word: &str) -> Option<(usize, usize, usize)> {
     let (from_line, from_column) = (from.line()?, from.position().unwrap_or(1));
     let lexemes = scan(&source.code).lexemes;
     let keys = lexemes
         .windows(2)
-        .filter(|pair| pair[1].is_symbol(":"))
+        .filter(|pair| pair[1].is_symbol(":") || pair[1].is_symbol("="))
         .map(|pair| &pair[0]);
     for key in keys.filter(|key| key.text.trim_matches('"') == word) {
         let before: String = source.code.chars().take(key.start).collect();
