@@ -9,14 +9,15 @@
 use ecco_interpreter::Watch;
 use ecco_models::decoder::Decoder;
 use ecco_models::guard::guard;
-use ecco_models::layers::{Linear, Norm};
+use ecco_models::host;
+use ecco_models::layers::{Linear, Norm, bring};
 use ecco_models::model::Body;
 use ecco_models::rules::Rule;
 use ecco_models::run::{Input, forward};
 use ecco_models::stack::Block;
 use ecco_models::tap::NoTap;
 use ecco_models::{Model, Site};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use crate::error::{Error, Result, refuse};
 use crate::rows::Rows;
@@ -114,22 +115,69 @@ pub fn direct(model: &Model, input: &Input, wanted: LogitQuery, watch: &mut Watc
     check(model, input, wanted)?;
     Ok(guard(|| {
         let n_layers = model.config().n_layers;
-        let mut tap = Rows::new(SITES, &[wanted.row], n_layers, watch);
+        let mut tap = Rows::new(SITES, &[wanted.row], &decoder.stack, watch);
         let states = forward(model, input, &mut tap)?;
         let state = states.select(1, wanted.row as i64); // [1, size]
         let logits = decoder.uncapped_logits(&state).get(0); // [vocabulary]
         let mut way = Way::from_head(decoder, &tap, wanted);
-        let mut layers: Vec<Layer> = (0..n_layers).rev().map(|layer| way.layer(layer)).collect();
+        let mut layers: Vec<LayerTensors> = (0..n_layers).rev().map(|layer| way.layer(layer)).collect();
         layers.reverse();
-        let of = |id: u32| logits.double_value(&[i64::from(id)]);
-        Ok(Direct {
-            logit: of(wanted.token) - wanted.contrast.map_or(0.0, of),
-            embedding: way.along(way.saved(Site::ResidualBefore, 0)),
-            bias: way.bias,
-            layers,
-            capped: model.config().head.soft_cap.is_some(),
-        })
+        let of = |id: u32| wide(&logits.get(i64::from(id)));
+        let logit = match wanted.contrast {
+            Some(contrast) => of(wanted.token) - of(contrast),
+            None => of(wanted.token),
+        };
+        let embedding = way.along(&way.saved(Site::ResidualBefore, 0));
+        Ok(on_host([&logit, &embedding, &way.bias], &layers, decoder))
     })?)
+}
+
+/// [`Layer`]'s parts where they were computed.
+struct LayerTensors {
+    attention: Tensor,
+    heads: Tensor, // [head]
+    attention_bias: Tensor,
+    cross: Option<Tensor>,
+    mlp: Tensor,
+    neurons: Tensor, // [neuron]
+    mlp_bias: Tensor,
+    activations: Tensor, // [neuron]
+}
+
+impl LayerTensors {
+    /// In the order of [`on_host`].
+    fn all(&self) -> impl Iterator<Item = &Tensor> {
+        let first = [&self.attention, &self.heads, &self.attention_bias];
+        let last = [&self.mlp, &self.neurons, &self.mlp_bias, &self.activations];
+        first.into_iter().chain(last).chain(&self.cross)
+    }
+}
+
+/// All parts, in one crossing.
+fn on_host([logit, embedding, bias]: [&Tensor; 3], layers: &[LayerTensors], decoder: &Decoder) -> Direct {
+    let whole = [logit, embedding, bias].into_iter();
+    let all: Vec<&Tensor> = whole.chain(layers.iter().flat_map(LayerTensors::all)).collect();
+    let mut values = host::numbers_of_all(&all).into_iter();
+    let mut next = || values.next().unwrap_or_default();
+    let one = |values: Vec<f64>| values.first().copied().unwrap_or(f64::NAN);
+    let (logit, embedding, bias) = (one(next()), one(next()), one(next()));
+    let layer = |layer: &LayerTensors| Layer {
+        attention: one(next()),
+        heads: next(),
+        attention_bias: one(next()),
+        mlp: one(next()),
+        neurons: next(),
+        mlp_bias: one(next()),
+        activations: next(),
+        cross: layer.cross.as_ref().map(|_| one(next())),
+    };
+    Direct {
+        logit,
+        embedding,
+        bias,
+        layers: layers.iter().map(layer).collect(),
+        capped: decoder.config().head.soft_cap.is_some(),
+    }
 }
 
 fn check(model: &Model, input: &Input, wanted: LogitQuery) -> Result<()> {
@@ -158,7 +206,7 @@ struct Way<'a> {
     rows: &'a Rows<'a, 'a>,
     /// What the logit is the product of with the stream at this place, `[hidden]` in float64.
     direction: Tensor,
-    bias: f64,
+    bias: Tensor, // [] in float64, as all sums are
 }
 
 impl<'a> Way<'a> {
@@ -166,15 +214,15 @@ impl<'a> Way<'a> {
     fn from_head(decoder: &'a Decoder, rows: &'a Rows<'a, 'a>, wanted: LogitQuery) -> Self {
         let config = decoder.config();
         let column = |id: u32| wide(&decoder.head.weight.select(1, i64::from(id)));
-        let bias = |id: u32| {
-            let bias = decoder.head.bias.as_ref();
-            bias.map_or(0.0, |bias| bias.double_value(&[i64::from(id)]))
+        let bias = |id: u32| match &decoder.head.bias {
+            Some(bias) => wide(&bias.get(i64::from(id))),
+            None => zero(&decoder.head.weight),
         };
         let (mut direction, mut offset) = (column(wanted.token), bias(wanted.token));
         if let Some(contrast) = wanted.contrast {
             // Not in place: in float64 it is a view of the head.
             direction = &direction - column(contrast);
-            offset -= bias(contrast);
+            offset = offset - bias(contrast);
         }
         let scaled = (direction * config.head.scale).to_kind(decoder.kind());
         let mut way = Self {
@@ -184,15 +232,16 @@ impl<'a> Way<'a> {
             bias: offset * config.head.scale,
         };
         let last = way.saved(Site::ResidualAfter, config.n_layers - 1);
-        (way.direction, way.bias) = through(&decoder.stack.final_norm, &last, &way.direction, way.bias);
+        (way.direction, way.bias) = through(&decoder.stack.final_norm, &last, &way.direction, &way.bias);
         way
     }
 
     /// From a layer's output to its input.
-    fn layer(&mut self, layer: usize) -> Layer {
+    fn layer(&mut self, layer: usize) -> LayerTensors {
         let block = &self.decoder.stack.blocks[layer];
         let (from_norms, after_sum) = (block.residual.from_norms, block.residual.after_sum);
-        self.direction = self.direction.to_device(block.place().1);
+        let place = (Kind::Double, block.place().1);
+        (self.direction, self.bias) = (bring(&self.direction, place), bring(&self.bias, place));
         let pre = self.saved(Site::ResidualBefore, layer);
         let attended = self.saved(Site::AttentionOutput, layer);
         let looked = self.rows.get(Site::CrossOutput, layer).map(row);
@@ -212,18 +261,18 @@ impl<'a> Way<'a> {
 
         let last = around(&block.mlp_norm, &before_mlp) + &written;
         self.back_through(after_sum, &block.mlp_post_norm, &last);
-        let mlp = self.along(written);
+        let mlp = self.along(&written);
         let (neurons, activations, mlp_bias) = self.neurons(block, layer);
         self.back_through(from_norms, &block.mlp_norm, &before_mlp);
         if looked.is_some() {
             self.back_through(after_sum, post_norm, &cross_sum);
         }
-        let cross = looked.map(|looked| self.along(looked));
+        let cross = looked.map(|looked| self.along(&looked));
         self.back_through(after_sum, &block.attention_post_norm, &sum);
         let (heads, attention_bias) = self.heads(block, layer);
-        let attention = self.along(attended);
+        let attention = self.along(&attended);
         self.back_through(from_norms, &block.attention_norm, &pre);
-        Layer {
+        LayerTensors {
             attention,
             heads,
             attention_bias,
@@ -236,26 +285,26 @@ impl<'a> Way<'a> {
     }
 
     /// Each head's part, and what is added whatever the heads do.
-    fn heads(&self, block: &Block, layer: usize) -> (Vec<f64>, f64) {
+    fn heads(&self, block: &Block, layer: usize) -> (Tensor, Tensor) {
         let output = &block.attention.output;
         let Some(mixed) = self.rows.get(Site::HeadOutputs, layer) else {
-            return (vec![], 0.0);
+            return (self.none(), zero(&self.direction));
         };
         let mixed = mixed.select(1, 0); // [head, head_dim]
         let made = || output.forward(&mixed.reshape([1, -1]));
         let (direction, bias) = self.behind_branch(block, &block.attention_post_norm, made);
         let along = output.weight.mv(&direction.to_kind(mixed.kind())).view_as(&mixed);
         let heads = (wide(&mixed) * wide(&along)).sum_dim_intlist(-1, false, None::<Kind>);
-        (numbers(&heads), bias + of_bias(output.bias.as_ref(), &direction))
+        (heads, bias + of_bias(output.bias.as_ref(), &direction))
     }
 
     /// Each neuron's part, the neurons' activations, and what is added whatever they do.
-    fn neurons(&self, block: &Block, layer: usize) -> (Vec<f64>, Vec<f64>, f64) {
+    fn neurons(&self, block: &Block, layer: usize) -> (Tensor, Tensor, Tensor) {
         let (Some(input), Some(inner)) = (
             self.rows.get(Site::MlpInput, layer),
             self.rows.get(Site::MlpInner, layer),
         ) else {
-            return (vec![], vec![], 0.0);
+            return (self.none(), self.none(), zero(&self.direction));
         };
         let made = || block.mlp.forward(&input.unsqueeze(0), layer, &mut NoTap).get(0);
         let (direction, bias) = self.behind_branch(block, &block.mlp_post_norm, made);
@@ -265,7 +314,7 @@ impl<'a> Way<'a> {
         let activations = row(inner);
         let neurons = wide(&along) * &activations;
         let bias = bias + of_bias(block.mlp.output_bias(), &direction);
-        (numbers(&neurons), numbers(&activations), bias)
+        (neurons, activations, bias)
     }
 
     /// The direction before the norm and the factor on a branch's output, and that norm's bias along it. `made` is the
@@ -275,42 +324,47 @@ impl<'a> Way<'a> {
         block: &Block,
         norm: &Option<Norm>,
         made: impl FnOnce() -> Tensor,
-    ) -> (Tensor, f64) {
+    ) -> (Tensor, Tensor) {
         let direction = &self.direction * block.residual.scale;
+        let bias = zero(&direction);
         match norm {
-            Some(_) if block.residual.after_branch => through(norm, &row(&made()), &direction, 0.0),
-            _ => (direction, 0.0),
+            Some(_) if block.residual.after_branch => through(norm, &row(&made()), &direction, &bias),
+            _ => (direction, bias),
         }
     }
 
     /// Back through a norm, where there is one and it stands on the stream.
     fn back_through(&mut self, on_stream: bool, norm: &Option<Norm>, x: &Tensor) {
         if on_stream {
-            (self.direction, self.bias) = through(norm, x, &self.direction, self.bias);
+            (self.direction, self.bias) = through(norm, x, &self.direction, &self.bias);
         }
     }
 
-    fn along(&self, part: Tensor) -> f64 {
-        part.dot(&self.direction).double_value(&[])
+    fn along(&self, part: &Tensor) -> Tensor {
+        part.dot(&self.direction)
+    }
+
+    fn none(&self) -> Tensor {
+        self.direction.narrow(0, 0, 0)
     }
 
     /// A site that every decoder has, at the row.
     fn saved(&self, site: Site, layer: usize) -> Tensor {
         match self.rows.get(site, layer) {
-            Some(saved) => row(saved).to_device(self.direction.device()),
+            Some(saved) => bring(&row(saved), (Kind::Double, self.direction.device())),
             None => Tensor::zeros_like(&self.direction),
         }
     }
 }
 
 /// The direction before a norm, and the bias with the norm's own.
-fn through(norm: &Option<Norm>, x: &Tensor, direction: &Tensor, bias: f64) -> (Tensor, f64) {
+fn through(norm: &Option<Norm>, x: &Tensor, direction: &Tensor, bias: &Tensor) -> (Tensor, Tensor) {
     match norm {
         Some(norm) => (
             norm.backward_by(x, direction, Rule::Frozen),
             bias + of_bias(norm.bias(), direction),
         ),
-        None => (direction.shallow_clone(), bias),
+        None => (direction.shallow_clone(), bias.shallow_clone()),
     }
 }
 
@@ -327,8 +381,13 @@ fn block_kind(block: &Block) -> Kind {
     weight.kind()
 }
 
-fn of_bias(bias: Option<&Tensor>, direction: &Tensor) -> f64 {
-    bias.map_or(0.0, |bias| wide(bias).dot(direction).double_value(&[]))
+fn of_bias(bias: Option<&Tensor>, direction: &Tensor) -> Tensor {
+    bias.map_or_else(|| zero(direction), |bias| wide(bias).dot(direction))
+}
+
+/// Nothing, where another tensor is: `[]`.
+fn zero(at: &Tensor) -> Tensor {
+    Tensor::zeros([0; 0], (Kind::Double, at.device()))
 }
 
 /// The one row of what was recorded, in float64.
@@ -338,11 +397,4 @@ fn row(saved: &Tensor) -> Tensor {
 
 fn wide(x: &Tensor) -> Tensor {
     x.to_kind(Kind::Double)
-}
-
-fn numbers(x: &Tensor) -> Vec<f64> {
-    let x = x.to_device(Device::Cpu).contiguous();
-    let mut values = vec![0.0; x.numel()];
-    x.copy_data(&mut values, x.numel());
-    values
 }

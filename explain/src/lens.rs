@@ -8,13 +8,12 @@
 use ecco_interpreter::{Progress, Watch};
 use ecco_models::config::Task;
 use ecco_models::guard::guard;
+use ecco_models::layers::bring;
 use ecco_models::model::Body;
 use ecco_models::run::{Input, forward};
 use ecco_models::stack::apply;
-use ecco_models::tap::to_array;
-use ecco_models::{Model, Site, device};
-use ndarray::{Array2, Ix2};
-use tch::{Device, Kind, Tensor};
+use ecco_models::{Model, Site, device, host};
+use tch::{Kind, Tensor};
 
 use crate::error::{Error, Result, refuse};
 use crate::rows::Rows;
@@ -77,7 +76,6 @@ pub fn lens(model: &Model, input: &Input, question: &Question, watch: &mut Watch
             readings: vec![],
         });
     }
-    let n_layers = model.config().n_layers;
     let n_depths = question.depths.len() + 1;
     let row_bytes = n_depths * model.config().vocab_size * Kind::Float.elt_size_in_bytes() * WIDE_TENSORS;
     let per_chunk = (MOST_BYTES / row_bytes).clamp(1, question.rows.len().max(1));
@@ -85,18 +83,18 @@ pub fn lens(model: &Model, input: &Input, question: &Question, watch: &mut Watch
     device::ensure_room(device, (row_bytes * per_chunk) as u64, "the logit lens")?;
     Ok(guard(|| {
         let sites = [Site::ResidualBefore, Site::ResidualAfter];
-        let mut tap = Rows::new(&sites, &question.rows, n_layers, &mut *watch);
+        let mut tap = Rows::new(&sites, &question.rows, model.stack(), &mut *watch);
         let output = forward(model, input, &mut tap)?.get(0); // [position, size]
         let rows: Vec<i64> = question.rows.iter().map(|&row| row as i64).collect();
-        let rows = Tensor::from_slice(&rows).to_device(output.device());
-        let output = output.index_select(0, &rows).to_device(device); // [row, size]
+        let rows = host::index(&rows, output.device());
+        let output = output.index_select(0, &rows); // [row, size]
         let state = |depth: usize| {
             let (site, layer) = match depth {
                 0 => (Site::ResidualBefore, 0),
                 depth => (Site::ResidualAfter, depth - 1),
             };
             tap.get(site, layer)
-                .map(|rows| rows.to_device(device).to_kind(model.stack().kind()))
+                .map(|rows| bring(rows, model.stack().place()))
         };
         let depths = &question.depths;
         let states: Vec<Tensor> = depths.iter().filter_map(|&depth| state(depth)).collect();
@@ -116,7 +114,7 @@ pub fn lens(model: &Model, input: &Input, question: &Question, watch: &mut Watch
             let part = |x: &Tensor, axis| x.narrow(axis, start as i64, rows.len() as i64);
             let (logits, output) = logits(model, &part(&states, 1), &part(&output, 0), depths, question.raw)?;
             let watched = &question.watch[rows];
-            read(&logits, &output, watched, question.top_k, &mut readings)?;
+            read(&logits, &output, watched, question.top_k, &mut readings);
         }
         Ok(Lens {
             depths: question.depths.clone(),
@@ -197,7 +195,7 @@ fn logits(
     let index: Vec<i64> = (0..n).filter(|&at| !is_output(depths[at as usize])).collect();
     let before = match index.is_empty() {
         true => return Ok((output.repeat([n, 1, 1]), output)),
-        false => states.index_select(0, &Tensor::from_slice(&index).to_device(states.device())),
+        false => states.index_select(0, &host::index(&index, states.device())),
     };
     // transformers hands out the last state after the norm, so the Python library, too, reads that one right.
     let before = head(&read_out(&before, raw))?;
@@ -214,13 +212,7 @@ fn logits(
 }
 
 /// Adds what logits `[depth, row, vocabulary]` say to the readings by depth. `output`: `[1, row, vocabulary]`.
-fn read(
-    logits: &Tensor,
-    output: &Tensor,
-    watch: &[Vec<u32>],
-    top_k: usize,
-    readings: &mut [Vec<Reading>],
-) -> ecco_models::error::Result<()> {
+fn read(logits: &Tensor, output: &Tensor, watch: &[Vec<u32>], top_k: usize, readings: &mut [Vec<Reading>]) {
     let wide = match logits.kind() {
         Kind::Double => Kind::Double,
         _ => Kind::Float,
@@ -230,62 +222,55 @@ fn read(
     let output = output.log_softmax(-1, wide);
     let p = logits.softmax(-1, wide);
     let sum = |x: Tensor| x.sum_dim_intlist(-1, false, None::<Kind>);
-    let entropy = pairs(&-sum(&p * &log_p))?;
-    let divergence = pairs(&sum(output.exp() * (&output - &log_p)))?;
-    let (top, top_ids) = p.topk((top_k as i64).min(vocabulary), -1, true, true);
-    let (top, top_ids) = (to_array(&top)?, integers(&top_ids)?);
-    let k = top.shape()[2];
+    let entropy = -sum(&p * &log_p);
+    let divergence = sum(output.exp() * (&output - &log_p));
+    let k = (top_k as i64).min(vocabulary);
+    let (top, top_ids) = p.topk(k, -1, true, true);
+    let (ranks, shares) = watched(logits, &p, watch); // [depth, row, column]
+    let [entropy, divergence, top, top_ids, ranks, shares] =
+        host::numbers_of_each([&entropy, &divergence, &top, &top_ids, &ranks, &shares]);
+    let width = ranks.len() / (n_depths * n_rows).max(1) as usize;
+    for (depth, of_depth) in readings.iter_mut().enumerate() {
+        for (row, ids) in watch.iter().enumerate() {
+            let flat = depth * n_rows as usize + row;
+            let best = flat * k as usize..(flat + 1) * k as usize;
+            let columns = flat * width..flat * width + ids.len();
+            of_depth.push(Reading {
+                top: best.map(|at| (top_ids[at] as u32, top[at] as f32)).collect(),
+                watched: columns
+                    .map(|at| TokenTrack {
+                        rank: ranks[at] as u32,
+                        probability: shares[at] as f32,
+                    })
+                    .collect(),
+                entropy: entropy[flat] as f32,
+                // Rounding leaves less than nothing where two are the same.
+                divergence: (divergence[flat] as f32).max(0.0),
+            });
+        }
+    }
+}
+
+/// Ranks and probabilities of each row's watched tokens, `[depth, row, column]`; a row with fewer has others behind them.
+fn watched(logits: &Tensor, p: &Tensor, watch: &[Vec<u32>]) -> (Tensor, Tensor) {
+    let (n_depths, n_rows) = (logits.size()[0], watch.len() as i64);
     let width = watch.iter().map(Vec::len).max().unwrap_or(0);
     let padded = |ids: &Vec<u32>| {
         let ids: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
         [ids.as_slice(), &vec![0; width - ids.len()]].concat()
     };
-    let watched: Vec<i64> = watch.iter().flat_map(padded).collect();
-    let watched = Tensor::from_slice(&watched).reshape([1, n_rows, width as i64]);
-    let watched = watched
-        .to_device(logits.device())
-        .expand([n_depths, -1, -1], false);
-    let (mut ranks, mut shares) = (Vec::new(), Vec::new());
-    for column in 0..width as i64 {
-        let id = watched.narrow(-1, column, 1);
-        let above = logits
-            .gt_tensor(&logits.gather(-1, &id, false))
-            .to_kind(Kind::Int64);
-        ranks.push(integers(&(sum(above) + 1))?);
-        shares.push(pairs(&p.gather(-1, &id, false).squeeze_dim(-1))?);
-    }
-    for (depth, of_depth) in readings.iter_mut().enumerate() {
-        for (row, ids) in watch.iter().enumerate() {
-            let flat = depth * n_rows as usize + row;
-            of_depth.push(Reading {
-                top: (0..k)
-                    .map(|rank| (top_ids[flat * k + rank] as u32, top[[depth, row, rank]]))
-                    .collect(),
-                watched: (0..ids.len())
-                    .map(|column| TokenTrack {
-                        rank: ranks[column][flat] as u32,
-                        probability: shares[column][[depth, row]],
-                    })
-                    .collect(),
-                entropy: entropy[[depth, row]],
-                // Rounding leaves less than nothing where two are the same.
-                divergence: divergence[[depth, row]].max(0.0),
-            });
-        }
-    }
-    Ok(())
-}
-
-fn pairs(x: &Tensor) -> ecco_models::error::Result<Array2<f32>> {
-    to_array(x)?.into_dimensionality::<Ix2>().map_err(torch)
-}
-
-fn integers(x: &Tensor) -> ecco_models::error::Result<Vec<i64>> {
-    Vec::try_from(x.to_device(Device::Cpu).flatten(0, -1)).map_err(torch)
-}
-
-fn torch(error: impl std::fmt::Display) -> ecco_models::Error {
-    ecco_models::Error::Torch {
-        message: error.to_string(),
-    }
+    let ids: Vec<i64> = watch.iter().flat_map(padded).collect();
+    let ids = host::tensor(&ids, logits.device()).reshape([1, n_rows, width as i64]);
+    let ids = ids.expand([n_depths, -1, -1], false);
+    let own = logits.gather(-1, &ids, false);
+    let rank = |column: i64| {
+        let above = logits.gt_tensor(&own.narrow(-1, column, 1));
+        above.sum_dim_intlist(-1, true, Kind::Int64) + 1
+    };
+    let ranks: Vec<Tensor> = (0..width as i64).map(rank).collect();
+    let ranks = match ranks.is_empty() {
+        true => ids.zeros_like(),
+        false => Tensor::cat(&ranks, -1),
+    };
+    (ranks, p.gather(-1, &ids, false))
 }

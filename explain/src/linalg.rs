@@ -1,5 +1,8 @@
 //! Decompositions of small matrices in float64: libtorch's, on arrays.
 
+// All of it is on the host.
+#![allow(clippy::disallowed_methods)]
+
 use ecco_models::device::ensure_room;
 use ecco_models::guard::guard;
 use ndarray::{Array1, Array2, ArrayView2};

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use ecco_interpreter::{Progress, Watch};
-use ecco_models::{Site, Tap};
-use tch::Tensor;
+use ecco_models::layers::bring;
+use ecco_models::stack::Stack;
+use ecco_models::{Site, Tap, host};
+use tch::{Kind, Tensor};
 
 /// Positions of some sites of one sequence, recorded while it passes.
 pub(crate) struct Rows<'a, 'b> {
@@ -20,16 +22,16 @@ impl<'a, 'b> Rows<'a, 'b> {
     pub(crate) fn new(
         sites: &'a [Site],
         positions: &[usize],
-        n_layers: usize,
+        stack: &Stack,
         watch: &'a mut Watch<'b>,
     ) -> Self {
         let positions: Vec<i64> = positions.iter().map(|&position| position as i64).collect();
         Self {
             sites,
-            positions: Tensor::from_slice(&positions),
+            positions: host::index(&positions, stack.device()),
             tensors: HashMap::new(),
             watch,
-            n_layers,
+            n_layers: stack.blocks.len(),
         }
     }
 
@@ -46,7 +48,9 @@ impl Tap for Rows<'_, '_> {
 
     fn visit(&mut self, site: Site, layer: usize, value: Tensor) -> Tensor {
         if self.wants(site, layer) {
-            let rows = value.index_select(value.dim() as i64 - 2, &self.positions.to_device(value.device()));
+            // Layers on one device share it.
+            self.positions = bring(&self.positions, (Kind::Int64, value.device()));
+            let rows = value.index_select(value.dim() as i64 - 2, &self.positions);
             self.tensors.insert((site, layer), rows.get(0));
         }
         value

@@ -3,9 +3,10 @@
 use ecco_interpreter::Watch;
 use ecco_models::Model;
 use ecco_models::guard::guard;
+use ecco_models::host;
 use ecco_models::model::Body;
 use ecco_models::run::Input;
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use crate::attribution::work::{Work, WorkTap};
 use crate::error::{Error, Result};
@@ -51,7 +52,7 @@ pub fn score(model: &Model, input: &Input, from: usize, watch: &mut Watch) -> Re
             .iter()
             .zip(chosen.chunks(HEAD_ROWS as usize))
         {
-            scores.extend(of_rows(&logits(model, states)?, ids)?);
+            scores.extend(of_rows(&logits(model, states)?, ids));
             work.advance(ids.len() as u64)?;
         }
         Ok(scores)
@@ -87,32 +88,23 @@ fn logits(model: &Model, states: &Tensor) -> ecco_models::error::Result<Tensor> 
     })
 }
 
-fn of_rows(logits: &Tensor, ids: &[u32]) -> ecco_models::error::Result<Vec<TokenScore>> {
+fn of_rows(logits: &Tensor, ids: &[u32]) -> Vec<TokenScore> {
     let logits = match logits.kind() {
         Kind::Double => logits.shallow_clone(),
         _ => logits.to_kind(Kind::Float),
     };
     let index: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
-    let index = Tensor::from_slice(&index).to_device(logits.device()).unsqueeze(1);
+    let index = host::tensor(&index, logits.device()).unsqueeze(1);
     let own = logits.gather(1, &index, false); // [row, 1]
     let more_probable = logits.gt_tensor(&own).sum_dim_intlist(-1, false, Kind::Int64);
     let log = logits.log_softmax(-1, None::<Kind>);
     let (best, best_ids) = log.max_dim(-1, false);
-    let numbers = |x: &Tensor| Vec::<f64>::try_from(x.to_device(Device::Cpu).to_kind(Kind::Double).view(-1));
-    let integers = |x: &Tensor| Vec::<i64>::try_from(x.to_device(Device::Cpu));
-    let torch = |error: tch::TchError| ecco_models::Error::Torch {
-        message: error.to_string(),
-    };
-    let own = numbers(&log.gather(1, &index, false)).map_err(torch)?;
-    let (best, best_ids) = (
-        numbers(&best).map_err(torch)?,
-        integers(&best_ids).map_err(torch)?,
-    );
-    let ranks = integers(&more_probable).map_err(torch)?;
+    let own = log.gather(1, &index, false);
+    let [own, ranks, best, best_ids] = host::numbers_of_each([&own, &more_probable, &best, &best_ids]);
     let score = |row: usize| TokenScore {
         log_probability: own[row],
         rank: ranks[row] as usize + 1,
         best: (best_ids[row] as u32, best[row].exp()),
     };
-    Ok((0..ids.len()).map(score).collect())
+    (0..ids.len()).map(score).collect()
 }

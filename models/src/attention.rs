@@ -11,6 +11,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::config::{Config, Disentangled, NormConfig, Positions, Projection, QkNorm};
 use crate::error::Result;
+use crate::host;
 use crate::layers::{Linear, Norm, bring};
 use crate::rules::Rule;
 use crate::tap::{Site, Tap};
@@ -247,7 +248,7 @@ impl Attention {
         CrossMemory {
             key,
             value,
-            padding: padding.map(|padding| padding.to_device(place.1)),
+            padding: padding.map(|padding| bring(padding, (Kind::Bool, place.1))),
         }
     }
 
@@ -265,7 +266,7 @@ impl Attention {
         }
         let own = self.pattern(query, key, view, Rule::Gradient);
         let seen = tap.visit(site, layer, own.shallow_clone());
-        let is_own = seen.data_ptr() == own.data_ptr() || seen.equal(&own);
+        let is_own = seen.data_ptr() == own.data_ptr() || host::same(&seen, &own);
         (!is_own).then_some(seen)
     }
 

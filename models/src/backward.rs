@@ -17,6 +17,7 @@ use tch::{Kind, Tensor};
 use crate::attention::{View, Views};
 use crate::decoder::Decoder;
 use crate::error::{Error, Result};
+use crate::host;
 use crate::layers::{Norm, bring};
 use crate::mlp::{Mlp, Shape};
 use crate::rules::{By, Rule};
@@ -63,20 +64,22 @@ pub fn pull_back(
     }
     let n_positions = rows.iter().max().map_or(0, |row| row + 1) as i64;
     let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
-    let mut rows = Tensor::from_slice(&rows);
+    let mut rows = host::index(&rows, decoder.device());
     let last = decoder.stack.blocks.len() - 1;
-    let relative = decoder.stack.relative.as_ref();
-    let mut views = Views::new(decoder.config(), relative, 0, n_positions, None);
+    let mut views = Views::new(&decoder.stack, 0, n_positions, None);
     let main = decoder.stack.place();
     let x = saved.tensor(Site::ResidualAfter, last);
-    let x = bring(&Queries::Rows(&rows.to_device(x.device())).of(x, 1), main);
+    let x = bring(
+        &Queries::Rows(&bring(&rows, (Kind::Int64, x.device()))).of(x, 1),
+        main,
+    );
     let mut cotangent = decoder.output_backward(&x, &cotangents.unsqueeze(1), rule); // [target, 1, hidden]
     for (layer, block) in decoder.stack.blocks.iter().enumerate().rev() {
         if proceed() == ControlFlow::Break(()) {
             return Err(Error::Interrupted);
         }
         let place = block.place();
-        rows = rows.to_device(place.1);
+        rows = bring(&rows, (Kind::Int64, place.1));
         let queries = if layer == last {
             Queries::Rows(&rows)
         } else {

@@ -159,9 +159,7 @@ impl Decoder {
             }
             Some(cap) => (1.0 - (logits / cap).square()) * head.scale,
             None if head.scale == 1.0 => return self.head.backward(cotangent),
-            None => Tensor::from(head.scale)
-                .to_kind(cotangent.kind())
-                .to_device(cotangent.device()),
+            None => Tensor::from(head.scale).to_kind(cotangent.kind()),
         };
         self.head.backward(&(cotangent * slope))
     }

@@ -110,6 +110,14 @@ pub fn available_host_memory() -> Option<u64> {
         .map(|kilobytes| kilobytes * 1024)
 }
 
+/// Waits until a device has done all that it was asked for: work is handed to GPUs and goes on there, so that a time is
+/// taken behind this and not before.
+pub fn wait(device: Device) {
+    if let Device::Cuda(index) = device {
+        Cuda::synchronize(index as i64);
+    }
+}
+
 /// Refuses work that would not fit, before anything is allocated. On a GPU libtorch keeps freed memory for itself,
 /// which counts as free here only as far as the driver knows; so only loading asks for it there.
 pub fn ensure_room(device: Device, needed: u64, what: &str) -> Result<()> {

@@ -12,6 +12,8 @@ use std::rc::Rc;
 use tch::{Device, Kind, Tensor};
 
 use crate::config::Activation;
+use crate::host;
+use crate::layers::bring;
 use crate::rules::Rule;
 use crate::site::{Place, Site};
 use crate::tap::Tap;
@@ -51,7 +53,14 @@ pub enum Change {
 }
 
 /// The edits of one stack.
-pub(crate) type StackEdits = HashMap<(Site, usize), Vec<Rc<Edit>>>;
+pub(crate) type StackEdits = HashMap<(Site, usize), Vec<Rc<PlacedEdit>>>;
+
+/// An edit whose tensors are where its layer is.
+pub(crate) struct PlacedEdit {
+    edit: Edit,
+    /// Which entries of an axis its part is; `None` for all.
+    index: Option<(i64, Tensor)>,
+}
 
 /// Edits of a whole model, each where its layer is.
 #[derive(Clone)]
@@ -98,8 +107,8 @@ impl Edits {
 }
 
 impl Edit {
-    fn on(self, kind: Kind, device: Device) -> Self {
-        let place = |x: Tensor| x.to_kind(kind).to_device(device);
+    fn on(self, kind: Kind, device: Device) -> PlacedEdit {
+        let place = |x: Tensor| bring(&x, (kind, device));
         let part = match self.part {
             Part::Direction(direction) => Part::Direction(place(direction)),
             part => part,
@@ -110,30 +119,36 @@ impl Edit {
             Change::Patch(values) => Change::Patch(place(values)),
             change => change,
         };
-        Self { part, change, ..self }
+        let index = match &part {
+            Part::Features(index) => Some((-1, host::index(index, device))),
+            Part::Heads(index) => Some((1, host::index(index, device))),
+            Part::Whole | Part::Direction(_) => None,
+        };
+        let edit = Self { part, change, ..self };
+        PlacedEdit { edit, index }
     }
+}
 
+impl PlacedEdit {
     /// The value with the change in it; `start` is the position of its first row. Nothing is written in place, since
     /// the value may be the caller's or a view of another.
     fn apply(&self, value: Tensor, start: i64) -> Tensor {
         let n_rows = value.size()[value.dim() - 2];
-        let rows = match self.rows(start, n_rows) {
+        let rows = match self.edit.rows(start, n_rows) {
             Some(rows) if rows.is_empty() => return value,
             rows => rows,
         };
-        let changed = within(&value, -2, rows.as_deref(), |part| {
-            let (axis, index) = match &self.part {
-                Part::Features(index) => (-1, Some(index.as_slice())),
-                Part::Heads(index) => (1, Some(index.as_slice())),
-                Part::Whole | Part::Direction(_) => (-1, None),
-            };
-            within(part, axis, index, |part| {
-                self.changed(part, rows.as_deref(), start)
+        let at = rows.as_ref().map(|rows| (-2, host::index(rows, value.device())));
+        let changed = within(&value, at.as_ref(), |part| {
+            within(part, self.index.as_ref(), |part| {
+                self.edit.changed(part, rows.as_deref(), start)
             })
         });
         laid_out_as(&value, changed)
     }
+}
 
+impl Edit {
     /// Which rows of a pass are changed; `None` for all.
     fn rows(&self, start: i64, n_rows: i64) -> Option<Vec<i64>> {
         let n_known = match &self.change {
@@ -179,11 +194,10 @@ impl Edit {
     }
 }
 
-/// `f` of the entries `index` of an axis, put back among the others.
-fn within(x: &Tensor, axis: i64, index: Option<&[i64]>, f: impl FnOnce(&Tensor) -> Tensor) -> Tensor {
-    let Some(index) = index else { return f(x) };
-    let index = Tensor::from_slice(index).to_device(x.device());
-    x.index_copy(axis, &index, &f(&x.index_select(axis, &index)))
+/// `f` of the entries of an axis, put back among the others.
+fn within(x: &Tensor, entries: Option<&(i64, Tensor)>, f: impl FnOnce(&Tensor) -> Tensor) -> Tensor {
+    let Some((axis, index)) = entries else { return f(x) };
+    x.index_copy(*axis, index, &f(&x.index_select(*axis, index)))
 }
 
 /// The values in the order in memory of those they stand for: rounding of what follows may depend on it, and what was
@@ -206,7 +220,7 @@ fn at_rows(values: &Tensor, part: &Tensor, rows: Option<&[i64]>, start: i64) -> 
         None => values.narrow(-2, start, part.size()[part.dim() - 2]),
         Some(rows) => {
             let rows: Vec<i64> = rows.iter().map(|row| row + start).collect();
-            values.index_select(-2, &Tensor::from_slice(&rows).to_device(values.device()))
+            values.index_select(-2, &host::index(&rows, values.device()))
         }
     };
     let (width, wanted) = (values.size()[values.dim() - 1], part.size()[part.dim() - 1]);

@@ -9,6 +9,7 @@ use crate::rules::{Rule, over_itself};
 use crate::weights::Weights;
 
 /// Brings a tensor to the weights that it is to meet; costs nothing where it is there already.
+#[allow(clippy::disallowed_methods)] // From layer to layer, not to the host.
 pub fn bring(x: &Tensor, (kind, device): (Kind, Device)) -> Tensor {
     x.to_device(device).to_kind(kind)
 }

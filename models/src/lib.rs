@@ -13,7 +13,7 @@
 //! - [`tokenizer`]: text to tokens and back
 //! - [`chat`]: conversations as text
 //! - [`libtorch`]: opened when the first tensor is made
-//! - [`device`], [`placement`]: where a model goes; [`guard`], [`error`]: memory, exceptions, errors
+//! - [`device`], [`placement`]: where a model goes; [`host`]: what crosses between there and here; [`guard`], [`error`]: memory, exceptions, errors
 
 pub mod attention;
 pub mod backward;
@@ -31,6 +31,7 @@ pub mod files;
 pub mod generation;
 pub mod gpu;
 pub mod guard;
+pub mod host;
 pub mod hub;
 pub mod layers;
 pub mod libtorch;

@@ -23,9 +23,36 @@ pub fn open() -> Result<()> {
             // Without it there is no GPU, which is what the device option then says.
             let _ = dlopen(c"libtorch_cuda.so");
         }
+        round_convolutions(false);
         *is_open = true;
     }
     Ok(())
+}
+
+/// Whether cuDNN's convolutions of float32 may round their factors to TF32's 10 bits, a thousand times coarser: libtorch
+/// lets them by itself. Its matrix products are exact by default.
+fn round_convolutions(may: bool) {
+    type Context = *mut libc::c_void;
+    // SAFETY: C++ functions of these signatures, `at::globalContext()` and `at::Context::setAllowTF32CuDNN(bool)`. A
+    // libtorch that has no such functions keeps its ways.
+    unsafe {
+        let (Some(context), Some(set)) = (
+            symbol(c"_ZN2at13globalContextEv"),
+            symbol(c"_ZN2at7Context17setAllowTF32CuDNNEb"),
+        ) else {
+            return;
+        };
+        let context: unsafe extern "C" fn() -> Context = std::mem::transmute(context);
+        let set: unsafe extern "C" fn(Context, bool) = std::mem::transmute(set);
+        set(context(), may);
+    }
+}
+
+/// A function of the libraries that are open, by its name in their tables.
+fn symbol(name: &CStr) -> Option<*mut libc::c_void> {
+    // SAFETY: a C string; the libraries stay open.
+    let function = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+    (!function.is_null()).then_some(function)
 }
 
 /// Opens a library for good. It is looked for where the program's run path says, in the environment that it is
@@ -114,5 +141,32 @@ mod on_demand {
             eprintln!("{error}");
             std::process::abort();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_factor_is_rounded_to_tf32() {
+        open().unwrap();
+        type Context = *mut libc::c_void;
+        let name = c"_ZNK2at7Context16float32PrecisionENS_14Float32BackendENS_9Float32OpE";
+        let (context, precision) = (symbol(c"_ZN2at13globalContextEv").unwrap(), symbol(name).unwrap());
+        // SAFETY: C++ functions of these signatures; its enums are ints.
+        let precision = |operation: i32| unsafe {
+            let context: unsafe extern "C" fn() -> Context = std::mem::transmute(context);
+            let precision: unsafe extern "C" fn(Context, i32, i32) -> i32 = std::mem::transmute(precision);
+            precision(context(), CUDA, operation)
+        };
+        // Of c10's lists: backends GENERIC, CUDA; operations ALL, CONV, RNN, MATMUL; NONE, IEEE, TF32.
+        const CUDA: i32 = 1;
+        const TF32: i32 = 2;
+        assert!([1, 2, 3].iter().all(|&operation| precision(operation) != TF32));
+        round_convolutions(true);
+        assert_eq!(precision(1), TF32, "what is read is what is set");
+        round_convolutions(false);
+        assert!(precision(1) != TF32);
     }
 }

@@ -4,6 +4,7 @@ use tch::{Kind, Tensor};
 
 use crate::config::{Activation, Config, Mlp as MlpConfig};
 use crate::error::Result;
+use crate::host;
 use crate::layers::Linear;
 use crate::rules::Rule;
 use crate::tap::{Site, Tap};
@@ -127,12 +128,10 @@ impl Mlp {
         let tokens = x.reshape([-1, hidden]);
         let rule = tap.rule();
         let (weights, chosen) = route(router, &tokens, *n_chosen, *normalised, rule);
-        let places = |index: usize| {
-            let places = chosen.eq(index as i64).nonzero(); // [(token, rank)]
-            (places.select(1, 0), places.select(1, 1))
-        };
+        let places = routes(&chosen, experts.len());
         let seen = tap.wants(Site::MlpInner, layer).then(|| {
-            let inner = |(index, expert)| self.expert_inner(expert, &tokens, &places(index).0, tap);
+            let inner =
+                |(index, expert): (usize, &Gated)| self.expert_inner(expert, &tokens, &places[index].0, tap);
             let inners: Vec<Tensor> = experts.iter().enumerate().map(inner).collect();
             let size = [&x.size()[..x.dim() - 1], &[-1]].concat();
             let inners = tap.visit(Site::MlpInner, layer, Tensor::cat(&inners, -1).reshape(size));
@@ -140,16 +139,16 @@ impl Mlp {
         });
         let mut sum = tokens.zeros_like();
         for (index, expert) in experts.iter().enumerate() {
-            let (token, rank) = places(index);
+            let (token, rank) = &places[index];
             if token.numel() == 0 {
                 continue;
             }
             let inner = match &seen {
-                Some(inners) => inners[index].index_select(0, &token),
-                None => self.inner(expert, &tokens.index_select(0, &token), tap),
+                Some(inners) => inners[index].index_select(0, token),
+                None => self.inner(expert, &tokens.index_select(0, token), tap),
             };
-            let weight = weights.index(&[Some(&token), Some(&rank)]).unsqueeze(-1);
-            sum = sum.index_add(0, &token, &(expert.down.forward(&inner) * weight));
+            let weight = weights.index(&[Some(token), Some(rank)]).unsqueeze(-1);
+            sum = sum.index_add(0, token, &(expert.down.forward(&inner) * weight));
         }
         sum.reshape(x.size())
     }
@@ -242,6 +241,29 @@ fn route(router: &Linear, tokens: &Tensor, n_chosen: i64, normalised: bool, rule
         weights = &weights / weights.sum_dim_intlist(-1, true, None::<Kind>);
     }
     (weights.to_kind(tokens.kind()), chosen)
+}
+
+/// By expert the tokens that go through it, in their order, and as which of their experts. How many these are decides
+/// which products there are, so the counts cross to the host, once a layer.
+fn routes(chosen: &Tensor, n_experts: usize) -> Vec<(Tensor, Tensor)> {
+    let n_chosen = chosen.size()[1];
+    let flat = chosen.flatten(0, -1); // [(token, rank)]
+    let (_, order) = flat.sort_stable(true, 0, false);
+    let numbers = Tensor::arange(n_experts as i64, (Kind::Int64, flat.device()));
+    let counts = flat
+        .unsqueeze(1)
+        .eq_tensor(&numbers)
+        .sum_dim_intlist(0, false, Kind::Int64);
+    let mut start = 0;
+    let part = |count: i64| {
+        start += count;
+        let places = order.narrow(0, start - count, count);
+        (
+            places.divide_scalar_mode(n_chosen, "floor"),
+            places.remainder(n_chosen),
+        )
+    };
+    host::ids(&counts).into_iter().map(part).collect()
 }
 
 /// Single precision at least.

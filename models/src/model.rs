@@ -159,6 +159,11 @@ impl Model {
         names.join(" + ")
     }
 
+    /// Waits until its devices have done all that they were asked for.
+    pub fn wait(&self) {
+        self.devices().into_iter().for_each(device::wait);
+    }
+
     fn devices(&self) -> Vec<Device> {
         let encoder = match &self.body {
             Body::EncoderDecoder(both) => both.encoder.places(),

@@ -6,6 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::config::ConfigFile;
 use crate::error::Result;
+use crate::host::Constants;
 
 /// How queries and keys are turned.
 #[derive(Debug, Clone, PartialEq)]
@@ -222,9 +223,9 @@ impl Rope {
     }
 
     /// The turns of positions `start .. start + n`.
-    pub fn turns(&self, start: i64, n: i64, kind: Kind, device: Device) -> Turns {
+    pub fn turns(&self, start: i64, n: i64, (kind, device): (Kind, Device), constants: &Constants) -> Turns {
         let (frequencies, factor) = self.frequencies((start + n) as usize);
-        let frequencies = Tensor::from_slice(&frequencies).to_device(device);
+        let frequencies = constants.get(&frequencies, device);
         let positions = Tensor::arange_start(start, start + n, (Kind::Float, device));
         let angles = positions.unsqueeze(1) * frequencies.unsqueeze(0); // [position, dim / 2]
         let place = |x: Tensor| (x * factor).to_kind(kind);

@@ -12,6 +12,7 @@ use crate::attention::{Cache, CrossMemory, Views};
 use crate::config::{Config, InnerProjection, Positions};
 use crate::edit::{EditTap, StackEdits};
 use crate::error::{Error, Result};
+use crate::host::{self, Constants};
 use crate::layers::{Linear, Norm, bring};
 use crate::rules::Rule;
 use crate::tap::{Site, Tap};
@@ -35,6 +36,8 @@ pub struct Parts {
     pub final_norm: Option<Norm>,
     /// What it has learned about distances.
     pub relative: Option<Tensor>,
+    /// What passes need besides weights and does not change.
+    pub constants: Constants,
 }
 
 /// From token ids to the residual stream.
@@ -102,6 +105,7 @@ impl Stack {
             blocks,
             final_norm,
             relative,
+            constants: Constants::default(),
         };
         Ok(Self {
             parts: Rc::new(parts),
@@ -144,8 +148,12 @@ impl Stack {
     /// Token embeddings alone, without positions: `[1, position, size]`.
     pub fn embed(&self, ids: &[u32]) -> Tensor {
         let ids: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
-        let ids = Tensor::from_slice(&ids).to_device(self.device());
-        self.embedding.tokens.index_select(0, &ids).unsqueeze(0)
+        self.embed_from(&host::tensor(&ids, self.device()))
+    }
+
+    /// The same of ids that are on the device already, `[position]`.
+    pub fn embed_from(&self, ids: &Tensor) -> Tensor {
+        self.embedding.tokens.index_select(0, ids).unsqueeze(0)
     }
 
     /// From token embeddings `[batch, position, size]` to the residual stream after the last layer, normalised
@@ -169,7 +177,7 @@ impl Stack {
             None => tap,
         };
         let n_positions = embeddings.size()[1];
-        let mut views = Views::new(&self.config, self.relative.as_ref(), start, n_positions, padding);
+        let mut views = Views::new(&self.parts, start, n_positions, padding);
         let rule = tap.rule();
         let mut x = self.embedding.forward(embeddings, start, &self.config, rule);
         for (layer, block) in self.blocks.iter().enumerate() {
@@ -210,7 +218,7 @@ impl Stack {
         };
         let block = &self.blocks[layer];
         let place = block.place();
-        let mut views = Views::new(&self.config, self.relative.as_ref(), 0, x.size()[1], None);
+        let mut views = Views::new(&self.parts, 0, x.size()[1], None);
         let around = Surroundings {
             memory: None,
             source,
@@ -257,7 +265,7 @@ impl Embedding {
         };
         let place = |x: Tensor| {
             if tokens.defined() {
-                x.to_kind(tokens.kind()).to_device(tokens.device())
+                bring(&x, (tokens.kind(), tokens.device()))
             } else {
                 x
             }
@@ -301,13 +309,9 @@ impl Embedding {
     fn sum(&self, embeddings: &Tensor, start: i64, config: &Config) -> Tensor {
         let mut x = match config.embedding.scale {
             1.0 => embeddings.shallow_clone(),
-            // Rounded as the embeddings are: in bfloat16 the models were trained with it so.
-            scale => {
-                embeddings
-                    * Tensor::from(scale)
-                        .to_kind(embeddings.kind())
-                        .to_device(embeddings.device())
-            }
+            // Rounded as the embeddings are: in bfloat16 the models were trained with it so. A single number goes to
+            // the device with the call.
+            scale => embeddings * Tensor::from(scale).to_kind(embeddings.kind()),
         };
         if let (Some(project), InnerProjection::BeforePositions) = (&self.project, config.embedding.projected)
         {

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use ndarray::ArrayD;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use crate::config::Activation;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::host;
 use crate::layers::bring;
 use crate::rules::Rule;
 
@@ -76,10 +77,12 @@ impl Capture {
             .unwrap_or_else(|| panic!("{site:?} of layer {layer} was not captured"))
     }
 
-    /// The same in host memory.
+    /// All of it in host memory.
     pub fn on_host(mut self) -> Self {
-        for tensor in self.tensors.values_mut() {
-            *tensor = tensor.to_device(tch::Device::Cpu);
+        let all: Vec<&Tensor> = self.tensors.values().collect();
+        let brought = host::tensors(&all);
+        for (tensor, brought) in self.tensors.values_mut().zip(brought) {
+            *tensor = brought;
         }
         self
     }
@@ -161,14 +164,5 @@ fn side_by_side(tensors: Vec<Tensor>) -> Vec<Tensor> {
 
 /// A tensor on the host, as f32.
 pub fn to_array(tensor: &Tensor) -> Result<ArrayD<f32>> {
-    let shape: Vec<usize> = tensor.size().iter().map(|&size| size as usize).collect();
-    let tensor = tensor
-        .to_device(tch::Device::Cpu)
-        .to_kind(Kind::Float)
-        .contiguous();
-    let mut values = vec![0f32; tensor.numel()];
-    tensor.copy_data(&mut values, tensor.numel());
-    ArrayD::from_shape_vec(shape, values).map_err(|error| Error::Torch {
-        message: error.to_string(),
-    })
+    Ok(host::array(tensor))
 }

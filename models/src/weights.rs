@@ -15,6 +15,7 @@ use finite::check_finite;
 use crate::error::{Error, Result, refuse};
 use crate::families::{Family, WeightName};
 use crate::files::{INDEX, ModelFiles, WeightFile};
+use crate::host;
 use crate::layers::bring;
 use crate::placement::Placement;
 use ecco_interpreter::{Progress, Watch};
@@ -312,7 +313,7 @@ fn place(file: &WeightFile, name: &str, view: &TensorView, to: (Kind, Device)) -
     };
     check_finite(&file.name, name, view.data(), stored)?;
     let tensor = bring(&tensor, to);
-    if to.0 == Kind::Half && stored != Kind::Half && tensor.isfinite().all().int64_value(&[]) == 0 {
+    if to.0 == Kind::Half && stored != Kind::Half && host::number(&tensor.isfinite().all()) == 0.0 {
         return Err(refuse(
             "dtype",
             "float16",

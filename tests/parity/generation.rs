@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 
 use ecco_models::generation::generate_with;
 use ecco_models::generation::sampling::Sampler;
+use ecco_models::host;
 use ecco_models::{EarlyStopping, Finish, GenerateOptions, Generation, Model, generate};
 use ecco_tests::{fixtures, integers, model};
 use serde_json::Value;
@@ -140,10 +141,12 @@ fn what_is_left_to_draw_among() {
             ..options(&case["options"])
         };
         let sampler = Sampler::new(model.generation_config(), &options).expect("good options");
-        let (ids, weights) = sampler.kept(&Tensor::from_slice(&scores), 1);
-        let ids: Vec<i64> = Vec::try_from(ids).expect("ids");
+        let kept = sampler.kept(&Tensor::from_slice(&scores).unsqueeze(0), 1);
+        let n = host::number(&kept.n) as usize;
+        let (ids, weights) = (host::ids(&kept.ids), host::array(&kept.weights));
         let expected = integers(&case["ids"]);
-        let found: Vec<u32> = ids[..weights.len()].iter().map(|&id| id as u32).collect();
+        let found: Vec<u32> = ids[..n].iter().map(|&id| id as u32).collect();
+        let weights: Vec<f32> = weights.into_iter().take(n).collect();
         assert_eq!(found, expected, "{}", case["options"]);
         let sum: f32 = weights.iter().sum();
         for (weight, expected) in weights

@@ -4,6 +4,7 @@ mod attribution;
 mod attribution_options;
 mod attribution_rules;
 mod chats;
+mod crossings;
 mod direct;
 mod explanations;
 mod explanations_families;

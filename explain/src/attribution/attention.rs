@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 
 use ecco_models::Site;
 use ecco_models::config::{Label, Task};
+use ecco_models::host;
 use ecco_models::model::Body;
 use ecco_models::tap::Tap;
 use ndarray::{Array1, Array2, Axis, concatenate, s};
@@ -14,7 +15,7 @@ use tch::{Kind, Tensor};
 
 use super::objective::Objective;
 use super::options::AttributionOptions;
-use super::rows::{Contributions, MethodOutput, numbers};
+use super::rows::{Contributions, MethodOutput};
 use super::work::Work;
 use crate::error::Result;
 
@@ -24,6 +25,31 @@ pub(super) struct Layer {
     pub own: Array2<f64>,
     /// What the encoder read, for the writing half of an encoder–decoder.
     pub read: Option<Array2<f64>>,
+}
+
+/// The same where it was computed, `[position, position]`: all layers cross to the host together.
+pub(super) struct LayerTensors {
+    pub own: Tensor,
+    pub read: Option<Tensor>,
+}
+
+/// Layers of one or several stacks on the host, in one crossing.
+pub(super) fn on_host<const N: usize>(stacks: [Vec<LayerTensors>; N]) -> [Vec<Layer>; N] {
+    let layers = stacks.iter().flatten();
+    let all: Vec<&Tensor> = layers
+        .flat_map(|layer| std::iter::once(&layer.own).chain(&layer.read))
+        .collect();
+    let mut values = host::numbers_of_all(&all).into_iter();
+    let mut matrix = |x: &Tensor| {
+        let shape = (x.size()[0] as usize, x.size()[1] as usize);
+        let values = values.next().unwrap_or_default();
+        Array2::from_shape_vec(shape, values).unwrap_or_else(|_| Array2::zeros(shape))
+    };
+    let mut layer = |layer: &LayerTensors| Layer {
+        own: matrix(&layer.own),
+        read: layer.read.as_ref().map(&mut matrix),
+    };
+    stacks.map(|stack| stack.iter().map(&mut layer).collect())
 }
 
 /// Attention rollout (Abnar & Zuidema 2020, 2005.00928): the product over layers of ½ A + ½ I, A the mean over heads.
@@ -128,16 +154,17 @@ fn patterns(explained: &Objective, work: &mut Work) -> Result<(Vec<f64>, [Vec<La
         work,
         stacks: Vec::new(),
     };
-    let values = numbers(&explained.values(&explained.embeddings(), &mut tap)?);
+    let values = explained.values(&explained.embeddings(), &mut tap)?;
     let mut stacks = tap.stacks;
     let own = stacks.pop().unwrap_or_default();
-    Ok((values, [stacks.pop().unwrap_or_default(), own]))
+    let encoder = stacks.pop().unwrap_or_default();
+    Ok((host::numbers(&values), on_host([encoder, own])))
 }
 
 /// Takes the mean over heads as attention comes by, so that no more than a layer's is there at once.
 struct Patterns<'r, 'a, 'b> {
     work: &'r mut Work<'a, 'b>,
-    stacks: Vec<Vec<Layer>>,
+    stacks: Vec<Vec<LayerTensors>>,
 }
 
 impl Tap for Patterns<'_, '_, '_> {
@@ -151,7 +178,7 @@ impl Tap for Patterns<'_, '_, '_> {
             None => return value,
         };
         match site {
-            Site::AttentionPattern => layers.push(Layer {
+            Site::AttentionPattern => layers.push(LayerTensors {
                 own: mean_of_heads(&value),
                 read: None,
             }),
@@ -175,16 +202,8 @@ impl Tap for Patterns<'_, '_, '_> {
 }
 
 /// `[1, head, query, key]` to `[query, key]`.
-fn mean_of_heads(pattern: &Tensor) -> Array2<f64> {
-    let mean = pattern.get(0).mean_dim(0, false, Kind::Double);
-    matrix(&mean)
-}
-
-/// A tensor of two axes on the host.
-pub(super) fn matrix(x: &Tensor) -> Array2<f64> {
-    let size = x.size();
-    let shape = (size[0] as usize, size[1] as usize);
-    Array2::from_shape_vec(shape, numbers(x)).unwrap_or_else(|_| Array2::zeros(shape))
+fn mean_of_heads(pattern: &Tensor) -> Tensor {
+    pattern.get(0).mean_dim(0, false, Kind::Double)
 }
 
 #[cfg(test)]

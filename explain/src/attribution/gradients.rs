@@ -7,6 +7,7 @@
 use ecco_models::Rule;
 use ecco_models::backward::{SITES, bytes_per_target, pull_back};
 use ecco_models::decoder::Decoder;
+use ecco_models::host;
 use ecco_models::model::Body;
 use ecco_models::tap::{Capture, ReportTap};
 use tch::{Kind, Tensor};
@@ -208,7 +209,7 @@ fn through_the_head(
     let config = decoder.config();
     for (targets, rows) in explained.targets().chunks(HEAD_ROWS).zip(rows.chunks(HEAD_ROWS)) {
         let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
-        let rows = Tensor::from_slice(&rows).to_device(decoder.device());
+        let rows = host::index(&rows, decoder.device());
         let logits = decoder.logits(&normalised.squeeze_dim(0).index_select(0, &rows)); // [target, vocabulary]
         let leaf = logits.detach().set_requires_grad(true);
         let of_logits = tch::with_grad(|| {

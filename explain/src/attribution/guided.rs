@@ -8,12 +8,13 @@ use std::ops::ControlFlow;
 
 use ecco_models::Site;
 use ecco_models::config::Activation;
+use ecco_models::host;
 use ecco_models::tap::Tap;
 use tch::{Kind, Tensor};
 
 use super::objective::Objective;
 use super::options::AttributionOptions;
-use super::rows::{Contributions, MethodOutput, numbers};
+use super::rows::{Contributions, MethodOutput};
 use super::work::Work;
 use crate::error::Result;
 
@@ -54,7 +55,7 @@ fn rectified(explained: &Objective, is_guided: bool, work: &mut Work) -> Result<
         let contributions = Contributions::Embeddings(Tensor::cat(&rows, 0));
         Ok(MethodOutput::without_baseline(
             contributions,
-            numbers(&values.detach()),
+            host::numbers(&values.detach()),
         ))
     })
 }

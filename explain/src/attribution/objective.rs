@@ -2,6 +2,7 @@
 //! targets' values. Every method, and what checks them, is about this function.
 
 use ecco_models::attention::{Cache, CrossMemory};
+use ecco_models::host;
 use ecco_models::model::Body;
 use ecco_models::run::Input;
 use ecco_models::stack::Stack;
@@ -209,7 +210,7 @@ impl<'m> Objective<'m> {
     /// What the head says at [`Self::rows`]: `[batch, row, token]`; of labels `[batch, label]`.
     pub(super) fn logits(&self, x: &Tensor, tap: &mut dyn Tap) -> ecco_models::error::Result<Tensor> {
         let rows: Vec<i64> = self.rows().into_iter().map(|row| row as i64).collect();
-        let rows = Tensor::from_slice(&rows).to_device(x.device());
+        let rows = host::index(&rows, x.device());
         Ok(match self.model.body() {
             Body::Decoder(decoder) => {
                 let states = decoder.forward(x, None, tap)?;
@@ -264,7 +265,7 @@ impl<'m> Objective<'m> {
             .into_iter()
             .map(|row| row as i64 - cache.length)
             .collect();
-        let rows = Tensor::from_slice(&rows).to_device(x.device());
+        let rows = host::index(&rows, x.device());
         let states = decoder.forward(x, Some(cache), tap)?;
         let logits = decoder.logits_by(&states.index_select(1, &rows), tap.rule());
         Ok(self.values_of(&logits, tap.rule()))
@@ -293,7 +294,7 @@ impl<'m> Objective<'m> {
             return self.values(before, tap);
         };
         let rows: Vec<i64> = self.rows().into_iter().map(|row| row as i64).collect();
-        let rows = Tensor::from_slice(&rows).to_device(before.device());
+        let rows = host::index(&rows, before.device());
         let written = self.behind_start(before);
         let states = both.decoder.forward_with(&written, None, Some(memories), tap)?;
         let logits = both.decoder.logits_by(&states.index_select(1, &rows), tap.rule());

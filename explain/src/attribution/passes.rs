@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use ecco_models::attention::{Cache, CrossMemory};
+use ecco_models::host;
 use ecco_models::model::Body;
 use ecco_models::stack::Stack;
 use ecco_models::tap::{Capture, ReportTap};
@@ -16,7 +17,6 @@ use tch::Tensor;
 
 use super::baseline::Baseline;
 use super::objective::Objective;
-use super::rows::numbers;
 use super::work::{Work, WorkTap};
 use crate::error::Result;
 
@@ -54,24 +54,19 @@ impl<'e, 'm> Passes<'e, 'm> {
         kept: ArrayView2<bool>,
         work: &mut Work,
     ) -> ecco_models::error::Result<Array2<f64>> {
-        let n_targets = self.explained.targets().len();
-        let mut values = Array2::zeros((kept.nrows(), n_targets));
+        let shape = (kept.nrows(), self.explained.targets().len());
         let at_once = self.texts_at_once(self.n_sources());
-        let chunks = kept.axis_chunks_iter(ndarray::Axis(0), at_once);
-        for (kept, mut values) in chunks.zip(values.axis_chunks_iter_mut(ndarray::Axis(0), at_once)) {
-            let mask: Vec<bool> = kept.iter().copied().collect();
-            let mask = Tensor::from_slice(&mask)
-                .reshape([kept.nrows() as i64, kept.ncols() as i64, 1])
-                .to_device(self.x.device());
+        let masks: Vec<bool> = kept.iter().copied().collect();
+        let masks = host::tensor(&masks, self.x.device());
+        let masks = masks.reshape([kept.nrows() as i64, kept.ncols() as i64, 1]);
+        let mut values = Vec::new();
+        for mask in masks.split(at_once as i64, 0) {
             let x = self.x.where_self(&mask, &self.x0); // [pass, source, size]
-            let found = self.explained.values(&x, &mut WorkTap(work))?; // [pass, target]
-            values
-                .iter_mut()
-                .zip(numbers(&found))
-                .for_each(|(value, found)| *value = found);
-            work.advance(kept.nrows() as u64)?;
+            values.push(self.explained.values(&x, &mut WorkTap(work))?); // [pass, target]
+            work.advance(mask.size()[0] as u64)?;
         }
-        Ok(values)
+        let values = host::numbers(&Tensor::cat(&values, 0));
+        Ok(Array2::from_shape_vec(shape, values).unwrap_or_else(|_| Array2::zeros(shape)))
     }
 
     /// The targets' values for the text as it is, and in passes that each replace a window of sources, in ascending
@@ -84,7 +79,7 @@ impl<'e, 'm> Passes<'e, 'm> {
         let n_targets = self.explained.targets().len();
         let beginnings = Prefix::new(self, work)?;
         let mut values = Array2::from_elem((windows.len(), n_targets), f64::NAN);
-        let mut done = 0;
+        let (mut found, mut places_of_each, mut done) = (Vec::new(), Vec::new(), 0);
         while let Some(first) = windows.get(done) {
             let (start, n) = (first.start, self.n_sources());
             let shared = beginnings.shared(start);
@@ -102,16 +97,22 @@ impl<'e, 'm> Passes<'e, 'm> {
                 .iter()
                 .map(|&place| self.explained.targets()[place])
                 .collect();
-            let found = numbers(&beginnings.values(&self.explained.only(&targets), &x, shared, work)?);
-            for (i, found) in found.chunks(places.len().max(1)).enumerate() {
-                for (&place, &found) in places.iter().zip(found) {
-                    values[[done + i, place]] = found;
-                }
-            }
+            found.push(beginnings.values(&self.explained.only(&targets), &x, shared, work)?);
+            places_of_each.push((done, places));
             done += at_once;
             work.advance(at_once as u64)?;
         }
-        Ok((beginnings.full, values))
+        let all: Vec<&Tensor> = std::iter::once(&beginnings.full).chain(&found).collect();
+        let mut numbers = host::numbers_of_all(&all);
+        let full = numbers.remove(0);
+        for ((first, places), found) in places_of_each.iter().zip(numbers) {
+            for (i, found) in found.chunks(places.len().max(1)).enumerate() {
+                for (&place, &found) in places.iter().zip(found) {
+                    values[[first + i, place]] = found;
+                }
+            }
+        }
+        Ok((full, values))
     }
 
     /// Texts without a window each, from the position `shared` on: `[window, source − shared, size]`.
@@ -163,7 +164,8 @@ pub(crate) fn bytes_per_text(model: &Model, n_positions: usize, n_rows: usize) -
 
 /// What a pass over the whole text left, for passes that begin alike.
 struct Prefix {
-    full: Vec<f64>,
+    /// The targets' values for the whole text, `[1, target]`.
+    full: Tensor,
     left: PrefixState,
 }
 
@@ -184,7 +186,7 @@ impl Prefix {
                     tap: Capture::new(&[Site::Keys, Site::Values], None),
                     report: &mut |_| work.report(),
                 };
-                let full = numbers(&explained.values(x, &mut tap)?);
+                let full = explained.values(x, &mut tap)?;
                 let at = |site, layer| tap.tap.tensor(site, layer).shallow_clone();
                 let layers = 0..decoder.config().n_layers;
                 let left = layers.map(|layer| (at(Site::Keys, layer), at(Site::Values, layer)));
@@ -199,12 +201,12 @@ impl Prefix {
                 let before = x.narrow(1, n_read as i64, (passes.n_sources() - n_read) as i64);
                 let full = explained.values_having_read(&memories, &before, &mut WorkTap(work))?;
                 Ok(Self {
-                    full: numbers(&full),
+                    full,
                     left: PrefixState::Read(memories, n_read),
                 })
             }
             Body::Encoder(_) => Ok(Self {
-                full: numbers(&explained.values(x, &mut WorkTap(work))?),
+                full: explained.values(x, &mut WorkTap(work))?,
                 left: PrefixState::Nothing,
             }),
         }

@@ -1,12 +1,13 @@
 //! Methods that are made of gradients: at the text, or on the way to it from a baseline.
 
 use ecco_models::config::{Label, Task};
+use ecco_models::host;
 use tch::{Kind, Tensor};
 
 use super::gradients::{GradientSum, frozen, rescaled, weighted};
 use super::objective::Objective;
 use super::options::AttributionOptions;
-use super::rows::{Contributions, MethodOutput, numbers};
+use super::rows::{Contributions, MethodOutput};
 use super::target::Quantity;
 use super::work::{Work, WorkTap};
 use crate::error::Result;
@@ -35,7 +36,7 @@ pub(super) fn gradient_x_input(
 
 fn at_the_text(explained: &Objective, x: &Tensor, factors: &Tensor, work: &mut Work) -> Result<MethodOutput> {
     let summed = weighted(explained, x, factors, work)?;
-    let values = numbers(&summed.values());
+    let values = host::numbers(&summed.values());
     Ok(MethodOutput::without_baseline(
         Contributions::Embeddings(summed.sums),
         values,
@@ -53,11 +54,7 @@ pub(super) fn integrated(
     let wide = difference.to_kind(Kind::Double);
     let steps = gauss_legendre(options.n_steps);
     let some = steps.chunks(explained.rows_at_once() as usize).map(|steps| {
-        let column = |values: Vec<f64>| {
-            Tensor::from_slice(&values)
-                .reshape([-1, 1, 1])
-                .to_device(x.device())
-        };
+        let column = |values: Vec<f64>| host::tensor(&values, x.device()).reshape([-1, 1, 1]);
         let alphas = column(steps.iter().map(|step| step.0).collect()).to_kind(x.kind());
         let weights = column(steps.iter().map(|step| step.1).collect());
         (&x0 + &difference * alphas, &wide * weights) // [step, source, size]
@@ -79,7 +76,7 @@ pub(super) fn gradient_shap(
     work: &mut Work,
 ) -> Result<MethodOutput> {
     let (x, x0) = (explained.embeddings(), explained.baseline(&options.baseline)?);
-    let deviation = options.noise * x.to_kind(Kind::Double).std(true).double_value(&[]);
+    let deviation = options.noise * host::number(&x.to_kind(Kind::Double).std(true));
     let mut random = RandomState::new(options.seed as u32);
     let n = n_draws(options);
     let at_once = explained.rows_at_once() as usize;
@@ -89,10 +86,8 @@ pub(super) fn gradient_shap(
             alphas.push(random.uniform());
             noise.extend((0..x.numel()).map(|_| random.normal() * deviation));
         }
-        let of = |values: &[f64], size: &[i64]| {
-            let tensor = Tensor::from_slice(values).reshape(size).to_device(x.device());
-            tensor.to_kind(x.kind())
-        };
+        let of =
+            |values: &[f64], size: &[i64]| host::tensor(values, x.device()).reshape(size).to_kind(x.kind());
         let noise = of(&noise, &[-1, x.size()[1], x.size()[2]]);
         let difference = (&x + noise) - &x0; // [sample, source, size]
         let points = &x0 + &difference * of(&alphas, &[-1, 1, 1]);
@@ -128,10 +123,9 @@ fn between(
     sums: Tensor,
     work: &mut Work,
 ) -> Result<MethodOutput> {
-    let mut at = |x: &Tensor| -> ecco_models::error::Result<Vec<f64>> {
-        Ok(numbers(&explained.values(x, &mut WorkTap(work))?))
-    };
+    let mut at = |x: &Tensor| explained.values(x, &mut WorkTap(work));
     let (values, baseline_values) = (at(x)?, at(x0)?);
+    let [values, baseline_values] = host::numbers_of_each([&values, &baseline_values]);
     Ok(MethodOutput::with_baseline(
         Contributions::Embeddings(sums),
         values,
@@ -170,7 +164,7 @@ pub(super) fn relevance(
 
 /// With the values at both halves' points.
 fn compared(explained: &Objective, summed: GradientSum, is_promised: impl Fn(usize) -> bool) -> MethodOutput {
-    let values = numbers(&summed.values());
+    let values = host::numbers(&summed.values());
     let (values, others) = values.split_at(explained.targets().len());
     MethodOutput::with_baseline(
         Contributions::Embeddings(summed.sums),

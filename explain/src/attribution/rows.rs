@@ -1,6 +1,7 @@
 //! From contributions along the embeddings to a row of scores for each target.
 
-use tch::{Device, Kind, Tensor};
+use ecco_models::host;
+use tch::{Kind, Tensor};
 
 use super::aggregation::Aggregation;
 
@@ -64,10 +65,15 @@ impl MethodOutput {
     /// A row for each target; `n_sources` says how long each is, `adds_up` whether what is promised is to be kept.
     pub(super) fn rows(self, aggregation: Aggregation, n_sources: &[usize], adds_up: bool) -> Vec<Row> {
         let (scores, signed) = match self.contributions {
-            Contributions::Embeddings(x) => (
-                on_host(&aggregation.of(&x), n_sources),
-                on_host(&x.sum_dim_intlist(-1, false, Kind::Double), n_sources),
-            ),
+            Contributions::Embeddings(x) => {
+                let signed = x.sum_dim_intlist(-1, false, Kind::Double);
+                let [scores, signed] = host::numbers_of_each([&aggregation.of(&x), &signed]);
+                let width = x.size()[1] as usize;
+                (
+                    in_rows(scores, width, n_sources),
+                    in_rows(signed, width, n_sources),
+                )
+            }
             Contributions::Tokens(rows) => {
                 let magnitude = |row: &Vec<f64>| match aggregation.is_signed() {
                     true => row.clone(),
@@ -91,9 +97,8 @@ impl MethodOutput {
 }
 
 /// The rows of `[target, source]`, each as long as it should be.
-fn on_host(x: &Tensor, n_sources: &[usize]) -> Vec<Vec<f64>> {
-    let mut rows = numbers(x).into_iter();
-    let width = x.size()[1] as usize;
+fn in_rows(numbers: Vec<f64>, width: usize, n_sources: &[usize]) -> Vec<Vec<f64>> {
+    let mut rows = numbers.into_iter();
     n_sources
         .iter()
         .map(|&n| {
@@ -101,14 +106,6 @@ fn on_host(x: &Tensor, n_sources: &[usize]) -> Vec<Vec<f64>> {
             row[..n].to_vec()
         })
         .collect()
-}
-
-/// A tensor's numbers on the host, in order.
-pub(super) fn numbers(x: &Tensor) -> Vec<f64> {
-    let x = x.to_device(Device::Cpu).to_kind(Kind::Double).contiguous();
-    let mut values = vec![0.0; x.numel()];
-    x.copy_data(&mut values, x.numel());
-    values
 }
 
 /// Divides by the sum of the absolute values; a row of zeros stays one.

@@ -8,17 +8,18 @@ use std::ops::Range;
 
 use ecco_models::Site;
 use ecco_models::attention::CrossMemory;
+use ecco_models::host;
 use ecco_models::model::Body;
 use ecco_models::stack::Stack;
 use ecco_models::tap::{Capture, NoTap, ReportTap, Tap};
 use ndarray::{Array2, Axis};
 use tch::{Kind, Tensor};
 
-use super::attention::{Layer, found, matrix, rolled};
+use super::attention::{Layer, LayerTensors, found, on_host, rolled};
 use super::objective::Objective;
 use super::options::AttributionOptions;
 use super::passes::at_once;
-use super::rows::{MethodOutput, numbers};
+use super::rows::MethodOutput;
 use super::work::{Work, WorkTap};
 use crate::error::Result;
 
@@ -30,7 +31,7 @@ pub(super) fn value_zeroing(
     work: &mut Work,
 ) -> Result<MethodOutput> {
     let x = explained.embeddings();
-    let values = numbers(&explained.values(&x, &mut WorkTap(work))?);
+    let values = host::numbers(&explained.values(&x, &mut WorkTap(work))?);
     let mut done = PassCounter(0.0, work);
     let by_position = match explained.model().body() {
         Body::EncoderDecoder(both) => {
@@ -76,35 +77,44 @@ fn layers(
         let whole = capture.tensor(Site::ResidualAfter, layer);
         let memory = memories.map(|memories| &memories[layer]);
         let n = pre.size()[1] as usize;
-        let mut own = Array2::zeros((n, n));
-        let mut read = memory.map(|memory| Array2::zeros((n, memory.n_positions() as usize)));
+        let (mut own, mut read) = (Vec::new(), Vec::new());
         for some in chunks(n, at_once(stack, n)) {
             let mut zeroing = ValueMask::new(&some);
             let after = stack.layer(layer, pre.shallow_clone(), memory, &mut zeroing);
-            fill(&mut own, &some, &turned(whole, &after));
+            own.push(turned(whole, &after));
             done.advance(some.len() as f64 / n_layers as f64)?;
         }
-        if let (Some(memory), Some(read)) = (memory, &mut read) {
-            for some in chunks(read.ncols(), at_once(stack, n)) {
+        if let Some(memory) = memory {
+            for some in chunks(memory.n_positions() as usize, at_once(stack, n)) {
                 let without = memory.without_values(some.start as i64, some.end as i64);
                 let pre = pre.expand([some.len() as i64, -1, -1], false);
                 let after = stack.layer(layer, pre, Some(&without), &mut NoTap);
-                fill(read, &some, &turned(whole, &after));
+                read.push(turned(whole, &after));
                 done.advance(0.0)?;
             }
         }
+        let by_position = |turned: &[Tensor]| Tensor::cat(turned, 0).tr(); // [position, without]
+        Ok(LayerTensors {
+            own: by_position(&own),
+            read: memory.map(|_| by_position(&read)),
+        })
+    };
+    let layers = (0..n_layers)
+        .map(of_layer)
+        .collect::<ecco_models::error::Result<_>>()?;
+    let [mut layers] = on_host([layers]);
+    for layer in &mut layers {
         if stack.config.attention.causal {
             // What is behind a position cannot turn it, but rounding can.
-            own.indexed_iter_mut().for_each(|((row, column), value)| {
+            layer.own.indexed_iter_mut().for_each(|((row, column), value)| {
                 if column > row {
                     *value = 0.0;
                 }
             });
         }
-        divide(&mut own, read.as_mut());
-        Ok(Layer { own, read })
-    };
-    (0..n_layers).map(of_layer).collect()
+        divide(&mut layer.own, layer.read.as_mut());
+    }
+    Ok(layers)
 }
 
 fn chunks(n: usize, at_once: usize) -> Vec<Range<usize>> {
@@ -124,13 +134,6 @@ fn turned(whole: &Tensor, changed: &Tensor) -> Tensor {
     };
     let difference = unit(changed) - unit(whole);
     difference.square().sum_dim_intlist(-1, false, None::<Kind>) / 2.0
-}
-
-fn fill(all: &mut Array2<f64>, columns: &Range<usize>, turned: &Tensor) {
-    let turned = matrix(turned);
-    for (column, turned) in columns.clone().zip(turned.outer_iter()) {
-        all.column_mut(column).assign(&turned);
-    }
 }
 
 /// Divides each position's row by its sum; one that nothing turns comes from itself alone.

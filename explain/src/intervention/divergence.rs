@@ -4,9 +4,10 @@ use ecco_interpreter::{Progress, Watch};
 use ecco_models::Model;
 use ecco_models::config::Task;
 use ecco_models::guard::guard;
+use ecco_models::host;
 use ecco_models::run::{self, Input};
 use ecco_models::tap::{NoTap, ReportTap};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use crate::error::{Result, refuse};
 
@@ -78,11 +79,8 @@ pub fn divergence(
             let log_p = log_probabilities(reference, &states[0], start, n)?; // [position, token]
             let log_q = log_probabilities(changed, &states[1], start, n)?;
             let kl = (log_p.exp() * (&log_p - &log_q)).sum_dim_intlist(-1, false, None::<Kind>);
-            // Rounding may leave a sum of equals a little below 0.
-            all.kl.extend(numbers(&kl)?.into_iter().map(|kl| kl.max(0.0)));
             let next = ids.get(start + 1..).unwrap_or(&[]);
-            all.reference.extend(predicted(&log_p, next)?);
-            all.changed.extend(predicted(&log_q, next)?);
+            all.extend(&kl, [&log_p, &log_q].map(|log| predicted(log, next)));
         }
         Ok(all)
     })?)
@@ -127,32 +125,45 @@ fn log_probabilities(
     Ok(logits.reshape([-1, width]).log_softmax(-1, Kind::Double))
 }
 
-fn predicted(log_p: &Tensor, next: &[u32]) -> ecco_models::error::Result<Vec<Prediction>> {
+/// What is predicted at each position, in three rows: the most probable token, how probable it is, and how probable the
+/// one is that follows; as far as such are known, the others have 0.
+fn predicted(log_p: &Tensor, next: &[u32]) -> Predicted {
     let (best, ids) = log_p.max_dim(-1, false);
-    let (best, n) = (numbers(&best.exp())?, log_p.size()[0] as usize);
-    let ids = numbers(&ids)?;
-    let known = next.len().min(n);
-    let index: Vec<i64> = next[..known].iter().map(|&id| i64::from(id)).collect();
-    let of_next = match known {
-        0 => vec![],
-        _ => {
-            let index = Tensor::from_slice(&index).to_device(log_p.device()).unsqueeze(1);
-            let rows = log_p.narrow(0, 0, known as i64);
-            numbers(&rows.gather(1, &index, false).squeeze_dim(1).exp())?
-        }
-    };
-    let one = |at: usize| Prediction {
-        id: ids[at] as u32,
-        probability: best[at],
-        of_next: of_next.get(at).copied(),
-    };
-    Ok((0..n).map(one).collect())
+    let n = log_p.size()[0];
+    let n_next = next.len().min(n as usize);
+    let mut index: Vec<i64> = next[..n_next].iter().map(|&id| i64::from(id)).collect();
+    index.resize(n as usize, 0);
+    let index = host::tensor(&index, log_p.device()).unsqueeze(1);
+    let of_next = log_p.gather(1, &index, false).squeeze_dim(1).exp();
+    Predicted {
+        numbers: Tensor::stack(&[ids.to_kind(Kind::Double), best.exp(), of_next], 0),
+        n_next,
+    }
 }
 
-/// A row of numbers on the host.
-pub(super) fn numbers(x: &Tensor) -> ecco_models::error::Result<Vec<f64>> {
-    let x = x.to_device(Device::Cpu).to_kind(Kind::Double);
-    Vec::<f64>::try_from(x).map_err(|error: tch::TchError| ecco_models::Error::Torch {
-        message: error.to_string(),
-    })
+struct Predicted {
+    numbers: Tensor, // [3, position]
+    /// How many positions have a token that follows.
+    n_next: usize,
+}
+
+impl Divergence {
+    /// Adds what was found at some positions; one crossing.
+    fn extend(&mut self, kl: &Tensor, predicted: [Predicted; 2]) {
+        let [reference, changed] = &predicted;
+        let [kl, of_reference, of_changed] =
+            host::numbers_of_each([kl, &reference.numbers, &changed.numbers]);
+        let n = kl.len();
+        let one = |numbers: &[f64], n_next: usize, at: usize| Prediction {
+            id: numbers[at] as u32,
+            probability: numbers[n + at],
+            of_next: (at < n_next).then(|| numbers[2 * n + at]),
+        };
+        // Rounding may leave a sum of equals a little below 0.
+        self.kl.extend(kl.into_iter().map(|kl| kl.max(0.0)));
+        self.reference
+            .extend((0..n).map(|at| one(&of_reference, reference.n_next, at)));
+        self.changed
+            .extend((0..n).map(|at| one(&of_changed, changed.n_next, at)));
+    }
 }

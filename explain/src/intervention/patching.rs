@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 
 use ecco_interpreter::{Progress, Watch, named};
 use ecco_models::guard::guard;
+use ecco_models::host;
 use ecco_models::rules::Rule;
 use ecco_models::run::{self, Input, Place};
 use ecco_models::tap::{Capture, NoTap, ReportTap, Tap};
@@ -15,7 +16,6 @@ use ndarray::Array2;
 use tch::{Kind, Tensor};
 
 use super::check;
-use super::divergence::numbers;
 use crate::attribution::Target;
 use crate::error::{Error, Result, refuse};
 
@@ -88,13 +88,11 @@ pub fn patch_map(
         let (states, clean) = read_clean(model, clean, options.place, &mut work)?;
         let layers = clean.layers(options.place.site);
         work.total = (layers.len() * n_columns) as u64;
-        let of_clean = numbers(&answer(&states)?)?[0];
-        let of_corrupted = numbers(&answer(&one_pass(model, corrupted, &mut work)?)?)?[0];
+        let mut answers = vec![answer(&states)?, answer(&one_pass(model, corrupted, &mut work)?)?];
         let cells: Vec<Cell> = layers
             .iter()
             .flat_map(|&layer| (0..n_columns).map(move |column| Cell { layer, column }))
             .collect();
-        let mut patched = Vec::new();
         for cells in cells.chunks(rows_at_once(model, corrupted)) {
             let mut tap = Patch {
                 options,
@@ -107,10 +105,12 @@ pub fn patch_map(
                 false => run::states(model, &inputs, &mut tap, &mut NoTap)?,
                 true => run::states(model, &inputs, &mut NoTap, &mut tap)?,
             };
-            patched.extend(numbers(&answer(&states)?)?);
+            answers.push(answer(&states)?);
             work.done += cells.len() as u64;
         }
         let shape = (layers.len(), n_columns);
+        let mut answers = host::numbers(&Tensor::cat(&answers, 0));
+        let patched = answers.split_off(2);
         let patched = Array2::from_shape_vec(shape, patched).map_err(|error| ecco_models::Error::Torch {
             message: error.to_string(),
         })?;
@@ -118,8 +118,8 @@ pub fn patch_map(
             options: *options,
             layers,
             patched,
-            clean: of_clean,
-            corrupted: of_corrupted,
+            clean: answers[0],
+            corrupted: answers[1],
         })
     })
     .map_err(Error::from)
@@ -276,7 +276,7 @@ impl Tap for Patch<'_, '_, '_> {
         let (rows, columns): (Vec<i64>, Vec<i64>) = of_layer
             .map(|(row, cell)| (row as i64, cell.column as i64))
             .unzip();
-        let index = |values: &[i64]| Tensor::from_slice(values).to_device(value.device());
+        let index = |values: &[i64]| host::index(values, value.device());
         let (rows, columns) = (index(&rows), index(&columns));
         // [row, position or head, ..]: with heads, positions stand behind them.
         let by_position = self.options.by == PatchAxis::Position && value.dim() == 4;

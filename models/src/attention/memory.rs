@@ -3,6 +3,8 @@
 use tch::{Device, Kind, Tensor};
 
 use crate::config::Config;
+use crate::host;
+use crate::layers::bring;
 
 /// Keys and values of what an encoder has read, for one layer.
 pub struct CrossMemory {
@@ -87,9 +89,9 @@ impl Cache {
         if sequences.len() as i64 == n && (0..n).eq(sequences.iter().copied()) {
             return;
         }
-        let mut index = Tensor::from_slice(sequences);
+        let mut index = host::tensor(sequences, first.device());
         for (key, value) in self.keys.iter_mut().zip(&mut self.values) {
-            index = index.to_device(key.device());
+            index = bring(&index, (Kind::Int64, key.device()));
             *key = key.index_select(0, &index);
             *value = value.index_select(0, &index);
         }

@@ -1,11 +1,15 @@
 //! Which keys the queries of a pass see, and what their distance adds to the scores.
 
+use std::cell::RefCell;
+
 use tch::{Device, Kind, Tensor};
 
 use super::memory::CrossMemory;
-use crate::config::{Config, Disentangled, Positions};
+use crate::config::{Disentangled, Positions};
+use crate::host::Constants;
 use crate::layers::bring;
 use crate::rope::Turns;
+use crate::stack::Parts;
 
 /// What the queries of one pass, which stand at the last of the keys' positions, see.
 pub struct View {
@@ -18,12 +22,13 @@ pub struct View {
     pub(super) bias: Option<Bias>,
     pub(super) distances: Option<Distances>,
     device: Device,
+    /// What was made of [`Self::hidden`], by window.
+    hidden: RefCell<Vec<(Option<i64>, Option<Tensor>)>>,
 }
 
 /// Views of one pass, made where its layers are: neighbours share one.
 pub struct Views<'a> {
-    config: &'a Config,
-    relative: Option<&'a Tensor>,
+    parts: &'a Parts,
     start: i64,
     n_queries: i64,
     padding: Option<&'a Tensor>,
@@ -31,17 +36,10 @@ pub struct Views<'a> {
 }
 
 impl<'a> Views<'a> {
-    /// Of the positions from `start` on. `relative` is what the model has learned about distances.
-    pub fn new(
-        config: &'a Config,
-        relative: Option<&'a Tensor>,
-        start: i64,
-        n_queries: i64,
-        padding: Option<&'a Tensor>,
-    ) -> Self {
+    /// Of a stack's positions from `start` on.
+    pub fn new(parts: &'a Parts, start: i64, n_queries: i64, padding: Option<&'a Tensor>) -> Self {
         Self {
-            config,
-            relative,
+            parts,
             start,
             n_queries,
             padding,
@@ -53,17 +51,8 @@ impl<'a> Views<'a> {
     pub fn at(&mut self, place: (Kind, Device)) -> &View {
         let last = self.last.take().filter(|(at, _)| *at == place);
         let make = || {
-            let relative = self.relative.map(|relative| bring(relative, place));
-            let padding = self.padding.map(|padding| padding.to_device(place.1));
-            let (start, n_queries) = (self.start, self.n_queries);
-            View::new(
-                self.config,
-                relative.as_ref(),
-                start,
-                n_queries,
-                padding.as_ref(),
-                place,
-            )
+            let padding = self.padding.map(|padding| bring(padding, (Kind::Bool, place.1)));
+            View::new(self.parts, self.start, self.n_queries, padding.as_ref(), place)
         };
         let now = last.unwrap_or_else(|| (place, make()));
         &self.last.insert(now).1
@@ -84,16 +73,17 @@ pub(super) struct Distances {
 }
 
 impl View {
-    /// The positions from `start` on. `relative` is what the model has learned about distances.
+    /// The positions from `start` on.
     fn new(
-        config: &Config,
-        relative: Option<&Tensor>,
+        parts: &Parts,
         start: i64,
         n_queries: i64,
         padding: Option<&Tensor>,
         (kind, device): (Kind, Device),
     ) -> Self {
-        let n_keys = start + n_queries;
+        let (config, n_keys) = (&parts.config, start + n_queries);
+        let relative = parts.relative.as_ref();
+        let relative = relative.map(|relative| bring(relative, (kind, device)));
         let mut view = Self {
             causal: config.attention.causal,
             padding: padding.map(|padding| padding.unsqueeze(1).unsqueeze(1)),
@@ -103,16 +93,17 @@ impl View {
             bias: None,
             distances: None,
             device,
+            hidden: RefCell::default(),
         };
-        match (&config.positions, relative) {
+        match (&config.positions, &relative) {
             (Positions::Rotary { ropes, .. }, _) => {
                 view.turns = ropes
                     .iter()
-                    .map(|rope| rope.turns(start, n_queries, kind, device))
+                    .map(|rope| rope.turns(start, n_queries, (kind, device), &parts.constants))
                     .collect();
             }
             (Positions::Alibi { scaled }, _) => {
-                let scores = alibi(config.n_heads, n_keys, kind, device);
+                let scores = alibi(config.n_heads, n_keys, (kind, device), &parts.constants);
                 view.bias = Some(Bias {
                     scores,
                     scaled: *scaled,
@@ -167,6 +158,7 @@ impl View {
             bias: None,
             distances: None,
             device: memory.key.device(),
+            hidden: RefCell::default(),
         }
     }
 
@@ -190,8 +182,20 @@ impl View {
     }
 
     /// Where a query does not see a key, `[query, key]` or `[batch, 1, query, key]`; `None` when each sees all.
+    /// Made once for all layers of a window.
     pub(super) fn hidden(&self, window: Option<i64>) -> Option<Tensor> {
         let window = window.filter(|&window| window < self.n_keys);
+        let mut made = self.hidden.borrow_mut();
+        let known = made.iter().find(|(of, _)| *of == window);
+        if let Some((_, hidden)) = known {
+            return hidden.as_ref().map(Tensor::shallow_clone);
+        }
+        let hidden = self.hidden_by(window);
+        made.push((window, hidden.as_ref().map(Tensor::shallow_clone)));
+        hidden
+    }
+
+    fn hidden_by(&self, window: Option<i64>) -> Option<Tensor> {
         let start = self.n_keys - self.n_queries;
         let ones = || Tensor::ones([self.n_queries, self.n_keys], (Kind::Bool, self.device));
         let future = (self.causal && self.n_queries > 1).then(|| ones().triu(start + 1));
@@ -242,15 +246,13 @@ fn log_buckets(distance: &Tensor, kind: Disentangled) -> Tensor {
 }
 
 /// Slopes 2^(−8 i / n) of the powers of two, and every second one of the next power for the heads beyond.
-fn alibi(n_heads: usize, n_keys: i64, kind: Kind, device: Device) -> Tensor {
+fn alibi(n_heads: usize, n_keys: i64, (kind, device): (Kind, Device), constants: &Constants) -> Tensor {
     let power = 1 << n_heads.ilog2();
     let slope = |base: f64, i: usize| 2f64.powf(-8.0 / base * i as f64);
     let first = (1..=power).map(|i| slope(power as f64, i));
     let rest = (0..n_heads - power).map(|i| slope(2.0 * power as f64, 2 * i + 1));
-    let slopes: Vec<f64> = first.chain(rest).collect();
-    let slopes = Tensor::from_slice(&slopes)
-        .to_kind(Kind::Float)
-        .reshape([-1, 1, 1]);
-    let positions = Tensor::arange(n_keys, (Kind::Float, Device::Cpu));
-    (slopes * positions).to_kind(kind).to_device(device)
+    let slopes: Vec<f32> = first.chain(rest).map(|slope| slope as f32).collect();
+    let slopes = constants.get(&slopes, device).reshape([-1, 1, 1]);
+    let positions = Tensor::arange(n_keys, (Kind::Float, device));
+    (slopes * positions).to_kind(kind)
 }

@@ -13,8 +13,9 @@ use tch::{Kind, Tensor};
 use super::config::EarlyStopping;
 use super::sampling::Sampler;
 use super::writer::Writer;
-use super::{Finish, GenerateOptions, GenerationConfig, Job, OnDraft, refuse, torch_error};
+use super::{Finish, GenerateOptions, GenerationConfig, Job, OnDraft, refuse};
 use crate::error::Result;
+use crate::host;
 
 /// What is added to a score that must not win; so large that float32 drops the score itself.
 const OUT: f32 = -1e9;
@@ -87,7 +88,7 @@ pub(super) fn search(
     writer.select(&vec![0; n_beams]);
     let mut logits = logits.expand([n_beams as i64, -1], false);
     loop {
-        let candidates = beams.candidates(&logits, sampler)?;
+        let candidates = beams.candidates(&logits, sampler);
         let goes_on = beams.advance(candidates);
         let shown = job.show(&beams.running[0].ids, on_draft);
         if !goes_on || shown == ControlFlow::Break(()) {
@@ -128,7 +129,7 @@ impl<'a> Beams<'a> {
 
     /// The best continuations, or some that are drawn, best first: enough of them that some go on when every beam may
     /// end in every way.
-    fn candidates(&self, logits: &Tensor, sampler: &mut Sampler) -> Result<Vec<Hypothesis>> {
+    fn candidates(&self, logits: &Tensor, sampler: &mut Sampler) -> Vec<Hypothesis> {
         let sequences: Vec<Vec<u32>> = self.running.iter().map(|beam| beam.ids.clone()).collect();
         let scores = self
             .job
@@ -141,11 +142,17 @@ impl<'a> Beams<'a> {
         };
         let (n_beams, vocabulary) = (self.options.n_beams as i64, scores.size()[1]);
         let so_far: Vec<f32> = self.running.iter().map(|beam| beam.score).collect();
-        let so_far = Tensor::from_slice(&so_far)
-            .to_device(scores.device())
-            .unsqueeze(1);
-        let n_candidates = (per_beam as i64 * n_beams).min(n_beams * vocabulary);
-        let (scores, places) = best_or_drawn(&(scores + so_far).flatten(0, -1), n_candidates, sampler)?;
+        let so_far = host::tensor(&so_far, scores.device()).unsqueeze(1);
+        let scores = (scores + so_far).flatten(0, -1);
+        let n_candidates = (per_beam as i64 * n_beams).min(n_beams * vocabulary) as usize;
+        let chosen = match sampler.draws() {
+            true => sampler.draw_several(
+                &scores,
+                n_candidates,
+                n_beams * sampler.n_most(vocabulary, per_beam),
+            ),
+            false => best(&scores, n_candidates),
+        };
         let candidate = |(score, place): (f32, i64)| {
             let parent = place / vocabulary;
             let mut ids = sequences[parent as usize].clone();
@@ -157,7 +164,7 @@ impl<'a> Beams<'a> {
                 parent,
             }
         };
-        Ok(scores.into_iter().zip(places).map(candidate).collect())
+        chosen.into_iter().map(candidate).collect()
     }
 
     /// Goes one token further; whether there is a further one.
@@ -232,16 +239,12 @@ impl<'a> Beams<'a> {
     }
 }
 
-/// The `n` highest scores and where they stand, or as many that are drawn.
-fn best_or_drawn(scores: &Tensor, n: i64, sampler: &mut Sampler) -> Result<(Vec<f32>, Vec<i64>)> {
-    if sampler.draws() {
-        return sampler.draw_several(scores, n);
-    }
-    let (scores, places) = scores.topk(n, -1, true, true);
-    Ok((
-        Vec::try_from(scores).map_err(torch_error)?,
-        Vec::try_from(places).map_err(torch_error)?,
-    ))
+/// The `n` highest scores and where they stand.
+fn best(scores: &Tensor, n: usize) -> Vec<(f32, i64)> {
+    let (scores, places) = scores.topk(n as i64, -1, true, true);
+    let [scores, places] = host::numbers_of_each([&scores, &places]);
+    let pairs = scores.into_iter().zip(places);
+    pairs.map(|(score, place)| (score as f32, place as i64)).collect()
 }
 
 /// Stays as it is among equals.

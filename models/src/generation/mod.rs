@@ -260,8 +260,8 @@ fn one_by_one(
     let mut logits = writer.begin(&job.context)?;
     loop {
         let scores = job.processors.apply(&sequence, logits);
-        let id = sampler.choose(&scores.get(0));
-        sequence[0].push(id);
+        let chosen = sampler.choose(&scores.get(0));
+        sequence[0].push(chosen.id);
         let shown = job.show(&sequence[0], on_draft);
         let finish = job.finish(&sequence[0]);
         let finish = finish.or(shown.is_break().then_some(Finish::Interrupted));
@@ -269,7 +269,7 @@ fn one_by_one(
             let [ids] = sequence;
             return Ok((ids, finish));
         }
-        logits = writer.go_on(&[id])?;
+        logits = writer.go_on_from(&chosen.place)?;
     }
 }
 
@@ -361,10 +361,4 @@ fn check_room(model: &Model, max_length: usize, n_beams: usize) -> Result<()> {
         per_beam.saturating_mul(n_beams as u64),
         &what,
     )
-}
-
-fn torch_error(error: tch::TchError) -> Error {
-    Error::Torch {
-        message: error.to_string(),
-    }
 }

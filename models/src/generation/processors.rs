@@ -6,6 +6,7 @@ use tch::Tensor;
 
 use super::{GenerateOptions, GenerationConfig, refuse};
 use crate::error::Result;
+use crate::host;
 
 /// Changes scores; those of tokens that must not follow become −∞.
 pub struct Processors {
@@ -86,7 +87,7 @@ impl Processors {
             return scores;
         }
         let places = places(&scores, sequences.iter().cloned());
-        let index = Tensor::from_slice(&places).to_device(scores.device());
+        let index = host::index(&places, scores.device());
         let flat = scores.flatten(0, -1);
         let found = flat.index_select(0, &index);
         let penalised = (&found * penalty).where_self(&found.lt(0.0), &(&found / penalty));
@@ -126,7 +127,7 @@ fn fill(scores: &Tensor, ids: impl Iterator<Item = Vec<u32>>, value: f64) -> Ten
     if places.is_empty() {
         return scores.shallow_clone();
     }
-    let index = Tensor::from_slice(&places).to_device(scores.device());
+    let index = host::index(&places, scores.device());
     let filled = scores.flatten(0, -1).index_fill(0, &index, value);
     filled.view_as(scores)
 }

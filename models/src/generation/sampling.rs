@@ -1,12 +1,15 @@
 //! Choosing one token: the most probable, or one drawn as transformers does: temperature, then top k, then top p,
 //! then min p. With beams, drawing several ways to go on.
+//!
+//! Scores stay on their device: random numbers go there, and tokens come back.
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tch::{Kind, Tensor};
 
-use super::{GenerateOptions, GenerationConfig, refuse, torch_error};
+use super::{GenerateOptions, GenerationConfig, refuse};
 use crate::error::Result;
+use crate::host;
 
 /// Below this a temperature is no different from it: differences of scores divided by it stay in float32.
 const COLDEST: f64 = 1e-30;
@@ -69,64 +72,106 @@ impl Sampler {
     }
 
     /// `scores`: `[vocabulary]`.
-    pub fn choose(&mut self, scores: &Tensor) -> u32 {
-        if self.random.is_none() {
-            return scores.argmax(-1, false).int64_value(&[]) as u32;
+    pub fn choose(&mut self, scores: &Tensor) -> Choice {
+        let scores = scores.unsqueeze(0);
+        let place = match self.random.as_mut().map(|random| random()) {
+            None => scores.argmax(-1, false),
+            Some(u) => self.kept(&scores, 1).drawn(u),
+        };
+        Choice {
+            id: host::number(&place) as u32,
+            place,
         }
-        let (ids, weights) = self.kept(scores, 1);
-        let u = self.random.as_mut().map_or(0.0, |random| random());
-        ids.int64_value(&[draw(&weights, u) as i64]) as u32
     }
 
     /// Scores of several texts for drawing among all that may follow any of them, `[text, vocabulary]`: by the
     /// temperature, and −∞ where a token is left out. Of each text at least so many tokens stay.
     pub fn warp(&self, scores: &Tensor, at_least: usize) -> Tensor {
-        let rows = (0..scores.size()[0]).map(|row| {
-            let scaled = scores.get(row) / self.temperature.max(COLDEST);
-            let (ids, weights) = self.kept(&scores.get(row), at_least);
-            let ids = ids.narrow(0, 0, weights.len() as i64);
-            let left_out = scaled.full_like(f64::NEG_INFINITY);
-            left_out.index_copy(0, &ids, &scaled.index_select(0, &ids))
-        });
-        Tensor::stack(&rows.collect::<Vec<_>>(), 0)
+        let scaled = scores / self.temperature.max(COLDEST);
+        let kept = self.kept(scores, at_least);
+        let left_out = scaled.full_like(f64::NEG_INFINITY);
+        let values = scaled.gather(-1, &kept.ids, false);
+        let values = values.masked_fill(&kept.behind(), f64::NEG_INFINITY);
+        left_out.scatter(-1, &kept.ids, &values)
     }
 
     /// Draws `n` different places of a list of scores by their probabilities, one after the other; the highest
-    /// score comes first. Where fewer have a chance, the best of the others fill up.
-    pub fn draw_several(&mut self, scores: &Tensor, n: i64) -> Result<(Vec<f32>, Vec<i64>)> {
-        let probabilities = Vec::<f32>::try_from(scores.softmax(-1, Kind::Float)).map_err(torch_error)?;
+    /// score comes first. Where fewer have a chance, the best of the others fill up. At most the best `most` places have
+    /// one; the numbers drawn are theirs, in the order of places.
+    pub fn draw_several(&mut self, scores: &Tensor, n: usize, most: i64) -> Vec<(f32, i64)> {
+        let (best, places) = scores.topk(most, -1, true, true);
+        let probabilities = scores.softmax(-1, Kind::Float).index_select(0, &places);
+        let [best, places, probabilities] = host::numbers_of_each([&best, &places, &probabilities]);
+        let of = |at: usize| (best[at] as f32, places[at] as i64);
+        let mut by_place: Vec<usize> = (0..best.len()).collect();
+        by_place.sort_by_key(|&at| of(at).1);
+        let chances: Vec<f32> = by_place.iter().map(|&at| probabilities[at] as f32).collect();
         let random = self.random.as_deref_mut();
-        let mut drawn = race(&probabilities, n as usize, random.unwrap_or(&mut || 0.5));
-        if (drawn.len() as i64) < n {
-            let (_, best) = scores.topk(n, -1, true, true);
-            let best = Vec::<i64>::try_from(best).map_err(torch_error)?;
-            let others: Vec<i64> = best.into_iter().filter(|place| !drawn.contains(place)).collect();
-            drawn.extend(&others[..n as usize - drawn.len()]);
-        }
-        let drawn = Tensor::from_slice(&drawn).to_device(scores.device());
-        let (sorted, order) = scores.index_select(0, &drawn).sort(-1, true);
-        let places = drawn.index_select(0, &order);
-        Ok((
-            Vec::try_from(sorted).map_err(torch_error)?,
-            Vec::try_from(places).map_err(torch_error)?,
-        ))
+        let drawn = race(&chances, n, random.unwrap_or(&mut || 0.5));
+        let mut drawn: Vec<usize> = drawn.into_iter().map(|run| by_place[run as usize]).collect();
+        let others = (0..best.len()).filter(|at| !drawn.contains(at));
+        let others: Vec<usize> = others.take(n - drawn.len()).collect();
+        drawn.extend(others);
+        let mut drawn: Vec<(f32, i64)> = drawn.into_iter().map(of).collect();
+        drawn.sort_by(|a, b| b.0.total_cmp(&a.0));
+        drawn
     }
 
-    /// The tokens to draw among, most probable first, and their probabilities before any were left out by top p
-    /// and min p. At least so many stay.
-    pub fn kept(&self, scores: &Tensor, at_least: usize) -> (Tensor, Vec<f32>) {
-        let vocabulary = scores.size()[0];
-        let k = match self.top_k {
+    /// How many tokens of a text may be drawn at most.
+    pub fn n_most(&self, vocabulary: i64, at_least: usize) -> i64 {
+        match self.top_k {
             0 => vocabulary,
             k => vocabulary.min(i64::try_from(k.max(at_least)).unwrap_or(i64::MAX)),
-        };
+        }
+    }
+
+    /// What is left to draw among of each text, whose scores are `[text, vocabulary]`. At least so many tokens stay.
+    pub fn kept(&self, scores: &Tensor, at_least: usize) -> Kept {
+        let most = self.n_most(scores.size()[1], at_least);
         // Counted from the largest, a temperature near 0 leaves that one; counted from 0 it would overflow.
-        let scaled = (scores - scores.max()) / self.temperature.max(COLDEST);
-        let (values, ids) = scaled.topk(k, -1, true, true);
-        let mut weights = Vec::<f32>::try_from(values.softmax(-1, Kind::Float)).unwrap_or_default();
-        weights.truncate(nucleus(&weights, self.top_p as f32).len().max(at_least));
-        weights.truncate(not_rare(&weights, self.min_p as f32).len().max(at_least));
-        (ids, weights)
+        let scaled = (scores - scores.amax([-1], true)) / self.temperature.max(COLDEST);
+        let (values, ids) = scaled.topk(most, -1, true, true);
+        let weights = values.softmax(-1, Kind::Float);
+        let least = |n: Tensor| n.clamp((at_least as i64).min(most), most);
+        let mut n = Tensor::full([ids.size()[0], 1], most, (Kind::Int64, ids.device()));
+        if self.top_p < 1.0 {
+            n = least(nucleus(&weights, self.top_p as f32));
+        }
+        if self.min_p > 0.0 {
+            n = n.minimum(&least(not_rare(&weights, self.min_p as f32)));
+        }
+        Kept { ids, weights, n }
+    }
+}
+
+/// A token that was chosen.
+pub struct Choice {
+    pub id: u32,
+    /// The same on the device, `[1]`: what comes next need not wait for it to go there again.
+    pub place: Tensor,
+}
+
+/// What is left to draw among, most probable first.
+pub struct Kept {
+    pub ids: Tensor, // [text, rank]
+    /// Probabilities before any were left out by top p and min p.
+    pub weights: Tensor, // [text, rank]
+    /// How many of them are left in.
+    pub n: Tensor, // [text, 1]
+}
+
+impl Kept {
+    /// True at what is left out.
+    fn behind(&self) -> Tensor {
+        let ranks = Tensor::arange(self.ids.size()[1], (Kind::Int64, self.ids.device()));
+        ranks.ge_tensor(&self.n)
+    }
+
+    /// The token of each text at which the running sum of the weights passes `u` (from 0 to 1) of the whole: `[text]`.
+    fn drawn(&self, u: f32) -> Tensor {
+        let weights = self.weights.masked_fill(&self.behind(), 0.0);
+        let rank = passed(&weights, u).minimum(&(&self.n - 1));
+        self.ids.gather(-1, &rank, false).squeeze_dim(-1)
     }
 }
 
@@ -148,53 +193,81 @@ fn race(probabilities: &[f32], n: usize, random: &mut dyn FnMut() -> f32) -> Vec
     arrivals.into_iter().take(n).map(|(_, place)| place).collect()
 }
 
-/// The fewest of the sorted probabilities whose sum reaches p (1904.09751); at least one.
-fn nucleus(sorted: &[f32], p: f32) -> &[f32] {
-    if p >= 1.0 {
-        return sorted;
-    }
-    let mut sum = 0.0;
-    let above = sorted.iter().position(|probability| {
-        sum += probability;
-        sum >= p
-    });
-    &sorted[..above.map_or(sorted.len(), |index| index + 1)]
+/// How many of the sorted probabilities, `[.., rank]`, are the fewest whose sum reaches p (1904.09751), at least one:
+/// `[.., 1]`.
+fn nucleus(sorted: &Tensor, p: f32) -> Tensor {
+    count(&sorted.cumsum(-1, Kind::Float).lt(f64::from(p))) + 1
 }
 
-/// Those of the sorted probabilities that are at least a fraction of the first (2407.01082).
-fn not_rare(sorted: &[f32], fraction: f32) -> &[f32] {
-    let least = sorted.first().map_or(0.0, |first| first * fraction);
-    let below = sorted.iter().position(|&probability| probability < least);
-    &sorted[..below.unwrap_or(sorted.len())]
+/// How many of the sorted probabilities are at least a fraction of the first (2407.01082): `[.., 1]`.
+fn not_rare(sorted: &Tensor, fraction: f32) -> Tensor {
+    let least = sorted.narrow(-1, 0, 1) * f64::from(fraction);
+    count(&sorted.ge_tensor(&least))
 }
 
-/// The index at which the running sum passes `u` (from 0 to 1) of the whole.
-fn draw(weights: &[f32], u: f32) -> usize {
-    let target = u * weights.iter().sum::<f32>();
-    let mut sum = 0.0;
-    let passed = weights.iter().position(|weight| {
-        sum += weight;
-        sum > target
-    });
-    passed.unwrap_or(weights.len().saturating_sub(1))
+/// The place at which the running sum passes `u` (from 0 to 1) of the whole, or one behind the last: `[.., 1]`.
+fn passed(weights: &Tensor, u: f32) -> Tensor {
+    let sums = weights.cumsum(-1, Kind::Float);
+    let target = sums.narrow(-1, -1, 1) * f64::from(u);
+    count(&sums.le_tensor(&target))
+}
+
+fn count(is: &Tensor) -> Tensor {
+    is.sum_dim_intlist(-1, true, Kind::Int64)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn count_of(n: &Tensor) -> i64 {
+        host::ids(n)[0]
+    }
+
     #[test]
     fn nucleus_keeps_the_fewest_that_reach_p() {
-        assert_eq!(nucleus(&[0.5, 0.3, 0.2], 0.5), [0.5]);
-        assert_eq!(nucleus(&[0.5, 0.3, 0.2], 0.6), [0.5, 0.3]);
-        assert_eq!(nucleus(&[0.5, 0.3, 0.2], 1.0), [0.5, 0.3, 0.2]);
+        let n = |p: f32| count_of(&nucleus(&Tensor::from_slice(&[0.5_f32, 0.3, 0.2]), p));
+        assert_eq!([0.5, 0.6, 0.9].map(n), [1, 2, 3]);
     }
 
     #[test]
     fn what_is_rare_beside_the_first_goes() {
-        assert_eq!(not_rare(&[0.5, 0.25, 0.2], 0.5), [0.5, 0.25]);
-        assert_eq!(not_rare(&[0.5, 0.25, 0.2], 0.0), [0.5, 0.25, 0.2]);
-        assert_eq!(not_rare(&[0.5, 0.25, 0.2], 1.0), [0.5]);
+        let n = |p: f32| count_of(&not_rare(&Tensor::from_slice(&[0.5_f32, 0.25, 0.2]), p));
+        assert_eq!([0.5, 0.0, 1.0].map(n), [2, 3, 1]);
+    }
+
+    #[test]
+    fn each_text_has_its_own_left() {
+        let options = GenerateOptions {
+            do_sample: Some(true),
+            top_k: Some(3),
+            top_p: Some(0.6),
+            ..GenerateOptions::default()
+        };
+        let sampler = Sampler::new(&GenerationConfig::parse(None, b"{}", 5).unwrap(), &options).unwrap();
+        let scores = Tensor::from_slice(&[0.1_f32, 0.5, 0.3, 0.1, 0.97, 0.01, 0.01, 0.01]).log();
+        let scores = scores.reshape([2, 4]);
+        // Of 0.9 that the three best have together 0.5 and 0.3 reach 0.6; beside 0.97 nothing is needed.
+        assert_eq!(host::ids(&sampler.kept(&scores, 1).n), [2, 1]);
+        assert_eq!(host::ids(&sampler.kept(&scores, 2).n), [2, 2]);
+        let left_in = sampler.warp(&scores, 1).isfinite().to_kind(Kind::Int64);
+        assert_eq!(host::ids(&left_in), [0, 1, 1, 0, 1, 0, 0, 0]);
+        let drawn = |u: f32| host::ids(&sampler.kept(&scores, 1).drawn(u));
+        assert_eq!([drawn(0.0), drawn(0.62), drawn(0.63)], [[1, 0], [1, 0], [2, 0]]);
+        // A sum that rounding leaves below the whole of it.
+        assert_eq!(drawn(1.0), [2, 0]);
+    }
+
+    #[test]
+    fn places_without_a_chance_fill_up_in_the_order_of_scores() {
+        let options = GenerateOptions {
+            do_sample: Some(true),
+            ..GenerateOptions::default()
+        };
+        let mut sampler = Sampler::new(&GenerationConfig::parse(None, b"{}", 5).unwrap(), &options).unwrap();
+        let scores = Tensor::from_slice(&[-900.0_f32, 1.0, -950.0, 0.0, -800.0]);
+        let drawn = sampler.draw_several(&scores, 4, 5);
+        assert_eq!(drawn, [(1.0, 1), (0.0, 3), (-800.0, 4), (-900.0, 0)]);
     }
 
     #[test]
@@ -223,9 +296,7 @@ mod tests {
 
     #[test]
     fn draw_follows_the_weights() {
-        assert_eq!(
-            [0.0, 0.49, 0.51, 0.99].map(|u| draw(&[2.0, 2.0], u)),
-            [0, 0, 1, 1]
-        );
+        let drawn = |u: f32| count_of(&passed(&Tensor::from_slice(&[2.0_f32, 2.0]), u));
+        assert_eq!([0.0, 0.49, 0.51, 0.99].map(drawn), [0, 0, 1, 1]);
     }
 }

@@ -43,6 +43,11 @@ impl<'a> Writer<'a> {
         self.next(&self.decoder.embed(ids).transpose(0, 1))
     }
 
+    /// The same of ids on the decoder's device, `[sequence]`.
+    pub fn go_on_from(&mut self, ids: &Tensor) -> Result<Tensor> {
+        self.next(&self.decoder.stack.embed_from(ids).transpose(0, 1))
+    }
+
     /// Goes on with these of the sequences, each as often as it is named.
     pub fn select(&mut self, sequences: &[i64]) {
         self.cache.select(sequences);

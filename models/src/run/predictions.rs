@@ -5,6 +5,7 @@ use tch::Kind;
 use super::{Run, masked_positions};
 use crate::config::{Label, Task};
 use crate::error::Result;
+use crate::host;
 use crate::model::Model;
 use crate::tap::to_array;
 use crate::tokenizer::Token;
@@ -68,25 +69,22 @@ fn candidates(
     }
     let logits = run.head(model, text, Some(positions))?; // [position, vocabulary]
     let probabilities = logits.softmax(-1, Kind::Float);
-    let k = top_k.min(model.config().vocab_size) as i64;
-    let (probabilities, ids) = probabilities.topk(k, -1, true, true);
-    let probabilities = to_array(&probabilities)?;
+    let k = top_k.min(model.config().vocab_size);
+    let (probabilities, ids) = probabilities.topk(k as i64, -1, true, true);
+    let [probabilities, ids] = host::numbers_of_each([&probabilities, &ids]);
     let row = |(row, &position): (usize, &usize)| {
-        let ids = Vec::<i64>::try_from(ids.get(row as i64).to_device(tch::Device::Cpu))?;
-        let candidate = |(rank, id): (usize, i64)| Candidate {
+        let of_row = |values: &[f64]| values[row * k..(row + 1) * k].to_vec();
+        let candidate = |(id, probability): (f64, f64)| Candidate {
             token: model.tokenizer.tokens(&[id as u32]).remove(0),
-            probability: probabilities[[row, rank]],
+            probability: probability as f32,
         };
-        Ok(Prediction::Token {
+        let ranked = of_row(&ids).into_iter().zip(of_row(&probabilities));
+        Prediction::Token {
             position: position + ahead,
-            candidates: ids.into_iter().enumerate().map(candidate).collect(),
-        })
+            candidates: ranked.map(candidate).collect(),
+        }
     };
-    let rows = positions.iter().enumerate().map(row);
-    rows.collect::<std::result::Result<_, tch::TchError>>()
-        .map_err(|error| crate::Error::Torch {
-            message: error.to_string(),
-        })
+    Ok(positions.iter().enumerate().map(row).collect())
 }
 
 fn replaced(model: &Model, run: &Run, text: usize) -> Result<Vec<Prediction>> {

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::guard::guard;
 use crate::tap::{Capture, Site, to_array};
 
-/// Sites of the texts of one batch, on the host.
+/// Sites of the texts of one batch.
 pub struct Records {
     own: Capture,
     encoder: Capture,
@@ -17,11 +17,17 @@ pub struct Records {
 }
 
 impl Records {
-    pub(super) fn new([own, encoder]: [Capture; 2], inputs: &[Input]) -> Self {
+    /// On the host: they may be kept for long.
+    pub(super) fn new(captures: [Capture; 2], inputs: &[Input]) -> Self {
+        Self::in_place(captures.map(Capture::on_host), inputs)
+    }
+
+    /// Where the pass had them.
+    pub(super) fn in_place([own, encoder]: [Capture; 2], inputs: &[Input]) -> Self {
         let lengths = inputs.iter().map(|input| [input.spoken().len(), input.ids.len()]);
         Self {
-            own: own.on_host(),
-            encoder: encoder.on_host(),
+            own,
+            encoder,
             lengths: lengths.collect(),
         }
     }
