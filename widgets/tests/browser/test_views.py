@@ -783,6 +783,17 @@ def test_views_of_interventions_are_saved(open_page, name, tag, what):
             assert json.loads(text)
 
 
+@pytest.mark.parametrize("name, tag", [("long", "ecco-saliency"), ("long-score", "ecco-score"), ("long-factors", "ecco-factors")])
+def test_what_is_said_of_a_token_stays_in_sight(open_page, name, tag):
+    page = open_page(name, viewport={"width": 900, "height": 600})
+    boxes = view(page, tag).locator(".flow > span")
+    boxes.nth(boxes.count() // 2).hover()
+    seen = view(page, tag).locator(".readout").bounding_box()
+    assert 0 <= seen["y"] and seen["y"] + seen["height"] <= 600
+    if name == "long-factors":
+        assert 0 <= view(page, tag).locator(".line").first.bounding_box()["y"] < 600
+
+
 def test_names_and_roles(open_page):
     page = open_page("saliency")
     targets = view(page).locator(".flow [role=button]")

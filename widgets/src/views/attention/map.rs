@@ -60,7 +60,14 @@ impl Map {
             "Patterns of {} heads in each of {} layers",
             self.n_heads, self.n_layers
         );
-        html! { img class="map" alt=(alt) width=(self.n_heads * 28) src={ "data:image/png;base64," (STANDARD.encode(self.png())) } {} }
+        let width = (self.n_heads * WIDEST_HEAD).min(WIDEST);
+        html! {
+            div class="heads" style={ "width:" (width) "px" } {
+                div class="across" { (numbers(self.n_heads)) }
+                div class="down" { (numbers(self.n_layers)) }
+                img class="map" alt=(alt) width=(width) src={ "data:image/png;base64," (STANDARD.encode(self.png())) } {}
+            }
+        }
     }
 
     /// One point between thumbnails.
@@ -88,11 +95,24 @@ impl Map {
     }
 }
 
+/// Pixels of a head, and of the whole map.
+const WIDEST_HEAD: usize = 64;
+const WIDEST: usize = 440;
+/// So many numbers stand at a side at most.
+const MOST_NUMBERS: usize = 16;
+
+/// Those of heads or layers, at equal distances; of many only each so-manieth is written.
+fn numbers(n: usize) -> Markup {
+    let step = n.div_ceil(MOST_NUMBERS).max(1);
+    html! { @for i in 0..n { span { @if i % step == 0 { (i) } } " " } }
+}
+
 const HUE: [u8; 3] = [56, 139, 253];
 /// Opacity between thumbnails.
 const GAP: u8 = 36;
 
-/// A pattern in `height × width` points: the square root of the largest weight under each, so that small ones show.
+/// A pattern in `height × width` points: the square root of the largest weight under each, so that small ones show, counted
+/// from what each key would get if a query looked at all of them alike: that is the ground.
 /// `weights` are row by row; causal ones have query + 1 keys in a row.
 pub fn thumbnail(
     weights: &[f32],
@@ -107,9 +127,10 @@ pub fn thumbnail(
         let n = if causal { (query + 1).min(n_keys) } else { n_keys };
         let row = weights.get(start..start + n).unwrap_or(&[]);
         let y = query * height / n_queries;
-        for (key, weight) in row.iter().enumerate() {
+        let alike = 1.0 / n as f32;
+        for (key, weight) in row.iter().enumerate().filter(|_| n > 1) {
             let point = &mut points[y * width + key * width / n_keys];
-            *point = point.max(*weight);
+            *point = point.max((weight - alike) / (1.0 - alike));
         }
         start += n;
     }
@@ -193,9 +214,9 @@ mod tests {
     fn small_patterns_keep_the_largest_weight() {
         let weights = [1.0, 0.25, 0.75, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
         let found = thumbnail(&weights, 4, 4, true, (2, 2));
-        assert_eq!(found, [255, 0, 0, 255]);
+        assert_eq!(found, [180, 0, 0, 255]);
         let found = thumbnail(&[0.25, 0.75], 1, 2, false, (1, 2));
-        assert_eq!(found, [128, 221]);
+        assert_eq!(found, [0, 180]);
         assert_eq!(thumbnail(&[], 2, 2, false, (2, 2)), [0; 4]);
     }
 
