@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
+use weights::weight_paths;
 pub use weights::{WeightBytes, WeightFile, WeightFormat};
 pub(crate) use weights::{index_name, is_weights};
-use weights::{map, weight_paths};
 
 /// The files of one model, weights mapped and not yet read.
 pub struct ModelFiles {
@@ -130,7 +130,7 @@ impl ModelFiles {
             tokenizer: TokenizerFiles::open(folder)?,
             weights: weight_paths(path)?
                 .iter()
-                .map(|path| map(path))
+                .map(|path| WeightFile::open(path))
                 .collect::<Result<_>>()?,
         })
     }

@@ -72,6 +72,14 @@ struct Source {
 }
 
 impl WeightFile {
+    /// Maps a file.
+    ///
+    /// # Errors
+    /// Where there is no such file, or its name is none of weights.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        map(path)
+    }
+
     /// A safetensors file that is part of the program.
     pub(super) fn inside(name: &str, bytes: &'static [u8]) -> Self {
         Self {
@@ -225,7 +233,7 @@ fn name_of(path: &Path) -> String {
     name.to_string_lossy().into_owned()
 }
 
-pub(super) fn map(path: &Path) -> Result<WeightFile> {
+fn map(path: &Path) -> Result<WeightFile> {
     let io = |source| Error::Io {
         path: path.to_owned(),
         source,

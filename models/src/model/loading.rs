@@ -47,6 +47,7 @@ pub fn load(name_or_folder: &str, options: &LoadOptions, watch: &mut Watch) -> R
             format!("{name_or_folder:?} is not a model on the hub, so it has no revisions"),
         ));
     }
+    let mut notice = None;
     let files = match source {
         Source::Demo => ModelFiles::demo(),
         Source::Folder(folder) => ModelFiles::open(&folder)?,
@@ -54,10 +55,14 @@ pub fn load(name_or_folder: &str, options: &LoadOptions, watch: &mut Watch) -> R
             let hub_options = hub::HubOptions {
                 revision: options.revision.clone(),
             };
-            ModelFiles::open(&hub::fetch(&id, &hub_options, watch)?)?
+            let snapshot = hub::fetch(&id, &hub_options, watch)?;
+            notice = snapshot.notice;
+            ModelFiles::open(&snapshot.folder)?
         }
     };
-    Model::from_files(name_or_folder, files, options, None, watch)
+    let mut model = Model::from_files(name_or_folder, files, options, None, watch)?;
+    model.notices.splice(..0, notice);
+    Ok(model)
 }
 
 enum Source {

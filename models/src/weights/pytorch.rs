@@ -1,6 +1,8 @@
 //! Weights from what `torch.save` writes: an archive with a pickle that says what there is, and the numbers as they
 //! are. The pickle is read without running it, see [`super::pickle`].
 
+use safetensors::Dtype;
+
 use super::archive::{self, Entries};
 use super::pickle::{self, Built, Fault, Value, View};
 use super::stored::{StoredData, StoredWeight};
@@ -10,9 +12,19 @@ use crate::files::WeightFile;
 /// Of a checkpoint of training code, where the weights are.
 const NESTS: [&str; 4] = ["state_dict", "model_state_dict", "model", "module"];
 /// The largest pickle that is read; those of large models have a megabyte.
-const LARGEST: usize = 64 << 20;
+const LARGEST: usize = 16 << 20;
 /// The format before archives begins with this number.
 const OLD: &[u8] = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19";
+
+/// A tensor of a file.
+#[derive(Debug)]
+struct Found<'a> {
+    name: &'a str,
+    shape: Vec<usize>,
+    dtype: Dtype,
+    bytes: &'a [u8],
+    strides: Vec<usize>,
+}
 
 /// All tensors of a file, as views of it.
 ///
@@ -25,31 +37,48 @@ pub(super) fn weights(file: &WeightFile) -> Result<Vec<StoredWeight<'_>>> {
         let file = file.path.clone();
         return Err(Error::OldPickle { file, format });
     }
-    let damaged = |reason: String| Error::Damaged {
-        file: file.name.clone(),
-        reason: format!("not a whole PyTorch file: {reason}"),
-    };
-    let entries = archive::entries(bytes).map_err(damaged)?;
-    let (root, pickle) = main_pickle(&entries).map_err(damaged)?;
-    let (value, built) = pickle::read(pickle).map_err(|fault| match fault {
-        Fault::Damaged(reason) => damaged(reason),
+    let found = read(bytes).map_err(|fault| match fault {
+        Fault::Damaged(reason) => Error::Damaged {
+            file: file.name.clone(),
+            reason: format!("not a whole PyTorch file: {reason}"),
+        },
         Fault::Refused(name) => Error::Pickle {
             file: file.path.clone(),
             name,
         },
     })?;
-    let named = state(value, &built).ok_or_else(|| damaged("it has no dictionary of tensors".into()))?;
-    let weight = |(name, view): (&str, &View)| {
-        let of_name = |reason: String| damaged(format!("{name} {reason}"));
-        let data = numbers(view, &built, &entries, root, bytes.len()).map_err(of_name)?;
-        Ok(StoredWeight {
-            file,
-            name: name.to_owned(),
+    let weights = found.into_iter().map(|found| StoredWeight {
+        file,
+        name: found.name.to_owned(),
+        shape: found.shape,
+        data: StoredData::Numbers {
+            dtype: found.dtype,
+            bytes: found.bytes,
+            strides: Some(found.strides),
+        },
+    });
+    Ok(weights.collect())
+}
+
+fn read(bytes: &[u8]) -> std::result::Result<Vec<Found<'_>>, Fault> {
+    let entries = archive::entries(bytes).map_err(Fault::Damaged)?;
+    let (root, pickle) = main_pickle(&entries).map_err(Fault::Damaged)?;
+    let (value, built) = pickle::read(pickle)?;
+    let named =
+        state(value, &built).ok_or_else(|| Fault::Damaged("it has no dictionary of tensors".into()))?;
+    let mut found = Vec::new();
+    for (name, view) in named {
+        let numbers = numbers(view, &built, &entries, root, bytes.len())
+            .map_err(|reason| Fault::Damaged(format!("{name} {reason}")))?;
+        found.push(Found {
+            name,
             shape: view.shape.clone(),
-            data,
-        })
-    };
-    named.into_iter().map(weight).collect()
+            dtype: view.dtype,
+            bytes: numbers,
+            strides: view.strides.clone(),
+        });
+    }
+    Ok(found)
 }
 
 fn old_format(bytes: &[u8]) -> Option<&'static str> {
@@ -113,7 +142,7 @@ fn numbers<'a>(
     entries: &Entries<'a>,
     root: &str,
     file_size: usize,
-) -> std::result::Result<StoredData<'a>, String> {
+) -> std::result::Result<&'a [u8], String> {
     let storage = &built.storages[view.storage];
     let size = view.dtype.bitsize() / 8;
     let key = storage.key;
@@ -151,13 +180,11 @@ fn numbers<'a>(
         let end = start.checked_add(length)?;
         content.get(start..end)
     });
-    let bytes = part.ok_or_else(|| {
+    part.ok_or_else(|| {
         let (shape, strides, offset) = (&view.shape, &view.strides, view.offset);
         format!("reaches beyond the storage {key:?}: shape {shape:?}, strides {strides:?}, from {offset}")
-    })?;
-    Ok(StoredData::Numbers {
-        dtype: view.dtype,
-        bytes,
-        strides: Some(view.strides.clone()),
     })
 }
+
+#[cfg(test)]
+mod tests;
