@@ -90,8 +90,8 @@ const DAMAGES: &[(&str, Damage)] = &[
         "it ends too early"
     }),
     ("a storage of another length", |bytes| {
-        put(bytes, b"cpuq\x07K", b"cpuq\x07M");
-        "(byte "
+        put(bytes, b"cpuq\x07M\0\x18", b"cpuq\x07M\0\x19");
+        "lm_head.weight is in the storage \"0\", which should have 6400 numbers of 4 bytes and has 24576 bytes"
     }),
     ("a function that is not given", |bytes| {
         put(bytes, b"collections\nOrderedDict", b"collections\nUserDictXXX");
