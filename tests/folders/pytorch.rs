@@ -82,11 +82,7 @@ const DAMAGES: &[(&str, Damage)] = &[
         "opcode 0x69 is none that weights need"
     }),
     ("a pickle that ends too early", |bytes| {
-        put(
-            bytes,
-            b"_metadata",
-            &[b'X', 0xFF, 0xFF, 0xFF, 0xFF, b'a', b't', b'a', b'x'],
-        );
+        put(bytes, b"X\x09\0\0\0_metadata", b"X\xFF\xFF\xFF\xFF_metadata");
         "it ends too early"
     }),
     ("a storage of another length", |bytes| {
