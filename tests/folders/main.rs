@@ -3,6 +3,8 @@
 mod damages;
 mod folder;
 mod large;
+mod names;
+mod pytorch;
 
 use std::ops::ControlFlow;
 use std::panic::catch_unwind;
