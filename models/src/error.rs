@@ -47,6 +47,13 @@ pub enum Error {
     #[error("unknown model_type {model_type:?}; supported: {supported}")]
     UnknownFamily { model_type: String, supported: String },
 
+    #[error("{file}: unknown general.architecture {architecture:?}; supported: {supported}")]
+    UnknownArchitecture {
+        file: String,
+        architecture: String,
+        supported: String,
+    },
+
     #[error("{file} lacks weights: {names}")]
     WeightsMissing { file: String, names: String },
 

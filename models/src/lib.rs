@@ -29,6 +29,7 @@ pub mod error;
 pub mod families;
 pub mod files;
 pub mod generation;
+mod gguf;
 pub mod gpu;
 pub mod guard;
 pub mod hub;

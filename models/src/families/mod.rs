@@ -146,7 +146,7 @@ impl Family {
 }
 
 /// The numbers where `name` has the shape of `pattern`; none when the pattern has no `*`.
-fn numbers<'a>(pattern: &str, name: &'a str) -> Option<Vec<&'a str>> {
+pub(crate) fn numbers<'a>(pattern: &str, name: &'a str) -> Option<Vec<&'a str>> {
     let mut parts = pattern.split('*');
     let mut rest = name.strip_prefix(parts.next()?)?;
     let mut numbers = Vec::new();
@@ -165,7 +165,7 @@ fn numbers<'a>(pattern: &str, name: &'a str) -> Option<Vec<&'a str>> {
 }
 
 /// Puts numbers in the place of the stars.
-fn fill(pattern: &str, numbers: &[&str]) -> String {
+pub(crate) fn fill(pattern: &str, numbers: &[&str]) -> String {
     let mut numbers = numbers.iter();
     let mut filled = String::new();
     for char in pattern.chars() {
