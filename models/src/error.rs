@@ -47,6 +47,9 @@ pub enum Error {
     #[error("unknown model_type {model_type:?}; supported: {supported}")]
     UnknownFamily { model_type: String, supported: String },
 
+    #[error("{} has several models: {files}", folder.display())]
+    SeveralModels { folder: PathBuf, files: String },
+
     #[error("{file}: unknown general.architecture {architecture:?}; supported: {supported}")]
     UnknownArchitecture {
         file: String,
@@ -153,6 +156,31 @@ pub enum Error {
     Interrupted,
 }
 
+impl Error {
+    /// The same about a GGUF file, whose header stands for `config.json` and all else.
+    pub(crate) fn in_gguf(self, gguf: &str) -> Self {
+        let reason = match self {
+            Self::Config {
+                key, value, reason, ..
+            } => format!("its header says that {key} is {value}: {reason}"),
+            Self::WeightShape {
+                name,
+                found,
+                expected,
+                ..
+            } => format!("{name} has shape {found:?}, its header asks for {expected:?}"),
+            Self::Damaged { file, reason } if file != gguf && !file.ends_with(".gguf") => {
+                format!("its header as {file}: {reason}")
+            }
+            other => return other,
+        };
+        Self::Damaged {
+            file: gguf.to_owned(),
+            reason,
+        }
+    }
+}
+
 impl Diagnostic for Error {
     fn hint(&self) -> Option<String> {
         Some(match self {
@@ -171,13 +199,14 @@ impl Diagnostic for Error {
                  T.from_pretrained('{0}').save_pretrained('{0}')\"",
                 folder.display()
             ),
+            Self::SeveralModels { .. } => "name one of the files".into(),
             Self::FileChanged { .. } => {
                 "free the model and load it again; a file is replaced safely by renaming another".into()
             }
             Self::NoChatTemplate { .. } => {
                 "it was not trained on conversations: give it a text to continue".into()
             }
-            Self::Damaged { file, .. } if file.ends_with(".safetensors") => {
+            Self::Damaged { file, .. } if file.ends_with(".safetensors") || file.ends_with(".gguf") => {
                 "the file is incomplete or was altered: copy or download it again".into()
             }
             Self::Pickle { .. } => "if you trust it, convert it to safetensors once: python -c \"from transformers \

@@ -2,6 +2,7 @@
 
 mod damages;
 mod folder;
+mod gguf;
 mod large;
 
 use std::ops::ControlFlow;

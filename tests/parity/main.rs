@@ -10,6 +10,7 @@ mod explanations_families;
 mod faithfulness;
 mod families;
 mod generation;
+mod gguf;
 mod gpt2;
 mod interventions;
 mod lens;

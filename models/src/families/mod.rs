@@ -104,6 +104,11 @@ pub fn find(config: &ConfigFile) -> Result<&'static Family> {
         })
 }
 
+/// The family of a `model_type`.
+pub(crate) fn named(model_type: &str) -> Option<&'static Family> {
+    FAMILIES.iter().find(|family| family.model_type == model_type)
+}
+
 /// What a name in a file is to us.
 #[derive(Debug, PartialEq)]
 pub enum WeightName {

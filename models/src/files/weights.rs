@@ -22,6 +22,7 @@ pub struct WeightFile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WeightFormat {
     Safetensors,
+    Gguf,
 }
 
 /// What weights are called in a folder, what the ones before the others are preferred to; one file, or an index of
@@ -33,7 +34,10 @@ const NAMES: [(&str, &str, WeightFormat); 1] = [(
 )];
 
 /// What the files of one format are called by their ends.
-const ENDS: [(&str, WeightFormat); 1] = [(".safetensors", WeightFormat::Safetensors)];
+const ENDS: [(&str, WeightFormat); 2] = [
+    (".safetensors", WeightFormat::Safetensors),
+    (".gguf", WeightFormat::Gguf),
+];
 
 /// The name of the index of several files of a format.
 pub(crate) fn index_name(format: WeightFormat) -> &'static str {
@@ -113,6 +117,10 @@ pub(crate) fn is_weights(path: &Path) -> bool {
     format_by_name(&name).is_some() || NAMES.iter().any(|(_, index, _)| *index == name)
 }
 
+pub(super) fn is_gguf(path: &Path) -> bool {
+    format_by_name(&name_of(path)) == Some(WeightFormat::Gguf)
+}
+
 /// The files that have the weights: of a folder those that transformers would take, elsewhere the one that is named.
 pub(super) fn weight_paths(path: &Path) -> Result<Vec<PathBuf>> {
     if path.is_dir() {
@@ -122,6 +130,7 @@ pub(super) fn weight_paths(path: &Path) -> Result<Vec<PathBuf>> {
     let folder = path.parent().unwrap_or(path);
     match NAMES.iter().find(|(_, index, _)| *index == name) {
         Some((_, index, format)) => shard_paths(folder, index, *format),
+        None if format_by_name(&name) == Some(WeightFormat::Gguf) => gguf_parts(folder, &name),
         None => Ok(vec![path.to_owned()]),
     }
 }
@@ -134,6 +143,9 @@ fn paths_in(folder: &Path) -> Result<Vec<PathBuf>> {
         if folder.join(index).exists() {
             return shard_paths(folder, index, format);
         }
+    }
+    if let Some(parts) = gguf_in(folder)? {
+        return Ok(parts);
     }
     let pickle = std::fs::read_dir(folder).ok().and_then(|entries| {
         entries
@@ -154,6 +166,61 @@ fn paths_in(folder: &Path) -> Result<Vec<PathBuf>> {
             file: "model.safetensors",
         },
     })
+}
+
+/// The GGUF model of a folder, if it has one; where it has several, which is meant has to be said.
+fn gguf_in(folder: &Path) -> Result<Option<Vec<PathBuf>>> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut names: Vec<String> = names
+        .filter(|name| format_by_name(name) == Some(WeightFormat::Gguf))
+        // Of one in several parts, the first.
+        .filter(|name| part_of(name).is_none_or(|(_, number, _)| number == 1))
+        .collect();
+    names.sort();
+    match names.as_slice() {
+        [] => Ok(None),
+        [name] => gguf_parts(folder, name).map(Some),
+        names => Err(Error::SeveralModels {
+            folder: folder.to_owned(),
+            files: names.join(", "),
+        }),
+    }
+}
+
+/// The names of all parts of a GGUF model: of `model-00001-of-00003.gguf` three.
+pub(crate) fn gguf_part_names(name: &str) -> Vec<String> {
+    match part_of(name) {
+        Some((stem, _, n_parts)) => {
+            let part = |number| format!("{stem}-{number:05}-of-{n_parts:05}.gguf");
+            (1..=n_parts).map(part).collect()
+        }
+        None => vec![name.to_owned()],
+    }
+}
+
+fn gguf_parts(folder: &Path, name: &str) -> Result<Vec<PathBuf>> {
+    let parts = gguf_part_names(name);
+    match parts
+        .iter()
+        .find(|part| !folder.join(part).exists())
+        .filter(|_| parts.len() > 1)
+    {
+        Some(missing) => Err(Error::Damaged {
+            file: name.to_owned(),
+            reason: format!("is one of {} parts, of which {missing} is not there", parts.len()),
+        }),
+        None => Ok(parts.iter().map(|part| folder.join(part)).collect()),
+    }
+}
+
+/// The stem of a part's name, its number and how many there are.
+fn part_of(name: &str) -> Option<(&str, usize, usize)> {
+    let (rest, n_parts) = name.strip_suffix(".gguf")?.rsplit_once("-of-")?;
+    let (stem, number) = rest.rsplit_once('-')?;
+    let count = |text: &str| Some(text).filter(|text| text.len() == 5)?.parse::<usize>().ok();
+    Some((stem, count(number)?, count(n_parts)?))
+        .filter(|(_, number, n_parts)| (1..=*n_parts).contains(number))
 }
 
 fn shard_paths(folder: &Path, index_name: &'static str, format: WeightFormat) -> Result<Vec<PathBuf>> {
@@ -188,6 +255,7 @@ impl WeightFormat {
     fn name(self) -> &'static str {
         match self {
             Self::Safetensors => "safetensors",
+            Self::Gguf => "GGUF",
         }
     }
 }

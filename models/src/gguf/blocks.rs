@@ -8,6 +8,7 @@ mod k;
 mod legacy;
 mod lookup;
 
+use safetensors::Dtype;
 use tch::Kind;
 
 /// A way to store numbers.
@@ -26,7 +27,7 @@ pub(crate) struct BlockType {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Content {
     /// One number, as a tensor has it.
-    Number(Kind),
+    Number(Dtype, Kind),
     /// What this makes numbers of: of a block's bytes, as many numbers as it has.
     Blocks(fn(&[u8], &mut [f32])),
 }
@@ -34,20 +35,20 @@ pub(crate) enum Content {
 impl PartialEq for Content {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Number(one), Self::Number(other)) => one == other,
+            (Self::Number(one, _), Self::Number(other, _)) => one == other,
             (Self::Blocks(_), Self::Blocks(_)) => true,
             _ => false,
         }
     }
 }
 
-const fn number(id: u32, name: &'static str, n_bytes: usize, kind: Kind) -> BlockType {
+const fn number(id: u32, name: &'static str, n_bytes: usize, (dtype, kind): (Dtype, Kind)) -> BlockType {
     BlockType {
         id,
         name,
         n_numbers: 1,
         n_bytes,
-        content: Content::Number(kind),
+        content: Content::Number(dtype, kind),
     }
 }
 
@@ -69,8 +70,8 @@ const fn blocks(
 
 /// What is read here.
 pub(crate) static TYPES: &[BlockType] = &[
-    number(0, "F32", 4, Kind::Float),
-    number(1, "F16", 2, Kind::Half),
+    number(0, "F32", 4, (Dtype::F32, Kind::Float)),
+    number(1, "F16", 2, (Dtype::F16, Kind::Half)),
     blocks(2, "Q4_0", 32, 18, legacy::q4_0),
     blocks(3, "Q4_1", 32, 20, legacy::q4_1),
     blocks(6, "Q5_0", 32, 22, legacy::q5_0),
@@ -83,8 +84,8 @@ pub(crate) static TYPES: &[BlockType] = &[
     blocks(14, "Q6_K", 256, 210, k::q6),
     blocks(20, "IQ4_NL", 32, 18, lookup::iq4_nl),
     blocks(23, "IQ4_XS", 256, 136, lookup::iq4_xs),
-    number(28, "F64", 8, Kind::Double),
-    number(30, "BF16", 2, Kind::BFloat16),
+    number(28, "F64", 8, (Dtype::F64, Kind::Double)),
+    number(30, "BF16", 2, (Dtype::BF16, Kind::BFloat16)),
     blocks(39, "MXFP4", 32, 17, lookup::mxfp4),
 ];
 

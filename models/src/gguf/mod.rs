@@ -29,10 +29,13 @@ pub(crate) struct Documents {
     pub(crate) tokenizer: BTreeMap<&'static str, Vec<u8>>,
 }
 
-/// Reads what a file says of its model; `file` is its name in messages.
-pub(crate) fn documents(file: &str, bytes: &[u8]) -> Result<Documents> {
-    let gguf = Gguf::parse(file, bytes)?;
-    let header = Header::new(file, &gguf)?;
+/// What a file is called in messages, and what it holds.
+pub(crate) type NamedBytes<'a> = (&'a str, &'a [u8]);
+
+/// Reads what files say of their model: one, or the parts of one in order.
+pub(crate) fn documents(files: &[NamedBytes]) -> Result<Documents> {
+    let gguf = Gguf::parse_all(files)?;
+    let header = Header::new(first_name(files), &gguf)?;
     Ok(Documents {
         config: header.config()?.to_string().into_bytes(),
         generation_config: header.generation_config().to_string().into_bytes(),
@@ -40,8 +43,18 @@ pub(crate) fn documents(file: &str, bytes: &[u8]) -> Result<Documents> {
     })
 }
 
-/// Every weight of a file under its canonical name.
-pub(crate) fn weights<'a>(file: &str, bytes: &'a [u8]) -> Result<Vec<GgufWeight<'a>>> {
-    let gguf = Gguf::parse(file, bytes)?;
-    tensors::weights(&Header::new(file, &gguf)?)
+/// Every weight of a model's files, under the name that its family has for it.
+pub(crate) fn weights<'a>(files: &[NamedBytes<'a>]) -> Result<Vec<GgufWeight<'a>>> {
+    let gguf = Gguf::parse_all(files)?;
+    tensors::weights(&Header::new(first_name(files), &gguf)?)
+}
+
+fn first_name<'a>(files: &[NamedBytes<'a>]) -> &'a str {
+    files.first().map_or("the GGUF file", |(name, _)| name)
+}
+
+#[cfg(test)]
+fn fixture(name: &str) -> Vec<u8> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/gguf");
+    std::fs::read(format!("{folder}/{name}")).expect("a fixture")
 }

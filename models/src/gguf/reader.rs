@@ -24,6 +24,8 @@ pub(crate) struct TensorEntry<'a> {
     pub(crate) shape: Vec<usize>,
     pub(crate) block: &'static BlockType,
     pub(crate) bytes: &'a [u8],
+    /// Which of the files has it.
+    pub(crate) file: usize,
 }
 
 /// A value of the header.
@@ -170,6 +172,23 @@ impl<'a> Gguf<'a> {
         })
     }
 
+    /// Reads the headers of a model in several files: the first says what it is, each has some of the tensors.
+    pub(crate) fn parse_all(files: &[(&str, &'a [u8])]) -> Result<Self> {
+        let mut all = Self {
+            values: BTreeMap::new(),
+            tensors: vec![],
+        };
+        for (index, (name, bytes)) in files.iter().enumerate() {
+            let mut part = Self::parse(name, bytes)?;
+            if index == 0 {
+                all.values = part.values;
+            }
+            part.tensors.iter_mut().for_each(|tensor| tensor.file = index);
+            all.tensors.append(&mut part.tensors);
+        }
+        Ok(all)
+    }
+
     pub(crate) fn get(&self, key: &str) -> Option<&Value<'a>> {
         self.values.get(key)
     }
@@ -309,6 +328,7 @@ impl<'a> Entry<'a> {
             shape: self.sizes.iter().rev().map(|&size| size as usize).collect(),
             block,
             bytes,
+            file: 0,
         })
     }
 }

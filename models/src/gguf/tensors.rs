@@ -1,5 +1,6 @@
 //! A file's tensors under our names, with what llama.cpp's conversion did to them undone.
 
+use safetensors::Dtype;
 use tch::{Kind, Tensor};
 
 use super::architectures::{self, Architecture};
@@ -7,7 +8,7 @@ use super::blocks::{self, BlockType, Content};
 use super::header::Header;
 use super::reader::TensorEntry;
 use crate::error::Result;
-use crate::families::{fill, numbers};
+use crate::families::{self, fill, numbers};
 
 /// Of (name in every architecture, canonical name), both without `.weight` and `.bias`. Where ours has a star more, the
 /// tensor is cut into as many along its first axis.
@@ -75,13 +76,13 @@ struct Heads {
 /// One tensor of ours.
 #[derive(Debug)]
 pub(crate) struct GgufWeight<'a> {
-    /// Canonical; the file's own where it is none of the architecture's.
+    /// As the family's files have it; the file's own where it is none of the architecture's.
     pub(crate) name: String,
     /// As the family has it.
     pub(crate) shape: Vec<usize>,
-    /// The file's name for it.
-    pub(crate) in_file: &'a str,
-    pub(crate) block: &'static BlockType,
+    /// Which of the files has it.
+    pub(crate) file: usize,
+    block: &'static BlockType,
     pub(crate) bytes: &'a [u8],
     change: Option<Change>,
     heads: Heads,
@@ -89,9 +90,9 @@ pub(crate) struct GgufWeight<'a> {
 
 impl GgufWeight<'_> {
     /// The type of its numbers, where they lie in the file as a tensor has them.
-    pub(crate) fn plain_kind(&self) -> Option<Kind> {
+    pub(crate) fn plain_dtype(&self) -> Option<Dtype> {
         match self.block.content {
-            Content::Number(kind) if self.change.is_none() => Some(kind),
+            Content::Number(dtype, _) if self.change.is_none() => Some(dtype),
             _ => None,
         }
     }
@@ -99,7 +100,7 @@ impl GgufWeight<'_> {
     /// The type that its numbers become.
     pub(crate) fn kind(&self) -> Kind {
         match self.block.content {
-            Content::Number(kind) => kind,
+            Content::Number(_, kind) => kind,
             Content::Blocks(_) => Kind::Float,
         }
     }
@@ -112,7 +113,7 @@ impl GgufWeight<'_> {
         };
         let size: Vec<i64> = stored.iter().map(|&size| size as i64).collect();
         let tensor = match self.block.content {
-            Content::Number(kind) => Tensor::from_data_size(self.bytes, &size, kind),
+            Content::Number(_, kind) => Tensor::from_data_size(self.bytes, &size, kind),
             Content::Blocks(decode) => {
                 Tensor::from_slice(&blocks::decode(self.block, decode, self.bytes)).view(size.as_slice())
             }
@@ -158,11 +159,17 @@ pub(super) fn weights<'a>(header: &Header<'_, 'a>) -> Result<Vec<GgufWeight<'a>>
         keys: header.n_kv_heads()?,
     };
     let mut weights = Vec::with_capacity(header.gguf.tensors.len());
+    let family = families::named(row.model_type);
     for entry in &header.gguf.tensors {
         let is_passed_over = IN_CONFIGURATION.contains(&entry.name) || numbers(IGNORED, entry.name).is_some();
         if !is_passed_over {
             add(&mut weights, header, row, heads, entry)?;
         }
+    }
+    if let Some(family) = family {
+        weights
+            .iter_mut()
+            .for_each(|weight| weight.name = family.name_in_file(&weight.name));
     }
     Ok(weights)
 }
@@ -187,7 +194,7 @@ fn add<'a>(
                 Some(Change::Transposed) => shape.iter().rev().copied().collect(),
                 _ => shape,
             },
-            in_file: entry.name,
+            file: entry.file,
             block: entry.block,
             bytes,
             change,
