@@ -26,7 +26,7 @@ from gguf import GGMLQuantizationType as Type
 from gguf.quants import dequantize, quantize
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
 from make_fixtures import CORPUS, FIXTURES, VOCAB_SIZE, train_tokenizer, write_json
@@ -44,6 +44,10 @@ BASE = dict(
     max_position_embeddings=CONTEXT, bos_token_id=0, eos_token_id=0, pad_token_id=0,
 )
 GQA = BASE | dict(num_key_value_heads=2)
+T5 = dict(
+    vocab_size=VOCAB_SIZE, d_model=32, d_kv=16, d_ff=64, num_layers=2, num_decoder_layers=3, num_heads=4,
+    n_positions=CONTEXT, pad_token_id=0, eos_token_id=1, decoder_start_token_id=0,
+)
 LLAMA3 = {
     "rope_type": "llama3", "rope_theta": 100.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
     "original_max_position_embeddings": 20,
@@ -99,6 +103,8 @@ CASES = {
     "granite": ("granite", "granite", "refact", GQA | dict(
         embedding_multiplier=3.0, attention_multiplier=0.3, residual_multiplier=0.4, logits_scaling=2.0)),
     "smollm3": ("smollm3", "smollm3", "llama-bpe", GQA | dict(num_hidden_layers=4, no_rope_layer_interval=4)),
+    "t5": ("t5", "t5", "unigram", T5 | dict(feed_forward_proj="gated-gelu", tie_word_embeddings=False)),
+    "t5-first": ("t5", "t5", "unigram", T5),
     "command-r": ("command-r", "cohere", "command-r", GQA | dict(logit_scale=0.5)),
 }
 
@@ -108,7 +114,7 @@ READ = {
     "llama": [True, True], "qwen2": [True, True], "starcoder2": [True, True], "stablelm": [True, True],
     "bloom": [True, True],
     # It does not know them, or takes them for others.
-    **dict.fromkeys(["mixtral", "gemma", "phi2", "gptneox", "gptneox-sequential", "falcon-40b"], [False, False]),
+    **dict.fromkeys(["mixtral", "gemma", "phi2", "gptneox", "gptneox-sequential", "falcon-40b", "stablelm-qk-norm"], [False, False]),
 }
 
 # ---------------------------------------------------------------------------------------------------- blocks
@@ -210,7 +216,32 @@ def write_sentence_piece(writer: GGUFWriter, kind: str):
         writer.add_add_space_prefix(False)
 
 
+def write_unigram(writer: GGUFWriter):
+    trained = Tokenizer(models.Unigram())
+    trained.pre_tokenizer = pre_tokenizers.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=VOCAB_SIZE - 4, show_progress=False, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>"
+    )
+    trained.train_from_iterator(CORPUS.splitlines() * 3, trainer)
+    pieces = json.loads(trained.to_str())["model"]["vocab"]
+    # As T5's files have them at the end: places of blanks.
+    pieces += [[f"[PAD{number}]", 0.0] for number in range(len(pieces), VOCAB_SIZE)]
+    kinds = [gguf.TokenType.CONTROL, gguf.TokenType.CONTROL, gguf.TokenType.UNKNOWN]
+    writer.add_tokenizer_model("t5")
+    writer.add_tokenizer_pre("default")
+    writer.add_token_list([piece for piece, _ in pieces])
+    writer.add_token_scores([score for _, score in pieces])
+    writer.add_token_types(kinds + [gguf.TokenType.NORMAL] * (VOCAB_SIZE - 3))
+    writer.add_pad_token_id(0)
+    writer.add_eos_token_id(1)
+    writer.add_unk_token_id(2)
+    writer.add_add_bos_token(False)
+    writer.add_add_eos_token(True)
+
+
 def write_vocabulary(writer: GGUFWriter, kind: str):
+    if kind == "unigram":
+        return write_unigram(writer)
     if kind in ("sentencepiece", "gemma", "phi3"):
         write_sentence_piece(writer, kind)
     else:
@@ -221,7 +252,8 @@ def write_vocabulary(writer: GGUFWriter, kind: str):
 
 
 def seeded(config) -> torch.nn.Module:
-    model = AutoModelForCausalLM.from_config(config).eval().float()
+    of_class = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    model = of_class.from_config(config).eval().float()
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -270,7 +302,8 @@ def write_tensors(writer: GGUFWriter, model, architecture: str):
     is_tied = config.tie_word_embeddings
     stacks: dict[str, list] = {}
     for index, (name, tensor) in enumerate(state.items()):
-        if is_tied and name in ("lm_head.weight", "embed_out.weight"):
+        is_copy = name in ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
+        if is_copy or is_tied and name in ("lm_head.weight", "embed_out.weight"):
             continue
         for part, at in parts(name, tensor):
             rows = at.detach().numpy()
@@ -331,7 +364,7 @@ def write_header(writer: GGUFWriter, architecture: str, config, values: dict):
     writer.add_block_count(config.num_hidden_layers)
     writer.add_context_length(CONTEXT)
     writer.add_embedding_length(hidden)
-    writer.add_feed_forward_length(get("intermediate_size", "ffn_hidden_size", "n_inner") or 4 * hidden)
+    writer.add_feed_forward_length(get("intermediate_size", "ffn_hidden_size", "n_inner", "d_ff") or 4 * hidden)
     writer.add_head_count(heads)
     kv_heads = get("num_key_value_heads") or heads
     if architecture == "falcon":
@@ -342,7 +375,13 @@ def write_header(writer: GGUFWriter, architecture: str, config, values: dict):
         writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     else:
         writer.add_layer_norm_eps(get("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon"))
-    if architecture not in ("gpt2", "bloom"):
+    if architecture == "t5":
+        writer.add_layer_norm_rms_eps(config.layer_norm_epsilon)
+        writer.add_relative_attn_buckets_count(config.relative_attention_num_buckets)
+        writer.add_decoder_block_count(config.num_decoder_layers)
+        writer.add_decoder_start_token_id(config.decoder_start_token_id)
+        writer.add_key_length(config.d_kv)
+    if architecture not in ("gpt2", "bloom", "t5"):
         theta = rope.get("rope_theta") or getattr(config, "rope_parameters", {}).get("rope_theta")
         writer.add_rope_freq_base(theta)
         part = getattr(config, "rope_parameters", {}).get("partial_rotary_factor") or 1.0
@@ -420,8 +459,7 @@ def write_model(name: str) -> dict:
 
     tokenizer = read_tokenizer(path)
     ids = [tokenizer(text)["input_ids"] for text in TEXTS]
-    with torch.no_grad():
-        logits = model(torch.tensor([ids[0]])).logits[0].float().numpy()
+    logits = forward(model, ids[0])
     said = [difference(path, ids[0], logits, config) for config in [None, config]]
     print(f"{name}: {path.stat().st_size} bytes; transformers says {said}", flush=True)
     is_same = [isinstance(one, float) and one < 1e-4 for one in said]
@@ -429,6 +467,7 @@ def write_model(name: str) -> dict:
     save_file({"logits": logits}, OUT / f"{name}.safetensors")
     messages = [{"role": "user", "content": "hi"}]
     return {
+        "architecture": architecture,
         "texts": [{"text": text, "ids": of_text} for text, of_text in zip(TEXTS, ids, strict=True)],
         "chat": tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         if tokenizer.chat_template else None,
@@ -438,12 +477,21 @@ def write_model(name: str) -> dict:
 def difference(path: Path, ids: list[int], logits: np.ndarray, config) -> float | str:
     """By how much transformers' own reading differs, with what it makes of the header or with a configuration."""
     given = {} if config is None else {"config": config}
+    of_class = AutoModelForSeq2SeqLM if path.stem.startswith("t5") else AutoModelForCausalLM
     try:
-        read = AutoModelForCausalLM.from_pretrained(OUT, gguf_file=path.name, dtype=torch.float32, **given).eval()
+        read = of_class.from_pretrained(OUT, gguf_file=path.name, dtype=torch.float32, **given).eval()
     except Exception as error:  # noqa: BLE001
         return str(error)[:60]
+    return float(np.abs(forward(read, ids) - logits).max())
+
+
+def forward(model, ids: list[int]) -> np.ndarray:
+    """Logits of a text; of an encoder–decoder, of the same written after it."""
+    inputs = {"input_ids": torch.tensor([ids])}
+    if model.config.is_encoder_decoder:
+        inputs["decoder_input_ids"] = torch.tensor([[model.config.decoder_start_token_id] + ids[:-1]])
     with torch.no_grad():
-        return float(np.abs(read(torch.tensor([ids])).logits[0].numpy() - logits).max())
+        return model(**inputs).logits[0].float().numpy()
 
 
 def read_tokenizer(path: Path):

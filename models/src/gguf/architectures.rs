@@ -250,6 +250,27 @@ pub(super) static ARCHITECTURES: &[Architecture] = &[
         ..LLAMA
     },
     Architecture {
+        name: "t5",
+        model_type: "t5",
+        keys: &[&[
+            ("block_count", "num_layers"),
+            ("decoder_block_count", "num_decoder_layers"),
+            ("embedding_length", "d_model"),
+            ("feed_forward_length", "d_ff"),
+            ("attention.head_count", "num_heads"),
+            ("attention.key_length", "d_kv"),
+            ("context_length", "n_positions"),
+            ("attention.layer_norm_rms_epsilon", "layer_norm_epsilon"),
+            (
+                "attention.relative_buckets_count",
+                "relative_attention_num_buckets",
+            ),
+        ]],
+        more: t5,
+        names: T5_NAMES,
+        ..QWEN2
+    },
+    Architecture {
         name: "command-r",
         model_type: "cohere",
         keys: &[SIZES, LAYER_NORM, &[("logit_scale", "logit_scale")]],
@@ -262,6 +283,36 @@ pub(super) static ARCHITECTURES: &[Architecture] = &[
         },
         ..QWEN2
     },
+];
+
+const T5_NAMES: &[(&str, &str)] = &[
+    ("enc.blk.0.attn_rel_b", "encoder.relative_bias"),
+    ("enc.blk.*.attn_norm", "encoder.layers.*.attention_norm"),
+    ("enc.blk.*.attn_q", "encoder.layers.*.attention.query"),
+    ("enc.blk.*.attn_k", "encoder.layers.*.attention.key"),
+    ("enc.blk.*.attn_v", "encoder.layers.*.attention.value"),
+    ("enc.blk.*.attn_o", "encoder.layers.*.attention.output"),
+    ("enc.blk.*.ffn_norm", "encoder.layers.*.mlp_norm"),
+    ("enc.blk.*.ffn_gate", "encoder.layers.*.mlp.gate"),
+    ("enc.blk.*.ffn_up", "encoder.layers.*.mlp.up"),
+    ("enc.blk.*.ffn_down", "encoder.layers.*.mlp.down"),
+    ("enc.output_norm", "encoder.final_norm"),
+    ("dec.blk.0.attn_rel_b", "relative_bias"),
+    ("dec.blk.*.attn_norm", "layers.*.attention_norm"),
+    ("dec.blk.*.attn_q", "layers.*.attention.query"),
+    ("dec.blk.*.attn_k", "layers.*.attention.key"),
+    ("dec.blk.*.attn_v", "layers.*.attention.value"),
+    ("dec.blk.*.attn_o", "layers.*.attention.output"),
+    ("dec.blk.*.cross_attn_norm", "layers.*.cross_norm"),
+    ("dec.blk.*.cross_attn_q", "layers.*.cross.query"),
+    ("dec.blk.*.cross_attn_k", "layers.*.cross.key"),
+    ("dec.blk.*.cross_attn_v", "layers.*.cross.value"),
+    ("dec.blk.*.cross_attn_o", "layers.*.cross.output"),
+    ("dec.blk.*.ffn_norm", "layers.*.mlp_norm"),
+    ("dec.blk.*.ffn_gate", "layers.*.mlp.gate"),
+    ("dec.blk.*.ffn_up", "layers.*.mlp.up"),
+    ("dec.blk.*.ffn_down", "layers.*.mlp.down"),
+    ("dec.output_norm", "final_norm"),
 ];
 
 /// The row of a file.
@@ -324,6 +375,16 @@ fn falcon(header: &Header, config: &mut Map<String, Value>) -> Result<()> {
         json!(if two_norms { 2 } else { 1 }),
     )?;
     set(config, "bias", json!(header.has_tensor("blk.0.attn_qkv.bias")))
+}
+
+/// Whether the MLPs are gated, the tensors say; the gate's function is that of every T5 that has one.
+fn t5(header: &Header, config: &mut Map<String, Value>) -> Result<()> {
+    let is_gated = header.has_tensor("enc.blk.0.ffn_gate.weight");
+    set(
+        config,
+        "feed_forward_proj",
+        json!(if is_gated { "gated-gelu" } else { "relu" }),
+    )
 }
 
 fn stablelm(header: &Header, config: &mut Map<String, Value>) -> Result<()> {

@@ -227,6 +227,10 @@ impl<'h, 'a> Header<'h, 'a> {
         if !ends.is_empty() {
             config.insert("eos_token_id".into(), json!(ends));
         }
+        let start = self.gguf.get(&self.key("decoder_start_token_id"));
+        if let Some(start) = start.and_then(Value::whole) {
+            config.insert("decoder_start_token_id".into(), json!(start));
+        }
         for (name, key) in [("bos", "bos_token_id"), ("padding", "pad_token_id")] {
             if let Some(id) = id(name) {
                 config.insert(key.into(), json!(id));

@@ -82,9 +82,16 @@ impl Vocabulary<'_> {
             }
         };
         let written = &tokenizer["model"]["vocab"];
-        let added = self.added(written.as_object(), model == Some("gpt2"));
+        let mut added = self.added(written.as_object(), model == Some("gpt2"));
+        if model == Some("t5") {
+            added.extend(
+                self.blanks()
+                    .iter()
+                    .map(|(id, blank)| added_token(*id, blank, true)),
+            );
+        }
         tokenizer["version"] = json!("1.0");
-        tokenizer["added_tokens"] = added;
+        tokenizer["added_tokens"] = added.into();
         tokenizer["post_processor"] = self.ends(model)?;
         Ok(tokenizer)
     }
@@ -173,7 +180,7 @@ impl Vocabulary<'_> {
 
     /// Tokens that texts are searched for before anything else. In a byte-level vocabulary every token is written in
     /// the characters of bytes; one marked as steering that is not was marked by mistake.
-    fn added(&self, written: Option<&Map<String, Json>>, byte_level: bool) -> Json {
+    fn added(&self, written: Option<&Map<String, Json>>, byte_level: bool) -> Vec<Json> {
         let alphabet: HashSet<char> = byte_table().into_keys().collect();
         let mut seen = HashSet::new();
         let mut added: Vec<Json> = Vec::new();
@@ -185,13 +192,10 @@ impl Vocabulary<'_> {
                 _ => false,
             };
             if is_known && !token.is_empty() && seen.insert(*token) {
-                added.push(json!({
-                    "id": id, "content": token, "special": kind == CONTROL, "normalized": false,
-                    "single_word": false, "lstrip": false, "rstrip": false,
-                }));
+                added.push(added_token(id, token, kind == CONTROL));
             }
         }
-        added.into()
+        added
     }
 
     fn pre_tokenizer(&self) -> Result<&'static pre_tokenizers::PreTokenizer> {
@@ -314,11 +318,13 @@ impl Vocabulary<'_> {
 
     fn unigram(&self) -> Result<Json> {
         let spaces = |split: bool| json!({"type": "Metaspace", "replacement": SPACE, "prepend_scheme": "always", "split": split});
-        let pieces: Vec<Json> = self
-            .tokens
-            .iter()
-            .zip(self.scores()?)
-            .map(|(token, score)| json!([token, score]))
+        let blanks: HashMap<usize, String> = self.blanks().into_iter().collect();
+        let pieces = self.tokens.iter().zip(self.scores()?).enumerate();
+        let pieces: Vec<Json> = pieces
+            .map(|(id, (token, score))| match blanks.get(&id) {
+                Some(blank) => json!([blank, score]),
+                None => json!([token, score]),
+            })
             .collect();
         Ok(json!({
             "normalizer": null,
@@ -329,6 +335,25 @@ impl Vocabulary<'_> {
                 "byte_fallback": false,
             },
         }))
+    }
+
+    /// T5's places of blanks, `<extra_id_0>` to `<extra_id_99>`, which files call `[PAD32000]` and so on.
+    fn blanks(&self) -> Vec<(usize, String)> {
+        const BLANKS: usize = 100;
+        let is_blank = |token: &str| {
+            let number = token.strip_prefix("[PAD").and_then(|rest| rest.strip_suffix(']'));
+            number
+                .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+        };
+        let places = self
+            .tokens
+            .iter()
+            .enumerate()
+            .filter(|(_, token)| is_blank(token));
+        let named = places.take(BLANKS).zip((0..BLANKS).rev());
+        named
+            .map(|((id, _), number)| (id, format!("<extra_id_{number}>")))
+            .collect()
     }
 
     /// A score for each token.
@@ -343,4 +368,12 @@ impl Vocabulary<'_> {
             ))),
         }
     }
+}
+
+/// A token that texts are searched for.
+fn added_token(id: usize, token: &str, special: bool) -> Json {
+    json!({
+        "id": id, "content": token, "special": special, "normalized": false, "single_word": false, "lstrip": false,
+        "rstrip": false,
+    })
 }

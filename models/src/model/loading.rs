@@ -35,7 +35,8 @@ pub struct LoadOptions {
     pub revision: Option<String>,
 }
 
-/// Loads `"demo"`, a Hugging Face folder or a file of weights in one, or a hub id.
+/// Loads `"demo"`, a Hugging Face folder or a file of weights in one, a GGUF file, or a hub id; of a model on the hub a
+/// GGUF file by `owner/name/file.gguf`.
 ///
 /// A hub model comes from the cache that Python's `huggingface_hub` uses, or is downloaded into it.
 pub fn load(name_or_folder: &str, options: &LoadOptions, watch: &mut Watch) -> Result<Model> {

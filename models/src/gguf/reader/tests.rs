@@ -136,12 +136,12 @@ fn what_is_wrong_is_told_with_its_value() {
         (
             Written::new(3, 0, 2)
                 .text("k")
-                .u32(7)
-                .text("")
+                .u32(4)
+                .u32(1)
                 .text("k")
                 .u32(4)
                 .u32(1),
-            "within",
+            "says k twice",
         ),
         (
             Written::new(3, 0, 1).text("general.alignment").u32(4).u32(3),
