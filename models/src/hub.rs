@@ -10,6 +10,7 @@ mod address;
 mod cache;
 mod download;
 mod error;
+mod files;
 mod http;
 mod listing;
 mod settings;
@@ -21,6 +22,7 @@ use hf_hub::{Repo, RepoType};
 use ureq::http::Method;
 
 pub use self::error::HubError;
+pub use self::files::fetch_files;
 pub use self::settings::HubSettings;
 
 use self::cache::{ModelCache, io_error};
@@ -94,55 +96,6 @@ pub fn fetch_with(
         Weights::Sharded => fetch_shards(&source, repo_id, watch)?,
     }
     // Last, so that a revision never points to a half-fetched snapshot.
-    cache.set_reference(revision, &info.sha)?;
-    Ok(cache.snapshot(&info.sha))
-}
-
-/// Named files of a model on the hub, in one folder: those of a GGUF model, which needs no other.
-///
-/// # Errors
-/// As [`fetch`].
-pub fn fetch_files(
-    settings: &HubSettings,
-    repo_id: &str,
-    files: &[String],
-    options: &HubOptions,
-    watch: &mut Watch,
-) -> Result<PathBuf, HubError> {
-    let revision = options.revision.as_deref().unwrap_or(DEFAULT_REVISION);
-    listing::check_repo_id(repo_id)?;
-    listing::check_revision(revision)?;
-    for file in files {
-        listing::check_file(repo_id, file)?;
-    }
-    let cache = ModelCache::new(&settings.cache, repo_id);
-    if settings.offline {
-        return cache
-            .snapshot_with(revision, files)
-            .ok_or_else(|| HubError::NotCached {
-                repo_id: repo_id.to_owned(),
-                revision: revision.to_owned(),
-                cache: settings.cache.clone(),
-            });
-    }
-    let client = Client::new(settings)?;
-    let repo = Repo::with_revision(repo_id.to_owned(), RepoType::Model, revision.to_owned());
-    let info = match describe(&client, &repo, watch) {
-        Err(error) if error.is_outage() => return cache.snapshot_with(revision, files).ok_or(error),
-        info => info?,
-    };
-    for file in files {
-        listing::check_listed(repo_id, file, &info)?;
-    }
-    let source = Source {
-        client: &client,
-        cache: &cache,
-        repo: &repo,
-        commit: &info.sha,
-    };
-    for file in files {
-        source.fetch(file, watch)?;
-    }
     cache.set_reference(revision, &info.sha)?;
     Ok(cache.snapshot(&info.sha))
 }

@@ -79,5 +79,6 @@ def test_why_it_says_mary(kernel, said):
     scores = data_of(run.result)["scores"][0]
     assert scores == pytest.approx(text["shares"], abs=2e-4)
     tokens = [token["text"] for token in data_of(run.result)["tokens"]]
-    first_two = sorted(range(len(text["ids"])), key=lambda at: -scores[at])[:2]
-    assert {tokens[at] for at in first_two} == {" John", " Mary"}
+    # The first token gets much of every text's attention, whatever it is.
+    names = sorted(range(1, len(text["ids"])), key=lambda at: -scores[at])[:2]
+    assert {tokens[at] for at in names} == {" John", " Mary"}

@@ -114,7 +114,7 @@ READ = {
     "llama": [True, True], "qwen2": [True, True], "starcoder2": [True, True], "stablelm": [True, True],
     "bloom": [True, True],
     # It does not know them, or takes them for others.
-    **dict.fromkeys(["mixtral", "gemma", "phi2", "gptneox", "gptneox-sequential", "falcon-40b", "stablelm-qk-norm"], [False, False]),
+    **dict.fromkeys(["mixtral", "gemma", "phi2", "gptneox", "gptneox-sequential", "falcon-40b", "stablelm-qk-norm", "olmo2", "granite", "smollm3", "command-r"], [False, False]),
 }
 
 # ---------------------------------------------------------------------------------------------------- blocks
@@ -442,6 +442,10 @@ def llama3_factors(rope: dict, dim: int) -> np.ndarray:
     return np.array(factors, dtype=np.float32)
 
 
+# Files of which READ is wrong.
+UNLIKE = []
+
+
 def write_model(name: str) -> dict:
     architecture, model_type, vocabulary, values = CASES[name]
     config = AutoConfig.for_model(model_type, **values)
@@ -463,7 +467,8 @@ def write_model(name: str) -> dict:
     said = [difference(path, ids[0], logits, config) for config in [None, config]]
     print(f"{name}: {path.stat().st_size} bytes; transformers says {said}", flush=True)
     is_same = [isinstance(one, float) and one < 1e-4 for one in said]
-    assert is_same == READ.get(name, [False, True]), (name, said)
+    if is_same != READ.get(name, [False, True]):
+        UNLIKE.append((name, said))
     save_file({"logits": logits}, OUT / f"{name}.safetensors")
     messages = [{"role": "user", "content": "hi"}]
     return {
@@ -587,6 +592,7 @@ def main():
     for name in wanted or CASES:
         models_said[name] = write_model(name)
     write_json(path, models_said)
+    assert not UNLIKE, UNLIKE
 
 
 if __name__ == "__main__":

@@ -152,45 +152,46 @@ impl<'h, 'a> Header<'h, 'a> {
     }
 
     fn scaling(&self) -> Result<Option<Json>> {
-        let factors = |name: &str| self.factors(name);
         let real = |key: &str| Ok::<_, Error>(self.value(key)?.and_then(|value| value.real()));
-        let original = self.size("rope.scaling.original_context_length")?;
-        let factor = real("rope.scaling.factor")?.or(real("rope.scale_linear")?);
         // Llama 3.1's come as a factor for each frequency.
-        if let Some(all) = factors("rope_freqs.weight")? {
+        if let Some(all) = self.factors("rope_freqs.weight")? {
             return Ok(Some(json!({
                 "rope_type": "longrope", "short_factor": all, "long_factor": all, "attention_factor": 1.0,
             })));
         }
-        if let (Some(short), Some(long)) = (
-            factors("rope_factors_short.weight")?,
-            factors("rope_factors_long.weight")?,
-        ) {
-            let mut scaling = json!({"rope_type": "longrope", "short_factor": short, "long_factor": long});
-            if let Some(original) = original {
-                scaling["original_max_position_embeddings"] = json!(original);
+        let names = ["rope_factors_short.weight", "rope_factors_long.weight"];
+        let mut scaling = match names.map(|name| self.factors(name)) {
+            [Ok(Some(short)), Ok(Some(long))] => {
+                json!({"rope_type": "longrope", "short_factor": short, "long_factor": long})
             }
-            if let Some(factor) = real("rope.scaling.attn_factor")? {
-                scaling["attention_factor"] = json!(factor);
-            }
-            return Ok(Some(scaling));
-        }
-        let kind = self.gguf.text(&self.key("rope.scaling.type"));
-        match (kind, factor) {
-            (None | Some("none"), _) | (Some("linear"), None) => Ok(None),
-            (Some("linear"), Some(factor)) => Ok(Some(json!({"rope_type": "linear", "factor": factor}))),
-            (Some("yarn"), Some(factor)) => {
-                let mut scaling = json!({"rope_type": "yarn", "factor": factor});
-                if let Some(original) = original {
-                    scaling["original_max_position_embeddings"] = json!(original);
+            [Err(error), _] | [_, Err(error)] => return Err(error),
+            _ => {
+                let factor = real("rope.scaling.factor")?.or(real("rope.scale_linear")?);
+                match (self.gguf.text(&self.key("rope.scaling.type")), factor) {
+                    (None | Some("none"), _) | (Some("linear"), None) => return Ok(None),
+                    (Some(kind @ ("linear" | "yarn")), Some(factor)) => {
+                        json!({"rope_type": kind, "factor": factor})
+                    }
+                    (Some(kind), _) => return Err(self.unknown_scaling(kind)),
                 }
-                Ok(Some(scaling))
             }
-            (Some(kind), _) => Err(self.damaged(format!(
-                "{} is {kind:?}: linear and yarn with a factor are read here",
-                self.key("rope.scaling.type")
-            ))),
+        };
+        if let Some(original) = self.size("rope.scaling.original_context_length")? {
+            scaling["original_max_position_embeddings"] = json!(original);
         }
+        // YaRN's follows from its factor.
+        let of_longrope = real("rope.scaling.attn_factor")?.filter(|_| scaling["rope_type"] == "longrope");
+        if let Some(factor) = of_longrope {
+            scaling["attention_factor"] = json!(factor);
+        }
+        Ok(Some(scaling))
+    }
+
+    fn unknown_scaling(&self, kind: &str) -> Error {
+        let key = self.key("rope.scaling.type");
+        self.damaged(format!(
+            "{key} is {kind:?}: linear and yarn with a factor are read here"
+        ))
     }
 
     /// The numbers of a small tensor of single floats.

@@ -3,9 +3,12 @@
 //! Everything that a file says about its own sizes is checked against its length before anything is made of it, so
 //! what is kept in memory is at most some times as large as the header itself.
 
-use std::collections::{BTreeMap, HashSet};
-use std::fmt;
+mod values;
 
+use std::collections::{BTreeMap, HashSet};
+
+use self::values::NumberType;
+pub(crate) use self::values::{NumberList, Value};
 use super::blocks::{self, BlockType};
 use crate::error::{Error, Result};
 
@@ -28,39 +31,6 @@ pub(crate) struct TensorEntry<'a> {
     pub(crate) file: usize,
 }
 
-/// A value of the header.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Value<'a> {
-    Whole(i128),
-    Real(f64),
-    Flag(bool),
-    Text(&'a str),
-    Numbers(NumberList<'a>),
-    Texts(Vec<&'a str>),
-}
-
-/// A list of numbers or flags, read when it is asked for.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct NumberList<'a> {
-    number: NumberType,
-    bytes: &'a [u8],
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum NumberType {
-    U8,
-    I8,
-    U16,
-    I16,
-    U32,
-    I32,
-    F32,
-    Bool,
-    U64,
-    I64,
-    F64,
-}
-
 /// Of a value that is text, and of one that is a list.
 const TEXT: u32 = 8;
 const LIST: u32 = 9;
@@ -71,94 +41,6 @@ const LARGEST_ALIGNMENT: usize = 1 << 20;
 const MOST_AXES: u32 = 4;
 /// Headers are bounded: their vocabulary is copied. The largest in use have some 10 MB.
 const LARGEST_HEADER: usize = 256 << 20;
-
-impl NumberType {
-    /// By the id that files have, with its bytes.
-    fn of(id: u32) -> Option<Self> {
-        Some(match id {
-            0 => Self::U8,
-            1 => Self::I8,
-            2 => Self::U16,
-            3 => Self::I16,
-            4 => Self::U32,
-            5 => Self::I32,
-            6 => Self::F32,
-            7 => Self::Bool,
-            10 => Self::U64,
-            11 => Self::I64,
-            12 => Self::F64,
-            _ => return None,
-        })
-    }
-
-    fn size(self) -> usize {
-        match self {
-            Self::U8 | Self::I8 | Self::Bool => 1,
-            Self::U16 | Self::I16 => 2,
-            Self::U32 | Self::I32 | Self::F32 => 4,
-            Self::U64 | Self::I64 | Self::F64 => 8,
-        }
-    }
-
-    /// The value of as many bytes as one has.
-    fn read(self, bytes: &[u8]) -> Value<'static> {
-        let mut wide = [0; 8];
-        wide[..bytes.len()].copy_from_slice(bytes);
-        let unsigned = u64::from_le_bytes(wide);
-        let signed = |bits: u32| i128::from((unsigned << (64 - bits)) as i64 >> (64 - bits));
-        match self {
-            Self::U8 | Self::U16 | Self::U32 | Self::U64 => Value::Whole(unsigned.into()),
-            Self::I8 => Value::Whole(signed(8)),
-            Self::I16 => Value::Whole(signed(16)),
-            Self::I32 => Value::Whole(signed(32)),
-            Self::I64 => Value::Whole(signed(64)),
-            Self::F32 => Value::Real(f32::from_bits(unsigned as u32).into()),
-            Self::F64 => Value::Real(f64::from_bits(unsigned)),
-            Self::Bool => Value::Flag(unsigned != 0),
-        }
-    }
-}
-
-impl NumberList<'_> {
-    pub(crate) fn len(&self) -> usize {
-        self.bytes.len() / self.number.size()
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Value<'static>> + '_ {
-        let values = self.bytes.chunks_exact(self.number.size());
-        values.map(|bytes| self.number.read(bytes))
-    }
-}
-
-impl Value<'_> {
-    pub(crate) fn whole(&self) -> Option<u64> {
-        match self {
-            Self::Whole(number) => u64::try_from(*number).ok(),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn real(&self) -> Option<f64> {
-        match self {
-            Self::Whole(number) => Some(*number as f64),
-            Self::Real(number) => Some(*number),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Value<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Self::Whole(number) => write!(f, "{number}"),
-            Self::Real(number) => write!(f, "{number}"),
-            Self::Flag(flag) => write!(f, "{flag}"),
-            Self::Text(text) => write!(f, "{:?}", short(text)),
-            Self::Numbers(list) => write!(f, "a list of {} numbers", list.len()),
-            Self::Texts(texts) => write!(f, "a list of {} texts", texts.len()),
-        }
-    }
-}
 
 impl<'a> Gguf<'a> {
     /// Reads the header of a whole file.
@@ -231,16 +113,7 @@ type Parsed<T> = std::result::Result<T, String>;
 
 fn parse(bytes: &[u8]) -> Parsed<Gguf<'_>> {
     let mut cursor = Cursor { bytes, at: 0 };
-    if cursor.take(4, "the first four bytes")? != b"GGUF" {
-        return Err("not a GGUF file: it does not begin with GGUF".into());
-    }
-    match cursor.u32("the version")? {
-        2 | 3 => {}
-        version if version.swap_bytes() <= 0xFFFF => {
-            return Err("written for big-endian machines, which is not read here".into());
-        }
-        version => return Err(format!("version {version} of the format; 2 and 3 are read here")),
-    }
+    cursor.start()?;
     // A tensor's entry has 24 bytes at least, a value 13.
     let n_tensors = cursor.count(24, "tensors")?;
     let n_values = cursor.count(13, "values")?;
@@ -252,20 +125,11 @@ fn parse(bytes: &[u8]) -> Parsed<Gguf<'_>> {
             return Err(format!("says {} twice", short(key)));
         }
     }
-    let alignment = match values.get("general.alignment") {
-        None => ALIGNMENT,
-        Some(value) => value
-            .whole()
-            .map(|number| number as usize)
-            .filter(|number| number.is_power_of_two() && *number <= LARGEST_ALIGNMENT)
-            .ok_or_else(|| format!("general.alignment is {value}: expected a power of two"))?,
-    };
+    let alignment = alignment(&values)?;
     let entries: Vec<Entry> = (0..n_tensors).map(|_| cursor.entry()).collect::<Parsed<_>>()?;
     if cursor.at > LARGEST_HEADER {
-        return Err(format!(
-            "its header has {} bytes, more than any model's",
-            cursor.at
-        ));
+        let n_bytes = cursor.at;
+        return Err(format!("its header has {n_bytes} bytes, more than any model's"));
     }
     let start = cursor.at.next_multiple_of(alignment);
     let mut tensors = Vec::with_capacity(entries.len());
@@ -279,6 +143,16 @@ fn parse(bytes: &[u8]) -> Parsed<Gguf<'_>> {
     Ok(Gguf { values, tensors })
 }
 
+fn alignment(values: &BTreeMap<&str, Value>) -> Parsed<usize> {
+    let Some(value) = values.get("general.alignment") else {
+        return Ok(ALIGNMENT);
+    };
+    let number = value.whole().and_then(|number| usize::try_from(number).ok());
+    number
+        .filter(|number| number.is_power_of_two() && *number <= LARGEST_ALIGNMENT)
+        .ok_or_else(|| format!("general.alignment is {value}: expected a power of two"))
+}
+
 /// A tensor as the header has it.
 struct Entry<'a> {
     name: &'a str,
@@ -289,47 +163,43 @@ struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
+    /// Its bytes, where shape and offset allow.
     fn locate(self, file: &'a [u8], start: usize, alignment: usize) -> Parsed<TensorEntry<'a>> {
-        let name = short(self.name);
+        let (name, offset) = (short(self.name), self.offset);
         let block = blocks::find(self.block).map_err(|reason| format!("{name} {reason}"))?;
-        let too_large = || format!("{name} has the shape {:?}, larger than the file", self.sizes);
-        let n_numbers = self.sizes.iter().try_fold(1_u64, |n, &size| n.checked_mul(size));
-        let n_numbers = n_numbers
-            .and_then(|n| usize::try_from(n).ok())
-            .ok_or_else(too_large)?;
+        let (n_numbers, kind) = (block.n_numbers, block.name);
         let row = self.sizes.first().copied().unwrap_or(1);
-        if !row.is_multiple_of(block.n_numbers as u64) {
+        if !row.is_multiple_of(n_numbers as u64) {
             return Err(format!(
-                "{name} has rows of {row} numbers, no multiple of {}, which is a block of {}",
-                block.n_numbers, block.name
+                "{name} has rows of {row} numbers, no multiple of {n_numbers}, which is a block of {kind}"
             ));
         }
-        let n_bytes = (n_numbers / block.n_numbers)
-            .checked_mul(block.n_bytes)
-            .ok_or_else(too_large)?;
-        if !self.offset.is_multiple_of(alignment as u64) {
-            return Err(format!(
-                "{name} is at {}, no multiple of {alignment}",
-                self.offset
-            ));
+        let n_bytes = self
+            .n_bytes(block)
+            .ok_or_else(|| format!("{name} has the shape {:?}, larger than the file", self.sizes))?;
+        if !offset.is_multiple_of(alignment as u64) {
+            return Err(format!("{name} is at {offset}, no multiple of {alignment}"));
         }
-        let from = usize::try_from(self.offset)
-            .ok()
-            .and_then(|offset| start.checked_add(offset));
+        let from = usize::try_from(offset).ok();
+        let from = from.and_then(|offset| start.checked_add(offset));
         let bytes = from.and_then(|from| file.get(from..from.checked_add(n_bytes)?));
-        let bytes = bytes.ok_or_else(|| {
-            format!(
-                "{name} has {n_bytes} bytes at {}, beyond the file's end",
-                self.offset
-            )
-        })?;
         Ok(TensorEntry {
             name: self.name,
             shape: self.sizes.iter().rev().map(|&size| size as usize).collect(),
             block,
-            bytes,
+            bytes: bytes
+                .ok_or_else(|| format!("{name} has {n_bytes} bytes at {offset}, beyond the file's end"))?,
             file: 0,
         })
+    }
+
+    fn n_bytes(&self, block: &BlockType) -> Option<usize> {
+        let n_numbers = self
+            .sizes
+            .iter()
+            .try_fold(1_u64, |n, &size| n.checked_mul(size))?;
+        let n_blocks = usize::try_from(n_numbers).ok()? / block.n_numbers;
+        n_blocks.checked_mul(block.n_bytes)
     }
 }
 
@@ -339,6 +209,20 @@ struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
+    /// What every file begins with.
+    fn start(&mut self) -> Parsed<()> {
+        if self.take(4, "the first four bytes")? != b"GGUF" {
+            return Err("not a GGUF file: it does not begin with GGUF".into());
+        }
+        match self.u32("the version")? {
+            2 | 3 => Ok(()),
+            version if version.swap_bytes() <= 0xFFFF => {
+                Err("written for big-endian machines, which is not read here".into())
+            }
+            version => Err(format!("version {version} of the format; 2 and 3 are read here")),
+        }
+    }
+
     fn take(&mut self, n: usize, what: &str) -> Parsed<&'a [u8]> {
         let part = self
             .at

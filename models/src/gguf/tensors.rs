@@ -159,76 +159,88 @@ pub(super) fn weights<'a>(header: &Header<'_, 'a>) -> Result<Vec<GgufWeight<'a>>
         keys: header.n_kv_heads()?,
     };
     let mut weights = Vec::with_capacity(header.gguf.tensors.len());
-    let family = families::named(row.model_type);
     for entry in &header.gguf.tensors {
-        let is_passed_over = IN_CONFIGURATION.contains(&entry.name) || numbers(IGNORED, entry.name).is_some();
-        if !is_passed_over {
-            add(&mut weights, header, row, heads, entry)?;
+        if IN_CONFIGURATION.contains(&entry.name) || numbers(IGNORED, entry.name).is_some() {
+            continue;
+        }
+        let change = change(header, row, heads, entry)?;
+        for part in parts(header, row, entry)? {
+            weights.push(part.weight(entry, change, heads));
         }
     }
-    if let Some(family) = family {
-        weights
-            .iter_mut()
-            .for_each(|weight| weight.name = family.name_in_file(&weight.name));
+    if let Some(family) = families::named(row.model_type) {
+        for weight in &mut weights {
+            weight.name = family.name_in_file(&weight.name);
+        }
     }
     Ok(weights)
 }
 
-fn add<'a>(
-    weights: &mut Vec<GgufWeight<'a>>,
-    header: &Header<'_, 'a>,
-    row: &Architecture,
-    heads: Heads,
-    entry: &TensorEntry<'a>,
-) -> Result<()> {
-    let (stem, suffix) = split_suffix(entry.name);
-    let change = change(header, row, heads, entry)?;
-    let is_cut = |needed: usize| match entry.shape.len() >= needed {
-        true => Ok(()),
-        false => Err(header.damaged(format!("{} has the shape {:?}", entry.name, entry.shape))),
-    };
-    let mut push = |name: String, shape: Vec<usize>, bytes: &'a [u8]| {
-        weights.push(GgufWeight {
-            name,
-            shape: match change {
-                Some(Change::Transposed) => shape.iter().rev().copied().collect(),
-                _ => shape,
-            },
+/// One weight of ours in a tensor of the file.
+struct Part<'a> {
+    /// Canonical; the file's own where it is none of the architecture's.
+    name: String,
+    shape: Vec<usize>,
+    bytes: &'a [u8],
+}
+
+impl<'a> Part<'a> {
+    fn weight(self, entry: &TensorEntry, change: Option<Change>, heads: Heads) -> GgufWeight<'a> {
+        let mut shape = self.shape;
+        if change == Some(Change::Transposed) {
+            shape.reverse();
+        }
+        GgufWeight {
+            name: self.name,
+            shape,
             file: entry.file,
             block: entry.block,
-            bytes,
+            bytes: self.bytes,
             change,
             heads,
-        });
+        }
+    }
+}
+
+/// The weights that a tensor has: usually one.
+fn parts<'a>(header: &Header, row: &Architecture, entry: &TensorEntry<'a>) -> Result<Vec<Part<'a>>> {
+    let (stem, suffix) = split_suffix(entry.name);
+    let whole = |name: String| Part {
+        name,
+        shape: entry.shape.clone(),
+        bytes: entry.bytes,
     };
     let Some((pattern, numbers)) = canonical(header, row, stem) else {
-        push(entry.name.to_owned(), entry.shape.clone(), entry.bytes);
-        return Ok(());
+        return Ok(vec![whole(entry.name.to_owned())]);
     };
-    if pattern.ends_with("attention.qkv") && row.model_type == "phi" {
-        is_cut(1)?;
-        for (name, rows) in thirds(header, entry)? {
+    let joined = pattern.ends_with("attention.qkv") && row.model_type == "phi";
+    let cut = pattern.matches('*').count() > numbers.len();
+    let n_axes = usize::from(joined) + 2 * usize::from(cut);
+    if entry.shape.len() < n_axes {
+        return Err(header.damaged(format!("{} has the shape {:?}", entry.name, entry.shape)));
+    }
+    if joined {
+        let part = |(name, rows)| {
             let (shape, bytes) = rows_of(entry, rows);
-            push(
-                fill(&format!("layers.*.attention.{name}{suffix}"), &numbers),
-                shape,
-                bytes,
-            );
+            let name = fill(&format!("layers.*.attention.{name}{suffix}"), &numbers);
+            Part { name, shape, bytes }
+        };
+        return Ok(thirds(header, entry)?.map(part).into());
+    }
+    if !cut {
+        return Ok(vec![whole(fill(pattern, &numbers) + suffix)]);
+    }
+    let part = |index: usize| {
+        let (shape, bytes) = rows_of(entry, index..index + 1);
+        let index = index.to_string();
+        let numbers: Vec<&str> = numbers.iter().copied().chain([index.as_str()]).collect();
+        Part {
+            name: fill(pattern, &numbers) + suffix,
+            shape: shape[1..].to_vec(),
+            bytes,
         }
-        return Ok(());
-    }
-    if pattern.matches('*').count() == numbers.len() {
-        push(fill(pattern, &numbers) + suffix, entry.shape.clone(), entry.bytes);
-        return Ok(());
-    }
-    is_cut(2)?;
-    for part in 0..entry.shape[0] {
-        let (shape, bytes) = rows_of(entry, part..part + 1);
-        let part = part.to_string();
-        let numbers: Vec<&str> = numbers.iter().copied().chain([part.as_str()]).collect();
-        push(fill(pattern, &numbers) + suffix, shape[1..].to_vec(), bytes);
-    }
-    Ok(())
+    };
+    Ok((0..entry.shape[0]).map(part).collect())
 }
 
 /// Our pattern for a name, and the numbers in it.

@@ -1,6 +1,6 @@
 //! Which tokens are joined to which, and in what order.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value as Json, json};
 
@@ -47,8 +47,8 @@ pub(super) fn of_scores(header: &Header, tokens: &[&str], scores: &[f64]) -> Res
     for (token, score) in tokens.iter().zip(scores) {
         last_score.insert(token, *score);
     }
-    let mut found: Vec<(f64, &str, &str)> = Vec::new();
-    let mut seen = std::collections::HashSet::new();
+    let mut found: Vec<Merge> = Vec::new();
+    let mut seen = HashSet::new();
     for token in tokens.iter().filter(|token| seen.insert(**token)) {
         if token.len() > LONGEST {
             return Err(header.damaged(format!("has a token of {} bytes", token.len())));
@@ -58,23 +58,38 @@ pub(super) fn of_scores(header: &Header, tokens: &[&str], scores: &[f64]) -> Res
             .filter(|(left, right)| ids.contains_key(left) && ids.contains_key(right))
             .collect();
         of_token.sort_by_key(|(left, right)| (ids[left], ids[right]));
-        found.extend(
-            of_token
-                .into_iter()
-                .map(|(left, right)| (last_score[token], left, right)),
-        );
+        let merges = of_token.into_iter();
+        found.extend(merges.map(|(left, right)| Merge::new(last_score[token], left, right)));
     }
-    let length = |text: &str| text.chars().count();
-    let mut ordered: Vec<_> = found
-        .into_iter()
-        .map(|(score, left, right)| (score, length(left), length(right), left, right))
-        .collect();
-    ordered.sort_by(|one, other| {
-        let by_score = other.0.total_cmp(&one.0);
-        by_score.then_with(|| (other.1, other.2).cmp(&(one.1, one.2)))
+    // Those that are equal keep their order.
+    found.sort_by(|one, other| {
+        let by_score = other.score.total_cmp(&one.score);
+        by_score.then_with(|| other.lengths.cmp(&one.lengths))
     });
-    Ok(ordered
-        .into_iter()
-        .map(|(.., left, right)| json!([left, right]))
+    Ok(found
+        .iter()
+        .map(|merge| json!([merge.left, merge.right]))
         .collect())
+}
+
+/// Two tokens that are another together.
+struct Merge<'a> {
+    /// Of the other.
+    score: f64,
+    /// In characters.
+    lengths: (usize, usize),
+    left: &'a str,
+    right: &'a str,
+}
+
+impl<'a> Merge<'a> {
+    fn new(score: f64, left: &'a str, right: &'a str) -> Self {
+        Self {
+            // So that -0 is no less than 0.
+            score: score + 0.0,
+            lengths: (left.chars().count(), right.chars().count()),
+            left,
+            right,
+        }
+    }
 }
