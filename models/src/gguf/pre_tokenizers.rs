@@ -32,7 +32,18 @@ const GPT4O: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\
 const BLOOM: &str = r" ?[^(\s|[.,!?…。，、।۔،])]+";
 
 const GPT2: PreTokenizer = PreTokenizer {
-    names: &["default", "gpt-2", "gpt2", "mpt", "olmo", "phi-2", "jais"],
+    names: &[
+        "default",
+        "gpt-2",
+        "gpt2",
+        "mpt",
+        "olmo",
+        "phi-2",
+        "jais",
+        "gigachat",
+        "mellum",
+        "roberta-bpe",
+    ],
     steps: &[Step::Words],
     whole_words: false,
 };
