@@ -122,12 +122,14 @@ impl ModelFiles {
             Ok(_) => path.parent().unwrap_or(path),
             Err(_) => return Err(Error::FolderNotFound { path: path.into() }),
         };
-        let paths = weight_paths(path);
-        if let Ok(paths) = &paths
-            && paths.iter().all(|path| is_gguf(path))
-        {
-            return Self::of_gguf(folder, paths);
-        }
+        let paths = match weight_paths(path) {
+            Ok(paths) if paths.iter().all(|path| is_gguf(path)) => return Self::of_gguf(folder, &paths),
+            Err(error @ Error::SeveralModels { .. }) => return Err(error),
+            Err(Error::Damaged { file, reason }) if is_gguf(Path::new(&file)) => {
+                return Err(Error::Damaged { file, reason });
+            }
+            paths => paths,
+        };
         Ok(Self {
             config: read(folder, "config.json")?,
             generation_config: match folder.join("generation_config.json") {

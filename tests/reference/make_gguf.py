@@ -451,6 +451,8 @@ UNLIKE = []
 def write_model(name: str) -> dict:
     architecture, model_type, vocabulary, values = CASES[name]
     config = AutoConfig.for_model(model_type, **values)
+    # T5's configuration says True whatever it is told; later versions have a head of their own.
+    config.tie_word_embeddings = values.get("tie_word_embeddings", config.tie_word_embeddings)
     model = seeded(config)
     path = OUT / f"{name}.gguf"
     writer = GGUFWriter(path, architecture)
