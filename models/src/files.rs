@@ -10,7 +10,7 @@ use crate::gguf;
 
 pub use weights::{WeightBytes, WeightFile, WeightFormat};
 pub(crate) use weights::{gguf_part_names, index_name, is_weights};
-use weights::{is_gguf, map, weight_paths};
+use weights::{is_gguf, weight_paths};
 
 /// The files of one model, weights mapped and not yet read.
 pub struct ModelFiles {
@@ -124,7 +124,9 @@ impl ModelFiles {
         };
         let paths = match weight_paths(path) {
             Ok(paths) if paths.iter().all(|path| is_gguf(path)) => return Self::of_gguf(folder, &paths),
-            Err(error @ Error::SeveralModels { .. }) => return Err(error),
+            Err(error @ Error::WeightsElsewhere { .. }) if !folder.join("config.json").exists() => {
+                return Err(error);
+            }
             Err(Error::Damaged { file, reason }) if is_gguf(Path::new(&file)) => {
                 return Err(Error::Damaged { file, reason });
             }
@@ -137,13 +139,19 @@ impl ModelFiles {
                 _ => None,
             },
             tokenizer: TokenizerFiles::open(folder)?,
-            weights: paths?.iter().map(|path| map(path)).collect::<Result<_>>()?,
+            weights: paths?
+                .iter()
+                .map(|path| WeightFile::open(path))
+                .collect::<Result<_>>()?,
         })
     }
 
     /// One GGUF file, or the parts of one: its header has all the rest.
     fn of_gguf(folder: &Path, paths: &[PathBuf]) -> Result<Self> {
-        let weights: Vec<WeightFile> = paths.iter().map(|path| map(path)).collect::<Result<_>>()?;
+        let weights: Vec<WeightFile> = paths
+            .iter()
+            .map(|path| WeightFile::open(path))
+            .collect::<Result<_>>()?;
         let named: Vec<gguf::NamedBytes> = weights
             .iter()
             .map(|file| (file.name.as_str(), file.bytes.as_slice()))
@@ -175,8 +183,17 @@ impl ModelFiles {
 /// Small files are bounded: a name that leads to a device or a huge file must not fill the memory.
 const LARGEST_SMALL_FILE: u64 = 256 << 20;
 
+/// Where a link leads that leads to nothing: in a cache whose contents were cleared, or copied without them.
+fn dangling(path: &Path) -> Option<PathBuf> {
+    let target = std::fs::read_link(path).ok()?;
+    (!path.exists()).then_some(target)
+}
+
 fn read(folder: &Path, file: &'static str) -> Result<Vec<u8>> {
     let path = folder.join(file);
+    if let Some(target) = dangling(&path) {
+        return Err(Error::Dangling { path, target });
+    }
     let io = |source| Error::Io {
         path: path.clone(),
         source,

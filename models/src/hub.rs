@@ -2,7 +2,7 @@
 //! huggingface_hub uses, so that nothing is downloaded twice in either direction.
 //!
 //! [`fetch`] asks the hub what a revision consists of (`listing` chooses among it: the configuration, the tokenizer
-//! and safetensors weights, never a pickle), makes sure that each file is in the cache (`download`, over `http`,
+//! and the weights: safetensors, or PyTorch's where there are none), makes sure that each file is in the cache (`download`, over `http`,
 //! `address` and `cache`), and answers with the snapshot's folder. Every body is verified against the hash that the
 //! hub announces before any program can see it. `settings` reads the environment variables of the Python library.
 
@@ -28,7 +28,7 @@ pub use self::settings::HubSettings;
 use self::cache::{ModelCache, io_error};
 use self::download::Source;
 use self::http::{Ask, Client, Reply, header};
-use self::listing::{WEIGHTS, WEIGHTS_INDEX, Weights};
+use self::listing::Weights;
 use ecco_interpreter::{Progress, Watch};
 
 const DEFAULT_REVISION: &str = "main";
@@ -42,12 +42,20 @@ pub struct HubOptions {
     pub revision: Option<String>,
 }
 
-/// The folder with config.json, the tokenizer and the safetensors weights of a model on the hub, as the environment
-/// says where that is. What the cache lacks is downloaded and verified.
+/// Where a model of the hub is.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub folder: PathBuf,
+    /// Where it is not for certain what was asked for, a sentence that says so.
+    pub notice: Option<String>,
+}
+
+/// The folder with config.json, the tokenizer and the weights of a model on the hub, as the environment says where that
+/// is. What the cache lacks is downloaded and verified.
 ///
 /// # Errors
 /// See [`HubError`]; nothing bad stays in the cache, and a next call goes on from what had arrived.
-pub fn fetch(repo_id: &str, options: &HubOptions, watch: &mut Watch) -> Result<PathBuf, HubError> {
+pub fn fetch(repo_id: &str, options: &HubOptions, watch: &mut Watch) -> Result<Snapshot, HubError> {
     fetch_with(&HubSettings::from_env(), repo_id, options, watch)
 }
 
@@ -60,25 +68,28 @@ pub fn fetch_with(
     repo_id: &str,
     options: &HubOptions,
     watch: &mut Watch,
-) -> Result<PathBuf, HubError> {
+) -> Result<Snapshot, HubError> {
     let revision = options.revision.as_deref().unwrap_or(DEFAULT_REVISION);
     listing::check_repo_id(repo_id)?;
     listing::check_revision(revision)?;
     let cache = ModelCache::new(&settings.cache, repo_id);
     if settings.offline {
-        return cache
-            .complete_snapshot(revision)
-            .ok_or_else(|| HubError::NotCached {
-                repo_id: repo_id.to_owned(),
-                revision: revision.to_owned(),
-                cache: settings.cache.clone(),
-            });
+        return cached(&cache, options).ok_or_else(|| HubError::NotCached {
+            repo_id: repo_id.to_owned(),
+            revision: revision.to_owned(),
+            cache: settings.cache.clone(),
+            commits: cache.commits(),
+        });
     }
     let client = Client::new(settings)?;
     let repo = Repo::with_revision(repo_id.to_owned(), RepoType::Model, revision.to_owned());
     let info = match describe(&client, &repo, watch) {
         // As with the Python library, a model that is here works without its server.
-        Err(error) if error.is_outage() => return cache.complete_snapshot(revision).ok_or(error),
+        Err(error) if error.is_outage() => return cached(&cache, options).ok_or(error),
+        Err(error @ HubError::RevisionNotFound { .. }) => {
+            let folder = cache.lengthened(revision).ok_or(error)?;
+            return Ok(Snapshot { folder, notice: None });
+        }
         info => info?,
     };
     let plan = listing::plan(repo_id, &info)?;
@@ -91,13 +102,37 @@ pub fn fetch_with(
     for file in &plan.small {
         source.fetch(file, watch)?;
     }
-    match plan.weights {
-        Weights::Single => source.fetch(WEIGHTS, watch)?,
-        Weights::Sharded => fetch_shards(&source, repo_id, watch)?,
+    source.fetch(plan.weights.file(), watch)?;
+    if let Weights::Sharded { index, end } = plan.weights {
+        fetch_shards(&source, repo_id, (index, end), watch)?;
     }
     // Last, so that a revision never points to a half-fetched snapshot.
     cache.set_reference(revision, &info.sha)?;
-    Ok(cache.snapshot(&info.sha))
+    Ok(Snapshot {
+        folder: cache.snapshot(&info.sha),
+        notice: None,
+    })
+}
+
+/// What the cache has of a revision.
+fn cached(cache: &ModelCache, options: &HubOptions) -> Option<Snapshot> {
+    let revision = options.revision.as_deref().unwrap_or(DEFAULT_REVISION);
+    let certain = cache
+        .complete_snapshot(revision)
+        .or_else(|| cache.lengthened(revision));
+    if let Some(folder) = certain {
+        return Some(Snapshot { folder, notice: None });
+    }
+    let commit = match revision {
+        DEFAULT_REVISION => cache.only_commit("")?,
+        _ => return None,
+    };
+    Some(Snapshot {
+        folder: cache.complete_snapshot(&commit)?,
+        notice: Some(format!(
+            "the cache does not say which commit {revision} is: the only one that it has was taken, {commit}"
+        )),
+    })
 }
 
 /// The ids of the models in the local cache, sorted; for completion.
@@ -112,17 +147,21 @@ pub fn cached_models_in(cache: &Path) -> Vec<String> {
     let ids = names.filter_map(|name| Some(name.strip_prefix("models--")?.replace("--", "/")));
     let mut ids: Vec<_> = ids
         .filter(|id| listing::check_repo_id(id).is_ok())
-        .filter(|id| ModelCache::new(cache, id).has_snapshot())
+        .filter(|id| !ModelCache::new(cache, id).commits().is_empty())
         .collect();
     ids.sort();
     ids
 }
 
-fn fetch_shards(source: &Source, repo_id: &str, watch: &mut Watch) -> Result<(), HubError> {
-    source.fetch(WEIGHTS_INDEX, watch)?;
-    let path = source.cache.snapshot(source.commit).join(WEIGHTS_INDEX);
+fn fetch_shards(
+    source: &Source,
+    repo_id: &str,
+    (index, end): (&str, &str),
+    watch: &mut Watch,
+) -> Result<(), HubError> {
+    let path = source.cache.snapshot(source.commit).join(index);
     let index = std::fs::read(&path).map_err(|source| io_error(&path, source))?;
-    for shard in listing::shards(repo_id, &index)? {
+    for shard in listing::shards(repo_id, &index, end)? {
         source.fetch(&shard, watch)?;
     }
     Ok(())

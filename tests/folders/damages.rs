@@ -220,24 +220,6 @@ pub(crate) const DAMAGES: &[(&str, Damage)] = &[
         set(folder, "vocab_size", json!(0));
         strings(&["config.json: vocab_size is 0"])
     }),
-    ("a tokenizer whose vocabulary exceeds the embedding", |folder| {
-        let mut tokenizer: Value = serde_json::from_slice(&folder.read("tokenizer.json")).expect("JSON");
-        let vocabulary = tokenizer["model"]["vocab"].as_object_mut().expect("a vocabulary");
-        vocabulary.insert("surprise".into(), json!(5000));
-        folder.write("tokenizer.json", tokenizer.to_string());
-        strings(&["tokenizer.json: has ids up to 5000, but the model's vocabulary has 384 tokens"])
-    }),
-    ("an added token beyond the embedding", |folder| {
-        let mut tokenizer: Value = serde_json::from_slice(&folder.read("tokenizer.json")).expect("JSON");
-        let mut vocabulary = tokenizer["model"]["vocab"]
-            .as_object()
-            .expect("a vocabulary")
-            .clone();
-        vocabulary.insert("surprise".into(), json!(384));
-        tokenizer["model"]["vocab"] = vocabulary.into();
-        folder.write("tokenizer.json", tokenizer.to_string());
-        strings(&["tokenizer.json: has ids up to 384, but the model's vocabulary has 384 tokens"])
-    }),
     ("a tokenizer that is none", |folder| {
         folder.write("tokenizer.json", "{}");
         strings(&["tokenizer.json"])
@@ -259,10 +241,10 @@ pub(crate) const DAMAGES: &[(&str, Damage)] = &[
         folder.remove("model.safetensors");
         strings(&["has no model.safetensors"])
     }),
-    ("a pickle", |folder| {
+    ("a PyTorch file that is none", |folder| {
         folder.remove("model.safetensors");
         folder.write("pytorch_model.bin", "PK");
-        strings(&["pytorch_model.bin is a pickle"])
+        strings(&["pytorch_model.bin: not a whole PyTorch file: it ends before its directory of entries"])
     }),
 ];
 

@@ -312,11 +312,16 @@ fn a_folder_with_one_file_and_with_several() {
     );
     std::fs::write(file.folder.join("b.gguf"), &file.bytes).expect("written");
     let error = folder(&file).map(drop).expect_err("two models");
+    let said = error.to_string();
     assert!(
-        error.to_string().ends_with("has several models: a.gguf, b.gguf"),
+        said.ends_with("has no model.safetensors, but a.gguf, b.gguf"),
         "{error}"
     );
-    assert_eq!(error.hint().as_deref(), Some("name one of the files"));
+    let hint = error.hint().expect("a hint");
+    assert!(
+        hint.starts_with("give the path of the one that is meant: ") && hint.ends_with("a.gguf\""),
+        "{hint}"
+    );
     std::fs::write(file.folder.join("c-00001-of-00002.gguf"), &file.bytes).expect("written");
     let path = file.folder.join("c-00001-of-00002.gguf").display().to_string();
     let error = load(&path, &Default::default(), &mut unwatched)

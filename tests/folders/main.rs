@@ -4,6 +4,8 @@ mod damages;
 mod folder;
 mod gguf;
 mod large;
+mod names;
+mod pytorch;
 
 use std::ops::ControlFlow;
 use std::panic::catch_unwind;

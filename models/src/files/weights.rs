@@ -7,12 +7,14 @@ use std::time::SystemTime;
 use memmap2::{MmapMut, MmapOptions, UncheckedAdvice};
 use serde_json::Value;
 
-use super::read;
+use super::{dangling, read};
 use crate::error::{Error, Result};
 
 /// One file of weights.
 pub struct WeightFile {
     pub name: String,
+    /// The whole path, for people.
+    pub path: String,
     pub format: WeightFormat,
     pub bytes: WeightBytes,
     source: Option<Source>,
@@ -22,22 +24,41 @@ pub struct WeightFile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WeightFormat {
     Safetensors,
+    /// What `torch.save` writes.
+    Pytorch,
     Gguf,
 }
 
 /// What weights are called in a folder, what the ones before the others are preferred to; one file, or an index of
 /// several.
-const NAMES: [(&str, &str, WeightFormat); 1] = [(
-    "model.safetensors",
-    "model.safetensors.index.json",
-    WeightFormat::Safetensors,
-)];
+const NAMES: [(&str, &str, WeightFormat); 2] = [
+    (
+        "model.safetensors",
+        "model.safetensors.index.json",
+        WeightFormat::Safetensors,
+    ),
+    (
+        "pytorch_model.bin",
+        "pytorch_model.bin.index.json",
+        WeightFormat::Pytorch,
+    ),
+];
 
 /// What the files of one format are called by their ends.
-const ENDS: [(&str, WeightFormat); 2] = [
+const ENDS: [(&str, WeightFormat); 6] = [
     (".safetensors", WeightFormat::Safetensors),
+    (".bin", WeightFormat::Pytorch),
+    (".pt", WeightFormat::Pytorch),
+    (".pth", WeightFormat::Pytorch),
+    (".ckpt", WeightFormat::Pytorch),
     (".gguf", WeightFormat::Gguf),
 ];
+
+/// What training leaves beside the weights, by how the names begin.
+const NO_MODEL: [&str; 5] = ["training_args", "optimizer", "scheduler", "rng_state", "adapter_"];
+
+/// What stands in the place of a large file where git-lfs has not fetched it.
+const LFS: &[u8] = b"version https://git-lfs.github.com/spec/";
 
 /// The name of the index of several files of a format.
 pub(crate) fn index_name(format: WeightFormat) -> &'static str {
@@ -53,10 +74,19 @@ struct Source {
 }
 
 impl WeightFile {
+    /// Maps a file.
+    ///
+    /// # Errors
+    /// Where there is no such file, or its name is none of weights.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        map(path)
+    }
+
     /// A safetensors file that is part of the program.
     pub(super) fn inside(name: &str, bytes: &'static [u8]) -> Self {
         Self {
             name: name.into(),
+            path: name.into(),
             format: WeightFormat::Safetensors,
             bytes: WeightBytes::Inside(bytes),
             source: None,
@@ -136,55 +166,48 @@ pub(super) fn weight_paths(path: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn paths_in(folder: &Path) -> Result<Vec<PathBuf>> {
+    // A link that leads nowhere is there: what it lacks is told when it is read.
+    let is_there = |name: &str| folder.join(name).symlink_metadata().is_ok();
     for (single, index, format) in NAMES {
-        if folder.join(single).exists() {
+        if is_there(single) {
             return Ok(vec![folder.join(single)]);
         }
-        if folder.join(index).exists() {
+        if is_there(index) {
             return shard_paths(folder, index, format);
         }
     }
     if let Some(parts) = gguf_in(folder)? {
         return Ok(parts);
     }
-    let pickle = std::fs::read_dir(folder).ok().and_then(|entries| {
-        entries
-            .flatten()
-            .map(|entry| entry.file_name().to_string_lossy().into_owned())
-            .find(|name| {
-                [".bin", ".pt", ".pth", ".ckpt"]
-                    .iter()
-                    .any(|ending| name.ends_with(ending))
-            })
-    });
-    Err(match pickle {
-        Some(name) => Error::Pickle {
-            file: folder.join(name).display().to_string(),
-        },
-        None => Error::FileMissing {
-            folder: folder.to_owned(),
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut found: Vec<String> = names
+        .filter(|name| format_by_name(name).is_some())
+        .filter(|name| !NO_MODEL.iter().any(|start| name.starts_with(start)))
+        .collect();
+    found.sort();
+    let folder = folder.to_owned();
+    Err(match found.is_empty() {
+        true => Error::FileMissing {
+            folder,
             file: "model.safetensors",
         },
+        false => Error::WeightsElsewhere { folder, found },
     })
 }
 
-/// The GGUF model of a folder, if it has one; where it has several, which is meant has to be said.
+/// The GGUF model of a folder that has one.
 fn gguf_in(folder: &Path) -> Result<Option<Vec<PathBuf>>> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    let mut names: Vec<String> = names
+    let names: Vec<String> = names
         .filter(|name| format_by_name(name) == Some(WeightFormat::Gguf))
         // Of one in several parts, the first.
         .filter(|name| part_of(name).is_none_or(|(_, number, _)| number == 1))
         .collect();
-    names.sort();
     match names.as_slice() {
-        [] => Ok(None),
         [name] => gguf_parts(folder, name).map(Some),
-        names => Err(Error::SeveralModels {
-            folder: folder.to_owned(),
-            files: names.join(", "),
-        }),
+        _ => Ok(None),
     }
 }
 
@@ -255,6 +278,7 @@ impl WeightFormat {
     fn name(self) -> &'static str {
         match self {
             Self::Safetensors => "safetensors",
+            Self::Pytorch => "PyTorch",
             Self::Gguf => "GGUF",
         }
     }
@@ -270,7 +294,7 @@ fn name_of(path: &Path) -> String {
     name.to_string_lossy().into_owned()
 }
 
-pub(super) fn map(path: &Path) -> Result<WeightFile> {
+fn map(path: &Path) -> Result<WeightFile> {
     let io = |source| Error::Io {
         path: path.to_owned(),
         source,
@@ -280,6 +304,12 @@ pub(super) fn map(path: &Path) -> Result<WeightFile> {
         file: name_of(path),
         reason: reason.to_owned(),
     };
+    if let Some(target) = dangling(path) {
+        return Err(Error::Dangling {
+            path: path.to_owned(),
+            target,
+        });
+    }
     // Before it is opened: to open a pipe waits for its other end, for ever.
     if !std::fs::metadata(path).map_err(io)?.is_file() {
         return Err(damaged("a folder, a pipe or a device, not a file"));
@@ -291,8 +321,14 @@ pub(super) fn map(path: &Path) -> Result<WeightFile> {
     // replaced by renaming, by transformers and by the hub's cache alike, and `ensure_unchanged` refuses one
     // that was not.
     let map = unsafe { MmapOptions::new().map_copy(&file) }.map_err(io)?;
+    if map.starts_with(LFS) {
+        return Err(Error::LfsPointer {
+            path: path.to_owned(),
+        });
+    }
     Ok(WeightFile {
         name,
+        path: path.display().to_string(),
         format,
         bytes: WeightBytes::Mapped(map),
         source: Some(Source {

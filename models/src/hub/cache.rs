@@ -24,7 +24,7 @@ use sha2::Sha256;
 
 use super::error::HubError;
 use super::http::pause;
-use super::listing::{WEIGHTS, WEIGHTS_INDEX, is_commit, is_hex, shards};
+use super::listing::{WEIGHTS, Weights, is_commit, is_hex, is_short_commit, shards};
 use ecco_interpreter::{Progress, Watch};
 
 const LOCK_POLL: Duration = Duration::from_millis(200);
@@ -140,25 +140,52 @@ impl ModelCache {
     /// The same, when a model can be loaded from it.
     pub(super) fn complete_snapshot(&self, revision: &str) -> Option<PathBuf> {
         let folder = self.last_snapshot(revision)?;
-        let here = |name: &str| folder.join(name).is_file();
-        let whole = here("config.json") && (here(WEIGHTS) || self.has_all_shards(&folder));
+        let has_weights = || WEIGHTS.iter().any(|weights| self.has(&folder, *weights));
+        let whole = folder.join("config.json").is_file() && has_weights();
         whole.then_some(folder)
     }
 
-    /// True when any commit of the model is here whole.
-    pub(super) fn has_snapshot(&self) -> bool {
-        let commits = std::fs::read_dir(self.snapshot(""))
+    /// The only commit that is here whole and begins with `start`, where no reference says which is meant: in a cache
+    /// that was copied by hand, or fetched by commit.
+    pub(super) fn only_commit(&self, start: &str) -> Option<String> {
+        let mut commits = self.commits();
+        commits.retain(|commit| commit.starts_with(start));
+        match commits.len() {
+            1 => commits.pop(),
+            _ => None,
+        }
+    }
+
+    /// The commit that a shortened one means, if it is here.
+    pub(super) fn lengthened(&self, revision: &str) -> Option<PathBuf> {
+        let commit = is_short_commit(revision).then(|| self.only_commit(revision))?;
+        self.complete_snapshot(&commit?)
+    }
+
+    /// The commits of the model that are here whole, sorted.
+    pub(super) fn commits(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.snapshot(""))
             .into_iter()
             .flatten()
             .flatten();
-        let mut commits = commits.filter_map(|entry| entry.file_name().into_string().ok());
-        commits.any(|commit| is_commit(&commit) && self.complete_snapshot(&commit).is_some())
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let mut commits: Vec<String> = names
+            .filter(|commit| is_commit(commit) && self.complete_snapshot(commit).is_some())
+            .collect();
+        commits.sort();
+        commits
     }
 
-    fn has_all_shards(&self, snapshot: &Path) -> bool {
-        let names = std::fs::read(snapshot.join(WEIGHTS_INDEX)).ok();
-        let names = names.and_then(|index| shards(&self.repo_id, &index).ok());
-        names.is_some_and(|names| names.iter().all(|name| snapshot.join(name).is_file()))
+    fn has(&self, snapshot: &Path, weights: Weights) -> bool {
+        let here = |name: &str| snapshot.join(name).is_file();
+        match weights {
+            Weights::Single(file) => here(file),
+            Weights::Sharded { index, end } => {
+                let index = std::fs::read(snapshot.join(index)).ok();
+                let names = index.and_then(|index| shards(&self.repo_id, &index, end).ok());
+                names.is_some_and(|names| names.iter().all(|name| here(name)))
+            }
+        }
     }
 
     /// Remembers where a branch or tag stands, for offline use.

@@ -41,6 +41,8 @@ pub enum HubError {
         repo_id: String,
         revision: String,
         cache: PathBuf,
+        /// What is there.
+        commits: Vec<String>,
     },
     #[error("cannot reach {server}: {source}")]
     Unreachable {
@@ -77,12 +79,10 @@ pub enum HubError {
     #[error("the model {repo_id:?} lists a file with the unsafe name {name:?}")]
     UnsafeName { repo_id: String, name: String },
     #[error(
-        "the model {repo_id:?} has its weights only as {file}, a pickle: opening a pickle can run any code that is in it"
+        "the model {repo_id:?} has neither model.safetensors nor pytorch_model.bin, whole or in shards with an index"
     )]
-    PickleOnly { repo_id: String, file: String },
-    #[error("the model {repo_id:?} has neither model.safetensors nor model.safetensors.index.json")]
     NoWeights { repo_id: String },
-    #[error("the model {repo_id:?} has no safetensors, but GGUF files: {}", files.join(", "))]
+    #[error("the model {repo_id:?} has neither safetensors nor PyTorch files, but GGUF: {}", files.join(", "))]
     GgufOnly { repo_id: String, files: Vec<String> },
     #[error("the shard index of {repo_id:?} cannot be read: {reason}")]
     InvalidIndex { repo_id: String, reason: String },
@@ -119,6 +119,9 @@ impl Diagnostic for HubError {
             Self::NotFound { with_token, .. } => format!("check the spelling; {}", token_advice(*with_token)),
             Self::RevisionNotFound { .. } => "leave `revision` out for the default branch".to_owned(),
             Self::AccessDenied { with_token, .. } => token_advice(*with_token).to_owned(),
+            Self::NotCached { commits, .. } if !commits.is_empty() => {
+                format!("ask for what is there by its commit: revision {}", commits.join(", or "))
+            }
             Self::NotCached { .. } => "unset HF_HUB_OFFLINE to download it".to_owned(),
             Self::NoCertificates { .. } => "correct SSL_CERT_FILE or REQUESTS_CA_BUNDLE, or unset it".to_owned(),
             Self::Unreachable { source, .. } if source.to_string().contains("certificate") => {
@@ -137,7 +140,6 @@ impl Diagnostic for HubError {
                     .to_owned()
             }
             Self::NotAHub { .. } => "check HF_ENDPOINT, and whether a login page stands in between".to_owned(),
-            Self::PickleOnly { repo_id, .. } => conversion(repo_id),
             Self::GgufOnly { repo_id, files } => {
                 let file = files.first().map_or("model.gguf", String::as_str);
                 format!("name one behind the model: \"{repo_id}/{file}\"")
@@ -185,14 +187,4 @@ fn token_advice(with_token: bool) -> &'static str {
     } else {
         "a private or gated model needs an access token in HF_TOKEN (or `hf auth login`)"
     }
-}
-
-/// `repo_id` went through the id check, so it holds nothing that could leave the quotes.
-fn conversion(repo_id: &str) -> String {
-    let folder = repo_id.replace('/', "-");
-    format!(
-        "if you trust it, convert it once and load the folder \"{folder}\": python -c \"from transformers import \
-         AutoModelForCausalLM as M, AutoTokenizer as T; [c.from_pretrained('{repo_id}').save_pretrained('{folder}') \
-         for c in (M, T)]\""
-    )
 }

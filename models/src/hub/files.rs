@@ -34,6 +34,7 @@ pub fn fetch_files(
             repo_id: repo_id.to_owned(),
             revision: revision.to_owned(),
             cache: settings.cache.clone(),
+            commits: cache.commits(),
         });
     }
     match download(settings, repo_id, files, revision, watch) {

@@ -20,15 +20,37 @@ const SMALL_FILES: [&str; 7] = [
 /// What a tokenizer can be rebuilt from where there is no tokenizer.json.
 const VOCABULARY_FILES: [&str; 3] = ["vocab.json", "merges.txt", "vocab.txt"];
 
-pub(super) const WEIGHTS: &str = "model.safetensors";
-pub(super) const WEIGHTS_INDEX: &str = "model.safetensors.index.json";
+/// How weights may be stored, what is first being preferred: in one file, or in shards that an index names.
+pub(super) const WEIGHTS: [Weights; 4] = [
+    Weights::Single("model.safetensors"),
+    Weights::Sharded {
+        index: "model.safetensors.index.json",
+        end: ".safetensors",
+    },
+    Weights::Single("pytorch_model.bin"),
+    Weights::Sharded {
+        index: "pytorch_model.bin.index.json",
+        end: ".bin",
+    },
+];
 
-/// How the weights are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Weights {
-    Single,
-    /// An index that names the shards.
-    Sharded,
+    Single(&'static str),
+    /// What the shards' names end with.
+    Sharded {
+        index: &'static str,
+        end: &'static str,
+    },
+}
+
+impl Weights {
+    /// The file to look for.
+    pub(super) fn file(self) -> &'static str {
+        match self {
+            Self::Single(file) | Self::Sharded { index: file, .. } => file,
+        }
+    }
 }
 
 /// The files to fetch, in order: configuration first, so that a model nobody can use costs nothing; weights last, so
@@ -48,7 +70,7 @@ pub(super) fn plan(repo_id: &str, info: &RepoInfo) -> Result<Plan, HubError> {
             name: (*name).to_owned(),
         });
     }
-    let has_weights = names.contains(WEIGHTS) || names.contains(WEIGHTS_INDEX);
+    let has_weights = WEIGHTS.iter().any(|weights| names.contains(weights.file()));
     if let Some(files) = gguf_files(&names).filter(|_| !has_weights) {
         return Err(HubError::GgufOnly {
             repo_id: repo_id.to_owned(),
@@ -61,13 +83,10 @@ pub(super) fn plan(repo_id: &str, info: &RepoInfo) -> Result<Plan, HubError> {
             file: "config.json".to_owned(),
         });
     }
-    let weights = if names.contains(WEIGHTS) {
-        Weights::Single
-    } else if names.contains(WEIGHTS_INDEX) {
-        Weights::Sharded
-    } else {
-        return Err(no_safetensors(repo_id, &names));
-    };
+    let weights = WEIGHTS.into_iter().find(|weights| names.contains(weights.file()));
+    let weights = weights.ok_or_else(|| HubError::NoWeights {
+        repo_id: repo_id.to_owned(),
+    })?;
     let mut small: Vec<_> = SMALL_FILES
         .into_iter()
         .filter(|name| names.contains(name))
@@ -109,22 +128,8 @@ pub(super) fn check_listed(repo_id: &str, file: &str, info: &RepoInfo) -> Result
     }
 }
 
-fn no_safetensors(repo_id: &str, names: &BTreeSet<&str>) -> HubError {
-    let repo_id = repo_id.to_owned();
-    match names
-        .iter()
-        .find(|name| name.starts_with("pytorch_model") && name.ends_with(".bin"))
-    {
-        Some(file) => HubError::PickleOnly {
-            repo_id,
-            file: (*file).to_owned(),
-        },
-        None => HubError::NoWeights { repo_id },
-    }
-}
-
 /// The shards that an index names, each once, in order.
-pub(super) fn shards(repo_id: &str, index: &[u8]) -> Result<Vec<String>, HubError> {
+pub(super) fn shards(repo_id: &str, index: &[u8], end: &str) -> Result<Vec<String>, HubError> {
     let invalid = |reason: String| HubError::InvalidIndex {
         repo_id: repo_id.to_owned(),
         reason,
@@ -140,7 +145,7 @@ pub(super) fn shards(repo_id: &str, index: &[u8]) -> Result<Vec<String>, HubErro
         let name = name
             .as_str()
             .ok_or_else(|| invalid(format!("{name} is not a file name")))?;
-        if !is_plain_name(name) || !name.ends_with(".safetensors") {
+        if !is_plain_name(name) || !name.ends_with(end) {
             return Err(HubError::UnsafeName {
                 repo_id: repo_id.to_owned(),
                 name: name.to_owned(),
@@ -196,6 +201,11 @@ pub(super) fn check_revision(revision: &str) -> Result<(), HubError> {
             revision: revision.to_owned(),
         })
     }
+}
+
+/// The start of a commit's hash, long enough to mean one.
+pub(super) fn is_short_commit(text: &str) -> bool {
+    (4..40).contains(&text.len()) && is_hex(text)
 }
 
 /// A full commit hash, which always means the same files.

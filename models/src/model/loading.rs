@@ -20,7 +20,7 @@ use crate::guard::guard;
 use crate::hub;
 use crate::placement::{self, Parts, Placement};
 use crate::tokenizer::Tokenizer;
-use crate::weights::{StoredWeight, Weights, stored_weights};
+use crate::weights::{StoredWeight, Weights, stored_weights, take_prefix_off};
 use ecco_interpreter::Watch;
 
 /// Where and how to load.
@@ -48,6 +48,7 @@ pub fn load(name_or_folder: &str, options: &LoadOptions, watch: &mut Watch) -> R
             format!("{name_or_folder:?} is not a model on the hub, so it has no revisions"),
         ));
     }
+    let mut notice = None;
     let files = match source {
         Source::Demo => ModelFiles::demo(),
         Source::Folder(folder) => ModelFiles::open(&folder)?,
@@ -55,7 +56,9 @@ pub fn load(name_or_folder: &str, options: &LoadOptions, watch: &mut Watch) -> R
             let hub_options = hub::HubOptions {
                 revision: options.revision.clone(),
             };
-            ModelFiles::open(&hub::fetch(&id, &hub_options, watch)?)?
+            let snapshot = hub::fetch(&id, &hub_options, watch)?;
+            notice = snapshot.notice;
+            ModelFiles::open(&snapshot.folder)?
         }
         Source::HubFile(id, file) => {
             let hub_options = hub::HubOptions {
@@ -66,7 +69,9 @@ pub fn load(name_or_folder: &str, options: &LoadOptions, watch: &mut Watch) -> R
             ModelFiles::open(&folder.join(file))?
         }
     };
-    Model::from_files(name_or_folder, files, options, None, watch)
+    let mut model = Model::from_files(name_or_folder, files, options, None, watch)?;
+    model.notices.splice(..0, notice);
+    Ok(model)
 }
 
 enum Source {
@@ -154,11 +159,11 @@ impl Model {
         let config = (family.config)(&config_file)?;
         let tokenizer = Tokenizer::read(&files.tokenizer, &config.model_type)?;
         let chat = ChatTemplate::read(&files.tokenizer)?;
-        check_vocabulary(&tokenizer, &config)?;
         let said = files.generation_config.as_deref();
         let generation = GenerationConfig::parse(said, &files.config, config.vocab_size)?;
         let what = format!("loading {name}");
-        let stored = stored_weights(&files)?;
+        let mut stored = stored_weights(&files)?;
+        let renamed = take_prefix_off(&mut stored, family);
         let (placement, kind) = match placement {
             Some(placement) => {
                 let device = placement.main.device;
@@ -167,7 +172,7 @@ impl Model {
             }
             None => placed(options.device.as_deref(), &stored, family, &config, kind, &what)?,
         };
-        let (body, n_parameters) = guard(|| {
+        let (body, (n_parameters, notices)) = guard(|| {
             let mut weights = Weights::load(stored, family, &placement, kind, watch)?;
             let mut config = config;
             let body = match (config.encoder.take(), &config.task) {
@@ -189,6 +194,7 @@ impl Model {
             generation: Rc::new(generation),
             chat: chat.map(Rc::new),
             files: Rc::new(files),
+            notices: renamed.into_iter().chain(notices).collect(),
         })
     }
 }
@@ -220,18 +226,4 @@ fn placed(
     }
     device::ensure_free(main, sizes.iter().map(|(_, bytes)| bytes).sum(), what)?;
     Ok((Placement::whole(main), kind))
-}
-
-fn check_vocabulary(tokenizer: &Tokenizer, config: &Config) -> Result<()> {
-    if tokenizer.id_bound() <= config.vocab_size {
-        return Ok(());
-    }
-    Err(Error::Damaged {
-        file: "tokenizer.json".into(),
-        reason: format!(
-            "has ids up to {}, but the model's vocabulary has {} tokens",
-            tokenizer.id_bound() - 1,
-            config.vocab_size
-        ),
-    })
 }

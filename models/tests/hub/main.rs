@@ -12,7 +12,7 @@ use std::path::Path;
 
 use std::time::Duration;
 
-use ecco_interpreter::{Progress, unwatched};
+use ecco_interpreter::{Diagnostic, Progress, unwatched};
 use ecco_models::hub::{HubError, HubOptions, HubSettings, cached_models_in, fetch_with};
 
 use crate::place::{MODEL, Place, SIZE, WANTED, assert_fetches, fetch, files, names, weights};
@@ -32,7 +32,9 @@ fn a_model_is_stored_as_python_stores_it_and_fetched_once() {
         reports.push(progress.clone());
         ControlFlow::Continue(())
     };
-    let folder = fetch_with(&settings, MODEL, &HubOptions::default(), &mut watch).unwrap();
+    let folder = fetch_with(&settings, MODEL, &HubOptions::default(), &mut watch)
+        .unwrap()
+        .folder;
 
     assert_eq!(folder, place.folder().join("snapshots").join(COMMIT));
     assert_eq!(names(&folder), WANTED);
@@ -67,7 +69,9 @@ fn a_model_is_stored_as_python_stores_it_and_fetched_once() {
 fn an_id_without_an_owner_follows_the_hubs_redirect() {
     let (place, hub) = (Place::new("ownerless"), Hub::with(&files()));
     let settings = place.settings(&hub);
-    let folder = fetch_with(&settings, "gpt2", &HubOptions::default(), &mut unwatched).unwrap();
+    let folder = fetch_with(&settings, "gpt2", &HubOptions::default(), &mut unwatched)
+        .unwrap()
+        .folder;
     assert_eq!(folder, place.cache().join("models--gpt2/snapshots").join(COMMIT));
     assert_eq!(cached_models_in(&place.cache()), ["gpt2"]);
 }
@@ -86,6 +90,48 @@ fn offline_uses_the_cache_only() {
     hub.seen();
     assert_eq!(fetch(&offline).unwrap(), folder);
     assert!(hub.seen().is_empty());
+}
+
+#[test]
+fn a_cache_without_references_serves_its_only_commit() {
+    let (place, hub) = (Place::new("no-refs"), Hub::with(&files()));
+    let settings = place.settings(&hub);
+    let folder = fetch(&settings).unwrap();
+    std::fs::remove_dir_all(place.folder().join("refs")).unwrap();
+    let offline = HubSettings {
+        offline: true,
+        ..settings
+    };
+    let of = |revision: Option<&str>| {
+        let revision = revision.map(str::to_owned);
+        fetch_with(&offline, MODEL, &HubOptions { revision }, &mut unwatched)
+    };
+    let only = of(None).unwrap();
+    assert_eq!(only.folder, folder);
+    let notice = only.notice.expect("it may be another commit than is meant");
+    assert!(notice.ends_with(&format!("the only one that it has was taken, {COMMIT}")));
+    // A commit by itself, and shortened.
+    for revision in [COMMIT, &COMMIT[..7]] {
+        let snapshot = of(Some(revision)).unwrap();
+        assert_eq!((&snapshot.folder, snapshot.notice), (&folder, None));
+    }
+    // Another branch is not that commit, and of two none is the only one.
+    let other = "0".repeat(40);
+    let error = of(Some("v2")).unwrap_err();
+    assert_eq!(
+        error.hint().unwrap(),
+        format!("ask for what is there by its commit: revision {COMMIT}")
+    );
+    std::fs::create_dir(folder.with_file_name(&other)).unwrap();
+    for name in names(&folder) {
+        std::fs::copy(folder.join(&name), folder.with_file_name(&other).join(&name)).unwrap();
+    }
+    let error = of(None).unwrap_err();
+    assert!(
+        error.hint().unwrap().contains(&format!("{other}, or {COMMIT}")),
+        "{error:?}"
+    );
+    assert_eq!(of(Some("0000")).unwrap().folder, folder.with_file_name(&other));
 }
 
 #[test]

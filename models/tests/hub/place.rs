@@ -117,7 +117,7 @@ pub(crate) const WANTED: [&str; 4] = [
 ];
 
 pub(crate) fn fetch(settings: &HubSettings) -> Result<PathBuf, HubError> {
-    fetch_with(settings, MODEL, &HubOptions::default(), &mut unwatched)
+    fetch_with(settings, MODEL, &HubOptions::default(), &mut unwatched).map(|snapshot| snapshot.folder)
 }
 
 /// Fetches with one mishap for a file, which must fail; then without, which must not.

@@ -120,28 +120,34 @@ fn the_token_goes_to_the_hub_and_nowhere_else() {
 }
 
 #[test]
-fn pickles_are_refused_with_the_conversion() {
-    let only = |file: &'static str| vec![("config.json", b"{}".to_vec()), (file, b"pickle".to_vec())];
-    let (place, hub) = (Place::new("pickle"), Hub::with(&only("pytorch_model.bin")));
-    let error = fetch(&place.settings(&hub)).unwrap_err();
-    assert!(
-        matches!(&error, HubError::PickleOnly { file, .. } if file == "pytorch_model.bin"),
-        "{error:?}"
-    );
-    assert!(error.to_string().contains("can run any code"));
-    assert!(
-        error
-            .hint()
-            .unwrap()
-            .contains("python -c \"from transformers import")
-    );
-    assert!(error.hint().unwrap().contains("from_pretrained('tiny/gpt2')"));
-    assert!(
-        hub.seen().iter().all(|seen| seen.path.starts_with("/api/")),
-        "nothing was downloaded"
-    );
+fn pytorchs_files_are_fetched_where_there_are_no_others() {
+    let only = |file: &'static str| vec![("config.json", b"{}".to_vec()), (file, b"weights".to_vec())];
+    let (place, hub) = (Place::new("pytorch"), Hub::with(&only("pytorch_model.bin")));
+    let settings = place.settings(&hub);
+    let folder = fetch(&settings).unwrap();
+    assert_eq!(names(&folder), ["config.json", "pytorch_model.bin"]);
+    place.assert_sound();
+    let offline = HubSettings {
+        offline: true,
+        ..settings
+    };
+    assert_eq!(fetch(&offline).unwrap(), folder);
 
-    let hub = Hub::with(&only("tf_model.h5"));
+    let index = serde_json::json!({"weight_map": {"a": "pytorch_model-1.bin", "b": "pytorch_model-2.bin"}});
+    let sharded = [
+        ("config.json", b"{}".to_vec()),
+        ("pytorch_model.bin.index.json", index.to_string().into_bytes()),
+        ("pytorch_model-1.bin", b"one".to_vec()),
+        ("pytorch_model-2.bin", b"two".to_vec()),
+        ("training_args.bin", b"not for us".to_vec()),
+    ];
+    let (place, hub) = (Place::new("pytorch-shards"), Hub::with(&sharded));
+    let folder = fetch(&place.settings(&hub)).unwrap();
+    let wanted = ["config.json", "pytorch_model-1.bin", "pytorch_model-2.bin"];
+    assert!(wanted.iter().all(|name| folder.join(name).is_file()));
+    assert!(!folder.join("training_args.bin").exists());
+
+    let (place, hub) = (Place::new("no-weights"), Hub::with(&only("tf_model.h5")));
     assert!(matches!(
         fetch(&place.settings(&hub)),
         Err(HubError::NoWeights { .. })

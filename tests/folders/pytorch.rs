@@ -1,0 +1,140 @@
+//! Damaged PyTorch files: each is an error that names the file and what is wrong in it, and takes no memory.
+
+use std::panic::catch_unwind;
+
+use ecco_tests::fixtures;
+
+use crate::folder::{Folder, memory, reset_peak};
+use crate::{MOST, one_at_a_time, open};
+
+/// Damages a file; gives what the error must contain.
+type Damage = fn(&mut Vec<u8>) -> &'static str;
+
+/// Where a text is first.
+fn find(bytes: &[u8], text: &[u8]) -> usize {
+    let found = (0..bytes.len() - text.len()).find(|&at| bytes[at..].starts_with(text));
+    found.expect("it is there")
+}
+
+/// Puts a text in the place of the first that is equally long.
+fn put(bytes: &mut [u8], old: &[u8], new: &[u8]) {
+    let at = find(bytes, old);
+    bytes[at..at + new.len()].copy_from_slice(new);
+}
+
+const ENTRY: &[u8] = b"PK\x01\x02";
+const END: &[u8] = b"PK\x05\x06";
+const CUT: &str = "it ends before its directory of entries";
+
+const DAMAGES: &[(&str, Damage)] = &[
+    ("nothing", |bytes| {
+        bytes.clear();
+        CUT
+    }),
+    ("a third cut off", |bytes| {
+        bytes.truncate(bytes.len() * 2 / 3);
+        CUT
+    }),
+    ("the last byte cut off", |bytes| {
+        bytes.pop();
+        CUT
+    }),
+    ("a third of the directory cut out", |bytes| {
+        let start = find(bytes, ENTRY);
+        bytes.drain(start..start + 300);
+        "there is no entry of its directory at byte"
+    }),
+    ("more entries than there are", |bytes| {
+        let end = find(bytes, END);
+        bytes[end + 10..end + 12].copy_from_slice(&60_000_u16.to_le_bytes());
+        "there is no entry of its directory at byte"
+    }),
+    ("a directory beyond the end", |bytes| {
+        let end = find(bytes, END);
+        bytes[end + 16..end + 20].copy_from_slice(&0x7FFF_FFFF_u32.to_le_bytes());
+        "there is no entry of its directory at byte 2147483647"
+    }),
+    (
+        "a directory with numbers of 64 bits that are not there",
+        |bytes| {
+            let end = find(bytes, END);
+            bytes[end + 16..end + 20].fill(0xFF);
+            CUT
+        },
+    ),
+    ("an entry of absurd size", |bytes| {
+        let entry = find(bytes, ENTRY);
+        bytes[entry + 20..entry + 28].copy_from_slice(&[0xF0; 8]);
+        "data.pkl has 4042322160 bytes, beyond the end"
+    }),
+    ("an entry elsewhere", |bytes| {
+        let entry = find(bytes, ENTRY);
+        bytes[entry + 42..entry + 46].copy_from_slice(&77_u32.to_le_bytes());
+        "data.pkl does not start at byte 77"
+    }),
+    ("a compressed entry", |bytes| {
+        let entry = find(bytes, ENTRY);
+        bytes[entry + 10] = 8;
+        "data.pkl is compressed or encrypted"
+    }),
+    ("an opcode that weights do not need", |bytes| {
+        put(bytes, b"ccollections", b"icollections");
+        "opcode 0x69 is none that weights need"
+    }),
+    ("a pickle that ends too early", |bytes| {
+        put(
+            bytes,
+            b"_metadata",
+            &[b'X', 0xFF, 0xFF, 0xFF, 0xFF, b'a', b't', b'a', b'x'],
+        );
+        "it ends too early"
+    }),
+    ("a storage of another length", |bytes| {
+        put(bytes, b"cpuq\x07K", b"cpuq\x07M");
+        "(byte "
+    }),
+    ("a function that is not given", |bytes| {
+        put(bytes, b"collections\nOrderedDict", b"collections\nUserDictXXX");
+        "asks for collections.UserDictXXX to be run"
+    }),
+    ("NaN", |bytes| {
+        let local = find(bytes, b"PK\x03\x04");
+        let storage = find(&bytes[local..], b"/data/0") + local + 7;
+        // Numbers start where the filling behind the name ends.
+        let start = storage.next_multiple_of(64);
+        bytes[start..start + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+        "holds NaN at flat index 0"
+    }),
+];
+
+#[test]
+fn every_damage_is_told() {
+    let _alone = one_at_a_time();
+    let whole = std::fs::read(fixtures().join("pytorch/llama.bin")).expect("the fixture");
+    let mut failed = Vec::new();
+    for (name, damage) in DAMAGES {
+        let folder = Folder::copy("llama");
+        folder.remove("model.safetensors");
+        let mut bytes = whole.clone();
+        let expected = damage(&mut bytes);
+        folder.write("pytorch_model.bin", bytes);
+        reset_peak();
+        let before = memory("VmRSS");
+        let result = catch_unwind(|| open(&folder).map(drop));
+        let took = memory("VmHWM").saturating_sub(before);
+        let what = match result {
+            Err(_) => "panicked".into(),
+            Ok(Ok(())) => "loaded".into(),
+            Ok(Err(error)) => {
+                let text = error.to_string();
+                match text.contains("pytorch_model.bin") && text.contains(expected) {
+                    true if took <= MOST => continue,
+                    true => format!("took {took} bytes"),
+                    false => format!("said {text:?}, not {expected:?}"),
+                }
+            }
+        };
+        failed.push(format!("{name}: {what}"));
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
