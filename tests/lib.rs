@@ -2,7 +2,7 @@
 //!
 //! `reference/` makes them, `fixtures/` holds them; `parity/` are the tests, `e2e/` the ones in Python.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ecco_interpreter::unwatched;
 use ecco_models::{LoadOptions, Model};
@@ -59,14 +59,24 @@ impl Reference {
 
     /// A stored tensor, if there is one of that name.
     pub fn tensor(&self, name: &str) -> Option<ArrayD<f32>> {
-        let tensors = SafeTensors::deserialize(&self.bytes).expect("valid safetensors");
-        let view = tensors.tensor(name).ok()?;
-        let values = view
-            .data()
-            .chunks_exact(4)
-            .map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap()));
-        Some(ArrayD::from_shape_vec(view.shape(), values.collect()).expect("shape and data agree"))
+        tensor(&self.bytes, name)
     }
+}
+
+/// A tensor of a safetensors file.
+pub fn stored_tensor(path: &Path, name: &str) -> ArrayD<f32> {
+    let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    tensor(&bytes, name).unwrap_or_else(|| panic!("{} has no {name}", path.display()))
+}
+
+fn tensor(bytes: &[u8], name: &str) -> Option<ArrayD<f32>> {
+    let tensors = SafeTensors::deserialize(bytes).expect("valid safetensors");
+    let view = tensors.tensor(name).ok()?;
+    let values = view
+        .data()
+        .chunks_exact(4)
+        .map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap()));
+    Some(ArrayD::from_shape_vec(view.shape(), values.collect()).expect("shape and data agree"))
 }
 
 pub fn integers(value: &Value) -> Vec<u32> {

@@ -60,6 +60,13 @@ pub enum Error {
     #[error("unknown model_type {model_type:?}; supported: {supported}")]
     UnknownFamily { model_type: String, supported: String },
 
+    #[error("{file}: unknown general.architecture {architecture:?}; supported: {supported}")]
+    UnknownArchitecture {
+        file: String,
+        architecture: String,
+        supported: String,
+    },
+
     #[error("{file} lacks weights: {names}")]
     WeightsMissing {
         file: String,
@@ -175,6 +182,31 @@ pub enum Error {
     Interrupted,
 }
 
+impl Error {
+    /// The same about a GGUF file, whose header stands for `config.json` and all else.
+    pub(crate) fn in_gguf(self, gguf: &str) -> Self {
+        let reason = match self {
+            Self::Config {
+                key, value, reason, ..
+            } => format!("its header says that {key} is {value}: {reason}"),
+            Self::WeightShape {
+                name,
+                found,
+                expected,
+                ..
+            } => format!("{name} has shape {found:?}, its header asks for {expected:?}"),
+            Self::Damaged { file, reason } if file != gguf && !file.ends_with(".gguf") => {
+                format!("its header as {file}: {reason}")
+            }
+            other => return other,
+        };
+        Self::Damaged {
+            file: gguf.to_owned(),
+            reason,
+        }
+    }
+}
+
 impl Diagnostic for Error {
     fn hint(&self) -> Option<String> {
         Some(match self {
@@ -199,7 +231,7 @@ impl Diagnostic for Error {
             Self::NoChatTemplate { .. } => {
                 "it was not trained on conversations: give it a text to continue".into()
             }
-            Self::Damaged { file, .. } if [".safetensors", ".bin", ".pt", ".pth", ".ckpt"].iter().any(|end| file.ends_with(end)) => {
+            Self::Damaged { file, .. } if [".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf"].iter().any(|end| file.ends_with(end)) => {
                 "the file is incomplete or was altered: copy or download it again".into()
             }
             Self::Pickle { file, .. } => format!(

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::gguf;
 
-use weights::weight_paths;
 pub use weights::{WeightBytes, WeightFile, WeightFormat};
-pub(crate) use weights::{index_name, is_weights};
+pub(crate) use weights::{gguf_part_names, index_name, is_weights};
+use weights::{is_gguf, weight_paths};
 
 /// The files of one model, weights mapped and not yet read.
 pub struct ModelFiles {
@@ -121,6 +122,16 @@ impl ModelFiles {
             Ok(_) => path.parent().unwrap_or(path),
             Err(_) => return Err(Error::FolderNotFound { path: path.into() }),
         };
+        let paths = match weight_paths(path) {
+            Ok(paths) if paths.iter().all(|path| is_gguf(path)) => return Self::of_gguf(folder, &paths),
+            Err(error @ Error::WeightsElsewhere { .. }) if !folder.join("config.json").exists() => {
+                return Err(error);
+            }
+            Err(Error::Damaged { file, reason }) if is_gguf(Path::new(&file)) => {
+                return Err(Error::Damaged { file, reason });
+            }
+            paths => paths,
+        };
         Ok(Self {
             config: read(folder, "config.json")?,
             generation_config: match folder.join("generation_config.json") {
@@ -128,11 +139,39 @@ impl ModelFiles {
                 _ => None,
             },
             tokenizer: TokenizerFiles::open(folder)?,
-            weights: weight_paths(path)?
+            weights: paths?
                 .iter()
                 .map(|path| WeightFile::open(path))
                 .collect::<Result<_>>()?,
         })
+    }
+
+    /// One GGUF file, or the parts of one: its header has all the rest.
+    fn of_gguf(folder: &Path, paths: &[PathBuf]) -> Result<Self> {
+        let weights: Vec<WeightFile> = paths
+            .iter()
+            .map(|path| WeightFile::open(path))
+            .collect::<Result<_>>()?;
+        let named: Vec<gguf::NamedBytes> = weights
+            .iter()
+            .map(|file| (file.name.as_str(), file.bytes.as_slice()))
+            .collect();
+        let documents = gguf::documents(&named)?;
+        Ok(Self {
+            config: documents.config,
+            generation_config: Some(documents.generation_config),
+            tokenizer: TokenizerFiles {
+                folder: folder.to_owned(),
+                files: documents.tokenizer,
+            },
+            weights,
+        })
+    }
+
+    /// The name of the GGUF file that all is from, if it is one.
+    pub(crate) fn gguf_name(&self) -> Option<&str> {
+        let first = self.weights.first()?;
+        (first.format == WeightFormat::Gguf).then_some(first.name.as_str())
     }
 
     /// Refuses weights that were written to since they were mapped.

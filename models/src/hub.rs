@@ -10,6 +10,7 @@ mod address;
 mod cache;
 mod download;
 mod error;
+mod files;
 mod http;
 mod listing;
 mod settings;
@@ -21,6 +22,7 @@ use hf_hub::{Repo, RepoType};
 use ureq::http::Method;
 
 pub use self::error::HubError;
+pub use self::files::fetch_files;
 pub use self::settings::HubSettings;
 
 use self::cache::{ModelCache, io_error};

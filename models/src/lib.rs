@@ -9,7 +9,7 @@
 //! - [`decoder`], [`encoder`], [`encoder_decoder`]: a [`stack`] of blocks of [`attention`] and [`mlp`] (in one family beside a [`convolution`]), these of [`layers`]; [`rope`]: rotary positions
 //! - [`backward`]: the decoder's batched vector–Jacobian products; [`rules`]: what stands for slopes in autograd
 //! - [`families`], [`config`]: what differs between families, as data
-//! - [`files`], [`weights`], [`hub`]: from a folder, the binary or the hub to tensors
+//! - [`files`], [`weights`], [`hub`]: from a folder, the binary or the hub to tensors; `gguf`: one file that is all of it
 //! - [`tokenizer`]: text to tokens and back
 //! - [`chat`]: conversations as text
 //! - [`libtorch`]: opened when the first tensor is made
@@ -29,6 +29,7 @@ pub mod error;
 pub mod families;
 pub mod files;
 pub mod generation;
+mod gguf;
 pub mod gpu;
 pub mod guard;
 pub mod host;

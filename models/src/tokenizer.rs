@@ -12,6 +12,8 @@ pub(crate) mod settings;
 mod shown;
 mod slow;
 
+pub(crate) use self::slow::QWEN2_WORDS;
+
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
@@ -203,7 +205,7 @@ impl Tokenizer {
 
 /// GPT-2's map of characters to the bytes they stand for: printable Latin-1 for itself, the rest from
 /// U+0100 on in order.
-fn byte_table() -> HashMap<char, u8> {
+pub(crate) fn byte_table() -> HashMap<char, u8> {
     let is_printable = |byte: &u8| matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
     let printable = (0..=255u8)
         .filter(is_printable)

@@ -2,6 +2,7 @@
 
 mod damages;
 mod folder;
+mod gguf;
 mod large;
 mod names;
 mod pytorch;

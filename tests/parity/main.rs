@@ -11,6 +11,7 @@ mod explanations_families;
 mod faithfulness;
 mod families;
 mod generation;
+mod gguf;
 mod gpt2;
 mod interventions;
 mod lens;

@@ -104,6 +104,11 @@ pub fn find(config: &ConfigFile) -> Result<&'static Family> {
         })
 }
 
+/// The family of a `model_type`.
+pub(crate) fn named(model_type: &str) -> Option<&'static Family> {
+    FAMILIES.iter().find(|family| family.model_type == model_type)
+}
+
 /// What a name in a file is to us.
 #[derive(Debug, PartialEq)]
 pub enum WeightName {
@@ -156,7 +161,7 @@ impl Family {
 }
 
 /// The numbers where `name` has the shape of `pattern`; none when the pattern has no `*`.
-fn numbers<'a>(pattern: &str, name: &'a str) -> Option<Vec<&'a str>> {
+pub(crate) fn numbers<'a>(pattern: &str, name: &'a str) -> Option<Vec<&'a str>> {
     let mut parts = pattern.split('*');
     let mut rest = name.strip_prefix(parts.next()?)?;
     let mut numbers = Vec::new();
@@ -175,7 +180,7 @@ fn numbers<'a>(pattern: &str, name: &'a str) -> Option<Vec<&'a str>> {
 }
 
 /// Puts numbers in the place of the stars.
-fn fill(pattern: &str, numbers: &[&str]) -> String {
+pub(crate) fn fill(pattern: &str, numbers: &[&str]) -> String {
     let mut numbers = numbers.iter();
     let mut filled = String::new();
     for char in pattern.chars() {

@@ -26,6 +26,7 @@ pub enum WeightFormat {
     Safetensors,
     /// What `torch.save` writes.
     Pytorch,
+    Gguf,
 }
 
 /// What weights are called in a folder, what the ones before the others are preferred to; one file, or an index of
@@ -44,12 +45,13 @@ const NAMES: [(&str, &str, WeightFormat); 2] = [
 ];
 
 /// What the files of one format are called by their ends.
-const ENDS: [(&str, WeightFormat); 5] = [
+const ENDS: [(&str, WeightFormat); 6] = [
     (".safetensors", WeightFormat::Safetensors),
     (".bin", WeightFormat::Pytorch),
     (".pt", WeightFormat::Pytorch),
     (".pth", WeightFormat::Pytorch),
     (".ckpt", WeightFormat::Pytorch),
+    (".gguf", WeightFormat::Gguf),
 ];
 
 /// What training leaves beside the weights, by how the names begin.
@@ -145,6 +147,10 @@ pub(crate) fn is_weights(path: &Path) -> bool {
     format_by_name(&name).is_some() || NAMES.iter().any(|(_, index, _)| *index == name)
 }
 
+pub(super) fn is_gguf(path: &Path) -> bool {
+    format_by_name(&name_of(path)) == Some(WeightFormat::Gguf)
+}
+
 /// The files that have the weights: of a folder those that transformers would take, elsewhere the one that is named.
 pub(super) fn weight_paths(path: &Path) -> Result<Vec<PathBuf>> {
     if path.is_dir() {
@@ -154,6 +160,7 @@ pub(super) fn weight_paths(path: &Path) -> Result<Vec<PathBuf>> {
     let folder = path.parent().unwrap_or(path);
     match NAMES.iter().find(|(_, index, _)| *index == name) {
         Some((_, index, format)) => shard_paths(folder, index, *format),
+        None if format_by_name(&name) == Some(WeightFormat::Gguf) => gguf_parts(folder, &name),
         None => Ok(vec![path.to_owned()]),
     }
 }
@@ -166,6 +173,9 @@ fn paths_in(folder: &Path) -> Result<Vec<PathBuf>> {
         if is_there(&folder.join(index)) {
             return shard_paths(folder, index, format);
         }
+    }
+    if let Some(parts) = gguf_in(folder)? {
+        return Ok(parts);
     }
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
@@ -182,6 +192,56 @@ fn paths_in(folder: &Path) -> Result<Vec<PathBuf>> {
         },
         false => Error::WeightsElsewhere { folder, found },
     })
+}
+
+/// The GGUF model of a folder that has one.
+fn gguf_in(folder: &Path) -> Result<Option<Vec<PathBuf>>> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let names: Vec<String> = names
+        .filter(|name| format_by_name(name) == Some(WeightFormat::Gguf))
+        // Of one in several parts, the first.
+        .filter(|name| part_of(name).is_none_or(|(_, number, _)| number == 1))
+        .collect();
+    match names.as_slice() {
+        [name] => gguf_parts(folder, name).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// The names of all parts of a GGUF model: of `model-00001-of-00003.gguf` three.
+pub(crate) fn gguf_part_names(name: &str) -> Vec<String> {
+    match part_of(name) {
+        Some((stem, _, n_parts)) => {
+            let part = |number| format!("{stem}-{number:05}-of-{n_parts:05}.gguf");
+            (1..=n_parts).map(part).collect()
+        }
+        None => vec![name.to_owned()],
+    }
+}
+
+fn gguf_parts(folder: &Path, name: &str) -> Result<Vec<PathBuf>> {
+    let parts = gguf_part_names(name);
+    match parts
+        .iter()
+        .find(|part| !folder.join(part).exists())
+        .filter(|_| parts.len() > 1)
+    {
+        Some(missing) => Err(Error::Damaged {
+            file: name.to_owned(),
+            reason: format!("is one of {} parts, of which {missing} is not there", parts.len()),
+        }),
+        None => Ok(parts.iter().map(|part| folder.join(part)).collect()),
+    }
+}
+
+/// The stem of a part's name, its number and how many there are.
+fn part_of(name: &str) -> Option<(&str, usize, usize)> {
+    let (rest, n_parts) = name.strip_suffix(".gguf")?.rsplit_once("-of-")?;
+    let (stem, number) = rest.rsplit_once('-')?;
+    let count = |text: &str| Some(text).filter(|text| text.len() == 5)?.parse::<usize>().ok();
+    Some((stem, count(number)?, count(n_parts)?))
+        .filter(|(_, number, n_parts)| (1..=*n_parts).contains(number))
 }
 
 fn shard_paths(folder: &Path, index_name: &'static str, format: WeightFormat) -> Result<Vec<PathBuf>> {
@@ -217,6 +277,7 @@ impl WeightFormat {
         match self {
             Self::Safetensors => "safetensors",
             Self::Pytorch => "PyTorch",
+            Self::Gguf => "GGUF",
         }
     }
 }

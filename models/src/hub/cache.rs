@@ -117,8 +117,8 @@ impl ModelCache {
         self.root.join(&self.folder_name).join("refs").join(revision)
     }
 
-    /// The snapshot that a revision last stood at, when a model can be loaded from it.
-    pub(super) fn complete_snapshot(&self, revision: &str) -> Option<PathBuf> {
+    /// The snapshot that a revision last stood at.
+    fn last_snapshot(&self, revision: &str) -> Option<PathBuf> {
         let commit = if is_commit(revision) {
             revision.to_owned()
         } else {
@@ -127,7 +127,19 @@ impl ModelCache {
                 .trim()
                 .to_owned()
         };
-        let folder = is_commit(&commit).then(|| self.snapshot(&commit))?;
+        is_commit(&commit).then(|| self.snapshot(&commit))
+    }
+
+    /// The same, when it has these files.
+    pub(super) fn snapshot_with(&self, revision: &str, files: &[String]) -> Option<PathBuf> {
+        let folder = self.last_snapshot(revision)?;
+        let whole = files.iter().all(|name| folder.join(name).is_file());
+        whole.then_some(folder)
+    }
+
+    /// The same, when a model can be loaded from it.
+    pub(super) fn complete_snapshot(&self, revision: &str) -> Option<PathBuf> {
+        let folder = self.last_snapshot(revision)?;
         let has_weights = || WEIGHTS.iter().any(|weights| self.has(&folder, *weights));
         let whole = folder.join("config.json").is_file() && has_weights();
         whole.then_some(folder)

@@ -82,6 +82,8 @@ pub enum HubError {
         "the model {repo_id:?} has neither model.safetensors nor pytorch_model.bin, whole or in shards with an index"
     )]
     NoWeights { repo_id: String },
+    #[error("the model {repo_id:?} has neither safetensors nor PyTorch files, but GGUF: {}", files.join(", "))]
+    GgufOnly { repo_id: String, files: Vec<String> },
     #[error("the shard index of {repo_id:?} cannot be read: {reason}")]
     InvalidIndex { repo_id: String, reason: String },
     #[error("the download was interrupted")]
@@ -138,6 +140,10 @@ impl Diagnostic for HubError {
                     .to_owned()
             }
             Self::NotAHub { .. } => "check HF_ENDPOINT, and whether a login page stands in between".to_owned(),
+            Self::GgufOnly { repo_id, files } => {
+                let file = files.first().map_or("model.gguf", String::as_str);
+                format!("name one behind the model: \"{repo_id}/{file}\"")
+            }
             Self::Interrupted => "run it again: it goes on from where it stopped".to_owned(),
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 "make room, or set HF_HOME to a folder on a larger disk".to_owned()

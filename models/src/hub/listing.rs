@@ -70,6 +70,13 @@ pub(super) fn plan(repo_id: &str, info: &RepoInfo) -> Result<Plan, HubError> {
             name: (*name).to_owned(),
         });
     }
+    let has_weights = WEIGHTS.iter().any(|weights| names.contains(weights.file()));
+    if let Some(files) = gguf_files(&names).filter(|_| !has_weights) {
+        return Err(HubError::GgufOnly {
+            repo_id: repo_id.to_owned(),
+            files,
+        });
+    }
     if !names.contains("config.json") {
         return Err(HubError::FileNotFound {
             repo_id: repo_id.to_owned(),
@@ -88,6 +95,37 @@ pub(super) fn plan(repo_id: &str, info: &RepoInfo) -> Result<Plan, HubError> {
         small.extend(VOCABULARY_FILES.into_iter().filter(|name| names.contains(name)));
     }
     Ok(Plan { small, weights })
+}
+
+/// The GGUF files of a list, if there are any.
+fn gguf_files(names: &BTreeSet<&str>) -> Option<Vec<String>> {
+    let files = names
+        .iter()
+        .filter(|name| is_plain_name(name) && name.ends_with(".gguf"));
+    let files: Vec<String> = files.map(|name| (*name).to_owned()).collect();
+    Some(files).filter(|files| !files.is_empty())
+}
+
+/// A file that is asked for by name.
+pub(super) fn check_file(repo_id: &str, file: &str) -> Result<(), HubError> {
+    match is_plain_name(file) {
+        true => Ok(()),
+        false => Err(HubError::UnsafeName {
+            repo_id: repo_id.to_owned(),
+            name: file.to_owned(),
+        }),
+    }
+}
+
+/// The same, among what the hub lists.
+pub(super) fn check_listed(repo_id: &str, file: &str, info: &RepoInfo) -> Result<(), HubError> {
+    match info.siblings.iter().any(|sibling| sibling.rfilename == file) {
+        true => Ok(()),
+        false => Err(HubError::FileNotFound {
+            repo_id: repo_id.to_owned(),
+            file: file.to_owned(),
+        }),
+    }
 }
 
 /// The shards that an index names, each once, in order.

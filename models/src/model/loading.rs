@@ -14,7 +14,7 @@ use crate::encoder::Encoder;
 use crate::encoder_decoder::EncoderDecoder;
 use crate::error::{Error, Result, refuse};
 use crate::families::{self, Family};
-use crate::files::{ModelFiles, is_weights};
+use crate::files::{ModelFiles, gguf_part_names, is_weights};
 use crate::generation::config::GenerationConfig;
 use crate::guard::guard;
 use crate::hub;
@@ -35,7 +35,8 @@ pub struct LoadOptions {
     pub revision: Option<String>,
 }
 
-/// Loads `"demo"`, a Hugging Face folder or a file of weights in one, or a hub id.
+/// Loads `"demo"`, a Hugging Face folder or a file of weights in one, a GGUF file, or a hub id; of a model on the hub a
+/// GGUF file by `owner/name/file.gguf`.
 ///
 /// A hub model comes from the cache that Python's `huggingface_hub` uses, or is downloaded into it.
 pub fn load(name_or_folder: &str, options: &LoadOptions, watch: &mut Watch) -> Result<Model> {
@@ -59,6 +60,14 @@ pub fn load(name_or_folder: &str, options: &LoadOptions, watch: &mut Watch) -> R
             notice = snapshot.notice;
             ModelFiles::open(&snapshot.folder)?
         }
+        Source::HubFile(id, file) => {
+            let hub_options = hub::HubOptions {
+                revision: options.revision.clone(),
+            };
+            let parts = gguf_part_names(&file);
+            let folder = hub::fetch_files(&hub::HubSettings::from_env(), &id, &parts, &hub_options, watch)?;
+            ModelFiles::open(&folder.join(file))?
+        }
     };
     let mut model = Model::from_files(name_or_folder, files, options, None, watch)?;
     model.notices.splice(..0, notice);
@@ -69,6 +78,8 @@ enum Source {
     Demo,
     Folder(PathBuf),
     Hub(String),
+    /// A GGUF file of a model on the hub.
+    HubFile(String, String),
 }
 
 /// An existing folder or file wins over a hub id; what looks like a path is never looked up on the hub.
@@ -86,9 +97,20 @@ fn source(name: &str) -> Result<Source> {
         || name.matches('/').count() > 1;
     match path.is_dir() || path.is_file() && is_weights(&path) {
         true => Ok(Source::Folder(path)),
+        false if is_hub_file(name) => {
+            let (id, file) = name.rsplit_once('/').unwrap_or((name, ""));
+            Ok(Source::HubFile(id.to_owned(), file.to_owned()))
+        }
         false if looks_like_path => Err(Error::FolderNotFound { path }),
         false => Ok(Source::Hub(name.to_owned())),
     }
+}
+
+/// Whether a name is `owner/name/file.gguf`.
+fn is_hub_file(name: &str) -> bool {
+    let parts: Vec<&str> = name.split('/').collect();
+    let plain = |part: &&str| !part.is_empty() && !part.starts_with(['.', '~', '\\']);
+    parts.len() == 3 && name.ends_with(".gguf") && parts.iter().all(plain)
 }
 
 impl Model {
@@ -110,6 +132,21 @@ impl Model {
     }
 
     fn from_files(
+        name: &str,
+        files: ModelFiles,
+        options: &LoadOptions,
+        placement: Option<&Placement>,
+        watch: &mut Watch,
+    ) -> Result<Self> {
+        let gguf = files.gguf_name().map(str::to_owned);
+        let model = Self::read(name, files, options, placement, watch);
+        model.map_err(|error| match &gguf {
+            Some(gguf) => error.in_gguf(gguf),
+            None => error,
+        })
+    }
+
+    fn read(
         name: &str,
         files: ModelFiles,
         options: &LoadOptions,

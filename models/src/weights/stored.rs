@@ -14,6 +14,7 @@ use super::pytorch;
 use crate::error::{Error, Result, refuse};
 use crate::files::{ModelFiles, WeightFile, WeightFormat};
 use crate::host;
+use crate::gguf::{self, GgufWeight};
 use crate::layers::bring;
 
 /// A weight as the files have it: where, its name there, its shape, and numbers or what becomes numbers.
@@ -34,7 +35,6 @@ pub(crate) enum StoredData<'a> {
         strides: Option<Vec<usize>>,
     },
     /// What becomes numbers when it is read.
-    #[expect(dead_code, reason = "no format that is read has such weights yet")]
     Encoded(Box<dyn Encoded<'a> + 'a>),
 }
 
@@ -204,8 +204,11 @@ pub(crate) fn stored_weights(files: &ModelFiles) -> Result<Vec<StoredWeight<'_>>
         stored.extend(match file.format {
             WeightFormat::Safetensors => of_safetensors(file)?,
             WeightFormat::Pytorch => pytorch::weights(file)?,
+            // The first of several says what all of them are.
+            WeightFormat::Gguf => continue,
         });
     }
+    stored.extend(of_gguf(&files.weights)?);
     let mut seen: HashMap<&str, &WeightFile> = HashMap::new();
     for weight in &stored {
         if let Some(first) = seen.insert(&weight.name, weight.file) {
@@ -216,6 +219,57 @@ pub(crate) fn stored_weights(files: &ModelFiles) -> Result<Vec<StoredWeight<'_>>
         }
     }
     Ok(stored)
+}
+
+fn of_gguf(files: &[WeightFile]) -> Result<Vec<StoredWeight<'_>>> {
+    let files: Vec<&WeightFile> = files
+        .iter()
+        .filter(|file| file.format == WeightFormat::Gguf)
+        .collect();
+    if files.is_empty() {
+        return Ok(vec![]);
+    }
+    let named: Vec<gguf::NamedBytes> = files
+        .iter()
+        .map(|file| (file.name.as_str(), file.bytes.as_slice()))
+        .collect();
+    let weights = gguf::weights(&named)?.into_iter().map(|weight| {
+        let file = files[weight.file];
+        StoredWeight {
+            file,
+            name: weight.name.clone(),
+            shape: weight.shape.clone(),
+            data: match weight.plain_dtype() {
+                Some(dtype) => StoredData::Numbers {
+                    dtype,
+                    bytes: weight.bytes,
+                    strides: None,
+                },
+                None => StoredData::Encoded(Box::new(OfGguf { file, weight })),
+            },
+        }
+    });
+    Ok(weights.collect())
+}
+
+/// Blocks of a GGUF file.
+struct OfGguf<'a> {
+    file: &'a WeightFile,
+    weight: GgufWeight<'a>,
+}
+
+impl<'a> Encoded<'a> for OfGguf<'a> {
+    fn sources(&self) -> Vec<(&'a WeightFile, &'a [u8])> {
+        vec![(self.file, self.weight.bytes)]
+    }
+
+    fn kind(&self) -> Kind {
+        self.weight.kind()
+    }
+
+    fn decode(&self) -> Result<Tensor> {
+        Ok(self.weight.decode())
+    }
 }
 
 fn of_safetensors(file: &WeightFile) -> Result<Vec<StoredWeight<'_>>> {

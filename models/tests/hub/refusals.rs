@@ -1,7 +1,7 @@
 //! What is not fetched, and what the reader is told.
 
 use ecco_interpreter::{Diagnostic, unwatched};
-use ecco_models::hub::{HubError, HubOptions, HubSettings, fetch_with};
+use ecco_models::hub::{HubError, HubOptions, HubSettings, fetch_files, fetch_with};
 
 use crate::place::{MODEL, Place, assert_fetches, fails_once, fetch, files, names};
 use crate::server::{Hub, Mischief};
@@ -215,4 +215,51 @@ fn certificates_that_cannot_be_read_are_no_reason_to_trust_others() {
     std::fs::write(&file, "not a certificate").unwrap();
     assert!(matches!(fetch(&settings), Err(HubError::NoCertificates { .. })));
     assert!(hub.seen().is_empty());
+}
+
+#[test]
+fn a_gguf_file_is_fetched_by_its_name() {
+    let files = vec![
+        ("a-Q4.gguf", b"one".to_vec()),
+        ("b-Q8.gguf", b"two".to_vec()),
+        ("README.md", b"".to_vec()),
+    ];
+    let (place, hub) = (Place::new("gguf"), Hub::with(&files));
+    let settings = place.settings(&hub);
+    let fetch_file = |settings: &HubSettings, file: &str| {
+        fetch_files(
+            settings,
+            MODEL,
+            &[file.to_owned()],
+            &HubOptions::default(),
+            &mut unwatched,
+        )
+    };
+    let folder = fetch_file(&settings, "b-Q8.gguf").unwrap();
+    assert_eq!(names(&folder), ["b-Q8.gguf"]);
+    place.assert_sound();
+    let offline = HubSettings {
+        offline: true,
+        ..settings.clone()
+    };
+    assert_eq!(fetch_file(&offline, "b-Q8.gguf").unwrap(), folder);
+    let error = fetch_file(&offline, "a-Q4.gguf").unwrap_err();
+    assert!(matches!(error, HubError::NotCached { .. }), "{error:?}");
+    let error = fetch_file(&settings, "c.gguf").unwrap_err();
+    assert!(
+        matches!(&error, HubError::FileNotFound { file, .. } if file == "c.gguf"),
+        "{error:?}"
+    );
+    let error = fetch_file(&settings, "../c.gguf").unwrap_err();
+    assert!(matches!(error, HubError::UnsafeName { .. }), "{error:?}");
+    // Without a name there are several.
+    let error = fetch(&settings).unwrap_err();
+    let hint = error.hint().unwrap();
+    assert!(
+        error
+            .to_string()
+            .ends_with("but GGUF files: a-Q4.gguf, b-Q8.gguf"),
+        "{error}"
+    );
+    assert_eq!(hint, format!("name one behind the model: \"{MODEL}/a-Q4.gguf\""));
 }

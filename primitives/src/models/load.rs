@@ -58,8 +58,9 @@ impl OptionValue for DeviceName {
 pub(super) fn register(registry: &mut Registry) {
     functions! { registry, "ecco";
         /// Loads a language model and keeps it resident: `"demo"`, which is inside the kernel; a Hugging Face
-        /// folder; or a hub id such as `"distilgpt2"`, from the cache that Python's `huggingface_hub` uses or
-        /// downloaded into it. Asked for again, the resident one comes at once.
+        /// folder; a GGUF file; or a hub id such as `"distilgpt2"`, from the cache that Python's `huggingface_hub`
+        /// uses or downloaded into it. A GGUF file of a model on the hub is named behind its id:
+        /// `"owner/name/model.gguf"`. Asked for again, the resident one comes at once.
         ///
         /// Activations, hidden states and attention can always be read from an output; recording them with
         /// every `generate` keeps them when the model is unloaded.

