@@ -3,6 +3,7 @@
 //! - [`Interpreter`]: what a language is to the kernel; [`Output`]: what a running cell is given to write to
 //! - [`MimeBundle`], [`Explorable`]: one value in several representations
 //! - [`Interrupt`], [`Watch`]: how long work learns that it should stop, and says where it is
+//! - [`free_memory`], [`total_memory`]: what this process may take, in a container too
 //! - [`Diagnostic`]: errors with a kind, a hint and a place; [`Named`]: choices that people name
 //!
 //! Every other crate may use this one; it uses none of them.
@@ -10,6 +11,7 @@
 mod bundle;
 mod diagnostic;
 mod interrupt;
+mod memory;
 mod named;
 mod progress;
 mod seam;
@@ -17,6 +19,7 @@ mod seam;
 pub use bundle::{DATA, Explorable, MimeBundle};
 pub use diagnostic::{Diagnostic, Kind};
 pub use interrupt::Interrupt;
+pub use memory::{free_memory, total_memory};
 pub use named::Named;
 pub use progress::{Progress, Watch, unwatched};
 pub use seam::{Cell, CellError, Completeness, CompletionItem, Completions, Interpreter, Output};

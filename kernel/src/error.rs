@@ -45,6 +45,14 @@ pub enum Error {
         source: zeromq::ZmqError,
     },
 
+    #[error(
+        "there is no memory for the thread that runs scripts, a stack of {megabytes} MB: is it `ulimit -v`?"
+    )]
+    Stack {
+        megabytes: usize,
+        source: std::io::Error,
+    },
+
     #[error("could not start")]
     Start {
         #[from]

@@ -12,10 +12,12 @@
 //!
 //! - `zmtp`: the protocol, as far as it has to be understood; no input or output
 //! - `pace`: who is waited for, who is cut off; arithmetic only
+//! - `guests`: who has a place, and who goes for whom
 //! - `peer`, `relay`: the tasks
 //! - `private`, `stream`, `descriptors`: sockets
 
 mod descriptors;
+pub(crate) mod guests;
 mod pace;
 mod peer;
 mod private;
@@ -34,6 +36,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
 
 use self::descriptors::Places;
+use self::guests::{Guests, Seat, Trusted};
 use self::pace::Store;
 use self::peer::{Host, Names};
 use self::private::PrivateSocket;
@@ -42,15 +45,18 @@ use crate::connection::Address;
 use crate::journal::note;
 use crate::wire::Channel;
 
-/// Large messages under way may take so many bytes, from all peers together.
-const ROOM: u64 = 256 << 20;
+/// Large messages under way may take so many bytes, from all peers together that have shown that they have the key …
+const ROOM: u64 = 192 << 20;
+/// … and from all others: one message of the largest size.
+const STRANGERS_ROOM: u64 = 64 << 20;
 /// After a connection that could not be accepted, for want of descriptors mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// All ports, and everybody who came through them.
 pub(crate) struct Gate {
     places: Places,
-    room: Arc<Semaphore>,
+    room: Room,
+    trusted: Arc<Trusted>,
     ending: watch::Sender<bool>,
     files: SocketFiles,
 }
@@ -68,11 +74,37 @@ impl Drop for SocketFiles {
     }
 }
 
+/// One permit for each kilobyte of a large message under way, on any channel.
+#[derive(Clone)]
+pub(crate) struct Room {
+    of_trusted: Arc<Semaphore>,
+    of_strangers: Arc<Semaphore>,
+}
+
+impl Room {
+    fn new() -> Self {
+        let of = |bytes: u64| Arc::new(Semaphore::new((bytes / relay::ROOM_UNIT) as usize));
+        Self {
+            of_trusted: of(ROOM),
+            of_strangers: of(STRANGERS_ROOM),
+        }
+    }
+
+    fn of(&self, seat: &Seat) -> &Arc<Semaphore> {
+        match seat.is_trusted() {
+            true => &self.of_trusted,
+            false => &self.of_strangers,
+        }
+    }
+}
+
 impl Gate {
-    pub(crate) fn new() -> Self {
+    /// A gate for peers among which those go first that `trusted` does not know.
+    pub(crate) fn new(trusted: Arc<Trusted>) -> Self {
         Self {
             places: descriptors::places(),
-            room: Arc::new(Semaphore::new((ROOM / relay::ROOM_UNIT) as usize)),
+            room: Room::new(),
+            trusted,
             ending: watch::Sender::new(false),
             files: SocketFiles::default(),
         }
@@ -85,7 +117,7 @@ impl Gate {
         let host = Arc::new(Host {
             channel,
             inner,
-            places: Arc::new(Semaphore::new(self.places.peers)),
+            guests: Arc::new(Guests::new(channel, self.places.peers, self.trusted.clone())),
             room: self.room.clone(),
             store: Store::of(channel),
             names: Names::default(),

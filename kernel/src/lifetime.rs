@@ -16,6 +16,7 @@ pub(crate) struct Signals {
 
 impl Signals {
     pub(crate) fn new() -> std::io::Result<Self> {
+        ignore_file_limit();
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
@@ -31,6 +32,12 @@ impl Signals {
             }
         }
     }
+}
+
+/// A file that grows over `ulimit -f` is an error of who writes it (`EFBIG`), and no end of the kernel.
+fn ignore_file_limit() {
+    // SAFETY: installs no handler.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }
 
 /// Returns when the process that started this one dies, if that was a Jupyter client: it sets

@@ -8,6 +8,8 @@
 //! A script that changes between stdout and stderr with every line would make a message of every line.
 //! The first [`STREAM_RUN`] changes keep their order; while those wait, more text joins the last message
 //! of its stream.
+//!
+//! A display that is replaced while it waits is not sent at all: the newest of its id takes its place.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -31,6 +33,8 @@ pub(crate) const STREAM_FULL: usize = 1 << 17;
 const STREAM_AGE: Duration = Duration::from_millis(20);
 /// So many stream messages wait in a row before the order of stdout and stderr gives way.
 const STREAM_RUN: usize = 8;
+/// Among so many things that wait a display's update is looked for.
+const UPDATE_RUN: usize = 64;
 /// Above this requests wait as well: what they are told is unsent too.
 const FULL: usize = 64 * UNSENT_LIMIT;
 /// How often a held back script looks whether it was interrupted.
@@ -76,6 +80,23 @@ struct State {
 enum Entry {
     Ready(Item, usize),
     Stream(Stream),
+    Update(Update),
+}
+
+impl Entry {
+    /// Whether what comes may still change it, so that it is worth waiting for.
+    fn may_change(&self) -> bool {
+        !matches!(self, Self::Ready(..))
+    }
+}
+
+/// What a display is to look like from now on.
+struct Update {
+    parent: Arc<Parent>,
+    id: String,
+    message: ZmqMessage,
+    size: usize,
+    since: Instant,
 }
 
 struct Stream {
@@ -110,6 +131,24 @@ impl State {
                 (*place == 0 || behind == STREAM_RUN) && stream.text.len() < STREAM_FULL
             })
             .map(|(_, stream)| stream)
+    }
+}
+
+impl State {
+    /// The waiting update of the same display that another may take the place of: nothing but text and other displays
+    /// of the same cell comes after it.
+    fn replaceable(&mut self, parent: &Arc<Parent>, id: &str) -> Option<&mut Update> {
+        let run = self
+            .queue
+            .iter_mut()
+            .rev()
+            .take(UPDATE_RUN)
+            .map_while(|entry| match entry {
+                Entry::Update(update) if Arc::ptr_eq(&update.parent, parent) => Some(Some(update)),
+                Entry::Stream(stream) if Arc::ptr_eq(&stream.parent, parent) => Some(None),
+                _ => None,
+            });
+        run.flatten().find(|update| update.id == id)
     }
 }
 
@@ -213,6 +252,28 @@ impl Outbox {
         self.arrived.notify_one();
     }
 
+    /// What a display of the cell looks like from now on. One that waits for the same display is left out.
+    pub(crate) fn update(&self, parent: &Arc<Parent>, id: &str, content: &impl Serialize) {
+        let message = self.wire.publication("update_display_data", parent, content);
+        let size = wire::size(&message);
+        let mut state = self.lock();
+        state.unsent += size;
+        if let Some(update) = state.replaceable(parent, id) {
+            update.message = message;
+            let left_out = std::mem::replace(&mut update.size, size);
+            state.unsent = state.unsent.saturating_sub(left_out);
+            return;
+        }
+        state.queue.push_back(Entry::Update(Update {
+            parent: parent.clone(),
+            id: id.to_owned(),
+            message,
+            size,
+            since: Instant::now(),
+        }));
+        self.arrived.notify_one();
+    }
+
     /// Whether so much is unsent that no more should be begun.
     pub(crate) fn is_full(&self) -> bool {
         let state = self.lock();
@@ -261,23 +322,28 @@ impl Outbox {
 
     fn front(&self) -> Front {
         let mut state = self.lock();
-        let may_grow = !state.closed && state.queue.iter().all(|entry| matches!(entry, Entry::Stream(_)));
-        match state.queue.front() {
+        let may_change = !state.closed
+            && state.unsent <= UNSENT_LIMIT
+            && state.queue.iter().take(UPDATE_RUN).all(Entry::may_change);
+        let since = match state.queue.front() {
             None if state.closed => return Front::Closed,
             None => return Front::Empty,
-            Some(Entry::Stream(stream)) if may_grow && stream.text.len() < STREAM_FULL => {
-                let age = stream.since.elapsed();
-                if age < STREAM_AGE {
-                    return Front::Wait(STREAM_AGE - age);
-                }
-            }
-            Some(_) => {}
+            Some(Entry::Stream(stream)) if stream.text.len() < STREAM_FULL => Some(stream.since),
+            Some(Entry::Update(update)) => Some(update.since),
+            Some(_) => None,
+        };
+        let age = since
+            .filter(|_| may_change)
+            .map_or(STREAM_AGE, |since| since.elapsed());
+        if age < STREAM_AGE {
+            return Front::Wait(STREAM_AGE - age);
         }
         let entry = state.queue.pop_front();
         drop(state);
         match entry {
             None => Front::Empty,
             Some(Entry::Ready(item, size)) => Front::Send(item, size),
+            Some(Entry::Update(update)) => Front::Send(Item::Publish(update.message), update.size),
             Some(Entry::Stream(stream)) => {
                 let content = json!({"name": stream.name, "text": stream.text});
                 let message = self.wire.publication("stream", &stream.parent, &content);

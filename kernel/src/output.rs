@@ -165,7 +165,10 @@ impl Output for CellOutput {
 
     fn update(&self, bundle: MimeBundle, id: &str) {
         let content = Display::new(bundle, json!({"display_id": id}));
-        self.publish("update_display_data", &content);
+        if !self.is_mute() {
+            self.outbox.update(&self.parent, id, &content);
+            self.outbox.hold_back(&self.interrupt);
+        }
     }
 
     fn page(&self, bundle: MimeBundle) {

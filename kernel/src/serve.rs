@@ -1,8 +1,8 @@
 //! The kernel as a whole: starts the threads and tasks, routes requests, ends it all in order.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ecco_interpreter::{Interpreter, Interrupt};
@@ -65,7 +65,7 @@ async fn run(
     make: impl FnOnce(Interrupt) -> Box<dyn Interpreter> + Send + 'static,
 ) -> Result<(), Error> {
     let mut signals = Signals::new()?;
-    let sockets = sockets::bind(connection).await?;
+    let sockets = sockets::bind(connection, wire.trusted.clone()).await?;
     let outbox = Arc::new(Outbox::new(wire.clone()));
     let attention = Attention::default();
     let (work, inbox) = mpsc::channel();
@@ -137,13 +137,44 @@ fn start_tasks(
     (tokio::spawn(sending.run()), receiving, gate)
 }
 
-/// The interpreter lives and dies on the thread where it is made.
-fn start_script(stack_bytes: usize, make: impl FnOnce() -> Script + Send + 'static) -> std::io::Result<()> {
-    std::thread::Builder::new()
-        .name("script".to_owned())
-        .stack_size(stack_bytes)
-        .spawn(move || make().run())
-        .map(drop)
+/// Parts of the stack that was asked for, which will do where there is no more.
+const STACK_PARTS: [usize; 3] = [1, 4, 16];
+
+/// The interpreter lives and dies on the thread where it is made. Its stack is address space, of which a shell may
+/// allow less (`ulimit -v`): then it gets a smaller one, and a line on stderr says so.
+fn start_script(stack_bytes: usize, make: impl FnOnce() -> Script + Send + 'static) -> Result<(), Error> {
+    // A thread that is not made does not give back what it would have run.
+    let make = Arc::new(Mutex::new(Some(make)));
+    let mut refused = None;
+    for part in STACK_PARTS {
+        let (bytes, make) = (stack_bytes / part, Arc::clone(&make));
+        let run = move || {
+            let make = make.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(make) = make {
+                make().run();
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("script".to_owned())
+            .stack_size(bytes);
+        match (thread.spawn(run), part) {
+            (Ok(_), 1) => return Ok(()),
+            (Ok(_), _) => {
+                eprintln!(
+                    "ecco-kernel: there is no memory for a stack of {} MB (ulimit -v?): scripts get one of {} MB, and \
+                     nest less deeply",
+                    stack_bytes >> 20,
+                    bytes >> 20
+                );
+                return Ok(());
+            }
+            (Err(error), _) => refused = Some(error),
+        }
+    }
+    Err(Error::Stack {
+        megabytes: stack_bytes / STACK_PARTS[STACK_PARTS.len() - 1] >> 20,
+        source: refused.unwrap_or_else(|| std::io::ErrorKind::OutOfMemory.into()),
+    })
 }
 
 /// Takes the user's answers from the stdin channel to the cell that waits for them.

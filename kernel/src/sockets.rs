@@ -3,6 +3,7 @@
 //! Their ports are the gate's; behind it ZeroMQ accepts on sockets that nobody else can reach.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jupyter_protocol::connection_info::{ConnectionInfo, Transport};
@@ -14,6 +15,7 @@ use zeromq::{
 use crate::connection::address;
 use crate::error::Error;
 use crate::gate::Gate;
+use crate::gate::guests::Trusted;
 use crate::journal::note;
 use crate::wire::Channel;
 
@@ -39,10 +41,10 @@ pub(crate) struct Router {
     pub receiver: RouterRecvHalf,
 }
 
-/// Binds what the connection file says, and nothing else.
-pub(crate) async fn bind(connection: &ConnectionInfo) -> Result<Sockets, Error> {
+/// Binds what the connection file says, and nothing else. Who sends signed messages is to become `trusted`.
+pub(crate) async fn bind(connection: &ConnectionInfo, trusted: Arc<Trusted>) -> Result<Sockets, Error> {
     warn_if_open(connection);
-    let mut gate = Gate::new();
+    let mut gate = Gate::new(trusted);
     let shell = router(connection, Channel::Shell, &mut gate).await?;
     let control = router(connection, Channel::Control, &mut gate).await?;
     let stdin = router(connection, Channel::Stdin, &mut gate).await?;

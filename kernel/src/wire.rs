@@ -21,8 +21,9 @@ use jupyter_protocol::IoPubWelcome;
 use serde::{Deserialize, Serialize};
 use zeromq::ZmqMessage;
 
-use self::signing::{ReplayWindow, Signer};
+use self::signing::{ReplayWindow, Sent, Signer};
 use crate::error::Error;
+use crate::gate::guests::Trusted;
 
 /// The version of the messaging protocol that this kernel speaks.
 pub(crate) const PROTOCOL_VERSION: &str = "5.5";
@@ -115,6 +116,8 @@ pub(crate) struct Wire {
     session: String,
     sent: AtomicU64,
     seen: Mutex<ReplayWindow>,
+    /// Who has sent a message that was accepted.
+    pub trusted: Arc<Trusted>,
 }
 
 /// The fields of a header that matter here; clients leave out others.
@@ -124,6 +127,9 @@ struct IncomingHeader {
     msg_id: String,
     #[serde(default)]
     session: Option<String>,
+    /// When it was sent, by the client's clock.
+    #[serde(default)]
+    date: Option<serde_json::Value>,
     #[serde(default)]
     subshell_id: Option<serde_json::Value>,
 }
@@ -158,6 +164,7 @@ impl Wire {
             session: uuid::Uuid::new_v4().to_string(),
             sent: AtomicU64::new(0),
             seen: Mutex::default(),
+            trusted: Arc::default(),
         })
     }
 
@@ -189,16 +196,24 @@ impl Wire {
             msg_type,
             msg_id,
             session,
+            date,
             subshell_id,
         } = serde_json::from_slice(&header).map_err(|error| Rejection::Header {
             reason: error.to_string(),
         })?;
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if !seen.is_new(&signature) {
+        let sent = Sent::new(
+            session.as_deref(),
+            date.as_ref().and_then(serde_json::Value::as_str),
+        );
+        if !seen.is_new(&signature, sent) {
             return Err(Rejection::Replayed);
         }
         if session.as_ref() == Some(&self.session) {
             return Err(Rejection::Reflected);
+        }
+        if let Some(name) = identities.first() {
+            self.trusted.add(name);
         }
         Ok(Request {
             msg_type,

@@ -99,15 +99,9 @@ pub fn kind_name(kind: Kind) -> &'static str {
         .map_or("other", |(name, _)| name)
 }
 
-/// Memory the host can still give without swapping, in bytes, where the system says so.
+/// Memory the host, or this process's container, can still give without swapping, in bytes, where the system says so.
 pub fn available_host_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim()
-        .strip_suffix(" kB")?
-        .parse::<u64>()
-        .ok()
-        .map(|kilobytes| kilobytes * 1024)
+    ecco_interpreter::free_memory()
 }
 
 /// Waits until a device has done all that it was asked for: work is handed to GPUs and goes on there, so that a time is

@@ -17,6 +17,15 @@ execute_notebook = NBClientEngine.execute_notebook
 nb_kernel_name = NBClientEngine.nb_kernel_name
 nb_language = NBClientEngine.nb_language
 
+# The words that no variable of Rhai may have as its name.
+RESERVED = frozenset(
+    """
+    _ Fn as async await break call case catch const continue curry debug default do else eval export false fn for
+    if import in is is_def_fn is_def_var is_shared let loop match module new nil null package print private protected
+    public return shared spawn static super switch sync this thread throw true try type_of until use var void while
+    with yield go goto
+    """.split()
+)
 LARGEST = 2**63 - 1
 ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 CONTROL = re.compile(r'[\\"\x00-\x1f\x7f-\x9f]')
@@ -70,6 +79,15 @@ class RhaiTranslator(Translator):
 
     @classmethod
     def assign(cls, name, str_val):
+        if name in RESERVED:
+            raise PapermillException(
+                f"parameter {name!r}: Rhai reserves this word; give the parameter another name"
+            )
+        # As Rhai has it: letters of any alphabet, digits and _, and a letter before the first digit.
+        if not (name.isidentifier() and name.lstrip("_")[:1].isalpha()):
+            raise PapermillException(
+                f"parameter {name!r} is no name: one holds letters, digits and _, a letter first"
+            )
         return f"let {name} = {str_val};"
 
     @classmethod

@@ -114,6 +114,9 @@ fn register(registry: &mut Registry) {
         /// How many there are.
         get n(series: &Series) -> i64 { Ok(series.values.len() as i64) }
 
+        /// They themselves.
+        get numbers(series: &Series) -> Tensor { Ok(series.tensors()?.swap_remove(0).1) }
+
         /// Refuses.
         fn fails(_series: &Series, how: &str) -> i64 {
             Err(ScriptError::new(ecco_scripting::ErrorKind::Value, format!("no {how}")).with_hint("give up"))
@@ -257,5 +260,29 @@ fn what_is_registered_is_completed_and_documented() {
             page.contains("times  a whole number of at least 1; default: 2"),
             "{page}"
         );
+    });
+}
+
+#[test]
+fn a_map_as_json_holds_what_its_values_hold() {
+    on_toy(|n| {
+        let code =
+            "#{a: series.numbers, b: [series, 2, 0.1, 0.0/0.0], c: (), d: 'x', e: [blob(2, 7)]}.to_json()";
+        let shown = n.text(&format!("print({code}); {code}"));
+        let text: String = serde_json::from_str(&shown).expect("a string");
+        let found: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(found["a"]["type"], "tensor");
+        assert_eq!(found["a"]["shape"], serde_json::json!([4]));
+        assert_eq!(found["a"]["data"], serde_json::json!([0.0, 1.0, 2.0, 3.0]));
+        assert_eq!(found["b"][0]["type"], "series");
+        assert_eq!(
+            found["b"].as_array().map(|items| &items[1..]),
+            Some(&[2.into(), 0.1.into(), serde_json::Value::Null][..])
+        );
+        assert_eq!(
+            (&found["c"], &found["d"]),
+            (&serde_json::Value::Null, &"x".into())
+        );
+        assert_eq!(found["e"], serde_json::json!([[7, 7]]));
     });
 }

@@ -25,4 +25,5 @@ mod views;
 pub(crate) use ecco_interpreter::Explorable;
 
 pub use kit::Token;
+pub use kit::visible::plain as printable;
 pub use views::*;

@@ -12,9 +12,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::Room;
+use super::guests::Guests;
 use super::pace::Store;
 use super::private::PrivateSocket;
 use super::relay::Relay;
@@ -36,10 +38,8 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub(crate) struct Host {
     pub channel: Channel,
     pub inner: PrivateSocket,
-    /// One permit for each peer.
-    pub places: Arc<Semaphore>,
-    /// One permit for each kilobyte of a large message under way, on any channel.
-    pub room: Arc<Semaphore>,
+    pub guests: Arc<Guests>,
+    pub room: Room,
     pub store: Store,
     pub names: Names,
 }
@@ -101,6 +101,7 @@ async fn introduction(host: &Host, outer: &Stream) -> Result<Option<Guest>, Viol
         };
         let mut input = &buffer[..count];
         if let Event::Ready(identity) = inspector.inspect(&mut input, &mut passed)? {
+            let identity = if identity.is_empty() { made_up() } else { identity };
             let input = input.to_vec();
             return Ok(Some(Guest {
                 inspector,
@@ -111,9 +112,14 @@ async fn introduction(host: &Host, outer: &Stream) -> Result<Option<Guest>, Viol
     }
 }
 
+/// A name for who has none: ZeroMQ's own would not tell which peer's message it was that was signed.
+fn made_up() -> Bytes {
+    Bytes::copy_from_slice(uuid::Uuid::new_v4().simple().to_string().as_bytes())
+}
+
 /// Gives a guest a place and a name, and relays for it.
 async fn welcome(host: Arc<Host>, outer: Stream, guest: Guest, ending: watch::Receiver<bool>) {
-    let Ok(_place) = host.places.clone().try_acquire_owned() else {
+    let Some(seat) = host.guests.enter(&guest.identity) else {
         return host.note("there are too many peers");
     };
     let Some(_name) = host.names.take(&guest.identity).await else {
@@ -128,7 +134,7 @@ async fn welcome(host: Arc<Host>, outer: Stream, guest: Guest, ending: watch::Re
     if outer.write_all(&ready(ours, b"")).await.is_err() {
         return leave(inner).await;
     }
-    let relay = Relay::new(&host, outer, inner, guest.inspector, guest.input);
+    let relay = Relay::new(&host, seat, outer, inner, guest.inspector, guest.input);
     let (inner, cut_off) = relay.run(ending.clone()).await;
     if let Some(why) = cut_off {
         host.note(why);
@@ -172,11 +178,8 @@ async fn read(stream: &Stream, buffer: &mut [u8]) -> io::Result<usize> {
 }
 
 impl Names {
-    /// Takes a name, or none if it is empty: ZeroMQ then makes one up.
-    async fn take(&self, name: &Bytes) -> Option<Option<Name>> {
-        if name.is_empty() {
-            return Some(None);
-        }
+    /// Takes a name; `None` where another has it, and keeps it.
+    async fn take(&self, name: &Bytes) -> Option<Name> {
         let taken = async {
             while !self.lock().insert(name.clone()) {
                 tokio::time::sleep(NAME_POLL).await;
@@ -186,7 +189,7 @@ impl Names {
                 name: name.clone(),
             }
         };
-        timeout(NAME_FREE, taken).await.ok().map(Some)
+        timeout(NAME_FREE, taken).await.ok()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<Bytes>> {

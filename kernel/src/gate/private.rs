@@ -4,12 +4,12 @@
 //! remains is a descriptor of its inode, through which `/proc/self/fd` still leads. Where that way is
 //! closed (no `/proc`), the folder stays until the kernel ends.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
@@ -26,7 +26,22 @@ pub(crate) struct PrivateSocket {
 
 impl PrivateSocket {
     pub(crate) fn listen() -> io::Result<(UnixListener, Self)> {
-        unlinked().or_else(|_| kept())
+        Self::listen_in(&folders())
+    }
+
+    /// In the first of these folders where that can be done.
+    fn listen_in(parents: &[PathBuf]) -> io::Result<(UnixListener, Self)> {
+        let mut refused = Vec::new();
+        for parent in parents {
+            match unlinked(parent).or_else(|_| kept(parent)) {
+                Ok(opened) => return Ok(opened),
+                Err(error) => refused.push(format!("{}: {error}", parent.display())),
+            }
+        }
+        let tried = refused.join("; ");
+        Err(io::Error::other(format!(
+            "there is no folder for its own sockets ({tried}): set TMPDIR to one that can be written"
+        )))
     }
 
     pub(crate) async fn connect(&self) -> io::Result<tokio::net::UnixStream> {
@@ -34,8 +49,17 @@ impl PrivateSocket {
     }
 }
 
-fn unlinked() -> io::Result<(UnixListener, PrivateSocket)> {
-    let folder = folder()?;
+/// Where temporary files go; where there is no such place, or it is read-only, what systems have in memory.
+fn folders() -> Vec<PathBuf> {
+    let run = std::env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty());
+    let mut folders = vec![std::env::temp_dir()];
+    folders.extend(run.map(PathBuf::from));
+    folders.extend(["/tmp", "/dev/shm", "/var/tmp"].map(PathBuf::from));
+    folders
+}
+
+fn unlinked(parent: &Path) -> io::Result<(UnixListener, PrivateSocket)> {
+    let folder = folder(parent)?;
     // The folder's own path may be longer than an address can be.
     let handle = File::open(folder.path())?;
     let address = PathBuf::from(format!("/proc/self/fd/{}", handle.as_raw_fd())).join(NAME);
@@ -57,8 +81,8 @@ fn unlinked() -> io::Result<(UnixListener, PrivateSocket)> {
     Ok((listener, inner))
 }
 
-fn kept() -> io::Result<(UnixListener, PrivateSocket)> {
-    let folder = folder()?;
+fn kept(parent: &Path) -> io::Result<(UnixListener, PrivateSocket)> {
+    let folder = folder(parent)?;
     let path = folder.path().join(NAME);
     let listener = UnixListener::bind(&path)?;
     let inner = PrivateSocket {
@@ -69,9 +93,12 @@ fn kept() -> io::Result<(UnixListener, PrivateSocket)> {
     Ok((listener, inner))
 }
 
-/// A new folder that only this user can look into.
-fn folder() -> io::Result<TempDir> {
-    tempfile::Builder::new().prefix("ecco-kernel-").tempdir()
+/// A new folder that only this user can look into, whatever the umask says.
+fn folder(parent: &Path) -> io::Result<TempDir> {
+    tempfile::Builder::new()
+        .prefix("ecco-kernel-")
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir_in(parent)
 }
 
 #[cfg(test)]
@@ -81,7 +108,8 @@ mod tests {
 
     #[test]
     fn both_ways_lead_to_the_listener() {
-        for (listener, inner) in [unlinked().unwrap(), kept().unwrap()] {
+        let parent = std::env::temp_dir();
+        for (listener, inner) in [unlinked(&parent).unwrap(), kept(&parent).unwrap()] {
             let mut client = UnixStream::connect(&inner.path).unwrap();
             client.write_all(b"x").unwrap();
             let mut byte = [0];
@@ -91,8 +119,30 @@ mod tests {
     }
 
     #[test]
+    fn its_folder_is_for_this_user_alone() {
+        let folder = folder(&std::env::temp_dir()).unwrap();
+        let mode = std::fs::metadata(folder.path()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{mode:o}");
+    }
+
+    #[test]
+    fn another_folder_is_taken_where_one_cannot_be_written() {
+        let good = tempfile::tempdir().unwrap();
+        let bad = PathBuf::from("/proc/self");
+        assert!(PrivateSocket::listen_in(&[bad.clone(), good.path().to_owned()]).is_ok());
+        let refused = PrivateSocket::listen_in(&[bad, good.path().join("nowhere")])
+            .err()
+            .unwrap();
+        let said = refused.to_string();
+        assert!(
+            said.contains("/proc/self: ") && said.ends_with("set TMPDIR to one that can be written"),
+            "{said}"
+        );
+    }
+
+    #[test]
     fn nothing_is_left_in_the_file_system() {
-        let (listener, _inner) = unlinked().unwrap();
+        let (listener, _inner) = unlinked(&std::env::temp_dir()).unwrap();
         let address = listener.local_addr().unwrap();
         assert!(!address.as_pathname().unwrap().exists());
     }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::net::UnixStream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
+use super::guests::Seat;
 use super::pace::{Overflow, Pace, SOFT};
 use super::peer::Host;
 use super::stream::Stream;
@@ -27,7 +28,7 @@ const LARGE_TIME: Duration = Duration::from_secs(10);
 const LARGE_RATE: u64 = 1 << 20;
 /// How much of a peer's unread input is thrown away when it is cut off.
 const DISCARDED_CHUNKS: usize = 16;
-/// What one permit of [`Host::room`] stands for, in bytes.
+/// What one permit of a [`Room`](super::Room) stands for, in bytes.
 pub(crate) const ROOM_UNIT: u64 = 1 << 10;
 
 thread_local! {
@@ -44,10 +45,13 @@ pub(crate) enum Disconnect {
     Overflow(#[from] Overflow),
     #[error("it did not finish a large message in time")]
     Unfinished,
+    #[error("another got its place, since it has not shown that it has the key")]
+    Displaced,
 }
 
 pub(crate) struct Relay<'a> {
     host: &'a Host,
+    seat: Seat,
     outer: Stream,
     inner: UnixStream,
     inspector: Inspector,
@@ -73,6 +77,7 @@ pub(crate) struct Relay<'a> {
 impl<'a> Relay<'a> {
     pub(crate) fn new(
         host: &'a Host,
+        seat: Seat,
         outer: Stream,
         inner: UnixStream,
         inspector: Inspector,
@@ -80,6 +85,7 @@ impl<'a> Relay<'a> {
     ) -> Self {
         Self {
             host,
+            seat,
             outer,
             inner,
             inspector,
@@ -125,7 +131,8 @@ impl<'a> Relay<'a> {
                 _ = self.inner.readable(), if self.wants_output() => self.read_inner()?,
                 _ = self.outer.writable(), if !self.outward.is_empty() => {}
                 _ = self.inner.writable(), if self.may_write_inward() => {}
-                room = self.host.room.clone().acquire_many_owned(self.claim), if self.claim > 0 => {
+                () = self.seat.displaced() => return Err(Disconnect::Displaced),
+                room = self.host.room.of(&self.seat).clone().acquire_many_owned(self.claim), if self.claim > 0 => {
                     self.enter(room.ok());
                 }
                 _ = tokio::time::sleep_until(timer.unwrap_or_else(Instant::now).into()), if timer.is_some() => {
@@ -185,11 +192,15 @@ impl<'a> Relay<'a> {
 
     /// Inspects what came, up to something that has to wait.
     fn inspect(&mut self, mut rest: &[u8]) -> Result<(), Disconnect> {
+        if !rest.is_empty() {
+            self.seat.has_spoken();
+        }
         while self.claim == 0 && !self.complete && !rest.is_empty() {
             match self.inspector.inspect(&mut rest, &mut self.inward)? {
                 Event::Claim(bytes) => {
                     self.claim = u32::try_from(bytes.div_ceil(ROOM_UNIT)).unwrap_or(u32::MAX);
-                    let room = self.host.room.clone().try_acquire_many_owned(self.claim);
+                    let room = self.host.room.of(&self.seat).clone();
+                    let room = room.try_acquire_many_owned(self.claim);
                     if let Ok(room) = room {
                         self.enter(Some(room));
                     }

@@ -95,11 +95,16 @@ fn open_file(path: &Path) -> Result<Base, Box<dyn std::error::Error>> {
     if let Some(folder) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
-    OpenOptions::new()
+    let file = OpenOptions::new()
         .create(true)
         .append(true)
         .mode(0o600)
+        // A pipe would wait for its other end.
+        .custom_flags(libc::O_NONBLOCK)
         .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err("it is no regular file".into());
+    }
     Ok(Base::prepare(Connection::open(path)?)?)
 }
 

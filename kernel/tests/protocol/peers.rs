@@ -334,3 +334,42 @@ fn nothing_depends_on_the_time_of_day() {
     found.retain(|name| name != "history.rs");
     assert_eq!(found, ["wire.rs"]);
 }
+
+#[test]
+fn peers_that_take_all_places_and_say_nothing_keep_no_front_end_out() {
+    let mut frontend = Frontend::start_tcp();
+    assert_alive(&mut frontend);
+    // More than there are places, on each channel.
+    let silent: Vec<Peer> = (0..5 * 260)
+        .map(|i| {
+            let port = PORTS[i % PORTS.len()];
+            let mut peer = Peer::new(&frontend, port);
+            peer.say(&hello(port, ""));
+            peer
+        })
+        .collect();
+    let mut another = frontend.another();
+    assert_alive(&mut another);
+    // Who has shown the key is still there.
+    assert_alive(&mut frontend);
+    drop(silent);
+}
+
+#[test]
+fn who_announces_large_messages_takes_no_room_from_who_has_the_key() {
+    let mut frontend = Frontend::start_tcp();
+    assert_alive(&mut frontend);
+    let announcement = [&hello("shell_port", "")[..], &long_frame(0, 60 << 20), &[0; 1000]].concat();
+    let _peers: Vec<Peer> = (0..10)
+        .map(|_| {
+            let mut peer = Peer::new(&frontend, "shell_port");
+            peer.say(&announcement);
+            peer
+        })
+        .collect();
+    let start = Instant::now();
+    let code = format!("{}\nvalue done", " ".repeat(2_000_000));
+    let (transcript, _) = frontend.run(&code);
+    assert_eq!(&transcript[2][..], r#"Out[2] "done""#);
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}

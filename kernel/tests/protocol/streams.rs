@@ -88,3 +88,49 @@ fn a_subscriber_that_stops_reading_does_not_stop_the_kernel() {
         start.elapsed()
     );
 }
+
+#[test]
+fn a_display_that_is_replaced_many_times_is_sent_a_few_and_the_last_time() {
+    let mut frontend = Frontend::start();
+    const TIMES: u64 = 100_000;
+    let cell = frontend.execute(&format!("show even -\nshow odd -\npaint {TIMES}"));
+    let (mut updates, mut last, mut printed) = (0, [String::new(), String::new()], String::new());
+    loop {
+        let message = frontend.iopub_message();
+        match message.msg_type.as_str() {
+            "update_display_data" => {
+                updates += 1;
+                let is_odd = message.content["transient"]["display_id"] == "odd";
+                let text = message.content["data"]["text/plain"].as_str().unwrap();
+                // Never back to what it was before.
+                let at = &mut last[usize::from(is_odd)];
+                assert!(at.is_empty() || at.parse::<u64>().unwrap() < text.parse().unwrap());
+                *at = text.to_owned();
+            }
+            "stream" => printed.push_str(message.content["text"].as_str().unwrap()),
+            "status" if message.content["execution_state"] == "idle" => break,
+            _ => {}
+        }
+    }
+    assert_eq!(last, ["99998", "99999"]);
+    assert_eq!(printed.lines().count(), 100);
+    assert!(updates < 2_000, "{updates} messages");
+    assert_eq!(frontend.reply(To::Shell, &cell).content["status"], "ok");
+}
+
+#[test]
+fn a_display_is_not_replaced_before_what_was_said_in_between() {
+    let mut frontend = Frontend::start();
+    let (transcript, _) = frontend.run("update a 1\nclear\nupdate a 2\nupdate a 3\nshow b\nupdate a 4");
+    let shown: Vec<&String> = transcript[2..].iter().collect();
+    assert_eq!(
+        shown[..5],
+        [
+            r#"update_display_data "1" {"display_id":"a"}"#,
+            r#"clear_output {"wait":true}"#,
+            r#"update_display_data "3" {"display_id":"a"}"#,
+            r#"display_data "b" {}"#,
+            r#"update_display_data "4" {"display_id":"a"}"#,
+        ]
+    );
+}

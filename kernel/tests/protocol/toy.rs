@@ -54,6 +54,7 @@ impl Toy {
             "print" => output.stdout(&format!("{rest}\n")),
             "warn" => output.stderr(&format!("{rest}\n")),
             "flood" => return self.flood(number(rest)?, &**output),
+            "paint" => return self.paint(number(rest)?, &**output),
             "both" => (0..number(rest)?).for_each(|line| match line % 2 {
                 0 => output.stdout(&format!("line {line}\n")),
                 _ => output.stderr(&format!("line {line}\n")),
@@ -91,6 +92,23 @@ impl Toy {
     fn flood(&self, lines: u64, output: &dyn Output) -> Result<Option<String>, CellError> {
         for line in 0..lines {
             output.stdout(&format!("line {line}\n"));
+            if self.interrupt.is_requested() {
+                return Err(interrupted());
+            }
+        }
+        Ok(None)
+    }
+
+    /// Shows numbers in two displays in turn, and prints some.
+    fn paint(&self, times: u64, output: &dyn Output) -> Result<Option<String>, CellError> {
+        for time in 0..times {
+            output.update(
+                MimeBundle::from_text(time.to_string()),
+                ["even", "odd"][time as usize % 2],
+            );
+            if time % 1000 == 0 {
+                output.stdout(&format!("{time}\n"));
+            }
             if self.interrupt.is_requested() {
                 return Err(interrupted());
             }

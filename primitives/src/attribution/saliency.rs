@@ -339,6 +339,7 @@ fn completeness_note(found: Completeness) -> CheckNote {
     CheckNote {
         text,
         is_good: Some(found.relative < COMPLETE || found.error < 1e-6),
+        off: found.relative,
     }
 }
 

@@ -6,6 +6,7 @@ use rhai::Dynamic;
 use super::catalog::{Catalog, Entry};
 use super::docs::{first_sentence, is_noise};
 use super::source::Definition;
+use crate::errors::printable;
 
 /// What a value is, and what can be done with it.
 pub fn value(name: Option<&str>, of: &str, value: &Dynamic, catalog: &Catalog) -> MimeBundle {
@@ -40,7 +41,7 @@ pub fn value(name: Option<&str>, of: &str, value: &Dynamic, catalog: &Catalog) -
         plain.push_str(&format!("\n\nmembers: {}", names.join(", ")));
         markdown.push_str(&format!("\n**members**: {}\n", names.join(", ")));
     }
-    MimeBundle::from_text(plain).with("text/markdown", markdown)
+    page(&plain, &markdown)
 }
 
 /// Signature and first sentence of each.
@@ -76,7 +77,12 @@ pub fn functions(definitions: &[&Definition], detail: u8) -> MimeBundle {
             markdown.push(fenced("rust", &code));
         }
     }
-    MimeBundle::from_text(plain.join("\n")).with("text/markdown", markdown.join("\n\n"))
+    page(&plain.join("\n"), &markdown.join("\n\n"))
+}
+
+/// What it says of values and of code comes from anywhere.
+fn page(plain: &str, markdown: &str) -> MimeBundle {
+    MimeBundle::from_text(printable(plain)).with("text/markdown", printable(markdown))
 }
 
 /// A code block whose fence is longer than any in `text`.

@@ -6,6 +6,7 @@ use super::catalog::{Catalog, Entry, EntryKind};
 use super::docs::is_noise;
 use super::scan::{Kind, Lexeme, Open, Scan, scan};
 use super::{locals, strings};
+use crate::errors::printable;
 use crate::options::{OptionKind, OptionSpec};
 use ecco_interpreter::{CompletionItem, Completions};
 
@@ -48,7 +49,12 @@ pub fn complete(known: NameScope, code: &str, cursor: usize) -> Completions {
     }
     let known = with_locals(known, code, &scanned);
     match scanned.open {
-        Some(Open::Text) => return strings::complete(&known, &scanned, cursor),
+        Some(Open::Text) => {
+            let mut found = strings::complete(&known, &scanned, cursor);
+            // Whoever takes one of these, a file's name, would write what cannot be seen.
+            found.matches.retain(|item| printable(&item.text) == item.text);
+            return found;
+        }
         Some(_) => return nothing,
         None => {}
     }

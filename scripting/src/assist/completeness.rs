@@ -16,7 +16,7 @@ pub fn judge(engine: &Engine, code: &str) -> Completeness {
     }
     let scanned = scan(code);
     match scanned.open {
-        Some(Open::Comment) => return incomplete(String::new()),
+        Some(Open::Comment { .. }) => return incomplete(String::new()),
         Some(Open::Text) if !is_faulty_before_text(engine, code, &scanned) => {
             return incomplete(String::new());
         }

@@ -3,6 +3,8 @@
 //! Rhai's own lexer needs its parser to come back from `${…}` inside a backtick string, and stops at
 //! the first fault. This one knows just enough: words, numbers, texts, comments, symbols, brackets.
 
+use unicode_xid::UnicodeXID;
+
 /// What a lexeme is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -35,7 +37,8 @@ impl Lexeme {
 /// What the code ended inside of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Open {
-    Comment,
+    /// A block comment that begins at code point `start`, with so many of them inside of each other open.
+    Comment { start: usize, levels: usize },
     /// A literal that may go on at the end of the code.
     Text,
     /// A line comment; nothing can be completed there.
@@ -121,8 +124,8 @@ impl Scanner<'_> {
                 self.backticks(start);
             }
             '#' if self.raw_hashes().is_some() => self.raw_text(),
-            _ if c.is_alphabetic() || c == '_' => {
-                self.skip_while(|c| c.is_alphanumeric() || c == '_');
+            _ if c.is_xid_start() || c == '_' => {
+                self.skip_while(UnicodeXID::is_xid_continue);
                 self.push(Kind::Word, start);
             }
             _ if c.is_ascii_digit() => self.number(),
@@ -139,22 +142,23 @@ impl Scanner<'_> {
 
     /// Block comments nest.
     fn block_comment(&mut self) {
-        let mut depth = 0;
+        let start = self.at;
+        let mut levels = 0;
         while self.at < self.chars.len() {
             if self.starts_with("/*") {
-                depth += 1;
+                levels += 1;
                 self.at += 2;
             } else if self.starts_with("*/") {
-                depth -= 1;
+                levels -= 1;
                 self.at += 2;
-                if depth == 0 {
+                if levels == 0 {
                     return;
                 }
             } else {
                 self.at += 1;
             }
         }
-        self.scan.open = Some(Open::Comment);
+        self.scan.open = Some(Open::Comment { start, levels });
     }
 
     /// `"…"` and `'…'` end at a line break, unless it is escaped.
@@ -307,6 +311,12 @@ mod tests {
     }
 
     #[test]
+    fn names_have_letters_of_any_alphabet() {
+        assert_eq!(texts("größe+名2·x"), ["größe", "+", "名2·x"]);
+        assert_eq!(texts("nai\u{308}ve😀"), ["nai\u{308}ve", "😀"]);
+    }
+
+    #[test]
     fn sees_code_inside_interpolations() {
         let inside = scan("`one ${ f(x");
         assert_eq!(inside.lexemes.last().map(|l| l.text.as_str()), Some("x"));
@@ -318,7 +328,9 @@ mod tests {
 
     #[test]
     fn knows_what_is_open() {
-        assert_eq!(scan("/* a /* b */").open, Some(Open::Comment));
+        let comment = |start, levels| Some(Open::Comment { start, levels });
+        assert_eq!(scan("/* a /* b */").open, comment(0, 1));
+        assert_eq!(scan("ä; /* /*/ */ /* c").open, comment(3, 2));
         assert_eq!(scan("let a = \"abc").open, Some(Open::Text));
         assert_eq!(scan("\"abc\nx").open, None);
         assert_eq!(scan("`abc\nx").open, Some(Open::Text));

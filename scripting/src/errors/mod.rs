@@ -105,15 +105,26 @@ impl From<ScriptError> for Box<EvalAltResult> {
     }
 }
 
-/// `text` without control characters other than line breaks, which a terminal would obey.
+/// `text` with the names of characters that a terminal would obey, or that turn or hide what follows, in their places;
+/// line breaks and tabs stay.
 pub fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if c.is_control() && c != '\n' && c != '\t' {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        })
-        .collect()
+    let parts: Vec<String> = text
+        .split('\t')
+        .map(|part| ecco_widgets::printable(part, true))
+        .collect();
+    parts.join("\t")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_turns_or_hides_a_text_is_shown_as_its_name() {
+        assert_eq!(printable("a\tb\nc größe 名"), "a\tb\nc größe 名");
+        assert_eq!(
+            printable("\u{202e}\u{2066}\u{2028}\u{fffe}\u{1b}\0\r"),
+            "U+202EU+2066U+2028U+FFFE\\x1b\\0\\r"
+        );
+    }
 }

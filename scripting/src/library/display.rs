@@ -35,6 +35,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(name = "display", return_raw, volatile)]
     pub fn display_as(ctx: NativeCallContext, value: Dynamic, id: &str) -> RhaiResult<()> {
+        super::at_most(&ctx, LONGEST_NAME, "an id", id)?;
         let bundle = show::bundle(&value).map_err(|error| error.raise(&ctx))?;
         let bundle = bundle.unwrap_or_else(|| MimeBundle::from_text("()"));
         state_of(&ctx).show(bundle, id);
@@ -42,18 +43,24 @@ pub mod functions {
     }
 
     /// A value that is shown as HTML.
-    pub fn html(source: &str) -> Rich {
-        Rich::of("text/html", source, source)
+    #[rhai_fn(return_raw)]
+    pub fn html(ctx: NativeCallContext, source: &str) -> RhaiResult<Rich> {
+        super::at_most(&ctx, LARGEST_SHOWN, "a display", source)?;
+        Ok(Rich::of("text/html", source, source))
     }
 
     /// A value that is shown as formatted Markdown.
-    pub fn markdown(source: &str) -> Rich {
-        Rich::of("text/markdown", source, source)
+    #[rhai_fn(return_raw)]
+    pub fn markdown(ctx: NativeCallContext, source: &str) -> RhaiResult<Rich> {
+        super::at_most(&ctx, LARGEST_SHOWN, "a display", source)?;
+        Ok(Rich::of("text/markdown", source, source))
     }
 
     /// A value that is shown as an SVG picture.
-    pub fn svg(source: &str) -> Rich {
-        Rich::of("image/svg+xml", source, "<svg picture>")
+    #[rhai_fn(return_raw)]
+    pub fn svg(ctx: NativeCallContext, source: &str) -> RhaiResult<Rich> {
+        super::at_most(&ctx, LARGEST_SHOWN, "a display", source)?;
+        Ok(Rich::of("image/svg+xml", source, "<svg picture>"))
     }
 
     /// Removes what the cell has shown so far.
@@ -107,6 +114,9 @@ pub mod functions {
     /// the code of a cell's function too.
     #[rhai_fn(return_raw, volatile)]
     pub fn help(ctx: NativeCallContext, what: Dynamic) -> RhaiResult<()> {
+        if let Ok(name) = what.as_immutable_string_ref() {
+            super::at_most(&ctx, LONGEST_NAME, "a name", &name)?;
+        }
         let page = super::documentation(&ctx, &what).map_err(|error| error.raise(&ctx))?;
         state_of(&ctx).output().page(page);
         Ok(())
@@ -119,7 +129,23 @@ fn clear(context: &NativeCallContext, wait: bool) {
     state.output().clear(wait);
 }
 
+/// Bytes of a display: front ends get no more, and it is copied some times on its way.
+const LARGEST_SHOWN: usize = 64 << 20;
+/// Bytes of a prompt, and of a name: an id, what help is asked about.
+const LONGEST_PROMPT: usize = 64 << 10;
+const LONGEST_NAME: usize = 4 << 10;
+
+/// Refuses a text that is too long for what it is, before it is copied into anything.
+fn at_most(context: &NativeCallContext, most: usize, what: &str, text: &str) -> RhaiResult<()> {
+    if text.len() <= most {
+        return Ok(());
+    }
+    let message = format!("{what} of {} bytes is too long: at most {most}", text.len());
+    Err(ScriptError::new(ErrorKind::Value, message).raise(context))
+}
+
 fn ask(context: &NativeCallContext, prompt: &str, password: bool) -> RhaiResult<String> {
+    at_most(context, LONGEST_PROMPT, "a prompt", prompt)?;
     let state = state_of(context);
     let answer = state.output().input(prompt, password);
     state.check_interrupt().map_err(|error| error.raise(context))?;

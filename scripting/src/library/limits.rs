@@ -26,28 +26,6 @@ pub mod functions {
         Ok(())
     }
 
-    /// Lengthens the string to `len` characters.
-    #[rhai_fn(name = "pad", return_raw)]
-    pub fn pad_string(
-        ctx: NativeCallContext,
-        string: &mut ImmutableString,
-        len: INT,
-        character: char,
-    ) -> RhaiResult<()> {
-        super::pad_with(&ctx, string, len, &character.to_string())
-    }
-
-    /// Lengthens the string to at least `len` characters with copies of `padding`.
-    #[rhai_fn(name = "pad", return_raw)]
-    pub fn pad_string_with(
-        ctx: NativeCallContext,
-        string: &mut ImmutableString,
-        len: INT,
-        padding: &str,
-    ) -> RhaiResult<()> {
-        super::pad_with(&ctx, string, len, padding)
-    }
-
     /// Lengthens the blob to `len` bytes.
     #[rhai_fn(name = "pad", return_raw)]
     pub fn pad_blob(ctx: NativeCallContext, blob: &mut Blob, len: INT, value: INT) -> RhaiResult<()> {
@@ -69,95 +47,43 @@ pub mod functions {
         super::fill_blob(&ctx, &mut blob, len, value).map(|()| blob)
     }
 
-    /// Replaces every occurrence of a text in the string by another.
-    #[rhai_fn(name = "replace", return_raw)]
-    pub fn replace(
-        ctx: NativeCallContext,
-        string: &mut ImmutableString,
-        find: &str,
-        replacement: &str,
-    ) -> RhaiResult<()> {
-        let found = string.matches(find).count();
-        super::checked_len(&ctx, found as INT, replacement.len().max(1))?;
-        *string = string.replace(find, replacement).into();
-        Ok(())
+    /// The blob as a string of its bytes.
+    #[rhai_fn(
+        name = "print",
+        name = "to_string",
+        name = "debug",
+        name = "to_debug",
+        pure,
+        return_raw
+    )]
+    pub fn blob_text(ctx: NativeCallContext, blob: &mut Blob) -> RhaiResult<String> {
+        super::blob_text(&ctx, blob)
     }
 
-    /// The words of the string: what stands between whitespace.
-    #[rhai_fn(name = "split", return_raw)]
-    pub fn split_words(ctx: NativeCallContext, string: &str) -> RhaiResult<Array> {
-        super::collect(&ctx, || string.split_whitespace(), usize::MAX)
+    /// The blob's bytes as text in UTF-8; what is none becomes U+FFFD.
+    #[rhai_fn(name = "as_string", pure, return_raw)]
+    pub fn as_string(ctx: NativeCallContext, blob: &mut Blob) -> RhaiResult<String> {
+        super::checked_len(&ctx, blob.len() as INT, 4)?;
+        Ok(String::from_utf8_lossy(blob).into_owned())
     }
 
-    /// The parts of the string between the places where `delimiter` stands.
-    #[rhai_fn(name = "split", return_raw)]
-    pub fn split(ctx: NativeCallContext, string: &str, delimiter: &str) -> RhaiResult<Array> {
-        super::collect(&ctx, || string.split(delimiter), usize::MAX)
-    }
-
-    /// The parts of the string between the places where `delimiter` stands.
-    #[rhai_fn(name = "split", return_raw)]
-    pub fn split_at_char(ctx: NativeCallContext, string: &str, delimiter: char) -> RhaiResult<Array> {
-        super::collect(&ctx, || string.split(delimiter), usize::MAX)
-    }
-
-    /// At most `segments` parts of the string; the last has the rest.
-    #[rhai_fn(name = "split", return_raw)]
-    pub fn splitn(ctx: NativeCallContext, string: &str, delimiter: &str, segments: INT) -> RhaiResult<Array> {
-        let most = usize::try_from(segments).unwrap_or(0).max(1);
-        super::collect(&ctx, || string.splitn(most, delimiter), most)
-    }
-
-    /// The parts of the string between the places where `delimiter` stands, the last one first.
-    #[rhai_fn(name = "split_rev", return_raw)]
-    pub fn split_rev(ctx: NativeCallContext, string: &str, delimiter: &str) -> RhaiResult<Array> {
-        super::collect(&ctx, || string.rsplit(delimiter), usize::MAX)
-    }
-
-    /// The parts of the string between the places where `delimiter` stands, the last one first.
-    #[rhai_fn(name = "split_rev", return_raw)]
-    pub fn split_rev_at_char(ctx: NativeCallContext, string: &str, delimiter: char) -> RhaiResult<Array> {
-        super::collect(&ctx, || string.rsplit(delimiter), usize::MAX)
-    }
-
-    /// The characters of the string.
-    #[rhai_fn(name = "to_chars", return_raw)]
-    pub fn to_chars(ctx: NativeCallContext, string: &str) -> RhaiResult<Array> {
-        super::checked_len(&ctx, string.len() as INT, size_of::<Dynamic>())?;
-        Ok(string.chars().map(Dynamic::from).collect())
-    }
-}
-
-/// Texts as an array, if that many can be held.
-fn collect<'a, I: Iterator<Item = &'a str>>(
-    context: &NativeCallContext,
-    parts: impl Fn() -> I,
-    most: usize,
-) -> RhaiResult<Array> {
-    // A text is two boxes at least: the one that is shared, and the value that refers to it.
-    const TEXT_BYTES: usize = 2 * size_of::<Dynamic>() + size_of::<ImmutableString>();
-    let state = state_of(context);
-    let room = state.container_limit.get().saturating_sub(memory::containers());
-    let (mut count, mut bytes) = (0_usize, 0_usize);
-    for part in parts().take(most) {
-        (count, bytes) = (count + 1, bytes + part.len() + TEXT_BYTES);
-        if count / 2 > room {
-            let message = format!("this would make more than {count} strings");
-            let error = ScriptError::new(ErrorKind::Memory, message);
-            return Err(error.with_hint("take a part of the string first").raise(context));
+    /// The blob's bytes as whole numbers.
+    #[rhai_fn(name = "to_array", pure, return_raw)]
+    pub fn to_array(ctx: NativeCallContext, blob: &mut Blob) -> RhaiResult<Array> {
+        super::checked_len(&ctx, blob.len() as INT, size_of::<Dynamic>())?;
+        let mut array = Array::with_capacity(blob.len());
+        for piece in blob.chunks(super::PIECE) {
+            array.extend(piece.iter().map(|&byte| Dynamic::from_int(INT::from(byte))));
+            super::check_interrupt(&ctx)?;
         }
+        Ok(array)
     }
-    checked_len(context, bytes as INT, 1)?;
-    Ok(parts()
-        .take(most)
-        .map(|part| ImmutableString::from(part).into())
-        .collect())
 }
 
 /// Items that are filled in between two looks at the interrupt.
-const PIECE: usize = 1 << 20;
+pub(super) const PIECE: usize = 1 << 20;
 
-fn check_interrupt(context: &NativeCallContext) -> RhaiResult<()> {
+pub(super) fn check_interrupt(context: &NativeCallContext) -> RhaiResult<()> {
     state_of(context)
         .check_interrupt()
         .map_err(|error| error.raise(context))
@@ -173,39 +99,36 @@ fn fill_blob(context: &NativeCallContext, blob: &mut Blob, len: usize, value: IN
     Ok(())
 }
 
-fn pad_with(
-    context: &NativeCallContext,
-    string: &mut ImmutableString,
-    len: INT,
-    padding: &str,
-) -> RhaiResult<()> {
-    let len = checked_len(context, len, 4)?;
-    let missing = len.saturating_sub(string.chars().count());
-    let step = padding.chars().count();
-    if missing > 0 && step > 0 {
-        let mut text = string.to_string();
-        let mut copies = missing.div_ceil(step);
-        let piece = padding.repeat(copies.min(PIECE));
-        text.reserve(copies.saturating_mul(padding.len()));
-        while copies > 0 {
-            let now = copies.min(PIECE);
-            text.push_str(&piece[..now * padding.len()]);
-            copies -= now;
+/// As Rhai has it: `[0102030405060708 09]`.
+fn blob_text(context: &NativeCallContext, blob: &Blob) -> RhaiResult<String> {
+    const WORD: usize = 8;
+    checked_len(context, blob.len() as INT, 3)?;
+    let mut text = String::from("[");
+    for (at, word) in blob.chunks(WORD).enumerate() {
+        if at > 0 {
+            text.push(' ');
+        }
+        for byte in word {
+            text.push_str(&format!("{byte:02x}"));
+        }
+        if at.is_multiple_of(PIECE / WORD) {
             check_interrupt(context)?;
         }
-        *string = text.into();
     }
-    Ok(())
+    text.push(']');
+    Ok(text)
 }
 
 /// `len` as a size, if that many items of `item_bytes` fit into what scripts may still take.
-fn checked_len(context: &NativeCallContext, len: INT, item_bytes: usize) -> RhaiResult<usize> {
+pub(super) fn checked_len(context: &NativeCallContext, len: INT, item_bytes: usize) -> RhaiResult<usize> {
     let len = usize::try_from(len).unwrap_or(0);
     let wanted = len.saturating_mul(item_bytes);
-    let free = state_of(context)
-        .memory_limit
-        .get()
-        .saturating_sub(memory::allocated_bytes());
+    let state = state_of(context);
+    let mut free = state.memory_limit.get().saturating_sub(memory::allocated_bytes());
+    // What is small is not worth a look at the system's files.
+    if wanted > PIECE {
+        free = free.min(state.free_memory());
+    }
     if wanted <= free {
         return Ok(len);
     }

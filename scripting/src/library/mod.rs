@@ -5,9 +5,11 @@
 
 mod display;
 mod errors;
+mod json;
 mod limits;
 mod nesting;
 mod sorting;
+mod strings;
 mod text;
 
 use rhai::exported_module;
@@ -28,6 +30,9 @@ pub(crate) fn register(registry: &mut Registry) {
     registry.module(exported_module!(tensor::functions::functions));
     registry.module(exported_module!(errors::functions));
     registry.module(exported_module!(limits::functions));
+    let mut strings = exported_module!(strings::functions);
+    strings::register_iterator(&mut strings);
+    registry.module(strings);
     registry.module(exported_module!(nesting::functions));
     registry.module(exported_module!(sorting::functions));
     tensor::functions::register_arithmetic(registry.engine);

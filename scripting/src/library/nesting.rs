@@ -5,14 +5,14 @@
 
 use rhai::plugin::*;
 use rhai::{Array, FnPtr, INT, Map};
-use serde_json::Value;
 
 use crate::errors::{ErrorKind, RhaiResult, ScriptError};
+use crate::library::json;
 use crate::session::memory;
 use crate::session::state::{State, state_of};
 
 /// Levels of arrays and maps that are written as text, compared or made JSON.
-const DEEPEST: usize = 100;
+pub(super) const DEEPEST: usize = 100;
 /// Values after which the interrupt and the memory are looked at.
 const STRIDE: usize = 1024;
 
@@ -52,11 +52,17 @@ pub mod functions {
         closure.to_string()
     }
 
-    /// The map as JSON.
+    /// The map as JSON, results and tensors in it as their documents (`docs/results.md`). A number that is not finite
+    /// is `null`; what JSON has no form for, a closure or a timestamp, is an error.
     #[rhai_fn(name = "to_json", pure, return_raw)]
     pub fn to_json(ctx: NativeCallContext, map: &mut Map) -> RhaiResult<String> {
-        let json = Walk::new(&ctx).map_as_json(map, 0);
-        Ok(json.map_err(|error| error.raise(&ctx))?.to_string())
+        Walk::new(&ctx).text(|walk, text| json::write_map(walk, text, map, 0))
+    }
+
+    /// The value that a JSON text is: maps, arrays, strings, numbers, booleans, `()` for `null`.
+    #[rhai_fn(return_raw)]
+    pub fn parse_json(ctx: NativeCallContext, json: &str) -> RhaiResult<Dynamic> {
+        json::parse(&mut Walk::new(&ctx), json).map_err(|error| error.raise(&ctx))
     }
 
     #[rhai_fn(name = "==", pure, return_raw)]
@@ -94,7 +100,7 @@ pub mod functions {
 }
 
 /// One walk through a value, and the values it has seen.
-struct Walk<'a, 'b> {
+pub(super) struct Walk<'a, 'b> {
     context: &'a NativeCallContext<'b>,
     state: std::rc::Rc<State>,
     seen: usize,
@@ -110,11 +116,16 @@ impl<'a, 'b> Walk<'a, 'b> {
     }
 
     /// Counts a value; now and then learns whether to stop.
-    fn step(&mut self) -> Result<(), ScriptError> {
+    pub(super) fn step(&mut self) -> Result<(), ScriptError> {
         self.seen += 1;
-        if !self.seen.is_multiple_of(STRIDE) {
-            return Ok(());
+        match self.seen.is_multiple_of(STRIDE) {
+            true => self.check(),
+            false => Ok(()),
         }
+    }
+
+    /// Whether to stop.
+    pub(super) fn check(&self) -> Result<(), ScriptError> {
         self.state.check_interrupt()?;
         if memory::allocated_bytes() > self.state.memory_limit.get() {
             let message = "the value is too large for the memory that scripts may take";
@@ -178,46 +189,6 @@ impl<'a, 'b> Walk<'a, 'b> {
         Ok(())
     }
 
-    fn map_as_json(&mut self, map: &Map, depth: usize) -> Result<Value, ScriptError> {
-        let mut entries = serde_json::Map::new();
-        for (name, value) in map {
-            entries.insert(name.to_string(), self.as_json(value, depth + 1)?);
-        }
-        Ok(Value::Object(entries))
-    }
-
-    /// What JSON has no word for is its type's name, a function its own; so Rhai has it.
-    fn as_json(&mut self, value: &Dynamic, depth: usize) -> Result<Value, ScriptError> {
-        self.step()?;
-        if depth > DEEPEST {
-            return Err(too_deep());
-        }
-        if let Ok(array) = value.as_array_ref() {
-            let items = array.iter().map(|item| self.as_json(item, depth + 1));
-            return items.collect::<Result<Vec<_>, _>>().map(Value::Array);
-        }
-        if let Ok(map) = value.as_map_ref() {
-            return self.map_as_json(&map, depth);
-        }
-        if let Ok(text) = value.as_immutable_string_ref() {
-            return Ok(Value::from(text.as_str()));
-        }
-        if let Ok(blob) = value.as_blob_ref() {
-            return Ok(Value::from(blob.as_slice()));
-        }
-        if let Some(closure) = value.read_lock::<FnPtr>() {
-            return Ok(Value::from(closure.fn_name()));
-        }
-        let number = value.as_int().map(Value::from);
-        let number = number.or_else(|_| value.as_float().map(Value::from));
-        let plain = number.or_else(|_| value.as_bool().map(Value::from));
-        let plain = plain.or_else(|_| value.as_char().map(|c| Value::from(c.to_string())));
-        Ok(plain.unwrap_or_else(|_| match value.is_unit() {
-            true => Value::Null,
-            false => Value::from(crate::result::show::type_name(value)),
-        }))
-    }
-
     fn find(&mut self, array: &Array, value: &Dynamic) -> RhaiResult<Option<usize>> {
         for (at, item) in array.iter().enumerate() {
             if self.equal(item, value, 1)? {
@@ -274,7 +245,7 @@ impl<'a, 'b> Walk<'a, 'b> {
     }
 }
 
-fn too_deep() -> ScriptError {
+pub(super) fn too_deep() -> ScriptError {
     let message = format!("the value is nested more than {DEEPEST} levels deep");
     ScriptError::new(ErrorKind::Value, message)
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use rhai::plugin::*;
 use rhai::{Array, FLOAT, INT};
 
+use super::limits::{check_interrupt, checked_len};
 use crate::errors::{ErrorKind, RhaiResult, ScriptError};
 use crate::result::show;
 use crate::session::state::state_of;
@@ -35,13 +36,9 @@ pub mod functions {
     }
 
     /// Joins the items of an array to a string.
-    #[rhai_fn(name = "join", pure)]
-    pub fn join(array: &mut Array, separator: &str) -> String {
-        array
-            .iter()
-            .map(show::printed)
-            .collect::<Vec<_>>()
-            .join(separator)
+    #[rhai_fn(name = "join", pure, return_raw)]
+    pub fn join(ctx: NativeCallContext, array: &mut Array, separator: &str) -> RhaiResult<String> {
+        super::joined_by(&ctx, array, separator)
     }
 
     /// A number as text with a fixed number of decimals.
@@ -65,6 +62,21 @@ pub mod functions {
 
 fn joined(values: &[Dynamic]) -> String {
     values.iter().map(show::printed).collect::<Vec<_>>().join(" ")
+}
+
+fn joined_by(context: &NativeCallContext, array: &Array, separator: &str) -> RhaiResult<String> {
+    const STRIDE: usize = 1 << 12;
+    let mut text = String::new();
+    for (at, item) in array.iter().enumerate() {
+        text.push_str(if at > 0 { separator } else { "" });
+        text.push_str(&show::printed(item));
+        if at % STRIDE == 0 {
+            check_interrupt(context)?;
+            // A string that grows takes as much again for a moment.
+            checked_len(context, text.len() as INT, 2)?;
+        }
+    }
+    Ok(text)
 }
 
 fn nap(context: &NativeCallContext, seconds: FLOAT) -> RhaiResult<()> {

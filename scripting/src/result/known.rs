@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use ecco_interpreter::MimeBundle;
 use rhai::Dynamic;
+use serde_json::Value;
 
 use super::Show;
 use crate::errors::ScriptError;
@@ -19,6 +20,7 @@ struct Type {
     name: &'static str,
     variable: &'static str,
     bundle: fn(&Dynamic) -> Option<Result<MimeBundle, ScriptError>>,
+    json: fn(&Dynamic) -> Option<Result<Option<Value>, ScriptError>>,
     line: fn(&Dynamic) -> Option<String>,
     summary: fn(&Dynamic) -> Option<String>,
     facts: fn(&Dynamic) -> Vec<(&'static str, String)>,
@@ -34,6 +36,7 @@ pub(crate) fn register<T: Show + Clone + 'static>(name: &'static str, variable: 
         name,
         variable,
         bundle: |value| Some(value.read_lock::<T>()?.bundle()),
+        json: |value| Some(value.read_lock::<T>()?.view().map(|view| view.json())),
         line: |value| Some(value.read_lock::<T>()?.line()),
         summary: |value| value.read_lock::<T>()?.summary(),
         facts: |value| {
@@ -54,6 +57,11 @@ fn type_of(value: &Dynamic) -> Option<Type> {
 /// The representations of a value of ours; None for other values.
 pub fn bundle(value: &Dynamic) -> Option<Result<MimeBundle, ScriptError>> {
     (type_of(value)?.bundle)(value)
+}
+
+/// The document of a value of ours, if it has one; None for other values.
+pub fn json(value: &Dynamic) -> Option<Result<Option<Value>, ScriptError>> {
+    (type_of(value)?.json)(value)
 }
 
 /// One line about a value of ours, for lists and messages.

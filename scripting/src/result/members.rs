@@ -38,8 +38,11 @@ pub(crate) fn register<T: Explanation + Clone + 'static>(engine: &mut Engine, of
     member("save", SAVE, &["path: &str"], "()").register_into_engine(
         engine,
         |ctx: NativeCallContext, result: &mut T, path: &str| -> RhaiResult<()> {
-            let folder = state_of(&ctx).folder.borrow().clone();
-            Ok(saving::save_result(result, &folder, path)?)
+            let state = state_of(&ctx);
+            let folder = state.folder.borrow().clone();
+            Ok(saving::save_result(result, &folder, path, &|| {
+                state.check_interrupt()
+            })?)
         },
     );
 }

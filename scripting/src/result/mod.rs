@@ -5,15 +5,18 @@
 //!
 //! - [`known`]: the types of ours, for values whose type only the script knows
 //! - [`show`]: how any value is shown; [`rich`]: values that are nothing but their representations
-//! - `members`: what scripts can ask of every result; [`saving`]: files; [`json`]: values as JSON; `numbers`: as text
+//! - `members`: what scripts can ask of every result; [`saving`]: files, in the notebook's `folder`, `watched` while they
+//!   are written; [`json`]: values as JSON; `numbers`: as text
 
+pub(crate) mod folder;
 pub mod json;
 pub mod known;
 pub(crate) mod members;
 pub mod numbers;
 pub mod rich;
-pub mod saving;
+pub(crate) mod saving;
 pub mod show;
+pub(crate) mod watched;
 
 use ecco_interpreter::{Explorable, MimeBundle};
 use rhai::{Array, Dynamic};

@@ -1,18 +1,19 @@
 //! Tensors and results in files of the notebook's folder, and nowhere else.
 //!
-//! A notebook from a stranger may write what belongs to it and no more: paths are relative, links are resolved before
-//! they are judged, and a file is written beside its place and moved there when it is whole.
+//! What is written is here; where, and that it is there whole or not at all, is [`folder`](super::folder)'s.
 
 use std::collections::HashMap;
-use std::io::{self, BufWriter, Write};
-use std::path::{Component, Path, PathBuf};
+use std::io::{self, Write};
+use std::path::Path;
 
 use ndarray::ArrayViewD;
-use safetensors::tensor::{Dtype, TensorView};
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde_json::json;
 
 use crate::errors::{ErrorKind, ScriptError};
 use crate::result::Explanation;
+use crate::result::folder::Folder;
+use crate::result::watched::{Check, Watched, failure};
 use crate::tensor::Tensor;
 
 /// Writes one kind of file.
@@ -21,8 +22,8 @@ type Writer<'a> = Box<dyn Fn(&mut dyn Write) -> io::Result<()> + 'a>;
 /// Writes a tensor to `path` below `folder`.
 ///
 /// # Errors
-/// A path that leads elsewhere or has another ending; what the system says.
-pub fn save(tensor: &Tensor, folder: &Path, path: &str) -> Result<(), ScriptError> {
+/// A path that leads elsewhere or has another ending; what the system says; what `check` says, asked all along.
+pub(crate) fn save(tensor: &Tensor, folder: &Path, path: &str, check: &Check) -> Result<(), ScriptError> {
     let write: Writer = match extension(path) {
         Some("npy") => Box::new(|out| npy(tensor, out)),
         Some("safetensors") => Box::new(|out| safetensors(&[("tensor", tensor.clone())], out)),
@@ -39,14 +40,19 @@ pub fn save(tensor: &Tensor, folder: &Path, path: &str) -> Result<(), ScriptErro
             ));
         }
     };
-    write_file(folder, path, &*write)
+    write_file(folder, path, &*write, check)
 }
 
 /// Writes a result to `path` below `folder`.
 ///
 /// # Errors
 /// As of [`save`]; an ending that says nothing of this result (a picture, where there is none); what computing it says.
-pub fn save_result(result: &dyn Explanation, folder: &Path, path: &str) -> Result<(), ScriptError> {
+pub(crate) fn save_result(
+    result: &dyn Explanation,
+    folder: &Path,
+    path: &str,
+    check: &Check,
+) -> Result<(), ScriptError> {
     let example = "result.save(\"result.html\")";
     let there = |made: Option<String>, media_type: &str| {
         made.ok_or_else(|| {
@@ -84,7 +90,7 @@ pub fn save_result(result: &dyn Explanation, folder: &Path, path: &str) -> Resul
             return Err(unknown_ending(path, &endings, example));
         }
     };
-    write_file(folder, path, &*write)
+    write_file(folder, path, &*write, check)
 }
 
 fn extension(path: &str) -> Option<&str> {
@@ -114,67 +120,26 @@ fn write_file(
     folder: &Path,
     path: &str,
     write: &dyn Fn(&mut dyn Write) -> io::Result<()>,
+    check: &Check,
 ) -> Result<(), ScriptError> {
-    let file = place(folder, path)?;
-    write_whole(&file, write)
-        .map_err(|error| ScriptError::new(ErrorKind::Os, format!("cannot save \"{path}\": {error}")))
+    let place = Folder::open(folder).and_then(|folder| folder.place(Path::new(path)));
+    let place = place.map_err(|refusal| refusal.of_saving(path))?;
+    place
+        .write(&mut |file| {
+            let mut out = Watched::new(file, check);
+            write(&mut out)?;
+            out.flush()
+        })
+        .map_err(|error| failure(error, &format!("cannot save \"{path}\"")))
 }
 
 /// The result's document, the same that its page and its output in a cell have.
-pub fn json_text(result: &dyn Explanation) -> Result<String, ScriptError> {
+pub(crate) fn json_text(result: &dyn Explanation) -> Result<String, ScriptError> {
     let document = result.view()?.json().ok_or_else(|| {
         let message = format!("{} has no numbers", result.line());
         ScriptError::new(ErrorKind::Value, message)
     })?;
     Ok(document.to_string())
-}
-
-/// The file's real place.
-fn place(folder: &Path, path: &str) -> Result<PathBuf, ScriptError> {
-    let outside = || {
-        let message = format!("\"{path}\" is outside of the notebook's folder");
-        ScriptError::new(ErrorKind::Value, message)
-            .with_hint("files are saved in the notebook's folder or below: tensor.save(\"states.npy\")")
-    };
-    let unreadable = |what: &Path, error: io::Error| {
-        let message = format!("cannot save \"{path}\": {}: {error}", what.display());
-        ScriptError::new(ErrorKind::File, message)
-    };
-    let wanted = Path::new(path);
-    let is_below = wanted
-        .components()
-        .all(|part| matches!(part, Component::Normal(_)));
-    let (Some(name), true) = (wanted.file_name(), is_below) else {
-        return Err(outside());
-    };
-    let root = folder.canonicalize().map_err(|error| unreadable(folder, error))?;
-    let parent = wanted.parent().unwrap_or(Path::new(""));
-    let inside = root
-        .join(parent)
-        .canonicalize()
-        .map_err(|error| unreadable(parent, error))?;
-    match inside.starts_with(&root) {
-        true => Ok(inside.join(name)),
-        false => Err(outside()),
-    }
-}
-
-/// Beside its place first, so that a file is there whole or not at all.
-fn write_whole(file: &Path, write: &dyn Fn(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    let folder = file.parent().unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        // As any new file: what the user's mask leaves of it.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let partial = builder.prefix(".saving-").tempfile_in(folder)?;
-    let mut out = BufWriter::new(partial);
-    write(&mut out)?;
-    let partial = out.into_inner().map_err(io::IntoInnerError::into_error)?;
-    partial.persist(file)?;
-    Ok(())
 }
 
 /// NumPy's format 1.0: a header padded to 64 bytes, then the values row by row, little-endian.
@@ -188,38 +153,54 @@ fn npy(tensor: &Tensor, out: &mut dyn Write) -> io::Result<()> {
     out.write_all(b"\x93NUMPY\x01\x00")?;
     out.write_all(&(header.len() as u16).to_le_bytes())?;
     out.write_all(header.as_bytes())?;
-    for value in tensor.view().iter() {
-        out.write_all(&value.to_le_bytes())?;
-    }
-    Ok(())
+    write_values(tensor, out)
 }
 
+/// The format's header, padded to 8 bytes, then the values of each tensor, little-endian, in order of their names.
 fn safetensors(tensors: &[(&'static str, Tensor)], out: &mut dyn Write) -> io::Result<()> {
-    let bytes = |tensor: &Tensor| -> Vec<u8> {
-        let view = tensor.view();
-        view.iter().flat_map(|value| value.to_le_bytes()).collect()
+    let mut sorted: Vec<&(&'static str, Tensor)> = tensors.iter().collect();
+    sorted.sort_by_key(|(name, _)| *name);
+    let mut end = 0;
+    let info = |(name, tensor): &&(&'static str, Tensor)| {
+        let start = end;
+        end += tensor.view().len() * size_of::<f32>();
+        let info = TensorInfo {
+            dtype: Dtype::F32,
+            shape: tensor.shape().to_vec(),
+            data_offsets: (start, end),
+        };
+        ((*name).to_owned(), info)
     };
-    let data: Vec<Vec<u8>> = tensors.iter().map(|(_, tensor)| bytes(tensor)).collect();
-    let views = tensors.iter().zip(&data).map(|((name, tensor), bytes)| {
-        let view = TensorView::new(Dtype::F32, tensor.shape().to_vec(), bytes);
-        view.map(|view| (*name, view)).map_err(io::Error::other)
-    });
-    let views: Vec<_> = views.collect::<io::Result<_>>()?;
+    let infos = sorted.iter().map(info).collect();
     let axes = |(name, tensor): &(&str, Tensor)| {
-        let key = if tensors.len() == 1 {
-            "axes".to_owned()
-        } else {
-            format!("{name}.axes")
+        let key = match tensors.len() {
+            1 => "axes".to_owned(),
+            _ => format!("{name}.axes"),
         };
         (key, tensor.axes().join(","))
     };
     let about: HashMap<String, String> = tensors.iter().map(axes).collect();
-    let file = safetensors::serialize(views, Some(about)).map_err(io::Error::other)?;
-    out.write_all(&file)
+    let header = Metadata::new(Some(about), infos).map_err(io::Error::other)?;
+    let mut header = serde_json::to_vec(&header)?;
+    header.resize(header.len().next_multiple_of(8), b' ');
+    out.write_all(&(header.len() as u64).to_le_bytes())?;
+    out.write_all(&header)?;
+    for (_, tensor) in sorted {
+        write_values(tensor, out)?;
+    }
+    Ok(())
+}
+
+/// Row by row.
+fn write_values(tensor: &Tensor, out: &mut dyn Write) -> io::Result<()> {
+    tensor
+        .view()
+        .iter()
+        .try_for_each(|value| out.write_all(&value.to_le_bytes()))
 }
 
 /// The tensor's document with all values, one by one: in memory they would take many times the tensor.
-fn json(tensor: &Tensor, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn json(tensor: &Tensor, out: &mut dyn Write) -> io::Result<()> {
     out.write_all(b"{")?;
     for (name, value) in tensor.document() {
         write!(out, "{}:{value},", json!(name))?;
@@ -236,7 +217,7 @@ fn write_nested(view: ArrayViewD<f32>, out: &mut dyn Write) -> io::Result<()> {
         let shortest = view
             .first()
             .and_then(|value| value.to_string().parse::<f64>().ok());
-        return serde_json::to_writer(out, &shortest).map_err(io::Error::other);
+        return serde_json::to_writer(out, &shortest).map_err(io::Error::from);
     }
     out.write_all(b"[")?;
     for (index, inner) in view.outer_iter().enumerate() {
@@ -246,6 +227,13 @@ fn write_nested(view: ArrayViewD<f32>, out: &mut dyn Write) -> io::Result<()> {
         write_nested(inner, out)?;
     }
     out.write_all(b"]")
+}
+
+/// A text as a cell. One that a spreadsheet would take for a formula, and run, has a `'` before it, as OWASP advises.
+fn cell(text: &str) -> String {
+    const FORMULA: [char; 10] = ['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠'];
+    let inert = if text.starts_with(FORMULA) { "'" } else { "" };
+    format!("\"{inert}{}\"", text.replace('"', "\"\""))
 }
 
 /// A row for each value: its place along each axis, what that place is called where `labels` knows, the value.
@@ -269,7 +257,7 @@ fn csv(tensor: &Tensor, labels: &dyn Fn(&str) -> Option<Vec<String>>, out: &mut 
             write!(out, "{},", index[axis])?;
             if let Some(labels) = labels {
                 let label = labels.get(index[axis]).map_or("", String::as_str);
-                write!(out, "\"{}\",", label.replace('"', "\"\""))?;
+                write!(out, "{},", cell(label))?;
             }
         }
         write!(out, "{value}\r\n")?;
@@ -304,7 +292,7 @@ mod tests {
 
     fn saved(path: &str) -> Vec<u8> {
         let folder = tempfile::tempdir().expect("a folder");
-        save(&example(), folder.path(), path).expect(path);
+        save(&example(), folder.path(), path, &|| Ok(())).expect(path);
         let names: Vec<_> = std::fs::read_dir(folder.path()).expect("readable").collect();
         assert_eq!(names.len(), 1, "something stays beside the file");
         std::fs::read(folder.path().join(path)).expect("it was written")
@@ -377,6 +365,51 @@ mod tests {
     }
 
     #[test]
+    fn no_cell_of_a_table_is_a_formula() {
+        for formula in [
+            "=cmd|\" /C calc\"!A0",
+            "+1",
+            "-1",
+            "@SUM(A1)",
+            "\t=1",
+            "\r=1",
+            "＝1",
+        ] {
+            assert_eq!(cell(formula), format!("\"'{}\"", formula.replace('"', "\"\"")));
+        }
+        assert_eq!(
+            cell(" =1"),
+            "\" =1\"",
+            "a space before it makes it a text already"
+        );
+        assert_eq!(cell("a=b"), "\"a=b\"");
+    }
+
+    #[test]
+    fn an_interrupt_ends_saving_and_leaves_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("t.csv"), "old").expect("a file");
+        let large = Tensor::new(ArrayD::zeros(IxDyn(&[300, 1000])), &["position", "neuron"]);
+        for ending in ["csv", "json", "npy", "safetensors"] {
+            let asked = std::cell::Cell::new(0);
+            let check = || {
+                asked.set(asked.get() + 1);
+                match asked.get() {
+                    ..4 => Ok(()),
+                    _ => Err(ScriptError::interrupted()),
+                }
+            };
+            let path = format!("t.{ending}");
+            let error = save(&large, folder.path(), &path, &check).expect_err(ending);
+            assert_eq!(error.kind, ErrorKind::Interrupt, "{ending}: {}", error.message);
+            assert_eq!(asked.get(), 4, "{ending}: asked again");
+        }
+        let left: Vec<_> = std::fs::read_dir(folder.path()).expect("readable").collect();
+        assert_eq!(left.len(), 1, "{left:?}");
+        assert_eq!(std::fs::read(folder.path().join("t.csv")).expect("there"), b"old");
+    }
+
+    #[test]
     #[cfg(unix)]
     fn nothing_is_written_outside_of_the_folder() {
         let outer = tempfile::tempdir().expect("a folder");
@@ -394,23 +427,25 @@ mod tests {
             &absolute,
             "",
         ] {
-            let error = save(&example(), &folder, path).expect_err(path);
+            let error = save(&example(), &folder, path, &|| Ok(())).expect_err(path);
             assert_eq!(error.kind, ErrorKind::Value, "{path}: {}", error.message);
         }
         // A link at the file's own place is replaced, not followed.
-        save(&example(), &folder, "link.npy").expect("a file");
-        save(&example(), &folder, "below/t.npy").expect("a file below");
-        save(&example(), &folder, "below/t.npy").expect("a file in the place of another");
+        save(&example(), &folder, "link.npy", &|| Ok(())).expect("a file");
+        save(&example(), &folder, "below/t.npy", &|| Ok(())).expect("a file below");
+        save(&example(), &folder, "below/t.npy", &|| Ok(())).expect("a file in the place of another");
         assert_eq!(std::fs::read(&precious).expect("it is there"), b"precious");
         assert!(
             !std::fs::symlink_metadata(folder.join("link.npy"))
                 .expect("a file")
                 .is_symlink()
         );
-        let error = save(&example(), &folder, "nowhere/t.npy").expect_err("no such folder");
+        let error = save(&example(), &folder, "nowhere/t.npy", &|| Ok(())).expect_err("no such folder");
         assert_eq!(error.kind, ErrorKind::File);
         assert_eq!(
-            save(&example(), &folder, "t.bin").expect_err("an ending").kind,
+            save(&example(), &folder, "t.bin", &|| Ok(()))
+                .expect_err("an ending")
+                .kind,
             ErrorKind::Value
         );
     }

@@ -54,10 +54,23 @@ pub fn text(value: &Dynamic) -> String {
 
 /// A string as code would write it: in backticks with real line breaks where it has several lines.
 fn quoted(text: &str) -> String {
-    if !text.contains('\n') || text.contains(['`', '$', '\\']) {
-        return format!("\"{}\"", shorten(&text.escape_debug().to_string(), LONGEST_TEXT));
+    let beginning = text
+        .char_indices()
+        .nth(LONGEST_TEXT)
+        .map_or(text, |(end, _)| &text[..end]);
+    if !beginning.contains('\n') || beginning.contains(['`', '$', '\\']) {
+        return format!("\"{}\"", escaped(text, LONGEST_TEXT));
     }
     format!("`{}`", printable(&shorten(text, LONGEST_TEXT)))
+}
+
+/// The first characters of a text as code would write it; the rest is not looked at, however long it is.
+fn escaped(text: &str, most: usize) -> String {
+    let beginning = text
+        .char_indices()
+        .nth(most + 1)
+        .map_or(text, |(end, _)| &text[..end]);
+    shorten(&beginning.escape_debug().to_string(), most)
 }
 
 /// For messages: the value when it is short, and its type.
@@ -65,7 +78,11 @@ pub fn brief(value: &Dynamic) -> String {
     let of = type_name(value);
     match of.as_str() {
         "int" | "float" | "bool" | "string" | "char" | "array" => {
-            let shown = shorten(&text(value).replace('\n', " "), 40);
+            let text = match value.as_immutable_string_ref() {
+                Ok(text) => format!("\"{}\"", escaped(&text, 40)),
+                Err(_) => text(value),
+            };
+            let shown = shorten(&text.replace('\n', " "), 40);
             format!("{shown} ({of})")
         }
         "()" => "() (nothing)".to_owned(),
@@ -87,7 +104,7 @@ pub fn expected<T>(what: &str, value: &Dynamic) -> Result<T, ScriptError> {
 /// A value as code would write it, shortened.
 fn code(value: &Dynamic, depth: usize) -> String {
     if let Ok(text) = value.as_immutable_string_ref() {
-        return format!("\"{}\"", shorten(&text.escape_debug().to_string(), LONGEST_LINE));
+        return format!("\"{}\"", escaped(&text, LONGEST_LINE));
     }
     if let Ok(array) = value.as_array_ref() {
         return array_text(&array, depth);

@@ -1,8 +1,9 @@
 //! The Rhai engine with its limits and hooks, and what is registered with it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use rhai::{Dynamic, Engine, Position};
 
@@ -16,12 +17,20 @@ use crate::session::state::{State, StateHandle};
 /// Depth of nested expressions, at top level and in functions. Rhai's 64 fails a sum of 70 terms.
 const EXPRESSION_DEPTHS: (usize, usize) = (512, 256);
 const CALL_LEVELS: usize = 256;
+/// Stack that a level of calls may need, in bytes: each may be in the middle of the deepest expression.
+const CALL_BYTES: usize = 4 << 20;
 
 /// An engine whose scripts reach nothing but the primitives and, through imports, `folder`.
-pub(super) fn build(state: &Rc<State>, folder: PathBuf, imported: Imports, register: Register) -> Engine {
+pub(super) fn build(
+    state: &Rc<State>,
+    folder: PathBuf,
+    imported: Imports,
+    register: Register,
+    stack_bytes: usize,
+) -> Engine {
     let mut engine = Engine::new();
     engine.set_max_expr_depths(EXPRESSION_DEPTHS.0, EXPRESSION_DEPTHS.1);
-    engine.set_max_call_levels(CALL_LEVELS);
+    engine.set_max_call_levels((stack_bytes / CALL_BYTES).clamp(8, CALL_LEVELS));
     engine.set_default_tag(Dynamic::from(StateHandle(Rc::clone(state))));
     let resolver = FolderResolver {
         folder,
@@ -57,9 +66,14 @@ fn line_of(position: Position) -> String {
         .map_or(String::new(), |line| format!(", line {line}"))
 }
 
-/// Runs before every operation of a script, so it only reads a few numbers.
+/// Operations between two looks at the clock, and the time between two at the system's free memory.
+const LOOK: u32 = 32;
+const PACE: Duration = Duration::from_millis(20);
+
+/// Runs before every operation of a script, so that it reads only a few numbers, and a file now and then.
 fn hook_progress(engine: &mut Engine, state: &Rc<State>) {
     let state = Rc::clone(state);
+    let (operations, looked) = (Cell::new(0_u32), Cell::new(Instant::now()));
     engine.on_progress(move |_| {
         if state.interrupt.is_requested() {
             return Some(Dynamic::from(ScriptError::interrupted()));
@@ -68,24 +82,45 @@ fn hook_progress(engine: &mut Engine, state: &Rc<State>) {
         if held > state.memory_limit.get() {
             return Some(Dynamic::from(out_of_memory(held)));
         }
-        (memory::containers() > state.container_limit.get()).then(|| Dynamic::from(too_many_containers()))
+        if memory::containers() > state.container_limit.get() {
+            return Some(Dynamic::from(too_many_containers(state.container_limit.get())));
+        }
+        operations.set(operations.get().wrapping_add(1));
+        if !operations.get().is_multiple_of(LOOK) || looked.get().elapsed() < PACE {
+            return None;
+        }
+        looked.set(Instant::now());
+        // What libtorch holds is not counted above; here it is seen.
+        (state.free_memory() == 0).then(|| Dynamic::from(nothing_free()))
     });
 }
 
-fn too_many_containers() -> ScriptError {
-    let most = memory::MOST_CONTAINERS;
+fn too_many_containers(most: usize) -> ScriptError {
     let message =
         format!("the session holds more than {most} arrays, maps and closures (two strings count as one)");
     ScriptError::new(ErrorKind::Memory, message)
         .with_hint("free some: `name = ();`; many numbers are better kept in few arrays or in a tensor")
 }
 
+fn gigabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e9
+}
+
 fn out_of_memory(held: usize) -> ScriptError {
-    let gigabytes = |bytes: usize| bytes as f64 / 1e9;
     let message = format!(
         "the session holds {:.1} GB, more than the {:.1} GB that scripts may take",
-        gigabytes(held),
-        gigabytes(memory::default_limit())
+        gigabytes(held as u64),
+        gigabytes(memory::default_limit() as u64)
     );
     ScriptError::new(ErrorKind::Memory, message).with_hint("free large values: `name = ();`")
+}
+
+fn nothing_free() -> ScriptError {
+    let free = gigabytes(ecco_interpreter::free_memory().unwrap_or(0));
+    let total = gigabytes(ecco_interpreter::total_memory().unwrap_or(0));
+    let message = format!(
+        "of the {total:.1} GB of memory here only {free:.2} GB are free: a cell that goes on would be killed"
+    );
+    ScriptError::new(ErrorKind::Memory, message)
+        .with_hint("free large values, runs and outputs, `name = ();`, and models that are not needed")
 }

@@ -188,6 +188,9 @@ fn describe_parsing(kind: &ParseErrorType) -> ScriptError {
         ParseErrorType::BadInput(rhai::LexError::UnterminatedString) => {
             error.with_hint("a string in \"…\" ends on its line; one in `…` may span several")
         }
+        ParseErrorType::BadInput(rhai::LexError::UnexpectedInput(met)) if !met.is_ascii() => error.with_hint(
+            "names hold letters of any alphabet, digits and `_`; everything else belongs into a string",
+        ),
         ParseErrorType::ExprTooDeep => error.with_hint("split the expression over several statements"),
         _ => error,
     }

@@ -19,14 +19,14 @@ static NESTABLE: AtomicIsize = AtomicIsize::new(0);
 const CONTAINER_BOX: usize = size_of::<rhai::Array>();
 const CLOSURE_BOX: usize = size_of::<rhai::FnPtr>();
 
-/// How many arrays, maps and closures scripts may hold. A value is freed, cloned and compared level by
-/// level on the stack, and each level is one of these: so few fit on the stack of
-/// [`STACK_BYTES`](crate::STACK_BYTES), however they are nested: a level of closures takes 240 bytes there.
+/// How many arrays, maps and closures scripts may hold at most, on a stack of [`STACK_BYTES`](crate::STACK_BYTES).
 pub const MOST_CONTAINERS: usize = 3_000_000;
 
 /// The budget where the machine does not say how much memory it has.
 const FALLBACK_LIMIT: usize = 4 << 30;
-const SMALLEST_LIMIT: usize = 1 << 30;
+/// What is left to the system, and to libtorch, of what is free: a part of all, and at most so much, in bytes.
+const RESERVED_PART: u64 = 32;
+const MOST_RESERVED: u64 = 256 << 20;
 
 /// Bytes that Rust code holds now.
 pub fn allocated_bytes() -> usize {
@@ -40,24 +40,26 @@ pub fn containers() -> usize {
 
 /// How much scripts may hold: half of the machine's (or container's) memory.
 pub fn default_limit() -> usize {
-    let machine = std::fs::read_to_string("/proc/meminfo")
-        .ok()
-        .and_then(|text| total_memory(&text));
-    let container = std::fs::read_to_string("/sys/fs/cgroup/memory.max")
-        .ok()
-        .and_then(|text| text.trim().parse::<usize>().ok());
-    let total = [machine, container].into_iter().flatten().min();
-    total.map_or(FALLBACK_LIMIT, |total| (total / 2).max(SMALLEST_LIMIT))
+    let half = ecco_interpreter::total_memory().map(|total| total / 2);
+    half.map_or(FALLBACK_LIMIT, |half| usize::try_from(half).unwrap_or(usize::MAX))
 }
 
-/// `MemTotal` of `/proc/meminfo` in bytes.
-fn total_memory(meminfo: &str) -> Option<usize> {
-    let line = meminfo.lines().find(|line| line.starts_with("MemTotal:"))?;
-    line.split_whitespace()
-        .nth(1)?
-        .parse::<usize>()
-        .ok()?
-        .checked_mul(1024)
+/// How little may be free while a cell runs: whatever takes the memory, a cell that goes on is killed. One that begins
+/// with less may take half of what there is, so that it can still free values.
+pub(super) fn least_free() -> u64 {
+    let (Some(total), Some(free)) = (ecco_interpreter::total_memory(), ecco_interpreter::free_memory())
+    else {
+        return 0;
+    };
+    (total / RESERVED_PART).min(MOST_RESERVED).min(free / 2)
+}
+
+/// How many arrays, maps and closures scripts may hold on a stack of so many bytes. A value is freed, cloned and
+/// compared level by level on the stack, and each level is one of these: so few fit, however they are nested. A level
+/// of closures takes 240 bytes there.
+pub(super) fn most_containers(stack_bytes: usize) -> usize {
+    let part = stack_bytes as f64 / crate::STACK_BYTES as f64;
+    MOST_CONTAINERS.min((part * MOST_CONTAINERS as f64) as usize)
 }
 
 /// The system allocator, counted. Scripts are bounded in programs that install it as their global
@@ -145,11 +147,15 @@ mod tests {
     }
 
     #[test]
-    fn reads_the_machines_memory() {
-        assert_eq!(
-            total_memory("MemTotal:       16384 kB\nMemFree: 1 kB\n"),
-            Some(16 << 20)
-        );
-        assert_eq!(total_memory("nothing here"), None);
+    fn a_smaller_stack_bears_fewer_levels() {
+        assert_eq!(most_containers(crate::STACK_BYTES), MOST_CONTAINERS);
+        assert_eq!(most_containers(2 * crate::STACK_BYTES), MOST_CONTAINERS);
+        assert_eq!(most_containers(crate::STACK_BYTES / 16), MOST_CONTAINERS / 16);
+    }
+
+    #[test]
+    fn something_is_left_to_the_system() {
+        let free = ecco_interpreter::free_memory().expect("Linux says");
+        assert!(least_free() > 0 && least_free() < free);
     }
 }

@@ -5,7 +5,8 @@
 //! - [`state`]: what primitives reach besides their arguments; [`watch`]: progress and interruption of native work
 //! - [`Kept`]: values kept by their type
 //! - `fault`, `traceback`: errors with their places, as a cell shows them
-//! - `resolver`: imports
+//! - `resolver`: imports; `syntax`: code that Rhai takes for whole and is not; `stack`: how large
+//!   the thread's is
 
 mod answers;
 mod engine;
@@ -13,7 +14,9 @@ mod fault;
 mod kept;
 pub mod memory;
 mod resolver;
+mod stack;
 pub mod state;
+mod syntax;
 mod traceback;
 pub mod watch;
 
@@ -31,6 +34,7 @@ use ecco_interpreter::MimeBundle;
 use rhai::{AST, Dynamic, Engine, EvalAltResult, Expr, Scope, Stmt};
 
 use self::fault::{Fault, Frame, Names, translate};
+use self::syntax::compile;
 use self::traceback::as_cell_error;
 use crate::assist::catalog::Catalog;
 use crate::assist::inspect::{Question, question};
@@ -48,6 +52,9 @@ use ecco_interpreter::{Cell, CellError, Completeness, Completions, Interpreter, 
 /// what is used takes memory.
 pub const STACK_BYTES: usize = 1 << 30;
 
+/// The folder of a session that was started in one that is not there any more: no path that could be there.
+const GONE: &str = "the folder that the kernel was started in";
+
 /// What a cell may allocate beyond the limit when it starts above it, so that it can still free values.
 const HEADROOM: usize = 256 << 20;
 const CONTAINER_HEADROOM: usize = 50_000;
@@ -63,12 +70,14 @@ pub struct Session {
     modules: Vec<String>,
     catalog: OnceCell<Catalog>,
     folder: PathBuf,
+    /// How many arrays, maps and closures this thread's stack bears.
+    most_containers: usize,
 }
 
 impl Session {
     /// A session with what `register` makes known, that imports scripts from the current folder.
     pub fn new(interrupt: Interrupt, register: Register) -> Self {
-        let folder = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+        let folder = std::env::current_dir().unwrap_or_else(|_| PathBuf::from(GONE));
         Self::in_folder(interrupt, register, folder)
     }
 
@@ -77,7 +86,14 @@ impl Session {
         let state = Rc::new(State::new(interrupt));
         let imported = Imports::default();
         state.folder.replace(folder.clone());
-        let engine = engine::build(&state, folder.clone(), Rc::clone(&imported), register);
+        let stack_bytes = stack::size();
+        let engine = engine::build(
+            &state,
+            folder.clone(),
+            Rc::clone(&imported),
+            register,
+            stack_bytes,
+        );
         Self {
             engine,
             state,
@@ -87,11 +103,12 @@ impl Session {
             modules: vec!["ecco".to_owned()],
             catalog: OnceCell::new(),
             folder,
+            most_containers: memory::most_containers(stack_bytes),
         }
     }
 
     fn run(&mut self, code: &str, source: &Rc<Source>) -> Result<Option<MimeBundle>, Box<EvalAltResult>> {
-        let mut cell = self.engine.compile(source.script())?;
+        let mut cell = compile(&self.engine, source.script())?;
         let aliases = import_aliases(&cell)?;
         self.state.sources.borrow_mut().add_functions(&cell, source);
         let mut runnable = self.library.merge(&cell);
@@ -170,18 +187,35 @@ impl Session {
         if let Some(output) = output {
             self.state.begin_cell(output);
         }
+        self.stand_somewhere();
         let limit = memory::default_limit().max(memory::allocated_bytes() + HEADROOM);
         self.state.memory_limit.set(limit);
         let containers = memory::containers() + CONTAINER_HEADROOM;
         self.state
             .container_limit
-            .set(memory::MOST_CONTAINERS.max(containers));
+            .set(self.most_containers.max(containers));
+        self.state.least_free.set(memory::least_free());
         let result = catch_unwind(AssertUnwindSafe(|| work(self)));
         self.state.end_cell();
         match result {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(self.cell_error(&error, source)),
             Err(panic) => Err(panic_error(panic, source)),
+        }
+    }
+
+    /// Libraries ask for the current folder, and some end the process where there is none: one that was deleted is left
+    /// for `/`, and returned to when it is there again. Paths of scripts count from the session's own all the time.
+    fn stand_somewhere(&self) {
+        let current = std::env::current_dir();
+        let strayed = current.as_ref().is_ok_and(|current| current.as_os_str() == "/")
+            && self.folder.as_os_str() != "/";
+        if (current.is_err() || strayed)
+            && std::env::set_current_dir(&self.folder).is_err()
+            && current.is_err()
+        {
+            // Where even this fails there is nothing left to try.
+            let _ = std::env::set_current_dir("/");
         }
     }
 
@@ -227,6 +261,7 @@ impl Interpreter for Session {
     fn evaluate(&mut self, expression: &str) -> Result<MimeBundle, CellError> {
         let source = Rc::new(Source::new(&self.engine, "expression", expression));
         self.guarded(&source, None, |session| {
+            syntax::check(&session.engine, source.script())?;
             let expression = session.engine.compile_expression(source.script())?;
             let runnable = session.library.merge(&expression);
             let variables = session.scope.len();

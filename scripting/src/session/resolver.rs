@@ -2,14 +2,17 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::path::{Component, Path, PathBuf};
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use rhai::{Engine, EvalAltResult, Module, ModuleResolver, Position, Scope, Shared};
 
 use crate::assist::source::Source;
 use crate::errors::{ErrorKind, RhaiResult, ScriptError};
+use crate::result::folder::{Folder, Refusal, too_long};
 use crate::session::state::State;
+use crate::session::syntax::compile;
 
 /// Largest script that is imported.
 const LARGEST: u64 = 4 << 20;
@@ -55,49 +58,27 @@ impl ModuleResolver for FolderResolver {
 impl FolderResolver {
     /// The script's real path and text.
     fn read(&self, path: &str) -> Result<(PathBuf, String), ScriptError> {
-        let file = self.locate(path)?;
+        let has_extension = Path::new(path).extension().is_some_and(|end| end == "rhai");
+        let wanted = match has_extension || path.is_empty() {
+            true => path.to_owned(),
+            false => format!("{path}.rhai"),
+        };
+        let folder = Folder::open(&self.folder).map_err(|refusal| refused(refusal, path))?;
+        let place = folder.existing(Path::new(&wanted));
+        let place = place.map_err(|refusal| refused(refusal, path))?;
         let unreadable = |error: std::io::Error| import_error(format!("cannot read \"{path}\": {error}"));
-        let about = std::fs::metadata(&file).map_err(unreadable)?;
-        if !about.is_file() || about.len() > LARGEST {
+        let mut code = Vec::new();
+        let file = place.read().map_err(unreadable)?;
+        file.take(LARGEST + 1)
+            .read_to_end(&mut code)
+            .map_err(unreadable)?;
+        if code.len() as u64 > LARGEST {
             let message = format!("\"{path}\" is not a script of at most {LARGEST} bytes");
             return Err(import_error(message));
         }
-        let code = std::fs::read_to_string(&file).map_err(unreadable)?;
-        Ok((file, code))
-    }
-
-    /// Where the script really is; refused when that is outside of the folder.
-    fn locate(&self, path: &str) -> Result<PathBuf, ScriptError> {
-        let outside = || {
-            import_error(format!("\"{path}\" is outside of the notebook's folder"))
-                .with_hint("imports name scripts in the notebook's folder or below: import \"helpers\" as h")
-        };
-        let wanted = Path::new(path);
-        let is_below = wanted
-            .components()
-            .all(|part| matches!(part, Component::Normal(_)));
-        if path.is_empty() || !is_below {
-            return Err(outside());
-        }
-        let has_extension = wanted.extension().is_some_and(|extension| extension == "rhai");
-        let wanted = if has_extension {
-            path.to_owned()
-        } else {
-            format!("{path}.rhai")
-        };
-        let folder = self.folder.canonicalize().map_err(|error| {
-            let folder = self.folder.display();
-            import_error(format!("the notebook's folder {folder} cannot be read: {error}"))
-        })?;
-        let file = folder.join(&wanted).canonicalize().map_err(|error| {
-            import_error(format!("cannot import \"{path}\": {wanted}: {error}"))
-                .with_hint("scripts are looked for in the notebook's folder")
-        })?;
-        if file.starts_with(&folder) {
-            Ok(file)
-        } else {
-            Err(outside())
-        }
+        let code = String::from_utf8(code)
+            .map_err(|_| import_error(format!("cannot read \"{path}\": it is no text in UTF-8")))?;
+        Ok((place.path, code))
     }
 
     fn load(
@@ -110,12 +91,22 @@ impl FolderResolver {
         let in_module = |error| Box::new(EvalAltResult::ErrorInModule(path.to_owned(), error, position));
         let source = Rc::new(Source::new(engine, path, code));
         self.state.sources.borrow_mut().add_file(path, Rc::clone(&source));
-        let mut ast = engine
-            .compile(source.script())
-            .map_err(|error| in_module(error.into()))?;
+        let mut ast = compile(engine, source.script()).map_err(in_module)?;
         ast.set_source(path);
         let module = Module::eval_ast_as_new(Scope::new(), &ast, engine).map_err(in_module)?;
         Ok(module.into())
+    }
+}
+
+fn refused(refusal: Refusal, path: &str) -> ScriptError {
+    match refusal {
+        Refusal::Outside => import_error(format!("\"{path}\" is outside of the notebook's folder"))
+            .with_hint("imports name scripts in the notebook's folder or below: import \"helpers\" as h"),
+        Refusal::TooLong(bytes) => too_long(bytes),
+        Refusal::Unreadable(place, error) => {
+            import_error(format!("cannot import \"{path}\": {}: {error}", place.display()))
+                .with_hint("scripts are looked for in the notebook's folder")
+        }
     }
 }
 

@@ -36,6 +36,8 @@ pub struct State {
     pub memory_limit: Cell<usize>,
     /// Arrays, maps and closures at which it is stopped.
     pub container_limit: Cell<usize>,
+    /// Bytes that have to stay free in the machine or container.
+    pub least_free: Cell<u64>,
 }
 
 /// The state as it travels in Rhai values.
@@ -56,6 +58,7 @@ impl State {
             folder: RefCell::default(),
             memory_limit: Cell::new(usize::MAX),
             container_limit: Cell::new(usize::MAX),
+            least_free: Cell::new(0),
         }
     }
 
@@ -101,6 +104,12 @@ impl State {
 
     pub(crate) fn set_vocabulary(&self, vocabulary: Vocabulary) {
         self.vocabulary.replace(Rc::new(vocabulary));
+    }
+
+    /// Bytes that the running cell may still take of what is free in the machine or container.
+    pub(crate) fn free_memory(&self) -> usize {
+        let free = ecco_interpreter::free_memory().unwrap_or(u64::MAX);
+        usize::try_from(free.saturating_sub(self.least_free.get())).unwrap_or(usize::MAX)
     }
 
     pub fn check_interrupt(&self) -> Result<(), ScriptError> {

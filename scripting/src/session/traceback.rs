@@ -108,21 +108,16 @@ fn column_name(column: usize) -> String {
 
 /// The source line with a caret under `column` (counted from 1), cut to a readable width.
 fn marked_line(source: &Source, line: usize, column: usize, width: usize) -> Vec<String> {
-    let text: Vec<char> = source
-        .line(line)
-        .map(|text| printable(text).chars().collect())
-        .unwrap_or_default();
+    let text: Vec<char> = source.line(line).unwrap_or_default().chars().collect();
     let at = (column - 1).min(text.len());
     let from = if at > WIDTH - 20 { at - WIDTH / 2 } else { 0 };
     let to = text.len().min(from + WIDTH);
     let ellipsis = if from > 0 { "…" } else { "" };
     let more = if to < text.len() { "…" } else { "" };
-    let shown: String = text[from..to].iter().collect();
+    let shown = printable(&text[from..to].iter().collect::<String>());
     let number = line.to_string();
-    // Tabs are kept, so that the caret stands right whatever their width.
-    let before: String = text[from..at].iter().map(|&c| blank(c)).collect();
-    let marked = &text[at..to.min(at + width)];
-    let carets: usize = marked.iter().map(|&c| blank(c).len()).sum();
+    let before = blanks(&text[from..at]);
+    let carets = blanks(&text[at..to.min(at + width)]).len();
     let carets = "^".repeat(carets.max(1));
     let margin = " ".repeat(number.len());
     vec![
@@ -132,6 +127,16 @@ fn marked_line(source: &Source, line: usize, column: usize, width: usize) -> Vec
             " ".repeat(ellipsis.chars().count())
         ),
     ]
+}
+
+/// Blanks as wide as some characters are where they are shown. Tabs are kept, so that the caret stands right whatever
+/// their width.
+fn blanks(text: &[char]) -> String {
+    let of = |&c: &char| {
+        let shown = printable(c.encode_utf8(&mut [0; 4]));
+        shown.chars().map(blank).collect::<String>()
+    };
+    text.iter().map(of).collect()
 }
 
 /// Blanks as wide as `c`.

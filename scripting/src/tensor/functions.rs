@@ -84,8 +84,9 @@ pub mod functions {
     /// ```
     #[rhai_fn(name = "save", pure, return_raw)]
     pub fn save(ctx: NativeCallContext, tensor: &mut Tensor, path: &str) -> RhaiResult<()> {
-        let folder = state_of(&ctx).folder.borrow().clone();
-        saving::save(tensor, &folder, path).map_err(|error| error.raise(&ctx))
+        let state = state_of(&ctx);
+        let folder = state.folder.borrow().clone();
+        saving::save(tensor, &folder, path, &|| state.check_interrupt()).map_err(|error| error.raise(&ctx))
     }
 
     /// A part of the tensor: for each axis an index (which removes the axis), a range, or `()` for all.

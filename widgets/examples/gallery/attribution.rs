@@ -61,6 +61,7 @@ fn contrasts(style: SaliencyStyle) -> Saliency {
     let note = |text: &str, is_good| CheckNote {
         text: text.into(),
         is_good,
+        off: 0.0,
     };
     Saliency {
         n_input: N_INPUT,

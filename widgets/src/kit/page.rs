@@ -10,6 +10,9 @@ const BASE_CSS: &str = include_str!("base.css");
 const PAINT_CSS: &str = include_str!("paint.css");
 const ELEMENT_JS: &str = include_str!("element.js");
 
+/// Classes of a view's root. The last two tell MathJax 3 and 2 to leave it alone: a model's `$` is no formula.
+const ROOT: &str = "ecco-root mathjax_ignore tex2jax_ignore";
+
 /// An interactive view: static content in a custom element, with its data and the script that upgrades it.
 pub(crate) struct Component {
     pub tag: &'static str,
@@ -26,13 +29,13 @@ impl Component {
             (style(&[&theme::GROUNDS, &theme::SCALES, BASE_CSS, PAINT_CSS, self.css]))
             // A sanitiser drops the custom element and keeps this: the style of another view on the page fits
             // it too.
-            div class="ecco-root" { (content) }
+            div class=(ROOT) { (content) }
             script type="application/json" { (PreEscaped(island(&document::packed(result)))) }
             script { (PreEscaped("(()=>{")) (PreEscaped(ELEMENT_JS)) (PreEscaped(self.js)) (PreEscaped("})()")) }
         };
         let (tag, view) = (self.tag, self.view);
         format!(
-            "<{tag} class=\"ecco-root\" data-view=\"{view}\">{}</{tag}>",
+            "<{tag} class=\"{ROOT}\" data-view=\"{view}\">{}</{tag}>",
             element.into_string()
         )
     }
@@ -40,7 +43,7 @@ impl Component {
 
 /// A view without a script.
 pub(crate) fn still(css: &str, content: &Markup) -> String {
-    html! { div class="ecco-root" { (style(&[&theme::GROUNDS, BASE_CSS, css])) (content) } }.into_string()
+    html! { div class=(ROOT) { (style(&[&theme::GROUNDS, BASE_CSS, css])) (content) } }.into_string()
 }
 
 fn style(sheets: &[&str]) -> Markup {

@@ -91,8 +91,9 @@ fn pieces_html(token: &Token) -> Markup {
     }
 }
 
-/// Free text (a label, a name) with its control characters made visible. Line breaks stay if `multiline`.
-pub(crate) fn plain(text: &str, multiline: bool) -> String {
+/// Free text (a label, a name, a message) with the names of its control characters, and of those that change the writing
+/// direction or hide text, in their places: what remains is safe in a terminal. Line breaks stay if `multiline`.
+pub fn plain(text: &str, multiline: bool) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         match mark(c) {

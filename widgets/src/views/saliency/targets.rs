@@ -80,6 +80,9 @@ pub struct CheckNote {
     /// Whether it speaks for the scores; missing where it is only a number to know.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub is_good: Option<bool>,
+    /// How far off it is, to tell which target is the worst; 0 where there is nothing to compare.
+    #[serde(skip)]
+    pub off: f64,
 }
 
 impl CheckNote {
@@ -105,31 +108,59 @@ impl Check {
     pub fn of_all(name: &str, text: String, is_good: Option<bool>) -> Self {
         Self {
             name: name.to_owned(),
-            notes: vec![CheckNote { text, is_good }],
+            notes: vec![CheckNote {
+                text,
+                is_good,
+                off: 0.0,
+            }],
         }
     }
 
     /// `✓ completeness: error 3e-8`, of the worst target.
     pub fn line(&self) -> String {
-        let rank = |note: &&CheckNote| match note.is_good {
-            Some(false) => 0,
-            None => 1,
-            Some(true) => 2,
-        };
-        match self.notes.iter().min_by_key(rank) {
-            Some(note) => format!("{} {}: {}", note.mark(), self.name, note.text),
+        match self.worst() {
+            Some(note) => format!("{} {}: {}", note.mark(), self.name, self.worst_text(note)),
             None => self.name.clone(),
         }
     }
 
+    /// Of the worst target: a page whose script may not run says no better of the others. The script says that of the
+    /// target it shows.
     pub(super) fn html(&self) -> Markup {
-        let note = self.notes.first();
+        let note = self.worst();
         html! {
             span class=[note.map(CheckNote::class)] {
                 i { (note.map_or("·", CheckNote::mark)) } " "
                 (visible::plain(&self.name, false)) " "
-                em { (note.map_or_else(String::new, |note| visible::plain(&note.text, false))) }
+                em { (note.map_or_else(String::new, |note| visible::plain(&self.worst_text(note), false))) }
             }
+        }
+    }
+
+    /// The note that is bad, if any is, and the farthest off among those like it; of equals the first.
+    fn worst(&self) -> Option<&CheckNote> {
+        let goodness = |note: &CheckNote| match note.is_good {
+            Some(false) => 0,
+            None => 1,
+            Some(true) => 2,
+        };
+        // What is no number is the farthest off.
+        let off = |note: &CheckNote| {
+            if note.off.is_nan() {
+                f64::INFINITY
+            } else {
+                note.off
+            }
+        };
+        self.notes
+            .iter()
+            .min_by(|a, b| goodness(a).cmp(&goodness(b)).then(off(b).total_cmp(&off(a))))
+    }
+
+    fn worst_text(&self, note: &CheckNote) -> String {
+        match self.notes.len() {
+            0 | 1 => note.text.clone(),
+            n => format!("{} (the worst of {n})", note.text),
         }
     }
 }

@@ -30,6 +30,7 @@ fn named(style: SaliencyStyle) -> Saliency {
     let note = |text: &str, is_good| CheckNote {
         text: text.into(),
         is_good,
+        off: 0.0,
     };
     Saliency {
         of: "logit".into(),
@@ -49,11 +50,50 @@ fn named(style: SaliencyStyle) -> Saliency {
 }
 
 #[test]
+fn a_check_names_the_worst_target_in_a_console_and_where_no_script_runs() {
+    let note = |text: &str, off| CheckNote {
+        text: text.into(),
+        is_good: Some(off < 0.02),
+        off,
+    };
+    let check = |offs: &[f64]| {
+        let notes = offs
+            .iter()
+            .map(|&off| note(&format!("off by {off}"), off))
+            .collect();
+        Check {
+            name: "completeness".into(),
+            notes,
+        }
+    };
+    let found = check(&[0.001, 0.05, 0.96, 0.4]);
+    assert_eq!(found.line(), "⚠ completeness: off by 0.96 (the worst of 4)");
+    let view = Saliency {
+        checks: vec![found],
+        ..named(SaliencyStyle::Minimal)
+    };
+    assert!(
+        view.html()
+            .unwrap()
+            .contains("<em>off by 0.96 (the worst of 4)</em>")
+    );
+    assert_eq!(
+        check(&[0.001, 0.015, 0.002]).line(),
+        "✓ completeness: off by 0.015 (the worst of 3)"
+    );
+    assert_eq!(
+        check(&[0.5, f64::NAN]).line(),
+        "⚠ completeness: off by NaN (the worst of 2)"
+    );
+    assert_eq!(check(&[0.5]).line(), "⚠ completeness: off by 0.5");
+}
+
+#[test]
 fn named_targets_are_said_with_their_sign_and_their_check() {
     let expected = "input saliency · gradient × input · logit · 2 targets\n\
                     ·d rather than e at 2 ← 0 a +0.50, 1 ·b −0.25\n\
                     positive ← 0 a −0.032, 2 c +0.016, 3 \\n +0.0020\n\
-                    ⚠ completeness: error 0.2";
+                    ⚠ completeness: error 0.2 (the worst of 2)";
     assert_eq!(named(SaliencyStyle::Minimal).text(), expected);
 }
 
@@ -69,7 +109,7 @@ fn signs_have_colours_and_the_place_of_a_target_is_marked() {
         format!("<span style=\"--s:-0.5;background-color:{less};color:#000\">"),
         "<span class=\"g at\"><small>2</small> <bdi>c</bdi> <em></em></span>".to_owned(),
         "<span class=\"on\"><bdi><i>·</i>d</bdi> <i>rather than</i> <bdi>e</bdi> <small>2</small> <em>1.25</em></span>".to_owned(),
-        "<span class=\"good\"><i>✓</i> completeness <em>error 3e-8</em></span>".to_owned(),
+        "<span class=\"bad\"><i>⚠</i> completeness <em>error 0.2 (the worst of 2)</em></span>".to_owned(),
     ] {
         assert!(html.contains(&part), "{part} is not in {html}");
     }
@@ -164,7 +204,9 @@ fn detailed_boxes_have_shares() {
 #[test]
 fn a_page_brings_all_it_needs_once() {
     let html = saliency(SaliencyStyle::Minimal).html().unwrap();
-    assert!(html.starts_with("<ecco-saliency class=\"ecco-root\" data-view=\"saliency-3\">"));
+    assert!(html.starts_with(
+        "<ecco-saliency class=\"ecco-root mathjax_ignore tex2jax_ignore\" data-view=\"saliency-3\">"
+    ));
     assert!(html.ends_with("</script></ecco-saliency>"));
     assert!(COMPONENT.js.contains("define(\"ecco-saliency\", \"saliency-3\""));
     assert_eq!(
