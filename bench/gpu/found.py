@@ -33,7 +33,14 @@ def found(bench: Bench, step: Step, packages: Path, repo: Path):
     there = [device["device"] for device in devices]
     step.add(f"{wanted} is there", wanted in there, devices=there)
     tree, program = size(repo), bench.program.stat().st_size
-    step.add("size of what is brought along", None, tree=tree, program=program, most=MOST_BYTES, both=tree + program)
+    step.add(
+        "size of what is brought along",
+        None,
+        tree=tree,
+        program=program,
+        most=MOST_BYTES,
+        both=tree + program,
+    )
     return None
 
 

@@ -81,7 +81,7 @@ def giant(folder: Path, n_bytes: int) -> Path:
     """A model of more bytes than there are: the weights' file is a hole, which takes no room on the disk."""
     path = folder / "giant"
     path.mkdir()
-    hidden, inner, vocabulary = 8192, 28_672, 256
+    hidden, inner, vocabulary = 8192, 28_672, 512
     shapes = {"model.embed_tokens.weight": (vocabulary, hidden), "model.norm.weight": (hidden,)}
     shapes["lm_head.weight"] = (vocabulary, hidden)
     of_layer = {f"self_attn.{part}_proj.weight": (hidden, hidden) for part in "qkvo"}
@@ -104,5 +104,5 @@ def giant(folder: Path, n_bytes: int) -> Path:
         vocab_size=vocabulary, tie_word_embeddings=False, dtype="bfloat16",
     )  # fmt: skip
     transformers.LlamaConfig(**config, architectures=["LlamaForCausalLM"]).save_pretrained(path)
-    tokenizer(vocabulary + 200).save_pretrained(path)
+    tokenizer(vocabulary).save_pretrained(path)
     return path

@@ -1,5 +1,6 @@
 """Step 3: models stay where they are put, give back what they had, and what does not fit is refused or stopped."""
 
+import os
 import resource
 import signal
 import time
@@ -148,8 +149,7 @@ def kept(bench: Bench, step: Step, folder):
         if "memory" in line:
             memory = line["memory"]
             continue
-        key = "tensors" if bench.on_gpu else None
-        line["bytes"] = on_device(bench, line, key) if key else running.host_memory()
+        line["bytes"] = on_device(bench, line, "tensors") if bench.on_gpu else running.host_memory()
         states[line["at"]] = line
     if "again" not in states:
         return step.add("load, load, unload, load", False, error=running.complaints().strip()[-1000:])
@@ -170,7 +170,9 @@ def kept(bench: Bench, step: Step, folder):
 
 def refused(bench: Bench, step: Step):
     """More than there is, of any device here; on the processor as another type, since mapped files need no memory."""
-    host = 2 * sum(int(line.split()[1]) * 1024 for line in open("/proc/meminfo") if line.startswith("MemTotal"))
+    host = 2 * sum(
+        int(line.split()[1]) * 1024 for line in open("/proc/meminfo") if line.startswith("MemTotal")
+    )
     there = torch.cuda.get_device_properties(0).total_memory if bench.on_gpu else 0
     folder = giant(bench.out / "models", max(host, 2 * there))
     begin = time.monotonic()
@@ -178,7 +180,11 @@ def refused(bench: Bench, step: Step):
     said = lines[0]
     numbers = said["refused"] and said["kind"] == "MemoryError" and "needs" in said["why"]
     step.add("more than there is: refused with numbers", numbers, why=said.get("why"))
-    step.add("… at once, and the session lives", lines[-1].get("lives") is True, seconds=round(time.monotonic() - begin, 1))
+    step.add(
+        "… at once, and the session lives",
+        lines[-1].get("lives") is True,
+        seconds=round(time.monotonic() - begin, 1),
+    )
 
 
 class Hog:
@@ -222,7 +228,9 @@ def over(bench: Bench, step: Step, folder):
         if running.process.poll() is None:
             running.kill()
     told = seen.get("over") is True and seen.get("kind") == "MemoryError"
-    step.add("memory ends in a saliency: an error", told, why=seen.get("why"), stderr=running.complaints()[-300:])
+    step.add(
+        "memory ends in a saliency: an error", told, why=seen.get("why"), stderr=running.complaints()[-300:]
+    )
     if bench.on_gpu and "after" in seen:
         now, before = (on_device(bench, seen[at], "tensors") for at in ("after", "loaded"))
         step.add("… what it had is freed", now - before < SLACK, more=now - before)
@@ -232,22 +240,32 @@ def over(bench: Bench, step: Step, folder):
 def interrupts(bench: Bench, step: Step, folder):
     text = text_of(folder, 600 if bench.on_gpu else 100)
     dtype = "float32" if bench.on_gpu else "bfloat16"
-    times = {}
     for kind, work in KINDS.items():
         script = INTERRUPTED.replace("WORK", work)
-        script = filled(script, bench, folder=folder, text=text, other=text.replace("Austria", "Belgium"), dtype=dtype)
+        script = filled(
+            script, bench, folder=folder, text=text, other=text.replace("Austria", "Belgium"), dtype=dtype
+        )
         running = bench.begin(f"interrupt-{kind.replace(' ', '-')}", script)
         if running.next(step.left()) is None:
             step.add(f"interrupt: {kind}", False, error=running.complaints().strip()[-500:])
             continue
         time.sleep(0.6)
-        begin = time.monotonic()
+        begin, before = time.monotonic(), cpu_seconds_of_ended() + running.cpu_seconds()
         running.signal(signal.SIGINT)
         while running.next(step.left()) is not None:
             pass
-        times[kind] = round(time.monotonic() - begin, 2)
-        good = running.status == 130 and times[kind] <= MOST_SECONDS
-        step.add(f"interrupt: {kind}", good, seconds=times[kind], status=running.status)
+        seconds = time.monotonic() - begin
+        worked = (cpu_seconds_of_ended() - before) / (os.cpu_count() or 1)
+        # On a processor that others use too, what it worked counts, and not what it waited.
+        soon = seconds <= MOST_SECONDS or not bench.on_gpu and worked <= MOST_SECONDS
+        values = {"seconds": round(seconds, 2), "worked": round(worked, 2), "status": running.status}
+        step.add(f"interrupt: {kind}", running.status == 130 and soon, **values)
+
+
+def cpu_seconds_of_ended() -> float:
+    """Time on a processor of all processes that were started from here and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def two(bench: Bench, step: Step, folder):
@@ -265,7 +283,7 @@ def auto(bench: Bench, step: Step, folder):
     while (line := running.next(step.left())) is not None:
         if line.get("at") == "start":
             running.signal(signal.SIGSTOP)
-            hog = Hog(bench, running, 1800 * MB)
+            hog = Hog(bench, running, 2400 * MB)
             running.signal(signal.SIGCONT)
         if "layers" in line:
             layers, same = line["layers"], line["same"]

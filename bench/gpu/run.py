@@ -143,6 +143,11 @@ class Running:
         found = re.search(rf"{key}:\s*(\d+)", status)
         return int(found[1]) * 1024 if found else 0
 
+    def cpu_seconds(self) -> float:
+        """Time on a processor so far, of all its threads."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def libraries(self) -> str:
         return Path(f"/proc/{self.process.pid}/maps").read_text()
 

@@ -37,8 +37,16 @@ def table(bench: Bench, steps: list[Step]) -> str:
 def card(bench: Bench) -> str:
     if bench.on_gpu:
         return torch.cuda.get_device_name(bench.device)
-    models = [row.split(":")[1].strip() for row in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in row]
-    return f"the processor ({len(models)} × {models[0]}): a rehearsal, nothing of it on a GPU" if models else "the processor"
+    models = [
+        row.split(":")[1].strip()
+        for row in Path("/proc/cpuinfo").read_text().splitlines()
+        if "model name" in row
+    ]
+    return (
+        f"the processor ({len(models)} × {models[0]}): a rehearsal, nothing of it on a GPU"
+        if models
+        else "the processor"
+    )
 
 
 def count(steps: list[Step]) -> str:
@@ -48,7 +56,9 @@ def count(steps: list[Step]) -> str:
 
 
 def line(row: dict) -> str:
-    values = {key: value for key, value in row.items() if key not in ("what", "ok") and value not in (None, "")}
+    values = {
+        key: value for key, value in row.items() if key not in ("what", "ok") and value not in (None, "")
+    }
     said = "; ".join(f"{key.replace('_', ' ')} {shown(value)}" for key, value in values.items())
     said = said if len(said) <= WIDEST else said[: WIDEST - 1] + "…"
     mark = {True: "✓", False: "✗", None: ""}[row["ok"]]
@@ -59,7 +69,11 @@ def shown(value) -> str:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 1_000_000:
         return f"{value / 1e9:.2f} GB" if abs(value) >= 1e9 else f"{value / 1e6:.0f} MB"
     if isinstance(value, list):
-        return f"{len(value)}: {', '.join(map(str, value[:3]))}" if len(value) > 3 else ", ".join(map(str, value))
+        return (
+            f"{len(value)}: {', '.join(map(str, value[:3]))}"
+            if len(value) > 3
+            else ", ".join(map(str, value))
+        )
     return str(value)
 
 

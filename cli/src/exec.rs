@@ -28,6 +28,7 @@ const INTERRUPTED: i32 = 130;
 pub(crate) fn exec(script: &Path) -> anyhow::Result<i32> {
     let (label, text) = read(script)?;
     let cells = cells::cells(&text);
+    wait_quietly();
     let interrupt = Interrupt::default();
     signals::listen(interrupt.clone());
     let thread = std::thread::Builder::new()
@@ -39,6 +40,14 @@ pub(crate) fn exec(script: &Path) -> anyhow::Result<i32> {
         Ok(ending) => ending,
         // The hook has told of it on stderr.
         Err(_) => Ok(1),
+    }
+}
+
+/// As the kernelspec asks of libtorch: threads that wait for work leave the processor to others.
+fn wait_quietly() {
+    if std::env::var_os("OMP_WAIT_POLICY").is_none() {
+        // SAFETY: no other thread has been started yet that could read the environment.
+        unsafe { std::env::set_var("OMP_WAIT_POLICY", "PASSIVE") };
     }
 }
 
