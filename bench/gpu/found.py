@@ -1,6 +1,8 @@
 """Step 1: the program finds the libtorch of this Python, and the devices with their memory."""
 
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 from .run import Bench, Step
@@ -25,6 +27,10 @@ def found(bench: Bench, step: Step, packages: Path, repo: Path):
     names = {line.split()[-1] for line in maps.splitlines() if "/libtorch_" in line}
     own = [name for name in names if Path(name).resolve().is_relative_to(packages.resolve())]
     step.add("libtorch is this Python's", bool(names) and len(own) == len(names), libraries=sorted(names))
+    if bench.on_gpu:
+        step.add(
+            "… and its CUDA half is open", any(Path(name).name.startswith("libtorch_cuda") for name in names)
+        )
     devices = devices["devices"]
     for device in devices:
         told = {key: value for key, value in device.items() if key != "device"}
@@ -45,10 +51,24 @@ def found(bench: Bench, step: Step, packages: Path, repo: Path):
 
 
 def size(folder: Path) -> int:
-    """Bytes of the files that belong to the tree."""
-    total = 0
-    for place, folders, files in os.walk(folder):
+    """Bytes of the files that belong to the tree: those that git knows, or all where there is no git."""
+    listed = (
+        subprocess.run(["git", "ls-files", "-z"], cwd=folder, capture_output=True, text=True)
+        if git()
+        else None
+    )
+    if listed and listed.returncode == 0 and listed.stdout:
+        paths = [folder / name for name in listed.stdout.split("\0") if name]
+    else:
+        paths = [Path(place) / name for place, _, names in walked(folder) for name in names]
+    return sum(path.lstat().st_size for path in paths if path.exists())
+
+
+def git() -> bool:
+    return shutil.which("git") is not None
+
+
+def walked(folder: Path):
+    for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name not in NO_PART]
-        paths = (Path(place) / name for name in files)
-        total += sum(path.stat().st_size for path in paths if not path.is_symlink())
-    return total
+        yield place, folders, names

@@ -54,13 +54,27 @@ def made(name: str, folder: Path, device: str) -> Path:
     model_type, values, dtype = SHAPES[name]
     ends = dict(bos_token_id=None, eos_token_id=None)
     config = transformers.AutoConfig.for_model(model_type, **values | ends)
-    with torch.device(device):
-        torch.manual_seed(0)
+    with torch.device("meta"):
         model = transformers.AutoModelForCausalLM.from_config(config, dtype=dtype)
+    fill(model.to_empty(device=device))
+    model.tie_weights()
     model.save_pretrained(path)
     tokenizer(config.vocab_size).save_pretrained(path)
     del model
     return path
+
+
+@torch.no_grad()
+def fill(model):
+    """Norms at one, biases at zero, everything else noise; the same few million numbers again and again, which is quick."""
+    noise = torch.randn(1 << 22, generator=torch.Generator().manual_seed(0)) * 0.02
+    for name, parameter in model.named_parameters():
+        if parameter.dim() < 2:
+            parameter.fill_(1.0 if name.endswith("weight") else 0.0)
+        else:
+            times = math.ceil(parameter.numel() / len(noise))
+            values = noise.to(parameter.device, parameter.dtype).repeat(times)[: parameter.numel()]
+            parameter.copy_(values.view_as(parameter))
 
 
 @cache

@@ -73,8 +73,8 @@ AUTO = (
     TELL
     + """
 state("start");
-let whole = ecco::from_pretrained(FOLDER, #{device: "cpu", verbose: false});
-let lm = ecco::from_pretrained(FOLDER, #{device: "auto", verbose: false});
+let whole = ecco::from_pretrained(FOLDER, #{device: "cpu", dtype: "float32", verbose: false});
+let lm = ecco::from_pretrained(FOLDER, #{device: "auto", dtype: "float32", verbose: false});
 let tokens = lm.generate("1. Austria", #{generate: 4}).token_ids;
 tell(#{layers: lm.layer_devices, same: tokens == whole.generate("1. Austria", #{generate: 4}).token_ids});
 """
@@ -112,7 +112,7 @@ KINDS = {
 
 
 def residency(bench: Bench, step: Step):
-    large = "llama-1.2b" if bench.on_gpu or bench.minutes >= 6 else "distilgpt2"
+    large = "llama-1.2b" if bench.takes_large else "distilgpt2"
     small = "llama-1.2b" if bench.on_gpu else "distilgpt2"
     folder = made(large, bench.out / "models", bench.device)
     if bench.on_gpu:
@@ -121,12 +121,12 @@ def residency(bench: Bench, step: Step):
     refused(bench, step)
     folder = made(small, bench.out / "models", bench.device)
     over(bench, step, folder)
-    interrupts(bench, step, folder)
     two(bench, step, folder)
     if bench.on_gpu:
         auto(bench, step, folder)
     else:
         step.add("device auto with a small limit", None, why="on a GPU only")
+    interrupts(bench, step, folder)
 
 
 def filled(script: str, bench: Bench, **values) -> str:

@@ -58,6 +58,11 @@ class Bench:
     start: float = field(default_factory=time.monotonic)
 
     @property
+    def takes_large(self) -> bool:
+        """Whether there is time for more than a thousand million parameters."""
+        return self.on_gpu or self.minutes >= 15
+
+    @property
     def on_gpu(self) -> bool:
         return self.device.startswith("cuda")
 
@@ -92,8 +97,13 @@ class Running:
     def __init__(self, command, folder: Path):
         name = Path(command[-1]).stem
         self.errors = folder / "scripts" / f"{name}.stderr"
-        # Nothing of what surrounds the bench says where libtorch is.
-        kept = {k: v for k, v in os.environ.items() if k not in ("LD_LIBRARY_PATH", "PYTHONPATH")}
+        # Nothing of what surrounds the bench says where libtorch is; where the driver is may have to be said.
+        paths = os.environ.get("LD_LIBRARY_PATH", "").split(":")
+        paths = ":".join(path for path in paths if path and not (Path(path) / "libtorch_cpu.so").exists())
+        kept = {
+            name: value for name, value in os.environ.items() if name not in ("LD_LIBRARY_PATH", "PYTHONPATH")
+        }
+        kept |= {"LD_LIBRARY_PATH": paths} if paths else {}
         with self.errors.open("w") as errors:
             self.process = subprocess.Popen(
                 [str(part) for part in command], cwd=folder, stdin=subprocess.DEVNULL,
