@@ -4,6 +4,7 @@
 //! `torch-sys` compiles C++ glue, some 2,900 functions in `libtch.a`, which would tie the program to
 //! libtorch. From it comes here
 //! - `libtch.so`, the glue as a library, which the program carries inside and opens when it is needed;
+//!   Beside it is some glue of our own, of `glue/`;
 //! - `calls.s`, one short function for each of the glue's, which jumps to where `src/libtorch.rs` found the
 //!   real one. The linker meets these first, so the archive stays out of the program.
 
@@ -15,17 +16,26 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rustc-check-cfg=cfg(libtorch_on_demand)");
     let target = std::env::var("TARGET").unwrap_or_default();
-    if target != "x86_64-unknown-linux-gnu" {
+    let on_demand = target == "x86_64-unknown-linux-gnu";
+    let out = PathBuf::from(std::env::var("OUT_DIR").expect("cargo sets OUT_DIR"));
+    let libtorch = std::env::var("DEP_TCH_LIBTORCH_LIB").expect("torch-sys says where libtorch is");
+    let ours = compile(&out, &libtorch, on_demand);
+    if !on_demand {
         // Elsewhere the program is linked with libtorch, as torch-sys does it.
         return;
     }
     println!("cargo:rustc-cfg=libtorch_on_demand");
-    let out = PathBuf::from(std::env::var("OUT_DIR").expect("cargo sets OUT_DIR"));
-    let libtorch = std::env::var("DEP_TCH_LIBTORCH_LIB").expect("torch-sys says where libtorch is");
     let archive = glue(&out);
     println!("cargo:rerun-if-changed={}", archive.display());
-    link(&archive, &libtorch, &out.join("libtch.so"));
-    let names = functions(&archive);
+    link(&[&archive, &ours], &libtorch, &out.join("libtch.so"));
+    let mut names = functions(&archive);
+    assert!(
+        names.len() > 1000,
+        "{} functions in {}",
+        names.len(),
+        archive.display()
+    );
+    names.extend(functions(&ours));
     write(&out.join("calls.s"), &calls(&names));
     write(&out.join("names"), &names.join("\n"));
 }
@@ -43,13 +53,30 @@ fn glue(out: &Path) -> PathBuf {
         .unwrap_or_else(|| panic!("torch-sys has left no libtch.a in {}", builds.display()))
 }
 
-fn link(archive: &Path, libtorch: &str, library: &Path) {
+/// Our own glue, as an archive; with `apart` it is not linked into the program.
+fn compile(out: &Path, libtorch: &str, apart: bool) -> PathBuf {
+    const SOURCE: &str = "glue/memory.cpp";
+    println!("cargo:rerun-if-changed={SOURCE}");
+    let include = Path::new(libtorch).with_file_name("include");
+    cc::Build::new()
+        .cpp(true)
+        .std("c++17")
+        .file(SOURCE)
+        .include(include)
+        // libtorch's headers, not ours.
+        .flag("-w")
+        .cargo_metadata(!apart)
+        .compile("ecco_glue");
+    out.join("libecco_glue.a")
+}
+
+fn link(archives: &[&Path], libtorch: &str, library: &Path) {
     let mut compiler = cc::Build::new().cpp(true).get_compiler().to_command();
     compiler
         .args(["-shared", "-s", "-o"])
         .arg(library)
         .arg("-Wl,--whole-archive")
-        .arg(archive)
+        .args(archives)
         .args(["-Wl,--no-whole-archive", "-L", libtorch, "-ltorch_cpu", "-lc10"]);
     let status = compiler.status().expect("the C++ compiler runs");
     assert!(status.success(), "linking libtch.so failed: {compiler:?}");
@@ -71,12 +98,6 @@ fn functions(archive: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names.dedup();
-    assert!(
-        names.len() > 1000,
-        "{} functions in {}",
-        names.len(),
-        archive.display()
-    );
     names
 }
 

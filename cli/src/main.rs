@@ -1,4 +1,4 @@
-//! The command line: `run` is what Jupyter calls, `install` tells Jupyter how.
+//! The command line: `run` is what Jupyter calls, `install` tells Jupyter how, `exec` runs a script without it.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,6 +9,7 @@ use ecco_scripting::{CountingAllocator, STACK_BYTES};
 
 use kernelspec::Place;
 
+mod exec;
 mod kernelspec;
 
 /// Scripts are bounded by what it counts.
@@ -33,7 +34,21 @@ enum Command {
     },
     /// Tell Jupyter about this kernel
     Install(Install),
+    /// Run a script as one session, without Jupyter
+    #[command(long_about = EXEC)]
+    Exec {
+        /// The script; - is standard input
+        #[arg(value_name = "SCRIPT")]
+        script: PathBuf,
+    },
 }
+
+const EXEC: &str = "\
+Run a script as one session, without Jupyter: prints what its cells print, and each cell's result as text.
+
+A line that begins with // %% begins a cell, as editors know it; a script without one is a cell. Models, imports and \
+what is saved are looked for from the current folder, as in a notebook there. Progress is shown on stderr when that is \
+a terminal. Ends with 1 after an error, with 130 after Ctrl-C.";
 
 #[derive(Args)]
 struct Install {
@@ -78,6 +93,7 @@ fn main() -> ExitCode {
     let ended = match CommandLine::parse().command {
         Command::Run { file } => run(&file),
         Command::Install(install) => self::install(install),
+        Command::Exec { script } => exec::exec(&script).and_then(|ending| leave(ending)),
     };
     let Err(error) = ended else {
         return ExitCode::SUCCESS;
@@ -91,14 +107,14 @@ fn run(file: &Path) -> anyhow::Result<()> {
     serve(&connection, history_file(), STACK_BYTES, |interrupt| {
         Box::new(ecco_primitives::session(interrupt))
     })?;
-    leave()
+    leave(0)
 }
 
 /// Ends the process without taking libtorch down first: everything is sent, destructors take most of a
 /// second, and a cell that did not listen may still be using what they would take away.
-fn leave() -> ! {
+fn leave(status: i32) -> ! {
     // SAFETY: takes any number, touches no memory of ours.
-    unsafe { libc::_exit(0) }
+    unsafe { libc::_exit(status) }
 }
 
 fn install(

@@ -41,6 +41,7 @@ fn n_gpus() -> usize {
 /// Every device with what is free on it, GPUs first; of a GPU whose driver does not tell, nothing.
 pub fn rooms() -> Result<Vec<Room>> {
     libtorch::open()?;
+    gpu::give_back();
     let devices = (0..n_gpus()).map(Device::Cuda).chain([Device::Cpu]);
     let room = |device| Room {
         device,
@@ -49,11 +50,47 @@ pub fn rooms() -> Result<Vec<Room>> {
     Ok(devices.map(room).collect())
 }
 
+/// A device, and bytes of its memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct About {
+    /// `cuda:0`, `cpu`.
+    pub device: String,
+    /// None where the driver does not tell.
+    pub total: Option<u64>,
+    pub free: Option<u64>,
+    /// What this process has there; of the host it is not known.
+    pub tensors: Option<gpu::Tensors>,
+}
+
+/// The devices that a model can be on, GPUs first, with their memory.
+///
+/// # Errors
+/// [`Error::NoLibtorch`].
+pub fn devices() -> Result<Vec<About>> {
+    libtorch::open()?;
+    let of_gpu = |index| {
+        let memory = gpu::memory(index);
+        About {
+            device: device_name(Device::Cuda(index)),
+            total: memory.map(|memory| memory.total),
+            free: memory.map(|memory| memory.free),
+            tensors: Some(gpu::tensors(index)),
+        }
+    };
+    let host = About {
+        device: device_name(Device::Cpu),
+        total: ecco_interpreter::total_memory(),
+        free: available_host_memory(),
+        tensors: None,
+    };
+    Ok((0..n_gpus()).map(of_gpu).chain([host]).collect())
+}
+
 /// Bytes that are free on a device, where it tells.
 pub fn free_memory(device: Device) -> Option<u64> {
     match device {
         Device::Cpu => available_host_memory(),
-        Device::Cuda(index) => gpu::free_memory(index),
+        Device::Cuda(index) => gpu::memory(index).map(|memory| memory.free),
         _ => None,
     }
 }
@@ -123,8 +160,14 @@ pub fn ensure_room(device: Device, needed: u64, what: &str) -> Result<()> {
 
 /// The same on any device.
 pub fn ensure_free(device: Device, needed: u64, what: &str) -> Result<()> {
-    match free_memory(device) {
-        Some(available) if needed > available => Err(Error::OutOfMemory {
+    let is_short = || free_memory(device).filter(|&available| needed > available);
+    // What libtorch keeps of an unloaded model is free, too, once it is given back.
+    let short = is_short().and_then(|_| {
+        gpu::give_back();
+        is_short()
+    });
+    match short {
+        Some(available) => Err(Error::OutOfMemory {
             what: what.to_owned(),
             needed: crate::error::format_bytes(needed),
             available: crate::error::format_bytes(available),
@@ -133,6 +176,6 @@ pub fn ensure_free(device: Device, needed: u64, what: &str) -> Result<()> {
                 device => format!("the memory of {}", device_name(device)),
             },
         }),
-        _ => Ok(()),
+        None => Ok(()),
     }
 }

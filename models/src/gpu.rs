@@ -1,4 +1,5 @@
-//! What is free on a GPU, asked of its driver.
+//! A GPU's memory: what is there and free, asked of its driver; what is in tensors, asked of libtorch, which keeps what is
+//! freed for itself until it is told to give it back.
 
 use std::ffi::{CStr, c_int, c_uint, c_void};
 use std::mem::transmute;
@@ -19,9 +20,57 @@ struct Driver {
     memory: unsafe extern "C" fn(*mut usize, *mut usize) -> Status,
 }
 
-/// Bytes that are free on a GPU, by its number among the visible ones; `None` where there is no driver or no such GPU.
-pub fn free_memory(index: usize) -> Option<u64> {
-    Driver::open()?.free_memory(index)
+/// Bytes of a GPU's memory, as its driver counts them, over all processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    pub free: u64,
+    pub total: u64,
+}
+
+/// Bytes that this process has on a GPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tensors {
+    /// In tensors now.
+    pub now: u64,
+    /// The most there have been at a time.
+    pub peak: u64,
+    /// Taken from the driver: tensors, and what libtorch keeps for the next ones.
+    pub reserved: u64,
+}
+
+/// A GPU's memory, by its number among the visible ones; `None` where there is no driver or no such GPU.
+pub fn memory(index: usize) -> Option<Memory> {
+    Driver::open()?.ask(index)
+}
+
+/// What this process has on a GPU; nothing before it was first used.
+pub fn tensors(index: usize) -> Tensors {
+    let mut numbers = [0; 3];
+    let Ok(index) = c_int::try_from(index) else {
+        return Tensors::default();
+    };
+    // SAFETY: fills three numbers; exceptions end there.
+    match unsafe { ecco_gpu_tensors(index, numbers.as_mut_ptr()) } {
+        0 => Tensors {
+            now: numbers[0],
+            peak: numbers[1],
+            reserved: numbers[2],
+        },
+        _ => Tensors::default(),
+    }
+}
+
+/// Gives what libtorch keeps of freed memory back to the driver, on all GPUs: for the next model, and for other
+/// programs. It waits for the GPUs, and what comes next has to ask the driver again; so only after large things.
+pub fn give_back() {
+    // SAFETY: takes nothing; exceptions end there.
+    let _ = unsafe { ecco_gpu_give_back() };
+}
+
+// `glue/memory.cpp`
+unsafe extern "C" {
+    fn ecco_gpu_tensors(device: c_int, numbers: *mut u64) -> c_int;
+    fn ecco_gpu_give_back() -> c_int;
 }
 
 impl Driver {
@@ -62,7 +111,7 @@ impl Driver {
         }
     }
 
-    fn free_memory(self, index: usize) -> Option<u64> {
+    fn ask(self, index: usize) -> Option<Memory> {
         let index = c_int::try_from(index).ok()?;
         let (mut device, mut context) = (0, std::ptr::null_mut());
         let is_good = |status: Status| (status == 0).then_some(());
@@ -72,15 +121,15 @@ impl Driver {
             is_good((self.init)(0))?;
             is_good((self.device)(&mut device, index))?;
             is_good((self.retain)(&mut context, device))?;
-            let free = self.in_context(context);
+            let memory = self.in_context(context);
             (self.release)(device);
-            free
+            memory
         }
     }
 
     /// # Safety
     /// The context must be retained.
-    unsafe fn in_context(self, mut context: Context) -> Option<u64> {
+    unsafe fn in_context(self, mut context: Context) -> Option<Memory> {
         let (mut free, mut total) = (0, 0);
         // SAFETY: as the caller says; the pointers are to locals.
         unsafe {
@@ -89,7 +138,10 @@ impl Driver {
             }
             let status = (self.memory)(&mut free, &mut total);
             (self.pop)(&mut context);
-            (status == 0).then_some(free as u64)
+            (status == 0).then_some(Memory {
+                free: free as u64,
+                total: total as u64,
+            })
         }
     }
 }
@@ -158,10 +210,14 @@ mod tests {
     fn a_context_is_given_back_whatever_happens() {
         let calls = |driver: Driver, index| {
             CALLS.take();
-            (driver.free_memory(index), CALLS.take().join(", "))
+            (driver.ask(index), CALLS.take().join(", "))
         };
         let all = "init, device 1, retain 41, push 8, memory, pop, release 41".to_owned();
-        assert_eq!(calls(FAKE, 1), (Some(5_000_000_000), all.clone()));
+        let told = Memory {
+            free: 5_000_000_000,
+            total: 8_000_000_000,
+        };
+        assert_eq!(calls(FAKE, 1), (Some(told), all.clone()));
         let failing = Driver {
             memory: fails,
             ..FAKE
@@ -171,13 +227,22 @@ mod tests {
     }
 
     #[test]
+    fn without_a_gpu_no_tensors_are_on_one_and_nothing_is_given_back() {
+        crate::libtorch::open().unwrap();
+        give_back();
+        if !tch::Cuda::is_available() {
+            assert_eq!(tensors(0), Tensors::default());
+        }
+    }
+
+    #[test]
     fn a_machine_without_a_gpu_has_none_free() {
         match Driver::open() {
-            None => assert_eq!(free_memory(0), None),
+            None => assert_eq!(memory(0), None),
             Some(_) => {
                 // With a GPU, some of it is free, and there are not a thousand.
-                eprintln!("a driver is there: free on GPU 0 are {:?} bytes", free_memory(0));
-                assert_eq!(free_memory(1000), None);
+                eprintln!("a driver is there: on GPU 0 {:?}", memory(0));
+                assert_eq!(memory(1000), None);
             }
         }
     }

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Once;
 
 use crate::error::{Error, Result};
-use crate::libtorch;
+use crate::{gpu, libtorch};
 
 thread_local! {
     static GUARDED: Cell<bool> = const { Cell::new(false) };
@@ -29,7 +29,14 @@ pub fn guard<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     match result {
         Ok(result) => result,
         Err(panic) => match torch_message(&*panic) {
-            Some(message) => Err(torch_error(message)),
+            Some(message) => {
+                let error = torch_error(message);
+                if matches!(error, Error::OutOfMemory { .. }) {
+                    // What the work had made is gone by now.
+                    gpu::give_back();
+                }
+                Err(error)
+            }
             None => resume_unwind(panic),
         },
     }

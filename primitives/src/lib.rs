@@ -34,8 +34,13 @@ pub fn register(registry: &mut Registry) {
 /// The contents of the page of primitives: what people ask, and where the answer is.
 const CONTENTS: &[(&str, &[&str])] = &[
     (
-        "how do I load a model, and which are loaded?",
-        &["ecco::from_pretrained", "ecco::models", "lm.unload"],
+        "how do I load a model, which are loaded, and where is room?",
+        &[
+            "ecco::from_pretrained",
+            "ecco::models",
+            "lm.unload",
+            "ecco::devices",
+        ],
     ),
     (
         "what does it write, or say of a text?",

@@ -323,7 +323,7 @@ fn map(path: &Path) -> Result<WeightFile> {
     // SAFETY: the map is private. A file that shrinks while it is mapped is the one hazard left: model files are
     // replaced by renaming, by transformers and by the hub's cache alike, and `ensure_unchanged` refuses one
     // that was not.
-    let map = unsafe { MmapOptions::new().map_copy(&file) }.map_err(io)?;
+    let map = unsafe { MmapOptions::new().no_reserve_swap().map_copy(&file) }.map_err(io)?;
     let format = match format {
         WeightFormat::Pytorch if is_safetensors(&map) => WeightFormat::Safetensors,
         format => format,

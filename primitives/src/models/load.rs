@@ -3,10 +3,11 @@
 use std::rc::Rc;
 
 use ecco_interpreter::named;
+use ecco_models::device::About;
 use ecco_scripting::options::{Choice, OptionKind, OptionValue};
 use ecco_scripting::session::{State, watched};
 use ecco_scripting::{ErrorKind, Registry, ScriptError, errors::nearest, functions, options};
-use rhai::Dynamic;
+use rhai::{Array, Dynamic, INT, Map};
 
 use super::model::{Model, ModelList, Recording, Resident, Residents};
 
@@ -80,7 +81,38 @@ pub(super) fn register(registry: &mut Registry) {
             let handle = |resident| Model::new(resident, Recording::default(), true);
             Ok(ModelList { models: residents.into_iter().map(handle).collect() })
         }
+
+        /// Where a model can be, GPUs first, with the memory there in bytes: maps with `device`, `total`, `free` (over
+        /// all programs); of a GPU also what this session has there, `tensors`, `peak` (the most there was at a time) and
+        /// `reserved` (with what is kept for the next tensors).
+        ///
+        /// Example:
+        /// ```rhai
+        /// ecco::devices()[0].free
+        /// ```
+        fn devices(_state) -> Array {
+            let devices = ecco_models::device::devices()?;
+            Ok(devices.into_iter().map(|about| Dynamic::from_map(described(&about))).collect())
+        }
     }
+}
+
+fn described(about: &About) -> Map {
+    let bytes = |n: u64| Dynamic::from_int(INT::try_from(n).unwrap_or(INT::MAX));
+    let known = |n: Option<u64>| n.map_or(Dynamic::UNIT, bytes);
+    let mut map = Map::from([
+        ("device".into(), about.device.clone().into()),
+        ("total".into(), known(about.total)),
+        ("free".into(), known(about.free)),
+    ]);
+    if let Some(tensors) = about.tensors {
+        map.extend([
+            ("tensors".into(), bytes(tensors.now)),
+            ("peak".into(), bytes(tensors.peak)),
+            ("reserved".into(), bytes(tensors.reserved)),
+        ]);
+    }
+    map
 }
 
 fn load(state: &Rc<State>, name: &str, options: LoadOptions) -> Result<Model, ScriptError> {

@@ -188,6 +188,7 @@ impl Model {
                 .borrow_mut()
                 .retain(|resident| !Rc::ptr_eq(resident, &self.resident));
         }
+        ecco_models::gpu::give_back();
     }
 
     /// The session's state.

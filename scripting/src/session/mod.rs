@@ -107,6 +107,24 @@ impl Session {
         }
     }
 
+    /// Runs one cell that errors name `label`: a script's cells are places in its file.
+    ///
+    /// # Errors
+    /// As [`Interpreter::execute`].
+    pub fn execute_as(
+        &mut self,
+        label: String,
+        cell: &Cell,
+        output: Rc<dyn Output>,
+    ) -> Result<Option<MimeBundle>, CellError> {
+        let source = Rc::new(Source::new(&self.engine, label, &cell.code));
+        let result = self.guarded(&source, Some(output), |session| match question(&cell.code) {
+            Some(question) => session.show_page(&question),
+            None => session.run(&cell.code, &source),
+        });
+        if cell.silent { result.map(|_| None) } else { result }
+    }
+
     fn run(&mut self, code: &str, source: &Rc<Source>) -> Result<Option<MimeBundle>, Box<EvalAltResult>> {
         let mut cell = compile(&self.engine, source.script())?;
         let aliases = import_aliases(&cell)?;
@@ -249,13 +267,7 @@ impl Session {
 
 impl Interpreter for Session {
     fn execute(&mut self, cell: &Cell, output: Rc<dyn Output>) -> Result<Option<MimeBundle>, CellError> {
-        let label = format!("In [{}]", cell.execution_count);
-        let source = Rc::new(Source::new(&self.engine, label, &cell.code));
-        let result = self.guarded(&source, Some(output), |session| match question(&cell.code) {
-            Some(question) => session.show_page(&question),
-            None => session.run(&cell.code, &source),
-        });
-        if cell.silent { result.map(|_| None) } else { result }
+        self.execute_as(format!("In [{}]", cell.execution_count), cell, output)
     }
 
     fn evaluate(&mut self, expression: &str) -> Result<MimeBundle, CellError> {

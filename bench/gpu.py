@@ -1,0 +1,107 @@
+"""What the program does on a GPU: python bench/gpu.py --binary PATH [--device cuda|cpu] [--minutes 8] [--out FOLDER]
+
+Needs the program, this working tree, and a Python with torch 2.11 and transformers 5; captum and scikit-learn are
+compared with where they are installed. Makes its models itself; asks no network. With `--device cpu` the same is
+rehearsed on the processor.
+
+Four steps in the order of what matters, each with a time of its own: libtorch and devices; parity; residency; speed.
+Whatever was reached is in FOLDER (build/gpu), a file for each step, and in the table that is printed last.
+Ends with 1 where anything is not as it should be.
+"""
+
+import argparse
+import json
+import logging
+import os
+import shutil
+import sys
+import time
+import traceback
+import warnings
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# As the program has it: threads that wait leave the processor to others.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+REPO = Path(__file__).resolve().parents[1]
+# The share of the time by which each step is over; what one leaves goes to the next.
+SHARES = {"found": 0.15, "parity": 0.5, "residency": 0.75, "speed": 1.0}
+
+
+def arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--binary", type=Path, required=True, help="the program ecco-kernel")
+    parser.add_argument(
+        "--device", default="cuda", help="cuda (the default), cuda:1 …, or cpu for a rehearsal"
+    )
+    parser.add_argument("--minutes", type=float, default=8, help="the time for all of it (8)")
+    parser.add_argument("--out", type=Path, default=REPO / "build/gpu", help="where results go (build/gpu)")
+    parser.add_argument(
+        "--only", nargs="+", choices=SHARES, default=list(SHARES), help="these steps, with all of the time"
+    )
+    return parser.parse_args()
+
+
+def main() -> int:
+    asked = arguments()
+    if not asked.binary.is_file():
+        sys.exit(f"--binary: there is no file {asked.binary}")
+    start = time.monotonic()
+    # Both take seconds, which count.
+    import torch
+    import transformers
+
+    from gpu import found, parity, residency, run, speed, table
+
+    warnings.simplefilter("ignore")
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    transformers.utils.logging.disable_progress_bar()
+    if asked.device.startswith("cuda") and not torch.cuda.is_available():
+        sys.exit(f'--device {asked.device}: torch sees no GPU; "--device cpu" rehearses')
+    out = asked.out.resolve()
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    bench = run.Bench(
+        run.installed(asked.binary, out / "environment"), asked.device, asked.minutes, out, start
+    )
+    packages = Path(torch.__file__).parents[1]
+    works = {
+        "found": lambda step: found.found(bench, step, packages, REPO),
+        "parity": lambda step: parity.parity(bench, step),
+        "residency": lambda step: residency.residency(bench, step),
+        "speed": lambda step: speed.speed(bench, step),
+    }
+    steps = []
+    for name in asked.only:
+        steps.append(bench.step(name, SHARES[name] / SHARES[asked.only[-1]]))
+        attempt(steps[-1], works[name])
+    shutil.rmtree(out / "models", ignore_errors=True)
+    shutil.rmtree(out / "environment", ignore_errors=True)
+    text = table.table(bench, steps)
+    (out / "table.md").write_text(text, encoding="utf-8")
+    (out / "all.json").write_text(
+        json.dumps({step.name: step.rows for step in steps}, indent=1), encoding="utf-8"
+    )
+    print(text)
+    return int(any(row["ok"] is False for step in steps for row in step.rows))
+
+
+def attempt(step, work):
+    """Runs a step; whatever goes wrong, those behind it have their turn."""
+    from gpu.run import Late
+
+    begin = time.monotonic()
+    try:
+        work(step)
+    except Late:
+        step.add("not all was reached in the time", None)
+    except Exception as error:  # noqa: BLE001
+        traceback.print_exc()
+        step.add("the step runs through", False, error=f"{type(error).__name__}: {error}")
+    step.add("seconds", None, taken=round(time.monotonic() - begin, 1))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,298 @@
+"""Step 2: the same numbers on the device, on the processor, and by transformers on the same device.
+
+The program loads each model twice in one session, on the processor and on the device, and saves what it finds as
+tensors; here they are compared. A difference is the largest one, by the largest value where that is above 1.
+"""
+
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers
+
+from .models import families
+from .run import Bench, Late, Step, quoted
+
+# Single precision with TF32 off, whatever the order of sums.
+F32 = 1e-4
+# What goes through many sweeps or is normalised by small numbers.
+LOOSE = {"nmf": 1e-2, "gradient": 1e-3}
+# bfloat16 is as far from single precision as transformers' is, or so many times as far and a little more. Where a layer
+# chooses experts, rounding may choose another one at a position, with quite other numbers: there the median position
+# counts.
+BF16_TIMES, BF16_MORE = 3.0, 0.02
+N_GENERATED = 6
+# transformers' eager attention adds the ALiBi of this one twice, its fused attention once, as in training.
+FUSED = {"falcon-rw"}
+
+# Each quantity by itself: not every kind of model has all.
+SCRIPT = """
+fn tell(map) { print(map.to_json()); }
+fn keep(to, what, work) {
+    try {
+        let found = work.call();
+        found.save(`${to}.${what}.npy`);
+    } catch (error) {
+        tell(#{missing: what, at: to, why: `${error}`});
+    }
+}
+fn inside(lm, text, options, to) {
+    let run = lm.run(text, options);
+    keep(to, "logits", || run.logits);
+    keep(to, "hidden_states", || run.hidden_states);
+    keep(to, "attention", || run.attention);
+    keep(to, "activations", || run.activations);
+    run
+}
+fn explained(lm, text, options, to, n) {
+    let run = lm.run(text, options);
+    keep(to, "lens", || run.lens().probabilities);
+    keep(to, "nmf", || run.run_nmf(#{n_components: 2, max_iter: 30}).components);
+    keep(to, "ablated", || lm.intervene(#{ablate: [#{layer: 0, head: 0}]}).run(text, options).logits);
+    try {
+        let output = lm.generate(text, #{generate: n});
+        tell(#{tokens: output.token_ids, at: to});
+        keep(to, "gradient", || output.saliency(#{method: "gradient"}).scores);
+    } catch (error) {
+        tell(#{missing: "generated", at: to, why: `${error}`});
+        keep(to, "gradient", || run.saliency(#{method: "gradient"}).scores);
+    }
+}
+fn model(folder, name, text, options, sides, dtype, n) {
+    for side in sides {
+        let lm = ecco::from_pretrained(folder, #{device: side[1], dtype: dtype, verbose: false});
+        let to = `parity/${name}.${side[0]}`;
+        inside(lm, text, options, to);
+        if dtype == "float32" { explained(lm, text, options, to, n); }
+        lm.unload();
+    }
+    tell(#{done: name});
+}
+"""
+
+
+@dataclass
+class Seen:
+    """What was compared under one name."""
+
+    limit: float
+    number: int = 0
+    worst: float = 0.0
+    where: str = ""
+    wrong: list = field(default_factory=list)
+
+    def add(self, name: str, difference: float, limit: float | None = None):
+        self.number += 1
+        if not difference <= self.worst:
+            self.worst, self.where = difference, name
+        if not difference <= (limit or self.limit):
+            self.wrong.append(f"{name} {difference:.1e}")
+
+    def row(self) -> dict:
+        row = {
+            "ok": not self.wrong,
+            "compared": self.number,
+            "worst": f"{self.worst:.1e}",
+            "limit": self.limit,
+        }
+        return row | {"of": self.where} | ({"wrong": self.wrong} if self.wrong else {})
+
+
+def parity(bench: Bench, step: Step):
+    (bench.out / "parity").mkdir()
+    for dtype in ("float32", "bfloat16"):
+        found = ours(bench, step, dtype)
+        compare_sides(step, bench, dtype, found)
+        compare_references(step, bench, dtype, found)
+
+
+def ours(bench: Bench, step: Step, dtype: str) -> dict:
+    """Runs every family on both sides. Returns by name what was said; what was not reached is missing."""
+    cells = [SCRIPT]
+    for folder, case in families():
+        target = {"target": tail_of(case)} if "target" in case else {}
+        options = "#{" + ", ".join(f"{k}: {quoted(v)}" for k, v in target.items()) + "}"
+        sides = f'[["processor", "cpu"], ["device", {quoted(bench.device)}]]'
+        call = f"model({quoted(folder)}, {quoted(f'{folder.name}.{dtype}')}, {quoted(case['text'])}"
+        cells.append(f"{call}, {options}, {sides}, {quoted(dtype)}, {N_GENERATED});")
+    running = bench.begin(f"parity-{dtype}", "\n// %%\n".join(cells))
+    found, now = {}, {"tokens": {}, "missing": {}}
+    # Reading what transformers says of them takes about as long.
+    until = 0.6 * step.left()
+    late = False
+    try:
+        start_left = step.left()
+        while (line := running.next(until - (start_left - step.left()))) is not None:
+            if "done" in line:
+                found[line["done"]], now = now, {"tokens": {}, "missing": {}}
+            elif "tokens" in line:
+                now["tokens"][side(line)] = line["tokens"]
+            else:
+                now["missing"].setdefault(side(line), {})[line["missing"]] = line["why"]
+    except Late:
+        late = True
+    if not late and running.status != 0:
+        step.add(f"{dtype}: the script runs through", False, error=running.complaints().strip()[-2000:])
+    step.add(f"{dtype}: models", len(found) == len(families()) or None, run=len(found), of=len(families()))
+    return found
+
+
+def tail_of(case: dict) -> str:
+    """What the decoder has written, behind the token that it starts with: the fixtures' text for it."""
+    return "Une forêt\n" if case["target"] else ""
+
+
+def side(line: dict) -> str:
+    return line["at"].rsplit(".", 1)[1]
+
+
+def saved(bench: Bench, name: str, side: str) -> dict[str, np.ndarray]:
+    files = (bench.out / "parity").glob(f"{name}.{side}.*.npy")
+    return {file.name.split(".")[-2]: np.load(file) for file in files}
+
+
+def difference(a: np.ndarray, b: np.ndarray) -> float:
+    if a.shape != b.shape:
+        return math.inf
+    a, b = np.nan_to_num(a, nan=1e30), np.nan_to_num(b, nan=1e30)
+    return float(np.abs(a - b).max() / max(1.0, np.abs(b).max())) if a.size else 0.0
+
+
+def typical_difference(a: np.ndarray, b: np.ndarray) -> float:
+    """That of the median position, which is the first axis."""
+    if a.shape != b.shape:
+        return math.inf
+    return float(np.median(np.abs(a - b).max(axis=1)) / max(1.0, np.abs(b).max()))
+
+
+def compare_sides(step: Step, bench: Bench, dtype: str, found: dict):
+    """The device against the processor."""
+    seen: dict[str, Seen] = {}
+    limit = F32 if dtype == "float32" else math.inf
+    for name, said in found.items():
+        here, there = saved(bench, name, "device"), saved(bench, name, "processor")
+        entry = seen.setdefault("the same is there", Seen(0.0))
+        entry.add(
+            name,
+            float(
+                here.keys() != there.keys()
+                or said["missing"].get("device") != said["missing"].get("processor")
+            ),
+        )
+        for what in here.keys() & there.keys():
+            entry = seen.setdefault(what, Seen(LOOSE.get(what, limit) if dtype == "float32" else limit))
+            entry.add(name, difference(here[what], there[what]))
+        if said["tokens"]:
+            entry = seen.setdefault("greedy tokens", Seen(0.0))
+            entry.add(name, float(said["tokens"].get("device") != said["tokens"].get("processor")))
+    for what, entry in sorted(seen.items()):
+        row = entry.row()
+        if entry.limit == math.inf:
+            row |= {"ok": None, "limit": "none: stated"}
+        step.add(f"{dtype}, {bench.device} and cpu: {what}", **row)
+
+
+def compare_references(step: Step, bench: Bench, dtype: str, found: dict):
+    """The device against transformers on the same device."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    seen: dict[str, Seen] = {}
+    try:
+        for folder, case in families():
+            name = f"{folder.name}.{dtype}"
+            if name in found:
+                step.left()
+                try:
+                    reference(
+                        seen, folder, case, found[name], saved(bench, name, "device"), bench.device, dtype
+                    )
+                except (RuntimeError, ValueError, TypeError) as error:
+                    step.add(f"{name}: transformers itself failed", None, error=str(error)[:300])
+    except Late:
+        step.add(f"{dtype}: transformers was not asked about all", None)
+    for what, entry in sorted(seen.items()):
+        step.add(f"{dtype}, {bench.device} and transformers: {what}", **entry.row())
+
+
+def loaded(folder: Path, device: str, dtype: str):
+    config = json.loads((folder / "config.json").read_text())
+    kind = getattr(transformers, config["architectures"][0])
+    how = "sdpa" if folder.name in FUSED else "eager"
+    model = kind.from_pretrained(folder, dtype=getattr(torch, dtype), attn_implementation=how)
+    # The grouped products that are the default want rows of 16 bytes at least.
+    if hasattr(model, "set_experts_implementation"):
+        model.set_experts_implementation("eager")
+    return model.to(device).eval()
+
+
+def reference(seen: dict, folder: Path, case: dict, said: dict, here: dict, device: str, dtype: str):
+    model = loaded(folder, device, dtype)
+    name, expected = folder.name, inside(model, case, device)
+    if dtype == "bfloat16":
+        if "logits" in expected and "logits" in here:
+            exact = inside(loaded(folder, device, "float32"), case, device)["logits"]
+            chooses = any(getattr(model.config, key, None) for key in ("num_experts", "num_local_experts"))
+            apart = typical_difference if chooses else difference
+            theirs, mine = apart(expected["logits"], exact), apart(here["logits"], exact)
+            entry = seen.setdefault("logits, from those in float32", Seen(BF16_MORE))
+            entry.add(f"{name} (transformers {theirs:.1e})", mine, BF16_TIMES * theirs + BF16_MORE)
+        return
+    for what, value in expected.items():
+        if what in here:
+            found = here[what]
+            # The last of the hidden states is normalised in some models of transformers and not in others.
+            found = found[: len(value)] if what == "hidden_states" else found
+            seen.setdefault(what, Seen(F32)).add(name, difference(found, value))
+    if said["tokens"].get("device") and not model.config.is_encoder_decoder:
+        tokens = said["tokens"]["device"]
+        seen.setdefault("greedy tokens", Seen(0.0)).add(
+            name, float(tokens != greedy(model, case["ids"], device))
+        )
+        if "gradient" in here:
+            rows = gradients(model, tokens, len(case["ids"]), device)
+            entry = seen.setdefault("gradient (autograd)", Seen(LOOSE["gradient"]))
+            entry.add(name, difference(here["gradient"], rows))
+
+
+def inside(model, case: dict, device: str) -> dict[str, np.ndarray]:
+    """Logits, hidden states and attention, of an encoder–decoder the decoder's."""
+    ids = torch.tensor([case["ids"]], device=device)
+    inputs = {"input_ids": ids}
+    if "target" in case:
+        inputs["decoder_input_ids"] = torch.tensor([case["target"]], device=device)
+    is_eager = model.config._attn_implementation == "eager"
+    with torch.no_grad():
+        run = model(**inputs, output_hidden_states=True, output_attentions=is_eager)
+    prefix = "decoder_" if "target" in case else ""
+    found = {"hidden_states": torch.stack(run[f"{prefix}hidden_states"][:-1])[:, 0]}
+    if is_eager:
+        found["attention"] = torch.stack(run[f"{prefix}attentions"])[:, 0]
+    if "logits" in run:
+        found["logits"] = run.logits[0]
+    return {what: value.float().cpu().numpy() for what, value in found.items()}
+
+
+def greedy(model, ids: list[int], device: str) -> list[int]:
+    given = torch.tensor([ids], device=device)
+    made = model.generate(
+        given,
+        attention_mask=torch.ones_like(given),
+        max_new_tokens=N_GENERATED,
+        do_sample=False,
+        pad_token_id=0,
+    )
+    return made[0].tolist()
+
+
+def gradients(model, tokens: list[int], n_input: int, device: str) -> np.ndarray:
+    """Of each generated token's probability by the embeddings before it: norms, as shares of their sum."""
+    rows = np.zeros((len(tokens) - n_input, len(tokens) - 1), dtype=np.float32)
+    for row, end in enumerate(range(n_input, len(tokens))):
+        ids = torch.tensor([tokens[:end]], device=device)
+        embeddings = model.get_input_embeddings()(ids).detach().requires_grad_()
+        probability = model(inputs_embeds=embeddings).logits[0, -1].softmax(-1)[tokens[end]]
+        norms = torch.autograd.grad(probability, embeddings)[0][0].norm(dim=-1)
+        rows[row, :end] = (norms / norms.sum()).detach().cpu().numpy()
+    return rows

@@ -1,0 +1,301 @@
+"""Step 4: how fast, beside transformers, captum and scikit-learn on the same device, and beside what it could do."""
+
+import importlib.util
+import time
+
+import numpy as np
+import torch
+import transformers
+
+from .models import made, text_of
+from .residency import on_device
+from .run import Bench, Late, Step, quoted
+
+# Of an H100 SXM; another card's figures are to be read with its own.
+BYTES_PER_SECOND = 3.3e12
+N_DECODED = 100
+N_EXPLAINED = 10
+N_STEPS = 50
+LENGTHS = (40, 400, 4000)
+# Of a matrix that scikit-learn gets: it is not what is measured here.
+MOST_NUMBERS = 6_000_000
+# Of the step's time, what a row may take at most.
+ROW_SHARE = 0.25
+
+START = """
+fn tell(map) { print(map.to_json()); }
+let lm = ecco::from_pretrained(FOLDER, #{device: DEVICE, dtype: DTYPE, verbose: false});
+"""
+TIMED = """
+try {
+    WARM;
+    let start = timestamp();
+    let found = WORK;
+    let seconds = start.elapsed;
+    tell(#{seconds: seconds, memory: lm.memory, config: lm.config, devices: ecco::devices(), extra: EXTRA});
+} catch (error) {
+    tell(#{failed: `${error}`});
+}
+"""
+# What is measured: what warms up, the work, and what else is told.
+WORKS = {
+    "decode": (
+        "lm.generate(TEXT, #{generate: 4})",
+        "lm.generate(TEXT, #{generate: N})",
+        "found.token_ids.len() - found.n_input_tokens",
+    ),
+    "saliency": (
+        "lm.generate(TEXT, #{generate: N}).saliency().scores",
+        'lm.last_output.saliency(#{aggregation: "l1"}).scores',
+        "0",
+    ),
+    "nmf": (
+        'lm.run(TEXT).activations.save("activations.npy")',
+        "lm.run(TEXT).run_nmf(#{n_components: 10, max_iter: 100})",
+        "found.n_iter",
+    ),
+    "lens": ("lm.run(TEXT).lens().ranks", "lm.run(TEXT).lens().ranks", "0"),
+    "patching": ("lm.run(TEXT)", "lm.patch_map(TEXT, OTHER).restored", "0"),
+    "ig": (
+        'lm.generate(TEXT, #{generate: N}).saliency(#{method: "ig", n_steps: 2}).scores',
+        'lm.last_output.saliency(#{method: "ig", n_steps: STEPS}).scores',
+        "0",
+    ),
+}
+
+
+def speed(bench: Bench, step: Step):
+    peers(step)
+    plan, most = list(cases(bench)), ROW_SHARE * step.left()
+    for number, (name, dtype, length, works) in enumerate(plan):
+        try:
+            step.left()
+        except Late:
+            rest = sum(len(works) for *_, works in plan[number:])
+            step.add(f"{rest} of {sum(len(works) for *_, works in plan)} rows were not reached", None)
+            return
+        group(bench, step, name, dtype, length, works, most)
+
+
+def peers(step: Step):
+    there = {name: importlib.util.find_spec(name) is not None for name in ("captum", "sklearn")}
+    for name, is_there in there.items():
+        if not is_there:
+            step.add(f"{name} is not installed: nothing to compare with", None)
+
+
+def cases(bench: Bench):
+    """Model, type, tokens and works; what matters most first."""
+    models = [("llama-1.2b", "bfloat16"), ("distilgpt2", "float32"), ("smollm2-135m", "bfloat16")]
+    if not bench.on_gpu:  # where bfloat16 is slow, and a small model is slow enough
+        models = [("distilgpt2", "float32"), ("smollm2-135m", "float32")]
+    for length in LENGTHS:
+        for name, dtype in models:
+            works = [work for work in WORKS if reaches(bench, name, length, work)]
+            if works:
+                yield name, dtype, length, works
+    if bench.takes_large:
+        yield "llama-1.2b", "float32" if bench.on_gpu else "bfloat16", 40, ["decode"]
+    if bench.on_gpu:
+        yield "llama-1.2b", "float32", 400, ["saliency"]
+    yield "distilgpt2", "bfloat16", 40, ["decode"]
+    yield "smollm2-135m", "float32" if bench.on_gpu else "bfloat16", 40, ["decode"]
+
+
+def reaches(bench: Bench, name: str, length: int, work: str) -> bool:
+    """GPT-2's context has 1,024 places; a patching map is a pass for each place and layer; a processor is slow."""
+    context = name != "distilgpt2" or length <= 800
+    most = {"patching": 40, "ig": 400, "nmf": 400}.get(work, 4000)
+    return context and length <= (most if bench.on_gpu else min(most, 400))
+
+
+def group(bench: Bench, step: Step, name: str, dtype: str, length: int, works: list[str], most: float):
+    """Several works of one model in one session, each followed by what others take for it."""
+    folder = made(name, bench.out / "models", bench.device)
+    text = text_of(folder, length)
+    n = {work: (N_DECODED if work == "decode" else N_EXPLAINED) if bench.on_gpu else 10 for work in works}
+    running = bench.begin(f"speed-{name}-{dtype}-{length}", script(bench, folder, dtype, text, n))
+    found = {}
+    for work in works:
+        what = f"{work}: {name}, {dtype}, {length} tokens"
+        limit = min(step.left(), most)
+        try:
+            line = running.next(limit)
+        except Late:
+            step.add(what, None, not_done_in=f"{limit:.0f} s")
+            break
+        if line is None or "failed" in line:
+            step.add(what, False, error=line["failed"] if line else running.complaints().strip()[-500:])
+            continue
+        found[work] = line | {"n": n[work], "host": running.host_memory("VmHWM")}
+        values = {"seconds": round(line["seconds"], 3)} | figures(bench, found[work], work, length, dtype)
+        values["peak_so_far"] = on_device(bench, line, "peak") if bench.on_gpu else found[work]["host"]
+        found[work]["values"] = values
+    running.kill()
+    # Only now: both at once would be slower, each.
+    for work, ours in found.items():
+        with_peer(bench, step, folder, dtype, text, work, ours, length)
+
+
+def script(bench: Bench, folder, dtype: str, text: str, n: dict[str, int]) -> str:
+    cells = [START]
+    for work, count in n.items():
+        warm, timed, extra = WORKS[work]
+        cell = TIMED.replace("WARM", warm).replace("WORK", timed).replace("EXTRA", extra)
+        cells.append(
+            cell.replace("generate: N}", f"generate: {count}}}").replace("STEPS", str(n_steps(bench.device)))
+        )
+    whole = "\n// %%\n".join(cells)
+    words = {"FOLDER": folder, "DEVICE": bench.device, "DTYPE": dtype, "TEXT": text}
+    for word, value in (words | {"OTHER": text.replace("Austria", "Belgium")}).items():
+        whole = whole.replace(word, quoted(value))
+    return whole
+
+
+def with_peer(bench: Bench, step: Step, folder, dtype: str, text: str, work: str, ours: dict, length: int):
+    values = ours["values"]
+    try:
+        step.left()
+        theirs = peer(bench, folder, dtype, text, work, ours)
+    except (Late, torch.OutOfMemoryError) as error:
+        theirs = None
+        values["theirs"] = f"not reached ({type(error).__name__})"
+    if theirs:
+        ratio = round(theirs["seconds"] / ours["seconds"], 2)
+        values |= {"theirs": round(theirs["seconds"], 3), "by": theirs["by"], "ratio": ratio}
+    step.add(f"{work}: {folder.name}, {dtype}, {length} tokens", None, **values)
+
+
+def figures(bench: Bench, ours: dict, work: str, length: int, dtype: str) -> dict:
+    """What share of what the device can do."""
+    bytes_each = 2 if dtype == "bfloat16" else 4
+    n_parameters = ours["memory"] / bytes_each
+    if work == "decode":
+        rate = ours["n"] / ours["seconds"]
+        moved = rate * ours["memory"]
+        share = {"of_3.3_TB/s": f"{moved / BYTES_PER_SECOND:.0%}"} if bench.on_gpu else {}
+        return {"tokens/s": round(rate, 1), "GB/s": round(moved / 1e9, 1)} | share
+    if work in ("saliency", "ig"):
+        # A pass there, and for each target one back, at every step of the path; the head at the targets alone.
+        head = ours["config"]["vocab_size"] * ours["config"]["hidden_size"]
+        body = 2 * (n_parameters - head) * (length + ours["n"]) * (1 + ours["n"])
+        done = (body + 4 * head * ours["n"]) * (n_steps(bench.device) if work == "ig" else 1)
+        return {"of_matmul_rate": f"{done / ours['seconds'] / matmul_rate(bench.device, dtype):.0%}"}
+    if work == "nmf":
+        return {"sweeps": ours["extra"]}
+    return {}
+
+
+def n_steps(device: str) -> int:
+    """Of integrated gradients; on a processor as few as rehearse it."""
+    return N_STEPS if device.startswith("cuda") else 5
+
+
+RATES: dict = {}
+
+
+def matmul_rate(device: str, dtype: str) -> float:
+    """Operations a second in a large product."""
+    if (device, dtype) not in RATES:
+        size = 8192 if device.startswith("cuda") else 1024
+        a, b = (torch.randn(size, size, device=device, dtype=getattr(torch, dtype)) for _ in range(2))
+        seconds = timed(lambda: a @ b, device, rounds=5)
+        RATES[device, dtype] = 2 * size**3 / seconds
+    return RATES[device, dtype]
+
+
+def timed(work, device: str, rounds: int = 1) -> float:
+    """Seconds that a piece of work takes, once it is warm."""
+
+    def wait():
+        if device.startswith("cuda"):
+            torch.cuda.synchronize(device)
+
+    work()
+    wait()
+    begin = time.perf_counter()
+    for _ in range(rounds):
+        work()
+    wait()
+    return (time.perf_counter() - begin) / rounds
+
+
+HELD: dict = {}
+
+
+def held(folder, dtype: str, device: str):
+    """transformers' model; the last one is kept."""
+    key = (folder, dtype)
+    if key not in HELD:
+        HELD.clear()
+        kind = getattr(torch, dtype)
+        model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=kind)
+        HELD[key] = model.to(device).eval()
+    return HELD[key]
+
+
+def peer(bench: Bench, folder, dtype: str, text: str, work: str, ours: dict) -> dict | None:
+    if work == "nmf":
+        return factors(bench, ours)
+    if work == "patching" or work == "ig" and not (bench.on_gpu or len(text) < 200):
+        return None
+    model = held(folder, dtype, bench.device)
+    reads = transformers.PreTrainedTokenizerFast.from_pretrained(folder)
+    ids = torch.tensor([reads(text)["input_ids"]], device=bench.device)
+    if work == "decode":
+        options = dict(do_sample=False, pad_token_id=0, attention_mask=torch.ones_like(ids))
+        model.generate(ids, max_new_tokens=4, **options)
+        work = lambda: model.generate(ids, max_new_tokens=ours["n"], min_new_tokens=ours["n"], **options)
+        return {"seconds": once(work, bench.device), "by": "transformers"}
+    if work == "lens":
+        return {"seconds": timed(lambda: lens(model, ids), bench.device), "by": "transformers"}
+    return attributions(model, ids, ours["n"], work, bench.device)
+
+
+def once(work, device: str) -> float:
+    begin = time.perf_counter()
+    work()
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - begin
+
+
+@torch.no_grad()
+def lens(model, ids):
+    states = model(ids, output_hidden_states=True).hidden_states
+    inner = getattr(model, "model", None) or model.transformer
+    norm = getattr(inner, "norm", None) or inner.ln_f
+    for state in states:
+        logits = model.lm_head(norm(state)).float()
+        logits.argsort(-1, descending=True)
+
+
+def attributions(model, ids, n: int, work: str, device: str) -> dict | None:
+    """captum, a target after the other, as one has to ask it; one target is measured and counted n times."""
+    if importlib.util.find_spec("captum") is None:
+        return None
+    from captum.attr import InputXGradient, IntegratedGradients
+
+    embeddings = model.get_input_embeddings()(ids).detach().requires_grad_()
+    value = lambda embeddings: model(inputs_embeds=embeddings).logits[:, -1].softmax(-1)[:, 0]
+    if work == "saliency":
+        explain = lambda: InputXGradient(value).attribute(embeddings)
+    else:
+        explain = lambda: IntegratedGradients(value).attribute(
+            embeddings, n_steps=n_steps(device), internal_batch_size=10
+        )
+    explain()
+    return {"seconds": n * once(explain, device), "by": f"captum, one of {n} targets measured"}
+
+
+def factors(bench: Bench, ours: dict) -> dict | None:
+    if importlib.util.find_spec("sklearn") is None:
+        return None
+    from sklearn.decomposition import NMF
+
+    found = np.load(bench.out / "activations.npy")  # layer, neuron, position
+    matrix = found.reshape(-1, found.shape[-1]).T.clip(min=0)
+    if matrix.size > MOST_NUMBERS:
+        return None
+    model = NMF(n_components=10, init="random", random_state=0, max_iter=100)
+    return {"seconds": once(lambda: model.fit_transform(matrix), "cpu"), "by": "scikit-learn on the host"}

@@ -1,0 +1,68 @@
+"""The check for GPUs, rehearsed on the processor: `bench/gpu.py`."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from session import bare_environment
+
+MINUTES = 2
+
+
+@pytest.fixture(scope="module")
+def rehearsed(repo, tmp_path_factory):
+    """What the check printed and the rows of each step, by their names."""
+    out = tmp_path_factory.mktemp("gpu") / "out"
+    program = shutil.which("ecco-kernel", path=str(Path(sys.executable).parent))
+    command = [sys.executable, repo / "bench/gpu.py", "--binary", program, "--device", "cpu"]
+    begin = time.monotonic()
+    done = subprocess.run(
+        [*map(str, command), "--minutes", str(MINUTES), "--out", str(out)], capture_output=True, text=True,
+        env=bare_environment(home=out.parent), cwd=out.parent, timeout=MINUTES * 60 + 60,
+    )  # fmt: skip
+    seconds = time.monotonic() - begin
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-4000:]
+    assert seconds < MINUTES * 60 + 30, f"{seconds:.0f} s"
+    steps = json.loads((out / "all.json").read_text(encoding="utf-8"))
+    return done.stdout, {name: {row["what"]: row for row in rows} for name, rows in steps.items()}
+
+
+def test_libtorch_is_that_of_the_python(rehearsed):
+    found = rehearsed[1]["found"]
+    assert found["libtorch is this Python's"]["ok"] is True
+    assert found["device cpu"]["total"] > 1e9
+    size = found["size of what is brought along"]
+    assert 0 < size["tree"] < size["both"]
+
+
+def test_every_family_that_was_reached_agrees(rehearsed):
+    parity = rehearsed[1]["parity"]
+    assert parity["float32: models"]["run"] >= 20
+    for what in ("logits", "hidden_states", "attention", "greedy tokens", "gradient (autograd)"):
+        row = parity[f"float32, cpu and transformers: {what}"]
+        assert row["ok"] is True and row["compared"] >= 5, row
+    for what in ("logits", "activations", "gradient", "nmf", "lens", "ablated", "the same is there"):
+        row = parity[f"float32, cpu and cpu: {what}"]
+        assert row["ok"] is True and row["compared"] >= 10, row
+
+
+def test_models_stay_and_give_back(rehearsed):
+    residency = rehearsed[1]["residency"]
+    for what in (
+        "loaded twice, resident once",
+        "given back after unloading",
+        "more than there is: refused with numbers",
+    ):
+        assert residency[what]["ok"] is True
+
+
+def test_the_table_has_every_step_and_says_that_it_is_a_rehearsal(rehearsed):
+    table = rehearsed[0]
+    for title in ("1. libtorch and devices", "2. Parity", "3. Residency", "4. Speed"):
+        assert f"## {title}" in table
+    assert "nothing of it on a GPU" in table
