@@ -66,6 +66,7 @@ WORKS = {
 
 def speed(bench: Bench, step: Step):
     peers(step)
+    step.add("waits of the host for the device", None, why="not counted here")
     plan, most = list(cases(bench)), ROW_SHARE * step.left()
     for number, (name, dtype, length, works) in enumerate(plan):
         try:
