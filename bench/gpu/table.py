@@ -35,7 +35,7 @@ def table(bench: Bench, steps: list[Step]) -> str:
         ]
     for step in steps:
         lines += ["", f"## {TITLES[step.name]}", "", f"| | {bench.device} | {other} | |", "|---|---|---|---|"]
-        lines += [line(row) for row in step.rows if row["what"] != "seconds"]
+        lines += [line(row).replace(f"{bench.out}/", "") for row in step.rows if row["what"] != "seconds"]
     return "\n".join(lines) + "\n"
 
 
