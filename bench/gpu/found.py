@@ -26,7 +26,8 @@ def found(bench: Bench, step: Step, packages: Path, repo: Path):
     running.kill()
     names = {line.split()[-1] for line in maps.splitlines() if "/libtorch_" in line}
     own = [name for name in names if Path(name).resolve().is_relative_to(packages.resolve())]
-    step.add("libtorch is this Python's", bool(names) and len(own) == len(names), libraries=sorted(names))
+    shown = sorted(str(Path(name).resolve()).replace(f"{packages.resolve()}/", "") for name in names)
+    step.add("libtorch is this Python's", bool(names) and len(own) == len(names), libraries=shown)
     if bench.on_gpu:
         step.add(
             "… and its CUDA half is open", any(Path(name).name.startswith("libtorch_cuda") for name in names)

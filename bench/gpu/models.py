@@ -67,7 +67,8 @@ def made(name: str, folder: Path, device: str) -> Path:
 @torch.no_grad()
 def fill(model):
     """Norms at one, biases at zero, everything else noise; the same few million numbers again and again, which is quick."""
-    noise = torch.randn(1 << 22, generator=torch.Generator().manual_seed(0)) * 0.02
+    # Of an odd length, so that no two rows of a matrix are the same: tokens would be equally probable.
+    noise = torch.randn(4_194_301, generator=torch.Generator().manual_seed(0)) * 0.02
     for name, parameter in model.named_parameters():
         if parameter.dim() < 2:
             parameter.fill_(1.0 if name.endswith("weight") else 0.0)

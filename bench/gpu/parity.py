@@ -213,7 +213,10 @@ def compare_references(step: Step, bench: Bench, dtype: str, found: dict):
     except Late:
         step.add(f"{dtype}: transformers was not asked about all", None)
     for what, entry in sorted(seen.items()):
-        step.add(f"{dtype}, {bench.device} and transformers: {what}", **entry.row())
+        row = entry.row()
+        if dtype == "bfloat16":
+            row["limit"] = f"{BF16_TIMES:g} times transformers' and {BF16_MORE}"
+        step.add(f"{dtype}, {bench.device} and transformers: {what}", **row)
 
 
 def loaded(folder: Path, device: str, dtype: str):

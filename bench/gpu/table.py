@@ -28,9 +28,14 @@ def table(bench: Bench, steps: list[Step]) -> str:
         f"{datetime.now(UTC):%Y-%m-%d}, torch {torch.__version__}, transformers {transformers.__version__}, Python "
         f"{platform.python_version()}, `bench/gpu.py --device {bench.device} --minutes {bench.minutes:g}`. {count(steps)}",
     ]
+    if not bench.on_gpu:
+        lines += [
+            "",
+            "The column `cuda` is empty: none of this has been run on a GPU. The same command without `--device cpu` does.",
+        ]
     for step in steps:
         lines += ["", f"## {TITLES[step.name]}", "", f"| | {bench.device} | {other} | |", "|---|---|---|---|"]
-        lines += [line(row) for row in step.rows if row["what"] != "seconds"]
+        lines += [line(row).replace(f"{bench.out}/", "") for row in step.rows if row["what"] != "seconds"]
     return "\n".join(lines) + "\n"
 
 

@@ -238,11 +238,11 @@ mod tests {
     #[test]
     fn a_machine_without_a_gpu_has_none_free() {
         match Driver::open() {
-            None => assert_eq!(memory(0), None),
+            None => assert_eq!(super::memory(0), None),
             Some(_) => {
                 // With a GPU, some of it is free, and there are not a thousand.
-                eprintln!("a driver is there: on GPU 0 {:?}", memory(0));
-                assert_eq!(memory(1000), None);
+                eprintln!("a driver is there: on GPU 0 {:?}", super::memory(0));
+                assert_eq!(super::memory(1000), None);
             }
         }
     }
