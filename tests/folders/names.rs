@@ -232,6 +232,19 @@ fn what_is_of_no_use_is_told_with_a_way_to_leave_it_out() {
     );
 }
 
+/// A BERT saved as one that writes is none without a head, though its class ends with "Model".
+#[test]
+fn a_bert_that_writes_is_not_taken_for_one_without_a_head() {
+    let _alone = one_at_a_time();
+    let folder = Folder::copy("bert");
+    set(&folder, "architectures", json!(["BertLMHeadModel"]));
+    let error = open(&folder).err().expect("it is refused").to_string();
+    assert!(
+        error.starts_with("config.json: architectures is [\"BertLMHeadModel\"]"),
+        "{error}"
+    );
+}
+
 /// Tokenizers may know more tokens than the embedding has rows for.
 #[test]
 fn only_a_text_with_a_token_beyond_the_embedding_is_refused() {
