@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use ecco_interpreter::{Diagnostic, Kind};
 
+use crate::files::is_weights;
 use crate::hub::HubError;
 
 /// An error of this crate. `Display` says what was wrong with which value; its hint what to do.
@@ -246,6 +247,9 @@ impl Diagnostic for Error {
             ),
             Self::WeightsElsewhere { folder, found } => {
                 format!("give the path of the one that is meant: {:?}", folder.join(&found[0]))
+            }
+            Self::Io { path, source } if source.kind() == std::io::ErrorKind::NotFound && is_weights(path) => {
+                "an index names it: copy or download it, too".into()
             }
             Self::Dangling { .. } => "copy or download it again, contents and not links".into(),
             Self::LfsPointer { .. } => "fetch it: git lfs pull".into(),

@@ -54,7 +54,7 @@ impl TokenizerFiles {
             files: BTreeMap::new(),
         };
         let add = |this: &mut Self, names: &[&'static str]| {
-            for name in names.iter().filter(|name| folder.join(name).exists()) {
+            for name in names.iter().filter(|name| is_there(&folder.join(name))) {
                 this.files.insert(name, read(folder, name)?);
             }
             Ok(())
@@ -135,7 +135,7 @@ impl ModelFiles {
         Ok(Self {
             config: read(folder, "config.json")?,
             generation_config: match folder.join("generation_config.json") {
-                path if path.exists() => Some(read(folder, "generation_config.json")?),
+                path if is_there(&path) => Some(read(folder, "generation_config.json")?),
                 _ => None,
             },
             tokenizer: TokenizerFiles::open(folder)?,
@@ -182,6 +182,11 @@ impl ModelFiles {
 
 /// Small files are bounded: a name that leads to a device or a huge file must not fill the memory.
 const LARGEST_SMALL_FILE: u64 = 256 << 20;
+
+/// Whether there is something of a name, if only a link that leads nowhere: what that lacks is told when it is read.
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
 
 /// Where a link leads that leads to nothing: in a cache whose contents were cleared, or copied without them.
 fn dangling(path: &Path) -> Option<PathBuf> {

@@ -17,7 +17,13 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Self {
-        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/gpt2-tiny");
+        Self::of("gpt2-tiny", name)
+    }
+
+    fn of(model: &str, name: &str) -> Self {
+        let from = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../tests/fixtures")
+            .join(model);
         let to = std::env::temp_dir().join(format!("ecco-{}-{name}", std::process::id()));
         fs::create_dir_all(&to).expect("a folder");
         for entry in fs::read_dir(from).expect("the fixture") {
@@ -89,18 +95,46 @@ fn a_truncated_weight_file() {
 }
 
 #[test]
-fn a_pickle_is_refused() {
+fn a_pickle_that_asks_to_be_run_is_refused() {
     let (name, text) = error_of(
         |folder| {
-            fs::rename(folder.file("model.safetensors"), folder.file("pytorch_model.bin")).expect("renamed");
+            let asks = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/pytorch/namespace.pt");
+            fs::remove_file(folder.file("model.safetensors")).expect("removed");
+            fs::copy(asks, folder.file("pytorch_model.bin")).expect("copied");
         },
         "pickle",
     );
     assert_eq!(name, "ValueError");
     assert!(
-        text.contains("is a pickle") && text.contains("convert it to safetensors"),
+        text.contains("pytorch_model.bin asks for argparse.Namespace to be run, which is not done")
+            && text.contains("hint: if you trust whoever made it"),
         "{text}"
     );
+}
+
+#[test]
+fn safetensors_are_read_under_pytorchs_name() {
+    on_session_thread(|| {
+        let folder = Folder::new("renamed");
+        fs::rename(folder.file("model.safetensors"), folder.file("pytorch_model.bin")).expect("renamed");
+        assert_eq!(
+            Notebook::new().text(&format!("{} tiny.dtype", folder.load())),
+            "\"float32\""
+        );
+    });
+}
+
+#[test]
+fn what_is_to_know_of_a_models_files_is_said_when_it_is_loaded() {
+    on_session_thread(|| {
+        let folder = Folder::of("gpt2-untied", "ties");
+        edit(&folder.file("config.json"), "tie_word_embeddings", json!(true));
+        let ran = Notebook::new().run(&folder.load());
+        assert!(ran.result.is_ok());
+        let said = format!("{:?}", ran.events);
+        let note = "note: config.json ties lm_head.weight to wte.weight, but ";
+        assert!(said.contains(note), "{said}");
+    });
 }
 
 #[test]

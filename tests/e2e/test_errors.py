@@ -103,7 +103,7 @@ FOLDERS = [
     ("missing", ["not-here"]),
     ("truncated", ["model.safetensors"]),
     ("garbled", ["model.safetensors"]),
-    ("pickle", ["pytorch_model.bin", "safetensors"]),
+    ("pickle", ["pytorch_model.bin", "not a whole PyTorch file"]),
     ("mamba", ["mamba", "gpt2"]),
     ("wider", ["wte.weight", "64", "32"]),
     ("tokenless", ["tokenizer.json"]),

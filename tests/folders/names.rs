@@ -26,6 +26,14 @@ fn said(model: &Model) -> ArrayD<f32> {
     }
 }
 
+/// Equal up to how products round: weights that lie elsewhere in a file are aligned otherwise.
+#[track_caller]
+fn assert_same(a: &ArrayD<f32>, b: &ArrayD<f32>, what: &str) {
+    let gap = (a - b).mapv(f32::abs) / b.mapv(|b| 1.0 + b.abs());
+    let largest = gap.iter().copied().fold(0.0, f32::max);
+    assert!(largest < 1e-5, "{what}: {largest}");
+}
+
 fn loaded(folder: &Folder) -> Model {
     open(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.path().display()))
 }
@@ -89,6 +97,10 @@ fn what_is_stored_counts_and_not_what_the_config_says_of_tying() {
         let folder = Folder::copy(&family);
         let plain = loaded(&folder);
         let Some(head) = head(&plain) else { continue };
+        let model_type = plain.config().model_type.clone();
+        let before = said(&plain);
+        // Its file is about to be written to.
+        drop(plain);
         let embedding = embedding(&folder);
         folder.edit(|tensors| {
             let other = negated(&tensors[&embedding]);
@@ -96,7 +108,7 @@ fn what_is_stored_counts_and_not_what_the_config_says_of_tying() {
         });
         set(&folder, "tie_word_embeddings", json!(true));
         let tied = loaded(&folder);
-        let is_t5 = ["t5", "mt5"].contains(&plain.config().model_type.as_str());
+        let is_t5 = ["t5", "mt5"].contains(&model_type.as_str());
         match is_t5 {
             // Its later versions have a head of their own, and its config says the scale by the same key.
             true => assert_eq!(tied.notices(), [""; 0], "{family}"),
@@ -111,10 +123,10 @@ fn what_is_stored_counts_and_not_what_the_config_says_of_tying() {
                 set(&folder, "tie_word_embeddings", json!(false));
                 let apart = loaded(&folder);
                 assert_eq!(apart.notices(), [""; 0], "{family}");
-                assert_eq!(said(&tied), said(&apart), "{family}");
+                assert_same(&said(&tied), &said(&apart), &family);
             }
         }
-        assert_ne!(said(&tied), said(&plain), "{family}");
+        assert_ne!(said(&tied), before, "{family}");
         n += 1;
     }
     assert!(n > 30, "{n} families");
@@ -148,7 +160,7 @@ fn a_shared_matrix_may_have_any_of_its_names() {
             });
             let model = loaded(&other);
             assert_eq!(model.notices(), [""; 0], "{family}, {name}");
-            assert_eq!(said(&model), expected, "{family}, {name}");
+            assert_same(&said(&model), &expected, &format!("{family}, {name}"));
             n += 1;
         }
     }
@@ -176,7 +188,7 @@ fn prefixes_that_all_names_have_are_taken_off() {
                 tensors.extend(old.map(|(name, stored)| (format!("{prefix}{name}"), stored)));
             });
             let model = loaded(&folder);
-            assert_eq!(said(&model), expected, "{family}, {prefix}");
+            assert_same(&said(&model), &expected, &format!("{family}, {prefix}"));
             let [notice] = model.notices() else {
                 panic!("{family}, {prefix}: {:?}", model.notices())
             };
@@ -220,6 +232,19 @@ fn what_is_of_no_use_is_told_with_a_way_to_leave_it_out() {
     );
 }
 
+/// A BERT saved as one that writes is none without a head, though its class ends with "Model".
+#[test]
+fn a_bert_that_writes_is_not_taken_for_one_without_a_head() {
+    let _alone = one_at_a_time();
+    let folder = Folder::copy("bert");
+    set(&folder, "architectures", json!(["BertLMHeadModel"]));
+    let error = open(&folder).err().expect("it is refused").to_string();
+    assert!(
+        error.starts_with("config.json: architectures is [\"BertLMHeadModel\"]"),
+        "{error}"
+    );
+}
+
 /// Tokenizers may know more tokens than the embedding has rows for.
 #[test]
 fn only_a_text_with_a_token_beyond_the_embedding_is_refused() {
@@ -238,7 +263,7 @@ fn only_a_text_with_a_token_beyond_the_embedding_is_refused() {
             .push(added);
         folder.write("tokenizer.json", tokenizer.to_string());
         let model = loaded(&folder);
-        assert_eq!(said(&model), expected);
+        assert_same(&said(&model), &expected, "beside a token more");
         let id = model
             .tokenizer()
             .encode("<image>")
@@ -273,7 +298,7 @@ fn only_a_text_with_a_token_beyond_the_embedding_is_refused() {
 
 /// PyTorch's files of three families: shared storages, transposed matrices, attributes of the dictionary.
 #[test]
-fn pytorchs_files_give_the_same_bits() {
+fn pytorchs_files_are_the_same_models() {
     let _alone = one_at_a_time();
     let pytorch = fixtures().join("pytorch");
     let with = |family: &str, files: &[(&str, &str)]| {
@@ -287,7 +312,7 @@ fn pytorchs_files_give_the_same_bits() {
     for family in ["bert", "t5", "llama"] {
         let expected = said(&loaded(&Folder::copy(family)));
         let folder = with(family, &[(&format!("{family}.bin"), "pytorch_model.bin")]);
-        assert_eq!(said(&loaded(&folder)), expected, "{family}");
+        assert_same(&said(&loaded(&folder)), &expected, family);
         // Another name: by its path.
         std::fs::rename(
             folder.path().join("pytorch_model.bin"),
@@ -307,7 +332,7 @@ fn pytorchs_files_give_the_same_bits() {
             format!("give the path of the one that is meant: {path:?}")
         );
         let model = Model::open(&path, &Default::default(), &mut unwatched).expect("it loads");
-        assert_eq!(said(&model), expected, "{family}");
+        assert_same(&said(&model), &expected, family);
     }
     let expected = said(&loaded(&Folder::copy("llama")));
     let names = [
@@ -318,7 +343,7 @@ fn pytorchs_files_give_the_same_bits() {
     let files = names.map(|name| (format!("sharded/{name}"), name));
     let files = files.each_ref().map(|(from, to)| (from.as_str(), *to));
     let sharded = with("llama", &files);
-    assert_eq!(said(&loaded(&sharded)), expected);
+    assert_same(&said(&loaded(&sharded)), &expected, "shards");
     // Safetensors are preferred, and what else is there does not matter.
     let whole = Folder::copy("llama");
     whole.write("pytorch_model.bin", "no weights at all");
@@ -330,7 +355,7 @@ fn pytorchs_files_give_the_same_bits() {
         std::fs::create_dir(whole.path().join(name)).expect("a folder");
         whole.write(&format!("{name}/model.safetensors"), "something else");
     }
-    assert_eq!(said(&loaded(&whole)), expected);
+    assert_same(&said(&loaded(&whole)), &expected, "safetensors");
 }
 
 /// Formats before archives, links that lead nowhere, pointers of git-lfs: each says what it is, and the way out.

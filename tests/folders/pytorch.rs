@@ -82,16 +82,12 @@ const DAMAGES: &[(&str, Damage)] = &[
         "opcode 0x69 is none that weights need"
     }),
     ("a pickle that ends too early", |bytes| {
-        put(
-            bytes,
-            b"_metadata",
-            &[b'X', 0xFF, 0xFF, 0xFF, 0xFF, b'a', b't', b'a', b'x'],
-        );
+        put(bytes, b"X\x09\0\0\0_metadata", b"X\xFF\xFF\xFF\xFF_metadata");
         "it ends too early"
     }),
     ("a storage of another length", |bytes| {
-        put(bytes, b"cpuq\x07K", b"cpuq\x07M");
-        "(byte "
+        put(bytes, b"cpuq\x07M\0\x18", b"cpuq\x07M\0\x19");
+        "lm_head.weight is in the storage \"0\", which should have 6400 numbers of 4 bytes and has 24576 bytes"
     }),
     ("a function that is not given", |bytes| {
         put(bytes, b"collections\nOrderedDict", b"collections\nUserDictXXX");

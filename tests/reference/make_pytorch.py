@@ -1,11 +1,12 @@
 """Writes tests/fixtures/pytorch: files as torch.save writes them, and the same weights as safetensors.
 
-    python tests/reference/make_pytorch.py
+python tests/reference/make_pytorch.py
 """
 
 import argparse
 import json
 import shutil
+from collections import OrderedDict
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -53,8 +54,6 @@ class Asks:
 
 def family(name, change=lambda tensors: tensors):
     """A family's weights as PyTorch's file, with `_metadata` as modules have it."""
-    from collections import OrderedDict
-
     tensors = OrderedDict(change(load_file(FIXTURES / "families" / name / "model.safetensors")))
     tensors._metadata = OrderedDict({"": {"version": 1}})
     return tensors
@@ -72,19 +71,29 @@ def main():
     torch.save(tensors, OUT / "tensors.bin")
     torch.save(tensors, OUT / "tensors-4.bin", pickle_protocol=4)
     torch.save({"epoch": 3, "optimizer": {0: torch.ones(2)}, "state_dict": tensors}, OUT / "nested.ckpt")
-    save_file({name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}, OUT / "tensors.safetensors")
+    save_file(
+        {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()},
+        OUT / "tensors.safetensors",
+    )
     torch.save({"args": argparse.Namespace(lr=1.0), "w": torch.ones(2)}, OUT / "namespace.pt")
     torch.save({"w": Asks()}, OUT / "print.pt")
     torch.save({"w": torch.ones(2)}, OUT / "old.bin", _use_new_zipfile_serialization=False)
     torch.save(family("bert"), OUT / "bert.bin")
     torch.save(family("t5", t5_names), OUT / "t5.bin")
-    transposed = family("llama", lambda tensors: {
-        name: tensor.t().contiguous().t() if tensor.dim() == 2 else tensor for name, tensor in tensors.items()
-    })
+    transposed = family(
+        "llama",
+        lambda tensors: {
+            name: tensor.t().contiguous().t() if tensor.dim() == 2 else tensor
+            for name, tensor in tensors.items()
+        },
+    )
     torch.save(transposed, OUT / "llama.bin")
     # Two shards, as transformers wrote them before its version 5.
     llama = list(family("llama").items())
-    parts = {"pytorch_model-00001-of-00002.bin": dict(llama[:7]), "pytorch_model-00002-of-00002.bin": dict(llama[7:])}
+    parts = {
+        "pytorch_model-00001-of-00002.bin": dict(llama[:7]),
+        "pytorch_model-00002-of-00002.bin": dict(llama[7:]),
+    }
     (OUT / "sharded").mkdir()
     for name, part in parts.items():
         torch.save({key: tensor.clone() for key, tensor in part.items()}, OUT / "sharded" / name)

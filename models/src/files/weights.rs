@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use memmap2::{MmapMut, MmapOptions, UncheckedAdvice};
 use serde_json::Value;
 
-use super::{dangling, read};
+use super::{dangling, is_there, read};
 use crate::error::{Error, Result};
 
 /// One file of weights.
@@ -166,13 +166,11 @@ pub(super) fn weight_paths(path: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn paths_in(folder: &Path) -> Result<Vec<PathBuf>> {
-    // A link that leads nowhere is there: what it lacks is told when it is read.
-    let is_there = |name: &str| folder.join(name).symlink_metadata().is_ok();
     for (single, index, format) in NAMES {
-        if is_there(single) {
+        if is_there(&folder.join(single)) {
             return Ok(vec![folder.join(single)]);
         }
-        if is_there(index) {
+        if is_there(&folder.join(index)) {
             return shard_paths(folder, index, format);
         }
     }
@@ -289,6 +287,11 @@ fn format_by_name(name: &str) -> Option<WeightFormat> {
     end.map(|(_, format)| *format)
 }
 
+/// Whether a file is safetensors by what it holds, whatever its name.
+fn is_safetensors(bytes: &[u8]) -> bool {
+    safetensors::SafeTensors::read_metadata(bytes).is_ok()
+}
+
 fn name_of(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default();
     name.to_string_lossy().into_owned()
@@ -321,6 +324,10 @@ fn map(path: &Path) -> Result<WeightFile> {
     // replaced by renaming, by transformers and by the hub's cache alike, and `ensure_unchanged` refuses one
     // that was not.
     let map = unsafe { MmapOptions::new().map_copy(&file) }.map_err(io)?;
+    let format = match format {
+        WeightFormat::Pytorch if is_safetensors(&map) => WeightFormat::Safetensors,
+        format => format,
+    };
     if map.starts_with(LFS) {
         return Err(Error::LfsPointer {
             path: path.to_owned(),

@@ -1,12 +1,16 @@
 //! A restricted reader of Python's pickles. It runs nothing: of the opcodes it knows those that tensors, numbers, texts
-//! and containers need, of what a pickle may ask for by name a closed list ([`GLOBALS`]). All else is refused.
+//! and containers need, of what a pickle may ask for by name a closed list (`globals`). All else is refused.
 //!
 //! Values refer to containers by number, so that none is copied, moved or dropped in recursion; each opcode makes one
 //! value at most, so that a pickle takes memory in proportion to its length.
 
+mod globals;
+
 use std::collections::HashMap;
 
 use safetensors::Dtype;
+
+use globals::Global;
 
 /// Why a pickle is not read.
 #[derive(Debug, PartialEq)]
@@ -33,58 +37,6 @@ pub(super) enum Value<'a> {
     Tensor(usize),
     Global(Global),
 }
-
-/// What a pickle may ask for by name.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Global {
-    OrderedDict,
-    Size,
-    RebuildTensor,
-    /// From bytes without a type.
-    RebuildTensorAs,
-    RebuildParameter,
-    /// Numbers of a type, or bytes.
-    Storage(Option<Dtype>),
-    Dtype(Dtype),
-}
-
-const GLOBALS: &[(&str, &str, Global)] = &[
-    ("collections", "OrderedDict", Global::OrderedDict),
-    ("torch", "Size", Global::Size),
-    ("torch._utils", "_rebuild_tensor", Global::RebuildTensor),
-    ("torch._utils", "_rebuild_tensor_v2", Global::RebuildTensor),
-    ("torch._utils", "_rebuild_tensor_v3", Global::RebuildTensorAs),
-    ("torch._utils", "_rebuild_parameter", Global::RebuildParameter),
-    (
-        "torch._utils",
-        "_rebuild_parameter_with_state",
-        Global::RebuildParameter,
-    ),
-    ("torch.storage", "UntypedStorage", Global::Storage(None)),
-    ("torch", "UntypedStorage", Global::Storage(None)),
-    ("torch", "DoubleStorage", Global::Storage(Some(Dtype::F64))),
-    ("torch", "FloatStorage", Global::Storage(Some(Dtype::F32))),
-    ("torch", "HalfStorage", Global::Storage(Some(Dtype::F16))),
-    ("torch", "BFloat16Storage", Global::Storage(Some(Dtype::BF16))),
-    ("torch", "LongStorage", Global::Storage(Some(Dtype::I64))),
-    ("torch", "IntStorage", Global::Storage(Some(Dtype::I32))),
-    ("torch", "ShortStorage", Global::Storage(Some(Dtype::I16))),
-    ("torch", "CharStorage", Global::Storage(Some(Dtype::I8))),
-    ("torch", "ByteStorage", Global::Storage(Some(Dtype::U8))),
-    ("torch", "BoolStorage", Global::Storage(Some(Dtype::BOOL))),
-    ("torch", "float64", Global::Dtype(Dtype::F64)),
-    ("torch", "float32", Global::Dtype(Dtype::F32)),
-    ("torch", "float16", Global::Dtype(Dtype::F16)),
-    ("torch", "bfloat16", Global::Dtype(Dtype::BF16)),
-    ("torch", "int64", Global::Dtype(Dtype::I64)),
-    ("torch", "int32", Global::Dtype(Dtype::I32)),
-    ("torch", "int16", Global::Dtype(Dtype::I16)),
-    ("torch", "int8", Global::Dtype(Dtype::I8)),
-    ("torch", "uint8", Global::Dtype(Dtype::U8)),
-    ("torch", "bool", Global::Dtype(Dtype::BOOL)),
-    ("torch", "float8_e4m3fn", Global::Dtype(Dtype::F8_E4M3)),
-    ("torch", "float8_e5m2", Global::Dtype(Dtype::F8_E5M2)),
-];
 
 /// A storage that the archive has under a key.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -166,7 +118,7 @@ impl<'a> Machine<'a> {
             b'a' | b'e' | b's' | b'u' => self.fill(code)?,
             b'c' | 0x93 => {
                 let (module, name) = self.global_name(code)?;
-                self.stack.push(Value::Global(global(module, name)?));
+                self.stack.push(Value::Global(Global::find(module, name)?));
             }
             b'Q' => {
                 let id = self.pop()?;
@@ -450,15 +402,4 @@ impl<'a> Machine<'a> {
             _ => Err(self.damage("attributes of what is no dictionary")),
         }
     }
-}
-
-fn global(module: &str, name: &str) -> Result<Global> {
-    let known = GLOBALS
-        .iter()
-        .find(|(of, known, _)| *of == module && *known == name);
-    let asked = || {
-        let name: String = format!("{module}.{name}").chars().take(120).collect();
-        Fault::Refused(name)
-    };
-    known.map(|(.., global)| *global).ok_or_else(asked)
 }

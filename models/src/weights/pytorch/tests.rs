@@ -94,16 +94,20 @@ fn what_asks_to_be_run_is_refused_by_its_name() {
     }
 }
 
-/// A text in the place of another of the same length.
 fn replaced(bytes: &[u8], old: &str, new: &str) -> Vec<u8> {
+    replaced_bytes(bytes, old.as_bytes(), new.as_bytes())
+}
+
+/// Bytes in the place of others of the same length.
+fn replaced_bytes(bytes: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
     assert_eq!(old.len(), new.len());
     let found: Vec<usize> = (0..bytes.len() - old.len())
-        .filter(|&at| bytes[at..].starts_with(old.as_bytes()))
+        .filter(|&at| bytes[at..].starts_with(old))
         .collect();
-    assert!(!found.is_empty(), "{old}");
+    assert!(!found.is_empty(), "{old:?}");
     let mut changed = bytes.to_vec();
     for at in found {
-        changed[at..at + old.len()].copy_from_slice(new.as_bytes());
+        changed[at..at + old.len()].copy_from_slice(new);
     }
     changed
 }
@@ -132,15 +136,23 @@ fn what_is_damaged_is_said() {
     assert!(
         old_and_new("llama/data/3", "llama/data/x").ends_with("is in the storage \"3\", which is not there")
     );
+    let line_more = old_and_new("FloatStorage", "HalfStorage\n");
     assert!(
-        old_and_new("FloatStorage", "HalfStorage\n").starts_with("a name"),
-        "a line more"
+        line_more.starts_with("opcode 0x0a is none that weights need"),
+        "{line_more}"
     );
-    // The sizes of the first matrix.
-    let rows = reason(&replaced(&whole, "K\0M\u{1}", "K\0M\u{7f}"));
-    assert!(
-        rows.contains("reaches beyond the storage") || rows.contains("more than the file has"),
-        "{rows}"
+    // The rows of matrices, 384, without their strides.
+    let rows = |rows: [u8; 2]| {
+        let size = |[low, high]: [u8; 2]| [b'M', low, high, b'K', 16, 0x86];
+        reason(&replaced_bytes(&whole, &size([0x80, 1]), &size(rows)))
+    };
+    assert_eq!(
+        rows([0x81, 1]),
+        "lm_head.weight reaches beyond the storage \"0\": shape [385, 16], strides [1, 384], from 0"
+    );
+    assert_eq!(
+        rows([0xFF, 0x7F]),
+        "lm_head.weight has shape [32767, 16], which is more than the file has"
     );
     let mut compressed = whole.clone();
     let entry = (0..whole.len())
