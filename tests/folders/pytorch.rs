@@ -97,7 +97,7 @@ const DAMAGES: &[(&str, Damage)] = &[
         let local = find(bytes, b"PK\x03\x04");
         let storage = find(&bytes[local..], b"/data/0") + local + 7;
         // Numbers start where the filling behind the name ends.
-        let start = storage.next_multiple_of(64);
+        let start = (storage + 1).next_multiple_of(64);
         bytes[start..start + 4].copy_from_slice(&f32::NAN.to_le_bytes());
         "holds NaN at flat index 0"
     }),
