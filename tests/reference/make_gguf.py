@@ -116,7 +116,7 @@ READ = {
     "llama": [True, True], "qwen2": [True, True], "starcoder2": [True, True], "stablelm": [True, True],
     "bloom": [True, True],
     # It does not know them, or takes them for others.
-    **dict.fromkeys(["mixtral", "gemma", "phi2", "gptneox", "gptneox-sequential", "falcon-40b", "stablelm-qk-norm", "olmo2", "granite", "smollm3", "command-r", "t5-first"], [False, False]),
+    **dict.fromkeys(["mixtral", "gemma", "phi2", "gptneox", "gptneox-sequential", "falcon-40b", "stablelm-qk-norm", "olmo2", "granite", "smollm3", "command-r", "t5-first", "t5"], [False, False]),
 }
 
 # ---------------------------------------------------------------------------------------------------- blocks
@@ -253,9 +253,12 @@ def write_vocabulary(writer: GGUFWriter, kind: str):
 # ---------------------------------------------------------------------------------------------------- models
 
 
-def seeded(config) -> torch.nn.Module:
+def seeded(config, values: dict) -> torch.nn.Module:
     of_class = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     model = of_class.from_config(config).eval().float()
+    if model_ties_what_is_not(config, values):
+        config.tie_word_embeddings = False
+        model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -268,6 +271,11 @@ def seeded(config) -> torch.nn.Module:
 
 
 MATRIX_TYPES = [Type.Q8_0, Type.Q5_1, Type.Q4_0, Type.F16, Type.Q4_1, Type.BF16, Type.Q5_0]
+
+
+def model_ties_what_is_not(config, values: dict) -> bool:
+    """T5's configuration says that the head is the embedding whatever it is told."""
+    return config.tie_word_embeddings and values.get("tie_word_embeddings") is False
 
 
 def stored_as(index: int, rows: np.ndarray) -> tuple[np.ndarray, Type]:
@@ -451,9 +459,7 @@ UNLIKE = []
 def write_model(name: str) -> dict:
     architecture, model_type, vocabulary, values = CASES[name]
     config = AutoConfig.for_model(model_type, **values)
-    # T5's configuration says True whatever it is told; later versions have a head of their own.
-    config.tie_word_embeddings = values.get("tie_word_embeddings", config.tie_word_embeddings)
-    model = seeded(config)
+    model = seeded(config, values)
     path = OUT / f"{name}.gguf"
     writer = GGUFWriter(path, architecture)
     write_header(writer, architecture, config, values)

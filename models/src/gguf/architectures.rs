@@ -189,7 +189,6 @@ pub(super) static ARCHITECTURES: &[Architecture] = &[
         more: falcon,
         names: &[("blk.*.attn_norm_2", "layers.*.attention_norm")],
         changes: &[("attn_qkv", Change::GroupedHeads)],
-        ..LLAMA
     },
     Architecture {
         name: "starcoder2",

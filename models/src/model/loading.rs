@@ -94,6 +94,7 @@ fn source(name: &str) -> Result<Source> {
     let looks_like_path = name.is_empty()
         || name.starts_with(['/', '.', '~', '\\'])
         || name.ends_with('/')
+        || name.ends_with(".gguf")
         || name.matches('/').count() > 1;
     match path.is_dir() || path.is_file() && is_weights(&path) {
         true => Ok(Source::Folder(path)),

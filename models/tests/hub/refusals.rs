@@ -256,9 +256,7 @@ fn a_gguf_file_is_fetched_by_its_name() {
     let error = fetch(&settings).unwrap_err();
     let hint = error.hint().unwrap();
     assert!(
-        error
-            .to_string()
-            .ends_with("but GGUF files: a-Q4.gguf, b-Q8.gguf"),
+        error.to_string().ends_with("but GGUF: a-Q4.gguf, b-Q8.gguf"),
         "{error}"
     );
     assert_eq!(hint, format!("name one behind the model: \"{MODEL}/a-Q4.gguf\""));
