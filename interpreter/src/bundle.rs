@@ -1,6 +1,10 @@
 //! One value in several representations, as Jupyter's messages carry it.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use serde_json::{Map, Value};
+
+use crate::pdf;
 
 /// The data's media type where a page goes with it. JupyterLab and VS Code prefer `application/json` to
 /// `text/html` and would show a tree of keys in place of the view; a type of our own is left to programs.
@@ -69,10 +73,15 @@ pub trait Explorable {
 /// Every representation a view has.
 fn assemble<E: Explorable + ?Sized>(view: &E) -> MimeBundle {
     let mut bundle = MimeBundle::from_text(view.text());
-    for (media_type, value) in [("image/svg+xml", view.svg()), ("text/html", view.html())] {
-        if let Some(value) = value {
-            bundle = bundle.with(media_type, value);
+    if let Some(picture) = view.svg() {
+        // With it LaTeX has a picture; of SVG alone nbconvert makes one with Inkscape, or ends where there is none.
+        if let Some(file) = pdf::from_svg(&picture) {
+            bundle = bundle.with("application/pdf", BASE64.encode(file));
         }
+        bundle = bundle.with("image/svg+xml", picture);
+    }
+    if let Some(page) = view.html() {
+        bundle = bundle.with("text/html", page);
     }
     let has_page = bundle.data.contains_key("text/html");
     match view.json() {
@@ -113,6 +122,27 @@ mod tests {
             ["text/plain", "text/html", DATA]
         );
         assert_eq!(bundle.data[DATA], json!({"a": 1}));
+    }
+
+    struct Picture;
+
+    impl Explorable for Picture {
+        fn text(&self) -> String {
+            "text".into()
+        }
+        fn svg(&self) -> Option<String> {
+            Some("<svg width=\"2\" height=\"2\"><rect width=\"1\" height=\"1\"></rect></svg>".into())
+        }
+    }
+
+    #[test]
+    fn a_picture_goes_as_pdf_too() {
+        let bundle = Picture.bundle();
+        let file = BASE64
+            .decode(bundle.data["application/pdf"].as_str().unwrap())
+            .unwrap();
+        assert!(file.starts_with(b"%PDF-1.4"));
+        assert!(bundle.data.contains_key("image/svg+xml"));
     }
 
     #[test]

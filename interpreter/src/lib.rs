@@ -13,6 +13,7 @@ mod diagnostic;
 mod interrupt;
 mod memory;
 mod named;
+mod pdf;
 mod progress;
 mod seam;
 

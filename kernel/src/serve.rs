@@ -143,38 +143,49 @@ const STACK_PARTS: [usize; 3] = [1, 4, 16];
 /// The interpreter lives and dies on the thread where it is made. Its stack is address space, of which a shell may
 /// allow less (`ulimit -v`): then it gets a smaller one, and a line on stderr says so.
 fn start_script(stack_bytes: usize, make: impl FnOnce() -> Script + Send + 'static) -> Result<(), Error> {
+    let sizes = STACK_PARTS.map(|part| stack_bytes / part);
+    let megabytes = |bytes: usize| bytes >> 20;
+    let started = start_thread("script", &sizes, move || make().run());
+    let bytes = started.map_err(|source| Error::Stack {
+        megabytes: megabytes(stack_bytes / STACK_PARTS[STACK_PARTS.len() - 1]),
+        source,
+    })?;
+    if bytes < stack_bytes {
+        let (wanted, got) = (megabytes(stack_bytes), megabytes(bytes));
+        eprintln!(
+            "ecco-kernel: there is no memory for a stack of {wanted} MB (ulimit -v?): scripts get one of {got} MB, and \
+             nest less deeply"
+        );
+    }
+    Ok(())
+}
+
+/// Starts a thread with the first of these sizes of its stack that the system gives; says which.
+fn start_thread(
+    name: &str,
+    stack_sizes: &[usize],
+    run: impl FnOnce() + Send + 'static,
+) -> std::io::Result<usize> {
     // A thread that is not made does not give back what it would have run.
-    let make = Arc::new(Mutex::new(Some(make)));
-    let mut refused = None;
-    for part in STACK_PARTS {
-        let (bytes, make) = (stack_bytes / part, Arc::clone(&make));
-        let run = move || {
-            let make = make.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(make) = make {
-                make().run();
+    let run = Arc::new(Mutex::new(Some(run)));
+    let mut refused = std::io::Error::from(std::io::ErrorKind::OutOfMemory);
+    for &bytes in stack_sizes {
+        let run = Arc::clone(&run);
+        let body = move || {
+            let run = run.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(run) = run {
+                run();
             }
         };
         let thread = std::thread::Builder::new()
-            .name("script".to_owned())
+            .name(name.to_owned())
             .stack_size(bytes);
-        match (thread.spawn(run), part) {
-            (Ok(_), 1) => return Ok(()),
-            (Ok(_), _) => {
-                eprintln!(
-                    "ecco-kernel: there is no memory for a stack of {} MB (ulimit -v?): scripts get one of {} MB, and \
-                     nest less deeply",
-                    stack_bytes >> 20,
-                    bytes >> 20
-                );
-                return Ok(());
-            }
-            (Err(error), _) => refused = Some(error),
+        match thread.spawn(body) {
+            Ok(_) => return Ok(bytes),
+            Err(error) => refused = error,
         }
     }
-    Err(Error::Stack {
-        megabytes: stack_bytes / STACK_PARTS[STACK_PARTS.len() - 1] >> 20,
-        source: refused.unwrap_or_else(|| std::io::ErrorKind::OutOfMemory.into()),
-    })
+    Err(refused)
 }
 
 /// Takes the user's answers from the stdin channel to the cell that waits for them.
@@ -214,5 +225,21 @@ async fn echo(mut heartbeat: Router) {
         if let Err(error) = send(&mut heartbeat.sender, message).await {
             note(format_args!("a heartbeat was not answered: {error}"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_smaller_stack_has_to_do_where_there_is_no_more() {
+        let (ran, runs) = mpsc::channel();
+        let started = start_thread("test", &[1 << 60, 1 << 58, 1 << 21], move || {
+            ran.send(()).unwrap()
+        });
+        assert_eq!(started.unwrap(), 1 << 21);
+        assert_eq!(runs.iter().count(), 1);
+        assert!(start_thread("test", &[1 << 60], || ()).is_err());
     }
 }

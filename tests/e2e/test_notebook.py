@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbconvert import LatexExporter
 
 import widgets
 from session import data_of
@@ -65,6 +66,16 @@ def test_saliency_is_a_share_of_every_earlier_token(notebook, line, style):
         assert len(row) == data["n_input"] + k
         assert min(row) >= 0
         assert sum(row) == pytest.approx(1, abs=1e-3)
+
+
+def test_it_becomes_latex_without_inkscape(notebook, monkeypatch):
+    monkeypatch.setenv("PATH", "/nonexistent")
+    # Markdown would need pandoc.
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    tex, resources = LatexExporter().from_notebook_node(nbformat.v4.new_notebook(cells=code))
+    pictures = re.findall(r"\{(output_\w+\.pdf)\}", tex)
+    assert pictures
+    assert all(resources["outputs"][name].startswith(b"%PDF-1.4") for name in pictures)
 
 
 def test_both_styles_show_the_same_numbers(notebook):

@@ -56,8 +56,12 @@ def test_a_cell_that_fails_ends_the_run_and_is_shown(notebook, tmp_path):
     assert any(o.output_type == "error" for cell in executed.cells for o in cell.get("outputs", []))
 
 
-@pytest.mark.parametrize("name", ["match", "fn", "true", "print", "model-name", "a b", "", "1st", "_", "__1", "x;y"])
-def test_a_parameter_that_no_variable_can_be_named_ends_the_run_before_its_first_cell(notebook, tmp_path, name):
+@pytest.mark.parametrize(
+    "name", ["match", "fn", "true", "print", "model-name", "a b", "", "1st", "_", "__1", "x;y"]
+)
+def test_a_parameter_that_no_variable_can_be_named_ends_the_run_before_its_first_cell(
+    notebook, tmp_path, name
+):
     output = tmp_path / "output.ipynb"
     done = papermill(notebook, output, "-p", name, 3)
     assert done.returncode != 0

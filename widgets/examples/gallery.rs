@@ -20,6 +20,8 @@ mod factors;
 mod inside;
 #[path = "gallery/interventions.rs"]
 mod interventions;
+#[path = "gallery/no_numbers.rs"]
+mod no_numbers;
 #[path = "gallery/saliency.rs"]
 mod saliency;
 #[path = "gallery/small.rs"]
@@ -57,12 +59,13 @@ fn main() -> io::Result<()> {
             text.len()
         );
         fs::write(folder.join(format!("{name}.html")), page(name, html))?;
+        fs::write(folder.join(format!("{name}.pdf")), get("application/pdf"))?;
         fs::write(folder.join(format!("{name}.txt")), text)?;
         fs::write(folder.join(format!("{name}.json")), json)?;
         if !svg.is_empty() {
             fs::write(folder.join(format!("{name}.svg")), svg)?;
         }
-        if !name.starts_with("long") {
+        if !name.starts_with("long") && !name.starts_with("none") {
             index.push_str(&format!("<h2>{name}</h2>{html}"));
         }
     }
@@ -92,6 +95,7 @@ fn views() -> impl Iterator<Item = (&'static str, Box<dyn Explorable>)> {
         inside::views(),
         attention::views(),
         interventions::views(),
+        no_numbers::views(),
     ]
     .into_iter()
     .flatten()

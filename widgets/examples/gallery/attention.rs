@@ -31,7 +31,12 @@ fn weight(tokens: &[Token], layer: usize, head: usize, query: usize, key: usize)
     near * (0.2 + noise(query * 31 + head, key + layer))
 }
 
-fn attention(tokens: Vec<Token>, n_layers: usize, n_heads: usize, head: Option<usize>) -> Attention {
+pub(crate) fn attention(
+    tokens: Vec<Token>,
+    n_layers: usize,
+    n_heads: usize,
+    head: Option<usize>,
+) -> Attention {
     let n = tokens.len();
     let mut map = ecco_widgets::attention::Map::new(n_layers, n_heads, n, n);
     let mut patterns = Vec::new();
@@ -73,7 +78,7 @@ fn attention(tokens: Vec<Token>, n_layers: usize, n_heads: usize, head: Option<u
     }
 }
 
-fn cross_attention() -> Attention {
+pub(crate) fn cross_attention() -> Attention {
     let keys = read("▁translate|▁English|▁to|▁German|:|▁The|▁house|▁is|▁wonderful|.|</s>");
     let queries = read("<pad>|▁Das|▁Haus|▁ist");
     let (n_queries, n_keys) = (queries.len(), keys.len());

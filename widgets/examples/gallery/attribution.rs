@@ -42,7 +42,7 @@ fn target(name: &Token, contrast: Option<&str>, position: Option<usize>) -> Targ
 }
 
 /// Why this and not that, at three places of the list of countries.
-fn contrasts(style: SaliencyStyle) -> Saliency {
+pub(crate) fn contrasts(style: SaliencyStyle) -> Saliency {
     let tokens = eu();
     let targets = vec![
         target(&token(" Denmark"), Some(" Iceland"), Some(36)),
@@ -92,7 +92,7 @@ fn contrasts(style: SaliencyStyle) -> Saliency {
     }
 }
 
-fn labels() -> Saliency {
+pub(crate) fn labels() -> Saliency {
     let tokens = read("[CLS]| It| was| not| good| at| all|,| but| the| music| was| lovely|.|[SEP]");
     let n = tokens.len();
     let row = |k: usize| {
@@ -114,7 +114,7 @@ fn labels() -> Saliency {
     }
 }
 
-fn by_words() -> Saliency {
+pub(crate) fn by_words() -> Saliency {
     let tokens = read("The| European| Union| was| founded| in| Maastricht|.|\n|Its| capital| is| Brussels|.");
     let row = |n: usize| {
         let row: Vec<f32> = (0..n).map(|i| 0.05 + noise(n, i).powi(2)).collect();
@@ -139,7 +139,7 @@ fn by_words() -> Saliency {
     }
 }
 
-fn pair() -> Saliency {
+pub(crate) fn pair() -> Saliency {
     let mut tokens = read("▁translate|▁English|▁to|▁German|:|▁The|▁house|▁is|▁wonderful|.|</s>");
     let n_input = tokens.len();
     tokens.extend(read("▁Das|▁Haus|▁ist|▁wunderbar|.|</s>"));
@@ -186,7 +186,7 @@ fn hostile_targets() -> Saliency {
     }
 }
 
-fn score(tokens: Vec<Token>, n_input: usize) -> Score {
+pub(crate) fn score(tokens: Vec<Token>, n_input: usize) -> Score {
     let scored = |i: usize| {
         let bits = 14.0 * noise(i, 77).powi(3);
         (i >= n_input.max(1)).then(|| ScoredToken {
@@ -205,7 +205,7 @@ fn score(tokens: Vec<Token>, n_input: usize) -> Score {
     }
 }
 
-fn faithfulness(names: Vec<Token>) -> Faithfulness {
+pub(crate) fn faithfulness(names: Vec<Token>) -> Faithfulness {
     let steps: Vec<f32> = (0..=10).map(|step| step as f32 / 10.0).collect();
     let measured = |(k, name): (usize, &Token)| {
         let full = 0.2 + 0.6 * noise(k, 3);
@@ -263,7 +263,7 @@ fn faithfulness(names: Vec<Token>) -> Faithfulness {
     }
 }
 
-fn comparison(tokens: Vec<Token>) -> Comparison {
+pub(crate) fn comparison(tokens: Vec<Token>) -> Comparison {
     let n = tokens.len();
     let positions: Vec<usize> = (n - n / 4..n).take(20).collect();
     let methods = [

@@ -67,7 +67,7 @@ fn made_of(factor: usize) -> Vec<FactorNeuron> {
     (0..5).map(neuron).collect()
 }
 
-fn factors(n: usize) -> Factors {
+pub(crate) fn factors(n: usize) -> Factors {
     factored(eu(), N_INPUT, n)
 }
 
@@ -104,7 +104,7 @@ fn factors_of_texts() -> Factors {
 }
 
 /// Signed: waves of rising frequency.
-fn components(n: usize) -> Factors {
+pub(crate) fn components(n: usize) -> Factors {
     let tokens = eu();
     let wave = |k: usize| {
         let value = |i: usize| (i as f32 * (k + 1) as f32 / 6.0).sin() * (n - k) as f32;
@@ -120,7 +120,7 @@ fn components(n: usize) -> Factors {
     }
 }
 
-fn neuron(parts: Vec<(Vec<Token>, usize)>) -> NeuronActivity {
+pub(crate) fn neuron(parts: Vec<(Vec<Token>, usize)>) -> NeuronActivity {
     let text = |(index, (tokens, n_input)): (usize, (Vec<Token>, usize))| {
         let value = |(i, token): (usize, &Token)| match kind(token) {
             3 => (0.4 + 0.6 * noise(index, i)) * (1 + index) as f32,
@@ -144,7 +144,7 @@ fn neuron(parts: Vec<(Vec<Token>, usize)>) -> NeuronActivity {
     }
 }
 
-fn top_neurons() -> NeuronList {
+pub(crate) fn top_neurons() -> NeuronList {
     let at = |rank: usize| ActiveNeuron {
         layer: Some((noise(rank, 1) * 6.0) as usize),
         neuron: (noise(rank, 2) * 3072.0) as usize,
@@ -160,7 +160,7 @@ fn top_neurons() -> NeuronList {
     }
 }
 
-fn similarity(rows: usize, columns: usize) -> SimilarityGrid {
+pub(crate) fn similarity(rows: usize, columns: usize) -> SimilarityGrid {
     let names = |n: usize| (0..n).map(|i| i.to_string()).collect();
     let value = |i: usize, j: usize| {
         let gap = (i as f32 / rows as f32 - j as f32 / columns as f32).abs();

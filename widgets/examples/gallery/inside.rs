@@ -44,7 +44,7 @@ fn layer_reading(tokens: &[Token], chosen: &Token, depth: f32, seed: usize) -> e
     }
 }
 
-fn predictions(tokens: Vec<Token>, position: usize) -> LayerPredictions {
+pub(crate) fn predictions(tokens: Vec<Token>, position: usize) -> LayerPredictions {
     let chosen = tokens[position].clone();
     let reading = |layer: usize| layer_reading(&tokens, &chosen, (layer + 1) as f32 / 6.0, layer);
     LayerPredictions {
@@ -58,7 +58,7 @@ fn predictions(tokens: Vec<Token>, position: usize) -> LayerPredictions {
     }
 }
 
-fn ranks(kind: RankKind) -> RankMap {
+pub(crate) fn ranks(kind: RankKind) -> RankMap {
     let (columns, positions, before) = match kind {
         RankKind::Written => (eu()[N_INPUT..].to_vec(), (N_INPUT..eu().len()).collect(), vec![]),
         RankKind::Watched => (read(" is| are| was"), vec![7; 3], eu()[..6].to_vec()),
@@ -89,7 +89,7 @@ fn ranks(kind: RankKind) -> RankMap {
     }
 }
 
-fn lens(tokens: Vec<Token>, n_input: usize, n_layers: usize) -> LensMap {
+pub(crate) fn lens(tokens: Vec<Token>, n_input: usize, n_layers: usize) -> LensMap {
     let column = |position: usize| LensColumn {
         position,
         chosen: tokens.get(position).cloned(),
@@ -114,7 +114,7 @@ fn lens(tokens: Vec<Token>, n_input: usize, n_layers: usize) -> LensMap {
     }
 }
 
-fn parts(by: PartsBy) -> Parts {
+pub(crate) fn parts(by: PartsBy) -> Parts {
     let value = |layer: usize, part: usize| f64::from(noise(layer, part) - 0.35) * (1.0 + layer as f64);
     let layer = |layer| LayerParts {
         attention: value(layer, 1),
@@ -162,7 +162,7 @@ fn neurons() -> Vec<ecco_widgets::parts::Neuron> {
     (0..20).map(neuron).collect()
 }
 
-fn top_k() -> TopK {
+pub(crate) fn top_k() -> TopK {
     let tokens = eu();
     let position = |position: usize| TopKPosition {
         position,
@@ -185,7 +185,7 @@ fn top_k() -> TopK {
     }
 }
 
-fn candidates() -> Candidates {
+pub(crate) fn candidates() -> Candidates {
     let row = |(rank, (token, probability)): (usize, (Token, f32))| Candidate {
         rank: rank + 1,
         label: CandidateLabel::Token(token),

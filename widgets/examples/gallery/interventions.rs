@@ -14,7 +14,7 @@ pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
     ]
 }
 
-fn side_by_side() -> SideBySide {
+pub(crate) fn side_by_side() -> SideBySide {
     let untouched = eu();
     let mut intervened = untouched.clone();
     for (at, text) in [(29, " Malta"), (30, "\n"), (34, " </script><b>")] {
@@ -50,7 +50,7 @@ fn side_by_side() -> SideBySide {
     }
 }
 
-fn patch_map(by_heads: bool) -> PatchMap {
+pub(crate) fn patch_map(by_heads: bool) -> PatchMap {
     let mut corrupted = eu()[..14].to_vec();
     corrupted.push(hostile()[0].clone());
     let mut clean = corrupted.clone();
@@ -85,7 +85,7 @@ fn patch_map(by_heads: bool) -> PatchMap {
     }
 }
 
-fn steering() -> Steering {
+pub(crate) fn steering() -> Steering {
     let text = |text: &str, x: f64| (text.to_owned(), x);
     Steering {
         site: "residual_after".into(),

@@ -78,7 +78,7 @@ pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
 }
 
 /// A text with the tokens of another as candidates at some place.
-fn guessed(tokens: Vec<Token>, position: usize) -> Reading {
+pub(crate) fn guessed(tokens: Vec<Token>, position: usize) -> Reading {
     let mut said = Statement::Tokens { places: vec![] };
     let candidates = tokens.iter().enumerate();
     said.add_token(
@@ -96,7 +96,7 @@ fn guessed(tokens: Vec<Token>, position: usize) -> Reading {
     }
 }
 
-fn masked() -> Reading {
+pub(crate) fn masked() -> Reading {
     let mut said = Statement::Tokens { places: vec![] };
     let shares = [0.931, 0.024, 0.0081, 0.0034, 0.0002];
     for (position, words) in [
@@ -142,7 +142,7 @@ fn written() -> Reading {
     view
 }
 
-fn replaced() -> Reading {
+pub(crate) fn replaced() -> Reading {
     let mut view = guessed(read("[CLS]|the|chef|ate|the|meal|[SEP]"), 0);
     view.said = Statement::Tokens { places: vec![] };
     for probability in [0.001, 0.02, 0.04, 0.93, 0.03, 0.11, 0.0] {
@@ -151,7 +151,7 @@ fn replaced() -> Reading {
     view
 }
 
-fn labelled() -> Reading {
+pub(crate) fn labelled() -> Reading {
     let mut view = guessed(read("[CLS]|It|was|not|good|at|all|.|[SEP]"), 0);
     view.said = Statement::Tokens { places: vec![] };
     for (name, probability) in [("negative", 0.962), ("neutral", 0.031), ("positive", 0.007)] {
@@ -186,7 +186,7 @@ fn card(name: &str) -> ModelCard {
     }
 }
 
-fn tensor() -> TensorSummary {
+pub(crate) fn tensor() -> TensorSummary {
     TensorSummary {
         data: None,
         name: "activations".into(),

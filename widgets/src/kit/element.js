@@ -75,6 +75,7 @@ function even(rounded, exact, digits) {
 }
 
 function fixed(value, digits) {
+  if (!Number.isFinite(value)) return "–";
   return even(value.toFixed(digits), value.toFixed(Math.min(digits + 30, 100)), digits);
 }
 
@@ -85,19 +86,19 @@ function scientific(value, digits) {
 
 function share(value) {
   const percent = value * 100, size = Math.abs(percent);
-  return !Number.isFinite(percent) ? "–" : size < 0.05 ? "0%" : fixed(percent, size >= 9.95 ? 0 : 1) + "%";
+  return !Number.isFinite(value) ? "–" : size < 0.05 ? "0%" : fixed(percent, size >= 9.95 ? 0 : 1) + "%";
 }
 
 // The same with two digits however small: 0.024%.
 function fineShare(value) {
   const percent = value * 100;
-  return percent >= 0.05 || !(percent > 0) ? share(value) : signed(percent).slice(1) + "%";
+  return percent >= 0.05 || !(percent > 0) || !Number.isFinite(value) ? share(value) : signed(percent).slice(1) + "%";
 }
 
 // A contribution with its sign and two digits.
 function signed(value) {
   const size = Math.abs(value);
-  if (!Number.isFinite(value) || size === 0) return size === 0 ? "0" : "–";
+  if (!Number.isFinite(value) || size === 0) return value === 0 ? "0" : "–";
   const text = scientific(size, 1), exponent = Number(text.split("e")[1]);
   return (value < 0 ? "−" : "+") + (exponent < -4 || exponent >= 6 ? text : fixed(size, Math.max(1 - exponent, 0)));
 }
@@ -110,9 +111,14 @@ function nats(value) {
 // About four significant digits.
 function short(value) {
   const size = Math.abs(value);
-  if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value < 0 ? "-inf" : "inf";
+  if (!Number.isFinite(value)) return value === Infinity ? "inf" : value === -Infinity ? "-inf" : "NaN";
   if (size && (size < 1e-4 || size >= 1e6)) return scientific(value, 3);
   return String(Number(fixed(value, Math.min(Math.max(3 - Math.floor(Math.log10(size || 1)), 0), 7))));
+}
+
+// A rank, from 1 on; 0 says that there is none.
+function ranked(rank) {
+  return rank ? rank.toLocaleString("en") : "–";
 }
 
 // Values in order of their size, the first `n` that are not zero.

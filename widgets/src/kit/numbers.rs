@@ -43,6 +43,24 @@ pub(crate) fn signed(value: f64) -> String {
     format!("{}{digits}", if value < 0.0 { '−' } else { '+' })
 }
 
+/// A rank, from 1 on; 0 says that there is none, since the numbers that would be ranked are none.
+pub(crate) fn rank(rank: u64) -> String {
+    match rank {
+        0 => "–".to_owned(),
+        rank => count(rank),
+    }
+}
+
+/// How much of a track a probability fills, as CSS has it; nothing where it is no number.
+pub(crate) fn width(probability: f64) -> String {
+    let part = if probability.is_finite() {
+        probability.clamp(0.0, 1.0)
+    } else {
+        0.0
+    };
+    format!("width:{:.1}%", part * 100.0)
+}
+
 /// A fraction of something, which may be below 0 and above 1: `0.84`, `−0.13`. The script's `exact` is finer.
 pub(crate) fn fraction(value: f64) -> String {
     match value.is_finite() {

@@ -25,7 +25,13 @@ fn steps(values: &[f32], least: f32, axis: f32) -> String {
     let mut path = format!("M0 {axis}");
     let mut last = f32::NAN;
     for (x, value) in values.iter().enumerate() {
-        let y = ((1.0 - value.clamp(least, 1.0)) * axis * 10.0).round() / 10.0;
+        // What is no number stands on the axis.
+        let value = if value.is_nan() {
+            0.0
+        } else {
+            value.clamp(least, 1.0)
+        };
+        let y = ((1.0 - value) * axis * 10.0).round() / 10.0;
         if y != last {
             path.push_str(&if x == 0 {
                 format!("V{y}")
@@ -64,5 +70,6 @@ mod tests {
     fn an_area_is_closed_and_skips_plateaus() {
         assert_eq!(area(&[0.0, 1.0, 1.0, 0.25], 20.0), "M0 20V20H1V0H3V15H4V20z");
         assert_eq!(area(&[], 20.0), "M0 20H0V20z");
+        assert_eq!(area(&[f32::NAN, 1.0, f32::INFINITY], 20.0), "M0 20V20H1V0H3V20z");
     }
 }

@@ -29,7 +29,7 @@ pub struct Reading {
 /// A token's standing among all of the vocabulary.
 #[derive(Serialize, JsonSchema)]
 struct Standing {
-    /// 1 is the most probable token.
+    /// 1 is the most probable token; 0 says that the probabilities are no numbers.
     rank: u32,
     /// In 0..=1.
     probability: f32,

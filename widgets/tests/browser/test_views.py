@@ -1,5 +1,6 @@
 """The views in a real browser."""
 
+import base64
 import io
 import json
 import re
@@ -834,3 +835,74 @@ def test_far_boxes_are_painted_when_they_come_near(open_page):
     page.wait_for_function(
         "document.querySelector('ecco-saliency').shadowRoot.querySelectorAll('.flow > span')[2000].style.getPropertyValue('--s')"
     )
+
+
+NONE = ["nan", "infinite", "minus-infinite", "underflown", "zero"]
+NO_NUMBER = re.compile(r"\b(?:nan|inf|infinity|null|undefined)\b", re.IGNORECASE)
+
+
+def attributes_without_numbers(root):
+    """Attributes that say NaN or infinite where a number belongs; what people read may say so."""
+    read = {"title", "aria-label", "class", "data-labels", "alt"}
+    return [
+        f"{element.tag} {name}={value!r}"
+        for element in root.iter()
+        for name, value in element.attrib.items()
+        if name not in read and NO_NUMBER.search(value)
+    ]
+
+
+def of_no_numbers(gallery, value, ending):
+    paths = sorted(gallery.glob(f"none-*-{value}.{ending}"))
+    # "none-x-minus-infinite" ends with "-infinite" too.
+    return [path for path in paths if value != "infinite" or not path.stem.endswith("minus-infinite")]
+
+
+@pytest.mark.parametrize("value", NONE)
+def test_pictures_of_no_numbers_have_numbers_for_all_places(gallery, value):
+    pictures = of_no_numbers(gallery, value, "svg")
+    assert len(pictures) > 15
+    for path in pictures:
+        assert attributes_without_numbers(ElementTree.parse(path).getroot()) == [], path.name
+
+
+@pytest.mark.parametrize("value", NONE)
+def test_views_of_no_numbers_are_drawn_and_answer(open_page, gallery, value):
+    """The page fails the test if a script of it throws."""
+    pages = of_no_numbers(gallery, value, "html")
+    assert len(pages) > 30
+    everything = """(root) => [...root.querySelectorAll('*')].flatMap((e) => [e, ...(e.shadowRoot?.querySelectorAll('*') ?? [])])
+        .flatMap((e) => [...e.attributes].filter((a) => !['title', 'aria-label', 'class', 'data-labels', 'alt'].includes(a.name))
+        .filter((a) => /\\b(?:nan|inf|infinity|null|undefined)\\b/i.test(a.value)).map((a) => e.localName + ' ' + a.name + '=' + a.value))"""
+    point = """(root) => {
+        const all = [...root.querySelectorAll('*')].flatMap((e) => [...(e.shadowRoot?.querySelectorAll('td, th, button, span, i, tr, path, rect') ?? [])]);
+        for (const element of all.slice(0, 400))
+            for (const kind of ['pointerover', 'pointerenter', 'mouseover', 'mouseenter', 'click', 'focus', 'pointerleave'])
+                element.dispatchEvent(new MouseEvent(kind, { bubbles: true, composed: true }));
+        for (const key of ['ArrowRight', 'ArrowDown', 'Home', 'End'])
+            for (const element of all.filter((e) => e.tabIndex === 0).slice(0, 5))
+                element.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true, composed: true }));
+    }"""
+    for path in pages:
+        page = open_page(path.stem)
+        body = page.locator("body")
+        assert body.evaluate(everything) == [], path.name
+        body.evaluate(point)
+        assert body.evaluate(everything) == [], path.name
+        page.context.close()
+
+
+def test_every_picture_goes_to_latex(gallery):
+    """As PDF, which LaTeX takes; nbconvert makes one of SVG alone with Inkscape, or ends."""
+    pictures = sorted(gallery.glob("*.svg"))
+    assert len(pictures) > 50
+    for path in pictures:
+        file = base64.b64decode(path.with_suffix(".pdf").read_text())
+        assert file.startswith(b"%PDF-1.4") and file.endswith(b"%%EOF\n"), path.name
+
+
+def test_no_text_becomes_a_formula(gallery):
+    for path in sorted(gallery.glob("*.html")):
+        roots = re.findall(r'class="(ecco-root[^"]*)"', path.read_text())
+        assert all(root.split() == ["ecco-root", "mathjax_ignore", "tex2jax_ignore"] for root in roots), path.name
+        assert roots or path.stem == "streaming", path.name

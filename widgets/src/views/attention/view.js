@@ -23,7 +23,7 @@ define("ecco-attention", "attention-2", (view, data, host) => {
   let { layer, head } = data, shown = last, values = [], peak = 0;
   const painted = new Array(keys.length).fill("");
   const repaint = painter(keys, (i) => {
-    const strength = values[i] && peak > 0 ? (values[i] / peak).toFixed(3) : "";
+    const strength = Number.isFinite(values[i]) && values[i] && peak > 0 ? (values[i] / peak).toFixed(3) : "";
     if (painted[i] === strength) return;
     painted[i] = strength;
     if (strength) keys[i].style.setProperty("--s", strength);
@@ -37,7 +37,7 @@ define("ecco-attention", "attention-2", (view, data, host) => {
   }
   function describePair(i) {
     if (values[i] === undefined) return describe(shown);
-    readout.replaceChildren(looks(shown), " ", node("span", {}, ...named(keys[i]), " ", node("bdi", { textContent: (values[i] * 100).toFixed(2) + "%" })));
+    readout.replaceChildren(looks(shown), " ", node("span", {}, ...named(keys[i]), " ", node("bdi", { textContent: Number.isFinite(values[i]) ? (values[i] * 100).toFixed(2) + "%" : "no number" })));
   }
 
   function show(q) {

@@ -35,6 +35,7 @@ pub struct CandidatePlace {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candidate {
+    /// 1 is the most probable; 0 where the probabilities are no numbers, and nothing is ranked.
     pub rank: usize,
     pub label: CandidateLabel,
     pub probability: f32,
@@ -96,12 +97,11 @@ impl CandidatePlace {
 }
 
 fn row(candidate: &Candidate) -> Markup {
-    let width = f64::from(candidate.probability).clamp(0.0, 1.0) * 100.0;
     html! {
         tr class=[candidate.is_chosen.then_some("taken")] title=[candidate.label.id().map(|id| format!("id {id}"))] {
-            td { (numbers::count(candidate.rank as u64)) }
+            td { (numbers::rank(candidate.rank as u64)) }
             th scope="row" { (candidate.label.markup()) @if candidate.is_chosen { " " small title="what stands in the text" { "◂" } } }
-            td class="track" { span style=(format!("width:{width:.1}%")) {} }
+            td class="track" { span style=(numbers::width(candidate.probability.into())) {} }
             td { (numbers::share(f64::from(candidate.probability))) }
         }
     }
@@ -198,7 +198,11 @@ impl Explorable for Candidates {
                 .to_string()
                 .len();
             for candidate in place.all() {
-                let (rank, share) = (candidate.rank, numbers::share(f64::from(candidate.probability)));
+                let rank = match candidate.rank {
+                    0 => "–".to_owned(),
+                    rank => rank.to_string(),
+                };
+                let share = numbers::share(f64::from(candidate.probability));
                 let mark = if candidate.is_chosen { "  ◂" } else { "" };
                 let label = visible::cut(&candidate.label.text(), 24);
                 lines.push(format!("{rank:>digits$} {share:>5}  {label}{mark}"));

@@ -50,8 +50,11 @@ pub(super) fn figure(held_out: &[Holdout], chosen: usize) -> Markup {
         .max(2);
     let x = |held: &Holdout| 6.0 + (WIDTH - 12.0) * (held.n_components as f64 - 1.0) / (most as f64 - 1.0);
     let y = |error: f64| HEIGHT - 4.0 - (HEIGHT - 10.0) * (error / highest).clamp(0.0, 1.0);
+    // What is no number has no point.
+    let held_out: Vec<&Holdout> = held_out.iter().filter(|held| held.error.is_finite()).collect();
     let points: Vec<String> = held_out
         .iter()
+        .copied()
         .map(|held| format!("{:.1},{:.1}", x(held), y(held.error)))
         .collect();
     html! {
@@ -59,7 +62,7 @@ pub(super) fn figure(held_out: &[Holdout], chosen: usize) -> Markup {
             svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" {
                 title { "Held-out error by number of components" }
                 polyline points=(points.join(" ")) fill="none" stroke="currentColor" stroke-width="1" opacity=".6" {}
-                @for held in held_out {
+                @for &held in &held_out {
                     @let is_chosen = held.n_components == chosen;
                     circle class=[is_chosen.then_some("on")] cx=(format!("{:.1}", x(held))) cy=(format!("{:.1}", y(held.error)))
                         r=(if is_chosen { "4" } else { "2" }) fill="currentColor" {

@@ -27,7 +27,7 @@ define("ecco-factors", "factors-3", (view, data, host) => {
     const value = unpack(data.components[k]).values[source(i)];
     return usable(value) ? value : 0;
   };
-  const strength = (k, i) => peaks[k] > 0 ? amount(k, i) / peaks[k] : 0;
+  const strength = (k, i) => peaks[k] > 0 && Number.isFinite(amount(k, i)) ? amount(k, i) / peaks[k] : 0;
   const size = (k, i) => Math.abs(strength(k, i));
   const strongest = (i) => hues.reduce((best, _, k) => (size(k, i) > size(best, i) ? k : best), 0);
   const what = data.signed ? "component" : "factor";
@@ -68,7 +68,7 @@ define("ecco-factors", "factors-3", (view, data, host) => {
     return [node("span", { className: "made" }, "made of " + all.map(name).join(", "))];
   }
 
-  const written = (k, i) => Number(amount(k, i).toPrecision(3)).toString();
+  const written = (k, i) => Number.isFinite(amount(k, i)) ? Number(amount(k, i).toPrecision(3)).toString() : "no number";
 
   function factor(k, text) {
     const element = node("span", {}, node("bdi", { textContent: what + " " + k }), text);

@@ -23,7 +23,7 @@ fn line(steps: &[f32], values: &[f32], highest: f32) -> String {
     let mut path = String::new();
     let mut is_on = false;
     for (step, value) in steps.iter().zip(values) {
-        if !value.is_finite() {
+        if !(value.is_finite() && step.is_finite()) {
             is_on = false;
             continue;
         }

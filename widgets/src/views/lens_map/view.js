@@ -2,24 +2,26 @@ define("ecco-lens", "lens-2", (view, data, host) => {
   const label = labeller(view);
   const heads = [...view.querySelectorAll(".grid thead th")].slice(1);
   const all = data.readings.flat();
-  const most = Math.max(...all.map((reading) => reading.entropy), 1e-9), far = Math.max(...all.map((reading) => reading.divergence), 1e-9);
+  // Missing numbers count for nothing in a maximum, and have no colour.
+  const largest = (name) => Math.max(...all.map((reading) => reading[name] ?? 0), 1e-9);
+  const most = largest("entropy"), far = largest("divergence"), below = (value, top) => (value === null ? 0 : 1 - value / top);
   // Name, what is drawn, what the scale's ends are, what a cell says. Strong colours are what one looks for: sure, and near
   // to the output.
   const shares = ["0", "100%"], toNone = (nats) => [short(nats) + " nats", "0"];
   const metrics = {
     probability: [(reading) => reading.top[0]?.probability ?? 0, shares],
-    ...(all.some((reading) => reading.rank) && {
-      "text's token": [(reading) => reading.probability ?? 0, shares, (reading) => "rank " + reading.rank],
+    ...(all.some((reading) => reading.rank !== undefined) && {
+      "text's token": [(reading) => reading.probability ?? 0, shares, (reading) => "rank " + ranked(reading.rank)],
     }),
-    entropy: [(reading) => 1 - reading.entropy / most, toNone(most), (reading) => short(reading.entropy)],
-    "KL to the output": [(reading) => 1 - reading.divergence / far, toNone(far), (reading) => short(reading.divergence)],
+    entropy: [(reading) => below(reading.entropy, most), toNone(most), (reading) => short(reading.entropy)],
+    "KL to the output": [(reading) => below(reading.divergence, far), toNone(far), (reading) => short(reading.divergence)],
   };
   const describe = (row, column) => {
     const reading = data.readings[row][column], { position, token } = data.columns[column];
     const top = reading.top.slice(0, 5).map((token) => part(strong(label(token)), " " + share(token.probability)));
     return [part("layer " + data.layers[row] + ", position " + position), ...top,
       part("entropy " + short(reading.entropy) + " nats, KL to the output " + short(reading.divergence) + " nats"),
-      ...(token && reading.rank ? [part(heads[column].querySelector("bdi").cloneNode(true), " rank " + reading.rank + ", " + share(reading.probability))] : [])];
+      ...(token && reading.rank !== undefined ? [part(heads[column].querySelector("bdi").cloneNode(true), " rank " + ranked(reading.rank) + ", " + share(reading.probability))] : [])];
   };
   const best = (row, column) => data.readings[row][column].top[0]?.id;
   const table = walk(view, "Each layer's most probable token at each place.", describe, ([row, column], [r, c]) => c === column && best(r, c) === best(row, column));

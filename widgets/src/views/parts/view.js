@@ -8,7 +8,7 @@ define("ecco-parts", "parts-2", (view, data, host) => {
   };
   const at = (column) => heads[column] === "bias" ? "attention's bias" : heads[column];
   const describe = (row, column) => {
-    const written = value(row, column), ofLogit = data.logit ? ", " + share(written / data.logit) + " of the " + (data.contrast ? "difference" : "logit") : "";
+    const written = value(row, column), ofLogit = data.logit && Number.isFinite(written) ? ", " + share(written / data.logit) + " of the " + (data.contrast ? "difference" : "logit") : "";
     const neuron = data.by === "neuron" ? data.neurons[row] : null;
     const full = at(column), name = neuron ? "layer " + neuron.layer + ", neuron " + neuron.neuron : "layer " + row + ", " + full;
     return [part(strong(name)), part((written > 0 ? "+" : "") + short(written) + ofLogit),

@@ -43,7 +43,7 @@ pub struct RankMap {
     pub before: Vec<Token>,
     /// Names of the layers.
     pub layers: Vec<String>,
-    /// By layer and column; 1 is the most probable token.
+    /// By layer and column; 1 is the most probable token, 0 says that what the layer says is no number.
     pub ranks: Vec<Vec<u32>>,
     /// By layer and column, in 0..=1.
     pub probabilities: Vec<Vec<f32>>,
@@ -73,7 +73,10 @@ impl RankMap {
     fn grid(&self) -> Grid {
         let watched = self.kind == RankKind::Watched;
         let columns = self.columns.iter().zip(&self.positions);
-        let cell = |rank: &u32| Cell::text(rank.to_string(), strength(*rank));
+        let cell = |rank: &u32| match rank {
+            0 => Cell::text("–", f32::NAN),
+            rank => Cell::text(rank.to_string(), strength(*rank)),
+        };
         Grid {
             corner: "layer",
             columns: columns
@@ -115,7 +118,7 @@ impl RankMap {
 
 /// 1 for the best, falling with the logarithm.
 fn strength(rank: u32) -> f32 {
-    (1.0 - (rank.max(1) as f32).ln() / LAST.ln()).max(0.0)
+    (1.0 - (rank as f32).ln() / LAST.ln()).max(0.0)
 }
 
 impl Document for RankMap {

@@ -241,11 +241,10 @@ impl Bar {
     }
 
     fn html(&self) -> Markup {
-        let width = f64::from(self.probability).clamp(0.0, 1.0) * 100.0;
         html! {
             li {
                 span class="name" { (self.markup) } " "
-                span class="track" { span style=(format!("width:{width:.1}%")) {} } " "
+                span class="track" { span style=(numbers::width(self.probability.into())) {} } " "
                 em { (self.share()) }
             }
         }
@@ -277,7 +276,9 @@ impl Reading {
             let strength = if predicted.contains(&position) {
                 Some(1.0)
             } else {
-                probability.map(|probability| probability.clamp(0.0, 1.0))
+                probability
+                    .filter(|probability| probability.is_finite())
+                    .map(|probability| probability.clamp(0.0, 1.0))
             };
             Extra {
                 title: spoken.get(position).map(|token| format!("id {}", token.id)),

@@ -21,7 +21,7 @@ define("ecco-saliency", "saliency-3", (view, data, host) => {
   function paintBox(i) {
     const { values, peak } = unpack(data.scores[shown]);
     const value = i < reach(shown) ? values[i] : undefined;
-    const strength = peak > 0 && Math.abs(value) > 0 ? ((isSigned ? value : Math.abs(value)) / peak).toFixed(3) : "";
+    const strength = peak > 0 && Number.isFinite(value) && value ? ((isSigned ? value : Math.abs(value)) / peak).toFixed(3) : "";
     if (painted[i] !== strength) {
       if (strength) boxes[i].style.setProperty("--s", strength);
       else boxes[i].style.removeProperty("--s");

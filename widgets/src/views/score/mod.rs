@@ -133,7 +133,7 @@ impl Score {
         format!(
             "{probability}, {:.1} bits, rank {}",
             scored.bits(),
-            numbers::count(scored.rank.into())
+            numbers::rank(scored.rank.into())
         )
     }
 

@@ -8,7 +8,7 @@ define("ecco-score", "score-2", (view, data, host) => {
   function describe(i) {
     for (const box of flow.querySelectorAll(":scope > .on")) box.classList.remove("on");
     boxes[i].classList.add("on");
-    const line = fineShare(Math.exp(logs[i])) + ", " + bits(i).toFixed(1) + " bits, rank " + data.ranks[i].toLocaleString("en");
+    const line = fineShare(Math.exp(logs[i])) + ", " + fixed(bits(i), 1) + " bits, rank " + ranked(data.ranks[i]);
     readout.replaceChildren(node("span", { className: "what" }, ...named(boxes[i]), " " + line));
     const best = data.most_probable[i];
     if (best) readout.append(node("span", {}, "most probable: ", node("bdi", { textContent: label(best) }), " " + share(best.probability)));

@@ -57,8 +57,9 @@ impl Steering {
     /// A bar from the middle, in percent of the width: left edge and width.
     fn bar(&self, x: f64) -> (f64, f64) {
         let all = self.positive.iter().chain(&self.negative);
-        let most = all.map(|(_, x)| x.abs()).fold(1.0, f64::max);
-        let width = (x.abs() / most * 50.0).clamp(0.0, 50.0);
+        let sizes = all.map(|(_, x)| x.abs()).filter(|size| size.is_finite());
+        let most = sizes.fold(1.0, f64::max);
+        let width = if x.is_finite() { x.abs() / most * 50.0 } else { 0.0 };
         (if x < 0.0 { 50.0 - width } else { 50.0 }, width)
     }
 

@@ -31,7 +31,7 @@ pub struct TopKPosition {
     pub position: usize,
     /// The token that stands there; `null` for a mask, and behind the end of the text.
     pub token: Option<Token>,
-    /// Its rank; 1 is the most probable token.
+    /// Its rank; 1 is the most probable token, 0 says that the probabilities are no numbers.
     pub rank: Option<u32>,
     /// Its probability, in 0..=1.
     pub probability: Option<f32>,
@@ -64,7 +64,7 @@ impl TopK {
         let own = |at: &TopKPosition| match (at.rank, at.probability) {
             (Some(rank), Some(p)) => {
                 let share = numbers::share(f64::from(p));
-                Cell::text(format!("{share}, rank {}", numbers::count(rank.into())), p)
+                Cell::text(format!("{share}, rank {}", numbers::rank(rank.into())), p)
             }
             _ => Cell::text("", 0.0),
         };
