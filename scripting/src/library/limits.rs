@@ -199,7 +199,7 @@ fn pad_with(
 }
 
 /// `len` as a size, if that many items of `item_bytes` fit into what scripts may still take.
-fn checked_len(context: &NativeCallContext, len: INT, item_bytes: usize) -> RhaiResult<usize> {
+pub(super) fn checked_len(context: &NativeCallContext, len: INT, item_bytes: usize) -> RhaiResult<usize> {
     let len = usize::try_from(len).unwrap_or(0);
     let wanted = len.saturating_mul(item_bytes);
     let free = state_of(context)

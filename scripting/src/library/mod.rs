@@ -7,6 +7,7 @@ mod display;
 mod errors;
 mod limits;
 mod nesting;
+mod ranges;
 mod sorting;
 mod text;
 
@@ -29,6 +30,7 @@ pub(crate) fn register(registry: &mut Registry) {
     registry.module(exported_module!(errors::functions));
     registry.module(exported_module!(limits::functions));
     registry.module(exported_module!(nesting::functions));
+    registry.module(exported_module!(ranges::functions));
     registry.module(exported_module!(sorting::functions));
     tensor::functions::register_arithmetic(registry.engine);
 }

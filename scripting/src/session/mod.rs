@@ -4,10 +4,11 @@
 //! - `engine`: limits, output, interruption, the memory budget; [`memory`]: that budget
 //! - [`state`]: what primitives reach besides their arguments; [`watch`]: progress and interruption of native work
 //! - [`Kept`]: values kept by their type
-//! - `fault`, `traceback`: errors with their places, as a cell shows them
+//! - `fault`, `correction`, `traceback`: errors with their places, as a cell shows them
 //! - `resolver`: imports
 
 mod answers;
+mod correction;
 mod engine;
 mod fault;
 mod kept;
@@ -38,6 +39,7 @@ use crate::assist::page;
 use crate::assist::scan::scan;
 use crate::assist::source::Source;
 use crate::errors::{ErrorKind, ScriptError};
+use crate::habits;
 use crate::registry::Register;
 use crate::result::{known, show};
 use crate::session::resolver::Imports;
@@ -93,6 +95,9 @@ impl Session {
     fn run(&mut self, code: &str, source: &Rc<Source>) -> Result<Option<MimeBundle>, Box<EvalAltResult>> {
         let mut cell = self.engine.compile(source.script())?;
         let aliases = import_aliases(&cell)?;
+        for note in habits::notes::notes(code, &self.scope_of(code)) {
+            self.state.output().stderr(&format!("{note}\n"));
+        }
         self.state.sources.borrow_mut().add_functions(&cell, source);
         let mut runnable = self.library.merge(&cell);
         runnable.set_source(source.label.as_str());
