@@ -101,9 +101,8 @@ fn in_maps(code: &str) -> Option<Rewritten> {
                 has_named: false,
             }),
             ")" | "]" | "}" => {
-                if brackets.pop().is_some_and(|open| open.has_named) {
-                    inserted.push((lexeme.start, "}"));
-                }
+                let closed = brackets.pop().filter(|open| open.has_named);
+                inserted.extend(closed.map(|_| (lexeme.start, "}")));
             }
             _ => {}
         }
