@@ -2,6 +2,7 @@
 //!
 //! - [`models`]: loading, residency; [`text`]: generating, running, scoring, conversations
 //! - [`attribution`]: which tokens it came from; [`inside`]: lens, parts, attention, candidates
+//! - [`tour`]: where to begin
 //! - [`factors`], [`neurons`], [`similarity`]; [`interventions`]: what if a part were different
 
 mod attribution;
@@ -13,6 +14,7 @@ mod models;
 mod neurons;
 mod similarity;
 mod text;
+mod tour;
 
 use ecco_interpreter::Interrupt;
 use ecco_scripting::{Registry, Session};
@@ -21,6 +23,7 @@ use ecco_scripting::{Registry, Session};
 pub fn register(registry: &mut Registry) {
     registry.hints(hints::in_scripts);
     registry.contents(CONTENTS);
+    tour::register(registry);
     models::register(registry);
     text::register(registry);
     attribution::register(registry);
@@ -33,6 +36,7 @@ pub fn register(registry: &mut Registry) {
 
 /// The contents of the page of primitives: what people ask, and where the answer is.
 const CONTENTS: &[(&str, &[&str])] = &[
+    ("where do I begin?", &["ecco::tour"]),
     (
         "how do I load a model, which are loaded, and where is room?",
         &[

@@ -61,7 +61,8 @@ fn completes_what_exists() {
                 "pca",
                 "pwcca",
                 "similarity",
-                "svcca"
+                "svcca",
+                "tour"
             ]
         );
         assert!(complete(n, "whi|").contains(&("while".to_owned(), "keyword")));
@@ -146,7 +147,7 @@ fn inspects_functions_values_and_options() {
         let n = &mut notebook;
         let generate = inspect(n, "lm.gener|ate(text)").expect("a method");
         assert!(
-            generate.contains("lm.generate(text: string, options: map) -> Generation"),
+            generate.contains("lm.generate(chat: Chat | text: string[, options: map]) -> Generation"),
             "{generate}"
         );
         assert!(generate.contains("temperature"), "{generate}");
@@ -178,7 +179,7 @@ fn documentation_is_a_page_and_no_output() {
         let n = &mut notebook;
         let value = n.page("help(lm)");
         assert!(
-            value.contains("lm.generate(text: string, options: map) -> Generation"),
+            value.contains("lm.generate(chat: Chat | text: string[, options: map]) -> Generation"),
             "{value}"
         );
         assert!(

@@ -22,6 +22,7 @@ pub mod session;
 pub mod tensor;
 
 pub use errors::{ErrorKind, RhaiResult, ScriptError};
+pub use habits::named::read_by_rhai;
 pub use registry::{Register, Registry};
 pub use session::memory::{CountingAllocator, allocated_bytes};
 pub use session::{STACK_BYTES, Session};

@@ -4,7 +4,7 @@ use ecco_interpreter::MimeBundle;
 use rhai::Dynamic;
 
 use super::catalog::{Catalog, Entry};
-use super::docs::{first_sentence, is_noise};
+use super::docs::{self, first_sentence, is_noise};
 use super::source::Definition;
 use crate::errors::printable;
 
@@ -46,12 +46,16 @@ pub fn value(name: Option<&str>, of: &str, value: &Dynamic, catalog: &Catalog) -
 
 /// Signature and first sentence of each.
 fn signatures(members: &[&Entry]) -> Vec<(String, String)> {
-    let ours = members.iter().filter(|entry| entry.is_ours);
-    let mut all: Vec<(String, String)> = ours
-        .map(|entry| (entry.signature(), first_sentence(&entry.docs)))
-        .collect();
-    all.dedup();
-    all
+    let ours: Vec<&Entry> = members.iter().copied().filter(|entry| entry.is_ours).collect();
+    let named = ours.chunk_by(|a, b| a.name == b.name && a.kind == b.kind);
+    let about = |versions: &[&Entry]| {
+        let documented = versions.iter().find(|entry| !entry.docs.is_empty());
+        let sentence = documented.map_or(String::new(), |entry| first_sentence(&entry.docs));
+        docs::signatures(versions)
+            .into_iter()
+            .map(move |signature| (signature, sentence.clone()))
+    };
+    named.flat_map(about).collect()
 }
 
 fn names<'a>(members: &[&'a Entry]) -> Vec<&'a str> {

@@ -110,7 +110,8 @@ impl Catalog {
         for entry in &mut entries {
             entry.is_ours = true;
         }
-        for entry in engine.collect_fn_metadata(None, entry, true) {
+        let standard = engine.collect_fn_metadata(None, entry, true);
+        for entry in standard.into_iter().filter(is_reachable) {
             let same = |other: &Entry| {
                 let types = |entry: &Entry| entry.params.iter().map(|p| p.of.clone()).collect::<Vec<_>>();
                 other.name == entry.name
@@ -218,6 +219,17 @@ fn entry(info: rhai::FuncInfo) -> Option<Entry> {
         is_ours: false,
         options: None,
     })
+}
+
+/// Whether scripts hold values of the types it takes: of numbers, only `int` and `float`.
+fn is_reachable(entry: &Entry) -> bool {
+    const OTHERS: [&str; 11] = [
+        "i8", "i16", "i32", "i128", "u8", "u16", "u32", "u64", "u128", "usize", "f32",
+    ];
+    !entry
+        .params
+        .iter()
+        .any(|param| OTHERS.contains(&param.of.as_str()))
 }
 
 /// Rhai's own methods on strings and numbers take them by value.

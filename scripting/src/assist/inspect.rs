@@ -3,8 +3,9 @@
 use ecco_interpreter::MimeBundle;
 
 use super::catalog::Entry;
-use super::complete::{NameScope, call_at, called_name};
+use super::complete::{NameScope, call_at};
 use super::scan::{Lexeme, Scan, scan};
+use super::types::called_name;
 
 /// What was found at the cursor.
 pub enum Topic<'a> {
@@ -62,7 +63,7 @@ fn option<'a>(known: &NameScope, code: &str, lexemes: &[Lexeme], at: usize) -> O
     let of = call_at(known, &scanned, &scanned.lexemes)?;
     let options = known.catalog.options(&of)?;
     let spec = options.iter().find(|spec| spec.name == lexemes[at].text)?;
-    let (name, kind) = (spec.name, spec.kind.describe());
+    let (name, kind) = (spec.name, spec.describe());
     let (default, doc) = (spec.default, spec.doc);
     let plain = format!("{name}: {kind}; default: {default}\n{doc}\n\nan option of {of}");
     let markdown = format!("**{name}**: {kind}; default: {default}\n\n{doc}\n\nan option of `{of}`");

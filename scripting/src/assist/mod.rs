@@ -4,7 +4,7 @@
 //! - [`source`]: cells and files, and which of them defined what
 //! - [`catalog`]: every function and property, from its registration
 //! - [`completeness`], [`complete`], [`inspect`]: answers for the front end
-//! - [`strings`]: completion inside of texts; [`locals`]: names that the code itself defines
+//! - [`types`]: of values that code speaks of; [`strings`]: completion inside of texts; [`locals`]: names that the code itself defines
 //! - [`docs`]: documentation of primitives, [`page`] of all; [`about`]: of values and of cells' functions
 
 pub mod about;
@@ -18,3 +18,4 @@ pub mod page;
 pub mod scan;
 pub mod source;
 pub mod strings;
+pub mod types;

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::complete::{NameScope, called_name, options_at};
+use super::complete::{NameScope, options_at};
 use super::scan::{Kind, Lexeme, Scan};
+use super::types::called_name;
 use ecco_interpreter::{CompletionItem, Completions};
 
 /// Entries of a folder that are looked at, and that are offered.

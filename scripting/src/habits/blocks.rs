@@ -113,6 +113,19 @@ struct Head {
     inline: String,
 }
 
+impl Head {
+    /// With what its block begins with; its whole block where that stood behind the colon.
+    fn lines(&self, before: &str, space: &str) -> Vec<String> {
+        let head = format!("{before}{} {{", self.text);
+        if !self.inline.is_empty() {
+            let first = self.first.iter().map(|first| format!("{first} "));
+            return vec![format!("{head} {}{} }}", first.collect::<String>(), self.inline)];
+        }
+        let first = self.first.iter().map(|first| format!("{space}    {first}"));
+        [head].into_iter().chain(first).collect()
+    }
+}
+
 /// The text with its blocks in braces; None where it has none in Python's way.
 pub(super) fn in_braces(text: &str, known: &crate::assist::complete::NameScope) -> Option<String> {
     let mut out: Vec<String> = Vec::new();
@@ -122,34 +135,25 @@ pub(super) fn in_braces(text: &str, known: &crate::assist::complete::NameScope) 
         let code = Code::new(&line.text, known);
         let head = head(&code);
         let goes_on = head.is_some() && goes_on(&line.text);
+        let mut joined = "";
         while open.last().is_some_and(|&indent| indent >= line.indent) {
             let indent = open.pop().unwrap_or(0);
-            if !(goes_on && indent == line.indent) {
-                out.push(format!("{}}}", " ".repeat(indent)));
+            match goes_on && indent == line.indent {
+                true => joined = "} ",
+                false => out.push(format!("{}}}", " ".repeat(indent))),
             }
         }
         let space = " ".repeat(line.indent);
-        let Some(head) = head else {
-            out.push(format!(
+        match head {
+            None => out.push(format!(
                 "{space}{}",
                 statement(&code, &line.text, !open.is_empty())
-            ));
-            continue;
-        };
-        n_heads += 1;
-        let joined = if goes_on { "} " } else { "" };
-        if head.inline.is_empty() {
-            out.push(format!("{space}{joined}{} {{", head.text));
-            out.extend(head.first.iter().map(|first| format!("{space}    {first}")));
-            open.push(line.indent);
-        } else {
-            let body: Vec<&str> = head
-                .first
-                .iter()
-                .map(String::as_str)
-                .chain([head.inline.as_str()])
-                .collect();
-            out.push(format!("{space}{joined}{} {{ {} }}", head.text, body.join(" ")));
+            )),
+            Some(head) => {
+                n_heads += 1;
+                out.extend(head.lines(&format!("{space}{joined}"), &space));
+                open.extend(head.inline.is_empty().then_some(line.indent));
+            }
         }
     }
     while let Some(indent) = open.pop() {

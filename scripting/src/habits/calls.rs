@@ -230,22 +230,7 @@ fn filled(code: &Code, pattern: &str, name: usize, arguments: &[Range<usize>]) -
         "{float}" => Some(format!("{}.to_float()", dotted(0)?)),
         "{sum}" if of().as_deref() == Some("Tensor") => Some(format!("{}.sum()", dotted(0)?)),
         "{sum}" => Some(format!("{}.reduce(|sum, x| sum + x, 0)", dotted(0)?)),
-        "{dict}" => {
-            let entries = arguments.iter().map(|item| {
-                let is_named = code.is(item.start + 1, "=");
-                is_named.then(|| {
-                    format!(
-                        "{}: {}",
-                        code.text(item.start, item.start + 1),
-                        code.text(item.start + 2, item.end)
-                    )
-                })
-            });
-            Some(format!(
-                "#{{{}}}",
-                entries.collect::<Option<Vec<_>>>()?.join(", ")
-            ))
-        }
+        "{dict}" => entries(code, arguments).map(|entries| format!("#{{{}}}", entries.join(", "))),
         "0..{0}" if !(name > 0 && code.is(name - 1, "in")) => Some(format!("(0..{first})")),
         _ => {
             let mut text = pattern.replace("{0}", &first).replace("{.0}", &dotted(0)?);
@@ -258,6 +243,18 @@ fn filled(code: &Code, pattern: &str, name: usize, arguments: &[Range<usize>]) -
             Some(text)
         }
     }
+}
+
+/// Named arguments as entries of a map; None where one has no name.
+fn entries(code: &Code, arguments: &[Range<usize>]) -> Option<Vec<String>> {
+    let entry = |item: &Range<usize>| {
+        let (name, value) = (
+            code.text(item.start, item.start + 1),
+            code.text(item.start + 2, item.end),
+        );
+        code.is(item.start + 1, "=").then(|| format!("{name}: {value}"))
+    };
+    arguments.iter().map(entry).collect()
 }
 
 /// As what stands before a dot: a range alone needs brackets.

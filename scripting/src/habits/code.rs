@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use crate::assist::complete::{NameScope, type_of};
+use crate::assist::complete::NameScope;
 use crate::assist::scan::{Kind, Lexeme, scan};
+use crate::assist::types::type_of;
 
 /// Words that end no operand.
 const NO_OPERANDS: [&str; 22] = [

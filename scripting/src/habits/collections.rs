@@ -91,7 +91,7 @@ pub(super) fn dict(code: &Code) -> Vec<Found> {
     found.collect()
 }
 
-/// The map; keys that are numbers are quoted, for keys are texts.
+/// The map; keys that are numbers or characters are put into double quotes, for keys are texts.
 fn map(code: &Code, open: usize, close: usize, items: &[Range<usize>]) -> String {
     let start = code.lexemes[open].end;
     let mut chars: Vec<String> = code.chars[start..code.lexemes[close].start]
@@ -100,9 +100,13 @@ fn map(code: &Code, open: usize, close: usize, items: &[Range<usize>]) -> String
         .collect();
     for item in items {
         let key = &code.lexemes[item.start];
+        let (first, last) = (key.start - start, key.end - 1 - start);
         if key.kind == Kind::Number {
-            chars[key.start - start].insert(0, '"');
-            chars[key.end - 1 - start].push('"');
+            chars[first].insert(0, '"');
+            chars[last].push('"');
+        }
+        if key.text.starts_with('\'') {
+            (chars[first], chars[last]) = ("\"".to_owned(), "\"".to_owned());
         }
     }
     format!("#{{{}}}", chars.concat())
@@ -127,6 +131,9 @@ pub(super) fn slices(code: &Code) -> Vec<Found> {
 fn index(code: &Code, open: usize) -> Option<Found> {
     let close = code.close_of(open)?;
     let items = code.items(open + 1, close);
+    if code.is(open + 1, "::") {
+        return Some(Found::only_said(code.span(open, close + 1)));
+    }
     let has_slices = (open + 1..close).any(|at| code.is(at, ":") && enclosing(code, at) == Some(open));
     if items.len() < 2 && !has_slices {
         return None;

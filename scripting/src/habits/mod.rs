@@ -3,6 +3,7 @@
 //! - [`named`]: named arguments, which are taken
 //! - [`HABITS`]: the table of what is corrected, a row each; what a row finds is in `texts`, `words`, `collections`, `calls`,
 //!   `statements` and `blocks`, over [`code`]
+//! - [`values`]: corrections where what a value is decides; [`notes`]: what runs, and does something else
 //! - [`correct`]: looks at the place of an error, and writes the user's own line anew
 
 mod blocks;
@@ -10,8 +11,10 @@ mod calls;
 mod code;
 mod collections;
 pub(crate) mod named;
+pub(crate) mod notes;
 mod statements;
 mod texts;
+pub(crate) mod values;
 mod words;
 
 use std::borrow::Cow;
@@ -24,6 +27,9 @@ use crate::assist::scan::scan;
 
 /// The page about all of this.
 pub(crate) const PAGE: &str = include_str!("../../../docs/coming-from-python.md");
+
+/// What shows it.
+const ASK: &str = "help(\"python\")";
 
 /// Lines of a corrected piece that are shown at most, and characters that are looked at.
 const MOST_LINES: usize = 14;
@@ -91,7 +97,7 @@ const HABITS: &[Habit] = &[
     Habit { message: "`\"\"\"` begins no text", hint: "a text over several lines stands in backticks", find: texts::tripled },
     Habit { message: "`'…'` is one character", hint: "texts stand in \"…\"", find: texts::single },
     Habit { message: "this is no command line", hint: "the kernel has no `%` and no `!` commands", find: statements::magics },
-    Habit { message: "there are no Python modules here", hint: "there are no Python modules here: `ecco::` is there without an import, `import \"helpers\" as h` reads helpers.rhai", find: statements::imports },
+    Habit { message: "there are no Python modules here", hint: "`ecco::` is there without an import, `import \"helpers\" as h` reads helpers.rhai", find: statements::imports },
     Habit { message: "", hint: "there are no Python modules here: the functions of `ecco::`, of values and of Rhai are all there is", find: statements::modules },
     Habit { message: "", hint: "written in lower case; nothing is `()`", find: words::constants },
     Habit { message: "`is` and `not in` are no operators", hint: "they are `==`, `!=` and `!in`", find: words::identity },
@@ -156,8 +162,8 @@ pub(crate) fn correct(wrong: &Wrong) -> Option<Correction> {
     let (habit, found) = habit_at(&code, wrong.at - piece.start, wrong.is_syntax)?;
     let hint = found.hint.as_deref().unwrap_or(habit.hint);
     let hint = match rewritten(wrong, &piece, &code, &found) {
-        Some(text) => format!("{hint}\n{}", indented(&text)),
-        None => hint.to_owned(),
+        Some(text) => format!("{hint} (more: {ASK})\n{}", indented(&text)),
+        None => format!("{hint} (more: {ASK})"),
     };
     Some(Correction {
         at: piece.start + found.at,
@@ -177,7 +183,8 @@ pub(crate) fn missing_semicolon(wrong: &Wrong) -> Option<Correction> {
     let before = &lexemes[next.checked_sub(1)?];
     let chars: Vec<char> = wrong.code.chars().collect();
     let is_next_line = chars[before.end..lexemes[next].start].contains(&'\n');
-    if !is_next_line && !BEGIN.contains(&lexemes[next].text.as_str()) {
+    let is_conditional = lexemes[next].text == "if" || lexemes[next].text == "for";
+    if !is_next_line && (is_conditional || !BEGIN.contains(&lexemes[next].text.as_str())) {
         return None;
     }
     let (head, tail): (String, String) = (
@@ -188,18 +195,27 @@ pub(crate) fn missing_semicolon(wrong: &Wrong) -> Option<Correction> {
     if fault.is_some_and(|fault| fault <= wrong.at + 1) {
         return None;
     }
-    let line = head.rsplit('\n').next().unwrap_or_default().trim();
+    let (above, line) = head.rsplit_once('\n').unwrap_or(("", &head));
+    // The line may have habits that only show when it runs.
+    let corrected = whole(line, wrong.known);
+    let new = format!(
+        "{above}{}{corrected};{tail}",
+        if above.is_empty() { "" } else { "\n" }
+    );
+    let line = match (wrong.fault)(&new) {
+        Some(_) => line.to_owned(),
+        None => corrected,
+    };
     Some(Correction {
         at: before.end,
         message: None,
-        hint: format!("statements are separated by `;`\n  {line};"),
+        hint: format!("statements are separated by `;`\n  {};", line.trim()),
     })
 }
 
 /// The lines that are looked at: that of the error, all of what stands in brackets or quotes there, and its block.
 fn piece(wrong: &Wrong) -> Option<Range<usize>> {
     let chars: Vec<char> = wrong.code.chars().collect();
-    let line_start = |at: usize| (0..at).rev().find(|&i| chars[i] == '\n').map_or(0, |i| i + 1);
     let line_end = |at: usize| {
         (at..chars.len())
             .find(|&i| chars[i] == '\n')
@@ -207,36 +223,11 @@ fn piece(wrong: &Wrong) -> Option<Range<usize>> {
     };
     let text = |range: Range<usize>| chars[range].iter().collect::<String>();
     let at = wrong.at.min(chars.len());
-    let mut start = line_start(at);
-    let before = scan(&text(0..start));
-    let is_list = |&&bracket: &&usize| !matches!(before.lexemes[bracket].text.as_str(), "{" | "${");
-    let outer = before.brackets.iter().rev().take_while(is_list).last();
-    if let Some(&outer) = outer {
-        start = line_start(before.lexemes[outer].start);
-    }
+    let start = piece_start(&chars, at);
     let mut end = line_end(at);
-    let indent = |from: usize| {
-        chars[from..]
-            .iter()
-            .take_while(|c| **c == ' ' || **c == '\t')
-            .count()
-    };
     while end < chars.len() && end - start < LONGEST {
-        let so_far = text(start..end);
-        let code = Code::new(&without_comments(&so_far, wrong.known), wrong.known);
-        let is_quoted = so_far.matches("\"\"\"").count() % 2 == 1 || so_far.matches("'''").count() % 2 == 1;
-        let is_open = scan(&without_comments(&so_far, wrong.known))
-            .brackets
-            .iter()
-            .any(|&open| !code.is(open, "{"));
         let next = end + 1..line_end(end + 1);
-        let line = text(next.clone());
-        let is_blank = line.trim().is_empty();
-        let in_block = in_block(&so_far, wrong.known)
-            && (is_blank
-                || indent(next.start) > indent(start)
-                || (indent(next.start) == indent(start) && blocks::goes_on(&line)));
-        if !(is_quoted || is_open || in_block) {
+        if !goes_on(&text(start..end), &text(next.clone()), wrong.known) {
             break;
         }
         end = next.end;
@@ -245,6 +236,28 @@ fn piece(wrong: &Wrong) -> Option<Range<usize>> {
         end -= 1;
     }
     (end - start <= LONGEST && start <= at).then_some(start..end)
+}
+
+/// The start of the line at `at`, or of that where the outermost list or call around it begins.
+fn piece_start(chars: &[char], at: usize) -> usize {
+    let line_start = |at: usize| (0..at).rev().find(|&i| chars[i] == '\n').map_or(0, |i| i + 1);
+    let start = line_start(at);
+    let before = scan(&chars[..start].iter().collect::<String>());
+    let is_list = |&&bracket: &&usize| !matches!(before.lexemes[bracket].text.as_str(), "{" | "${");
+    let outer = before.brackets.iter().rev().take_while(is_list).last();
+    outer.map_or(start, |&outer| line_start(before.lexemes[outer].start))
+}
+
+/// Whether the next line belongs to what stands in brackets, in quotes or in a block of these lines.
+fn goes_on(text: &str, next: &str, known: &NameScope) -> bool {
+    let plain = without_comments(text, known);
+    let code = Code::new(&plain, known);
+    let is_quoted = text.matches("\"\"\"").count() % 2 == 1 || text.matches("'''").count() % 2 == 1;
+    let is_open = scan(&plain).brackets.iter().any(|&open| !code.is(open, "{"));
+    let indent = |line: &str| line.chars().take_while(|c| *c == ' ' || *c == '\t').count();
+    let is_deeper = next.trim().is_empty() || indent(next) > indent(text);
+    let is_alike = indent(next) == indent(text) && blocks::goes_on(next);
+    is_quoted || is_open || (in_block(text, known) && (is_deeper || is_alike))
 }
 
 /// Whether a block of Python's goes on after these lines.
@@ -265,7 +278,7 @@ fn habit_at(code: &Code, at: usize, is_syntax: bool) -> Option<(&'static Habit, 
         .iter()
         .flat_map(|habit| (habit.find)(code).into_iter().map(move |found| (habit, found)));
     let fitting = all.filter(|(_, found)| match is_syntax {
-        true => found.range.start <= at + 1 && at <= found.range.end,
+        true => found.range.start <= at + 1 && at <= found.range.end + 1,
         false => found.at == at,
     });
     fitting.min_by_key(|(_, found)| {

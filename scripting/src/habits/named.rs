@@ -64,6 +64,11 @@ pub(crate) fn rewritten(engine: &Engine, code: &str) -> Option<Rewritten> {
     engine.compile(code).is_err().then_some(rewritten)
 }
 
+/// What Rhai reads in the place of some code: the code itself, or with its named arguments in maps.
+pub fn read_by_rhai(engine: &Engine, code: &str) -> String {
+    rewritten(engine, code).map_or_else(|| code.to_owned(), |rewritten| rewritten.code)
+}
+
 /// A bracket that is open while the code is read.
 struct Open {
     is_call: bool,
@@ -96,9 +101,8 @@ fn in_maps(code: &str) -> Option<Rewritten> {
                 has_named: false,
             }),
             ")" | "]" | "}" => {
-                if brackets.pop().is_some_and(|open| open.has_named) {
-                    inserted.push((lexeme.start, "}"));
-                }
+                let closed = brackets.pop().filter(|open| open.has_named);
+                inserted.extend(closed.map(|_| (lexeme.start, "}")));
             }
             _ => {}
         }

@@ -164,49 +164,33 @@ pub(super) fn tuples(code: &Code) -> Vec<Found> {
     let found = all.filter_map(|at| {
         let end = code.statement_end(at);
         let equals = (at..end).find(|&i| code.is(i, "="))?;
-        let names = code.items(at, equals);
-        let values = code.items(equals + 1, end);
-        let text = |item: &std::ops::Range<usize>| code.text(item.start, item.end);
-        let names: Vec<String> = names.iter().map(text).collect();
-        let given = match values.as_slice() {
-            [one] => {
-                let parts = names
-                    .iter()
-                    .enumerate()
-                    .map(|(i, name)| format!("let {name} = both[{i}]"));
-                format!(
-                    "let both = {}; {}",
-                    text(one),
-                    parts.collect::<Vec<_>>().join("; ")
-                )
-            }
-            // Values that speak of the names themselves would change under way.
-            values
-                if values.len() == names.len() && !values.iter().any(|item| names.contains(&text(item))) =>
-            {
-                let pairs = names
-                    .iter()
-                    .zip(values)
-                    .map(|(name, value)| format!("let {name} = {}", text(value)));
-                pairs.collect::<Vec<_>>().join("; ")
-            }
-            values if values.len() == names.len() => {
-                let list: Vec<String> = values.iter().map(text).collect();
-                let parts = names
-                    .iter()
-                    .enumerate()
-                    .map(|(i, name)| format!("let {name} = both[{i}]"));
-                format!(
-                    "let both = [{}]; {}",
-                    list.join(", "),
-                    parts.collect::<Vec<_>>().join("; ")
-                )
-            }
-            _ => return None,
+        let texts = |from: usize, to: usize| -> Vec<String> {
+            let items = code.items(from, to);
+            items.iter().map(|item| code.text(item.start, item.end)).collect()
         };
-        Some(Found::new(code.span(at, end), given))
+        let each = one_by_one(&texts(at, equals), &texts(equals + 1, end))?;
+        Some(Found::new(code.span(at, end), each))
     });
     found.collect()
+}
+
+/// A `let` for each name, of its value or of its part of the only one.
+fn one_by_one(names: &[String], values: &[String]) -> Option<String> {
+    let made = |values: &[String]| {
+        let pairs = names.iter().zip(values);
+        let lets = pairs.map(|(name, value)| format!("let {name} = {value}"));
+        lets.collect::<Vec<_>>().join("; ")
+    };
+    let parts: Vec<String> = (0..names.len()).map(|i| format!("both[{i}]")).collect();
+    match values {
+        [one] => Some(format!("let both = {one}; {}", made(&parts))),
+        _ if values.len() != names.len() => None,
+        // Values that speak of the names themselves would change under way.
+        _ if values.iter().any(|value| names.contains(value)) => {
+            Some(format!("let both = [{}]; {}", values.join(", "), made(&parts)))
+        }
+        _ => Some(made(values)),
+    }
 }
 
 /// `x: int = 3` is `let x = 3`.
@@ -244,7 +228,12 @@ pub(super) fn new_names(code: &Code) -> Vec<Found> {
     let all = code
         .statements()
         .into_iter()
-        .filter(|&at| code.is_word(at) && !code.is_variable(&code.lexemes[at].text) && !code.is(at, "let"));
+        .filter(|&at| code.is_word(at) && !code.is(at, "let"))
+        .filter(|&at| {
+            // A function sees no variable from outside.
+            let in_function = (0..at).any(|before| code.is_one_of(before, &["def", "fn"]));
+            in_function || !code.is_variable(&code.lexemes[at].text)
+        });
     let found = all.filter_map(|at| {
         let name = code.text(at, at + 1);
         let range = code.span(at, at + 1);

@@ -5,9 +5,7 @@ use super::{Code, Found};
 pub(super) fn constants(code: &Code) -> Vec<Found> {
     let rows = [("None", "()"), ("True", "true"), ("False", "false")];
     let each = rows.iter().flat_map(|&(python, rhai)| {
-        let places = code
-            .words(python)
-            .filter(|&at| !code.is_variable(python) && !code.is(at + 1, ":"));
+        let places = code.words(python).filter(|_| !code.is_variable(python));
         places.map(move |at| Found::new(code.span(at, at + 1), rhai.to_owned()))
     });
     each.collect()

@@ -6,6 +6,7 @@ use rhai::plugin::*;
 use crate::assist::catalog::Catalog;
 use crate::assist::{about, docs};
 use crate::errors::{ErrorKind, RhaiResult, ScriptError};
+use crate::habits::PAGE;
 use crate::names::type_for_people;
 use crate::result::rich::Rich;
 use crate::result::show;
@@ -159,6 +160,9 @@ fn documentation(context: &NativeCallContext, what: &Dynamic) -> Result<MimeBund
         let of = type_for_people(context.engine().map_type_name(what.type_name()));
         return Ok(about::value(None, &of, what, &catalog));
     };
+    if name.eq_ignore_ascii_case("python") {
+        return Ok(MimeBundle::from_text(PAGE).with("text/markdown", PAGE));
+    }
     let sources = state.sources.borrow();
     let definitions = sources.definitions(&name);
     if !definitions.is_empty() {
@@ -166,7 +170,7 @@ fn documentation(context: &NativeCallContext, what: &Dynamic) -> Result<MimeBund
     }
     let entries = catalog.find(&name);
     if !entries.is_empty() {
-        return Ok(docs::bundle(&entries));
+        return Ok(docs::bundle(&entries, &[]));
     }
     let error = ScriptError::new(ErrorKind::Name, format!("there is no documentation of `{name}`"));
     let names: Vec<String> = catalog.entries().map(|entry| entry.full_name()).collect();
@@ -185,5 +189,6 @@ Cells are [Rhai](https://rhai.rs/book/) scripts that load, run and explain langu
   value is and can do, `name??` the code of a function from a cell.
 - The last value of a cell is shown; a `;` at the end hides it.
 - Functions (`fn`) see no outer variables; closures (`|x| x + y`) do.
+- `help(\"python\")` says what is written otherwise than in Python.
 - `1/2` is 0, `1/2.0` is 0.5; a string in backticks may span lines.
 ";

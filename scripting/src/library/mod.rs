@@ -8,6 +8,7 @@ mod errors;
 mod json;
 mod limits;
 mod nesting;
+mod ranges;
 mod sorting;
 mod strings;
 mod text;
@@ -34,6 +35,7 @@ pub(crate) fn register(registry: &mut Registry) {
     strings::register_iterator(&mut strings);
     registry.module(strings);
     registry.module(exported_module!(nesting::functions));
+    registry.module(exported_module!(ranges::functions));
     registry.module(exported_module!(sorting::functions));
     tensor::functions::register_arithmetic(registry.engine);
 }

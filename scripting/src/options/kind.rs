@@ -128,4 +128,43 @@ pub struct OptionSpec {
     pub doc: &'static str,
     /// Whether a script's value is one of the kind.
     pub accepts: fn(&Dynamic) -> bool,
+    /// Of a name that is one of a closed list, the one to use for the same.
+    pub main_name: fn(&str) -> Option<&'static str>,
+}
+
+impl OptionSpec {
+    /// What its value may be, for people; each name with others for the same in brackets.
+    pub fn describe(&self) -> String {
+        let names = self.grouped_names().join(", ");
+        match self.kind {
+            OptionKind::OneOf(_) => format!("one of {names}"),
+            OptionKind::SomeOf(_) => format!("one or an array of {names}"),
+            kind => kind.describe(),
+        }
+    }
+
+    /// Each of its names, with others for the same in brackets.
+    pub fn grouped_names(&self) -> Vec<String> {
+        let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+        for &name in self.kind.names() {
+            let main = (self.main_name)(name).unwrap_or(name);
+            match groups.iter_mut().find(|(group, _)| *group == main) {
+                Some((_, others)) if name != main => others.push(name),
+                Some(_) => {}
+                None => groups.push((main, [name].into_iter().filter(|name| *name != main).collect())),
+            }
+        }
+        let quoted = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| format!("\"{name}\""))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let one = |(name, others): &(&str, Vec<&str>)| match others.as_slice() {
+            [] => quoted(&[name]),
+            others => format!("{} ({})", quoted(&[name]), quoted(others)),
+        };
+        groups.iter().map(one).collect()
+    }
 }

@@ -19,7 +19,7 @@ use std::ops::Range;
 use rhai::{Dynamic, Map};
 
 use super::{OptionKind, OptionSpec, TargetOption, Word, number, target};
-use crate::errors::{ErrorKind, ScriptError};
+use crate::errors::{ErrorKind, ScriptError, nearest};
 use ecco_interpreter::Named;
 
 /// A struct that [`options!`](crate::options!) made.
@@ -89,9 +89,31 @@ fn unknown(primitive: &str, rows: &[OptionSpec], name: &str) -> ScriptError {
     }
 }
 
+/// Names that an error's first line lists at most.
+const MOST_NAMES: usize = 6;
+
 fn refused(row: &OptionSpec, value: &Dynamic) -> ScriptError {
     let got = crate::result::show::brief(value);
-    let expected = row.kind.describe();
+    let names = row.grouped_names();
+    if matches!(row.kind, OptionKind::OneOf(_) | OptionKind::SomeOf(_)) && names.len() > MOST_NAMES {
+        let message = format!(
+            "option `{}` takes one of {} names; got {got}",
+            row.name,
+            names.len()
+        );
+        let all = names.join(", ");
+        let text = value.as_immutable_string_ref().map(|text| text.to_string());
+        let meant = text
+            .ok()
+            .and_then(|text| nearest(&text, row.kind.names().iter().copied()));
+        let hint = meant.map_or(all.clone(), |meant| {
+            format!("did you mean `{meant}`? All are {all}")
+        });
+        return ScriptError::new(ErrorKind::Option, message)
+            .pointing_at(row.name)
+            .with_hint(hint);
+    }
+    let expected = row.describe();
     let message = format!("option `{}` takes {expected}; got {got}", row.name);
     let error = ScriptError::new(ErrorKind::Option, message).pointing_at(row.name);
     match (row.kind, value.as_immutable_string_ref()) {
@@ -118,6 +140,11 @@ pub trait OptionValue: Sized {
         Self::KIND
     }
 
+    /// Of a name that is one of a closed list, the one to use for the same.
+    fn main_name(_name: &str) -> Option<&'static str> {
+        None
+    }
+
     /// Whether it is at least that.
     fn is_from(&self, _least: i64) -> bool {
         true
@@ -139,6 +166,10 @@ impl<T: OptionValue> OptionValue for Option<T> {
 
     fn kind_from(least: i64) -> OptionKind {
         T::kind_from(least)
+    }
+
+    fn main_name(name: &str) -> Option<&'static str> {
+        T::main_name(name)
     }
 
     fn is_from(&self, least: i64) -> bool {
@@ -285,6 +316,10 @@ impl<T: Named> OptionValue for Choice<T> {
         T::parse(&value.as_immutable_string_ref().ok()?).map(Self)
     }
 
+    fn main_name(name: &str) -> Option<&'static str> {
+        T::parse(name).map(|value| value.name())
+    }
+
     fn written(&self) -> String {
         format!("{:?}", self.0.name())
     }
@@ -298,6 +333,10 @@ impl<T: Named> OptionValue for OneOrMany<Choice<T>> {
         let names = OneOrMany::<String>::of(value)?.0;
         let all = names.iter().map(|name| T::parse(name).map(Choice));
         all.collect::<Option<_>>().map(Self)
+    }
+
+    fn main_name(name: &str) -> Option<&'static str> {
+        T::parse(name).map(|value| value.name())
     }
 }
 
@@ -365,6 +404,7 @@ macro_rules! options {
                     true $(&& $crate::options::OptionValue::is_from(&value, $least))?
                 })
             },
+            main_name: <$of as $crate::options::OptionValue>::main_name,
         })
     };
     (@kind [$of:ty] []) => { <$of as $crate::options::OptionValue>::KIND };

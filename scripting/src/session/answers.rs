@@ -59,7 +59,7 @@ impl Session {
 
     fn describe(&self, found: Topic, detail: u8) -> Option<MimeBundle> {
         match found {
-            Topic::Entries(entries) => Some(docs::bundle(&entries)),
+            Topic::Entries(entries) => Some(docs::bundle(&entries, &self.known().stand_ins())),
             Topic::Documentation(bundle) => Some(bundle),
             Topic::Function(name) => {
                 let sources = self.state.sources.borrow();

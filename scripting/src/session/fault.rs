@@ -4,11 +4,12 @@ use std::rc::Rc;
 
 use rhai::{Dynamic, Engine, EvalAltResult, ParseErrorType, Position};
 
-use crate::assist::catalog::Catalog;
+use crate::assist::catalog::{Catalog, Entry};
 use crate::assist::complete::NameScope;
+use crate::assist::docs;
 use crate::assist::source::{Source, Sources};
 use crate::errors::{ErrorKind, ScriptError};
-use crate::habits::{self, Wrong};
+use crate::session::correction::correct;
 
 /// An error and the way to it.
 #[derive(Debug)]
@@ -50,45 +51,6 @@ pub(super) fn translate(error: &EvalAltResult, cell: &Rc<Source>, names: &Names)
     };
     correct(&mut fault, inner, names);
     fault
-}
-
-/// Says what people who come from Python should write, where a habit of theirs is what is wrong.
-fn correct(fault: &mut Fault, error: &EvalAltResult, names: &Names) {
-    use EvalAltResult as E;
-    let is_syntax = matches!(error, E::ErrorParsing(..));
-    let is_name = matches!(error, E::ErrorVariableNotFound(..) | E::ErrorFunctionNotFound(..));
-    let Some(frame) = fault.frames.last_mut().filter(|_| is_syntax || is_name) else {
-        return;
-    };
-    let Some(source) = &frame.source else { return };
-    let Some(at) = source.offset(frame.position) else {
-        return;
-    };
-    let wrong_at = |code: &str| {
-        let source = Source::new(names.engine, "", code);
-        let error = names.engine.compile(source.script()).err()?;
-        let end = code.chars().count();
-        Some(source.offset(source.place(error.position())).unwrap_or(end))
-    };
-    let wrong = Wrong {
-        code: &source.code,
-        at,
-        is_syntax,
-        known: names.scope,
-        fault: &wrong_at,
-    };
-    let found = habits::correct(&wrong).or_else(|| match error {
-        E::ErrorParsing(ParseErrorType::MissingToken(token, _), _) if token == ";" => {
-            habits::missing_semicolon(&wrong)
-        }
-        _ => None,
-    });
-    let Some(correction) = found else { return };
-    frame.position = source.position(correction.at);
-    if let Some(message) = correction.message {
-        fault.error.message = message.to_owned();
-    }
-    fault.error.hint = Some(correction.hint);
 }
 
 fn unwind<'e>(
@@ -225,12 +187,17 @@ fn unknown_function(call: &str, names: &Names) -> ScriptError {
     let (name, arguments) = call.split_once(" (").unwrap_or((call, ""));
     let arguments: Vec<String> = split_types(arguments.trim_end_matches(')'));
     let given = arguments.join(", ");
-    let mut signatures: Vec<String> = names
+    let versions: Vec<&Entry> = names
         .catalog
         .functions_named(name)
         .filter(|entry| entry.full_name() == name || !entry.full_name().contains("::"))
-        .map(|entry| entry.signature())
         .collect();
+    // Where a value of that type has the function, the others are of no help.
+    let own = |entry: &&&Entry| {
+        entry.receiver().is_some() && entry.receiver() == arguments.first().map(String::as_str)
+    };
+    let own: Vec<&Entry> = versions.iter().filter(own).copied().collect();
+    let mut signatures = docs::signatures(if own.is_empty() { &versions } else { &own });
     let scripted = names.script_functions.iter().filter(|(other, _)| other == name);
     signatures.extend(scripted.map(|(_, signature)| signature.clone()));
     if !name.chars().any(|c| c.is_alphanumeric()) {
@@ -332,7 +299,7 @@ fn without_position(error: &EvalAltResult) -> String {
 }
 
 /// Splits at commas that are not inside `<…>` or `(…)`, and names the types for people.
-fn split_types(text: &str) -> Vec<String> {
+pub(super) fn split_types(text: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     let mut depth = 0;
     for c in text.chars() {
@@ -350,7 +317,7 @@ fn split_types(text: &str) -> Vec<String> {
     named.filter(|part| !part.is_empty()).collect()
 }
 
-fn type_name(text: &str) -> String {
+pub(super) fn type_name(text: &str) -> String {
     crate::names::type_for_people(text)
 }
 

@@ -4,11 +4,12 @@
 //! - `engine`: limits, output, interruption, the memory budget; [`memory`]: that budget
 //! - [`state`]: what primitives reach besides their arguments; [`watch`]: progress and interruption of native work
 //! - [`Kept`]: values kept by their type
-//! - `fault`, `traceback`: errors with their places, as a cell shows them
+//! - `fault`, `correction`, `traceback`: errors with their places, as a cell shows them
 //! - `resolver`: imports; `syntax`: code that Rhai takes for whole and is not; `stack`: how large
 //!   the thread's is
 
 mod answers;
+mod correction;
 mod engine;
 mod fault;
 mod kept;
@@ -42,6 +43,7 @@ use crate::assist::page;
 use crate::assist::scan::scan;
 use crate::assist::source::Source;
 use crate::errors::{ErrorKind, ScriptError};
+use crate::habits;
 use crate::registry::Register;
 use crate::result::{known, show};
 use crate::session::resolver::Imports;
@@ -128,6 +130,9 @@ impl Session {
     fn run(&mut self, code: &str, source: &Rc<Source>) -> Result<Option<MimeBundle>, Box<EvalAltResult>> {
         let mut cell = compile(&self.engine, source.script())?;
         let aliases = import_aliases(&cell)?;
+        for note in habits::notes::notes(code, &self.scope_of(code)) {
+            self.state.output().stderr(&format!("{note}\n"));
+        }
         self.state.sources.borrow_mut().add_functions(&cell, source);
         let mut runnable = self.library.merge(&cell);
         runnable.set_source(source.label.as_str());

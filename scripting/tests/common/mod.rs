@@ -1,6 +1,7 @@
 //! A session with an output that records what a cell does. A test that has this as a module says what its sessions
 //! know besides the language: a function or an import named `register`.
 
+pub(crate) mod python;
 pub(crate) mod transcripts;
 
 use std::cell::RefCell;
