@@ -107,7 +107,7 @@ fn an_attribution_crosses_as_often_for_many_targets_as_for_one() {
     let model = model("families/llama", "float32");
     let input = text(&model);
     let n = input.ids.len();
-    assert!(n >= 6 && model.config().n_layers >= 2);
+    assert!(n >= 16 && model.config().n_layers >= 2);
     for &method in Method::ALL {
         let of = |first: usize| {
             let options = AttributionOptions {
@@ -120,7 +120,8 @@ fn an_attribution_crosses_as_often_for_many_targets_as_for_one() {
                 attribute(&model, &input, &targets, &options, &mut unwatched).expect("an attribution");
             })
         };
-        let (few, many) = (of(n - 1), of(2));
+        // KernelSHAP enumerates for targets with fewer sources than these, in passes of their own.
+        let (few, many) = (of(n - 1), of(8));
         assert_eq!(few.to_host, many.to_host, "{method:?}");
         assert!(many.to_host <= 3, "{method:?}: {many:?}");
     }
