@@ -222,7 +222,7 @@ impl<'a> Way<'a> {
         if let Some(contrast) = wanted.contrast {
             // Not in place: in float64 it is a view of the head.
             direction = &direction - column(contrast);
-            offset = offset - bias(contrast);
+            offset = &offset - bias(contrast);
         }
         let scaled = (direction * config.head.scale).to_kind(decoder.kind());
         let mut way = Self {

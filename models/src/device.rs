@@ -141,8 +141,7 @@ pub fn available_host_memory() -> Option<u64> {
     ecco_interpreter::free_memory()
 }
 
-/// Waits until a device has done all that it was asked for: work is handed to GPUs and goes on there, so that a time is
-/// taken behind this and not before.
+/// Waits until a device has done all that it was asked for: work is handed to GPUs and goes on there.
 pub fn wait(device: Device) {
     if let Device::Cuda(index) = device {
         Cuda::synchronize(index as i64);

@@ -103,9 +103,12 @@ pub fn numbers_of_all(all: &[&Tensor]) -> Vec<Vec<f64>> {
         true => first.kind(),
         false => Kind::Double,
     };
-    let flat = all
-        .iter()
-        .map(|x| bring(&x.reshape([-1]), (kind, first.device())));
+    // Together on a GPU where any is on one: from there they cross once.
+    let mut devices = all.iter().map(|x| x.device());
+    let device = devices
+        .find(|&device| device != Device::Cpu)
+        .unwrap_or(Device::Cpu);
+    let flat = all.iter().map(|x| bring(&x.reshape([-1]), (kind, device)));
     let flat: Vec<Tensor> = flat.collect();
     let mut values = numbers(&Tensor::cat(&flat, 0)).into_iter();
     all.iter()

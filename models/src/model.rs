@@ -166,9 +166,15 @@ impl Model {
         names.join(" + ")
     }
 
-    /// Waits until its devices have done all that they were asked for.
-    pub fn wait(&self) {
-        self.devices().into_iter().for_each(device::wait);
+    /// Waits until its devices have done all that they were asked for: before a time is taken, and after.
+    ///
+    /// # Errors
+    /// What went wrong meanwhile.
+    pub fn wait(&self) -> Result<()> {
+        guard(|| {
+            self.devices().into_iter().for_each(device::wait);
+            Ok(())
+        })
     }
 
     fn devices(&self) -> Vec<Device> {

@@ -48,11 +48,11 @@ pub(super) fn attribution(
         return Err(Error::NothingGenerated.into());
     }
     let loaded = passage.model().loaded()?;
-    loaded.wait();
+    loaded.wait()?;
     let start = Instant::now();
     let attribution = passage
         .watched(|watch| ecco_explain::attribute(&loaded, passage.input(), targets, options, watch))??;
-    loaded.wait();
+    loaded.wait()?;
     let computed = Computed {
         targets: targets.to_vec(),
         options: options.clone(),
