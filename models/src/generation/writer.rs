@@ -38,9 +38,19 @@ impl<'a> Writer<'a> {
         self.next(&self.decoder.embed(ids))
     }
 
-    /// Logits of what follows when each sequence goes on with one token: `[sequence, vocabulary]`.
-    pub fn go_on(&mut self, ids: &[u32]) -> Result<Tensor> {
-        self.next(&self.decoder.embed(ids).transpose(0, 1))
+    /// Logits of what follows each of the sequences, of which all but the last token were read: `[sequence, vocabulary]`.
+    ///
+    /// Where they grow over a border behind which positions turn at other frequencies, all of them is read anew, as
+    /// transformers does.
+    pub fn go_on(&mut self, sequences: &[Vec<u32>]) -> Result<Tensor> {
+        let (read, n) = (self.cache.length as usize, sequences.len() as i64);
+        if self.decoder.config().positions.turn_anew(read, read + 1) {
+            self.cache.length = 0;
+        }
+        let from = self.cache.length as usize;
+        let new: Vec<u32> = sequences.iter().flat_map(|ids| &ids[from..]).copied().collect();
+        let embeddings = self.decoder.embed(&new).squeeze_dim(0);
+        self.next(&embeddings.unflatten(0, [n, -1])) // [sequence, position, size]
     }
 
     /// Goes on with these of the sequences, each as often as it is named.
