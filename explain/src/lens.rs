@@ -232,8 +232,9 @@ fn read(
     let sum = |x: Tensor| x.sum_dim_intlist(-1, false, None::<Kind>);
     let entropy = pairs(&-sum(&p * &log_p))?;
     let divergence = pairs(&sum(output.exp() * (&output - &log_p)))?;
-    let (top, top_ids) = p.topk((top_k as i64).min(vocabulary), -1, true, true);
-    let (top, top_ids) = (to_array(&top)?, integers(&top_ids)?);
+    // By their logits: probabilities that round to 0 have no order.
+    let (_, top_ids) = logits.topk((top_k as i64).min(vocabulary), -1, true, true);
+    let (top, top_ids) = (to_array(&p.gather(-1, &top_ids, false))?, integers(&top_ids)?);
     let k = top.shape()[2];
     let width = watch.iter().map(Vec::len).max().unwrap_or(0);
     let padded = |ids: &Vec<u32>| {

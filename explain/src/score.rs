@@ -97,9 +97,10 @@ fn of_rows(logits: &Tensor, ids: &[u32]) -> ecco_models::error::Result<Vec<Token
     let own = logits.gather(1, &index, false); // [row, 1]
     let more_probable = logits.gt_tensor(&own).sum_dim_intlist(-1, false, Kind::Int64);
     let log = logits.log_softmax(-1, None::<Kind>);
-    let (best, best_ids) = log.max_dim(-1, false);
+    let best_ids = logits.argmax(-1, true); // [row, 1]
+    let best = log.gather(1, &best_ids, false);
     let numbers = |x: &Tensor| Vec::<f64>::try_from(x.to_device(Device::Cpu).to_kind(Kind::Double).view(-1));
-    let integers = |x: &Tensor| Vec::<i64>::try_from(x.to_device(Device::Cpu));
+    let integers = |x: &Tensor| Vec::<i64>::try_from(x.to_device(Device::Cpu).view(-1));
     let torch = |error: tch::TchError| ecco_models::Error::Torch {
         message: error.to_string(),
     };
