@@ -49,7 +49,14 @@ KINDS = {
         dict(legacy=True),
     ),
 }
-CLASSES = {"t5": "T5", "albert": "Albert", "xlm": "XLMRoberta", "llama": "Llama"}
+DEBERTA = UNIGRAM | dict(
+    pad_id=0, bos_id=1, eos_id=2, unk_id=3, pad_piece="[PAD]", bos_piece="[CLS]", eos_piece="[SEP]", unk_piece="[UNK]",
+)
+KINDS |= {
+    "deberta": ("spm.model", DEBERTA, {}),
+    "deberta-lower": ("spm.model", DEBERTA, dict(do_lower_case=True, split_by_punct=True)),
+}
+CLASSES = {"deberta": "DebertaV2", "t5": "T5", "albert": "Albert", "xlm": "XLMRoberta", "llama": "Llama"}
 
 
 def texts():

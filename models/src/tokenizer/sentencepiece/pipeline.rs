@@ -19,6 +19,8 @@ enum Kind {
     Albert,
     /// Its first pieces are others than the file's.
     XlmRoberta,
+    /// Without the file's map of characters.
+    Deberta,
 }
 
 /// By the tokenizer's class without its ending, and by the model's type.
@@ -27,6 +29,7 @@ const KINDS: &[(&str, &str, Kind)] = &[
     ("T5", "t5 mt5", Kind::T5),
     ("Albert", "albert", Kind::Albert),
     ("XLMRoberta", "xlm-roberta", Kind::XlmRoberta),
+    ("DebertaV2", "deberta-v2", Kind::Deberta),
 ];
 
 /// Tokens and their scores, in the order of their ids.
@@ -68,6 +71,7 @@ pub(in crate::tokenizer) fn tokenizer_json(
         Kind::T5 => words.t5(file)?,
         Kind::Albert => words.albert(file)?,
         Kind::XlmRoberta => words.xlm_roberta(file)?,
+        Kind::Deberta => words.deberta(file)?,
     }))
 }
 
@@ -203,6 +207,46 @@ impl Words<'_> {
         )
     }
 
+    fn deberta(&self, file: &str) -> Result<Value> {
+        let mut steps = vec![];
+        if self.settings.flag("do_lower_case").unwrap_or(false) {
+            steps.push(json!({"type": "Lowercase"}));
+        }
+        let spaces = r"\s{2,}|[\n\r\t]";
+        steps.extend([
+            json!({"type": "Replace", "pattern": {"Regex": spaces}, "content": " "}),
+            json!({"type": "NFC"}),
+            json!({"type": "Strip", "strip_left": false, "strip_right": true}),
+        ]);
+        let named = [
+            ("bos_token", "[CLS]"),
+            ("eos_token", "[SEP]"),
+            ("unk_token", "[UNK]"),
+            ("sep_token", "[SEP]"),
+            ("pad_token", "[PAD]"),
+            ("cls_token", "[CLS]"),
+            ("mask_token", "[MASK]"),
+        ];
+        let (first, last) = (
+            (self.name)("cls_token", "[CLS]"),
+            (self.name)("sep_token", "[SEP]"),
+        );
+        let (vocabulary, unknown) = (self.vocabulary(), (self.name)("unk_token", "[UNK]"));
+        let unk_id = vocabulary
+            .iter()
+            .position(|(text, score)| *text == unknown && *score == 0.0);
+        let steps = json!({"type": "Sequence", "normalizers": steps});
+        let ends = (Some(first.as_str()), last.as_str());
+        let mut json = self.unigram(file, vocabulary, unk_id.unwrap_or(1), steps, ends, &named)?;
+        // Words are no more split at spaces of every kind.
+        let mut splits = vec![json["decoder"].clone()];
+        if self.settings.flag("split_by_punct").unwrap_or(false) {
+            splits.insert(0, json!({"type": "Punctuation", "behavior": "Isolated"}));
+        }
+        json["pre_tokenizer"] = json!({"type": "Sequence", "pretokenizers": splits});
+        Ok(json)
+    }
+
     /// Steps of normalisation, and what characters become at their end.
     fn mapped(&self, mut steps: Vec<Value>) -> Value {
         if !self.model.char_map.is_empty() {
@@ -267,7 +311,8 @@ impl Words<'_> {
         }))
     }
 
-    /// Tokens that are found before any other: those with names, the file's own, and those that T5 fills gaps with.
+    /// Tokens that are found before any other: those with names, the file's own, and those that T5 fills gaps with. What
+    /// the vocabulary lacks of those with names comes behind it.
     fn special(&self, vocabulary: &[(String, f32)], named: &[(&str, &str)]) -> Vec<Value> {
         let named: Vec<String> = named
             .iter()
@@ -298,7 +343,21 @@ impl Words<'_> {
                 "special": special,
             }))
         };
-        vocabulary.iter().enumerate().filter_map(token).collect()
+        let mut all: Vec<Value> = vocabulary.iter().enumerate().filter_map(token).collect();
+        let mut missing: Vec<&String> = Vec::new();
+        for name in &named {
+            if !missing.contains(&name) && vocabulary.iter().all(|(text, _)| text != name) {
+                missing.push(name);
+            }
+        }
+        let added = missing.into_iter().enumerate().map(|(at, text)| {
+            json!({
+                "id": vocabulary.len() + at, "content": text, "single_word": false, "lstrip": false, "rstrip": false,
+                "normalized": false, "special": true,
+            })
+        });
+        all.extend(added);
+        all
     }
 }
 
