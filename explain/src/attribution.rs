@@ -84,6 +84,10 @@ pub fn attribute(
 ) -> Result<Attribution> {
     options.check()?;
     let explained = Objective::new(model, input, targets)?;
+    let explained = match options.start_token {
+        true => explained.counting_start()?,
+        false => explained,
+    };
     let cost = options.method.cost();
     cost.ensure_room(&explained, options)?;
     let (total, unit) = cost.work(&explained, options);
@@ -110,10 +114,14 @@ fn rows_of(explained: &Objective, options: &AttributionOptions, work: &mut Work)
     let targets = explained.targets().iter();
     let n_sources: Vec<usize> = targets.map(|target| explained.n_sources_of(target)).collect();
     let method = options.method;
-    guard(|| {
+    let mut rows = guard(|| {
         let found = method.run(explained, options, work);
         Ok(found.map(|found| found.rows(options.aggregation, &n_sources, method.adds_up())))
-    })?
+    })??;
+    if let Some(start) = explained.start_source() {
+        rows.iter_mut().for_each(|row| row.leave_out(start));
+    }
+    Ok(rows)
 }
 
 impl Attribution {

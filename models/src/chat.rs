@@ -3,7 +3,14 @@
 //! A template comes with the model, so it is not trusted: its steps, its depth and its memory are bounded, and it
 //! sees nothing but the messages, the special tokens and the options.
 
+mod arguments;
+mod filters;
 mod jinja;
+mod markup;
+mod methods;
+mod python;
+
+use std::collections::BTreeMap;
 
 use minijinja::ErrorKind;
 use serde_json::{Map, Value, json};
@@ -18,6 +25,9 @@ use crate::tokenizer::settings::{NAMES, Settings};
 /// How to render a conversation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChatOptions {
+    /// Which of the model's templates, by name; by default the one that is for tools where some are given, else the
+    /// default one.
+    pub template: Option<String>,
     /// End with what begins an answer.
     pub add_generation_prompt: bool,
     /// End within the last message, for the model to go on with it. Wins over `add_generation_prompt`.
@@ -29,6 +39,7 @@ pub struct ChatOptions {
 impl Default for ChatOptions {
     fn default() -> Self {
         Self {
+            template: None,
             add_generation_prompt: true,
             continue_final_message: false,
             variables: Map::new(),
@@ -36,10 +47,12 @@ impl Default for ChatOptions {
     }
 }
 
-/// A rendered conversation: a text that has its special tokens already.
+/// A rendered conversation, or what a model has read and written: a text that has its special tokens already.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chat {
     pub text: String,
+    /// Its tokens, where they are known: those that the text alone would be read as may be others.
+    pub ids: Option<Vec<u32>>,
 }
 
 /// What a model is given to read.
@@ -49,13 +62,15 @@ pub enum Prompt<'a> {
     Text(&'a str),
     /// A text to which nothing is added.
     Bare(&'a str),
+    /// A text whose tokens are these.
+    Ids(&'a str, &'a [u32]),
 }
 
 impl Prompt<'_> {
     /// What is read, without special tokens that the tokenizer puts around it.
     pub fn text(&self) -> &str {
         match self {
-            Self::Text(text) | Self::Bare(text) => text,
+            Self::Text(text) | Self::Bare(text) | Self::Ids(text, _) => text,
         }
     }
 
@@ -63,6 +78,7 @@ impl Prompt<'_> {
         match self {
             Self::Text(text) => tokenizer.encode(text),
             Self::Bare(text) => tokenizer.encode_bare(text),
+            Self::Ids(_, ids) => Ok(ids.to_vec()),
         }
     }
 }
@@ -81,46 +97,77 @@ impl<'a> From<&'a String> for Prompt<'a> {
 
 impl<'a> From<&'a Chat> for Prompt<'a> {
     fn from(chat: &'a Chat) -> Self {
-        Self::Bare(&chat.text)
+        match &chat.ids {
+            Some(ids) => Self::Ids(&chat.text, ids),
+            None => Self::Bare(&chat.text),
+        }
     }
 }
 
 /// Bytes of a template; the longest in use have some 20 kB.
 const LARGEST_TEMPLATE: usize = 1 << 20;
 
-/// A model's template and the texts of its special tokens.
+/// A model's templates and the texts of its special tokens.
 pub struct ChatTemplate {
-    source: String,
+    /// By name; a single one is `default`.
+    sources: BTreeMap<String, String>,
     /// `bos_token` and the like.
     special: Map<String, Value>,
 }
 
+const DEFAULT: &str = "default";
+/// The name of the template that is meant where tools are given.
+const FOR_TOOLS: &str = "tool_use";
+
 impl ChatTemplate {
-    /// `chat_template.jinja`, or what `tokenizer_config.json` has: one template, or several of which one is the
-    /// default.
+    /// `chat_template.jinja` and those of `additional_chat_templates`, else what `tokenizer_config.json` has: one
+    /// template, or several with names.
     pub fn read(files: &TokenizerFiles) -> Result<Option<Self>> {
         let settings = Settings::read(files)?;
-        let inside = match settings.get("chat_template") {
-            Some(Value::Array(templates)) => templates
-                .iter()
-                .find(|template| template["name"] == "default")
-                .and_then(|template| template["template"].as_str()),
-            template => template.and_then(Value::as_str),
-        };
-        let beside = files.get("chat_template.jinja").map(String::from_utf8_lossy);
-        let Some(source) = beside.or(inside.map(Into::into)) else {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let default = files.get("chat_template.jinja");
+        let beside = default
+            .map(|bytes| (DEFAULT, bytes))
+            .into_iter()
+            .chain(files.templates());
+        let mut sources: BTreeMap<String, String> = beside
+            .map(|(name, bytes)| (name.to_owned(), text(bytes)))
+            .collect();
+        if sources.is_empty() {
+            sources = inside(&settings);
+        }
+        if sources.is_empty() {
             return Ok(None);
-        };
-        if source.len() > LARGEST_TEMPLATE {
-            return Err(Error::ChatTemplate {
-                reason: format!("has {} bytes, more than any conversation needs", source.len()),
-            });
+        }
+        for source in sources.values_mut() {
+            if source.len() > LARGEST_TEMPLATE {
+                return Err(Error::ChatTemplate {
+                    reason: format!("has {} bytes, more than any conversation needs", source.len()),
+                });
+            }
+            *source = without_generation_tags(source);
         }
         let token = |name: &&str| Some(((*name).to_owned(), settings.named(name)?.into()));
         Ok(Some(Self {
-            source: without_generation_tags(&source),
+            sources,
             special: NAMES.iter().filter_map(token).collect(),
         }))
+    }
+
+    /// The template that is meant.
+    fn source(&self, options: &ChatOptions) -> Result<&str> {
+        let has_tools = options
+            .variables
+            .get("tools")
+            .is_some_and(|tools| !tools.is_null());
+        let for_tools = Some(FOR_TOOLS).filter(|name| has_tools && self.sources.contains_key(*name));
+        let asked = options.template.as_deref();
+        let name = asked.or(for_tools).unwrap_or(DEFAULT);
+        self.sources.get(name).map(String::as_str).ok_or_else(|| {
+            let names: Vec<String> = self.sources.keys().map(|name| format!("{name:?}")).collect();
+            let reason = format!("the model has {}", names.join(", "));
+            refuse("chat_template", format!("{name:?}"), reason)
+        })
     }
 
     /// A conversation as text.
@@ -129,34 +176,48 @@ impl ChatTemplate {
     /// [`Error::Option`] for what are no messages, [`Error::ChatTemplate`] for those that the template refuses.
     pub fn render(&self, messages: &Value, options: &ChatOptions) -> Result<Chat> {
         check(messages)?;
+        let messages = &with_reasoning(messages);
         if options.continue_final_message {
             let (marked, last) = mark_last(messages)?;
-            let text = self.fill(&marked, false, &options.variables)?;
+            let text = self.fill(&marked, false, options)?;
             return Ok(Chat {
                 text: up_to_mark(&text, &last)?,
+                ids: None,
             });
         }
         Ok(Chat {
-            text: self.fill(messages, options.add_generation_prompt, &options.variables)?,
+            text: self.fill(messages, options.add_generation_prompt, options)?,
+            ids: None,
         })
     }
 
-    fn fill(
-        &self,
-        messages: &Value,
-        add_generation_prompt: bool,
-        variables: &Map<String, Value>,
-    ) -> Result<String> {
+    fn fill(&self, messages: &Value, add_generation_prompt: bool, options: &ChatOptions) -> Result<String> {
+        let source = self.source(options)?;
         let mut context = json!({"tools": null, "documents": null});
         if let Value::Object(context) = &mut context {
             context.extend(self.special.clone());
-            context.extend(variables.clone());
+            context.extend(options.variables.clone());
             context.insert("messages".into(), messages.clone());
             context.insert("add_generation_prompt".into(), add_generation_prompt.into());
         }
         let context = minijinja::value::Serde(context);
-        let text = environment().and_then(|environment| environment.render_str(&self.source, context));
+        let text = environment().and_then(|environment| environment.render_str(source, context));
         text.map_err(refused)
+    }
+}
+
+/// What `tokenizer_config.json` has.
+fn inside(settings: &Settings) -> BTreeMap<String, String> {
+    match settings.get("chat_template") {
+        Some(Value::Array(templates)) => {
+            let named = |template: &Value| {
+                let name = template["name"].as_str()?.to_owned();
+                Some((name, template["template"].as_str()?.to_owned()))
+            };
+            templates.iter().filter_map(named).collect()
+        }
+        Some(Value::String(template)) => [(DEFAULT.to_owned(), template.clone())].into(),
+        _ => BTreeMap::new(),
     }
 }
 
@@ -198,6 +259,26 @@ fn up_to_mark(text: &str, last: &str) -> Result<String> {
     }
 }
 
+/// Names that templates have for what a model thought before it answered; the first is the usual one.
+const REASONING: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
+
+/// Messages in which what was thought has the names that templates read, as transformers has it.
+fn with_reasoning(messages: &Value) -> Value {
+    let mut messages = messages.clone();
+    for message in messages.as_array_mut().into_iter().flatten() {
+        let Value::Object(fields) = message else { continue };
+        let mut found = REASONING.iter().filter_map(|name| fields.get(*name));
+        let Some(thought) = found.find(|thought| !thought.is_null()).cloned() else {
+            continue;
+        };
+        let mut renamed = Map::from_iter([("thinking".to_owned(), thought.clone())]);
+        renamed.extend(std::mem::take(fields));
+        renamed.insert("reasoning_content".into(), thought);
+        *fields = renamed;
+    }
+    messages
+}
+
 /// What every template builds on; whether a role is known is the template's to say.
 fn check(messages: &Value) -> Result<()> {
     let refused = |value: &Value, reason: &str| {
@@ -236,7 +317,7 @@ mod tests {
 
     fn render(source: &str) -> Result<String> {
         let template = ChatTemplate {
-            source: without_generation_tags(source),
+            sources: [(DEFAULT.to_owned(), without_generation_tags(source))].into(),
             special: Map::new(),
         };
         let messages = json!([{"role": "user", "content": "hi"}]);
@@ -270,7 +351,7 @@ mod tests {
         let messages = json!([{"role": "user", "content": "hi"}, {"role": "assistant", "content": "I am "}]);
         let of = |source: &str, messages: &Value| {
             let template = ChatTemplate {
-                source: source.into(),
+                sources: [(DEFAULT.to_owned(), source.to_owned())].into(),
                 special: Map::new(),
             };
             let options = ChatOptions {
@@ -294,6 +375,34 @@ mod tests {
         assert_eq!(of("{{ messages[0].content[0].text }}.", &parts).unwrap(), "a");
         let error = of(plain, &json!([{"role": "user"}])).unwrap_err().to_string();
         assert!(error.contains("the last message has no text"), "{error}");
+    }
+
+    #[test]
+    fn what_was_thought_has_the_names_that_templates_read() {
+        let source = "{{ messages[0] | tojson }}";
+        let template = ChatTemplate {
+            sources: [(DEFAULT.to_owned(), source.to_owned())].into(),
+            special: Map::new(),
+        };
+        let of = |message: Value| {
+            template
+                .render(&json!([message]), &ChatOptions::default())
+                .unwrap()
+                .text
+        };
+        // As transformers 5.24 writes them.
+        assert_eq!(
+            of(json!({"role": "assistant", "reasoning": "so"})),
+            r#"{"thinking": "so", "role": "assistant", "reasoning": "so", "reasoning_content": "so"}"#
+        );
+        assert_eq!(
+            of(json!({"role": "a", "reasoning_content": null, "thinking": "x"})),
+            r#"{"thinking": "x", "role": "a", "reasoning_content": "x"}"#
+        );
+        assert_eq!(
+            of(json!({"role": "a", "content": "b"})),
+            r#"{"role": "a", "content": "b"}"#
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub struct Config {
     /// Hugging Face's name of the family.
     pub model_type: String,
     pub vocab_size: usize,
-    /// The most tokens the model takes.
+    /// The most tokens the model was made for.
     pub context_length: usize,
     pub hidden_size: usize,
     pub n_layers: usize,
@@ -42,6 +42,12 @@ pub struct Config {
 }
 
 impl Config {
+    /// The most tokens that can be read: `None` where positions are told by distances, or turned, which knows no end.
+    /// Longer texts than [`Self::context_length`] are then read, though not what the model was trained on.
+    pub fn length_limit(&self) -> Option<usize> {
+        self.positions.are_counted().then_some(self.context_length)
+    }
+
     /// The canonical name of a part of a layer. Layers may repeat the weights of others.
     pub fn name_in_layer(&self, layer: usize, part: &str) -> String {
         let stored = layer * self.n_stored_layers / self.n_layers;
@@ -118,6 +124,21 @@ pub enum Positions {
     Buckets { n_buckets: usize, max_distance: usize },
     /// Queries and keys also meet vectors of their distance (2006.03654).
     Disentangled(Disentangled),
+}
+
+impl Positions {
+    /// Whether keys that were read in texts of one length are of no use in longer ones.
+    pub fn turn_anew(&self, before: usize, after: usize) -> bool {
+        match self {
+            Self::Rotary { ropes, .. } => ropes.iter().any(|rope| rope.turns_anew(before, after)),
+            _ => false,
+        }
+    }
+
+    /// Whether there are vectors for so many positions and no more.
+    fn are_counted(&self) -> bool {
+        matches!(self, Self::Learned { .. } | Self::Sinusoidal)
+    }
 }
 
 /// Disentangled attention.

@@ -266,6 +266,9 @@ impl Diagnostic for Error {
                 format!("generate at most {} tokens", context - n_input)
             }
             Self::TooLong { .. } => "shorten the text".into(),
+            Self::EmptyText => "write at least one token; alone may stand the one that the model's texts start with, \
+                                such as <s> or <|endoftext|>"
+                .into(),
             Self::NoRoom { .. } => "say how many tokens to make".into(),
             Self::OutOfMemory { .. } => "free a model that is loaded".into(),
             Self::NoWriting { .. } => "run it, and explain what it says".into(),

@@ -25,18 +25,25 @@ pub struct ModelFiles {
 pub struct TokenizerFiles {
     folder: PathBuf,
     files: BTreeMap<&'static str, Vec<u8>>,
+    /// Chat templates for a purpose, by its name.
+    templates: BTreeMap<String, Vec<u8>>,
 }
 
 /// Read beside the vocabulary.
-const TOKENIZER_FILES: [&str; 3] = [
+const TOKENIZER_FILES: [&str; 4] = [
     "tokenizer_config.json",
     "special_tokens_map.json",
+    "added_tokens.json",
     "chat_template.jinja",
 ];
+/// Where chat templates for a purpose are, each `NAME.jinja`.
+pub(crate) const TEMPLATE_FOLDER: &str = "additional_chat_templates";
+/// There are two or three.
+pub(crate) const MOST_TEMPLATES: usize = 32;
 /// Read where there is no `tokenizer.json`.
 const VOCABULARY_FILES: [&str; 3] = ["vocab.json", "merges.txt", "vocab.txt"];
-/// SentencePiece's, which only Python reads.
-const SENTENCE_PIECE_FILES: [&str; 4] = [
+/// SentencePiece's.
+pub(crate) const SENTENCE_PIECE_FILES: [&str; 4] = [
     "spiece.model",
     "sentencepiece.bpe.model",
     "spm.model",
@@ -51,26 +58,42 @@ impl TokenizerFiles {
     pub fn open(folder: &Path) -> Result<Self> {
         let mut this = Self {
             folder: folder.to_owned(),
-            files: BTreeMap::new(),
+            ..Self::default()
         };
         let add = |this: &mut Self, names: &[&'static str]| {
             for name in names.iter().filter(|name| is_there(&folder.join(name))) {
                 this.files.insert(name, read(folder, name)?);
             }
-            Ok(())
+            Ok::<_, Error>(())
         };
         add(&mut this, &["tokenizer.json"])?;
         if this.files.is_empty() {
             add(&mut this, &VOCABULARY_FILES)?;
+            add(&mut this, &SENTENCE_PIECE_FILES)?;
         }
         match this.files.is_empty() {
-            true => Err(this.without_tokenizer()),
-            false => add(&mut this, &TOKENIZER_FILES).map(|()| this),
+            true => return Err(this.without_tokenizer()),
+            false => add(&mut this, &TOKENIZER_FILES)?,
         }
+        this.templates = templates(&folder.join(TEMPLATE_FOLDER))?;
+        Ok(this)
     }
 
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         self.files.get(name).map(Vec::as_slice)
+    }
+
+    /// SentencePiece's model, with its name, where nothing newer is there.
+    pub(crate) fn sentence_piece(&self) -> Option<(&'static str, &[u8])> {
+        let mut names = SENTENCE_PIECE_FILES.iter();
+        names.find_map(|name| Some((*name, self.get(name)?)))
+    }
+
+    /// Chat templates for a purpose, each with its name: `tool_use`, `rag`.
+    pub fn templates(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.templates
+            .iter()
+            .map(|(name, text)| (name.as_str(), text.as_slice()))
     }
 
     /// The error for a folder whose tokenizer cannot be read here.
@@ -94,6 +117,24 @@ impl TokenizerFiles {
     }
 }
 
+/// The templates in a folder, which need not be there.
+fn templates(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut names: Vec<String> = names.filter(|name| name.ends_with(".jinja")).collect();
+    names.sort();
+    names.truncate(MOST_TEMPLATES);
+    names
+        .into_iter()
+        .map(|file| {
+            Ok((
+                file.trim_end_matches(".jinja").to_owned(),
+                read_small(folder, &file)?,
+            ))
+        })
+        .collect()
+}
+
 impl ModelFiles {
     /// The demo model: see its card in `demo/model/README.md`.
     pub fn demo() -> Self {
@@ -107,6 +148,7 @@ impl ModelFiles {
                     include_bytes!("../../demo/model/tokenizer.json").to_vec(),
                 )]
                 .into(),
+                templates: BTreeMap::new(),
             },
             weights: vec![WeightFile::inside(
                 "demo",
@@ -163,6 +205,7 @@ impl ModelFiles {
             tokenizer: TokenizerFiles {
                 folder: folder.to_owned(),
                 files: documents.tokenizer,
+                templates: BTreeMap::new(),
             },
             weights,
         })
@@ -195,24 +238,28 @@ fn dangling(path: &Path) -> Option<PathBuf> {
 }
 
 fn read(folder: &Path, file: &'static str) -> Result<Vec<u8>> {
+    match read_small(folder, file) {
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            Err(Error::FileMissing {
+                folder: folder.to_owned(),
+                file,
+            })
+        }
+        read => read,
+    }
+}
+
+fn read_small(folder: &Path, file: &str) -> Result<Vec<u8>> {
     let path = folder.join(file);
     if let Some(target) = dangling(&path) {
         return Err(Error::Dangling { path, target });
     }
-    let io = |source| Error::Io {
-        path: path.clone(),
-        source,
-    };
     match std::fs::metadata(&path) {
         Ok(metadata) if !metadata.is_file() || metadata.len() > LARGEST_SMALL_FILE => Err(Error::Damaged {
             file: file.into(),
             reason: "not a file of a sane size".into(),
         }),
-        Ok(_) => std::fs::read(&path).map_err(io),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::FileMissing {
-            folder: folder.to_owned(),
-            file,
-        }),
-        Err(error) => Err(io(error)),
+        Ok(_) => std::fs::read(&path).map_err(|source| Error::Io { path, source }),
+        Err(source) => Err(Error::Io { path, source }),
     }
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use serde_json::Value;
 use tch::{Device, Tensor};
 
-use crate::chat::{Chat, ChatOptions, ChatTemplate};
+use crate::chat::{Chat, ChatOptions, ChatTemplate, Prompt};
 use crate::config::Config;
 use crate::decoder::Decoder;
 use crate::device;
@@ -243,6 +243,29 @@ impl Model {
         })
     }
 
+    /// The ids of what is given to read. Of an empty text that is to be gone on with: the token that texts start with,
+    /// where the model has one.
+    pub fn ids<'a>(&self, prompt: impl Into<Prompt<'a>>) -> Result<Vec<u32>> {
+        let ids = prompt.into().ids(&self.tokenizer)?;
+        match (&self.body, self.generation.begin_id) {
+            (Body::Decoder(_), Some(begin)) if ids.is_empty() => Ok(vec![begin]),
+            _ => Ok(ids),
+        }
+    }
+
+    /// The length that the model was made for, of the first of its stacks that a text of so many tokens goes beyond:
+    /// `n_read` in all, of an encoder–decoder those that the encoder reads and `n_written` by the decoder.
+    pub fn outgrown(&self, n_read: usize, n_written: usize) -> Option<usize> {
+        let is_beyond =
+            |config: &Config, n: usize| (n > config.context_length).then_some(config.context_length);
+        match &self.body {
+            Body::EncoderDecoder(both) => {
+                is_beyond(&both.encoder.config, n_read).or_else(|| is_beyond(self.config(), n_written))
+            }
+            _ => is_beyond(self.config(), n_read),
+        }
+    }
+
     /// Refuses a sequence the model cannot take.
     pub fn check_ids(&self, ids: &[u32]) -> Result<()> {
         if self.devices().contains(&Device::Cpu) {
@@ -256,7 +279,7 @@ impl Model {
         if ids.is_empty() {
             return Err(Error::EmptyText);
         }
-        if ids.len() > config.context_length {
+        if config.length_limit().is_some_and(|limit| ids.len() > limit) {
             let (n_input, context) = (ids.len(), config.context_length);
             return Err(Error::TooLong {
                 model: self.name.clone(),

@@ -115,6 +115,15 @@ impl Rope {
         self.context_length.max(stretched as usize)
     }
 
+    /// Whether a text that grows from one length to another turns at other frequencies, so that keys which were turned
+    /// before are of no use. Those of `Dynamic` are kept, as transformers does.
+    pub fn turns_anew(&self, before: usize, after: usize) -> bool {
+        match self.scaling {
+            Scaling::LongRope { original, .. } => before as f64 <= original && after as f64 > original,
+            _ => false,
+        }
+    }
+
     /// The same turns with another base and no scaling.
     pub fn plain(&self, theta: f64) -> Self {
         Self {

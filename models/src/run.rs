@@ -48,7 +48,7 @@ impl Input {
     /// # Errors
     /// A text the model cannot take; a target for a model that reads one text.
     pub fn new<'a>(model: &Model, text: impl Into<Prompt<'a>>, target: Option<&str>) -> Result<Self> {
-        let ids = text.into().ids(&model.tokenizer)?;
+        let ids = model.ids(text)?;
         let Body::EncoderDecoder(both) = model.body() else {
             model.check_ids(&ids)?;
             return match target {

@@ -1,13 +1,17 @@
 //! Text to tokens and back, with what each token looks like to a person.
 //!
+//! - `border`: a text that goes on where another ends
 //! - `pieces`: what each token adds to a text, whatever the kind of tokenizer
 //! - `shown`: characters, parts of characters, and where they stand
-//! - `settings`, `slow`: what stands beside the vocabulary, and vocabularies without a `tokenizer.json`
+//! - `settings`, `slow`: what stands beside the vocabulary, and vocabularies without a `tokenizer.json`; `sentencepiece`:
+//!   those of SentencePiece
 //!
 //! A token need not be whole characters: an emoji may be four tokens. Each of those shows the whole character and
 //! which part of it it is; bytes that never become a character show as `<0xF0>`.
 
+mod border;
 mod pieces;
+mod sentencepiece;
 pub(crate) mod settings;
 mod shown;
 mod slow;
@@ -19,6 +23,7 @@ use std::ops::Range;
 
 use tokenizers::Tokenizer as HfTokenizer;
 
+pub use self::border::Ends;
 use self::pieces::{Piece, VocabularyToken};
 use self::settings::Settings;
 use crate::error::{Error, Result, refuse};
@@ -109,13 +114,7 @@ impl Tokenizer {
 
     fn encode_as(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>> {
         let encoding = self.inner.encode_fast(text, add_special_tokens);
-        let encoding = encoding.map_err(|error| {
-            refuse(
-                "text",
-                format!("{:?}", text.chars().take(40).collect::<String>()),
-                error.to_string(),
-            )
-        })?;
+        let encoding = encoding.map_err(|error| refused_text(text, &error))?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -201,6 +200,11 @@ impl Tokenizer {
         });
         pieces::pieces(self.inner.get_decoder(), &self.byte_table, written.collect())
     }
+}
+
+fn refused_text(text: &str, error: &tokenizers::Error) -> Error {
+    let start = format!("{:?}", text.chars().take(40).collect::<String>());
+    refuse("text", start, error.to_string())
 }
 
 /// GPT-2's map of characters to the bytes they stand for: printable Latin-1 for itself, the rest from

@@ -340,3 +340,62 @@ fn what_would_not_fit_is_refused_with_numbers() {
     }
     std::fs::remove_dir_all(&to).unwrap();
 }
+
+/// captum's numbers where the token that a decoder starts with is a source. See tests/reference/make_start.py.
+#[test]
+fn the_start_token_counts_where_it_is_asked_for() {
+    let stored = std::fs::read(fixtures().join("start_token.json")).unwrap();
+    let stored: serde_json::Value = serde_json::from_slice(&stored).unwrap();
+    let number = |case: &serde_json::Value, key: &str| case[key].as_f64().unwrap();
+    for case in stored.as_array().unwrap() {
+        let model = model(case["model"].as_str().unwrap(), "float64");
+        let input = Input::of(&model, integers(&case["ids"]), integers(&case["written"])).unwrap();
+        let of = Quantity::parse(case["quantity"].as_str().unwrap()).unwrap();
+        let (position, id) = (number(case, "position") as usize, number(case, "token") as u32);
+        let target = Target::token(position, id).of(of);
+        let method = Method::parse(case["method"].as_str().unwrap()).unwrap();
+        let options = AttributionOptions {
+            start_token: true,
+            ..AttributionOptions::with(method)
+        };
+        let found = explain(&model, &input, &[target], &options);
+        let expected = |key: &str| case[key].as_array().unwrap().iter().map(|x| x.as_f64().unwrap());
+        assert_eq!(found.scores[0].len(), expected("scores").count());
+        for (found, expected) in found.scores[0].iter().zip(expected("scores")) {
+            assert!(
+                (f64::from(*found) - expected).abs() < 1e-5,
+                "{method:?}: {found}, {expected}"
+            );
+        }
+        for (found, expected) in found.signed[0].iter().zip(expected("signed")) {
+            assert!((found - expected).abs() < 2e-6, "{method:?}: {found}, {expected}");
+        }
+        let shown: f32 = found.scores[0].iter().sum();
+        assert!((f64::from(shown) + number(case, "start") - 1.0).abs() < 1e-5);
+        if let Some(sums) = found.completeness[0] {
+            let all: f64 = found.signed[0].iter().sum::<f64>() + number(case, "start_signed");
+            assert!((all - sums.promised).abs() < sums.error + 2e-6);
+        }
+        // Without it the shares are others.
+        let without = explain(&model, &input, &[target], &AttributionOptions::with(method));
+        assert_ne!(without.scores, found.scores);
+    }
+    let with_start = |method| AttributionOptions {
+        start_token: true,
+        ..AttributionOptions::with(method)
+    };
+    let refused = |name: &str, written: Vec<u32>, method| {
+        let model = model(name, "float64");
+        let input = Input::of(&model, vec![5, 80, 31], written).unwrap();
+        let found = attribute(
+            &model,
+            &input,
+            &[Target::token(1, 3)],
+            &with_start(method),
+            &mut unwatched,
+        );
+        found.unwrap_err().to_string()
+    };
+    assert!(refused("gpt2-tiny", vec![], Method::GradXInput).contains("has no decoder beside an encoder"));
+    assert!(refused("families/t5", vec![0, 3], Method::AttentionLast).contains("looks at attention"));
+}

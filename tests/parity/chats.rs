@@ -44,6 +44,7 @@ fn options(case: &Value) -> ChatOptions {
             .unwrap_or_default()
     };
     ChatOptions {
+        template: None,
         add_generation_prompt: flag("add_generation_prompt"),
         continue_final_message: flag("continue_final_message"),
         variables,
@@ -80,6 +81,88 @@ fn conversations_become_the_text_and_the_ids_that_transformers_gives() {
             }
         }
     }
+}
+
+/// As transformers chooses among templates with names, wherever they are.
+#[test]
+fn the_template_for_tools_is_meant_where_tools_are_given() {
+    let folder = std::env::temp_dir().join(format!("ecco-named-templates-{}", std::process::id()));
+    let beside = folder.join("additional_chat_templates");
+    fs::create_dir_all(&beside).unwrap();
+    let from = fixtures().join("tokenizers/byte_fallback");
+    fs::copy(from.join("tokenizer.json"), folder.join("tokenizer.json")).unwrap();
+    let named = json!({"chat_template": [
+        {"name": "default", "template": "plain{{ messages | length }}"},
+        {"name": "tool_use", "template": "{{ tools | length }} tools"},
+        {"name": "rag", "template": "rag"},
+    ]});
+    let said = |name: Option<&str>, tools: Value| {
+        let template = ChatTemplate::read(&TokenizerFiles::open(&folder).unwrap())
+            .unwrap()
+            .unwrap();
+        let options = ChatOptions {
+            template: name.map(str::to_owned),
+            variables: [("tools".to_owned(), tools)].into_iter().collect(),
+            ..ChatOptions::default()
+        };
+        let messages = json!([{"role": "user", "content": "hi"}]);
+        template
+            .render(&messages, &options)
+            .map_or_else(|error| error.to_string(), |chat| chat.text)
+    };
+    let check = || {
+        assert_eq!(said(None, Value::Null), "plain1");
+        assert_eq!(said(None, json!([{"type": "function"}])), "1 tools");
+        assert_eq!(said(None, json!([])), "0 tools");
+        assert_eq!(said(Some("rag"), json!([{}])), "rag");
+        assert_eq!(said(Some("default"), json!([{}])), "plain1");
+        let refused = r#"chat_template is "other": the model has "default", "rag", "tool_use""#;
+        assert_eq!(said(Some("other"), Value::Null), refused);
+    };
+    fs::write(folder.join("tokenizer_config.json"), named.to_string()).unwrap();
+    check();
+    // Files win over what tokenizer_config.json has.
+    fs::write(
+        folder.join("tokenizer_config.json"),
+        r#"{"chat_template": "old"}"#,
+    )
+    .unwrap();
+    assert_eq!(said(None, json!([{}])), "old");
+    fs::write(folder.join("chat_template.jinja"), "plain{{ messages | length }}").unwrap();
+    fs::write(beside.join("tool_use.jinja"), "{{ tools | length }} tools").unwrap();
+    fs::write(beside.join("rag.jinja"), "rag").unwrap();
+    fs::write(beside.join("notes.txt"), "no template").unwrap();
+    check();
+    fs::remove_file(folder.join("chat_template.jinja")).unwrap();
+    assert!(
+        said(None, Value::Null).starts_with(r#"chat_template is "default": the model has "rag", "tool_use""#)
+    );
+    fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn templates_have_the_filters_of_transformers_with_all_their_arguments() {
+    let path = fixtures().join("tokenizers/templates.json");
+    let stored: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    let options = ChatOptions {
+        variables: stored["data"].as_object().unwrap().clone(),
+        ..ChatOptions::default()
+    };
+    let messages = json!([{"role": "user", "content": "hi"}]);
+    let mut failed = Vec::new();
+    let cases = stored["cases"].as_array().unwrap();
+    for case in cases {
+        let template = case["template"].as_str().unwrap();
+        let read = ChatTemplate::read(&files(template, true)).unwrap().unwrap();
+        let found = read.render(&messages, &options).map(|chat| chat.text);
+        match (found, case["text"].as_str()) {
+            (Ok(found), Some(expected)) if found == expected => {}
+            (Err(_), None) => {}
+            (found, _) => failed.push(format!("{template}\n  found    {found:?}\n  expected {case}")),
+        }
+    }
+    let (n, of) = (failed.len(), cases.len());
+    assert!(failed.is_empty(), "{n} of {of}:\n{}", failed.join("\n"));
 }
 
 #[test]

@@ -283,3 +283,50 @@ fn beams_are_interrupted_and_stopped_by_texts() {
         "{text:?}"
     );
 }
+
+/// Where a tokenizer takes the space off that a text begins with, it must not be taken off what was made.
+#[test]
+fn a_text_stops_at_what_its_tokens_show() {
+    let model = model("runs/chat", "float32");
+    let options = |stop: &[&str]| GenerateOptions {
+        generate: Some(5),
+        stop: stop.iter().map(|&text| text.to_owned()).collect(),
+        ..Default::default()
+    };
+    let mut n_spaces = 0;
+    for prompt in [
+        "She",
+        "The",
+        "garden",
+        "in",
+        "reading",
+        "They were",
+        "was",
+        "a",
+        "b",
+        "c",
+    ] {
+        let whole = run(&model, prompt, &options(&[]));
+        let first = whole.tokens[whole.n_input].text.as_str();
+        if first.contains("<0x") {
+            continue; // a byte of no character, which no text names
+        }
+        n_spaces += usize::from(first.starts_with(' '));
+        let stopped = run(&model, prompt, &options(&[first]));
+        assert_eq!(
+            (stopped.finish, stopped.n_generated()),
+            (Finish::Stop, 1),
+            "{prompt:?} {first:?}"
+        );
+        // What was given stops nothing, unless it goes on in what is made.
+        let given = run(&model, prompt, &options(&[prompt]));
+        assert!(given.n_generated() > 1 || first.contains(prompt), "{prompt:?}");
+        let border = format!("{}{first}", prompt.chars().last().unwrap());
+        assert_eq!(
+            run(&model, prompt, &options(&[&border])).n_generated(),
+            1,
+            "{border:?}"
+        );
+    }
+    assert!(n_spaces > 0, "no token shows a space");
+}

@@ -138,7 +138,7 @@ fn greedy(model: &Model, input: &Input, n: usize) -> Vec<u32> {
         let mut logits = writer.begin(&written)?;
         for _ in 0..n {
             written.push(logits.get(0).argmax(None, false).int64_value(&[]) as u32);
-            logits = writer.go_on(&written[written.len() - 1..])?;
+            logits = writer.go_on(std::slice::from_ref(&written))?;
         }
         Ok(())
     })

@@ -3,12 +3,15 @@
 use std::ops::ControlFlow;
 use std::panic::{RefUnwindSafe, catch_unwind};
 
+use ecco_explain::lens::{Question, lens};
 use ecco_interpreter::Progress;
 use ecco_interpreter::unwatched;
+use ecco_models::edit::{Change, Edit, Part};
 use ecco_models::model::Body;
 use ecco_models::run::{Input, Place, Prediction, Run, record, run, sites};
 use ecco_models::{Error, Model, Site};
 use ecco_tests::{Reference, assert_close, fixtures, integers, model};
+use ndarray::Axis;
 use serde_json::Value;
 
 const TEXTS: [&str; 4] = [
@@ -255,4 +258,83 @@ fn labels_of_one_kind_or_many() {
             assert_eq!(predictions.len(), 3);
         }
     }
+}
+
+/// Where positions are turned, relative or by ALiBi, texts longer than the context that a file names are read as
+/// transformers reads them. See tests/reference/make_long.py.
+#[test]
+fn texts_longer_than_the_context_are_read() {
+    let stored = std::fs::read(fixtures().join("long.json")).unwrap();
+    let stored: serde_json::Value = serde_json::from_slice(&stored).unwrap();
+    for (name, case) in stored.as_object().unwrap() {
+        let model = model(&format!("families/{name}"), "float32");
+        let ids = integers(&case["ids"]);
+        let target = match model.body() {
+            Body::EncoderDecoder(_) => vec![model.generation_config().start_id.unwrap()],
+            _ => vec![],
+        };
+        let (n_read, n_written) = (ids.len(), target.len());
+        assert!(
+            model.outgrown(n_read, n_written).is_some(),
+            "{name} is not longer"
+        );
+        let input = Input::of(&model, ids, target).unwrap();
+        let found = run(&model, vec![input], 1, &mut unwatched).unwrap().remove(0);
+        let logits = found.logits(&model, 0).unwrap();
+        let last = logits.index_axis(Axis(0), logits.shape()[0] - 1);
+        let expected = case["logits"].as_array().unwrap().iter();
+        for (id, (found, expected)) in last.iter().zip(expected).enumerate() {
+            let expected = expected.as_f64().unwrap() as f32;
+            assert!(
+                (found - expected).abs() < 1e-4 * (1.0 + expected.abs()),
+                "{name} {id}: {found}, {expected}"
+            );
+        }
+    }
+    // Vectors for each position are a limit.
+    let learned = model("families/bert", "float32");
+    assert!(Input::of(&learned, vec![5; 90], vec![]).is_err());
+}
+
+/// Candidates are in the order of their logits also where their probabilities round to 0.
+#[test]
+fn what_rounds_to_nothing_has_an_order() {
+    let plain = model("gpt2-tiny", "float32");
+    let n_layers = plain.config().n_layers;
+    let louder = Edit {
+        place: Place::of(Site::FinalNorm),
+        layer: n_layers - 1,
+        part: Part::Whole,
+        positions: None,
+        change: Change::Scale(10_000.0),
+    };
+    let model = plain.edited(&plain.edits(vec![louder]).unwrap());
+    let input = Input::new(&model, "She said", None).unwrap();
+    let found = run(&model, vec![input.clone()], 12, &mut unwatched)
+        .unwrap()
+        .remove(0);
+    let logits = found.logits(&model, 0).unwrap();
+    let last = logits.shape()[0] - 1;
+    let row = logits.index_axis(Axis(0), last);
+    let mut order: Vec<u32> = (0..row.len() as u32).collect();
+    order.sort_by(|&a, &b| row[b as usize].total_cmp(&row[a as usize]));
+    let Prediction::Token { candidates, .. } = &found.predictions(0)[0] else {
+        panic!("a decoder names tokens")
+    };
+    assert_eq!(
+        (candidates[2].probability, candidates[11].probability),
+        (0.0, 0.0)
+    );
+    let ids: Vec<u32> = candidates.iter().map(|candidate| candidate.token.id).collect();
+    assert_eq!(ids, order[..12]);
+    let question = Question {
+        rows: vec![last],
+        depths: vec![n_layers],
+        top_k: 12,
+        watch: vec![vec![]],
+        raw: false,
+    };
+    let read = lens(&model, &input, &question, &mut unwatched).unwrap();
+    let ids: Vec<u32> = read.readings[0][0].top.iter().map(|(id, _)| *id).collect();
+    assert_eq!(ids, order[..12]);
 }

@@ -2,9 +2,10 @@
 
 use ecco_explain::score::{TokenScore, score};
 use ecco_interpreter::unwatched;
+use ecco_models::files::TokenizerFiles;
 use ecco_models::run::{Input, run};
-use ecco_models::{Finish, Generation, Model, Prompt};
-use ecco_tests::{Reference, integers, model};
+use ecco_models::{Finish, Generation, Model, Prompt, Tokenizer};
+use ecco_tests::{Reference, fixtures, integers, model};
 use ndarray::{ArrayD, Axis};
 
 /// What the logits before them say of the tokens from `from` on, in double precision.
@@ -161,4 +162,43 @@ fn an_encoder_decoder_reads_one_text_and_writes_another() {
     assert!(refused(&decoder, None, "e").starts_with("the text has no token with another before it"));
     let encoder = ecco_tests::model("families/bert", "float32");
     assert!(refused(&encoder, None, "She said").ends_with("writes none, so it has no score"));
+}
+
+/// The border between a prompt and its continuation, with tokenizers that put a space before a text, or tokens around it.
+#[test]
+fn a_continuation_begins_where_the_prompt_ends() {
+    let prefixed = [
+        "unigram",
+        "byte_fallback",
+        "metaspace_fallback",
+        "slow-roberta",
+        "llama3",
+        "gemma",
+        "byte_level",
+    ];
+    let both = "She said that she was reading.";
+    for name in prefixed {
+        let files = TokenizerFiles::open(&fixtures().join("tokenizers").join(name)).unwrap();
+        let tokenizer = Tokenizer::read(&files, "").unwrap();
+        let ends = tokenizer.ends().unwrap();
+        let mut n_torn = 0;
+        for (border, _) in both.char_indices().skip(1) {
+            let (prompt, text) = both.split_at(border);
+            let (ids, n_input) = tokenizer.encode_continued(prompt.into(), text).unwrap();
+            let before = tokenizer.encode(prompt).unwrap();
+            assert_eq!(
+                ids[..n_input],
+                before[..before.len() - ends.behind],
+                "{name} {prompt:?}"
+            );
+            let plain = |ids: &[u32]| tokenizer.decode_plain(ids);
+            assert_eq!(
+                plain(&ids),
+                plain(&tokenizer.encode(both).unwrap()),
+                "{name} {prompt:?}"
+            );
+            n_torn += usize::from(ids != tokenizer.encode(both).unwrap());
+        }
+        assert!(n_torn > 0, "{name}: no token reaches over a border");
+    }
 }

@@ -6,7 +6,7 @@ use ecco_tests::{fixtures, integers};
 use serde_json::Value;
 
 /// The kinds, with what the model's configuration calls its type.
-const KINDS: [&str; 13] = [
+const KINDS: [&str; 15] = [
     "byte_level",
     "llama3",
     "word_piece",
@@ -20,6 +20,8 @@ const KINDS: [&str; 13] = [
     "slow-roberta",
     "slow-bert",
     "slow-bert-cased",
+    "slow-gpt2-added",
+    "slow-bert-added",
 ];
 
 fn tokenizer(name: &str) -> Tokenizer {
@@ -157,4 +159,40 @@ fn tokens_show_what_they_stand_for() {
     assert_eq!(shown("byte_fallback", "日")[2..], ["日 1/3", "日 2/3", "日 3/3"]);
     assert_eq!(shown("gemma", " 日")[1..], [" ", "日 1/3", "日 2/3", "日 3/3"]);
     assert_eq!(shown("unigram", "the garden").concat(), "the garden</s>");
+}
+
+/// SentencePiece's model files against transformers' classes, on 500 texts each.
+#[test]
+fn sentencepiece_models_are_read_as_transformers_reads_them() {
+    let stored = std::fs::read(fixtures().join("sentencepiece.json")).expect("the fixture is there");
+    let stored: Value = serde_json::from_slice(&stored).expect("valid JSON");
+    let texts: Vec<&str> = stored["texts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    assert_eq!(texts.len(), 500);
+    for (name, expected) in stored["kinds"].as_object().unwrap() {
+        let files = TokenizerFiles::open(&fixtures().join("sentencepiece").join(name)).unwrap();
+        let tokenizer = Tokenizer::read(&files, "").unwrap_or_else(|error| panic!("{name}: {error}"));
+        let mut failed = Vec::new();
+        for (text, expected) in texts.iter().zip(expected["ids"].as_array().unwrap()) {
+            let (found, expected) = (tokenizer.encode(text).unwrap(), integers(expected));
+            if found != expected {
+                failed.push(format!("{text:?}: {found:?}, expected {expected:?}"));
+            }
+        }
+        let n = failed.len();
+        failed.truncate(5);
+        assert_eq!(n, 0, "{name}: {}", failed.join("\n"));
+        let decoded = expected["ids"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .zip(expected["decoded"].as_array().unwrap());
+        for (ids, text) in decoded {
+            assert_eq!(tokenizer.decode(&integers(ids)), *text, "{name} {ids}");
+        }
+    }
 }

@@ -24,6 +24,7 @@ from transformers import (
     LogitsProcessor,
     LogitsProcessorList,
     MinPLogitsWarper,
+    PreTrainedTokenizerFast,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
     TopPLogitsWarper,
@@ -45,6 +46,7 @@ BOTH = [
     {"no_repeat_ngram_size": 2},
     {"beam_size": 4, "repetition_penalty": 1.2, "no_repeat_ngram_size": 2, "length_penalty": 2.0},
 ]
+RULES = [{"generate": N_GENERATED}, {"generate": N_GENERATED, "beam_size": 3}]
 # name: (whose weights, what its generation_config.json says, options)
 ENDING = [
     {"beam_size": beam_size} | penalty | early
@@ -72,6 +74,16 @@ SPECIAL = {
         {"repetition_penalty": 1.1, "max_new_tokens": 9, "min_new_tokens": 3, "forced_eos_token_id": 5},
         [{}, {"beam_size": 3}, {"no_repeat_ngram_size": 1, "generate": 12}, {"repetition_penalty": 0.8}],
     ),
+    # The border behind which longrope's frequencies change is at 25 tokens.
+    "crosses": ("phi3-longrope", {}, [{"generate": 24} | beams for beams in ({}, {"beam_size": 3}, {"beam_size": 2})]),
+    "ends-sooner": ("llama", {"exponential_decay_length_penalty": [2, 1.6]}, ENDING[:4]),
+    "ends-sooner-bart": ("bart", {"exponential_decay_length_penalty": [1, 3.0]}, ENDING[:4]),
+    "biased": ("llama", {}, RULES),
+    "repeats-input": ("llama", {"encoder_repetition_penalty": 2.5}, RULES),
+    "repeats-input-bart": ("bart", {"encoder_repetition_penalty": 1.8}, RULES),
+    "quotes-nothing": ("gpt_neox", {"encoder_no_repeat_ngram_size": 1}, RULES),
+    "quotes-nothing-bart": ("bart", {"encoder_no_repeat_ngram_size": 1, "repetition_penalty": 1.2}, RULES),
+    "stops": ("llama", {}, RULES),
 }
 WARPED = [
     {"temperature": 0.7, "top_k": 0},
@@ -89,6 +101,7 @@ DRAWN_BEAMS = [
     {"top_k": 8, "early_stopping": True, "length_penalty": -1.0},
     {"top_k": 8, "early_stopping": "never", "length_penalty": 1.5},
 ]
+WORDS = PreTrainedTokenizerFast(tokenizer_object=train_tokenizer())
 NAMES = {"beam_size": "num_beams", "generate": "max_new_tokens"}
 
 
@@ -174,6 +187,7 @@ def generate(model, ids, options, noise=None, do_sample=False):
             logits_processor=LogitsProcessorList([] if noise is None else [Noise(noise)]),
             # transformers' cache has as many layers as the encoder, which has fewer here.
             use_cache=not model.config.is_encoder_decoder, **said,
+            **({"tokenizer": WORDS} if model.generation_config.stop_strings else {}),
         )
     return out[0, 1 if model.config.is_encoder_decoder else len(ids):].tolist()
 
@@ -227,6 +241,15 @@ def special(name, tokenizer):
     if name.startswith("ends"):
         values["eos_token_id"] = ending_ids(FAMILIES / family, tokenizer)
         options = [{"generate": N_GENERATED} | option for option in options]
+    if name == "biased":
+        model = load(FAMILIES / family)
+        one, two, three, *_ = generate(model, tokenizer.encode(TEXTS["ascii"]).ids, {"generate": 5})
+        values["sequence_bias"] = [[[one], -3.0], [[two, three], -20.0], [[7], 1.5], [[5, 9], 2.0]]
+    if name == "stops":
+        model = load(FAMILIES / family)
+        made = [generate(model, tokenizer.encode(text).ids, {"generate": 6}) for text in MORE_TEXTS.values()]
+        values["stop_strings"] = [text for text in (tokenizer.decode(ids[2:4]) for ids in made) if "\ufffd" not in text]
+        assert values["stop_strings"]
     if name == "forbids":
         # What it would say, it must not.
         model = load(FAMILIES / family)

@@ -25,6 +25,8 @@ from tokenizers import (
 )
 from transformers import BertTokenizer, GPT2Tokenizer, PreTrainedTokenizerFast, RobertaTokenizer
 
+import make_templates
+
 OUT = Path(__file__).resolve().parent.parent / "fixtures" / "tokenizers"
 
 CORPUS = """The countries of the European Union are: Austria, Belgium, Bulgaria, Croatia.
@@ -227,6 +229,24 @@ def slow():
         (folder / "vocab.txt").write_text("".join(token + "\n" for token in vocabulary))
         write(folder / "tokenizer_config.json", dict(tokenizer_class="BertTokenizer") | settings)
         write(OUT / f"{name}.json", reference(BertTokenizer.from_pretrained(folder)))
+
+
+def added():
+    """The same with an added_tokens.json, as folders have that are older still."""
+    listed = ["<|ask|>", "party", "Größe", "<unk>", "[MASK]"]
+    for name, cls, settings in [
+        ("slow-gpt2-added", GPT2Tokenizer, dict(unk_token="<unk>", additional_special_tokens=["<|ask|>"])),
+        ("slow-bert-added", BertTokenizer, {}),
+    ]:
+        folder = OUT / name
+        shutil.copytree(OUT / name.removesuffix("-added"), folder)
+        (folder / "added_tokens.json").unlink(missing_ok=True)
+        size = len(cls.from_pretrained(folder))
+        known = json.loads((folder / "vocab.json").read_text()) if cls is GPT2Tokenizer else {"[MASK]": 4}
+        new = [token for token in listed if token not in known]
+        write(folder / "added_tokens.json", {token: size + index for index, token in enumerate(new)})
+        write(folder / "tokenizer_config.json", dict(tokenizer_class=cls.__name__) | settings)
+        write(OUT / f"{name}.json", reference(cls.from_pretrained(folder)))
 
 
 CHATML = """{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system
@@ -448,4 +468,6 @@ if __name__ == "__main__":
     OUT.mkdir()
     fast()
     slow()
+    added()
     chats()
+    make_templates.main()

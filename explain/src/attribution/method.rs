@@ -71,6 +71,11 @@ impl Method {
         self.0.adds_up
     }
 
+    /// Whether it reads attention patterns, and no embeddings.
+    pub(super) fn is_of_attention(self) -> bool {
+        [Self::AttentionLast, Self::AttentionRollout, Self::ValueZeroing].contains(&self)
+    }
+
     /// Whether something is drawn at random, so that what is found depends on the seed.
     pub fn is_drawn(self) -> bool {
         self.0.drawn

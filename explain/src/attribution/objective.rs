@@ -19,13 +19,13 @@ use crate::error::{Error, Result, refuse};
 /// The sources are what the furthest target sees:
 /// - decoders: the tokens before it,
 /// - encoder–decoders: all tokens that are read, then those written before it, without the start token, which is no
-///   input and keeps its embedding,
+///   input and keeps its embedding, unless it is to count,
 /// - encoders: all tokens.
 pub struct Objective<'m> {
     model: &'m Model,
     input: Input,
     targets: Vec<Target>,
-    /// The start token's embedding of an encoder–decoder, `[1, 1, size]`.
+    /// The start token's embedding of an encoder–decoder, `[1, 1, size]`, where it does not count as a source.
     start: Option<Tensor>,
 }
 
@@ -53,6 +53,29 @@ impl<'m> Objective<'m> {
             targets: targets.to_vec(),
             start,
         })
+    }
+
+    /// The same with the token that a decoder starts with among the sources, between those read and those written.
+    ///
+    /// # Errors
+    /// For a model that has none.
+    pub fn counting_start(self) -> Result<Self> {
+        match self.start {
+            Some(_) => Ok(Self { start: None, ..self }),
+            None => {
+                let reason = format!(
+                    "{} has no decoder beside an encoder that starts with one",
+                    self.model.name()
+                );
+                Err(refuse("start_token", true, reason))
+            }
+        }
+    }
+
+    /// Where the start token stands among the sources, if it counts.
+    pub fn start_source(&self) -> Option<usize> {
+        let counts = !self.input.target.is_empty() && self.start.is_none();
+        counts.then_some(self.input.ids.len())
     }
 
     pub fn model(&self) -> &'m Model {
@@ -88,7 +111,9 @@ impl<'m> Objective<'m> {
         let n_read = self.input.ids.len();
         match (self.model.body(), target.said) {
             (Body::Decoder(_), Outcome::Token { position, .. }) => position,
-            (Body::EncoderDecoder(_), Outcome::Token { position, .. }) => n_read + position - 1,
+            (Body::EncoderDecoder(_), Outcome::Token { position, .. }) => {
+                n_read + position - usize::from(self.start.is_some())
+            }
             _ => n_read,
         }
     }
@@ -96,7 +121,8 @@ impl<'m> Objective<'m> {
     /// The tokens that count as sources.
     pub fn source_ids(&self) -> Vec<u32> {
         let n = self.n_sources();
-        let all = self.input.ids.iter().chain(self.input.target.iter().skip(1));
+        let written = self.input.target.iter().skip(usize::from(self.start.is_some()));
+        let all = self.input.ids.iter().chain(written);
         all.copied().take(n).collect()
     }
 

@@ -29,6 +29,9 @@ pub struct AttributionOptions {
     pub n_samples: Option<usize>,
     /// Of what is drawn at random.
     pub seed: u64,
+    /// Whether the token that an encoder–decoder's decoder starts with is a source, too: its share is in the sum that
+    /// shares are of, and in what contributions add up to. No row has a place for it.
+    pub start_token: bool,
 }
 
 impl Default for AttributionOptions {
@@ -43,6 +46,7 @@ impl Default for AttributionOptions {
             window: 1,
             n_samples: None,
             seed: 0,
+            start_token: false,
         }
     }
 }
@@ -60,6 +64,10 @@ impl AttributionOptions {
         if !self.method.has_baseline() && self.baseline != Baseline::Zero {
             let reason = format!("{} does not compare with one", self.method.name());
             return Err(refuse("baseline", self.baseline.name(), reason));
+        }
+        if self.start_token && self.method.is_of_attention() {
+            let reason = format!("{} looks at attention, not at embeddings", self.method.name());
+            return Err(refuse("start_token", true, reason));
         }
         within("window", self.window, 1..=10_000)?;
         within("n_samples", self.n_samples.unwrap_or(1), 1..=1_000_000)?;

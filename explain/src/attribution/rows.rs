@@ -31,6 +31,14 @@ pub(super) struct Row {
     pub completeness: Option<Completeness>,
 }
 
+impl Row {
+    /// Without the place of a source, whose share stays in the sum.
+    pub(super) fn leave_out(&mut self, source: usize) {
+        self.scores.remove(source);
+        self.signed.remove(source);
+    }
+}
+
 impl MethodOutput {
     /// By a method that promises nothing.
     pub(super) fn without_baseline(contributions: Contributions, values: Vec<f64>) -> Self {

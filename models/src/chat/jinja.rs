@@ -3,13 +3,20 @@
 use std::fmt::Write as _;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, ValueKind};
+use minijinja::value::ValueKind;
 use minijinja::{Environment, ErrorKind, Output, State};
-use serde::Serialize;
+
+use super::{filters, methods, python};
 
 /// Steps of a template, of which each 64 bytes that it makes are one, so that memory is bounded too (128 MB). A
 /// long conversation takes some ten thousand.
 pub(super) const FUEL: u64 = 2_000_000;
+
+/// Bytes that one filter may make at once, which takes no fuel before it is made.
+pub(super) const MOST_BYTES: usize = 64 << 20;
+
+/// How deep what is written as JSON may be, and how wide each of its levels.
+pub(super) const MOST_LEVELS: usize = 256;
 
 /// Bytes of a pattern of `strftime_now`: what it makes takes no fuel.
 const PATTERN_LIMIT: usize = 256;
@@ -25,8 +32,8 @@ pub(super) fn environment() -> Result<Environment<'static>, minijinja::Error> {
     );
     environment.set_fuel(Some(FUEL));
     environment.set_recursion_limit(100);
-    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-    environment.add_filter("tojson", to_json);
+    environment.set_unknown_method_callback(methods::call);
+    filters::add(&mut environment);
     environment.add_function("strftime_now", now);
     environment.add_function(
         "raise_exception",
@@ -41,50 +48,10 @@ pub(super) fn environment() -> Result<Environment<'static>, minijinja::Error> {
 /// Writes a value as Python does.
 fn write(output: &mut Output, state: &mut State, value: &minijinja::Value) -> Result<(), minijinja::Error> {
     match value.kind() {
-        ValueKind::Bool => output.write_str(if value.is_true() { "True" } else { "False" })?,
-        ValueKind::None => output.write_str("None")?,
-        _ => return minijinja::escape_formatter(output, state, value),
-    }
-    Ok(())
-}
-
-/// JSON as Python writes it: a space after comma and colon, or lines indented by `indent`.
-fn to_json(value: minijinja::Value, options: Kwargs) -> Result<String, minijinja::Error> {
-    let indent: Option<usize> = options.get("indent")?;
-    let failed =
-        |error: serde_json::Error| minijinja::Error::new(ErrorKind::BadSerialization, error.to_string());
-    let mut json = Vec::new();
-    match indent {
-        Some(indent) => {
-            let spaces = " ".repeat(indent.min(16));
-            let formatter = serde_json::ser::PrettyFormatter::with_indent(spaces.as_bytes());
-            value.serialize(&mut serde_json::Serializer::with_formatter(&mut json, formatter))
+        ValueKind::Undefined | ValueKind::Plain | ValueKind::Invalid => {
+            minijinja::escape_formatter(output, state, value)
         }
-        None => value.serialize(&mut serde_json::Serializer::with_formatter(&mut json, Spaced)),
-    }
-    .map_err(failed)?;
-    Ok(String::from_utf8_lossy(&json).into_owned())
-}
-
-struct Spaced;
-
-impl serde_json::ser::Formatter for Spaced {
-    fn begin_array_value<W: ?Sized + std::io::Write>(
-        &mut self,
-        writer: &mut W,
-        first: bool,
-    ) -> std::io::Result<()> {
-        writer.write_all(if first { b"" } else { b", " })
-    }
-    fn begin_object_key<W: ?Sized + std::io::Write>(
-        &mut self,
-        writer: &mut W,
-        first: bool,
-    ) -> std::io::Result<()> {
-        writer.write_all(if first { b"" } else { b", " })
-    }
-    fn begin_object_value<W: ?Sized + std::io::Write>(&mut self, writer: &mut W) -> std::io::Result<()> {
-        writer.write_all(b": ")
+        _ => Ok(output.write_str(&python::text(value))?),
     }
 }
 

@@ -98,12 +98,8 @@ pub(super) fn search(
         }
         let parents: Vec<i64> = beams.running.iter().map(|beam| beam.parent).collect();
         writer.select(&parents);
-        let last: Vec<u32> = beams
-            .running
-            .iter()
-            .filter_map(|beam| beam.ids.last().copied())
-            .collect();
-        logits = writer.go_on(&last)?;
+        let sequences: Vec<Vec<u32>> = beams.running.iter().map(|beam| beam.ids.clone()).collect();
+        logits = writer.go_on(&sequences)?;
     }
 }
 

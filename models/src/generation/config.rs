@@ -44,6 +44,8 @@ pub struct GenerationConfig {
     pub end_ids: Vec<u32>,
     /// What an encoder–decoder's decoder starts with.
     pub start_id: Option<u32>,
+    /// What a text starts with that has nothing before it.
+    pub begin_id: Option<u32>,
     /// What fills up the shorter texts of a batch.
     pub pad_id: Option<u32>,
     /// What follows a sequence of one token.
@@ -56,7 +58,39 @@ pub struct GenerationConfig {
     pub suppressed_first_ids: Vec<u32>,
     /// Sequences that are never completed.
     pub bad_words: Vec<Vec<u32>>,
+    /// What is added to the score of the token that completes a sequence.
+    pub sequence_bias: Vec<(Vec<u32>, f64)>,
+    /// After so many tokens those that end a text become more probable, by this factor for each token more.
+    pub end_growth: Option<(usize, f64)>,
+    /// Above 1, tokens that were given become more probable.
+    pub encoder_repetition_penalty: f64,
+    /// No sequence of so many tokens comes that was given; 0 for no such rule.
+    pub encoder_no_repeat_ngram_size: usize,
+    /// Texts that end the generation, where the caller names none.
+    pub stop: Vec<String>,
+    /// Keys of the file that change what is written and are not followed here.
+    pub not_followed: Vec<&'static str>,
 }
+
+/// Keys that are not followed, and what they are where they change nothing.
+const NOT_FOLLOWED: &[(&str, &[f64])] = &[
+    ("guidance_scale", &[1.0]),
+    ("typical_p", &[1.0]),
+    ("epsilon_cutoff", &[0.0]),
+    ("eta_cutoff", &[0.0]),
+    ("top_h", &[]),
+    ("penalty_alpha", &[0.0]),
+    ("num_beam_groups", &[1.0]),
+    ("diversity_penalty", &[0.0]),
+    ("renormalize_logits", &[]),
+    ("remove_invalid_values", &[]),
+    ("token_healing", &[]),
+    ("watermarking_config", &[]),
+    ("constraints", &[]),
+    ("force_words_ids", &[]),
+    ("dola_layers", &[]),
+    ("max_time", &[]),
+];
 
 impl GenerationConfig {
     /// `vocab_size` bounds the ids that are forced.
@@ -105,6 +139,9 @@ impl GenerationConfig {
             min_new_tokens: size("min_new_tokens"),
             end_ids: ids(&map["eos_token_id"]),
             start_id: start.and_then(|value| ids(value).first().copied()),
+            begin_id: ids(said("bos_token_id").unwrap_or(&config["bos_token_id"]))
+                .into_iter()
+                .find(|&id| (id as usize) < vocab_size),
             pad_id: ids(said("pad_token_id").unwrap_or(&config["pad_token_id"]))
                 .into_iter()
                 .find(|&id| (id as usize) < vocab_size),
@@ -118,7 +155,107 @@ impl GenerationConfig {
                 Value::Array(words) => words.iter().map(ids).filter(|word| !word.is_empty()).collect(),
                 _ => Vec::new(),
             },
+            sequence_bias: list(&map, "sequence_bias", |pair| biased(pair, vocab_size))
+                .map_err(|(value, reason)| refused(name, "sequence_bias", value, reason))?,
+            end_growth: end_growth(name, &map)?,
+            encoder_repetition_penalty: above_zero(name, &map, "encoder_repetition_penalty")?,
+            encoder_no_repeat_ngram_size: size("encoder_no_repeat_ngram_size").unwrap_or(0),
+            stop: texts(&map["stop_strings"]),
+            not_followed: not_followed(&map),
         })
+    }
+}
+
+/// One text or a list of them.
+fn texts(value: &Value) -> Vec<String> {
+    let all = match value {
+        Value::Array(texts) => texts.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    all.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+fn not_followed(map: &Value) -> Vec<&'static str> {
+    let changes = |key: &str, neutral: &[f64]| !map[key].is_null() && !is_neutral(&map[key], neutral);
+    let keys = NOT_FOLLOWED.iter().filter(|(key, neutral)| changes(key, neutral));
+    keys.map(|(key, _)| *key).collect()
+}
+
+/// A number above 0; 1 where there is none.
+fn above_zero(file: &'static str, map: &Value, key: &str) -> Result<f64> {
+    match map[key].as_f64().unwrap_or(1.0) {
+        number if number > 0.0 => Ok(number),
+        number => Err(refused(
+            file,
+            key,
+            number.to_string(),
+            "expected a number above 0".to_owned(),
+        )),
+    }
+}
+
+fn is_neutral(value: &Value, neutral: &[f64]) -> bool {
+    *value == Value::Bool(false) || value.as_f64().is_some_and(|value| neutral.contains(&value))
+}
+
+fn refused(file: &'static str, key: &str, value: String, reason: String) -> Error {
+    Error::Config {
+        file,
+        key: key.to_owned(),
+        value,
+        reason,
+    }
+}
+
+/// The entries of a list that may be missing; the entry that is wrong, and why.
+fn list<T>(
+    map: &Value,
+    key: &str,
+    entry: impl Fn(&Value) -> Result<T, String>,
+) -> Result<Vec<T>, (String, String)> {
+    match &map[key] {
+        Value::Null => Ok(vec![]),
+        Value::Array(entries) => entries
+            .iter()
+            .map(|value| entry(value).map_err(|reason| (value.to_string(), reason)))
+            .collect(),
+        other => Err((other.to_string(), "expected a list".to_owned())),
+    }
+}
+
+/// `[[id, …], number]`.
+fn biased(pair: &Value, vocab_size: usize) -> Result<(Vec<u32>, f64), String> {
+    let expected = || "expected pairs of a list of token ids and a number".to_owned();
+    let [Value::Array(sequence), bias] = &pair.as_array().map_or(&[][..], Vec::as_slice) else {
+        return Err(expected());
+    };
+    let (sequence, n) = (ids(&pair[0]), sequence.len());
+    let bias = bias.as_f64().filter(|bias| bias.is_finite());
+    let bias = bias
+        .filter(|_| n > 0 && sequence.len() == n)
+        .ok_or_else(expected)?;
+    match sequence.iter().find(|&&id| id as usize >= vocab_size) {
+        Some(id) => Err(format!(
+            "there is no token {id}: the vocabulary has {vocab_size} tokens"
+        )),
+        None => Ok((sequence, bias)),
+    }
+}
+
+/// `[tokens, factor]`.
+fn end_growth(file: &'static str, map: &Value) -> Result<Option<(usize, f64)>> {
+    let key = "exponential_decay_length_penalty";
+    let pair = &map[key];
+    match pair.as_array().map(Vec::as_slice) {
+        None if pair.is_null() => Ok(None),
+        Some([start, factor]) if start.is_u64() && factor.is_number() => {
+            let start = start.as_u64().and_then(|start| usize::try_from(start).ok());
+            Ok(start.zip(factor.as_f64()))
+        }
+        _ => {
+            let reason = "expected a number of tokens and a factor".to_owned();
+            Err(refused(file, key, pair.to_string(), reason))
+        }
     }
 }
 
@@ -161,6 +298,45 @@ mod tests {
         );
         assert_eq!(start(Some(r#"{"bos_token_id": 6}"#), of_config), Some(3));
         assert_eq!(start(Some(r#"{"bos_token_id": 6}"#), "{}"), Some(6));
+    }
+
+    #[test]
+    fn rules_are_read_and_wrong_ones_named() {
+        let rules = r#"{"sequence_bias": [[[3, 4], -2.5]], "exponential_decay_length_penalty": [5, 1.5], "stop_strings": "x",
+            "encoder_repetition_penalty": 2.0, "encoder_no_repeat_ngram_size": 3, "guidance_scale": 1.5, "typical_p": 1.0}"#;
+        let found = parse(Some(rules), "{}").expect("nothing is wrong");
+        assert_eq!(found.sequence_bias, [(vec![3, 4], -2.5)]);
+        assert_eq!(found.end_growth, Some((5, 1.5)));
+        assert_eq!(
+            (
+                found.encoder_repetition_penalty,
+                found.encoder_no_repeat_ngram_size
+            ),
+            (2.0, 3)
+        );
+        assert_eq!(
+            (found.stop, found.not_followed),
+            (vec!["x".to_owned()], vec!["guidance_scale"])
+        );
+        let refused = |file: &str| parse(Some(file), "{}").expect_err("it is wrong").to_string();
+        let expected = "generation_config.json: sequence_bias is [[12],1.0]: there is no token 12: the vocabulary has 10 tokens";
+        assert_eq!(refused(r#"{"sequence_bias": [[[12], 1.0]]}"#), expected);
+        for wrong in [
+            "3",
+            "[3]",
+            "[[3, 1.0]]",
+            "[[[], 1.0]]",
+            r#"[[["a"], 1.0]]"#,
+            "[[[1], null]]",
+        ] {
+            let error = refused(&format!(r#"{{"sequence_bias": {wrong}}}"#));
+            assert!(error.contains("sequence_bias is"), "{error}");
+        }
+        assert!(
+            refused(r#"{"exponential_decay_length_penalty": [1]}"#)
+                .contains("a number of tokens and a factor")
+        );
+        assert!(refused(r#"{"encoder_repetition_penalty": 0}"#).contains("expected a number above 0"));
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub struct GenerateOptions {
     pub length_penalty: Option<f64>,
     /// When beam search ends.
     pub early_stopping: Option<EarlyStopping>,
-    /// Texts that end the generation when they appear.
+    /// Texts that end the generation when they appear; the model's own where there are none.
     pub stop: Vec<String>,
 }
 
@@ -166,13 +166,17 @@ pub fn generate_with<'a>(
     on_draft: &mut OnDraft,
 ) -> Result<Generation> {
     let start_id = start_id(model)?;
-    let input = prompt.into().ids(&model.tokenizer)?;
+    let input = model.ids(prompt)?;
     model.check_ids(&input)?;
     let context = start_id.map_or_else(|| input.clone(), |id| vec![id]);
     let max_length = max_length(model, context.len(), options)?;
     let beams = BeamOptions::new(&model.generation, options, model.config().vocab_size)?;
-    let processors = Processors::new(&model.generation, options, context.len(), max_length)?;
-    check_stop(&options.stop)?;
+    let processors = Processors::new(&model.generation, options, &input, context.len(), max_length)?;
+    let stop = match options.stop.is_empty() {
+        true => &model.generation.stop,
+        false => &options.stop,
+    };
+    check_stop(stop)?;
     check_room(model, max_length, beams.n_beams)?;
     let job = Job {
         model,
@@ -180,7 +184,7 @@ pub fn generate_with<'a>(
         context,
         max_length,
         processors,
-        stop: &options.stop,
+        stop,
     };
     let (ids, finish) = guard(|| {
         if job.show(&job.context, on_draft) == ControlFlow::Break(()) {
@@ -234,18 +238,32 @@ impl Job<'_> {
         if ids.last().is_some_and(|id| self.end_ids().contains(id)) {
             return Some(Finish::EndOfText);
         }
-        if self.stops(&ids[self.context.len()..]) {
+        if self.stops(ids) {
             return Some(Finish::Stop);
         }
         (ids.len() >= self.max_length).then_some(Finish::Length)
     }
 
-    /// Whether one of the texts stands in what was made.
-    fn stops(&self, generated: &[u32]) -> bool {
-        !self.stop.is_empty() && {
-            let text = self.model.tokenizer.decode(generated);
-            self.stop.iter().any(|stop| text.contains(stop.as_str()))
-        }
+    /// Whether one of the texts ends in what was made. Its first token may show a space that it has not alone, so it is
+    /// read behind the end of what was given.
+    fn stops(&self, ids: &[u32]) -> bool {
+        let longest = self.stop.iter().map(String::len).max();
+        let Some(longest) = longest else { return false };
+        let before = &self.input[self.input.len().saturating_sub(longest + 1)..];
+        let tokenizer = &self.model.tokenizer;
+        let given = tokenizer.decode(before);
+        let text = tokenizer.decode(&[before, &ids[self.context.len()..]].concat());
+        // A character that was begun in what was given is not the same in both.
+        let same = text
+            .bytes()
+            .zip(given.bytes())
+            .take_while(|(one, other)| one == other);
+        let made_from = same.count();
+        let ends_in_made = |stop: &String| {
+            let first = text.ceil_char_boundary((made_from + 1).saturating_sub(stop.len()));
+            text[first..].contains(stop.as_str())
+        };
+        self.stop.iter().any(ends_in_made)
     }
 }
 
@@ -269,7 +287,7 @@ fn one_by_one(
             let [ids] = sequence;
             return Ok((ids, finish));
         }
-        logits = writer.go_on_from(&chosen.place)?;
+        logits = writer.go_on_from(&sequence, &chosen.place)?;
     }
 }
 
@@ -295,7 +313,8 @@ fn start_id(model: &Model) -> Result<Option<u32>> {
 
 /// How long the sequence may become that begins with `n_context` tokens.
 fn max_length(model: &Model, n_context: usize, options: &GenerateOptions) -> Result<usize> {
-    let (config, context) = (&model.generation, model.config().context_length);
+    let config = &model.generation;
+    let context = model.config().length_limit().unwrap_or(usize::MAX);
     let max_length = match (options.generate, options.max_length, config.max_new_tokens) {
         (Some(n), ..) => n_context.saturating_add(n),
         (None, Some(max_length), _) => max_length,

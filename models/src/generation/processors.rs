@@ -1,6 +1,6 @@
 //! What is done to the scores of the next token whatever way it is chosen, as transformers' processors do it and
-//! in their order: repetition penalty, repeated n-grams, bad words, the least length, forced tokens, suppressed
-//! tokens.
+//! in their order: biased sequences, penalties on given and repeated tokens, repeated n-grams, bad words, the least
+//! length, forced tokens, growing ends, suppressed tokens.
 
 use tch::Tensor;
 
@@ -13,6 +13,9 @@ pub struct Processors {
     repetition_penalty: f64,
     no_repeat_ngram_size: usize,
     config: GenerationConfig,
+    /// What was given to read.
+    input: Vec<u32>,
+    n_context: usize,
     /// Sequences shorter than this do not end.
     min_length: usize,
     max_length: usize,
@@ -21,10 +24,11 @@ pub struct Processors {
 }
 
 impl Processors {
-    /// For sequences of `n_context` tokens that become `max_length` tokens.
+    /// For sequences of `n_context` tokens that become `max_length` tokens, after `input` was read.
     pub fn new(
         config: &GenerationConfig,
         options: &GenerateOptions,
+        input: &[u32],
         n_context: usize,
         max_length: usize,
     ) -> Result<Self> {
@@ -41,6 +45,8 @@ impl Processors {
                 .no_repeat_ngram_size
                 .unwrap_or(config.no_repeat_ngram_size),
             config: config.clone(),
+            input: input.to_vec(),
+            n_context,
             min_length: min_new.unwrap_or(config.min_length),
             max_length,
             first_length: n_context + usize::from(is_forced_next),
@@ -56,9 +62,13 @@ impl Processors {
         let scores = match self.forced(length) {
             Some(ids) => fill(&scores.full_like(f64::NEG_INFINITY), each(ids), 0.0),
             None => {
-                let scores = self.penalise(sequences, scores);
+                let scores = self.bias(sequences, scores);
+                // Its own inverse: what was given becomes more probable by it, not less.
+                let inverse = 1.0 / self.config.encoder_repetition_penalty;
+                let scores = penalise(scores, inverse, each(self.input.clone()));
+                let scores = penalise(scores, self.repetition_penalty, sequences.iter().cloned());
                 let banned = sequences.iter().map(|sequence| self.banned(sequence));
-                fill(&scores, banned, f64::NEG_INFINITY)
+                self.grow_ends(length, fill(&scores, banned, f64::NEG_INFINITY))
             }
         };
         let mut suppressed = self.config.suppressed_ids.clone();
@@ -80,18 +90,44 @@ impl Processors {
             .map(|id| vec![id])
     }
 
-    /// Divides the positive scores of tokens that are there already (CTRL, 1909.05858); multiplies negative ones.
-    fn penalise(&self, sequences: &[Vec<u32>], scores: Tensor) -> Tensor {
-        let penalty = self.repetition_penalty;
-        if penalty == 1.0 {
+    /// Adds what completes a biased sequence.
+    fn bias(&self, sequences: &[Vec<u32>], scores: Tensor) -> Tensor {
+        let biases = &self.config.sequence_bias;
+        if biases.is_empty() {
             return scores;
         }
-        let places = places(&scores, sequences.iter().cloned());
+        let mut added = vec![0f32; scores.numel()];
+        let vocabulary = scores.size()[1] as usize;
+        for (row, sequence) in sequences.iter().enumerate() {
+            for (biased, bias) in biases {
+                if let Some((&last, start)) = biased.split_last()
+                    && sequence.ends_with(start)
+                {
+                    added[row * vocabulary + last as usize] += *bias as f32;
+                }
+            }
+        }
+        let added = host::tensor(&added, scores.device());
+        &scores + added.view_as(&scores)
+    }
+
+    /// Raises the scores of tokens that end a text, the more the longer it is.
+    fn grow_ends(&self, length: usize, scores: Tensor) -> Tensor {
+        let Some((start, factor)) = self.config.end_growth else {
+            return scores;
+        };
+        let start = self.n_context.saturating_add(start);
+        if length <= start {
+            return scores;
+        }
+        let n_rows = scores.size()[0] as usize;
+        let places = places(&scores, std::iter::repeat_n(self.config.end_ids.clone(), n_rows));
         let index = host::index(&places, scores.device());
         let flat = scores.flatten(0, -1);
         let found = flat.index_select(0, &index);
-        let penalised = (&found * penalty).where_self(&found.lt(0.0), &(&found / penalty));
-        flat.index_copy(0, &index, &penalised).view_as(&scores)
+        let growth = factor.powf((length - start) as f64) - 1.0;
+        let grown = (&found + found.abs() * growth).where_self(&found.isfinite(), &found);
+        flat.index_copy(0, &index, &grown).view_as(&scores)
     }
 
     /// What must not follow a sequence.
@@ -106,6 +142,12 @@ impl Processors {
                 .map(|window| window[n - 1]);
             banned.extend(repeated);
         }
+        let n = self.config.encoder_no_repeat_ngram_size;
+        if n > 0 && sequence.len() + 1 >= n {
+            let start = &sequence[sequence.len() + 1 - n..];
+            let given = self.input.windows(n).filter(|window| window[..n - 1] == *start);
+            banned.extend(given.map(|window| window[n - 1]));
+        }
         for word in &self.config.bad_words {
             if let Some((&last, start)) = word.split_last()
                 && sequence.ends_with(start)
@@ -119,6 +161,19 @@ impl Processors {
         }
         banned
     }
+}
+
+/// Divides the positive scores of some ids per row by a penalty (CTRL, 1909.05858); multiplies negative ones.
+fn penalise(scores: Tensor, penalty: f64, ids: impl Iterator<Item = Vec<u32>>) -> Tensor {
+    if penalty == 1.0 {
+        return scores;
+    }
+    let places = places(&scores, ids);
+    let index = host::index(&places, scores.device());
+    let flat = scores.flatten(0, -1);
+    let found = flat.index_select(0, &index);
+    let penalised = (&found * penalty).where_self(&found.lt(0.0), &(&found / penalty));
+    flat.index_copy(0, &index, &penalised).view_as(&scores)
 }
 
 /// Scores with those of some ids per row set to a value.

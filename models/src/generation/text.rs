@@ -5,7 +5,6 @@ use crate::chat::Prompt;
 use crate::error::{Error, Result};
 use crate::model::{Body, Model};
 use crate::run::Input;
-use crate::tokenizer::Tokenizer;
 
 impl Generation {
     /// A text as if the model had written it: all but its first token, or what follows the prompt. Of an
@@ -17,7 +16,11 @@ impl Generation {
     pub fn of_text(model: &Model, prompt: Option<Prompt>, text: &str) -> Result<Self> {
         let generation = match model.body() {
             Body::Decoder(_) => {
-                let (ids, n_input) = continued(model.tokenizer(), prompt, text)?;
+                let prompt = prompt.filter(|prompt| !prompt.text().is_empty());
+                let (ids, n_input) = match prompt {
+                    Some(prompt) => model.tokenizer().encode_continued(prompt, text)?,
+                    None => (model.tokenizer().encode(text)?, 1),
+                };
                 model.check_ids(&ids)?;
                 Self {
                     tokens: model.tokenizer().tokens(&ids),
@@ -41,27 +44,6 @@ impl Generation {
             }),
         }
     }
-}
-
-/// The ids of a prompt and its continuation, and how many are the prompt's. Together they are read as one text, so
-/// that words come out as the model knows them, unless a token would reach over the border.
-fn continued(tokenizer: &Tokenizer, prompt: Option<Prompt>, text: &str) -> Result<(Vec<u32>, usize)> {
-    let prompt = prompt.filter(|prompt| !prompt.text().is_empty());
-    let Some(prompt) = prompt else {
-        return Ok((tokenizer.encode(text)?, 1));
-    };
-    let before = prompt.ids(tokenizer)?;
-    let whole = format!("{}{text}", prompt.text());
-    let whole = match prompt {
-        Prompt::Text(_) => Prompt::Text(&whole),
-        Prompt::Bare(_) => Prompt::Bare(&whole),
-    };
-    let whole = whole.ids(tokenizer)?;
-    let ids = match whole.starts_with(&before) {
-        true => whole,
-        false => [before.clone(), tokenizer.encode_bare(text)?].concat(),
-    };
-    Ok((ids, before.len()))
 }
 
 fn of_two(model: &Model, prompt: Option<Prompt>, text: &str) -> Result<Generation> {

@@ -38,14 +38,33 @@ impl<'a> Writer<'a> {
         self.next(&self.decoder.embed(ids))
     }
 
-    /// Logits of what follows when each sequence goes on with one token: `[sequence, vocabulary]`.
-    pub fn go_on(&mut self, ids: &[u32]) -> Result<Tensor> {
-        self.next(&self.decoder.embed(ids).transpose(0, 1))
+    /// Logits of what follows each of the sequences, of which all but the last token were read: `[sequence, vocabulary]`.
+    ///
+    /// Where they grow over a border behind which positions turn at other frequencies, all of them is read anew, as
+    /// transformers does.
+    pub fn go_on(&mut self, sequences: &[Vec<u32>]) -> Result<Tensor> {
+        let n = sequences.len() as i64;
+        if self.turns_anew() {
+            self.cache.length = 0;
+        }
+        let from = self.cache.length as usize;
+        let new: Vec<u32> = sequences.iter().flat_map(|ids| &ids[from..]).copied().collect();
+        let embeddings = self.decoder.embed(&new).squeeze_dim(0);
+        self.next(&embeddings.unflatten(0, [n, -1])) // [sequence, position, size]
     }
 
-    /// The same of ids on the decoder's device, `[sequence]`.
-    pub fn go_on_from(&mut self, ids: &Tensor) -> Result<Tensor> {
+    /// The same where the last ids, `[sequence]`, are on the decoder's device.
+    pub fn go_on_from(&mut self, sequences: &[Vec<u32>], ids: &Tensor) -> Result<Tensor> {
+        if self.turns_anew() {
+            return self.go_on(sequences);
+        }
         self.next(&self.decoder.stack.embed_from(ids).transpose(0, 1))
+    }
+
+    /// Whether the next token turns what was read by other angles, so that it has to be read anew.
+    fn turns_anew(&self) -> bool {
+        let read = self.cache.length as usize;
+        self.decoder.config().positions.turn_anew(read, read + 1)
     }
 
     /// Goes on with these of the sequences, each as often as it is named.

@@ -298,11 +298,13 @@ impl ModelCache {
     pub(super) fn point(&self, commit: &str, file: &str, etag: &Etag) -> Result<(), HubError> {
         let pointer = self.snapshot(commit).join(file);
         let temporary = beside(&pointer, "tmp");
+        // From the snapshot's folder, and from those within it.
+        let up = "../".repeat(2 + file.matches('/').count());
         create_parent(&pointer)?;
         // Made aside and renamed: a dangling link that stands there already is replaced, not followed.
         link(
             &self.blob(etag),
-            &PathBuf::from("../../blobs").join(&etag.0),
+            &PathBuf::from(up).join("blobs").join(&etag.0),
             &temporary,
         )
         .and_then(|()| std::fs::rename(&temporary, &pointer))

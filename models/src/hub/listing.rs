@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use hf_hub::api::RepoInfo;
 
 use super::error::HubError;
+use crate::files::{MOST_TEMPLATES, SENTENCE_PIECE_FILES, TEMPLATE_FOLDER};
 
 /// Read beside the weights when the model has them; anything else in a repository is left there.
 const SMALL_FILES: [&str; 7] = [
@@ -57,7 +58,7 @@ impl Weights {
 /// that where they are, the rest is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Plan {
-    pub small: Vec<&'static str>,
+    pub small: Vec<String>,
     pub weights: Weights,
 }
 
@@ -87,14 +88,30 @@ pub(super) fn plan(repo_id: &str, info: &RepoInfo) -> Result<Plan, HubError> {
     let weights = weights.ok_or_else(|| HubError::NoWeights {
         repo_id: repo_id.to_owned(),
     })?;
-    let mut small: Vec<_> = SMALL_FILES
-        .into_iter()
-        .filter(|name| names.contains(name))
-        .collect();
-    if !names.contains("tokenizer.json") {
-        small.extend(VOCABULARY_FILES.into_iter().filter(|name| names.contains(name)));
-    }
-    Ok(Plan { small, weights })
+    let vocabulary = match names.contains("tokenizer.json") {
+        true => [&[][..], &[]],
+        false => [&VOCABULARY_FILES[..], &SENTENCE_PIECE_FILES],
+    };
+    let known = SMALL_FILES
+        .iter()
+        .chain(vocabulary.into_iter().flatten())
+        .copied();
+    let small = known.filter(|name| names.contains(name)).chain(templates(&names));
+    Ok(Plan {
+        small: small.map(str::to_owned).collect(),
+        weights,
+    })
+}
+
+/// Chat templates for a purpose.
+fn templates<'n>(names: &BTreeSet<&'n str>) -> impl Iterator<Item = &'n str> {
+    let is_one = |path: &&str| {
+        let name = path
+            .strip_prefix(TEMPLATE_FOLDER)
+            .and_then(|name| name.strip_prefix('/'));
+        name.is_some_and(|name| name.ends_with(".jinja") && is_plain_name(name))
+    };
+    names.iter().copied().filter(is_one).take(MOST_TEMPLATES)
 }
 
 /// The GGUF files of a list, if there are any.

@@ -106,10 +106,12 @@ fn labels(model: &Model, run: &Run, text: usize, label: &Label) -> Result<Vec<Pr
         true => logits.sigmoid(),
         false => logits.softmax(-1, Kind::Float),
     };
-    let probabilities = to_array(&probabilities)?;
-    let mut labels: Vec<(&String, f32)> = label.names.iter().zip(probabilities.iter().copied()).collect();
-    labels.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let prediction = |(name, probability): (&String, f32)| Prediction::Label {
+    let (logits, probabilities) = (to_array(&logits)?, to_array(&probabilities)?);
+    let each = logits.iter().zip(&probabilities);
+    let mut labels: Vec<(&String, (&f32, &f32))> = label.names.iter().zip(each).collect();
+    // By their logits: probabilities that round to 0 or 1 have no order.
+    labels.sort_by(|(_, (a, _)), (_, (b, _))| b.total_cmp(a));
+    let prediction = |(name, (_, &probability)): (&String, (&f32, &f32))| Prediction::Label {
         name: name.clone(),
         probability,
         independent: label.independent,

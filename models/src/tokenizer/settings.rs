@@ -1,6 +1,7 @@
-//! What stands beside the vocabulary: `tokenizer_config.json` and `special_tokens_map.json`.
+//! What stands beside the vocabulary: `tokenizer_config.json`, and what older folders have instead of parts of it:
+//! `special_tokens_map.json` and `added_tokens.json`.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokenizers::{AddedToken, Tokenizer};
 
 use crate::error::{Error, Result};
@@ -17,7 +18,10 @@ pub(crate) const NAMES: [&str; 7] = [
     "mask_token",
 ];
 
-/// Both files as one map, the first one's values before the other's.
+/// Tokens that were added to the vocabulary, by id.
+const DESCRIBED: &str = "added_tokens_decoder";
+
+/// The files as one map, the first one's values before the others'.
 #[derive(Debug, Default)]
 pub(crate) struct Settings(Map<String, Value>);
 
@@ -26,7 +30,39 @@ impl Settings {
         let mut settings = object(files, "special_tokens_map.json")?;
         let newer = object(files, "tokenizer_config.json")?;
         settings.extend(newer.into_iter().filter(|(_, value)| !value.is_null()));
-        Ok(Self(settings))
+        let mut this = Self(settings);
+        if !this.0.contains_key(DESCRIBED) {
+            let described = this.described_by_age(object(files, "added_tokens.json")?)?;
+            if !described.is_empty() {
+                this.0.insert(DESCRIBED.into(), described.into());
+            }
+        }
+        Ok(this)
+    }
+
+    /// What `added_tokens.json` lists, a map from texts to ids, as newer files have it. Tokens that have names are
+    /// special.
+    fn described_by_age(&self, listed: Map<String, Value>) -> Result<Map<String, Value>> {
+        let special: Vec<&str> = self.special().filter_map(content).collect();
+        let described = |(text, id): (String, Value)| {
+            let Some(id) = id.as_u64() else {
+                return Err(Error::Damaged {
+                    file: "added_tokens.json".into(),
+                    reason: format!("{text:?} has the id {id}, which is no number"),
+                });
+            };
+            let is_special = special.contains(&text.as_str());
+            let token = json!({"content": text, "special": is_special, "normalized": !is_special});
+            Ok((id.to_string(), token))
+        };
+        listed.into_iter().map(described).collect()
+    }
+
+    /// The tokens that have names, and further special ones.
+    fn special(&self) -> impl Iterator<Item = &Value> {
+        let lists = ["additional_special_tokens", "extra_special_tokens"].into_iter();
+        let extra = lists.filter_map(|key| self.0.get(key)?.as_array()).flatten();
+        NAMES.iter().filter_map(|name| self.0.get(*name)).chain(extra)
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<&Value> {
@@ -35,6 +71,10 @@ impl Settings {
 
     pub(super) fn flag(&self, key: &str) -> Option<bool> {
         self.0.get(key).and_then(Value::as_bool)
+    }
+
+    pub(super) fn number(&self, key: &str) -> Option<u64> {
+        self.0.get(key).and_then(Value::as_u64)
     }
 
     pub(super) fn text(&self, key: &str) -> Option<&str> {
@@ -50,20 +90,14 @@ impl Settings {
     fn tokens(&self) -> Vec<AddedToken> {
         let mut described: Vec<(u64, AddedToken)> = self
             .0
-            .get("added_tokens_decoder")
+            .get(DESCRIBED)
             .and_then(Value::as_object)
             .into_iter()
             .flatten()
             .filter_map(|(id, token)| Some((id.parse().ok()?, added(token)?)))
             .collect();
         described.sort_by_key(|(id, _)| *id);
-        let lists = ["additional_special_tokens", "extra_special_tokens"];
-        let extra = lists
-            .iter()
-            .filter_map(|key| self.0.get(*key)?.as_array())
-            .flatten();
-        let named = NAMES.iter().filter_map(|name| self.0.get(*name));
-        let special = named.chain(extra).filter_map(added);
+        let special = self.special().filter_map(added);
         described
             .into_iter()
             .map(|(_, token)| token)

@@ -4,6 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::sentencepiece;
 use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::files::TokenizerFiles;
@@ -56,7 +57,11 @@ pub(super) fn tokenizer_json(
         (Some((.., kind)), Some(vocabulary), Some(merges), _) if *kind != Kind::Bert => {
             byte_level(vocabulary, merges, *kind, settings)?
         }
-        _ => return Err(files.without_tokenizer()),
+        _ => match files.sentence_piece() {
+            Some(file) => sentencepiece::tokenizer_json(file, settings, model_type)?,
+            None => None,
+        }
+        .ok_or_else(|| files.without_tokenizer())?,
     };
     Ok(json.to_string().into_bytes())
 }

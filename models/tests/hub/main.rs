@@ -66,6 +66,26 @@ fn a_model_is_stored_as_python_stores_it_and_fetched_once() {
 }
 
 #[test]
+fn chat_templates_for_a_purpose_come_along() {
+    let more = [
+        ("additional_chat_templates/tool_use.jinja", b"tools".to_vec()),
+        (
+            "additional_chat_templates/deep/rag.jinja",
+            b"not looked for".to_vec(),
+        ),
+        ("additional_chat_templates/notes.txt", b"no template".to_vec()),
+    ];
+    let files: Vec<_> = files().into_iter().chain(more).collect();
+    let (place, hub) = (Place::new("templates"), Hub::with(&files));
+    let folder = fetch(&place.settings(&hub)).unwrap();
+    let templates = folder.join("additional_chat_templates");
+    assert_eq!(names(&templates), ["tool_use.jinja"]);
+    assert_eq!(std::fs::read(templates.join("tool_use.jinja")).unwrap(), b"tools");
+    let link = std::fs::read_link(templates.join("tool_use.jinja")).unwrap();
+    assert!(link.starts_with("../../../blobs"), "{link:?}");
+}
+
+#[test]
 fn an_id_without_an_owner_follows_the_hubs_redirect() {
     let (place, hub) = (Place::new("ownerless"), Hub::with(&files()));
     let settings = place.settings(&hub);

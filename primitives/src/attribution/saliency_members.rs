@@ -2,7 +2,6 @@
 
 use ecco_explain::Completeness;
 use ecco_models::Prompt;
-use ecco_models::run::Input;
 use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{Registry, ScriptError, members};
 use ecco_widgets::saliency::Target;
@@ -14,6 +13,7 @@ use crate::models::model::Model;
 use crate::text::chat::Chat;
 use crate::text::generation::Generation;
 use crate::text::passage::Passage;
+use crate::text::reading::input;
 use crate::text::run::Run;
 use crate::text::score::given;
 
@@ -73,8 +73,7 @@ pub(super) fn register(registry: &mut Registry) {
 }
 
 fn of_text(lm: &Model, text: Prompt, options: SaliencyOptions) -> Result<Saliency, ScriptError> {
-    let input = Input::new(&*lm.loaded()?, text, None)?;
-    Saliency::new(Passage::of_text(lm, input)?, options)
+    Saliency::new(Passage::of_text(lm, input(lm, text, None)?)?, options)
 }
 
 fn of_saliency(registry: &mut Registry) {

@@ -51,6 +51,9 @@ options! {
         baseline: Option<BaselineName> = "\"zero\"",
         /// how the numbers along an embedding become one: "sum" and "mean" keep the sign
         aggregation: Option<Choice<Aggregation>> = "\"l2\"; \"sum\" where there is a contrast",
+        /// encoder–decoders: the token that the decoder starts with counts too, as in captum and the Python library; its
+        /// share is in the sum and not shown
+        start_token: bool = false,
         /// what has one score; tokens' scores are combined
         by: Option<Choice<UnitName>> = "\"token\"",
         /// tokens that have one score together, as pairs [from, to], the end left out; the tokens between are spans too
@@ -195,6 +198,7 @@ fn attribution_options(
         sigma: options.sigma,
         window: options.window,
         seed: options.seed,
+        start_token: options.start_token,
         baseline: baseline.map_or(Ok(Baseline::default()), |name| name.baseline(passage))?,
         aggregation: aggregation.unwrap_or_else(|| options.targets.aggregation()),
     })

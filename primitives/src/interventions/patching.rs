@@ -12,6 +12,7 @@ use ecco_models::run::{Input, Prediction, masked_positions, run};
 use super::patch_map::PatchMap;
 use crate::models::model::Model;
 use crate::text::capture::place_in;
+use crate::text::reading;
 use crate::text::shown::token_sequence;
 use crate::text::token::token;
 use ecco_scripting::options::{Choice, Word};
@@ -61,7 +62,7 @@ impl Metric {
 fn map(lm: &Model, clean: &str, corrupted: &str, options: &MapOptions) -> Result<PatchMap, ScriptError> {
     let (loaded, state) = (lm.loaded()?, lm.state()?);
     let written = options.written.as_deref();
-    let [clean, corrupted] = [clean, corrupted].map(|text| Input::new(&loaded, text, written));
+    let [clean, corrupted] = [clean, corrupted].map(|text| reading::input(lm, text.into(), written));
     let (clean, corrupted) = (clean?, corrupted?);
     let place = place_in(lm, options.site.as_deref(), Site::ResidualBefore)?;
     let by = match &options.by {

@@ -11,6 +11,7 @@ use rhai::{Array, Dynamic, FLOAT, INT};
 
 use crate::models::model::Model;
 use crate::text::capture::place_in;
+use crate::text::reading;
 use ecco_scripting::options::Choice;
 use ecco_scripting::result::numbers::short;
 use ecco_scripting::result::{Explanation, Show, show};
@@ -53,7 +54,7 @@ impl SteeringVector {
         let (loaded, state) = (lm.loaded()?, lm.state()?);
         let (positive, negative) = (strings(positive)?, strings(negative)?);
         let read = |texts: &[String]| -> Result<Vec<Input>, ScriptError> {
-            let read = |text: &String| Input::new(&loaded, text, None).map_err(ScriptError::from);
+            let read = |text: &String| reading::input(lm, text.into(), None);
             texts.iter().map(read).collect()
         };
         let settings = SteeringOptions {

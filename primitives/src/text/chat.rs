@@ -21,6 +21,8 @@ options! {
         add_generation_prompt: Option<bool> = "true, unless `continue_final_message`",
         /// end within the last message, so that the model goes on with it
         continue_final_message: bool = false,
+        /// which of the model's templates, by its name
+        chat_template: Option<String> = "the one named tool_use where tools are given, else default",
         /// functions that the model may call, as JSON schemas
         tools: Option<Objects> = "none",
         /// texts that the answer may draw on, each with what the template asks for (mostly `title` and `text`)
@@ -91,6 +93,15 @@ impl Chat {
         })
     }
 
+    /// A text with exactly these tokens.
+    pub(crate) fn of_tokens(text: String, tokens: Vec<Token>) -> Self {
+        let ids = tokens.iter().map(|token| token.id).collect();
+        Self {
+            chat: Rc::new(ecco_models::Chat { text, ids: Some(ids) }),
+            tokens: tokens.into(),
+        }
+    }
+
     pub(crate) fn text(&self) -> &str {
         &self.chat.text
     }
@@ -119,6 +130,7 @@ fn model_options(options: ChatOptions) -> Result<ecco_models::ChatOptions, Scrip
         }
     }
     Ok(ecco_models::ChatOptions {
+        template: options.chat_template,
         add_generation_prompt: add_generation_prompt.unwrap_or(true),
         continue_final_message,
         variables,

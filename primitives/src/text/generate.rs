@@ -14,6 +14,7 @@ use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
 use rhai::Dynamic;
 
 use super::generation::{Generation, Internals};
+use super::reading;
 use super::shown::token_sequence;
 use crate::models::model::Model;
 
@@ -118,6 +119,13 @@ pub(crate) fn generate(
             return Err(error.into());
         }
     };
+    reading::about_prompt(lm, prompt)?;
+    reading::about_generation(lm)?;
+    let n_written = generation.decoder_ids().len();
+    match generation.start_id {
+        Some(_) => reading::about_length(lm, generation.n_input, n_written)?,
+        None => reading::about_length(lm, n_written, 0)?,
+    }
     let whole_text = loaded.tokenizer().decode(&generation.ids());
     let output = Generation::new(lm, generation, whole_text);
     lm.kept::<LastOutput>().0.replace(Some(output.clone()));
@@ -154,14 +162,7 @@ fn model_options(options: GenerationOptions) -> Result<GenerateOptions, ScriptEr
 
 /// Records what the model was loaded to record, in one pass.
 fn record(lm: &Model, output: &Generation) -> Result<(), ScriptError> {
-    let recording = &lm.recording;
-    let all = [
-        (recording.activations, Internals::Activations),
-        (recording.hidden_states, Internals::HiddenStates),
-        (recording.attention, Internals::Attention),
-    ];
-    let chosen = all.iter().filter(|(is_chosen, _)| *is_chosen);
-    let chosen: Vec<Internals> = chosen.map(|(_, what)| *what).collect();
+    let chosen = Internals::recorded(&lm.recording, output.is_pair());
     if chosen.is_empty() {
         Ok(())
     } else {

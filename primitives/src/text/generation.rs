@@ -13,7 +13,7 @@ use ndarray::{ArrayD, Axis};
 
 use super::passage::{Facts, Passage};
 use super::shown::{shown, shown_one};
-use crate::models::model::Model;
+use crate::models::model::{Model, Recording};
 use crate::text::run::{self as runs, Run, hidden_states};
 use ecco_scripting::errors::{ErrorKind, ScriptError};
 use ecco_scripting::result::{Explanation, Show};
@@ -29,33 +29,76 @@ pub(crate) enum Internals {
     HiddenStates,
     /// (layer, head, query, key)
     Attention,
+    /// The same of the encoder beside a decoder.
+    EncoderActivations,
+    EncoderHiddenStates,
+    EncoderAttention,
+    /// The decoder's attention to the encoder: (layer, head, query, key)
+    CrossAttention,
 }
 
 impl Internals {
     /// The option of `from_pretrained` that asks for it.
     fn option(self) -> &'static str {
         match self {
-            Self::Activations => "activations",
-            Self::HiddenStates => "hidden_states",
-            Self::Attention => "attention",
+            Self::Activations | Self::EncoderActivations => "activations",
+            Self::HiddenStates | Self::EncoderHiddenStates => "hidden_states",
+            Self::Attention | Self::EncoderAttention | Self::CrossAttention => "attention",
         }
     }
 
+    /// Whether only an encoder–decoder has it.
+    fn is_of_pair(self) -> bool {
+        self == Self::CrossAttention || self.is_of_encoder()
+    }
+
+    fn is_of_encoder(self) -> bool {
+        matches!(
+            self,
+            Self::EncoderActivations | Self::EncoderHiddenStates | Self::EncoderAttention
+        )
+    }
+
+    /// Those that such options ask for, of a model of one stack or of two.
+    pub(super) fn recorded(recording: &Recording, is_pair: bool) -> Vec<Self> {
+        let all = [
+            (
+                recording.activations,
+                &[Self::Activations, Self::EncoderActivations][..],
+            ),
+            (
+                recording.hidden_states,
+                &[Self::HiddenStates, Self::EncoderHiddenStates],
+            ),
+            (
+                recording.attention,
+                &[Self::Attention, Self::EncoderAttention, Self::CrossAttention],
+            ),
+        ];
+        let chosen = all.into_iter().filter(|(is_chosen, _)| *is_chosen);
+        let chosen = chosen.flat_map(|(_, what)| what).copied();
+        chosen.filter(|what| is_pair || !what.is_of_pair()).collect()
+    }
+
     /// The sites of a run that it is.
-    fn places(self) -> Vec<Place> {
+    pub(super) fn places(self) -> Vec<Place> {
         let sites: &[Site] = match self {
-            Self::Activations => &[Site::MlpInner],
-            Self::HiddenStates => &[Site::ResidualBefore, Site::FinalNorm],
-            Self::Attention => &[Site::AttentionPattern],
+            Self::Activations | Self::EncoderActivations => &[Site::MlpInner],
+            Self::HiddenStates | Self::EncoderHiddenStates => &[Site::ResidualBefore, Site::FinalNorm],
+            Self::Attention | Self::EncoderAttention => &[Site::AttentionPattern],
+            Self::CrossAttention => &[Site::CrossPattern],
         };
-        sites.iter().copied().map(Place::of).collect()
+        let encoder = self.is_of_encoder();
+        sites.iter().map(|&site| Place { site, encoder }).collect()
     }
 
     fn axes(self) -> &'static [&'static str] {
         match self {
-            Self::Activations => &["layer", "neuron", "position"],
-            Self::HiddenStates => &["layer", "position", "hidden"],
-            Self::Attention => &["layer", "head", "query", "key"],
+            Self::Activations | Self::EncoderActivations => &["layer", "neuron", "position"],
+            Self::HiddenStates | Self::EncoderHiddenStates => &["layer", "position", "hidden"],
+            Self::Attention | Self::EncoderAttention | Self::CrossAttention => {
+                &["layer", "head", "query", "key"]
+            }
         }
     }
 }
@@ -215,8 +258,10 @@ impl Generation {
                     all.select(Axis(0), &rows)
                 })
             }
-            Internals::HiddenStates => hidden_states(records, 0),
-            Internals::Attention => Ok(records.array(Place::of(Site::AttentionPattern), None, 0)?),
+            Internals::HiddenStates | Internals::EncoderHiddenStates => {
+                hidden_states(records, what.is_of_encoder(), 0)
+            }
+            _ => Ok(records.array(what.places()[0], None, 0)?),
         }
     }
 

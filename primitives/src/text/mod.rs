@@ -6,6 +6,7 @@ pub(crate) mod generate;
 pub(crate) mod generation;
 mod output;
 pub(crate) mod passage;
+pub(crate) mod reading;
 pub(crate) mod run;
 mod run_members;
 pub(crate) mod score;

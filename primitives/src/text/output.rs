@@ -6,7 +6,8 @@ use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{Registry, members};
 use rhai::{Array, Dynamic, INT};
 
-use super::generation::Generation;
+use super::chat::Chat;
+use super::generation::{Generation, Internals};
 use super::passage::Passage;
 use super::run::Run;
 
@@ -14,6 +15,23 @@ pub(super) fn register(registry: &mut Registry) {
     members! { registry, [Generation];
         /// The whole text: what was given and what was generated.
         get text(output: &Generation) -> String { Ok(output.text().to_owned()) }
+
+        /// The text with exactly these tokens, to be given to a model once more in the place of a text: nothing is put
+        /// before it, and no token becomes another one. Of an encoder–decoder what its encoder has read.
+        ///
+        /// Example:
+        /// ```rhai
+        /// lm.generate(output.as_prompt, #{generate: 10})
+        /// ```
+        get as_prompt(output: &Generation) -> Chat {
+            let mut tokens = output.tokens().to_vec();
+            if output.is_pair() {
+                tokens.truncate(output.n_input());
+            }
+            let ids: Vec<u32> = tokens.iter().map(|token| token.id).collect();
+            let text = output.model().loaded()?.tokenizer().decode(&ids);
+            Ok(Chat::of_tokens(text, tokens))
+        }
 
         /// The tokens' texts. A character that is split over several tokens stands in each of them.
         get tokens(output: &Generation) -> Array {
@@ -42,17 +60,31 @@ pub(super) fn register(registry: &mut Registry) {
     }
     members! { registry, [Generation, Run];
         /// The MLPs' inner values after the non-linearity: a tensor (layer, neuron, position); of an output for all
-        /// tokens but the last generated one, which the model has not read.
+        /// tokens but the last generated one, which the model has not read. Of an encoder–decoder the decoder's, whose
+        /// first position is the token that it starts with.
         get activations(passage: Passage) -> Tensor { passage.activations() }
 
         /// The residual stream before each layer and, last, after the final norm: a tensor (layer + 1, position,
-        /// hidden), as transformers has it. Of an encoder–decoder the decoder's.
+        /// hidden), as transformers has it. Of an encoder–decoder the decoder's. Where the stream is projected to the
+        /// embedding's width before the head (OPT-350m), the last is before that, and transformers' behind it.
         get hidden_states(passage: Passage) -> Tensor { passage.hidden_states() }
 
         /// How much each position attends to each: a tensor (layer, head, query, key). Of an encoder–decoder the
-        /// decoder's to itself; `run.at("cross_pattern")` is its attention to the text,
-        /// `run.at("encoder_attention_pattern")` the encoder's.
+        /// decoder's to itself; `cross_attention` is its attention to the text, `encoder_attention` the encoder's.
         get attention(passage: Passage) -> Tensor { passage.attention() }
+
+        /// Of an encoder–decoder: the inner values of its encoder's MLPs, a tensor (layer, neuron, position).
+        get encoder_activations(passage: Passage) -> Tensor { passage.of_pair(Internals::EncoderActivations) }
+
+        /// Of an encoder–decoder: its encoder's states, a tensor (layer + 1, position, hidden) as of the decoder.
+        get encoder_hidden_states(passage: Passage) -> Tensor { passage.of_pair(Internals::EncoderHiddenStates) }
+
+        /// Of an encoder–decoder: its encoder's attention, a tensor (layer, head, query, key).
+        get encoder_attention(passage: Passage) -> Tensor { passage.of_pair(Internals::EncoderAttention) }
+
+        /// Of an encoder–decoder: its decoder's attention to what the encoder has read, a tensor (layer, head, query,
+        /// key).
+        get cross_attention(passage: Passage) -> Tensor { passage.of_pair(Internals::CrossAttention) }
     }
     members! { registry, [Rich];
         fn to_string(view: &Rich) -> String { Ok(view.text()) }

@@ -13,6 +13,7 @@ use ecco_models::{Site, Token};
 use ndarray::{ArrayD, Axis, concatenate};
 
 use super::passage::{Facts, Passage};
+use super::reading;
 use crate::models::model::Model;
 use crate::text::chat::TextOrChat;
 use ecco_scripting::options::OneOrMany;
@@ -87,7 +88,7 @@ pub(crate) fn run(model: &Model, texts: &[TextOrChat], options: RunOptions) -> R
     };
     let mut inputs = Vec::new();
     for (index, text) in texts.iter().enumerate() {
-        let input = Input::new(&loaded, text.prompt(), target(index)?).map_err(ScriptError::from);
+        let input = reading::input(model, text.prompt(), target(index)?);
         inputs.push(input.map_err(|error| match texts.len() {
             1 => error,
             _ => of_text(error, index),
@@ -220,6 +221,16 @@ impl Run {
         self.tensor(What::HiddenStates)
     }
 
+    /// The same of the encoder beside a decoder.
+    pub(crate) fn encoder_hidden_states(&self) -> Result<Tensor, ScriptError> {
+        let of = |site| self.at(Place { site, encoder: true }, None);
+        let (before, last) = (of(Site::ResidualBefore)?, of(Site::FinalNorm)?);
+        let last = last.into_data().insert_axis(Axis(0));
+        let all = concatenate(Axis(0), &[before.into_data().view(), last.view()])
+            .map_err(|error| ScriptError::new(ErrorKind::Internal, error.to_string()))?;
+        Ok(Tensor::new(all, &["layer", "position", "hidden"]))
+    }
+
     /// A place of the model, at one layer or at all.
     pub(crate) fn at(&self, place: Place, layer: Option<usize>) -> Result<Tensor, ScriptError> {
         self.tensor(What::Place(place, layer))
@@ -294,7 +305,7 @@ impl Run {
                 Ok((batch.run.logits(&loaded, index)?, axes))
             }
             What::HiddenStates => Ok((
-                hidden_states(records, index)?,
+                hidden_states(records, false, index)?,
                 vec!["layer", "position", "hidden"],
             )),
             What::Place(place, layer) => {
@@ -344,9 +355,14 @@ fn axes(place: Place, layer: Option<usize>) -> Vec<&'static str> {
 }
 
 /// (layer + 1, position, hidden) of one text, as transformers has it: first the embeddings, last after the final norm.
-pub(crate) fn hidden_states(records: &Records, text: usize) -> Result<ArrayD<f32>, ScriptError> {
-    let before = records.array(Place::of(Site::ResidualBefore), None, text)?;
-    let last = records.array(Place::of(Site::FinalNorm), None, text)?;
+/// Of the encoder beside a decoder, or of the stack whose head speaks.
+pub(crate) fn hidden_states(
+    records: &Records,
+    encoder: bool,
+    text: usize,
+) -> Result<ArrayD<f32>, ScriptError> {
+    let of = |site| records.array(Place { site, encoder }, None, text);
+    let (before, last) = (of(Site::ResidualBefore)?, of(Site::FinalNorm)?);
     let last = last.insert_axis(Axis(0));
     concatenate(Axis(0), &[before.view(), last.view()])
         .map_err(|error| ScriptError::new(ErrorKind::Internal, error.to_string()))

@@ -6,6 +6,7 @@ use rhai::{Array, Dynamic, FLOAT, INT};
 
 use super::chat::Chat;
 use super::generation::Generation;
+use super::reading;
 use crate::models::model::Model;
 
 pub(crate) fn register(registry: &mut Registry) {
@@ -79,6 +80,12 @@ pub(crate) fn given(lm: &Model, prompt: Option<Prompt>, text: &str) -> Result<Ge
         };
         ScriptError::from(error).with_hint(hint)
     })?;
+    reading::about_prompt(lm, prompt.unwrap_or(Prompt::Text(text)))?;
+    let n_written = generation.decoder_ids().len();
+    match generation.start_id {
+        Some(_) => reading::about_length(lm, generation.n_input, n_written)?,
+        None => reading::about_length(lm, n_written, 0)?,
+    }
     let text = loaded.tokenizer().decode(&generation.ids());
     Ok(Generation::new(lm, generation, text))
 }

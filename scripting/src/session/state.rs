@@ -20,7 +20,7 @@ use ecco_interpreter::{Interrupt, Output};
 pub struct State {
     pub interrupt: Interrupt,
     output: RefCell<Rc<dyn Output>>,
-    /// Display ids that this cell has shown: showing them again replaces.
+    /// Display ids that this cell has shown: showing them again replaces. And its notices.
     shown: RefCell<HashSet<String>>,
     next_display: Cell<u64>,
     pub sources: RefCell<Sources>,
@@ -83,6 +83,14 @@ impl State {
         match is_new {
             true => self.output().display(bundle, Some(id)),
             false => self.output().update(bundle, id),
+        }
+    }
+
+    /// Says something that should be known of what a cell does, once in a cell.
+    pub fn notice(&self, text: &str) {
+        let line = format!("notice: {text}\n");
+        if self.shown.borrow_mut().insert(line.clone()) {
+            self.output().stderr(&line);
         }
     }
 

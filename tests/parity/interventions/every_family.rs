@@ -91,8 +91,9 @@ fn with_cache_as_without() {
         guard(|| {
             let mut writer = Writer::new(&changed, &whole.ids, whole.spoken().len())?;
             cached.push(to_array(&writer.begin(&whole.spoken()[..n_given])?.get(0))?);
-            for &id in &whole.spoken()[n_given..] {
-                cached.push(to_array(&writer.go_on(&[id])?.get(0))?);
+            for n in n_given..whole.spoken().len() {
+                let read = whole.spoken()[..=n].to_vec();
+                cached.push(to_array(&writer.go_on(&[read])?.get(0))?);
             }
             Ok(())
         })

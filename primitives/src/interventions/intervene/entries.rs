@@ -8,6 +8,7 @@ use rhai::{Dynamic, Map};
 
 use super::values::{AblateValue, Indices, PatchValue, Positions, VectorValue};
 use crate::models::model::Model;
+use crate::text::reading;
 use crate::text::run::{Run, place};
 use ecco_scripting::options::{OneOrMany, OptionSet};
 use ecco_scripting::result::show;
@@ -289,8 +290,7 @@ fn inputs(lm: &Model, texts: Option<&[String]>) -> Result<Vec<Input>, ScriptErro
             "over: [\"one text\", \"another\"]: what the site holds on other texts, not only on this one",
         )
     })?;
-    let loaded = lm.loaded()?;
-    let input = |text: &String| Input::new(&loaded, text, None).map_err(ScriptError::from);
+    let input = |text: &String| reading::input(lm, text.into(), None);
     texts.iter().map(input).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use ecco_models::run::Place;
 use ecco_models::{Site, Token};
-use ecco_scripting::ScriptError;
+use ecco_scripting::errors::{ErrorKind, ScriptError};
 use ecco_scripting::tensor::Tensor;
 use serde_json::{Value, json};
 
@@ -45,6 +45,24 @@ impl Passage {
         match &self.origin {
             Origin::Output(output) => output.recorded(Internals::Attention),
             _ => self.run()?.at(Place::of(Site::AttentionPattern), None),
+        }
+    }
+
+    /// What the encoder beside a decoder held, or the decoder's attention to it.
+    ///
+    /// # Errors
+    /// A model of one stack.
+    pub(crate) fn of_pair(&self, what: Internals) -> Result<Tensor, ScriptError> {
+        if !self.is_pair() {
+            let name = &self.model().card().name;
+            let message = format!("{name:?} has one stack, and no encoder beside it");
+            return Err(ScriptError::new(ErrorKind::Attribute, message)
+                .with_hint("activations, hidden_states and attention are its own"));
+        }
+        match &self.origin {
+            Origin::Output(output) => output.recorded(what),
+            _ if what == Internals::EncoderHiddenStates => self.run()?.encoder_hidden_states(),
+            _ => self.run()?.at(what.places()[0], None),
         }
     }
 

@@ -1,0 +1,387 @@
+//! The `tokenizer.json` that a SentencePiece model stands for, as transformers builds it for each class.
+
+use std::collections::HashMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use super::{Algorithm, PieceKind, SentencePiece};
+use crate::error::{Error, Result};
+use crate::tokenizer::settings::Settings;
+
+/// What the classes have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Byte pairs, with bytes for what the vocabulary lacks.
+    Llama,
+    T5,
+    Albert,
+    /// Its first pieces are others than the file's.
+    XlmRoberta,
+    /// Without the file's map of characters.
+    Deberta,
+}
+
+/// By the tokenizer's class without its ending, and by the model's type.
+const KINDS: &[(&str, &str, Kind)] = &[
+    ("Llama", "llama mistral mixtral", Kind::Llama),
+    ("T5", "t5 mt5", Kind::T5),
+    ("Albert", "albert", Kind::Albert),
+    ("XLMRoberta", "xlm-roberta", Kind::XlmRoberta),
+    ("DebertaV2", "deberta-v2", Kind::Deberta),
+];
+
+/// Tokens and their scores, in the order of their ids.
+type Vocabulary = Vec<(String, f32)>;
+
+/// `None` for a class that is not read here.
+pub(in crate::tokenizer) fn tokenizer_json(
+    (file, bytes): (&str, &[u8]),
+    settings: &Settings,
+    model_type: &str,
+) -> Result<Option<Value>> {
+    let class = settings
+        .text("tokenizer_class")
+        .map(|class| class.trim_end_matches("Fast").trim_end_matches("Tokenizer"));
+    let kind = KINDS.iter().find(|(known, model_types, _)| match class {
+        Some(class) => class == *known,
+        None => model_types.split(' ').any(|known| known == model_type),
+    });
+    let Some((.., kind)) = kind else { return Ok(None) };
+    let model = SentencePiece::parse(bytes, file)?;
+    let wanted = match kind {
+        Kind::Llama => Algorithm::BytePair,
+        _ => Algorithm::Unigram,
+    };
+    if model.algorithm != wanted {
+        return Err(Error::Damaged {
+            file: file.to_owned(),
+            reason: format!("is of {:?} where {kind:?} has {wanted:?}", model.algorithm),
+        });
+    }
+    let name = |key: &str, default: &str| settings.named(key).unwrap_or(default).to_owned();
+    let words = Words {
+        model: &model,
+        settings,
+        name: &name,
+    };
+    Ok(Some(match kind {
+        Kind::Llama => words.llama(),
+        Kind::T5 => words.t5(file)?,
+        Kind::Albert => words.albert(file)?,
+        Kind::XlmRoberta => words.xlm_roberta(file)?,
+        Kind::Deberta => words.deberta(file)?,
+    }))
+}
+
+/// A model, and what stands beside it.
+struct Words<'a> {
+    model: &'a SentencePiece,
+    settings: &'a Settings,
+    /// The text of a named token, or the class's own.
+    name: &'a dyn Fn(&str, &str) -> String,
+}
+
+impl Words<'_> {
+    fn vocabulary(&self) -> Vocabulary {
+        let pieces = self.model.pieces.iter();
+        pieces.map(|piece| (piece.text.clone(), piece.score)).collect()
+    }
+
+    fn llama(&self) -> Value {
+        let adds_space = self.settings.flag("add_prefix_space").unwrap_or(true);
+        let scheme = match (adds_space, self.settings.flag("legacy").unwrap_or(false)) {
+            (false, _) => "never",
+            (true, true) => "always",
+            (true, false) => "first",
+        };
+        let mut decoders = vec![
+            json!({"type": "Replace", "pattern": {"String": "▁"}, "content": " "}),
+            json!({"type": "ByteFallback"}),
+            json!({"type": "Fuse"}),
+        ];
+        if adds_space {
+            decoders.push(json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
+        }
+        let vocabulary = self.vocabulary();
+        let ids: HashMap<&str, usize> = vocabulary
+            .iter()
+            .enumerate()
+            .map(|(id, (text, _))| (text.as_str(), id))
+            .collect();
+        let named = [
+            ("unk_token", "<unk>"),
+            ("bos_token", "<s>"),
+            ("eos_token", "</s>"),
+        ];
+        json!({
+            "version": "1.0",
+            "added_tokens": self.special(&vocabulary, &named),
+            "normalizer": null,
+            "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": false},
+            "post_processor": null,
+            "decoder": {"type": "Sequence", "decoders": decoders},
+            "model": {
+                "type": "BPE", "fuse_unk": true, "byte_fallback": true, "merges": merges(&vocabulary, &ids),
+                "vocab": vocabulary.iter().enumerate().map(|(id, (text, _))| (text.clone(), json!(id))).collect::<Map<_, _>>(),
+            },
+        })
+    }
+
+    fn t5(&self, file: &str) -> Result<Value> {
+        let mut vocabulary = self.vocabulary();
+        let n_extra = self.settings.number("extra_ids").unwrap_or(100).min(1000);
+        vocabulary.extend(
+            (0..n_extra)
+                .rev()
+                .map(|number| (format!("<extra_id_{number}>"), 0.0)),
+        );
+        let end = (self.name)("eos_token", "</s>");
+        self.unigram(
+            file,
+            vocabulary,
+            2,
+            self.mapped(vec![]),
+            (None, &end),
+            &[
+                ("pad_token", "<pad>"),
+                ("eos_token", "</s>"),
+                ("unk_token", "<unk>"),
+            ],
+        )
+    }
+
+    fn albert(&self, file: &str) -> Result<Value> {
+        let quote =
+            |pattern: &str| json!({"type": "Replace", "pattern": {"String": pattern}, "content": "\""});
+        let mut steps = vec![quote("``"), quote("''")];
+        if !self.settings.flag("keep_accents").unwrap_or(false) {
+            steps.extend([json!({"type": "NFKD"}), json!({"type": "StripAccents"})]);
+        }
+        if self.settings.flag("do_lower_case").unwrap_or(true) {
+            steps.push(json!({"type": "Lowercase"}));
+        }
+        let (first, last) = (
+            (self.name)("cls_token", "[CLS]"),
+            (self.name)("sep_token", "[SEP]"),
+        );
+        self.unigram(
+            file,
+            self.vocabulary(),
+            1,
+            self.mapped(steps),
+            (Some(&first), &last),
+            &[
+                ("pad_token", "<pad>"),
+                ("unk_token", "<unk>"),
+                ("cls_token", "[CLS]"),
+                ("sep_token", "[SEP]"),
+                ("mask_token", "[MASK]"),
+            ],
+        )
+    }
+
+    fn xlm_roberta(&self, file: &str) -> Result<Value> {
+        let named = [
+            ("bos_token", "<s>"),
+            ("pad_token", "<pad>"),
+            ("eos_token", "</s>"),
+            ("unk_token", "<unk>"),
+        ];
+        let mut vocabulary: Vocabulary = named
+            .iter()
+            .map(|(key, default)| ((self.name)(key, default), 0.0))
+            .collect();
+        vocabulary.extend(self.vocabulary().into_iter().skip(3));
+        vocabulary.push(((self.name)("mask_token", "<mask>"), 0.0));
+        let (first, last) = ((self.name)("bos_token", "<s>"), (self.name)("eos_token", "</s>"));
+        let all = [&named[..], &[("mask_token", "<mask>")]].concat();
+        self.unigram(
+            file,
+            vocabulary,
+            3,
+            self.mapped(vec![]),
+            (Some(&first), &last),
+            &all,
+        )
+    }
+
+    fn deberta(&self, file: &str) -> Result<Value> {
+        let mut steps = vec![];
+        if self.settings.flag("do_lower_case").unwrap_or(false) {
+            steps.push(json!({"type": "Lowercase"}));
+        }
+        let spaces = r"\s{2,}|[\n\r\t]";
+        steps.extend([
+            json!({"type": "Replace", "pattern": {"Regex": spaces}, "content": " "}),
+            json!({"type": "NFC"}),
+            json!({"type": "Strip", "strip_left": false, "strip_right": true}),
+        ]);
+        let named = [
+            ("bos_token", "[CLS]"),
+            ("eos_token", "[SEP]"),
+            ("unk_token", "[UNK]"),
+            ("sep_token", "[SEP]"),
+            ("pad_token", "[PAD]"),
+            ("cls_token", "[CLS]"),
+            ("mask_token", "[MASK]"),
+        ];
+        let (first, last) = (
+            (self.name)("cls_token", "[CLS]"),
+            (self.name)("sep_token", "[SEP]"),
+        );
+        let (vocabulary, unknown) = (self.vocabulary(), (self.name)("unk_token", "[UNK]"));
+        let unk_id = vocabulary
+            .iter()
+            .position(|(text, score)| *text == unknown && *score == 0.0);
+        let steps = json!({"type": "Sequence", "normalizers": steps});
+        let ends = (Some(first.as_str()), last.as_str());
+        let mut json = self.unigram(file, vocabulary, unk_id.unwrap_or(1), steps, ends, &named)?;
+        // Words are no more split at spaces of every kind.
+        let mut splits = vec![json["decoder"].clone()];
+        if self.settings.flag("split_by_punct").unwrap_or(false) {
+            splits.insert(0, json!({"type": "Punctuation", "behavior": "Isolated"}));
+        }
+        json["pre_tokenizer"] = json!({"type": "Sequence", "pretokenizers": splits});
+        Ok(json)
+    }
+
+    /// Steps of normalisation, and what characters become at their end.
+    fn mapped(&self, mut steps: Vec<Value>) -> Value {
+        if !self.model.char_map.is_empty() {
+            let map = STANDARD.encode(&self.model.char_map);
+            steps.push(json!({"type": "Precompiled", "precompiled_charsmap": map}));
+        }
+        match steps.is_empty() {
+            true => Value::Null,
+            false => json!({"type": "Sequence", "normalizers": steps}),
+        }
+    }
+
+    /// Words with a ▁ for the space before each, split by how probable their pieces are.
+    fn unigram(
+        &self,
+        file: &str,
+        vocabulary: Vocabulary,
+        unk_id: usize,
+        normalizer: Value,
+        (first, last): (Option<&str>, &str),
+        named: &[(&str, &str)],
+    ) -> Result<Value> {
+        let id = |token: &str| {
+            let id = vocabulary.iter().position(|(text, _)| text == token);
+            id.ok_or_else(|| Error::Damaged {
+                file: file.to_owned(),
+                reason: format!("has no {token}, which stands at the end of texts"),
+            })
+        };
+        let special = |token: &str| json!({"SpecialToken": {"id": token, "type_id": 0}});
+        let text = json!({"Sequence": {"id": "A", "type_id": 0}});
+        let around: Vec<Value> = first
+            .map(special)
+            .into_iter()
+            .chain([text, special(last)])
+            .collect();
+        let mut ids = Map::new();
+        for token in first.into_iter().chain([last]) {
+            ids.insert(
+                token.to_owned(),
+                json!({"id": token, "ids": [id(token)?], "tokens": [token]}),
+            );
+        }
+        let adds_space = self.settings.flag("add_prefix_space").unwrap_or(true);
+        let scheme = if adds_space { "always" } else { "never" };
+        let spaces =
+            json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": true});
+        Ok(json!({
+            "version": "1.0",
+            "added_tokens": self.special(&vocabulary, named),
+            "normalizer": normalizer,
+            "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, spaces.clone()]},
+            "post_processor": {
+                "type": "TemplateProcessing", "single": around, "special_tokens": ids,
+                "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+            },
+            "decoder": spaces,
+            "model": {
+                "type": "Unigram", "unk_id": unk_id, "byte_fallback": false,
+                "vocab": vocabulary.iter().map(|(text, score)| json!([text, f64::from(*score)])).collect::<Vec<_>>(),
+            },
+        }))
+    }
+
+    /// Tokens that are found before any other: those with names, the file's own, and those that T5 fills gaps with. What
+    /// the vocabulary lacks of those with names comes behind it.
+    fn special(&self, vocabulary: &[(String, f32)], named: &[(&str, &str)]) -> Vec<Value> {
+        let named: Vec<String> = named
+            .iter()
+            .map(|(key, default)| (self.name)(key, default))
+            .collect();
+        let own = |text: &str, kind: PieceKind| {
+            self.model
+                .pieces
+                .iter()
+                .any(|piece| piece.text == text && piece.kind == kind)
+        };
+        let rare: Vec<&str> = self
+            .model
+            .pieces
+            .iter()
+            .filter(|piece| piece.kind != PieceKind::Plain)
+            .map(|piece| piece.text.as_str())
+            .collect();
+        let token = |(id, (text, _)): (usize, &(String, f32))| {
+            let is_gap = text.starts_with("<extra_id_");
+            let is_named = named.contains(text);
+            if !(is_gap || is_named || rare.contains(&text.as_str())) {
+                return None;
+            }
+            let special = is_gap || is_named || own(text, PieceKind::Control);
+            Some(json!({
+                "id": id, "content": text, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+                "special": special,
+            }))
+        };
+        let mut all: Vec<Value> = vocabulary.iter().enumerate().filter_map(token).collect();
+        let mut missing: Vec<&String> = Vec::new();
+        for name in &named {
+            if !missing.contains(&name) && vocabulary.iter().all(|(text, _)| text != name) {
+                missing.push(name);
+            }
+        }
+        let added = missing.into_iter().enumerate().map(|(at, text)| {
+            json!({
+                "id": vocabulary.len() + at, "content": text, "single_word": false, "lstrip": false, "rstrip": false,
+                "normalized": false, "special": true,
+            })
+        });
+        all.extend(added);
+        all
+    }
+}
+
+/// Every way in which a token is made of two others, in the order of the tokens' ids, which is that of their learning.
+fn merges(vocabulary: &[(String, f32)], ids: &HashMap<&str, usize>) -> Vec<[String; 2]> {
+    let mut all: Vec<(usize, usize, usize, &str, &str)> = Vec::new();
+    for (id, (text, _)) in vocabulary.iter().enumerate() {
+        let mut of_one: Vec<(usize, usize, &str, &str)> = Vec::new();
+        for (at, _) in text.char_indices().skip(1) {
+            let (left, right) = text.split_at(at);
+            if let (Some(&one), Some(&other)) = (ids.get(left), ids.get(right)) {
+                of_one.push((one, other, left, right));
+            }
+        }
+        of_one.sort_unstable();
+        let n = |text: &str| text.chars().count();
+        all.extend(
+            of_one
+                .into_iter()
+                .map(|(_, _, left, right)| (id, n(left), n(right), left, right)),
+        );
+    }
+    all.sort_by_key(|&(id, left, right, ..)| (id, left, right));
+    all.into_iter()
+        .map(|(.., left, right)| [left.to_owned(), right.to_owned()])
+        .collect()
+}

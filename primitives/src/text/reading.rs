@@ -1,0 +1,65 @@
+//! What a model is given to read, and what should be known of it: said once in a cell, and no error.
+
+use ecco_models::Prompt;
+use ecco_models::run::Input;
+use ecco_scripting::ScriptError;
+
+use crate::models::model::Model;
+
+/// What a model reads of a text; `target` is what the decoder of an encoder–decoder has written.
+///
+/// # Errors
+/// What the model cannot take.
+pub(crate) fn input(lm: &Model, text: Prompt, target: Option<&str>) -> Result<Input, ScriptError> {
+    let loaded = lm.loaded()?;
+    let input = Input::new(&loaded, text, target)?;
+    about_prompt(lm, text)?;
+    about_length(lm, input.ids.len(), input.target.len())?;
+    Ok(input)
+}
+
+/// Says so where a text begins with what the tokenizer puts before it.
+pub(crate) fn about_prompt(lm: &Model, text: Prompt) -> Result<(), ScriptError> {
+    let Prompt::Text(text) = text else {
+        return Ok(());
+    };
+    let (loaded, state) = (lm.loaded()?, lm.state()?);
+    let tokenizer = loaded.tokenizer();
+    let ids = tokenizer.encode(text)?;
+    let twice = tokenizer.doubled_start(&ids)?;
+    if !twice.is_empty() {
+        let token = tokenizer.decode(twice);
+        state.notice(&format!(
+            "the text begins with {token}, and the tokenizer puts one before every text: the model reads it twice. \
+             Leave it out, or give `output.as_prompt`, which has an output's tokens as they are."
+        ));
+    }
+    Ok(())
+}
+
+/// Says so where a text is longer than what a model was made for.
+pub(crate) fn about_length(lm: &Model, n_read: usize, n_written: usize) -> Result<(), ScriptError> {
+    let (loaded, state) = (lm.loaded()?, lm.state()?);
+    if let Some(length) = loaded.outgrown(n_read, n_written) {
+        let name = loaded.name();
+        state.notice(&format!(
+            "the text is longer than the {length} tokens that {name:?} was made for: it is read, but the model was \
+             not trained on such."
+        ));
+    }
+    Ok(())
+}
+
+/// Says which keys of the model's generation_config.json are not followed.
+pub(crate) fn about_generation(lm: &Model) -> Result<(), ScriptError> {
+    let (loaded, state) = (lm.loaded()?, lm.state()?);
+    let keys = &loaded.generation_config().not_followed;
+    if !keys.is_empty() {
+        let keys = keys.join(", ");
+        state.notice(&format!(
+            "the model's generation_config.json says {keys}, which is not followed here: transformers may write \
+             another text."
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,107 @@
+"""Writes tests/fixtures/sentencepiece: a tiny SentencePiece model of every class that is read, and what transformers'
+AutoTokenizer makes of 500 texts with it.
+
+    python tests/reference/make_sentencepiece.py
+
+Needs sentencepiece and protobuf. The models' own maps of characters are small: that of NFKC has 240 kB.
+"""
+
+import json
+import os
+import random
+import shutil
+from pathlib import Path
+
+import sentencepiece
+from transformers import AutoTokenizer
+
+from make_tokenizers import CORPUS, TEXTS
+
+OUT = Path(__file__).resolve().parent.parent / "fixtures" / "sentencepiece"
+MAP = {"ﬁ": "fi", "Ｆ": "F", "Ｕ": "U", "Ｌ": "L", "①": "1", "\u00a0": " ", "\t": " ", "\u200b": " ", "e\u0301": "é"}
+UNIGRAM = dict(model_type="unigram", vocab_size=200)
+KINDS = {
+    "t5": ("spiece.model", UNIGRAM | dict(pad_id=0, eos_id=1, unk_id=2, bos_id=-1), {}),
+    "albert": (
+        "spiece.model",
+        UNIGRAM | dict(pad_id=0, unk_id=1, bos_id=-1, eos_id=-1, control_symbols="[CLS],[SEP],[MASK]"), {},
+    ),
+    "albert-cased": (
+        "spiece.model",
+        UNIGRAM | dict(pad_id=0, unk_id=1, bos_id=-1, eos_id=-1, control_symbols="[CLS],[SEP],[MASK]"),
+        dict(do_lower_case=False, keep_accents=True),
+    ),
+    "xlm-roberta": ("sentencepiece.bpe.model", UNIGRAM | dict(unk_id=0, bos_id=1, eos_id=2, pad_id=-1), {}),
+    "llama": (
+        "tokenizer.model",
+        dict(
+            model_type="bpe", vocab_size=420, unk_id=0, bos_id=1, eos_id=2, pad_id=-1, byte_fallback=True,
+            remove_extra_whitespaces=False, user_defined_symbols="▁▁▁,<tool>",
+        ),
+        dict(add_bos_token=True, add_eos_token=False, legacy=False),
+    ),
+    "llama-legacy": (
+        "tokenizer.model",
+        dict(
+            model_type="bpe", vocab_size=420, unk_id=0, bos_id=1, eos_id=2, pad_id=-1, byte_fallback=True,
+            remove_extra_whitespaces=False,
+        ),
+        dict(legacy=True),
+    ),
+}
+DEBERTA = UNIGRAM | dict(
+    pad_id=0, bos_id=1, eos_id=2, unk_id=3, pad_piece="[PAD]", bos_piece="[CLS]", eos_piece="[SEP]", unk_piece="[UNK]",
+)
+KINDS |= {
+    "deberta": ("spm.model", DEBERTA, {}),
+    "deberta-lower": ("spm.model", DEBERTA, dict(do_lower_case=True, split_by_punct=True)),
+}
+CLASSES = {"deberta": "DebertaV2", "t5": "T5", "albert": "Albert", "xlm": "XLMRoberta", "llama": "Llama"}
+
+
+def texts():
+    """Those of the other tokenizers, and words, signs and special tokens in any order."""
+    words = sorted({word for line in CORPUS for word in line.split()})
+    odd = ["<s>", "</s>", "[MASK]", "<extra_id_3>", "<unk>", "<tool>", "😀", "猫", "e\u0301", "ﬁn", "ＦＵＬＬ", "``", "''", "▁", "\n",
+           "\t", "  ", "   ", "", "<0x41>", "é", "ÀÉ", "0", "\u00a0"]
+    rng = random.Random(11)
+    made = list(TEXTS)
+    while len(made) < 500:
+        parts = [rng.choice(words if rng.random() < 0.7 else odd) for _ in range(rng.randrange(1, 9))]
+        made.append(rng.choice(["", " "]).join(parts) if rng.random() < 0.3 else " ".join(parts))
+    return made
+
+
+def main():
+    shutil.rmtree(OUT, ignore_errors=True)
+    OUT.mkdir()
+    map_file = OUT / "map.tsv"
+    # As SentencePiece wants it: code points in hexadecimal.
+    points = lambda text: " ".join(f"{ord(char):X}" for char in text)  # noqa: E731
+    map_file.write_text("".join(f"{points(one)}\t{points(other)}\n" for one, other in MAP.items()))
+    all_texts, found = texts(), {}
+    for name, (file, training, settings) in KINDS.items():
+        folder = OUT / name
+        folder.mkdir()
+        training = dict(training) if "llama" in name else training | dict(normalization_rule_tsv=str(map_file))
+        if "llama" in name:
+            training["normalization_rule_name"] = "identity"
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(CORPUS * 3), model_prefix=str(folder / "m"), hard_vocab_limit=False, minloglevel=2, **training
+        )
+        os.rename(folder / "m.model", folder / file)
+        os.remove(folder / "m.vocab")
+        cls = next(cls for start, cls in CLASSES.items() if name.startswith(start))
+        (folder / "tokenizer_config.json").write_text(json.dumps(dict(tokenizer_class=f"{cls}Tokenizer") | settings) + "\n")
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        ids = [tokenizer(text)["input_ids"] for text in all_texts]
+        decoded = [tokenizer.decode(of, clean_up_tokenization_spaces=False) for of in ids[:60]]
+        found[name] = dict(ids=ids, decoded=decoded)
+        print(name, len(tokenizer), sum(map(len, ids)))
+    os.remove(map_file)
+    text = json.dumps(dict(texts=all_texts, kinds=found), ensure_ascii=False, separators=(",", ":"))
+    (OUT.parent / "sentencepiece.json").write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
