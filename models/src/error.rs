@@ -47,6 +47,12 @@ pub enum Error {
     #[error("unknown model_type {model_type:?}; supported: {supported}")]
     UnknownFamily { model_type: String, supported: String },
 
+    #[error("the weights are quantized by {method:?}, which is not read here; read are: {supported}")]
+    UnknownQuantization { method: String, supported: String },
+
+    #[error("{file}: {name} is a part of a quantized weight, but config.json has no quantization_config")]
+    Unquantized { file: String, name: String },
+
     #[error("{file} lacks weights: {names}")]
     WeightsMissing { file: String, names: String },
 
@@ -176,6 +182,13 @@ impl Diagnostic for Error {
             Self::Pickle { .. } => "if you trust it, convert it to safetensors once: python -c \"from transformers \
                  import AutoModelForCausalLM as M; M.from_pretrained('FOLDER').save_pretrained('FOLDER')\""
                 .into(),
+            Self::UnknownQuantization { .. } => "take the model that it was made from; or, where transformers reads it, \
+                 let it write the numbers: python -c \"from transformers import AutoModelForCausalLM as M; \
+                 M.from_pretrained('FOLDER').dequantize().save_pretrained('OTHER')\""
+                .into(),
+            Self::Unquantized { .. } => {
+                "copy or download config.json again, or the model that it was made from".into()
+            }
             Self::TooLong { n_input, context, .. } if n_input < context => {
                 format!("generate at most {} tokens", context - n_input)
             }

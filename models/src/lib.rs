@@ -10,6 +10,7 @@
 //! - [`backward`]: the decoder's batched vector–Jacobian products; [`rules`]: what stands for slopes in autograd
 //! - [`families`], [`config`]: what differs between families, as data
 //! - [`files`], [`weights`], [`hub`]: from a folder, the binary or the hub to tensors
+//! - [`quantization`]: weights of few bits, read as numbers
 //! - [`tokenizer`]: text to tokens and back
 //! - [`chat`]: conversations as text
 //! - [`libtorch`]: opened when the first tensor is made
@@ -37,6 +38,7 @@ pub mod libtorch;
 pub mod mlp;
 pub mod model;
 pub mod placement;
+mod quantization;
 pub mod rope;
 pub mod rules;
 pub mod run;
