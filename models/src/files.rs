@@ -1,14 +1,15 @@
 //! A model's files, from a Hugging Face folder or from inside the binary.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+mod weights;
 
-use memmap2::{MmapMut, MmapOptions, UncheckedAdvice};
-use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+
+pub use weights::{WeightBytes, WeightFile, WeightFormat};
+pub(crate) use weights::{index_name, is_weights};
+use weights::{map, weight_paths};
 
 /// The files of one model, weights mapped and not yet read.
 pub struct ModelFiles {
@@ -92,69 +93,6 @@ impl TokenizerFiles {
     }
 }
 
-/// One safetensors file.
-pub struct WeightFile {
-    pub name: String,
-    pub bytes: WeightBytes,
-    source: Option<Source>,
-}
-
-/// The file behind a map, and how it was when it was mapped.
-struct Source {
-    file: File,
-    size: u64,
-    changed: Option<SystemTime>,
-}
-
-impl WeightFile {
-    /// Refuses a file that was written to since it was mapped: reading where it has become shorter would end the
-    /// process, and elsewhere the weights may be another model's. To replace the file by another changes nothing.
-    pub fn ensure_unchanged(&self) -> Result<()> {
-        let Some(source) = &self.source else {
-            return Ok(());
-        };
-        let now = source.file.metadata().ok();
-        let same = now.is_some_and(|now| now.len() == source.size && now.modified().ok() == source.changed);
-        match same {
-            true => Ok(()),
-            false => Err(Error::FileChanged {
-                file: self.name.clone(),
-            }),
-        }
-    }
-}
-
-pub enum WeightBytes {
-    Inside(&'static [u8]),
-    /// Copy-on-write: an in-place operation on a weight must neither crash nor reach the file.
-    Mapped(MmapMut),
-}
-
-impl WeightBytes {
-    pub fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Inside(bytes) => bytes,
-            Self::Mapped(map) => map,
-        }
-    }
-}
-
-impl WeightBytes {
-    /// Gives pages back that are not needed for now; they are read from the file again if they are.
-    pub fn give_back(&self, part: &[u8]) {
-        let Self::Mapped(map) = self else { return };
-        // SAFETY: only asks for a number.
-        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) }.max(1) as usize;
-        let start = (part.as_ptr() as usize - map.as_ptr() as usize).next_multiple_of(page);
-        let end = (part.as_ptr() as usize - map.as_ptr() as usize + part.len()) / page * page;
-        if start < end {
-            // SAFETY: whole pages of this map, of whose bytes none was written: a tensor is only a view of the map
-            // where it is not copied, and then nothing is given back.
-            let _ = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start) };
-        }
-    }
-}
-
 impl ModelFiles {
     /// The demo model: see its card in `demo/model/README.md`.
     pub fn demo() -> Self {
@@ -169,21 +107,20 @@ impl ModelFiles {
                 )]
                 .into(),
             },
-            weights: vec![WeightFile {
-                name: "demo".into(),
-                bytes: WeightBytes::Inside(include_bytes!("../../demo/model/model.safetensors")),
-                source: None,
-            }],
+            weights: vec![WeightFile::inside(
+                "demo",
+                include_bytes!("../../demo/model/model.safetensors"),
+            )],
         }
     }
 
-    /// A folder as `save_pretrained` writes it.
-    pub fn open(folder: &Path) -> Result<Self> {
-        if !folder.is_dir() {
-            return Err(Error::FolderNotFound {
-                path: folder.to_owned(),
-            });
-        }
+    /// A folder as `save_pretrained` writes it; or a file of weights, whose folder has the rest.
+    pub fn open(path: &Path) -> Result<Self> {
+        let folder = match path.metadata() {
+            Ok(metadata) if metadata.is_dir() => path,
+            Ok(_) => path.parent().unwrap_or(path),
+            Err(_) => return Err(Error::FolderNotFound { path: path.into() }),
+        };
         Ok(Self {
             config: read(folder, "config.json")?,
             generation_config: match folder.join("generation_config.json") {
@@ -191,7 +128,7 @@ impl ModelFiles {
                 _ => None,
             },
             tokenizer: TokenizerFiles::open(folder)?,
-            weights: weight_paths(folder)?
+            weights: weight_paths(path)?
                 .iter()
                 .map(|path| map(path))
                 .collect::<Result<_>>()?,
@@ -201,14 +138,6 @@ impl ModelFiles {
     /// Refuses weights that were written to since they were mapped.
     pub fn ensure_unchanged(&self) -> Result<()> {
         self.weights.iter().try_for_each(WeightFile::ensure_unchanged)
-    }
-
-    /// Size of all weights, in bytes.
-    pub fn weight_bytes(&self) -> u64 {
-        self.weights
-            .iter()
-            .map(|file| file.bytes.as_slice().len() as u64)
-            .sum()
     }
 }
 
@@ -233,95 +162,4 @@ fn read(folder: &Path, file: &'static str) -> Result<Vec<u8>> {
         }),
         Err(error) => Err(io(error)),
     }
-}
-
-fn weight_paths(folder: &Path) -> Result<Vec<PathBuf>> {
-    let single = folder.join("model.safetensors");
-    if single.exists() {
-        return Ok(vec![single]);
-    }
-    if folder.join(INDEX).exists() {
-        return shard_paths(folder);
-    }
-    let pickle = std::fs::read_dir(folder).ok().and_then(|entries| {
-        entries
-            .flatten()
-            .map(|entry| entry.file_name().to_string_lossy().into_owned())
-            .find(|name| {
-                [".bin", ".pt", ".pth", ".ckpt"]
-                    .iter()
-                    .any(|ending| name.ends_with(ending))
-            })
-    });
-    Err(match pickle {
-        Some(name) => Error::Pickle {
-            file: folder.join(name).display().to_string(),
-        },
-        None => Error::FileMissing {
-            folder: folder.to_owned(),
-            file: "model.safetensors",
-        },
-    })
-}
-
-pub const INDEX: &str = "model.safetensors.index.json";
-
-fn shard_paths(folder: &Path) -> Result<Vec<PathBuf>> {
-    let damaged = |reason: String| Error::Damaged {
-        file: INDEX.into(),
-        reason,
-    };
-    let index: Value =
-        serde_json::from_slice(&read(folder, INDEX)?).map_err(|error| damaged(error.to_string()))?;
-    let map = index.get("weight_map").and_then(Value::as_object);
-    let map = map.ok_or_else(|| damaged("no weight_map".into()))?;
-    let mut names = Vec::new();
-    for name in map.values() {
-        let name = name.as_str().unwrap_or_default();
-        let is_plain = name.ends_with(".safetensors") && !name.contains(['/', '\\']);
-        if !is_plain {
-            return Err(damaged(format!(
-                "names {name:?}, which is not a safetensors file in this folder"
-            )));
-        }
-        names.push(name);
-    }
-    if names.is_empty() {
-        return Err(damaged("weight_map names no file".into()));
-    }
-    names.sort_unstable();
-    names.dedup();
-    Ok(names.into_iter().map(|name| folder.join(name)).collect())
-}
-
-fn map(path: &Path) -> Result<WeightFile> {
-    let io = |source| Error::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let name = path
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    // Before it is opened: to open a pipe waits for its other end, for ever.
-    if !std::fs::metadata(path).map_err(io)?.is_file() {
-        let reason = "a folder, a pipe or a device, not a file".into();
-        return Err(Error::Damaged { file: name, reason });
-    }
-    let file = File::open(path).map_err(io)?;
-    let metadata = file.metadata().map_err(io)?;
-    // SAFETY: the map is private. A file that shrinks while it is mapped is the one hazard left: model files are
-    // replaced by renaming, by transformers and by the hub's cache alike, and `ensure_unchanged` refuses one
-    // that was not.
-    let map = unsafe { MmapOptions::new().map_copy(&file) }.map_err(io)?;
-    Ok(WeightFile {
-        name,
-        bytes: WeightBytes::Mapped(map),
-        source: Some(Source {
-            size: metadata.len(),
-            changed: metadata.modified().ok(),
-            file,
-        }),
-    })
 }

@@ -1,23 +1,21 @@
 //! Weights by canonical name, straight from the mapped file.
 
 mod finite;
+mod stored;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
 use tch::{Device, Kind, Tensor};
 
-use finite::check_finite;
-
-use crate::error::{Error, Result, refuse};
+use crate::error::{Error, Result};
 use crate::families::{Family, WeightName};
-use crate::files::{INDEX, ModelFiles, WeightFile};
-use crate::layers::bring;
+use crate::files::index_name;
 use crate::placement::Placement;
 use ecco_interpreter::{Progress, Watch};
+
+pub(crate) use stored::{StoredWeight, stored_weights};
 
 /// All weights of a model on their device. Taking one checks its shape.
 pub struct Weights {
@@ -43,66 +41,40 @@ struct StoredTensor {
     tensor: Tensor,
 }
 
-fn stored_kind(stored: Dtype) -> Option<Kind> {
-    Some(match stored {
-        Dtype::F32 => Kind::Float,
-        Dtype::F16 => Kind::Half,
-        Dtype::BF16 => Kind::BFloat16,
-        Dtype::F64 => Kind::Double,
-        _ => return None,
-    })
-}
-
-fn parse(file: &WeightFile) -> Result<SafeTensors<'_>> {
-    SafeTensors::deserialize(file.bytes.as_slice()).map_err(|error| Error::Damaged {
-        file: file.name.clone(),
-        reason: format!("not a whole safetensors file ({error})"),
-    })
-}
-
 impl Weights {
     /// The type in which a model's weights are kept: the one that most of its bytes are stored in. Some files have
     /// their norms or biases in another.
-    pub fn kind(files: &ModelFiles, device: Device) -> Result<Kind> {
+    pub(crate) fn kind(stored: &[StoredWeight], device: Device) -> Kind {
         let mut bytes = [Kind::Float, Kind::BFloat16, Kind::Half, Kind::Double].map(|kind| (kind, 0));
-        for file in &files.weights {
-            for (_, view) in parse(file)?.iter() {
-                let of_kind = bytes
-                    .iter_mut()
-                    .find(|(kind, _)| Some(*kind) == stored_kind(view.dtype()));
-                if let Some((_, sum)) = of_kind {
-                    *sum += view.data().len();
-                }
+        for weight in stored {
+            let of_kind = bytes.iter_mut().find(|(kind, _)| Some(*kind) == weight.kind());
+            if let Some((_, sum)) = of_kind {
+                *sum += weight.n_bytes();
             }
         }
         let most = bytes.iter().map(|(_, sum)| *sum).max();
         let kind = bytes.iter().find(|(_, sum)| Some(*sum) == most);
-        Ok(match kind.map_or(Kind::Float, |(kind, _)| *kind) {
+        match kind.map_or(Kind::Float, |(kind, _)| *kind) {
             // Half floats have no fast arithmetic on most CPUs; the values are the same in f32.
             Kind::Half if device == Device::Cpu => Kind::Float,
             kind => kind,
-        })
+        }
     }
 
     /// Bytes that each weight takes as `kind`, by canonical name.
-    pub fn sizes(files: &ModelFiles, family: &Family, kind: Kind) -> Result<Vec<(String, u64)>> {
-        let mut sizes = Vec::new();
-        for file in &files.weights {
-            for (name, view) in parse(file)?.iter() {
-                let n_numbers = view.shape().iter().product::<usize>() as u64;
-                if let WeightName::Canonical(name) = family.weight_name(name) {
-                    sizes.push((name, n_numbers * kind.elt_size_in_bytes() as u64));
-                }
-            }
-        }
-        Ok(sizes)
+    pub(crate) fn sizes(stored: &[StoredWeight], family: &Family, kind: Kind) -> Vec<(String, u64)> {
+        let canonical = |weight: &StoredWeight| match family.weight_name(&weight.name) {
+            WeightName::Canonical(name) => Some((name, weight.n_bytes_as(kind))),
+            _ => None,
+        };
+        stored.iter().filter_map(canonical).collect()
     }
 
-    /// Puts every weight of `files` where it belongs, as `kind`. A weight that is there already, as a mapped file is
-    /// on the CPU, is not copied: `files` must outlive the tensors. What is copied leaves no second copy on the host:
-    /// the pages it was read from are given back.
-    pub fn load(
-        files: &ModelFiles,
+    /// Puts every weight where it belongs, as `kind`. A weight that is there already, as a mapped file is on the CPU,
+    /// is not copied: the files must outlive the tensors. What is copied leaves no second copy on the host: the pages
+    /// it was read from are given back.
+    pub(crate) fn load(
+        stored: Vec<StoredWeight>,
         family: &'static Family,
         placement: &Placement,
         kind: Kind,
@@ -114,48 +86,27 @@ impl Weights {
             missing: Vec::new(),
             n_missing: 0,
             n_parameters: 0,
-            source: match files.weights.as_slice() {
-                [file] => file.name.clone(),
-                _ => INDEX.into(),
-            },
+            source: source(&stored),
             family,
         };
-        let (mut done, total) = (0, files.weight_bytes());
+        let (mut done, total) = (0, stored.iter().map(StoredWeight::n_bytes).sum());
         let mut unknown: Vec<(Rc<str>, String)> = Vec::new();
-        let mut seen: HashMap<String, Rc<str>> = HashMap::new();
-        for file in &files.weights {
-            let of_file: Rc<str> = file.name.as_str().into();
-            for (name, view) in parse(file)?.iter() {
-                if let Some(first) = seen.insert(name.to_owned(), Rc::clone(&of_file)) {
-                    return Err(Error::Damaged {
-                        file: file.name.clone(),
-                        reason: format!("has {name}, which {first} has, too"),
-                    });
-                }
-                done += view.data().len() as u64;
-                let progress = Progress {
-                    label: "loading weights".into(),
-                    done,
-                    total: Some(total),
-                    unit: "bytes",
-                };
-                if watch(&progress) == ControlFlow::Break(()) {
-                    return Err(Error::Interrupted);
-                }
-                match family.weight_name(name) {
-                    WeightName::Ignored => {}
-                    WeightName::Unknown => unknown.push((Rc::clone(&of_file), name.to_owned())),
-                    WeightName::Canonical(canonical) => {
-                        let spot = placement.of(&canonical);
-                        let to = (spot.kind.unwrap_or(kind), spot.device);
-                        let tensor = place(file, name, &view, to)?;
-                        let stored = StoredTensor {
-                            file: Rc::clone(&of_file),
-                            name: name.to_owned(),
-                            tensor,
-                        };
-                        weights.tensors.insert(canonical, stored);
-                    }
+        for weight in stored {
+            done += weight.n_bytes();
+            if watch(&loading(done, total)) == ControlFlow::Break(()) {
+                return Err(Error::Interrupted);
+            }
+            let file: Rc<str> = weight.file.name.as_str().into();
+            match family.weight_name(&weight.name) {
+                WeightName::Ignored => {}
+                WeightName::Unknown => unknown.push((file, weight.name)),
+                WeightName::Canonical(canonical) => {
+                    let spot = placement.of(&canonical);
+                    let tensor = weight.tensor((spot.kind.unwrap_or(kind), spot.device))?;
+                    let name = weight.name;
+                    weights
+                        .tensors
+                        .insert(canonical, StoredTensor { file, name, tensor });
                 }
             }
         }
@@ -288,48 +239,22 @@ fn shorten(names: &[String], n: usize) -> String {
     }
 }
 
-fn place(file: &WeightFile, name: &str, view: &TensorView, to: (Kind, Device)) -> Result<Tensor> {
-    let stored = stored_kind(view.dtype()).ok_or_else(|| Error::Damaged {
-        file: file.name.clone(),
-        reason: format!(
-            "{name} is stored as {:?}; expected F32, F16, BF16 or F64",
-            view.dtype()
-        ),
-    })?;
-    let size: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
-    let mut strides = vec![1; size.len()];
-    for axis in (1..size.len()).rev() {
-        strides[axis - 1] = strides[axis] * size[axis];
+/// What all weights are from: the file, or the index of several.
+fn source(stored: &[StoredWeight]) -> String {
+    match stored {
+        [] => "the file of weights".into(),
+        [first, rest @ ..] if rest.iter().all(|other| other.file.name == first.file.name) => {
+            first.file.name.clone()
+        }
+        [first, ..] => index_name(first.file.format).into(),
     }
-    let pointer = view.data().as_ptr();
-    // SAFETY: safetensors has checked that shape and type fill `data`; the model keeps its files alive.
-    let mapped = unsafe { Tensor::from_blob(pointer, &size, &strides, stored, Device::Cpu) };
-    let is_aligned = pointer.align_offset(stored.elt_size_in_bytes()) == 0;
-    let tensor = if is_aligned {
-        mapped
-    } else {
-        realigned(view, &size, stored)
-    };
-    check_finite(&file.name, name, view.data(), stored)?;
-    let tensor = bring(&tensor, to);
-    if to.0 == Kind::Half && stored != Kind::Half && tensor.isfinite().all().int64_value(&[]) == 0 {
-        return Err(refuse(
-            "dtype",
-            "float16",
-            format!(
-                "{}: {name} has numbers beyond its range; bfloat16 has float32's",
-                file.name
-            ),
-        ));
-    }
-    let is_copy = to.1 != Device::Cpu || !std::ptr::eq(tensor.data_ptr().cast(), pointer);
-    if is_copy {
-        file.bytes.give_back(view.data());
-    }
-    Ok(tensor)
 }
 
-/// A copy of a tensor that the file's header has pushed off its alignment.
-fn realigned(view: &TensorView, size: &[i64], kind: Kind) -> Tensor {
-    Tensor::from_data_size(view.data(), size, kind)
+fn loading(done: u64, total: u64) -> Progress {
+    Progress {
+        label: "loading weights".into(),
+        done,
+        total: Some(total),
+        unit: "bytes",
+    }
 }

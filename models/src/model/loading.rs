@@ -14,13 +14,13 @@ use crate::encoder::Encoder;
 use crate::encoder_decoder::EncoderDecoder;
 use crate::error::{Error, Result, refuse};
 use crate::families::{self, Family};
-use crate::files::ModelFiles;
+use crate::files::{ModelFiles, is_weights};
 use crate::generation::config::GenerationConfig;
 use crate::guard::guard;
 use crate::hub;
 use crate::placement::{self, Parts, Placement};
 use crate::tokenizer::Tokenizer;
-use crate::weights::Weights;
+use crate::weights::{StoredWeight, Weights, stored_weights};
 use ecco_interpreter::Watch;
 
 /// Where and how to load.
@@ -35,7 +35,7 @@ pub struct LoadOptions {
     pub revision: Option<String>,
 }
 
-/// Loads `"demo"`, a Hugging Face folder, or a hub id.
+/// Loads `"demo"`, a Hugging Face folder or a file of weights in one, or a hub id.
 ///
 /// A hub model comes from the cache that Python's `huggingface_hub` uses, or is downloaded into it.
 pub fn load(name_or_folder: &str, options: &LoadOptions, watch: &mut Watch) -> Result<Model> {
@@ -66,7 +66,7 @@ enum Source {
     Hub(String),
 }
 
-/// An existing folder wins over a hub id; what looks like a path is never looked up on the hub.
+/// An existing folder or file wins over a hub id; what looks like a path is never looked up on the hub.
 fn source(name: &str) -> Result<Source> {
     if name == "demo" {
         return Ok(Source::Demo);
@@ -79,7 +79,7 @@ fn source(name: &str) -> Result<Source> {
         || name.starts_with(['/', '.', '~', '\\'])
         || name.ends_with('/')
         || name.matches('/').count() > 1;
-    match path.is_dir() {
+    match path.is_dir() || path.is_file() && is_weights(&path) {
         true => Ok(Source::Folder(path)),
         false if looks_like_path => Err(Error::FolderNotFound { path }),
         false => Ok(Source::Hub(name.to_owned())),
@@ -121,18 +121,17 @@ impl Model {
         let said = files.generation_config.as_deref();
         let generation = GenerationConfig::parse(said, &files.config, config.vocab_size)?;
         let what = format!("loading {name}");
+        let stored = stored_weights(&files)?;
         let (placement, kind) = match placement {
             Some(placement) => {
                 let device = placement.main.device;
-                (
-                    placement.clone(),
-                    kind.map_or_else(|| Weights::kind(&files, device), Ok)?,
-                )
+                let kind = kind.unwrap_or_else(|| Weights::kind(&stored, device));
+                (placement.clone(), kind)
             }
-            None => placed(options.device.as_deref(), &files, family, &config, kind, &what)?,
+            None => placed(options.device.as_deref(), &stored, family, &config, kind, &what)?,
         };
         let (body, n_parameters) = guard(|| {
-            let mut weights = Weights::load(&files, family, &placement, kind, watch)?;
+            let mut weights = Weights::load(stored, family, &placement, kind, watch)?;
             let mut config = config;
             let body = match (config.encoder.take(), &config.task) {
                 (Some(encoder), _) => {
@@ -160,7 +159,7 @@ impl Model {
 /// Where a model goes by the option, and as which type it is kept.
 fn placed(
     option: Option<&str>,
-    files: &ModelFiles,
+    stored: &[StoredWeight],
     family: &Family,
     config: &Config,
     kind: Option<Kind>,
@@ -176,8 +175,8 @@ fn placed(
         Some(device::AUTO) => Device::Cpu,
         option => device::device(option)?,
     };
-    let kind = kind.map_or_else(|| Weights::kind(files, main), Ok)?;
-    let sizes = Weights::sizes(files, family, kind)?;
+    let kind = kind.unwrap_or_else(|| Weights::kind(stored, main));
+    let sizes = Weights::sizes(stored, family, kind);
     if has_gpu {
         let parts = Parts::new(config, &sizes, kind);
         return Ok((placement::spread(&parts, &rooms, what)?, kind));

@@ -1,0 +1,236 @@
+//! Files of weights: which of a folder's they are, and how they are mapped into memory.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use memmap2::{MmapMut, MmapOptions, UncheckedAdvice};
+use serde_json::Value;
+
+use super::read;
+use crate::error::{Error, Result};
+
+/// One file of weights.
+pub struct WeightFile {
+    pub name: String,
+    pub format: WeightFormat,
+    pub bytes: WeightBytes,
+    source: Option<Source>,
+}
+
+/// How a file of weights is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WeightFormat {
+    Safetensors,
+}
+
+/// What weights are called in a folder, what the ones before the others are preferred to; one file, or an index of
+/// several.
+const NAMES: [(&str, &str, WeightFormat); 1] = [(
+    "model.safetensors",
+    "model.safetensors.index.json",
+    WeightFormat::Safetensors,
+)];
+
+/// What the files of one format are called by their ends.
+const ENDS: [(&str, WeightFormat); 1] = [(".safetensors", WeightFormat::Safetensors)];
+
+/// The name of the index of several files of a format.
+pub(crate) fn index_name(format: WeightFormat) -> &'static str {
+    let names = NAMES.iter().find(|(.., of)| *of == format);
+    names.map_or("", |(_, index, _)| index)
+}
+
+/// The file behind a map, and how it was when it was mapped.
+struct Source {
+    file: File,
+    size: u64,
+    changed: Option<SystemTime>,
+}
+
+impl WeightFile {
+    /// A safetensors file that is part of the program.
+    pub(super) fn inside(name: &str, bytes: &'static [u8]) -> Self {
+        Self {
+            name: name.into(),
+            format: WeightFormat::Safetensors,
+            bytes: WeightBytes::Inside(bytes),
+            source: None,
+        }
+    }
+
+    /// Refuses a file that was written to since it was mapped: reading where it has become shorter would end the
+    /// process, and elsewhere the weights may be another model's. To replace the file by another changes nothing.
+    pub fn ensure_unchanged(&self) -> Result<()> {
+        let Some(source) = &self.source else {
+            return Ok(());
+        };
+        let now = source.file.metadata().ok();
+        let same = now.is_some_and(|now| now.len() == source.size && now.modified().ok() == source.changed);
+        match same {
+            true => Ok(()),
+            false => Err(Error::FileChanged {
+                file: self.name.clone(),
+            }),
+        }
+    }
+}
+
+pub enum WeightBytes {
+    Inside(&'static [u8]),
+    /// Copy-on-write: an in-place operation on a weight must neither crash nor reach the file.
+    Mapped(MmapMut),
+}
+
+impl WeightBytes {
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Inside(bytes) => bytes,
+            Self::Mapped(map) => map,
+        }
+    }
+}
+
+impl WeightBytes {
+    /// Gives pages back that are not needed for now; they are read from the file again if they are.
+    pub fn give_back(&self, part: &[u8]) {
+        let Self::Mapped(map) = self else { return };
+        // SAFETY: only asks for a number.
+        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) }.max(1) as usize;
+        let start = (part.as_ptr() as usize - map.as_ptr() as usize).next_multiple_of(page);
+        let end = (part.as_ptr() as usize - map.as_ptr() as usize + part.len()) / page * page;
+        if start < end {
+            // SAFETY: whole pages of this map, of whose bytes none was written: a tensor is only a view of the map
+            // where it is not copied, and then nothing is given back.
+            let _ = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start) };
+        }
+    }
+}
+
+/// Whether a file has weights, or is an index of such, by its name.
+pub(crate) fn is_weights(path: &Path) -> bool {
+    let name = name_of(path);
+    format_by_name(&name).is_some() || NAMES.iter().any(|(_, index, _)| *index == name)
+}
+
+/// The files that have the weights: of a folder those that transformers would take, elsewhere the one that is named.
+pub(super) fn weight_paths(path: &Path) -> Result<Vec<PathBuf>> {
+    if path.is_dir() {
+        return paths_in(path);
+    }
+    let name = name_of(path);
+    let folder = path.parent().unwrap_or(path);
+    match NAMES.iter().find(|(_, index, _)| *index == name) {
+        Some((_, index, format)) => shard_paths(folder, index, *format),
+        None => Ok(vec![path.to_owned()]),
+    }
+}
+
+fn paths_in(folder: &Path) -> Result<Vec<PathBuf>> {
+    for (single, index, format) in NAMES {
+        if folder.join(single).exists() {
+            return Ok(vec![folder.join(single)]);
+        }
+        if folder.join(index).exists() {
+            return shard_paths(folder, index, format);
+        }
+    }
+    let pickle = std::fs::read_dir(folder).ok().and_then(|entries| {
+        entries
+            .flatten()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .find(|name| {
+                [".bin", ".pt", ".pth", ".ckpt"]
+                    .iter()
+                    .any(|ending| name.ends_with(ending))
+            })
+    });
+    Err(match pickle {
+        Some(name) => Error::Pickle {
+            file: folder.join(name).display().to_string(),
+        },
+        None => Error::FileMissing {
+            folder: folder.to_owned(),
+            file: "model.safetensors",
+        },
+    })
+}
+
+fn shard_paths(folder: &Path, index_name: &'static str, format: WeightFormat) -> Result<Vec<PathBuf>> {
+    let damaged = |reason: String| Error::Damaged {
+        file: index_name.into(),
+        reason,
+    };
+    let index: Value =
+        serde_json::from_slice(&read(folder, index_name)?).map_err(|error| damaged(error.to_string()))?;
+    let map = index.get("weight_map").and_then(Value::as_object);
+    let map = map.ok_or_else(|| damaged("no weight_map".into()))?;
+    let mut names = Vec::new();
+    for name in map.values() {
+        let name = name.as_str().unwrap_or_default();
+        if format_by_name(name) != Some(format) || name.contains(['/', '\\']) {
+            return Err(damaged(format!(
+                "names {name:?}, which is not a {} file in this folder",
+                format.name()
+            )));
+        }
+        names.push(name);
+    }
+    if names.is_empty() {
+        return Err(damaged("weight_map names no file".into()));
+    }
+    names.sort_unstable();
+    names.dedup();
+    Ok(names.into_iter().map(|name| folder.join(name)).collect())
+}
+
+impl WeightFormat {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Safetensors => "safetensors",
+        }
+    }
+}
+
+fn format_by_name(name: &str) -> Option<WeightFormat> {
+    let end = ENDS.iter().find(|(end, _)| name.ends_with(end));
+    end.map(|(_, format)| *format)
+}
+
+fn name_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+pub(super) fn map(path: &Path) -> Result<WeightFile> {
+    let io = |source| Error::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let name = name_of(path);
+    let damaged = |reason: &str| Error::Damaged {
+        file: name_of(path),
+        reason: reason.to_owned(),
+    };
+    // Before it is opened: to open a pipe waits for its other end, for ever.
+    if !std::fs::metadata(path).map_err(io)?.is_file() {
+        return Err(damaged("a folder, a pipe or a device, not a file"));
+    }
+    let format = format_by_name(&name).ok_or_else(|| damaged("no file of weights by its name"))?;
+    let file = File::open(path).map_err(io)?;
+    let metadata = file.metadata().map_err(io)?;
+    // SAFETY: the map is private. A file that shrinks while it is mapped is the one hazard left: model files are
+    // replaced by renaming, by transformers and by the hub's cache alike, and `ensure_unchanged` refuses one
+    // that was not.
+    let map = unsafe { MmapOptions::new().map_copy(&file) }.map_err(io)?;
+    Ok(WeightFile {
+        name,
+        format,
+        bytes: WeightBytes::Mapped(map),
+        source: Some(Source {
+            size: metadata.len(),
+            changed: metadata.modified().ok(),
+            file,
+        }),
+    })
+}

@@ -1,0 +1,234 @@
+//! Weights as a model's files have them, whatever the format, and how each becomes a tensor.
+//!
+//! [`stored_weights`] lists them. What becomes numbers only when it is read (blocks of integers with their scales) is
+//! an [`Encoded`] weight; a pass over the list may make one of several stored ones.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use safetensors::{Dtype, SafeTensors};
+use tch::{Device, Kind, Tensor};
+
+use super::finite::check_finite;
+use crate::error::{Error, Result, refuse};
+use crate::files::{ModelFiles, WeightFile, WeightFormat};
+use crate::layers::bring;
+
+/// A weight as the files have it: where, its name there, its shape, and numbers or what becomes numbers.
+pub(crate) struct StoredWeight<'a> {
+    pub file: &'a WeightFile,
+    pub name: String,
+    pub shape: Vec<usize>,
+    pub data: StoredData<'a>,
+}
+
+pub(crate) enum StoredData<'a> {
+    /// Little-endian numbers as they lie in the file, from the first to the last one that belongs to the weight. On the
+    /// CPU a weight that needs no other type stays a view of them. `strides`, in numbers, where they are not row by
+    /// row; whoever fills this in has checked that they stay within `bytes`.
+    Numbers {
+        dtype: Dtype,
+        bytes: &'a [u8],
+        strides: Option<Vec<usize>>,
+    },
+    /// What becomes numbers when it is read.
+    #[expect(dead_code, reason = "no format that is read has such weights yet")]
+    Encoded(Box<dyn Encoded<'a> + 'a>),
+}
+
+/// A weight that has to be computed from what is stored.
+pub(crate) trait Encoded<'a> {
+    /// The bytes that it is computed from and the files that have them: they are given back afterwards.
+    fn sources(&self) -> Vec<(&'a WeightFile, &'a [u8])>;
+
+    /// The type that it is meant to become where none is asked for.
+    fn kind(&self) -> Kind;
+
+    /// Its numbers on the CPU, row by row, as f32 or as its kind; the shape is the [`StoredWeight`]'s.
+    ///
+    /// # Errors
+    /// Where what is stored cannot be a weight; the error names file and weight.
+    fn decode(&self) -> Result<Tensor>;
+}
+
+impl StoredWeight<'_> {
+    /// The type that it has or is meant to become; none for integers and others that no model computes with.
+    pub(crate) fn kind(&self) -> Option<Kind> {
+        match &self.data {
+            StoredData::Numbers { dtype, .. } => kind_of(*dtype),
+            StoredData::Encoded(encoded) => Some(encoded.kind()),
+        }
+    }
+
+    /// Bytes that it takes in the files.
+    pub(crate) fn n_bytes(&self) -> u64 {
+        match &self.data {
+            StoredData::Numbers { bytes, .. } => bytes.len() as u64,
+            StoredData::Encoded(encoded) => {
+                let sources = encoded.sources();
+                sources.iter().map(|(_, bytes)| bytes.len() as u64).sum()
+            }
+        }
+    }
+
+    /// Bytes that it takes as numbers of a type; as many as there are where the shape is absurd.
+    pub(crate) fn n_bytes_as(&self, kind: Kind) -> u64 {
+        let sizes = self.shape.iter().map(|&size| size as u64);
+        sizes.fold(kind.elt_size_in_bytes() as u64, u64::saturating_mul)
+    }
+
+    /// The weight with a type and on a device.
+    pub(crate) fn tensor(&self, to: (Kind, Device)) -> Result<Tensor> {
+        match &self.data {
+            StoredData::Numbers {
+                dtype,
+                bytes,
+                strides,
+            } => {
+                let stored = kind_of(*dtype).ok_or_else(|| self.no_number(*dtype))?;
+                let tensor = self.rows(bytes, stored, strides.as_deref());
+                check_finite(&self.file.name, &self.name, &contents(&tensor), stored)?;
+                let placed = self.placed(&tensor, to)?;
+                if !std::ptr::eq(placed.data_ptr().cast(), bytes.as_ptr()) {
+                    self.file.bytes.give_back(bytes);
+                }
+                Ok(placed)
+            }
+            StoredData::Encoded(encoded) => {
+                let tensor = encoded.decode()?;
+                check_finite(&self.file.name, &self.name, &contents(&tensor), tensor.kind())?;
+                for (file, bytes) in encoded.sources() {
+                    file.bytes.give_back(bytes);
+                }
+                self.placed(&tensor, to)
+            }
+        }
+    }
+
+    /// The numbers row by row: a view of the file where they lie so.
+    fn rows(&self, bytes: &[u8], kind: Kind, strides: Option<&[usize]>) -> Tensor {
+        let size: Vec<i64> = self.shape.iter().map(|&size| size as i64).collect();
+        let by_row = row_strides(&self.shape);
+        let is_by_row = strides.is_none_or(|strides| {
+            let axes = self.shape.iter().zip(strides).zip(&by_row);
+            axes.into_iter()
+                .all(|((&size, found), row)| size < 2 || found == row)
+        });
+        let strides: Vec<i64> = strides.unwrap_or(&by_row).iter().map(|&n| n as i64).collect();
+        // A file's header may have pushed its numbers off their alignment.
+        let is_aligned = bytes.as_ptr().align_offset(kind.elt_size_in_bytes()) == 0;
+        let numbers = match is_aligned {
+            true => Cow::Borrowed(bytes),
+            false => Cow::Owned(bytes.to_vec()),
+        };
+        // SAFETY: the numbers fill shape and strides, as whoever listed the weight has checked; the model keeps its
+        // files alive, and what was moved is copied below before it goes.
+        let view = unsafe { Tensor::from_blob(numbers.as_ptr(), &size, &strides, kind, Device::Cpu) };
+        match is_aligned && is_by_row {
+            true => view,
+            // Row by row as another format would have it: products then round as they do there.
+            false => {
+                let mut rows = Tensor::empty(&size, (kind, Device::Cpu));
+                rows.copy_(&view);
+                rows
+            }
+        }
+    }
+
+    fn placed(&self, tensor: &Tensor, to: (Kind, Device)) -> Result<Tensor> {
+        let placed = bring(tensor, to);
+        let narrowed = to.0 == Kind::Half && tensor.kind() != Kind::Half;
+        match narrowed && placed.isfinite().all().int64_value(&[]) == 0 {
+            false => Ok(placed),
+            true => Err(refuse(
+                "dtype",
+                "float16",
+                format!(
+                    "{}: {} has numbers beyond its range; bfloat16 has float32's",
+                    self.file.name, self.name
+                ),
+            )),
+        }
+    }
+
+    fn no_number(&self, dtype: Dtype) -> Error {
+        Error::Damaged {
+            file: self.file.name.clone(),
+            reason: format!(
+                "{} is stored as {dtype:?}; expected F32, F16, BF16 or F64",
+                self.name
+            ),
+        }
+    }
+}
+
+/// The type of tensors for numbers that models compute with.
+pub(crate) fn kind_of(stored: Dtype) -> Option<Kind> {
+    Some(match stored {
+        Dtype::F32 => Kind::Float,
+        Dtype::F16 => Kind::Half,
+        Dtype::BF16 => Kind::BFloat16,
+        Dtype::F64 => Kind::Double,
+        _ => return None,
+    })
+}
+
+/// The strides of a shape whose numbers lie row by row.
+pub(crate) fn row_strides(shape: &[usize]) -> Vec<usize> {
+    let mut strides = vec![1_usize; shape.len()];
+    for axis in (1..shape.len()).rev() {
+        strides[axis - 1] = strides[axis].saturating_mul(shape[axis]);
+    }
+    strides
+}
+
+/// The bytes of a tensor on the CPU that lies row by row.
+fn contents(tensor: &Tensor) -> &[u8] {
+    let n_bytes = tensor.numel() * tensor.kind().elt_size_in_bytes();
+    match n_bytes {
+        0 => &[],
+        // SAFETY: the tensor owns or views as many bytes, and outlives the slice.
+        _ => unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast(), n_bytes) },
+    }
+}
+
+/// Every weight of a model's files, whatever their format.
+///
+/// # Errors
+/// Where a file is not of its format, or two of them have a weight of one name.
+pub(crate) fn stored_weights(files: &ModelFiles) -> Result<Vec<StoredWeight<'_>>> {
+    let mut stored = Vec::new();
+    for file in &files.weights {
+        stored.extend(match file.format {
+            WeightFormat::Safetensors => of_safetensors(file)?,
+        });
+    }
+    let mut seen: HashMap<&str, &WeightFile> = HashMap::new();
+    for weight in &stored {
+        if let Some(first) = seen.insert(&weight.name, weight.file) {
+            return Err(Error::Damaged {
+                file: weight.file.name.clone(),
+                reason: format!("has {}, which {} has, too", weight.name, first.name),
+            });
+        }
+    }
+    Ok(stored)
+}
+
+fn of_safetensors(file: &WeightFile) -> Result<Vec<StoredWeight<'_>>> {
+    let tensors = SafeTensors::deserialize(file.bytes.as_slice()).map_err(|error| Error::Damaged {
+        file: file.name.clone(),
+        reason: format!("not a whole safetensors file ({error})"),
+    })?;
+    let weights = tensors.iter().map(|(name, view)| StoredWeight {
+        file,
+        name: name.to_owned(),
+        shape: view.shape().to_vec(),
+        data: StoredData::Numbers {
+            dtype: view.dtype(),
+            bytes: view.data(),
+            strides: None,
+        },
+    });
+    Ok(weights.collect())
+}
