@@ -50,7 +50,7 @@ struct Source {
 
 impl WeightFile {
     /// A safetensors file that is part of the program.
-    pub(super) fn inside(name: &str, bytes: &'static [u8]) -> Self {
+    pub(crate) fn inside(name: &str, bytes: &'static [u8]) -> Self {
         Self {
             name: name.into(),
             format: WeightFormat::Safetensors,

@@ -123,7 +123,7 @@ impl Grid {
 }
 
 /// Sign, four bits of exponent, three of fraction; no infinity, and NaN where all but the sign are set.
-fn e4m3(byte: u8) -> f32 {
+pub(super) fn e4m3(byte: u8) -> f32 {
     match byte & 0x7F {
         0x7F => f32::NAN,
         _ => small(byte, 3, 7),
@@ -131,7 +131,7 @@ fn e4m3(byte: u8) -> f32 {
 }
 
 /// Sign, five bits of exponent, two of fraction, as IEEE's half floats have them.
-fn e5m2(byte: u8) -> f32 {
+pub(super) fn e5m2(byte: u8) -> f32 {
     let sign = if byte & 0x80 == 0 { 1.0 } else { -1.0 };
     match byte & 0x7F {
         0x7C => sign * f32::INFINITY,

@@ -169,7 +169,7 @@ pub(super) fn each<const N: usize, T>(bytes: &[u8], read: impl Fn([u8; N]) -> T)
 }
 
 /// A number of IEEE's half precision.
-fn half(bits: u16) -> f32 {
+pub(super) fn half(bits: u16) -> f32 {
     let sign = if bits & 0x8000 == 0 { 1.0 } else { -1.0 };
     let (exponent, fraction) = (i32::from(bits >> 10 & 0x1F), f32::from(bits & 0x3FF));
     sign * match exponent {

@@ -32,7 +32,6 @@ pub(crate) enum StoredData<'a> {
         strides: Option<Vec<usize>>,
     },
     /// What becomes numbers when it is read.
-    #[expect(dead_code, reason = "no format that is read has such weights yet")]
     Encoded(Box<dyn Encoded<'a> + 'a>),
 }
 
