@@ -165,7 +165,7 @@ impl<'a> Way<'a> {
     /// To the last layer's output.
     fn from_head(decoder: &'a Decoder, rows: &'a Rows<'a, 'a>, wanted: LogitQuery) -> Self {
         let config = decoder.config();
-        let column = |id: u32| wide(&decoder.head.weight.select(1, i64::from(id)));
+        let column = |id: u32| wide(&decoder.head.column(i64::from(id)));
         let bias = |id: u32| {
             let bias = decoder.head.bias.as_ref();
             bias.map_or(0.0, |bias| bias.double_value(&[i64::from(id)]))
@@ -244,7 +244,7 @@ impl<'a> Way<'a> {
         let mixed = mixed.select(1, 0); // [head, head_dim]
         let made = || output.forward(&mixed.reshape([1, -1]));
         let (direction, bias) = self.behind_branch(block, &block.attention_post_norm, made);
-        let along = output.weight.mv(&direction.to_kind(mixed.kind())).view_as(&mixed);
+        let along = output.along(&direction.to_kind(mixed.kind())).view_as(&mixed);
         let heads = (wide(&mixed) * wide(&along)).sum_dim_intlist(-1, false, None::<Kind>);
         (numbers(&heads), bias + of_bias(output.bias.as_ref(), &direction))
     }

@@ -53,6 +53,12 @@ pub enum Error {
     #[error("{file}: {name} is a part of a quantized weight, but config.json has no quantization_config")]
     Unquantized { file: String, name: String },
 
+    #[error("{model} was loaded without an adapter")]
+    NoAdapter { model: String },
+
+    #[error("the adapter {} is for a model that is not here{}", adapter.display(), named(base))]
+    NoBase { adapter: PathBuf, base: String },
+
     #[error("{file} lacks weights: {names}")]
     WeightsMissing { file: String, names: String },
 
@@ -186,6 +192,10 @@ impl Diagnostic for Error {
                  let it write the numbers: python -c \"from transformers import AutoModelForCausalLM as M; \
                  M.from_pretrained('FOLDER').dequantize().save_pretrained('OTHER')\""
                 .into(),
+            Self::NoAdapter { .. } => "load it with its adapter: a folder with adapter_config.json".into(),
+            Self::NoBase { .. } => {
+                "load the model that the adapter is for, by folder or hub id, and name the adapter beside it".into()
+            }
             Self::Unquantized { .. } => {
                 "copy or download config.json again, or the model that it was made from".into()
             }
@@ -245,6 +255,14 @@ fn to_come(n_generate: usize) -> String {
     match n_generate {
         0 => String::new(),
         n => format!(" and {n} are to be generated"),
+    }
+}
+
+/// Which model an adapter names.
+fn named(base: &str) -> String {
+    match base {
+        "" => ", and it names none".into(),
+        base => format!(": {base:?}"),
     }
 }
 

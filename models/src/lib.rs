@@ -10,12 +10,14 @@
 //! - [`backward`]: the decoder's batched vector–Jacobian products; [`rules`]: what stands for slopes in autograd
 //! - [`families`], [`config`]: what differs between families, as data
 //! - [`files`], [`weights`], [`hub`]: from a folder, the binary or the hub to tensors
+//! - [`adapter`]: what fine-tuning changed, computed beside the weights
 //! - [`quantization`]: weights of few bits, read as numbers
 //! - [`tokenizer`]: text to tokens and back
 //! - [`chat`]: conversations as text
 //! - [`libtorch`]: opened when the first tensor is made
 //! - [`device`], [`placement`]: where a model goes; [`guard`], [`error`]: memory, exceptions, errors
 
+mod adapter;
 pub mod attention;
 pub mod backward;
 pub mod chat;

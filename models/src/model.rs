@@ -1,12 +1,14 @@
 //! A model that is loaded: configuration, weights on their devices, tokenizer.
 
 mod loading;
+mod tuning;
 
 use std::rc::Rc;
 
 use serde_json::Value;
 use tch::{Device, Tensor};
 
+use crate::adapter::Tunable;
 use crate::chat::{Chat, ChatOptions, ChatTemplate};
 use crate::config::Config;
 use crate::decoder::Decoder;
@@ -36,6 +38,8 @@ pub struct Model {
     chat: Option<Rc<ChatTemplate>>,
     /// The mapped weights; on the CPU the tensors are views of them.
     files: Rc<ModelFiles>,
+    /// Its own weights and what its adapter makes of them.
+    tunable: Option<Rc<Tunable>>,
 }
 
 /// The tensors of a model, by how it reads.
@@ -79,6 +83,7 @@ impl Model {
             generation: Rc::clone(&self.generation),
             chat: self.chat.clone(),
             files: Rc::clone(&self.files),
+            tunable: self.tunable.clone(),
         }
     }
 

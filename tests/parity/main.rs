@@ -1,5 +1,6 @@
 //! Numbers against transformers and captum, on tiny seeded models; and the identities that must hold.
 
+mod adapters;
 mod attribution;
 mod attribution_options;
 mod attribution_rules;
@@ -14,6 +15,7 @@ mod gpt2;
 mod interventions;
 mod lens;
 mod placement;
+mod quantized;
 mod recovery;
 mod runs;
 mod score;
