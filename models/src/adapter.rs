@@ -24,7 +24,7 @@ use crate::families::Family;
 use crate::weights::Weights;
 
 pub(crate) use low_rank::LowRank;
-pub(crate) use reading::{base_of, vocabulary};
+pub(crate) use reading::base_of;
 pub(crate) use settings::{FILE, is_adapter};
 
 /// A model's own weights, by canonical name, and what an adapter makes of them.
@@ -106,7 +106,11 @@ impl Tunable {
             tensors.extend(changed.map(|changed| (name.clone(), changed)));
         }
         if let Some(embedding) = tensors.get(EMBEDDING) {
-            config.vocab_size = embedding.size()[0] as usize;
+            let n_tokens = embedding.size()[0] as usize;
+            config.vocab_size = n_tokens;
+            if let Some(encoder) = &mut config.encoder {
+                encoder.vocab_size = n_tokens;
+            }
         }
         (config, Weights::of_tensors(tensors, low_ranks, self.family))
     }
@@ -127,7 +131,7 @@ impl Tunable {
         if config.head.tied && [EMBEDDING, head].contains(&name) {
             config.head.tied = false;
             if let Some(own) = self.tensors.get(EMBEDDING) {
-                tensors.insert(head.into(), own.shallow_clone());
+                tensors.entry(head.into()).or_insert_with(|| own.shallow_clone());
             }
         }
     }
@@ -142,14 +146,11 @@ impl Tunable {
 
     /// The error about a weight that this model does not have, or not as a layer that can be adapted.
     fn stranger(&self, name: &str) -> Error {
-        Error::Damaged {
-            file: reading::WEIGHTS.into(),
-            reason: format!(
-                "changes {}, which this {} model does not have",
-                self.family.name_in_file(name),
-                self.family.model_type
-            ),
-        }
+        reading::misfit(format!(
+            "changes {}, which this {} model does not have",
+            self.family.name_in_file(name),
+            self.family.model_type
+        ))
     }
 }
 

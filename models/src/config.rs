@@ -48,6 +48,16 @@ impl Config {
         format!("{}layers.{stored}.{part}", self.scope)
     }
 
+    /// The canonical name of a token embedding that is not shared with another stack.
+    pub fn embedding_name(&self) -> String {
+        let side = if self.scope.is_empty() {
+            "decoder."
+        } else {
+            self.scope
+        };
+        format!("{side}token_embedding.weight")
+    }
+
     /// The canonical name of what is there once.
     pub fn name(&self, part: &str) -> String {
         format!("{}{part}", self.scope)
@@ -315,9 +325,9 @@ pub struct Label {
 /// From the residual stream to logits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Head {
-    /// The weights are the token embedding's.
+    /// The weights are the token embedding's, where the file does not have others.
     pub tied: bool,
-    /// But its own, where the file has them.
+    /// Files that have others are nothing unusual.
     pub prefers_own: bool,
     pub bias: bool,
     /// Factor on the logits.

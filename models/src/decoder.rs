@@ -35,6 +35,9 @@ impl Decoder {
     pub fn load(config: Config, weights: &mut Weights) -> Result<Self> {
         let (hidden, vocabulary, size) = (config.hidden_size, config.vocab_size, config.embedding.size);
         let head = config.head.clone();
+        if head.tied {
+            weights.tie("token_embedding.weight", &["head.weight"], !head.prefers_own);
+        }
         let stack = Stack::load(config, weights)?;
         let project_out = match size == hidden {
             true => None,
@@ -46,12 +49,9 @@ impl Decoder {
                 false,
             )?)),
         };
-        let own = head.prefers_own && weights.has("head.weight");
-        let weight = if head.tied && !own {
-            weights.discard("head.weight");
-            stack.embedding.tokens.shallow_clone()
-        } else {
-            weights.take("head.weight", &[vocabulary, size])?
+        let weight = match head.tied && !weights.has("head.weight") {
+            true => stack.embedding.tokens.shallow_clone(),
+            false => weights.take("head.weight", &[vocabulary, size])?,
         };
         let bias = match head.bias {
             true => self::bias(weights, vocabulary, stack.config.encoder.is_some())?,

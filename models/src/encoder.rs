@@ -28,6 +28,9 @@ struct Transform {
 
 impl Encoder {
     pub fn load(config: Config, weights: &mut Weights) -> Result<Self> {
+        if config.head.tied && matches!(config.task, Task::MaskedToken(_)) {
+            weights.tie("token_embedding.weight", &["task.masked.output.weight"], true);
+        }
         let stack = Stack::load(config, weights)?;
         let config = &stack.config;
         let (hidden, size) = (config.hidden_size, config.embedding.size);
@@ -142,7 +145,7 @@ fn mean(states: &Tensor, padding: Option<&Tensor>) -> Tensor {
 fn masked_head(stack: &Stack, weights: &mut Weights, config: &Config) -> Result<Linear> {
     let (vocabulary, size) = (config.vocab_size, config.embedding.size);
     let Head { tied, bias, .. } = config.head;
-    let weight = match tied {
+    let weight = match tied && !weights.has("task.masked.output.weight") {
         true => stack.embedding.tokens.shallow_clone(),
         false => weights.take("task.masked.output.weight", &[vocabulary, size])?,
     };

@@ -19,6 +19,12 @@ pub struct EncoderDecoder {
 
 impl EncoderDecoder {
     pub fn load(config: Config, encoder: Config, weights: &mut Weights) -> Result<Self> {
+        let [read, written] = [encoder.embedding_name(), config.embedding_name()];
+        let mut shared = vec![read.as_str(), &written];
+        if config.head.tied {
+            shared.push("head.weight");
+        }
+        weights.tie("token_embedding.weight", &shared, !config.head.prefers_own);
         Ok(Self {
             encoder: Stack::load(encoder, weights)?,
             decoder: Decoder::load(config, weights)?,

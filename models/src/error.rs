@@ -33,8 +33,20 @@ pub enum Error {
     #[error("{file}: {reason}")]
     Damaged { file: String, reason: String },
 
-    #[error("{file} is a pickle, which can run any code when it is loaded")]
-    Pickle { file: String },
+    #[error("{file} asks for {name} to be run, which is not done: of pickles only tensors are read")]
+    Pickle { file: String, name: String },
+
+    #[error("{file} is in {format}, which is not read")]
+    OldPickle { file: String, format: &'static str },
+
+    #[error("{} has no model.safetensors, but {}", folder.display(), found.join(", "))]
+    WeightsElsewhere { folder: PathBuf, found: Vec<String> },
+
+    #[error("{} is a link to {}, which is not there", path.display(), target.display())]
+    Dangling { path: PathBuf, target: PathBuf },
+
+    #[error("{} is a pointer that git-lfs left, not the file itself", path.display())]
+    LfsPointer { path: PathBuf },
 
     #[error("{file}: {key} is {value}: {reason}")]
     Config {
@@ -59,14 +71,33 @@ pub enum Error {
     #[error("the adapter {} is for a model that is not here{}", adapter.display(), named(base))]
     NoBase { adapter: PathBuf, base: String },
 
+    #[error("{file} {reason}")]
+    AdapterMisfit { file: &'static str, reason: String },
+
     #[error("{file} lacks weights: {names}")]
-    WeightsMissing { file: String, names: String },
+    WeightsMissing {
+        file: String,
+        names: String,
+        /// Nothing but the head's matrix.
+        head_alone: bool,
+    },
+
+    #[error(
+        "token {id}, {text:?}, is none of the model's {vocabulary} tokens: its embedding has no row for it"
+    )]
+    NoRow {
+        id: u32,
+        text: String,
+        vocabulary: usize,
+    },
 
     #[error("{file} has weights that a {model_type} model does not: {names}")]
     WeightsUnexpected {
         file: String,
         model_type: String,
         names: String,
+        /// What all of them begin with.
+        start: String,
     },
 
     #[error("{file}: {name} has shape {found:?}, config.json asks for {expected:?}")]
@@ -182,15 +213,15 @@ impl Diagnostic for Error {
             Self::NoChatTemplate { .. } => {
                 "it was not trained on conversations: give it a text to continue".into()
             }
-            Self::Damaged { file, .. } if file.ends_with(".safetensors") => {
+            Self::Damaged { file, .. } if [".safetensors", ".bin", ".pt", ".pth", ".ckpt"].iter().any(|end| file.ends_with(end)) => {
                 "the file is incomplete or was altered: copy or download it again".into()
             }
-            Self::Pickle { .. } => "if you trust it, convert it to safetensors once: python -c \"from transformers \
-                 import AutoModelForCausalLM as M; M.from_pretrained('FOLDER').save_pretrained('FOLDER')\""
-                .into(),
             Self::UnknownQuantization { .. } => "take the model that it was made from; or, where transformers reads it, \
                  let it write the numbers: python -c \"from transformers import AutoModelForCausalLM as M; \
                  M.from_pretrained('FOLDER').dequantize().save_pretrained('OTHER')\""
+                .into(),
+            Self::AdapterMisfit { .. } => "an adapter fits the model that it was trained on alone: its \
+                 adapter_config.json names that as base_model_name_or_path"
                 .into(),
             Self::NoAdapter { .. } => "load it with its adapter: a folder with adapter_config.json".into(),
             Self::NoBase { .. } => {
@@ -199,6 +230,31 @@ impl Diagnostic for Error {
             Self::Unquantized { .. } => {
                 "copy or download config.json again, or the model that it was made from".into()
             }
+            Self::Pickle { file, .. } => format!(
+                "if you trust whoever made it, keep its tensors alone: python -c \"import torch; p = {}; d = torch.load(p, map_location='cpu', weights_only=False); d = d.get('state_dict', d); \
+                 torch.save({{k: v for k, v in d.items() if torch.is_tensor(v)}}, p)\"",
+                quoted(file)
+            ),
+            Self::OldPickle { file, format } => format!(
+                "write it anew: python -c \"import torch; p = {}; torch.save(torch.load(p, map_location='cpu'{}), p)\"",
+                quoted(file),
+                // torch.load refuses the oldest otherwise.
+                if format.contains("0.1") { ", weights_only=False" } else { ", weights_only=True" }
+            ),
+            Self::WeightsElsewhere { folder, found } => {
+                format!("give the path of the one that is meant: {:?}", folder.join(&found[0]))
+            }
+            Self::Dangling { .. } => "copy or download it again, contents and not links".into(),
+            Self::LfsPointer { .. } => "fetch it: git lfs pull".into(),
+            Self::WeightsMissing { head_alone: true, .. } => {
+                "if its head is the embedding's matrix, say so in config.json: \"tie_word_embeddings\": true".into()
+            }
+            Self::WeightsMissing { file, .. } => format!(
+                "config.json and {file} have to be of one model: compare its model_type, number of layers and sizes, or \
+                 copy both again from where they are together"
+            ),
+            Self::WeightsUnexpected { file, model_type, start, .. } => leave_out(file, model_type, start),
+            Self::NoRow { text, .. } => format!("leave {text:?} out of the text"),
             Self::TooLong { n_input, context, .. } if n_input < context => {
                 format!("generate at most {} tokens", context - n_input)
             }
@@ -218,9 +274,11 @@ impl Diagnostic for Error {
 
     fn kind(&self) -> Kind {
         match self {
-            Self::FolderNotFound { .. } | Self::FileMissing { .. } | Self::TokenizerMissing { .. } => {
-                Kind::File
-            }
+            Self::FolderNotFound { .. }
+            | Self::FileMissing { .. }
+            | Self::TokenizerMissing { .. }
+            | Self::WeightsElsewhere { .. }
+            | Self::Dangling { .. } => Kind::File,
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Kind::File,
             Self::Hub(error) => error.kind(),
             Self::Io { .. } | Self::FileChanged { .. } => Kind::Os,
@@ -268,6 +326,43 @@ fn named(base: &str) -> String {
 
 fn at_layer(layer: Option<usize>) -> String {
     layer.map_or(String::new(), |layer| format!(" at layer {layer}"))
+}
+
+/// A text as Python reads it between double quotes of a shell.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("'");
+    for char in text.chars() {
+        match char {
+            '\'' | '"' | '$' | '`' | '\\' | '!' => quoted.push_str(&format!("\\x{:02x}", u32::from(char))),
+            char => quoted.push(char),
+        }
+    }
+    quoted + "'"
+}
+
+/// How weights that begin with `start` are left out of a file.
+fn leave_out(file: &str, model_type: &str, start: &str) -> String {
+    let save = match file.ends_with(".safetensors") {
+        true => "from safetensors.torch import load_file as load, save_file as save",
+        false => "from torch import load, save",
+    };
+    let metadata = if file.ends_with(".safetensors") {
+        ", {'format': 'pt'}"
+    } else {
+        ""
+    };
+    let is_plain = |text: &str| {
+        text.chars()
+            .all(|char| char.is_ascii_alphanumeric() || "._-".contains(char))
+    };
+    match is_plain(file) && is_plain(start) && !start.is_empty() && !file.ends_with(".json") {
+        true => format!(
+            "if config.json is of another model, take the right one; if the model does without them, leave them out: \
+             python -c \"{save}; save({{k: v for k, v in load('{file}').items() if not k.startswith('{start}')}}, \
+             '{file}'{metadata})\""
+        ),
+        false => format!("config.json says that the model is a {model_type}: is it this file's?"),
+    }
 }
 
 /// `1.2 GB` for people.

@@ -174,8 +174,17 @@ impl ModelFiles {
 /// Small files are bounded: a name that leads to a device or a huge file must not fill the memory.
 const LARGEST_SMALL_FILE: u64 = 256 << 20;
 
+/// Where a link leads that leads to nothing: in a cache whose contents were cleared, or copied without them.
+fn dangling(path: &Path) -> Option<PathBuf> {
+    let target = std::fs::read_link(path).ok()?;
+    (!path.exists()).then_some(target)
+}
+
 fn read(folder: &Path, file: &'static str) -> Result<Vec<u8>> {
     let path = folder.join(file);
+    if let Some(target) = dangling(&path) {
+        return Err(Error::Dangling { path, target });
+    }
     let io = |source| Error::Io {
         path: path.clone(),
         source,

@@ -38,6 +38,7 @@ pub struct Model {
     chat: Option<Rc<ChatTemplate>>,
     /// The mapped weights; on the CPU the tensors are views of them.
     files: Rc<ModelFiles>,
+    notices: Vec<String>,
     /// Its own weights and what its adapter makes of them.
     tunable: Option<Rc<Tunable>>,
 }
@@ -83,6 +84,7 @@ impl Model {
             generation: Rc::clone(&self.generation),
             chat: self.chat.clone(),
             files: Rc::clone(&self.files),
+            notices: self.notices.clone(),
             tunable: self.tunable.clone(),
         }
     }
@@ -90,6 +92,11 @@ impl Model {
     /// The name it was asked for by.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What people should know of how its files were read, a sentence each.
+    pub fn notices(&self) -> &[String] {
+        &self.notices
     }
 
     pub fn config(&self) -> &Config {
@@ -253,6 +260,11 @@ impl Model {
             });
         }
         match ids.iter().find(|&&id| id as usize >= config.vocab_size) {
+            Some(&id) if (id as usize) < self.tokenizer.id_bound() => Err(Error::NoRow {
+                id,
+                text: self.tokenizer.token_after(None, id).text,
+                vocabulary: config.vocab_size,
+            }),
             Some(id) => Err(refuse(
                 "token id",
                 id,

@@ -235,7 +235,13 @@ impl Embedding {
             InnerProjection::BeforePositions => (hidden, false),
             InnerProjection::Last => (size, true),
         };
-        let tokens = weights.take("token_embedding.weight", &[config.vocab_size, size])?;
+        let own = config.embedding_name();
+        let name = if weights.has(&own) {
+            &own
+        } else {
+            "token_embedding.weight"
+        };
+        let tokens = weights.take(name, &[config.vocab_size, size])?;
         let positions = match config.positions {
             Positions::Learned { offset } => {
                 let shape = [config.context_length + offset, width];

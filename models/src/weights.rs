@@ -1,7 +1,12 @@
 //! Weights by canonical name, straight from the mapped file.
 
+mod archive;
 mod finite;
+mod pickle;
+mod prefix;
+mod pytorch;
 mod stored;
+mod ties;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -16,6 +21,9 @@ use crate::files::index_name;
 use crate::placement::Placement;
 use ecco_interpreter::{Progress, Watch};
 
+use prefix::common_start;
+
+pub(crate) use prefix::take_prefix_off;
 #[cfg(test)]
 pub(crate) use stored::kind_of;
 pub(crate) use stored::{Encoded, StoredData, StoredWeight, stored_weights};
@@ -33,6 +41,8 @@ pub struct Weights {
     n_parameters: u64,
     /// What all of them are from.
     source: String,
+    /// What people should know of how it was read.
+    notices: Vec<String>,
     family: &'static Family,
     /// What an adapter adds to linear layers, by canonical name, and whether it was asked for.
     low_ranks: BTreeMap<String, (Rc<LowRank>, bool)>,
@@ -92,6 +102,7 @@ impl Weights {
             n_missing: 0,
             n_parameters: 0,
             source: source(&stored),
+            notices: Vec::new(),
             family,
             low_ranks: BTreeMap::new(),
         };
@@ -110,9 +121,7 @@ impl Weights {
                     let spot = placement.of(&canonical);
                     let tensor = weight.tensor((spot.kind.unwrap_or(kind), spot.device))?;
                     let name = weight.name;
-                    weights
-                        .tensors
-                        .insert(canonical, StoredTensor { file, name, tensor });
+                    weights.insert(canonical, StoredTensor { file, name, tensor })?;
                 }
             }
         }
@@ -144,6 +153,7 @@ impl Weights {
             n_missing: 0,
             n_parameters: 0,
             source: file.to_string(),
+            notices: Vec::new(),
             family,
             low_ranks: low_ranks
                 .into_iter()
@@ -209,6 +219,25 @@ impl Weights {
         Ok(if weight.defined() { weight.tr() } else { weight })
     }
 
+    /// Keeps a weight, of two by different names the one whose name is further down in the family's tables.
+    fn insert(&mut self, canonical: String, new: StoredTensor) -> Result<()> {
+        let Some(old) = self.tensors.get(&canonical) else {
+            self.tensors.insert(canonical, new);
+            return Ok(());
+        };
+        let [rank_old, rank_new] = [old, &new].map(|stored| self.family.rank(&stored.name));
+        if rank_old == rank_new && old.tensor != new.tensor {
+            return Err(Error::Damaged {
+                file: new.file.to_string(),
+                reason: format!("{} and {} are one weight, and differ", old.name, new.name),
+            });
+        }
+        if rank_old < rank_new {
+            self.tensors.insert(canonical, new);
+        }
+        Ok(())
+    }
+
     /// Whether a weight is there.
     pub fn has(&self, name: &str) -> bool {
         self.tensors.contains_key(name) || self.taken.contains_key(name)
@@ -237,16 +266,13 @@ impl Weights {
         }
     }
 
-    /// Drops a weight that repeats another.
-    pub fn discard(&mut self, name: &str) {
-        self.tensors.remove(name);
-    }
-
-    /// Checks that everything asked for was there, and everything there was asked for; the number of parameters.
-    pub fn finish(self) -> Result<u64> {
+    /// Checks that everything asked for was there, and everything there was asked for; the number of parameters, and
+    /// what people should know of how they were read.
+    pub(crate) fn finish(self) -> Result<(u64, Vec<String>)> {
         if !self.missing.is_empty() {
             return Err(Error::WeightsMissing {
                 names: shorten(&self.missing, self.n_missing),
+                head_alone: self.n_missing == 1 && self.missing[0] == self.family.name_in_file("head.weight"),
                 file: self.source,
             });
         }
@@ -258,7 +284,7 @@ impl Weights {
             .map(|(_, stored)| (stored.file, stored.name));
         match unexpected(self.family, left.collect()) {
             Some(error) => Err(error),
-            None => Ok(self.n_parameters),
+            None => Ok((self.n_parameters, self.notices)),
         }
     }
 }
@@ -269,6 +295,7 @@ fn unexpected(family: &Family, names: Vec<(Rc<str>, String)>) -> Option<Error> {
     Some(Error::WeightsUnexpected {
         file: file.to_string(),
         model_type: family.model_type.to_owned(),
+        start: common_start(names.iter().map(|(_, name)| name.as_str())).to_owned(),
         names: shorten(
             &names
                 .iter()

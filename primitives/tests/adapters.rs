@@ -179,6 +179,10 @@ fn what_is_no_adapter_says_so() {
             ),
             "{stranger}"
         );
+        assert!(
+            stranger.contains("an adapter fits the model that it was trained on alone"),
+            "{stranger}"
+        );
         let shape = Copy::new("llama", "cut");
         let file = shape.0.join("adapter_model.safetensors");
         let bytes = std::fs::read(&file).expect("the weights");

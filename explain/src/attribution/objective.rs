@@ -132,7 +132,10 @@ impl<'m> Objective<'m> {
             );
             refuse("baseline", name, reason)
         };
-        let everywhere = |id: u32| Ok(self.embed(&vec![id; ids.len()]));
+        let everywhere = |id: u32| {
+            self.model.check_ids(&[id])?;
+            Ok(self.embed(&vec![id; ids.len()]))
+        };
         match baseline {
             Baseline::Zero => Ok(self.embeddings().zeros_like()),
             Baseline::Pad => everywhere(self.model.pad_id().ok_or_else(|| missing("pad"))?),

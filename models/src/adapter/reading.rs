@@ -69,18 +69,6 @@ fn parse(name: &str) -> Result<(String, Part, String)> {
     found.ok_or_else(|| damaged(format!("has {name}, which is no part of a LoRA adapter")))
 }
 
-/// Tokens of the model with its adapter, where the adapter has the embeddings.
-pub(crate) fn vocabulary(files: &ModelFiles, family: &Family) -> Result<Option<usize>> {
-    for weight in stored_weights(files)? {
-        let (_, part, name) = parse(&weight.name)?;
-        let is_embedding = family.weight_name(&name) == WeightName::Canonical(EMBEDDING.into());
-        if part == Part::Whole && is_embedding {
-            return Ok(weight.shape.first().copied());
-        }
-    }
-    Ok(None)
-}
-
 /// The tensors of one module by what they are to it, and its name.
 struct Module {
     name: String,
@@ -128,7 +116,7 @@ fn modules(files: &ModelFiles, family: &Family) -> Result<BTreeMap<String, Modul
             WeightName::Canonical(canonical) => canonical,
             WeightName::Ignored => continue,
             WeightName::Unknown => {
-                return Err(damaged(format!(
+                return Err(misfit(format!(
                     "changes {module}, which a {} model does not have",
                     family.model_type
                 )));
@@ -189,7 +177,7 @@ impl Module {
         let tokens = settings.tokens(&self.name)?;
         let n_rows = own.size()[0];
         if let Some(token) = tokens.iter().find(|token| !(0..n_rows).contains(*token)) {
-            return Err(damaged(format!(
+            return Err(misfit(format!(
                 "trains token {token} of {}, which has {n_rows} rows",
                 self.name
             )));
@@ -290,12 +278,20 @@ impl Module {
     fn expect(&self, tensor: &Tensor, shape: &[i64], part: &str) -> Result<()> {
         match tensor.size() == shape {
             true => Ok(()),
-            false => Err(damaged(format!(
+            false => Err(misfit(format!(
                 "has {part} of {} with shape {:?}; the model's asks for {shape:?}",
                 self.name,
                 tensor.size()
             ))),
         }
+    }
+}
+
+/// The error about an adapter of another model.
+pub(super) fn misfit(reason: String) -> Error {
+    Error::AdapterMisfit {
+        file: WEIGHTS,
+        reason,
     }
 }
 

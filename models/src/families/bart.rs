@@ -14,6 +14,8 @@ pub(super) const BART: Family = Family {
     prefixes: &["model."],
     weights: &[&[
         ("shared.weight", "token_embedding.weight"),
+        ("encoder.embed_tokens.weight", "encoder.token_embedding.weight"),
+        ("decoder.embed_tokens.weight", "decoder.token_embedding.weight"),
         (
             "encoder.embed_positions.weight",
             "encoder.position_embedding.weight",
@@ -174,7 +176,7 @@ pub(super) const BART: Family = Family {
         ("lm_head.weight", "head.weight"),
         ("final_logits_bias", "head.bias"),
     ]],
-    ignored: &["encoder.embed_tokens.weight", "decoder.embed_tokens.weight"],
+    ignored: &[],
     linear_in_out: false,
 };
 

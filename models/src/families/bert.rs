@@ -145,8 +145,8 @@ pub(super) const WEIGHTS: &[(&str, &str)] = &[
         "task.masked.norm.bias",
     ),
     ("cls.predictions.decoder.weight", "task.masked.output.weight"),
-    ("cls.predictions.decoder.bias", "task.masked.output.bias"),
     ("cls.predictions.bias", "task.masked.output.bias"),
+    ("cls.predictions.decoder.bias", "task.masked.output.bias"),
     ("pooler.dense.weight", "task.label.dense.weight"),
     ("pooler.dense.bias", "task.label.dense.bias"),
     ("classifier.weight", "task.label.output.weight"),
@@ -156,8 +156,8 @@ pub(super) const WEIGHTS: &[(&str, &str)] = &[
     ("lm_head.layer_norm.weight", "task.masked.norm.weight"),
     ("lm_head.layer_norm.bias", "task.masked.norm.bias"),
     ("lm_head.decoder.weight", "task.masked.output.weight"),
-    ("lm_head.decoder.bias", "task.masked.output.bias"),
     ("lm_head.bias", "task.masked.output.bias"),
+    ("lm_head.decoder.bias", "task.masked.output.bias"),
     ("classifier.dense.weight", "task.label.dense.weight"),
     ("classifier.dense.bias", "task.label.dense.bias"),
     ("classifier.out_proj.weight", "task.label.output.weight"),
@@ -297,7 +297,7 @@ pub(super) fn task(file: &ConfigFile, masked: Dense, label: Dense) -> Result<Tas
             names: file.labels()?,
             independent: file.text_or("problem_type", "")? == "multi_label_classification",
         })
-    } else if ends(&["Model"]) || architecture.is_empty() {
+    } else if ends(&["Model"]) && !ends(&["LMHeadModel"]) || architecture.is_empty() {
         Task::States
     } else {
         let known = "expected a class for masked tokens, for sequence classification, or the bare model";

@@ -41,7 +41,7 @@ pub struct Family {
     /// What weight names may start with, besides nothing.
     pub prefixes: &'static [&'static str],
     /// Tables of (name in the file, canonical name), the first that fits being right; `*` stands for a number, the
-    /// layer's or the expert's.
+    /// layer's or the expert's. Where a file has several names of one weight, the one that is further down counts.
     pub weights: &'static [&'static [(&'static str, &'static str)]],
     /// Names to pass over: buffers that older versions saved.
     pub ignored: &'static [&'static str],
@@ -117,12 +117,22 @@ impl Family {
         self.weights.iter().copied().flatten().copied()
     }
 
-    pub fn weight_name(&self, name: &str) -> WeightName {
-        let name = self
-            .prefixes
-            .iter()
+    fn without_prefix<'a>(&self, name: &'a str) -> &'a str {
+        let mut prefixes = self.prefixes.iter();
+        prefixes
             .find_map(|prefix| name.strip_prefix(prefix))
-            .unwrap_or(name);
+            .unwrap_or(name)
+    }
+
+    /// How far down in the tables a name of a file stands.
+    pub(crate) fn rank(&self, name: &str) -> Option<usize> {
+        let name = self.without_prefix(name);
+        self.names()
+            .position(|(pattern, _)| numbers(pattern, name).is_some())
+    }
+
+    pub fn weight_name(&self, name: &str) -> WeightName {
+        let name = self.without_prefix(name);
         if self
             .ignored
             .iter()

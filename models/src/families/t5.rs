@@ -12,6 +12,8 @@ pub(super) const T5: Family = Family {
     prefixes: &[],
     weights: &[&[
         ("shared.weight", "token_embedding.weight"),
+        ("encoder.embed_tokens.weight", "encoder.token_embedding.weight"),
+        ("decoder.embed_tokens.weight", "decoder.token_embedding.weight"),
         (
             "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
             "encoder.relative_bias.weight",
@@ -124,11 +126,7 @@ pub(super) const T5: Family = Family {
         ("decoder.final_layer_norm.weight", "final_norm.weight"),
         ("lm_head.weight", "head.weight"),
     ]],
-    ignored: &[
-        "encoder.embed_tokens.weight",
-        "decoder.embed_tokens.weight",
-        "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",
-    ],
+    ignored: &["decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"],
     linear_in_out: false,
 };
 

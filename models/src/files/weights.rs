@@ -7,12 +7,14 @@ use std::time::SystemTime;
 use memmap2::{MmapMut, MmapOptions, UncheckedAdvice};
 use serde_json::Value;
 
-use super::read;
+use super::{dangling, read};
 use crate::error::{Error, Result};
 
 /// One file of weights.
 pub struct WeightFile {
     pub name: String,
+    /// The whole path, for people.
+    pub path: String,
     pub format: WeightFormat,
     pub bytes: WeightBytes,
     source: Option<Source>,
@@ -22,18 +24,39 @@ pub struct WeightFile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WeightFormat {
     Safetensors,
+    /// What `torch.save` writes.
+    Pytorch,
 }
 
 /// What weights are called in a folder, what the ones before the others are preferred to; one file, or an index of
 /// several.
-const NAMES: [(&str, &str, WeightFormat); 1] = [(
-    "model.safetensors",
-    "model.safetensors.index.json",
-    WeightFormat::Safetensors,
-)];
+const NAMES: [(&str, &str, WeightFormat); 2] = [
+    (
+        "model.safetensors",
+        "model.safetensors.index.json",
+        WeightFormat::Safetensors,
+    ),
+    (
+        "pytorch_model.bin",
+        "pytorch_model.bin.index.json",
+        WeightFormat::Pytorch,
+    ),
+];
 
 /// What the files of one format are called by their ends.
-const ENDS: [(&str, WeightFormat); 1] = [(".safetensors", WeightFormat::Safetensors)];
+const ENDS: [(&str, WeightFormat); 5] = [
+    (".safetensors", WeightFormat::Safetensors),
+    (".bin", WeightFormat::Pytorch),
+    (".pt", WeightFormat::Pytorch),
+    (".pth", WeightFormat::Pytorch),
+    (".ckpt", WeightFormat::Pytorch),
+];
+
+/// What training leaves beside the weights, by how the names begin.
+const NO_MODEL: [&str; 5] = ["training_args", "optimizer", "scheduler", "rng_state", "adapter_"];
+
+/// What stands in the place of a large file where git-lfs has not fetched it.
+const LFS: &[u8] = b"version https://git-lfs.github.com/spec/";
 
 /// The name of the index of several files of a format.
 pub(crate) fn index_name(format: WeightFormat) -> &'static str {
@@ -53,6 +76,7 @@ impl WeightFile {
     pub(crate) fn inside(name: &str, bytes: &'static [u8]) -> Self {
         Self {
             name: name.into(),
+            path: name.into(),
             format: WeightFormat::Safetensors,
             bytes: WeightBytes::Inside(bytes),
             source: None,
@@ -127,32 +151,30 @@ pub(super) fn weight_paths(path: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn paths_in(folder: &Path) -> Result<Vec<PathBuf>> {
+    // A link that leads nowhere is there: what it lacks is told when it is read.
+    let is_there = |name: &str| folder.join(name).symlink_metadata().is_ok();
     for (single, index, format) in NAMES {
-        if folder.join(single).exists() {
+        if is_there(single) {
             return Ok(vec![folder.join(single)]);
         }
-        if folder.join(index).exists() {
+        if is_there(index) {
             return shard_paths(folder, index, format);
         }
     }
-    let pickle = std::fs::read_dir(folder).ok().and_then(|entries| {
-        entries
-            .flatten()
-            .map(|entry| entry.file_name().to_string_lossy().into_owned())
-            .find(|name| {
-                [".bin", ".pt", ".pth", ".ckpt"]
-                    .iter()
-                    .any(|ending| name.ends_with(ending))
-            })
-    });
-    Err(match pickle {
-        Some(name) => Error::Pickle {
-            file: folder.join(name).display().to_string(),
-        },
-        None => Error::FileMissing {
-            folder: folder.to_owned(),
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut found: Vec<String> = names
+        .filter(|name| format_by_name(name).is_some())
+        .filter(|name| !NO_MODEL.iter().any(|start| name.starts_with(start)))
+        .collect();
+    found.sort();
+    let folder = folder.to_owned();
+    Err(match found.is_empty() {
+        true => Error::FileMissing {
+            folder,
             file: "model.safetensors",
         },
+        false => Error::WeightsElsewhere { folder, found },
     })
 }
 
@@ -188,6 +210,7 @@ impl WeightFormat {
     fn name(self) -> &'static str {
         match self {
             Self::Safetensors => "safetensors",
+            Self::Pytorch => "PyTorch",
         }
     }
 }
@@ -212,6 +235,12 @@ pub(super) fn map(path: &Path) -> Result<WeightFile> {
         file: name_of(path),
         reason: reason.to_owned(),
     };
+    if let Some(target) = dangling(path) {
+        return Err(Error::Dangling {
+            path: path.to_owned(),
+            target,
+        });
+    }
     // Before it is opened: to open a pipe waits for its other end, for ever.
     if !std::fs::metadata(path).map_err(io)?.is_file() {
         return Err(damaged("a folder, a pipe or a device, not a file"));
@@ -223,8 +252,14 @@ pub(super) fn map(path: &Path) -> Result<WeightFile> {
     // replaced by renaming, by transformers and by the hub's cache alike, and `ensure_unchanged` refuses one
     // that was not.
     let map = unsafe { MmapOptions::new().map_copy(&file) }.map_err(io)?;
+    if map.starts_with(LFS) {
+        return Err(Error::LfsPointer {
+            path: path.to_owned(),
+        });
+    }
     Ok(WeightFile {
         name,
+        path: path.display().to_string(),
         format,
         bytes: WeightBytes::Mapped(map),
         source: Some(Source {

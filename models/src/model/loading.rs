@@ -22,7 +22,7 @@ use crate::hub;
 use crate::placement::{self, Parts, Placement};
 use crate::quantization::dequantized;
 use crate::tokenizer::Tokenizer;
-use crate::weights::{StoredWeight, Weights, stored_weights};
+use crate::weights::{StoredWeight, Weights, stored_weights, take_prefix_off};
 use ecco_interpreter::Watch;
 
 /// Where and how to load.
@@ -178,17 +178,11 @@ impl Model {
         let text = own.filter(|own| !own.is_empty()).unwrap_or(&files.tokenizer);
         let tokenizer = Tokenizer::read(text, &config.model_type)?;
         let chat = ChatTemplate::read(text)?;
-        let vocabulary = adapter
-            .as_ref()
-            .map(|adapter| adapter::vocabulary(adapter, family));
-        check_vocabulary(
-            &tokenizer,
-            vocabulary.transpose()?.flatten().unwrap_or(config.vocab_size),
-        )?;
         let said = files.generation_config.as_deref();
         let generation = GenerationConfig::parse(said, &files.config, config.vocab_size)?;
         let what = format!("loading {name}");
-        let stored = dequantized(stored_weights(&files)?, &config_file, family)?;
+        let mut stored = dequantized(stored_weights(&files)?, &config_file, family)?;
+        let renamed = take_prefix_off(&mut stored, family);
         let (placement, kind) = match placement {
             Some(placement) => {
                 let device = placement.main.device;
@@ -197,13 +191,13 @@ impl Model {
             }
             None => placed(options.device.as_deref(), &stored, family, &config, kind, &what)?,
         };
-        let (body, n_parameters, tunable) = guard(|| {
+        let (body, (n_parameters, notices), tunable) = guard(|| {
             let mut weights = Weights::load(stored, family, &placement, kind, watch)?;
             let body = body(config.clone(), &mut weights)?;
             let taken = weights.taken();
-            let n_parameters = weights.finish()?;
+            let finished = weights.finish()?;
             let tunable = adapter.map(|adapter| Tunable::read(&adapter, family, config, taken));
-            Ok((body, n_parameters, tunable.transpose()?))
+            Ok((body, finished, tunable.transpose()?))
         })?;
         files.ensure_unchanged()?;
         let model = Self {
@@ -214,6 +208,7 @@ impl Model {
             generation: Rc::new(generation),
             chat: chat.map(Rc::new),
             files: Rc::new(files),
+            notices: renamed.into_iter().chain(notices).collect(),
             tunable: None,
         };
         match tunable {
@@ -262,18 +257,4 @@ fn placed(
     }
     device::ensure_free(main, sizes.iter().map(|(_, bytes)| bytes).sum(), what)?;
     Ok((Placement::whole(main), kind))
-}
-
-fn check_vocabulary(tokenizer: &Tokenizer, vocab_size: usize) -> Result<()> {
-    if tokenizer.id_bound() <= vocab_size {
-        return Ok(());
-    }
-    Err(Error::Damaged {
-        file: "tokenizer.json".into(),
-        reason: format!(
-            "has ids up to {}, but the model's vocabulary has {} tokens",
-            tokenizer.id_bound() - 1,
-            vocab_size
-        ),
-    })
 }

@@ -53,6 +53,7 @@ impl Model {
             generation: Rc::clone(&self.generation),
             chat: self.chat.clone(),
             files: Rc::clone(&self.files),
+            notices: self.notices.clone(),
             tunable: self.tunable.clone(),
         })
     }

@@ -49,8 +49,9 @@ fn read<'a>(mut module: Module<'a>, settings: &ConfigFile) -> Result<Matrix<'a>>
             "has {groups} groups, which do not divide the {inputs} inputs"
         )));
     }
-    let (per_group, scales) = (inputs / groups, scales.numbers()?);
+    let per_group = inputs / groups;
     let numbers = move || {
+        let scales = scales.numbers()?;
         Ok(by_row(inputs, outputs, |input, row| {
             let group = input / per_group;
             for (output, number) in row.iter_mut().enumerate() {

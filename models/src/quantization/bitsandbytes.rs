@@ -110,8 +110,9 @@ fn read_four_bits<'a>(mut module: Module<'a>, marker: &str) -> Result<Matrix<'a>
     let codes = module.take(".weight.quant_map")?;
     codes.expect_shape(&[16])?;
     let codes = codes.numbers()?;
-    let scales = scales(&mut module, &state, rows * columns)?;
+    let scales = Scales::of(&mut module, &state, rows * columns)?;
     let numbers = move || {
+        let scales = scales.numbers(&state)?;
         Ok(by_row(rows, columns, |row, out| {
             for (column, number) in out.iter_mut().enumerate() {
                 let place = row * columns + column;
@@ -127,24 +128,40 @@ fn read_four_bits<'a>(mut module: Module<'a>, marker: &str) -> Result<Matrix<'a>
     })
 }
 
-/// The scale of each block.
-fn scales(module: &mut Module, state: &State, count: usize) -> Result<Vec<f32>> {
-    let scales = module.take(".weight.absmax")?;
-    scales.expect_shape(&[count.div_ceil(state.blocksize)])?;
-    if scales.dtype != Dtype::U8 {
-        scales.expect_dtype(&[Dtype::F32, Dtype::U8])?;
-        return scales.numbers();
+/// The scale of each block: numbers, or codes with what they stand for and a scale for each block of them.
+struct Scales<'a> {
+    blocks: Part<'a>,
+    nested: Option<(Part<'a>, Part<'a>)>,
+}
+
+impl<'a> Scales<'a> {
+    /// Those of `count` numbers.
+    fn of(module: &mut Module<'a>, state: &State, count: usize) -> Result<Self> {
+        let blocks = module.take(".weight.absmax")?;
+        blocks.expect_shape(&[count.div_ceil(state.blocksize)])?;
+        blocks.expect_dtype(&[Dtype::F32, Dtype::U8])?;
+        if blocks.dtype == Dtype::F32 {
+            return Ok(Self { blocks, nested: None });
+        }
+        let codes = module.take(".weight.nested_quant_map")?;
+        codes.expect_shape(&[256])?;
+        let outer = module.take(".weight.nested_absmax")?;
+        if state.nested_blocksize == 0 {
+            return Err(blocks.damaged("is quantized, but its quant_state says no nested_blocksize"));
+        }
+        outer.expect_shape(&[blocks.count().div_ceil(state.nested_blocksize)])?;
+        let nested = Some((codes, outer));
+        Ok(Self { blocks, nested })
     }
-    let codes = module.take(".weight.nested_quant_map")?;
-    codes.expect_shape(&[256])?;
-    let outer = module.take(".weight.nested_absmax")?;
-    if state.nested_blocksize == 0 {
-        return Err(scales.damaged("is quantized, but its quant_state says no nested_blocksize"));
+
+    fn numbers(&self, state: &State) -> Result<Vec<f32>> {
+        let Some((codes, outer)) = &self.nested else {
+            return self.blocks.numbers();
+        };
+        let (codes, outer) = (codes.numbers()?, outer.numbers()?);
+        let scale = |(block, byte): (usize, &u8)| {
+            codes[usize::from(*byte)] * outer[block / state.nested_blocksize] + state.nested_offset
+        };
+        Ok(self.blocks.bytes.iter().enumerate().map(scale).collect())
     }
-    outer.expect_shape(&[scales.count().div_ceil(state.nested_blocksize)])?;
-    let (codes, outer) = (codes.numbers()?, outer.numbers()?);
-    let scale = |(block, byte): (usize, &u8)| {
-        codes[usize::from(*byte)] * outer[block / state.nested_blocksize] + state.nested_offset
-    };
-    Ok(scales.bytes.iter().enumerate().map(scale).collect())
 }

@@ -9,7 +9,7 @@ use safetensors::Dtype;
 
 use super::Scheme;
 use super::fp8::{floats, scaled};
-use super::part::{Matrix, Module, Part, by_row, each, field, n_words};
+use super::part::{Matrix, Module, Part, by_row, field, n_words};
 use crate::config::ConfigFile;
 use crate::error::Result;
 
@@ -91,11 +91,13 @@ fn read_packed<'a>(mut module: Module<'a>, settings: &ConfigFile) -> Result<Matr
         }
         None => (0..columns).map(|column| column / (columns / groups)).collect(),
     };
-    let zeros = zeros
-        .map(|zeros| unpacked_zeros(&zeros, (rows, groups), bits))
-        .transpose()?;
-    let (scales, half) = (scale.numbers()?, 1 << (bits - 1));
+    let half = 1 << (bits - 1);
     let numbers = move || {
+        let scales = scale.numbers()?;
+        let zeros = zeros
+            .as_ref()
+            .map(|zeros| unpacked_zeros(zeros, (rows, groups), bits));
+        let zeros = zeros.transpose()?;
         Ok(by_row(rows, columns, |row, out| {
             for (column, number) in out.iter_mut().enumerate() {
                 let place = row * groups + group[column];
@@ -151,7 +153,7 @@ fn read_plain<'a>(mut module: Module<'a>, settings: &ConfigFile) -> Result<Matri
     let zeros = match module.take_if_any(".weight_zero_point") {
         Some(zeros) if zeros.dtype == Dtype::I8 => {
             zeros.expect_shape(&scale.shape)?;
-            Some(each(zeros.bytes, |[byte]| f32::from(byte as i8)))
+            Some(zeros)
         }
         // Floats have none; some files say so.
         Some(zeros) if weight.dtype != Dtype::I8 && zeros.bytes.iter().all(|byte| *byte == 0) => None,
@@ -159,7 +161,7 @@ fn read_plain<'a>(mut module: Module<'a>, settings: &ConfigFile) -> Result<Matri
         None => None,
     };
     let block = groups(settings)?.iter().find_map(block);
-    scaled(weight, decode, zeros, &scale, block)
+    scaled(weight, decode, zeros, scale, block)
 }
 
 /// Rows and columns of a block: `[128, 128]`, or `"128x128"` in older files.

@@ -6,7 +6,7 @@
 use safetensors::Dtype;
 
 use super::Scheme;
-use super::part::{Matrix, Module, Part, by_row};
+use super::part::{Matrix, Module, Part, by_row, each};
 use crate::config::ConfigFile;
 use crate::error::Result;
 
@@ -36,7 +36,7 @@ fn read<'a>(mut module: Module<'a>, scale: &str, settings: &ConfigFile) -> Resul
         None => None,
     };
     let decode = floats(&weight)?;
-    scaled(weight, decode, None, &scale, block)
+    scaled(weight, decode, None, scale, block)
 }
 
 /// What a byte of floats of eight bits is.
@@ -50,19 +50,22 @@ pub(super) fn floats(weight: &Part) -> Result<[f32; 256]> {
     Ok(std::array::from_fn(|byte| decode(byte as u8)))
 }
 
-/// A matrix of bytes that stand for numbers, each less the zero and times the scale of its block. `zeros` are
-/// as many as the scales.
+/// A matrix of bytes that stand for numbers, each less the zero and times the scale of its block. `zeros`, I8, are as
+/// many as the scales.
 pub(super) fn scaled<'a>(
     weight: Part<'a>,
     decode: [f32; 256],
-    zeros: Option<Vec<f32>>,
-    scale: &Part,
+    zeros: Option<Part<'a>>,
+    scale: Part<'a>,
     block: Option<(usize, usize)>,
 ) -> Result<Matrix<'a>> {
     let (rows, columns) = weight.matrix()?;
-    let grid = Grid::of(scale, (rows, columns), block)?;
-    let scales = scale.numbers()?;
+    let grid = Grid::of(&scale, (rows, columns), block)?;
     let numbers = move || {
+        let scales = scale.scales()?;
+        let zeros = zeros
+            .as_ref()
+            .map(|zeros| each(zeros.bytes, |[byte]| f32::from(byte as i8)));
         Ok(by_row(rows, columns, |row, out| {
             let bytes = &weight.bytes[row * columns..(row + 1) * columns];
             for (column, (number, byte)) in out.iter_mut().zip(bytes).enumerate() {

@@ -57,15 +57,19 @@ fn read<'a>(mut module: Module<'a>, settings: &ConfigFile) -> Result<Matrix<'a>>
             (0..inputs).map(|input| input / size).collect()
         }
     };
-    let scales = scales.numbers()?;
-    let n_words_of_zeros = n_words(outputs, bits);
+    let row_of_zeros = n_words(outputs, bits);
     let numbers = move || {
+        let scales = scales.numbers()?;
+        let zero = |place: usize| {
+            let (group, output) = (place / outputs, place % outputs);
+            field(|word| zeros.word(group * row_of_zeros + word), bits, output) + offset
+        };
+        let zeros: Vec<f32> = (0..groups * outputs).map(|place| zero(place) as f32).collect();
         Ok(by_row(inputs, outputs, |input, row| {
-            let group = group[input];
+            let first = group[input] * outputs;
             for (output, number) in row.iter_mut().enumerate() {
                 let q = field(|word| integers.word(word * outputs + output), bits, input);
-                let zero = field(|word| zeros.word(group * n_words_of_zeros + word), bits, output) + offset;
-                *number = (q as f32 - zero as f32) * scales[group * outputs + output];
+                *number = (q as f32 - zeros[first + output]) * scales[first + output];
             }
         }))
     };

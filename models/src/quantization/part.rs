@@ -131,16 +131,22 @@ impl<'a> Part<'a> {
                 })
             },
             Dtype::F16 => |bytes| each(bytes, |word| half(u16::from_le_bytes(word))),
-            // Exponents alone, as both names have them.
-            Dtype::U8 | Dtype::F8_E8M0 => |bytes| each(bytes, |[byte]| power(byte)),
             _ => {
                 return Err(self.damaged(format!(
-                    "is stored as {:?}; expected F32, F16, BF16 or exponents (U8)",
+                    "is stored as {:?}; expected F32, F16 or BF16",
                     self.dtype
                 )));
             }
         };
         Ok(widened(self.bytes))
+    }
+
+    /// Its numbers, which may be powers of 2 that only their exponents are stored of.
+    pub(super) fn scales(&self) -> Result<Vec<f32>> {
+        match self.dtype {
+            Dtype::U8 | Dtype::F8_E8M0 => Ok(each(self.bytes, |[byte]| power(byte))),
+            _ => self.numbers(),
+        }
     }
 
     /// The 32 bits at a place.

@@ -10,6 +10,7 @@ use safetensors::{Dtype, SafeTensors};
 use tch::{Device, Kind, Tensor};
 
 use super::finite::check_finite;
+use super::pytorch;
 use crate::error::{Error, Result, refuse};
 use crate::files::{ModelFiles, WeightFile, WeightFormat};
 use crate::layers::bring;
@@ -200,6 +201,7 @@ pub(crate) fn stored_weights(files: &ModelFiles) -> Result<Vec<StoredWeight<'_>>
     for file in &files.weights {
         stored.extend(match file.format {
             WeightFormat::Safetensors => of_safetensors(file)?,
+            WeightFormat::Pytorch => pytorch::weights(file)?,
         });
     }
     let mut seen: HashMap<&str, &WeightFile> = HashMap::new();

@@ -109,6 +109,9 @@ fn load(state: &Rc<State>, name: &str, options: LoadOptions) -> Result<Model, Sc
                 ecco_models::load(name, &asked, watch)
             });
             let model = loaded.map_err(|error| misspelt(name, error.into()))?;
+            for notice in model.notices() {
+                state.output().stderr(&format!("note: {notice}\n"));
+            }
             let resident = Rc::new(Resident::new(model, asked, state));
             residents.0.borrow_mut().push(Rc::clone(&resident));
             resident

@@ -1,0 +1,163 @@
+//! Weights from what `torch.save` writes: an archive with a pickle that says what there is, and the numbers as they
+//! are. The pickle is read without running it, see [`super::pickle`].
+
+use super::archive::{self, Entries};
+use super::pickle::{self, Built, Fault, Value, View};
+use super::stored::{StoredData, StoredWeight};
+use crate::error::{Error, Result};
+use crate::files::WeightFile;
+
+/// Of a checkpoint of training code, where the weights are.
+const NESTS: [&str; 4] = ["state_dict", "model_state_dict", "model", "module"];
+/// The largest pickle that is read; those of large models have a megabyte.
+const LARGEST: usize = 64 << 20;
+/// The format before archives begins with this number.
+const OLD: &[u8] = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19";
+
+/// All tensors of a file, as views of it.
+///
+/// # Errors
+/// [`Error::Pickle`] where it asks for what is not given, [`Error::OldPickle`] for the formats before archives,
+/// [`Error::Damaged`] with what is wrong otherwise.
+pub(super) fn weights(file: &WeightFile) -> Result<Vec<StoredWeight<'_>>> {
+    let bytes = file.bytes.as_slice();
+    if let Some(format) = old_format(bytes) {
+        let file = file.path.clone();
+        return Err(Error::OldPickle { file, format });
+    }
+    let damaged = |reason: String| Error::Damaged {
+        file: file.name.clone(),
+        reason: format!("not a whole PyTorch file: {reason}"),
+    };
+    let entries = archive::entries(bytes).map_err(damaged)?;
+    let (root, pickle) = main_pickle(&entries).map_err(damaged)?;
+    let (value, built) = pickle::read(pickle).map_err(|fault| match fault {
+        Fault::Damaged(reason) => damaged(reason),
+        Fault::Refused(name) => Error::Pickle {
+            file: file.path.clone(),
+            name,
+        },
+    })?;
+    let named = state(value, &built).ok_or_else(|| damaged("it has no dictionary of tensors".into()))?;
+    let weight = |(name, view): (&str, &View)| {
+        let of_name = |reason: String| damaged(format!("{name} {reason}"));
+        let data = numbers(view, &built, &entries, root, bytes.len()).map_err(of_name)?;
+        Ok(StoredWeight {
+            file,
+            name: name.to_owned(),
+            shape: view.shape.clone(),
+            data,
+        })
+    };
+    named.into_iter().map(weight).collect()
+}
+
+fn old_format(bytes: &[u8]) -> Option<&'static str> {
+    match bytes.get(257..262) {
+        _ if bytes.starts_with(OLD) => Some("PyTorch's format before 1.6"),
+        Some(b"ustar") => Some("PyTorch's format before 0.1.10"),
+        _ => None,
+    }
+}
+
+/// The folder of the archive, and the pickle in it.
+fn main_pickle<'a>(entries: &Entries<'a>) -> std::result::Result<(&'a str, &'a [u8]), String> {
+    let found = entries.iter().find_map(|(name, content)| {
+        let root = name.strip_suffix("data.pkl")?;
+        let is_root = root.find('/').is_some_and(|slash| slash + 1 == root.len());
+        is_root.then_some((root, *content))
+    });
+    let (root, pickle) = found.ok_or("it has no data.pkl")?;
+    if pickle.len() > LARGEST {
+        return Err(format!("data.pkl has {} bytes", pickle.len()));
+    }
+    match entry(entries, root, "byteorder") {
+        Some(order) if order != b"little" => Err(format!(
+            "its numbers are {}-endian",
+            String::from_utf8_lossy(&order[..order.len().min(20)])
+        )),
+        _ => Ok((root, pickle)),
+    }
+}
+
+fn entry<'a>(entries: &Entries<'a>, root: &str, name: &str) -> Option<&'a [u8]> {
+    entries.get(format!("{root}{name}").as_str()).copied()
+}
+
+/// The tensors by name: of the dictionary that was saved, or of the one in it that has the weights.
+fn state<'a, 'b>(value: Value<'a>, built: &'b Built<'a>) -> Option<Vec<(&'a str, &'b View)>> {
+    let tensors = |value: Value<'a>| {
+        let Value::Dict(dict) = value else { return None };
+        let entries = built.dicts[dict].iter();
+        let tensors: Vec<_> = entries
+            .filter_map(|entry| match entry {
+                (Value::Text(name), Value::Tensor(tensor)) => Some((*name, &built.tensors[*tensor])),
+                _ => None,
+            })
+            .collect();
+        Some(tensors).filter(|tensors| !tensors.is_empty())
+    };
+    let nested = |nest: &&str| {
+        let Value::Dict(dict) = value else { return None };
+        let mut entries = built.dicts[dict].iter();
+        let (_, inner) = entries.find(|(key, _)| *key == Value::Text(nest))?;
+        tensors(*inner)
+    };
+    tensors(value).or_else(|| NESTS.iter().find_map(nested))
+}
+
+/// A tensor's numbers in the file.
+fn numbers<'a>(
+    view: &View,
+    built: &Built<'a>,
+    entries: &Entries<'a>,
+    root: &str,
+    file_size: usize,
+) -> std::result::Result<StoredData<'a>, String> {
+    let storage = &built.storages[view.storage];
+    let size = view.dtype.bitsize() / 8;
+    let key = storage.key;
+    let content = entry(entries, root, &format!("data/{key}"));
+    let content = content.ok_or_else(|| format!("is in the storage {key:?}, which is not there"))?;
+    let unit = storage.dtype.map_or(1, |dtype| dtype.bitsize() / 8);
+    if storage.n.checked_mul(unit) != Some(content.len()) {
+        return Err(format!(
+            "is in the storage {key:?}, which should have {} numbers of {unit} bytes and has {} bytes",
+            storage.n,
+            content.len()
+        ));
+    }
+    let n = view.shape.iter().try_fold(size, |n, &axis| n.checked_mul(axis));
+    // A few numbers that are repeated by strides of 0 must not fill the memory.
+    if n.is_none_or(|n| n > file_size) {
+        return Err(format!(
+            "has shape {:?}, which is more than the file has",
+            view.shape
+        ));
+    }
+    let reach = view
+        .shape
+        .iter()
+        .zip(&view.strides)
+        .try_fold(0_usize, |reach, (&axis, &stride)| {
+            reach.checked_add(axis.saturating_sub(1).checked_mul(stride)?)
+        });
+    let start = view.offset.checked_mul(size);
+    let length = match n {
+        Some(0) => Some(0),
+        _ => reach.and_then(|reach| reach.checked_add(1)?.checked_mul(size)),
+    };
+    let part = start.zip(length).and_then(|(start, length)| {
+        let end = start.checked_add(length)?;
+        content.get(start..end)
+    });
+    let bytes = part.ok_or_else(|| {
+        let (shape, strides, offset) = (&view.shape, &view.strides, view.offset);
+        format!("reaches beyond the storage {key:?}: shape {shape:?}, strides {strides:?}, from {offset}")
+    })?;
+    Ok(StoredData::Numbers {
+        dtype: view.dtype,
+        bytes,
+        strides: Some(view.strides.clone()),
+    })
+}
