@@ -157,7 +157,7 @@ fn what_is_no_adapter_says_so() {
         copy.replace("\"r\": 4", "\"r\": 5");
         let rank = refusal(&load(&copy.0));
         assert!(
-            rank.contains("says rank 5 of model.layers.0.mlp.down_proj, whose weights have rank 4"),
+            rank.contains("says rank 5 of model.layers.0.self_attn.k_proj, whose weights have rank 4"),
             "{rank}"
         );
 

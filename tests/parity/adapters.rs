@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use ecco_explain::direct::{LogitQuery, direct};
 use ecco_explain::{AttributionOptions, Method, Target, attribute};
 use ecco_interpreter::unwatched;
 use ecco_models::model::Body;
@@ -11,6 +12,8 @@ use ecco_models::{Error, LoadOptions, Model, load};
 use ecco_tests::{assert_close, fixtures, integers};
 use ndarray::{ArrayD, Axis, Slice};
 use serde_json::Value;
+
+use crate::direct::assert_sums;
 
 fn cases() -> Vec<(String, Value)> {
     let path = fixtures().join("adapters/adapters.json");
@@ -141,6 +144,36 @@ fn saliency_of_a_tuned_model_is_that_of_a_merged_one() {
         compared += 1;
     }
     assert_eq!(compared, 10);
+}
+
+#[test]
+fn parts_of_a_tuned_model_sum_to_its_logits() {
+    for name in [
+        "llama",
+        "llama-dora",
+        "gpt2",
+        "gpt2-dora",
+        "gpt2-embeddings",
+        "gpt_neox",
+    ] {
+        let folder = folder(name).display().to_string();
+        let options = LoadOptions {
+            dtype: Some("float64".into()),
+            ..options(None)
+        };
+        let tuned = load(&folder, &options, &mut unwatched).unwrap();
+        for share in [1.0, 0.5] {
+            let model = tuned.adapted(share).unwrap();
+            let input = Input::new(&model, "She said that it was there.", None).unwrap();
+            let wanted = LogitQuery {
+                row: input.spoken().len() - 1,
+                token: 70,
+                contrast: None,
+            };
+            let found = direct(&model, &input, wanted, &mut unwatched).unwrap();
+            assert_sums(&format!("{name} at {share}"), &found, 1e-9);
+        }
+    }
 }
 
 #[test]

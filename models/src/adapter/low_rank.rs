@@ -25,10 +25,11 @@ impl LowRank {
     /// The same with the lengths that DoRA (2402.09353) gives to each output's weights: `magnitude`, `[out]`, of the
     /// sum of `weight`, `[in, out]`, and the product.
     pub(super) fn with_magnitude(self, magnitude: &Tensor, weight: &Tensor) -> Self {
-        let wide = |x: &Tensor| x.to_kind(Kind::Float);
+        let kind = weight.kind();
+        let wide = |x: &Tensor| x.to_kind(if kind == Kind::Double { kind } else { Kind::Float });
         let sum = wide(weight) + wide(&self.down).mm(&wide(&self.up));
         let length = sum.square().sum_dim_intlist(0, false, None::<Kind>).sqrt();
-        let gain = (wide(magnitude) / length).to_kind(weight.kind());
+        let gain = (wide(magnitude) / length).to_kind(kind);
         Self {
             up: &self.up * &gain,
             gain: Some(gain),
