@@ -19,7 +19,7 @@ pub fn model(name: &str, dtype: &str) -> Model {
     let options = LoadOptions {
         dtype: Some(dtype.into()),
         device: Some("cpu".into()),
-        revision: None,
+        ..LoadOptions::default()
     };
     Model::open(&fixtures().join(name), &options, &mut unwatched).expect("the fixture loads")
 }

@@ -213,7 +213,7 @@ impl<'a> Way<'a> {
     /// To the last layer's output.
     fn from_head(decoder: &'a Decoder, rows: &'a Rows<'a, 'a>, wanted: LogitQuery) -> Self {
         let config = decoder.config();
-        let column = |id: u32| wide(&decoder.head.weight.select(1, i64::from(id)));
+        let column = |id: u32| wide(&decoder.head.column(i64::from(id)));
         let bias = |id: u32| match &decoder.head.bias {
             Some(bias) => wide(&bias.get(i64::from(id))),
             None => zero(&decoder.head.weight),
@@ -293,7 +293,7 @@ impl<'a> Way<'a> {
         let mixed = mixed.select(1, 0); // [head, head_dim]
         let made = || output.forward(&mixed.reshape([1, -1]));
         let (direction, bias) = self.behind_branch(block, &block.attention_post_norm, made);
-        let along = output.weight.mv(&direction.to_kind(mixed.kind())).view_as(&mixed);
+        let along = output.along(&direction.to_kind(mixed.kind())).view_as(&mixed);
         let heads = (wide(&mixed) * wide(&along)).sum_dim_intlist(-1, false, None::<Kind>);
         (heads, bias + of_bias(output.bias.as_ref(), &direction))
     }

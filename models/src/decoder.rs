@@ -61,7 +61,7 @@ impl Decoder {
         Ok(Self {
             stack,
             project_out,
-            head: Rc::new(Linear { weight, bias }),
+            head: Rc::new(Linear::new(weight, bias, weights.low_rank("head.weight"))),
         })
     }
 

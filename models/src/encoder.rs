@@ -154,7 +154,8 @@ fn masked_head(stack: &Stack, weights: &mut Weights, config: &Config) -> Result<
         false => None,
     };
     let weight = if weight.defined() { weight.tr() } else { weight };
-    Ok(Linear { weight, bias })
+    let low_rank = weights.low_rank("task.masked.output.weight");
+    Ok(Linear::new(weight, bias, low_rank))
 }
 
 impl Transform {

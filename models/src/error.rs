@@ -66,6 +66,20 @@ pub enum Error {
         architecture: String,
         supported: String,
     },
+    #[error("the weights are quantized by {method:?}, which is not read here; read are: {supported}")]
+    UnknownQuantization { method: String, supported: String },
+
+    #[error("{file}: {name} is a part of a quantized weight, but config.json has no quantization_config")]
+    Unquantized { file: String, name: String },
+
+    #[error("{model} was loaded without an adapter")]
+    NoAdapter { model: String },
+
+    #[error("the adapter {} is for a model that is not here{}", adapter.display(), named(base))]
+    NoBase { adapter: PathBuf, base: String },
+
+    #[error("{file} {reason}")]
+    AdapterMisfit { file: &'static str, reason: String },
 
     #[error("{file} lacks weights: {names}")]
     WeightsMissing {
@@ -234,6 +248,20 @@ impl Diagnostic for Error {
             Self::Damaged { file, .. } if [".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf"].iter().any(|end| file.ends_with(end)) => {
                 "the file is incomplete or was altered: copy or download it again".into()
             }
+            Self::UnknownQuantization { .. } => "take the model that it was made from; or, where transformers reads it, \
+                 let it write the numbers: python -c \"from transformers import AutoModelForCausalLM as M; \
+                 M.from_pretrained('FOLDER').dequantize().save_pretrained('OTHER')\""
+                .into(),
+            Self::AdapterMisfit { .. } => "an adapter fits the model that it was trained on alone: its \
+                 adapter_config.json names that as base_model_name_or_path"
+                .into(),
+            Self::NoAdapter { .. } => "load it with its adapter: a folder with adapter_config.json".into(),
+            Self::NoBase { .. } => {
+                "load the model that the adapter is for, by folder or hub id, and name the adapter beside it".into()
+            }
+            Self::Unquantized { .. } => {
+                "copy or download config.json again, or the model that it was made from".into()
+            }
             Self::Pickle { file, .. } => format!(
                 "if you trust whoever made it, keep its tensors alone: python -c \"import torch; p = {}; d = torch.load(p, map_location='cpu', weights_only=False); d = d.get('state_dict', d); \
                  torch.save({{k: v for k, v in d.items() if torch.is_tensor(v)}}, p)\"",
@@ -323,6 +351,14 @@ fn to_come(n_generate: usize) -> String {
     match n_generate {
         0 => String::new(),
         n => format!(" and {n} are to be generated"),
+    }
+}
+
+/// Which model an adapter names.
+fn named(base: &str) -> String {
+    match base {
+        "" => ", and it names none".into(),
+        base => format!(": {base:?}"),
     }
 }
 

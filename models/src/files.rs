@@ -79,6 +79,11 @@ impl TokenizerFiles {
         Ok(this)
     }
 
+    /// Whether there is no vocabulary.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         self.files.get(name).map(Vec::as_slice)
     }
@@ -215,6 +220,31 @@ impl ModelFiles {
     pub(crate) fn gguf_name(&self) -> Option<&str> {
         let first = self.weights.first()?;
         (first.format == WeightFormat::Gguf).then_some(first.name.as_str())
+    }
+
+    /// A folder as PEFT writes it: `adapter_config.json`, the adapter's weights, and a tokenizer where it has one.
+    pub fn open_adapter(folder: &Path) -> Result<Self> {
+        if !folder.is_dir() {
+            return Err(Error::FolderNotFound { path: folder.into() });
+        }
+        let weights = ["adapter_model.safetensors", "adapter_model.bin"];
+        let weights = weights
+            .iter()
+            .map(|name| folder.join(name))
+            .find(|path| is_there(path));
+        let weights = weights.ok_or_else(|| Error::FileMissing {
+            folder: folder.to_owned(),
+            file: "adapter_model.safetensors",
+        })?;
+        Ok(Self {
+            config: read(folder, "adapter_config.json")?,
+            generation_config: None,
+            tokenizer: match is_there(&folder.join("tokenizer.json")) {
+                true => TokenizerFiles::open(folder)?,
+                false => TokenizerFiles::default(),
+            },
+            weights: vec![WeightFile::open(&weights)?],
+        })
     }
 
     /// Refuses weights that were written to since they were mapped.

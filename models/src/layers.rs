@@ -1,8 +1,11 @@
 //! What blocks are built of. Each layer has a `forward` and the `backward` that pulls cotangents
 //! (gradients with respect to its output) back to its input; weights get no gradients.
 
+use std::rc::Rc;
+
 use tch::{Device, Kind, Tensor};
 
+use crate::adapter::LowRank;
 use crate::config::{Activation, NormConfig, NormKind};
 use crate::error::Result;
 use crate::rules::{Rule, over_itself};
@@ -14,10 +17,12 @@ pub fn bring(x: &Tensor, (kind, device): (Kind, Device)) -> Tensor {
     x.to_device(device).to_kind(kind)
 }
 
-/// x W + b.
+/// x W + b, and what an adapter adds to it.
 pub struct Linear {
-    pub weight: Tensor, // [in, out]
+    /// `[in, out]`, without what an adapter adds: the methods are with it.
+    pub weight: Tensor,
     pub bias: Option<Tensor>,
+    low_rank: Option<Rc<LowRank>>,
 }
 
 impl Linear {
@@ -33,22 +38,85 @@ impl Linear {
             true => Some(weights.take(&format!("{name}.bias"), &[outputs])?),
             false => None,
         };
-        Ok(Self { weight, bias })
+        Ok(Self::new(
+            weight,
+            bias,
+            weights.low_rank(&format!("{name}.weight")),
+        ))
+    }
+
+    /// `weight` is `[in, out]`.
+    pub(crate) fn new(weight: Tensor, bias: Option<Tensor>, low_rank: Option<Rc<LowRank>>) -> Self {
+        let added = low_rank.as_ref().and_then(|low_rank| low_rank.bias.as_ref());
+        let bias = match (bias, added) {
+            (Some(bias), Some(added)) => Some(bias + added),
+            (None, Some(added)) => Some(added.shallow_clone()),
+            (bias, None) => bias,
+        };
+        Self {
+            weight,
+            bias,
+            low_rank,
+        }
     }
 
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let size = x.size();
         let (inputs, outputs) = (size[size.len() - 1], self.weight.size()[1]);
         let rows = x.reshape([-1, inputs]);
-        let y = match &self.bias {
-            Some(bias) => bias.addmm(&rows, &self.weight),
-            None => rows.mm(&self.weight),
+        let y = match (&self.low_rank, &self.bias) {
+            (None, Some(bias)) => bias.addmm(&rows, &self.weight),
+            (None, None) => rows.mm(&self.weight),
+            (Some(low_rank), bias) => {
+                let y = low_rank.forward(&rows, rows.mm(&self.weight));
+                bias.as_ref().map_or(y.shallow_clone(), |bias| y + bias)
+            }
         };
         y.reshape([&size[..size.len() - 1], &[outputs]].concat())
     }
 
     pub fn backward(&self, cotangent: &Tensor) -> Tensor {
-        cotangent.matmul(&self.weight.tr())
+        match &self.low_rank {
+            None => cotangent.matmul(&self.weight.tr()),
+            Some(low_rank) => {
+                let beside = low_rank.backward(cotangent);
+                low_rank
+                    .gained(cotangent.shallow_clone())
+                    .matmul(&self.weight.tr())
+                    + beside
+            }
+        }
+    }
+
+    /// The layer of the outputs from `start` on, `length` of them, without its bias.
+    pub fn part(&self, start: i64, length: i64) -> Self {
+        Self {
+            weight: self.weight.narrow(1, start, length),
+            bias: None,
+            low_rank: self
+                .low_rank
+                .as_ref()
+                .map(|low_rank| Rc::new(low_rank.part(start, length))),
+        }
+    }
+
+    /// How much of each input goes along `direction`, `[out]`, in what the layer makes of it: `[in]`.
+    pub fn along(&self, direction: &Tensor) -> Tensor {
+        match &self.low_rank {
+            None => self.weight.mv(direction),
+            Some(_) => self.backward(&direction.unsqueeze(0)).squeeze_dim(0),
+        }
+    }
+
+    /// What an output is the product of with the input: `[in]`.
+    pub fn column(&self, output: i64) -> Tensor {
+        match &self.low_rank {
+            None => self.weight.select(1, output),
+            Some(_) => {
+                let part = self.part(output, 1);
+                part.along(&Tensor::ones([1], (self.weight.kind(), self.weight.device())))
+            }
+        }
     }
 }
 

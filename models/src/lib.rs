@@ -10,11 +10,14 @@
 //! - [`backward`]: the decoder's batched vector–Jacobian products; [`rules`]: what stands for slopes in autograd
 //! - [`families`], [`config`]: what differs between families, as data
 //! - [`files`], [`weights`], [`hub`]: from a folder, the binary or the hub to tensors; `gguf`: one file that is all of it
+//! - [`adapter`]: what fine-tuning changed, computed beside the weights
+//! - [`quantization`]: weights of few bits, read as numbers
 //! - [`tokenizer`]: text to tokens and back
 //! - [`chat`]: conversations as text
 //! - [`libtorch`]: opened when the first tensor is made
 //! - [`device`], [`placement`]: where a model goes; [`host`]: what crosses between there and here; [`guard`], [`error`]: memory, exceptions, errors
 
+mod adapter;
 pub mod attention;
 pub mod backward;
 pub mod chat;
@@ -39,6 +42,7 @@ pub mod libtorch;
 pub mod mlp;
 pub mod model;
 pub mod placement;
+mod quantization;
 pub mod rope;
 pub mod rules;
 pub mod run;

@@ -156,7 +156,7 @@ impl Mlp {
     /// How much of each neuron's activation goes along `direction`, `[hidden]`, in what the MLP makes of one token's
     /// `x`, `[hidden]`: `[neuron]`, as [`Site::MlpInner`] has them.
     pub fn neurons_along(&self, x: &Tensor, direction: &Tensor) -> Tensor {
-        let along = |down: &Linear| down.weight.mv(direction);
+        let along = |down: &Linear| down.along(direction);
         match &self.shape {
             Shape::Plain { down, .. } | Shape::Gated(Gated { down, .. }) => along(down),
             Shape::Experts(Experts {

@@ -1,12 +1,14 @@
 //! A model that is loaded: configuration, weights on their devices, tokenizer.
 
 mod loading;
+mod tuning;
 
 use std::rc::Rc;
 
 use serde_json::Value;
 use tch::{Device, Tensor};
 
+use crate::adapter::Tunable;
 use crate::chat::{Chat, ChatOptions, ChatTemplate, Prompt};
 use crate::config::Config;
 use crate::decoder::Decoder;
@@ -37,6 +39,8 @@ pub struct Model {
     /// The mapped weights; on the CPU the tensors are views of them.
     files: Rc<ModelFiles>,
     notices: Vec<String>,
+    /// Its own weights and what its adapter makes of them.
+    tunable: Option<Rc<Tunable>>,
 }
 
 /// The tensors of a model, by how it reads.
@@ -81,6 +85,7 @@ impl Model {
             chat: self.chat.clone(),
             files: Rc::clone(&self.files),
             notices: self.notices.clone(),
+            tunable: self.tunable.clone(),
         }
     }
 

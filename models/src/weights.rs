@@ -14,6 +14,7 @@ use std::rc::Rc;
 
 use tch::{Device, Kind, Tensor};
 
+use crate::adapter::LowRank;
 use crate::error::{Error, Result};
 use crate::families::{Family, WeightName};
 use crate::files::index_name;
@@ -23,7 +24,9 @@ use ecco_interpreter::{Progress, Watch};
 use prefix::common_start;
 
 pub(crate) use prefix::take_prefix_off;
-pub(crate) use stored::{StoredWeight, stored_weights};
+#[cfg(test)]
+pub(crate) use stored::kind_of;
+pub(crate) use stored::{Encoded, StoredData, StoredWeight, stored_weights};
 
 /// All weights of a model on their device. Taking one checks its shape.
 pub struct Weights {
@@ -41,6 +44,8 @@ pub struct Weights {
     /// What people should know of how it was read.
     notices: Vec<String>,
     family: &'static Family,
+    /// What an adapter adds to linear layers, by canonical name, and whether it was asked for.
+    low_ranks: BTreeMap<String, (Rc<LowRank>, bool)>,
 }
 
 /// A weight as it was found.
@@ -99,6 +104,7 @@ impl Weights {
             source: source(&stored),
             notices: Vec::new(),
             family,
+            low_ranks: BTreeMap::new(),
         };
         let (mut done, total) = (0, stored.iter().map(StoredWeight::n_bytes).sum());
         let mut unknown: Vec<(Rc<str>, String)> = Vec::new();
@@ -123,6 +129,57 @@ impl Weights {
             Some(error) => Err(error),
             None => Ok(weights),
         }
+    }
+
+    /// Weights that are where they belong already, by canonical name, with what is added to them.
+    pub(crate) fn of_tensors(
+        tensors: BTreeMap<String, Tensor>,
+        low_ranks: BTreeMap<String, Rc<LowRank>>,
+        family: &'static Family,
+    ) -> Self {
+        let file: Rc<str> = "the adapter".into();
+        let stored = |(name, tensor): (String, Tensor)| {
+            let stored = StoredTensor {
+                file: Rc::clone(&file),
+                name: family.name_in_file(&name),
+                tensor,
+            };
+            (name, stored)
+        };
+        Self {
+            tensors: tensors.into_iter().map(stored).collect(),
+            taken: BTreeMap::new(),
+            missing: Vec::new(),
+            n_missing: 0,
+            n_parameters: 0,
+            source: file.to_string(),
+            notices: Vec::new(),
+            family,
+            low_ranks: low_ranks
+                .into_iter()
+                .map(|(name, low_rank)| (name, (low_rank, false)))
+                .collect(),
+        }
+    }
+
+    /// What was taken, by canonical name.
+    pub(crate) fn taken(&self) -> BTreeMap<String, Tensor> {
+        let each = self.taken.iter();
+        each.map(|(name, tensor)| (name.clone(), tensor.shallow_clone()))
+            .collect()
+    }
+
+    /// What an adapter adds to a linear layer with this weight.
+    pub(crate) fn low_rank(&mut self, name: &str) -> Option<Rc<LowRank>> {
+        let (low_rank, used) = self.low_ranks.get_mut(name)?;
+        *used = true;
+        Some(Rc::clone(low_rank))
+    }
+
+    /// What an adapter adds to a layer that nothing asked for.
+    pub(crate) fn unused_low_rank(&self) -> Option<&str> {
+        let unused = self.low_ranks.iter().find(|(_, (_, used))| !used);
+        unused.map(|(name, _)| name.as_str())
     }
 
     /// A weight of the given shape. One that is missing is remembered for [`Weights::finish`].

@@ -55,6 +55,12 @@ fn of_model(error: &ModelError) -> Option<String> {
         ModelError::OutOfMemory { .. } => {
             Some("free a model with lm.unload(); ecco::models() lists what is resident".into())
         }
+        ModelError::NoAdapter { model } => Some(format!(
+            "load it with one: ecco::from_pretrained({model:?}, #{{adapter: \"folder\"}})"
+        )),
+        ModelError::NoBase { adapter, .. } => Some(format!(
+            "say which model it is for: ecco::from_pretrained(\"folder or hub id\", #{{adapter: {adapter:?}}})"
+        )),
         ModelError::Widths { site } => Some(format!("take one layer: run.at({site:?}, 0)")),
         _ => None,
     }

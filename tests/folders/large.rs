@@ -88,7 +88,7 @@ fn in_a_process_of_its_own() {
     let options = |dtype: &str| LoadOptions {
         device: Some("cpu".into()),
         dtype: Some(dtype.to_owned()).filter(|dtype| dtype != "kept"),
-        revision: None,
+        ..LoadOptions::default()
     };
     let pass = |folder: &Path, dtype: &str| {
         let model = Model::open(folder, &options(dtype), &mut unwatched).expect("it loads");

@@ -12,7 +12,7 @@ fn sum(values: &[f64]) -> f64 {
 }
 
 /// The parts are what they are parts of, within `tolerance` of the size of what is summed.
-fn assert_sums(what: &str, found: &Direct, tolerance: f64) {
+pub(crate) fn assert_sums(what: &str, found: &Direct, tolerance: f64) {
     let near = |part: &str, found: f64, expected: f64, size: f64| {
         let allowed = tolerance * (1.0 + size);
         assert!(

@@ -3,6 +3,7 @@
 // Tests read tensors as is shortest.
 #![allow(clippy::disallowed_methods)]
 
+mod adapters;
 mod attribution;
 mod attribution_options;
 mod attribution_rules;
@@ -19,6 +20,7 @@ mod gpt2;
 mod interventions;
 mod lens;
 mod placement;
+mod quantized;
 mod recovery;
 mod runs;
 mod score;

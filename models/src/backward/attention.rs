@@ -41,7 +41,7 @@ impl Layer<'_> {
             Projections::Separate { value: to_value, .. } => to_value.backward(&value),
             Projections::Joined(all) => {
                 let keys = value.size()[2];
-                value.matmul(&all.weight.narrow(1, queries + keys, keys).tr())
+                all.part(queries + keys, keys).backward(&value)
             }
             Projections::Grouped(all) => {
                 let value = value.unflatten(-1, [attention.n_kv_heads, 1, attention.head_dim]);
@@ -129,9 +129,10 @@ impl Layer<'_> {
             }
             Projections::Joined(all) => {
                 let (queries, keys) = (query.size()[2], key.size()[2]);
-                let part = |start, length| all.weight.narrow(1, start, length).tr();
-                let of_rest = key.matmul(&part(queries, keys)) + value.matmul(&part(queries + keys, keys));
-                self.queries.add_to(of_rest, &query.matmul(&part(0, queries)))
+                let back =
+                    |start, cotangent: &Tensor| all.part(start, cotangent.size()[2]).backward(cotangent);
+                let of_rest = back(queries, key) + back(queries + keys, value);
+                self.queries.add_to(of_rest, &back(0, query))
             }
             Projections::Grouped(all) => {
                 let size = [key.size()[0], key.size()[1], query.size()[2]];

@@ -175,6 +175,12 @@ impl ConfigFile {
         }
     }
 
+    /// The objects that this one holds, whatever their keys.
+    pub(crate) fn sections(&self) -> Result<Vec<ConfigFile>> {
+        let sections = self.0.keys().map(|key| self.section(key));
+        sections.filter_map(Result::transpose).collect()
+    }
+
     /// A number above 0.
     pub fn positive_or(&self, key: &str, default: f64) -> Result<f64> {
         let number = self.number_or(key, default)?;

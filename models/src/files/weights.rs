@@ -83,7 +83,7 @@ impl WeightFile {
     }
 
     /// A safetensors file that is part of the program.
-    pub(super) fn inside(name: &str, bytes: &'static [u8]) -> Self {
+    pub(crate) fn inside(name: &str, bytes: &'static [u8]) -> Self {
         Self {
             name: name.into(),
             path: name.into(),

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use tch::{Device, Kind};
 
 use super::{Body, Model};
+use crate::adapter::{self, Tunable};
 use crate::chat::ChatTemplate;
 use crate::config::{Config, ConfigFile, Task};
 use crate::decoder::Decoder;
@@ -19,6 +20,7 @@ use crate::generation::config::GenerationConfig;
 use crate::guard::guard;
 use crate::hub;
 use crate::placement::{self, Parts, Placement};
+use crate::quantization::dequantized;
 use crate::tokenizer::Tokenizer;
 use crate::weights::{StoredWeight, Weights, stored_weights, take_prefix_off};
 use ecco_interpreter::Watch;
@@ -33,14 +35,16 @@ pub struct LoadOptions {
     pub dtype: Option<String>,
     /// Branch, tag or commit of a hub model; default `main`.
     pub revision: Option<String>,
+    /// A folder with an adapter for the model, as PEFT saves it.
+    pub adapter: Option<String>,
 }
 
 /// Loads `"demo"`, a Hugging Face folder or a file of weights in one, a GGUF file, or a hub id; of a model on the hub a
-/// GGUF file by `owner/name/file.gguf`.
+/// GGUF file by `owner/name/file.gguf`; a folder with an adapter is loaded with the model that it names.
 ///
 /// A hub model comes from the cache that Python's `huggingface_hub` uses, or is downloaded into it.
 pub fn load(name_or_folder: &str, options: &LoadOptions, watch: &mut Watch) -> Result<Model> {
-    let source = source(name_or_folder)?;
+    let (source, adapter) = with_adapter(name_or_folder, source(name_or_folder)?, options)?;
     if let (Some(revision), Source::Demo | Source::Folder(_)) = (&options.revision, &source) {
         return Err(refuse(
             "revision",
@@ -69,9 +73,63 @@ pub fn load(name_or_folder: &str, options: &LoadOptions, watch: &mut Watch) -> R
             ModelFiles::open(&folder.join(file))?
         }
     };
-    let mut model = Model::from_files(name_or_folder, files, options, None, watch)?;
+    let mut model = Model::from_files(name_or_folder, (files, adapter), options, None, watch)?;
     model.notices.splice(..0, notice);
     Ok(model)
+}
+
+/// Where a model comes from, and its adapter.
+fn with_adapter(name: &str, source: Source, options: &LoadOptions) -> Result<(Source, Option<ModelFiles>)> {
+    let of_folder = match &source {
+        Source::Folder(folder) if adapter::is_adapter(folder) => Some(folder.clone()),
+        _ => None,
+    };
+    match (of_folder, &options.adapter) {
+        (Some(_), Some(other)) => Err(refuse(
+            "adapter",
+            format!("{other:?}"),
+            format!("{name:?} is an adapter itself; name the model that both are for"),
+        )),
+        (Some(folder), None) => {
+            let files = ModelFiles::open_adapter(&folder)?;
+            Ok((base(&folder, &files)?, Some(files)))
+        }
+        (None, _) => Ok((source, named_adapter(options)?)),
+    }
+}
+
+/// The adapter that the options name.
+fn named_adapter(options: &LoadOptions) -> Result<Option<ModelFiles>> {
+    let Some(named) = &options.adapter else {
+        return Ok(None);
+    };
+    let folder = expanded(named);
+    if !folder.join(adapter::FILE).is_file() {
+        let reason = "expected a folder with adapter_config.json";
+        return Err(refuse("adapter", format!("{named:?}"), reason));
+    }
+    ModelFiles::open_adapter(&folder).map(Some)
+}
+
+/// The model that an adapter names: a folder, here or beside it, or a hub id.
+fn base(folder: &Path, adapter: &ModelFiles) -> Result<Source> {
+    let unknown = |base: &str| Error::NoBase {
+        adapter: folder.to_owned(),
+        base: base.to_owned(),
+    };
+    let base = adapter::base_of(adapter)?.ok_or_else(|| unknown(""))?;
+    match folder.join(&base) {
+        beside if beside.is_dir() => Ok(Source::Folder(beside)),
+        _ => source(&base).map_err(|_| unknown(&base)),
+    }
+}
+
+/// A path, with the user's folder for `~`.
+fn expanded(name: &str) -> PathBuf {
+    match name.strip_prefix("~/") {
+        Some(rest) => PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(rest),
+        None => PathBuf::from(name),
+    }
 }
 
 enum Source {
@@ -87,10 +145,7 @@ fn source(name: &str) -> Result<Source> {
     if name == "demo" {
         return Ok(Source::Demo);
     }
-    let path = match name.strip_prefix("~/") {
-        Some(rest) => PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(rest),
-        None => PathBuf::from(name),
-    };
+    let path = expanded(name);
     let looks_like_path = name.is_empty()
         || name.starts_with(['/', '.', '~', '\\'])
         || name.ends_with('/')
@@ -118,7 +173,8 @@ impl Model {
     /// Loads a Hugging Face folder.
     pub fn open(folder: &Path, options: &LoadOptions, watch: &mut Watch) -> Result<Self> {
         let name = folder.display().to_string();
-        Self::from_files(&name, ModelFiles::open(folder)?, options, None, watch)
+        let files = (ModelFiles::open(folder)?, named_adapter(options)?);
+        Self::from_files(&name, files, options, None, watch)
     }
 
     /// The same with its parts where they are told to go.
@@ -129,17 +185,18 @@ impl Model {
         watch: &mut Watch,
     ) -> Result<Self> {
         let name = folder.display().to_string();
-        Self::from_files(&name, ModelFiles::open(folder)?, options, Some(placement), watch)
+        let files = (ModelFiles::open(folder)?, named_adapter(options)?);
+        Self::from_files(&name, files, options, Some(placement), watch)
     }
 
     fn from_files(
         name: &str,
-        files: ModelFiles,
+        files: (ModelFiles, Option<ModelFiles>),
         options: &LoadOptions,
         placement: Option<&Placement>,
         watch: &mut Watch,
     ) -> Result<Self> {
-        let gguf = files.gguf_name().map(str::to_owned);
+        let gguf = files.0.gguf_name().map(str::to_owned);
         let model = Self::read(name, files, options, placement, watch);
         model.map_err(|error| match &gguf {
             Some(gguf) => error.in_gguf(gguf),
@@ -149,7 +206,7 @@ impl Model {
 
     fn read(
         name: &str,
-        files: ModelFiles,
+        (files, adapter): (ModelFiles, Option<ModelFiles>),
         options: &LoadOptions,
         placement: Option<&Placement>,
         watch: &mut Watch,
@@ -158,12 +215,15 @@ impl Model {
         let config_file = ConfigFile::parse(&files.config)?;
         let family = families::find(&config_file)?;
         let config = (family.config)(&config_file)?;
-        let tokenizer = Tokenizer::read(&files.tokenizer, &config.model_type)?;
-        let chat = ChatTemplate::read(&files.tokenizer)?;
+        // An adapter that adds tokens has a tokenizer that knows them.
+        let own = adapter.as_ref().map(|adapter| &adapter.tokenizer);
+        let text = own.filter(|own| !own.is_empty()).unwrap_or(&files.tokenizer);
+        let tokenizer = Tokenizer::read(text, &config.model_type)?;
+        let chat = ChatTemplate::read(text)?;
         let said = files.generation_config.as_deref();
         let generation = GenerationConfig::parse(said, &files.config, config.vocab_size)?;
         let what = format!("loading {name}");
-        let mut stored = stored_weights(&files)?;
+        let mut stored = dequantized(stored_weights(&files)?, &config_file, family)?;
         let renamed = take_prefix_off(&mut stored, family);
         let (placement, kind) = match placement {
             Some(placement) => {
@@ -173,21 +233,16 @@ impl Model {
             }
             None => placed(options.device.as_deref(), &stored, family, &config, kind, &what)?,
         };
-        let (body, (n_parameters, notices)) = guard(|| {
+        let (body, (n_parameters, notices), tunable) = guard(|| {
             let mut weights = Weights::load(stored, family, &placement, kind, watch)?;
-            let mut config = config;
-            let body = match (config.encoder.take(), &config.task) {
-                (Some(encoder), _) => {
-                    config.encoder = Some(encoder.clone());
-                    Body::EncoderDecoder(Box::new(EncoderDecoder::load(config, *encoder, &mut weights)?))
-                }
-                (None, Task::NextToken) => Body::Decoder(Box::new(Decoder::load(config, &mut weights)?)),
-                (None, _) => Body::Encoder(Box::new(Encoder::load(config, &mut weights)?)),
-            };
-            Ok((body, weights.finish()?))
+            let body = body(config.clone(), &mut weights)?;
+            let taken = weights.taken();
+            let finished = weights.finish()?;
+            let tunable = adapter.map(|adapter| Tunable::read(&adapter, family, config, taken));
+            Ok((body, finished, tunable.transpose()?))
         })?;
         files.ensure_unchanged()?;
-        Ok(Self {
+        let model = Self {
             name: name.to_owned(),
             body,
             n_parameters,
@@ -196,8 +251,25 @@ impl Model {
             chat: chat.map(Rc::new),
             files: Rc::new(files),
             notices: renamed.into_iter().chain(notices).collect(),
-        })
+            tunable: None,
+        };
+        match tunable {
+            Some(tunable) => model.tuned(tunable),
+            None => Ok(model),
+        }
     }
+}
+
+/// A model's tensors by how it reads.
+pub(super) fn body(mut config: Config, weights: &mut Weights) -> Result<Body> {
+    Ok(match (config.encoder.take(), &config.task) {
+        (Some(encoder), _) => {
+            config.encoder = Some(encoder.clone());
+            Body::EncoderDecoder(Box::new(EncoderDecoder::load(config, *encoder, weights)?))
+        }
+        (None, Task::NextToken) => Body::Decoder(Box::new(Decoder::load(config, weights)?)),
+        (None, _) => Body::Encoder(Box::new(Encoder::load(config, weights)?)),
+    })
 }
 
 /// Where a model goes by the option, and as which type it is kept.

@@ -12,7 +12,7 @@ use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
 options! {
     struct ChangeOptions {
         /// what is changed in the second text; all other options are those of `generate`
-        intervene: Option<InterveneMap> = "this handle's interventions, against the untouched model",
+        intervene: Option<InterveneMap> = "this handle's interventions, against the untouched model; without any, its adapter",
     }
 }
 
@@ -63,6 +63,7 @@ fn compare(lm: &Model, text: &str, options: CompareOptions) -> Result<SideBySide
             (lm.plain(), intervene(lm, &interventions)?)
         }
         None if !lm.interventions().is_empty() => (lm.untouched(), lm.plain()),
+        None if lm.share().is_some_and(|share| share != 0.0) => (lm.with_share(0.0)?, lm.plain()),
         None => {
             let message = "there is nothing to compare: the model is untouched";
             return Err(ScriptError::new(ErrorKind::Value, message).with_hint(
@@ -85,7 +86,8 @@ pub(super) fn register(registry: &mut Registry) {
         /// Generates from a text twice, untouched and under interventions, with the same options and the same seed, and
         /// shows both side by side. Beside each token of the second text stands how far apart the two models' predictions
         /// were there, given the same tokens before it: KL(untouched ‖ intervened) = Σ p ln(p / q), in nats.
-        /// Without `intervene` the interventions are those of this handle.
+        /// Without `intervene` the interventions are those of this handle; of a handle that has none but an adapter, the
+        /// first text is the model's without it.
         ///
         /// Example:
         /// ```rhai

@@ -65,17 +65,25 @@ impl SideBySide {
 
     /// What only the second one's model changes, a line each.
     fn interventions(&self) -> Vec<String> {
-        let [before, after] =
-            [self.untouched(), self.intervened()].map(|output| output.model().interventions());
-        let shared = before.iter().zip(after).take_while(|(one, other)| one == other);
+        let [before, after] = [self.untouched(), self.intervened()].map(|output| output.model().changes());
+        let shared = before.iter().zip(&after).take_while(|(one, other)| one == other);
         after[shared.count()..].to_vec()
     }
 
-    fn names(&self) -> [&'static str; 2] {
-        match self.untouched().model().interventions().is_empty() {
+    fn names(&self) -> [String; 2] {
+        let models = [self.untouched(), self.intervened()].map(Generation::model);
+        if models[0].share() != models[1].share() {
+            return models.map(|model| match model.share() {
+                None | Some(0.0) => "without adapter".into(),
+                Some(1.0) => "with adapter".into(),
+                Some(share) => format!("adapter × {share}"),
+            });
+        }
+        let names = match self.untouched().model().interventions().is_empty() {
             true if !self.intervened().model().interventions().is_empty() => ["untouched", "intervened"],
             _ => ["first", "second"],
-        }
+        };
+        names.map(str::to_owned)
     }
 
     fn divergence(&self) -> Result<&Divergence, ScriptError> {
@@ -141,11 +149,11 @@ impl SideBySide {
         let predictions = nothing.chain(self.predictions()?.into_iter().map(Some));
         Ok(ecco_widgets::SideBySide {
             untouched: Side {
-                name: one.to_owned(),
+                name: one,
                 tokens: tokens(self.untouched()),
             },
             intervened: Side {
-                name: other.to_owned(),
+                name: other,
                 tokens: tokens(self.intervened()),
             },
             n_input: self.intervened().n_input(),

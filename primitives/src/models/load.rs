@@ -27,6 +27,8 @@ options! {
         device: Option<DeviceName> = "\"cuda\" where there is a GPU",
         /// type of the weights
         dtype: Option<Choice<WeightType>> = "as the file has it",
+        /// folder with an adapter for it, as PEFT saves LoRA; `lm.adapter` turns it off and on
+        adapter: Option<String> = "none",
         /// branch, tag or commit of a hub model
         revision: Option<String> = "\"main\"",
         /// show tokens and progress while working
@@ -120,6 +122,7 @@ fn load(state: &Rc<State>, name: &str, options: LoadOptions) -> Result<Model, Sc
         device: options.device.clone().map(|DeviceName(name)| name),
         dtype: options.dtype.map(|Choice(dtype)| dtype.name().to_owned()),
         revision: options.revision.clone(),
+        adapter: options.adapter.clone(),
     };
     if name.trim().is_empty() {
         return Err(ScriptError::new(ErrorKind::Value, "the model's name is empty")

@@ -27,6 +27,8 @@ pub(crate) struct Recording {
 pub(crate) struct Model {
     resident: Rc<Resident>,
     changed: Option<Rc<Interventions>>,
+    /// How much of its adapter it has, where that is not all or it has none.
+    share: Option<f64>,
     pub recording: Rc<Recording>,
     pub verbose: bool,
     /// What is remembered of it, and not of handles that results hold.
@@ -52,8 +54,13 @@ pub(crate) struct Resident {
     /// Of the encoder beside a decoder.
     n_encoder_layers: Option<usize>,
     loaded: RefCell<Option<Rc<ecco_models::Model>>>,
+    /// Views with other shares of its adapter, the last that were asked for.
+    adapted: RefCell<Vec<(f64, Rc<ecco_models::Model>)>>,
     state: Weak<State>,
 }
+
+/// Views that are kept: two can be compared without making them anew each time.
+const KEPT_VIEWS: usize = 2;
 
 impl Resident {
     pub(crate) fn new(model: ecco_models::Model, asked: LoadOptions, state: &Rc<State>) -> Self {
@@ -81,8 +88,33 @@ impl Resident {
             intermediate_size,
             n_encoder_layers,
             loaded,
+            adapted: RefCell::default(),
             state: Rc::downgrade(state),
         }
+    }
+
+    /// The folder of its adapter, as it was asked for.
+    fn adapter(&self) -> Option<&str> {
+        let has_adapter = self
+            .loaded
+            .borrow()
+            .as_ref()
+            .is_some_and(|model| model.has_adapter());
+        has_adapter.then(|| self.asked.adapter.as_deref().unwrap_or(&self.card.name))
+    }
+
+    /// The model at a share of the way to the tuned one.
+    fn at(&self, share: f64, loaded: &ecco_models::Model) -> Result<Rc<ecco_models::Model>, ScriptError> {
+        let mut views = self.adapted.borrow_mut();
+        if let Some((_, view)) = views.iter().find(|(of, _)| *of == share) {
+            return Ok(Rc::clone(view));
+        }
+        let view = Rc::new(loaded.adapted(share)?);
+        if views.len() == KEPT_VIEWS {
+            views.remove(0);
+        }
+        views.push((share, Rc::clone(&view)));
+        Ok(view)
     }
 
     /// Whether asking for `name` with these options means this one.
@@ -93,6 +125,7 @@ impl Resident {
         self.card.name == name
             && self.loaded.borrow().is_some()
             && options.revision == self.asked.revision
+            && options.adapter == self.asked.adapter
             && same(&options.device, &self.asked.device, &self.card.device)
             && same(&options.dtype, &self.asked.dtype, &self.card.dtype)
     }
@@ -107,6 +140,7 @@ impl Model {
         Self {
             resident,
             changed: None,
+            share: None,
             recording: Rc::new(recording),
             verbose,
             kept: Rc::default(),
@@ -139,6 +173,10 @@ impl Model {
             ScriptError::new(ErrorKind::Value, format!("the model {name:?} was unloaded"))
                 .with_hint(format!("load it again: ecco::from_pretrained({name:?})"))
         })?;
+        let loaded = match self.share {
+            Some(share) => self.resident.at(share, &loaded)?,
+            None => loaded,
+        };
         Ok(match &self.changed {
             // Made anew each time: a view that is kept would keep the weights of an unloaded model in memory.
             Some(changed) => Rc::new(loaded.edited(&changed.edits)),
@@ -169,6 +207,39 @@ impl Model {
         }
     }
 
+    /// A handle with a share of the model's adapter: 0 is the model without it, 1 as it was trained.
+    ///
+    /// # Errors
+    /// For a model that was loaded without an adapter, or is unloaded.
+    pub(crate) fn with_share(&self, share: f64) -> Result<Self, ScriptError> {
+        let handle = Self {
+            share: Some(share).filter(|share| *share != 1.0),
+            ..self.plain()
+        };
+        match self.loaded()?.has_adapter() {
+            true => handle.loaded().map(|_| handle),
+            false => Err(ecco_models::Error::NoAdapter {
+                model: self.card().name.clone(),
+            }
+            .into()),
+        }
+    }
+
+    /// How much of its adapter the model has, where it has one.
+    pub(crate) fn share(&self) -> Option<f64> {
+        self.resident.adapter().map(|_| self.share.unwrap_or(1.0))
+    }
+
+    /// What is changed, a line each, its adapter first.
+    pub(crate) fn changes(&self) -> Vec<String> {
+        let adapter = self.resident.adapter().zip(self.share());
+        let adapter = adapter.map(|(folder, share)| format!("adapter {folder:?} × {share}"));
+        adapter
+            .into_iter()
+            .chain(self.interventions().iter().cloned())
+            .collect()
+    }
+
     /// What is changed, a line each.
     pub(crate) fn interventions(&self) -> &[String] {
         self.changed.as_ref().map_or(&[], |changed| &changed.lines)
@@ -181,6 +252,7 @@ impl Model {
     /// Frees the weights, for all handles. Results that were computed stay.
     pub(crate) fn unload(&self) {
         self.resident.loaded.borrow_mut().take();
+        self.resident.adapted.borrow_mut().clear();
         if let Some(state) = self.resident.state.upgrade() {
             let residents = state.kept::<Residents>();
             residents
@@ -215,7 +287,7 @@ impl Show for Model {
     fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
         Ok(match self.is_loaded() {
             true => Box::new(ModelCard {
-                interventions: self.interventions().to_vec(),
+                interventions: self.changes(),
                 ..self.card().clone()
             }),
             false => Box::new(Plain(self.line())),
@@ -234,12 +306,20 @@ impl Show for Model {
         } else {
             "unloaded"
         };
+        let adapter = match self.share {
+            Some(0.0) => " without its adapter".to_owned(),
+            Some(share) => format!(" with its adapter × {share}"),
+            None => String::new(),
+        };
         let changed = match self.interventions().len() {
             0 => String::new(),
             1 => " under 1 intervention".to_owned(),
             n => format!(" under {n} interventions"),
         };
-        format!("model {:?} ({}, {state}){changed}", card.name, card.model_type)
+        format!(
+            "model {:?} ({}, {state}){adapter}{changed}",
+            card.name, card.model_type
+        )
     }
 }
 

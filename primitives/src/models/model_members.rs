@@ -1,10 +1,18 @@
 //! What a model tells about itself, and a list of models.
 
 use ecco_scripting::result::Show;
-use ecco_scripting::{ErrorKind, Registry, RhaiResult, ScriptError, members};
+use ecco_scripting::{ErrorKind, Registry, RhaiResult, ScriptError, members, options};
 use rhai::{Array, Dynamic, FuncRegistration, INT, Map};
 
 use super::model::{Model, ModelList};
+
+options! {
+    /// What `lm.adapter` can be told.
+    struct AdapterOptions {
+        /// how much of the adapter the model has: 0 nothing, 1 all; below and above is extrapolated
+        scale: f64 = 1.0,
+    }
+}
 
 pub(super) fn register(registry: &mut Registry) {
     members! { registry, [Model];
@@ -34,6 +42,18 @@ pub(super) fn register(registry: &mut Registry) {
 
         /// How many parameters it has.
         get n_parameters(lm: &Model) -> INT { Ok(lm.card().n_parameters as INT) }
+
+        /// The same model with a share of its adapter: `scale` 0 is the model without it, 1 as it was trained, 0.5 half
+        /// of the way between their weights. It shares the weights: what an adapter adds to linear layers is computed
+        /// beside them. `lm.compare(text)` sets it beside the model without its adapter.
+        ///
+        /// Example:
+        /// ```rhai
+        /// let tuned = ecco::from_pretrained("meta-llama/Llama-3.2-1B", #{adapter: "my-lora"});
+        /// let base = tuned.adapter(#{scale: 0.0});
+        /// base.generate("Once upon a time", #{generate: 5})
+        /// ```
+        fn adapter(lm: &Model; options: AdapterOptions) -> Model { lm.with_share(options.scale) }
 
         /// Whether it is resident.
         get is_loaded(lm: &Model) -> bool { Ok(lm.is_loaded()) }
