@@ -173,7 +173,10 @@ fn what_is_no_adapter_says_so() {
 
         let stranger = refusal(&load(&fixtures().join("adapters/gpt_neox")));
         assert!(stranger.contains("changes gpt_neox.layers."), "{stranger}");
-        assert!(stranger.contains(", which a llama model does not have"), "{stranger}");
+        assert!(
+            stranger.contains(", which a llama model does not have"),
+            "{stranger}"
+        );
         assert!(
             stranger.contains("an adapter fits the model that it was trained on alone"),
             "{stranger}"
