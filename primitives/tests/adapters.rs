@@ -172,10 +172,9 @@ fn what_is_no_adapter_says_so() {
         );
 
         let stranger = refusal(&load(&fixtures().join("adapters/gpt_neox")));
+        assert!(stranger.contains("changes gpt_neox.layers."), "{stranger}");
         assert!(
-            stranger.contains(
-                "changes gpt_neox.layers.0.attention.query_key_value, which a llama model does not have"
-            ),
+            stranger.contains(", which a llama model does not have"),
             "{stranger}"
         );
         assert!(
