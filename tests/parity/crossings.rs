@@ -147,7 +147,6 @@ fn an_attribution_crosses_as_often_for_many_targets_as_for_one() {
         let (few, many) = (of(n - 1), of(8));
         assert_eq!(few.to_host, many.to_host, "{method:?}");
         assert!(many.to_host <= 3, "{method:?}: {many:?}");
-        eprintln!("{method:?} {few:?} {many:?}");
     }
 }
 
