@@ -199,7 +199,7 @@ fn wrong_options_are_told_in_the_rows_words() {
             ),
             (
                 "series.scaled(#{shape: \"rond\"})",
-                "option `shape` takes one of \"round\", \"circle\", \"square\"; got \"rond\" (string)",
+                "option `shape` takes one of \"round\" (\"circle\"), \"square\"; got \"rond\" (string)",
                 "did you mean `round`?",
             ),
             (
@@ -255,7 +255,7 @@ fn what_is_registered_is_completed_and_documented() {
         assert_eq!(names("series.scaled(#{ti"), ["times"]);
         assert_eq!(names("toy::series(2, #{shape: \"sq"), ["square"]);
         let page = n.page("help(\"Series.scaled\")");
-        assert!(page.contains("series.scaled(options: map) -> float"), "{page}");
+        assert!(page.contains("series.scaled([options: map]) -> float"), "{page}");
         assert!(
             page.contains("times  a whole number of at least 1; default: 2"),
             "{page}"
