@@ -5,9 +5,9 @@
 //! (`modules_to_save`, embeddings of added tokens) stands in the place of the model's own. [`Tunable`] is a model that
 //! both can be made of, and all between them.
 //!
-//! - [`settings`]: `adapter_config.json`
-//! - [`reading`]: `adapter_model.safetensors`
-//! - [`low_rank`]: what is added to a linear layer
+//! - [`settings`] reads `adapter_config.json`
+//! - [`reading`] reads `adapter_model.safetensors`
+//! - [`low_rank`] is what is added to a linear layer
 
 mod low_rank;
 mod reading;

@@ -26,6 +26,7 @@ fn open(name: &str, dtype: Option<&str>) -> Model {
         dtype: dtype.map(str::to_owned),
         device: Some("cpu".into()),
         revision: None,
+        ..LoadOptions::default()
     };
     let path = fixtures().join(format!("gguf/{name}.gguf"));
     Model::open(&path, &options, &mut unwatched).expect("the fixture loads")

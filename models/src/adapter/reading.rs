@@ -12,6 +12,8 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::families::{Family, WeightName};
 use crate::files::ModelFiles;
+use crate::host;
+use crate::layers::bring;
 use crate::weights::{StoredWeight, stored_weights};
 
 pub(super) const WEIGHTS: &str = "adapter_model.safetensors";
@@ -145,7 +147,7 @@ impl Module {
         own: &Tensor,
         family: &Family,
     ) -> Result<Vec<Change>> {
-        let placed = |tensor: &Tensor| tensor.to_kind(own.kind()).to_device(own.device());
+        let placed = |tensor: &Tensor| bring(tensor, (own.kind(), own.device()));
         let has = |part: &Part| self.parts.contains_key(part);
         let mut changes = Vec::new();
         let mut own = own.shallow_clone();
@@ -184,10 +186,10 @@ impl Module {
         }
         let shape = [tokens.len() as i64, own.size()[own.dim() - 1]];
         self.expect(rows, &shape, "trainable_tokens_delta")?;
-        let index = Tensor::from_slice(&tokens).to_device(own.device());
+        let index = host::tensor(&tokens, own.device());
         Ok(Change::Rows(
             index,
-            rows.to_kind(own.kind()).to_device(own.device()),
+            bring(rows, (own.kind(), own.device())),
         ))
     }
 
@@ -207,7 +209,7 @@ impl Module {
         self.expect(down, &[rank, own.size()[0]], "lora_embedding_A")?;
         self.expect(up, &[own.size()[1], rank], "lora_embedding_B")?;
         let scale = settings.scale(&self.name, rank as usize)?;
-        let placed = |tensor: Tensor| tensor.to_kind(own.kind()).to_device(own.device());
+        let placed = |tensor: Tensor| bring(&tensor, (own.kind(), own.device()));
         Ok(Change::Sum(placed(down.tr()), placed(up.tr() * scale)))
     }
 
@@ -239,7 +241,7 @@ impl Module {
         let (rank, outputs) = (down.size()[0], weight.size()[1]);
         self.expect(down, &[rank, weight.size()[0]], "lora_A")?;
         self.expect(up, &[outputs, rank], "lora_B")?;
-        let placed = |tensor: &Tensor| tensor.to_kind(own.kind()).to_device(own.device());
+        let placed = |tensor: &Tensor| bring(tensor, (own.kind(), own.device()));
         let bias = self.parts.get(&Part::UpBias);
         if let Some(bias) = bias {
             self.expect(bias, &[outputs], "lora_B.bias")?;
@@ -255,7 +257,7 @@ impl Module {
             Some(magnitude) => {
                 let magnitude = magnitude.flatten(0, -1);
                 self.expect(&magnitude, &[outputs], "lora_magnitude_vector")?;
-                low_rank.with_magnitude(&magnitude.to_device(own.device()), &weight)
+                low_rank.with_magnitude(&bring(&magnitude, (magnitude.kind(), own.device())), &weight)
             }
             None => low_rank,
         };

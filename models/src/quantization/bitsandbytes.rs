@@ -50,10 +50,10 @@ fn read_int8<'a>(mut module: Module<'a>, _: &ConfigFile) -> Result<Matrix<'a>> {
     let (weight, scale) = (module.take(".weight")?, module.take(".SCB")?);
     weight.expect_dtype(&[Dtype::I8])?;
     scale.expect_dtype(&[Dtype::F32])?;
-    if let Some(format) = module.take_if_any(".weight_format") {
-        if format.bytes.first() != Some(&0) {
-            return Err(format.damaged(format!("is {:?}; expected 0, row by row", format.bytes)));
-        }
+    if let Some(format) = module.take_if_any(".weight_format")
+        && format.bytes.first() != Some(&0)
+    {
+        return Err(format.damaged(format!("is {:?}; expected 0, row by row", format.bytes)));
     }
     let (rows, columns) = weight.matrix()?;
     scale.expect_shape(&[rows])?;
@@ -63,7 +63,7 @@ fn read_int8<'a>(mut module: Module<'a>, _: &ConfigFile) -> Result<Matrix<'a>> {
             let bytes = &weight.bytes[row * columns..(row + 1) * columns];
             for (number, byte) in out.iter_mut().zip(bytes) {
                 // Its order of rounding, and its constant for 1/127.
-                *number = f32::from(*byte as i8) * scales[row] * 7.874_015_7e-3;
+                *number = f32::from(*byte as i8) * scales[row] * 7.874_016e-3;
             }
         }))
     };

@@ -1,6 +1,8 @@
 //! Single weights, against what the libraries that made the formats read in the same bytes: see
 //! tests/reference/make_quantized.py.
 
+#![allow(clippy::disallowed_methods)] // Tests read tensors as is shortest.
+
 use std::collections::HashMap;
 
 use safetensors::SafeTensors;

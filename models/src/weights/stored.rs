@@ -13,8 +13,8 @@ use super::finite::check_finite;
 use super::pytorch;
 use crate::error::{Error, Result, refuse};
 use crate::files::{ModelFiles, WeightFile, WeightFormat};
-use crate::host;
 use crate::gguf::{self, GgufWeight};
+use crate::host;
 use crate::layers::bring;
 
 /// A weight as the files have it: where, its name there, its shape, and numbers or what becomes numbers.

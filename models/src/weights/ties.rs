@@ -4,6 +4,8 @@
 use tch::Tensor;
 
 use super::Weights;
+use crate::host;
+use crate::layers::bring;
 
 impl Weights {
     /// Makes one of a matrix and what is tied to it. Whichever of the names the file has stands for those it lacks;
@@ -41,5 +43,5 @@ impl Weights {
 
 fn is_same(a: &Tensor, b: &Tensor) -> bool {
     let is_one = a.data_ptr() == b.data_ptr() && a.device() == b.device();
-    a.size() == b.size() && (is_one || *a == b.to_device(a.device()).to_kind(a.kind()))
+    a.size() == b.size() && (is_one || host::same(a, &bring(b, (a.kind(), a.device()))))
 }

@@ -14,13 +14,16 @@ use serde_json::Value;
 use super::Show;
 use crate::errors::ScriptError;
 
+/// What a value is as JSON, where it has such a form.
+type Document = Result<Option<Value>, ScriptError>;
+
 /// A type as scripts know it.
 #[derive(Clone, Copy)]
 struct Type {
     name: &'static str,
     variable: &'static str,
     bundle: fn(&Dynamic) -> Option<Result<MimeBundle, ScriptError>>,
-    json: fn(&Dynamic) -> Option<Result<Option<Value>, ScriptError>>,
+    json: fn(&Dynamic) -> Option<Document>,
     line: fn(&Dynamic) -> Option<String>,
     summary: fn(&Dynamic) -> Option<String>,
     facts: fn(&Dynamic) -> Vec<(&'static str, String)>,
