@@ -128,13 +128,14 @@ impl Settings {
         if first.is_none() && last.is_none() {
             return Ok(());
         }
-        let token = |wanted: Option<bool>, name: &str| match self.named(name) {
-            Some(token) if wanted == Some(true) => {
-                tokenizer.token_to_id(token).map(|id| (token.to_owned(), id))
-            }
-            _ => None,
+        // Where a file names none, the class has its own, which is this one where the vocabulary has it.
+        let token = |wanted: Option<bool>, name: &str, usual: &str| {
+            let token = self.named(name).unwrap_or(usual);
+            let id = tokenizer.token_to_id(token).filter(|_| wanted == Some(true))?;
+            Some((token.to_owned(), id))
         };
-        let (first, last) = (token(first, "bos_token"), token(last, "eos_token"));
+        let first = token(first, "bos_token", "<s>");
+        let last = token(last, "eos_token", "</s>");
         let special =
             |(token, _): &(String, u32)| serde_json::json!({"SpecialToken": {"id": token, "type_id": 0}});
         let text = serde_json::json!({"Sequence": {"id": "A", "type_id": 0}});

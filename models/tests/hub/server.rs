@@ -226,10 +226,10 @@ fn answer(seen: &Seen, storage_url: &str, state: &mut State) -> Answer {
         return describe(rest, state);
     }
     if path.starts_with("/api/resolve-cache/") || seen.storage {
-        let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+        let name = named(path).to_owned();
         return body(&name, seen, state);
     }
-    let name = path.rsplit('/').next().unwrap_or_default();
+    let name = named(path);
     let Some(file) = state.files.get(name) else {
         return Answer::new(404, &[("x-error-code", "EntryNotFound")], Vec::new());
     };
@@ -254,6 +254,17 @@ fn answer(seen: &Seen, storage_url: &str, state: &mut State) -> Answer {
         ("location", &format!("{storage_url}/lfs/{name}?signature=secret")),
     ];
     Answer::new(302, &headers, b"elsewhere".to_vec())
+}
+
+/// The file that a path names, within its folders.
+fn named(path: &str) -> &str {
+    match path
+        .rsplit_once("/resolve/")
+        .and_then(|(_, rest)| rest.split_once('/'))
+    {
+        Some((_, name)) => name,
+        None => path.rsplit('/').next().unwrap_or_default(),
+    }
 }
 
 /// "owner/name/revision/main": what a revision consists of.
