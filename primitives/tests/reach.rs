@@ -10,7 +10,7 @@ const FREE_FUNCTIONS: &str = "E PI abs acos acosh as_string asin asinh atan atan
          password print range round sign sin sinh sleep sqrt svg tan tanh timestamp to_binary to_debug \
          to_degrees to_float to_hex to_int to_lower to_octal to_radians to_string to_upper \
          ecco::cca ecco::cka ecco::from_pretrained ecco::ica ecco::models ecco::nmf ecco::pca ecco::pwcca \
-         ecco::similarity ecco::svcca";
+         ecco::similarity ecco::svcca ecco::tour";
 
 #[test]
 fn scripts_reach_nothing_but_these() {
