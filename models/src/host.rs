@@ -309,7 +309,7 @@ mod tests {
         assert_eq!(twice.map(|x| numbers(&x)), [[1.0, 2.0], [1.0, 2.0]]);
         assert_eq!(crossings().since(before).to_device, 1);
         for i in 0..100 {
-            constants.get(&[i as f32], Device::Cpu);
+            let _ = constants.get(&[i as f32], Device::Cpu);
         }
         assert_eq!(constants.0.borrow().len(), MOST_CONSTANTS);
     }
