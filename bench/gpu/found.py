@@ -40,14 +40,8 @@ def found(bench: Bench, step: Step, packages: Path, repo: Path):
     there = [device["device"] for device in devices]
     step.add(f"{wanted} is there", wanted in there, devices=there)
     tree, program = size(repo), bench.program.stat().st_size
-    step.add(
-        "size of what is brought along",
-        None,
-        tree=tree,
-        program=program,
-        most=MOST_BYTES,
-        both=tree + program,
-    )
+    sizes = {"tree": tree, "program": program, "both": tree + program, "most": MOST_BYTES}
+    step.add("size of what is brought along", tree + program <= MOST_BYTES, **sizes)
     return None
 
 
