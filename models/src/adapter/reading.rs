@@ -187,10 +187,7 @@ impl Module {
         let shape = [tokens.len() as i64, own.size()[own.dim() - 1]];
         self.expect(rows, &shape, "trainable_tokens_delta")?;
         let index = host::tensor(&tokens, own.device());
-        Ok(Change::Rows(
-            index,
-            bring(rows, (own.kind(), own.device())),
-        ))
+        Ok(Change::Rows(index, bring(rows, (own.kind(), own.device()))))
     }
 
     /// LoRA of an embedding.
