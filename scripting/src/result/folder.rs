@@ -74,6 +74,12 @@ impl Folder {
         Ok(Self { handle, path: real })
     }
 
+    /// The [`place`](Self::place) of a file in a folder. A path that leads out of it is refused whatever the folder is like.
+    pub(crate) fn place_in(folder: &Path, wanted: &Path) -> Result<Place, Refusal> {
+        file_name(wanted)?;
+        Self::open(folder)?.place(wanted)
+    }
+
     /// The place of a file that need not be there. A link at the place itself is not followed.
     pub(crate) fn place(&self, wanted: &Path) -> Result<Place, Refusal> {
         let name = file_name(wanted)?;

@@ -122,7 +122,7 @@ fn write_file(
     write: &dyn Fn(&mut dyn Write) -> io::Result<()>,
     check: &Check,
 ) -> Result<(), ScriptError> {
-    let place = Folder::open(folder).and_then(|folder| folder.place(Path::new(path)));
+    let place = Folder::place_in(folder, Path::new(path));
     let place = place.map_err(|refusal| refusal.of_saving(path))?;
     place
         .write(&mut |file| {
