@@ -293,9 +293,11 @@ impl Explorable for NeuronList {
     }
 
     fn html(&self) -> Option<String> {
-        let peak = self.neurons.iter().map(|at| at.value.abs()).fold(0.0, f32::max);
+        let sizes = self.neurons.iter().map(|at| at.value.abs());
+        let peak = sizes.filter(|size| size.is_finite()).fold(0.0, f32::max);
+        // What is no number has no bar.
         let width = |value: f32| {
-            if peak > 0.0 {
+            if peak > 0.0 && value.is_finite() {
                 value.abs() / peak * 100.0
             } else {
                 0.0
