@@ -63,7 +63,9 @@ pub mod functions {
     /// The blob's bytes as text in UTF-8; what is none becomes U+FFFD.
     #[rhai_fn(name = "as_string", pure, return_raw)]
     pub fn as_string(ctx: NativeCallContext, blob: &mut Blob) -> RhaiResult<String> {
-        super::checked_len(&ctx, blob.len() as INT, 4)?;
+        // A byte that is no text becomes three.
+        let growth = if std::str::from_utf8(blob).is_ok() { 1 } else { 3 };
+        super::checked_len(&ctx, blob.len() as INT, growth)?;
         Ok(String::from_utf8_lossy(blob).into_owned())
     }
 
