@@ -133,7 +133,7 @@ fn too_large_is_refused() {
 fn what_others_take_counts() {
     on_session_thread(|| {
         let mut notebook = Notebook::new();
-        let error = notebook.error("loop { take_elsewhere(16000000); sleep(0.001); }");
+        let error = notebook.error("loop { take_elsewhere(16000000); sleep(0.02); }");
         assert_eq!(error.name, "MemoryError", "{}", error.value);
         assert!(error.value.contains("are free"), "{}", error.value);
         // There is something left to go on with.

@@ -35,8 +35,6 @@ pub(crate) struct Place {
 #[derive(Debug)]
 pub(crate) enum Refusal {
     Outside,
-    /// So many bytes.
-    TooLong(usize),
     Unreadable(PathBuf, io::Error),
 }
 
@@ -50,7 +48,6 @@ impl Refusal {
                     "files are saved in the notebook's folder or below: tensor.save(\"states.npy\")",
                 )
             }
-            Self::TooLong(bytes) => too_long(bytes),
             Self::Unreadable(place, error) => {
                 let message = format!("cannot save \"{path}\": {}: {error}", place.display());
                 ScriptError::new(ErrorKind::File, message)
@@ -59,9 +56,14 @@ impl Refusal {
     }
 }
 
-pub(crate) fn too_long(bytes: usize) -> ScriptError {
+/// Refuses a path that the system would not take, before it is copied into anything.
+pub(crate) fn check_length(path: &str) -> Result<(), ScriptError> {
+    let bytes = path.len();
+    if bytes <= LONGEST_PATH {
+        return Ok(());
+    }
     let message = format!("a path of {bytes} bytes is too long: at most {LONGEST_PATH}");
-    ScriptError::new(ErrorKind::Value, message)
+    Err(ScriptError::new(ErrorKind::Value, message))
 }
 
 const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC);
@@ -128,9 +130,6 @@ const LONGEST_PATH: usize = 4096;
 
 /// The name of a relative path that goes down only.
 fn file_name(wanted: &Path) -> Result<&OsStr, Refusal> {
-    if wanted.as_os_str().len() > LONGEST_PATH {
-        return Err(Refusal::TooLong(wanted.as_os_str().len()));
-    }
     let goes_down = |part: Component| matches!(part, Component::Normal(_));
     match wanted.file_name() {
         Some(name) if wanted.components().all(goes_down) => Ok(name),

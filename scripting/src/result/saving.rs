@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::errors::{ErrorKind, ScriptError};
 use crate::result::Explanation;
-use crate::result::folder::Folder;
+use crate::result::folder::{Folder, check_length};
 use crate::result::watched::{Check, Watched, failure};
 use crate::tensor::Tensor;
 
@@ -24,6 +24,7 @@ type Writer<'a> = Box<dyn Fn(&mut dyn Write) -> io::Result<()> + 'a>;
 /// # Errors
 /// A path that leads elsewhere or has another ending; what the system says; what `check` says, asked all along.
 pub(crate) fn save(tensor: &Tensor, folder: &Path, path: &str, check: &Check) -> Result<(), ScriptError> {
+    check_length(path)?;
     let write: Writer = match extension(path) {
         Some("npy") => Box::new(|out| npy(tensor, out)),
         Some("safetensors") => Box::new(|out| safetensors(&[("tensor", tensor.clone())], out)),
@@ -53,6 +54,7 @@ pub(crate) fn save_result(
     path: &str,
     check: &Check,
 ) -> Result<(), ScriptError> {
+    check_length(path)?;
     let example = "result.save(\"result.html\")";
     let there = |made: Option<String>, media_type: &str| {
         made.ok_or_else(|| {

@@ -67,7 +67,7 @@ fn line_of(position: Position) -> String {
 }
 
 /// Operations between two looks at the clock, and the time between two at the system's free memory.
-const LOOK: u32 = 32;
+const LOOK: u32 = 8;
 const PACE: Duration = Duration::from_millis(20);
 
 /// Runs before every operation of a script, so that it reads only a few numbers, and a file now and then.

@@ -10,7 +10,7 @@ use rhai::{Engine, EvalAltResult, Module, ModuleResolver, Position, Scope, Share
 
 use crate::assist::source::Source;
 use crate::errors::{ErrorKind, RhaiResult, ScriptError};
-use crate::result::folder::{Folder, Refusal, too_long};
+use crate::result::folder::{Folder, Refusal, check_length};
 use crate::session::state::State;
 use crate::session::syntax::compile;
 
@@ -36,6 +36,7 @@ impl ModuleResolver for FolderResolver {
         path: &str,
         position: Position,
     ) -> RhaiResult<Shared<Module>> {
+        check_length(path).map_err(|error| error.raise_at(position))?;
         if let Some(module) = self.imported.borrow().get(path) {
             return Ok(Shared::clone(module));
         }
@@ -102,7 +103,6 @@ fn refused(refusal: Refusal, path: &str) -> ScriptError {
     match refusal {
         Refusal::Outside => import_error(format!("\"{path}\" is outside of the notebook's folder"))
             .with_hint("imports name scripts in the notebook's folder or below: import \"helpers\" as h"),
-        Refusal::TooLong(bytes) => too_long(bytes),
         Refusal::Unreadable(place, error) => {
             import_error(format!("cannot import \"{path}\": {}: {error}", place.display()))
                 .with_hint("scripts are looked for in the notebook's folder")
