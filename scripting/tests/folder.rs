@@ -27,6 +27,12 @@ fn a_folder_that_is_deleted_ends_nothing() {
         );
         let error = notebook.error("import \"helpers\" as h;");
         assert!(error.value.contains("No such file"), "{}", error.value);
+        let error = notebook.error("import \"../helpers\" as h;");
+        assert!(
+            error.value.contains("outside of the notebook's folder"),
+            "{}",
+            error.value
+        );
         std::fs::create_dir(&folder).expect("again");
         std::fs::write(folder.join("helpers.rhai"), "fn two() { 2 }").expect("a script");
         assert_eq!(notebook.text("import \"helpers\" as h; h::two()"), "2");

@@ -69,21 +69,28 @@ pub(crate) fn check_length(path: &str) -> Result<(), ScriptError> {
 const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC);
 
 impl Folder {
-    pub(crate) fn open(path: &Path) -> Result<Self, Refusal> {
+    fn open(path: &Path) -> Result<Self, Refusal> {
         let unreadable = |error: io::Error| Refusal::Unreadable(path.to_owned(), error);
         let real = path.canonicalize().map_err(unreadable)?;
         let handle = openat(CWD, &real, FOLDER, Mode::empty()).map_err(|error| unreadable(error.into()))?;
         Ok(Self { handle, path: real })
     }
 
-    /// The [`place`](Self::place) of a file in a folder. A path that leads out of it is refused whatever the folder is like.
+    /// The place below `folder` of a file that need not be there.
     pub(crate) fn place_in(folder: &Path, wanted: &Path) -> Result<Place, Refusal> {
+        // Wherever the folder is, this leads out of it.
         file_name(wanted)?;
         Self::open(folder)?.place(wanted)
     }
 
+    /// The place below `folder` of a file that is there, links resolved.
+    pub(crate) fn existing_in(folder: &Path, wanted: &Path) -> Result<Place, Refusal> {
+        file_name(wanted)?;
+        Self::open(folder)?.existing(wanted)
+    }
+
     /// The place of a file that need not be there. A link at the place itself is not followed.
-    pub(crate) fn place(&self, wanted: &Path) -> Result<Place, Refusal> {
+    fn place(&self, wanted: &Path) -> Result<Place, Refusal> {
         let name = file_name(wanted)?;
         let parent = wanted.parent().unwrap_or(Path::new(""));
         let real = self.real(parent)?;
@@ -91,7 +98,7 @@ impl Folder {
     }
 
     /// The place of a file that is there, links resolved.
-    pub(crate) fn existing(&self, wanted: &Path) -> Result<Place, Refusal> {
+    fn existing(&self, wanted: &Path) -> Result<Place, Refusal> {
         file_name(wanted)?;
         let real = self.real(wanted)?;
         let (Some(parent), Some(name)) = (real.parent(), real.file_name()) else {

@@ -64,8 +64,7 @@ impl FolderResolver {
             true => path.to_owned(),
             false => format!("{path}.rhai"),
         };
-        let folder = Folder::open(&self.folder).map_err(|refusal| refused(refusal, path))?;
-        let place = folder.existing(Path::new(&wanted));
+        let place = Folder::existing_in(&self.folder, Path::new(&wanted));
         let place = place.map_err(|refusal| refused(refusal, path))?;
         let unreadable = |error: std::io::Error| import_error(format!("cannot read \"{path}\": {error}"));
         let mut code = Vec::new();
