@@ -88,7 +88,7 @@ impl StoredWeight<'_> {
             } => {
                 let stored = kind_of(*dtype).ok_or_else(|| self.no_number(*dtype))?;
                 let tensor = self.rows(bytes, stored, strides.as_deref());
-                check_finite(&self.file.name, &self.name, &contents(&tensor), stored)?;
+                check_finite(&self.file.name, &self.name, contents(&tensor), stored)?;
                 let placed = self.placed(&tensor, to)?;
                 if !std::ptr::eq(placed.data_ptr().cast(), bytes.as_ptr()) {
                     self.file.bytes.give_back(bytes);
@@ -97,7 +97,7 @@ impl StoredWeight<'_> {
             }
             StoredData::Encoded(encoded) => {
                 let tensor = encoded.decode()?;
-                check_finite(&self.file.name, &self.name, &contents(&tensor), tensor.kind())?;
+                check_finite(&self.file.name, &self.name, contents(&tensor), tensor.kind())?;
                 for (file, bytes) in encoded.sources() {
                     file.bytes.give_back(bytes);
                 }
