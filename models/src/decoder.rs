@@ -35,7 +35,8 @@ impl Decoder {
     pub fn load(config: Config, weights: &mut Weights) -> Result<Self> {
         let (hidden, vocabulary, size) = (config.hidden_size, config.vocab_size, config.embedding.size);
         let head = config.head.clone();
-        if head.tied {
+        // Beside an encoder all that is shared has been tied before.
+        if head.tied && config.encoder.is_none() {
             weights.tie("token_embedding.weight", &["head.weight"], !head.prefers_own);
         }
         let stack = Stack::load(config, weights)?;

@@ -45,10 +45,11 @@ fn set(folder: &Folder, key: &str, value: Value) {
 }
 
 /// The names of the embedding and of the head in a file, with or without a prefix.
-const EMBEDDINGS: [&str; 6] = [
+const EMBEDDINGS: [&str; 7] = [
     "wte.weight",
     "embed_tokens.weight",
     "embed_in.weight",
+    "tok_embeddings.weight",
     "shared.weight",
     "embeddings.word_embeddings.weight",
     "word_embeddings.weight",

@@ -58,6 +58,7 @@ const DAMAGES: &[(&str, Damage)] = &[
         "a directory with numbers of 64 bits that are not there",
         |bytes| {
             let end = find(bytes, END);
+            put(bytes, b"PK\x06\x07", b"PK\x06\x08");
             bytes[end + 16..end + 20].fill(0xFF);
             CUT
         },
