@@ -301,7 +301,8 @@ fn questions_are_asked_on_the_terminal_and_passwords_not_shown() {
 #[test]
 fn ctrl_c_at_a_question_ends_it() {
     let (mut person, program) = terminal();
-    let child = on_terminal(&Script::new("password(\"secret? \")"), &program);
+    let script = Script::new("password(\"secret? \")");
+    let child = on_terminal(&script, &program);
     until(&mut person, "secret? ");
     // As typed: the terminal makes a signal of it.
     person.write_all(b"\x03").unwrap();

@@ -225,7 +225,9 @@ fn read(logits: &Tensor, output: &Tensor, watch: &[Vec<u32>], top_k: usize, read
     let entropy = -sum(&p * &log_p);
     let divergence = sum(output.exp() * (&output - &log_p));
     let k = (top_k as i64).min(vocabulary);
-    let (top, top_ids) = p.topk(k, -1, true, true);
+    // By their logits: probabilities that round to 0 have no order.
+    let (_, top_ids) = logits.topk(k, -1, true, true);
+    let top = p.gather(-1, &top_ids, false);
     let (ranks, shares) = watched(logits, &p, watch); // [depth, row, column]
     let [entropy, divergence, top, top_ids, ranks, shares] =
         host::numbers_of_each([&entropy, &divergence, &top, &top_ids, &ranks, &shares]);

@@ -98,7 +98,8 @@ fn of_rows(logits: &Tensor, ids: &[u32]) -> Vec<TokenScore> {
     let own = logits.gather(1, &index, false); // [row, 1]
     let more_probable = logits.gt_tensor(&own).sum_dim_intlist(-1, false, Kind::Int64);
     let log = logits.log_softmax(-1, None::<Kind>);
-    let (best, best_ids) = log.max_dim(-1, false);
+    let best_ids = logits.argmax(-1, true); // [row, 1]
+    let best = log.gather(1, &best_ids, false);
     let own = log.gather(1, &index, false);
     let [own, ranks, best, best_ids] = host::numbers_of_each([&own, &more_probable, &best, &best_ids]);
     let score = |row: usize| TokenScore {

@@ -4,12 +4,12 @@ use ecco_interpreter::Interrupt;
 use ecco_scripting::assist::catalog::EntryKind;
 
 /// Everything that is no method of a value, so that a new release of Rhai cannot add a way out unseen.
-const FREE_FUNCTIONS: &str = "E PI abs acos acosh as_string asin asinh atan atanh bits blob ceiling clear_output cos cosh debug \
+const FREE_FUNCTIONS: &str = "E PI abs acos acosh asin asinh atan atanh bits blob ceiling clear_output cos cosh debug \
          display elapsed eprint exit exp floor format fraction get_bit get_bits get_fn_metadata_list help html \
          hypot input int is_even is_finite is_infinite is_nan is_odd is_zero ln log markdown max min parse_json \
          password print range round sign sin sinh sleep sqrt svg tan tanh timestamp to_binary to_debug \
          to_degrees to_float to_hex to_int to_lower to_octal to_radians to_string to_upper \
-         ecco::cca ecco::cka ecco::from_pretrained ecco::ica ecco::models ecco::nmf ecco::pca ecco::pwcca \
+         ecco::cca ecco::cka ecco::devices ecco::from_pretrained ecco::ica ecco::models ecco::nmf ecco::pca ecco::pwcca \
          ecco::similarity ecco::svcca ecco::tour";
 
 #[test]

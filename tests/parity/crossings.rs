@@ -225,6 +225,10 @@ fn no_tensor_is_made_a_vector_but_on_the_way_that_is_counted() {
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).expect("the sources are there") {
             let path = entry.expect("readable").path();
+            // Conversations have numbers and no tensors; tests read tensors as is shortest.
+            if path.ends_with("models/src/chat") || path.ends_with("tests.rs") {
+                continue;
+            }
             if path.is_dir() {
                 folders.push(path);
                 continue;

@@ -70,7 +70,9 @@ fn candidates(
     let logits = run.head(model, text, Some(positions))?; // [position, vocabulary]
     let probabilities = logits.softmax(-1, Kind::Float);
     let k = top_k.min(model.config().vocab_size);
-    let (probabilities, ids) = probabilities.topk(k as i64, -1, true, true);
+    // By their logits: probabilities that round to 0 have no order.
+    let (_, ids) = logits.topk(k as i64, -1, true, true);
+    let probabilities = probabilities.gather(-1, &ids, false);
     let [probabilities, ids] = host::numbers_of_each([&probabilities, &ids]);
     let row = |(row, &position): (usize, &usize)| {
         let of_row = |values: &[f64]| values[row * k..(row + 1) * k].to_vec();
