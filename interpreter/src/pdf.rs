@@ -5,6 +5,7 @@
 //! of PDF has and no file needs to carry; a letter that it lacks is an empty box.
 
 mod draw;
+mod shapes;
 mod xml;
 
 use self::draw::Canvas;
