@@ -17,6 +17,8 @@ SLACK = 64 * MB
 MOST_SECONDS = 1.0
 # Room that is left for a piece of work that needs more.
 TIGHT = 192 * MB
+# The same on the processor: a cell ends by itself where less than 256 MB are free.
+TIGHT_HOST = 320 * MB
 
 TELL = """
 fn tell(map) { print(map.to_json()); sleep(0.3); }
@@ -220,7 +222,7 @@ def over(bench: Bench, step: Step, folder):
             if line.get("at") == "loaded":
                 # It sleeps after each line; so it does nothing until there is little room.
                 running.signal(signal.SIGSTOP)
-                hog = Hog(bench, running, TIGHT)
+                hog = Hog(bench, running, TIGHT if bench.on_gpu else TIGHT_HOST)
                 running.signal(signal.SIGCONT)
             if line.get("at") == "after":
                 hog.leave()

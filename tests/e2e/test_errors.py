@@ -65,7 +65,6 @@ MISTAKES = [
     ('lm.generate("a", #{generate: -1})', "generate:", ["generate", "-1"]),
     ('lm.generate("a", #{temperature: -1.5})', "temperature", ["temperature", "-1.5"]),
     ("lm.generate(5)", "generate(", ["generate"]),
-    ('lm.generate("")', "generate(", ["empty"]),
     ('lm.genrate("a")', "genrate(", ["genrate", "generate"]),
     ('output.saliency(#{style: "detaild"})', "style", ["detaild", "detailed"]),
     ('output.saliency(#{method: "gradiant"})', "method", ["gradiant", "gradient"]),
