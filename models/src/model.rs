@@ -76,6 +76,11 @@ impl Model {
             Body::Encoder(encoder) => Body::Encoder(Box::new(encoder.edited(&edits.own))),
             Body::EncoderDecoder(both) => Body::EncoderDecoder(Box::new(both.edited(edits))),
         };
+        self.with_body(body)
+    }
+
+    /// The same model with other tensors; all else is shared.
+    fn with_body(&self, body: Body) -> Self {
         Self {
             name: self.name.clone(),
             body,

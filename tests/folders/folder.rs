@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::panic::{UnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use ecco_models::Error;
 use ecco_tests::fixtures;
 use serde_json::{Map, Value, json};
 
@@ -158,4 +160,26 @@ pub(crate) fn memory(field: &str) -> u64 {
 
 pub(crate) fn reset_peak() {
     fs::write("/proc/self/clear_refs", "5").expect("Linux");
+}
+
+/// What is wrong with how something damaged was refused; `None` where it is an error with all of `expected` in it, not too
+/// long, and took no more than `most` bytes.
+pub(crate) fn fault(
+    expected: &[&str],
+    most: u64,
+    load: impl FnOnce() -> Result<(), Error> + UnwindSafe,
+) -> Option<String> {
+    reset_peak();
+    let before = memory("VmRSS");
+    let result = catch_unwind(load);
+    let took = memory("VmHWM").saturating_sub(before);
+    let text = match result {
+        Err(_) => return Some("panicked".to_owned()),
+        Ok(Ok(())) => return Some("loaded".to_owned()),
+        Ok(Err(error)) => error.to_string(),
+    };
+    match expected.iter().all(|part| text.contains(part)) && text.len() < 1500 {
+        true => (took > most).then(|| format!("took {took} bytes")),
+        false => Some(format!("said {text:?}, not {expected:?}")),
+    }
 }

@@ -1,13 +1,13 @@
 //! Damaged GGUF files: each is an error that names the file and the value, and takes no memory.
 
-use std::panic::catch_unwind;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 
 use ecco_interpreter::{Diagnostic, unwatched};
 use ecco_models::{Error, Model, load};
 use ecco_tests::fixtures;
 
-use crate::folder::{memory, reset_peak};
+use crate::folder::{fault, memory, reset_peak};
 use crate::{MOST, one_at_a_time};
 
 /// A copy of a small model's file in a folder of its own.
@@ -228,23 +228,12 @@ fn every_damage_is_told() {
     for (number, (name, damage, expected)) in DAMAGES.iter().enumerate() {
         let mut file = File::copy(&number.to_string());
         damage(&mut file);
-        reset_peak();
-        let before = memory("VmRSS");
-        let result = catch_unwind(std::panic::AssertUnwindSafe(|| file.open().map(drop)));
-        let took = memory("VmHWM").saturating_sub(before);
-        let what = match result {
-            Err(_) => "panicked".into(),
-            Ok(Ok(())) => "loaded".into(),
-            Ok(Err(error)) => {
-                let text = error.to_string();
-                match text.contains("a.gguf") && text.contains(expected) && text.len() < 1500 {
-                    true if took <= MOST => continue,
-                    true => format!("took {took} bytes"),
-                    false => format!("said {text:?}, not {expected:?}"),
-                }
-            }
-        };
-        failed.push(format!("{name}: {what}"));
+        let fault = fault(
+            &["a.gguf", expected],
+            MOST,
+            AssertUnwindSafe(|| file.open().map(drop)),
+        );
+        failed.extend(fault.map(|what| format!("{name}: {what}")));
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }

@@ -1,10 +1,8 @@
 //! Damaged PyTorch files: each is an error that names the file and what is wrong in it, and takes no memory.
 
-use std::panic::catch_unwind;
-
 use ecco_tests::fixtures;
 
-use crate::folder::{Folder, memory, reset_peak};
+use crate::folder::{Folder, fault};
 use crate::{MOST, one_at_a_time, open};
 
 /// Damages a file; gives what the error must contain.
@@ -117,23 +115,8 @@ fn every_damage_is_told() {
         let mut bytes = whole.clone();
         let expected = damage(&mut bytes);
         folder.write("pytorch_model.bin", bytes);
-        reset_peak();
-        let before = memory("VmRSS");
-        let result = catch_unwind(|| open(&folder).map(drop));
-        let took = memory("VmHWM").saturating_sub(before);
-        let what = match result {
-            Err(_) => "panicked".into(),
-            Ok(Ok(())) => "loaded".into(),
-            Ok(Err(error)) => {
-                let text = error.to_string();
-                match text.contains("pytorch_model.bin") && text.contains(expected) {
-                    true if took <= MOST => continue,
-                    true => format!("took {took} bytes"),
-                    false => format!("said {text:?}, not {expected:?}"),
-                }
-            }
-        };
-        failed.push(format!("{name}: {what}"));
+        let fault = fault(&["pytorch_model.bin", expected], MOST, || open(&folder).map(drop));
+        failed.extend(fault.map(|what| format!("{name}: {what}")));
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }

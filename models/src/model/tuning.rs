@@ -45,16 +45,6 @@ impl Model {
             weights.finish()?;
             Ok(body)
         })?;
-        Ok(Self {
-            name: self.name.clone(),
-            body,
-            n_parameters: self.n_parameters,
-            tokenizer: Rc::clone(&self.tokenizer),
-            generation: Rc::clone(&self.generation),
-            chat: self.chat.clone(),
-            files: Rc::clone(&self.files),
-            notices: self.notices.clone(),
-            tunable: self.tunable.clone(),
-        })
+        Ok(self.with_body(body))
     }
 }

@@ -21,6 +21,9 @@ pub(crate) const NAMES: [&str; 7] = [
 /// Tokens that were added to the vocabulary, by id.
 const DESCRIBED: &str = "added_tokens_decoder";
 
+/// A class of tokenizers without its ending, the types of models that have it (apart by spaces), and what it is like.
+pub(super) type KindRow<Kind> = (&'static str, &'static str, Kind);
+
 /// The files as one map, the first one's values before the others'.
 #[derive(Debug, Default)]
 pub(crate) struct Settings(Map<String, Value>);
@@ -38,6 +41,18 @@ impl Settings {
             }
         }
         Ok(this)
+    }
+
+    /// The kind of tokenizer: by the class that the files name, or else by the model's type.
+    pub(super) fn kind<Kind: Copy>(&self, kinds: &[KindRow<Kind>], model_type: &str) -> Option<Kind> {
+        let class = self
+            .text("tokenizer_class")
+            .map(|class| class.trim_end_matches("Fast").trim_end_matches("Tokenizer"));
+        let row = kinds.iter().find(|(known, model_types, _)| match class {
+            Some(class) => class == *known,
+            None => model_types.split(' ').any(|known| known == model_type),
+        });
+        row.map(|(.., kind)| *kind)
     }
 
     /// What `added_tokens.json` lists, a map from texts to ids, as newer files have it. Tokens that have names are

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::sentencepiece;
-use super::settings::Settings;
+use super::settings::{KindRow, Settings};
 use crate::error::{Error, Result};
 use crate::files::TokenizerFiles;
 
@@ -20,8 +20,7 @@ enum Kind {
     Bert,
 }
 
-/// By the tokenizer's class without its ending, and by the model's type.
-const KINDS: &[(&str, &str, Kind)] = &[
+const KINDS: &[KindRow<Kind>] = &[
     ("GPT2", "gpt2 gpt_neo gptj opt starcoder2", Kind::Gpt2),
     ("CodeGen", "phi codegen", Kind::Gpt2),
     ("Roberta", "roberta", Kind::Roberta),
@@ -40,22 +39,15 @@ pub(super) fn tokenizer_json(
     settings: &Settings,
     model_type: &str,
 ) -> Result<Vec<u8>> {
-    let class = settings
-        .text("tokenizer_class")
-        .map(|class| class.trim_end_matches("Fast").trim_end_matches("Tokenizer"));
-    let kind = KINDS.iter().find(|(known, model_types, _)| match class {
-        Some(class) => class == *known,
-        None => model_types.split(' ').any(|known| known == model_type),
-    });
     let json = match (
-        kind,
+        settings.kind(KINDS, model_type),
         files.get("vocab.json"),
         files.get("merges.txt"),
         files.get("vocab.txt"),
     ) {
-        (Some((.., Kind::Bert)), .., Some(vocabulary)) => word_piece(vocabulary, settings)?,
-        (Some((.., kind)), Some(vocabulary), Some(merges), _) if *kind != Kind::Bert => {
-            byte_level(vocabulary, merges, *kind, settings)?
+        (Some(Kind::Bert), .., Some(vocabulary)) => word_piece(vocabulary, settings)?,
+        (Some(kind), Some(vocabulary), Some(merges), _) if kind != Kind::Bert => {
+            byte_level(vocabulary, merges, kind, settings)?
         }
         _ => match files.sentence_piece() {
             Some(file) => sentencepiece::tokenizer_json(file, settings, model_type)?,

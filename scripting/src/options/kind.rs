@@ -44,16 +44,15 @@ pub enum OptionKind {
     Spans,
 }
 
+/// Names as they are written, with commas between.
+fn quoted(names: &[&str]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
+    names.join(", ")
+}
+
 impl OptionKind {
     /// For people: "a whole number of at least 1".
     pub fn describe(self) -> String {
-        let quoted = |names: &[&str]| {
-            names
-                .iter()
-                .map(|name| format!("\"{name}\""))
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
         match self {
             Self::Bool => "true or false".to_owned(),
             Self::BoolOr(names) => format!("true, false or {}", quoted(names)),
@@ -154,13 +153,6 @@ impl OptionSpec {
                 None => groups.push((main, [name].into_iter().filter(|name| *name != main).collect())),
             }
         }
-        let quoted = |names: &[&str]| {
-            names
-                .iter()
-                .map(|name| format!("\"{name}\""))
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
         let one = |(name, others): &(&str, Vec<&str>)| match others.as_slice() {
             [] => quoted(&[name]),
             others => format!("{} ({})", quoted(&[name]), quoted(others)),

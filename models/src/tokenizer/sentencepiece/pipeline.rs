@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Algorithm, PieceKind, SentencePiece};
 use crate::error::{Error, Result};
-use crate::tokenizer::settings::Settings;
+use crate::tokenizer::settings::{KindRow, Settings};
 
 /// What the classes have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,8 +23,7 @@ enum Kind {
     Deberta,
 }
 
-/// By the tokenizer's class without its ending, and by the model's type.
-const KINDS: &[(&str, &str, Kind)] = &[
+const KINDS: &[KindRow<Kind>] = &[
     ("Llama", "llama mistral mixtral", Kind::Llama),
     ("T5", "t5 mt5", Kind::T5),
     ("Albert", "albert", Kind::Albert),
@@ -41,14 +40,9 @@ pub(in crate::tokenizer) fn tokenizer_json(
     settings: &Settings,
     model_type: &str,
 ) -> Result<Option<Value>> {
-    let class = settings
-        .text("tokenizer_class")
-        .map(|class| class.trim_end_matches("Fast").trim_end_matches("Tokenizer"));
-    let kind = KINDS.iter().find(|(known, model_types, _)| match class {
-        Some(class) => class == *known,
-        None => model_types.split(' ').any(|known| known == model_type),
-    });
-    let Some((.., kind)) = kind else { return Ok(None) };
+    let Some(kind) = settings.kind(KINDS, model_type) else {
+        return Ok(None);
+    };
     let model = SentencePiece::parse(bytes, file)?;
     let wanted = match kind {
         Kind::Llama => Algorithm::BytePair,
