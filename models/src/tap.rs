@@ -32,7 +32,7 @@ pub trait Tap {
         self.rule().activate(activation, x)
     }
 
-    /// Asked before each layer; `Break` ends the forward pass with [`Error::Interrupted`].
+    /// Asked before each layer; `Break` ends the forward pass with [`Error::Interrupted`](crate::Error::Interrupted).
     fn proceed(&mut self, _layer: usize) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }

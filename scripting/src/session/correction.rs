@@ -1,4 +1,4 @@
-//! What an error of a habit from Python is told: see [`habits`](crate::habits).
+//! What an error of a habit from Python is told: see [`habits`].
 
 use rhai::{EvalAltResult, ParseErrorType};
 
