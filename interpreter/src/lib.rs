@@ -13,11 +13,10 @@ mod diagnostic;
 mod interrupt;
 mod memory;
 mod named;
-mod pdf;
 mod progress;
 mod seam;
 
-pub use bundle::{DATA, Explorable, MimeBundle};
+pub use bundle::{DATA, MimeBundle};
 pub use diagnostic::{Diagnostic, Kind};
 pub use interrupt::Interrupt;
 pub use memory::{free_memory, total_memory};

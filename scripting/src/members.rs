@@ -3,7 +3,7 @@
 //!
 //! ```
 //! # use ecco_scripting::{Registry, ScriptError, members, options, result::Show};
-//! # use ecco_interpreter::Explorable;
+//! # use ecco_widgets::Explorable;
 //! # #[derive(Clone)] struct Text(String);
 //! # impl Show for Text {
 //! #     fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> { Ok(Box::new(self.clone())) }

@@ -4,11 +4,12 @@
 mod common;
 
 use common::{Notebook, on_session_thread, plain};
-use ecco_interpreter::{Explorable, Interpreter, named};
+use ecco_interpreter::{Interpreter, named};
 use ecco_scripting::options::{Choice, OneOrMany, OptionSet, Word};
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{Registry, ScriptError, functions, members, options};
+use ecco_widgets::Explorable;
 
 /// Numbers with a name.
 #[derive(Clone)]

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::time::Instant;
 use std::{env, fs, io};
 
-use ecco_interpreter::{DATA, Explorable};
+use ecco_interpreter::DATA;
+use ecco_widgets::Explorable;
 use ecco_widgets::SaliencyStyle;
 
 #[path = "gallery/attention.rs"]

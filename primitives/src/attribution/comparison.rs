@@ -7,7 +7,7 @@ use std::rc::Rc;
 use ecco_explain::agreement::{Agreement, MethodScores, agreement};
 use ecco_explain::faithfulness::Figures;
 use ecco_explain::{Aggregation, Baseline, FaithfulnessOptions, Method};
-use ecco_interpreter::Explorable;
+use ecco_widgets::Explorable;
 use ecco_widgets::comparison::MethodRow;
 use ndarray::{Array2, ArrayD};
 use rhai::{Array, Dynamic};

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use ecco_explain::FaithfulnessOptions;
 use ecco_explain::faithfulness::{Check, Figures};
-use ecco_interpreter::Explorable;
+use ecco_widgets::Explorable;
 use ecco_widgets::faithfulness::{Figure, Measurement};
 use ndarray::{ArrayD, IxDyn};
 use rhai::{Dynamic, Map};

@@ -6,7 +6,7 @@ use ecco_explain::{
     Aggregation, Attribution, AttributionOptions, Combine, Completeness, Faithfulness, Group, Grouping,
     Quantity, combine, group,
 };
-use ecco_interpreter::Explorable;
+use ecco_widgets::Explorable;
 use ecco_widgets::saliency::{
     Check, CheckNote, Completeness as ShownCompleteness, Target as NamedTarget, Targets as ShownTargets,
 };

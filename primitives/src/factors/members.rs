@@ -1,6 +1,6 @@
 //! What scripts read of factors.
 
-use ecco_interpreter::Explorable;
+use ecco_widgets::Explorable;
 use rhai::{Array, Dynamic, FLOAT, INT, Map};
 
 use super::factorization::Factorization;

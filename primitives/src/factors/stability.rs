@@ -5,7 +5,7 @@ use std::rc::Rc;
 use ecco_explain::ica::{IcaOptions, ica};
 use ecco_explain::matching::{assign, cosines};
 use ecco_explain::nmf::{NmfOptions, factorize};
-use ecco_interpreter::Explorable;
+use ecco_widgets::Explorable;
 use ecco_widgets::SimilarityGrid;
 use ndarray::{Array2, ArrayView2};
 use rhai::{Array, Dynamic, FLOAT};

@@ -3,9 +3,10 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-use ecco_interpreter::{Explorable, named};
+use ecco_interpreter::named;
 use ecco_models::run::{self, Input, Place};
 use ecco_models::{Site, Token};
+use ecco_widgets::Explorable;
 use ecco_widgets::attention::{Map as Thumbnails, Pattern, thumbnail};
 use ndarray::Axis;
 

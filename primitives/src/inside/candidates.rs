@@ -1,8 +1,8 @@
 //! The tokens, or labels, that a model might have said, as a table.
 
 use ecco_explain::lens::{Question, lens};
-use ecco_interpreter::Explorable;
 use ecco_models::run::Prediction;
+use ecco_widgets::Explorable;
 use ecco_widgets::{CandidateLabel, CandidatePlace};
 use ndarray::{ArrayD, IxDyn};
 use rhai::{Array, Dynamic, INT};

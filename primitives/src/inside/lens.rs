@@ -4,8 +4,8 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 use ecco_explain::lens::{self, Question};
-use ecco_interpreter::Explorable;
 use ecco_models::Token;
+use ecco_widgets::Explorable;
 use ecco_widgets::depths::Reading;
 use ecco_widgets::{LayerPredictions, LensColumn, LensMap, RankKind, RankMap};
 use ndarray::{ArrayD, IxDyn};

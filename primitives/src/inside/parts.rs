@@ -4,8 +4,9 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 use ecco_explain::direct::{Direct, LogitQuery, direct};
-use ecco_interpreter::{Explorable, named};
+use ecco_interpreter::named;
 use ecco_models::Token;
+use ecco_widgets::Explorable;
 use ecco_widgets::parts::Neuron;
 use ecco_widgets::{LayerParts, Parts, PartsBy};
 use ndarray::{ArrayD, IxDyn};

@@ -4,10 +4,10 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 use ecco_explain::lens::{Question, Reading, lens};
-use ecco_interpreter::Explorable;
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{Registry, ScriptError, members, options};
+use ecco_widgets::Explorable;
 use ecco_widgets::TopKPosition;
 use ndarray::{ArrayD, IxDyn};
 

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use ecco_explain::intervention::patching::PatchAxis;
-use ecco_interpreter::Explorable;
+use ecco_widgets::Explorable;
 use ecco_widgets::{Columns, Token};
 use ndarray::Array2;
 use rhai::FLOAT;

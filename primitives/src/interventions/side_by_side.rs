@@ -4,8 +4,8 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 use ecco_explain::intervention::divergence::{self, Divergence};
-use ecco_interpreter::Explorable;
 use ecco_models::run::Input;
+use ecco_widgets::Explorable;
 use ecco_widgets::{Prediction, Side};
 use ndarray::{ArrayD, IxDyn};
 use rhai::{Dynamic, FLOAT, INT};

@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use ecco_explain::intervention::steering::{Steering, SteeringOptions, TextPosition, steering};
-use ecco_interpreter::Explorable;
 use ecco_models::Site;
 use ecco_models::run::Input;
+use ecco_widgets::Explorable;
 use ndarray::{ArrayD, IxDyn};
 use rhai::{Array, Dynamic, FLOAT, INT};
 

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 
-use ecco_interpreter::Explorable;
 use ecco_models::{Edits, LoadOptions};
+use ecco_widgets::Explorable;
 use ecco_widgets::{ModelCard, ResidentModels};
 
 use ecco_scripting::errors::{ErrorKind, ScriptError};

@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use ecco_interpreter::Explorable;
 use ecco_models::Site;
 use ecco_models::run::Place;
+use ecco_widgets::Explorable;
 use ecco_widgets::{NeuronActivity, NeuronText};
 use ndarray::{Array1, Array2};
 use rhai::{Array, Dynamic, INT};

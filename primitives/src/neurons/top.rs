@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use ecco_explain::neurons::{RankedNeuron, Reduction, most_active};
-use ecco_interpreter::Explorable;
 use ecco_models::Site;
 use ecco_models::run::Place;
+use ecco_widgets::Explorable;
 use ecco_widgets::{ActiveNeuron, NeuronList};
 use ndarray::{Array1, ArrayView2};
 use rhai::{Array, Dynamic, INT};

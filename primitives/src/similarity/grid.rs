@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use ecco_explain::similarity::{Method, grid};
-use ecco_interpreter::Explorable;
 use ecco_models::Site;
+use ecco_widgets::Explorable;
 use ndarray::{Array2, ArrayView2, Ix3};
 use rhai::Dynamic;
 use serde_json::{Value, json};

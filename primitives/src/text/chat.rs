@@ -2,12 +2,12 @@
 
 use std::rc::Rc;
 
-use ecco_interpreter::Explorable;
 use ecco_models::{Prompt, Token};
 use ecco_scripting::options::{OptionKind, OptionValue};
 use ecco_scripting::result::json::{json, json_of_map};
 use ecco_scripting::result::{Show, show};
 use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
+use ecco_widgets::Explorable;
 use rhai::{Array, Dynamic, INT};
 use serde_json::{Map, Value};
 

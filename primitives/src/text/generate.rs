@@ -5,12 +5,12 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use ecco_explain::Method;
-use ecco_interpreter::Explorable;
 use ecco_models::{Draft, EarlyStopping, GenerateOptions, Prompt};
 use ecco_scripting::options::{Choice, OneOrMany, OptionKind, OptionValue};
 use ecco_scripting::result::Show;
 use ecco_scripting::session::State;
 use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
+use ecco_widgets::Explorable;
 use rhai::Dynamic;
 
 use super::generation::{Generation, Internals};

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use ecco_explain::score::TokenScore;
-use ecco_interpreter::Explorable;
 use ecco_models::run::{self, Input, Place, Records};
 use ecco_models::{Finish, Site};
+use ecco_widgets::Explorable;
 use ecco_widgets::{Score, ScoredToken, TokenSequence};
 use ndarray::{ArrayD, Axis};
 

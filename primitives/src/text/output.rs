@@ -1,9 +1,9 @@
 //! What an output tells: its tokens, what happened inside the model.
 
-use ecco_interpreter::Explorable;
 use ecco_scripting::result::rich::Rich;
 use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{Registry, members};
+use ecco_widgets::Explorable;
 use rhai::{Array, Dynamic, INT};
 
 use super::chat::Chat;

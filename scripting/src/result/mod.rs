@@ -18,7 +18,8 @@ pub(crate) mod saving;
 pub mod show;
 pub(crate) mod watched;
 
-use ecco_interpreter::{Explorable, MimeBundle};
+use ecco_interpreter::MimeBundle;
+use ecco_widgets::Explorable;
 use rhai::{Array, Dynamic};
 
 use crate::errors::ScriptError;

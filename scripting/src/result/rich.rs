@@ -1,6 +1,7 @@
 //! A value that is nothing but its representations: what `html(s)` gives, a view, a documentation page.
 
-use ecco_interpreter::{Explorable, MimeBundle};
+use ecco_interpreter::MimeBundle;
+use ecco_widgets::Explorable;
 
 use crate::errors::ScriptError;
 use crate::result::Show;

@@ -3,8 +3,9 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use ecco_interpreter::{Explorable, MimeBundle};
+use ecco_interpreter::MimeBundle;
 use ecco_interpreter::{Progress, Watch};
+use ecco_widgets::Explorable;
 
 use crate::session::state::State;
 

@@ -13,7 +13,7 @@ use crate::result::saving;
 use crate::result::show;
 use crate::session::state::state_of;
 use crate::tensor::Tensor;
-use ecco_interpreter::Explorable;
+use ecco_widgets::Explorable;
 
 #[export_module]
 pub mod functions {

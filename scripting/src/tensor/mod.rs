@@ -2,7 +2,7 @@
 
 pub(crate) mod functions;
 
-use ecco_interpreter::Explorable;
+use ecco_widgets::Explorable;
 use ecco_widgets::TensorSummary;
 use ndarray::{ArcArray, ArrayD, ArrayViewD, Axis, IxDyn, Slice};
 use rhai::{Array, Dynamic};

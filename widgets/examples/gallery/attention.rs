@@ -1,6 +1,6 @@
 //! Attention.
 
-use ecco_interpreter::Explorable;
+use ecco_widgets::Explorable;
 use ecco_widgets::*;
 
 use crate::texts::*;

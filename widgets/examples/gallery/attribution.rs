@@ -1,6 +1,6 @@
 //! The views of attribution in all their kinds.
 
-use ecco_interpreter::Explorable;
+use ecco_widgets::Explorable;
 use ecco_widgets::comparison::MethodRow;
 use ecco_widgets::faithfulness::{Figure, Measurement};
 use ecco_widgets::saliency::{Check, CheckNote, Target, Targets};

@@ -1,6 +1,6 @@
 //! Factors, neurons, and similarities.
 
-use ecco_interpreter::Explorable;
+use ecco_widgets::Explorable;
 use ecco_widgets::*;
 
 use crate::texts::*;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ecco_interpreter::Explorable;
+use ecco_widgets::Explorable;
 use ecco_widgets::comparison::MethodRow;
 use ecco_widgets::faithfulness::{Figure, Measurement};
 use ecco_widgets::reading::Place;

@@ -1,6 +1,6 @@
 //! Input saliency as a generation has it.
 
-use ecco_interpreter::Explorable;
+use ecco_widgets::Explorable;
 use ecco_widgets::*;
 
 use crate::texts::*;

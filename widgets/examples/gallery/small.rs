@@ -1,6 +1,6 @@
 //! The small ones: tokens, readings, progress, cards.
 
-use ecco_interpreter::Explorable;
+use ecco_widgets::Explorable;
 use ecco_widgets::*;
 
 use crate::texts::*;

@@ -1,5 +1,6 @@
 //! What all views are made of.
 //!
+//! - `explorable`: what a view can do; `pdf`: its picture for LaTeX
 //! - [`Token`], and `visible`: every character of it shown inertly
 //! - `boxes`: token boxes; `grid`: tables of coloured cells; `spark`: sparklines
 //! - `page`: style, data and script around a view; `element.js` and `base.css` go with every one
@@ -10,10 +11,12 @@
 pub(crate) mod boxes;
 pub(crate) mod colour;
 pub(crate) mod document;
+pub mod explorable;
 pub(crate) mod grid;
 pub(crate) mod numbers;
 mod packing;
 pub(crate) mod page;
+mod pdf;
 pub(crate) mod rows;
 pub(crate) mod spark;
 mod theme;

@@ -1,6 +1,6 @@
 //! How factors look, and what is saved of them.
 
-use ecco_interpreter::Explorable;
+use ecco_widgets::Explorable;
 use ecco_widgets::{FactorLayer, FactorNeuron, FactorText, Factors, Holdout};
 
 use super::{Factorization, Fit, ranges, tensor};

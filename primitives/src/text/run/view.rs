@@ -1,11 +1,11 @@
 //! What a model says of a text that it has read, and how that is shown.
 
-use ecco_interpreter::Explorable;
 use ecco_models::config::Task;
 use ecco_models::run::{Candidate, Prediction};
 use ecco_scripting::ScriptError;
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::tensor::Tensor;
+use ecco_widgets::Explorable;
 use ecco_widgets::{Reading, Statement};
 use rhai::{Array, Dynamic, INT, Map};
 

@@ -1,4 +1,4 @@
-use ecco_interpreter::Explorable;
+use ecco_widgets::Explorable;
 use ndarray::{ArrayD, IxDyn};
 
 use super::*;
