@@ -42,16 +42,18 @@ lab: .venv/.kernel  ## open JupyterLab with the kernel installed
 test: browser .venv/.kernel build/readme.html lint  ## formatting, lints and all tests
 	$(TEST_LIGHT) $(LIGHT:%=-p %)
 	$(TEST) --workspace $(LIGHT:%=--exclude %)
-	pytest $(SIDE_BY_SIDE) widgets/tests
-	pytest tests/e2e
+	pytest $(SIDE_BY_SIDE) widgets/tests $(UNTIMED)
+	pytest tests/e2e $(UNTIMED:%=--ignore=%)
 
 # Tests with libtorch, which programs look for in LD_LIBRARY_PATH too; and those that have to do without: there is none for
 # them, and a build that wants it fails.
 TEST = LD_LIBRARY_PATH=$(TORCH_LIB) $(CARGO) test --release
 TEST_LIGHT = LIBTORCH_USE_PYTORCH=0 cargo test --release
 
-# Pages are independent of each other; front ends and kernels are timed and get the machine for themselves.
-SIDE_BY_SIDE = --numprocesses=2 --dist=worksteal
+# Pages are independent of each other, and so are programs that run to their end; front ends and kernels are timed and get the
+# machine for themselves. What shares a fixture that is dear stays together (`xdist_group`).
+SIDE_BY_SIDE = --numprocesses=2 --dist=loadgroup
+UNTIMED = $(patsubst %,tests/e2e/test_%.py,gpu_check install papermill programs)
 
 # The documentation is read with its private items.
 lint: .venv/.requirements  ## formatting and lints of Rust, Python and JavaScript; the links of Rust's documentation

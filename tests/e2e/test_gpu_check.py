@@ -11,6 +11,8 @@ import pytest
 
 from session import bare_environment
 
+pytestmark = pytest.mark.xdist_group("gpu_check")
+
 MINUTES = 2
 
 
