@@ -22,7 +22,7 @@ mod kit;
 pub mod reference;
 mod views;
 
+pub use kit::Explorable;
 pub use kit::Token;
-pub use kit::explorable::Explorable;
 pub use kit::visible::plain as printable;
 pub use views::*;

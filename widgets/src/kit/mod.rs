@@ -11,7 +11,7 @@
 pub(crate) mod boxes;
 pub(crate) mod colour;
 pub(crate) mod document;
-pub mod explorable;
+mod explorable;
 pub(crate) mod grid;
 pub(crate) mod numbers;
 mod packing;
@@ -23,5 +23,6 @@ mod theme;
 mod token;
 pub(crate) mod visible;
 
+pub use explorable::Explorable;
 pub use token::Token;
 pub(crate) use token::{Candidate, candidates};
