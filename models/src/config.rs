@@ -115,8 +115,9 @@ pub enum Positions {
         ropes: Vec<Rope>,
         by_layer: Vec<Option<usize>>,
     },
-    /// Fixed sines and cosines, halves side by side, are added to the embedding; computed where the file has none.
-    Sinusoidal,
+    /// Fixed sines and cosines, halves side by side, are added to the embedding; computed where the file has none. The
+    /// first `offset` are not used.
+    Sinusoidal { sines: Sines, offset: usize },
     /// Scores fall off with distance (2108.12409), before or after their scaling.
     Alibi { scaled: bool },
     /// A learned number for each head and distance is added to the scores (1910.10683); distances share buckets
@@ -137,8 +138,21 @@ impl Positions {
 
     /// Whether there are vectors for so many positions and no more.
     fn are_counted(&self) -> bool {
-        matches!(self, Self::Learned { .. } | Self::Sinusoidal)
+        match self {
+            Self::Learned { .. } => true,
+            Self::Sinusoidal { sines, .. } => *sines == Sines::Counted,
+            _ => false,
+        }
     }
+}
+
+/// Frequencies of sines, and how many positions there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sines {
+    /// 10000^(-2i / width), as in 1706.03762; a table with an end, as transformers has it.
+    Counted,
+    /// From 1 to 1/10000 in even steps of their logarithm, as in tensor2tensor and fairseq; there is no last position.
+    Endless,
 }
 
 /// Disentangled attention.

@@ -37,11 +37,17 @@ pub enum Error {
     #[error("{file} asks for {name} to be run, which is not done: of pickles only tensors are read")]
     Pickle { file: String, name: String },
 
+    #[error("{file} is a bare pickle, which can run anything when it is loaded: it is not read")]
+    BarePickle { file: String },
+
     #[error("{file} is in {format}, which is not read")]
     OldPickle { file: String, format: &'static str },
 
     #[error("{} has no model.safetensors, but {}", folder.display(), found.join(", "))]
     WeightsElsewhere { folder: PathBuf, found: Vec<String> },
+
+    #[error("{} has no weights, but folders with some: {}", folder.display(), found.join(", "))]
+    WeightsBelow { folder: PathBuf, found: Vec<String>, model: Option<PathBuf> },
 
     #[error("{} is a link to {}, which is not there", path.display(), target.display())]
     Dangling { path: PathBuf, target: PathBuf },
@@ -71,6 +77,12 @@ pub enum Error {
 
     #[error("{file}: {name} is a part of a quantized weight, but config.json has no quantization_config")]
     Unquantized { file: String, name: String },
+
+    #[error("{file}: {name} is stored as {dtype}; expected F32, F16, BF16 or F64")]
+    NotNumbers { file: String, name: String, dtype: String },
+
+    #[error("{file}: {name} is stored as {dtype}, as {method} quantizes it, and there is no {scales} to make numbers of it")]
+    NoScale { file: String, name: String, dtype: String, method: &'static str, scales: String },
 
     #[error("{model} was loaded without an adapter")]
     NoAdapter { model: String },
@@ -259,12 +271,24 @@ impl Diagnostic for Error {
             Self::NoBase { .. } => {
                 "load the model that the adapter is for, by folder or hub id, and name the adapter beside it".into()
             }
+            Self::NotNumbers { .. } => "weights of this type are those of a quantized model whose config.json says no more that it \
+                 is one: take its own config.json, or the model that it was made from"
+                .into(),
+            Self::NoScale { .. } => "the checkpoint is not whole: take all its files, or the model that it was made from, which \
+                 is not quantized"
+                .into(),
             Self::Unquantized { .. } => {
                 "copy or download config.json again, or the model that it was made from".into()
             }
             Self::Pickle { file, .. } => format!(
                 "if you trust whoever made it, keep its tensors alone: python -c \"import torch; p = {}; d = torch.load(p, map_location='cpu', weights_only=False); d = d.get('state_dict', d); \
                  torch.save({{k: v for k, v in d.items() if torch.is_tensor(v)}}, p)\"",
+                quoted(file)
+            ),
+            Self::BarePickle { file } => format!(
+                "if you trust whoever made it, write its tensors as torch does: python -c \"import pickle, torch; p = {}; \
+                 d = pickle.load(open(p, 'rb')); d = d.get('state_dict', d); torch.save({{k: torch.as_tensor(v) for k, v in \
+                 d.items()}}, p)\"",
                 quoted(file)
             ),
             Self::OldPickle { file, format } => format!(
@@ -276,6 +300,10 @@ impl Diagnostic for Error {
             Self::WeightsElsewhere { folder, found } => {
                 format!("give the path of the one that is meant: {:?}", folder.join(&found[0]))
             }
+            Self::WeightsBelow { model: Some(model), .. } => format!("give the folder that is meant: {model:?}"),
+            Self::WeightsBelow { .. } => "they are the model in other formats, or parts of it: copy or download \
+                 model.safetensors, too"
+                .into(),
             Self::Io { path, source } if source.kind() == std::io::ErrorKind::NotFound && is_weights(path) => {
                 "an index names it: copy or download it, too".into()
             }

@@ -43,11 +43,13 @@ pub(crate) const MOST_TEMPLATES: usize = 32;
 /// Read where there is no `tokenizer.json`.
 const VOCABULARY_FILES: [&str; 3] = ["vocab.json", "merges.txt", "vocab.txt"];
 /// SentencePiece's.
-pub(crate) const SENTENCE_PIECE_FILES: [&str; 4] = [
+pub(crate) const SENTENCE_PIECE_FILES: [&str; 5] = [
     "spiece.model",
     "sentencepiece.bpe.model",
     "spm.model",
     "tokenizer.model",
+    // Marian's; what is in its target.spm alone is not found in a text that is read, and vocab.json has all tokens.
+    "source.spm",
 ];
 
 impl TokenizerFiles {
@@ -99,6 +101,14 @@ impl TokenizerFiles {
         self.templates
             .iter()
             .map(|(name, text)| (name.as_str(), text.as_slice()))
+    }
+
+    /// The error for a file that the tokenizer needs.
+    pub(crate) fn missing(&self, file: &'static str) -> Error {
+        Error::FileMissing {
+            folder: self.folder.clone(),
+            file,
+        }
     }
 
     /// The error for a folder whose tokenizer cannot be read here.

@@ -26,7 +26,7 @@ use crate::device;
 use crate::error::{Error, Result};
 use crate::families::{Family, WeightName};
 use crate::files::WeightFile;
-use crate::weights::{Encoded, StoredData, StoredWeight};
+use crate::weights::{Encoded, StoredData, StoredWeight, kind_of};
 
 use part::{Matrix, Module, Part};
 
@@ -164,8 +164,30 @@ pub(crate) fn dequantized<'a>(
             }
         }
     }
-    joined.extend(rest.into_values());
-    Ok(joined)
+    match rest.values().find_map(|weight| no_scale(weight, method, family)) {
+        Some(error) => Err(error),
+        None => {
+            joined.extend(rest.into_values());
+            Ok(joined)
+        }
+    }
+}
+
+/// The error for a weight whose stored integers or small floats have nothing that makes numbers of them.
+fn no_scale(weight: &StoredWeight, method: &Method, family: &Family) -> Option<Error> {
+    let StoredData::Numbers { dtype, .. } = weight.data else {
+        return None;
+    };
+    let is_weight = matches!(family.weight_name(&weight.name), WeightName::Canonical(_));
+    let module = weight.name.strip_suffix(".weight").unwrap_or(&weight.name);
+    let scales = method.schemes.iter().map(|scheme| format!("{module}{}", scheme.marker));
+    (is_weight && kind_of(dtype).is_none()).then(|| Error::NoScale {
+        file: weight.file.name.clone(),
+        name: weight.name.clone(),
+        dtype: format!("{dtype:?}"),
+        method: method.name,
+        scales: scales.collect::<Vec<_>>().join(" or "),
+    })
 }
 
 /// What config.json says about quantization, where it does.

@@ -2,6 +2,7 @@
 //! [`Config`].
 
 mod block;
+mod sines;
 
 use std::ops::{ControlFlow, Deref};
 use std::rc::Rc;
@@ -9,7 +10,7 @@ use std::rc::Rc;
 use tch::{Device, Kind, Tensor};
 
 use crate::attention::{Cache, CrossMemory, Views};
-use crate::config::{Config, InnerProjection, Positions};
+use crate::config::{Config, InnerProjection, Positions, Sines};
 use crate::edit::{EditTap, StackEdits};
 use crate::error::{Error, Result};
 use crate::host::{self, Constants};
@@ -255,12 +256,15 @@ impl Embedding {
                 let shape = [config.context_length + offset, width];
                 Some(weights.take(&config.name("position_embedding.weight"), &shape)?)
             }
-            Positions::Sinusoidal => {
+            Positions::Sinusoidal {
+                sines: Sines::Counted,
+                ..
+            } => {
                 let name = config.name("position_embedding.weight");
                 let shape = [config.context_length, width];
                 Some(match weights.has(&name) {
                     true => weights.take(&name, &shape)?,
-                    false => sines(config.context_length, width),
+                    false => sines::counted(config.context_length, width),
                 })
             }
             _ => None,
@@ -323,13 +327,16 @@ impl Embedding {
         {
             x = project.forward(&x);
         }
-        if let Some(positions) = &self.positions {
-            let offset = match config.positions {
-                Positions::Learned { offset } => offset as i64,
-                _ => 0,
-            };
-            // Not in place: what comes in may be the caller's.
-            x = x.g_add(&positions.narrow(0, start + offset, embeddings.size()[1]));
+        // Not in place: what comes in may be the caller's.
+        let n = embeddings.size()[1];
+        match (&config.positions, &self.positions) {
+            (Positions::Learned { offset } | Positions::Sinusoidal { offset, .. }, Some(positions)) => {
+                x = x.g_add(&positions.narrow(0, start + *offset as i64, n));
+            }
+            (Positions::Sinusoidal { offset, .. }, None) => {
+                x = x.g_add(&sines::endless(start + *offset as i64, &x));
+            }
+            _ => {}
         }
         match &self.segment {
             Some(segment) => x + segment,
@@ -364,16 +371,4 @@ impl Embedding {
             scale => cotangent * scale,
         }
     }
-}
-
-/// Sines of the positions at falling frequencies, then cosines: `[position, width]`.
-fn sines(n_positions: usize, width: usize) -> Tensor {
-    let angle =
-        |position: usize, j: usize| position as f64 / 10_000f64.powf(2.0 * (j / 2) as f64 / width as f64);
-    let row = |position: usize| {
-        let sines = (0..width).step_by(2).map(move |j| angle(position, j).sin());
-        sines.chain((1..width).step_by(2).map(move |j| angle(position, j).cos()))
-    };
-    let values: Vec<f64> = (0..n_positions).flat_map(row).collect();
-    Tensor::from_slice(&values).reshape([n_positions as i64, width as i64])
 }

@@ -1,15 +1,18 @@
 //! Text to tokens and back, with what each token looks like to a person.
 //!
 //! - `border`: a text that goes on where another ends
+//! - `language`: the language that a text is in, for models that are told it
 //! - `pieces`: what each token adds to a text, whatever the kind of tokenizer
 //! - `shown`: characters, parts of characters, and where they stand
 //! - `settings`, `slow`: what stands beside the vocabulary, and vocabularies without a `tokenizer.json`; `sentencepiece`:
-//!   those of SentencePiece
+//!   those of SentencePiece; `numbered`: those whose pieces a `vocab.json` numbers
 //!
 //! A token need not be whole characters: an emoji may be four tokens. Each of those shows the whole character and
 //! which part of it it is; bytes that never become a character show as `<0xF0>`.
 
 mod border;
+mod language;
+mod numbered;
 mod pieces;
 mod sentencepiece;
 pub(crate) mod settings;
@@ -24,6 +27,7 @@ use std::ops::Range;
 use tokenizers::Tokenizer as HfTokenizer;
 
 pub use self::border::Ends;
+use self::numbered::Numbered;
 use self::pieces::{Piece, VocabularyToken};
 use self::settings::Settings;
 use crate::error::{Error, Result, refuse};
@@ -44,17 +48,26 @@ pub struct Token {
 /// A tokenizer of any kind.
 pub struct Tokenizer {
     inner: HfTokenizer,
+    /// What gives the inner tokenizer's pieces their ids, where it does not do so itself.
+    numbered: Option<Numbered>,
     /// Special tokens and the like: their text stands for itself.
     added: HashSet<u32>,
     special: HashSet<u32>,
     byte_table: HashMap<char, u8>,
     id_bound: usize,
+    /// The language that stands at a text's ends, where the files name another than the one that is put there.
+    source: Option<u32>,
 }
 
 impl Tokenizer {
     /// Reads `tokenizer.json`, or what stands for it; `model_type` helps where nothing names the tokenizer's class.
     pub fn read(files: &TokenizerFiles, model_type: &str) -> Result<Self> {
         let settings = Settings::read(files)?;
+        if files.get("tokenizer.json").is_none()
+            && let Some((inner, numbered)) = Numbered::read(files, &settings, model_type)?
+        {
+            return Ok(Self::of_numbered(inner, numbered));
+        }
         let (name, json) = match files.get("tokenizer.json") {
             Some(json) => ("tokenizer.json", json.to_vec()),
             None => (
@@ -79,7 +92,9 @@ impl Tokenizer {
             settings.set_ends(&mut inner)?;
         }
         let added = inner.get_added_tokens_decoder();
-        Ok(Self {
+        let mut this = Self {
+            numbered: None,
+            source: None,
             special: added
                 .iter()
                 .filter(|(_, token)| token.special)
@@ -89,12 +104,32 @@ impl Tokenizer {
             byte_table: byte_table(),
             id_bound: id_bound.map_or(0, |id| id as usize + 1),
             inner,
-        })
+        };
+        if let Some(language) = settings.text("src_lang") {
+            this.source = this.language(language);
+        }
+        Ok(this)
+    }
+
+    fn of_numbered(inner: HfTokenizer, numbered: Numbered) -> Self {
+        let added = numbered.added.iter();
+        Self {
+            special: added.clone().filter(|(_, special)| *special).map(|(id, _)| *id).collect(),
+            added: added.map(|(id, _)| *id).collect(),
+            byte_table: HashMap::new(),
+            id_bound: numbered.id_bound(),
+            source: None,
+            inner,
+            numbered: Some(numbered),
+        }
     }
 
     /// How many tokens there are, added ones included.
     pub fn vocab_size(&self) -> usize {
-        self.inner.get_vocab_size(true)
+        match &self.numbered {
+            Some(numbered) => numbered.n_tokens(),
+            None => self.inner.get_vocab_size(true),
+        }
     }
 
     /// One more than the largest id of the vocabulary as its file has it.
@@ -104,7 +139,11 @@ impl Tokenizer {
 
     /// The ids of a text, with the special tokens that the model expects around it.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        self.encode_as(text, true)
+        let ids = self.encode_as(text, true)?;
+        match self.source {
+            Some(source) => self.with_language(ids, source),
+            None => Ok(ids),
+        }
     }
 
     /// The ids of a text that has all its special tokens already.
@@ -113,6 +152,9 @@ impl Tokenizer {
     }
 
     fn encode_as(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>> {
+        if let Some(numbered) = &self.numbered {
+            return numbered.encode(&self.inner, text, add_special_tokens);
+        }
         let encoding = self.inner.encode_fast(text, add_special_tokens);
         let encoding = encoding.map_err(|error| refused_text(text, &error))?;
         Ok(encoding.get_ids().to_vec())
@@ -162,7 +204,7 @@ impl Tokenizer {
 
     fn added_as(&self, names: &[&str]) -> Option<Token> {
         let is_it = |id: &u32| {
-            let text = self.inner.id_to_token(*id).unwrap_or_default();
+            let text = self.written(*id).unwrap_or_default();
             names.iter().any(|known| text.eq_ignore_ascii_case(known))
         };
         let id = self.added.iter().copied().filter(is_it).min()?;
@@ -187,8 +229,16 @@ impl Tokenizer {
         whole
     }
 
+    /// A token as the vocabulary writes it.
+    fn written(&self, id: u32) -> Option<String> {
+        match &self.numbered {
+            Some(numbered) => numbered.text(id),
+            None => self.inner.id_to_token(id),
+        }
+    }
+
     fn pieces(&self, ids: &[u32]) -> Vec<Piece> {
-        let written = ids.iter().map(|id| match self.inner.id_to_token(*id) {
+        let written = ids.iter().map(|id| match self.written(*id) {
             Some(text) => VocabularyToken {
                 text,
                 is_added: self.added.contains(id),

@@ -24,7 +24,7 @@ use ecco_interpreter::{Progress, Watch};
 use prefix::common_start;
 
 pub(crate) use prefix::take_prefix_off;
-#[cfg(test)]
+
 pub(crate) use stored::kind_of;
 pub(crate) use stored::{Encoded, StoredData, StoredWeight, stored_weights};
 

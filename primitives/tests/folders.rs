@@ -132,8 +132,8 @@ fn what_is_to_know_of_a_models_files_is_said_when_it_is_loaded() {
         let ran = Notebook::new().run(&folder.load());
         assert!(ran.result.is_ok());
         let said = format!("{:?}", ran.events);
-        let note = "note: config.json ties lm_head.weight to wte.weight, but ";
-        assert!(said.contains(note), "{said}");
+        let notice = "notice: config.json ties lm_head.weight to wte.weight, but ";
+        assert!(said.contains(notice), "{said}");
     });
 }
 

@@ -136,7 +136,7 @@ fn notes_are_written_beside_the_value() {
     on_session_thread(|| {
         let mut notebook = prepared();
         let ran = notebook.run("let a = 1;\n7//2");
-        let note = "note: line 2: `//` begins a comment; whole numbers are divided by `/`: `7 / 2`\n";
+        let note = "notice: line 2: `//` begins a comment; whole numbers are divided by `/`: `7 / 2`\n";
         assert_eq!(ran.events, [Event::Stderr(note.to_owned())]);
         assert_eq!(notebook.text("7//2"), "7");
         let ran = notebook.run("for i in 0..3 { let half = 1/2; }");

@@ -127,7 +127,10 @@ fn saliency_of_encoder_decoders_is_captums() {
         "families/t5",
         "families/flan-t5",
         "families/bart",
+        "families/mbart",
         "families/pegasus",
+        "families/marian",
+        "families/m2m_100",
     ] {
         let (model, reference) = (model(name, "float32"), Reference::open(name));
         let run = &reference.runs["ascii"];

@@ -204,7 +204,10 @@ ENCODER_DECODERS = {
     "flan-t5": ("t5", T5 | dict(feed_forward_proj="gated-gelu", tie_word_embeddings=False)),
     "mt5": ("mt5", T5 | dict(feed_forward_proj="gated-gelu", tie_word_embeddings=False)),
     "bart": ("bart", BART | dict(scale_embedding=True)),
+    "mbart": ("mbart", BART | dict(scale_embedding=True)),
     "pegasus": ("pegasus", BART | dict(scale_embedding=True, decoder_start_token_id=1)),
+    "marian": ("marian", BART | dict(scale_embedding=True, decoder_start_token_id=1, activation_function="swish")),
+    "m2m_100": ("m2m_100", BART),
 }
 # transformers' eager attention adds the ALiBi of this one twice, its fused attention once, as in training.
 FUSED = {"falcon-rw"}
@@ -367,8 +370,8 @@ def explain_pair(model, ids, target):
     """captum on the probability of each written token, with respect to the source and what was written before."""
     embed = model.get_input_embeddings()
     source, written = (embed(torch.tensor([seen])).detach() for seen in (ids, target))
-    # Pegasus' encoder scales embeddings that it looks up itself, its decoder all.
-    scale = model.config.d_model**0.5 if model.config.model_type == "pegasus" else 1.0
+    # Pegasus' and Marian's encoders scale embeddings that they look up themselves, their decoders all.
+    scale = model.config.d_model**0.5 if model.config.model_type in ("pegasus", "marian") else 1.0
     rows = {}
     for k, wanted in enumerate(target[1:]):
 
@@ -398,6 +401,8 @@ def make_encoder_decoder(name: str, tokenizer):
     model_type, values = ENCODER_DECODERS[name]
     config = transformers.AutoConfig.for_model(model_type, **values)
     model = seeded(config, 5, "eager", transformers.AutoModelForSeq2SeqLM)
+    if name == "marian":
+        model.final_logits_bias.normal_(generator=torch.Generator().manual_seed(6))
     folder = OUT / name
     shutil.rmtree(folder, ignore_errors=True)
     model.save_pretrained(folder)

@@ -56,7 +56,32 @@ KINDS |= {
     "deberta": ("spm.model", DEBERTA, {}),
     "deberta-lower": ("spm.model", DEBERTA, dict(do_lower_case=True, split_by_punct=True)),
 }
-CLASSES = {"deberta": "DebertaV2", "t5": "T5", "albert": "Albert", "xlm": "XLMRoberta", "llama": "Llama"}
+FAIRSEQ = UNIGRAM | dict(unk_id=0, bos_id=1, eos_id=2, pad_id=-1)
+GEMMA = dict(
+    model_type="bpe", vocab_size=420, pad_id=0, eos_id=1, bos_id=2, unk_id=3, bos_piece="<bos>", eos_piece="<eos>",
+    byte_fallback=True, remove_extra_whitespaces=False, add_dummy_prefix=False,
+    user_defined_symbols="<start_of_turn>,<end_of_turn>",
+)
+KINDS |= {
+    "mbart": ("sentencepiece.bpe.model", FAIRSEQ, dict(src_lang="ro_RO")),
+    "mbart-50": ("sentencepiece.bpe.model", FAIRSEQ, {}),
+    "pegasus": ("spiece.model", UNIGRAM | dict(pad_id=0, eos_id=1, unk_id=2, bos_id=-1), {}),
+    "gemma": ("tokenizer.model", GEMMA, dict(add_bos_token=True)),
+    "m2m_100": ("sentencepiece.bpe.model", FAIRSEQ | dict(model_type="bpe"), dict(src_lang="fr")),
+    "m2m_100-unigram": ("sentencepiece.bpe.model", FAIRSEQ, {}),
+    "marian": ("source.spm", UNIGRAM | dict(unk_id=2, bos_id=-1, eos_id=0, pad_id=-1), {}),
+}
+# Beside the texts of all.
+MORE = {
+    "marian": [">>fra<< She said", ">>deu<<the garden", " >>fra<< x", ">>fra<<", ">>fra", "a >>fra<< b", ">>fra<< <unk> >>fra<< a"],
+    "m2m_100": ["__de__ She said", "a __fr__b"],
+    "mbart": ["ro_RO the garden", "the en_XX"],
+    "mbart-50": ["ro_RO the garden", "the sl_SI"],
+    "pegasus": ["<mask_1> the <mask_2> garden", "<unk_7>the"],
+    "gemma": ["<start_of_turn>user\nthe garden<end_of_turn>"],
+}
+CLASSES = {"mbart-50": "MBart50", "mbart": "MBart", "pegasus": "Pegasus", "gemma": "Gemma", "m2m": "M2M100", "marian": "Marian"}
+CLASSES |= {"deberta": "DebertaV2", "t5": "T5", "albert": "Albert", "xlm": "XLMRoberta", "llama": "Llama"}
 
 
 def texts():
@@ -72,6 +97,28 @@ def texts():
     return made
 
 
+def train(path, corpus, **training):
+    os.chdir(path.parent)  # a model file has the paths that it was made with
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(corpus), model_prefix="m", hard_vocab_limit=False, minloglevel=2, **training
+    )
+    os.rename(path.parent / "m.model", path)
+    os.remove(path.parent / "m.vocab")
+
+
+def number(folder, name, training):
+    """The vocab.json of Marian, over two languages' pieces, or of M2M-100: in another order than the pieces'."""
+    files = [folder / "source.spm", folder / "target.spm"] if name == "marian" else [folder / "sentencepiece.bpe.model"]
+    if name == "marian":
+        train(files[1], [line[::-1] for line in CORPUS] * 3, **training)
+    models = [sentencepiece.SentencePieceProcessor(str(file)) for file in files]
+    pieces = sorted({model.id_to_piece(i) for model in models for i in range(len(model))} - {"<unk>", "</s>", "<s>"})
+    pieces = pieces[:7] + pieces[8:]  # one that is found and has no number
+    first, last = (["</s>", "<unk>"], [">>fra<<", ">>deu<<", "<pad>"]) if name == "marian" else (["<s>", "<pad>", "</s>", "<unk>"], [])
+    ids = {piece: i for i, piece in enumerate([*first, *pieces, *last])}
+    (folder / "vocab.json").write_text(json.dumps(ids, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
 def main():
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir()
@@ -83,20 +130,21 @@ def main():
     for name, (file, training, settings) in KINDS.items():
         folder = OUT / name
         folder.mkdir()
-        training = dict(training) if "llama" in name else training | dict(normalization_rule_tsv=str(map_file))
-        if "llama" in name:
-            training["normalization_rule_name"] = "identity"
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(CORPUS * 3), model_prefix=str(folder / "m"), hard_vocab_limit=False, minloglevel=2, **training
-        )
-        os.rename(folder / "m.model", folder / file)
-        os.remove(folder / "m.vocab")
+        is_identity = name.startswith(("llama", "gemma"))
+        rule = dict(normalization_rule_name="identity") if is_identity else dict(normalization_rule_tsv=f"../{map_file.name}")
+        train(folder / file, CORPUS * 3, **training, **rule)
+        if name.startswith(("marian", "m2m")):
+            number(folder, name, training | rule)
+            if name == "m2m_100":
+                settings = settings | dict(additional_special_tokens=["__de__", "__fr__"])
         cls = next(cls for start, cls in CLASSES.items() if name.startswith(start))
         (folder / "tokenizer_config.json").write_text(json.dumps(dict(tokenizer_class=f"{cls}Tokenizer") | settings) + "\n")
         tokenizer = AutoTokenizer.from_pretrained(folder)
         ids = [tokenizer(text)["input_ids"] for text in all_texts]
-        decoded = [tokenizer.decode(of, clean_up_tokenization_spaces=False) for of in ids[:60]]
-        found[name] = dict(ids=ids, decoded=decoded)
+        more = [dict(text=text, ids=tokenizer(text)["input_ids"]) for text in MORE.get(name, [])]
+        is_plain = name.startswith(("marian", "m2m"))  # their special tokens are set apart by spaces
+        decoded = [tokenizer.decode(of, clean_up_tokenization_spaces=False, skip_special_tokens=is_plain) for of in ids[:60]]
+        found[name] = dict(ids=ids, decoded=decoded) | (dict(more=more) if more else {})
         print(name, len(tokenizer), sum(map(len, ids)))
     os.remove(map_file)
     text = json.dumps(dict(texts=all_texts, kinds=found), ensure_ascii=False, separators=(",", ":"))

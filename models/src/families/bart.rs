@@ -1,16 +1,17 @@
-//! BART (1910.13461) and Pegasus (1912.08777; norms before the branches, fixed sines for positions).
+//! BART (1910.13461) and its relatives, which differ in where norms stand and how positions are known: mBART (2001.08210),
+//! Pegasus (1912.08777), Marian (1804.00344), M2M-100 (2010.11125; NLLB is one).
 
 use super::bert::POST;
 use super::{Family, standard};
 use crate::config::{
     Activation, AttentionConfig, Config, ConfigFile, Embedding, Head, Mlp, NormConfig, NormKind, Positions,
-    Residual,
+    Residual, Sines,
 };
 use crate::error::Result;
 
 pub(super) const BART: Family = Family {
     model_type: "bart",
-    config: |file| bart(file, "bart"),
+    config: |file| bart(file, &LIKE_BART),
     prefixes: &["model."],
     weights: &[&[
         ("shared.weight", "token_embedding.weight"),
@@ -180,10 +181,104 @@ pub(super) const BART: Family = Family {
     linear_in_out: false,
 };
 
+pub(super) const MBART: Family = Family {
+    model_type: "mbart",
+    config: |file| {
+        let mbart = Relative {
+            model_type: "mbart",
+            residual: Residual::PRE,
+            ..LIKE_BART
+        };
+        bart(file, &mbart)
+    },
+    ..BART
+};
+
+pub(super) const PEGASUS: Family = Family {
+    model_type: "pegasus",
+    config: |file| {
+        let pegasus = Relative {
+            model_type: "pegasus",
+            residual: Residual::PRE,
+            ..LIKE_MARIAN
+        };
+        bart(file, &pegasus)
+    },
+    ..BART
+};
+
+pub(super) const MARIAN: Family = Family {
+    model_type: "marian",
+    config: |file| {
+        let shared = "share_encoder_decoder_embeddings";
+        match file.flag_or(shared, true)? {
+            true => bart(file, &LIKE_MARIAN),
+            false => Err(file.refuse(
+                shared,
+                "models with a vocabulary for each language are not read here: expected true",
+            )),
+        }
+    },
+    ..BART
+};
+
+pub(super) const M2M_100: Family = Family {
+    model_type: "m2m_100",
+    config: |file| {
+        let m2m_100 = Relative {
+            model_type: "m2m_100",
+            residual: Residual::PRE,
+            positions: endless,
+            activation: Activation::Relu,
+            is_scaled: true,
+            head_bias: false,
+            ..LIKE_MARIAN
+        };
+        bart(file, &m2m_100)
+    },
+    // Older files have the sines, which are the same for all models.
+    ignored: &["encoder.embed_positions.weights", "decoder.embed_positions.weights"],
+    ..BART
+};
+
+/// What members of the family differ in.
+struct Relative {
+    model_type: &'static str,
+    residual: Residual,
+    embedding_norm: bool,
+    positions: fn(&ConfigFile) -> Result<Positions>,
+    /// Where config.json does not say it.
+    activation: Activation,
+    /// Whether embeddings are multiplied by √hidden, where config.json does not say it.
+    is_scaled: bool,
+    /// `final_logits_bias`.
+    head_bias: bool,
+}
+
+const LIKE_BART: Relative = Relative {
+    model_type: "bart",
+    residual: POST,
+    embedding_norm: true,
+    positions: |_| Ok(Positions::Learned { offset: 2 }),
+    activation: Activation::Gelu,
+    is_scaled: false,
+    head_bias: true,
+};
+
+const LIKE_MARIAN: Relative = Relative {
+    model_type: "marian",
+    embedding_norm: false,
+    positions: counted,
+    ..LIKE_BART
+};
+
 /// Sines may have to be computed, with no weight that says how many there are.
-fn sinusoidal(file: &ConfigFile) -> Result<Positions> {
+fn counted(file: &ConfigFile) -> Result<Positions> {
     match file.size("max_position_embeddings")? {
-        0..=65_536 => Ok(Positions::Sinusoidal),
+        0..=65_536 => Ok(Positions::Sinusoidal {
+            sines: Sines::Counted,
+            offset: 0,
+        }),
         _ => Err(file.refuse(
             "max_position_embeddings",
             "expected at most 65536 where positions are sines",
@@ -191,59 +286,59 @@ fn sinusoidal(file: &ConfigFile) -> Result<Positions> {
     }
 }
 
-pub(super) const PEGASUS: Family = Family {
-    model_type: "pegasus",
-    config: |file| bart(file, "pegasus"),
-    ..BART
-};
+/// The first position is the one behind the token that fills up texts.
+fn endless(file: &ConfigFile) -> Result<Positions> {
+    Ok(Positions::Sinusoidal {
+        sines: Sines::Endless,
+        offset: file.count_or("pad_token_id", 1)? + 1,
+    })
+}
 
-fn bart(file: &ConfigFile, model_type: &str) -> Result<Config> {
+fn bart(file: &ConfigFile, relative: &Relative) -> Result<Config> {
+    let encoder = Config {
+        scope: "encoder.",
+        ..stack(file, relative, "encoder", false)?
+    };
+    Ok(Config {
+        encoder: Some(Box::new(encoder)),
+        ..stack(file, relative, "decoder", true)?
+    })
+}
+
+fn stack(file: &ConfigFile, relative: &Relative, side: &str, causal: bool) -> Result<Config> {
     let hidden_size = file.size("d_model")?;
     let norm = NormConfig {
         kind: NormKind::Layer { bias: true },
         epsilon: 1e-5,
     };
-    let is_post = model_type == "bart";
-    let stack = |side: &str, causal: bool| -> Result<Config> {
-        let heads = format!("{side}_attention_heads");
-        let (n_layers, n_heads) = (file.size(&format!("{side}_layers"))?, file.size(&heads)?);
-        let head_dim = standard::even_head_dim(file, &heads, hidden_size, n_heads)?;
-        Ok(Config {
-            vocab_size: file.size("vocab_size")?,
-            context_length: file.size("max_position_embeddings")?,
-            intermediate_size: file.size(&format!("{side}_ffn_dim"))?,
-            activation: file.activation("activation_function", Activation::Gelu)?,
-            embedding: Embedding {
-                scale: match file.flag_or("scale_embedding", !is_post)? {
-                    true => (hidden_size as f64).sqrt(),
-                    false => 1.0,
-                },
-                norm: is_post,
-                ..Embedding::plain(hidden_size)
-            },
-            positions: match is_post {
-                true => Positions::Learned { offset: 2 },
-                false => sinusoidal(file)?,
-            },
-            residual: if is_post { POST } else { Residual::PRE },
-            attention: AttentionConfig {
-                causal,
-                ..standard::attention(n_layers, head_dim, true, true)
-            },
-            mlp: Mlp::Plain { bias: true },
-            head: Head {
-                bias: true,
-                ..Head::new(file.flag_or("tie_word_embeddings", true)?)
-            },
-            ..standard::sized(model_type, hidden_size, n_layers, n_heads, head_dim, norm)
-        })
-    };
-    let encoder = Config {
-        scope: "encoder.",
-        ..stack("encoder", false)?
+    let heads = format!("{side}_attention_heads");
+    let (n_layers, n_heads) = (file.size(&format!("{side}_layers"))?, file.size(&heads)?);
+    let head_dim = standard::even_head_dim(file, &heads, hidden_size, n_heads)?;
+    let scale = match file.flag_or("scale_embedding", relative.is_scaled)? {
+        true => (hidden_size as f64).sqrt(),
+        false => 1.0,
     };
     Ok(Config {
-        encoder: Some(Box::new(encoder)),
-        ..stack("decoder", true)?
+        vocab_size: file.size("vocab_size")?,
+        context_length: file.size("max_position_embeddings")?,
+        intermediate_size: file.size(&format!("{side}_ffn_dim"))?,
+        activation: file.activation("activation_function", relative.activation)?,
+        embedding: Embedding {
+            scale,
+            norm: relative.embedding_norm,
+            ..Embedding::plain(hidden_size)
+        },
+        positions: (relative.positions)(file)?,
+        residual: relative.residual.clone(),
+        attention: AttentionConfig {
+            causal,
+            ..standard::attention(n_layers, head_dim, true, true)
+        },
+        mlp: Mlp::Plain { bias: true },
+        head: Head {
+            bias: relative.head_bias,
+            ..Head::new(file.flag_or("tie_word_embeddings", true)?)
+        },
+        ..standard::sized(relative.model_type, hidden_size, n_layers, n_heads, head_dim, norm)
     })
 }

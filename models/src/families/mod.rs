@@ -85,7 +85,10 @@ pub const FAMILIES: &[Family] = &[
     t5::T5,
     t5::MT5,
     bart::BART,
+    bart::MBART,
     bart::PEGASUS,
+    bart::MARIAN,
+    bart::M2M_100,
 ];
 
 /// The family that `config.json` names.

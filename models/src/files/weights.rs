@@ -54,6 +54,9 @@ const ENDS: [(&str, WeightFormat); 6] = [
     (".gguf", WeightFormat::Gguf),
 ];
 
+/// What weights that are not read are called by their ends.
+const OTHERS: [&str; 5] = [".onnx", ".h5", ".msgpack", ".mlmodel", ".tflite"];
+
 /// What training leaves beside the weights, by how the names begin.
 const NO_MODEL: [&str; 5] = ["training_args", "optimizer", "scheduler", "rng_state", "adapter_"];
 
@@ -184,14 +187,51 @@ fn paths_in(folder: &Path) -> Result<Vec<PathBuf>> {
         .filter(|name| !NO_MODEL.iter().any(|start| name.starts_with(start)))
         .collect();
     found.sort();
-    let folder = folder.to_owned();
     Err(match found.is_empty() {
+        true => below(folder),
+        false => Error::WeightsElsewhere {
+            folder: folder.to_owned(),
+            found,
+        },
+    })
+}
+
+/// What a folder's folders may have: `original/`, `onnx/`, or a model of its own in one.
+const MOST_BELOW: usize = 64;
+
+/// The error for a folder without weights: what its folders have.
+fn below(folder: &Path) -> Error {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut folders: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .take(MOST_BELOW)
+        .collect();
+    folders.sort();
+    let (mut found, mut model) = (Vec::new(), None);
+    for inner in folders {
+        let entries = std::fs::read_dir(&inner).into_iter().flatten().flatten();
+        let mut names: Vec<String> = entries
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        names.sort();
+        let weights = names
+            .iter()
+            .find(|name| is_weights(Path::new(name)) || OTHERS.iter().any(|end| name.ends_with(end)));
+        if let Some(name) = weights {
+            found.push(format!("{}/{name}", name_of(&inner)));
+            let is_model = inner.join("config.json").is_file() && is_weights(Path::new(name));
+            model = model.or(is_model.then_some(inner));
+        }
+    }
+    let folder = folder.to_owned();
+    match found.is_empty() {
         true => Error::FileMissing {
             folder,
             file: "model.safetensors",
         },
-        false => Error::WeightsElsewhere { folder, found },
-    })
+        false => Error::WeightsBelow { folder, found, model },
+    }
 }
 
 /// The GGUF model of a folder that has one.

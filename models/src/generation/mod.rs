@@ -65,6 +65,10 @@ pub struct GenerateOptions {
     pub early_stopping: Option<EarlyStopping>,
     /// Texts that end the generation when they appear; the model's own where there are none.
     pub stop: Vec<String>,
+    /// The language of the prompt, for a model that is told it; the tokenizer's own otherwise.
+    pub src_lang: Option<String>,
+    /// The language to write in: the decoder's first token is made to be it.
+    pub tgt_lang: Option<String>,
 }
 
 /// A text: what was given and what was made.
@@ -166,12 +170,22 @@ pub fn generate_with<'a>(
     on_draft: &mut OnDraft,
 ) -> Result<Generation> {
     let start_id = start_id(model)?;
-    let input = model.ids(prompt)?;
+    let input = match (&options.src_lang, prompt.into()) {
+        (Some(language), Prompt::Text(text)) => model.tokenizer.encode_in(language, text)?,
+        (Some(language), _) => {
+            let reason = "only a text is put in a language: what is given has its tokens already";
+            return Err(refuse("src_lang", format!("{language:?}"), reason));
+        }
+        (None, prompt) => model.ids(prompt)?,
+    };
     model.check_ids(&input)?;
     let context = start_id.map_or_else(|| input.clone(), |id| vec![id]);
     let max_length = max_length(model, context.len(), options)?;
     let beams = BeamOptions::new(&model.generation, options, model.config().vocab_size)?;
-    let processors = Processors::new(&model.generation, options, &input, context.len(), max_length)?;
+    let mut processors = Processors::new(&model.generation, options, &input, context.len(), max_length)?;
+    if let Some(language) = &options.tgt_lang {
+        processors.force_first(target(model, language)?);
+    }
     let stop = match options.stop.is_empty() {
         true => &model.generation.stop,
         false => &options.stop,
@@ -307,6 +321,19 @@ fn start_id(model: &Model) -> Result<Option<u32>> {
                     reason: format!("the decoder has to start with one of {vocab_size} tokens"),
                 }),
             }
+        }
+    }
+}
+
+/// The token of the language to write in.
+fn target(model: &Model, language: &str) -> Result<u32> {
+    let id = model.tokenizer.language_of("tgt_lang", language)?;
+    model.check_ids(&[id])?;
+    match model.body() {
+        Body::EncoderDecoder(_) => Ok(id),
+        _ => {
+            let reason = "only an encoder–decoder is told the language of what it writes";
+            Err(refuse("tgt_lang", format!("{language:?}"), reason))
         }
     }
 }

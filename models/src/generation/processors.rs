@@ -53,6 +53,12 @@ impl Processors {
         })
     }
 
+    /// Makes a token the first behind the one that the decoder starts with.
+    pub fn force_first(&mut self, id: u32) {
+        self.config.forced_first_id = Some(id);
+        self.first_length = self.n_context + 1;
+    }
+
     /// `scores` of what follows each of the sequences, which are equally long: `[sequence, vocabulary]`.
     pub fn apply(&self, sequences: &[Vec<u32>], scores: Tensor) -> Tensor {
         let Some(length) = sequences.first().map(Vec::len) else {

@@ -21,6 +21,9 @@ impl Tokenizer {
     /// The ids of a text that goes on behind another one: without special tokens, and without the space that some
     /// tokenizers put before a text.
     pub fn encode_behind(&self, text: &str) -> Result<Vec<u32>> {
+        if let Some(numbered) = &self.numbered {
+            return numbered.encode_behind(&self.inner, text);
+        }
         let normalizer = self.inner.get_normalizer().and_then(without_space_before);
         let words = self.inner.get_pre_tokenizer().map(without_space_before_words);
         let known = self.inner.get_added_vocabulary();
@@ -60,8 +63,12 @@ impl Tokenizer {
 
     /// The special tokens that [`Self::encode`] puts around a text.
     pub fn ends(&self) -> Result<Ends> {
+        self.ends_of(|text| self.encode(text))
+    }
+
+    pub(super) fn ends_of(&self, encode: impl Fn(&str) -> Result<Vec<u32>>) -> Result<Ends> {
         // A letter is no special token, so it is seen where it stands.
-        let (whole, bare) = (self.encode("a")?, self.encode_bare("a")?);
+        let (whole, bare) = (encode("a")?, self.encode_bare("a")?);
         let before = whole.windows(bare.len().max(1)).position(|part| part == bare);
         let before = before.unwrap_or(0);
         let behind = whole.len().saturating_sub(before + bare.len());

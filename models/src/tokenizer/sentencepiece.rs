@@ -1,10 +1,15 @@
 //! SentencePiece's model files, `tokenizer.model` and `spiece.model`: a protobuf with pieces, their scores, and how texts
 //! are normalised (github.com/google/sentencepiece, `sentencepiece_model.proto`). `pipeline` makes a `tokenizer.json` of one.
 
+mod normalizer;
+mod own;
 mod pipeline;
+mod written;
 
 use crate::error::{Error, Result};
 
+pub(super) use normalizer::{SentencePieceNormalizer, language};
+pub(super) use own::own_tokenizer_json;
 pub(super) use pipeline::tokenizer_json;
 
 /// What is read of a model file.
@@ -16,6 +21,10 @@ struct SentencePiece {
     unk_id: usize,
     /// What characters become, as SentencePiece compiled it.
     char_map: Vec<u8>,
+    /// Whether a space stands before every text.
+    adds_space: bool,
+    /// Whether spaces in a row are one, and none at the ends.
+    removes_spaces: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +42,8 @@ enum PieceKind {
     Control,
     /// Always found whole.
     UserDefined,
+    /// Found in no text: stands for what is unknown, or was taken out of use.
+    Unused,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +68,8 @@ impl SentencePiece {
             algorithm: Algorithm::Unigram,
             unk_id: 0,
             char_map: Vec::new(),
+            adds_space: true,
+            removes_spaces: true,
         };
         for field in Fields(bytes) {
             let (number, value) = field.map_err(|reason| damaged(reason.to_owned()))?;
@@ -100,8 +113,11 @@ impl SentencePiece {
 
     fn read_normalizer(&mut self, bytes: &[u8]) -> Result<(), String> {
         for field in Fields(bytes) {
-            if let (2, Value::Bytes(map)) = field? {
-                self.char_map = map.to_vec();
+            match field? {
+                (2, Value::Bytes(map)) => self.char_map = map.to_vec(),
+                (3, Value::Number(adds)) => self.adds_space = adds != 0,
+                (4, Value::Number(removes)) => self.removes_spaces = removes != 0,
+                _ => {}
             }
         }
         Ok(())
@@ -126,6 +142,7 @@ impl Piece {
                 (2, Value::Word(bits)) => piece.score = f32::from_bits(bits),
                 (3, Value::Number(3)) => piece.kind = PieceKind::Control,
                 (3, Value::Number(4)) => piece.kind = PieceKind::UserDefined,
+                (3, Value::Number(2 | 5)) => piece.kind = PieceKind::Unused,
                 _ => {}
             }
         }

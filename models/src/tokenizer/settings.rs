@@ -1,6 +1,8 @@
 //! What stands beside the vocabulary: `tokenizer_config.json`, and what older folders have instead of parts of it:
 //! `special_tokens_map.json` and `added_tokens.json`.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value, json};
 use tokenizers::{AddedToken, Tokenizer};
 
@@ -50,7 +52,7 @@ impl Settings {
             .map(|class| class.trim_end_matches("Fast").trim_end_matches("Tokenizer"));
         let row = kinds.iter().find(|(known, model_types, _)| match class {
             Some(class) => class == *known,
-            None => model_types.split(' ').any(|known| known == model_type),
+            None => model_types.split_whitespace().any(|known| known == model_type),
         });
         row.map(|(.., kind)| *kind)
     }
@@ -135,6 +137,43 @@ impl Settings {
         }
         let added = tokenizer.add_tokens(missing);
         added.map(|_| ()).map_err(|error| damaged(error.to_string()))
+    }
+
+    /// Adds tokens to a tokenizer whose ids are `ids`, the files' own and `usual`, named ones with what they are where the
+    /// files are silent: those that have no id come behind all others. Their ids, and whether they are special.
+    pub(super) fn add_numbered(
+        &self,
+        tokenizer: &mut Tokenizer,
+        ids: &mut HashMap<String, u32>,
+        usual: &[(&str, &str)],
+        special: impl Iterator<Item = String>,
+    ) -> Result<Vec<(u32, bool)>> {
+        let described = self.0.get(DESCRIBED).and_then(Value::as_object);
+        for (id, token) in described.into_iter().flatten() {
+            if let (Ok(id), Some(text)) = (id.parse(), content(token)) {
+                ids.insert(text.to_owned(), id);
+            }
+        }
+        let named = usual
+            .iter()
+            .map(|(name, token)| self.named(name).unwrap_or(token).to_owned());
+        let special = named.chain(special).map(|token| AddedToken::from(token, true));
+        let mut tokens: Vec<AddedToken> = Vec::new();
+        for token in self.tokens().into_iter().chain(special) {
+            match tokens.iter_mut().find(|known| known.content == token.content) {
+                Some(known) => known.special |= token.special,
+                // What is around a token is normalised, and the token is not.
+                None => tokens.push(token.normalized(false)),
+            }
+        }
+        let added = tokens.iter().map(|token| {
+            let next = ids.len() as u32;
+            (*ids.entry(token.content.clone()).or_insert(next), token.special)
+        });
+        let added = added.collect();
+        let result = tokenizer.add_tokens(tokens);
+        result.map_err(|error| damaged(error.to_string()))?;
+        Ok(added)
     }
 
     /// Puts special tokens around texts, where the settings say so.

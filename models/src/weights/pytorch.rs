@@ -29,13 +29,18 @@ struct Found<'a> {
 /// All tensors of a file, as views of it.
 ///
 /// # Errors
-/// [`Error::Pickle`] where it asks for what is not given, [`Error::OldPickle`] for the formats before archives,
+/// [`Error::Pickle`] where it asks for what is not given, [`Error::OldPickle`] and
+/// [`Error::BarePickle`] for what is no archive,
 /// [`Error::Damaged`] with what is wrong otherwise.
 pub(super) fn weights(file: &WeightFile) -> Result<Vec<StoredWeight<'_>>> {
     let bytes = file.bytes.as_slice();
     if let Some(format) = old_format(bytes) {
         let file = file.path.clone();
         return Err(Error::OldPickle { file, format });
+    }
+    if is_bare_pickle(bytes) {
+        let file = file.path.clone();
+        return Err(Error::BarePickle { file });
     }
     let found = read(bytes).map_err(|fault| match fault {
         Fault::Damaged(reason) => Error::Damaged {
@@ -87,6 +92,11 @@ fn old_format(bytes: &[u8]) -> Option<&'static str> {
         Some(b"ustar") => Some("PyTorch's format before 0.1.10"),
         _ => None,
     }
+}
+
+/// What `pickle.dump` writes: the number of a protocol, and a full stop at the end.
+fn is_bare_pickle(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x80, 2..=5, .., b'.'])
 }
 
 /// The folder of the archive, and the pickle in it.

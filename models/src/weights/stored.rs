@@ -154,12 +154,10 @@ impl StoredWeight<'_> {
     }
 
     fn no_number(&self, dtype: Dtype) -> Error {
-        Error::Damaged {
+        Error::NotNumbers {
             file: self.file.name.clone(),
-            reason: format!(
-                "{} is stored as {dtype:?}; expected F32, F16, BF16 or F64",
-                self.name
-            ),
+            name: self.name.clone(),
+            dtype: format!("{dtype:?}"),
         }
     }
 }

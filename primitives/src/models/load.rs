@@ -143,7 +143,7 @@ fn load(state: &Rc<State>, name: &str, options: LoadOptions) -> Result<Model, Sc
             });
             let model = loaded.map_err(|error| misspelt(name, error.into()))?;
             for notice in model.notices() {
-                state.output().stderr(&format!("note: {notice}\n"));
+                state.notice(notice);
             }
             let resident = Rc::new(Resident::new(model, asked, state));
             residents.0.borrow_mut().push(Rc::clone(&resident));

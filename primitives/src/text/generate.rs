@@ -53,6 +53,10 @@ options! {
         early_stopping: Option<BeamEnd> = "the model's, else false",
         /// texts that end the generation when they appear
         stop: Option<OneOrMany<String>> = "none",
+        /// the text's language, for models that translate (mBART, M2M-100, NLLB): "en_XX", "en", "eng_Latn"
+        src_lang: Option<String> = "the tokenizer's own",
+        /// the language to write in: the first token is made to be it
+        tgt_lang: Option<String> = "the model's own, if any",
         /// saliency methods to compute right away
         attribution: Option<OneOrMany<Choice<Method>>> = "none",
     }
@@ -157,6 +161,8 @@ fn model_options(options: GenerationOptions) -> Result<GenerateOptions, ScriptEr
         length_penalty: options.length_penalty,
         early_stopping: options.early_stopping.map(|BeamEnd(end)| end),
         stop: options.stop.unwrap_or_default().0,
+        src_lang: options.src_lang,
+        tgt_lang: options.tgt_lang,
     })
 }
 

@@ -1,4 +1,4 @@
-//! Notes about what runs, and does something else than in Python.
+//! Notices about what runs, and does something else than in Python.
 
 use crate::assist::complete::NameScope;
 use crate::assist::scan::Kind;
@@ -19,7 +19,7 @@ pub(crate) fn notes(text: &str, known: &NameScope) -> Vec<String> {
     let line = |at: usize| code.chars[..at].iter().filter(|c| **c == '\n').count() + 1;
     found
         .into_iter()
-        .map(|(at, note)| format!("note: line {}: {note}", line(at)))
+        .map(|(at, note)| format!("line {}: {note}", line(at)))
         .collect()
 }
 
@@ -118,7 +118,7 @@ mod tests {
             assert_eq!(noted(code).len(), 1, "{code}: {:?}", noted(code));
         }
         assert_eq!(noted("let a = 1;\n1/2 + 3/2").len(), 2);
-        assert!(noted("\n\n5/2")[0].starts_with("note: line 3: `5/2` is 2"));
+        assert!(noted("\n\n5/2")[0].starts_with("line 3: `5/2` is 2"));
         for code in [
             "7 // 2",
             "7 //2 halves",

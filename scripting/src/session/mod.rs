@@ -131,7 +131,7 @@ impl Session {
         let mut cell = compile(&self.engine, source.script())?;
         let aliases = import_aliases(&cell)?;
         for note in habits::notes::notes(code, &self.scope_of(code)) {
-            self.state.output().stderr(&format!("{note}\n"));
+            self.state.notice(&note);
         }
         self.state.sources.borrow_mut().add_functions(&cell, source);
         let mut runnable = self.library.merge(&cell);

@@ -22,8 +22,9 @@ pub(super) fn check(engine: &Engine, code: &str) -> RhaiResult<()> {
     let Some(Open::Comment { start, levels }) = scan(code).open else {
         return Ok(());
     };
-    // Our scanner is no parser: where closing the comment makes the code wrong, there is none.
-    if engine.compile(format!("{code}{}", "*/".repeat(levels))).is_err() {
+    // Our scanner is no parser: where closing the comment makes the code wrong, there is none. The space keeps `/**/`, the
+    // beginning of another kind of comment to Rhai, from coming of `/*`.
+    if engine.compile(format!("{code} {}", "*/".repeat(levels))).is_err() {
         return Ok(());
     }
     let error = ScriptError::new(ErrorKind::Syntax, "the comment that begins here is not closed");

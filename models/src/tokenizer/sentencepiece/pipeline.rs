@@ -21,6 +21,13 @@ enum Kind {
     XlmRoberta,
     /// Without the file's map of characters.
     Deberta,
+    /// With a language at the end of a text.
+    Mbart,
+    /// With a language before a text.
+    Mbart50,
+    Pegasus,
+    /// Byte pairs, as Llama's, over texts without a space before them.
+    Gemma,
 }
 
 const KINDS: &[KindRow<Kind>] = &[
@@ -29,10 +36,14 @@ const KINDS: &[KindRow<Kind>] = &[
     ("Albert", "albert", Kind::Albert),
     ("XLMRoberta", "xlm-roberta", Kind::XlmRoberta),
     ("DebertaV2", "deberta-v2", Kind::Deberta),
+    ("MBart", "mbart", Kind::Mbart),
+    ("MBart50", "", Kind::Mbart50),
+    ("Pegasus", "pegasus", Kind::Pegasus),
+    ("Gemma", "gemma gemma2 gemma3_text", Kind::Gemma),
 ];
 
 /// Tokens and their scores, in the order of their ids.
-type Vocabulary = Vec<(String, f32)>;
+pub(super) type Vocabulary = Vec<(String, f32)>;
 
 /// `None` for a class that is not read here.
 pub(in crate::tokenizer) fn tokenizer_json(
@@ -45,7 +56,7 @@ pub(in crate::tokenizer) fn tokenizer_json(
     };
     let model = SentencePiece::parse(bytes, file)?;
     let wanted = match kind {
-        Kind::Llama => Algorithm::BytePair,
+        Kind::Llama | Kind::Gemma => Algorithm::BytePair,
         _ => Algorithm::Unigram,
     };
     if model.algorithm != wanted {
@@ -66,19 +77,23 @@ pub(in crate::tokenizer) fn tokenizer_json(
         Kind::Albert => words.albert(file)?,
         Kind::XlmRoberta => words.xlm_roberta(file)?,
         Kind::Deberta => words.deberta(file)?,
+        Kind::Mbart => words.mbart(file, false)?,
+        Kind::Mbart50 => words.mbart(file, true)?,
+        Kind::Pegasus => words.pegasus(file)?,
+        Kind::Gemma => words.gemma(),
     }))
 }
 
 /// A model, and what stands beside it.
-struct Words<'a> {
-    model: &'a SentencePiece,
-    settings: &'a Settings,
+pub(super) struct Words<'a> {
+    pub(super) model: &'a SentencePiece,
+    pub(super) settings: &'a Settings,
     /// The text of a named token, or the class's own.
-    name: &'a dyn Fn(&str, &str) -> String,
+    pub(super) name: &'a dyn Fn(&str, &str) -> String,
 }
 
 impl Words<'_> {
-    fn vocabulary(&self) -> Vocabulary {
+    pub(super) fn vocabulary(&self) -> Vocabulary {
         let pieces = self.model.pieces.iter();
         pieces.map(|piece| (piece.text.clone(), piece.score)).collect()
     }
@@ -99,11 +114,6 @@ impl Words<'_> {
             decoders.push(json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
         }
         let vocabulary = self.vocabulary();
-        let ids: HashMap<&str, usize> = vocabulary
-            .iter()
-            .enumerate()
-            .map(|(id, (text, _))| (text.as_str(), id))
-            .collect();
         let named = [
             ("unk_token", "<unk>"),
             ("bos_token", "<s>"),
@@ -116,10 +126,7 @@ impl Words<'_> {
             "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": false},
             "post_processor": null,
             "decoder": {"type": "Sequence", "decoders": decoders},
-            "model": {
-                "type": "BPE", "fuse_unk": true, "byte_fallback": true, "merges": merges(&vocabulary, &ids),
-                "vocab": vocabulary.iter().enumerate().map(|(id, (text, _))| (text.clone(), json!(id))).collect::<Map<_, _>>(),
-            },
+            "model": bpe(&vocabulary, None),
         })
     }
 
@@ -137,7 +144,7 @@ impl Words<'_> {
             vocabulary,
             2,
             self.mapped(vec![]),
-            (None, &end),
+            (&[], &[&end]),
             &[
                 ("pad_token", "<pad>"),
                 ("eos_token", "</s>"),
@@ -165,7 +172,7 @@ impl Words<'_> {
             self.vocabulary(),
             1,
             self.mapped(steps),
-            (Some(&first), &last),
+            (&[&first], &[&last]),
             &[
                 ("pad_token", "<pad>"),
                 ("unk_token", "<unk>"),
@@ -196,7 +203,7 @@ impl Words<'_> {
             vocabulary,
             3,
             self.mapped(vec![]),
-            (Some(&first), &last),
+            (&[&first], &[&last]),
             &all,
         )
     }
@@ -230,7 +237,7 @@ impl Words<'_> {
             .iter()
             .position(|(text, score)| *text == unknown && *score == 0.0);
         let steps = json!({"type": "Sequence", "normalizers": steps});
-        let ends = (Some(first.as_str()), last.as_str());
+        let ends: (&[&str], &[&str]) = (&[&first], &[&last]);
         let mut json = self.unigram(file, vocabulary, unk_id.unwrap_or(1), steps, ends, &named)?;
         // Words are no more split at spaces of every kind.
         let mut splits = vec![json["decoder"].clone()];
@@ -242,43 +249,47 @@ impl Words<'_> {
     }
 
     /// Steps of normalisation, and what characters become at their end.
-    fn mapped(&self, mut steps: Vec<Value>) -> Value {
-        if !self.model.char_map.is_empty() {
-            let map = STANDARD.encode(&self.model.char_map);
-            steps.push(json!({"type": "Precompiled", "precompiled_charsmap": map}));
-        }
+    fn mapped(&self, steps: Vec<Value>) -> Value {
+        let steps = self.mapped_steps(steps, vec![]);
         match steps.is_empty() {
             true => Value::Null,
             false => json!({"type": "Sequence", "normalizers": steps}),
         }
     }
 
+    /// The file's map of characters, where it has one, between other steps.
+    pub(super) fn mapped_steps(&self, mut before: Vec<Value>, behind: Vec<Value>) -> Vec<Value> {
+        if !self.model.char_map.is_empty() {
+            let map = STANDARD.encode(&self.model.char_map);
+            before.push(json!({"type": "Precompiled", "precompiled_charsmap": map}));
+        }
+        before.extend(behind);
+        before
+    }
+
     /// Words with a ▁ for the space before each, split by how probable their pieces are.
-    fn unigram(
+    pub(super) fn unigram(
         &self,
         file: &str,
         vocabulary: Vocabulary,
         unk_id: usize,
         normalizer: Value,
-        (first, last): (Option<&str>, &str),
+        (first, last): (&[&str], &[&str]),
         named: &[(&str, &str)],
     ) -> Result<Value> {
         let id = |token: &str| {
             let id = vocabulary.iter().position(|(text, _)| text == token);
             id.ok_or_else(|| Error::Damaged {
                 file: file.to_owned(),
-                reason: format!("has no {token}, which stands at the end of texts"),
+                reason: format!("has no {token}, which stands around texts"),
             })
         };
         let special = |token: &str| json!({"SpecialToken": {"id": token, "type_id": 0}});
         let text = json!({"Sequence": {"id": "A", "type_id": 0}});
-        let around: Vec<Value> = first
-            .map(special)
-            .into_iter()
-            .chain([text, special(last)])
-            .collect();
+        let (before, behind) = (first.iter().copied().map(special), last.iter().copied().map(special));
+        let around: Vec<Value> = before.chain([text]).chain(behind).collect();
         let mut ids = Map::new();
-        for token in first.into_iter().chain([last]) {
+        for &token in first.iter().chain(last) {
             ids.insert(
                 token.to_owned(),
                 json!({"id": token, "ids": [id(token)?], "tokens": [token]}),
@@ -307,7 +318,7 @@ impl Words<'_> {
 
     /// Tokens that are found before any other: those with names, the file's own, and those that T5 fills gaps with. What
     /// the vocabulary lacks of those with names comes behind it.
-    fn special(&self, vocabulary: &[(String, f32)], named: &[(&str, &str)]) -> Vec<Value> {
+    pub(super) fn special(&self, vocabulary: &[(String, f32)], named: &[(&str, &str)]) -> Vec<Value> {
         let named: Vec<String> = named
             .iter()
             .map(|(key, default)| (self.name)(key, default))
@@ -322,7 +333,7 @@ impl Words<'_> {
             .model
             .pieces
             .iter()
-            .filter(|piece| piece.kind != PieceKind::Plain)
+            .filter(|piece| matches!(piece.kind, PieceKind::Control | PieceKind::UserDefined))
             .map(|piece| piece.text.as_str())
             .collect();
         let token = |(id, (text, _)): (usize, &(String, f32))| {
@@ -355,8 +366,28 @@ impl Words<'_> {
     }
 }
 
+/// Ids by text.
+pub(super) fn ids(vocabulary: &Vocabulary) -> HashMap<&str, usize> {
+    let all = vocabulary.iter().enumerate();
+    all.map(|(id, (text, _))| (text.as_str(), id)).collect()
+}
+
+pub(super) fn replace(pattern: Value, content: &str) -> Value {
+    json!({"type": "Replace", "pattern": pattern, "content": content})
+}
+
+/// Byte pairs, with bytes for what the vocabulary lacks.
+pub(super) fn bpe(vocabulary: &Vocabulary, unknown: Option<&str>) -> Value {
+    let words = vocabulary.iter().enumerate();
+    json!({
+        "type": "BPE", "fuse_unk": true, "byte_fallback": true, "unk_token": unknown,
+        "merges": merges(vocabulary, &ids(vocabulary)),
+        "vocab": words.map(|(id, (text, _))| (text.clone(), json!(id))).collect::<Map<_, _>>(),
+    })
+}
+
 /// Every way in which a token is made of two others, in the order of the tokens' ids, which is that of their learning.
-fn merges(vocabulary: &[(String, f32)], ids: &HashMap<&str, usize>) -> Vec<[String; 2]> {
+pub(super) fn merges(vocabulary: &[(String, f32)], ids: &HashMap<&str, usize>) -> Vec<[String; 2]> {
     let mut all: Vec<(usize, usize, usize, &str, &str)> = Vec::new();
     for (id, (text, _)) in vocabulary.iter().enumerate() {
         let mut of_one: Vec<(usize, usize, &str, &str)> = Vec::new();
