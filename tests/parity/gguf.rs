@@ -14,14 +14,14 @@ use serde_json::{Map, Value, json};
 
 use crate::families::for_each;
 
-fn cases() -> Map<String, Value> {
+pub(crate) fn cases() -> Map<String, Value> {
     let text = std::fs::read(fixtures().join("gguf/models.json")).expect("the fixture is there");
     let cases: Map<String, Value> = serde_json::from_slice(&text).expect("JSON");
     assert!(cases.len() >= 25, "only {} cases", cases.len());
     cases
 }
 
-fn open(name: &str, dtype: Option<&str>) -> Model {
+pub(crate) fn open(name: &str, dtype: Option<&str>) -> Model {
     let options = LoadOptions {
         dtype: dtype.map(str::to_owned),
         device: Some("cpu".into()),
@@ -39,7 +39,7 @@ fn last_logits(model: &Model, ids: &[u32]) -> ArrayD<f32> {
     all.slice_axis(Axis(0), (n - 6..n).into()).into_owned()
 }
 
-fn logits(model: &Model, ids: &[u32]) -> ArrayD<f32> {
+pub(crate) fn logits(model: &Model, ids: &[u32]) -> ArrayD<f32> {
     let Body::EncoderDecoder(both) = model.body() else {
         return model.logits(ids).expect("a pass");
     };

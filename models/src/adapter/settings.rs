@@ -17,7 +17,7 @@ pub(super) struct Settings {
     by_root: bool,
 }
 
-pub(crate) const FILE: &str = "adapter_config.json";
+pub(crate) use crate::files::ADAPTER_SETTINGS as FILE;
 
 /// What would make a model another one than it says here, and what is then to be done.
 const REFUSED: [(&str, &str); 4] = [
