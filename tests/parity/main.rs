@@ -14,6 +14,7 @@ mod explanations;
 mod explanations_families;
 mod faithfulness;
 mod families;
+mod formats;
 mod generation;
 mod gguf;
 mod gpt2;

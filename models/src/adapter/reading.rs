@@ -246,6 +246,9 @@ impl Module {
             self.expect(bias, &[outputs], "lora_B.bias")?;
         }
         let scale = settings.scale(&self.name, rank as usize)?;
+        if host::number(&(up * scale).isfinite().all()) == 0.0 {
+            return Err(settings.too_large(&self.name));
+        }
         let low_rank = LowRank::new(
             placed(&down.tr()),
             &placed(&up.tr()),
@@ -257,6 +260,10 @@ impl Module {
                 let magnitude = magnitude.flatten(0, -1);
                 self.expect(&magnitude, &[outputs], "lora_magnitude_vector")?;
                 low_rank.with_magnitude(&bring(&magnitude, (magnitude.kind(), own.device())), &weight.tensor())
+            }
+            None if settings.is_dora() => {
+                let missing = format!("has no lora_magnitude_vector of {}", self.name);
+                return Err(damaged(missing));
             }
             None => low_rank,
         };

@@ -90,18 +90,21 @@ pub struct StoredMatrix {
     n_rows: usize,
     /// Its axes are `[column, row]`.
     turned: bool,
+    /// In memory it would lie column by column: products round as they do there.
+    by_column: bool,
     /// What it computes with, and where.
     place: (Kind, Device),
 }
 
 impl StoredMatrix {
-    /// With `turned` its axes are `[column, row]`.
+    /// With `turned` the family has the file's rows as columns: its axes are `[column, row]`.
     pub(crate) fn new(rows: Rows, turned: bool, place: (Kind, Device)) -> Self {
         Self {
             first: 0,
             n_rows: rows.size[0],
             rows: Arc::new(rows),
             turned,
+            by_column: turned,
             place,
         }
     }
@@ -222,6 +225,10 @@ impl StoredMatrix {
             let part = unsafe {
                 let data = numbers.as_ptr().cast();
                 Tensor::from_blob(data, &size, &[size[1], 1], Kind::Float, Device::Cpu)
+            };
+            let part = match self.by_column {
+                true => part.tr().contiguous().tr(),
+                false => part,
             };
             each((first - self.first) as i64, &bring(&part, self.place));
             Ok(())
