@@ -99,3 +99,43 @@ pub fn assert_close(what: &str, found: &ArrayD<f32>, expected: &ArrayD<f32>, tol
         );
     }
 }
+
+/// The largest difference of what was found to what was expected, relative to 1 + the value.
+pub fn largest_difference(found: &ArrayD<f32>, expected: &ArrayD<f32>) -> f64 {
+    assert_eq!(found.shape(), expected.shape());
+    let differences = found.iter().zip(expected);
+    differences
+        .map(|(found, expected)| f64::from((found - expected).abs() / (1.0 + expected.abs())))
+        .fold(0.0, f64::max)
+}
+
+/// A table of a page of `docs/`, which begins with the line `head` and ends with an empty one: written anew with BLESS=1,
+/// else compared. A row is what is known, as columns, and what was measured, which may be ten times off, as rounding
+/// differs from machine to machine.
+pub fn check_table(page: &str, head: &str, rows: &[(String, f64)]) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(page);
+    let text = std::fs::read_to_string(&path).expect("the page is there");
+    let (before, rest) = text.split_once(head).expect("the table");
+    let (table, after) = rest.split_once("\n\n").map_or((rest, ""), |(table, _)| {
+        (table, &rest[table.len() + 1..])
+    });
+    if std::env::var_os("BLESS").is_some() {
+        let columns = "---|".repeat(head.matches(" |").count() - 1);
+        let lines = rows
+            .iter()
+            .map(|(facts, measured)| format!("{facts} | {measured:.0e} |\n"));
+        let lines: String = lines.collect();
+        let page = format!("{before}{head}\n|{columns}--:|\n{lines}{after}");
+        std::fs::write(&path, page).expect("the page is written");
+        return;
+    }
+    let stale = format!("docs/{page} is stale: run with BLESS=1");
+    let stored: Vec<&str> = table.trim_end().lines().skip(2).collect();
+    assert_eq!(stored.len(), rows.len(), "{stale}");
+    for ((facts, measured), line) in rows.iter().zip(stored) {
+        let (stored_facts, figure) = line.trim_end_matches(" |").rsplit_once(" | ").expect("columns");
+        assert_eq!(facts, stored_facts, "{stale}");
+        let figure: f64 = figure.parse().expect("a number");
+        assert!(*measured <= 10.0 * figure.max(1e-6), "{line}: now {measured}");
+    }
+}

@@ -10,14 +10,14 @@ use ecco_interpreter::Watch;
 use ecco_models::decoder::Decoder;
 use ecco_models::guard::guard;
 use ecco_models::host;
-use ecco_models::layers::{Linear, Norm, bring};
+use ecco_models::layers::{Norm, bring};
 use ecco_models::model::Body;
 use ecco_models::rules::Rule;
 use ecco_models::run::{Input, forward};
 use ecco_models::stack::Block;
 use ecco_models::tap::NoTap;
 use ecco_models::{Model, Site};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::error::{Error, Result, refuse};
 use crate::rows::Rows;
@@ -216,7 +216,7 @@ impl<'a> Way<'a> {
         let column = |id: u32| wide(&decoder.head.column(i64::from(id)));
         let bias = |id: u32| match &decoder.head.bias {
             Some(bias) => wide(&bias.get(i64::from(id))),
-            None => zero(&decoder.head.weight),
+            None => nothing(decoder.head.place().1),
         };
         let (mut direction, mut offset) = (column(wanted.token), bias(wanted.token));
         if let Some(contrast) = wanted.contrast {
@@ -377,8 +377,7 @@ fn on_stream(block: &Block, norm: &Option<Norm>, x: &Tensor) -> Tensor {
 }
 
 fn block_kind(block: &Block) -> Kind {
-    let Linear { weight, .. } = &block.attention.output;
-    weight.kind()
+    block.attention.output.place().0
 }
 
 fn of_bias(bias: Option<&Tensor>, direction: &Tensor) -> Tensor {
@@ -387,7 +386,11 @@ fn of_bias(bias: Option<&Tensor>, direction: &Tensor) -> Tensor {
 
 /// Nothing, where another tensor is: `[]`.
 fn zero(at: &Tensor) -> Tensor {
-    Tensor::zeros([0; 0], (Kind::Double, at.device()))
+    nothing(at.device())
+}
+
+fn nothing(device: Device) -> Tensor {
+    Tensor::zeros([0; 0], (Kind::Double, device))
 }
 
 /// The one row of what was recorded, in float64.

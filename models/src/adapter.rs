@@ -21,6 +21,7 @@ use tch::Tensor;
 use crate::config::{Config, Task};
 use crate::error::{Error, Result};
 use crate::families::Family;
+use crate::weight::Weight;
 use crate::weights::Weights;
 
 pub(crate) use low_rank::LowRank;
@@ -31,7 +32,7 @@ pub(crate) use settings::{FILE, is_adapter};
 pub(crate) struct Tunable {
     pub family: &'static Family,
     pub config: Config,
-    pub tensors: BTreeMap<String, Tensor>,
+    pub weights: BTreeMap<String, Weight>,
     /// By name, in the order in which they are made.
     changes: Vec<(String, Change)>,
 }
@@ -50,16 +51,19 @@ enum Change {
 
 impl Change {
     /// What becomes of a weight at a share of the way.
-    fn of(&self, own: &Tensor, share: f64) -> Tensor {
+    fn of(&self, own: &Weight, share: f64) -> Weight {
         match self {
             // Computed beside the weight.
             Self::LowRank(_) => own.shallow_clone(),
-            Self::Sum(one, other) if share != 0.0 => own + one.mm(other) * share,
+            Self::Sum(one, other) if share != 0.0 => (own.tensor() + one.mm(other) * share).into(),
             Self::Sum(..) => own.shallow_clone(),
-            Self::Whole(whole) => between(own, whole, share),
+            Self::Whole(whole) if share == 1.0 => whole.shallow_clone().into(),
+            Self::Whole(whole) if share == 0.0 && whole.size() == own.size() => own.shallow_clone(),
+            Self::Whole(whole) => between(&own.tensor(), whole, share).into(),
+            Self::Rows(..) if share == 0.0 => own.shallow_clone(),
             Self::Rows(index, rows) => {
-                let rows = between(&own.index_select(0, index), rows, share);
-                own.index_copy(0, index, &rows)
+                let rows = between(&own.rows(index), rows, share);
+                own.tensor().index_copy(0, index, &rows).into()
             }
         }
     }
@@ -84,10 +88,10 @@ impl Tunable {
     /// adapter has, of tokens that it adds, are there at every share.
     pub(crate) fn at(&self, share: f64) -> (Config, Weights) {
         let mut config = self.config.clone();
-        let mut tensors: BTreeMap<String, Tensor> = self
-            .tensors
+        let mut weights: BTreeMap<String, Weight> = self
+            .weights
             .iter()
-            .map(|(name, tensor)| (name.clone(), tensor.shallow_clone()))
+            .map(|(name, weight)| (name.clone(), weight.shallow_clone()))
             .collect();
         let mut low_ranks = BTreeMap::new();
         for (name, change) in &self.changes {
@@ -100,29 +104,29 @@ impl Tunable {
                 continue;
             }
             if !matches!(change, Change::Rows(..)) {
-                self.untie(name, &mut config, &mut tensors);
+                self.untie(name, &mut config, &mut weights);
             }
-            let changed = tensors.get(name).map(|own| change.of(own, share));
-            tensors.extend(changed.map(|changed| (name.clone(), changed)));
+            let changed = weights.get(name).map(|own| change.of(own, share));
+            weights.extend(changed.map(|changed| (name.clone(), changed)));
         }
-        if let Some(embedding) = tensors.get(EMBEDDING) {
+        if let Some(embedding) = weights.get(EMBEDDING) {
             let n_tokens = embedding.size()[0] as usize;
             config.vocab_size = n_tokens;
             if let Some(encoder) = &mut config.encoder {
                 encoder.vocab_size = n_tokens;
             }
         }
-        (config, Weights::of_tensors(tensors, low_ranks, self.family))
+        (config, Weights::of_weights(weights, low_ranks, self.family))
     }
 
     /// The model's own weight. A head that is the embeddings has theirs.
-    fn own(&self, name: &str) -> Option<&Tensor> {
-        let tied = || (name == HEAD && self.config.head.tied).then(|| self.tensors.get(EMBEDDING))?;
-        self.tensors.get(name).or_else(tied)
+    fn own(&self, name: &str) -> Option<&Weight> {
+        let tied = || (name == HEAD && self.config.head.tied).then(|| self.weights.get(EMBEDDING))?;
+        self.weights.get(name).or_else(tied)
     }
 
     /// Where the head is the embeddings and only one of them is changed, both are there from now on.
-    fn untie(&self, name: &str, config: &mut Config, tensors: &mut BTreeMap<String, Tensor>) {
+    fn untie(&self, name: &str, config: &mut Config, weights: &mut BTreeMap<String, Weight>) {
         let head = match config.task {
             Task::NextToken => HEAD,
             Task::MaskedToken(_) => "task.masked.output.weight",
@@ -130,8 +134,8 @@ impl Tunable {
         };
         if config.head.tied && [EMBEDDING, head].contains(&name) {
             config.head.tied = false;
-            if let Some(own) = self.tensors.get(EMBEDDING) {
-                tensors.entry(head.into()).or_insert_with(|| own.shallow_clone());
+            if let Some(own) = self.weights.get(EMBEDDING) {
+                weights.entry(head.into()).or_insert_with(|| own.shallow_clone());
             }
         }
     }

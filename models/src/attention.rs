@@ -359,8 +359,7 @@ impl Attention {
 impl Attention {
     /// Where its weights are.
     pub fn place(&self) -> (Kind, Device) {
-        let weight = &self.output.weight;
-        (weight.kind(), weight.device())
+        self.output.place()
     }
 }
 

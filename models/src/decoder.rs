@@ -52,17 +52,16 @@ impl Decoder {
         };
         let weight = match head.tied && !weights.has("head.weight") {
             true => stack.embedding.tokens.shallow_clone(),
-            false => weights.take("head.weight", &[vocabulary, size])?,
+            false => weights.take_whole("head.weight", &[vocabulary, size])?,
         };
         let bias = match head.bias {
             true => self::bias(weights, vocabulary, stack.config.encoder.is_some())?,
             false => None,
         };
-        let weight = if weight.defined() { weight.tr() } else { weight };
         Ok(Self {
             stack,
             project_out,
-            head: Rc::new(Linear::new(weight, bias, weights.low_rank("head.weight"))),
+            head: Rc::new(Linear::new(weight.tr(), bias, weights.low_rank("head.weight"))),
         })
     }
 

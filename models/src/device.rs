@@ -114,6 +114,9 @@ const KINDS: &[(&str, Kind)] = &[
     ("f64", Kind::Double),
 ];
 
+/// The option that leaves weights as their files have them.
+pub const STORED: &str = "stored";
+
 /// The number type an option names, by PyTorch's names or the short ones.
 pub fn kind(name: &str) -> Result<Kind> {
     KINDS
@@ -124,7 +127,7 @@ pub fn kind(name: &str) -> Result<Kind> {
             refuse(
                 "dtype",
                 format!("{name:?}"),
-                "expected float32, float16, bfloat16 or float64",
+                "expected float32, float16, bfloat16, float64 or stored",
             )
         })
 }

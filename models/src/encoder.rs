@@ -147,15 +147,14 @@ fn masked_head(stack: &Stack, weights: &mut Weights, config: &Config) -> Result<
     let Head { tied, bias, .. } = config.head;
     let weight = match tied && !weights.has("task.masked.output.weight") {
         true => stack.embedding.tokens.shallow_clone(),
-        false => weights.take("task.masked.output.weight", &[vocabulary, size])?,
+        false => weights.take_whole("task.masked.output.weight", &[vocabulary, size])?,
     };
     let bias = match bias {
         true => Some(weights.take("task.masked.output.bias", &[vocabulary])?),
         false => None,
     };
-    let weight = if weight.defined() { weight.tr() } else { weight };
     let low_rank = weights.low_rank("task.masked.output.weight");
-    Ok(Linear::new(weight, bias, low_rank))
+    Ok(Linear::new(weight.tr(), bias, low_rank))
 }
 
 impl Transform {

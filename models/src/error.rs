@@ -267,7 +267,7 @@ impl Diagnostic for Error {
             Self::AdapterMisfit { .. } => "an adapter fits the model that it was trained on alone: its \
                  adapter_config.json names that as base_model_name_or_path"
                 .into(),
-            Self::NoAdapter { .. } => "load it with its adapter: a folder with adapter_config.json".into(),
+            Self::NoAdapter { .. } => "load it with its adapter: a folder with adapter_config.json, or a hub id".into(),
             Self::NoBase { .. } => {
                 "load the model that the adapter is for, by folder or hub id, and name the adapter beside it".into()
             }

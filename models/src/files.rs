@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::gguf;
 
-pub use weights::{WeightBytes, WeightFile, WeightFormat};
+pub use weights::{SharedBytes, WeightBytes, WeightFile, WeightFormat};
 pub(crate) use weights::{gguf_part_names, index_name, is_weights};
 use weights::{is_gguf, weight_paths};
 
@@ -36,6 +36,9 @@ const TOKENIZER_FILES: [&str; 4] = [
     "added_tokens.json",
     "chat_template.jinja",
 ];
+/// What PEFT calls the files of an adapter; of its weights the first that is there.
+pub(crate) const ADAPTER_SETTINGS: &str = "adapter_config.json";
+pub(crate) const ADAPTER_WEIGHTS: [&str; 2] = ["adapter_model.safetensors", "adapter_model.bin"];
 /// Where chat templates for a purpose are, each `NAME.jinja`.
 pub(crate) const TEMPLATE_FOLDER: &str = "additional_chat_templates";
 /// There are two or three.
@@ -237,17 +240,16 @@ impl ModelFiles {
         if !folder.is_dir() {
             return Err(Error::FolderNotFound { path: folder.into() });
         }
-        let weights = ["adapter_model.safetensors", "adapter_model.bin"];
-        let weights = weights
+        let weights = ADAPTER_WEIGHTS
             .iter()
             .map(|name| folder.join(name))
             .find(|path| is_there(path));
         let weights = weights.ok_or_else(|| Error::FileMissing {
             folder: folder.to_owned(),
-            file: "adapter_model.safetensors",
+            file: ADAPTER_WEIGHTS[0],
         })?;
         Ok(Self {
-            config: read(folder, "adapter_config.json")?,
+            config: read(folder, ADAPTER_SETTINGS)?,
             generation_config: None,
             tokenizer: match is_there(&folder.join("tokenizer.json")) {
                 true => TokenizerFiles::open(folder)?,

@@ -56,7 +56,7 @@ fn silence_guarded_panics() {
 }
 
 /// The exception's own message, without libtorch's C++ backtrace, if the panic is one of `tch`'s.
-fn torch_message(panic: &(dyn Any + Send)) -> Option<String> {
+pub(crate) fn torch_message(panic: &(dyn Any + Send)) -> Option<String> {
     let text = panic
         .downcast_ref::<String>()
         .map(String::as_str)

@@ -6,6 +6,7 @@
 //! `address` and `cache`), and answers with the snapshot's folder. Every body is verified against the hash that the
 //! hub announces before any program can see it. `settings` reads the environment variables of the Python library.
 
+mod adapter;
 mod address;
 mod cache;
 mod download;
@@ -21,6 +22,7 @@ use hf_hub::api::RepoInfo;
 use hf_hub::{Repo, RepoType};
 use ureq::http::Method;
 
+pub use self::adapter::fetch_adapter;
 pub use self::error::HubError;
 pub use self::files::fetch_files;
 pub use self::settings::HubSettings;
@@ -74,18 +76,23 @@ pub fn fetch_with(
     listing::check_revision(revision)?;
     let cache = ModelCache::new(&settings.cache, repo_id);
     if settings.offline {
-        return cached(&cache, options).ok_or_else(|| HubError::NotCached {
-            repo_id: repo_id.to_owned(),
-            revision: revision.to_owned(),
-            cache: settings.cache.clone(),
-            commits: cache.commits(),
+        return cached(&cache, options).ok_or_else(|| {
+            adapter::only_adapter(&cache, revision).unwrap_or_else(|| HubError::NotCached {
+                repo_id: repo_id.to_owned(),
+                revision: revision.to_owned(),
+                cache: settings.cache.clone(),
+                commits: cache.commits(),
+            })
         });
     }
     let client = Client::new(settings)?;
     let repo = Repo::with_revision(repo_id.to_owned(), RepoType::Model, revision.to_owned());
     let info = match describe(&client, &repo, watch) {
         // As with the Python library, a model that is here works without its server.
-        Err(error) if error.is_outage() => return cached(&cache, options).ok_or(error),
+        Err(error) if error.is_outage() => {
+            let only_adapter = || adapter::only_adapter(&cache, revision).unwrap_or(error);
+            return cached(&cache, options).ok_or_else(only_adapter);
+        }
         Err(error @ HubError::RevisionNotFound { .. }) => {
             let folder = cache.lengthened(revision).ok_or(error)?;
             return Ok(Snapshot { folder, notice: None });

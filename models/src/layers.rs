@@ -9,6 +9,7 @@ use crate::adapter::LowRank;
 use crate::config::{Activation, NormConfig, NormKind};
 use crate::error::Result;
 use crate::rules::{Rule, over_itself};
+use crate::weight::Weight;
 use crate::weights::Weights;
 
 /// Brings a tensor to the weights that it is to meet; costs nothing where it is there already.
@@ -20,7 +21,7 @@ pub fn bring(x: &Tensor, (kind, device): (Kind, Device)) -> Tensor {
 /// x W + b, and what an adapter adds to it.
 pub struct Linear {
     /// `[in, out]`, without what an adapter adds: the methods are with it.
-    pub weight: Tensor,
+    weight: Weight,
     pub bias: Option<Tensor>,
     low_rank: Option<Rc<LowRank>>,
 }
@@ -46,7 +47,7 @@ impl Linear {
     }
 
     /// `weight` is `[in, out]`.
-    pub(crate) fn new(weight: Tensor, bias: Option<Tensor>, low_rank: Option<Rc<LowRank>>) -> Self {
+    pub(crate) fn new(weight: Weight, bias: Option<Tensor>, low_rank: Option<Rc<LowRank>>) -> Self {
         let added = low_rank.as_ref().and_then(|low_rank| low_rank.bias.as_ref());
         let bias = match (bias, added) {
             (Some(bias), Some(added)) => Some(bias + added),
@@ -60,15 +61,19 @@ impl Linear {
         }
     }
 
+    /// What its weight computes with, and where.
+    pub fn place(&self) -> (Kind, Device) {
+        self.weight.place()
+    }
+
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let size = x.size();
         let (inputs, outputs) = (size[size.len() - 1], self.weight.size()[1]);
         let rows = x.reshape([-1, inputs]);
         let y = match (&self.low_rank, &self.bias) {
-            (None, Some(bias)) => bias.addmm(&rows, &self.weight),
-            (None, None) => rows.mm(&self.weight),
+            (None, bias) => self.weight.affine(&rows, bias.as_ref()),
             (Some(low_rank), bias) => {
-                let y = low_rank.forward(&rows, rows.mm(&self.weight));
+                let y = low_rank.forward(&rows, self.weight.affine(&rows, None));
                 bias.as_ref().map_or(y.shallow_clone(), |bias| y + bias)
             }
         };
@@ -77,13 +82,10 @@ impl Linear {
 
     pub fn backward(&self, cotangent: &Tensor) -> Tensor {
         match &self.low_rank {
-            None => cotangent.matmul(&self.weight.tr()),
+            None => self.weight.back(cotangent),
             Some(low_rank) => {
                 let beside = low_rank.backward(cotangent);
-                low_rank
-                    .gained(cotangent.shallow_clone())
-                    .matmul(&self.weight.tr())
-                    + beside
+                self.weight.back(&low_rank.gained(cotangent.shallow_clone())) + beside
             }
         }
     }
@@ -91,7 +93,7 @@ impl Linear {
     /// The layer of the outputs from `start` on, `length` of them, without its bias.
     pub fn part(&self, start: i64, length: i64) -> Self {
         Self {
-            weight: self.weight.narrow(1, start, length),
+            weight: self.weight.outputs(start, length),
             bias: None,
             low_rank: self
                 .low_rank
@@ -103,7 +105,7 @@ impl Linear {
     /// How much of each input goes along `direction`, `[out]`, in what the layer makes of it: `[in]`.
     pub fn along(&self, direction: &Tensor) -> Tensor {
         match &self.low_rank {
-            None => self.weight.mv(direction),
+            None => self.weight.along(direction),
             Some(_) => self.backward(&direction.unsqueeze(0)).squeeze_dim(0),
         }
     }
@@ -111,10 +113,10 @@ impl Linear {
     /// What an output is the product of with the input: `[in]`.
     pub fn column(&self, output: i64) -> Tensor {
         match &self.low_rank {
-            None => self.weight.select(1, output),
+            None => self.weight.outputs(output, 1).tensor().select(1, 0),
             Some(_) => {
                 let part = self.part(output, 1);
-                part.along(&Tensor::ones([1], (self.weight.kind(), self.weight.device())))
+                part.along(&Tensor::ones([1], self.place()))
             }
         }
     }

@@ -9,7 +9,7 @@
 //! - [`decoder`], [`encoder`], [`encoder_decoder`]: a [`stack`] of blocks of [`attention`] and [`mlp`] (in one family beside a [`convolution`]), these of [`layers`]; [`rope`]: rotary positions
 //! - [`backward`]: the decoder's batched vector–Jacobian products; [`rules`]: what stands for slopes in autograd
 //! - [`families`], [`config`]: what differs between families, as data
-//! - [`files`], [`weights`], [`hub`]: from a folder, the binary or the hub to tensors; `gguf`: one file that is all of it
+//! - [`files`], [`weights`], [`hub`]: from a folder, the binary or the hub to tensors, each a [`weight`]; `gguf`: one file that is all of it
 //! - [`adapter`]: what fine-tuning changed, computed beside the weights
 //! - [`quantization`]: weights of few bits, read as numbers
 //! - [`tokenizer`]: text to tokens and back
@@ -50,6 +50,7 @@ pub mod site;
 pub mod stack;
 pub mod tap;
 pub mod tokenizer;
+pub mod weight;
 pub mod weights;
 
 pub use chat::{Chat, ChatOptions, Prompt};

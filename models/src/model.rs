@@ -24,6 +24,7 @@ use crate::site::{Place, Site};
 use crate::stack::Stack;
 use crate::tap::{Capture, ReportTap, Tap};
 use crate::tokenizer::Tokenizer;
+use crate::weights::Sum;
 use ecco_interpreter::{Progress, Watch};
 
 pub use loading::{LoadOptions, load};
@@ -32,7 +33,7 @@ pub use loading::{LoadOptions, load};
 pub struct Model {
     name: String,
     body: Body,
-    n_parameters: u64,
+    sum: Sum,
     pub(crate) tokenizer: Rc<Tokenizer>,
     pub(crate) generation: Rc<GenerationConfig>,
     chat: Option<Rc<ChatTemplate>>,
@@ -84,7 +85,7 @@ impl Model {
         Self {
             name: self.name.clone(),
             body,
-            n_parameters: self.n_parameters,
+            sum: self.sum,
             tokenizer: Rc::clone(&self.tokenizer),
             generation: Rc::clone(&self.generation),
             chat: self.chat.clone(),
@@ -212,12 +213,12 @@ impl Model {
     }
 
     pub fn n_parameters(&self) -> u64 {
-        self.n_parameters
+        self.sum.n_parameters
     }
 
-    /// Bytes the weights take on their device.
+    /// Bytes the weights take where they are kept.
     pub fn memory_bytes(&self) -> u64 {
-        self.n_parameters * self.stack().kind().elt_size_in_bytes() as u64
+        self.sum.n_bytes
     }
 
     /// One pass over a whole sequence: the head's input `[1, position, size]`.
@@ -278,7 +279,7 @@ impl Model {
 
     /// Refuses a sequence the model cannot take.
     pub fn check_ids(&self, ids: &[u32]) -> Result<()> {
-        if self.devices().contains(&Device::Cpu) {
+        if self.sum.is_stored || self.devices().contains(&Device::Cpu) {
             self.files.ensure_unchanged()?;
         }
         self.check_ids_for(self.config(), ids)

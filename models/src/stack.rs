@@ -17,6 +17,7 @@ use crate::host::{self, Constants};
 use crate::layers::{Linear, Norm, bring};
 use crate::rules::Rule;
 use crate::tap::{Site, Tap};
+use crate::weight::Weight;
 use crate::weights::Weights;
 
 use block::Surroundings;
@@ -43,7 +44,7 @@ pub struct Parts {
 
 /// From token ids to the residual stream.
 pub struct Embedding {
-    pub tokens: Tensor,        // [vocabulary, size]
+    pub tokens: Weight,        // [vocabulary, size]
     positions: Option<Tensor>, // [position, size or hidden]
     /// The vector of the first segment; texts have one.
     segment: Option<Tensor>, // [size]
@@ -154,7 +155,7 @@ impl Stack {
 
     /// The same of ids that are on the device already, `[position]`.
     pub fn embed_from(&self, ids: &Tensor) -> Tensor {
-        self.embedding.tokens.index_select(0, ids).unsqueeze(0)
+        self.embedding.tokens.rows(ids).unsqueeze(0)
     }
 
     /// From token embeddings `[batch, position, size]` to the residual stream after the last layer, normalised
@@ -250,7 +251,7 @@ impl Embedding {
         } else {
             "token_embedding.weight"
         };
-        let tokens = weights.take(name, &[config.vocab_size, size])?;
+        let tokens = weights.take_whole(name, &[config.vocab_size, size])?;
         let positions = match config.positions {
             Positions::Learned { offset } => {
                 let shape = [config.context_length + offset, width];
@@ -275,7 +276,7 @@ impl Embedding {
         };
         let place = |x: Tensor| {
             if tokens.defined() {
-                bring(&x, (tokens.kind(), tokens.device()))
+                bring(&x, tokens.place())
             } else {
                 x
             }

@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::families::{Family, WeightName};
 use crate::files::index_name;
 use crate::placement::Placement;
+use crate::weight::Weight;
 use ecco_interpreter::{Progress, Watch};
 
 use prefix::common_start;
@@ -33,12 +34,10 @@ pub struct Weights {
     /// By canonical name.
     tensors: BTreeMap<String, StoredTensor>,
     /// What was taken: layers may repeat the weights of others.
-    taken: BTreeMap<String, Tensor>,
+    taken: BTreeMap<String, Weight>,
     /// The first of those that are.
     missing: Vec<String>,
     n_missing: usize,
-    /// Of all weights that were taken.
-    n_parameters: u64,
     /// What all of them are from.
     source: String,
     /// What people should know of how it was read.
@@ -53,7 +52,26 @@ struct StoredTensor {
     file: Rc<str>,
     /// Its name there.
     name: String,
-    tensor: Tensor,
+    weight: Weight,
+}
+
+/// What a model's weights come to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Sum {
+    pub n_parameters: u64,
+    /// That they take.
+    pub n_bytes: u64,
+    /// Whether some stay as the files have them, and become numbers when they are used.
+    pub is_stored: bool,
+}
+
+/// As what weights are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WeightType {
+    /// What is computed with.
+    pub kind: Kind,
+    /// Matrices that the files have in another type stay so, and are decoded when they are used.
+    pub is_stored: bool,
 }
 
 impl Weights {
@@ -76,23 +94,24 @@ impl Weights {
         }
     }
 
-    /// Bytes that each weight takes as `kind`, by canonical name.
-    pub(crate) fn sizes(stored: &[StoredWeight], family: &Family, kind: Kind) -> Vec<(String, u64)> {
+    /// Bytes that each weight takes, by canonical name.
+    pub(crate) fn sizes(stored: &[StoredWeight], family: &Family, wanted: WeightType) -> Vec<(String, u64)> {
         let canonical = |weight: &StoredWeight| match family.weight_name(&weight.name) {
-            WeightName::Canonical(name) => Some((name, weight.n_bytes_as(kind))),
+            WeightName::Canonical(name) if weight.stays(wanted) => Some((name, weight.n_bytes())),
+            WeightName::Canonical(name) => Some((name, weight.n_bytes_as(wanted.kind))),
             _ => None,
         };
         stored.iter().filter_map(canonical).collect()
     }
 
-    /// Puts every weight where it belongs, as `kind`. A weight that is there already, as a mapped file is on the CPU,
+    /// Puts every weight where it belongs, as what is wanted. A weight that is there already, as a mapped file is on the CPU,
     /// is not copied: the files must outlive the tensors. What is copied leaves no second copy on the host: the pages
     /// it was read from are given back.
     pub(crate) fn load(
         stored: Vec<StoredWeight>,
         family: &'static Family,
         placement: &Placement,
-        kind: Kind,
+        wanted: WeightType,
         watch: &mut Watch,
     ) -> Result<Self> {
         let mut weights = Self {
@@ -100,7 +119,6 @@ impl Weights {
             taken: BTreeMap::new(),
             missing: Vec::new(),
             n_missing: 0,
-            n_parameters: 0,
             source: source(&stored),
             notices: Vec::new(),
             family,
@@ -119,9 +137,9 @@ impl Weights {
                 WeightName::Unknown => unknown.push((file, weight.name)),
                 WeightName::Canonical(canonical) => {
                     let spot = placement.of(&canonical);
-                    let tensor = weight.tensor((spot.kind.unwrap_or(kind), spot.device))?;
-                    let name = weight.name;
-                    weights.insert(canonical, StoredTensor { file, name, tensor })?;
+                    let kind = spot.kind.unwrap_or(wanted.kind);
+                    let (name, weight) = weight.weight(WeightType { kind, ..wanted }, spot.device)?;
+                    weights.insert(canonical, StoredTensor { file, name, weight })?;
                 }
             }
         }
@@ -132,26 +150,25 @@ impl Weights {
     }
 
     /// Weights that are where they belong already, by canonical name, with what is added to them.
-    pub(crate) fn of_tensors(
-        tensors: BTreeMap<String, Tensor>,
+    pub(crate) fn of_weights(
+        own: BTreeMap<String, Weight>,
         low_ranks: BTreeMap<String, Rc<LowRank>>,
         family: &'static Family,
     ) -> Self {
         let file: Rc<str> = "the adapter".into();
-        let stored = |(name, tensor): (String, Tensor)| {
+        let stored = |(name, weight): (String, Weight)| {
             let stored = StoredTensor {
                 file: Rc::clone(&file),
                 name: family.name_in_file(&name),
-                tensor,
+                weight,
             };
             (name, stored)
         };
         Self {
-            tensors: tensors.into_iter().map(stored).collect(),
+            tensors: own.into_iter().map(stored).collect(),
             taken: BTreeMap::new(),
             missing: Vec::new(),
             n_missing: 0,
-            n_parameters: 0,
             source: file.to_string(),
             notices: Vec::new(),
             family,
@@ -163,9 +180,9 @@ impl Weights {
     }
 
     /// What was taken, by canonical name.
-    pub(crate) fn taken(&self) -> BTreeMap<String, Tensor> {
+    pub(crate) fn taken(&self) -> BTreeMap<String, Weight> {
         let each = self.taken.iter();
-        each.map(|(name, tensor)| (name.clone(), tensor.shallow_clone()))
+        each.map(|(name, weight)| (name.clone(), weight.shallow_clone()))
             .collect()
     }
 
@@ -182,25 +199,34 @@ impl Weights {
         unused.map(|(name, _)| name.as_str())
     }
 
-    /// A weight of the given shape. One that is missing is remembered for [`Weights::finish`].
+    /// The numbers of a weight of the given shape. One that is missing is remembered for [`Weights::finish`].
     pub fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        if let Some(tensor) = self.taken.get(name) {
-            return Ok(tensor.shallow_clone());
+        let weight = self.take_whole(name, shape)?;
+        let numbers = weight.tensor();
+        if let Weight::Stored(_) = weight {
+            self.taken.insert(name.to_owned(), numbers.shallow_clone().into());
+        }
+        Ok(numbers)
+    }
+
+    /// The same for what need not be numbers before it is used.
+    pub(crate) fn take_whole(&mut self, name: &str, shape: &[usize]) -> Result<Weight> {
+        if let Some(weight) = self.taken.get(name) {
+            return Ok(weight.shallow_clone());
         }
         let Some(StoredTensor {
             file,
             name: in_file,
-            tensor,
+            weight,
         }) = self.tensors.remove(name)
         else {
             self.miss(self.family.name_in_file(name));
-            return Ok(Tensor::new());
+            return Ok(Tensor::new().into());
         };
-        let found: Vec<usize> = tensor.size().iter().map(|&size| size as usize).collect();
+        let found: Vec<usize> = weight.size().iter().map(|&size| size as usize).collect();
         if found == shape {
-            self.n_parameters += tensor.numel() as u64;
-            self.taken.insert(name.to_owned(), tensor.shallow_clone());
-            return Ok(tensor);
+            self.taken.insert(name.to_owned(), weight.shallow_clone());
+            return Ok(weight);
         }
         Err(Error::WeightShape {
             file: file.to_string(),
@@ -211,12 +237,11 @@ impl Weights {
     }
 
     /// The weight of a linear layer as `[in, out]`, a view where the family stores `[out, in]`.
-    pub fn take_linear(&mut self, name: &str, inputs: usize, outputs: usize) -> Result<Tensor> {
-        if self.family.linear_in_out {
-            return self.take(name, &[inputs, outputs]);
+    pub(crate) fn take_linear(&mut self, name: &str, inputs: usize, outputs: usize) -> Result<Weight> {
+        match self.family.linear_in_out {
+            true => self.take_whole(name, &[inputs, outputs]),
+            false => Ok(self.take_whole(name, &[outputs, inputs])?.tr()),
         }
-        let weight = self.take(name, &[outputs, inputs])?;
-        Ok(if weight.defined() { weight.tr() } else { weight })
     }
 
     /// Keeps a weight, of two by different names the one whose name is further down in the family's tables.
@@ -226,7 +251,7 @@ impl Weights {
             return Ok(());
         };
         let [rank_old, rank_new] = [old, &new].map(|stored| self.family.rank(&stored.name));
-        if rank_old == rank_new && old.tensor != new.tensor {
+        if rank_old == rank_new && !old.weight.is_same(&new.weight) {
             return Err(Error::Damaged {
                 file: new.file.to_string(),
                 reason: format!("{} and {} are one weight, and differ", old.name, new.name),
@@ -266,9 +291,9 @@ impl Weights {
         }
     }
 
-    /// Checks that everything asked for was there, and everything there was asked for; the number of parameters, and
+    /// Checks that everything asked for was there, and everything there was asked for; what it comes to, and
     /// what people should know of how they were read.
-    pub(crate) fn finish(self) -> Result<(u64, Vec<String>)> {
+    pub(crate) fn finish(self) -> Result<(Sum, Vec<String>)> {
         if !self.missing.is_empty() {
             return Err(Error::WeightsMissing {
                 names: shorten(&self.missing, self.n_missing),
@@ -284,8 +309,18 @@ impl Weights {
             .map(|(_, stored)| (stored.file, stored.name));
         match unexpected(self.family, left.collect()) {
             Some(error) => Err(error),
-            None => Ok((self.n_parameters, self.notices)),
+            None => Ok((Sum::of(self.taken.values()), self.notices)),
         }
+    }
+}
+
+impl Sum {
+    fn of<'a>(weights: impl Iterator<Item = &'a Weight>) -> Self {
+        weights.fold(Self::default(), |sum, weight| Self {
+            n_parameters: sum.n_parameters + weight.numel(),
+            n_bytes: sum.n_bytes + weight.n_bytes(),
+            is_stored: sum.is_stored || matches!(weight, Weight::Stored(_)),
+        })
     }
 }
 

@@ -56,7 +56,7 @@ fn of_model(error: &ModelError) -> Option<String> {
             Some("free a model with lm.unload(); ecco::models() lists what is resident".into())
         }
         ModelError::NoAdapter { model } => Some(format!(
-            "load it with one: ecco::from_pretrained({model:?}, #{{adapter: \"folder\"}})"
+            "load it with one: ecco::from_pretrained({model:?}, #{{adapter: \"folder or hub id\"}})"
         )),
         ModelError::NoBase { adapter, .. } => Some(format!(
             "say which model it is for: ecco::from_pretrained(\"folder or hub id\", #{{adapter: {adapter:?}}})"

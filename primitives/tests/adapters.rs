@@ -125,7 +125,7 @@ fn what_is_no_adapter_says_so() {
         let none = refusal("ecco::from_pretrained(\"demo\", #{verbose: false}).adapter(#{scale: 0.5})");
         assert!(none.contains("demo was loaded without an adapter"), "{none}");
         assert!(
-            none.contains("ecco::from_pretrained(\"demo\", #{adapter: \"folder\"})"),
+            none.contains("ecco::from_pretrained(\"demo\", #{adapter: \"folder or hub id\"})"),
             "{none}"
         );
         let missing = refusal(&load(Path::new("/no/such/folder")));

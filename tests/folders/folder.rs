@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::panic::{UnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, UnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -21,13 +21,18 @@ pub(crate) struct Stored {
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    /// A copy of a family's folder; what are links there are files here.
+    /// A copy of a family's folder.
     pub(crate) fn copy(family: &str) -> Self {
+        Self::of(&format!("families/{family}"))
+    }
+
+    /// A copy of a folder of the fixtures; what are links there are files here.
+    pub(crate) fn of(fixture: &str) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let to = std::env::temp_dir().join(format!("ecco-folders-{}-{number}", std::process::id()));
         fs::create_dir_all(&to).expect("a folder");
-        for entry in fs::read_dir(fixtures().join("families").join(family)).expect("the fixture") {
+        for entry in fs::read_dir(fixtures().join(fixture)).expect("the fixture") {
             let entry = entry.expect("an entry");
             fs::copy(entry.path(), to.join(entry.file_name())).expect("a copy");
         }
@@ -59,7 +64,11 @@ impl Folder {
     }
 
     pub(crate) fn tensors(&self) -> BTreeMap<String, Stored> {
-        let bytes = self.read("model.safetensors");
+        self.tensors_of("model.safetensors")
+    }
+
+    pub(crate) fn tensors_of(&self, file: &str) -> BTreeMap<String, Stored> {
+        let bytes = self.read(file);
         let length = u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes")) as usize;
         let header: Map<String, Value> = serde_json::from_slice(&bytes[8..8 + length]).expect("a header");
         let data = &bytes[8 + length..];
@@ -100,9 +109,13 @@ impl Folder {
 
     /// Changes the tensors of the one file.
     pub(crate) fn edit(&self, change: impl FnOnce(&mut BTreeMap<String, Stored>)) {
-        let mut tensors = self.tensors();
+        self.edit_file("model.safetensors", change);
+    }
+
+    pub(crate) fn edit_file(&self, file: &str, change: impl FnOnce(&mut BTreeMap<String, Stored>)) {
+        let mut tensors = self.tensors_of(file);
         change(&mut tensors);
-        self.write_tensors("model.safetensors", &tensors);
+        self.write_tensors(file, &tensors);
     }
 
     /// Writes the one file as two, `a` and `b`, with an index; gives the tensors of each.
@@ -181,5 +194,55 @@ pub(crate) fn fault(
     match expected.iter().all(|part| text.contains(part)) && text.len() < 1500 {
         true => (took > most).then(|| format!("took {took} bytes")),
         false => Some(format!("said {text:?}, not {expected:?}")),
+    }
+}
+
+/// What became of many absurd values, each in the place of another.
+#[derive(Default)]
+pub(crate) struct Walk {
+    failed: Vec<String>,
+    n: usize,
+    n_refused: usize,
+}
+
+impl Walk {
+    /// Does something with an absurd value: it is refused in clear words, or works; the one takes no more than `most`
+    /// bytes, the other than twice as many.
+    pub(crate) fn step(
+        &mut self,
+        what: impl FnOnce() -> String,
+        most: u64,
+        is_clear: impl Fn(&Error) -> bool,
+        work: impl FnOnce() -> Result<(), Error>,
+    ) {
+        reset_peak();
+        let before = memory("VmRSS");
+        let result = catch_unwind(AssertUnwindSafe(work));
+        let took = memory("VmHWM").saturating_sub(before);
+        self.n += 1;
+        let fault = match result {
+            Err(_) => "panicked".into(),
+            Ok(Ok(())) if took <= 2 * most => return,
+            Ok(Err(error)) if is_clear(&error) && took <= most => {
+                self.n_refused += 1;
+                return;
+            }
+            Ok(Err(error)) if is_clear(&error) => format!("took {took} bytes: {error}"),
+            Ok(Ok(())) => format!("took {took} bytes"),
+            Ok(Err(error)) => format!("said {error}"),
+        };
+        self.failed.push(format!("{}: {fault}", what()));
+    }
+
+    /// Fails where any step did, or where there were fewer than `least`, or a smaller share than 1 / `share` was refused.
+    pub(crate) fn assert(self, least: usize, share: usize) {
+        let Self { failed, n, n_refused } = self;
+        assert!(
+            failed.is_empty(),
+            "{} of {n}:\n{}",
+            failed.len(),
+            failed.join("\n")
+        );
+        assert!(n >= least && n_refused > n / share, "{n_refused} of {n} refused");
     }
 }

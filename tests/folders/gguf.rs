@@ -4,16 +4,18 @@ use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 
 use ecco_interpreter::{Diagnostic, unwatched};
-use ecco_models::{Error, Model, load};
+use ecco_models::{Error, LoadOptions, Model, load};
 use ecco_tests::fixtures;
 
-use crate::folder::{fault, memory, reset_peak};
+use crate::folder::{Walk, fault};
 use crate::{MOST, one_at_a_time};
 
 /// A copy of a small model's file in a folder of its own.
 struct File {
     folder: PathBuf,
     bytes: Vec<u8>,
+    /// What it is opened as.
+    dtype: Option<String>,
 }
 
 impl File {
@@ -21,7 +23,14 @@ impl File {
         let folder = std::env::temp_dir().join(format!("ecco-gguf-{}-{what}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
         let bytes = std::fs::read(fixtures().join("gguf/llama.gguf")).expect("the fixture");
-        Self { folder, bytes }
+        let dtype = None;
+        Self { folder, bytes, dtype }
+    }
+
+    /// To be opened with its blocks as they are stored, or as numbers.
+    fn as_stored(mut self, stored: bool) -> Self {
+        self.dtype = stored.then(|| "stored".to_owned());
+        self
     }
 
     /// Where a text stands.
@@ -56,7 +65,11 @@ impl File {
     fn open(&self) -> Result<Model, Error> {
         let path = self.folder.join("a.gguf");
         std::fs::write(&path, &self.bytes).expect("written");
-        load(&path.display().to_string(), &Default::default(), &mut unwatched)
+        let options = LoadOptions {
+            dtype: self.dtype.clone(),
+            ..LoadOptions::default()
+        };
+        load(&path.display().to_string(), &options, &mut unwatched)
     }
 }
 
@@ -218,22 +231,38 @@ const DAMAGES: &[Damage] = &[
         },
         "NaN at flat index",
     ),
+    (
+        "a block whose scale is no number",
+        |file| {
+            // The last tensor, in blocks of 18 bytes and 32 numbers.
+            let at = file.bytes.len() - 384 * 18 + 100 * 18;
+            file.bytes[at..at + 2].copy_from_slice(&[0x00, 0x7E]);
+        },
+        "lm_head.weight holds NaN at flat index 3200",
+    ),
+    (
+        "an infinite half float",
+        |file| file.bytes[18_144 + 10..18_144 + 12].copy_from_slice(&[0x00, 0x7C]),
+        "layers.0.self_attn.v_proj.weight holds inf at flat index 5",
+    ),
 ];
 
 #[test]
 fn every_damage_is_told() {
     let _alone = one_at_a_time();
-    File::copy("whole").open().expect("undamaged");
     let mut failed = Vec::new();
-    for (number, (name, damage, expected)) in DAMAGES.iter().enumerate() {
-        let mut file = File::copy(&number.to_string());
-        damage(&mut file);
-        let fault = fault(
-            &["a.gguf", expected],
-            MOST,
-            AssertUnwindSafe(|| file.open().map(drop)),
-        );
-        failed.extend(fault.map(|what| format!("{name}: {what}")));
+    for stored in [false, true] {
+        File::copy("whole").as_stored(stored).open().expect("undamaged");
+        for (number, (name, damage, expected)) in DAMAGES.iter().enumerate() {
+            let mut file = File::copy(&number.to_string()).as_stored(stored);
+            damage(&mut file);
+            let fault = fault(
+                &["a.gguf", expected],
+                MOST,
+                AssertUnwindSafe(|| file.open().map(drop)),
+            );
+            failed.extend(fault.map(|what| format!("{name}, stored: {stored}: {what}")));
+        }
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
@@ -266,21 +295,36 @@ fn absurd_headers_are_refused_or_load() {
         f32::INFINITY.to_bits(),
         f32::MAX.to_bits(),
     ];
-    // The first tensor opens libtorch.
-    File::copy("first").open().expect("undamaged");
-    for key in keys {
-        for number in absurd {
-            let mut file = File::copy("absurd");
-            file.set(key, number);
-            reset_peak();
-            let before = memory("VmRSS");
-            if let Err(error) = file.open().map(drop) {
-                let text = error.to_string();
-                assert!(text.contains("a.gguf"), "{key} = {number}: {text}");
+    let mut walk = Walk::default();
+    for stored in [false, true] {
+        // The first tensor opens libtorch.
+        File::copy("first").as_stored(stored).open().expect("undamaged");
+        for key in keys {
+            for number in absurd {
+                let mut file = File::copy("absurd").as_stored(stored);
+                file.set(key, number);
+                let what = || format!("{key} = {number}, stored: {stored}");
+                let is_clear = |error: &Error| error.to_string().contains("a.gguf");
+                walk.step(what, MOST, is_clear, || file.open().map(drop));
             }
-            let took = memory("VmHWM").saturating_sub(before);
-            assert!(took <= MOST, "{key} = {number} took {took} bytes");
         }
+    }
+    walk.assert(150, 4);
+}
+
+/// What is read while it is used must be what was loaded: elsewhere reading would end the process.
+#[test]
+fn a_file_that_becomes_shorter_is_told_when_it_is_used() {
+    for stored in [false, true] {
+        let file = File::copy("shorter").as_stored(stored);
+        let model = file.open().expect("undamaged");
+        let ids = model.tokenizer().encode("She said").expect("tokens");
+        model.logits(&ids).expect("a pass");
+        let path = file.folder.join("a.gguf");
+        let shorter = std::fs::File::options().write(true).open(path).expect("opened");
+        shorter.set_len(12_000).expect("cut");
+        let error = model.logits(&ids).expect_err("another file");
+        assert!(matches!(&error, Error::FileChanged { file } if file == "a.gguf"), "{error}");
     }
 }
 

@@ -1,14 +1,15 @@
 //! Damaged model folders, of every family: each is an error that names the file and the value, and takes no memory.
 
+mod adapters;
 mod damages;
 mod folder;
 mod gguf;
 mod large;
 mod names;
 mod pytorch;
+mod quantized;
 
 use std::ops::ControlFlow;
-use std::panic::catch_unwind;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ecco_interpreter::unwatched;
@@ -19,7 +20,7 @@ use ecco_tests::fixtures;
 use serde_json::{Value, json};
 
 use damages::DAMAGES;
-use folder::{Folder, fault, memory, reset_peak};
+use folder::{Folder, Walk, fault};
 
 /// Bytes that a refused folder may take at its most, beside what is resident: its files are under 200 kB. A weight of
 /// the largest size that a config may say has gigabytes.
@@ -128,43 +129,27 @@ fn keys(config: &Value) -> Vec<String> {
 #[test]
 fn absurd_configs_are_refused_or_work() {
     let _alone = one_at_a_time();
-    let (mut failed, mut n, mut n_refused) = (Vec::new(), 0, 0);
+    let mut walk = Walk::default();
     for family in families() {
         let folder = Folder::copy(&family);
         let config = folder.config();
         open(&folder).expect("undamaged");
         for key in keys(&config) {
-            for value in absurd() {
-                let mut changed = config.clone();
-                *changed.pointer_mut(&key).expect("the key") = value.clone();
-                folder.write_config(&changed);
-                reset_peak();
-                let before = memory("VmRSS");
-                let result = catch_unwind(|| open(&folder).and_then(|model| try_out(&model)));
-                let took = memory("VmHWM").saturating_sub(before);
-                n += 1;
-                let what = match result {
-                    Err(_) => "panicked".into(),
-                    Ok(Ok(())) if took <= 2 * MOST => continue,
-                    Ok(Err(error)) if is_clear(&error) && took <= MOST => {
-                        n_refused += 1;
-                        continue;
-                    }
-                    Ok(Err(error)) if is_clear(&error) => format!("took {took} bytes: {error}"),
-                    Ok(Ok(())) => format!("took {took} bytes"),
-                    Ok(Err(error)) => format!("said {error}"),
-                };
-                failed.push(format!("{family}, {key}: {value}: {what}"));
-            }
+            walk_values(&mut walk, &folder, &config, &key, &family);
         }
     }
-    assert!(
-        failed.is_empty(),
-        "{} of {n}:\n{}",
-        failed.len(),
-        failed.join("\n")
-    );
-    assert!(n > 10_000 && n_refused > n / 4, "{n_refused} of {n} refused");
+    walk.assert(10_000, 4);
+}
+
+/// Puts every absurd value in the place of one in config.json, and tries the model out.
+fn walk_values(walk: &mut Walk, folder: &Folder, config: &Value, key: &str, name: &str) {
+    for value in absurd() {
+        let mut changed = config.clone();
+        *changed.pointer_mut(key).expect("the key") = value.clone();
+        folder.write_config(&changed);
+        let what = || format!("{name}, {key}: {value}");
+        walk.step(what, MOST, is_clear, || open(folder).and_then(|model| try_out(&model)));
+    }
 }
 
 /// Names a file or an option; not what libtorch says of shapes.

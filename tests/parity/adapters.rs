@@ -9,13 +9,13 @@ use ecco_models::model::Body;
 use ecco_models::run::Input;
 use ecco_models::tap::{NoTap, to_array};
 use ecco_models::{Error, LoadOptions, Model, load};
-use ecco_tests::{assert_close, fixtures, integers};
+use ecco_tests::{assert_close, fixtures, integers, largest_difference};
 use ndarray::{ArrayD, Axis, Slice};
 use serde_json::Value;
 
 use crate::direct::assert_sums;
 
-fn cases() -> Vec<(String, Value)> {
+pub(crate) fn cases() -> Vec<(String, Value)> {
     let path = fixtures().join("adapters/adapters.json");
     let said: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let Value::Object(said) = said else {
@@ -82,6 +82,17 @@ fn logits_at_every_share_of_the_way() {
             }
         }
     }
+}
+
+/// Of a tuned model's logits to PEFT's, at the shares that are stored.
+pub(crate) fn difference(name: &str, said: &Value) -> f64 {
+    let (model, ids) = (tuned(name), integers(&said["ids"]));
+    let shares = said["scales"].as_object().unwrap().iter();
+    let each = shares.map(|(share, expected)| {
+        let view = model.adapted(share.parse().unwrap()).unwrap();
+        largest_difference(&last_logits(&view, &ids), &numbers(expected))
+    });
+    each.fold(0.0, f64::max)
 }
 
 #[test]

@@ -251,8 +251,7 @@ fn the_written_backward_pass_is_autograds() {
             .decoder("a test")
             .unwrap()
             .head
-            .weight
-            .select(1, token)
+            .column(token)
             .unsqueeze(0);
         let cotangents = cotangent.expand([rows.len() as i64, -1], false);
         let mut proceed = || ControlFlow::Continue(());

@@ -134,7 +134,7 @@ fn a_part_is_what_is_missing_without_it() {
     let weight = norm.forward(&post) - norm.bias().unwrap();
     let weight = weight / (center(&post) / &deviation);
     let written = center(&mlp) / deviation * weight;
-    let expected = written.dot(&decoder.head.weight.select(1, 9)).double_value(&[]);
+    let expected = written.dot(&decoder.head.column(9)).double_value(&[]);
     assert!(
         (found.layers[2].mlp - expected).abs() < 1e-9,
         "{} {expected}",

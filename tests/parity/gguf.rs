@@ -1,27 +1,26 @@
 //! GGUF files of every architecture against transformers: tokens, chats, logits.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use ecco_interpreter::unwatched;
 use ecco_models::guard::guard;
 use ecco_models::model::Body;
 use ecco_models::tap::{NoTap, to_array};
 use ecco_models::{ChatOptions, LoadOptions, Model};
-use ecco_tests::{assert_close, fixtures, integers, stored_tensor};
+use ecco_tests::{assert_close, check_table, fixtures, integers, largest_difference, stored_tensor};
 use ndarray::{ArrayD, Axis};
 use serde_json::{Map, Value, json};
 
 use crate::families::for_each;
 
-fn cases() -> Map<String, Value> {
+pub(crate) fn cases() -> Map<String, Value> {
     let text = std::fs::read(fixtures().join("gguf/models.json")).expect("the fixture is there");
     let cases: Map<String, Value> = serde_json::from_slice(&text).expect("JSON");
     assert!(cases.len() >= 25, "only {} cases", cases.len());
     cases
 }
 
-fn open(name: &str, dtype: Option<&str>) -> Model {
+pub(crate) fn open(name: &str, dtype: Option<&str>) -> Model {
     let options = LoadOptions {
         dtype: dtype.map(str::to_owned),
         device: Some("cpu".into()),
@@ -39,7 +38,7 @@ fn last_logits(model: &Model, ids: &[u32]) -> ArrayD<f32> {
     all.slice_axis(Axis(0), (n - 6..n).into()).into_owned()
 }
 
-fn logits(model: &Model, ids: &[u32]) -> ArrayD<f32> {
+pub(crate) fn logits(model: &Model, ids: &[u32]) -> ArrayD<f32> {
     let Body::EncoderDecoder(both) = model.body() else {
         return model.logits(ids).expect("a pass");
     };
@@ -98,49 +97,28 @@ fn chats_by_the_template_in_the_header() {
     assert!(n_with_template > 10);
 }
 
-/// `docs/formats.md`: written anew with BLESS=1, else compared. Its figures may be ten times off, as rounding differs
-/// from machine to machine.
 #[test]
-fn the_table_of_formats_is_fresh() {
-    let rows = rows();
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/formats.md");
-    let text = std::fs::read_to_string(&page).expect("the page is there");
-    let (before, table) = text.split_once("| `general.architecture` |").expect("a table");
-    if std::env::var_os("BLESS").is_some() {
-        let lines: Vec<String> = rows
-            .iter()
-            .map(|(facts, difference)| format!("{facts} | {difference:.0e} |"))
-            .collect();
-        let head = "| `general.architecture` | family | cases | largest difference |\n|---|---|---|--:|";
-        std::fs::write(&page, format!("{before}{head}\n{}\n", lines.join("\n"))).expect("written");
-        return;
-    }
-    let stored: Vec<&str> = table.lines().skip(2).collect();
-    assert_eq!(
-        stored.len(),
-        rows.len(),
-        "docs/formats.md is stale: run with BLESS=1"
+fn the_table_of_architectures_is_fresh() {
+    check_table(
+        "formats.md",
+        "| `general.architecture` | family | cases | largest difference |",
+        &rows(),
     );
-    for ((facts, difference), line) in rows.iter().zip(stored) {
-        let (stored_facts, figure) = line.trim_end_matches(" |").rsplit_once(" | ").expect("columns");
-        assert_eq!(facts, stored_facts, "docs/formats.md is stale: run with BLESS=1");
-        let figure: f64 = figure.parse().expect("a number");
-        assert!(*difference <= 10.0 * figure.max(1e-6), "{line}: now {difference}");
-    }
+}
+
+/// Of a case's logits, with its weights as a type, to those of transformers with the very numbers of its blocks.
+pub(crate) fn difference(name: &str, case: &Value, dtype: &str) -> f64 {
+    let model = open(name, Some(dtype));
+    let ids = integers(&case["texts"][0]["ids"]);
+    let expected = stored_tensor(&fixtures().join(format!("gguf/{name}.safetensors")), "logits");
+    largest_difference(&last_logits(&model, &ids), &expected)
 }
 
 /// What is known of each architecture, and the largest difference of its cases.
 fn rows() -> Vec<(String, f64)> {
     let mut rows: BTreeMap<(String, String), (Vec<String>, f64)> = BTreeMap::new();
     for (name, case) in cases() {
-        let model = open(&name, None);
-        let ids = integers(&case["texts"][0]["ids"]);
-        let expected = stored_tensor(&fixtures().join(format!("gguf/{name}.safetensors")), "logits");
-        let found = last_logits(&model, &ids);
-        let differences = found.iter().zip(&expected);
-        let largest = differences
-            .map(|(found, expected)| f64::from((found - expected).abs() / (1.0 + expected.abs())))
-            .fold(0.0, f64::max);
+        let (model, largest) = (open(&name, None), difference(&name, &case, "float32"));
         let architecture = case["architecture"].as_str().expect("a name").to_owned();
         let row = rows
             .entry((architecture, model.config().model_type.clone()))

@@ -14,6 +14,7 @@ use crate::families::{Family, WeightName};
 use crate::files::ModelFiles;
 use crate::host;
 use crate::layers::bring;
+use crate::weight::Weight;
 use crate::weights::{StoredWeight, stored_weights};
 
 pub(super) const WEIGHTS: &str = "adapter_model.safetensors";
@@ -86,13 +87,13 @@ impl Tunable {
         files: &ModelFiles,
         family: &'static Family,
         config: Config,
-        tensors: BTreeMap<String, Tensor>,
+        weights: BTreeMap<String, Weight>,
     ) -> Result<Self> {
         let settings = Settings::parse(&files.config)?;
         let mut tunable = Self {
             family,
             config,
-            tensors,
+            weights,
             changes: vec![],
         };
         for (canonical, module) in modules(files, family)? {
@@ -144,17 +145,18 @@ impl Module {
         &self,
         settings: &Settings,
         canonical: &str,
-        own: &Tensor,
+        own: &Weight,
         family: &Family,
     ) -> Result<Vec<Change>> {
-        let placed = |tensor: &Tensor| bring(tensor, (own.kind(), own.device()));
+        let place = own.place();
         let has = |part: &Part| self.parts.contains_key(part);
         let mut changes = Vec::new();
         let mut own = own.shallow_clone();
         if let Some(whole) = self.parts.get(&Part::Whole) {
             self.check_whole(whole, canonical, &own)?;
-            own = placed(whole);
-            changes.push(Change::Whole(own.shallow_clone()));
+            let whole = bring(whole, place);
+            own = whole.shallow_clone().into();
+            changes.push(Change::Whole(whole));
         }
         if let Some(rows) = self.parts.get(&Part::Rows) {
             changes.push(self.rows(settings, rows, &own)?);
@@ -175,7 +177,7 @@ impl Module {
     }
 
     /// Trained vectors of some tokens.
-    fn rows(&self, settings: &Settings, rows: &Tensor, own: &Tensor) -> Result<Change> {
+    fn rows(&self, settings: &Settings, rows: &Tensor, own: &Weight) -> Result<Change> {
         let tokens = settings.tokens(&self.name)?;
         let n_rows = own.size()[0];
         if let Some(token) = tokens.iter().find(|token| !(0..n_rows).contains(*token)) {
@@ -184,19 +186,19 @@ impl Module {
                 self.name
             )));
         }
-        let shape = [tokens.len() as i64, own.size()[own.dim() - 1]];
+        let shape = [tokens.len() as i64, own.size()[own.size().len() - 1]];
         self.expect(rows, &shape, "trainable_tokens_delta")?;
         let index = host::tensor(&tokens, own.device());
-        Ok(Change::Rows(index, bring(rows, (own.kind(), own.device()))))
+        Ok(Change::Rows(index, bring(rows, own.place())))
     }
 
     /// LoRA of an embedding.
-    fn sum(&self, settings: &Settings, own: &Tensor) -> Result<Change> {
+    fn sum(&self, settings: &Settings, own: &Weight) -> Result<Change> {
         let (down, up) = (
             self.part(Part::EmbeddingDown, "lora_embedding_A")?,
             self.part(Part::EmbeddingUp, "lora_embedding_B")?,
         );
-        if self.parts.contains_key(&Part::Magnitude) || own.dim() != 2 {
+        if self.parts.contains_key(&Part::Magnitude) || own.size().len() != 2 {
             return Err(damaged(format!(
                 "has DoRA's magnitudes of {}, which is no linear layer",
                 self.name
@@ -206,12 +208,12 @@ impl Module {
         self.expect(down, &[rank, own.size()[0]], "lora_embedding_A")?;
         self.expect(up, &[own.size()[1], rank], "lora_embedding_B")?;
         let scale = settings.scale(&self.name, rank as usize)?;
-        let placed = |tensor: Tensor| bring(&tensor, (own.kind(), own.device()));
+        let placed = |tensor: Tensor| bring(&tensor, own.place());
         Ok(Change::Sum(placed(down.tr()), placed(up.tr() * scale)))
     }
 
-    fn check_whole(&self, whole: &Tensor, canonical: &str, own: &Tensor) -> Result<()> {
-        let may_grow = [EMBEDDING, HEAD].contains(&canonical) && whole.dim() == own.dim();
+    fn check_whole(&self, whole: &Tensor, canonical: &str, own: &Weight) -> Result<()> {
+        let may_grow = [EMBEDDING, HEAD].contains(&canonical) && whole.dim() == own.size().len();
         let rows = if may_grow { whole.size()[0] } else { own.size()[0] };
         let expected = [&[rows], &own.size()[1..]].concat();
         self.expect(whole, &expected, "weight")
@@ -221,11 +223,11 @@ impl Module {
         &self,
         settings: &Settings,
         canonical: &str,
-        own: &Tensor,
+        own: &Weight,
         family: &Family,
     ) -> Result<Change> {
         let (down, up) = (self.part(Part::Down, "lora_A")?, self.part(Part::Up, "lora_B")?);
-        if own.dim() != 2 || canonical == EMBEDDING {
+        if own.size().len() != 2 || canonical == EMBEDDING {
             return Err(damaged(format!(
                 "has lora_A of {}, which is no linear layer",
                 self.name
@@ -238,12 +240,15 @@ impl Module {
         let (rank, outputs) = (down.size()[0], weight.size()[1]);
         self.expect(down, &[rank, weight.size()[0]], "lora_A")?;
         self.expect(up, &[outputs, rank], "lora_B")?;
-        let placed = |tensor: &Tensor| bring(tensor, (own.kind(), own.device()));
+        let placed = |tensor: &Tensor| bring(tensor, own.place());
         let bias = self.parts.get(&Part::UpBias);
         if let Some(bias) = bias {
             self.expect(bias, &[outputs], "lora_B.bias")?;
         }
         let scale = settings.scale(&self.name, rank as usize)?;
+        if host::number(&(up * scale).isfinite().all()) == 0.0 {
+            return Err(settings.too_large(&self.name));
+        }
         let low_rank = LowRank::new(
             placed(&down.tr()),
             &placed(&up.tr()),
@@ -254,7 +259,11 @@ impl Module {
             Some(magnitude) => {
                 let magnitude = magnitude.flatten(0, -1);
                 self.expect(&magnitude, &[outputs], "lora_magnitude_vector")?;
-                low_rank.with_magnitude(&bring(&magnitude, (magnitude.kind(), own.device())), &weight)
+                low_rank.with_magnitude(&bring(&magnitude, (magnitude.kind(), own.device())), &weight.tensor())
+            }
+            None if settings.is_dora() => {
+                let missing = format!("has no lora_magnitude_vector of {}", self.name);
+                return Err(damaged(missing));
             }
             None => low_rank,
         };

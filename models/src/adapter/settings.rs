@@ -17,7 +17,7 @@ pub(super) struct Settings {
     by_root: bool,
 }
 
-pub(crate) const FILE: &str = "adapter_config.json";
+pub(crate) use crate::files::ADAPTER_SETTINGS as FILE;
 
 /// What would make a model another one than it says here, and what is then to be done.
 const REFUSED: [(&str, &str); 4] = [
@@ -108,10 +108,25 @@ impl Settings {
             )));
         }
         let alpha = of(&self.alphas).unwrap_or(self.alpha);
-        Ok(match self.by_root {
+        let scale = match self.by_root {
             true => alpha / (rank as f64).sqrt(),
             false => alpha / rank as f64,
-        })
+        };
+        match (scale as f32).is_finite() {
+            true => Ok(scale),
+            false => Err(self.too_large(module)),
+        }
+    }
+
+    /// The error about a scale that leads out of the numbers.
+    pub(super) fn too_large(&self, module: &str) -> Error {
+        let reason = format!("what it multiplies in {module} is beyond float32's range");
+        self.refuse("lora_alpha", &reason)
+    }
+
+    /// Whether the weights of linear layers get lengths of their own.
+    pub(super) fn is_dora(&self) -> bool {
+        self.map.get("use_dora") == Some(&Value::Bool(true))
     }
 
     /// The tokens whose vectors are trained, of one matrix of embeddings.

@@ -1,7 +1,9 @@
 //! Files of weights: which of a folder's they are, and how they are mapped into memory.
 
 use std::fs::File;
+use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use memmap2::{MmapMut, MmapOptions, UncheckedAdvice};
@@ -16,7 +18,7 @@ pub struct WeightFile {
     /// The whole path, for people.
     pub path: String,
     pub format: WeightFormat,
-    pub bytes: WeightBytes,
+    pub bytes: Arc<WeightBytes>,
     source: Option<Source>,
 }
 
@@ -91,9 +93,19 @@ impl WeightFile {
             name: name.into(),
             path: name.into(),
             format: WeightFormat::Safetensors,
-            bytes: WeightBytes::Inside(bytes),
+            bytes: Arc::new(WeightBytes::Inside(bytes)),
             source: None,
         }
+    }
+
+    /// A part of its bytes that keeps them there; `None` where they are not its own.
+    pub(crate) fn share(&self, part: &[u8]) -> Option<SharedBytes> {
+        let start = (part.as_ptr() as usize).checked_sub(self.bytes.as_slice().as_ptr() as usize)?;
+        let range = start..start + part.len();
+        (range.end <= self.bytes.as_slice().len()).then(|| SharedBytes {
+            file: Arc::clone(&self.bytes),
+            range,
+        })
     }
 
     /// Refuses a file that was written to since it was mapped: reading where it has become shorter would end the
@@ -126,9 +138,7 @@ impl WeightBytes {
             Self::Mapped(map) => map,
         }
     }
-}
 
-impl WeightBytes {
     /// Gives pages back that are not needed for now; they are read from the file again if they are.
     pub fn give_back(&self, part: &[u8]) {
         let Self::Mapped(map) = self else { return };
@@ -141,6 +151,20 @@ impl WeightBytes {
             // where it is not copied, and then nothing is given back.
             let _ = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start) };
         }
+    }
+}
+
+/// A part of a file's bytes.
+pub struct SharedBytes {
+    file: Arc<WeightBytes>,
+    range: Range<usize>,
+}
+
+impl Deref for SharedBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.file.as_slice()[self.range.clone()]
     }
 }
 
@@ -377,7 +401,7 @@ fn map(path: &Path) -> Result<WeightFile> {
         name,
         path: path.display().to_string(),
         format,
-        bytes: WeightBytes::Mapped(map),
+        bytes: Arc::new(WeightBytes::Mapped(map)),
         source: Some(Source {
             size: metadata.len(),
             changed: metadata.modified().ok(),

@@ -23,13 +23,16 @@ pub(crate) struct BlockType {
     pub(crate) content: Content,
 }
 
+/// Makes numbers of a block's bytes, as many as it has.
+pub(crate) type Decode = fn(&[u8], &mut [f32]);
+
 /// What the bytes of a block are.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Content {
     /// One number, as a tensor has it.
     Number(Dtype, Kind),
-    /// What this makes numbers of: of a block's bytes, as many numbers as it has.
-    Blocks(fn(&[u8], &mut [f32])),
+    /// What this makes numbers of.
+    Blocks(Decode),
 }
 
 impl PartialEq for Content {
@@ -57,7 +60,7 @@ const fn blocks(
     name: &'static str,
     n_numbers: usize,
     n_bytes: usize,
-    decode: fn(&[u8], &mut [f32]),
+    decode: Decode,
 ) -> BlockType {
     BlockType {
         id,
@@ -126,8 +129,22 @@ pub(super) fn find(id: u32) -> Result<&'static BlockType, String> {
 /// Numbers that a thread is worth starting for.
 const NUMBERS_PER_THREAD: usize = 1 << 20;
 
+/// The numbers of half floats.
+pub(crate) fn f16(bytes: &[u8], numbers: &mut [f32]) {
+    for (number, bytes) in numbers.iter_mut().zip(bytes.chunks_exact(2)) {
+        *number = half(bytes);
+    }
+}
+
+/// The numbers of the upper halves of floats.
+pub(crate) fn bf16(bytes: &[u8], numbers: &mut [f32]) {
+    for (number, bytes) in numbers.iter_mut().zip(bytes.as_chunks::<2>().0) {
+        *number = f32::from_bits(u32::from(u16::from_le_bytes(*bytes)) << 16);
+    }
+}
+
 /// The numbers of whole blocks, on as many threads as there are cores.
-pub(crate) fn decode(block: &BlockType, decode: fn(&[u8], &mut [f32]), bytes: &[u8]) -> Vec<f32> {
+pub(crate) fn decode(block: &BlockType, decode: Decode, bytes: &[u8]) -> Vec<f32> {
     let n_blocks = bytes.len() / block.n_bytes;
     let mut numbers = vec![0.0; n_blocks * block.n_numbers];
     let cores = std::thread::available_parallelism().map_or(1, usize::from);

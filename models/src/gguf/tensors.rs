@@ -4,11 +4,13 @@ use safetensors::Dtype;
 use tch::{Kind, Tensor};
 
 use super::architectures::{self, Architecture};
-use super::blocks::{self, BlockType, Content};
+use super::blocks::{self, BlockType, Content, Decode};
 use super::header::Header;
 use super::reader::TensorEntry;
 use crate::error::Result;
 use crate::families::{self, fill, numbers};
+use crate::files::SharedBytes;
+use crate::weight::Rows;
 
 /// Of (name in every architecture, canonical name), both without `.weight` and `.bias`. Where ours has a star more, the
 /// tensor is cut into as many along its first axis.
@@ -73,6 +75,18 @@ struct Heads {
     keys: usize,
 }
 
+impl Change {
+    /// Which of a tensor's rows is the one that has the place `row` here, of `n_rows`.
+    fn row_in_file(self, heads: Heads, n_rows: usize, row: usize) -> usize {
+        match self {
+            Self::TurnedQueries => turned(n_rows / heads.queries, row),
+            Self::TurnedKeys => turned(n_rows / heads.keys, row),
+            Self::GroupedHeads => grouped(heads, n_rows, row),
+            Self::Transposed | Self::FromOne => row,
+        }
+    }
+}
+
 /// One tensor of ours.
 #[derive(Debug)]
 pub(crate) struct GgufWeight<'a> {
@@ -123,32 +137,71 @@ impl GgufWeight<'_> {
             Some(Change::Transposed) => tensor.tr(),
             // In single precision, as it was added.
             Some(Change::FromOne) => (tensor.to_kind(Kind::Float) - 1.0).to_kind(tensor.kind()),
-            Some(Change::TurnedQueries) => turned(&tensor, self.heads.queries),
-            Some(Change::TurnedKeys) => turned(&tensor, self.heads.keys),
-            Some(Change::GroupedHeads) => grouped(&tensor, self.heads),
+            Some(change) => {
+                let n_rows = stored[0];
+                let rows: Vec<i64> = (0..n_rows)
+                    .map(|row| change.row_in_file(self.heads, n_rows, row) as i64)
+                    .collect();
+                tensor.index_select(0, &Tensor::from_slice(&rows))
+            }
         };
         changed.contiguous()
     }
+
+    /// The rows of a matrix that `bytes` has, and whether they are columns here; `None` where another type has them as
+    /// they are, or they are no matrix.
+    pub(crate) fn rows(&self, bytes: SharedBytes) -> Option<(Rows, bool)> {
+        if self.change == Some(Change::FromOne) {
+            return None;
+        }
+        let is_transposed = self.change == Some(Change::Transposed);
+        let (n_rows, n_columns) = match self.shape[..] {
+            [rows, columns] if is_transposed => (columns, rows),
+            [rows, columns] => (rows, columns),
+            _ => return None,
+        };
+        let decode: Decode = match self.block.content {
+            Content::Number(Dtype::F16, _) => blocks::f16,
+            Content::Number(Dtype::BF16, _) => blocks::bf16,
+            Content::Blocks(decode) => decode,
+            Content::Number(..) => return None,
+        };
+        let (change, heads, block) = (self.change, self.heads, self.block);
+        let row_bytes = n_columns / block.n_numbers * block.n_bytes;
+        let read = move |row: usize, numbers: &mut [f32]| {
+            let row = change.map_or(row, |change| change.row_in_file(heads, n_rows, row));
+            let blocks = bytes[row * row_bytes..(row + 1) * row_bytes].chunks_exact(block.n_bytes);
+            for (numbers, bytes) in numbers.chunks_exact_mut(block.n_numbers).zip(blocks) {
+                decode(bytes, numbers);
+            }
+        };
+        let rows = Rows {
+            size: [n_rows, n_columns],
+            n_bytes: self.bytes.len() as u64,
+            read: Box::new(read),
+        };
+        Some((rows, is_transposed))
+    }
 }
 
-/// Rows 2 i and 2 i + 1 of each head to i and i + half.
-fn turned(tensor: &Tensor, n_heads: usize) -> Tensor {
-    let size = tensor.size();
-    let by_pair = tensor.reshape([n_heads as i64, size[0] / n_heads as i64 / 2, 2, -1]);
-    by_pair.transpose(1, 2).reshape(size)
+/// Rows 2 i and 2 i + 1 of each head are here i and i + half.
+fn turned(head_dim: usize, row: usize) -> usize {
+    let (head, place, half) = (row / head_dim, row % head_dim, head_dim / 2);
+    head * head_dim + place % half * 2 + place / half
 }
 
-/// Joined queries, keys and values to groups: some heads of queries, one of keys, one of values.
-fn grouped(tensor: &Tensor, heads: Heads) -> Tensor {
-    let size = tensor.size();
-    let (queries, keys) = (heads.queries as i64, heads.keys as i64);
-    let head_dim = size[0] / (queries + 2 * keys);
-    let of = |from: i64, n: i64| {
-        let rows = tensor.narrow(0, from * head_dim, n * head_dim);
-        rows.reshape([keys, n / keys * head_dim, -1])
+/// Joined queries, keys and values, which are groups here: some heads of queries, one of keys, one of values.
+fn grouped(heads: Heads, n_rows: usize, row: usize) -> usize {
+    let head_dim = n_rows / (heads.queries + 2 * heads.keys);
+    let per_group = heads.queries / heads.keys;
+    let (head, place) = (row / head_dim, row % head_dim);
+    let (group, head) = (head / (per_group + 2), head % (per_group + 2));
+    let in_file = match head.checked_sub(per_group) {
+        None => group * per_group + head,
+        Some(0) => heads.queries + group,
+        Some(_) => heads.queries + heads.keys + group,
     };
-    let parts = [of(0, queries), of(queries, keys), of(queries + keys, keys)];
-    Tensor::cat(&parts, 1).reshape(size)
+    in_file * head_dim + place
 }
 
 /// Every tensor of a file under the name that we have for it.

@@ -105,6 +105,10 @@ impl ModelCache {
         }
     }
 
+    pub(super) fn repo_id(&self) -> &str {
+        &self.repo_id
+    }
+
     pub(super) fn snapshot(&self, commit: &str) -> PathBuf {
         self.layout.pointer_path(commit)
     }

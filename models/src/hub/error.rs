@@ -84,6 +84,8 @@ pub enum HubError {
     NoWeights { repo_id: String },
     #[error("the model {repo_id:?} has neither safetensors nor PyTorch files, but GGUF: {}", files.join(", "))]
     GgufOnly { repo_id: String, files: Vec<String> },
+    #[error("{repo_id:?} is an adapter and no model")]
+    AdapterOnly { repo_id: String },
     #[error("the shard index of {repo_id:?} cannot be read: {reason}")]
     InvalidIndex { repo_id: String, reason: String },
     #[error("the download was interrupted")]
@@ -144,6 +146,7 @@ impl Diagnostic for HubError {
                 let file = files.first().map_or("model.gguf", String::as_str);
                 format!("name one behind the model: \"{repo_id}/{file}\"")
             }
+            Self::AdapterOnly { .. } => "name the model that it is for, and this as its adapter".to_owned(),
             Self::Interrupted => "run it again: it goes on from where it stopped".to_owned(),
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 "make room, or set HF_HOME to a folder on a larger disk".to_owned()

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use hf_hub::api::RepoInfo;
 
 use super::error::HubError;
-use crate::files::{MOST_TEMPLATES, SENTENCE_PIECE_FILES, TEMPLATE_FOLDER};
+use crate::files::{ADAPTER_SETTINGS, ADAPTER_WEIGHTS, MOST_TEMPLATES, SENTENCE_PIECE_FILES, TEMPLATE_FOLDER};
 
 /// Read beside the weights when the model has them; anything else in a repository is left there.
 const SMALL_FILES: [&str; 7] = [
@@ -78,6 +78,11 @@ pub(super) fn plan(repo_id: &str, info: &RepoInfo) -> Result<Plan, HubError> {
             files,
         });
     }
+    if names.contains(ADAPTER_SETTINGS) && !has_weights {
+        return Err(HubError::AdapterOnly {
+            repo_id: repo_id.to_owned(),
+        });
+    }
     if !names.contains("config.json") {
         return Err(HubError::FileNotFound {
             repo_id: repo_id.to_owned(),
@@ -101,6 +106,27 @@ pub(super) fn plan(repo_id: &str, info: &RepoInfo) -> Result<Plan, HubError> {
         small: small.map(str::to_owned).collect(),
         weights,
     })
+}
+
+/// The files of an adapter, weights last, chosen from what the hub lists.
+pub(super) fn adapter_files(repo_id: &str, info: &RepoInfo) -> Result<Vec<String>, HubError> {
+    let has = |name: &str| info.siblings.iter().any(|file| file.rfilename == name);
+    let missing = |file: &str| HubError::FileNotFound {
+        repo_id: repo_id.to_owned(),
+        file: file.to_owned(),
+    };
+    if !has(ADAPTER_SETTINGS) {
+        return Err(missing(ADAPTER_SETTINGS));
+    }
+    let weights = ADAPTER_WEIGHTS.into_iter().find(|name| has(name));
+    let weights = weights.ok_or_else(|| missing(ADAPTER_WEIGHTS[0]))?;
+    // A tokenizer is read where it is there whole.
+    let of_tokenizer = SMALL_FILES
+        .into_iter()
+        .filter(|name| has("tokenizer.json") && has(name));
+    let of_tokenizer = of_tokenizer.filter(|name| !["config.json", "generation_config.json"].contains(name));
+    let files = [ADAPTER_SETTINGS].into_iter().chain(of_tokenizer).chain([weights]);
+    Ok(files.map(str::to_owned).collect())
 }
 
 /// Chat templates for a purpose.

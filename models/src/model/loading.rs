@@ -22,7 +22,7 @@ use crate::hub;
 use crate::placement::{self, Parts, Placement};
 use crate::quantization::dequantized;
 use crate::tokenizer::Tokenizer;
-use crate::weights::{StoredWeight, Weights, stored_weights, take_prefix_off};
+use crate::weights::{StoredWeight, WeightType, Weights, stored_weights, take_prefix_off};
 use ecco_interpreter::Watch;
 
 /// Where and how to load.
@@ -31,11 +31,14 @@ pub struct LoadOptions {
     /// `cpu`, `cuda`, `cuda:1`, or `auto`: on several devices, where one does not have the room. Default: the first GPU
     /// if there is one.
     pub device: Option<String>,
-    /// `float32`, `float16`, `bfloat16`; default: as the file has it, but float32 for float16 on the CPU.
+    /// `float32`, `float16`, `bfloat16`; default: as the file has it, but float32 for float16 on the CPU, and for what is
+    /// computed from blocks. `stored`: blocks, and half floats on the CPU, stay as the file has them, and become numbers
+    /// when they are used.
     pub dtype: Option<String>,
     /// Branch, tag or commit of a hub model; default `main`.
     pub revision: Option<String>,
-    /// A folder with an adapter for the model, as PEFT saves it.
+    /// An adapter for the model, as PEFT saves it: a folder or a hub id, with `@` and a revision where it is not the
+    /// default branch.
     pub adapter: Option<String>,
 }
 
@@ -44,7 +47,7 @@ pub struct LoadOptions {
 ///
 /// A hub model comes from the cache that Python's `huggingface_hub` uses, or is downloaded into it.
 pub fn load(name_or_folder: &str, options: &LoadOptions, watch: &mut Watch) -> Result<Model> {
-    let (source, adapter) = with_adapter(name_or_folder, source(name_or_folder)?, options)?;
+    let (source, adapter) = with_adapter(name_or_folder, source(name_or_folder)?, options, watch)?;
     if let (Some(revision), Source::Demo | Source::Folder(_)) = (&options.revision, &source) {
         return Err(refuse(
             "revision",
@@ -52,25 +55,16 @@ pub fn load(name_or_folder: &str, options: &LoadOptions, watch: &mut Watch) -> R
             format!("{name_or_folder:?} is not a model on the hub, so it has no revisions"),
         ));
     }
-    let mut notice = None;
-    let files = match source {
-        Source::Demo => ModelFiles::demo(),
-        Source::Folder(folder) => ModelFiles::open(&folder)?,
-        Source::Hub(id) => {
-            let hub_options = hub::HubOptions {
-                revision: options.revision.clone(),
-            };
-            let snapshot = hub::fetch(&id, &hub_options, watch)?;
-            notice = snapshot.notice;
-            ModelFiles::open(&snapshot.folder)?
+    let (files, adapter, notice) = match fetched(&source, options.revision.clone(), watch) {
+        Err(Error::Hub(hub::HubError::AdapterOnly { repo_id })) if adapter.is_none() => {
+            let adapter = of_hub(&repo_id, options.revision.clone(), watch)?;
+            let base = base_beside(None, &repo_id, &adapter)?;
+            let (files, notice) = fetched(&base, None, watch)?;
+            (files, Some(adapter), notice)
         }
-        Source::HubFile(id, file) => {
-            let hub_options = hub::HubOptions {
-                revision: options.revision.clone(),
-            };
-            let parts = gguf_part_names(&file);
-            let folder = hub::fetch_files(&hub::HubSettings::from_env(), &id, &parts, &hub_options, watch)?;
-            ModelFiles::open(&folder.join(file))?
+        found => {
+            let (files, notice) = found?;
+            (files, adapter, notice)
         }
     };
     let mut model = Model::from_files(name_or_folder, (files, adapter), options, None, watch)?;
@@ -78,8 +72,35 @@ pub fn load(name_or_folder: &str, options: &LoadOptions, watch: &mut Watch) -> R
     Ok(model)
 }
 
+/// A model's files, those of the hub at a revision, and what people should know of how they were found.
+fn fetched(
+    source: &Source,
+    revision: Option<String>,
+    watch: &mut Watch,
+) -> Result<(ModelFiles, Option<String>)> {
+    let options = hub::HubOptions { revision };
+    match source {
+        Source::Demo => Ok((ModelFiles::demo(), None)),
+        Source::Folder(folder) => Ok((ModelFiles::open(folder)?, None)),
+        Source::Hub(id) => {
+            let snapshot = hub::fetch(id, &options, watch)?;
+            Ok((ModelFiles::open(&snapshot.folder)?, snapshot.notice))
+        }
+        Source::HubFile(id, file) => {
+            let parts = gguf_part_names(file);
+            let folder = hub::fetch_files(&hub::HubSettings::from_env(), id, &parts, &options, watch)?;
+            Ok((ModelFiles::open(&folder.join(file))?, None))
+        }
+    }
+}
+
 /// Where a model comes from, and its adapter.
-fn with_adapter(name: &str, source: Source, options: &LoadOptions) -> Result<(Source, Option<ModelFiles>)> {
+fn with_adapter(
+    name: &str,
+    source: Source,
+    options: &LoadOptions,
+    watch: &mut Watch,
+) -> Result<(Source, Option<ModelFiles>)> {
     let of_folder = match &source {
         Source::Folder(folder) if adapter::is_adapter(folder) => Some(folder.clone()),
         _ => None,
@@ -92,34 +113,51 @@ fn with_adapter(name: &str, source: Source, options: &LoadOptions) -> Result<(So
         )),
         (Some(folder), None) => {
             let files = ModelFiles::open_adapter(&folder)?;
-            Ok((base(&folder, &files)?, Some(files)))
+            let base = base_beside(Some(&folder), &folder.display().to_string(), &files)?;
+            Ok((base, Some(files)))
         }
-        (None, _) => Ok((source, named_adapter(options)?)),
+        (None, _) => Ok((source, named_adapter(options, watch)?)),
     }
 }
 
 /// The adapter that the options name.
-fn named_adapter(options: &LoadOptions) -> Result<Option<ModelFiles>> {
+fn named_adapter(options: &LoadOptions, watch: &mut Watch) -> Result<Option<ModelFiles>> {
     let Some(named) = &options.adapter else {
         return Ok(None);
     };
     let folder = expanded(named);
-    if !folder.join(adapter::FILE).is_file() {
-        let reason = "expected a folder with adapter_config.json";
-        return Err(refuse("adapter", format!("{named:?}"), reason));
+    if folder.join(adapter::FILE).is_file() {
+        return ModelFiles::open_adapter(&folder).map(Some);
     }
-    ModelFiles::open_adapter(&folder).map(Some)
+    let (id, revision) = match named.split_once('@') {
+        Some((id, revision)) => (id, Some(revision.to_owned())),
+        None => (named.as_str(), None),
+    };
+    match source(id) {
+        Ok(Source::Hub(id)) => of_hub(&id, revision, watch).map(Some),
+        _ => {
+            let reason = "expected a folder with adapter_config.json, or a hub id";
+            Err(refuse("adapter", format!("{named:?}"), reason))
+        }
+    }
 }
 
-/// The model that an adapter names: a folder, here or beside it, or a hub id.
-fn base(folder: &Path, adapter: &ModelFiles) -> Result<Source> {
+/// An adapter on the hub.
+fn of_hub(id: &str, revision: Option<String>, watch: &mut Watch) -> Result<ModelFiles> {
+    let options = hub::HubOptions { revision };
+    let folder = hub::fetch_adapter(&hub::HubSettings::from_env(), id, &options, watch)?;
+    ModelFiles::open_adapter(&folder)
+}
+
+/// The model that an adapter names: a folder, here or beside the adapter's, or a hub id.
+fn base_beside(folder: Option<&Path>, name: &str, adapter: &ModelFiles) -> Result<Source> {
     let unknown = |base: &str| Error::NoBase {
-        adapter: folder.to_owned(),
+        adapter: name.into(),
         base: base.to_owned(),
     };
     let base = adapter::base_of(adapter)?.ok_or_else(|| unknown(""))?;
-    match folder.join(&base) {
-        beside if beside.is_dir() => Ok(Source::Folder(beside)),
+    match folder.map(|folder| folder.join(&base)) {
+        Some(beside) if beside.is_dir() => Ok(Source::Folder(beside)),
         _ => source(&base).map_err(|_| unknown(&base)),
     }
 }
@@ -173,7 +211,7 @@ impl Model {
     /// Loads a Hugging Face folder.
     pub fn open(folder: &Path, options: &LoadOptions, watch: &mut Watch) -> Result<Self> {
         let name = folder.display().to_string();
-        let files = (ModelFiles::open(folder)?, named_adapter(options)?);
+        let files = (ModelFiles::open(folder)?, named_adapter(options, watch)?);
         Self::from_files(&name, files, options, None, watch)
     }
 
@@ -185,7 +223,7 @@ impl Model {
         watch: &mut Watch,
     ) -> Result<Self> {
         let name = folder.display().to_string();
-        let files = (ModelFiles::open(folder)?, named_adapter(options)?);
+        let files = (ModelFiles::open(folder)?, named_adapter(options, watch)?);
         Self::from_files(&name, files, options, Some(placement), watch)
     }
 
@@ -211,7 +249,7 @@ impl Model {
         placement: Option<&Placement>,
         watch: &mut Watch,
     ) -> Result<Self> {
-        let kind = options.dtype.as_deref().map(device::kind).transpose()?;
+        let wanted = Wanted::of(options.dtype.as_deref())?;
         let config_file = ConfigFile::parse(&files.config)?;
         let family = families::find(&config_file)?;
         let config = (family.config)(&config_file)?;
@@ -225,16 +263,12 @@ impl Model {
         let what = format!("loading {name}");
         let mut stored = dequantized(stored_weights(&files)?, &config_file, family)?;
         let renamed = take_prefix_off(&mut stored, family);
-        let (placement, kind) = match placement {
-            Some(placement) => {
-                let device = placement.main.device;
-                let kind = kind.unwrap_or_else(|| Weights::kind(&stored, device));
-                (placement.clone(), kind)
-            }
-            None => placed(options.device.as_deref(), &stored, family, &config, kind, &what)?,
+        let (placement, wanted) = match placement {
+            Some(placement) => (placement.clone(), wanted.on(placement.main.device, &stored)),
+            None => placed(options.device.as_deref(), &stored, family, &config, wanted, &what)?,
         };
-        let (body, (n_parameters, notices), tunable) = guard(|| {
-            let mut weights = Weights::load(stored, family, &placement, kind, watch)?;
+        let (body, (sum, notices), tunable) = guard(|| {
+            let mut weights = Weights::load(stored, family, &placement, wanted, watch)?;
             let body = body(config.clone(), &mut weights)?;
             let taken = weights.taken();
             let finished = weights.finish()?;
@@ -245,7 +279,7 @@ impl Model {
         let model = Self {
             name: name.to_owned(),
             body,
-            n_parameters,
+            sum,
             tokenizer: Rc::new(tokenizer),
             generation: Rc::new(generation),
             chat: chat.map(Rc::new),
@@ -272,15 +306,60 @@ pub(super) fn body(mut config: Config, weights: &mut Weights) -> Result<Body> {
     })
 }
 
+/// As what the option wants weights.
+#[derive(Debug, Clone, Copy)]
+enum Wanted {
+    As(Kind),
+    /// As the files have them, `true`: without making numbers of blocks before they are used.
+    AsStored(bool),
+}
+
+impl Wanted {
+    fn of(option: Option<&str>) -> Result<Self> {
+        match option {
+            None => Ok(Self::AsStored(false)),
+            Some(device::STORED) => Ok(Self::AsStored(true)),
+            Some(name) => device::kind(name).map(Self::As),
+        }
+    }
+
+    /// The same for a model's weights on a device.
+    fn on(self, device: Device, stored: &[StoredWeight]) -> WeightType {
+        let of_files = |is_stored| WeightType {
+            kind: Weights::kind(stored, device),
+            is_stored,
+        };
+        match self {
+            Self::As(kind) => WeightType {
+                kind,
+                is_stored: false,
+            },
+            Self::AsStored(false) => of_files(false),
+            // Blocks are computed with in single precision, whatever stands beside them.
+            Self::AsStored(true) => {
+                let wide = WeightType {
+                    kind: Kind::Float,
+                    is_stored: true,
+                };
+                let is_block = |weight: &StoredWeight| weight.is_encoded() && weight.stays(wide);
+                match stored.iter().any(is_block) {
+                    true => wide,
+                    false => of_files(true),
+                }
+            }
+        }
+    }
+}
+
 /// Where a model goes by the option, and as which type it is kept.
 fn placed(
     option: Option<&str>,
     stored: &[StoredWeight],
     family: &Family,
     config: &Config,
-    kind: Option<Kind>,
+    wanted: Wanted,
     what: &str,
-) -> Result<(Placement, Kind)> {
+) -> Result<(Placement, WeightType)> {
     let rooms = match option {
         Some(device::AUTO) => device::rooms()?,
         _ => vec![],
@@ -291,12 +370,12 @@ fn placed(
         Some(device::AUTO) => Device::Cpu,
         option => device::device(option)?,
     };
-    let kind = kind.unwrap_or_else(|| Weights::kind(stored, main));
-    let sizes = Weights::sizes(stored, family, kind);
+    let wanted = wanted.on(main, stored);
+    let sizes = Weights::sizes(stored, family, wanted);
     if has_gpu {
-        let parts = Parts::new(config, &sizes, kind);
-        return Ok((placement::spread(&parts, &rooms, what)?, kind));
+        let parts = Parts::new(config, &sizes, wanted.kind);
+        return Ok((placement::spread(&parts, &rooms, what)?, wanted));
     }
     device::ensure_free(main, sizes.iter().map(|(_, bytes)| bytes).sum(), what)?;
-    Ok((Placement::whole(main), kind))
+    Ok((Placement::whole(main), wanted))
 }

@@ -7,14 +7,20 @@ use super::loading::body;
 use crate::adapter::Tunable;
 use crate::error::{Error, Result, refuse};
 use crate::guard::guard;
+use crate::weights::Sum;
 
 impl Model {
     /// The same model with an adapter, as it was trained.
     pub(super) fn tuned(self, tunable: Tunable) -> Result<Self> {
         let tunable = Rc::new(tunable);
-        let n_parameters = self.n_parameters + tunable.n_parameters();
+        let added = tunable.n_parameters();
+        let sum = Sum {
+            n_parameters: self.sum.n_parameters + added,
+            n_bytes: self.sum.n_bytes + added * self.stack().kind().elt_size_in_bytes() as u64,
+            ..self.sum
+        };
         let model = Self {
-            n_parameters,
+            sum,
             tunable: Some(tunable),
             ..self
         };

@@ -10,12 +10,13 @@ use safetensors::{Dtype, SafeTensors};
 use tch::{Device, Kind, Tensor};
 
 use super::finite::check_finite;
-use super::pytorch;
+use super::{WeightType, pytorch};
 use crate::error::{Error, Result, refuse};
 use crate::files::{ModelFiles, WeightFile, WeightFormat};
-use crate::gguf::{self, GgufWeight};
+use crate::gguf::{self, GgufWeight, blocks};
 use crate::host;
 use crate::layers::bring;
+use crate::weight::{Rows, StoredMatrix, Weight};
 
 /// A weight as the files have it: where, its name there, its shape, and numbers or what becomes numbers.
 pub(crate) struct StoredWeight<'a> {
@@ -51,6 +52,12 @@ pub(crate) trait Encoded<'a> {
     /// # Errors
     /// Where what is stored cannot be a weight; the error names file and weight.
     fn decode(&self) -> Result<Tensor>;
+
+    /// Its rows, for what is decoded when it is used, and whether the weight has them as columns; `None` where it has to
+    /// be decoded as a whole.
+    fn rows(&self) -> Option<(Rows, bool)> {
+        None
+    }
 }
 
 impl StoredWeight<'_> {
@@ -79,6 +86,93 @@ impl StoredWeight<'_> {
         sizes.fold(kind.elt_size_in_bytes() as u64, u64::saturating_mul)
     }
 
+    pub(crate) fn is_encoded(&self) -> bool {
+        matches!(self.data, StoredData::Encoded(_))
+    }
+
+    /// Whether it is kept as it is stored.
+    pub(crate) fn stays(&self, wanted: WeightType) -> bool {
+        wanted.is_stored && self.stored_rows(wanted.kind).is_some()
+    }
+
+    /// Its rows, where they can become numbers one by one and take more room as such.
+    fn stored_rows(&self, kind: Kind) -> Option<(Rows, bool)> {
+        match &self.data {
+            StoredData::Encoded(encoded) => encoded.rows(),
+            StoredData::Numbers {
+                dtype,
+                bytes,
+                strides: None,
+            } if kind == Kind::Float => {
+                let read = match dtype {
+                    Dtype::F16 => blocks::f16,
+                    Dtype::BF16 => blocks::bf16,
+                    _ => return None,
+                };
+                let (n_rows, n_columns) = match self.shape[..] {
+                    [n_rows, n_columns] if n_rows > 0 && n_columns > 0 => (n_rows, n_columns),
+                    _ => return None,
+                };
+                let shared = self.file.share(bytes)?;
+                let rows = Rows {
+                    size: [n_rows, n_columns],
+                    n_bytes: bytes.len() as u64,
+                    read: Box::new(move |row, numbers| {
+                        read(&shared[2 * row * n_columns..2 * (row + 1) * n_columns], numbers);
+                    }),
+                };
+                Some((rows, false))
+            }
+            StoredData::Numbers { .. } => None,
+        }
+    }
+
+    /// Its name in the file, and the weight as what is wanted.
+    pub(crate) fn weight(self, wanted: WeightType, device: Device) -> Result<(String, Weight)> {
+        let place = (wanted.kind, device);
+        let rows = match wanted.is_stored {
+            true => self.stored_rows(wanted.kind),
+            false => None,
+        };
+        let Some((rows, turned)) = rows else {
+            let tensor = self.tensor(place)?;
+            return Ok((self.name, tensor.into()));
+        };
+        rows.parts(0..rows.size[0], |first, numbers| {
+            // SAFETY: so many bytes are those of the numbers, which outlive them.
+            let bytes = unsafe { std::slice::from_raw_parts(numbers.as_ptr().cast(), 4 * numbers.len()) };
+            let file = &self.file.name;
+            check_finite(file, &self.name, bytes, Kind::Float).map_err(|error| match error {
+                Error::WeightNotFinite {
+                    file,
+                    name,
+                    what,
+                    index,
+                } => Error::WeightNotFinite {
+                    file,
+                    name,
+                    what,
+                    index: index + first * rows.size[1],
+                },
+                other => other,
+            })
+        })?;
+        self.give_back();
+        Ok((self.name, Weight::Stored(StoredMatrix::new(rows, turned, place))))
+    }
+
+    /// Gives back the pages that it was read from.
+    fn give_back(&self) {
+        match &self.data {
+            StoredData::Numbers { bytes, .. } => self.file.bytes.give_back(bytes),
+            StoredData::Encoded(encoded) => {
+                for (file, bytes) in encoded.sources() {
+                    file.bytes.give_back(bytes);
+                }
+            }
+        }
+    }
+
     /// The weight with a type and on a device.
     pub(crate) fn tensor(&self, to: (Kind, Device)) -> Result<Tensor> {
         match &self.data {
@@ -92,16 +186,14 @@ impl StoredWeight<'_> {
                 check_finite(&self.file.name, &self.name, contents(&tensor), stored)?;
                 let placed = self.placed(&tensor, to)?;
                 if !std::ptr::eq(placed.data_ptr().cast(), bytes.as_ptr()) {
-                    self.file.bytes.give_back(bytes);
+                    self.give_back();
                 }
                 Ok(placed)
             }
             StoredData::Encoded(encoded) => {
                 let tensor = encoded.decode()?;
                 check_finite(&self.file.name, &self.name, contents(&tensor), tensor.kind())?;
-                for (file, bytes) in encoded.sources() {
-                    file.bytes.give_back(bytes);
-                }
+                self.give_back();
                 self.placed(&tensor, to)
             }
         }
@@ -267,6 +359,10 @@ impl<'a> Encoded<'a> for OfGguf<'a> {
 
     fn decode(&self) -> Result<Tensor> {
         Ok(self.weight.decode())
+    }
+
+    fn rows(&self) -> Option<(Rows, bool)> {
+        self.weight.rows(self.file.share(self.weight.bytes)?)
     }
 }
 

@@ -1,11 +1,7 @@
 //! Matrices that are one by config.json, whatever the file has: decided as transformers decides it
 //! (`PreTrainedModel.tie_weights`).
 
-use tch::Tensor;
-
 use super::Weights;
-use crate::host;
-use crate::layers::bring;
 
 impl Weights {
     /// Makes one of a matrix and what is tied to it. Whichever of the names the file has stands for those it lacks;
@@ -22,9 +18,9 @@ impl Weights {
             let Some(own) = self.tensors.get(*target) else {
                 continue;
             };
-            let shared = self.tensors.get(source).map(|stored| &stored.tensor);
+            let shared = self.tensors.get(source).map(|stored| &stored.weight);
             match shared.or_else(|| self.taken.get(source)) {
-                Some(shared) if is_same(shared, &own.tensor) => {
+                Some(shared) if shared.is_same(&own.weight) => {
                     self.tensors.remove(*target);
                 }
                 Some(_) if trusted => {
@@ -39,9 +35,4 @@ impl Weights {
             }
         }
     }
-}
-
-fn is_same(a: &Tensor, b: &Tensor) -> bool {
-    let is_one = a.data_ptr() == b.data_ptr() && a.device() == b.device();
-    a.size() == b.size() && (is_one || host::same(a, &bring(b, (a.kind(), a.device()))))
 }

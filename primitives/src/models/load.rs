@@ -25,9 +25,11 @@ options! {
         /// where its weights are kept and it computes; "auto": on one GPU where there is room, else its layers in order
         /// on several and the processor
         device: Option<DeviceName> = "\"cuda\" where there is a GPU",
-        /// type of the weights
+        /// type of the weights; "stored": blocks of few bits stay as their file has them, and become numbers when they are
+        /// used
         dtype: Option<Choice<WeightType>> = "as the file has it",
-        /// folder with an adapter for it, as PEFT saves LoRA; `lm.adapter` turns it off and on
+        /// folder or hub id (`"owner/name"`, or `"owner/name@revision"`) of an adapter for it, as PEFT saves LoRA;
+        /// `lm.adapter` turns it off and on
         adapter: Option<String> = "none",
         /// branch, tag or commit of a hub model
         revision: Option<String> = "\"main\"",
@@ -37,12 +39,13 @@ options! {
 }
 
 named! {
-    /// A type that weights are brought to.
+    /// A type that weights are brought to, or none.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum WeightType {
         Float32 = "float32",
         Float16 = "float16",
         BFloat16 = "bfloat16",
+        Stored = "stored",
     }
 }
 
