@@ -214,8 +214,17 @@ fn ranks(values: &[f32]) -> Vec<f64> {
     ranks
 }
 
-/// Pearson's correlation of the ranks; NaN where one side has all alike.
+/// Whether scores put any source before another: not where all are alike, nor where some are no numbers.
+pub(crate) fn has_order(scores: &[f32]) -> bool {
+    let is_one = |score: &f32| scores.first() == Some(score);
+    !scores.iter().any(|score| score.is_nan()) && !scores.iter().all(is_one)
+}
+
+/// Pearson's correlation of the ranks; NaN where one side has no order.
 pub fn spearman(a: &[f32], b: &[f32]) -> f64 {
+    if !(has_order(a) && has_order(b)) {
+        return f64::NAN;
+    }
     let (a, b) = (ranks(a), ranks(b));
     let centred = |ranks: &[f64]| {
         let ranks = ArrayView1::from(ranks);
@@ -223,12 +232,15 @@ pub fn spearman(a: &[f32], b: &[f32]) -> f64 {
     };
     let (a, b) = (centred(&a), centred(&b));
     let scale = (a.dot(&a) * b.dot(&b)).sqrt();
-    if scale == 0.0 { f64::NAN } else { a.dot(&b) / scale }
+    a.dot(&b) / scale
 }
 
 /// Kendall's τ-b: pairs in the same order less pairs in the opposite one, over the pairs that each tells apart; NaN
-/// where one side has all alike. Quadratic in the number of sources.
+/// where one side has no order. Quadratic in the number of sources.
 pub fn kendall(a: &[f32], b: &[f32]) -> f64 {
+    if !(has_order(a) && has_order(b)) {
+        return f64::NAN;
+    }
     let (mut sum, mut of_a, mut of_b) = (0i64, 0i64, 0i64);
     for i in 0..a.len() {
         for j in 0..i {
@@ -239,18 +251,15 @@ pub fn kendall(a: &[f32], b: &[f32]) -> f64 {
             of_b += b * b;
         }
     }
-    let scale = ((of_a as f64) * (of_b as f64)).sqrt();
-    if scale == 0.0 {
-        f64::NAN
-    } else {
-        sum as f64 / scale
-    }
+    sum as f64 / ((of_a as f64) * (of_b as f64)).sqrt()
 }
 
-/// Which part of the k highest of `a` is among those of `b`; of equals the earlier is higher.
+/// Which part of the k highest of `a` is among those of `b`; of equals the earlier is higher. NaN where one side has no
+/// order among several.
 pub fn overlap(a: &[f32], b: &[f32], k: usize) -> f64 {
     let k = k.min(a.len());
-    if k == 0 {
+    let is_one = a.len() == 1 && !a[0].is_nan() && !b[0].is_nan();
+    if k == 0 || !(is_one || has_order(a) && has_order(b)) {
         return f64::NAN;
     }
     let (a, b) = (descending(a), descending(b));
@@ -294,6 +303,19 @@ mod tests {
         );
         assert_eq!(overlap(&[3.0, 2.0, 1.0], &[1.0, 3.0, 2.0], 2), 0.5);
         assert_eq!(overlap(&[1.0], &[2.0], 3), 1.0);
+    }
+
+    #[test]
+    fn what_has_no_order_agrees_with_nothing() {
+        let some = [0.3, 0.1, 0.6];
+        for none in [[0.0; 3], [f32::NAN; 3], [0.2, f32::NAN, 0.1]] {
+            for other in [some, none] {
+                assert!(spearman(&none, &other).is_nan() && spearman(&other, &none).is_nan());
+                assert!(kendall(&none, &other).is_nan() && kendall(&other, &none).is_nan());
+                assert!(overlap(&none, &other, 2).is_nan() && overlap(&other, &none, 2).is_nan());
+            }
+        }
+        assert!(overlap(&[f32::NAN], &[f32::NAN], 1).is_nan());
     }
 
     #[test]

@@ -16,7 +16,8 @@
 //!
 //! Means over q are ERASER's AOPC; for a single q, 0.2, they are time_interpret's figures. Areas are by the
 //! trapezoidal rule over fractions from 0 to 1. Each figure stands beside the mean of the same over seeded random
-//! orders, which take the same numbers of sources away: below that an attribution says nothing.
+//! orders, which take the same numbers of sources away: below that an attribution says nothing. Scores that are all alike,
+//! or no numbers, are no order, and have no figures (NaN); so have log-odds of a probability that is 0.
 
 use ecco_interpreter::Watch;
 use ecco_models::Model;
@@ -25,7 +26,7 @@ use ecco_models::run::Input;
 use ndarray::{Array1, Array2};
 use rand_mt::Mt64;
 
-use crate::agreement::descending;
+use crate::agreement::{descending, has_order};
 use crate::attribution::passes::Passes;
 use crate::attribution::work::Work;
 use crate::attribution::{Attribution, Baseline, Objective, Quantity, Target};
@@ -307,7 +308,11 @@ pub fn check_target(
         let only = measure(options, full, |q| ends(q, full, empty), |q| ends(q, empty, full));
         measured = vec![only; orders.len()];
     }
-    let found = measured.remove(0);
+    let by_scores = measured.remove(0);
+    let found = match n < 2 || has_order(scores) {
+        true => by_scores,
+        false => nothing(options),
+    };
     let random = (!measured.is_empty()).then(|| mean_of(&measured));
     Ok(Check {
         full,
@@ -351,7 +356,7 @@ fn measure(
     let figures = Figures {
         comprehensiveness: mean(&|q| full - without(q)),
         sufficiency: mean(&|q| full - only(q)),
-        log_odds: mean(&|q| without(q).max(f64::MIN_POSITIVE).ln() - full.max(f64::MIN_POSITIVE).ln()),
+        log_odds: mean(&|q| log(without(q)) - log(full)),
         deletion: area(&deletion),
         insertion: area(&insertion),
     };
@@ -359,6 +364,30 @@ fn measure(
         figures,
         deletion,
         insertion,
+    }
+}
+
+/// NaN of what is no probability, or of one that is too small for a number: that has no logarithm.
+fn log(probability: f64) -> f64 {
+    match probability > 0.0 {
+        true => probability.ln(),
+        false => f64::NAN,
+    }
+}
+
+/// What an order says that is none: nothing.
+fn nothing(options: &FaithfulnessOptions) -> Measurement {
+    let curve = vec![f64::NAN; options.n_steps + 1];
+    Measurement {
+        figures: Figures {
+            comprehensiveness: f64::NAN,
+            sufficiency: f64::NAN,
+            log_odds: f64::NAN,
+            deletion: f64::NAN,
+            insertion: f64::NAN,
+        },
+        deletion: curve.clone(),
+        insertion: curve,
     }
 }
 

@@ -14,6 +14,7 @@ use std::ops::ControlFlow;
 use ecco_interpreter::{Progress, Watch};
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
+use crate::aside::decomposition;
 use crate::error::refuse;
 use crate::linalg;
 use crate::pca::{DecompositionError, centred, check, check_components, project};
@@ -69,10 +70,19 @@ pub struct Ica {
 pub fn ica(x: ArrayView2<f32>, options: &IcaOptions, watch: &mut Watch) -> Result<Ica, DecompositionError> {
     check(x)?;
     check_options(options)?;
-    let (n, k) = (x.nrows(), options.n_components);
     // Without its mean, a matrix of n positions has a rank of n − 1 at most.
-    check_components("an independent component analysis", k, (n - 1).min(x.ncols()), x)?;
-    let (centred, mean) = centred(x);
+    let most = (x.nrows() - 1).min(x.ncols());
+    check_components("an independent component analysis", options.n_components, most, x)?;
+    let (owned, options) = (x.to_owned(), options.clone());
+    let found = decomposition(x.dim(), move |watch| decomposed(owned, &options, watch), watch);
+    found.unwrap_or(Err(DecompositionError::Interrupted))
+}
+
+/// The components of a checked matrix.
+fn decomposed(x: Array2<f32>, options: &IcaOptions, watch: &mut Watch) -> Result<Ica, DecompositionError> {
+    let (n, k) = (x.nrows(), options.n_components);
+    let (centred, mean) = centred(x.view());
+    drop(x);
     let (u, singular, vt) = linalg::svd(centred.view())?;
     let rank = singular
         .iter()
@@ -117,9 +127,13 @@ impl Ica {
     /// The sources in another matrix (position, neuron): (component, position).
     ///
     /// # Errors
-    /// A matrix of other neurons, or with an entry that is not finite.
-    pub fn transform(&self, x: ArrayView2<f32>) -> Result<Array2<f32>, DecompositionError> {
-        project(x, self.mean.view(), self.unmixing.view())
+    /// A matrix of other neurons, or with an entry that is not finite; `watch` breaking.
+    pub fn transform(
+        &self,
+        x: ArrayView2<f32>,
+        watch: &mut Watch,
+    ) -> Result<Array2<f32>, DecompositionError> {
+        project(x, self.mean.view(), self.unmixing.view(), watch)
     }
 }
 

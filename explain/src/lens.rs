@@ -54,7 +54,7 @@ pub struct Reading {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TokenTrack {
-    /// 1 is the most probable token.
+    /// 1 is the most probable token; 0 where the probabilities are no numbers, and there is no rank.
     pub rank: u32,
     pub probability: f32,
 }
@@ -241,13 +241,16 @@ fn read(logits: &Tensor, output: &Tensor, watch: &[Vec<u32>], top_k: usize, read
                 top: best.map(|at| (top_ids[at] as u32, top[at] as f32)).collect(),
                 watched: columns
                     .map(|at| TokenTrack {
-                        rank: ranks[at] as u32,
+                        rank: if shares[at].is_nan() { 0 } else { ranks[at] as u32 },
                         probability: shares[at] as f32,
                     })
                     .collect(),
                 entropy: entropy[flat] as f32,
                 // Rounding leaves less than nothing where two are the same.
-                divergence: (divergence[flat] as f32).max(0.0),
+                divergence: match divergence[flat] as f32 {
+                    less if less < 0.0 => 0.0,
+                    divergence => divergence,
+                },
             });
         }
     }

@@ -11,11 +11,12 @@
 //! - [`similarity`]: of activations over the same positions
 //! - [`score`]: how probable a model finds a text
 //! - [`quadrature`]: the path integral of integrated gradients
-//! - `random`: numpy's random numbers
+//! - `random`: numpy's random numbers; `aside`: long steps on a thread of their own
 //!
 //! Results are on the host (`ndarray` or vectors); tensors stay inside.
 
 pub mod agreement;
+mod aside;
 pub mod attribution;
 pub mod direct;
 pub mod error;

@@ -5,10 +5,14 @@
 
 use ecco_models::device::ensure_room;
 use ecco_models::guard::guard;
-use ndarray::{Array1, Array2, ArrayView2};
+use ndarray::linalg::general_mat_mul;
+use ndarray::{Array1, Array2, ArrayView2, Axis};
 use tch::{Device, Tensor};
 
 use crate::error::Result;
+
+/// Of a product, between two questions: about a tenth of a second.
+const MULTIPLICATIONS: f64 = 3e8;
 
 /// `a = u · diag(s) · vt`, s falling: (u, s, vt).
 pub(crate) fn svd(a: ArrayView2<f64>) -> Result<(Array2<f64>, Array1<f64>, Array2<f64>)> {
@@ -44,6 +48,23 @@ pub(crate) fn orthonormal(a: ArrayView2<f64>) -> Result<Array2<f64>> {
     })?)
 }
 
+/// a · b, some rows at a time: `ask` is asked before each, and ends it with its error.
+pub(crate) fn product<E>(
+    a: ArrayView2<f64>,
+    b: ArrayView2<f64>,
+    mut ask: impl FnMut() -> Result<(), E>,
+) -> Result<Array2<f64>, E> {
+    let each = (b.len() as f64).max(1.0);
+    let rows = ((MULTIPLICATIONS / each) as usize).clamp(1, a.nrows().max(1));
+    let mut whole = Array2::zeros((a.nrows(), b.ncols()));
+    let parts = whole.axis_chunks_iter_mut(Axis(0), rows);
+    for (a, mut part) in a.axis_chunks_iter(Axis(0), rows).zip(parts) {
+        ask()?;
+        general_mat_mul(1.0, &a, &b, 0.0, &mut part);
+    }
+    Ok(whole)
+}
+
 fn tensor(a: ArrayView2<f64>) -> Tensor {
     let size = [a.nrows() as i64, a.ncols() as i64];
     let a = a.as_standard_layout();
@@ -74,6 +95,25 @@ mod tests {
     use ndarray::array;
 
     use super::*;
+
+    #[test]
+    fn a_product_listens() {
+        let a = Array2::from_shape_fn((7, 3), |(i, j)| (i * 3 + j) as f64);
+        let mut asked = 0;
+        let whole = product(a.view(), a.t(), || {
+            asked += 1;
+            Ok::<(), ()>(())
+        });
+        assert_eq!((whole, asked), (Ok(a.dot(&a.t())), 1));
+        let large = Array2::<f64>::zeros((4, 20_000));
+        let wide = Array2::<f64>::zeros((20_000, 10_000));
+        let mut asked = 0;
+        let ended = product(large.view(), wide.view(), || {
+            asked += 1;
+            if asked == 2 { Err("stopped") } else { Ok(()) }
+        });
+        assert_eq!(ended, Err("stopped"));
+    }
 
     #[test]
     fn parts_make_the_whole() {

@@ -15,6 +15,7 @@ use ecco_interpreter::{Diagnostic, Kind, Progress, Watch};
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 use thiserror::Error;
 
+use crate::aside::decomposition;
 use crate::linalg;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -105,10 +106,18 @@ pub fn pca(x: ArrayView2<f32>, n_components: usize, watch: &mut Watch) -> Result
         x,
     )?;
     proceed("decomposing", watch)?;
-    let (centred, mean) = centred(x);
+    let owned = x.to_owned();
+    let found = decomposition(x.dim(), move |_| decomposed(owned, n_components), watch);
+    found.unwrap_or(Err(DecompositionError::Interrupted))
+}
+
+/// The first `k` components of a checked matrix.
+fn decomposed(x: Array2<f32>, k: usize) -> Result<Pca, DecompositionError> {
+    let positions = x.nrows();
+    let (centred, mean) = centred(x.view());
+    drop(x);
     let (u, singular, vt) = linalg::svd(centred.view())?;
     let signs = signs(&vt);
-    let k = n_components;
     let scale = &singular.slice(s![..k]) * &signs.slice(s![..k]);
     let components = (&u.slice(s![.., ..k]) * &scale).reversed_axes(); // [component, position]
     let neurons = &vt.slice(s![..k, ..]) * &signs.slice(s![..k]).insert_axis(Axis(1));
@@ -116,7 +125,7 @@ pub fn pca(x: ArrayView2<f32>, n_components: usize, watch: &mut Watch) -> Result
     let (total, rest) = (squares.sum(), squares.slice(s![k..]).sum());
     let variance = squares
         .slice(s![..k])
-        .mapv(|value| value / (x.nrows() - 1) as f64);
+        .mapv(|value| value / (positions - 1) as f64);
     let share = |value: f64| if total > 0.0 { value / total } else { 0.0 };
     Ok(Pca {
         components: components.mapv(|value| value as f32),
@@ -133,9 +142,13 @@ impl Pca {
     /// The components' values in another matrix (position, neuron): (component, position).
     ///
     /// # Errors
-    /// A matrix of other neurons, or with an entry that is not finite.
-    pub fn transform(&self, x: ArrayView2<f32>) -> Result<Array2<f32>, DecompositionError> {
-        project(x, self.mean.view(), self.neurons.view())
+    /// A matrix of other neurons, or with an entry that is not finite; `watch` breaking.
+    pub fn transform(
+        &self,
+        x: ArrayView2<f32>,
+        watch: &mut Watch,
+    ) -> Result<Array2<f32>, DecompositionError> {
+        project(x, self.mean.view(), self.neurons.view(), watch)
     }
 }
 
@@ -144,6 +157,7 @@ pub(crate) fn project(
     x: ArrayView2<f32>,
     mean: ndarray::ArrayView1<f32>,
     directions: ArrayView2<f32>,
+    watch: &mut Watch,
 ) -> Result<Array2<f32>, DecompositionError> {
     check_finite(x)?;
     if x.ncols() != mean.len() {
@@ -153,8 +167,10 @@ pub(crate) fn project(
         });
     }
     let centred = x.mapv(f64::from) - mean.mapv(f64::from);
-    let values = directions.mapv(f64::from).dot(&centred.t());
-    Ok(values.mapv(|value| value as f32))
+    let directions = directions.mapv(f64::from);
+    let ask = || proceed("projecting", watch);
+    let values = linalg::product(centred.view(), directions.t(), ask)?; // [position, component]
+    Ok(values.reversed_axes().mapv(|value| value as f32))
 }
 
 /// Without the mean of each neuron, and that mean.

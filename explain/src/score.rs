@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 pub struct TokenScore {
     /// Natural logarithm.
     pub log_probability: f64,
-    /// How many tokens of the vocabulary are more probable, plus 1.
+    /// How many tokens of the vocabulary are more probable, plus 1; 0 where the probabilities are no numbers.
     pub rank: usize,
     /// The most probable token there, and its probability.
     pub best: (u32, f64),
@@ -104,7 +104,11 @@ fn of_rows(logits: &Tensor, ids: &[u32]) -> Vec<TokenScore> {
     let [own, ranks, best, best_ids] = host::numbers_of_each([&own, &more_probable, &best, &best_ids]);
     let score = |row: usize| TokenScore {
         log_probability: own[row],
-        rank: ranks[row] as usize + 1,
+        rank: if own[row].is_nan() {
+            0
+        } else {
+            ranks[row] as usize + 1
+        },
         best: (best_ids[row] as u32, best[row].exp()),
     };
     (0..ids.len()).map(score).collect()

@@ -18,6 +18,8 @@ use ecco_interpreter::{Diagnostic, Kind, Progress, Watch};
 use ndarray::{Array2, ArrayView2};
 use thiserror::Error;
 
+use crate::aside::decomposition;
+
 /// How captures are compared.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Method {
@@ -166,14 +168,24 @@ pub fn compare(
     watch: &mut Watch,
 ) -> Result<Similarity> {
     let shapes = [a.dim(), b.dim()];
-    let mut steps = Steps::new(2, watch);
-    let a = prepare(a, &shapes, method, &mut steps)?;
-    let b = prepare(b, &shapes, method, &mut steps)?;
-    match (&a, &b) {
-        (Operand::Nothing, _) => Err(SimilarityError::Constant { which: "first" }),
-        (_, Operand::Nothing) => Err(SimilarityError::Constant { which: "second" }),
-        _ => pair(&a, &b, method),
-    }
+    let (a, b) = (a.to_owned(), b.to_owned());
+    let compare = move |watch: &mut Watch| {
+        let mut steps = Steps::new(2, watch);
+        let a = prepare(a.view(), &shapes, method, &mut steps)?;
+        let b = prepare(b.view(), &shapes, method, &mut steps)?;
+        match (&a, &b) {
+            (Operand::Nothing, _) => Err(SimilarityError::Constant { which: "first" }),
+            (_, Operand::Nothing) => Err(SimilarityError::Constant { which: "second" }),
+            _ => pair(&a, &b, method),
+        }
+    };
+    decomposition(largest(&shapes), compare, watch).unwrap_or(Err(SimilarityError::Interrupted))
+}
+
+/// The longest sides of all captures: the size of what the method decomposes at most.
+fn largest(shapes: &[(usize, usize)]) -> (usize, usize) {
+    let longest = |most: (usize, usize), shape: &(usize, usize)| (most.0.max(shape.0), most.1.max(shape.1));
+    shapes.iter().fold((0, 0), longest)
 }
 
 /// The similarity of each capture of `a` with each of `b`: (capture of a, capture of b); NaN where one of them does
@@ -189,11 +201,24 @@ pub fn grid(
 ) -> Result<Array2<f64>> {
     let shape = |capture: &ArrayView2<f32>| capture.dim();
     let shapes: Vec<(usize, usize)> = a.iter().map(shape).chain(b.iter().map(shape)).collect();
+    let owned = |captures: &[ArrayView2<f32>]| captures.iter().map(ArrayView2::to_owned).collect();
+    let sides: [Vec<Array2<f32>>; 2] = [owned(a), owned(b)];
+    let size = largest(&shapes);
+    let compare = move |watch: &mut Watch| grid_of(&sides, &shapes, method, watch);
+    decomposition(size, compare, watch).unwrap_or(Err(SimilarityError::Interrupted))
+}
+
+fn grid_of(
+    [a, b]: &[Vec<Array2<f32>>; 2],
+    shapes: &[(usize, usize)],
+    method: Method,
+    watch: &mut Watch,
+) -> Result<Array2<f64>> {
     let mut steps = Steps::new(a.len() + b.len() + a.len() * b.len(), watch);
-    let all = |captures: &[ArrayView2<f32>], steps: &mut Steps| -> Result<Vec<Operand>> {
+    let all = |captures: &[Array2<f32>], steps: &mut Steps| -> Result<Vec<Operand>> {
         let prepared = captures
             .iter()
-            .map(|capture| prepare(capture.mapv(f64::from).view(), &shapes, method, steps));
+            .map(|capture| prepare(capture.mapv(f64::from).view(), shapes, method, steps));
         prepared.collect()
     };
     let (rows, columns) = (all(a, &mut steps)?, all(b, &mut steps)?);

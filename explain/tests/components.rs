@@ -58,7 +58,7 @@ fn other_neurons_are_refused() {
     );
     let pca = pca(signed((5, 8), 3).view(), 2, &mut unwatched).unwrap();
     assert!(
-        pca.transform(signed((5, 9), 3).view())
+        pca.transform(signed((5, 9), 3).view(), &mut unwatched)
             .unwrap_err()
             .to_string()
             .contains("9 neurons")
@@ -87,7 +87,7 @@ fn principal_components_are_scikit_learns() {
             }
         }
         let half = x.slice(s![..x.nrows() / 2, ..]).mapv(|value| value * 0.5);
-        let of_half = found.transform(half.view()).unwrap();
+        let of_half = found.transform(half.view(), &mut unwatched).unwrap();
         assert_close(of_half.view(), stored("of_half").view(), 1e-6, case);
     }
 }
@@ -137,7 +137,7 @@ fn independent_components_are_scikit_learns() {
         assert_close(found.neurons.view(), stored("neurons").view(), 1e-4, case);
         assert_close(found.unmixing.view(), stored("unmixing").view(), 1e-4, case);
         assert_close(
-            found.transform(x.view()).unwrap().view(),
+            found.transform(x.view(), &mut unwatched).unwrap().view(),
             components.view(),
             1e-4,
             case,

@@ -173,6 +173,9 @@ pub enum Error {
     #[error("the layers of {site} are not equally wide, so they are no single tensor")]
     Widths { site: String },
 
+    #[error("what {model} says is no number ({value})")]
+    NoNumbers { model: String, value: f64 },
+
     #[error("the text is empty")]
     EmptyText,
 
@@ -322,6 +325,9 @@ impl Diagnostic for Error {
                 format!("generate at most {} tokens", context - n_input)
             }
             Self::TooLong { .. } => "shorten the text".into(),
+            Self::NoNumbers { .. } => "its weights, or the type that they are computed in, overflow: float32 may be wide \
+                                       enough where float16 is not"
+                .into(),
             Self::EmptyText => "write at least one token; alone may stand the one that the model's texts start with, \
                                 such as <s> or <|endoftext|>"
                 .into(),
@@ -350,6 +356,7 @@ impl Diagnostic for Error {
             Self::Io { .. } | Self::FileChanged { .. } => Kind::Os,
             Self::OutOfMemory { .. } => Kind::Memory,
             Self::NoLibtorch { .. } => Kind::Import,
+            Self::NoNumbers { .. } => Kind::Arithmetic,
             Self::Torch { .. } => Kind::Runtime,
             Self::Interrupted => Kind::Interrupt,
             _ => Kind::Value,

@@ -116,6 +116,12 @@ fn too_large_is_refused() {
             ("input(s)", "ValueError"),
             ("import s as m;", "ValueError"),
             ("parse_json(s)", "ValueError"),
+            ("let t = s + s; t = t + t; t + t", "MemoryError"),
+            ("let t = s; loop { t += t; }", "MemoryError"),
+            ("let t = b; loop { t += t; }", "MemoryError"),
+            ("b + b + b + b", "MemoryError"),
+            ("let a = []; a.pad(1000000, 1); loop { a += a; }", "MemoryError"),
+            ("`${s}${s}${s}${s}${s}`", "MemoryError"),
         ] {
             let error = notebook.error(code);
             assert_eq!(error.name, kind, "{code}: {}", error.value);

@@ -1,5 +1,6 @@
 """What the repository says of itself is so."""
 
+import re
 import subprocess
 import sys
 
@@ -30,3 +31,15 @@ def test_rooms_are_apart(repo, package):
     linked = {line.split()[0] for line in tree.splitlines() if line.strip()}
     assert "serde_json" in linked
     assert not linked & APART[package]
+
+
+def test_promises_have_their_tests(repo):
+    page = (repo / "docs/kernel.md").read_text(encoding="utf-8")
+    (table,) = re.findall(r"## Nothing kills a session\n(.*?)\n## ", page, re.DOTALL)
+    rows = [line for line in table.splitlines() if line.startswith("|")][2:]
+    named = [re.findall(r"`([\w/.]+)::(\w+)`", row) for row in rows]
+    assert all(named), "a promise without a test"
+    for file, name in sum(named, []):
+        text = (repo / file).read_text(encoding="utf-8")
+        is_test = rf"#\[test\]\n(#\[.*\]\n)*\s*fn {name}\(" if file.endswith(".rs") else rf"^def {name}\("
+        assert re.search(is_test, text, re.MULTILINE), f"{file} has no test {name}"

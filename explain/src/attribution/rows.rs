@@ -91,14 +91,22 @@ impl MethodOutput {
             }
         };
         let rows = scores.into_iter().zip(signed).enumerate();
-        let row = |(i, (scores, signed)): (usize, (Vec<f64>, Vec<f64>))| Row {
-            scores: normalise(&scores),
-            value: self.values[i],
-            baseline_value: self.baseline_values[i],
-            completeness: self.promised[i]
-                .filter(|_| adds_up)
-                .map(|promised| Completeness::of(&signed, promised)),
-            signed,
+        let row = |(i, (scores, signed)): (usize, (Vec<f64>, Vec<f64>))| {
+            let value = self.values[i];
+            let has_value = value.is_finite();
+            Row {
+                scores: normalise(&scores, value),
+                value,
+                baseline_value: self.baseline_values[i],
+                completeness: self.promised[i]
+                    .filter(|_| adds_up && has_value)
+                    .map(|promised| Completeness::of(&signed, promised)),
+                // Nothing contributes to what is no number.
+                signed: match has_value {
+                    true => signed,
+                    false => vec![f64::NAN; signed.len()],
+                },
+            }
         };
         rows.map(row).collect()
     }
@@ -116,11 +124,18 @@ fn in_rows(numbers: Vec<f64>, width: usize, n_sources: &[usize]) -> Vec<Vec<f64>
         .collect()
 }
 
-/// Divides by the sum of the absolute values; a row of zeros stays one.
-fn normalise(row: &[f64]) -> Vec<f32> {
+/// Below this part of a target's value, contributions together are what rounding leaves of none.
+const NOTHING: f64 = 1e-12;
+
+/// Divides by the sum of the absolute values. A row of nothing, beside the target's value, is one of zeros; what is no
+/// number has no shares.
+fn normalise(row: &[f64], value: f64) -> Vec<f32> {
     let sum: f64 = row.iter().map(|value| value.abs()).sum();
-    let divisor = if sum > 0.0 { sum } else { 1.0 };
-    row.iter().map(|value| (value / divisor) as f32).collect()
+    match sum.is_finite() && value.is_finite() {
+        true if sum <= NOTHING * value.abs() => vec![0.0; row.len()],
+        true => row.iter().map(|value| (value / sum) as f32).collect(),
+        false => vec![f32::NAN; row.len()],
+    }
 }
 
 /// How well contributions add up.
@@ -141,6 +156,28 @@ impl Completeness {
             promised,
             error,
             relative: if error == 0.0 { 0.0 } else { error / promised.abs() },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::normalise;
+
+    #[test]
+    fn shares_are_of_something() {
+        assert_eq!(normalise(&[1.0, -3.0], 0.5), [0.25, -0.75]);
+        assert_eq!(normalise(&[0.0, 0.0], 0.0), [0.0, 0.0]);
+        // What rounding leaves of a target that no source changes.
+        assert_eq!(normalise(&[1e-33, -2e-33], 0.01), [0.0, 0.0]);
+        // A small target is one all the same.
+        assert_eq!(normalise(&[1e-33, 3e-33], 1e-32), [0.25, 0.75]);
+        for (row, value) in [
+            ([1.0, f64::NAN], 1.0),
+            ([1.0, 2.0], f64::NAN),
+            ([1.0, 2.0], f64::INFINITY),
+        ] {
+            assert!(normalise(&row, value).iter().all(|share| share.is_nan()));
         }
     }
 }

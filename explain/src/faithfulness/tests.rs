@@ -79,7 +79,9 @@ fn one_source_and_none() {
         (one.found.figures.comprehensiveness, one.found.figures.sufficiency),
         (0.75, 0.0)
     );
-    assert_eq!(one.random.as_ref(), Some(&one.found));
+    // Nothing is left of it, so that log-odds are none.
+    assert!(one.found.figures.log_odds.is_nan());
+    assert_eq!(format!("{:?}", one.random), format!("{:?}", Some(&one.found)));
     let none = check(&[], &[], &options);
     assert_eq!((none.full, none.empty), (0.0, 0.0));
 }
@@ -118,4 +120,20 @@ fn options_out_of_range_are_refused() {
         ..Default::default()
     };
     assert!(refused(steps).contains("1 to 1,000 steps"));
+}
+
+#[test]
+fn what_is_no_order_or_no_number_has_no_figures() {
+    let options = FaithfulnessOptions::default();
+    let is_nothing = |figures: &Figures| figures.named().iter().all(|(_, value, _)| value.is_nan());
+    for scores in [[0.0; 4], [f32::NAN; 4]] {
+        let found = check(&scores, &[0.1; 4], &options);
+        assert!(is_nothing(&found.found.figures), "{:?}", found.found);
+        assert!(found.found.deletion.iter().all(|value| value.is_nan()));
+        assert!(!is_nothing(&found.random.unwrap().figures));
+    }
+    // What is left has a probability that underflows: 0.
+    let found = check(&[2.0, 1.0], &[0.5, 0.0], &options);
+    assert!(found.found.figures.log_odds.is_nan());
+    assert!((found.found.figures.comprehensiveness - 0.5).abs() < 1e-12);
 }

@@ -160,7 +160,8 @@ impl Divergence {
             of_next: (at < n_next).then(|| numbers[2 * n + at]),
         };
         // Rounding may leave a sum of equals a little below 0.
-        self.kl.extend(kl.into_iter().map(|kl| kl.max(0.0)));
+        self.kl
+            .extend(kl.into_iter().map(|kl| if kl < 0.0 { 0.0 } else { kl }));
         self.reference
             .extend((0..n).map(|at| one(&of_reference, reference.n_next, at)));
         self.changed

@@ -123,13 +123,20 @@ pub fn patch_map(
         })
     })
     .map_err(Error::from)
-    .and_then(ensure_difference)
+    .and_then(|map| ensure_difference(map, model))
 }
 
 /// Both texts get the same answer: nothing can come back.
-fn ensure_difference(map: PatchMap) -> Result<PatchMap> {
+fn ensure_difference(map: PatchMap, model: &Model) -> Result<PatchMap> {
+    if let Some(&value) = [map.clean, map.corrupted]
+        .iter()
+        .find(|answer| !answer.is_finite())
+    {
+        let model = model.name().to_owned();
+        return Err(ecco_models::Error::NoNumbers { model, value }.into());
+    }
     let (gap, size) = (map.clean - map.corrupted, map.clean.abs() + map.corrupted.abs());
-    match gap.abs() > 1e-6 * size && gap.is_finite() {
+    match gap.abs() > 1e-6 * size {
         true => Ok(map),
         false => {
             let value = format!("{:.4} for both texts", map.clean);

@@ -6,6 +6,8 @@ use std::ops::ControlFlow;
 use ecco_interpreter::{Progress, Watch};
 use ndarray::{Array2, ArrayView2};
 
+use crate::linalg::product;
+
 use super::{NmfError, NmfOptions, check_matrix, check_options};
 
 /// Where the factors `neurons` (component, neuron) are active in `x` (position, neuron): the W ≥ 0 that minimises
@@ -42,18 +44,16 @@ pub(super) fn least_squares(
     watch: &mut Watch,
 ) -> Result<Array2<f64>, NmfError> {
     let h = h.mapv(f64::from);
-    let gram = h.dot(&h.t()); // [component, component]
-    let products = x.mapv(f64::from).dot(&h.t()); // [row, component]
+    let mut ask = || match watch(&sweeps(0, options)) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(NmfError::Interrupted { n_iter: 0 }),
+    };
+    let gram = product(h.view(), h.t(), &mut ask)?; // [component, component]
+    let products = product(x.mapv(f64::from).view(), h.t(), &mut ask)?; // [row, component]
     let mut w = Array2::zeros(products.raw_dim());
     let mut first = 0.0;
     for n_iter in 0..options.max_iter {
-        let progress = Progress {
-            label: Cow::Borrowed("finding the factors"),
-            done: n_iter as u64,
-            total: Some(options.max_iter as u64),
-            unit: "sweeps",
-        };
-        if let ControlFlow::Break(()) = watch(&progress) {
+        if let ControlFlow::Break(()) = watch(&sweeps(n_iter, options)) {
             return Err(NmfError::Interrupted { n_iter });
         }
         let violation = sweep(&mut w, &gram, &products);
@@ -65,6 +65,15 @@ pub(super) fn least_squares(
         }
     }
     Ok(w)
+}
+
+fn sweeps(n_iter: usize, options: &NmfOptions) -> Progress {
+    Progress {
+        label: Cow::Borrowed("finding the factors"),
+        done: n_iter as u64,
+        total: Some(options.max_iter as u64),
+        unit: "sweeps",
+    }
 }
 
 /// Each coordinate once, to its exact minimum, cut at 0; answers the sum of the absolute projected gradients met.

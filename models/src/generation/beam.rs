@@ -89,6 +89,10 @@ pub(super) fn search(
     let mut logits = logits.expand([n_beams as i64, -1], false);
     loop {
         let candidates = beams.candidates(&logits, sampler);
+        // What is no number comes first.
+        if let Some(first) = candidates.first().filter(|first| first.score.is_nan()) {
+            job.check_numbers(first.score.into())?;
+        }
         let goes_on = beams.advance(candidates);
         let shown = job.show(&beams.running[0].ids, on_draft);
         if !goes_on || shown == ControlFlow::Break(()) {

@@ -247,6 +247,17 @@ impl Job<'_> {
         })
     }
 
+    /// The largest of a row of logits is no number where any of them is none, or all together have no softmax.
+    fn check_numbers(&self, largest: f64) -> Result<()> {
+        match largest.is_finite() {
+            true => Ok(()),
+            false => Err(Error::NoNumbers {
+                model: self.model.name().to_owned(),
+                value: largest,
+            }),
+        }
+    }
+
     /// Why a sequence ends with its last token; `None` when it does not.
     fn finish(&self, ids: &[u32]) -> Option<Finish> {
         if ids.last().is_some_and(|id| self.end_ids().contains(id)) {
@@ -291,8 +302,10 @@ fn one_by_one(
     let mut sequence = [job.context.clone()];
     let mut logits = writer.begin(&job.context)?;
     loop {
+        let largest = logits.amax([-1], false); // [1]
         let scores = job.processors.apply(&sequence, logits);
-        let chosen = sampler.choose(&scores.get(0));
+        let chosen = sampler.choose(&scores.get(0), &largest);
+        job.check_numbers(chosen.largest)?;
         sequence[0].push(chosen.id);
         let shown = job.show(&sequence[0], on_draft);
         let finish = job.finish(&sequence[0]);

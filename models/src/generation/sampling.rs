@@ -71,16 +71,18 @@ impl Sampler {
         self.random.as_ref().map(|_| self.seed)
     }
 
-    /// `scores`: `[vocabulary]`.
-    pub fn choose(&mut self, scores: &Tensor) -> Choice {
+    /// `scores`: `[vocabulary]`; `largest` of the logits that they were made of crosses with what is chosen.
+    pub fn choose(&mut self, scores: &Tensor, largest: &Tensor) -> Choice {
         let scores = scores.unsqueeze(0);
         let place = match self.random.as_mut().map(|random| random()) {
             None => scores.argmax(-1, false),
             Some(u) => self.kept(&scores, 1).drawn(u),
         };
+        let [id, largest] = host::numbers_of_each([&place, largest]).map(|numbers| numbers[0]);
         Choice {
-            id: host::number(&place) as u32,
+            id: id as u32,
             place,
+            largest,
         }
     }
 
@@ -147,6 +149,8 @@ impl Sampler {
 /// A token that was chosen.
 pub struct Choice {
     pub id: u32,
+    /// The largest logit.
+    pub largest: f64,
     /// The same on the device, `[1]`: what comes next need not wait for it to go there again.
     pub place: Tensor,
 }

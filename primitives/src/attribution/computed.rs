@@ -7,6 +7,7 @@ use std::time::Instant;
 use ecco_explain::{Attribution, AttributionOptions, Error, Faithfulness, FaithfulnessOptions, Target};
 
 use crate::text::passage::Passage;
+use crate::text::reading;
 use ecco_scripting::errors::ScriptError;
 
 /// An attribution, and how long it took.
@@ -53,6 +54,8 @@ pub(super) fn attribution(
     let attribution = passage
         .watched(|watch| ecco_explain::attribute(&loaded, passage.input(), targets, options, watch))??;
     loaded.wait()?;
+    let are_there = attribution.values.iter().all(|value| value.is_finite());
+    reading::about_numbers(passage.model(), are_there)?;
     let computed = Computed {
         targets: targets.to_vec(),
         options: options.clone(),
@@ -81,6 +84,8 @@ pub(super) fn faithfulness(
     let found = passage.watched(|watch| {
         ecco_explain::faithfulness(&loaded, passage.input(), targets, &attribution, how, watch)
     })??;
+    let are_there = found.targets.iter().all(|check| check.full.is_finite());
+    reading::about_numbers(passage.model(), are_there)?;
     let faithfulness = Rc::new(found);
     kept.measured.borrow_mut().push(Measurement {
         targets: targets.to_vec(),

@@ -4,6 +4,7 @@
 
 mod view;
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -11,7 +12,8 @@ use ecco_explain::ica::{Ica, IcaOptions, ica};
 use ecco_explain::neurons::heaviest;
 use ecco_explain::nmf::{Choice, Nmf, NmfOptions, choose, factorize, transform};
 use ecco_explain::pca::{Pca, pca};
-use ndarray::{Array2, ArrayD, ArrayView2};
+use ecco_interpreter::{Progress, Watch};
+use ndarray::{Array2, ArrayD, ArrayView2, Axis};
 use rhai::{Array, Dynamic, INT, Map};
 
 use crate::text::capture::SiteLayers;
@@ -72,6 +74,9 @@ pub(crate) enum Count {
     /// As held-out neurons and positions say, at most so many.
     Auto(usize),
 }
+
+/// Positions between two looks at the interrupt.
+const POSITIONS: usize = 64;
 
 /// Components where nothing is said.
 const USUAL: usize = 10;
@@ -236,17 +241,19 @@ impl Factorization {
                 .with_hint("factors belong to one model: take a text that it has read"));
         }
         let matrix = captures.positions_by_neurons(matches!(&*self.0.fit, Fit::Nmf { .. }));
-        let components = match &*self.0.fit {
-            Fit::Nmf { nmf, options, .. } => {
-                let state = passages[0].model().state()?;
-                watched(&state, self.0.verbose, |watch| {
-                    transform(matrix.view(), nmf.neurons.view(), options, watch)
-                })?
-            }
-            Fit::Pca(pca) => pca.transform(matrix.view())?,
-            Fit::Ica(ica, _) => ica.transform(matrix.view())?,
+        let state = passages[0].model().state()?;
+        let found = |watch: &mut Watch| -> Result<_, ScriptError> {
+            let components = match &*self.0.fit {
+                Fit::Nmf { nmf, options, .. } => {
+                    transform(matrix.view(), nmf.neurons.view(), options, watch)?
+                }
+                Fit::Pca(pca) => pca.transform(matrix.view(), watch)?,
+                Fit::Ica(ica, _) => ica.transform(matrix.view(), watch)?,
+            };
+            let (error, norm) = self.left(&matrix, &components, watch)?;
+            Ok((components, error, norm))
         };
-        let (error, norm) = self.left(&matrix, &components);
+        let (components, error, norm) = watched(&state, self.0.verbose, found)?;
         Ok(Self(Rc::new(Decomposition {
             blocks: captures.blocks(),
             lengths: captures.lengths(),
@@ -263,18 +270,44 @@ impl Factorization {
 
     /// The norm of what the components leave of a matrix (position, neuron), and of the matrix; without the mean that
     /// the method takes off.
-    fn left(&self, matrix: &Array2<f32>, components: &Array2<f32>) -> (f64, f64) {
-        let matrix = match &*self.0.fit {
-            Fit::Nmf { .. } => matrix.clone(),
-            Fit::Pca(pca) => matrix - &pca.mean,
-            Fit::Ica(ica, _) => matrix - &ica.mean,
+    ///
+    /// # Errors
+    /// An interrupt.
+    fn left(
+        &self,
+        matrix: &Array2<f32>,
+        components: &Array2<f32>,
+        watch: &mut Watch,
+    ) -> Result<(f64, f64), ScriptError> {
+        let mean = match &*self.0.fit {
+            Fit::Nmf { .. } => None,
+            Fit::Pca(pca) => Some(&pca.mean),
+            Fit::Ica(ica, _) => Some(&ica.mean),
         };
-        let norm = |matrix: &Array2<f32>| {
+        let squares = |matrix: &Array2<f32>| {
             let squares = matrix.iter().map(|&value| f64::from(value).powi(2));
-            squares.sum::<f64>().sqrt()
+            squares.sum::<f64>()
         };
-        let rest = &matrix - &components.t().dot(self.0.fit.neurons());
-        (norm(&rest), norm(&matrix))
+        let (mut rest, mut whole) = (0.0, 0.0);
+        let parts = matrix.axis_chunks_iter(Axis(0), POSITIONS);
+        for (part, (rows, values)) in parts
+            .zip(components.axis_chunks_iter(Axis(1), POSITIONS))
+            .enumerate()
+        {
+            let progress = Progress {
+                label: Cow::Borrowed("measuring what is left"),
+                done: (part * POSITIONS) as u64,
+                total: Some(matrix.nrows() as u64),
+                unit: "positions",
+            };
+            if watch(&progress).is_break() {
+                return Err(ScriptError::interrupted());
+            }
+            let rows = mean.map_or_else(|| rows.to_owned(), |mean| &rows - mean);
+            whole += squares(&rows);
+            rest += squares(&(rows - values.t().dot(self.0.fit.neurons())));
+        }
+        Ok((rest.sqrt(), whole.sqrt()))
     }
 
     /// The `n` neurons that weigh most in a factor.

@@ -10,7 +10,9 @@ use rhai::{Array, Dynamic, INT};
 use crate::models::model::Model;
 use crate::text::generation::Generation;
 use crate::text::passage::Passage;
+use crate::text::reading;
 use crate::text::run::{self, Run, RunOptions};
+use crate::text::score;
 use crate::text::shown::shown_one;
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::session::watched;
@@ -48,6 +50,7 @@ impl Candidates {
             lens(&loaded, passage.input(), &question, watch)
         })?;
         let reading = &found.readings[0][0];
+        reading::about_numbers(model, !reading.entropy.is_nan())?;
         let named = |id: u32| shown_one(&loaded.tokenizer().tokens(&[id])[0]);
         let is_chosen = |id: u32| chosen.is_some_and(|token| token.id == id);
         let rows = reading
@@ -55,7 +58,7 @@ impl Candidates {
             .iter()
             .enumerate()
             .map(|(at, (id, probability))| ecco_widgets::Candidate {
-                rank: at + 1,
+                rank: rank(at, *probability),
                 label: CandidateLabel::Token(named(*id)),
                 probability: *probability,
                 is_chosen: is_chosen(*id),
@@ -141,9 +144,14 @@ fn place(
     }
 }
 
+/// By its place from 0 on; 0 where its probability is no number.
+fn rank(at: usize, probability: f32) -> usize {
+    if probability.is_nan() { 0 } else { at + 1 }
+}
+
 fn candidate(at: usize, (label, probability): (CandidateLabel, f32)) -> ecco_widgets::Candidate {
     ecco_widgets::Candidate {
-        rank: at + 1,
+        rank: rank(at, probability),
         label,
         probability,
         is_chosen: false,
@@ -193,7 +201,7 @@ impl Explanation for Candidates {
     fn to_array(&self) -> Result<Array, ScriptError> {
         let map = |row: &ecco_widgets::Candidate| {
             let mut map = rhai::Map::from([
-                ("rank".into(), Dynamic::from_int(row.rank as INT)),
+                ("rank".into(), score::rank(row.rank)),
                 (
                     "probability".into(),
                     Dynamic::from_float(f64::from(row.probability)),

@@ -11,6 +11,7 @@ use ecco_widgets::{LayerPredictions, LensColumn, LensMap, RankKind, RankMap};
 use ndarray::{ArrayD, IxDyn};
 
 use crate::text::passage::Passage;
+use crate::text::reading;
 use crate::text::shown::shown_one;
 use ecco_scripting::errors::{ErrorKind, ScriptError};
 use ecco_scripting::result::{Explanation, Show};
@@ -169,6 +170,8 @@ impl Lens {
         let found = watched(&state, model.verbose, |watch| {
             lens::lens(&loaded, inner.passage.input(), &inner.question, watch)
         })?;
+        let mut readings = found.readings.iter().flatten();
+        reading::about_numbers(model, !readings.any(|reading| reading.entropy.is_nan()))?;
         Ok(inner.found.get_or_init(|| found))
     }
 
@@ -313,6 +316,14 @@ impl Lens {
     }
 }
 
+/// As a number; where there is no rank, there is none.
+fn rank(watched: &lens::TokenTrack) -> f32 {
+    match watched.rank {
+        0 => f32::NAN,
+        rank => rank as f32,
+    }
+}
+
 fn matrix(rows: &[Vec<f32>], axes: &[&'static str]) -> Result<Tensor, ScriptError> {
     let width = rows.iter().map(Vec::len).max().unwrap_or(0);
     let values = rows.iter().flatten().copied().collect();
@@ -353,7 +364,7 @@ impl Explanation for Lens {
         if let LensKind::Ranks(_) = self.0.kind {
             let of = |of| matrix(&self.by_column(found, of), &["layer", "token"]);
             let mut tensors = vec![
-                ("ranks", of(|watched| watched.rank as f32)?),
+                ("ranks", of(rank)?),
                 ("probabilities", of(|watched| watched.probability)?),
             ];
             if self.0.positions.len() == 1 {
@@ -386,7 +397,7 @@ impl Explanation for Lens {
         };
         Ok(vec![
             ("probabilities", watched(|watched| watched.probability)?),
-            ("ranks", watched(|watched| watched.rank as f32)?),
+            ("ranks", watched(rank)?),
             ("best_probabilities", best(|(_, probability)| *probability)?),
             ("best_ids", best(|(id, _)| *id as f32)?),
             entropy,

@@ -14,6 +14,7 @@ use rhai::{Array, Dynamic, FLOAT, INT};
 
 use crate::text::generation::Generation;
 use crate::text::passage::Passage;
+use crate::text::reading;
 use crate::text::run::Run;
 use crate::text::shown::shown_one;
 use crate::text::token::token;
@@ -113,6 +114,7 @@ impl LogitAttribution {
         let found = watched(&state, model.verbose, |watch| {
             direct(&loaded, inner.passage.input(), wanted, watch)
         })?;
+        reading::about_numbers(model, found.logit.is_finite())?;
         Ok(inner.found.get_or_init(|| found))
     }
 

@@ -13,6 +13,7 @@ use ndarray::{ArrayD, IxDyn};
 
 use crate::text::generation::Generation;
 use crate::text::passage::Passage;
+use crate::text::reading;
 use crate::text::run::Run;
 use crate::text::shown::shown_one;
 
@@ -53,6 +54,10 @@ impl TopK {
         };
         let found = passage.watched(|watch| lens(&loaded, passage.input(), &question, watch))??;
         let last = found.readings.into_iter().next_back().unwrap_or_default();
+        reading::about_numbers(
+            passage.model(),
+            !last.iter().any(|reading| reading.entropy.is_nan()),
+        )?;
         Ok(self.readings.get_or_init(|| last))
     }
 }

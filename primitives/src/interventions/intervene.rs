@@ -11,6 +11,9 @@ use ecco_scripting::options::{OptionKind, OptionValue};
 use ecco_scripting::session::watched;
 use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
 
+/// Interventions of a handle. Each pass makes all of them, and each handle has a copy of those before.
+const MOST: usize = 1_000;
+
 options! {
     /// What `intervene` can be told.
     pub struct InterveneOptions {
@@ -58,6 +61,7 @@ pub(super) fn intervene(lm: &Model, options: &InterveneOptions) -> Result<Model,
         return Err(ScriptError::new(ErrorKind::Value, "no intervention is named")
             .with_hint("for example: lm.intervene(#{ablate: [#{layer: 2, neurons: [1, 5]}]})"));
     }
+    check_number(lm.interventions().len() + interventions.len())?;
     let (loaded, state) = (lm.loaded()?, lm.state()?);
     let edits = watched(&state, lm.verbose, |watch| {
         compile(&loaded, &interventions, watch)
@@ -66,11 +70,20 @@ pub(super) fn intervene(lm: &Model, options: &InterveneOptions) -> Result<Model,
     Ok(lm.changed(edits?, lines))
 }
 
+fn check_number(n: usize) -> Result<(), ScriptError> {
+    if n <= MOST {
+        return Ok(());
+    }
+    let message = format!("these would be {n} interventions: a handle has at most {MOST}");
+    Err(ScriptError::new(ErrorKind::Value, message)
+        .with_hint("one entry may name many places: #{layers: [0, 1], neurons: [1, 5, 7]}"))
+}
+
 pub(super) fn register(registry: &mut Registry) {
     members! { registry, [Model];
         /// A view on the model that changes what happens inside, in every pass: what it generates, its runs, and what
         /// is explained of them are those of the changed model. The model itself stays as it is, and the weights are
-        /// shared. More interventions can follow: `edited.intervene(…)`.
+        /// shared. More interventions can follow, up to 1,000: `edited.intervene(…)`.
         ///
         /// Each of the four options is an array of entries. An entry says where: `layer` or `layers` (otherwise all),
         /// `neurons` of the MLP, `head` or `heads`, or any `site` of `lm.sites()`, there perhaps only some of `hidden` or a

@@ -11,6 +11,7 @@ use ndarray::{ArrayD, IxDyn};
 use rhai::{Dynamic, FLOAT, INT};
 
 use crate::text::generation::Generation;
+use crate::text::reading;
 use crate::text::shown::{shown, shown_one};
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::session::watched;
@@ -102,6 +103,7 @@ impl SideBySide {
         let divergence = watched(&state, output.model().verbose, |watch| {
             divergence::divergence(&reference, &changed, &input, watch)
         })?;
+        reading::about_numbers(output.model(), !divergence.kl.iter().any(|kl| kl.is_nan()))?;
         Ok(self.0.divergence.get_or_init(|| divergence))
     }
 

@@ -12,6 +12,7 @@ use ecco_widgets::{Score, ScoredToken, TokenSequence};
 use ndarray::{ArrayD, Axis};
 
 use super::passage::{Facts, Passage};
+use super::reading;
 use super::shown::{shown, shown_one};
 use crate::models::model::{Model, Recording};
 use crate::text::run::{self as runs, Run, hidden_states};
@@ -333,6 +334,8 @@ impl Generation {
         let scores = watched(&state, model.verbose, |watch| {
             ecco_explain::score::score(&loaded, &self.input(), from, watch)
         })?;
+        let are_there = !scores.iter().any(|score| score.log_probability.is_nan());
+        reading::about_numbers(model, are_there)?;
         let scores = Rc::new(scores);
         *self.0.scores.borrow_mut() = Some(Rc::clone(&scores));
         Ok(scores)
@@ -413,7 +416,16 @@ impl Explanation for Generation {
         Ok(vec![
             ("log_probabilities", tensor(&|score| score.log_probability)),
             ("probabilities", tensor(&|score| score.log_probability.exp())),
-            ("ranks", tensor(&|score| score.rank as f64)),
+            (
+                "ranks",
+                tensor(&|score| {
+                    if score.rank == 0 {
+                        f64::NAN
+                    } else {
+                        score.rank as f64
+                    }
+                }),
+            ),
         ])
     }
 

@@ -50,6 +50,18 @@ pub(crate) fn about_length(lm: &Model, n_read: usize, n_written: usize) -> Resul
     Ok(())
 }
 
+/// Says so where what a model says are no numbers, so that neither ranks nor shares can be made of them.
+pub(crate) fn about_numbers(lm: &Model, are_there: bool) -> Result<(), ScriptError> {
+    if !are_there {
+        let (name, dtype) = (&lm.card().name, &lm.card().dtype);
+        lm.state()?.notice(&format!(
+            "{name:?} does not say numbers (NaN): its weights, what is changed in it, or {dtype}, in which it computes, \
+             overflow. What would be made of them, ranks and shares, is left out."
+        ));
+    }
+    Ok(())
+}
+
 /// Says which keys of the model's generation_config.json are not followed.
 pub(crate) fn about_generation(lm: &Model) -> Result<(), ScriptError> {
     let (loaded, state) = (lm.loaded()?, lm.state()?);

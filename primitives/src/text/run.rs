@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use ecco_models::config::Task;
-use ecco_models::run::{self, Input, Place, Records};
+use ecco_models::run::{self, Input, Place, Prediction, Records};
 use ecco_models::{Site, Token};
 use ndarray::{ArrayD, Axis, concatenate};
 
@@ -97,6 +97,7 @@ pub(crate) fn run(model: &Model, texts: &[TextOrChat], options: RunOptions) -> R
     let runs = watched(&state, model.verbose, |watch| {
         run::run(&loaded, inputs, top_k, watch)
     })?;
+    reading::about_numbers(model, runs.iter().all(says_numbers))?;
     let texts: Vec<String> = texts.iter().map(|text| text.prompt().text().to_owned()).collect();
     let mut all: Vec<(usize, Run)> = runs
         .into_iter()
@@ -104,6 +105,17 @@ pub(crate) fn run(model: &Model, texts: &[TextOrChat], options: RunOptions) -> R
         .collect();
     all.sort_by_key(|(text, _)| *text);
     Ok(all.into_iter().map(|(_, run)| run).collect())
+}
+
+/// Whether what is predicted, if anything is, has probabilities.
+fn says_numbers(run: &run::Run) -> bool {
+    let is_number = |said: &Prediction| match said {
+        Prediction::Token { candidates, .. } => candidates.iter().all(|c| !c.probability.is_nan()),
+        Prediction::Replaced { probability, .. } | Prediction::Label { probability, .. } => {
+            !probability.is_nan()
+        }
+    };
+    (0..run.inputs().len()).all(|text| run.predictions(text).iter().all(is_number))
 }
 
 /// A pass over the tokens of a text that is already there: what an output is looked into with.

@@ -51,9 +51,10 @@ pub(crate) fn register(registry: &mut Registry) {
             Ok(output.scores()?.iter().map(|score| Dynamic::from_float(score.log_probability.exp())).collect())
         }
 
-        /// Of each token that is not input, its place among all tokens of the vocabulary; 1 is the most probable.
+        /// Of each token that is not input, its place among all tokens of the vocabulary; 1 is the most probable, and `()`
+        /// says that the model's probabilities are no numbers.
         get ranks(output: &Generation) -> Array {
-            Ok(output.scores()?.iter().map(|score| Dynamic::from_int(score.rank as INT)).collect())
+            Ok(output.scores()?.iter().map(|score| rank(score.rank)).collect())
         }
 
         /// The perplexity of the tokens that are not input: among how many equally probable ones the model would have
@@ -63,6 +64,14 @@ pub(crate) fn register(registry: &mut Registry) {
             let sum: f64 = scores.iter().map(|score| score.log_probability).sum();
             Ok((-sum / scores.len() as f64).exp())
         }
+    }
+}
+
+/// For scripts: where there is no number, there is no rank.
+pub(crate) fn rank(rank: usize) -> Dynamic {
+    match rank {
+        0 => Dynamic::UNIT,
+        rank => Dynamic::from_int(rank as INT),
     }
 }
 

@@ -47,6 +47,35 @@ pub mod functions {
         super::fill_blob(&ctx, &mut blob, len, value).map(|()| blob)
     }
 
+    #[rhai_fn(name = "+", pure, return_raw)]
+    pub fn arrays_together(ctx: NativeCallContext, a: &mut Array, b: Array) -> RhaiResult<Array> {
+        super::checked_array(&ctx, [a, &b])?;
+        let mut both = Array::with_capacity(a.len() + b.len());
+        both.extend(a.iter().cloned());
+        both.extend(b);
+        Ok(both)
+    }
+
+    #[rhai_fn(name = "+=", name = "append", return_raw)]
+    pub fn append_array(ctx: NativeCallContext, array: &mut Array, more: Array) -> RhaiResult<()> {
+        super::checked_array(&ctx, [array, &more])?;
+        array.extend(more);
+        Ok(())
+    }
+
+    #[rhai_fn(name = "+", pure, return_raw)]
+    pub fn blobs_together(ctx: NativeCallContext, a: &mut Blob, b: Blob) -> RhaiResult<Blob> {
+        super::checked_sum(&ctx, a.len(), b.len())?;
+        Ok([a.as_slice(), b.as_slice()].concat())
+    }
+
+    #[rhai_fn(name = "+=", name = "append", return_raw)]
+    pub fn append_blob(ctx: NativeCallContext, blob: &mut Blob, more: Blob) -> RhaiResult<()> {
+        super::checked_sum(&ctx, blob.len(), more.len())?;
+        blob.extend(more);
+        Ok(())
+    }
+
     /// The blob as a string of its bytes.
     #[rhai_fn(
         name = "print",
@@ -119,6 +148,17 @@ fn blob_text(context: &NativeCallContext, blob: &Blob) -> RhaiResult<String> {
     }
     text.push(']');
     Ok(text)
+}
+
+/// Whether two values of so many bytes fit into one more.
+pub(super) fn checked_sum(context: &NativeCallContext, a: usize, b: usize) -> RhaiResult<()> {
+    checked_len(context, a.saturating_add(b) as INT, 1).map(|_| ())
+}
+
+/// Whether two arrays fit into one more.
+fn checked_array(context: &NativeCallContext, both: [&Array; 2]) -> RhaiResult<()> {
+    let items = both.map(Array::len).iter().sum::<usize>();
+    checked_len(context, items as INT, size_of::<Dynamic>()).map(|_| ())
 }
 
 /// `len` as a size, if that many items of `item_bytes` fit into what scripts may still take.

@@ -1,0 +1,125 @@
+//! Values of each type that the catalog has, and calls of its signatures.
+
+use std::path::Path;
+
+use ecco_scripting::assist::catalog::{Catalog, Entry, EntryKind, Param};
+
+use crate::common::Notebook;
+
+/// A value of each type that has members: its name for people, the variable that holds it, and how it is made. `lm`
+/// and `text` are there before.
+pub(crate) const VALUES: &[(&str, &str, &str)] = &[
+    ("Generation", "output", "lm.score(text)"),
+    ("Run", "run", "lm.run(text)"),
+    ("Chat", "chat", "output.as_prompt"),
+    ("Saliency", "saliency", "output.saliency(#{position: 3})"),
+    (
+        "Comparison",
+        "comparison",
+        "output.compare_methods([\"gradient\", \"ig\"], #{position: 3})",
+    ),
+    (
+        "Faithfulness",
+        "faithfulness",
+        "saliency.faithfulness(#{n_random: 1, n_steps: 2})",
+    ),
+    ("Lens", "lens", "output.lens(#{positions: [3, 4]})"),
+    (
+        "LogitAttribution",
+        "parts",
+        "output.logit_attribution(#{position: 3})",
+    ),
+    ("Candidates", "candidates", "output.candidates(3)"),
+    ("TopK", "top", "output.top_k()"),
+    ("TopNeurons", "neurons", "output.top_neurons(#{position: 3})"),
+    ("Activity", "activity", "output.neuron(0, 3)"),
+    ("Attention", "attention", "output.attention(#{layer: 0})"),
+    (
+        "Factorization",
+        "factors",
+        "output.run_nmf(#{n_components: 2, layers: [0]})",
+    ),
+    ("Stability", "stability", "factors.stability(#{seeds: 1})"),
+    (
+        "SimilarityGrid",
+        "grid",
+        "ecco::similarity(run, run, #{layers: [0, 1]})",
+    ),
+    (
+        "SteeringVector",
+        "vector",
+        "lm.steering_vector([\"good\"], [\"bad\"], #{layer: 0})",
+    ),
+    (
+        "PatchMap",
+        "map",
+        "lm.patch_map(\"ab cd\", \"ab ce\", #{target: \"a\"})",
+    ),
+    (
+        "SideBySide",
+        "sides",
+        "lm.score(\"ab cd\").compare(lm.intervene(#{scale: [#{layer: 0, factor: 2.0}]}).score(\"ab cd\"))",
+    ),
+    ("ModelList", "models", "ecco::models()"),
+    ("Tensor", "tensor", "run.at(\"mlp_inner\", 0)"),
+    ("Rich", "view", "html(\"<p>x</p>\")"),
+    ("error", "error", "error_of(|| nothing())"),
+];
+
+/// Defines `lm`, `text` and all values; what cannot be made of this model is answered with its error.
+pub(crate) fn define(notebook: &mut Notebook, folder: &Path, text: &str) -> Vec<(&'static str, String)> {
+    let folder = folder.display();
+    let setup = format!(
+        "let lm = ecco::from_pretrained(\"{folder}\", #{{verbose: false}}); let text = `{text}`; \
+         fn error_of(f) {{ try {{ f.call(); }} catch (e) {{ return e; }} }}"
+    );
+    notebook.run(&setup).result.expect("the model loads");
+    let mut missing = Vec::new();
+    for (of, variable, make) in VALUES {
+        if let Err(error) = notebook.run(&format!("let {variable} = {make};")).result {
+            missing.push((*of, format!("{}: {}", error.name, error.value)));
+            notebook
+                .run(&format!("let {variable} = ();"))
+                .result
+                .expect("a variable");
+        }
+    }
+    missing
+}
+
+/// What scripts call by name, of what is ours.
+pub(crate) fn entries(catalog: &Catalog) -> Vec<Entry> {
+    let called = catalog
+        .entries()
+        .filter(|entry| entry.is_ours && entry.kind != EntryKind::Operator);
+    called.cloned().collect()
+}
+
+/// The variable that holds a value of a type.
+pub(crate) fn variable_of(of: &str) -> Option<&'static str> {
+    match of {
+        "Model" => Some("lm"),
+        of => VALUES
+            .iter()
+            .find(|(name, ..)| *name == of)
+            .map(|(_, variable, _)| *variable),
+    }
+}
+
+/// `lm.generate(…)` with these arguments, the receiver's included, and a map of options where there is one.
+pub(crate) fn written(entry: &Entry, arguments: &[String]) -> String {
+    match (entry.kind, arguments.split_first()) {
+        (EntryKind::Property, Some((of, _))) => format!("{of}.{}", entry.name),
+        (EntryKind::Method, Some((of, rest))) => format!("{of}.{}({})", entry.name, rest.join(", ")),
+        _ if entry.namespace.is_empty() => format!("{}({})", entry.name, arguments.join(", ")),
+        _ => format!("{}::{}({})", entry.namespace, entry.name, arguments.join(", ")),
+    }
+}
+
+/// The parameters that come before a map of options.
+pub(crate) fn before_options(entry: &Entry) -> &[Param] {
+    match (entry.options, entry.params.split_last()) {
+        (Some(_), Some((_, before))) => before,
+        _ => &entry.params,
+    }
+}
