@@ -22,6 +22,9 @@ pub enum Error {
     #[error("{file} was written to since the model was loaded, which still reads from it")]
     FileChanged { file: String },
 
+    #[error("{file} could not be read to its end: it was written to meanwhile, or its disk failed")]
+    FileLost { file: String },
+
     #[error("{model} has no chat template: neither tokenizer_config.json nor chat_template.jinja has one")]
     NoChatTemplate { model: String },
 
@@ -172,6 +175,17 @@ pub enum Error {
         context: usize,
     },
 
+    #[error(
+        "the text has {}, so more than {fewest} tokens, but {model} takes {context} tokens in all", format_bytes(*.bytes)
+    )]
+    TextTooLong {
+        model: String,
+        bytes: u64,
+        /// Tokens that it has at least.
+        fewest: usize,
+        context: usize,
+    },
+
     #[error("max_length is {max_length}, but the text alone has {n_input} tokens")]
     NoRoom { max_length: usize, n_input: usize },
 
@@ -181,6 +195,12 @@ pub enum Error {
         needed: String,
         available: String,
         where_: String,
+    },
+
+    #[error("{what} needs a process of its own, which cannot be started: {source}")]
+    NoProcess {
+        what: &'static str,
+        source: std::io::Error,
     },
 
     #[error("libtorch is not there: {reason}")]
@@ -228,6 +248,7 @@ impl Diagnostic for Error {
                 "a Hugging Face folder holds config.json, tokenizer.json and model.safetensors; \"demo\" needs none"
                     .into()
             }
+            Self::NoProcess { .. } => "end other programs, or allow more processes: ulimit -u".into(),
             Self::NoLibtorch { .. } => {
                 "install it in the environment that the kernel is in: pip install torch==2.11.0".into()
             }
@@ -239,7 +260,7 @@ impl Diagnostic for Error {
                  T.from_pretrained('{0}').save_pretrained('{0}')\"",
                 folder.display()
             ),
-            Self::FileChanged { .. } => {
+            Self::FileChanged { .. } | Self::FileLost { .. } => {
                 "free the model and load it again; a file is replaced safely by renaming another".into()
             }
             Self::NoChatTemplate { .. } => {
@@ -293,7 +314,7 @@ impl Diagnostic for Error {
             Self::TooLong { n_input, context, .. } if n_input < context => {
                 format!("generate at most {} tokens", context - n_input)
             }
-            Self::TooLong { .. } => "shorten the text".into(),
+            Self::TooLong { .. } | Self::TextTooLong { .. } => "shorten the text".into(),
             Self::EmptyText => "write at least one token; alone may stand the one that the model's texts start with, \
                                 such as <s> or <|endoftext|>"
                 .into(),
@@ -319,7 +340,9 @@ impl Diagnostic for Error {
             | Self::Dangling { .. } => Kind::File,
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Kind::File,
             Self::Hub(error) => error.kind(),
-            Self::Io { .. } | Self::FileChanged { .. } => Kind::Os,
+            Self::Io { .. } | Self::FileChanged { .. } | Self::FileLost { .. } | Self::NoProcess { .. } => {
+                Kind::Os
+            }
             Self::OutOfMemory { .. } => Kind::Memory,
             Self::NoLibtorch { .. } => Kind::Import,
             Self::Torch { .. } => Kind::Runtime,

@@ -7,7 +7,8 @@ use std::time::SystemTime;
 use memmap2::{MmapMut, MmapOptions, UncheckedAdvice};
 use serde_json::Value;
 
-use super::{dangling, is_there, read};
+use super::watched::Watched;
+use super::{dangling, is_there, json, read, regular};
 use crate::error::{Error, Result};
 
 /// One file of weights.
@@ -16,8 +17,9 @@ pub struct WeightFile {
     /// The whole path, for people.
     pub path: String,
     pub format: WeightFormat,
-    pub bytes: WeightBytes,
+    /// Above the bytes: what watches their map ends before it.
     source: Option<Source>,
+    pub bytes: WeightBytes,
 }
 
 /// How a file of weights is laid out.
@@ -68,6 +70,7 @@ pub(crate) fn index_name(format: WeightFormat) -> &'static str {
 
 /// The file behind a map, and how it was when it was mapped.
 struct Source {
+    watched: Watched,
     file: File,
     size: u64,
     changed: Option<SystemTime>,
@@ -88,24 +91,24 @@ impl WeightFile {
             name: name.into(),
             path: name.into(),
             format: WeightFormat::Safetensors,
-            bytes: WeightBytes::Inside(bytes),
             source: None,
+            bytes: WeightBytes::Inside(bytes),
         }
     }
 
-    /// Refuses a file that was written to since it was mapped: reading where it has become shorter would end the
-    /// process, and elsewhere the weights may be another model's. To replace the file by another changes nothing.
+    /// Refuses a file that was written to since it was mapped: where it has become shorter there is nothing, and
+    /// elsewhere the weights may be another model's. To replace the file by another changes nothing.
     pub fn ensure_unchanged(&self) -> Result<()> {
         let Some(source) = &self.source else {
             return Ok(());
         };
         let now = source.file.metadata().ok();
         let same = now.is_some_and(|now| now.len() == source.size && now.modified().ok() == source.changed);
+        let file = || self.name.clone();
         match same {
+            false => Err(Error::FileChanged { file: file() }),
+            true if source.watched.is_lost() => Err(Error::FileLost { file: file() }),
             true => Ok(()),
-            false => Err(Error::FileChanged {
-                file: self.name.clone(),
-            }),
         }
     }
 }
@@ -249,8 +252,9 @@ fn shard_paths(folder: &Path, index_name: &'static str, format: WeightFormat) ->
         file: index_name.into(),
         reason,
     };
-    let index: Value =
-        serde_json::from_slice(&read(folder, index_name)?).map_err(|error| damaged(error.to_string()))?;
+    let text = read(folder, index_name)?;
+    json::ensure_room(index_name, &text)?;
+    let index: Value = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
     let map = index.get("weight_map").and_then(Value::as_object);
     let map = map.ok_or_else(|| damaged("no weight_map".into()))?;
     let mut names = Vec::new();
@@ -313,17 +317,17 @@ fn map(path: &Path) -> Result<WeightFile> {
             target,
         });
     }
-    // Before it is opened: to open a pipe waits for its other end, for ever.
-    if !std::fs::metadata(path).map_err(io)?.is_file() {
-        return Err(damaged("a folder, a pipe or a device, not a file"));
-    }
-    let format = format_by_name(&name).ok_or_else(|| damaged("no file of weights by its name"))?;
-    let file = File::open(path).map_err(io)?;
+    let format = format_by_name(&name).ok_or_else(|| damaged("no file of weights by its name"));
+    let (file, _) = regular::open(path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::InvalidInput => damaged(&source.to_string()),
+        _ => io(source),
+    })?;
+    let format = format?;
     let metadata = file.metadata().map_err(io)?;
-    // SAFETY: the map is private. A file that shrinks while it is mapped is the one hazard left: model files are
-    // replaced by renaming, by transformers and by the hub's cache alike, and `ensure_unchanged` refuses one
-    // that was not.
+    // SAFETY: the map is private, and watched: where its file becomes shorter, zeros are read, and what was computed of
+    // them is an error.
     let map = unsafe { MmapOptions::new().no_reserve_swap().map_copy(&file) }.map_err(io)?;
+    let watched = Watched::new(&map, &name);
     let format = match format {
         WeightFormat::Pytorch if is_safetensors(&map) => WeightFormat::Safetensors,
         format => format,
@@ -337,11 +341,12 @@ fn map(path: &Path) -> Result<WeightFile> {
         name,
         path: path.display().to_string(),
         format,
-        bytes: WeightBytes::Mapped(map),
         source: Some(Source {
+            watched,
             size: metadata.len(),
             changed: metadata.modified().ok(),
             file,
         }),
+        bytes: WeightBytes::Mapped(map),
     })
 }

@@ -199,6 +199,7 @@ pub fn generate_with<'a>(
             _ => beam::search(&job, beams, &mut sampler, &mut writer, on_draft),
         }
     })?;
+    model.ensure_unchanged()?;
     let generated = &ids[job.context.len()..];
     Ok(Generation {
         tokens: model.tokenizer.tokens(&[&input, generated].concat()),
