@@ -249,6 +249,12 @@ impl Diagnostic for Error {
                     .into()
             }
             Self::NoProcess { .. } => "end other programs, or allow more processes: ulimit -u".into(),
+            Self::NoLibtorch { reason } if reason.contains("File too large") => {
+                "a part of it is written to memory as a file: allow larger ones, ulimit -f".into()
+            }
+            Self::NoLibtorch { reason } if reason.contains("annot allocate memory") => {
+                "allow more memory: ulimit -v".into()
+            }
             Self::NoLibtorch { .. } => {
                 "install it in the environment that the kernel is in: pip install torch==2.11.0".into()
             }

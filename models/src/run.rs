@@ -412,7 +412,7 @@ fn numbers(config: &Config, inputs: &[Input], places: &[Place]) -> usize {
 
 fn ensure_room(config: &Config, inputs: &[Input], places: &[Place]) -> Result<()> {
     // As the pass has them and, where they are looked at, as scripts do.
-    let bytes = 2 * size_of::<f32>() * numbers(config, inputs, places);
+    let bytes = numbers(config, inputs, places).saturating_mul(2 * size_of::<f32>());
     let names: Vec<String> = places.iter().map(|place| place.name()).collect();
     let what = match names.as_slice() {
         [] | [_, _, _, ..] => "recording every site".to_owned(),

@@ -6,6 +6,7 @@ mod gguf;
 mod large;
 mod names;
 mod pytorch;
+mod strangers;
 
 use std::ops::ControlFlow;
 use std::panic::catch_unwind;
