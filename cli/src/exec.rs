@@ -31,11 +31,16 @@ pub(crate) fn exec(script: &Path) -> anyhow::Result<i32> {
     wait_quietly();
     let interrupt = Interrupt::default();
     signals::listen(interrupt.clone());
-    let thread = std::thread::Builder::new()
-        .name("script".to_owned())
-        .stack_size(STACK_BYTES)
-        .spawn(move || run(&label, cells, interrupt))
-        .context("could not start a thread for the script")?;
+    // Its stack is address space, of which a shell may allow less (`ulimit -v`): deep values then end earlier.
+    let start = |part: usize| {
+        let (label, cells, interrupt) = (label.clone(), cells.clone(), interrupt.clone());
+        std::thread::Builder::new()
+            .name("script".to_owned())
+            .stack_size(STACK_BYTES / part)
+            .spawn(move || run(&label, cells, interrupt))
+    };
+    let thread = start(1).or_else(|_| start(4)).or_else(|_| start(16));
+    let thread = thread.context("could not start a thread for the script")?;
     match thread.join() {
         Ok(ending) => ending,
         // The hook has told of it on stderr.

@@ -1,7 +1,8 @@
 //! Conversations as text: a model's chat template, in Jinja, rendered as transformers renders it.
 //!
-//! A template comes with the model, so it is not trusted: its steps, its depth and its memory are bounded, and it
-//! sees nothing but the messages, the special tokens and the options.
+//! A template comes with the model, so it is not trusted: its steps are bounded, it sees nothing but the messages, the
+//! special tokens and the options, and it is rendered in a process of its own, whose memory, depth and time are bounded
+//! whatever it does with them.
 
 mod arguments;
 mod filters;
@@ -11,14 +12,16 @@ mod methods;
 mod python;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use minijinja::ErrorKind;
 use serde_json::{Map, Value, json};
 
 use jinja::{FUEL, environment, without_generation_tags};
 
-use crate::error::{Error, Result, refuse};
-use crate::files::TokenizerFiles;
+use crate::apart::{Bounds, Fault, in_process};
+use crate::error::{Error, Result, format_bytes, refuse};
+use crate::files::{TEMPLATE_FOLDER, TokenizerFiles};
 use crate::tokenizer::Tokenizer;
 use crate::tokenizer::settings::{NAMES, Settings};
 
@@ -107,14 +110,29 @@ impl<'a> From<&'a Chat> for Prompt<'a> {
 /// Bytes of a template; the longest in use have some 20 kB.
 const LARGEST_TEMPLATE: usize = 1 << 20;
 
+/// What rendering may take. Steps that are counted take a second at most; those of any length are not.
+const BOUNDS: Bounds = Bounds {
+    memory: 1 << 30,
+    time: Duration::from_secs(20),
+    output: 128 << 20,
+};
+
 /// A model's templates and the texts of its special tokens.
 pub struct ChatTemplate {
     /// By name; a single one is `default`.
-    sources: BTreeMap<String, String>,
+    sources: BTreeMap<String, Source>,
     /// `bos_token` and the like.
     special: Map<String, Value>,
 }
 
+/// A template, and the file that it is from.
+struct Source {
+    file: String,
+    text: String,
+}
+
+/// Where a template of its own stands.
+const FILE: &str = "chat_template.jinja";
 const DEFAULT: &str = "default";
 /// The name of the template that is meant where tools are given.
 const FOR_TOOLS: &str = "tool_use";
@@ -124,28 +142,33 @@ impl ChatTemplate {
     /// template, or several with names.
     pub fn read(files: &TokenizerFiles) -> Result<Option<Self>> {
         let settings = Settings::read(files)?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let default = files.get("chat_template.jinja");
-        let beside = default
-            .map(|bytes| (DEFAULT, bytes))
-            .into_iter()
-            .chain(files.templates());
-        let mut sources: BTreeMap<String, String> = beside
-            .map(|(name, bytes)| (name.to_owned(), text(bytes)))
-            .collect();
+        let source = |file: String, bytes: &[u8]| Source {
+            file,
+            text: String::from_utf8_lossy(bytes).into_owned(),
+        };
+        let default = files.get(FILE).map(|bytes| {
+            let source = source(FILE.to_owned(), bytes);
+            (DEFAULT.to_owned(), source)
+        });
+        let named = files.templates().map(|(name, bytes)| {
+            let file = format!("{TEMPLATE_FOLDER}/{name}.jinja");
+            (name.to_owned(), source(file, bytes))
+        });
+        let mut sources: BTreeMap<String, Source> = default.into_iter().chain(named).collect();
         if sources.is_empty() {
             sources = inside(&settings);
         }
         if sources.is_empty() {
             return Ok(None);
         }
-        for source in sources.values_mut() {
-            if source.len() > LARGEST_TEMPLATE {
+        for Source { file, text } in sources.values_mut() {
+            if text.len() > LARGEST_TEMPLATE {
+                let n = text.len();
                 return Err(Error::ChatTemplate {
-                    reason: format!("has {} bytes, more than any conversation needs", source.len()),
+                    reason: format!("in {file} has {n} bytes, more than any conversation needs"),
                 });
             }
-            *source = without_generation_tags(source);
+            *text = without_generation_tags(text);
         }
         let token = |name: &&str| Some(((*name).to_owned(), settings.named(name)?.into()));
         Ok(Some(Self {
@@ -155,7 +178,7 @@ impl ChatTemplate {
     }
 
     /// The template that is meant.
-    fn source(&self, options: &ChatOptions) -> Result<&str> {
+    fn source(&self, options: &ChatOptions) -> Result<&Source> {
         let has_tools = options
             .variables
             .get("tools")
@@ -163,7 +186,7 @@ impl ChatTemplate {
         let for_tools = Some(FOR_TOOLS).filter(|name| has_tools && self.sources.contains_key(*name));
         let asked = options.template.as_deref();
         let name = asked.or(for_tools).unwrap_or(DEFAULT);
-        self.sources.get(name).map(String::as_str).ok_or_else(|| {
+        self.sources.get(name).ok_or_else(|| {
             let names: Vec<String> = self.sources.keys().map(|name| format!("{name:?}")).collect();
             let reason = format!("the model has {}", names.join(", "));
             refuse("chat_template", format!("{name:?}"), reason)
@@ -200,23 +223,34 @@ impl ChatTemplate {
             context.insert("messages".into(), messages.clone());
             context.insert("add_generation_prompt".into(), add_generation_prompt.into());
         }
-        let context = minijinja::value::Serde(context);
-        let text = environment().and_then(|environment| environment.render_str(source, context));
-        text.map_err(refused)
+        let rendered = in_process(BOUNDS, || {
+            let context = minijinja::value::Serde(context);
+            let text = environment().and_then(|environment| environment.render_str(&source.text, context));
+            text.map(String::into_bytes)
+                .map_err(|error| refused(&source.file, &error))
+        });
+        let rendered = rendered.map_err(|fault| unbounded(&source.file, fault))?;
+        rendered
+            .map(|text| String::from_utf8_lossy(&text).into_owned())
+            .map_err(|reason| Error::ChatTemplate { reason })
     }
 }
 
 /// What `tokenizer_config.json` has.
-fn inside(settings: &Settings) -> BTreeMap<String, String> {
+fn inside(settings: &Settings) -> BTreeMap<String, Source> {
+    let source = |text: &str| Source {
+        file: "tokenizer_config.json".to_owned(),
+        text: text.to_owned(),
+    };
     match settings.get("chat_template") {
         Some(Value::Array(templates)) => {
             let named = |template: &Value| {
                 let name = template["name"].as_str()?.to_owned();
-                Some((name, template["template"].as_str()?.to_owned()))
+                Some((name, source(template["template"].as_str()?)))
             };
             templates.iter().filter_map(named).collect()
         }
-        Some(Value::String(template)) => [(DEFAULT.to_owned(), template.clone())].into(),
+        Some(Value::String(template)) => [(DEFAULT.to_owned(), source(template))].into(),
         _ => BTreeMap::new(),
     }
 }
@@ -299,14 +333,36 @@ fn check(messages: &Value) -> Result<()> {
     Ok(())
 }
 
-fn refused(error: minijinja::Error) -> Error {
-    let reason = match error.kind() {
+/// What a template, or the engine, says is wrong.
+fn refused(file: &str, error: &minijinja::Error) -> String {
+    match error.kind() {
         ErrorKind::OutOfFuel => format!("takes more than {FUEL} steps"),
-        ErrorKind::SyntaxError => format!("cannot be read: {error}"),
+        ErrorKind::SyntaxError => format!("in {file} cannot be read: {error}"),
         _ => match error.detail() {
             Some(detail) => format!("refuses these messages: {detail}"),
             None => format!("refuses these messages: {error}"),
         },
+    }
+}
+
+/// What is wrong with a template that goes over what it may take.
+fn unbounded(file: &str, fault: Fault) -> Error {
+    let reason = match fault {
+        Fault::Interrupted => return Error::Interrupted,
+        Fault::NoProcess(source) => {
+            return Error::NoProcess {
+                what: "rendering a chat template",
+                source,
+            };
+        }
+        Fault::Panic(words) => format!("in {file} cannot be read: {words}"),
+        Fault::Depth => format!("in {file} nests values too deeply"),
+        Fault::Memory => format!("in {file} takes more than {}", format_bytes(BOUNDS.memory)),
+        Fault::Time => format!("in {file} takes more than {} seconds", BOUNDS.time.as_secs()),
+        Fault::Output => format!(
+            "in {file} writes more than {}",
+            format_bytes(BOUNDS.output as u64)
+        ),
     };
     Error::ChatTemplate { reason }
 }
@@ -314,14 +370,22 @@ fn refused(error: minijinja::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Instant;
+
+    fn template(source: &str) -> ChatTemplate {
+        let source = Source {
+            file: FILE.to_owned(),
+            text: without_generation_tags(source),
+        };
+        ChatTemplate {
+            sources: [(DEFAULT.to_owned(), source)].into(),
+            special: Map::new(),
+        }
+    }
 
     fn render(source: &str) -> Result<String> {
-        let template = ChatTemplate {
-            sources: [(DEFAULT.to_owned(), without_generation_tags(source))].into(),
-            special: Map::new(),
-        };
         let messages = json!([{"role": "user", "content": "hi"}]);
-        template
+        template(source)
             .render(&messages, &ChatOptions::default())
             .map(|chat| chat.text)
     }
@@ -350,15 +414,11 @@ mod tests {
     fn the_last_message_goes_on() {
         let messages = json!([{"role": "user", "content": "hi"}, {"role": "assistant", "content": "I am "}]);
         let of = |source: &str, messages: &Value| {
-            let template = ChatTemplate {
-                sources: [(DEFAULT.to_owned(), source.to_owned())].into(),
-                special: Map::new(),
-            };
             let options = ChatOptions {
                 continue_final_message: true,
                 ..Default::default()
             };
-            template.render(messages, &options).map(|chat| chat.text)
+            template(source).render(messages, &options).map(|chat| chat.text)
         };
         let plain = "{% for m in messages %}<{{ m.role }}>{{ m.content }}</>{% endfor %}{% if add_generation_prompt %}!{% endif %}";
         assert_eq!(of(plain, &messages).unwrap(), "<user>hi</><assistant>I am ");
@@ -379,11 +439,7 @@ mod tests {
 
     #[test]
     fn what_was_thought_has_the_names_that_templates_read() {
-        let source = "{{ messages[0] | tojson }}";
-        let template = ChatTemplate {
-            sources: [(DEFAULT.to_owned(), source.to_owned())].into(),
-            special: Map::new(),
-        };
+        let template = template("{{ messages[0] | tojson }}");
         let of = |message: Value| {
             template
                 .render(&json!([message]), &ChatOptions::default())
@@ -429,6 +485,88 @@ mod tests {
             refusal("{{ raise_exception('only users') }}"),
             "the chat template refuses these messages: only users"
         );
-        assert!(refusal("{% if %}").starts_with("the chat template cannot be read"));
+        let unreadable = "the chat template in chat_template.jinja cannot be read";
+        assert!(
+            refusal("{% if %}").starts_with(unreadable),
+            "{}",
+            refusal("{% if %}")
+        );
+    }
+
+    /// Where values lead into themselves, however the engine is made to walk them.
+    #[test]
+    fn a_value_that_holds_itself_is_an_error() {
+        let itself = "{% set n = namespace() %}{% set n.x = n %}{% set m = namespace() %}{% set m.x = m %}";
+        let walks = [
+            "{{ n }}",
+            "{{ n|tojson }}",
+            "{{ n|string }}",
+            "{{ [n] }}",
+            "{{ [n]|join }}",
+            "{{ n|pprint }}",
+            "{{ n == m }}",
+            "{{ n in [m] }}",
+            "{{ [n, m]|sort }}",
+            "{{ [n, m]|unique|list }}",
+            "{{ [n, m]|min }}",
+            "{{ {'a': n}|dictsort(by='value') }}",
+            "{{ '%s'|format(n) }}",
+            "{{ n.y.z }}{{ raise_exception(n) }}",
+            "{{ n ~ '' }}",
+        ];
+        for walk in walks {
+            let text = refusal(&format!("{itself}{walk}"));
+            assert!(text.starts_with("the chat template "), "{walk}: {text}");
+            assert!(!text.contains("defect"), "{walk}: {text}");
+        }
+        let text = refusal(&format!("{itself}{{{{ n }}}}"));
+        assert_eq!(
+            text,
+            "the chat template in chat_template.jinja nests values too deeply"
+        );
+    }
+
+    /// Few lists that are 2⁴⁰ when they are written or compared.
+    #[test]
+    fn a_value_that_grows_without_end_is_an_error_or_interrupted() {
+        let doubled = "{% set n = namespace(x=[1], y=[1]) %}{% for a in range(40) %}{% set n.x = [n.x, n.x] %}\
+                       {% set n.y = [n.y, n.y] %}{% endfor %}";
+        for walk in [
+            "{{ n.x }}",
+            "{{ n.x|tojson }}",
+            "{{ n.x == n.y }}",
+            "{{ n.x|string|length }}",
+        ] {
+            let interrupt = ecco_interpreter::Interrupt::default();
+            let _scope = interrupt.enter();
+            let (request, start) = (interrupt.clone(), Instant::now());
+            std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(300));
+                request.request();
+            });
+            let error = render(&format!("{doubled}{walk}")).unwrap_err();
+            let is_ended = matches!(error, Error::Interrupted | Error::ChatTemplate { .. });
+            assert!(is_ended, "{walk}: {error}");
+            assert!(
+                start.elapsed() < Duration::from_millis(1300),
+                "{walk}: {:?}",
+                start.elapsed()
+            );
+        }
+    }
+
+    #[test]
+    fn what_the_engine_cannot_take_names_the_file() {
+        for damaged in [
+            "{# never ends",
+            "{{ '",
+            "{% raw %}",
+            "{% for",
+            "{{ 1 // 0 }}{% endif %}",
+        ] {
+            let text = refusal(damaged);
+            let starts = "the chat template in chat_template.jinja cannot be read";
+            assert!(text.starts_with(starts), "{damaged}: {text}");
+        }
     }
 }

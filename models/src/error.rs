@@ -22,6 +22,9 @@ pub enum Error {
     #[error("{file} was written to since the model was loaded, which still reads from it")]
     FileChanged { file: String },
 
+    #[error("{file} could not be read to its end: it was written to meanwhile, or its disk failed")]
+    FileLost { file: String },
+
     #[error("{model} has no chat template: neither tokenizer_config.json nor chat_template.jinja has one")]
     NoChatTemplate { model: String },
 
@@ -187,6 +190,17 @@ pub enum Error {
         context: usize,
     },
 
+    #[error(
+        "the text has {}, so more than {fewest} tokens, but {model} takes {context} tokens in all", format_bytes(*.bytes)
+    )]
+    TextTooLong {
+        model: String,
+        bytes: u64,
+        /// Tokens that it has at least.
+        fewest: usize,
+        context: usize,
+    },
+
     #[error("max_length is {max_length}, but the text alone has {n_input} tokens")]
     NoRoom { max_length: usize, n_input: usize },
 
@@ -196,6 +210,12 @@ pub enum Error {
         needed: String,
         available: String,
         where_: String,
+    },
+
+    #[error("{what} needs a process of its own, which cannot be started: {source}")]
+    NoProcess {
+        what: &'static str,
+        source: std::io::Error,
     },
 
     #[error("libtorch is not there: {reason}")]
@@ -243,6 +263,13 @@ impl Diagnostic for Error {
                 "a Hugging Face folder holds config.json, tokenizer.json and model.safetensors; \"demo\" needs none"
                     .into()
             }
+            Self::NoProcess { .. } => "end other programs, or allow more processes: ulimit -u".into(),
+            Self::NoLibtorch { reason } if reason.contains("File too large") => {
+                "a part of it is written to memory as a file: allow larger ones, ulimit -f".into()
+            }
+            Self::NoLibtorch { reason } if reason.contains("annot allocate memory") => {
+                "allow more memory: ulimit -v".into()
+            }
             Self::NoLibtorch { .. } => {
                 "install it in the environment that the kernel is in: pip install torch==2.11.0".into()
             }
@@ -254,7 +281,7 @@ impl Diagnostic for Error {
                  T.from_pretrained('{0}').save_pretrained('{0}')\"",
                 folder.display()
             ),
-            Self::FileChanged { .. } => {
+            Self::FileChanged { .. } | Self::FileLost { .. } => {
                 "free the model and load it again; a file is replaced safely by renaming another".into()
             }
             Self::NoChatTemplate { .. } => {
@@ -324,7 +351,7 @@ impl Diagnostic for Error {
             Self::TooLong { n_input, context, .. } if n_input < context => {
                 format!("generate at most {} tokens", context - n_input)
             }
-            Self::TooLong { .. } => "shorten the text".into(),
+            Self::TooLong { .. } | Self::TextTooLong { .. } => "shorten the text".into(),
             Self::NoNumbers { .. } => "its weights, or the type that they are computed in, overflow: float32 may be wide \
                                        enough where float16 is not"
                 .into(),
@@ -353,7 +380,9 @@ impl Diagnostic for Error {
             | Self::Dangling { .. } => Kind::File,
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Kind::File,
             Self::Hub(error) => error.kind(),
-            Self::Io { .. } | Self::FileChanged { .. } => Kind::Os,
+            Self::Io { .. } | Self::FileChanged { .. } | Self::FileLost { .. } | Self::NoProcess { .. } => {
+                Kind::Os
+            }
             Self::OutOfMemory { .. } => Kind::Memory,
             Self::NoLibtorch { .. } => Kind::Import,
             Self::NoNumbers { .. } => Kind::Arithmetic,

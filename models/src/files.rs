@@ -1,8 +1,12 @@
 //! A model's files, from a Hugging Face folder or from inside the binary.
 
+pub(crate) mod json;
+pub(crate) mod regular;
+pub(crate) mod watched;
 mod weights;
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -21,7 +25,7 @@ pub struct ModelFiles {
 }
 
 /// What a tokenizer is made of: small files by name, those of `TOKENIZER_FILES` that are there.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub struct TokenizerFiles {
     folder: PathBuf,
     files: BTreeMap<&'static str, Vec<u8>>,
@@ -265,9 +269,6 @@ impl ModelFiles {
     }
 }
 
-/// Small files are bounded: a name that leads to a device or a huge file must not fill the memory.
-const LARGEST_SMALL_FILE: u64 = 256 << 20;
-
 /// Whether there is something of a name, if only a link that leads nowhere: what that lacks is told when it is read.
 fn is_there(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
@@ -296,12 +297,16 @@ fn read_small(folder: &Path, file: &str) -> Result<Vec<u8>> {
     if let Some(target) = dangling(&path) {
         return Err(Error::Dangling { path, target });
     }
-    match std::fs::metadata(&path) {
-        Ok(metadata) if !metadata.is_file() || metadata.len() > LARGEST_SMALL_FILE => Err(Error::Damaged {
+    let bytes = regular::read(&path, regular::largest(file)).map_err(|source| match source.kind() {
+        ErrorKind::InvalidInput | ErrorKind::FileTooLarge => Error::Damaged {
             file: file.into(),
-            reason: "not a file of a sane size".into(),
-        }),
-        Ok(_) => std::fs::read(&path).map_err(|source| Error::Io { path, source }),
-        Err(source) => Err(Error::Io { path, source }),
+            reason: source.to_string(),
+        },
+        _ => Error::Io { path, source },
+    })?;
+    // The others are measured by who reads them.
+    if file.ends_with("config.json") || file == "special_tokens_map.json" {
+        json::check_settings(file, &bytes)?;
     }
+    Ok(bytes)
 }

@@ -9,23 +9,34 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Once;
 
 use crate::error::{Error, Result};
+use crate::files::watched;
 use crate::{gpu, libtorch};
 
 thread_local! {
     static GUARDED: Cell<bool> = const { Cell::new(false) };
+    /// How many maps of files were lost before the work that is guarded.
+    static LOSSES: Cell<u64> = const { Cell::new(0) };
+    /// Whether no panic is to write anything, of whatever library it is.
+    static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs tensor code without gradients; a libtorch exception becomes [`Error::Torch`] or
-/// [`Error::OutOfMemory`]. A panic that is not libtorch's goes on.
+/// [`Error::OutOfMemory`]. A panic that is not libtorch's goes on. What was computed while a file of weights could not be
+/// read is [`Error::FileLost`].
 pub fn guard<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     libtorch::open()?;
-    silence_guarded_panics();
+    silence_panics();
     let outer = GUARDED.replace(true);
+    if !outer {
+        LOSSES.set(watched::losses());
+    }
     let result = catch_unwind(AssertUnwindSafe(|| {
         let _no_grad = tch::no_grad_guard();
         work()
     }));
+    let read = ensure_read();
     GUARDED.set(outer);
+    read?;
     match result {
         Ok(result) => result,
         Err(panic) => match torch_message(&*panic) {
@@ -42,13 +53,33 @@ pub fn guard<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     }
 }
 
+/// Ends work whose weights could not be read: for the midst of long work.
+pub(crate) fn ensure_read() -> Result<()> {
+    if !GUARDED.get() {
+        return Ok(());
+    }
+    match watched::lost_since(LOSSES.get()) {
+        Some(file) => Err(Error::FileLost { file }),
+        None => Ok(()),
+    }
+}
+
+/// Runs what catches the panics of a library, without a trace of them.
+pub(crate) fn quietly<T>(work: impl FnOnce() -> T) -> T {
+    silence_panics();
+    let outer = QUIET.replace(true);
+    let result = work();
+    QUIET.set(outer);
+    result
+}
+
 /// A caught exception must not also write a backtrace to the notebook's stderr.
-fn silence_guarded_panics() {
+pub(crate) fn silence_panics() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let default = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            if !(GUARDED.get() && torch_message(info.payload()).is_some()) {
+            if !(QUIET.get() || GUARDED.get() && torch_message(info.payload()).is_some()) {
                 default(info);
             }
         }));
@@ -76,7 +107,12 @@ pub(crate) fn torch_message(panic: &(dyn Any + Send)) -> Option<String> {
 
 /// An allocation failure is told apart by the words libtorch has used for it since 1.0.
 fn torch_error(message: String) -> Error {
-    let out_of_memory = ["out of memory", "can't allocate memory", "not enough memory"];
+    let out_of_memory = [
+        "out of memory",
+        "can't allocate memory",
+        "not enough memory",
+        "bad_alloc",
+    ];
     if !out_of_memory.iter().any(|words| message.contains(words)) {
         return Error::Torch { message };
     }

@@ -3,7 +3,7 @@
 //!
 //! [`fetch`] asks the hub what a revision consists of (`listing` chooses among it: the configuration, the tokenizer
 //! and the weights: safetensors, or PyTorch's where there are none), makes sure that each file is in the cache (`download`, over `http`,
-//! `address` and `cache`), and answers with the snapshot's folder. Every body is verified against the hash that the
+//! `address`, `proxy` and `cache`), and answers with the snapshot's folder. Every body is verified against the hash that the
 //! hub announces before any program can see it. `settings` reads the environment variables of the Python library.
 
 mod adapter;
@@ -14,6 +14,7 @@ mod error;
 mod files;
 mod http;
 mod listing;
+mod proxy;
 mod settings;
 
 use std::path::{Path, PathBuf};
@@ -25,12 +26,14 @@ use ureq::http::Method;
 pub use self::adapter::fetch_adapter;
 pub use self::error::HubError;
 pub use self::files::fetch_files;
+pub use self::proxy::Proxies;
 pub use self::settings::HubSettings;
 
 use self::cache::{ModelCache, io_error};
 use self::download::Source;
 use self::http::{Ask, Client, Reply, header};
 use self::listing::Weights;
+use crate::files::regular;
 use ecco_interpreter::{Progress, Watch};
 
 const DEFAULT_REVISION: &str = "main";
@@ -167,11 +170,16 @@ fn fetch_shards(
     watch: &mut Watch,
 ) -> Result<(), HubError> {
     let path = source.cache.snapshot(source.commit).join(index);
-    let index = std::fs::read(&path).map_err(|source| io_error(&path, source))?;
+    let index = read_index(&path).map_err(|source| io_error(&path, source))?;
     for shard in listing::shards(repo_id, &index, end)? {
         source.fetch(&shard, watch)?;
     }
     Ok(())
+}
+
+/// An index of shards, which is a file of a sane size or none.
+fn read_index(path: &Path) -> std::io::Result<Vec<u8>> {
+    regular::read(path, regular::largest(".index.json"))
 }
 
 /// Asks which commit a revision is and which files it has.

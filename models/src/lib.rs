@@ -14,10 +14,12 @@
 //! - [`quantization`]: weights of few bits, read as numbers
 //! - [`tokenizer`]: text to tokens and back
 //! - [`chat`]: conversations as text
+//! - `apart`: work of libraries on what strangers wrote, bounded in memory, depth and time
 //! - [`libtorch`]: opened when the first tensor is made
 //! - [`device`], [`placement`]: where a model goes; [`host`]: what crosses between there and here; [`guard`], [`error`]: memory, exceptions, errors
 
 mod adapter;
+mod apart;
 pub mod attention;
 pub mod backward;
 pub mod chat;

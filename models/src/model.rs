@@ -257,10 +257,32 @@ impl Model {
     /// The ids of what is given to read. Of an empty text that is to be gone on with: the token that texts start with,
     /// where the model has one.
     pub fn ids<'a>(&self, prompt: impl Into<Prompt<'a>>) -> Result<Vec<u32>> {
-        let ids = prompt.into().ids(&self.tokenizer)?;
+        let prompt = prompt.into();
+        self.check_text(prompt.text())?;
+        let ids = prompt.ids(&self.tokenizer)?;
         match (&self.body, self.generation.begin_id) {
             (Body::Decoder(_), Some(begin)) if ids.is_empty() => Ok(vec![begin]),
             _ => Ok(ids),
+        }
+    }
+
+    /// Refuses a text that the model cannot take however it is read: to read it takes long, and memory.
+    pub(crate) fn check_text(&self, text: &str) -> Result<()> {
+        let limit = match &self.body {
+            Body::EncoderDecoder(both) => {
+                let limits = [both.encoder.config.length_limit(), self.config().length_limit()];
+                limits[0].zip(limits[1]).map(|(one, other)| one.max(other))
+            }
+            _ => self.config().length_limit(),
+        };
+        match limit.zip(self.tokenizer.fewest(text.len())) {
+            Some((context, fewest)) if fewest > context + 1 => Err(Error::TextTooLong {
+                model: self.name.clone(),
+                bytes: text.len() as u64,
+                fewest,
+                context,
+            }),
+            _ => Ok(()),
         }
     }
 
@@ -277,11 +299,17 @@ impl Model {
         }
     }
 
+    /// Refuses what was or would be computed of weights that were written to since they were loaded.
+    pub(crate) fn ensure_unchanged(&self) -> Result<()> {
+        match self.sum.is_stored || self.devices().contains(&Device::Cpu) {
+            true => self.files.ensure_unchanged(),
+            false => Ok(()),
+        }
+    }
+
     /// Refuses a sequence the model cannot take.
     pub fn check_ids(&self, ids: &[u32]) -> Result<()> {
-        if self.sum.is_stored || self.devices().contains(&Device::Cpu) {
-            self.files.ensure_unchanged()?;
-        }
+        self.ensure_unchanged()?;
         self.check_ids_for(self.config(), ids)
     }
 

@@ -67,6 +67,7 @@ impl Input {
         model.check_ids_for(&both.encoder.config, &ids)?;
         let mut written = vec![decoder_start(model)?];
         if let Some(target) = target {
+            model.check_text(target)?;
             let ids = model.tokenizer.encode(target)?;
             let is_end = |id: &u32| model.generation.end_ids.contains(id);
             let end = ids.iter().rposition(|id| !is_end(id)).map_or(0, |last| last + 1);
@@ -174,6 +175,7 @@ fn one(
             records,
         };
         run.predictions = predictions::of(model, &run, top_k)?;
+        model.ensure_unchanged()?;
         Ok(run)
     })
 }
@@ -189,6 +191,7 @@ pub fn record(
     ensure_room(model.config(), inputs, places)?;
     guard(|| {
         let pass = pass(model, inputs, places, layers, watch)?;
+        model.ensure_unchanged()?;
         Ok(Records::new(pass.captures, inputs))
     })
 }
@@ -409,7 +412,7 @@ fn numbers(config: &Config, inputs: &[Input], places: &[Place]) -> usize {
 
 fn ensure_room(config: &Config, inputs: &[Input], places: &[Place]) -> Result<()> {
     // As the pass has them and, where they are looked at, as scripts do.
-    let bytes = 2 * size_of::<f32>() * numbers(config, inputs, places);
+    let bytes = numbers(config, inputs, places).saturating_mul(2 * size_of::<f32>());
     let names: Vec<String> = places.iter().map(|place| place.name()).collect();
     let what = match names.as_slice() {
         [] | [_, _, _, ..] => "recording every site".to_owned(),

@@ -13,6 +13,7 @@ use crate::attention::{Cache, CrossMemory, Views};
 use crate::config::{Config, InnerProjection, Positions, Sines};
 use crate::edit::{EditTap, StackEdits};
 use crate::error::{Error, Result};
+use crate::guard::ensure_read;
 use crate::host::{self, Constants};
 use crate::layers::{Linear, Norm, bring};
 use crate::rules::Rule;
@@ -186,6 +187,7 @@ impl Stack {
             if tap.proceed(layer) == ControlFlow::Break(()) {
                 return Err(Error::Interrupted);
             }
+            ensure_read()?;
             let memory = cache.as_deref_mut().map(|cache| cache.layer(layer, n_positions));
             let source = memories.map(|memories| &memories[layer]);
             let place = block.place();

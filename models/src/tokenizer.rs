@@ -1,19 +1,22 @@
 //! Text to tokens and back, with what each token looks like to a person.
 //!
+//! - `bounds`: how much a tokenizer makes of a text; `reading`: a text to ids, within them
 //! - `border`: a text that goes on where another ends
 //! - `language`: the language that a text is in, for models that are told it
 //! - `pieces`: what each token adds to a text, whatever the kind of tokenizer
 //! - `shown`: characters, parts of characters, and where they stand
 //! - `settings`, `slow`: what stands beside the vocabulary, and vocabularies without a `tokenizer.json`; `sentencepiece`:
-//!   those of SentencePiece; `numbered`: those whose pieces a `vocab.json` numbers
+//!   those of SentencePiece
 //!
 //! A token need not be whole characters: an emoji may be four tokens. Each of those shows the whole character and
 //! which part of it it is; bytes that never become a character show as `<0xF0>`.
 
 mod border;
+mod bounds;
 mod language;
 mod numbered;
 mod pieces;
+mod reading;
 mod sentencepiece;
 pub(crate) mod settings;
 mod shown;
@@ -21,6 +24,7 @@ mod slow;
 
 pub(crate) use self::slow::QWEN2_WORDS;
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
@@ -30,7 +34,9 @@ pub use self::border::Ends;
 use self::numbered::Numbered;
 use self::pieces::{Piece, VocabularyToken};
 use self::settings::Settings;
-use crate::error::{Error, Result, refuse};
+use self::reading::USUAL_GROWTH;
+use crate::apart::{Fault, caught, on_thread};
+use crate::error::{Error, Result};
 use crate::files::TokenizerFiles;
 
 /// A token of a text.
@@ -45,6 +51,11 @@ pub struct Token {
     pub span: Range<usize>,
 }
 
+const FILE: &str = "tokenizer.json";
+
+/// Tokens that may stand around a text; there are two or three.
+const MOST_AROUND: usize = 1 << 10;
+
 /// A tokenizer of any kind.
 pub struct Tokenizer {
     inner: HfTokenizer,
@@ -57,26 +68,43 @@ pub struct Tokenizer {
     id_bound: usize,
     /// The language that stands at a text's ends, where the files name another than the one that is put there.
     source: Option<u32>,
+    /// What it is from, for people.
+    file: &'static str,
+    /// Bytes that its steps may make of one.
+    growth: u64,
+    /// Bytes of a text that one token stands for at most, where that is known.
+    longest: Option<usize>,
+    /// Whether it took long for a short text.
+    is_slow: Cell<bool>,
 }
 
 impl Tokenizer {
     /// Reads `tokenizer.json`, or what stands for it; `model_type` helps where nothing names the tokenizer's class.
     pub fn read(files: &TokenizerFiles, model_type: &str) -> Result<Self> {
+        let file = match files.get(FILE) {
+            Some(_) => FILE,
+            None => "the tokenizer's files",
+        };
+        let (files, model_type) = (files.clone(), model_type.to_owned());
+        // Large vocabularies take seconds.
+        on_thread(move || Self::read_here(file, &files, &model_type))
+            .unwrap_or_else(|fault| Err(damage(file, fault)))
+    }
+
+    fn read_here(file: &'static str, files: &TokenizerFiles, model_type: &str) -> Result<Self> {
         let settings = Settings::read(files)?;
-        if files.get("tokenizer.json").is_none()
+        if file != FILE
             && let Some((inner, numbered)) = Numbered::read(files, &settings, model_type)?
         {
-            return Ok(Self::of_numbered(inner, numbered));
+            return Self::of_numbered(file, inner, numbered);
         }
-        let (name, json) = match files.get("tokenizer.json") {
-            Some(json) => ("tokenizer.json", json.to_vec()),
-            None => (
-                "the tokenizer's files",
-                slow::tokenizer_json(files, &settings, model_type)?,
-            ),
+        let json = match files.get(FILE) {
+            Some(json) => json.to_vec(),
+            None => slow::tokenizer_json(files, &settings, model_type)?,
         };
+        let measure = bounds::measure(file, &json)?;
         let damaged = |reason: String| Error::Damaged {
-            file: name.into(),
+            file: file.into(),
             reason,
         };
         let mut inner = HfTokenizer::from_bytes(json).map_err(|error| damaged(error.to_string()))?;
@@ -88,10 +116,18 @@ impl Tokenizer {
         let id_bound = inner.get_vocab(true).into_values().max();
         settings.add_tokens(&mut inner)?;
         // As transformers has it, a tokenizer.json says itself what stands around a text.
-        if name != "tokenizer.json" {
+        if file != FILE {
             settings.set_ends(&mut inner)?;
         }
         let added = inner.get_added_tokens_decoder();
+        let byte_table = byte_table();
+        let vocabulary = inner.get_vocab(true);
+        let longest = bounds::longest(file, &vocabulary)?;
+        let is_whole = measure.is_whole
+            && byte_table
+                .keys()
+                .all(|char| vocabulary.contains_key(char.encode_utf8(&mut [0; 4])))
+            && !added.values().any(|token| token.lstrip || token.rstrip);
         let mut this = Self {
             numbered: None,
             source: None,
@@ -101,27 +137,55 @@ impl Tokenizer {
                 .map(|(&id, _)| id)
                 .collect(),
             added: added.into_keys().collect(),
-            byte_table: byte_table(),
+            byte_table,
             id_bound: id_bound.map_or(0, |id| id as usize + 1),
             inner,
+            file,
+            growth: measure.growth,
+            longest: Some(longest).filter(|_| is_whole),
+            is_slow: Cell::new(false),
         };
         if let Some(language) = settings.text("src_lang") {
             this.source = this.language(language);
         }
+        this.check()?;
         Ok(this)
     }
 
-    fn of_numbered(inner: HfTokenizer, numbered: Numbered) -> Self {
+    fn of_numbered(file: &'static str, inner: HfTokenizer, numbered: Numbered) -> Result<Self> {
         let added = numbered.added.iter();
-        Self {
-            special: added.clone().filter(|(_, special)| *special).map(|(id, _)| *id).collect(),
+        let this = Self {
+            special: added
+                .clone()
+                .filter(|(_, special)| *special)
+                .map(|(id, _)| *id)
+                .collect(),
             added: added.map(|(id, _)| *id).collect(),
             byte_table: HashMap::new(),
             id_bound: numbered.id_bound(),
             source: None,
             inner,
             numbered: Some(numbered),
+            file,
+            growth: USUAL_GROWTH,
+            longest: None,
+            is_slow: Cell::new(false),
+        };
+        this.check()?;
+        Ok(this)
+    }
+
+    /// Refuses one whose steps fail for any text.
+    fn check(&self) -> Result<()> {
+        let ids = self.encode("a b")?;
+        if ids.len() > MOST_AROUND {
+            return Err(Error::Damaged {
+                file: self.file.into(),
+                reason: format!("puts {} tokens around a text", ids.len()),
+            });
         }
+        let shown = caught(|| self.pieces_of(&ids));
+        shown.map(drop).map_err(|fault| damage(self.file, fault))
     }
 
     /// How many tokens there are, added ones included.
@@ -135,29 +199,6 @@ impl Tokenizer {
     /// One more than the largest id of the vocabulary as its file has it.
     pub fn id_bound(&self) -> usize {
         self.id_bound
-    }
-
-    /// The ids of a text, with the special tokens that the model expects around it.
-    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let ids = self.encode_as(text, true)?;
-        match self.source {
-            Some(source) => self.with_language(ids, source),
-            None => Ok(ids),
-        }
-    }
-
-    /// The ids of a text that has all its special tokens already.
-    pub fn encode_bare(&self, text: &str) -> Result<Vec<u32>> {
-        self.encode_as(text, false)
-    }
-
-    fn encode_as(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>> {
-        if let Some(numbered) = &self.numbered {
-            return numbered.encode(&self.inner, text, add_special_tokens);
-        }
-        let encoding = self.inner.encode_fast(text, add_special_tokens);
-        let encoding = encoding.map_err(|error| refused_text(text, &error))?;
-        Ok(encoding.get_ids().to_vec())
     }
 
     /// The tokens of a sequence of ids. An unknown id shows as `<id 123>`.
@@ -237,7 +278,15 @@ impl Tokenizer {
         }
     }
 
+    /// What each id adds. Where the library fails at that, the tokens as the vocabulary has them.
     fn pieces(&self, ids: &[u32]) -> Vec<Piece> {
+        caught(|| self.pieces_of(ids)).unwrap_or_else(|_| {
+            let text = |id: &u32| self.written(*id).unwrap_or_else(|| format!("<id {id}>"));
+            ids.iter().map(|id| Piece::Text(text(id).into_bytes())).collect()
+        })
+    }
+
+    fn pieces_of(&self, ids: &[u32]) -> Vec<Piece> {
         let written = ids.iter().map(|id| match self.written(*id) {
             Some(text) => VocabularyToken {
                 text,
@@ -252,9 +301,22 @@ impl Tokenizer {
     }
 }
 
-fn refused_text(text: &str, error: &tokenizers::Error) -> Error {
-    let start = format!("{:?}", text.chars().take(40).collect::<String>());
-    refuse("text", start, error.to_string())
+/// What is wrong with a file that the library cannot take, in its own words.
+fn damage(file: &str, fault: Fault) -> Error {
+    let damaged = |reason: &str| Error::Damaged {
+        file: file.to_owned(),
+        reason: reason.to_owned(),
+    };
+    match fault {
+        Fault::Interrupted => Error::Interrupted,
+        Fault::NoProcess(source) => Error::NoProcess {
+            what: "reading with a tokenizer",
+            source,
+        },
+        Fault::Panic(words) => damaged(&format!("cannot be used: {words}")),
+        Fault::Depth => damaged("nests its steps too deeply"),
+        Fault::Memory | Fault::Output | Fault::Time => damaged("makes too much of a text"),
+    }
 }
 
 /// GPT-2's map of characters to the bytes they stand for: printable Latin-1 for itself, the rest from

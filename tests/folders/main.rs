@@ -8,6 +8,7 @@ mod large;
 mod names;
 mod pytorch;
 mod quantized;
+mod strangers;
 
 use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,5 @@
-//! Ctrl-C: interrupts the running cell; pressed again, it ends the process where it stands.
+//! Ctrl-C: interrupts the running cell; pressed again, it ends the process where it stands. A file that grows over
+//! `ulimit -f` is an error of who writes it.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,8 +9,10 @@ use ecco_interpreter::Interrupt;
 static INTERRUPT: OnceLock<Interrupt> = OnceLock::new();
 static WAS_INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// From now on Ctrl-C (SIGINT) requests `interrupt`.
+/// From now on Ctrl-C (SIGINT) requests `interrupt`, and SIGXFSZ does nothing.
 pub(super) fn listen(interrupt: Interrupt) {
+    // SAFETY: installs no handler.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     if INTERRUPT.set(interrupt).is_ok() {
         let handler: extern "C" fn(libc::c_int) = on_interrupt;
         // SAFETY: the handler only reads and writes atomics, and may end the process.

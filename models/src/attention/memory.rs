@@ -97,10 +97,11 @@ impl Cache {
         }
     }
 
-    /// Bytes one sequence's cache of `capacity` positions takes.
+    /// Bytes one sequence's cache of `capacity` positions takes; of more than there are numbers for, the largest.
     pub fn bytes(config: &Config, capacity: usize, kind: Kind) -> u64 {
-        let per_position = 2 * config.n_layers * config.n_kv_heads * config.head_dim;
-        (per_position * capacity * kind.elt_size_in_bytes()) as u64
+        let per_position =
+            2 * config.n_layers * config.n_kv_heads * config.head_dim * kind.elt_size_in_bytes();
+        (per_position as u64).saturating_mul(capacity as u64)
     }
 
     pub fn layer(&self, layer: usize, n_new: i64) -> LayerMemory<'_> {

@@ -9,7 +9,8 @@ use std::time::SystemTime;
 use memmap2::{MmapMut, MmapOptions, UncheckedAdvice};
 use serde_json::Value;
 
-use super::{dangling, is_there, read};
+use super::watched::Watched;
+use super::{dangling, is_there, json, read, regular};
 use crate::error::{Error, Result};
 
 /// One file of weights.
@@ -18,8 +19,8 @@ pub struct WeightFile {
     /// The whole path, for people.
     pub path: String,
     pub format: WeightFormat,
-    pub bytes: Arc<WeightBytes>,
     source: Option<Source>,
+    pub bytes: Arc<WeightBytes>,
 }
 
 /// How a file of weights is laid out.
@@ -93,8 +94,8 @@ impl WeightFile {
             name: name.into(),
             path: name.into(),
             format: WeightFormat::Safetensors,
-            bytes: Arc::new(WeightBytes::Inside(bytes)),
             source: None,
+            bytes: Arc::new(WeightBytes::Inside(bytes)),
         }
     }
 
@@ -108,19 +109,19 @@ impl WeightFile {
         })
     }
 
-    /// Refuses a file that was written to since it was mapped: reading where it has become shorter would end the
-    /// process, and elsewhere the weights may be another model's. To replace the file by another changes nothing.
+    /// Refuses a file that was written to since it was mapped: where it has become shorter there is nothing, and
+    /// elsewhere the weights may be another model's. To replace the file by another changes nothing.
     pub fn ensure_unchanged(&self) -> Result<()> {
         let Some(source) = &self.source else {
             return Ok(());
         };
         let now = source.file.metadata().ok();
         let same = now.is_some_and(|now| now.len() == source.size && now.modified().ok() == source.changed);
+        let file = || self.name.clone();
         match same {
+            false => Err(Error::FileChanged { file: file() }),
+            true if self.bytes.is_lost() => Err(Error::FileLost { file: file() }),
             true => Ok(()),
-            false => Err(Error::FileChanged {
-                file: self.name.clone(),
-            }),
         }
     }
 }
@@ -128,20 +129,29 @@ impl WeightFile {
 pub enum WeightBytes {
     Inside(&'static [u8]),
     /// Copy-on-write: an in-place operation on a weight must neither crash nor reach the file.
-    Mapped(MmapMut),
+    Mapped {
+        /// Above the map: it ends before that.
+        watched: Watched,
+        map: MmapMut,
+    },
 }
 
 impl WeightBytes {
+    /// Whether some of it was read where the file had ended.
+    fn is_lost(&self) -> bool {
+        matches!(self, Self::Mapped { watched, .. } if watched.is_lost())
+    }
+
     pub fn as_slice(&self) -> &[u8] {
         match self {
             Self::Inside(bytes) => bytes,
-            Self::Mapped(map) => map,
+            Self::Mapped { map, .. } => map,
         }
     }
 
     /// Gives pages back that are not needed for now; they are read from the file again if they are.
     pub fn give_back(&self, part: &[u8]) {
-        let Self::Mapped(map) = self else { return };
+        let Self::Mapped { map, .. } = self else { return };
         // SAFETY: only asks for a number.
         let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) }.max(1) as usize;
         let start = (part.as_ptr() as usize - map.as_ptr() as usize).next_multiple_of(page);
@@ -313,8 +323,9 @@ fn shard_paths(folder: &Path, index_name: &'static str, format: WeightFormat) ->
         file: index_name.into(),
         reason,
     };
-    let index: Value =
-        serde_json::from_slice(&read(folder, index_name)?).map_err(|error| damaged(error.to_string()))?;
+    let text = read(folder, index_name)?;
+    json::ensure_room(index_name, &text)?;
+    let index: Value = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
     let map = index.get("weight_map").and_then(Value::as_object);
     let map = map.ok_or_else(|| damaged("no weight_map".into()))?;
     let mut names = Vec::new();
@@ -377,17 +388,17 @@ fn map(path: &Path) -> Result<WeightFile> {
             target,
         });
     }
-    // Before it is opened: to open a pipe waits for its other end, for ever.
-    if !std::fs::metadata(path).map_err(io)?.is_file() {
-        return Err(damaged("a folder, a pipe or a device, not a file"));
-    }
-    let format = format_by_name(&name).ok_or_else(|| damaged("no file of weights by its name"))?;
-    let file = File::open(path).map_err(io)?;
+    let format = format_by_name(&name).ok_or_else(|| damaged("no file of weights by its name"));
+    let (file, _) = regular::open(path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::InvalidInput => damaged(&source.to_string()),
+        _ => io(source),
+    })?;
+    let format = format?;
     let metadata = file.metadata().map_err(io)?;
-    // SAFETY: the map is private. A file that shrinks while it is mapped is the one hazard left: model files are
-    // replaced by renaming, by transformers and by the hub's cache alike, and `ensure_unchanged` refuses one
-    // that was not.
+    // SAFETY: the map is private, and watched: where its file becomes shorter, zeros are read, and what was computed of
+    // them is an error.
     let map = unsafe { MmapOptions::new().no_reserve_swap().map_copy(&file) }.map_err(io)?;
+    let watched = Watched::new(&map, &name);
     let format = match format {
         WeightFormat::Pytorch if is_safetensors(&map) => WeightFormat::Safetensors,
         format => format,
@@ -401,11 +412,11 @@ fn map(path: &Path) -> Result<WeightFile> {
         name,
         path: path.display().to_string(),
         format,
-        bytes: Arc::new(WeightBytes::Mapped(map)),
         source: Some(Source {
             size: metadata.len(),
             changed: metadata.modified().ok(),
             file,
         }),
+        bytes: Arc::new(WeightBytes::Mapped { watched, map }),
     })
 }

@@ -213,6 +213,7 @@ pub fn generate_with<'a>(
             _ => beam::search(&job, beams, &mut sampler, &mut writer, on_draft),
         }
     })?;
+    model.ensure_unchanged()?;
     let generated = &ids[job.context.len()..];
     Ok(Generation {
         tokens: model.tokenizer.tokens(&[&input, generated].concat()),
@@ -410,7 +411,11 @@ fn check_stop(stop: &[String]) -> Result<()> {
 fn check_room(model: &Model, max_length: usize, n_beams: usize) -> Result<()> {
     let cache = Cache::bytes(model.config(), max_length, model.stack().kind());
     let scores = (model.config().vocab_size * Kind::Float.elt_size_in_bytes()) as u64;
-    let per_beam = if n_beams > 1 { cache + 4 * scores } else { cache };
+    let per_beam = if n_beams > 1 {
+        cache.saturating_add(4 * scores)
+    } else {
+        cache
+    };
     let what = match n_beams {
         1 => format!("a text of {max_length} tokens"),
         _ => format!("{n_beams} texts of {max_length} tokens"),

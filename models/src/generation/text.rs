@@ -17,6 +17,10 @@ impl Generation {
         let generation = match model.body() {
             Body::Decoder(_) => {
                 let prompt = prompt.filter(|prompt| !prompt.text().is_empty());
+                if let Some(prompt) = &prompt {
+                    model.check_text(prompt.text())?;
+                }
+                model.check_text(text)?;
                 let (ids, n_input) = match prompt {
                     Some(prompt) => model.tokenizer().encode_continued(prompt, text)?,
                     None => (model.tokenizer().encode(text)?, 1),

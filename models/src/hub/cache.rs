@@ -13,7 +13,8 @@
 //! breaks.
 
 use std::fs::{File, TryLockError};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -25,6 +26,8 @@ use sha2::Sha256;
 use super::error::HubError;
 use super::http::pause;
 use super::listing::{WEIGHTS, Weights, is_commit, is_hex, is_short_commit, shards};
+use super::settings::LARGEST_NOTE;
+use crate::files::regular;
 use ecco_interpreter::{Progress, Watch};
 
 const LOCK_POLL: Duration = Duration::from_millis(200);
@@ -53,8 +56,7 @@ impl Etag {
     /// SHA-1, which covers the header `blob <length>\0` too.
     fn of_file(&self, file: &Path, progress: &mut Progress, watch: &mut Watch) -> Result<String, HubError> {
         let failed = |source| io_error(file, source);
-        let mut reader = File::open(file).map_err(failed)?;
-        let length = reader.metadata().map_err(failed)?.len();
+        let (mut reader, length) = regular::open(file).map_err(failed)?;
         (progress.done, progress.total) = (0, Some(length));
         if self.0.len() == 64 {
             digest(Sha256::new(), &mut reader, file, progress, watch)
@@ -126,10 +128,7 @@ impl ModelCache {
         let commit = if is_commit(revision) {
             revision.to_owned()
         } else {
-            std::fs::read_to_string(self.reference(revision))
-                .ok()?
-                .trim()
-                .to_owned()
+            read_note(&self.reference(revision))?.trim().to_owned()
         };
         is_commit(&commit).then(|| self.snapshot(&commit))
     }
@@ -185,7 +184,7 @@ impl ModelCache {
         match weights {
             Weights::Single(file) => here(file),
             Weights::Sharded { index, end } => {
-                let index = std::fs::read(snapshot.join(index)).ok();
+                let index = super::read_index(&snapshot.join(index)).ok();
                 let names = index.and_then(|index| shards(&self.repo_id, &index, end).ok());
                 names.is_some_and(|names| names.iter().all(|name| here(name)))
             }
@@ -195,12 +194,14 @@ impl ModelCache {
     /// Remembers where a branch or tag stands, for offline use.
     pub(super) fn set_reference(&self, revision: &str, commit: &str) -> Result<(), HubError> {
         let path = self.reference(revision);
-        if is_commit(revision) || std::fs::read_to_string(&path).is_ok_and(|known| known == commit) {
+        if is_commit(revision) || read_note(&path).is_some_and(|known| known == commit) {
             return Ok(());
         }
         let temporary = beside(&path, "tmp");
         create_parent(&path)?;
-        std::fs::write(&temporary, commit).map_err(|source| io_error(&temporary, source))?;
+        File::create_new(&temporary)
+            .and_then(|mut file| file.write_all(commit.as_bytes()))
+            .map_err(|source| io_error(&temporary, source))?;
         std::fs::rename(&temporary, &path).map_err(|source| io_error(&path, source))
     }
 
@@ -212,10 +213,12 @@ impl ModelCache {
             .join(&self.folder_name)
             .join(format!("{}.lock", etag.0));
         create_parent(&path)?;
+        // Links and pipes are not followed and not waited for; they are no locks.
         let lock = File::options()
             .write(true)
             .create(true)
             .truncate(false)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
             .open(&path);
         let lock = lock.map_err(|source| io_error(&path, source))?;
         let label = format!("waiting for another download of {file}").into();
@@ -234,19 +237,25 @@ impl ModelCache {
         }
     }
 
-    /// Takes over what an earlier try left of a blob, or starts empty. The rename makes it this process's own.
-    pub(super) fn take_partial(&self, etag: &Etag) -> Result<PathBuf, HubError> {
+    /// Takes over what an earlier try left of a blob, or starts empty. The rename makes it this process's own. In a cache
+    /// that several people write to, what lies there may lead elsewhere: only a file of one's own that has no other name
+    /// is taken, else it is removed.
+    pub(super) fn take_partial(&self, etag: &Etag) -> Result<(PathBuf, File), HubError> {
         let blob = self.blob(etag);
         create_parent(&blob)?;
         let own = beside(&blob, "incomplete");
+        let failed = |source| io_error(&own, source);
         match std::fs::rename(self.leftover(etag), &own) {
-            Ok(()) => Ok(own),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                File::create_new(&own).map_err(|source| io_error(&own, source))?;
-                Ok(own)
-            }
-            Err(source) => Err(io_error(&own, source)),
+            Ok(()) => match open_own(&own) {
+                Some(file) => return Ok((own, file)),
+                None => remove(&own).map_err(failed)?,
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(failed(source)),
         }
+        let file = File::options().write(true).read(true).create_new(true).open(&own);
+        let file = file.map_err(failed)?;
+        Ok((own, file))
     }
 
     /// Leaves what has arrived for the next try; of nothing, nothing stays.
@@ -314,6 +323,33 @@ impl ModelCache {
         .and_then(|()| std::fs::rename(&temporary, &pointer))
         .map_err(|source| io_error(&pointer, source))
     }
+}
+
+/// A file to write on, if it is one, this user's, and under no other name. Nothing is followed.
+fn open_own(path: &Path) -> Option<File> {
+    let mut options = File::options();
+    let options = options.read(true).write(true);
+    let file = options
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path)
+        .ok()?;
+    let about = file.metadata().ok()?;
+    // SAFETY: only asks for a number.
+    let user = unsafe { libc::geteuid() };
+    (about.is_file() && about.uid() == user && about.nlink() == 1).then_some(file)
+}
+
+/// Takes away whatever has a name.
+fn remove(path: &Path) -> io::Result<()> {
+    match path.symlink_metadata()?.is_dir() {
+        true => std::fs::remove_dir_all(path),
+        false => std::fs::remove_file(path),
+    }
+}
+
+/// A file of a line, where there is one that can be read.
+fn read_note(path: &Path) -> Option<String> {
+    String::from_utf8(regular::read(path, LARGEST_NOTE).ok()?).ok()
 }
 
 /// A relative symbolic link, as Python makes it, so that the cache can be moved; where there are none, a hard link or

@@ -122,8 +122,8 @@ impl Source<'_> {
     fn download(&self, file: &str, promise: &Promise, watch: &mut Watch) -> Result<(), HubError> {
         let mut fresh = false;
         loop {
-            let own = self.cache.take_partial(&promise.etag)?;
-            let filled = self.fill(&own, file, promise, watch);
+            let (own, mut partial) = self.cache.take_partial(&promise.etag)?;
+            let filled = self.fill((&own, &mut partial), file, promise, watch);
             let pieced = *filled.as_ref().unwrap_or(&false);
             let verified = filled
                 .and_then(|_| self.cache.verify(&promise.etag, &own, file, watch))
@@ -147,13 +147,15 @@ impl Source<'_> {
     }
 
     /// Appends to the file at `own` until it has all bytes. True when not all of them came with one answer.
-    fn fill(&self, own: &Path, file: &str, promise: &Promise, watch: &mut Watch) -> Result<bool, HubError> {
-        let mut partial = File::options()
-            .write(true)
-            .open(own)
-            .map_err(|source| io_error(own, source))?;
+    fn fill(
+        &self,
+        (own, partial): (&Path, &mut File),
+        file: &str,
+        promise: &Promise,
+        watch: &mut Watch,
+    ) -> Result<bool, HubError> {
         let mut body = Body {
-            out: &mut partial,
+            out: partial,
             path: own,
             file,
             size: promise.size,

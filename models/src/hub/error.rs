@@ -19,6 +19,10 @@ pub enum HubError {
     InvalidToken,
     #[error("there are no certificates in {}", file.display())]
     NoCertificates { file: PathBuf },
+    #[error("cannot read certificates from {}: {source}", file.display())]
+    Certificates { file: PathBuf, source: std::io::Error },
+    #[error("{proxy:?} is not a proxy that can be used: it must begin with http:// or https://")]
+    InvalidProxy { proxy: String },
     #[error("there is no model {repo_id:?} at {endpoint}, or it is private")]
     NotFound {
         repo_id: String,
@@ -125,7 +129,12 @@ impl Diagnostic for HubError {
                 format!("ask for what is there by its commit: revision {}", commits.join(", or "))
             }
             Self::NotCached { .. } => "unset HF_HUB_OFFLINE to download it".to_owned(),
-            Self::NoCertificates { .. } => "correct SSL_CERT_FILE or REQUESTS_CA_BUNDLE, or unset it".to_owned(),
+            Self::NoCertificates { .. } | Self::Certificates { .. } => {
+                "correct SSL_CERT_FILE or REQUESTS_CA_BUNDLE, or unset it".to_owned()
+            }
+            Self::InvalidProxy { .. } => {
+                "correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or name the hub in NO_PROXY".to_owned()
+            }
             Self::Unreachable { source, .. } if source.to_string().contains("certificate") => {
                 "behind a proxy with certificates of its own, name their file in SSL_CERT_FILE".to_owned()
             }

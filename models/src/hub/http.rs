@@ -6,18 +6,21 @@
 //! brings (ureq), which since 3.5 has a timeout for each read and can be shut down from outside.
 
 use std::io::Read;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use hf_hub::Repo;
+use ureq::ProxyProtocol;
 use ureq::http::header::{AUTHORIZATION, CONTENT_LENGTH, LOCATION, RANGE, RETRY_AFTER};
 use ureq::http::{HeaderMap, Method, Request};
 use ureq::tls::{PemItem, TlsConfig, parse_pem};
 
 use super::address::{check_endpoint, origin, resolve, server};
-use super::cache::io_error;
 use super::error::HubError;
+use super::proxy::shown;
 use super::settings::HubSettings;
+use crate::files::regular;
 use ecco_interpreter::{Progress, Watch};
 
 /// How often the watch is asked while nothing arrives.
@@ -27,10 +30,10 @@ const MAX_REDIRECTS: usize = 10;
 /// No server may ask for a longer pause.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
-/// Talks to one hub. The agent keeps connections open between requests.
+/// Talks to one hub. Its agents, one for each proxy and one for none, keep connections open between requests.
 pub(super) struct Client<'a> {
     settings: &'a HubSettings,
-    agent: ureq::Agent,
+    agents: Vec<(Option<String>, ureq::Agent)>,
 }
 
 /// What arrives from the thread that runs a request; the sender is gone when the body has ended.
@@ -76,22 +79,31 @@ impl<'a> Client<'a> {
         {
             return Err(HubError::InvalidToken);
         }
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .user_agent(concat!("ecco-kernel/", env!("CARGO_PKG_VERSION")))
-            // Lengths and hashes are those of the plain bytes.
-            .accept_encoding("identity")
-            .tls_config(tls(settings)?)
-            .timeout_resolve(Some(settings.connect_timeout))
-            .timeout_connect(Some(settings.connect_timeout))
-            .timeout_per_read(Some(settings.stall_timeout))
-            .timeout_per_write(Some(settings.stall_timeout));
+        let tls = tls(settings)?;
+        let HubSettings { proxies, .. } = settings;
+        let named = [&proxies.https, &proxies.http, &proxies.all].map(Option::as_ref);
+        let mut names: Vec<Option<String>> = named.into_iter().flatten().cloned().map(Some).collect();
+        names.push(None);
+        // One that cannot be used is in the way of what is asked through it only.
+        let agents = names.into_iter().filter_map(|name| {
+            let agent = agent(settings, name.as_deref(), tls.clone())?;
+            Some((name, agent))
+        });
         Ok(Self {
             settings,
-            agent: config.build().into(),
+            agents: agents.collect(),
         })
+    }
+
+    /// Who asks for an address.
+    fn agent(&self, url: &str) -> Result<ureq::Agent, HubError> {
+        let proxy = self.settings.proxies.of(url);
+        let mut agents = self.agents.iter();
+        let agent = agents.find(|(name, _)| name.as_deref() == proxy);
+        let unusable = || HubError::InvalidProxy {
+            proxy: shown(proxy.unwrap_or_default()),
+        };
+        Ok(agent.ok_or_else(unusable)?.1.clone())
     }
 
     pub(super) fn settings(&self) -> &HubSettings {
@@ -156,7 +168,8 @@ impl<'a> Client<'a> {
             server: server.clone(),
             reason: "it redirects to something that is not an address".to_owned(),
         })?;
-        let events = run(self.agent.clone(), request).map_err(|source| HubError::Unreachable {
+        let agent = self.agent(url)?;
+        let events = run(agent.clone(), request).map_err(|source| HubError::Unreachable {
             server: server.clone(),
             source: Box::new(source.into()),
         })?;
@@ -166,7 +179,7 @@ impl<'a> Client<'a> {
             headers: HeaderMap::new(),
             server,
             events,
-            agent: self.agent.clone(),
+            agent,
             stall,
         };
         match reply.next(progress, watch)? {
@@ -321,11 +334,59 @@ impl Reply {
     }
 }
 
+/// What asks through a proxy, or through none; `None` for a proxy that cannot be used.
+fn agent(settings: &HubSettings, proxy: Option<&str>, tls: TlsConfig) -> Option<ureq::Agent> {
+    let proxy = match proxy {
+        Some(proxy) => Some(
+            ureq::Proxy::new(proxy)
+                .ok()
+                .filter(|proxy| matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https))?,
+        ),
+        None => None,
+    };
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .user_agent(concat!("ecco-kernel/", env!("CARGO_PKG_VERSION")))
+        // Lengths and hashes are those of the plain bytes.
+        .accept_encoding("identity")
+        .tls_config(tls)
+        .proxy(proxy)
+        .timeout_resolve(Some(settings.connect_timeout))
+        .timeout_connect(Some(settings.connect_timeout))
+        .timeout_per_read(Some(settings.stall_timeout))
+        .timeout_per_write(Some(settings.stall_timeout));
+    Some(config.build().into())
+}
+
+/// Bytes of certificates, of a file and of a folder.
+const LARGEST_PEM: u64 = 16 << 20;
+
+/// What a file has, or the files of a folder.
+fn read_pem(file: &Path) -> Result<Vec<u8>, HubError> {
+    let failed = |source| HubError::Certificates {
+        file: file.to_owned(),
+        source,
+    };
+    if !file.is_dir() {
+        return regular::read(file, LARGEST_PEM).map_err(failed);
+    }
+    let mut pem = Vec::new();
+    for entry in std::fs::read_dir(file).map_err(failed)?.flatten() {
+        let left = LARGEST_PEM.saturating_sub(pem.len() as u64);
+        // Beside certificates there may be anything.
+        pem.extend(regular::read(&entry.path(), left).unwrap_or_default());
+        pem.push(b'\n');
+    }
+    Ok(pem)
+}
+
 fn tls(settings: &HubSettings) -> Result<TlsConfig, HubError> {
     let Some(file) = &settings.ca_file else {
         return Ok(TlsConfig::default());
     };
-    let pem = std::fs::read(file).map_err(|source| io_error(file, source))?;
+    let pem = read_pem(file)?;
     // As other programs do: what cannot be read in a long list of certificates is left out.
     let certificates: Vec<_> = parse_pem(&pem)
         .filter_map(|item| match item {

@@ -4,7 +4,24 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::proxy::Proxies;
+use crate::files::regular;
+
 const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
+
+/// Variables that name certificates, as Python's clients read them, the ones before the others.
+const CERTIFICATES: [&str; 4] = [
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "SSL_CERT_DIR",
+];
+
+/// No wait is longer, in seconds: a day.
+const LONGEST: u64 = 24 * 60 * 60;
+
+/// Bytes of a token's file, and of one that says which commit a branch is.
+pub(super) const LARGEST_NOTE: u64 = 64 << 10;
 
 /// Everything outside the request that decides how a model is fetched.
 #[derive(Clone)]
@@ -15,8 +32,10 @@ pub struct HubSettings {
     pub cache: PathBuf,
     /// Sent to the endpoint only, never to where it redirects.
     pub token: Option<String>,
-    /// Certificates (PEM) to trust instead of the built-in ones: behind proxies that look into connections.
+    /// Certificates (PEM) to trust instead of the built-in ones, in a file or a folder of such: behind proxies that look
+    /// into connections.
     pub ca_file: Option<PathBuf>,
+    pub proxies: Proxies,
     /// Use the cache only.
     pub offline: bool,
     /// For name lookup, connection and the TLS handshake.
@@ -36,7 +55,8 @@ impl HubSettings {
     }
 
     /// From any source of variables: HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN, HF_TOKEN_PATH, HF_HUB_OFFLINE,
-    /// HF_HUB_ETAG_TIMEOUT, HF_HUB_DOWNLOAD_TIMEOUT, SSL_CERT_FILE and the older names that the Python library still honours.
+    /// HF_HUB_ETAG_TIMEOUT, HF_HUB_DOWNLOAD_TIMEOUT, SSL_CERT_FILE (REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_DIR),
+    /// HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY, and the older names that the Python library still honours.
     pub fn from_vars(variable: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name: &str| {
             variable(name)
@@ -44,11 +64,8 @@ impl HubSettings {
                 .filter(|value| !value.is_empty())
         };
         let seconds = |name: &str| {
-            set(name)?
-                .parse()
-                .ok()
-                .filter(|s| *s > 0)
-                .map(Duration::from_secs)
+            let seconds: u64 = set(name)?.parse().ok().filter(|s| *s > 0)?;
+            Some(Duration::from_secs(seconds.min(LONGEST)))
         };
         let user = set("HOME")
             .map(PathBuf::from)
@@ -69,7 +86,8 @@ impl HubSettings {
             endpoint: endpoint.trim_end_matches('/').to_owned(),
             cache: cache.unwrap_or_else(|| home.join("hub")),
             token,
-            ca_file: path("SSL_CERT_FILE").or_else(|| path("REQUESTS_CA_BUNDLE")),
+            ca_file: CERTIFICATES.into_iter().find_map(path),
+            proxies: Proxies::from_vars(set),
             offline: offline.is_some_and(|value| is_true(&value)),
             connect_timeout: seconds("HF_HUB_ETAG_TIMEOUT").unwrap_or(Duration::from_secs(10)),
             stall_timeout: seconds("HF_HUB_DOWNLOAD_TIMEOUT").unwrap_or(Duration::from_secs(30)),
@@ -93,7 +111,8 @@ fn expand_user(value: &str, home: &Path) -> PathBuf {
 }
 
 fn read_token(file: &Path) -> Option<String> {
-    let token = std::fs::read_to_string(file).ok()?.trim().to_owned();
+    let token = String::from_utf8(regular::read(file, LARGEST_NOTE).ok()?).ok()?;
+    let token = token.trim().to_owned();
     (!token.is_empty()).then_some(token)
 }
 

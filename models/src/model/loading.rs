@@ -15,6 +15,7 @@ use crate::encoder::Encoder;
 use crate::encoder_decoder::EncoderDecoder;
 use crate::error::{Error, Result, refuse};
 use crate::families::{self, Family};
+use crate::files::watched;
 use crate::files::{ModelFiles, gguf_part_names, is_weights};
 use crate::generation::config::GenerationConfig;
 use crate::guard::guard;
@@ -47,6 +48,19 @@ pub struct LoadOptions {
 ///
 /// A hub model comes from the cache that Python's `huggingface_hub` uses, or is downloaded into it.
 pub fn load(name_or_folder: &str, options: &LoadOptions, watch: &mut Watch) -> Result<Model> {
+    of_whole_files(|| find(name_or_folder, options, watch))
+}
+
+/// Where a file could not be read to its end, what was found wrong with it is not what it says.
+fn of_whole_files(load: impl FnOnce() -> Result<Model>) -> Result<Model> {
+    let losses = watched::losses();
+    load().map_err(|error| match watched::lost_since(losses) {
+        Some(file) => Error::FileLost { file },
+        None => error,
+    })
+}
+
+fn find(name_or_folder: &str, options: &LoadOptions, watch: &mut Watch) -> Result<Model> {
     let (source, adapter) = with_adapter(name_or_folder, source(name_or_folder)?, options, watch)?;
     if let (Some(revision), Source::Demo | Source::Folder(_)) = (&options.revision, &source) {
         return Err(refuse(
@@ -210,9 +224,7 @@ fn is_hub_file(name: &str) -> bool {
 impl Model {
     /// Loads a Hugging Face folder.
     pub fn open(folder: &Path, options: &LoadOptions, watch: &mut Watch) -> Result<Self> {
-        let name = folder.display().to_string();
-        let files = (ModelFiles::open(folder)?, named_adapter(options, watch)?);
-        Self::from_files(&name, files, options, None, watch)
+        Self::open_anywhere(folder, options, None, watch)
     }
 
     /// The same with its parts where they are told to go.
@@ -222,9 +234,20 @@ impl Model {
         placement: &Placement,
         watch: &mut Watch,
     ) -> Result<Self> {
+        Self::open_anywhere(folder, options, Some(placement), watch)
+    }
+
+    fn open_anywhere(
+        folder: &Path,
+        options: &LoadOptions,
+        placement: Option<&Placement>,
+        watch: &mut Watch,
+    ) -> Result<Self> {
         let name = folder.display().to_string();
-        let files = (ModelFiles::open(folder)?, named_adapter(options, watch)?);
-        Self::from_files(&name, files, options, Some(placement), watch)
+        of_whole_files(|| {
+            let files = (ModelFiles::open(folder)?, named_adapter(options, watch)?);
+            Self::from_files(&name, files, options, placement, watch)
+        })
     }
 
     fn from_files(

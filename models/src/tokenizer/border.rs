@@ -6,7 +6,7 @@ use tokenizers::pre_tokenizers::metaspace::PrependScheme;
 use tokenizers::pre_tokenizers::sequence::Sequence as PreTokenizers;
 use tokenizers::{Model as _, OffsetType, PreTokenizer};
 
-use super::{Tokenizer, refused_text};
+use super::Tokenizer;
 use crate::chat::Prompt;
 use crate::error::Result;
 
@@ -22,22 +22,21 @@ impl Tokenizer {
     /// tokenizers put before a text.
     pub fn encode_behind(&self, text: &str) -> Result<Vec<u32>> {
         if let Some(numbered) = &self.numbered {
-            return numbered.encode_behind(&self.inner, text);
+            return self.ids_of(text, |inner, text| numbered.encode_behind(inner, text));
         }
-        let normalizer = self.inner.get_normalizer().and_then(without_space_before);
-        let words = self.inner.get_pre_tokenizer().map(without_space_before_words);
-        let known = self.inner.get_added_vocabulary();
-        let mut parts = known.extract_and_normalize(normalizer.as_ref(), text);
-        let refused = |error: tokenizers::Error| refused_text(text, &error);
-        if let Some(words) = words {
-            words.pre_tokenize(&mut parts).map_err(refused)?;
-        }
-        let model = self.inner.get_model();
-        parts
-            .tokenize(|part| model.tokenize(part.get()))
-            .map_err(refused)?;
-        let encoding = parts.into_encoding(None, 0, OffsetType::None).map_err(refused)?;
-        Ok(encoding.get_ids().to_vec())
+        self.ids_of(text, |inner, text| {
+            let normalizer = inner.get_normalizer().and_then(without_space_before);
+            let words = inner.get_pre_tokenizer().map(without_space_before_words);
+            let known = inner.get_added_vocabulary();
+            let mut parts = known.extract_and_normalize(normalizer.as_ref(), text);
+            if let Some(words) = words {
+                words.pre_tokenize(&mut parts)?;
+            }
+            let model = inner.get_model();
+            parts.tokenize(|part| model.tokenize(part.get()))?;
+            let encoding = parts.into_encoding(None, 0, OffsetType::None)?;
+            Ok(encoding.get_ids().to_vec())
+        })
     }
 
     /// The ids of a prompt and its continuation, and how many are the prompt's. Together they are read as one text, so
@@ -63,12 +62,8 @@ impl Tokenizer {
 
     /// The special tokens that [`Self::encode`] puts around a text.
     pub fn ends(&self) -> Result<Ends> {
-        self.ends_of(|text| self.encode(text))
-    }
-
-    pub(super) fn ends_of(&self, encode: impl Fn(&str) -> Result<Vec<u32>>) -> Result<Ends> {
         // A letter is no special token, so it is seen where it stands.
-        let (whole, bare) = (encode("a")?, self.encode_bare("a")?);
+        let (whole, bare) = (self.encode("a")?, self.encode_bare("a")?);
         let before = whole.windows(bare.len().max(1)).position(|part| part == bare);
         let before = before.unwrap_or(0);
         let behind = whole.len().saturating_sub(before + bare.len());

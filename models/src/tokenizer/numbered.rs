@@ -7,7 +7,7 @@ use tokenizers::{Model as _, OffsetType, Token};
 
 use super::sentencepiece::{SentencePieceNormalizer, language, own_tokenizer_json};
 use super::settings::{KindRow, Settings};
-use super::{HfTokenizer, refused_text};
+use super::HfTokenizer;
 use crate::error::{Error, Result};
 use crate::files::TokenizerFiles;
 
@@ -151,7 +151,12 @@ impl Numbered {
     }
 
     /// The ids of a text, with the special tokens that stand around one.
-    pub(super) fn encode(&self, inner: &HfTokenizer, text: &str, adds_ends: bool) -> Result<Vec<u32>> {
+    pub(super) fn encode(
+        &self,
+        inner: &HfTokenizer,
+        text: &str,
+        adds_ends: bool,
+    ) -> tokenizers::Result<Vec<u32>> {
         let ids = self.find(inner, &self.normalizer, text)?;
         Ok(match adds_ends {
             true => [&self.before[..], &ids, &self.behind].concat(),
@@ -160,12 +165,16 @@ impl Numbered {
     }
 
     /// Those of a text that goes on where another ends.
-    pub(super) fn encode_behind(&self, inner: &HfTokenizer, text: &str) -> Result<Vec<u32>> {
+    pub(super) fn encode_behind(&self, inner: &HfTokenizer, text: &str) -> tokenizers::Result<Vec<u32>> {
         self.find(inner, &self.normalizer.behind(), text)
     }
 
-    fn find(&self, inner: &HfTokenizer, normalizer: &SentencePieceNormalizer, text: &str) -> Result<Vec<u32>> {
-        let refused = |error: tokenizers::Error| refused_text(text, &error);
+    fn find(
+        &self,
+        inner: &HfTokenizer,
+        normalizer: &SentencePieceNormalizer,
+        text: &str,
+    ) -> tokenizers::Result<Vec<u32>> {
         let known = inner.get_added_vocabulary();
         let mut parts = known.extract_and_normalize(Some(normalizer), text);
         let model = inner.get_model();
@@ -182,7 +191,7 @@ impl Numbered {
             }));
             Ok(tokens)
         };
-        parts.tokenize(|part| tokenize(part.get())).map_err(refused)?;
+        parts.tokenize(|part| tokenize(part.get()))?;
         let encoding = parts.into_encoding(None, 0, OffsetType::None).map_err(refused)?;
         let id = |text: &String| self.ids.get(text).copied().unwrap_or(self.unk_id);
         Ok(encoding.get_tokens().iter().map(id).collect())

@@ -2,9 +2,11 @@
 //! (`place`).
 
 mod mishaps;
+mod neighbours;
 mod place;
 mod python;
 mod refusals;
+mod secure;
 mod server;
 
 use std::ops::ControlFlow;

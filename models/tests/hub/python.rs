@@ -54,6 +54,16 @@ fn settings_come_from_the_variables_of_the_python_library() {
         from(&[("SSL_CERT_FILE", "/c.pem")]).ca_file.as_deref(),
         Some(Path::new("/c.pem"))
     );
+    assert_eq!(
+        from(&[("REQUESTS_CA_BUNDLE", "/d.pem")]).ca_file.as_deref(),
+        Some(Path::new("/d.pem"))
+    );
+    // A wait that is no number of seconds to add to a time is a day.
+    for name in ["HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"] {
+        let settings = from(&[(name, "18446744073709551615")]);
+        let longest = settings.connect_timeout.max(settings.stall_timeout);
+        assert_eq!(longest.as_secs(), 24 * 60 * 60);
+    }
 
     let place = Place::new("settings");
     std::fs::write(place.0.join("token"), "from-file\n").unwrap();

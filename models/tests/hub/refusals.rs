@@ -211,7 +211,7 @@ fn certificates_that_cannot_be_read_are_no_reason_to_trust_others() {
         ca_file: Some(file.clone()),
         ..place.settings(&hub)
     };
-    assert!(matches!(fetch(&settings), Err(HubError::Io { path, .. }) if path == file));
+    assert!(matches!(fetch(&settings), Err(HubError::Certificates { file: named, .. }) if named == file));
     std::fs::write(&file, "not a certificate").unwrap();
     assert!(matches!(fetch(&settings), Err(HubError::NoCertificates { .. })));
     assert!(hub.seen().is_empty());

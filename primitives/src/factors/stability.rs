@@ -17,10 +17,13 @@ use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
 
+/// Each takes a factorization.
+const MOST_SEEDS: usize = 1_000;
+
 options! {
     /// What `stability` can be told.
     pub struct StabilityOptions {
-        /// how many other seeds the factors are looked for from
+        /// how many other seeds the factors are looked for from, 1,000 at most
         seeds: usize [1..] = 5,
     }
 }
@@ -44,6 +47,10 @@ impl Stability {
     /// # Errors
     /// Components that have no seed, factors that were found in other texts, an interrupt.
     pub(crate) fn new(factors: &Factorization, n: usize) -> Result<Self, ScriptError> {
+        if n > MOST_SEEDS {
+            let message = format!("seeds is {n}: expected 1 to {MOST_SEEDS}");
+            return Err(ScriptError::new(ErrorKind::Value, message).pointing_at("seeds"));
+        }
         let inner = &*factors.0;
         if inner.is_transform {
             let message = "these factors were found in other texts: ask the factorization of those";

@@ -6,6 +6,9 @@ use ecco_scripting::ScriptError;
 
 use crate::models::model::Model;
 
+/// Bytes in which a special token stands, where a text begins with one.
+const START: usize = 1 << 10;
+
 /// What a model reads of a text; `target` is what the decoder of an encoder–decoder has written.
 ///
 /// # Errors
@@ -25,7 +28,9 @@ pub(crate) fn about_prompt(lm: &Model, text: Prompt) -> Result<(), ScriptError> 
     };
     let (loaded, state) = (lm.loaded()?, lm.state()?);
     let tokenizer = loaded.tokenizer();
-    let ids = tokenizer.encode(text)?;
+    // How it begins says it: to read all of it once more may take long.
+    let start = &text[..text.floor_char_boundary(START)];
+    let ids = tokenizer.encode(start)?;
     let twice = tokenizer.doubled_start(&ids)?;
     if !twice.is_empty() {
         let token = tokenizer.decode(twice);

@@ -218,7 +218,9 @@ impl Session {
             .container_limit
             .set(self.most_containers.max(containers));
         self.state.least_free.set(memory::least_free());
+        let interruptible = self.state.interrupt.enter();
         let result = catch_unwind(AssertUnwindSafe(|| work(self)));
+        drop(interruptible);
         self.state.end_cell();
         match result {
             Ok(Ok(value)) => Ok(value),
