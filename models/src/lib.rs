@@ -15,7 +15,8 @@
 //! - [`tokenizer`]: text to tokens and back
 //! - [`chat`]: conversations as text
 //! - [`libtorch`]: opened when the first tensor is made
-//! - [`device`], [`placement`]: where a model goes; [`host`]: what crosses between there and here; [`guard`], [`error`]: memory, exceptions, errors
+//! - [`device`], [`placement`]: where a model goes; [`host`]: what crosses between there and here; [`cuda_graph`]: work that a GPU
+//!   has recorded; [`guard`], [`error`]: memory, exceptions, errors
 
 mod adapter;
 pub mod attention;
@@ -23,6 +24,7 @@ pub mod backward;
 pub mod chat;
 pub mod config;
 pub mod convolution;
+pub mod cuda_graph;
 pub mod decoder;
 pub mod device;
 pub mod edit;

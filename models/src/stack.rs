@@ -8,14 +8,14 @@ use std::rc::Rc;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::attention::{Cache, CrossMemory, Views};
+use crate::attention::{Cache, CrossMemory, Cursor, Start, Views};
 use crate::config::{Config, InnerProjection, Positions};
 use crate::edit::{EditTap, StackEdits};
 use crate::error::{Error, Result};
 use crate::host::{self, Constants};
 use crate::layers::{Linear, Norm, bring};
 use crate::rules::Rule;
-use crate::tap::{Site, Tap};
+use crate::tap::{NoTap, Site, Tap};
 use crate::weights::Weights;
 
 use block::Surroundings;
@@ -163,7 +163,7 @@ impl Stack {
         &self,
         embeddings: &Tensor,
         padding: Option<&Tensor>,
-        mut cache: Option<&mut Cache>,
+        cache: Option<&mut Cache>,
         memories: Option<&[CrossMemory]>,
         tap: &mut dyn Tap,
     ) -> Result<Tensor> {
@@ -176,6 +176,25 @@ impl Stack {
             }
             None => tap,
         };
+        self.pass(embeddings, Start::Known(start), padding, cache, memories, tap)
+    }
+
+    /// The same of one more token of one text, `[1, 1, size]`, whose place is a number on the device. All layers have to be at
+    /// one place and nothing edited.
+    pub fn step(&self, embeddings: &Tensor, cache: &mut Cache, cursor: &Cursor) -> Result<Tensor> {
+        let start = Start::OnDevice(cursor);
+        self.pass(embeddings, start, None, Some(cache), None, &mut NoTap)
+    }
+
+    fn pass(
+        &self,
+        embeddings: &Tensor,
+        start: Start,
+        padding: Option<&Tensor>,
+        mut cache: Option<&mut Cache>,
+        memories: Option<&[CrossMemory]>,
+        tap: &mut dyn Tap,
+    ) -> Result<Tensor> {
         let n_positions = embeddings.size()[1];
         let mut views = Views::new(&self.parts, start, n_positions, padding);
         let rule = tap.rule();
@@ -184,7 +203,9 @@ impl Stack {
             if tap.proceed(layer) == ControlFlow::Break(()) {
                 return Err(Error::Interrupted);
             }
-            let memory = cache.as_deref_mut().map(|cache| cache.layer(layer, n_positions));
+            let memory = cache
+                .as_deref_mut()
+                .map(|cache| cache.layer(layer, start, n_positions));
             let source = memories.map(|memories| &memories[layer]);
             let place = block.place();
             x = block.forward(
@@ -218,7 +239,7 @@ impl Stack {
         };
         let block = &self.blocks[layer];
         let place = block.place();
-        let mut views = Views::new(&self.parts, 0, x.size()[1], None);
+        let mut views = Views::new(&self.parts, Start::Known(0), x.size()[1], None);
         let around = Surroundings {
             memory: None,
             source,
@@ -303,7 +324,7 @@ impl Embedding {
     }
 
     /// Token embeddings to the residual stream before the first layer.
-    fn forward(&self, embeddings: &Tensor, start: i64, config: &Config, rule: Rule) -> Tensor {
+    fn forward(&self, embeddings: &Tensor, start: Start, config: &Config, rule: Rule) -> Tensor {
         let x = apply_by(&self.norm, &self.sum(embeddings, start, config), rule);
         match (&self.project, config.embedding.projected) {
             (Some(project), InnerProjection::Last) => project.forward(&x),
@@ -312,7 +333,7 @@ impl Embedding {
     }
 
     /// Token embeddings, scaled and projected, and positions.
-    fn sum(&self, embeddings: &Tensor, start: i64, config: &Config) -> Tensor {
+    fn sum(&self, embeddings: &Tensor, start: Start, config: &Config) -> Tensor {
         let mut x = match config.embedding.scale {
             1.0 => embeddings.shallow_clone(),
             // Rounded as the embeddings are: in bfloat16 the models were trained with it so. A single number goes to
@@ -328,8 +349,12 @@ impl Embedding {
                 Positions::Learned { offset } => offset as i64,
                 _ => 0,
             };
+            let positions = match start {
+                Start::Known(start) => positions.narrow(0, start + offset, embeddings.size()[1]),
+                Start::OnDevice(cursor) => positions.index_select(0, &(&cursor.position + offset)),
+            };
             // Not in place: what comes in may be the caller's.
-            x = x.g_add(&positions.narrow(0, start + offset, embeddings.size()[1]));
+            x = x.g_add(&positions);
         }
         match &self.segment {
             Some(segment) => x + segment,
@@ -354,7 +379,7 @@ impl Embedding {
             cotangent = project(cotangent);
         }
         if let Some(norm) = &self.norm {
-            cotangent = norm.backward_by(&self.sum(embeddings, 0, config), &cotangent, rule);
+            cotangent = norm.backward_by(&self.sum(embeddings, Start::Known(0), config), &cotangent, rule);
         }
         if !is_last {
             cotangent = project(cotangent);

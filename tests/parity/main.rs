@@ -25,4 +25,5 @@ mod recovery;
 mod runs;
 mod score;
 mod sites;
+mod steps;
 mod tokenizers;

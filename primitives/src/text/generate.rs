@@ -53,6 +53,9 @@ options! {
         early_stopping: Option<BeamEnd> = "the model's, else false",
         /// texts that end the generation when they appear
         stop: Option<OneOrMany<String>> = "none",
+        /// on a GPU: record the step that makes a token once, as a CUDA graph, and replay it: quicker where the model is
+        /// small; the text is the same
+        cuda_graph: bool = false,
         /// saliency methods to compute right away
         attribution: Option<OneOrMany<Choice<Method>>> = "none",
     }
@@ -121,6 +124,7 @@ pub(crate) fn generate(
     };
     reading::about_prompt(lm, prompt)?;
     reading::about_generation(lm)?;
+    reading::about_graph(lm, &generation)?;
     let n_written = generation.decoder_ids().len();
     match generation.start_id {
         Some(_) => reading::about_length(lm, generation.n_input, n_written)?,
@@ -157,6 +161,7 @@ fn model_options(options: GenerationOptions) -> Result<GenerateOptions, ScriptEr
         length_penalty: options.length_penalty,
         early_stopping: options.early_stopping.map(|BeamEnd(end)| end),
         stop: options.stop.unwrap_or_default().0,
+        cuda_graph: options.cuda_graph,
     })
 }
 
