@@ -7,6 +7,9 @@
 //!   Beside it is some glue of our own, of `glue/`;
 //! - `calls.s`, one short function for each of the glue's, which jumps to where `src/libtorch.rs` found the
 //!   real one. The linker meets these first, so the archive stays out of the program.
+//!
+//! Recording CUDA graphs needs libtorch's CUDA half; so that piece of glue is a library of its own, `libgraph.so`, which
+//! the program carries inside, too, and opens where there is a GPU.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -15,11 +18,18 @@ use std::process::Command;
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rustc-check-cfg=cfg(libtorch_on_demand)");
+    println!("cargo:rustc-check-cfg=cfg(cuda_graphs)");
     let target = std::env::var("TARGET").unwrap_or_default();
     let on_demand = target == "x86_64-unknown-linux-gnu";
     let out = PathBuf::from(std::env::var("OUT_DIR").expect("cargo sets OUT_DIR"));
     let libtorch = std::env::var("DEP_TCH_LIBTORCH_LIB").expect("torch-sys says where libtorch is");
     let ours = compile(&out, &libtorch, on_demand);
+    if target.contains("linux") {
+        match graphs(&out, &libtorch) {
+            Ok(()) => println!("cargo:rustc-cfg=cuda_graphs"),
+            Err(reason) => println!("cargo:warning=built without CUDA graphs: {reason}"),
+        }
+    }
     if !on_demand {
         // Elsewhere the program is linked with libtorch, as torch-sys does it.
         return;
@@ -27,7 +37,8 @@ fn main() {
     println!("cargo:rustc-cfg=libtorch_on_demand");
     let archive = glue(&out);
     println!("cargo:rerun-if-changed={}", archive.display());
-    link(&[&archive, &ours], &libtorch, &out.join("libtch.so"));
+    let libraries = ["-L", &libtorch, "-ltorch_cpu", "-lc10"];
+    link(&[&archive, &ours], &libraries, &out.join("libtch.so"));
     let mut names = functions(&archive);
     assert!(
         names.len() > 1000,
@@ -72,16 +83,59 @@ fn compile(out: &Path, libtorch: &str, apart: bool) -> PathBuf {
     out.join("libecco_glue.a")
 }
 
-fn link(archives: &[&Path], libtorch: &str, library: &Path) {
+/// `libgraph.so`. What it needs of libtorch is found when it is opened, so that it is built where there is no GPU; of CUDA
+/// it needs headers, which come with PyTorch's wheel: most of them with the libraries, the compiler's with triton.
+fn graphs(out: &Path, libtorch: &str) -> Result<(), String> {
+    const SOURCE: &str = "glue/graph.cpp";
+    println!("cargo:rerun-if-changed={SOURCE}");
+    println!("cargo:rerun-if-env-changed=CUDA_HOME");
+    let packages = Path::new(libtorch).ancestors().nth(2).unwrap_or(Path::new("/"));
+    let toolkit = std::env::var("CUDA_HOME").map(|home| Path::new(&home).join("include"));
+    let folders: Vec<PathBuf> = toolkit
+        .into_iter()
+        .chain(["nvidia/cu13/include", "triton/backends/nvidia/include"].map(|folder| packages.join(folder)))
+        .filter(|folder| folder.is_dir())
+        .collect();
+    for header in ["cuda_runtime.h", "crt/host_config.h"] {
+        if !folders.iter().any(|folder| folder.join(header).exists()) {
+            return Err(format!(
+                "{header} of CUDA is neither in CUDA_HOME nor in {}",
+                packages.display()
+            ));
+        }
+    }
+    let mut build = cc::Build::new();
+    build
+        .cpp(true)
+        .std("c++17")
+        .file(SOURCE)
+        .flag("-w")
+        .cargo_metadata(false);
+    build
+        .include(Path::new(libtorch).with_file_name("include"))
+        .includes(&folders);
+    build
+        .try_compile("ecco_graph")
+        .map_err(|error| error.to_string())?;
+    link(&[&out.join("libecco_graph.a")], &[], &out.join("libgraph.so"));
+    Ok(())
+}
+
+fn link(archives: &[&Path], libraries: &[&str], library: &Path) {
     let mut compiler = cc::Build::new().cpp(true).get_compiler().to_command();
     compiler
         .args(["-shared", "-s", "-o"])
         .arg(library)
         .arg("-Wl,--whole-archive")
         .args(archives)
-        .args(["-Wl,--no-whole-archive", "-L", libtorch, "-ltorch_cpu", "-lc10"]);
+        .arg("-Wl,--no-whole-archive")
+        .args(libraries);
     let status = compiler.status().expect("the C++ compiler runs");
-    assert!(status.success(), "linking libtch.so failed: {compiler:?}");
+    assert!(
+        status.success(),
+        "linking {} failed: {compiler:?}",
+        library.display()
+    );
 }
 
 /// The C functions of the archive; C++ names start with `_Z`.

@@ -1,5 +1,6 @@
 """The clock, the program under test, and the results, which are written as they come."""
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -8,13 +9,17 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, Queue
 
 REPO = Path(__file__).resolve().parents[2]
+# The models that are made, one of 2.5 GB, and what is saved of them.
+SCRATCH_BYTES = 6_000_000_000
 
 
 class Late(Exception):
@@ -28,6 +33,8 @@ class Step:
     name: str
     until: float
     file: Path
+    # Called after each row, which is then in all files: whoever ends the bench loses nothing.
+    written: Callable[[], None]
     rows: list = field(default_factory=list)
 
     def left(self) -> float:
@@ -41,6 +48,7 @@ class Step:
         """A row: whether it is as it should be (None: a figure, nothing to hold it to), and what was found."""
         self.rows.append({"what": what, "ok": ok} | values)
         self.file.write_text(json.dumps(self.rows, indent=1, ensure_ascii=False), encoding="utf-8")
+        self.written()
         mark = {True: "ok", False: "NOT AS IT SHOULD BE", None: ""}[ok]
         print(f"  {self.name}: {what}: {said(values)} {mark}".rstrip(), file=sys.stderr, flush=True)
 
@@ -55,7 +63,11 @@ class Bench:
     device: str
     minutes: float
     out: Path
+    # For models: gigabytes, which are not results.
+    scratch: Path
     start: float = field(default_factory=time.monotonic)
+    steps: list[Step] = field(default_factory=list)
+    written: Callable[[], None] = lambda: None
 
     @property
     def takes_large(self) -> bool:
@@ -69,14 +81,16 @@ class Bench:
     def step(self, name: str, share: float) -> Step:
         """A step that ends when so much of the whole time is over: what earlier ones left is its own."""
         until = self.start + share * self.minutes * 60
-        return Step(name, until, self.out / f"{name}.json")
+        step = Step(name, until, self.out / f"{name}.json", self.written)
+        self.steps.append(step)
+        return step
 
     def begin(self, name: str, script: str) -> "Running":
-        """Starts a script. Its current folder is the results', where it may save."""
+        """Starts a script. Its current folder is the scratch one, where it may save."""
         file = self.out / "scripts" / f"{name}.rhai"
         file.parent.mkdir(exist_ok=True)
         file.write_text(script, encoding="utf-8")
-        return Running([self.program, "exec", file], self.out)
+        return Running([self.program, "exec", file], self.scratch, file.with_suffix(".stderr"))
 
     def run(self, name: str, script: str, timeout: float) -> list[dict]:
         """Runs a script to its end and returns the JSON that it printed, a document in a line."""
@@ -94,9 +108,8 @@ class Failed(Exception):
 class Running:
     """A process of the program; the JSON lines it prints come one by one."""
 
-    def __init__(self, command, folder: Path):
-        name = Path(command[-1]).stem
-        self.errors = folder / "scripts" / f"{name}.stderr"
+    def __init__(self, command, folder: Path, errors: Path):
+        self.errors = errors
         # Nothing of what surrounds the bench says where libtorch is; where the driver is may have to be said.
         paths = os.environ.get("LD_LIBRARY_PATH", "").split(":")
         paths = ":".join(path for path in paths if path and not (Path(path) / "libtorch_cpu.so").exists())
@@ -104,10 +117,10 @@ class Running:
             name: value for name, value in os.environ.items() if name not in ("LD_LIBRARY_PATH", "PYTHONPATH")
         }
         kept |= {"LD_LIBRARY_PATH": paths} if paths else {}
-        with self.errors.open("w") as errors:
+        with errors.open("w") as stderr:
             self.process = subprocess.Popen(
                 [str(part) for part in command], cwd=folder, stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE, stderr=errors, text=True, env=kept,
+                stdout=subprocess.PIPE, stderr=stderr, text=True, env=kept,
             )  # fmt: skip
         self.lines: Queue = Queue()
         self.peak = 0
@@ -167,6 +180,16 @@ class Running:
     def kill(self):
         self.process.kill()
         self.process.wait()
+
+
+def scratch(out: Path) -> Path:
+    """A folder on a disk with room for the models, which `TMPDIR` may name; else beside the results."""
+    with contextlib.suppress(OSError):
+        if shutil.disk_usage(tempfile.gettempdir()).free > SCRATCH_BYTES:
+            return Path(tempfile.mkdtemp(prefix="ecco-gpu-"))
+    made = out / "scratch"
+    made.mkdir()
+    return made
 
 
 def installed(binary: Path, folder: Path) -> Path:

@@ -35,7 +35,8 @@ def table(bench: Bench, steps: list[Step]) -> str:
         ]
     for step in steps:
         lines += ["", f"## {TITLES[step.name]}", "", f"| | {bench.device} | {other} | |", "|---|---|---|---|"]
-        lines += [line(row).replace(f"{bench.out}/", "") for row in step.rows if row["what"] != "seconds"]
+        rows = [line(row) for row in step.rows if row["what"] != "seconds"]
+        lines += [row.replace(f"{bench.out}/", "").replace(f"{bench.scratch}/", "") for row in rows]
     return "\n".join(lines) + "\n"
 
 

@@ -3,8 +3,11 @@
 //! - [`Attention`]: projections, scores, mixtures
 //! - [`view`]: which keys a query sees, and what their distance adds
 //! - [`memory`]: keys and values that are kept
+//! - [`cursor`]: passes over one token more whose place is a number on the device; `one`: their attention
 
+pub mod cursor;
 pub mod memory;
+mod one;
 pub mod view;
 
 use tch::{Device, Kind, Tensor};
@@ -17,6 +20,7 @@ use crate::rules::Rule;
 use crate::tap::{Site, Tap};
 use crate::weights::Weights;
 
+pub use cursor::{Cursor, Start};
 pub use memory::{Cache, CrossMemory, LayerMemory};
 use view::Distances;
 pub use view::{View, Views};
@@ -158,7 +162,9 @@ impl Attention {
         if let Some(memory) = memory {
             (key, value) = memory.extend(&key, &value);
         }
-        let mixed = if self.needs_pattern(view, rule) {
+        let mixed = if view.has_cursor() {
+            self.one(&query, &key, &value, view)
+        } else if self.needs_pattern(view, rule) {
             let pattern = self.pattern(&query, &key, view, rule);
             self.mix(&tap.visit(Site::AttentionPattern, layer, pattern), &value, rule)
         } else {

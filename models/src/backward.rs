@@ -14,7 +14,7 @@ use std::ops::ControlFlow;
 
 use tch::{Kind, Tensor};
 
-use crate::attention::{View, Views};
+use crate::attention::{Start, View, Views};
 use crate::decoder::Decoder;
 use crate::error::{Error, Result};
 use crate::host;
@@ -66,7 +66,7 @@ pub fn pull_back(
     let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
     let mut rows = host::index(&rows, decoder.device());
     let last = decoder.stack.blocks.len() - 1;
-    let mut views = Views::new(&decoder.stack, 0, n_positions, None);
+    let mut views = Views::new(&decoder.stack, Start::Known(0), n_positions, None);
     let main = decoder.stack.place();
     let x = saved.tensor(Site::ResidualAfter, last);
     let x = bring(
@@ -144,7 +144,7 @@ struct Layer<'a> {
     layer: usize,
     queries: Queries<'a>,
     n_positions: i64,
-    view: &'a View,
+    view: &'a View<'a>,
     rule: Rule,
 }
 

@@ -4,10 +4,11 @@ use std::rc::Rc;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::attention::{Cache, CrossMemory};
+use crate::attention::{Cache, CrossMemory, Cursor};
 use crate::config::Config;
 use crate::edit::StackEdits;
 use crate::error::Result;
+use crate::generation::step::Steps;
 use crate::layers::Linear;
 use crate::rules::{Rule, over_itself};
 use crate::stack::{Stack, apply};
@@ -20,6 +21,8 @@ pub struct Decoder {
     /// From the residual stream to the embedding's width, where that is another.
     project_out: Option<Rc<Linear>>,
     pub head: Rc<Linear>,
+    /// What was made to write quickly, and its memory.
+    pub steps: Steps,
 }
 
 /// The head's bias; encoder–decoders store it as a row, or leave out one of zeros.
@@ -62,6 +65,7 @@ impl Decoder {
             stack,
             project_out,
             head: Rc::new(Linear::new(weight.tr(), bias, weights.low_rank("head.weight"))),
+            steps: Steps::default(),
         })
     }
 
@@ -71,6 +75,7 @@ impl Decoder {
             stack: self.stack.edited(edits),
             project_out: self.project_out.clone(),
             head: Rc::clone(&self.head),
+            steps: Steps::default(),
         }
     }
 
@@ -113,6 +118,11 @@ impl Decoder {
     ) -> Result<Tensor> {
         let states = self.stack.forward(embeddings, None, cache, memories, tap)?;
         Ok(self.project(states))
+    }
+
+    /// The same of one more token of one text, `[1, 1, size]`, whose place is a number on the device.
+    pub fn step(&self, embeddings: &Tensor, cache: &mut Cache, cursor: &Cursor) -> Result<Tensor> {
+        Ok(self.project(self.stack.step(embeddings, cache, cursor)?))
     }
 
     /// The head's input as it would be if `x`, `[.., hidden]`, were the stream after the last layer; `raw` leaves the

@@ -86,12 +86,23 @@ pub fn devices() -> Result<Vec<About>> {
     Ok((0..n_gpus()).map(of_gpu).chain([host]).collect())
 }
 
-/// Bytes that are free on a device, where it tells.
+/// What CUDA and its libraries take of a GPU for themselves when a process begins to use it.
+const CONTEXT_BYTES: u64 = 600_000_000;
+
+/// Bytes that are free for tensors on a device, where it tells.
 pub fn free_memory(device: Device) -> Option<u64> {
     match device {
         Device::Cpu => available_host_memory(),
-        Device::Cuda(index) => gpu::memory(index).map(|memory| memory.free),
+        Device::Cuda(index) => gpu::memory(index).map(|memory| for_tensors(memory.free, gpu::tensors(index))),
         _ => None,
+    }
+}
+
+/// Of what the driver has left: before there are tensors, the process has yet to take its own.
+fn for_tensors(free: u64, tensors: gpu::Tensors) -> u64 {
+    match tensors.reserved {
+        0 => free.saturating_sub(CONTEXT_BYTES),
+        _ => free,
     }
 }
 
@@ -179,5 +190,22 @@ pub fn ensure_free(device: Device, needed: u64, what: &str) -> Result<()> {
             },
         }),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gpu_that_is_not_in_use_yet_has_less_room_than_its_driver_says() {
+        let used = gpu::Tensors {
+            now: 1,
+            peak: 1,
+            reserved: 2 << 20,
+        };
+        assert_eq!(for_tensors(2_400_000_000, gpu::Tensors::default()), 1_800_000_000);
+        assert_eq!(for_tensors(2_400_000_000, used), 2_400_000_000);
+        assert_eq!(for_tensors(1, gpu::Tensors::default()), 0);
     }
 }

@@ -16,7 +16,8 @@
 //! - [`chat`]: conversations as text
 //! - `apart`: work of libraries on what strangers wrote, bounded in memory, depth and time
 //! - [`libtorch`]: opened when the first tensor is made
-//! - [`device`], [`placement`]: where a model goes; [`host`]: what crosses between there and here; [`guard`], [`error`]: memory, exceptions, errors
+//! - [`device`], [`placement`]: where a model goes; [`host`]: what crosses between there and here; [`cuda_graph`]: work that a GPU
+//!   has recorded; [`guard`], [`error`]: memory, exceptions, errors
 
 mod adapter;
 mod apart;
@@ -25,6 +26,7 @@ pub mod backward;
 pub mod chat;
 pub mod config;
 pub mod convolution;
+pub mod cuda_graph;
 pub mod decoder;
 pub mod device;
 pub mod edit;

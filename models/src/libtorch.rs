@@ -19,15 +19,17 @@ pub fn open() -> Result<()> {
     if !*is_open {
         #[cfg(libtorch_on_demand)]
         on_demand::open()?;
-        if dlopen(c"libcuda.so.1").is_ok() {
+        if dlopen(c"libcuda.so.1", libc::RTLD_LAZY).is_ok() {
             // Without it there is no GPU, which is what the device option then says.
-            let _ = dlopen(c"libtorch_cuda.so");
+            let _ = dlopen(CUDA_HALF, libc::RTLD_LAZY);
         }
         round_convolutions(false);
         *is_open = true;
     }
     Ok(())
 }
+
+const CUDA_HALF: &CStr = c"libtorch_cuda.so";
 
 /// Whether cuDNN's convolutions of float32 may round their factors to TF32's 10 bits, a thousand times coarser: libtorch
 /// lets them by itself. Its matrix products are exact by default.
@@ -56,10 +58,10 @@ fn symbol(name: &CStr) -> Option<*mut libc::c_void> {
 }
 
 /// Opens a library for good. It is looked for where the program's run path says, in the environment that it is
-/// installed in, then where the system looks.
-fn dlopen(name: &CStr) -> Result<*mut libc::c_void> {
+/// installed in, then where the system looks. What it needs is found now (`RTLD_NOW`) or when it is called (`RTLD_LAZY`).
+fn dlopen(name: &CStr, when: libc::c_int) -> Result<*mut libc::c_void> {
     // SAFETY: loads a library by name and leaves it loaded; its initialisers are libtorch's own.
-    let library = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_LAZY | libc::RTLD_GLOBAL) };
+    let library = unsafe { libc::dlopen(name.as_ptr(), when | libc::RTLD_GLOBAL) };
     if library.is_null() {
         // SAFETY: after a failed dlopen this is a C string, valid until the next call on this thread.
         let reason = unsafe { CStr::from_ptr(libc::dlerror()) };
@@ -69,15 +71,49 @@ fn dlopen(name: &CStr) -> Result<*mut libc::c_void> {
     Ok(library)
 }
 
+/// Opens a library that is not a file. What it needs of libtorch is found by name, as that is open.
+#[cfg(any(libtorch_on_demand, cuda_graphs))]
+fn dlopen_bytes(bytes: &[u8], when: libc::c_int) -> Result<*mut libc::c_void> {
+    use std::ffi::CString;
+    use std::io::Write;
+    use std::os::fd::{FromRawFd, IntoRawFd};
+
+    let failed = |error: std::io::Error| unusable(error.to_string());
+    // SAFETY: takes a C string, gives a descriptor that is ours, or -1.
+    let descriptor = unsafe { libc::memfd_create(c"glue.so".as_ptr(), libc::MFD_CLOEXEC) };
+    if descriptor < 0 {
+        return Err(failed(std::io::Error::last_os_error()));
+    }
+    // SAFETY: just made, and nobody else's.
+    let mut file = unsafe { std::fs::File::from_raw_fd(descriptor) };
+    file.write_all(bytes).map_err(failed)?;
+    // Never closed: the loader knows libraries by their paths, and another one must not get this one's number.
+    let path = CString::new(format!("/proc/self/fd/{}", file.into_raw_fd()));
+    dlopen(&path.map_err(|error| unusable(error.to_string()))?, when)
+}
+
+/// Opens a library of functions that are built on libtorch's CUDA half.
+///
+/// # Errors
+/// [`Error::NoLibtorch`] where that half is not there or does not have what they need.
+#[cfg(cuda_graphs)]
+pub(crate) fn open_on_cuda(library: &[u8]) -> Result<*mut libc::c_void> {
+    open()?;
+    dlopen(CUDA_HALF, libc::RTLD_LAZY)?;
+    dlopen_bytes(library, libc::RTLD_NOW)
+}
+
+#[cfg(any(libtorch_on_demand, cuda_graphs))]
+fn unusable(reason: String) -> Error {
+    Error::NoLibtorch { reason }
+}
+
 #[cfg(libtorch_on_demand)]
 mod on_demand {
     use std::ffi::{CString, c_void};
-    use std::fs::File;
-    use std::io::Write;
-    use std::os::fd::{AsRawFd, FromRawFd};
     use std::sync::atomic::{AtomicPtr, Ordering};
 
-    use super::{Error, Result, dlopen};
+    use super::{Result, dlopen, dlopen_bytes, unusable};
 
     const GLUE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/libtch.so"));
     /// The glue's functions, one in a line, in the order of the table.
@@ -96,8 +132,8 @@ mod on_demand {
 
     /// Opens libtorch's CPU half and the glue, and leads all calls there.
     pub(super) fn open() -> Result<()> {
-        dlopen(c"libtorch_cpu.so")?;
-        let glue = dlopen_bytes(GLUE)?;
+        dlopen(c"libtorch_cpu.so", libc::RTLD_LAZY)?;
+        let glue = dlopen_bytes(GLUE, libc::RTLD_LAZY)?;
         let mut functions = Vec::new();
         for name in NAMES.lines() {
             let symbol = CString::new(name).map_err(|error| unusable(error.to_string()))?;
@@ -113,25 +149,6 @@ mod on_demand {
             unsafe { (*(&raw const CALLS).add(index)).store(function, Ordering::Release) };
         }
         Ok(())
-    }
-
-    /// Opens a library that is not a file. What it needs of libtorch is found by name, as that is open.
-    fn dlopen_bytes(bytes: &[u8]) -> Result<*mut c_void> {
-        let failed = |error: std::io::Error| unusable(error.to_string());
-        // SAFETY: takes a C string, gives a descriptor that is ours, or -1.
-        let descriptor = unsafe { libc::memfd_create(c"libtch.so".as_ptr(), libc::MFD_CLOEXEC) };
-        if descriptor < 0 {
-            return Err(failed(std::io::Error::last_os_error()));
-        }
-        // SAFETY: just made, and nobody else's.
-        let mut file = unsafe { File::from_raw_fd(descriptor) };
-        file.write_all(bytes).map_err(failed)?;
-        let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()));
-        dlopen(&path.map_err(|error| unusable(error.to_string()))?)
-    }
-
-    fn unusable(reason: String) -> Error {
-        Error::NoLibtorch { reason }
     }
 
     /// Called by the first call to libtorch, if nobody called [`super::open`] before.

@@ -231,11 +231,21 @@ impl Rope {
             .collect()
     }
 
+    /// Whether texts up to a length turn at the frequencies of short ones.
+    pub fn is_steady(&self, length: usize) -> bool {
+        self.frequencies(1) == self.frequencies(length)
+    }
+
     /// The turns of positions `start .. start + n`.
     pub fn turns(&self, start: i64, n: i64, (kind, device): (Kind, Device), constants: &Constants) -> Turns {
         let (frequencies, factor) = self.frequencies((start + n) as usize);
         let frequencies = constants.get(&frequencies, device);
         let positions = Tensor::arange_start(start, start + n, (Kind::Float, device));
+        self.turns_at(&positions, &frequencies, factor, kind)
+    }
+
+    /// The turns of some positions, `[position]`, at frequencies, `[dim / 2]`.
+    pub fn turns_at(&self, positions: &Tensor, frequencies: &Tensor, factor: f64, kind: Kind) -> Turns {
         let angles = positions.unsqueeze(1) * frequencies.unsqueeze(0); // [position, dim / 2]
         let place = |x: Tensor| (x * factor).to_kind(kind);
         Turns {

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::attention::{Cache, CrossMemory, Views};
+use crate::attention::{Cache, CrossMemory, Cursor, Start, Views};
 use crate::config::{Config, InnerProjection, Positions, Sines};
 use crate::edit::{EditTap, StackEdits};
 use crate::error::{Error, Result};
@@ -17,7 +17,7 @@ use crate::guard::ensure_read;
 use crate::host::{self, Constants};
 use crate::layers::{Linear, Norm, bring};
 use crate::rules::Rule;
-use crate::tap::{Site, Tap};
+use crate::tap::{NoTap, Site, Tap};
 use crate::weight::Weight;
 use crate::weights::Weights;
 
@@ -166,7 +166,7 @@ impl Stack {
         &self,
         embeddings: &Tensor,
         padding: Option<&Tensor>,
-        mut cache: Option<&mut Cache>,
+        cache: Option<&mut Cache>,
         memories: Option<&[CrossMemory]>,
         tap: &mut dyn Tap,
     ) -> Result<Tensor> {
@@ -179,6 +179,25 @@ impl Stack {
             }
             None => tap,
         };
+        self.pass(embeddings, Start::Known(start), padding, cache, memories, tap)
+    }
+
+    /// The same of one more token of one text, `[1, 1, size]`, whose place is a number on the device. All layers have to be at
+    /// one place and nothing edited.
+    pub fn step(&self, embeddings: &Tensor, cache: &mut Cache, cursor: &Cursor) -> Result<Tensor> {
+        let start = Start::OnDevice(cursor);
+        self.pass(embeddings, start, None, Some(cache), None, &mut NoTap)
+    }
+
+    fn pass(
+        &self,
+        embeddings: &Tensor,
+        start: Start,
+        padding: Option<&Tensor>,
+        mut cache: Option<&mut Cache>,
+        memories: Option<&[CrossMemory]>,
+        tap: &mut dyn Tap,
+    ) -> Result<Tensor> {
         let n_positions = embeddings.size()[1];
         let mut views = Views::new(&self.parts, start, n_positions, padding);
         let rule = tap.rule();
@@ -188,7 +207,9 @@ impl Stack {
                 return Err(Error::Interrupted);
             }
             ensure_read()?;
-            let memory = cache.as_deref_mut().map(|cache| cache.layer(layer, n_positions));
+            let memory = cache
+                .as_deref_mut()
+                .map(|cache| cache.layer(layer, start, n_positions));
             let source = memories.map(|memories| &memories[layer]);
             let place = block.place();
             x = block.forward(
@@ -222,7 +243,7 @@ impl Stack {
         };
         let block = &self.blocks[layer];
         let place = block.place();
-        let mut views = Views::new(&self.parts, 0, x.size()[1], None);
+        let mut views = Views::new(&self.parts, Start::Known(0), x.size()[1], None);
         let around = Surroundings {
             memory: None,
             source,
@@ -310,7 +331,7 @@ impl Embedding {
     }
 
     /// Token embeddings to the residual stream before the first layer.
-    fn forward(&self, embeddings: &Tensor, start: i64, config: &Config, rule: Rule) -> Tensor {
+    fn forward(&self, embeddings: &Tensor, start: Start, config: &Config, rule: Rule) -> Tensor {
         let x = apply_by(&self.norm, &self.sum(embeddings, start, config), rule);
         match (&self.project, config.embedding.projected) {
             (Some(project), InnerProjection::Last) => project.forward(&x),
@@ -319,7 +340,7 @@ impl Embedding {
     }
 
     /// Token embeddings, scaled and projected, and positions.
-    fn sum(&self, embeddings: &Tensor, start: i64, config: &Config) -> Tensor {
+    fn sum(&self, embeddings: &Tensor, start: Start, config: &Config) -> Tensor {
         let mut x = match config.embedding.scale {
             1.0 => embeddings.shallow_clone(),
             // Rounded as the embeddings are: in bfloat16 the models were trained with it so. A single number goes to
@@ -331,13 +352,25 @@ impl Embedding {
             x = project.forward(&x);
         }
         // Not in place: what comes in may be the caller's.
-        let n = embeddings.size()[1];
         match (&config.positions, &self.positions) {
             (Positions::Learned { offset } | Positions::Sinusoidal { offset, .. }, Some(positions)) => {
-                x = x.g_add(&positions.narrow(0, start + *offset as i64, n));
+                let offset = *offset as i64;
+                x = x.g_add(&match start {
+                    Start::Known(start) => positions.narrow(0, start + offset, embeddings.size()[1]),
+                    Start::OnDevice(cursor) => positions.index_select(0, &(&cursor.position + offset)),
+                });
             }
             (Positions::Sinusoidal { offset, .. }, None) => {
-                x = x.g_add(&sines::endless(start + *offset as i64, &x));
+                let on = (Kind::Float, x.device());
+                let first = *offset as i64;
+                let places = match start {
+                    Start::Known(start) => {
+                        let first = start + first;
+                        Tensor::arange_start(first, first + embeddings.size()[1], on)
+                    }
+                    Start::OnDevice(cursor) => (&cursor.position + first).to_kind(Kind::Float),
+                };
+                x = x.g_add(&sines::endless(&places, &x));
             }
             _ => {}
         }
@@ -364,7 +397,7 @@ impl Embedding {
             cotangent = project(cotangent);
         }
         if let Some(norm) = &self.norm {
-            cotangent = norm.backward_by(&self.sum(embeddings, 0, config), &cotangent, rule);
+            cotangent = norm.backward_by(&self.sum(embeddings, Start::Known(0), config), &cotangent, rule);
         }
         if !is_last {
             cotangent = project(cotangent);

@@ -44,6 +44,7 @@ const CONTENTS: &[(&str, &[&str])] = &[
             "ecco::models",
             "lm.unload",
             "ecco::devices",
+            "ecco::crossings",
         ],
     ),
     (

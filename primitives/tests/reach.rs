@@ -9,7 +9,7 @@ const FREE_FUNCTIONS: &str = "E PI abs acos acosh asin asinh atan atanh bits blo
          hypot input int is_even is_finite is_infinite is_nan is_odd is_zero ln log markdown max min parse_json \
          password print range round sign sin sinh sleep sqrt svg tan tanh timestamp to_binary to_debug \
          to_degrees to_float to_hex to_int to_lower to_octal to_radians to_string to_upper \
-         ecco::cca ecco::cka ecco::devices ecco::from_pretrained ecco::ica ecco::models ecco::nmf ecco::pca ecco::pwcca \
+         ecco::cca ecco::cka ecco::crossings ecco::devices ecco::from_pretrained ecco::ica ecco::models ecco::nmf ecco::pca ecco::pwcca \
          ecco::similarity ecco::svcca ecco::tour";
 
 #[test]

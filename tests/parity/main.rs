@@ -26,5 +26,6 @@ mod recovery;
 mod runs;
 mod score;
 mod sites;
+mod steps;
 mod stored;
 mod tokenizers;

@@ -2,6 +2,7 @@
 
 use tch::{Device, Kind, Tensor};
 
+use super::cursor::Start;
 use crate::config::Config;
 use crate::host;
 use crate::layers::bring;
@@ -104,12 +105,30 @@ impl Cache {
         (per_position as u64).saturating_mul(capacity as u64)
     }
 
-    pub fn layer(&self, layer: usize, n_new: i64) -> LayerMemory<'_> {
+    /// Of a pass over `n_new` tokens that follow what is held.
+    pub fn layer<'a>(&'a self, layer: usize, start: Start<'a>, n_new: i64) -> LayerMemory<'a> {
         LayerMemory {
             keys: &self.keys[layer],
             values: &self.values[layer],
-            start: self.length,
+            start,
             n_new,
+        }
+    }
+
+    /// Another hold on the same memory, as if nothing had been read.
+    pub fn anew(&self) -> Self {
+        let same = |all: &[Tensor]| all.iter().map(Tensor::shallow_clone).collect();
+        Self {
+            keys: same(&self.keys),
+            values: same(&self.values),
+            length: 0,
+        }
+    }
+
+    /// Puts one number everywhere.
+    pub fn fill(&mut self, value: f64) {
+        for x in self.keys.iter_mut().chain(&mut self.values) {
+            let _ = x.fill_(value);
         }
     }
 }
@@ -117,16 +136,23 @@ impl Cache {
 pub struct LayerMemory<'a> {
     keys: &'a Tensor,
     values: &'a Tensor,
-    start: i64,
+    start: Start<'a>,
     n_new: i64,
 }
 
 impl LayerMemory<'_> {
-    /// Writes the new keys and values behind the old and gives back views of all.
+    /// Writes the new keys and values behind the old and gives back views of all; where their place is known to the device
+    /// alone, of all there is room for.
     pub(super) fn extend(&self, key: &Tensor, value: &Tensor) -> (Tensor, Tensor) {
-        let write = |room: &Tensor, new: &Tensor| {
-            room.narrow(2, self.start, self.n_new).copy_(new);
-            room.narrow(2, 0, self.start + self.n_new)
+        let write = |room: &Tensor, new: &Tensor| match self.start {
+            Start::Known(start) => {
+                room.narrow(2, start, self.n_new).copy_(new);
+                room.narrow(2, 0, start + self.n_new)
+            }
+            Start::OnDevice(cursor) => {
+                let _ = room.shallow_clone().index_copy_(2, &cursor.position, new);
+                room.shallow_clone()
+            }
         };
         (write(self.keys, key), write(self.values, value))
     }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use tch::{Device, Kind, Tensor};
 
+use super::cursor::{Cursor, Start};
 use super::memory::CrossMemory;
 use crate::config::{Disentangled, Positions};
 use crate::host::Constants;
@@ -12,7 +13,9 @@ use crate::rope::Turns;
 use crate::stack::Parts;
 
 /// What the queries of one pass, which stand at the last of the keys' positions, see.
-pub struct View {
+pub struct View<'a> {
+    /// Where the one query stands, if only the device knows.
+    cursor: Option<&'a Cursor>,
     pub(super) causal: bool,
     /// True where a key is no token: `[batch, 1, 1, key]`.
     padding: Option<Tensor>,
@@ -29,15 +32,15 @@ pub struct View {
 /// Views of one pass, made where its layers are: neighbours share one.
 pub struct Views<'a> {
     parts: &'a Parts,
-    start: i64,
+    start: Start<'a>,
     n_queries: i64,
     padding: Option<&'a Tensor>,
-    last: Option<((Kind, Device), View)>,
+    last: Option<((Kind, Device), View<'a>)>,
 }
 
 impl<'a> Views<'a> {
     /// Of a stack's positions from `start` on.
-    pub fn new(parts: &'a Parts, start: i64, n_queries: i64, padding: Option<&'a Tensor>) -> Self {
+    pub fn new(parts: &'a Parts, start: Start<'a>, n_queries: i64, padding: Option<&'a Tensor>) -> Self {
         Self {
             parts,
             start,
@@ -48,11 +51,14 @@ impl<'a> Views<'a> {
     }
 
     /// The view of a layer whose weights are there.
-    pub fn at(&mut self, place: (Kind, Device)) -> &View {
+    pub fn at(&mut self, place: (Kind, Device)) -> &View<'a> {
         let last = self.last.take().filter(|(at, _)| *at == place);
-        let make = || {
-            let padding = self.padding.map(|padding| bring(padding, (Kind::Bool, place.1)));
-            View::new(self.parts, self.start, self.n_queries, padding.as_ref(), place)
+        let make = || match self.start {
+            Start::OnDevice(cursor) => View::one(self.parts, cursor, place.1),
+            Start::Known(start) => {
+                let padding = self.padding.map(|padding| bring(padding, (Kind::Bool, place.1)));
+                View::new(self.parts, start, self.n_queries, padding.as_ref(), place)
+            }
         };
         let now = last.unwrap_or_else(|| (place, make()));
         &self.last.insert(now).1
@@ -72,7 +78,7 @@ pub(super) struct Distances {
     pub behind: Tensor,  // [key, query]
 }
 
-impl View {
+impl<'a> View<'a> {
     /// The positions from `start` on.
     fn new(
         parts: &Parts,
@@ -85,6 +91,7 @@ impl View {
         let relative = parts.relative.as_ref();
         let relative = relative.map(|relative| bring(relative, (kind, device)));
         let mut view = Self {
+            cursor: None,
             causal: config.attention.causal,
             padding: padding.map(|padding| padding.unsqueeze(1).unsqueeze(1)),
             n_queries,
@@ -144,9 +151,36 @@ impl View {
         view
     }
 
+    /// One query of a causal stack, whose positions are turned, told by ALiBi or in the embedding.
+    fn one(parts: &Parts, cursor: &'a Cursor, device: Device) -> Self {
+        let turns = match &parts.config.positions {
+            Positions::Rotary { ropes, .. } => cursor.turns(ropes),
+            _ => Vec::new(),
+        };
+        let scaled = matches!(parts.config.positions, Positions::Alibi { scaled: true });
+        Self {
+            cursor: Some(cursor),
+            causal: true,
+            padding: None,
+            n_queries: 1,
+            n_keys: cursor.capacity,
+            turns,
+            bias: cursor.alibi().map(|scores| Bias { scores, scaled }),
+            distances: None,
+            device,
+            hidden: RefCell::default(),
+        }
+    }
+
+    /// Whether only the device knows where the query stands.
+    pub(super) fn has_cursor(&self) -> bool {
+        self.cursor.is_some()
+    }
+
     /// All of an encoder's positions.
     pub(super) fn across(n_queries: i64, memory: &CrossMemory) -> Self {
         Self {
+            cursor: None,
             causal: false,
             padding: memory
                 .padding
@@ -196,6 +230,9 @@ impl View {
     }
 
     fn hidden_by(&self, window: Option<i64>) -> Option<Tensor> {
+        if let Some(cursor) = self.cursor {
+            return Some(cursor.hidden(window));
+        }
         let start = self.n_keys - self.n_queries;
         let ones = || Tensor::ones([self.n_queries, self.n_keys], (Kind::Bool, self.device));
         let future = (self.causal && self.n_queries > 1).then(|| ones().triu(start + 1));
@@ -246,13 +283,17 @@ fn log_buckets(distance: &Tensor, kind: Disentangled) -> Tensor {
 }
 
 /// Slopes 2^(−8 i / n) of the powers of two, and every second one of the next power for the heads beyond.
-fn alibi(n_heads: usize, n_keys: i64, (kind, device): (Kind, Device), constants: &Constants) -> Tensor {
+pub(super) fn slopes(n_heads: usize) -> Vec<f32> {
     let power = 1 << n_heads.ilog2();
     let slope = |base: f64, i: usize| 2f64.powf(-8.0 / base * i as f64);
     let first = (1..=power).map(|i| slope(power as f64, i));
     let rest = (0..n_heads - power).map(|i| slope(2.0 * power as f64, 2 * i + 1));
-    let slopes: Vec<f32> = first.chain(rest).map(|slope| slope as f32).collect();
-    let slopes = constants.get(&slopes, device).reshape([-1, 1, 1]);
+    first.chain(rest).map(|slope| slope as f32).collect()
+}
+
+/// What a key's position adds to scores: `[head, 1, key]`.
+fn alibi(n_heads: usize, n_keys: i64, (kind, device): (Kind, Device), constants: &Constants) -> Tensor {
+    let slopes = constants.get(&slopes(n_heads), device).reshape([-1, 1, 1]);
     let positions = Tensor::arange(n_keys, (Kind::Float, device));
     (slopes * positions).to_kind(kind)
 }

@@ -3,6 +3,7 @@
 //! - [`generate`]: from a prompt to a [`Generation`]; greedy and sampled texts are made here
 //! - [`beam`]: several texts at once
 //! - [`processors`]: what is done to scores; [`sampling`]: how a token is chosen by them
+//! - [`step`]: the step that makes a token, recorded as a CUDA graph
 //! - `text`: a text that is given, as if it had been made; [`writer`]: the model's side, a decoder alone or with an encoder
 //! - [`config`]: what the model's files say about all this
 //!
@@ -25,6 +26,7 @@ pub mod beam;
 pub mod config;
 pub mod processors;
 pub mod sampling;
+pub mod step;
 mod text;
 pub mod writer;
 
@@ -69,6 +71,9 @@ pub struct GenerateOptions {
     pub src_lang: Option<String>,
     /// The language to write in: the decoder's first token is made to be it.
     pub tgt_lang: Option<String>,
+    /// Write by steps of fixed shapes, recorded once as a CUDA graph: what is written is the same, up to rounding. Where that
+    /// cannot be it is written as ever, and [`Generation::without_graph`] says why.
+    pub cuda_graph: bool,
 }
 
 /// A text: what was given and what was made.
@@ -83,6 +88,8 @@ pub struct Generation {
     pub finish: Finish,
     /// The seed of sampling; `None` when nothing was drawn.
     pub seed: Option<u64>,
+    /// Why no CUDA graph was recorded, where one was asked for.
+    pub without_graph: Option<String>,
 }
 
 /// Why a generation ended.
@@ -200,6 +207,7 @@ pub fn generate_with<'a>(
         processors,
         stop,
     };
+    let mut without_graph = None;
     let (ids, finish) = guard(|| {
         if job.show(&job.context, on_draft) == ControlFlow::Break(()) {
             return Ok((job.context.clone(), Finish::Interrupted));
@@ -207,11 +215,14 @@ pub fn generate_with<'a>(
         if job.context.len() >= max_length {
             return Ok((job.context.clone(), Finish::Length));
         }
-        let mut writer = Writer::new(model, &input, max_length)?;
-        match beams.n_beams {
+        let mut writer;
+        (writer, without_graph) = self::writer(&job, options, &beams)?;
+        let written = match beams.n_beams {
             1 => one_by_one(&job, &mut sampler, &mut writer, on_draft),
             _ => beam::search(&job, beams, &mut sampler, &mut writer, on_draft),
-        }
+        }?;
+        writer.end();
+        Ok(written)
     })?;
     model.ensure_unchanged()?;
     let generated = &ids[job.context.len()..];
@@ -221,7 +232,26 @@ pub fn generate_with<'a>(
         start_id,
         finish,
         seed: sampler.seed(),
+        without_graph,
     })
+}
+
+/// By recorded steps where that is asked for and can be, and why it cannot.
+fn writer<'a>(
+    job: &Job<'a>,
+    options: &GenerateOptions,
+    beams: &BeamOptions,
+) -> Result<(Writer<'a>, Option<String>)> {
+    if options.cuda_graph {
+        let obstacle = step::obstacle(job.model, job.max_length, beams);
+        if let (None, Body::Decoder(decoder)) = (&obstacle, job.model.body()) {
+            let writer = Writer::by_steps(decoder, job.max_length)?;
+            let without = writer.without_graph().map(str::to_owned);
+            return Ok((writer, without));
+        }
+        return Ok((Writer::new(job.model, job.input, job.max_length)?, obstacle));
+    }
+    Ok((Writer::new(job.model, job.input, job.max_length)?, None))
 }
 
 /// What is written and when it ends.

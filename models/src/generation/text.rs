@@ -32,6 +32,7 @@ impl Generation {
                     start_id: None,
                     finish: Finish::Given,
                     seed: None,
+                    without_graph: None,
                 }
             }
             Body::EncoderDecoder(_) => of_two(model, prompt, text)?,
@@ -64,5 +65,6 @@ fn of_two(model: &Model, prompt: Option<Prompt>, text: &str) -> Result<Generatio
         start_id: input.target.first().copied(),
         finish: Finish::Given,
         seed: None,
+        without_graph: None,
     })
 }

@@ -2,6 +2,7 @@
 
 use tch::{Kind, Tensor};
 
+use super::step::Step;
 use crate::attention::{Cache, CrossMemory};
 use crate::decoder::Decoder;
 use crate::error::Result;
@@ -12,6 +13,8 @@ pub struct Writer<'a> {
     decoder: &'a Decoder,
     memories: Option<Vec<CrossMemory>>,
     cache: Cache,
+    /// How tokens are read behind the first, where that is by steps of fixed shapes. It has the cache's memory.
+    step: Option<Step>,
 }
 
 impl<'a> Writer<'a> {
@@ -30,12 +33,40 @@ impl<'a> Writer<'a> {
             decoder,
             memories,
             cache,
+            step: None,
         })
+    }
+
+    /// The same by steps of fixed shapes, recorded where that can be: see [`obstacle`](super::step::obstacle).
+    pub fn by_steps(decoder: &'a Decoder, max_length: usize) -> Result<Self> {
+        let mut step = decoder.steps.take(decoder, max_length)?;
+        Ok(Self {
+            decoder,
+            memories: None,
+            cache: step.begin(),
+            step: Some(step),
+        })
+    }
+
+    /// What is written by steps goes on being so after this: they serve the next text, too.
+    pub fn end(mut self) {
+        if let Some(step) = self.step.take() {
+            self.decoder.steps.keep(step);
+        }
+    }
+
+    /// Why its steps are not recorded, where they were to be.
+    pub fn without_graph(&self) -> Option<&str> {
+        self.step.as_ref().and_then(Step::without)
     }
 
     /// Logits of what follows the first tokens of one sequence: `[1, vocabulary]`.
     pub fn begin(&mut self, ids: &[u32]) -> Result<Tensor> {
-        self.next(&self.decoder.embed(ids))
+        let logits = self.next(&self.decoder.embed(ids))?;
+        if let Some(step) = &self.step {
+            step.go_to(self.cache.length);
+        }
+        Ok(logits)
     }
 
     /// Logits of what follows each of the sequences, of which all but the last token were read: `[sequence, vocabulary]`.
@@ -55,6 +86,9 @@ impl<'a> Writer<'a> {
 
     /// The same where the last ids, `[sequence]`, are on the decoder's device.
     pub fn go_on_from(&mut self, sequences: &[Vec<u32>], ids: &Tensor) -> Result<Tensor> {
+        if let Some(step) = &mut self.step {
+            return step.next(self.decoder, ids);
+        }
         if self.turns_anew() {
             return self.go_on(sequences);
         }

@@ -17,7 +17,7 @@ pub(super) struct Surroundings<'a> {
     pub memory: Option<LayerMemory<'a>>,
     /// What an encoder has read.
     pub source: Option<&'a CrossMemory>,
-    pub view: &'a View,
+    pub view: &'a View<'a>,
 }
 
 /// Attention to an encoder, between a layer's two halves.

@@ -14,16 +14,13 @@ pub(super) fn counted(n_positions: usize, width: usize) -> Tensor {
     Tensor::from_slice(&values).reshape([n_positions as i64, width as i64])
 }
 
-/// Of as many positions as `x`, `[.., position, width]`, has, from `first` on, at tensor2tensor's frequencies. In single
-/// precision whatever the model's, as fairseq has it.
-pub(super) fn endless(first: i64, x: &Tensor) -> Tensor {
-    let [.., n_positions, width] = x.size()[..] else {
-        return x.zeros_like();
-    };
+/// Of `positions`, `[position]` in single precision whatever the model's, as fairseq has it, for `x`, `[.., position,
+/// width]`: at tensor2tensor's frequencies.
+pub(super) fn endless(positions: &Tensor, x: &Tensor) -> Tensor {
+    let width = x.size()[x.dim() - 1];
     let (half, on) = (width / 2, (Kind::Float, x.device()));
     let fall = 10_000f64.ln() / (half - 1).max(1) as f64;
     let frequencies = (Tensor::arange(half, on) * -fall).exp();
-    let positions = Tensor::arange_start(first, first + n_positions, on);
     let angles = positions.unsqueeze(1) * frequencies.unsqueeze(0); // [position, width / 2]
     let sines = Tensor::cat(&[angles.sin(), angles.cos()], 1);
     sines.constant_pad_nd([0, width % 2]).to_kind(x.kind())
@@ -52,7 +49,7 @@ mod tests {
         );
         let x = Tensor::zeros([1, 2, 5], (Kind::Float, tch::Device::Cpu));
         close(
-            row(endless(6, &x)),
+            row(endless(&Tensor::from_slice(&[6f32, 7.0]), &x)),
             &[7f64.sin(), 7e-4f64.sin(), 7f64.cos(), 7e-4f64.cos(), 0.0],
         );
     }

@@ -99,6 +99,27 @@ pub(super) fn register(registry: &mut Registry) {
             let devices = ecco_models::device::devices()?;
             Ok(devices.into_iter().map(|about| Dynamic::from_map(described(&about))).collect())
         }
+
+        /// How often the session's work has waited so far for data to cross between the host and a model's device, and how
+        /// many bytes that were: `to_host`, `bytes_to_host`, `to_device`, `bytes_to_device`. On a GPU each crossing waits for
+        /// all that the GPU has still to do. On a processor nothing waits, but what would is counted.
+        ///
+        /// Example:
+        /// ```rhai
+        /// let before = ecco::crossings();
+        /// lm.generate("The keys", #{generate: 20});
+        /// ecco::crossings().to_host - before.to_host
+        /// ```
+        fn crossings(_state) -> Map {
+            let counted = ecco_models::host::crossings();
+            let number = |n: u64| Dynamic::from_int(INT::try_from(n).unwrap_or(INT::MAX));
+            Ok(Map::from([
+                ("to_host".into(), number(counted.to_host)),
+                ("bytes_to_host".into(), number(counted.bytes_to_host)),
+                ("to_device".into(), number(counted.to_device)),
+                ("bytes_to_device".into(), number(counted.bytes_to_device)),
+            ]))
+        }
     }
 }
 

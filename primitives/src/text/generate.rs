@@ -57,6 +57,9 @@ options! {
         src_lang: Option<String> = "the tokenizer's own",
         /// the language to write in: the first token is made to be it
         tgt_lang: Option<String> = "the model's own, if any",
+        /// on a GPU: record the step that makes a token once, as a CUDA graph, and replay it: quicker where the model is
+        /// small; the text is the same
+        cuda_graph: bool = false,
         /// saliency methods to compute right away
         attribution: Option<OneOrMany<Choice<Method>>> = "none",
     }
@@ -125,6 +128,7 @@ pub(crate) fn generate(
     };
     reading::about_prompt(lm, prompt)?;
     reading::about_generation(lm)?;
+    reading::about_graph(lm, &generation)?;
     let n_written = generation.decoder_ids().len();
     match generation.start_id {
         Some(_) => reading::about_length(lm, generation.n_input, n_written)?,
@@ -163,6 +167,7 @@ fn model_options(options: GenerationOptions) -> Result<GenerateOptions, ScriptEr
         stop: options.stop.unwrap_or_default().0,
         src_lang: options.src_lang,
         tgt_lang: options.tgt_lang,
+        cuda_graph: options.cuda_graph,
     })
 }
 

@@ -1,7 +1,7 @@
 //! What a model is given to read, and what should be known of it: said once in a cell, and no error.
 
-use ecco_models::Prompt;
 use ecco_models::run::Input;
+use ecco_models::{Generation, Prompt};
 use ecco_scripting::ScriptError;
 
 use crate::models::model::Model;
@@ -76,6 +76,16 @@ pub(crate) fn about_generation(lm: &Model) -> Result<(), ScriptError> {
         state.notice(&format!(
             "the model's generation_config.json says {keys}, which is not followed here: transformers may write \
              another text."
+        ));
+    }
+    Ok(())
+}
+
+/// Says why a text was written without the CUDA graph that was asked for.
+pub(crate) fn about_graph(lm: &Model, generation: &Generation) -> Result<(), ScriptError> {
+    if let Some(reason) = &generation.without_graph {
+        lm.state()?.notice(&format!(
+            "cuda_graph: no CUDA graph was recorded, since {reason}. The text is the same without."
         ));
     }
     Ok(())

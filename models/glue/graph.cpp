@@ -1,0 +1,106 @@
+// A CUDA graph: what a stream is given to do, recorded once and replayed. C functions for `src/cuda_graph.rs`, in a library of
+// their own: they are of libtorch's CUDA half, which is opened only where there is a driver.
+
+#include <ATen/cuda/CUDAGraph.h>
+#include <c10/cuda/CUDAFunctions.h>
+#include <c10/cuda/CUDAStream.h>
+
+#include <cstdint>
+#include <cstring>
+#include <exception>
+#include <memory>
+
+namespace {
+
+// Recorded on a stream beside the one that all else goes to, as CUDA wants it.
+struct Graph {
+  explicit Graph(c10::DeviceIndex device)
+      : device(device), side(c10::cuda::getStreamFromPool(false, device)), before(side) {}
+
+  // Work goes to the side stream from here on. Each waits for the other's: what is recorded reads what was made before.
+  void enter() {
+    device_before = c10::cuda::current_device();
+    c10::cuda::set_device(device);
+    before = c10::cuda::getCurrentCUDAStream(device);
+    c10::cuda::device_synchronize();
+    c10::cuda::setCurrentCUDAStream(side);
+    is_inside = true;
+  }
+
+  void leave() {
+    if (!is_inside) return;
+    is_inside = false;
+    c10::cuda::setCurrentCUDAStream(before);
+    c10::cuda::device_synchronize();
+    c10::cuda::set_device(device_before);
+  }
+
+  c10::DeviceIndex device;
+  c10::DeviceIndex device_before = 0;
+  c10::cuda::CUDAStream side;
+  c10::cuda::CUDAStream before;
+  at::cuda::CUDAGraph graph;
+  bool is_inside = false;
+  bool is_recording = false;
+};
+
+// Gives 0, or 1 with what libtorch said in `message`.
+template <typename Work>
+int told(char* message, uint64_t room, Work work) {
+  const char* text = "something that is no exception";
+  try {
+    work();
+    return 0;
+  } catch (const c10::Error& error) {
+    text = error.what_without_backtrace();
+    std::strncpy(message, text, room - 1);
+  } catch (const std::exception& error) {
+    std::strncpy(message, error.what(), room - 1);
+  } catch (...) {
+    std::strncpy(message, text, room - 1);
+  }
+  message[room - 1] = 0;
+  return 1;
+}
+
+}  // namespace
+
+extern "C" {
+
+// What is done between `enter` and `begin` warms up on the same stream; between `begin` and `end` it is recorded, not done.
+int ecco_graph_enter(int device, Graph** graph, char* message, uint64_t room) {
+  return told(message, room, [&] {
+    auto made = std::make_unique<Graph>(static_cast<c10::DeviceIndex>(device));
+    made->enter();
+    *graph = made.release();
+  });
+}
+
+int ecco_graph_begin(Graph* graph, char* message, uint64_t room) {
+  return told(message, room, [&] {
+    // Other threads may go on with CUDA meanwhile.
+    graph->graph.capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
+    graph->is_recording = true;
+  });
+}
+
+int ecco_graph_end(Graph* graph, char* message, uint64_t room) {
+  return told(message, room, [&] {
+    graph->is_recording = false;
+    graph->graph.capture_end();
+    graph->leave();
+  });
+}
+
+int ecco_graph_replay(Graph* graph, char* message, uint64_t room) {
+  return told(message, room, [&] { graph->graph.replay(); });
+}
+
+// Also of one whose recording went wrong, which is ended first.
+void ecco_graph_free(Graph* graph) {
+  char message[8];
+  if (graph->is_recording) told(message, sizeof message, [&] { graph->graph.capture_end(); });
+  told(message, sizeof message, [&] { graph->leave(); });
+  told(message, sizeof message, [&] { delete graph; });
+}
+}
