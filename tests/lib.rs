@@ -116,9 +116,9 @@ pub fn check_table(page: &str, head: &str, rows: &[(String, f64)]) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(page);
     let text = std::fs::read_to_string(&path).expect("the page is there");
     let (before, rest) = text.split_once(head).expect("the table");
-    let (table, after) = rest.split_once("\n\n").map_or((rest, ""), |(table, _)| {
-        (table, &rest[table.len() + 1..])
-    });
+    let (table, after) = rest
+        .split_once("\n\n")
+        .map_or((rest, ""), |(table, _)| (table, &rest[table.len() + 1..]));
     if std::env::var_os("BLESS").is_some() {
         let columns = "---|".repeat(head.matches(" |").count() - 1);
         let lines = rows

@@ -50,7 +50,11 @@ pub enum Error {
     WeightsElsewhere { folder: PathBuf, found: Vec<String> },
 
     #[error("{} has no weights, but folders with some: {}", folder.display(), found.join(", "))]
-    WeightsBelow { folder: PathBuf, found: Vec<String>, model: Option<PathBuf> },
+    WeightsBelow {
+        folder: PathBuf,
+        found: Vec<String>,
+        model: Option<PathBuf>,
+    },
 
     #[error("{} is a link to {}, which is not there", path.display(), target.display())]
     Dangling { path: PathBuf, target: PathBuf },
@@ -82,10 +86,22 @@ pub enum Error {
     Unquantized { file: String, name: String },
 
     #[error("{file}: {name} is stored as {dtype}; expected F32, F16, BF16 or F64")]
-    NotNumbers { file: String, name: String, dtype: String },
+    NotNumbers {
+        file: String,
+        name: String,
+        dtype: String,
+    },
 
-    #[error("{file}: {name} is stored as {dtype}, as {method} quantizes it, and there is no {scales} to make numbers of it")]
-    NoScale { file: String, name: String, dtype: String, method: &'static str, scales: String },
+    #[error(
+        "{file}: {name} is stored as {dtype}, as {method} quantizes it, and there is no {scales} to make numbers of it"
+    )]
+    NoScale {
+        file: String,
+        name: String,
+        dtype: String,
+        method: &'static str,
+        scales: String,
+    },
 
     #[error("{model} was loaded without an adapter")]
     NoAdapter { model: String },

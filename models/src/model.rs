@@ -299,6 +299,11 @@ impl Model {
         }
     }
 
+    /// Whether some of its weights become numbers when they are used.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.sum.is_stored
+    }
+
     /// Refuses what was or would be computed of weights that were written to since they were loaded.
     pub(crate) fn ensure_unchanged(&self) -> Result<()> {
         match self.sum.is_stored || self.devices().contains(&Device::Cpu) {

@@ -149,7 +149,9 @@ fn walk_values(walk: &mut Walk, folder: &Folder, config: &Value, key: &str, name
         *changed.pointer_mut(key).expect("the key") = value.clone();
         folder.write_config(&changed);
         let what = || format!("{name}, {key}: {value}");
-        walk.step(what, MOST, is_clear, || open(folder).and_then(|model| try_out(&model)));
+        walk.step(what, MOST, is_clear, || {
+            open(folder).and_then(|model| try_out(&model))
+        });
     }
 }
 

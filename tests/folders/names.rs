@@ -147,7 +147,8 @@ fn a_shared_matrix_may_have_any_of_its_names() {
         folder.edit(|tensors| drop(tensors.remove(head)));
         let expected = said(&loaded(&folder));
         let embedding = embedding(&folder);
-        let is_both = ["t5", "mt5", "bart", "mbart", "pegasus", "marian", "m2m_100"].contains(&family.as_str());
+        let is_both =
+            ["t5", "mt5", "bart", "mbart", "pegasus", "marian", "m2m_100"].contains(&family.as_str());
         let prefix = embedding.strip_suffix("shared.weight").unwrap_or_default();
         let sides = ["encoder", "decoder"].map(|side| format!("{prefix}{side}.embed_tokens.weight"));
         let others = if is_both { &sides[..] } else { &[] };

@@ -259,7 +259,10 @@ impl Module {
             Some(magnitude) => {
                 let magnitude = magnitude.flatten(0, -1);
                 self.expect(&magnitude, &[outputs], "lora_magnitude_vector")?;
-                low_rank.with_magnitude(&bring(&magnitude, (magnitude.kind(), own.device())), &weight.tensor())
+                low_rank.with_magnitude(
+                    &bring(&magnitude, (magnitude.kind(), own.device())),
+                    &weight.tensor(),
+                )
             }
             None if settings.is_dora() => {
                 let missing = format!("has no lora_magnitude_vector of {}", self.name);

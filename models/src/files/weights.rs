@@ -129,29 +129,34 @@ impl WeightFile {
 pub enum WeightBytes {
     Inside(&'static [u8]),
     /// Copy-on-write: an in-place operation on a weight must neither crash nor reach the file.
-    Mapped {
-        /// Above the map: it ends before that.
-        watched: Watched,
-        map: MmapMut,
-    },
+    Mapped(WatchedMap),
+}
+
+/// A map that is watched for as long as it is there.
+pub struct WatchedMap {
+    /// Above the map: it ends before that.
+    watched: Watched,
+    map: MmapMut,
 }
 
 impl WeightBytes {
     /// Whether some of it was read where the file had ended.
     fn is_lost(&self) -> bool {
-        matches!(self, Self::Mapped { watched, .. } if watched.is_lost())
+        matches!(self, Self::Mapped(WatchedMap { watched, .. }) if watched.is_lost())
     }
 
     pub fn as_slice(&self) -> &[u8] {
         match self {
             Self::Inside(bytes) => bytes,
-            Self::Mapped { map, .. } => map,
+            Self::Mapped(WatchedMap { map, .. }) => map,
         }
     }
 
     /// Gives pages back that are not needed for now; they are read from the file again if they are.
     pub fn give_back(&self, part: &[u8]) {
-        let Self::Mapped { map, .. } = self else { return };
+        let Self::Mapped(WatchedMap { map, .. }) = self else {
+            return;
+        };
         // SAFETY: only asks for a number.
         let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) }.max(1) as usize;
         let start = (part.as_ptr() as usize - map.as_ptr() as usize).next_multiple_of(page);
@@ -417,6 +422,6 @@ fn map(path: &Path) -> Result<WeightFile> {
             changed: metadata.modified().ok(),
             file,
         }),
-        bytes: Arc::new(WeightBytes::Mapped { watched, map }),
+        bytes: Arc::new(WeightBytes::Mapped(WatchedMap { watched, map })),
     })
 }

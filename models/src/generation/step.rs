@@ -145,7 +145,7 @@ pub fn obstacle(model: &Model, max_length: usize, beams: &BeamOptions) -> Option
             beams.n_beams
         ));
     }
-    if model.sum.is_stored {
+    if model.is_stored() {
         return Some("stored blocks are decoded anew at each step".into());
     }
     if stack.is_edited() {

@@ -62,8 +62,12 @@ impl Tokenizer {
 
     /// The special tokens that [`Self::encode`] puts around a text.
     pub fn ends(&self) -> Result<Ends> {
+        self.ends_of(|text| self.encode(text))
+    }
+
+    pub(super) fn ends_of(&self, encode: impl Fn(&str) -> Result<Vec<u32>>) -> Result<Ends> {
         // A letter is no special token, so it is seen where it stands.
-        let (whole, bare) = (self.encode("a")?, self.encode_bare("a")?);
+        let (whole, bare) = (encode("a")?, self.encode_bare("a")?);
         let before = whole.windows(bare.len().max(1)).position(|part| part == bare);
         let before = before.unwrap_or(0);
         let behind = whole.len().saturating_sub(before + bare.len());

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 
 use tokenizers::{Model as _, OffsetType, Token};
 
+use super::HfTokenizer;
 use super::sentencepiece::{SentencePieceNormalizer, language, own_tokenizer_json};
 use super::settings::{KindRow, Settings};
-use super::HfTokenizer;
 use crate::error::{Error, Result};
 use crate::files::TokenizerFiles;
 
@@ -92,7 +92,11 @@ impl Numbered {
             ids.entry(format!("__{language}__")).or_insert(id);
         }
         let usual: &[(&str, &str)] = match kind {
-            Kind::Marian => &[("eos_token", "</s>"), ("unk_token", "<unk>"), ("pad_token", "<pad>")],
+            Kind::Marian => &[
+                ("eos_token", "</s>"),
+                ("unk_token", "<unk>"),
+                ("pad_token", "<pad>"),
+            ],
             Kind::M2m100 => &[
                 ("bos_token", "<s>"),
                 ("eos_token", "</s>"),
@@ -179,7 +183,11 @@ impl Numbered {
         let mut parts = known.extract_and_normalize(Some(normalizer), text);
         let model = inner.get_model();
         let tokenize = |part: &str| {
-            let at = if normalizer.knows_languages { language(part) } else { 0 };
+            let at = if normalizer.knows_languages {
+                language(part)
+            } else {
+                0
+            };
             let mut tokens: Vec<Token> = Vec::new();
             if at > 0 {
                 tokens.push(Token::new(0, part[..at].to_owned(), (0, at)));
@@ -192,7 +200,7 @@ impl Numbered {
             Ok(tokens)
         };
         parts.tokenize(|part| tokenize(part.get()))?;
-        let encoding = parts.into_encoding(None, 0, OffsetType::None).map_err(refused)?;
+        let encoding = parts.into_encoding(None, 0, OffsetType::None)?;
         let id = |text: &String| self.ids.get(text).copied().unwrap_or(self.unk_id);
         Ok(encoding.get_tokens().iter().map(id).collect())
     }

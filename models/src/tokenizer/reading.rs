@@ -40,7 +40,9 @@ impl Tokenizer {
 
     pub(super) fn encode_as(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>> {
         if let Some(numbered) = &self.numbered {
-            return self.ids_of(text, |inner, text| numbered.encode(inner, text, add_special_tokens));
+            return self.ids_of(text, |inner, text| {
+                numbered.encode(inner, text, add_special_tokens)
+            });
         }
         self.ids_of(text, move |inner, text| {
             let encoding = inner.encode_fast(text, add_special_tokens)?;
