@@ -54,7 +54,6 @@ pub struct Tokenizer {
     added: HashSet<u32>,
     special: HashSet<u32>,
     byte_table: HashMap<char, u8>,
-    id_bound: usize,
     /// The language that stands at a text's ends, where the files name another than the one that is put there.
     source: Option<u32>,
 }
@@ -85,7 +84,6 @@ impl Tokenizer {
         inner
             .with_truncation(None)
             .map_err(|error| damaged(error.to_string()))?;
-        let id_bound = inner.get_vocab(true).into_values().max();
         settings.add_tokens(&mut inner)?;
         // As transformers has it, a tokenizer.json says itself what stands around a text.
         if name != "tokenizer.json" {
@@ -102,7 +100,6 @@ impl Tokenizer {
                 .collect(),
             added: added.into_keys().collect(),
             byte_table: byte_table(),
-            id_bound: id_bound.map_or(0, |id| id as usize + 1),
             inner,
         };
         if let Some(language) = settings.text("src_lang") {
@@ -117,7 +114,6 @@ impl Tokenizer {
             special: added.clone().filter(|(_, special)| *special).map(|(id, _)| *id).collect(),
             added: added.map(|(id, _)| *id).collect(),
             byte_table: HashMap::new(),
-            id_bound: numbered.id_bound(),
             source: None,
             inner,
             numbered: Some(numbered),
@@ -132,9 +128,9 @@ impl Tokenizer {
         }
     }
 
-    /// One more than the largest id of the vocabulary as its file has it.
-    pub fn id_bound(&self) -> usize {
-        self.id_bound
+    /// Whether there is a token of this id.
+    pub fn has(&self, id: u32) -> bool {
+        self.written(id).is_some()
     }
 
     /// The ids of a text, with the special tokens that the model expects around it.

@@ -136,11 +136,6 @@ impl Numbered {
         self.ids.len()
     }
 
-    /// One more than the largest id.
-    pub(super) fn id_bound(&self) -> usize {
-        self.texts.keys().max().map_or(0, |&id| id as usize + 1)
-    }
-
     /// Whether a text begins with the language that is wanted.
     pub(super) fn is_told_by_text(&self) -> bool {
         self.normalizer.knows_languages
@@ -183,7 +178,8 @@ impl Numbered {
             Ok(tokens)
         };
         parts.tokenize(|part| tokenize(part.get())).map_err(refused)?;
-        let encoding = parts.into_encoding(None, 0, OffsetType::None).map_err(refused)?;
+        // Without offsets there would be no texts of tokens either.
+        let encoding = parts.into_encoding(None, 0, OffsetType::Byte).map_err(refused)?;
         let id = |text: &String| self.ids.get(text).copied().unwrap_or(self.unk_id);
         Ok(encoding.get_tokens().iter().map(id).collect())
     }
