@@ -49,8 +49,8 @@ pub enum Error {
     #[error("{} has no model.safetensors, but {}", folder.display(), found.join(", "))]
     WeightsElsewhere { folder: PathBuf, found: Vec<String> },
 
-    #[error("{} has no weights, but folders with some: {}", folder.display(), found.join(", "))]
-    WeightsBelow {
+    #[error("{} has no weights that are read here, only {}", folder.display(), found.join(", "))]
+    WeightsUnread {
         folder: PathBuf,
         found: Vec<String>,
         model: Option<PathBuf>,
@@ -346,8 +346,8 @@ impl Diagnostic for Error {
             Self::WeightsElsewhere { folder, found } => {
                 format!("give the path of the one that is meant: {:?}", folder.join(&found[0]))
             }
-            Self::WeightsBelow { model: Some(model), .. } => format!("give the folder that is meant: {model:?}"),
-            Self::WeightsBelow { .. } => "they are the model in other formats, or parts of it: copy or download \
+            Self::WeightsUnread { model: Some(model), .. } => format!("give the folder that is meant: {model:?}"),
+            Self::WeightsUnread { .. } => "those are other formats, or of other programs: copy or download \
                  model.safetensors, too"
                 .into(),
             Self::Io { path, source } if source.kind() == std::io::ErrorKind::NotFound && is_weights(path) => {

@@ -188,7 +188,9 @@ impl ModelFiles {
         };
         let paths = match weight_paths(path) {
             Ok(paths) if paths.iter().all(|path| is_gguf(path)) => return Self::of_gguf(folder, &paths),
-            Err(error @ Error::WeightsElsewhere { .. }) if !folder.join("config.json").exists() => {
+            Err(error @ (Error::WeightsElsewhere { .. } | Error::WeightsUnread { model: Some(_), .. }))
+                if !folder.join("config.json").exists() =>
+            {
                 return Err(error);
             }
             Err(Error::Damaged { file, reason }) if is_gguf(Path::new(&file)) => {

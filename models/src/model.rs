@@ -332,16 +332,22 @@ impl Model {
                 context,
             });
         }
-        match ids.iter().find(|&&id| id as usize >= config.vocab_size) {
-            Some(&id) if (id as usize) < self.tokenizer.id_bound() => Err(Error::NoRow {
+        self.check_rows(ids)
+    }
+
+    /// Refuses tokens that the model's embedding has no row for: tokenizers may have more than that.
+    pub fn check_rows(&self, ids: &[u32]) -> Result<()> {
+        let vocabulary = self.config().vocab_size;
+        match ids.iter().find(|&&id| id as usize >= vocabulary) {
+            Some(&id) if self.tokenizer.has(id) => Err(Error::NoRow {
                 id,
                 text: self.tokenizer.token_after(None, id).text,
-                vocabulary: config.vocab_size,
+                vocabulary,
             }),
             Some(id) => Err(refuse(
                 "token id",
                 id,
-                format!("the vocabulary has {} tokens", config.vocab_size),
+                format!("the vocabulary has {vocabulary} tokens"),
             )),
             None => Ok(()),
         }

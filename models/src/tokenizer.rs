@@ -65,7 +65,6 @@ pub struct Tokenizer {
     added: HashSet<u32>,
     special: HashSet<u32>,
     byte_table: HashMap<char, u8>,
-    id_bound: usize,
     /// The language that stands at a text's ends, where the files name another than the one that is put there.
     source: Option<u32>,
     /// What it is from, for people.
@@ -113,7 +112,6 @@ impl Tokenizer {
         inner
             .with_truncation(None)
             .map_err(|error| damaged(error.to_string()))?;
-        let id_bound = inner.get_vocab(true).into_values().max();
         settings.add_tokens(&mut inner)?;
         // As transformers has it, a tokenizer.json says itself what stands around a text.
         if file != FILE {
@@ -138,7 +136,6 @@ impl Tokenizer {
                 .collect(),
             added: added.into_keys().collect(),
             byte_table,
-            id_bound: id_bound.map_or(0, |id| id as usize + 1),
             inner,
             file,
             growth: measure.growth,
@@ -162,7 +159,6 @@ impl Tokenizer {
                 .collect(),
             added: added.map(|(id, _)| *id).collect(),
             byte_table: HashMap::new(),
-            id_bound: numbered.id_bound(),
             source: None,
             inner,
             numbered: Some(numbered),
@@ -196,9 +192,9 @@ impl Tokenizer {
         }
     }
 
-    /// One more than the largest id of the vocabulary as its file has it.
-    pub fn id_bound(&self) -> usize {
-        self.id_bound
+    /// Whether there is a token of this id.
+    pub fn has(&self, id: u32) -> bool {
+        self.written(id).is_some()
     }
 
     /// The tokens of a sequence of ids. An unknown id shows as `<id 123>`.

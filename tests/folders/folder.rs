@@ -134,6 +134,13 @@ impl Folder {
         [first, second]
     }
 
+    /// Writes the shards of [`Self::shard`] anew from the one file that they were.
+    pub(crate) fn shard_again(&self, whole: &[u8], index: &[u8]) {
+        self.write("model.safetensors", whole);
+        self.shard();
+        self.write("model.safetensors.index.json", index);
+    }
+
     pub(crate) fn write_index(&self, map: Value) {
         self.write(
             "model.safetensors.index.json",

@@ -5,6 +5,7 @@ mod damages;
 mod folder;
 mod gguf;
 mod large;
+mod layout;
 mod names;
 mod pytorch;
 mod quantized;
@@ -49,7 +50,7 @@ fn families() -> Vec<String> {
         .collect();
     names.sort();
     names.dedup_by(|a, b| a.0 == b.0);
-    assert!(names.len() >= 34, "only {} families", names.len());
+    assert!(names.len() >= 39, "only {} families", names.len());
     names.into_iter().map(|(_, name)| name).collect()
 }
 

@@ -14,7 +14,7 @@ use crate::folder::{Folder, Stored};
 use crate::{families, one_at_a_time, open};
 
 /// What a model says of a text; of an encoder–decoder, of the first token it writes.
-fn said(model: &Model) -> ArrayD<f32> {
+pub(crate) fn said(model: &Model) -> ArrayD<f32> {
     let ids = model.tokenizer().encode("She said").expect("a text");
     match model.body() {
         Body::EncoderDecoder(_) => {
@@ -28,13 +28,13 @@ fn said(model: &Model) -> ArrayD<f32> {
 
 /// Equal up to how products round: weights that lie elsewhere in a file are aligned otherwise.
 #[track_caller]
-fn assert_same(a: &ArrayD<f32>, b: &ArrayD<f32>, what: &str) {
+pub(crate) fn assert_same(a: &ArrayD<f32>, b: &ArrayD<f32>, what: &str) {
     let gap = (a - b).mapv(f32::abs) / b.mapv(|b| 1.0 + b.abs());
     let largest = gap.iter().copied().fold(0.0, f32::max);
     assert!(largest < 1e-5, "{what}: {largest}");
 }
 
-fn loaded(folder: &Folder) -> Model {
+pub(crate) fn loaded(folder: &Folder) -> Model {
     open(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.path().display()))
 }
 
@@ -298,6 +298,35 @@ fn only_a_text_with_a_token_beyond_the_embedding_is_refused() {
     }
 }
 
+#[test]
+fn tokens_that_other_files_add_are_told_by_their_text_too() {
+    let _alone = one_at_a_time();
+    for (file, text) in [
+        (
+            "tokenizer_config.json",
+            json!({"additional_special_tokens": ["<image>"]}),
+        ),
+        ("added_tokens.json", json!({"<image>": 384})),
+        (
+            "special_tokens_map.json",
+            json!({"cls_token": {"content": "<image>"}}),
+        ),
+    ] {
+        let folder = Folder::copy("llama");
+        folder.write(file, text.to_string());
+        let model = loaded(&folder);
+        let error = Input::new(&model, "a <image> b", None).err();
+        let error = error.or_else(|| {
+            model
+                .logits(&model.tokenizer().encode("a <image>").expect("a text"))
+                .err()
+        });
+        let said =
+            "token 384, \"<image>\", is none of the model's 384 tokens: its embedding has no row for it";
+        assert_eq!(error.expect("it has no row").to_string(), said, "{file}");
+    }
+}
+
 /// PyTorch's files of three families: shared storages, transposed matrices, attributes of the dictionary.
 #[test]
 fn pytorchs_files_are_the_same_models() {
@@ -384,6 +413,11 @@ fn files_that_are_something_else_say_what() {
             "asks for argparse.Namespace to be run, which is not done",
             "torch.save({k: v for k, v",
         ),
+        (
+            b"\x80\x04}\x94.".to_vec(),
+            "is a bare pickle, which can run anything when it is loaded: it is not read",
+            "torch.save({k: torch.as_tensor(v) for k, v",
+        ),
     ] {
         let folder = Folder::copy("llama");
         folder.remove("model.safetensors");
@@ -421,4 +455,46 @@ fn files_that_are_something_else_say_what() {
             .ends_with("model.safetensors is a pointer that git-lfs left, not the file itself")
     );
     assert_eq!(error.hint().expect("a hint"), "fetch it: git lfs pull");
+}
+
+/// Numbers of eight bits: with a method that has scales for them, and without one.
+#[test]
+fn small_numbers_without_scales_are_told_and_not_called_damaged() {
+    let _alone = one_at_a_time();
+    for (method, dtype, scales) in [
+        ("fp8", "F8_E4M3", ".weight_scale_inv or {}.weight_scale"),
+        ("bitsandbytes", "I8", ".SCB or "),
+        (
+            "compressed-tensors",
+            "F8_E4M3",
+            ".weight_packed or {}.weight_scale",
+        ),
+    ] {
+        let folder = Folder::copy("llama");
+        let name = folder.a_matrix();
+        folder.edit(|tensors| {
+            let stored = tensors.get_mut(&name).expect("the matrix");
+            stored.bytes.truncate(stored.bytes.len() / 4);
+            stored.dtype = dtype.into();
+        });
+        let error = open(&folder).err().expect("it is no number");
+        let said = format!("model.safetensors: {name} is stored as {dtype}");
+        assert_eq!(
+            error.to_string(),
+            format!("{said}; expected F32, F16, BF16 or F64")
+        );
+        assert!(error.hint().expect("a hint").contains("quantized"));
+        set(&folder, "quantization_config", json!({"quant_method": method}));
+        let error = open(&folder).err().expect("there is no scale");
+        let module = name.strip_suffix(".weight").expect("a weight");
+        let scales = format!("{module}{}", scales.replace("{}", module));
+        let expected = format!("{said}, as {method} quantizes it, and there is no {scales}");
+        assert!(error.to_string().starts_with(&expected), "{error}");
+        assert!(
+            error
+                .hint()
+                .expect("a hint")
+                .contains("the model that it was made from")
+        );
+    }
 }

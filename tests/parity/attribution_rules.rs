@@ -197,6 +197,7 @@ const ROUGH: &[&str] = &[
     "llama-3.2",
     "llama-biases",
     "llama-yarn",
+    "m2m_100",
     "mistral",
     "mixtral",
     "mt5",

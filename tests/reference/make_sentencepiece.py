@@ -14,6 +14,7 @@ from pathlib import Path
 
 import sentencepiece
 from transformers import AutoTokenizer
+from transformers.models.m2m_100.tokenization_m2m_100 import FAIRSEQ_LANGUAGE_CODES
 
 from make_tokenizers import CORPUS, TEXTS
 
@@ -136,7 +137,8 @@ def main():
         if name.startswith(("marian", "m2m")):
             number(folder, name, training | rule)
             if name == "m2m_100":
-                settings = settings | dict(additional_special_tokens=["__de__", "__fr__"])
+                codes = FAIRSEQ_LANGUAGE_CODES["m2m100"]
+                settings = settings | dict(additional_special_tokens=[f"__{code}__" for code in codes])
         cls = next(cls for start, cls in CLASSES.items() if name.startswith(start))
         (folder / "tokenizer_config.json").write_text(json.dumps(dict(tokenizer_class=f"{cls}Tokenizer") | settings) + "\n")
         tokenizer = AutoTokenizer.from_pretrained(folder)

@@ -189,13 +189,7 @@ impl<'m> Objective<'m> {
             let reason = format!("it stands for {what}, which has {room} tokens");
             return Err(refuse("baseline", value, reason));
         }
-        if let Some(id) = text
-            .iter()
-            .find(|&&id| id as usize >= self.model.config().vocab_size)
-        {
-            let reason = format!("the vocabulary has {} tokens", self.model.config().vocab_size);
-            return Err(refuse("baseline", id, reason));
-        }
+        self.model.check_rows(text)?;
         ids[..text.len()].copy_from_slice(text);
         Ok(self.embed(&ids))
     }

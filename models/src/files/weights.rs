@@ -219,15 +219,12 @@ fn paths_in(folder: &Path) -> Result<Vec<PathBuf>> {
     if let Some(parts) = gguf_in(folder)? {
         return Ok(parts);
     }
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    let mut found: Vec<String> = names
-        .filter(|name| format_by_name(name).is_some())
-        .filter(|name| !NO_MODEL.iter().any(|start| name.starts_with(start)))
-        .collect();
-    found.sort();
+    let mut found = names_in(folder);
+    found.retain(|name| {
+        format_by_name(name).is_some() && !NO_MODEL.iter().any(|start| name.starts_with(start))
+    });
     Err(match found.is_empty() {
-        true => below(folder),
+        true => unread(folder),
         false => Error::WeightsElsewhere {
             folder: folder.to_owned(),
             found,
@@ -235,31 +232,26 @@ fn paths_in(folder: &Path) -> Result<Vec<PathBuf>> {
     })
 }
 
-/// What a folder's folders may have: `original/`, `onnx/`, or a model of its own in one.
+/// How many of a folder's folders are looked at where it has no weights.
 const MOST_BELOW: usize = 64;
 
-/// The error for a folder without weights: what its folders have.
-fn below(folder: &Path) -> Error {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut folders: Vec<PathBuf> = entries
-        .map(|entry| entry.path())
-        .filter(|path| path.is_dir())
-        .take(MOST_BELOW)
-        .collect();
-    folders.sort();
-    let (mut found, mut model) = (Vec::new(), None);
-    for inner in folders {
-        let entries = std::fs::read_dir(&inner).into_iter().flatten().flatten();
-        let mut names: Vec<String> = entries
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .collect();
-        names.sort();
-        let weights = names
+/// The error for a folder without weights: what it and its folders have instead, `tf_model.h5`, `original/`, `onnx/`, a
+/// model of its own in one.
+fn unread(folder: &Path) -> Error {
+    let mut found = names_in(folder);
+    found.retain(|name| is_other(name));
+    let mut model = None;
+    let folders = names_in(folder)
+        .into_iter()
+        .map(|name| (folder.join(&name), name));
+    for (inner, name) in folders.filter(|(path, _)| path.is_dir()).take(MOST_BELOW) {
+        let names = names_in(&inner);
+        let file = names
             .iter()
-            .find(|name| is_weights(Path::new(name)) || OTHERS.iter().any(|end| name.ends_with(end)));
-        if let Some(name) = weights {
-            found.push(format!("{}/{name}", name_of(&inner)));
-            let is_model = inner.join("config.json").is_file() && is_weights(Path::new(name));
+            .find(|name| is_weights(Path::new(name)) || is_other(name));
+        if let Some(file) = file {
+            found.push(format!("{name}/{file}"));
+            let is_model = inner.join("config.json").is_file() && is_weights(Path::new(file));
             model = model.or(is_model.then_some(inner));
         }
     }
@@ -269,8 +261,21 @@ fn below(folder: &Path) -> Error {
             folder,
             file: "model.safetensors",
         },
-        false => Error::WeightsBelow { folder, found, model },
+        false => Error::WeightsUnread { folder, found, model },
     }
+}
+
+fn names_in(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    names
+}
+
+fn is_other(name: &str) -> bool {
+    OTHERS.iter().any(|end| name.ends_with(end))
 }
 
 /// The GGUF model of a folder that has one.

@@ -140,11 +140,6 @@ impl Numbered {
         self.ids.len()
     }
 
-    /// One more than the largest id.
-    pub(super) fn id_bound(&self) -> usize {
-        self.texts.keys().max().map_or(0, |&id| id as usize + 1)
-    }
-
     /// Whether a text begins with the language that is wanted.
     pub(super) fn is_told_by_text(&self) -> bool {
         self.normalizer.knows_languages
@@ -200,7 +195,8 @@ impl Numbered {
             Ok(tokens)
         };
         parts.tokenize(|part| tokenize(part.get()))?;
-        let encoding = parts.into_encoding(None, 0, OffsetType::None)?;
+        // Without offsets there would be no texts of tokens either.
+        let encoding = parts.into_encoding(None, 0, OffsetType::Byte)?;
         let id = |text: &String| self.ids.get(text).copied().unwrap_or(self.unk_id);
         Ok(encoding.get_tokens().iter().map(id).collect())
     }

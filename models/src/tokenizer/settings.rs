@@ -182,14 +182,17 @@ impl Settings {
         if first.is_none() && last.is_none() {
             return Ok(());
         }
-        // Where a file names none, the class has its own, which is this one where the vocabulary has it.
-        let token = |wanted: Option<bool>, name: &str, usual: &str| {
-            let token = self.named(name).unwrap_or(usual);
-            let id = tokenizer.token_to_id(token).filter(|_| wanted == Some(true))?;
-            Some((token.to_owned(), id))
+        // Where a file names none, the class has its own, which is the first of these that the vocabulary has.
+        let token = |wanted: Option<bool>, name: &str, usual: &[&str]| {
+            let named = self.named(name);
+            let tokens = named.as_ref().map_or(usual, std::slice::from_ref).iter();
+            let (token, id) = tokens
+                .copied()
+                .find_map(|token| Some((token, tokenizer.token_to_id(token)?)))?;
+            (wanted == Some(true)).then(|| (token.to_owned(), id))
         };
-        let first = token(first, "bos_token", "<s>");
-        let last = token(last, "eos_token", "</s>");
+        let first = token(first, "bos_token", &["<s>", "<bos>"]);
+        let last = token(last, "eos_token", &["</s>", "<eos>"]);
         let special =
             |(token, _): &(String, u32)| serde_json::json!({"SpecialToken": {"id": token, "type_id": 0}});
         let text = serde_json::json!({"Sequence": {"id": "A", "type_id": 0}});

@@ -11,6 +11,8 @@ pub(in crate::tokenizer) struct SentencePieceNormalizer {
     map: CharMap,
     adds_space: bool,
     removes_spaces: bool,
+    /// Whether a text goes on where another ends, so that a space at its start counts.
+    is_behind: bool,
     /// Whether a text may begin with a language, `>>fra<<`, which is left as it is.
     pub(in crate::tokenizer) knows_languages: bool,
 }
@@ -21,6 +23,7 @@ impl SentencePieceNormalizer {
             map: CharMap::new(&model.char_map),
             adds_space: model.adds_space,
             removes_spaces: model.removes_spaces,
+            is_behind: false,
             knows_languages,
         }
     }
@@ -29,6 +32,7 @@ impl SentencePieceNormalizer {
     pub(in crate::tokenizer) fn behind(&self) -> Self {
         Self {
             adds_space: false,
+            is_behind: true,
             knows_languages: false,
             ..self.clone()
         }
@@ -37,7 +41,8 @@ impl SentencePieceNormalizer {
     pub(super) fn text(&self, text: &str) -> String {
         let (language, mut rest) = text.split_at(if self.knows_languages { language(text) } else { 0 });
         let mut normal = String::from(language);
-        if self.removes_spaces {
+        let trims = self.removes_spaces && !self.is_behind;
+        if trims {
             while let Some((" ", length)) = self.map.first(rest) {
                 rest = &rest[length..];
             }
@@ -48,7 +53,7 @@ impl SentencePieceNormalizer {
         if self.adds_space {
             normal.push('▁');
         }
-        let mut follows_space = self.removes_spaces;
+        let mut follows_space = trims;
         while let Some((mut part, length)) = self.map.first(rest) {
             rest = &rest[length..];
             while follows_space && let Some(behind) = part.strip_prefix(' ') {
@@ -156,6 +161,7 @@ mod tests {
             map: CharMap::default(),
             adds_space: true,
             removes_spaces: true,
+            is_behind: false,
             knows_languages: true,
         }
     }
@@ -173,6 +179,7 @@ mod tests {
         assert_eq!(normal(">>fra"), "▁>>fra");
         assert_eq!(normalizer().behind().text(">>fra<< a"), ">>fra<<▁a");
         assert_eq!(normalizer().behind().text("a "), "a");
+        assert_eq!(normalizer().behind().text("  a"), "▁a");
     }
 
     #[test]
