@@ -10,6 +10,7 @@ use ecco_explain::ica::{IcaOptions, ica};
 use ecco_explain::matching::{assign, cosines};
 use ecco_explain::nmf::{NmfError, NmfOptions, choose, factorize, transform};
 use ecco_explain::pca::pca;
+use ecco_explain::similarity::{Method, compare};
 use ecco_interpreter::unwatched;
 use ndarray::{Array2, ArrayView2, Axis, s};
 
@@ -340,4 +341,39 @@ fn norm(x: &Array2<f32>) -> f64 {
 fn left(x: &Array2<f32>, components: &Array2<f32>, neurons: &Array2<f32>) -> f64 {
     let centred = x - &x.mean_axis(Axis(0)).unwrap();
     norm(&(centred - components.t().dot(neurons)))
+}
+
+/// libtorch does not listen in the middle of a decomposition: it is left behind, and the next one waits for it.
+#[test]
+fn a_long_decomposition_is_left_when_it_is_to_stop() {
+    let x = normal((600, 2500), 5).mapv(|value| value as f32);
+    for method in ["pca", "ica", "svcca"] {
+        let (mut looks, begun) = (0, std::time::Instant::now());
+        let mut watch = |_: &ecco_interpreter::Progress| {
+            looks += 1;
+            match looks > 4 {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        };
+        let options = IcaOptions::default();
+        let stopped = match method {
+            "pca" => pca(x.view(), 20, &mut watch).unwrap_err().to_string(),
+            "ica" => ica(x.view(), &options, &mut watch).unwrap_err().to_string(),
+            _ => {
+                let (a, method) = (x.mapv(f64::from).reversed_axes(), Method::Svcca { dims: 20 });
+                compare(a.view(), a.view(), method, &mut watch)
+                    .unwrap_err()
+                    .to_string()
+            }
+        };
+        assert_eq!(stopped, "interrupted", "{method}");
+        assert!(
+            begun.elapsed() < std::time::Duration::from_secs(2),
+            "{method}: {:?}",
+            begun.elapsed()
+        );
+    }
+    let found = pca(x.view(), 2, &mut unwatched).unwrap();
+    assert_eq!(found.components.dim(), (2, 600));
 }

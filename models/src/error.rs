@@ -192,8 +192,8 @@ pub enum Error {
     #[error("the layers of {site} are not equally wide, so they are no single tensor")]
     Widths { site: String },
 
-    #[error("what {model} says is no number ({value})")]
-    NoNumbers { model: String, value: f64 },
+    #[error("what {model} says is no number (NaN or infinite)")]
+    NoNumbers { model: String },
 
     #[error("the text is empty")]
     EmptyText,

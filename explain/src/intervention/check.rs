@@ -1,5 +1,7 @@
 //! What of a model can be changed.
 
+use std::collections::HashSet;
+
 use ecco_models::Model;
 use ecco_models::run::{Input, Place, Records};
 use ndarray::ArrayD;
@@ -82,7 +84,8 @@ fn all_below(name: &'static str, index: &[usize], n: usize, place: Place, layer:
     if index.is_empty() {
         return Err(refuse(name, "[]", "name at least one"));
     }
-    if let Some(twice) = (1..index.len()).find(|&at| index[..at].contains(&index[at])) {
+    let mut seen = HashSet::new();
+    if let Some(twice) = index.iter().position(|&at| !seen.insert(at)) {
         return Err(refuse(
             name,
             list(index),

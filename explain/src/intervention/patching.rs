@@ -128,12 +128,9 @@ pub fn patch_map(
 
 /// Both texts get the same answer: nothing can come back.
 fn ensure_difference(map: PatchMap, model: &Model) -> Result<PatchMap> {
-    if let Some(&value) = [map.clean, map.corrupted]
-        .iter()
-        .find(|answer| !answer.is_finite())
-    {
+    if !(map.clean.is_finite() && map.corrupted.is_finite()) {
         let model = model.name().to_owned();
-        return Err(ecco_models::Error::NoNumbers { model, value }.into());
+        return Err(ecco_models::Error::NoNumbers { model }.into());
     }
     let (gap, size) = (map.clean - map.corrupted, map.clean.abs() + map.corrupted.abs());
     match gap.abs() > 1e-6 * size {

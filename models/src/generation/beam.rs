@@ -90,8 +90,8 @@ pub(super) fn search(
     loop {
         let candidates = beams.candidates(&logits, sampler);
         // What is no number comes first.
-        if let Some(first) = candidates.first().filter(|first| first.score.is_nan()) {
-            job.check_numbers(first.score.into())?;
+        if candidates.first().is_some_and(|first| first.score.is_nan()) {
+            return Err(job.no_numbers());
         }
         let goes_on = beams.advance(candidates);
         let shown = job.show(&beams.running[0].ids, on_draft);

@@ -278,14 +278,9 @@ impl Job<'_> {
         })
     }
 
-    /// The largest of a row of logits is no number where any of them is none, or all together have no softmax.
-    fn check_numbers(&self, largest: f64) -> Result<()> {
-        match largest.is_finite() {
-            true => Ok(()),
-            false => Err(Error::NoNumbers {
-                model: self.model.name().to_owned(),
-                value: largest,
-            }),
+    fn no_numbers(&self) -> Error {
+        Error::NoNumbers {
+            model: self.model.name().to_owned(),
         }
     }
 
@@ -336,7 +331,7 @@ fn one_by_one(
         let largest = logits.amax([-1], false); // [1]
         let scores = job.processors.apply(&sequence, logits);
         let chosen = sampler.choose(&scores.get(0), &largest);
-        job.check_numbers(chosen.largest)?;
+        let chosen = chosen.ok_or_else(|| job.no_numbers())?;
         sequence[0].push(chosen.id);
         let shown = job.show(&sequence[0], on_draft);
         let finish = job.finish(&sequence[0]);

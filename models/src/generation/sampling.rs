@@ -71,19 +71,18 @@ impl Sampler {
         self.random.as_ref().map(|_| self.seed)
     }
 
-    /// `scores`: `[vocabulary]`; `largest` of the logits that they were made of crosses with what is chosen.
-    pub fn choose(&mut self, scores: &Tensor, largest: &Tensor) -> Choice {
+    /// `scores`: `[vocabulary]`; `largest`, `[1]`, is that of the logits that they were made of. `None` where it is no
+    /// number: then there is nothing to choose by.
+    pub fn choose(&mut self, scores: &Tensor, largest: &Tensor) -> Option<Choice> {
         let scores = scores.unsqueeze(0);
         let place = match self.random.as_mut().map(|random| random()) {
             None => scores.argmax(-1, false),
             Some(u) => self.kept(&scores, 1).drawn(u),
         };
-        let [id, largest] = host::numbers_of_each([&place, largest]).map(|numbers| numbers[0]);
-        Choice {
-            id: id as u32,
-            place,
-            largest,
-        }
+        // One number crosses for both.
+        let known = place.where_self(&largest.isfinite(), &place.full_like(-1));
+        let id = u32::try_from(host::number(&known) as i64).ok()?;
+        Some(Choice { id, place })
     }
 
     /// Scores of several texts for drawing among all that may follow any of them, `[text, vocabulary]`: by the
@@ -149,8 +148,6 @@ impl Sampler {
 /// A token that was chosen.
 pub struct Choice {
     pub id: u32,
-    /// The largest logit.
-    pub largest: f64,
     /// The same on the device, `[1]`: what comes next need not wait for it to go there again.
     pub place: Tensor,
 }

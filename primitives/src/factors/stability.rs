@@ -23,10 +23,12 @@ const MOST_SEEDS: usize = 1_000;
 options! {
     /// What `stability` can be told.
     pub struct StabilityOptions {
-        /// how many other seeds the factors are looked for from, 1,000 at most
+        /// how many other seeds the factors are looked for from, at most 1,000
         seeds: usize [1..] = 5,
     }
 }
+
+const MOST_SEEDS: usize = 1_000;
 
 /// Each factor's likeness to its counterpart from every other seed.
 #[derive(Clone)]
@@ -48,7 +50,8 @@ impl Stability {
     /// Components that have no seed, factors that were found in other texts, an interrupt.
     pub(crate) fn new(factors: &Factorization, n: usize) -> Result<Self, ScriptError> {
         if n > MOST_SEEDS {
-            let message = format!("seeds is {n}: expected 1 to {MOST_SEEDS}");
+            let message =
+                format!("seeds is {n}: expected 1 to {MOST_SEEDS}, each is a factorization of its own");
             return Err(ScriptError::new(ErrorKind::Value, message).pointing_at("seeds"));
         }
         let inner = &*factors.0;

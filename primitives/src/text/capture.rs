@@ -1,5 +1,7 @@
 //! What a site of a model held while it read one text or several: matrices (neuron, position), layer by layer.
 
+use std::collections::HashSet;
+
 use ecco_models::Site;
 use ecco_models::run::Place;
 use ndarray::{ArcArray2, Array2, ArrayView2, Ix2, Ix3};
@@ -268,7 +270,8 @@ impl SiteLayers {
 }
 
 fn checked(layers: Vec<usize>) -> Result<Vec<usize>, ScriptError> {
-    let twice = (1..layers.len()).find(|&at| layers[..at].contains(&layers[at]));
+    let mut seen = HashSet::new();
+    let twice = layers.iter().position(|&layer| !seen.insert(layer));
     let message = match (layers.is_empty(), twice) {
         (true, _) => "`layers` is empty".to_owned(),
         (false, Some(at)) => format!("`layers` has layer {} twice", layers[at]),

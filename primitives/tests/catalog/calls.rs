@@ -63,7 +63,7 @@ pub(crate) const VALUES: &[(&str, &str, &str)] = &[
     ("ModelList", "models", "ecco::models()"),
     ("Tensor", "tensor", "run.at(\"mlp_inner\", 0)"),
     ("Rich", "view", "html(\"<p>x</p>\")"),
-    ("error", "error", "error_of(|| nothing())"),
+    ("Error", "error", "error_of(|| nothing())"),
 ];
 
 /// Defines `lm`, `text` and all values; what cannot be made of this model is answered with its error.

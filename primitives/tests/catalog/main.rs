@@ -2,12 +2,13 @@
 //! numbers. What is asked derives from the catalog, so that a new primitive is asked too.
 //!
 //! - `calls`: values of each type, and calls of the documented signatures; `models`: folders that are made for this
-//! - `interrupts`, `fuzz`, `no_numbers`: what is asked, and what must hold
+//! - `interrupts`, `fuzz`, `depth`, `no_numbers`: what is asked, and what must hold
 
 mod calls;
 #[allow(dead_code)]
 #[path = "../../../scripting/tests/common/mod.rs"]
 mod common;
+mod depth;
 mod fuzz;
 mod interrupts;
 mod models;

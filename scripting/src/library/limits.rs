@@ -162,7 +162,7 @@ fn checked_array(context: &NativeCallContext, both: [&Array; 2]) -> RhaiResult<(
 }
 
 /// `len` as a size, if that many items of `item_bytes` fit into what scripts may still take.
-pub(super) fn checked_len(context: &NativeCallContext, len: INT, item_bytes: usize) -> RhaiResult<usize> {
+pub(crate) fn checked_len(context: &NativeCallContext, len: INT, item_bytes: usize) -> RhaiResult<usize> {
     let len = usize::try_from(len).unwrap_or(0);
     let wanted = len.saturating_mul(item_bytes);
     let state = state_of(context);

@@ -6,7 +6,7 @@
 mod display;
 mod errors;
 mod json;
-mod limits;
+pub(crate) mod limits;
 mod nesting;
 mod ranges;
 mod sorting;

@@ -51,7 +51,7 @@ pub mod functions {
 
     #[rhai_fn(name = "+", return_raw)]
     pub fn char_before(ctx: NativeCallContext, a: char, b: &str) -> RhaiResult<ImmutableString> {
-        super::added(&ctx, a.into(), b)
+        super::added(&ctx, a.to_string().into(), b)
     }
 
     #[rhai_fn(name = "+=", name = "append", return_raw)]

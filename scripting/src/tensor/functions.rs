@@ -9,6 +9,7 @@ use rhai::plugin::*;
 use rhai::{Array, Engine, FLOAT, INT};
 
 use crate::errors::{ErrorKind, RhaiResult, ScriptError};
+use crate::library::limits::checked_len;
 use crate::result::saving;
 use crate::result::show;
 use crate::session::state::state_of;
@@ -66,9 +67,12 @@ pub mod functions {
     }
 
     /// Copies the values into nested script arrays. Everything else on tensors copies nothing.
-    #[rhai_fn(name = "to_array", pure)]
-    pub fn to_array(tensor: &mut Tensor) -> Array {
-        tensor.to_array()
+    #[rhai_fn(name = "to_array", pure, return_raw)]
+    pub fn to_array(ctx: NativeCallContext, tensor: &mut Tensor) -> RhaiResult<Array> {
+        checked_len(&ctx, tensor.view().len() as INT, size_of::<Dynamic>())?;
+        let state = state_of(&ctx);
+        let array = tensor.to_array_while(&|| state.check_interrupt());
+        array.map_err(|error| error.raise(&ctx))
     }
 
     /// Saves the values as 32-bit floats. The path's end says how: `.npy` (what `numpy.load` reads), `.safetensors`

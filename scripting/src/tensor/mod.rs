@@ -148,7 +148,15 @@ impl Tensor {
 
     /// Nested script arrays of floats.
     pub fn to_array(&self) -> Array {
-        nested(self.data.view())
+        nested(self.data.view(), &|| Ok(())).unwrap_or_default()
+    }
+
+    /// The same, asking all along whether to go on.
+    pub(crate) fn to_array_while(
+        &self,
+        check: &dyn Fn() -> Result<(), ScriptError>,
+    ) -> Result<Array, ScriptError> {
+        nested(self.data.view(), check)
     }
 
     pub fn map(&self, f: impl FnMut(f32) -> f32) -> Self {
@@ -301,15 +309,14 @@ fn position(index: i64, len: usize) -> Option<usize> {
     usize::try_from(index).ok().filter(|&index| index < len)
 }
 
-fn nested(view: ArrayViewD<f32>) -> Array {
+fn nested(view: ArrayViewD<f32>, check: &dyn Fn() -> Result<(), ScriptError>) -> Result<Array, ScriptError> {
+    check()?;
     if view.ndim() == 1 {
-        return view
-            .iter()
-            .map(|&value| Dynamic::from_float(f64::from(value)))
-            .collect();
+        let values = view.iter().map(|&value| Dynamic::from_float(f64::from(value)));
+        return Ok(values.collect());
     }
     view.outer_iter()
-        .map(|inner| Dynamic::from_array(nested(inner)))
+        .map(|inner| nested(inner, check).map(Dynamic::from_array))
         .collect()
 }
 
