@@ -110,11 +110,12 @@ impl<'a> From<&'a Chat> for Prompt<'a> {
 /// Bytes of a template; the longest in use have some 20 kB.
 const LARGEST_TEMPLATE: usize = 1 << 20;
 
-/// What rendering may take. Steps that are counted take a second at most; those of any length are not.
+/// What rendering may take. Steps that are counted take a second at most; those of any length are not. A million tokens are
+/// some 5 MB.
 const BOUNDS: Bounds = Bounds {
     memory: 1 << 30,
     time: Duration::from_secs(20),
-    output: 128 << 20,
+    output: 8 << 20,
 };
 
 /// A model's templates and the texts of its special tokens.

@@ -307,7 +307,8 @@ fn read_small(folder: &Path, file: &str) -> Result<Vec<u8>> {
         _ => Error::Io { path, source },
     })?;
     // The others are measured by who reads them.
-    if file.ends_with("config.json") || file == "special_tokens_map.json" {
+    let settings = ["config.json", "special_tokens_map.json", "added_tokens.json"];
+    if settings.iter().any(|end| file.ends_with(end)) {
         json::check_settings(file, &bytes)?;
     }
     Ok(bytes)

@@ -45,6 +45,11 @@ pub fn guard<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
                 if matches!(error, Error::OutOfMemory { .. }) {
                     // What the work had made is gone by now.
                     gpu::give_back();
+                    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+                    // SAFETY: takes a number; gives free memory back to the system.
+                    unsafe {
+                        libc::malloc_trim(0);
+                    }
                 }
                 Err(error)
             }

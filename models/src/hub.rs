@@ -33,7 +33,7 @@ use self::cache::{ModelCache, io_error};
 use self::download::Source;
 use self::http::{Ask, Client, Reply, header};
 use self::listing::Weights;
-use crate::files::regular;
+use crate::files::{json, regular};
 use ecco_interpreter::{Progress, Watch};
 
 const DEFAULT_REVISION: &str = "main";
@@ -179,7 +179,13 @@ fn fetch_shards(
 
 /// An index of shards, which is a file of a sane size or none.
 fn read_index(path: &Path) -> std::io::Result<Vec<u8>> {
-    regular::read(path, regular::largest(".index.json"))
+    let index = regular::read(path, regular::largest(".index.json"))?;
+    match json::is_index(&index) {
+        true => Ok(index),
+        false => Err(std::io::Error::other(
+            "it has more values than any index of weights",
+        )),
+    }
 }
 
 /// Asks which commit a revision is and which files it has.

@@ -155,7 +155,9 @@ impl Model {
         let template = self.chat.as_ref().ok_or_else(|| Error::NoChatTemplate {
             model: self.name.clone(),
         })?;
-        template.render(messages, options)
+        let chat = template.render(messages, options)?;
+        self.check_text(&chat.text)?;
+        Ok(chat)
     }
 
     /// What the model's files say about generating text.

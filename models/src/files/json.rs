@@ -11,6 +11,9 @@ const VALUE: u64 = 160;
 /// Values that a file of settings may have: of labels the most have some ten thousand.
 const MOST_VALUES: u64 = 1 << 20;
 
+/// The same of an index of weights, each of which is two.
+const MOST_INDEXED: u64 = 1 << 22;
+
 /// How many values a text has, at least as many as there are.
 fn values(text: &[u8]) -> u64 {
     let (mut n, mut is_text, mut is_escaped) = (1, false, false);
@@ -35,6 +38,11 @@ pub(crate) fn check_settings(file: &str, text: &[u8]) -> Result<()> {
         }),
         _ => Ok(()),
     }
+}
+
+/// Whether an index of weights has no more values than any model's.
+pub(crate) fn is_index(text: &[u8]) -> bool {
+    values(text) <= MOST_INDEXED
 }
 
 /// Refuses what would not fit into memory once it is read.

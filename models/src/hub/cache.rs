@@ -27,6 +27,7 @@ use super::error::HubError;
 use super::http::pause;
 use super::listing::{WEIGHTS, Weights, is_commit, is_hex, is_short_commit, shards};
 use super::settings::LARGEST_NOTE;
+use crate::apart::{Fault, on_thread};
 use crate::files::regular;
 use ecco_interpreter::{Progress, Watch};
 
@@ -220,7 +221,18 @@ impl ModelCache {
             .truncate(false)
             .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
             .open(&path);
-        let lock = lock.map_err(|source| io_error(&path, source))?;
+        let lock = match lock {
+            Ok(lock) => lock,
+            // Somebody else's, a link or a pipe.
+            Err(error)
+                if [libc::EACCES, libc::ELOOP, libc::ENXIO]
+                    .map(Some)
+                    .contains(&error.raw_os_error()) =>
+            {
+                return Ok(None);
+            }
+            Err(source) => return Err(io_error(&path, source)),
+        };
         let label = format!("waiting for another download of {file}").into();
         let progress = Progress {
             label,
@@ -301,9 +313,13 @@ impl ModelCache {
     /// Makes a verified file the blob. It reaches the disk before its name does.
     pub(super) fn publish(&self, etag: &Etag, own: &Path) -> Result<(), HubError> {
         let blob = self.blob(etag);
-        File::open(own)
-            .and_then(|file| file.sync_all())
-            .map_err(|source| io_error(own, source))?;
+        let file = File::open(own).map_err(|source| io_error(own, source))?;
+        // A slow disk takes its time for a large file.
+        let synced = on_thread(move || file.sync_all()).map_err(|fault| match fault {
+            Fault::NoProcess(source) => io_error(own, source),
+            _ => HubError::Interrupted,
+        })?;
+        synced.map_err(|source| io_error(own, source))?;
         std::fs::rename(own, &blob).map_err(|source| io_error(&blob, source))
     }
 

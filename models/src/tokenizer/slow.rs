@@ -59,6 +59,7 @@ pub(super) fn tokenizer_json(
 }
 
 fn byte_level(vocabulary: &[u8], merges: &[u8], kind: Kind, settings: &Settings) -> Result<Value> {
+    crate::files::json::ensure_room("vocab.json", vocabulary)?;
     let vocabulary: Map<String, Value> =
         serde_json::from_slice(vocabulary).map_err(|error| damaged("vocab.json", error.to_string()))?;
     let prefix_space = settings.flag("add_prefix_space").unwrap_or(false);

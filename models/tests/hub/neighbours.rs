@@ -91,10 +91,6 @@ fn what_never_answers_is_not_asked() {
         std::fs::remove_file(locks.join(&name)).unwrap();
         pipe(&locks.join(name));
     }
-    let answer = fetch(&settings);
-    assert!(
-        answer.is_ok() || matches!(answer, Err(HubError::Io { .. })),
-        "{answer:?}"
-    );
+    fetch(&settings).unwrap();
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }

@@ -17,9 +17,6 @@ use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
 
-/// Each takes a factorization.
-const MOST_SEEDS: usize = 1_000;
-
 options! {
     /// What `stability` can be told.
     pub struct StabilityOptions {
