@@ -187,9 +187,7 @@ def scratch(out: Path) -> Path:
     with contextlib.suppress(OSError):
         if shutil.disk_usage(tempfile.gettempdir()).free > SCRATCH_BYTES:
             return Path(tempfile.mkdtemp(prefix="ecco-gpu-"))
-    made = out / "scratch"
-    made.mkdir()
-    return made
+    return Path(tempfile.mkdtemp(prefix="scratch-", dir=out))
 
 
 def installed(binary: Path, folder: Path) -> Path:
