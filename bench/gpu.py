@@ -76,7 +76,9 @@ def main() -> int:
     try:
         for name in asked.only:
             attempt(bench.step(name, SHARES[name] / SHARES[asked.only[-1]]), works[name])
+            bench.stop()
     finally:
+        bench.stop()
         shutil.rmtree(bench.scratch, ignore_errors=True)
     print(table.table(bench, bench.steps))
     return int(any(row["ok"] is False for step in bench.steps for row in step.rows))
