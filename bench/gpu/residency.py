@@ -122,19 +122,19 @@ def residency(bench: Bench, step: Step):
     folder = made(large, bench.scratch / "models", bench.device)
     if bench.on_gpu:
         torch.cuda.empty_cache()
-    part(step, "loading", lambda: kept(bench, step, folder))
-    part(step, "refusing", lambda: refused(bench, step))
+    part(bench, step, "loading", lambda: kept(bench, step, folder))
+    part(bench, step, "refusing", lambda: refused(bench, step))
     small_folder = made(small, bench.scratch / "models", bench.device)
-    part(step, "running out of memory", lambda: over(bench, step, small_folder))
-    part(step, "two kernels", lambda: two(bench, step, small_folder))
+    part(bench, step, "running out of memory", lambda: over(bench, step, small_folder))
+    part(bench, step, "two kernels", lambda: two(bench, step, small_folder))
     if bench.on_gpu:
-        part(step, "device auto", lambda: auto(bench, step, small_folder))
+        part(bench, step, "device auto", lambda: auto(bench, step, small_folder))
     else:
         step.add("device auto with a small limit", None, why="on a GPU only")
     interrupts(bench, step, small_folder)
 
 
-def part(step: Step, what: str, work, share: float = 0.35):
+def part(bench: Bench, step: Step, what: str, work, share: float = 0.35):
     """What goes wrong in one, or hangs, leaves the others their turn: it has a share of the time that is left."""
     whole, left = step.until, step.left()
     step.until = time.monotonic() + share * left
@@ -146,6 +146,7 @@ def part(step: Step, what: str, work, share: float = 0.35):
         step.add(f"{what} runs through", False, error=f"{type(error).__name__}: {error}"[-500:])
     finally:
         step.until = whole
+        bench.stop()
 
 
 def filled(script: str, bench: Bench, **values) -> str:

@@ -44,13 +44,23 @@ class Step:
             raise Late
         return left
 
-    def add(self, what: str, ok: bool | None = None, **values):
+    def add(self, what: str, ok: bool | None = None, **values) -> dict:
         """A row: whether it is as it should be (None: a figure, nothing to hold it to), and what was found."""
         self.rows.append({"what": what, "ok": ok} | values)
-        self.file.write_text(json.dumps(self.rows, indent=1, ensure_ascii=False), encoding="utf-8")
-        self.written()
+        self.write()
         mark = {True: "ok", False: "NOT AS IT SHOULD BE", None: ""}[ok]
         print(f"  {self.name}: {what}: {said(values)} {mark}".rstrip(), file=sys.stderr, flush=True)
+        return self.rows[-1]
+
+    def more(self, row: dict, **values):
+        """What was found later for a row."""
+        row |= values
+        self.write()
+        print(f"  {self.name}: … {row['what']}: {said(values)}", file=sys.stderr, flush=True)
+
+    def write(self):
+        self.file.write_text(json.dumps(self.rows, indent=1, ensure_ascii=False), encoding="utf-8")
+        self.written()
 
 
 def said(values: dict) -> str:
@@ -68,6 +78,7 @@ class Bench:
     start: float = field(default_factory=time.monotonic)
     steps: list[Step] = field(default_factory=list)
     written: Callable[[], None] = lambda: None
+    begun: list["Running"] = field(default_factory=list)
 
     @property
     def takes_large(self) -> bool:
@@ -90,7 +101,15 @@ class Bench:
         file = self.out / "scripts" / f"{name}.rhai"
         file.parent.mkdir(exist_ok=True)
         file.write_text(script, encoding="utf-8")
-        return Running([self.program, "exec", file], self.scratch, file.with_suffix(".stderr"))
+        self.begun.append(Running([self.program, "exec", file], self.scratch, file.with_suffix(".stderr")))
+        return self.begun[-1]
+
+    def stop(self):
+        """Ends what still runs: whoever waited for it has no more time, or failed."""
+        for running in self.begun:
+            if running.process.poll() is None:
+                running.kill()
+        self.begun.clear()
 
     def run(self, name: str, script: str, timeout: float) -> list[dict]:
         """Runs a script to its end and returns the JSON that it printed, a document in a line."""
@@ -187,9 +206,7 @@ def scratch(out: Path) -> Path:
     with contextlib.suppress(OSError):
         if shutil.disk_usage(tempfile.gettempdir()).free > SCRATCH_BYTES:
             return Path(tempfile.mkdtemp(prefix="ecco-gpu-"))
-    made = out / "scratch"
-    made.mkdir()
-    return made
+    return Path(tempfile.mkdtemp(prefix="scratch-", dir=out))
 
 
 def installed(binary: Path, folder: Path) -> Path:

@@ -137,7 +137,7 @@ def group(bench: Bench, step: Step, name: str, dtype: str, length: int, works: l
     folder = made(name, bench.scratch / "models", bench.device)
     text = text_of(folder, length)
     n = {work: (N_DECODED if work in WRITTEN else N_EXPLAINED) if bench.on_gpu else 10 for work in works}
-    running = bench.begin(f"speed-{name}-{dtype}-{length}", script(bench, folder, dtype, text, n))
+    running = bench.begin(f"speed-{name}-{dtype}-{length}-{works[0]}", script(bench, folder, dtype, text, n))
     found = {}
     for work in works:
         what = f"{work}: {name}, {dtype}, {length} tokens"
@@ -150,16 +150,27 @@ def group(bench: Bench, step: Step, name: str, dtype: str, length: int, works: l
         if line is None or "failed" in line:
             step.add(what, False, error=line["failed"] if line else running.complaints().strip()[-500:])
             continue
+        found[work] = line | {"n": n[work], "host": running.host_memory("VmHWM")}
         recorded = "no CUDA graph was recorded" not in running.complaints()
-        found[work] = line | {"n": n[work], "host": running.host_memory("VmHWM"), "recorded": recorded}
-        values = {"seconds": round(line["seconds"], 3)} | figures(bench, found[work], work, length, dtype)
-        values["crossings"] = crossings(line["crossed"], n[work] if work in WRITTEN else 1)
-        values["peak_so_far"] = on_device(bench, line, "peak") if bench.on_gpu else found[work]["host"]
-        found[work]["values"] = values
+        found[work]["row"] = own_row(bench, step, what, found[work], work, length, dtype, recorded)
     running.kill()
     # Only now: both at once would be slower, each.
     for work, ours in found.items():
-        with_peer(bench, step, folder, dtype, text, work, ours, length)
+        with_peer(bench, step, folder, dtype, text, work, ours)
+
+
+def own_row(
+    bench: Bench, step: Step, what: str, ours: dict, work: str, length: int, dtype: str, recorded
+) -> dict:
+    values = {"seconds": round(ours["seconds"], 3)} | figures(bench, ours, work, length, dtype)
+    values["crossings"] = crossings(ours["crossed"], ours["n"] if work in WRITTEN else 1)
+    values["peak_so_far"] = on_device(bench, ours, "peak") if bench.on_gpu else ours["host"]
+    ok = None
+    if work == "graph":
+        # With others' products and another order of sums, bfloat16 may choose another token where two are equally probable.
+        ok = ours["extra"] == ours["n"] if dtype == "float32" else None
+        values |= {"same_tokens": f"{ours['extra']} of {ours['n']}", "recorded": recorded}
+    return step.add(what, ok, **values)
 
 
 def crossings(crossed: dict, n: int) -> str:
@@ -172,7 +183,7 @@ def script(bench: Bench, folder, dtype: str, text: str, n: dict[str, int]) -> st
         warm, timed, extra = WORKS[work]
         cell = TIMED.replace("WARM", warm).replace("WORK", timed).replace("EXTRA", extra)
         cells.append(
-            cell.replace("generate: N}", f"generate: {count}}}").replace("STEPS", str(n_steps(bench.device)))
+            cell.replace("generate: N", f"generate: {count}").replace("STEPS", str(n_steps(bench.device)))
         )
     whole = "\n// %%\n".join(cells)
     words = {"FOLDER": folder, "DEVICE": bench.device, "DTYPE": dtype, "TEXT": text}
@@ -181,23 +192,16 @@ def script(bench: Bench, folder, dtype: str, text: str, n: dict[str, int]) -> st
     return whole
 
 
-def with_peer(bench: Bench, step: Step, folder, dtype: str, text: str, work: str, ours: dict, length: int):
-    values, ok = ours["values"], None
-    if work == "graph":
-        # With others' products and another order of sums, bfloat16 may choose another token where two are equally probable.
-        ok = ours["extra"] == ours["n"] if dtype == "float32" else None
-        values["same_tokens"] = f"{ours['extra']} of {ours['n']}"
-        values["recorded"] = ours["recorded"]
+def with_peer(bench: Bench, step: Step, folder, dtype: str, text: str, work: str, ours: dict):
     try:
         step.left()
         theirs = peer(bench, folder, dtype, text, work, ours)
     except Exception as error:  # noqa: BLE001  Late, no memory, or what that version of theirs does not do.
-        theirs = None
-        values["theirs"] = f"not reached ({type(error).__name__})"
+        step.more(ours["row"], theirs=f"not reached ({type(error).__name__})")
+        return
     if theirs:
         ratio = round(theirs["seconds"] / ours["seconds"], 2)
-        values |= {"theirs": round(theirs["seconds"], 3), "by": theirs["by"], "ratio": ratio}
-    step.add(f"{work}: {folder.name}, {dtype}, {length} tokens", ok, **values)
+        step.more(ours["row"], theirs=round(theirs["seconds"], 3), by=theirs["by"], ratio=ratio)
 
 
 def figures(bench: Bench, ours: dict, work: str, length: int, dtype: str) -> dict:

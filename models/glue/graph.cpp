@@ -27,6 +27,26 @@ struct Graph {
     is_inside = true;
   }
 
+  void begin() {
+    // Other threads may go on with CUDA meanwhile.
+    pool = at::cuda::graph_pool_handle();
+    graph.capture_begin(pool, cudaStreamCaptureModeThreadLocal);
+    is_recording = true;
+  }
+
+  void end() {
+    if (!is_recording) return;
+    is_recording = false;
+    try {
+      graph.capture_end();
+    } catch (...) {
+      // Left as it was, the allocator would take all that follows for a part of the recording.
+      c10::cuda::CUDACachingAllocator::endAllocateToPool(device, pool);
+      c10::cuda::CUDACachingAllocator::releasePool(device, pool);
+      throw;
+    }
+  }
+
   void leave() {
     if (!is_inside) return;
     is_inside = false;
@@ -40,6 +60,7 @@ struct Graph {
   c10::cuda::CUDAStream side;
   c10::cuda::CUDAStream before;
   at::cuda::CUDAGraph graph;
+  c10::cuda::MempoolId_t pool{0, 0};
   bool is_inside = false;
   bool is_recording = false;
 };
@@ -77,17 +98,12 @@ int ecco_graph_enter(int device, Graph** graph, char* message, uint64_t room) {
 }
 
 int ecco_graph_begin(Graph* graph, char* message, uint64_t room) {
-  return told(message, room, [&] {
-    // Other threads may go on with CUDA meanwhile.
-    graph->graph.capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
-    graph->is_recording = true;
-  });
+  return told(message, room, [&] { graph->begin(); });
 }
 
 int ecco_graph_end(Graph* graph, char* message, uint64_t room) {
   return told(message, room, [&] {
-    graph->is_recording = false;
-    graph->graph.capture_end();
+    graph->end();
     graph->leave();
   });
 }
@@ -99,7 +115,7 @@ int ecco_graph_replay(Graph* graph, char* message, uint64_t room) {
 // Also of one whose recording went wrong, which is ended first.
 void ecco_graph_free(Graph* graph) {
   char message[8];
-  if (graph->is_recording) told(message, sizeof message, [&] { graph->graph.capture_end(); });
+  told(message, sizeof message, [&] { graph->end(); });
   told(message, sizeof message, [&] { graph->leave(); });
   told(message, sizeof message, [&] { delete graph; });
 }

@@ -128,7 +128,7 @@ mod tests {
         let recorded = Graph::record(0, || Ok(7));
         match (tch::Cuda::is_available(), recorded) {
             (true, Ok((graph, 7))) => graph.replay().expect("nothing was recorded"),
-            (false, Err(reason)) => assert!(reason.contains("NVIDIA driver"), "{reason}"),
+            (false, Err(reason)) => assert!(reason.contains("driver"), "{reason}"),
             (_, other) => panic!("{:?}", other.map(|(_, made)| made)),
         }
         let x = tch::Tensor::ones([2], (tch::Kind::Float, tch::Device::Cpu));

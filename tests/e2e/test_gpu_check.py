@@ -16,22 +16,26 @@ pytestmark = pytest.mark.xdist_group("gpu_check")
 MINUTES = 2
 
 
-@pytest.fixture(scope="module")
-def rehearsed(repo, tmp_path_factory):
+def check(repo, out, minutes, *more):
     """What the check printed and the rows of each step, by their names."""
-    out = tmp_path_factory.mktemp("gpu") / "out"
     program = shutil.which("ecco-kernel", path=str(Path(sys.executable).parent))
-    command = [sys.executable, repo / "bench/gpu.py", "--binary", program, "--device", "cpu"]
+    command = [sys.executable, repo / "bench/gpu.py", "--binary", program, "--device", "cpu", *more]
     begin = time.monotonic()
     done = subprocess.run(
-        [*map(str, command), "--minutes", str(MINUTES), "--out", str(out)], capture_output=True, text=True,
-        env=bare_environment(home=out.parent), cwd=out.parent, timeout=MINUTES * 60 + 60,
+        [*map(str, command), "--minutes", str(minutes), "--out", str(out)], capture_output=True, text=True,
+        env=bare_environment(home=out.parent), cwd=out.parent, timeout=minutes * 60 + 60,
     )  # fmt: skip
     seconds = time.monotonic() - begin
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-4000:]
-    assert seconds < MINUTES * 60 + 30, f"{seconds:.0f} s"
+    assert seconds < minutes * 60 + 30, f"{seconds:.0f} s"
+    assert (out / "table.md").read_text(encoding="utf-8") == done.stdout.removesuffix("\n")
     steps = json.loads((out / "all.json").read_text(encoding="utf-8"))
     return done.stdout, {name: {row["what"]: row for row in rows} for name, rows in steps.items()}
+
+
+@pytest.fixture(scope="module")
+def rehearsed(repo, tmp_path_factory):
+    return check(repo, tmp_path_factory.mktemp("gpu") / "out", MINUTES)
 
 
 def test_libtorch_is_that_of_the_python(rehearsed):
@@ -68,3 +72,17 @@ def test_the_table_has_every_step_and_says_that_it_is_a_rehearsal(rehearsed):
     for title in ("1. libtorch and devices", "2. Parity", "3. Residency", "4. Speed"):
         assert f"## {title}" in table
     assert "nothing of it on a GPU" in table
+
+
+def test_what_is_written_crosses_once_a_token_also_by_steps_of_fixed_shapes(repo, tmp_path):
+    out = tmp_path / "results of an earlier run"
+    out.mkdir()
+    (out / "mine.txt").write_text("kept")
+    speed = check(repo, out, 0.8, "--only", "speed")[1]["speed"]
+    rows = [speed[f"{work}: distilgpt2, float32, 40 tokens"] for work in ("decode", "graph")]
+    assert [row["crossings"] for row in rows] == ["1 to the host and 0.1 to the device"] * 2
+    assert rows[1]["ok"] is True and rows[1]["same_tokens"] == "10 of 10"
+    # Here is no GPU that would record them.
+    assert rows[1]["recorded"] is False
+    left = {file.name for file in out.iterdir()}
+    assert left == {"mine.txt", "scripts", "speed.json", "all.json", "table.md"}
