@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
+use ecco_interpreter::unwatched;
 use ecco_models::generation::generate_with;
 use ecco_models::generation::sampling::Sampler;
 use ecco_models::host;
@@ -329,4 +330,68 @@ fn a_text_stops_at_what_its_tokens_show() {
         );
     }
     assert!(n_spaces > 0, "no token shows a space");
+}
+
+/// The languages that a text is in and is answered in, as transformers' pipeline asks for them.
+#[test]
+fn languages_are_asked_for_as_transformers_does() {
+    let stored = std::fs::read(fixtures().join("sentencepiece.json")).expect("the fixture is there");
+    let stored: Value = serde_json::from_slice(&stored).expect("valid JSON");
+    let translations = stored["translations"].as_array().expect("a list");
+    assert_eq!(translations.len(), 12);
+    for translation in translations {
+        let name = translation["tokenizer"].as_str().expect("a name");
+        let folder = std::env::temp_dir().join(format!("ecco-languages-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let family = fixtures().join("families").join(name.split('-').next().expect("a family"));
+        let copy = |from: &std::path::Path, is_wanted: fn(&str) -> bool| {
+            for entry in std::fs::read_dir(from).expect("the fixture") {
+                let entry = entry.expect("readable");
+                if is_wanted(&entry.file_name().to_string_lossy()) {
+                    std::fs::copy(entry.path(), folder.join(entry.file_name())).expect("a copy");
+                }
+            }
+        };
+        copy(&family, |file| !file.starts_with("tokenizer"));
+        copy(&fixtures().join("sentencepiece").join(name), |_| true);
+        let model = Model::open(&folder, &Default::default(), &mut unwatched).expect("it loads");
+        let language = |key: &str| translation[key].as_str().map(str::to_owned);
+        let options = GenerateOptions {
+            generate: Some(6),
+            src_lang: language("src_lang"),
+            tgt_lang: language("tgt_lang"),
+            ..Default::default()
+        };
+        let output = run(&model, translation["text"].as_str().expect("a text"), &options);
+        let ids = output.ids();
+        let (input, answer) = ids.split_at(output.n_input);
+        assert_eq!(input, integers(&translation["input"]), "{translation}");
+        assert_eq!(answer, integers(&translation["answer"]), "{translation}");
+        let refused = |options: GenerateOptions| {
+            let refused = generate(&model, "a", &options, &mut |_| ControlFlow::Continue(()));
+            refused.expect_err("there is no such language").to_string()
+        };
+        let error = refused(GenerateOptions {
+            tgt_lang: Some("xx".into()),
+            ..options
+        });
+        assert!(
+            error.starts_with("tgt_lang is \"xx\": expected one of "),
+            "{error}"
+        );
+        std::fs::remove_dir_all(&folder).expect("removed");
+    }
+    let error = generate(
+        &model("gpt2-tiny", "float32"),
+        "a",
+        &GenerateOptions {
+            src_lang: Some("fr".into()),
+            ..Default::default()
+        },
+        &mut |_| ControlFlow::Continue(()),
+    );
+    assert_eq!(
+        error.expect_err("it has none").to_string(),
+        "src_lang is \"fr\": the model's tokenizer knows no languages"
+    );
 }

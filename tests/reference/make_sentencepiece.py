@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 
 import sentencepiece
-from transformers import AutoTokenizer
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from transformers.models.m2m_100.tokenization_m2m_100 import FAIRSEQ_LANGUAGE_CODES
 
 from make_tokenizers import CORPUS, TEXTS
@@ -120,6 +120,25 @@ def number(folder, name, training):
     (folder / "vocab.json").write_text(json.dumps(ids, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
+def translate(name, languages):
+    """Greedy answers of the families' tiny models with these tokenizers, as transformers' pipeline asks for them."""
+    folder, made = OUT / name, []
+    model = AutoModelForSeq2SeqLM.from_pretrained(OUT.parent / "families" / name.split("-")[0])
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    own = tokenizer.src_lang
+    for text in ("The garden", "She said"):
+        for source, target in languages:
+            tokenizer.src_lang = source or own
+            asked = dict(forced_bos_token_id=tokenizer.convert_tokens_to_ids(target[1])) if target else {}
+            ids = tokenizer(text, return_tensors="pt").input_ids
+            answer = model.generate(ids, max_new_tokens=6, do_sample=False, num_beams=1, **asked)[0].tolist()
+            made.append(dict(
+                tokenizer=name, text=text, src_lang=source, tgt_lang=target and target[0], input=ids[0].tolist(),
+                answer=answer[1:],
+            ))
+    return made
+
+
 def main():
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir()
@@ -136,7 +155,7 @@ def main():
         train(folder / file, CORPUS * 3, **training, **rule)
         if name.startswith(("marian", "m2m")):
             number(folder, name, training | rule)
-            if name == "m2m_100":
+            if name.startswith("m2m"):
                 codes = FAIRSEQ_LANGUAGE_CODES["m2m100"]
                 settings = settings | dict(additional_special_tokens=[f"__{code}__" for code in codes])
         cls = next(cls for start, cls in CLASSES.items() if name.startswith(start))
@@ -149,7 +168,12 @@ def main():
         found[name] = dict(ids=ids, decoded=decoded) | (dict(more=more) if more else {})
         print(name, len(tokenizer), sum(map(len, ids)))
     os.remove(map_file)
-    text = json.dumps(dict(texts=all_texts, kinds=found), ensure_ascii=False, separators=(",", ":"))
+    translations = [
+        *translate("m2m_100", [(None, None), ("de", ("en", "__en__")), ("en", ("ceb", "__ceb__"))]),
+        *translate("mbart", [(None, None), ("en_XX", ("de_DE", "de_DE"))]),
+        *translate("mbart-50", [("sl_SI", ("fr_XX", "fr_XX"))]),
+    ]
+    text = json.dumps(dict(texts=all_texts, kinds=found, translations=translations), ensure_ascii=False, separators=(",", ":"))
     (OUT.parent / "sentencepiece.json").write_text(text + "\n")
 
 
