@@ -144,7 +144,7 @@ fn files_that_end_early() {
 
 /// Sets a value of a method's settings; gives what the error must contain.
 const SETTINGS: &[(&str, &str, fn() -> Value, &str)] = &[
-    ("awq", "/bits", || json!(1 << 40), "config.json: bits is 1099511627776: expected 4"),
+    ("awq", "/bits", || json!(1_u64 << 40), "config.json: bits is 1099511627776: expected 4"),
     ("awq", "/bits", || json!(3), "config.json: bits is 3: expected 4"),
     ("awq", "/version", || json!("gemv"), "config.json: version is \"gemv\": expected gemm"),
     ("awq", "/quant_method", || json!("hqq"), "quantized by \"hqq\", which is not read here"),
