@@ -41,18 +41,27 @@ fn set(folder: &Folder, key: &str, value: Value) {
 type Damage = (&'static str, &'static str, fn(&Folder), &'static [&'static str]);
 
 const DAMAGES: &[Damage] = &[
-    ("llama", "one of two narrow matrices", |folder| remove(folder, "lora_B.weight"), &[
-        WEIGHTS,
-        "has no lora_B of model.layers.0.self_attn.q_proj",
-    ]),
-    ("llama", "the other of them", |folder| remove(folder, "lora_A.weight"), &[
-        WEIGHTS,
-        "has no lora_A of model.layers.0.self_attn.q_proj",
-    ]),
-    ("llama-dora", "no magnitudes", |folder| remove(folder, "lora_magnitude_vector"), &[
-        WEIGHTS,
-        "has no lora_magnitude_vector of model.layers.0.self_attn.q_proj",
-    ]),
+    (
+        "llama",
+        "one of two narrow matrices",
+        |folder| remove(folder, "lora_B.weight"),
+        &[WEIGHTS, "has no lora_B of model.layers.0.self_attn.q_proj"],
+    ),
+    (
+        "llama",
+        "the other of them",
+        |folder| remove(folder, "lora_A.weight"),
+        &[WEIGHTS, "has no lora_A of model.layers.0.self_attn.q_proj"],
+    ),
+    (
+        "llama-dora",
+        "no magnitudes",
+        |folder| remove(folder, "lora_magnitude_vector"),
+        &[
+            WEIGHTS,
+            "has no lora_magnitude_vector of model.layers.0.self_attn.q_proj",
+        ],
+    ),
     (
         "llama-dora",
         "nothing but magnitudes",
@@ -60,29 +69,57 @@ const DAMAGES: &[Damage] = &[
             remove(folder, "lora_A.weight");
             remove(folder, "lora_B.weight");
         },
-        &[WEIGHTS, "has magnitudes of model.layers.0.self_attn.q_proj, and nothing else"],
+        &[
+            WEIGHTS,
+            "has magnitudes of model.layers.0.self_attn.q_proj, and nothing else",
+        ],
     ),
-    ("llama", "another rank", |folder| reshape(folder, "lora_A.weight", |shape| shape[0] = 3), &[
-        WEIGHTS,
-        "lora_B of model.layers.0.self_attn.q_proj with shape",
-        "the model's asks for [16, 3]",
-    ]),
-    ("llama", "another width", |folder| reshape(folder, "lora_A.weight", |shape| shape[1] = 15), &[
-        WEIGHTS,
-        "lora_A of model.layers.0.self_attn.q_proj with shape [4, 15]",
-    ]),
-    ("llama", "three axes", |folder| reshape(folder, "lora_A.weight", |shape| shape.push(1)), &[
-        WEIGHTS,
-        "has lora_A of model.layers.0.self_attn.q_proj with shape [4, 16, 1]; expected a matrix",
-    ]),
-    ("llama", "a rank of nothing", |folder| reshape(folder, "lora_A.weight", |shape| shape[0] = 0), &[
-        WEIGHTS,
-        "has lora_A of model.layers.0.self_attn.q_proj with shape [0, 16]",
-    ]),
-    ("llama", "whole numbers", |folder| edit(folder, "lora_A.weight", |stored| stored.dtype = "I32".into()), &[
-        WEIGHTS,
-        "q_proj.lora_A.weight is stored as I32; expected F32, F16, BF16 or F64",
-    ]),
+    (
+        "llama",
+        "another rank",
+        |folder| reshape(folder, "lora_A.weight", |shape| shape[0] = 3),
+        &[
+            WEIGHTS,
+            "lora_B of model.layers.0.self_attn.q_proj with shape",
+            "the model's asks for [16, 3]",
+        ],
+    ),
+    (
+        "llama",
+        "another width",
+        |folder| reshape(folder, "lora_A.weight", |shape| shape[1] = 15),
+        &[
+            WEIGHTS,
+            "lora_A of model.layers.0.self_attn.q_proj with shape [4, 15]",
+        ],
+    ),
+    (
+        "llama",
+        "three axes",
+        |folder| reshape(folder, "lora_A.weight", |shape| shape.push(1)),
+        &[
+            WEIGHTS,
+            "has lora_A of model.layers.0.self_attn.q_proj with shape [4, 16, 1]; expected a matrix",
+        ],
+    ),
+    (
+        "llama",
+        "a rank of nothing",
+        |folder| reshape(folder, "lora_A.weight", |shape| shape[0] = 0),
+        &[
+            WEIGHTS,
+            "has lora_A of model.layers.0.self_attn.q_proj with shape [0, 16]",
+        ],
+    ),
+    (
+        "llama",
+        "whole numbers",
+        |folder| edit(folder, "lora_A.weight", |stored| stored.dtype = "I32".into()),
+        &[
+            WEIGHTS,
+            "q_proj.lora_A.weight is stored as I32; expected F32, F16, BF16 or F64",
+        ],
+    ),
     (
         "llama",
         "NaN",
@@ -104,34 +141,66 @@ const DAMAGES: &[Damage] = &[
         },
         &[WEIGHTS, "has surprise, which is no part of a LoRA adapter"],
     ),
-    ("llama", "two thirds of its weights", |folder| cut(folder, 2), &[WEIGHTS, "not a whole safetensors file"]),
-    ("llama", "no weights", |folder| cut(folder, 0), &[WEIGHTS, "not a whole safetensors file"]),
-    ("llama", "settings that are no JSON", |folder| folder.write("adapter_config.json", "{"), &[
-        "adapter_config.json",
-        "EOF",
-    ]),
-    ("llama", "rank 0", |folder| set(folder, "r", json!(0)), &[
-        "adapter_config.json: r is 0: expected a rank from 1",
-    ]),
-    ("llama", "an absurd rank", |folder| set(folder, "r", json!(1_u64 << 60)), &[
-        WEIGHTS,
-        "says rank 1152921504606846976 of model.layers.0",
-        "whose weights have rank 4",
-    ]),
-    ("llama", "no scale", |folder| set(folder, "lora_alpha", json!(null)), &[
-        "adapter_config.json: lora_alpha is null: expected a number",
-    ]),
-    ("llama", "an absurd scale", |folder| set(folder, "lora_alpha", json!(1e300)), &[
-        "adapter_config.json: lora_alpha is 1e300",
-    ]),
-    ("llama", "patterns that are none", |folder| set(folder, "rank_pattern", json!({"(": 3})), &[
-        "adapter_config.json",
-        "rank_pattern has \"(\": 3, no name with a number",
-    ]),
-    ("llama-rows", "a token that is not there", |folder| set(folder, "trainable_token_indices", json!([1, 99_999, 3])), &[
-        WEIGHTS,
-        "trains token 99999 of model.embed_tokens",
-    ]),
+    (
+        "llama",
+        "two thirds of its weights",
+        |folder| cut(folder, 2),
+        &[WEIGHTS, "not a whole safetensors file"],
+    ),
+    (
+        "llama",
+        "no weights",
+        |folder| cut(folder, 0),
+        &[WEIGHTS, "not a whole safetensors file"],
+    ),
+    (
+        "llama",
+        "settings that are no JSON",
+        |folder| folder.write("adapter_config.json", "{"),
+        &["adapter_config.json", "EOF"],
+    ),
+    (
+        "llama",
+        "rank 0",
+        |folder| set(folder, "r", json!(0)),
+        &["adapter_config.json: r is 0: expected a rank from 1"],
+    ),
+    (
+        "llama",
+        "an absurd rank",
+        |folder| set(folder, "r", json!(1_u64 << 60)),
+        &[
+            "adapter_config.json: says rank 1152921504606846976 of model.layers.0",
+            "whose weights have rank 4",
+        ],
+    ),
+    (
+        "llama",
+        "no scale",
+        |folder| set(folder, "lora_alpha", json!(null)),
+        &["adapter_config.json: lora_alpha is null: expected a number"],
+    ),
+    (
+        "llama",
+        "an absurd scale",
+        |folder| set(folder, "lora_alpha", json!(1e300)),
+        &["adapter_config.json: lora_alpha is 1e+300: what it multiplies in model.layers.0"],
+    ),
+    (
+        "llama",
+        "patterns that are none",
+        |folder| set(folder, "rank_pattern", json!({"(": 3})),
+        &[
+            "adapter_config.json",
+            "rank_pattern has \"(\": 3, no name with a number",
+        ],
+    ),
+    (
+        "llama-rows",
+        "a token that is not there",
+        |folder| set(folder, "trainable_token_indices", json!([1, 99_999, 3])),
+        &[WEIGHTS, "trains token 99999 of model.embed_tokens"],
+    ),
 ];
 
 fn edit(folder: &Folder, part: &str, change: impl FnOnce(&mut crate::folder::Stored)) {
@@ -190,7 +259,9 @@ fn absurd_settings_are_refused_or_work() {
                 folder.write("adapter_config.json", changed.to_string());
                 let what = || format!("{name}, {key}: {value}");
                 let is_clear = |error: &Error| error.to_string().contains("adapter_");
-                walk.step(what, MOST, is_clear, || open(&folder).and_then(|model| try_out(&model)));
+                walk.step(what, MOST, is_clear, || {
+                    open(&folder).and_then(|model| try_out(&model))
+                });
             }
         }
     }

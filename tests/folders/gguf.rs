@@ -324,7 +324,10 @@ fn a_file_that_becomes_shorter_is_told_when_it_is_used() {
         let shorter = std::fs::File::options().write(true).open(path).expect("opened");
         shorter.set_len(12_000).expect("cut");
         let error = model.logits(&ids).expect_err("another file");
-        assert!(matches!(&error, Error::FileChanged { file } if file == "a.gguf"), "{error}");
+        assert!(
+            matches!(&error, Error::FileChanged { file } if file == "a.gguf"),
+            "{error}"
+        );
     }
 }
 

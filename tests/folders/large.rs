@@ -162,7 +162,9 @@ fn write_blocks(path: &Path) -> u64 {
     let small = std::fs::read(fixtures().join("gguf/llama.gguf")).expect("the fixture");
     let place = |text: &str| {
         let mut places = small.windows(text.len());
-        places.position(|bytes| bytes == text.as_bytes()).expect("it is there")
+        places
+            .position(|bytes| bytes == text.as_bytes())
+            .expect("it is there")
     };
     // The values of its header end where the first tensor's name, behind its length, begins.
     let values_end = place("token_embd.weight") - 8;
@@ -203,7 +205,11 @@ fn write_blocks(path: &Path) -> u64 {
     for (name, shape) in &tensors {
         let n: usize = shape.iter().product();
         // Q4_0, and F32.
-        let (kind, n_bytes): (u32, usize) = if shape.len() == 2 { (2, n / 32 * 18) } else { (0, 4 * n) };
+        let (kind, n_bytes): (u32, usize) = if shape.len() == 2 {
+            (2, n / 32 * 18)
+        } else {
+            (0, 4 * n)
+        };
         file.extend((name.len() as u64).to_le_bytes());
         file.extend(name.as_bytes());
         file.extend((shape.len() as u32).to_le_bytes());
@@ -245,7 +251,11 @@ fn blocks_that_stay_take_their_files_size_and_one_matrix() {
     let (kept, dtype) = measured(&path, "stored");
     assert_eq!(dtype, "float32");
     println!("a file of {size} took {kept}");
-    assert!(kept <= size + size / 10 + largest + BASE, "{kept} for a file of {size}");
+    // The buffer, and what a product makes of it.
+    assert!(
+        kept <= size + size / 10 + 2 * largest + BASE,
+        "{kept} for a file of {size}"
+    );
     let (numbers, _) = measured(&path, "float32");
     println!("as numbers {numbers}");
     assert!(numbers >= 7 * size, "{numbers} for a file of {size}");

@@ -148,7 +148,9 @@ fn walk_values(walk: &mut Walk, folder: &Folder, config: &Value, key: &str, name
         *changed.pointer_mut(key).expect("the key") = value.clone();
         folder.write_config(&changed);
         let what = || format!("{name}, {key}: {value}");
-        walk.step(what, MOST, is_clear, || open(folder).and_then(|model| try_out(&model)));
+        walk.step(what, MOST, is_clear, || {
+            open(folder).and_then(|model| try_out(&model))
+        });
     }
 }
 
@@ -158,7 +160,11 @@ fn is_clear(error: &Error) -> bool {
         .iter()
         .any(|file| error.to_string().contains(file));
     let is_about_memory = matches!(error, Error::OutOfMemory { .. });
-    names_a_file || is_about_memory || matches!(error, Error::TooLong { .. } | Error::UnknownFamily { .. })
+    let names_a_kind = matches!(
+        error,
+        Error::UnknownFamily { .. } | Error::UnknownQuantization { .. }
+    );
+    names_a_file || is_about_memory || names_a_kind || matches!(error, Error::TooLong { .. })
 }
 
 fn try_out(model: &Model) -> Result<(), Error> {

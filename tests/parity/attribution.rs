@@ -244,12 +244,7 @@ fn the_written_backward_pass_is_autograds() {
         let mut saved = Capture::new(SITES, None);
         let _ = model.forward(&ids, &mut saved).unwrap();
         let token = 5;
-        let cotangent = model
-            .decoder("a test")
-            .unwrap()
-            .head
-            .column(token)
-            .unsqueeze(0);
+        let cotangent = model.decoder("a test").unwrap().head.column(token).unsqueeze(0);
         let cotangents = cotangent.expand([rows.len() as i64, -1], false);
         let mut proceed = || ControlFlow::Continue(());
         let embeddings = model.decoder("a test").unwrap().embed(&ids);

@@ -12,10 +12,19 @@ fn the_table_of_formats_is_fresh() {
         .into_iter()
         .flatten()
         .collect();
-    check_table("formats.md", "| format | cases | against | largest difference |", &rows);
+    check_table(
+        "formats.md",
+        "| format | cases | against | largest difference |",
+        &rows,
+    );
 }
 
-fn row(format: &str, cases: &str, against: &str, differences: impl IntoIterator<Item = f64>) -> (String, f64) {
+fn row(
+    format: &str,
+    cases: &str,
+    against: &str,
+    differences: impl IntoIterator<Item = f64>,
+) -> (String, f64) {
     let largest = differences.into_iter().fold(0.0, f64::max);
     (format!("| {format} | {cases} | {against}"), largest)
 }
@@ -92,7 +101,10 @@ fn blocks() -> Vec<(String, f64)> {
         each.map(|(name, case)| gguf::difference(name, case, dtype))
             .collect::<Vec<_>>()
     };
-    let (count, against) = (format!("{} models", cases.len()), "transformers with `gguf`'s numbers");
+    let (count, against) = (
+        format!("{} models", cases.len()),
+        "transformers with `gguf`'s numbers",
+    );
     vec![
         row("GGUF", &count, against, of("float32")),
         row("GGUF, `dtype: \"stored\"`", &count, against, of("stored")),

@@ -52,7 +52,10 @@ pub(crate) fn logits(name: &str, said: &Value) -> [ArrayD<f32>; 2] {
         .map(|x| x.as_f64().unwrap() as f32)
         .collect();
     assert!(expected.iter().any(|x| x.abs() > 0.1), "{name}");
-    [last, ArrayD::from_shape_vec(vec![expected.len()], expected).unwrap()]
+    [
+        last,
+        ArrayD::from_shape_vec(vec![expected.len()], expected).unwrap(),
+    ]
 }
 
 #[test]

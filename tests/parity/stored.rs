@@ -38,7 +38,12 @@ fn names() -> Vec<String> {
 
 fn text(model: &Model) -> Input {
     let is_pair = matches!(model.body(), Body::EncoderDecoder(_));
-    Input::new(model, "She said that it was there.", is_pair.then_some("so she did")).expect("a text")
+    Input::new(
+        model,
+        "She said that it was there.",
+        is_pair.then_some("so she did"),
+    )
+    .expect("a text")
 }
 
 #[test]
@@ -73,7 +78,11 @@ fn greedy_tokens() {
             let made = generate(&model, "She said that it", &options, &mut |_| {
                 ControlFlow::Continue(())
             });
-            made.expect("it writes").tokens.iter().map(|token| token.id).collect::<Vec<_>>()
+            made.expect("it writes")
+                .tokens
+                .iter()
+                .map(|token| token.id)
+                .collect::<Vec<_>>()
         });
         assert_eq!(stored, numbers, "{name}");
     });
@@ -167,7 +176,10 @@ fn a_changed_model() {
             };
             let changed = model.edited(&model.edits(vec![edit]).expect("edits"));
             let ids = text(&model).ids;
-            let (found, own) = (changed.logits(&ids).expect("a pass"), model.logits(&ids).expect("a pass"));
+            let (found, own) = (
+                changed.logits(&ids).expect("a pass"),
+                model.logits(&ids).expect("a pass"),
+            );
             assert_ne!(found, own, "{name}");
             found
         });
@@ -184,7 +196,10 @@ fn half_floats_stay_as_they_are_stored() {
     assert_eq!(stored.n_parameters(), numbers.n_parameters());
     assert!(stored.memory_bytes() * 10 < numbers.memory_bytes() * 6);
     let ids = text(&stored).ids;
-    assert_eq!(stored.logits(&ids).expect("a pass"), numbers.logits(&ids).expect("a pass"));
+    assert_eq!(
+        stored.logits(&ids).expect("a pass"),
+        numbers.logits(&ids).expect("a pass")
+    );
     // bfloat16 is computed with as it is.
     let options = LoadOptions {
         dtype: Some("stored".into()),
@@ -202,12 +217,15 @@ fn adapters_on_top() {
     let folder = Copy::with_half_floats();
     for adapter in ["llama", "llama-dora", "llama-tokens"] {
         let adapter = fixtures().join("adapters").join(adapter).display().to_string();
-        let [stored, numbers] =
-            [Some("stored"), None].map(|dtype| folder.open(dtype, Some(adapter.clone())));
+        let [stored, numbers] = [Some("stored"), None].map(|dtype| folder.open(dtype, Some(adapter.clone())));
         let ids = text(&stored).ids;
         for share in [0.0, 0.5, 1.0] {
-            let [stored, numbers] = [&stored, &numbers]
-                .map(|model| model.adapted(share).and_then(|view| view.logits(&ids)).expect("a pass"));
+            let [stored, numbers] = [&stored, &numbers].map(|model| {
+                model
+                    .adapted(share)
+                    .and_then(|view| view.logits(&ids))
+                    .expect("a pass")
+            });
             assert_close(&adapter, &stored, &numbers, TOLERANCE);
         }
     }
@@ -253,4 +271,3 @@ impl Drop for Copy {
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
-

@@ -327,7 +327,10 @@ mod tests {
         let rules = r#"{"sequence_bias": [[[3, 4], -2.5]], "exponential_decay_length_penalty": [5, 1.5], "stop_strings": "x",
             "encoder_repetition_penalty": 2.0, "encoder_no_repeat_ngram_size": 3, "guidance_scale": 1.5, "typical_p": 0.9}"#;
         let both = parse(Some(rules), r#"{"is_encoder_decoder": true}"#).expect("nothing is wrong");
-        assert_eq!((both.guidance_scale, both.not_followed), (1.0, vec!["typical_p", "guidance_scale"]));
+        assert_eq!(
+            (both.guidance_scale, both.not_followed),
+            (1.0, vec!["typical_p", "guidance_scale"])
+        );
         let found = parse(Some(rules), "{}").expect("nothing is wrong");
         assert_eq!(found.guidance_scale, 1.5);
         assert_eq!(found.sequence_bias, [(vec![3, 4], -2.5)]);
@@ -361,7 +364,10 @@ mod tests {
             refused(r#"{"exponential_decay_length_penalty": [1]}"#)
                 .contains("a number of tokens and a factor")
         );
-        assert!(refused(r#"{"guidance_scale": "high"}"#).contains("guidance_scale is \"high\": expected a number"));
+        assert!(
+            refused(r#"{"guidance_scale": "high"}"#)
+                .contains("guidance_scale is \"high\": expected a number")
+        );
         assert!(refused(r#"{"encoder_repetition_penalty": 0}"#).contains("expected a number above 0"));
     }
 

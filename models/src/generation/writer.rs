@@ -38,7 +38,10 @@ impl<'a> Writer<'a> {
             decoder,
             memories,
             cache: cache(),
-            guide: (scale != 1.0).then(|| Guide { cache: cache(), scale }),
+            guide: (scale != 1.0).then(|| Guide {
+                cache: cache(),
+                scale,
+            }),
         })
     }
 

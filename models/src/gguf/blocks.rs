@@ -55,13 +55,7 @@ const fn number(id: u32, name: &'static str, n_bytes: usize, (dtype, kind): (Dty
     }
 }
 
-const fn blocks(
-    id: u32,
-    name: &'static str,
-    n_numbers: usize,
-    n_bytes: usize,
-    decode: Decode,
-) -> BlockType {
+const fn blocks(id: u32, name: &'static str, n_numbers: usize, n_bytes: usize, decode: Decode) -> BlockType {
     BlockType {
         id,
         name,

@@ -29,8 +29,7 @@ pub fn fetch_adapter(
 /// What the cache has of an adapter.
 fn cached(cache: &ModelCache, revision: &str) -> Option<PathBuf> {
     let sets = ADAPTER_WEIGHTS.map(|weights| [ADAPTER_SETTINGS, weights].map(str::to_owned));
-    sets.iter()
-        .find_map(|files| cache.snapshot_with(revision, files))
+    sets.iter().find_map(|files| cache.snapshot_with(revision, files))
 }
 
 /// The error about a model of which the cache has an adapter of this name.

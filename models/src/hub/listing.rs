@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use hf_hub::api::RepoInfo;
 
 use super::error::HubError;
-use crate::files::{ADAPTER_SETTINGS, ADAPTER_WEIGHTS, MOST_TEMPLATES, SENTENCE_PIECE_FILES, TEMPLATE_FOLDER};
+use crate::files::{
+    ADAPTER_SETTINGS, ADAPTER_WEIGHTS, MOST_TEMPLATES, SENTENCE_PIECE_FILES, TEMPLATE_FOLDER,
+};
 
 /// Read beside the weights when the model has them; anything else in a repository is left there.
 const SMALL_FILES: [&str; 7] = [
@@ -125,7 +127,10 @@ pub(super) fn adapter_files(repo_id: &str, info: &RepoInfo) -> Result<Vec<String
         .into_iter()
         .filter(|name| has("tokenizer.json") && has(name));
     let of_tokenizer = of_tokenizer.filter(|name| !["config.json", "generation_config.json"].contains(name));
-    let files = [ADAPTER_SETTINGS].into_iter().chain(of_tokenizer).chain([weights]);
+    let files = [ADAPTER_SETTINGS]
+        .into_iter()
+        .chain(of_tokenizer)
+        .chain([weights]);
     Ok(files.map(str::to_owned).collect())
 }
 

@@ -63,7 +63,10 @@ fn a_matrix_goes_through_its_buffer_part_by_part() {
     let (numbers, stored) = both(false);
     let index = Tensor::from_slice(&[4_999_i64, 0, 7, 7]);
     assert!(stored.rows(&index).equal(&numbers.rows(&index)));
-    assert_eq!((stored.n_bytes(), stored.tr().outputs(0, 2_500).n_bytes()), (9_000_000, 4_500_000));
+    assert_eq!(
+        (stored.n_bytes(), stored.tr().outputs(0, 2_500).n_bytes()),
+        (9_000_000, 4_500_000)
+    );
 }
 
 #[test]

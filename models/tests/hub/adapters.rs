@@ -39,7 +39,10 @@ fn an_adapter_is_fetched_once_and_without_what_is_beside_it() {
     let settings = place.settings(&hub);
     let folder = fetch(&settings, None).unwrap();
     // Half a tokenizer is none.
-    assert_eq!(names(&folder), ["adapter_config.json", "adapter_model.safetensors"]);
+    assert_eq!(
+        names(&folder),
+        ["adapter_config.json", "adapter_model.safetensors"]
+    );
     place.assert_sound();
     hub.seen();
     assert_eq!(fetch(&settings, None).unwrap(), folder);
@@ -56,8 +59,14 @@ fn an_adapter_is_fetched_once_and_without_what_is_beside_it() {
     for revision in [None, Some("v2"), Some(COMMIT)] {
         assert_eq!(fetch(&offline, revision).unwrap(), folder);
     }
-    assert!(matches!(fetch(&offline, Some("v3")), Err(HubError::NotCached { .. })));
-    hub.misbehave("api", &[Mischief::Status(503, "a", "b"), Mischief::Status(503, "a", "b")]);
+    assert!(matches!(
+        fetch(&offline, Some("v3")),
+        Err(HubError::NotCached { .. })
+    ));
+    hub.misbehave(
+        "api",
+        &[Mischief::Status(503, "a", "b"), Mischief::Status(503, "a", "b")],
+    );
     assert_eq!(fetch(&settings, None).unwrap(), folder);
 }
 
@@ -82,12 +91,18 @@ fn with_a_whole_tokenizer_that_comes_along() {
 fn what_is_no_adapter_and_what_is_only_one() {
     let (place, hub) = (Place::new("no-adapter"), Hub::with(&crate::place::files()));
     let error = fetch(&place.settings(&hub), None).unwrap_err();
-    assert_eq!(error.to_string(), "the model \"tiny/gpt2\" has no adapter_config.json");
+    assert_eq!(
+        error.to_string(),
+        "the model \"tiny/gpt2\" has no adapter_config.json"
+    );
     let mut files = adapter("base");
     files.retain(|(name, _)| *name != "adapter_model.safetensors");
     let (place, hub) = (Place::new("half-adapter"), Hub::with(&files));
     let error = fetch(&place.settings(&hub), None).unwrap_err();
-    assert_eq!(error.to_string(), "the model \"tiny/gpt2\" has no adapter_model.safetensors");
+    assert_eq!(
+        error.to_string(),
+        "the model \"tiny/gpt2\" has no adapter_model.safetensors"
+    );
     let (place, hub) = (Place::new("only-adapter"), Hub::with(&adapter("base")));
     let settings = place.settings(&hub);
     let as_model = |settings: &HubSettings| {
@@ -121,7 +136,11 @@ fn in_a_process_of_its_own() {
     let here = fixtures().join("adapters/llama").display().to_string();
     let expected = open(&base, &here).unwrap();
     let logits = expected.logits(&ids).unwrap();
-    for (name, adapter) in [(base.as_str(), "tiny/lora"), (&base, "tiny/lora@v2"), ("tiny/lora", "")] {
+    for (name, adapter) in [
+        (base.as_str(), "tiny/lora"),
+        (&base, "tiny/lora@v2"),
+        ("tiny/lora", ""),
+    ] {
         let model = open(name, adapter).unwrap();
         assert!(model.has_adapter());
         assert_eq!(model.logits(&ids).unwrap(), logits, "{name} {adapter}");
@@ -152,7 +171,13 @@ fn adapters_are_loaded_by_id() {
     let revisions: Vec<String> = hub
         .seen()
         .into_iter()
-        .filter_map(|seen| Some(seen.path.strip_prefix("/api/models/tiny/lora/revision/")?.to_owned()))
+        .filter_map(|seen| {
+            Some(
+                seen.path
+                    .strip_prefix("/api/models/tiny/lora/revision/")?
+                    .to_owned(),
+            )
+        })
         .collect();
     // By name it is first asked for as a model.
     assert_eq!(revisions, ["main", "v2", "main", "main"]);
