@@ -170,8 +170,7 @@ const DAMAGES: &[Damage] = &[
         "an absurd rank",
         |folder| set(folder, "r", json!(1_u64 << 60)),
         &[
-            WEIGHTS,
-            "says rank 1152921504606846976 of model.layers.0",
+            "adapter_config.json: says rank 1152921504606846976 of model.layers.0",
             "whose weights have rank 4",
         ],
     ),
@@ -185,7 +184,7 @@ const DAMAGES: &[Damage] = &[
         "llama",
         "an absurd scale",
         |folder| set(folder, "lora_alpha", json!(1e300)),
-        &["adapter_config.json: lora_alpha is 1e300"],
+        &["adapter_config.json: lora_alpha is 1e+300: what it multiplies in model.layers.0"],
     ),
     (
         "llama",

@@ -162,7 +162,11 @@ fn is_clear(error: &Error) -> bool {
         .iter()
         .any(|file| error.to_string().contains(file));
     let is_about_memory = matches!(error, Error::OutOfMemory { .. });
-    names_a_file || is_about_memory || matches!(error, Error::TooLong { .. } | Error::UnknownFamily { .. })
+    let names_a_kind = matches!(
+        error,
+        Error::UnknownFamily { .. } | Error::UnknownQuantization { .. }
+    );
+    names_a_file || is_about_memory || names_a_kind || matches!(error, Error::TooLong { .. })
 }
 
 fn try_out(model: &Model) -> Result<(), Error> {

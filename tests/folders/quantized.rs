@@ -57,8 +57,9 @@ const DAMAGES: [(&str, Damage); 4] = [
     }),
     ("it has a row more", |tensors, part| {
         let stored = tensors.get_mut(part).expect("the part");
-        let row = stored.bytes.len() / stored.shape[0];
-        stored.shape[0] += 1;
+        let n_rows = stored.shape.first().copied().unwrap_or(1);
+        let row = stored.bytes.len() / n_rows;
+        stored.shape.splice(..stored.shape.len().min(1), [n_rows + 1]);
         stored.bytes.resize(stored.bytes.len() + row, 0);
         ""
     }),
@@ -69,7 +70,7 @@ const DAMAGES: [(&str, Damage); 4] = [
     }),
     ("it claims to be empty", |tensors, part| {
         let stored = tensors.get_mut(part).expect("the part");
-        stored.shape[0] = 0;
+        stored.shape.splice(..stored.shape.len().min(1), [0]);
         stored.bytes.clear();
         ""
     }),
@@ -154,8 +155,8 @@ const SETTINGS: &[(&str, &str, fn() -> Value, &str)] = &[
     (
         "awq",
         "/bits",
-        || json!(1 << 40),
-        "config.json: bits is 1099511627776: expected 4",
+        || json!(1_u64 << 40),
+        "config.json: bits is 1099511627776: expected a whole number",
     ),
     ("awq", "/bits", || json!(3), "config.json: bits is 3: expected 4"),
     (
@@ -181,7 +182,7 @@ const SETTINGS: &[(&str, &str, fn() -> Value, &str)] = &[
         "gptq",
         "/bits",
         || json!(8),
-        "up_proj.qzeros has shape [2, 8]; expected [2, 16]",
+        "layers.0.mlp.down_proj.qzeros has shape [4, 4]; expected [4, 8]",
     ),
     ("gptq", "/bits", || json!("four"), "config.json: bits is \"four\""),
     (

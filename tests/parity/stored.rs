@@ -97,14 +97,16 @@ fn near(what: &str, stored: &[f64], numbers: &[f64]) {
     }
 }
 
+/// Of the last token of a short text.
 fn signed(model: &Model, method: Method) -> Vec<f64> {
-    let input = text(model);
+    let is_pair = matches!(model.body(), Body::EncoderDecoder(_));
+    let input = Input::new(model, "She said", is_pair.then_some("so")).expect("a text");
     let options = AttributionOptions {
-        n_steps: 3,
-        n_samples: Some(40),
+        n_steps: 2,
+        n_samples: Some(48),
         ..AttributionOptions::with(method)
     };
-    let first = input.spoken().len() - 2;
+    let first = input.spoken().len() - 1;
     let targets = Target::written(&input, first);
     let found = attribute(model, &input, &targets, &options, &mut unwatched).expect("an attribution");
     found.signed.into_iter().flatten().collect()
@@ -113,7 +115,7 @@ fn signed(model: &Model, method: Method) -> Vec<f64> {
 /// By the passes that are written out, and by autograd: of experts, encoder–decoders and rules.
 #[test]
 fn every_method_of_attribution() {
-    for name in ["llama", "gpt2", "gemma2", "phi2", "qwen3moe", "t5", "falcon-40b"] {
+    for name in ["llama", "gpt2", "qwen3moe", "t5"] {
         let [stored, numbers] = both(name);
         for &method in Method::ALL {
             let what = format!("{name} {method:?}");

@@ -47,6 +47,7 @@ BOTH = [
     {"beam_size": 4, "repetition_penalty": 1.2, "no_repeat_ngram_size": 2, "length_penalty": 2.0},
 ]
 RULES = [{"generate": N_GENERATED}, {"generate": N_GENERATED, "beam_size": 3}]
+GUIDED = [{"generate": N_GENERATED}, {"generate": N_GENERATED, "repetition_penalty": 1.3, "no_repeat_ngram_size": 2}]
 # name: (whose weights, what its generation_config.json says, options)
 ENDING = [
     {"beam_size": beam_size} | penalty | early
@@ -84,6 +85,9 @@ SPECIAL = {
     "quotes-nothing": ("gpt_neox", {"encoder_no_repeat_ngram_size": 1}, RULES),
     "quotes-nothing-bart": ("bart", {"encoder_no_repeat_ngram_size": 1, "repetition_penalty": 1.2}, RULES),
     "stops": ("llama", {}, RULES),
+    # Its processor does not follow beams where these go on from one another.
+    "guided": ("llama", {"guidance_scale": 1.8}, GUIDED),
+    "guided-little": ("opt", {"guidance_scale": 0.5}, GUIDED),
 }
 WARPED = [
     {"temperature": 0.7, "top_k": 0},

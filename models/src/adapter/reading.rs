@@ -255,22 +255,24 @@ impl Module {
             bias.map(placed).as_ref(),
             scale,
         );
-        let low_rank = match self.parts.get(&Part::Magnitude) {
+        let low_rank = self.lengthened(settings, low_rank, &weight)?;
+        Ok(Change::LowRank(Rc::new(low_rank)))
+    }
+
+    /// With the lengths that DoRA gives to the weights of outputs.
+    fn lengthened(&self, settings: &Settings, low_rank: LowRank, weight: &Weight) -> Result<LowRank> {
+        match self.parts.get(&Part::Magnitude) {
             Some(magnitude) => {
                 let magnitude = magnitude.flatten(0, -1);
-                self.expect(&magnitude, &[outputs], "lora_magnitude_vector")?;
-                low_rank.with_magnitude(
-                    &bring(&magnitude, (magnitude.kind(), own.device())),
-                    &weight.tensor(),
-                )
+                self.expect(&magnitude, &[weight.size()[1]], "lora_magnitude_vector")?;
+                let magnitude = bring(&magnitude, (magnitude.kind(), weight.device()));
+                Ok(low_rank.with_magnitude(&magnitude, &weight.tensor()))
             }
             None if settings.is_dora() => {
-                let missing = format!("has no lora_magnitude_vector of {}", self.name);
-                return Err(damaged(missing));
+                Err(damaged(format!("has no lora_magnitude_vector of {}", self.name)))
             }
-            None => low_rank,
-        };
-        Ok(Change::LowRank(Rc::new(low_rank)))
+            None => Ok(low_rank),
+        }
     }
 
     fn part(&self, part: Part, name: &str) -> Result<&Tensor> {

@@ -66,6 +66,9 @@ pub struct GenerationConfig {
     pub encoder_repetition_penalty: f64,
     /// No sequence of so many tokens comes that was given; 0 for no such rule.
     pub encoder_no_repeat_ngram_size: usize,
+    /// How far scores go from those that the last token of what was given has alone: 1 for those of the text
+    /// (classifier-free guidance, 2306.17806).
+    pub guidance_scale: f64,
     /// Texts that end the generation, where the caller names none.
     pub stop: Vec<String>,
     /// Keys of the file that change what is written and are not followed here.
@@ -74,7 +77,6 @@ pub struct GenerationConfig {
 
 /// Keys that are not followed, and what they are where they change nothing.
 const NOT_FOLLOWED: &[(&str, &[f64])] = &[
-    ("guidance_scale", &[1.0]),
     ("typical_p", &[1.0]),
     ("epsilon_cutoff", &[0.0]),
     ("eta_cutoff", &[0.0]),
@@ -117,6 +119,7 @@ impl GenerationConfig {
         };
         // Some generation_config.json leave it to config.json, and transformers takes the first token for it.
         let config = parse("config.json", config)?;
+        let is_both = config["is_encoder_decoder"] == Value::Bool(true);
         let start = said("decoder_start_token_id")
             .or(Some(&config["decoder_start_token_id"]).filter(|value| !value.is_null()))
             .or(said("bos_token_id"));
@@ -160,8 +163,9 @@ impl GenerationConfig {
             end_growth: end_growth(name, &map)?,
             encoder_repetition_penalty: above_zero(name, &map, "encoder_repetition_penalty")?,
             encoder_no_repeat_ngram_size: size("encoder_no_repeat_ngram_size").unwrap_or(0),
+            guidance_scale: guidance_scale(name, &map, is_both)?,
             stop: texts(&map["stop_strings"]),
-            not_followed: not_followed(&map),
+            not_followed: not_followed(&map, is_both),
         })
     }
 }
@@ -175,10 +179,28 @@ fn texts(value: &Value) -> Vec<String> {
     all.iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-fn not_followed(map: &Value) -> Vec<&'static str> {
+fn not_followed(map: &Value, is_both: bool) -> Vec<&'static str> {
     let changes = |key: &str, neutral: &[f64]| !map[key].is_null() && !is_neutral(&map[key], neutral);
-    let keys = NOT_FOLLOWED.iter().filter(|(key, neutral)| changes(key, neutral));
-    keys.map(|(key, _)| *key).collect()
+    // An encoder has nothing to read for a text without what was given.
+    let guided = Some(&NOT_OF_BOTH).filter(|_| is_both);
+    let keys = NOT_FOLLOWED.iter().chain(guided);
+    keys.filter(|(key, neutral)| changes(key, neutral))
+        .map(|(key, _)| *key)
+        .collect()
+}
+
+const GUIDANCE: &str = "guidance_scale";
+const NOT_OF_BOTH: (&str, &[f64]) = (GUIDANCE, &[1.0]);
+
+fn guidance_scale(file: &'static str, map: &Value, is_both: bool) -> Result<f64> {
+    match &map[GUIDANCE] {
+        _ if is_both => Ok(1.0),
+        Value::Null => Ok(1.0),
+        said => said.as_f64().ok_or_else(|| {
+            let reason = "expected a number; 1 changes nothing".to_owned();
+            refused(file, GUIDANCE, said.to_string(), reason)
+        }),
+    }
 }
 
 /// A number above 0; 1 where there is none.
@@ -303,8 +325,14 @@ mod tests {
     #[test]
     fn rules_are_read_and_wrong_ones_named() {
         let rules = r#"{"sequence_bias": [[[3, 4], -2.5]], "exponential_decay_length_penalty": [5, 1.5], "stop_strings": "x",
-            "encoder_repetition_penalty": 2.0, "encoder_no_repeat_ngram_size": 3, "guidance_scale": 1.5, "typical_p": 1.0}"#;
+            "encoder_repetition_penalty": 2.0, "encoder_no_repeat_ngram_size": 3, "guidance_scale": 1.5, "typical_p": 0.9}"#;
+        let both = parse(Some(rules), r#"{"is_encoder_decoder": true}"#).expect("nothing is wrong");
+        assert_eq!(
+            (both.guidance_scale, both.not_followed),
+            (1.0, vec!["typical_p", "guidance_scale"])
+        );
         let found = parse(Some(rules), "{}").expect("nothing is wrong");
+        assert_eq!(found.guidance_scale, 1.5);
         assert_eq!(found.sequence_bias, [(vec![3, 4], -2.5)]);
         assert_eq!(found.end_growth, Some((5, 1.5)));
         assert_eq!(
@@ -316,7 +344,7 @@ mod tests {
         );
         assert_eq!(
             (found.stop, found.not_followed),
-            (vec!["x".to_owned()], vec!["guidance_scale"])
+            (vec!["x".to_owned()], vec!["typical_p"])
         );
         let refused = |file: &str| parse(Some(file), "{}").expect_err("it is wrong").to_string();
         let expected = "generation_config.json: sequence_bias is [[12],1.0]: there is no token 12: the vocabulary has 10 tokens";
@@ -335,6 +363,10 @@ mod tests {
         assert!(
             refused(r#"{"exponential_decay_length_penalty": [1]}"#)
                 .contains("a number of tokens and a factor")
+        );
+        assert!(
+            refused(r#"{"guidance_scale": "high"}"#)
+                .contains("guidance_scale is \"high\": expected a number")
         );
         assert!(refused(r#"{"encoder_repetition_penalty": 0}"#).contains("expected a number above 0"));
     }

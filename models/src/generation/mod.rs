@@ -434,7 +434,9 @@ fn check_stop(stop: &[String]) -> Result<()> {
 
 /// The caches, and in a beam search the scores of all beams at once, a few times over.
 fn check_room(model: &Model, max_length: usize, n_beams: usize) -> Result<()> {
-    let cache = Cache::bytes(model.config(), max_length, model.stack().kind());
+    // A text that is guided is written twice.
+    let n_caches = 1 + u64::from(model.generation.guidance_scale != 1.0);
+    let cache = n_caches * Cache::bytes(model.config(), max_length, model.stack().kind());
     let scores = (model.config().vocab_size * Kind::Float.elt_size_in_bytes()) as u64;
     let per_beam = if n_beams > 1 {
         cache.saturating_add(4 * scores)

@@ -148,6 +148,9 @@ pub fn obstacle(model: &Model, max_length: usize, beams: &BeamOptions) -> Option
     if model.is_stored() {
         return Some("stored blocks are decoded anew at each step".into());
     }
+    if model.generation.guidance_scale != 1.0 {
+        return Some("guidance_scale has two texts read side by side".into());
+    }
     if stack.is_edited() {
         return Some("what is edited may depend on the token's place, which the step does not know".into());
     }

@@ -15,6 +15,13 @@ pub struct Writer<'a> {
     cache: Cache,
     /// How tokens are read behind the first, where that is by steps of fixed shapes. It has the cache's memory.
     step: Option<Step>,
+    guide: Option<Guide>,
+}
+
+/// The same text without what was given but its last token, which scores are led away from (2306.17806).
+struct Guide {
+    cache: Cache,
+    scale: f64,
 }
 
 impl<'a> Writer<'a> {
@@ -28,12 +35,17 @@ impl<'a> Writer<'a> {
             }
             Body::Encoder(_) => return Err(model.not_causal("generating text")),
         };
-        let cache = Cache::new(model.config(), max_length, &decoder.stack.places());
+        let cache = || Cache::new(model.config(), max_length, &decoder.stack.places());
+        let scale = model.generation.guidance_scale;
         Ok(Self {
             decoder,
             memories,
-            cache,
             step: None,
+            cache: cache(),
+            guide: (scale != 1.0).then(|| Guide {
+                cache: cache(),
+                scale,
+            }),
         })
     }
 
@@ -44,6 +56,7 @@ impl<'a> Writer<'a> {
             decoder,
             memories: None,
             cache: step.begin(),
+            guide: None,
             step: Some(step),
         })
     }
@@ -66,7 +79,8 @@ impl<'a> Writer<'a> {
         if let Some(step) = &self.step {
             step.go_to(self.cache.length);
         }
-        Ok(logits)
+        let last = &ids[ids.len().saturating_sub(1)..];
+        self.guided(logits, &self.decoder.embed(last))
     }
 
     /// Logits of what follows each of the sequences, of which all but the last token were read: `[sequence, vocabulary]`.
@@ -81,7 +95,9 @@ impl<'a> Writer<'a> {
         let from = self.cache.length as usize;
         let new: Vec<u32> = sequences.iter().flat_map(|ids| &ids[from..]).copied().collect();
         let embeddings = self.decoder.embed(&new).squeeze_dim(0);
-        self.next(&embeddings.unflatten(0, [n, -1])) // [sequence, position, size]
+        let embeddings = embeddings.unflatten(0, [n, -1]); // [sequence, position, size]
+        let logits = self.next(&embeddings)?;
+        self.guided(logits, &embeddings.narrow(1, -1, 1))
     }
 
     /// The same where the last ids, `[sequence]`, are on the decoder's device.
@@ -92,7 +108,9 @@ impl<'a> Writer<'a> {
         if self.turns_anew() {
             return self.go_on(sequences);
         }
-        self.next(&self.decoder.stack.embed_from(ids).transpose(0, 1))
+        let embeddings = self.decoder.stack.embed_from(ids).transpose(0, 1);
+        let logits = self.next(&embeddings)?;
+        self.guided(logits, &embeddings)
     }
 
     /// Whether the next token turns what was read by other angles, so that it has to be read anew.
@@ -104,6 +122,23 @@ impl<'a> Writer<'a> {
     /// Goes on with these of the sequences, each as often as it is named.
     pub fn select(&mut self, sequences: &[i64]) {
         self.cache.select(sequences);
+        if let Some(guide) = &mut self.guide {
+            guide.cache.select(sequences);
+        }
+    }
+
+    /// Logits as the guide leads them, as transformers' UnbatchedClassifierFreeGuidanceLogitsProcessor does;
+    /// `embeddings`, `[sequence, 1, size]`, are those of the last tokens.
+    fn guided(&mut self, logits: Tensor, embeddings: &Tensor) -> Result<Tensor> {
+        let Some(guide) = &mut self.guide else {
+            return Ok(logits);
+        };
+        let states = self
+            .decoder
+            .forward(embeddings, Some(&mut guide.cache), &mut NoTap)?;
+        let alone = self.decoder.logits(&states.select(1, -1));
+        let alone = alone.log_softmax(-1, Kind::Float);
+        Ok((logits.log_softmax(-1, Kind::Float) - &alone) * guide.scale + alone)
     }
 
     /// `embeddings`: `[sequence, position, size]`.

@@ -1,6 +1,7 @@
 //! Fetching models from a hub on this machine that speaks the protocol (`server`) into a cache that is checked
 //! (`place`).
 
+mod adapters;
 mod mishaps;
 mod neighbours;
 mod place;
