@@ -8,6 +8,7 @@ use tch::{Device, Kind, Tensor};
 use crate::adapter::LowRank;
 use crate::config::{Activation, NormConfig, NormKind};
 use crate::error::Result;
+use crate::product;
 use crate::rules::{Rule, over_itself};
 use crate::weights::Weights;
 
@@ -61,29 +62,22 @@ impl Linear {
     }
 
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        let size = x.size();
-        let (inputs, outputs) = (size[size.len() - 1], self.weight.size()[1]);
-        let rows = x.reshape([-1, inputs]);
-        let y = match (&self.low_rank, &self.bias) {
-            (None, Some(bias)) => bias.addmm(&rows, &self.weight),
-            (None, None) => rows.mm(&self.weight),
-            (Some(low_rank), bias) => {
-                let y = low_rank.forward(&rows, rows.mm(&self.weight));
-                bias.as_ref().map_or(y.shallow_clone(), |bias| y + bias)
+        match &self.low_rank {
+            None => product::linear(x, &self.weight, self.bias.as_ref()),
+            Some(low_rank) => {
+                let y = low_rank.forward(x, product::linear(x, &self.weight, None));
+                self.bias.as_ref().map_or(y.shallow_clone(), |bias| y + bias)
             }
-        };
-        y.reshape([&size[..size.len() - 1], &[outputs]].concat())
+        }
     }
 
     pub fn backward(&self, cotangent: &Tensor) -> Tensor {
         match &self.low_rank {
-            None => cotangent.matmul(&self.weight.tr()),
+            None => product::linear(cotangent, &self.weight.tr(), None),
             Some(low_rank) => {
                 let beside = low_rank.backward(cotangent);
-                low_rank
-                    .gained(cotangent.shallow_clone())
-                    .matmul(&self.weight.tr())
-                    + beside
+                let gained = low_rank.gained(cotangent.shallow_clone());
+                product::linear(&gained, &self.weight.tr(), None) + beside
             }
         }
     }
