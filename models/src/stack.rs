@@ -163,6 +163,34 @@ impl Stack {
         &self,
         embeddings: &Tensor,
         padding: Option<&Tensor>,
+        cache: Option<&mut Cache>,
+        memories: Option<&[CrossMemory]>,
+        tap: &mut dyn Tap,
+    ) -> Result<Tensor> {
+        let start = cache.as_ref().map_or(0, |cache| cache.length);
+        let x = self
+            .embedding
+            .forward(embeddings, start, &self.config, tap.rule());
+        self.through(0, x, padding, cache, memories, tap)
+    }
+
+    /// The same from a later layer on: `x` is the residual stream before it, `[batch, position, hidden]`, of texts from
+    /// their start on.
+    pub fn resume(
+        &self,
+        first: usize,
+        x: &Tensor,
+        memories: Option<&[CrossMemory]>,
+        tap: &mut dyn Tap,
+    ) -> Result<Tensor> {
+        self.through(first, x.shallow_clone(), None, None, memories, tap)
+    }
+
+    fn through(
+        &self,
+        first: usize,
+        mut x: Tensor,
+        padding: Option<&Tensor>,
         mut cache: Option<&mut Cache>,
         memories: Option<&[CrossMemory]>,
         tap: &mut dyn Tap,
@@ -176,11 +204,10 @@ impl Stack {
             }
             None => tap,
         };
-        let n_positions = embeddings.size()[1];
+        let n_positions = x.size()[1];
         let mut views = Views::new(&self.parts, start, n_positions, padding);
         let rule = tap.rule();
-        let mut x = self.embedding.forward(embeddings, start, &self.config, rule);
-        for (layer, block) in self.blocks.iter().enumerate() {
+        for (layer, block) in self.blocks.iter().enumerate().skip(first) {
             if tap.proceed(layer) == ControlFlow::Break(()) {
                 return Err(Error::Interrupted);
             }
