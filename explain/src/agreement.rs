@@ -37,11 +37,16 @@ pub fn compare(
         methods.len() - 1
     });
     let mut attributions = Vec::new();
-    let mut measured = Vec::new();
+    let mut measured: Vec<Option<Faithfulness>> = Vec::new();
     for options in &methods {
         let found = attribute(model, input, targets, options, watch)?;
         measured.push(match measure {
-            Some(measure) => Some(faithfulness(model, input, targets, &found, measure, watch)?),
+            Some(measure) => {
+                let known = measured.iter().flatten().next();
+                Some(faithfulness(
+                    model, input, targets, &found, measure, known, watch,
+                )?)
+            }
             None => None,
         });
         attributions.push(found);

@@ -175,7 +175,8 @@ impl Faithfulness {
 }
 
 /// Measures an attribution of these targets. Targets are measured one after the other, in as many passes as there are
-/// different sets of sources to take away or to keep.
+/// different sets of sources to take away or to keep. What random orders give does not depend on the attribution: it
+/// is taken from `known`, which measured another one of the same targets and sources with the same options.
 ///
 /// # Errors
 /// Options out of range, an attribution of other targets or sources, interruption.
@@ -185,28 +186,31 @@ pub fn faithfulness(
     targets: &[Target],
     attribution: &Attribution,
     options: &FaithfulnessOptions,
+    known: Option<&Faithfulness>,
     watch: &mut Watch,
 ) -> Result<Faithfulness> {
     options.check()?;
+    let known = known.filter(|known| known.options == *options && known.targets.len() == targets.len());
     if targets.len() != attribution.scores.len() {
         return Err(unlike());
     }
     let total: usize = attribution
         .scores
         .iter()
-        .map(|row| n_passes(row.len(), options))
+        .map(|row| n_passes(row.len(), options, known.is_some()))
         .sum();
     let label = format!("faithfulness of {}", attribution.method.label());
     let mut work = Work::new(watch, label, "passes", total as u64);
     let mut checks = Vec::new();
-    for (target, scores) in targets.iter().zip(&attribution.scores) {
+    for (index, (target, scores)) in targets.iter().zip(&attribution.scores).enumerate() {
         let (measured, is_contrast) = measured(target);
         let explained = Objective::new(model, input, &[measured])?;
         if explained.n_sources() != scores.len() {
             return Err(unlike());
         }
         let passes = guarded(|| Passes::new(&explained, &options.baseline))?;
-        checks.push(check_target(scores, options, |kept| {
+        let known = known.map(|known| &known.targets[index]);
+        checks.push(check_target(scores, options, known, |kept| {
             let values = guard(|| passes.keeping(kept.view(), &mut work))?;
             let of_two = |difference: f64| 1.0 / (1.0 + (-difference).exp());
             let values = values.column(0).to_vec();
@@ -254,20 +258,25 @@ fn measured(target: &Target) -> (Target, bool) {
 }
 
 /// How many passes one target takes.
-fn n_passes(n_sources: usize, options: &FaithfulnessOptions) -> usize {
-    2 + 2 * counts(n_sources, options).len() * (1 + options.n_random)
+fn n_passes(n_sources: usize, options: &FaithfulnessOptions, random_is_known: bool) -> usize {
+    let n_random = if random_is_known { 0 } else { options.n_random };
+    2 + 2 * counts(n_sources, options).len() * (1 + n_random)
 }
 
-/// Measures one target. `values` gives F for each row of kept sources, `(pass, source)`.
+/// Measures one target. `values` gives F for each row of kept sources, `(pass, source)`. `known` is another order of the
+/// same sources, measured with the same options.
 pub fn check_target(
     scores: &[f32],
     options: &FaithfulnessOptions,
+    known: Option<&Check>,
     mut values: impl FnMut(Array2<bool>) -> Result<Vec<f64>>,
 ) -> Result<Check> {
     let n = scores.len();
     let mut random = Mt64::new(options.seed);
     let mut orders = vec![descending(scores)];
-    orders.extend((0..options.n_random).map(|_| shuffled(n, &mut random)));
+    if known.is_none() {
+        orders.extend((0..options.n_random).map(|_| shuffled(n, &mut random)));
+    }
     let counts = counts(n, options);
     let mut kept = vec![Array1::from_elem(n, true), Array1::from_elem(n, false)];
     for order in &orders {
@@ -313,7 +322,10 @@ pub fn check_target(
         true => by_scores,
         false => nothing(options),
     };
-    let random = (!measured.is_empty()).then(|| mean_of(&measured));
+    let random = match known {
+        Some(known) => known.random.clone(),
+        None => (!measured.is_empty()).then(|| mean_of(&measured)),
+    };
     Ok(Check {
         full,
         empty,

@@ -125,6 +125,17 @@ impl Decoder {
         Ok(self.project(self.stack.step(embeddings, cache, cursor)?))
     }
 
+    /// The same from the residual stream before a later layer on, see [`Stack::resume`].
+    pub fn resume(
+        &self,
+        first: usize,
+        x: &Tensor,
+        memories: Option<&[CrossMemory]>,
+        tap: &mut dyn Tap,
+    ) -> Result<Tensor> {
+        Ok(self.project(self.stack.resume(first, x, memories, tap)?))
+    }
+
     /// The head's input as it would be if `x`, `[.., hidden]`, were the stream after the last layer; `raw` leaves the
     /// final norm out.
     pub fn read_out(&self, x: &Tensor, raw: bool) -> Tensor {

@@ -3,12 +3,14 @@
 //! - [`Input`]: what is read, and what a decoder beside an encoder is given as written
 //! - [`run`], [`Run`]: what the head says, and what was recorded on the way
 //! - [`record`]: sites of another pass over the same
+//! - [`Known`]: a pass that others go on from, from a layer on
 //! - `batches`: which texts go together; `records`: [`Records`], what was recorded; `predictions`: [`Prediction`], the head's answer in words
 //!
 //! Texts of one batch are padded on the right. Nothing before looks at what comes after in a decoder; encoders, and
 //! attention to one, get a mask. So each text has the same numbers as alone.
 
 mod batches;
+mod known;
 mod predictions;
 mod records;
 
@@ -30,6 +32,7 @@ use crate::tap::{Capture, ReportTap, Site, Tap, to_array};
 use ecco_interpreter::Watch;
 
 pub use crate::site::Place;
+pub use known::{Known, known, resume};
 pub use predictions::{Candidate, Prediction};
 pub use records::Records;
 

@@ -171,38 +171,63 @@ impl Stack {
         tap: &mut dyn Tap,
     ) -> Result<Tensor> {
         let start = cache.as_ref().map_or(0, |cache| cache.length);
-        let mut edited;
-        let tap = match &self.edits {
-            Some(edits) => {
-                edited = EditTap { edits, start, tap };
-                &mut edited as &mut dyn Tap
-            }
-            None => tap,
-        };
-        self.pass(embeddings, Start::Known(start), padding, cache, memories, tap)
+        self.with_edits(start, tap, |tap| {
+            let start = Start::Known(start);
+            let x = self
+                .embedding
+                .forward(embeddings, start, &self.config, tap.rule());
+            self.through(0, x, start, padding, cache, memories, tap)
+        })
+    }
+
+    /// The same from a later layer on: `x` is the residual stream before it, `[batch, position, hidden]`, of texts from
+    /// their start on.
+    pub fn resume(
+        &self,
+        first: usize,
+        x: &Tensor,
+        memories: Option<&[CrossMemory]>,
+        tap: &mut dyn Tap,
+    ) -> Result<Tensor> {
+        let x = x.shallow_clone();
+        self.with_edits(0, tap, |tap| {
+            self.through(first, x, Start::Known(0), None, None, memories, tap)
+        })
     }
 
     /// The same of one more token of one text, `[1, 1, size]`, whose place is a number on the device. All layers have to be at
     /// one place and nothing edited.
     pub fn step(&self, embeddings: &Tensor, cache: &mut Cache, cursor: &Cursor) -> Result<Tensor> {
         let start = Start::OnDevice(cursor);
-        self.pass(embeddings, start, None, Some(cache), None, &mut NoTap)
+        let x = self
+            .embedding
+            .forward(embeddings, start, &self.config, Rule::Gradient);
+        self.through(0, x, start, None, Some(cache), None, &mut NoTap)
     }
 
-    fn pass(
+    /// Work whose tap sees what is edited, of texts that go on at `start`.
+    fn with_edits<T>(&self, start: i64, tap: &mut dyn Tap, work: impl FnOnce(&mut dyn Tap) -> T) -> T {
+        match &self.edits {
+            Some(edits) => work(&mut EditTap { edits, start, tap }),
+            None => work(tap),
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)] // What a pass is made of.
+    fn through(
         &self,
-        embeddings: &Tensor,
+        first: usize,
+        mut x: Tensor,
         start: Start,
         padding: Option<&Tensor>,
         mut cache: Option<&mut Cache>,
         memories: Option<&[CrossMemory]>,
         tap: &mut dyn Tap,
     ) -> Result<Tensor> {
-        let n_positions = embeddings.size()[1];
+        let n_positions = x.size()[1];
         let mut views = Views::new(&self.parts, start, n_positions, padding);
         let rule = tap.rule();
-        let mut x = self.embedding.forward(embeddings, start, &self.config, rule);
-        for (layer, block) in self.blocks.iter().enumerate() {
+        for (layer, block) in self.blocks.iter().enumerate().skip(first) {
             if tap.proceed(layer) == ControlFlow::Break(()) {
                 return Err(Error::Interrupted);
             }
@@ -233,14 +258,6 @@ impl Stack {
     /// One layer alone: from the residual stream before it to that after it, `[batch, position, hidden]`, of a text
     /// from its start on. A tap may make more of one text on the way.
     pub fn layer(&self, layer: usize, x: Tensor, source: Option<&CrossMemory>, tap: &mut dyn Tap) -> Tensor {
-        let mut edited;
-        let tap = match &self.edits {
-            Some(edits) => {
-                edited = EditTap { edits, start: 0, tap };
-                &mut edited as &mut dyn Tap
-            }
-            None => tap,
-        };
         let block = &self.blocks[layer];
         let place = block.place();
         let mut views = Views::new(&self.parts, Start::Known(0), x.size()[1], None);
@@ -249,7 +266,7 @@ impl Stack {
             source,
             view: views.at(place),
         };
-        block.forward(bring(&x, place), around, layer, tap)
+        self.with_edits(0, tap, |tap| block.forward(bring(&x, place), around, layer, tap))
     }
 }
 

@@ -28,6 +28,7 @@ fn faithfulness_is_the_references() {
             &case.targets,
             &found,
             &options,
+            None,
             &mut unwatched,
         )
         .unwrap();
@@ -92,6 +93,7 @@ fn methods_are_compared_with_occlusion() {
             &case.targets,
             &found[1],
             &measure,
+            None,
             &mut unwatched,
         )
         .unwrap();
@@ -121,6 +123,7 @@ fn faithfulness_is_of_probabilities() {
             &[target],
             &found,
             &options,
+            None,
             &mut unwatched,
         )
         .unwrap();
@@ -143,6 +146,7 @@ fn faithfulness_is_of_probabilities() {
         &[target],
         &found,
         &options,
+        None,
         &mut unwatched,
     )
     .unwrap_err();

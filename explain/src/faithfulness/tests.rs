@@ -1,14 +1,14 @@
 use super::*;
 
 /// F is a sum of what the sources are worth.
+fn value(row: ndarray::ArrayView1<bool>, worth: &[f64]) -> f64 {
+    let kept = row.iter().zip(worth).filter(|(kept, _)| **kept);
+    kept.map(|(_, worth)| worth).sum()
+}
+
 fn check(scores: &[f32], worth: &[f64], options: &FaithfulnessOptions) -> Check {
-    let value = |row: ndarray::ArrayView1<bool>| -> f64 {
-        row.iter()
-            .zip(worth)
-            .map(|(&kept, worth)| if kept { *worth } else { 0.0 })
-            .sum()
-    };
-    check_target(scores, options, |kept| Ok(kept.outer_iter().map(value).collect())).unwrap()
+    let values = |kept: Array2<bool>| Ok(kept.outer_iter().map(|row| value(row, worth)).collect());
+    check_target(scores, options, None, values).unwrap()
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn one_source_and_none() {
 fn passes_are_as_few_as_can_be() {
     let mut n_passes = 0;
     let options = FaithfulnessOptions::default();
-    check_target(&[3.0, 2.0, 1.0, 0.5], &options, |kept| {
+    check_target(&[3.0, 2.0, 1.0, 0.5], &options, None, |kept| {
         n_passes = kept.nrows();
         Ok(vec![0.5; kept.nrows()])
     })
@@ -100,6 +100,20 @@ fn passes_are_as_few_as_can_be() {
         2 + 6 * 2 * 3,
         "all, none, and 1 to 3 of 4 in six orders, kept or left out"
     );
+}
+
+#[test]
+fn random_orders_are_taken_from_another_measurement() {
+    let (worth, options) = ([0.4, 0.1, 0.3, 0.1], FaithfulnessOptions::default());
+    let (one, other) = ([3.0, 2.0, 1.0, 0.5], [0.5, 1.0, 2.0, 3.0]);
+    let first = check(&one, &worth, &options);
+    let mut n_passes = 0;
+    let second = check_target(&other, &options, Some(&first), |kept| {
+        n_passes = kept.nrows();
+        Ok(kept.outer_iter().map(|row| value(row, &worth)).collect())
+    });
+    assert_eq!(n_passes, 2 + 2 * 3, "all, none, and one order");
+    assert_eq!(second.unwrap(), check(&other, &worth, &options));
 }
 
 #[test]

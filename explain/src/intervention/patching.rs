@@ -88,22 +88,22 @@ pub fn patch_map(
         let (states, clean) = read_clean(model, clean, options.place, &mut work)?;
         let layers = clean.layers(options.place.site);
         work.total = (layers.len() * n_columns) as u64;
-        let mut answers = vec![answer(&states)?, answer(&one_pass(model, corrupted, &mut work)?)?];
-        let cells: Vec<Cell> = layers
-            .iter()
-            .flat_map(|&layer| (0..n_columns).map(move |column| Cell { layer, column }))
-            .collect();
-        for cells in cells.chunks(rows_at_once(model, corrupted)) {
+        let (known, states_before) = one_pass(model, corrupted, &mut work)?;
+        let mut answers = vec![answer(&states)?, answer(&states_before)?];
+        for cells in batches(&layers, n_columns, rows_at_once(model, corrupted)) {
             let mut tap = Patch {
                 options,
-                cells,
+                cells: &cells,
                 clean: &clean,
                 work: &mut work,
             };
-            let inputs = vec![corrupted.clone(); cells.len()];
             let states = match options.place.encoder {
-                false => run::states(model, &inputs, &mut tap, &mut NoTap)?,
-                true => run::states(model, &inputs, &mut NoTap, &mut tap)?,
+                // Up to the patched layer nothing differs.
+                false => run::resume(model, &known, cells[0].layer, cells.len(), &mut tap)?,
+                true => {
+                    let inputs = vec![corrupted.clone(); cells.len()];
+                    run::states(model, &inputs, &mut NoTap, &mut tap)?
+                }
             };
             answers.push(answer(&states)?);
             work.done += cells.len() as u64;
@@ -238,12 +238,25 @@ fn read_clean(
     Ok((states, capture.tap))
 }
 
-fn one_pass(model: &Model, input: &Input, work: &mut Work) -> ecco_models::error::Result<Tensor> {
+fn one_pass(
+    model: &Model,
+    input: &Input,
+    work: &mut Work,
+) -> ecco_models::error::Result<(run::Known, Tensor)> {
     let mut own = ReportTap {
         tap: NoTap,
         report: &mut |_| work.report(),
     };
-    run::states(model, std::slice::from_ref(input), &mut own, &mut NoTap)
+    run::known(model, input, &mut own)
+}
+
+/// All cells in order, at most so many at once, each time of one layer.
+fn batches(layers: &[usize], n_columns: usize, most: usize) -> Vec<Vec<Cell>> {
+    let of_layer = |&layer: &usize| {
+        let cells: Vec<Cell> = (0..n_columns).map(|column| Cell { layer, column }).collect();
+        cells.chunks(most).map(<[Cell]>::to_vec).collect::<Vec<_>>()
+    };
+    layers.iter().flat_map(of_layer).collect()
 }
 
 /// What is patched in one row of a batch.

@@ -58,10 +58,16 @@ impl Layer<'_> {
         }
     }
 
-    /// Back through pattern · v and the softmax to queries, keys and values.
-    ///
-    /// With P the pattern and dP its cotangent, softmax gives dS = P (dP − Σ P dP).
+    /// Back through pattern · v and the softmax to queries, keys and values: `[target, head, query or key, head_dim]`.
     fn pattern(&self, mixed: &Tensor) -> (Tensor, Tensor, Tensor) {
+        match self.queries {
+            Queries::Rows(_) => self.pattern_of_rows(mixed),
+            Queries::First(length) => self.pattern_of_all(mixed, length),
+        }
+    }
+
+    /// With P the pattern and dP its cotangent, softmax gives dS = P (dP − Σ P dP).
+    fn pattern_of_rows(&self, mixed: &Tensor) -> (Tensor, Tensor, Tensor) {
         let attention = &self.block.attention;
         let per_group = attention.n_heads / attention.n_kv_heads;
         let group = |x: &Tensor| x.unflatten(1, [attention.n_kv_heads, per_group]);
@@ -86,6 +92,69 @@ impl Layer<'_> {
             _ => x.sum_dim_intlist(2, false, None::<Kind>),
         };
         (of_query.flatten(1, 2), ungroup(of_key), ungroup(of_value))
+    }
+
+    /// The same where all targets have the same queries, and so one pattern: it stays one, beside all of them. Σ P dP is the
+    /// product of the heads' outputs with their cotangents, and queries go in blocks, which stop at their last key.
+    fn pattern_of_all(&self, mixed: &Tensor, length: i64) -> (Tensor, Tensor, Tensor) {
+        let attention = &self.block.attention;
+        let (targets, heads, per_group) = (
+            mixed.size()[0],
+            attention.n_kv_heads,
+            attention.n_heads / attention.n_kv_heads,
+        );
+        let group = |x: &Tensor| x.unflatten(1, [heads, per_group]);
+        let saved = |site| self.saved(site).narrow(2, 0, self.n_positions).squeeze_dim(0);
+        let (key, value) = (saved(Site::Keys), saved(Site::Values)); // [key head, key, head_dim]
+        let query = group(&self.saved(Site::Queries).narrow(2, 0, length)).squeeze_dim(0);
+        let pattern = group(&self.saved(Site::AttentionPattern).narrow(2, 0, length)).squeeze_dim(0);
+        let outputs = split_heads(
+            &self.saved(Site::HeadOutputs).narrow(1, 0, length),
+            attention.n_heads,
+        );
+        let total = (mixed * outputs).sum_dim_intlist(-1, true, None::<Kind>);
+        // [key head, group, target, query, ..]
+        let by_target = |x: &Tensor| group(x).permute([1, 2, 0, 3, 4]);
+        let (mixed, total) = (by_target(mixed), by_target(&total));
+        let zeros = || {
+            let size = [heads, targets, self.n_positions, attention.head_dim];
+            Tensor::zeros(size, (mixed.kind(), mixed.device()))
+        };
+        let (mut of_query, of_key, of_value) = (Vec::new(), zeros(), zeros());
+        let add = |sum: &Tensor, part: Tensor| drop(sum.narrow(2, 0, part.size()[2]).g_add_(&part));
+        for start in (0..length).step_by(BLOCK) {
+            let n = (BLOCK as i64).min(length - start);
+            let keys = (start + n).min(self.n_positions);
+            let cut = |x: &Tensor| x.narrow(1, 0, keys);
+            let (key, value) = (cut(&key), cut(&value));
+            let pattern = pattern.narrow(2, start, n).narrow(3, 0, keys); // [key head, group, query, key]
+            let query = query.narrow(2, start, n);
+            let mixed = mixed.narrow(3, start, n).contiguous();
+            let rows = [heads, per_group * targets * n, -1];
+            let by_row = [heads, per_group, targets, n, keys];
+            let mut of_scores = mixed.reshape(rows).matmul(&value.transpose(1, 2)).reshape(by_row);
+            of_scores -= total.narrow(3, start, n);
+            of_scores *= (&pattern * attention.scale).unsqueeze(2);
+            if let Some(cap) = attention.soft_cap {
+                let uncapped = query.matmul(&key.unsqueeze(1).transpose(-2, -1)) * (attention.scale / cap);
+                let slope: Tensor = 1.0 - uncapped.tanh().square();
+                of_scores *= slope.unsqueeze(2);
+            }
+            let back = of_scores.reshape(rows).matmul(&key);
+            of_query.push(back.reshape([heads, per_group, targets, n, -1]));
+            let back = of_scores.transpose(-2, -1).matmul(&query.unsqueeze(2)); // [key head, group, target, key, head_dim]
+            add(&of_key, back.sum_dim_intlist(1, false, None::<Kind>));
+            // All targets beside each other, since the pattern is the same for them.
+            let beside = mixed.transpose(2, 3).reshape([heads, per_group, n, -1]);
+            let back = pattern
+                .transpose(-2, -1)
+                .matmul(&beside)
+                .sum_dim_intlist(1, false, None::<Kind>);
+            let back = back.reshape([heads, keys, targets, -1]).transpose(1, 2); // [key head, target, key, head_dim]
+            add(&of_value, back);
+        }
+        let of_query = Tensor::cat(&of_query, 3).permute([2, 0, 1, 3, 4]).flatten(1, 2);
+        (of_query, of_key.transpose(0, 1), of_value.transpose(0, 1))
     }
 
     fn turn_back(&self, query: Tensor, key: Tensor) -> (Tensor, Tensor) {
@@ -145,6 +214,9 @@ impl Layer<'_> {
         }
     }
 }
+
+/// Queries that go together: of a long text a block has half of the keys on average.
+const BLOCK: usize = 256;
 
 /// `[target, head, position, head_dim]` to `[target, position, heads · head_dim]`.
 fn join_heads(x: &Tensor) -> Tensor {

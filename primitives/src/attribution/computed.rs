@@ -81,8 +81,27 @@ pub(super) fn faithfulness(
     }
     let attribution = attribution(passage, targets, options)?.attribution;
     let loaded = passage.model().loaded()?;
+    // Random orders are the same for every attribution of the same sources.
+    let alike = |known: &&Measurement| {
+        known.targets == targets && known.how == *how && known.options.start_token == options.start_token
+    };
+    let known = kept
+        .measured
+        .borrow()
+        .iter()
+        .find(alike)
+        .map(|known| Rc::clone(&known.faithfulness));
     let found = passage.watched(|watch| {
-        ecco_explain::faithfulness(&loaded, passage.input(), targets, &attribution, how, watch)
+        let input = passage.input();
+        ecco_explain::faithfulness(
+            &loaded,
+            input,
+            targets,
+            &attribution,
+            how,
+            known.as_deref(),
+            watch,
+        )
     })??;
     let are_there = found.targets.iter().all(|check| check.full.is_finite());
     reading::about_numbers(passage.model(), are_there)?;
