@@ -47,7 +47,11 @@ pub enum Error {
     WeightsElsewhere { folder: PathBuf, found: Vec<String> },
 
     #[error("{} has no weights that are read here, only {}", folder.display(), found.join(", "))]
-    WeightsUnread { folder: PathBuf, found: Vec<String>, model: Option<PathBuf> },
+    WeightsUnread {
+        folder: PathBuf,
+        found: Vec<String>,
+        model: Option<PathBuf>,
+    },
 
     #[error("{} is a link to {}, which is not there", path.display(), target.display())]
     Dangling { path: PathBuf, target: PathBuf },
@@ -79,10 +83,22 @@ pub enum Error {
     Unquantized { file: String, name: String },
 
     #[error("{file}: {name} is stored as {dtype}; expected F32, F16, BF16 or F64")]
-    NotNumbers { file: String, name: String, dtype: String },
+    NotNumbers {
+        file: String,
+        name: String,
+        dtype: String,
+    },
 
-    #[error("{file}: {name} is stored as {dtype}, as {method} quantizes it, and there is no {scales} to make numbers of it")]
-    NoScale { file: String, name: String, dtype: String, method: &'static str, scales: String },
+    #[error(
+        "{file}: {name} is stored as {dtype}, as {method} quantizes it, and there is no {scales} to make numbers of it"
+    )]
+    NoScale {
+        file: String,
+        name: String,
+        dtype: String,
+        method: &'static str,
+        scales: String,
+    },
 
     #[error("{model} was loaded without an adapter")]
     NoAdapter { model: String },
@@ -271,12 +287,9 @@ impl Diagnostic for Error {
             Self::NoBase { .. } => {
                 "load the model that the adapter is for, by folder or hub id, and name the adapter beside it".into()
             }
-            Self::NotNumbers { .. } => "weights of this type are those of a quantized model whose config.json says no more that it \
-                 is one: take its own config.json, or the model that it was made from"
-                .into(),
-            Self::NoScale { .. } => "the checkpoint is not whole: take all its files, or the model that it was made from, which \
-                 is not quantized"
-                .into(),
+            Self::NotNumbers { .. } => "such weights are those of a quantized model whose config.json says so no more: take its own, or \
+                 the model that it was made from".into(),
+            Self::NoScale { .. } => "the checkpoint is not whole: take all its files, or the model that it was made from".into(),
             Self::Unquantized { .. } => {
                 "copy or download config.json again, or the model that it was made from".into()
             }
@@ -344,6 +357,7 @@ impl Diagnostic for Error {
             | Self::FileMissing { .. }
             | Self::TokenizerMissing { .. }
             | Self::WeightsElsewhere { .. }
+            | Self::WeightsUnread { .. }
             | Self::Dangling { .. } => Kind::File,
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Kind::File,
             Self::Hub(error) => error.kind(),

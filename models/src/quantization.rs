@@ -180,7 +180,10 @@ fn no_scale(weight: &StoredWeight, method: &Method, family: &Family) -> Option<E
     };
     let is_weight = matches!(family.weight_name(&weight.name), WeightName::Canonical(_));
     let module = weight.name.strip_suffix(".weight").unwrap_or(&weight.name);
-    let scales = method.schemes.iter().map(|scheme| format!("{module}{}", scheme.marker));
+    let scales = method
+        .schemes
+        .iter()
+        .map(|scheme| format!("{module}{}", scheme.marker));
     (is_weight && kind_of(dtype).is_none()).then(|| Error::NoScale {
         file: weight.file.name.clone(),
         name: weight.name.clone(),

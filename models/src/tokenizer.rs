@@ -111,7 +111,11 @@ impl Tokenizer {
     fn of_numbered(inner: HfTokenizer, numbered: Numbered) -> Self {
         let added = numbered.added.iter();
         Self {
-            special: added.clone().filter(|(_, special)| *special).map(|(id, _)| *id).collect(),
+            special: added
+                .clone()
+                .filter(|(_, special)| *special)
+                .map(|(id, _)| *id)
+                .collect(),
             added: added.map(|(id, _)| *id).collect(),
             byte_table: HashMap::new(),
             source: None,

@@ -153,11 +153,16 @@ fn links_are_followed_wherever_they_lead() {
             ("chain", "links/"),
         ] {
             let snapshot = folder.path().join(format!("snapshots/{what}"));
-            for made in [&snapshot, &folder.path().join("blobs"), &folder.path().join("links")] {
+            for made in [
+                &snapshot,
+                &folder.path().join("blobs"),
+                &folder.path().join("links"),
+            ] {
                 std::fs::create_dir_all(made).expect("a folder");
             }
             for file in ["config.json", "tokenizer.json", "model.safetensors"] {
-                std::fs::copy(folder.path().join(file), folder.path().join("blobs").join(file)).expect("copied");
+                std::fs::copy(folder.path().join(file), folder.path().join("blobs").join(file))
+                    .expect("copied");
                 let _ = symlink(format!("../blobs/{file}"), folder.path().join("links").join(file));
                 let to = match Path::new(target).is_absolute() {
                     true => Path::new(target).join(file),
@@ -181,7 +186,11 @@ fn links_are_followed_wherever_they_lead() {
             &Default::default(),
             &mut ecco_interpreter::unwatched,
         );
-        assert_same(&said(&model.expect("it loads")), &expected, "a folder that is a link");
+        assert_same(
+            &said(&model.expect("it loads")),
+            &expected,
+            "a folder that is a link",
+        );
     }
 }
 

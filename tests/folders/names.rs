@@ -147,7 +147,8 @@ fn a_shared_matrix_may_have_any_of_its_names() {
         folder.edit(|tensors| drop(tensors.remove(head)));
         let expected = said(&loaded(&folder));
         let embedding = embedding(&folder);
-        let is_both = ["t5", "mt5", "bart", "mbart", "pegasus", "marian", "m2m_100"].contains(&family.as_str());
+        let is_both =
+            ["t5", "mt5", "bart", "mbart", "pegasus", "marian", "m2m_100"].contains(&family.as_str());
         let prefix = embedding.strip_suffix("shared.weight").unwrap_or_default();
         let sides = ["encoder", "decoder"].map(|side| format!("{prefix}{side}.embed_tokens.weight"));
         let others = if is_both { &sides[..] } else { &[] };
@@ -315,8 +316,13 @@ fn tokens_that_other_files_add_are_told_by_their_text_too() {
         folder.write(file, text.to_string());
         let model = loaded(&folder);
         let error = Input::new(&model, "a <image> b", None).err();
-        let error = error.or_else(|| model.logits(&model.tokenizer().encode("a <image>").expect("a text")).err());
-        let said = "token 384, \"<image>\", is none of the model's 384 tokens: its embedding has no row for it";
+        let error = error.or_else(|| {
+            model
+                .logits(&model.tokenizer().encode("a <image>").expect("a text"))
+                .err()
+        });
+        let said =
+            "token 384, \"<image>\", is none of the model's 384 tokens: its embedding has no row for it";
         assert_eq!(error.expect("it has no row").to_string(), said, "{file}");
     }
 }
@@ -458,7 +464,11 @@ fn small_numbers_without_scales_are_told_and_not_called_damaged() {
     for (method, dtype, scales) in [
         ("fp8", "F8_E4M3", ".weight_scale_inv or {}.weight_scale"),
         ("bitsandbytes", "I8", ".SCB or "),
-        ("compressed-tensors", "F8_E4M3", ".weight_packed or {}.weight_scale"),
+        (
+            "compressed-tensors",
+            "F8_E4M3",
+            ".weight_packed or {}.weight_scale",
+        ),
     ] {
         let folder = Folder::copy("llama");
         let name = folder.a_matrix();
@@ -469,7 +479,10 @@ fn small_numbers_without_scales_are_told_and_not_called_damaged() {
         });
         let error = open(&folder).err().expect("it is no number");
         let said = format!("model.safetensors: {name} is stored as {dtype}");
-        assert_eq!(error.to_string(), format!("{said}; expected F32, F16, BF16 or F64"));
+        assert_eq!(
+            error.to_string(),
+            format!("{said}; expected F32, F16, BF16 or F64")
+        );
         assert!(error.hint().expect("a hint").contains("quantized"));
         set(&folder, "quantization_config", json!({"quant_method": method}));
         let error = open(&folder).err().expect("there is no scale");
@@ -477,6 +490,11 @@ fn small_numbers_without_scales_are_told_and_not_called_damaged() {
         let scales = format!("{module}{}", scales.replace("{}", module));
         let expected = format!("{said}, as {method} quantizes it, and there is no {scales}");
         assert!(error.to_string().starts_with(&expected), "{error}");
-        assert!(error.hint().expect("a hint").contains("the model that it was made from"));
+        assert!(
+            error
+                .hint()
+                .expect("a hint")
+                .contains("the model that it was made from")
+        );
     }
 }

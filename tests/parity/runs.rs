@@ -119,7 +119,9 @@ fn most_models_take_their_texts_side_by_side() {
 /// Against transformers, for models of two stacks: those of one are compared elsewhere by the same code.
 #[test]
 fn logits_and_attention_of_encoder_decoders() {
-    for name in ["t5", "flan-t5", "mt5", "bart", "mbart", "pegasus", "marian", "m2m_100"] {
+    for name in [
+        "t5", "flan-t5", "mt5", "bart", "mbart", "pegasus", "marian", "m2m_100",
+    ] {
         let (model, reference) = (
             model(&format!("families/{name}"), "float32"),
             Reference::open(&format!("families/{name}")),

@@ -218,14 +218,22 @@ fn a_text_is_in_the_language_that_is_asked_for() {
         ("m2m_100", "fr", "de"),
     ] {
         let tokenizer = read(name);
-        let id = |code: &str| tokenizer.language(code).unwrap_or_else(|| panic!("{name} has {code}"));
+        let id = |code: &str| {
+            tokenizer
+                .language(code)
+                .unwrap_or_else(|| panic!("{name} has {code}"))
+        };
         let ids = tokenizer.encode("the garden").unwrap();
         assert!(ids.contains(&id(own)), "{name}: {ids:?}");
         let swapped: Vec<u32> = ids
             .iter()
             .map(|&token| if token == id(own) { id(other) } else { token })
             .collect();
-        assert_eq!(tokenizer.encode_in(other, "the garden").unwrap(), swapped, "{name}");
+        assert_eq!(
+            tokenizer.encode_in(other, "the garden").unwrap(),
+            swapped,
+            "{name}"
+        );
         let ends = tokenizer.ends().unwrap();
         assert_eq!(ends.before + ends.behind, 2, "{name}");
         let error = tokenizer.encode_in("xx", "the garden").unwrap_err().to_string();
@@ -257,5 +265,12 @@ fn numbered_pieces_go_on_behind_a_text() {
     );
     assert_eq!(tokenizer.decode(&[start, rest].concat()), "the garden");
     assert_eq!(tokenizer.decode(&whole), "the garden");
-    assert_eq!(tokenizer.tokens(&whole).iter().map(|token| token.text.as_str()).collect::<String>(), "the garden");
+    assert_eq!(
+        tokenizer
+            .tokens(&whole)
+            .iter()
+            .map(|token| token.text.as_str())
+            .collect::<String>(),
+        "the garden"
+    );
 }

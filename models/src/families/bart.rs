@@ -237,7 +237,10 @@ pub(super) const M2M_100: Family = Family {
         bart(file, &m2m_100)
     },
     // Older files have the sines, which are the same for all models.
-    ignored: &["encoder.embed_positions.weights", "decoder.embed_positions.weights"],
+    ignored: &[
+        "encoder.embed_positions.weights",
+        "decoder.embed_positions.weights",
+    ],
     ..BART
 };
 
@@ -339,6 +342,13 @@ fn stack(file: &ConfigFile, relative: &Relative, side: &str, causal: bool) -> Re
             bias: relative.head_bias,
             ..Head::new(file.flag_or("tie_word_embeddings", true)?)
         },
-        ..standard::sized(relative.model_type, hidden_size, n_layers, n_heads, head_dim, norm)
+        ..standard::sized(
+            relative.model_type,
+            hidden_size,
+            n_layers,
+            n_heads,
+            head_dim,
+            norm,
+        )
     })
 }

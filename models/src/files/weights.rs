@@ -202,10 +202,14 @@ fn unread(folder: &Path) -> Error {
     let mut found = names_in(folder);
     found.retain(|name| is_other(name));
     let mut model = None;
-    let folders = names_in(folder).into_iter().map(|name| (folder.join(&name), name));
+    let folders = names_in(folder)
+        .into_iter()
+        .map(|name| (folder.join(&name), name));
     for (inner, name) in folders.filter(|(path, _)| path.is_dir()).take(MOST_BELOW) {
         let names = names_in(&inner);
-        let file = names.iter().find(|name| is_weights(Path::new(name)) || is_other(name));
+        let file = names
+            .iter()
+            .find(|name| is_weights(Path::new(name)) || is_other(name));
         if let Some(file) = file {
             found.push(format!("{name}/{file}"));
             let is_model = inner.join("config.json").is_file() && is_weights(Path::new(file));

@@ -18,7 +18,8 @@ impl Tokenizer {
     /// # Errors
     /// For a language that is none of the tokenizer's, and where it has none.
     pub fn language_of(&self, option: &'static str, code: &str) -> Result<u32> {
-        self.language(code).ok_or_else(|| refuse(option, format!("{code:?}"), self.without_language()))
+        self.language(code)
+            .ok_or_else(|| refuse(option, format!("{code:?}"), self.without_language()))
     }
 
     /// The ids of a text in a language.
@@ -49,7 +50,9 @@ impl Tokenizer {
 
     fn without_language(&self) -> String {
         let texts = self.added.iter().filter_map(|id| self.written(*id));
-        let mut known: Vec<String> = texts.filter_map(|text| language(&text).map(str::to_owned)).collect();
+        let mut known: Vec<String> = texts
+            .filter_map(|text| language(&text).map(str::to_owned))
+            .collect();
         known.sort();
         let n_more = known.len().saturating_sub(MOST_SHOWN);
         known.truncate(MOST_SHOWN);
@@ -64,13 +67,16 @@ impl Tokenizer {
     }
 
     fn is_told_by_text(&self) -> bool {
-        self.numbered.as_ref().is_some_and(super::Numbered::is_told_by_text)
+        self.numbered
+            .as_ref()
+            .is_some_and(super::Numbered::is_told_by_text)
     }
 }
 
 /// The language that a token stands for: `fr_XX` (mBART), `fra_Latn` (NLLB), the `fr` of `__fr__` (M2M-100).
 fn language(token: &str) -> Option<&str> {
-    let is_code = |text: &str| (2..=3).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase());
+    let is_code =
+        |text: &str| (2..=3).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase());
     if let Some(code) = token.strip_prefix("__").and_then(|rest| rest.strip_suffix("__")) {
         return is_code(code).then_some(code);
     }

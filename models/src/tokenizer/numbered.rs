@@ -92,7 +92,11 @@ impl Numbered {
             ids.entry(format!("__{language}__")).or_insert(id);
         }
         let usual: &[(&str, &str)] = match kind {
-            Kind::Marian => &[("eos_token", "</s>"), ("unk_token", "<unk>"), ("pad_token", "<pad>")],
+            Kind::Marian => &[
+                ("eos_token", "</s>"),
+                ("unk_token", "<unk>"),
+                ("pad_token", "<pad>"),
+            ],
             Kind::M2m100 => &[
                 ("bos_token", "<s>"),
                 ("eos_token", "</s>"),
@@ -159,13 +163,22 @@ impl Numbered {
         self.find(inner, &self.normalizer.behind(), text)
     }
 
-    fn find(&self, inner: &HfTokenizer, normalizer: &SentencePieceNormalizer, text: &str) -> Result<Vec<u32>> {
+    fn find(
+        &self,
+        inner: &HfTokenizer,
+        normalizer: &SentencePieceNormalizer,
+        text: &str,
+    ) -> Result<Vec<u32>> {
         let refused = |error: tokenizers::Error| refused_text(text, &error);
         let known = inner.get_added_vocabulary();
         let mut parts = known.extract_and_normalize(Some(normalizer), text);
         let model = inner.get_model();
         let tokenize = |part: &str| {
-            let at = if normalizer.knows_languages { language(part) } else { 0 };
+            let at = if normalizer.knows_languages {
+                language(part)
+            } else {
+                0
+            };
             let mut tokens: Vec<Token> = Vec::new();
             if at > 0 {
                 tokens.push(Token::new(0, part[..at].to_owned(), (0, at)));

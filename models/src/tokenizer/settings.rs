@@ -186,7 +186,9 @@ impl Settings {
         let token = |wanted: Option<bool>, name: &str, usual: &[&str]| {
             let named = self.named(name);
             let tokens = named.as_ref().map_or(usual, std::slice::from_ref).iter();
-            let (token, id) = tokens.copied().find_map(|token| Some((token, tokenizer.token_to_id(token)?)))?;
+            let (token, id) = tokens
+                .copied()
+                .find_map(|token| Some((token, tokenizer.token_to_id(token)?)))?;
             (wanted == Some(true)).then(|| (token.to_owned(), id))
         };
         let first = token(first, "bos_token", &["<s>", "<bos>"]);

@@ -184,7 +184,12 @@ mod tests {
 
     #[test]
     fn a_damaged_map_changes_nothing() {
-        for bytes in [&[][..], &[1], &[255, 255, 255, 255], &[4, 0, 0, 0, 255, 255, 255, 255]] {
+        for bytes in [
+            &[][..],
+            &[1],
+            &[255, 255, 255, 255],
+            &[4, 0, 0, 0, 255, 255, 255, 255],
+        ] {
             assert_eq!(CharMap::new(bytes).first("äb"), Some(("ä", 2)));
         }
     }

@@ -286,7 +286,10 @@ impl Words<'_> {
         };
         let special = |token: &str| json!({"SpecialToken": {"id": token, "type_id": 0}});
         let text = json!({"Sequence": {"id": "A", "type_id": 0}});
-        let (before, behind) = (first.iter().copied().map(special), last.iter().copied().map(special));
+        let (before, behind) = (
+            first.iter().copied().map(special),
+            last.iter().copied().map(special),
+        );
         let around: Vec<Value> = before.chain([text]).chain(behind).collect();
         let mut ids = Map::new();
         for &token in first.iter().chain(last) {

@@ -55,7 +55,11 @@ impl Words<'_> {
 
     pub(super) fn pegasus(&self, file: &str) -> Result<Value> {
         let offset = self.settings.number("offset").unwrap_or(PEGASUS_OFFSET).min(1000);
-        let sentence = self.settings.text("mask_token_sent").unwrap_or("<mask_1>").to_owned();
+        let sentence = self
+            .settings
+            .text("mask_token_sent")
+            .unwrap_or("<mask_1>")
+            .to_owned();
         let unused: Vec<String> = (2..offset).map(|number| format!("<unk_{number}>")).collect();
         let mut vocabulary: Vocabulary = vec![
             ((self.name)("pad_token", "<pad>"), 0.0),
