@@ -48,6 +48,7 @@ use crate::registry::Register;
 use crate::result::{known, show};
 use crate::session::resolver::Imports;
 use ecco_interpreter::{Cell, CellError, Completeness, Completions, Interpreter, Interrupt, Output};
+use ecco_widgets::stop;
 
 /// The stack a thread needs to run sessions. Scripts may nest calls and expressions deeply, and values
 /// deeper still: those are freed level by level ([`memory::MOST_CONTAINERS`]). It is address space; only
@@ -218,11 +219,16 @@ impl Session {
             .container_limit
             .set(self.most_containers.max(containers));
         self.state.least_free.set(memory::least_free());
-        let result = catch_unwind(AssertUnwindSafe(|| work(self)));
+        let interrupt = self.state.interrupt.clone();
+        let result = catch_unwind(AssertUnwindSafe(|| stop::listening(&interrupt, || work(self))));
         self.state.end_cell();
         match result {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(self.cell_error(&error, source)),
+            Err(panic) if stop::is_stopped(&*panic) => {
+                let interrupted = ScriptError::interrupted().raise_at(rhai::Position::new(1, 1));
+                Err(self.cell_error(&interrupted, source))
+            }
             Err(panic) => Err(panic_error(panic, source)),
         }
     }
