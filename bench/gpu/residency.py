@@ -17,6 +17,8 @@ SLACK = 64 * MB
 WORKSPACES = 192 * MB
 # From Ctrl-C to the error.
 MOST_SECONDS = 1.0
+# Seconds that each part may take in any case.
+ENOUGH = 40
 # Room that is left for a piece of work that needs more.
 TIGHT = 192 * MB
 # The same on the processor: a cell ends by itself where less than 256 MB are free.
@@ -134,14 +136,15 @@ def residency(bench: Bench, step: Step):
     interrupts(bench, step, small_folder)
 
 
-def part(bench: Bench, step: Step, what: str, work, share: float = 0.35):
-    """What goes wrong in one, or hangs, leaves the others their turn: it has a share of the time that is left."""
+def part(bench: Bench, step: Step, what: str, work):
+    """What goes wrong in one, or hangs, leaves the others their turn: it has a third of the time that is left, if that is enough."""
     whole, left = step.until, step.left()
-    step.until = time.monotonic() + share * left
+    limit = min(left, max(left / 3, ENOUGH))
+    step.until = time.monotonic() + limit
     try:
         work()
     except Late:
-        step.add(what, None, not_done_in=f"{share * left:.0f} s")
+        step.add(what, None, not_done_in=f"{limit:.0f} s")
     except Exception as error:  # noqa: BLE001
         step.add(f"{what} runs through", False, error=f"{type(error).__name__}: {error}"[-500:])
     finally:
@@ -264,7 +267,10 @@ def interrupts(bench: Bench, step: Step, folder):
     for kind, work in KINDS.items():
         script = filled(INTERRUPTED.replace("WORK", work), bench, **values)
         part(
-            step, f"interrupt: {kind}", lambda kind=kind, script=script: interrupt(bench, step, kind, script)
+            bench,
+            step,
+            f"interrupt: {kind}",
+            lambda kind=kind, script=script: interrupt(bench, step, kind, script),
         )
 
 

@@ -57,21 +57,21 @@ fn what_cannot_be_is_an_error_of_the_cell() {
         stderr.contains("ImportError") && stderr.contains("ulimit -f"),
         "{stderr}"
     );
-    let (_, stderr, status) = run_after("ulimit -v 400000", LOAD);
-    assert_eq!(status, Some(1), "{stderr}");
-    assert!(
-        stderr.contains("ulimit -v") || stderr.contains("MemoryError"),
-        "{stderr}"
-    );
+    for limit in [400_000, 700_000, 1_200_000, 1_500_000] {
+        let (_, stderr, status) = run_after(&format!("ulimit -v {limit}"), LOAD);
+        assert_eq!(status, Some(1), "{limit}: {stderr}");
+        assert!(stderr.contains("ulimit -v"), "{limit}: {stderr}");
+    }
 }
 
 /// Runs that are kept hold memory that scripts are not counted for.
 #[test]
 fn runs_that_are_kept_end_as_an_error_before_there_is_no_memory() {
-    let script = "let lm = ecco::from_pretrained(\"demo\");\nlet all = [];\nlet texts = [];\n\
-                  for i in 0..40 { texts.push(\"She said that it was there, \" + i + \" and that she knew the way to it.\"); }\n\
-                  loop { all.push(lm.run(texts)); }\n";
-    let (_, stderr, status) = run_after("ulimit -v 3500000", script);
+    // The same text many times; of each run every site is kept.
+    let script = "let lm = ecco::from_pretrained(\"demo\");\nlet all = [];\n\
+                  let text = \"She said that it was there. \";\ntext += text;\ntext += text;\ntext += text;\ntext += text;\n\
+                  loop { all.push(lm.run([text, text, text, text])); }\n";
+    let (_, stderr, status) = run_after("ulimit -v 2200000", script);
     assert_eq!(status, Some(1), "{stderr}");
     assert!(stderr.contains("MemoryError"), "{stderr}");
 }

@@ -10,12 +10,13 @@ mod process;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::guard;
 use ecco_interpreter::is_interrupted;
 
-pub(crate) use process::{Bounds, in_process};
+pub(crate) use process::{Bounds, held, in_process};
 
 /// How often an interrupt is looked for.
 const POLL: Duration = Duration::from_millis(20);
@@ -45,18 +46,29 @@ pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Fault> {
     guard::quietly(|| catch_unwind(AssertUnwindSafe(work))).map_err(|panic| Fault::Panic(words(&*panic)))
 }
 
-/// Runs it on a thread. One that is interrupted goes on to its end there, and what it gives is dropped.
+/// Runs it on a thread. One that is interrupted goes on to its end there, and what it gives is dropped. Where no thread
+/// can be had, it runs here.
 pub(crate) fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Fault> {
     let (sender, results) = sync_channel(1);
+    // Kept outside of the thread, as one that cannot be started takes with it what it was to do.
+    let work = Arc::new(Mutex::new(Some(work)));
+    let take = |work: &Mutex<Option<_>>| work.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let its = Arc::clone(&work);
     let run = move || {
-        // Nobody is left to tell after an interrupt.
-        let _ = sender.send(caught(work));
+        if let Some(work) = take(&its) {
+            // Nobody is left to tell after an interrupt.
+            let _ = sender.send(caught(work));
+        }
     };
     let thread = std::thread::Builder::new()
         .name("library".to_owned())
         .stack_size(STACK)
         .spawn(run);
-    thread.map_err(Fault::NoProcess)?;
+    if thread.is_err()
+        && let Some(work) = take(&work)
+    {
+        return caught(work);
+    }
     loop {
         match results.recv_timeout(POLL) {
             Ok(result) => return result,

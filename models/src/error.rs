@@ -317,12 +317,9 @@ impl Diagnostic for Error {
             Self::NoBase { .. } => {
                 "load the model that the adapter is for, by folder or hub id, and name the adapter beside it".into()
             }
-            Self::NotNumbers { .. } => "weights of this type are those of a quantized model whose config.json says no more that it \
-                 is one: take its own config.json, or the model that it was made from"
-                .into(),
-            Self::NoScale { .. } => "the checkpoint is not whole: take all its files, or the model that it was made from, which \
-                 is not quantized"
-                .into(),
+            Self::NotNumbers { .. } => "such weights are those of a quantized model whose config.json says so no more: take its own, or \
+                 the model that it was made from".into(),
+            Self::NoScale { .. } => "the checkpoint is not whole: take all its files, or the model that it was made from".into(),
             Self::Unquantized { .. } => {
                 "copy or download config.json again, or the model that it was made from".into()
             }
@@ -393,6 +390,7 @@ impl Diagnostic for Error {
             | Self::FileMissing { .. }
             | Self::TokenizerMissing { .. }
             | Self::WeightsElsewhere { .. }
+            | Self::WeightsUnread { .. }
             | Self::Dangling { .. } => Kind::File,
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Kind::File,
             Self::Hub(error) => error.kind(),

@@ -18,7 +18,10 @@ pub fn open() -> Result<()> {
     let mut is_open = IS_OPEN.lock().unwrap_or_else(PoisonError::into_inner);
     if !*is_open {
         #[cfg(libtorch_on_demand)]
-        on_demand::open()?;
+        {
+            ensure_room()?;
+            on_demand::open()?;
+        }
         if dlopen(c"libcuda.so.1", libc::RTLD_LAZY).is_ok() {
             // Without it there is no GPU, which is what the device option then says.
             let _ = dlopen(CUDA_HALF, libc::RTLD_LAZY);
@@ -30,6 +33,35 @@ pub fn open() -> Result<()> {
 }
 
 const CUDA_HALF: &CStr = c"libtorch_cuda.so";
+
+/// Address space that libtorch and its threads take, in bytes.
+#[cfg(libtorch_on_demand)]
+const NEEDED: u64 = 700 << 20;
+
+/// Refuses to open it where a shell leaves it no room (`ulimit -v`): it and what comes after end the process there.
+#[cfg(libtorch_on_demand)]
+fn ensure_room() -> Result<()> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: a limit to write to.
+    let known = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) } == 0;
+    if !known || limit.rlim_cur == libc::RLIM_INFINITY {
+        return Ok(());
+    }
+    let left = limit.rlim_cur.saturating_sub(crate::apart::held().unwrap_or(0));
+    match left < NEEDED {
+        true => Err(Error::NoLibtorch {
+            reason: format!(
+                "cannot allocate memory: it needs {} of address space, and {} are left",
+                crate::error::format_bytes(NEEDED),
+                crate::error::format_bytes(left)
+            ),
+        }),
+        false => Ok(()),
+    }
+}
 
 /// Whether cuDNN's convolutions of float32 may round their factors to TF32's 10 bits, a thousand times coarser: libtorch
 /// lets them by itself. Its matrix products are exact by default.

@@ -295,7 +295,7 @@ fn completes_values_of_options_inside_texts() {
         );
         assert_eq!(
             names(n, "ecco::from_pretrained(\"demo\", #{verbose: false, dtype: \"|"),
-            ["float32", "float16", "bfloat16"]
+            ["float32", "float16", "bfloat16", "stored"]
         );
         assert_eq!(
             names(n, "ecco::from_pretrained(\"demo\", #{device: \"cp|"),

@@ -241,6 +241,11 @@ pub(crate) const DAMAGES: &[(&str, Damage)] = &[
         folder.remove("model.safetensors");
         strings(&["has no model.safetensors"])
     }),
+    ("a page in the place of a PyTorch file", |folder| {
+        folder.remove("model.safetensors");
+        folder.write("pytorch_model.bin", "<!DOCTYPE html><p>Not found</p>");
+        strings(&["pytorch_model.bin: not a PyTorch file: it begins with \"<!DOCTYP\""])
+    }),
     ("a PyTorch file that is none", |folder| {
         folder.remove("model.safetensors");
         folder.write("pytorch_model.bin", "PK");

@@ -33,6 +33,9 @@ fn options(generate: usize) -> GenerateOptions {
     }
 }
 
+/// Does something to a file.
+type Change = fn(&Path);
+
 /// A model of each format in a folder of its own, and the file with its weights.
 fn of_each_format() -> Vec<(Folder, PathBuf, PathBuf)> {
     let of = |file: &str, open: Option<&str>| {
@@ -76,7 +79,7 @@ fn assert_told(what: &str, result: Result<(), Error>, file: &Path) {
 #[test]
 fn weights_that_are_cut_or_written_to_while_they_are_used_are_an_error() {
     let _alone = one_at_a_time();
-    let changes: [(&str, fn(&Path)); 2] = [("cut", truncate), ("written", write_in_place)];
+    let changes: [(&str, Change); 2] = [("cut", truncate), ("written", write_in_place)];
     for (change, apply) in changes {
         for (folder, path, file) in of_each_format() {
             let of = |what: &str| format!("{} {change}, {what}", file.display());
@@ -136,8 +139,7 @@ fn what_is_no_file_of_a_sane_size_is_refused_at_once() {
         "chat_template.jinja",
         "model.safetensors",
     ];
-    type Replace = fn(&Path);
-    let replaced: [(&str, Replace); 5] = [
+    let replaced: [(&str, Change); 5] = [
         ("a pipe", pipe),
         ("a device", |path| symlink("/dev/zero", path).expect("a link")),
         ("the kernel's log", |path| {

@@ -343,7 +343,9 @@ fn languages_are_asked_for_as_transformers_does() {
         let name = translation["tokenizer"].as_str().expect("a name");
         let folder = std::env::temp_dir().join(format!("ecco-languages-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
-        let family = fixtures().join("families").join(name.split('-').next().expect("a family"));
+        let family = fixtures()
+            .join("families")
+            .join(name.split('-').next().expect("a family"));
         let copy = |from: &std::path::Path, is_wanted: fn(&str) -> bool| {
             for entry in std::fs::read_dir(from).expect("the fixture") {
                 let entry = entry.expect("readable");

@@ -16,7 +16,11 @@ from make_families import OUT as FAMILIES
 
 N = 90  # the models' context is 40
 CAUSAL = ["bloom", "falcon-rw", "llama", "llama-3.1", "llama-yarn", "llama-dynamic", "phi3-longrope", "gpt_neox", "gemma2"]
-KINDS = {AutoModelForCausalLM: CAUSAL, AutoModelForMaskedLM: ["deberta-v3", "modernbert"], AutoModelForSeq2SeqLM: ["t5", "mt5"]}
+KINDS = {
+    AutoModelForCausalLM: CAUSAL,
+    AutoModelForMaskedLM: ["deberta-v3", "modernbert"],
+    AutoModelForSeq2SeqLM: ["t5", "mt5", "m2m_100"],
+}
 
 
 def main():

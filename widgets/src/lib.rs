@@ -11,6 +11,8 @@
 //! - [`score`]: how surprising a text's tokens are to a model
 //! - [`tokens`], [`progress`], [`model_card`], [`tensor_summary`]: small static ones
 //!
+//! [`stop`]: views that take long can be interrupted.
+//!
 //! A result is also a JSON document ([`schemas`], [`reference`](mod@reference)); its page holds the same, long rows packed.
 //!
 //! A view's HTML is complete without scripts. Where a script may run, it clones that HTML into a shadow root
@@ -20,6 +22,7 @@
 
 mod kit;
 pub mod reference;
+pub mod stop;
 mod views;
 
 pub use kit::Explorable;

@@ -72,6 +72,11 @@ impl MethodOutput {
 
     /// A row for each target; `n_sources` says how long each is, `adds_up` whether what is promised is to be kept.
     pub(super) fn rows(self, aggregation: Aggregation, n_sources: &[usize], adds_up: bool) -> Vec<Row> {
+        let is_difference = matches!(self.contributions, Contributions::Tokens(_));
+        let nothing = |n_sources: usize| match is_difference {
+            true => NO_DIFFERENCE * n_sources as f64,
+            false => NOTHING,
+        };
         let (scores, signed) = match self.contributions {
             Contributions::Embeddings(x) => {
                 let signed = x.sum_dim_intlist(-1, false, Kind::Double);
@@ -95,7 +100,7 @@ impl MethodOutput {
             let value = self.values[i];
             let has_value = value.is_finite();
             Row {
-                scores: normalise(&scores, value),
+                scores: normalise(&scores, nothing(scores.len()) * value.abs()),
                 value,
                 baseline_value: self.baseline_values[i],
                 completeness: self.promised[i]
@@ -126,13 +131,14 @@ fn in_rows(numbers: Vec<f64>, width: usize, n_sources: &[usize]) -> Vec<Vec<f64>
 
 /// Below this part of a target's value, contributions together are what rounding leaves of none.
 const NOTHING: f64 = 1e-12;
+/// The same of each source, where contributions are differences of values in single precision.
+const NO_DIFFERENCE: f64 = 2.0 * f32::EPSILON as f64;
 
-/// Divides by the sum of the absolute values. A row of nothing, beside the target's value, is one of zeros; what is no
-/// number has no shares.
-fn normalise(row: &[f64], value: f64) -> Vec<f32> {
+/// Divides by the sum of the absolute values. A row of `nothing` or less is one of zeros; what is no number has no shares.
+fn normalise(row: &[f64], nothing: f64) -> Vec<f32> {
     let sum: f64 = row.iter().map(|value| value.abs()).sum();
-    match sum.is_finite() && value.is_finite() {
-        true if sum <= NOTHING * value.abs() => vec![0.0; row.len()],
+    match sum.is_finite() && nothing.is_finite() {
+        true if sum <= nothing => vec![0.0; row.len()],
         true => row.iter().map(|value| (value / sum) as f32).collect(),
         false => vec![f32::NAN; row.len()],
     }
@@ -169,9 +175,9 @@ mod tests {
         assert_eq!(normalise(&[1.0, -3.0], 0.5), [0.25, -0.75]);
         assert_eq!(normalise(&[0.0, 0.0], 0.0), [0.0, 0.0]);
         // What rounding leaves of a target that no source changes.
-        assert_eq!(normalise(&[1e-33, -2e-33], 0.01), [0.0, 0.0]);
+        assert_eq!(normalise(&[1e-33, -2e-33], 1e-14), [0.0, 0.0]);
         // A small target is one all the same.
-        assert_eq!(normalise(&[1e-33, 3e-33], 1e-32), [0.25, 0.75]);
+        assert_eq!(normalise(&[1e-33, 3e-33], 1e-44), [0.25, 0.75]);
         for (row, value) in [
             ([1.0, f64::NAN], 1.0),
             ([1.0, 2.0], f64::NAN),

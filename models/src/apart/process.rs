@@ -235,7 +235,7 @@ fn bound(what: libc::__rlimit_resource_t, most: u64) {
 }
 
 /// Bytes of address space that this process has.
-fn held() -> Option<u64> {
+pub(crate) fn held() -> Option<u64> {
     let pages: u64 = std::fs::read_to_string("/proc/self/statm")
         .ok()?
         .split(' ')

@@ -106,4 +106,27 @@ mod tests {
             io::ErrorKind::FileTooLarge
         );
     }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn another_users_file_is_an_error() {
+        let path = std::env::temp_dir().join(format!("ecco-private-{}", std::process::id()));
+        std::fs::write(&path, "mine").unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&path, mode).unwrap();
+        let other = path.clone();
+        let read = std::thread::spawn(move || {
+            // SAFETY: who this thread alone is to the file system: nobody, where it may say so.
+            unsafe { libc::setfsuid(65_534) };
+            read(&other, 100)
+        });
+        // SAFETY: only asks for a number.
+        let may_be_others = unsafe { libc::geteuid() } == 0;
+        let kind = read.join().unwrap().map_err(|error| error.kind());
+        std::fs::remove_file(path).unwrap();
+        match may_be_others {
+            true => assert_eq!(kind, Err(io::ErrorKind::PermissionDenied)),
+            false => assert_eq!(kind, Ok(b"mine".to_vec())),
+        }
+    }
 }

@@ -125,10 +125,10 @@ impl Step {
 
 /// Tokens that the step for a text of so many has room for: few lengths, so that few are made.
 fn capacity(max_length: usize, limit: Option<usize>) -> usize {
-    let room = match max_length {
-        ..=SHORTEST => SHORTEST,
-        ..=STRIDE => max_length.next_power_of_two(),
-        _ => max_length.next_multiple_of(STRIDE),
+    let room = if max_length <= STRIDE {
+        max_length.next_power_of_two().max(SHORTEST)
+    } else {
+        max_length.next_multiple_of(STRIDE)
     };
     room.min(limit.unwrap_or(room))
 }

@@ -43,6 +43,13 @@ pub(super) fn weights(file: &WeightFile) -> Result<Vec<StoredWeight<'_>>> {
         return Err(Error::BarePickle { file });
     }
     let found = read(bytes).map_err(|fault| match fault {
+        Fault::Damaged(_) if bytes.len() > 8 && !bytes.starts_with(b"PK") => Error::Damaged {
+            file: file.name.clone(),
+            reason: format!(
+                "not a PyTorch file: it begins with {:?}",
+                String::from_utf8_lossy(&bytes[..8])
+            ),
+        },
         Fault::Damaged(reason) => Error::Damaged {
             file: file.name.clone(),
             reason: format!("not a whole PyTorch file: {reason}"),

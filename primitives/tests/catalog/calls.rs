@@ -58,7 +58,7 @@ pub(crate) const VALUES: &[(&str, &str, &str)] = &[
     (
         "SideBySide",
         "sides",
-        "lm.score(\"ab cd\").compare(lm.intervene(#{scale: [#{layer: 0, factor: 2.0}]}).score(\"ab cd\"))",
+        "lm.score(\"ab cd\").compare(lm.intervene(#{scale: [#{layer: 0, site: \"mlp_output\", factor: 2.0}]}).score(\"ab cd\"))",
     ),
     ("ModelList", "models", "ecco::models()"),
     ("Tensor", "tensor", "run.at(\"mlp_inner\", 0)"),

@@ -11,14 +11,15 @@ fn interventions_on_top_of_each_other_end_with_an_error() {
         let mut notebook = Notebook::in_folder(folder.path());
         calls::define(&mut notebook, folder.path(), "ab cd ef");
         let chain = "let edited = lm; \
-                     for i in 0..10000 { edited = edited.intervene(#{scale: [#{layer: 0, factor: 1.0}]}); }";
+                     for i in 0..10000 { edited = edited.intervene(#{scale: [#{layer: 0, site: \"mlp_output\", factor: 1.0}]}); }";
         let error = notebook.error(chain);
         assert_eq!(error.name, "ValueError", "{}", error.value);
         assert!(error.value.contains("at most 1000"), "{}", error.value);
         assert_eq!(notebook.text("edited.interventions.len"), "1000");
         let same = "edited.score(text).ranks == lm.score(text).ranks";
         assert_eq!(notebook.text(same), "true");
-        let many = "let list = []; list.pad(1001, #{layer: 0}); lm.intervene(#{ablate: list})";
+        let many =
+            "let list = []; list.pad(1001, #{layer: 0, site: \"mlp_output\"}); lm.intervene(#{ablate: list})";
         assert_eq!(notebook.error(many).name, "ValueError");
     });
 }

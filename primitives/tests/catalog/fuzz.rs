@@ -20,8 +20,8 @@ const EXTREME: &str = r#"
 let kept = 42;
 let huge = ""; huge.pad(3000000, "ab c1,");
 let raw = blob(100000, 255);
-let me = [1]; let into_me = |x| { me.push(x); me.len() }; me.push(into_me);
-let map_of_me = #{}; let of_map = |x| { map_of_me.a = x; }; map_of_me.f = of_map;
+let me = [0, 0]; let into_me = || me; me[0] = into_me; me[1] = into_me;
+let map_of_me = #{}; let of_map = || map_of_me; map_of_me.f = of_map;
 let nest = []; for i in 0..10000 { nest = [nest]; }
 let maps = #{}; for i in 0..10000 { maps = #{a: maps}; }
 let closures = |x| x; for i in 0..2000 { let before = closures; closures = |x| before.call(x); }
@@ -89,9 +89,9 @@ const MAPS: &[&str] = &[
     "map_of_me",
     "#{layer: 9223372036854775807}",
     "#{\"\": ()}",
-    "#{ablate: [#{layer: 0}]}",
-    "#{add: [#{number: 1e308}]}",
-    "#{scale: [#{layer: 0, factor: (0.0/0.0)}]}",
+    "#{ablate: [#{layer: 0, head: 0}]}",
+    "#{add: [#{site: \"mlp_output\", number: 1e308}]}",
+    "#{scale: [#{layer: 0, head: 1, factor: (0.0/0.0)}]}",
     "#{ablate: me}",
     "#{patch: [#{from: gone}]}",
 ];
@@ -127,13 +127,13 @@ fn calls_with_extreme_values_are_errors_that_say_what_is_wrong() {
     on_session_thread(move || {
         let (folder, other) = (
             models::changed("gpt2-tiny", |_, _| ()),
-            models::changed("gpt2-untied", |_, _| ()),
+            models::changed("gpt2-tiny", |_, numbers| numbers.values[0] += 0.5),
         );
         let mut notebook = Notebook::in_folder(folder.path());
         calls::define(&mut notebook, folder.path(), "ab cd ef ab");
         let other = format!(
             "let other = ecco::from_pretrained(\"{}\", #{{verbose: false}}); let gone_output = other.score(\"ab cd\"); \
-             let edited = lm.intervene(#{{scale: [#{{layer: 0, factor: 1e30}}]}});",
+             let edited = lm.intervene(#{{scale: [#{{layer: 0, site: \"mlp_output\", factor: 1e30}}]}});",
             other.path().display()
         );
         notebook.run(&other).result.expect("another model");
@@ -176,7 +176,7 @@ impl Report {
         });
         let ended = notebook.run(code).result;
         let at = Instant::now();
-        drop(done.send(()));
+        let _ = done.send(());
         let asked = timer.join().expect("it waits");
         notebook.interrupt.clear();
         let waited = asked.map_or(Duration::ZERO, |asked| at.saturating_duration_since(asked));

@@ -85,7 +85,7 @@ fn interrupted(notebook: &mut Notebook, code: &str) -> (Result<(), CellError>, D
     // What is shown is computed then.
     let ended = notebook.run(code).result.map(|_| ());
     let at = (Instant::now(), time_of(clock));
-    drop(done.send(()));
+    let _ = done.send(());
     let asked = timer.join().expect("it waits");
     notebook.interrupt.clear();
     match asked {

@@ -75,7 +75,7 @@ pub(crate) fn large() -> TempDir {
     let mut state = 1_u64;
     let mut random = |shape: &[usize], scale: f32, centre: f32| Numbers {
         shape: shape.to_vec(),
-        values: (0..shape.iter().product())
+        values: (0..shape.iter().product::<usize>())
             .map(|_| {
                 // Knuth's generator: any numbers will do.
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

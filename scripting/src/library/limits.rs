@@ -56,6 +56,7 @@ pub mod functions {
         Ok(both)
     }
 
+    /// Adds another array's items at the end.
     #[rhai_fn(name = "+=", name = "append", return_raw)]
     pub fn append_array(ctx: NativeCallContext, array: &mut Array, more: Array) -> RhaiResult<()> {
         super::checked_array(&ctx, [array, &more])?;
@@ -69,6 +70,7 @@ pub mod functions {
         Ok([a.as_slice(), b.as_slice()].concat())
     }
 
+    /// Adds another blob's bytes at the end.
     #[rhai_fn(name = "+=", name = "append", return_raw)]
     pub fn append_blob(ctx: NativeCallContext, blob: &mut Blob, more: Blob) -> RhaiResult<()> {
         super::checked_sum(&ctx, blob.len(), more.len())?;

@@ -54,6 +54,7 @@ pub mod functions {
         super::added(&ctx, a.to_string().into(), b)
     }
 
+    /// Adds a text at the end.
     #[rhai_fn(name = "+=", name = "append", return_raw)]
     pub fn append(ctx: NativeCallContext, string: &mut ImmutableString, more: &str) -> RhaiResult<()> {
         checked_sum(&ctx, string.len(), more.len())?;

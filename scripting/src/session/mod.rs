@@ -48,6 +48,7 @@ use crate::registry::Register;
 use crate::result::{known, show};
 use crate::session::resolver::Imports;
 use ecco_interpreter::{Cell, CellError, Completeness, Completions, Interpreter, Interrupt, Output};
+use ecco_widgets::stop;
 
 /// The stack a thread needs to run sessions. Scripts may nest calls and expressions deeply, and values
 /// deeper still: those are freed level by level ([`memory::MOST_CONTAINERS`]). It is address space; only
@@ -225,6 +226,10 @@ impl Session {
         match result {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(self.cell_error(&error, source)),
+            Err(panic) if stop::is_stopped(&*panic) => {
+                let interrupted = ScriptError::interrupted().raise_at(rhai::Position::new(1, 1));
+                Err(self.cell_error(&interrupted, source))
+            }
             Err(panic) => Err(panic_error(panic, source)),
         }
     }

@@ -8,6 +8,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Number, Value, json};
 
 use super::rows;
+use crate::stop;
 
 /// Shorter rows stay as they are.
 const LEAST: usize = 8;
@@ -16,7 +17,7 @@ const LEAST: usize = 8;
 /// row's place.
 pub(super) fn each(value: &mut Value, change: &mut impl FnMut(&Row) -> Option<Value>) {
     match value {
-        Value::Array(items) => match Row::of(items) {
+        Value::Array(items) => match Row::looked_at(items) {
             Some(row) => {
                 if let Some(new) = change(&row) {
                     *value = new;
@@ -38,7 +39,10 @@ pub(super) fn shorten(value: &mut Value) {
                 *value = float.to_string().parse().unwrap_or(f64::NAN).into();
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(shorten),
+        Value::Array(items) => {
+            stop::look();
+            items.iter_mut().for_each(shorten);
+        }
         Value::Object(fields) => fields.values_mut().for_each(shorten),
         _ => {}
     }
@@ -54,6 +58,12 @@ fn float(number: &Number) -> Option<f32> {
 pub(super) struct Row(Vec<f32>);
 
 impl Row {
+    /// [`Self::of`], where nobody has interrupted it.
+    fn looked_at(items: &[Value]) -> Option<Self> {
+        stop::look();
+        Self::of(items)
+    }
+
     /// `None` where an item is something else: text, a whole number, a double that is no 32-bit float.
     fn of(items: &[Value]) -> Option<Self> {
         let is_long = items.len() >= LEAST && items.iter().any(Value::is_f64);
