@@ -206,9 +206,7 @@ pub enum Error {
         context: usize,
     },
 
-    #[error(
-        "the text has {}, so more than {fewest} tokens, but {model} takes {context} tokens in all", format_bytes(*.bytes)
-    )]
+    #[error("the text has {}, {fewest} tokens or more, but {model} takes {context} in all", format_bytes(*.bytes))]
     TextTooLong {
         model: String,
         bytes: u64,

@@ -3,12 +3,13 @@
 //!
 //! [`fetch`] asks the hub what a revision consists of (`listing` chooses among it: the configuration, the tokenizer
 //! and the weights: safetensors, or PyTorch's where there are none), makes sure that each file is in the cache (`download`, over `http`,
-//! `address`, `proxy` and `cache`), and answers with the snapshot's folder. Every body is verified against the hash that the
+//! `address`, `proxy`, `certificates` and `cache`), and answers with the snapshot's folder. Every body is verified against the hash that the
 //! hub announces before any program can see it. `settings` reads the environment variables of the Python library.
 
 mod adapter;
 mod address;
 mod cache;
+mod certificates;
 mod download;
 mod error;
 mod files;

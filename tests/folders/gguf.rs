@@ -28,7 +28,7 @@ impl File {
     }
 
     /// To be opened with its blocks as they are stored, or as numbers.
-    fn as_stored(mut self, stored: bool) -> Self {
+    fn kept_stored(mut self, stored: bool) -> Self {
         self.dtype = stored.then(|| "stored".to_owned());
         self
     }
@@ -252,9 +252,9 @@ fn every_damage_is_told() {
     let _alone = one_at_a_time();
     let mut failed = Vec::new();
     for stored in [false, true] {
-        File::copy("whole").as_stored(stored).open().expect("undamaged");
+        File::copy("whole").kept_stored(stored).open().expect("undamaged");
         for (number, (name, damage, expected)) in DAMAGES.iter().enumerate() {
-            let mut file = File::copy(&number.to_string()).as_stored(stored);
+            let mut file = File::copy(&number.to_string()).kept_stored(stored);
             damage(&mut file);
             let fault = fault(
                 &["a.gguf", expected],
@@ -298,10 +298,10 @@ fn absurd_headers_are_refused_or_load() {
     let mut walk = Walk::default();
     for stored in [false, true] {
         // The first tensor opens libtorch.
-        File::copy("first").as_stored(stored).open().expect("undamaged");
+        File::copy("first").kept_stored(stored).open().expect("undamaged");
         for key in keys {
             for number in absurd {
-                let mut file = File::copy("absurd").as_stored(stored);
+                let mut file = File::copy("absurd").kept_stored(stored);
                 file.set(key, number);
                 let what = || format!("{key} = {number}, stored: {stored}");
                 let is_clear = |error: &Error| error.to_string().contains("a.gguf");
@@ -316,7 +316,7 @@ fn absurd_headers_are_refused_or_load() {
 #[test]
 fn a_file_that_becomes_shorter_is_told_when_it_is_used() {
     for stored in [false, true] {
-        let file = File::copy("shorter").as_stored(stored);
+        let file = File::copy("shorter").kept_stored(stored);
         let model = file.open().expect("undamaged");
         let ids = model.tokenizer().encode("She said").expect("tokens");
         model.logits(&ids).expect("a pass");

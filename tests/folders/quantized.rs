@@ -150,8 +150,10 @@ fn files_that_end_early() {
     }
 }
 
-/// Sets a value of a method's settings; gives what the error must contain.
-const SETTINGS: &[(&str, &str, fn() -> Value, &str)] = &[
+/// A folder, a key of its method's settings, what is put there, and what the error must contain.
+type Setting = (&'static str, &'static str, fn() -> Value, &'static str);
+
+const SETTINGS: &[Setting] = &[
     (
         "awq",
         "/bits",
@@ -282,7 +284,8 @@ fn with_mxfp4(change: impl FnOnce(&mut Stored, &mut Stored)) -> Result<Model, Er
 #[test]
 fn parts_of_mxfp4() {
     let _alone = one_at_a_time();
-    let cases: [(fn(&mut Stored, &mut Stored), &str); 6] = [
+    type Case = (fn(&mut Stored, &mut Stored), &'static str);
+    let cases: [Case; 6] = [
         (|_, _| {}, "up_proj.weight has shape [2, 32, 8]"),
         (
             |_, scales| scales.bytes.clear(),

@@ -6,7 +6,6 @@
 //! brings (ureq), which since 3.5 has a timeout for each read and can be shut down from outside.
 
 use std::io::Read;
-use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -14,13 +13,13 @@ use hf_hub::Repo;
 use ureq::ProxyProtocol;
 use ureq::http::header::{AUTHORIZATION, CONTENT_LENGTH, LOCATION, RANGE, RETRY_AFTER};
 use ureq::http::{HeaderMap, Method, Request};
-use ureq::tls::{PemItem, TlsConfig, parse_pem};
+use ureq::tls::TlsConfig;
 
 use super::address::{check_endpoint, origin, resolve, server};
+use super::certificates::tls;
 use super::error::HubError;
 use super::proxy::shown;
 use super::settings::HubSettings;
-use crate::files::regular;
 use ecco_interpreter::{Progress, Watch};
 
 /// How often the watch is asked while nothing arrives.
@@ -358,46 +357,6 @@ fn agent(settings: &HubSettings, proxy: Option<&str>, tls: TlsConfig) -> Option<
         .timeout_per_read(Some(settings.stall_timeout))
         .timeout_per_write(Some(settings.stall_timeout));
     Some(config.build().into())
-}
-
-/// Bytes of certificates, of a file and of a folder.
-const LARGEST_PEM: u64 = 16 << 20;
-
-/// What a file has, or the files of a folder.
-fn read_pem(file: &Path) -> Result<Vec<u8>, HubError> {
-    let failed = |source| HubError::Certificates {
-        file: file.to_owned(),
-        source,
-    };
-    if !file.is_dir() {
-        return regular::read(file, LARGEST_PEM).map_err(failed);
-    }
-    let mut pem = Vec::new();
-    for entry in std::fs::read_dir(file).map_err(failed)?.flatten() {
-        let left = LARGEST_PEM.saturating_sub(pem.len() as u64);
-        // Beside certificates there may be anything.
-        pem.extend(regular::read(&entry.path(), left).unwrap_or_default());
-        pem.push(b'\n');
-    }
-    Ok(pem)
-}
-
-fn tls(settings: &HubSettings) -> Result<TlsConfig, HubError> {
-    let Some(file) = &settings.ca_file else {
-        return Ok(TlsConfig::default());
-    };
-    let pem = read_pem(file)?;
-    // As other programs do: what cannot be read in a long list of certificates is left out.
-    let certificates: Vec<_> = parse_pem(&pem)
-        .filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        })
-        .collect();
-    if certificates.is_empty() {
-        return Err(HubError::NoCertificates { file: file.clone() });
-    }
-    Ok(TlsConfig::builder().root_certs(certificates.into()).build())
 }
 
 /// Runs a request on its own thread. The channel is short: a slow reader holds the server back, not the memory.

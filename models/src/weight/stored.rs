@@ -11,14 +11,16 @@ use super::Weight;
 use crate::host;
 use crate::layers::bring;
 
+/// Makes the numbers of a row.
+type ReadRow = dyn Fn(usize, &mut [f32]) + Send + Sync;
+
 /// Rows of a file that become numbers.
 pub(crate) struct Rows {
     /// Rows and columns.
     pub size: [usize; 2],
     /// That they take in the file.
     pub n_bytes: u64,
-    /// Makes a row's numbers.
-    pub read: Box<dyn Fn(usize, &mut [f32]) + Send + Sync>,
+    pub read: Box<ReadRow>,
 }
 
 /// Numbers that are decoded at a time: 16 MB, which some caches hold.

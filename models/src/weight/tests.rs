@@ -1,3 +1,6 @@
+// Tests read tensors as is shortest.
+#![allow(clippy::disallowed_methods)]
+
 use super::*;
 
 const PLACE: (Kind, Device) = (Kind::Float, Device::Cpu);

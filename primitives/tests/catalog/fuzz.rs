@@ -22,8 +22,8 @@ let huge = ""; huge.pad(3000000, "ab c1,");
 let raw = blob(100000, 255);
 let me = [0, 0]; let into_me = || me; me[0] = into_me; me[1] = into_me;
 let map_of_me = #{}; let of_map = || map_of_me; map_of_me.f = of_map;
-let nest = []; for i in 0..10000 { nest = [nest]; }
-let maps = #{}; for i in 0..10000 { maps = #{a: maps}; }
+let nest = []; for i in 0..10000 { nest = [take(nest)]; }
+let maps = #{}; for i in 0..10000 { maps = #{a: take(maps)}; }
 let closures = |x| x; for i in 0..2000 { let before = closures; closures = |x| before.call(x); }
 let gone = other; gone.unload();
 "#;

@@ -1,4 +1,5 @@
-//! Every primitive with large inputs, interrupted: each listens within a second, and the session goes on.
+//! Every primitive with large inputs, interrupted: each listens within a second, and the session goes on. With
+//! `ECCO_WALK_ALL` numbers among the options are made large too, one by one.
 
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -50,7 +51,8 @@ fn every_primitive_can_be_interrupted() {
                 n_calls += 1;
                 let (ended, wall, thread) = interrupted(&mut notebook, &code);
                 if wall >= PROMISE && (thread >= PROMISE || wall >= AT_MOST) {
-                    late.push(format!("{code}: {wall:.1?}, {thread:.1?} of its own"));
+                    println!("late: {code}: {wall:.1?}, {thread:.1?} of its own");
+                    late.push(code.clone());
                 }
                 if let Err(error) = &ended {
                     let text = format!("{} {}", error.name, error.value);
@@ -62,7 +64,7 @@ fn every_primitive_can_be_interrupted() {
                 assert_eq!(notebook.text("kept"), "42", "{code}");
             }
         }
-        assert!(n_calls > 300, "{n_calls} calls");
+        assert!(n_calls > 200, "{n_calls} calls");
         assert!(late.is_empty(), "{}", late.join("\n"));
         let alive = notebook.text("lm.generate(\"ab\", #{generate: 2}).tokens.len() > 2");
         assert_eq!(alive, "true");
@@ -142,7 +144,9 @@ fn large_calls(entry: &Entry, folder: &Path) -> Vec<String> {
 
 fn option_values(option: &OptionSpec) -> Vec<String> {
     let name = option.name;
+    let all = std::env::var_os("ECCO_WALK_ALL").is_some();
     let values: Vec<String> = match option.kind {
+        OptionKind::Bool | OptionKind::Int(_) | OptionKind::CountOr(_) if !all => vec![],
         OptionKind::Bool => vec!["true".into()],
         OptionKind::Int(_) if name.contains("position") || name == "layer" || name == "head" => {
             vec!["3".into()]
