@@ -46,6 +46,13 @@ pub fn bundle(value: &Dynamic) -> Result<Option<MimeBundle>, ScriptError> {
 
 /// Readable text of a plain value: strings as they are, the rest as code would write it.
 pub fn text(value: &Dynamic) -> String {
+    if let Ok(blob) = value.as_blob_ref()
+        && blob.len() > LONGEST_CODE
+    {
+        // Two characters a byte: what follows is not shown, and its text would take many times the blob.
+        let beginning = Dynamic::from_blob(blob[..LONGEST_CODE].to_vec());
+        return shorten(&beginning.to_string(), LONGEST_CODE);
+    }
     match value.as_immutable_string_ref() {
         Ok(text) => quoted(&text),
         Err(_) => shorten(&code(value, 0), LONGEST_CODE),
