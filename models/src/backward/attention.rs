@@ -108,10 +108,7 @@ impl Layer<'_> {
         let (key, value) = (saved(Site::Keys), saved(Site::Values)); // [key head, key, head_dim]
         let query = group(&self.saved(Site::Queries).narrow(2, 0, length)).squeeze_dim(0);
         let pattern = group(&self.saved(Site::AttentionPattern).narrow(2, 0, length)).squeeze_dim(0);
-        let outputs = split_heads(
-            &self.saved(Site::HeadOutputs).narrow(1, 0, length),
-            attention.n_heads,
-        );
+        let outputs = self.saved(Site::HeadOutputs).narrow(2, 0, length);
         let total = (mixed * outputs).sum_dim_intlist(-1, true, None::<Kind>);
         // [key head, group, target, query, ..]
         let by_target = |x: &Tensor| group(x).permute([1, 2, 0, 3, 4]);
