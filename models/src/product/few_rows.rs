@@ -226,10 +226,10 @@ unsafe fn dot<L: Lanes, W: Stored, const R: usize, const J: usize>(job: &Job, ro
     let mut at = 0;
     while at < whole {
         let weights: [L; J] = std::array::from_fn(|j| W::load(weight.add(j * job.step + at)));
-        for r in 0..R {
+        for (r, sums) in sums.iter_mut().enumerate() {
             let x = L::load(job.row(row + r).add(at));
-            for j in 0..J {
-                sums[r][j] = x.times_plus(weights[j], sums[r][j]);
+            for (sum, &weight) in sums.iter_mut().zip(&weights) {
+                *sum = x.times_plus(weight, *sum);
             }
         }
         at += L::N;
@@ -275,8 +275,8 @@ unsafe fn add<L: Lanes, W: Stored, const I: usize>(job: &Job, input: usize, from
                 job.product.add(row * job.outputs + output),
             );
             let mut sum = L::load(product);
-            for i in 0..I {
-                sum = weights[i].times_plus(L::splat(*x.add(i)), sum);
+            for (i, weight) in weights.iter().enumerate() {
+                sum = weight.times_plus(L::splat(*x.add(i)), sum);
             }
             sum.store(product);
         }

@@ -104,10 +104,8 @@ fn interrupted(notebook: &mut Notebook, code: &str) -> (Result<(), CellError>, D
 fn own_clock() -> libc::clockid_t {
     let mut clock = 0;
     // SAFETY: writes to what it is given; a thread knows itself.
-    assert_eq!(
-        unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &raw mut clock) },
-        0
-    );
+    let status = unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &raw mut clock) };
+    assert_eq!(status, 0);
     clock
 }
 
