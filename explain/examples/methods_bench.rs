@@ -33,6 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 &targets,
                 &found,
                 &FaithfulnessOptions::default(),
+                None,
                 &mut unwatched,
             )?;
             println!("faithfulness           {:7.2} s", start.elapsed().as_secs_f64());
