@@ -66,17 +66,12 @@ fn glue(out: &Path) -> PathBuf {
 
 /// Our own glue, as an archive; with `apart` it is not linked into the program.
 fn compile(out: &Path, libtorch: &str, apart: bool) -> PathBuf {
-    const SOURCES: [&str; 3] = ["glue/memory.cpp", "glue/gradient.cpp", "glue/product.cpp"];
+    const SOURCES: [&str; 2] = ["glue/memory.cpp", "glue/gradient.cpp"];
     for source in SOURCES {
         println!("cargo:rerun-if-changed={source}");
     }
     let include = Path::new(libtorch).with_file_name("include");
-    let mut build = cc::Build::new();
-    if apart {
-        // libtorch's threads. Their functions are found in the runtime that it has brought along.
-        build.flag_if_supported("-fopenmp");
-    }
-    build
+    cc::Build::new()
         .cpp(true)
         .std("c++17")
         .files(SOURCES)

@@ -8,7 +8,6 @@
 //! - [`edit`]: [`Edit`], a change that a view on a model makes in every pass
 //! - [`decoder`], [`encoder`], [`encoder_decoder`]: a [`stack`] of blocks of [`attention`] and [`mlp`] (in one family beside a [`convolution`]), these of [`layers`]; [`rope`]: rotary positions
 //! - [`backward`]: the decoder's batched vector–Jacobian products; [`rules`]: what stands for slopes in autograd
-//! - [`product`]: the one place that multiplies by weights
 //! - [`families`], [`config`]: what differs between families, as data
 //! - [`files`], [`weights`], [`hub`]: from a folder, the binary or the hub to tensors, each a [`weight`]; `gguf`: one file that is all of it
 //! - [`adapter`]: what fine-tuning changed, computed beside the weights
@@ -47,7 +46,6 @@ pub mod libtorch;
 pub mod mlp;
 pub mod model;
 pub mod placement;
-pub mod product;
 mod quantization;
 pub mod rope;
 pub mod rules;

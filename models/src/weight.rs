@@ -12,7 +12,6 @@ use tch::{Device, Kind, Tensor};
 
 use crate::host;
 use crate::layers::bring;
-use crate::product;
 
 pub(crate) use stored::{Rows, StoredMatrix};
 
@@ -96,16 +95,17 @@ impl Weight {
 
     /// x W + b: `x` is `[row, in]`, W `[in, out]`.
     pub fn affine(&self, x: &Tensor, bias: Option<&Tensor>) -> Tensor {
-        match self {
-            Self::Numbers(numbers) => product::linear(x, numbers, bias),
-            Self::Stored(stored) => gradient::product(stored, x, bias),
+        match (self, bias) {
+            (Self::Numbers(numbers), Some(bias)) => bias.addmm(x, numbers),
+            (Self::Numbers(numbers), None) => x.mm(numbers),
+            (Self::Stored(stored), bias) => gradient::product(stored, x, bias),
         }
     }
 
     /// The cotangent of `x W`, `[.., out]`, as that of x, `[.., in]`.
     pub fn back(&self, cotangent: &Tensor) -> Tensor {
         match self {
-            Self::Numbers(numbers) => product::linear(cotangent, &numbers.tr(), None),
+            Self::Numbers(numbers) => cotangent.matmul(&numbers.tr()),
             Self::Stored(stored) => gradient::product(&stored.tr(), cotangent, None),
         }
     }

@@ -54,6 +54,7 @@ fn completes_what_exists() {
             [
                 "cca",
                 "cka",
+                "crossings",
                 "devices",
                 "from_pretrained",
                 "ica",

@@ -166,7 +166,10 @@ fn is_clear(error: &Error) -> bool {
         error,
         Error::UnknownFamily { .. } | Error::UnknownQuantization { .. }
     );
-    names_a_file || is_about_memory || names_a_kind || matches!(error, Error::TooLong { .. })
+    // Numbers that are no damage by themselves and overflow together.
+    let is_of_no_numbers = matches!(error, Error::NoNumbers { .. });
+    let is_too_long = matches!(error, Error::TooLong { .. });
+    names_a_file || is_about_memory || names_a_kind || is_of_no_numbers || is_too_long
 }
 
 fn try_out(model: &Model) -> Result<(), Error> {

@@ -98,7 +98,11 @@ fn methods_are_compared_with_occlusion() {
         )
         .unwrap();
         assert_eq!(alone.random(), Some(random));
-        assert_eq!(Some(alone.figures()), compared.faithfulness[1]);
+        // Fewer passes go side by side than here, which rounds otherwise.
+        let together = compared.faithfulness[1].unwrap();
+        for ((name, one, _), (_, other, _)) in alone.figures().named().into_iter().zip(together.named()) {
+            assert!((one - other).abs() <= 1e-9, "{name}: {one} and {other}");
+        }
     }
 }
 

@@ -79,6 +79,9 @@ impl<'a> Writer<'a> {
         if let Some(step) = &self.step {
             step.go_to(self.cache.length);
         }
+        if self.guide.is_none() {
+            return Ok(logits);
+        }
         let last = &ids[ids.len().saturating_sub(1)..];
         self.guided(logits, &self.decoder.embed(last))
     }

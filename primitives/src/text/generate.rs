@@ -209,9 +209,10 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// The last state is always shown.
+    /// The last state is always shown: also of what was interrupted, which must not interrupt this.
     fn finish(&self, output: &Generation) {
         if self.is_shown {
+            let _deaf = ecco_interpreter::Interrupt::default().enter();
             self.state.show(output.view().bundle(), &self.id);
             self.state.just_shown.set(output.identity());
         }

@@ -167,7 +167,7 @@ fn an_input_that_changes_nothing_has_no_shares() {
             );
         }
         notebook
-            .run("let c = output.compare_methods([\"gradient_x_input\", \"ig\"], #{position: 4});")
+            .run("let c = output.compare_methods([\"grad_x_input\", \"ig\"], #{position: 4});")
             .result
             .expect("a comparison");
         for row in ["spearman", "kendall", "top_k", "same_first"] {

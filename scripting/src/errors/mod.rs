@@ -28,11 +28,29 @@ pub struct ScriptError {
     pub at: Option<String>,
 }
 
+/// Characters of a message: who gives a book where a name is wanted does not get it back.
+const MOST_CHARS: usize = 4_000;
+
+/// A message without the middle of what is too long to be read.
+fn readable(message: String) -> String {
+    let n_chars = match message.len() > MOST_CHARS {
+        true => message.chars().count(),
+        false => return message,
+    };
+    if n_chars <= MOST_CHARS {
+        return message;
+    }
+    let part = MOST_CHARS / 2;
+    let start: String = message.chars().take(part).collect();
+    let end: String = message.chars().skip(n_chars - part).collect();
+    format!("{start} … ({} characters) … {end}", n_chars - MOST_CHARS)
+}
+
 impl ScriptError {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
-            message: message.into(),
+            message: readable(message.into()),
             hint: None,
             at: None,
         }
