@@ -205,15 +205,20 @@ impl<'a> Stream<'a> {
         if self.is_shown && self.last.is_none_or(|last| now - last >= PACE) {
             self.last = Some(now);
             let tokens = token_sequence(&draft.tokens(), draft.n_input(), true);
-            self.state.show(tokens.bundle(), &self.id);
+            self.show(&tokens);
         }
     }
 
-    /// The last state is always shown: also of what was interrupted, which must not interrupt this.
+    /// What is interrupted is the generation, which ends with its tokens, and not that they are shown.
+    fn show(&self, view: &impl Explorable) {
+        let _deaf = ecco_interpreter::Interrupt::default().enter();
+        self.state.show(view.bundle(), &self.id);
+    }
+
+    /// The last state is always shown.
     fn finish(&self, output: &Generation) {
         if self.is_shown {
-            let _deaf = ecco_interpreter::Interrupt::default().enter();
-            self.state.show(output.view().bundle(), &self.id);
+            self.show(&output.view());
             self.state.just_shown.set(output.identity());
         }
     }
