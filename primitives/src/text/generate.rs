@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use ecco_explain::Method;
+use ecco_interpreter::Interrupt;
 use ecco_models::{Draft, EarlyStopping, GenerateOptions, Prompt};
 use ecco_scripting::options::{Choice, OneOrMany, OptionKind, OptionValue};
 use ecco_scripting::result::Show;
@@ -126,6 +127,8 @@ pub(crate) fn generate(
             return Err(error.into());
         }
     };
+    // What was interrupted is the generation, which has ended with its tokens: they are told and shown all the same.
+    let deaf = Interrupt::default().enter();
     reading::about_prompt(lm, prompt)?;
     reading::about_generation(lm)?;
     reading::about_graph(lm, &generation)?;
@@ -138,6 +141,7 @@ pub(crate) fn generate(
     let output = Generation::new(lm, generation, whole_text);
     lm.kept::<LastOutput>().0.replace(Some(output.clone()));
     stream.finish(&output);
+    drop(deaf);
     let kept = "the tokens made so far are in `lm.last_output`";
     state.check_interrupt().map_err(|error| error.with_hint(kept))?;
     record(lm, &output)?;
@@ -209,9 +213,9 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// What is interrupted is the generation, which ends with its tokens, and not that they are shown.
+    /// Shows it whole, interrupted or not.
     fn show(&self, view: &impl Explorable) {
-        let _deaf = ecco_interpreter::Interrupt::default().enter();
+        let _deaf = Interrupt::default().enter();
         self.state.show(view.bundle(), &self.id);
     }
 
