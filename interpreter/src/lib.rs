@@ -1,7 +1,7 @@
 //! The seam between a language and the Jupyter kernel, and what both sides of it speak of.
 //!
 //! - [`Interpreter`]: what a language is to the kernel; [`Output`]: what a running cell is given to write to
-//! - [`MimeBundle`], [`Explorable`]: one value in several representations
+//! - [`MimeBundle`]: one value in several representations
 //! - [`Interrupt`], [`Watch`]: how long work learns that it should stop, and says where it is
 //! - [`free_memory`], [`total_memory`]: what this process may take, in a container too
 //! - [`Diagnostic`]: errors with a kind, a hint and a place; [`Named`]: choices that people name

@@ -4,7 +4,7 @@
 //! - [`beam`]: several texts at once
 //! - [`processors`]: what is done to scores; [`sampling`]: how a token is chosen by them
 //! - [`step`]: the step that makes a token, recorded as a CUDA graph
-//! - `text`: a text that is given, as if it had been made; [`writer`]: the model's side, a decoder alone or with an encoder
+//! - `text`: a text that is given, as if it had been made; [`mod@writer`]: the model's side, a decoder alone or with an encoder
 //! - [`config`]: what the model's files say about all this
 //!
 //! A sequence is what the decoder reads: the prompt and what was made, or, where an encoder reads the prompt, a
