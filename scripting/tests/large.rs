@@ -10,7 +10,7 @@ use common::{Notebook, on_session_thread};
 use ecco_scripting::Registry;
 
 /// What a small machine has: a session's stack, which is address space, counts too.
-const MEMORY: u64 = 3 << 30;
+const MEMORY: u64 = 4 << 30;
 
 fn register(registry: &mut Registry) {
     // As libtorch takes memory: the counting allocator does not see it.
@@ -44,6 +44,7 @@ fn a_cell_with_large_values_ends_with_an_error_and_in_time() {
     every_function_listens();
     limit_memory();
     too_large_is_refused();
+    copies_are_refused();
     what_others_take_counts();
 }
 
@@ -89,6 +90,34 @@ fn every_function_listens() {
         assert_eq!(
             notebook.text("[s.bytes, b.len, j.bytes > 60000000]"),
             "[100000002, 100000000, true]"
+        );
+    });
+}
+
+/// Rhai copies a value where a script reads it, and asks nobody.
+fn copies_are_refused() {
+    on_session_thread(|| {
+        let mut notebook = Notebook::new();
+        notebook
+            .run("let b = blob(700000000); let m = #{ inner: [b] };")
+            .result
+            .expect("it fits");
+        for code in [
+            "let c = b; let d = b; let e = b;",
+            "let c = m; let d = m; [m, m]",
+            "let d = b; let e = b",
+        ] {
+            assert_eq!(notebook.error(code).name, "MemoryError", "{code}");
+        }
+        // What needs no copy goes on, and is the way out.
+        assert_eq!(notebook.text("b.len"), "700000000");
+        assert_eq!(
+            notebook.text("b = (); m = (); let c = (); let d = (); let e = (); 1"),
+            "1"
+        );
+        assert_eq!(
+            notebook.text("let b = blob(700000000); let c = b; c.len"),
+            "700000000"
         );
     });
 }

@@ -176,15 +176,18 @@ pub(crate) fn checked_len(context: &NativeCallContext, len: INT, item_bytes: usi
     if wanted <= free {
         return Ok(len);
     }
+    Err(no_room(wanted, free).raise(context))
+}
+
+/// A value of so many bytes does not fit into those that are free.
+pub(crate) fn no_room(wanted: usize, free: usize) -> ScriptError {
     let message = format!("this would take {:.1} GB", wanted as f64 / 1e9);
-    let hint = format!("scripts may take {:.1} GB more", free as f64 / 1e9);
-    Err(ScriptError::new(ErrorKind::Memory, message)
-        .with_hint(hint)
-        .raise(context))
+    ScriptError::new(ErrorKind::Memory, message)
+        .with_hint(format!("scripts may take {:.1} GB more", free as f64 / 1e9))
 }
 
 /// What a copy of `value` takes besides its own place, roughly.
-fn heap_size(value: &Dynamic) -> usize {
+pub(crate) fn heap_size(value: &Dynamic) -> usize {
     nested_size(value, 4)
 }
 

@@ -82,7 +82,7 @@ fn hook_progress(engine: &mut Engine, state: &Rc<State>) {
         }
         let held = memory::allocated_bytes();
         if held > state.memory_limit.get() {
-            return Some(Dynamic::from(out_of_memory(held)));
+            return Some(Dynamic::from(out_of_memory(held, state.memory_limit.get())));
         }
         if memory::containers() > state.container_limit.get() {
             return Some(Dynamic::from(too_many_containers(state.container_limit.get())));
@@ -93,7 +93,7 @@ fn hook_progress(engine: &mut Engine, state: &Rc<State>) {
         }
         looked.set(Instant::now());
         // What libtorch holds is not counted above; here it is seen.
-        (state.free_memory() == 0).then(|| Dynamic::from(nothing_free()))
+        (state.renew_memory_limit() == 0).then(|| Dynamic::from(nothing_free()))
     });
 }
 
@@ -108,11 +108,11 @@ fn gigabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e9
 }
 
-fn out_of_memory(held: usize) -> ScriptError {
+fn out_of_memory(held: usize, most: usize) -> ScriptError {
     let message = format!(
         "the session holds {:.1} GB, more than the {:.1} GB that scripts may take",
         gigabytes(held as u64),
-        gigabytes(memory::default_limit() as u64)
+        gigabytes(most as u64)
     );
     ScriptError::new(ErrorKind::Memory, message).with_hint("free large values: `name = ();`")
 }

@@ -11,6 +11,10 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicIsize, Ordering};
 
+use rhai::{ASTNode, Expr, Stmt};
+
+use crate::library::limits;
+
 static ALLOCATED: AtomicIsize = AtomicIsize::new(0);
 static NESTABLE: AtomicIsize = AtomicIsize::new(0);
 
@@ -42,6 +46,39 @@ pub fn containers() -> usize {
 pub fn default_limit() -> usize {
     let half = ecco_interpreter::total_memory().map(|total| total / 2);
     half.map_or(FALLBACK_LIMIT, |half| usize::try_from(half).unwrap_or(usize::MAX))
+}
+
+/// The most that scripts may hold where they hold `held` and `free` bytes more could be taken: half of both, since Rhai
+/// copies a value without a question where a script reads it, and a copy of everything has to find room.
+pub(super) fn limit(held: usize, free: usize) -> usize {
+    default_limit().min(held.saturating_add(free) / 2)
+}
+
+/// A variable that `script` reads, and the size of a copy of it, where that is more than `free` bytes. What is assigned
+/// to, and what a method is called on, is not copied.
+pub(super) fn too_large_a_copy(
+    script: &rhai::AST,
+    scope: &rhai::Scope,
+    free: usize,
+) -> Option<(String, usize)> {
+    let mut found = None;
+    script.walk(&mut |path: &[ASTNode]| {
+        let [.., parent, ASTNode::Expr(Expr::Variable(variable, _, at))] = path else {
+            return true;
+        };
+        let is_in_place = match parent {
+            ASTNode::Stmt(Stmt::Assignment(sides)) => sides.1.lhs.position() == *at,
+            ASTNode::Expr(Expr::Dot(sides, ..) | Expr::Index(sides, ..)) => sides.lhs.position() == *at,
+            _ => false,
+        };
+        let name = variable.1.as_str();
+        let size = scope.get(name).map_or(0, limits::heap_size);
+        if !is_in_place && size > free {
+            found = Some((name.to_owned(), size));
+        }
+        found.is_none()
+    });
+    found
 }
 
 /// How little may be free while a cell runs: whatever takes the memory, a cell that goes on is killed. One that begins

@@ -44,6 +44,7 @@ use crate::assist::scan::scan;
 use crate::assist::source::Source;
 use crate::errors::{ErrorKind, ScriptError};
 use crate::habits;
+use crate::library::limits;
 use crate::registry::Register;
 use crate::result::{known, show};
 use crate::session::resolver::Imports;
@@ -58,7 +59,7 @@ pub const STACK_BYTES: usize = 1 << 30;
 /// The folder of a session that was started in one that is not there any more: no path that could be there.
 const GONE: &str = "the folder that the kernel was started in";
 
-/// What a cell may allocate beyond the limit when it starts above it, so that it can still free values.
+/// What a cell may allocate beyond the limit when it starts above it, at most, so that it can still free values.
 const HEADROOM: usize = 256 << 20;
 const CONTAINER_HEADROOM: usize = 50_000;
 
@@ -139,6 +140,7 @@ impl Session {
         runnable.set_source(source.label.as_str());
         self.library = self.library.merge(cell.clear_statements());
         self.imported.borrow_mut().clear();
+        self.check_copies(&runnable)?;
         let result = self
             .engine
             .eval_ast_with_scope::<Dynamic>(&mut self.scope, &runnable);
@@ -153,6 +155,22 @@ impl Session {
         }
         // Results that are computed when first shown are computed here.
         show::bundle(&value).map_err(|error| error.raise_at(last_statement(&runnable)))
+    }
+
+    /// A cell that begins with too little memory to copy what it reads is not begun.
+    fn check_copies(&self, script: &AST) -> Result<(), Box<EvalAltResult>> {
+        let free = self.state.free_memory();
+        if memory::allocated_bytes() <= free {
+            return Ok(());
+        }
+        match memory::too_large_a_copy(script, &self.scope, free) {
+            None => Ok(()),
+            Some((name, size)) => {
+                let error =
+                    limits::no_room(size, free).with_hint(format!("free large values: `{name} = ();`"));
+                Err(error.raise_at(rhai::Position::new(1, 1)))
+            }
+        }
     }
 
     /// A cell such as `lm?`.
@@ -212,13 +230,14 @@ impl Session {
             self.state.begin_cell(output);
         }
         self.stand_somewhere();
-        let limit = memory::default_limit().max(memory::allocated_bytes() + HEADROOM);
-        self.state.memory_limit.set(limit);
+        self.state.least_free.set(memory::least_free());
+        let allowed = memory::allocated_bytes() + HEADROOM.min(self.state.free_memory() / 2);
+        self.state.allowed_anyway.set(allowed);
+        self.state.renew_memory_limit();
         let containers = memory::containers() + CONTAINER_HEADROOM;
         self.state
             .container_limit
             .set(self.most_containers.max(containers));
-        self.state.least_free.set(memory::least_free());
         let interruptible = self.state.interrupt.enter();
         let result = catch_unwind(AssertUnwindSafe(|| work(self)));
         drop(interruptible);

@@ -14,6 +14,7 @@ use crate::assist::source::Sources;
 use crate::errors::ScriptError;
 use crate::registry::Vocabulary;
 use crate::session::kept::Kept;
+use crate::session::memory;
 use ecco_interpreter::{Interrupt, Output};
 
 /// Shared by the session and the primitives of its engine.
@@ -34,6 +35,8 @@ pub struct State {
     pub folder: RefCell<PathBuf>,
     /// Allocation at which the running cell is stopped.
     pub memory_limit: Cell<usize>,
+    /// Allocation up to which it is not, whatever else takes memory.
+    pub(super) allowed_anyway: Cell<usize>,
     /// Arrays, maps and closures at which it is stopped.
     pub container_limit: Cell<usize>,
     /// Bytes that have to stay free in the machine or container.
@@ -57,6 +60,7 @@ impl State {
             vocabulary: RefCell::default(),
             folder: RefCell::default(),
             memory_limit: Cell::new(usize::MAX),
+            allowed_anyway: Cell::new(0),
             container_limit: Cell::new(usize::MAX),
             least_free: Cell::new(0),
         }
@@ -118,6 +122,14 @@ impl State {
     pub(crate) fn free_memory(&self) -> usize {
         let free = ecco_interpreter::free_memory().unwrap_or(u64::MAX);
         usize::try_from(free.saturating_sub(self.least_free.get())).unwrap_or(usize::MAX)
+    }
+
+    /// Looks at how much memory is free, of which nothing but scripts may have taken some since.
+    pub(super) fn renew_memory_limit(&self) -> usize {
+        let free = self.free_memory();
+        let limit = memory::limit(memory::allocated_bytes(), free);
+        self.memory_limit.set(limit.max(self.allowed_anyway.get()));
+        free
     }
 
     pub fn check_interrupt(&self) -> Result<(), ScriptError> {
