@@ -7,7 +7,7 @@ use rhai::plugin::*;
 use rhai::{Array, FnPtr, INT, Map};
 
 use crate::errors::{ErrorKind, RhaiResult, ScriptError};
-use crate::library::json;
+use crate::library::{json, limits};
 use crate::session::memory;
 use crate::session::state::{State, state_of};
 
@@ -177,6 +177,8 @@ impl<'a, 'b> Walk<'a, 'b> {
             }
             text.push_str("#{…}");
         } else {
+            // A copy of it, what is written of it, and that once more at the end of the text.
+            limits::ask_room(&self.state, limits::text_size(value).saturating_mul(8))?;
             let mut value = value.clone();
             let written = self
                 .context

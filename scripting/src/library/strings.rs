@@ -5,7 +5,7 @@ use std::any::TypeId;
 use rhai::plugin::*;
 use rhai::{Array, INT};
 
-use super::limits::{PIECE, check_interrupt, checked_len, checked_sum};
+use super::limits::{PIECE, check_interrupt, checked_len};
 use crate::errors::{ErrorKind, RhaiResult, ScriptError};
 use crate::session::memory;
 use crate::session::state::state_of;
@@ -37,36 +37,6 @@ pub mod functions {
         padding: &str,
     ) -> RhaiResult<()> {
         super::pad_with(&ctx, string, len, padding)
-    }
-
-    #[rhai_fn(name = "+", return_raw)]
-    pub fn add(ctx: NativeCallContext, a: ImmutableString, b: &str) -> RhaiResult<ImmutableString> {
-        super::added(&ctx, a, b)
-    }
-
-    #[rhai_fn(name = "+", return_raw)]
-    pub fn add_char(ctx: NativeCallContext, a: ImmutableString, b: char) -> RhaiResult<ImmutableString> {
-        super::added(&ctx, a, b.encode_utf8(&mut [0; 4]))
-    }
-
-    #[rhai_fn(name = "+", return_raw)]
-    pub fn char_before(ctx: NativeCallContext, a: char, b: &str) -> RhaiResult<ImmutableString> {
-        super::added(&ctx, a.to_string().into(), b)
-    }
-
-    /// Adds a text at the end.
-    #[rhai_fn(name = "+=", name = "append", return_raw)]
-    pub fn append(ctx: NativeCallContext, string: &mut ImmutableString, more: &str) -> RhaiResult<()> {
-        checked_sum(&ctx, string.len(), more.len())?;
-        *string += more;
-        Ok(())
-    }
-
-    #[rhai_fn(name = "+=", name = "append", return_raw)]
-    pub fn append_char(ctx: NativeCallContext, string: &mut ImmutableString, more: char) -> RhaiResult<()> {
-        checked_sum(&ctx, string.len(), more.len_utf8())?;
-        *string += more;
-        Ok(())
     }
 
     /// The string as code would write it.
@@ -185,11 +155,6 @@ fn collect<'a, I: Iterator<Item = &'a str>>(
         texts.push(ImmutableString::from(part).into());
     }
     Ok(texts)
-}
-
-fn added(context: &NativeCallContext, a: ImmutableString, b: &str) -> RhaiResult<ImmutableString> {
-    checked_sum(context, a.len(), b.len())?;
-    Ok(a + b)
 }
 
 fn pad_with(

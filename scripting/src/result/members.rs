@@ -1,9 +1,10 @@
 //! What scripts can ask of every result.
 
-use rhai::{Array, Engine, FuncRegistration, NativeCallContext};
+use rhai::{Array, Dynamic, Engine, FuncRegistration, INT, NativeCallContext};
 
 use super::{Explanation, saving};
 use crate::errors::RhaiResult;
+use crate::library::limits::checked_len;
 use crate::session::state::state_of;
 
 const TO_ARRAY: &str = "/// The numbers as nested script arrays.";
@@ -27,10 +28,18 @@ pub(crate) fn register<T: Explanation + Clone + 'static>(engine: &mut Engine, of
     let member = |name: &str, docs: &str, params: &[&str], returns: &str| {
         self::member(of, name, docs, params, returns)
     };
-    member("to_array", TO_ARRAY, &[], "Array")
-        .register_into_engine(engine, |result: &mut T| -> RhaiResult<Array> {
-            Ok(result.to_array()?)
-        });
+    member("to_array", TO_ARRAY, &[], "Array").register_into_engine(
+        engine,
+        |ctx: NativeCallContext, result: &mut T| -> RhaiResult<Array> {
+            let tensors = result.tensors()?;
+            let Some((_, numbers)) = tensors.first() else {
+                return Ok(Array::new());
+            };
+            checked_len(&ctx, numbers.view().len() as INT, size_of::<Dynamic>())?;
+            let state = state_of(&ctx);
+            Ok(numbers.to_array_while(&|| state.check_interrupt())?)
+        },
+    );
     member("to_json", TO_JSON, &[], "String")
         .register_into_engine(engine, |result: &mut T| -> RhaiResult<String> {
             Ok(saving::json_text(result)?)

@@ -64,15 +64,6 @@ pub trait Explanation: Show {
     fn labels(&self, _axis: &str) -> Option<Vec<String>> {
         None
     }
-
-    /// The main numbers as script arrays.
-    fn to_array(&self) -> Result<Array, ScriptError> {
-        let tensors = self.tensors()?;
-        Ok(tensors
-            .first()
-            .map(|(_, tensor)| tensor.to_array())
-            .unwrap_or_default())
-    }
 }
 
 /// Rows of floats of unequal length as script arrays.

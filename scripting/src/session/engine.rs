@@ -29,8 +29,6 @@ pub(super) fn build(
     stack_bytes: usize,
 ) -> Engine {
     let mut engine = Engine::new();
-    // Otherwise Rhai's own `+` of two strings is taken before ours, which asks whether there is room.
-    engine.set_fast_operators(false);
     engine.set_max_expr_depths(EXPRESSION_DEPTHS.0, EXPRESSION_DEPTHS.1);
     engine.set_max_call_levels((stack_bytes / CALL_BYTES).clamp(8, CALL_LEVELS));
     engine.set_default_tag(Dynamic::from(StateHandle(Rc::clone(state))));

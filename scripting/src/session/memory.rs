@@ -11,7 +11,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicIsize, Ordering};
 
-use rhai::{ASTNode, Expr, Stmt};
+use rhai::{AST, ASTNode, Dynamic, Expr, Position, Scope, Stmt};
 
 use crate::library::limits;
 
@@ -54,31 +54,34 @@ pub(super) fn limit(held: usize, free: usize) -> usize {
     default_limit().min(held.saturating_add(free) / 2)
 }
 
-/// A variable that `script` reads, and the size of a copy of it, where that is more than `free` bytes. What is assigned
-/// to, and what a method is called on, is not copied.
-pub(super) fn too_large_a_copy(
-    script: &rhai::AST,
-    scope: &rhai::Scope,
-    free: usize,
-) -> Option<(String, usize)> {
+/// A variable that `script` reads, and what that may take, where it is more than `free` bytes.
+pub(super) fn too_large_a_copy(script: &AST, scope: &Scope, free: usize) -> Option<(String, usize)> {
     let mut found = None;
     script.walk(&mut |path: &[ASTNode]| {
         let [.., parent, ASTNode::Expr(Expr::Variable(variable, _, at))] = path else {
             return true;
         };
-        let is_in_place = match parent {
-            ASTNode::Stmt(Stmt::Assignment(sides)) => sides.1.lhs.position() == *at,
-            ASTNode::Expr(Expr::Dot(sides, ..) | Expr::Index(sides, ..)) => sides.lhs.position() == *at,
-            _ => false,
-        };
         let name = variable.1.as_str();
-        let size = scope.get(name).map_or(0, limits::heap_size);
-        if !is_in_place && size > free {
+        let size = scope.get(name).map_or(0, |value| may_take(parent, *at, value));
+        if size > free {
             found = Some((name.to_owned(), size));
         }
         found.is_none()
     });
     found
+}
+
+/// What it may take to read a variable in its place. What is assigned to, and what a method is called on, is not copied,
+/// and a string never is; but functions and operators get copies and make one value of two.
+fn may_take(parent: &ASTNode, at: Position, value: &Dynamic) -> usize {
+    match parent {
+        ASTNode::Stmt(Stmt::Assignment(sides)) if sides.1.lhs.position() == at => 0,
+        ASTNode::Expr(Expr::Dot(sides, ..) | Expr::Index(sides, ..)) if sides.lhs.position() == at => 0,
+        ASTNode::Expr(Expr::FnCall(..) | Expr::InterpolatedString(..))
+        | ASTNode::Stmt(Stmt::Assignment(..)) => 2 * limits::heap_size(value),
+        _ if value.is_string() => 0,
+        _ => limits::heap_size(value),
+    }
 }
 
 /// How little may be free while a cell runs: whatever takes the memory, a cell that goes on is killed. One that begins
