@@ -45,9 +45,10 @@ fn set(folder: &Folder, key: &str, value: Value) {
 }
 
 /// The names of the embedding and of the head in a file, with or without a prefix.
-const EMBEDDINGS: [&str; 7] = [
+const EMBEDDINGS: &[&str] = &[
     "wte.weight",
     "embed_tokens.weight",
+    "tokens_embed.weight",
     "embed_in.weight",
     "tok_embeddings.weight",
     "shared.weight",
@@ -68,7 +69,7 @@ fn head(model: &Model) -> Option<&'static str> {
     match (model.body(), model.config().model_type.as_str()) {
         (_, "gpt_neox") => Some("embed_out.weight"),
         (Body::Encoder(_), "bert" | "deberta-v2") => Some("cls.predictions.decoder.weight"),
-        (Body::Encoder(_), "roberta" | "xlm-roberta") => Some("lm_head.decoder.weight"),
+        (Body::Encoder(_), "roberta" | "camembert" | "xlm-roberta") => Some("lm_head.decoder.weight"),
         (Body::Encoder(_), "albert") => Some("predictions.decoder.weight"),
         (Body::Encoder(_), "distilbert") => Some("vocab_projector.weight"),
         (Body::Encoder(_), "modernbert") => Some("decoder.weight"),

@@ -97,6 +97,7 @@ fn every_decoder_says_the_same_by_steps() {
             "mbart",
             "mixtral",
             "mt5",
+            "olmoe",
             "pegasus",
             "qwen3_moe",
             "t5"

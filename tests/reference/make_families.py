@@ -112,7 +112,25 @@ CASES = {
             "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
         },
     )),
+    "gemma3-images": ("gemma3", dict(
+        text_config=GQA | dict(
+            num_hidden_layers=3, head_dim=6, sliding_window=5, query_pre_attn_scalar=9, rope_parameters={
+                "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
+            },
+            layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+        ),
+        vision_config=dict(
+            hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1, image_size=8, patch_size=4,
+        ),
+        mm_tokens_per_image=1, boi_token_index=1, eoi_token_index=2, image_token_index=3,
+    )),
+    "olmo": ("olmo", GQA),
     "olmo2": ("olmo2", GQA),
+    "olmo3": ("olmo3", GQA | dict(num_hidden_layers=4, sliding_window=5, rope_parameters={
+        "full_attention": YARN, "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
+    })),
+    "olmoe": ("olmoe", GQA | dict(num_experts=5, num_experts_per_tok=2, intermediate_size=12)),
     "smollm3": ("smollm3", GQA | dict(num_hidden_layers=4, no_rope_layer_interval=2)),
     "granite": ("granite", GQA | dict(
         embedding_multiplier=3.0, attention_multiplier=0.3, residual_multiplier=0.4, logits_scaling=2.0,
@@ -133,6 +151,24 @@ CASES = {
     )),
     "starcoder2": ("starcoder2", GQA | dict(sliding_window=5)),
     "cohere": ("cohere", GQA | dict(logit_scale=0.5)),
+    "cohere2": ("cohere2", GQA | dict(
+        num_hidden_layers=3, sliding_window=5, layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+        logit_scale=0.5,
+    )),
+    "glm": ("glm", GQA | dict(head_dim=8, partial_rotary_factor=0.5, attention_bias=True)),
+    "glm4": ("glm4", GQA | dict(head_dim=8, partial_rotary_factor=0.5)),
+    "seed_oss": ("seed_oss", GQA | dict(head_dim=6, attention_out_bias=True, mlp_bias=True)),
+    "ernie4_5": ("ernie4_5", GQA | dict(head_dim=6, use_bias=True)),
+    "mpt": ("mpt", dict(
+        vocab_size=VOCAB_SIZE, d_model=18, n_layers=2, n_heads=3, max_seq_len=CONTEXT, bos_token_id=0, eos_token_id=0,
+    )),
+    "xglm": ("xglm", dict(
+        vocab_size=VOCAB_SIZE, d_model=16, ffn_dim=20, num_layers=2, attention_heads=4, max_position_embeddings=CONTEXT,
+        bos_token_id=0, eos_token_id=0, pad_token_id=1,
+    )),
+    "gpt_bigcode": ("gpt_bigcode", OLD | dict(n_inner=20)),
+    "gpt_bigcode-many-heads": ("gpt_bigcode", OLD | dict(multi_query=False)),
+    "openai-gpt": ("openai-gpt", OLD),
     "cohere-qk-norm": ("cohere", GQA | dict(
         use_qk_norm=True, attention_bias=True, layer_norm_eps=1e-3, tie_word_embeddings=False,
     )),
@@ -157,6 +193,9 @@ ENCODERS = {
         max_position_embeddings=CONTEXT + 2, pad_token_id=1, type_vocab_size=1,
     )),
     "roberta-labels": ("roberta", "SequenceClassification", BERT | LABELS | dict(
+        max_position_embeddings=CONTEXT + 2, pad_token_id=1, type_vocab_size=1,
+    )),
+    "camembert": ("camembert", "MaskedLM", BERT | dict(
         max_position_embeddings=CONTEXT + 2, pad_token_id=1, type_vocab_size=1,
     )),
     "xlm-roberta": ("xlm-roberta", "MaskedLM", BERT | dict(

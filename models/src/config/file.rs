@@ -175,6 +175,16 @@ impl ConfigFile {
         }
     }
 
+    /// What this one does not say, as `usual` has it.
+    pub(crate) fn or(mut self, usual: Value) -> Self {
+        if let Value::Object(usual) = usual {
+            for (key, value) in usual {
+                self.0.entry(key).or_insert(value);
+            }
+        }
+        self
+    }
+
     /// The objects that this one holds, whatever their keys.
     pub(crate) fn sections(&self) -> Result<Vec<ConfigFile>> {
         let sections = self.0.keys().map(|key| self.section(key));

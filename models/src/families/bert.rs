@@ -27,6 +27,13 @@ pub(super) const ROBERTA: Family = Family {
     ..BERT
 };
 
+pub(super) const CAMEMBERT: Family = Family {
+    model_type: "camembert",
+    config: |file| roberta(file, "camembert"),
+    prefixes: &["roberta.", "camembert."],
+    ..BERT
+};
+
 pub(super) const XLM_ROBERTA: Family = Family {
     model_type: "xlm-roberta",
     config: |file| roberta(file, "xlm-roberta"),

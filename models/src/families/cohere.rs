@@ -1,24 +1,52 @@
 //! Cohere's Command-R: parallel branches behind one layer norm without bias, neighbouring dimensions turned, a factor on
-//! the logits, in the largest size norms on each head.
+//! the logits, in the largest size norms on each head. Cohere 2: windows.
 
 use super::{Family, llama, standard};
 use crate::config::{AttentionConfig, Config, ConfigFile, Head, NormKind, Positions, QkNorm, Residual};
 use crate::error::Result;
 use crate::rope::{Defaults, Pairs, Rope};
 
-pub(super) const FAMILY: Family = Family {
+pub(super) const COHERE: Family = Family {
     model_type: "cohere",
-    config,
+    config: |file| config(file, "cohere"),
     ..llama::LLAMA
 };
 
-fn config(file: &ConfigFile) -> Result<Config> {
+/// Command R7B: three layers of four see a window and turn, the fourth sees all and does not.
+pub(super) const COHERE2: Family = Family {
+    model_type: "cohere2",
+    config: cohere2,
+    ..llama::LLAMA
+};
+
+fn cohere2(file: &ConfigFile) -> Result<Config> {
+    let config = config(file, "cohere2")?;
+    let pattern = file.size_or("sliding_window_pattern", 4)?;
+    let is_sliding = |layer: usize| !(layer + 1).is_multiple_of(pattern);
+    let sliding = standard::sliding_layers(file, config.n_layers, is_sliding)?;
+    let Positions::Rotary { ropes, .. } = config.positions else {
+        unreachable!("it is rotary above")
+    };
+    Ok(Config {
+        positions: Positions::Rotary {
+            ropes,
+            by_layer: sliding.iter().map(|&sliding| sliding.then_some(0)).collect(),
+        },
+        attention: AttentionConfig {
+            windows: standard::windows(file, config.n_layers, Some(4096), is_sliding)?,
+            ..config.attention
+        },
+        ..config
+    })
+}
+
+fn config(file: &ConfigFile, model_type: &str) -> Result<Config> {
     let defaults = Defaults {
         theta: 500_000.0,
         ..Defaults::default()
     };
     let norm = standard::norm(file, NormKind::Layer { bias: false }, "layer_norm_eps", 1e-5)?;
-    let config = standard::rotary(file, "cohere", norm, defaults)?;
+    let config = standard::rotary(file, model_type, norm, defaults)?;
     let rope = Rope {
         pairs: Pairs::Neighbours,
         ..Rope::read(file, None, config.head_dim, defaults)?

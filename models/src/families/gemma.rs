@@ -23,8 +23,27 @@ pub(super) const GEMMA2: Family = Family {
 
 pub(super) const GEMMA3: Family = Family {
     model_type: "gemma3_text",
-    config: gemma3,
+    config: |file| gemma3(file, "gemma3_text"),
     weights: &[SANDWICHED, standard::WEIGHTS],
+    ..llama::LLAMA
+};
+
+/// The same as part of a model that sees: images are not read, and its weights for them passed over.
+pub(super) const GEMMA3_OF_IMAGES: Family = Family {
+    model_type: "gemma3",
+    config: of_images,
+    prefixes: &[
+        "model.language_model.",
+        "language_model.model.",
+        "language_model.",
+    ],
+    weights: &[SANDWICHED, standard::WEIGHTS],
+    ignored: &[
+        "vision_tower.",
+        "model.vision_tower.",
+        "multi_modal_projector.",
+        "model.multi_modal_projector.",
+    ],
     ..llama::LLAMA
 };
 
@@ -101,8 +120,8 @@ fn gemma2(file: &ConfigFile, model_type: &str) -> Result<Config> {
     })
 }
 
-fn gemma3(file: &ConfigFile) -> Result<Config> {
-    let config = gemma2(file, "gemma3_text")?;
+fn gemma3(file: &ConfigFile, model_type: &str) -> Result<Config> {
+    let config = gemma2(file, model_type)?;
     let n_layers = config.n_layers;
     let pattern = file.size_or("sliding_window_pattern", 6)?;
     let is_sliding = |layer: usize| !(layer + 1).is_multiple_of(pattern);
@@ -142,4 +161,16 @@ fn gemma3(file: &ConfigFile) -> Result<Config> {
         },
         ..config
     })
+}
+
+/// The files say what differs from the 2B model's sizes, and no more.
+fn of_images(file: &ConfigFile) -> Result<Config> {
+    let Some(text) = file.section("text_config")? else {
+        return Err(file.refuse("text_config", "expected an object"));
+    };
+    let usual = serde_json::json!({
+        "vocab_size": 262_208, "hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26,
+        "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "max_position_embeddings": 131_072,
+    });
+    gemma3(&text.or(usual), "gemma3")
 }

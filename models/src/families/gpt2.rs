@@ -8,20 +8,20 @@ use crate::error::Result;
 
 pub(super) const FAMILY: Family = Family {
     model_type: "gpt2",
-    config,
+    config: |file| config(file, "gpt2"),
     prefixes: &["transformer."],
-    weights: &[
-        &[
-            ("h.*.attn.c_attn.weight", "layers.*.attention.qkv.weight"),
-            ("h.*.attn.c_attn.bias", "layers.*.attention.qkv.bias"),
-            ("h.*.attn.c_proj.weight", "layers.*.attention.output.weight"),
-            ("h.*.attn.c_proj.bias", "layers.*.attention.output.bias"),
-        ],
-        AROUND,
-    ],
+    weights: &[ATTENTION, AROUND],
     ignored: &["h.*.attn.bias", "h.*.attn.masked_bias"],
     linear_in_out: true,
 };
+
+/// The attention, whose matrix of queries, keys and values is one.
+pub(super) const ATTENTION: &[(&str, &str)] = &[
+    ("h.*.attn.c_attn.weight", "layers.*.attention.qkv.weight"),
+    ("h.*.attn.c_attn.bias", "layers.*.attention.qkv.bias"),
+    ("h.*.attn.c_proj.weight", "layers.*.attention.output.weight"),
+    ("h.*.attn.c_proj.bias", "layers.*.attention.output.bias"),
+];
 
 /// Weights around the attention, in GPT-Neo too.
 pub(crate) const AROUND: &[(&str, &str)] = &[
@@ -40,7 +40,8 @@ pub(crate) const AROUND: &[(&str, &str)] = &[
     ("lm_head.weight", "head.weight"),
 ];
 
-fn config(file: &ConfigFile) -> Result<Config> {
+/// Of GPT-2 and its relatives.
+pub(super) fn config(file: &ConfigFile, model_type: &str) -> Result<Config> {
     let (hidden_size, n_layers, n_heads) =
         (file.size("n_embd")?, file.size("n_layer")?, file.size("n_head")?);
     if hidden_size % n_heads != 0 {
@@ -71,7 +72,7 @@ fn config(file: &ConfigFile) -> Result<Config> {
         },
         mlp: Mlp::Plain { bias: true },
         head: Head::new(file.flag_or("tie_word_embeddings", true)?),
-        ..standard::sized("gpt2", hidden_size, n_layers, n_heads, head_dim, norm)
+        ..standard::sized(model_type, hidden_size, n_layers, n_heads, head_dim, norm)
     })
 }
 

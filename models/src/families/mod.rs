@@ -9,9 +9,12 @@ mod bloom;
 mod cohere;
 mod deberta;
 mod distilbert;
+mod ernie;
 mod falcon;
 mod gemma;
+mod glm;
 mod gpt2;
+mod gpt_bigcode;
 mod gpt_neo;
 mod gpt_neox;
 mod gptj;
@@ -19,16 +22,21 @@ mod granite;
 mod llama;
 mod mixtral;
 mod modernbert;
+mod mpt;
+mod olmo;
 mod olmo2;
+mod openai_gpt;
 mod opt;
 mod phi;
 mod phi3;
 mod qwen;
+mod seed_oss;
 mod smollm3;
 mod stablelm;
 mod standard;
 mod starcoder2;
 mod t5;
+mod xglm;
 
 use crate::config::{Config, ConfigFile};
 use crate::error::{Error, Result};
@@ -43,14 +51,16 @@ pub struct Family {
     /// Tables of (name in the file, canonical name), the first that fits being right; `*` stands for a number, the
     /// layer's or the expert's. Where a file has several names of one weight, the one that is further down counts.
     pub weights: &'static [&'static [(&'static str, &'static str)]],
-    /// Names to pass over: buffers that older versions saved.
+    /// Names to pass over: buffers that older versions saved. One that ends with a dot is what names start with.
     pub ignored: &'static [&'static str],
     /// Linear layers are stored `[in, out]`, not PyTorch's `[out, in]`.
     pub linear_in_out: bool,
 }
 
 pub const FAMILIES: &[Family] = &[
+    openai_gpt::FAMILY,
     gpt2::FAMILY,
+    gpt_bigcode::FAMILY,
     gpt_neo::FAMILY,
     gptj::FAMILY,
     gpt_neox::FAMILY,
@@ -67,16 +77,28 @@ pub const FAMILIES: &[Family] = &[
     gemma::GEMMA,
     gemma::GEMMA2,
     gemma::GEMMA3,
+    gemma::GEMMA3_OF_IMAGES,
+    olmo::OLMO,
     olmo2::FAMILY,
+    olmo::OLMO3,
+    olmo::OLMOE,
     smollm3::FAMILY,
     granite::FAMILY,
     stablelm::FAMILY,
     falcon::FAMILY,
     starcoder2::FAMILY,
-    cohere::FAMILY,
+    cohere::COHERE,
+    cohere::COHERE2,
+    glm::GLM,
+    glm::GLM4,
+    seed_oss::FAMILY,
+    ernie::FAMILY,
+    mpt::FAMILY,
+    xglm::FAMILY,
     bert::BERT,
     distilbert::FAMILY,
     bert::ROBERTA,
+    bert::CAMEMBERT,
     bert::XLM_ROBERTA,
     albert::FAMILY,
     bert::ELECTRA,
@@ -141,11 +163,10 @@ impl Family {
 
     pub fn weight_name(&self, name: &str) -> WeightName {
         let name = self.without_prefix(name);
-        if self
-            .ignored
-            .iter()
-            .any(|pattern| numbers(pattern, name).is_some())
-        {
+        if self.ignored.iter().any(|pattern| match pattern.ends_with('.') {
+            true => name.starts_with(pattern),
+            false => numbers(pattern, name).is_some(),
+        }) {
             return WeightName::Ignored;
         }
         let canonical = self

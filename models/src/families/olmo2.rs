@@ -7,7 +7,7 @@ use crate::rope::Defaults;
 
 pub(super) const FAMILY: Family = Family {
     model_type: "olmo2",
-    config,
+    config: |file| config(file, "olmo2"),
     weights: &[
         &[
             (
@@ -24,9 +24,9 @@ pub(super) const FAMILY: Family = Family {
     ..llama::LLAMA
 };
 
-fn config(file: &ConfigFile) -> Result<Config> {
+pub(super) fn config(file: &ConfigFile, model_type: &str) -> Result<Config> {
     let norm = standard::rms(file, "rms_norm_eps", 1e-5)?;
-    let config = standard::rotary(file, "olmo2", norm, Defaults::default())?;
+    let config = standard::rotary(file, model_type, norm, Defaults::default())?;
     let bias = file.flag_or("attention_bias", false)?;
     Ok(Config {
         residual: Residual {

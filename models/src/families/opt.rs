@@ -15,36 +15,41 @@ pub(super) const FAMILY: Family = Family {
             ("embed_positions.weight", "position_embedding.weight"),
             ("project_in.weight", "project_in.weight"),
             ("project_out.weight", "project_out.weight"),
-            (
-                "layers.*.self_attn_layer_norm.weight",
-                "layers.*.attention_norm.weight",
-            ),
-            (
-                "layers.*.self_attn_layer_norm.bias",
-                "layers.*.attention_norm.bias",
-            ),
-            (
-                "layers.*.self_attn.out_proj.weight",
-                "layers.*.attention.output.weight",
-            ),
-            (
-                "layers.*.self_attn.out_proj.bias",
-                "layers.*.attention.output.bias",
-            ),
-            ("layers.*.final_layer_norm.weight", "layers.*.mlp_norm.weight"),
-            ("layers.*.final_layer_norm.bias", "layers.*.mlp_norm.bias"),
-            ("layers.*.fc1.weight", "layers.*.mlp.up.weight"),
-            ("layers.*.fc1.bias", "layers.*.mlp.up.bias"),
-            ("layers.*.fc2.weight", "layers.*.mlp.down.weight"),
-            ("layers.*.fc2.bias", "layers.*.mlp.down.bias"),
             ("final_layer_norm.weight", "final_norm.weight"),
             ("final_layer_norm.bias", "final_norm.bias"),
         ],
+        BLOCKS,
         standard::WEIGHTS,
     ],
     ignored: &[],
     linear_in_out: false,
 };
+
+/// A layer, as in all decoders that came from fairseq.
+pub(super) const BLOCKS: &[(&str, &str)] = &[
+    (
+        "layers.*.self_attn_layer_norm.weight",
+        "layers.*.attention_norm.weight",
+    ),
+    (
+        "layers.*.self_attn_layer_norm.bias",
+        "layers.*.attention_norm.bias",
+    ),
+    (
+        "layers.*.self_attn.out_proj.weight",
+        "layers.*.attention.output.weight",
+    ),
+    (
+        "layers.*.self_attn.out_proj.bias",
+        "layers.*.attention.output.bias",
+    ),
+    ("layers.*.final_layer_norm.weight", "layers.*.mlp_norm.weight"),
+    ("layers.*.final_layer_norm.bias", "layers.*.mlp_norm.bias"),
+    ("layers.*.fc1.weight", "layers.*.mlp.up.weight"),
+    ("layers.*.fc1.bias", "layers.*.mlp.up.bias"),
+    ("layers.*.fc2.weight", "layers.*.mlp.down.weight"),
+    ("layers.*.fc2.bias", "layers.*.mlp.down.bias"),
+];
 
 fn config(file: &ConfigFile) -> Result<Config> {
     let (hidden_size, n_layers) = (file.size("hidden_size")?, file.size("num_hidden_layers")?);

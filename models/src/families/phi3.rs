@@ -9,17 +9,19 @@ pub(super) const FAMILY: Family = Family {
     model_type: "phi3",
     config,
     weights: &[
-        &[
-            (
-                "layers.*.self_attn.qkv_proj.weight",
-                "layers.*.attention.qkv.weight",
-            ),
-            ("layers.*.mlp.gate_up_proj.weight", "layers.*.mlp.gate_up.weight"),
-        ],
+        &[(
+            "layers.*.self_attn.qkv_proj.weight",
+            "layers.*.attention.qkv.weight",
+        )],
+        JOINED,
         standard::WEIGHTS,
     ],
     ..llama::LLAMA
 };
+
+/// Gate and up are one matrix.
+pub(super) const JOINED: &[(&str, &str)] =
+    &[("layers.*.mlp.gate_up_proj.weight", "layers.*.mlp.gate_up.weight")];
 
 fn config(file: &ConfigFile) -> Result<Config> {
     let norm = standard::rms(file, "rms_norm_eps", 1e-5)?;

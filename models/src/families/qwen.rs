@@ -21,26 +21,26 @@ pub(super) const QWEN3: Family = Family {
 pub(super) const QWEN3_MOE: Family = Family {
     model_type: "qwen3_moe",
     config: qwen3_moe,
-    weights: &[
-        &[
-            ("layers.*.mlp.gate.weight", "layers.*.mlp.router.weight"),
-            (
-                "layers.*.mlp.experts.*.gate_proj.weight",
-                "layers.*.mlp.experts.*.gate.weight",
-            ),
-            (
-                "layers.*.mlp.experts.*.up_proj.weight",
-                "layers.*.mlp.experts.*.up.weight",
-            ),
-            (
-                "layers.*.mlp.experts.*.down_proj.weight",
-                "layers.*.mlp.experts.*.down.weight",
-            ),
-        ],
-        standard::WEIGHTS,
-    ],
+    weights: &[EXPERTS, standard::WEIGHTS],
     ..llama::LLAMA
 };
+
+/// Experts that are stored one by one.
+pub(super) const EXPERTS: &[(&str, &str)] = &[
+    ("layers.*.mlp.gate.weight", "layers.*.mlp.router.weight"),
+    (
+        "layers.*.mlp.experts.*.gate_proj.weight",
+        "layers.*.mlp.experts.*.gate.weight",
+    ),
+    (
+        "layers.*.mlp.experts.*.up_proj.weight",
+        "layers.*.mlp.experts.*.up.weight",
+    ),
+    (
+        "layers.*.mlp.experts.*.down_proj.weight",
+        "layers.*.mlp.experts.*.down.weight",
+    ),
+];
 
 fn qwen2(file: &ConfigFile) -> Result<Config> {
     let config = standard::llama_like(file, "qwen2")?;

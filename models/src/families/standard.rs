@@ -144,6 +144,17 @@ pub(super) fn llama_like(file: &ConfigFile, model_type: &str) -> Result<Config> 
     )
 }
 
+/// Some models were trained with queries, keys and values cut off at a number, which nothing here does.
+pub(super) fn refuse_clipping(file: &ConfigFile) -> Result<()> {
+    match file.is_set("clip_qkv") {
+        true => Err(file.refuse(
+            "clip_qkv",
+            "values of attention that are cut off are not known here: expected null",
+        )),
+        false => Ok(()),
+    }
+}
+
 /// How many experts each token goes through.
 pub(super) fn chosen(file: &ConfigFile, n_experts: usize, default: usize) -> Result<usize> {
     let n_chosen = file.size_or("num_experts_per_tok", default)?;

@@ -117,7 +117,7 @@ fn with_cache_as_without() {
 
 #[test]
 fn experts_neurons_are_what_is_added() {
-    for name in ["families/mixtral", "families/qwen3_moe"] {
+    for name in ["families/mixtral", "families/olmoe", "families/qwen3_moe"] {
         let model = model(name, "float32");
         let input = Input::new(&model, "She said that", None).unwrap();
         let changed = |site| {

@@ -1,0 +1,70 @@
+//! GLM-4 (2406.12793) and GLM-4-0414: half of each head turned, neighbours together, gate and up in one matrix; the latter
+//! with norms on both sides of each branch.
+
+use super::{Family, llama, phi3, standard};
+use crate::config::{Config, ConfigFile, Mlp, Positions, Residual};
+use crate::error::Result;
+use crate::rope::{Defaults, Pairs, Rope};
+
+pub(super) const GLM: Family = Family {
+    model_type: "glm",
+    config: |file| config(file, "glm"),
+    weights: &[phi3::JOINED, standard::WEIGHTS],
+    ..llama::LLAMA
+};
+
+pub(super) const GLM4: Family = Family {
+    model_type: "glm4",
+    config: glm4,
+    weights: &[
+        &[
+            (
+                "layers.*.post_self_attn_layernorm.weight",
+                "layers.*.attention_post_norm.weight",
+            ),
+            (
+                "layers.*.post_mlp_layernorm.weight",
+                "layers.*.mlp_post_norm.weight",
+            ),
+        ],
+        phi3::JOINED,
+        standard::WEIGHTS,
+    ],
+    ..llama::LLAMA
+};
+
+fn config(file: &ConfigFile, model_type: &str) -> Result<Config> {
+    let half = Defaults {
+        part: 0.5,
+        ..Defaults::default()
+    };
+    let norm = standard::rms(file, "rms_norm_eps", 1e-5)?;
+    let config = standard::rotary(file, model_type, norm, half)?;
+    let rope = Rope {
+        pairs: Pairs::Neighbours,
+        ..Rope::read(file, None, config.head_dim, half)?
+    };
+    let bias = file.flag_or("attention_bias", false)?;
+    Ok(Config {
+        positions: Positions::Rotary {
+            ropes: vec![rope],
+            by_layer: vec![Some(0); config.n_layers],
+        },
+        attention: standard::attention(config.n_layers, config.head_dim, bias, false),
+        mlp: Mlp::Gated {
+            bias: false,
+            joined: true,
+        },
+        ..config
+    })
+}
+
+fn glm4(file: &ConfigFile) -> Result<Config> {
+    Ok(Config {
+        residual: Residual {
+            after_branch: true,
+            ..Residual::PRE
+        },
+        ..config(file, "glm4")?
+    })
+}
