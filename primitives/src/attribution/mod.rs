@@ -1,6 +1,7 @@
 //! Which tokens what a model says came from, and whether that can be trusted.
 
 mod comparison;
+mod asking;
 mod computed;
 mod faithfulness;
 pub(crate) mod generate;

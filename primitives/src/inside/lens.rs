@@ -9,11 +9,14 @@ use ecco_widgets::Explorable;
 use ecco_widgets::depths::Reading;
 use ecco_widgets::{LayerPredictions, LensColumn, LensMap, RankKind, RankMap};
 use ndarray::{ArrayD, IxDyn};
+use serde_json::{Map, Value};
 
+use crate::live::{Asked, live};
 use crate::text::passage::Passage;
 use crate::text::reading;
 use crate::text::shown::shown_one;
 use ecco_scripting::errors::{ErrorKind, ScriptError};
+use ecco_scripting::live::Live;
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::session::watched;
 use ecco_scripting::tensor::Tensor;
@@ -41,6 +44,8 @@ struct Inner {
     positions: Vec<usize>,
     /// Ranked tokens, and where each of them stands.
     columns: Vec<(Token, usize)>,
+    /// Of a map, as it was asked for: the options that are not the defaults.
+    asked: Map<String, Value>,
     found: OnceCell<lens::Lens>,
 }
 
@@ -120,11 +125,12 @@ impl Lens {
         positions: Option<Vec<usize>>,
         options: &LensOptions,
     ) -> Result<Self, ScriptError> {
+        let asked = map_options(positions.as_deref(), options);
         let positions = positions.unwrap_or_else(|| match passage.positions() {
             none if none.is_empty() => passage.default_position().into_iter().collect(),
             positions => positions,
         });
-        Self::new(passage, LensKind::Map, positions, vec![], options)
+        Self::of(passage, LensKind::Map, positions, vec![], options, asked)
     }
 
     fn new(
@@ -133,6 +139,17 @@ impl Lens {
         positions: Vec<usize>,
         columns: Vec<(Token, usize)>,
         options: &LensOptions,
+    ) -> Result<Self, ScriptError> {
+        Self::of(passage, kind, positions, columns, options, Map::new())
+    }
+
+    fn of(
+        passage: Passage,
+        kind: LensKind,
+        positions: Vec<usize>,
+        columns: Vec<(Token, usize)>,
+        options: &LensOptions,
+        asked: Map<String, Value>,
     ) -> Result<Self, ScriptError> {
         if positions.is_empty() {
             return Err(ScriptError::new(ErrorKind::Value, "there is no position to read")
@@ -156,6 +173,7 @@ impl Lens {
             question,
             positions,
             columns,
+            asked,
             found: OnceCell::new(),
         })))
     }
@@ -316,6 +334,24 @@ impl Lens {
     }
 }
 
+/// Those of a map that are not the defaults.
+fn map_options(positions: Option<&[usize]>, options: &LensOptions) -> Map<String, Value> {
+    let mut asked = Map::new();
+    if let Some(positions) = positions {
+        asked.insert("positions".to_owned(), positions.into());
+    }
+    if options.top_k != 5 {
+        asked.insert("topk".to_owned(), options.top_k.into());
+    }
+    if options.raw {
+        asked.insert("raw".to_owned(), true.into());
+    }
+    if !options.embedding {
+        asked.insert("embedding".to_owned(), false.into());
+    }
+    asked
+}
+
 /// As a number; where there is no rank, there is none.
 fn rank(watched: &lens::TokenTrack) -> f32 {
     match watched.rank {
@@ -335,6 +371,16 @@ fn matrix(rows: &[Vec<f32>], axes: &[&'static str]) -> Result<Tensor, ScriptErro
 impl Show for Lens {
     fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
         self.view()
+    }
+
+    /// A map can be asked.
+    fn live(&self) -> Option<Rc<dyn Live>> {
+        if self.0.kind != LensKind::Map {
+            return None;
+        }
+        let flags = |name| (name, vec![false.into(), true.into()]);
+        let asked = Asked::new(&self.0.passage, "lens", self.0.asked.clone());
+        live(asked.offering(vec![flags("raw"), flags("embedding")]).at("positions", false))
     }
 
     fn line(&self) -> String {

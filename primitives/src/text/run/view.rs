@@ -98,6 +98,10 @@ impl Show for Run {
         Ok(Box::new(self.view()))
     }
 
+    fn identity(&self) -> Option<usize> {
+        Some(self.identity())
+    }
+
     /// `run over 9 tokens, first "capital" 93%`
     fn line(&self) -> String {
         let mut line = format!("run over {} tokens", self.tokens().len());
