@@ -162,7 +162,11 @@ impl Questions {
     /// Stops the question of that number, if it is still under way.
     pub(crate) fn stop(&self, number: u64, attention: &Attention) {
         let state = self.lock();
-        if state.running.as_ref().is_some_and(|running| running.number == number) {
+        if state
+            .running
+            .as_ref()
+            .is_some_and(|running| running.number == number)
+        {
             attention.interrupt.request();
         }
     }

@@ -95,9 +95,10 @@ impl Asked {
     }
 
     /// What the call is a member of: `output`, or a text that is read anew.
-    fn receiver(&self, text: Option<&Text>, is_place: bool) -> Result<Call, ScriptError> {
-        let held = || self.holder.get();
-        if let (None, Some((name, receiver))) = (text, held()) {
+    fn receiver(&self, question: &Question) -> Result<Call, ScriptError> {
+        let text = question.text.as_ref();
+        let held = self.holder.get().filter(|_| !question.is_spelled_out);
+        if let (None, Some((name, receiver))) = (text, held) {
             let rest = String::new();
             return Ok(Call { name, receiver, rest });
         }
@@ -112,7 +113,7 @@ impl Asked {
         let read = literal::text(&text.read);
         let rest = match (&self.holder, text.generate) {
             // What is only explained is explained by the model itself.
-            (Holder::Text, _) if !is_place => format!(".attribute({read}"),
+            (Holder::Text, _) if question.place.is_none() => format!(".attribute({read}"),
             (Holder::Output(_), Some(n)) => format!(".generate({read}, #{{generate: {n}}})"),
             (Holder::Output(_), None) => format!(".score({read}, {})", literal::text(&text.written)),
             _ => format!(".run({read})"),
@@ -180,7 +181,7 @@ impl Live for Asked {
     }
 
     fn call(&self, question: &Question) -> Result<Call, ScriptError> {
-        let mut call = self.receiver(question.text.as_ref(), question.place.is_some())?;
+        let mut call = self.receiver(question)?;
         if let Some(place) = question.place {
             call.rest += &format!(".candidates({place}, #{{topk: {N_CANDIDATES}}})");
             return Ok(call);
@@ -190,7 +191,10 @@ impl Live for Asked {
             None => literal::options(&self.options),
         };
         // `lm.attribute(text, options)` is the result itself.
-        call.rest += &match (call.rest.ends_with(')') || call.rest.is_empty(), options.is_empty()) {
+        call.rest += &match (
+            call.rest.ends_with(')') || call.rest.is_empty(),
+            options.is_empty(),
+        ) {
             (true, _) => format!(".{}({options})", self.member),
             (false, true) => ")".to_owned(),
             (false, false) => format!(", {options})"),

@@ -91,7 +91,11 @@ fn an_answer_comes_between_busy_and_idle() {
     let mut lines = frontend.transcript(&id);
     lines.extend(frontend.transcript(&id));
     let answer = format!("comm_msg {}", json!({"comm_id": "c1", "data": said("v", 1, "x")}));
-    assert_eq!(lines.iter().filter(|line| **line == answer).count(), 1, "{lines:?}");
+    assert_eq!(
+        lines.iter().filter(|line| **line == answer).count(),
+        1,
+        "{lines:?}"
+    );
     assert_eq!((&*lines[0], &*lines[lines.len() - 1]), ("busy", "idle"));
 }
 

@@ -87,7 +87,9 @@ fn several(targets: &[TargetOption]) -> Value {
                 ("contrast", target.contrast.as_ref().map(word)),
                 ("position", target.position.map(Value::from)),
             ];
-            let given = entries.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+            let given = entries
+                .into_iter()
+                .filter_map(|(name, value)| Some((name.to_owned(), value?)));
             Value::Object(given.collect())
         }
     };

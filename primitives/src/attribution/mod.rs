@@ -1,7 +1,7 @@
 //! Which tokens what a model says came from, and whether that can be trusted.
 
-mod comparison;
 mod asking;
+mod comparison;
 mod computed;
 mod faithfulness;
 pub(crate) mod generate;

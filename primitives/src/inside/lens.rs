@@ -378,9 +378,11 @@ impl Show for Lens {
         if self.0.kind != LensKind::Map {
             return None;
         }
-        let flags = |name| (name, vec![false.into(), true.into()]);
+        // The default first.
+        let flag = |name, usual: bool| (name, vec![usual.into(), (!usual).into()]);
         let asked = Asked::new(&self.0.passage, "lens", self.0.asked.clone());
-        live(asked.offering(vec![flags("raw"), flags("embedding")]).at("positions", false))
+        let offers = vec![flag("raw", false), flag("embedding", true)];
+        live(asked.offering(offers).at("positions", false))
     }
 
     fn line(&self) -> String {

@@ -295,7 +295,7 @@ impl Show for Model {
     }
 
     /// Of a handle that changes nothing.
-    fn identity(&self) -> Option<usize> {
+    fn place_in_memory(&self) -> Option<usize> {
         let is_plain = self.changed.is_none() && self.share.is_none();
         is_plain.then_some(Rc::as_ptr(&self.resident) as usize)
     }

@@ -204,8 +204,8 @@ impl Run {
         WeakRun(Rc::downgrade(&self.batch), self.index)
     }
 
-    /// Which of all runs it is: texts are larger than a byte.
-    pub(super) fn identity(&self) -> usize {
+    /// Where its text lies: no other run's does.
+    pub(super) fn address(&self) -> usize {
         std::ptr::from_ref(self.text()) as usize
     }
 

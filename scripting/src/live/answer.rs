@@ -6,7 +6,7 @@ use ecco_interpreter::CellError;
 use rhai::{Dynamic, EvalAltResult, Position, Scope};
 use serde_json::{Map, Value, json};
 
-use super::{Call, Question, Text};
+use super::{Call, Live, Question, Text};
 use crate::assist::source::Source;
 use crate::errors::{ErrorKind, ScriptError};
 use crate::result::known;
@@ -31,18 +31,24 @@ impl Session {
             return Ok(json!({"gone": true}));
         };
         let Some(wanted) = question.get("call") else {
-            let own = live.call(&Question::default())?;
+            let own = Question::default();
             let mut choices = live.choices()?;
-            choices["line"] = self.line(&own).into();
+            choices["line"] = self.line(&*live, &own, &live.call(&own)?).into();
             return Ok(choices);
         };
         let wanted = read(wanted)?;
         let call = live.call(&wanted)?;
-        let line = self.line(&call);
+        let line = self.line(&*live, &wanted, &call);
         let value = self.called(call)?;
         let answer = match wanted.place {
-            Some(_) => known::json(&value).transpose()?.flatten().map(|json| json!({"json": json})),
-            None => known::page(&value).transpose()?.flatten().map(|page| json!({"html": page})),
+            Some(_) => known::json(&value)
+                .transpose()?
+                .flatten()
+                .map(|json| json!({"json": json})),
+            None => known::page(&value)
+                .transpose()?
+                .flatten()
+                .map(|page| json!({"html": page})),
         };
         let mut answer = answer.ok_or_else(|| ScriptError::new(ErrorKind::Value, "this has no view"))?;
         answer["line"] = line.into();
@@ -53,14 +59,30 @@ impl Session {
         Ok(answer)
     }
 
-    /// The call as the user would write it: with the variable that holds its receiver, where there is one.
-    fn line(&self, call: &Call) -> String {
-        let identity = known::identity(&call.receiver);
-        let holds = |value: &Dynamic| identity.is_some() && known::identity(value) == identity;
+    /// The call as the user would write it: of the variable that holds its receiver, else from the text on.
+    fn line(&self, live: &dyn Live, question: &Question, call: &Call) -> String {
+        if let Some(name) = self.variable(&call.receiver) {
+            return format!("{name}{}", call.rest);
+        }
+        let spelled_out = Question {
+            is_spelled_out: true,
+            ..question.clone()
+        };
+        let spelled_out = live.call(&spelled_out);
+        let call = spelled_out.as_ref().unwrap_or(call);
+        let name = self.variable(&call.receiver);
+        format!("{}{}", name.unwrap_or(call.name), call.rest)
+    }
+
+    fn variable(&self, value: &Dynamic) -> Option<&str> {
+        let place = known::place_in_memory(value)?;
+        let is_it = |other: &Dynamic| {
+            other.type_id() == value.type_id() && known::place_in_memory(other) == Some(place)
+        };
         let mut variables = self.scope.iter_raw();
-        let found = variables.find(|(_, _, value)| value.type_id() == call.receiver.type_id() && holds(value));
-        let name = found.map_or(call.name, |(name, _, _)| name);
-        format!("{name}{}", call.rest)
+        variables
+            .find(|(_, _, other)| is_it(other))
+            .map(|(name, _, _)| name)
     }
 
     /// What the call gives, with nothing else in scope.
@@ -68,7 +90,9 @@ impl Session {
         let code = format!("{}{}", call.name, call.rest);
         let mut scope = Scope::new();
         scope.push_dynamic(call.name, call.receiver);
-        let result = self.engine.eval_expression_with_scope::<Dynamic>(&mut scope, &code);
+        let result = self
+            .engine
+            .eval_expression_with_scope::<Dynamic>(&mut scope, &code);
         result.map_err(|error| script_error(&error))
     }
 }
@@ -114,6 +138,7 @@ fn read(wanted: &Value) -> Result<Question, ScriptError> {
         text,
         options,
         place: wanted["place"].as_u64(),
+        is_spelled_out: false,
     })
 }
 

@@ -33,7 +33,7 @@ pub trait Live {
 }
 
 /// What is to be computed.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Question {
     /// In the place of the result's own text.
     pub text: Option<Text>,
@@ -41,10 +41,12 @@ pub struct Question {
     pub options: Option<Map<String, Value>>,
     /// Not the result, but what might stand at this place.
     pub place: Option<u64>,
+    /// From the text on, also where an output or a run is there to be asked.
+    pub is_spelled_out: bool,
 }
 
 /// A text that might have stood there.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Text {
     pub read: String,
     pub written: String,

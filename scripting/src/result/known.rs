@@ -30,6 +30,7 @@ struct Type {
     summary: fn(&Dynamic) -> Option<String>,
     facts: fn(&Dynamic) -> Vec<(&'static str, String)>,
     identity: fn(&Dynamic) -> Option<usize>,
+    place_in_memory: fn(&Dynamic) -> Option<usize>,
     page: fn(&Dynamic) -> Option<Result<Option<String>, ScriptError>>,
     live: fn(&Dynamic) -> Option<Rc<dyn Live>>,
 }
@@ -53,6 +54,7 @@ pub(crate) fn register<T: Show + Clone + 'static>(name: &'static str, variable: 
                 .unwrap_or_default()
         },
         identity: |value| value.read_lock::<T>()?.identity(),
+        place_in_memory: |value| value.read_lock::<T>()?.place_in_memory(),
         page: |value| Some(value.read_lock::<T>()?.view().map(|view| view.html())),
         live: |value| value.read_lock::<T>()?.live(),
     };
@@ -91,6 +93,11 @@ pub fn facts(value: &Dynamic) -> Vec<(&'static str, String)> {
 /// Which of its kind a value of ours is, if that can be told.
 pub fn identity(value: &Dynamic) -> Option<usize> {
     (type_of(value)?.identity)(value)
+}
+
+/// Which of its type a value of ours is, if that can be told.
+pub(crate) fn place_in_memory(value: &Dynamic) -> Option<usize> {
+    (type_of(value)?.place_in_memory)(value)
 }
 
 /// The page of a value of ours alone, if it has one; None for other values.

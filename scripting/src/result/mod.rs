@@ -57,6 +57,11 @@ pub trait Show {
         None
     }
 
+    /// Which of its type it is, if that can be told: to find the variable that holds it.
+    fn place_in_memory(&self) -> Option<usize> {
+        self.identity()
+    }
+
     /// What its page may ask, where it can.
     fn live(&self) -> Option<Rc<dyn Live>> {
         None

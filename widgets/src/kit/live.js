@@ -55,7 +55,7 @@ function talk(host) {
     kept.push(entry);
     let text;
     while (kept.length > MOST_KEPT || (text = JSON.stringify(kept)).length > LARGEST_KEPT) kept.shift();
-    script ??= host.appendChild(node("script", { type: "application/json", className: "kept" }));
+    script ??= host.insertBefore(node("script", { type: "application/ecco+json", className: "kept" }), island); // parsed before the script that reads it
     script.textContent = text.replaceAll("<", "\\u003c");
     show(entry);
   }
@@ -115,7 +115,6 @@ function talk(host) {
     quiet.title = state === "gone" ? "The kernel that made this view has ended, or forgotten it." : "No kernel answers here; the view needs none.";
     status.replaceChildren(...(open ? [opener] : []), ...(state && state !== "live" ? [quiet] : []), ...(state === "gone" ? [again] : []));
     opener.setAttribute("aria-expanded", !panel.hidden);
-    panel.hidden &&= true;
     if (!open) panel.hidden = true;
     if (!panel.hidden) fill();
   }
@@ -151,10 +150,10 @@ function talk(host) {
     const candidates = node("span", { className: "choices" });
     const not = node("input", { type: "checkbox" });
     if (hasTargets) ask({ text: now.call.text, place: at }).then((reply) => {
-      const rows = reply?.answer?.json?.places?.[0]?.rows ?? [], stands = rows.find((row) => row.is_chosen);
-      candidates.replaceChildren(...rows.filter((row) => row.token && row !== stands).map((row) =>
-        button(visible(row.token.text) + " " + share(row.probability), () => change({ position: at, target: row.token.id,
-          contrast: not.checked && stands ? stands.token.id : null }))), ...(rows.length && stands ? [node("label", {}, not, " rather than " + visible(tokens[at]))] : []));
+      const rows = reply?.answer?.json?.places?.[0]?.candidates ?? [], stands = rows.find((row) => row.chosen);
+      candidates.replaceChildren(...rows.filter((row) => row.id !== undefined && row !== stands).map((row) =>
+        button(visible(row.label) + " " + share(row.probability), () => change({ position: at, target: row.id,
+          contrast: not.checked && stands ? stands.id : null }))), ...(rows.length && stands ? [node("label", {}, not, " rather than " + visible(tokens[at]))] : []));
       if (reply?.error) say(reply.error);
     });
     return [...parts, candidates];

@@ -86,7 +86,10 @@ mod tests {
 
     #[test]
     fn a_page_with_a_script_carries_an_id() {
-        assert_eq!(with_id("<ecco-lens class=\"a\"></ecco-lens>", "1-2"), "<ecco-lens data-live=\"1-2\" class=\"a\"></ecco-lens>");
+        assert_eq!(
+            with_id("<ecco-lens class=\"a\"></ecco-lens>", "1-2"),
+            "<ecco-lens data-live=\"1-2\" class=\"a\"></ecco-lens>"
+        );
         assert_eq!(with_id("<div></div>", "1-2"), "<div></div>");
     }
 

@@ -98,8 +98,8 @@ impl Show for Run {
         Ok(Box::new(self.view()))
     }
 
-    fn identity(&self) -> Option<usize> {
-        Some(self.identity())
+    fn place_in_memory(&self) -> Option<usize> {
+        Some(self.address())
     }
 
     /// `run over 9 tokens, first "capital" 93%`

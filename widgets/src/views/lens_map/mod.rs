@@ -48,7 +48,10 @@ pub struct LensColumn {
 const COMPONENT: Component = Component {
     tag: "ecco-lens",
     view: "lens-3",
-    css: concat!(include_str!("../../kit/grid.css"), include_str!("../../kit/live.css")),
+    css: concat!(
+        include_str!("../../kit/grid.css"),
+        include_str!("../../kit/live.css")
+    ),
     js: concat!(
         include_str!("../../kit/grid.js"),
         include_str!("../../kit/live.js"),
