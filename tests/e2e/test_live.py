@@ -96,7 +96,10 @@ def test_what_was_asked_is_kept_and_the_line_is_copied(notebook):
     view = saliency(notebook)
     view.locator(".ask .line").get_by_role("button", name="Copy").click()
     expect(view.locator(".ask .say")).to_have_text("copied")
-    assert notebook.page.evaluate("navigator.clipboard.readText()") == 'output.saliency(#{method: "integrated_gradients"})'
+    assert (
+        notebook.page.evaluate("navigator.clipboard.readText()")
+        == 'output.saliency(#{method: "integrated_gradients"})'
+    )
     view.locator(".ask .visited button").first.click()
     expect(line(view)).to_have_text("output.saliency()")
 
@@ -267,7 +270,9 @@ def test_a_reload_finds_the_kernel_again(notebook):
 
 def test_two_notebooks_have_their_own_kernels(notebook, front_end, repo):
     kind, address = front_end
-    other = OpenNotebook(kind, notebook.page.context.new_page(), address, "two.ipynb", repo / "build/screenshots")
+    other = OpenNotebook(
+        kind, notebook.page.context.new_page(), address, "two.ipynb", repo / "build/screenshots"
+    )
     other.run(0)
     other.run(1)
     other.wait_until_idle()
@@ -276,11 +281,14 @@ def test_two_notebooks_have_their_own_kernels(notebook, front_end, repo):
     expect(line(view)).to_contain_text("word")
     # A result of one is none of the other.
     stranger = saliency(notebook).get_attribute("data-live")
-    answer = view.evaluate("""(view, stranger) => new Promise((done) => {
+    answer = view.evaluate(
+        """(view, stranger) => new Promise((done) => {
         view.addEventListener("ecco:answer", ({ detail }) => done(detail.answer));
         view.dispatchEvent(new CustomEvent("ecco:ask", { bubbles: true, composed: true, cancelable: true,
             detail: { ask: 777, question: { result: stranger } } }));
-    })""", stranger)
+    })""",
+        stranger,
+    )
     assert answer == {"gone": True}
     other.page.close()
 
@@ -292,7 +300,10 @@ def kernels():
         try:
             command = (process / "cmdline").read_bytes().split(b"\0")
             parent = int((process / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            mine = os.getpid() in (parent, int(Path(f"/proc/{parent}/stat").read_text().rsplit(")", 1)[1].split()[1]))
+            mine = os.getpid() in (
+                parent,
+                int(Path(f"/proc/{parent}/stat").read_text().rsplit(")", 1)[1].split()[1]),
+            )
         except (OSError, ValueError, IndexError):
             continue
         if mine and command[0].endswith(b"/ecco-kernel") and b"run" in command:
@@ -307,7 +318,9 @@ def test_a_kernel_that_was_killed_is_gone_and_the_cell_runs_again(notebook):
     for process in kernels():
         os.kill(process, signal.SIGKILL)
     expect(view.locator(".quiet")).to_have_text("not live", timeout=60_000)
-    notebook.page.locator(".jp-Dialog button", has_text="Ok").click(timeout=5_000) if notebook.page.locator(".jp-Dialog").count() else None
+    notebook.page.locator(".jp-Dialog button", has_text="Ok").click(timeout=5_000) if notebook.page.locator(
+        ".jp-Dialog"
+    ).count() else None
     again = view.locator(".talk").get_by_role("button", name="Run the cell")
     again.wait_for(timeout=60_000)
     shot(notebook, view, "gone")

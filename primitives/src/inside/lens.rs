@@ -11,7 +11,8 @@ use ecco_widgets::{LayerPredictions, LensColumn, LensMap, RankKind, RankMap};
 use ndarray::{ArrayD, IxDyn};
 use serde_json::{Map, Value};
 
-use crate::live::{Asked, live};
+use super::asking;
+use crate::live::live;
 use crate::text::passage::Passage;
 use crate::text::reading;
 use crate::text::shown::shown_one;
@@ -81,7 +82,14 @@ impl Lens {
         options: &LensOptions,
     ) -> Result<Self, ScriptError> {
         let position = position.map_or_else(|| passage.default_position(), Ok)?;
-        Self::new(passage, LensKind::Predictions, vec![position], vec![], options)
+        Self::new(
+            passage,
+            LensKind::Predictions,
+            vec![position],
+            vec![],
+            options,
+            Map::new(),
+        )
     }
 
     /// Of the written tokens, each where it stands.
@@ -96,6 +104,7 @@ impl Lens {
             positions,
             columns,
             options,
+            Map::new(),
         )
     }
 
@@ -117,6 +126,7 @@ impl Lens {
             vec![position],
             columns,
             options,
+            Map::new(),
         )
     }
 
@@ -125,25 +135,15 @@ impl Lens {
         positions: Option<Vec<usize>>,
         options: &LensOptions,
     ) -> Result<Self, ScriptError> {
-        let asked = map_options(positions.as_deref(), options);
+        let asked = asking::map_options(positions.as_deref(), options);
         let positions = positions.unwrap_or_else(|| match passage.positions() {
             none if none.is_empty() => passage.default_position().into_iter().collect(),
             positions => positions,
         });
-        Self::of(passage, LensKind::Map, positions, vec![], options, asked)
+        Self::new(passage, LensKind::Map, positions, vec![], options, asked)
     }
 
     fn new(
-        passage: Passage,
-        kind: LensKind,
-        positions: Vec<usize>,
-        columns: Vec<(Token, usize)>,
-        options: &LensOptions,
-    ) -> Result<Self, ScriptError> {
-        Self::of(passage, kind, positions, columns, options, Map::new())
-    }
-
-    fn of(
         passage: Passage,
         kind: LensKind,
         positions: Vec<usize>,
@@ -334,24 +334,6 @@ impl Lens {
     }
 }
 
-/// Those of a map that are not the defaults.
-fn map_options(positions: Option<&[usize]>, options: &LensOptions) -> Map<String, Value> {
-    let mut asked = Map::new();
-    if let Some(positions) = positions {
-        asked.insert("positions".to_owned(), positions.into());
-    }
-    if options.top_k != 5 {
-        asked.insert("topk".to_owned(), options.top_k.into());
-    }
-    if options.raw {
-        asked.insert("raw".to_owned(), true.into());
-    }
-    if !options.embedding {
-        asked.insert("embedding".to_owned(), false.into());
-    }
-    asked
-}
-
 /// As a number; where there is no rank, there is none.
 fn rank(watched: &lens::TokenTrack) -> f32 {
     match watched.rank {
@@ -375,14 +357,8 @@ impl Show for Lens {
 
     /// A map can be asked.
     fn live(&self) -> Option<Rc<dyn Live>> {
-        if self.0.kind != LensKind::Map {
-            return None;
-        }
-        // The default first.
-        let flag = |name, usual: bool| (name, vec![usual.into(), (!usual).into()]);
-        let asked = Asked::new(&self.0.passage, "lens", self.0.asked.clone());
-        let offers = vec![flag("raw", false), flag("embedding", true)];
-        live(asked.offering(offers).at("positions", false))
+        let asked = || asking::map(&self.0.passage, self.0.asked.clone());
+        (self.0.kind == LensKind::Map).then(asked).and_then(live)
     }
 
     fn line(&self) -> String {

@@ -19,6 +19,9 @@ use crate::live::Live;
 /// What a value is as JSON, where it has such a form.
 type Document = Result<Option<Value>, ScriptError>;
 
+/// Its page, where it has one.
+type Page = Result<Option<String>, ScriptError>;
+
 /// A type as scripts know it.
 #[derive(Clone, Copy)]
 struct Type {
@@ -31,7 +34,7 @@ struct Type {
     facts: fn(&Dynamic) -> Vec<(&'static str, String)>,
     identity: fn(&Dynamic) -> Option<usize>,
     place_in_memory: fn(&Dynamic) -> Option<usize>,
-    page: fn(&Dynamic) -> Option<Result<Option<String>, ScriptError>>,
+    page: fn(&Dynamic) -> Option<Page>,
     live: fn(&Dynamic) -> Option<Rc<dyn Live>>,
 }
 
@@ -101,7 +104,7 @@ pub(crate) fn place_in_memory(value: &Dynamic) -> Option<usize> {
 }
 
 /// The page of a value of ours alone, if it has one; None for other values.
-pub(crate) fn page(value: &Dynamic) -> Option<Result<Option<String>, ScriptError>> {
+pub(crate) fn page(value: &Dynamic) -> Option<Page> {
     (type_of(value)?.page)(value)
 }
 

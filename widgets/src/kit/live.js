@@ -142,7 +142,7 @@ function talk(host) {
 
   function edited({ tokens, can_edit: canEdit, place: option, has_targets: hasTargets }) {
     const at = place, input = node("input", { value: tokens[at], size: 12, ariaLabel: "In the place of this token" });
-    const put = (value) => rewrite(tokens.with(at, value), at);
+    const put = (value) => rewrite(Object.assign([...tokens], { [at]: value }), at);
     const list = option === "positions" ? [at] : at;
     input.onkeydown = ({ key }) => { if (key === "Enter") put(input.value); };
     const parts = canEdit ? [input, button("Replace", () => put(input.value)), button("Remove", () => put(""))] : [];
