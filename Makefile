@@ -131,6 +131,6 @@ $(TARGET)/release/ecco-kernel: .venv/.requirements FORCE
 
 # As a user would install it: the binary, the kernelspec, what papermill needs. cargo has built it already.
 PIP_INSTALL = pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --force-reinstall
-.venv/.kernel: $(TARGET)/release/ecco-kernel $(wildcard python/*/*.py kernelspec/*) pyproject.toml
+.venv/.kernel: $(TARGET)/release/ecco-kernel $(wildcard python/*/*.py kernelspec/* labextension/* labextension/*/*) pyproject.toml
 	$(PIP_INSTALL) .
 	@touch $@

@@ -24,6 +24,15 @@ const LOGOS: [(&str, &[u8]); 3] = [
     ("logo-svg.svg", include_bytes!("../../kernelspec/logo-svg.svg")),
 ];
 
+/// What JupyterLab and Notebook 7 load, so that views can ask the kernel: it lies beside the kernels.
+const EXTENSION: [(&str, &[u8]); 2] = [
+    ("package.json", include_bytes!("../../labextension/package.json")),
+    (
+        "static/live.js",
+        include_bytes!("../../labextension/static/live.js"),
+    ),
+];
+
 /// Where a kernelspec can go.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Place {
@@ -64,22 +73,29 @@ pub(crate) enum Error {
     Write { path: PathBuf, source: std::io::Error },
 }
 
-/// Writes the kernelspec and returns its folder. One of the same name that is there is replaced.
+/// Writes the kernelspec, and the extension of JupyterLab; returns the kernelspec's folder. One of the same name that is
+/// there is replaced.
 pub(crate) fn install(place: &Place, name: &str, display_name: &str) -> Result<PathBuf, Error> {
     let executable = std::env::current_exe().map_err(|source| Error::Executable { source })?;
-    let folder = kernels_folder(place, &executable)?.join(checked(name)?);
-    let spec = spec(&executable, display_name)?;
-    let write = |file: &str, bytes: &[u8]| {
-        let path = folder.join(file);
-        std::fs::write(&path, bytes).map_err(|source| Error::Write { path, source })
-    };
-    std::fs::create_dir_all(&folder).map_err(|source| Error::Write {
-        path: folder.clone(),
-        source,
-    })?;
-    LOGOS.iter().try_for_each(|(file, bytes)| write(file, bytes))?;
-    write("kernel.json", format!("{spec:#}\n").as_bytes())?;
+    let data = data_folder(place, &executable)?;
+    let folder = data.join("kernels").join(checked(name)?);
+    let spec = format!("{:#}\n", spec(&executable, display_name)?);
+    let files = LOGOS.into_iter().chain([("kernel.json", spec.as_bytes())]);
+    write_all(&folder, files)?;
+    write_all(&data.join("labextensions/ecco-kernel-live"), EXTENSION)?;
     Ok(folder)
+}
+
+fn write_all<'a>(folder: &Path, files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Result<(), Error> {
+    let of = |path: PathBuf| move |source| Error::Write { path, source };
+    for (file, bytes) in files {
+        let path = folder.join(file);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(of(parent.to_owned()))?;
+        }
+        std::fs::write(&path, bytes).map_err(of(path))?;
+    }
+    Ok(())
 }
 
 /// The template with what is known here: where the executable is, and what it should be called.
@@ -104,13 +120,13 @@ fn checked(name: &str) -> Result<String, Error> {
     Ok(name.to_lowercase())
 }
 
-fn kernels_folder(place: &Place, executable: &Path) -> Result<PathBuf, Error> {
-    let data = match place {
+/// Jupyter's, in which kernels and extensions have their folders.
+fn data_folder(place: &Place, executable: &Path) -> Result<PathBuf, Error> {
+    Ok(match place {
         Place::User => user_data_folder()?,
         Place::SysPrefix => sys_prefix(executable)?.join("share/jupyter"),
         Place::Prefix(prefix) => made_folder(prefix)?.join("share/jupyter"),
-    };
-    Ok(data.join("kernels"))
+    })
 }
 
 /// A prefix may be new, as packagers' are; it may not be a file.
@@ -220,6 +236,8 @@ mod tests {
         let new = parent.path().join("staging/usr");
         let folder = install(&Place::Prefix(new.clone()), "ecco", "Ecco").unwrap();
         assert_eq!(folder, new.join("share/jupyter/kernels/ecco"));
+        let extension = new.join("share/jupyter/labextensions/ecco-kernel-live");
+        assert!(extension.join("package.json").is_file() && extension.join("static/live.js").is_file());
         let file = folder.join("kernel.json");
         let error = install(&Place::Prefix(file.clone()), "ecco", "Ecco")
             .unwrap_err()

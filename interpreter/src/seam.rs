@@ -6,6 +6,8 @@
 use std::ops::Range;
 use std::rc::Rc;
 
+use serde_json::Value;
+
 use crate::MimeBundle;
 
 /// A language behind the kernel.
@@ -21,6 +23,10 @@ pub trait Interpreter {
 
     /// Documentation of what stands at `cursor` (code points); `detail` is 0 or 1.
     fn inspect(&mut self, code: &str, cursor: usize, detail: u8) -> Option<MimeBundle>;
+
+    /// Answers what a view asks that a cell has shown, between cells: a JSON object for a JSON value. What is asked, and
+    /// what the answers are, the language and its views agree on.
+    fn ask(&mut self, question: &Value) -> Result<Value, CellError>;
 
     /// Whether `code` can be run as it is.
     fn is_complete(&mut self, code: &str) -> Completeness;

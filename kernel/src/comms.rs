@@ -1,8 +1,8 @@
 //! Comms: conversations beside cells, between parts of a front end and the kernel.
 //!
-//! They are answered where the sockets are, so also while a cell runs. What a comm can be opened to is a
-//! row of [`TARGETS`]: a name, and what it says to a message. To a target that is not there the client
-//! hears that its comm is closed; messages to comms that are not open go nowhere.
+//! What a comm can be opened to is a row of [`TARGETS`]: a name, and who answers to a message. Most are answered
+//! where the sockets are, so also while a cell runs; questions to the language wait for the script thread. To a target
+//! that is not there the client hears that its comm is closed; messages to comms that are not open go nowhere.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -28,21 +28,40 @@ pub(crate) struct CommMessage {
 
 struct Target {
     name: &'static str,
-    /// The answer to a `comm_msg`, if it has one.
-    hear: fn(CommMessage) -> Option<CommMessage>,
+    hear: Hear,
 }
 
-static TARGETS: [Target; 2] = [
+/// Who answers to a `comm_msg`.
+enum Hear {
+    /// This, if it has something to say.
+    AtOnce(fn(CommMessage) -> Option<CommMessage>),
+    /// The language, between cells: `questions`.
+    Language,
+}
+
+/// What is to be done about a `comm_msg`.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Heard {
+    Answer(CommMessage),
+    Question(CommMessage),
+}
+
+static TARGETS: [Target; 3] = [
     // JupyterLab's widget manager asks this one at every connection, and shows nothing for 4 seconds
     // where nobody answers.
     Target {
         name: "jupyter.widget.control",
-        hear: widget_states,
+        hear: Hear::AtOnce(widget_states),
     },
     // A page can tell by it whether a live kernel is behind it, and how far away.
     Target {
         name: "ecco.echo",
-        hear: Some,
+        hear: Hear::AtOnce(Some),
+    },
+    // Views ask the language by it: docs/live.md.
+    Target {
+        name: "ecco.live",
+        hear: Hear::Language,
     },
 ];
 
@@ -63,10 +82,17 @@ impl Comms {
         true
     }
 
-    /// What the comm answers, if it is open and has something to say.
-    pub(crate) fn hear(&self, id: &str, message: CommMessage) -> Option<CommMessage> {
+    /// What is to be done about a message, if the comm is open and has something to say.
+    pub(crate) fn hear(&self, id: &str, message: CommMessage) -> Option<Heard> {
         let target = *self.lock().get(id)?;
-        (target.hear)(message)
+        match target.hear {
+            Hear::AtOnce(hear) => hear(message).map(Heard::Answer),
+            Hear::Language => Some(Heard::Question(message)),
+        }
+    }
+
+    pub(crate) fn is_open(&self, id: &str) -> bool {
+        self.lock().contains_key(id)
     }
 
     pub(crate) fn close(&self, id: &str) {

@@ -15,9 +15,10 @@ use tokio::sync::watch;
 use zeromq::RouterSendHalf;
 
 use crate::attention::Attention;
-use crate::comms::{CommMessage, Comms};
+use crate::comms::{CommMessage, Comms, Heard};
 use crate::journal::note;
 use crate::outbox::Outbox;
+use crate::questions::{Question, Questions};
 use crate::replies;
 use crate::requests::{CommClose, CommMsg, CommOpen, ShutdownRequest, parse};
 use crate::script::{Script, Task, Work};
@@ -35,7 +36,8 @@ pub(crate) struct Desk {
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) attention: Attention,
     pub(crate) connection: ConnectionInfo,
-    pub(crate) comms: Comms,
+    pub(crate) comms: Arc<Comms>,
+    pub(crate) questions: Questions,
     pub(crate) usage: Mutex<Usage>,
     pub(crate) work: Sender<Work>,
     pub(crate) end: watch::Sender<bool>,
@@ -163,6 +165,7 @@ impl Desk {
     fn queue(&self, request: &Request, task: Task) -> Result<(), CellError> {
         let size = request.content.len();
         self.attention.enqueue(size);
+        self.hurry();
         let work = Work {
             parent: request.parent.clone(),
             reply_type: request.reply_type().unwrap_or_default(),
@@ -173,6 +176,18 @@ impl Desk {
         self.work
             .send(work)
             .map_err(|_| replies::invalid("the interpreter's thread has ended".to_owned()))
+    }
+
+    /// What waits behind a question is let through before long.
+    fn hurry(&self) {
+        let Some((number, rest)) = self.questions.under_way() else {
+            return;
+        };
+        let (questions, attention) = (self.questions.clone(), self.attention.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(rest).await;
+            questions.stop(number, &attention);
+        });
     }
 
     fn handle_usage(&self, _request: &Request) -> Reply {
@@ -198,11 +213,15 @@ impl Desk {
     fn handle_comm_open(&self, request: &Request) -> Reply {
         let CommOpen { comm_id, target_name } = parse(request)?;
         if !self.comms.open(&comm_id, &target_name) {
-            // The client must learn that its comm leads nowhere.
-            let content = json!({"comm_id": comm_id, "data": {}});
-            self.outbox.publish(&request.parent, "comm_close", &content);
+            self.say_closed(request, &comm_id);
         }
         Ok(None)
+    }
+
+    /// The client must learn that its comm leads nowhere.
+    fn say_closed(&self, request: &Request, comm_id: &str) {
+        let content = json!({"comm_id": comm_id, "data": {}});
+        self.outbox.publish(&request.parent, "comm_close", &content);
     }
 
     fn handle_comm_msg(&self, request: &Request) -> Reply {
@@ -212,18 +231,42 @@ impl Desk {
             metadata: serde_json::from_slice(&request.metadata).unwrap_or_default(),
             buffers: request.buffers.clone(),
         };
-        if let Some(answer) = self.comms.hear(&comm_id, message) {
-            let (data, extras) = answer.into_extras();
-            let content = json!({"comm_id": comm_id, "data": data});
-            self.outbox
-                .publish_comm(&request.parent, "comm_msg", &content, extras);
+        match self.comms.hear(&comm_id, message) {
+            Some(Heard::Answer(answer)) => {
+                let (data, extras) = answer.into_extras();
+                let content = json!({"comm_id": comm_id, "data": data});
+                self.outbox
+                    .publish_comm(&request.parent, "comm_msg", &content, extras);
+            }
+            Some(Heard::Question(message)) => self.ask(request, &comm_id, message.data),
+            None => {}
         }
         Ok(None)
     }
 
+    /// Lets a question wait for the script thread; a comm on which something else is said is closed.
+    fn ask(&self, request: &Request, comm_id: &str, data: Value) {
+        let size = request.content.len();
+        let Some(question) = Question::parse(&request.parent, comm_id, data, size) else {
+            self.forget(comm_id);
+            return self.say_closed(request, comm_id);
+        };
+        if let Some((refused, why)) = self.questions.put(question, &self.attention) {
+            let content = json!({"comm_id": refused.comm_id, "data": refused.refusal(why)});
+            self.outbox.publish(&refused.parent, "comm_msg", &content);
+        }
+        // Where that thread has ended nobody is answered any more.
+        let _ = self.work.send(Work::wake(&request.parent));
+    }
+
+    fn forget(&self, comm_id: &str) {
+        self.comms.close(comm_id);
+        self.questions.forget(comm_id, &self.attention);
+    }
+
     fn handle_comm_close(&self, request: &Request) -> Reply {
         let CommClose { comm_id } = parse(request)?;
-        self.comms.close(&comm_id);
+        self.forget(&comm_id);
         Ok(None)
     }
 

@@ -29,7 +29,7 @@
 //! - `outbox`, `dispatch`: one ordered, bounded queue and the task that empties it
 //! - `script`, `output`: the script thread; `attention`: what can be interrupted on it
 //! - `history`: what was run, in SQLite
-//! - `comms`, `usage`: answered at the desk, also while a cell runs
+//! - `comms`, `usage`: answered at the desk, also while a cell runs; `questions`: what views ask the language, between cells
 //! - `lifetime`: signals, death of the parent
 
 mod attention;
@@ -46,6 +46,7 @@ mod journal;
 mod lifetime;
 mod outbox;
 mod output;
+mod questions;
 mod replies;
 mod requests;
 mod script;

@@ -187,6 +187,14 @@ impl Outbox {
         self.push(&mut state, idle);
     }
 
+    /// The script thread is done with `parent`, which has no reply: idle.
+    pub(crate) fn finish_unanswered(&self, parent: &Arc<Parent>) {
+        let idle = self.status(parent, &Status::idle());
+        let mut state = self.lock();
+        state.running = None;
+        self.push(&mut state, idle);
+    }
+
     /// A request is answered beside the script thread: busy.
     pub(crate) fn begin_beside(&self, parent: &Arc<Parent>) {
         let busy = self.status(parent, &Status::busy());

@@ -244,7 +244,7 @@ pub(crate) fn bounded(bundle: MimeBundle) -> MimeBundle {
 }
 
 /// About the size of `value` as JSON, in bytes.
-fn weight(value: &Value) -> usize {
+pub(crate) fn weight(value: &Value) -> usize {
     match value {
         Value::String(text) => text.len() + 2,
         Value::Array(items) => items.iter().map(|item| weight(item) + 1).sum(),

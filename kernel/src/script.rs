@@ -19,9 +19,11 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::attention::Attention;
+use crate::comms::Comms;
 use crate::history::{History, Line, RESULT_LIMIT};
 use crate::outbox::Outbox;
 use crate::output::{Answer, CellOutput, bounded};
+use crate::questions::{self, Questions};
 use crate::replies;
 use crate::requests::{CompleteRequest, ExecuteRequest, HistoryRequest, InspectRequest, cursor, parse};
 use crate::wire::{Parent, Request};
@@ -44,6 +46,20 @@ pub(crate) enum Task {
     /// Called off where a cell before it fails.
     Execute(ExecuteRequest),
     Question(Question),
+    /// Nothing: a view's question waits.
+    Wake,
+}
+
+impl Work {
+    pub(crate) fn wake(parent: &Arc<Parent>) -> Self {
+        Self {
+            parent: parent.clone(),
+            reply_type: String::new(),
+            task: Task::Wake,
+            size: 0,
+            since: Instant::now(),
+        }
+    }
 }
 
 /// Gives the content of the reply.
@@ -77,6 +93,8 @@ pub(crate) struct Script {
     history: History,
     /// The number of the last cell that has one.
     count: u32,
+    comms: Arc<Comms>,
+    questions: Questions,
     inbox: Receiver<Work>,
     /// Taken from the inbox, not yet worked on.
     ahead: VecDeque<Work>,
@@ -88,8 +106,8 @@ impl Script {
         outbox: Arc<Outbox>,
         attention: Attention,
         history: History,
-        inbox: Receiver<Work>,
-        answers: Receiver<Answer>,
+        (comms, questions): (Arc<Comms>, Questions),
+        (inbox, answers): (Receiver<Work>, Receiver<Answer>),
     ) -> Self {
         let interrupt = attention.interrupt.clone();
         let interpreter = catch_unwind(AssertUnwindSafe(|| make(interrupt)))
@@ -101,6 +119,8 @@ impl Script {
             answers: Rc::new(answers),
             history,
             count: 0,
+            comms,
+            questions,
             inbox,
             ahead: VecDeque::new(),
         }
@@ -108,7 +128,7 @@ impl Script {
 
     /// Works until the sockets are gone.
     pub(crate) fn run(mut self) {
-        while let Some(work) = self.ahead.pop_front().or_else(|| self.inbox.recv().ok()) {
+        while let Some(work) = self.next_work() {
             // Ten thousand short cells say as much as one that prints.
             self.outbox.hold_back(&self.attention.interrupt);
             let size = work.size;
@@ -122,6 +142,43 @@ impl Script {
         }
     }
 
+    /// The next request; views are answered while there is none.
+    fn next_work(&mut self) -> Option<Work> {
+        loop {
+            self.ahead.extend(self.inbox.try_iter());
+            while let Some(work) = self.ahead.pop_front() {
+                if !matches!(work.task, Task::Wake) {
+                    return Some(work);
+                }
+            }
+            match self.questions.take() {
+                Some(question) => self.answer(&question),
+                None => self.ahead.push_back(self.inbox.recv().ok()?),
+            }
+        }
+    }
+
+    fn answer(&mut self, question: &questions::Question) {
+        self.outbox.hold_back(&self.attention.interrupt);
+        self.outbox.begin(&question.parent);
+        let answer = match self.attention.is_stopping() {
+            true => Err(replies::invalid("the kernel is shutting down".to_owned())),
+            false => self
+                .guarded(|interpreter| interpreter.ask(&question.content))
+                .and_then(|answer| answer),
+        };
+        let is_replaced = self.questions.done(question, &self.attention);
+        if self.comms.is_open(&question.comm_id) {
+            let data = match is_replaced {
+                true => question.refusal(questions::Refusal::Replaced),
+                false => question.answer(answer),
+            };
+            let content = json!({"comm_id": question.comm_id, "data": data});
+            self.outbox.publish(&question.parent, "comm_msg", &content);
+        }
+        self.outbox.finish_unanswered(&question.parent);
+    }
+
     fn process_work(&mut self, work: Work) {
         match work.task {
             Task::Execute(request) => self.handle_execute(&work.parent, request, work.since),
@@ -129,6 +186,7 @@ impl Script {
                 let content = question(self).unwrap_or_else(|error| replies::error(&error));
                 self.outbox.finish(&work.parent, &work.reply_type, &content);
             }
+            Task::Wake => self.outbox.finish_unanswered(&work.parent),
         }
     }
 
@@ -298,7 +356,7 @@ impl Script {
     fn refuse(&self, work: &Work, why: &str) {
         let content = match work.task {
             Task::Execute(_) => replies::aborted(why),
-            Task::Question(_) => replies::error(&replies::failure("Aborted", why.to_owned())),
+            Task::Question(_) | Task::Wake => replies::error(&replies::failure("Aborted", why.to_owned())),
         };
         self.outbox.finish(&work.parent, &work.reply_type, &content);
     }

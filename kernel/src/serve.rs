@@ -23,6 +23,7 @@ use crate::journal::note;
 use crate::lifetime::{self, Signals};
 use crate::outbox::Outbox;
 use crate::output::Answer;
+use crate::questions::Questions;
 use crate::requests::{InputReply, parse};
 use crate::script::Script;
 use crate::sockets::{self, Router, Sockets, receive, send};
@@ -74,8 +75,10 @@ async fn run(
     outbox.publish(&Parent::none(), "status", &Status::starting());
     let history = History::start(history)?;
     let (said, noticed, remembered) = (outbox.clone(), attention.clone(), history.clone());
+    let (comms, questions) = (Arc::new(Comms::default()), Questions::default());
+    let asked = (comms.clone(), questions.clone());
     start_script(stack_bytes, move || {
-        Script::new(make, said, noticed, remembered, inbox, answered)
+        Script::new(make, said, noticed, remembered, asked, (inbox, answered))
     })?;
     let connection = connection.clone();
     let desk = Arc::new(Desk {
@@ -83,7 +86,8 @@ async fn run(
         outbox,
         attention,
         connection,
-        comms: Comms::default(),
+        comms,
+        questions,
         usage: Default::default(),
         work,
         end,

@@ -2,7 +2,7 @@
 //!
 //! - [`models`]: loading, residency; [`text`]: generating, running, scoring, conversations
 //! - [`attribution`]: which tokens it came from; [`inside`]: lens, parts, attention, candidates
-//! - [`tour`]: where to begin
+//! - [`tour`]: where to begin; [`live`]: what the pages of results can ask
 //! - [`factors`], [`neurons`], [`similarity`]; [`interventions`]: what if a part were different
 
 mod attribution;
@@ -10,6 +10,7 @@ mod factors;
 mod hints;
 mod inside;
 mod interventions;
+mod live;
 mod models;
 mod neurons;
 mod similarity;

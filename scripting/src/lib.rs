@@ -7,12 +7,14 @@
 //! - [`errors`]: message, kind, hint, place
 //! - [`assist`]: completion, inspection, documentation, and the catalog they share
 //! - `habits`: what people who come from Python write, taken or corrected
+//! - [`live`]: questions to results that a cell has shown
 //! - `library`: Rhai's own functions made safe, and what every notebook needs
 
 pub mod assist;
 pub mod errors;
 mod habits;
 mod library;
+pub mod live;
 pub mod members;
 mod names;
 pub mod options;

@@ -14,6 +14,7 @@ mod introspect;
 mod limits;
 mod message;
 mod peers;
+mod questions;
 mod shutdown;
 mod stdin;
 mod streams;

@@ -16,6 +16,8 @@
 //! | `set x`, `get` | a variable that lives between cells |
 //! | `value x` | the cell's value |
 //! | `fail x`, `panic x` | ends the cell |
+//!
+//! To a question `{"do": statement}` it answers `{"said": value}`.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -24,6 +26,7 @@ use ecco_interpreter::MimeBundle;
 use ecco_interpreter::{
     Cell, CellError, Completeness, CompletionItem, Completions, Interpreter, Interrupt, Output,
 };
+use serde_json::{Value, json};
 
 pub(crate) struct Toy {
     interrupt: Interrupt,
@@ -187,6 +190,19 @@ impl Interpreter for Toy {
         (code == "print").then(|| MimeBundle::from_text(format!("print x: writes x (detail {detail})")))
     }
 
+    fn ask(&mut self, question: &Value) -> Result<Value, CellError> {
+        let code = question["do"].as_str().unwrap_or_default().to_owned();
+        let cell = Cell {
+            code,
+            execution_count: 0,
+            silent: false,
+            allow_stdin: false,
+        };
+        let output: Rc<dyn Output> = Rc::new(Nowhere);
+        let value = self.statement(&cell.code, &cell, &output)?;
+        Ok(json!({"said": value}))
+    }
+
     fn is_complete(&mut self, code: &str) -> Completeness {
         match code.strip_suffix('\\') {
             Some(_) => Completeness::Incomplete {
@@ -195,5 +211,20 @@ impl Interpreter for Toy {
             None if code.contains('?') => Completeness::Invalid,
             None => Completeness::Complete,
         }
+    }
+}
+
+/// What a question prints is nobody's.
+struct Nowhere;
+
+impl Output for Nowhere {
+    fn stdout(&self, _: &str) {}
+    fn stderr(&self, _: &str) {}
+    fn display(&self, _: MimeBundle, _: Option<&str>) {}
+    fn update(&self, _: MimeBundle, _: &str) {}
+    fn page(&self, _: MimeBundle) {}
+    fn clear(&self, _: bool) {}
+    fn input(&self, _: &str, _: bool) -> Result<String, String> {
+        Err("no input".to_owned())
     }
 }

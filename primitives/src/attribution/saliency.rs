@@ -13,12 +13,15 @@ use ecco_widgets::saliency::{
 use ecco_widgets::{SaliencyStyle, Scale, Unit};
 use ndarray::{ArrayD, IxDyn};
 use rhai::Array;
+use serde_json::{Map, Value};
 
 use crate::attribution::computed::{self, Computed};
 use crate::attribution::targets::{Selection, Targets};
+use crate::live::live;
 use crate::text::passage::Passage;
 use crate::text::shown::shown;
 use ecco_scripting::errors::ScriptError;
+use ecco_scripting::live::Live;
 use ecco_scripting::result::numbers::short;
 use ecco_scripting::result::{Explanation, Show, ragged};
 use ecco_scripting::tensor::Tensor;
@@ -32,6 +35,8 @@ pub(super) struct Saliency {
     pub style: SaliencyStyle,
     /// Positions whose contribution is left out.
     pub ignored: Rc<Vec<usize>>,
+    /// As it was asked for: the options that are not the defaults.
+    pub asked: Rc<Map<String, Value>>,
 }
 
 /// What has one score.
@@ -354,6 +359,10 @@ pub(super) fn quantity_text(of: Quantity) -> &'static str {
 impl Show for Saliency {
     fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
         Ok(Box::new(self.view()?))
+    }
+
+    fn live(&self) -> Option<Rc<dyn Live>> {
+        live(self.asked())
     }
 
     fn line(&self) -> String {

@@ -10,6 +10,7 @@ use ecco_scripting::{ErrorKind, ScriptError, options};
 use ecco_widgets::{SaliencyStyle, Unit};
 use rhai::Dynamic;
 
+use super::asking;
 use super::saliency::{Saliency, Scoring};
 use super::targets::Selection;
 use crate::text::passage::Passage;
@@ -98,7 +99,7 @@ named! {
 
 /// A baseline as a script names it: one of the usual ones, or a text.
 #[derive(Debug, Clone)]
-pub(super) struct BaselineName(String);
+pub(super) struct BaselineName(pub(super) String);
 
 impl OptionValue for BaselineName {
     const KIND: OptionKind = OptionKind::Such(Baseline::ALL_NAMES);
@@ -168,7 +169,9 @@ impl Saliency {
                 format!("there is no token {position} to ignore: the text has {n}, numbered from 0");
             return Err(ScriptError::new(ErrorKind::Value, message).pointing_at("ignore_tokens"));
         }
+        let asked = Rc::new(asking::named(&options));
         let saliency = Self {
+            asked,
             selection: Selection::new(&passage, &options.targets)?,
             options: attribution_options(&passage, &options)?,
             style: match options.style.0 {

@@ -9,11 +9,15 @@ use ecco_widgets::Explorable;
 use ecco_widgets::depths::Reading;
 use ecco_widgets::{LayerPredictions, LensColumn, LensMap, RankKind, RankMap};
 use ndarray::{ArrayD, IxDyn};
+use serde_json::{Map, Value};
 
+use super::asking;
+use crate::live::live;
 use crate::text::passage::Passage;
 use crate::text::reading;
 use crate::text::shown::shown_one;
 use ecco_scripting::errors::{ErrorKind, ScriptError};
+use ecco_scripting::live::Live;
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::session::watched;
 use ecco_scripting::tensor::Tensor;
@@ -41,6 +45,8 @@ struct Inner {
     positions: Vec<usize>,
     /// Ranked tokens, and where each of them stands.
     columns: Vec<(Token, usize)>,
+    /// Of a map, as it was asked for: the options that are not the defaults.
+    asked: Map<String, Value>,
     found: OnceCell<lens::Lens>,
 }
 
@@ -76,7 +82,14 @@ impl Lens {
         options: &LensOptions,
     ) -> Result<Self, ScriptError> {
         let position = position.map_or_else(|| passage.default_position(), Ok)?;
-        Self::new(passage, LensKind::Predictions, vec![position], vec![], options)
+        Self::new(
+            passage,
+            LensKind::Predictions,
+            vec![position],
+            vec![],
+            options,
+            Map::new(),
+        )
     }
 
     /// Of the written tokens, each where it stands.
@@ -91,6 +104,7 @@ impl Lens {
             positions,
             columns,
             options,
+            Map::new(),
         )
     }
 
@@ -112,6 +126,7 @@ impl Lens {
             vec![position],
             columns,
             options,
+            Map::new(),
         )
     }
 
@@ -120,11 +135,12 @@ impl Lens {
         positions: Option<Vec<usize>>,
         options: &LensOptions,
     ) -> Result<Self, ScriptError> {
+        let asked = asking::map_options(positions.as_deref(), options);
         let positions = positions.unwrap_or_else(|| match passage.positions() {
             none if none.is_empty() => passage.default_position().into_iter().collect(),
             positions => positions,
         });
-        Self::new(passage, LensKind::Map, positions, vec![], options)
+        Self::new(passage, LensKind::Map, positions, vec![], options, asked)
     }
 
     fn new(
@@ -133,6 +149,7 @@ impl Lens {
         positions: Vec<usize>,
         columns: Vec<(Token, usize)>,
         options: &LensOptions,
+        asked: Map<String, Value>,
     ) -> Result<Self, ScriptError> {
         if positions.is_empty() {
             return Err(ScriptError::new(ErrorKind::Value, "there is no position to read")
@@ -156,6 +173,7 @@ impl Lens {
             question,
             positions,
             columns,
+            asked,
             found: OnceCell::new(),
         })))
     }
@@ -335,6 +353,12 @@ fn matrix(rows: &[Vec<f32>], axes: &[&'static str]) -> Result<Tensor, ScriptErro
 impl Show for Lens {
     fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
         self.view()
+    }
+
+    /// A map can be asked.
+    fn live(&self) -> Option<Rc<dyn Live>> {
+        let asked = || asking::map(&self.0.passage, self.0.asked.clone());
+        (self.0.kind == LensKind::Map).then(asked).and_then(live)
     }
 
     fn line(&self) -> String {

@@ -1,5 +1,6 @@
 //! Inside the model: what each layer would say, what each part wrote to a logit, what heads look at, candidates.
 
+mod asking;
 pub(crate) mod attention;
 pub(crate) mod candidates;
 pub(crate) mod lens;

@@ -2,7 +2,7 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use ecco_explain::score::TokenScore;
 use ecco_models::run::{self, Input, Place, Records};
@@ -126,7 +126,20 @@ struct Output {
     run: RefCell<Option<Run>>,
 }
 
+/// One that does not keep it.
+pub(crate) struct WeakGeneration(Weak<Output>, Appearance);
+
+impl WeakGeneration {
+    pub(crate) fn upgrade(&self) -> Option<Generation> {
+        Some(Generation(self.0.upgrade()?, self.1))
+    }
+}
+
 impl Generation {
+    pub(crate) fn weak(&self) -> WeakGeneration {
+        WeakGeneration(Rc::downgrade(&self.0), self.1)
+    }
+
     pub(crate) fn new(model: &Model, generation: ecco_models::Generation, text: String) -> Self {
         let appearance = match generation.finish {
             Finish::Given => Appearance::Score,

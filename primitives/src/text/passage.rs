@@ -13,8 +13,8 @@ use ecco_widgets::Token as ShownToken;
 use rhai::{Array, Dynamic};
 use serde_json::{Map, Value, json};
 
-use super::generation::Generation;
-use super::run::Run;
+use super::generation::{Generation, WeakGeneration};
+use super::run::{Run, WeakRun};
 use super::shown::shown;
 use crate::models::model::Model;
 use ecco_scripting::errors::{ErrorKind, ScriptError};
@@ -35,6 +35,24 @@ enum Origin {
     Run(Run),
     /// Given to be explained; nothing has read it.
     Text,
+}
+
+/// Where a text comes from, without keeping it.
+pub(crate) enum Holder {
+    Output(WeakGeneration),
+    Run(WeakRun),
+    Text,
+}
+
+impl Holder {
+    /// The output or run, if something else still keeps it, and what examples call one.
+    pub(crate) fn get(&self) -> Option<(&'static str, Dynamic)> {
+        match self {
+            Self::Output(output) => output.upgrade().map(|output| ("output", Dynamic::from(output))),
+            Self::Run(run) => run.upgrade().map(|run| ("run", Dynamic::from(run))),
+            Self::Text => None,
+        }
+    }
 }
 
 /// What is known of a text without its origin, and what was computed of it.
@@ -169,6 +187,14 @@ impl Passage {
             (Some(passage), _) => Ok(vec![passage]),
             (None, Ok(values)) => Self::all(&values),
             (None, Err(_)) => show::expected("an output, a run, or a list of them", value),
+        }
+    }
+
+    pub(crate) fn holder(&self) -> Holder {
+        match &self.origin {
+            Origin::Output(output) => Holder::Output(output.weak()),
+            Origin::Run(run) => Holder::Run(run.weak()),
+            Origin::Text => Holder::Text,
         }
     }
 

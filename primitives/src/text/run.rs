@@ -5,7 +5,7 @@ mod view;
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use ecco_models::config::Task;
 use ecco_models::run::{self, Input, Place, Prediction, Records};
@@ -29,6 +29,17 @@ pub(crate) struct Run {
     batch: Rc<Batch>,
     /// Which of the batch's texts.
     index: usize,
+}
+
+/// One that does not keep it.
+pub(crate) struct WeakRun(Weak<Batch>, usize);
+
+impl WeakRun {
+    pub(crate) fn upgrade(&self) -> Option<Run> {
+        let batch = self.0.upgrade()?;
+        let index = self.1;
+        Some(Run { batch, index })
+    }
 }
 
 struct Batch {
@@ -189,6 +200,15 @@ pub(crate) fn silence(model: &ecco_models::Model) -> ScriptError {
 }
 
 impl Run {
+    pub(crate) fn weak(&self) -> WeakRun {
+        WeakRun(Rc::downgrade(&self.batch), self.index)
+    }
+
+    /// Where its text lies: no other run's does.
+    pub(super) fn address(&self) -> usize {
+        std::ptr::from_ref(self.text()) as usize
+    }
+
     fn text(&self) -> &Text {
         &self.batch.texts[self.index]
     }

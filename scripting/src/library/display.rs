@@ -19,7 +19,7 @@ pub mod functions {
     /// Shows a value as an output of its own, as a cell's last value is shown.
     #[rhai_fn(name = "display", return_raw, volatile)]
     pub fn display(ctx: NativeCallContext, value: Dynamic) -> RhaiResult<()> {
-        let bundle = show::bundle(&value).map_err(|error| error.raise(&ctx))?;
+        let bundle = show::live_bundle(&value, &state_of(&ctx)).map_err(|error| error.raise(&ctx))?;
         if let Some(bundle) = bundle {
             state_of(&ctx).output().display(bundle, None);
         }
@@ -37,7 +37,7 @@ pub mod functions {
     #[rhai_fn(name = "display", return_raw, volatile)]
     pub fn display_as(ctx: NativeCallContext, value: Dynamic, id: &str) -> RhaiResult<()> {
         super::at_most(&ctx, LONGEST_NAME, "an id", id)?;
-        let bundle = show::bundle(&value).map_err(|error| error.raise(&ctx))?;
+        let bundle = show::live_bundle(&value, &state_of(&ctx)).map_err(|error| error.raise(&ctx))?;
         let bundle = bundle.unwrap_or_else(|| MimeBundle::from_text("()"));
         state_of(&ctx).show(bundle, id);
         Ok(())

@@ -6,6 +6,7 @@
 use std::any::TypeId;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use ecco_interpreter::MimeBundle;
 use rhai::Dynamic;
@@ -13,9 +14,13 @@ use serde_json::Value;
 
 use super::Show;
 use crate::errors::ScriptError;
+use crate::live::Live;
 
 /// What a value is as JSON, where it has such a form.
 type Document = Result<Option<Value>, ScriptError>;
+
+/// Its page, where it has one.
+type Page = Result<Option<String>, ScriptError>;
 
 /// A type as scripts know it.
 #[derive(Clone, Copy)]
@@ -28,6 +33,9 @@ struct Type {
     summary: fn(&Dynamic) -> Option<String>,
     facts: fn(&Dynamic) -> Vec<(&'static str, String)>,
     identity: fn(&Dynamic) -> Option<usize>,
+    place_in_memory: fn(&Dynamic) -> Option<usize>,
+    page: fn(&Dynamic) -> Option<Page>,
+    live: fn(&Dynamic) -> Option<Rc<dyn Live>>,
 }
 
 thread_local! {
@@ -49,6 +57,9 @@ pub(crate) fn register<T: Show + Clone + 'static>(name: &'static str, variable: 
                 .unwrap_or_default()
         },
         identity: |value| value.read_lock::<T>()?.identity(),
+        place_in_memory: |value| value.read_lock::<T>()?.place_in_memory(),
+        page: |value| Some(value.read_lock::<T>()?.view().map(|view| view.html())),
+        live: |value| value.read_lock::<T>()?.live(),
     };
     TYPES.with_borrow_mut(|types| types.insert(TypeId::of::<T>(), of));
 }
@@ -85,6 +96,21 @@ pub fn facts(value: &Dynamic) -> Vec<(&'static str, String)> {
 /// Which of its kind a value of ours is, if that can be told.
 pub fn identity(value: &Dynamic) -> Option<usize> {
     (type_of(value)?.identity)(value)
+}
+
+/// Which of its type a value of ours is, if that can be told.
+pub(crate) fn place_in_memory(value: &Dynamic) -> Option<usize> {
+    (type_of(value)?.place_in_memory)(value)
+}
+
+/// The page of a value of ours alone, if it has one; None for other values.
+pub(crate) fn page(value: &Dynamic) -> Option<Page> {
+    (type_of(value)?.page)(value)
+}
+
+/// A value of ours that can be asked.
+pub(crate) fn live(value: &Dynamic) -> Option<Rc<dyn Live>> {
+    (type_of(value)?.live)(value)
 }
 
 /// What examples and signatures call a value of the type of that name.

@@ -18,11 +18,14 @@ pub(crate) mod saving;
 pub mod show;
 pub(crate) mod watched;
 
+use std::rc::Rc;
+
 use ecco_interpreter::MimeBundle;
 use ecco_widgets::Explorable;
 use rhai::{Array, Dynamic};
 
 use crate::errors::ScriptError;
+use crate::live::Live;
 use crate::tensor::Tensor;
 
 /// Anything of ours that a script can hold.
@@ -51,6 +54,16 @@ pub trait Show {
 
     /// Which of its kind it is: what a cell has shown already is not shown once more as its value.
     fn identity(&self) -> Option<usize> {
+        None
+    }
+
+    /// Which of its type it is, if that can be told: to find the variable that holds it.
+    fn place_in_memory(&self) -> Option<usize> {
+        self.identity()
+    }
+
+    /// What its page may ask, where it can.
+    fn live(&self) -> Option<Rc<dyn Live>> {
         None
     }
 }

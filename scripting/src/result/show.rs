@@ -2,10 +2,12 @@
 
 use ecco_interpreter::MimeBundle;
 use rhai::{Array, Dynamic, FnPtr, Map};
+use serde_json::Value;
 
 use super::known;
 use super::numbers::short;
 use crate::errors::{ScriptError, printable};
+use crate::session::State;
 
 /// Items of an array or map that are shown at each end.
 const EDGE: usize = 10;
@@ -42,6 +44,22 @@ pub fn bundle(value: &Dynamic) -> Result<Option<MimeBundle>, ScriptError> {
         return Ok(Some(MimeBundle::from_text(text)));
     }
     Ok(Some(MimeBundle::from_text(text(value))))
+}
+
+/// The same for a cell's output: the page of a result that can be asked carries the id by which it is found.
+///
+/// # Errors
+/// As [`bundle`].
+pub(crate) fn live_bundle(value: &Dynamic, state: &State) -> Result<Option<MimeBundle>, ScriptError> {
+    let Some(mut bundle) = bundle(value)? else {
+        return Ok(None);
+    };
+    if let Some(Value::String(page)) = bundle.data.get_mut("text/html")
+        && let Some(live) = known::live(value)
+    {
+        *page = ecco_widgets::with_id(page, &state.live.borrow_mut().keep(live));
+    }
+    Ok(Some(bundle))
 }
 
 /// Readable text of a plain value: strings as they are, the rest as code would write it.

@@ -33,6 +33,7 @@ use std::rc::Rc;
 
 use ecco_interpreter::MimeBundle;
 use rhai::{AST, Dynamic, Engine, EvalAltResult, Expr, Scope, Stmt};
+use serde_json::Value;
 
 use self::fault::{Fault, Frame, Names, translate};
 use self::syntax::compile;
@@ -65,9 +66,9 @@ const CONTAINER_HEADROOM: usize = 50_000;
 
 /// The language behind the kernel: a Rhai engine and everything that cells have defined.
 pub struct Session {
-    engine: Engine,
-    state: Rc<State>,
-    scope: Scope<'static>,
+    pub(crate) engine: Engine,
+    pub(crate) state: Rc<State>,
+    pub(crate) scope: Scope<'static>,
     /// The functions of all cells; no statements.
     library: AST,
     imported: Imports,
@@ -154,7 +155,8 @@ impl Session {
             return Ok(None);
         }
         // Results that are computed when first shown are computed here.
-        show::bundle(&value).map_err(|error| error.raise_at(last_statement(&runnable)))
+        let bundle = show::live_bundle(&value, &self.state);
+        bundle.map_err(|error| error.raise_at(last_statement(&runnable)))
     }
 
     /// A cell that begins with too little memory to copy what it reads is not begun.
@@ -220,7 +222,7 @@ impl Session {
     }
 
     /// Runs `work` with `output` as the place for side effects; panics become errors.
-    fn guarded<T>(
+    pub(crate) fn guarded<T>(
         &mut self,
         source: &Rc<Source>,
         output: Option<Rc<dyn Output>>,
@@ -323,6 +325,10 @@ impl Interpreter for Session {
 
     fn inspect(&mut self, code: &str, cursor: usize, detail: u8) -> Option<MimeBundle> {
         self.inspection(code, cursor, detail)
+    }
+
+    fn ask(&mut self, question: &Value) -> Result<Value, CellError> {
+        self.answer_question(question)
     }
 
     fn is_complete(&mut self, code: &str) -> Completeness {

@@ -12,6 +12,7 @@ use rhai::NativeCallContext;
 
 use crate::assist::source::Sources;
 use crate::errors::ScriptError;
+use crate::live::Results;
 use crate::registry::Vocabulary;
 use crate::session::kept::Kept;
 use crate::session::memory;
@@ -31,6 +32,8 @@ pub struct State {
     /// [`identity`](crate::result::Show::identity).
     pub just_shown: Cell<Option<usize>>,
     vocabulary: RefCell<Rc<Vocabulary>>,
+    /// Results that were shown, for the questions of their pages.
+    pub(crate) live: RefCell<Results>,
     /// The notebook's folder: where tensors are saved.
     pub folder: RefCell<PathBuf>,
     /// Allocation at which the running cell is stopped.
@@ -58,6 +61,7 @@ impl State {
             kept: Kept::default(),
             just_shown: Cell::new(None),
             vocabulary: RefCell::default(),
+            live: RefCell::default(),
             folder: RefCell::default(),
             memory_limit: Cell::new(usize::MAX),
             allowed_anyway: Cell::new(0),

@@ -41,6 +41,18 @@ impl Component {
     }
 }
 
+/// The page of a result that the kernel's session knows by `id`. Pages without a script stay as they are.
+pub fn with_id(page: &str, id: &str) -> String {
+    let end = |rest: &str| rest.find([' ', '>']);
+    match page.strip_prefix("<ecco-").and_then(end) {
+        Some(end) => {
+            let (tag, rest) = page.split_at("<ecco-".len() + end);
+            format!("{tag} data-live=\"{id}\"{rest}")
+        }
+        None => page.to_owned(),
+    }
+}
+
 /// A view without a script.
 pub(crate) fn still(css: &str, content: &Markup) -> String {
     html! { div class=(ROOT) { (style(&[&theme::GROUNDS, BASE_CSS, css])) (content) } }.into_string()
@@ -71,6 +83,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_page_with_a_script_carries_an_id() {
+        assert_eq!(
+            with_id("<ecco-lens class=\"a\"></ecco-lens>", "1-2"),
+            "<ecco-lens data-live=\"1-2\" class=\"a\"></ecco-lens>"
+        );
+        assert_eq!(with_id("<div></div>", "1-2"), "<div></div>");
+    }
 
     #[test]
     fn data_cannot_leave_its_script() {

@@ -201,7 +201,7 @@ def test_sanitised_beside_a_trusted_view(open_page, gallery, name):
 
 def test_output_of_another_revision_stays_static_until_its_script_comes(open_page, gallery):
     page = open_page("saliency")
-    source = (gallery / "saliency.html").read_text().split("<body>", 1)[1].replace("saliency-3", "saliency-next")
+    source = (gallery / "saliency.html").read_text().split("<body>", 1)[1].replace("saliency-4", "saliency-next")
     page.evaluate("(source) => document.body.insertAdjacentHTML('beforeend', source)", source)
     newer = page.locator("ecco-saliency").nth(1)
     assert newer.evaluate("(host) => host.shadowRoot") is None

@@ -98,6 +98,10 @@ impl Show for Run {
         Ok(Box::new(self.view()))
     }
 
+    fn place_in_memory(&self) -> Option<usize> {
+        Some(self.address())
+    }
+
     /// `run over 9 tokens, first "capital" 93%`
     fn line(&self) -> String {
         let mut line = format!("run over {} tokens", self.tokens().len());

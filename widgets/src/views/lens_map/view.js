@@ -1,4 +1,4 @@
-define("ecco-lens", "lens-2", (view, data, host) => {
+define("ecco-lens", "lens-3", (view, data, host) => {
   const label = labeller(view);
   const heads = [...view.querySelectorAll(".grid thead th")].slice(1);
   const all = data.readings.flat();
@@ -49,4 +49,5 @@ define("ecco-lens", "lens-2", (view, data, host) => {
   });
   colour("probability");
   table.update();
+  live(view, host);
 });

@@ -115,9 +115,9 @@ pub struct Completeness {
 
 const COMPONENT: Component = Component {
     tag: "ecco-saliency",
-    view: "saliency-3",
-    css: include_str!("view.css"),
-    js: include_str!("view.js"),
+    view: "saliency-4",
+    css: concat!(include_str!("view.css"), include_str!("../../kit/live.css")),
+    js: concat!(include_str!("../../kit/live.js"), include_str!("view.js")),
 };
 
 /// Sources named under the tokens, and in a console.

@@ -205,10 +205,10 @@ fn detailed_boxes_have_shares() {
 fn a_page_brings_all_it_needs_once() {
     let html = saliency(SaliencyStyle::Minimal).html().unwrap();
     assert!(html.starts_with(
-        "<ecco-saliency class=\"ecco-root mathjax_ignore tex2jax_ignore\" data-view=\"saliency-3\">"
+        "<ecco-saliency class=\"ecco-root mathjax_ignore tex2jax_ignore\" data-view=\"saliency-4\">"
     ));
     assert!(html.ends_with("</script></ecco-saliency>"));
-    assert!(COMPONENT.js.contains("define(\"ecco-saliency\", \"saliency-3\""));
+    assert!(COMPONENT.js.contains("define(\"ecco-saliency\", \"saliency-4\""));
     assert_eq!(
         (html.matches("<style>").count(), html.matches("<script").count()),
         (1, 2)

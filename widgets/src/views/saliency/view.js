@@ -1,4 +1,4 @@
-define("ecco-saliency", "saliency-3", (view, data, host) => {
+define("ecco-saliency", "saliency-4", (view, data, host) => {
   const flow = view.querySelector(".flow");
   const readout = view.querySelector(".readout");
   const legend = { low: view.querySelector(".legend .low"), peak: view.querySelector(".legend .peak") };
@@ -92,4 +92,5 @@ define("ecco-saliency", "saliency-3", (view, data, host) => {
       return picture(view, "Input saliency, " + data.method);
     }],
   });
+  live(view, host);
 });

@@ -1,0 +1,101 @@
+"use strict";
+// The way from the views of the Ecco kernel to the kernel of the notebook that shows them, for JupyterLab 4 and Notebook 7.
+// A module as webpack's federation wants it, written by hand: it shares nothing and imports nothing. docs/live.md has the
+// events, and what goes over the comm.
+(() => {
+  const TARGET = "ecco.live", LARGEST = 1 << 16;
+  const GONE = new Set(["restarting", "autorestarting", "terminating", "dead"]);
+
+  function activate(app) {
+    // The comm of each connection to a kernel, and the views that wait for an answer on it.
+    const talks = new WeakMap(), mute = new WeakSet(), watched = new WeakSet(), names = new WeakMap();
+    let named = 0;
+
+    // The main areas' widget that shows an element: a notebook, a console, or a view of a notebook's output.
+    function shower(element) {
+      for (const widget of app.shell.widgets("main")) if (widget.node.contains(element)) return widget;
+      return null;
+    }
+    const contextOf = (widget) => widget?.sessionContext ?? widget?.content?._notebook?.sessionContext ?? null;
+
+    // Views whose channel has come or gone ask anew.
+    function stir(root = document) {
+      for (const view of root.querySelectorAll("[data-live]")) view.dispatchEvent(new CustomEvent("ecco:channel"));
+    }
+
+    function watch(context, root) {
+      if (watched.has(context)) return;
+      watched.add(context);
+      context.kernelChanged.connect(() => stir());
+      context.statusChanged.connect((_, status) => {
+        const kernel = context.session?.kernel;
+        if (GONE.has(status) && kernel) drop(kernel);
+        // Every kernel says so once: when it has started, or was found again.
+        if (status === "idle" && kernel && context.eccoStirred !== kernel) {
+          context.eccoStirred = kernel;
+          stir(root);
+        }
+        if (GONE.has(status)) context.eccoStirred = null;
+      });
+    }
+
+    function drop(kernel) {
+      const talk = talks.get(kernel);
+      talks.delete(kernel);
+      if (talk) for (const [view, asks] of talk.waiting) for (const ask of asks) answer(view, { ask, closed: true });
+      stir();
+    }
+
+    const answer = (view, detail) => view.dispatchEvent(new CustomEvent("ecco:answer", { detail }));
+
+    function open(kernel) {
+      const comm = kernel.createComm(TARGET), talk = { comm, waiting: new Map(), views: new Map() };
+      talks.set(kernel, talk);
+      comm.onMsg = ({ content: { data } }) => {
+        talk.heard = true;
+        const view = talk.views.get(data.view);
+        if (!view || !talk.waiting.get(view)?.delete(data.ask)) return;
+        answer(view, data);
+      };
+      // A kernel that knows no such target closes it at once, and is left alone.
+      comm.onClose = () => {
+        if (!talk.heard) mute.add(kernel);
+        if (talks.get(kernel) === talk) drop(kernel);
+      };
+      comm.open({});
+      return talk;
+    }
+
+    document.addEventListener("ecco:ask", (event) => {
+      const view = event.composedPath()[0], { ask, question } = event.detail ?? {};
+      if (!view?.dataset?.live || !Number.isSafeInteger(ask) || ask < 0 || typeof question !== "object") return;
+      const widget = shower(view), context = contextOf(widget), kernel = context?.session?.kernel;
+      if (context) watch(context, widget.node);
+      if (!kernel || mute.has(kernel) || GONE.has(kernel.status) || JSON.stringify(question).length > LARGEST) return;
+      event.preventDefault();
+      const talk = talks.get(kernel) ?? open(kernel);
+      if (!names.has(view)) names.set(view, "v" + ++named);
+      const name = names.get(view);
+      talk.views.set(name, view);
+      if (!talk.waiting.has(view)) talk.waiting.set(view, new Set());
+      talk.waiting.get(view).add(ask);
+      talk.comm.send({ view: name, ask, question });
+    });
+
+    // The cell that has made a view, again.
+    document.addEventListener("ecco:run", (event) => {
+      const view = event.composedPath()[0], notebook = shower(view)?.content;
+      const at = notebook?.widgets?.findIndex?.((cell) => cell.node.contains(view)) ?? -1;
+      if (at < 0) return;
+      notebook.activeCellIndex = at;
+      app.commands.execute("notebook:run-cell");
+    });
+    stir();
+  }
+
+  const plugin = { id: "ecco-kernel-live:plugin", autoStart: true, activate };
+  (window._JUPYTERLAB ??= {})["ecco-kernel-live"] = {
+    init: () => {},
+    get: async () => () => ({ __esModule: true, default: plugin }),
+  };
+})();

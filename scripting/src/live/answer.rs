@@ -1,0 +1,156 @@
+//! The session's side of a question.
+
+use std::rc::Rc;
+
+use ecco_interpreter::CellError;
+use rhai::{Dynamic, EvalAltResult, Position, Scope};
+use serde_json::{Map, Value, json};
+
+use super::{Call, Live, Question, Text};
+use crate::assist::source::Source;
+use crate::errors::{ErrorKind, ScriptError};
+use crate::result::known;
+use crate::session::Session;
+use crate::session::state::NoOutput;
+
+impl Session {
+    /// `{"gone": true}` where the session does not know the result, what can be asked where nothing is, else the view
+    /// and its line.
+    pub(crate) fn answer_question(&mut self, question: &Value) -> Result<Value, CellError> {
+        let source = Rc::new(Source::new(&self.engine, "question", ""));
+        self.guarded(&source, Some(Rc::new(NoOutput)), |session| {
+            session
+                .answered(question)
+                .map_err(|error| error.raise_at(Position::NONE))
+        })
+    }
+
+    fn answered(&mut self, question: &Value) -> Result<Value, ScriptError> {
+        let id = question["result"].as_str().unwrap_or_default();
+        let Some(live) = self.state.live.borrow().find(id) else {
+            return Ok(json!({"gone": true}));
+        };
+        let Some(wanted) = question.get("call") else {
+            let own = Question::default();
+            let mut choices = live.choices()?;
+            choices["line"] = self.line(&*live, &own, &live.call(&own)?).into();
+            return Ok(choices);
+        };
+        let wanted = read(wanted)?;
+        let call = live.call(&wanted)?;
+        let line = self.line(&*live, &wanted, &call);
+        let value = self.called(call)?;
+        let answer = match wanted.place {
+            Some(_) => known::json(&value)
+                .transpose()?
+                .flatten()
+                .map(|json| json!({"json": json})),
+            None => known::page(&value)
+                .transpose()?
+                .flatten()
+                .map(|page| json!({"html": page})),
+        };
+        let mut answer = answer.ok_or_else(|| ScriptError::new(ErrorKind::Value, "this has no view"))?;
+        answer["line"] = line.into();
+        // Another text has other tokens, another result other options.
+        if let Some(live) = known::live(&value) {
+            answer["choices"] = live.choices()?;
+        }
+        Ok(answer)
+    }
+
+    /// The call as the user would write it: of the variable that holds its receiver, else from the text on.
+    fn line(&self, live: &dyn Live, question: &Question, call: &Call) -> String {
+        if let Some(name) = self.variable(&call.receiver) {
+            return format!("{name}{}", call.rest);
+        }
+        let spelled_out = Question {
+            is_spelled_out: true,
+            ..question.clone()
+        };
+        let spelled_out = live.call(&spelled_out);
+        let call = spelled_out.as_ref().unwrap_or(call);
+        let name = self.variable(&call.receiver);
+        format!("{}{}", name.unwrap_or(call.name), call.rest)
+    }
+
+    fn variable(&self, value: &Dynamic) -> Option<&str> {
+        let place = known::place_in_memory(value)?;
+        let is_it = |other: &Dynamic| {
+            other.type_id() == value.type_id() && known::place_in_memory(other) == Some(place)
+        };
+        let mut variables = self.scope.iter_raw();
+        variables
+            .find(|(_, _, other)| is_it(other))
+            .map(|(name, _, _)| name)
+    }
+
+    /// What the call gives, with nothing else in scope.
+    fn called(&self, call: Call) -> Result<Dynamic, ScriptError> {
+        let code = format!("{}{}", call.name, call.rest);
+        let mut scope = Scope::new();
+        scope.push_dynamic(call.name, call.receiver);
+        let result = self
+            .engine
+            .eval_expression_with_scope::<Dynamic>(&mut scope, &code);
+        result.map_err(|error| script_error(&error))
+    }
+}
+
+/// Errors of primitives as they are; their place in a line that nobody has written says nothing.
+fn script_error(error: &EvalAltResult) -> ScriptError {
+    match error {
+        EvalAltResult::ErrorRuntime(value, _) | EvalAltResult::ErrorTerminated(value, _) => {
+            match value.read_lock::<ScriptError>() {
+                Some(error) => error.clone(),
+                None => ScriptError::new(ErrorKind::Runtime, value.to_string()),
+            }
+        }
+        EvalAltResult::ErrorInFunctionCall(_, _, inner, _) => script_error(inner),
+        other => ScriptError::new(ErrorKind::Value, other.to_string()),
+    }
+}
+
+/// A question as a page sends it.
+fn read(wanted: &Value) -> Result<Question, ScriptError> {
+    let absurd = |what: &str| {
+        let message = format!("a view has asked what cannot be understood: {what}");
+        ScriptError::new(ErrorKind::Value, message)
+    };
+    let text = match &wanted["text"] {
+        Value::Null => None,
+        given => {
+            let part = |name: &str| given[name].as_str().map(str::to_owned);
+            let read = part("read").ok_or_else(|| absurd("a text without `read`"))?;
+            Some(Text {
+                read,
+                written: part("written").unwrap_or_default(),
+                generate: given["generate"].as_u64(),
+            })
+        }
+    };
+    let options = match &wanted["options"] {
+        Value::Null => None,
+        Value::Object(options) => Some(plain(options).ok_or_else(|| absurd("options"))?),
+        _ => return Err(absurd("options")),
+    };
+    Ok(Question {
+        text,
+        options,
+        place: wanted["place"].as_u64(),
+        is_spelled_out: false,
+    })
+}
+
+/// Options have names, and values as shallow as those of any primitive.
+fn plain(options: &Map<String, Value>) -> Option<Map<String, Value>> {
+    fn is_shallow(value: &Value, depth: usize) -> bool {
+        match value {
+            Value::Array(items) => depth > 0 && items.iter().all(|item| is_shallow(item, depth - 1)),
+            Value::Object(fields) => depth > 0 && fields.values().all(|field| is_shallow(field, depth - 1)),
+            _ => true,
+        }
+    }
+    let is_plain = |(name, value): (&String, &Value)| rhai::is_valid_identifier(name) && is_shallow(value, 2);
+    options.iter().all(is_plain).then(|| options.clone())
+}

@@ -1,0 +1,64 @@
+//! Questions to results that a cell has shown: what the page asks is a call, which is also the line that the reader
+//! could write.
+//!
+//! - [`Live`]: what a result that can be asked says of itself; [`Call`]: the call that answers
+//! - `results`: the newest of them, by the ids that their pages carry
+//! - `literal`: values as scripts write them; `answer`: the session's side
+
+mod answer;
+pub mod literal;
+mod results;
+
+use rhai::Dynamic;
+use serde_json::{Map, Value};
+
+use crate::errors::ScriptError;
+
+pub(crate) use results::Results;
+
+/// A shown result that can be asked. It holds what the calls need and none of what was computed: a session keeps
+/// many of them.
+pub trait Live {
+    /// What can be asked, as JSON for the page: docs/live.md has its fields.
+    ///
+    /// # Errors
+    /// When its model is not loaded any more.
+    fn choices(&self) -> Result<Value, ScriptError>;
+
+    /// The call that answers.
+    ///
+    /// # Errors
+    /// A question that cannot be put to this result.
+    fn call(&self, question: &Question) -> Result<Call, ScriptError>;
+}
+
+/// What is to be computed.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Question {
+    /// In the place of the result's own text.
+    pub text: Option<Text>,
+    /// All options; the result's own where there are none.
+    pub options: Option<Map<String, Value>>,
+    /// Not the result, but what might stand at this place.
+    pub place: Option<u64>,
+    /// From the text on, also where an output or a run is there to be asked.
+    pub is_spelled_out: bool,
+}
+
+/// A text that might have stood there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Text {
+    pub read: String,
+    pub written: String,
+    /// So many tokens are written anew by the model.
+    pub generate: Option<u64>,
+}
+
+/// `output.saliency(#{method: "ig"})`
+pub struct Call {
+    /// A name for the value that it is a method of, for where no variable holds it.
+    pub name: &'static str,
+    pub receiver: Dynamic,
+    /// From the first dot on.
+    pub rest: String,
+}

@@ -1,0 +1,81 @@
+//! The results that can be asked, by the ids that their pages carry.
+
+use std::collections::VecDeque;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::rc::Rc;
+
+use super::Live;
+
+/// The newest so many results of a session can be asked.
+const MOST: usize = 200;
+
+/// Ids are those of one session: the page of a session before finds nothing.
+pub(crate) struct Results {
+    session: u64,
+    shown: u64,
+    /// By the number that they were shown with.
+    newest: VecDeque<(u64, Rc<dyn Live>)>,
+}
+
+impl Default for Results {
+    fn default() -> Self {
+        Self {
+            session: RandomState::new().hash_one(0),
+            shown: 0,
+            newest: VecDeque::new(),
+        }
+    }
+}
+
+impl Results {
+    /// Keeps a result; gives the id for its page.
+    pub(crate) fn keep(&mut self, result: Rc<dyn Live>) -> String {
+        self.shown += 1;
+        if self.newest.len() == MOST {
+            self.newest.pop_front();
+        }
+        self.newest.push_back((self.shown, result));
+        format!("{:016x}-{}", self.session, self.shown)
+    }
+
+    pub(crate) fn find(&self, id: &str) -> Option<Rc<dyn Live>> {
+        let number = id.strip_prefix(&format!("{:016x}-", self.session))?;
+        let number: u64 = number.parse().ok()?;
+        let found = self.newest.iter().find(|(shown, _)| *shown == number);
+        found.map(|(_, result)| Rc::clone(result))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::errors::ScriptError;
+    use crate::live::{Call, Question};
+
+    struct Nothing;
+
+    impl Live for Nothing {
+        fn choices(&self) -> Result<Value, ScriptError> {
+            Ok(Value::Null)
+        }
+        fn call(&self, _: &Question) -> Result<Call, ScriptError> {
+            Err(ScriptError::interrupted())
+        }
+    }
+
+    #[test]
+    fn the_newest_are_found_by_ids_of_their_session() {
+        let (mut results, mut others) = (Results::default(), Results::default());
+        let ids: Vec<String> = (0..=MOST).map(|_| results.keep(Rc::new(Nothing))).collect();
+        let other = others.keep(Rc::new(Nothing));
+        assert!(results.find(&ids[0]).is_none());
+        assert!(results.find(&ids[1]).is_some() && results.find(&ids[MOST]).is_some());
+        assert!(results.find(&other).is_none() && others.find(&other).is_some());
+        for forged in ["", "1", "-1", "0000000000000000-1", &ids[1][..17], "é"] {
+            assert!(results.find(forged).is_none(), "{forged}");
+        }
+    }
+}

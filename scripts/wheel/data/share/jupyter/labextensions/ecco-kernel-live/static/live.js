@@ -1,0 +1,1 @@
+../../../../../../../../labextension/static/live.js
