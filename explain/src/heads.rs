@@ -57,7 +57,7 @@ pub struct HeadOptions {
     pub n: Option<usize>,
     /// Texts that are averaged.
     pub n_texts: usize,
-    pub seed: u32,
+    pub seed: u64,
 }
 
 /// Repeated tokens where nothing is said.
@@ -96,7 +96,9 @@ pub fn head_scores(model: &Model, options: &HeadOptions, watch: &mut Watch) -> R
     let of_texts = attention_scores(model, &texts, watch)?;
     let [copying, matching] = weights::eigenvalue_scores(model, watch)?;
     let of_weights = [(HeadScore::Copying, copying), (HeadScore::Matching, matching)];
-    let of_weights = of_weights.into_iter().filter_map(|(score, of)| Some((score, of?)));
+    let of_weights = of_weights
+        .into_iter()
+        .filter_map(|(score, of)| Some((score, of?)));
     Ok(HeadScores {
         scores: of_texts.into_iter().chain(of_weights).collect(),
         encoder: matches!(model.body(), Body::EncoderDecoder(_)),
@@ -124,9 +126,13 @@ pub fn repeated(model: &Model, options: &HeadOptions) -> Result<Vec<Repeated>> {
     let most = room.min(n_ordinary).min(MOST);
     let n = options.n.unwrap_or(USUAL.min(most));
     if n < 2 || n > most {
-        return Err(refuse("n", n, format!("expected 2 to {most} tokens, which stand twice")));
+        return Err(refuse(
+            "n",
+            n,
+            format!("expected 2 to {most} tokens, which stand twice"),
+        ));
     }
-    let mut random = RandomState::new(options.seed);
+    let mut random = RandomState::new(options.seed as u32);
     let mut text = || {
         let order = random.shuffled(config.vocab_size).into_iter();
         let copy: Vec<u32> = order.filter(ordinary).take(n).map(|id| id as u32).collect();
@@ -155,7 +161,12 @@ pub fn attention_scores(
         texts,
         is_causal,
         watch,
-        n_layers: model.config().encoder.as_deref().unwrap_or(model.config()).n_layers,
+        n_layers: model
+            .config()
+            .encoder
+            .as_deref()
+            .unwrap_or(model.config())
+            .n_layers,
     };
     let target = match model.body() {
         Body::EncoderDecoder(_) => Input::new(model, "a", None)?.target,
@@ -170,7 +181,10 @@ pub fn attention_scores(
                 _ => run::states(model, &[input], &mut tap, &mut NoTap)?,
             };
         }
-        let place = (Kind::Double, tap.by_layer.first().map_or(Device::Cpu, Tensor::device));
+        let place = (
+            Kind::Double,
+            tap.by_layer.first().map_or(Device::Cpu, Tensor::device),
+        );
         let layers: Vec<Tensor> = tap.by_layer.iter().map(|layer| bring(layer, place)).collect();
         let all = Tensor::stack(&layers, 1) / texts.len() as f64; // [score, layer, head]
         let (n_layers, n_heads) = (all.size()[1] as usize, all.size()[2] as usize);
@@ -178,7 +192,11 @@ pub fn attention_scores(
     });
     let (numbers, n_layers, n_heads) = found?;
     let each = numbers.chunks_exact((n_layers * n_heads).max(1));
-    let table = |values: &[f64]| Array2::from_shape_fn((n_layers, n_heads), |(layer, head)| values[layer * n_heads + head]);
+    let table = |values: &[f64]| {
+        Array2::from_shape_fn((n_layers, n_heads), |(layer, head)| {
+            values[layer * n_heads + head]
+        })
+    };
     Ok(HeadScore::ALL.iter().copied().zip(each.map(table)).collect())
 }
 

@@ -52,19 +52,35 @@ pub const MOST_ROWS: usize = 256;
 ///
 /// # Errors
 /// A model whose head is not linear; layers, heads and neurons that are not there; vectors of another width.
-pub fn vocabulary(model: &Model, written: &Written, n: usize, watch: &mut Watch) -> Result<Vec<(Spoken, f64)>> {
+pub fn vocabulary(
+    model: &Model,
+    written: &Written,
+    n: usize,
+    watch: &mut Watch,
+) -> Result<Vec<(Spoken, f64)>> {
     let decoder = linear_decoder(model, "reading in the vocabulary")?;
     check(decoder, written)?;
     Ok(guard(|| {
         report(watch, "reading in the vocabulary", 0, 1)?;
         let directions = directions(decoder, written); // [row, hidden]
-        let norms = directions.to_kind(Kind::Double).norm_scalaropt_dim(2, [-1], false);
+        let norms = directions
+            .to_kind(Kind::Double)
+            .norm_scalaropt_dim(2, [-1], false);
         let directions = bring(&directions, decoder.stack.place());
         let n_rows = directions.size()[0];
         let mut logits = Vec::new();
         for (start, length) in chunks(decoder.config().vocab_size) {
-            report(watch, "reading in the vocabulary", start as u64, decoder.config().vocab_size as u64)?;
-            logits.push(decoder.along_vocabulary(&directions, start, length).to_kind(Kind::Float));
+            report(
+                watch,
+                "reading in the vocabulary",
+                start as u64,
+                decoder.config().vocab_size as u64,
+            )?;
+            logits.push(
+                decoder
+                    .along_vocabulary(&directions, start, length)
+                    .to_kind(Kind::Float),
+            );
         }
         let spoken = spoken(&Tensor::cat(&logits, 1), n);
         debug_assert_eq!(spoken.len(), n_rows as usize);
@@ -76,7 +92,13 @@ pub fn vocabulary(model: &Model, written: &Written, n: usize, watch: &mut Watch)
 ///
 /// # Errors
 /// As [`vocabulary`]; heads that norm their queries or keys, or cap their scores: these are not bilinear.
-pub fn looked_for(model: &Model, at: HeadAt, tokens: &[u32], n: usize, watch: &mut Watch) -> Result<Vec<Spoken>> {
+pub fn looked_for(
+    model: &Model,
+    at: HeadAt,
+    tokens: &[u32],
+    n: usize,
+    watch: &mut Watch,
+) -> Result<Vec<Spoken>> {
     let decoder = linear_decoder(model, "a head's circuit")?;
     check_head(decoder, at)?;
     check_tokens(decoder, tokens)?;
@@ -118,7 +140,11 @@ fn check(decoder: &Decoder, written: &Written) -> Result<()> {
             let width = config.hidden_size;
             if let Some(other) = all.iter().find(|vector| vector.len() != width) {
                 let reason = format!("the model's stream has {width} at each position");
-                return Err(refuse("direction", format!("a vector of {} numbers", other.len()), reason));
+                return Err(refuse(
+                    "direction",
+                    format!("a vector of {} numbers", other.len()),
+                    reason,
+                ));
             }
             if all.iter().flatten().any(|x| !x.is_finite()) {
                 return Err(refuse("direction", "not finite", "expected numbers"));
@@ -161,7 +187,11 @@ fn check(decoder: &Decoder, written: &Written) -> Result<()> {
 fn check_rows(rows: usize) -> Result<()> {
     match rows {
         0 => Err(refuse("rows", 0, "name at least one")),
-        rows if rows > MOST_ROWS => Err(refuse("rows", rows, format!("at most {MOST_ROWS} are read at once"))),
+        rows if rows > MOST_ROWS => Err(refuse(
+            "rows",
+            rows,
+            format!("at most {MOST_ROWS} are read at once"),
+        )),
         _ => Ok(()),
     }
 }
@@ -170,7 +200,11 @@ fn check_layer(decoder: &Decoder, layer: usize) -> Result<()> {
     let n = decoder.stack.blocks.len();
     match layer < n {
         true => Ok(()),
-        false => Err(refuse("layer", layer, format!("the model has layers 0 to {}", n - 1))),
+        false => Err(refuse(
+            "layer",
+            layer,
+            format!("the model has layers 0 to {}", n - 1),
+        )),
     }
 }
 
@@ -178,7 +212,11 @@ fn check_head(decoder: &Decoder, at: HeadAt) -> Result<()> {
     check_layer(decoder, at.layer)?;
     let n = decoder.config().n_heads;
     if at.head >= n {
-        return Err(refuse("head", at.head, format!("layers have heads 0 to {}", n - 1)));
+        return Err(refuse(
+            "head",
+            at.head,
+            format!("layers have heads 0 to {}", n - 1),
+        ));
     }
     weights::check_stream(decoder)
 }
@@ -198,11 +236,17 @@ fn directions(decoder: &Decoder, written: &Written) -> Tensor {
     match written {
         Written::Directions(all) => {
             let flat: Vec<f32> = all.iter().flatten().copied().collect();
-            bring(&host::tensor(&flat, place.1).reshape([all.len() as i64, -1]), place)
+            bring(
+                &host::tensor(&flat, place.1).reshape([all.len() as i64, -1]),
+                place,
+            )
         }
-        Written::Neurons { layer, neurons } => {
-            weights::of_mlp(decoder, *layer, &decoder.stack.blocks[*layer].mlp.neuron_writes(neurons), place)
-        }
+        Written::Neurons { layer, neurons } => weights::of_mlp(
+            decoder,
+            *layer,
+            &decoder.stack.blocks[*layer].mlp.neuron_writes(neurons),
+            place,
+        ),
         Written::Sums(all) => {
             let row = |sum: &Vec<(usize, Vec<f32>)>| {
                 let part = |(layer, by): &(usize, Vec<f32>)| {
@@ -216,7 +260,9 @@ fn directions(decoder: &Decoder, written: &Written) -> Tensor {
             };
             Tensor::stack(&all.iter().map(row).collect::<Vec<_>>(), 0)
         }
-        Written::Head { at, n } => weights::layer(decoder, at.layer, place).head(at.head).main_directions(*n),
+        Written::Head { at, n } => weights::layer(decoder, at.layer, place)
+            .head(at.head)
+            .main_directions(*n),
         Written::Ov { at, tokens } => {
             let head = weights::layer(decoder, at.layer, place).head(at.head);
             let read = weights::embedded(decoder, tokens, place);
@@ -231,7 +277,12 @@ fn spoken(logits: &Tensor, n: usize) -> Vec<Spoken> {
     let (high, high_ids) = logits.topk(n, -1, true, true);
     let (low, low_ids) = logits.topk(n, -1, false, true);
     let [high, high_ids, low, low_ids] = host::numbers_of_each([&high, &high_ids, &low, &low_ids]);
-    let pairs = |ids: &[f64], values: &[f64]| ids.iter().map(|id| *id as u32).zip(values.iter().copied()).collect();
+    let pairs = |ids: &[f64], values: &[f64]| {
+        ids.iter()
+            .map(|id| *id as u32)
+            .zip(values.iter().copied())
+            .collect()
+    };
     let n = n as usize;
     let row = |row: usize| {
         let of = row * n..(row + 1) * n;

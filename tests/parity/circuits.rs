@@ -14,7 +14,10 @@ fn constants() -> Value {
 }
 
 fn stored(model: &str, name: &str) -> ArrayD<f32> {
-    stored_tensor(&fixtures().join("circuits.safetensors"), &format!("{model}.{name}"))
+    stored_tensor(
+        &fixtures().join("circuits.safetensors"),
+        &format!("{model}.{name}"),
+    )
 }
 
 fn names() -> Vec<String> {
@@ -51,7 +54,10 @@ fn what_heads_look_at_is_transformers() {
             let expected = expected.into_dimensionality::<Ix2>().unwrap();
             assert_eq!(found.dim(), expected.dim(), "{name}");
             for (found, expected) in found.iter().zip(&expected) {
-                assert!(near(*found, *expected), "{name}, {score:?}: {found}, expected {expected}");
+                assert!(
+                    near(*found, *expected),
+                    "{name}, {score:?}: {found}, expected {expected}"
+                );
             }
         }
     }
@@ -66,7 +72,10 @@ fn copying_and_matching_are_the_eigenvalues_of_the_whole_circuits() {
         for (what, found) in [("copying", copying), ("matching", matching)] {
             let Some(found) = found else { continue };
             for (found, expected) in found.iter().zip(&stored(name, what)) {
-                assert!((found - f64::from(*expected)).abs() < 1e-6, "{name}, {what}: {found}, expected {expected}");
+                assert!(
+                    (found - f64::from(*expected)).abs() < 1e-6,
+                    "{name}, {what}: {found}, expected {expected}"
+                );
             }
         }
     }
@@ -80,8 +89,15 @@ fn assert_ends(found: &Spoken, expected: ArrayView1<f32>, what: &str) {
     let low = order.iter().rev().zip(&found.suppresses);
     assert_eq!((found.promotes.len(), found.suppresses.len()), (5, 5), "{what}");
     for (&id, &(token, value)) in high.chain(low) {
-        assert!(near(value, expected[id]), "{what}: {value}, expected {}", expected[id]);
-        assert!(near(value, expected[token as usize]), "{what}: token {token} has {value}");
+        assert!(
+            near(value, expected[id]),
+            "{what}: {value}, expected {}",
+            expected[id]
+        );
+        assert!(
+            near(value, expected[token as usize]),
+            "{what}: token {token} has {value}"
+        );
     }
 }
 
@@ -89,12 +105,18 @@ fn assert_ends(found: &Spoken, expected: ArrayView1<f32>, what: &str) {
 fn circuits_in_the_vocabulary_are_products_of_the_weights() {
     let constants = constants();
     let tokens = integers(&constants["tokens"]);
-    let neurons: Vec<usize> = integers(&constants["neurons"]).iter().map(|&n| n as usize).collect();
+    let neurons: Vec<usize> = integers(&constants["neurons"])
+        .iter()
+        .map(|&n| n as usize)
+        .collect();
     for &(name, is_bilinear) in WEIGHTS {
         let model = model(name, "float32");
         let config = model.config();
         let (last, n_heads) = (config.n_layers - 1, config.n_heads);
-        let written = Written::Neurons { layer: last, neurons: neurons.clone() };
+        let written = Written::Neurons {
+            layer: last,
+            neurons: neurons.clone(),
+        };
         let expected = stored(name, "neuron").into_dimensionality::<Ix2>().unwrap();
         let found = vocabulary(&model, &written, 5, &mut unwatched).unwrap();
         for ((found, _), expected) in found.iter().zip(expected.outer_iter()) {
@@ -103,10 +125,18 @@ fn circuits_in_the_vocabulary_are_products_of_the_weights() {
         let ov = stored(name, "ov");
         for at in (0..=last).flat_map(|layer| (0..n_heads).map(move |head| HeadAt { layer, head })) {
             let row = |all: &ArrayD<f32>, token: usize| {
-                let row = all.index_axis(ndarray::Axis(0), at.layer).index_axis_move(ndarray::Axis(0), at.head);
-                row.index_axis_move(ndarray::Axis(0), token).to_owned().into_dimensionality().unwrap()
+                let row = all
+                    .index_axis(ndarray::Axis(0), at.layer)
+                    .index_axis_move(ndarray::Axis(0), at.head);
+                row.index_axis_move(ndarray::Axis(0), token)
+                    .to_owned()
+                    .into_dimensionality()
+                    .unwrap()
             };
-            let written = Written::Ov { at, tokens: tokens.clone() };
+            let written = Written::Ov {
+                at,
+                tokens: tokens.clone(),
+            };
             let found = vocabulary(&model, &written, 5, &mut unwatched).unwrap();
             for (token, (found, _)) in found.iter().enumerate() {
                 let expected: ndarray::Array1<f32> = row(&ov, token);
@@ -136,7 +166,10 @@ fn a_sum_of_neurons_is_the_sum_of_what_they_write() {
         (weights[1], weights[n - 1]) = (2.0, -0.5);
         let read = |written: Written| vocabulary(&model, &written, 384, &mut unwatched).unwrap();
         let of = |spoken: &Spoken, id: u32| spoken.promotes.iter().find(|(token, _)| *token == id).unwrap().1;
-        let each = read(Written::Neurons { layer: 0, neurons: vec![1, n - 1] });
+        let each = read(Written::Neurons {
+            layer: 0,
+            neurons: vec![1, n - 1],
+        });
         let sum = read(Written::Sums(vec![vec![(0, weights)]]));
         for id in [0, 7, 200] {
             let expected = 2.0 * of(&each[0].0, id) - 0.5 * of(&each[1].0, id);
@@ -147,18 +180,31 @@ fn a_sum_of_neurons_is_the_sum_of_what_they_write() {
 
 #[test]
 fn every_family_has_scores_of_its_heads() {
-    let options = HeadOptions { n: Some(5), n_texts: 2, seed: 3 };
+    let options = HeadOptions {
+        n: Some(5),
+        n_texts: 2,
+        seed: 3,
+    };
     let mut with_weights = 0;
     for name in cases() {
         let model = model(&name, "float32");
         let found = head_scores(&model, &options, &mut unwatched);
         let found = found.unwrap_or_else(|error| panic!("{name}: {error}"));
-        let of = |score: HeadScore| found.scores.iter().find(|(each, _)| *each == score).map(|(_, table)| table);
+        let of = |score: HeadScore| {
+            found
+                .scores
+                .iter()
+                .find(|(each, _)| *each == score)
+                .map(|(_, table)| table)
+        };
         for (score, table) in &found.scores {
             let is_share = !matches!(score, HeadScore::Entropy | HeadScore::Distance);
             for value in table {
                 assert!(value.is_finite(), "{name}, {score:?}: {value}");
-                assert!(!is_share || value.abs() <= 1.0 + 1e-4, "{name}, {score:?}: {value}");
+                assert!(
+                    !is_share || value.abs() <= 1.0 + 1e-4,
+                    "{name}, {score:?}: {value}"
+                );
             }
         }
         assert!(of(HeadScore::Induction).is_some(), "{name}");

@@ -243,7 +243,12 @@ fn products(
     let zeros = || Tensor::zeros([hidden, hidden], (Kind::Double, place.1));
     let (mut written, mut alike) = (zeros(), zeros());
     for (start, length) in chunks(config.vocab_size) {
-        report(watch, "eigenvalues of heads", start as u64, config.vocab_size as u64)?;
+        report(
+            watch,
+            "eigenvalues of heads",
+            start as u64,
+            config.vocab_size as u64,
+        )?;
         let ids: Vec<u32> = (start as u32..(start + length) as u32).collect();
         let embedded = embedded(decoder, &ids, place); // [token, hidden]
         let head = bring(&decoder.along_vocabulary(&eye, start, length), place); // [hidden, token]
