@@ -14,7 +14,6 @@ The models are those of the other scripts. Names, `<model>.` before them:
 """
 
 import json
-
 from pathlib import Path
 
 import numpy as np
