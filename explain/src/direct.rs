@@ -107,6 +107,7 @@ pub fn direct(model: &Model, input: &Input, wanted: LogitQuery, watch: &mut Watc
         Body::EncoderDecoder(both) => &both.decoder,
         Body::Encoder(_) => {
             return Err(Error::NotLinear {
+                what: "direct logit attribution",
                 model: model.name().to_owned(),
                 model_type: model.config().model_type.clone(),
             });

@@ -31,10 +31,12 @@ pub enum Error {
         says: &'static str,
     },
 
-    #[error(
-        "direct logit attribution needs a head that is linear in the stream, and that of {model} ({model_type}) is not"
-    )]
-    NotLinear { model: String, model_type: String },
+    #[error("{what} needs a head that is linear in the stream, and that of {model} ({model_type}) is not")]
+    NotLinear {
+        what: &'static str,
+        model: String,
+        model_type: String,
+    },
 
     #[error("the span {}..{} of {unit}: {reason}", span.start, span.end)]
     Span {

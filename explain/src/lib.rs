@@ -4,6 +4,7 @@
 //! - [`intervention`]: models whose inside is changed, steering, activation patching
 //! - [`mod@lens`]: what each layer's state would say if it were the last
 //! - [`mod@direct`]: what each part of the model wrote to a token's logit
+//! - [`heads`]: what heads look at, copy and match; [`mod@vocabulary`]: what parts promote and suppress, by their weights
 //! - [`groups`]: tokens as words, lines, sentences
 //! - [`mod@faithfulness`]: whether an attribution says what the model uses; [`mod@agreement`]: whether several say the same
 //! - [`nmf`], [`pca`], [`ica`]: patterns in neurons' activations; [`matching`]: the same ones found twice
@@ -22,6 +23,7 @@ pub mod direct;
 pub mod error;
 pub mod faithfulness;
 pub mod groups;
+pub mod heads;
 pub mod ica;
 pub mod intervention;
 pub mod lens;
@@ -35,6 +37,7 @@ mod random;
 mod rows;
 pub mod score;
 pub mod similarity;
+pub mod vocabulary;
 
 pub use agreement::{Agreement, agreement, compare};
 pub use attribution::{

@@ -203,8 +203,8 @@ impl Attention {
         }
     }
 
-    /// Queries, keys and values, heads side by side: `[batch, position, heads · head_dim]`.
-    fn project_joined(&self, x: &Tensor) -> (Tensor, Tensor, Tensor) {
+    /// Queries, keys and values before their norms, heads side by side: `[batch, position, heads · head_dim]`.
+    pub fn project_joined(&self, x: &Tensor) -> (Tensor, Tensor, Tensor) {
         let (queries, keys) = (self.n_heads * self.head_dim, self.n_kv_heads * self.head_dim);
         match &self.projections {
             Projections::Separate { query, key, value } => {

@@ -152,6 +152,20 @@ impl Decoder {
         }
     }
 
+    /// What a direction of the stream, `[.., hidden]`, adds to the logits of `length` tokens from `start` on: through the
+    /// linear part of the final norm and the head's weights. No deviation, no bias, no cap.
+    pub fn along_vocabulary(&self, direction: &Tensor, start: i64, length: i64) -> Tensor {
+        let normed = match &self.stack.final_norm {
+            Some(norm) => norm.linear(direction),
+            None => direction.shallow_clone(),
+        };
+        let projected = match &self.project_out {
+            Some(project) => project.linear(&normed),
+            None => normed,
+        };
+        self.head.part(start, length).forward(&projected) * self.config().head.scale
+    }
+
     /// The head: `[.., size]` to `[.., vocabulary]`.
     pub fn logits(&self, states: &Tensor) -> Tensor {
         self.logits_by(states, Rule::Gradient)

@@ -80,6 +80,20 @@ impl Linear {
         y.reshape([&size[..size.len() - 1], &[outputs]].concat())
     }
 
+    /// The same without its bias: x W.
+    pub fn linear(&self, x: &Tensor) -> Tensor {
+        let y = self.forward(x);
+        match &self.bias {
+            Some(bias) => y - bias,
+            None => y,
+        }
+    }
+
+    /// How many numbers it takes.
+    pub fn inputs(&self) -> i64 {
+        self.weight.size()[0]
+    }
+
     pub fn backward(&self, cotangent: &Tensor) -> Tensor {
         match &self.low_rank {
             None => self.weight.back(cotangent),
@@ -217,6 +231,15 @@ impl Norm {
     /// 1 / √(mean x² + ε), `[.., 1]`.
     fn inverse_root(&self, x: &Tensor) -> Tensor {
         (x.square().mean_dim(-1, true, None::<Kind>) + self.epsilon).rsqrt()
+    }
+
+    /// Its linear part: `x` centred where the norm does that, times the weight. Neither deviation nor bias, so that
+    /// sums of vectors are sums of what becomes of them.
+    pub fn linear(&self, x: &Tensor) -> Tensor {
+        match self.kind {
+            NormKind::Rms { .. } => self.weighted(x),
+            _ => self.weighted(&(x - x.mean_dim(-1, true, None::<Kind>))),
+        }
     }
 
     /// What is added after the scaling.

@@ -178,6 +178,51 @@ impl Mlp {
         }
     }
 
+    /// What each of some neurons adds to the MLP's output by 1 of activation, `[neuron, hidden]`: rows of its second
+    /// projection. Neurons are numbered as [`Site::MlpInner`] has them; of experts without the router's weight.
+    pub fn neuron_writes(&self, neurons: &[usize]) -> Tensor {
+        let write = |&neuron: &usize| {
+            let (down, at) = self.down_of(neuron);
+            let (kind, device) = down.place();
+            let one = Tensor::zeros([1, down.inputs()], (kind, device));
+            let one = one.index_fill(1, &host::index(&[at as i64], device), 1.0);
+            down.linear(&one)
+        };
+        Tensor::cat(&neurons.iter().map(write).collect::<Vec<_>>(), 0)
+    }
+
+    /// Sums of the same by weights, `[sum, neuron]` to `[sum, hidden]`.
+    pub fn sums_write(&self, by: &Tensor) -> Tensor {
+        match &self.shape {
+            Shape::Plain { down, .. } | Shape::Gated(Gated { down, .. }) => down.linear(by),
+            Shape::Experts(experts) => {
+                let parts = by.split(experts.experts[0].down.inputs(), -1);
+                let each = experts.experts.iter().zip(&parts);
+                let each: Vec<Tensor> = each.map(|(expert, part)| expert.down.linear(part)).collect();
+                Tensor::stack(&each, 0).sum_dim_intlist(0, false, None::<Kind>)
+            }
+        }
+    }
+
+    /// How many neurons there are, those of all experts side by side.
+    pub fn n_neurons(&self) -> usize {
+        match &self.shape {
+            Shape::Plain { down, .. } | Shape::Gated(Gated { down, .. }) => down.inputs() as usize,
+            Shape::Experts(experts) => experts.experts.iter().map(|e| e.down.inputs() as usize).sum(),
+        }
+    }
+
+    /// The projection that a neuron goes through, and the neuron's number there.
+    fn down_of(&self, neuron: usize) -> (&Linear, usize) {
+        match &self.shape {
+            Shape::Plain { down, .. } | Shape::Gated(Gated { down, .. }) => (down, neuron),
+            Shape::Experts(experts) => {
+                let size = experts.experts[0].down.inputs() as usize;
+                (&experts.experts[neuron / size].down, neuron % size)
+            }
+        }
+    }
+
     /// What the MLP adds whatever its neurons do.
     pub fn output_bias(&self) -> Option<&Tensor> {
         match &self.shape {

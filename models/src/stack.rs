@@ -397,6 +397,21 @@ impl Embedding {
         }
     }
 
+    /// What tokens alone write to the stream, `[.., hidden]`: their embeddings `[.., size]` scaled and projected, and a
+    /// norm's linear part; no positions, segments or biases.
+    pub fn of_tokens(&self, embeddings: &Tensor, config: &Config) -> Tensor {
+        let x = embeddings * config.embedding.scale;
+        let normed = |x: &Tensor| match &self.norm {
+            Some(norm) => norm.linear(x),
+            None => x.shallow_clone(),
+        };
+        match (&self.project, config.embedding.projected) {
+            (Some(project), InnerProjection::Last) => project.linear(&normed(&x)),
+            (Some(project), _) => normed(&project.linear(&x)),
+            (None, _) => normed(&x),
+        }
+    }
+
     /// From the cotangent of the stream before the first layer to that of the token embeddings.
     pub fn backward(
         &self,

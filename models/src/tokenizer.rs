@@ -200,6 +200,11 @@ impl Tokenizer {
         self.written(id).is_some()
     }
 
+    /// Whether it stands for no text: where a text begins or ends, padding.
+    pub fn is_special(&self, id: u32) -> bool {
+        self.special.contains(&id)
+    }
+
     /// The tokens of a sequence of ids. An unknown id shows as `<id 123>`.
     pub fn tokens(&self, ids: &[u32]) -> Vec<Token> {
         shown::split_into_characters(&self.pieces(ids))

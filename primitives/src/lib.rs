@@ -1,11 +1,12 @@
 //! What a cell can ask, by topic. A value that scripts hold and the functions that make it stand together.
 //!
 //! - [`models`]: loading, residency; [`text`]: generating, running, scoring, conversations
-//! - [`attribution`]: which tokens it came from; [`inside`]: lens, parts, attention, candidates
+//! - [`attribution`]: which tokens it came from; [`inside`]: lens, parts, attention, candidates; [`circuits`]: heads and weights
 //! - [`tour`]: where to begin; [`live`]: what the pages of results can ask
 //! - [`factors`], [`neurons`], [`similarity`]; [`interventions`]: what if a part were different
 
 mod attribution;
+mod circuits;
 mod factors;
 mod hints;
 mod inside;
@@ -29,6 +30,7 @@ pub fn register(registry: &mut Registry) {
     text::register(registry);
     attribution::register(registry);
     inside::register(registry);
+    circuits::register(registry);
     factors::register(registry);
     neurons::register(registry);
     similarity::register(registry);
@@ -77,6 +79,15 @@ const CONTENTS: &[(&str, &[&str])] = &[
             "output.attention",
             "output.top_neurons",
             "lm.neuron",
+        ],
+    ),
+    (
+        "what does each head do, and what does a neuron or a direction say?",
+        &[
+            "lm.head_scores",
+            "lm.vocabulary_of",
+            "lm.ov_circuit",
+            "lm.qk_circuit",
         ],
     ),
     (

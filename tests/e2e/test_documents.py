@@ -46,6 +46,8 @@ RESULTS = {
         "logit_attribution",
         "model heads attention_bias neurons n_neurons",
     ),
+    "heads": ("lm.head_scores(#{n: 6, texts: 1})", "heads", "about scores by values"),
+    "vocabulary": ("lm.vocabulary_of(#{layer: 0, neuron: [1, 3]})", "vocabulary", "about ends rows"),
     "top_k": ("output.top_k()", "top_k", "model"),
     "attention": ("output.attention(#{layer: 1})", "attention", "model"),
     "candidates": ("output.candidates(output.n_input_tokens)", "candidates", "model"),

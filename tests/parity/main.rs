@@ -8,6 +8,7 @@ mod attribution;
 mod attribution_options;
 mod attribution_rules;
 mod chats;
+mod circuits;
 mod crossings;
 mod direct;
 mod explanations;

@@ -13,6 +13,7 @@ use ecco_explain::neurons::heaviest;
 use ecco_explain::nmf::{Choice, Nmf, NmfOptions, choose, factorize, transform};
 use ecco_explain::pca::{Pca, pca};
 use ecco_interpreter::{Progress, Watch};
+use ecco_models::run::Place;
 use ndarray::{Array2, ArrayD, ArrayView2, Axis};
 use rhai::{Array, Dynamic, INT, Map};
 
@@ -177,6 +178,21 @@ impl Factorization {
     /// (component, position)
     pub(crate) fn components(&self) -> Tensor {
         tensor(&self.0.components, &["component", "position"])
+    }
+
+    /// The site, and of each component its weights by layer; a site behind all layers has no number.
+    pub(crate) fn by_layer(&self) -> (Place, Vec<Vec<(Option<usize>, Vec<f32>)>>) {
+        let of = |row: ndarray::ArrayView1<f32>| {
+            let mut start = 0;
+            let block = |&(number, width): &(Option<usize>, usize)| {
+                let values = row.slice(ndarray::s![start..start + width]).to_vec();
+                start += width;
+                (number, values)
+            };
+            self.0.blocks.iter().map(block).collect()
+        };
+        let rows = self.0.fit.neurons().outer_iter().map(of);
+        (self.0.at.place, rows.collect())
     }
 
     /// (component, neuron)

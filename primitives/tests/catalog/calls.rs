@@ -60,6 +60,12 @@ pub(crate) const VALUES: &[(&str, &str, &str)] = &[
         "sides",
         "lm.score(\"ab cd\").compare(lm.intervene(#{scale: [#{layer: 0, site: \"mlp_output\", factor: 2.0}]}).score(\"ab cd\"))",
     ),
+    ("HeadScores", "heads", "lm.head_scores(#{n: 5, texts: 1})"),
+    (
+        "Vocabulary",
+        "vocabulary",
+        "lm.vocabulary_of(#{layer: 0, neuron: [1, 3]}, #{top: 3})",
+    ),
     ("ModelList", "models", "ecco::models()"),
     ("Tensor", "tensor", "run.at(\"mlp_inner\", 0)"),
     ("Rich", "view", "html(\"<p>x</p>\")"),

@@ -19,6 +19,10 @@ pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
         ("parts-neurons", Box::new(parts(PartsBy::Neuron))),
         ("candidates", Box::new(candidates())),
         ("top-k", Box::new(top_k())),
+        ("heads", Box::new(head_scores("induction"))),
+        ("heads-sorted", Box::new(head_scores("copying"))),
+        ("vocabulary", Box::new(vocabulary(eu()))),
+        ("hostile-vocabulary", Box::new(vocabulary(hostile.clone()))),
     ]
 }
 
@@ -207,5 +211,46 @@ pub(crate) fn candidates() -> Candidates {
                 is_chosen: true,
             }),
         }],
+    }
+}
+
+pub(crate) fn head_scores(by: &str) -> Heads {
+    let scores = ["induction", "previous", "entropy", "copying"];
+    let value = |score: usize, layer: usize, head: usize| match score {
+        2 => 3.0 * noise(layer * 31 + head, 9),
+        3 => 2.0 * noise(layer * 17 + head, 10) - 1.0,
+        _ => noise(layer * 13 + head, 11 + score).powi(4),
+    };
+    let layer = |score: usize, layer: usize| (0..12).map(|head| value(score, layer, head)).collect();
+    Heads {
+        model: None,
+        about: "50 random tokens twice, 4 texts".to_owned(),
+        scores: scores.map(str::to_owned).to_vec(),
+        by: by.to_owned(),
+        values: (0..scores.len())
+            .map(|score| (0..8).map(|at| layer(score, at)).collect())
+            .collect(),
+    }
+}
+
+pub(crate) fn vocabulary(tokens: Vec<Token>) -> Vocabulary {
+    let end = |row: usize, sign: f32| {
+        let token = |at: usize| VocabularyToken {
+            token: tokens[(row * 7 + at * 3) % tokens.len()].clone(),
+            value: sign * (3.0 - 0.25 * at as f32),
+        };
+        (0..10).map(token).collect()
+    };
+    let row = |row: usize| VocabularyRow {
+        label: tokens[row % tokens.len()].text.clone(),
+        norm: Some(1.5 + row as f64),
+        promotes: end(row, 1.0),
+        suppresses: end(row + 3, -0.5),
+    };
+    Vocabulary {
+        model: None,
+        about: "OV circuit of head 3.1".to_owned(),
+        ends: ["promotes", "suppresses"].map(str::to_owned),
+        rows: (0..6).map(row).collect(),
     }
 }

@@ -63,6 +63,8 @@ pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
             all(&format!("parts-{name}"), with(inside::parts(by), value));
         }
         all("top-k", with(inside::top_k(), value));
+        all("heads", with(inside::head_scores("induction"), value));
+        all("vocabulary", with(inside::vocabulary(eu()), value));
         all("candidates", with(inside::candidates(), value));
         all(
             "attention",
@@ -204,6 +206,10 @@ numbers! {
     parts::Neuron: activation part;
     TopK: positions;
     TopKPosition: rank probability top;
+    Heads: values;
+    Vocabulary: rows;
+    VocabularyRow: norm promotes suppresses;
+    VocabularyToken: value;
     Candidates: places;
     CandidatePlace: rows chosen;
     Candidate: rank probability;

@@ -11,6 +11,7 @@ pub mod comparison;
 pub mod depths;
 pub mod factors;
 pub mod faithfulness;
+pub mod heads;
 pub mod layer_predictions;
 pub mod lens_map;
 pub mod model_card;
@@ -28,12 +29,14 @@ pub mod steering;
 pub mod tensor_summary;
 pub mod tokens;
 pub mod top_k;
+pub mod vocabulary;
 
 pub use attention::Attention;
 pub use candidates::{Candidate, CandidateLabel, CandidatePlace, Candidates};
 pub use comparison::{Comparison, MethodRow};
 pub use factors::{FactorLayer, FactorNeuron, FactorText, Factors, Holdout};
 pub use faithfulness::Faithfulness;
+pub use heads::Heads;
 pub use layer_predictions::LayerPredictions;
 pub use lens_map::{LensColumn, LensMap};
 pub use model_card::{ModelCard, ResidentModels};
@@ -51,6 +54,7 @@ pub use steering::Steering;
 pub use tensor_summary::TensorSummary;
 pub use tokens::TokenSequence;
 pub use top_k::{TopK, TopKPosition};
+pub use vocabulary::{Vocabulary, VocabularyRow, VocabularyToken};
 
 /// JSON Schema of every document, with its type.
 macro_rules! schemas {
@@ -67,6 +71,7 @@ schemas![
     Comparison,
     Factors,
     Faithfulness,
+    Heads,
     LayerPredictions,
     LensMap,
     ModelCard,
@@ -85,6 +90,7 @@ schemas![
     TensorSummary,
     TokenSequence,
     TopK,
+    Vocabulary,
 ];
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ SAVED = {
     "comparison": ["comparison", "hostile-comparison", "long-comparison"],
     "factors": ["factors", "factors-signed", "factors-texts", "hostile-factors", "ragged-factors", "long-factors"],
     "faithfulness": ["faithfulness", "faithfulness-one", "hostile-faithfulness"],
+    "heads": ["heads", "heads-sorted"],
     "layer_predictions": ["predictions", "hostile-predictions"],
     "lens": ["lens", "hostile-lens"],
     "logit_attribution": ["parts", "parts-heads", "parts-neurons"],
@@ -23,6 +24,7 @@ SAVED = {
     "side_by_side": ["side-by-side"],
     "similarity": ["similarity"],
     "top_k": ["top-k"],
+    "vocabulary": ["vocabulary", "hostile-vocabulary"],
 }
 STILL = {"candidates", "model", "models", "reading", "steering", "tensor", "tokens", "top_neurons"}
 

@@ -10,7 +10,7 @@ from test_views import luminance
 
 TABLES = {
     "predictions": "ecco-layer-predictions", "ranks": "ecco-ranks", "ranks-watched": "ecco-ranks", "lens": "ecco-lens",
-    "top-k": "ecco-top-k",
+    "top-k": "ecco-top-k", "vocabulary": "ecco-vocabulary",
     "parts": "ecco-parts", "parts-heads": "ecco-parts", "parts-neurons": "ecco-parts",
 }
 ATTENTION = ["attention", "attention-mean", "attention-cross"]
@@ -239,3 +239,33 @@ def test_a_row_names_the_most_probable_tokens(open_page, gallery):
     assert f"position {expected['position']}" in text
     assert all(token["text"].strip() in text for token in expected["top"])
     assert f"rank {expected['rank']}" in text  # beyond the five
+
+
+def test_heads_are_sorted_by_any_score(open_page, gallery):
+    page, tag = open_page("heads"), "ecco-heads"
+    shown, scores = live(page, tag).locator("tbody th"), data(gallery, "heads")
+
+    def expected(score, descending):
+        layers = enumerate(scores["values"][scores["scores"].index(score)])
+        heads = [(value, f"{layer}.{head}") for layer, row in layers for head, value in enumerate(row)]
+        return [name for _, name in sorted(heads, key=lambda head: head[0], reverse=descending)]
+
+    assert shown.all_inner_texts() == expected("induction", True)
+    button = live(page, tag).get_by_role("button", name="copying")
+    button.focus()
+    page.keyboard.press("Enter")
+    assert shown.all_inner_texts() == expected("copying", True)
+    assert live(page, tag).locator("thead [aria-sort=descending]").inner_text() == "copying"
+    button.click()
+    assert shown.all_inner_texts() == expected("copying", False)
+    assert "smallest first" in readout(page, tag)
+
+
+def test_a_token_of_the_vocabulary_says_its_logit(open_page, gallery):
+    page, tag = open_page("vocabulary"), "ecco-vocabulary"
+    row = data(gallery, "vocabulary")["rows"][2]
+    for column, token in enumerate(row["promotes"] + row["suppresses"]):
+        cell(page, tag, 2, column).hover()
+        text = readout(page, tag)
+        value = float(text.split()[-1].replace("−", "-").replace("+", ""))
+        assert abs(value - token["value"]) < 0.01, text
