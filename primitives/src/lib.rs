@@ -3,7 +3,7 @@
 //! - [`models`]: loading, residency; [`text`]: generating, running, scoring, conversations
 //! - [`attribution`]: which tokens it came from; [`inside`]: lens, parts, attention, candidates
 //! - [`tour`]: where to begin
-//! - [`factors`], [`neurons`], [`similarity`]; [`interventions`]: what if a part were different
+//! - [`factors`], [`neurons`], [`numbers`], [`similarity`]; [`interventions`]: what if a part were different
 
 mod attribution;
 mod factors;
@@ -12,6 +12,7 @@ mod inside;
 mod interventions;
 mod models;
 mod neurons;
+mod numbers;
 mod similarity;
 mod text;
 mod tour;
@@ -30,6 +31,7 @@ pub fn register(registry: &mut Registry) {
     inside::register(registry);
     factors::register(registry);
     neurons::register(registry);
+    numbers::register(registry);
     similarity::register(registry);
     interventions::register(registry);
 }
@@ -110,6 +112,30 @@ const CONTENTS: &[(&str, &[&str])] = &[
     (
         "what happened inside, as numbers?",
         &["lm.sites", "run.at", "tensor.slice"],
+    ),
+    (
+        "which tokens are a text, which words has the model, what are its weights?",
+        &[
+            "lm.tokenize",
+            "lm.decode",
+            "lm.token",
+            "lm.vocabulary",
+            "lm.weights",
+            "lm.weight",
+        ],
+    ),
+    (
+        "how do I compute with numbers of my own?",
+        &[
+            "ecco::tensor",
+            "tensor.matmul",
+            "tensor.mean",
+            "tensor.softmax",
+            "tensor.cosine",
+            "ecco::einsum",
+            "tensor.svd",
+            "ecco::randn",
+        ],
     ),
     (
         "how do I take it with me?",

@@ -7,7 +7,7 @@ use rhai::{Array, Blob, INT};
 
 use crate::errors::{ErrorKind, RhaiResult, ScriptError};
 use crate::session::memory;
-use crate::session::state::state_of;
+use crate::session::state::{State, state_of};
 
 #[export_module]
 pub mod functions {
@@ -166,17 +166,21 @@ fn checked_array(context: &NativeCallContext, both: [&Array; 2]) -> RhaiResult<(
 /// `len` as a size, if that many items of `item_bytes` fit into what scripts may still take.
 pub(crate) fn checked_len(context: &NativeCallContext, len: INT, item_bytes: usize) -> RhaiResult<usize> {
     let len = usize::try_from(len).unwrap_or(0);
-    let wanted = len.saturating_mul(item_bytes);
-    let state = state_of(context);
+    let checked = check_room(&state_of(context), len.saturating_mul(item_bytes));
+    checked.map(|()| len).map_err(|error| error.raise(context))
+}
+
+/// Whether so many bytes fit into what scripts may still take.
+pub(crate) fn check_room(state: &State, wanted: usize) -> Result<(), ScriptError> {
     let mut free = state.memory_limit.get().saturating_sub(memory::allocated_bytes());
     // What is small is not worth a look at the system's files.
     if wanted > PIECE {
         free = free.min(state.free_memory());
     }
-    if wanted <= free {
-        return Ok(len);
+    match wanted <= free {
+        true => Ok(()),
+        false => Err(no_room(wanted, free)),
     }
-    Err(no_room(wanted, free).raise(context))
 }
 
 /// A value of so many bytes does not fit into those that are free.

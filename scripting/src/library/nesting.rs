@@ -62,7 +62,8 @@ pub mod functions {
     /// The value that a JSON text is: maps, arrays, strings, numbers, booleans, `()` for `null`.
     #[rhai_fn(return_raw)]
     pub fn parse_json(ctx: NativeCallContext, json: &str) -> RhaiResult<Dynamic> {
-        json::parse(&mut Walk::new(&ctx), json).map_err(|error| error.raise(&ctx))
+        let mut walk = Walk::new(&ctx);
+        json::parse(&mut || walk.step(), json).map_err(|error| error.raise(&ctx))
     }
 
     #[rhai_fn(name = "==", pure, return_raw)]
