@@ -221,9 +221,15 @@ pub mod functions {
         Work::of(&ctx, |work| tensor.map(work, &f64::exp))
     }
 
-    /// The natural logarithm of each value, as numpy's `log`.
-    #[rhai_fn(name = "ln", name = "log", pure, return_raw)]
+    /// The natural logarithm of each value.
+    #[rhai_fn(name = "ln", pure, return_raw)]
     pub fn ln(ctx: NativeCallContext, tensor: &mut Tensor) -> RhaiResult<Tensor> {
+        Work::of(&ctx, |work| tensor.map(work, &f64::ln))
+    }
+
+    /// The same as `ln`, under numpy's name.
+    #[rhai_fn(name = "log", pure, return_raw)]
+    pub fn log(ctx: NativeCallContext, tensor: &mut Tensor) -> RhaiResult<Tensor> {
         Work::of(&ctx, |work| tensor.map(work, &f64::ln))
     }
 
