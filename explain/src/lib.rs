@@ -8,7 +8,7 @@
 //! - [`groups`]: tokens as words, lines, sentences
 //! - [`mod@faithfulness`]: whether an attribution says what the model uses; [`mod@agreement`]: whether several say the same
 //! - [`nmf`], [`pca`], [`ica`]: patterns in neurons' activations; [`matching`]: the same ones found twice
-//! - [`neurons`]: which are most active
+//! - [`neurons`]: which are most active; [`algebra`]: decompositions and systems of any matrices
 //! - [`similarity`]: of activations over the same positions
 //! - [`score`]: how probable a model finds a text
 //! - [`quadrature`]: the path integral of integrated gradients
@@ -17,6 +17,7 @@
 //! Results are on the host (`ndarray` or vectors); tensors stay inside.
 
 pub mod agreement;
+pub mod algebra;
 mod aside;
 pub mod attribution;
 pub mod direct;

@@ -40,6 +40,17 @@ pub(crate) fn eigh(a: ArrayView2<f64>) -> Result<(Array1<f64>, Array2<f64>)> {
     })?)
 }
 
+/// x with `a · x = b`; not finite where `a` is singular.
+pub(crate) fn solve(a: ArrayView2<f64>, b: ArrayView2<f64>) -> Result<Array2<f64>> {
+    Ok(guard(|| {
+        let (x, info) = Tensor::linalg_solve_ex(&tensor(a), &tensor(b), true, false);
+        match info.int64_value(&[]) {
+            0 => Ok(matrix(&x)),
+            _ => Ok(Array2::from_elem(b.dim(), f64::NAN)),
+        }
+    })?)
+}
+
 /// An orthonormal basis of the columns of `a`, by QR.
 pub(crate) fn orthonormal(a: ArrayView2<f64>) -> Result<Array2<f64>> {
     Ok(guard(|| {

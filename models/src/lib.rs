@@ -67,3 +67,4 @@ pub use rules::Rule;
 pub use site::{Place, Site};
 pub use tap::{Capture, Tap};
 pub use tokenizer::{Token, Tokenizer};
+pub use weights::WeightCard;

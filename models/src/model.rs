@@ -210,6 +210,10 @@ impl Model {
         places.map(|(_, device)| device::device_name(device)).collect()
     }
 
+    pub(crate) fn files(&self) -> &ModelFiles {
+        &self.files
+    }
+
     pub fn dtype(&self) -> String {
         device::kind_name(self.stack().kind()).into()
     }

@@ -2,6 +2,7 @@
 
 mod archive;
 mod finite;
+mod listed;
 mod pickle;
 mod prefix;
 mod pytorch;
@@ -24,6 +25,7 @@ use ecco_interpreter::{Progress, Watch};
 
 use prefix::common_start;
 
+pub use listed::WeightCard;
 pub(crate) use prefix::take_prefix_off;
 
 pub(crate) use stored::kind_of;

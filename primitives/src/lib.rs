@@ -3,7 +3,7 @@
 //! - [`models`]: loading, residency; [`text`]: generating, running, scoring, conversations
 //! - [`attribution`]: which tokens it came from; [`inside`]: lens, parts, attention, candidates; [`circuits`]: heads and weights
 //! - [`tour`]: where to begin; [`live`]: what the pages of results can ask
-//! - [`factors`], [`neurons`], [`similarity`]; [`interventions`]: what if a part were different
+//! - [`factors`], [`neurons`], [`numbers`], [`similarity`]; [`interventions`]: what if a part were different
 
 mod attribution;
 mod circuits;
@@ -14,6 +14,7 @@ mod interventions;
 mod live;
 mod models;
 mod neurons;
+mod numbers;
 mod similarity;
 mod text;
 mod tour;
@@ -33,6 +34,7 @@ pub fn register(registry: &mut Registry) {
     circuits::register(registry);
     factors::register(registry);
     neurons::register(registry);
+    numbers::register(registry);
     similarity::register(registry);
     interventions::register(registry);
 }
@@ -122,6 +124,30 @@ const CONTENTS: &[(&str, &[&str])] = &[
     (
         "what happened inside, as numbers?",
         &["lm.sites", "run.at", "tensor.slice"],
+    ),
+    (
+        "which tokens are a text, which words has the model, what are its weights?",
+        &[
+            "lm.tokenize",
+            "lm.decode",
+            "lm.token",
+            "lm.vocabulary",
+            "lm.weights",
+            "lm.weight",
+        ],
+    ),
+    (
+        "how do I compute with numbers of my own?",
+        &[
+            "ecco::tensor",
+            "tensor.matmul",
+            "tensor.mean",
+            "tensor.softmax",
+            "tensor.cosine",
+            "ecco::einsum",
+            "tensor.svd",
+            "ecco::randn",
+        ],
     ),
     (
         "how do I take it with me?",

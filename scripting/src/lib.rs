@@ -7,10 +7,12 @@
 //! - [`errors`]: message, kind, hint, place
 //! - [`assist`]: completion, inspection, documentation, and the catalog they share
 //! - `habits`: what people who come from Python write, taken or corrected
+//! - `data`: files of the notebook's folder as values
 //! - [`live`]: questions to results that a cell has shown
 //! - `library`: Rhai's own functions made safe, and what every notebook needs
 
 pub mod assist;
+mod data;
 pub mod errors;
 mod habits;
 mod library;

@@ -4,7 +4,7 @@
 use ecco_models::Prompt;
 use ecco_scripting::options::{Choice, OptionSet};
 use ecco_scripting::{Registry, ScriptError, members};
-use rhai::Map;
+use rhai::{Array, Map};
 
 use super::saliency::Saliency;
 use super::saliency_options::SaliencyOptions;
@@ -12,6 +12,7 @@ use crate::models::model::Model;
 use crate::text::chat::Chat;
 use crate::text::generate::{self, GenerationOptions};
 use crate::text::generation::Generation;
+use crate::text::vocabulary::text_of_ids;
 
 pub(crate) fn register(registry: &mut Registry) {
     members! { registry, [Model];
@@ -32,6 +33,16 @@ pub(crate) fn register(registry: &mut Registry) {
 
         volatile fn generate(lm: &Model, chat: Chat; options: GenerationOptions) -> Generation {
             attributed(lm, chat.prompt(), options, lm.verbose)
+        }
+
+        /// Goes on behind exactly these tokens, given by their numbers.
+        ///
+        /// Example:
+        /// ```rhai
+        /// lm.generate(lm.tokenize("The keys").ids, #{generate: 5})
+        /// ```
+        volatile fn generate(lm: &Model, ids: Array; options: GenerationOptions) -> Generation {
+            attributed(lm, text_of_ids(lm, &ids)?.prompt(), options, lm.verbose)
         }
     }
 }

@@ -237,7 +237,8 @@ impl Attention {
                 map.add(&vec![0; map.size().0 * map.size().1]);
                 continue;
             };
-            let matrix = all.view();
+            let matrix = all.data();
+            let matrix = matrix.view();
             let matrix = matrix.index_axis(Axis(0), row).index_axis_move(Axis(0), at.1);
             let rows = matrix.outer_iter().enumerate();
             let weights: Vec<f32> = rows

@@ -3,6 +3,7 @@
 mod load;
 pub(crate) mod model;
 mod model_members;
+mod weights;
 
 use ecco_scripting::Registry;
 
@@ -14,5 +15,6 @@ pub(crate) fn register(registry: &mut Registry) {
     registry.value::<ModelList>("ModelList", "models");
     load::register(registry);
     model_members::register(registry);
+    weights::register(registry);
     registry.model_names(ecco_models::hub::cached_models);
 }

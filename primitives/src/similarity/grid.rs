@@ -144,7 +144,7 @@ fn side(value: &Dynamic, options: &SimilarityOptions) -> Result<Side, ScriptErro
 
 fn of_tensor(tensor: &Tensor) -> Result<Side, ScriptError> {
     let axes = tensor.axes().to_vec();
-    let layers = tensor.clone().into_data().into_dimensionality::<Ix3>();
+    let layers = tensor.data().into_dimensionality::<Ix3>();
     let layers = layers.map_err(|_| {
         let message = format!(
             "a tensor of layers has three axes, (layer, neuron, position), not {}",

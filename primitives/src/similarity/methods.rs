@@ -102,7 +102,7 @@ fn of_two(state: &State, a: &Tensor, b: &Tensor, method: Method) -> Result<f64, 
 /// A tensor of two axes as (neuron, position): names say which is which; without names the first are neurons.
 fn capture(tensor: &Tensor) -> Result<ArcArray2<f32>, ScriptError> {
     let axes = tensor.axes().to_vec();
-    let matrix = tensor.clone().into_data().into_dimensionality::<Ix2>();
+    let matrix = tensor.data().into_dimensionality::<Ix2>();
     let matrix = matrix.map_err(|_| {
         let message = format!(
             "a capture has two axes, (neuron, position), not {}",

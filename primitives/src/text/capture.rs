@@ -311,7 +311,7 @@ fn no_layer(layer: usize, n_layers: usize) -> ScriptError {
 fn matrix(tensor: Tensor, place: Place) -> Result<ArcArray2<f32>, ScriptError> {
     let shape_error = |error: ndarray::ShapeError| ScriptError::new(ErrorKind::Internal, error.to_string());
     let axes = tensor.axes().to_vec();
-    let data = tensor.into_data();
+    let data = tensor.data();
     match axes.as_slice() {
         ["neuron", "position"] => data.into_dimensionality::<Ix2>().map_err(shape_error),
         ["position", _] => Ok(data

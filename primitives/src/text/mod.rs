@@ -12,6 +12,7 @@ mod run_members;
 pub(crate) mod score;
 pub(crate) mod shown;
 pub(crate) mod token;
+pub(crate) mod vocabulary;
 
 use ecco_scripting::Registry;
 
@@ -29,4 +30,5 @@ pub(crate) fn register(registry: &mut Registry) {
     run_members::register(registry);
     output::register(registry);
     score::register(registry);
+    vocabulary::register(registry);
 }

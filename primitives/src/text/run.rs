@@ -257,8 +257,8 @@ impl Run {
     pub(crate) fn encoder_hidden_states(&self) -> Result<Tensor, ScriptError> {
         let of = |site| self.at(Place { site, encoder: true }, None);
         let (before, last) = (of(Site::ResidualBefore)?, of(Site::FinalNorm)?);
-        let last = last.into_data().insert_axis(Axis(0));
-        let all = concatenate(Axis(0), &[before.into_data().view(), last.view()])
+        let last = last.data().insert_axis(Axis(0));
+        let all = concatenate(Axis(0), &[before.data().view(), last.view()])
             .map_err(|error| ScriptError::new(ErrorKind::Internal, error.to_string()))?;
         Ok(Tensor::new(all, &["layer", "position", "hidden"]))
     }

@@ -6,6 +6,7 @@ use rhai::{Array, Dynamic, INT, Map};
 
 use super::chat::{Chat, TextOrChat};
 use super::run::{self, Run, RunOptions};
+use super::vocabulary::{is_ids, text_of_ids};
 use crate::models::model::Model;
 
 pub(super) fn register(registry: &mut Registry) {
@@ -26,19 +27,16 @@ pub(super) fn register(registry: &mut Registry) {
 
         volatile fn run(lm: &Model, chat: Chat; options: RunOptions) -> Run { one(lm, chat.into(), options) }
 
-        /// Of several texts side by side: an array with one run for each, whose numbers are those of the text alone.
+        /// Of several texts side by side: an array with one run for each, whose numbers are those of the text alone. A
+        /// text may be given as its tokens' numbers; an array of nothing but numbers is one text, and one run.
         ///
         /// Example:
         /// ```rhai
         /// let runs = lm.run(["It was good.", "It was bad."]);
         /// runs.map(|run| run.predictions[0])
+        /// lm.run(lm.tokenize("It was good.").ids)
         /// ```
-        volatile fn run(lm: &Model, texts: Array; options: RunOptions) -> Array {
-            let texts = texts.iter().map(|text| TextOrChat::of(text, "a list of strings"));
-            let texts: Vec<TextOrChat> = texts.collect::<Result<_, _>>()?;
-            let runs = run::run(lm, &texts, options)?;
-            Ok(runs.into_iter().map(Dynamic::from).collect())
-        }
+        volatile fn run(lm: &Model, texts: Array; options: RunOptions) -> Dynamic { several(lm, &texts, options) }
 
         /// What can be captured of a run by `run.at(name)`: a map from names to axes. Axes without a number are as long
         /// as the text. The names are the same for all models; `encoder_…` are those of an encoder that stands beside a
@@ -59,6 +57,19 @@ pub(super) fn register(registry: &mut Registry) {
 
 fn one(lm: &Model, text: TextOrChat, options: RunOptions) -> Result<Run, ScriptError> {
     Ok(run::run(lm, &[text], options)?.remove(0))
+}
+
+fn several(lm: &Model, texts: &Array, options: RunOptions) -> Result<Dynamic, ScriptError> {
+    if is_ids(texts) {
+        return Ok(Dynamic::from(one(lm, text_of_ids(lm, texts)?.into(), options)?));
+    }
+    let text = |text: &Dynamic| match text.as_array_ref() {
+        Ok(ids) => text_of_ids(lm, &ids).map(TextOrChat::from),
+        Err(_) => TextOrChat::of(text, "a list of strings"),
+    };
+    let texts: Vec<TextOrChat> = texts.iter().map(text).collect::<Result<_, _>>()?;
+    let runs = run::run(lm, &texts, options)?;
+    Ok(Dynamic::from_array(runs.into_iter().map(Dynamic::from).collect()))
 }
 
 /// What was read, and what the model says.

@@ -103,12 +103,15 @@ fn push(text: &mut String, value: &Value) {
     text.push_str(&value.to_string());
 }
 
+/// Asked with each value that is read: whether to go on.
+pub(crate) type Step<'a> = dyn FnMut() -> Result<(), ScriptError> + 'a;
+
 /// The value that a JSON text is.
-pub(super) fn parse(walk: &mut Walk, text: &str) -> Result<Dynamic, ScriptError> {
+pub(crate) fn parse(step: &mut Step, text: &str) -> Result<Dynamic, ScriptError> {
     let mut stopped = None;
     let mut reader = serde_json::Deserializer::from_str(text);
     let read = Reading {
-        walk,
+        step,
         stopped: &mut stopped,
     };
     let value = read
@@ -125,25 +128,25 @@ pub(super) fn parse(walk: &mut Walk, text: &str) -> Result<Dynamic, ScriptError>
 }
 
 /// Reads one value, and learns with each whether to stop.
-struct Reading<'r, 'a, 'b> {
-    walk: &'r mut Walk<'a, 'b>,
+struct Reading<'r, 's> {
+    step: &'r mut Step<'s>,
     stopped: &'r mut Option<ScriptError>,
 }
 
-impl<'a, 'b> Reading<'_, 'a, 'b> {
-    fn inner(&mut self) -> Reading<'_, 'a, 'b> {
+impl<'s> Reading<'_, 's> {
+    fn inner(&mut self) -> Reading<'_, 's> {
         Reading {
-            walk: self.walk,
+            step: self.step,
             stopped: self.stopped,
         }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Reading<'_, '_, '_> {
+impl<'de> DeserializeSeed<'de> for Reading<'_, '_> {
     type Value = Dynamic;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Dynamic, D::Error> {
-        if let Err(error) = self.walk.step() {
+        if let Err(error) = (self.step)() {
             *self.stopped = Some(error);
             return Err(de::Error::custom("stopped"));
         }
@@ -151,7 +154,7 @@ impl<'de> DeserializeSeed<'de> for Reading<'_, '_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for Reading<'_, '_, '_> {
+impl<'de> Visitor<'de> for Reading<'_, '_> {
     type Value = Dynamic;
 
     fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {

@@ -166,21 +166,20 @@ fn checked_array(context: &NativeCallContext, both: [&Array; 2]) -> RhaiResult<(
 /// `len` as a size, if that many items of `item_bytes` fit into what scripts may still take.
 pub(crate) fn checked_len(context: &NativeCallContext, len: INT, item_bytes: usize) -> RhaiResult<usize> {
     let len = usize::try_from(len).unwrap_or(0);
-    let asked = ask_room(&state_of(context), len.saturating_mul(item_bytes));
-    asked.map(|()| len).map_err(|error| error.raise(context))
+    let checked = check_room(&state_of(context), len.saturating_mul(item_bytes));
+    checked.map(|()| len).map_err(|error| error.raise(context))
 }
 
 /// Whether so many bytes fit into what scripts may still take.
-pub(super) fn ask_room(state: &State, wanted: usize) -> Result<(), ScriptError> {
+pub(crate) fn check_room(state: &State, wanted: usize) -> Result<(), ScriptError> {
     let mut free = state.memory_limit.get().saturating_sub(memory::allocated_bytes());
     // What is small is not worth a look at the system's files.
     if wanted > PIECE {
         free = free.min(state.free_memory());
     }
-    if wanted <= free {
-        Ok(())
-    } else {
-        Err(no_room(wanted, free))
+    match wanted <= free {
+        true => Ok(()),
+        false => Err(no_room(wanted, free)),
     }
 }
 

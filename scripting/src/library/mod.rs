@@ -5,7 +5,7 @@
 
 mod display;
 mod errors;
-mod json;
+pub(crate) mod json;
 pub(crate) mod limits;
 mod nesting;
 mod ranges;
@@ -15,6 +15,7 @@ mod text;
 
 use rhai::exported_module;
 
+use crate::data;
 use crate::errors::ScriptError;
 use crate::registry::Registry;
 use crate::result::rich::Rich;
@@ -29,6 +30,9 @@ pub(crate) fn register(registry: &mut Registry) {
     registry.module(exported_module!(display::functions));
     registry.module(exported_module!(text::functions));
     registry.module(exported_module!(tensor::functions::functions));
+    registry.module(exported_module!(tensor::calculation::functions));
+    tensor::making::register(registry);
+    data::register(registry);
     registry.module(exported_module!(errors::functions));
     registry.module(exported_module!(limits::functions));
     let mut strings = exported_module!(strings::functions);

@@ -62,7 +62,8 @@ pub mod functions {
     /// The value that a JSON text is: maps, arrays, strings, numbers, booleans, `()` for `null`.
     #[rhai_fn(return_raw)]
     pub fn parse_json(ctx: NativeCallContext, json: &str) -> RhaiResult<Dynamic> {
-        json::parse(&mut Walk::new(&ctx), json).map_err(|error| error.raise(&ctx))
+        let mut walk = Walk::new(&ctx);
+        json::parse(&mut || walk.step(), json).map_err(|error| error.raise(&ctx))
     }
 
     #[rhai_fn(name = "==", pure, return_raw)]
@@ -178,7 +179,7 @@ impl<'a, 'b> Walk<'a, 'b> {
             text.push_str("#{…}");
         } else {
             // A copy of it, what is written of it, and that once more at the end of the text.
-            limits::ask_room(&self.state, limits::text_size(value).saturating_mul(8))?;
+            limits::check_room(&self.state, limits::text_size(value).saturating_mul(8))?;
             let mut value = value.clone();
             let written = self
                 .context

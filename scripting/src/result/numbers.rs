@@ -4,15 +4,17 @@ use std::fmt::Write;
 
 use ndarray::{ArrayViewD, Axis};
 
+use crate::tensor::numbers::Element;
+
 /// Values at each end of the last axis that the printed form shows; fewer of each axis before it.
 pub const EDGE: usize = 3;
 
 /// Like numpy prints: the values at each end of every axis.
-pub fn write_values(text: &mut String, view: ArrayViewD<f32>, depth: usize) {
+pub(crate) fn write_values<T: Element>(text: &mut String, view: ArrayViewD<T>, depth: usize) {
     if view.ndim() == 0 {
-        let value = view.first().copied().unwrap_or(f32::NAN);
+        let value = view.first().map_or(f64::NAN, |&value| value.into());
         // Writing to a string cannot fail.
-        let _ = write!(text, "{}", short(f64::from(value)));
+        let _ = write!(text, "{}", short(value));
         return;
     }
     let len = view.shape()[0];

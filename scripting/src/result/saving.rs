@@ -17,7 +17,8 @@ use crate::errors::{ErrorKind, ScriptError};
 use crate::result::Explanation;
 use crate::result::folder::{Folder, check_length};
 use crate::result::watched::{Check, Watched, failure};
-use crate::tensor::Tensor;
+use crate::tensor::numbers::{Element, of_numbers};
+use crate::tensor::{Precision, Tensor};
 
 /// Writes one kind of file.
 type Writer<'a> = Box<dyn Fn(&mut dyn Write) -> io::Result<()> + 'a>;
@@ -151,7 +152,8 @@ pub(crate) fn json_text(result: &dyn Explanation) -> Result<String, ScriptError>
 fn npy(tensor: &Tensor, out: &mut dyn Write) -> io::Result<()> {
     let lengths: Vec<String> = tensor.shape().iter().map(|len| format!("{len},")).collect();
     let shape = lengths.join(" ");
-    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape}), }}");
+    let kind = tensor.precision().bytes();
+    let mut header = format!("{{'descr': '<f{kind}', 'fortran_order': False, 'shape': ({shape}), }}");
     let unpadded = 10 + header.len() + 1;
     header.push_str(&" ".repeat(unpadded.next_multiple_of(64) - unpadded));
     header.push('\n');
@@ -168,9 +170,12 @@ fn safetensors(tensors: &[(&'static str, Tensor)], out: &mut dyn Write) -> io::R
     let mut end = 0;
     let info = |(name, tensor): &&(&'static str, Tensor)| {
         let start = end;
-        end += tensor.view().len() * size_of::<f32>();
+        end += tensor.numbers().len() * tensor.precision().bytes();
         let info = TensorInfo {
-            dtype: Dtype::F32,
+            dtype: match tensor.precision() {
+                Precision::Float32 => Dtype::F32,
+                Precision::Float64 => Dtype::F64,
+            },
             shape: tensor.shape().to_vec(),
             data_offsets: (start, end),
         };
@@ -198,10 +203,9 @@ fn safetensors(tensors: &[(&'static str, Tensor)], out: &mut dyn Write) -> io::R
 
 /// Row by row.
 fn write_values(tensor: &Tensor, out: &mut dyn Write) -> io::Result<()> {
-    tensor
-        .view()
-        .iter()
-        .try_for_each(|value| out.write_all(&value.to_le_bytes()))
+    of_numbers!(tensor.numbers(), array => {
+        array.iter().try_for_each(|value| out.write_all(&value.to_le_bytes()))
+    })
 }
 
 /// The tensor's document with all values, one by one: in memory they would take many times the tensor.
@@ -211,11 +215,11 @@ pub(crate) fn json(tensor: &Tensor, out: &mut dyn Write) -> io::Result<()> {
         write!(out, "{}:{value},", json!(name))?;
     }
     out.write_all(b"\"data\":")?;
-    write_nested(tensor.view(), out)?;
+    of_numbers!(tensor.numbers(), array => write_nested(array.view(), out))?;
     out.write_all(b"}")
 }
 
-fn write_nested(view: ArrayViewD<f32>, out: &mut dyn Write) -> io::Result<()> {
+fn write_nested<T: Element + std::fmt::Display>(view: ArrayViewD<T>, out: &mut dyn Write) -> io::Result<()> {
     if view.ndim() == 0 {
         // The shortest decimal that is this float, the same as in documents; infinities and NaN, which JSON does not
         // have, become null.
@@ -257,7 +261,15 @@ fn csv(tensor: &Tensor, labels: &dyn Fn(&str) -> Option<Vec<String>>, out: &mut 
         }
     }
     out.write_all(b"value\r\n")?;
-    for (index, value) in tensor.view().indexed_iter() {
+    of_numbers!(tensor.numbers(), array => csv_rows(array.view(), &axes, out))
+}
+
+fn csv_rows<T: Element + std::fmt::Display>(
+    values: ArrayViewD<T>,
+    axes: &[(String, Option<Vec<String>>)],
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    for (index, value) in values.indexed_iter() {
         for (axis, (_, labels)) in axes.iter().enumerate() {
             write!(out, "{},", index[axis])?;
             if let Some(labels) = labels {

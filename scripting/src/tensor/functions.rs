@@ -14,6 +14,7 @@ use crate::result::saving;
 use crate::result::show;
 use crate::session::state::state_of;
 use crate::tensor::Tensor;
+use crate::tensor::work::Work;
 use ecco_widgets::Explorable;
 
 #[export_module]
@@ -69,13 +70,13 @@ pub mod functions {
     /// Copies the values into nested script arrays. Everything else on tensors copies nothing.
     #[rhai_fn(name = "to_array", pure, return_raw)]
     pub fn to_array(ctx: NativeCallContext, tensor: &mut Tensor) -> RhaiResult<Array> {
-        checked_len(&ctx, tensor.view().len() as INT, size_of::<Dynamic>())?;
+        checked_len(&ctx, tensor.numbers().len() as INT, size_of::<Dynamic>())?;
         let state = state_of(&ctx);
         let array = tensor.to_array_while(&|| state.check_interrupt());
         array.map_err(|error| error.raise(&ctx))
     }
 
-    /// Saves the values as 32-bit floats. The path's end says how: `.npy` (what `numpy.load` reads), `.safetensors`
+    /// Saves the values. The path's end says how: `.npy` (what `numpy.load` reads), `.safetensors`
     /// (under the name `tensor`), `.json` (`shape`, `axes`, `data`), `.csv` (a row for each value).
     ///
     /// The path is one in the notebook's folder or below: a script that someone else wrote must not reach any other
@@ -149,30 +150,42 @@ pub mod functions {
         *a != b
     }
 
-    #[rhai_fn(name = "-", pure)]
-    pub fn negative(tensor: &mut Tensor) -> Tensor {
-        tensor.map(|value| -value)
+    #[rhai_fn(name = "-", pure, return_raw)]
+    pub fn negative(ctx: NativeCallContext, tensor: &mut Tensor) -> RhaiResult<Tensor> {
+        Work::of(&ctx, |work| tensor.map(work, &|value| -value))
     }
 }
 
-type Operation = fn(f32, f32) -> f32;
+type Operation = fn(f64, f64) -> f64;
 
-/// `+ - * / **` between tensors and numbers in both orders.
+/// `+ - * / **` between tensors and numbers in both orders, and comparisons, which give 1 and 0.
 pub fn register_arithmetic(engine: &mut Engine) {
-    let operations: [(&str, Operation); 5] = [
+    let operations: [(&str, Operation); 9] = [
         ("+", |a, b| a + b),
         ("-", |a, b| a - b),
         ("*", |a, b| a * b),
         ("/", |a, b| a / b),
-        ("**", f32::powf),
+        ("**", f64::powf),
+        ("<", |a, b| f64::from(u8::from(a < b))),
+        ("<=", |a, b| f64::from(u8::from(a <= b))),
+        (">", |a, b| f64::from(u8::from(a > b))),
+        (">=", |a, b| f64::from(u8::from(a >= b))),
     ];
     for (name, f) in operations {
-        engine.register_fn(name, move |a: Tensor, b: FLOAT| a.map(|value| f(value, b as f32)));
-        engine.register_fn(name, move |a: Tensor, b: INT| a.map(|value| f(value, b as f32)));
-        engine.register_fn(name, move |a: FLOAT, b: Tensor| b.map(|value| f(a as f32, value)));
-        engine.register_fn(name, move |a: INT, b: Tensor| b.map(|value| f(a as f32, value)));
-        engine.register_fn(name, move |context: NativeCallContext, a: Tensor, b: Tensor| {
-            a.zip(&b, f).map_err(|error| error.raise(&context))
+        engine.register_fn(name, move |ctx: NativeCallContext, a: Tensor, b: FLOAT| {
+            Work::of(&ctx, |work| a.with_number(b, work, f))
+        });
+        engine.register_fn(name, move |ctx: NativeCallContext, a: Tensor, b: INT| {
+            Work::of(&ctx, |work| a.with_number(b as FLOAT, work, f))
+        });
+        engine.register_fn(name, move |ctx: NativeCallContext, a: FLOAT, b: Tensor| {
+            Work::of(&ctx, |work| b.with_number(a, work, |b, a| f(a, b)))
+        });
+        engine.register_fn(name, move |ctx: NativeCallContext, a: INT, b: Tensor| {
+            Work::of(&ctx, |work| b.with_number(a as FLOAT, work, |b, a| f(a, b)))
+        });
+        engine.register_fn(name, move |ctx: NativeCallContext, a: Tensor, b: Tensor| {
+            Work::of(&ctx, |work| a.zip(&b, work, &f))
         });
     }
 }

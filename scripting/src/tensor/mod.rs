@@ -1,26 +1,39 @@
 //! A tensor as scripts see it: shared, never copied into script arrays unless asked.
+//!
+//! - `numbers`: the values, of 32 or 64 bits; `axes`: names, and how the axes of two tensors go together
+//! - `elementwise`, `along` an axis, `ordering`, `shaping`, `product`, `einsum`: what is computed
+//! - `making`: tensors of scripts' own; `functions`, `calculation`: what scripts call; `view`: how one is shown
+//! - [`work`]: what is asked along the way
 
+mod along;
+pub(crate) mod axes;
+pub(crate) mod calculation;
+mod einsum;
+mod elementwise;
 pub(crate) mod functions;
+pub(crate) mod making;
+pub(crate) mod numbers;
+mod ordering;
+mod product;
+mod shaping;
+mod view;
+pub mod work;
 
-use ecco_widgets::Explorable;
-use ecco_widgets::TensorSummary;
 use ndarray::{ArcArray, ArrayD, ArrayViewD, Axis, IxDyn, Slice};
 use rhai::{Array, Dynamic};
-use serde_json::{Map, Value, json};
 
+use self::numbers::{Element, Numbers, map_numbers, of_numbers};
 use crate::errors::{ErrorKind, ScriptError};
-use crate::result::Show;
-use crate::result::numbers::{EDGE, short, write_values};
 
-/// An array of 32-bit floats with a name for each axis. Cloning, indexing and slicing share its memory.
+pub use self::making::{NewTensorOptions, lengths, named};
+pub use self::numbers::Precision;
+
+/// An array of floats with a name for each axis. Cloning, indexing and slicing share its memory.
 #[derive(Debug, Clone)]
 pub struct Tensor {
-    data: ArcArray<f32, IxDyn>,
+    data: Numbers,
     axes: Vec<&'static str>,
 }
-
-/// Values the JSON form holds at most.
-const MOST_JSON_VALUES: usize = 10_000;
 
 impl Tensor {
     /// `axes` names the axes; missing names are empty.
@@ -29,11 +42,41 @@ impl Tensor {
     }
 
     pub fn shared(data: ArcArray<f32, IxDyn>, axes: &[&'static str]) -> Self {
-        let names = (0..data.ndim()).map(|axis| axes.get(axis).copied().unwrap_or(""));
+        Self::of(Numbers::F32(data), axes)
+    }
+
+    /// The same of 64-bit floats.
+    pub fn exact(data: ArrayD<f64>, axes: &[&'static str]) -> Self {
+        Self::of(Numbers::F64(data.into_shared()), axes)
+    }
+
+    pub(crate) fn of(data: Numbers, axes: &[&'static str]) -> Self {
+        let names = (0..data.shape().len()).map(|axis| axes.get(axis).copied().unwrap_or(""));
         Self {
             axes: names.collect(),
             data,
         }
+    }
+
+    pub fn precision(&self) -> Precision {
+        self.data.precision()
+    }
+
+    /// The same values, as 32- or 64-bit floats.
+    pub fn to_precision(&self, precision: Precision) -> Self {
+        Self {
+            data: self.data.to_precision(precision),
+            axes: self.axes.clone(),
+        }
+    }
+
+    /// The same values with other names of the axes, one each.
+    pub(crate) fn with_axes(self, axes: &[&'static str]) -> Self {
+        Self::of(self.data, axes)
+    }
+
+    pub(crate) fn numbers(&self) -> &Numbers {
+        &self.data
     }
 
     pub fn shape(&self) -> &[usize] {
@@ -44,13 +87,14 @@ impl Tensor {
         &self.axes
     }
 
-    pub fn view(&self) -> ArrayViewD<'_, f32> {
-        self.data.view()
+    /// The values as 32-bit floats, shared where they are.
+    pub fn data(&self) -> ArcArray<f32, IxDyn> {
+        self.data.to_f32()
     }
 
-    /// The values, shared.
-    pub fn into_data(self) -> ArcArray<f32, IxDyn> {
-        self.data
+    /// The values as 64-bit floats, shared where they are.
+    pub fn exact_data(&self) -> ArcArray<f64, IxDyn> {
+        self.data.to_f64()
     }
 
     /// The length of the first axis.
@@ -69,7 +113,7 @@ impl Tensor {
         let mut axes = self.axes.clone();
         axes.remove(axis);
         Ok(Self {
-            data: self.data.clone().index_axis_move(Axis(axis), at),
+            data: map_numbers!(self.data.clone(), array => array.index_axis_move(Axis(axis), at)),
             axes,
         })
     }
@@ -83,8 +127,11 @@ impl Tensor {
         };
         let range = bound(start).zip(bound(end)).filter(|(from, to)| from <= to);
         let (from, to) = range.ok_or_else(|| self.out_of_range(axis, &format!("{start}..{end}"), len))?;
-        let mut data = self.data.clone();
-        data.slice_axis_inplace(Axis(axis), Slice::from(from..to));
+        let data = map_numbers!(self.data.clone(), array => {
+            let mut array = array;
+            array.slice_axis_inplace(Axis(axis), Slice::from(from..to));
+            array
+        });
         Ok(Self {
             data,
             axes: self.axes.clone(),
@@ -93,8 +140,8 @@ impl Tensor {
 
     /// The value itself when no axis is left, else the tensor.
     pub fn into_value(self) -> Dynamic {
-        match self.data.ndim() {
-            0 => Dynamic::from_float(self.data.first().copied().map_or(f64::NAN, f64::from)),
+        match self.axes.len() {
+            0 => Dynamic::from_float(self.data.iter().next().unwrap_or(f64::NAN)),
             _ => Dynamic::from(self),
         }
     }
@@ -129,16 +176,16 @@ impl Tensor {
 
     /// Smallest value; NaN are passed over.
     pub fn min(&self) -> f64 {
-        self.data.iter().copied().fold(f32::NAN, f32::min).into()
+        self.data.iter().fold(f64::NAN, f64::min)
     }
 
     /// Largest value; NaN are passed over.
     pub fn max(&self) -> f64 {
-        self.data.iter().copied().fold(f32::NAN, f32::max).into()
+        self.data.iter().fold(f64::NAN, f64::max)
     }
 
     pub fn sum(&self) -> f64 {
-        self.data.iter().map(|&value| f64::from(value)).sum()
+        self.data.iter().sum::<f64>() + 0.0
     }
 
     /// NaN for an empty tensor.
@@ -148,7 +195,7 @@ impl Tensor {
 
     /// Nested script arrays of floats.
     pub fn to_array(&self) -> Array {
-        nested(self.data.view(), &|| Ok(())).unwrap_or_default()
+        of_numbers!(&self.data, array => nested(array.view(), &|| Ok(()))).unwrap_or_default()
     }
 
     /// The same, asking all along whether to go on.
@@ -156,60 +203,7 @@ impl Tensor {
         &self,
         check: &dyn Fn() -> Result<(), ScriptError>,
     ) -> Result<Array, ScriptError> {
-        nested(self.data.view(), check)
-    }
-
-    pub fn map(&self, f: impl FnMut(f32) -> f32) -> Self {
-        let mut f = f;
-        Self {
-            data: self.data.map(|&value| f(value)).into_shared(),
-            axes: self.axes.clone(),
-        }
-    }
-
-    /// Element by element; the smaller shape is repeated along the larger (broadcasting).
-    pub fn zip(&self, other: &Self, f: impl Fn(f32, f32) -> f32) -> Result<Self, ScriptError> {
-        let (a, b) = (self.view(), other.view());
-        let (a, b, axes) = if let Some(b) = b.broadcast(a.raw_dim()) {
-            (a.view(), b, &self.axes)
-        } else if let Some(a) = a.broadcast(b.raw_dim()) {
-            (a, b.view(), &other.axes)
-        } else {
-            let shapes = (self.shape_text(), other.shape_text());
-            let message = format!("shapes {} and {} do not go together", shapes.0, shapes.1);
-            return Err(ScriptError::new(ErrorKind::Value, message));
-        };
-        let mut result = a.to_owned();
-        result.zip_mut_with(&b, |x, &y| *x = f(*x, y));
-        Ok(Self {
-            data: result.into_shared(),
-            axes: axes.clone(),
-        })
-    }
-
-    /// `(layer 2, neuron 1024, position 30)`
-    pub fn shape_text(&self) -> String {
-        let axes = self.axes.iter().zip(self.shape());
-        let parts = axes.map(|(name, len)| match *name {
-            "" => len.to_string(),
-            name => format!("{name} {len}"),
-        });
-        format!("({})", parts.collect::<Vec<_>>().join(", "))
-    }
-
-    /// One line: shape and what the values are like.
-    pub fn summary(&self) -> String {
-        let shape = self.shape_text();
-        if self.data.is_empty() {
-            return format!("tensor {shape}, empty");
-        }
-        let (min, max, mean) = (self.min(), self.max(), self.mean());
-        format!(
-            "tensor {shape}, min {}, max {}, mean {}",
-            short(min),
-            short(max),
-            short(mean)
-        )
+        of_numbers!(&self.data, array => nested(array.view(), check))
     }
 }
 
@@ -233,73 +227,6 @@ impl IntoIterator for Tensor {
     }
 }
 
-impl Tensor {
-    fn at_a_glance(&self) -> TensorSummary {
-        let known = |value: f64| Some(value).filter(|_| !self.data.is_empty());
-        TensorSummary {
-            name: "tensor".to_owned(),
-            shape: self.shape().to_vec(),
-            axes: self.axes.iter().map(|&name| name.to_owned()).collect(),
-            dtype: "float32".to_owned(),
-            min: known(self.min()),
-            max: known(self.max()),
-            mean: known(self.mean()),
-            preview: self.data.iter().take(2 * EDGE).copied().collect(),
-            data: None,
-        }
-    }
-
-    /// Its JSON document without the values.
-    pub fn document(&self) -> Map<String, Value> {
-        match self.at_a_glance().json() {
-            Some(Value::Object(document)) => document,
-            _ => Map::new(),
-        }
-    }
-}
-
-impl Show for Tensor {
-    fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
-        Ok(Box::new(self.clone()))
-    }
-
-    fn line(&self) -> String {
-        self.summary()
-    }
-
-    fn facts(&self) -> Vec<(&'static str, String)> {
-        let bytes = size_of::<f32>() * self.shape().iter().product::<usize>();
-        vec![
-            ("shape", self.shape_text()),
-            ("dtype", "float32".to_owned()),
-            ("memory", format!("{bytes} bytes")),
-        ]
-    }
-}
-
-impl Explorable for Tensor {
-    fn text(&self) -> String {
-        let mut text = self.summary();
-        if !self.data.is_empty() {
-            text.push('\n');
-            write_values(&mut text, self.data.view(), 0);
-        }
-        text
-    }
-
-    fn html(&self) -> Option<String> {
-        self.at_a_glance().html()
-    }
-
-    /// With the values, where they are few.
-    fn json(&self) -> Option<Value> {
-        let is_small = self.data.len() <= MOST_JSON_VALUES;
-        let data = is_small.then(|| nested_json(self.data.view()));
-        let summary = self.at_a_glance();
-        TensorSummary { data, ..summary }.json()
-    }
-}
-
 fn position(index: i64, len: usize) -> Option<usize> {
     let index = if index < 0 {
         index.checked_add(len as i64)?
@@ -309,10 +236,13 @@ fn position(index: i64, len: usize) -> Option<usize> {
     usize::try_from(index).ok().filter(|&index| index < len)
 }
 
-fn nested(view: ArrayViewD<f32>, check: &dyn Fn() -> Result<(), ScriptError>) -> Result<Array, ScriptError> {
+fn nested<T: Element>(
+    view: ArrayViewD<T>,
+    check: &dyn Fn() -> Result<(), ScriptError>,
+) -> Result<Array, ScriptError> {
     check()?;
     if view.ndim() == 1 {
-        let values = view.iter().map(|&value| Dynamic::from_float(f64::from(value)));
+        let values = view.iter().map(|&value| Dynamic::from_float(value.into()));
         return Ok(values.collect());
     }
     view.outer_iter()
@@ -320,16 +250,12 @@ fn nested(view: ArrayViewD<f32>, check: &dyn Fn() -> Result<(), ScriptError>) ->
         .collect()
 }
 
-fn nested_json(view: ArrayViewD<f32>) -> Value {
-    if view.ndim() == 0 {
-        return view.first().map_or(Value::Null, |&value| json!(value));
-    }
-    Value::Array(view.outer_iter().map(nested_json).collect())
-}
-
 #[cfg(test)]
 mod tests {
+    use ecco_widgets::Explorable;
+
     use super::*;
+    use crate::result::numbers::short;
 
     fn example() -> Tensor {
         let data = ArrayD::from_shape_fn(IxDyn(&[2, 3, 4]), |at| (at[0] * 12 + at[1] * 4 + at[2]) as f32);
@@ -345,9 +271,9 @@ mod tests {
             .expect("in range");
         assert_eq!(row.shape(), [1, 4]);
         assert_eq!(row.axes(), ["neuron", "position"]);
-        let inside = tensor.view().as_ptr() as usize..tensor.view().as_ptr() as usize + 24 * 4;
+        let begin = tensor.data().as_ptr() as usize;
         assert!(
-            inside.contains(&(row.view().as_ptr() as usize)),
+            (begin..begin + 24 * 4).contains(&(row.data().as_ptr() as usize)),
             "a slice copied its values"
         );
         assert_eq!(row.sum(), (16 + 17 + 18 + 19) as f64);
@@ -366,18 +292,6 @@ mod tests {
         );
         assert!(example().slice(0, 2, 1).is_err());
         assert!(example().index(0, i64::MIN).is_err());
-    }
-
-    #[test]
-    fn broadcasts_or_says_why_not() {
-        let row = Tensor::new(ArrayD::from_elem(IxDyn(&[4]), 1.0), &["position"]);
-        let sum = example()
-            .zip(&row, |a, b| a + b)
-            .expect("4 repeats along (2, 3, 4)");
-        assert_eq!(sum.sum(), 276.0 + 24.0);
-        let wrong = Tensor::new(ArrayD::from_elem(IxDyn(&[5]), 1.0), &[]);
-        let error = example().zip(&wrong, |a, b| a + b).expect_err("5 against 4");
-        assert!(error.message.contains("(5)"), "{}", error.message);
     }
 
     #[test]

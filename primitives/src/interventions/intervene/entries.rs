@@ -309,7 +309,7 @@ fn patched(
             _ if !has_layers => last,
             _ => return Err(refused("from", "a tensor is patched into one layer: say which")),
         };
-        return Ok(vec![(layer, tensor.view().to_owned())]);
+        return Ok(vec![(layer, tensor.data().into_owned())]);
     }
     let Some(run) = from.read_lock::<Run>() else {
         let got = show::brief(from);
@@ -324,6 +324,6 @@ fn patched(
         None if has_layers => run.layers(place)?,
         None => vec![last],
     };
-    let values = |layer: usize| Ok((layer, run.at(place, Some(layer))?.view().to_owned()));
+    let values = |layer: usize| Ok((layer, run.at(place, Some(layer))?.data().into_owned()));
     layers.into_iter().map(values).collect()
 }

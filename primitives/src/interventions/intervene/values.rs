@@ -60,7 +60,7 @@ impl OptionValue for VectorValue {
         }
         if let Some(tensor) = value.read_lock::<Tensor>() {
             let is_vector = tensor.shape().len() == 1;
-            return is_vector.then(|| Self::Numbers(tensor.view().iter().copied().collect()));
+            return is_vector.then(|| Self::Numbers(tensor.data().iter().copied().collect()));
         }
         let array = value.as_array_ref().ok()?;
         let one = |value: &Dynamic| number(value).filter(|x| x.is_finite()).map(|x| x as f32);
