@@ -256,8 +256,8 @@ fn products(
         let ids: Vec<u32> = (start as u32..(start + length) as u32).collect();
         let embedded = embedded(decoder, &ids, place); // [token, hidden]
         let head = bring(&decoder.along_vocabulary(&eye, start, length), place); // [hidden, token]
-        written = written + head.matmul(&embedded);
-        alike = alike + embedded.tr().matmul(&embedded);
+        written += head.matmul(&embedded);
+        alike += embedded.tr().matmul(&embedded);
     }
     Ok((bring(&written, place), bring(&alike, place)))
 }
@@ -266,7 +266,7 @@ fn products(
 fn shares(small: &Tensor) -> Vec<f64> {
     // On the host: not every build has eigenvalues on a GPU.
     let small = host::tensors(&[small]).remove(0).to_kind(Kind::Double);
-    if small.isfinite().all().int64_value(&[]) == 0 {
+    if host::number(&small.isfinite().all()) == 0.0 {
         return vec![f64::NAN; small.size()[0] as usize];
     }
     let values = small.linalg_eigvals(); // [head, n]

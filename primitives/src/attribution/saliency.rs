@@ -23,7 +23,7 @@ use crate::text::shown::shown;
 use ecco_scripting::errors::ScriptError;
 use ecco_scripting::live::Live;
 use ecco_scripting::result::numbers::short;
-use ecco_scripting::result::{Explanation, Show, ragged};
+use ecco_scripting::result::{Explanation, Room, Show, ragged};
 use ecco_scripting::tensor::Tensor;
 
 #[derive(Clone)]
@@ -402,7 +402,7 @@ impl Explanation for Saliency {
     }
 
     /// A row for each target, as long as what it depends on.
-    fn to_array(&self) -> Result<Array, ScriptError> {
+    fn to_array(&self, _: Room) -> Result<Array, ScriptError> {
         Ok(ragged(&self.rows()?.scores))
     }
 }

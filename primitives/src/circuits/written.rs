@@ -8,7 +8,7 @@ use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{ErrorKind, ScriptError};
 use rhai::{Dynamic, Map};
 
-use crate::factors::factorization::Factorization;
+use crate::factors::factorization::{Blocks, Factorization};
 use crate::interventions::steering::SteeringVector;
 
 /// What is read, what it is called, and the names of its rows.
@@ -128,7 +128,7 @@ fn of_tensor(tensor: &Tensor) -> Result<Named, ScriptError> {
     let Some(&width) = shape.last().filter(|&&width| width > 0) else {
         return Err(refused("the tensor has no direction"));
     };
-    let values: Vec<f32> = tensor.view().iter().copied().collect();
+    let values: Vec<f32> = tensor.data().iter().copied().collect();
     let rows: Vec<Vec<f32>> = values.chunks_exact(width).map(<[f32]>::to_vec).collect();
     let about = format!("a tensor {}", tensor.shape_text());
     Ok(Named::directions(rows, about, |at| format!("row {at}")))
@@ -140,7 +140,7 @@ fn of_factors(factors: &Factorization) -> Result<Named, ScriptError> {
     let label = |at: usize| format!("factor {at}");
     let about = format!("{} factors of {}", factors.method(), place.name());
     let neurons = place.site == Site::MlpInner && !place.encoder;
-    let layered: Option<Vec<Vec<(usize, Vec<f32>)>>> = by_layer
+    let layered: Option<Vec<_>> = by_layer
         .iter()
         .map(|blocks| {
             blocks
@@ -156,7 +156,7 @@ fn of_factors(factors: &Factorization) -> Result<Named, ScriptError> {
             about,
         }),
         _ if place.axes().last() == Some(&"hidden") && !place.encoder => {
-            let sum = |blocks: &Vec<(Option<usize>, Vec<f32>)>| {
+            let sum = |blocks: &Blocks| {
                 let width = blocks.first().map_or(0, |(_, block)| block.len());
                 let at = |i: usize| {
                     blocks

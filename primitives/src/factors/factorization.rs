@@ -170,6 +170,9 @@ impl Fit {
     }
 }
 
+/// What a component weighs, layer by layer; a site behind all layers has no number.
+pub(crate) type Blocks = Vec<(Option<usize>, Vec<f32>)>;
+
 impl Factorization {
     pub(crate) fn method(&self) -> &'static str {
         self.0.fit.method()
@@ -181,7 +184,7 @@ impl Factorization {
     }
 
     /// The site, and of each component its weights by layer; a site behind all layers has no number.
-    pub(crate) fn by_layer(&self) -> (Place, Vec<Vec<(Option<usize>, Vec<f32>)>>) {
+    pub(crate) fn by_layer(&self) -> (Place, Vec<Blocks>) {
         let of = |row: ndarray::ArrayView1<f32>| {
             let mut start = 0;
             let block = |&(number, width): &(Option<usize>, usize)| {

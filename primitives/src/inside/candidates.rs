@@ -14,7 +14,7 @@ use crate::text::reading;
 use crate::text::run::{self, Run, RunOptions};
 use crate::text::score;
 use crate::text::shown::shown_one;
-use ecco_scripting::result::{Explanation, Show};
+use ecco_scripting::result::{Explanation, Room, Show};
 use ecco_scripting::session::watched;
 use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
@@ -198,7 +198,7 @@ impl Explanation for Candidates {
     }
 
     /// A map for each candidate; of several places an array of those for each.
-    fn to_array(&self) -> Result<Array, ScriptError> {
+    fn to_array(&self, _: Room) -> Result<Array, ScriptError> {
         let map = |row: &ecco_widgets::Candidate| {
             let mut map = rhai::Map::from([
                 ("rank".into(), score::rank(row.rank)),

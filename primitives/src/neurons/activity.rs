@@ -16,7 +16,7 @@ use crate::text::generation::Generation;
 use crate::text::passage::Passage;
 use crate::text::run::{self, Run, RunOptions};
 use ecco_scripting::result::numbers::short;
-use ecco_scripting::result::{Explanation, Show, ragged};
+use ecco_scripting::result::{Explanation, Room, Show, ragged};
 use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
 
@@ -177,7 +177,7 @@ impl Explanation for Activity {
     }
 
     /// Of one text its values, of several a row for each.
-    fn to_array(&self) -> Result<Array, ScriptError> {
+    fn to_array(&self, _: Room) -> Result<Array, ScriptError> {
         match self.0.values.as_slice() {
             [values] => Ok(values
                 .iter()

@@ -15,7 +15,7 @@ use crate::text::generation::Generation;
 use crate::text::passage::Passage;
 use crate::text::run::Run;
 use ecco_scripting::options::Choice;
-use ecco_scripting::result::{Explanation, Show};
+use ecco_scripting::result::{Explanation, Room, Show};
 use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
 
@@ -157,7 +157,7 @@ impl Explanation for TopNeurons {
     }
 
     /// Maps: a neuron is no single number.
-    fn to_array(&self) -> Result<Array, ScriptError> {
+    fn to_array(&self, _: Room) -> Result<Array, ScriptError> {
         self.maps()
     }
 }

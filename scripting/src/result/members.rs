@@ -1,10 +1,10 @@
 //! What scripts can ask of every result.
 
-use rhai::{Array, Dynamic, Engine, FuncRegistration, INT, NativeCallContext};
+use rhai::{Array, Dynamic, Engine, FuncRegistration, NativeCallContext};
 
 use super::{Explanation, saving};
 use crate::errors::RhaiResult;
-use crate::library::limits::checked_len;
+use crate::library::limits::check_room;
 use crate::session::state::state_of;
 
 const TO_ARRAY: &str = "/// The numbers as nested script arrays.";
@@ -31,13 +31,9 @@ pub(crate) fn register<T: Explanation + Clone + 'static>(engine: &mut Engine, of
     member("to_array", TO_ARRAY, &[], "Array").register_into_engine(
         engine,
         |ctx: NativeCallContext, result: &mut T| -> RhaiResult<Array> {
-            let tensors = result.tensors()?;
-            let Some((_, numbers)) = tensors.first() else {
-                return Ok(Array::new());
-            };
-            checked_len(&ctx, numbers.view().len() as INT, size_of::<Dynamic>())?;
             let state = state_of(&ctx);
-            Ok(numbers.to_array_while(&|| state.check_interrupt())?)
+            let room = |n: usize| check_room(&state, n.saturating_mul(size_of::<Dynamic>()));
+            Ok(result.to_array(&room)?)
         },
     );
     member("to_json", TO_JSON, &[], "String")

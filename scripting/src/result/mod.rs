@@ -77,7 +77,20 @@ pub trait Explanation: Show {
     fn labels(&self, _axis: &str) -> Option<Vec<String>> {
         None
     }
+
+    /// The main numbers as script arrays; `room` says whether there is memory for so many numbers.
+    fn to_array(&self, room: Room) -> Result<Array, ScriptError> {
+        let tensors = self.tensors()?;
+        let Some((_, numbers)) = tensors.first() else {
+            return Ok(Array::new());
+        };
+        room(numbers.len())?;
+        Ok(numbers.to_array())
+    }
 }
+
+/// Whether so many numbers fit into what scripts may take.
+pub type Room<'a> = &'a dyn Fn(usize) -> Result<(), ScriptError>;
 
 /// Rows of floats of unequal length as script arrays.
 pub fn ragged(rows: &[Vec<f32>]) -> Array {

@@ -73,10 +73,12 @@ fn difference(case: &Value, text: &str, tolerance: f64) -> Option<String> {
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     numbers(&result[2], &mut ours);
     numbers(&expected["values"], &mut theirs);
-    let far = ours
-        .iter()
-        .zip(&theirs)
-        .position(|(a, b)| !((a - b).abs() <= tolerance * b.abs().max(1.0)));
+    let far = ours.iter().zip(&theirs).position(|(a, b)| {
+        (a - b)
+            .abs()
+            .partial_cmp(&(tolerance * b.abs().max(1.0)))
+            .is_none_or(std::cmp::Ordering::is_gt)
+    });
     match (ours.len() == theirs.len(), far) {
         (false, _) => Some(format!("{} values instead of {}", ours.len(), theirs.len())),
         (true, Some(at)) => Some(format!("value {at}: {} instead of {}", ours[at], theirs[at])),
