@@ -42,7 +42,7 @@ pub fn containers() -> usize {
     NESTABLE.load(Ordering::Relaxed).max(0) as usize / 2
 }
 
-/// How much scripts may hold: half of the machine's (or container's) memory.
+/// How much scripts may hold at most, however much is free: half of the machine's (or container's) memory.
 pub fn default_limit() -> usize {
     let half = ecco_interpreter::total_memory().map(|total| total / 2);
     half.map_or(FALLBACK_LIMIT, |half| usize::try_from(half).unwrap_or(usize::MAX))

@@ -128,7 +128,7 @@ impl State {
         usize::try_from(free.saturating_sub(self.least_free.get())).unwrap_or(usize::MAX)
     }
 
-    /// Looks at how much memory is free, of which nothing but scripts may have taken some since.
+    /// Looks at how much memory is free, and lets scripts hold their share of that. Returns what is free.
     pub(super) fn renew_memory_limit(&self) -> usize {
         let free = self.free_memory();
         let limit = memory::limit(memory::allocated_bytes(), free);
