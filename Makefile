@@ -46,8 +46,9 @@ test: browser .venv/.kernel build/readme.html lint  ## formatting, lints and all
 	pytest tests/e2e $(UNTIMED:%=--ignore=%)
 
 # Tests with libtorch, which programs look for in LD_LIBRARY_PATH too; and those that have to do without: there is none for
-# them, and a build that wants it fails.
-TEST = LD_LIBRARY_PATH=$(TORCH_LIB) $(CARGO) test --release
+# them, and a build that wants it fails. A test has one of libtorch's threads: tests run side by side, and on tiny models the
+# others cost twice the time, waiting for each other.
+TEST = OMP_NUM_THREADS=1 LD_LIBRARY_PATH=$(TORCH_LIB) $(CARGO) test --release
 TEST_LIGHT = LIBTORCH_USE_PYTORCH=0 cargo test --release
 
 # Pages are independent of each other, and so are programs that run to their end; front ends and kernels are timed and get the

@@ -52,19 +52,30 @@ fn completes_what_exists() {
         assert_eq!(
             names(n, "ecco::|"),
             [
+                "arange",
                 "cca",
                 "cka",
+                "concat",
                 "crossings",
                 "devices",
+                "einsum",
+                "eye",
                 "from_pretrained",
                 "ica",
                 "models",
                 "nmf",
+                "ones",
                 "pca",
                 "pwcca",
+                "rand",
+                "randn",
+                "read",
                 "similarity",
+                "stack",
                 "svcca",
-                "tour"
+                "tensor",
+                "tour",
+                "zeros"
             ]
         );
         assert!(complete(n, "whi|").contains(&("while".to_owned(), "keyword")));
@@ -149,7 +160,9 @@ fn inspects_functions_values_and_options() {
         let n = &mut notebook;
         let generate = inspect(n, "lm.gener|ate(text)").expect("a method");
         assert!(
-            generate.contains("lm.generate(chat: Chat | text: string[, options: map]) -> Generation"),
+            generate.contains(
+                "lm.generate(chat: Chat | ids: array | text: string[, options: map]) -> Generation"
+            ),
             "{generate}"
         );
         assert!(generate.contains("temperature"), "{generate}");
@@ -181,7 +194,9 @@ fn documentation_is_a_page_and_no_output() {
         let n = &mut notebook;
         let value = n.page("help(lm)");
         assert!(
-            value.contains("lm.generate(chat: Chat | text: string[, options: map]) -> Generation"),
+            value.contains(
+                "lm.generate(chat: Chat | ids: array | text: string[, options: map]) -> Generation"
+            ),
             "{value}"
         );
         assert!(

@@ -14,7 +14,7 @@ fn strings(parts: &[&str]) -> Vec<String> {
 pub(crate) const DAMAGES: &[(&str, Damage)] = &[
     ("an unknown model type", |folder| {
         set(folder, "model_type", json!("lamma"));
-        strings(&["unknown model_type \"lamma\"", "supported: gpt2, "])
+        strings(&["unknown model_type \"lamma\"", "supported: openai-gpt, gpt2, "])
     }),
     ("no model type", |folder| {
         set(folder, "model_type", Value::Null);
@@ -253,15 +253,23 @@ pub(crate) const DAMAGES: &[(&str, Damage)] = &[
     }),
 ];
 
-fn set(folder: &Folder, key: &str, value: Value) {
+/// Writes a value into the config; of a model that also sees, a key of its own or one of the part that reads texts.
+pub(crate) fn set(folder: &Folder, key: &str, value: Value) {
     let mut config = folder.config();
-    config[key] = value;
+    part_with(key, &mut config)[key] = value;
     folder.write_config(&config);
+}
+
+fn part_with<'a>(key: &str, config: &'a mut Value) -> &'a mut Value {
+    match config.get(key).is_none() && config.get("text_config").is_some() {
+        true => &mut config["text_config"],
+        false => config,
+    }
 }
 
 /// The key that says how many layers there are.
 fn n_layers(folder: &Folder) -> &'static str {
-    let config = folder.config();
+    let mut config = folder.config();
     let names = [
         "num_hidden_layers",
         "n_layer",
@@ -271,7 +279,7 @@ fn n_layers(folder: &Folder) -> &'static str {
     ];
     names
         .into_iter()
-        .find(|name| config.get(name).is_some_and(Value::is_u64))
+        .find(|name| part_with(name, &mut config)[*name].is_u64())
         .expect("a number of layers")
 }
 

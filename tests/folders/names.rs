@@ -10,6 +10,7 @@ use ecco_tests::fixtures;
 use ndarray::ArrayD;
 use serde_json::{Value, json};
 
+use crate::damages::set;
 use crate::folder::{Folder, Stored};
 use crate::{families, one_at_a_time, open};
 
@@ -36,12 +37,6 @@ pub(crate) fn assert_same(a: &ArrayD<f32>, b: &ArrayD<f32>, what: &str) {
 
 pub(crate) fn loaded(folder: &Folder) -> Model {
     open(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.path().display()))
-}
-
-fn set(folder: &Folder, key: &str, value: Value) {
-    let mut config = folder.config();
-    config[key] = value;
-    folder.write_config(&config);
 }
 
 /// The names of the embedding and of the head in a file, with or without a prefix.

@@ -172,5 +172,9 @@ fn of_images(file: &ConfigFile) -> Result<Config> {
         "vocab_size": 262_208, "hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26,
         "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "max_position_embeddings": 131_072,
     });
-    gemma3(&text.or(usual), "gemma3")
+    let config = gemma3(&text.or(usual), "gemma3")?;
+    // Whether the head is the embedding is a matter of the whole.
+    let tied = file.flag_or("tie_word_embeddings", true)?;
+    let head = Head { tied, ..config.head };
+    Ok(Config { head, ..config })
 }

@@ -16,9 +16,9 @@ use crate::text::vocabulary::text_of_ids;
 
 pub(crate) fn register(registry: &mut Registry) {
     members! { registry, [Model];
-        /// Continues a text; an encoder–decoder answers to it; in a conversation that `lm.chat` made, the model answers.
-        /// The tokens appear as they are made, with beams those of the best text so far; an interrupt keeps those made
-        /// so far in `lm.last_output`.
+        /// Continues a text, or the tokens of one, given by their numbers; an encoder–decoder answers to it; in a
+        /// conversation that `lm.chat` made, the model answers. The tokens appear as they are made, with beams those of
+        /// the best text so far; an interrupt keeps those made so far in `lm.last_output`.
         ///
         /// What the model's `generation_config.json` says holds where an option is not given, except that nothing is
         /// drawn and no beams are followed unless asked for.
@@ -26,6 +26,7 @@ pub(crate) fn register(registry: &mut Registry) {
         /// Example:
         /// ```rhai
         /// let output = lm.generate("The countries are:\n1.", #{generate: 20, do_sample: true, seed: 1});
+        /// lm.generate(output.token_ids, #{generate: 5})
         /// ```
         volatile fn generate(lm: &Model, text: &str; options: GenerationOptions) -> Generation {
             attributed(lm, text.into(), options, lm.verbose)
@@ -35,12 +36,6 @@ pub(crate) fn register(registry: &mut Registry) {
             attributed(lm, chat.prompt(), options, lm.verbose)
         }
 
-        /// Goes on behind exactly these tokens, given by their numbers.
-        ///
-        /// Example:
-        /// ```rhai
-        /// lm.generate(lm.tokenize("The keys").ids, #{generate: 5})
-        /// ```
         volatile fn generate(lm: &Model, ids: Array; options: GenerationOptions) -> Generation {
             attributed(lm, text_of_ids(lm, &ids)?.prompt(), options, lm.verbose)
         }

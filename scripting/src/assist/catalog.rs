@@ -206,7 +206,10 @@ fn entry(info: rhai::FuncInfo) -> Option<Entry> {
     let (name, kind) = match name.strip_prefix("get$") {
         Some(property) => (property, EntryKind::Property),
         None if !is_word(name) => (name, EntryKind::Operator),
-        None if first_is_reference || is_value(params.first()) => (name, EntryKind::Method),
+        // What a module has is called by its full name, whatever it takes first.
+        None if info.namespace.is_empty() && (first_is_reference || is_value(params.first())) => {
+            (name, EntryKind::Method)
+        }
         None => (name, EntryKind::Function),
     };
     Some(Entry {
