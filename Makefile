@@ -52,8 +52,8 @@ TEST = OMP_NUM_THREADS=1 LD_LIBRARY_PATH=$(TORCH_LIB) $(CARGO) test --release
 TEST_LIGHT = LIBTORCH_USE_PYTORCH=0 cargo test --release
 
 # Pages are independent of each other, and so are programs that run to their end; front ends and kernels are timed and get the
-# machine for themselves. What shares a fixture that is dear stays together (`xdist_group`).
-SIDE_BY_SIDE = --numprocesses=2 --dist=loadgroup
+# machine for themselves. A file's tests stay together: they share what is dear to set up.
+SIDE_BY_SIDE = --numprocesses=2 --dist=loadfile
 UNTIMED = $(patsubst %,tests/e2e/test_%.py,gpu_check install papermill programs)
 
 # The documentation is read with its private items.

@@ -11,8 +11,6 @@ import pytest
 
 from session import bare_environment
 
-pytestmark = pytest.mark.xdist_group("gpu_check")
-
 MINUTES = 2
 
 

@@ -11,10 +11,7 @@ import pytest
 
 from session import bare_environment
 
-pytestmark = [
-    pytest.mark.xdist_group("install"),
-    pytest.mark.timeout(900),  # torch alone takes minutes to install
-]
+pytestmark = pytest.mark.timeout(900)  # torch alone takes minutes to install
 
 CLIENT = textwrap.dedent(
     """

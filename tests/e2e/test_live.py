@@ -45,9 +45,19 @@ def notebook(front_end, chromium, repo):
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = context.new_page()
     page.complaints = []
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    yield OpenNotebook(kind, page, address, "one.ipynb", repo / "build/screenshots")
+    page.on("pageerror", lambda error: page.complaints.append(error.stack) if is_ours(error) else None)
+    notebook = OpenNotebook(kind, page, address, "one.ipynb", repo / "build/screenshots")
+    run_all(notebook)
+    yield notebook
     context.close()
+
+
+def is_ours(error):
+    """Not a front end's own: Notebook 7 complains of its settings' schema while it starts."""
+    places = [line for line in (error.stack or "").splitlines() if "http" in line]
+    return not places or any(
+        "/static/notebook/" not in line and "/static/lab/" not in line for line in places
+    )
 
 
 def run_all(notebook):
@@ -80,7 +90,6 @@ def shot(notebook, view, name):
 
 
 def test_a_view_is_asked_by_another_method(notebook):
-    run_all(notebook)
     view = saliency(notebook)
     panel = opened(view)
     expect(line(view)).to_have_text("output.saliency()")

@@ -6,8 +6,6 @@ import sys
 import nbformat
 import pytest
 
-pytestmark = pytest.mark.xdist_group("programs")
-
 CELLS = [
     "let greeting = `hello, world`; print(greeting)",
     'eprint("a warning")',

@@ -193,7 +193,7 @@ for pattern, arrays in [
     ("lph,lph->p", [CUBE, OTHER]), ("ij,jk,k->i", [MATRIX, RIGHT, RIGHT[0]]), ("lph->h", [CUBE]),
     ("ij,kj,lj->ikl", [MATRIX, SQUARE, SQUARE]), ("ij,kl->ik", [MATRIX, RIGHT]), ("iij->ij", [np.stack([RIGHT] * 4)]),
 ]:
-    tensors = {name: named(array) for name, array in zip("abc", arrays)}
+    tensors = {name: named(array) for name, array in zip("abc", arrays, strict=False)}
     case(f'ecco::einsum("{pattern}", [{", ".join(tensors)}])', np.einsum(pattern, *arrays), **tensors)
 case('ecco::einsum("layer position hidden, hidden out -> position layer out", [a, b])',
      np.einsum("lph,ho->plo", CUBE, RIGHT), axes=["position", "layer", "out"], a=cube, b=right)
@@ -205,7 +205,7 @@ symmetric = named(SYMMETRIC)
 TALL = random.normal(size=(6, 3)).round(3)
 RANK_1 = np.outer(TALL[:, 0], TALL[:3, 1])
 algebra = {"room": "algebra"}
-for name, array in [("a", TALL), ("a", MATRIX), ("a", SQUARE), ("a", RANK_1)]:
+for array in [TALL, MATRIX, SQUARE, RANK_1]:
     case("a.svd().s", np.linalg.svd(array, compute_uv=False), a=named(array), **algebra)
     case("let f = a.svd(); (f.u * f.s).matmul(f.vt)", array, a=named(array), **algebra)
     case("let f = a.svd(); f.u.transpose().matmul(f.u)", np.eye(min(array.shape)), a=named(array), **algebra)
