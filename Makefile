@@ -57,13 +57,14 @@ SIDE_BY_SIDE = --numprocesses=2 --dist=loadfile
 UNTIMED = $(patsubst %,tests/e2e/test_%.py,gpu_check install papermill programs)
 
 # The documentation is read with its private items.
-lint: .venv/.requirements  ## formatting and lints of Rust, Python and JavaScript; the links of Rust's documentation
+lint: .venv/.requirements  ## formatting and lints of Rust, Python and JavaScript; the links of Rust's documentation; circles
 	cargo fmt --all --check
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --release --workspace --no-deps --document-private-items --quiet
 	ruff check
 	ruff format --check
 	python scripts/lint_js.py
+	python scripts/rooms.py
 
 # What belongs to one kind of change, each in less than a minute once built. See CONTRIBUTING.md. Our own packages are compiled
 # in increments for them, beside those of `make test`: after a change that takes a tenth of the time.
@@ -122,7 +123,7 @@ build/readme.html: notebooks/readme.ipynb scripts/run_notebook.py .venv/.kernel
 .venv/.requirements: scripts/requirements.txt | prerequisites
 	@echo "==> Python environment in .venv (torch and its libraries: about 5 GB, some minutes)"
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	pip install --disable-pip-version-check -r scripts/requirements.txt
+	pip install --disable-pip-version-check --no-compile -r scripts/requirements.txt
 	@touch $@
 
 # cargo knows best what is out of date; the rest runs only when the binary is a new one.

@@ -8,7 +8,7 @@
 use ecco_interpreter::{Progress, Watch};
 use ecco_models::config::Task;
 use ecco_models::guard::guard;
-use ecco_models::layers::bring;
+use ecco_models::host::bring;
 use ecco_models::model::Body;
 use ecco_models::run::{Input, forward};
 use ecco_models::stack::apply;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use ecco_interpreter::{Progress, Watch};
-use ecco_models::layers::bring;
+use ecco_models::host::bring;
 use ecco_models::stack::Stack;
 use ecco_models::{Site, Tap, host};
 use tch::{Kind, Tensor};

@@ -13,7 +13,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::config::Activation;
 use crate::host;
-use crate::layers::bring;
+use crate::host::bring;
 use crate::rules::Rule;
 use crate::site::{Place, Site};
 use crate::tap::Tap;

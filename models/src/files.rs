@@ -1,5 +1,6 @@
 //! A model's files, from a Hugging Face folder or from inside the binary.
 
+mod bytes;
 pub(crate) mod json;
 pub(crate) mod regular;
 pub(crate) mod watched;
@@ -12,7 +13,8 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::gguf;
 
-pub use weights::{SharedBytes, WeightBytes, WeightFile, WeightFormat};
+pub use bytes::{SharedBytes, WeightBytes};
+pub use weights::{WeightFile, WeightFormat};
 pub(crate) use weights::{gguf_part_names, index_name, is_weights};
 use weights::{is_gguf, weight_paths};
 

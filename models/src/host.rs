@@ -15,7 +15,10 @@ use ndarray::{ArrayD, IxDyn};
 use tch::kind::Element;
 use tch::{Device, Kind, Tensor};
 
-use crate::layers::bring;
+/// Brings a tensor to the weights that it is to meet; costs nothing where it is there already. From layer to layer, not to the host.
+pub fn bring(x: &Tensor, (kind, device): (Kind, Device)) -> Tensor {
+    x.to_device(device).to_kind(kind)
+}
 
 /// How often a thread has waited for data to cross, and how many bytes that were.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

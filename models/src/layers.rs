@@ -12,12 +12,6 @@ use crate::rules::{Rule, over_itself};
 use crate::weight::Weight;
 use crate::weights::Weights;
 
-/// Brings a tensor to the weights that it is to meet; costs nothing where it is there already.
-#[allow(clippy::disallowed_methods)] // From layer to layer, not to the host.
-pub fn bring(x: &Tensor, (kind, device): (Kind, Device)) -> Tensor {
-    x.to_device(device).to_kind(kind)
-}
-
 /// x W + b, and what an adapter adds to it.
 pub struct Linear {
     /// `[in, out]`, without what an adapter adds: the methods are with it.

@@ -2,6 +2,7 @@
 //! [`Config`].
 
 mod block;
+pub(crate) mod common;
 mod sines;
 
 use std::ops::{ControlFlow, Deref};
@@ -14,8 +15,9 @@ use crate::config::{Config, InnerProjection, Positions, Sines};
 use crate::edit::{EditTap, StackEdits};
 use crate::error::{Error, Result};
 use crate::guard::ensure_read;
-use crate::host::{self, Constants};
-use crate::layers::{Linear, Norm, bring};
+use crate::host;
+use crate::host::bring;
+use crate::layers::{Linear, Norm};
 use crate::rules::Rule;
 use crate::tap::{NoTap, Site, Tap};
 use crate::weight::Weight;
@@ -23,6 +25,7 @@ use crate::weights::Weights;
 
 use block::Surroundings;
 pub use block::{Block, Cross, apply, apply_by};
+use common::Common;
 
 /// Embedding, blocks and norm with their weights, and what is changed in its passes. Blocks may be on other devices
 /// than the rest: the stream is brought to each.
@@ -33,14 +36,10 @@ pub struct Stack {
 
 /// What views on one stack share.
 pub struct Parts {
-    pub config: Config,
+    common: Common,
     pub embedding: Embedding,
     pub blocks: Vec<Block>,
     pub final_norm: Option<Norm>,
-    /// What it has learned about distances.
-    pub relative: Option<Tensor>,
-    /// What passes need besides weights and does not change.
-    pub constants: Constants,
 }
 
 /// From token ids to the residual stream.
@@ -51,34 +50,6 @@ pub struct Embedding {
     segment: Option<Tensor>, // [size]
     project: Option<Linear>,
     norm: Option<Norm>,
-}
-
-/// What the learned part of relative positions is.
-fn relative(config: &Config, weights: &mut Weights) -> Result<Option<Tensor>> {
-    Ok(match config.positions {
-        Positions::Buckets { n_buckets, .. } => {
-            Some(weights.take(&config.name("relative_bias.weight"), &[n_buckets, config.n_heads])?)
-        }
-        Positions::Disentangled(kind) => {
-            let shape = [2 * kind.span, config.hidden_size];
-            let vectors = weights.take(&config.name("relative_embedding.weight"), &shape)?;
-            let norm = match kind.norm {
-                true => Some(Norm::load(
-                    weights,
-                    &config.name("relative_norm"),
-                    &shape[1..],
-                    config.norm,
-                )?),
-                false => None,
-            };
-            Some(if vectors.defined() {
-                apply(&norm, &vectors)
-            } else {
-                vectors
-            })
-        }
-        _ => None,
-    })
 }
 
 impl Stack {
@@ -101,14 +72,12 @@ impl Stack {
             )?),
             false => None,
         };
-        let relative = relative(&config, weights)?;
+        let common = Common::load(config, weights)?;
         let parts = Parts {
-            config,
+            common,
             embedding,
             blocks,
             final_norm,
-            relative,
-            constants: Constants::default(),
         };
         Ok(Self {
             parts: Rc::new(parts),
@@ -275,6 +244,14 @@ impl Deref for Stack {
 
     fn deref(&self) -> &Parts {
         &self.parts
+    }
+}
+
+impl Deref for Parts {
+    type Target = Common;
+
+    fn deref(&self) -> &Common {
+        &self.common
     }
 }
 

@@ -9,7 +9,7 @@ use tch::Tensor;
 use crate::config::Activation;
 use crate::error::Result;
 use crate::host;
-use crate::layers::bring;
+use crate::host::bring;
 use crate::rules::Rule;
 
 pub use crate::site::Site;

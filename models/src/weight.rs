@@ -11,7 +11,7 @@ mod tests;
 use tch::{Device, Kind, Tensor};
 
 use crate::host;
-use crate::layers::bring;
+use crate::host::bring;
 
 pub(crate) use stored::{Rows, StoredMatrix};
 

@@ -6,7 +6,6 @@ use std::ops::ControlFlow;
 use ecco_models::config::Task;
 use ecco_models::edit::{Change, Edit, Part};
 use ecco_models::generation::GenerateOptions;
-use ecco_models::generation::beam::BeamOptions;
 use ecco_models::generation::step::obstacle;
 use ecco_models::generation::writer::Writer;
 use ecco_models::host::{self, Crossings, crossings};
@@ -36,9 +35,7 @@ fn both(model: &Model, options: &GenerateOptions) -> (Generation, Generation) {
 }
 
 fn obstacle_of(model: &Model, max_length: usize) -> Option<String> {
-    let options = greedy(1);
-    let beams = BeamOptions::new(model.generation_config(), &options, model.config().vocab_size);
-    obstacle(model, max_length, &beams.expect("one beam"))
+    obstacle(model, max_length, 1)
 }
 
 /// The names of all models that write.

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::families::{Family, WeightName};
 use crate::files::ModelFiles;
 use crate::host;
-use crate::layers::bring;
+use crate::host::bring;
 use crate::weight::Weight;
 use crate::weights::{StoredWeight, stored_weights};
 

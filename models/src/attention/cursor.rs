@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 use crate::config::Positions;
 use crate::host;
 use crate::rope::{Rope, Turns};
-use crate::stack::Parts;
+use crate::stack::common::Common;
 
 use super::view::slopes;
 
@@ -41,8 +41,8 @@ pub struct Cursor {
 
 impl Cursor {
     /// At the start, for a stack whose layers are all at one place.
-    pub fn new(parts: &Parts, capacity: i64, place: (Kind, Device)) -> Self {
-        let (config, device) = (&parts.config, place.1);
+    pub fn new(common: &Common, capacity: i64, place: (Kind, Device)) -> Self {
+        let (config, device) = (&common.config, place.1);
         let of_rope = |rope: &Rope| {
             let (frequencies, factor) = rope.frequencies(1);
             (host::tensor(&frequencies, device), factor)

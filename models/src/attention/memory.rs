@@ -5,7 +5,7 @@ use tch::{Device, Kind, Tensor};
 use super::cursor::Start;
 use crate::config::Config;
 use crate::host;
-use crate::layers::bring;
+use crate::host::bring;
 
 /// Keys and values of what an encoder has read, for one layer.
 pub struct CrossMemory {

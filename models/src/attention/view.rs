@@ -8,9 +8,9 @@ use super::cursor::{Cursor, Start};
 use super::memory::CrossMemory;
 use crate::config::{Disentangled, Positions};
 use crate::host::Constants;
-use crate::layers::bring;
+use crate::host::bring;
 use crate::rope::Turns;
-use crate::stack::Parts;
+use crate::stack::common::Common;
 
 /// What the queries of one pass, which stand at the last of the keys' positions, see.
 pub struct View<'a> {
@@ -31,7 +31,7 @@ pub struct View<'a> {
 
 /// Views of one pass, made where its layers are: neighbours share one.
 pub struct Views<'a> {
-    parts: &'a Parts,
+    common: &'a Common,
     start: Start<'a>,
     n_queries: i64,
     padding: Option<&'a Tensor>,
@@ -40,9 +40,9 @@ pub struct Views<'a> {
 
 impl<'a> Views<'a> {
     /// Of a stack's positions from `start` on.
-    pub fn new(parts: &'a Parts, start: Start<'a>, n_queries: i64, padding: Option<&'a Tensor>) -> Self {
+    pub fn new(common: &'a Common, start: Start<'a>, n_queries: i64, padding: Option<&'a Tensor>) -> Self {
         Self {
-            parts,
+            common,
             start,
             n_queries,
             padding,
@@ -54,10 +54,10 @@ impl<'a> Views<'a> {
     pub fn at(&mut self, place: (Kind, Device)) -> &View<'a> {
         let last = self.last.take().filter(|(at, _)| *at == place);
         let make = || match self.start {
-            Start::OnDevice(cursor) => View::one(self.parts, cursor, place.1),
+            Start::OnDevice(cursor) => View::one(self.common, cursor, place.1),
             Start::Known(start) => {
                 let padding = self.padding.map(|padding| bring(padding, (Kind::Bool, place.1)));
-                View::new(self.parts, start, self.n_queries, padding.as_ref(), place)
+                View::new(self.common, start, self.n_queries, padding.as_ref(), place)
             }
         };
         let now = last.unwrap_or_else(|| (place, make()));
@@ -81,14 +81,14 @@ pub(super) struct Distances {
 impl<'a> View<'a> {
     /// The positions from `start` on.
     fn new(
-        parts: &Parts,
+        common: &Common,
         start: i64,
         n_queries: i64,
         padding: Option<&Tensor>,
         (kind, device): (Kind, Device),
     ) -> Self {
-        let (config, n_keys) = (&parts.config, start + n_queries);
-        let relative = parts.relative.as_ref();
+        let (config, n_keys) = (&common.config, start + n_queries);
+        let relative = common.relative.as_ref();
         let relative = relative.map(|relative| bring(relative, (kind, device)));
         let mut view = Self {
             cursor: None,
@@ -106,11 +106,11 @@ impl<'a> View<'a> {
             (Positions::Rotary { ropes, .. }, _) => {
                 view.turns = ropes
                     .iter()
-                    .map(|rope| rope.turns(start, n_queries, (kind, device), &parts.constants))
+                    .map(|rope| rope.turns(start, n_queries, (kind, device), &common.constants))
                     .collect();
             }
             (Positions::Alibi { scaled }, _) => {
-                let scores = alibi(config.n_heads, n_keys, (kind, device), &parts.constants);
+                let scores = alibi(config.n_heads, n_keys, (kind, device), &common.constants);
                 view.bias = Some(Bias {
                     scores,
                     scaled: *scaled,
@@ -152,12 +152,12 @@ impl<'a> View<'a> {
     }
 
     /// One query of a causal stack, whose positions are turned, told by ALiBi or in the embedding.
-    fn one(parts: &Parts, cursor: &'a Cursor, device: Device) -> Self {
-        let turns = match &parts.config.positions {
+    fn one(common: &Common, cursor: &'a Cursor, device: Device) -> Self {
+        let turns = match &common.config.positions {
             Positions::Rotary { ropes, .. } => cursor.turns(ropes),
             _ => Vec::new(),
         };
-        let scaled = matches!(parts.config.positions, Positions::Alibi { scaled: true });
+        let scaled = matches!(common.config.positions, Positions::Alibi { scaled: true });
         Self {
             cursor: Some(cursor),
             causal: true,

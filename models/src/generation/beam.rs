@@ -13,8 +13,8 @@ use tch::{Kind, Tensor};
 use super::config::EarlyStopping;
 use super::sampling::Sampler;
 use super::writer::Writer;
-use super::{Finish, GenerateOptions, GenerationConfig, Job, OnDraft, refuse};
-use crate::error::Result;
+use super::{Finish, GenerateOptions, GenerationConfig, Job, OnDraft};
+use crate::error::{Result, refuse};
 use crate::host;
 
 /// What is added to a score that must not win; so large that float32 drops the score itself.

@@ -2,7 +2,7 @@
 
 use tch::Kind;
 
-use super::GenerateOptions;
+use super::options::GenerateOptions;
 use crate::attention::Cache;
 use crate::device;
 use crate::error::{Error, Result, refuse};

@@ -4,8 +4,9 @@
 
 use tch::Tensor;
 
-use super::{GenerateOptions, GenerationConfig, refuse};
-use crate::error::Result;
+use super::config::GenerationConfig;
+use super::options::GenerateOptions;
+use crate::error::{Result, refuse};
 use crate::host;
 
 /// Changes scores; those of tokens that must not follow become −∞.

@@ -7,8 +7,9 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tch::{Kind, Tensor};
 
-use super::{GenerateOptions, GenerationConfig, refuse};
-use crate::error::Result;
+use super::config::GenerationConfig;
+use super::options::GenerateOptions;
+use crate::error::{Result, refuse};
 use crate::host;
 
 /// Below this a temperature is no different from it: differences of scores divided by it stay in float32.

@@ -5,7 +5,6 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::beam::BeamOptions;
 use crate::attention::{Cache, Cursor};
 use crate::config::{Mlp, Positions};
 use crate::cuda_graph::Graph;
@@ -134,16 +133,13 @@ fn capacity(max_length: usize, limit: Option<usize>) -> usize {
 }
 
 /// Why a text cannot be written by steps of fixed shapes.
-pub fn obstacle(model: &Model, max_length: usize, beams: &BeamOptions) -> Option<String> {
+pub fn obstacle(model: &Model, max_length: usize, n_beams: usize) -> Option<String> {
     let Body::Decoder(decoder) = model.body() else {
         return Some("the decoder's steps depend on how much its encoder has read".into());
     };
     let (stack, config) = (&decoder.stack, decoder.config());
-    if beams.n_beams > 1 {
-        return Some(format!(
-            "{} beams change places from token to token",
-            beams.n_beams
-        ));
+    if n_beams > 1 {
+        return Some(format!("{} beams change places from token to token", n_beams));
     }
     if model.is_stored() {
         return Some("stored blocks are decoded anew at each step".into());

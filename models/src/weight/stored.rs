@@ -9,7 +9,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::Weight;
 use crate::host;
-use crate::layers::bring;
+use crate::host::bring;
 
 /// Makes the numbers of a row.
 type ReadRow = dyn Fn(usize, &mut [f32]) + Send + Sync;

@@ -5,9 +5,9 @@
 use rhai::plugin::*;
 use rhai::{Array, Blob, INT};
 
-use crate::errors::{ErrorKind, RhaiResult, ScriptError};
-use crate::session::memory;
-use crate::session::state::{State, state_of};
+use crate::errors::RhaiResult;
+use crate::session::room::{check_room, heap_size};
+use crate::session::state::{printed, state_of};
 
 #[export_module]
 pub mod functions {
@@ -16,7 +16,7 @@ pub mod functions {
     /// Lengthens the array to `len` items with copies of `item`.
     #[rhai_fn(name = "pad", return_raw)]
     pub fn pad_array(ctx: NativeCallContext, array: &mut Array, len: INT, item: Dynamic) -> RhaiResult<()> {
-        let len = super::checked_len(&ctx, len, size_of::<Dynamic>() + super::heap_size(&item))?;
+        let len = super::checked_len(&ctx, len, size_of::<Dynamic>() + heap_size(&item))?;
         array.reserve(len.saturating_sub(array.len()));
         while array.len() < len {
             let piece = len.min(array.len() + super::PIECE);
@@ -88,7 +88,7 @@ pub mod functions {
         return_raw
     )]
     pub fn blob_text(ctx: NativeCallContext, blob: &mut Blob) -> RhaiResult<String> {
-        super::blob_text(&ctx, blob)
+        printed(&ctx, super::blob_text(&ctx, blob))
     }
 
     /// The blob's bytes as text in UTF-8; what is none becomes U+FFFD.
@@ -136,13 +136,15 @@ fn fill_blob(context: &NativeCallContext, blob: &mut Blob, len: usize, value: IN
 fn blob_text(context: &NativeCallContext, blob: &Blob) -> RhaiResult<String> {
     const WORD: usize = 8;
     checked_len(context, blob.len() as INT, 3)?;
-    let mut text = String::from("[");
+    let mut text = String::with_capacity(3 * blob.len());
+    text.push('[');
     for (at, word) in blob.chunks(WORD).enumerate() {
         if at > 0 {
             text.push(' ');
         }
         for byte in word {
-            text.push_str(&format!("{byte:02x}"));
+            let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
+            text.extend([digit(byte >> 4), digit(byte & 15)]);
         }
         if at.is_multiple_of(PIECE / WORD) {
             check_interrupt(context)?;
@@ -168,53 +170,4 @@ pub(crate) fn checked_len(context: &NativeCallContext, len: INT, item_bytes: usi
     let len = usize::try_from(len).unwrap_or(0);
     let checked = check_room(&state_of(context), len.saturating_mul(item_bytes));
     checked.map(|()| len).map_err(|error| error.raise(context))
-}
-
-/// Whether so many bytes fit into what scripts may still take.
-pub(crate) fn check_room(state: &State, wanted: usize) -> Result<(), ScriptError> {
-    let mut free = state.memory_limit.get().saturating_sub(memory::allocated_bytes());
-    // What is small is not worth a look at the system's files.
-    if wanted > PIECE {
-        free = free.min(state.free_memory());
-    }
-    match wanted <= free {
-        true => Ok(()),
-        false => Err(no_room(wanted, free)),
-    }
-}
-
-/// A value of so many bytes does not fit into those that are free.
-pub(crate) fn no_room(wanted: usize, free: usize) -> ScriptError {
-    let message = format!("this would take {:.1} GB", wanted as f64 / 1e9);
-    ScriptError::new(ErrorKind::Memory, message)
-        .with_hint(format!("scripts may take {:.1} GB more", free as f64 / 1e9))
-}
-
-/// What a copy of `value` takes besides its own place, roughly.
-pub(crate) fn heap_size(value: &Dynamic) -> usize {
-    nested_size(value, 4)
-}
-
-/// Deeper levels are not counted: an array may hold itself.
-fn nested_size(value: &Dynamic, levels: usize) -> usize {
-    let Some(levels) = levels.checked_sub(1) else {
-        return 0;
-    };
-    if let Ok(array) = value.as_array_ref() {
-        let sizes = array
-            .iter()
-            .map(|item| size_of::<Dynamic>() + nested_size(item, levels));
-        return sizes.sum();
-    }
-    if let Ok(map) = value.as_map_ref() {
-        return map.values().map(|item| 64 + nested_size(item, levels)).sum();
-    }
-    text_size(value)
-}
-
-/// The bytes of a string or blob.
-pub(super) fn text_size(value: &Dynamic) -> usize {
-    let blob = value.as_blob_ref().map(|blob| blob.len());
-    blob.or_else(|_| value.as_immutable_string_ref().map(|text| text.len()))
-        .unwrap_or(0)
 }

@@ -7,9 +7,9 @@ use rhai::plugin::*;
 use rhai::{Array, FnPtr, INT, Map};
 
 use crate::errors::{ErrorKind, RhaiResult, ScriptError};
-use crate::library::{json, limits};
-use crate::session::memory;
-use crate::session::state::{State, state_of};
+use crate::library::json;
+use crate::session::state::{State, printed, state_of};
+use crate::session::{memory, room};
 
 /// Levels of arrays and maps that are written as text, compared or made JSON.
 pub(super) const DEEPEST: usize = 100;
@@ -30,7 +30,8 @@ pub mod functions {
         return_raw
     )]
     pub fn array_text(ctx: NativeCallContext, array: &mut Array) -> RhaiResult<String> {
-        Walk::new(&ctx).text(|walk, text| walk.write_array(text, array, 0))
+        let text = Walk::new(&ctx).text(|walk, text| walk.write_array(text, array, 0));
+        printed(&ctx, text)
     }
 
     /// The map as text.
@@ -43,7 +44,8 @@ pub mod functions {
         return_raw
     )]
     pub fn map_text(ctx: NativeCallContext, map: &mut Map) -> RhaiResult<String> {
-        Walk::new(&ctx).text(|walk, text| walk.write_map(text, map, 0))
+        let text = Walk::new(&ctx).text(|walk, text| walk.write_map(text, map, 0));
+        printed(&ctx, text)
     }
 
     /// The function's name as text.
@@ -179,7 +181,7 @@ impl<'a, 'b> Walk<'a, 'b> {
             text.push_str("#{…}");
         } else {
             // A copy of it, what is written of it, and that once more at the end of the text.
-            limits::check_room(&self.state, limits::text_size(value).saturating_mul(8))?;
+            room::check_room(&self.state, room::text_size(value).saturating_mul(8))?;
             let mut value = value.clone();
             let written = self
                 .context

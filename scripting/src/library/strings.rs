@@ -8,7 +8,7 @@ use rhai::{Array, INT};
 use super::limits::{PIECE, check_interrupt, checked_len};
 use crate::errors::{ErrorKind, RhaiResult, ScriptError};
 use crate::session::memory;
-use crate::session::state::state_of;
+use crate::session::state::{printed, state_of};
 
 /// Parts of a string between two looks at the interrupt.
 const STRIDE: usize = 1 << 14;
@@ -43,8 +43,8 @@ pub mod functions {
     #[rhai_fn(name = "debug", name = "to_debug", return_raw)]
     pub fn debug_string(ctx: NativeCallContext, string: &str) -> RhaiResult<String> {
         // Most characters stay one; the longest are written as `\u{10ffff}`.
-        checked_len(&ctx, string.len() as INT, 3)?;
-        Ok(format!("{string:?}"))
+        let text = checked_len(&ctx, string.len() as INT, 3).map(|_| format!("{string:?}"));
+        printed(&ctx, text)
     }
 
     /// Replaces every occurrence of a text in the string by another.

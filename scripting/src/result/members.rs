@@ -4,7 +4,7 @@ use rhai::{Array, Dynamic, Engine, FuncRegistration, NativeCallContext};
 
 use super::{Explanation, saving};
 use crate::errors::RhaiResult;
-use crate::library::limits::check_room;
+use crate::session::room::check_room;
 use crate::session::state::state_of;
 
 const TO_ARRAY: &str = "/// The numbers as nested script arrays.";

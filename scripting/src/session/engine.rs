@@ -1,6 +1,7 @@
 //! The Rhai engine with its limits and hooks, and what is registered with it.
 
 use std::cell::{Cell, RefCell};
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -76,14 +77,17 @@ fn hook_progress(engine: &mut Engine, state: &Rc<State>) {
     let (operations, looked) = (Cell::new(0_u32), Cell::new(Instant::now()));
     engine.on_progress(move |_| {
         if state.interrupt.is_requested() {
-            return Some(Dynamic::from(ScriptError::interrupted()));
+            return end(&state, ScriptError::interrupted());
+        }
+        if state.failure.borrow().is_some() {
+            return Some(Dynamic::UNIT);
         }
         let held = memory::allocated_bytes();
         if held > state.memory_limit.get() {
-            return Some(Dynamic::from(out_of_memory(held, state.memory_limit.get())));
+            return end(&state, out_of_memory(held, state.memory_limit.get()));
         }
         if memory::containers() > state.container_limit.get() {
-            return Some(Dynamic::from(too_many_containers(state.container_limit.get())));
+            return end(&state, too_many_containers(state.container_limit.get()));
         }
         operations.set(operations.get().wrapping_add(1));
         if !operations.get().is_multiple_of(LOOK) || looked.get().elapsed() < PACE {
@@ -91,8 +95,24 @@ fn hook_progress(engine: &mut Engine, state: &Rc<State>) {
         }
         looked.set(Instant::now());
         // What libtorch holds is not counted above; here it is seen.
-        (state.renew_memory_limit() == 0).then(|| Dynamic::from(nothing_free()))
+        match state.renew_memory_limit() {
+            0 => end(&state, nothing_free()),
+            _ => None,
+        }
     });
+}
+
+/// With less in all values it does not matter how Rhai prints one.
+const MUCH: usize = 16 << 20;
+
+/// What ends a cell. Where that comes as Rhai is about to print a value in a string, it prints it by means of its own instead,
+/// whatever memory and time that takes; then only unwinding ends the cell, and its error has no place.
+fn end(state: &State, error: ScriptError) -> Option<Dynamic> {
+    if state.interpolates.get() && memory::allocated_bytes() > MUCH {
+        state.fail(error.raise_at(Position::new(1, 1)));
+        resume_unwind(Box::new(()));
+    }
+    Some(Dynamic::from(error))
 }
 
 fn too_many_containers(most: usize) -> ScriptError {

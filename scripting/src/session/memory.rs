@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicIsize, Ordering};
 
 use rhai::{AST, ASTNode, Dynamic, Expr, Position, Scope, Stmt};
 
-use crate::library::limits;
+use super::room::heap_size;
 
 static ALLOCATED: AtomicIsize = AtomicIsize::new(0);
 static NESTABLE: AtomicIsize = AtomicIsize::new(0);
@@ -78,9 +78,9 @@ fn may_take(parent: &ASTNode, at: Position, value: &Dynamic) -> usize {
         ASTNode::Stmt(Stmt::Assignment(sides)) if sides.1.lhs.position() == at => 0,
         ASTNode::Expr(Expr::Dot(sides, ..) | Expr::Index(sides, ..)) if sides.lhs.position() == at => 0,
         ASTNode::Expr(Expr::FnCall(..) | Expr::InterpolatedString(..))
-        | ASTNode::Stmt(Stmt::Assignment(..)) => 2 * limits::heap_size(value),
+        | ASTNode::Stmt(Stmt::Assignment(..)) => 2 * heap_size(value),
         _ if value.is_string() => 0,
-        _ => limits::heap_size(value),
+        _ => heap_size(value),
     }
 }
 

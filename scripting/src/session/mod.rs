@@ -15,6 +15,7 @@ mod fault;
 mod kept;
 pub mod memory;
 mod resolver;
+pub(crate) mod room;
 mod stack;
 pub mod state;
 mod syntax;
@@ -45,7 +46,6 @@ use crate::assist::scan::scan;
 use crate::assist::source::Source;
 use crate::errors::{ErrorKind, ScriptError};
 use crate::habits;
-use crate::library::limits;
 use crate::registry::Register;
 use crate::result::{known, show};
 use crate::session::resolver::Imports;
@@ -142,6 +142,7 @@ impl Session {
         self.library = self.library.merge(cell.clear_statements());
         self.imported.borrow_mut().clear();
         self.check_copies(&runnable)?;
+        self.state.interpolates.set(syntax::interpolates(&runnable));
         let result = self
             .engine
             .eval_ast_with_scope::<Dynamic>(&mut self.scope, &runnable);
@@ -168,8 +169,7 @@ impl Session {
         match memory::too_large_a_copy(script, &self.scope, free) {
             None => Ok(()),
             Some((name, size)) => {
-                let error =
-                    limits::no_room(size, free).with_hint(format!("free large values: `{name} = ();`"));
+                let error = room::no_room(size, free).with_hint(format!("free large values: `{name} = ();`"));
                 Err(error.raise_at(rhai::Position::new(1, 1)))
             }
         }
@@ -244,6 +244,10 @@ impl Session {
         let result = catch_unwind(AssertUnwindSafe(|| work(self)));
         drop(interruptible);
         self.state.end_cell();
+        let result = match self.state.failure.take() {
+            Some(error) => Ok(Err(error)),
+            None => result,
+        };
         match result {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(self.cell_error(&error, source)),

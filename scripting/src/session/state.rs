@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use ecco_interpreter::MimeBundle;
-use rhai::NativeCallContext;
+use rhai::{EvalAltResult, NativeCallContext};
 
 use crate::assist::source::Sources;
-use crate::errors::ScriptError;
+use crate::errors::{RhaiResult, ScriptError};
 use crate::live::Results;
 use crate::registry::Vocabulary;
 use crate::session::kept::Kept;
@@ -44,6 +44,10 @@ pub struct State {
     pub container_limit: Cell<usize>,
     /// Bytes that have to stay free in the machine or container.
     pub least_free: Cell<u64>,
+    /// What the cell ends with at its next step.
+    pub(super) failure: RefCell<Option<Box<EvalAltResult>>>,
+    /// Whether the cell, or a function it may call, puts values into strings.
+    pub(super) interpolates: Cell<bool>,
 }
 
 /// The state as it travels in Rhai values.
@@ -67,6 +71,8 @@ impl State {
             allowed_anyway: Cell::new(0),
             container_limit: Cell::new(usize::MAX),
             least_free: Cell::new(0),
+            failure: RefCell::default(),
+            interpolates: Cell::new(false),
         }
     }
 
@@ -136,6 +142,11 @@ impl State {
         free
     }
 
+    /// Ends the cell at its next step.
+    pub(super) fn fail(&self, error: Box<EvalAltResult>) {
+        self.failure.replace(Some(error));
+    }
+
     pub fn check_interrupt(&self) -> Result<(), ScriptError> {
         if self.interrupt.is_requested() {
             Err(ScriptError::interrupted())
@@ -143,6 +154,15 @@ impl State {
             Ok(())
         }
     }
+}
+
+/// What a function gives that makes a text of a value. Rhai takes its error for a value that has no text, and prints it by
+/// means of its own, whatever memory and time that takes; so it gets a text, and the cell ends at its next step.
+pub(crate) fn printed(context: &NativeCallContext, text: RhaiResult<String>) -> RhaiResult<String> {
+    text.or_else(|error| {
+        state_of(context).fail(error);
+        Ok(String::new())
+    })
 }
 
 /// The state behind a native call.

@@ -2,7 +2,7 @@
 //!
 //! To Rhai a block comment ends with the code, so that a forgotten `*/` leaves out everything behind it without a word.
 
-use rhai::{AST, Engine, Position};
+use rhai::{AST, ASTNode, Engine, Expr, Position};
 
 use crate::assist::scan::{Open, scan};
 use crate::errors::{ErrorKind, RhaiResult, ScriptError};
@@ -36,6 +36,16 @@ pub(super) fn check(engine: &Engine, code: &str) -> RhaiResult<()> {
 }
 
 /// Line and column of a code point, both from 1.
+/// Whether values are put into strings anywhere in a script.
+pub(super) fn interpolates(script: &AST) -> bool {
+    let mut found = false;
+    script.walk(&mut |path: &[ASTNode]| {
+        found |= matches!(path.last(), Some(ASTNode::Expr(Expr::InterpolatedString(..))));
+        !found
+    });
+    found
+}
+
 fn position(code: &str, at: usize) -> Position {
     let before: Vec<char> = code.chars().take(at).collect();
     let line = before.iter().filter(|&&c| c == '\n').count() + 1;

@@ -6,10 +6,9 @@ use std::rc::Rc;
 use rhai::NativeCallContext;
 
 use crate::errors::{ErrorKind, RhaiResult, ScriptError};
-use crate::library::limits;
 use crate::session::State;
-use crate::session::memory;
 use crate::session::state::state_of;
+use crate::session::{memory, room};
 
 /// Steps between two looks at the interrupt: some milliseconds of simple ones.
 pub(crate) const PIECE: usize = 1 << 20;
@@ -82,7 +81,7 @@ impl Work {
     pub fn room(&self, shape: &[usize], item_bytes: usize) -> Result<(), ScriptError> {
         let product = |len: usize, axis: &usize| len.saturating_mul(*axis);
         let bytes = shape.iter().fold(item_bytes, product);
-        limits::check_room(&self.state, bytes)?;
+        room::check_room(&self.state, bytes)?;
         // An axis without length makes any other lengths an empty array, but not one that has an address.
         let all = shape.iter().filter(|len| **len > 0).fold(item_bytes, product);
         match all > isize::MAX as usize {
