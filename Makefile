@@ -66,8 +66,8 @@ lint: .venv/.requirements  ## formatting and lints of Rust, Python and JavaScrip
 	python scripts/lint_js.py
 	python scripts/rooms.py
 
-# What belongs to one kind of change. See CONTRIBUTING.md. Our own packages are compiled
-# in increments for them, beside those of `make test`: after a change that takes a tenth of the time.
+# What belongs to one kind of change. See CONTRIBUTING.md. Our own packages are compiled in increments for them, beside those of
+# `make test`: after a change that takes a tenth of the time.
 test-kernel test-views test-scripting test-primitives test-models test-explain: export CARGO_INCREMENTAL := 1
 
 test-kernel:  ## the protocol with a toy language

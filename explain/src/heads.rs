@@ -8,8 +8,7 @@ use std::ops::ControlFlow;
 
 use ecco_interpreter::{Progress, Watch, named};
 use ecco_models::guard::guard;
-use ecco_models::host;
-use ecco_models::host::bring;
+use ecco_models::host::{self, bring};
 use ecco_models::model::Body;
 use ecco_models::run::{self, Input};
 use ecco_models::tap::{NoTap, Tap};

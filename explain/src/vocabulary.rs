@@ -13,8 +13,7 @@ use ecco_interpreter::Watch;
 use ecco_models::Model;
 use ecco_models::decoder::Decoder;
 use ecco_models::guard::guard;
-use ecco_models::host;
-use ecco_models::host::bring;
+use ecco_models::host::{self, bring};
 use ecco_models::model::Body;
 use tch::{Kind, Tensor};
 

@@ -14,8 +14,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::config::{Config, Disentangled, NormConfig, Positions, Projection, QkNorm};
 use crate::error::Result;
-use crate::host;
-use crate::host::bring;
+use crate::host::{self, bring};
 use crate::layers::{Linear, Norm};
 use crate::rules::Rule;
 use crate::tap::{Site, Tap};

@@ -12,8 +12,7 @@ use std::rc::Rc;
 use tch::{Device, Kind, Tensor};
 
 use crate::config::Activation;
-use crate::host;
-use crate::host::bring;
+use crate::host::{self, bring};
 use crate::rules::Rule;
 use crate::site::{Place, Site};
 use crate::tap::Tap;

@@ -8,8 +8,7 @@ use tch::Tensor;
 
 use crate::config::Activation;
 use crate::error::Result;
-use crate::host;
-use crate::host::bring;
+use crate::host::{self, bring};
 use crate::rules::Rule;
 
 pub use crate::site::Site;

@@ -10,8 +10,7 @@ mod tests;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::host;
-use crate::host::bring;
+use crate::host::{self, bring};
 
 pub(crate) use stored::{Rows, StoredMatrix};
 

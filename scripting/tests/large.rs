@@ -7,6 +7,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{Notebook, on_session_thread};
+use ecco_interpreter::Interpreter;
 use ecco_scripting::Registry;
 
 /// What a small machine has: a session's stack, which is address space, counts too.
@@ -135,6 +136,8 @@ fn too_large_is_refused() {
             ("b.to_debug()", "MemoryError"),
             ("b.to_string()", "MemoryError"),
             ("`${b}`", "MemoryError"),
+            ("fn shown(x) { `${x}` } shown(b)", "MemoryError"),
+            ("shown(b)", "MemoryError"),
             ("\"text \" + b", "MemoryError"),
             ("`${[b]}`;", "MemoryError"),
             ("print(b)", "MemoryError"),
@@ -162,6 +165,8 @@ fn too_large_is_refused() {
             assert_eq!(error.name, kind, "{code}: {}", error.value);
             assert!(error.value.len() < 1000, "{code}: {} bytes", error.value.len());
         }
+        let asked = notebook.session.evaluate("`${b}`").expect_err("it is too large");
+        assert_eq!(asked.name, "MemoryError");
         assert_eq!(
             notebook.text("let n = 0; for c in s { n += 1; if n == 5 { break; } } n"),
             "5"

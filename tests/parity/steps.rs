@@ -34,10 +34,6 @@ fn both(model: &Model, options: &GenerateOptions) -> (Generation, Generation) {
     (generated(model, options), generated(model, &by_steps))
 }
 
-fn obstacle_of(model: &Model, max_length: usize) -> Option<String> {
-    obstacle(model, max_length, 1)
-}
-
 /// The names of all models that write.
 fn writers() -> Vec<String> {
     let mut names = cases();
@@ -78,7 +74,7 @@ fn compare(name: &str, n: usize) {
 fn every_decoder_says_the_same_by_steps() {
     let mut with_obstacle = Vec::new();
     for name in writers() {
-        match obstacle_of(&model(&name, "float32"), 24) {
+        match obstacle(&model(&name, "float32"), 24, 1) {
             None => compare(&name, 16),
             Some(_) => with_obstacle.push(name.trim_start_matches("families/").to_owned()),
         }
@@ -182,9 +178,9 @@ fn obstacles_are_told() {
     assert!(told(&bart, &greedy(2)).is_some_and(|why| why.contains("encoder")));
     // Up to its context of 20 the one turns as ever, the other up to what it stretches from.
     let dynamic = model("families/llama-dynamic", "float32");
-    assert_eq!(obstacle_of(&dynamic, 20), None);
-    assert!(obstacle_of(&dynamic, 21).is_some_and(|why| why.contains("21 tokens")));
+    assert_eq!(obstacle(&dynamic, 20, 1), None);
+    assert!(obstacle(&dynamic, 21, 1).is_some_and(|why| why.contains("21 tokens")));
     let longrope = model("families/phi3-longrope", "float32");
-    assert_eq!(obstacle_of(&longrope, 24), None);
-    assert!(obstacle_of(&longrope, 40).is_some());
+    assert_eq!(obstacle(&longrope, 24, 1), None);
+    assert!(obstacle(&longrope, 40, 1).is_some());
 }

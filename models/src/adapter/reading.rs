@@ -12,8 +12,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::families::{Family, WeightName};
 use crate::files::ModelFiles;
-use crate::host;
-use crate::host::bring;
+use crate::host::{self, bring};
 use crate::weight::Weight;
 use crate::weights::{StoredWeight, stored_weights};
 

@@ -4,8 +4,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::cursor::Start;
 use crate::config::Config;
-use crate::host;
-use crate::host::bring;
+use crate::host::{self, bring};
 
 /// Keys and values of what an encoder has read, for one layer.
 pub struct CrossMemory {

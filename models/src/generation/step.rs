@@ -139,7 +139,7 @@ pub fn obstacle(model: &Model, max_length: usize, n_beams: usize) -> Option<Stri
     };
     let (stack, config) = (&decoder.stack, decoder.config());
     if n_beams > 1 {
-        return Some(format!("{} beams change places from token to token", n_beams));
+        return Some(format!("{n_beams} beams change places from token to token"));
     }
     if model.is_stored() {
         return Some("stored blocks are decoded anew at each step".into());

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
 use super::Weight;
-use crate::host;
-use crate::host::bring;
+use crate::host::{self, bring};
 
 /// Makes the numbers of a row.
 type ReadRow = dyn Fn(usize, &mut [f32]) + Send + Sync;

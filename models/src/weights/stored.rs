@@ -14,8 +14,7 @@ use super::{WeightType, pytorch};
 use crate::error::{Error, Result, refuse};
 use crate::files::{ModelFiles, WeightFile, WeightFormat};
 use crate::gguf::{self, GgufWeight, blocks};
-use crate::host;
-use crate::host::bring;
+use crate::host::{self, bring};
 use crate::weight::{Rows, StoredMatrix, Weight};
 
 /// A weight as the files have it: where, its name there, its shape, and numbers or what becomes numbers.

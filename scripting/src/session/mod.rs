@@ -132,6 +132,7 @@ impl Session {
 
     fn run(&mut self, code: &str, source: &Rc<Source>) -> Result<Option<MimeBundle>, Box<EvalAltResult>> {
         let mut cell = compile(&self.engine, source.script())?;
+        syntax::note_interpolation(&cell, &self.state);
         let aliases = import_aliases(&cell)?;
         for note in habits::notes::notes(code, &self.scope_of(code)) {
             self.state.notice(&note);
@@ -142,7 +143,6 @@ impl Session {
         self.library = self.library.merge(cell.clear_statements());
         self.imported.borrow_mut().clear();
         self.check_copies(&runnable)?;
-        self.state.interpolates.set(syntax::interpolates(&runnable));
         let result = self
             .engine
             .eval_ast_with_scope::<Dynamic>(&mut self.scope, &runnable);
@@ -312,6 +312,7 @@ impl Interpreter for Session {
         self.guarded(&source, None, |session| {
             syntax::check(&session.engine, source.script())?;
             let expression = session.engine.compile_expression(source.script())?;
+            syntax::note_interpolation(&expression, &session.state);
             let runnable = session.library.merge(&expression);
             let variables = session.scope.len();
             let value = session

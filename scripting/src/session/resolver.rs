@@ -12,7 +12,7 @@ use crate::assist::source::Source;
 use crate::errors::{ErrorKind, RhaiResult, ScriptError};
 use crate::result::folder::{Folder, Refusal, check_length};
 use crate::session::state::State;
-use crate::session::syntax::compile;
+use crate::session::syntax::{compile, note_interpolation};
 
 /// Largest script that is imported.
 const LARGEST: u64 = 4 << 20;
@@ -93,6 +93,7 @@ impl FolderResolver {
         self.state.sources.borrow_mut().add_file(path, Rc::clone(&source));
         let mut ast = compile(engine, source.script()).map_err(in_module)?;
         ast.set_source(path);
+        note_interpolation(&ast, &self.state);
         let module = Module::eval_ast_as_new(Scope::new(), &ast, engine).map_err(in_module)?;
         Ok(module.into())
     }

@@ -46,7 +46,7 @@ pub struct State {
     pub least_free: Cell<u64>,
     /// What the cell ends with at its next step.
     pub(super) failure: RefCell<Option<Box<EvalAltResult>>>,
-    /// Whether the cell, or a function it may call, puts values into strings.
+    /// Whether any script of the session, one that was imported too, puts values into strings.
     pub(super) interpolates: Cell<bool>,
 }
 

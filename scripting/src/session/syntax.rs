@@ -6,6 +6,7 @@ use rhai::{AST, ASTNode, Engine, Expr, Position};
 
 use crate::assist::scan::{Open, scan};
 use crate::errors::{ErrorKind, RhaiResult, ScriptError};
+use crate::session::State;
 
 /// Compiles a cell or a script.
 ///
@@ -35,17 +36,17 @@ pub(super) fn check(engine: &Engine, code: &str) -> RhaiResult<()> {
     Err(error.with_hint(hint).raise_at(position(code, start)))
 }
 
-/// Line and column of a code point, both from 1.
-/// Whether values are put into strings anywhere in a script.
-pub(super) fn interpolates(script: &AST) -> bool {
-    let mut found = false;
+/// Notes whether a script puts values into strings: any cell may call its functions from now on.
+pub(super) fn note_interpolation(script: &AST, state: &State) {
     script.walk(&mut |path: &[ASTNode]| {
-        found |= matches!(path.last(), Some(ASTNode::Expr(Expr::InterpolatedString(..))));
-        !found
+        if matches!(path.last(), Some(ASTNode::Expr(Expr::InterpolatedString(..)))) {
+            state.interpolates.set(true);
+        }
+        !state.interpolates.get()
     });
-    found
 }
 
+/// Line and column of a code point, both from 1.
 fn position(code: &str, at: usize) -> Position {
     let before: Vec<char> = code.chars().take(at).collect();
     let line = before.iter().filter(|&&c| c == '\n').count() + 1;
