@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import secrets
+import socket
 import subprocess
 import sys
 import time
@@ -15,15 +16,17 @@ MODULES = {"lab": ["jupyterlab", *QUIET, *NO_NEWS], "notebook": ["notebook", *QU
 
 
 def wait_for_server(process, runtime, log):
-    """The address of the server, from the file it writes once it listens."""
+    """The address of the server, from the file it writes: a moment before it listens, so it is asked until it answers."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
         for path in runtime.glob("jpserver-*.json"):
             try:
-                return json.loads(path.read_text())["url"]
-            except (json.JSONDecodeError, KeyError):
-                pass  # still being written
+                written = json.loads(path.read_text())
+                socket.create_connection((written["hostname"], written["port"]), timeout=5).close()
+                return written["url"]
+            except (json.JSONDecodeError, KeyError, OSError):
+                pass  # still being written, or not listening yet
         time.sleep(0.2)
     raise TimeoutError(log.read_text())
 
