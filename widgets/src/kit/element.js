@@ -126,12 +126,6 @@ function strongest(values, n) {
   return [...values.keys()].filter((i) => values[i]).sort((a, b) => Math.abs(values[b]) - Math.abs(values[a]) || a - b).slice(0, n);
 }
 
-// The ground of an element as SVG has it: colours that the style sheet mixes are told in fractions.
-function ground({ backgroundColor: colour }) {
-  const [r, g, b, opacity = 1] = colour.match(/[\d.]+(?:e-?\d+)?/g).map(Number), unit = colour.startsWith("color(") ? 255 : 1;
-  return { fill: "rgb(" + [r, g, b].map((part) => Math.round(part * unit)) + ")", "fill-opacity": opacity };
-}
-
 function node(name, properties, ...children) {
   const element = Object.assign(document.createElement(name), properties);
   element.append(...children);
@@ -276,73 +270,4 @@ function painter(boxes, paintBox) {
   }
   later();
   return Object.assign(near, { all });
-}
-
-// A picture on the view's own ground: `add` draws into it, `text` writes words, `source` gives it as SVG.
-function drawing(view, title, width, height) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg"), style = getComputedStyle(view);
-  const put = (element, attributes) => Object.entries(attributes).forEach(([key, value]) => element.setAttribute(key, value));
-  const add = (name, attributes, text) => {
-    const element = svg.appendChild(document.createElementNS(svg.namespaceURI, name));
-    put(element, attributes);
-    if (text !== undefined) element.textContent = text;
-  };
-  put(svg, { width, height, viewBox: "0 0 " + width + " " + height });
-  add("title", {}, title);
-  add("rect", { width, height, fill: style.backgroundColor });
-  return {
-    add,
-    text: (text, attributes) => add("text", { fill: style.color, "font-family": "system-ui,sans-serif", ...attributes }, text),
-    source: () => new XMLSerializer().serializeToString(svg),
-  };
-}
-
-// The tokens as they stand on the screen, as SVG; those that are chosen have a frame.
-function picture(view, title) {
-  const flow = view.querySelector(".flow"), frame = flow.getBoundingClientRect();
-  const { add, text, source } = drawing(view, title, Math.ceil(frame.width) + 16, Math.ceil(frame.height) + 16);
-  for (const box of flow.querySelectorAll(":scope > span")) {
-    const { x, y, width, height } = box.getBoundingClientRect(), style = getComputedStyle(box);
-    add("rect", { x: x - frame.x + 8, y: y - frame.y + 8, width, height, rx: 4, ...ground(style), ...(box.classList.contains("on") && { stroke: "#1f6feb", "stroke-width": 1.5 }) });
-    for (const part of box.querySelectorAll(":scope>:is(small,bdi,em)")) {
-      const place = part.getBoundingClientRect(), font = getComputedStyle(part);
-      text(part.textContent, { x: place.x - frame.x + 8, y: place.bottom - frame.y + 8 - place.height * 0.24, fill: style.color,
-        "font-size": font.fontSize, "font-weight": font.fontWeight });
-    }
-  }
-  return source();
-}
-
-// An SVG picture as PNG, two pixels for each of its own.
-async function pixels(svg) {
-  const image = new Image();
-  image.src = "data:image/svg+xml;charset=utf-8," + encodeURIComponent(svg);
-  await image.decode();
-  const canvas = Object.assign(document.createElement("canvas"), { width: 2 * image.naturalWidth, height: 2 * image.naturalHeight });
-  canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
-  return new Promise((done) => canvas.toBlob(done, "image/png"));
-}
-
-// A menu that saves the result and what is shown of it; nothing leaves the page. What is saved as SVG is offered as PNG, too.
-function saveMenu(view, host, data, formats) {
-  const name = data.type.replaceAll("_", "-");
-  const save = async (extension, type, content) => {
-    const url = URL.createObjectURL(new Blob([await content], { type }));
-    node("a", { href: url, download: name + "." + extension }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 10000);
-  };
-  const drawing = formats.svg && { png: ["image/png", () => pixels(formats.svg[1]())] };
-  const page = () => "<!doctype html><meta charset=utf-8><meta name=viewport content='width=device-width'><title>" + name + "<" + "/title>" + host.outerHTML;
-  const json = ["application/json", () => JSON.stringify(unpackAll(data))];
-  const all = { ...formats, ...drawing, json, html: ["text/html", page] };
-  const menu = node("details", { className: "save" }, node("summary", { textContent: "Save" }), node("div", {},
-    ...Object.entries(all).map(([extension, [type, make]]) => node("button", {
-      type: "button", textContent: extension.toUpperCase(),
-      onclick: () => { save(extension, type, make()); menu.open = false; },
-    }))));
-  menu.addEventListener("keydown", (event) => {
-    event.stopPropagation();
-    if (event.key === "Escape") { menu.open = false; menu.firstChild.focus(); }
-  });
-  view.querySelector(".head").append(menu);
 }

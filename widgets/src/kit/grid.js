@@ -82,16 +82,3 @@ function walk(view, label, describe, mark, first = [0, 0]) {
 
 const part = (...children) => node("span", {}, ...children);
 const strong = (text) => node("bdi", { textContent: text });
-// The table as it stands on the screen, as SVG.
-function tablePicture(view, title) {
-  const table = view.querySelector(".grid"), frame = table.getBoundingClientRect();
-  const { add, text, source } = drawing(view, title, Math.ceil(frame.width) + 16, Math.ceil(frame.height) + 36);
-  text(title, { x: 8, y: 18, "font-size": 12, "font-weight": 600 });
-  for (const cell of table.querySelectorAll("th,td")) {
-    const { x, y, width, height } = cell.getBoundingClientRect(), style = getComputedStyle(cell);
-    const left = x - frame.x + 8, top = y - frame.y + 28;
-    if (cell.localName === "td") add("rect", { x: left, y: top, width, height, rx: 3, ...ground(style) });
-    text(cell.textContent, { x: left + width / 2, y: top + height - 7, "text-anchor": "middle", fill: style.color, "font-size": style.fontSize });
-  }
-  return source();
-}

@@ -8,7 +8,7 @@ use super::theme;
 
 const BASE_CSS: &str = include_str!("base.css");
 const PAINT_CSS: &str = include_str!("paint.css");
-const ELEMENT_JS: &str = include_str!("element.js");
+const ELEMENT_JS: &str = concat!(include_str!("element.js"), include_str!("picture.js"));
 
 /// Classes of a view's root. The last two tell MathJax 3 and 2 to leave it alone: a model's `$` is no formula.
 const ROOT: &str = "ecco-root mathjax_ignore tex2jax_ignore";
@@ -31,7 +31,7 @@ impl Component {
             // it too.
             div class=(ROOT) { (content) }
             script type="application/json" { (PreEscaped(island(&document::packed(result)))) }
-            script { (PreEscaped("(()=>{")) (PreEscaped(ELEMENT_JS)) (PreEscaped(self.js)) (PreEscaped("})()")) }
+            script { (PreEscaped("(()=>{")) (PreEscaped(compact(ELEMENT_JS) + &compact(self.js))) (PreEscaped("})()")) }
         };
         let (tag, view) = (self.tag, self.view);
         format!(
@@ -39,6 +39,13 @@ impl Component {
             element.into_string()
         )
     }
+}
+
+/// A script without indentation and lines of comment: every output brings its own copy. No script has a text of several lines.
+fn compact(script: &str) -> String {
+    let lines = script.lines().map(str::trim);
+    let code = lines.filter(|line| !line.is_empty() && !line.starts_with("//"));
+    code.flat_map(|line| [line, "\n"]).collect()
 }
 
 /// The page of a result that the kernel's session knows by `id`. Pages without a script stay as they are.
@@ -99,6 +106,26 @@ mod tests {
         let island = island(&data);
         assert!(!island.contains('<') && !island.contains('\u{2028}'), "{island}");
         assert_eq!(serde_json::from_str::<Value>(&island).unwrap(), data);
+    }
+
+    #[test]
+    fn scripts_are_sent_without_what_is_for_people() {
+        assert_eq!(
+            compact("// why\n\n  let a = 1; // so\n    f(a);\n"),
+            "let a = 1; // so\nf(a);\n"
+        );
+        for (path, script) in assets(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
+            let is_script = path.extension().is_some_and(|name| name == "js");
+            assert!(
+                !is_script
+                    || !script.contains('`')
+                    || !script
+                        .lines()
+                        .any(|line| line.matches('`').count() % 2 == 1 && !line.trim().starts_with("//")),
+                "{}",
+                path.display()
+            );
+        }
     }
 
     /// Every style and script of the crate.

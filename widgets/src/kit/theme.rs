@@ -84,8 +84,8 @@ impl Theme {
     fn own_grounds(&self) -> String {
         let ground = colour::hex(self.ground);
         format!(
-            "--ecco-bg:{ground};--ecco-fg:{};--ecco-dim:{};",
-            self.text, self.dim
+            "--ecco-bg:{ground};--ecco-fg:{};--ecco-dim:{};--ecco-accent:{};",
+            self.text, self.dim, self.accent
         )
     }
 

@@ -226,7 +226,9 @@ def test_saved_files(open_page, gallery, tmp_path):
     box(page, 31).click()
     assert chosen(page) == 31
     texts = [text.text for text in ElementTree.parse(files["SVG"]).iter("{http://www.w3.org/2000/svg}text")]
-    assert "·Croatia" in texts and "22%" not in texts
+    for word in ["Input saliency", "gradient × input", "22%", "Croatia"]:
+        assert word in texts, "title, method, legend and tokens"
+    assert "Save" not in texts and not any("draws on" in text for text in texts), "nothing that is there to be used"
     drawing = ElementTree.parse(files["SVG"]).getroot()
     with Image.open(files["PNG"]) as pixels:
         assert pixels.format == "PNG" and pixels.size == (2 * int(drawing.get("width")), 2 * int(drawing.get("height")))

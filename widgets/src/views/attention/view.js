@@ -111,5 +111,5 @@ define("ecco-attention", "attention-2", (view, data, host) => {
     show: (k) => show(first + k),
     point: (box) => queryFlow === keyFlow && keyAt.has(box) && describePair(keyAt.get(box)),
   });
-  saveMenu(view, host, data, {});
+  saveMenu(view, host, data);
 });

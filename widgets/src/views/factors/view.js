@@ -118,10 +118,5 @@ define("ecco-factors", "factors-3", (view, data, host) => {
     ways.forEach((way, i) => way.setAttribute("aria-pressed", i === 0));
   }
   chooser(lines, { label: "Factors. Arrow keys choose one,", rests: true, show });
-  saveMenu(view, host, data, {
-    svg: ["image/svg+xml", () => {
-      repaint.all();
-      return picture(view, "Neuron factors");
-    }],
-  });
+  saveMenu(view, host, data);
 });

@@ -26,8 +26,6 @@ define("ecco-heads", "heads-1", (view, data, host) => {
     });
     heading.replaceChildren(button);
   }
-  saveMenu(view, host, data, {
-    svg: ["image/svg+xml", () => tablePicture(view, "Heads")],
-  });
+  saveMenu(view, host, data);
   if (headings.length) sort();
 });

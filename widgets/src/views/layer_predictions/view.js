@@ -11,8 +11,6 @@ define("ecco-layer-predictions", "layer-predictions-2", (view, data, host) => {
       part("layer " + data.layers[row] + ": entropy " + short(entropy) + " nats, " + short(divergence) + " nats from the output")];
   };
   const table = walk(view, "The most probable tokens after each layer.", describe, ([row, column], [r, c]) => token(row, column).id === token(r, c).id);
-  saveMenu(view, host, data, {
-    svg: ["image/svg+xml", () => tablePicture(view, "Layer predictions at position " + data.position)],
-  });
+  saveMenu(view, host, data);
   table?.update();
 });

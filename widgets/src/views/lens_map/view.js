@@ -44,9 +44,7 @@ define("ecco-lens", "lens-3", (view, data, host) => {
   choices.setAttribute("role", "group");
   choices.setAttribute("aria-label", "What colours show");
   view.querySelector(".metric").replaceChildren("coloured by ", choices);
-  saveMenu(view, host, data, {
-    svg: ["image/svg+xml", () => tablePicture(view, "Logit lens")],
-  });
+  saveMenu(view, host, data);
   colour("probability");
   table.update();
   live(view, host);

@@ -11,9 +11,7 @@ define("ecco-neuron", "neuron-2", (view, data, host) => {
   const largest = (text) => values.get(text).reduce((most, value) => Number.isFinite(value) ? Math.max(most, value) : most, -Infinity);
   const texts = [...data.texts].sort((a, b) => (largest(b) > largest(a)) - (largest(b) < largest(a)) || a.index - b.index);
   const places = texts.flatMap((text) => text.tokens.map((_, i) => [text, i]));
-  saveMenu(view, host, data, {
-    svg: ["image/svg+xml", () => picture(view, "Neuron " + data.neuron)],
-  });
+  saveMenu(view, host, data);
   if (!boxes.length) return;
 
   const at = ([text, i]) => Number.isFinite(values.get(text)[i]) ? values.get(text)[i] : null;

@@ -15,8 +15,6 @@ define("ecco-parts", "parts-2", (view, data, host) => {
       ...(neuron ? [part("activation " + short(neuron.activation))] : [])];
   };
   const table = walk(view, "What each part wrote to the logit.", describe);
-  saveMenu(view, host, data, {
-    svg: ["image/svg+xml", () => tablePicture(view, "Direct logit attribution")],
-  });
+  saveMenu(view, host, data);
   table?.update();
 });

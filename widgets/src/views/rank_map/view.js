@@ -6,8 +6,6 @@ define("ecco-ranks", "ranks-2", (view, data, host) => {
     part("first at rank 1: " + (data.layers.find((_, layer) => data.ranks[layer][column] === 1) ?? "never")),
   ];
   const table = walk(view, "Ranks of tokens after each layer.", describe, ([, column], [, c]) => c === column);
-  saveMenu(view, host, data, {
-    svg: ["image/svg+xml", () => tablePicture(view, view.querySelector(".head > b").textContent)],
-  });
+  saveMenu(view, host, data);
   table?.update();
 });

@@ -86,11 +86,6 @@ define("ecco-saliency", "saliency-4", (view, data, host) => {
     },
     point: (element) => position.has(element) && describePair(position.get(element)),
   });
-  saveMenu(view, host, data, {
-    svg: ["image/svg+xml", () => {
-      repaint.all();
-      return picture(view, "Input saliency, " + data.method);
-    }],
-  });
+  saveMenu(view, host, data);
   live(view, host);
 });

@@ -22,7 +22,5 @@ define("ecco-score", "score-2", (view, data, host) => {
     label: "Tokens. Arrow keys choose one,",
     show: (k) => describe(scored[k]),
   });
-  saveMenu(view, host, data, {
-    svg: ["image/svg+xml", () => picture(view, "Surprisal")],
-  });
+  saveMenu(view, host, data);
 });

@@ -34,20 +34,5 @@ define("ecco-side-by-side", "side-by-side-2", (view, data, host) => {
     parts: [view],
     also: [others, bars].flatMap((side) => side.map((element, i) => [element, Math.min(i, boxes.length - 1)])),
   });
-  saveMenu(view, host, data, {
-    svg: ["image/svg+xml", () => chart()],
-  });
-
-  // The bars with their numbers, without the page's styles.
-  function chart() {
-    const cell = 18, tall = 120, peak = Math.max(0, ...kl.filter(Number.isFinite)) || 1;
-    const title = "KL(untouched ‖ intervened) of each prediction, in nats";
-    const { add, text, source } = drawing(view, title, 24 + boxes.length * cell, tall + 150);
-    boxes.forEach((box, i) => {
-      const size = Number.isFinite(kl[i]) ? kl[i] / peak * tall : 0;
-      add("rect", { x: 12 + i * cell + 1, y: 20 + tall - size, width: cell - 2, height: size, fill: data.first_difference === i ? "#d98e04" : "#1f6feb" });
-      text(box.querySelector("bdi").textContent, { transform: "translate(" + (12 + i * cell + 12) + " " + (tall + 28) + ") rotate(-90)", "text-anchor": "end", "font-size": 10 });
-    });
-    return source();
-  }
+  saveMenu(view, host, data);
 });

@@ -3,9 +3,7 @@ define("ecco-similarity", "similarity-2", (view, data, host) => {
     cell.style.removeProperty("background-color"); // inline colours are for pages without styles
     cell.style.removeProperty("color");
   }
-  saveMenu(view, host, data, {
-    svg: ["image/svg+xml", () => tablePicture(view, data.title)],
-  });
+  saveMenu(view, host, data);
   const [row, rows] = data.rows, [column, columns] = data.columns;
   walk(view, data.title + ".", (i, j) => {
     const value = unpack(data.values[i] ?? []).values[j] ?? NaN;

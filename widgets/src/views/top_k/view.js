@@ -6,8 +6,6 @@ define("ecco-top-k", "top-k-1", (view, data, host) => {
       ...(rank > top.length ? [part("the one that stands there: rank " + rank.toLocaleString("en") + ", " + fineShare(probability))] : [])];
   };
   const table = walk(view, "The most probable tokens, a row for each position.", describe, ([row], [r]) => r === row);
-  saveMenu(view, host, data, {
-    svg: ["image/svg+xml", () => tablePicture(view, "Most probable tokens")],
-  });
+  saveMenu(view, host, data);
   table?.update();
 });

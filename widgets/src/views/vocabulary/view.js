@@ -7,8 +7,6 @@ define("ecco-vocabulary", "vocabulary-1", (view, data, host) => {
     return at ? [part(strong(name)), part(strong(label(at.token)), " " + (at.value > 0 ? "+" : "") + short(at.value))] : [part(strong(name))];
   };
   const table = walk(view, "Tokens that each row promotes and suppresses.", describe);
-  saveMenu(view, host, data, {
-    svg: ["image/svg+xml", () => tablePicture(view, "In the vocabulary")],
-  });
+  saveMenu(view, host, data);
   table?.update();
 });
