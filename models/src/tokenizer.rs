@@ -15,6 +15,7 @@ mod border;
 mod bounds;
 mod language;
 mod numbered;
+mod patterns;
 mod pieces;
 mod reading;
 mod sentencepiece;
@@ -73,7 +74,7 @@ pub struct Tokenizer {
     growth: u64,
     /// Bytes of a text that one token stands for at most, where that is known.
     longest: Option<usize>,
-    /// Whether it took long for a short text.
+    /// Whether it took long for a short text, or may.
     is_slow: Cell<bool>,
 }
 
@@ -140,7 +141,7 @@ impl Tokenizer {
             file,
             growth: measure.growth,
             longest: Some(longest).filter(|_| is_whole),
-            is_slow: Cell::new(false),
+            is_slow: Cell::new(measure.is_slow),
         };
         if let Some(language) = settings.text("src_lang") {
             this.source = this.language(language);

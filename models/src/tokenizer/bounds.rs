@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::patterns;
 use crate::error::{Error, Result};
 use crate::files::json;
 
@@ -35,6 +36,8 @@ pub(super) struct Measure {
     pub growth: u64,
     /// Whether every byte of a text is in one of its tokens.
     pub is_whole: bool,
+    /// Whether a short text may take long.
+    pub is_slow: bool,
 }
 
 /// Measures a `tokenizer.json`.
@@ -63,6 +66,9 @@ pub(super) fn measure(file: &str, text: &[u8]) -> Result<Measure> {
     Ok(Measure {
         growth,
         is_whole: steps.normalizer.is_null() && splits_bytes(&steps.pre_tokenizer),
+        is_slow: [&steps.normalizer, &steps.pre_tokenizer]
+            .into_iter()
+            .any(patterns::may_be_slow),
     })
 }
 
@@ -190,6 +196,7 @@ mod tests {
         let whole = Measure {
             growth: 1,
             is_whole: true,
+            is_slow: false,
         };
         assert_eq!(of(gpt2), whole);
         assert!(!of(json!({"pre_tokenizer": {"type": "Whitespace"}})).is_whole);
