@@ -42,16 +42,14 @@ pub fn containers() -> usize {
     NESTABLE.load(Ordering::Relaxed).max(0) as usize / 2
 }
 
-/// How much scripts may hold at most, however much is free: half of the machine's (or container's) memory.
-pub fn default_limit() -> usize {
-    let half = ecco_interpreter::total_memory().map(|total| total / 2);
-    half.map_or(FALLBACK_LIMIT, |half| usize::try_from(half).unwrap_or(usize::MAX))
-}
-
-/// The most that scripts may hold where they hold `held` and `free` bytes more could be taken: half of both, since Rhai
+/// The most that scripts may hold where there are `total` bytes, they hold `held`, and `free` more could be taken. However
+/// much is free, half of the machine's (or container's) memory; and half of what they hold and what is free, since Rhai
 /// copies a value without a question where a script reads it, and a copy of everything has to find room.
-pub(super) fn limit(held: usize, free: usize) -> usize {
-    default_limit().min(held.saturating_add(free) / 2)
+pub(super) fn limit(total: Option<u64>, held: usize, free: usize) -> usize {
+    let half = total.map_or(FALLBACK_LIMIT, |total| {
+        usize::try_from(total / 2).unwrap_or(usize::MAX)
+    });
+    half.min(held.saturating_add(free) / 2)
 }
 
 /// A variable that `script` reads, and what that may take, where it is more than `free` bytes.
@@ -84,13 +82,9 @@ fn may_take(parent: &ASTNode, at: Position, value: &Dynamic) -> usize {
     }
 }
 
-/// How little may be free while a cell runs: whatever takes the memory, a cell that goes on is killed. One that begins
-/// with less may take half of what there is, so that it can still free values.
-pub(super) fn least_free() -> u64 {
-    let (Some(total), Some(free)) = (ecco_interpreter::total_memory(), ecco_interpreter::free_memory())
-    else {
-        return 0;
-    };
+/// How little of `total` bytes may be free while a cell runs that begins with `free`: whatever takes the memory, a cell that
+/// goes on is killed. One that begins with less may take half of what there is, so that it can still free values.
+pub(super) fn least_free(total: u64, free: u64) -> u64 {
     (total / RESERVED_PART).min(MOST_RESERVED).min(free / 2)
 }
 
@@ -195,7 +189,15 @@ mod tests {
 
     #[test]
     fn something_is_left_to_the_system() {
-        let free = ecco_interpreter::free_memory().expect("Linux says");
-        assert!(least_free() > 0 && least_free() < free);
+        assert_eq!(least_free(64 << 30, 32 << 30), MOST_RESERVED);
+        assert_eq!(least_free(3200, 1000), 100);
+        assert_eq!(least_free(3200, 80), 40);
+    }
+
+    #[test]
+    fn scripts_hold_half() {
+        assert_eq!(limit(Some(1000), 0, 2000), 500);
+        assert_eq!(limit(Some(1000), 100, 300), 200);
+        assert_eq!(limit(None, 0, usize::MAX), FALLBACK_LIMIT);
     }
 }

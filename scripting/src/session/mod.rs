@@ -162,7 +162,7 @@ impl Session {
 
     /// A cell that begins with too little memory to copy what it reads is not begun.
     fn check_copies(&self, script: &AST) -> Result<(), Box<EvalAltResult>> {
-        let free = self.state.free_memory();
+        let free = self.state.free_at_start.get();
         if memory::allocated_bytes() <= free {
             return Ok(());
         }
@@ -232,10 +232,7 @@ impl Session {
             self.state.begin_cell(output);
         }
         self.stand_somewhere();
-        self.state.least_free.set(memory::least_free());
-        let allowed = memory::allocated_bytes() + HEADROOM.min(self.state.free_memory() / 2);
-        self.state.allowed_anyway.set(allowed);
-        self.state.renew_memory_limit();
+        self.state.begin_memory(HEADROOM);
         let containers = memory::containers() + CONTAINER_HEADROOM;
         self.state
             .container_limit

@@ -36,6 +36,10 @@ pub struct State {
     pub(crate) live: RefCell<Results>,
     /// The notebook's folder: where tensors are saved.
     pub folder: RefCell<PathBuf>,
+    /// The machine's memory, or the container's, in bytes.
+    total_memory: Option<u64>,
+    /// What the running cell could take of it as it began.
+    pub(super) free_at_start: Cell<usize>,
     /// Allocation at which the running cell is stopped.
     pub memory_limit: Cell<usize>,
     /// Allocation up to which it is not, whatever else takes memory.
@@ -67,6 +71,8 @@ impl State {
             vocabulary: RefCell::default(),
             live: RefCell::default(),
             folder: RefCell::default(),
+            total_memory: ecco_interpreter::total_memory(),
+            free_at_start: Cell::new(usize::MAX),
             memory_limit: Cell::new(usize::MAX),
             allowed_anyway: Cell::new(0),
             container_limit: Cell::new(usize::MAX),
@@ -134,12 +140,30 @@ impl State {
         usize::try_from(free.saturating_sub(self.least_free.get())).unwrap_or(usize::MAX)
     }
 
+    /// Looks at how much memory is free as a cell begins, and at nothing again in the cell's first moments: the system's files
+    /// are slow to read. A cell that begins above the limit may still take `headroom`.
+    pub(super) fn begin_memory(&self, headroom: usize) {
+        let free = ecco_interpreter::free_memory();
+        let least = |(total, free)| memory::least_free(total, free);
+        self.least_free.set(self.total_memory.zip(free).map_or(0, least));
+        let free = free.unwrap_or(u64::MAX).saturating_sub(self.least_free.get());
+        let free = usize::try_from(free).unwrap_or(usize::MAX);
+        self.free_at_start.set(free);
+        self.allowed_anyway
+            .set(memory::allocated_bytes() + headroom.min(free / 2));
+        self.limit_memory(free);
+    }
+
     /// Looks at how much memory is free, and lets scripts hold their share of that. Returns what is free.
     pub(super) fn renew_memory_limit(&self) -> usize {
         let free = self.free_memory();
-        let limit = memory::limit(memory::allocated_bytes(), free);
-        self.memory_limit.set(limit.max(self.allowed_anyway.get()));
+        self.limit_memory(free);
         free
+    }
+
+    fn limit_memory(&self, free: usize) {
+        let limit = memory::limit(self.total_memory, memory::allocated_bytes(), free);
+        self.memory_limit.set(limit.max(self.allowed_anyway.get()));
     }
 
     /// Ends the cell at its next step.
