@@ -57,7 +57,7 @@ impl ScriptError {
     }
 
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(readable(hint.into()));
         self
     }
 
@@ -109,8 +109,8 @@ impl<E: Diagnostic> From<E> for ScriptError {
         let worded = WORDING.get().and_then(|word| word(&error));
         Self {
             kind: error.kind(),
-            message: error.to_string(),
-            hint: worded.or_else(|| error.hint()),
+            message: readable(error.to_string()),
+            hint: worded.or_else(|| error.hint()).map(readable),
             at: error.at().map(str::to_owned),
         }
     }
@@ -145,4 +145,21 @@ mod tests {
             "U+202EU+2066U+2028U+FFFE\\x1b\\0\\r"
         );
     }
+
+    #[test]
+    fn what_is_too_long_to_be_read_loses_its_middle_whoever_says_it() {
+        let long = "é".repeat(1_000_000);
+        let said = ScriptError::from(NotRhai(long.clone()));
+        let raised = ScriptError::new(ErrorKind::Value, long.clone()).with_hint(long);
+        for text in [said.message, raised.message, raised.hint.expect("a hint")] {
+            assert!(text.contains("… (996000 characters) …"), "{}", text.len());
+            assert!(text.chars().count() < MOST_CHARS + 50);
+        }
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct NotRhai(String);
+
+    impl Diagnostic for NotRhai {}
 }
