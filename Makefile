@@ -42,8 +42,8 @@ lab: .venv/.kernel  ## open JupyterLab with the kernel installed
 test: browser .venv/.kernel build/readme.html lint  ## formatting, lints and all tests
 	$(TEST_LIGHT) $(LIGHT:%=-p %)
 	$(TEST) --workspace $(LIGHT:%=--exclude %)
-	pytest $(SIDE_BY_SIDE) widgets/tests $(UNTIMED)
-	pytest tests/e2e $(UNTIMED:%=--ignore=%)
+	pytest $(SIDE_BY_SIDE) widgets/tests tests/e2e $(TIMED:%=--ignore=%)
+	pytest $(TIMED)
 
 # Tests with libtorch, which programs look for in LD_LIBRARY_PATH too; and those that have to do without: there is none for
 # them, and a build that wants it fails. A test has one of libtorch's threads: tests run side by side, and on tiny models the
@@ -51,10 +51,10 @@ test: browser .venv/.kernel build/readme.html lint  ## formatting, lints and all
 TEST = OMP_NUM_THREADS=1 LD_LIBRARY_PATH=$(TORCH_LIB) $(CARGO) test --release
 TEST_LIGHT = LIBTORCH_USE_PYTORCH=0 cargo test --release
 
-# Pages are independent of each other, and so are programs that run to their end; front ends and kernels are timed and get the
-# machine for themselves. A file's tests stay together: they share what is dear to set up.
+# Pages, front ends and programs are independent of each other; where seconds are measured, a kernel gets the machine for itself.
+# A file's tests stay together: they share what is dear to set up.
 SIDE_BY_SIDE = --numprocesses=2 --dist=loadfile
-UNTIMED = $(patsubst %,tests/e2e/test_%.py,gpu_check install papermill programs)
+TIMED = $(patsubst %,tests/e2e/test_%.py,abuse soak)
 
 # The documentation is read with its private items.
 lint: .venv/.requirements  ## formatting and lints of Rust, Python and JavaScript; the links of Rust's documentation; circles
@@ -119,11 +119,13 @@ build/readme.html: notebooks/readme.ipynb scripts/run_notebook.py .venv/.kernel
 	@echo "==> running notebooks/readme.ipynb"
 	@python scripts/run_notebook.py notebooks/readme.ipynb build
 
-# The Python environment. A failed install leaves no stamp, so the next run goes on from there.
+# The Python environment. A failed install leaves no stamp, so the next run goes on from there. It waits for the network and the
+# disk; what is built without libtorch is compiled meanwhile, and an error of that is told by the build that follows.
+BUILD_LIGHT = LIBTORCH_USE_PYTORCH=0 cargo build --release --quiet $(LIGHT:%=-p %) 2>/dev/null
 .venv/.requirements: scripts/requirements.txt | prerequisites
 	@echo "==> Python environment in .venv (torch and its libraries: about 5 GB, some minutes)"
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	pip install --disable-pip-version-check --no-compile -r scripts/requirements.txt
+	$(BUILD_LIGHT) & pip install --disable-pip-version-check --no-compile -r scripts/requirements.txt; status=$$?; wait; exit $$status
 	@touch $@
 
 # cargo knows best what is out of date; the rest runs only when the binary is a new one.
