@@ -37,38 +37,45 @@ let all = [run, output];
 #[test]
 fn every_primitive_can_be_interrupted() {
     let _alone = alone();
-    on_session_thread(|| {
-        let folder = models::large();
-        let mut notebook = Notebook::in_folder(folder.path());
-        let text = "ab cd ef gh ".repeat(60);
-        let missing = calls::define(&mut notebook, folder.path(), &text);
-        assert!(missing.is_empty(), "{missing:?}");
-        notebook.run(LARGE).result.expect("it fits");
-        let mut late = Vec::new();
-        let mut n_calls = 0;
-        for entry in calls::entries(notebook.session.catalog()) {
-            for code in large_calls(&entry, folder.path()) {
-                n_calls += 1;
-                let (ended, wall, thread) = interrupted(&mut notebook, &code);
-                if wall >= PROMISE && (thread >= PROMISE || wall >= AT_MOST) {
-                    println!("late: {code}: {wall:.1?}, {thread:.1?} of its own");
-                    late.push(code.clone());
-                }
-                if let Err(error) = &ended {
-                    let text = format!("{} {}", error.name, error.value);
-                    assert!(
-                        !text.contains("InternalError") && !text.contains("unexpectedly"),
-                        "{code}: {text}"
-                    );
-                }
-                assert_eq!(notebook.text("kept"), "42", "{code}");
+    let every_other = |first| move || on_session_thread(move || walk(first));
+    let parts = [0, 1].map(|first| std::thread::spawn(every_other(first)));
+    let n_calls: usize = parts.map(|part| part.join().expect("a walk")).iter().sum();
+    assert!(n_calls > 200, "{n_calls} calls");
+}
+
+/// Interrupts the calls of every second primitive, from the given one on; how many those were.
+fn walk(first: usize) -> usize {
+    let folder = models::large();
+    let mut notebook = Notebook::in_folder(folder.path());
+    let text = "ab cd ef gh ".repeat(60);
+    let missing = calls::define(&mut notebook, folder.path(), &text);
+    assert!(missing.is_empty(), "{missing:?}");
+    notebook.run(LARGE).result.expect("it fits");
+    let mut late = Vec::new();
+    let mut n_calls = 0;
+    let entries = calls::entries(notebook.session.catalog());
+    for entry in entries.iter().skip(first).step_by(2) {
+        for code in large_calls(entry, folder.path()) {
+            n_calls += 1;
+            let (ended, wall, thread) = interrupted(&mut notebook, &code);
+            if wall >= PROMISE && (thread >= PROMISE || wall >= AT_MOST) {
+                println!("late: {code}: {wall:.1?}, {thread:.1?} of its own");
+                late.push(code.clone());
             }
+            if let Err(error) = &ended {
+                let text = format!("{} {}", error.name, error.value);
+                assert!(
+                    !text.contains("InternalError") && !text.contains("unexpectedly"),
+                    "{code}: {text}"
+                );
+            }
+            assert_eq!(notebook.text("kept"), "42", "{code}");
         }
-        assert!(n_calls > 200, "{n_calls} calls");
-        assert!(late.is_empty(), "{}", late.join("\n"));
-        let alive = notebook.text("lm.generate(\"ab\", #{generate: 2}).tokens.len() > 2");
-        assert_eq!(alive, "true");
-    });
+    }
+    assert!(late.is_empty(), "{}", late.join("\n"));
+    let alive = notebook.text("lm.generate(\"ab\", #{generate: 2}).tokens.len() > 2");
+    assert_eq!(alive, "true");
+    n_calls
 }
 
 /// Runs a cell that is interrupted after a moment; how long the answer took then, and how much of that the session's
