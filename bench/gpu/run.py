@@ -176,6 +176,10 @@ class Running:
     def complaints(self) -> str:
         return self.errors.read_text(encoding="utf-8", errors="replace")
 
+    def without_graph(self) -> set[str]:
+        """Why no CUDA graph was recorded, where its notices say so."""
+        return set(re.findall(r"recorded, since (.+)\. The text", self.complaints()))
+
     def host_memory(self, key: str = "VmRSS") -> int:
         """What is resident of it on the host, in bytes; `VmHWM` is the most that was, `VmSize` its addresses."""
         try:
