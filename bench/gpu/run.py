@@ -63,6 +63,22 @@ class Step:
         self.written()
 
 
+@contextlib.contextmanager
+def in_time(step: Step):
+    """Work of others in this process, which asks nobody for the time: it is broken off when the step is over."""
+
+    def late(*_):
+        raise Late
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, step.left())
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def said(values: dict) -> str:
     return ", ".join(f"{key} {value}" for key, value in values.items())
 

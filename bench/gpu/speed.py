@@ -12,7 +12,7 @@ import transformers
 
 from .models import made, text_of
 from .residency import on_device
-from .run import Bench, Late, Step, quoted
+from .run import Bench, Late, Step, in_time, quoted
 
 # Of an H100 SXM; another card's figures are to be read with its own.
 BYTES_PER_SECOND = 3.3e12
@@ -214,8 +214,8 @@ def script(bench: Bench, folder, dtype: str, text: str, n: dict[str, int]) -> st
 
 def with_peer(bench: Bench, step: Step, folder, dtype: str, text: str, work: str, ours: dict):
     try:
-        step.left()
-        theirs = peer(bench, folder, dtype, text, work, ours)
+        with in_time(step):
+            theirs = peer(bench, folder, dtype, text, work, ours)
     except Exception as error:  # noqa: BLE001  Late, no memory, or what that version of theirs does not do.
         step.more(ours["row"], theirs=f"not reached ({type(error).__name__})")
         return
