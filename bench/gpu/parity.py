@@ -150,11 +150,7 @@ def recorded(bench: Bench, step: Step):
     step.add(
         "float32: greedy tokens, with a CUDA graph and without", ended and bool(lines) and not wrong, **values
     )
-    reasons = {
-        line.split("recorded, since ")[1].rsplit(". The text", 1)[0]
-        for line in running.complaints().splitlines()
-        if "recorded, since " in line
-    }
+    reasons = running.without_graph()
     others = sorted(reason for reason in reasons if not any(known in reason for known in NO_GRAPH))
     step.add("… graphs were recorded", not others if bench.on_gpu else None, reasons_for_none=sorted(reasons))
 

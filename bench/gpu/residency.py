@@ -43,6 +43,10 @@ again = ();
 state("unloaded");
 let lm = ecco::from_pretrained(FOLDER, #{device: DEVICE, verbose: false});
 state("again");
+lm.generate("1. Austria", #{generate: 2, cuda_graph: true});
+state("recorded");
+lm.unload();
+state("unloaded again");
 """
 )
 REFUSED = (
@@ -188,7 +192,21 @@ def kept(bench: Bench, step: Step, folder):
     if bench.on_gpu:
         reserved = on_device(bench, states["unloaded"], "reserved")
         step.add("libtorch keeps little for itself after unloading", reserved < WORKSPACES, reserved=reserved)
-    return step.add("loaded again", states["again"]["resident"] == 1)
+    step.add("loaded again", states["again"]["resident"] == 1)
+    graphs(bench, step, states, memory, running.without_graph())
+
+
+def graphs(bench: Bench, step: Step, states: dict, memory: int, without: set[str]):
+    """What a recorded step takes beside its model, and that it goes with it."""
+    if "unloaded again" not in states:
+        return step.add("given back with its CUDA graph", False, error="the script ended before")
+    taken, left = (
+        states[at]["bytes"] - states[before]["bytes"]
+        for at, before in (("recorded", "again"), ("unloaded again", "unloaded"))
+    )
+    # The stream that graphs are recorded on has a workspace, which stays.
+    ok = left < max(SLACK, 0.1 * memory) and not (bench.on_gpu and without)
+    return step.add("given back with its CUDA graph", ok, taken=taken, left=left, recorded=not without)
 
 
 def refused(bench: Bench, step: Step):

@@ -63,6 +63,22 @@ class Step:
         self.written()
 
 
+@contextlib.contextmanager
+def in_time(step: Step):
+    """Work of others in this process, which asks nobody for the time: it is broken off when the step is over."""
+
+    def late(*_):
+        raise Late
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, step.left())
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def said(values: dict) -> str:
     return ", ".join(f"{key} {value}" for key, value in values.items())
 
@@ -175,6 +191,10 @@ class Running:
 
     def complaints(self) -> str:
         return self.errors.read_text(encoding="utf-8", errors="replace")
+
+    def without_graph(self) -> set[str]:
+        """Why no CUDA graph was recorded, where its notices say so."""
+        return set(re.findall(r"recorded, since (.+)\. The text", self.complaints()))
 
     def host_memory(self, key: str = "VmRSS") -> int:
         """What is resident of it on the host, in bytes; `VmHWM` is the most that was, `VmSize` its addresses."""

@@ -1,6 +1,7 @@
 // A CUDA graph: what a stream is given to do, recorded once and replayed. C functions for `src/cuda_graph.rs`, in a library of
 // their own: they are of libtorch's CUDA half, which is opened only where there is a driver.
 
+#include <ATen/core/CachingHostAllocator.h>
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAStream.h>
@@ -8,14 +9,25 @@
 #include <cstdint>
 #include <cstring>
 #include <exception>
+#include <map>
 #include <memory>
 
 namespace {
 
+// All of a device's graphs are recorded on one stream: cuBLAS keeps a workspace (33 MiB on Hopper) for each stream that it has
+// met, until the program ends.
+c10::cuda::CUDAStream side_stream(c10::DeviceIndex device) {
+  thread_local std::map<c10::DeviceIndex, c10::cuda::CUDAStream> streams;
+  auto known = streams.find(device);
+  if (known == streams.end()) {
+    known = streams.emplace(device, c10::cuda::getStreamFromPool(false, device)).first;
+  }
+  return known->second;
+}
+
 // Recorded on a stream beside the one that all else goes to, as CUDA wants it.
 struct Graph {
-  explicit Graph(c10::DeviceIndex device)
-      : device(device), side(c10::cuda::getStreamFromPool(false, device)), before(side) {}
+  explicit Graph(c10::DeviceIndex device) : device(device), side(side_stream(device)), before(side) {}
 
   // Work goes to the side stream from here on. Each waits for the other's: what is recorded reads what was made before.
   void enter() {
@@ -28,10 +40,11 @@ struct Graph {
   }
 
   void begin() {
-    // Other threads may go on with CUDA meanwhile.
     pool = at::cuda::graph_pool_handle();
-    graph.capture_begin(pool, cudaStreamCaptureModeThreadLocal);
+    // Where it fails, it may have gone half of the way.
     is_recording = true;
+    // Other threads may go on with CUDA meanwhile.
+    graph.capture_begin(pool, cudaStreamCaptureModeThreadLocal);
   }
 
   void end() {
@@ -40,10 +53,24 @@ struct Graph {
     try {
       graph.capture_end();
     } catch (...) {
-      // Left as it was, the allocator would take all that follows for a part of the recording.
+      forget();
+      throw;
+    }
+  }
+
+  // What libtorch leaves undone where CUDA does not end a recording: its allocators, of the device and of the host, would go
+  // on asking the graph, which is freed, whether memory is for it. Its generator of random numbers on this device is not to be
+  // mended, and refuses to draw from then on: nothing here draws there.
+  void forget() noexcept {
+    try {
       c10::cuda::CUDACachingAllocator::endAllocateToPool(device, pool);
       c10::cuda::CUDACachingAllocator::releasePool(device, pool);
-      throw;
+      auto* host = at::getHostAllocator(at::kCUDA);
+      host->end_allocate_to_pool(pool);
+      host->release_pool(pool);
+    } catch (...) {
+      // It had come as far as ending it: then the graph gives the pool back when it is freed, and a second time would be an
+      // error there.
     }
   }
 

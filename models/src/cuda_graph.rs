@@ -60,8 +60,9 @@ fn told(call: impl FnOnce(*mut c_char, u64) -> c_int) -> Result<(), String> {
         return Ok(());
     }
     let text = CStr::from_bytes_until_nul(&message).map_or_else(|_| "".into(), CStr::to_string_lossy);
-    // Behind the first line are hints for those who write in C++.
-    Err(text.lines().next().unwrap_or_default().trim().to_owned())
+    // Behind the first line are hints for those who write in C++. It becomes a part of a sentence.
+    let first = text.lines().next().unwrap_or_default().trim();
+    Err(first.trim_end_matches('.').to_owned())
 }
 
 type Raw = *mut c_void;

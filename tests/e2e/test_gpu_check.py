@@ -60,6 +60,7 @@ def test_models_stay_and_give_back(rehearsed):
     for what in (
         "loaded twice, resident once",
         "given back after unloading",
+        "given back with its CUDA graph",
         "more than there is: refused with numbers",
     ):
         assert residency[what]["ok"] is True
@@ -81,6 +82,9 @@ def test_what_is_written_crosses_once_a_token_also_by_steps_of_fixed_shapes(repo
     assert [row["crossings"] for row in rows] == ["1 to the host and 0.1 to the device"] * 2
     assert rows[1]["ok"] is True and rows[1]["same_tokens"] == "10 of 10"
     # Here is no GPU that would record them.
-    assert rows[1]["recorded"] is False
+    assert rows[1]["recorded"] is False and rows[1]["since"] == "the model is on cpu"
+    assert rows[1]["to"] == "decode" and rows[1]["ratio"] > 0
+    left_out = [what for what, row in speed.items() if "processor" in row.get("why", "")]
+    assert left_out == ["4,000 tokens: decode and graph alone", "llama-1.2b"]
     left = {file.name for file in out.iterdir()}
     assert left == {"mine.txt", "scripts", "speed.json", "all.json", "table.md"}

@@ -176,6 +176,10 @@ fn obstacles_are_told() {
     assert!(told(&mixtral, &greedy(2)).is_some_and(|why| why.contains("experts")));
     let bart = model("families/bart", "float32");
     assert!(told(&bart, &greedy(2)).is_some_and(|why| why.contains("encoder")));
+    let stored = crate::gguf::open("bloom", Some("stored"));
+    assert!(told(&stored, &greedy(2)).is_some_and(|why| why.contains("stored blocks")));
+    let guided = model("generation/guided", "float32");
+    assert!(told(&guided, &greedy(2)).is_some_and(|why| why.contains("guidance_scale")));
     // Up to its context of 20 the one turns as ever, the other up to what it stretches from.
     let dynamic = model("families/llama-dynamic", "float32");
     assert_eq!(obstacle(&dynamic, 20, 1), None);
