@@ -7,6 +7,7 @@ use tch::{Device, Kind, Tensor};
 use crate::attention::{Cache, CrossMemory, Cursor};
 use crate::config::Config;
 use crate::edit::StackEdits;
+use crate::encoder_decoder::SHARED;
 use crate::error::Result;
 use crate::generation::step::Steps;
 use crate::layers::Linear;
@@ -54,6 +55,8 @@ impl Decoder {
             )?)),
         };
         let weight = match head.tied && !weights.has("head.weight") {
+            // A decoder beside an encoder may embed by a matrix of its own: its head is tied to the shared one.
+            true if stack.config.encoder.is_some() => weights.take_whole(SHARED, &[vocabulary, size])?,
             true => stack.embedding.tokens.shallow_clone(),
             false => weights.take_whole("head.weight", &[vocabulary, size])?,
         };

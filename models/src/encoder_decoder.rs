@@ -11,6 +11,9 @@ use crate::stack::Stack;
 use crate::tap::Tap;
 use crate::weights::Weights;
 
+/// The embedding that both sides have where they have none of their own, and the head where it is tied.
+pub(crate) const SHARED: &str = "token_embedding.weight";
+
 /// An encoder–decoder with its weights on one device.
 pub struct EncoderDecoder {
     pub encoder: Stack,
@@ -19,16 +22,18 @@ pub struct EncoderDecoder {
 
 impl EncoderDecoder {
     pub fn load(config: Config, encoder: Config, weights: &mut Weights) -> Result<Self> {
-        let [read, written] = [encoder.embedding_name(), config.embedding_name()];
-        let mut shared = vec![read.as_str(), &written];
+        let sides = [encoder.embedding_name(), config.embedding_name()];
+        weights.tie(SHARED, &sides.each_ref().map(String::as_str), config.head.tied);
         if config.head.tied {
-            shared.push("head.weight");
+            weights.tie(SHARED, &["head.weight"], !config.head.prefers_own);
         }
-        weights.tie("token_embedding.weight", &shared, !config.head.prefers_own);
-        Ok(Self {
+        let this = Self {
             encoder: Stack::load(encoder, weights)?,
             decoder: Decoder::load(config, weights)?,
-        })
+        };
+        // Where each side and the head have their own, the shared one is stored and used by nothing.
+        weights.pass_over(SHARED);
+        Ok(this)
     }
 
     /// A view on the same weights whose passes are edited.

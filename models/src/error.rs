@@ -79,7 +79,12 @@ pub enum Error {
         supported: String,
     },
     #[error("the weights are quantized by {method:?}, which is not read here; read are: {supported}")]
-    UnknownQuantization { method: String, supported: String },
+    UnknownQuantization {
+        method: String,
+        supported: String,
+        /// The class of transformers that config.json names, where it does.
+        class: String,
+    },
 
     #[error("{file}: {name} is a part of a quantized weight, but config.json has no quantization_config")]
     Unquantized { file: String, name: String },
@@ -131,6 +136,8 @@ pub enum Error {
     #[error("{file} has weights that a {model_type} model does not: {names}")]
     WeightsUnexpected {
         file: String,
+        /// What stands before it in its path.
+        folder: String,
         model_type: String,
         names: String,
         /// What all of them begin with.

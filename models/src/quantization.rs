@@ -143,7 +143,7 @@ pub(crate) fn dequantized<'a>(
     let Some(settings) = settings(config)? else {
         return unsettled(stored);
     };
-    let method = method(&settings)?;
+    let method = method(&settings, config.architecture()?)?;
     let kind = kind(config);
     let is_weight =
         |weight: &StoredWeight| !OF_ACTIVATIONS.iter().any(|ending| weight.name.ends_with(ending));
@@ -201,7 +201,7 @@ fn settings(config: &ConfigFile) -> Result<Option<ConfigFile>> {
     }
 }
 
-fn method(settings: &ConfigFile) -> Result<&'static Method> {
+fn method(settings: &ConfigFile, class: &str) -> Result<&'static Method> {
     // The oldest files of bitsandbytes do not name it.
     let unnamed = match settings.has("load_in_8bit") || settings.has("load_in_4bit") {
         true => "bitsandbytes",
@@ -211,6 +211,7 @@ fn method(settings: &ConfigFile) -> Result<&'static Method> {
     let found = METHODS.iter().find(|method| method.name == name);
     found.ok_or_else(|| Error::UnknownQuantization {
         method: name.chars().take(80).collect(),
+        class: class.to_owned(),
         supported: METHODS
             .iter()
             .map(|method| method.name)

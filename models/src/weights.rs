@@ -42,6 +42,8 @@ pub struct Weights {
     n_missing: usize,
     /// What all of them are from.
     source: String,
+    /// What stands before a file's name in its path.
+    folder: String,
     /// What people should know of how it was read.
     notices: Vec<String>,
     family: &'static Family,
@@ -122,6 +124,9 @@ impl Weights {
             missing: Vec::new(),
             n_missing: 0,
             source: source(&stored),
+            folder: stored
+                .first()
+                .map_or_else(String::new, |weight| weight.file.folder().to_owned()),
             notices: Vec::new(),
             family,
             low_ranks: BTreeMap::new(),
@@ -145,7 +150,7 @@ impl Weights {
                 }
             }
         }
-        match unexpected(family, unknown) {
+        match weights.unexpected(unknown) {
             Some(error) => Err(error),
             None => Ok(weights),
         }
@@ -172,6 +177,7 @@ impl Weights {
             missing: Vec::new(),
             n_missing: 0,
             source: file.to_string(),
+            folder: String::new(),
             notices: Vec::new(),
             family,
             low_ranks: low_ranks
@@ -270,6 +276,11 @@ impl Weights {
         self.tensors.contains_key(name) || self.taken.contains_key(name)
     }
 
+    /// Leaves out a weight that is stored and that nothing asked for.
+    pub(crate) fn pass_over(&mut self, name: &str) {
+        self.tensors.remove(name);
+    }
+
     /// Whether nothing of a layer is there, which is then remembered as missing: a config with an absurd
     /// number of layers ends at the first that the file does not have.
     pub fn lacks_layer(&mut self, prefix: &str) -> bool {
@@ -304,15 +315,25 @@ impl Weights {
             });
         }
         // Files of encoders often have the heads of several tasks.
-        let left = self
-            .tensors
-            .into_iter()
-            .filter(|(name, _)| !name.starts_with("task."))
-            .map(|(_, stored)| (stored.file, stored.name));
-        match unexpected(self.family, left.collect()) {
+        let left = self.tensors.iter().filter(|(name, _)| !name.starts_with("task."));
+        let left = left.map(|(_, stored)| (Rc::clone(&stored.file), stored.name.clone()));
+        match self.unexpected(left.collect()) {
             Some(error) => Err(error),
             None => Ok((Sum::of(self.taken.values()), self.notices)),
         }
+    }
+
+    /// The error about names that the family does not have; the file is the first one's.
+    fn unexpected(&self, names: Vec<(Rc<str>, String)>) -> Option<Error> {
+        let (file, _) = names.first()?;
+        let first: Vec<String> = names.iter().map(|(_, name)| name.clone()).take(NAMED).collect();
+        Some(Error::WeightsUnexpected {
+            file: file.to_string(),
+            folder: self.folder.clone(),
+            model_type: self.family.model_type.to_owned(),
+            start: common_start(names.iter().map(|(_, name)| name.as_str())).to_owned(),
+            names: shorten(&first, names.len()),
+        })
     }
 }
 
@@ -324,24 +345,6 @@ impl Sum {
             is_stored: sum.is_stored || matches!(weight, Weight::Stored(_)),
         })
     }
-}
-
-/// The error about names that a family does not have; the file is the first one's.
-fn unexpected(family: &Family, names: Vec<(Rc<str>, String)>) -> Option<Error> {
-    let (file, _) = names.first()?;
-    Some(Error::WeightsUnexpected {
-        file: file.to_string(),
-        model_type: family.model_type.to_owned(),
-        start: common_start(names.iter().map(|(_, name)| name.as_str())).to_owned(),
-        names: shorten(
-            &names
-                .iter()
-                .map(|(_, name)| name.clone())
-                .take(NAMED)
-                .collect::<Vec<_>>(),
-            names.len(),
-        ),
-    })
 }
 
 /// Names that an error says.

@@ -9,6 +9,7 @@ mod layout;
 mod names;
 mod pytorch;
 mod quantized;
+mod shared;
 mod strangers;
 
 use std::ops::ControlFlow;

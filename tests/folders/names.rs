@@ -51,7 +51,7 @@ const EMBEDDINGS: &[&str] = &[
     "word_embeddings.weight",
 ];
 
-fn embedding(folder: &Folder) -> String {
+pub(crate) fn embedding(folder: &Folder) -> String {
     let names: Vec<String> = folder.tensors().into_keys().collect();
     let found = EMBEDDINGS
         .iter()

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::ValueKind;
+use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, ErrorKind, Output, State};
 
 use super::{filters, methods, python};
@@ -41,6 +41,13 @@ pub(super) fn environment() -> Result<Environment<'static>, minijinja::Error> {
             Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
         },
     );
+    // Python's: whatever has a length and items by number or key.
+    environment.add_test("sequence", |value: &Value| {
+        matches!(
+            value.kind(),
+            ValueKind::Seq | ValueKind::String | ValueKind::Map | ValueKind::Bytes
+        )
+    });
     environment.set_formatter(write);
     Ok(environment)
 }

@@ -40,6 +40,14 @@ fn values_are_written_as_python_writes_them() {
 }
 
 #[test]
+fn what_has_items_is_a_sequence() {
+    let are = "{{ messages[0].content is sequence }} {{ {} is sequence }} {{ (1, 2) is sequence }} \
+               {{ 1 is sequence }} {{ none is sequence }} {{ nothing is sequence }}";
+    // Jinja2 says so of each.
+    assert_eq!(render(are).unwrap(), "True True True False False False");
+}
+
+#[test]
 fn the_last_message_goes_on() {
     let messages = json!([{"role": "user", "content": "hi"}, {"role": "assistant", "content": "I am "}]);
     let of = |source: &str, messages: &Value| {

@@ -39,10 +39,12 @@ impl Diagnostic for Error {
             Self::Damaged { file, .. } if [".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf"].iter().any(|end| file.ends_with(end)) => {
                 "the file is incomplete or was altered: copy or download it again".into()
             }
-            Self::UnknownQuantization { .. } => "take the model that it was made from; or, where transformers reads it, \
-                 let it write the numbers: python -c \"from transformers import AutoModelForCausalLM as M; \
-                 M.from_pretrained('FOLDER').dequantize().save_pretrained('OTHER')\""
-                .into(),
+            Self::UnknownQuantization { class, .. } => format!(
+                "take the model that it was made from; or, where transformers reads it, let it write the numbers: python -c \"from \
+                 transformers import {} as M; M.from_pretrained('FOLDER').dequantize().save_pretrained('OTHER')\"",
+                // What loads a decoder would take a BERT for one, and no T5 at all.
+                if class.is_empty() || !class.chars().all(|c| c.is_ascii_alphanumeric()) { "AutoModel" } else { class }
+            ),
             Self::AdapterMisfit { .. } => "an adapter fits the model that it was trained on alone: its \
                  adapter_config.json names that as base_model_name_or_path"
                 .into(),
@@ -57,14 +59,13 @@ impl Diagnostic for Error {
                 "copy or download config.json again, or the model that it was made from".into()
             }
             Self::Pickle { file, .. } => format!(
-                "if you trust whoever made it, keep its tensors alone: python -c \"import torch; p = {}; d = torch.load(p, map_location='cpu', weights_only=False); d = d.get('state_dict', d); \
-                 torch.save({{k: v for k, v in d.items() if torch.is_tensor(v)}}, p)\"",
+                "if you trust whoever made it, keep its tensors alone: python -c \"import os, torch; p = {}; \
+                 d = torch.load(p, map_location='cpu', weights_only=False); {TENSORS}\"",
                 quoted(file)
             ),
             Self::BarePickle { file } => format!(
-                "if you trust whoever made it, write its tensors as torch does: python -c \"import pickle, torch; p = {}; \
-                 d = pickle.load(open(p, 'rb')); d = d.get('state_dict', d); torch.save({{k: torch.as_tensor(v) for k, v in \
-                 d.items()}}, p)\"",
+                "if you trust whoever made it, write its tensors as torch does: python -c \"import os, pickle, torch; p = {}; \
+                 d = pickle.load(open(p, 'rb')); {TENSORS}\"",
                 quoted(file)
             ),
             Self::OldPickle { file, format } => format!(
@@ -92,7 +93,7 @@ impl Diagnostic for Error {
                 "config.json and {file} have to be of one model: compare its model_type, number of layers and sizes, or \
                  copy both again from where they are together"
             ),
-            Self::WeightsUnexpected { file, model_type, start, .. } => leave_out(file, model_type, start),
+            Self::WeightsUnexpected { file, folder, model_type, start, .. } => leave_out(folder, file, model_type, start),
             Self::NoRow { text, .. } => format!("leave {text:?} out of the text"),
             Self::TooLong { n_input, context, .. } if n_input < context => {
                 format!("generate at most {} tokens", context - n_input)
@@ -147,6 +148,12 @@ impl Diagnostic for Error {
     }
 }
 
+/// Writes to `p` the tensors of `d`: its own, or those of a dictionary or module in it, whichever has most. Nothing is written
+/// where there are none, and what was there stays under another name.
+const TENSORS: &str = "t = lambda x: {k: torch.as_tensor(v) for k, v in (x.state_dict() if hasattr(x, 'state_dict') else x if \
+    isinstance(x, dict) else {}).items() if hasattr(v, 'shape')}; s = max(map(t, [d, *(d.values() if isinstance(d, dict) else [])]), key=len); \
+    assert s, 'no tensors in it'; os.rename(p, p + '.before'); torch.save(s, p)";
+
 /// A text as Python reads it between double quotes of a shell.
 fn quoted(text: &str) -> String {
     let mut quoted = String::from("'");
@@ -160,15 +167,13 @@ fn quoted(text: &str) -> String {
 }
 
 /// How weights that begin with `start` are left out of a file.
-fn leave_out(file: &str, model_type: &str, start: &str) -> String {
-    let save = match file.ends_with(".safetensors") {
-        true => "from safetensors.torch import load_file as load, save_file as save",
-        false => "from torch import load, save",
-    };
-    let metadata = if file.ends_with(".safetensors") {
-        ", {'format': 'pt'}"
-    } else {
-        ""
+fn leave_out(folder: &str, file: &str, model_type: &str, start: &str) -> String {
+    let (save, metadata) = match file.ends_with(".safetensors") {
+        true => (
+            "from safetensors.torch import load_file as load, save_file as save",
+            ", {'format': 'pt'}",
+        ),
+        false => ("from torch import load, save", ""),
     };
     let is_plain = |text: &str| {
         text.chars()
@@ -177,8 +182,8 @@ fn leave_out(file: &str, model_type: &str, start: &str) -> String {
     match is_plain(file) && is_plain(start) && !start.is_empty() && !file.ends_with(".json") {
         true => format!(
             "if config.json is of another model, take the right one; if the model does without them, leave them out: \
-             python -c \"{save}; save({{k: v for k, v in load('{file}').items() if not k.startswith('{start}')}}, \
-             '{file}'{metadata})\""
+             python -c \"{save}; p = {}; save({{k: v for k, v in load(p).items() if not k.startswith('{start}')}}, p{metadata})\"",
+            quoted(&format!("{folder}{file}"))
         ),
         false => format!("config.json says that the model is a {model_type}: is it this file's?"),
     }

@@ -23,6 +23,13 @@ pub struct WeightFile {
     pub bytes: Arc<WeightBytes>,
 }
 
+impl WeightFile {
+    /// What stands before the name in the path.
+    pub(crate) fn folder(&self) -> &str {
+        self.path.strip_suffix(&self.name).unwrap_or_default()
+    }
+}
+
 /// How a file of weights is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WeightFormat {
