@@ -41,12 +41,10 @@ pub(super) fn environment() -> Result<Environment<'static>, minijinja::Error> {
             Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
         },
     );
-    // Python's: whatever has a length and items by number or key.
+    // Python's: whatever has a length and items by number or key, which what is not defined says of itself, too.
     environment.add_test("sequence", |value: &Value| {
-        matches!(
-            value.kind(),
-            ValueKind::Seq | ValueKind::String | ValueKind::Map | ValueKind::Bytes
-        )
+        use ValueKind::{Bytes, Map, Seq, String, Undefined};
+        matches!(value.kind(), Seq | String | Map | Bytes | Undefined)
     });
     environment.set_formatter(write);
     Ok(environment)
