@@ -68,6 +68,11 @@ pub(crate) const VALUES: &[(&str, &str, &str)] = &[
     ),
     ("ModelList", "models", "ecco::models()"),
     ("Tensor", "tensor", "run.at(\"mlp_inner\", 0)"),
+    (
+        "Table",
+        "table",
+        "ecco::table([#{text: \"ab\", n: 1}, #{text: \"cd\", n: 2.5}])",
+    ),
     ("Rich", "view", "html(\"<p>x</p>\")"),
     ("Error", "error", "error_of(|| nothing())"),
 ];
