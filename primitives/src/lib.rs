@@ -159,6 +159,7 @@ const CONTENTS: &[(&str, &[&str])] = &[
             "table.group",
             "table.join",
             "table.save",
+            "outputs.table",
         ],
     ),
     (

@@ -10,6 +10,7 @@ use crate::common::Notebook;
 /// and `text` are there before.
 pub(crate) const VALUES: &[(&str, &str, &str)] = &[
     ("Generation", "output", "lm.score(text)"),
+    ("Outputs", "outputs", "lm.score([\"ab cd\", text])"),
     ("Run", "run", "lm.run(text)"),
     ("Chat", "chat", "output.as_prompt"),
     ("Saliency", "saliency", "output.saliency(#{position: 3})"),
