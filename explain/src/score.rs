@@ -1,11 +1,15 @@
-//! How probable a model finds the tokens of a text that stands already: one teacher-forced pass.
+//! How probable a model finds the tokens of a text that stands already: one teacher-forced pass. Of several texts, those about
+//! equally long pass together.
+
+use std::cell::RefCell;
 
 use ecco_interpreter::Watch;
 use ecco_models::Model;
 use ecco_models::guard::guard;
 use ecco_models::host;
 use ecco_models::model::Body;
-use ecco_models::run::Input;
+use ecco_models::run::{self, Input};
+use ecco_models::tap::{NoTap, ReportTap};
 use tch::{Kind, Tensor};
 
 use crate::attribution::work::{Work, WorkTap};
@@ -46,17 +50,97 @@ pub fn score(model: &Model, input: &Input, from: usize, watch: &mut Watch) -> Re
     Ok(guard(|| {
         let states = states(model, input, before, &mut work)?; // [position, size]
         let states = states.narrow(0, from as i64 - 1, chosen.len() as i64);
-        let mut scores = Vec::new();
-        for (states, ids) in states
-            .split(HEAD_ROWS, 0)
-            .iter()
-            .zip(chosen.chunks(HEAD_ROWS as usize))
-        {
-            scores.extend(of_rows(&logits(model, states)?, ids));
-            work.advance(ids.len() as u64)?;
-        }
-        Ok(scores)
+        said(model, &states, chosen, &mut work)
     })?)
+}
+
+/// The same of several texts, each from a position of its own on; the numbers are those of each alone, up to rounding.
+/// `on_text` is given them with the text's place, as soon as they are there.
+///
+/// # Errors
+/// As of [`score`], before anything is computed; of an interrupt, when some texts were given already.
+pub fn score_each(
+    model: &Model,
+    texts: &[(Input, usize)],
+    watch: &mut Watch,
+    on_text: &mut dyn FnMut(usize, Vec<TokenScore>),
+) -> Result<()> {
+    let mut read = Vec::new();
+    for (input, from) in texts {
+        input.check(model)?;
+        if *from == 0 || *from >= input.spoken().len() {
+            return Err(Error::NothingGenerated);
+        }
+        read.push(without_last(input));
+    }
+    let n_chosen = |(input, from): &(Input, usize)| input.spoken().len() - from;
+    let total: usize = texts.iter().map(n_chosen).sum();
+    let label = format!("scores of {} texts", texts.len());
+    let mut work = Work::new(watch, label, "tokens", total as u64);
+    for batch in run::batches(model.config(), &read) {
+        let together: Vec<Input> = batch.iter().map(|at| read[*at].clone()).collect();
+        let chosen = |at: &usize| &texts[*at].0.spoken()[texts[*at].1..];
+        let ids: Vec<u32> = batch.iter().flat_map(chosen).copied().collect();
+        let scores = guard(|| {
+            let states = states_together(model, &together, &mut work)?; // [text, position, size]
+            let rows = batch.iter().enumerate().map(|(row, at)| {
+                let (from, n) = (texts[*at].1, chosen(at).len());
+                states.get(row as i64).narrow(0, from as i64 - 1, n as i64)
+            });
+            let states = Tensor::cat(&rows.collect::<Vec<_>>(), 0); // [token, size]
+            said(model, &states, &ids, &mut work)
+        })?;
+        let mut scores = scores.into_iter();
+        for at in &batch {
+            on_text(*at, scores.by_ref().take(chosen(at).len()).collect());
+        }
+    }
+    Ok(())
+}
+
+/// What was read before the last token was known.
+fn without_last(input: &Input) -> Input {
+    let mut read = input.clone();
+    match read.target.is_empty() {
+        true => read.ids.pop(),
+        false => read.target.pop(),
+    };
+    read
+}
+
+/// The head's input of several texts side by side.
+fn states_together(model: &Model, inputs: &[Input], work: &mut Work) -> ecco_models::error::Result<Tensor> {
+    let work = RefCell::new(work);
+    let mut report = |_: usize| work.borrow_mut().report();
+    let mut of_encoder = |_: usize| work.borrow_mut().report();
+    let mut own = ReportTap {
+        tap: NoTap,
+        report: &mut report,
+    };
+    let mut encoder = ReportTap {
+        tap: NoTap,
+        report: &mut of_encoder,
+    };
+    run::states(model, inputs, &mut own, &mut encoder)
+}
+
+/// What the head says of the tokens that follow states `[token, size]`.
+fn said(
+    model: &Model,
+    states: &Tensor,
+    chosen: &[u32],
+    work: &mut Work,
+) -> ecco_models::error::Result<Vec<TokenScore>> {
+    let mut scores = Vec::new();
+    for (states, ids) in states
+        .split(HEAD_ROWS, 0)
+        .iter()
+        .zip(chosen.chunks(HEAD_ROWS as usize))
+    {
+        scores.extend(of_rows(&logits(model, states)?, ids));
+        work.advance(ids.len() as u64)?;
+    }
+    Ok(scores)
 }
 
 /// The head's input at the tokens `before`.

@@ -32,6 +32,7 @@ use crate::tap::{Capture, ReportTap, Site, Tap, to_array};
 use ecco_interpreter::Watch;
 
 pub use crate::site::Place;
+pub use batches::of as batches;
 pub use known::{Known, known, resume};
 pub use predictions::{Candidate, Prediction};
 pub use records::Records;

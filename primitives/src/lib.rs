@@ -150,6 +150,19 @@ const CONTENTS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "how do I bring my data, and work on many rows?",
+        &[
+            "ecco::read",
+            "ecco::table",
+            "table.filter",
+            "table.sort",
+            "table.group",
+            "table.join",
+            "table.save",
+            "outputs.table",
+        ],
+    ),
+    (
         "how do I take it with me?",
         &["result.save", "result.to_json", "result.to_array", "tensor.save"],
     ),

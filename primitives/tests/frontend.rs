@@ -73,6 +73,7 @@ fn completes_what_exists() {
                 "similarity",
                 "stack",
                 "svcca",
+                "table",
                 "tensor",
                 "tour",
                 "zeros"
@@ -161,7 +162,7 @@ fn inspects_functions_values_and_options() {
         let generate = inspect(n, "lm.gener|ate(text)").expect("a method");
         assert!(
             generate.contains(
-                "lm.generate(chat: Chat | ids: array | text: string[, options: map]) -> Generation"
+                "lm.generate(chat: Chat | text: string | texts: array[, options: map]) -> Generation | any"
             ),
             "{generate}"
         );
@@ -195,7 +196,7 @@ fn documentation_is_a_page_and_no_output() {
         let value = n.page("help(lm)");
         assert!(
             value.contains(
-                "lm.generate(chat: Chat | ids: array | text: string[, options: map]) -> Generation"
+                "lm.generate(chat: Chat | text: string | texts: array[, options: map]) -> Generation | any"
             ),
             "{value}"
         );

@@ -11,7 +11,8 @@ const FREE_FUNCTIONS: &str = "E PI abs acos acosh asin asinh atan atanh bits blo
          to_degrees to_float to_hex to_int to_lower to_octal to_radians to_string to_upper \
          ecco::arange ecco::cca ecco::cka ecco::concat ecco::crossings ecco::devices ecco::einsum ecco::eye \
          ecco::from_pretrained ecco::ica ecco::models ecco::nmf ecco::ones ecco::pca ecco::pwcca ecco::rand \
-         ecco::randn ecco::read ecco::similarity ecco::stack ecco::svcca ecco::tensor ecco::tour ecco::zeros";
+         ecco::randn ecco::read ecco::similarity ecco::stack ecco::svcca ecco::table ecco::tensor \
+         ecco::tour ecco::zeros";
 
 #[test]
 fn scripts_reach_nothing_but_these() {
@@ -42,6 +43,7 @@ fn scripts_reach_nothing_but_these() {
     assert_eq!(
         places,
         [
+            "Table.save",
             "Tensor.save",
             "ecco::from_pretrained",
             "ecco::read",

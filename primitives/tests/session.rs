@@ -92,3 +92,23 @@ fn an_interrupted_generation_keeps_its_tokens() {
         assert_eq!(notebook.text("made.activations.shape.len()"), "3");
     });
 }
+
+/// Forty texts of lengths of their own, which are written one after the other.
+#[test]
+fn texts_that_are_done_before_an_interrupt_are_kept() {
+    on_session_thread(|| {
+        let mut notebook = Notebook::new();
+        let setup = "let lm = ecco::from_pretrained(\"demo\"); let texts = []; let text = \"One\"; \
+                     for i in 0..40 { text += \" two\"; texts.push(text); }";
+        notebook.run(setup).result.expect("the demo loads");
+        let code = "lm.generate(texts, #{generate: 100})";
+        let (events, traceback) = interrupted(&mut notebook, code);
+        assert!(traceback.contains("lm.last_outputs"), "{traceback}");
+        assert!(matches!(events.first(), Some(Event::Display(bundle, _))
+            if bundle.text().is_some_and(|text| text.contains("texts generated"))));
+        let n = "let n = lm.last_outputs.len(); n > 0 && n < 40";
+        assert_eq!(notebook.text(n), "true");
+        let same = "lm.last_outputs[0].token_ids == lm.generate(texts[0], #{generate: 100}).token_ids";
+        assert_eq!(notebook.text(same), "true");
+    });
+}

@@ -3,7 +3,8 @@
 //! - [`session`]: [`Session`], an interpreter that keeps variables, functions and imports between cells
 //! - [`registry`]: how types, members and functions are made known to it
 //! - [`members`](mod@members): a primitive said once; [`options`](mod@options): the `#{…}` maps that primitives take
-//! - [`result`]: what every result can do: be shown, turned into arrays and JSON, saved; [`tensor`]: numbers
+//! - [`result`]: what every result can do: be shown, turned into arrays and JSON, saved; [`tensor`]: numbers;
+//!   [`table`]: columns by name
 //! - [`errors`]: message, kind, hint, place
 //! - [`assist`]: completion, inspection, documentation, and the catalog they share
 //! - `habits`: what people who come from Python write, taken or corrected
@@ -23,6 +24,7 @@ pub mod options;
 pub mod registry;
 pub mod result;
 pub mod session;
+pub mod table;
 pub mod tensor;
 
 pub use errors::{ErrorKind, RhaiResult, ScriptError};

@@ -28,7 +28,8 @@
 //!     }
 //! }
 //! ```
-//! The first argument may be of any type that is made `From` a reference to each receiver. `get` in the place of `fn`
+//! The first argument may be of any type that is made `From` a reference to each receiver; a name without a type before it
+//! is the session's [`State`](crate::session::state::State), for what asks along the way. `get` in the place of `fn`
 //! makes a property; `volatile fn` is for what has effects or reads what changes; `options!: Type` says that the map
 //! cannot be left out. A body is a `Result` with a [`ScriptError`](crate::ScriptError).
 
@@ -125,6 +126,48 @@ macro_rules! members {
             |receiver: &mut $of $(, $arg: $arg_type)*| -> $crate::RhaiResult<$returns> {
                 let run = |$this: $as| -> Result<$returns, $crate::ScriptError> { $body };
                 Ok(run(From::from(&*receiver))?)
+            },
+        );
+        $crate::members!(@next $registry $of { $($rest)* });
+    };
+    // … one that asks the session along the way, …
+    (@function $registry:ident $of:ident $docs:tt $volatile:literal,
+        $name:ident($state:ident, $this:ident: $as:ty $(, $arg:ident: $arg_type:ty)*) -> $returns:ty $body:block
+        $($rest:tt)*
+    ) => {
+        let member = $crate::members!(@member $of $name $docs [$($arg: $arg_type)*] $returns, $volatile, false);
+        member.registration(false).register_into_engine(
+            $registry.engine,
+            |ctx: rhai::NativeCallContext, receiver: &mut $of $(, $arg: $arg_type)*| -> $crate::RhaiResult<$returns> {
+                let run = |$state: std::rc::Rc<$crate::session::state::State>, $this: $as| -> Result<$returns, $crate::ScriptError> { $body };
+                Ok(run($crate::session::state::state_of(&ctx), From::from(&*receiver))?)
+            },
+        );
+        $crate::members!(@next $registry $of { $($rest)* });
+    };
+    // … the same with options, …
+    (@function $registry:ident $of:ident $docs:tt $volatile:literal,
+        $name:ident($state:ident, $this:ident: $as:ty $(, $arg:ident: $arg_type:ty)*; $options:ident: $set:ty) -> $returns:ty $body:block
+        $($rest:tt)*
+    ) => {
+        let member = $crate::members!(@member $of $name $docs [$($arg: $arg_type)*] $returns, $volatile, false);
+        member.registration(false).register_into_engine(
+            $registry.engine,
+            |ctx: rhai::NativeCallContext, receiver: &mut $of $(, $arg: $arg_type)*| -> $crate::RhaiResult<$returns> {
+                let run = |$state: std::rc::Rc<$crate::session::state::State>, $this: $as, $options: $set| -> Result<$returns, $crate::ScriptError> { $body };
+                Ok(run($crate::session::state::state_of(&ctx), From::from(&*receiver), Default::default())?)
+            },
+        );
+        member.options::<$set>($registry);
+        member.registration(true).register_into_engine(
+            $registry.engine,
+            {
+                let full_name = member.full_name();
+                move |ctx: rhai::NativeCallContext, receiver: &mut $of $(, $arg: $arg_type)*, options: rhai::Map| -> $crate::RhaiResult<$returns> {
+                    let run = |$state: std::rc::Rc<$crate::session::state::State>, $this: $as, $options: $set| -> Result<$returns, $crate::ScriptError> { $body };
+                    let options = $crate::options::OptionSet::read(&full_name, &options)?;
+                    Ok(run($crate::session::state::state_of(&ctx), From::from(&*receiver), options)?)
+                }
             },
         );
         $crate::members!(@next $registry $of { $($rest)* });

@@ -172,13 +172,19 @@ fn arrays_are_numpys_and_safetensors() {
 fn damaged_arrays_are_errors() {
     let npy = std::fs::read(format!("{ARRAYS}/cube_f4.npy")).expect("there");
     let tensors = std::fs::read(format!("{ARRAYS}/all.safetensors")).expect("there");
+    let packed = std::fs::read(format!("{ARRAYS}/packed.npz")).expect("there");
     with_files(&[], |notebook, folder| {
-        for (name, whole) in [("x.npy", &npy), ("x.safetensors", &tensors)] {
+        for (name, whole) in [("x.npy", &npy), ("x.safetensors", &tensors), ("x.npz", &packed)] {
             for len in (0..whole.len()).step_by(7) {
                 std::fs::write(folder.join(name), &whole[..len]).expect("a file");
                 assert!(refusal(notebook, name).starts_with("ValueError"), "{name} {len}");
             }
-            for at in 0..whole.len().min(300) {
+            // Of an archive, that is its end.
+            let head = match name {
+                "x.npz" => whole.len() - 300..whole.len(),
+                _ => 0..whole.len().min(300),
+            };
+            for at in head {
                 let mut other = whole.clone();
                 other[at] ^= 0x15;
                 std::fs::write(folder.join(name), &other).expect("a file");
@@ -191,6 +197,169 @@ fn damaged_arrays_are_errors() {
             }
         }
         assert_eq!(notebook.text("1 + 1"), "2");
+    });
+}
+
+/// An entry of an archive: its name, method, bytes, and what is said of their size and sum.
+struct Entry<'a> {
+    name: &'a str,
+    method: u16,
+    packed: &'a [u8],
+    size: u32,
+    sum: u32,
+}
+
+impl<'a> Entry<'a> {
+    fn deflated(name: &'a str, packed: &'a [u8], size: u32) -> Self {
+        let (method, sum) = (8, 0);
+        Self {
+            name,
+            method,
+            packed,
+            size,
+            sum,
+        }
+    }
+}
+
+/// An archive with the contents of its first entry once, to which `n` lines of its directory point.
+fn archive(entry: &Entry, n: u16) -> Vec<u8> {
+    let name = entry.name.as_bytes();
+    let sizes = [entry.sum, entry.packed.len() as u32, entry.size]
+        .map(u32::to_le_bytes)
+        .concat();
+    let lengths = [name.len() as u16, 0].map(u16::to_le_bytes).concat();
+    let head = [
+        &20_u16.to_le_bytes()[..],
+        &[0; 2],
+        &entry.method.to_le_bytes(),
+        &[0; 4],
+    ]
+    .concat();
+    let mut bytes = [b"PK\x03\x04", &head[..], &sizes, &lengths, name, entry.packed].concat();
+    let start = bytes.len() as u32;
+    for _ in 0..n {
+        bytes.extend(
+            [
+                b"PK\x01\x02\x14\0",
+                &head[..],
+                &sizes,
+                &lengths,
+                &[0; 10],
+                &[0; 4],
+                name,
+            ]
+            .concat(),
+        );
+    }
+    let length = bytes.len() as u32 - start;
+    let counts = [0, 0, n, n].map(u16::to_le_bytes).concat();
+    let places = [length, start].map(u32::to_le_bytes).concat();
+    bytes.extend([b"PK\x05\x06", &counts[..], &places, &[0; 2]].concat());
+    bytes
+}
+
+#[test]
+fn archives_that_lie_are_errors() {
+    use std::io::Write;
+    let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(&vec![0; 100 << 20]).expect("packed");
+    let bomb = encoder.finish().expect("packed");
+    let million = 1 << 20;
+    let zip_64 = [
+        &archive(&Entry::deflated("a.npy", &bomb[..9], 9), 1)[..],
+        b"PK\x06\x06",
+        &[0xff; 52],
+        b"PK\x06\x07",
+        &[0; 16],
+        b"PK\x05\x06",
+        &[0xff; 16],
+        &[0; 2],
+    ];
+    let files: [(&str, Vec<u8>, &str); 9] = [
+        (
+            "more.npz",
+            archive(&Entry::deflated("a.npy", &bomb, 1000), 1),
+            "it has not the 1000 bytes",
+        ),
+        (
+            "less.npz",
+            archive(&Entry::deflated("a.npy", &bomb[..50], million), 1),
+            "damaged, or was cut off",
+        ),
+        (
+            "many.npz",
+            archive(&Entry::deflated("a.npy", &bomb, 100 << 20), 50),
+            "array \"a\": its bytes are not those",
+        ),
+        (
+            "huge.npz",
+            archive(&Entry::deflated("a.npy", &bomb, u32::MAX - 1), 2),
+            "",
+        ),
+        (
+            "sum.npz",
+            archive(
+                &Entry {
+                    method: 0,
+                    ..Entry::deflated("<b>.npy", b"abc", 3)
+                },
+                1,
+            ),
+            "array \"<b>\": its bytes are not",
+        ),
+        (
+            "method.npz",
+            archive(
+                &Entry {
+                    method: 12,
+                    ..Entry::deflated("a.npy", b"abc", 3)
+                },
+                1,
+            ),
+            "another method",
+        ),
+        (
+            "wide.npz",
+            zip_64.concat(),
+            "no archive of numpy's, or was cut off",
+        ),
+        (
+            "text.npz",
+            b"no archive at all, but a text that is long enough".to_vec(),
+            "no archive of numpy's",
+        ),
+        ("none.npz", Vec::new(), "no archive of numpy's"),
+    ];
+    with_files(&[], |notebook, folder| {
+        for (name, bytes, said) in &files {
+            std::fs::write(folder.join(name), bytes).expect("a file");
+            let start = std::time::Instant::now();
+            let error = refusal(notebook, name);
+            assert!(
+                error.starts_with("ValueError") || error.starts_with("MemoryError"),
+                "{name}: {error}"
+            );
+            assert!(error.contains(said), "{name}: {error}");
+            assert!(
+                start.elapsed() < std::time::Duration::from_secs(10),
+                "{name}: {:?}",
+                start.elapsed()
+            );
+        }
+        // A sum that is right, and a name that comes twice.
+        let numbers = std::fs::read(format!("{ARRAYS}/number.npy")).expect("there");
+        let mut sum = flate2::Crc::new();
+        sum.update(&numbers);
+        let entry = Entry {
+            method: 0,
+            sum: sum.sum(),
+            ..Entry::deflated("n.npy", &numbers, numbers.len() as u32)
+        };
+        std::fs::write(folder.join("good.npz"), archive(&entry, 1)).expect("a file");
+        assert_eq!(notebook.text("ecco::read(\"good.npz\")"), "#{n: 2.5}");
+        std::fs::write(folder.join("twice.npz"), archive(&entry, 2)).expect("a file");
+        assert!(refusal(notebook, "twice.npz").contains("two arrays are called \"n\""));
     });
 }
 

@@ -6,4 +6,4 @@ mod common;
 
 fn register(_: &mut ecco_scripting::Registry) {}
 
-transcripts! { errors imports language python tensors }
+transcripts! { errors imports language python tables tensors }

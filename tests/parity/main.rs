@@ -21,6 +21,7 @@ mod gguf;
 mod gpt2;
 mod interventions;
 mod lens;
+mod many;
 mod placement;
 mod quantized;
 mod recovery;

@@ -36,6 +36,12 @@ np.save(OUT / "empty.npy", np.zeros((0, 3)))
 values["empty.npy"] = []
 np.save(OUT / "names.npy", np.array(["a", "b"]))
 
+# Names that need an escape somewhere; the second is deflated.
+for save, name in ((np.savez, "stored.npz"), (np.savez_compressed, "packed.npz")):
+    arrays = {"cube": CUBE, "whole/1": WHOLE, "<b>&": np.array([2.5, np.pi]), "zeros": np.zeros(500)}
+    save(OUT / name, **arrays)
+    values[name] = {key: array.tolist() for key, array in arrays.items()}
+
 cube = torch.tensor(CUBE)
 tensors = {"f64": cube, "f32": cube.float(), "f16": cube.half(), "bf16": cube.bfloat16()}
 tensors |= {str(kind)[6:]: torch.tensor(WHOLE).to(kind) for kind in (torch.int64, torch.int32, torch.uint8)}

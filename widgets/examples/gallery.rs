@@ -27,6 +27,8 @@ mod no_numbers;
 mod saliency;
 #[path = "gallery/small.rs"]
 mod small;
+#[path = "gallery/tables.rs"]
+mod tables;
 #[path = "gallery/texts.rs"]
 mod texts;
 
@@ -97,6 +99,7 @@ fn views() -> impl Iterator<Item = (&'static str, Box<dyn Explorable>)> {
         attention::views(),
         interventions::views(),
         no_numbers::views(),
+        tables::views(),
     ]
     .into_iter()
     .flatten()

@@ -9,6 +9,7 @@
 //! - [`faithfulness`], [`comparison`]: whether an attribution says what the model uses, and whether several agree
 //! - [`side_by_side`], [`patch_map`], [`steering`]: what interventions do
 //! - [`score`]: how surprising a text's tokens are to a model
+//! - [`table`]: rows of cells under the names of columns
 //! - [`tokens`], [`progress`], [`model_card`], [`tensor_summary`]: small static ones
 //!
 //! [`stop`]: views that take long can be interrupted.

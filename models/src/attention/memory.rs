@@ -19,6 +19,20 @@ impl CrossMemory {
         self.key.size()[2]
     }
 
+    /// Goes on with these of the texts. One that several sequences look at stays.
+    pub fn select(&mut self, texts: &[i64]) {
+        if self.key.size()[0] == 1 {
+            return;
+        }
+        let index = host::index(texts, self.key.device());
+        self.key = self.key.index_select(0, &index);
+        self.value = self.value.index_select(0, &index);
+        self.padding = self
+            .padding
+            .as_ref()
+            .map(|padding| padding.index_select(0, &index));
+    }
+
     /// Of one text as many copies as there are positions in `from..to`, each with the value of one of them zero.
     pub fn without_values(&self, from: i64, to: i64) -> Self {
         let copies = |x: &Tensor| x.repeat([to - from, 1, 1, 1]);
@@ -47,8 +61,13 @@ pub struct Cache {
 impl Cache {
     /// For one sequence of up to `capacity` positions; `places` are those of the layers.
     pub fn new(config: &Config, capacity: usize, places: &[(Kind, Device)]) -> Self {
+        Self::of_several(1, config, capacity, places)
+    }
+
+    /// For `n` sequences.
+    pub fn of_several(n: usize, config: &Config, capacity: usize, places: &[(Kind, Device)]) -> Self {
         let size = [
-            1,
+            n as i64,
             config.n_kv_heads as i64,
             capacity as i64,
             config.head_dim as i64,

@@ -1,6 +1,7 @@
 //! Text from a model, token by token.
 //!
 //! - [`generate`]: from a prompt to a [`Generation`]; greedy and sampled texts are made here
+//! - [`generate_each`]: of several prompts, those equally long side by side
 //! - [`beam`]: several texts at once
 //! - [`processors`]: what is done to scores; [`sampling`]: how a token is chosen by them
 //! - [`step`]: the step that makes a token, recorded as a CUDA graph
@@ -25,6 +26,7 @@ pub mod config;
 mod options;
 pub mod processors;
 pub mod sampling;
+mod side_by_side;
 pub mod step;
 mod text;
 pub mod writer;
@@ -35,6 +37,7 @@ pub use config::{EarlyStopping, GenerationConfig};
 pub use options::GenerateOptions;
 use processors::Processors;
 use sampling::Sampler;
+pub use side_by_side::generate_each;
 use writer::Writer;
 
 /// A text: what was given and what was made.
@@ -131,99 +134,122 @@ pub fn generate_with<'a>(
     model: &Model,
     prompt: impl Into<Prompt<'a>>,
     options: &GenerateOptions,
-    mut sampler: Sampler,
+    sampler: Sampler,
     on_draft: &mut OnDraft,
 ) -> Result<Generation> {
-    let start_id = start_id(model)?;
-    let input = match (&options.src_lang, prompt.into()) {
-        (Some(language), Prompt::Text(text)) => model.tokenizer.encode_in(language, text)?,
-        (Some(language), _) => {
-            let reason = "only a text is put in a language: what is given has its tokens already";
-            return Err(refuse("src_lang", format!("{language:?}"), reason));
-        }
-        (None, prompt) => model.ids(prompt)?,
-    };
-    model.check_ids(&input)?;
-    let context = start_id.map_or_else(|| input.clone(), |id| vec![id]);
-    let max_length = max_length(model, context.len(), options)?;
-    let beams = BeamOptions::new(&model.generation, options, model.config().vocab_size)?;
-    let mut processors = Processors::new(&model.generation, options, &input, context.len(), max_length)?;
-    if let Some(language) = &options.tgt_lang {
-        processors.force_first(target(model, language)?);
-    }
-    let stop = match options.stop.is_empty() {
-        true => &model.generation.stop,
-        false => &options.stop,
-    };
-    check_stop(stop)?;
-    check_room(model, max_length, beams.n_beams)?;
-    let job = Job {
-        model,
-        input: &input,
-        context,
-        max_length,
-        processors,
-        stop,
-    };
-    let mut without_graph = None;
-    let (ids, finish) = guard(|| {
-        if job.show(&job.context, on_draft) == ControlFlow::Break(()) {
-            return Ok((job.context.clone(), Finish::Interrupted));
-        }
-        if job.context.len() >= max_length {
-            return Ok((job.context.clone(), Finish::Length));
-        }
-        let mut writer;
-        (writer, without_graph) = self::writer(&job, options, &beams)?;
-        let written = match beams.n_beams {
-            1 => one_by_one(&job, &mut sampler, &mut writer, on_draft),
-            _ => beam::search(&job, beams, &mut sampler, &mut writer, on_draft),
-        }?;
-        writer.end();
-        Ok(written)
-    })?;
-    model.ensure_unchanged()?;
-    let generated = &ids[job.context.len()..];
-    Ok(Generation {
-        tokens: model.tokenizer.tokens(&[&input, generated].concat()),
-        n_input: input.len(),
-        start_id,
-        finish,
-        seed: sampler.seed(),
-        without_graph,
-    })
+    let job = Job::new(model, prompt.into(), options)?;
+    check_room(model, job.max_length, job.beams.n_beams)?;
+    job.write(options, sampler, on_draft)
 }
 
 /// By recorded steps where that is asked for and can be, and why it cannot.
-fn writer<'a>(
-    job: &Job<'a>,
-    options: &GenerateOptions,
-    beams: &BeamOptions,
-) -> Result<(Writer<'a>, Option<String>)> {
+fn writer<'a>(job: &Job<'a>, options: &GenerateOptions) -> Result<(Writer<'a>, Option<String>)> {
     if options.cuda_graph {
-        let obstacle = step::obstacle(job.model, job.max_length, beams.n_beams);
+        let obstacle = step::obstacle(job.model, job.max_length, job.beams.n_beams);
         if let (None, Body::Decoder(decoder)) = (&obstacle, job.model.body()) {
             let writer = Writer::by_steps(decoder, job.max_length)?;
             let without = writer.without_graph().map(str::to_owned);
             return Ok((writer, without));
         }
-        return Ok((Writer::new(job.model, job.input, job.max_length)?, obstacle));
+        return Ok((Writer::new(job.model, &job.input, job.max_length)?, obstacle));
     }
-    Ok((Writer::new(job.model, job.input, job.max_length)?, None))
+    Ok((Writer::new(job.model, &job.input, job.max_length)?, None))
 }
 
 /// What is written and when it ends.
 struct Job<'a> {
     model: &'a Model,
-    input: &'a [u32],
+    input: Vec<u32>,
     /// What the decoder has before it makes anything.
     context: Vec<u32>,
+    start_id: Option<u32>,
     max_length: usize,
+    beams: BeamOptions,
     processors: Processors,
     stop: &'a [String],
 }
 
-impl Job<'_> {
+impl<'a> Job<'a> {
+    fn new(model: &'a Model, prompt: Prompt, options: &'a GenerateOptions) -> Result<Self> {
+        let start_id = start_id(model)?;
+        let input = match (&options.src_lang, prompt) {
+            (Some(language), Prompt::Text(text)) => model.tokenizer.encode_in(language, text)?,
+            (Some(language), _) => {
+                let reason = "only a text is put in a language: what is given has its tokens already";
+                return Err(refuse("src_lang", format!("{language:?}"), reason));
+            }
+            (None, prompt) => model.ids(prompt)?,
+        };
+        model.check_ids(&input)?;
+        let context = start_id.map_or_else(|| input.clone(), |id| vec![id]);
+        let max_length = max_length(model, context.len(), options)?;
+        let beams = BeamOptions::new(&model.generation, options, model.config().vocab_size)?;
+        let mut processors = Processors::new(&model.generation, options, &input, context.len(), max_length)?;
+        if let Some(language) = &options.tgt_lang {
+            processors.force_first(target(model, language)?);
+        }
+        let stop = match options.stop.is_empty() {
+            true => &model.generation.stop,
+            false => &options.stop,
+        };
+        check_stop(stop)?;
+        Ok(Self {
+            model,
+            input,
+            context,
+            start_id,
+            max_length,
+            beams,
+            processors,
+            stop,
+        })
+    }
+
+    /// By itself.
+    fn write(
+        &self,
+        options: &GenerateOptions,
+        mut sampler: Sampler,
+        on_draft: &mut OnDraft,
+    ) -> Result<Generation> {
+        let mut without_graph = None;
+        let (ids, finish) = guard(|| {
+            if self.show(&self.context, on_draft) == ControlFlow::Break(()) {
+                return Ok((self.context.clone(), Finish::Interrupted));
+            }
+            if self.context.len() >= self.max_length {
+                return Ok((self.context.clone(), Finish::Length));
+            }
+            let mut writer;
+            (writer, without_graph) = self::writer(self, options)?;
+            let written = match self.beams.n_beams {
+                1 => one_by_one(self, &mut sampler, &mut writer, on_draft),
+                _ => beam::search(self, self.beams, &mut sampler, &mut writer, on_draft),
+            }?;
+            writer.end();
+            Ok(written)
+        })?;
+        self.model.ensure_unchanged()?;
+        let generation = self.generation(&ids, finish, &sampler);
+        Ok(Generation {
+            without_graph,
+            ..generation
+        })
+    }
+
+    /// What was made of it; `ids` are the context and what follows.
+    fn generation(&self, ids: &[u32], finish: Finish, sampler: &Sampler) -> Generation {
+        let made = &ids[self.context.len()..];
+        Generation {
+            tokens: self.model.tokenizer.tokens(&[&self.input, made].concat()),
+            n_input: self.input.len(),
+            start_id: self.start_id,
+            finish,
+            seed: sampler.seed(),
+            without_graph: None,
+        }
+    }
+
     fn end_ids(&self) -> &[u32] {
         &self.model.generation.end_ids
     }
@@ -231,7 +257,7 @@ impl Job<'_> {
     fn show(&self, ids: &[u32], on_draft: &mut OnDraft) -> ControlFlow<()> {
         on_draft(&Draft {
             tokenizer: &self.model.tokenizer,
-            input: self.input,
+            input: &self.input,
             generated: &ids[self.context.len()..],
         })
     }

@@ -75,15 +75,19 @@ impl Sampler {
     /// `scores`: `[vocabulary]`; `largest`, `[1]`, is that of the logits that they were made of. `None` where it is no
     /// number: then there is nothing to choose by.
     pub fn choose(&mut self, scores: &Tensor, largest: &Tensor) -> Option<Choice> {
-        let scores = scores.unsqueeze(0);
-        let place = match self.random.as_mut().map(|random| random()) {
-            None => scores.argmax(-1, false),
-            Some(u) => self.kept(&scores, 1).drawn(u),
-        };
+        let place = self.place(&scores.unsqueeze(0));
         // One number crosses for both.
         let known = place.where_self(&largest.isfinite(), &place.full_like(-1));
         let id = u32::try_from(host::number(&known) as i64).ok()?;
         Some(Choice { id, place })
+    }
+
+    /// Of scores `[1, vocabulary]` the token that is chosen, `[1]`, where they are.
+    pub fn place(&mut self, scores: &Tensor) -> Tensor {
+        match self.random.as_mut().map(|random| random()) {
+            None => scores.argmax(-1, false),
+            Some(u) => self.kept(scores, 1).drawn(u),
+        }
     }
 
     /// Scores of several texts for drawing among all that may follow any of them, `[text, vocabulary]`: by the

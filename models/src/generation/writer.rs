@@ -27,15 +27,23 @@ struct Guide {
 impl<'a> Writer<'a> {
     /// With room for sequences of `max_length`. An encoder reads `input` here, once.
     pub fn new(model: &'a Model, input: &[u32], max_length: usize) -> Result<Self> {
+        Self::of_several(model, &[input], max_length)
+    }
+
+    /// For several sequences side by side, whose inputs are equally long.
+    pub fn of_several(model: &'a Model, inputs: &[&[u32]], max_length: usize) -> Result<Self> {
         let (decoder, memories): (&Decoder, _) = match model.body() {
             Body::Decoder(decoder) => (decoder, None),
             Body::EncoderDecoder(both) => {
-                let read = both.read(&both.encoder.embed(input), None, &mut NoTap)?;
+                let embeddings = both.encoder.embed(&inputs.concat()).squeeze_dim(0);
+                let embeddings = embeddings.unflatten(0, [inputs.len() as i64, -1]); // [text, position, size]
+                let read = both.read(&embeddings, None, &mut NoTap)?;
                 (&both.decoder, Some(read))
             }
             Body::Encoder(_) => return Err(model.not_causal("generating text")),
         };
-        let cache = || Cache::new(model.config(), max_length, &decoder.stack.places());
+        let places = decoder.stack.places();
+        let cache = || Cache::of_several(inputs.len(), model.config(), max_length, &places);
         let scale = model.generation.guidance_scale;
         Ok(Self {
             decoder,
@@ -75,15 +83,21 @@ impl<'a> Writer<'a> {
 
     /// Logits of what follows the first tokens of one sequence: `[1, vocabulary]`.
     pub fn begin(&mut self, ids: &[u32]) -> Result<Tensor> {
-        let logits = self.next(&self.decoder.embed(ids))?;
+        self.begin_all(&[ids.to_vec()])
+    }
+
+    /// The same of each of some sequences, which are equally long: `[sequence, vocabulary]`.
+    pub fn begin_all(&mut self, sequences: &[Vec<u32>]) -> Result<Tensor> {
+        let embeddings = self.decoder.embed(&sequences.concat()).squeeze_dim(0);
+        let embeddings = embeddings.unflatten(0, [sequences.len() as i64, -1]); // [sequence, position, size]
+        let logits = self.next(&embeddings)?;
         if let Some(step) = &self.step {
             step.go_to(self.cache.length);
         }
         if self.guide.is_none() {
             return Ok(logits);
         }
-        let last = &ids[ids.len().saturating_sub(1)..];
-        self.guided(logits, &self.decoder.embed(last))
+        self.guided(logits, &embeddings.narrow(1, -1, 1))
     }
 
     /// Logits of what follows each of the sequences, of which all but the last token were read: `[sequence, vocabulary]`.
@@ -125,6 +139,9 @@ impl<'a> Writer<'a> {
     /// Goes on with these of the sequences, each as often as it is named.
     pub fn select(&mut self, sequences: &[i64]) {
         self.cache.select(sequences);
+        for memory in self.memories.iter_mut().flatten() {
+            memory.select(sequences);
+        }
         if let Some(guide) = &mut self.guide {
             guide.cache.select(sequences);
         }

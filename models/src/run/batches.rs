@@ -11,7 +11,7 @@ const MOST_PADDING: f64 = 0.25;
 const FEW_POSITIONS: usize = 256;
 
 /// Batches of inputs about equally long, as many in each as are worth it.
-pub(super) fn of(config: &Config, inputs: &[Input]) -> Vec<Vec<usize>> {
+pub fn of(config: &Config, inputs: &[Input]) -> Vec<Vec<usize>> {
     let depends_on_length = |config: &Config| match &config.positions {
         Positions::Rotary { ropes, .. } => ropes
             .iter()

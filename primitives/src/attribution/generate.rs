@@ -1,18 +1,20 @@
 //! `lm.generate`, with the attributions that are computed right away: their options name methods, so it stands here and
 //! not with the making of texts.
 
+use ecco_explain::Method;
 use ecco_models::Prompt;
 use ecco_scripting::options::{Choice, OptionSet};
 use ecco_scripting::{Registry, ScriptError, members};
-use rhai::{Array, Map};
+use rhai::{Array, Dynamic, Map};
 
 use super::saliency::Saliency;
 use super::saliency_options::SaliencyOptions;
 use crate::models::model::Model;
-use crate::text::chat::Chat;
+use crate::text::chat::{Chat, TextOrChat};
 use crate::text::generate::{self, GenerationOptions};
 use crate::text::generation::Generation;
-use crate::text::vocabulary::text_of_ids;
+use crate::text::outputs::Outputs;
+use crate::text::vocabulary::{is_ids, text_of_ids};
 
 pub(crate) fn register(registry: &mut Registry) {
     members! { registry, [Model];
@@ -36,10 +38,31 @@ pub(crate) fn register(registry: &mut Registry) {
             attributed(lm, chat.prompt(), options, lm.verbose)
         }
 
-        volatile fn generate(lm: &Model, ids: Array; options: GenerationOptions) -> Generation {
-            attributed(lm, text_of_ids(lm, &ids)?.prompt(), options, lm.verbose)
+        /// Of several texts, or of conversations, or of texts given by their tokens' numbers: a list of outputs, each the one
+        /// of the text alone, whose `table` has a row for each. Texts with equally many tokens are written side by side. What
+        /// is done when it is interrupted is in `lm.last_outputs`. An array of nothing but numbers is one text, and one output.
+        ///
+        /// Example:
+        /// ```rhai
+        /// let outputs = lm.generate(prompts.column("text"), #{generate: 10});
+        /// outputs.table.save("written.csv")
+        /// ```
+        volatile fn generate(lm: &Model, texts: Array; options: GenerationOptions) -> Dynamic {
+            match is_ids(&texts) {
+                true => attributed(lm, text_of_ids(lm, &texts)?.prompt(), options, lm.verbose).map(Dynamic::from),
+                false => several(lm, &TextOrChat::all(lm, &texts)?, options).map(Dynamic::from),
+            }
         }
     }
+}
+
+fn several(lm: &Model, texts: &[TextOrChat], options: GenerationOptions) -> Result<Outputs, ScriptError> {
+    let methods = options.attribution.clone().unwrap_or_default().0;
+    let outputs = generate::generate_each(lm, texts, options)?;
+    for output in outputs.all() {
+        attribute(output, &methods)?;
+    }
+    Ok(outputs)
 }
 
 /// The output of a generation with such options, whose tokens are shown as they are made where `is_shown`.
@@ -62,12 +85,17 @@ pub(crate) fn attributed(
 ) -> Result<Generation, ScriptError> {
     let methods = options.attribution.clone().unwrap_or_default().0;
     let output = generate::generate(lm, prompt, options, is_shown)?;
-    for Choice(method) in methods {
+    attribute(&output, &methods)?;
+    Ok(output)
+}
+
+fn attribute(output: &Generation, methods: &[Choice<Method>]) -> Result<(), ScriptError> {
+    for method in methods {
         let options = SaliencyOptions {
-            method: Some(Choice(method)),
+            method: Some(*method),
             ..SaliencyOptions::default()
         };
         Saliency::new(output.passage(), options)?.computed()?;
     }
-    Ok(output)
+    Ok(())
 }

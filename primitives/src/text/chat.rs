@@ -12,6 +12,7 @@ use rhai::{Array, Dynamic, INT};
 use serde_json::{Map, Value};
 
 use super::shown::token_sequence;
+use super::vocabulary::text_of_ids;
 use crate::models::model::Model;
 
 options! {
@@ -165,6 +166,18 @@ impl TextOrChat {
             Ok(text) => Ok(Self::Text(text.to_string())),
             Err(_) => show::expected(expected, value),
         }
+    }
+
+    /// Those of a list, in which a text may be given as its tokens' numbers.
+    ///
+    /// # Errors
+    /// Values that are neither.
+    pub(crate) fn all(lm: &Model, values: &Array) -> Result<Vec<Self>, ScriptError> {
+        let one = |value: &Dynamic| match value.as_array_ref() {
+            Ok(ids) => text_of_ids(lm, &ids).map(Self::from),
+            Err(_) => Self::of(value, "a list of strings"),
+        };
+        values.iter().map(one).collect()
     }
 
     pub(crate) fn prompt(&self) -> Prompt<'_> {

@@ -9,13 +9,16 @@ use ecco_interpreter::Interrupt;
 use ecco_models::{Draft, EarlyStopping, GenerateOptions, Prompt};
 use ecco_scripting::options::{Choice, OneOrMany, OptionKind, OptionValue};
 use ecco_scripting::result::Show;
-use ecco_scripting::session::State;
+use ecco_scripting::session::{State, watched};
 use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
 use ecco_widgets::Explorable;
 use rhai::Dynamic;
 
+use super::chat::TextOrChat;
 use super::generation::{Generation, Internals};
+use super::outputs::{KEPT, Outputs, Parts, progress};
 use super::reading;
+use super::run::of_text;
 use super::shown::token_sequence;
 use crate::models::model::Model;
 
@@ -146,6 +149,44 @@ pub(crate) fn generate(
     state.check_interrupt().map_err(|error| error.with_hint(kept))?;
     record(lm, &output)?;
     Ok(output)
+}
+
+/// The outputs of several prompts, those with equally many tokens made side by side. What is done when it is interrupted is
+/// kept in `lm.last_outputs`.
+pub(crate) fn generate_each(
+    lm: &Model,
+    texts: &[TextOrChat],
+    options: GenerationOptions,
+) -> Result<Outputs, ScriptError> {
+    let (loaded, state) = (lm.loaded()?, lm.state()?);
+    if texts.is_empty() {
+        return Err(ScriptError::new(ErrorKind::Value, "the list of texts is empty")
+            .with_hint("lm.generate([\"one text\", \"another\"], #{generate: 20})"));
+    }
+    let prompts: Vec<Prompt> = texts.iter().map(TextOrChat::prompt).collect();
+    let options = model_options(options)?;
+    for prompt in &prompts {
+        state.check_interrupt()?;
+        reading::about_prompt(lm, *prompt)?;
+    }
+    reading::about_generation(lm)?;
+    let (done, total) = (RefCell::new(Parts::new(prompts.len())), prompts.len() as u64);
+    let ended = watched(&state, lm.verbose, |watch| {
+        let mut on_step = || watch(&progress("texts generated", done.borrow().n(), total));
+        ecco_models::generation::generate_each(&loaded, &prompts, &options, &mut on_step, &mut |at, text| {
+            let whole = loaded.tokenizer().decode(&text.ids());
+            done.borrow_mut().put(at, Generation::new(lm, text, whole));
+        })
+    });
+    let outputs = done.into_inner().keep(lm);
+    ended.map_err(|(at, error)| match error {
+        ecco_models::Error::Interrupted => ScriptError::from(error).with_hint(KEPT),
+        error => of_text(error.into(), at),
+    })?;
+    for output in outputs.all() {
+        record(lm, output)?;
+    }
+    Ok(outputs)
 }
 
 /// Those that the model knows.

@@ -1,5 +1,7 @@
 //! A text that was generated, and what is computed from it when it is first asked for.
 
+mod scored;
+
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
@@ -8,12 +10,11 @@ use ecco_explain::score::TokenScore;
 use ecco_models::run::{self, Input, Place, Records};
 use ecco_models::{Finish, Site};
 use ecco_widgets::Explorable;
-use ecco_widgets::{Score, ScoredToken, TokenSequence};
+use ecco_widgets::TokenSequence;
 use ndarray::{ArrayD, Axis};
 
 use super::passage::{Facts, Passage};
-use super::reading;
-use super::shown::{shown, shown_one};
+use super::shown::shown;
 use crate::models::model::{Model, Recording};
 use crate::text::run::{self as runs, Run, hidden_states};
 use ecco_scripting::errors::{ErrorKind, ScriptError};
@@ -336,24 +337,6 @@ impl Generation {
         self.0.generation.finish == Finish::Given
     }
 
-    /// How probable the model finds each of the tokens that were not input; one pass, made once.
-    pub(crate) fn scores(&self) -> Result<Rc<Vec<TokenScore>>, ScriptError> {
-        if let Some(scores) = &*self.0.scores.borrow() {
-            return Ok(Rc::clone(scores));
-        }
-        let model = &self.0.model;
-        let (loaded, state) = (model.loaded()?, model.state()?);
-        let from = if self.is_pair() { 1 } else { self.n_input() };
-        let scores = watched(&state, model.verbose, |watch| {
-            ecco_explain::score::score(&loaded, &self.input(), from, watch)
-        })?;
-        let are_there = !scores.iter().any(|score| score.log_probability.is_nan());
-        reading::about_numbers(model, are_there)?;
-        let scores = Rc::new(scores);
-        *self.0.scores.borrow_mut() = Some(Rc::clone(&scores));
-        Ok(scores)
-    }
-
     pub(crate) fn model(&self) -> &Model {
         &self.0.model
     }
@@ -367,32 +350,6 @@ impl Generation {
             in_progress: false,
             finish: Some(self.finish().to_owned()),
         }
-    }
-
-    fn score_view(&self) -> Result<Score, ScriptError> {
-        let (scores, loaded) = (self.scores()?, self.0.model.loaded()?);
-        let scored = scores.iter().enumerate().map(|(index, score)| {
-            let before = (self.n_input() + index)
-                .checked_sub(1)
-                .and_then(|before| self.tokens().get(before));
-            let best = loaded
-                .tokenizer()
-                .token_after(before.map(|token| token.id), score.best.0);
-            Some(ScoredToken {
-                log_probability: score.log_probability as f32,
-                rank: score.rank as u32,
-                best: Some((shown_one(&best), score.best.1 as f32)),
-            })
-        });
-        let context = std::iter::repeat_n(None, self.n_input());
-        Ok(Score {
-            model: Some(self.0.model.card().name.clone()),
-            n_input: self.n_input(),
-            is_pair: self.is_pair(),
-            scored: context.chain(scored).collect(),
-            vocab_size: loaded.config().vocab_size,
-            tokens: shown(self.tokens()),
-        })
     }
 }
 

@@ -1,10 +1,11 @@
-//! Texts that a model reads and writes: generating, running, scoring, conversations.
+//! Texts that a model reads and writes, one or many: generating, running, scoring, conversations.
 
 pub(crate) mod capture;
 pub(crate) mod chat;
 pub(crate) mod generate;
 pub(crate) mod generation;
 mod output;
+pub(crate) mod outputs;
 pub(crate) mod passage;
 pub(crate) mod reading;
 pub(crate) mod run;
@@ -18,17 +19,20 @@ use ecco_scripting::Registry;
 
 use chat::Chat;
 use generation::Generation;
+use outputs::Outputs;
 use run::Run;
 
 /// Makes the topic known to scripts.
 pub(crate) fn register(registry: &mut Registry) {
     registry.value::<Chat>("Chat", "chat");
     registry.numbers::<Generation>("Generation", "output");
+    registry.value::<Outputs>("Outputs", "outputs");
     registry.result::<Run>("Run", "run");
     chat::register(registry);
     generate::register(registry);
     run_members::register(registry);
     output::register(registry);
+    outputs::register(registry);
     score::register(registry);
     vocabulary::register(registry);
 }

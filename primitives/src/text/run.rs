@@ -169,7 +169,7 @@ fn batch(model: &Model, loaded: &ecco_models::Model, run: run::Run, texts: &[Str
 }
 
 /// An error that says which text of a list it is about.
-fn of_text(error: ScriptError, index: usize) -> ScriptError {
+pub(crate) fn of_text(error: ScriptError, index: usize) -> ScriptError {
     let which = format!("this is text {index} of the list, counted from 0");
     let hint = match &error.hint {
         Some(hint) => format!("{which}; {hint}"),

@@ -63,12 +63,7 @@ fn several(lm: &Model, texts: &Array, options: RunOptions) -> Result<Dynamic, Sc
     if is_ids(texts) {
         return Ok(Dynamic::from(one(lm, text_of_ids(lm, texts)?.into(), options)?));
     }
-    let text = |text: &Dynamic| match text.as_array_ref() {
-        Ok(ids) => text_of_ids(lm, &ids).map(TextOrChat::from),
-        Err(_) => TextOrChat::of(text, "a list of strings"),
-    };
-    let texts: Vec<TextOrChat> = texts.iter().map(text).collect::<Result<_, _>>()?;
-    let runs = run::run(lm, &texts, options)?;
+    let runs = run::run(lm, &TextOrChat::all(lm, texts)?, options)?;
     Ok(Dynamic::from_array(runs.into_iter().map(Dynamic::from).collect()))
 }
 

@@ -1,12 +1,17 @@
 //! `lm.score`: how probable a model finds a text that you give, and everything else that can be asked of an output.
 
+use ecco_models::run::Input;
 use ecco_models::{Error, Prompt};
-use ecco_scripting::{Registry, ScriptError, members};
+use ecco_scripting::result::show;
+use ecco_scripting::session::watched;
+use ecco_scripting::{ErrorKind, Registry, ScriptError, members};
 use rhai::{Array, Dynamic, FLOAT, INT};
 
-use super::chat::Chat;
+use super::chat::{Chat, TextOrChat};
 use super::generation::Generation;
+use super::outputs::{KEPT, Outputs, Parts};
 use super::reading;
+use super::run::of_text;
 use crate::models::model::Model;
 
 pub(crate) fn register(registry: &mut Registry) {
@@ -35,6 +40,25 @@ pub(crate) fn register(registry: &mut Registry) {
 
         fn score(lm: &Model, chat: Chat, continuation: &str) -> Generation {
             given(lm, Some(chat.prompt()), continuation)
+        }
+
+        /// Of several texts, those about equally long side by side; the numbers are those of each alone. The result is a list
+        /// whose `table` has a row for each.
+        ///
+        /// Example:
+        /// ```rhai
+        /// lm.score(["The keys are here.", "The keys is here."]).table.sort("perplexity")
+        /// ```
+        volatile fn score(lm: &Model, texts: Array) -> Outputs { score_each(lm, None, &texts) }
+
+        /// Of several prompts, each with a continuation of its own.
+        ///
+        /// Example:
+        /// ```rhai
+        /// lm.score(pairs.column("prompt"), pairs.column("continuation"))
+        /// ```
+        volatile fn score(lm: &Model, prompts: Array, continuations: Array) -> Outputs {
+            score_each(lm, Some(&prompts), &continuations)
         }
     }
     members! { registry, [Generation];
@@ -73,6 +97,57 @@ pub(crate) fn rank(rank: usize) -> Dynamic {
         0 => Dynamic::UNIT,
         rank => Dynamic::from_int(rank as INT),
     }
+}
+
+/// Texts, and the prompts before them where there are some. What is done when it is interrupted is kept in
+/// `lm.last_outputs`.
+fn score_each(lm: &Model, prompts: Option<&Array>, texts: &Array) -> Result<Outputs, ScriptError> {
+    let (loaded, state) = (lm.loaded()?, lm.state()?);
+    let prompts = prompts.map(|prompts| TextOrChat::all(lm, prompts)).transpose()?;
+    if texts.is_empty() {
+        return Err(ScriptError::new(ErrorKind::Value, "the list of texts is empty")
+            .with_hint("lm.score([\"one text\", \"another\"])"));
+    }
+    if let Some(prompts) = prompts.as_ref().filter(|prompts| prompts.len() != texts.len()) {
+        let message = format!(
+            "there are {} prompts and {} continuations",
+            prompts.len(),
+            texts.len()
+        );
+        return Err(ScriptError::new(ErrorKind::Value, message).with_hint("give one for each prompt"));
+    }
+    let mut all = Vec::new();
+    for (at, text) in texts.iter().enumerate() {
+        state.check_interrupt()?;
+        let Ok(text) = text.as_immutable_string_ref() else {
+            return show::expected("a list of strings", text);
+        };
+        let prompt = prompts.as_ref().map(|prompts| prompts[at].prompt());
+        all.push(given(lm, prompt, &text).map_err(|error| of_text(error, at))?);
+    }
+    let from = |output: &Generation| if output.is_pair() { 1 } else { output.n_input() };
+    let inputs: Vec<(Input, usize)> = all.iter().map(|output| (output.input(), from(output))).collect();
+    let mut parts = Parts::new(all.len());
+    let ended = watched(&state, lm.verbose, |watch| {
+        ecco_explain::score::score_each(&loaded, &inputs, watch, &mut |at, scores| {
+            all[at].has_scores(scores);
+            parts.put(at, all[at].clone());
+        })
+    });
+    let outputs = parts.keep(lm);
+    state.check_interrupt().map_err(|error| error.with_hint(KEPT))?;
+    ended?;
+    let no_number = |output: &Generation| -> Result<bool, ScriptError> {
+        let scores = output.scores()?;
+        Ok(scores.iter().any(|score| score.log_probability.is_nan()))
+    };
+    let without = outputs
+        .all()
+        .iter()
+        .map(no_number)
+        .collect::<Result<Vec<_>, _>>()?;
+    reading::about_numbers(lm, !without.contains(&true))?;
+    Ok(outputs)
 }
 
 /// A text as if the model had written it: all but its first token, or what follows the prompt.

@@ -10,6 +10,7 @@ use crate::common::Notebook;
 /// and `text` are there before.
 pub(crate) const VALUES: &[(&str, &str, &str)] = &[
     ("Generation", "output", "lm.score(text)"),
+    ("Outputs", "outputs", "lm.score([\"ab cd\", text])"),
     ("Run", "run", "lm.run(text)"),
     ("Chat", "chat", "output.as_prompt"),
     ("Saliency", "saliency", "output.saliency(#{position: 3})"),
@@ -68,6 +69,11 @@ pub(crate) const VALUES: &[(&str, &str, &str)] = &[
     ),
     ("ModelList", "models", "ecco::models()"),
     ("Tensor", "tensor", "run.at(\"mlp_inner\", 0)"),
+    (
+        "Table",
+        "table",
+        "ecco::table([#{text: \"ab\", n: 1}, #{text: \"cd\", n: 2.5}])",
+    ),
     ("Rich", "view", "html(\"<p>x</p>\")"),
     ("Error", "error", "error_of(|| nothing())"),
 ];

@@ -8,7 +8,7 @@ use crate::result::folder::{Folder, Refusal, check_length};
 use crate::tensor::work::Work;
 
 /// Bytes of a file that is read whole.
-const LARGEST: u64 = 4 << 30;
+pub(super) const LARGEST: u64 = 4 << 30;
 /// Bytes that are read between two looks at the interrupt.
 const PIECE: u64 = 8 << 20;
 

@@ -1,10 +1,12 @@
 //! Files of the notebook's folder as values: `ecco::read`.
 //!
 //! - `file`: a file's bytes, of a bounded size; `text`: what they are as text
-//! - `arrays`: numpy's and safetensors' numbers as tensors
+//! - `arrays`: numpy's and safetensors' numbers as tensors, `npz` several of them; `delimited`: csv and tsv as tables
 
 mod arrays;
+mod delimited;
 mod file;
+mod npz;
 mod text;
 
 use rhai::{Array, Dynamic};
@@ -20,6 +22,12 @@ options! {
     pub(crate) struct ReadOptions {
         /// of a text: its lines, as an array
         lines: bool = false,
+        /// of csv and tsv: whether the first row has the names of the columns
+        header: bool = true,
+        /// of csv and tsv: what stands between cells
+        delimiter: Option<String> = "a comma, of tsv a tab",
+        /// of csv and tsv: cells as they stand, of which no numbers are made
+        text: bool = false,
     }
 }
 
@@ -27,11 +35,17 @@ options! {
 type Reader = fn(&[u8], &ReadOptions, &Work) -> Result<Dynamic, ScriptError>;
 
 /// By the end of the file's name; how many times its bytes a value may take, at most.
-const READERS: [(&str, Reader, usize); 6] = [
+const READERS: [(&str, Reader, usize); 9] = [
     ("txt", plain, 3),
     ("md", plain, 3),
     ("json", one_json, 2),
     ("jsonl", several_json, 2),
+    ("csv", |bytes, options, work| table(bytes, b',', options, work), 3),
+    (
+        "tsv",
+        |bytes, options, work| table(bytes, b'\t', options, work),
+        3,
+    ),
     (
         "npy",
         |bytes, _, work| arrays::npy(bytes, work).map(crate::tensor::Tensor::into_value),
@@ -42,22 +56,29 @@ const READERS: [(&str, Reader, usize); 6] = [
         |bytes, _, work| arrays::safetensors(bytes, work).map(Dynamic::from_map),
         2,
     ),
+    (
+        "npz",
+        |bytes, _, work| npz::tensors(bytes, work).map(Dynamic::from_map),
+        1,
+    ),
 ];
 
 pub(crate) fn register(registry: &mut Registry) {
     functions! { registry, "ecco";
         /// A file of the notebook's folder, by the end of its name: `.txt` and `.md` are texts; `.json` a value, `.jsonl` an
-        /// array of one a line; `.npy` a tensor; `.safetensors` a map of tensors by name, with the names of axes that
-        /// `save` wrote.
+        /// array of one a line; `.csv` and `.tsv` a table; `.npy` a tensor; `.npz` and `.safetensors` a map of tensors by
+        /// name, the latter with the names of axes that `save` wrote.
         ///
         /// The path is one in the notebook's folder or below: a script that someone else wrote must not read any other
         /// place, so an absolute path, `..` and links that lead out are refused. Texts are UTF-8, or what a byte order
         /// mark says: UTF-16 or UTF-32. Numbers of up to 32 bits become 32-bit floats where these hold them, others
-        /// 64-bit floats.
+        /// 64-bit floats. A column of a table has numbers, or `true` and `false`, where all its cells are such as JSON
+        /// writes them or empty, which is `()`; else it has texts, so that `007` stays what it is.
         ///
         /// Example:
         /// ```rhai
         /// let prompts = ecco::read("prompts.txt", #{lines: true});
+        /// ecco::read("reviews.csv", #{delimiter: ";"}).filter(|row| row.stars == 5)
         /// ```
         fn read(state, path: &str; options: ReadOptions) -> Dynamic { read(path, &options, &Work::new(state)) }
     }
@@ -82,6 +103,11 @@ fn read(path: &str, options: &ReadOptions, work: &Work) -> Result<Dynamic, Scrip
         },
         _ => error,
     })
+}
+
+fn table(bytes: &[u8], between: u8, options: &ReadOptions, work: &Work) -> Result<Dynamic, ScriptError> {
+    let text = text::decoded(bytes)?;
+    delimited::table(&text, between, options, work).map(Dynamic::from)
 }
 
 /// A text, or its lines.

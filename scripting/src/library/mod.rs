@@ -9,7 +9,7 @@ pub(crate) mod json;
 pub(crate) mod limits;
 mod nesting;
 mod ranges;
-mod sorting;
+pub(crate) mod sorting;
 mod strings;
 mod text;
 
@@ -19,19 +19,23 @@ use crate::data;
 use crate::errors::ScriptError;
 use crate::registry::Registry;
 use crate::result::rich::Rich;
+use crate::table::{self, Table};
 use crate::tensor::{self, Tensor};
 
 /// Makes all of it known.
 pub(crate) fn register(registry: &mut Registry) {
     registry.value::<Tensor>("Tensor", "tensor");
+    registry.value::<Table>("Table", "table");
     registry.value::<Rich>("Rich", "view");
     registry.engine.register_type_with_name::<ScriptError>("Error");
     registry.engine.register_iterator::<Tensor>();
+    registry.engine.register_iterator::<Table>();
     registry.module(exported_module!(display::functions));
     registry.module(exported_module!(text::functions));
     registry.module(exported_module!(tensor::functions::functions));
     registry.module(exported_module!(tensor::calculation::functions));
     tensor::making::register(registry);
+    table::register(registry);
     data::register(registry);
     registry.module(exported_module!(errors::functions));
     registry.module(exported_module!(limits::functions));

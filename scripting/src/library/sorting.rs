@@ -144,24 +144,43 @@ fn by_closure(context: &NativeCallContext, array: &mut Array, comparer: &FnPtr) 
 /// What unwinds out of a sort that is to stop; the reason lies beside it.
 struct Stopped;
 
-/// Sorts until `compare` fails or the cell is interrupted; then the order of the items is any.
+/// Sorts as [`sorted`] does, for a call.
 fn interruptibly(
     context: &NativeCallContext,
     array: &mut Array,
-    mut compare: impl FnMut(&Dynamic, &Dynamic) -> RhaiResult<Ordering>,
+    compare: impl FnMut(&Dynamic, &Dynamic) -> RhaiResult<Ordering>,
 ) -> RhaiResult<()> {
     let state = state_of(context);
+    let check = || state.check_interrupt().map_err(|error| error.raise(context));
+    match sorted(array, check, compare)? {
+        true => Ok(()),
+        false => {
+            let error = ScriptError::new(ErrorKind::Value, "the comparison contradicts itself");
+            Err(error
+                .with_hint("of a and b, only one can come first")
+                .raise(context))
+        }
+    }
+}
+
+/// Sorts until `compare`, or `check`, which is asked now and then, fails; then the order of the items is any. False where
+/// the comparison contradicts itself.
+pub(crate) fn sorted<T, E>(
+    items: &mut [T],
+    check: impl Fn() -> Result<(), E>,
+    mut compare: impl FnMut(&T, &T) -> Result<Ordering, E>,
+) -> Result<bool, E> {
     let reason = RefCell::new(None);
     let mut count = 0_usize;
-    let mut checked = |a: &Dynamic, b: &Dynamic| {
+    let mut checked = |a: &T, b: &T| {
         count += 1;
         if count.is_multiple_of(STRIDE) {
-            state.check_interrupt().map_err(|error| error.raise(context))?;
+            check()?;
         }
         compare(a, b)
     };
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        array.sort_by(|a, b| {
+        items.sort_by(|a, b| {
             checked(a, b).unwrap_or_else(|error| {
                 *reason.borrow_mut() = Some(error);
                 // The standard library's sort has no other way out, and keeps all items.
@@ -170,13 +189,8 @@ fn interruptibly(
         });
     }));
     match (outcome, reason.into_inner()) {
-        (Ok(()), _) => Ok(()),
+        (Ok(()), _) => Ok(true),
         (Err(_), Some(error)) => Err(error),
-        (Err(_), None) => {
-            let error = ScriptError::new(ErrorKind::Value, "the comparison contradicts itself");
-            Err(error
-                .with_hint("of a and b, only one can come first")
-                .raise(context))
-        }
+        (Err(_), None) => Ok(false),
     }
 }

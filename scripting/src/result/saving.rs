@@ -21,7 +21,7 @@ use crate::tensor::numbers::{Element, of_numbers};
 use crate::tensor::{Precision, Tensor};
 
 /// Writes one kind of file.
-type Writer<'a> = Box<dyn Fn(&mut dyn Write) -> io::Result<()> + 'a>;
+pub(crate) type Writer<'a> = Box<dyn Fn(&mut dyn Write) -> io::Result<()> + 'a>;
 
 /// Writes a tensor to `path` below `folder`.
 ///
@@ -99,11 +99,11 @@ pub(crate) fn save_result(
     write_file(folder, path, &*write, check)
 }
 
-fn extension(path: &str) -> Option<&str> {
+pub(crate) fn extension(path: &str) -> Option<&str> {
     Path::new(path).extension().and_then(|end| end.to_str())
 }
 
-fn unknown_ending(path: &str, known: &[&str], example: &str) -> ScriptError {
+pub(crate) fn unknown_ending(path: &str, known: &[&str], example: &str) -> ScriptError {
     let (last, others) = known.split_last().unwrap_or((&"", &[]));
     let others: Vec<String> = others.iter().map(|ending| format!(".{ending}")).collect();
     let list = format!("{} or .{last}", others.join(", "));
@@ -122,7 +122,7 @@ fn main_tensor(result: &dyn Explanation) -> Result<Tensor, ScriptError> {
     }
 }
 
-fn write_file(
+pub(crate) fn write_file(
     folder: &Path,
     path: &str,
     write: &dyn Fn(&mut dyn Write) -> io::Result<()>,
@@ -239,7 +239,7 @@ fn write_nested<T: Element + std::fmt::Display>(view: ArrayViewD<T>, out: &mut d
 }
 
 /// A text as a cell. One that a spreadsheet would take for a formula, and run, has a `'` before it, as OWASP advises.
-fn cell(text: &str) -> String {
+pub(crate) fn cell(text: &str) -> String {
     const FORMULA: [char; 10] = ['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠'];
     let inert = if text.starts_with(FORMULA) { "'" } else { "" };
     format!("\"{inert}{}\"", text.replace('"', "\"\""))
@@ -283,7 +283,7 @@ fn csv_rows<T: Element + std::fmt::Display>(
 }
 
 /// A page of its own around a widget.
-fn page(title: &str, body: &str, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn page(title: &str, body: &str, out: &mut dyn Write) -> io::Result<()> {
     let title = title.replace('&', "&amp;").replace('<', "&lt;");
     write!(
         out,

@@ -15,6 +15,8 @@ use super::packing;
 pub(crate) trait Document: Serialize + JsonSchema {
     /// What its `type` says.
     const TYPE: &'static str;
+    /// Whether every number stays as it is, however many there are, and none is packed in a page.
+    const IS_EXACT: bool = false;
 }
 
 /// Raised when a field of any document changes its meaning or goes.
@@ -35,7 +37,9 @@ pub(crate) fn packed<D: Document>(result: &D) -> Value {
     let Some((mut document, is_exact)) = fields(result) else {
         return Value::Null;
     };
-    packing::each(&mut document, &mut |row| Some(row.pack(is_exact)));
+    if !D::IS_EXACT {
+        packing::each(&mut document, &mut |row| Some(row.pack(is_exact)));
+    }
     packing::shorten(&mut document);
     document
 }
@@ -51,6 +55,9 @@ fn fields<D: Document>(result: &D) -> Option<(Value, bool)> {
     ]);
     document.extend(fields);
     let mut document = Value::Object(document);
+    if D::IS_EXACT {
+        return Some((document, true));
+    }
     let mut n = 0;
     packing::each(&mut document, &mut |row| {
         n += row.len();

@@ -26,6 +26,7 @@ pub mod score;
 pub mod side_by_side;
 pub mod similarity;
 pub mod steering;
+pub mod table;
 pub mod tensor_summary;
 pub mod tokens;
 pub mod top_k;
@@ -51,6 +52,7 @@ pub use score::{Score, ScoredToken};
 pub use side_by_side::{Prediction, Side, SideBySide};
 pub use similarity::SimilarityGrid;
 pub use steering::Steering;
+pub use table::{Table, TableCell};
 pub use tensor_summary::TensorSummary;
 pub use tokens::TokenSequence;
 pub use top_k::{TopK, TopKPosition};
@@ -87,6 +89,7 @@ schemas![
     side_by_side::Data<'_>,
     SimilarityGrid,
     Steering,
+    Table,
     TensorSummary,
     TokenSequence,
     TopK,

@@ -23,6 +23,7 @@ SAVED = {
     "score": ["score", "score-first", "hostile-score", "long-score"],
     "side_by_side": ["side-by-side"],
     "similarity": ["similarity"],
+    "table": ["table", "hostile-table", "wide-table", "long-table"],
     "top_k": ["top-k"],
     "vocabulary": ["vocabulary", "hostile-vocabulary"],
 }
@@ -55,7 +56,7 @@ def test_documents_are_what_their_schemas_say(gallery):
     """Those of every page, and each field that a schema allows is one that it knows."""
     seen = set()
     for path in sorted(gallery.glob("*.json")):
-        if not path.stat().st_size or path.stem in ("long", "long-detailed"):  # of no other form than `saliency`
+        if not path.stat().st_size or path.stem in ("long", "long-detailed", "long-table"):  # of no other form than the short ones
             continue
         document = json.loads(path.read_text())
         schema = json.loads((SCHEMAS / f"{document['type']}.json").read_text())
