@@ -1,41 +1,30 @@
-define("ecco-patch-map", "patch-map-2", (view, data, host) => {
+define("ecco-patch-map", "patch-map-3", (view, data, host) => {
   const table = view.querySelector("table");
   const rows = table ? [...table.tBodies[0].rows].map((row) => [...row.querySelectorAll("td")]) : [];
   const heads = table ? [...table.tHead.rows[0].cells].slice(1) : [], width = heads.length, height = rows.length;
   if (!width || !height) return;
   // Of a large map the page has some of the columns.
   const shown = heads.map((head) => Number((head.querySelector("small") ?? head).textContent));
-  const names = heads.map((head, i) => head.querySelector("bdi") ? cut(head.querySelector("bdi").textContent, 24) + " " + shown[i] : "head " + shown[i]);
+  const what = "neurons" in data.columns ? "neuron " : "head ";
+  const names = heads.map((head, i) => head.querySelector("bdi") ? cut(head.querySelector("bdi").textContent, 24) + " " + shown[i] : what + shown[i]);
   const value = (row, column) => unpack(data.restored[row] ?? []).values[shown[column]];
   const exact = (x) => Number.isFinite(x) ? String(Number(x.toPrecision(3))).replace("-", "−") : "no number";
+  const measured = (row, column) => {
+    const cell = data.estimate.measured.find((cell) => cell.row === row && cell.column === shown[column]);
+    return cell ? "; measured: " + exact(cell.restored) : "";
+  };
   const describe = (row, column) => {
     const restored = value(row, column), answer = data.corrupted + restored * (data.clean - data.corrupted);
     return [node("span", { className: "what" }, "layer " + data.layers[row] + ", ", node("bdi", { textContent: names[column] })),
-      "restores " + exact(restored) + ": the answer becomes " + exact(answer)];
+      data.estimate ? "would restore " + exact(restored) + measured(row, column) : "restores " + exact(restored) + ": the answer becomes " + exact(answer)];
   };
   let best = [0, 0];
   rows.forEach((cells, row) => cells.forEach((cell, column) => {
     cell.removeAttribute("title");
     if (Math.abs(value(row, column)) > Math.abs(value(...best)) || !Number.isFinite(value(...best))) best = [row, column];
   }));
-  walk(view, "Layers by " + (view.querySelector("thead div") ? "positions." : "heads."), describe, null, best).update();
+  walk(view, "Layers by " + (view.querySelector("thead div") ? "positions." : what.trim() + "s."), describe, null, best).update();
   saveMenu(view, host, data, {
-    svg: ["image/svg+xml", () => drawn()],
+    svg: ["image/svg+xml", () => drawnTable(view, table, (data.estimate ? "Attribution patching of " : "Activation patching of ") + data.site + ": " + data.answer)],
   });
-
-  // The table as it stands on the screen.
-  function drawn() {
-    const frame = table.getBoundingClientRect();
-    const title = "Activation patching of " + data.site + ": " + data.answer;
-    const { add, text, source } = drawing(view, title, Math.ceil(frame.width) + 16, Math.ceil(frame.height) + 16);
-    for (const cell of table.querySelectorAll("th,td")) {
-      const { x, y, width, height } = cell.getBoundingClientRect(), left = x - frame.x + 8, top = y - frame.y + 8;
-      const turned = cell.querySelector("div");
-      const font = { "font-size": 10, fill: getComputedStyle(cell).color };
-      if (cell.localName === "td") add("rect", { x: left, y: top, width, height, ...ground(getComputedStyle(cell)) });
-      if (turned) text(turned.textContent, { ...font, transform: "translate(" + (left + width / 2 + 3) + " " + (top + height - 16) + ") rotate(-90)" });
-      else text(cell.textContent, { ...font, x: left + width / 2, y: top + height / 2 + 4, "text-anchor": "middle" });
-    }
-    return source();
-  }
 });
