@@ -4,11 +4,13 @@
 //!   [`Model::edited`] takes
 //! - [`steering`]: directions from texts that differ in one thing
 //! - [`patching`]: which part of a pass carries what makes two texts differ
+//! - [`estimate`]: the same for all parts at once by gradients
 //! - [`divergence`]: how far a changed model's predictions are from the untouched one's
 //! - `check`: what of a model can be changed; `label`: interventions for people
 
 mod check;
 pub mod divergence;
+pub mod estimate;
 mod label;
 pub mod patching;
 pub mod steering;

@@ -4,6 +4,7 @@
 //! - [`intervention`]: models whose inside is changed, steering, activation patching
 //! - [`mod@lens`]: what each layer's state would say if it were the last
 //! - [`mod@direct`]: what each part of the model wrote to a token's logit
+//! - [`sites`]: gradients at any site, contributions of positions, heads and neurons inside
 //! - [`heads`]: what heads look at, copy and match; [`mod@vocabulary`]: what parts promote and suppress, by their weights
 //! - [`groups`]: tokens as words, lines, sentences
 //! - [`mod@faithfulness`]: whether an attribution says what the model uses; [`mod@agreement`]: whether several say the same
@@ -38,6 +39,7 @@ mod random;
 mod rows;
 pub mod score;
 pub mod similarity;
+pub mod sites;
 pub mod vocabulary;
 
 pub use agreement::{Agreement, agreement, compare};

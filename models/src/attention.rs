@@ -258,8 +258,8 @@ impl Attention {
         }
     }
 
-    /// The pattern that a tap puts in the place of its own. `None` where it only looks, or does not: then what follows
-    /// is computed as ever, since looking must not move it, not even by rounding.
+    /// The pattern that a tap puts in the place of its own, or whose gradient is taken. `None` where it only looks, or does
+    /// not: then what follows is computed as ever, since looking must not move it, not even by rounding.
     fn other_pattern(
         &self,
         (query, key, view): (&Tensor, &Tensor, &View),
@@ -272,8 +272,8 @@ impl Attention {
         }
         let own = self.pattern(query, key, view, Rule::Gradient);
         let seen = tap.visit(site, layer, own.shallow_clone());
-        let is_own = seen.data_ptr() == own.data_ptr() || host::same(&seen, &own);
-        (!is_own).then_some(seen)
+        let is_own = || seen.data_ptr() == own.data_ptr() || host::same(&seen, &own);
+        (seen.requires_grad() || !is_own()).then_some(seen)
     }
 
     /// Whether the scores are more than a product and a mask.

@@ -78,6 +78,7 @@ const CONTENTS: &[(&str, &[&str])] = &[
         "which layer, head or neuron wrote it?",
         &[
             "output.logit_attribution",
+            "output.site_attribution",
             "output.attention",
             "output.top_neurons",
             "lm.neuron",
@@ -119,11 +120,17 @@ const CONTENTS: &[(&str, &[&str])] = &[
     ),
     (
         "what if this part were different?",
-        &["lm.intervene", "lm.compare", "lm.steering_vector", "lm.patch_map"],
+        &[
+            "lm.intervene",
+            "lm.compare",
+            "lm.steering_vector",
+            "lm.patch_map",
+            "lm.attribution_patching",
+        ],
     ),
     (
         "what happened inside, as numbers?",
-        &["lm.sites", "run.at", "tensor.slice"],
+        &["lm.sites", "run.at", "run.gradient", "tensor.slice"],
     ),
     (
         "which tokens are a text, which words has the model, what are its weights?",

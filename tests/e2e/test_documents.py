@@ -60,6 +60,16 @@ RESULTS = {
         "patch_map",
         "",
     ),
+    "attribution_patching": (
+        'lm.attribution_patching("The capital of France is", "The capital of Italy is", #{target: " Paris"})',
+        "patch_map",
+        "estimate",
+    ),
+    "site_attribution": (
+        'output.site_attribution("head_outputs")',
+        "site_attribution",
+        "layers contributions sums",
+    ),
     "steering": ("v", "steering", "vector"),
 }
 # Values that are shown as a document and are no results.

@@ -7,9 +7,10 @@ use std::path::Path;
 use ecco_explain::attribution::{AttributionOptions, Method, Quantity, Target, attribute};
 use ecco_explain::direct::{LogitQuery, direct};
 use ecco_explain::intervention::divergence::divergence;
-use ecco_explain::intervention::patching::{PatchAxis, PatchOptions, patch_map};
+use ecco_explain::intervention::patching::{PatchOptions, patch_map};
 use ecco_explain::lens::{Question, lens};
 use ecco_explain::score::score;
+use ecco_explain::sites::SiteAxis;
 use ecco_interpreter::unwatched;
 use ecco_models::edit::{Change, Edit, Part};
 use ecco_models::generation::{GenerateOptions, generate};
@@ -183,8 +184,8 @@ fn what_is_read_of_a_text_crosses_at_once() {
     let mut corrupted = input.clone();
     corrupted.ids[1] = 77;
     for (site, by) in [
-        (Site::ResidualAfter, PatchAxis::Position),
-        (Site::HeadOutputs, PatchAxis::Head),
+        (Site::ResidualAfter, SiteAxis::Position),
+        (Site::HeadOutputs, SiteAxis::Head),
     ] {
         once("a map of patches", &mut || {
             let options = PatchOptions {

@@ -5,6 +5,7 @@
 
 mod every_family;
 mod explained;
+mod gradients;
 mod patching;
 mod refused;
 mod vectors;
@@ -13,9 +14,10 @@ use std::collections::HashMap;
 use std::ops::{ControlFlow, Range};
 
 use ecco_explain::intervention::divergence::divergence;
-use ecco_explain::intervention::patching::{PatchAxis, PatchMap, PatchOptions, patch_map};
+use ecco_explain::intervention::patching::{PatchMap, PatchOptions, patch_map};
 use ecco_explain::intervention::steering::{SteeringOptions, TextPosition, steering};
 use ecco_explain::intervention::{Change, Intervention, Part, Replacement, Vector, compile};
+use ecco_explain::sites::SiteAxis;
 use ecco_explain::{AttributionOptions, Error, Quantity, Target, attribute};
 use ecco_interpreter::Progress;
 use ecco_interpreter::unwatched;
@@ -183,13 +185,17 @@ fn changed_as_by_hooks() {
 
 /// A small model of every family, and what it reads.
 fn families() -> Vec<(String, Model, Input)> {
+    families_in("float32")
+}
+
+fn families_in(dtype: &str) -> Vec<(String, Model, Input)> {
     let folder = std::fs::read_dir(fixtures().join("families")).expect("the fixtures are there");
     let folders = folder
         .map(|entry| entry.expect("readable"))
         .filter(|entry| entry.path().is_dir())
         .filter_map(|entry| entry.file_name().into_string().ok());
     let case = |name: String| {
-        let model = model(&format!("families/{name}"), "float32");
+        let model = model(&format!("families/{name}"), dtype);
         let is_pair = matches!(model.body(), Body::EncoderDecoder(_));
         let input = Input::new(&model, "She said that it", is_pair.then_some("was there")).expect("a text");
         (name, model, input)

@@ -7,7 +7,7 @@
 //! - [`parts`]: what each part wrote to a logit; [`attention`]: heads
 //! - [`reading`], [`candidates`]: what a model says of a text that it has read, or might have said
 //! - [`faithfulness`], [`comparison`]: whether an attribution says what the model uses, and whether several agree
-//! - [`side_by_side`], [`patch_map`], [`steering`]: what interventions do
+//! - [`side_by_side`], [`patch_map`], [`steering`]: what interventions do; [`site_attribution`]: what stands inside contributes
 //! - [`score`]: how surprising a text's tokens are to a model
 //! - [`table`]: rows of cells under the names of columns
 //! - [`tokens`], [`progress`], [`model_card`], [`tensor_summary`]: small static ones

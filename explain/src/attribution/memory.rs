@@ -9,7 +9,7 @@ const BATCH_BYTES: u64 = 512 << 20;
 
 impl Objective<'_> {
     /// Bytes that one text takes in a pass whose graph is kept for gradients.
-    pub(super) fn bytes_per_text(&self) -> u64 {
+    pub(crate) fn bytes_per_text(&self) -> u64 {
         let config = self.model().config();
         let of = |config: &Config, n: usize, n_others: usize| {
             let seen = config.n_heads * (n + n_others);
@@ -30,7 +30,7 @@ impl Objective<'_> {
     }
 
     /// How many texts go through the model together where gradients are taken of all.
-    pub(super) fn rows_at_once(&self) -> i64 {
+    pub(crate) fn rows_at_once(&self) -> i64 {
         (BATCH_BYTES / self.bytes_per_text().max(1)).clamp(1, 8) as i64
     }
 

@@ -157,7 +157,11 @@ pub struct Completeness {
 
 impl Completeness {
     fn of(signed: &[f64], promised: f64) -> Self {
-        let error = (signed.iter().sum::<f64>() - promised).abs();
+        Self::of_sum(signed.iter().sum(), promised)
+    }
+
+    pub(crate) fn of_sum(sum: f64, promised: f64) -> Self {
+        let error = (sum - promised).abs();
         Self {
             promised,
             error,

@@ -3,6 +3,7 @@
 use ecco_interpreter::named;
 use ecco_models::config::{Config, Label, Task};
 use ecco_models::model::Body;
+use ecco_models::rules::By;
 use ecco_models::run::Input;
 use ecco_models::{Model, Rule};
 use tch::{Kind, Tensor};
@@ -166,6 +167,36 @@ impl Target {
             }
             Outcome::Label(_) => None,
         }
+    }
+
+    /// The number by row of a batch, `[row]` in double precision, from the head's input `[row, position, size]`.
+    ///
+    /// # Errors
+    /// For a model without a head.
+    pub(crate) fn of_states(
+        &self,
+        model: &Model,
+        states: &Tensor,
+        rule: Rule,
+    ) -> ecco_models::error::Result<Tensor> {
+        let states = match self.row(model) {
+            Some(row) => states.narrow(1, row as i64, 1),
+            None => states.shallow_clone(),
+        };
+        let logits = match model.body() {
+            Body::Decoder(decoder) => Some(decoder.logits_by(&states, rule)),
+            Body::Encoder(encoder) => encoder.logits_with(&states, None, &mut By(rule)),
+            Body::EncoderDecoder(both) => Some(both.decoder.logits_by(&states, rule)),
+        };
+        let logits = logits.ok_or_else(|| ecco_models::Error::NoHead {
+            model: model.name().to_owned(),
+        })?;
+        let logits = logits.to_kind(Kind::Double);
+        let logits = match self.row(model) {
+            Some(_) => logits.select(1, 0),
+            None => logits,
+        };
+        Ok(self.value(&logits, model.config(), rule))
     }
 
     /// The number, `[batch]`, from what the head says: `[batch, token or label]`, or `[batch]` of a replaced token.

@@ -5,41 +5,32 @@
 
 use std::ops::ControlFlow;
 
-use ecco_interpreter::{Progress, Watch, named};
+use ecco_interpreter::Watch;
 use ecco_models::guard::guard;
 use ecco_models::host;
 use ecco_models::rules::Rule;
-use ecco_models::run::{self, Input, Place};
+use ecco_models::run::{self, Input, Known, Place};
 use ecco_models::tap::{Capture, NoTap, ReportTap, Tap};
 use ecco_models::{Model, Site};
 use ndarray::Array2;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::check;
 use crate::attribution::Target;
+use crate::attribution::work::{Work, WorkTap};
 use crate::error::{Error, Result, refuse};
+use crate::sites::SiteAxis;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PatchOptions {
     pub place: Place,
-    pub by: PatchAxis,
+    /// What is patched at once.
+    pub by: SiteAxis,
     /// The answer that is watched.
     pub target: Target,
 }
 
-named! {
-/// What is patched at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum PatchAxis {
-    /// All of one position.
-    #[default]
-    Position = "position",
-    /// One head at all positions.
-    Head = "head",
-}
-}
-
-/// By layer and position, or layer and head.
+/// By layer and position, head or neuron.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PatchMap {
     pub options: PatchOptions,
@@ -60,7 +51,7 @@ impl PatchMap {
     }
 }
 
-/// Patches every position or head of every layer, many in one batch.
+/// Patches every position, head or neuron of every layer, many in one batch.
 ///
 /// # Errors
 /// [`Error::Lengths`] for texts of unequal length; [`Error::Option`] for a place, token or position that is not there,
@@ -72,45 +63,18 @@ pub fn patch_map(
     options: &PatchOptions,
     watch: &mut Watch,
 ) -> Result<PatchMap> {
-    for input in [clean, corrupted] {
-        input.check(model)?;
-        options.target.check(model, input)?;
-    }
-    check_lengths(model, clean, corrupted)?;
-    let n_columns = n_columns(model, corrupted, options)?;
-    guard(|| {
-        let answer = |states: &Tensor| answer(model, states, &options.target);
-        let mut work = Work {
-            watch,
-            done: 0,
-            total: 0,
-        };
-        let (states, clean) = read_clean(model, clean, options.place, &mut work)?;
-        let layers = clean.layers(options.place.site);
-        work.total = (layers.len() * n_columns) as u64;
-        let (known, states_before) = one_pass(model, corrupted, &mut work)?;
-        let mut answers = vec![answer(&states)?, answer(&states_before)?];
-        for cells in batches(&layers, n_columns, rows_at_once(model, corrupted)) {
-            let mut tap = Patch {
-                options,
-                cells: &cells,
-                clean: &clean,
-                work: &mut work,
-            };
-            let states = match options.place.encoder {
-                // Up to the patched layer nothing differs.
-                false => run::resume(model, &known, cells[0].layer, cells.len(), &mut tap)?,
-                true => {
-                    let inputs = vec![corrupted.clone(); cells.len()];
-                    run::states(model, &inputs, &mut NoTap, &mut tap)?
-                }
-            };
-            answers.push(answer(&states)?);
-            work.done += cells.len() as u64;
-        }
-        let shape = (layers.len(), n_columns);
+    let (layers, n_parts) = parts(model, clean, corrupted, options)?;
+    let map = guard(|| {
+        let n = (layers.len() * n_parts) as u64;
+        let work = &mut Work::new(watch, "patching".into(), "patches", n);
+        let pair = Pair::read(model, clean, corrupted, options, work)?;
+        let of_layer = |&layer: &usize| (0..n_parts).map(move |part| Cell { layer, part });
+        let cells: Vec<Cell> = layers.iter().flat_map(of_layer).collect();
+        let mut answers = vec![pair.clean.shallow_clone(), pair.corrupted.shallow_clone()];
+        answers.extend(pair.patched(&cells, work)?);
         let mut answers = host::numbers(&Tensor::cat(&answers, 0));
         let patched = answers.split_off(2);
+        let shape = (layers.len(), n_parts);
         let patched = Array2::from_shape_vec(shape, patched).map_err(|error| ecco_models::Error::Torch {
             message: error.to_string(),
         })?;
@@ -121,22 +85,132 @@ pub fn patch_map(
             clean: answers[0],
             corrupted: answers[1],
         })
-    })
-    .map_err(Error::from)
-    .and_then(|map| ensure_difference(map, model))
+    })?;
+    ensure_difference(model, map.clean, map.corrupted)?;
+    Ok(map)
+}
+
+/// The layers that have the place, and how many parts each has.
+///
+/// # Errors
+/// As [`patch_map`].
+pub(super) fn parts(
+    model: &Model,
+    clean: &Input,
+    corrupted: &Input,
+    options: &PatchOptions,
+) -> Result<(Vec<usize>, usize)> {
+    for input in [clean, corrupted] {
+        input.check(model)?;
+        options.target.check(model, input)?;
+    }
+    check_lengths(model, clean, corrupted)?;
+    let place = options.place;
+    let n = match place.encoder {
+        true => corrupted.ids.len(),
+        false => corrupted.spoken().len(),
+    };
+    let sizes = run::probe(model)?;
+    let layers = sizes.layers(place);
+    let of_layer = |&layer: &usize| {
+        let size = sizes
+            .size(place, layer)
+            .ok_or_else(|| check::no_site(place, Some(layer)))?;
+        options.by.n_parts(place, &size, n)
+    };
+    let each: Vec<usize> = layers.iter().map(of_layer).collect::<Result<_>>()?;
+    match each.first() {
+        None => Err(check::no_site(place, None)),
+        Some(first) if each.iter().any(|n| n != first) => {
+            Err(ecco_models::Error::Widths { site: place.name() }.into())
+        }
+        Some(&first) => Ok((layers, first)),
+    }
+}
+
+/// What is known of both texts, for passes over the corrupted one with parts of the clean one.
+pub(super) struct Pair<'m> {
+    model: &'m Model,
+    input: &'m Input,
+    options: &'m PatchOptions,
+    /// The answers, `[1]` each.
+    pub clean: Tensor,
+    pub corrupted: Tensor,
+    /// The clean text's values at the place.
+    pub values: Capture,
+    /// The pass over the corrupted text, where others can go on from it.
+    known: Option<Known>,
+}
+
+impl<'m> Pair<'m> {
+    pub(super) fn read(
+        model: &'m Model,
+        clean: &Input,
+        corrupted: &'m Input,
+        options: &'m PatchOptions,
+        work: &mut Work,
+    ) -> ecco_models::error::Result<Self> {
+        let answer = |states: &Tensor| options.target.of_states(model, states, Rule::Gradient);
+        let (states, values) = read_clean(model, clean, options.place, work)?;
+        let (known, states_before) = run::known(model, corrupted, &mut WorkTap(work))?;
+        // What is changed before a layer would be changed once more where a pass goes on from there.
+        let goes_on = !options.place.encoder && !model.stack().is_edited();
+        Ok(Self {
+            model,
+            input: corrupted,
+            options,
+            clean: answer(&states)?,
+            corrupted: answer(&states_before)?,
+            values,
+            known: Some(known).filter(|_| goes_on),
+        })
+    }
+
+    /// The answers with each of the cells patched, `[cell]` in all, in their order; those of a layer stand together.
+    pub(super) fn patched(&self, cells: &[Cell], work: &mut Work) -> ecco_models::error::Result<Vec<Tensor>> {
+        let at_once = rows_at_once(self.model, self.input);
+        let mut answers = Vec::new();
+        for cells in cells.chunk_by(|one, other| one.layer == other.layer) {
+            for cells in cells.chunks(at_once) {
+                let mut tap = Patch {
+                    options: self.options,
+                    cells,
+                    clean: &self.values,
+                    work: &mut *work,
+                };
+                let states = match &self.known {
+                    // Up to the patched layer nothing differs.
+                    Some(known) => run::resume(self.model, known, cells[0].layer, cells.len(), &mut tap)?,
+                    None => {
+                        let inputs = vec![self.input.clone(); cells.len()];
+                        match self.options.place.encoder {
+                            true => run::states(self.model, &inputs, &mut NoTap, &mut tap)?,
+                            false => run::states(self.model, &inputs, &mut tap, &mut NoTap)?,
+                        }
+                    }
+                };
+                answers.push(
+                    self.options
+                        .target
+                        .of_states(self.model, &states, Rule::Gradient)?,
+                );
+                work.done += cells.len() as u64;
+            }
+        }
+        Ok(answers)
+    }
 }
 
 /// Both texts get the same answer: nothing can come back.
-fn ensure_difference(map: PatchMap, model: &Model) -> Result<PatchMap> {
-    if !(map.clean.is_finite() && map.corrupted.is_finite()) {
+pub(super) fn ensure_difference(model: &Model, clean: f64, corrupted: f64) -> Result<()> {
+    if !(clean.is_finite() && corrupted.is_finite()) {
         let model = model.name().to_owned();
         return Err(ecco_models::Error::NoNumbers { model }.into());
     }
-    let (gap, size) = (map.clean - map.corrupted, map.clean.abs() + map.corrupted.abs());
-    match gap.abs() > 1e-6 * size {
-        true => Ok(map),
+    match (clean - corrupted).abs() > 1e-6 * (clean.abs() + corrupted.abs()) {
+        true => Ok(()),
         false => {
-            let value = format!("{:.4} for both texts", map.clean);
+            let value = format!("{clean:.4} for both texts");
             let reason = "the texts have to differ in it, or nothing can be restored";
             Err(refuse("target", value, reason))
         }
@@ -159,40 +233,6 @@ fn check_lengths(model: &Model, clean: &Input, corrupted: &Input) -> Result<()> 
     Ok(())
 }
 
-/// How many positions or heads a layer has.
-fn n_columns(model: &Model, input: &Input, options: &PatchOptions) -> Result<usize> {
-    let place = options.place;
-    let not_mapped = |reason: &str| refuse("site", place.name(), reason);
-    if place.axes().contains(&"query") || place.axes()[0] != "layer" {
-        return Err(not_mapped(
-            "expected a place of each layer that is no attention pattern",
-        ));
-    }
-    let sizes = run::probe(model)?;
-    let layer = sizes.layers(place).first().copied();
-    let size = layer.and_then(|layer| sizes.size(place, layer));
-    let size = size.ok_or_else(|| check::no_site(place, None))?;
-    match options.by {
-        PatchAxis::Head if size.len() != 3 => Err(not_mapped("it is not divided by heads; head_outputs is")),
-        PatchAxis::Head => Ok(size[0]),
-        PatchAxis::Position if place.encoder => Ok(input.ids.len()),
-        PatchAxis::Position => Ok(input.spoken().len()),
-    }
-}
-
-/// By row of a batch: `[row]`, in double precision.
-fn answer(model: &Model, states: &Tensor, target: &Target) -> ecco_models::error::Result<Tensor> {
-    let states = match target.row(model) {
-        Some(row) => states.narrow(1, row as i64, 1),
-        None => states.shallow_clone(),
-    };
-    let mut logits = run::said(model, &states)?.to_kind(Kind::Double);
-    if target.row(model).is_some() {
-        logits = logits.select(1, 0);
-    }
-    Ok(target.value(&logits, model.config(), Rule::Gradient))
-}
-
 /// How many patched texts are read side by side: enough for large products, little enough for 256 MB.
 fn rows_at_once(model: &Model, input: &Input) -> usize {
     let config = model.config();
@@ -200,23 +240,6 @@ fn rows_at_once(model: &Model, input: &Input) -> usize {
     let per_position = 8 * config.hidden_size + 3 * config.intermediate_size + config.n_heads * n;
     let bytes = n * per_position * size_of::<f32>();
     ((256 << 20) / bytes.max(1)).min(4096 / n.max(1)).max(1)
-}
-
-struct Work<'a, 'b> {
-    watch: &'a mut Watch<'b>,
-    done: u64,
-    total: u64,
-}
-
-impl Work<'_, '_> {
-    fn report(&mut self) -> ControlFlow<()> {
-        (self.watch)(&Progress {
-            label: "patching".into(),
-            done: self.done,
-            total: Some(self.total).filter(|&total| total > 0),
-            unit: "patches",
-        })
-    }
 }
 
 /// The clean text's states and its values at the place.
@@ -238,33 +261,12 @@ fn read_clean(
     Ok((states, capture.tap))
 }
 
-fn one_pass(
-    model: &Model,
-    input: &Input,
-    work: &mut Work,
-) -> ecco_models::error::Result<(run::Known, Tensor)> {
-    let mut own = ReportTap {
-        tap: NoTap,
-        report: &mut |_| work.report(),
-    };
-    run::known(model, input, &mut own)
-}
-
-/// All cells in order, at most so many at once, each time of one layer.
-fn batches(layers: &[usize], n_columns: usize, most: usize) -> Vec<Vec<Cell>> {
-    let of_layer = |&layer: &usize| {
-        let cells: Vec<Cell> = (0..n_columns).map(|column| Cell { layer, column }).collect();
-        cells.chunks(most).map(<[Cell]>::to_vec).collect::<Vec<_>>()
-    };
-    layers.iter().flat_map(of_layer).collect()
-}
-
 /// What is patched in one row of a batch.
 #[derive(Clone, Copy)]
-struct Cell {
-    layer: usize,
-    /// Position or head.
-    column: usize,
+pub(super) struct Cell {
+    pub layer: usize,
+    /// Position, head or neuron.
+    pub part: usize,
 }
 
 /// Patches another part in every row.
@@ -290,22 +292,16 @@ impl Tap for Patch<'_, '_, '_> {
             .iter()
             .enumerate()
             .filter(|(_, cell)| cell.layer == layer);
-        let (rows, columns): (Vec<i64>, Vec<i64>) = of_layer
-            .map(|(row, cell)| (row as i64, cell.column as i64))
-            .unzip();
+        let (rows, parts): (Vec<i64>, Vec<i64>) =
+            of_layer.map(|(row, cell)| (row as i64, cell.part as i64)).unzip();
         let index = |values: &[i64]| host::index(values, value.device());
-        let (rows, columns) = (index(&rows), index(&columns));
-        // [row, position or head, ..]: with heads, positions stand behind them.
-        let by_position = self.options.by == PatchAxis::Position && value.dim() == 4;
-        let turned = |x: &Tensor| match by_position {
-            true => x.transpose(1, 2),
-            false => x.shallow_clone(),
-        };
+        let (rows, parts) = (index(&rows), index(&parts));
+        let dim = self.options.by.dim(value.dim());
+        let turned = |x: &Tensor| x.transpose(1, dim); // [row, part, ..]
         let clean = turned(self.clean.tensor(site, layer))
             .get(0)
-            .index_select(0, &columns);
-        let patched = turned(&value).index_put(&[Some(&rows), Some(&columns)], &clean, false);
-        turned(&patched)
+            .index_select(0, &parts);
+        turned(&turned(&value).index_put(&[Some(&rows), Some(&parts)], &clean, false))
     }
 
     fn proceed(&mut self, _: usize) -> ControlFlow<()> {

@@ -6,7 +6,7 @@ use tch::Tensor;
 use super::{Input, Place};
 use crate::error::{Error, Result};
 use crate::guard::guard;
-use crate::tap::{Capture, Site, to_array};
+use crate::tap::{Capture, Site, Tap, to_array};
 
 /// Sites of the texts of one batch.
 pub struct Records {
@@ -20,6 +20,17 @@ impl Records {
     /// On the host: they may be kept for long.
     pub(super) fn new(captures: [Capture; 2], inputs: &[Input]) -> Self {
         Self::in_place(captures.map(Capture::on_host), inputs)
+    }
+
+    /// Of one text what a tap gathered at one place, by layer as the pass has it: `[1, …]`.
+    pub fn of_place(place: Place, layers: Vec<(usize, Tensor)>, input: &Input) -> Self {
+        let mut captures = [Capture::new(&[], None), Capture::new(&[], None)];
+        let own = &mut captures[usize::from(place.encoder)];
+        *own = Capture::new(&[place.site], None);
+        for (layer, tensor) in layers {
+            let _ = own.visit(place.site, layer, tensor);
+        }
+        Self::new(captures, std::slice::from_ref(input))
     }
 
     /// Where the pass had them.

@@ -122,7 +122,7 @@ fn target_map(target: &Target) -> Dynamic {
     Dynamic::from_map(map)
 }
 
-fn completeness_map(found: &Option<Completeness>) -> Dynamic {
+pub(crate) fn completeness_map(found: &Option<Completeness>) -> Dynamic {
     found.map_or(Dynamic::UNIT, |found| {
         let numbers = [
             ("promised", found.promised),

@@ -121,6 +121,20 @@ impl Targets {
     }
 }
 
+impl Targets {
+    /// The names of all, for people.
+    pub(super) fn names(&self, passage: &Passage) -> Vec<NamedTarget> {
+        match &self.named {
+            Some(named) => named.clone(),
+            None => self
+                .list
+                .iter()
+                .map(|target| target_name(passage, target))
+                .collect(),
+        }
+    }
+}
+
 fn no_place() -> ScriptError {
     ScriptError::new(
         ErrorKind::Value,

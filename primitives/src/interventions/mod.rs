@@ -1,5 +1,6 @@
 //! What if a part were different: interventions, steering, patching.
 
+mod attribution_patching;
 mod compare;
 mod intervene;
 pub(crate) mod patch_map;
@@ -9,6 +10,7 @@ pub(crate) mod steering;
 
 use ecco_scripting::Registry;
 
+use attribution_patching::AttributionPatching;
 use patch_map::PatchMap;
 use side_by_side::SideBySide;
 use steering::SteeringVector;
@@ -17,6 +19,7 @@ use steering::SteeringVector;
 pub(crate) fn register(registry: &mut Registry) {
     registry.result::<SideBySide>("SideBySide", "sides");
     registry.result::<PatchMap>("PatchMap", "map");
+    registry.result::<AttributionPatching>("AttributionPatching", "estimate");
     registry.result::<SteeringVector>("SteeringVector", "vector");
     intervene::register(registry);
     compare::register(registry);
@@ -24,4 +27,5 @@ pub(crate) fn register(registry: &mut Registry) {
     steering::register(registry);
     patching::register(registry);
     patch_map::register(registry);
+    attribution_patching::register(registry);
 }

@@ -2,12 +2,11 @@
 
 use std::rc::Rc;
 
-use ecco_explain::intervention::patching::PatchAxis;
 use ecco_widgets::Explorable;
-use ecco_widgets::{Columns, Token};
 use ndarray::Array2;
 use rhai::FLOAT;
 
+use super::patching::Pair;
 use ecco_scripting::result::numbers::short;
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::tensor::Tensor;
@@ -15,28 +14,17 @@ use ecco_scripting::{Registry, ScriptError, members};
 
 #[derive(Clone)]
 pub(crate) struct PatchMap {
-    pub map: Rc<ecco_explain::intervention::patching::PatchMap>,
-    /// The watched number for people: `logit of " Denmark"`.
-    pub answer: Rc<str>,
-    /// Of what is patched: the corrupted text and the clean one.
-    pub corrupted: Rc<[Token]>,
-    pub clean: Rc<[Token]>,
+    pub(super) map: Rc<ecco_explain::intervention::patching::PatchMap>,
+    pub(super) pair: Rc<Pair>,
 }
 
 impl PatchMap {
-    fn axis(&self) -> &'static str {
-        match self.map.options.by {
-            PatchAxis::Position => "position",
-            PatchAxis::Head => "head",
-        }
-    }
-
     fn tensor_of(&self, values: &Array2<f64>) -> Tensor {
         let values = values.mapv(|x| x as f32).into_dyn();
-        Tensor::new(values, &["layer", self.axis()])
+        Tensor::new(values, &["layer", self.map.options.by.name()])
     }
 
-    /// (layer, position or head): 0 as for the corrupted text, 1 as for the clean one.
+    /// (layer, position, head or neuron): 0 as for the corrupted text, 1 as for the clean one.
     pub(crate) fn restored(&self) -> Tensor {
         self.tensor_of(&self.map.restored())
     }
@@ -47,28 +35,10 @@ impl PatchMap {
     }
 
     pub(crate) fn view(&self) -> ecco_widgets::PatchMap {
-        let restored = self.map.restored();
-        let row = |row: ndarray::ArrayView1<f64>| row.iter().map(|&x| x as f32).collect();
-        ecco_widgets::PatchMap {
-            site: self.map.options.place.name(),
-            answer: self.answer.to_string(),
-            clean: self.map.clean,
-            corrupted: self.map.corrupted,
-            layers: self.map.layers.clone(),
-            columns: match self.map.options.by {
-                PatchAxis::Position => Columns::Positions {
-                    corrupted: self.corrupted.to_vec(),
-                    clean: self.clean.to_vec(),
-                },
-                PatchAxis::Head => Columns::Heads(restored.ncols()),
-            },
-            restored: restored.outer_iter().map(row).collect(),
-        }
+        let map = &self.map;
+        self.pair
+            .view(&map.layers, &map.restored(), map.clean, map.corrupted)
     }
-}
-
-fn texts(tokens: &[Token]) -> Vec<String> {
-    tokens.iter().map(|token| token.text.clone()).collect()
 }
 
 impl Show for PatchMap {
@@ -81,8 +51,8 @@ impl Show for PatchMap {
         format!(
             "patching map of {} ({n_layers} layers × {n_columns} {}s), {} {} corrupted, {} clean",
             self.map.options.place.name(),
-            self.axis(),
-            self.answer,
+            self.map.options.by.name(),
+            self.pair.answer,
             short(self.map.corrupted),
             short(self.map.clean)
         )
@@ -95,20 +65,16 @@ impl Explanation for PatchMap {
     }
 
     fn labels(&self, axis: &str) -> Option<Vec<String>> {
-        match axis {
-            "layer" => Some(self.map.layers.iter().map(usize::to_string).collect()),
-            "position" => Some(texts(&self.corrupted)),
-            _ => None,
-        }
+        self.pair.labels(axis, &self.map.layers)
     }
 }
 
 pub(crate) fn register(registry: &mut Registry) {
     members! { registry, [PatchMap];
-        /// How much of the clean answer comes back: a tensor (layer, position) or (layer, head).
+        /// How much of the clean answer comes back: a tensor (layer, position), (layer, head) or (layer, neuron).
         get restored(map: &PatchMap) -> Tensor { Ok(map.restored()) }
 
-        /// The answers themselves with each part patched: a tensor (layer, position) or (layer, head).
+        /// The answers themselves with each part patched: a tensor (layer, position), (layer, head) or (layer, neuron).
         get answers(map: &PatchMap) -> Tensor { Ok(map.answers()) }
 
         /// The answer to the clean text.

@@ -2,12 +2,15 @@
 
 use std::rc::Rc;
 
-use ecco_explain::intervention::patching::{PatchAxis, PatchOptions, patch_map};
+use ecco_explain::intervention::patching::{PatchOptions, patch_map};
+use ecco_explain::sites::SiteAxis;
 use ecco_explain::{Quantity, Target};
 use ecco_interpreter::named;
 use ecco_models::Site;
 use ecco_models::config::{Label, Task};
 use ecco_models::run::{Input, Prediction, masked_positions, run};
+use ecco_widgets::{Columns, Token};
+use ndarray::{Array2, ArrayView1};
 
 use super::patch_map::PatchMap;
 use crate::models::model::Model;
@@ -30,8 +33,8 @@ named! {
 }
 
 options! {
-    /// What `patch_map` can be told.
-    pub struct MapOptions {
+    /// What is patched, and what is watched.
+    pub struct PairOptions {
         /// the token (or label) whose answer is watched
         target: Option<Word> = "what the model says of the clean text, and of the corrupted one as contrast",
         /// less the answer for this one
@@ -40,10 +43,10 @@ options! {
         metric: Option<Choice<Metric>> = "\"logit\" with a contrast, else \"probability\"",
         /// of the token that is predicted
         position: Option<usize> = "behind the last token; the mask",
-        /// what is patched: one of lm.sites(), no attention pattern
+        /// what is patched: one of lm.sites() that each layer has
         site: Option<String> = "\"residual_before\"",
-        /// what is patched at once: all of a position, or one head at all positions
-        by: Option<Choice<PatchAxis>> = "\"head\" for head_outputs, else \"position\"",
+        /// what is patched at once: all of a position (of a pattern: of a query), or one head or neuron at all positions
+        by: Option<Choice<SiteAxis>> = "\"head\" where a site has heads, else \"position\"",
         /// encoder–decoders only: what the decoder has written so far
         written: Option<String> = "only the token that it starts with",
     }
@@ -59,35 +62,97 @@ impl Metric {
     }
 }
 
-fn map(lm: &Model, clean: &str, corrupted: &str, options: &MapOptions) -> Result<PatchMap, ScriptError> {
+/// Two texts as a script gives them, and what is asked of them.
+pub(super) struct Pair {
+    pub clean: Input,
+    pub corrupted: Input,
+    pub patch: PatchOptions,
+    /// The watched number for people: `logit of " Denmark"`.
+    pub answer: String,
+    /// Of what is patched: the corrupted text and the clean one.
+    tokens: [Vec<Token>; 2],
+}
+
+impl Pair {
+    pub(super) fn read(
+        lm: &Model,
+        clean: &str,
+        corrupted: &str,
+        options: &PairOptions,
+    ) -> Result<Self, ScriptError> {
+        let loaded = lm.loaded()?;
+        let written = options.written.as_deref();
+        let [clean, corrupted] = [clean, corrupted].map(|text| reading::input(lm, text.into(), written));
+        let (clean, corrupted) = (clean?, corrupted?);
+        let place = place_in(lm, options.site.as_deref(), Site::ResidualBefore)?;
+        let by = options.by.as_ref();
+        let by = by.map_or_else(|| SiteAxis::usual(place), |by| by.0);
+        let (target, answer) = target(&loaded, &clean, &corrupted, options)?;
+        let tokens = [&corrupted, &clean].map(|input| {
+            let ids = match place.encoder {
+                true => &input.ids,
+                false => input.spoken(),
+            };
+            let tokens = loaded.tokenizer().tokens(ids);
+            token_sequence(&tokens, tokens.len(), false).tokens
+        });
+        Ok(Self {
+            clean,
+            corrupted,
+            patch: PatchOptions { place, by, target },
+            answer,
+            tokens,
+        })
+    }
+
+    /// By layer and part how much of the clean answer comes back.
+    pub(super) fn view(
+        &self,
+        layers: &[usize],
+        restored: &Array2<f64>,
+        clean: f64,
+        corrupted: f64,
+    ) -> ecco_widgets::PatchMap {
+        let row = |row: ArrayView1<f64>| row.iter().map(|&x| x as f32).collect();
+        let [of_corrupted, of_clean] = &self.tokens;
+        ecco_widgets::PatchMap {
+            site: self.patch.place.name(),
+            answer: self.answer.clone(),
+            clean,
+            corrupted,
+            layers: layers.to_vec(),
+            columns: match self.patch.by {
+                SiteAxis::Position => Columns::Positions {
+                    corrupted: of_corrupted.clone(),
+                    clean: of_clean.clone(),
+                },
+                SiteAxis::Head => Columns::Heads(restored.ncols()),
+                SiteAxis::Neuron => Columns::Neurons(restored.ncols()),
+            },
+            restored: restored.outer_iter().map(row).collect(),
+            estimate: None,
+        }
+    }
+
+    /// The names of layers and positions.
+    pub(super) fn labels(&self, axis: &str, layers: &[usize]) -> Option<Vec<String>> {
+        match axis {
+            "layer" => Some(layers.iter().map(usize::to_string).collect()),
+            "position" => Some(self.tokens[0].iter().map(|token| token.text.clone()).collect()),
+            _ => None,
+        }
+    }
+}
+
+fn map(lm: &Model, clean: &str, corrupted: &str, options: &PairOptions) -> Result<PatchMap, ScriptError> {
     let (loaded, state) = (lm.loaded()?, lm.state()?);
-    let written = options.written.as_deref();
-    let [clean, corrupted] = [clean, corrupted].map(|text| reading::input(lm, text.into(), written));
-    let (clean, corrupted) = (clean?, corrupted?);
-    let place = place_in(lm, options.site.as_deref(), Site::ResidualBefore)?;
-    let by = match &options.by {
-        Some(Choice(axis)) => *axis,
-        None if place.site == Site::HeadOutputs => PatchAxis::Head,
-        None => PatchAxis::Position,
-    };
-    let (target, answer) = target(&loaded, &clean, &corrupted, options)?;
-    let settings = PatchOptions { place, by, target };
+    let pair = Pair::read(lm, clean, corrupted, options)?;
     let map = watched(&state, lm.verbose, |watch| {
-        patch_map(&loaded, &clean, &corrupted, &settings, watch)
+        patch_map(&loaded, &pair.clean, &pair.corrupted, &pair.patch, watch)
     })?;
-    let shown = |input: &Input| {
-        let ids = match place.encoder {
-            true => &input.ids,
-            false => input.spoken(),
-        };
-        let tokens = loaded.tokenizer().tokens(ids);
-        token_sequence(&tokens, tokens.len(), false).tokens.into()
-    };
     Ok(PatchMap {
         map: Rc::new(map),
-        answer: answer.into(),
-        corrupted: shown(&corrupted),
-        clean: shown(&clean),
+        pair: Rc::new(pair),
     })
 }
 
@@ -96,7 +161,7 @@ fn target(
     model: &ecco_models::Model,
     clean: &Input,
     corrupted: &Input,
-    options: &MapOptions,
+    options: &PairOptions,
 ) -> Result<(Target, String), ScriptError> {
     let position = position(model, corrupted, options.position)?;
     let named = |option: &str, word: &Option<Word>| {
@@ -225,7 +290,7 @@ fn id(model: &ecco_models::Model, option: &str, word: &Word) -> Result<u32, Scri
 pub(super) fn register(registry: &mut Registry) {
     members! { registry, [Model];
         /// Which part of the model carries what makes two texts differ. The corrupted text is read once for each layer
-        /// and position (or head), with that part's values put in from the clean text: how much of the clean answer
+        /// and position (or head, or neuron), with that part's values put in from the clean text: how much of the clean answer
         /// comes back, 0 as for the corrupted text and 1 as for the clean one. The texts need as many tokens as each other.
         ///
         /// Without options the answer is the logit of what the model says of the clean text less that of what it says of the
@@ -236,7 +301,7 @@ pub(super) fn register(registry: &mut Registry) {
         /// lm.patch_map("The capital of France is", "The capital of Italy is",
         ///     #{target: " Paris", contrast: " Rome", site: "head_outputs"})
         /// ```
-        volatile fn patch_map(lm: &Model, clean: &str, corrupted: &str; options: MapOptions) -> PatchMap {
+        volatile fn patch_map(lm: &Model, clean: &str, corrupted: &str; options: PairOptions) -> PatchMap {
             map(lm, clean, corrupted, &options)
         }
     }

@@ -57,6 +57,16 @@ pub(crate) const VALUES: &[(&str, &str, &str)] = &[
         "lm.patch_map(\"ab cd\", \"ab ce\", #{target: \"a\"})",
     ),
     (
+        "AttributionPatching",
+        "estimate",
+        "lm.attribution_patching(\"ab cd\", \"ab ce\", #{target: \"a\", measure: 3})",
+    ),
+    (
+        "SiteAttribution",
+        "attribution",
+        "output.site_attribution(\"head_outputs\", #{position: 3})",
+    ),
+    (
         "SideBySide",
         "sides",
         "lm.score(\"ab cd\").compare(lm.intervene(#{scale: [#{layer: 0, site: \"mlp_output\", factor: 2.0}]}).score(\"ab cd\"))",

@@ -16,9 +16,9 @@ fn maps_of_patches_are_a_plain_loops() {
             let options = PatchOptions {
                 place: Place::parse(map["site"].as_str().unwrap()).unwrap(),
                 by: if map["by"] == "head" {
-                    PatchAxis::Head
+                    SiteAxis::Head
                 } else {
-                    PatchAxis::Position
+                    SiteAxis::Position
                 },
                 target: Target::token(
                     integers(&map["clean_ids"]).len(),
@@ -80,7 +80,7 @@ fn the_stream_before_the_first_layer_is_the_text() {
         n_models += 1;
         let options = |site, encoder| PatchOptions {
             place: Place { site, encoder },
-            by: PatchAxis::Position,
+            by: SiteAxis::Position,
             target,
         };
         let map = |options: &PatchOptions| -> PatchMap {
@@ -102,7 +102,7 @@ fn the_stream_before_the_first_layer_is_the_text() {
             assert!((restored - 1.0).abs() < 1e-3, "{name}: {restored}");
         }
         let heads = PatchOptions {
-            by: PatchAxis::Head,
+            by: SiteAxis::Head,
             ..options(Site::HeadOutputs, false)
         };
         assert_eq!(

@@ -59,7 +59,7 @@ fn what_is_not_there_is_named() {
     corrupted.ids.push(5);
     let options = PatchOptions {
         place: inner,
-        by: PatchAxis::Position,
+        by: SiteAxis::Position,
         target: Target::token(clean.ids.len(), 0),
     };
     let error = patch_map(&model, &clean, &corrupted, &options, &mut unwatched).unwrap_err();

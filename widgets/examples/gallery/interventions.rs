@@ -10,6 +10,8 @@ pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
         ("side-by-side", Box::new(side_by_side())),
         ("patch-map", Box::new(patch_map(false))),
         ("patch-map-heads", Box::new(patch_map(true))),
+        ("attribution-patching", Box::new(attribution_patching())),
+        ("site-attribution", Box::new(site_attribution())),
         ("steering", Box::new(steering())),
     ]
 }
@@ -82,6 +84,50 @@ pub(crate) fn patch_map(by_heads: bool) -> PatchMap {
             true => Columns::Heads(n),
             false => Columns::Positions { corrupted, clean },
         },
+        estimate: None,
+    }
+}
+
+pub(crate) fn attribution_patching() -> PatchMap {
+    let map = patch_map(false);
+    let cell = |at: usize| {
+        let (row, column) = (at % 6, at * 5 % 14);
+        MeasuredCell {
+            row,
+            column,
+            restored: map.restored[row][column] * 0.8 + 0.02,
+        }
+    };
+    PatchMap {
+        estimate: Some(PatchEstimate {
+            by: "gradients at the corrupted text".into(),
+            measured: (0..20).map(cell).collect(),
+            correlation: Some(0.974),
+        }),
+        ..map
+    }
+}
+
+pub(crate) fn site_attribution() -> SiteAttribution {
+    let map = patch_map(false);
+    let tokens = match map.columns {
+        Columns::Positions { corrupted, .. } => corrupted,
+        _ => vec![],
+    };
+    let sum = |(layer, row): (usize, &Vec<f32>)| LayerSum {
+        sum: row.iter().sum::<f32>().into(),
+        promised: (layer != 2)
+            .then(|| f64::from(row.iter().sum::<f32>()) + if layer == 4 { 0.4 } else { 0.0 }),
+    };
+    SiteAttribution {
+        site: map.site,
+        method: "integrated gradients".into(),
+        answer: map.answer,
+        value: map.clean,
+        layers: map.layers,
+        columns: SiteColumns::Positions(tokens),
+        sums: map.restored.iter().enumerate().map(sum).collect(),
+        contributions: map.restored,
     }
 }
 

@@ -74,6 +74,11 @@ pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
         all("side-by-side", with(interventions::side_by_side(), value));
         all("patch-map", with(interventions::patch_map(false), value));
         all("patch-map-heads", with(interventions::patch_map(true), value));
+        all(
+            "attribution-patching",
+            with(interventions::attribution_patching(), value),
+        );
+        all("site-attribution", with(interventions::site_attribution(), value));
         all("steering", with(interventions::steering(), value));
         for (name, reading) in [
             ("guessed", small::guessed(eu(), 23)),
@@ -217,7 +222,11 @@ numbers! {
     ecco_widgets::attention::Pattern: weights;
     SideBySide: predictions;
     Prediction: kl best of_token;
-    PatchMap: clean corrupted restored;
+    PatchMap: clean corrupted restored estimate;
+    PatchEstimate: measured correlation;
+    MeasuredCell: restored;
+    SiteAttribution: value contributions sums;
+    LayerSum: sum promised;
     Steering: vector norm typical positive negative;
     Place: candidates;
     TensorSummary: min max mean preview;

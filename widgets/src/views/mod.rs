@@ -12,6 +12,7 @@ pub mod depths;
 pub mod factors;
 pub mod faithfulness;
 pub mod heads;
+pub(crate) mod heat;
 pub mod layer_predictions;
 pub mod lens_map;
 pub mod model_card;
@@ -25,6 +26,7 @@ pub mod saliency;
 pub mod score;
 pub mod side_by_side;
 pub mod similarity;
+pub mod site_attribution;
 pub mod steering;
 pub mod table;
 pub mod tensor_summary;
@@ -43,7 +45,7 @@ pub use lens_map::{LensColumn, LensMap};
 pub use model_card::{ModelCard, ResidentModels};
 pub use neuron::{ActiveNeuron, NeuronActivity, NeuronList, NeuronText};
 pub use parts::{LayerParts, Parts, PartsBy};
-pub use patch_map::{Columns, PatchMap};
+pub use patch_map::{Columns, MeasuredCell, PatchEstimate, PatchMap};
 pub use progress::Progress;
 pub use rank_map::{RankKind, RankMap};
 pub use reading::{Reading, Statement};
@@ -51,6 +53,7 @@ pub use saliency::{Completeness, Saliency, SaliencyStyle, Scale, Unit};
 pub use score::{Score, ScoredToken};
 pub use side_by_side::{Prediction, Side, SideBySide};
 pub use similarity::SimilarityGrid;
+pub use site_attribution::{LayerSum, SiteAttribution, SiteColumns};
 pub use steering::Steering;
 pub use table::{Table, TableCell};
 pub use tensor_summary::TensorSummary;
@@ -88,6 +91,7 @@ schemas![
     score::Data<'_>,
     side_by_side::Data<'_>,
     SimilarityGrid,
+    SiteAttribution,
     Steering,
     Table,
     TensorSummary,

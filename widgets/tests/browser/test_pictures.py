@@ -23,6 +23,8 @@ VIEWS = {
     "score": ["Croatia"],
     "side-by-side": ["untouched", "Malta"],
     "similarity": ["layer"],
+    "site-attribution": ["layer", "sum"],
+    "table": [],
     "top-k": ["Croatia"],
     "vocabulary": ["head"],
 }

@@ -754,6 +754,36 @@ def test_patching_map_by_keys(open_page):
     assert "Arrow keys" in view(page, MAP).get_by_role("grid").get_attribute("aria-label")
 
 
+def test_attribution_patching_says_what_was_measured(open_page, gallery):
+    page = open_page("attribution-patching")
+    data = json.loads((gallery / "attribution-patching.json").read_text())
+    cell = data["estimate"]["measured"][3]
+    map_cell(page, cell["row"], cell["column"]).hover()
+    assert "would restore" in readout(page, MAP) and f"measured: {float(format(cell['restored'], '.3g'))}".replace("-", "−") in readout(page, MAP)
+    unmeasured = next(at for at in range(15) if [0, at] not in [[m["row"], m["column"]] for m in data["estimate"]["measured"]])
+    map_cell(page, 0, unmeasured).hover()
+    assert "would restore" in readout(page, MAP) and "measured" not in readout(page, MAP)
+    beside = view(page, MAP).locator(".beside")
+    assert "20 cells: r = 0.97" in beside.inner_text() and beside.locator("dt").count() == 12
+
+
+SITE = "ecco-site-attribution"
+
+
+def test_contributions_of_a_site(open_page, gallery):
+    page = open_page("site-attribution")
+    data = json.loads((gallery / "site-attribution.json").read_text())
+    rows = view(page, SITE).locator("tbody tr")
+    assert rows.count() == len(data["layers"])
+    rows.nth(4).locator("td").nth(2).hover()
+    said = readout(page, SITE)
+    number = lambda x: str(float(f"{x:.3g}")).replace("-", "−")
+    assert "layer 4, ·of 2 contributes" in said and f"promised {number(data['sums'][4]['promised'])}" in said, said
+    ends = view(page, SITE).locator("tbody th.end")
+    assert "of" in ends.nth(4).inner_text() and "of" not in ends.nth(2).inner_text()
+    assert "layer 4 is off by" in view(page, SITE).inner_text()
+
+
 @pytest.mark.parametrize("name", ["patch-map", "patch-map-heads"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_patching_maps_are_legible(open_page, name, scheme):
@@ -772,7 +802,7 @@ def test_patching_map_without_scripts_and_narrow(open_page):
     assert live.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the table scrolls by itself"
 
 
-@pytest.mark.parametrize("name, tag, what", [("side-by-side", PAIR, "KL"), ("patch-map", MAP, "Activation patching")])
+@pytest.mark.parametrize("name, tag, what", [("side-by-side", PAIR, "KL"), ("patch-map", MAP, "Activation patching"), ("attribution-patching", MAP, "Attribution patching"), ("site-attribution", SITE, "Contributions")])
 def test_views_of_interventions_are_saved(open_page, name, tag, what):
     page = open_page(name)
     for kind in ("SVG", "JSON"):

@@ -3,8 +3,6 @@
 #[cfg(test)]
 mod tests;
 
-mod picture;
-
 use std::fmt::Write;
 
 use maud::{Markup, html};
@@ -17,7 +15,8 @@ use crate::kit::Token;
 use crate::kit::boxes::legend;
 use crate::kit::document::Document;
 use crate::kit::page::{Component, note};
-use crate::kit::{colour, document, numbers, visible};
+use crate::kit::{document, numbers, visible};
+use crate::views::heat::{self, Caption, Heat, Strip};
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct PatchMap {
@@ -35,9 +34,43 @@ pub struct PatchMap {
     pub columns: Columns,
     /// By layer and column: 0 as for the corrupted text, 1 as for the clean one.
     pub restored: Vec<Vec<f32>>,
+    /// Of attribution patching: by what the cells are estimated, and how well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<PatchEstimate>,
 }
 
-/// Either the positions of a text or a layer's heads.
+/// Cells that were estimated, and some of them measured.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct PatchEstimate {
+    /// By what: "gradients at the corrupted text".
+    pub by: String,
+    /// Cells that were patched indeed, half of them the strongest, the others drawn at random.
+    pub measured: Vec<MeasuredCell>,
+    /// Pearson's correlation of the two; null where either does not vary.
+    pub correlation: Option<f64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct MeasuredCell {
+    /// Place in `layers`.
+    pub row: usize,
+    pub column: usize,
+    /// What patching it restores.
+    pub restored: f32,
+}
+
+impl PatchEstimate {
+    /// `r = 0.98 between estimated and measured over 20 cells`
+    fn agreement(&self, n: usize) -> String {
+        match self.correlation {
+            _ if n == 0 => "Nothing was measured.".to_owned(),
+            Some(r) => format!("Estimated and measured, {n} cells: r = {}", numbers::fraction(r)),
+            None => format!("Estimated and measured, {n} cells: they do not vary"),
+        }
+    }
+}
+
+/// The positions of a text, or a layer's heads or neurons.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Columns {
@@ -48,123 +81,86 @@ pub enum Columns {
     },
     /// How many there are.
     Heads(usize),
+    /// How many there are.
+    Neurons(usize),
 }
 
 const COMPONENT: Component = Component {
     tag: "ecco-patch-map",
-    view: "patch-map-2",
+    view: "patch-map-3",
     css: include_str!("view.css"),
     js: concat!(include_str!("../../kit/grid.js"), include_str!("view.js")),
 };
 
-/// Maps with no more columns have numbers in their cells.
-const MOST_NUMBERED: usize = 24;
-/// Cells of a page; of a larger map the strongest columns are shown.
-const MOST_CELLS: usize = 6000;
 /// Cells named in a console.
 const N_TOP: usize = 5;
+/// Measured cells of a page.
+const N_MEASURED: usize = 12;
+
+impl Heat for PatchMap {
+    fn rows(&self) -> &[usize] {
+        &self.layers
+    }
+
+    fn values(&self) -> &[Vec<f32>] {
+        &self.restored
+    }
+
+    fn columns(&self) -> Strip<'_> {
+        match &self.columns {
+            Columns::Positions { corrupted, clean } => Strip::Positions {
+                tokens: corrupted,
+                other: clean,
+            },
+            Columns::Heads(n) => Strip::Counted(*n, "head"),
+            Columns::Neurons(n) => Strip::Counted(*n, "neuron"),
+        }
+    }
+}
 
 impl PatchMap {
-    pub(crate) fn n_columns(&self) -> usize {
-        match &self.columns {
-            Columns::Positions { corrupted, .. } => corrupted.len(),
-            Columns::Heads(n) => *n,
+    fn title(&self) -> &'static str {
+        match self.estimate {
+            None => "Activation patching",
+            Some(_) => "Attribution patching",
         }
     }
 
-    pub(crate) fn value(&self, row: usize, column: usize) -> f32 {
-        let value = self.restored.get(row).and_then(|row| row.get(column));
-        value.copied().unwrap_or(f32::NAN)
-    }
-
-    /// The largest absolute value.
-    pub(crate) fn peak(&self) -> f32 {
-        let all = self.restored.iter().flatten().filter(|value| value.is_finite());
-        all.fold(0.0, |peak, value| peak.max(value.abs()))
-    }
-
-    /// In -1..=1.
-    pub(crate) fn strength(&self, row: usize, column: usize) -> Option<f32> {
-        let (value, peak) = (self.value(row, column), self.peak());
-        value
-            .is_finite()
-            .then(|| if peak > 0.0 { value / peak } else { 0.0 })
-    }
-
-    /// `·France 3`, `head 2`.
-    pub(crate) fn column(&self, column: usize) -> String {
-        match &self.columns {
-            Columns::Positions { corrupted, .. } => {
-                let label = corrupted.get(column).map_or_else(String::new, visible::label);
-                format!("{} {column}", visible::cut(&label, 24))
-            }
-            Columns::Heads(_) => format!("head {column}"),
+    /// What a cell does, for one who reads it.
+    fn verb(&self) -> &'static str {
+        match self.estimate {
+            None => "restores",
+            Some(_) => "would restore",
         }
     }
 
-    /// Whether the texts differ there.
-    pub(crate) fn differs(&self, column: usize) -> bool {
-        match &self.columns {
-            Columns::Positions { corrupted, clean } => {
-                corrupted.get(column).map(|token| token.id) != clean.get(column).map(|token| token.id)
-            }
-            Columns::Heads(_) => false,
+    fn all_notes(&self, n_shown: usize) -> Vec<String> {
+        match self.n_columns() == 0 || self.layers.is_empty() {
+            true => vec!["nothing was patched".to_owned()],
+            false => self.notes(n_shown, ".restored"),
         }
     }
 
-    /// The strongest cells, as (row, column).
-    fn top(&self) -> Vec<(usize, usize)> {
-        let cells =
-            (0..self.layers.len()).flat_map(|row| (0..self.n_columns()).map(move |column| (row, column)));
-        let size = |&(row, column): &(usize, usize)| self.value(row, column).abs();
-        let mut cells: Vec<_> = cells.filter(|cell| size(cell) > 0.0).collect();
-        cells.sort_by(|a, b| size(b).total_cmp(&size(a)).then(a.cmp(b)));
-        cells.truncate(N_TOP);
-        cells
-    }
-
-    /// The columns that are shown, in order.
-    pub(crate) fn shown(&self, most_cells: usize) -> Vec<usize> {
-        let n = self.n_columns();
-        let most = (most_cells / self.layers.len().max(1)).max(1);
-        let mut columns: Vec<usize> = (0..n).collect();
-        if n > most {
-            let strongest = |column: usize| {
-                let rows = 0..self.layers.len();
-                rows.map(|row| self.value(row, column).abs()).fold(0.0, f32::max)
-            };
-            columns.sort_by(|&a, &b| strongest(b).total_cmp(&strongest(a)).then(a.cmp(&b)));
-            columns.truncate(most);
-            columns.sort_unstable();
-        }
-        columns
-    }
-
-    fn notes(&self, n_shown: usize) -> Vec<String> {
-        let mut notes = Vec::new();
-        let n = self.n_columns();
-        if n == 0 || self.layers.is_empty() {
-            notes.push("nothing was patched".to_owned());
-        } else if n_shown < n {
-            notes.push(format!(
-                "the {n_shown} strongest of {n} columns; `.restored` has all"
-            ));
-        }
-        let is_bad = |value: &&f32| !value.is_finite();
-        let n_bad = self.restored.iter().flatten().filter(is_bad).count();
-        if n_bad > 0 {
-            notes.push(format!("{n_bad} values are not finite"));
-        }
-        notes
+    /// The measured cells, the strongest first: row, column, what they restore.
+    fn measured(&self) -> Vec<&MeasuredCell> {
+        let mut all: Vec<&MeasuredCell> = self
+            .estimate
+            .iter()
+            .flat_map(|estimate| &estimate.measured)
+            .filter(|cell| cell.row < self.layers.len() && cell.column < self.n_columns())
+            .collect();
+        let size = |cell: &MeasuredCell| self.value(cell.row, cell.column).abs();
+        all.sort_by(|a, b| size(b).total_cmp(&size(a)));
+        all
     }
 
     fn content(&self) -> Markup {
-        let shown = self.shown(MOST_CELLS);
+        let shown = self.shown();
         let peak = numbers::fraction(self.peak().into());
         html! {
             div class="ecco map diverging" {
                 div class="head" {
-                    b { "Activation patching" } " "
+                    b { (self.title()) } " "
                     span class="method" { (visible::plain(&self.site, false)) }
                     @if self.peak() > 0.0 {
                         (legend(&numbers::fraction(-f64::from(self.peak())), &peak))
@@ -172,73 +168,66 @@ impl PatchMap {
                 }
                 p class="answer" {
                     (visible::plain(&self.answer, false)) ": corrupted " (numbers::short(self.corrupted)) ", clean "
-                    (numbers::short(self.clean)) ". Cells: how much of that comes back, 1 = all of it."
+                    (numbers::short(self.clean)) ". Cells: how much of that "
+                    @if self.estimate.is_some() { "would come back, estimated" } @else { "comes back" }
+                    ", 1 = all of it."
                 }
-                @for text in self.notes(shown.len()) { (note(&text)) }
-                @if !shown.is_empty() && !self.layers.is_empty() { div class="wide" { (self.table(&shown)) } }
+                @for text in self.all_notes(shown.len()) { (note(&text)) }
+                @if !shown.is_empty() && !self.layers.is_empty() { div class="wide" { (heat::table(self, &shown, None)) } }
                 div class="readout" { (self.readout()) }
+                @if let Some(estimate) = &self.estimate { (self.beside(estimate)) }
             }
         }
     }
 
-    fn table(&self, shown: &[usize]) -> Markup {
+    /// Estimates beside what was measured.
+    fn beside(&self, estimate: &PatchEstimate) -> Markup {
+        let measured = self.measured();
         html! {
-            table {
-                thead {
-                    tr {
-                        th scope="col" { "layer" }
-                        @for &column in shown {
-                            th scope="col" class=[self.differs(column).then_some("differs")] { (self.heading(column)) }
+            div class="beside" {
+                "By " (visible::plain(&estimate.by, false)) ". " (estimate.agreement(measured.len()))
+                @if !measured.is_empty() {
+                    dl {
+                        @for cell in measured.iter().take(N_MEASURED) {
+                            div {
+                                dt { "layer " (self.layers[cell.row]) ", " bdi { (self.columns().label(cell.column)) } }
+                                dd {
+                                    (numbers::fraction(self.value(cell.row, cell.column).into())) " → "
+                                    b { (numbers::fraction(cell.restored.into())) }
+                                }
+                            }
                         }
                     }
                 }
-                tbody {
-                    @for (row, layer) in self.layers.iter().enumerate() {
-                        tr {
-                            th scope="row" { (layer) }
-                            @for &column in shown { (self.cell(row, column, shown.len() <= MOST_NUMBERED)) }
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    fn heading(&self, column: usize) -> Markup {
-        match &self.columns {
-            Columns::Heads(_) => html! { (column) },
-            Columns::Positions { corrupted, clean } => html! {
-                div {
-                    @if let Some(token) = corrupted.get(column) { (visible::label_html(token)) }
-                    @if let Some(token) = clean.get(column).filter(|_| self.differs(column)) {
-                        " ← " (visible::label_html(token))
-                    }
-                }
-                small { (column) }
-            },
-        }
-    }
-
-    fn cell(&self, row: usize, column: usize, numbered: bool) -> Markup {
-        let value = self.value(row, column);
-        let style = self.strength(row, column).map(|s| {
-            let (ground, text) = (colour::hex(colour::diverging(s)), colour::text_on_diverging(s));
-            format!("--s:{:.3};background-color:{ground};color:{text}", s)
-        });
-        html! {
-            td style=[style] title=[(!numbered).then(|| numbers::fraction(value.into()))] {
-                @if numbered { (numbers::fraction(value.into())) }
             }
         }
     }
 
     fn readout(&self) -> Markup {
-        match self.top().first() {
+        match self.top(1).first() {
             None => html! { "no cell changes the answer" },
             Some(&(row, column)) => html! {
-                span class="what" { "layer " (self.layers[row]) ", " bdi { (self.column(column)) } }
-                " restores " (numbers::fraction(self.value(row, column).into())) ", the most of all"
+                span class="what" { "layer " (self.layers[row]) ", " bdi { (self.columns().label(column)) } }
+                " " (self.verb()) " " (numbers::fraction(self.value(row, column).into())) ", the most of all"
             },
+        }
+    }
+
+    fn caption(&self) -> Caption {
+        Caption {
+            title: self.title(),
+            site: self.site.clone(),
+            answer: format!(
+                "{}: corrupted {}, clean {}",
+                visible::cut(&visible::plain(&self.answer, false), 60),
+                numbers::short(self.corrupted),
+                numbers::short(self.clean)
+            ),
+            about: "Rows: layers. Columns: what is patched. Red: of the clean answer comes back; blue: the other way.",
+            deepest: format!(
+                "{} of the clean answer restored",
+                numbers::fraction(self.peak().into())
+            ),
         }
     }
 
@@ -269,35 +258,36 @@ impl Explorable for PatchMap {
     /// The strongest cells.
     fn text(&self) -> String {
         let mut text = format!(
-            "activation patching of {} · {} layers × {} {}\n{}: corrupted {}, clean {}",
+            "{} of {} · {} layers × {} {}\n{}: corrupted {}, clean {}",
+            self.title().to_lowercase(),
             visible::plain(&self.site, false),
             self.layers.len(),
             self.n_columns(),
-            match self.columns {
-                Columns::Positions { .. } => "positions",
-                Columns::Heads(_) => "heads",
-            },
+            self.columns().plural(),
             visible::plain(&self.answer, false),
             numbers::short(self.corrupted),
             numbers::short(self.clean),
         );
-        for (row, column) in self.top() {
+        for (row, column) in self.top(N_TOP) {
             let restored = numbers::fraction(self.value(row, column).into());
-            let _ = write!(
-                text,
-                "\nlayer {} {} restores {restored}",
-                self.layers[row],
-                self.column(column)
-            );
+            let (layer, label) = (self.layers[row], self.columns().label(column));
+            let _ = write!(text, "\nlayer {layer} {label} {} {restored}", self.verb());
+            let is_it = |cell: &&&MeasuredCell| (cell.row, cell.column) == (row, column);
+            if let Some(cell) = self.measured().iter().find(is_it) {
+                let _ = write!(text, ", measured {}", numbers::fraction(cell.restored.into()));
+            }
         }
-        for note in self.notes(self.n_columns()) {
+        if let Some(estimate) = &self.estimate {
+            let _ = write!(text, "\n{}", estimate.agreement(self.measured().len()));
+        }
+        for note in self.all_notes(self.n_columns()) {
             let _ = write!(text, "\n⚠ {note}");
         }
         text
     }
 
     fn svg(&self) -> Option<String> {
-        picture::heat_map(self)
+        heat::picture(self, &self.caption())
     }
 
     fn html(&self) -> Option<String> {
@@ -310,8 +300,10 @@ impl Explorable for PatchMap {
 
     fn alt_text(&self) -> Option<String> {
         Some(format!(
-            "Activation patching of {}: how much of the clean answer each part restores",
-            visible::plain(&self.site, false)
+            "{} of {}: how much of the clean answer each part {}",
+            self.title(),
+            visible::plain(&self.site, false),
+            self.verb()
         ))
     }
 }

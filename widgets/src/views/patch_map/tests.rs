@@ -21,6 +21,7 @@ fn example() -> PatchMap {
             clean: tokens(&["The", " France", " is"]),
         },
         restored: vec![vec![0.0, 1.0, 0.25], vec![0.0, -0.128, 0.5]],
+        estimate: None,
     }
 }
 
@@ -48,7 +49,7 @@ fn cells_are_coloured_without_a_script_and_differences_marked() {
     assert!(
         COMPONENT
             .js
-            .contains("define(\"ecco-patch-map\", \"patch-map-2\"")
+            .contains("define(\"ecco-patch-map\", \"patch-map-3\"")
     );
 }
 
@@ -83,4 +84,36 @@ fn nothing_and_what_is_no_number_do_not_panic() {
     view.restored.clear();
     view.columns = Columns::Heads(0);
     assert!(view.html().unwrap().contains("nothing was patched") && view.svg().is_none());
+}
+
+#[test]
+fn estimates_stand_beside_what_was_measured() {
+    let cell = |row, column, restored| MeasuredCell {
+        row,
+        column,
+        restored,
+    };
+    let view = PatchMap {
+        estimate: Some(PatchEstimate {
+            by: "gradients at the corrupted text".into(),
+            // The last is of no row.
+            measured: vec![cell(1, 2, 0.75), cell(0, 1, 0.9), cell(7, 1, 1.0)],
+            correlation: Some(0.987),
+        }),
+        ..example()
+    };
+    let text = view.text();
+    assert!(
+        text.starts_with("attribution patching of mlp_output · 2 layers × 3 positions")
+            && text.contains("layer 0 ·Italy 1 would restore 1.00, measured 0.90\n")
+            && text.contains("layer 0 ·is 2 would restore 0.25\n")
+            && text.ends_with("Estimated and measured, 2 cells: r = 0.99"),
+        "{text}"
+    );
+    let html = view.html().unwrap();
+    assert_eq!(html.matches("<dt>").count(), 2);
+    assert!(html.contains("Attribution patching") && html.contains("would come back, estimated"));
+    assert!(view.svg().unwrap().contains("Attribution patching"));
+    let plain = example().json().unwrap();
+    assert!(plain.get("estimate").is_none() && view.json().unwrap()["estimate"]["measured"][0]["row"] == 1);
 }
