@@ -20,7 +20,10 @@ function staged(view, host, work) {
   try {
     return work();
   } finally {
-    for (const [element, style] of changed.reverse()) style === null ? element.removeAttribute("style") : element.setAttribute("style", style);
+    for (const [element, style] of changed.toReversed()) {
+      if (style === null) element.removeAttribute("style");
+      else element.setAttribute("style", style);
+    }
     whole.remove();
   }
 }
