@@ -50,10 +50,12 @@ pub struct PatchEstimate {
     pub correlation: Option<f64>,
 }
 
+/// A cell that was patched indeed.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct MeasuredCell {
     /// Place in `layers`.
     pub row: usize,
+    /// Which of the columns.
     pub column: usize,
     /// What patching it restores.
     pub restored: f32,

@@ -53,6 +53,7 @@ pub enum SiteColumns {
 /// What the contributions of a layer sum to.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 pub struct LayerSum {
+    /// What they sum to.
     pub sum: f64,
     /// What the method promises; null where it promises nothing.
     pub promised: Option<f64>,
