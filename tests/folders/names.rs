@@ -211,9 +211,12 @@ fn what_is_of_no_use_is_told_with_a_way_to_leave_it_out() {
         .expect("it is refused")
         .hint()
         .expect("a hint");
-    let save =
-        "save({k: v for k, v in load('model.safetensors').items() if not k.startswith('v_head.summary.')}";
-    assert!(hint.contains(save), "{hint}");
+    let path = folder.path().join("model.safetensors");
+    let save = "save({k: v for k, v in load(p).items() if not k.startswith('v_head.summary.')}, p";
+    assert!(
+        hint.contains(save) && hint.contains(&format!("p = '{}'", path.display())),
+        "{hint}"
+    );
     let folder = Folder::copy("llama");
     set(&folder, "tie_word_embeddings", json!(false));
     folder.edit(|tensors| drop(tensors.remove("lm_head.weight")));
@@ -412,7 +415,7 @@ fn files_that_are_something_else_say_what() {
         (
             b"\x80\x04}\x94.".to_vec(),
             "is a bare pickle, which can run anything when it is loaded: it is not read",
-            "torch.save({k: torch.as_tensor(v) for k, v",
+            "d = pickle.load(open(p, 'rb')); t = lambda x: {k: torch.as_tensor(v) for k, v",
         ),
     ] {
         let folder = Folder::copy("llama");

@@ -7,11 +7,13 @@
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 
+use ecco_interpreter::Watch;
 use ecco_models::run::{self, Input, Known, Place};
 use ecco_models::tap::Tap;
 use ecco_models::{Model, Rule, Site};
 use tch::{Kind, Tensor};
 
+use crate::aside::aside;
 use crate::attribution::Target;
 use crate::attribution::work::Work;
 
@@ -78,27 +80,36 @@ pub(crate) fn pass(
             _ => n_rows / 2,
         };
         let sum = answers.narrow(0, 0, counted).sum(Kind::Double);
-        Ok((answers.detach(), differentiated(&sum, seen)))
+        let seen = differentiated(&sum, seen, &mut work.borrow_mut())?;
+        Ok((answers.detach(), seen))
     })
 }
 
-/// With zeros where nothing depends on what was seen.
-fn differentiated(answer: &Tensor, seen: Vec<(usize, Tensor)>) -> Vec<Seen> {
-    let values: Vec<&Tensor> = seen.iter().map(|(_, value)| value).collect();
+/// With zeros where nothing depends on what was seen. The way back is one call of libtorch, which asks nobody.
+fn differentiated(
+    answer: &Tensor,
+    seen: Vec<(usize, Tensor)>,
+    work: &mut Work,
+) -> ecco_models::error::Result<Vec<Seen>> {
+    let values: Vec<Tensor> = seen.iter().map(|(_, value)| value.shallow_clone()).collect();
     let gradients = match answer.requires_grad() && !values.is_empty() {
-        true => Tensor::run_backward(&[answer], &values, false, false),
-        false => values.iter().map(|value| value.zeros_like()).collect(),
+        true => {
+            let answer = answer.shallow_clone();
+            let back = move |_: &mut Watch| Tensor::run_backward(&[answer], &values, false, false);
+            aside("gradients", back, &mut |_| work.report()).ok_or(ecco_models::Error::Interrupted)?
+        }
+        false => values.iter().map(Tensor::zeros_like).collect(),
     };
     let each = seen.iter().zip(gradients);
-    each.map(|((layer, value), gradient)| Seen {
+    let each = each.map(|((layer, value), gradient)| Seen {
         layer: *layer,
         value: value.detach(),
         gradient: match gradient.defined() {
             true => gradient,
             false => value.detach().zeros_like(),
         },
-    })
-    .collect()
+    });
+    Ok(each.collect())
 }
 
 struct GraphTap<'a, 'r, 'w, 'b> {

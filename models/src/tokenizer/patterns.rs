@@ -1,5 +1,7 @@
 //! Whether a tokenizer's regular expressions can take long for a short text.
 
+use std::sync::LazyLock;
+
 use regex::Regex;
 use serde_json::Value;
 
@@ -31,9 +33,9 @@ fn backtracks(pattern: &str) -> bool {
 
 /// `a++`, `a*+`, `a?+`, `a{2}+`: what is taken is not given back. To the linear engine these are repetitions of repetitions.
 fn is_possessive(pattern: &str) -> bool {
-    ["++", "*+", "?+", "}+"]
-        .iter()
-        .any(|repeats| pattern.contains(repeats))
+    static POSSESSIVE: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"(?:[+*?]|\{\d+(?:,\d*)?\})\+").expect("a pattern"));
+    POSSESSIVE.is_match(pattern)
 }
 
 /// The parts between `|` that stand in no group and no class.

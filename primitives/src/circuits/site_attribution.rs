@@ -178,7 +178,7 @@ pub(super) fn register(registry: &mut Registry) {
         /// What an answer owes to what stands at a site of each layer: its positions, heads or neurons. By `method`
         /// "gradient" the value times its gradient; "integrated_gradients" on the way from 0, so that a layer sums to what the
         /// answer loses with the site set to 0 there; "layerwise_relevance" with attention patterns, norms' deviations and
-        /// gates held, so that a layer sums to all that passes through it. It is computed when it is first shown or read.
+        /// gates held, so that a layer sums to all that passes through it. Nothing is computed before one looks.
         ///
         /// Example:
         /// ```rhai
