@@ -57,7 +57,7 @@ SIDE_BY_SIDE = --numprocesses=2 --dist=loadfile
 TIMED = $(patsubst %,tests/e2e/test_%.py,abuse soak)
 
 # The documentation is read with its private items.
-lint: .venv/.requirements  ## formatting and lints of Rust, Python and JavaScript; the links of Rust's documentation; circles
+lint: .venv/.requirements  ## formatting and lints of Rust, Python and JavaScript; the links of Rust's documentation; circles; features
 	cargo fmt --all --check
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --release --workspace --no-deps --document-private-items --quiet
@@ -65,6 +65,7 @@ lint: .venv/.requirements  ## formatting and lints of Rust, Python and JavaScrip
 	ruff format --check
 	python scripts/lint_js.py
 	python scripts/rooms.py
+	python scripts/features.py
 
 # What belongs to one kind of change. See CONTRIBUTING.md. Our own packages are compiled in increments for them, beside those of
 # `make test`: after a change that takes a tenth of the time.
@@ -120,8 +121,9 @@ build/readme.html: notebooks/readme.ipynb scripts/run_notebook.py .venv/.kernel
 	@python scripts/run_notebook.py notebooks/readme.ipynb build
 
 # The Python environment. A failed install leaves no stamp, so the next run goes on from there. It waits for the network and the
-# disk; what is built without libtorch is compiled meanwhile, and an error of that is told by the build that follows.
-BUILD_LIGHT = LIBTORCH_USE_PYTORCH=0 cargo build --release --quiet $(LIGHT:%=-p %) 2>/dev/null
+# disk; what is built without libtorch is compiled meanwhile, and an error of that is told by the build that follows. With one
+# small test, since what tests need besides decides how others are compiled.
+BUILD_LIGHT = $(TEST_LIGHT) --quiet --no-run $(LIGHT:%=-p %) --test folder 2>/dev/null
 .venv/.requirements: scripts/requirements.txt | prerequisites
 	@echo "==> Python environment in .venv (torch and its libraries: about 5 GB, some minutes)"
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
