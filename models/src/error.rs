@@ -133,11 +133,9 @@ pub enum Error {
         vocabulary: usize,
     },
 
-    #[error("{file} has weights that a {model_type} model does not: {names}")]
+    #[error("{} has weights that a {model_type} model does not: {names}", file_of(path))]
     WeightsUnexpected {
-        file: String,
-        /// What stands before it in its path.
-        folder: String,
+        path: String,
         model_type: String,
         names: String,
         /// What all of them begin with.
@@ -286,6 +284,11 @@ impl From<HubError> for Error {
 }
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The file's name of a path.
+fn file_of(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
+}
 
 fn to_come(n_generate: usize) -> String {
     match n_generate {

@@ -328,8 +328,7 @@ impl Weights {
         let (file, _) = names.first()?;
         let first: Vec<String> = names.iter().map(|(_, name)| name.clone()).take(NAMED).collect();
         Some(Error::WeightsUnexpected {
-            file: file.to_string(),
-            folder: self.folder.clone(),
+            path: format!("{}{file}", self.folder),
             model_type: self.family.model_type.to_owned(),
             start: common_start(names.iter().map(|(_, name)| name.as_str())).to_owned(),
             names: shorten(&first, names.len()),

@@ -2,7 +2,7 @@
 
 use ecco_interpreter::{Diagnostic, Kind};
 
-use super::Error;
+use super::{Error, file_of};
 use crate::files::is_weights;
 
 impl Diagnostic for Error {
@@ -93,7 +93,7 @@ impl Diagnostic for Error {
                 "config.json and {file} have to be of one model: compare its model_type, number of layers and sizes, or \
                  copy both again from where they are together"
             ),
-            Self::WeightsUnexpected { file, folder, model_type, start, .. } => leave_out(folder, file, model_type, start),
+            Self::WeightsUnexpected { path, model_type, start, .. } => leave_out(path, model_type, start),
             Self::NoRow { text, .. } => format!("leave {text:?} out of the text"),
             Self::TooLong { n_input, context, .. } if n_input < context => {
                 format!("generate at most {} tokens", context - n_input)
@@ -167,7 +167,8 @@ fn quoted(text: &str) -> String {
 }
 
 /// How weights that begin with `start` are left out of a file.
-fn leave_out(folder: &str, file: &str, model_type: &str, start: &str) -> String {
+fn leave_out(path: &str, model_type: &str, start: &str) -> String {
+    let file = file_of(path);
     let (save, metadata) = match file.ends_with(".safetensors") {
         true => (
             "from safetensors.torch import load_file as load, save_file as save",
@@ -183,7 +184,7 @@ fn leave_out(folder: &str, file: &str, model_type: &str, start: &str) -> String 
         true => format!(
             "if config.json is of another model, take the right one; if the model does without them, leave them out: \
              python -c \"{save}; p = {}; save({{k: v for k, v in load(p).items() if not k.startswith('{start}')}}, p{metadata})\"",
-            quoted(&format!("{folder}{file}"))
+            quoted(path)
         ),
         false => format!("config.json says that the model is a {model_type}: is it this file's?"),
     }
