@@ -42,7 +42,8 @@ lab: .venv/.kernel  ## open JupyterLab with the kernel installed
 test: browser .venv/.kernel build/readme.html lint  ## formatting, lints and all tests
 	$(TEST_LIGHT) $(LIGHT:%=-p %)
 	$(TEST) --workspace $(LIGHT:%=--exclude %)
-	pytest $(SIDE_BY_SIDE) widgets/tests tests/e2e $(TIMED:%=--ignore=%)
+	pytest $(SIDE_BY_SIDE) widgets/tests
+	pytest $(SIDE_BY_SIDE) tests/e2e $(TIMED:%=--ignore=%)
 	pytest $(TIMED)
 
 # Tests with libtorch, which programs look for in LD_LIBRARY_PATH too; and those that have to do without: there is none for

@@ -130,7 +130,7 @@ const CONTENTS: &[(&str, &[&str])] = &[
     ),
     (
         "what happened inside, as numbers?",
-        &["lm.sites", "run.at", "run.gradient", "tensor.slice"],
+        &["lm.sites", "run.at", "output.gradient", "tensor.slice"],
     ),
     (
         "which tokens are a text, which words has the model, what are its weights?",

@@ -83,6 +83,4 @@ def test_a_picture_can_be_copied(open_page):
     page = open_page("saliency", permissions=["clipboard-read", "clipboard-write"])
     element(page).get_by_text("Save", exact=True).click()
     element(page).get_by_role("button", name="Copy picture").click()
-    types = "async () => (await navigator.clipboard.read()).flatMap((item) => item.types)"
-    page.wait_for_function("navigator.clipboard.read().then((items) => items.length > 0)")
-    assert page.evaluate(types) == ["image/png"]
+    page.wait_for_function("async () => (await navigator.clipboard.read()).some((item) => item.types.includes('image/png'))")
