@@ -79,6 +79,7 @@ VALUES = {
     "models": ("ecco::models()", "models"),
     "tensor": ("output.activations", "tensor"),
     "small tensor": ("output.hidden_states[0][0]", "tensor"),
+    "table": ('ecco::table([#{text: "a <b>", n: 1}, #{text: "c", n: 2.5}, #{text: (), n: true}])', "table"),
 }
 
 
