@@ -91,7 +91,11 @@ const COMPONENT: Component = Component {
     tag: "ecco-patch-map",
     view: "patch-map-3",
     css: include_str!("view.css"),
-    js: concat!(include_str!("../../kit/grid.js"), include_str!("view.js")),
+    js: concat!(
+        include_str!("../../kit/grid.js"),
+        include_str!("../heat.js"),
+        include_str!("view.js")
+    ),
 };
 
 /// Cells named in a console.

@@ -63,7 +63,11 @@ const COMPONENT: Component = Component {
     tag: "ecco-site-attribution",
     view: "site-attribution-1",
     css: concat!(include_str!("../patch_map/view.css"), include_str!("view.css")),
-    js: concat!(include_str!("../../kit/grid.js"), include_str!("view.js")),
+    js: concat!(
+        include_str!("../../kit/grid.js"),
+        include_str!("../heat.js"),
+        include_str!("view.js")
+    ),
 };
 
 /// Cells named in a console.
