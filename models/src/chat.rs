@@ -6,6 +6,7 @@
 
 mod arguments;
 mod filters;
+mod globals;
 mod jinja;
 mod markup;
 mod methods;

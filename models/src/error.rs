@@ -199,8 +199,9 @@ pub enum Error {
     #[error("what {model} says is no number (NaN or infinite)")]
     NoNumbers { model: String },
 
+    /// `start` is the token that the model's texts start with.
     #[error("the text is empty")]
-    EmptyText,
+    EmptyText { start: Option<String> },
 
     #[error("the text has {n_input} tokens{}, but {model} takes {context} tokens in all", to_come(*.n_generate))]
     TooLong {

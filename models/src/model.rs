@@ -327,7 +327,10 @@ impl Model {
     /// The same for one of its stacks.
     pub(crate) fn check_ids_for(&self, config: &Config, ids: &[u32]) -> Result<()> {
         if ids.is_empty() {
-            return Err(Error::EmptyText);
+            let start = self.generation.begin_id.filter(|&id| self.tokenizer.has(id));
+            return Err(Error::EmptyText {
+                start: start.map(|id| self.tokenizer.token_after(None, id).text),
+            });
         }
         if config.length_limit().is_some_and(|limit| ids.len() > limit) {
             let (n_input, context) = (ids.len(), config.context_length);

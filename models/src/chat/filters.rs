@@ -150,6 +150,10 @@ fn of_texts(environment: &mut Environment) {
         let parameters = &["length", "killwords", "end", "leeway"];
         truncate(&text(&value), &Arguments::bind("truncate", parameters, given)?)
     });
+    environment.add_filter("wordwrap", |value: Value, given: Given| {
+        let parameters = &["width", "break_long_words", "wrapstring", "break_on_hyphens"];
+        wrap(&text(&value), &Arguments::bind("wordwrap", parameters, given)?)
+    });
     environment.add_filter("wordcount", |value: Value| {
         let value = text(&value);
         let words = value.split(|char: char| !(char.is_alphanumeric() || char == '_'));
@@ -261,6 +265,83 @@ fn truncate(value: &str, given: &Arguments) -> Result<String, Error> {
         false => kept.rsplit_once(' ').map_or(kept.as_str(), |(before, _)| before),
     };
     Ok(format!("{kept}{end}"))
+}
+
+/// Lines of at most so many characters, broken at spaces as by Python's `textwrap.wrap`.
+fn wrap(value: &str, given: &Arguments) -> Result<String, Error> {
+    let width = usize::try_from(given.integer("width", 79)?).unwrap_or(0);
+    if width == 0 {
+        return Err(invalid("wordwrap: expected a width from 1".to_owned()));
+    }
+    let breaks_words = given.is_true("break_long_words", true);
+    let mut lines = Vec::new();
+    for line in value.lines() {
+        let hyphen = |word: &str| word.trim_matches('-').contains('-');
+        let is_long = line.chars().count() > width;
+        if is_long && given.is_true("break_on_hyphens", true) && line.split_whitespace().any(hyphen) {
+            return Err(invalid(
+                "wordwrap: a long line with hyphens in its words; say break_on_hyphens=false".to_owned(),
+            ));
+        }
+        // A line without words stays one.
+        match wrapped(line, width, breaks_words) {
+            none if none.is_empty() => lines.push(String::new()),
+            some => lines.extend(some),
+        }
+    }
+    let between = given.text("wrapstring", "\n");
+    let n_bytes = lines.len().saturating_mul(between.len());
+    bounded(n_bytes.saturating_add(value.len()))?;
+    Ok(lines.join(&between))
+}
+
+/// One line as several, as `textwrap` has it to the letter: what stands between words is left out where a line ends, and where
+/// one begins but the first.
+fn wrapped(line: &str, width: usize, breaks_words: bool) -> Vec<String> {
+    let length = |chunk: &str| chunk.chars().count();
+    let is_blank = |chunk: &String| chunk.trim().is_empty();
+    let mut lines: Vec<String> = Vec::new();
+    let mut chunks: Vec<String> = chunks(line).into_iter().rev().map(str::to_owned).collect();
+    while !chunks.is_empty() {
+        if !lines.is_empty() {
+            chunks.pop_if(|chunk| is_blank(chunk));
+        }
+        let (mut current, mut n_current) = (Vec::new(), 0);
+        while let Some(chunk) = chunks.pop_if(|chunk| n_current + length(chunk) <= width) {
+            n_current += length(&chunk);
+            current.push(chunk);
+        }
+        if let Some(long) = chunks.pop_if(|chunk| length(chunk) > width) {
+            if breaks_words {
+                let mut chars = long.chars();
+                current.push(chars.by_ref().take(width - n_current).collect());
+                chunks.push(chars.collect());
+            } else if current.is_empty() {
+                current.push(long);
+            } else {
+                chunks.push(long);
+            }
+        }
+        current.pop_if(|chunk| is_blank(chunk));
+        if !current.is_empty() {
+            lines.push(current.concat());
+        }
+    }
+    lines
+}
+
+/// Words, and what stands between them.
+fn chunks(line: &str) -> Vec<&str> {
+    let mut chunks = Vec::new();
+    let mut rest = line;
+    while let Some(first) = rest.chars().next() {
+        let is_space = first.is_whitespace();
+        let end = rest.find(|char: char| char.is_whitespace() != is_space);
+        let (chunk, behind) = rest.split_at(end.unwrap_or(rest.len()));
+        chunks.push(chunk);
+        rest = behind;
+    }
+    chunks
 }
 
 /// Python's `int(value, base)`, and of what that does not take `int(float(value))`.

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Value, ValueKind};
+use minijinja::value::ValueKind;
 use minijinja::{Environment, ErrorKind, Output, State};
 
-use super::{filters, methods, python};
+use super::{filters, globals, methods, python};
 
 /// Steps of a template, of which each 64 bytes that it makes are one, so that memory is bounded too (128 MB). A
 /// long conversation takes some ten thousand.
@@ -41,11 +41,7 @@ pub(super) fn environment() -> Result<Environment<'static>, minijinja::Error> {
             Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
         },
     );
-    // Python's: whatever has a length and items by number or key, which what is not defined says of itself, too.
-    environment.add_test("sequence", |value: &Value| {
-        use ValueKind::{Bytes, Map, Seq, String, Undefined};
-        matches!(value.kind(), Seq | String | Map | Bytes | Undefined)
-    });
+    globals::add(&mut environment);
     environment.set_formatter(write);
     Ok(environment)
 }

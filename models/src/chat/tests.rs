@@ -48,6 +48,52 @@ fn what_has_items_is_a_sequence() {
 }
 
 #[test]
+fn functions_of_jinja_are_there() {
+    let cycler = "{% set c = cycler('a', 1) %}{{ c.current }}{{ c.next() }}{{ c.next() }}{{ c.next() }}{{ c.reset() }}{{ c.current }}";
+    assert_eq!(render(cycler).unwrap(), "aa1aNonea");
+    let joiner = "{% set j = joiner('|') %}{{ j() }}{{ j() }}{{ joiner()() }}";
+    assert_eq!(render(joiner).unwrap(), "|");
+    let callable = "{% macro m() %}{% endmacro %}{{ m is callable }} {{ range is callable }} {{ joiner() is callable }} \
+                    {{ cycler(1) is callable }} {{ 'a' is callable }} {{ [] is callable }}";
+    assert_eq!(render(callable).unwrap(), "True True True False False False");
+    let random = "{{ [1, 2]|random in [1, 2] }}{{ []|random }}";
+    assert_eq!(render(random).unwrap(), "True");
+    let chosen = "{% for n in range(20) %}{{ 'abcdefgh'|random }}{% endfor %}";
+    assert_eq!(render(chosen).unwrap(), render(chosen).unwrap());
+    assert!(refusal("{{ cycler() }}").contains("at least one item"));
+}
+
+/// As Jinja2 3.1 wraps them.
+#[test]
+fn long_lines_are_wrapped() {
+    for (call, expected) in [
+        ("'  a b'|wordwrap(2)", "a\nb"),
+        ("'aa bb cc'|wordwrap(5, wrapstring='<')", "aa bb<cc"),
+        ("'ab cd'|wordwrap(width=2, break_long_words=false)", "ab\ncd"),
+        ("'abcdefg hi\n\nj'|wordwrap(3)", "abc\ndef\ng\nhi\n\nj"),
+        ("'aa  bbbbbb'|wordwrap(3, false)", "aa\nbbbbbb"),
+        ("'a-b c'|wordwrap", "a-b c"),
+    ] {
+        assert_eq!(render(&format!("{{{{ {call} }}}}")).unwrap(), expected, "{call}");
+    }
+    assert!(refusal("{{ 'a'|wordwrap(0) }}").contains("a width from 1"));
+    assert!(refusal("{{ 'well-kept words'|wordwrap(6) }}").contains("break_on_hyphens=false"));
+}
+
+/// For a look: rows of text, width, whether words are broken, what Jinja2 makes of it.
+#[test]
+fn zz_temporary() {
+    let rows: Value = serde_json::from_str(&std::fs::read_to_string("/tmp/wrap.json").unwrap()).unwrap();
+    let mut wrong = 0;
+    for row in rows.as_array().unwrap() {
+        let source = format!("{{{{ {}|wordwrap({}, {}) }}}}", row[0], row[1], row[2]);
+        let got = render(&source).unwrap();
+        if got != row[3].as_str().unwrap() { wrong += 1; eprintln!("{row} {got:?}"); }
+    }
+    assert_eq!(wrong, 0);
+}
+
+#[test]
 fn the_last_message_goes_on() {
     let messages = json!([{"role": "user", "content": "hi"}, {"role": "assistant", "content": "I am "}]);
     let of = |source: &str, messages: &Value| {

@@ -102,9 +102,10 @@ impl Diagnostic for Error {
             Self::NoNumbers { .. } => "its weights, or the type that they are computed in, overflow: float32 may be wide \
                                        enough where float16 is not"
                 .into(),
-            Self::EmptyText => "write at least one token; alone may stand the one that the model's texts start with, \
-                                such as <s> or <|endoftext|>"
-                .into(),
+            Self::EmptyText { start: None } => "write at least one token".into(),
+            Self::EmptyText { start: Some(start) } => format!(
+                "write at least one token; alone may stand the one that the model's texts start with: {start:?}"
+            ),
             Self::NoRoom { .. } => "say how many tokens to make".into(),
             Self::OutOfMemory { .. } => "free a model that is loaded".into(),
             Self::NoWriting { .. } => "run it, and explain what it says".into(),

@@ -159,6 +159,7 @@ impl GenerationConfig {
                 _ => Vec::new(),
             },
             sequence_bias: list(&map, "sequence_bias", |pair| biased(pair, vocab_size))
+                .map(last_of_each)
                 .map_err(|(value, reason)| refused(name, "sequence_bias", value, reason))?,
             end_growth: end_growth(name, &map)?,
             encoder_repetition_penalty: above_zero(name, &map, "encoder_repetition_penalty")?,
@@ -264,6 +265,15 @@ fn biased(pair: &Value, vocab_size: usize) -> Result<(Vec<u32>, f64), String> {
     }
 }
 
+/// Where a sequence stands twice, the last bias counts, as in a dictionary of Python's.
+fn last_of_each(pairs: Vec<(Vec<u32>, f64)>) -> Vec<(Vec<u32>, f64)> {
+    let is_last = |at: usize| pairs[at + 1..].iter().all(|(later, _)| *later != pairs[at].0);
+    (0..pairs.len())
+        .filter(|&at| is_last(at))
+        .map(|at| pairs[at].clone())
+        .collect()
+}
+
 /// `[tokens, factor]`.
 fn end_growth(file: &'static str, map: &Value) -> Result<Option<(usize, f64)>> {
     let key = "exponential_decay_length_penalty";
@@ -324,7 +334,7 @@ mod tests {
 
     #[test]
     fn rules_are_read_and_wrong_ones_named() {
-        let rules = r#"{"sequence_bias": [[[3, 4], -2.5]], "exponential_decay_length_penalty": [5, 1.5], "stop_strings": "x",
+        let rules = r#"{"sequence_bias": [[[3, 4], 1.0], [[3, 4], -2.5]], "exponential_decay_length_penalty": [5, 1.5], "stop_strings": "x",
             "encoder_repetition_penalty": 2.0, "encoder_no_repeat_ngram_size": 3, "guidance_scale": 1.5, "typical_p": 0.9}"#;
         let both = parse(Some(rules), r#"{"is_encoder_decoder": true}"#).expect("nothing is wrong");
         assert_eq!(

@@ -10,9 +10,13 @@ use ecco_scripting::options::Word;
 /// A text that is not exactly one token; a number that no token has. `option` is where it was given.
 pub(crate) fn token(word: &Word, model: &ecco_models::Model, option: &str) -> Result<Token, ScriptError> {
     let refuse = |message: String| ScriptError::new(ErrorKind::Value, message).pointing_at(option);
-    let named = |id: u32| model.tokenizer().tokens(&[id]).remove(0);
+    // Of a token that the tokenizer has and the model has no row for, it says so by its text.
+    let named = |id: u32| {
+        model.check_rows(&[id])?;
+        Ok(model.tokenizer().tokens(&[id]).remove(0))
+    };
     let text = match word {
-        Word::Id(id) if (*id as usize) < model.config().vocab_size => return Ok(named(*id)),
+        Word::Id(id) if (*id as usize) < model.config().vocab_size || model.tokenizer().has(*id) => return named(*id),
         Word::Id(id) => {
             let n = model.config().vocab_size;
             return Err(refuse(format!(
@@ -23,14 +27,14 @@ pub(crate) fn token(word: &Word, model: &ecco_models::Model, option: &str) -> Re
     };
     let ids = model.tokenizer().encode_bare(text)?;
     if let [id] = ids[..] {
-        return Ok(named(id));
+        return named(id);
     }
     // Tokenizers that put a space before the text themselves have words with one under the bare word.
     if let Some(bare) = text.strip_prefix(' ')
         && let [id] = model.tokenizer().encode_bare(bare)?[..]
         && model.tokenizer().tokens(&[id, id])[1].text == *text
     {
-        return Ok(named(id));
+        return named(id);
     }
     let quoted = format!("{text:?}");
     if ids.is_empty() {

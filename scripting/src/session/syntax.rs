@@ -13,19 +13,30 @@ use crate::session::State;
 /// # Errors
 /// What Rhai says; a comment that is not closed, at its beginning.
 pub(super) fn compile(engine: &Engine, code: &str) -> RhaiResult<AST> {
-    let compiled = engine.compile(code)?;
+    let compiled = engine.compile(code);
     check(engine, code)?;
-    Ok(compiled)
+    Ok(compiled?)
 }
 
 /// Refuses code that ends inside of a block comment.
 pub(super) fn check(engine: &Engine, code: &str) -> RhaiResult<()> {
-    let Some(Open::Comment { start, levels }) = scan(code).open else {
+    let scan = scan(code);
+    let Some(Open::Comment { start, levels }) = scan.open else {
         return Ok(());
     };
-    // Our scanner is no parser: where closing the comment makes the code wrong, there is none. The space keeps `/**/`, the
+    let close = |&at: &usize| match scan.lexemes[at].text.as_str() {
+        "${" => "}`",
+        "(" => ")",
+        "[" | "?[" => "]",
+        _ => "}",
+    };
+    let brackets: String = scan.brackets.iter().rev().map(close).collect();
+    // Our scanner is no parser: where closing the comment, and the brackets before it, makes the code wrong, there is none. The space keeps `/**/`, the
     // beginning of another kind of comment to Rhai, from coming of `/*`.
-    if engine.compile(format!("{code} {}", "*/".repeat(levels))).is_err() {
+    if engine
+        .compile(format!("{code} {}{brackets}", "*/".repeat(levels)))
+        .is_err()
+    {
         return Ok(());
     }
     let error = ScriptError::new(ErrorKind::Syntax, "the comment that begins here is not closed");
