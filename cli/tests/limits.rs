@@ -276,6 +276,8 @@ fn listening(kernel: &Kernel, table: &str) -> Vec<String> {
         })
         .collect();
     found.sort();
+    // A table is read in pieces, and a line stands in two of them where another process opens a socket meanwhile.
+    found.dedup();
     found
 }
 
