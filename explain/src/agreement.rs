@@ -230,12 +230,16 @@ pub fn spearman(a: &[f32], b: &[f32]) -> f64 {
     if !(has_order(a) && has_order(b)) {
         return f64::NAN;
     }
-    let (a, b) = (ranks(a), ranks(b));
-    let centred = |ranks: &[f64]| {
-        let ranks = ArrayView1::from(ranks);
-        &ranks - ranks.mean().unwrap_or(0.0)
+    pearson(&ranks(a), &ranks(b))
+}
+
+/// Pearson's correlation; NaN where one side does not vary.
+pub(crate) fn pearson(a: &[f64], b: &[f64]) -> f64 {
+    let centred = |values: &[f64]| {
+        let values = ArrayView1::from(values);
+        &values - values.mean().unwrap_or(0.0)
     };
-    let (a, b) = (centred(&a), centred(&b));
+    let (a, b) = (centred(a), centred(b));
     let scale = (a.dot(&a) * b.dot(&b)).sqrt();
     a.dot(&b) / scale
 }

@@ -4,6 +4,7 @@
 //! - [`intervention`]: models whose inside is changed, steering, activation patching
 //! - [`mod@lens`]: what each layer's state would say if it were the last
 //! - [`mod@direct`]: what each part of the model wrote to a token's logit
+//! - [`mod@edges`]: which connections between parts carry what makes two texts differ; circuits of them
 //! - [`sites`]: gradients at any site, contributions of positions, heads and neurons inside
 //! - [`heads`]: what heads look at, copy and match; [`mod@vocabulary`]: what parts promote and suppress, by their weights
 //! - [`groups`]: tokens as words, lines, sentences
@@ -22,6 +23,7 @@ pub mod algebra;
 mod aside;
 pub mod attribution;
 pub mod direct;
+pub mod edges;
 pub mod error;
 pub mod faithfulness;
 pub mod groups;

@@ -3,8 +3,10 @@
 //! - [`Attention`]: projections, scores, mixtures
 //! - [`view`]: which keys a query sees, and what their distance adds
 //! - [`memory`]: keys and values that are kept
+//! - `apart`: heads that read streams of their own
 //! - [`cursor`]: passes over one token more whose place is a number on the device; `one`: their attention
 
+mod apart;
 pub mod cursor;
 pub mod memory;
 mod one;
@@ -150,8 +152,33 @@ impl Attention {
         layer: usize,
         tap: &mut dyn Tap,
     ) -> Tensor {
+        let projected = self.project(x, tap.rule());
+        self.attend(projected, memory, view, layer, tap)
+    }
+
+    /// The same where heads read streams of their own: normalised ones of queries, keys and values,
+    /// `[batch, head, position, hidden]` or with one for all heads. `apart` projects them.
+    pub fn forward_apart(
+        &self,
+        streams: &[Tensor; 3],
+        view: &View,
+        layer: usize,
+        tap: &mut dyn Tap,
+    ) -> Tensor {
+        let projected = self.project_apart(streams, tap.rule());
+        self.attend(projected, None, view, layer, tap)
+    }
+
+    /// From queries, keys and values that are not turned yet.
+    fn attend(
+        &self,
+        (query, key, value): (Tensor, Tensor, Tensor),
+        memory: Option<LayerMemory>,
+        view: &View,
+        layer: usize,
+        tap: &mut dyn Tap,
+    ) -> Tensor {
         let rule = tap.rule();
-        let (query, key, value) = self.project(x, rule);
         let turn = |x: Tensor| {
             self.rope
                 .map_or_else(|| x.shallow_clone(), |rope| view.turns[rope].forward(&x))

@@ -15,7 +15,7 @@ use crate::config::Activation;
 use crate::host::{self, bring};
 use crate::rules::Rule;
 use crate::site::{Place, Site};
-use crate::tap::Tap;
+use crate::tap::{Reader, Tap};
 
 /// One change, at a site of one layer. Tensors have the axes of the site without the batch.
 pub struct Edit {
@@ -247,6 +247,10 @@ impl Tap for EditTap<'_> {
             value = edit.apply(value, self.start);
         }
         self.tap.visit(site, layer, value)
+    }
+
+    fn read(&mut self, reader: Reader, layer: usize, stream: &Tensor) -> Option<Tensor> {
+        self.tap.read(reader, layer, stream)
     }
 
     fn rule(&self) -> Rule {

@@ -236,6 +236,16 @@ impl Norm {
         }
     }
 
+    /// What becomes of a part of what is normed, over the deviation of the `whole`: parts that sum to the whole sum to what
+    /// becomes of it, but for the bias.
+    pub fn share(&self, whole: &Tensor, part: &Tensor) -> Tensor {
+        let centered = match self.kind {
+            NormKind::Rms { .. } => whole.shallow_clone(),
+            _ => whole - whole.mean_dim(-1, true, None::<Kind>),
+        };
+        self.linear(part) * self.inverse_root(&centered)
+    }
+
     /// What is added after the scaling.
     pub fn bias(&self) -> Option<&Tensor> {
         self.bias.as_ref()

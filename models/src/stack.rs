@@ -18,7 +18,7 @@ use crate::guard::ensure_read;
 use crate::host::{self, bring};
 use crate::layers::{Linear, Norm};
 use crate::rules::Rule;
-use crate::tap::{NoTap, Site, Tap};
+use crate::tap::{NoTap, Reader, Site, Tap};
 use crate::weight::Weight;
 use crate::weights::Weights;
 
@@ -219,8 +219,9 @@ impl Stack {
         if let Some(cache) = cache {
             cache.length += n_positions;
         }
-        let normalised = apply_by(&self.final_norm, &bring(&x, self.place()), rule);
-        Ok(tap.visit(Site::FinalNorm, self.blocks.len() - 1, normalised))
+        let (last, x) = (self.blocks.len() - 1, bring(&x, self.place()));
+        let x = tap.read(Reader::Head, last, &x).unwrap_or(x);
+        Ok(tap.visit(Site::FinalNorm, last, apply_by(&self.final_norm, &x, rule)))
     }
 
     /// One layer alone: from the residual stream before it to that after it, `[batch, position, hidden]`, of a text

@@ -13,6 +13,20 @@ use crate::rules::Rule;
 
 pub use crate::site::Site;
 
+/// Who reads the residual stream, each for itself: an edge of a circuit ends there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reader {
+    /// Each head's.
+    Queries,
+    /// Each key head's.
+    Keys,
+    /// Each key head's.
+    Values,
+    Mlp,
+    /// The final norm.
+    Head,
+}
+
 /// Sees, and may replace, every value at every site of a forward pass.
 pub trait Tap {
     /// Whether [`Tap::visit`] does anything here. Attention patterns exist only where they are wanted.
@@ -20,6 +34,13 @@ pub trait Tap {
 
     /// Takes the value and gives back the one to go on with.
     fn visit(&mut self, site: Site, layer: usize, value: Tensor) -> Tensor;
+
+    /// What stands in the place of the stream for a layer's readers of a kind, before their norm. `stream` is
+    /// `[batch, position, hidden]`, and so is what the MLP and the final norm (at the last layer) are given; heads'
+    /// readers have one each, `[batch, head, position, hidden]`. `None`: the stream.
+    fn read(&mut self, _reader: Reader, _layer: usize, _stream: &Tensor) -> Option<Tensor> {
+        None
+    }
 
     /// How what is not linear is to be differentiated.
     fn rule(&self) -> Rule {
@@ -141,6 +162,9 @@ impl<T: Tap> Tap for ReportTap<'_, T> {
     }
     fn visit(&mut self, site: Site, layer: usize, value: Tensor) -> Tensor {
         self.tap.visit(site, layer, value)
+    }
+    fn read(&mut self, reader: Reader, layer: usize, stream: &Tensor) -> Option<Tensor> {
+        self.tap.read(reader, layer, stream)
     }
     fn rule(&self) -> Rule {
         self.tap.rule()

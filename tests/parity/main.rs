@@ -11,6 +11,7 @@ mod chats;
 mod circuits;
 mod crossings;
 mod direct;
+mod edges;
 mod explanations;
 mod explanations_families;
 mod faithfulness;

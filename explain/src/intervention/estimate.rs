@@ -15,6 +15,7 @@ use ndarray::Array2;
 use tch::{Kind, Tensor};
 
 use super::patching::{Cell, Pair, PatchOptions, ensure_difference, parts};
+use crate::agreement::pearson;
 use crate::attribution::work::Work;
 use crate::attribution::{Completeness, Objective};
 use crate::error::Result;
@@ -66,14 +67,9 @@ impl Estimate {
 
     /// Pearson's, between what was estimated and what was measured. `None` where either does not vary.
     pub fn correlation(&self) -> Option<f64> {
-        let pairs = || self.measured.iter().map(|one| (self.changes[one.at], one.change));
-        let n = self.measured.len() as f64;
-        let mean = |of: fn((f64, f64)) -> f64| pairs().map(of).sum::<f64>() / n;
-        let (x, y) = (mean(|(x, _)| x), mean(|(_, y)| y));
-        let moment = |of: fn(f64, f64) -> f64| pairs().map(|(a, b)| of(a - x, b - y)).sum::<f64>();
-        let (xy, xx, yy) = (moment(|a, b| a * b), moment(|a, _| a * a), moment(|_, b| b * b));
-        let found = xy / (xx * yy).sqrt();
-        found.is_finite().then_some(found)
+        let pairs = self.measured.iter().map(|one| (self.changes[one.at], one.change));
+        let (estimated, measured): (Vec<f64>, Vec<f64>) = pairs.unzip();
+        Some(pearson(&estimated, &measured)).filter(|found| found.is_finite())
     }
 }
 

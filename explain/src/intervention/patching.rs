@@ -202,7 +202,7 @@ impl<'m> Pair<'m> {
 }
 
 /// Both texts get the same answer: nothing can come back.
-pub(super) fn ensure_difference(model: &Model, clean: f64, corrupted: f64) -> Result<()> {
+pub(crate) fn ensure_difference(model: &Model, clean: f64, corrupted: f64) -> Result<()> {
     if !(clean.is_finite() && corrupted.is_finite()) {
         let model = model.name().to_owned();
         return Err(ecco_models::Error::NoNumbers { model }.into());
@@ -217,7 +217,7 @@ pub(super) fn ensure_difference(model: &Model, clean: f64, corrupted: f64) -> Re
     }
 }
 
-fn check_lengths(model: &Model, clean: &Input, corrupted: &Input) -> Result<()> {
+pub(crate) fn check_lengths(model: &Model, clean: &Input, corrupted: &Input) -> Result<()> {
     let words = |ids: &[u32]| {
         let tokens = model.tokenizer().tokens(ids).into_iter();
         tokens.map(|token| token.text).collect::<Vec<_>>()

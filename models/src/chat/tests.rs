@@ -88,7 +88,10 @@ fn zz_temporary() {
     for row in rows.as_array().unwrap() {
         let source = format!("{{{{ {}|wordwrap({}, {}) }}}}", row[0], row[1], row[2]);
         let got = render(&source).unwrap();
-        if got != row[3].as_str().unwrap() { wrong += 1; eprintln!("{row} {got:?}"); }
+        if got != row[3].as_str().unwrap() {
+            wrong += 1;
+            eprintln!("{row} {got:?}");
+        }
     }
     assert_eq!(wrong, 0);
 }

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::layers::Norm;
 use crate::mlp::Mlp;
 use crate::rules::Rule;
-use crate::tap::{Site, Tap};
+use crate::tap::{Reader, Site, Tap};
 use crate::weights::Weights;
 
 /// What a layer's attention has to do with besides the stream.
@@ -123,15 +123,38 @@ impl Block {
             layer,
             apply_by(&self.attention_norm, &x, rule),
         );
-        let attended = self.attention.forward(&normalised, memory, view, layer, tap);
+        let own = [Reader::Queries, Reader::Keys, Reader::Values].map(|reader| tap.read(reader, layer, &x));
+        let attended = match own.iter().any(Option::is_some) {
+            false => self.attention.forward(&normalised, memory, view, layer, tap),
+            true => {
+                // Those without a stream of their own share the one that is there.
+                let stream = |own: Option<Tensor>| match own {
+                    Some(own) => apply_by(&self.attention_norm, &own, rule),
+                    None => normalised.unsqueeze(1),
+                };
+                self.attention.forward_apart(&own.map(stream), view, layer, tap)
+            }
+        };
         let attended = tap.visit(
             Site::AttentionOutput,
             layer,
             self.branch(&self.attention_post_norm, attended, rule),
         );
         let (mid, mlp_input) = if self.residual.parallel {
-            let own = self.mlp_norm.as_ref().map(|norm| norm.forward_by(&x, rule));
-            (x + attended, own.unwrap_or(normalised))
+            let norm = self.mlp_norm.as_ref();
+            let mlp_input = match tap.read(Reader::Mlp, layer, &x) {
+                Some(own) => apply_by(
+                    if norm.is_some() {
+                        &self.mlp_norm
+                    } else {
+                        &self.attention_norm
+                    },
+                    &own,
+                    rule,
+                ),
+                None => norm.map_or(normalised, |norm| norm.forward_by(&x, rule)),
+            };
+            (x + attended, mlp_input)
         } else {
             let around = if self.residual.from_norms { normalised } else { x };
             let mid = tap.visit(
@@ -143,7 +166,8 @@ impl Block {
                 (Some(cross), Some(source)) => self.look(cross, mid, source, layer, tap),
                 _ => mid,
             };
-            let normalised = apply_by(&self.mlp_norm, &mid, rule);
+            let own = tap.read(Reader::Mlp, layer, &mid);
+            let normalised = apply_by(&self.mlp_norm, own.as_ref().unwrap_or(&mid), rule);
             (mid, normalised)
         };
         let mlp_input = tap.visit(Site::MlpInput, layer, mlp_input);

@@ -1,5 +1,7 @@
-//! Gradients inside the model, heads and weights: what an answer owes to what stands at a site, what each head does, and what parts of a model write, read in the vocabulary.
+//! Gradients inside the model, edges and circuits, heads and weights: what an answer owes to what stands at a site, what each head does, and what parts of a model write, read in the vocabulary.
 
+mod circuit;
+mod edges;
 mod gradient;
 pub(crate) mod heads;
 pub(crate) mod site_attribution;
@@ -8,15 +10,22 @@ mod written;
 
 use ecco_scripting::Registry;
 
+use circuit::{Circuit, Curve};
+use edges::Edges;
 use heads::HeadScores;
 use site_attribution::SiteAttribution;
 use vocabulary::Vocabulary;
 
 /// Makes the topic known to scripts.
 pub(crate) fn register(registry: &mut Registry) {
+    registry.result::<Edges>("Edges", "edges");
+    registry.result::<Circuit>("Circuit", "circuit");
+    registry.result::<Curve>("Curve", "curve");
     registry.result::<HeadScores>("HeadScores", "heads");
     registry.result::<Vocabulary>("Vocabulary", "vocabulary");
     registry.result::<SiteAttribution>("SiteAttribution", "attribution");
+    edges::register(registry);
+    circuit::register(registry);
     gradient::register(registry);
     site_attribution::register(registry);
     heads::register(registry);

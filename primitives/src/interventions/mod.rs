@@ -4,7 +4,7 @@ mod attribution_patching;
 mod compare;
 mod intervene;
 pub(crate) mod patch_map;
-mod patching;
+pub(crate) mod patching;
 pub(crate) mod side_by_side;
 pub(crate) mod steering;
 

@@ -33,8 +33,8 @@ named! {
 }
 
 options! {
-    /// What is patched, and what is watched.
-    pub struct PairOptions {
+    /// The answer that is watched in two texts.
+    pub struct AnswerOptions {
         /// the token (or label) whose answer is watched
         target: Option<Word> = "what the model says of the clean text, and of the corrupted one as contrast",
         /// less the answer for this one
@@ -43,6 +43,13 @@ options! {
         metric: Option<Choice<Metric>> = "\"logit\" with a contrast, else \"probability\"",
         /// of the token that is predicted
         position: Option<usize> = "behind the last token; the mask",
+    }
+}
+
+options! {
+    /// What is patched, and what is watched.
+    pub struct PairOptions {
+        ..answer: AnswerOptions,
         /// what is patched: one of lm.sites() that each layer has
         site: Option<String> = "\"residual_before\"",
         /// what is patched at once: all of a position (of a pattern: of a query), or one head or neuron at all positions
@@ -87,7 +94,7 @@ impl Pair {
         let place = place_in(lm, options.site.as_deref(), Site::ResidualBefore)?;
         let by = options.by.as_ref();
         let by = by.map_or_else(|| SiteAxis::usual(place), |by| by.0);
-        let (target, answer) = target(&loaded, &clean, &corrupted, options)?;
+        let (target, answer) = target(&loaded, [&clean, &corrupted], &options.answer)?;
         let tokens = [&corrupted, &clean].map(|input| {
             let ids = match place.encoder {
                 true => &input.ids,
@@ -157,11 +164,10 @@ fn map(lm: &Model, clean: &str, corrupted: &str, options: &PairOptions) -> Resul
 }
 
 /// What is watched, and the same for people.
-fn target(
+pub(crate) fn target(
     model: &ecco_models::Model,
-    clean: &Input,
-    corrupted: &Input,
-    options: &PairOptions,
+    [clean, corrupted]: [&Input; 2],
+    options: &AnswerOptions,
 ) -> Result<(Target, String), ScriptError> {
     let position = position(model, corrupted, options.position)?;
     let named = |option: &str, word: &Option<Word>| {

@@ -16,7 +16,9 @@ pub(crate) fn token(word: &Word, model: &ecco_models::Model, option: &str) -> Re
         Ok(model.tokenizer().tokens(&[id]).remove(0))
     };
     let text = match word {
-        Word::Id(id) if (*id as usize) < model.config().vocab_size || model.tokenizer().has(*id) => return named(*id),
+        Word::Id(id) if (*id as usize) < model.config().vocab_size || model.tokenizer().has(*id) => {
+            return named(*id);
+        }
         Word::Id(id) => {
             let n = model.config().vocab_size;
             return Err(refuse(format!(

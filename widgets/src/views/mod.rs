@@ -7,8 +7,11 @@ use crate::kit::document::{Document, schema};
 
 pub mod attention;
 pub mod candidates;
+pub mod circuit;
+pub mod circuit_curve;
 pub mod comparison;
 pub mod depths;
+pub mod edges;
 pub mod factors;
 pub mod faithfulness;
 pub mod heads;
@@ -36,7 +39,10 @@ pub mod vocabulary;
 
 pub use attention::Attention;
 pub use candidates::{Candidate, CandidateLabel, CandidatePlace, Candidates};
+pub use circuit::{Circuit, CircuitEdge, CircuitNode};
+pub use circuit_curve::{CircuitCurve, CircuitSize};
 pub use comparison::{Comparison, MethodRow};
+pub use edges::{Edges, ScoredEdge};
 pub use factors::{FactorLayer, FactorNeuron, FactorText, Factors, Holdout};
 pub use faithfulness::Faithfulness;
 pub use heads::Heads;
@@ -73,7 +79,10 @@ macro_rules! schemas {
 schemas![
     attention::Data<'_>,
     candidates::Data<'_>,
+    Circuit,
+    CircuitCurve,
     Comparison,
+    Edges,
     Factors,
     Faithfulness,
     Heads,

@@ -1,0 +1,86 @@
+//! Heads that read streams of their own, as the edges of a circuit have it.
+
+use tch::Tensor;
+
+use super::{Attention, Projections};
+use crate::layers::Linear;
+use crate::rules::Rule;
+
+/// Which of the projections.
+#[derive(Clone, Copy)]
+enum Part {
+    Query,
+    Key,
+    Value,
+}
+
+impl Attention {
+    /// Queries, keys and values by head, before they are turned, `[batch, head, position, head_dim]`; `streams` are as
+    /// [`Self::forward_apart`] has them.
+    pub(super) fn project_apart(&self, streams: &[Tensor; 3], rule: Rule) -> (Tensor, Tensor, Tensor) {
+        let [query, key, value] = streams;
+        (
+            self.heads(Part::Query, query, rule),
+            self.heads(Part::Key, key, rule),
+            self.heads(Part::Value, value, rule),
+        )
+    }
+
+    fn heads(&self, part: Part, streams: &Tensor, rule: Rule) -> Tensor {
+        let (n_heads, norm) = match part {
+            Part::Query => (self.n_heads, self.query_norm.as_ref()),
+            Part::Key => (self.n_kv_heads, self.key_norm.as_ref()),
+            Part::Value => (self.n_kv_heads, None),
+        };
+        let stream = |head: i64| streams.select(1, head.min(streams.size()[1] - 1));
+        let heads: Vec<Tensor> = match norm {
+            // What is normed over all heads together depends on them all.
+            Some(norm) if norm.whole => {
+                let all = |head| {
+                    let (query, key, _) = self.project_joined(&stream(head));
+                    let own = if matches!(part, Part::Query) { query } else { key };
+                    norm.forward(&own, n_heads, rule).select(1, head)
+                };
+                (0..n_heads).map(all).collect()
+            }
+            _ => (0..n_heads)
+                .map(|head| self.head(part, head, &stream(head)))
+                .collect(),
+        };
+        let heads = Tensor::stack(&heads, 1);
+        match norm {
+            Some(norm) if !norm.whole => norm.norm.forward_by(&heads, rule),
+            _ => heads,
+        }
+    }
+
+    /// One head's projection: `[batch, position, head_dim]`.
+    fn head(&self, part: Part, head: i64, x: &Tensor) -> Tensor {
+        let (queries, keys) = (self.n_heads, self.n_kv_heads);
+        let per_group = queries / keys;
+        let (linear, at) = match (&self.projections, part) {
+            (Projections::Separate { query, .. }, Part::Query) => (query, head),
+            (Projections::Separate { key, .. }, Part::Key) => (key, head),
+            (Projections::Separate { value, .. }, Part::Value) => (value, head),
+            (Projections::Joined(all), Part::Query) => (all, head),
+            (Projections::Joined(all), Part::Key) => (all, queries + head),
+            (Projections::Joined(all), Part::Value) => (all, queries + keys + head),
+            // Each group's queries, its key, its value.
+            (Projections::Grouped(all), Part::Query) => {
+                (all, head / per_group * (per_group + 2) + head % per_group)
+            }
+            (Projections::Grouped(all), Part::Key) => (all, head * (per_group + 2) + per_group),
+            (Projections::Grouped(all), Part::Value) => (all, head * (per_group + 2) + per_group + 1),
+        };
+        outputs(linear, at * self.head_dim, self.head_dim, x)
+    }
+}
+
+/// So many outputs of a layer, with their biases.
+fn outputs(linear: &Linear, start: i64, length: i64, x: &Tensor) -> Tensor {
+    let y = linear.part(start, length).forward(x);
+    match &linear.bias {
+        Some(bias) => y + bias.narrow(0, start, length),
+        None => y,
+    }
+}

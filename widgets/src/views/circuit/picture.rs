@@ -1,0 +1,131 @@
+//! The graph: a row for what stands side by side, the input below, the logits above.
+
+use maud::{Markup, html};
+
+use super::{Circuit, CircuitEdge};
+use crate::kit::numbers;
+
+const NODE_W: f64 = 58.0;
+const NODE_H: f64 = 22.0;
+/// From one node to the next, across and down.
+const STEP_X: f64 = 70.0;
+const STEP_Y: f64 = 52.0;
+const MARGIN: f64 = 10.0;
+
+/// Where the middles of nodes are, and how large it all is.
+struct Layout {
+    places: Vec<(f64, f64)>,
+    width: f64,
+    height: f64,
+}
+
+impl Layout {
+    fn of(circuit: &Circuit) -> Self {
+        let mut rows: Vec<usize> = circuit.nodes.iter().map(|node| node.row).collect();
+        rows.sort_unstable();
+        rows.dedup();
+        let in_row = |row: usize| circuit.nodes.iter().filter(move |node| node.row == row).count();
+        let widest = rows.iter().map(|&row| in_row(row)).max().unwrap_or(0);
+        let width = 2.0 * MARGIN + NODE_W + (widest.max(4) - 1) as f64 * STEP_X;
+        let height = 2.0 * MARGIN + NODE_H + rows.len().saturating_sub(1) as f64 * STEP_Y;
+        let mut n_placed = vec![0; rows.len()];
+        let place = |node: &super::CircuitNode| {
+            let at = rows.iter().position(|&row| row == node.row).unwrap_or(0);
+            let (i, n) = (n_placed[at], in_row(node.row));
+            n_placed[at] += 1;
+            // Every second row a little aside, so that edges past a row do not run through its nodes.
+            let aside = if at % 2 == 1 && n < widest.max(4) {
+                STEP_X / 4.0
+            } else {
+                0.0
+            };
+            let x = width / 2.0 + aside + (i as f64 - (n as f64 - 1.0) / 2.0) * STEP_X;
+            (x, height - MARGIN - NODE_H / 2.0 - at as f64 * STEP_Y)
+        };
+        Self {
+            places: circuit.nodes.iter().map(place).collect(),
+            width,
+            height,
+        }
+    }
+
+    fn path(&self, edge: &CircuitEdge) -> String {
+        let ((x1, y1), (x2, y2)) = (self.places[edge.from], self.places[edge.to]);
+        // A head's three inputs stand side by side.
+        let x2 = x2
+            + NODE_W
+                * match edge.by.as_str() {
+                    "q" => -0.28,
+                    "v" => 0.28,
+                    _ => 0.0,
+                };
+        let (y1, y2) = (y1 - NODE_H / 2.0, y2 + NODE_H / 2.0);
+        let bend = ((y1 - y2) / 2.0).max(12.0);
+        format!(
+            "M{x1:.1} {y1:.1}C{x1:.1} {:.1} {x2:.1} {:.1} {x2:.1} {y2:.1}",
+            y1 - bend,
+            y2 + bend
+        )
+    }
+}
+
+/// Inside of a page, whose theme gives the colours.
+pub(super) fn graph(circuit: &Circuit) -> Markup {
+    let layout = Layout::of(circuit);
+    html! {
+        svg width=(layout.width) height=(layout.height) viewBox={ "0 0 " (layout.width) " " (layout.height) } role="group"
+            aria-label="circuit" { (inside(circuit, &layout)) }
+    }
+}
+
+/// A picture of its own, on white.
+pub(super) fn alone(circuit: &Circuit) -> String {
+    let layout = Layout::of(circuit);
+    let (about, does) = (circuit.about(), circuit.does());
+    let least = (about.chars().count() + 12).max(does.chars().count()) as f64 * 6.2 + 2.0 * MARGIN;
+    let (width, above) = (layout.width.max(least.min(900.0)), 48.0);
+    let height = layout.height + above;
+    let style = "path{fill:none;stroke-linecap:round;opacity:.75}path.more{stroke:#0072b2}path.less{stroke:#d55e00}\
+                 rect.box{fill:#fff;stroke:#656d76}.node text{fill:#1f2328;text-anchor:middle}";
+    let svg = html! {
+        svg xmlns="http://www.w3.org/2000/svg" width=(width) height=(height) viewBox={ "0 0 " (width) " " (height) }
+            role="img" font-family="system-ui,-apple-system,Segoe UI,sans-serif" font-size="11" {
+            title { "Circuit, " (about) }
+            desc { "Blue adds to the answer, orange takes away; wider is more. " (does) }
+            rect width=(width) height=(height) fill="#fff" {}
+            style { (style) }
+            text x=(MARGIN) y="20" font-size="12" fill="#1f2328" {
+                tspan font-weight="600" { "Circuit" } tspan dx="8" { (about) }
+            }
+            text x=(MARGIN) y="38" fill="#656d76" { (does) }
+            g transform={ "translate(" ((width - layout.width) / 2.0) " " (above) ")" } { (inside(circuit, &layout)) }
+        }
+    };
+    svg.into_string()
+}
+
+fn inside(circuit: &Circuit, layout: &Layout) -> Markup {
+    let sizes = circuit.drawn().map(|edge| edge.score.abs());
+    let peak = sizes
+        .filter(|size| size.is_finite())
+        .fold(f64::MIN_POSITIVE, f64::max);
+    let width = |edge: &CircuitEdge| match edge.score.is_finite() {
+        true => 1.0 + 5.0 * (edge.score.abs() / peak).sqrt(),
+        false => 1.0,
+    };
+    html! {
+        // The strongest last, above the others.
+        @for edge in circuit.drawn().collect::<Vec<_>>().into_iter().rev() {
+            path class=(if edge.score < 0.0 { "less" } else { "more" }) d=(layout.path(edge))
+                stroke-width=(format!("{:.1}", width(edge))) {
+                title { (circuit.edge(edge)) " " (numbers::short(edge.score)) }
+            }
+        }
+        @for (node, (x, y)) in layout.places.iter().enumerate() {
+            g class="node" transform={ "translate(" (x) " " (y) ")" } {
+                rect class="box" x=(-NODE_W / 2.0) y=(-NODE_H / 2.0) width=(NODE_W) height=(NODE_H) rx="5" {}
+                text y="4" { (circuit.name(node)) }
+            }
+        }
+    }
+}
