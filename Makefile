@@ -53,8 +53,9 @@ TEST = OMP_NUM_THREADS=1 LD_LIBRARY_PATH=$(TORCH_LIB) $(CARGO) test --release
 TEST_LIGHT = LIBTORCH_USE_PYTORCH=0 cargo test --release
 
 # Pages, front ends and programs are independent of each other; where seconds are measured, a kernel gets the machine for itself.
-# A file's tests stay together: they share what is dear to set up.
-SIDE_BY_SIDE = --numprocesses=2 --dist=loadfile
+# A file's tests stay together: they share what is dear to set up. Files go in the order of their names, not those with few tests
+# last: these are the long ones, and one process would wait for them.
+SIDE_BY_SIDE = --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 TIMED = $(patsubst %,tests/e2e/test_%.py,abuse soak)
 
 # The documentation is read with its private items.

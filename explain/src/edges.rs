@@ -233,12 +233,13 @@ impl<'a> Setting<'a> {
         Pair::read(self.model, graph, [self.clean, self.corrupted], self.target, work)
     }
 
-    /// What one pass takes: the streams of its readers, normed, and what its sources write.
+    /// What one pass takes: the streams of its readers, normed, what its sources write, and lists of edges.
     fn bytes(&self, graph: Graph) -> u64 {
         let config = self.model.config();
         let per_position = (graph.n_sources() + 4 * graph.n_readers()) * config.hidden_size
             + config.n_layers * (3 * config.intermediate_size + config.n_heads * self.clean.ids.len());
-        (self.clean.ids.len() * per_position * size_of::<f32>()) as u64
+        let lists = 40 * graph.n_sources() * graph.n_readers();
+        (self.clean.ids.len() * per_position * size_of::<f32>() + lists) as u64
     }
 
     fn at_once(&self, graph: Graph) -> usize {

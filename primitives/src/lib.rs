@@ -126,7 +126,12 @@ const CONTENTS: &[(&str, &[&str])] = &[
             "lm.steering_vector",
             "lm.patch_map",
             "lm.attribution_patching",
+            "lm.patchscope",
         ],
+    ),
+    (
+        "which connections between heads and MLPs carry it, and which circuit?",
+        &["lm.edges", "edges.circuit", "edges.curve"],
     ),
     (
         "what happened inside, as numbers?",

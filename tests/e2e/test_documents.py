@@ -13,6 +13,7 @@ let output = lm.generate("The countries are:\\n1.", #{generate: 4, do_sample: fa
 let saliency = output.saliency();
 let nmf = output.run_nmf(#{n_components: 2});
 let v = lm.steering_vector(["It was good", "I love it"], ["It was bad", "I hate it"]);
+let edges = lm.edges("The capital of France is", "The capital of Italy is", #{target: " Paris"});
 let changed = #{intervene: #{ablate: [#{layer: 1, site: "mlp_output"}]}, generate: 4};
 """
 
@@ -65,6 +66,9 @@ RESULTS = {
         "patch_map",
         "estimate",
     ),
+    "edges": ("edges", "edges", "model correlation sum"),
+    "circuit": ("edges.circuit(40)", "circuit", "model nodes edges"),
+    "circuit_curve": ("edges.curve(#{sizes: [10, 40], random: 1})", "circuit_curve", "model circuits"),
     "site_attribution": (
         'output.site_attribution("head_outputs")',
         "site_attribution",

@@ -15,6 +15,8 @@ use ecco_widgets::SaliencyStyle;
 mod attention;
 #[path = "gallery/attribution.rs"]
 mod attribution;
+#[path = "gallery/circuits.rs"]
+mod circuits;
 #[path = "gallery/factors.rs"]
 mod factors;
 #[path = "gallery/inside.rs"]
@@ -97,6 +99,7 @@ fn views() -> impl Iterator<Item = (&'static str, Box<dyn Explorable>)> {
         factors::views(),
         inside::views(),
         attention::views(),
+        circuits::views(),
         interventions::views(),
         no_numbers::views(),
         tables::views(),

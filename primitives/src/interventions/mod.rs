@@ -5,6 +5,7 @@ mod compare;
 mod intervene;
 pub(crate) mod patch_map;
 pub(crate) mod patching;
+mod patchscope;
 pub(crate) mod side_by_side;
 pub(crate) mod steering;
 
@@ -26,6 +27,7 @@ pub(crate) fn register(registry: &mut Registry) {
     side_by_side::register(registry);
     steering::register(registry);
     patching::register(registry);
+    patchscope::register(registry);
     patch_map::register(registry);
     attribution_patching::register(registry);
 }

@@ -62,6 +62,13 @@ pub(crate) const VALUES: &[(&str, &str, &str)] = &[
         "lm.attribution_patching(\"ab cd\", \"ab ce\", #{target: \"a\", measure: 3})",
     ),
     (
+        "Edges",
+        "edges",
+        "lm.edges(\"ab cd\", \"ab ce\", #{target: \"a\", measure: 3, n_steps: 2})",
+    ),
+    ("Circuit", "circuit", "edges.circuit(20)"),
+    ("Curve", "curve", "edges.curve(#{sizes: [5, 20], random: 1})"),
+    (
         "SiteAttribution",
         "attribution",
         "output.site_attribution(\"head_outputs\", #{position: 3})",

@@ -64,6 +64,10 @@ fn a_model_that_overflows_has_no_ranks_and_says_so() {
         let expected = [
             ("PatchMap", "ArithmeticError"),
             ("AttributionPatching", "ArithmeticError"),
+            ("Edges", "ArithmeticError"),
+            // Asked of edges that are not there.
+            ("Circuit", ""),
+            ("Curve", ""),
             ("SteeringVector", ""),
         ];
         for (of, error) in &missing {

@@ -10,7 +10,7 @@ use ecco_widgets::reading::Place;
 use ecco_widgets::*;
 
 use crate::texts::{N_INPUT, eu};
-use crate::{attention, attribution, factors, inside, interventions, saliency, small};
+use crate::{attention, attribution, circuits, factors, inside, interventions, saliency, small};
 
 /// The names of the pages end with these.
 const VALUES: [(&str, f64); 5] = [
@@ -80,6 +80,9 @@ pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
         );
         all("site-attribution", with(interventions::site_attribution(), value));
         all("steering", with(interventions::steering(), value));
+        all("edges", with(circuits::edges(), value));
+        all("circuit", with(circuits::circuit(), value));
+        all("circuit-curve", with(circuits::curve(), value));
         for (name, reading) in [
             ("guessed", small::guessed(eu(), 23)),
             ("masked", small::masked()),
@@ -227,6 +230,12 @@ numbers! {
     MeasuredCell: restored;
     SiteAttribution: value contributions sums;
     LayerSum: sum promised;
+    Edges: clean corrupted edges correlation sum;
+    ScoredEdge: score measured;
+    Circuit: faithfulness without edges;
+    CircuitEdge: score;
+    CircuitCurve: circuits;
+    CircuitSize: faithfulness without random;
     Steering: vector norm typical positive negative;
     Place: candidates;
     TensorSummary: min max mean preview;

@@ -9,7 +9,10 @@ from jsonschema import Draft202012Validator
 SCHEMAS = Path(__file__).parents[3] / "docs" / "schemas"
 SAVED = {
     "attention": ["attention", "attention-mean", "attention-cross", "hostile-attention", "long-attention"],
+    "circuit": ["circuit", "hostile-circuit"],
+    "circuit_curve": ["circuit-curve"],
     "comparison": ["comparison", "hostile-comparison", "long-comparison"],
+    "edges": ["edges", "hostile-edges"],
     "factors": ["factors", "factors-signed", "factors-texts", "hostile-factors", "ragged-factors", "long-factors"],
     "faithfulness": ["faithfulness", "faithfulness-one", "hostile-faithfulness"],
     "heads": ["heads", "heads-sorted"],

@@ -8,7 +8,10 @@ SVG = "{http://www.w3.org/2000/svg}"
 # Each view that has a menu, and words of its picture besides the title.
 VIEWS = {
     "attention": ["layers down, heads across", "Croatia"],
+    "circuit": ["a5.h3", "faithfulness 0.91"],
+    "circuit-curve": ["without it", "32491"],
     "comparison": ["rank correlation", "occlusion"],
+    "edges": ["a8.h2", "measured"],
     "factors": ["reconstruction error", "×9"],
     "faithfulness": ["comprehensiveness", "deletion"],
     "heads": ["induction", "entropy"],

@@ -139,7 +139,7 @@ impl Explorable for Circuit {
                 @if self.edges.is_empty() { (note("no edges to show: none of those that were asked for leads from the input to the logits")) }
                 div class="does" { (self.does()) }
                 @if !self.edges.is_empty() { div class="graph" { (picture::graph(self)) } }
-                div class="readout" role="status" { "Blue adds to the answer, orange takes away; wider is more." }
+                div class="readout" role="status" { "Orange adds to the answer, blue takes away; wider is more." }
             }
         };
         Some(COMPONENT.render(&content, self))

@@ -3,18 +3,23 @@
 use maud::{Markup, html};
 
 use super::{Circuit, CircuitEdge};
-use crate::kit::numbers;
+use crate::kit::{numbers, visible};
 
 const NODE_W: f64 = 58.0;
 const NODE_H: f64 = 22.0;
 /// From one node to the next, across and down.
-const STEP_X: f64 = 70.0;
-const STEP_Y: f64 = 52.0;
+const STEP_X: f64 = 76.0;
+const STEP_Y: f64 = 50.0;
 const MARGIN: f64 = 10.0;
+/// As many as a node is wide.
+const MOST_LETTERS: usize = 8;
+/// How far edges past the nodes of their own column go aside.
+const ASIDE: f64 = 46.0;
 
-/// Where the middles of nodes are, and how large it all is.
+/// Where the middles of nodes are, and how large it all is. Heads stand left of the MLPs, which have a column of their own.
 struct Layout {
     places: Vec<(f64, f64)>,
+    rows: Vec<usize>,
     width: f64,
     height: f64,
 }
@@ -25,45 +30,58 @@ impl Layout {
         rows.sort_unstable();
         rows.dedup();
         let in_row = |row: usize| circuit.nodes.iter().filter(move |node| node.row == row).count();
-        let widest = rows.iter().map(|&row| in_row(row)).max().unwrap_or(0);
-        let width = 2.0 * MARGIN + NODE_W + (widest.max(4) - 1) as f64 * STEP_X;
+        let is_mlp = |row: usize| row > 0 && row.is_multiple_of(2);
+        let heads = rows.iter().filter(|&&row| !is_mlp(row)).map(|&row| in_row(row));
+        let heads_w = (heads.max().unwrap_or(1).max(3) - 1) as f64 * STEP_X;
+        let width = 2.0 * (MARGIN + ASIDE) + NODE_W + heads_w + 1.4 * STEP_X;
         let height = 2.0 * MARGIN + NODE_H + rows.len().saturating_sub(1) as f64 * STEP_Y;
         let mut n_placed = vec![0; rows.len()];
+        let left = MARGIN + ASIDE + NODE_W / 2.0;
         let place = |node: &super::CircuitNode| {
             let at = rows.iter().position(|&row| row == node.row).unwrap_or(0);
-            let (i, n) = (n_placed[at], in_row(node.row));
+            let (i, n) = (n_placed[at] as f64, in_row(node.row) as f64);
             n_placed[at] += 1;
-            // Every second row a little aside, so that edges past a row do not run through its nodes.
-            let aside = if at % 2 == 1 && n < widest.max(4) {
-                STEP_X / 4.0
-            } else {
-                0.0
+            let x = match is_mlp(node.row) {
+                true => left + heads_w + 1.4 * STEP_X + i * STEP_X,
+                false => left + heads_w / 2.0 + (i - (n - 1.0) / 2.0) * STEP_X,
             };
-            let x = width / 2.0 + aside + (i as f64 - (n as f64 - 1.0) / 2.0) * STEP_X;
             (x, height - MARGIN - NODE_H / 2.0 - at as f64 * STEP_Y)
         };
+        let places = circuit.nodes.iter().map(place).collect();
         Self {
-            places: circuit.nodes.iter().map(place).collect(),
+            places,
+            rows: circuit.nodes.iter().map(|node| node.row).collect(),
             width,
             height,
         }
     }
 
     fn path(&self, edge: &CircuitEdge) -> String {
-        let ((x1, y1), (x2, y2)) = (self.places[edge.from], self.places[edge.to]);
+        let ((x1, y1), (middle, y2)) = (self.places[edge.from], self.places[edge.to]);
         // A head's three inputs stand side by side.
-        let x2 = x2
+        let x2 = middle
             + NODE_W
                 * match edge.by.as_str() {
                     "q" => -0.28,
                     "v" => 0.28,
                     _ => 0.0,
                 };
+        // Past nodes that stand between: around them, heads on the left and MLPs on the right.
+        let is_between = |&(x, y): &(f64, f64)| y < y1 && y > y2 && (x - x1).abs() < NODE_W;
+        let aside = match (x1 - middle).abs() < NODE_W && self.places.iter().any(is_between) {
+            false => 0.0,
+            true if self.rows[edge.from].is_multiple_of(2) && self.rows[edge.from] > 0 => ASIDE,
+            true => -ASIDE,
+        };
         let (y1, y2) = (y1 - NODE_H / 2.0, y2 + NODE_H / 2.0);
         let bend = ((y1 - y2) / 2.0).max(12.0);
+        // A cubic curve goes three quarters of the way that its handles go.
+        let aside = aside * 4.0 / 3.0;
         format!(
-            "M{x1:.1} {y1:.1}C{x1:.1} {:.1} {x2:.1} {:.1} {x2:.1} {y2:.1}",
+            "M{x1:.1} {y1:.1}C{:.1} {:.1} {:.1} {:.1} {x2:.1} {y2:.1}",
+            x1 + aside,
             y1 - bend,
+            x2 + aside,
             y2 + bend
         )
     }
@@ -85,13 +103,13 @@ pub(super) fn alone(circuit: &Circuit) -> String {
     let least = (about.chars().count() + 12).max(does.chars().count()) as f64 * 6.2 + 2.0 * MARGIN;
     let (width, above) = (layout.width.max(least.min(900.0)), 48.0);
     let height = layout.height + above;
-    let style = "path{fill:none;stroke-linecap:round;opacity:.75}path.more{stroke:#0072b2}path.less{stroke:#d55e00}\
+    let style = "path{fill:none;stroke-linecap:round;opacity:.75}path.more{stroke:#d55e00}path.less{stroke:#0072b2}\
                  rect.box{fill:#fff;stroke:#656d76}.node text{fill:#1f2328;text-anchor:middle}";
     let svg = html! {
         svg xmlns="http://www.w3.org/2000/svg" width=(width) height=(height) viewBox={ "0 0 " (width) " " (height) }
             role="img" font-family="system-ui,-apple-system,Segoe UI,sans-serif" font-size="11" {
             title { "Circuit, " (about) }
-            desc { "Blue adds to the answer, orange takes away; wider is more. " (does) }
+            desc { "Orange adds to the answer, blue takes away; wider is more. " (does) }
             rect width=(width) height=(height) fill="#fff" {}
             style { (style) }
             text x=(MARGIN) y="20" font-size="12" fill="#1f2328" {
@@ -124,7 +142,7 @@ fn inside(circuit: &Circuit, layout: &Layout) -> Markup {
         @for (node, (x, y)) in layout.places.iter().enumerate() {
             g class="node" transform={ "translate(" (x) " " (y) ")" } {
                 rect class="box" x=(-NODE_W / 2.0) y=(-NODE_H / 2.0) width=(NODE_W) height=(NODE_H) rx="5" {}
-                text y="4" { (circuit.name(node)) }
+                text y="4" { (visible::cut(&circuit.name(node), MOST_LETTERS)) }
             }
         }
     }

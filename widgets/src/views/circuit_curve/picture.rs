@@ -133,8 +133,8 @@ fn inside(curve: &CircuitCurve) -> Markup {
             path class="axis" d={ "M" (LEFT) " " (scale.y(tick)) "H" (right) } {}
         }
         path class="axis" d={ "M" (LEFT) " " (ABOVE) "V" (bottom) } {}
-        @for circuit in sizes.into_iter().flatten() {
-            text x=(scale.x(circuit.n)) y=(bottom + 12.0) text-anchor="middle" { (circuit.n) }
+        @for (circuit, anchor) in sizes.into_iter().flatten().zip(["start", "end"]) {
+            text x=(scale.x(circuit.n)) y=(bottom + 12.0) text-anchor=(anchor) { (circuit.n) }
         }
         text x=(LEFT + WIDTH / 2.0) y=(bottom + 26.0) text-anchor="middle" { "edges, by their logarithm" }
         path class="random" d=(scale.line(curve, CircuitSize::random)) {}

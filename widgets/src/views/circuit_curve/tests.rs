@@ -37,8 +37,8 @@ fn sizes_have_a_row_and_a_place_each() {
     assert!(html.contains("&lt;patching&gt;") && !html.contains("<patching>"));
     for picture in [html, curve().svg().unwrap()] {
         assert!(picture.contains("class=\"found\" d=\"M40.0"), "{picture}");
-        assert!(!picture.contains("NaN"), "{picture}");
     }
+    assert!(!curve().svg().unwrap().contains("NaN"));
     assert_eq!(curve().json().unwrap()["circuits"][0]["random"][1], 0.2);
 }
 

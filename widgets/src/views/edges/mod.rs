@@ -115,29 +115,29 @@ impl Edges {
     }
 
     fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
+        match self.n_edges {
+            0 => vec!["no edges to show".to_owned()],
+            _ => vec![],
+        }
+    }
+
+    /// How many there are, and what checks the scores.
+    fn checks(&self) -> Vec<String> {
+        let mut checks = Vec::new();
         let n = self.edges.len().min(MOST_ROWS);
-        if self.n_edges == 0 {
-            notes.push("no edges to show".to_owned());
-        } else if self.n_edges > n {
-            notes.push(format!(
-                "the {n} strongest of {} edges are shown",
+        if self.n_edges > n {
+            checks.push(format!(
+                "The {n} strongest of {} edges.",
                 numbers::count(self.n_edges as u64)
             ));
         }
-        notes
-    }
-
-    /// What checks the scores.
-    fn checks(&self) -> Vec<String> {
-        let mut checks = Vec::new();
         if let Some(correlation) = self.correlation {
             let n = self.edges.iter().filter(|edge| edge.measured.is_some()).count();
-            checks.push(format!("r = {correlation:.2} with {n} edges patched indeed"));
+            checks.push(format!("r = {correlation:.2} with {n} edges patched indeed."));
         }
         if let Some(sum) = self.sum {
             checks.push(format!(
-                "edges from the embeddings sum to {} of the difference, which is {}",
+                "Edges from the embeddings sum to {} of the difference, which is {}.",
                 numbers::short(sum),
                 numbers::short(self.clean - self.corrupted)
             ));
@@ -174,11 +174,11 @@ impl Explorable for Edges {
                 numbers::short(edge.score)
             ));
         }
-        for line in self.checks() {
-            text.push_str(&format!("\n{line}"));
-        }
         if self.n_edges > MOST_LINES {
             text.push_str(&format!("\n… of {} edges", numbers::count(self.n_edges as u64)));
+        }
+        for line in self.checks().into_iter().filter(|line| !line.starts_with("The ")) {
+            text.push_str(&format!("\n{line}"));
         }
         text
     }

@@ -1,0 +1,98 @@
+"""Edges, circuits and circuits by size, as a person uses them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from test_inside import data
+
+
+def live(page):
+    return page.locator(".live")
+
+
+def lit(page):
+    """The names of the parts that are not dimmed, and how many connections."""
+    names = live(page).locator(".node.on").all_text_contents()
+    return {name.strip() for name in names}, live(page).locator("path.on").count()
+
+
+def expected(circuit, name):
+    at = next(i for i, node in enumerate(circuit["nodes"]) if node["name"] == name)
+    near = [edge for edge in circuit["edges"] if at in (edge["from"], edge["to"])]
+    parts = {circuit["nodes"][end]["name"] for edge in near for end in (edge["from"], edge["to"])}
+    return parts, len(near)
+
+
+def part(page, name):
+    return live(page).locator(f'.node[aria-label="{name}"]')
+
+
+def test_a_part_shows_what_goes_in_and_out(open_page, gallery):
+    page, circuit = open_page("circuit"), data(gallery, "circuit")
+    part(page, "a5.h3").hover()
+    assert lit(page) == expected(circuit, "a5.h3")
+    said = live(page).locator(".readout").inner_text()
+    assert said.startswith("a5.h3") and "in: m0 by q 0.9, m0 by k 0.5" in said and "out: a8.h2.v 1.7" in said
+    page.mouse.move(1, 1)
+    assert lit(page) == (set(), 0) and live(page).locator("svg.chosen").count() == 0
+
+
+def test_a_part_is_held_by_a_click_and_freed_by_escape(open_page, gallery):
+    page, circuit = open_page("circuit"), data(gallery, "circuit")
+    part(page, "m0").click()
+    part(page, "m8").hover()
+    assert lit(page) == expected(circuit, "m0")
+    part(page, "m0").press("Escape")
+    page.mouse.move(1, 1)
+    part(page, "m8").focus()
+    assert lit(page) == expected(circuit, "m8")
+    part(page, "m8").press("Enter")
+    part(page, "m8").evaluate("(element) => element.blur()")
+    assert lit(page) == expected(circuit, "m8")
+
+
+def test_edges_do_not_run_through_parts_of_their_own_column(open_page):
+    page = open_page("circuit")
+    crossed = live(page).locator(".graph svg").evaluate(
+        """(svg) => {
+          const boxes = [...svg.querySelectorAll(".node")].map((g) => [g.textContent, g.getBoundingClientRect()]), found = [];
+          for (const path of svg.querySelectorAll("path")) {
+            const [from, to] = path.querySelector("title").textContent.split(/ → | /).map((name) => name.replace(/\\.[qkv]$/, ""));
+            const ends = [from, to], length = path.getTotalLength(), matrix = path.getScreenCTM();
+            for (const [name, box] of boxes) {
+              if (ends.includes(name)) continue;
+              let inside = 0;
+              for (let i = 0; i <= 200; i++) {
+                const point = path.getPointAtLength(length * i / 200).matrixTransform(matrix);
+                inside += point.x > box.left + 6 && point.x < box.right - 6 && point.y > box.top && point.y < box.bottom;
+              }
+              if (inside > 2) found.push(path.querySelector("title").textContent + " through " + name);
+            }
+          }
+          return found;
+        }"""
+    )
+    assert len(crossed) <= 4, crossed
+
+
+@pytest.mark.parametrize("name, columns", [("edges", "from,to,score,measured"), ("circuit", "from,to,by,score"), ("circuit-curve", "edges,kept,faithfulness,without,random")])
+def test_numbers_are_saved_as_csv(open_page, gallery, name, columns):
+    page = open_page(name, accept_downloads=True)
+    live(page).locator(".save summary").click()
+    with page.expect_download() as download:
+        live(page).get_by_role("button", name="CSV", exact=True).click()
+    lines = Path(download.value.path()).read_text().splitlines()
+    document = json.loads((gallery / f"{name}.json").read_text())
+    assert lines[0] == columns
+    assert len(lines) - 1 == len(document.get("edges", document.get("circuits")))
+
+
+def test_hostile_names_are_names(open_page):
+    for name in ("hostile-edges", "hostile-circuit"):
+        page = open_page(name)
+        assert page.evaluate("window.hacked") is None
+    for at in range(live(page).locator(".node").count()):
+        live(page).locator(".node").nth(at).dispatch_event("pointerenter")
+    assert page.evaluate("window.hacked") is None
