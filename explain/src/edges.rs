@@ -112,6 +112,16 @@ impl Edges {
 }
 
 impl EdgeOptions {
+    /// Of the way from the corrupted embeddings to the clean ones, where gradients are taken.
+    fn shares(&self) -> Vec<f64> {
+        let n = self.n_steps.max(1);
+        match self.method {
+            EdgeMethod::Exact => vec![],
+            EdgeMethod::Gradient => vec![0.0],
+            EdgeMethod::IntegratedGradients => (0..n).map(|step| (step as f64 + 0.5) / n as f64).collect(),
+        }
+    }
+
     fn edges(&self, graph: &Graph) -> Vec<Edge> {
         let among =
             |some: &Option<Vec<usize>>, one: usize| some.as_ref().is_none_or(|some| some.contains(&one));
@@ -126,63 +136,36 @@ impl EdgeOptions {
 /// [`crate::Error::Lengths`] for texts of unequal length; for models whose stream is no sum of what their parts write, a
 /// target that they do not say, texts with the same answer, too little memory, interruption.
 pub fn edges(setting: &Setting, options: &EdgeOptions, watch: &mut Watch) -> Result<Edges> {
-    let Setting {
-        model,
-        clean,
-        corrupted,
-        target,
-    } = *setting;
-    let graph = Graph::of(model)?;
+    let graph = setting.check()?;
     check_steps(options.n_steps)?;
-    for input in [clean, corrupted] {
-        input.check(model)?;
-        target.check(model, input)?;
-    }
-    check_lengths(model, clean, corrupted)?;
     let at_once = setting.ensure_room(graph)?;
-    let asked = options.edges(&graph);
+    let (asked, shares) = (options.edges(&graph), options.shares());
     let n_measured = match options.method {
         EdgeMethod::Exact => asked.len(),
         _ => options.n_measured.min(asked.len()),
     };
-    let n_slopes = match options.method {
-        EdgeMethod::Exact => 0,
-        EdgeMethod::Gradient => 1,
-        EdgeMethod::IntegratedGradients => options.n_steps.max(1),
-    };
-    let work = &mut Work::new(watch, "edges".into(), "passes", (n_measured + n_slopes) as u64);
+    let n_passes = (n_measured + shares.len()) as u64;
+    let work = &mut Work::new(watch, "edges".into(), "passes", n_passes);
     let found = guard(|| {
         let pair = setting.pair(graph, work)?;
-        let shares: Vec<f64> = match options.method {
-            EdgeMethod::IntegratedGradients => (0..n_slopes)
-                .map(|step| (step as f64 + 0.5) / n_slopes as f64)
-                .collect(),
-            _ => vec![0.0; n_slopes],
-        };
-        let mut scores = match n_slopes {
-            0 => Array2::zeros((graph.n_sources(), graph.n_readers())),
-            _ => slopes::scores(&pair, &shares, at_once, work)?,
+        let mut scores = match shares.is_empty() {
+            true => Array2::zeros((graph.n_sources(), graph.n_readers())),
+            false => slopes::scores(&pair, &shares, at_once, work)?,
         };
         let answers = host::numbers_of_all(&[&pair.clean_answer, &pair.corrupted_answer]);
         let (clean, corrupted) = (answers[0][0], answers[1][0]);
         let completeness = completeness(options, &scores, clean - corrupted);
         let sampled = sample(&asked, &scores, n_measured, options.seed);
-        let measured = pair.measured(&sampled, corrupted, at_once, work)?;
+        let mut measured = pair.measured(&sampled, corrupted, at_once, work)?;
         if options.method == EdgeMethod::Exact {
-            measured
-                .iter()
-                .for_each(|(edge, change)| scores[(edge.source, edge.reader)] = *change);
+            for (edge, change) in measured.drain(..) {
+                scores[(edge.source, edge.reader)] = change;
+            }
         }
         only(&asked, &mut scores);
-        let measured = if options.method == EdgeMethod::Exact {
-            vec![]
-        } else {
-            measured
-        };
-        let options = options.clone();
         Ok(Edges {
             graph,
-            options,
+            options: options.clone(),
             scores,
             clean,
             corrupted,
@@ -190,7 +173,7 @@ pub fn edges(setting: &Setting, options: &EdgeOptions, watch: &mut Watch) -> Res
             completeness,
         })
     })?;
-    ensure_difference(model, found.clean, found.corrupted)?;
+    ensure_difference(setting.model, found.clean, found.corrupted)?;
     Ok(found)
 }
 
@@ -229,6 +212,18 @@ fn sample(asked: &[Edge], scores: &Array2<f64>, n: usize, seed: u64) -> Vec<Edge
 const MOST_BYTES: u64 = 256 << 20;
 
 impl<'a> Setting<'a> {
+    /// # Errors
+    /// As [`edges`].
+    fn check(&self) -> Result<Graph> {
+        let graph = Graph::of(self.model)?;
+        for input in [self.clean, self.corrupted] {
+            input.check(self.model)?;
+            self.target.check(self.model, input)?;
+        }
+        check_lengths(self.model, self.clean, self.corrupted)?;
+        Ok(graph)
+    }
+
     fn pair<'s>(&'s self, graph: Graph, work: &mut Work) -> ecco_models::error::Result<Pair<'s>> {
         Pair::read(self.model, graph, [self.clean, self.corrupted], self.target, work)
     }

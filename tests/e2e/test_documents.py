@@ -61,6 +61,11 @@ RESULTS = {
         "patch_map",
         "",
     ),
+    "patch_map of pairs": (
+        'lm.patch_map(["The capital of France is"], ["The capital of Italy is"], #{target: " Paris"})',
+        "patch_map",
+        "pairs",
+    ),
     "attribution_patching": (
         'lm.attribution_patching("The capital of France is", "The capital of Italy is", #{target: " Paris"})',
         "patch_map",

@@ -4,6 +4,7 @@ mod attribution_patching;
 mod compare;
 mod intervene;
 pub(crate) mod patch_map;
+mod patch_maps;
 pub(crate) mod patching;
 mod patchscope;
 pub(crate) mod side_by_side;
@@ -13,6 +14,7 @@ use ecco_scripting::Registry;
 
 use attribution_patching::AttributionPatching;
 use patch_map::PatchMap;
+use patch_maps::PatchMaps;
 use side_by_side::SideBySide;
 use steering::SteeringVector;
 
@@ -20,6 +22,7 @@ use steering::SteeringVector;
 pub(crate) fn register(registry: &mut Registry) {
     registry.result::<SideBySide>("SideBySide", "sides");
     registry.result::<PatchMap>("PatchMap", "map");
+    registry.result::<PatchMaps>("PatchMaps", "map");
     registry.result::<AttributionPatching>("AttributionPatching", "estimate");
     registry.result::<SteeringVector>("SteeringVector", "vector");
     intervene::register(registry);
@@ -27,6 +30,7 @@ pub(crate) fn register(registry: &mut Registry) {
     side_by_side::register(registry);
     steering::register(registry);
     patching::register(registry);
+    patch_maps::register(registry);
     patchscope::register(registry);
     patch_map::register(registry);
     attribution_patching::register(registry);

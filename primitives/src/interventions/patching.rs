@@ -138,6 +138,7 @@ impl Pair {
             },
             restored: restored.outer_iter().map(row).collect(),
             estimate: None,
+            pairs: None,
         }
     }
 
@@ -151,7 +152,12 @@ impl Pair {
     }
 }
 
-fn map(lm: &Model, clean: &str, corrupted: &str, options: &PairOptions) -> Result<PatchMap, ScriptError> {
+pub(super) fn map(
+    lm: &Model,
+    clean: &str,
+    corrupted: &str,
+    options: &PairOptions,
+) -> Result<PatchMap, ScriptError> {
     let (loaded, state) = (lm.loaded()?, lm.state()?);
     let pair = Pair::read(lm, clean, corrupted, options)?;
     let map = watched(&state, lm.verbose, |watch| {

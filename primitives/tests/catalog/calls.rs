@@ -57,6 +57,11 @@ pub(crate) const VALUES: &[(&str, &str, &str)] = &[
         "lm.patch_map(\"ab cd\", \"ab ce\", #{target: \"a\"})",
     ),
     (
+        "PatchMaps",
+        "maps",
+        "lm.patch_map([\"ab cd\", \"cd ab\"], [\"ab ce\", \"cd ac\"], #{target: \"a\"})",
+    ),
+    (
         "AttributionPatching",
         "estimate",
         "lm.attribution_patching(\"ab cd\", \"ab ce\", #{target: \"a\", measure: 3})",

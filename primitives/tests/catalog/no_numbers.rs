@@ -63,6 +63,7 @@ fn a_model_that_overflows_has_no_ranks_and_says_so() {
         // What needs a number says that there is none.
         let expected = [
             ("PatchMap", "ArithmeticError"),
+            ("PatchMaps", "ArithmeticError"),
             ("AttributionPatching", "ArithmeticError"),
             ("Edges", "ArithmeticError"),
             // Asked of edges that are not there.

@@ -11,6 +11,7 @@ pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
         ("patch-map", Box::new(patch_map(false))),
         ("patch-map-heads", Box::new(patch_map(true))),
         ("attribution-patching", Box::new(attribution_patching())),
+        ("patch-map-pairs", Box::new(patch_map_pairs())),
         ("site-attribution", Box::new(site_attribution())),
         ("steering", Box::new(steering())),
     ]
@@ -85,6 +86,7 @@ pub(crate) fn patch_map(by_heads: bool) -> PatchMap {
             false => Columns::Positions { corrupted, clean },
         },
         estimate: None,
+        pairs: None,
     }
 }
 
@@ -103,6 +105,19 @@ pub(crate) fn attribution_patching() -> PatchMap {
             by: "gradients at the corrupted text".into(),
             measured: (0..20).map(cell).collect(),
             correlation: Some(0.974),
+        }),
+        ..map
+    }
+}
+
+pub(crate) fn patch_map_pairs() -> PatchMap {
+    let map = patch_map(true);
+    let half = |restored: &f32| 0.04 + restored.abs() / 5.0;
+    let interval = map.restored.iter().map(|row| row.iter().map(half).collect());
+    PatchMap {
+        pairs: Some(PatchPairs {
+            n: 12,
+            interval: interval.collect(),
         }),
         ..map
     }

@@ -74,6 +74,7 @@ pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
         all("side-by-side", with(interventions::side_by_side(), value));
         all("patch-map", with(interventions::patch_map(false), value));
         all("patch-map-heads", with(interventions::patch_map(true), value));
+        all("patch-map-pairs", with(interventions::patch_map_pairs(), value));
         all(
             "attribution-patching",
             with(interventions::attribution_patching(), value),
@@ -225,7 +226,8 @@ numbers! {
     ecco_widgets::attention::Pattern: weights;
     SideBySide: predictions;
     Prediction: kl best of_token;
-    PatchMap: clean corrupted restored estimate;
+    PatchMap: clean corrupted restored estimate pairs;
+    PatchPairs: interval;
     PatchEstimate: measured correlation;
     MeasuredCell: restored;
     SiteAttribution: value contributions sums;

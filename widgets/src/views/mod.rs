@@ -51,7 +51,7 @@ pub use lens_map::{LensColumn, LensMap};
 pub use model_card::{ModelCard, ResidentModels};
 pub use neuron::{ActiveNeuron, NeuronActivity, NeuronList, NeuronText};
 pub use parts::{LayerParts, Parts, PartsBy};
-pub use patch_map::{Columns, MeasuredCell, PatchEstimate, PatchMap};
+pub use patch_map::{Columns, MeasuredCell, PatchEstimate, PatchMap, PatchPairs};
 pub use progress::Progress;
 pub use rank_map::{RankKind, RankMap};
 pub use reading::{Reading, Statement};

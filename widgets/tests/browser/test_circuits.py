@@ -96,3 +96,11 @@ def test_hostile_names_are_names(open_page):
     for at in range(live(page).locator(".node").count()):
         live(page).locator(".node").nth(at).dispatch_event("pointerenter")
     assert page.evaluate("window.hacked") is None
+
+
+def test_a_mean_of_pairs_says_how_sure_it_is(open_page, gallery):
+    page, map_ = open_page("patch-map-pairs"), data(gallery, "patch-map-pairs")
+    assert "mean of 12 pairs" in live(page).locator(".answer").inner_text()
+    live(page).locator("tbody tr").nth(2).locator("td").nth(1).hover()
+    said = live(page).locator(".readout").inner_text()
+    assert "on average" in said and f"± {map_['pairs']['interval'][2][1]:.2f}" in said, said

@@ -37,6 +37,18 @@ pub struct PatchMap {
     /// Of attribution patching: by what the cells are estimated, and how well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub estimate: Option<PatchEstimate>,
+    /// Of several pairs of texts, whose mean this is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pairs: Option<PatchPairs>,
+}
+
+/// How sure a mean over pairs of texts is.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct PatchPairs {
+    /// How many pairs.
+    pub n: usize,
+    /// By layer and column, half of the mean's 95 % confidence interval.
+    pub interval: Vec<Vec<f32>>,
 }
 
 /// Cells that were estimated, and some of them measured.
@@ -89,7 +101,7 @@ pub enum Columns {
 
 const COMPONENT: Component = Component {
     tag: "ecco-patch-map",
-    view: "patch-map-3",
+    view: "patch-map-4",
     css: include_str!("view.css"),
     js: concat!(
         include_str!("../../kit/grid.js"),
@@ -177,6 +189,7 @@ impl PatchMap {
                     (numbers::short(self.clean)) ". Cells: how much of that "
                     @if self.estimate.is_some() { "would come back, estimated" } @else { "comes back" }
                     ", 1 = all of it."
+                    @if let Some(pairs) = &self.pairs { " The mean of " (pairs.n) " pairs of texts; the text of the first." }
                 }
                 @for text in self.all_notes(shown.len()) { (note(&text)) }
                 @if !shown.is_empty() && !self.layers.is_empty() { div class="wide" { (heat::table(self, &shown, None)) } }
@@ -214,8 +227,17 @@ impl PatchMap {
             None => html! { "no cell changes the answer" },
             Some(&(row, column)) => html! {
                 span class="what" { "layer " (self.layers[row]) ", " bdi { (self.columns().label(column)) } }
-                " " (self.verb()) " " (numbers::fraction(self.value(row, column).into())) ", the most of all"
+                " " (self.verb()) " " (numbers::fraction(self.value(row, column).into())) (self.give_or_take(row, column)) ", the most of all"
             },
+        }
+    }
+
+    /// ` ± 0.05` of a mean.
+    fn give_or_take(&self, row: usize, column: usize) -> String {
+        let rows = self.pairs.as_ref().and_then(|pairs| pairs.interval.get(row));
+        match rows.and_then(|row| row.get(column)) {
+            Some(half) if half.is_finite() => format!(" ± {}", numbers::fraction((*half).into())),
+            _ => String::new(),
         }
     }
 
@@ -277,7 +299,8 @@ impl Explorable for PatchMap {
         for (row, column) in self.top(N_TOP) {
             let restored = numbers::fraction(self.value(row, column).into());
             let (layer, label) = (self.layers[row], self.columns().label(column));
-            let _ = write!(text, "\nlayer {layer} {label} {} {restored}", self.verb());
+            let sure = self.give_or_take(row, column);
+            let _ = write!(text, "\nlayer {layer} {label} {} {restored}{sure}", self.verb());
             let is_it = |cell: &&&MeasuredCell| (cell.row, cell.column) == (row, column);
             if let Some(cell) = self.measured().iter().find(is_it) {
                 let _ = write!(text, ", measured {}", numbers::fraction(cell.restored.into()));
@@ -285,6 +308,13 @@ impl Explorable for PatchMap {
         }
         if let Some(estimate) = &self.estimate {
             let _ = write!(text, "\n{}", estimate.agreement(self.measured().len()));
+        }
+        if let Some(pairs) = &self.pairs {
+            let _ = write!(
+                text,
+                "\nmean of {} pairs, ± half of its 95 % confidence interval",
+                pairs.n
+            );
         }
         for note in self.all_notes(self.n_columns()) {
             let _ = write!(text, "\n⚠ {note}");

@@ -22,6 +22,7 @@ fn example() -> PatchMap {
         },
         restored: vec![vec![0.0, 1.0, 0.25], vec![0.0, -0.128, 0.5]],
         estimate: None,
+        pairs: None,
     }
 }
 
@@ -116,4 +117,22 @@ fn estimates_stand_beside_what_was_measured() {
     assert!(view.svg().unwrap().contains("Attribution patching"));
     let plain = example().json().unwrap();
     assert!(plain.get("estimate").is_none() && view.json().unwrap()["estimate"]["measured"][0]["row"] == 1);
+}
+
+#[test]
+fn a_mean_of_pairs_has_an_interval() {
+    let map = PatchMap {
+        pairs: Some(PatchPairs {
+            n: 3,
+            interval: vec![vec![0.25; 9]; 9],
+        }),
+        ..example()
+    };
+    let text = map.text();
+    assert!(
+        text.contains(" ± 0.25") && text.contains("mean of 3 pairs"),
+        "{text}"
+    );
+    assert!(map.html().unwrap().contains("The mean of 3 pairs"));
+    assert_eq!(map.json().unwrap()["pairs"]["n"], 3);
 }

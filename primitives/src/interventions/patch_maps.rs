@@ -1,0 +1,189 @@
+//! `lm.patch_map` of several pairs of texts: the mean map, and how sure it is.
+
+use std::rc::Rc;
+
+use ecco_widgets::{Explorable, PatchPairs};
+use ndarray::{Array2, Array3, Axis};
+use rhai::{Array, Dynamic, INT};
+
+use super::patch_map::PatchMap;
+use super::patching::{PairOptions, map};
+use crate::models::model::Model;
+use ecco_scripting::result::{Explanation, Show};
+use ecco_scripting::tensor::Tensor;
+use ecco_scripting::{ErrorKind, Registry, ScriptError, members};
+
+/// Maps of pairs with the same layers and parts.
+#[derive(Clone)]
+pub(crate) struct PatchMaps(Rc<Vec<PatchMap>>);
+
+impl PatchMaps {
+    fn new(lm: &Model, clean: &Array, corrupted: &Array, options: &PairOptions) -> Result<Self, ScriptError> {
+        let (clean, corrupted) = (texts("clean", clean)?, texts("corrupted", corrupted)?);
+        if clean.len() != corrupted.len() {
+            let message = format!(
+                "{} clean texts and {} corrupted ones",
+                clean.len(),
+                corrupted.len()
+            );
+            return Err(ScriptError::new(ErrorKind::Value, message).with_hint("a pair has one of each"));
+        }
+        let of_pair = |(at, (clean, corrupted)): (usize, (&String, &String))| {
+            let error = |error: ScriptError| ScriptError {
+                message: format!("pair {at}: {}", error.message),
+                ..error
+            };
+            map(lm, clean, corrupted, options).map_err(error)
+        };
+        let maps: Vec<PatchMap> = clean
+            .iter()
+            .zip(&corrupted)
+            .enumerate()
+            .map(of_pair)
+            .collect::<Result<_, _>>()?;
+        let dim = |map: &PatchMap| map.map.patched.dim();
+        match maps.iter().position(|map| dim(map) != dim(&maps[0])) {
+            None => Ok(Self(Rc::new(maps))),
+            Some(at) => {
+                let message = format!(
+                    "pair {at} has {} parts a layer, and pair 0 has {}: there is no mean",
+                    dim(&maps[at]).1,
+                    dim(&maps[0]).1
+                );
+                Err(ScriptError::new(ErrorKind::Value, message)
+                    .with_hint("patch by head or neuron, or choose texts of as many tokens"))
+            }
+        }
+    }
+
+    /// (pair, layer, part)
+    fn each(&self) -> Array3<f64> {
+        let each: Vec<Array2<f64>> = self.0.iter().map(|map| map.map.restored()).collect();
+        let (n_rows, n_columns) = each[0].dim();
+        Array3::from_shape_fn((each.len(), n_rows, n_columns), |(pair, row, column)| {
+            each[pair][(row, column)]
+        })
+    }
+
+    fn mean(&self) -> Array2<f64> {
+        self.each().sum_axis(Axis(0)) / self.0.len() as f64
+    }
+
+    /// Half of the 95 % confidence interval of each mean, by Student's distribution; NaN of one pair.
+    fn interval(&self) -> Array2<f64> {
+        let n = self.0.len();
+        if n < 2 {
+            return self.mean().mapv(|_| f64::NAN);
+        }
+        self.each().std_axis(Axis(0), 1.0) * (student(n - 1) / (n as f64).sqrt())
+    }
+
+    fn tensor(&self, values: Array2<f64>) -> Tensor {
+        let by = self.0[0].map.options.by.name();
+        Tensor::new(values.mapv(|x| x as f32).into_dyn(), &["layer", by])
+    }
+}
+
+/// # Errors
+/// For an empty list, and what is no text.
+fn texts(what: &str, given: &Array) -> Result<Vec<String>, ScriptError> {
+    let text = |(at, value): (usize, &Dynamic)| {
+        value.clone().into_string().map_err(|kind| {
+            ScriptError::new(ErrorKind::Type, format!("{what} text {at} is {kind}, not a text"))
+        })
+    };
+    match given.is_empty() {
+        true => Err(
+            ScriptError::new(ErrorKind::Value, format!("there are no {what} texts"))
+                .with_hint("a list of texts, or a column of a table"),
+        ),
+        false => given.iter().enumerate().map(text).collect(),
+    }
+}
+
+/// The 97.5 % quantile of Student's distribution.
+fn student(freedom: usize) -> f64 {
+    const FIRST: [f64; 30] = [
+        12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145,
+        2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048,
+        2.045, 2.042,
+    ];
+    match FIRST.get(freedom.wrapping_sub(1)) {
+        Some(quantile) => *quantile,
+        // Cornish and Fisher's expansion, to 1e-3.
+        None => 1.95996 + 2.37227 / freedom as f64 + 2.8225 / (freedom as f64).powi(2),
+    }
+}
+
+impl Show for PatchMaps {
+    fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
+        let rows = |values: &Array2<f64>| {
+            let row = |row: ndarray::ArrayView1<f64>| row.iter().map(|&x| x as f32).collect();
+            values.outer_iter().map(row).collect()
+        };
+        let n = self.0.len() as f64;
+        let mean = |of: fn(&PatchMap) -> f64| self.0.iter().map(of).sum::<f64>() / n;
+        let first = &self.0[0];
+        Ok(Box::new(ecco_widgets::PatchMap {
+            pairs: Some(PatchPairs {
+                n: self.0.len(),
+                interval: rows(&self.interval()),
+            }),
+            restored: rows(&self.mean()),
+            clean: mean(|map| map.map.clean),
+            corrupted: mean(|map| map.map.corrupted),
+            ..first.view()
+        }))
+    }
+
+    fn line(&self) -> String {
+        let (n_layers, n_columns) = self.0[0].map.patched.dim();
+        format!(
+            "mean of the patching maps of {} pairs ({n_layers} layers × {n_columns} {}s)",
+            self.0.len(),
+            self.0[0].map.options.by.name()
+        )
+    }
+}
+
+impl Explanation for PatchMaps {
+    fn tensors(&self) -> Result<Vec<(&'static str, Tensor)>, ScriptError> {
+        let by = self.0[0].map.options.by.name();
+        let each = self.each().mapv(|x| x as f32).into_dyn();
+        Ok(vec![
+            ("restored", self.tensor(self.mean())),
+            ("interval", self.tensor(self.interval())),
+            ("each", Tensor::new(each, &["pair", "layer", by])),
+        ])
+    }
+}
+
+pub(super) fn register(registry: &mut Registry) {
+    members! { registry, [Model];
+        /// The mean over several pairs of texts, the first clean one with the first corrupted one and so on, with its 95 %
+        /// confidence interval. Pairs have as many parts as each other: by head or neuron any, by position texts of as many tokens.
+        ///
+        /// Example:
+        /// ```rhai
+        /// lm.patch_map(["The capital of France is", "The capital of Spain is"], ["The capital of Italy is", "The capital of Greece is"],
+        ///     #{site: "head_outputs"})
+        /// ```
+        volatile fn patch_map(lm: &Model, clean: Array, corrupted: Array; options: PairOptions) -> PatchMaps {
+            PatchMaps::new(lm, &clean, &corrupted, &options)
+        }
+    }
+    members! { registry, [PatchMaps];
+        /// How much of the clean answer comes back, the mean over the pairs: a tensor (layer, position), (layer, head) or
+        /// (layer, neuron).
+        get restored(maps: &PatchMaps) -> Tensor { Ok(maps.tensor(maps.mean())) }
+
+        /// Half of the mean's 95 % confidence interval, by Student's distribution; no numbers of one pair.
+        get interval(maps: &PatchMaps) -> Tensor { Ok(maps.tensor(maps.interval())) }
+
+        /// The map of each pair.
+        get each(maps: &PatchMaps) -> Array { Ok(maps.0.iter().map(|map| Dynamic::from(map.clone())).collect()) }
+
+        /// How many pairs.
+        get n_pairs(maps: &PatchMaps) -> INT { Ok(maps.0.len() as INT) }
+    }
+}
