@@ -189,7 +189,7 @@ impl PatchMap {
                     (numbers::short(self.clean)) ". Cells: how much of that "
                     @if self.estimate.is_some() { "would come back, estimated" } @else { "comes back" }
                     ", 1 = all of it."
-                    @if let Some(pairs) = &self.pairs { " The mean of " (pairs.n) " pairs of texts; the text of the first." }
+                    @if let Some(pairs) = &self.pairs { " The mean of " (pairs.n) " pairs of texts, named by the first." }
                 }
                 @for text in self.all_notes(shown.len()) { (note(&text)) }
                 @if !shown.is_empty() && !self.layers.is_empty() { div class="wide" { (heat::table(self, &shown, None)) } }
