@@ -47,11 +47,16 @@ class Result:
 
     @property
     def text(self):
-        """The value as text; empty where the cell has none."""
-        return self.data.get("text/plain", "")
+        """The value as text; of a cell without one, what it displayed last, such as the text that a model has written."""
+        last = self.displays[-1] if self.displays else {}
+        return (self.data or last).get("text/plain", "")
+
+    def __str__(self):
+        return self.text
 
     def __repr__(self):
-        return self.text
+        # A notebook has shown the displays.
+        return self.data.get("text/plain", "")
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         return self.data, self.metadata

@@ -51,6 +51,9 @@ def test_a_cell_gives_its_value_and_what_it_shows(session, capsys):
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("to see\n", "to note\n")
     assert session.run("let x = 1;").text == ""
+    written = session.run('lm.generate("1. Austria\\n2.", #{generate: 4})')
+    assert (written.data, repr(written)) == ({}, "")
+    assert "Austria" in written.text and str(written) == written.text
     data, _ = session.run("output.saliency()")._repr_mimebundle_()
     assert "<ecco-saliency" in data["text/html"] and data[SALIENCY]["type"] == "saliency"
 
@@ -553,3 +556,22 @@ def test_pages_of_nbconvert_are_coloured():
     page, _ = HTMLExporter().from_notebook_node(notebook)
     assert '<span class="k">let</span>' in page and '<span class="si">${</span>' in page
     assert '<span class="c1">// why</span>' in page
+
+
+# The page of other libraries' calls
+
+
+def test_what_the_page_says_of_other_libraries_runs(tmp_path):
+    page = (REPO / "docs/from-libraries.md").read_text(encoding="utf-8")
+    (before,) = re.findall(r"```rhai\n(.*?)```", page, re.DOTALL)
+    rows = re.findall(r"^\| .* \| (`.*`) \|$", page, re.MULTILINE)
+    assert len(rows) > 50
+    failed = []
+    with ecco_kernel.Session(tmp_path) as session:
+        session.run(before)
+        for code in re.findall(r"`([^`]+)`", " ".join(rows)):
+            try:
+                session.run(code)
+            except ecco_kernel.EccoError as error:
+                failed.append(f"{code}\n{error}")
+    assert not failed, "\n\n".join(failed)

@@ -115,7 +115,9 @@ def entry_points(environment, group):
 
 def test_a_script_runs_a_session(environment):
     """With jupyter_client alone: neither IPython nor numpy is in this environment."""
-    code = "import ecco_kernel as e; s = e.Session(); s.set('x', [1, 'a']); print(s.run('x.len()'), s.get('x'))"
+    code = (
+        "import ecco_kernel as e; s = e.Session(); s.set('x', [1, 'a']); print(s.run('x.len()'), s.get('x'))"
+    )
     assert in_bare_shell(environment, environment / "bin/python", "-c", code).strip() == "2 [1, 'a']"
 
 
