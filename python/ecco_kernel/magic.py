@@ -8,7 +8,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
 from ecco_kernel import outputs
-from ecco_kernel.session import Session
+from ecco_kernel.session import LIVE, EccoError, Session
 
 NAMES = {"action": "append", "default": [], "metavar": "NAME"}
 
@@ -60,6 +60,21 @@ class EccoMagics(Magics):
             self.companion.close()
             self.companion = None
 
+    def talk(self, comm, _):
+        """A page has opened a way for its views to ask; their kernel, for them, is Python's."""
+
+        def answer(message):
+            try:
+                reply = self.companion and self.companion.ask(message["content"]["data"])
+            except EccoError:
+                reply = None
+            if reply:
+                comm.send(reply)
+            else:
+                comm.close()
+
+        comm.on_msg(answer)
+
     def complete(self, context):
         """What IPython's completer asks each matcher; only cells that begin with `%%ecco` are ours."""
         first, _, cell = context.full_text.partition("\n")
@@ -91,6 +106,9 @@ def load(shell):
     # A matcher is a function with marks on it, which a bound method does not take.
     matcher = context_matcher(identifier="ecco")(lambda context: magics.complete(context))
     shell.Completer.custom_matchers.append(matcher)
+    # IPython on a terminal has no comms.
+    if kernel := getattr(shell, "kernel", None):
+        kernel.comm_manager.register_target(LIVE, magics.talk)
     atexit.register(magics.close)
     loaded[shell] = magics, matcher
 
@@ -98,6 +116,8 @@ def load(shell):
 def unload(shell):
     magics, matcher = loaded.pop(shell)
     shell.Completer.custom_matchers.remove(matcher)
+    if kernel := getattr(shell, "kernel", None):
+        kernel.comm_manager.unregister_target(LIVE, magics.talk)
     atexit.unregister(magics.close)
     for kind, name in (("cell", "ecco"), ("line", "ecco_restart")):
         shell.magics_manager.magics[kind].pop(name, None)

@@ -4,6 +4,7 @@ import atexit
 import getpass
 import re
 import tempfile
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from ecco_kernel import outputs, rhai, values
 START_TIMEOUT_S = 60
 # How often the process is looked at while nothing comes from it.
 LOOK_MS = 1000
+# Where views ask.
+LIVE = "ecco.live"
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -111,6 +114,29 @@ class Session:
         """What may stand at a place of a cell: the kernel's `complete_reply`."""
         return self._wait(self._open().complete(code, position), ignore)
 
+    def ask(self, question):
+        """What a view in a page asks, and the kernel's answer, as docs/live.md has them; None where it was no question."""
+        client, comm = self._open(), {"comm_id": uuid.uuid4().hex}
+        iopub = client.iopub_channel.socket
+
+        def send(kind, **content):
+            client.shell_channel.send(client.session.msg(kind, comm | content))
+
+        send("comm_open", target_name=LIVE, data={})
+        send("comm_msg", data=question)
+        while True:
+            try:
+                _, message = self._next([iopub])
+            except KeyboardInterrupt:
+                self.interrupt()
+                continue
+            if message["content"].get("comm_id") != comm["comm_id"]:
+                continue
+            if message["msg_type"] == "comm_close":
+                return None
+            send("comm_close", data={})
+            return message["content"]["data"]
+
     def interrupt(self):
         """Interrupts what runs; from another thread, or a signal's handler."""
         self._manager.interrupt_kernel()
@@ -185,37 +211,48 @@ class Session:
     def _stop(self, request, show):
         """Interrupts a cell and waits until it has ended; gives what it says of that."""
         self.interrupt()
-        reply = self._wait(request, show)
-        return reply if "ename" in reply else STOPPED
+        # The interrupt here may have come between a message and what was to be done with it. What is asked now is answered
+        # after the cell.
+        reply = self._wait(request, show, after=self._client.complete("", 0))
+        return reply if reply and "ename" in reply else STOPPED
 
-    def _wait(self, request, show):
-        """Hands on what comes of a request until it is answered and the kernel idle; gives the answer."""
+    def _wait(self, request, show, after=None):
+        """Hands on what comes of a request until it is answered and the kernel idle, or until that is so of another one,
+        `after`; gives the answer, if it came."""
+        client, reply, ended = self._client, None, set()
+        shell, *others = [
+            c.socket for c in (client.shell_channel, client.iopub_channel, client.stdin_channel)
+        ]
+        while len(ended) < 2:
+            socket, message = self._next([shell, *others])
+            parent, kind = message["parent_header"].get("msg_id"), message["msg_type"]
+            content = message["content"]
+            is_idle = kind == "status" and content["execution_state"] == "idle"
+            if parent == (after or request) and (socket is shell or is_idle):
+                ended.add(socket)
+            if parent != request:
+                continue
+            if socket is shell:
+                reply = content
+            elif kind == "input_request":
+                ask = getpass.getpass if content["password"] else input
+                client.input(ask(content["prompt"]))
+            elif kind != "status":
+                show(kind, content)
+        return reply
+
+    def _next(self, sockets):
+        """Waits; gives a socket and its next message."""
         import zmq
 
-        client, reply, idle = self._client, None, False
-        sockets = [client.shell_channel.socket, client.iopub_channel.socket, client.stdin_channel.socket]
         poller = zmq.Poller()
         for socket in sockets:
             poller.register(socket, zmq.POLLIN)
-        while reply is None or not idle:
-            ready = poller.poll(LOOK_MS)
-            if not ready and not self._manager.is_alive():
+        while True:
+            for socket, _ in poller.poll(LOOK_MS):
+                return socket, self._client.session.recv(socket)[1]
+            if not self._manager.is_alive():
                 raise EccoError(DEAD)
-            for socket, _ in ready:
-                _, message = client.session.recv(socket, zmq.NOBLOCK)
-                if message is None or message["parent_header"].get("msg_id") != request:
-                    continue
-                kind, content = message["msg_type"], message["content"]
-                if socket is sockets[0]:
-                    reply = content
-                elif kind == "input_request":
-                    ask = getpass.getpass if content["password"] else input
-                    client.input(ask(content["prompt"]))
-                elif kind == "status":
-                    idle = content["execution_state"] == "idle"
-                else:
-                    show(kind, content)
-        return reply
 
 
 def told(name, message):

@@ -259,6 +259,24 @@ def test_ctrl_c_ends_the_cell_and_nothing_else(session):
     assert issubclass(ecco_kernel.Interrupted, KeyboardInterrupt)
 
 
+def test_ctrl_c_at_any_place_of_the_way(session):
+    """Each message in turn is lost to it; the cell's end is found all the same."""
+    for at in range(4):
+        n_seen = 0
+
+        def show(kind, content, at=at):
+            nonlocal n_seen
+            n_seen += 1
+            if n_seen == at + 1:
+                raise KeyboardInterrupt
+
+        with pytest.raises(ecco_kernel.Interrupted):
+            session.run("for i in 0..4 { display(i); } if kept == 5 { loop { } }", show)
+        assert session.run("kept").text == "5"
+    with pytest.raises(ecco_kernel.Interrupted, match="interrupted"):
+        session.run("display(1)", lambda kind, content: signal.raise_signal(signal.SIGINT))
+
+
 def test_interrupt_from_another_thread(session):
     threading.Timer(0.5, session.interrupt).start()
     with pytest.raises(ecco_kernel.EccoError, match="KeyboardInterrupt"):
@@ -277,6 +295,19 @@ def test_a_cell_asks(session, monkeypatch, capsys):
         session.run('input("why?"); print("never");')
     assert session.run("1").text == "1"
     assert "never" not in capsys.readouterr().out
+
+
+def test_a_view_is_asked(session):
+    page = session.run("output.saliency()").data["text/html"]
+    (result,) = re.findall(r'data-live="([^"]+)"', page)
+    question = {"result": result, "call": {"options": {"method": "occlusion"}}}
+    reply = session.ask({"view": "v1", "ask": 3, "question": question})
+    assert (reply["view"], reply["ask"]) == ("v1", 3)
+    assert reply["answer"]["line"] == 'output.saliency(#{method: "occlusion"})'
+    gone = session.ask({"view": "v1", "ask": 4, "question": {"result": "nothing"}})
+    assert gone["answer"] == {"gone": True}
+    assert session.ask({"no": "question"}) is None
+    assert session.run("1").text == "1"
 
 
 def test_completion(session):

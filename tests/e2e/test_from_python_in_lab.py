@@ -44,6 +44,33 @@ def test_all_cells_run_and_the_views_show(page, repo):
     page.screenshot(path=folder / "lab-from-python.png")
 
 
+def assert_it_answers(page):
+    saliency = page.locator(widgets.SALIENCY)
+    saliency.scroll_into_view_if_needed()
+    saliency.locator(".talk").get_by_role("button", name="Ask").click()
+    saliency.get_by_label("method").select_option("occlusion")
+    expect(saliency.locator(".ask code")).to_have_text('output.saliency(#{method: "occlusion"})')
+    expect(saliency.locator(".ecco.live .head")).to_contain_text("occlusion")
+    page.keyboard.press("Escape")
+
+
+def test_a_view_asks_the_kernel_beside_pythons(page):
+    assert_it_answers(page)
+
+
+def test_a_view_of_a_kernel_that_has_learned_it_late_asks_too(page):
+    """A view from before has asked the fresh kernel, which knew of no such questions then."""
+    menu(page, "Kernel", "Restart Kernel…")
+    page.locator(".jp-Dialog .jp-mod-accept").click()
+    saliency = page.locator(widgets.SALIENCY)
+    saliency.scroll_into_view_if_needed()
+    expect(saliency.locator(".talk")).to_contain_text("not live")
+    saliency.evaluate("view => view.dataset.from = 'before'")
+    menu(page, "Run", "Run All Cells")
+    page.locator(f"{widgets.SALIENCY}:not([data-from])").wait_for(state="attached")
+    assert_it_answers(page)
+
+
 def test_tab_completes_what_the_kernel_knows(page):
     cell = page.locator(".jp-CodeCell").nth(1)
     cell.scroll_into_view_if_needed()
