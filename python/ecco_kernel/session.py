@@ -1,6 +1,7 @@
 """A kernel that Python has started: runs cells, and brings values in and out."""
 
 import atexit
+import contextlib
 import getpass
 import re
 import tempfile
@@ -96,9 +97,10 @@ class Session:
         Raises TypeError or ValueError, which say what cannot be passed.
         """
         rhai.check_name(name)
-        with self._exchange() as folder:
+        with contextlib.ExitStack() as stack:
+            sender = values.Sender(lambda: stack.enter_context(exchange(self.folder)))
             try:
-                code = values.Sender(folder).expression(value)
+                code = sender.expression(value)
             except RecursionError:
                 raise ValueError(f"{name} is nested too deep, or holds itself") from None
             self._for_name(name, f"let {name} = {code};")
@@ -107,7 +109,7 @@ class Session:
         """A variable's value: tensors as numpy arrays, tables as pandas' frames (lists of dicts where there is no pandas),
         results as dicts, all others as Python has them."""
         rhai.check_name(name)
-        with self._exchange() as folder:
+        with exchange(self.folder) as folder:
             return values.take(name, folder, lambda code: self._for_name(name, code))
 
     def complete(self, code, position):
@@ -177,9 +179,6 @@ class Session:
         if self._client is None:
             raise RuntimeError("the session is closed")
         return self._client
-
-    def _exchange(self):
-        return FolderOf(self.folder)
 
     def _for_name(self, name, code):
         """Runs code of ours for a variable: no output, no history, and an error does not show that code."""
@@ -273,7 +272,7 @@ def manager():
         raise ModuleNotFoundError("a session needs jupyter_client: pip install jupyter_client") from None
     manager = KernelManager(kernel_name="ecco")
     try:
-        assert manager.kernel_spec
+        manager.kernel_spec_manager.get_kernel_spec("ecco")
     except NoSuchKernel:
         message = "Jupyter knows no kernel `ecco`: install ecco-kernel into this environment, or run `ecco-kernel install`"
         raise FileNotFoundError(message) from None
@@ -308,15 +307,13 @@ def ignore(kind, content):
     pass
 
 
-class FolderOf(tempfile.TemporaryDirectory):
-    """A folder for an exchange of values, in a session's folder."""
-
-    def __init__(self, folder):
-        try:
-            super().__init__(prefix=".ecco-", dir=folder)
-        except OSError as error:
-            message = f"values go by files in the session's folder, and there can be none: {error}"
-            raise OSError(error.errno, message) from None
-
-    def __enter__(self):
-        return Path(super().__enter__())
+@contextlib.contextmanager
+def exchange(folder):
+    """A folder in a session's, for values on their way."""
+    try:
+        made = tempfile.TemporaryDirectory(prefix=".ecco-", dir=folder)
+    except OSError as error:
+        message = f"values go by files in the session's folder, and none can be made there: {error}"
+        raise OSError(message) from None
+    with made as path:
+        yield Path(path)

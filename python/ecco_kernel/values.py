@@ -3,7 +3,6 @@
 Scripts reach files only in their working folder, so that is where the folder is, and it is gone afterwards.
 """
 
-import contextlib
 import json
 import sys
 
@@ -11,6 +10,7 @@ from ecco_kernel import rhai
 
 # A longer literal goes as a file: the time that a script takes to be read grows with its literals' square.
 LONGEST_LITERAL = 4096
+LONGEST_CODE = 1 << 16
 # Floats of 64 bits hold all whole numbers up to here.
 LARGEST_EXACT = 2**53
 
@@ -40,10 +40,10 @@ TAKE = """{
 
 
 class Sender:
-    """Makes Rhai's expressions for Python values; writes files into `folder` where they are needed."""
+    """Makes Rhai's expressions for Python values; where files are needed, `make_folder` makes the folder for them."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, make_folder):
+        self.make_folder, self.folder = make_folder, None
         self.n_files = 0
 
     def expression(self, value):
@@ -53,9 +53,14 @@ class Sender:
             return known
         code = rhai.literal(value, self.expression)
         if len(code) > LONGEST_LITERAL:
-            # JSON has no NaN and nothing of numpy's; such a list stays in the code.
-            with contextlib.suppress(TypeError, ValueError):
+            # JSON has no NaN and nothing of numpy's; what holds such stays in the code, up to what is bearable.
+            try:
                 return self.json(value)
+            except TypeError:
+                return code
+            except ValueError as error:
+                if len(code) > LONGEST_CODE:
+                    raise ValueError(f"{error}; pass many numbers as a numpy array") from None
         return code
 
     def foreign(self, value):
@@ -78,6 +83,8 @@ class Sender:
         if value.dtype.kind not in "fiub" or value.dtype.itemsize > 8:
             hint = "; pass array.tolist()" if value.dtype.kind in "OUT" else ""
             raise TypeError(f"an array of {value.dtype} has no form in Rhai, where tensors hold floats{hint}")
+        if numpy.ma.isMaskedArray(value):
+            raise TypeError("a tensor has no mask; pass array.filled(numpy.nan)")
         if value.ndim == 0:
             return self.expression(value.item())
         if value.dtype.kind in "iu" and value.size:
@@ -104,10 +111,11 @@ class Sender:
 
     def json(self, value):
         path = self.path("json")
-        path.write_text(json.dumps(value, allow_nan=False), encoding="utf-8")
+        path.write_text(json.dumps(value, allow_nan=False, ensure_ascii=False), encoding="utf-8")
         return self.read(path)
 
     def path(self, ending):
+        self.folder = self.folder or self.make_folder()
         self.n_files += 1
         return self.folder / f"{self.n_files}.{ending}"
 
@@ -125,7 +133,7 @@ def column(series):
 def take(expression, folder, run):
     """The value of a Rhai expression; `run` runs code. Tensors come as arrays, tables as pandas has them or as a list of
     dicts, results as their JSON documents."""
-    run(TAKE.replace("EXPRESSION", expression).replace("FOLDER", folder.name))
+    run(TAKE.replace("FOLDER", folder.name).replace("EXPRESSION", expression))
     note = json.loads(json.loads((folder / "note.jsonl").read_text(encoding="utf-8"))["note"])
     if note["kind"] == "Tensor":
         return array_at(folder / "value.npy", note["axes"])

@@ -194,9 +194,13 @@ def test_tables_are_frames_of_pandas(session):
         (2**63, ValueError, "64 bits"),
         (numpy.array(["x"]), TypeError, r"<U1 .* array\.tolist\(\)"),
         (numpy.array([1j]), TypeError, "complex128"),
+        ([math.nan] * 99_999, ValueError, "pass many numbers as a numpy array"),
+        (numpy.ma.array([1.0, 2.0], mask=[True, False]), TypeError, "no mask"),
+        ("\ud800", ValueError, "surrogate"),
+        (["\ud800"] * 9999, ValueError, "surrogate"),
         (numpy.array([2**53 + 1]), ValueError, r"up to 2\*\*53"),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:20],
 )
 def test_what_cannot_be_passed_is_said_with_its_type(session, value, kind, message):
     session.set("value", "before")
@@ -210,6 +214,12 @@ def test_a_list_that_holds_itself_is_refused(session):
     value.append(value)
     with pytest.raises(ValueError, match="holds itself"):
         session.set("value", value)
+
+
+def test_any_name_is_one_of_a_variable(session):
+    for name in ("FOLDER", "EXPRESSION", "value", "note", "größe_2"):
+        session.set(name, name)
+        assert session.get(name) == name
 
 
 @pytest.mark.parametrize("name", ["", "a b", "x; print(1)", "fn", "1st", "lm.x", "_"])
@@ -240,6 +250,16 @@ def test_an_error_is_the_kernels_own(session):
 def test_nothing_is_left_in_the_folder(session):
     round_trip(session, [numpy.ones(3), "x" * 10_000])
     assert list(session.folder.iterdir()) == []
+
+
+def test_a_folder_that_is_gone_is_said(tmp_path):
+    with ecco_kernel.Session(tmp_path) as session:
+        tmp_path.rmdir()
+        session.set("short", "text")
+        assert session.run("short").text == '"text"'
+        for call in (lambda: session.set("long", [1] * 9999), lambda: session.get("short")):
+            with pytest.raises(OSError, match="files in the session's folder, and none can be made there"):
+                call()
 
 
 def test_files_are_read_in_the_folder(session):
