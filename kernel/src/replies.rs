@@ -81,7 +81,7 @@ pub(crate) fn kernel_info() -> Value {
             "version": LANGUAGE_VERSION,
             "mimetype": "text/x-rhai",
             "file_extension": ".rhai",
-            // Of the Python package `ecco_kernel`; CodeMirror has no mode for Rhai, and Rust's colours it well.
+            // Of the Python package `ecco_kernel`. CodeMirror has no mode for Rhai; Rust's colours it well.
             "pygments_lexer": "rhai",
             "codemirror_mode": "rust",
         },
