@@ -45,14 +45,16 @@ def literal(value, item=None):
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(item, value))}]"
     if isinstance(value, dict):
-        return f"#{{{', '.join(f'{text(str(key))}: {item(held)}' for key, held in value.items())}}}"
+        items = (f"{text(str(key))}: {item(held)}" for key, held in value.items())
+        return f"#{{{', '.join(items)}}}"
     kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
     raise TypeError(f"a value of type {kind} has no form in Rhai")
 
 
 def text(value):
     """A string's literal."""
-    return f'"{CONTROL.sub(lambda m: ESCAPES.get(m[0]) or f"{chr(92)}x{ord(m[0]):02x}", str(value))}"'
+    escaped = CONTROL.sub(lambda m: ESCAPES.get(m[0]) or f"\\x{ord(m[0]):02x}", str(value))
+    return f'"{escaped}"'
 
 
 def integer(value):
