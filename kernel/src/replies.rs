@@ -81,8 +81,8 @@ pub(crate) fn kernel_info() -> Value {
             "version": LANGUAGE_VERSION,
             "mimetype": "text/x-rhai",
             "file_extension": ".rhai",
-            // Nobody ships a lexer for Rhai; Rust's colours it well.
-            "pygments_lexer": "rust",
+            // Of the Python package `ecco_kernel`. CodeMirror has no mode for Rhai; Rust's colours it well.
+            "pygments_lexer": "rhai",
             "codemirror_mode": "rust",
         },
         "banner": format!("Ecco {version}: explains transformer language models. Cells are Rhai scripts."),

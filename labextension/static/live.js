@@ -8,7 +8,7 @@
 
   function activate(app) {
     // The comm of each connection to a kernel, and the views that wait for an answer on it.
-    const talks = new WeakMap(), mute = new WeakSet(), watched = new WeakSet(), names = new WeakMap();
+    const talks = new WeakMap(), mute = new WeakMap(), watched = new WeakSet(), names = new WeakMap();
     let named = 0;
 
     // The main areas' widget that shows an element: a notebook, a console, or a view of a notebook's output.
@@ -57,9 +57,10 @@
         if (!view || !talk.waiting.get(view)?.delete(data.ask)) return;
         answer(view, data);
       };
-      // A kernel that knows no such target closes it at once, and is left alone.
+      // A kernel that knows no such target closes it at once, and those who have asked leave it alone. Views that come later ask
+      // again: Python's kernel learns it from `%load_ext ecco_kernel`.
       comm.onClose = () => {
-        if (!talk.heard) mute.add(kernel);
+        if (!talk.heard) for (const view of talk.waiting.keys()) mute.set(view, kernel);
         if (talks.get(kernel) === talk) drop(kernel);
       };
       comm.open({});
@@ -71,7 +72,7 @@
       if (!view?.dataset?.live || !Number.isSafeInteger(ask) || ask < 0 || typeof question !== "object") return;
       const widget = shower(view), context = contextOf(widget), kernel = context?.session?.kernel;
       if (context) watch(context, widget.node);
-      if (!kernel || mute.has(kernel) || GONE.has(kernel.status) || JSON.stringify(question).length > LARGEST) return;
+      if (!kernel || mute.get(view) === kernel || GONE.has(kernel.status) || JSON.stringify(question).length > LARGEST) return;
       event.preventDefault();
       const talk = talks.get(kernel) ?? open(kernel);
       if (!names.has(view)) names.set(view, "v" + ++named);

@@ -52,10 +52,10 @@ class Run:
 class Session:
     """A kernel and its client."""
 
-    def __init__(self, home, extra=None, cwd=None):
+    def __init__(self, home, extra=None, cwd=None, kernel_name="ecco"):
         environment = bare_environment(home) | (extra or {})
         self.manager, self.client = start_new_kernel(
-            startup_timeout=START_TIMEOUT_S, kernel_name="ecco", env=environment, cwd=cwd
+            startup_timeout=START_TIMEOUT_S, kernel_name=kernel_name, env=environment, cwd=cwd
         )
 
     def run(self, code, on_message=lambda message: None, timeout=CELL_TIMEOUT_S):

@@ -17,7 +17,7 @@ CODE = re.compile(r"(`+)(?:(?!\1).)+\1")
 
 def pages():
     listing = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md", "llms.txt"],
         cwd=REPO,
         check=True,
         capture_output=True,

@@ -100,10 +100,25 @@ def test_the_binary_starts_without_libtorch(environment):
 
 def test_papermill_finds_the_language(environment):
     """By its entry point; papermill itself is not in this environment."""
-    find = "from importlib.metadata import entry_points as e; print([p.value for p in e(group='papermill.engine')])"
-    python = environment / "bin/python"
-    assert in_bare_shell(environment, python, "-c", find).strip() == "['ecco_kernel.papermill']"
-    in_bare_shell(environment, python, "-c", "import ecco_kernel")
+    assert entry_points(environment, "papermill.engine") == "['ecco_kernel.papermill']"
+
+
+def test_pygments_finds_the_lexer(environment):
+    """Likewise."""
+    assert entry_points(environment, "pygments.lexers") == "['ecco_kernel.lexer:RhaiLexer']"
+
+
+def entry_points(environment, group):
+    find = f"from importlib.metadata import entry_points as e; print([p.value for p in e(group='{group}')])"
+    return in_bare_shell(environment, environment / "bin/python", "-c", find).strip()
+
+
+def test_a_script_runs_a_session(environment):
+    """With jupyter_client alone: neither IPython nor numpy is in this environment."""
+    code = (
+        "import ecco_kernel as e; s = e.Session(); s.set('x', [1, 'a']); print(s.run('x.len()'), s.get('x'))"
+    )
+    assert in_bare_shell(environment, environment / "bin/python", "-c", code).strip() == "2 [1, 'a']"
 
 
 def test_the_version_is_printed(environment):
