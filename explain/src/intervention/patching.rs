@@ -217,7 +217,9 @@ pub(crate) fn ensure_difference(model: &Model, clean: f64, corrupted: f64) -> Re
     }
 }
 
-pub(crate) fn check_lengths(model: &Model, clean: &Input, corrupted: &Input) -> Result<()> {
+/// # Errors
+/// [`Error::Lengths`] for texts of unequal length.
+pub fn check_lengths(model: &Model, clean: &Input, corrupted: &Input) -> Result<()> {
     let words = |ids: &[u32]| {
         let tokens = model.tokenizer().tokens(ids).into_iter();
         tokens.map(|token| token.text).collect::<Vec<_>>()

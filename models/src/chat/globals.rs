@@ -27,11 +27,12 @@ pub(super) fn add(environment: &mut Environment) {
         use ValueKind::{Bytes, Map, Seq, String, Undefined};
         matches!(value.kind(), Seq | String | Map | Bytes | Undefined)
     });
-    // What is no data is a function, a macro or a joiner, but for a cycler. What is not defined can be called too, and says
-    // then that it is not.
-    environment.add_test("callable", |value: &Value| {
-        let is_function = matches!(value.kind(), ValueKind::Plain | ValueKind::Undefined);
-        is_function && value.downcast_object_ref::<Cycler>().is_none()
+    // What is no data is a function or a joiner; a cycler is not, and a macro tells its parts as a map does. What is not defined
+    // can be called too, and says then that it is not.
+    environment.add_test("callable", |value: &Value| match value.kind() {
+        ValueKind::Plain => value.downcast_object_ref::<Cycler>().is_none(),
+        ValueKind::Map => value.try_iter().is_ok_and(|keys| keys.eq(MACRO.map(Value::from))),
+        kind => kind == ValueKind::Undefined,
     });
     // Of a seed that is always the same: a conversation is the same text whenever it is asked for.
     environment.add_global("RAND_SEED", 1);
@@ -40,6 +41,9 @@ pub(super) fn add(environment: &mut Environment) {
         _ => minijinja_contrib::filters::random(state, items),
     });
 }
+
+/// The parts of a macro, as the engine names them.
+const MACRO: [&str; 3] = ["name", "arguments", "caller"];
 
 /// Its items in turn, over and over.
 #[derive(Debug)]

@@ -80,22 +80,6 @@ fn long_lines_are_wrapped() {
     assert!(refusal("{{ 'well-kept words'|wordwrap(6) }}").contains("break_on_hyphens=false"));
 }
 
-/// For a look: rows of text, width, whether words are broken, what Jinja2 makes of it.
-#[test]
-fn zz_temporary() {
-    let rows: Value = serde_json::from_str(&std::fs::read_to_string("/tmp/wrap.json").unwrap()).unwrap();
-    let mut wrong = 0;
-    for row in rows.as_array().unwrap() {
-        let source = format!("{{{{ {}|wordwrap({}, {}) }}}}", row[0], row[1], row[2]);
-        let got = render(&source).unwrap();
-        if got != row[3].as_str().unwrap() {
-            wrong += 1;
-            eprintln!("{row} {got:?}");
-        }
-    }
-    assert_eq!(wrong, 0);
-}
-
 #[test]
 fn the_last_message_goes_on() {
     let messages = json!([{"role": "user", "content": "hi"}, {"role": "assistant", "content": "I am "}]);

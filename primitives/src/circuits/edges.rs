@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use ecco_explain::Target;
 use ecco_explain::edges::{Edge, EdgeMethod, EdgeOptions, Edges as Found, Graph, Setting, edges};
+use ecco_explain::intervention::patching::check_lengths;
 use ecco_models::run::Input;
 use ecco_widgets::{Explorable, ScoredEdge};
 use rhai::{Array, Dynamic, FLOAT, INT, Map};
@@ -99,6 +100,7 @@ impl Edges {
         let graph = Graph::of(&loaded)?;
         let [clean, corrupted] = [clean, corrupted].map(|text| reading::input(lm, text.into(), None));
         let (clean, corrupted) = (clean?, corrupted?);
+        check_lengths(&loaded, &clean, &corrupted)?;
         let (target, answer) = target(&loaded, [&clean, &corrupted], &options.answer)?;
         let named = |names: &Option<OneOrMany<String>>,
                      of: &dyn Fn(&str) -> Result<usize, ecco_explain::Error>| {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use ecco_explain::intervention::patching::{PatchOptions, patch_map};
+use ecco_explain::intervention::patching::{PatchOptions, check_lengths, patch_map};
 use ecco_explain::sites::SiteAxis;
 use ecco_explain::{Quantity, Target};
 use ecco_interpreter::named;
@@ -94,6 +94,8 @@ impl Pair {
         let place = place_in(lm, options.site.as_deref(), Site::ResidualBefore)?;
         let by = options.by.as_ref();
         let by = by.map_or_else(|| SiteAxis::usual(place), |by| by.0);
+        // Before anything is said of either: the answer stands at one position of both.
+        check_lengths(&loaded, &clean, &corrupted)?;
         let (target, answer) = target(&loaded, [&clean, &corrupted], &options.answer)?;
         let tokens = [&corrupted, &clean].map(|input| {
             let ids = match place.encoder {

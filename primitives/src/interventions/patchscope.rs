@@ -105,8 +105,8 @@ pub(super) fn register(registry: &mut Registry) {
         /// let run = lm.run("The capital of France is");
         /// lm.patchscope(run.at("residual_after", 4)[5], #{layer: 1})
         /// ```
-        volatile fn patchscope(lm: &Model, state: &Tensor; options: PatchscopeOptions) -> Generation {
-            patchscope(lm, state, options)
+        volatile fn patchscope(lm: &Model, state: Tensor; options: PatchscopeOptions) -> Generation {
+            patchscope(lm, &state, options)
         }
     }
 }
