@@ -1,7 +1,7 @@
 //! The second half of a layer: neurons.
 //!
 //! - [`Mlp`], [`Gated`]
-//! - [`experts`]: several, of which a router chooses a few
+//! - [`Experts`]: several, of which a router chooses a few
 
 mod experts;
 
