@@ -314,7 +314,8 @@ impl<'a> Way<'a> {
             .neurons_along(&input.get(0), &direction.to_kind(input.kind()));
         let activations = row(inner);
         let neurons = wide(&along) * &activations;
-        let bias = bias + of_bias(block.mlp.output_bias(), &direction);
+        let added = block.mlp.output_bias(&input.get(0));
+        let bias = bias + of_bias(added.as_ref(), &direction);
         (neurons, activations, bias)
     }
 

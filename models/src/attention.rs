@@ -1,6 +1,7 @@
 //! The first half of a layer: attention.
 //!
 //! - [`Attention`]: projections, scores, mixtures
+//! - [`Projections`]: to queries, keys and values; [`HeadNorm`]: norms on them
 //! - [`view`]: which keys a query sees, and what their distance adds
 //! - [`memory`]: keys and values that are kept
 //! - `apart`: heads that read streams of their own
@@ -8,22 +9,26 @@
 
 mod apart;
 pub mod cursor;
+mod head_norm;
 pub mod memory;
 mod one;
+mod projections;
 pub mod view;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::config::{Config, Disentangled, NormConfig, Positions, Projection, QkNorm};
+use crate::config::{Config, Disentangled, Positions};
 use crate::error::Result;
 use crate::host::{self, bring};
-use crate::layers::{Linear, Norm};
+use crate::layers::Linear;
 use crate::rules::Rule;
 use crate::tap::{Site, Tap};
 use crate::weights::Weights;
 
 pub use cursor::{Cursor, Start};
+pub use head_norm::HeadNorm;
 pub use memory::{Cache, CrossMemory, LayerMemory};
+pub use projections::Projections;
 use view::Distances;
 pub use view::{View, Views};
 
@@ -39,6 +44,10 @@ pub struct Attention {
     /// The factor on query · key.
     pub scale: f64,
     pub soft_cap: Option<f64>,
+    /// Queries, keys and values are cut off there, before they are turned.
+    pub clip: Option<f64>,
+    /// Each head's score of seeing nothing, `[head]`.
+    pub sinks: Option<Tensor>,
     pub window: Option<i64>,
     /// Which of the model's turns is this layer's.
     pub rope: Option<usize>,
@@ -67,44 +76,22 @@ impl Distance {
     }
 }
 
-pub enum Projections {
-    Separate {
-        query: Linear,
-        key: Linear,
-        value: Linear,
-    },
-    Joined(Linear),
-    Grouped(Linear),
-}
-
-/// A norm on queries or keys.
-pub struct HeadNorm {
-    pub norm: Norm,
-    /// Over all heads together.
-    pub whole: bool,
-}
-
 impl Attention {
     /// A layer's attention to its own positions, or to another stack's: `part` is its name.
     pub fn load(config: &Config, layer: usize, part: &str, weights: &mut Weights) -> Result<Self> {
         let attention = &config.attention;
-        let (hidden, head_dim) = (config.hidden_size, config.head_dim);
-        let (queries, keys) = (config.n_heads * head_dim, config.n_kv_heads * head_dim);
+        let head_dim = config.head_dim;
         let name = config.name_in_layer(layer, part);
-        let mut linear = |part: &str, inputs, outputs, bias| {
-            Linear::load(weights, &format!("{name}.{part}"), inputs, outputs, bias)
-        };
-        let bias = attention.qkv_bias;
-        let projections = match attention.projection {
-            Projection::Separate => Projections::Separate {
-                query: linear("query", hidden, queries, bias)?,
-                key: linear("key", hidden, keys, bias)?,
-                value: linear("value", hidden, keys, bias)?,
-            },
-            Projection::Joined => Projections::Joined(linear("qkv", hidden, queries + 2 * keys, bias)?),
-            Projection::Grouped => Projections::Grouped(linear("qkv", hidden, queries + 2 * keys, bias)?),
-        };
-        let output = linear("output", queries, hidden, attention.output_bias)?;
+        let projections = Projections::load(config, &name, weights)?;
+        let queries = config.n_heads * head_dim;
+        let output = format!("{name}.output");
+        let output = Linear::load(
+            weights,
+            &output,
+            queries,
+            config.hidden_size,
+            attention.output_bias,
+        )?;
         let mut norm = |part: &str, heads| {
             HeadNorm::load(
                 weights,
@@ -119,6 +106,10 @@ impl Attention {
             norm("query_norm", config.n_heads)?,
             norm("key_norm", config.n_kv_heads)?,
         );
+        let sinks = match attention.sinks {
+            true => Some(weights.take(&format!("{name}.sinks"), &[config.n_heads])?),
+            false => None,
+        };
         let rope = match &config.positions {
             Positions::Rotary { by_layer, .. } => by_layer[layer],
             _ => None,
@@ -137,6 +128,8 @@ impl Attention {
             head_dim: head_dim as i64,
             scale: attention.scales[layer],
             soft_cap: attention.soft_cap,
+            clip: attention.clip,
+            sinks,
             window: attention.windows[layer].map(|window| window as i64),
             rope,
             distance,
@@ -179,12 +172,17 @@ impl Attention {
         tap: &mut dyn Tap,
     ) -> Tensor {
         let rule = tap.rule();
-        let turn = |x: Tensor| {
-            self.rope
-                .map_or_else(|| x.shallow_clone(), |rope| view.turns[rope].forward(&x))
+        let turn = |x: Tensor, norm: &Option<HeadNorm>| {
+            let turned = self
+                .rope
+                .map_or_else(|| x.shallow_clone(), |rope| view.turns[rope].forward(&x));
+            match norm {
+                Some(norm) if norm.turned => norm.norm.forward_by(&turned, rule),
+                _ => turned,
+            }
         };
-        let query = tap.visit(Site::Queries, layer, turn(query)); // [batch, head, query, head_dim]
-        let mut key = tap.visit(Site::Keys, layer, turn(key));
+        let query = tap.visit(Site::Queries, layer, turn(query, &self.query_norm)); // [batch, head, query, head_dim]
+        let mut key = tap.visit(Site::Keys, layer, turn(key, &self.key_norm));
         let mut value = tap.visit(Site::Values, layer, value);
         if let Some(memory) = memory {
             (key, value) = memory.extend(&key, &value);
@@ -203,54 +201,6 @@ impl Attention {
         };
         let mixed = tap.visit(Site::HeadOutputs, layer, mixed); // [batch, head, query, head_dim]
         self.output.forward(&mixed.transpose(1, 2).flatten(2, 3))
-    }
-
-    /// Queries, keys and values by head, before they are turned: `[batch, head, position, head_dim]`.
-    fn project(&self, x: &Tensor, rule: Rule) -> (Tensor, Tensor, Tensor) {
-        let (query, key, value) = self.project_joined(x);
-        let norm = |norm: &Option<HeadNorm>, x: Tensor, n_heads| match norm {
-            Some(norm) => norm.forward(&x, n_heads, rule),
-            None => split_heads(&x, n_heads),
-        };
-        (
-            norm(&self.query_norm, query, self.n_heads),
-            norm(&self.key_norm, key, self.n_kv_heads),
-            split_heads(&value, self.n_kv_heads),
-        )
-    }
-
-    /// Queries and keys before their norms, heads side by side.
-    pub fn project_raw(&self, x: &Tensor) -> (Tensor, Tensor) {
-        match &self.projections {
-            Projections::Separate { query, key, .. } => (query.forward(x), key.forward(x)),
-            _ => {
-                let (query, key, _) = self.project_joined(x);
-                (query, key)
-            }
-        }
-    }
-
-    /// Queries, keys and values before their norms, heads side by side: `[batch, position, heads · head_dim]`.
-    pub fn project_joined(&self, x: &Tensor) -> (Tensor, Tensor, Tensor) {
-        let (queries, keys) = (self.n_heads * self.head_dim, self.n_kv_heads * self.head_dim);
-        match &self.projections {
-            Projections::Separate { query, key, value } => {
-                (query.forward(x), key.forward(x), value.forward(x))
-            }
-            Projections::Joined(all) => {
-                let all = all.forward(x);
-                let part = |start, length| all.narrow(-1, start, length);
-                (part(0, queries), part(queries, keys), part(queries + keys, keys))
-            }
-            Projections::Grouped(all) => {
-                let per_group = self.n_heads / self.n_kv_heads;
-                let all = all
-                    .forward(x)
-                    .unflatten(-1, [self.n_kv_heads, per_group + 2, self.head_dim]);
-                let part = |start, length| all.narrow(-2, start, length).flatten(-3, -1);
-                (part(0, per_group), part(per_group, 1), part(per_group + 1, 1))
-            }
-        }
     }
 
     /// Attention to the states of an encoder, `[batch, key, hidden]`.
@@ -305,7 +255,8 @@ impl Attention {
 
     /// Whether the scores are more than a product and a mask.
     fn needs_pattern(&self, view: &View, rule: Rule) -> bool {
-        rule != Rule::Gradient || self.soft_cap.is_some() || view.bias.is_some() || self.distance.is_some()
+        let is_more = self.soft_cap.is_some() || self.sinks.is_some() || self.distance.is_some();
+        rule != Rule::Gradient || is_more || view.bias.is_some()
     }
 
     /// softmax(scale · q kᵀ) over the keys that each query sees: `[batch, head, query, key]`.
@@ -331,7 +282,12 @@ impl Attention {
         };
         let kind = scores.kind();
         let wide = if kind == Kind::Double { kind } else { Kind::Float };
-        rule.held(&rule.softmax(&scores.to_kind(wide)).to_kind(kind))
+        let scores = scores.to_kind(wide);
+        let pattern = match &self.sinks {
+            Some(sinks) => beside_sinks(&scores, &sinks.reshape([-1, 1, 1]), |scores| rule.softmax(scores)),
+            None => rule.softmax(&scores),
+        };
+        rule.held(&pattern.to_kind(kind))
     }
 
     /// What queries and keys have to do with their distance: `[batch, head, query, key]`.
@@ -341,9 +297,7 @@ impl Attention {
             (None, Projections::Separate { query, key, .. }) => {
                 split_heads(&[query, key][shared].forward(&distances.vectors), self.n_heads)
             }
-            (None, Projections::Joined(_) | Projections::Grouped(_)) => {
-                Tensor::zeros_like(&distances.vectors)
-            }
+            (None, _) => Tensor::zeros_like(&distances.vectors),
         };
         let gathered = |x: &Tensor, vectors: Tensor, index: &Tensor| {
             let all = x.matmul(&vectors.transpose(-2, -1)); // [batch, head, query, distance]
@@ -396,44 +350,22 @@ impl Attention {
     }
 }
 
+/// Of scores `[.., query, key]` what a softmax leaves beside scores for no key, `[head, 1, 1]` or so.
+fn beside_sinks(scores: &Tensor, sinks: &Tensor, softmax: impl Fn(&Tensor) -> Tensor) -> Tensor {
+    let mut size = scores.size();
+    let n_keys = size.pop().unwrap_or_default();
+    let sinks = sinks
+        .to_kind(scores.kind())
+        .expand([&size[..], &[1]].concat(), false);
+    softmax(&Tensor::cat(&[scores, &sinks], -1)).narrow(-1, 0, n_keys)
+}
+
+/// The slope of what is cut off at a number, either way.
+pub(crate) fn clip_slope(x: &Tensor, clip: f64) -> Tensor {
+    x.abs().le(clip).to_kind(x.kind())
+}
+
 /// `[.., position, hidden]` to `[.., head, position, head_dim]`.
 pub fn split_heads(x: &Tensor, n_heads: i64) -> Tensor {
     x.unflatten(-1, [n_heads, -1]).transpose(-3, -2)
-}
-
-impl HeadNorm {
-    fn load(
-        weights: &mut Weights,
-        name: &str,
-        n_heads: usize,
-        head_dim: usize,
-        place: QkNorm,
-        config: NormConfig,
-    ) -> Result<Option<Self>> {
-        let norm = match place {
-            QkNorm::None => return Ok(None),
-            QkNorm::Head => Norm::load(weights, name, &[head_dim], config)?,
-            QkNorm::Whole => Norm::load(weights, name, &[n_heads * head_dim], config)?,
-            QkNorm::EachHead { joined } => {
-                let of_head = |head| weights.take(&format!("{name}.{head}.weight"), &[head_dim]);
-                let each: Vec<Tensor> = match joined {
-                    true => vec![weights.take(&format!("{name}.weight"), &[n_heads, head_dim])?],
-                    false => (0..n_heads).map(of_head).collect::<Result<_>>()?,
-                };
-                match each.iter().all(Tensor::defined) {
-                    true => Norm::with_weight(Tensor::vstack(&each).unsqueeze(1), config), // [head, 1, head_dim]
-                    false => return Ok(None),
-                }
-            }
-        };
-        let whole = place == QkNorm::Whole;
-        Ok(Some(Self { norm, whole }))
-    }
-
-    fn forward(&self, x: &Tensor, n_heads: i64, rule: Rule) -> Tensor {
-        match self.whole {
-            true => split_heads(&self.norm.forward_by(x, rule), n_heads),
-            false => self.norm.forward_by(&split_heads(x, n_heads), rule),
-        }
-    }
 }

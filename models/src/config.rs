@@ -1,10 +1,12 @@
 //! A model as data: what a family's `config.json` is mapped to. Enums are named for what they do.
 
 mod file;
+mod mlp;
 
 use crate::rope::Rope;
 
 pub use file::ConfigFile;
+pub use mlp::{Activation, ExpertStorage, Experts, Mlp, SharedExpert, Xielu};
 
 /// Everything a [`Stack`](crate::stack::Stack) and its head have to know, whatever the family.
 #[derive(Debug, Clone, PartialEq)]
@@ -183,6 +185,8 @@ pub struct NormConfig {
 pub enum NormKind {
     /// Layer normalisation (1607.06450), with or without a bias.
     Layer { bias: bool },
+    /// The same with a bias and weights that are stored less 1.
+    LayerFromOne,
     /// The same without weights.
     Plain,
     /// Root mean square (1910.07467); `from_one` when the weights are stored less 1.
@@ -252,6 +256,10 @@ pub struct AttentionConfig {
     pub qkv_bias: bool,
     pub output_bias: bool,
     pub qk_norm: QkNorm,
+    /// Queries, keys and values are cut off at this number, either way.
+    pub clip: Option<f64>,
+    /// Each head has a score of its own for seeing nothing (2309.17453): rows of patterns sum to less than 1.
+    pub sinks: bool,
 }
 
 /// How the weights of queries, keys and values are stored.
@@ -263,6 +271,8 @@ pub enum Projection {
     Joined,
     /// One: for each head of keys its queries, the key, the value.
     Grouped,
+    /// One, in parts: of each the queries, the values and the keys of its share of the heads.
+    Sharded { parts: usize },
 }
 
 /// Norms on queries and keys.
@@ -277,28 +287,12 @@ pub enum QkNorm {
     },
     /// On all heads together.
     Whole,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum Mlp {
-    /// down(act(up x)).
-    Plain { bias: bool },
-    /// down(act(gate x) · up x) (2002.05202); `joined` when gate and up are one matrix.
-    Gated { bias: bool, joined: bool },
-    /// In the named layers gated experts of which a router chooses a few (1701.06538); elsewhere one
-    /// gated MLP of `dense_size` neurons.
-    Experts {
-        n_experts: usize,
-        n_chosen: usize,
-        /// The chosen ones' weights are made to sum to 1.
-        normalised: bool,
-        layers: Vec<bool>,
-        dense_size: usize,
-    },
+    /// As [`QkNorm::Head`], behind the turn.
+    TurnedHead,
 }
 
 /// A convolution over positions of the first layer's input, added to its output: norm(output + act(conv x)).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Convolution {
     /// Positions that it looks at, an odd number.
     pub width: usize,
@@ -322,7 +316,7 @@ pub enum Task {
 }
 
 /// A layer between the stack and the last projection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dense {
     pub activation: Activation,
     pub bias: bool,
@@ -380,19 +374,5 @@ impl Head {
             scale: 1.0,
             soft_cap: None,
         }
-    }
-}
-
-ecco_interpreter::named! {
-    /// The MLP's non-linearity, by Hugging Face's names.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub enum Activation {
-        /// x Φ(x) (1606.08415).
-        Gelu = "gelu" | "gelu_python",
-        /// Its approximation by tanh.
-        GeluTanh = "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast",
-        Relu = "relu",
-        Silu = "silu" | "swish",
-        Tanh = "tanh",
     }
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use tch::{Device, Kind, Tensor};
 
 use crate::adapter::LowRank;
-use crate::config::{Activation, NormConfig, NormKind};
+use crate::config::{Activation, NormConfig, NormKind, Xielu};
 use crate::error::Result;
 use crate::rules::{Rule, over_itself};
 use crate::weight::Weight;
@@ -143,6 +143,11 @@ impl Norm {
     pub fn load(weights: &mut Weights, name: &str, shape: &[usize], config: NormConfig) -> Result<Self> {
         let mut part = |part: &str| weights.take(&format!("{name}.{part}"), shape).map(Some);
         let (weight, bias) = match config.kind {
+            NormKind::LayerFromOne => {
+                let less = part("weight")?;
+                let weight = less.map(|less| if less.defined() { less + 1.0 } else { less });
+                (weight, part("bias")?)
+            }
             NormKind::Layer { bias: true } => (part("weight")?, part("bias")?),
             NormKind::Layer { bias: false } | NormKind::Rms { .. } => (part("weight")?, None),
             NormKind::Plain => (None, None),
@@ -289,8 +294,14 @@ impl Activation {
             Self::Gelu => x.gelu("none"),
             Self::GeluTanh => x.gelu("tanh"),
             Self::Relu => x.relu(),
+            Self::SquaredRelu => x.relu().square(),
             Self::Silu => x.silu(),
             Self::Tanh => x.tanh(),
+            Self::Xielu(numbers) => numbers.forward(x),
+            Self::LimitedSilu { alpha, limit } => {
+                let x = x.clamp_max(limit);
+                &x * (&x * alpha).sigmoid()
+            }
         }
     }
 
@@ -309,8 +320,51 @@ impl Activation {
             Self::Gelu => x.gelu_backward(&one, "none"),
             Self::GeluTanh => x.gelu_backward(&one, "tanh"),
             Self::Relu => x.gt(0.0).to_kind(x.kind()),
+            Self::SquaredRelu => x.relu() * 2.0,
             Self::Silu => x.silu_backward(&one),
             Self::Tanh => 1.0 - x.tanh().square(),
+            Self::Xielu(numbers) => numbers.derivative(x),
+            Self::LimitedSilu { alpha, limit } => {
+                let sigmoid = (x * alpha).sigmoid();
+                let slope = &sigmoid + x * alpha * &sigmoid * (1.0 - &sigmoid);
+                slope * x.le(limit)
+            }
+        }
+    }
+}
+
+impl Xielu {
+    fn forward(self, x: &Tensor) -> Tensor {
+        let above = x.square() * self.positive;
+        let below = (x.clamp_max(self.epsilon).expm1() - x) * self.negative;
+        above.where_self(&x.gt(0.0), &below) + x * self.beta
+    }
+
+    fn derivative(self, x: &Tensor) -> Tensor {
+        let above = x * (2.0 * self.positive);
+        let below = (x.clamp_max(self.epsilon).exp() * x.le(self.epsilon) - 1.0) * self.negative;
+        above.where_self(&x.gt(0.0), &below) + self.beta
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slopes_of_activations_are_autograds() {
+        let limited = Activation::LimitedSilu {
+            alpha: 1.702,
+            limit: 1.5,
+        };
+        let with_numbers = [Activation::Xielu(Xielu::START), limited];
+        for &activation in Activation::ALL.iter().chain(&with_numbers) {
+            // No point is a corner.
+            let x = Tensor::linspace(-3.0, 3.1, 30, (Kind::Double, Device::Cpu)).set_requires_grad(true);
+            let sum = activation.forward(&x).sum(None::<Kind>);
+            let expected = Tensor::run_backward(&[sum], &[&x], false, false).remove(0);
+            let apart = (activation.derivative(&x) - expected).abs().max();
+            assert!(crate::host::number(&apart) < 1e-12, "{activation:?}: {apart:?}");
         }
     }
 }

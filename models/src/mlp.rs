@@ -1,14 +1,20 @@
 //! The second half of a layer: neurons.
+//!
+//! - [`Mlp`], [`Gated`]
+//! - [`Experts`]: several, of which a router chooses a few
+
+mod experts;
 
 use tch::{Kind, Tensor};
 
-use crate::config::{Activation, Config, Mlp as MlpConfig};
+use crate::config::{Activation, Config, Mlp as MlpConfig, Xielu};
 use crate::error::Result;
 use crate::host;
 use crate::layers::Linear;
-use crate::rules::Rule;
 use crate::tap::{Site, Tap};
 use crate::weights::Weights;
+
+pub use experts::Experts;
 
 /// A layer's neurons.
 pub struct Mlp {
@@ -23,16 +29,7 @@ pub enum Shape {
         down: Linear,
     },
     Gated(Gated),
-    Experts(Experts),
-}
-
-/// Several of which a router chooses a few for each token (1701.06538).
-pub struct Experts {
-    pub router: Linear,
-    pub experts: Vec<Gated>,
-    pub n_chosen: i64,
-    /// The chosen ones' weights are made to sum to 1.
-    pub normalised: bool,
+    Experts(Box<Experts>),
 }
 
 /// down(act(gate x) · up x) (2002.05202).
@@ -48,6 +45,8 @@ pub enum GatedInput {
     },
     /// Gate and up side by side.
     Joined(Linear),
+    /// Gate and up in turn, neuron by neuron.
+    InTurn(Linear),
 }
 
 impl Mlp {
@@ -62,38 +61,19 @@ impl Mlp {
             MlpConfig::Gated { bias, joined } => {
                 Shape::Gated(Gated::load(weights, &name, hidden, inner, *bias, *joined)?)
             }
-            MlpConfig::Experts {
-                layers, dense_size, ..
-            } if !layers[layer] => {
-                Shape::Gated(Gated::load(weights, &name, hidden, *dense_size, false, false)?)
+            MlpConfig::Experts(experts) if !experts.layers[layer] => {
+                let inner = experts.dense_size;
+                Shape::Gated(Gated::load(weights, &name, hidden, inner, false, false)?)
             }
-            MlpConfig::Experts {
-                n_experts,
-                n_chosen,
-                normalised,
-                ..
-            } => Shape::Experts(Experts {
-                router: Linear::load(weights, &format!("{name}.router"), hidden, *n_experts, false)?,
-                experts: (0..*n_experts)
-                    .map(|expert| {
-                        Gated::load(
-                            weights,
-                            &format!("{name}.experts.{expert}"),
-                            hidden,
-                            inner,
-                            false,
-                            false,
-                        )
-                    })
-                    .collect::<Result<_>>()?,
-                n_chosen: *n_chosen as i64,
-                normalised: *normalised,
-            }),
+            MlpConfig::Experts(experts) => {
+                Shape::Experts(Box::new(Experts::load(config, experts, &name, weights)?))
+            }
         };
-        Ok(Self {
-            activation: config.activation,
-            shape,
-        })
+        let activation = match config.activation {
+            Activation::Xielu(_) => Activation::Xielu(learned(weights, &format!("{name}.activation"))?),
+            activation => activation,
+        };
+        Ok(Self { activation, shape })
     }
 
     pub fn forward(&self, x: &Tensor, layer: usize, tap: &mut dyn Tap) -> Tensor {
@@ -110,47 +90,8 @@ impl Mlp {
                 let inner = tap.rule().product(&tap.activate(self.activation, &gate), &up);
                 gated.down.forward(&tap.visit(Site::MlpInner, layer, inner))
             }
-            Shape::Experts(experts) if tap.rule() == Rule::Rescale => self.mix_all(experts, x, layer, tap),
-            Shape::Experts(experts) => self.mix(experts, x, layer, tap),
+            Shape::Experts(experts) => experts.forward(x, layer, tap),
         }
-    }
-
-    /// Each token goes through the few experts that the router rates highest, and their outputs are added,
-    /// weighted by its softmax (1701.06538).
-    fn mix(&self, experts: &Experts, x: &Tensor, layer: usize, tap: &mut dyn Tap) -> Tensor {
-        let Experts {
-            router,
-            experts,
-            n_chosen,
-            normalised,
-        } = experts;
-        let hidden = x.size()[x.dim() - 1];
-        let tokens = x.reshape([-1, hidden]);
-        let rule = tap.rule();
-        let (weights, chosen) = route(router, &tokens, *n_chosen, *normalised, rule);
-        let places = routes(&chosen, experts.len());
-        let seen = tap.wants(Site::MlpInner, layer).then(|| {
-            let inner =
-                |(index, expert): (usize, &Gated)| self.expert_inner(expert, &tokens, &places[index].0, tap);
-            let inners: Vec<Tensor> = experts.iter().enumerate().map(inner).collect();
-            let size = [&x.size()[..x.dim() - 1], &[-1]].concat();
-            let inners = tap.visit(Site::MlpInner, layer, Tensor::cat(&inners, -1).reshape(size));
-            inners.flatten(0, -2).chunk(experts.len() as i64, -1) // by expert: [token, neuron]
-        });
-        let mut sum = tokens.zeros_like();
-        for (index, expert) in experts.iter().enumerate() {
-            let (token, rank) = &places[index];
-            if token.numel() == 0 {
-                continue;
-            }
-            let inner = match &seen {
-                Some(inners) => inners[index].index_select(0, token),
-                None => self.inner(expert, &tokens.index_select(0, token), tap),
-            };
-            let weight = weights.index(&[Some(token), Some(rank)]).unsqueeze(-1);
-            sum = sum.index_add(0, token, &(expert.down.forward(&inner) * weight));
-        }
-        sum.reshape(x.size())
     }
 
     /// How much of each neuron's activation goes along `direction`, `[hidden]`, in what the MLP makes of one token's
@@ -159,17 +100,9 @@ impl Mlp {
         let along = |down: &Linear| down.along(direction);
         match &self.shape {
             Shape::Plain { down, .. } | Shape::Gated(Gated { down, .. }) => along(down),
-            Shape::Experts(Experts {
-                router,
-                experts,
-                n_chosen,
-                normalised,
-            }) => {
-                let (weights, chosen) =
-                    route(router, &x.unsqueeze(0), *n_chosen, *normalised, Rule::Gradient);
-                let none = Tensor::zeros([1, experts.len() as i64], (x.kind(), x.device()));
-                let weights = none.scatter_add(1, &chosen, &weights).squeeze_dim(0); // [expert]
-                let each = experts.iter().enumerate();
+            Shape::Experts(experts) => {
+                let weights = experts.weights(&x.unsqueeze(0)).squeeze_dim(0); // [expert]
+                let each = experts.each().enumerate();
                 let each: Vec<Tensor> = each
                     .map(|(index, expert)| along(&expert.down) * weights.get(index as i64))
                     .collect();
@@ -196,8 +129,8 @@ impl Mlp {
         match &self.shape {
             Shape::Plain { down, .. } | Shape::Gated(Gated { down, .. }) => down.linear(by),
             Shape::Experts(experts) => {
-                let parts = by.split(experts.experts[0].down.inputs(), -1);
-                let each = experts.experts.iter().zip(&parts);
+                let parts = by.split_with_sizes(experts.sizes(), -1);
+                let each = experts.each().zip(&parts);
                 let each: Vec<Tensor> = each.map(|(expert, part)| expert.down.linear(part)).collect();
                 Tensor::stack(&each, 0).sum_dim_intlist(0, false, None::<Kind>)
             }
@@ -208,7 +141,7 @@ impl Mlp {
     pub fn n_neurons(&self) -> usize {
         match &self.shape {
             Shape::Plain { down, .. } | Shape::Gated(Gated { down, .. }) => down.inputs() as usize,
-            Shape::Experts(experts) => experts.experts.iter().map(|e| e.down.inputs() as usize).sum(),
+            Shape::Experts(experts) => experts.sizes().iter().sum::<i64>() as usize,
         }
     }
 
@@ -216,104 +149,40 @@ impl Mlp {
     fn down_of(&self, neuron: usize) -> (&Linear, usize) {
         match &self.shape {
             Shape::Plain { down, .. } | Shape::Gated(Gated { down, .. }) => (down, neuron),
-            Shape::Experts(experts) => {
-                let size = experts.experts[0].down.inputs() as usize;
-                (&experts.experts[neuron / size].down, neuron % size)
-            }
+            Shape::Experts(experts) => experts.down_of(neuron),
         }
     }
 
-    /// What the MLP adds whatever its neurons do.
-    pub fn output_bias(&self) -> Option<&Tensor> {
+    /// What the MLP adds whatever its neurons do, for one token's `x`, `[hidden]`: experts' biases have the router's
+    /// weights.
+    pub fn output_bias(&self, x: &Tensor) -> Option<Tensor> {
         match &self.shape {
-            Shape::Plain { down, .. } | Shape::Gated(Gated { down, .. }) => down.bias.as_ref(),
-            Shape::Experts(_) => None,
+            Shape::Plain { down, .. } | Shape::Gated(Gated { down, .. }) => {
+                down.bias.as_ref().map(Tensor::shallow_clone)
+            }
+            Shape::Experts(experts) => experts.bias(x),
         }
-    }
-
-    /// The same through all experts at all tokens: the two halves of a batch may go through different ones.
-    fn mix_all(&self, experts: &Experts, x: &Tensor, layer: usize, tap: &mut dyn Tap) -> Tensor {
-        let Experts {
-            router,
-            experts,
-            n_chosen,
-            normalised,
-        } = experts;
-        let rule = tap.rule();
-        let rated = rule.softmax(&router.forward(x).to_kind(wide(x.kind()))); // [batch, position, expert]
-        let chosen = rated.detach().topk(*n_chosen, -1, true, false).1;
-        let mask = rated.detach().zeros_like().scatter_value(-1, &chosen, 1.0);
-        let mut weights = rule.chosen(&rated, &mask);
-        if *normalised {
-            weights = rule.over_sum(&weights);
-        }
-        let weights = weights.to_kind(x.kind());
-        let inners: Vec<Tensor> = experts.iter().map(|expert| self.inner(expert, x, tap)).collect();
-        let inners = match tap.wants(Site::MlpInner, layer) {
-            true => tap
-                .visit(Site::MlpInner, layer, Tensor::cat(&inners, -1))
-                .chunk(experts.len() as i64, -1),
-            false => inners,
-        };
-        let each = experts.iter().zip(inners).enumerate();
-        let outputs = each.map(|(index, (expert, inner))| {
-            let weight = weights.narrow(-1, index as i64, 1);
-            rule.product(&weight, &expert.down.forward(&inner))
-        });
-        outputs
-            .reduce(|sum, output| sum + output)
-            .unwrap_or_else(|| x.zeros_like())
-    }
-
-    fn inner(&self, expert: &Gated, x: &Tensor, tap: &mut dyn Tap) -> Tensor {
-        let (gate, up) = expert.input(x);
-        tap.rule().product(&tap.activate(self.activation, &gate), &up)
-    }
-
-    /// An expert's neurons at all tokens, 0 at those that do not go through it.
-    fn expert_inner(&self, expert: &Gated, tokens: &Tensor, chosen: &Tensor, tap: &mut dyn Tap) -> Tensor {
-        let inner = self.inner(expert, &tokens.index_select(0, chosen), tap);
-        let size = [tokens.size()[0], inner.size()[1]];
-        Tensor::zeros(size, (inner.kind(), inner.device())).index_copy(0, chosen, &inner)
     }
 }
 
-/// Which experts each token, `[token, hidden]`, goes through, and with what weights: both `[token, rank]`.
-fn route(router: &Linear, tokens: &Tensor, n_chosen: i64, normalised: bool, rule: Rule) -> (Tensor, Tensor) {
-    let rated = router.forward(tokens).softmax(-1, wide(tokens.kind())); // [token, expert]
-    let (mut weights, chosen) = rule.held(&rated).topk(n_chosen, -1, true, false);
-    if normalised {
-        weights = &weights / weights.sum_dim_intlist(-1, true, None::<Kind>);
-    }
-    (weights.to_kind(tokens.kind()), chosen)
-}
-
-/// By expert the tokens that go through it, in their order, and as which of their experts. How many these are decides
-/// which products there are, so the counts cross to the host, once a layer.
-fn routes(chosen: &Tensor, n_experts: usize) -> Vec<(Tensor, Tensor)> {
-    let n_chosen = chosen.size()[1];
-    let flat = chosen.flatten(0, -1); // [(token, rank)]
-    let (_, order) = flat.sort_stable(true, 0, false);
-    let numbers = Tensor::arange(n_experts as i64, (Kind::Int64, flat.device()));
-    let counts = flat
-        .unsqueeze(1)
-        .eq_tensor(&numbers)
-        .sum_dim_intlist(0, false, Kind::Int64);
-    let mut start = 0;
-    let part = |count: i64| {
-        start += count;
-        let places = order.narrow(0, start - count, count);
-        (
-            places.divide_scalar_mode(n_chosen, "floor"),
-            places.remainder(n_chosen),
-        )
+/// The numbers of a layer's activation.
+fn learned(weights: &mut Weights, name: &str) -> Result<Xielu> {
+    let mut number = |part: &str, shape: &[usize]| -> Result<f64> {
+        let number = weights.take(&format!("{name}.{part}"), shape)?;
+        // What is missing is said when all of it is known.
+        Ok(match number.defined() {
+            true => host::number(&number.reshape([1]).get(0)),
+            false => 0.0,
+        })
     };
-    host::ids(&counts).into_iter().map(part).collect()
-}
-
-/// Single precision at least.
-fn wide(kind: Kind) -> Kind {
-    if kind == Kind::Double { kind } else { Kind::Float }
+    let above_zero = |x: f64| if x > 30.0 { x } else { x.exp().ln_1p() };
+    let beta = number("beta", &[])?;
+    Ok(Xielu {
+        positive: above_zero(number("positive", &[1])?),
+        negative: beta + above_zero(number("negative", &[1])?),
+        beta,
+        epsilon: number("epsilon", &[])?,
+    })
 }
 
 impl Gated {
@@ -350,6 +219,10 @@ impl Gated {
                 let inner = both.size()[both.dim() - 1] / 2;
                 (both.narrow(-1, 0, inner), both.narrow(-1, inner, inner))
             }
+            GatedInput::InTurn(both) => {
+                let both = both.forward(x).unflatten(-1, [-1, 2]);
+                (both.select(-1, 0), both.select(-1, 1))
+            }
         }
     }
 
@@ -361,6 +234,7 @@ impl Gated {
                 up: to_up,
             } => to_gate.backward(gate) + to_up.backward(up),
             GatedInput::Joined(both) => both.backward(&Tensor::cat(&[gate, up], -1)),
+            GatedInput::InTurn(both) => both.backward(&Tensor::stack(&[gate, up], -1).flatten(-2, -1)),
         }
     }
 }

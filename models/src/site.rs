@@ -133,12 +133,12 @@ impl Place {
 }
 
 fn neurons(config: &Config) -> usize {
-    match config.mlp {
-        Mlp::Experts {
-            n_experts,
-            dense_size,
-            ..
-        } => dense_size.max(n_experts * config.intermediate_size),
+    match &config.mlp {
+        Mlp::Experts(experts) => {
+            let shared = experts.shared.map_or(0, |shared| shared.size);
+            let all = experts.n_experts * config.intermediate_size + shared;
+            experts.dense_size.max(all)
+        }
         _ => config.intermediate_size,
     }
 }

@@ -257,7 +257,7 @@ fn absurd_settings_are_refused_or_work() {
     walk.assert(400, 8);
 }
 
-/// gpt-oss, whose experts are stored so, is no family here: a layer of Llama has them, which is refused in the end.
+/// A layer of Llama that is stored as gpt-oss's experts are, which is refused in the end.
 fn with_mxfp4(change: impl FnOnce(&mut Stored, &mut Stored)) -> Result<Model, Error> {
     let folder = Folder::copy("llama");
     let mut config = folder.config();

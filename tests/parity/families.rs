@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use ecco_interpreter::unwatched;
 use ecco_models::backward::{SITES, pull_back};
 use ecco_models::config::Task;
-use ecco_models::families::FAMILIES;
+use ecco_models::families::{FAMILIES, Family};
 use ecco_models::guard::guard;
 use ecco_models::model::Body;
 use ecco_models::tap::{NoTap, to_array};
@@ -179,11 +179,11 @@ fn the_written_backward_pass_is_autograds() {
 
 #[test]
 fn the_table_of_families_is_fresh() {
-    let rows = FAMILIES.iter().map(|family| Row::measure(family.model_type));
+    let rows = FAMILIES.iter().map(Row::measure);
     let rows: Vec<(String, f64)> = rows.map(|row| (row.facts(), row.difference)).collect();
     check_table(
         "families.md",
-        "| `model_type` | reads | cases | largest difference |",
+        "| `model_type` | known as | reads | cases | largest difference |",
         &rows,
     );
 }
@@ -191,6 +191,7 @@ fn the_table_of_families_is_fresh() {
 /// What one family's cases come to.
 struct Row {
     model_type: &'static str,
+    known_as: &'static str,
     reads: &'static str,
     cases: Vec<String>,
     /// Of logits and hidden states, relative to 1 + the expected value.
@@ -198,9 +199,11 @@ struct Row {
 }
 
 impl Row {
-    fn measure(model_type: &'static str) -> Self {
+    fn measure(family: &Family) -> Self {
+        let model_type = family.model_type;
         let mut row = Self {
             model_type,
+            known_as: family.known_as,
             reads: "",
             cases: Vec::new(),
             difference: 0.0,
@@ -227,11 +230,12 @@ impl Row {
     fn facts(&self) -> String {
         let Self {
             model_type,
+            known_as,
             reads,
             cases,
             ..
         } = self;
-        format!("| `{model_type}` | {reads} | {}", cases.join(", "))
+        format!("| `{model_type}` | {known_as} | {reads} | {}", cases.join(", "))
     }
 }
 

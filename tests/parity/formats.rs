@@ -83,6 +83,7 @@ fn few_bits() -> Vec<(String, f64)> {
         ("AWQ", "awq"),
         ("FP8 in blocks", "fp8"),
         ("compressed-tensors, packed", "compressed"),
+        ("MXFP4", "mxfp4"),
     ];
     let cases = quantized::cases();
     assert_eq!(cases.len(), names.len());

@@ -216,11 +216,12 @@ fn contributions_to_tokens_and_labels() {
         let methods = [
             Method::GradXInput,
             Method::IntegratedGradients,
-            Method::DeepLift,
             Method::LayerwiseRelevance,
             Method::GuidedBackprop,
         ];
         assert_same_contributions(name, &methods, 1e-4);
+        // Which differences are too small to divide by hangs on the type, and shows where slopes bend (xIELU).
+        assert_same_contributions(name, &[Method::DeepLift], 5e-4);
     });
 }
 

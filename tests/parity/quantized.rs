@@ -29,7 +29,7 @@ fn open(name: &str) -> Model {
 pub(crate) fn cases() -> Map<String, Value> {
     let path = fixtures().join("quantized/models.json");
     let models: Map<String, Value> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-    assert_eq!(models.len(), 7);
+    assert_eq!(models.len(), 8);
     models
 }
 

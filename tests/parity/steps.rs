@@ -83,7 +83,10 @@ fn every_decoder_says_the_same_by_steps() {
         with_obstacle,
         [
             "bart",
+            "ernie4_5_moe",
             "flan-t5",
+            "gpt_oss",
+            "granitemoe",
             "llama-dynamic",
             "m2m_100",
             "marian",
@@ -92,8 +95,9 @@ fn every_decoder_says_the_same_by_steps() {
             "mt5",
             "olmoe",
             "pegasus",
+            "qwen2_moe",
             "qwen3_moe",
-            "t5"
+            "t5",
         ]
     );
 }

@@ -32,6 +32,8 @@ SMALL = dict(
     max_position_embeddings=CONTEXT, bos_token_id=0, eos_token_id=0, pad_token_id=0,
 )
 GQA = SMALL | dict(num_key_value_heads=2)
+TIED = GQA | dict(tie_word_embeddings=True)
+FEW = dict(num_experts_per_tok=2)
 OLD = dict(
     vocab_size=VOCAB_SIZE, n_embd=16, n_layer=2, n_head=4, n_positions=CONTEXT, bos_token_id=0, eos_token_id=0,
 )
@@ -166,6 +168,40 @@ CASES = {
         vocab_size=VOCAB_SIZE, d_model=16, ffn_dim=20, num_layers=2, attention_heads=4, max_position_embeddings=CONTEXT,
         bos_token_id=0, eos_token_id=0, pad_token_id=1,
     )),
+    "mpt-clipped": ("mpt", dict(
+        vocab_size=VOCAB_SIZE, d_model=18, n_layers=2, n_heads=3, max_seq_len=CONTEXT, bos_token_id=0, eos_token_id=0,
+        attn_config=dict(clip_qkv=0.6),
+    )),
+    "olmo-clipped": ("olmo", TIED | dict(clip_qkv=1.5)),
+    "codegen": ("codegen", OLD | dict(n_head=8, rotary_dim=2, n_inner=20, tie_word_embeddings=True)),
+    "biogpt": ("biogpt", SMALL | dict(pad_token_id=1)),
+    "persimmon": ("persimmon", SMALL | dict(tie_word_embeddings=True)),
+    "apertus": ("apertus", TIED | dict(rope_parameters=LLAMA3)),
+    "arcee": ("arcee", TIED | dict(mlp_bias=True, head_dim=4)),
+    "nemotron": ("nemotron", TIED | dict(head_dim=6, partial_rotary_factor=0.34, norm_eps=1e-3)),
+    "exaone": ("exaone", TIED | dict(rope_parameters=LLAMA3)),
+    "exaone4": ("exaone4", TIED | dict(num_hidden_layers=3, sliding_window=5, sliding_window_pattern=3)),
+    "helium": ("helium", TIED | dict(head_dim=4, mlp_bias=True)),
+    "hunyuan_v1_dense": ("hunyuan_v1_dense", TIED | dict(head_dim=6, rope_parameters={
+        "rope_type": "dynamic", "rope_theta": 100.0, "alpha": 50.0, "factor": 1.0})),
+    "vaultgemma": ("vaultgemma", TIED | dict(
+        head_dim=6, sliding_window=5, query_pre_attn_scalar=12, attn_logit_softcapping=2.0, final_logit_softcapping=3.0,
+    )),
+    "qwen2_moe": ("qwen2_moe", TIED | FEW | dict(
+        num_hidden_layers=3, num_experts=4, moe_intermediate_size=8, shared_expert_intermediate_size=10,
+        mlp_only_layers=[1],
+    )),
+    "granitemoe": ("granitemoe", TIED | FEW | dict(
+        embedding_multiplier=1.5, attention_multiplier=0.3, residual_multiplier=0.8, logits_scaling=0.5,
+        intermediate_size=12, num_local_experts=5,
+    )),
+    "gpt_oss": ("gpt_oss", TIED | FEW | dict(
+        head_dim=6, intermediate_size=12, num_local_experts=4, sliding_window=5, swiglu_limit=1.5,
+        rope_parameters=YARN | {"truncate": False},
+    )),
+    "ernie4_5_moe": ("ernie4_5_moe", TIED | dict(
+        num_hidden_layers=3, moe_num_experts=5, moe_k=2, moe_num_shared_experts=2, moe_intermediate_size=8,
+    )),
     "gpt_bigcode": ("gpt_bigcode", OLD | dict(n_inner=20)),
     "gpt_bigcode-many-heads": ("gpt_bigcode", OLD | dict(multi_query=False)),
     "openai-gpt": ("openai-gpt", OLD),
@@ -261,12 +297,12 @@ def seeded(config, seed: int, attention: str, auto=AutoModelForCausalLM):
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if not parameter.requires_grad:  # fixed sines
+            if not parameter.requires_grad and "bias" not in name:  # fixed sines
                 continue
             noise = torch.randn(parameter.shape, generator=generator)
             is_norm = "norm" in name or ".ln_" in name or name.startswith(("transformer.ln_",))
             is_scale = is_norm and name.endswith("weight") and parameter.dim() == 1
-            from_zero = config.model_type.startswith("gemma")
+            from_zero = config.model_type.startswith(("gemma", "vaultgemma", "nemotron"))
             parameter.copy_(0.3 * noise + (1.0 if is_scale and not from_zero else 0.0))
             if is_scale or parameter.dim() < 2:
                 continue
@@ -337,6 +373,12 @@ def make(name: str, tokenizer):
         raise SystemExit(f"{name}: no seed gives greedy tokens that do not hang on rounding")
     model.save_pretrained(folder)
     GenerationConfig(bos_token_id=0, eos_token_id=0, pad_token_id=0).save_pretrained(folder)
+    if model_type == "exaone":  # its files are older than transformers' names
+        text = (folder / "config.json").read_text()
+        old = {"num_hidden_layers": "num_layers", "rms_norm_eps": "layer_norm_epsilon", "hidden_act": "activation_function"}
+        for new, name_then in old.items():
+            text = text.replace(f'"{new}"', f'"{name_then}"')
+        (folder / "config.json").write_text(text)
     os.symlink("../tokenizer.json", folder / "tokenizer.json")
     tensors, texts = {}, {}
     for key, text in TEXTS.items():

@@ -268,6 +268,36 @@ def write_model(name: str):
         is_quantized = any(path.startswith(key[: -len(".weight")] + ".") for path in stored) and key.endswith(".weight")
         if key != "lm_head.weight" and not is_quantized:
             stored[key] = tensor.half()
+    return write_folder(name, config, stored, settings, logits)
+
+
+def write_mxfp4():
+    """gpt-oss as it is published: its experts in 4 bits, all else as numbers."""
+    torch.manual_seed(4)
+    config = transformers.AutoConfig.for_model(
+        "gpt_oss", vocab_size=VOCAB_SIZE, hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=8, num_local_experts=3, num_experts_per_tok=2, sliding_window=4,
+        max_position_embeddings=64, bos_token_id=0, eos_token_id=0, tie_word_embeddings=True,
+        rope_parameters={"rope_type": "default", "rope_theta": 150000.0},
+    )
+    model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").float().eval()
+    stored = {}
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.normal_(0, 0.2)
+            parameter.copy_(parameter.half())
+            if name.endswith(("experts.gate_up_proj", "experts.down_proj")):
+                blocks = torch.randint(0, 256, (3, parameter.shape[2], parameter.shape[1] // 32, 16), dtype=torch.uint8)
+                powers = torch.randint(122, 126, blocks.shape[:-1], dtype=torch.uint8)
+                parameter.copy_(convert_moe_packed_tensors(blocks, powers, dtype=torch.float32))
+                stored |= {f"{name}_blocks": blocks, f"{name}_scales": powers}
+            elif name != "lm_head.weight":
+                stored[name] = parameter.half()
+        logits = model(torch.tensor([IDS])).logits[0]
+    return write_folder("mxfp4", config, stored, {"quant_method": "mxfp4"}, logits)
+
+
+def write_folder(name, config, stored, settings, logits):
     folder = OUT / name
     folder.mkdir(exist_ok=True)
     save_file({key: tensor.detach().contiguous().clone() for key, tensor in stored.items()}, folder / "model.safetensors")
@@ -280,7 +310,7 @@ def main():
     print(f"torch {torch.__version__}, transformers {transformers.__version__}, bitsandbytes {bitsandbytes.__version__}")
     torch.manual_seed(0)
     write_cases()
-    write_json(OUT / "models.json", {name: write_model(name) for name in MODELS})
+    write_json(OUT / "models.json", {name: write_model(name) for name in MODELS} | {"mxfp4": write_mxfp4()})
 
 
 if __name__ == "__main__":

@@ -162,14 +162,15 @@ pub(super) fn check_bilinear(decoder: &Decoder, at: HeadAt) -> Result<()> {
         false => Err(refuse(
             "head",
             format!("{}.{}", at.layer, at.head),
-            "this model norms queries and keys or caps their product, so that weights alone do not say what is looked for",
+            "this model norms queries and keys or caps them or their product, so that weights alone do not say what is looked for",
         )),
     }
 }
 
 fn is_bilinear(decoder: &Decoder, layer: usize) -> bool {
     let attention = &decoder.stack.blocks[layer].attention;
-    attention.query_norm.is_none() && attention.key_norm.is_none() && attention.soft_cap.is_none()
+    let is_free = attention.soft_cap.is_none() && attention.clip.is_none();
+    is_free && attention.query_norm.is_none() && attention.key_norm.is_none()
 }
 
 /// Tokens of the vocabulary that are read at once.

@@ -48,10 +48,11 @@ impl Attention {
                 .collect(),
         };
         let heads = Tensor::stack(&heads, 1);
-        match norm {
-            Some(norm) if !norm.whole => norm.norm.forward_by(&heads, rule),
+        let heads = match norm {
+            Some(norm) if !norm.whole && !norm.turned => norm.norm.forward_by(&heads, rule),
             _ => heads,
-        }
+        };
+        self.clipped(heads, rule)
     }
 
     /// One head's projection: `[batch, position, head_dim]`.
@@ -71,6 +72,15 @@ impl Attention {
             }
             (Projections::Grouped(all), Part::Key) => (all, head * (per_group + 2) + per_group),
             (Projections::Grouped(all), Part::Value) => (all, head * (per_group + 2) + per_group + 1),
+            (Projections::Sharded(all, parts), part) => {
+                let of_part = queries / parts;
+                let of_kind = match part {
+                    Part::Query => 0,
+                    Part::Value => 1,
+                    Part::Key => 2,
+                };
+                (all, (head / of_part * 3 + of_kind) * of_part + head % of_part)
+            }
         };
         outputs(linear, at * self.head_dim, self.head_dim, x)
     }

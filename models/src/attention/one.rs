@@ -3,7 +3,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::{Attention, View};
+use super::{Attention, View, beside_sinks};
 use crate::rules::Rule;
 
 impl Attention {
@@ -28,7 +28,11 @@ impl Attention {
         };
         let kind = scores.kind();
         let wide = if kind == Kind::Double { kind } else { Kind::Float };
-        let pattern = scores.softmax(-1, wide).to_kind(kind);
+        let softmax = |scores: &Tensor| scores.softmax(-1, wide).to_kind(kind);
+        let pattern = match &self.sinks {
+            Some(sinks) => beside_sinks(&scores, &sinks.reshape([n_groups, per_group, 1]), softmax),
+            None => softmax(&scores),
+        };
         pattern
             .matmul(value)
             .reshape([-1, self.n_heads, 1, self.head_dim])

@@ -3,8 +3,8 @@
 use tch::{Kind, Tensor};
 
 use super::{Layer, Queries};
-use crate::attention::{HeadNorm, Projections, split_heads};
-use crate::rules::Rule;
+use crate::attention::{HeadNorm, Projections, clip_slope, split_heads};
+use crate::rules::{Rule, over_itself};
 use crate::stack::apply;
 use crate::tap::Site;
 
@@ -19,23 +19,26 @@ impl Layer<'_> {
         let cotangent = self.branch(&self.block.attention_post_norm, cotangent, output);
         let mixed = split_heads(&attention.output.backward(&cotangent), attention.n_heads);
         if self.rule == Rule::Frozen {
-            return self.attention_by_values(&mixed);
+            return self.attention_by_values(pre, &mixed);
         }
         let (query, key, value) = self.pattern(&mixed); // [target, head, query or key, head_dim]
+        let (query, key) = self.turned_norms(pre, query, key);
         let (query, key) = self.turn_back(query, key);
+        let (query, key, value) = self.unclip(pre, query, key, value);
         let (query, key) = self.head_norms(pre, query, key);
         self.projections(&query, &key, &join_heads(&value))
     }
 
     /// The same where patterns are held: values alone matter.
-    fn attention_by_values(&self, mixed: &Tensor) -> Tensor {
+    fn attention_by_values(&self, pre: &Tensor, mixed: &Tensor) -> Tensor {
         let attention = &self.block.attention;
         let per_group = attention.n_heads / attention.n_kv_heads;
         let group = |x: &Tensor| x.unflatten(1, [attention.n_kv_heads, per_group]);
         let pattern = self.queries.of(self.saved(Site::AttentionPattern), 2);
         let pattern = group(&pattern.narrow(3, 0, self.n_positions));
         let of_value = pattern.transpose(-2, -1).matmul(&group(mixed));
-        let value = join_heads(&of_value.sum_dim_intlist(2, false, None::<Kind>));
+        let of_value = of_value.sum_dim_intlist(2, false, None::<Kind>);
+        let value = join_heads(&self.unclip_by_value(pre, of_value));
         let queries = attention.n_heads * attention.head_dim;
         match &attention.projections {
             Projections::Separate { value: to_value, .. } => to_value.backward(&value),
@@ -54,6 +57,10 @@ impl Layer<'_> {
                 ];
                 let rest = Tensor::zeros(size, (value.kind(), value.device()));
                 all.backward(&Tensor::cat(&[rest, value], -2).flatten(-3, -1))
+            }
+            Projections::Sharded(all, parts) => {
+                let none = value.zeros_like();
+                all.backward(&sharded([&none, &value, &none], *parts))
             }
         }
     }
@@ -166,11 +173,58 @@ impl Layer<'_> {
         (of_query, turns.backward(&key))
     }
 
+    /// Back through norms behind the turn.
+    fn turned_norms(&self, pre: &Tensor, query: Tensor, key: Tensor) -> (Tensor, Tensor) {
+        let attention = &self.block.attention;
+        let (query_norm, key_norm) = match (&attention.query_norm, &attention.key_norm) {
+            (Some(query_norm), Some(key_norm)) if query_norm.turned => (query_norm, key_norm),
+            _ => return (query, key),
+        };
+        let x = apply(&self.block.attention_norm, pre);
+        let (raw_query, raw_key, _) = attention.project(&x, Rule::Gradient);
+        let turned = |x: &Tensor| match attention.rope {
+            Some(rope) => self.view.turns[rope].forward(x),
+            None => x.shallow_clone(),
+        };
+        let raw_query = self.queries.of(&turned(&raw_query), 2);
+        (
+            query_norm.norm.backward(&raw_query, &query),
+            key_norm.norm.backward(&turned(&raw_key), &key),
+        )
+    }
+
+    /// Back through what values are cut off at where that is a factor.
+    fn unclip_by_value(&self, pre: &Tensor, of_value: Tensor) -> Tensor {
+        let attention = &self.block.attention;
+        let Some(clip) = attention.clip else {
+            return of_value;
+        };
+        let x = apply(&self.block.attention_norm, pre);
+        let (_, _, value) = attention.project_unclipped(&x, Rule::Gradient);
+        of_value * over_itself(&value, &value.clamp(-clip, clip), &clip_slope(&value, clip))
+    }
+
+    /// Back through what queries, keys and values are cut off at.
+    fn unclip(&self, pre: &Tensor, query: Tensor, key: Tensor, value: Tensor) -> (Tensor, Tensor, Tensor) {
+        let attention = &self.block.attention;
+        let Some(clip) = attention.clip else {
+            return (query, key, value);
+        };
+        let x = apply(&self.block.attention_norm, pre);
+        let (raw_query, raw_key, raw_value) = attention.project_unclipped(&x, Rule::Gradient);
+        (
+            query * clip_slope(&self.queries.of(&raw_query, 2), clip),
+            key * clip_slope(&raw_key, clip),
+            value * clip_slope(&raw_value, clip),
+        )
+    }
+
     /// Back through the norms on queries and keys, to `[target, position, heads · head_dim]`.
     fn head_norms(&self, pre: &Tensor, query: Tensor, key: Tensor) -> (Tensor, Tensor) {
         let attention = &self.block.attention;
-        let (Some(query_norm), Some(key_norm)) = (&attention.query_norm, &attention.key_norm) else {
-            return (join_heads(&query), join_heads(&key));
+        let (query_norm, key_norm) = match (&attention.query_norm, &attention.key_norm) {
+            (Some(query_norm), Some(key_norm)) if !query_norm.turned => (query_norm, key_norm),
+            _ => return (join_heads(&query), join_heads(&key)),
         };
         let x = apply(&self.block.attention_norm, pre);
         let (raw_query, raw_key) = attention.project_raw(&x);
@@ -208,8 +262,19 @@ impl Layer<'_> {
                 let all_of_group = Tensor::cat(&[group(&query), group(key), group(value)], -2);
                 all.backward(&all_of_group.flatten(-3, -1))
             }
+            Projections::Sharded(all, parts) => {
+                let whole = Tensor::zeros(key.size(), (key.kind(), key.device()));
+                let query = self.queries.add_to(whole, query);
+                all.backward(&sharded([&query, value, key], *parts))
+            }
         }
     }
+}
+
+/// Queries, values and keys, `[target, position, heads · head_dim]`, as the parts of one projection have them.
+fn sharded(all: [&Tensor; 3], parts: i64) -> Tensor {
+    let all = all.map(|x| x.unflatten(-1, [parts, -1]));
+    Tensor::stack(&all, -2).flatten(-3, -1)
 }
 
 /// Queries that go together: of a long text a block has half of the keys on average.

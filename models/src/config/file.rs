@@ -61,6 +61,21 @@ impl ConfigFile {
         }
     }
 
+    pub fn is_text(&self, key: &str) -> bool {
+        self.0.get(key).is_some_and(Value::is_string)
+    }
+
+    /// The same with what it says by old names said by new ones, (old, new), where it has not these.
+    pub(crate) fn by_new_names(&self, names: &[(&str, &str)]) -> Self {
+        let mut all = self.0.clone();
+        for (old, new) in names {
+            if let Some(value) = self.0.get(*old) {
+                all.entry(*new).or_insert_with(|| value.clone());
+            }
+        }
+        Self(all)
+    }
+
     /// A size: at least 1 and not absurd.
     pub fn size(&self, key: &str) -> Result<usize> {
         let largest = largest(key);

@@ -7,6 +7,7 @@ use crate::error::Result;
 
 pub(super) const FAMILY: Family = Family {
     model_type: "albert",
+    known_as: "ALBERT",
     config,
     prefixes: &["albert."],
     weights: &[&[

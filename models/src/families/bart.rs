@@ -11,6 +11,7 @@ use crate::error::Result;
 
 pub(super) const BART: Family = Family {
     model_type: "bart",
+    known_as: "BART, DistilBART",
     config: |file| bart(file, &LIKE_BART),
     prefixes: &["model."],
     weights: &[&[
@@ -183,6 +184,7 @@ pub(super) const BART: Family = Family {
 
 pub(super) const MBART: Family = Family {
     model_type: "mbart",
+    known_as: "mBART, mBART-50",
     config: |file| {
         let mbart = Relative {
             model_type: "mbart",
@@ -196,6 +198,7 @@ pub(super) const MBART: Family = Family {
 
 pub(super) const PEGASUS: Family = Family {
     model_type: "pegasus",
+    known_as: "PEGASUS",
     config: |file| {
         let pegasus = Relative {
             model_type: "pegasus",
@@ -209,6 +212,7 @@ pub(super) const PEGASUS: Family = Family {
 
 pub(super) const MARIAN: Family = Family {
     model_type: "marian",
+    known_as: "OPUS-MT",
     config: |file| {
         let shared = "share_encoder_decoder_embeddings";
         match file.flag_or(shared, true)? {
@@ -224,6 +228,7 @@ pub(super) const MARIAN: Family = Family {
 
 pub(super) const M2M_100: Family = Family {
     model_type: "m2m_100",
+    known_as: "M2M100, NLLB-200",
     config: |file| {
         let m2m_100 = Relative {
             model_type: "m2m_100",

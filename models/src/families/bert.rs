@@ -9,6 +9,7 @@ use crate::error::Result;
 
 pub(super) const BERT: Family = Family {
     model_type: "bert",
+    known_as: "BERT, SciBERT, Legal-BERT, FinBERT",
     config: bert,
     prefixes: &["bert."],
     weights: &[WEIGHTS],
@@ -22,6 +23,7 @@ pub(super) const BERT: Family = Family {
 
 pub(super) const ROBERTA: Family = Family {
     model_type: "roberta",
+    known_as: "RoBERTa, DistilRoBERTa, CodeBERT, BERTweet",
     config: |file| roberta(file, "roberta"),
     prefixes: &["roberta."],
     ..BERT
@@ -29,6 +31,7 @@ pub(super) const ROBERTA: Family = Family {
 
 pub(super) const CAMEMBERT: Family = Family {
     model_type: "camembert",
+    known_as: "CamemBERT",
     config: |file| roberta(file, "camembert"),
     prefixes: &["roberta.", "camembert."],
     ..BERT
@@ -36,6 +39,7 @@ pub(super) const CAMEMBERT: Family = Family {
 
 pub(super) const XLM_ROBERTA: Family = Family {
     model_type: "xlm-roberta",
+    known_as: "XLM-RoBERTa, multilingual E5",
     config: |file| roberta(file, "xlm-roberta"),
     prefixes: &["roberta."],
     ..BERT
@@ -43,6 +47,7 @@ pub(super) const XLM_ROBERTA: Family = Family {
 
 pub(super) const ELECTRA: Family = Family {
     model_type: "electra",
+    known_as: "ELECTRA",
     config: electra,
     prefixes: &["electra."],
     ..BERT

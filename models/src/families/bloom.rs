@@ -8,6 +8,7 @@ use crate::error::Result;
 
 pub(super) const FAMILY: Family = Family {
     model_type: "bloom",
+    known_as: "BLOOM, BLOOMZ",
     config,
     prefixes: &["transformer."],
     weights: &[

@@ -8,6 +8,7 @@ use crate::rope::{Defaults, Pairs, Rope};
 
 pub(super) const COHERE: Family = Family {
     model_type: "cohere",
+    known_as: "Command R and R+, Aya 23 and Expanse",
     config: |file| config(file, "cohere"),
     ..llama::LLAMA
 };
@@ -15,6 +16,7 @@ pub(super) const COHERE: Family = Family {
 /// Command R7B: three layers of four see a window and turn, the fourth sees all and does not.
 pub(super) const COHERE2: Family = Family {
     model_type: "cohere2",
+    known_as: "Command R7B, Command A",
     config: cohere2,
     ..llama::LLAMA
 };

@@ -10,6 +10,7 @@ use crate::error::Result;
 
 pub(super) const FAMILY: Family = Family {
     model_type: "deberta-v2",
+    known_as: "DeBERTa v2 and v3, mDeBERTa",
     config,
     prefixes: &["deberta."],
     weights: &[

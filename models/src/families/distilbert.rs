@@ -10,6 +10,7 @@ use crate::error::Result;
 
 pub(super) const FAMILY: Family = Family {
     model_type: "distilbert",
+    known_as: "DistilBERT and its SST-2 classifier",
     config,
     prefixes: &["distilbert."],
     weights: &[&[

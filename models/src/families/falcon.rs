@@ -9,6 +9,7 @@ use crate::rope::{Defaults, Rope};
 
 pub(super) const FAMILY: Family = Family {
     model_type: "falcon",
+    known_as: "Falcon 7B, 40B, 180B, RW and 2",
     config,
     prefixes: &["transformer."],
     weights: &[

@@ -10,19 +10,37 @@ use crate::rope::{Defaults, Rope};
 
 pub(super) const GEMMA: Family = Family {
     model_type: "gemma",
+    known_as: "Gemma, CodeGemma",
     config: |file| gemma(file, "gemma"),
     ..llama::LLAMA
 };
 
 pub(super) const GEMMA2: Family = Family {
     model_type: "gemma2",
+    known_as: "Gemma 2, ShieldGemma",
     config: |file| gemma2(file, "gemma2"),
     weights: &[SANDWICHED, standard::WEIGHTS],
     ..llama::LLAMA
 };
 
+/// Gemma 2 without norms behind the branches, trained with differential privacy.
+pub(super) const VAULTGEMMA: Family = Family {
+    model_type: "vaultgemma",
+    known_as: "VaultGemma 1B",
+    config: vaultgemma,
+    weights: &[
+        &[(
+            "layers.*.pre_feedforward_layernorm.weight",
+            "layers.*.mlp_norm.weight",
+        )],
+        standard::WEIGHTS,
+    ],
+    ..llama::LLAMA
+};
+
 pub(super) const GEMMA3: Family = Family {
     model_type: "gemma3_text",
+    known_as: "Gemma 3 270M and 1B",
     config: |file| gemma3(file, "gemma3_text"),
     weights: &[SANDWICHED, standard::WEIGHTS],
     ..llama::LLAMA
@@ -31,6 +49,7 @@ pub(super) const GEMMA3: Family = Family {
 /// The same as part of a model that sees: images are not read, and its weights for them passed over.
 pub(super) const GEMMA3_OF_IMAGES: Family = Family {
     model_type: "gemma3",
+    known_as: "Gemma 3 4B to 27B, MedGemma",
     config: of_images,
     prefixes: &[
         "model.language_model.",
@@ -96,10 +115,9 @@ fn gemma2(file: &ConfigFile, model_type: &str) -> Result<Config> {
         (false, None) => Ok(None),
         (_, default) => file.positive_or(key, default.unwrap_or(1.0)).map(Some),
     };
-    let caps = if model_type == "gemma2" {
-        (Some(50.0), Some(30.0))
-    } else {
-        (None, None)
+    let caps = match model_type {
+        "gemma2" | "vaultgemma" => (Some(50.0), Some(30.0)),
+        _ => (None, None),
     };
     Ok(Config {
         residual: Residual {
@@ -116,6 +134,14 @@ fn gemma2(file: &ConfigFile, model_type: &str) -> Result<Config> {
             soft_cap: cap("final_logit_softcapping", caps.1)?,
             ..config.head
         },
+        ..config
+    })
+}
+
+fn vaultgemma(file: &ConfigFile) -> Result<Config> {
+    let config = gemma2(file, "vaultgemma")?;
+    Ok(Config {
+        residual: Residual::PRE,
         ..config
     })
 }

@@ -8,6 +8,7 @@ use crate::rope::{Defaults, Pairs, Rope};
 
 pub(super) const GLM: Family = Family {
     model_type: "glm",
+    known_as: "GLM-4 9B, GLM-Edge",
     config: |file| config(file, "glm"),
     weights: &[phi3::JOINED, standard::WEIGHTS],
     ..llama::LLAMA
@@ -15,6 +16,7 @@ pub(super) const GLM: Family = Family {
 
 pub(super) const GLM4: Family = Family {
     model_type: "glm4",
+    known_as: "GLM-4-0414, GLM-Z1",
     config: glm4,
     weights: &[
         &[

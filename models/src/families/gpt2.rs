@@ -8,6 +8,7 @@ use crate::error::Result;
 
 pub(super) const FAMILY: Family = Family {
     model_type: "gpt2",
+    known_as: "GPT-2, DistilGPT-2, DialoGPT, Cerebras-GPT",
     config: |file| config(file, "gpt2"),
     prefixes: &["transformer."],
     weights: &[ATTENTION, AROUND],

@@ -8,6 +8,7 @@ use crate::error::Result;
 
 pub(super) const FAMILY: Family = Family {
     model_type: "gpt_neo",
+    known_as: "GPT-Neo, TinyStories",
     config,
     prefixes: &["transformer."],
     weights: &[

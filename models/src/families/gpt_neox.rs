@@ -7,6 +7,7 @@ use crate::rope::Defaults;
 
 pub(super) const FAMILY: Family = Family {
     model_type: "gpt_neox",
+    known_as: "Pythia, GPT-NeoX 20B, Dolly 2, RedPajama-INCITE",
     config,
     prefixes: &["gpt_neox."],
     weights: &[&[

@@ -7,25 +7,10 @@ use crate::rope::{Pairs, Rope, Scaling};
 
 pub(super) const FAMILY: Family = Family {
     model_type: "gptj",
-    config,
+    known_as: "GPT-J 6B",
+    config: |file| config(file, "gptj"),
     prefixes: &["transformer."],
-    weights: &[&[
-        ("wte.weight", "token_embedding.weight"),
-        ("h.*.ln_1.weight", "layers.*.attention_norm.weight"),
-        ("h.*.ln_1.bias", "layers.*.attention_norm.bias"),
-        ("h.*.attn.q_proj.weight", "layers.*.attention.query.weight"),
-        ("h.*.attn.k_proj.weight", "layers.*.attention.key.weight"),
-        ("h.*.attn.v_proj.weight", "layers.*.attention.value.weight"),
-        ("h.*.attn.out_proj.weight", "layers.*.attention.output.weight"),
-        ("h.*.mlp.fc_in.weight", "layers.*.mlp.up.weight"),
-        ("h.*.mlp.fc_in.bias", "layers.*.mlp.up.bias"),
-        ("h.*.mlp.fc_out.weight", "layers.*.mlp.down.weight"),
-        ("h.*.mlp.fc_out.bias", "layers.*.mlp.down.bias"),
-        ("ln_f.weight", "final_norm.weight"),
-        ("ln_f.bias", "final_norm.bias"),
-        ("lm_head.weight", "head.weight"),
-        ("lm_head.bias", "head.bias"),
-    ]],
+    weights: &[WEIGHTS],
     ignored: &[
         "h.*.attn.bias",
         "h.*.attn.masked_bias",
@@ -34,7 +19,25 @@ pub(super) const FAMILY: Family = Family {
     linear_in_out: false,
 };
 
-fn config(file: &ConfigFile) -> Result<Config> {
+pub(super) const WEIGHTS: &[(&str, &str)] = &[
+    ("wte.weight", "token_embedding.weight"),
+    ("h.*.ln_1.weight", "layers.*.attention_norm.weight"),
+    ("h.*.ln_1.bias", "layers.*.attention_norm.bias"),
+    ("h.*.attn.q_proj.weight", "layers.*.attention.query.weight"),
+    ("h.*.attn.k_proj.weight", "layers.*.attention.key.weight"),
+    ("h.*.attn.v_proj.weight", "layers.*.attention.value.weight"),
+    ("h.*.attn.out_proj.weight", "layers.*.attention.output.weight"),
+    ("h.*.mlp.fc_in.weight", "layers.*.mlp.up.weight"),
+    ("h.*.mlp.fc_in.bias", "layers.*.mlp.up.bias"),
+    ("h.*.mlp.fc_out.weight", "layers.*.mlp.down.weight"),
+    ("h.*.mlp.fc_out.bias", "layers.*.mlp.down.bias"),
+    ("ln_f.weight", "final_norm.weight"),
+    ("ln_f.bias", "final_norm.bias"),
+    ("lm_head.weight", "head.weight"),
+    ("lm_head.bias", "head.bias"),
+];
+
+pub(super) fn config(file: &ConfigFile, model_type: &str) -> Result<Config> {
     let (hidden_size, n_layers, n_heads) =
         (file.size("n_embd")?, file.size("n_layer")?, file.size("n_head")?);
     let head_dim = standard::even_head_dim(file, "n_head", hidden_size, n_heads)?;
@@ -66,6 +69,6 @@ fn config(file: &ConfigFile) -> Result<Config> {
             bias: true,
             ..Head::new(file.flag_or("tie_word_embeddings", false)?)
         },
-        ..standard::sized("gptj", hidden_size, n_layers, n_heads, head_dim, norm)
+        ..standard::sized(model_type, hidden_size, n_layers, n_heads, head_dim, norm)
     })
 }

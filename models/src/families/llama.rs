@@ -6,6 +6,7 @@ use crate::error::Result;
 
 pub(super) const LLAMA: Family = Family {
     model_type: "llama",
+    known_as: "Llama 1 to 3.3, Code Llama, TinyLlama, SmolLM 1 and 2, Yi, Vicuna, Falcon 3, DeepSeek LLM and Coder",
     config: llama,
     prefixes: &["model."],
     weights: &[standard::WEIGHTS],
@@ -15,6 +16,7 @@ pub(super) const LLAMA: Family = Family {
 
 pub(super) const MISTRAL: Family = Family {
     model_type: "mistral",
+    known_as: "Mistral 7B, Nemo and Small, Zephyr",
     config: mistral,
     ..LLAMA
 };

@@ -7,6 +7,7 @@ use crate::rope::Defaults;
 
 pub(super) const FAMILY: Family = Family {
     model_type: "mixtral",
+    known_as: "Mixtral 8x7B and 8x22B",
     config,
     weights: &[
         &[
@@ -39,15 +40,9 @@ fn config(file: &ConfigFile) -> Result<Config> {
         ..Defaults::default()
     };
     let config = standard::rotary(file, "mixtral", norm, million)?;
-    let n_experts = file.size_or("num_local_experts", 8)?;
+    let sizes = [("num_local_experts", 8), ("num_experts_per_tok", 2)];
     Ok(Config {
-        mlp: Mlp::Experts {
-            n_experts,
-            n_chosen: standard::chosen(file, n_experts, 2)?,
-            normalised: true,
-            layers: vec![true; config.n_layers],
-            dense_size: config.intermediate_size,
-        },
+        mlp: Mlp::Experts(standard::experts(file, sizes, config.n_layers)?),
         attention: AttentionConfig {
             windows: standard::windows(file, config.n_layers, None, |_| true)?,
             ..config.attention

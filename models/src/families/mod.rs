@@ -3,13 +3,17 @@
 //! To add one: a file here, a row in [`FAMILIES`], a parity case. `standard` reads what most share.
 
 mod albert;
+mod apertus;
 mod bart;
 mod bert;
+mod biogpt;
 mod bloom;
+mod codegen;
 mod cohere;
 mod deberta;
 mod distilbert;
 mod ernie;
+mod exaone;
 mod falcon;
 mod gemma;
 mod glm;
@@ -17,16 +21,21 @@ mod gpt2;
 mod gpt_bigcode;
 mod gpt_neo;
 mod gpt_neox;
+mod gpt_oss;
 mod gptj;
 mod granite;
+mod helium;
+mod hunyuan;
 mod llama;
 mod mixtral;
 mod modernbert;
 mod mpt;
+mod nemotron;
 mod olmo;
 mod olmo2;
 mod openai_gpt;
 mod opt;
+mod persimmon;
 mod phi;
 mod phi3;
 mod qwen;
@@ -45,6 +54,8 @@ use crate::error::{Error, Result};
 pub struct Family {
     /// `model_type` in `config.json`.
     pub model_type: &'static str,
+    /// The best known models of this type.
+    pub known_as: &'static str,
     pub config: fn(&ConfigFile) -> Result<Config>,
     /// What weight names may start with, besides nothing.
     pub prefixes: &'static [&'static str],
@@ -63,19 +74,24 @@ pub const FAMILIES: &[Family] = &[
     gpt_bigcode::FAMILY,
     gpt_neo::FAMILY,
     gptj::FAMILY,
+    codegen::FAMILY,
     gpt_neox::FAMILY,
+    gpt_oss::FAMILY,
     opt::FAMILY,
     bloom::FAMILY,
     phi::FAMILY,
     phi3::FAMILY,
+    persimmon::FAMILY,
     llama::LLAMA,
     llama::MISTRAL,
     mixtral::FAMILY,
     qwen::QWEN2,
+    qwen::QWEN2_MOE,
     qwen::QWEN3,
     qwen::QWEN3_MOE,
     gemma::GEMMA,
     gemma::GEMMA2,
+    gemma::VAULTGEMMA,
     gemma::GEMMA3,
     gemma::GEMMA3_OF_IMAGES,
     olmo::OLMO,
@@ -84,6 +100,7 @@ pub const FAMILIES: &[Family] = &[
     olmo::OLMOE,
     smollm3::FAMILY,
     granite::FAMILY,
+    granite::MIXTURE,
     stablelm::FAMILY,
     falcon::FAMILY,
     starcoder2::FAMILY,
@@ -93,8 +110,17 @@ pub const FAMILIES: &[Family] = &[
     glm::GLM4,
     seed_oss::FAMILY,
     ernie::FAMILY,
+    ernie::MIXTURE,
+    exaone::EXAONE,
+    exaone::EXAONE4,
+    nemotron::NEMOTRON,
+    nemotron::ARCEE,
+    apertus::FAMILY,
+    helium::FAMILY,
+    hunyuan::FAMILY,
     mpt::FAMILY,
     xglm::FAMILY,
+    biogpt::FAMILY,
     bert::BERT,
     distilbert::FAMILY,
     bert::ROBERTA,
@@ -219,6 +245,16 @@ pub(crate) fn fill(pattern: &str, numbers: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_family_has_a_type_and_models_of_its_own() {
+        let differ = |of: fn(&Family) -> &'static str| {
+            let all: std::collections::BTreeSet<&str> = FAMILIES.iter().map(of).collect();
+            assert_eq!(all.len(), FAMILIES.len(), "{all:?}");
+        };
+        differ(|family| family.model_type);
+        differ(|family| family.known_as);
+    }
 
     #[test]
     fn gpt2_names_with_and_without_prefix() {

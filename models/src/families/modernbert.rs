@@ -11,6 +11,7 @@ use crate::rope::{Defaults, Rope};
 
 pub(super) const FAMILY: Family = Family {
     model_type: "modernbert",
+    known_as: "ModernBERT",
     config,
     prefixes: &["model."],
     weights: &[&[

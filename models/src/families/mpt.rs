@@ -8,6 +8,7 @@ use crate::error::Result;
 
 pub(super) const FAMILY: Family = Family {
     model_type: "mpt",
+    known_as: "MPT 7B and 30B",
     config,
     prefixes: &["transformer."],
     weights: &[&[
@@ -36,7 +37,6 @@ fn config(file: &ConfigFile) -> Result<Config> {
     );
     let head_dim = standard::even_head_dim(file, "n_heads", hidden_size, n_heads)?;
     let attention = file.section("attn_config")?.unwrap_or_else(ConfigFile::empty);
-    standard::refuse_clipping(&attention)?;
     if !attention.flag_or("alibi", true)? {
         return Err(attention.refuse("alibi", "only models with ALiBi are known"));
     }
@@ -58,6 +58,7 @@ fn config(file: &ConfigFile) -> Result<Config> {
         attention: AttentionConfig {
             scales: vec![scale; n_layers],
             projection: Projection::Joined,
+            clip: standard::clip(&attention)?,
             ..standard::attention(n_layers, head_dim, false, false)
         },
         mlp: Mlp::Plain { bias: false },

@@ -2,36 +2,41 @@
 //! layers without one. OLMoE (2409.02060): experts, and a norm on all queries and keys.
 
 use super::{Family, llama, olmo2, qwen, standard};
-use crate::config::{AttentionConfig, Config, ConfigFile, Mlp, NormKind, Positions, QkNorm};
+use crate::config::{AttentionConfig, Config, ConfigFile, Experts, Mlp, NormKind, Positions, QkNorm};
 use crate::error::Result;
 use crate::rope::{Defaults, Rope};
 
 pub(super) const OLMO: Family = Family {
     model_type: "olmo",
+    known_as: "OLMo 1B and 7B",
     config: olmo,
     ..llama::LLAMA
 };
 
 pub(super) const OLMO3: Family = Family {
     model_type: "olmo3",
+    known_as: "OLMo 3",
     config: olmo3,
     ..olmo2::FAMILY
 };
 
 pub(super) const OLMOE: Family = Family {
     model_type: "olmoe",
+    known_as: "OLMoE-1B-7B",
     config: olmoe,
     weights: &[qwen::EXPERTS, standard::WEIGHTS],
     ..llama::LLAMA
 };
 
 fn olmo(file: &ConfigFile) -> Result<Config> {
-    standard::refuse_clipping(file)?;
     let norm = standard::norm(file, NormKind::Plain, "layer_norm_eps", 1e-5)?;
     let config = standard::rotary(file, "olmo", norm, Defaults::default())?;
     let bias = file.flag_or("attention_bias", false)?;
     Ok(Config {
-        attention: standard::attention(config.n_layers, config.head_dim, bias, bias),
+        attention: AttentionConfig {
+            clip: standard::clip(file)?,
+            ..standard::attention(config.n_layers, config.head_dim, bias, bias)
+        },
         ..config
     })
 }
@@ -71,23 +76,20 @@ fn olmo3(file: &ConfigFile) -> Result<Config> {
 }
 
 fn olmoe(file: &ConfigFile) -> Result<Config> {
-    standard::refuse_clipping(file)?;
     let norm = standard::rms(file, "rms_norm_eps", 1e-5)?;
     let config = standard::rotary(file, "olmoe", norm, Defaults::default())?;
     let bias = file.flag_or("attention_bias", false)?;
-    let n_experts = file.size_or("num_experts", 64)?;
+    let sizes = [("num_experts", 64), ("num_experts_per_tok", 8)];
     Ok(Config {
         attention: AttentionConfig {
             qk_norm: QkNorm::Whole,
+            clip: standard::clip(file)?,
             ..standard::attention(config.n_layers, config.head_dim, bias, bias)
         },
-        mlp: Mlp::Experts {
-            n_experts,
-            n_chosen: standard::chosen(file, n_experts, 8)?,
+        mlp: Mlp::Experts(Experts {
             normalised: file.flag_or("norm_topk_prob", false)?,
-            layers: vec![true; config.n_layers],
-            dense_size: config.intermediate_size,
-        },
+            ..standard::experts(file, sizes, config.n_layers)?
+        }),
         ..config
     })
 }

@@ -7,6 +7,7 @@ use crate::rope::Defaults;
 
 pub(super) const FAMILY: Family = Family {
     model_type: "olmo2",
+    known_as: "OLMo 2",
     config: |file| config(file, "olmo2"),
     weights: &[
         &[

@@ -6,6 +6,7 @@ use crate::error::Result;
 
 pub(super) const FAMILY: Family = Family {
     model_type: "openai-gpt",
+    known_as: "GPT (2018)",
     config,
     weights: &[
         &[

@@ -8,6 +8,7 @@ use crate::error::Result;
 
 pub(super) const FAMILY: Family = Family {
     model_type: "opt",
+    known_as: "OPT, Galactica",
     config,
     prefixes: &["model.decoder.", "decoder."],
     weights: &[

@@ -7,6 +7,7 @@ use crate::rope::Defaults;
 
 pub(super) const FAMILY: Family = Family {
     model_type: "phi",
+    known_as: "Phi-1, Phi-1.5, Phi-2",
     config,
     weights: &[
         &[

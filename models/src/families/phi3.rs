@@ -7,6 +7,7 @@ use crate::rope::Defaults;
 
 pub(super) const FAMILY: Family = Family {
     model_type: "phi3",
+    known_as: "Phi-3 mini and medium, Phi-4, Phi-4-mini",
     config,
     weights: &[
         &[(

@@ -6,6 +6,7 @@ use crate::error::Result;
 
 pub(super) const FAMILY: Family = Family {
     model_type: "seed_oss",
+    known_as: "Seed-OSS 36B",
     config,
     ..llama::LLAMA
 };

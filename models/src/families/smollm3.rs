@@ -7,6 +7,7 @@ use crate::rope::Defaults;
 
 pub(super) const FAMILY: Family = Family {
     model_type: "smollm3",
+    known_as: "SmolLM3",
     config,
     ..llama::LLAMA
 };

@@ -7,6 +7,7 @@ use crate::rope::Defaults;
 
 pub(super) const FAMILY: Family = Family {
     model_type: "stablelm",
+    known_as: "StableLM 3B and 2, Stable Code 3B",
     config,
     weights: &[
         &[

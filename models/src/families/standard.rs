@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::config::{
-    Activation, AttentionConfig, Config, ConfigFile, Embedding, Head, Mlp, NormConfig, NormKind, Positions,
-    Projection, QkNorm, Residual, Task,
+    Activation, AttentionConfig, Config, ConfigFile, Embedding, Experts, Head, Mlp, NormConfig, NormKind,
+    Positions, Projection, QkNorm, Residual, Task,
 };
 use crate::error::Result;
 use crate::rope::{Defaults, Rope};
@@ -81,6 +81,8 @@ pub(super) fn attention(
         qkv_bias,
         output_bias,
         qk_norm: QkNorm::None,
+        clip: None,
+        sinks: false,
     }
 }
 
@@ -107,6 +109,18 @@ pub(super) fn rotary(
     norm: NormConfig,
     defaults: Defaults,
 ) -> Result<Config> {
+    let activation = file.activation("hidden_act", Activation::Silu)?;
+    rotary_by(file, model_type, norm, defaults, activation)
+}
+
+/// The same with a given activation.
+pub(super) fn rotary_by(
+    file: &ConfigFile,
+    model_type: &str,
+    norm: NormConfig,
+    defaults: Defaults,
+    activation: Activation,
+) -> Result<Config> {
     let (hidden_size, n_layers) = (file.size("hidden_size")?, file.size("num_hidden_layers")?);
     let n_heads = file.size("num_attention_heads")?;
     let n_kv_heads = file.size_or("num_key_value_heads", n_heads)?;
@@ -124,7 +138,7 @@ pub(super) fn rotary(
         context_length: rope.reach(),
         n_kv_heads,
         intermediate_size: file.size("intermediate_size")?,
-        activation: file.activation("hidden_act", Activation::Silu)?,
+        activation,
         positions: Positions::Rotary {
             ropes: vec![rope],
             by_layer: vec![Some(0); n_layers],
@@ -144,23 +158,35 @@ pub(super) fn llama_like(file: &ConfigFile, model_type: &str) -> Result<Config> 
     )
 }
 
-/// Some models were trained with queries, keys and values cut off at a number, which nothing here does.
-pub(super) fn refuse_clipping(file: &ConfigFile) -> Result<()> {
+/// Where queries, keys and values are cut off; nowhere in most models.
+pub(super) fn clip(file: &ConfigFile) -> Result<Option<f64>> {
     match file.is_set("clip_qkv") {
-        true => Err(file.refuse(
-            "clip_qkv",
-            "values of attention that are cut off are not known here: expected null",
-        )),
-        false => Ok(()),
+        true => limit(file, "clip_qkv", 1.0).map(Some),
+        false => Ok(None),
     }
 }
 
-/// How many experts each token goes through.
-pub(super) fn chosen(file: &ConfigFile, n_experts: usize, default: usize) -> Result<usize> {
-    let n_chosen = file.size_or("num_experts_per_tok", default)?;
+/// What numbers are cut off at, which itself has to be one in every type.
+pub(super) fn limit(file: &ConfigFile, key: &str, default: f64) -> Result<f64> {
+    let limit = file.positive_or(key, default)?;
+    match limit <= 65_504.0 {
+        true => Ok(limit),
+        false => Err(file.refuse(key, "expected a number up to 65504, float16's largest")),
+    }
+}
+
+/// Experts in all layers by two keys, how many there are and how many each token goes through, with what they are
+/// without them.
+pub(super) fn experts(
+    file: &ConfigFile,
+    [all, chosen]: [(&str, usize); 2],
+    n_layers: usize,
+) -> Result<Experts> {
+    let n_experts = file.size_or(all.0, all.1)?;
+    let n_chosen = file.size_or(chosen.0, chosen.1)?;
     match n_chosen <= n_experts {
-        true => Ok(n_chosen),
-        false => Err(file.refuse("num_experts_per_tok", &format!("there are {n_experts} experts"))),
+        true => Ok(Experts::new(n_experts, n_chosen, n_layers)),
+        false => Err(file.refuse(chosen.0, &format!("there are {n_experts} experts"))),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::rope::Defaults;
 
 pub(super) const FAMILY: Family = Family {
     model_type: "starcoder2",
+    known_as: "StarCoder2",
     config,
     weights: &[
         &[

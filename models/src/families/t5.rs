@@ -8,6 +8,7 @@ use crate::error::Result;
 
 pub(super) const T5: Family = Family {
     model_type: "t5",
+    known_as: "T5, Flan-T5, CodeT5, ByT5",
     config: |file| t5(file, "t5"),
     prefixes: &[],
     weights: &[&[
@@ -132,6 +133,7 @@ pub(super) const T5: Family = Family {
 
 pub(super) const MT5: Family = Family {
     model_type: "mt5",
+    known_as: "mT5, mT0",
     config: |file| t5(file, "mt5"),
     ..T5
 };

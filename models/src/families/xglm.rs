@@ -6,6 +6,7 @@ use crate::error::Result;
 
 pub(super) const FAMILY: Family = Family {
     model_type: "xglm",
+    known_as: "XGLM",
     config,
     prefixes: &["model."],
     weights: &[

@@ -150,7 +150,7 @@ pub fn obstacle(model: &Model, max_length: usize, n_beams: usize) -> Option<Stri
     if stack.is_edited() {
         return Some("what is edited may depend on the token's place, which the step does not know".into());
     }
-    if matches!(&config.mlp, Mlp::Experts { layers, .. } if layers.contains(&true)) {
+    if matches!(&config.mlp, Mlp::Experts(experts) if experts.layers.contains(&true)) {
         return Some("which of a layer's experts are needed has to be asked of the device".into());
     }
     if stack.places().iter().any(|place| *place != stack.place()) {

@@ -418,8 +418,10 @@ fn with_steps_every_layers_stream_makes_all_of_the_difference() {
         };
         let (few, many) = (worst(16), worst(64));
         // Where tokens change their experts on the way, the answer jumps, and no gradient knows.
-        let jumps = matches!(model.config().mlp, Mlp::Experts { .. });
-        let is_whole = many < 0.05 && (many < few / 2.0 || many < 1e-3);
+        let jumps = matches!(model.config().mlp, Mlp::Experts(_));
+        // Where queries, keys and values are cut off it has corners.
+        let corners = model.config().attention.clip.is_some();
+        let is_whole = many < 0.05 && (corners || many < few / 2.0 || many < 1e-3);
         assert!(
             is_whole || (jumps && many.is_finite()),
             "{name}: {few}, then {many}"

@@ -1,0 +1,117 @@
+//! From the stream to queries, keys and values.
+
+use tch::Tensor;
+
+use super::{Attention, HeadNorm, clip_slope, split_heads};
+use crate::config::{Config, Projection};
+use crate::error::Result;
+use crate::layers::Linear;
+use crate::rules::Rule;
+use crate::weights::Weights;
+
+pub enum Projections {
+    Separate {
+        query: Linear,
+        key: Linear,
+        value: Linear,
+    },
+    Joined(Linear),
+    Grouped(Linear),
+    /// So many parts of queries, values and keys.
+    Sharded(Linear, i64),
+}
+
+impl Projections {
+    pub(super) fn load(config: &Config, name: &str, weights: &mut Weights) -> Result<Self> {
+        let hidden = config.hidden_size;
+        let (queries, keys) = (
+            config.n_heads * config.head_dim,
+            config.n_kv_heads * config.head_dim,
+        );
+        let bias = config.attention.qkv_bias;
+        let mut linear =
+            |part: &str, outputs| Linear::load(weights, &format!("{name}.{part}"), hidden, outputs, bias);
+        Ok(match config.attention.projection {
+            Projection::Separate => Self::Separate {
+                query: linear("query", queries)?,
+                key: linear("key", keys)?,
+                value: linear("value", keys)?,
+            },
+            Projection::Joined => Self::Joined(linear("qkv", queries + 2 * keys)?),
+            Projection::Grouped => Self::Grouped(linear("qkv", queries + 2 * keys)?),
+            Projection::Sharded { parts } => Self::Sharded(linear("qkv", queries + 2 * keys)?, parts as i64),
+        })
+    }
+}
+
+impl Attention {
+    /// Queries, keys and values by head, before they are turned: `[batch, head, position, head_dim]`.
+    pub fn project(&self, x: &Tensor, rule: Rule) -> (Tensor, Tensor, Tensor) {
+        let (query, key, value) = self.project_unclipped(x, rule);
+        (
+            self.clipped(query, rule),
+            self.clipped(key, rule),
+            self.clipped(value, rule),
+        )
+    }
+
+    pub(super) fn clipped(&self, x: Tensor, rule: Rule) -> Tensor {
+        match self.clip {
+            Some(clip) => rule.elementwise(&x, |x| x.clamp(-clip, clip), |x| clip_slope(x, clip)),
+            None => x,
+        }
+    }
+
+    /// The same before they are cut off.
+    pub fn project_unclipped(&self, x: &Tensor, rule: Rule) -> (Tensor, Tensor, Tensor) {
+        let (query, key, value) = self.project_joined(x);
+        let norm = |norm: &Option<HeadNorm>, x: Tensor, n_heads| match norm {
+            Some(norm) if !norm.turned => norm.forward(&x, n_heads, rule),
+            _ => split_heads(&x, n_heads),
+        };
+        (
+            norm(&self.query_norm, query, self.n_heads),
+            norm(&self.key_norm, key, self.n_kv_heads),
+            split_heads(&value, self.n_kv_heads),
+        )
+    }
+
+    /// Queries and keys before their norms, heads side by side.
+    pub fn project_raw(&self, x: &Tensor) -> (Tensor, Tensor) {
+        match &self.projections {
+            Projections::Separate { query, key, .. } => (query.forward(x), key.forward(x)),
+            _ => {
+                let (query, key, _) = self.project_joined(x);
+                (query, key)
+            }
+        }
+    }
+
+    /// Queries, keys and values before their norms, heads side by side: `[batch, position, heads · head_dim]`.
+    pub fn project_joined(&self, x: &Tensor) -> (Tensor, Tensor, Tensor) {
+        let (queries, keys) = (self.n_heads * self.head_dim, self.n_kv_heads * self.head_dim);
+        match &self.projections {
+            Projections::Separate { query, key, value } => {
+                (query.forward(x), key.forward(x), value.forward(x))
+            }
+            Projections::Joined(all) => {
+                let all = all.forward(x);
+                let part = |start, length| all.narrow(-1, start, length);
+                (part(0, queries), part(queries, keys), part(queries + keys, keys))
+            }
+            Projections::Grouped(all) => {
+                let per_group = self.n_heads / self.n_kv_heads;
+                let all = all
+                    .forward(x)
+                    .unflatten(-1, [self.n_kv_heads, per_group + 2, self.head_dim]);
+                let part = |start, length| all.narrow(-2, start, length).flatten(-3, -1);
+                (part(0, per_group), part(per_group, 1), part(per_group + 1, 1))
+            }
+            Projections::Sharded(all, parts) => {
+                let all = all.forward(x).unflatten(-1, [*parts, 3, -1]);
+                let part = |index| all.select(-2, index).flatten(-2, -1);
+                (part(0), part(2), part(1))
+            }
+        }
+    }
+}

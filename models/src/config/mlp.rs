@@ -1,0 +1,125 @@
+//! The MLP of a layer as data.
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Mlp {
+    /// down(act(up x)).
+    Plain {
+        bias: bool,
+    },
+    /// down(act(gate x) · up x) (2002.05202); `joined` when gate and up are one matrix.
+    Gated {
+        bias: bool,
+        joined: bool,
+    },
+    Experts(Experts),
+}
+
+/// In the named layers gated experts of which a router chooses a few (1701.06538); elsewhere one gated MLP of
+/// `dense_size` neurons.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Experts {
+    pub n_experts: usize,
+    pub n_chosen: usize,
+    /// The chosen ones' weights are made to sum to 1.
+    pub normalised: bool,
+    /// Numbers by expert that count when they are chosen, and not in their weights (2408.15664).
+    pub choice_bias: bool,
+    pub layers: Vec<bool>,
+    pub dense_size: usize,
+    /// One more that every token goes through.
+    pub shared: Option<SharedExpert>,
+    pub storage: ExpertStorage,
+    /// Router and experts have biases.
+    pub bias: bool,
+    /// up x is cut off at this number, either way, and 1 is added.
+    pub up_limit: Option<f64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SharedExpert {
+    /// Its neurons.
+    pub size: usize,
+    /// Its output is multiplied with a sigmoid of the token.
+    pub gated: bool,
+}
+
+/// How the weights of experts are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExpertStorage {
+    Each,
+    /// One tensor of gates beside ups, `[expert, 2 neuron, hidden]`, and one of downs, `[expert, hidden, neuron]`.
+    Stacked,
+    /// The same with the last two axes swapped, and gates and ups in turn.
+    StackedInTurn,
+}
+
+impl Experts {
+    /// In all layers, stored one by one, with nothing besides.
+    pub fn new(n_experts: usize, n_chosen: usize, n_layers: usize) -> Self {
+        Self {
+            n_experts,
+            n_chosen,
+            normalised: true,
+            choice_bias: false,
+            layers: vec![true; n_layers],
+            dense_size: 0,
+            shared: None,
+            storage: ExpertStorage::Each,
+            bias: false,
+            up_limit: None,
+        }
+    }
+}
+
+/// The MLP's non-linearity.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Activation {
+    /// x Φ(x) (1606.08415).
+    Gelu,
+    /// Its approximation by tanh.
+    GeluTanh,
+    Relu,
+    /// relu(x)² (2109.08668).
+    SquaredRelu,
+    Silu,
+    Tanh,
+    /// With numbers that each layer has learned.
+    Xielu(Xielu),
+    /// y σ(αy) of y = min(x, limit).
+    LimitedSilu {
+        alpha: f64,
+        limit: f64,
+    },
+}
+
+/// xIELU (2411.13010): αₚx² + βx above 0, αₙ(exp(min(x, ε)) − 1 − x) + βx below.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Xielu {
+    pub positive: f64,
+    pub negative: f64,
+    pub beta: f64,
+    pub epsilon: f64,
+}
+
+impl Xielu {
+    /// Before anything was learned.
+    pub const START: Self = Self {
+        positive: 0.8,
+        negative: 0.8,
+        beta: 0.5,
+        epsilon: -1e-6,
+    };
+}
+
+// By Hugging Face's names.
+ecco_interpreter::named! {
+    pub Activation {
+        Gelu = "gelu" | "gelu_python",
+        GeluTanh = "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast",
+        Relu = "relu",
+        SquaredRelu = "relu2",
+        Silu = "silu" | "swish",
+        Tanh = "tanh",
+        .. = "xielu",
+    }
+}

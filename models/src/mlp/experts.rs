@@ -1,0 +1,338 @@
+//! Several gated MLPs of which a router chooses a few for each token (1701.06538).
+
+use tch::{Kind, Tensor};
+
+use super::{Gated, GatedInput};
+use crate::attention::clip_slope;
+use crate::config::{Activation, Config, ExpertStorage, Experts as ExpertsConfig, SharedExpert};
+use crate::error::Result;
+use crate::host;
+use crate::layers::Linear;
+use crate::rules::Rule;
+use crate::tap::{Site, Tap};
+use crate::weight::Weight;
+use crate::weights::Weights;
+
+pub struct Experts {
+    router: Linear,
+    /// What counts in the choice and not in the weights, `[expert]`.
+    choice_bias: Option<Tensor>,
+    experts: Vec<Gated>,
+    shared: Option<Shared>,
+    n_chosen: i64,
+    /// The chosen ones' weights are made to sum to 1.
+    normalised: bool,
+    activation: Activation,
+    /// up x is cut off there, and 1 added.
+    up_limit: Option<f64>,
+}
+
+/// An expert that every token goes through.
+struct Shared {
+    expert: Gated,
+    /// A sigmoid of it is the expert's weight, which else is 1.
+    gate: Option<Linear>,
+}
+
+impl Experts {
+    pub fn load(config: &Config, of: &ExpertsConfig, name: &str, weights: &mut Weights) -> Result<Self> {
+        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        let router = Linear::load(weights, &format!("{name}.router"), hidden, of.n_experts, of.bias)?;
+        let choice_bias = match of.choice_bias {
+            true => Some(weights.take(&format!("{name}.choice_bias"), &[1, of.n_experts])?),
+            false => None,
+        };
+        let name_of_experts = format!("{name}.experts");
+        let one = |expert: usize| {
+            let name = format!("{name_of_experts}.{expert}");
+            Gated::load(weights, &name, hidden, inner, of.bias, false)
+        };
+        let experts = match of.storage {
+            ExpertStorage::Each => (0..of.n_experts).map(one).collect::<Result<_>>()?,
+            _ => stacked(weights, &name_of_experts, [hidden, inner], of)?,
+        };
+        let shared = match of.shared {
+            Some(shared) => Some(Shared::load(weights, name, hidden, shared)?),
+            None => None,
+        };
+        Ok(Self {
+            router,
+            choice_bias,
+            experts,
+            shared,
+            n_chosen: of.n_chosen as i64,
+            normalised: of.normalised,
+            activation: config.activation,
+            up_limit: of.up_limit,
+        })
+    }
+
+    pub fn forward(&self, x: &Tensor, layer: usize, tap: &mut dyn Tap) -> Tensor {
+        match tap.rule() {
+            Rule::Rescale => self.mix_all(x, layer, tap),
+            _ => self.mix(x, layer, tap),
+        }
+    }
+
+    /// All experts, the shared one last.
+    pub fn each(&self) -> impl Iterator<Item = &Gated> {
+        let shared = self.shared.iter().map(|shared| &shared.expert);
+        self.experts.iter().chain(shared)
+    }
+
+    /// How many neurons each has.
+    pub fn sizes(&self) -> Vec<i64> {
+        self.each().map(|expert| expert.down.inputs()).collect()
+    }
+
+    /// The projection that a neuron goes through, and the neuron's number there.
+    pub fn down_of(&self, mut neuron: usize) -> (&Linear, usize) {
+        for down in self.each().map(|expert| &expert.down) {
+            match down.inputs() as usize {
+                size if neuron >= size => neuron -= size,
+                _ => return (down, neuron),
+            }
+        }
+        (&self.experts[0].down, neuron)
+    }
+
+    /// The weights of all experts for tokens `[token, hidden]`, 0 where they are not chosen: `[token, expert]`.
+    pub fn weights(&self, tokens: &Tensor) -> Tensor {
+        let (weights, chosen) = self.route(tokens, Rule::Gradient);
+        let size = [tokens.size()[0], self.experts.len() as i64];
+        let none = Tensor::zeros(size, (tokens.kind(), tokens.device()));
+        let weights = none.scatter_add(1, &chosen, &weights);
+        match &self.shared {
+            Some(shared) => {
+                let weight = shared.weight(tokens, Rule::Gradient);
+                let weight =
+                    weight.unwrap_or_else(|| Tensor::ones([size[0], 1], (tokens.kind(), tokens.device())));
+                Tensor::cat(&[weights, weight], 1)
+            }
+            None => weights,
+        }
+    }
+
+    /// What biases add for one token's `x`, `[hidden]`.
+    pub fn bias(&self, x: &Tensor) -> Option<Tensor> {
+        let biases = self.experts.iter().map(|expert| expert.down.bias.as_ref());
+        let biases = Tensor::stack(&biases.collect::<Option<Vec<_>>>()?, 0); // [expert, hidden]
+        let weights = self.weights(&x.unsqueeze(0)).narrow(1, 0, biases.size()[0]);
+        Some(weights.matmul(&biases).squeeze_dim(0))
+    }
+
+    /// Each token goes through the few experts that the router rates highest, and their outputs are added,
+    /// weighted by its softmax (1701.06538).
+    fn mix(&self, x: &Tensor, layer: usize, tap: &mut dyn Tap) -> Tensor {
+        let hidden = x.size()[x.dim() - 1];
+        let tokens = x.reshape([-1, hidden]);
+        let rule = tap.rule();
+        let (weights, chosen) = self.route(&tokens, rule);
+        let places = routes(&chosen, self.experts.len());
+        let seen = tap.wants(Site::MlpInner, layer).then(|| {
+            let each = self.experts.iter().zip(&places);
+            let mut inners: Vec<Tensor> = each
+                .map(|(expert, (token, _))| self.inner_of_chosen(expert, &tokens, token, tap))
+                .collect();
+            let shared = self.shared.as_ref();
+            inners.extend(shared.map(|shared| self.inner(&shared.expert, &tokens, tap)));
+            let size = [&x.size()[..x.dim() - 1], &[-1]].concat();
+            let inners = tap.visit(Site::MlpInner, layer, Tensor::cat(&inners, -1).reshape(size));
+            inners.flatten(0, -2).split_with_sizes(self.sizes(), -1) // by expert: [token, neuron]
+        });
+        let mut sum = tokens.zeros_like();
+        for (index, expert) in self.experts.iter().enumerate() {
+            let (token, rank) = &places[index];
+            if token.numel() == 0 {
+                continue;
+            }
+            let inner = match &seen {
+                Some(inners) => inners[index].index_select(0, token),
+                None => self.inner(expert, &tokens.index_select(0, token), tap),
+            };
+            let weight = weights.index(&[Some(token), Some(rank)]).unsqueeze(-1);
+            sum = sum.index_add(0, token, &(expert.down.forward(&inner) * weight));
+        }
+        if let Some(shared) = &self.shared {
+            let inner = match &seen {
+                Some(inners) => inners[self.experts.len()].shallow_clone(),
+                None => self.inner(&shared.expert, &tokens, tap),
+            };
+            sum = sum.g_add(&shared.weighted(shared.expert.down.forward(&inner), &tokens, rule));
+        }
+        sum.reshape(x.size())
+    }
+
+    /// The same through all experts at all tokens: the two halves of a batch may go through different ones.
+    fn mix_all(&self, x: &Tensor, layer: usize, tap: &mut dyn Tap) -> Tensor {
+        let rule = tap.rule();
+        let rated = rule.softmax(&self.router.forward(x).to_kind(wide(x.kind()))); // [batch, position, expert]
+        let chosen = self.choose(&rated.detach());
+        let mask = rated.detach().zeros_like().scatter_value(-1, &chosen, 1.0);
+        let mut weights = rule.chosen(&rated, &mask);
+        if self.normalised {
+            weights = rule.over_sum(&weights);
+        }
+        let weights = weights.to_kind(x.kind());
+        let inners: Vec<Tensor> = self.each().map(|expert| self.inner(expert, x, tap)).collect();
+        let inners = match tap.wants(Site::MlpInner, layer) {
+            true => tap
+                .visit(Site::MlpInner, layer, Tensor::cat(&inners, -1))
+                .split_with_sizes(self.sizes(), -1),
+            false => inners,
+        };
+        let mut sum = x.zeros_like();
+        for (index, (expert, inner)) in self.experts.iter().zip(&inners).enumerate() {
+            let weight = weights.narrow(-1, index as i64, 1);
+            sum = sum.g_add(&rule.product(&weight, &expert.down.forward(inner)));
+        }
+        match (&self.shared, inners.last()) {
+            (Some(shared), Some(inner)) => sum + shared.weighted(shared.expert.down.forward(inner), x, rule),
+            _ => sum,
+        }
+    }
+
+    /// Which experts each token, `[token, hidden]`, goes through, and with what weights: both `[token, rank]`.
+    fn route(&self, tokens: &Tensor, rule: Rule) -> (Tensor, Tensor) {
+        let rated = self.router.forward(tokens).softmax(-1, wide(tokens.kind())); // [token, expert]
+        let rated = rule.held(&rated);
+        let chosen = self.choose(&rated);
+        let mut weights = rated.gather(-1, &chosen, false);
+        if self.normalised {
+            weights = &weights / weights.sum_dim_intlist(-1, true, None::<Kind>);
+        }
+        (weights.to_kind(tokens.kind()), chosen)
+    }
+
+    /// The experts that are rated highest, `[.., rank]`.
+    fn choose(&self, rated: &Tensor) -> Tensor {
+        let rated = match &self.choice_bias {
+            Some(bias) => rated + bias,
+            None => rated.shallow_clone(),
+        };
+        rated.topk(self.n_chosen, -1, true, false).1
+    }
+
+    fn inner(&self, expert: &Gated, x: &Tensor, tap: &mut dyn Tap) -> Tensor {
+        let (gate, up) = expert.input(x);
+        let rule = tap.rule();
+        let up = match self.up_limit {
+            Some(limit) => rule.elementwise(&up, |x| x.clamp(-limit, limit), |x| clip_slope(x, limit)) + 1.0,
+            None => up,
+        };
+        rule.product(&tap.activate(self.activation, &gate), &up)
+    }
+
+    /// An expert's neurons at all tokens, 0 at those that do not go through it.
+    fn inner_of_chosen(&self, expert: &Gated, tokens: &Tensor, chosen: &Tensor, tap: &mut dyn Tap) -> Tensor {
+        let inner = self.inner(expert, &tokens.index_select(0, chosen), tap);
+        let size = [tokens.size()[0], inner.size()[1]];
+        Tensor::zeros(size, (inner.kind(), inner.device())).index_copy(0, chosen, &inner)
+    }
+}
+
+impl Shared {
+    fn load(weights: &mut Weights, name: &str, hidden: usize, of: SharedExpert) -> Result<Self> {
+        Ok(Self {
+            expert: Gated::load(weights, &format!("{name}.shared"), hidden, of.size, false, false)?,
+            gate: match of.gated {
+                true => Some(Linear::load(
+                    weights,
+                    &format!("{name}.shared_gate"),
+                    hidden,
+                    1,
+                    false,
+                )?),
+                false => None,
+            },
+        })
+    }
+
+    /// `[.., 1]`
+    fn weight(&self, x: &Tensor, rule: Rule) -> Option<Tensor> {
+        let gate = self.gate.as_ref()?.forward(x);
+        let slope = |x: &Tensor| x.sigmoid() * (1.0 - x.sigmoid());
+        Some(match rule {
+            Rule::Frozen => rule.held(&gate.sigmoid()),
+            _ => rule.elementwise(&gate, Tensor::sigmoid, slope),
+        })
+    }
+
+    fn weighted(&self, output: Tensor, x: &Tensor, rule: Rule) -> Tensor {
+        match self.weight(x, rule) {
+            Some(weight) => rule.product(&weight, &output),
+            None => output,
+        }
+    }
+}
+
+/// Experts that are stored together: views on one tensor.
+fn stacked(
+    weights: &mut Weights,
+    name: &str,
+    [hidden, inner]: [usize; 2],
+    of: &ExpertsConfig,
+) -> Result<Vec<Gated>> {
+    let (n, in_turn) = (of.n_experts, of.storage == ExpertStorage::StackedInTurn);
+    let mut linears = |part: &str, inputs: usize, outputs: usize| -> Result<Vec<Linear>> {
+        let shape = match in_turn {
+            true => [n, inputs, outputs],
+            false => [n, outputs, inputs],
+        };
+        let all = weights.take(&format!("{name}.{part}.weight"), &shape)?;
+        let bias = match of.bias {
+            true => Some(weights.take(&format!("{name}.{part}.bias"), &[n, outputs])?),
+            false => None,
+        };
+        let one = |expert: i64| {
+            let of_expert = |all: &Tensor| match all.defined() {
+                true => all.get(expert),
+                false => all.shallow_clone(),
+            };
+            let weight = Weight::from(of_expert(&all));
+            let weight = if in_turn { weight } else { weight.tr() };
+            Linear::new(weight, bias.as_ref().map(of_expert), None)
+        };
+        Ok((0..n as i64).map(one).collect())
+    };
+    let (inputs, downs) = (
+        linears("gate_up", hidden, 2 * inner)?,
+        linears("down", inner, hidden)?,
+    );
+    let expert = |(both, down)| Gated {
+        input: match in_turn {
+            true => GatedInput::InTurn(both),
+            false => GatedInput::Joined(both),
+        },
+        down,
+    };
+    Ok(inputs.into_iter().zip(downs).map(expert).collect())
+}
+
+/// By expert the tokens that go through it, in their order, and as which of their experts. How many these are decides
+/// which products there are, so the counts cross to the host, once a layer.
+fn routes(chosen: &Tensor, n_experts: usize) -> Vec<(Tensor, Tensor)> {
+    let n_chosen = chosen.size()[1];
+    let flat = chosen.flatten(0, -1); // [(token, rank)]
+    let (_, order) = flat.sort_stable(true, 0, false);
+    let numbers = Tensor::arange(n_experts as i64, (Kind::Int64, flat.device()));
+    let counts = flat
+        .unsqueeze(1)
+        .eq_tensor(&numbers)
+        .sum_dim_intlist(0, false, Kind::Int64);
+    let mut start = 0;
+    let part = |count: i64| {
+        start += count;
+        let places = order.narrow(0, start - count, count);
+        (
+            places.divide_scalar_mode(n_chosen, "floor"),
+            places.remainder(n_chosen),
+        )
+    };
+    host::ids(&counts).into_iter().map(part).collect()
+}
+
+/// Single precision at least.
+fn wide(kind: Kind) -> Kind {
+    if kind == Kind::Double { kind } else { Kind::Float }
+}
