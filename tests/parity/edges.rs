@@ -181,8 +181,13 @@ fn identities_hold_for_every_family() {
         }
         let path = edges(&setting, &only_input, &mut unwatched).unwrap();
         let completeness = path.completeness.unwrap();
+        // What is cut off has a corner, which steps find only so well.
+        let tolerance = match model.config().attention.clip {
+            Some(_) => 0.05,
+            None => 0.02,
+        };
         assert!(
-            completeness.error.abs() < 0.02 * gap.abs() + 1e-3,
+            completeness.error.abs() < tolerance * gap.abs() + 1e-3,
             "{name}: {} of {gap}",
             path.scores.row(0).sum()
         );
@@ -256,6 +261,10 @@ fn measured_edges_and_random_circuits() {
                 "{error}"
             );
         }
+        let error = found
+            .curve(setting, &[5], usize::MAX, 0, &mut unwatched)
+            .unwrap_err();
+        assert!(error.to_string().contains("at most 10000 are run"), "{error}");
         assert!(found.circuit_of(setting, &[], &mut unwatched).is_err());
     });
 }

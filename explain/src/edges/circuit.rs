@@ -53,7 +53,11 @@ impl Edges {
             return Err(refuse("edges", "none", "a circuit has at least one edge"));
         }
         let kept = self.kept(edges);
-        let shares = self.shares(setting, &[kept.clone(), kept.mapv(|kept| !kept)], watch)?;
+        let make = |at: usize| match at {
+            0 => kept.clone(),
+            _ => kept.mapv(|kept| !kept),
+        };
+        let shares = self.shares(setting, 2, make, watch)?;
         Ok(circuit(&kept, edges.len(), [shares[0], shares[1]]))
     }
 
@@ -70,29 +74,25 @@ impl Edges {
         watch: &mut Watch,
     ) -> Result<Vec<Sized>> {
         let all = self.graph.edges();
-        if let Some(&size) = sizes.iter().find(|&&size| size == 0 || size > all.len()) {
-            let reason = format!("there are {} edges, and a circuit has at least one", all.len());
-            return Err(refuse("sizes", size, reason));
-        }
+        check_sizes(sizes, n_random, all.len())?;
         let ranked = self.ranked();
         let mut random = RandomState::new(seed as u32);
-        let mut kept = Vec::new();
-        for &size in sizes {
-            let of_size = self.kept(&ranked[..size.min(ranked.len())]);
-            kept.push(of_size.mapv(|kept| !kept));
-            kept.push(of_size);
-            for _ in 0..n_random {
+        let of_size = |size: usize| self.kept(&ranked[..size.min(ranked.len())]);
+        // Of each size the circuit, all without it, and random ones. They are made when they are run: each is as large as the graph.
+        let per_size = 2 + n_random;
+        let make = |at: usize| match (sizes[at / per_size], at % per_size) {
+            (size, 0) => of_size(size),
+            (size, 1) => of_size(size).mapv(|kept| !kept),
+            (size, _) => {
                 let order = random.shuffled(all.len());
                 let drawn: Vec<Edge> = order[..size].iter().map(|&at| all[at]).collect();
-                kept.push(self.kept(&drawn));
+                self.kept(&drawn)
             }
-        }
-        let shares = self.shares(setting, &kept, watch)?;
-        let each = sizes
-            .iter()
-            .zip(kept.chunks(2 + n_random).zip(shares.chunks(2 + n_random)));
-        let sized = each.map(|(&size, (kept, shares))| Sized {
-            circuit: circuit(&kept[1], size, [shares[1], shares[0]]),
+        };
+        let shares = self.shares(setting, sizes.len() * per_size, make, watch)?;
+        let each = sizes.iter().zip(shares.chunks(per_size));
+        let sized = each.map(|(&size, shares)| Sized {
+            circuit: circuit(&of_size(size), size, [shares[0], shares[1]]),
             random: shares[2..].to_vec(),
         });
         Ok(sized.collect())
@@ -108,23 +108,57 @@ impl Edges {
         kept
     }
 
-    /// The share of the difference that each of these sets of edges leaves.
-    fn shares(&self, setting: &Setting, kept: &[Array2<bool>], watch: &mut Watch) -> Result<Vec<f64>> {
+    /// The share of the difference that each of `n` sets of edges leaves; `make` makes them in their order.
+    fn shares(
+        &self,
+        setting: &Setting,
+        n: usize,
+        mut make: impl FnMut(usize) -> Array2<bool>,
+        watch: &mut Watch,
+    ) -> Result<Vec<f64>> {
         let answers = guard(|| {
-            let work = &mut Work::new(watch, "circuits".into(), "passes", kept.len() as u64);
+            let work = &mut Work::new(watch, "circuits".into(), "passes", n as u64);
             let pair = setting.pair(self.graph, work)?;
+            let at_once = setting.at_once(self.graph);
             let mut answers = Vec::new();
-            for some in kept.chunks(setting.at_once(self.graph)) {
-                let cut: Vec<Array2<bool>> = some.iter().map(|kept| kept.mapv(|kept| !kept)).collect();
+            for first in (0..n).step_by(at_once) {
+                let some = first..(first + at_once).min(n);
+                let cut: Vec<Array2<bool>> = some.clone().map(|at| make(at).mapv(|kept| !kept)).collect();
                 let cut = as_tensor(&cut.iter().collect::<Vec<_>>(), setting.model.stack().device());
                 answers.push(pair.with_cuts(cut, work)?);
                 work.advance(some.len() as u64)?;
             }
-            Ok(host::numbers(&Tensor::cat(&answers, 0)))
+            match answers.is_empty() {
+                true => Ok(vec![]),
+                false => Ok(host::numbers(&Tensor::cat(&answers, 0))),
+            }
         })?;
         let gap = self.clean - self.corrupted;
         let share = |answer: f64| (answer - self.corrupted) / gap;
         Ok(answers.into_iter().map(share).collect())
+    }
+}
+
+/// Circuits of a curve at most, random ones included.
+const MOST_CIRCUITS: usize = 10_000;
+
+/// # Errors
+/// For sizes that there are not, and very many.
+fn check_sizes(sizes: &[usize], n_random: usize, n_edges: usize) -> Result<()> {
+    if let Some(&size) = sizes.iter().find(|&&size| size == 0 || size > n_edges) {
+        let reason = format!("there are {n_edges} edges, and a circuit has at least one");
+        return Err(refuse("sizes", size, reason));
+    }
+    let n = n_random.saturating_add(2).saturating_mul(sizes.len());
+    match n <= MOST_CIRCUITS {
+        true => Ok(()),
+        false => {
+            let reason = format!(
+                "of {} sizes that makes {n} circuits, and at most {MOST_CIRCUITS} are run",
+                sizes.len()
+            );
+            Err(refuse("random", n_random, reason))
+        }
     }
 }
 

@@ -64,14 +64,16 @@ const COMPONENT: Component = Component {
     js: include_str!("view.js"),
 };
 const TITLE: &str = "Circuit";
-/// Edges named in a console.
+/// Edges named in a console, and drawn.
 const MOST_LINES: usize = 12;
+const MOST_DRAWN: usize = 500;
 
 impl Circuit {
-    /// The edges whose parts are there.
+    /// The first edges whose parts are there. The script draws on the same.
     fn drawn(&self) -> impl Iterator<Item = &CircuitEdge> {
         let n = self.nodes.len();
-        self.edges.iter().filter(move |edge| edge.from < n && edge.to < n)
+        let is_there = move |edge: &&CircuitEdge| edge.from < n && edge.to < n;
+        self.edges.iter().filter(is_there).take(MOST_DRAWN)
     }
 
     fn name(&self, node: usize) -> String {
@@ -138,6 +140,7 @@ impl Explorable for Circuit {
                 div class="head" { b { (TITLE) } " " span { (self.about()) } }
                 @if self.edges.is_empty() { (note("no edges to show: none of those that were asked for leads from the input to the logits")) }
                 div class="does" { (self.does()) }
+                @if self.edges.len() > MOST_DRAWN { (note(&format!("the first {MOST_DRAWN} of {} edges are drawn; the data has all", self.edges.len()))) }
                 @if !self.edges.is_empty() { div class="graph" { (picture::graph(self)) } }
                 div class="readout" role="status" { "Orange adds to the answer, blue takes away; wider is more." }
             }

@@ -63,3 +63,21 @@ fn nothing_does_not_panic() {
     assert!(none.svg().is_none() && none.html().unwrap().contains("no edges to show"));
     assert!(none.bundle().data.contains_key("text/plain"));
 }
+
+#[test]
+fn very_many_edges_are_not_all_drawn() {
+    let edge = circuit().edges[0].clone();
+    let many = Circuit {
+        edges: vec![edge; 2_000],
+        ..circuit()
+    };
+    for picture in [many.html().unwrap(), many.svg().unwrap()] {
+        assert_eq!(picture.matches("class=\"more\"").count(), 500);
+    }
+    assert!(
+        many.html()
+            .unwrap()
+            .contains("the first 500 of 2000 edges are drawn")
+    );
+    assert_eq!(many.json().unwrap()["edges"].as_array().unwrap().len(), 2_000);
+}

@@ -2,8 +2,8 @@ define("ecco-circuit", "circuit-1", (view, data, host) => {
   const svg = view.querySelector(".graph > svg"), readout = view.querySelector(".readout"), rest = readout.textContent;
   const nodes = svg ? [...svg.querySelectorAll(".node")] : [];
   // As they are drawn: the strongest last.
-  const drawn = data.edges.filter(({ from, to }) => from < data.nodes.length && to < data.nodes.length).toReversed();
   const paths = svg ? [...svg.querySelectorAll("path")] : [];
+  const drawn = data.edges.filter(({ from, to }) => from < data.nodes.length && to < data.nodes.length).slice(0, paths.length).toReversed();
   const name = ({ from, to, by }, side) => side === "in" ? data.nodes[from].name + (by && " by " + by) : data.nodes[to].name + (by && "." + by);
   let held = null;
 
