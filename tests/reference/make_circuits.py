@@ -34,7 +34,7 @@ MODELS = {
 }
 WEIGHTS = ["gpt2-tiny", "families/llama", "families/gemma2", "families/qwen3"]
 N = 8
-TOKENS = [65, 137, 300]
+TOKENS = [65, 137]
 NEURONS = [0, 3, 7]
 CLEAN = [40, 100, 277, 68, 79, 310, 52]
 CORRUPTED = [40, 101, 277, 68, 80, 310, 52]
