@@ -130,11 +130,11 @@ fn names_of_any_alphabet_are_completed_and_inspected() {
     });
 }
 
-/// What papermill puts into a cell as a name is judged by a list in Python: it says what Rhai says.
+/// What Python puts into a cell as a name is judged by a list there: it says what Rhai says.
 #[test]
-fn papermill_knows_the_words_that_rhai_reserves() {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../python/ecco_kernel/papermill.py");
-    let python = std::fs::read_to_string(path).expect("the translator");
+fn python_knows_the_words_that_rhai_reserves() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../python/ecco_kernel/rhai.py");
+    let python = std::fs::read_to_string(path).expect("the names");
     let list = python.split("\"\"\"").nth(3).expect("the list of words");
     let reserved: Vec<String> = list.split_whitespace().map(str::to_owned).collect();
     // Words of this and other languages.
