@@ -50,7 +50,7 @@ fn cells_are_coloured_without_a_script_and_differences_marked() {
     assert!(
         COMPONENT
             .js
-            .contains("define(\"ecco-patch-map\", \"patch-map-3\"")
+            .contains("define(\"ecco-patch-map\", \"patch-map-4\"")
     );
 }
 
