@@ -13,6 +13,7 @@ use std::rc::Rc;
 
 use anyhow::Context;
 use ecco_interpreter::{Cell, CellError, Interrupt};
+use ecco_protocol::stack_sizes;
 use ecco_scripting::STACK_BYTES;
 
 use console::Console;
@@ -31,16 +32,18 @@ pub(crate) fn exec(script: &Path) -> anyhow::Result<i32> {
     wait_quietly();
     let interrupt = Interrupt::default();
     signals::listen(interrupt.clone());
-    // Its stack is address space, of which a shell may allow less (`ulimit -v`): deep values then end earlier.
-    let start = |part: usize| {
+    // Of a smaller stack deep values end earlier.
+    let start = |bytes: usize| {
         let (label, cells, interrupt) = (label.clone(), cells.clone(), interrupt.clone());
         std::thread::Builder::new()
             .name("script".to_owned())
-            .stack_size(STACK_BYTES / part)
+            .stack_size(bytes)
             .spawn(move || run(&label, cells, interrupt))
     };
-    let thread = start(1).or_else(|_| start(4)).or_else(|_| start(16));
-    let thread = thread.context("could not start a thread for the script")?;
+    let mut threads = stack_sizes(STACK_BYTES).into_iter().map(start);
+    let thread = threads.find_map(Result::ok);
+    let thread =
+        thread.context("there is no memory for a thread that runs the script: is it `ulimit -v`?")?;
     match thread.join() {
         Ok(ending) => ending,
         // The hook has told of it on stderr.

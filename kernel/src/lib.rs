@@ -57,4 +57,4 @@ mod wire;
 
 pub use error::Error;
 pub use history::file as history_file;
-pub use serve::serve;
+pub use serve::{serve, stack_sizes};

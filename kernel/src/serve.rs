@@ -143,11 +143,31 @@ fn start_tasks(
 
 /// Parts of the stack that was asked for, which will do where there is no more.
 const STACK_PARTS: [usize; 3] = [1, 4, 16];
+/// Address space that is left to all else beside a stack: a program with less ends in the middle of an allocation.
+const RESERVE: usize = 192 << 20;
 
-/// The interpreter lives and dies on the thread where it is made. Its stack is address space, of which a shell may
-/// allow less (`ulimit -v`): then it gets a smaller one, and a line on stderr says so.
+/// How large a stack may be, the largest first, of one that is asked for: it is address space, of which a shell may allow less
+/// (`ulimit -v`). The smallest is tried in any case.
+pub fn stack_sizes(most: usize) -> Vec<usize> {
+    let sizes = STACK_PARTS.map(|part| most / part);
+    let smallest = sizes[STACK_PARTS.len() - 1];
+    let fits = |size: &usize| *size == smallest || is_free(size.saturating_add(RESERVE));
+    sizes.into_iter().filter(fits).collect()
+}
+
+/// Whether so much address space is to be had.
+fn is_free(bytes: usize) -> bool {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a mapping of its own, which nobody touches, is made and given back.
+    unsafe {
+        let start = libc::mmap(std::ptr::null_mut(), bytes, libc::PROT_NONE, flags, -1, 0);
+        start != libc::MAP_FAILED && libc::munmap(start, bytes) == 0
+    }
+}
+
+/// The interpreter lives and dies on the thread where it is made. Where it gets a smaller stack, a line on stderr says so.
 fn start_script(stack_bytes: usize, make: impl FnOnce() -> Script + Send + 'static) -> Result<(), Error> {
-    let sizes = STACK_PARTS.map(|part| stack_bytes / part);
+    let sizes = stack_sizes(stack_bytes);
     let megabytes = |bytes: usize| bytes >> 20;
     let started = start_thread("script", &sizes, move || make().run());
     let bytes = started.map_err(|source| Error::Stack {
@@ -235,6 +255,14 @@ async fn echo(mut heartbeat: Router) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stack_leaves_room_for_others() {
+        assert_eq!(stack_sizes(1 << 24), [1 << 24, 1 << 22, 1 << 20]);
+        // More than a processor addresses, but for the smallest.
+        assert_eq!(stack_sizes(1 << 52), [1 << 48]);
+        assert!(is_free(1 << 20) && !is_free(1 << 60));
+    }
 
     #[test]
     fn a_smaller_stack_has_to_do_where_there_is_no_more() {
