@@ -4,6 +4,7 @@
 //! the text holds what all targets need, and their gradients are pulled back through it together. Elsewhere autograd
 //! takes them, one target after the other, of several points side by side.
 
+use ecco_interpreter::Watch;
 use ecco_models::Rule;
 use ecco_models::backward::{SITES, bytes_per_target, pull_back};
 use ecco_models::decoder::Decoder;
@@ -14,6 +15,7 @@ use tch::{Kind, Tensor};
 
 use super::objective::Objective;
 use super::work::{RuleTap, Work};
+use crate::aside::aside;
 
 /// Σ over the points of factor · gradient, `[target, source, size]` in double precision. `points` and `factors` are
 /// `[point, source, size]`.
@@ -145,7 +147,11 @@ fn by_autograd(
             let value = explained.value_of(&logits, target, rule); // [point]
             values.push(value.detach());
             let value = value.narrow(0, 0, n_points).sum(None::<Kind>);
-            let gradient = Tensor::run_backward(&[value], &[&x], true, false).remove(0);
+            // One call of libtorch, which asks nobody.
+            let leaf = x.shallow_clone();
+            let back = move |_: &mut Watch| Tensor::run_backward(&[value], &[&leaf], true, false).remove(0);
+            let gradient = aside("gradients", back, &mut |_| work.report());
+            let gradient = gradient.ok_or(ecco_models::Error::Interrupted)?;
             let weighted = gradient.to_kind(Kind::Double) * factors;
             let sum = weighted.sum_dim_intlist(0, false, None::<Kind>);
             let _ = summed.sums.get(index as i64).g_add_(&sum);
