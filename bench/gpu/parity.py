@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import transformers
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 from .models import families
 from .run import Bench, Late, Step, quoted
@@ -248,7 +249,7 @@ def compare_references(step: Step, bench: Bench, dtype: str, found: dict):
     try:
         for folder, case in families():
             name = f"{folder.name}.{dtype}"
-            if name in found:
+            if name in found and is_transformers(folder):
                 step.left()
                 try:
                     reference(
@@ -263,6 +264,11 @@ def compare_references(step: Step, bench: Bench, dtype: str, found: dict):
         if dtype == "bfloat16":
             row["limit"] = f"{BF16_TIMES:g} times transformers' and {BF16_MORE}"
         step.add(f"{dtype}, {bench.device} and transformers: {what}", **row)
+
+
+def is_transformers(folder: Path) -> bool:
+    """Whether transformers has such a model: of some their authors have code of their own beside the files."""
+    return json.loads((folder / "config.json").read_text())["model_type"] in CONFIG_MAPPING_NAMES
 
 
 def loaded(folder: Path, device: str, dtype: str):
