@@ -52,11 +52,12 @@ test: browser .venv/.kernel build/readme.html lint  ## formatting, lints and all
 TEST = OMP_NUM_THREADS=1 LD_LIBRARY_PATH=$(TORCH_LIB) $(CARGO) test --release
 TEST_LIGHT = LIBTORCH_USE_PYTORCH=0 cargo test --release
 
-# Pages, front ends and programs are independent of each other; where seconds are measured, a kernel gets the machine for itself.
+# Pages, front ends and programs are independent of each other; where seconds are measured, a kernel gets the machine for itself,
+# and a Ctrl-C is heard by a process that was not started by another one's tests.
 # A file's tests stay together: they share what is dear to set up. Files go in the order of their names, not those with few tests
 # last: these are the long ones, and one process would wait for them.
 SIDE_BY_SIDE = --numprocesses=2 --dist=loadfile --no-loadscope-reorder
-TIMED = $(patsubst %,tests/e2e/test_%.py,abuse soak)
+TIMED = $(patsubst %,tests/e2e/test_%.py,abuse soak from_python)
 
 # The documentation is read with its private items.
 lint: .venv/.requirements  ## formatting and lints of Rust, Python and JavaScript; the links of Rust's documentation; circles; features
