@@ -29,6 +29,14 @@ REPO = Path(__file__).resolve().parents[2]
 SALIENCY = "application/vnd.ecco.v1+json"
 
 
+@pytest.fixture(autouse=True)
+def hears_ctrl_c():
+    """Who was started in the background by a shell, or by other tests, may ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="module")
 def session(tmp_path_factory):
     with ecco_kernel.Session(tmp_path_factory.mktemp("folder")) as session:
