@@ -56,7 +56,36 @@ impl Layout {
         }
     }
 
+    /// With straight pieces in the place of curves, as PDF has it.
+    fn pieces(&self, edge: &CircuitEdge) -> String {
+        const N: usize = 16;
+        let [from, first, second, to] = self.handles(edge);
+        let at = |step: usize| {
+            let t = step as f64 / N as f64;
+            let of = |a: f64, b: f64, c: f64, d: f64| {
+                let u = 1.0 - t;
+                u * u * u * a + 3.0 * u * u * t * b + 3.0 * u * t * t * c + t * t * t * d
+            };
+            let (x, y) = (
+                of(from.0, first.0, second.0, to.0),
+                of(from.1, first.1, second.1, to.1),
+            );
+            format!("{x:.1} {y:.1}")
+        };
+        let rest: String = (1..=N).map(|step| format!("L{}", at(step))).collect();
+        format!("M{}{rest}", at(0))
+    }
+
     fn path(&self, edge: &CircuitEdge) -> String {
+        let [from, first, second, to] = self.handles(edge);
+        format!(
+            "M{:.1} {:.1}C{:.1} {:.1} {:.1} {:.1} {:.1} {:.1}",
+            from.0, from.1, first.0, first.1, second.0, second.1, to.0, to.1
+        )
+    }
+
+    /// Of a cubic curve: its ends, with their handles between.
+    fn handles(&self, edge: &CircuitEdge) -> [(f64, f64); 4] {
         let ((x1, y1), (middle, y2)) = (self.places[edge.from], self.places[edge.to]);
         // A head's three inputs stand side by side.
         let x2 = middle
@@ -77,13 +106,12 @@ impl Layout {
         let bend = ((y1 - y2) / 2.0).max(12.0);
         // A cubic curve goes three quarters of the way that its handles go.
         let aside = aside * 4.0 / 3.0;
-        format!(
-            "M{x1:.1} {y1:.1}C{:.1} {:.1} {:.1} {:.1} {x2:.1} {y2:.1}",
-            x1 + aside,
-            y1 - bend,
-            x2 + aside,
-            y2 + bend
-        )
+        [
+            (x1, y1),
+            (x1 + aside, y1 - bend),
+            (x2 + aside, y2 + bend),
+            (x2, y2),
+        ]
     }
 }
 
@@ -92,7 +120,7 @@ pub(super) fn graph(circuit: &Circuit) -> Markup {
     let layout = Layout::of(circuit);
     html! {
         svg width=(layout.width) height=(layout.height) viewBox={ "0 0 " (layout.width) " " (layout.height) } role="group"
-            aria-label="circuit" { (inside(circuit, &layout)) }
+            aria-label="circuit" { (inside(circuit, &layout, Layout::path)) }
     }
 }
 
@@ -103,8 +131,7 @@ pub(super) fn alone(circuit: &Circuit) -> String {
     let least = (about.chars().count() + 12).max(does.chars().count()) as f64 * 6.2 + 2.0 * MARGIN;
     let (width, above) = (layout.width.max(least.min(900.0)), 48.0);
     let height = layout.height + above;
-    let style = "path{fill:none;stroke-linecap:round;opacity:.75}path.more{stroke:#d55e00}path.less{stroke:#0072b2}\
-                 rect.box{fill:#fff;stroke:#656d76}.node text{fill:#1f2328;text-anchor:middle}";
+    let style = "path{fill:none}path.more{stroke:#d55e00}path.less{stroke:#0072b2}rect.box{fill:#fff;stroke:#656d76}text{fill:#1f2328}";
     let svg = html! {
         svg xmlns="http://www.w3.org/2000/svg" width=(width) height=(height) viewBox={ "0 0 " (width) " " (height) }
             role="img" font-family="system-ui,-apple-system,Segoe UI,sans-serif" font-size="11" {
@@ -116,13 +143,13 @@ pub(super) fn alone(circuit: &Circuit) -> String {
                 tspan font-weight="600" { "Circuit" } tspan dx="8" { (about) }
             }
             text x=(MARGIN) y="38" fill="#656d76" { (does) }
-            g transform={ "translate(" ((width - layout.width) / 2.0) " " (above) ")" } { (inside(circuit, &layout)) }
+            g transform={ "translate(" ((width - layout.width) / 2.0) " " (above) ")" } { (inside(circuit, &layout, Layout::pieces)) }
         }
     };
     svg.into_string()
 }
 
-fn inside(circuit: &Circuit, layout: &Layout) -> Markup {
+fn inside(circuit: &Circuit, layout: &Layout, line: fn(&Layout, &CircuitEdge) -> String) -> Markup {
     let sizes = circuit.drawn().map(|edge| edge.score.abs());
     let peak = sizes
         .filter(|size| size.is_finite())
@@ -134,7 +161,7 @@ fn inside(circuit: &Circuit, layout: &Layout) -> Markup {
     html! {
         // The strongest last, above the others.
         @for edge in circuit.drawn().collect::<Vec<_>>().into_iter().rev() {
-            path class=(if edge.score < 0.0 { "less" } else { "more" }) d=(layout.path(edge))
+            path class=(if edge.score < 0.0 { "less" } else { "more" }) d=(line(layout, edge))
                 stroke-width=(format!("{:.1}", width(edge))) {
                 title { (circuit.edge(edge)) " " (numbers::short(edge.score)) }
             }
@@ -142,7 +169,7 @@ fn inside(circuit: &Circuit, layout: &Layout) -> Markup {
         @for (node, (x, y)) in layout.places.iter().enumerate() {
             g class="node" transform={ "translate(" (x) " " (y) ")" } {
                 rect class="box" x=(-NODE_W / 2.0) y=(-NODE_H / 2.0) width=(NODE_W) height=(NODE_H) rx="5" {}
-                text y="4" { (visible::cut(&circuit.name(node), MOST_LETTERS)) }
+                text x="0" y="4" text-anchor="middle" { (visible::cut(&circuit.name(node), MOST_LETTERS)) }
             }
         }
     }
