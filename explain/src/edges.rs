@@ -31,7 +31,7 @@ use crate::attribution::work::Work;
 use crate::attribution::{Completeness, Target};
 use crate::error::Result;
 use crate::intervention::patching::{check_lengths, ensure_difference};
-use crate::random::RandomState;
+use crate::random::strongest_and_others;
 use crate::sites::check_steps;
 use pass::Pair;
 
@@ -155,7 +155,15 @@ pub fn edges(setting: &Setting, options: &EdgeOptions, watch: &mut Watch) -> Res
         let answers = host::numbers_of_all(&[&pair.clean_answer, &pair.corrupted_answer]);
         let (clean, corrupted) = (answers[0][0], answers[1][0]);
         let completeness = completeness(options, &scores, clean - corrupted);
-        let sampled = sample(&asked, &scores, n_measured, options.seed);
+        let values: Vec<f64> = asked
+            .iter()
+            .map(|edge| scores[(edge.source, edge.reader)])
+            .collect();
+        let mut sampled: Vec<Edge> = strongest_and_others(&values, n_measured, options.seed)
+            .into_iter()
+            .map(|at| asked[at])
+            .collect();
+        sampled.sort_unstable_by_key(|edge| (edge.reader, edge.source));
         let mut measured = pair.measured(&sampled, corrupted, at_once, work)?;
         if options.method == EdgeMethod::Exact {
             for (edge, change) in measured.drain(..) {
@@ -191,21 +199,6 @@ fn only(asked: &[Edge], scores: &mut Array2<f64>) {
         kept[at] = scores[at];
     }
     *scores = kept;
-}
-
-/// Half of them the strongest, the others at random; those of a layer together.
-fn sample(asked: &[Edge], scores: &Array2<f64>, n: usize, seed: u64) -> Vec<Edge> {
-    let mut edges = asked.to_vec();
-    if n < edges.len() {
-        let size = |edge: &Edge| scores[(edge.source, edge.reader)].abs();
-        edges.sort_by(|a, b| size(b).total_cmp(&size(a)));
-        let others = edges.split_off(n.div_ceil(2));
-        let order = RandomState::new(seed as u32).shuffled(others.len());
-        edges.extend(order.into_iter().map(|at| others[at]));
-        edges.truncate(n);
-    }
-    edges.sort_unstable_by_key(|edge| (edge.reader, edge.source));
-    edges
 }
 
 /// Bytes that passes may take side by side.

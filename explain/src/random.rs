@@ -52,6 +52,18 @@ impl RandomState {
     }
 }
 
+/// Places of `n` of the values, in order: half of them the strongest, the others drawn at random.
+pub(crate) fn strongest_and_others(values: &[f64], n: usize, seed: u64) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..values.len()).collect();
+    places.sort_by(|a, b| values[*b].abs().total_cmp(&values[*a].abs()));
+    let others = places.split_off(n.div_ceil(2).min(places.len()));
+    let order = RandomState::new(seed as u32).shuffled(others.len());
+    places.extend(order.into_iter().map(|at| others[at]));
+    places.truncate(n);
+    places.sort_unstable();
+    places
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

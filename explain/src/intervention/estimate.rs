@@ -19,7 +19,7 @@ use crate::agreement::pearson;
 use crate::attribution::work::Work;
 use crate::attribution::{Completeness, Objective};
 use crate::error::Result;
-use crate::random::RandomState;
+use crate::random::strongest_and_others;
 use crate::sites::pass::{Change, Look, Seen, Start, pass};
 use crate::sites::{check_steps, ensure_room_for};
 
@@ -99,7 +99,11 @@ pub fn attribution_patching(
             _ => on_the_way(model, [clean, corrupted], options, at_once, work)?,
         };
         let (changes, clean, unpatched) = summed(&elements, &pair, options, n_parts);
-        let places = sample(&changes, n_measured, options.seed);
+        let values: Vec<f64> = changes.iter().copied().collect();
+        let places: Vec<(usize, usize)> = strongest_and_others(&values, n_measured, options.seed)
+            .into_iter()
+            .map(|at| (at / n_parts, at % n_parts))
+            .collect();
         let measured = measured(&pair, &places, &layers, unpatched, work)?;
         let by_layer = layers.iter().copied().zip(elements).collect();
         Ok(Estimate {
@@ -258,18 +262,6 @@ fn first_streams(
         streams.push(of(&encoder, true));
     }
     Ok(streams)
-}
-
-/// Places in the table: half of them the strongest, the others at random; those of a layer together.
-fn sample(changes: &Array2<f64>, n: usize, seed: u64) -> Vec<(usize, usize)> {
-    let mut places: Vec<(usize, usize)> = changes.indexed_iter().map(|(at, _)| at).collect();
-    places.sort_by(|a, b| changes[*b].abs().total_cmp(&changes[*a].abs()));
-    let others = places.split_off(n.div_ceil(2).min(places.len()));
-    let order = RandomState::new(seed as u32).shuffled(others.len());
-    places.extend(order.into_iter().map(|at| others[at]));
-    places.truncate(n);
-    places.sort_unstable();
-    places
 }
 
 fn measured(

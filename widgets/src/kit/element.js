@@ -50,6 +50,12 @@ function unpack(row) {
   return decoded.get(row);
 }
 
+// A table of texts and numbers as CSV. A text that a spreadsheet would run as a formula has a ' before it, as in the files of `save`.
+function csv(rows) {
+  const cell = (value) => (typeof value === "string" ? '"' + (/^[=+\-@\t\r＝＋－＠]/.test(value) ? "'" : "") + value.replaceAll('"', '""') + '"' : String(value ?? ""));
+  return rows.map((row) => row.map(cell).join(",") + "\r\n").join("");
+}
+
 // The shortest decimal that is this 32-bit float, as documents have it.
 function decimal(value) {
   if (!Number.isFinite(value)) return null;

@@ -39,7 +39,6 @@ define("ecco-circuit", "circuit-1", (view, data, host) => {
       if (event.key === "Escape") show(held = null);
     });
   });
-  const cell = (value) => /[",\r\n]/.test(value) ? '"' + value.replaceAll('"', '""') + '"' : value;
-  const csv = () => ["from,to,by,score", ...data.edges.map(({ from, to, by, score }) => [cell(data.nodes[from].name), cell(data.nodes[to].name), by, score ?? ""].join(","))].join("\r\n");
-  saveMenu(view, host, data, { csv: ["text/csv", csv] });
+  const rows = () => csv([["from", "to", "by", "score"], ...data.edges.map(({ from, to, by, score }) => [data.nodes[from].name, data.nodes[to].name, by, score])]);
+  saveMenu(view, host, data, { csv: ["text/csv", rows] });
 });

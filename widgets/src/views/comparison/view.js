@@ -75,11 +75,7 @@ define("ecco-comparison", "comparison-2", (view, data, host) => {
   // A target on one line: `·Denmark rather than ·Iceland at 12`.
   const line = (chip) => [...chip.querySelectorAll(":scope > bdi")].map((name) => cut(name.textContent, 24)).join(" rather than ")
     + [...chip.querySelectorAll(":scope > small")].map((place) => " at " + place.textContent).join("");
-  // A text that a spreadsheet would run as a formula has a quote before it, as in the files of `save`.
-  const cell = (value) => '"' + (typeof value === "string" && /^[=+\-@\t\r＝＋－＠]/.test(value) ? "'" : "") + String(value).replaceAll('"', '""') + '"';
-  const csv = () => ["method,target,position,token,score", ...data.methods.flatMap(({ method }, m) => chips.flatMap((chip, k) =>
-    Array.from(row(m, k).values, (value, i) => [method, line(chip), i, labels[i], Number(decimal(value) ?? NaN)].map(cell).join(","))))].join("\r\n");
-  saveMenu(view, host, data, {
-    csv: ["text/csv", csv],
-  });
+  const rows = () => csv([["method", "target", "position", "token", "score"], ...data.methods.flatMap(({ method }, m) => chips.flatMap((chip, k) =>
+    Array.from(row(m, k).values, (value, i) => [method, line(chip), i, labels[i], decimal(value)])))]);
+  saveMenu(view, host, data, { csv: ["text/csv", rows] });
 });

@@ -36,10 +36,8 @@ define("ecco-faithfulness", "faithfulness-2", (view, data, host) => {
     });
   }
   if (plots.length && chips.length) chooser(chips, { label: "Targets. Arrow keys choose one,", show });
-  const csv = () => ["target,curve,step,value", ...all.flatMap(({ found, random }, k) => [["deletion", found[0]], ["insertion", found[1]],
+  const rows = () => csv([["target", "curve", "step", "value"], ...all.flatMap(({ found, random }, k) => [["deletion", found[0]], ["insertion", found[1]],
     ["random deletion", random?.[0] ?? []], ["random insertion", random?.[1] ?? []]].flatMap(([name, values]) =>
-    Array.from(values, (value, i) => [k ? k - 1 : "mean", name, decimal(steps[i]), decimal(Math.fround(value))].join(","))))].join("\r\n");
-  saveMenu(view, host, data, {
-    csv: ["text/csv", csv],
-  });
+    Array.from(values, (value, i) => [k ? k - 1 : "mean", name, decimal(steps[i]), decimal(Math.fround(value))])))]);
+  saveMenu(view, host, data, { csv: ["text/csv", rows] });
 });

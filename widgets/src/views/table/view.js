@@ -151,10 +151,6 @@ define("ecco-table", "table-1", (view, data, host) => {
   table.setAttribute("aria-label", "Table. Arrow keys move from cell to cell, the names of columns sort.");
   readout.setAttribute("role", "status");
 
-  // What a spreadsheet would take for a formula has a ' before it, as in files that the kernel writes.
-  const guarded = (text) => '"' + (/^[=+\-@\t\r＝＋－＠]/.test(text) ? "'" : "") + text.replaceAll('"', '""') + '"';
-  const csv = () => [data.columns.map(guarded), ...order.map((at) => data.rows[at].map((cell) =>
-    (typeof cell === "string" ? guarded(cell) : String(cell ?? ""))))].map((cells) => cells.join(",") + "\r\n").join("");
-  saveMenu(view, host, data, { csv: ["text/csv", csv] });
+  saveMenu(view, host, data, { csv: ["text/csv", () => csv([data.columns, ...order.map((at) => data.rows[at])])] });
   render(true);
 });
