@@ -8,6 +8,8 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Once;
 
+use ecco_interpreter::is_interrupted;
+
 use crate::error::{Error, Result};
 use crate::files::watched;
 use crate::{gpu, libtorch};
@@ -39,6 +41,7 @@ pub fn guard<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     read?;
     match result {
         Ok(result) => result,
+        Err(panic) if panic.is::<Stopped>() => Err(Error::Interrupted),
         Err(panic) => match torch_message(&*panic) {
             Some(message) => {
                 let error = torch_error(message);
@@ -66,6 +69,17 @@ pub(crate) fn ensure_read() -> Result<()> {
     match watched::lost_since(LOSSES.get()) {
         Some(file) => Err(Error::FileLost { file }),
         None => Ok(()),
+    }
+}
+
+/// What unwinds where work is asked to stop.
+struct Stopped;
+
+/// Ends guarded work in the midst of a layer, where one takes many steps and seconds, when the thread is interrupted:
+/// [`guard`] makes [`Error::Interrupted`] of it.
+pub(crate) fn heed_interrupt() {
+    if GUARDED.get() && is_interrupted() {
+        resume_unwind(Box::new(Stopped));
     }
 }
 

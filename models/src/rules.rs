@@ -6,11 +6,13 @@
 //! pass is the method's answer.
 //!
 //! Rules other than the gradient take a batch of two halves of equal size, of which only the first is differentiated:
-//! the second is what it is compared with.
+//! the second is what it is compared with. The rescale rule makes tens of steps of one, over patterns of all pairs of positions; so
+//! it listens to interrupts itself.
 
 use tch::{Kind, Tensor};
 
 use crate::config::Activation;
+use crate::guard::heed_interrupt;
 use crate::tap::{Site, Tap};
 
 /// Which factors stand for slopes.
@@ -83,6 +85,7 @@ fn small(kind: Kind) -> f64 {
 
 /// (value − value₀) / (x − x₀), or the slope at the middle where they are close; once for each half.
 fn secant(x: &Tensor, value: &Tensor, slope: impl Fn(&Tensor) -> Tensor, closeness: f64) -> Tensor {
+    heed_interrupt();
     let ((x, x0), (value, value0)) = (halves(x), halves(value));
     let difference = &x - &x0;
     let close = difference
@@ -152,6 +155,7 @@ impl Rule {
             Self::Gradient => f(a, b),
             Self::Frozen => f(&self.held(a), b),
             Self::Rescale => {
+                heed_interrupt();
                 let slopes = f(a, &middle(b)) + f(&middle(a), b);
                 with_slope(&f(&a.detach(), &b.detach()), &slopes)
             }
@@ -200,6 +204,7 @@ impl Rule {
     pub fn softmax(self, x: &Tensor) -> Tensor {
         match self {
             Self::Rescale => {
+                heed_interrupt();
                 let hidden = x.detach().isneginf();
                 let log = self.log_softmax(x).masked_fill(&hidden, 0.0);
                 self.exp(&log).masked_fill(&hidden, 0.0)
@@ -215,6 +220,7 @@ impl Rule {
         let hidden = x.detach().isneginf();
         let whole = x.detach().logsumexp([-1], true); // [.., 1]
         let x = x.masked_fill(&hidden, 0.0);
+        heed_interrupt();
         // Both halves less one number: quotients of exponentials stay as they are, and none is too large.
         let (a, b) = halves(&x.masked_fill(&hidden, f64::NEG_INFINITY));
         let shift = a.maximum(&b).amax([-1], true);
@@ -227,6 +233,7 @@ impl Rule {
             .abs()
             .le_tensor(&((&sum + &sum0) * small(x.kind())));
         let quotient = (log - log0) / (&sum - &sum0).masked_fill(&close, 1.0);
+        heed_interrupt();
         let of_log = twice(&((sum + sum0) / 2.0).reciprocal().where_self(&close, &quotient));
         let slopes = (&x * of_exp).sum_dim_intlist(-1, true, None::<Kind>) * of_log;
         x - with_slope(&whole, &slopes)

@@ -4,6 +4,7 @@
 //! before the first replaced one is taken from one pass over the text; so is what an encoder has read where only what is
 //! written is replaced (see [`Passes::without`]).
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 use ecco_models::attention::{Cache, CrossMemory};
@@ -13,7 +14,7 @@ use ecco_models::stack::Stack;
 use ecco_models::tap::{Capture, ReportTap};
 use ecco_models::{Config, Model, Site};
 use ndarray::{Array2, ArrayView2};
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use super::baseline::Baseline;
 use super::objective::Objective;
@@ -25,6 +26,8 @@ pub(crate) struct Passes<'e, 'm> {
     explained: &'e Objective<'m>,
     x: Tensor,  // [1, source, size]
     x0: Tensor, // [1, source, size]
+    /// The values of the first pass: see [`Passes::settle`].
+    first: RefCell<Vec<f64>>,
 }
 
 impl<'e, 'm> Passes<'e, 'm> {
@@ -33,7 +36,29 @@ impl<'e, 'm> Passes<'e, 'm> {
             explained,
             x: explained.embeddings(),
             x0: explained.baseline(baseline)?,
+            first: RefCell::default(),
         })
+    }
+
+    /// Values, `(pass, target)`, of which those that differ from the first pass's by no more than rounding are that one: passes in
+    /// batches of other sizes round otherwise, and what does not depend on a source must not get a share of that.
+    fn settle(&self, values: &mut [f64]) {
+        let n_targets = self.explained.targets().len();
+        let mut first = self.first.borrow_mut();
+        if first.is_empty() {
+            first.extend(values.iter().take(n_targets));
+        }
+        let epsilon = match self.explained.model().stack().kind() {
+            Kind::Double => f64::EPSILON,
+            _ => f64::from(f32::EPSILON),
+        };
+        for pass in values.chunks_mut(n_targets.max(1)) {
+            for (value, &first) in pass.iter_mut().zip(first.iter()) {
+                if (*value - first).abs() <= ROUNDING * epsilon * first.abs() {
+                    *value = first;
+                }
+            }
+        }
     }
 
     pub(crate) fn n_sources(&self) -> usize {
@@ -65,7 +90,8 @@ impl<'e, 'm> Passes<'e, 'm> {
             values.push(self.explained.values(&x, &mut WorkTap(work))?); // [pass, target]
             work.advance(mask.size()[0] as u64)?;
         }
-        let values = host::numbers(&Tensor::cat(&values, 0));
+        let mut values = host::numbers(&Tensor::cat(&values, 0));
+        self.settle(&mut values);
         Ok(Array2::from_shape_vec(shape, values).unwrap_or_else(|_| Array2::zeros(shape)))
     }
 
@@ -104,13 +130,17 @@ impl<'e, 'm> Passes<'e, 'm> {
         }
         let all: Vec<&Tensor> = std::iter::once(&beginnings.full).chain(&found).collect();
         let mut numbers = host::numbers_of_all(&all);
-        let full = numbers.remove(0);
+        let mut full = numbers.remove(0);
+        self.settle(&mut full);
         for ((first, places), found) in places_of_each.iter().zip(numbers) {
             for (i, found) in found.chunks(places.len().max(1)).enumerate() {
                 for (&place, &found) in places.iter().zip(found) {
                     values[[first + i, place]] = found;
                 }
             }
+        }
+        if let Some(values) = values.as_slice_mut() {
+            self.settle(values);
         }
         Ok((full, values))
     }
@@ -134,6 +164,9 @@ impl<'e, 'm> Passes<'e, 'm> {
         at_once_of(per_text)
     }
 }
+
+/// What rounding may make of a value that comes through a whole pass, in units of its last place.
+const ROUNDING: f64 = 16.0;
 
 /// How many of something of this size are computed together.
 pub(crate) fn at_once_of(bytes: u64) -> usize {
