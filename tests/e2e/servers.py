@@ -50,4 +50,4 @@ def server(kind, folder):
         yield wait_for_server(process, runtime, log), token
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=120)

@@ -43,7 +43,7 @@ def test_make_lab_starts_a_server_with_the_kernel(repo, tmp_path):
             assert json.load(reply)["kernelspecs"]["ecco"]["spec"]["display_name"] == "Ecco"
     finally:
         os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=30)
+        process.wait(timeout=120)
 
 
 @pytest.fixture(scope="module")
