@@ -15,7 +15,7 @@ use crate::gguf;
 
 pub use bytes::{SharedBytes, WeightBytes};
 pub use weights::{WeightFile, WeightFormat};
-pub(crate) use weights::{gguf_part_names, index_name, is_weights};
+pub(crate) use weights::{gguf_part_names, index_name, is_weights, names_in};
 use weights::{is_gguf, weight_paths};
 
 /// The files of one model, weights mapped and not yet read.
@@ -296,7 +296,16 @@ fn read(folder: &Path, file: &'static str) -> Result<Vec<u8>> {
     }
 }
 
-fn read_small(folder: &Path, file: &str) -> Result<Vec<u8>> {
+/// A path, with the user's folder for `~`.
+pub(crate) fn expanded(name: &str) -> PathBuf {
+    match name.strip_prefix("~/") {
+        Some(rest) => PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(rest),
+        None => PathBuf::from(name),
+    }
+}
+
+/// A file of a bounded size.
+pub(crate) fn read_small(folder: &Path, file: &str) -> Result<Vec<u8>> {
     let path = folder.join(file);
     if let Some(target) = dangling(&path) {
         return Err(Error::Dangling { path, target });

@@ -10,7 +10,7 @@ use safetensors::{Dtype, SafeTensors};
 use tch::{Device, Kind, Tensor};
 
 use super::finite::check_finite;
-use super::{WeightType, pytorch};
+use super::{WeightType, npz, pytorch};
 use crate::error::{Error, Result, refuse};
 use crate::files::{ModelFiles, WeightFile, WeightFormat};
 use crate::gguf::{self, GgufWeight, blocks};
@@ -290,12 +290,7 @@ fn contents(tensor: &Tensor) -> &[u8] {
 pub(crate) fn stored_weights(files: &ModelFiles) -> Result<Vec<StoredWeight<'_>>> {
     let mut stored = Vec::new();
     for file in &files.weights {
-        stored.extend(match file.format {
-            WeightFormat::Safetensors => of_safetensors(file)?,
-            WeightFormat::Pytorch => pytorch::weights(file)?,
-            // The first of several says what all of them are.
-            WeightFormat::Gguf => continue,
-        });
+        stored.extend(of_file(file)?);
     }
     stored.extend(of_gguf(&files.weights)?);
     let mut seen: HashMap<&str, &WeightFile> = HashMap::new();
@@ -308,6 +303,16 @@ pub(crate) fn stored_weights(files: &ModelFiles) -> Result<Vec<StoredWeight<'_>>
         }
     }
     Ok(stored)
+}
+
+/// Those of one file; none of a GGUF file, the first of which says what all of them are.
+pub(crate) fn of_file(file: &WeightFile) -> Result<Vec<StoredWeight<'_>>> {
+    match file.format {
+        WeightFormat::Safetensors => of_safetensors(file),
+        WeightFormat::Pytorch => pytorch::weights(file),
+        WeightFormat::Npz => npz::weights(file),
+        WeightFormat::Gguf => Ok(vec![]),
+    }
 }
 
 fn of_gguf(files: &[WeightFile]) -> Result<Vec<StoredWeight<'_>>> {
