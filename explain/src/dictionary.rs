@@ -53,8 +53,8 @@ pub struct Quality {
     pub l0: f64,
 }
 
-/// Encodings that are computed at once: 64 MB in float32.
-const MOST_NUMBERS: i64 = 16 << 20;
+/// Encodings that are computed between two looks at the interrupt: 16 MB in float32.
+const MOST_NUMBERS: i64 = 4 << 20;
 
 /// The features of a text. `from`: the first position that quality is measured over.
 ///
@@ -83,7 +83,11 @@ pub fn encode(
         }
         let made = Tensor::cat(&made, 0);
         let error = &own - &made;
-        let square = |x: &Tensor| x.to_kind(Kind::Double).square().sum_dim_intlist(-1, false, Kind::Double);
+        let square = |x: &Tensor| {
+            x.to_kind(Kind::Double)
+                .square()
+                .sum_dim_intlist(-1, false, Kind::Double)
+        };
         let counted = own.narrow(0, from, n - from).to_kind(Kind::Double);
         let varied = square(&(&counted - counted.mean_dim(0, true, Kind::Double))).sum(Kind::Double);
         let (of_own, of_error) = (square(&own), square(&error));
@@ -95,7 +99,11 @@ pub fn encode(
         Ok(Encoding {
             reconstruction: matrix(&made),
             error: matrix(&error),
-            squares: of_own.into_iter().zip(of_error).map(|(own, error)| [own, error]).collect(),
+            squares: of_own
+                .into_iter()
+                .zip(of_error)
+                .map(|(own, error)| [own, error])
+                .collect(),
             quality: Quality {
                 n_positions,
                 explained: 1.0 - unexplained[0] / varied[0],
@@ -119,7 +127,11 @@ fn matrix(x: &Tensor) -> Array2<f32> {
 /// What is not 0 in `[row, feature]`, by row, largest first.
 fn sparse(x: &Tensor) -> ecco_models::error::Result<Vec<Vec<(u32, f32)>>> {
     let found = sparse_pairs(x)?;
-    let single = |row: Vec<(u32, f64)>| row.into_iter().map(|(feature, value)| (feature, value as f32)).collect();
+    let single = |row: Vec<(u32, f64)>| {
+        row.into_iter()
+            .map(|(feature, value)| (feature, value as f32))
+            .collect()
+    };
     Ok(found.into_iter().map(single).collect())
 }
 
@@ -127,7 +139,11 @@ fn sparse(x: &Tensor) -> ecco_models::error::Result<Vec<Vec<(u32, f32)>>> {
 fn sparse_pairs(x: &Tensor) -> ecco_models::error::Result<Vec<Vec<(u32, f64)>>> {
     let index = x.nonzero(); // [entry, 2]
     let needed = 3 * 16 * index.size()[0] as u64;
-    ensure_room(Device::Cpu, needed, "features that are active at a text's positions")?;
+    ensure_room(
+        Device::Cpu,
+        needed,
+        "features that are active at a text's positions",
+    )?;
     let (rows, columns) = (index.select(1, 0), index.select(1, 1));
     let flat = &rows * x.size()[1] + &columns;
     let values = x.flatten(0, 1).index_select(0, &flat);
@@ -168,7 +184,11 @@ fn values(
     };
     let _ = run::states(model, std::slice::from_ref(input), &mut own, &mut encoder)?;
     let seen = |spot: Spot| {
-        let capture = if spot.place.encoder { &encoder.tap } else { &own.tap };
+        let capture = if spot.place.encoder {
+            &encoder.tap
+        } else {
+            &own.tap
+        };
         let value = flat(capture.tensor(spot.place.site, spot.layer)).get(0);
         bring(&value, dictionary.place())
     };
@@ -264,7 +284,9 @@ pub fn described(dictionary: &Dictionary, feature: usize) -> Result<FeatureWeigh
             writes: row(&dictionary.directions(&[feature])),
             reads: row(&reads),
             bias: host::number(&bias),
-            threshold: dictionary.thresholds(&[feature]).map(|threshold| host::number(&threshold)),
+            threshold: dictionary
+                .thresholds(&[feature])
+                .map(|threshold| host::number(&threshold)),
         })
     })?)
 }
@@ -273,6 +295,12 @@ pub fn described(dictionary: &Dictionary, feature: usize) -> Result<FeatureWeigh
 pub fn writes_to_stream(dictionary: &Dictionary) -> bool {
     use Site::{AttentionOutput, MlpOutput, ResidualAfter, ResidualBefore, ResidualMid};
     let place = dictionary.writes.place;
-    let sites = [ResidualBefore, ResidualMid, ResidualAfter, AttentionOutput, MlpOutput];
+    let sites = [
+        ResidualBefore,
+        ResidualMid,
+        ResidualAfter,
+        AttentionOutput,
+        MlpOutput,
+    ];
     !place.encoder && sites.contains(&place.site)
 }

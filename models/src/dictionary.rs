@@ -80,7 +80,10 @@ pub enum Preparation {
     ConstantNorm,
     /// The stream as a norm has it before its gain: over the deviation, less the mean where the norm takes that off. Not
     /// undone: what is written is another place.
-    BeforeGain { centred: bool, epsilon: f64 },
+    BeforeGain {
+        centred: bool,
+        epsilon: f64,
+    },
 }
 
 /// Beside the deviation of a layer-normed input, as SAELens and OpenAI have it.
@@ -126,10 +129,15 @@ impl Dictionary {
     pub fn n_bytes(&self) -> u64 {
         let [all, few] = [
             [&self.encoder, &self.bias, &self.decoder, &self.output_bias].to_vec(),
-            self.levels.iter().chain(&self.skip).chain(&self.input_bias).collect(),
+            self.levels
+                .iter()
+                .chain(&self.skip)
+                .chain(&self.input_bias)
+                .collect(),
         ];
         let each = all.into_iter().chain(few);
-        each.map(|x| (x.numel() * x.kind().elt_size_in_bytes()) as u64).sum()
+        each.map(|x| (x.numel() * x.kind().elt_size_in_bytes()) as u64)
+            .sum()
     }
 
     /// Rows `[.., input]` as features.
@@ -146,10 +154,12 @@ impl Dictionary {
         let (prepared, scale, shift) = self.prepared(x);
         let input = match &self.input_bias {
             Some(bias) => &prepared - bias,
-            None => prepared,
+            None => prepared.shallow_clone(),
         };
         let columns = |x: &Tensor| match (features, self.rule) {
-            (Some(features), rule) if !matches!(rule, ActivationRule::TopK(_)) => x.index_select(-1, features),
+            (Some(features), rule) if !matches!(rule, ActivationRule::TopK(_)) => {
+                x.index_select(-1, features)
+            }
             _ => x.shallow_clone(),
         };
         let product = input.matmul(&columns(&self.encoder)); // [.., feature]
@@ -175,7 +185,7 @@ impl Dictionary {
             rest = rest + shift;
         }
         if let Some(skip) = &self.skip {
-            rest = rest + x.matmul(skip);
+            rest = rest + prepared.matmul(skip);
         }
         Code {
             activations,

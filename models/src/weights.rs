@@ -29,8 +29,8 @@ use prefix::common_start;
 pub use listed::WeightCard;
 pub(crate) use prefix::take_prefix_off;
 
-pub(crate) use stored::kind_of;
 pub(crate) use pytorch::settings as pytorch_settings;
+pub(crate) use stored::kind_of;
 pub(crate) use stored::{Encoded, StoredData, StoredWeight, of_file, stored_weights};
 
 /// All weights of a model on their device. Taking one checks its shape.

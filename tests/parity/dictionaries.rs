@@ -64,7 +64,10 @@ impl Folder {
             .map(|(name, own, turned)| (*name, read(own, *turned)))
             .collect();
         let views = read.iter().map(|(name, (shape, bytes))| {
-            (name.to_string(), TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
+            (
+                name.to_string(),
+                TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap(),
+            )
         });
         let path = self.0.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -123,14 +126,22 @@ fn assert_reads(model: &Model, dictionary: &Dictionary, expected: &str, what: &s
     let of = |part: &str| stored_tensor(&stored("expected.safetensors"), &format!("{expected}.{part}"));
     let mut activations = Array2::<f32>::zeros((found.active.len(), dictionary.n_features()));
     for (position, row) in found.active.iter().enumerate() {
-        assert!(row.windows(2).all(|pair| pair[0].1 >= pair[1].1), "{what}: the strongest first");
+        assert!(
+            row.windows(2).all(|pair| pair[0].1 >= pair[1].1),
+            "{what}: the strongest first"
+        );
         for (feature, activation) in row {
             activations[(position, *feature as usize)] = *activation;
         }
     }
     assert!(activations.iter().any(|activation| *activation > 0.1), "{what}");
     assert_close(what, &activations.into_dyn(), &of("activations"), 1e-5);
-    assert_close(what, &found.reconstruction.into_dyn(), &of("reconstruction"), 1e-5);
+    assert_close(
+        what,
+        &found.reconstruction.into_dyn(),
+        &of("reconstruction"),
+        1e-5,
+    );
 }
 
 #[test]
@@ -144,7 +155,11 @@ fn sae_lens_is_read() {
     let old = json!({"hook_point": "blocks.1.hook_resid_post", "activation_fn_str": "relu", "dtype": "torch.float32"});
     let old_top_k = json!({"hook_name": "blocks.1.hook_resid_post", "activation_fn_str": "topk",
         "activation_fn_kwargs": {"k": 7}, "architecture": "standard"});
-    let gates = [("b_gate", "b_gate", false), ("b_mag", "b_mag", false), ("r_mag", "r_mag", false)];
+    let gates = [
+        ("b_gate", "b_gate", false),
+        ("b_mag", "b_mag", false),
+        ("r_mag", "r_mag", false),
+    ];
     let gated = [&PLAIN[..1], &PLAIN[2..], &gates].concat();
     for (settings, tensors, expected) in [
         (sae_lens("standard", &none), with(&[]), "standard"),
@@ -176,7 +191,10 @@ fn sae_lens_is_read() {
             "constant_norm",
         ),
         (
-            sae_lens("standard", &json!({"metadata": {"hook_name": "blocks.1.attn.hook_z"}})),
+            sae_lens(
+                "standard",
+                &json!({"metadata": {"hook_name": "blocks.1.attn.hook_z"}}),
+            ),
             with(&[]),
             "head_outputs",
         ),
@@ -215,11 +233,46 @@ fn files_that_python_writes_are_read() {
     let trainer = json!({"trainer": {"dict_class": "AutoEncoder", "layer": 1,
         "submodule_name": "resid_post_layer_1"}});
     for (file, named, settings, options, expected, format) in [
-        ("openai_relu.pt", "autoencoder.pt", None, &residual, "standard", "OpenAI"),
-        ("openai_topk.pt", "autoencoder.pt", None, &residual, "layer_norm_topk", "OpenAI"),
-        ("qwen_scope.pt", "layer1.sae.pt", None, &seven, "plain_topk", "Qwen Scope"),
-        ("gemma_scope.npz", "params.npz", None, &residual, "jumprelu", "Gemma Scope"),
-        ("gemma_scope.npz", "params.npz", None, &transcoder, "unit_jumprelu", "Gemma Scope"),
+        (
+            "openai_relu.pt",
+            "autoencoder.pt",
+            None,
+            &residual,
+            "standard",
+            "OpenAI",
+        ),
+        (
+            "openai_topk.pt",
+            "autoencoder.pt",
+            None,
+            &residual,
+            "layer_norm_topk",
+            "OpenAI",
+        ),
+        (
+            "qwen_scope.pt",
+            "layer1.sae.pt",
+            None,
+            &seven,
+            "plain_topk",
+            "Qwen Scope",
+        ),
+        (
+            "gemma_scope.npz",
+            "params.npz",
+            None,
+            &residual,
+            "jumprelu",
+            "Gemma Scope",
+        ),
+        (
+            "gemma_scope.npz",
+            "params.npz",
+            None,
+            &transcoder,
+            "unit_jumprelu",
+            "Gemma Scope",
+        ),
         (
             "dictionary_learning.pt",
             "ae.pt",
@@ -246,7 +299,10 @@ fn other_formats_are_read() {
     let (facts, plain) = (facts(), DictionaryOptions::default());
 
     let folder = Folder::new("gemma-scope-2");
-    folder.settings("config.json", &json!({"hf_hook_point_in": "model.layers.1.output"}));
+    folder.settings(
+        "config.json",
+        &json!({"hf_hook_point_in": "model.layers.1.output"}),
+    );
     let lower = [
         ("w_enc", "W_enc", false),
         ("b_enc", "b_enc", false),
@@ -255,7 +311,12 @@ fn other_formats_are_read() {
         ("threshold", "threshold", false),
     ];
     folder.weights("params.safetensors", &lower);
-    assert_reads(&model, &opened(&folder.0, &model, &plain), "jumprelu", "Gemma Scope 2");
+    assert_reads(
+        &model,
+        &opened(&folder.0, &model, &plain),
+        "jumprelu",
+        "Gemma Scope 2",
+    );
     let hooks = json!({"hf_hook_point_in": "model.layers.1.pre_feedforward_layernorm.output",
         "hf_hook_point_out": "model.layers.1.post_feedforward_layernorm.output"});
     folder.settings("config.json", &hooks);
@@ -264,8 +325,16 @@ fn other_formats_are_read() {
         &[&lower[..], &[("affine_skip_connection", "W_skip", false)]].concat(),
     );
     let transcoder = opened(&folder.0, &model, &plain);
-    assert_reads(&model, &transcoder, "unit_jumprelu_skip_in_out", "Gemma Scope 2's transcoder");
-    assert_eq!((transcoder.reads.place.name(), transcoder.writes.place.name()), ("residual_mid".into(), "mlp_output".into()));
+    assert_reads(
+        &model,
+        &transcoder,
+        "unit_jumprelu_skip_in_out",
+        "Gemma Scope 2's transcoder",
+    );
+    assert_eq!(
+        (transcoder.reads.place.name(), transcoder.writes.place.name()),
+        ("residual_mid".into(), "mlp_output".into())
+    );
 
     let linear = [
         ("encoder.weight", "W_enc", true),
@@ -280,13 +349,19 @@ fn other_formats_are_read() {
         "dataset_average_activation_norm": {"in": factor, "out": factor}, "hook_point_in": "blocks.1.hook_resid_post"});
     folder.settings("hyperparams.json", &settings);
     for path in [folder.0.clone(), folder.0.join("checkpoints/final.safetensors")] {
-        assert_reads(&model, &opened(&path, &model, &plain), "llama_scope", "Llama Scope");
+        assert_reads(
+            &model,
+            &opened(&path, &model, &plain),
+            "llama_scope",
+            "Llama Scope",
+        );
     }
 
     let latent = [linear[0], linear[1], PLAIN[2], PLAIN[3]];
-    for (name, transcode, skip, expected) in
-        [("layers.1", false, false, "topk"), ("layers.1.mlp", true, true, "input_topk_skip")]
-    {
+    for (name, transcode, skip, expected) in [
+        ("layers.1", false, false, "topk"),
+        ("layers.1.mlp", true, true, "input_topk_skip"),
+    ] {
         let folder = Folder::new(&format!("sparsify/{name}"));
         let skips: &[_] = if skip { &[("W_skip", "W_skip", false)] } else { &[] };
         folder.weights("sae.safetensors", &[&latent, skips].concat());
@@ -301,13 +376,24 @@ fn other_formats_are_read() {
     std::fs::write(folder.0.join("config.yaml"), yaml).unwrap();
     for turned in [false, true] {
         let decoder = ("W_dec", "W_dec", turned);
-        let tensors = [("W_enc", "W_enc", true), PLAIN[1], decoder, PLAIN[3], ("W_skip", "W_skip", false)];
+        let tensors = [
+            ("W_enc", "W_enc", true),
+            PLAIN[1],
+            decoder,
+            PLAIN[3],
+            ("W_skip", "W_skip", false),
+        ];
         folder.weights("layer_1.safetensors", &tensors);
         let layer = DictionaryOptions {
             layer: Some(1),
             ..DictionaryOptions::default()
         };
-        assert_reads(&model, &opened(&folder.0, &model, &layer), "mid_relu_skip", "circuit-tracer");
+        assert_reads(
+            &model,
+            &opened(&folder.0, &model, &layer),
+            "mid_relu_skip",
+            "circuit-tracer",
+        );
     }
     let refused = open(&folder.0.display().to_string(), &model, &plain, &mut unwatched).unwrap_err();
     assert_eq!(
@@ -326,7 +412,9 @@ fn target() -> Target {
     let facts = facts();
     let id = |name: &str| facts[name].as_u64().unwrap() as u32;
     let n = facts["ids"].as_array().unwrap().len();
-    Target::token(n, id("target")).of(Quantity::Logit).against(id("contrast"))
+    Target::token(n, id("target"))
+        .of(Quantity::Logit)
+        .against(id("contrast"))
 }
 
 /// The answer of the stored numbers by a changed model.
@@ -334,7 +422,9 @@ fn answer(model: &Model, features: FeatureIntervention, from: usize) -> f64 {
     let positions = (from > 0).then(|| vec![from..usize::MAX]);
     let edits = compile(model, &[features.at(positions)], &mut unwatched).unwrap();
     let edited = model.edited(&edits);
-    let run = run::run(&edited, vec![text(model)], 1, &mut unwatched).unwrap().remove(0);
+    let run = run::run(&edited, vec![text(model)], 1, &mut unwatched)
+        .unwrap()
+        .remove(0);
     let logits = run.logits(&edited, 0).unwrap();
     let (facts, last) = (facts(), logits.shape()[0] - 1);
     let of = |name: &str| f64::from(logits[[last, facts[name].as_u64().unwrap() as usize]]);
@@ -344,7 +434,10 @@ fn answer(model: &Model, features: FeatureIntervention, from: usize) -> f64 {
 fn assert_near(found: f64, expected: &Value, tolerance: f64, what: &str) {
     let expected = expected.as_f64().unwrap();
     let allowed = tolerance * (1.0 + expected.abs());
-    assert!((found - expected).abs() < allowed, "{what}: {found}, expected {expected}");
+    assert!(
+        (found - expected).abs() < allowed,
+        "{what}: {found}, expected {expected}"
+    );
 }
 
 #[test]
@@ -386,25 +479,39 @@ fn what_an_answer_owes_to_features_adds_up() {
     assert_near(found.rest.iter().sum(), &facts["bias"], 1e-5, "bias");
     let rows = facts["features"].as_array().unwrap();
     for ((row, (feature, total)), (same, measured)) in rows.iter().zip(found.totals()).zip(&found.measured) {
-        assert_eq!((Some(u64::from(feature)), *same), (row["feature"].as_u64(), feature));
+        assert_eq!(
+            (Some(u64::from(feature)), *same),
+            (row["feature"].as_u64(), feature)
+        );
         assert_near(total, &row["attribution"], 1e-5, "contribution");
         assert_near(found.answer - measured, &row["removed"], 1e-5, "measured");
     }
-    assert!(found.completeness().relative.abs() < 1e-9, "{:?}", found.completeness());
+    assert!(
+        found.completeness().relative.abs() < 1e-9,
+        "{:?}",
+        found.completeness()
+    );
 
     // Also where what is written is scaled by position, is another place, or has a way around the features.
     let skip = json!({"apply_b_dec_to_input": false, "metadata": {
         "hook_name": "blocks.1.hook_mlp_in", "hook_name_out": "blocks.1.hook_mlp_out"}});
     for (architecture, more) in [
         ("standard", json!({"normalize_activations": "layer_norm"})),
-        ("standard", json!({"metadata": {"hook_name": "blocks.1.attn.hook_z"}})),
+        (
+            "standard",
+            json!({"metadata": {"hook_name": "blocks.1.attn.hook_z"}}),
+        ),
         ("skip_transcoder", skip),
     ] {
         folder.settings("cfg.json", &sae_lens(architecture, &more));
         folder.weights("sae_weights.safetensors", &with(&[("W_skip", "W_skip", false)]));
         let dictionary = Rc::new(opened(&folder.0, &model, &DictionaryOptions::default()));
         let found = attribute_features(&model, &input, &dictionary, &target(), 3, &mut unwatched).unwrap();
-        assert!(found.completeness().relative.abs() < 1e-9, "{more}: {:?}", found.completeness());
+        assert!(
+            found.completeness().relative.abs() < 1e-9,
+            "{more}: {:?}",
+            found.completeness()
+        );
         for (feature, measured) in &found.measured {
             let features = FeatureIntervention {
                 dictionary: Rc::clone(&dictionary),
@@ -429,7 +536,10 @@ fn quality_is_that_of_the_reconstruction() {
     assert_near(found.quality.explained, &facts["explained"], 1e-5, "explained");
     assert_near(found.quality.l0, &facts["l0"], 1e-9, "L0");
     let loss = loss_recovered(&model, &input, &dictionary, 0, &mut unwatched).unwrap();
-    for (found, expected) in [loss.plain, loss.reconstructed, loss.ablated].into_iter().zip(facts["losses"].as_array().unwrap()) {
+    for (found, expected) in [loss.plain, loss.reconstructed, loss.ablated]
+        .into_iter()
+        .zip(facts["losses"].as_array().unwrap())
+    {
         assert_near(found, expected, 1e-5, "loss");
     }
 }
@@ -441,11 +551,21 @@ fn what_is_no_dictionary_of_the_model_is_refused() {
     let plain = DictionaryOptions::default();
     let error = |options: &DictionaryOptions| {
         let name = folder.0.display().to_string();
-        open(&name, &model, options, &mut unwatched).unwrap_err().to_string()
+        open(&name, &model, options, &mut unwatched)
+            .unwrap_err()
+            .to_string()
     };
-    assert!(error(&plain).ends_with("this one has nothing"), "{}", error(&plain));
+    assert!(
+        error(&plain).ends_with("this one has nothing"),
+        "{}",
+        error(&plain)
+    );
     folder.weights("sae_weights.safetensors", &PLAIN);
-    assert!(error(&plain).contains("it is of no format that is read"), "{}", error(&plain));
+    assert!(
+        error(&plain).contains("it is of no format that is read"),
+        "{}",
+        error(&plain)
+    );
     for (settings, expected) in [
         (
             sae_lens("temporal", &json!({})),
@@ -469,23 +589,43 @@ fn what_is_no_dictionary_of_the_model_is_refused() {
             "site is not given: cfg.json names the hook \"blocks.1.hook_q\", which is unknown: name the site and the layer",
         ),
         (
-            sae_lens("standard", &json!({"metadata": {"hook_name": "blocks.9.hook_resid_post"}})),
+            sae_lens(
+                "standard",
+                &json!({"metadata": {"hook_name": "blocks.9.hook_resid_post"}}),
+            ),
             "layer is 9: the model has layers 0 to 2",
         ),
         (
-            sae_lens("standard", &json!({"metadata": {"hook_name": "blocks.1.mlp.hook_post"}})),
+            sae_lens(
+                "standard",
+                &json!({"metadata": {"hook_name": "blocks.1.mlp.hook_post"}}),
+            ),
             "site is mlp_inner: it has 192 numbers at a position, and the dictionary 48: it is of another model or site",
         ),
     ] {
         folder.settings("cfg.json", &settings);
         assert_eq!(error(&plain), expected);
     }
-    let average = sae_lens("standard", &json!({"normalize_activations": "expected_average_only_in"}));
+    let average = sae_lens(
+        "standard",
+        &json!({"normalize_activations": "expected_average_only_in"}),
+    );
     folder.settings("cfg.json", &average);
-    assert!(error(&plain).contains("fold it into the weights"), "{}", error(&plain));
+    assert!(
+        error(&plain).contains("fold it into the weights"),
+        "{}",
+        error(&plain)
+    );
     folder.settings("cfg.json", &sae_lens("standard", &json!({})));
-    folder.weights("sae_weights.safetensors", &[PLAIN[0], PLAIN[1], ("W_dec", "W_dec", true), PLAIN[3]]);
-    assert!(error(&plain).contains("its encoder has 40 features, and its decoder 48"), "{}", error(&plain));
+    folder.weights(
+        "sae_weights.safetensors",
+        &[PLAIN[0], PLAIN[1], ("W_dec", "W_dec", true), PLAIN[3]],
+    );
+    assert!(
+        error(&plain).contains("its encoder has 40 features, and its decoder 48"),
+        "{}",
+        error(&plain)
+    );
 }
 
 /// Whatever bytes of a file are cut off or changed: an error, or numbers.

@@ -83,7 +83,12 @@ pub fn attribute_features(
         work.advance(1)?;
         let mut found = parts(dictionary, [&read, &value, &gradient])?;
         found.answer = answer;
-        let top: Vec<u32> = found.totals().iter().take(n_measured).map(|total| total.0).collect();
+        let top: Vec<u32> = found
+            .totals()
+            .iter()
+            .take(n_measured)
+            .map(|total| total.0)
+            .collect();
         for feature in top {
             let change = FeatureChange::Scale(0.0);
             let edits = model.edits(FeatureEdit::edits(dictionary, &[feature as usize], change, None))?;
@@ -131,7 +136,10 @@ fn at_the_text(
     let Seen { value, gradient, .. } = seen.pop().ok_or_else(no_site)?;
     let read = read.take().ok_or_else(no_site)?;
     let rows = |x: &Tensor| bring(&flat(x).get(0), dictionary.place());
-    Ok((host::number(&answers), [rows(&read), rows(&value), rows(&gradient)]))
+    Ok((
+        host::number(&answers),
+        [rows(&read), rows(&value), rows(&gradient)],
+    ))
 }
 
 /// All but the answer.

@@ -52,7 +52,9 @@ impl FeatureIntervention {
         self.dictionary.check(model)?;
         check_features(&self.dictionary, &self.features)?;
         let writes = self.dictionary.writes;
-        let size = run::probe(model)?.size(writes.place, writes.layer).unwrap_or_default();
+        let size = run::probe(model)?
+            .size(writes.place, writes.layer)
+            .unwrap_or_default();
         Ok(guard(|| {
             let change = match self.what {
                 FeatureAction::Scale(factor) => FeatureChange::Scale(factor),

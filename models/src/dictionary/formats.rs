@@ -93,7 +93,10 @@ impl Source<'_> {
     }
 
     pub(super) fn optional(&self, name: &str) -> Result<Option<Tensor>> {
-        self.weights.contains_key(name).then(|| self.tensor(name)).transpose()
+        self.weights
+            .contains_key(name)
+            .then(|| self.tensor(name))
+            .transpose()
     }
 
     pub(super) fn matrix(&self, name: &str) -> Result<Tensor> {

@@ -64,7 +64,10 @@ const GEMMA_SCOPE: [(&str, Site); 4] = [
 ];
 
 fn found(table: &[(&str, Site)], name: &str) -> Option<Site> {
-    table.iter().find(|(known, _)| *known == name).map(|(_, site)| *site)
+    table
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, site)| *site)
 }
 
 fn hook(layer: &str, site: Site, before_gain: bool) -> Option<Hook> {
@@ -123,7 +126,10 @@ pub(super) fn of_gemma_scope(path: &str) -> (Option<Site>, Option<usize>) {
         let row = GEMMA_SCOPE.iter().find(|(end, _)| part.ends_with(end));
         row.filter(|_| is_scope).map(|(_, site)| *site)
     });
-    (site, parts.find_map(|part| part.strip_prefix("layer_")?.parse().ok()))
+    (
+        site,
+        parts.find_map(|part| part.strip_prefix("layer_")?.parse().ok()),
+    )
 }
 
 /// Before the gain of the norm that stands before the MLP.
@@ -183,10 +189,7 @@ mod tests {
         ] {
             assert_eq!(said(of_module(name)), expected, "{name}");
         }
-        assert_eq!(
-            said(of_submodule("resid_post_layer_4", None)),
-            "residual_after 4"
-        );
+        assert_eq!(said(of_submodule("resid_post_layer_4", None)), "residual_after 4");
         assert_eq!(said(of_submodule("mlp_out", Some(2))), "mlp_output 2");
         let path = "hub/models--google--gemma-scope-2b-pt-res/snapshots/ab/layer_20/width_16k/average_l0_71";
         assert_eq!(of_gemma_scope(path), (Some(Site::ResidualAfter), Some(20)));

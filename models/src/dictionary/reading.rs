@@ -69,12 +69,7 @@ pub(super) struct Source<'a> {
 ///
 /// # Errors
 /// Files that are none of the published formats, damaged or of another width; where a dictionary reads, if nothing says that.
-pub fn open(
-    name: &str,
-    model: &Model,
-    options: &DictionaryOptions,
-    watch: &mut Watch,
-) -> Result<Dictionary> {
+pub fn open(name: &str, model: &Model, options: &DictionaryOptions, watch: &mut Watch) -> Result<Dictionary> {
     let path = found(name, options, watch)?;
     let (weights, settings) = located(&path, options)?;
     let file = WeightFile::open(&weights)?;
@@ -165,7 +160,8 @@ fn located(path: &Path, options: &DictionaryOptions) -> Result<(PathBuf, Option<
     }
     if !path.is_dir() {
         let value = format!("{:?}", path.display().to_string());
-        let reason = "there is no such folder or file, and a repository on the hub is named owner/name/folder";
+        let reason =
+            "there is no such folder or file, and a repository on the hub is named owner/name/folder";
         return Err(refuse("path", value, reason));
     }
     for (weights, settings) in LAYOUTS {
@@ -176,7 +172,10 @@ fn located(path: &Path, options: &DictionaryOptions) -> Result<(PathBuf, Option<
         }
     }
     if let Some(layer) = options.layer {
-        for name in [format!("layer_{layer}.safetensors"), format!("layer{layer}.sae.pt")] {
+        for name in [
+            format!("layer_{layer}.safetensors"),
+            format!("layer{layer}.sae.pt"),
+        ] {
             if path.join(&name).is_file() {
                 return located(&path.join(name), options);
             }
@@ -192,7 +191,12 @@ fn not_there(path: &Path) -> Error {
     let is_layer = |name: &&String| {
         name.starts_with("layer") && [".safetensors", ".pt"].iter().any(|end| name.ends_with(end))
     };
-    let layers: Vec<&str> = names.iter().filter(is_layer).map(String::as_str).take(4).collect();
+    let layers: Vec<&str> = names
+        .iter()
+        .filter(is_layer)
+        .map(String::as_str)
+        .take(4)
+        .collect();
     if !layers.is_empty() {
         let reason = format!("it has a dictionary a layer ({} …): say which", layers.join(", "));
         return refuse("layer", "not given", reason);
@@ -202,7 +206,11 @@ fn not_there(path: &Path) -> Error {
     let reason = format!(
         "a dictionary's folder has {} or layer_N.safetensors; this one has {}",
         known.join(", "),
-        if has.is_empty() { "nothing".to_owned() } else { has.join(", ") }
+        if has.is_empty() {
+            "nothing".to_owned()
+        } else {
+            has.join(", ")
+        }
     );
     refuse("path", value, reason)
 }
@@ -211,7 +219,11 @@ fn read_settings(path: Option<PathBuf>) -> Result<(Map<String, Value>, String)> 
     let Some(path) = path else {
         return Ok((Map::new(), String::new()));
     };
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     let damaged = |reason: String| Error::Damaged {
         file: name.clone(),
         reason,
@@ -234,7 +246,9 @@ fn plain_yaml(text: &str) -> Map<String, Value> {
     let lines = text.lines().filter(|line| !line.starts_with([' ', '-', '#']));
     let pairs = lines.filter_map(|line| line.split_once(':'));
     let plain = |text: &str| text.trim().trim_matches(['"', '\'']).to_owned();
-    pairs.map(|(key, value)| (plain(key), Value::String(plain(value)))).collect()
+    pairs
+        .map(|(key, value)| (plain(key), Value::String(plain(value))))
+        .collect()
 }
 
 impl Source<'_> {
@@ -316,11 +330,18 @@ impl Source<'_> {
         if let ActivationRule::TopK(k) = raw.rule
             && !(1..=n_features).contains(&(k as i64))
         {
-            return Err(refuse("k", k, format!("the dictionary has {n_features} features")));
+            return Err(refuse(
+                "k",
+                k,
+                format!("the dictionary has {n_features} features"),
+            ));
         }
         let expect = |tensor: &Tensor, what: &str, size: &[i64]| match tensor.size() == size {
             true => Ok(()),
-            false => Err(self.damaged(format!("its {what} has shape {:?}, expected {size:?}", tensor.size()))),
+            false => Err(self.damaged(format!(
+                "its {what} has shape {:?}, expected {size:?}",
+                tensor.size()
+            ))),
         };
         expect(&raw.bias, "encoder's bias", &[n_features])?;
         expect(&raw.output_bias, "decoder's bias", &[n_outputs])?;
@@ -357,9 +378,8 @@ impl Source<'_> {
     }
 
     fn sizes(&self, matrix: &Tensor, what: &str) -> Result<[i64; 2]> {
-        matrix
-            .size()
-            .try_into()
-            .map_err(|size: Vec<i64>| self.damaged(format!("its {what} has shape {size:?}, expected a matrix")))
+        matrix.size().try_into().map_err(|size: Vec<i64>| {
+            self.damaged(format!("its {what} has shape {size:?}, expected a matrix"))
+        })
     }
 }

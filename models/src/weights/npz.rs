@@ -158,7 +158,10 @@ mod tests {
             ("{'descr': '|O', 'fortran_order': False, 'shape': (), }", 24),
             ("{}", 24),
         ] {
-            assert!(Array::read(&array(header, &vec![0; numbers])).is_err(), "{header}");
+            assert!(
+                Array::read(&array(header, &vec![0; numbers])).is_err(),
+                "{header}"
+            );
         }
         for end in 0..whole.len() {
             assert!(Array::read(&whole[..end]).is_err(), "{end}");

@@ -1,10 +1,11 @@
 //! `dictionary.attribute`: what an answer owes to features.
 
 use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 
-use ecco_explain::dictionary::{FeatureAttribution as Found, attribute_features};
 use ecco_explain::Target;
+use ecco_explain::dictionary::{FeatureAttribution as Found, attribute_features};
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::table::Table;
 use ecco_scripting::tensor::Tensor;
@@ -50,7 +51,11 @@ struct Inner {
 }
 
 impl FeatureAttribution {
-    fn new(dictionary: &Dictionary, of: &Dynamic, options: &FeatureAttributionOptions) -> Result<Self, ScriptError> {
+    fn new(
+        dictionary: &Dictionary,
+        of: &Dynamic,
+        options: &FeatureAttributionOptions,
+    ) -> Result<Self, ScriptError> {
         for (name, n) in [("top", options.top), ("measure", options.measure)] {
             if n > MOST {
                 let message = format!("{name} is {n}: at most {MOST} features are looked at");
@@ -100,25 +105,36 @@ impl FeatureAttribution {
     fn table(&self) -> Result<Table, ScriptError> {
         let (found, totals) = (self.found()?, self.totals()?);
         let shown = &totals[..totals.len().min(self.0.top)];
-        let tokens = self.0.passage.model().loaded()?.tokenizer().tokens(self.0.passage.input().spoken());
+        let tokens = self
+            .0
+            .passage
+            .model()
+            .loaded()?
+            .tokenizer()
+            .tokens(self.0.passage.input().spoken());
+        let mut where_active: HashMap<u32, (usize, usize, f64)> =
+            shown.iter().map(|(feature, _)| (*feature, (0, 0, 0.0))).collect();
+        for (position, row) in found.contributions.iter().enumerate() {
+            for (feature, value) in row {
+                if let Some((n, at, most)) = where_active.get_mut(feature) {
+                    *n += 1;
+                    if value.abs() >= most.abs() {
+                        (*at, *most) = (position, *value);
+                    }
+                }
+            }
+        }
         let mut rows: Vec<[Dynamic; 5]> = Vec::new();
         for (feature, total) in shown {
-            let at = |row: &Vec<(u32, f64)>| row.iter().find(|(of, _)| of == feature).map(|(_, value)| *value);
-            let values: Vec<(usize, f64)> = found
-                .contributions
-                .iter()
-                .enumerate()
-                .filter_map(|(position, row)| Some((position, at(row)?)))
-                .collect();
-            let most = values.iter().max_by(|one, other| one.1.abs().total_cmp(&other.1.abs()));
-            let token = most.and_then(|(position, _)| Some((position, tokens.get(*position)?)));
+            let (n, position, _) = where_active.get(feature).copied().unwrap_or_default();
+            let token = tokens.get(position);
             let measured = found.measured.iter().find(|(of, _)| of == feature);
             rows.push([
                 Dynamic::from_int(INT::from(*feature)),
                 Dynamic::from_float(*total),
                 measured.map_or(Dynamic::UNIT, |(_, value)| Dynamic::from_float(*value)),
-                Dynamic::from_int(values.len() as INT),
-                token.map_or(Dynamic::UNIT, |(position, token)| {
+                Dynamic::from_int(n as INT),
+                token.map_or(Dynamic::UNIT, |token| {
                     Dynamic::from(format!("{position}: {}", token.text))
                 }),
             ]);
@@ -219,16 +235,13 @@ pub(super) fn register(registry: &mut Registry) {
         /// What the first features were measured to carry: maps with `feature`, `contribution` and `measured`, what the answer
         /// loses without it.
         get measured(owed: &FeatureAttribution) -> Array {
-            let totals = owed.totals()?;
-            let one = |(feature, value): &(u32, f64)| {
-                let total = totals.iter().find(|(of, _)| of == feature);
-                Dynamic::from_map(Map::from([
-                    ("feature".into(), Dynamic::from_int(INT::from(*feature))),
-                    ("contribution".into(), total.map_or(Dynamic::UNIT, |total| Dynamic::from_float(total.1))),
-                    ("measured".into(), Dynamic::from_float(*value)),
-                ]))
-            };
-            Ok(owed.found()?.measured.iter().map(one).collect())
+            let one = |((feature, total), (_, value)): (&(u32, f64), &(u32, f64))| Dynamic::from_map(Map::from([
+                ("feature".into(), Dynamic::from_int(INT::from(*feature))),
+                ("contribution".into(), Dynamic::from_float(*total)),
+                ("measured".into(), Dynamic::from_float(*value)),
+            ]));
+            // Those that contribute most were measured, in their order.
+            Ok(owed.totals()?.iter().zip(&owed.found()?.measured).map(one).collect())
         }
 
         /// What the answer owes to the dictionary's error, at all positions together.

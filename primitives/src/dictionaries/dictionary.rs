@@ -37,6 +37,9 @@ options! {
     }
 }
 
+/// Features that are named at once, at most.
+const MOST_NAMED: usize = 1000;
+
 /// A dictionary for a model. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Dictionary {
@@ -84,12 +87,24 @@ impl Dictionary {
 
     /// The numbers of features that are named.
     pub(super) fn numbers(&self, named: &Dynamic) -> Result<Vec<usize>, ScriptError> {
-        let one = |value: &Dynamic| value.as_int().ok().and_then(|number| usize::try_from(number).ok());
+        let one = |value: &Dynamic| {
+            value
+                .as_int()
+                .ok()
+                .and_then(|number| usize::try_from(number).ok())
+        };
         let found = match named.as_array_ref() {
+            Ok(array) if array.len() > MOST_NAMED => {
+                let message = format!("{} features are named: at most {MOST_NAMED} at once", array.len());
+                return Err(ScriptError::new(ErrorKind::Value, message));
+            }
             Ok(array) => array.iter().map(one).collect::<Option<Vec<usize>>>(),
             Err(_) => one(named).map(|number| vec![number]),
         };
-        found.map_or_else(|| show::expected("a feature's number, or an array of them", named), Ok)
+        found.map_or_else(
+            || show::expected("a feature's number, or an array of them", named),
+            Ok,
+        )
     }
 
     fn weights(&self, feature: usize) -> Result<FeatureWeights, ScriptError> {
@@ -104,9 +119,14 @@ impl Dictionary {
             return Err(ScriptError::new(ErrorKind::Value, message)
                 .with_hint("dictionary.feature(i).writes has it, as numbers"));
         }
-        let directions = features.iter().map(|&feature| Ok(self.weights(feature)?.writes.to_vec()));
+        let directions = features
+            .iter()
+            .map(|&feature| Ok(self.weights(feature)?.writes.to_vec()));
         let directions = directions.collect::<Result<Vec<_>, ScriptError>>()?;
-        let labels = features.iter().map(|feature| format!("feature {feature}")).collect();
+        let labels = features
+            .iter()
+            .map(|feature| format!("feature {feature}"))
+            .collect();
         let about = format!("features of {:?}", &*self.name);
         Vocabulary::of_directions(&self.lm, directions, (about, labels), options)
     }
@@ -176,15 +196,25 @@ impl Show for Dictionary {
     fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
         let (names, values) = self.rows().into_iter().unzip::<_, _, Vec<_>, Vec<_>>();
         let table = Table::new(vec![
-            ("dictionary".into(), names.into_iter().map(Dynamic::from).collect()),
-            (self.name.to_string(), values.into_iter().map(Dynamic::from).collect()),
+            (
+                "dictionary".into(),
+                names.into_iter().map(Dynamic::from).collect(),
+            ),
+            (
+                self.name.to_string(),
+                values.into_iter().map(Dynamic::from).collect(),
+            ),
         ])?;
         Ok(Box::new(table.shown()))
     }
 
     fn line(&self) -> String {
         let loaded = &self.loaded;
-        let kind = if loaded.is_transcoder() { "transcoder" } else { "dictionary" };
+        let kind = if loaded.is_transcoder() {
+            "transcoder"
+        } else {
+            "dictionary"
+        };
         let writes = match loaded.is_transcoder() {
             true => format!(", writes {}", loaded.writes.place.name()),
             false => String::new(),

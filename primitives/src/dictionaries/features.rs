@@ -45,7 +45,10 @@ struct Inner {
 impl Features {
     fn new(dictionary: &Dictionary, of: &Dynamic, options: &EncodeOptions) -> Result<Self, ScriptError> {
         if options.top > MOST_TOP {
-            let message = format!("top is {}: at most {MOST_TOP} features are named at a position", options.top);
+            let message = format!(
+                "top is {}: at most {MOST_TOP} features are named at a position",
+                options.top
+            );
             return Err(ScriptError::new(ErrorKind::Value, message).pointing_at("top"));
         }
         let passage = dictionary.passage(of)?;
@@ -88,9 +91,9 @@ impl Features {
         }
         let loaded = inner.passage.model().loaded()?;
         let dictionary = &inner.dictionary.loaded;
-        let found = inner
-            .passage
-            .watched(|watch| loss_recovered(&loaded, inner.passage.input(), dictionary, inner.from, watch))??;
+        let found = inner.passage.watched(|watch| {
+            loss_recovered(&loaded, inner.passage.input(), dictionary, inner.from, watch)
+        })??;
         Ok(inner.loss.get_or_init(|| found))
     }
 
@@ -120,7 +123,10 @@ impl Features {
         let features = dictionary.numbers(named)?;
         let n = dictionary.loaded.n_features();
         if let Some(feature) = features.iter().find(|&&feature| feature >= n) {
-            let message = format!("there is no feature {feature}: the dictionary has {n}, numbered 0 to {}", n - 1);
+            let message = format!(
+                "there is no feature {feature}: the dictionary has {n}, numbered 0 to {}",
+                n - 1
+            );
             return Err(ScriptError::new(ErrorKind::Index, message));
         }
         let active = &self.encoding()?.active;
@@ -135,7 +141,10 @@ impl Features {
     }
 
     fn matrix(&self, of: fn(&Encoding) -> &Array2<f32>) -> Result<Tensor, ScriptError> {
-        Ok(Tensor::new(of(self.encoding()?).clone().into_dyn(), &["position", "hidden"]))
+        Ok(Tensor::new(
+            of(self.encoding()?).clone().into_dyn(),
+            &["position", "hidden"],
+        ))
     }
 
     /// The share of a position's squared length that the reconstruction leaves no error of.
@@ -153,7 +162,11 @@ impl Features {
             ("position".to_owned(), positions.chain([Dynamic::UNIT]).collect()),
             (
                 "token".to_owned(),
-                self.tokens()?.iter().map(|token| text(token)).chain([text("all")]).collect(),
+                self.tokens()?
+                    .iter()
+                    .map(|token| text(token))
+                    .chain([text("all")])
+                    .collect(),
             ),
             (
                 "active".to_owned(),
@@ -176,7 +189,9 @@ impl Features {
         ];
         for rank in ranks {
             let cell = |row: &Vec<(u32, f32)>| match row.get(rank) {
-                Some((feature, activation)) => Dynamic::from(format!("{feature}: {}", short(f64::from(*activation)))),
+                Some((feature, activation)) => {
+                    Dynamic::from(format!("{feature}: {}", short(f64::from(*activation))))
+                }
                 None => Dynamic::UNIT,
             };
             let cells = encoding.active.iter().map(cell).chain([Dynamic::UNIT]).collect();
@@ -193,7 +208,11 @@ impl Show for Features {
 
     fn line(&self) -> String {
         let inner = &self.0;
-        format!("features of {} by {}", inner.passage.phrase(), inner.dictionary.line())
+        format!(
+            "features of {} by {}",
+            inner.passage.phrase(),
+            inner.dictionary.line()
+        )
     }
 }
 
@@ -202,7 +221,10 @@ impl Explanation for Features {
         Ok(vec![
             ("activations", self.ranked(|active| active.1)?),
             ("features", self.ranked(|active| active.0 as f32)?),
-            ("reconstruction", self.matrix(|encoding| &encoding.reconstruction)?),
+            (
+                "reconstruction",
+                self.matrix(|encoding| &encoding.reconstruction)?,
+            ),
             ("error", self.matrix(|encoding| &encoding.error)?),
         ])
     }

@@ -89,7 +89,11 @@ pub(crate) const VALUES: &[(&str, &str, &str)] = &[
         "vocabulary",
         "lm.vocabulary_of(#{layer: 0, neuron: [1, 3]}, #{top: 3})",
     ),
-    ("Dictionary", "dictionary", "lm.dictionary(lm.name + \"/dictionary\")"),
+    (
+        "Dictionary",
+        "dictionary",
+        "lm.dictionary(lm.name + \"/dictionary\")",
+    ),
     ("Features", "features", "dictionary.encode(output)"),
     (
         "FeatureAttribution",

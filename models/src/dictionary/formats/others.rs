@@ -136,7 +136,11 @@ impl Source<'_> {
             (encoder, self.optional("b_enc")?),
             (decoder, self.optional("b_dec")?),
         );
-        let layer = self.file.name.strip_prefix("layer_").and_then(|rest| rest.split_once('.'));
+        let layer = self
+            .file
+            .name
+            .strip_prefix("layer_")
+            .and_then(|rest| rest.split_once('.'));
         let layer = layer.and_then(|(layer, _)| layer.parse().ok());
         let hook = |key: &str| {
             let name = self.text(key)?;

@@ -97,7 +97,10 @@ impl Source<'_> {
                 refuse(
                     "site",
                     "not given",
-                    format!("{} names the hook {name:?}, which is unknown: name the site and the layer", self.settings_name),
+                    format!(
+                        "{} names the hook {name:?}, which is unknown: name the site and the layer",
+                        self.settings_name
+                    ),
                 )
             };
             let found = hooks::of_transformer_lens(name, self.norm);
@@ -107,7 +110,11 @@ impl Source<'_> {
                 (found, ..) => Ok(found),
             }
         };
-        let reads = name("hook_name").or(name("hook_point")).map(hook).transpose()?.flatten();
+        let reads = name("hook_name")
+            .or(name("hook_point"))
+            .map(hook)
+            .transpose()?
+            .flatten();
         let writes = name("hook_name_out").map(hook).transpose()?.flatten();
         Ok(raw.at(reads, writes))
     }

@@ -59,7 +59,10 @@ impl Source<'_> {
         let threshold = threshold
             .filter(|threshold| threshold.is_finite())
             .ok_or_else(|| self.setting("jump_relu_threshold", "expected a number"))?;
-        let hook = |key: &str| self.text(key).and_then(|name| hooks::of_transformer_lens(name, self.norm));
+        let hook = |key: &str| {
+            self.text(key)
+                .and_then(|name| hooks::of_transformer_lens(name, self.norm))
+        };
         let raw = raw.with_thresholds(Tensor::from(threshold * scale_in).to_kind(self.kind));
         let raw = raw.at(hook("hook_point_in"), hook("hook_point_out"));
         let raw = match self.truth("apply_decoder_bias_to_pre_encoder") {
@@ -82,7 +85,11 @@ impl Source<'_> {
             (self.turned("W_enc")?, self.optional("b_enc")?),
             (self.turned("W_dec")?, self.optional("b_dec")?),
         );
-        let name = self.file.name.strip_prefix("layer").and_then(|rest| rest.split_once('.'));
+        let name = self
+            .file
+            .name
+            .strip_prefix("layer")
+            .and_then(|rest| rest.split_once('.'));
         let said = self.file.path.split(['/', '-']).rev().find_map(|part| {
             let k = part.strip_prefix("L0_").or(part.strip_prefix("l0_"));
             k.and_then(|k| k.parse::<u64>().ok())

@@ -212,18 +212,27 @@ impl FeatureOptions {
         let Some(dictionary) = &self.dictionary else {
             return match &self.features {
                 None => Ok(None),
-                Some(_) => Err(refused("features", "features are those of a dictionary: name it, too")
-                    .with_hint("#{dictionary: dictionary, features: [41]}; of the stream's numbers it is `hidden`")),
+                Some(_) => Err(
+                    refused("features", "features are those of a dictionary: name it, too").with_hint(
+                        "#{dictionary: dictionary, features: [41]}; of the stream's numbers it is `hidden`",
+                    ),
+                ),
             };
         };
         let known = ["dictionary", "features", "positions"];
-        match map.keys().find(|key| ![&known, also].concat().contains(&key.as_str())) {
+        match map
+            .keys()
+            .find(|key| ![&known, also].concat().contains(&key.as_str()))
+        {
             Some(other) => Err(refused(
                 other,
                 format!("a dictionary knows its place and what its features are: {other} says nothing here"),
             )),
             None => {
-                let features = self.features.as_ref().map_or(vec![], |features| features.0.clone());
+                let features = self
+                    .features
+                    .as_ref()
+                    .map_or(vec![], |features| features.0.clone());
                 Ok(Some((dictionary, features)))
             }
         }

@@ -40,7 +40,9 @@ impl OptionValue for DictionaryValue {
     const KIND: OptionKind = OptionKind::Any("a dictionary as lm.dictionary loads it");
 
     fn of(value: &Dynamic) -> Option<Self> {
-        value.read_lock::<Dictionary>().map(|dictionary| Self(dictionary.clone()))
+        value
+            .read_lock::<Dictionary>()
+            .map(|dictionary| Self(dictionary.clone()))
     }
 }
 
