@@ -89,7 +89,7 @@ impl FeatureIntervention {
         let features = counted("feature", &self.features);
         match self.what {
             FeatureAction::Scale(factor) => format!("{features} × {factor}"),
-            FeatureAction::Add(factor) => format!("+ {factor} × what {features} write"),
+            FeatureAction::Add(factor) => format!("+ {factor} × the writes of {features}"),
             FeatureAction::Reconstruct => "as its dictionary reconstructs it".into(),
         }
     }
