@@ -13,6 +13,7 @@ use std::rc::Rc;
 
 use ecco_interpreter::Watch;
 use ecco_models::device::ensure_room;
+use ecco_models::dictionary::reading::check;
 use ecco_models::dictionary::{Dictionary, FeatureChange, FeatureEdit, Spot, flat};
 use ecco_models::edit::{Change, Edit, Part};
 use ecco_models::guard::guard;
@@ -68,7 +69,7 @@ pub fn encode(
     watch: &mut Watch,
 ) -> Result<Encoding> {
     input.check(model)?;
-    dictionary.check(model)?;
+    check(dictionary, model)?;
     let mut work = Work::new(watch, "encoding".into(), "positions", 1);
     Ok(guard(|| {
         let [read, own] = values(model, input, dictionary, &mut work)?; // [position, number]
@@ -221,7 +222,7 @@ pub fn loss_recovered(
     from: usize,
     watch: &mut Watch,
 ) -> Result<LossRecovered> {
-    dictionary.check(model)?;
+    check(dictionary, model)?;
     let mut loss = |model: &Model| -> Result<f64> {
         let scores = score(model, input, 1, watch)?;
         let sum: f64 = scores.iter().map(|score| score.log_probability).sum();

@@ -2,7 +2,7 @@
 //!
 //! - [`Dictionary`]: [`Dictionary::encode`], [`Dictionary::decode`]; published variants are the same computation once their
 //!   scales are folded into the weights
-//! - `reading`: where the files are; `formats`: what each published format says; `hooks`: names of places in other libraries
+//! - [`reading`]: from files to a dictionary for a model; `formats`: what each published format says; `hooks`: names of places in other libraries
 //! - [`FeatureEdit`]: features made stronger or weaker in every pass
 //!
 //! x̂ = b_dec + Σ a_f W_dec[f] (Bricken et al. 2023; Templeton et al. 2024), for a transcoder of what the MLP adds
@@ -11,19 +11,14 @@
 mod edit;
 mod formats;
 mod hooks;
-mod reading;
+pub mod reading;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::error::{Error, Result, refuse};
 use crate::host;
-use crate::model::Model;
-use crate::run;
 use crate::site::Place;
 
 pub use edit::{FeatureChange, FeatureEdit};
-pub use reading::{DictionaryOptions, open};
-pub(crate) use reading::{LAYOUTS, SETTINGS};
 
 /// A dictionary with its tensors where the layer is that it reads.
 pub struct Dictionary {
@@ -182,10 +177,10 @@ impl Dictionary {
             None => self.output_bias.shallow_clone(),
         };
         if let Some(shift) = shift {
-            rest = rest + shift;
+            rest = &rest + shift;
         }
         if let Some(skip) = &self.skip {
-            rest = rest + prepared.matmul(skip);
+            rest = &rest + prepared.matmul(skip);
         }
         Code {
             activations,
@@ -215,38 +210,6 @@ impl Dictionary {
                 (x * (square + epsilon).rsqrt(), None, None)
             }
         }
-    }
-
-    /// Whether a model has the places that it reads and writes, as wide as it is.
-    ///
-    /// # Errors
-    /// Where it has not: it is of another model.
-    pub fn check(&self, model: &Model) -> Result<()> {
-        let sizes = run::probe(model)?;
-        for (spot, width, option) in [
-            (self.reads, self.n_inputs(), "site"),
-            (self.writes, self.n_outputs(), "writes"),
-        ] {
-            let size = sizes.size(spot.place, spot.layer).ok_or_else(|| Error::NoSite {
-                site: spot.place.name(),
-                layer: Some(spot.layer),
-            })?;
-            if spot.place.axes().contains(&"key") {
-                let reason = "it is between two positions, not at one";
-                return Err(refuse(option, spot.place.name(), reason));
-            }
-            let has: usize = match size[..] {
-                [n_heads, _, head_dim] => n_heads * head_dim,
-                _ => size[size.len() - 1],
-            };
-            if has != width {
-                let reason = format!(
-                    "it has {has} numbers at a position, and the dictionary {width}: it is of another model or site"
-                );
-                return Err(refuse(option, spot.place.name(), reason));
-            }
-        }
-        Ok(())
     }
 
     /// What features come to at the place that is written: `[.., output]`.

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use ecco_interpreter::Watch;
+use ecco_models::dictionary::reading::check;
 use ecco_models::dictionary::{Dictionary, FeatureChange, FeatureEdit, flat};
 use ecco_models::guard::guard;
 use ecco_models::host::{self, bring};
@@ -73,7 +74,7 @@ pub fn attribute_features(
     n_measured: usize,
     watch: &mut Watch,
 ) -> Result<FeatureAttribution> {
-    dictionary.check(model)?;
+    check(dictionary, model)?;
     let explained = Objective::new(model, input, std::slice::from_ref(target))?;
     ensure_room_for(&explained, 1, "contributions of features")?;
     let total = 1 + n_measured as u64;

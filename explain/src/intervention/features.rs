@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use ecco_models::Model;
+use ecco_models::dictionary::reading::check;
 use ecco_models::dictionary::{Dictionary, FeatureChange, FeatureEdit};
 use ecco_models::edit::{Change, Edit, Part};
 use ecco_models::guard::guard;
@@ -49,7 +50,7 @@ impl FeatureIntervention {
     /// # Errors
     /// Features that the dictionary does not have, and a model that it is not of.
     pub(super) fn edits(&self, model: &Model, positions: Option<Vec<Range<usize>>>) -> Result<Vec<Edit>> {
-        self.dictionary.check(model)?;
+        check(&self.dictionary, model)?;
         check_features(&self.dictionary, &self.features)?;
         let writes = self.dictionary.writes;
         let size = run::probe(model)?

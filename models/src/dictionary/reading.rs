@@ -11,11 +11,14 @@ use super::{ActivationRule, Dictionary, Preparation, Spot, hooks};
 use crate::config::NormConfig;
 use crate::device::ensure_free;
 use crate::error::{Error, Result, refuse};
-use crate::files::{WeightFile, WeightFormat, expanded, json, names_in, read_small};
+use crate::files::{
+    DICTIONARIES, DICTIONARY_SETTINGS, WeightFile, WeightFormat, expanded, json, names_in, read_small,
+};
 use crate::guard::guard;
 use crate::host::bring;
 use crate::hub;
 use crate::model::Model;
+use crate::run;
 use crate::site::{Place, Site};
 use crate::weights::{StoredWeight, of_file, pytorch_settings};
 use ecco_interpreter::{Progress, Watch};
@@ -33,24 +36,6 @@ pub struct DictionaryOptions {
     /// Branch, tag or commit of a repository on the hub.
     pub revision: Option<String>,
 }
-
-/// Names of a dictionary's weights and settings in its folder, by what writes them; the first that is there counts.
-pub(crate) const LAYOUTS: [(&str, &str); 6] = [
-    ("sae_weights.safetensors", "cfg.json"),
-    ("sae.safetensors", "cfg.json"),
-    ("params.safetensors", "config.json"),
-    ("params.npz", ""),
-    ("checkpoints/final.safetensors", "hyperparams.json"),
-    ("ae.pt", "config.json"),
-];
-/// What settings are called beside a file that is named.
-pub(crate) const SETTINGS: [&str; 5] = [
-    "cfg.json",
-    "config.json",
-    "hyperparams.json",
-    "../hyperparams.json",
-    "config.yaml",
-];
 
 /// What the files have.
 pub(super) struct Source<'a> {
@@ -118,7 +103,7 @@ pub fn open(name: &str, model: &Model, options: &DictionaryOptions, watch: &mut 
         Ok(dictionary)
     })?;
     file.ensure_unchanged()?;
-    dictionary.check(model)?;
+    check(&dictionary, model)?;
     Ok(dictionary)
 }
 
@@ -155,7 +140,7 @@ fn found(name: &str, options: &DictionaryOptions, watch: &mut Watch) -> Result<P
 fn located(path: &Path, options: &DictionaryOptions) -> Result<(PathBuf, Option<PathBuf>)> {
     if path.is_file() {
         let folder = path.parent().unwrap_or(path);
-        let settings = SETTINGS.iter().map(|name| folder.join(name));
+        let settings = DICTIONARY_SETTINGS.iter().map(|name| folder.join(name));
         return Ok((path.to_owned(), settings.into_iter().find(|path| path.is_file())));
     }
     if !path.is_dir() {
@@ -164,7 +149,7 @@ fn located(path: &Path, options: &DictionaryOptions) -> Result<(PathBuf, Option<
             "there is no such folder or file, and a repository on the hub is named owner/name/folder";
         return Err(refuse("path", value, reason));
     }
-    for (weights, settings) in LAYOUTS {
+    for (weights, settings) in DICTIONARIES {
         let weights = path.join(weights);
         if weights.is_file() {
             let settings = Some(path.join(settings)).filter(|path| path.is_file());
@@ -201,7 +186,7 @@ fn not_there(path: &Path) -> Error {
         let reason = format!("it has a dictionary a layer ({} …): say which", layers.join(", "));
         return refuse("layer", "not given", reason);
     }
-    let known: Vec<&str> = LAYOUTS.iter().map(|(weights, _)| *weights).collect();
+    let known: Vec<&str> = DICTIONARIES.iter().map(|(weights, _)| *weights).collect();
     let has: Vec<&str> = names.iter().map(String::as_str).take(8).collect();
     let reason = format!(
         "a dictionary's folder has {} or layer_N.safetensors; this one has {}",
@@ -382,4 +367,36 @@ impl Source<'_> {
             self.damaged(format!("its {what} has shape {size:?}, expected a matrix"))
         })
     }
+}
+
+/// Whether a model has the places that a dictionary reads and writes, as wide as it is.
+///
+/// # Errors
+/// Where it has not: the dictionary is of another one.
+pub fn check(dictionary: &Dictionary, model: &Model) -> Result<()> {
+    let sizes = run::probe(model)?;
+    for (spot, width, option) in [
+        (dictionary.reads, dictionary.n_inputs(), "site"),
+        (dictionary.writes, dictionary.n_outputs(), "writes"),
+    ] {
+        let size = sizes.size(spot.place, spot.layer).ok_or_else(|| Error::NoSite {
+            site: spot.place.name(),
+            layer: Some(spot.layer),
+        })?;
+        if spot.place.axes().contains(&"key") {
+            let reason = "it is between two positions, not at one";
+            return Err(refuse(option, spot.place.name(), reason));
+        }
+        let has: usize = match size[..] {
+            [n_heads, _, head_dim] => n_heads * head_dim,
+            _ => size[size.len() - 1],
+        };
+        if has != width {
+            let reason = format!(
+                "it has {has} numbers at a position, and the dictionary {width}: it is of another model or site"
+            );
+            return Err(refuse(option, spot.place.name(), reason));
+        }
+    }
+    Ok(())
 }

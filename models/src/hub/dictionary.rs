@@ -8,7 +8,7 @@ use super::cache::ModelCache;
 use super::files::fetch_chosen;
 use super::listing::check_file;
 use super::{HubError, HubOptions, HubSettings};
-use crate::dictionary::{LAYOUTS, SETTINGS};
+use crate::files::{DICTIONARIES, DICTIONARY_SETTINGS};
 use ecco_interpreter::Watch;
 
 /// The snapshot's folder with the files of a dictionary, which is at `parts` below it: a folder, or a file. What the cache
@@ -52,10 +52,12 @@ fn choices(parts: &[&str]) -> Vec<(String, Vec<String>)> {
     if let Some((file, folder)) = parts.split_last()
         && file.contains(".safetensors") | file.ends_with(".pt") | file.ends_with(".npz")
     {
-        let settings = SETTINGS.iter().filter_map(|name| match name.strip_prefix("../") {
-            Some(name) => Some(within(folder.split_last()?.1, name)),
-            None => Some(within(folder, name)),
-        });
+        let settings = DICTIONARY_SETTINGS
+            .iter()
+            .filter_map(|name| match name.strip_prefix("../") {
+                Some(name) => Some(within(folder.split_last()?.1, name)),
+                None => Some(within(folder, name)),
+            });
         return vec![(parts.join("/"), settings.collect())];
     }
     let layout = |(weights, settings): &(&str, &str)| {
@@ -63,7 +65,7 @@ fn choices(parts: &[&str]) -> Vec<(String, Vec<String>)> {
         let settings = settings.map(|name| within(parts, name));
         (within(parts, weights), settings.into_iter().collect())
     };
-    LAYOUTS.iter().map(layout).collect()
+    DICTIONARIES.iter().map(layout).collect()
 }
 
 #[cfg(test)]

@@ -4,9 +4,6 @@
 use safetensors::Dtype;
 
 use super::archive;
-use super::stored::{StoredData, StoredWeight, row_strides};
-use crate::error::{Error, Result};
-use crate::files::WeightFile;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 /// A header's dictionary of three entries; numpy's own has about a hundred bytes.
@@ -22,44 +19,32 @@ const TYPES: [(&str, Dtype); 6] = [
     ("|b1", Dtype::BOOL),
 ];
 
-/// All arrays of a file, as views of it.
-///
-/// # Errors
-/// [`Error::Damaged`] with what is wrong.
-pub(super) fn weights(file: &WeightFile) -> Result<Vec<StoredWeight<'_>>> {
-    let damaged = |reason: String| Error::Damaged {
-        file: file.name.clone(),
-        reason: format!("not a whole archive of numpy's: {reason}"),
-    };
-    let entries = archive::entries(file.bytes.as_slice()).map_err(damaged)?;
-    let mut weights = Vec::new();
-    for (name, content) in entries {
-        let name = name.strip_suffix(".npy").unwrap_or(name);
-        let array = Array::read(content).map_err(|reason| damaged(format!("{name:?} {reason}")))?;
-        weights.push(StoredWeight {
-            file,
-            name: name.to_owned(),
-            shape: array.shape,
-            data: StoredData::Numbers {
-                dtype: array.dtype,
-                bytes: array.bytes,
-                strides: array.strides,
-            },
-        });
-    }
-    Ok(weights)
+/// One array: its header, and its numbers as they lie in the file.
+pub(super) struct Array<'a> {
+    pub dtype: Dtype,
+    pub shape: Vec<usize>,
+    /// Columns lie one behind the other, and not rows.
+    pub by_column: bool,
+    pub bytes: &'a [u8],
 }
 
-/// One array: its header, and its numbers as they lie in the file.
-struct Array<'a> {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    strides: Option<Vec<usize>>,
-    bytes: &'a [u8],
+/// All arrays of a file by name, as views of it.
+///
+/// # Errors
+/// Why it cannot be read.
+pub(super) fn arrays(bytes: &[u8]) -> Result<Vec<(&str, Array<'_>)>, String> {
+    let entries = archive::entries(bytes)?.into_iter();
+    entries
+        .map(|(name, content)| {
+            let name = name.strip_suffix(".npy").unwrap_or(name);
+            let array = Array::read(content).map_err(|reason| format!("{name:?} {reason}"))?;
+            Ok((name, array))
+        })
+        .collect()
 }
 
 impl<'a> Array<'a> {
-    fn read(content: &'a [u8]) -> std::result::Result<Self, String> {
+    fn read(content: &'a [u8]) -> Result<Self, String> {
         let cut = || "ends within its header".to_owned();
         if !content.starts_with(MAGIC) {
             return Err("is no array".into());
@@ -85,14 +70,10 @@ impl<'a> Array<'a> {
             ));
         }
         let by_column = value(header, "fortran_order").is_some_and(|value| value.starts_with("True"));
-        let strides = by_column.then(|| {
-            let turned: Vec<usize> = shape.iter().rev().copied().collect();
-            row_strides(&turned).into_iter().rev().collect()
-        });
         Ok(Self {
             dtype,
             shape,
-            strides,
+            by_column,
             bytes,
         })
     }
@@ -104,7 +85,7 @@ fn value<'h>(header: &'h str, key: &str) -> Option<&'h str> {
     Some(rest.trim_start())
 }
 
-fn dtype(header: &str) -> std::result::Result<Dtype, String> {
+fn dtype(header: &str) -> Result<Dtype, String> {
     let named = value(header, "descr")
         .and_then(|value| value.strip_prefix('\''))
         .and_then(|value| value.split_once('\''));
@@ -116,14 +97,14 @@ fn dtype(header: &str) -> std::result::Result<Dtype, String> {
     })
 }
 
-fn shape(header: &str) -> std::result::Result<Vec<usize>, String> {
+fn shape(header: &str) -> Result<Vec<usize>, String> {
     let wrong = || "has a header without its shape".to_owned();
     let axes = value(header, "shape").and_then(|value| value.strip_prefix('('));
     let (axes, _) = axes.and_then(|value| value.split_once(')')).ok_or_else(wrong)?;
     let axes = axes.split(',').map(str::trim).filter(|axis| !axis.is_empty());
     let shape: Vec<usize> = axes
         .map(|axis| axis.parse().map_err(|_| wrong()))
-        .collect::<std::result::Result<_, _>>()?;
+        .collect::<Result<_, _>>()?;
     match shape.len() <= MOST_AXES {
         true => Ok(shape),
         false => Err(format!("has {} axes", shape.len())),
@@ -146,7 +127,7 @@ mod tests {
         let whole = array(header, &[0; 24]);
         let read = Array::read(&whole).unwrap();
         assert_eq!((read.dtype, read.shape), (Dtype::F32, vec![2, 3]));
-        assert_eq!((read.strides, read.bytes.len()), (Some(vec![1, 2]), 24));
+        assert_eq!((read.by_column, read.bytes.len()), (true, 24));
         for (header, numbers) in [
             (header, 20),
             ("{'descr': '>f4', 'fortran_order': False, 'shape': (6,), }", 24),

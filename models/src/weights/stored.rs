@@ -310,7 +310,7 @@ pub(crate) fn of_file(file: &WeightFile) -> Result<Vec<StoredWeight<'_>>> {
     match file.format {
         WeightFormat::Safetensors => of_safetensors(file),
         WeightFormat::Pytorch => pytorch::weights(file),
-        WeightFormat::Npz => npz::weights(file),
+        WeightFormat::Npz => of_npz(file),
         WeightFormat::Gguf => Ok(vec![]),
     }
 }
@@ -368,6 +368,30 @@ impl<'a> Encoded<'a> for OfGguf<'a> {
     fn rows(&self) -> Option<(Rows, bool)> {
         self.weight.rows(self.file.share(self.weight.bytes)?)
     }
+}
+
+fn of_npz(file: &WeightFile) -> Result<Vec<StoredWeight<'_>>> {
+    let arrays = npz::arrays(file.bytes.as_slice()).map_err(|reason| Error::Damaged {
+        file: file.name.clone(),
+        reason: format!("not a whole archive of numpy's: {reason}"),
+    })?;
+    let weights = arrays.into_iter().map(|(name, array)| {
+        let by_column = array.by_column.then(|| {
+            let turned: Vec<usize> = array.shape.iter().rev().copied().collect();
+            row_strides(&turned).into_iter().rev().collect()
+        });
+        StoredWeight {
+            file,
+            name: name.to_owned(),
+            shape: array.shape,
+            data: StoredData::Numbers {
+                dtype: array.dtype,
+                bytes: array.bytes,
+                strides: by_column,
+            },
+        }
+    });
+    Ok(weights.collect())
 }
 
 fn of_safetensors(file: &WeightFile) -> Result<Vec<StoredWeight<'_>>> {

@@ -3,9 +3,8 @@
 use std::rc::Rc;
 
 use ecco_explain::dictionary::{FeatureWeights, described, writes_to_stream};
-use ecco_models::dictionary::{
-    ActivationRule, Dictionary as Loaded, DictionaryOptions, Preparation, Spot, open,
-};
+use ecco_models::dictionary::reading::{DictionaryOptions, open};
+use ecco_models::dictionary::{ActivationRule, Dictionary as Loaded, Preparation, Spot};
 use ecco_scripting::result::numbers::short;
 use ecco_scripting::result::{Show, show};
 use ecco_scripting::session::watched;
