@@ -138,21 +138,24 @@ fn sparse(x: &Tensor) -> ecco_models::error::Result<Vec<Vec<(u32, f32)>>> {
 
 /// The same in double precision, by absolute values.
 fn sparse_pairs(x: &Tensor) -> ecco_models::error::Result<Vec<Vec<(u32, f64)>>> {
-    let index = x.nonzero(); // [entry, 2]
-    let needed = 3 * 16 * index.size()[0] as u64;
+    let counts = host::ids(&x.ne(0.0).sum_dim_intlist(-1, false, Kind::Int64)); // [row]
+    let most = counts.iter().copied().max().unwrap_or(0);
+    let needed = 3 * 16 * counts.len() as u64 * most as u64;
     ensure_room(
         Device::Cpu,
         needed,
         "features that are active at a text's positions",
     )?;
-    let (rows, columns) = (index.select(1, 0), index.select(1, 1));
-    let flat = &rows * x.size()[1] + &columns;
-    let values = x.flatten(0, 1).index_select(0, &flat);
-    let [rows, columns, values] = host::numbers_of_each([&rows, &columns, &values]);
-    let mut by_row = vec![Vec::new(); x.size()[0] as usize];
-    for ((row, column), value) in rows.iter().zip(&columns).zip(&values) {
-        by_row[*row as usize].push((*column as u32, *value));
-    }
+    let (_, index) = x.abs().topk(most, -1, true, true); // [row, most]
+    let values = x.gather(-1, &index, false);
+    let [index, values] = host::numbers_of_each([&index, &values]);
+    let width = most as usize;
+    let row = |(at, n): (usize, &i64)| {
+        let of = at * width..at * width + *n as usize;
+        let features = index[of.clone()].iter().map(|feature| *feature as u32);
+        features.zip(values[of].iter().copied()).collect::<Vec<_>>()
+    };
+    let mut by_row: Vec<Vec<(u32, f64)>> = counts.iter().enumerate().map(row).collect();
     for row in &mut by_row {
         row.sort_by(|one, other| other.1.abs().total_cmp(&one.1.abs()).then(one.0.cmp(&other.0)));
     }
