@@ -29,9 +29,14 @@ def weights(d: int, spread: float) -> dict[str, torch.Tensor]:
         return torch.from_numpy(rng.randn(*shape) * scale).half()
 
     return {
-        "W_enc": random(d, N, scale=d**-0.5 / spread), "b_enc": random(N, scale=0.3) - 0.1, "W_dec": random(N, d, scale=0.15),
-        "b_dec": random(d, scale=0.1 * spread), "threshold": torch.from_numpy(rng.rand(N) * 0.8).half(),
-        "b_gate": random(N, scale=0.3), "b_mag": random(N, scale=0.3), "r_mag": random(N, scale=0.2),
+        "W_enc": random(d, N, scale=d**-0.5 / spread),
+        "b_enc": random(N, scale=0.3) - 0.1,
+        "W_dec": random(N, d, scale=0.15),
+        "b_dec": random(d, scale=0.1 * spread),
+        "threshold": torch.from_numpy(rng.rand(N) * 0.8).half(),
+        "b_gate": random(N, scale=0.3),
+        "b_mag": random(N, scale=0.3),
+        "r_mag": random(N, scale=0.2),
         "W_skip": random(d, d, scale=0.1),
     }
 
@@ -41,7 +46,9 @@ def top(z: torch.Tensor, k: int) -> torch.Tensor:
     return torch.zeros_like(z).scatter(-1, index, z.gather(-1, index))
 
 
-def cases(w: dict[str, torch.Tensor], at: dict[str, torch.Tensor]) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+def cases(
+    w: dict[str, torch.Tensor], at: dict[str, torch.Tensor]
+) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     """Activations and reconstruction by format."""
     x, d = at["residual_after"], at["residual_after"].shape[-1]
     enc, b, dec, b_dec = w["W_enc"], w["b_enc"], w["W_dec"], w["b_dec"]
@@ -58,9 +65,13 @@ def cases(w: dict[str, torch.Tensor], at: dict[str, torch.Tensor]) -> dict[str, 
         return (x - b_dec) @ enc + b
 
     found = {
-        "standard": less(x).relu(), "topk": top(less(x), K).relu(), "jumprelu": jump(x @ enc + b, w["threshold"]),
-        "gated": (((x - b_dec) @ enc + w["b_gate"]) > 0) * (((x - b_dec) @ enc) * w["r_mag"].exp() + w["b_mag"]).relu(),
-        "batchtopk": jump(less(x), 0.40625), "plain_topk": top(x @ enc + b, K).relu(),
+        "standard": less(x).relu(),
+        "topk": top(less(x), K).relu(),
+        "jumprelu": jump(x @ enc + b, w["threshold"]),
+        "gated": (((x - b_dec) @ enc + w["b_gate"]) > 0)
+        * (((x - b_dec) @ enc) * w["r_mag"].exp() + w["b_mag"]).relu(),
+        "batchtopk": jump(less(x), 0.40625),
+        "plain_topk": top(x @ enc + b, K).relu(),
         "head_outputs": less(at["head_outputs"]).relu(),
     }
     results = {name: (a, a @ dec + b_dec) for name, a in found.items()}
@@ -95,7 +106,9 @@ def values(model: torch.nn.Module, ids: torch.Tensor) -> dict[str, torch.Tensor]
 
     hooks = [
         layer.register_forward_hook(lambda m, i, o: keep("residual_after", o)),
-        layer.ln_2.register_forward_hook(lambda m, i, o: (keep("residual_mid", i), keep("mlp_input", o)) and None),
+        layer.ln_2.register_forward_hook(
+            lambda m, i, o: (keep("residual_mid", i), keep("mlp_input", o)) and None
+        ),
         layer.mlp.register_forward_hook(lambda m, i, o: keep("mlp_output", o)),
         layer.attn.c_proj.register_forward_hook(lambda m, i, o: keep("head_outputs", i)),
     ]
@@ -108,7 +121,9 @@ def values(model: torch.nn.Module, ids: torch.Tensor) -> dict[str, torch.Tensor]
     return seen
 
 
-def answer(model: torch.nn.Module, ids: torch.Tensor, tokens: tuple[int, int], change: object) -> torch.Tensor:
+def answer(
+    model: torch.nn.Module, ids: torch.Tensor, tokens: tuple[int, int], change: object
+) -> torch.Tensor:
     """Logit of the first token less that of the other behind the text, with the layer's output changed."""
 
     def hook(module: torch.nn.Module, inputs: tuple, output: torch.Tensor | tuple) -> torch.Tensor | tuple:
@@ -146,9 +161,11 @@ def effects(model: torch.nn.Module, ids: torch.Tensor, w: dict[str, torch.Tensor
         logits = []
         for change in (lambda value: value, lambda value: made[None], torch.zeros_like):
             handle = model.transformer.h[LAYER].register_forward_hook(
-                lambda module, inputs, output: (change(output[0]), *output[1:])  # noqa: B023
-                if isinstance(output, tuple)
-                else change(output)  # noqa: B023
+                lambda module, inputs, output: (
+                    (change(output[0]), *output[1:])  # noqa: B023
+                    if isinstance(output, tuple)
+                    else change(output)
+                )  # noqa: B023
             )
             logits.append(torch.nn.functional.cross_entropy(model(ids).logits[0, :-1], ids[0, 1:]).item())
             handle.remove()
@@ -194,7 +211,9 @@ def main() -> None:
         expected[f"{name}.reconstruction"] = made.float().contiguous()
         print(f"{name:26} {(activations > 0).sum(-1).double().mean().item():.1f} active")
     save_file(expected, OUT / "expected.safetensors")
-    facts = {"text": TEXT, "ids": ids[0].tolist(), "layer": LAYER, "k": K, "factor": FACTOR} | effects(model, ids, wide)
+    facts = {"text": TEXT, "ids": ids[0].tolist(), "layer": LAYER, "k": K, "factor": FACTOR} | effects(
+        model, ids, wide
+    )
     (OUT / "expected.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 

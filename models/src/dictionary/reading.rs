@@ -169,9 +169,15 @@ fn located(path: &Path, options: &DictionaryOptions) -> Result<(PathBuf, Option<
     Err(not_there(path))
 }
 
+/// A path within a sentence.
+fn shown(path: &Path) -> String {
+    let text: String = path.display().to_string().chars().take(200).collect();
+    format!("{text:?}")
+}
+
 /// The error for a folder without a dictionary.
 fn not_there(path: &Path) -> Error {
-    let value = format!("{:?}", path.display().to_string());
+    let value = shown(path);
     let names = names_in(path);
     let is_layer = |name: &&String| {
         name.starts_with("layer") && [".safetensors", ".pt"].iter().any(|end| name.ends_with(end))
