@@ -6,11 +6,13 @@
 //! - [`patching`]: which part of a pass carries what makes two texts differ
 //! - [`estimate`]: the same for all parts at once by gradients
 //! - [`divergence`]: how far a changed model's predictions are from the untouched one's
+//! - [`features`]: features of a dictionary, as changes
 //! - `check`: what of a model can be changed; `label`: interventions for people
 
 mod check;
 pub mod divergence;
 pub mod estimate;
+pub mod features;
 mod label;
 pub mod patching;
 pub mod steering;
@@ -27,6 +29,7 @@ use ndarray::{ArrayD, Axis};
 use tch::Tensor;
 
 use crate::error::Result;
+use features::FeatureIntervention;
 
 /// A change at a place of some layers.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,6 +66,8 @@ pub enum Change {
     },
     /// The same positions' values of another pass, by layer, with the axes that [`Place::axes`] names.
     Patch(Vec<(usize, ArrayD<f32>)>),
+    /// What features of a dictionary write, at the place that it writes.
+    Features(FeatureIntervention),
 }
 
 /// What is put where something was ablated.
@@ -98,7 +103,7 @@ pub fn compile(model: &Model, interventions: &[Intervention], watch: &mut Watch)
             _ => HashMap::new(),
         };
         for layer in layers {
-            edits.push(edit(model, intervention, layer, &sizes, means.get(&layer))?);
+            edits.extend(edit(model, intervention, layer, &sizes, means.get(&layer))?);
         }
     }
     Ok(model.edits(edits)?)
@@ -110,7 +115,7 @@ fn edit(
     layer: usize,
     sizes: &Records,
     mean: Option<&ArrayD<f32>>,
-) -> Result<Edit> {
+) -> Result<Vec<Edit>> {
     let place = intervention.place;
     let size = check::size(place, layer, sizes)?;
     check::part(intervention, layer, &size)?;
@@ -132,15 +137,19 @@ fn edit(
             let values = of_part(intervention, tensor(&values)?)?;
             (edit::Change::Patch(values), Some(n_known))
         }
+        Change::Features(features) => {
+            check::positions(intervention, None)?;
+            return features.edits(model, intervention.positions.clone());
+        }
     };
     check::positions(intervention, n_known)?;
-    Ok(Edit {
+    Ok(vec![Edit {
         place,
         layer,
         part: part(&intervention.part)?,
         positions: intervention.positions.clone(),
         change,
-    })
+    }])
 }
 
 fn part(part: &Part) -> Result<edit::Part> {

@@ -4,6 +4,7 @@
 //! - [`intervention`]: models whose inside is changed, steering, activation patching
 //! - [`mod@lens`]: what each layer's state would say if it were the last
 //! - [`mod@direct`]: what each part of the model wrote to a token's logit
+//! - [`dictionary`]: a text in a dictionary's features, and what an answer owes to them
 //! - [`mod@edges`]: which connections between parts carry what makes two texts differ; circuits of them
 //! - [`sites`]: gradients at any site, contributions of positions, heads and neurons inside
 //! - [`heads`]: what heads look at, copy and match; [`mod@vocabulary`]: what parts promote and suppress, by their weights
@@ -22,6 +23,7 @@ pub mod agreement;
 pub mod algebra;
 mod aside;
 pub mod attribution;
+pub mod dictionary;
 pub mod direct;
 pub mod edges;
 pub mod error;

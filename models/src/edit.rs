@@ -12,6 +12,7 @@ use std::rc::Rc;
 use tch::{Device, Kind, Tensor};
 
 use crate::config::Activation;
+use crate::dictionary::FeatureEdit;
 use crate::host::{self, bring};
 use crate::rules::Rule;
 use crate::site::{Place, Site};
@@ -49,6 +50,10 @@ pub enum Change {
     Add(Tensor),
     /// The values of the same positions of another pass: `[.., position, feature]`.
     Patch(Tensor),
+    /// What some of a dictionary's features write.
+    Features(Rc<FeatureEdit>),
+    /// Nothing: the value is what the features of a later place of the layer are read from.
+    Read(Rc<FeatureEdit>),
 }
 
 /// The edits of one stack.
@@ -132,6 +137,10 @@ impl PlacedEdit {
     /// The value with the change in it; `start` is the position of its first row. Nothing is written in place, since
     /// the value may be the caller's or a view of another.
     fn apply(&self, value: Tensor, start: i64) -> Tensor {
+        if let Change::Read(features) = &self.edit.change {
+            features.read(&value);
+            return value;
+        }
         let n_rows = value.size()[value.dim() - 2];
         let rows = match self.edit.rows(start, n_rows) {
             Some(rows) if rows.is_empty() => return value,
@@ -177,6 +186,8 @@ impl Edit {
             Change::Scale(factor) => part * *factor,
             Change::Add(vector) => part + vector,
             Change::Patch(values) => at_rows(values, part, rows, start).expand_as(part),
+            Change::Features(features) => features.changed(part, rows),
+            Change::Read(_) => part.shallow_clone(),
         }
     }
 
@@ -189,6 +200,8 @@ impl Edit {
             Change::Add(vector) => length(vector),
             Change::Become(values) => length(&(values - part)),
             Change::Patch(values) => length(&(at_rows(values, part, rows, start) - part)),
+            Change::Features(features) => length(&(features.changed(part, rows) - part)),
+            Change::Read(_) => length(&part.zeros_like()),
         }
     }
 }

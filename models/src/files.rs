@@ -15,7 +15,7 @@ use crate::gguf;
 
 pub use bytes::{SharedBytes, WeightBytes};
 pub use weights::{WeightFile, WeightFormat};
-pub(crate) use weights::{gguf_part_names, index_name, is_weights};
+pub(crate) use weights::{gguf_part_names, index_name, is_weights, names_in};
 use weights::{is_gguf, weight_paths};
 
 /// The files of one model, weights mapped and not yet read.
@@ -45,6 +45,23 @@ const TOKENIZER_FILES: [&str; 4] = [
 /// What PEFT calls the files of an adapter; of its weights the first that is there.
 pub(crate) const ADAPTER_SETTINGS: &str = "adapter_config.json";
 pub(crate) const ADAPTER_WEIGHTS: [&str; 2] = ["adapter_model.safetensors", "adapter_model.bin"];
+/// Names of a dictionary's weights and settings in its folder, by what writes them; the first that is there counts.
+pub(crate) const DICTIONARIES: [(&str, &str); 6] = [
+    ("sae_weights.safetensors", "cfg.json"),
+    ("sae.safetensors", "cfg.json"),
+    ("params.safetensors", "config.json"),
+    ("params.npz", ""),
+    ("checkpoints/final.safetensors", "hyperparams.json"),
+    ("ae.pt", "config.json"),
+];
+/// What a dictionary's settings are called beside a file that is named.
+pub(crate) const DICTIONARY_SETTINGS: [&str; 5] = [
+    "cfg.json",
+    "config.json",
+    "hyperparams.json",
+    "../hyperparams.json",
+    "config.yaml",
+];
 /// Where chat templates for a purpose are, each `NAME.jinja`.
 pub(crate) const TEMPLATE_FOLDER: &str = "additional_chat_templates";
 /// There are two or three.
@@ -296,7 +313,16 @@ fn read(folder: &Path, file: &'static str) -> Result<Vec<u8>> {
     }
 }
 
-fn read_small(folder: &Path, file: &str) -> Result<Vec<u8>> {
+/// A path, with the user's folder for `~`.
+pub(crate) fn expanded(name: &str) -> PathBuf {
+    match name.strip_prefix("~/") {
+        Some(rest) => PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(rest),
+        None => PathBuf::from(name),
+    }
+}
+
+/// A file of a bounded size.
+pub(crate) fn read_small(folder: &Path, file: &str) -> Result<Vec<u8>> {
     let path = folder.join(file);
     if let Some(target) = dangling(&path) {
         return Err(Error::Dangling { path, target });

@@ -10,6 +10,7 @@ mod adapter;
 mod address;
 mod cache;
 mod certificates;
+mod dictionary;
 mod download;
 mod error;
 mod files;
@@ -25,6 +26,7 @@ use hf_hub::{Repo, RepoType};
 use ureq::http::Method;
 
 pub use self::adapter::fetch_adapter;
+pub use self::dictionary::fetch_dictionary;
 pub use self::error::HubError;
 pub use self::files::fetch_files;
 pub use self::proxy::Proxies;

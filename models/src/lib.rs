@@ -6,6 +6,7 @@
 //! - [`site`]: [`Site`], [`Place`]: what there is inside, by name
 //! - [`tap`]: [`Tap`], [`Capture`]: the one way to see or change what happens inside
 //! - [`edit`]: [`Edit`], a change that a view on a model makes in every pass
+//! - [`dictionary`]: sparse autoencoders and transcoders, read and put to work
 //! - [`decoder`], [`encoder`], [`encoder_decoder`]: a [`stack`] of blocks of [`attention`] and [`mlp`] (in one family beside a [`convolution`]), these of [`layers`]; [`rope`]: rotary positions
 //! - [`backward`]: the decoder's batched vector–Jacobian products; [`rules`]: what stands for slopes in autograd
 //! - [`families`], [`config`]: what differs between families, as data
@@ -29,6 +30,7 @@ pub mod convolution;
 pub mod cuda_graph;
 pub mod decoder;
 pub mod device;
+pub mod dictionary;
 pub mod edit;
 pub mod encoder;
 pub mod encoder_decoder;

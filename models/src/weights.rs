@@ -3,6 +3,7 @@
 mod archive;
 mod finite;
 mod listed;
+mod npz;
 mod pickle;
 mod prefix;
 mod pytorch;
@@ -28,8 +29,9 @@ use prefix::common_start;
 pub use listed::WeightCard;
 pub(crate) use prefix::take_prefix_off;
 
+pub(crate) use pytorch::settings as pytorch_settings;
 pub(crate) use stored::kind_of;
-pub(crate) use stored::{Encoded, StoredData, StoredWeight, stored_weights};
+pub(crate) use stored::{Encoded, StoredData, StoredWeight, of_file, stored_weights};
 
 /// All weights of a model on their device. Taking one checks its shape.
 pub struct Weights {

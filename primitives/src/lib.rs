@@ -1,12 +1,14 @@
 //! What a cell can ask, by topic. A value that scripts hold and the functions that make it stand together.
 //!
 //! - [`models`]: loading, residency; [`text`]: generating, running, scoring, conversations
-//! - [`attribution`]: which tokens it came from; [`inside`]: lens, parts, attention, candidates; [`circuits`]: heads and weights
+//! - [`attribution`]: which tokens it came from; [`inside`]: lens, parts, attention, candidates; [`circuits`]: heads and weights;
+//!   [`dictionaries`]: features
 //! - [`tour`]: where to begin; [`live`]: what the pages of results can ask
 //! - [`factors`], [`neurons`], [`numbers`], [`similarity`]; [`interventions`]: what if a part were different
 
 mod attribution;
 mod circuits;
+mod dictionaries;
 mod factors;
 mod hints;
 mod inside;
@@ -32,6 +34,7 @@ pub fn register(registry: &mut Registry) {
     attribution::register(registry);
     inside::register(registry);
     circuits::register(registry);
+    dictionaries::register(registry);
     factors::register(registry);
     neurons::register(registry);
     numbers::register(registry);
@@ -91,6 +94,15 @@ const CONTENTS: &[(&str, &[&str])] = &[
             "lm.vocabulary_of",
             "lm.ov_circuit",
             "lm.qk_circuit",
+        ],
+    ),
+    (
+        "which features of a sparse autoencoder or transcoder are active, and what do they do?",
+        &[
+            "lm.dictionary",
+            "dictionary.encode",
+            "dictionary.feature",
+            "dictionary.attribute",
         ],
     ),
     (

@@ -10,6 +10,7 @@ mod attribution_rules;
 mod chats;
 mod circuits;
 mod crossings;
+mod dictionaries;
 mod direct;
 mod edges;
 mod explanations;

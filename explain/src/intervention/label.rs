@@ -41,12 +41,13 @@ impl Change {
                 }
             },
             Self::Patch(_) => "as in another run".into(),
+            Self::Features(features) => features.label(),
         }
     }
 }
 
 /// `layer 2`, `neurons 1, 5 and 40 others`.
-fn counted(name: &str, values: &[usize]) -> String {
+pub(super) fn counted(name: &str, values: &[usize]) -> String {
     const MOST: usize = 6;
     let plural = if values.len() == 1 || name == "hidden" {
         ""

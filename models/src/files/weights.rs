@@ -37,6 +37,8 @@ pub enum WeightFormat {
     /// What `torch.save` writes.
     Pytorch,
     Gguf,
+    /// Arrays as numpy writes them: dictionaries, and no models.
+    Npz,
 }
 
 /// What weights are called in a folder, what the ones before the others are preferred to; one file, or an index of
@@ -210,7 +212,8 @@ fn unread(folder: &Path) -> Error {
     }
 }
 
-fn names_in(folder: &Path) -> Vec<String> {
+/// What a folder has, by the alphabet.
+pub(crate) fn names_in(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries
         .filter_map(|entry| entry.file_name().into_string().ok())
@@ -310,6 +313,7 @@ impl WeightFormat {
             Self::Safetensors => "safetensors",
             Self::Pytorch => "PyTorch",
             Self::Gguf => "GGUF",
+            Self::Npz => "numpy",
         }
     }
 }
@@ -345,7 +349,11 @@ fn map(path: &Path) -> Result<WeightFile> {
             target,
         });
     }
-    let format = format_by_name(&name).ok_or_else(|| damaged("no file of weights by its name"));
+    let format = match name.ends_with(".npz") {
+        true => Some(WeightFormat::Npz),
+        false => format_by_name(&name),
+    };
+    let format = format.ok_or_else(|| damaged("no file of weights by its name"));
     let (file, _) = regular::open(path).map_err(|source| match source.kind() {
         std::io::ErrorKind::InvalidInput => damaged(&source.to_string()),
         _ => io(source),

@@ -16,7 +16,7 @@ use crate::encoder_decoder::EncoderDecoder;
 use crate::error::{Error, Result, refuse};
 use crate::families::{self, Family};
 use crate::files::watched;
-use crate::files::{ModelFiles, gguf_part_names, is_weights};
+use crate::files::{ModelFiles, expanded, gguf_part_names, is_weights};
 use crate::generation::config::GenerationConfig;
 use crate::guard::guard;
 use crate::hub;
@@ -173,14 +173,6 @@ fn base_beside(folder: Option<&Path>, name: &str, adapter: &ModelFiles) -> Resul
     match folder.map(|folder| folder.join(&base)) {
         Some(beside) if beside.is_dir() => Ok(Source::Folder(beside)),
         _ => source(&base).map_err(|_| unknown(&base)),
-    }
-}
-
-/// A path, with the user's folder for `~`.
-fn expanded(name: &str) -> PathBuf {
-    match name.strip_prefix("~/") {
-        Some(rest) => PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(rest),
-        None => PathBuf::from(name),
     }
 }
 

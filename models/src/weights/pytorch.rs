@@ -2,6 +2,7 @@
 //! are. The pickle is read without running it, see [`super::pickle`].
 
 use safetensors::Dtype;
+use serde_json::{Map, Value as Json};
 
 use super::archive::{self, Entries};
 use super::pickle::{self, Built, Fault, Value, View};
@@ -13,6 +14,9 @@ use crate::files::WeightFile;
 const NESTS: [&str; 4] = ["state_dict", "model_state_dict", "model", "module"];
 /// The largest pickle that is read; those of large models have a megabyte.
 const LARGEST: usize = 16 << 20;
+/// Entries that are looked at, and of a dictionary within: one of many entries may stand in many places.
+const MOST_SETTINGS: usize = 1000;
+const MOST_INNER: usize = 100;
 /// The format before archives begins with this number.
 const OLD: &[u8] = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19";
 
@@ -42,7 +46,70 @@ pub(super) fn weights(file: &WeightFile) -> Result<Vec<StoredWeight<'_>>> {
         let file = file.path.clone();
         return Err(Error::BarePickle { file });
     }
-    let found = read(bytes).map_err(|fault| match fault {
+    let found = read(bytes).map_err(|fault| error(file, fault))?;
+    let weights = found.into_iter().map(|found| StoredWeight {
+        file,
+        name: found.name.to_owned(),
+        shape: found.shape,
+        data: StoredData::Numbers {
+            dtype: found.dtype,
+            bytes: found.bytes,
+            strides: Some(found.strides),
+        },
+    });
+    Ok(weights.collect())
+}
+
+/// What a file's dictionary says beside its tensors: numbers, truths and texts by key; those of a dictionary in it behind
+/// its key and a full stop.
+///
+/// # Errors
+/// As of [`weights`].
+pub(crate) fn settings(file: &WeightFile) -> Result<Map<String, Json>> {
+    let read = || {
+        let entries = archive::entries(file.bytes.as_slice()).map_err(Fault::Damaged)?;
+        let (_, pickle) = main_pickle(&entries).map_err(Fault::Damaged)?;
+        pickle::read(pickle)
+    };
+    let (value, built) = read().map_err(|fault| error(file, fault))?;
+    let mut settings = Map::new();
+    for (key, value) in entries_of(value, &built).into_iter().take(MOST_SETTINGS) {
+        let inner = entries_of(*value, &built).into_iter().take(MOST_INNER);
+        settings.extend(inner.filter_map(|(name, value)| Some((format!("{key}.{name}"), json(value)?))));
+        settings.extend(json(value).map(|value| (key.to_owned(), value)));
+    }
+    Ok(settings)
+}
+
+/// A dictionary's entries whose keys are texts; none of what is no dictionary.
+fn entries_of<'a, 'b>(value: Value<'a>, built: &'b Built<'a>) -> Vec<(&'a str, &'b Value<'a>)> {
+    let Value::Dict(dict) = value else { return vec![] };
+    let entries = built.dicts[dict].iter();
+    entries
+        .filter_map(|(key, value)| Some((text(key)?, value)))
+        .collect()
+}
+
+fn text<'a>(value: &Value<'a>) -> Option<&'a str> {
+    match value {
+        Value::Text(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn json(value: &Value) -> Option<Json> {
+    match value {
+        Value::Bool(truth) => Some(Json::Bool(*truth)),
+        Value::Int(number) => Some((*number).into()),
+        Value::Float(number) => Some((*number).into()),
+        Value::Text(text) => Some((*text).into()),
+        _ => None,
+    }
+}
+
+fn error(file: &WeightFile, fault: Fault) -> Error {
+    let bytes = file.bytes.as_slice();
+    match fault {
         Fault::Damaged(_) if bytes.len() > 8 && !bytes.starts_with(b"PK") => Error::Damaged {
             file: file.name.clone(),
             reason: format!(
@@ -58,18 +125,7 @@ pub(super) fn weights(file: &WeightFile) -> Result<Vec<StoredWeight<'_>>> {
             file: file.path.clone(),
             name,
         },
-    })?;
-    let weights = found.into_iter().map(|found| StoredWeight {
-        file,
-        name: found.name.to_owned(),
-        shape: found.shape,
-        data: StoredData::Numbers {
-            dtype: found.dtype,
-            bytes: found.bytes,
-            strides: Some(found.strides),
-        },
-    });
-    Ok(weights.collect())
+    }
 }
 
 fn read(bytes: &[u8]) -> std::result::Result<Vec<Found<'_>>, Fault> {

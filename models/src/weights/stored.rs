@@ -10,7 +10,7 @@ use safetensors::{Dtype, SafeTensors};
 use tch::{Device, Kind, Tensor};
 
 use super::finite::check_finite;
-use super::{WeightType, pytorch};
+use super::{WeightType, npz, pytorch};
 use crate::error::{Error, Result, refuse};
 use crate::files::{ModelFiles, WeightFile, WeightFormat};
 use crate::gguf::{self, GgufWeight, blocks};
@@ -290,12 +290,7 @@ fn contents(tensor: &Tensor) -> &[u8] {
 pub(crate) fn stored_weights(files: &ModelFiles) -> Result<Vec<StoredWeight<'_>>> {
     let mut stored = Vec::new();
     for file in &files.weights {
-        stored.extend(match file.format {
-            WeightFormat::Safetensors => of_safetensors(file)?,
-            WeightFormat::Pytorch => pytorch::weights(file)?,
-            // The first of several says what all of them are.
-            WeightFormat::Gguf => continue,
-        });
+        stored.extend(of_file(file)?);
     }
     stored.extend(of_gguf(&files.weights)?);
     let mut seen: HashMap<&str, &WeightFile> = HashMap::new();
@@ -308,6 +303,16 @@ pub(crate) fn stored_weights(files: &ModelFiles) -> Result<Vec<StoredWeight<'_>>
         }
     }
     Ok(stored)
+}
+
+/// Those of one file; none of a GGUF file, the first of which says what all of them are.
+pub(crate) fn of_file(file: &WeightFile) -> Result<Vec<StoredWeight<'_>>> {
+    match file.format {
+        WeightFormat::Safetensors => of_safetensors(file),
+        WeightFormat::Pytorch => pytorch::weights(file),
+        WeightFormat::Npz => of_npz(file),
+        WeightFormat::Gguf => Ok(vec![]),
+    }
 }
 
 fn of_gguf(files: &[WeightFile]) -> Result<Vec<StoredWeight<'_>>> {
@@ -363,6 +368,30 @@ impl<'a> Encoded<'a> for OfGguf<'a> {
     fn rows(&self) -> Option<(Rows, bool)> {
         self.weight.rows(self.file.share(self.weight.bytes)?)
     }
+}
+
+fn of_npz(file: &WeightFile) -> Result<Vec<StoredWeight<'_>>> {
+    let arrays = npz::arrays(file.bytes.as_slice()).map_err(|reason| Error::Damaged {
+        file: file.name.clone(),
+        reason: format!("not a whole archive of numpy's: {reason}"),
+    })?;
+    let weights = arrays.into_iter().map(|(name, array)| {
+        let by_column = array.by_column.then(|| {
+            let turned: Vec<usize> = array.shape.iter().rev().copied().collect();
+            row_strides(&turned).into_iter().rev().collect()
+        });
+        StoredWeight {
+            file,
+            name: name.to_owned(),
+            shape: array.shape,
+            data: StoredData::Numbers {
+                dtype: array.dtype,
+                bytes: array.bytes,
+                strides: by_column,
+            },
+        }
+    });
+    Ok(weights.collect())
 }
 
 fn of_safetensors(file: &WeightFile) -> Result<Vec<StoredWeight<'_>>> {

@@ -2,6 +2,7 @@
 //! (`place`).
 
 mod adapters;
+mod dictionaries;
 mod mishaps;
 mod neighbours;
 mod place;

@@ -263,7 +263,9 @@ fn named(path: &str) -> &str {
         .and_then(|(_, rest)| rest.split_once('/'))
     {
         Some((_, name)) => name,
-        None => path.rsplit('/').next().unwrap_or_default(),
+        None => path
+            .strip_prefix("/lfs/")
+            .unwrap_or_else(|| path.rsplit('/').next().unwrap_or_default()),
     }
 }
 

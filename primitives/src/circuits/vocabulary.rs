@@ -37,8 +37,11 @@ const LOOKS: [&str; 2] = ["looks for", "looks away from"];
 
 impl Vocabulary {
     fn of(lm: &Model, what: &Dynamic, options: &VocabularyOptions) -> Result<Self, ScriptError> {
+        Self::named(lm, Named::of(what)?, options)
+    }
+
+    fn named(lm: &Model, named: Named, options: &VocabularyOptions) -> Result<Self, ScriptError> {
         let top = checked(options)?;
-        let named = Named::of(what)?;
         let (loaded, state) = (lm.loaded()?, lm.state()?);
         let found = watched(&state, lm.verbose, |watch| {
             vocabulary(&loaded, &named.written, top, watch)
@@ -46,6 +49,21 @@ impl Vocabulary {
         let rows = named.labels.into_iter().zip(found);
         let rows = rows.map(|(label, (spoken, norm))| (label, Some(norm), spoken));
         Ok(Self::new(lm, &loaded, named.about, WRITES, rows.collect()))
+    }
+
+    /// Directions of the stream, with what they are about and their names.
+    pub(crate) fn of_directions(
+        lm: &Model,
+        directions: Vec<Vec<f32>>,
+        (about, labels): (String, Vec<String>),
+        options: &VocabularyOptions,
+    ) -> Result<Self, ScriptError> {
+        let named = Named {
+            written: Written::Directions(directions),
+            about,
+            labels,
+        };
+        Self::named(lm, named, options)
     }
 
     /// What a head writes after having looked at tokens, or what it looks for at them.
@@ -146,6 +164,16 @@ impl Vocabulary {
         let width = rows.first().map_or(0, |row| of(row).len());
         let values = ArrayD::from_shape_fn(IxDyn(&[rows.len(), width]), |at| value(&of(&rows[at[0]])[at[1]]));
         Tensor::new(values, &["row", "rank"])
+    }
+
+    /// The tokens that each row raises most.
+    pub(crate) fn promoted(&self) -> Array {
+        self.words(promotes)
+    }
+
+    /// The tokens that each row lowers most.
+    pub(crate) fn suppressed(&self) -> Array {
+        self.words(suppresses)
     }
 
     fn words(&self, of: fn(&VocabularyRow) -> &[VocabularyToken]) -> Array {
@@ -253,10 +281,10 @@ pub(super) fn register(registry: &mut Registry) {
     }
     members! { registry, [Vocabulary];
         /// The tokens that each row raises most, a list of texts each.
-        get promotes(vocabulary: &Vocabulary) -> Array { Ok(vocabulary.words(promotes)) }
+        get promotes(vocabulary: &Vocabulary) -> Array { Ok(vocabulary.promoted()) }
 
         /// The tokens that each row lowers most, a list of texts each.
-        get suppresses(vocabulary: &Vocabulary) -> Array { Ok(vocabulary.words(suppresses)) }
+        get suppresses(vocabulary: &Vocabulary) -> Array { Ok(vocabulary.suppressed()) }
 
         /// What is added to the logits of the promoted tokens: a tensor (row, rank).
         get values(vocabulary: &Vocabulary) -> Tensor { Ok(vocabulary.tensor(promotes, |at| at.value)) }

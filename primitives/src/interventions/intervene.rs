@@ -92,6 +92,10 @@ pub(super) fn register(registry: &mut Registry) {
         /// `"zero"`, a number, or `"mean"` with the texts it is `over`. `scale` entries have a `factor`, `add` entries a
         /// `vector` or a `number` and perhaps a `factor`, `patch` entries a run that the values come `from`.
         ///
+        /// Of a dictionary `dictionary` and `features` take the part's place: `ablate` takes out what they write, `scale`
+        /// multiplies it, `add` adds `factor` times what a unit of each writes; the dictionary's error is kept. An `ablate`
+        /// entry with a dictionary and no features takes the error out.
+        ///
         /// They are made in the order ablate, scale, add, patch, and later entries see what earlier ones left.
         ///
         /// Example:

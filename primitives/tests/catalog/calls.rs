@@ -89,6 +89,17 @@ pub(crate) const VALUES: &[(&str, &str, &str)] = &[
         "vocabulary",
         "lm.vocabulary_of(#{layer: 0, neuron: [1, 3]}, #{top: 3})",
     ),
+    (
+        "Dictionary",
+        "dictionary",
+        "lm.dictionary(lm.name + \"/dictionary\")",
+    ),
+    ("Features", "features", "dictionary.encode(output)"),
+    (
+        "FeatureAttribution",
+        "owed",
+        "dictionary.attribute(output, #{position: 3, measure: 2})",
+    ),
     ("ModelList", "models", "ecco::models()"),
     ("Tensor", "tensor", "run.at(\"mlp_inner\", 0)"),
     (

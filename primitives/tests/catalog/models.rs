@@ -117,5 +117,31 @@ fn written(from: &Path, config: &str, weights: &HashMap<String, Numbers>) -> Tem
     let tokenizer = from.join("tokenizer.json");
     std::fs::copy(tokenizer, folder.path().join("tokenizer.json")).expect("room");
     safetensors::serialize_to_file(weights, None, &folder.path().join("model.safetensors")).expect("room");
+    let config: Value = serde_json::from_str(config).expect("JSON");
+    let width = config["n_embd"].as_u64().expect("a number") as usize;
+    dictionary(&folder.path().join("dictionary"), width);
     folder
+}
+
+/// A sparse autoencoder of the first layer's output.
+fn dictionary(folder: &Path, width: usize) {
+    let n_features = 4 * width;
+    let weights = |rows: usize, columns: usize| Numbers {
+        shape: vec![rows, columns],
+        values: (0..rows * columns)
+            .map(|at| ((at * 7919) % 1009) as f32 / 1009.0 - 0.5)
+            .collect(),
+    };
+    let weights = HashMap::from([
+        ("W_enc".to_owned(), weights(width, n_features)),
+        ("W_dec".to_owned(), weights(n_features, width)),
+    ]);
+    let settings = json!({
+        "architecture": "standard",
+        "apply_b_dec_to_input": true,
+        "metadata": {"hook_name": "blocks.0.hook_resid_post"},
+    });
+    std::fs::create_dir(folder).expect("room");
+    std::fs::write(folder.join("cfg.json"), settings.to_string()).expect("room");
+    safetensors::serialize_to_file(&weights, None, &folder.join("sae_weights.safetensors")).expect("room");
 }

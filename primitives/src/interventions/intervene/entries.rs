@@ -1,12 +1,15 @@
 //! The maps that say what is changed, read as interventions.
 
+use std::rc::Rc;
+
+use ecco_explain::intervention::features::{FeatureAction, FeatureIntervention};
 use ecco_explain::intervention::steering::Steering;
 use ecco_explain::intervention::{Change, Intervention, Part, Replacement, Vector};
 use ecco_models::Site;
 use ecco_models::run::{Input, Place};
 use rhai::{Dynamic, Map};
 
-use super::values::{AblateValue, Indices, PatchValue, Positions, VectorValue};
+use super::values::{AblateValue, DictionaryValue, Indices, PatchValue, Positions, VectorValue};
 use crate::models::model::Model;
 use crate::text::reading;
 use crate::text::run::{Run, place};
@@ -36,8 +39,19 @@ options! {
 }
 
 options! {
+    /// Features of a dictionary, in the place of a part.
+    struct FeatureOptions {
+        /// whose features are changed
+        dictionary: Option<DictionaryValue> = "none",
+        /// their numbers
+        features: Option<Indices> = "none",
+    }
+}
+
+options! {
     struct AblateEntry {
         ..part: PartOptions,
+        ..of: FeatureOptions,
         /// only along it
         direction: Option<VectorValue> = "none",
         /// where
@@ -52,6 +66,7 @@ options! {
 options! {
     struct ScaleEntry {
         ..part: PartOptions,
+        ..of: FeatureOptions,
         /// only along it
         direction: Option<VectorValue> = "none",
         /// where
@@ -64,6 +79,7 @@ options! {
 options! {
     struct AddEntry {
         ..part: PartOptions,
+        ..of: FeatureOptions,
         /// where
         positions: Option<Positions> = "all",
         /// what is added
@@ -116,6 +132,13 @@ pub(super) fn of_list(
 
 pub(super) fn ablate(lm: &Model, map: &Map) -> Result<Intervention, ScriptError> {
     let entry = AblateEntry::read("an entry of `ablate`", map)?;
+    if let Some((dictionary, features)) = entry.of.named(map, &[])? {
+        let action = match features.is_empty() {
+            true => FeatureAction::Reconstruct,
+            false => FeatureAction::Scale(0.0),
+        };
+        return of_features(dictionary, features, action, entry.positions.as_ref());
+    }
     let target = PartTarget::new(lm, &entry.part, entry.direction.as_ref(), None)?;
     let positions = entry.positions.as_ref();
     let over = entry.over.as_ref().map(|texts| &texts.0[..]);
@@ -136,15 +159,27 @@ pub(super) fn ablate(lm: &Model, map: &Map) -> Result<Intervention, ScriptError>
 
 pub(super) fn scale(lm: &Model, map: &Map) -> Result<Intervention, ScriptError> {
     let entry = ScaleEntry::read("an entry of `scale`", map)?;
+    if let Some((dictionary, features)) = entry.of.named(map, &["factor"])? {
+        let factor = entry.factor.ok_or_else(no_factor)?;
+        let action = FeatureAction::Scale(factor);
+        return of_features(dictionary, some(features)?, action, entry.positions.as_ref());
+    }
     let target = PartTarget::new(lm, &entry.part, entry.direction.as_ref(), None)?;
     target.intervention(entry.positions.as_ref(), || {
-        let missing = || refused("scale", "an entry of `scale` says no factor").with_hint("factor: 2.0");
-        Ok(Change::Scale(entry.factor.ok_or_else(missing)?))
+        Ok(Change::Scale(entry.factor.ok_or_else(no_factor)?))
     })
+}
+
+fn no_factor() -> ScriptError {
+    refused("scale", "an entry of `scale` says no factor").with_hint("factor: 2.0")
 }
 
 pub(super) fn add(lm: &Model, map: &Map) -> Result<Intervention, ScriptError> {
     let entry = AddEntry::read("an entry of `add`", map)?;
+    if let Some((dictionary, features)) = entry.of.named(map, &["factor"])? {
+        let action = FeatureAction::Add(entry.factor);
+        return of_features(dictionary, some(features)?, action, entry.positions.as_ref());
+    }
     let target = PartTarget::new(lm, &entry.part, None, entry.vector.as_ref())?;
     target.intervention(entry.positions.as_ref(), || {
         let what = match (&entry.vector, entry.number) {
@@ -169,6 +204,61 @@ pub(super) fn patch(lm: &Model, map: &Map) -> Result<Intervention, ScriptError> 
         let values = patched(lm, &from, target.place, target.layers.as_deref())?;
         Ok(Change::Patch(values))
     })
+}
+
+impl FeatureOptions {
+    /// The dictionary and the features that an entry names. `also`: what it may say besides, and where.
+    fn named(&self, map: &Map, also: &[&str]) -> Result<Option<(&DictionaryValue, Vec<usize>)>, ScriptError> {
+        let Some(dictionary) = &self.dictionary else {
+            return match &self.features {
+                None => Ok(None),
+                Some(_) => Err(
+                    refused("features", "features are those of a dictionary: name it, too").with_hint(
+                        "#{dictionary: dictionary, features: [41]}; of the stream's numbers it is `hidden`",
+                    ),
+                ),
+            };
+        };
+        let known = ["dictionary", "features", "positions"];
+        match map
+            .keys()
+            .find(|key| ![&known, also].concat().contains(&key.as_str()))
+        {
+            Some(other) => Err(refused(
+                other,
+                format!("a dictionary knows its place and what its features are: {other} says nothing here"),
+            )),
+            None => {
+                let features = self
+                    .features
+                    .as_ref()
+                    .map_or(vec![], |features| features.0.clone());
+                Ok(Some((dictionary, features)))
+            }
+        }
+    }
+}
+
+/// At least one.
+fn some(features: Vec<usize>) -> Result<Vec<usize>, ScriptError> {
+    match features.is_empty() {
+        false => Ok(features),
+        true => Err(refused("features", "no feature is named").with_hint("features: [41, 38]")),
+    }
+}
+
+fn of_features(
+    dictionary: &DictionaryValue,
+    features: Vec<usize>,
+    what: FeatureAction,
+    positions: Option<&Positions>,
+) -> Result<Intervention, ScriptError> {
+    let features = FeatureIntervention {
+        dictionary: Rc::clone(&dictionary.0.loaded),
+        features,
+        what,
+    };
+    Ok(features.at(positions.map(Positions::ranges).transpose()?))
 }
 
 /// What an entry is about.

@@ -5,9 +5,10 @@ use std::ops::{Range, RangeInclusive};
 use ecco_explain::intervention::steering::Steering;
 use rhai::{Dynamic, INT};
 
+use crate::dictionaries::dictionary::Dictionary;
 use crate::interventions::steering::SteeringVector;
 use ecco_scripting::options::{OneOrMany, OptionKind, OptionValue, number};
-use ecco_scripting::result::show;
+use ecco_scripting::result::{Show, show};
 use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{ErrorKind, ScriptError};
 
@@ -22,6 +23,26 @@ impl OptionValue for Indices {
 
     fn of(value: &Dynamic) -> Option<Self> {
         OneOrMany::of(value).map(|indices| Self(indices.0))
+    }
+}
+
+/// Whose features are changed.
+#[derive(Clone)]
+pub(super) struct DictionaryValue(pub Dictionary);
+
+impl std::fmt::Debug for DictionaryValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(&self.0.line())
+    }
+}
+
+impl OptionValue for DictionaryValue {
+    const KIND: OptionKind = OptionKind::Any("a dictionary as lm.dictionary loads it");
+
+    fn of(value: &Dynamic) -> Option<Self> {
+        value
+            .read_lock::<Dictionary>()
+            .map(|dictionary| Self(dictionary.clone()))
     }
 }
 
