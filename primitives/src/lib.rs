@@ -3,7 +3,7 @@
 //! - [`models`]: loading, residency; [`text`]: generating, running, scoring, conversations
 //! - [`attribution`]: which tokens it came from; [`inside`]: lens, parts, attention, candidates; [`circuits`]: heads and weights
 //! - [`tour`]: where to begin; [`live`]: what the pages of results can ask
-//! - [`factors`], [`neurons`], [`numbers`], [`similarity`]; [`interventions`]: what if a part were different
+//! - [`factors`], [`neurons`], [`numbers`], [`probes`], [`similarity`]; [`interventions`]: what if a part were different
 
 mod attribution;
 mod circuits;
@@ -15,6 +15,7 @@ mod live;
 mod models;
 mod neurons;
 mod numbers;
+mod probes;
 mod similarity;
 mod text;
 mod tour;
@@ -35,6 +36,7 @@ pub fn register(registry: &mut Registry) {
     factors::register(registry);
     neurons::register(registry);
     numbers::register(registry);
+    probes::register(registry);
     similarity::register(registry);
     interventions::register(registry);
 }
@@ -117,6 +119,10 @@ const CONTENTS: &[(&str, &[&str])] = &[
             "ecco::svcca",
             "ecco::pwcca",
         ],
+    ),
+    (
+        "what can be read off its states, over many texts?",
+        &["lm.probe", "ecco::probe", "probes.steering_vector"],
     ),
     (
         "what if this part were different?",

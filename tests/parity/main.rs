@@ -24,6 +24,7 @@ mod interventions;
 mod lens;
 mod many;
 mod placement;
+mod probes;
 mod quantized;
 mod recovery;
 mod runs;

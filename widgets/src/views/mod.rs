@@ -22,6 +22,7 @@ pub mod model_card;
 pub mod neuron;
 pub mod parts;
 pub mod patch_map;
+pub mod probes;
 pub mod progress;
 pub mod rank_map;
 pub mod reading;
@@ -52,6 +53,7 @@ pub use model_card::{ModelCard, ResidentModels};
 pub use neuron::{ActiveNeuron, NeuronActivity, NeuronList, NeuronText};
 pub use parts::{LayerParts, Parts, PartsBy};
 pub use patch_map::{Columns, MeasuredCell, PatchEstimate, PatchMap, PatchPairs};
+pub use probes::{ProbePlace, Probes};
 pub use progress::Progress;
 pub use rank_map::{RankKind, RankMap};
 pub use reading::{Reading, Statement};
@@ -94,6 +96,7 @@ schemas![
     NeuronList,
     Parts,
     patch_map::Data<'_>,
+    Probes,
     RankMap,
     Reading,
     Saliency,

@@ -21,6 +21,7 @@ SAVED = {
     "logit_attribution": ["parts", "parts-heads", "parts-neurons"],
     "neuron": ["neuron", "neuron-texts", "hostile-neuron"],
     "patch_map": ["patch-map", "patch-map-heads", "patch-map-pairs", "attribution-patching"],
+    "probes": ["probes", "probes-positions", "hostile-probes"],
     "rankings": ["ranks", "ranks-watched"],
     "saliency": ["saliency", "saliency-detailed", "saliency-signed", "saliency-labels", "saliency-words", "saliency-pair", "hostile", "hostile-targets", "ragged", "long"],
     "score": ["score", "score-first", "hostile-score", "long-score"],

@@ -20,6 +20,7 @@ VIEWS = {
     "parts": ["layer"],
     "patch-map": ["corrupted", "0.62"],
     "predictions": ["layer"],
+    "probes": ["layer", "0.56"],
     "ranks": ["layer"],
     "saliency": ["gradient × input", "22%"],
     "saliency-detailed": ["13%"],
