@@ -138,7 +138,7 @@ impl Probes {
         };
         let float = Dynamic::from_float;
         Table::new(vec![
-            column("layer", &|layer, ..| number(layer)),
+            column("layer", &|layer, _, _| number(layer)),
             column("position", &|_, at, _| self.position_name(at).to_owned().into()),
             column("accuracy", &|_, _, probe| float(probe.accuracy)),
             column("spread", &|_, _, probe| float(probe.spread)),

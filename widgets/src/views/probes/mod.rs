@@ -138,7 +138,7 @@ impl Probes {
             "shuffled",
             "selectivity",
             "AUC",
-            "calibration error",
+            "calibration",
         ];
         Grid {
             corner: "layer",

@@ -52,10 +52,7 @@ fn layers_have_a_row_and_a_place_each() {
             picture.contains("class=\"found\" d=\"M34.0 66.0M334.0 18.0\""),
             "{picture}"
         );
-        assert!(
-            !picture.contains("d=\"NaN") && !picture.contains("NaN\""),
-            "{picture}"
-        );
+        assert!(!picture.contains("=\"NaN"), "{picture}");
     }
     let json = probes().json().unwrap();
     assert_eq!(
