@@ -4,8 +4,10 @@
 //! strongest places (one a text), sums, a histogram, and the strongest place in each text of a sample. All of it is merged in
 //! tensors where a layer is, and crosses to the host at the end.
 //!
-//! - here: the pass over the texts; `pieces`: texts as they are read; `running`: what is kept of a layer; `found`: what comes of it
+//! - here: the pass over the texts; `pieces`: texts as they are read; `running`: what is kept of a layer; `found`: what comes
+//!   of it; `again`: one neuron at every token of some texts
 
+mod again;
 mod found;
 mod pieces;
 mod running;
@@ -22,6 +24,7 @@ use crate::error::{Result, refuse};
 use crate::random::RandomState;
 use crate::states::{by_position, checked, pass};
 
+pub use again::neuron_values;
 pub use found::{Corpus, LayerNeurons, NeuronPlace};
 pub use pieces::{Piece, Pieces, pieces};
 use running::{Batch, Running};
@@ -92,7 +95,9 @@ pub fn corpus(model: &Model, pieces: Pieces, options: &CorpusOptions, watch: &mu
                 layers: &mut layers,
                 n_sample: sample.len(),
             };
-            pass(model, &inputs, &mut tap, options.place.encoder, &mut || watch(&progress))
+            pass(model, &inputs, &mut tap, options.place.encoder, &mut || {
+                watch(&progress)
+            })
         });
         match ended {
             Err(ecco_models::Error::Interrupted) => {
@@ -143,12 +148,17 @@ fn sampled(n: usize, options: &CorpusOptions) -> Vec<usize> {
 fn batches(model: &Model, pieces: &Pieces, widest: usize) -> Vec<Vec<usize>> {
     let inputs: Vec<Input> = pieces.all.iter().map(|piece| piece.input.clone()).collect();
     let split = |batch: Vec<usize>| {
-        let longest = batch.iter().map(|&at| inputs[at].ids.len().max(inputs[at].target.len()));
+        let longest = batch
+            .iter()
+            .map(|&at| inputs[at].ids.len().max(inputs[at].target.len()));
         let each = longest.max().unwrap_or(1).saturating_mul(widest);
         let n = (MOST_NUMBERS / each.max(1)).max(1);
         batch.chunks(n).map(<[usize]>::to_vec).collect::<Vec<_>>()
     };
-    run::batches(model.config(), &inputs).into_iter().flat_map(split).collect()
+    run::batches(model.config(), &inputs)
+        .into_iter()
+        .flat_map(split)
+        .collect()
 }
 
 /// Takes what is kept of each layer's values as they pass.
@@ -168,11 +178,17 @@ impl Tap for Neurons<'_> {
     }
 
     fn visit(&mut self, site: Site, layer: usize, value: Tensor) -> Tensor {
-        if let Some(at) = self.places.iter().position(|(of, _)| *of == layer).filter(|_| site == self.site) {
+        if let Some(at) = self
+            .places
+            .iter()
+            .position(|(of, _)| *of == layer)
+            .filter(|_| site == self.site)
+        {
             let values = by_position(&value);
             if at == self.layers.len() {
                 let number = (self.options.place.axes()[0] == "layer").then_some(layer);
-                self.layers.push(Running::new(number, &values, self.options, self.n_sample));
+                self.layers
+                    .push(Running::new(number, &values, self.options, self.n_sample));
             }
             self.layers[at].add(&values, &self.batch);
         }

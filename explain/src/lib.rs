@@ -12,7 +12,7 @@
 //! - [`nmf`], [`pca`], [`ica`]: patterns in neurons' activations; [`matching`]: the same ones found twice
 //! - [`neurons`]: which are most active; [`algebra`]: decompositions and systems of any matrices
 //! - [`similarity`]: of activations over the same positions
-//! - [`mod@states`]: what a site holds of many texts; [`mod@probe`]: labels that can be read off it
+//! - [`mod@corpus`]: every neuron over many texts; [`mod@states`]: what a site holds of many texts; [`mod@probe`]: labels that can be read off it
 //! - [`score`]: how probable a model finds a text
 //! - [`quadrature`]: the path integral of integrated gradients
 //! - `random`: numpy's random numbers; `aside`: long steps on a thread of their own
@@ -23,6 +23,7 @@ pub mod agreement;
 pub mod algebra;
 mod aside;
 pub mod attribution;
+pub mod corpus;
 pub mod direct;
 pub mod edges;
 pub mod error;

@@ -3,10 +3,11 @@
 //! - [`models`]: loading, residency; [`text`]: generating, running, scoring, conversations
 //! - [`attribution`]: which tokens it came from; [`inside`]: lens, parts, attention, candidates; [`circuits`]: heads and weights
 //! - [`tour`]: where to begin; [`live`]: what the pages of results can ask
-//! - [`factors`], [`neurons`], [`numbers`], [`probes`], [`similarity`]; [`interventions`]: what if a part were different
+//! - [`corpus`], [`factors`], [`neurons`], [`numbers`], [`probes`], [`similarity`]; [`interventions`]: what if a part were different
 
 mod attribution;
 mod circuits;
+mod corpus;
 mod factors;
 mod hints;
 mod inside;
@@ -33,6 +34,7 @@ pub fn register(registry: &mut Registry) {
     attribution::register(registry);
     inside::register(registry);
     circuits::register(registry);
+    corpus::register(registry);
     factors::register(registry);
     neurons::register(registry);
     numbers::register(registry);
@@ -119,6 +121,10 @@ const CONTENTS: &[(&str, &[&str])] = &[
             "ecco::svcca",
             "ecco::pwcca",
         ],
+    ),
+    (
+        "where in many texts is each neuron strong?",
+        &["lm.corpus", "corpus.neuron", "corpus.rank", "corpus.search"],
     ),
     (
         "what can be read off its states, over many texts?",

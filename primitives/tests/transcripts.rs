@@ -7,4 +7,4 @@ mod common;
 
 use ecco_primitives::register;
 
-transcripts! { attribution bad_input chat circuits demo factors faithfulness generation interventions lens many options output probes reading run score similarity tensors vocabulary }
+transcripts! { attribution bad_input chat circuits corpus demo factors faithfulness generation interventions lens many options output probes reading run score similarity tensors vocabulary }

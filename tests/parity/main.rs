@@ -9,6 +9,7 @@ mod attribution_options;
 mod attribution_rules;
 mod chats;
 mod circuits;
+mod corpus;
 mod crossings;
 mod direct;
 mod edges;

@@ -93,7 +93,12 @@ def folded(kind, x, y):
         for labels in controls:
             weights, intercept = plane(kind, learned, labels[kept], L2)
             chance.append(np.mean((unseen @ weights + intercept > 0) == labels[left]))
-    result = {"accuracy": np.mean(right), "spread": np.std(right), "auc": np.mean(areas), "control": np.mean(chance)}
+    result = {
+        "accuracy": np.mean(right),
+        "spread": np.std(right),
+        "auc": np.mean(areas),
+        "control": np.mean(chance),
+    }
     if kind in ("logistic", "lda"):
         probabilities = 1 / (1 + np.exp(-told))
         share, mean = calibration_curve(y, probabilities, n_bins=10, strategy="uniform")
@@ -113,8 +118,12 @@ def values(n, width, seed):
 def texts():
     random = np.random.RandomState(8)
     letters = "abcdefghijklmnopqrstuvwxyz"
-    all_texts = [" ".join(letters[random.randint(26)] for _ in range(random.randint(3, 12))) for _ in range(N_TEXTS)]
-    return all_texts, [sum(letter < "n" for letter in text[::2]) * 2 > (len(text) + 1) // 2 for text in all_texts]
+    all_texts = [
+        " ".join(letters[random.randint(26)] for _ in range(random.randint(3, 12))) for _ in range(N_TEXTS)
+    ]
+    return all_texts, [
+        sum(letter < "n" for letter in text[::2]) * 2 > (len(text) + 1) // 2 for text in all_texts
+    ]
 
 
 def states(all_texts):
@@ -125,13 +134,26 @@ def states(all_texts):
     found = []
     for text in all_texts:
         stream, neurons = [], []
-        hooks = [block.register_forward_hook(lambda _, __, out: stream.append(out[0] if isinstance(out, tuple) else out)) for block in model.transformer.h]
-        hooks += [block.mlp.c_proj.register_forward_pre_hook(lambda _, given: neurons.append(given[0])) for block in model.transformer.h]
+        hooks = [
+            block.register_forward_hook(
+                lambda _, __, out: stream.append(out[0] if isinstance(out, tuple) else out)
+            )
+            for block in model.transformer.h
+        ]
+        hooks += [
+            block.mlp.c_proj.register_forward_pre_hook(lambda _, given: neurons.append(given[0]))
+            for block in model.transformer.h
+        ]
         with torch.no_grad():
             model(torch.tensor([tokenizer(text)["input_ids"]]))
         for hook in hooks:
             hook.remove()
-        found.append((torch.stack([x.reshape(-1, x.shape[-1]) for x in stream]).numpy(), torch.stack([x[0] for x in neurons]).numpy()))
+        found.append(
+            (
+                torch.stack([x.reshape(-1, x.shape[-1]) for x in stream]).numpy(),
+                torch.stack([x[0] for x in neurons]).numpy(),
+            )
+        )
     return found
 
 
@@ -156,7 +178,13 @@ def main():
     tensors, told = {}, {"folds": FOLDS, "seed": SEED, "shuffles": SHUFFLES, "l2": L2, "planes": {}}
     for name, (n, width, seed) in CASES.items():
         x, y = values(n, width, seed)
-        told["planes"][name] = {"n": n, "width": width, "seed": seed, "labels": y.tolist(), "folded": {kind: folded(kind, x, y) for kind in KINDS}}
+        told["planes"][name] = {
+            "n": n,
+            "width": width,
+            "seed": seed,
+            "labels": y.tolist(),
+            "folded": {kind: folded(kind, x, y) for kind in KINDS},
+        }
         for kind in KINDS:
             weights, intercept = plane(kind, scaled(kind, x, x)[0], y, L2)
             tensors[f"{name}.{kind}"] = np.append(weights, intercept)
@@ -166,13 +194,18 @@ def main():
         for kind in KINDS:
             rows = []
             for layer in range(3):
-                x = np.stack([stream[layer, -1] if at == "last" else stream[layer].mean(0) for stream, _ in found])
+                x = np.stack(
+                    [stream[layer, -1] if at == "last" else stream[layer].mean(0) for stream, _ in found]
+                )
                 weights, intercept = plane(kind, scaled(kind, x, x)[0], y)
                 rows.append(np.append(weights, intercept))
             tensors[f"{kind}.{at}"] = np.stack(rows)
     activations = [neurons for _, neurons in found]
     told["neurons"] = [neuron(layer, index, activations) for layer in range(3) for index in NEURONS]
-    save_file({name: np.ascontiguousarray(x, np.float32) for name, x in tensors.items()}, FIXTURES / "probes.safetensors")
+    save_file(
+        {name: np.ascontiguousarray(x, np.float32) for name, x in tensors.items()},
+        FIXTURES / "probes.safetensors",
+    )
     rounded = json.loads(json.dumps(told), parse_float=lambda number: round(float(number), 7))
     (FIXTURES / "probes.json").write_text(json.dumps(rounded, separators=(",", ":")) + "\n")
 

@@ -64,22 +64,41 @@ impl LayerNeurons {
     /// A neuron's strongest places, the strongest first.
     pub fn strongest(&self, neuron: usize) -> Vec<NeuronPlace> {
         let rows = self.values.row(neuron);
-        let places = self.pieces.row(neuron).into_iter().zip(self.positions.row(neuron));
-        let places = rows.iter().zip(places).filter_map(|(&value, (&piece, &position))| {
-            let (piece, position) = (usize::try_from(piece).ok()?, usize::try_from(position).ok()?);
-            value.is_finite().then_some(NeuronPlace { piece, position, value })
-        });
+        let places = self
+            .pieces
+            .row(neuron)
+            .into_iter()
+            .zip(self.positions.row(neuron));
+        let places = rows
+            .iter()
+            .zip(places)
+            .filter_map(|(&value, (&piece, &position))| {
+                let (piece, position) = (usize::try_from(piece).ok()?, usize::try_from(position).ok()?);
+                value.is_finite().then_some(NeuronPlace {
+                    piece,
+                    position,
+                    value,
+                })
+            });
         places.collect()
     }
 
     /// The largest of the strongest; NaN where there is none.
     pub fn peak(&self, neuron: usize) -> f64 {
-        self.strongest(neuron).first().map_or(f64::NAN, |place| place.value.into())
+        self.strongest(neuron)
+            .first()
+            .map_or(f64::NAN, |place| place.value.into())
     }
 
     /// Of the texts of the sample, in the order of a neuron's strongest value in each, those at these shares of the way from
     /// the weakest, 0, to the strongest, 1.
-    pub fn at_quantiles(&self, neuron: usize, sample: &[usize], shares: &[f64], sign: Sign) -> Vec<NeuronPlace> {
+    pub fn at_quantiles(
+        &self,
+        neuron: usize,
+        sample: &[usize],
+        shares: &[f64],
+        sign: Sign,
+    ) -> Vec<NeuronPlace> {
         let values = self.sampled.row(neuron);
         let positions = self.sampled_positions.row(neuron);
         let places = values.iter().zip(positions).zip(sample);
@@ -87,7 +106,11 @@ impl LayerNeurons {
             .filter(|((value, _), _)| value.is_finite())
             .filter_map(|((&value, &position), &piece)| {
                 let position = usize::try_from(position).ok()?;
-                Some(NeuronPlace { piece, position, value })
+                Some(NeuronPlace {
+                    piece,
+                    position,
+                    value,
+                })
             })
             .collect();
         let key = |place: &NeuronPlace| match sign {
@@ -115,9 +138,13 @@ impl LayerNeurons {
         (edge(first), edge(last + 1), counts.copied().collect())
     }
 
-    /// How far the strongest value is from the mean, in deviations: large for a neuron that is silent but for few places.
+    /// How far the strongest value is from the mean, in deviations: large for a neuron that is silent but for few places. NaN
+    /// where its value is always the same.
     pub fn selectivity(&self, neuron: usize) -> f64 {
-        (self.peak(neuron) - self.mean[neuron]).abs() / self.deviation[neuron]
+        match self.deviation[neuron] > 0.0 {
+            true => (self.peak(neuron) - self.mean[neuron]).abs() / self.deviation[neuron],
+            false => f64::NAN,
+        }
     }
 }
 

@@ -80,7 +80,12 @@ const LEAST_RANGE: f64 = 1.0 / (1u64 << 30) as f64;
 
 impl Running {
     /// `values` are `[piece, position, neuron]`.
-    pub(super) fn new(layer: Option<usize>, values: &Tensor, options: &CorpusOptions, n_sample: usize) -> Self {
+    pub(super) fn new(
+        layer: Option<usize>,
+        values: &Tensor,
+        options: &CorpusOptions,
+        n_sample: usize,
+    ) -> Self {
         let (n, device) = (values.size()[2], values.device());
         let (top, n_sample) = (options.top as i64, n_sample as i64);
         let of = |size: &[i64], value: f64, kind: Kind| Tensor::full(size, value, (kind, device));
@@ -109,7 +114,7 @@ impl Running {
         self.add_strongest(&values, &left_out, batch);
         let values = values.masked_fill(&left_out, 0.0);
         self.n += batch.n_counted;
-        let over = [0i64, 1];
+        let over = [0i64, 1].as_slice();
         self.sum += values.sum_dim_intlist(over, false, Kind::Double);
         self.squares += values.square().sum_dim_intlist(over, false, Kind::Double);
         self.active += values.gt(0.0).sum_dim_intlist(over, false, Kind::Int64);
@@ -133,7 +138,9 @@ impl Running {
         let is_place = keys.isfinite();
         let known = best.where_self(&is_place, &Tensor::full_like(&best, f64::NAN));
         let _ = self.sampled.index_copy_(0, &slots, &known.index_select(0, &rows));
-        let _ = self.sampled_positions.index_copy_(0, &slots, &positions.index_select(0, &rows));
+        let _ = self
+            .sampled_positions
+            .index_copy_(0, &slots, &positions.index_select(0, &rows));
         let numbers = bring(&batch.numbers, (Kind::Int, device)).expand_as(&positions);
         let together = |kept: &Tensor, new: &Tensor| Tensor::cat(&[kept, new], 0);
         let top = self.keys.size()[0];
@@ -154,12 +161,17 @@ impl Running {
         // What is no number leaves it as it is.
         let range = self.range.fmax(&needed.nan_to_num(0.0, None::<f64>, None::<f64>));
         let middles = Tensor::arange(BINS_I, (Kind::Float, values.device())) + 0.5 - half; // [bin]
-        let moved = (middles * (&self.range / &range) + half).floor().to_kind(Kind::Int64); // [neuron, bin]
+        let moved = (middles * (&self.range / &range) + half)
+            .floor()
+            .to_kind(Kind::Int64); // [neuron, bin]
         let moved = moved.clamp(0, BINS_I - 1);
         let last = self.counts.narrow(1, 0, BINS_I);
         let counts = self.counts.zeros_like().scatter_add(1, &moved, &last);
-        let bins = (values / range.reshape([1, 1, -1]) * half + half).floor();
-        let bins = bins.nan_to_num(0.0, None::<f64>, None::<f64>).clamp(0.0, BINS as f64 - 1.0);
+        // Whole before the middle is added: what is a little below 0 stays below it.
+        let bins = (values / range.reshape([1, 1, -1]) * half).floor() + half;
+        let bins = bins
+            .nan_to_num(0.0, None::<f64>, None::<f64>)
+            .clamp(0.0, BINS as f64 - 1.0);
         let bins = bins.to_kind(Kind::Int64).masked_fill(left_out, BINS_I); // [piece, position, neuron]
         let bins = bins.flatten(0, 1).tr(); // [neuron, place]
         let ones = Tensor::ones([1, 1], (Kind::Int64, values.device())).expand_as(&bins);

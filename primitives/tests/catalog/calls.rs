@@ -88,6 +88,12 @@ pub(crate) const VALUES: &[(&str, &str, &str)] = &[
         "probes",
         "lm.probe([\"ab cd\", \"cd ab\", \"ef ab\", \"ef cd\"], [true, true, false, false], #{folds: 2, shuffles: 1})",
     ),
+    (
+        "Corpus",
+        "corpus",
+        "lm.corpus([\"ab cd\", text], #{top: 3, sample: 2})",
+    ),
+    ("CorpusNeuron", "dashboard", "corpus.neuron(0, 3)"),
     ("HeadScores", "heads", "lm.head_scores(#{n: 5, texts: 1})"),
     (
         "Vocabulary",

@@ -85,6 +85,7 @@ pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
         all("circuit", with(circuits::circuit(), value));
         all("circuit-curve", with(circuits::curve(), value));
         all("probes", with(many::probes(), value));
+        all("corpus-neuron", with(many::neuron(), value));
         for (name, reading) in [
             ("guessed", small::guessed(eu(), 23)),
             ("masked", small::masked()),
@@ -240,6 +241,10 @@ numbers! {
     CircuitCurve: circuits;
     CircuitSize: faithfulness without random;
     Probes: majority places;
+    CorpusNeuron: mean deviation active histogram promotes suppresses groups;
+    NeuronHistogram: start end;
+    CorpusGroup: texts;
+    CorpusText: value values;
     ProbePlace: accuracy spread auc calibration_error control;
     Steering: vector norm typical positive negative;
     Place: candidates;

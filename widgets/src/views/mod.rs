@@ -10,6 +10,7 @@ pub mod candidates;
 pub mod circuit;
 pub mod circuit_curve;
 pub mod comparison;
+pub mod corpus_neuron;
 pub mod depths;
 pub mod edges;
 pub mod factors;
@@ -43,6 +44,7 @@ pub use candidates::{Candidate, CandidateLabel, CandidatePlace, Candidates};
 pub use circuit::{Circuit, CircuitEdge, CircuitNode};
 pub use circuit_curve::{CircuitCurve, CircuitSize};
 pub use comparison::{Comparison, MethodRow};
+pub use corpus_neuron::{CorpusGroup, CorpusNeuron, CorpusText, NeuronHistogram};
 pub use edges::{Edges, ScoredEdge};
 pub use factors::{FactorLayer, FactorNeuron, FactorText, Factors, Holdout};
 pub use faithfulness::Faithfulness;
@@ -84,6 +86,7 @@ schemas![
     Circuit,
     CircuitCurve,
     Comparison,
+    CorpusNeuron,
     Edges,
     Factors,
     Faithfulness,

@@ -12,6 +12,7 @@ SAVED = {
     "circuit": ["circuit", "hostile-circuit"],
     "circuit_curve": ["circuit-curve"],
     "comparison": ["comparison", "hostile-comparison", "long-comparison"],
+    "corpus_neuron": ["corpus-neuron", "hostile-corpus-neuron"],
     "edges": ["edges", "hostile-edges"],
     "factors": ["factors", "factors-signed", "factors-texts", "hostile-factors", "ragged-factors", "long-factors"],
     "faithfulness": ["faithfulness", "faithfulness-one", "hostile-faithfulness"],

@@ -189,7 +189,9 @@ impl Explorable for Probes {
                     }
                     p class="key" {
                         i class="found" { "—" } " accuracy on texts left out (" (self.folds) " parts)  "
-                        i class="control" { "—" } " on shuffled labels  "
+                        @if self.places.iter().any(|place| place.control.is_some()) {
+                            i class="control" { "—" } " on shuffled labels  "
+                        }
                         i class="majority" { "- -" } " the more frequent label"
                     }
                 }
