@@ -13,6 +13,7 @@
 //! - [`nmf`], [`pca`], [`ica`]: patterns in neurons' activations; [`matching`]: the same ones found twice
 //! - [`neurons`]: which are most active; [`algebra`]: decompositions and systems of any matrices
 //! - [`similarity`]: of activations over the same positions
+//! - [`mod@corpus`]: every neuron over many texts; [`mod@states`]: what a site holds of many texts; [`mod@probe`]: labels that can be read off it
 //! - [`score`]: how probable a model finds a text
 //! - [`quadrature`]: the path integral of integrated gradients
 //! - `random`: numpy's random numbers; `aside`: long steps on a thread of their own
@@ -23,6 +24,7 @@ pub mod agreement;
 pub mod algebra;
 mod aside;
 pub mod attribution;
+pub mod corpus;
 pub mod dictionary;
 pub mod direct;
 pub mod edges;
@@ -38,12 +40,14 @@ pub mod matching;
 pub mod neurons;
 pub mod nmf;
 pub mod pca;
+pub mod probe;
 pub mod quadrature;
 mod random;
 mod rows;
 pub mod score;
 pub mod similarity;
 pub mod sites;
+pub mod states;
 pub mod vocabulary;
 
 pub use agreement::{Agreement, agreement, compare};

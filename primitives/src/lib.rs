@@ -4,10 +4,11 @@
 //! - [`attribution`]: which tokens it came from; [`inside`]: lens, parts, attention, candidates; [`circuits`]: heads and weights;
 //!   [`dictionaries`]: features
 //! - [`tour`]: where to begin; [`live`]: what the pages of results can ask
-//! - [`factors`], [`neurons`], [`numbers`], [`similarity`]; [`interventions`]: what if a part were different
+//! - [`corpus`], [`factors`], [`neurons`], [`numbers`], [`probes`], [`similarity`]; [`interventions`]: what if a part were different
 
 mod attribution;
 mod circuits;
+mod corpus;
 mod dictionaries;
 mod factors;
 mod hints;
@@ -17,6 +18,7 @@ mod live;
 mod models;
 mod neurons;
 mod numbers;
+mod probes;
 mod similarity;
 mod text;
 mod tour;
@@ -34,10 +36,12 @@ pub fn register(registry: &mut Registry) {
     attribution::register(registry);
     inside::register(registry);
     circuits::register(registry);
+    corpus::register(registry);
     dictionaries::register(registry);
     factors::register(registry);
     neurons::register(registry);
     numbers::register(registry);
+    probes::register(registry);
     similarity::register(registry);
     interventions::register(registry);
 }
@@ -129,6 +133,14 @@ const CONTENTS: &[(&str, &[&str])] = &[
             "ecco::svcca",
             "ecco::pwcca",
         ],
+    ),
+    (
+        "where in many texts is each neuron strong?",
+        &["lm.corpus", "corpus.neuron", "corpus.rank", "corpus.search"],
+    ),
+    (
+        "what can be read off its states, over many texts?",
+        &["lm.probe", "ecco::probe", "probes.steering_vector"],
     ),
     (
         "what if this part were different?",

@@ -23,6 +23,8 @@ mod factors;
 mod inside;
 #[path = "gallery/interventions.rs"]
 mod interventions;
+#[path = "gallery/many.rs"]
+mod many;
 #[path = "gallery/no_numbers.rs"]
 mod no_numbers;
 #[path = "gallery/saliency.rs"]
@@ -101,6 +103,7 @@ fn views() -> impl Iterator<Item = (&'static str, Box<dyn Explorable>)> {
         attention::views(),
         circuits::views(),
         interventions::views(),
+        many::views(),
         no_numbers::views(),
         tables::views(),
     ]

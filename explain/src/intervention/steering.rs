@@ -147,6 +147,39 @@ fn direction(options: &SteeringOptions, positive: &Array2<f64>, negative: &Array
 }
 
 impl Steering {
+    /// A direction of length 1 that was found in another way, as long as the means of both groups are apart along it. `reach`
+    /// is how far each text goes along it, `labels` whether it is one of the first group.
+    pub fn along(
+        options: SteeringOptions,
+        direction: &[f64],
+        reach: &[f64],
+        labels: &[bool],
+        typical: f64,
+    ) -> Self {
+        let of = |label: bool| {
+            let texts = reach.iter().zip(labels).filter(move |(_, of)| **of == label);
+            texts.map(|(reach, _)| *reach).collect::<Vec<f64>>()
+        };
+        let mean = |group: &[f64]| group.iter().sum::<f64>() / group.len() as f64;
+        let groups = [of(true), of(false)];
+        let ends = [mean(&groups[0]), mean(&groups[1])];
+        let (middle, norm) = ((ends[0] + ends[1]) / 2.0, (ends[0] - ends[1]).abs());
+        let length = if options.unit { 1.0 } else { norm };
+        let places = |group: Vec<f64>| {
+            group
+                .into_iter()
+                .map(|reach| 2.0 * (reach - middle) / norm)
+                .collect()
+        };
+        Self {
+            options,
+            vector: direction.iter().map(|x| (x * length) as f32).collect(),
+            norm,
+            typical,
+            projections: groups.map(places),
+        }
+    }
+
     /// How many of the texts are on their own side of the middle.
     pub fn n_apart(&self) -> usize {
         let [positive, negative] = &self.projections;

@@ -83,6 +83,17 @@ pub(crate) const VALUES: &[(&str, &str, &str)] = &[
         "sides",
         "lm.score(\"ab cd\").compare(lm.intervene(#{scale: [#{layer: 0, site: \"mlp_output\", factor: 2.0}]}).score(\"ab cd\"))",
     ),
+    (
+        "Probes",
+        "probes",
+        "lm.probe([\"ab cd\", \"cd ab\", \"ef ab\", \"ef cd\"], [true, true, false, false], #{folds: 2, shuffles: 1})",
+    ),
+    (
+        "Corpus",
+        "corpus",
+        "lm.corpus([\"ab cd\", text], #{top: 3, sample: 2})",
+    ),
+    ("CorpusNeuron", "dashboard", "corpus.neuron(0, 3)"),
     ("HeadScores", "heads", "lm.head_scores(#{n: 5, texts: 1})"),
     (
         "Vocabulary",

@@ -10,7 +10,7 @@ use ecco_widgets::reading::Place;
 use ecco_widgets::*;
 
 use crate::texts::{N_INPUT, eu};
-use crate::{attention, attribution, circuits, factors, inside, interventions, saliency, small};
+use crate::{attention, attribution, circuits, factors, inside, interventions, many, saliency, small};
 
 /// The names of the pages end with these.
 const VALUES: [(&str, f64); 5] = [
@@ -84,6 +84,8 @@ pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
         all("edges", with(circuits::edges(), value));
         all("circuit", with(circuits::circuit(), value));
         all("circuit-curve", with(circuits::curve(), value));
+        all("probes", with(many::probes(), value));
+        all("corpus-neuron", with(many::neuron(), value));
         for (name, reading) in [
             ("guessed", small::guessed(eu(), 23)),
             ("masked", small::masked()),
@@ -238,6 +240,12 @@ numbers! {
     CircuitEdge: score;
     CircuitCurve: circuits;
     CircuitSize: faithfulness without random;
+    Probes: majority places;
+    CorpusNeuron: mean deviation active histogram promotes suppresses groups;
+    NeuronHistogram: start end;
+    CorpusGroup: texts;
+    CorpusText: value values;
+    ProbePlace: accuracy spread auc calibration_error control;
     Steering: vector norm typical positive negative;
     Place: candidates;
     TensorSummary: min max mean preview;

@@ -10,6 +10,7 @@ pub mod candidates;
 pub mod circuit;
 pub mod circuit_curve;
 pub mod comparison;
+pub mod corpus_neuron;
 pub mod depths;
 pub mod edges;
 pub mod factors;
@@ -22,6 +23,7 @@ pub mod model_card;
 pub mod neuron;
 pub mod parts;
 pub mod patch_map;
+pub mod probes;
 pub mod progress;
 pub mod rank_map;
 pub mod reading;
@@ -42,6 +44,7 @@ pub use candidates::{Candidate, CandidateLabel, CandidatePlace, Candidates};
 pub use circuit::{Circuit, CircuitEdge, CircuitNode};
 pub use circuit_curve::{CircuitCurve, CircuitSize};
 pub use comparison::{Comparison, MethodRow};
+pub use corpus_neuron::{CorpusGroup, CorpusNeuron, CorpusText, NeuronHistogram};
 pub use edges::{Edges, ScoredEdge};
 pub use factors::{FactorLayer, FactorNeuron, FactorText, Factors, Holdout};
 pub use faithfulness::Faithfulness;
@@ -52,6 +55,7 @@ pub use model_card::{ModelCard, ResidentModels};
 pub use neuron::{ActiveNeuron, NeuronActivity, NeuronList, NeuronText};
 pub use parts::{LayerParts, Parts, PartsBy};
 pub use patch_map::{Columns, MeasuredCell, PatchEstimate, PatchMap, PatchPairs};
+pub use probes::{ProbePlace, Probes};
 pub use progress::Progress;
 pub use rank_map::{RankKind, RankMap};
 pub use reading::{Reading, Statement};
@@ -82,6 +86,7 @@ schemas![
     Circuit,
     CircuitCurve,
     Comparison,
+    CorpusNeuron,
     Edges,
     Factors,
     Faithfulness,
@@ -94,6 +99,7 @@ schemas![
     NeuronList,
     Parts,
     patch_map::Data<'_>,
+    Probes,
     RankMap,
     Reading,
     Saliency,

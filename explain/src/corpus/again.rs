@@ -1,0 +1,78 @@
+//! One neuron's values over some texts, token by token.
+
+use ecco_interpreter::{Progress, Watch};
+use ecco_models::guard::guard;
+use ecco_models::host::{self, bring};
+use ecco_models::run::{self, Input, Place};
+use ecco_models::tap::Tap;
+use ecco_models::{Model, Site};
+use tch::{Device, Kind, Tensor};
+
+use crate::error::Result;
+use crate::states::{by_position, length, pass};
+
+/// By text and position. Texts are read side by side; of each pass the one neuron is kept.
+///
+/// # Errors
+/// `watch`'s interruption; a neuron that is not there.
+pub fn neuron_values(
+    model: &Model,
+    inputs: &[Input],
+    (place, layer, neuron): (Place, Option<usize>, usize),
+    watch: &mut Watch,
+) -> Result<Vec<Vec<f32>>> {
+    let mut values = vec![Vec::new(); inputs.len()];
+    let mut done = 0;
+    for batch in run::batches(model.config(), inputs) {
+        let together: Vec<Input> = batch.iter().map(|&at| inputs[at].clone()).collect();
+        let mut tap = One {
+            site: place.site,
+            layer,
+            neuron: neuron as i64,
+            found: None,
+        };
+        let progress = Progress {
+            label: "reading texts".into(),
+            done,
+            total: Some(inputs.len() as u64),
+            unit: "texts",
+        };
+        guard(|| {
+            pass(model, &together, &mut tap, place.encoder, &mut || {
+                watch(&progress)
+            })
+        })?;
+        let found = tap
+            .found
+            .unwrap_or_else(|| Tensor::zeros([0, 0], (Kind::Float, Device::Cpu)));
+        let rows = guard(|| Ok(host::array(&found)))?;
+        for ((row, &at), input) in rows.outer_iter().zip(&batch).zip(&together) {
+            values[at] = row.iter().copied().take(length(input, place)).collect();
+        }
+        done += batch.len() as u64;
+    }
+    Ok(values)
+}
+
+struct One {
+    site: Site,
+    /// None: whichever there is.
+    layer: Option<usize>,
+    neuron: i64,
+    /// `[text, position]`
+    found: Option<Tensor>,
+}
+
+impl Tap for One {
+    fn wants(&self, site: Site, layer: usize) -> bool {
+        site == self.site && self.layer.is_none_or(|of| of == layer)
+    }
+
+    fn visit(&mut self, site: Site, layer: usize, value: Tensor) -> Tensor {
+        if self.wants(site, layer) {
+            let one = by_position(&value).select(2, self.neuron);
+            self.found = Some(bring(&one, (Kind::Float, one.device())));
+        }
+        value
+    }
+}

@@ -1,0 +1,273 @@
+//! One neuron over many texts: where it is strongest, with what stands around; texts from weak to strong; how its values are
+//! spread; which tokens it promotes and suppresses.
+
+#[cfg(test)]
+mod tests;
+
+use maud::{Markup, html};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::Explorable;
+use crate::kit::Token;
+use crate::kit::boxes::{Extra, flow};
+use crate::kit::document::Document;
+use crate::kit::page::{Component, note};
+use crate::kit::{colour, document, numbers, spark, visible};
+use crate::views::vocabulary::VocabularyToken;
+
+/// One neuron over many texts.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct CorpusNeuron {
+    /// The model's name, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Where it is: "mlp_inner".
+    pub site: String,
+    /// `null` where values are of no layer.
+    pub layer: Option<usize>,
+    /// From 0 on.
+    pub neuron: usize,
+    /// How many tokens were read.
+    pub n_tokens: usize,
+    /// Of how many texts.
+    pub n_texts: usize,
+    /// Over all tokens.
+    pub mean: f64,
+    /// Over all tokens, from the mean.
+    pub deviation: f64,
+    /// Share of tokens where the value is above 0.
+    pub active: f64,
+    /// How many tokens have which values.
+    pub histogram: NeuronHistogram,
+    /// The tokens that the neuron raises most, where it writes to the stream; may be empty.
+    pub promotes: Vec<VocabularyToken>,
+    /// The tokens that it lowers most.
+    pub suppresses: Vec<VocabularyToken>,
+    /// Groups of texts, the strongest first.
+    pub groups: Vec<CorpusGroup>,
+}
+
+/// Counts in bins of equal width.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
+pub struct NeuronHistogram {
+    /// Where the first bin begins.
+    pub start: f64,
+    /// Where the last one ends.
+    pub end: f64,
+    /// Tokens in each.
+    pub counts: Vec<u64>,
+}
+
+/// Texts that have something in common.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct CorpusGroup {
+    /// "strongest", "at 75 % of the texts".
+    pub name: String,
+    /// What stands around the strongest token of each.
+    pub texts: Vec<CorpusText>,
+}
+
+/// Part of a text.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct CorpusText {
+    /// Which of the texts, from 0.
+    pub text: usize,
+    /// The value at the strongest token.
+    pub value: f32,
+    /// Which of the tokens that is.
+    pub peak: usize,
+    /// What stands around it.
+    pub tokens: Vec<Token>,
+    /// The value at each token; empty where only the strongest is known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<f32>,
+}
+
+const COMPONENT: Component = Component {
+    tag: "ecco-corpus-neuron",
+    view: "corpus-neuron-1",
+    css: include_str!("view.css"),
+    js: include_str!("view.js"),
+};
+/// Height of the histogram's drawing.
+const HEIGHT: f32 = 44.0;
+
+impl CorpusText {
+    fn value_at(&self, i: usize) -> f32 {
+        match self.values.get(i) {
+            Some(value) => *value,
+            None if i == self.peak => self.value,
+            None => f32::NAN,
+        }
+    }
+}
+
+impl CorpusNeuron {
+    /// `layer 2, neuron 117`
+    fn name(&self) -> String {
+        match self.layer {
+            Some(layer) => format!("layer {layer}, neuron {}", self.neuron),
+            None => format!("neuron {}", self.neuron),
+        }
+    }
+
+    fn about(&self) -> String {
+        format!(
+            "{}, {} · {} tokens of {} texts",
+            self.name(),
+            visible::plain(&self.site, false),
+            numbers::count(self.n_tokens as u64),
+            numbers::count(self.n_texts as u64)
+        )
+    }
+
+    fn figures(&self) -> String {
+        let share = match self.active.is_finite() {
+            true => format!("{:.1} %", self.active * 100.0),
+            false => "–".to_owned(),
+        };
+        format!(
+            "mean {}, deviation {}, above 0 at {share} of the tokens",
+            numbers::short(self.mean),
+            numbers::short(self.deviation),
+        )
+    }
+
+    /// The largest size of a value that is shown, for the colours.
+    fn peak(&self) -> f32 {
+        let texts = self.groups.iter().flat_map(|group| &group.texts);
+        let values = texts.flat_map(|text| text.values.iter().chain([&text.value]));
+        let sizes = values.map(|value| value.abs()).filter(|size| size.is_finite());
+        sizes.fold(0.0, f32::max)
+    }
+
+    fn extra(&self, text: &CorpusText, i: usize, peak: f32) -> Extra {
+        let value = text.value_at(i);
+        let s = if value.is_finite() && peak > 0.0 {
+            value / peak
+        } else {
+            0.0
+        };
+        let s = (s * 1000.0).round() / 1000.0;
+        let (ground, ink) = (colour::hex(colour::diverging(s)), colour::text_on_diverging(s));
+        Extra {
+            style: (s != 0.0).then(|| format!("--s:{s};background-color:{ground};color:{ink}")),
+            title: value.is_finite().then(|| numbers::short(value.into())),
+            place: i == text.peak,
+            ..Extra::default()
+        }
+    }
+
+    /// Shares of the fullest bin by their logarithms: most tokens are near 0, and the others are what matters.
+    fn heights(&self) -> Vec<f32> {
+        let logarithm = |count: u64| (count as f32 + 1.0).ln();
+        let most = self.histogram.counts.iter().copied().max().unwrap_or(0);
+        let height = |&count: &u64| logarithm(count) / logarithm(most).max(f32::MIN_POSITIVE);
+        self.histogram.counts.iter().map(height).collect()
+    }
+
+    fn histogram_html(&self) -> Markup {
+        let heights = self.heights();
+        html! {
+            div class="histogram" {
+                svg viewBox={ "0 0 " (heights.len()) " " (HEIGHT) } preserveAspectRatio="none" role="img" {
+                    title { "How many tokens have which values, by the logarithm" }
+                    path d=(spark::area(&heights, HEIGHT)) {}
+                }
+                div class="ends" {
+                    span { (numbers::short(self.histogram.start)) }
+                    span { "tokens by value, logarithmic" }
+                    span { (numbers::short(self.histogram.end)) }
+                }
+            }
+        }
+    }
+
+    fn words(&self) -> Markup {
+        let row = |name: &str, tokens: &[VocabularyToken]| {
+            html! {
+                @if !tokens.is_empty() {
+                    div class="words" { span { (name) } " "
+                        @for token in tokens { bdi title=(numbers::short(token.value.into())) { (visible::label_html(&token.token)) } " " } }
+                }
+            }
+        };
+        html! { (row("promotes", &self.promotes)) (row("suppresses", &self.suppresses)) }
+    }
+
+    fn content(&self) -> Markup {
+        let peak = self.peak();
+        html! {
+            div class="ecco corpus-neuron diverging" {
+                div class="head" { b { "Neuron" } " " span { (self.about()) } }
+                div class="top" {
+                    (self.histogram_html())
+                    div { p class="figures" { (self.figures()) } (self.words()) }
+                }
+                @if self.groups.iter().all(|group| group.texts.is_empty()) { (note("it has no strongest place")) }
+                @for group in self.groups.iter().filter(|group| !group.texts.is_empty()) {
+                    div class="group" { (visible::plain(&group.name, false)) }
+                    @for text in &group.texts {
+                        div class="text" {
+                            div class="value" { (numbers::short(text.value.into())) " " small { "text " (text.text) } }
+                            div class="flow" { (flow(&text.tokens, 0, usize::MAX, |i| self.extra(text, i, peak))) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Document for CorpusNeuron {
+    const TYPE: &'static str = "corpus_neuron";
+}
+
+impl Explorable for CorpusNeuron {
+    fn text(&self) -> String {
+        let mut text = format!("{}\n{}", self.about(), self.figures());
+        let ends = [self.histogram.start, self.histogram.end].map(numbers::short);
+        text.push_str(&format!(
+            "\n{} {} {}",
+            ends[0],
+            spark::blocks(&self.heights()),
+            ends[1]
+        ));
+        for (name, tokens) in [("promotes", &self.promotes), ("suppresses", &self.suppresses)] {
+            if !tokens.is_empty() {
+                let words = tokens.iter().map(|token| visible::label(&token.token));
+                text.push_str(&format!("\n{name} {}", words.collect::<Vec<_>>().join(" ")));
+            }
+        }
+        for group in &self.groups {
+            for of in &group.texts {
+                let word = |(i, token): (usize, &Token)| match i == of.peak {
+                    true => format!("[{}]", visible::label(token)),
+                    false => visible::label(token),
+                };
+                let words: Vec<String> = of.tokens.iter().enumerate().map(word).collect();
+                let name = visible::plain(&group.name, false);
+                let value = numbers::short(of.value.into());
+                text.push_str(&format!("\n{name} {value:>9}  {}", words.join("")));
+            }
+        }
+        text
+    }
+
+    fn html(&self) -> Option<String> {
+        Some(COMPONENT.render(&self.content(), self))
+    }
+
+    fn json(&self) -> Option<Value> {
+        document::json(self)
+    }
+
+    fn alt_text(&self) -> Option<String> {
+        Some(format!(
+            "Where {} is strongest, and how its values are spread",
+            self.name()
+        ))
+    }
+}
