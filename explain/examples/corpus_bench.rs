@@ -35,6 +35,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         n_sample: 100,
         seed: 0,
     };
+    // Weights are read from their file when they are first needed.
+    let first = pieces(&model, &texts[..1], 256)?;
+    corpus(&model, first, &options, &mut unwatched)?;
     let (before, start) = (peak_bytes(), Instant::now());
     let found = corpus(&model, pieces(&model, &texts, 256)?, &options, &mut unwatched)?;
     let neurons: usize = found.layers.iter().map(|layer| layer.n_neurons()).sum();

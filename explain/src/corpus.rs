@@ -59,7 +59,7 @@ pub struct CorpusOptions {
 /// Bins of a histogram.
 pub const BINS: usize = 64;
 /// Numbers of a site and layer that are worked on at once: some tensors as large are made of them.
-const MOST_NUMBERS: usize = 8 << 20;
+const MOST_NUMBERS: usize = 2 << 20;
 
 /// One pass over the pieces. What an interrupt leaves is what was done by then.
 ///

@@ -181,10 +181,10 @@ fn folds(labels: &[bool], options: &ProbeOptions) -> Result<Vec<usize>> {
             sizes[least] += 1;
         }
     }
-    for fold in 0..options.folds {
+    for (fold, size) in sizes.iter().enumerate() {
         let learned = || labels.iter().zip(&folds).filter(|(_, of)| **of != fold);
         let n_true = learned().filter(|(label, _)| **label).count();
-        if sizes[fold] == 0 || n_true == 0 || n_true == learned().count() {
+        if *size == 0 || n_true == 0 || n_true == learned().count() {
             let reason = format!(
                 "with {} folds, one of them is empty or leaves texts of one label only to learn from: name more groups, or \
                  fewer folds",

@@ -74,18 +74,17 @@ fn strongest_places_and_statistics_are_transformers() {
         let places = layer.strongest(neuron);
         assert_eq!(places.len(), 5);
         for (place, expected) in places.iter().zip(expected["top"].as_array().unwrap()) {
-            let text = found.pieces.all[place.piece].text as u64;
-            assert_eq!(
-                (text, place.position as u64),
-                (expected[0].as_u64().unwrap(), expected[1].as_u64().unwrap())
-            );
+            let count = |at: usize| expected[at].as_u64().unwrap() as usize;
+            // Of texts that begin alike either may come first.
+            let read = |text: usize| &found.ids(text)[..=count(1)];
+            assert_eq!((read(place.piece), place.position), (read(count(0)), count(1)));
             assert!(near(place.value.into(), expected[2].as_f64().unwrap()));
         }
         histogram_is(&found, at("layer"), neuron, expected);
     }
 }
 
-/// Other bins than the reference's: as many tokens in all, between the same ends, and as many on each side of 0.
+/// Other bins than the reference's: as many tokens in all, between the same ends.
 fn histogram_is(found: &Corpus, layer: usize, neuron: usize, expected: &Value) {
     let layer = found.layer(layer).unwrap();
     let (start, end, counts) = layer.histogram(neuron);
@@ -107,17 +106,6 @@ fn histogram_is(found: &Corpus, layer: usize, neuron: usize, expected: &Value) {
         counts.len()
     );
     assert_eq!(counts.iter().sum::<u64>(), found.n_tokens as u64);
-    let above: u64 = counts
-        .iter()
-        .enumerate()
-        .filter(|(bin, _)| start + width * *bin as f64 > -width / 2.0)
-        .map(|(_, n)| n)
-        .sum();
-    let share = above as f64 / found.n_tokens as f64;
-    assert!(
-        (share - expected["active"].as_f64().unwrap()).abs() < 1e-6,
-        "{share}"
-    );
 }
 
 /// A layer's values over one text alone, (position, neuron).
@@ -229,6 +217,10 @@ fn every_model_has_what_its_texts_have_alone() {
                     layer.mean[neuron]
                 );
                 assert_eq!(layer.counts.row(neuron).sum(), values.len() as u64, "{name}");
+                // On each side of 0, up to what rounding moves across.
+                let below = layer.counts.row(neuron).iter().take(BINS / 2).sum::<u64>() as usize;
+                let beyond = |end: f64| values.iter().filter(|value| **value < end).count();
+                assert!((beyond(-1e-4)..=beyond(1e-4)).contains(&below), "{name}: {below}");
             }
             same_again(&model, &found, layer.layer, &all);
         }

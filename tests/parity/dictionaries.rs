@@ -1,6 +1,7 @@
 //! Dictionaries in every published format against the rules of the libraries that write them, and what their features do
 //! against hooks in transformers.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -12,7 +13,7 @@ use ecco_interpreter::unwatched;
 use ecco_models::dictionary::Dictionary;
 use ecco_models::dictionary::reading::{DictionaryOptions, open};
 use ecco_models::run::{self, Input};
-use ecco_models::{Model, Place};
+use ecco_models::{GenerateOptions, Model, Place, generate};
 use ecco_tests::{assert_close, fixtures, integers, model, stored_tensor};
 use ndarray::{Array2, ArrayD, IxDyn};
 use safetensors::tensor::{Dtype, TensorView};
@@ -524,6 +525,58 @@ fn what_an_answer_owes_to_features_adds_up() {
             assert!(measured.abs() > 1e-6, "{more}: the feature does something");
         }
     }
+}
+
+/// Token by token behind a cache the changed model says what it says of the whole text at once.
+#[test]
+fn what_is_generated_is_what_the_changed_model_says() {
+    let model = model("gpt2-tiny", "float64");
+    let folder = Folder::new("generated");
+    let skip = json!({"apply_b_dec_to_input": false, "metadata": {
+        "hook_name": "blocks.1.hook_mlp_in", "hook_name_out": "blocks.1.hook_mlp_out"}});
+    let mut n_changed = 0;
+    for (architecture, more) in [("standard", json!({})), ("skip_transcoder", skip)] {
+        folder.settings("cfg.json", &sae_lens(architecture, &more));
+        folder.weights("sae_weights.safetensors", &with(&[("W_skip", "W_skip", false)]));
+        let dictionary = Rc::new(opened(&folder.0, &model, &DictionaryOptions::default()));
+        for (what, positions) in [
+            (FeatureAction::Scale(30.0), None),
+            (FeatureAction::Scale(-20.0), Some(vec![4..9])),
+            (FeatureAction::Reconstruct, None),
+        ] {
+            let features = FeatureIntervention {
+                dictionary: Rc::clone(&dictionary),
+                features: (0..20).collect(),
+                what,
+            };
+            let edits = compile(&model, &[features.at(positions)], &mut unwatched).unwrap();
+            let edited = model.edited(&edits);
+            let options = GenerateOptions {
+                generate: Some(8),
+                ..GenerateOptions::default()
+            };
+            let written = |model: &Model| {
+                generate(model, "The dog", &options, &mut |_| ControlFlow::Continue(())).unwrap()
+            };
+            let (found, plain) = (written(&edited), written(&model));
+            n_changed += usize::from(found.ids() != plain.ids());
+            let input = Input::of(&edited, found.ids(), vec![]).unwrap();
+            let run = run::run(&edited, vec![input], 1, &mut unwatched)
+                .unwrap()
+                .remove(0);
+            let logits = run.logits(&edited, 0).unwrap();
+            for position in found.n_input..found.ids().len() {
+                let row = logits.index_axis(ndarray::Axis(0), position - 1);
+                let best = (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b]));
+                assert_eq!(
+                    best,
+                    Some(found.ids()[position] as usize),
+                    "{architecture}, {what:?}"
+                );
+            }
+        }
+    }
+    assert!(n_changed >= 3, "{n_changed}");
 }
 
 #[test]
