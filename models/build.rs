@@ -3,7 +3,7 @@
 //!
 //! `torch-sys` compiles C++ glue, some 2,900 functions in `libtch.a`, which would tie the program to
 //! libtorch. From it comes here
-//! - `libtch.so`, the glue as a library, which the program carries inside and opens when it is needed;
+//! - `libtch.so`, the glue as a library, which the program carries inside, deflated, and opens when it is needed;
 //!   Beside it is some glue of our own, of `glue/`;
 //! - `calls.s`, one short function for each of the glue's, which jumps to where `src/libtorch.rs` found the
 //!   real one. The linker meets these first, so the archive stays out of the program.
@@ -38,7 +38,12 @@ fn main() {
     let archive = glue(&out);
     println!("cargo:rerun-if-changed={}", archive.display());
     let libraries = ["-L", &libtorch, "-ltorch_cpu", "-lc10"];
-    link(&[&archive, &ours], &libraries, &out.join("libtch.so"));
+    let library = out.join("libtch.so");
+    link(&[&archive, &ours], &libraries, &library);
+    let library = std::fs::read(&library).unwrap_or_else(|error| panic!("{}: {error}", library.display()));
+    let packed = out.join("libtch.so.deflate");
+    std::fs::write(&packed, miniz_oxide::deflate::compress_to_vec(&library, 9))
+        .unwrap_or_else(|error| panic!("{}: {error}", packed.display()));
     let mut names = functions(&archive);
     assert!(
         names.len() > 1000,
