@@ -43,6 +43,7 @@ fn scripts_reach_nothing_but_these() {
     assert_eq!(
         places,
         [
+            "Model.dictionary",
             "Table.save",
             "Tensor.save",
             "ecco::from_pretrained",
