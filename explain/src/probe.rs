@@ -139,9 +139,18 @@ impl Work<'_, '_> {
     }
 }
 
-fn check(labels: &[bool], options: &ProbeOptions) -> Result<()> {
+/// How many texts have the label that fewer have.
+pub fn rarer(labels: &[bool]) -> usize {
     let n_true = labels.iter().filter(|label| **label).count();
-    let rarer = n_true.min(labels.len() - n_true);
+    n_true.min(labels.len() - n_true)
+}
+
+fn check(labels: &[bool], options: &ProbeOptions) -> Result<()> {
+    let rarer = rarer(labels);
+    if rarer < 2 {
+        let reason = "each kind has to stand at least twice: one is left out, and learned from another";
+        return Err(refuse("labels", format!("{rarer} of one kind"), reason));
+    }
     if options.folds < 2 || options.folds > rarer {
         let reason = format!("expected 2 to {rarer}, as often as the rarer label stands");
         return Err(refuse("folds", options.folds, reason));

@@ -1,6 +1,6 @@
 //! What probes can be told.
 
-use ecco_explain::probe::{ProbeKind, ProbeOptions};
+use ecco_explain::probe::{ProbeKind, ProbeOptions, rarer};
 use ecco_explain::states::Positions;
 use ecco_scripting::options;
 use ecco_scripting::options::{Choice, OptionKind, OptionValue};
@@ -14,7 +14,7 @@ options! {
         /// how the plane is found
         kind: Choice<ProbeKind> = Choice(ProbeKind::Logistic),
         /// parts that the texts are divided into; what is said of one was learned from the others
-        folds: usize [2..] = 5,
+        folds: Option<usize> [2..] = "5, or as many as the rarer label has texts",
         /// weight of the penalty of large coefficients, for logistic (scikit-learn's 1/C) and ridge (alpha)
         l2: f64 = 1.0,
         /// how often the labels are shuffled for the control; 0 for none
@@ -47,16 +47,18 @@ options! {
     }
 }
 
+/// Parts where none are named, and there are texts enough.
+const FOLDS: usize = 5;
 /// Shuffles at most.
 pub(super) const MOST_SHUFFLES: usize = 1000;
 /// Positions at most.
 const MOST_POSITIONS: usize = 1000;
 
 impl FitOptions {
-    pub(super) fn settings(self) -> ProbeOptions {
+    pub(super) fn settings(self, labels: &[bool]) -> ProbeOptions {
         ProbeOptions {
             kind: self.kind.0,
-            folds: self.folds,
+            folds: self.folds.unwrap_or_else(|| rarer(labels).clamp(2, FOLDS)),
             l2: self.l2,
             seed: self.seed,
             n_shuffles: self.shuffles,

@@ -85,7 +85,7 @@ fn of_texts(
         let input = reading::input(lm, text.prompt(), None);
         inputs.push(input.map_err(|error| of_text(error, index))?);
     }
-    let settings = options.fit.settings();
+    let settings = options.fit.settings(&labels.is_second);
     let (layers, positions) = (options.layers.as_deref(), options.at.0);
     let (found, numbers) = watched(&state, lm.verbose, |watch| {
         let states = states(&loaded, &inputs, place, layers, &positions, watch)?;
@@ -116,7 +116,7 @@ fn of_tensor(
     let states = layers(tensor)?;
     let n_texts = states.first().map_or(0, |layer| layer.values.dim().0);
     let labels = Labels::of(labels, n_texts)?;
-    let settings = options.settings();
+    let settings = options.settings(&labels.is_second);
     let found = watched(state, true, |watch| {
         probes(&states, &labels.is_second, &settings, watch)
     })?;
