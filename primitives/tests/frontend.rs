@@ -66,6 +66,7 @@ fn completes_what_exists() {
                 "nmf",
                 "ones",
                 "pca",
+                "probe",
                 "pwcca",
                 "rand",
                 "randn",
