@@ -5,7 +5,7 @@
 //! - [`reading`]: from files to a dictionary for a model; `formats`: what each published format says; `hooks`: names of places in other libraries
 //! - [`FeatureEdit`]: features made stronger or weaker in every pass
 //!
-//! x̂ = b_dec + Σ a_f W_dec[f] (Bricken et al. 2023; Templeton et al. 2024), for a transcoder of what the MLP adds
+//! x̂ = b_dec + Σ a_f W_dec\[f\] (Bricken et al. 2023; Templeton et al. 2024), for a transcoder of what the MLP adds
 //! (Dunefsky et al. 2024, 2406.11944).
 
 mod edit;

@@ -1,4 +1,4 @@
-//! What an answer owes to features: a_f (W_dec[f] · ∂f/∂x), with what the dictionary leaves out and what it always adds beside
+//! What an answer owes to features: a_f (W_dec\[f\] · ∂f/∂x), with what the dictionary leaves out and what it always adds beside
 //! them, so that all of it sums to x · ∂f/∂x (Marks et al. 2024, 2403.19647).
 
 use std::cell::RefCell;

@@ -27,9 +27,9 @@ pub struct FeatureIntervention {
 /// With x what stands at the place that the dictionary writes, a its activations there and W_dec what they write:
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum FeatureAction {
-    /// x + (factor − 1) Σ a_f W_dec[f]: 0 takes them out.
+    /// x + (factor − 1) Σ a_f W_dec\[f\]: 0 takes them out.
     Scale(f64),
-    /// x + c Σ W_dec[f], whether they are active or not.
+    /// x + c Σ W_dec\[f\], whether they are active or not.
     Add(f64),
     /// What the dictionary makes of x, so without its error; whatever features are named.
     Reconstruct,

@@ -14,7 +14,7 @@ use crate::host::{self, bring};
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum FeatureChange {
     /// Their activations times this, and the value that stands there changed by what this makes of their writes:
-    /// x + (factor − 1) Σ a_f W_dec[f].
+    /// x + (factor − 1) Σ a_f W_dec\[f\].
     Scale(f64),
     /// The value is what the dictionary makes of it, without its error.
     Reconstruct,

@@ -181,7 +181,7 @@ impl Raw {
         }
     }
 
-    /// Activations in units of what they write: z ‖W_dec[f]‖, and W_dec[f] of length 1.
+    /// Activations in units of what they write: z ‖W_dec\[f\]‖, and W_dec\[f\] of length 1.
     pub(super) fn rescaled(self) -> Self {
         let norms = self.decoder.norm_scalaropt_dim(2, [-1], false); // [feature]
         // A feature that writes nothing is never active.
