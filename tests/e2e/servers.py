@@ -15,6 +15,15 @@ NO_NEWS = ["--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.Ne
 MODULES = {"lab": ["jupyterlab", *QUIET, *NO_NEWS], "notebook": ["notebook", *QUIET]}
 
 
+def ended(process):
+    """Waits for a server that was told to end. Now and then one never does, waiting for itself behind its kernel's end."""
+    try:
+        process.wait(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 def wait_for_server(process, runtime, log):
     """The address of the server, from the file it writes: a moment before it listens, so it is asked until it answers."""
     deadline = time.monotonic() + START_TIMEOUT_S
@@ -50,4 +59,4 @@ def server(kind, folder):
         yield wait_for_server(process, runtime, log), token
     finally:
         process.terminate()
-        process.wait(timeout=120)
+        ended(process)

@@ -12,7 +12,7 @@ import pytest
 
 import widgets
 from front_ends import menu
-from servers import server, wait_for_server
+from servers import ended, server, wait_for_server
 
 pytestmark = pytest.mark.timeout(600)
 CELLS_TIMEOUT_MS = 240_000
@@ -43,7 +43,7 @@ def test_make_lab_starts_a_server_with_the_kernel(repo, tmp_path):
             assert json.load(reply)["kernelspecs"]["ecco"]["spec"]["display_name"] == "Ecco"
     finally:
         os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=120)
+        ended(process)
 
 
 @pytest.fixture(scope="module")
