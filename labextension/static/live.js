@@ -69,7 +69,9 @@
 
     document.addEventListener("ecco:ask", (event) => {
       const view = event.composedPath()[0], { ask, question } = event.detail ?? {};
-      if (!view?.dataset?.live || !Number.isSafeInteger(ask) || ask < 0 || typeof question !== "object") return;
+      // What is no question would close the comm for all.
+      const isMap = typeof question === "object" && question !== null && !Array.isArray(question);
+      if (!view?.dataset?.live || !Number.isSafeInteger(ask) || ask < 0 || !isMap) return;
       const widget = shower(view), context = contextOf(widget), kernel = context?.session?.kernel;
       if (context) watch(context, widget.node);
       if (!kernel || mute.get(view) === kernel || GONE.has(kernel.status) || JSON.stringify(question).length > LARGEST) return;

@@ -79,6 +79,16 @@ RESULTS = {
         "site_attribution",
         "layers contributions sums",
     ),
+    "probes": (
+        'lm.probe(["good day", "bad day", "good food", "bad food"], ["g", "b", "g", "b"], #{layers: [1]})',
+        "probes",
+        "model states places",
+    ),
+    "corpus_neuron": (
+        'lm.corpus(["The countries are", "1. Austria"], #{layers: [1], top: 2}).neuron(1, 3)',
+        "corpus_neuron",
+        "model promotes groups",
+    ),
     "steering": ("v", "steering", "vector"),
 }
 # Values that are shown as a document and are no results.

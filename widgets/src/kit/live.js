@@ -41,7 +41,8 @@ function talk(host) {
     if (known) return show(known);
     say("…");
     busy = true;
-    const reply = await ask(call);
+    let reply = await ask(call);
+    if (reply?.closed) reply = await ask(call); // by what somebody else said there
     if (reply?.replaced) return;
     busy = false;
     if (!reply?.answer?.html) return say(reply?.error ?? "The kernel does not answer: run the cell again.");
