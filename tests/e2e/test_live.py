@@ -194,7 +194,8 @@ def test_a_hundred_questions_end_with_the_last(notebook):
     view.locator(".ask .visited button").first.click()
     answers = view.evaluate("""async view => {
         const seen = [];
-        view.addEventListener("ecco:answer", ({ detail }) => seen.push(detail));
+        // The view may have a question of its own under way.
+        view.addEventListener("ecco:answer", ({ detail }) => detail.ask >= 5e6 && detail.ask < 6e6 && seen.push(detail));
         for (let i = 0; i < 100; i++) view.dispatchEvent(new CustomEvent("ecco:ask", { bubbles: true, composed: true, cancelable: true,
             detail: { ask: 5e6 + i, question: { result: view.dataset.live, call: { options: { position: 8, seed: i } } } } }));
         while (seen.length < 100) await new Promise((done) => setTimeout(done, 50));
