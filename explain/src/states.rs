@@ -91,9 +91,7 @@ pub fn states(
         values: Array3::zeros((inputs.len(), positions.n(), *width)),
     };
     let mut found: Vec<LayerStates> = places.iter().map(empty).collect();
-    let mut done = 0;
-    for batch in run::batches(model.config(), inputs) {
-        let together: Vec<Input> = batch.iter().map(|&text| inputs[text].clone()).collect();
+    in_batches(model, inputs, place, watch, |batch, together, read| {
         let rows: Vec<&[usize]> = batch.iter().map(|&text| each[text].as_slice()).collect();
         let longest = together.iter().map(&length).max().unwrap_or(0);
         let mut tap = Gather {
@@ -102,21 +100,40 @@ pub fn states(
             chosen: Chosen::new(positions, &rows, longest),
             found: Vec::new(),
         };
+        read(&mut tap)?;
+        tap.bring_to(&mut found, batch)
+    })?;
+    Ok(found)
+}
+
+/// Texts side by side: `each` gets the places of a batch among them, its texts, and what passes these by a tap.
+///
+/// # Errors
+/// As of `each`; `watch`'s interruption.
+pub(crate) fn in_batches(
+    model: &Model,
+    inputs: &[Input],
+    place: Place,
+    watch: &mut Watch,
+    mut each: impl FnMut(&[usize], &[Input], &mut dyn FnMut(&mut dyn Tap) -> Result<()>) -> Result<()>,
+) -> Result<()> {
+    let mut done = 0;
+    for batch in run::batches(model.config(), inputs) {
+        let together: Vec<Input> = batch.iter().map(|&text| inputs[text].clone()).collect();
         let progress = Progress {
             label: "reading texts".into(),
             done,
             total: Some(inputs.len() as u64),
             unit: "texts",
         };
-        guard(|| {
-            pass(model, &together, &mut tap, place.encoder, &mut || {
-                watch(&progress)
-            })
+        each(&batch, &together, &mut |tap| {
+            Ok(guard(|| {
+                pass(model, &together, tap, place.encoder, &mut || watch(&progress))
+            })?)
         })?;
-        tap.bring_to(&mut found, &batch)?;
         done += batch.len() as u64;
     }
-    Ok(found)
+    Ok(())
 }
 
 /// Tokens that stand at a place.

@@ -1,15 +1,15 @@
 //! One neuron's values over some texts, token by token.
 
-use ecco_interpreter::{Progress, Watch};
+use ecco_interpreter::Watch;
 use ecco_models::guard::guard;
 use ecco_models::host::{self, bring};
-use ecco_models::run::{self, Input, Place};
+use ecco_models::run::{Input, Place};
 use ecco_models::tap::Tap;
 use ecco_models::{Model, Site};
 use tch::{Device, Kind, Tensor};
 
 use crate::error::Result;
-use crate::states::{by_position, length, pass};
+use crate::states::{by_position, in_batches, length};
 
 /// By text and position. Texts are read side by side; of each pass the one neuron is kept.
 ///
@@ -22,35 +22,23 @@ pub fn neuron_values(
     watch: &mut Watch,
 ) -> Result<Vec<Vec<f32>>> {
     let mut values = vec![Vec::new(); inputs.len()];
-    let mut done = 0;
-    for batch in run::batches(model.config(), inputs) {
-        let together: Vec<Input> = batch.iter().map(|&at| inputs[at].clone()).collect();
+    in_batches(model, inputs, place, watch, |batch, together, read| {
         let mut tap = One {
             site: place.site,
             layer,
             neuron: neuron as i64,
             found: None,
         };
-        let progress = Progress {
-            label: "reading texts".into(),
-            done,
-            total: Some(inputs.len() as u64),
-            unit: "texts",
-        };
-        guard(|| {
-            pass(model, &together, &mut tap, place.encoder, &mut || {
-                watch(&progress)
-            })
-        })?;
+        read(&mut tap)?;
         let found = tap
             .found
             .unwrap_or_else(|| Tensor::zeros([0, 0], (Kind::Float, Device::Cpu)));
         let rows = guard(|| Ok(host::array(&found)))?;
-        for ((row, &at), input) in rows.outer_iter().zip(&batch).zip(&together) {
+        for ((row, &at), input) in rows.outer_iter().zip(batch).zip(together) {
             values[at] = row.iter().copied().take(length(input, place)).collect();
         }
-        done += batch.len() as u64;
-    }
+        Ok(())
+    })?;
     Ok(values)
 }
 
