@@ -8,6 +8,8 @@ mod arguments;
 mod filters;
 mod globals;
 mod jinja;
+mod layout;
+mod links;
 mod markup;
 mod methods;
 mod python;

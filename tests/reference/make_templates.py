@@ -136,6 +136,21 @@ TEMPLATES = """
 {{ names | reverse | list }} {{ 'abc' | reverse }} {{ numbers | reverse | join }}
 {{ '%s is %d, %5.2f%% %x' | format('a', 3, 2.5, 255) }} {{ '%(a)s-%(b)03d' | format(a=1, b=2) }}
 {{ '{} {1}' | format(1) }}
+{{ 'See http://a.com, (https://b.org/x?y=1&z=<2>) or www.c.net/d_(e). Mail me@x.org; <mailto:you@y.com>, @no@one.' | urlize }}
+{{ long | urlize }}|{{ missing | urlize }}|{{ '' | urlize }}|{{ 'a  \\t b.com\\n\\nc.info/' | urlize }}
+{{ 'https://example.com/a/long/path' | urlize(12) }} {{ 'example.com:80/x#y' | urlize(trim_url_limit=5, nofollow=true) }} {{ 'www.a.io' | urlize(none, true, '_blank', 'me "x"') }} {{ 'a.com' | urlize(-2) }}
+{{ 'http://1.2.3.4:5/ https://[1:2:3::4]/ ftp://a.com git+ssh:x tel:12 HTTP://A.COM x.xn--p1ai é.com' | urlize(extra_schemes=['ftp://', 'tel:', 'git+ssh:']) }}
+{{ 'tel:1' | urlize(extra_schemes=['no scheme']) }}
+{{ 'a.com' | urlize(wrong=1) }}
+{{ html | e | urlize }} {{ html | e | e }} {{ html | safe | e }} {{ html | e | forceescape }} {{ 'http://a.com/"x"' | urlize }}
+{{ '((a.com)) (a.com <b.org> &lt;c.edu&gt; (http://d.com/(e) http://e.com/(f)).' | urlize }}
+{{ long | wordwrap(10) }}|{{ long | wordwrap(7, false) }}|{{ long | wordwrap(12, true, '|') }}|{{ long | wordwrap(9, break_on_hyphens=false) }}
+{{ 'a well-kept-secret--really, it-is; x--y e-mail 3-4 --flag -o' | wordwrap(6) }}|{{ 'a well-kept-secret--really, it-is; x--y e-mail 3-4 --flag -o' | wordwrap(1) }}|{{ 'a-b-c-d-e---------f supercali-fragilistic' | wordwrap(8) }}
+{{ 'one\\rtwo\\u000bthree\\u2028four' | wordwrap(20) }}|{{ 'one\\rtwo\\r\\nthree' | indent(2) }}
+{{ tools | pprint }}
+{{ people | pprint }}
+{{ long | pprint }}|{{ quotes | pprint }}|{{ [long, long] | pprint }}|{{ {'a': long, 'b': [long]} | pprint }}
+{{ (1, 'x' * 90) | pprint }} {{ ('x ' * 60,) | pprint }} {{ 'x' * 100 | pprint }} {{ ('x' * 100) | pprint }} {{ [[[['a' * 30, 'b' * 30, 'c' * 30]]]] | pprint }} {{ range(60) | list | pprint }}
 {{ table | pprint }}
 {{ names | pprint }} {{ 'a' | pprint }} {{ 1.5 | pprint }}
 {{ 'a' | nothing }}

@@ -5,7 +5,8 @@ use minijinja::{Environment, Error, ErrorKind, State, filters};
 
 use super::arguments::Arguments;
 use super::jinja::{MOST_BYTES, MOST_LEVELS};
-use super::python::{Json, text, within};
+use super::layout::{lines, pretty, wrap};
+use super::python::{Json, text};
 
 type Given = Rest<ValueOrKwargs>;
 
@@ -113,16 +114,7 @@ fn of_lists(environment: &mut Environment) {
 
 fn of_texts(environment: &mut Environment) {
     environment.add_filter("string", |value: Value| text(&value));
-    environment.add_filter("pprint", |value: Value| {
-        let written = within(&sorted(&value));
-        match written.chars().count() {
-            // Longer ones are broken into lines by rules that no template should build on.
-            0..=80 => Ok(written),
-            n => Err(invalid(format!(
-                "pprint of {n} characters, more than stand in a line"
-            ))),
-        }
-    });
+    environment.add_filter("pprint", |value: Value| pretty(&value));
     environment.add_filter("replace", |value: Value, given: Given| {
         let given = Arguments::bind("replace", &["old", "new", "count"], given)?;
         let (old, new) = (text(given.required("old")?), text(given.required("new")?));
@@ -180,7 +172,7 @@ fn of_texts(environment: &mut Environment) {
 }
 
 /// Maps in it with their keys in order.
-fn sorted(value: &Value) -> Value {
+pub(super) fn sorted(value: &Value) -> Value {
     let items = || {
         value
             .try_iter()
@@ -212,13 +204,16 @@ fn indent(value: &str, given: &Arguments) -> Result<String, Error> {
         Some(width) if width.kind() == ValueKind::String => text(width),
         _ => spaces(given.integer("width", 4)?)?,
     };
-    let n_lines = value.lines().count().saturating_add(1);
-    bounded(value.len().saturating_add(n_lines.saturating_mul(before.len())))?;
+    let whole = format!("{value}\n");
+    let lines = lines(&whole);
+    bounded(
+        value
+            .len()
+            .saturating_add(lines.len().saturating_mul(before.len())),
+    )?;
     let blank = given.is_true("blank", false);
     // A line that ends the text is one, as in Python.
-    let whole = format!("{value}\n");
-    let lines: Vec<&str> = whole.lines().collect();
-    let line = |(at, line): (usize, &&str)| match at > 0 && (blank || !line.is_empty()) {
+    let line = |(at, (line, _)): (usize, &(&str, &str))| match at > 0 && (blank || !line.is_empty()) {
         true => format!("{before}{line}"),
         false => (*line).to_owned(),
     };
@@ -265,83 +260,6 @@ fn truncate(value: &str, given: &Arguments) -> Result<String, Error> {
         false => kept.rsplit_once(' ').map_or(kept.as_str(), |(before, _)| before),
     };
     Ok(format!("{kept}{end}"))
-}
-
-/// Lines of at most so many characters, broken at spaces as by Python's `textwrap.wrap`.
-fn wrap(value: &str, given: &Arguments) -> Result<String, Error> {
-    let width = usize::try_from(given.integer("width", 79)?).unwrap_or(0);
-    if width == 0 {
-        return Err(invalid("wordwrap: expected a width from 1".to_owned()));
-    }
-    let breaks_words = given.is_true("break_long_words", true);
-    let mut lines = Vec::new();
-    for line in value.lines() {
-        let hyphen = |word: &str| word.trim_matches('-').contains('-');
-        let is_long = line.chars().count() > width;
-        if is_long && given.is_true("break_on_hyphens", true) && line.split_whitespace().any(hyphen) {
-            return Err(invalid(
-                "wordwrap: a long line with hyphens in its words; say break_on_hyphens=false".to_owned(),
-            ));
-        }
-        // A line without words stays one.
-        match wrapped(line, width, breaks_words) {
-            none if none.is_empty() => lines.push(String::new()),
-            some => lines.extend(some),
-        }
-    }
-    let between = given.text("wrapstring", "\n");
-    let n_bytes = lines.len().saturating_mul(between.len());
-    bounded(n_bytes.saturating_add(value.len()))?;
-    Ok(lines.join(&between))
-}
-
-/// One line as several, as `textwrap` has it to the letter: what stands between words is left out where a line ends, and where
-/// one begins but the first.
-fn wrapped(line: &str, width: usize, breaks_words: bool) -> Vec<String> {
-    let length = |chunk: &str| chunk.chars().count();
-    let is_blank = |chunk: &String| chunk.trim().is_empty();
-    let mut lines: Vec<String> = Vec::new();
-    let mut chunks: Vec<String> = chunks(line).into_iter().rev().map(str::to_owned).collect();
-    while !chunks.is_empty() {
-        if !lines.is_empty() {
-            chunks.pop_if(|chunk| is_blank(chunk));
-        }
-        let (mut current, mut n_current) = (Vec::new(), 0);
-        while let Some(chunk) = chunks.pop_if(|chunk| n_current + length(chunk) <= width) {
-            n_current += length(&chunk);
-            current.push(chunk);
-        }
-        if let Some(long) = chunks.pop_if(|chunk| length(chunk) > width) {
-            if breaks_words {
-                let mut chars = long.chars();
-                current.push(chars.by_ref().take(width - n_current).collect());
-                chunks.push(chars.collect());
-            } else if current.is_empty() {
-                current.push(long);
-            } else {
-                chunks.push(long);
-            }
-        }
-        current.pop_if(|chunk| is_blank(chunk));
-        if !current.is_empty() {
-            lines.push(current.concat());
-        }
-    }
-    lines
-}
-
-/// Words, and what stands between them.
-fn chunks(line: &str) -> Vec<&str> {
-    let mut chunks = Vec::new();
-    let mut rest = line;
-    while let Some(first) = rest.chars().next() {
-        let is_space = first.is_whitespace();
-        let end = rest.find(|char: char| char.is_whitespace() != is_space);
-        let (chunk, behind) = rest.split_at(end.unwrap_or(rest.len()));
-        chunks.push(chunk);
-        rest = behind;
-    }
-    chunks
 }
 
 /// Python's `int(value, base)`, and of what that does not take `int(float(value))`.

@@ -5,14 +5,25 @@ use minijinja::{Environment, Error};
 
 use super::arguments::Arguments;
 use super::filters::invalid;
+use super::links::linked;
 use super::python::text;
 
 pub(super) fn add(environment: &mut Environment) {
-    for name in ["escape", "e", "forceescape"] {
-        environment.add_filter(name, |value: Value| escaped(&text(&value)));
+    for name in ["escape", "e"] {
+        environment.add_filter(name, |value: Value| Value::from_safe_string(escaped_once(&value)));
     }
+    environment.add_filter("forceescape", |value: Value| {
+        Value::from_safe_string(escaped(&text(&value)))
+    });
     environment.add_filter("striptags", |value: Value| without_tags(&text(&value)));
     environment.add_filter("urlencode", address);
+    environment.add_filter("urlize", |value: Value, given: Rest<ValueOrKwargs>| {
+        let parameters = &["trim_url_limit", "nofollow", "target", "rel", "extra_schemes"];
+        linked(
+            &escaped_once(&value),
+            &Arguments::bind("urlize", parameters, given)?,
+        )
+    });
     environment.add_filter("xmlattr", |value: Value, given: Rest<ValueOrKwargs>| {
         let given = Arguments::bind("xmlattr", &["autospace"], given)?;
         attributes(&value, given.is_true("autospace", true))
@@ -24,13 +35,21 @@ pub(super) fn add(environment: &mut Environment) {
     });
 }
 
-fn escaped(value: &str) -> String {
+pub(super) fn escaped(value: &str) -> String {
     value
         .replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
         .replace('\'', "&#39;")
         .replace('"', "&#34;")
+}
+
+/// What is escaped already, or said to be safe, stays as it is.
+fn escaped_once(value: &Value) -> String {
+    match value.is_safe() {
+        true => text(value),
+        false => escaped(&text(value)),
+    }
 }
 
 /// Without comments and tags, every space one.

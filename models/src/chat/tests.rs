@@ -77,7 +77,6 @@ fn long_lines_are_wrapped() {
         assert_eq!(render(&format!("{{{{ {call} }}}}")).unwrap(), expected, "{call}");
     }
     assert!(refusal("{{ 'a'|wordwrap(0) }}").contains("a width from 1"));
-    assert!(refusal("{{ 'well-kept words'|wordwrap(6) }}").contains("break_on_hyphens=false"));
 }
 
 #[test]
