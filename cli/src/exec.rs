@@ -40,7 +40,7 @@ pub(crate) fn exec(script: &Path) -> anyhow::Result<i32> {
             .stack_size(bytes)
             .spawn(move || run(&label, cells, interrupt))
     };
-    let mut threads = stack_sizes(STACK_BYTES).into_iter().map(start);
+    let mut threads = stack_sizes(STACK_BYTES)?.into_iter().map(start);
     let thread = threads.find_map(Result::ok);
     let thread =
         thread.context("there is no memory for a thread that runs the script: is it `ulimit -v`?")?;

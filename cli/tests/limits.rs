@@ -32,13 +32,18 @@ struct Kernel {
 impl Kernel {
     /// Starts one over TCP that may open so many files if it asks for it, and 64 otherwise.
     fn start(open_files: u32) -> Self {
+        Self::start_after(&format!("ulimit -S -n 64; ulimit -H -n {open_files}"))
+    }
+
+    /// Starts one by a shell that does something first.
+    fn start_after(first: &str) -> Self {
         // Between finding free ports and the kernel's taking them, another program may have taken one.
-        let mut tries = (0..3).map(|_| Self::try_start(open_files));
+        let mut tries = (0..3).map(|_| Self::try_start(first));
         tries.find_map(|kernel| kernel).expect("a kernel on free ports")
     }
 
     /// `None` if the kernel ends because a port is taken.
-    fn try_start(open_files: u32) -> Option<Self> {
+    fn try_start(first: &str) -> Option<Self> {
         let listeners: Vec<_> = PORTS
             .iter()
             .map(|_| TcpListener::bind(("127.0.0.1", 0)).unwrap())
@@ -51,10 +56,7 @@ impl Kernel {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("connection.json");
         std::fs::write(&file, connection.to_string()).unwrap();
-        let script = format!(
-            "ulimit -S -n 64; ulimit -H -n {open_files}; exec '{PROGRAM}' run -f '{}'",
-            file.display()
-        );
+        let script = format!("{first}; exec '{PROGRAM}' run -f '{}'", file.display());
         let temporary = folder.path().join("temporary");
         std::fs::create_dir(&temporary).unwrap();
         let process = Command::new("sh")
@@ -232,6 +234,26 @@ fn a_soft_limit_is_raised() {
         .collect();
     assert!(kernel.answers());
     drop(peers);
+}
+
+#[test]
+fn with_little_room_it_starts_or_says_why_not() {
+    for megabytes in [350, 500, 1100, 1500] {
+        let kernel = Kernel::start_after(&format!("ulimit -v {}", megabytes * 1000));
+        assert!(kernel.answers(), "{megabytes} MB");
+    }
+    for megabytes in [60, 120, 200, 270] {
+        let refused =
+            std::panic::catch_unwind(|| Kernel::start_after(&format!("ulimit -v {}", megabytes * 1000)));
+        let Err(refused) = refused else {
+            panic!("started with {megabytes} MB");
+        };
+        // What it said is not what is said where a port is taken.
+        let said = refused
+            .downcast::<String>()
+            .map_or_else(|_| String::new(), |said| *said);
+        assert!(said.contains("ulimit -v"), "{megabytes} MB: {said}");
+    }
 }
 
 /// The inodes of all sockets that a process has.

@@ -38,6 +38,7 @@ fn a_model_is_loaded_where_much_is_missing() {
         ("a home that is a file", "export HOME=/dev/null"),
         ("descriptors", "ulimit -n 64"),
         ("address space", "ulimit -v 4000000"),
+        ("most address space", "ulimit -v 1500000"),
         (
             "an environment",
             "for name in $(env | grep -o '^[A-Z_]*' | grep -v LD_LIB); do unset $name; done",
@@ -57,7 +58,9 @@ fn what_cannot_be_is_an_error_of_the_cell() {
         stderr.contains("ImportError") && stderr.contains("ulimit -f"),
         "{stderr}"
     );
-    for limit in [300_000, 400_000, 440_000, 460_000, 700_000, 1_500_000] {
+    for limit in [
+        60_000, 120_000, 200_000, 300_000, 400_000, 440_000, 460_000, 700_000,
+    ] {
         let (_, stderr, status) = run_after(&format!("ulimit -v {limit}"), LOAD);
         assert_eq!(status, Some(1), "{limit}: {stderr}");
         assert!(stderr.contains("ulimit -v"), "{limit}: {stderr}");

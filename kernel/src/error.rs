@@ -53,6 +53,11 @@ pub enum Error {
         source: std::io::Error,
     },
 
+    #[error(
+        "there is no room for {megabytes} MB of address space, which the kernel takes to start: is it `ulimit -v`?"
+    )]
+    Room { megabytes: usize },
+
     #[error("could not start")]
     Start {
         #[from]

@@ -49,10 +49,11 @@ pub fn serve(
     make: impl FnOnce(Interrupt) -> Box<dyn Interpreter> + Send + 'static,
 ) -> Result<(), Error> {
     let wire = Arc::new(Wire::new(&connection.signature_scheme, &connection.key)?);
+    let stacks = (stack_bytes, stack_sizes(stack_bytes)?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let result = runtime.block_on(run(connection, history, wire, stack_bytes, make));
+    let result = runtime.block_on(run(connection, history, wire, stacks, make));
     // A thread of the runtime that is still busy must not keep the process.
     runtime.shutdown_background();
     result
@@ -62,7 +63,7 @@ async fn run(
     connection: &ConnectionInfo,
     history: Option<PathBuf>,
     wire: Arc<Wire>,
-    stack_bytes: usize,
+    (stack_bytes, stack_sizes): (usize, Vec<usize>),
     make: impl FnOnce(Interrupt) -> Box<dyn Interpreter> + Send + 'static,
 ) -> Result<(), Error> {
     let mut signals = Signals::new()?;
@@ -77,7 +78,7 @@ async fn run(
     let (said, noticed, remembered) = (outbox.clone(), attention.clone(), history.clone());
     let (comms, questions) = (Arc::new(Comms::default()), Questions::default());
     let asked = (comms.clone(), questions.clone());
-    start_script(stack_bytes, move || {
+    start_script(stack_bytes, &stack_sizes, move || {
         Script::new(make, said, noticed, remembered, asked, (inbox, answered))
     })?;
     let connection = connection.clone();
@@ -143,16 +144,32 @@ fn start_tasks(
 
 /// Parts of the stack that was asked for, which will do where there is no more.
 const STACK_PARTS: [usize; 3] = [1, 4, 16];
-/// Address space that is left to all else beside a stack: a program with less ends in the middle of an allocation.
-const RESERVE: usize = 192 << 20;
+/// Address space beside the smallest stack, without which nothing is begun: a program with less ends in the middle of
+/// an allocation.
+const LEAST_BESIDE: usize = 192 << 20;
+/// Address space beside a larger one, which is there to work with.
+const ROOM_BESIDE: usize = 1 << 30;
 
 /// How large a stack may be, the largest first, of one that is asked for: it is address space, of which a shell may allow less
-/// (`ulimit -v`). The smallest is tried in any case.
-pub fn stack_sizes(most: usize) -> Vec<usize> {
+/// (`ulimit -v`).
+///
+/// # Errors
+/// Where there is no room for the smallest and what a kernel takes beside it.
+pub fn stack_sizes(most: usize) -> Result<Vec<usize>, Error> {
     let sizes = STACK_PARTS.map(|part| most / part);
     let smallest = sizes[STACK_PARTS.len() - 1];
-    let fits = |size: &usize| *size == smallest || is_free(size.saturating_add(RESERVE));
-    sizes.into_iter().filter(fits).collect()
+    let beside = |size: usize| match size == smallest {
+        true => LEAST_BESIDE,
+        false => ROOM_BESIDE,
+    };
+    let fits = |size: &usize| is_free(size.saturating_add(beside(*size)));
+    let sizes: Vec<usize> = sizes.into_iter().filter(fits).collect();
+    match sizes.is_empty() {
+        true => Err(Error::Room {
+            megabytes: smallest.saturating_add(LEAST_BESIDE) >> 20,
+        }),
+        false => Ok(sizes),
+    }
 }
 
 /// Whether so much address space is to be had.
@@ -166,16 +183,18 @@ fn is_free(bytes: usize) -> bool {
 }
 
 /// The interpreter lives and dies on the thread where it is made. Where it gets a smaller stack, a line on stderr says so.
-fn start_script(stack_bytes: usize, make: impl FnOnce() -> Script + Send + 'static) -> Result<(), Error> {
-    let sizes = stack_sizes(stack_bytes);
-    let megabytes = |bytes: usize| bytes >> 20;
-    let started = start_thread("script", &sizes, move || make().run());
+fn start_script(
+    stack_bytes: usize,
+    sizes: &[usize],
+    make: impl FnOnce() -> Script + Send + 'static,
+) -> Result<(), Error> {
+    let started = start_thread("script", sizes, move || make().run());
     let bytes = started.map_err(|source| Error::Stack {
-        megabytes: megabytes(stack_bytes / STACK_PARTS[STACK_PARTS.len() - 1]),
+        megabytes: sizes.last().map_or(0, |bytes| bytes >> 20),
         source,
     })?;
     if bytes < stack_bytes {
-        let (wanted, got) = (megabytes(stack_bytes), megabytes(bytes));
+        let (wanted, got) = (stack_bytes >> 20, bytes >> 20);
         eprintln!(
             "ecco-kernel: there is no memory for a stack of {wanted} MB (ulimit -v?): scripts get one of {got} MB, and \
              nest less deeply"
@@ -258,9 +277,11 @@ mod tests {
 
     #[test]
     fn a_stack_leaves_room_for_others() {
-        assert_eq!(stack_sizes(1 << 24), [1 << 24, 1 << 22, 1 << 20]);
-        // More than a processor addresses, but for the smallest.
-        assert_eq!(stack_sizes(1 << 52), [1 << 48]);
+        assert_eq!(stack_sizes(1 << 24).unwrap(), [1 << 24, 1 << 22, 1 << 20]);
+        // All but the smallest are more than a processor addresses, or that too.
+        assert_eq!(stack_sizes(1 << 50).unwrap(), [1 << 46]);
+        let refused = stack_sizes(1 << 60).unwrap_err().to_string();
+        assert!(refused.contains("ulimit -v"), "{refused}");
         assert!(is_free(1 << 20) && !is_free(1 << 60));
     }
 

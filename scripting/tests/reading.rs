@@ -121,6 +121,10 @@ fn json_is_values() {
     let deep = "[".repeat(100_000);
     let files: [(&str, &[u8]); 6] = [
         ("one.json", br#"{"a": [1, 2.5, null], "b": "<b>x</b>"}"#),
+        (
+            "floats.json",
+            b"[0.23624253806407702, 0.9391473750957757, 1e-7, 5e-324]",
+        ),
         ("rows.jsonl", b"\xef\xbb\xbf{\"n\": 1}\n\n{\"n\": 2}\r\n"),
         ("cut.json", b"{\"a\": [1, 2"),
         ("cut.jsonl", b"{\"n\": 1}\n{\"n\": "),
@@ -129,6 +133,9 @@ fn json_is_values() {
     ];
     with_files(&files, |notebook, _| {
         assert_eq!(notebook.text("ecco::read(\"one.json\").a"), "[1, 2.5, ()]");
+        // To the last digit.
+        let floats = "ecco::read(\"floats.json\") == [0.23624253806407702, 0.9391473750957757, 1e-7, 5e-324]";
+        assert_eq!(notebook.text(floats), "true");
         assert_eq!(
             notebook.text("ecco::read(\"rows.jsonl\").map(|row| row.n)"),
             "[1, 2]"

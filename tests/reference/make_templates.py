@@ -31,7 +31,7 @@ DATA = {
     "long": "The quick brown fox jumps over the lazy dog.\n  Second line, don't-stop.\n\nThird",
     "html": "<p>a & b \"c\"  'd'</p> <!-- e --> text",
     "none": None,
-    "floats": [1.0, 0.1, 1e16, 1e22, 1.5e-5, 123456789.125, -0.0, 2.675],
+    "floats": [1.0, 0.1, 1e16, 1e22, 1.5e-5, 123456789.125, -0.0, 2.675, 0.23624253806407702, 0.9891322811484095, 0.9391473750957757],
     "quotes": ["it's", 'say "x"', "both ' \"", "tab\t\\ nl\n é 😀 \x7f\u200b"],
 }
 
