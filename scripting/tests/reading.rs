@@ -119,7 +119,7 @@ fn what_is_no_text_says_where() {
 #[test]
 fn json_is_values() {
     let deep = "[".repeat(100_000);
-    let files: [(&str, &[u8]); 6] = [
+    let files: [(&str, &[u8]); 7] = [
         ("one.json", br#"{"a": [1, 2.5, null], "b": "<b>x</b>"}"#),
         (
             "floats.json",
