@@ -71,7 +71,7 @@ fn glue(out: &Path) -> PathBuf {
 
 /// Our own glue, as an archive; with `apart` it is not linked into the program.
 fn compile(out: &Path, libtorch: &str, apart: bool) -> PathBuf {
-    const SOURCES: [&str; 2] = ["glue/memory.cpp", "glue/gradient.cpp"];
+    const SOURCES: [&str; 3] = ["glue/memory.cpp", "glue/gradient.cpp", "glue/product.cpp"];
     for source in SOURCES {
         println!("cargo:rerun-if-changed={source}");
     }
@@ -83,6 +83,8 @@ fn compile(out: &Path, libtorch: &str, apart: bool) -> PathBuf {
         .include(include)
         // libtorch's headers, not ours.
         .flag("-w")
+        // For its header of threads. The threads are libtorch's, which has the library.
+        .flag_if_supported("-fopenmp")
         .cargo_metadata(!apart)
         .compile("ecco_glue");
     out.join("libecco_glue.a")

@@ -48,6 +48,7 @@ pub mod libtorch;
 pub mod mlp;
 pub mod model;
 pub mod placement;
+pub mod product;
 mod quantization;
 pub mod rope;
 pub mod rules;

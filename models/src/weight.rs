@@ -1,7 +1,7 @@
 //! One weight: numbers in memory, or a matrix as its file has it, whose numbers are made when they are used.
 //!
 //! - [`stored`]: such a matrix
-//! - [`gradient`]: gradients through it, which would keep its numbers
+//! - [`gradient`]: gradients through products that autograd does not know
 
 mod gradient;
 mod stored;
@@ -11,6 +11,7 @@ mod tests;
 use tch::{Device, Kind, Tensor};
 
 use crate::host::{self, bring};
+use crate::product;
 
 pub(crate) use stored::{Rows, StoredMatrix};
 
@@ -94,18 +95,22 @@ impl Weight {
 
     /// x W + b: `x` is `[row, in]`, W `[in, out]`.
     pub fn affine(&self, x: &Tensor, bias: Option<&Tensor>) -> Tensor {
-        match (self, bias) {
-            (Self::Numbers(numbers), Some(bias)) => bias.addmm(x, numbers),
-            (Self::Numbers(numbers), None) => x.mm(numbers),
-            (Self::Stored(stored), bias) => gradient::product(stored, x, bias),
+        match self {
+            Self::Numbers(numbers) if !product::is_ours(x, numbers, bias) => self.product(x, bias),
+            _ => gradient::product(self, x, bias),
         }
     }
 
     /// The cotangent of `x W`, `[.., out]`, as that of x, `[.., in]`.
     pub fn back(&self, cotangent: &Tensor) -> Tensor {
+        self.tr().affine(cotangent, None)
+    }
+
+    /// x W + b of x, `[.., in]`, without gradients where they are not libtorch's own; with a bias x has two axes.
+    fn product(&self, x: &Tensor, bias: Option<&Tensor>) -> Tensor {
         match self {
-            Self::Numbers(numbers) => cotangent.matmul(&numbers.tr()),
-            Self::Stored(stored) => gradient::product(&stored.tr(), cotangent, None),
+            Self::Numbers(numbers) => product::multiply(x, numbers, bias),
+            Self::Stored(stored) => stored.product(x, bias),
         }
     }
 

@@ -1,8 +1,8 @@
-//! Gradients through matrices that are kept as their files have them.
+//! Gradients through products that autograd does not know.
 //!
-//! Autograd keeps what the way back of a product needs, which is the weight: of numbers that are made for the product
-//! and forgotten it would keep all, or find others in their place. So the product is made without it, and tied to x by
-//! a node whose way back decodes the matrix anew (`glue/gradient.cpp`).
+//! Of a matrix that is kept as its file has it, autograd would keep the numbers that were made for the product and forgotten, or
+//! find others in their place; and of our own ways to multiply it knows nothing. So the product is made without it, and tied to x
+//! by a node whose way back is the product with the same weight turned (`glue/gradient.cpp`).
 
 use std::ffi::{c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,11 +10,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tch::Tensor;
 use torch_sys::C_tensor;
 
-use super::StoredMatrix;
+use super::Weight;
 use crate::guard::torch_message;
 
-/// x W + b, differentiable in x: see [`StoredMatrix::product`].
-pub(super) fn product(weight: &StoredMatrix, x: &Tensor, bias: Option<&Tensor>) -> Tensor {
+/// x W + b, differentiable in x: see [`Weight::product`].
+pub(super) fn product(weight: &Weight, x: &Tensor, bias: Option<&Tensor>) -> Tensor {
     if !x.requires_grad() {
         return weight.product(x, bias);
     }
@@ -52,12 +52,7 @@ unsafe extern "C" fn back(
     let found = catch_unwind(AssertUnwindSafe(|| {
         let _no_grad = tch::no_grad_guard();
         // SAFETY: what `product` gave, and a tensor for as long as the call takes.
-        let (weight, cotangent) = unsafe {
-            (
-                &*context.cast::<StoredMatrix>(),
-                Tensor::clone_from_ptr(cotangent),
-            )
-        };
+        let (weight, cotangent) = unsafe { (&*context.cast::<Weight>(), Tensor::clone_from_ptr(cotangent)) };
         weight.product(&cotangent, None)
     }));
     match found {
@@ -78,5 +73,5 @@ unsafe extern "C" fn back(
 
 unsafe extern "C" fn forget(context: *mut c_void) {
     // SAFETY: what `product` gave, once.
-    drop(unsafe { Box::from_raw(context.cast::<StoredMatrix>()) });
+    drop(unsafe { Box::from_raw(context.cast::<Weight>()) });
 }

@@ -9,6 +9,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::Weight;
 use crate::host::{self, bring};
+use crate::product;
 
 /// Makes the numbers of a row.
 type ReadRow = dyn Fn(usize, &mut [f32]) + Send + Sync;
@@ -172,13 +173,15 @@ impl StoredMatrix {
             let product = self.over_rows(x);
             return bias.map_or(product.shallow_clone(), |bias| product + bias);
         }
+        let make = |output: usize, numbers: &mut [f32]| (self.rows.read)(self.first + output, numbers);
+        if let Some(product) = product::multiply_made(x, self.n_rows, &make, bias) {
+            return product;
+        }
         let mut parts = Vec::new();
         self.each(|start, numbers| {
             let weight = numbers.tr(); // [in, some outputs]
-            parts.push(match bias {
-                Some(bias) => bias.narrow(0, start, numbers.size()[0]).addmm(x, &weight),
-                None => x.matmul(&weight),
-            });
+            let bias = bias.map(|bias| bias.narrow(0, start, numbers.size()[0]));
+            parts.push(product::multiply(x, &weight, bias.as_ref()));
         });
         match parts.len() {
             1 => parts.remove(0),
@@ -190,7 +193,7 @@ impl StoredMatrix {
     fn over_rows(&self, x: &Tensor) -> Tensor {
         let mut sum: Option<Tensor> = None;
         self.each(|start, numbers| {
-            let part = x.narrow(-1, start, numbers.size()[0]).matmul(numbers);
+            let part = product::multiply(&x.narrow(-1, start, numbers.size()[0]), numbers, None);
             sum = Some(match sum.take() {
                 Some(sum) => sum + part,
                 None => part,

@@ -1,0 +1,192 @@
+//! Products with weights: the one place that multiplies with them.
+//!
+//! In one of three ways, which give the same numbers but for rounding:
+//! - [`few_rows`]: own kernels for up to eight rows, as decoding has them: the time is that of reading the matrix once
+//! - oneDNN, which is part of libtorch, for more rows of float32 on a processor where it is faster: libtorch's own choice, MKL, leaves
+//!   half of an AMD processor's width unused
+//! - libtorch's `mm` for all else: other types, other devices, small matrices
+//!
+//! The environment's `ECCO_MATMUL` may say `libtorch` or `onednn`, which is then not measured.
+
+mod few_rows;
+#[cfg(test)]
+mod tests;
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use tch::{Device, Kind, Tensor};
+use torch_sys::C_tensor;
+
+/// Numbers of a matrix from which on the other ways are worth their call.
+const LARGE: i64 = 1 << 16;
+/// Products of two numbers from which on oneDNN is worth making a kernel for the shape, which takes it a millisecond.
+const MANY: i64 = 1 << 22;
+/// What oneDNN must save to be taken, so that chance does not choose where both are as fast.
+const FASTER: f64 = 0.8;
+
+// `glue/product.cpp`
+unsafe extern "C" {
+    fn ecco_onednn_linear(
+        x: *const C_tensor,
+        weight: *const C_tensor,
+        bias: *const C_tensor,
+    ) -> *mut C_tensor;
+}
+
+/// What multiplies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    FewRows,
+    OneDnn,
+    Torch,
+}
+
+impl Way {
+    fn of(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Self {
+        Self::chosen(choice(), x, weight, bias)
+    }
+
+    fn chosen(choice: Choice, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Self {
+        if choice == Choice::Torch {
+            return Self::Torch;
+        }
+        let plain = |x: &Tensor| x.kind() == Kind::Float && x.device() == Device::Cpu;
+        let n_numbers = weight.numel() as i64;
+        if n_numbers < LARGE
+            || !plain(x)
+            || !plain(weight)
+            || !bias.is_none_or(|bias| plain(bias) && bias.dim() == 1)
+        {
+            return Self::Torch;
+        }
+        let n_rows = x.numel() as i64 / weight.size()[0];
+        match n_rows {
+            0 => Self::Torch,
+            1..=few_rows::MOST if few_rows::can_read(weight) => Self::FewRows,
+            _ if n_rows * n_numbers >= MANY && backend(choice) == Backend::OneDnn => Self::OneDnn,
+            _ => Self::Torch,
+        }
+    }
+
+    /// Without gradients.
+    fn multiply(self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
+        let ours = match self {
+            Self::FewRows => Some(few_rows::multiply(x, weight, bias)),
+            Self::OneDnn => one_dnn(x, weight, bias),
+            Self::Torch => None,
+        };
+        ours.unwrap_or_else(|| match bias {
+            Some(bias) => bias.addmm(x, weight),
+            None => x.mm(weight),
+        })
+    }
+}
+
+/// Whether [`multiply`] does more than call libtorch, which autograd knows the way back of.
+pub(crate) fn is_ours(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> bool {
+    Way::of(x, weight, bias) != Way::Torch
+}
+
+/// x W + b of x, `[.., in]`, and W, `[in, out]`. Autograd sees it only where it [is not ours](is_ours).
+pub(crate) fn multiply(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
+    let size = x.size();
+    let rows = x.reshape([-1, weight.size()[0]]);
+    let product = Way::of(&rows, weight, bias).multiply(&rows, weight, bias);
+    match size.len() {
+        2 => product,
+        n => product.reshape([&size[..n - 1], &[weight.size()[1]]].concat()),
+    }
+}
+
+/// The same of few rows and a matrix of float32 whose outputs' weights, `[in]`, are made when they are needed; `None` where it is
+/// better made as a whole.
+pub(crate) fn multiply_made(
+    x: &Tensor,
+    n_outputs: usize,
+    make: &(dyn Fn(usize, &mut [f32]) + Sync),
+    bias: Option<&Tensor>,
+) -> Option<Tensor> {
+    let size = x.size();
+    let rows = x.reshape([-1, size[size.len() - 1]]);
+    if choice() == Choice::Torch {
+        return None;
+    }
+    let is_plain = x.kind() == Kind::Float && x.device() == Device::Cpu;
+    let is_large = rows.size()[1] * n_outputs as i64 >= LARGE;
+    if !is_plain || !is_large || !(1..=few_rows::MOST).contains(&rows.size()[0]) {
+        return None;
+    }
+    let product = few_rows::multiply_made(&rows, n_outputs, make, bias);
+    Some(product.reshape([&size[..size.len() - 1], &[n_outputs as i64]].concat()))
+}
+
+fn one_dnn(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Option<Tensor> {
+    let weight = weight.tr();
+    let bias = bias.map_or(std::ptr::null(), Tensor::as_ptr);
+    // SAFETY: tensors for as long as the call takes; exceptions end there.
+    let product = unsafe { ecco_onednn_linear(x.as_ptr(), weight.as_ptr(), bias) };
+    // SAFETY: a tensor that is now ours, if there is one.
+    (!product.is_null()).then(|| unsafe { Tensor::from_ptr(product) })
+}
+
+/// What multiplies large matrices of float32 on the processor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Backend {
+    /// What libtorch takes by itself.
+    Mkl,
+    OneDnn,
+}
+
+/// What `ECCO_MATMUL` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Choice {
+    /// libtorch's ways alone.
+    Torch,
+    /// As without the variable: own kernels for few rows; for more the backend that is the faster one here, by a measurement of
+    /// some milliseconds.
+    Fastest,
+    /// Own kernels for few rows, oneDNN for more.
+    OneDnn,
+}
+
+fn choice() -> Choice {
+    static CHOICE: OnceLock<Choice> = OnceLock::new();
+    *CHOICE.get_or_init(|| match std::env::var("ECCO_MATMUL").as_deref() {
+        Ok("libtorch") => Choice::Torch,
+        Ok("onednn") => Choice::OneDnn,
+        _ => Choice::Fastest,
+    })
+}
+
+/// The backend for many rows, of this process.
+fn backend(choice: Choice) -> Backend {
+    static FASTEST: OnceLock<Backend> = OnceLock::new();
+    match choice {
+        Choice::Torch => Backend::Mkl,
+        Choice::OneDnn => Backend::OneDnn,
+        Choice::Fastest => *FASTEST.get_or_init(measured),
+    }
+}
+
+fn measured() -> Backend {
+    let _no_grad = tch::no_grad_guard();
+    let place = (Kind::Float, Device::Cpu);
+    let (x, weight) = (Tensor::ones([64, 768], place), Tensor::ones([768, 768], place));
+    let mut times = [Duration::MAX; 2];
+    for _ in 0..5 {
+        for (time, way) in times.iter_mut().zip([Way::Torch, Way::OneDnn]) {
+            let start = Instant::now();
+            match way {
+                Way::OneDnn if one_dnn(&x, &weight, None).is_none() => return Backend::Mkl,
+                Way::OneDnn => {}
+                way => drop(way.multiply(&x, &weight, None)),
+            }
+            *time = start.elapsed().min(*time);
+        }
+    }
+    match times[1] < times[0].mul_f64(FASTER) {
+        true => Backend::OneDnn,
+        false => Backend::Mkl,
+    }
+}

@@ -1,0 +1,160 @@
+// Tests read tensors as is shortest.
+#![allow(clippy::disallowed_methods)]
+
+use super::few_rows::{Width, multiply_by};
+use super::*;
+
+const PLACE: (Kind, Device) = (Kind::Float, Device::Cpu);
+
+fn noise(size: &[i64]) -> Tensor {
+    Tensor::randn(size, PLACE)
+}
+
+/// Off the product in double precision at most by what rounding may make of sums of hundreds.
+fn assert_right(found: &Tensor, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, what: &str) {
+    let double = |x: &Tensor| x.to_kind(Kind::Double);
+    let expected = double(x).mm(&double(weight));
+    let expected = bias.map_or(expected.shallow_clone(), |bias| expected + double(bias));
+    assert_eq!(found.size(), expected.size(), "{what}");
+    let off = (double(found) - &expected).abs().max().double_value(&[]);
+    let allowed = 3e-6 * expected.abs().max().double_value(&[]);
+    assert!(off < allowed, "{what}: {off} of {allowed}");
+}
+
+/// Matrices of odd sizes as they may lie in memory: by input, by output, and parts of both.
+fn matrices() -> Vec<(&'static str, Tensor)> {
+    let (n_inputs, n_outputs) = (301, 263);
+    vec![
+        ("by input", noise(&[n_inputs, n_outputs])),
+        ("by output", noise(&[n_outputs, n_inputs]).tr()),
+        (
+            "some outputs, by input",
+            noise(&[n_inputs, 400]).narrow(1, 100, n_outputs),
+        ),
+        (
+            "some outputs, by output",
+            noise(&[400, n_inputs]).tr().narrow(1, 100, n_outputs),
+        ),
+        (
+            "some inputs, by output",
+            noise(&[n_outputs, 500]).narrow(1, 3, n_inputs).tr(),
+        ),
+    ]
+}
+
+#[test]
+fn every_way_gives_the_same_numbers() {
+    tch::manual_seed(1);
+    let _no_grad = tch::no_grad_guard();
+    for (how, weight) in matrices() {
+        assert!(few_rows::can_read(&weight), "{how}");
+        for n_rows in 1..=9 {
+            let (x, bias) = (noise(&[n_rows, weight.size()[0]]), noise(&[weight.size()[1]]));
+            for bias in [None, Some(&bias)] {
+                for width in Width::all().into_iter().filter(|_| n_rows <= few_rows::MOST) {
+                    let what = format!("{width:?}, {how}, {n_rows} rows");
+                    assert_right(&multiply_by(width, &x, &weight, bias), &x, &weight, bias, &what);
+                }
+                for way in [Way::OneDnn, Way::Torch] {
+                    let what = format!("{way:?}, {how}, {n_rows} rows");
+                    assert_right(&way.multiply(&x, &weight, bias), &x, &weight, bias, &what);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn this_libtorch_has_both_backends() {
+    let _no_grad = tch::no_grad_guard();
+    let (x, weight) = (noise(&[9, 300]), noise(&[300, 300]));
+    assert!(one_dnn(&x, &weight, None).is_some());
+    assert!(
+        one_dnn(&x, &noise(&[299, 300]), None).is_none(),
+        "an exception is no answer"
+    );
+}
+
+#[test]
+fn few_rows_are_multiplied_on_all_threads() {
+    tch::manual_seed(2);
+    let _no_grad = tch::no_grad_guard();
+    let n_threads = tch::get_num_threads();
+    tch::set_num_threads(3);
+    for weight in [noise(&[513, 1_031]), noise(&[1_031, 513]).tr()] {
+        let x = noise(&[2, 513]);
+        assert_right(
+            &few_rows::multiply(&x, &weight, None),
+            &x,
+            &weight,
+            None,
+            "threads",
+        );
+    }
+    tch::set_num_threads(n_threads);
+}
+
+#[test]
+fn large_products_are_ours_where_it_is_asked_for() {
+    let way = |x: &Tensor, weight: &Tensor| Way::chosen(Choice::OneDnn, x, weight, None);
+    let large = noise(&[300, 300]);
+    let few = noise(&[1, 300]);
+    assert_eq!(way(&few, &large), Way::FewRows);
+    assert_eq!(way(&noise(&[100, 300]), &large), Way::OneDnn);
+    assert_eq!(Way::chosen(Choice::Torch, &few, &large, None), Way::Torch);
+    assert_eq!(way(&noise(&[0, 300]), &large), Way::Torch);
+    assert_eq!(way(&noise(&[1, 30]), &noise(&[30, 30])), Way::Torch);
+    let double = |x: &Tensor| x.to_kind(Kind::Double);
+    assert_eq!(way(&double(&few), &double(&large)), Way::Torch);
+    let spread = noise(&[300, 600]).slice(1, 0, 600, 2);
+    assert_eq!(way(&few, &spread), Way::Torch);
+}
+
+/// What each way makes of this machine, to be read: `cargo test --release -p ecco-models --lib rates -- --ignored --nocapture`.
+#[test]
+#[ignore = "measures"]
+fn rates() {
+    let _no_grad = tch::no_grad_guard();
+    let best = |work: &dyn Fn()| {
+        let once = || {
+            let start = Instant::now();
+            work();
+            start.elapsed().as_secs_f64()
+        };
+        (0..20).map(|_| once()).fold(f64::MAX, f64::min)
+    };
+    let memory = noise(&[50_257, 768]);
+    let seconds = best(&|| drop(memory.sum(Kind::Float)));
+    println!(
+        "reading memory: {:.1} GB/s; {:?} is taken",
+        memory.numel() as f64 * 4e-9 / seconds,
+        backend(Choice::Fastest)
+    );
+    for (how, weight) in [("by output", memory.tr()), ("by input", noise(&[768, 50_257]))] {
+        for n_rows in [1, 2, 4, 8] {
+            let x = noise(&[n_rows, 768]);
+            let rate = |work: &dyn Fn()| weight.numel() as f64 * 4e-9 / best(work);
+            print!("{n_rows} rows, {how}:");
+            for width in Width::all() {
+                print!(
+                    " {width:?} {:.1},",
+                    rate(&|| drop(multiply_by(width, &x, &weight, None)))
+                );
+            }
+            println!(" MKL {:.1} GB/s", rate(&|| drop(x.mm(&weight))));
+        }
+    }
+    for n_rows in [42, 420, 930] {
+        for (how, weight) in [
+            ("by output", noise(&[3_072, 768]).tr()),
+            ("by input", noise(&[768, 3_072])),
+        ] {
+            let x = noise(&[n_rows, 768]);
+            let rate = |way: Way| {
+                2e-9 * weight.numel() as f64 * n_rows as f64 / best(&|| drop(way.multiply(&x, &weight, None)))
+            };
+            let (mkl, one_dnn) = (rate(Way::Torch), rate(Way::OneDnn));
+            println!("{n_rows} rows, {how}: MKL {mkl:.0}, oneDNN {one_dnn:.0} GFLOP/s");
+        }
+    }
+}
