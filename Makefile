@@ -19,7 +19,7 @@ CARGO = LIBRARY_PATH=$(TORCH_LIB) cargo
 PRIMITIVES := ecco-primitives
 LIGHT := ecco-interpreter ecco-protocol ecco-scripting ecco-widgets
 
-.PHONY: help demo lab test lint bless clean prerequisites browser FORCE
+.PHONY: help demo lab test lint bench bless clean prerequisites browser FORCE
 .PHONY: test-kernel test-views test-scripting test-primitives test-models test-explain test-notebooks
 .DELETE_ON_ERROR:
 
@@ -97,6 +97,15 @@ test-explain: .venv/.requirements  ## methods, and their parity
 
 test-notebooks: .venv/.kernel  ## the example notebooks on the installed kernel
 	pytest tests/e2e/test_notebooks.py
+
+# Beside the libraries that people use for the same, in an environment of their own: PyTorch once more, 5 GB.
+bench: .venv/.kernel build/bench-env/.peers  ## times beside other libraries: bench/RESULTS.md (half an hour on an idle machine)
+	python bench/peers.py build/bench-env/bin/python
+
+build/bench-env/.peers: bench/peers-requirements.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --requirement $<
+	touch $@
 
 # The one way to make anew what is generated from the code. Afterwards `git diff` says what changed for users; what a
 # transcript or a table has lost is read before it is committed. Fixtures are not made here: see tests/reference/README.md.

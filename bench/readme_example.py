@@ -14,18 +14,14 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import psutil
-import zmq
-from jupyter_client.manager import KernelManager
+from sides import Kernel, processor
 
 REPO = Path(__file__).resolve().parents[1]
-MODEL = REPO / "build/distilgpt2-shaped"
+MODEL = REPO / "build/bench-models/distilgpt2"
 TABLE = REPO / "bench/results/readme_example.md"
 PROMPT = "The countries of the European Union are:\\n1. Austria\\n2. Belgium\\n3. Bulgaria\\n4."
-TIMEOUT_S = 600
 TOLERANCE = 1e-3
 
 # The same steps in both languages. The library computes saliency while it generates.
@@ -66,63 +62,6 @@ opening of libtorch with the first model. Both made the same tokens, and salienc
 
 {processor}, shared with other work while this ran: **the CPU columns are the ones to trust**, wall time \
 includes waiting for a core. The load average was {load}."""
-
-
-class Kernel:
-    """A freshly started kernel, with the wall and CPU time to its first kernel_info reply."""
-
-    def __init__(self, threads, command=None):
-        self.manager = KernelManager(kernel_name="ecco" if command is None else "python3")
-        if command:
-            self.manager.kernel_spec.argv = command
-        environment = os.environ | {
-            "OMP_NUM_THREADS": str(threads),
-            "MKL_NUM_THREADS": str(threads),
-            "OMP_WAIT_POLICY": "PASSIVE",  # as our kernelspec says
-            "HF_HUB_OFFLINE": "1",
-            "TOKENIZERS_PARALLELISM": "false",
-        }
-        begin = time.perf_counter()
-        self.manager.start_kernel(env=environment)
-        self.process = psutil.Process(self.manager.provisioner.pid)
-        self.client = self.manager.client()
-        # By default a client tries to connect every 100 ms, and would measure that.
-        self.client.context.setsockopt(zmq.RECONNECT_IVL, 1)
-        self.client.start_channels()
-        self.client.kernel_info()  # asked once: the socket delivers it as soon as the port is bound
-        self.client.get_shell_msg(timeout=TIMEOUT_S)
-        self.start = time.perf_counter() - begin, self._cpu_s()
-        self.client.wait_for_ready(timeout=TIMEOUT_S)
-
-    def _cpu_s(self):
-        times = self.process.cpu_times()
-        return times.user + times.system
-
-    def cell(self, code):
-        """Runs a cell; returns its (wall time, CPU time) and values."""
-        values = []
-
-        def collect(message):
-            if message["msg_type"] == "execute_result":
-                values.append(message["content"]["data"])
-
-        before, begin = self._cpu_s(), time.perf_counter()
-        reply = self.client.execute_interactive(code, timeout=TIMEOUT_S, output_hook=collect)
-        times = time.perf_counter() - begin, self._cpu_s() - before
-        if reply["content"]["status"] != "ok":
-            sys.exit("\n".join(reply["content"]["traceback"]))
-        return times, values
-
-    def run(self, steps):
-        """(Wall, CPU) of the steps by name; the last step's values."""
-        times, values = {"start": self.start}, []
-        for name, code in steps.items():
-            times[name], values = self.cell(code)
-        return times, values
-
-    def close(self):
-        self.client.stop_channels()
-        self.manager.shutdown_kernel(now=True)
 
 
 def run_ours(threads, _):
@@ -207,21 +146,13 @@ def ratios(runs):
     return f"CPU {of(1)}; wall {of(0)}"
 
 
-def processor():
-    """Cores and their name."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "CPU")
-    return f"{os.cpu_count()} cores of an {name}"
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("python", metavar="PYTHON_WITH_ECCO")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     options = parser.parse_args()
-    if not MODEL.exists():
-        subprocess.run([options.python, REPO / "bench/make_model.py", MODEL], check=True)
+    subprocess.run([options.python, REPO / "bench/make_models.py", MODEL.parent, MODEL.name], check=True)
     runs, (relative, absolute) = measure(options)
     facts = {"rounds": options.rounds, "relative": relative, "absolute": absolute}
     parts = [NOTE.format(**facts, processor=processor(), load=f"{os.getloadavg()[2]:.1f}")]

@@ -14,7 +14,7 @@ from .run import REPO
 
 sys.path[:0] = [str(REPO / "bench")]
 
-from make_model import tokenizer as trained_tokenizer  # noqa: E402
+from make_models import tokenizer as trained_tokenizer  # noqa: E402
 
 FAMILIES = REPO / "tests/fixtures/families"
 

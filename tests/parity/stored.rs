@@ -200,15 +200,21 @@ fn half_floats_stay_as_they_are_stored() {
         stored.logits(&ids).expect("a pass"),
         numbers.logits(&ids).expect("a pass")
     );
-    // bfloat16 is computed with as it is.
-    let options = LoadOptions {
-        dtype: Some("stored".into()),
-        device: Some("cpu".into()),
-        ..LoadOptions::default()
+    let of_brain = |dtype: &str| {
+        let options = LoadOptions {
+            dtype: Some(dtype.into()),
+            device: Some("cpu".into()),
+            ..LoadOptions::default()
+        };
+        Model::open(&fixtures().join("gpt2-tiny-bf16"), &options, &mut unwatched).expect("a model")
     };
-    let kept = Model::open(&fixtures().join("gpt2-tiny-bf16"), &options, &mut unwatched).expect("a model");
-    assert_eq!(kept.dtype(), "bfloat16");
-    assert_eq!(kept.memory_bytes(), 2 * kept.n_parameters());
+    let [stored, numbers] = ["stored", "float32"].map(of_brain);
+    assert_eq!(stored.dtype(), "float32");
+    // Vectors are numbers.
+    assert!(stored.memory_bytes() * 10 < numbers.memory_bytes() * 6);
+    let ids = text(&stored).ids;
+    let [stored, numbers] = [stored, numbers].map(|model| model.logits(&ids).expect("a pass"));
+    assert_close("bfloat16", &stored, &numbers, TOLERANCE);
 }
 
 /// Beside weights that stay as they are stored, and in the place of some.

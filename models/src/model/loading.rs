@@ -350,14 +350,17 @@ impl Wanted {
                 is_stored: false,
             },
             Self::AsStored(false) => of_files(false),
-            // Blocks are computed with in single precision, whatever stands beside them.
+            // Blocks are computed with in single precision, whatever stands beside them; so are halves on a processor, which
+            // reads them in half the time and has no better arithmetic for them.
             Self::AsStored(true) => {
                 let wide = WeightType {
                     kind: Kind::Float,
                     is_stored: true,
                 };
-                let is_block = |weight: &StoredWeight| weight.is_encoded() && weight.stays(wide);
-                match stored.iter().any(is_block) {
+                let on_processor = device == Device::Cpu;
+                let is_narrow =
+                    |weight: &StoredWeight| (weight.is_encoded() || on_processor) && weight.stays(wide);
+                match stored.iter().any(is_narrow) {
                     true => wide,
                     false => of_files(true),
                 }

@@ -25,8 +25,8 @@ options! {
         /// where its weights are kept and it computes; "auto": on one GPU where there is room, else its layers in order
         /// on several and the processor
         device: Option<DeviceName> = "\"cuda\" where there is a GPU",
-        /// type of the weights; "stored": blocks of few bits stay as their file has them, and become numbers when they are
-        /// used
+        /// type of the weights; "stored": blocks of few bits, and on the processor float16 and bfloat16, stay as their file
+        /// has them, and become float32 when they are used
         dtype: Option<Choice<WeightType>> = "as the file has it",
         /// folder or hub id (`"owner/name"`, or `"owner/name@revision"`) of an adapter for it, as PEFT saves LoRA;
         /// `lm.adapter` turns it off and on

@@ -1,0 +1,248 @@
+"""What is timed beside other libraries: jobs of explaining, in the language of either side."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+MODELS = Path(__file__).resolve().parents[1] / "build/bench-models"
+TEXT = "The countries of the European Union are:\\n1. Austria\\n2. Belgium\\n3. Bulgaria\\n4."
+
+
+@dataclass
+class Job:
+    """What is timed on either side, after what comes before it and is not; and what each gives, to be compared: a list."""
+
+    name: str
+    peer: str
+    # The ratio of CPU time on one thread that is aimed at.
+    goal: float
+    ours: str
+    theirs: str
+    our_result: str
+    their_result: str
+    before_ours: str = ""
+    before_theirs: str = ""
+    # The largest difference between results, of the largest number among them; None: they are the same.
+    tolerance: float | None = None
+    # Whether a result, one number, may also be better, which is smaller.
+    smaller_is_better: bool = False
+    # The peer does one part of so many of the job, where the whole takes minutes.
+    parts: int = 1
+    # Rounds at most.
+    rounds: int = 99
+
+
+OURS_START = f"""
+let lm = ecco::from_pretrained("{MODELS}/distilgpt2", #{{device: "cpu", verbose: false}});
+let tiny = ecco::from_pretrained("{MODELS}/tiny", #{{device: "cpu", verbose: false}});
+let llama = ecco::from_pretrained("{MODELS}/smollm2", #{{device: "cpu", verbose: false}});
+let stored = ecco::from_pretrained("{MODELS}/smollm2-bf16", #{{device: "cpu", verbose: false, dtype: "stored"}});
+let text = "{TEXT}";
+let long = "";
+for time in 0..10 {{ long += text; }}
+let longer = "";
+for time in 0..39 {{ longer += text; }}
+"""
+THEIRS_START = f"""
+import json, numpy, torch, transformers, warnings
+from captum.attr import FeatureAblation, InputXGradient, IntegratedGradients, ShapleyValueSampling
+from sklearn.decomposition import NMF
+transformers.logging.set_verbosity_error()
+warnings.simplefilter("ignore")
+def load(name, dtype=torch.float32):
+    model = transformers.AutoModelForCausalLM.from_pretrained("{MODELS}/" + name, dtype=dtype)
+    return model.eval().requires_grad_(False)
+tokenizer = transformers.AutoTokenizer.from_pretrained("{MODELS}/distilgpt2")
+lm, tiny, llama = load("distilgpt2"), load("tiny"), load("smollm2")
+halves, wide = load("smollm2-bf16", torch.bfloat16), load("smollm2-bf16")
+def ids_of(text):
+    return tokenizer(text, return_tensors="pt").input_ids
+text = "{TEXT}"
+ids, long_ids, longer_ids = ids_of(text), ids_of(text * 10), ids_of(text * 39)
+@torch.no_grad()
+def write(model, ids, n):
+    return model.generate(ids, max_new_tokens=n, min_new_tokens=n, do_sample=False, pad_token_id=0)[0].tolist()
+def explain(method, model, written, start, **options):
+    # The usual loop: each token from `start` on is explained with the text before it.
+    explainer = method(lambda embeddings: model(inputs_embeds=embeddings).logits[:, -1])
+    rows = []
+    for place in range(start, len(written)):
+        before = torch.tensor([written[:place]])
+        embeddings = model.get_input_embeddings()(before)
+        by_token = method in (FeatureAblation, ShapleyValueSampling)
+        if by_token:
+            options["feature_mask"] = torch.arange(place)[None, :, None]
+        values = explainer.attribute(embeddings, target=written[place], **options)
+        row = values[0, :, 0] if by_token else values[0].sum(-1)
+        rows.append(row.tolist() + [0.0] * (len(written) - 1 - place))
+    return rows
+def patched(model, clean, corrupted, n_heads=None):
+    # Each layer's input at each position, or each head's output, put in from the clean text by a hook.
+    layers, found = model.model.layers, []
+    answer = lambda logits: (logits[0, -1, good] - logits[0, -1, bad]).item()
+    with torch.no_grad():
+        kept = {{}}
+        def keep(layer):
+            return lambda module, given: kept.__setitem__(layer, given[0].clone())
+        modules = [layer if n_heads is None else layer.self_attn.o_proj for layer in layers]
+        handles = [module.register_forward_pre_hook(keep(i)) for i, module in enumerate(modules)]
+        good = model(clean).logits[0, -1].argmax()
+        [handle.remove() for handle in handles]
+        bad = model(corrupted).logits[0, -1].argmax()
+        for layer, module in enumerate(modules):
+            row = []
+            for part in range(clean.shape[1] if n_heads is None else n_heads):
+                def put(module, given):
+                    changed = given[0].clone()
+                    if n_heads is None:
+                        changed[:, part] = kept[layer][:, part]
+                    else:
+                        size = changed.shape[-1] // n_heads
+                        changed[..., part * size : (part + 1) * size] = kept[layer][..., part * size : (part + 1) * size]
+                    return (changed, *given[1:])
+                handle = module.register_forward_pre_hook(put)
+                row.append(answer(model(corrupted).logits))
+                handle.remove()
+            found.append(row)
+    return found
+"""
+
+
+def written(name, peer, goal, model, n, theirs=None):
+    theirs = theirs or model
+    return Job(
+        name,
+        peer,
+        goal,
+        ours=f"let found = {model}.generate(text, #{{generate: {n}}});",
+        theirs=f"found = write({theirs}, ids, {n})",
+        before_ours=f"{model}.generate(text, #{{generate: 4}});",
+        before_theirs=f"write({theirs}, ids, 4)",
+        our_result="found.token_ids",
+        their_result="found",
+    )
+
+
+def explained(
+    name, goal, method, options, n, texts=("text", "ids"), parts=1, rounds=99, tolerance=2e-4, more=""
+):
+    """Saliency of the last `n` written tokens in units of logits; the peer explains the last of each `parts`."""
+    return Job(
+        name,
+        f"captum's {method}",
+        goal,
+        parts=parts,
+        rounds=rounds,
+        tolerance=tolerance,
+        before_ours=f"let output = lm.generate({texts[0]}, #{{generate: {n}}});\n"
+        f"lm.generate(text, #{{generate: 1}}).saliency(#{{{options}}}).scores;",
+        before_theirs=f"written = write(lm, {texts[1]}, {n})\nexplain({method}, lm, written[:6], 5{more})",
+        ours=f"let scores = output.saliency(#{{{options}}}).contributions;",
+        theirs=f"scores = explain({method}, lm, written, len(written) - {n // parts}{more})",
+        our_result=f"scores.to_array().extract(-{n // parts})",
+        their_result="scores",
+    )
+
+
+def patching(name, site, n_heads):
+    return Job(
+        name,
+        "hooks in transformers",
+        5,
+        tolerance=1e-3,
+        rounds=1,
+        before_ours='let clean = "1. Austria\\n2. Belgium\\n3."; let corrupted = "1. Belgium\\n2. Austria\\n3.";\nllama.run(clean).logits;',
+        before_theirs='clean, corrupted = ids_of("1. Austria\\n2. Belgium\\n3."), ids_of("1. Belgium\\n2. Austria\\n3.")',
+        ours=f'let map = llama.patch_map(clean, corrupted, #{{site: "{site}"}});',
+        theirs=f"map = patched(llama, clean, corrupted, {n_heads})",
+        our_result="map.answers.to_array()",
+        their_result="map",
+    )
+
+
+SUMS = 'of: "logit", aggregation: "sum"'
+JOBS = [
+    written("decode 100 tokens", "transformers", 2.0, "lm", 100),
+    written(
+        "decode 50 tokens, weights stored as bfloat16",
+        "transformers in f32",
+        3.5,
+        "stored",
+        50,
+        theirs="wide",
+    ),
+    written("decode 200 tokens of a tiny model: overhead", "transformers", 15, "tiny", 200),
+    explained("saliency, gradient × input, 23 + 20 tokens", 8, "InputXGradient", SUMS, 20),
+    explained("the same, 230 + 20", 8, "InputXGradient", SUMS, 20, ("long", "long_ids"), parts=4),
+    explained(
+        "the same, 897 + 50", 6, "InputXGradient", SUMS, 50, ("longer", "longer_ids"), parts=10, rounds=1
+    ),
+    explained(
+        "integrated gradients, 50 steps, 20 targets",
+        8,
+        "IntegratedGradients",
+        f'method: "ig", n_steps: 50, {SUMS}',
+        20,
+        parts=5,
+        rounds=2,
+        more=', n_steps=50, method="gausslegendre", internal_batch_size=10',
+    ),
+    explained(
+        "occlusion, 20 targets",
+        6,
+        "FeatureAblation",
+        f'method: "occlusion", {SUMS}',
+        20,
+        parts=2,
+        more=", perturbations_per_eval=16",
+    ),
+    patching("activation patching, 30 layers × positions", "residual_before", None),
+    patching("activation patching, 30 layers × 9 heads", "head_outputs", 9),
+    Job(
+        "lens: ranks, entropy, KL and top 5 by layer, 230 positions",
+        "transformers' states and head",
+        5,
+        before_ours="lm.run(text).lens(#{embedding: false}).ranks;",
+        ours="let ranks = lm.run(long).lens(#{embedding: false}).ranks;",
+        theirs="""with torch.no_grad():
+    out = lm(long_ids, output_hidden_states=True)
+    states = torch.stack([*out.hidden_states[1:-1]])[:, 0]
+    logits = torch.cat([lm.lm_head(lm.transformer.ln_f(states)), out.logits])[:, :-1]
+    said = logits.gather(-1, long_ids[0, 1:, None].expand(len(logits), -1, 1))
+    ranks = (logits > said).sum(-1) + 1
+    logs = logits.log_softmax(-1)
+    entropy = -(logs.exp() * logs).sum(-1)
+    divergence = (logs[-1].exp() * (logs[-1] - logs)).sum(-1)
+    best = logs.topk(5, -1)""",
+        our_result="ranks.to_array()",
+        their_result="ranks.tolist()",
+        # Ranks among 50,257; a few are off by one, where logits are equal but for rounding.
+        tolerance=1e-3,
+    ),
+    Job(
+        "NMF of 42 × 18,432 activations, 10 factors",
+        "scikit-learn, same sweeps",
+        4,
+        before_ours="let output = lm.generate(text, #{generate: 20}); output.activations;",
+        before_theirs="""written, kept = write(lm, ids, 20), []
+handles = [block.mlp.act.register_forward_hook(lambda module, given, made: kept.append(made[0])) for block in lm.transformer.h]
+with torch.no_grad(): lm(torch.tensor([written[:-1]]))
+[handle.remove() for handle in handles]
+matrix = torch.cat(kept, 1).clamp(min=0).numpy()""",
+        ours="let nmf = output.run_nmf(#{n_components: 10, max_iter: 100});",
+        theirs='model = NMF(10, init="random", random_state=0, max_iter=100); model.fit_transform(matrix)',
+        our_result="[nmf.error]",
+        their_result="[float(model.reconstruction_err_)]",
+        tolerance=1e-3,
+        smaller_is_better=True,
+    ),
+    Job(
+        "load 330 MB, to the first logits",
+        "transformers",
+        5,
+        ours=f'let other = ecco::from_pretrained("{MODELS}/distilgpt2", #{{device: "cpu", verbose: false}}); let said = other.run(text).logits;',
+        theirs="other = load('distilgpt2')\nwith torch.no_grad(): said = other(ids).logits[0]",
+        our_result="said[said.shape[0] - 1].to_array().extract(0, 1000)",
+        their_result="said[-1, :1000].tolist()",
+        tolerance=1e-4,
+    ),
+]
