@@ -1,7 +1,8 @@
 //! Products with weights: the one place that multiplies with them.
 //!
 //! In one of three ways, which give the same numbers but for rounding:
-//! - [`few_rows`]: own kernels for up to eight rows, as decoding has them: the time is that of reading the matrix once
+//! - [`few_rows`]: own kernels for up to eight rows, as decoding has them, where they are faster than libtorch's: the time is that
+//!   of reading the matrix once
 //! - oneDNN, which is part of libtorch, for more rows of float32 on a processor where it is faster: libtorch's own choice, MKL, leaves
 //!   half of an AMD processor's width unused
 //! - libtorch's `mm` for all else: other types, other devices, small matrices
@@ -15,6 +16,7 @@ mod tests;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use few_rows::{Layout, Width};
 use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
@@ -22,6 +24,8 @@ use torch_sys::C_tensor;
 const LARGE: i64 = 1 << 16;
 /// Products of two numbers from which on oneDNN is worth making a kernel for the shape, which takes it a millisecond.
 const MANY: i64 = 1 << 22;
+/// Rows that are worth the copy of a matrix that is a part of another: oneDNN multiplies with such a one a hundred times as long.
+const WORTH_A_COPY: i64 = 128;
 /// What oneDNN must save to be taken, so that chance does not choose where both are as fast.
 const FASTER: f64 = 0.8;
 
@@ -37,7 +41,7 @@ unsafe extern "C" {
 /// What multiplies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
-    FewRows,
+    FewRows(Width),
     OneDnn,
     Torch,
 }
@@ -63,8 +67,15 @@ impl Way {
         let n_rows = x.numel() as i64 / weight.size()[0];
         match n_rows {
             0 => Self::Torch,
-            1..=few_rows::MOST if few_rows::can_read(weight) => Self::FewRows,
-            _ if n_rows * n_numbers >= MANY && backend(choice) == Backend::OneDnn => Self::OneDnn,
+            1..=few_rows::MOST if let Some(width) = few_rows_way(choice, n_rows, weight) => {
+                Self::FewRows(width)
+            }
+            _ if n_rows * n_numbers >= MANY && (n_rows >= WORTH_A_COPY || is_dense(weight)) => {
+                match backend(choice) {
+                    Backend::OneDnn => Self::OneDnn,
+                    Backend::Mkl => Self::Torch,
+                }
+            }
             _ => Self::Torch,
         }
     }
@@ -72,7 +83,7 @@ impl Way {
     /// Without gradients.
     fn multiply(self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
         let ours = match self {
-            Self::FewRows => Some(few_rows::multiply(x, weight, bias)),
+            Self::FewRows(width) => Some(few_rows::multiply(width, x, weight, bias)),
             Self::OneDnn => one_dnn(x, weight, bias),
             Self::Torch => None,
         };
@@ -121,8 +132,18 @@ pub(crate) fn multiply_made(
     Some(product.reshape([&size[..size.len() - 1], &[n_outputs as i64]].concat()))
 }
 
+/// Whether a matrix has all that lies between its first number and its last.
+fn is_dense(weight: &Tensor) -> bool {
+    let (size, stride) = (weight.size(), weight.stride());
+    stride == [size[1], 1] || stride == [1, size[0]]
+}
+
 fn one_dnn(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Option<Tensor> {
-    let weight = weight.tr();
+    let (x, weight) = (x.contiguous(), weight.tr());
+    let weight = match is_dense(&weight) {
+        true => weight,
+        false => weight.contiguous(),
+    };
     let bias = bias.map_or(std::ptr::null(), Tensor::as_ptr);
     // SAFETY: tensors for as long as the call takes; exceptions end there.
     let product = unsafe { ecco_onednn_linear(x.as_ptr(), weight.as_ptr(), bias) };
@@ -169,24 +190,68 @@ fn backend(choice: Choice) -> Backend {
     }
 }
 
+/// Which of the own kernels multiplies this few rows, if one does.
+fn few_rows_way(choice: Choice, n_rows: i64, weight: &Tensor) -> Option<Width> {
+    static FASTEST: OnceLock<[Option<Width>; 2]> = OnceLock::new();
+    let layout = few_rows::layout(weight)?;
+    if n_rows > layout.most_rows() {
+        return None;
+    }
+    match choice {
+        Choice::Torch => None,
+        Choice::OneDnn => Some(Width::widest()),
+        Choice::Fastest => {
+            FASTEST.get_or_init(|| [Layout::ByInput, Layout::ByOutput].map(fastest_width))[layout as usize]
+        }
+    }
+}
+
+fn fastest_width(layout: Layout) -> Option<Width> {
+    let _no_grad = tch::no_grad_guard();
+    let place = (Kind::Float, Device::Cpu);
+    // Larger than what a core keeps for itself, as weights are that follow each other.
+    let (x, weight) = (Tensor::ones([1, 768], place), Tensor::ones([768, 2_304], place));
+    let weight = match layout {
+        Layout::ByInput => weight,
+        Layout::ByOutput => weight.reshape([2_304, 768]).tr(),
+    };
+    let ways: Vec<Way> = Width::all()
+        .into_iter()
+        .map(Way::FewRows)
+        .chain([Way::Torch])
+        .collect();
+    let times = best_times(&ways, |way| drop(way.multiply(&x, &weight, None)));
+    let torch = times[times.len() - 1].mul_f64(FASTER);
+    let of_widths = Width::all().into_iter().zip(times);
+    let fastest = of_widths.min_by_key(|(_, time)| *time);
+    fastest.filter(|(_, time)| *time < torch).map(|(width, _)| width)
+}
+
 fn measured() -> Backend {
     let _no_grad = tch::no_grad_guard();
     let place = (Kind::Float, Device::Cpu);
     let (x, weight) = (Tensor::ones([64, 768], place), Tensor::ones([768, 768], place));
-    let mut times = [Duration::MAX; 2];
-    for _ in 0..5 {
-        for (time, way) in times.iter_mut().zip([Way::Torch, Way::OneDnn]) {
-            let start = Instant::now();
-            match way {
-                Way::OneDnn if one_dnn(&x, &weight, None).is_none() => return Backend::Mkl,
-                Way::OneDnn => {}
-                way => drop(way.multiply(&x, &weight, None)),
-            }
-            *time = start.elapsed().min(*time);
-        }
+    if one_dnn(&x, &weight, None).is_none() {
+        return Backend::Mkl;
     }
+    let times = best_times(&[Way::Torch, Way::OneDnn], |way| {
+        drop(way.multiply(&x, &weight, None))
+    });
     match times[1] < times[0].mul_f64(FASTER) {
         true => Backend::OneDnn,
         false => Backend::Mkl,
     }
+}
+
+/// The shortest of some times that each way takes, in turns.
+fn best_times(ways: &[Way], mut work: impl FnMut(Way)) -> Vec<Duration> {
+    let mut times = vec![Duration::MAX; ways.len()];
+    for _ in 0..5 {
+        for (time, &way) in times.iter_mut().zip(ways) {
+            let start = Instant::now();
+            work(way);
+            *time = start.elapsed().min(*time);
+        }
+    }
+    times
 }

@@ -36,20 +36,38 @@ unsafe extern "C" {
     );
 }
 
-/// Whether the numbers of each input, or of each output, lie side by side.
-pub(super) fn can_read(weight: &Tensor) -> bool {
-    let (size, stride) = (weight.size(), weight.stride());
-    (stride[1] == 1 && stride[0] >= size[1]) || (stride[0] == 1 && stride[1] >= size[0])
+/// What lies side by side in a matrix, `[in, out]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// The weights of an input.
+    ByInput,
+    /// Those of an output.
+    ByOutput,
 }
 
-/// x W + b of x, `[row, in]`, at most [`MOST`] rows, and W, `[in, out]`, that [can be read](can_read).
-pub(super) fn multiply(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
-    multiply_by(Width::widest(), x, weight, bias)
+impl Layout {
+    /// Rows that it is worth for: the sums of more would not stay in registers.
+    pub(super) fn most_rows(self) -> i64 {
+        match self {
+            Self::ByInput => 4,
+            Self::ByOutput => MOST,
+        }
+    }
 }
 
-pub(super) fn multiply_by(width: Width, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
+/// How a matrix lies; `None` for one whose numbers lie apart.
+pub(super) fn layout(weight: &Tensor) -> Option<Layout> {
     let (size, stride) = (weight.size(), weight.stride());
-    let by_output = stride[0] == 1;
+    if stride[1] == 1 && stride[0] >= size[1] {
+        return Some(Layout::ByInput);
+    }
+    (stride[0] == 1 && stride[1] >= size[0]).then_some(Layout::ByOutput)
+}
+
+/// x W + b of x, `[row, in]`, at most [`MOST`] rows, and W, `[in, out]`, that has a [`layout`].
+pub(super) fn multiply(width: Width, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
+    let (size, stride) = (weight.size(), weight.stride());
+    let by_output = layout(weight) == Some(Layout::ByOutput);
     let (line, between) = (size[usize::from(!by_output)], stride[usize::from(by_output)]);
     let n_lines = size[usize::from(by_output)];
     // SAFETY: what the tensor's sizes and strides say; it lives to the end of this function.
@@ -177,7 +195,7 @@ impl Width {
         all
     }
 
-    fn widest() -> Self {
+    pub(super) fn widest() -> Self {
         static WIDEST: OnceLock<Width> = OnceLock::new();
         *WIDEST.get_or_init(|| Self::all()[0])
     }

@@ -1,7 +1,6 @@
 // Tests read tensors as is shortest.
 #![allow(clippy::disallowed_methods)]
 
-use super::few_rows::{Width, multiply_by};
 use super::*;
 
 const PLACE: (Kind, Device) = (Kind::Float, Device::Cpu);
@@ -12,6 +11,12 @@ fn noise(size: &[i64]) -> Tensor {
 
 /// Off the product in double precision at most by what rounding may make of sums of hundreds.
 fn assert_right(found: &Tensor, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, what: &str) {
+    // oneDNN multiplies with a part of a matrix a hundred times as long.
+    let part = noise(&[300, 900]).narrow(1, 300, 300);
+    for part in [part.shallow_clone(), part.tr()] {
+        assert_eq!(way(&noise(&[100, 300]), &part), Way::Torch);
+        assert_eq!(way(&noise(&[200, 300]), &part), Way::OneDnn);
+    }
     let double = |x: &Tensor| x.to_kind(Kind::Double);
     let expected = double(x).mm(&double(weight));
     let expected = bias.map_or(expected.shallow_clone(), |bias| expected + double(bias));
@@ -47,13 +52,19 @@ fn every_way_gives_the_same_numbers() {
     tch::manual_seed(1);
     let _no_grad = tch::no_grad_guard();
     for (how, weight) in matrices() {
-        assert!(few_rows::can_read(&weight), "{how}");
+        assert!(few_rows::layout(&weight).is_some(), "{how}");
         for n_rows in 1..=9 {
             let (x, bias) = (noise(&[n_rows, weight.size()[0]]), noise(&[weight.size()[1]]));
             for bias in [None, Some(&bias)] {
                 for width in Width::all().into_iter().filter(|_| n_rows <= few_rows::MOST) {
                     let what = format!("{width:?}, {how}, {n_rows} rows");
-                    assert_right(&multiply_by(width, &x, &weight, bias), &x, &weight, bias, &what);
+                    assert_right(
+                        &few_rows::multiply(width, &x, &weight, bias),
+                        &x,
+                        &weight,
+                        bias,
+                        &what,
+                    );
                 }
                 for way in [Way::OneDnn, Way::Torch] {
                     let what = format!("{way:?}, {how}, {n_rows} rows");
@@ -84,7 +95,7 @@ fn few_rows_are_multiplied_on_all_threads() {
     for weight in [noise(&[513, 1_031]), noise(&[1_031, 513]).tr()] {
         let x = noise(&[2, 513]);
         assert_right(
-            &few_rows::multiply(&x, &weight, None),
+            &few_rows::multiply(Width::widest(), &x, &weight, None),
             &x,
             &weight,
             None,
@@ -99,11 +110,17 @@ fn large_products_are_ours_where_it_is_asked_for() {
     let way = |x: &Tensor, weight: &Tensor| Way::chosen(Choice::OneDnn, x, weight, None);
     let large = noise(&[300, 300]);
     let few = noise(&[1, 300]);
-    assert_eq!(way(&few, &large), Way::FewRows);
+    assert_eq!(way(&few, &large), Way::FewRows(Width::widest()));
     assert_eq!(way(&noise(&[100, 300]), &large), Way::OneDnn);
     assert_eq!(Way::chosen(Choice::Torch, &few, &large, None), Way::Torch);
     assert_eq!(way(&noise(&[0, 300]), &large), Way::Torch);
     assert_eq!(way(&noise(&[1, 30]), &noise(&[30, 30])), Way::Torch);
+    // oneDNN multiplies with a part of a matrix a hundred times as long.
+    let part = noise(&[300, 900]).narrow(1, 300, 300);
+    for part in [part.shallow_clone(), part.tr()] {
+        assert_eq!(way(&noise(&[100, 300]), &part), Way::Torch);
+        assert_eq!(way(&noise(&[200, 300]), &part), Way::OneDnn);
+    }
     let double = |x: &Tensor| x.to_kind(Kind::Double);
     assert_eq!(way(&double(&few), &double(&large)), Way::Torch);
     let spread = noise(&[300, 600]).slice(1, 0, 600, 2);
@@ -125,6 +142,9 @@ fn rates() {
     };
     let memory = noise(&[50_257, 768]);
     let seconds = best(&|| drop(memory.sum(Kind::Float)));
+    for layout in [Layout::ByInput, Layout::ByOutput] {
+        println!("{layout:?}: {:?} is taken", fastest_width(layout));
+    }
     println!(
         "reading memory: {:.1} GB/s; {:?} is taken",
         memory.numel() as f64 * 4e-9 / seconds,
@@ -138,7 +158,7 @@ fn rates() {
             for width in Width::all() {
                 print!(
                     " {width:?} {:.1},",
-                    rate(&|| drop(multiply_by(width, &x, &weight, None)))
+                    rate(&|| drop(few_rows::multiply(width, &x, &weight, None)))
                 );
             }
             println!(" MKL {:.1} GB/s", rate(&|| drop(x.mm(&weight))));
