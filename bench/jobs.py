@@ -174,7 +174,7 @@ JOBS = [
     explained("saliency, gradient × input, 23 + 20 tokens", 8, "InputXGradient", SUMS, 20),
     explained("the same, 230 + 20", 8, "InputXGradient", SUMS, 20, ("long", "long_ids"), parts=4),
     explained(
-        "the same, 897 + 50", 6, "InputXGradient", SUMS, 50, ("longer", "longer_ids"), parts=10, rounds=1
+        "the same, 897 + 50", 6, "InputXGradient", SUMS, 50, ("longer", "longer_ids"), parts=25, rounds=1
     ),
     explained(
         "integrated gradients, 50 steps, 20 targets",
@@ -182,8 +182,8 @@ JOBS = [
         "IntegratedGradients",
         f'method: "ig", n_steps: 50, {SUMS}',
         20,
-        parts=5,
-        rounds=2,
+        parts=10,
+        rounds=1,
         more=', n_steps=50, method="gausslegendre", internal_batch_size=10',
     ),
     explained(
@@ -192,7 +192,8 @@ JOBS = [
         "FeatureAblation",
         f'method: "occlusion", {SUMS}',
         20,
-        parts=2,
+        parts=4,
+        rounds=1,
         more=", perturbations_per_eval=16",
     ),
     patching("activation patching, 30 layers × positions", "residual_before", None),
