@@ -54,38 +54,12 @@ fn bundle(notebook: &mut Notebook, code: &str) -> MimeBundle {
         .expect("a value")
 }
 
-/// Without the id by which a page asks the kernel, and without its data, which is the document.
+/// Without the id by which a page asks the kernel.
 fn page(bundle: &MimeBundle) -> String {
-    let mut page = bundle.data["text/html"].as_str().expect("a page").to_owned();
-    for (from, to) in [
-        (" data-live=\"", "\""),
-        ("<script type=\"application/json\">", "</script>"),
-    ] {
-        while let Some(start) = page.find(from) {
-            let end = start + from.len() + page[start + from.len()..].find(to).expect("an end");
-            page.replace_range(start..end + to.len(), "");
-        }
-    }
-    page
-}
-
-/// Documents whose 64-bit floats are the same but for the last digit, which reading them may turn.
-fn is_same(one: &Value, other: &Value) -> bool {
-    match (one, other) {
-        (Value::Array(one), Value::Array(other)) => {
-            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
-        }
-        (Value::Object(one), Value::Object(other)) => {
-            one.len() == other.len()
-                && one
-                    .iter()
-                    .all(|(name, one)| other.get(name).is_some_and(|other| is_same(one, other)))
-        }
-        (Value::Number(one), Value::Number(other)) => match (one.as_f64(), other.as_f64()) {
-            (Some(one), Some(other)) => (one - other).abs() <= 1e-15 * one.abs(),
-            _ => one == other,
-        },
-        _ => one == other,
+    let page = bundle.data["text/html"].as_str().expect("a page");
+    match page.split_once(" data-live=\"") {
+        Some((before, rest)) => format!("{before}{}", rest.split_once('"').expect("an id").1),
+        None => page.to_owned(),
     }
 }
 
@@ -102,10 +76,7 @@ fn what_is_loaded_shows_as_it_did() {
                 .expect(name);
             let after = bundle(&mut notebook, &format!("ecco::load(\"{name}.json\")"));
             assert_eq!(after.text(), before.text(), "{name}");
-            assert!(
-                is_same(&after.data[DATA], &before.data[DATA]),
-                "{name}: another document"
-            );
+            assert!(after.data[DATA] == before.data[DATA], "{name}: another document");
             assert_eq!(
                 after.data.get("image/svg+xml"),
                 before.data.get("image/svg+xml"),

@@ -84,13 +84,13 @@ def test_a_row_of_results_opens_its_view(open_page, gallery):
     rows = page.locator(".results > details")
     assert rows.count() == len(results["rows"]) == 3
     assert [row["result"]["type"] for row in results["rows"]] == ["saliency"] * 3
-    first = rows.first.locator("summary")
+    first = rows.first.locator(":scope > summary")
     assert first.locator(".text").inner_text().startswith("The countries of the European Union are:")
     assert "value 0.53" in first.locator(".figures").inner_text()
     boxes = rows.nth(1).locator("ecco-saliency .live .flow > span")
     assert boxes.count() > 20 and not boxes.first.is_visible()
     # With the keys alone; each view has its script, though it is sent once.
-    rows.nth(1).locator("summary").press("Enter")
+    rows.nth(1).locator(":scope > summary").press("Enter")
     assert boxes.first.is_visible() and not rows.first.locator(".live .flow > span").first.is_visible()
     boxes.nth(-3).click()
     assert "on" in boxes.nth(-3).get_attribute("class")
@@ -127,6 +127,9 @@ def test_models_apart_are_coloured_by_how_far(open_page, gallery):
     ]
     known = text["divergences"][1 : len(text["tokens"])]
     assert strengths == pytest.approx([kl / max(text["divergences"][1:]) for kl in known], abs=6e-4)
+    grounds = boxes.evaluate_all("(boxes) => boxes.map((box) => getComputedStyle(box).backgroundColor)")
+    strongest = known.index(max(known)) + 1
+    assert grounds[strongest] not in ("rgba(0, 0, 0, 0)", grounds[known.index(min(known)) + 1])
     assert "unread" in boxes.first.get_attribute("class"), "nothing is predicted of the first token"
     assert "at" in boxes.nth(text["parted"]).get_attribute("class")
     rows = page.locator(".model-diff tbody tr")

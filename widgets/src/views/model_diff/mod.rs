@@ -342,10 +342,7 @@ impl Explorable for ModelDiff {
     }
 
     fn html(&self) -> Option<String> {
-        Some(page::still(
-            concat!(include_str!("../../kit/paint.css"), include_str!("view.css")),
-            &self.content(),
-        ))
+        Some(page::painted(include_str!("view.css"), &self.content()))
     }
 
     fn json(&self) -> Option<Value> {
