@@ -311,7 +311,7 @@ pub(crate) fn register(registry: &mut Registry) {
         /// ```
         fn candidates(outputs: &Outputs, position: INT; options: CandidateOptions) -> Results {
             Results::of_outputs(outputs, move |passage| {
-                let from_end = passage.tokens().len() as INT + position;
+                let from_end = position.saturating_add(passage.tokens().len() as INT);
                 let position = if position < 0 { from_end } else { position };
                 Candidates::at(passage, counted(position)?, options.topk)
             })
