@@ -4,6 +4,7 @@
 //! - [`intervention`]: models whose inside is changed, steering, activation patching
 //! - [`mod@lens`]: what each layer's state would say if it were the last
 //! - [`mod@direct`]: what each part of the model wrote to a token's logit
+//! - [`mod@diff`]: two models, one tuned from the other: where they part, and which layers bring it
 //! - [`dictionary`]: a text in a dictionary's features, and what an answer owes to them
 //! - [`mod@edges`]: which connections between parts carry what makes two texts differ; circuits of them
 //! - [`sites`]: gradients at any site, contributions of positions, heads and neurons inside
@@ -26,6 +27,7 @@ mod aside;
 pub mod attribution;
 pub mod corpus;
 pub mod dictionary;
+pub mod diff;
 pub mod direct;
 pub mod edges;
 pub mod error;
@@ -55,6 +57,7 @@ pub use attribution::{
     Aggregation, Attribution, AttributionOptions, Baseline, Completeness, Method, Objective, Outcome,
     Quantity, Target, attribute,
 };
+pub use diff::{Diff, diff};
 pub use direct::{Direct, direct};
 pub use error::Error;
 pub use faithfulness::{Faithfulness, FaithfulnessOptions, faithfulness};

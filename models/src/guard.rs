@@ -84,7 +84,7 @@ pub(crate) fn heed_interrupt() {
 }
 
 /// Runs what catches the panics of a library, without a trace of them.
-pub(crate) fn quietly<T>(work: impl FnOnce() -> T) -> T {
+pub fn quietly<T>(work: impl FnOnce() -> T) -> T {
     silence_panics();
     let outer = QUIET.replace(true);
     let result = work();

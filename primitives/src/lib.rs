@@ -3,7 +3,7 @@
 //! - [`models`]: loading, residency; [`text`]: generating, running, scoring, conversations
 //! - [`attribution`]: which tokens it came from; [`inside`]: lens, parts, attention, candidates; [`circuits`]: heads and weights;
 //!   [`dictionaries`]: features
-//! - [`tour`]: where to begin; [`live`]: what the pages of results can ask
+//! - [`tour`]: where to begin; [`live`]: what the pages of results can ask; [`loading`]: results that were saved
 //! - [`corpus`], [`factors`], [`neurons`], [`numbers`], [`probes`], [`similarity`]; [`interventions`]: what if a part were different
 
 mod attribution;
@@ -15,6 +15,7 @@ mod hints;
 mod inside;
 mod interventions;
 mod live;
+mod loading;
 mod models;
 mod neurons;
 mod numbers;
@@ -40,6 +41,7 @@ pub fn register(registry: &mut Registry) {
     dictionaries::register(registry);
     factors::register(registry);
     neurons::register(registry);
+    loading::register(registry);
     numbers::register(registry);
     probes::register(registry);
     similarity::register(registry);
@@ -135,6 +137,10 @@ const CONTENTS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "what did tuning change, and in which layers?",
+        &["ecco::diff", "diff.table", "diff.weights", "diff.parted"],
+    ),
+    (
         "where in many texts is each neuron strong?",
         &["lm.corpus", "corpus.neuron", "corpus.rank", "corpus.search"],
     ),
@@ -196,11 +202,19 @@ const CONTENTS: &[(&str, &[&str])] = &[
             "table.join",
             "table.save",
             "outputs.table",
+            "results.table",
+            "results.numbers",
         ],
     ),
     (
         "how do I take it with me?",
-        &["result.save", "result.to_json", "result.to_array", "tensor.save"],
+        &[
+            "result.save",
+            "result.to_json",
+            "result.to_array",
+            "tensor.save",
+            "ecco::load",
+        ],
     ),
 ];
 

@@ -112,3 +112,30 @@ fn texts_that_are_done_before_an_interrupt_are_kept() {
         assert_eq!(notebook.text(same), "true");
     });
 }
+
+/// A list of results goes on from where it was interrupted.
+#[test]
+fn results_that_are_done_before_an_interrupt_are_kept() {
+    on_session_thread(|| {
+        let mut notebook = Notebook::new();
+        let setup = "let lm = ecco::from_pretrained(\"demo\"); let texts = []; let text = \"One\"; \
+                     for i in 0..60 { text += \" two\"; texts.push(text); } \
+                     let found = lm.attribute(texts, #{method: \"ig\", n_steps: 400});";
+        notebook.run(setup).result.expect("the demo loads");
+        let (events, traceback) = interrupted(&mut notebook, "found.table");
+        assert!(traceback.contains("what is done is kept"), "{traceback}");
+        let shown: Vec<&str> = events
+            .iter()
+            .filter_map(|event| match event {
+                Event::Display(bundle, _) => bundle.text(),
+                _ => None,
+            })
+            .collect();
+        assert!(
+            matches!(shown.as_slice(), [one] if one.contains("of 60 texts")),
+            "{shown:?}"
+        );
+        let same = "found[0].scores == lm.attribute(texts[0], #{method: \"ig\", n_steps: 400}).scores";
+        assert_eq!(notebook.text(same), "true");
+    });
+}

@@ -13,7 +13,7 @@
 //! - `library`: Rhai's own functions made safe, and what every notebook needs
 
 pub mod assist;
-mod data;
+pub mod data;
 pub mod errors;
 mod habits;
 mod library;

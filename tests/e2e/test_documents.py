@@ -22,6 +22,7 @@ RESULTS = {
     "run": ('lm.run("The countries are")', "reading", "model predictions"),
     "output": ("output", "tokens", "model text finish"),
     "score": ('lm.score("The countries are:")', "score", "model"),
+    "results": ('lm.attribute(["The countries are:", "1. Austria"])', "results", "model"),
     "saliency": ("saliency", "saliency", "model aggregation contributions"),
     "saliency of words": (
         'output.saliency(#{method: "ig", by: "word"})',
@@ -90,6 +91,11 @@ RESULTS = {
         "model promotes groups",
     ),
     "steering": ("v", "steering", "vector"),
+    "model_diff": (
+        'ecco::diff(lm, lm.intervene(#{ablate: [#{layer: 1, head: 0}]}), ["The countries are:"])',
+        "model_diff",
+        "grafts",
+    ),
 }
 # Values that are shown as a document and are no results.
 VALUES = {

@@ -12,6 +12,7 @@ mod circuits;
 mod corpus;
 mod crossings;
 mod dictionaries;
+mod diff;
 mod direct;
 mod edges;
 mod explanations;

@@ -27,6 +27,8 @@ mod interventions;
 mod many;
 #[path = "gallery/no_numbers.rs"]
 mod no_numbers;
+#[path = "gallery/results.rs"]
+mod results;
 #[path = "gallery/saliency.rs"]
 mod saliency;
 #[path = "gallery/small.rs"]
@@ -105,6 +107,7 @@ fn views() -> impl Iterator<Item = (&'static str, Box<dyn Explorable>)> {
         interventions::views(),
         many::views(),
         no_numbers::views(),
+        results::views(),
         tables::views(),
     ]
     .into_iter()

@@ -70,10 +70,7 @@ pub fn divergence(
             reference: Vec::new(),
             changed: Vec::new(),
         };
-        let n_positions = match reference.config().task {
-            Task::Label(_) => 1,
-            _ => ids.len(),
-        };
+        let n_positions = n_positions(reference, &states[0]);
         for start in (0..n_positions).step_by(HEAD_ROWS) {
             let n = HEAD_ROWS.min(n_positions - start);
             let log_p = log_probabilities(reference, &states[0], start, n)?; // [position, token]
@@ -109,8 +106,16 @@ fn check(reference: &Model, changed: &Model) -> Result<()> {
     }
 }
 
+/// How many predictions there are of states, `[batch, position, size]`.
+pub(crate) fn n_positions(model: &Model, states: &Tensor) -> usize {
+    match model.config().task {
+        Task::Label(_) => 1,
+        _ => states.size()[1] as usize,
+    }
+}
+
 /// In double precision, since a small divergence is a sum of much larger terms: `[position, token]`.
-fn log_probabilities(
+pub(crate) fn log_probabilities(
     model: &Model,
     states: &Tensor,
     start: usize,

@@ -17,7 +17,9 @@ use crate::attribution::faithfulness::figure_map;
 use crate::attribution::saliency::{Saliency, quantity_text};
 use crate::attribution::saliency_options::{BaselineName, SaliencyOptions, TargetOptions};
 use crate::text::generation::Generation;
+use crate::text::outputs::Outputs;
 use crate::text::passage::Passage;
+use crate::text::results::{OfText, Results};
 use crate::text::shown::shown;
 use ecco_scripting::options::Choice;
 use ecco_scripting::result::numbers::short;
@@ -315,6 +317,27 @@ impl Explanation for Comparison {
     }
 }
 
+impl OfText for Comparison {
+    const NAME: &'static str = "comparison";
+
+    /// Of each method but the referee how far it agrees with that, and how faithful it is.
+    fn figures(&self) -> Result<Vec<(String, Dynamic)>, ScriptError> {
+        let (agreement, referee) = (self.agreement()?, self.0.referee);
+        let mut figures = Vec::new();
+        for (at, method) in agreement.methods.iter().enumerate() {
+            if at != referee {
+                let with = agreement.spearman[[at, referee]];
+                figures.push((format!("{method}_spearman"), Dynamic::from_float(with)));
+            }
+            if let Some(found) = &agreement.faithfulness[at] {
+                let found = Dynamic::from_float(found.comprehensiveness);
+                figures.push((format!("{method}_comprehensiveness"), found));
+            }
+        }
+        Ok(figures)
+    }
+}
+
 /// How far each method agrees with each, by the name of the number, in the order of the table.
 fn tables(agreement: &Agreement, order: &[usize]) -> BTreeMap<String, Vec<Vec<f64>>> {
     let by_method = |table: &Array2<f64>| -> Vec<Vec<f64>> {
@@ -394,6 +417,27 @@ pub(super) fn register(registry: &mut Registry) {
         /// ```
         fn compare_methods(saliency: &Saliency, methods: Array; options: ComparisonOptions) -> Comparison {
             Comparison::of_saliency(saliency, methods_of(&methods)?, options)
+        }
+    }
+    members! { registry, [Outputs];
+        /// Compares methods on each output, as on one: a list, computed when it is first shown or read.
+        ///
+        /// Example:
+        /// ```rhai
+        /// lm.score(texts).compare_methods(["gradient", "ig"], #{faithfulness: false}).table
+        /// ```
+        fn compare_methods(outputs: &Outputs, methods: Array; options: OutputComparisonOptions) -> Results {
+            let methods = methods_of(&methods)?;
+            Results::of_outputs(outputs, move |passage| {
+                Comparison::of_output(passage.clone(), methods.clone(), options.clone())
+            })
+        }
+    }
+    members! { registry, [Results];
+        /// Compares methods on the text and targets of each saliency of a list.
+        fn compare_methods(results: &Results, methods: Array; options: ComparisonOptions) -> Results {
+            let methods = methods_of(&methods)?;
+            results.then(move |saliency: &Saliency| Comparison::of_saliency(saliency, methods.clone(), options.clone()))
         }
     }
     members! { registry, [Comparison];

@@ -12,6 +12,7 @@ use rhai::{Dynamic, Map};
 use crate::attribution::computed;
 use crate::attribution::saliency::{Saliency, quantity_text};
 use crate::attribution::saliency_options::BaselineName;
+use crate::text::results::{OfText, Results};
 use crate::text::shown::shown;
 use ecco_scripting::options::OneOrMany;
 use ecco_scripting::result::{Explanation, Show};
@@ -180,6 +181,23 @@ impl Explanation for Faithfulness {
     }
 }
 
+impl OfText for Faithfulness {
+    const NAME: &'static str = "faithfulness";
+
+    fn figures(&self) -> Result<Vec<(String, Dynamic)>, ScriptError> {
+        let measured = self.measured()?;
+        let named = |before: &str, figures: &Figures| {
+            let name = |name: &str| format!("{before}{}", name.replace('-', "_"));
+            let figures = figures
+                .named()
+                .map(|(of, value, _)| (name(of), Dynamic::from_float(value)));
+            figures.into_iter().collect::<Vec<_>>()
+        };
+        let random = measured.random().map(|random| named("random_", &random));
+        Ok([named("", &measured.figures()), random.unwrap_or_default()].concat())
+    }
+}
+
 /// Figures as a script has them: names without hyphens.
 pub(super) fn figure_map(figures: &Figures) -> Map {
     let named = figures.named().into_iter();
@@ -200,6 +218,17 @@ pub(super) fn register(registry: &mut Registry) {
         /// ```
         fn faithfulness(saliency: &Saliency; options: MeasurementOptions) -> Faithfulness {
             Faithfulness::new(saliency, options)
+        }
+    }
+    members! { registry, [Results];
+        /// Measures each saliency of a list, as one is measured.
+        ///
+        /// Example:
+        /// ```rhai
+        /// lm.attribute(texts).faithfulness().table.group([], #{mean: "comprehensiveness", std: "comprehensiveness"})
+        /// ```
+        fn faithfulness(results: &Results; options: MeasurementOptions) -> Results {
+            results.then(move |saliency: &Saliency| Faithfulness::new(saliency, options.clone()))
         }
     }
     members! { registry, [Faithfulness];

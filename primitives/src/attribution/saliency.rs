@@ -128,6 +128,20 @@ impl Saliency {
         }
     }
 
+    /// A row for each target: of tokens or groups, without what is ignored.
+    pub(super) fn scores(&self) -> Result<Vec<Vec<f32>>, ScriptError> {
+        Ok(self.rows()?.scores)
+    }
+
+    /// What the token or group of a number is called.
+    pub(super) fn unit_name(&self, at: usize) -> Result<String, ScriptError> {
+        let name = match self.groups()? {
+            Some(groups) => groups.get(at).map(|group| group.text.clone()),
+            None => self.passage.tokens().get(at).map(|token| token.text.clone()),
+        };
+        Ok(name.unwrap_or_default())
+    }
+
     /// The groups that have one score, where these are not tokens.
     pub(super) fn groups(&self) -> Result<Option<Vec<Group>>, ScriptError> {
         let Some(grouping) = &self.scoring.grouping else {

@@ -10,12 +10,14 @@ use rhai::{Array, Dynamic, INT, Map};
 use super::saliency::Saliency;
 use super::saliency_options::{PrimaryOptions, SaliencyOptions};
 use crate::models::model::Model;
-use crate::text::chat::Chat;
+use crate::text::chat::{Chat, TextOrChat};
 use crate::text::generation::Generation;
+use crate::text::outputs::Outputs;
 use crate::text::passage::Passage;
 use crate::text::reading::input;
+use crate::text::results::{OfText, Results};
 use crate::text::run::Run;
-use crate::text::score::given;
+use crate::text::score::{given, pairs};
 
 pub(super) fn register(registry: &mut Registry) {
     members! { registry, [Generation, Run];
@@ -68,12 +70,116 @@ pub(super) fn register(registry: &mut Registry) {
         fn attribute(lm: &Model, chat: Chat, continuation: &str; options: SaliencyOptions) -> Saliency {
             Saliency::new(given(lm, Some(chat.prompt()), continuation)?.passage(), options)
         }
+
+        /// Of several texts, or of conversations, or of texts given by their tokens' numbers: a list with what each alone has,
+        /// whose `table` has a row for each. They are computed when the list is first shown or read; an interrupt keeps those
+        /// that are done, and the next time it goes on with the others.
+        ///
+        /// Example:
+        /// ```rhai
+        /// let found = lm.attribute(table.column("text"), #{by: "word"});
+        /// found.table
+        /// ```
+        fn attribute(lm: &Model, texts: Array; options: SaliencyOptions) -> Results { several(lm, &texts, options) }
+
+        /// Of several prompts, each with its own continuation.
+        ///
+        /// Example:
+        /// ```rhai
+        /// lm.attribute(["France:", "Italy:"], [" Paris", " Rome"])
+        /// ```
+        fn attribute(lm: &Model, prompts: Array, continuations: Array; options: SaliencyOptions) -> Results {
+            of_pairs(lm, &prompts, &continuations, options)
+        }
+    }
+    members! { registry, [Outputs];
+        /// Input saliency of each output, as of one: a list, computed when it is first shown or read.
+        ///
+        /// Example:
+        /// ```rhai
+        /// lm.score(sentences).saliency(#{of: "log_probability"})
+        /// ```
+        fn saliency(outputs: &Outputs; options: SaliencyOptions) -> Results {
+            Results::of_outputs(outputs, move |passage| Saliency::new(passage.clone(), options.clone()))
+        }
     }
     of_saliency(registry);
 }
 
 fn of_text(lm: &Model, text: Prompt, options: SaliencyOptions) -> Result<Saliency, ScriptError> {
     Saliency::new(Passage::of_text(lm, input(lm, text, None)?)?, options)
+}
+
+/// Each is read when it is computed.
+fn several(lm: &Model, texts: &Array, options: SaliencyOptions) -> Result<Results, ScriptError> {
+    let texts = TextOrChat::all(lm, texts)?;
+    let texts = texts
+        .into_iter()
+        .map(|text| (text.prompt().text().to_owned(), text));
+    let reader = lm.plain();
+    Results::new(lm, texts.collect(), move |text| {
+        of_text(&reader, text.prompt(), options.clone())
+    })
+}
+
+fn of_pairs(
+    lm: &Model,
+    prompts: &Array,
+    continuations: &Array,
+    options: SaliencyOptions,
+) -> Result<Results, ScriptError> {
+    let pairs = pairs(lm, prompts, continuations)?;
+    let text = |(prompt, written): (TextOrChat, String)| {
+        (format!("{}{written}", prompt.prompt().text()), (prompt, written))
+    };
+    let reader = lm.plain();
+    Results::new(
+        lm,
+        pairs.into_iter().map(text).collect(),
+        move |(prompt, written)| {
+            Saliency::new(
+                given(&reader, Some(prompt.prompt()), written)?.passage(),
+                options.clone(),
+            )
+        },
+    )
+}
+
+impl OfText for Saliency {
+    const NAME: &'static str = "saliency";
+
+    fn figures(&self) -> Result<Vec<(String, Dynamic)>, ScriptError> {
+        let (attribution, names, scores) = (self.attribution()?, self.target_names()?, self.scores()?);
+        let target: Vec<String> = names.iter().map(Target::line).collect();
+        let mut sums = vec![0.0; scores.iter().map(Vec::len).max().unwrap_or(0)];
+        for row in &scores {
+            row.iter()
+                .zip(&mut sums)
+                .for_each(|(score, sum)| *sum += f64::from(score.abs()));
+        }
+        let strongest = (0..sums.len()).max_by(|&a, &b| sums[a].total_cmp(&sums[b]).then(b.cmp(&a)));
+        let mean = attribution.values.iter().sum::<f64>() / attribution.values.len() as f64;
+        let off = attribution
+            .completeness
+            .iter()
+            .flatten()
+            .map(|found| found.relative);
+        Ok(vec![
+            ("target".to_owned(), target.join(", ").into()),
+            ("value".to_owned(), Dynamic::from_float(mean)),
+            (
+                "strongest".to_owned(),
+                match strongest {
+                    Some(at) => self.unit_name(at)?.into(),
+                    None => Dynamic::UNIT,
+                },
+            ),
+            (
+                "off".to_owned(),
+                off.reduce(f64::max).map_or(Dynamic::UNIT, Dynamic::from_float),
+            ),
+        ])
+    }
 }
 
 fn of_saliency(registry: &mut Registry) {

@@ -8,12 +8,16 @@ use ndarray::{ArrayD, IxDyn};
 use rhai::{Array, Dynamic, INT};
 
 use crate::models::model::Model;
+use crate::text::chat::{Chat, TextOrChat};
 use crate::text::generation::Generation;
+use crate::text::outputs::Outputs;
 use crate::text::passage::Passage;
 use crate::text::reading;
+use crate::text::results::{OfText, Results};
 use crate::text::run::{self, Run, RunOptions};
 use crate::text::score;
 use crate::text::shown::shown_one;
+use ecco_scripting::options::OneOrMany;
 use ecco_scripting::result::{Explanation, Room, Show};
 use ecco_scripting::session::watched;
 use ecco_scripting::tensor::Tensor;
@@ -226,6 +230,64 @@ impl Explanation for Candidates {
     }
 }
 
+/// Texts that are run together: what is done is kept where an interrupt comes between.
+const STEP: usize = 32;
+
+fn several(lm: &Model, texts: &Array, options: RunOptions) -> Result<Results, ScriptError> {
+    let texts = TextOrChat::all(lm, texts)?;
+    let targets = run::targets(&options, texts.len())?;
+    let named = texts.iter().map(|text| text.prompt().text().to_owned()).collect();
+    let reader = lm.plain();
+    Results::of_parts(lm, named, STEP, move |range| {
+        let target = targets
+            .as_ref()
+            .map(|targets| OneOrMany(targets[range.clone()].to_vec()));
+        let options = RunOptions {
+            target,
+            ..options.clone()
+        };
+        run::run(&reader, &texts[range], options)?
+            .iter()
+            .map(Candidates::said)
+            .collect()
+    })
+}
+
+impl OfText for Candidates {
+    const NAME: &'static str = "candidates";
+
+    /// The first one of the first place; where a token stands there its probability and rank.
+    fn figures(&self) -> Result<Vec<(String, Dynamic)>, ScriptError> {
+        let Some(place) = self.view.places.first() else {
+            return Ok(Vec::new());
+        };
+        let name = |row: &ecco_widgets::Candidate| match &row.label {
+            CandidateLabel::Token(token) => token.text.clone(),
+            CandidateLabel::Name(name) => name.clone(),
+        };
+        let probability = |row: &ecco_widgets::Candidate| Dynamic::from_float(row.probability.into());
+        let mut figures = Vec::new();
+        if let Some(first) = place.rows.first() {
+            figures.push(("best".to_owned(), name(first).into()));
+            figures.push(("probability".to_owned(), probability(first)));
+        }
+        let mut rows = place.rows.iter().chain(&place.chosen);
+        if let Some(chosen) = rows.find(|row| row.is_chosen) {
+            figures.push(("stands".to_owned(), name(chosen).into()));
+            figures.push(("its_probability".to_owned(), probability(chosen)));
+            figures.push(("its_rank".to_owned(), score::rank(chosen.rank)));
+        }
+        Ok(figures)
+    }
+}
+
+fn counted(position: INT) -> Result<usize, ScriptError> {
+    usize::try_from(position).map_err(|_| {
+        let message = format!("there is no position {position}: positions are counted from 0");
+        ScriptError::new(ErrorKind::Index, message)
+    })
+}
+
 pub(crate) fn register(registry: &mut Registry) {
     members! { registry, [Generation, Run];
         /// The most probable tokens at a position, and the rank of the one that stands there. The probabilities are those
@@ -236,11 +298,23 @@ pub(crate) fn register(registry: &mut Registry) {
         /// output.candidates(output.n_input_tokens)
         /// ```
         fn candidates(passage: Passage, position: INT; options: CandidateOptions) -> Candidates {
-            let position = usize::try_from(position).map_err(|_| {
-                let message = format!("there is no position {position}: positions are counted from 0");
-                ScriptError::new(ErrorKind::Index, message)
-            })?;
-            Candidates::at(&passage, position, options.topk)
+            Candidates::at(&passage, counted(position)?, options.topk)
+        }
+    }
+    members! { registry, [Outputs];
+        /// The most probable tokens at a position of each output: a list, computed when it is first shown or read. A negative
+        /// position counts from the end of each, so that -1 is its last token.
+        ///
+        /// Example:
+        /// ```rhai
+        /// lm.score(sentences).candidates(-1).table
+        /// ```
+        fn candidates(outputs: &Outputs, position: INT; options: CandidateOptions) -> Results {
+            Results::of_outputs(outputs, move |passage| {
+                let from_end = position.saturating_add(passage.tokens().len() as INT);
+                let position = if position < 0 { from_end } else { position };
+                Candidates::at(passage, counted(position)?, options.topk)
+            })
         }
     }
     members! { registry, [Model];
@@ -253,5 +327,18 @@ pub(crate) fn register(registry: &mut Registry) {
         volatile fn predict(lm: &Model, text: &str; options: RunOptions) -> Candidates {
             Candidates::said(&run::run(lm, &[text.into()], options)?.remove(0))
         }
+
+        volatile fn predict(lm: &Model, chat: Chat; options: RunOptions) -> Candidates {
+            Candidates::said(&run::run(lm, &[chat.into()], options)?.remove(0))
+        }
+
+        /// What it says of several texts, those about equally long side by side: a list, computed when it is first shown or
+        /// read.
+        ///
+        /// Example:
+        /// ```rhai
+        /// lm.predict(["The capital of France is", "The capital of Italy is"]).table
+        /// ```
+        fn predict(lm: &Model, texts: Array; options: RunOptions) -> Results { several(lm, &texts, options) }
     }
 }

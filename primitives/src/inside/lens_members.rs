@@ -7,7 +7,9 @@ use rhai::{Array, Dynamic};
 
 use super::lens::{Lens, LensOptions};
 use crate::text::generation::Generation;
+use crate::text::outputs::Outputs;
 use crate::text::passage::Passage;
+use crate::text::results::Results;
 use crate::text::run::Run;
 use crate::text::token::token;
 
@@ -102,14 +104,17 @@ pub(super) fn register(registry: &mut Registry) {
         /// ```rhai
         /// output.lens()
         /// ```
-        fn lens(passage: Passage; options: MapOptions) -> Lens {
-            let read = LensOptions {
-                layer: None,
-                top_k: options.topk,
-                raw: options.raw,
-                embedding: options.embedding,
-            };
-            Lens::map(passage, options.positions, &read)
+        fn lens(passage: Passage; options: MapOptions) -> Lens { map(passage, options) }
+    }
+    members! { registry, [Outputs];
+        /// What each layer would say in each output, as in one: a list, computed when it is first shown or read.
+        ///
+        /// Example:
+        /// ```rhai
+        /// lm.generate(prompts, #{generate: 5}).lens().table.sort("settled")
+        /// ```
+        fn lens(outputs: &Outputs; options: MapOptions) -> Results {
+            Results::of_outputs(outputs, move |passage| map(passage.clone(), options.clone()))
         }
     }
     members! { registry, [Lens];
@@ -134,6 +139,16 @@ pub(super) fn register(registry: &mut Registry) {
             Ok(lens.top_tokens()?.into_iter().map(row).collect())
         }
     }
+}
+
+fn map(passage: Passage, options: MapOptions) -> Result<Lens, ScriptError> {
+    let read = LensOptions {
+        layer: None,
+        top_k: options.topk,
+        raw: options.raw,
+        embedding: options.embedding,
+    };
+    Lens::map(passage, options.positions, &read)
 }
 
 fn of_depths(options: &DepthOptions, top_k: usize) -> LensOptions {

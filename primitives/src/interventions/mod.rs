@@ -1,8 +1,9 @@
-//! What if a part were different: interventions, steering, patching.
+//! What if a part were different: interventions, steering, patching, and another model's parts.
 
 mod attribution_patching;
 mod compare;
 mod intervene;
+mod model_diff;
 pub(crate) mod patch_map;
 mod patch_maps;
 pub(crate) mod patching;
@@ -13,6 +14,7 @@ pub(crate) mod steering;
 use ecco_scripting::Registry;
 
 use attribution_patching::AttributionPatching;
+use model_diff::ModelDiff;
 use patch_map::PatchMap;
 use patch_maps::PatchMaps;
 use side_by_side::SideBySide;
@@ -24,8 +26,10 @@ pub(crate) fn register(registry: &mut Registry) {
     registry.result::<PatchMap>("PatchMap", "map");
     registry.result::<PatchMaps>("PatchMaps", "map");
     registry.result::<AttributionPatching>("AttributionPatching", "estimate");
+    registry.result::<ModelDiff>("ModelDiff", "diff");
     registry.result::<SteeringVector>("SteeringVector", "vector");
     intervene::register(registry);
+    model_diff::register(registry);
     compare::register(registry);
     side_by_side::register(registry);
     steering::register(registry);

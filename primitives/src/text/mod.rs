@@ -8,6 +8,7 @@ mod output;
 pub(crate) mod outputs;
 pub(crate) mod passage;
 pub(crate) mod reading;
+pub(crate) mod results;
 pub(crate) mod run;
 mod run_members;
 pub(crate) mod score;
@@ -20,6 +21,7 @@ use ecco_scripting::Registry;
 use chat::Chat;
 use generation::Generation;
 use outputs::Outputs;
+use results::Results;
 use run::Run;
 
 /// Makes the topic known to scripts.
@@ -28,11 +30,13 @@ pub(crate) fn register(registry: &mut Registry) {
     registry.numbers::<Generation>("Generation", "output");
     registry.value::<Outputs>("Outputs", "outputs");
     registry.result::<Run>("Run", "run");
+    registry.result::<Results>("Results", "results");
     chat::register(registry);
     generate::register(registry);
     run_members::register(registry);
     output::register(registry);
     outputs::register(registry);
+    results::register(registry);
     score::register(registry);
     vocabulary::register(registry);
 }

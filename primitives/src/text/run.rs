@@ -80,26 +80,19 @@ options! {
 
 /// Passes over texts, side by side where that is worth it. Targets are one for each text, one for all, or none.
 pub(crate) fn run(model: &Model, texts: &[TextOrChat], options: RunOptions) -> Result<Vec<Run>, ScriptError> {
-    let (targets, top_k) = (options.target.map(|targets| targets.0), options.topk);
     let (loaded, state) = (model.loaded()?, model.state()?);
     if texts.is_empty() {
         return Err(ScriptError::new(ErrorKind::Value, "the list of texts is empty")
             .with_hint("lm.run([\"one text\", \"another\"])"));
     }
-    let target = |index: usize| match targets.as_deref() {
-        Some([one]) => Ok(Some(one.as_str())),
-        Some(many) if many.len() == texts.len() => Ok(Some(many[index].as_str())),
-        None => Ok(None),
-        Some(many) => {
-            let message = format!("there are {} targets for {} texts", many.len(), texts.len());
-            Err(ScriptError::new(ErrorKind::Value, message)
-                .with_hint("give one target for each text, or one for all")
-                .pointing_at("target"))
-        }
-    };
+    let (targets, top_k) = (targets(&options, texts.len())?, options.topk);
     let mut inputs = Vec::new();
     for (index, text) in texts.iter().enumerate() {
-        let input = reading::input(model, text.prompt(), target(index)?);
+        let input = reading::input(
+            model,
+            text.prompt(),
+            targets.as_ref().map(|targets| targets[index].as_str()),
+        );
         inputs.push(input.map_err(|error| match texts.len() {
             1 => error,
             _ => of_text(error, index),
@@ -116,6 +109,24 @@ pub(crate) fn run(model: &Model, texts: &[TextOrChat], options: RunOptions) -> R
         .collect();
     all.sort_by_key(|(text, _)| *text);
     Ok(all.into_iter().map(|(_, run)| run).collect())
+}
+
+/// One for each text, where there are some.
+///
+/// # Errors
+/// Another number of them.
+pub(crate) fn targets(options: &RunOptions, n_texts: usize) -> Result<Option<Vec<String>>, ScriptError> {
+    match options.target.as_ref().map(|targets| targets.0.as_slice()) {
+        None => Ok(None),
+        Some([one]) => Ok(Some(vec![one.clone(); n_texts])),
+        Some(many) if many.len() == n_texts => Ok(Some(many.to_vec())),
+        Some(many) => {
+            let message = format!("there are {} targets for {n_texts} texts", many.len());
+            Err(ScriptError::new(ErrorKind::Value, message)
+                .with_hint("give one target for each text, or one for all")
+                .pointing_at("target"))
+        }
+    }
 }
 
 /// Whether what is predicted, if anything is, has probabilities.

@@ -103,27 +103,22 @@ pub(crate) fn rank(rank: usize) -> Dynamic {
 /// `lm.last_outputs`.
 fn score_each(lm: &Model, prompts: Option<&Array>, texts: &Array) -> Result<Outputs, ScriptError> {
     let (loaded, state) = (lm.loaded()?, lm.state()?);
-    let prompts = prompts.map(|prompts| TextOrChat::all(lm, prompts)).transpose()?;
     if texts.is_empty() {
         return Err(ScriptError::new(ErrorKind::Value, "the list of texts is empty")
             .with_hint("lm.score([\"one text\", \"another\"])"));
     }
-    if let Some(prompts) = prompts.as_ref().filter(|prompts| prompts.len() != texts.len()) {
-        let message = format!(
-            "there are {} prompts and {} continuations",
-            prompts.len(),
-            texts.len()
-        );
-        return Err(ScriptError::new(ErrorKind::Value, message).with_hint("give one for each prompt"));
-    }
+    let texts: Vec<(Option<TextOrChat>, String)> = match prompts {
+        Some(prompts) => pairs(lm, prompts, texts)?
+            .into_iter()
+            .map(|(prompt, text)| (Some(prompt), text))
+            .collect(),
+        None => strings(texts)?.into_iter().map(|text| (None, text)).collect(),
+    };
     let mut all = Vec::new();
-    for (at, text) in texts.iter().enumerate() {
+    for (at, (prompt, text)) in texts.iter().enumerate() {
         state.check_interrupt()?;
-        let Ok(text) = text.as_immutable_string_ref() else {
-            return show::expected("a list of strings", text);
-        };
-        let prompt = prompts.as_ref().map(|prompts| prompts[at].prompt());
-        all.push(given(lm, prompt, &text).map_err(|error| of_text(error, at))?);
+        let prompt = prompt.as_ref().map(TextOrChat::prompt);
+        all.push(given(lm, prompt, text).map_err(|error| of_text(error, at))?);
     }
     let from = |output: &Generation| if output.is_pair() { 1 } else { output.n_input() };
     let inputs: Vec<(Input, usize)> = all.iter().map(|output| (output.input(), from(output))).collect();
@@ -148,6 +143,33 @@ fn score_each(lm: &Model, prompts: Option<&Array>, texts: &Array) -> Result<Outp
         .collect::<Result<Vec<_>, _>>()?;
     reading::about_numbers(lm, !without.contains(&true))?;
     Ok(outputs)
+}
+
+fn strings(texts: &Array) -> Result<Vec<String>, ScriptError> {
+    let text = |text: &Dynamic| match text.as_immutable_string_ref() {
+        Ok(text) => Ok(text.to_string()),
+        Err(_) => show::expected("a list of strings", text),
+    };
+    texts.iter().map(text).collect()
+}
+
+/// Prompts, each with its continuation.
+///
+/// # Errors
+/// Not as many of the ones as of the others; what is no text.
+pub(crate) fn pairs(
+    lm: &Model,
+    prompts: &Array,
+    continuations: &Array,
+) -> Result<Vec<(TextOrChat, String)>, ScriptError> {
+    let (prompts, continuations) = (TextOrChat::all(lm, prompts)?, strings(continuations)?);
+    match (prompts.len(), continuations.len()) {
+        (n, m) if n == m => Ok(prompts.into_iter().zip(continuations).collect()),
+        (n, m) => {
+            let message = format!("there are {n} prompts and {m} continuations");
+            Err(ScriptError::new(ErrorKind::Value, message).with_hint("give one for each prompt"))
+        }
+    }
 }
 
 /// A text as if the model had written it: all but its first token, or what follows the prompt.

@@ -12,6 +12,7 @@ pub(crate) const VALUES: &[(&str, &str, &str)] = &[
     ("Generation", "output", "lm.score(text)"),
     ("Outputs", "outputs", "lm.score([\"ab cd\", text])"),
     ("Run", "run", "lm.run(text)"),
+    ("Results", "results", "lm.attribute([\"ab cd\", text])"),
     ("Chat", "chat", "output.as_prompt"),
     ("Saliency", "saliency", "output.saliency(#{position: 3})"),
     (
@@ -110,6 +111,16 @@ pub(crate) const VALUES: &[(&str, &str, &str)] = &[
         "FeatureAttribution",
         "owed",
         "dictionary.attribute(output, #{position: 3, measure: 2})",
+    ),
+    (
+        "ModelDiff",
+        "diff",
+        "ecco::diff(lm, lm.intervene(#{scale: [#{layer: 0, site: \"mlp_output\", factor: 2.0}]}), [\"ab cd\"], #{weights: false})",
+    ),
+    (
+        "Loaded",
+        "loaded",
+        "saliency.save(\"loaded.json\"); let loaded = ecco::load(\"loaded.json\"); loaded",
     ),
     ("ModelList", "models", "ecco::models()"),
     ("Tensor", "tensor", "run.at(\"mlp_inner\", 0)"),

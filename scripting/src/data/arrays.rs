@@ -238,6 +238,17 @@ pub(super) fn safetensors(bytes: &[u8], work: &Work) -> Result<Map, ScriptError>
     Ok(all)
 }
 
+/// An entry of its metadata.
+///
+/// # Errors
+/// What is no such file.
+pub(super) fn noted(bytes: &[u8], name: &str) -> Result<Option<String>, ScriptError> {
+    let (_, metadata) = SafeTensors::read_metadata(bytes)
+        .map_err(|error| damaged(format!("it is no file of safetensors: {error}")))?;
+    let about = metadata.metadata().as_ref();
+    Ok(about.and_then(|about| about.get(name)).cloned())
+}
+
 fn with_noted_axes(tensor: Tensor, noted: Option<&String>) -> Tensor {
     let names = noted.map(|noted| noted.split(',').map(axis_name).collect::<Result<Vec<_>, _>>());
     match names {

@@ -1,12 +1,13 @@
 //! Files of the notebook's folder as values: `ecco::read`.
 //!
-//! - `file`: a file's bytes, of a bounded size; `text`: what they are as text
+//! - `file`: a file's bytes, of a bounded size; `text`: what they are as text; [`stored`]: a result that was saved
 //! - `arrays`: numpy's and safetensors' numbers as tensors, `npz` several of them; `delimited`: csv and tsv as tables
 
 mod arrays;
 mod delimited;
 mod file;
 mod npz;
+mod stored;
 mod text;
 
 use rhai::{Array, Dynamic};
@@ -16,6 +17,11 @@ use crate::library::json;
 use crate::registry::Registry;
 use crate::tensor::work::Work;
 use crate::{functions, options};
+
+pub use stored::{Stored, stored};
+
+/// The entry of a safetensors file's metadata that has a result's document.
+pub(crate) const DOCUMENT: &str = "document";
 
 options! {
     /// What `read` can be told.

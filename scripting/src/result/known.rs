@@ -104,7 +104,7 @@ pub(crate) fn place_in_memory(value: &Dynamic) -> Option<usize> {
 }
 
 /// The page of a value of ours alone, if it has one; None for other values.
-pub(crate) fn page(value: &Dynamic) -> Option<Page> {
+pub fn page(value: &Dynamic) -> Option<Page> {
     (type_of(value)?.page)(value)
 }
 

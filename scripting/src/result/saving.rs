@@ -13,12 +13,16 @@ use ndarray::ArrayViewD;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde_json::json;
 
+use crate::data::DOCUMENT;
 use crate::errors::{ErrorKind, ScriptError};
 use crate::result::Explanation;
 use crate::result::folder::{Folder, check_length};
 use crate::result::watched::{Check, Watched, failure};
 use crate::tensor::numbers::{Element, of_numbers};
 use crate::tensor::{Precision, Tensor};
+
+/// Bytes of a document that goes with its numbers.
+const LONGEST_DOCUMENT: usize = 4 << 20;
 
 /// Writes one kind of file.
 pub(crate) type Writer<'a> = Box<dyn Fn(&mut dyn Write) -> io::Result<()> + 'a>;
@@ -31,7 +35,7 @@ pub(crate) fn save(tensor: &Tensor, folder: &Path, path: &str, check: &Check) ->
     check_length(path)?;
     let write: Writer = match extension(path) {
         Some("npy") => Box::new(|out| npy(tensor, out)),
-        Some("safetensors") => Box::new(|out| safetensors(&[("tensor", tensor.clone())], out)),
+        Some("safetensors") => Box::new(|out| safetensors(&[("tensor", tensor.clone())], None, out)),
         Some("json") => Box::new(|out| {
             json(tensor, out)?;
             out.write_all(b"\n")
@@ -72,8 +76,11 @@ pub(crate) fn save_result(
             Box::new(move |out| writeln!(out, "{text}"))
         }
         Some("safetensors") => {
-            let tensors = result.tensors()?;
-            Box::new(move |out| safetensors(&tensors, out))
+            let tensors = tensors(result)?;
+            let document = json_text(result)
+                .ok()
+                .filter(|text| text.len() <= LONGEST_DOCUMENT);
+            Box::new(move |out| safetensors(&tensors, document.as_deref(), out))
         }
         Some("npy") => {
             let tensor = main_tensor(result)?;
@@ -112,12 +119,17 @@ pub(crate) fn unknown_ending(path: &str, known: &[&str], example: &str) -> Scrip
 }
 
 fn main_tensor(result: &dyn Explanation) -> Result<Tensor, ScriptError> {
-    let mut tensors = result.tensors()?;
+    Ok(tensors(result)?.swap_remove(0).1)
+}
+
+/// At least one.
+fn tensors(result: &dyn Explanation) -> Result<Vec<(&'static str, Tensor)>, ScriptError> {
+    let tensors = result.tensors()?;
     match tensors.is_empty() {
-        false => Ok(tensors.swap_remove(0).1),
+        false => Ok(tensors),
         true => {
-            let message = format!("{} has no numbers to save", result.line());
-            Err(ScriptError::new(ErrorKind::Value, message))
+            let message = format!("{} has no numbers of its own to save", result.line());
+            Err(ScriptError::new(ErrorKind::Value, message).with_hint("save it as .json or .html"))
         }
     }
 }
@@ -164,7 +176,12 @@ fn npy(tensor: &Tensor, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// The format's header, padded to 8 bytes, then the values of each tensor, little-endian, in order of their names.
-fn safetensors(tensors: &[(&'static str, Tensor)], out: &mut dyn Write) -> io::Result<()> {
+/// Beside the names of axes it notes what they are numbers of, where that is given.
+fn safetensors(
+    tensors: &[(&'static str, Tensor)],
+    document: Option<&str>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let mut sorted: Vec<&(&'static str, Tensor)> = tensors.iter().collect();
     sorted.sort_by_key(|(name, _)| *name);
     let mut end = 0;
@@ -189,7 +206,8 @@ fn safetensors(tensors: &[(&'static str, Tensor)], out: &mut dyn Write) -> io::R
         };
         (key, tensor.axes().join(","))
     };
-    let about: HashMap<String, String> = tensors.iter().map(axes).collect();
+    let mut about: HashMap<String, String> = tensors.iter().map(axes).collect();
+    about.extend(document.map(|text| (DOCUMENT.to_owned(), text.to_owned())));
     let header = Metadata::new(Some(about), infos).map_err(io::Error::other)?;
     let mut header = serde_json::to_vec(&header)?;
     header.resize(header.len().next_multiple_of(8), b' ');

@@ -24,7 +24,7 @@ pub mod watch;
 
 pub use self::kept::Kept;
 pub use self::state::{State, state_of};
-pub use self::watch::watched;
+pub use self::watch::{each, watched};
 
 use std::cell::OnceCell;
 use std::collections::HashSet;

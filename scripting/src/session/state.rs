@@ -16,6 +16,7 @@ use crate::live::Results;
 use crate::registry::Vocabulary;
 use crate::session::kept::Kept;
 use crate::session::memory;
+use crate::session::watch::Pieces;
 use ecco_interpreter::{Interrupt, Output};
 
 /// Shared by the session and the primitives of its engine.
@@ -34,6 +35,8 @@ pub struct State {
     vocabulary: RefCell<Rc<Vocabulary>>,
     /// Results that were shown, for the questions of their pages.
     pub(crate) live: RefCell<Results>,
+    /// Pieces of work that are being done under one display.
+    pub(super) pieces: RefCell<Option<Pieces>>,
     /// The notebook's folder: where tensors are saved.
     pub folder: RefCell<PathBuf>,
     /// The machine's memory, or the container's, in bytes.
@@ -70,6 +73,7 @@ impl State {
             just_shown: Cell::new(None),
             vocabulary: RefCell::default(),
             live: RefCell::default(),
+            pieces: RefCell::default(),
             folder: RefCell::default(),
             total_memory: ecco_interpreter::total_memory(),
             free_at_start: Cell::new(usize::MAX),

@@ -1,12 +1,14 @@
 //! Long native work in a cell: one progress display that ends clean, and the interrupt.
 
 use std::ops::ControlFlow;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use ecco_interpreter::MimeBundle;
+use ecco_interpreter::{MimeBundle, Output};
 use ecco_interpreter::{Progress, Watch};
 use ecco_widgets::Explorable;
 
+use crate::errors::ScriptError;
 use crate::session::state::State;
 
 /// Work that is done before this shows no progress.
@@ -14,35 +16,98 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// Between two updates.
 const PACE: Duration = Duration::from_millis(100);
 
-/// Runs `work` with a watch that polls the interrupt and, if `verbose`, shows how far it is.
+/// Runs `work` with a watch that polls the interrupt and, if `verbose`, shows how far it is. Within [`each`] what is shown
+/// is how many pieces are done.
 pub fn watched<T>(state: &State, verbose: bool, work: impl FnOnce(&mut Watch) -> T) -> T {
-    let mut display = Display {
-        state,
-        id: None,
-        start: Instant::now(),
-        last: None,
-    };
+    let is_part = state.pieces.borrow().is_some();
+    let mut display = Display::new(state);
     work(&mut |progress: &Progress| {
         if state.interrupt.is_requested() {
             return ControlFlow::Break(());
         }
-        if verbose {
-            display.show(progress);
+        match is_part {
+            true => show_pieces(state),
+            false if verbose => display.show(state, progress),
+            false => {}
         }
         ControlFlow::Continue(())
     })
 }
 
+/// Several pieces of work under one progress display: `progress` is what is to be done; `work` does the piece of a number.
+///
+/// # Errors
+/// The first of a piece, and which one it was; an interrupt. What was done before is done.
+pub fn each<E: From<ScriptError>>(
+    state: &State,
+    verbose: bool,
+    progress: Progress,
+    pieces: &[usize],
+    mut work: impl FnMut(usize) -> Result<(), E>,
+) -> Result<(), (usize, E)> {
+    let outer = state.pieces.take();
+    let is_shown = verbose && outer.is_none();
+    state.pieces.replace(Some(Pieces {
+        progress,
+        display: is_shown.then(|| Display::new(state)),
+    }));
+    let _restored = Restored(state, outer);
+    for &at in pieces {
+        state.check_interrupt().map_err(|error| (at, error.into()))?;
+        work(at).map_err(|error| (at, error))?;
+        if let Some(pieces) = state.pieces.borrow_mut().as_mut() {
+            pieces.progress.done += 1;
+        }
+        show_pieces(state);
+    }
+    Ok(())
+}
+
+/// Pieces of work that are done one after the other.
+pub(super) struct Pieces {
+    progress: Progress,
+    /// None where nothing is shown.
+    display: Option<Display>,
+}
+
+/// Puts what was there before back, however the work ended, and clears the display.
+struct Restored<'a>(&'a State, Option<Pieces>);
+
+impl Drop for Restored<'_> {
+    fn drop(&mut self) {
+        *self.0.pieces.borrow_mut() = self.1.take();
+    }
+}
+
+fn show_pieces(state: &State) {
+    if let Some(Pieces {
+        progress,
+        display: Some(display),
+    }) = state.pieces.borrow_mut().as_mut()
+    {
+        display.show(state, progress);
+    }
+}
+
 /// The display of one piece of work; dropping it clears it, however the work ended.
-struct Display<'a> {
-    state: &'a State,
+struct Display {
+    output: Rc<dyn Output>,
     id: Option<String>,
     start: Instant,
     last: Option<Instant>,
 }
 
-impl Display<'_> {
-    fn show(&mut self, progress: &Progress) {
+impl Display {
+    fn new(state: &State) -> Self {
+        Self {
+            output: state.output(),
+            id: None,
+            start: Instant::now(),
+            last: None,
+        }
+    }
+
+    fn show(&mut self, state: &State, progress: &Progress) {
         let now = Instant::now();
         let due = self.last.is_none_or(|last| now - last >= PACE);
         if now - self.start < PATIENCE || !due {
@@ -55,16 +120,16 @@ impl Display<'_> {
             total: progress.total,
             unit: progress.unit.to_owned(),
         };
-        let id = self.id.get_or_insert_with(|| self.state.new_display_id());
-        self.state.show(view.bundle(), id);
+        let id = self.id.get_or_insert_with(|| state.new_display_id());
+        state.show(view.bundle(), id);
     }
 }
 
-impl Drop for Display<'_> {
+impl Drop for Display {
     fn drop(&mut self) {
         if let Some(id) = &self.id {
-            self.state
-                .show(MimeBundle::from_text("").with("text/html", ""), id);
+            let nothing = MimeBundle::from_text("").with("text/html", "");
+            self.output.update(nothing, id);
         }
     }
 }
@@ -72,10 +137,9 @@ impl Drop for Display<'_> {
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
-    use std::rc::Rc;
 
     use super::*;
-    use ecco_interpreter::{Interrupt, Output};
+    use ecco_interpreter::Interrupt;
 
     #[derive(Default)]
     struct Texts(RefCell<Vec<String>>);
@@ -139,5 +203,44 @@ mod tests {
         state.interrupt.request();
         let answer = watched(&state, true, |watch| watch(&progress(1)));
         assert_eq!(answer, ControlFlow::Break(()));
+    }
+
+    #[test]
+    fn pieces_share_one_display_that_counts_them() {
+        let (state, texts) = (State::new(Interrupt::default()), Rc::new(Texts::default()));
+        state.begin_cell(Rc::clone(&texts) as Rc<dyn Output>);
+        let whole = Progress {
+            total: Some(8),
+            ..progress(0)
+        };
+        let ended = each(&state, true, whole, &[0, 1, 2, 3, 4, 5, 6, 7], |at| {
+            watched(&state, true, |watch| {
+                std::thread::sleep(Duration::from_millis(110));
+                let _ = watch(&progress(9));
+            });
+            match at {
+                7 => Err(ScriptError::new(crate::errors::ErrorKind::Value, "the last")),
+                _ => Ok(()),
+            }
+        });
+        assert_eq!(ended.expect_err("it fails").0, 7);
+        let texts = texts.0.take();
+        assert!(texts.len() >= 3 && texts[0].contains(" of 8"), "{texts:?}");
+        assert!(!texts.iter().any(|text| text.contains(" of 10")), "{texts:?}");
+        assert_eq!(texts.last().map(String::as_str), Some(""));
+        assert!(state.pieces.borrow().is_none());
+    }
+
+    #[test]
+    fn pieces_end_at_an_interrupt() {
+        let (state, mut done) = (State::new(Interrupt::default()), Vec::new());
+        let ended = each(&state, false, progress(0), &[3, 4, 5], |at| {
+            done.push(at);
+            if at == 4 {
+                state.interrupt.request();
+            }
+            Ok::<_, ScriptError>(())
+        });
+        assert_eq!((done, ended.expect_err("it ends").0), (vec![3, 4], 5));
     }
 }

@@ -21,6 +21,7 @@ use rhai::{Dynamic, Map};
 use crate::errors::{ErrorKind, ScriptError};
 
 pub(crate) use self::members::register;
+pub use self::view::cell;
 
 /// More columns than this are no table.
 const MOST_COLUMNS: usize = 4096;

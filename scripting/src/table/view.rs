@@ -46,7 +46,8 @@ fn size(cell: &TableCell) -> usize {
     }
 }
 
-fn cell(value: &Dynamic) -> TableCell {
+/// A value as a cell of a page.
+pub fn cell(value: &Dynamic) -> TableCell {
     if value.is_unit() {
         return TableCell::Nothing(());
     }

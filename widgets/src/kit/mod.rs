@@ -5,7 +5,7 @@
 //! - `boxes`: token boxes; `grid`: tables of coloured cells; `spark`: sparklines
 //! - `page`: style, data and script around a view; `element.js` and `base.css` go with every one, `live.js` with those
 //!   that ask the kernel
-//! - `document`: a result as JSON, the same packed for its page (`packing`), its schema
+//! - `document`: a result as JSON, the same packed for its page (`packing`), its schema; `reading`: a document read again
 //! - `colour`, `numbers`: the same in pages, pictures and consoles; `rows`: scores, checked and pooled;
 //!   `theme`: the variables of the style sheet, by theme
 
@@ -18,6 +18,7 @@ pub(crate) mod numbers;
 mod packing;
 pub(crate) mod page;
 mod pdf;
+pub(crate) mod reading;
 pub(crate) mod rows;
 pub(crate) mod spark;
 mod theme;
@@ -26,4 +27,4 @@ pub(crate) mod visible;
 
 pub use explorable::Explorable;
 pub use token::Token;
-pub(crate) use token::{Candidate, candidates};
+pub(crate) use token::{Candidate, StoredCandidate, candidates};

@@ -65,6 +65,12 @@ pub(crate) fn still(css: &str, content: &Markup) -> String {
     html! { div class=(ROOT) { (style(&[&theme::GROUNDS, BASE_CSS, css])) (content) } }.into_string()
 }
 
+/// The same with coloured boxes in it.
+pub(crate) fn painted(css: &str, content: &Markup) -> String {
+    let sheets = [&*theme::GROUNDS, &*theme::SCALES, BASE_CSS, PAINT_CSS, css];
+    html! { div class=(ROOT) { (style(&sheets)) (content) } }.into_string()
+}
+
 fn style(sheets: &[&str]) -> Markup {
     html! { style { @for sheet in sheets { (PreEscaped(sheet)) } } }
 }

@@ -1,10 +1,10 @@
 //! The token that all views share.
 
 use schemars::JsonSchema;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A token as every view shows it.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Token {
     /// The token's own text with leading spaces kept. A character that is split over several tokens
     /// stands whole in each of them (see `part`).
@@ -29,6 +29,27 @@ impl<'a> From<&'a (Token, f32)> for Candidate<'a> {
     fn from((token, probability): &'a (Token, f32)) -> Self {
         let probability = *probability;
         Self { token, probability }
+    }
+}
+
+/// The same as it is read from a document.
+#[derive(Deserialize)]
+pub(crate) struct StoredCandidate {
+    text: String,
+    id: u32,
+    part: Option<(u8, u8)>,
+    probability: f32,
+}
+
+impl From<StoredCandidate> for (Token, f32) {
+    fn from(stored: StoredCandidate) -> Self {
+        let StoredCandidate {
+            text,
+            id,
+            part,
+            probability,
+        } = stored;
+        (Token { text, id, part }, probability)
     }
 }
 

@@ -1,9 +1,11 @@
 //! The views, a folder each: `mod.rs` (the data, its page and its text), `picture.rs` where there is one, `view.js`,
 //! `view.css`. Here each is registered once.
 
-use serde_json::Value;
+use serde_json::{Error, Value};
 
-use crate::kit::document::{Document, schema};
+use crate::Explorable;
+use crate::kit::document::{Document, VERSION, schema};
+use crate::kit::reading as fields;
 
 pub mod attention;
 pub mod candidates;
@@ -20,6 +22,7 @@ pub(crate) mod heat;
 pub mod layer_predictions;
 pub mod lens_map;
 pub mod model_card;
+pub mod model_diff;
 pub mod neuron;
 pub mod parts;
 pub mod patch_map;
@@ -27,6 +30,7 @@ pub mod probes;
 pub mod progress;
 pub mod rank_map;
 pub mod reading;
+pub mod results;
 pub mod saliency;
 pub mod score;
 pub mod side_by_side;
@@ -52,6 +56,7 @@ pub use heads::Heads;
 pub use layer_predictions::LayerPredictions;
 pub use lens_map::{LensColumn, LensMap};
 pub use model_card::{ModelCard, ResidentModels};
+pub use model_diff::{DiffText, GraftMap, ModelDiff, WeightChange};
 pub use neuron::{ActiveNeuron, NeuronActivity, NeuronList, NeuronText};
 pub use parts::{LayerParts, Parts, PartsBy};
 pub use patch_map::{Columns, MeasuredCell, PatchEstimate, PatchMap, PatchPairs};
@@ -59,6 +64,7 @@ pub use probes::{ProbePlace, Probes};
 pub use progress::Progress;
 pub use rank_map::{RankKind, RankMap};
 pub use reading::{Reading, Statement};
+pub use results::{ResultRow, Results};
 pub use saliency::{Completeness, Saliency, SaliencyStyle, Scale, Unit};
 pub use score::{Score, ScoredToken};
 pub use side_by_side::{Prediction, Side, SideBySide};
@@ -94,6 +100,7 @@ schemas![
     LayerPredictions,
     LensMap,
     ModelCard,
+    ModelDiff,
     ResidentModels,
     neuron::Data<'_>,
     NeuronList,
@@ -102,6 +109,7 @@ schemas![
     Probes,
     RankMap,
     Reading,
+    Results,
     Saliency,
     score::Data<'_>,
     side_by_side::Data<'_>,
@@ -114,6 +122,58 @@ schemas![
     TopK,
     Vocabulary,
 ];
+
+/// Views that are their documents, read again.
+macro_rules! views {
+    ($($document:ident),* $(,)?) => {
+        fn plain_view(document: &Value, kind: &str) -> Result<Option<Box<dyn Explorable>>, Error> {
+            Ok(Some(match kind {
+                $($document::TYPE => Box::new(fields::read::<$document>(document)?),)*
+                _ => return Ok(None),
+            }))
+        }
+    };
+}
+
+views![
+    Circuit,
+    CircuitCurve,
+    CorpusNeuron,
+    Edges,
+    Factors,
+    Faithfulness,
+    Heads,
+    ModelDiff,
+    Probes,
+    SimilarityGrid,
+    Steering,
+    TokenSequence,
+    Vocabulary,
+];
+
+/// The view of a document: what it was made of, as it was shown. `None` where a document says less than its view has shown.
+///
+/// # Errors
+/// What is no document of this version, and fields that are missing or of another type.
+pub fn view_of(document: &Value) -> Result<Option<Box<dyn Explorable>>, Error> {
+    use serde::de::Error as _;
+    let Some(kind) = document["type"].as_str() else {
+        return Err(Error::custom("it does not say its `type`"));
+    };
+    if document["version"] != VERSION {
+        let version = &document["version"];
+        return Err(Error::custom(format!(
+            "its version is {version}, and {VERSION} is read here"
+        )));
+    }
+    Ok(Some(match kind {
+        Saliency::TYPE => Box::new(saliency::read(document)?),
+        Reading::TYPE => Box::new(self::reading::read(document)?),
+        Results::TYPE => Box::new(results::read(document)?),
+        score::Data::TYPE => Box::new(score::read(document)?),
+        kind => return plain_view(document, kind),
+    }))
+}
 
 #[cfg(test)]
 mod tests {

@@ -14,7 +14,14 @@ SAVED = {
     "comparison": ["comparison", "hostile-comparison", "long-comparison"],
     "corpus_neuron": ["corpus-neuron", "hostile-corpus-neuron"],
     "edges": ["edges", "hostile-edges"],
-    "factors": ["factors", "factors-signed", "factors-texts", "hostile-factors", "ragged-factors", "long-factors"],
+    "factors": [
+        "factors",
+        "factors-signed",
+        "factors-texts",
+        "hostile-factors",
+        "ragged-factors",
+        "long-factors",
+    ],
     "faithfulness": ["faithfulness", "faithfulness-one", "hostile-faithfulness"],
     "heads": ["heads", "heads-sorted"],
     "layer_predictions": ["predictions", "hostile-predictions"],
@@ -24,7 +31,18 @@ SAVED = {
     "patch_map": ["patch-map", "patch-map-heads", "patch-map-pairs", "attribution-patching"],
     "probes": ["probes", "probes-positions", "hostile-probes"],
     "rankings": ["ranks", "ranks-watched"],
-    "saliency": ["saliency", "saliency-detailed", "saliency-signed", "saliency-labels", "saliency-words", "saliency-pair", "hostile", "hostile-targets", "ragged", "long"],
+    "saliency": [
+        "saliency",
+        "saliency-detailed",
+        "saliency-signed",
+        "saliency-labels",
+        "saliency-words",
+        "saliency-pair",
+        "hostile",
+        "hostile-targets",
+        "ragged",
+        "long",
+    ],
     "score": ["score", "score-first", "hostile-score", "long-score"],
     "side_by_side": ["side-by-side"],
     "similarity": ["similarity"],
@@ -33,7 +51,18 @@ SAVED = {
     "top_k": ["top-k"],
     "vocabulary": ["vocabulary", "hostile-vocabulary"],
 }
-STILL = {"candidates", "model", "models", "reading", "steering", "tensor", "tokens", "top_neurons"}
+STILL = {
+    "candidates",
+    "model",
+    "model_diff",
+    "models",
+    "reading",
+    "results",
+    "steering",
+    "tensor",
+    "tokens",
+    "top_neurons",
+}
 
 
 def document(gallery, name):
@@ -69,7 +98,10 @@ def test_documents_are_what_their_schemas_say(gallery):
             continue
         document = json.loads(path.read_text())
         schema = schemas[document["type"]]
-        errors = [f"{path.stem}: {error.json_path}: {error.message[:200]}" for error in Draft202012Validator(schema).iter_errors(document)]
+        errors = [
+            f"{path.stem}: {error.json_path}: {error.message[:200]}"
+            for error in Draft202012Validator(schema).iter_errors(document)
+        ]
         assert errors == []
         assert set(document) <= set(schema["properties"]), path.stem
         seen.add(document["type"])

@@ -22,7 +22,9 @@ def test_a_probe_of_each_layer_is_a_row_and_a_point(open_page, gallery):
     heights = [float(point.get_attribute("cy")) for point in points.all()]
     highest, lowest = 18, 138
     accuracies = [place["accuracy"] for place in probes["places"]]
-    assert heights == pytest.approx([lowest - (lowest - highest) * accuracy for accuracy in accuracies], abs=0.06), "higher is better"
+    assert heights == pytest.approx(
+        [lowest - (lowest - highest) * accuracy for accuracy in accuracies], abs=0.06
+    ), "higher is better"
     assert live(page).locator(".key").inner_text().startswith("— accuracy on texts left out (5 parts)")
     live(page).locator(".save summary").click()
     with page.expect_download() as download:
@@ -51,7 +53,9 @@ def test_the_strongest_token_of_each_text_is_marked(open_page, gallery):
     assert flows.count() == len(texts) == 4
     for flow, text in zip(flows.all(), texts, strict=True):
         boxes = flow.locator(":scope > span")
-        assert [at for at, box in enumerate(boxes.all()) if "at" in (box.get_attribute("class") or "")] == [text["peak"]]
+        assert [at for at, box in enumerate(boxes.all()) if "at" in (box.get_attribute("class") or "")] == [
+            text["peak"]
+        ]
         grounds = boxes.evaluate_all("(boxes) => boxes.map((box) => getComputedStyle(box).backgroundColor)")
         # Where only the strongest is known, the others have no colour.
         known = [at for at, ground in enumerate(grounds) if ground != grounds[-1] or at == text["peak"]]
@@ -73,3 +77,63 @@ def test_a_neuron_s_tokens_are_legible(open_page, scheme):
 def test_a_hostile_corpus_is_a_text(open_page):
     page = open_page("hostile-corpus-neuron")
     assert page.evaluate("window.hacked") is None and live(page).locator(".text").count() == 4
+
+
+def test_a_row_of_results_opens_its_view(open_page, gallery):
+    page, results = open_page("results"), data(gallery, "results")
+    rows = page.locator(".results > details")
+    assert rows.count() == len(results["rows"]) == 3
+    assert [row["result"]["type"] for row in results["rows"]] == ["saliency"] * 3
+    first = rows.first.locator(":scope > summary")
+    assert first.locator(".text").inner_text().startswith("The countries of the European Union are:")
+    assert "value 0.53" in first.locator(".figures").inner_text()
+    boxes = rows.nth(1).locator("ecco-saliency .live .flow > span")
+    assert boxes.count() > 20 and not boxes.first.is_visible()
+    # With the keys alone; each view has its script, though it is sent once.
+    rows.nth(1).locator(":scope > summary").press("Enter")
+    assert boxes.first.is_visible() and not rows.first.locator(".live .flow > span").first.is_visible()
+    boxes.nth(-3).click()
+    assert "on" in boxes.nth(-3).get_attribute("class")
+    assert page.locator("ecco-saliency .live").count() == 3
+    scripts = page.locator("ecco-saliency script:not([type])").all_text_contents()
+    assert len(scripts[0]) > 10_000 and [len(script) < 200 for script in scripts[1:]] == [True, True]
+
+
+def test_results_of_strangers_texts_are_inert_and_very_many_are_cut(open_page):
+    page = open_page("hostile-results")
+    assert page.evaluate("window.hacked") is None
+    assert page.locator(".results > details").count() == 3
+    assert page.locator(".results .text").first.inner_text() == "<img src=x onerror=alert(1)>"
+    page = open_page("long-results")
+    assert page.locator(".results > .closed").count() == 2000
+    assert "the first 2,000 of 3,000 texts are here" in page.locator(".results .note").first.inner_text()
+
+
+@pytest.mark.parametrize("width", [420, 1100])
+@pytest.mark.parametrize("name", ["results", "model-diff"])
+def test_rows_fit_at_every_width(open_page, name, width):
+    page = open_page(name, viewport={"width": width, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+def test_models_apart_are_coloured_by_how_far(open_page, gallery):
+    page, diff = open_page("model-diff"), data(gallery, "model-diff")
+    text = diff["texts"][0]
+    boxes = page.locator(".model-diff .flow").first.locator(":scope > span")
+    assert boxes.count() == len(text["tokens"])
+    strengths = [
+        float(style.split(";")[0].removeprefix("--s:"))
+        for style in boxes.evaluate_all("(boxes) => boxes.slice(1).map((box) => box.getAttribute('style'))")
+    ]
+    known = text["divergences"][1 : len(text["tokens"])]
+    assert strengths == pytest.approx([kl / max(text["divergences"][1:]) for kl in known], abs=6e-4)
+    grounds = boxes.evaluate_all("(boxes) => boxes.map((box) => getComputedStyle(box).backgroundColor)")
+    strongest = known.index(max(known)) + 1
+    assert grounds[strongest] not in ("rgba(0, 0, 0, 0)", grounds[known.index(min(known)) + 1])
+    assert "unread" in boxes.first.get_attribute("class"), "nothing is predicted of the first token"
+    assert "at" in boxes.nth(text["parted"]).get_attribute("class")
+    rows = page.locator(".model-diff tbody tr")
+    assert rows.count() == len(diff["grafts"]["layer"]) + 2
+    share = 1 - diff["grafts"]["layer"][0] / diff["divergence"]
+    assert rows.nth(1).locator("td").nth(1).inner_text() in (f"{100 * share:.0f}%", f"{100 * share:.1f}%")
+    assert rows.nth(12).locator("td").nth(4).inner_text() == "100%"

@@ -5,8 +5,10 @@ use ecco_scripting::errors::{ErrorKind, ScriptError};
 use ecco_scripting::result::Explanation;
 use ecco_scripting::tensor::Tensor;
 use ndarray::{ArrayD, IxDyn};
+use rhai::Dynamic;
 
 use super::{Lens, LensKind};
+use crate::text::results::OfText;
 
 impl Lens {
     /// One number of each reading: (layer, position), or (layer) of one place.
@@ -22,6 +24,37 @@ impl Lens {
             LensKind::Map => Ok(all),
             _ => all.index(1, 0),
         }
+    }
+}
+
+impl OfText for Lens {
+    const NAME: &'static str = "lens";
+
+    /// After how many layers the most probable token is the last layer's and stays so, on average over the places, and what
+    /// the last layer says: its entropy, and the probability of the text's tokens where they are known.
+    fn figures(&self) -> Result<Vec<(String, Dynamic)>, ScriptError> {
+        let (found, n_places) = (self.found()?, self.0.positions.len() as f64);
+        let best = |reading: &lens::Reading| reading.top.first().map(|(id, _)| *id);
+        let settled = |place: usize| {
+            let mut from_last = found.readings.iter().rev().map(|row| best(&row[place]));
+            let last = from_last.next().flatten();
+            found.readings.len() - 1 - from_last.take_while(|id| *id == last).count()
+        };
+        let last = found.readings.last().map_or(&[][..], Vec::as_slice);
+        let depth = |row: usize| self.0.question.depths.get(row).copied().unwrap_or(row) as f64;
+        let settled: f64 = (0..last.len()).map(|place| depth(settled(place))).sum();
+        let entropy: f64 = last.iter().map(|reading| f64::from(reading.entropy)).sum();
+        let chosen = last.iter().flat_map(|reading| reading.watched.first());
+        let chosen: Vec<f64> = chosen.map(|watched| f64::from(watched.probability)).collect();
+        let probability = match chosen.is_empty() {
+            true => Dynamic::UNIT,
+            false => Dynamic::from_float(chosen.iter().sum::<f64>() / chosen.len() as f64),
+        };
+        Ok(vec![
+            ("settled".to_owned(), Dynamic::from_float(settled / n_places)),
+            ("entropy".to_owned(), Dynamic::from_float(entropy / n_places)),
+            ("probability".to_owned(), probability),
+        ])
     }
 }
 

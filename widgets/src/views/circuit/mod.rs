@@ -7,7 +7,7 @@ mod picture;
 
 use maud::html;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Explorable;
@@ -16,7 +16,7 @@ use crate::kit::page::{Component, note};
 use crate::kit::{document, numbers, visible};
 
 /// Some edges between a model's parts, and what they do without the others.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Circuit {
     /// The model's name, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,7 +36,7 @@ pub struct Circuit {
 }
 
 /// A part of a model.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CircuitNode {
     /// "input", "a3.h1", "m3", "logits"
     pub name: String,
@@ -45,7 +45,7 @@ pub struct CircuitNode {
 }
 
 /// A connection of two parts.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CircuitEdge {
     /// The number of the part that writes.
     pub from: usize,

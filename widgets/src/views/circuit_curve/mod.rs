@@ -7,7 +7,7 @@ mod picture;
 
 use maud::html;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Explorable;
@@ -18,7 +18,7 @@ use crate::kit::{document, numbers, visible};
 
 /// What circuits of growing size do. Shares are of the difference of the answers: 0 as for the corrupted text, 1 as for the
 /// clean one.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CircuitCurve {
     /// The model's name, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,7 +34,7 @@ pub struct CircuitCurve {
 }
 
 /// The circuit of the strongest edges, so many of them.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CircuitSize {
     /// How many edges were asked for.
     pub n: usize,

@@ -6,7 +6,7 @@ mod tests;
 
 use maud::{Markup, html};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Explorable;
@@ -18,7 +18,7 @@ use crate::kit::{colour, document, numbers, spark, visible};
 use crate::views::vocabulary::VocabularyToken;
 
 /// One neuron over many texts.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CorpusNeuron {
     /// The model's name, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,7 +50,7 @@ pub struct CorpusNeuron {
 }
 
 /// Counts in bins of equal width.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct NeuronHistogram {
     /// Where the first bin begins.
     pub start: f64,
@@ -61,7 +61,7 @@ pub struct NeuronHistogram {
 }
 
 /// Texts that have something in common.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CorpusGroup {
     /// "strongest", "at 75 % of the texts".
     pub name: String,
@@ -70,7 +70,7 @@ pub struct CorpusGroup {
 }
 
 /// Part of a text.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CorpusText {
     /// Which of the texts, from 0.
     pub text: usize,
@@ -81,7 +81,7 @@ pub struct CorpusText {
     /// What stands around it.
     pub tokens: Vec<Token>,
     /// The value at each token; empty where only the strongest is known.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<f32>,
 }
 

@@ -5,7 +5,7 @@ mod tests;
 
 use maud::html;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Explorable;
@@ -15,7 +15,7 @@ use crate::kit::page::{Component, note};
 use crate::kit::{document, numbers, visible};
 
 /// Scores of the edges between a model's parts.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Edges {
     /// The model's name, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,7 +41,7 @@ pub struct Edges {
 }
 
 /// From what one part writes to what another reads.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ScoredEdge {
     /// What writes: "input", "a3.h1", "m3".
     pub from: String,

@@ -12,7 +12,7 @@ mod picture;
 
 use maud::{Markup, html};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Explorable;
@@ -25,7 +25,7 @@ use crate::kit::{colour, document, numbers, rows, spark, visible};
 pub use curve::Holdout;
 
 /// Activations as a few factors over tokens.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Factors {
     /// The model's name, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,10 +33,10 @@ pub struct Factors {
     /// "NMF", "PCA".
     pub method: String,
     /// What was factored: "mlp_activation". May be empty.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub site: String,
     /// The layers whose neurons stand one after the other in a factor: each with its number of neurons. May be empty.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<FactorLayer>,
     /// Of all texts, one after the other.
     pub tokens: Vec<Token>,
@@ -49,13 +49,13 @@ pub struct Factors {
     /// By factor, the neurons that weigh most in it; may be empty.
     pub neurons: Vec<Vec<FactorNeuron>>,
     /// By factor and neuron, all weights. Missing where there are very many: a file of numbers has them.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub weights: Vec<Vec<f32>>,
     /// By factor and neuron, what gives a factor's values from activations (ICA). Missing as the weights are.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unmixing: Vec<Vec<f32>>,
     /// By neuron, the mean that was taken away before (PCA, ICA). Missing as the weights are.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mean: Vec<f32>,
     /// By factor, its share of the variance; may be empty.
     #[serde(rename = "explained_variance_ratio")]
@@ -69,7 +69,7 @@ pub struct Factors {
 }
 
 /// One of the texts, among the tokens of all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FactorText {
     /// The index of its first token.
     pub start: usize,
@@ -80,7 +80,7 @@ pub struct FactorText {
 }
 
 /// One layer's part of the neurons.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FactorLayer {
     /// `null` where activations are of no layer.
     pub layer: Option<usize>,
@@ -89,7 +89,7 @@ pub struct FactorLayer {
 }
 
 /// A neuron in a factor.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FactorNeuron {
     /// `null` where activations are of no layer.
     pub layer: Option<usize>,

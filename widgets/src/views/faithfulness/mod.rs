@@ -10,7 +10,7 @@ use std::fmt::Write;
 
 use maud::{Markup, html};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Explorable;
@@ -22,13 +22,13 @@ use crate::views::saliency::Target;
 
 /// Whether an attribution says what the model uses: what happens to its targets when the sources that it puts highest go
 /// first, or come first, against random orders.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Faithfulness {
     /// The model's name, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// The text; may be empty.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tokens: Vec<Token>,
     /// The first so many were given.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,7 +40,7 @@ pub struct Faithfulness {
     /// Fractions of the sources that are gone, or are there, at each point of the curves.
     pub steps: Vec<f32>,
     /// Fractions of the sources that comprehensiveness and sufficiency are the mean over; may be empty.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fractions: Vec<f64>,
     /// The curves of each target.
     pub targets: Vec<Measurement>,
@@ -49,7 +49,7 @@ pub struct Faithfulness {
 }
 
 /// One target's curves.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Measurement {
     /// Whose curves these are.
     pub target: Target,
@@ -63,7 +63,7 @@ pub struct Measurement {
 }
 
 /// One number, and what random orders reach.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Figure {
     /// "comprehensiveness"
     pub name: String,

@@ -5,7 +5,7 @@ mod tests;
 
 use maud::html;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Explorable;
@@ -15,7 +15,7 @@ use crate::kit::page::{Component, note};
 use crate::kit::{document, numbers, visible};
 
 /// Scores of every head of a model.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Heads {
     /// The model's name, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]

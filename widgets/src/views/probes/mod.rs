@@ -7,7 +7,7 @@ mod picture;
 
 use maud::html;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Explorable;
@@ -17,7 +17,7 @@ use crate::kit::page::{Component, note};
 use crate::kit::{document, numbers, visible};
 
 /// How well a label is read off states by a plane, at each place. Shares are of texts that the probe had not seen.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Probes {
     /// The model's name, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,7 +39,7 @@ pub struct Probes {
 }
 
 /// A probe at one layer and position.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProbePlace {
     /// `null` where the states are of no layer.
     pub layer: Option<usize>,

@@ -6,14 +6,14 @@ mod tests;
 
 use maud::{Markup, html};
 use schemars::JsonSchema;
-use serde::{Serialize, Serializer};
-use serde_json::Value;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Error, Value};
 
 use crate::Explorable;
 use crate::kit::boxes::{Extra, flow};
 use crate::kit::document::Document;
-use crate::kit::{Candidate, Token, candidates};
-use crate::kit::{document, numbers, page, visible};
+use crate::kit::{Candidate, StoredCandidate, Token, candidates};
+use crate::kit::{document, numbers, page, reading, visible};
 
 /// A text as a model read it, and what it says.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -299,6 +299,63 @@ impl Reading {
 
 impl Document for Reading {
     const TYPE: &'static str = "reading";
+}
+
+/// A document's fields.
+#[derive(Deserialize)]
+struct Stored {
+    model: Option<String>,
+    text: String,
+    tokens: Vec<Token>,
+    #[serde(default)]
+    target: Vec<Token>,
+    reason: Option<String>,
+    predictions: Option<Vec<StoredPlace>>,
+    replaced: Option<Vec<f32>>,
+    #[serde(default)]
+    labels: Vec<StoredLabel>,
+    #[serde(default)]
+    independent: bool,
+}
+
+#[derive(Deserialize)]
+struct StoredPlace {
+    position: usize,
+    candidates: Vec<StoredCandidate>,
+}
+
+#[derive(Deserialize)]
+struct StoredLabel {
+    label: String,
+    probability: f32,
+}
+
+/// That of a document.
+pub(crate) fn read(document: &Value) -> Result<Reading, Error> {
+    let stored: Stored = reading::read(document)?;
+    let place = |place: StoredPlace| Place {
+        position: place.position,
+        candidates: place.candidates.into_iter().map(Into::into).collect(),
+    };
+    let label = |label: StoredLabel| (label.label, label.probability);
+    let said = match (stored.reason, stored.predictions, stored.replaced) {
+        (Some(reason), ..) => Statement::Nothing { reason },
+        (_, Some(places), _) => Statement::Tokens {
+            places: places.into_iter().map(place).collect(),
+        },
+        (.., Some(probabilities)) => Statement::Replaced { probabilities },
+        (None, None, None) => Statement::Labels {
+            labels: stored.labels.into_iter().map(label).collect(),
+            independent: stored.independent,
+        },
+    };
+    Ok(Reading {
+        model: stored.model,
+        text: stored.text,
+        tokens: stored.tokens,
+        target: stored.target,
+        said,
+    })
 }
 
 impl Explorable for Reading {

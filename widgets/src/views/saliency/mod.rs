@@ -5,14 +5,14 @@
 //! - `content`: the static page
 
 use schemars::JsonSchema;
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Error, Value};
 
 use crate::Explorable;
 use crate::kit::Token;
 use crate::kit::document::Document;
 use crate::kit::page::Component;
-use crate::kit::{document, numbers, rows, visible};
+use crate::kit::{document, numbers, reading, rows, visible};
 
 mod content;
 mod picture;
@@ -23,7 +23,7 @@ mod tests;
 pub use targets::{Check, CheckNote, Target, Targets};
 
 /// How much a page shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SaliencyStyle {
     #[default]
@@ -33,7 +33,7 @@ pub enum SaliencyStyle {
 }
 
 /// What the numbers of a row are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scale {
     /// Not negative; a row sums to 1.
@@ -44,7 +44,7 @@ pub enum Scale {
 }
 
 /// What stands in a box.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
     #[default]
@@ -56,7 +56,7 @@ pub enum Unit {
 }
 
 /// How much each token, word or line contributed to what a model said.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Saliency {
     /// The model's name, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,20 +90,20 @@ pub struct Saliency {
     /// A row for each target, a value for each box from the first on.
     pub scores: Vec<Vec<f32>>,
     /// The signed sums behind the scores, in units of what is explained; in the shape of the scores. May be empty.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub contributions: Vec<Vec<f32>>,
     /// For each target, how far its contributions add up; may be empty.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub completeness: Vec<Option<Completeness>>,
     /// Where boxes are no tokens: which tokens of the text each holds, the first and the one behind the last. May be empty.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spans: Vec<(usize, usize)>,
     /// What is known of how far the scores can be trusted.
     pub checks: Vec<Check>,
 }
 
 /// How far contributions add up to what they should.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Completeness {
     /// What they should add up to, in units of what is explained.
     pub promised: f64,
@@ -250,6 +250,28 @@ impl Saliency {
 
 impl Document for Saliency {
     const TYPE: &'static str = "saliency";
+}
+
+/// That of a document, which does not say how far off the notes of a check are: the numbers beside them do.
+pub(crate) fn read(document: &Value) -> Result<Saliency, Error> {
+    let mut saliency: Saliency = reading::read(document)?;
+    let off: Vec<f64> = saliency
+        .completeness
+        .iter()
+        .map(|of| of.map_or(0.0, |of| of.relative))
+        .collect();
+    for check in saliency
+        .checks
+        .iter_mut()
+        .filter(|check| check.name == "completeness")
+    {
+        check
+            .notes
+            .iter_mut()
+            .zip(&off)
+            .for_each(|(note, off)| note.off = *off);
+    }
+    Ok(saliency)
 }
 
 impl Explorable for Saliency {

@@ -2,13 +2,13 @@
 
 use maud::{Markup, html};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::kit::Token;
 use crate::kit::{numbers, visible};
 
 /// What the rows of a saliency belong to.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Targets {
     /// Row k belongs to token `n_input + k`, and has a value for each token before it.
@@ -19,7 +19,7 @@ pub enum Targets {
 }
 
 /// What is explained: a token or label, perhaps rather than another.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Target {
     /// The token or label.
     pub name: Token,
@@ -64,7 +64,7 @@ impl Target {
 }
 
 /// How far a saliency can be trusted, in one respect.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Check {
     /// `completeness`
     pub name: String,
@@ -73,7 +73,7 @@ pub struct Check {
 }
 
 /// What a check found.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckNote {
     /// For people.
     pub text: String,

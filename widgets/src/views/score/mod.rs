@@ -7,15 +7,15 @@ mod picture;
 
 use maud::{Markup, html};
 use schemars::JsonSchema;
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Error, Value};
 
 use crate::Explorable;
 use crate::kit::boxes::{Extra, flow, flow_of_pair, legend};
 use crate::kit::document::Document;
 use crate::kit::page::{Component, note};
-use crate::kit::{Candidate, Token};
-use crate::kit::{colour, document, numbers, rows, visible};
+use crate::kit::{Candidate, StoredCandidate, Token};
+use crate::kit::{colour, document, numbers, reading, rows, visible};
 
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Score {
@@ -274,6 +274,42 @@ pub(crate) struct Data<'a> {
 
 impl Document for Data<'_> {
     const TYPE: &'static str = "score";
+}
+
+/// What of a document makes the others.
+#[derive(Deserialize)]
+struct Stored {
+    model: Option<String>,
+    tokens: Vec<Token>,
+    n_input: usize,
+    is_pair: bool,
+    vocab_size: usize,
+    log_probabilities: Vec<f32>,
+    ranks: Vec<Option<u32>>,
+    most_probable: Vec<Option<StoredCandidate>>,
+}
+
+/// That of a document.
+pub(crate) fn read(document: &Value) -> Result<Score, Error> {
+    let stored: Stored = reading::read(document)?;
+    let each = stored.log_probabilities.into_iter().zip(stored.ranks);
+    let scored = each
+        .zip(stored.most_probable)
+        .map(|((log_probability, rank), best)| {
+            Some(ScoredToken {
+                log_probability,
+                rank: rank?,
+                best: best.map(Into::into),
+            })
+        });
+    Ok(Score {
+        model: stored.model,
+        tokens: stored.tokens,
+        n_input: stored.n_input,
+        is_pair: stored.is_pair,
+        scored: scored.collect(),
+        vocab_size: stored.vocab_size,
+    })
 }
 
 impl Explorable for Score {

@@ -5,7 +5,7 @@ mod tests;
 
 use maud::{Markup, html};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Explorable;
@@ -16,7 +16,7 @@ use crate::kit::page::{Component, note};
 use crate::kit::{document, numbers, visible};
 
 /// How alike layers (or factors) are to others.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct SimilarityGrid {
     /// What is compared: "Similarity of layers".
     pub title: String,
@@ -31,7 +31,7 @@ pub struct SimilarityGrid {
     /// What to bear in mind, for people.
     pub notes: Vec<String>,
     /// The texts and models behind the rows and, where these are others, behind the columns; may be empty.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<Value>,
 }
 

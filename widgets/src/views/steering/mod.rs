@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use maud::{Markup, html};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Explorable;
@@ -15,14 +15,14 @@ use crate::kit::document::Document;
 use crate::kit::{document, numbers, page, visible};
 
 /// A steering vector, and how far it holds two groups of texts apart.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Steering {
     /// Where it is added: "residual_after".
     pub site: String,
     /// Of which layer, from 0.
     pub layer: usize,
     /// The vector by neuron; may be empty.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub vector: Vec<f32>,
     /// Length of the difference of the means.
     pub norm: f64,

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use maud::{Markup, html};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Explorable;
@@ -31,7 +31,7 @@ pub struct Table {
 }
 
 /// What stands in a cell. Whole numbers beyond 2^53 are texts, and so is what is no finite number.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum TableCell {
     Truth(bool),
@@ -67,7 +67,7 @@ impl TableCell {
     }
 
     /// As it stands in a page. The script's `shown` writes the same.
-    fn text(&self) -> Cow<'_, str> {
+    pub(crate) fn text(&self) -> Cow<'_, str> {
         match self {
             Self::Truth(truth) => Cow::Borrowed(if *truth { "true" } else { "false" }),
             Self::Whole(whole) => Cow::Owned(whole.to_string()),
@@ -211,7 +211,7 @@ impl Explorable for Table {
 }
 
 /// Lines of cells with the cells of each column below each other.
-fn aligned(lines: &[Vec<String>]) -> String {
+pub(crate) fn aligned(lines: &[Vec<String>]) -> String {
     let width = |at: usize| {
         let cells = lines.iter().filter_map(|line| line.get(at));
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)

@@ -5,7 +5,7 @@ mod tests;
 
 use maud::html;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Explorable;
@@ -15,7 +15,7 @@ use crate::kit::document::Document;
 use crate::kit::{document, page, visible};
 
 /// Input and generated tokens in order.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct TokenSequence {
     /// The model's name, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -5,7 +5,7 @@ mod tests;
 
 use maud::{Markup, html};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Explorable;
@@ -15,7 +15,7 @@ use crate::kit::page::{Component, note};
 use crate::kit::{Token, document, numbers, visible};
 
 /// What parts of a model promote and suppress.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Vocabulary {
     /// The model's name, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -29,7 +29,7 @@ pub struct Vocabulary {
 }
 
 /// One direction, neuron, or token that a head has looked at.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct VocabularyRow {
     /// "neuron 3.117", or the token as it is written.
     pub label: String,
@@ -43,7 +43,7 @@ pub struct VocabularyRow {
 }
 
 /// A token of the vocabulary, and what is added to its logit.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct VocabularyToken {
     /// The token.
     pub token: Token,
