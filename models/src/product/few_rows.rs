@@ -205,8 +205,8 @@ impl Job<'_> {
     /// The outputs from one on, before another, of every row. No two calls are of the same.
     fn part(&self, from: usize, to: usize) {
         let n_rows = self.x.len() / self.n_inputs;
-        // SAFETY: each thread has outputs of its own, of every row.
         let mut rows: Rows = std::array::from_fn(|row| match row < n_rows {
+            // SAFETY: each thread has outputs of its own, of every row.
             true => unsafe {
                 slice::from_raw_parts_mut(self.product.add(row * self.n_outputs + from), to - from)
             },
@@ -364,8 +364,8 @@ fn add_lines<const ROWS: usize, const N: usize, const FUSED: bool>(
     let line_blocks: [&[Lanes]; N] = std::array::from_fn(|line| &lines[line].as_chunks().0[..n_blocks]);
     for block in 0..n_blocks {
         let mut sums: [Lanes; ROWS] = std::array::from_fn(|row| rows[row].as_chunks().0[block]);
-        for line in 0..N {
-            let weights = line_blocks[line][block];
+        for (line, blocks) in line_blocks.iter().enumerate() {
+            let weights = blocks[block];
             for row in 0..ROWS {
                 for lane in 0..LANES {
                     sums[row][lane] =
