@@ -275,8 +275,14 @@ def test_factors_at_a_token(open_page, gallery):
     page = open_page("factors")
     data = json.loads((gallery / "factors.json").read_text())
     box(page, 11, "ecco-factors").hover()
-    value = data["components"][3][11]
-    assert re.search(rf"factor 3\s+{value:.3g}", readout(page, "ecco-factors"))
+    values = data["components"][3]
+    # In the order of the colours, and in their unit.
+    assert f"factor 3 {values[11] / max(values):.0%} of its max ({values[11]:.3g}) factor 8" in readout(page, "ecco-factors")
+    assert f"max {max(values):.4g}" in view(page, "ecco-factors").locator(".line").nth(3).inner_text()
+    # At rest the number of the strongest, for those who cannot tell ten hues apart; none where a factor is in focus.
+    assert box(page, 11, "ecco-factors").locator("em").inner_text() == "3"
+    view(page, "ecco-factors").locator(".line").nth(8).hover()
+    assert set(view(page, "ecco-factors").locator(".flow em").all_inner_texts()) == {""}
 
 
 def test_factors_of_several_texts(open_page, gallery):
@@ -289,7 +295,7 @@ def test_factors_of_several_texts(open_page, gallery):
     assert "1 in text 2" in readout(page, "ecco-factors")
     view(page, "ecco-factors").locator(".line").nth(1).hover()
     data = json.loads((gallery / "factors-texts.json").read_text())["neurons"][1][0]
-    assert f"layer {data['layer']} neuron {data['neuron']}" in readout(page, "ecco-factors")
+    assert f"L{data['layer']} n{data['neuron']}" in readout(page, "ecco-factors")
     assert view(page, "ecco-factors").locator(".curve circle").count() == 10
     assert view(page, "ecco-factors").locator(".curve").inner_text() == "held-out error 41% with 4 of 1 to 10 components"
 
@@ -500,7 +506,7 @@ def test_a_token_in_all_strips(open_page, gallery):
     assert live.locator(".cells > .at").count() == 5, "the label and four methods"
     share = data["methods"][1]["scores"][0][18]
     beneath = live.locator(".line > small")
-    assert beneath.nth(1).inner_text() == f"18 . {share * 100:.0f}%"
+    assert beneath.nth(1).inner_text() == f".₁₈ {share * 100:.0f}%"
     page.mouse.move(1, 1)
     before = live.locator(".line > small").all_inner_texts()
     chips(page, "ecco-comparison").nth(4).click()
@@ -666,7 +672,7 @@ PAIR, MAP = "ecco-side-by-side", "ecco-patch-map"
 
 
 def pair_box(page, position, side="b"):
-    return view(page, PAIR).locator(f".{side} .flow > span").nth(position)
+    return view(page, PAIR).locator(f".flow.{side} > span").nth(position)
 
 
 def test_texts_side_by_side(open_page, gallery):
@@ -685,9 +691,23 @@ def test_texts_side_by_side(open_page, gallery):
     assert "Malta 29" in readout(page, PAIR)
 
 
+def test_lines_of_both_sides_stand_at_the_same_height(open_page, gallery):
+    page = open_page("side-by-side")
+    lines = {side: [line.bounding_box() for line in view(page, PAIR).locator(f".flow.{side}").all()] for side in "ab"}
+    assert [(line["y"], line["height"]) for line in lines["a"][:6]] == [(line["y"], line["height"]) for line in lines["b"][:6]]
+    kl = [(one or {"kl": 0})["kl"] for one in json.loads((gallery / "side-by-side.json").read_text())["predictions"]]
+    written = [pair_box(page, i).locator("em").inner_text() for i in range(len(kl))]
+    assert [text != "" for text in written] == [value >= 0.01 for value in kl] and "" in written
+    shown = lambda: view(page, PAIR).locator(".flow.b:visible").count()
+    every = shown()
+    view(page, PAIR).get_by_role("button", name="differences only").click()
+    assert 0 < shown() <= every == len(lines["b"])
+    assert view(page, PAIR).locator(".flow.a:visible").count() == shown()
+
+
 def test_texts_side_by_side_by_keys(open_page):
     page = open_page("side-by-side")
-    focused = view(page, PAIR).locator(".b .flow [tabindex='0']")
+    focused = view(page, PAIR).locator(".flow.b [tabindex='0']")
     for key, expected in [("ArrowRight", 30), ("ArrowLeft", 29), ("End", 39), ("ArrowRight", 39), ("Home", 0), ("ArrowDown", 1)]:
         focused.press(key)
         assert focused.locator("small").inner_text() == str(expected), key
@@ -710,7 +730,7 @@ def test_texts_side_by_side_stand_above_each_other_where_it_is_narrow(open_page)
     tops = {}
     for width in (1000, 380):
         page = open_page("side-by-side", viewport={"width": width, "height": 800})
-        tops[width] = [view(page, PAIR).locator(f".{side} .flow").bounding_box() for side in "ab"]
+        tops[width] = [view(page, PAIR).locator(f".flow.{side}").first.bounding_box() for side in "ab"]
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert tops[1000][0]["y"] == tops[1000][1]["y"] and tops[1000][0]["x"] < tops[1000][1]["x"]
     assert tops[380][0]["y"] < tops[380][1]["y"] and tops[380][0]["x"] == tops[380][1]["x"]
@@ -732,7 +752,7 @@ def test_patching_map(open_page, gallery):
     map_cell(page, 2, 6).hover()
     restored = data["restored"][2][6]
     answer = data["corrupted"] + restored * (data["clean"] - data["corrupted"])
-    assert "layer 2, ·are 6 restores" in readout(page, MAP)
+    assert "L2 ·are 6 restores" in readout(page, MAP)
     assert f"{float(f'{restored:.3g}')}" in readout(page, MAP) and f"{float(f'{answer:.3g}')}" in readout(page, MAP)
     page.mouse.move(1, 1)
     assert "the most of all" in readout(page, MAP)
@@ -749,7 +769,7 @@ def test_patching_map_by_keys(open_page):
     focused.press("Enter")
     assert focused.get_attribute("aria-selected") == "true"
     map_cell(page, 4, 4).hover()
-    assert "layer 0, " in readout(page, MAP), "held"
+    assert readout(page, MAP).startswith("L0 "), "held"
     focused.press("Escape")
     assert focused.get_attribute("aria-selected") == "false"
     assert "Arrow keys" in view(page, MAP).get_by_role("grid").get_attribute("aria-label")
@@ -779,7 +799,7 @@ def test_contributions_of_a_site(open_page, gallery):
     rows.nth(4).locator("td").nth(2).hover()
     said = readout(page, SITE)
     number = lambda x: str(float(f"{x:.3g}")).replace("-", "−")
-    assert "layer 4, ·of 2 contributes" in said and f"promised {number(data['sums'][4]['promised'])}" in said, said
+    assert "L4 ·of 2 contributes" in said and f"promised {number(data['sums'][4]['promised'])}" in said, said
     ends = view(page, SITE).locator("tbody th.end")
     assert "of" in ends.nth(4).inner_text() and "of" not in ends.nth(2).inner_text()
     assert "layer 4 is off by" in view(page, SITE).inner_text()

@@ -17,7 +17,7 @@ use crate::Explorable;
 use crate::kit::Token;
 use crate::kit::document::Document;
 use crate::kit::page::{Component, note};
-use crate::kit::{colour, document, numbers, rows, visible};
+use crate::kit::{colour, document, names, numbers, rows, visible};
 use crate::views::saliency::{Scale, Target};
 
 /// Several attribution methods on the same targets, and how far they agree.
@@ -185,7 +185,7 @@ impl Comparison {
         let row = &method.row(k)[..method.row(k).len().min(self.tokens.len())];
         let source = |i: usize| {
             let label = visible::cut(&visible::label(&self.tokens[i]), 24);
-            format!("{i} {label} {}", method.number(row[i]))
+            format!("{label}{} {}", names::position(i), method.number(row[i]))
         };
         rows::top(row, N_TOP)
             .into_iter()

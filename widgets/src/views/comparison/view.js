@@ -35,13 +35,13 @@ define("ecco-comparison", "comparison-2", (view, data, host) => {
     for (const cells of [...strips, names]) cells[i]?.classList.add("at");
     const token = isPooled ? Math.ceil(i * n_sources / n_cells) : i;
     const last = Math.ceil((i + 1) * n_sources / n_cells) - 1;
-    const name = isPooled ? "tokens " + token + " to " + last : token + " " + cut(labels[token] ?? "", 24);
+    const name = isPooled ? "tokens " + token + " to " + last : cut(labels[token] ?? "", 24) + lower(token);
     lines.forEach((line, m) => {
       const { values, peak } = row(m);
       const value = isPooled ? strength(m, i) * peak : values[token];
       const top = strongest(values, 3).filter((i) => i < labels.length);
       line.classList.toggle("pointed", i >= 0);
-      line.querySelector("small").textContent = i < 0 ? top.map((i) => i + " " + cut(labels[i], 24) + " " + number(m, values[i])).join(", ")
+      line.querySelector("small").textContent = i < 0 ? top.map((i) => cut(labels[i], 24) + lower(i) + " " + number(m, values[i])).join(", ")
         : name + " " + (token < values.length ? number(m, value) : "comes after the target");
     });
   }

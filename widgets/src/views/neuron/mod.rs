@@ -14,7 +14,7 @@ use crate::kit::Token;
 use crate::kit::boxes::{Extra, flow, legend};
 use crate::kit::document::Document;
 use crate::kit::page::{Component, note, still};
-use crate::kit::{colour, document, numbers, rows, visible};
+use crate::kit::{colour, document, names, numbers, rows, visible};
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
 pub struct NeuronActivity {
@@ -100,12 +100,8 @@ impl NeuronActivity {
             .fold(0.0, f32::max)
     }
 
-    /// `layer 2, neuron 117`
     fn name(&self) -> String {
-        match self.layer {
-            Some(layer) => format!("layer {layer}, neuron {}", self.neuron),
-            None => format!("neuron {}", self.neuron),
-        }
+        names::neuron(self.layer, self.neuron)
     }
 
     fn range_text(&self) -> String {
@@ -283,13 +279,12 @@ impl Explorable for NeuronList {
     fn text(&self) -> String {
         let mut text = format!("{}: {}", self.site, self.title());
         for at in &self.neurons {
-            let layer = at.layer.map_or(String::new(), |layer| format!("layer {layer} "));
             text.push_str(&format!(
-                "\n{layer}neuron {:<5} {:>9}  at {} {}",
-                at.neuron,
+                "\n{:<9} {:>9}  at {} {}",
+                names::neuron(at.layer, at.neuron),
                 numbers::short(at.value.into()),
-                at.position,
-                visible::cut(&self.label(at), 24)
+                visible::cut(&self.label(at), 24),
+                at.position
             ));
         }
         text

@@ -12,7 +12,7 @@ use crate::Explorable;
 use crate::kit::Token;
 use crate::kit::document::Document;
 use crate::kit::page::Component;
-use crate::kit::{document, numbers, rows, visible};
+use crate::kit::{document, names, numbers, rows, visible};
 
 mod content;
 mod picture;
@@ -233,12 +233,12 @@ impl Saliency {
         }
     }
 
-    /// The sources of row `k` that contribute most: `1 ·b 75%`.
+    /// The sources of row `k` that contribute most: `·b₁ 75%`.
     fn sources(&self, k: usize) -> String {
         let row = self.row(k);
         let source = |i: usize| {
             let label = visible::cut(&self.label(i), 24);
-            format!("{i} {label} {}", self.number(row[i]))
+            format!("{label}{} {}", names::position(i), self.number(row[i]))
         };
         let sources: Vec<String> = rows::top(row, N_TOP).into_iter().map(source).collect();
         match sources.is_empty() {
