@@ -188,8 +188,8 @@ function step(event, at, count) {
 
 // Choosing one of some elements: the arrow keys or a hover show it, a click or Enter holds it, Escape releases it.
 // `show(k)` shows choice k, `point(box)` a token that is pointed at besides; `parts` are where pointers count, `also` other
-// elements that stand for a choice. Where `rests`, nothing is chosen, and null shown, until something is pointed at or held.
-function chooser(choices, { first = 0, label, parts = [], also = [], rests = false, show, point }) {
+// elements that stand for a choice, `isQuiet(k)` those that only a click or a key chooses. Where `rests`, nothing is chosen, and null shown, until something is pointed at or held.
+function chooser(choices, { first = 0, label, parts = [], also = [], rests = false, isQuiet = () => false, show, point }) {
   const index = new Map([...also, ...choices.map((element, k) => [element, k])]);
   const groups = [...new Set(choices.map((element) => element.parentNode))];
   let selected = first, held = false, preview = null;
@@ -222,7 +222,7 @@ function chooser(choices, { first = 0, label, parts = [], also = [], rests = fal
   function over(event) {
     if (event.pointerType === "touch") return;
     const [k, element] = under(event);
-    if (k !== undefined && !held) {
+    if (k !== undefined && !held && !isQuiet(k)) {
       preview = k;
       update();
     } else point?.(element);
@@ -243,6 +243,7 @@ function chooser(choices, { first = 0, label, parts = [], also = [], rests = fal
     } else if (event.key === "Enter" && !event.shiftKey && !event.ctrlKey || event.key === " ") choose(selected);
     else if (event.key === "Escape" && (held || preview !== null)) {
       held = false;
+      if (isQuiet(selected)) selected = first;
       release();
     } else return;
     event.preventDefault();

@@ -92,7 +92,7 @@ def test_hover_previews_and_goes_back(open_page):
 
 def test_keys(open_page):
     page = open_page("saliency")
-    for key, expected in [("ArrowRight", 24), ("ArrowDown", 25), ("ArrowLeft", 24), ("End", LAST), ("ArrowRight", LAST), ("Home", N_INPUT)]:
+    for key, expected in [("ArrowRight", 24), ("ArrowDown", 25), ("ArrowLeft", 24), ("End", LAST), ("ArrowRight", LAST), ("Home", 0)]:
         view(page).locator(".flow [tabindex='0']").press(key)
         assert chosen(page) == expected, key
     focused = view(page).locator(".flow [tabindex='0']")
@@ -118,7 +118,7 @@ def test_exact_share_of_a_hovered_source(open_page, gallery):
     box(page, 19).hover()
     exact = json.loads((gallery / "saliency.json").read_text())["scores"][31 - N_INPUT][19]
     assert f"{exact * 100:.2f}%" in readout(page)
-    assert "·Bulgaria 19 → ·Czech 31" in readout(page)
+    assert "of ·Czech · token 31" in readout(page)
 
 
 def test_static_content_says_what_the_script_says(open_page):
@@ -201,7 +201,7 @@ def test_sanitised_beside_a_trusted_view(open_page, gallery, name):
 
 def test_output_of_another_revision_stays_static_until_its_script_comes(open_page, gallery):
     page = open_page("saliency")
-    source = (gallery / "saliency.html").read_text().split("<body>", 1)[1].replace("saliency-4", "saliency-next")
+    source = (gallery / "saliency.html").read_text().split("<body>", 1)[1].replace("saliency-5", "saliency-next")
     page.evaluate("(source) => document.body.insertAdjacentHTML('beforeend', source)", source)
     newer = page.locator("ecco-saliency").nth(1)
     assert newer.evaluate("(host) => host.shadowRoot") is None
@@ -275,7 +275,7 @@ def test_factors_at_a_token(open_page, gallery):
     page = open_page("factors")
     data = json.loads((gallery / "factors.json").read_text())
     box(page, 11, "ecco-factors").hover()
-    values = data["components"][3]
+    values = [value or 0 for value in data["components"][3]]
     # In the order of the colours, and in their unit.
     assert f"factor 3 {values[11] / max(values):.0%} of its max ({values[11]:.3g}) factor 8" in readout(page, "ecco-factors")
     assert f"max {max(values):.4g}" in view(page, "ecco-factors").locator(".line").nth(3).inner_text()
@@ -456,7 +456,7 @@ def test_exact_contribution_of_a_hovered_source(open_page, gallery):
     value = json.loads((gallery / "saliency-signed.json").read_text())["scores"][0][15]
     shown = float(re.search(r"−[\d.e-]+", readout(page))[0].replace("−", "-"))
     assert value < 0 and shown == pytest.approx(value, abs=2e-5)
-    assert "·Belgium 15 → ·Denmark rather than ·Iceland 36" in readout(page)
+    assert "of logit of ·Denmark rather than ·Iceland = 2.413 · token 36" in readout(page)
 
 
 def test_what_was_read_and_written_stand_apart(open_page):
@@ -518,7 +518,7 @@ def test_a_token_in_all_strips(open_page, gallery):
     strip = live.locator(".line:not(.names) .cells").nth(1)
     strip.press("ArrowRight")
     strip.press("ArrowRight")
-    assert beneath.nth(1).inner_text().startswith("2 ·of ")
+    assert beneath.nth(1).inner_text().startswith("·of₂ ")
 
 
 @pytest.mark.parametrize("name", ["hostile-faithfulness", "hostile-comparison"])
@@ -608,8 +608,8 @@ def test_the_head_and_the_readout_fit(open_page, name, width):
     if name == "factors":
         view(page, "ecco-factors").locator(".line").nth(3).hover()
     shown = view(page, f"ecco-{name}").locator(".readout")
-    made_of = 1 if name == "factors" else 0
-    assert shown.locator(":scope > span").count() == 6 + made_of
+    # What a factor is made of, or what its sources come to.
+    assert shown.locator(":scope > span").count() == 7
     assert shown.evaluate("(e) => [e.scrollWidth <= e.clientWidth, e.scrollHeight <= e.clientHeight]") == [True, True]
 
 
@@ -701,7 +701,7 @@ def test_lines_of_both_sides_stand_at_the_same_height(open_page, gallery):
     shown = lambda: view(page, PAIR).locator(".flow.b:visible").count()
     every = shown()
     view(page, PAIR).get_by_role("button", name="differences only").click()
-    assert 0 < shown() <= every == len(lines["b"])
+    assert 0 < shown() < every == len(lines["b"])
     assert view(page, PAIR).locator(".flow.a:visible").count() == shown()
 
 
@@ -959,3 +959,70 @@ def test_no_text_becomes_a_formula(gallery):
         roots = re.findall(r'class="(ecco-root[^"]*)"', path.read_text())
         assert all(root.split() == ["ecco-root", "mathjax_ignore", "tex2jax_ignore"] for root in roots), path.name
         assert roots or path.stem == "streaming", path.name
+
+
+def painted(page):
+    return [float(strength or 0) for strength in strengths(page)]
+
+
+def test_a_held_source_shows_what_later_tokens_draw_from_it(open_page, gallery):
+    page = open_page("saliency")
+    scores = json.loads((gallery / "saliency.json").read_text())["scores"]
+    before = painted(page)
+    box(page, 11).click()
+    page.mouse.move(1, 1)
+    drawn = [row[11] for row in scores]
+    assert painted(page)[23:] == pytest.approx([value / max(drawn) for value in drawn], abs=1e-3)
+    assert set(painted(page)[:23]) == {0.0}
+    assert readout(page).startswith("·Austria 11 has its largest shares in ·Czech 31 16%")
+    box(page, 27).hover()
+    assert f"·Austria 11: share {scores[4][11]:.2%} of ·Cyprus · token 27" in readout(page)
+    page.keyboard.press("Escape")
+    page.mouse.move(1, 1)
+    assert painted(page) == before
+
+
+def test_sums_over_lines_one_scale_and_numbers_in_the_view(open_page, gallery):
+    page = open_page("saliency")
+    scores, chip = json.loads((gallery / "saliency.json").read_text())["scores"], lambda name: view(page).get_by_role("button", name=name, exact=True).click()
+    assert view(page).locator(".flow em").count() == 0
+    chip("numbers")
+    chip("line")
+    lines = [scores[0][start:end] for start, end in [(0, 9), (9, 13), (13, 17), (17, 21), (21, 23)]]
+    sums = [sum(line) for line in lines]
+    assert painted(page)[:23] == pytest.approx([value / max(sums) for value, line in zip(sums, lines) for _ in line], abs=1e-3)
+    written = [text for text in view(page).locator(".flow em").all_inner_texts() if text]
+    assert [float(text.rstrip("%")) for text in written] == pytest.approx([100 * value for value in sums], abs=0.6)
+    chip("token")
+    chip("all rows")
+    most = max(max(row) for row in scores)
+    assert painted(page)[:23] == pytest.approx([value / most for value in scores[0]], abs=1e-3)
+
+
+def test_targets_by_sources_as_a_matrix(open_page, gallery):
+    page = open_page("saliency")
+    scores = json.loads((gallery / "saliency.json").read_text())["scores"]
+    view(page).get_by_role("button", name="matrix").click()
+    assert view(page).locator(".flow > span").first.is_hidden()
+    cells = view(page).locator(".matrix > i")
+    assert cells.count() == len(scores) * len(scores[-1])
+    shown = cells.evaluate_all("(cells) => cells.map((cell) => Number(cell.style.getPropertyValue('--s')))")
+    last = scores[-1]
+    assert shown[-len(last):] == pytest.approx([value / max(last) for value in last], abs=1e-3)
+    cells.nth(11).hover()
+    assert f"·Austria 11: share {scores[0][11]:.2%} of ·Croatia" in readout(page)
+    view(page).get_by_role("button", name="text").click()
+    assert view(page).locator(".matrix").count() == 0 and box(page, 0).is_visible()
+
+
+def test_a_line_ends_at_its_target(open_page, gallery):
+    page = open_page("saliency-lines")
+    scores = json.loads((gallery / "saliency-lines.json").read_text())["scores"]
+    chips(page).nth(1).click()
+    page.mouse.move(1, 1)
+    shown = painted(page)
+    assert shown[34:36] == pytest.approx([scores[1][7] / max(scores[1])] * 2, abs=1e-3) and set(shown[36:]) == {0.0}
+    assert "token 36" in readout(page) and "·Denmark 36" in chips(page).nth(1).inner_text(), "the token, not the line"
+    static = open_page("saliency-lines", java_script_enabled=False)
+    assert "2.·Belgium\\n 13–16" in static.locator(".readout").inner_text()
+    assert static.locator(".flow > span[style]").count() == 23

@@ -13,6 +13,7 @@ fn target(name: &str, position: usize) -> Target {
         name: token(name),
         contrast: None,
         position: Some(position),
+        token: None,
     }
 }
 

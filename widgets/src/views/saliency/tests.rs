@@ -26,6 +26,7 @@ fn named(style: SaliencyStyle) -> Saliency {
         name: token(name),
         contrast: contrast.map(token),
         position,
+        token: None,
     };
     let note = |text: &str, is_good| CheckNote {
         text: text.into(),
@@ -205,10 +206,10 @@ fn detailed_boxes_have_shares() {
 fn a_page_brings_all_it_needs_once() {
     let html = saliency(SaliencyStyle::Minimal).html().unwrap();
     assert!(html.starts_with(
-        "<ecco-saliency class=\"ecco-root mathjax_ignore tex2jax_ignore\" data-view=\"saliency-4\">"
+        "<ecco-saliency class=\"ecco-root mathjax_ignore tex2jax_ignore\" data-view=\"saliency-5\">"
     ));
     assert!(html.ends_with("</script></ecco-saliency>"));
-    assert!(COMPONENT.js.contains("define(\"ecco-saliency\", \"saliency-4\""));
+    assert!(COMPONENT.js.contains("define(\"ecco-saliency\", \"saliency-5\""));
     assert_eq!(
         (html.matches("<style>").count(), html.matches("<script").count()),
         (1, 2)

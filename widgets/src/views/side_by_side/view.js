@@ -27,12 +27,12 @@ define("ecco-side-by-side", "side-by-side-3", (view, data, host) => {
     describe(i);
   }
 
-  // Lines that are the same on both sides, where the model predicts the same too.
-  const LEAST = 0.01, [ones, twos] = [".flow.a", ".flow.b"].map((side) => [...sides.querySelectorAll(side)]);
-  const same = ones.filter((line, k) => line.textContent.replace(/[\d.]+/g, "") === "" || [...line.querySelectorAll("bdi")].map((label) => label.textContent).join("\n") === [...twos[k].querySelectorAll("bdi")].map((label) => label.textContent).join("\n")
-    && [...twos[k].children].every((box) => !(kl[boxes.indexOf(box)] >= LEAST)));
-  const toggle = (only) => ones.forEach((line, k) => [line, twos[k]].forEach((side) => side.classList.toggle("gone", only && same.includes(line))));
-  if (same.length && same.length < ones.length) view.querySelector(".head").append(ways("Which lines", ["all lines", "differences only"], (i) => toggle(i === 1)));
+  // Lines that are the same on both sides may be left out.
+  const [ones, twos] = [".flow.a", ".flow.b"].map((side) => [...sides.querySelectorAll(side)]);
+  const words = (line) => [...line.querySelectorAll("bdi")].map((label) => label.textContent).join("\n");
+  const same = ones.flatMap((line, k) => words(line) === words(twos[k]) ? [line, twos[k]] : []);
+  const leave = (out) => same.forEach((line) => line.classList.toggle("gone", out));
+  if (same.length && same.length < 2 * ones.length) view.querySelector(".head").append(ways("Which lines", ["all lines", "differences only"], (i) => leave(i === 1)));
 
   readout.setAttribute("role", "status");
   chooser(boxes, {
