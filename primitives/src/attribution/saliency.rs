@@ -150,7 +150,7 @@ impl Saliency {
             ("line", Grouping::Lines),
             ("sentence", Grouping::Sentences),
         ];
-        let firsts = |grouping| {
+        let firsts = |grouping| -> Result<Vec<usize>, ScriptError> {
             let groups = self.grouped(grouping)?;
             Ok(groups.iter().map(|group| group.tokens.start).collect())
         };

@@ -162,6 +162,27 @@ function ways(label, names, choose, first = 0) {
   return group;
 }
 
+// A line of script that a click copies.
+function copier(text) {
+  const done = (is) => code.classList.toggle("copied", is);
+  const code = node("button", { type: "button", className: "call", title: "Copy", textContent: text, onclick: () => {
+    const copied = navigator.clipboard?.writeText(code.textContent) ?? Promise.reject();
+    copied.then(() => { done(true); setTimeout(done, 1500, false); }, () => getSelection().selectAllChildren(code));
+  } });
+  return code;
+}
+
+// Beneath a view whose token at a position is held, or null: what to ask of that place, to be copied.
+function nextCalls(view, host) {
+  const line = node("div", { className: "next", hidden: true }), of = host.dataset.call?.match(/^(\w+)\.\w+\(/)?.[1];
+  view.querySelector(".readout").after(line);
+  return (position) => {
+    line.hidden = position === null || position === undefined || of === "lm";
+    const name = (of ?? "output") + ".", option = "(#{position: " + position + "})";
+    if (!line.hidden) line.replaceChildren(copier(name + "candidates(" + position + ")"), copier(name + "logit_attribution" + option), copier(name + "layer_predictions" + option));
+  };
+}
+
 // The first `n` characters, with an ellipsis if there are more.
 function cut(label, n) {
   const characters = [...label];
@@ -188,8 +209,9 @@ function step(event, at, count) {
 
 // Choosing one of some elements: the arrow keys or a hover show it, a click or Enter holds it, Escape releases it.
 // `show(k)` shows choice k, `point(box)` a token that is pointed at besides; `parts` are where pointers count, `also` other
-// elements that stand for a choice, `isQuiet(k)` those that only a click or a key chooses. Where `rests`, nothing is chosen, and null shown, until something is pointed at or held.
-function chooser(choices, { first = 0, label, parts = [], also = [], rests = false, isQuiet = () => false, show, point }) {
+// elements that stand for a choice; those where `isQuiet(k)` only a click or a key chooses. `holds(k)` learns which is held, or
+// null. Where `rests`, nothing is chosen, and null shown, until something is pointed at or held.
+function chooser(choices, { first = 0, label, parts = [], also = [], rests = false, isQuiet = () => false, holds, show, point }) {
   const index = new Map([...also, ...choices.map((element, k) => [element, k])]);
   const groups = [...new Set(choices.map((element) => element.parentNode))];
   let selected = first, held = false, preview = null;
@@ -203,6 +225,7 @@ function chooser(choices, { first = 0, label, parts = [], also = [], rests = fal
     choices[selected].setAttribute("aria-pressed", held);
     choices[selected].classList.toggle("held", held);
     show(preview ?? (rests && !held ? null : selected));
+    holds?.(held ? selected : null);
   }
   function release() {
     preview = null;

@@ -990,7 +990,7 @@ def test_sums_over_lines_one_scale_and_numbers_in_the_view(open_page, gallery):
     chip("line")
     lines = [scores[0][start:end] for start, end in [(0, 9), (9, 13), (13, 17), (17, 21), (21, 23)]]
     sums = [sum(line) for line in lines]
-    assert painted(page)[:23] == pytest.approx([value / max(sums) for value, line in zip(sums, lines) for _ in line], abs=1e-3)
+    assert painted(page)[:23] == pytest.approx([value / max(sums) for value, line in zip(sums, lines, strict=True) for _ in line], abs=1e-3)
     written = [text for text in view(page).locator(".flow em").all_inner_texts() if text]
     assert [float(text.rstrip("%")) for text in written] == pytest.approx([100 * value for value in sums], abs=0.6)
     chip("token")
@@ -1026,3 +1026,36 @@ def test_a_line_ends_at_its_target(open_page, gallery):
     static = open_page("saliency-lines", java_script_enabled=False)
     assert "2.·Belgium\\n 13–16" in static.locator(".readout").inner_text()
     assert static.locator(".flow > span[style]").count() == 23
+
+
+def called(open_page, gallery, name, call):
+    """A page whose view came from a cell that ended with a call."""
+    page = open_page("tokens")
+    tag = f"ecco-{name.split('-')[0]}"
+    source = (gallery / f"{name}.html").read_text().split("<body>", 1)[1].replace(f"<{tag} ", f'<{tag} data-call="{call}" ', 1)
+    page.evaluate("(source) => document.body.insertAdjacentHTML('beforeend', source)", source)
+    page.locator(tag).evaluate("(host) => (0, eval)(host.querySelector('script:not([type])').textContent)")
+    return page
+
+
+def test_the_head_says_the_call_and_a_held_token_what_to_ask_next(open_page, gallery):
+    page = called(open_page, gallery, "saliency", "answer.saliency(#{method: &quot;ig&quot;})")
+    head = view(page).locator(".head .call")
+    assert head.inner_text() == 'answer.saliency(#{method: "ig"})'
+    head.click()
+    copied = "(code) => code.classList.contains('copied') || code.getRootNode().getSelection?.().toString() || getSelection().toString()"
+    assert head.evaluate(copied)
+    assert view(page).locator(".next").is_hidden()
+    box(page, 31).click()
+    asked = ["answer.candidates(31)", "answer.logit_attribution(#{position: 31})", "answer.layer_predictions(#{position: 31})"]
+    assert view(page).locator(".next .call").all_inner_texts() == asked
+    page.keyboard.press("Escape")
+    assert view(page).locator(".next").is_hidden()
+    assert "call" not in open_page("saliency", java_script_enabled=False).content().split("<script", 1)[0].split("<div", 1)[1]
+
+
+def test_what_is_called_on_a_model_has_no_place_to_ask_about(open_page, gallery):
+    page = called(open_page, gallery, "score", "lm.score(&quot;a&quot;)")
+    box(page, 11, "ecco-score").click()
+    assert view(page, "ecco-score").locator(".head .call").inner_text() == 'lm.score("a")'
+    assert view(page, "ecco-score").locator(".next").is_hidden()

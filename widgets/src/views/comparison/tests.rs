@@ -75,7 +75,6 @@ fn the_first_target_is_painted_without_a_script() {
         format!(
             "<i style=\"--s:1;background-color:{strongest}\"></i><i style=\"--s:-0.5;background-color:{against}\"></i>"
         ),
-        "<i style=\"--s:0;background-color:#ffffff\"></i>".to_owned(),
         "<th scope=\"row\">occlusion <small>referee</small></th><td>1</td>".to_owned(),
         "<small>·&lt;b&gt;₁ 75%, a₀ 25%</small>".to_owned(),
     ] {
@@ -85,7 +84,7 @@ fn the_first_target_is_painted_without_a_script() {
         !html.contains("<b>c")
             && COMPONENT
                 .js
-                .contains("define(\"ecco-comparison\", \"comparison-2\"")
+                .contains("define(\"ecco-comparison\", \"comparison-3\"")
     );
 }
 

@@ -64,7 +64,7 @@ fn the_mean_is_drawn_without_a_script() {
     assert!(
         COMPONENT
             .js
-            .contains("define(\"ecco-faithfulness\", \"faithfulness-2\"")
+            .contains("define(\"ecco-faithfulness\", \"faithfulness-3\"")
     );
 }
 

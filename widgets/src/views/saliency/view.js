@@ -134,12 +134,14 @@ define("ecco-saliency", "saliency-5", (view, data, host) => {
   }
 
   readout.setAttribute("role", "status");
+  const next = nextCalls(view, host);
   const position = new Map(boxes.map((box, i) => [box, i]));
   const at = new Map(chips.map((_, k) => [place(k), k]));
   chooser(choices, {
     first: data.targets ? 0 : data.n_input,
     label: data.targets ? "Targets, and what they draw on. Arrow keys choose one," : "Tokens. Arrow keys choose a generated token, or one that it draws on,",
     parts: [flow],
+    holds: (k) => next(k === null ? null : (data.targets ? k < count : k >= data.n_input) ? place(target(k)) : source(k)),
     // A source under the pointer says what it is for the target that is shown; held, it shows all targets.
     isQuiet: (k) => data.targets ? k >= count : k < data.n_input,
     show: (k) => {
