@@ -11,6 +11,7 @@ registry.upgrade ??= (element) => {
   try {
     const view = element.querySelector(".ecco").cloneNode(true);
     view.classList.add("live");
+    for (const hint of view.querySelectorAll(".readout > [hidden]")) hint.hidden = false; // of what only a script can do
     mount(view, JSON.parse(island.textContent), element);
     element.attachShadow({ mode: "open" }).append(element.querySelector("style").cloneNode(true), view);
   } catch (error) {

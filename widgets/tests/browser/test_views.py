@@ -1059,3 +1059,43 @@ def test_what_is_called_on_a_model_has_no_place_to_ask_about(open_page, gallery)
     box(page, 11, "ecco-score").click()
     assert view(page, "ecco-score").locator(".head .call").inner_text() == 'lm.score("a")'
     assert view(page, "ecco-score").locator(".next").is_hidden()
+
+
+def test_methods_are_sorted_by_any_column_and_strips_end_at_their_target(open_page, gallery):
+    page, tag = open_page("comparison"), "ecco-comparison"
+    data = json.loads((gallery / "comparison.json").read_text())
+    live = view(page, tag)
+    names = lambda: [name.split(" referee")[0] for name in live.locator("tbody th[scope=row]").all_inner_texts()]
+    assert "The mean of 10 targets" in live.inner_text()
+    seconds = lambda method: float(method["figures"]["seconds"])
+    for descending in (True, False):
+        live.get_by_role("button", name="seconds").click()
+        assert names() == [method["method"] for method in sorted(data["methods"], key=seconds, reverse=descending)]
+    for k in (0, 5):
+        chips(page, tag).nth(k).click()
+        cells = live.locator(".line:not(.names)").nth(1).locator(".cells > i:visible")
+        assert cells.count() == len(data["methods"][1]["scores"][k])
+
+
+def test_measures_have_bars_from_random_to_measured(open_page, gallery):
+    page, tag = open_page("faithfulness"), "ecco-faithfulness"
+    for figure, track in zip(json.loads((gallery / "faithfulness.json").read_text())["figures"], view(page, tag).locator(".track").all(), strict=True):
+        sizes = sorted([abs(figure["value"]), abs(figure["random"])])
+        bar, whole = track.locator("i").bounding_box(), track.bounding_box()
+        assert (bar["x"] - whole["x"]) / whole["width"] == pytest.approx(sizes[0] / sizes[1], abs=0.02)
+        assert (bar["x"] + bar["width"] - whole["x"]) / whole["width"] == pytest.approx(1, abs=0.02)
+    assert "deletion: probability" in view(page, tag).locator(".plots").inner_text()
+
+
+@pytest.mark.parametrize("name, tag", [("saliency", "ecco-saliency"), ("parts", "ecco-parts"), ("neuron", "ecco-neuron")])
+def test_a_card_is_as_wide_as_what_it_shows(open_page, name, tag):
+    widths = {}
+    for width in (1600, 360):
+        page = open_page(name, viewport={"width": width, "height": 700})
+        card = view(page, tag).bounding_box()
+        box = view(page, tag).locator(".flow > span, td").nth(3)
+        box.hover()
+        widths[width] = card["width"]
+        assert view(page, tag).bounding_box()["width"] == card["width"], "nothing moves under the pointer"
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert 600 <= widths[1600] < 900 and widths[360] <= 360
