@@ -343,7 +343,7 @@ impl Factors {
                     @if peak > 0.0 { span title="its largest value, the top of its line" { "max " (numbers::short(peak.into())) } " " }
                     @if let Some(share) = share { em { (share) " of the variance" } " " }
                     @for neuron in neurons {
-                        span title={ "weight " (numbers::short(neuron.weight.into())) } { (neuron.name()) }
+                        span title={ "weight " (numbers::short(neuron.weight.into())) } { (names::neuron(neuron.layer, neuron.neuron)) }
                         " "
                     }
                 }
@@ -369,12 +369,6 @@ impl Factors {
                 @if begin.is_none_or(|begin| begin * 100 < n * 85) { span { (n.saturating_sub(1)) } }
             }
         }
-    }
-}
-
-impl FactorNeuron {
-    fn name(&self) -> String {
-        names::neuron(self.layer, self.neuron)
     }
 }
 
