@@ -23,6 +23,9 @@ fn shown(notebook: &mut Notebook, code: &str) -> (String, String) {
     let page = bundle.data["text/html"].as_str().unwrap().to_owned();
     let (before, rest) = page.split_once(" data-live=\"").expect("an id");
     let (id, after) = rest.split_once('"').unwrap();
+    // The page names the cell's call; an answer has its line beside it.
+    let (before, call) = before.split_once(" data-call=\"").expect("a call");
+    assert_eq!(call.replace("&quot;", "\""), format!("{code}\""));
     (format!("{before}{after}"), id.to_owned())
 }
 

@@ -28,6 +28,6 @@ mod views;
 
 pub use kit::Explorable;
 pub use kit::Token;
-pub use kit::page::with_id;
+pub use kit::page::with_data;
 pub use kit::visible::plain as printable;
 pub use views::*;

@@ -1,5 +1,6 @@
 //! Input saliency: computed when it is first shown or read, once for the same targets and options.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use ecco_explain::{
@@ -144,15 +145,33 @@ impl Saliency {
 
     /// The groups that have one score, where these are not tokens.
     pub(super) fn groups(&self) -> Result<Option<Vec<Group>>, ScriptError> {
-        let Some(grouping) = &self.scoring.grouping else {
-            return Ok(None);
-        };
+        let grouping = self.scoring.grouping.as_ref();
+        grouping.map(|grouping| self.grouped(grouping)).transpose()
+    }
+
+    fn grouped(&self, grouping: &Grouping) -> Result<Vec<Group>, ScriptError> {
         let (read, written) = self.passage.tokens().split_at(self.passage.n_input());
-        let groups = match self.passage.is_pair() {
+        Ok(match self.passage.is_pair() {
             true => group(&[read, written], grouping)?,
             false => group(&[self.passage.tokens()], grouping)?,
+        })
+    }
+
+    /// The first tokens of words, lines and sentences, over which a page sums.
+    fn units(&self) -> Result<BTreeMap<String, Vec<usize>>, ScriptError> {
+        let all = [
+            ("word", Grouping::Words),
+            ("line", Grouping::Lines),
+            ("sentence", Grouping::Sentences),
+        ];
+        let firsts = |grouping| -> Result<Vec<usize>, ScriptError> {
+            let groups = self.grouped(grouping)?;
+            Ok(groups.iter().map(|group| group.tokens.start).collect())
         };
-        Ok(Some(groups))
+        let units = all
+            .iter()
+            .map(|(name, grouping)| Ok(((*name).to_owned(), firsts(grouping)?)));
+        units.collect()
     }
 
     pub(super) fn view(&self) -> Result<ecco_widgets::Saliency, ScriptError> {
@@ -185,10 +204,17 @@ impl Saliency {
                 .map(|of| of.map(completeness))
                 .collect(),
             spans: vec![],
+            pieces: vec![],
+            reach: vec![],
+            units: BTreeMap::new(),
             checks: self.checks(&attribution)?,
         };
-        if let Some(groups) = rows.groups {
-            self.regroup(&mut view, &groups);
+        match rows.groups {
+            Some(groups) => {
+                view.reach = attribution.signed.iter().map(Vec::len).collect();
+                self.regroup(&mut view, &groups);
+            }
+            None => view.units = self.units()?,
         }
         Ok(view)
     }
@@ -204,6 +230,7 @@ impl Saliency {
             position: target
                 .position
                 .map(|position| holds(position).unwrap_or(groups.len())),
+            token: target.position,
             ..target
         });
         view.targets = ShownTargets::Named(placed.collect());
@@ -215,6 +242,7 @@ impl Saliency {
         for row in &mut view.contributions {
             *row = grouped(row, groups, self.scoring.combine);
         }
+        view.pieces = std::mem::take(&mut view.tokens);
         view.tokens = groups.iter().map(|group| unit_token(&group.text)).collect();
     }
 
@@ -307,6 +335,7 @@ pub(super) fn written_names(passage: &Passage) -> Vec<NamedTarget> {
         name: token,
         contrast: None,
         position: Some(position),
+        token: None,
     });
     named.collect()
 }

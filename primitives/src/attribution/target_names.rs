@@ -37,6 +37,7 @@ pub(super) fn target_name(passage: &Passage, target: &Target) -> NamedTarget {
         name,
         contrast: target.contrast.map(named),
         position,
+        token: None,
     }
 }
 

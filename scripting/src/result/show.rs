@@ -57,7 +57,7 @@ pub(crate) fn live_bundle(value: &Dynamic, state: &State) -> Result<Option<MimeB
     if let Some(Value::String(page)) = bundle.data.get_mut("text/html")
         && let Some(live) = known::live(value)
     {
-        *page = ecco_widgets::with_id(page, &state.live.borrow_mut().keep(live));
+        *page = ecco_widgets::with_data(page, "live", &state.live.borrow_mut().keep(live));
     }
     Ok(Some(bundle))
 }

@@ -5,10 +5,11 @@
 //! - [`state`]: what primitives reach besides their arguments; [`watch`]: progress and interruption of native work
 //! - [`Kept`]: values kept by their type
 //! - `fault`, `correction`, `traceback`: errors with their places, as a cell shows them
-//! - `resolver`: imports; `syntax`: code that Rhai takes for whole and is not; `stack`: how large
+//! - `call`: the call that a view's head names; `resolver`: imports; `syntax`: code that Rhai takes for whole and is not; `stack`: how large
 //!   the thread's is
 
 mod answers;
+mod call;
 mod correction;
 mod engine;
 mod fault;
@@ -157,7 +158,11 @@ impl Session {
         }
         // Results that are computed when first shown are computed here.
         let bundle = show::live_bundle(&value, &self.state);
-        bundle.map_err(|error| error.raise_at(last_statement(&runnable)))
+        let mut bundle = bundle.map_err(|error| error.raise_at(last_statement(&runnable)))?;
+        if let Some(bundle) = &mut bundle {
+            call::note(bundle, code);
+        }
+        Ok(bundle)
     }
 
     /// A cell that begins with too little memory to copy what it reads is not begun.

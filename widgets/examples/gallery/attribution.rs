@@ -18,6 +18,7 @@ pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
         ),
         ("saliency-labels", Box::new(labels())),
         ("saliency-words", Box::new(by_words())),
+        ("saliency-lines", Box::new(by_lines())),
         ("saliency-pair", Box::new(pair())),
         ("hostile-targets", Box::new(hostile_targets())),
         ("score", Box::new(score(eu(), 8))),
@@ -38,6 +39,7 @@ fn target(name: &Token, contrast: Option<&str>, position: Option<usize>) -> Targ
         name: name.clone(),
         contrast: contrast.map(token),
         position,
+        token: None,
     }
 }
 
@@ -110,6 +112,45 @@ pub(crate) fn labels() -> Saliency {
         scale: Scale::Signed,
         scores: (0..3).map(row).collect(),
         tokens,
+        ..Saliency::default()
+    }
+}
+
+/// Lines of which the target's own ends with what comes after it.
+fn by_lines() -> Saliency {
+    let pieces = eu();
+    let starts = [0, 9, 13, 17, 21, 25, 29, 34, 38, 42, pieces.len()];
+    let spans: Vec<(usize, usize)> = starts.windows(2).map(|pair| (pair[0], pair[1])).collect();
+    let text = |&(start, end): &(usize, usize)| {
+        let text: String = pieces[start..end]
+            .iter()
+            .map(|token| token.text.as_str())
+            .collect();
+        token(&text)
+    };
+    let row = |unit: usize| {
+        let row: Vec<f32> = (0..spans.len())
+            .map(|i| if i <= unit { 0.1 + noise(unit, i) } else { 0.0 })
+            .collect();
+        let sum: f32 = row.iter().sum();
+        row.iter().map(|value| value / sum).collect()
+    };
+    let named = [(23, 4), (36, 7)].map(|(at, unit)| Target {
+        token: Some(at),
+        ..target(&pieces[at], None, Some(unit))
+    });
+    Saliency {
+        n_input: 4,
+        unit: Unit::Line,
+        method: "gradient × input".into(),
+        of: "probability".into(),
+        values: vec![0.42, 0.87],
+        targets: Targets::Named(named.to_vec()),
+        scores: vec![row(4), row(7)],
+        tokens: spans.iter().map(text).collect(),
+        reach: vec![23, 36],
+        spans,
+        pieces,
         ..Saliency::default()
     }
 }

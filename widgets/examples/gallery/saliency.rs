@@ -57,7 +57,11 @@ fn scored(tokens: Vec<Token>, n_input: usize, style: SaliencyStyle) -> Saliency 
         row.into_iter().map(|value| value / sum).collect()
     });
     let scores = scores.collect();
+    let lines = (0..tokens.len())
+        .filter(|&i| i == 0 || tokens[i - 1].text == "\n")
+        .collect();
     Saliency {
+        units: [("line".to_owned(), lines)].into(),
         tokens,
         n_input,
         style,

@@ -11,6 +11,7 @@ registry.upgrade ??= (element) => {
   try {
     const view = element.querySelector(".ecco").cloneNode(true);
     view.classList.add("live");
+    for (const hint of view.querySelectorAll(".readout > [hidden]")) hint.hidden = false; // of what only a script can do
     mount(view, JSON.parse(island.textContent), element);
     element.attachShadow({ mode: "open" }).append(element.querySelector("style").cloneNode(true), view);
   } catch (error) {
@@ -90,9 +91,12 @@ function scientific(value, digits) {
   return (same === exponent ? even(rounded, exact, digits) : rounded) + "e" + Number(exponent);
 }
 
+// As people write it: with a minus, and no hyphen, before it.
+const minus = (number) => String(number).replace(/^-/, "−");
+
 function share(value) {
   const percent = value * 100, size = Math.abs(percent);
-  return !Number.isFinite(value) ? "–" : size < 0.05 ? "0%" : fixed(percent, size >= 9.95 ? 0 : 1) + "%";
+  return !Number.isFinite(value) ? "–" : size < 0.05 ? "0%" : minus(fixed(percent, size >= 9.95 ? 0 : 1)) + "%";
 }
 
 // The same with two digits however small: 0.024%.
@@ -117,10 +121,19 @@ function nats(value) {
 // About four significant digits.
 function short(value) {
   const size = Math.abs(value);
-  if (!Number.isFinite(value)) return value === Infinity ? "inf" : value === -Infinity ? "-inf" : "NaN";
-  if (size && (size < 1e-4 || size >= 1e6)) return scientific(value, 3);
-  return String(Number(fixed(value, Math.min(Math.max(3 - Math.floor(Math.log10(size || 1)), 0), 7))));
+  if (!Number.isFinite(value)) return value === Infinity ? "inf" : value === -Infinity ? "−inf" : "NaN";
+  if (size && (size < 1e-4 || size >= 1e6)) return minus(scientific(value, 3));
+  return minus(Number(fixed(value, Math.min(Math.max(3 - Math.floor(Math.log10(size || 1)), 0), 7))));
 }
+
+// A number for a sentence.
+const exact = (value) => Number.isFinite(value) ? minus(Number(value.toPrecision(3))) : "no number";
+
+// A position beside a token in plain text: ₁₉.
+const lower = (position) => String(position).replace(/\d/g, (digit) => String.fromCharCode(0x2080 + Number(digit)));
+
+// One way to name a neuron, as `names.rs` has it.
+const neuronName = (layer, neuron) => (layer === null ? "" : "L" + layer + " ") + "n" + neuron;
 
 // A rank, from 1 on; 0 says that there is none.
 function ranked(rank) {
@@ -136,6 +149,39 @@ function node(name, properties, ...children) {
   const element = Object.assign(document.createElement(name), properties);
   element.append(...children);
   return element;
+}
+
+// Buttons of which one is on: `choose(i)` is called with it.
+function ways(label, names, choose, first = 0) {
+  const group = node("span", { className: "choices", role: "group", ariaLabel: label }), buttons = names.map((textContent, i) => node("button", {
+    type: "button", textContent, ariaPressed: i === first, onclick: () => {
+      buttons.forEach((button, k) => { button.ariaPressed = k === i; });
+      choose(i);
+    },
+  }));
+  group.append(...buttons);
+  return group;
+}
+
+// A line of script that a click copies.
+function copier(text) {
+  const done = (is) => code.classList.toggle("copied", is);
+  const code = node("button", { type: "button", className: "call", title: "Copy", textContent: text, onclick: () => {
+    const copied = navigator.clipboard?.writeText(code.textContent) ?? Promise.reject();
+    copied.then(() => { done(true); setTimeout(done, 1500, false); }, () => getSelection().selectAllChildren(code));
+  } });
+  return code;
+}
+
+// Beneath a view whose token at a position is held, or null: what to ask of that place, to be copied.
+function nextCalls(view, host) {
+  const line = node("div", { className: "next", hidden: true }), of = host.dataset.call?.match(/^(\w+)\.\w+\(/)?.[1];
+  view.querySelector(".readout").after(line);
+  return (position) => {
+    line.hidden = position === null || position === undefined || of === "lm";
+    const name = (of ?? "output") + ".", option = "(#{position: " + position + "})";
+    if (!line.hidden) line.replaceChildren(copier(name + "candidates(" + position + ")"), copier(name + "logit_attribution" + option), copier(name + "layer_predictions" + option));
+  };
 }
 
 // The first `n` characters, with an ellipsis if there are more.
@@ -164,13 +210,14 @@ function step(event, at, count) {
 
 // Choosing one of some elements: the arrow keys or a hover show it, a click or Enter holds it, Escape releases it.
 // `show(k)` shows choice k, `point(box)` a token that is pointed at besides; `parts` are where pointers count, `also` other
-// elements that stand for a choice. Where `rests`, nothing is chosen, and null shown, until something is pointed at or held.
-function chooser(choices, { first = 0, label, parts = [], also = [], rests = false, show, point }) {
+// elements that stand for a choice; those where `isQuiet(k)` only a click or a key chooses. `holds(k)` learns which is held, or
+// null. Where `rests`, nothing is chosen, and null shown, until something is pointed at or held.
+function chooser(choices, { first = 0, label, parts = [], also = [], rests = false, isQuiet = () => false, holds, show, point }) {
   const index = new Map([...also, ...choices.map((element, k) => [element, k])]);
-  const group = choices[0].parentNode;
+  const groups = [...new Set(choices.map((element) => element.parentNode))];
   let selected = first, held = false, preview = null;
   function update() {
-    for (const element of group.querySelectorAll(":scope > [role=button]:is([aria-pressed=true],[tabindex='0'])")) {
+    for (const element of groups.flatMap((group) => [...group.querySelectorAll(":scope > [role=button]:is([aria-pressed=true],[tabindex='0'])")])) {
       element.setAttribute("aria-pressed", "false");
       element.tabIndex = -1;
       element.classList.remove("held");
@@ -179,6 +226,7 @@ function chooser(choices, { first = 0, label, parts = [], also = [], rests = fal
     choices[selected].setAttribute("aria-pressed", held);
     choices[selected].classList.toggle("held", held);
     show(preview ?? (rests && !held ? null : selected));
+    holds?.(held ? selected : null);
   }
   function release() {
     preview = null;
@@ -198,7 +246,7 @@ function chooser(choices, { first = 0, label, parts = [], also = [], rests = fal
   function over(event) {
     if (event.pointerType === "touch") return;
     const [k, element] = under(event);
-    if (k !== undefined && !held) {
+    if (k !== undefined && !held && !isQuiet(k)) {
       preview = k;
       update();
     } else point?.(element);
@@ -219,21 +267,24 @@ function chooser(choices, { first = 0, label, parts = [], also = [], rests = fal
     } else if (event.key === "Enter" && !event.shiftKey && !event.ctrlKey || event.key === " ") choose(selected);
     else if (event.key === "Escape" && (held || preview !== null)) {
       held = false;
+      if (isQuiet(selected)) selected = first;
       release();
     } else return;
     event.preventDefault();
     event.stopPropagation(); // the notebook has its own meaning for these keys
   }
-  const areas = parts.some((part) => part.contains(group)) ? parts : [group, ...parts];
+  const areas = [...groups.filter((group) => !parts.some((part) => part.contains(group))), ...parts];
   for (const part of new Set(areas)) {
     part.addEventListener("pointerover", over);
     part.addEventListener("pointerleave", release);
     part.addEventListener("click", click);
   }
-  group.addEventListener("keydown", key);
-  if (rests) group.addEventListener("focusout", (event) => { if (!group.contains(event.relatedTarget)) release(); });
-  group.setAttribute("role", "group");
-  group.setAttribute("aria-label", label + " Enter holds it, Escape releases it.");
+  for (const group of groups) {
+    group.addEventListener("keydown", key);
+    if (rests) group.addEventListener("focusout", (event) => { if (!group.contains(event.relatedTarget)) release(); });
+    group.setAttribute("role", "group");
+    group.setAttribute("aria-label", label + " Enter holds it, Escape releases it.");
+  }
   for (const element of choices) {
     element.tabIndex = -1;
     element.setAttribute("role", "button");

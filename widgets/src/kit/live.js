@@ -160,5 +160,5 @@ function talk(host) {
     return [...parts, candidates];
   }
 
-  return { enter };
+  return { enter, line: () => now.line };
 }

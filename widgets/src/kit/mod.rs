@@ -14,6 +14,7 @@ pub(crate) mod colour;
 pub(crate) mod document;
 mod explorable;
 pub(crate) mod grid;
+pub(crate) mod names;
 pub(crate) mod numbers;
 mod packing;
 pub(crate) mod page;

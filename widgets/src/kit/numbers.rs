@@ -6,11 +6,19 @@ pub(crate) fn share(value: f64) -> String {
     if !percent.is_finite() {
         "–".to_owned()
     } else if percent.abs() >= 9.95 {
-        format!("{percent:.0}%")
+        minus(&format!("{percent:.0}%"))
     } else if percent.abs() < 0.05 {
         "0%".to_owned()
     } else {
-        format!("{percent:.1}%")
+        minus(&format!("{percent:.1}%"))
+    }
+}
+
+/// A number as people write it: with a minus, and no hyphen, before it. The script's `minus` does the same.
+pub(crate) fn minus(number: &str) -> String {
+    match number.strip_prefix('-') {
+        Some(size) => format!("−{size}"),
+        None => number.to_owned(),
     }
 }
 
@@ -65,8 +73,16 @@ pub(crate) fn width(probability: f64) -> String {
 pub(crate) fn fraction(value: f64) -> String {
     match value.is_finite() {
         true if value.abs() < 0.005 => "0.00".to_owned(),
-        true => format!("{value:.2}").replace('-', "−"),
+        true => minus(&format!("{value:.2}")),
         false => "–".to_owned(),
+    }
+}
+
+/// The same in a table whose largest is `peak`: a cell of less than 1 % of it is empty, so that the others are seen.
+pub(crate) fn in_table(value: f64, peak: f64) -> String {
+    match value.is_finite() && value.abs() < peak * 0.01 {
+        true => String::new(),
+        false => fraction(value),
     }
 }
 
@@ -112,8 +128,13 @@ pub(crate) fn count(n: u64) -> String {
     grouped
 }
 
-/// About four significant digits, in scientific form only where the plain one is unreadable.
+/// About four significant digits, in scientific form only where the plain one is unreadable. The script's `short` writes the same.
 pub(crate) fn short(value: f64) -> String {
+    minus(&code(value))
+}
+
+/// The same as scripts have numbers: what is copied from a tensor can be pasted.
+pub(crate) fn code(value: f64) -> String {
     let size = value.abs();
     if !value.is_finite() || value == 0.0 {
         return format!("{value}");
@@ -162,7 +183,7 @@ mod tests {
         let shares = [1.0, 0.1423, 0.0995, 0.0949, 0.0004, 0.0, f64::NAN, -0.25];
         assert_eq!(
             shares.map(share),
-            ["100%", "14%", "10%", "9.5%", "0%", "0%", "–", "-25%"]
+            ["100%", "14%", "10%", "9.5%", "0%", "0%", "–", "−25%"]
         );
     }
 
@@ -197,6 +218,10 @@ mod tests {
     fn fractions_and_nats() {
         let values = [0.8449, -0.126, -0.001, f64::NAN];
         assert_eq!(values.map(fraction), ["0.84", "−0.13", "0.00", "–"]);
+        assert_eq!(
+            [0.5, -0.004, 0.004, f64::NAN].map(|value| in_table(value, 0.5)),
+            ["0.50", "", "", "–"]
+        );
         let values = [0.0, 0.004_2, 0.03, 1.5, 12.0, f64::INFINITY];
         assert_eq!(values.map(nats), ["0", "4.2e-3", "0.03", "1.5", "12", "–"]);
     }
@@ -235,7 +260,7 @@ mod tests {
         let values = [0.0, 1.5, -0.170_04, 123_456.0, 1.0e-7, 0.001_234_56, f64::NAN];
         assert_eq!(
             values.map(short),
-            ["0", "1.5", "-0.17", "123456", "1.000e-7", "0.001235", "NaN"]
+            ["0", "1.5", "−0.17", "123456", "1.000e-7", "0.001235", "NaN"]
         );
     }
 }

@@ -48,13 +48,15 @@ fn compact(script: &str) -> String {
     code.flat_map(|line| [line, "\n"]).collect()
 }
 
-/// The page of a result that the kernel's session knows by `id`. Pages without a script stay as they are.
-pub fn with_id(page: &str, id: &str) -> String {
+/// A page with something that its element says of itself, as `data-NAME`: the id by which the kernel's session knows the result
+/// (`live`), the call that made it (`call`). Pages without a script stay as they are.
+pub fn with_data(page: &str, name: &str, value: &str) -> String {
     let end = |rest: &str| rest.find([' ', '>']);
     match page.strip_prefix("<ecco-").and_then(end) {
         Some(end) => {
             let (tag, rest) = page.split_at("<ecco-".len() + end);
-            format!("{tag} data-live=\"{id}\"{rest}")
+            let value = html! { (value) }.into_string().replace('"', "&quot;");
+            format!("{tag} data-{name}=\"{value}\"{rest}")
         }
         None => page.to_owned(),
     }
@@ -98,12 +100,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_with_a_script_carries_an_id() {
+    fn a_page_with_a_script_carries_an_id_and_its_call() {
         assert_eq!(
-            with_id("<ecco-lens class=\"a\"></ecco-lens>", "1-2"),
+            with_data("<ecco-lens class=\"a\"></ecco-lens>", "live", "1-2"),
             "<ecco-lens data-live=\"1-2\" class=\"a\"></ecco-lens>"
         );
-        assert_eq!(with_id("<div></div>", "1-2"), "<div></div>");
+        assert_eq!(
+            with_data("<ecco-lens></ecco-lens>", "call", "a(\"<b>\")"),
+            "<ecco-lens data-call=\"a(&quot;&lt;b&gt;&quot;)\"></ecco-lens>"
+        );
+        assert_eq!(with_data("<div></div>", "live", "1-2"), "<div></div>");
     }
 
     #[test]

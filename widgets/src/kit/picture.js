@@ -1,6 +1,6 @@
 // The picture of a view: as it stands on the screen, but whole, in light colours, and without what is only there to be used.
 // Text stays text.
-const WHOLE = ".ecco.ecco.ecco{width:fit-content}.ecco.ecco.ecco .head{padding-right:0}.ecco .legend{margin-left:0}.ecco.ecco.ecco :is(.save,.readout,.ask,.talk,.choices,input){display:none}";
+const WHOLE = ".ecco.ecco.ecco{width:fit-content}.ecco.ecco.ecco .head{padding-right:0}.ecco .legend{margin-left:0}.ecco.ecco.ecco :is(.save,.readout,.ask,.talk,.choices,.tools,.call,.next,input){display:none}";
 
 // Calls `work` while the view looks as a picture does.
 function staged(view, host, work) {
@@ -228,5 +228,6 @@ function saveMenu(view, host, data, formats) {
     event.stopPropagation();
     if (event.key === "Escape") { menu.open = false; menu.firstChild.focus(); }
   });
+  if (host.dataset.call) view.querySelector(".head > b").after(" ", copier(host.eccoTalk?.line() || host.dataset.call));
   view.querySelector(".head").append(menu);
 }

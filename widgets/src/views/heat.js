@@ -1,6 +1,3 @@
-// A number for a sentence.
-const exact = (x) => Number.isFinite(x) ? String(Number(x.toPrecision(3))).replace("-", "−") : "no number";
-
 // Walks a table of layers by positions, heads or neurons, from its largest cell on: `values` are by layer and part, `behind` columns
 // of the table stand behind the parts, and `says(row, part, value)` is what a cell says. False where there is no cell.
 function walkParts(view, data, values, behind, says) {
@@ -11,10 +8,10 @@ function walkParts(view, data, values, behind, says) {
   // Of a large table the page has some of the columns.
   const shown = heads.map((head) => Number((head.querySelector("small") ?? head).textContent));
   const what = "neurons" in data.columns ? "neuron" : "head";
-  const names = heads.map((head, i) => head.querySelector("bdi") ? cut(head.querySelector("bdi").textContent, 24) + " " + shown[i] : what + " " + shown[i]);
+  const names = heads.map((head, i) => head.querySelector("bdi") ? cut(head.querySelector("bdi").textContent, 24) + " " + shown[i] : what[0] + shown[i]);
   const value = (row, column) => unpack(values[row] ?? []).values[shown[column]];
   const describe = (row, column) => [
-    node("span", { className: "what" }, "layer " + data.layers[row] + ", ", node("bdi", { textContent: names[column] })),
+    node("span", { className: "what" }, "L" + data.layers[row] + " ", node("bdi", { textContent: names[column] })),
     says(row, shown[column], value(row, column)),
   ];
   let best = [0, 0];

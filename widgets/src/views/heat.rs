@@ -5,7 +5,7 @@ use std::fmt::Write;
 use maud::{Markup, html};
 
 use crate::kit::Token;
-use crate::kit::{colour, numbers, visible};
+use crate::kit::{colour, names, numbers, visible};
 
 /// A table of numbers of either sign.
 pub(crate) trait Heat {
@@ -86,6 +86,15 @@ pub(crate) enum Strip<'a> {
 }
 
 impl<'a> Strip<'a> {
+    /// A cell's name: `L4 ·France 3`, `L4 h2`.
+    pub(crate) fn name(self, layer: usize, column: usize) -> String {
+        match self {
+            Self::Positions { .. } => format!("L{layer} {}", self.label(column)),
+            Self::Counted(_, "head") => names::head(layer, column),
+            Self::Counted(..) => names::neuron(Some(layer), column),
+        }
+    }
+
     /// `·France 3`, `head 2`.
     pub(crate) fn label(self, column: usize) -> String {
         match self {
@@ -151,7 +160,7 @@ pub(crate) fn table(
 ) -> Markup {
     let strip = heat.columns();
     html! {
-        table {
+        table class=[(shown.len() <= MOST_NUMBERED).then_some("numbered")] {
             thead {
                 tr {
                     th scope="col" { "layer" }
@@ -182,7 +191,7 @@ fn cell(heat: &dyn Heat, row: usize, column: usize, numbered: bool) -> Markup {
     });
     html! {
         td style=[style] title=[(!numbered).then(|| numbers::fraction(value.into()))] {
-            @if numbered { (numbers::fraction(value.into())) }
+            @if numbered { (numbers::in_table(value.into(), heat.peak().into())) }
         }
     }
 }

@@ -248,7 +248,7 @@ def test_heads_are_sorted_by_any_score(open_page, gallery):
 
     def expected(score, descending):
         layers = enumerate(scores["values"][scores["scores"].index(score)])
-        heads = [(value, f"{layer}.{head}") for layer, row in layers for head, value in enumerate(row)]
+        heads = [(value, f"L{layer} h{head}") for layer, row in layers for head, value in enumerate(row)]
         return [name for _, name in sorted(heads, key=lambda head: head[0], reverse=descending)]
 
     assert shown.all_inner_texts() == expected("induction", True)
@@ -260,6 +260,21 @@ def test_heads_are_sorted_by_any_score(open_page, gallery):
     button.click()
     assert shown.all_inner_texts() == expected("copying", False)
     assert "smallest first" in readout(page, tag)
+
+
+def test_of_many_parts_the_largest_alone(open_page, gallery):
+    page, tag = open_page("parts-heads"), "ecco-parts"
+    known = data(gallery, "parts-heads")
+    written = known["embedding"] + known["bias"]
+    for row, layer in enumerate(known["layers"]):
+        written += layer["attention"] + layer["mlp"]
+        assert float(cell(page, tag, row, 14).inner_text()) == pytest.approx(written, abs=0.006), "the logit so far"
+    seen = lambda: live(page, tag).locator("td:not(:empty, .small, :has(.bar))").count()
+    assert seen() > 40
+    live(page, tag).get_by_role("button", name="the 10 largest").click()
+    assert seen() == 10
+    strengths = live(page, tag).locator("td:not(.small)[style]").evaluate_all("(cells) => cells.map((cell) => Math.abs(cell.style.getPropertyValue('--s')))")
+    assert strengths.count(1) == 2, "heads and MLPs have scales of their own"
 
 
 def test_a_token_of_the_vocabulary_says_its_logit(open_page, gallery):

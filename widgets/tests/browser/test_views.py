@@ -92,7 +92,7 @@ def test_hover_previews_and_goes_back(open_page):
 
 def test_keys(open_page):
     page = open_page("saliency")
-    for key, expected in [("ArrowRight", 24), ("ArrowDown", 25), ("ArrowLeft", 24), ("End", LAST), ("ArrowRight", LAST), ("Home", N_INPUT)]:
+    for key, expected in [("ArrowRight", 24), ("ArrowDown", 25), ("ArrowLeft", 24), ("End", LAST), ("ArrowRight", LAST), ("Home", 0)]:
         view(page).locator(".flow [tabindex='0']").press(key)
         assert chosen(page) == expected, key
     focused = view(page).locator(".flow [tabindex='0']")
@@ -118,7 +118,7 @@ def test_exact_share_of_a_hovered_source(open_page, gallery):
     box(page, 19).hover()
     exact = json.loads((gallery / "saliency.json").read_text())["scores"][31 - N_INPUT][19]
     assert f"{exact * 100:.2f}%" in readout(page)
-    assert "·Bulgaria 19 → ·Czech 31" in readout(page)
+    assert "of ·Czech · token 31" in readout(page)
 
 
 def test_static_content_says_what_the_script_says(open_page):
@@ -201,7 +201,7 @@ def test_sanitised_beside_a_trusted_view(open_page, gallery, name):
 
 def test_output_of_another_revision_stays_static_until_its_script_comes(open_page, gallery):
     page = open_page("saliency")
-    source = (gallery / "saliency.html").read_text().split("<body>", 1)[1].replace("saliency-4", "saliency-next")
+    source = (gallery / "saliency.html").read_text().split("<body>", 1)[1].replace("saliency-5", "saliency-next")
     page.evaluate("(source) => document.body.insertAdjacentHTML('beforeend', source)", source)
     newer = page.locator("ecco-saliency").nth(1)
     assert newer.evaluate("(host) => host.shadowRoot") is None
@@ -275,8 +275,14 @@ def test_factors_at_a_token(open_page, gallery):
     page = open_page("factors")
     data = json.loads((gallery / "factors.json").read_text())
     box(page, 11, "ecco-factors").hover()
-    value = data["components"][3][11]
-    assert re.search(rf"factor 3\s+{value:.3g}", readout(page, "ecco-factors"))
+    values = [value or 0 for value in data["components"][3]]
+    # In the order of the colours, and in their unit.
+    assert f"factor 3 {values[11] / max(values):.0%} of its max ({values[11]:.3g}) factor 8" in readout(page, "ecco-factors")
+    assert f"max {max(values):.4g}" in view(page, "ecco-factors").locator(".line").nth(3).inner_text()
+    # At rest the number of the strongest, for those who cannot tell ten hues apart; none where a factor is in focus.
+    assert box(page, 11, "ecco-factors").locator("em").inner_text() == "3"
+    view(page, "ecco-factors").locator(".line").nth(8).hover()
+    assert set(view(page, "ecco-factors").locator(".flow em").all_inner_texts()) == {""}
 
 
 def test_factors_of_several_texts(open_page, gallery):
@@ -289,7 +295,7 @@ def test_factors_of_several_texts(open_page, gallery):
     assert "1 in text 2" in readout(page, "ecco-factors")
     view(page, "ecco-factors").locator(".line").nth(1).hover()
     data = json.loads((gallery / "factors-texts.json").read_text())["neurons"][1][0]
-    assert f"layer {data['layer']} neuron {data['neuron']}" in readout(page, "ecco-factors")
+    assert f"L{data['layer']} n{data['neuron']}" in readout(page, "ecco-factors")
     assert view(page, "ecco-factors").locator(".curve circle").count() == 10
     assert view(page, "ecco-factors").locator(".curve").inner_text() == "held-out error 41% with 4 of 1 to 10 components"
 
@@ -450,7 +456,7 @@ def test_exact_contribution_of_a_hovered_source(open_page, gallery):
     value = json.loads((gallery / "saliency-signed.json").read_text())["scores"][0][15]
     shown = float(re.search(r"−[\d.e-]+", readout(page))[0].replace("−", "-"))
     assert value < 0 and shown == pytest.approx(value, abs=2e-5)
-    assert "·Belgium 15 → ·Denmark rather than ·Iceland 36" in readout(page)
+    assert "of logit of ·Denmark rather than ·Iceland = 2.413 · token 36" in readout(page)
 
 
 def test_what_was_read_and_written_stand_apart(open_page):
@@ -500,7 +506,7 @@ def test_a_token_in_all_strips(open_page, gallery):
     assert live.locator(".cells > .at").count() == 5, "the label and four methods"
     share = data["methods"][1]["scores"][0][18]
     beneath = live.locator(".line > small")
-    assert beneath.nth(1).inner_text() == f"18 . {share * 100:.0f}%"
+    assert beneath.nth(1).inner_text() == f".₁₈ {share * 100:.0f}%"
     page.mouse.move(1, 1)
     before = live.locator(".line > small").all_inner_texts()
     chips(page, "ecco-comparison").nth(4).click()
@@ -512,7 +518,7 @@ def test_a_token_in_all_strips(open_page, gallery):
     strip = live.locator(".line:not(.names) .cells").nth(1)
     strip.press("ArrowRight")
     strip.press("ArrowRight")
-    assert beneath.nth(1).inner_text().startswith("2 ·of ")
+    assert beneath.nth(1).inner_text().startswith("·of₂ ")
 
 
 @pytest.mark.parametrize("name", ["hostile-faithfulness", "hostile-comparison"])
@@ -602,8 +608,8 @@ def test_the_head_and_the_readout_fit(open_page, name, width):
     if name == "factors":
         view(page, "ecco-factors").locator(".line").nth(3).hover()
     shown = view(page, f"ecco-{name}").locator(".readout")
-    made_of = 1 if name == "factors" else 0
-    assert shown.locator(":scope > span").count() == 6 + made_of
+    # What a factor is made of, or what its sources come to.
+    assert shown.locator(":scope > span").count() == 7
     assert shown.evaluate("(e) => [e.scrollWidth <= e.clientWidth, e.scrollHeight <= e.clientHeight]") == [True, True]
 
 
@@ -666,7 +672,7 @@ PAIR, MAP = "ecco-side-by-side", "ecco-patch-map"
 
 
 def pair_box(page, position, side="b"):
-    return view(page, PAIR).locator(f".{side} .flow > span").nth(position)
+    return view(page, PAIR).locator(f".flow.{side} > span").nth(position)
 
 
 def test_texts_side_by_side(open_page, gallery):
@@ -685,9 +691,23 @@ def test_texts_side_by_side(open_page, gallery):
     assert "Malta 29" in readout(page, PAIR)
 
 
+def test_lines_of_both_sides_stand_at_the_same_height(open_page, gallery):
+    page = open_page("side-by-side")
+    lines = {side: [line.bounding_box() for line in view(page, PAIR).locator(f".flow.{side}").all()] for side in "ab"}
+    assert [(line["y"], line["height"]) for line in lines["a"][:6]] == [(line["y"], line["height"]) for line in lines["b"][:6]]
+    kl = [(one or {"kl": 0})["kl"] for one in json.loads((gallery / "side-by-side.json").read_text())["predictions"]]
+    written = [pair_box(page, i).locator("em").inner_text() for i in range(len(kl))]
+    assert [text != "" for text in written] == [value >= 0.01 for value in kl] and "" in written
+    shown = lambda: view(page, PAIR).locator(".flow.b:visible").count()
+    every = shown()
+    view(page, PAIR).get_by_role("button", name="differences only").click()
+    assert 0 < shown() < every == len(lines["b"])
+    assert view(page, PAIR).locator(".flow.a:visible").count() == shown()
+
+
 def test_texts_side_by_side_by_keys(open_page):
     page = open_page("side-by-side")
-    focused = view(page, PAIR).locator(".b .flow [tabindex='0']")
+    focused = view(page, PAIR).locator(".flow.b [tabindex='0']")
     for key, expected in [("ArrowRight", 30), ("ArrowLeft", 29), ("End", 39), ("ArrowRight", 39), ("Home", 0), ("ArrowDown", 1)]:
         focused.press(key)
         assert focused.locator("small").inner_text() == str(expected), key
@@ -710,7 +730,7 @@ def test_texts_side_by_side_stand_above_each_other_where_it_is_narrow(open_page)
     tops = {}
     for width in (1000, 380):
         page = open_page("side-by-side", viewport={"width": width, "height": 800})
-        tops[width] = [view(page, PAIR).locator(f".{side} .flow").bounding_box() for side in "ab"]
+        tops[width] = [view(page, PAIR).locator(f".flow.{side}").first.bounding_box() for side in "ab"]
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert tops[1000][0]["y"] == tops[1000][1]["y"] and tops[1000][0]["x"] < tops[1000][1]["x"]
     assert tops[380][0]["y"] < tops[380][1]["y"] and tops[380][0]["x"] == tops[380][1]["x"]
@@ -732,7 +752,7 @@ def test_patching_map(open_page, gallery):
     map_cell(page, 2, 6).hover()
     restored = data["restored"][2][6]
     answer = data["corrupted"] + restored * (data["clean"] - data["corrupted"])
-    assert "layer 2, ·are 6 restores" in readout(page, MAP)
+    assert "L2 ·are 6 restores" in readout(page, MAP)
     assert f"{float(f'{restored:.3g}')}" in readout(page, MAP) and f"{float(f'{answer:.3g}')}" in readout(page, MAP)
     page.mouse.move(1, 1)
     assert "the most of all" in readout(page, MAP)
@@ -749,7 +769,7 @@ def test_patching_map_by_keys(open_page):
     focused.press("Enter")
     assert focused.get_attribute("aria-selected") == "true"
     map_cell(page, 4, 4).hover()
-    assert "layer 0, " in readout(page, MAP), "held"
+    assert readout(page, MAP).startswith("L0 "), "held"
     focused.press("Escape")
     assert focused.get_attribute("aria-selected") == "false"
     assert "Arrow keys" in view(page, MAP).get_by_role("grid").get_attribute("aria-label")
@@ -779,7 +799,7 @@ def test_contributions_of_a_site(open_page, gallery):
     rows.nth(4).locator("td").nth(2).hover()
     said = readout(page, SITE)
     number = lambda x: str(float(f"{x:.3g}")).replace("-", "−")
-    assert "layer 4, ·of 2 contributes" in said and f"promised {number(data['sums'][4]['promised'])}" in said, said
+    assert "L4 ·of 2 contributes" in said and f"promised {number(data['sums'][4]['promised'])}" in said, said
     ends = view(page, SITE).locator("tbody th.end")
     assert "of" in ends.nth(4).inner_text() and "of" not in ends.nth(2).inner_text()
     assert "layer 4 is off by" in view(page, SITE).inner_text()
@@ -939,3 +959,143 @@ def test_no_text_becomes_a_formula(gallery):
         roots = re.findall(r'class="(ecco-root[^"]*)"', path.read_text())
         assert all(root.split() == ["ecco-root", "mathjax_ignore", "tex2jax_ignore"] for root in roots), path.name
         assert roots or path.stem == "streaming", path.name
+
+
+def painted(page):
+    return [float(strength or 0) for strength in strengths(page)]
+
+
+def test_a_held_source_shows_what_later_tokens_draw_from_it(open_page, gallery):
+    page = open_page("saliency")
+    scores = json.loads((gallery / "saliency.json").read_text())["scores"]
+    before = painted(page)
+    box(page, 11).click()
+    page.mouse.move(1, 1)
+    drawn = [row[11] for row in scores]
+    assert painted(page)[23:] == pytest.approx([value / max(drawn) for value in drawn], abs=1e-3)
+    assert set(painted(page)[:23]) == {0.0}
+    assert readout(page).startswith("·Austria 11 has its largest shares in ·Czech 31 16%")
+    box(page, 27).hover()
+    assert f"·Austria 11: share {scores[4][11]:.2%} of ·Cyprus · token 27" in readout(page)
+    page.keyboard.press("Escape")
+    page.mouse.move(1, 1)
+    assert painted(page) == before
+
+
+def test_sums_over_lines_one_scale_and_numbers_in_the_view(open_page, gallery):
+    page = open_page("saliency")
+    scores, chip = json.loads((gallery / "saliency.json").read_text())["scores"], lambda name: view(page).get_by_role("button", name=name, exact=True).click()
+    assert view(page).locator(".flow em").count() == 0
+    chip("numbers")
+    chip("line")
+    lines = [scores[0][start:end] for start, end in [(0, 9), (9, 13), (13, 17), (17, 21), (21, 23)]]
+    sums = [sum(line) for line in lines]
+    assert painted(page)[:23] == pytest.approx([value / max(sums) for value, line in zip(sums, lines, strict=True) for _ in line], abs=1e-3)
+    written = [text for text in view(page).locator(".flow em").all_inner_texts() if text]
+    assert [float(text.rstrip("%")) for text in written] == pytest.approx([100 * value for value in sums], abs=0.6)
+    chip("token")
+    chip("all rows")
+    most = max(max(row) for row in scores)
+    assert painted(page)[:23] == pytest.approx([value / most for value in scores[0]], abs=1e-3)
+
+
+def test_targets_by_sources_as_a_matrix(open_page, gallery):
+    page = open_page("saliency")
+    scores = json.loads((gallery / "saliency.json").read_text())["scores"]
+    view(page).get_by_role("button", name="matrix").click()
+    assert view(page).locator(".flow > span").first.is_hidden()
+    cells = view(page).locator(".matrix > i")
+    assert cells.count() == len(scores) * len(scores[-1])
+    shown = cells.evaluate_all("(cells) => cells.map((cell) => Number(cell.style.getPropertyValue('--s')))")
+    last = scores[-1]
+    assert shown[-len(last):] == pytest.approx([value / max(last) for value in last], abs=1e-3)
+    cells.nth(11).hover()
+    assert f"·Austria 11: share {scores[0][11]:.2%} of ·Croatia" in readout(page)
+    view(page).get_by_role("button", name="text").click()
+    assert view(page).locator(".matrix").count() == 0 and box(page, 0).is_visible()
+
+
+def test_a_line_ends_at_its_target(open_page, gallery):
+    page = open_page("saliency-lines")
+    scores = json.loads((gallery / "saliency-lines.json").read_text())["scores"]
+    chips(page).nth(1).click()
+    page.mouse.move(1, 1)
+    shown = painted(page)
+    assert shown[34:36] == pytest.approx([scores[1][7] / max(scores[1])] * 2, abs=1e-3) and set(shown[36:]) == {0.0}
+    assert "token 36" in readout(page) and "·Denmark 36" in chips(page).nth(1).inner_text(), "the token, not the line"
+    static = open_page("saliency-lines", java_script_enabled=False)
+    assert "2.·Belgium\\n 13–16" in static.locator(".readout").inner_text()
+    assert static.locator(".flow > span[style]").count() == 23
+
+
+def called(open_page, gallery, name, call):
+    """A page whose view came from a cell that ended with a call."""
+    page = open_page("tokens")
+    tag = f"ecco-{name.split('-')[0]}"
+    source = (gallery / f"{name}.html").read_text().split("<body>", 1)[1].replace(f"<{tag} ", f'<{tag} data-call="{call}" ', 1)
+    page.evaluate("(source) => document.body.insertAdjacentHTML('beforeend', source)", source)
+    page.locator(tag).evaluate("(host) => (0, eval)(host.querySelector('script:not([type])').textContent)")
+    return page
+
+
+def test_the_head_says_the_call_and_a_held_token_what_to_ask_next(open_page, gallery):
+    page = called(open_page, gallery, "saliency", "answer.saliency(#{method: &quot;ig&quot;})")
+    head = view(page).locator(".head .call")
+    assert head.inner_text() == 'answer.saliency(#{method: "ig"})'
+    head.click()
+    copied = "(code) => code.classList.contains('copied') || code.getRootNode().getSelection?.().toString() || getSelection().toString()"
+    assert head.evaluate(copied)
+    assert view(page).locator(".next").is_hidden()
+    box(page, 31).click()
+    asked = ["answer.candidates(31)", "answer.logit_attribution(#{position: 31})", "answer.layer_predictions(#{position: 31})"]
+    assert view(page).locator(".next .call").all_inner_texts() == asked
+    page.keyboard.press("Escape")
+    assert view(page).locator(".next").is_hidden()
+    assert "call" not in open_page("saliency", java_script_enabled=False).content().split("<script", 1)[0].split("<div", 1)[1]
+
+
+def test_what_is_called_on_a_model_has_no_place_to_ask_about(open_page, gallery):
+    page = called(open_page, gallery, "score", "lm.score(&quot;a&quot;)")
+    box(page, 11, "ecco-score").click()
+    assert view(page, "ecco-score").locator(".head .call").inner_text() == 'lm.score("a")'
+    assert view(page, "ecco-score").locator(".next").is_hidden()
+
+
+def test_methods_are_sorted_by_any_column_and_strips_end_at_their_target(open_page, gallery):
+    page, tag = open_page("comparison"), "ecco-comparison"
+    data = json.loads((gallery / "comparison.json").read_text())
+    live = view(page, tag)
+    names = lambda: [name.split(" referee")[0] for name in live.locator("tbody th[scope=row]").all_inner_texts()]
+    assert "The mean of 10 targets" in live.inner_text()
+    seconds = lambda method: float(method["figures"]["seconds"])
+    for descending in (True, False):
+        live.get_by_role("button", name="seconds").click()
+        assert names() == [method["method"] for method in sorted(data["methods"], key=seconds, reverse=descending)]
+    for k in (0, 5):
+        chips(page, tag).nth(k).click()
+        cells = live.locator(".line:not(.names)").nth(1).locator(".cells > i:visible")
+        assert cells.count() == len(data["methods"][1]["scores"][k])
+
+
+def test_measures_have_bars_from_random_to_measured(open_page, gallery):
+    page, tag = open_page("faithfulness"), "ecco-faithfulness"
+    for figure, track in zip(json.loads((gallery / "faithfulness.json").read_text())["figures"], view(page, tag).locator(".track").all(), strict=True):
+        sizes = sorted([abs(figure["value"]), abs(figure["random"])])
+        bar, whole = track.locator("i").bounding_box(), track.bounding_box()
+        assert (bar["x"] - whole["x"]) / whole["width"] == pytest.approx(sizes[0] / sizes[1], abs=0.02)
+        assert (bar["x"] + bar["width"] - whole["x"]) / whole["width"] == pytest.approx(1, abs=0.02)
+    assert "deletion: probability" in view(page, tag).locator(".plots").inner_text()
+
+
+@pytest.mark.parametrize("name, tag", [("saliency", "ecco-saliency"), ("parts", "ecco-parts"), ("neuron", "ecco-neuron")])
+def test_a_card_is_as_wide_as_what_it_shows(open_page, name, tag):
+    widths = {}
+    for width in (1600, 360):
+        page = open_page(name, viewport={"width": width, "height": 700})
+        card = view(page, tag).bounding_box()
+        box = view(page, tag).locator(".flow > span, td").nth(3)
+        box.hover()
+        widths[width] = card["width"]
+        assert view(page, tag).bounding_box()["width"] == card["width"], "nothing moves under the pointer"
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert 600 <= widths[1600] < 900 and widths[360] <= 360

@@ -14,7 +14,7 @@ use crate::kit::boxes::{Extra, flow, legend};
 use crate::kit::document::Document;
 use crate::kit::grid::{Cell, Grid, Heading, Scale};
 use crate::kit::page::{Component, note};
-use crate::kit::{colour, document, numbers, rows, visible};
+use crate::kit::{colour, document, names, numbers, rows, visible};
 
 mod map;
 
@@ -117,8 +117,8 @@ impl Attention {
 
     fn which(&self) -> String {
         match self.head {
-            Some(head) => format!("layer {}, head {head}", self.layer),
-            None => format!("layer {}, mean of heads", self.layer),
+            Some(head) => names::head(self.layer, head),
+            None => format!("L{}, mean of heads", self.layer),
         }
     }
 
@@ -247,7 +247,14 @@ impl Explorable for Attention {
             let cut = |token: &Token| visible::cut(&visible::label(token), 24);
             let top = rows::top(&row, N_TOP).into_iter();
             let top: Vec<String> = top
-                .map(|i| format!("{i} {} {}", cut(&self.keys[i]), numbers::share(row[i].into())))
+                .map(|i| {
+                    format!(
+                        "{}{} {}",
+                        cut(&self.keys[i]),
+                        names::position(i),
+                        numbers::share(row[i].into())
+                    )
+                })
                 .collect();
             text.push_str(&format!(
                 "\n{query:>digits$} {} ← {}",

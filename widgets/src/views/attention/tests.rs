@@ -42,14 +42,16 @@ fn attention(head: Option<usize>) -> Attention {
 
 #[test]
 fn a_console_names_what_is_looked_at() {
-    let expected = "attention · self-attention · layer 0, head 0\n\
-                        0 a ← 0 a 100%\n\
-                        1 ·b ← 0 a 50%, 1 ·b 50%\n\
-                        2 c ← 1 ·b 50%, 0 a 25%, 2 c 25%";
+    let expected = "attention · self-attention · L0 h0\n\
+                        0 a ← a₀ 100%\n\
+                        1 ·b ← a₀ 50%, ·b₁ 50%\n\
+                        2 c ← ·b₁ 50%, a₀ 25%, c₂ 25%";
     assert_eq!(attention(Some(0)).text(), expected);
-    assert!(attention(None).text().ends_with(
-        "mean of heads\n0 a ← 0 a 100%\n1 ·b ← 0 a 75%, 1 ·b 25%\n2 c ← 0 a 62%, 1 ·b 25%, 2 c 12%"
-    ));
+    assert!(
+        attention(None)
+            .text()
+            .ends_with("mean of heads\n0 a ← a₀ 100%\n1 ·b ← a₀ 75%, ·b₁ 25%\n2 c ← a₀ 62%, ·b₁ 25%, c₂ 12%")
+    );
 }
 
 #[test]

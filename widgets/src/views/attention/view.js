@@ -50,7 +50,7 @@ define("ecco-attention", "attention-2", (view, data, host) => {
     if (!has(layer, head)) {
       values = [];
       repaint();
-      return void readout.replaceChildren("layer " + layer + (head === null ? "" : ", head " + head) + " is not here in full" + (data.hint ? ": " + data.hint : ""));
+      return void readout.replaceChildren("L" + layer + (head === null ? "" : " h" + head) + " is not here in full" + (data.hint ? ": " + data.hint : ""));
     }
     values = row(layer, head, q);
     peak = Math.max(...values);
@@ -73,7 +73,7 @@ define("ecco-attention", "attention-2", (view, data, host) => {
     return [within((event.clientY - frame.top) / frame.height, data.n_layers), within((event.clientX - frame.left) / frame.width, data.n_heads)];
   };
   pick.addEventListener("click", (event) => { [layer, head] = headAt(event); show(shown); });
-  pick.addEventListener("pointermove", (event) => { const [l, h] = headAt(event); pick.title = "layer " + l + ", head " + h; });
+  pick.addEventListener("pointermove", (event) => { const [l, h] = headAt(event); pick.title = "L" + l + " h" + h; });
   pick.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];

@@ -48,7 +48,7 @@ fn it_says_what_it_does_and_draws_what_is_there() {
         assert_eq!(picture.matches("class=\"more\"").count(), 2);
         assert_eq!(picture.matches("class=\"less\"").count(), 1);
         assert_eq!(picture.matches("class=\"node\"").count(), 4);
-        assert!(picture.contains("a0.h1 → logits -1.5"), "{picture}");
+        assert!(picture.contains("a0.h1 → logits −1.5"), "{picture}");
     }
     assert_eq!(circuit().json().unwrap()["nodes"][1]["name"], "a0.h1");
 }

@@ -20,7 +20,7 @@ define("ecco-circuit", "circuit-1", (view, data, host) => {
       element.classList.toggle("at", i === at);
     });
     if (at === null) return void readout.replaceChildren(rest);
-    const list = (side, edges) => edges.length ? node("span", { textContent: side + ": " + edges.toReversed().map((edge) => name(edge, side) + " " + (edge.score === null ? "–" : Number(edge.score.toPrecision(3)))).join(", ") }) : "";
+    const list = (side, edges) => edges.length ? node("span", { textContent: side + ": " + edges.toReversed().map((edge) => name(edge, side) + " " + (edge.score === null ? "–" : exact(edge.score))).join(", ") }) : "";
     const into = drawn.filter(({ to }) => to === at), out = drawn.filter(({ from }) => from === at);
     readout.replaceChildren(node("bdi", { textContent: data.nodes[at].name }), " ", list("in", into), list("out", out));
   }

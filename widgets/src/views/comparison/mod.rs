@@ -17,7 +17,7 @@ use crate::Explorable;
 use crate::kit::Token;
 use crate::kit::document::Document;
 use crate::kit::page::{Component, note};
-use crate::kit::{colour, document, numbers, rows, visible};
+use crate::kit::{colour, document, names, numbers, rows, visible};
 use crate::views::saliency::{Scale, Target};
 
 /// Several attribution methods on the same targets, and how far they agree.
@@ -73,7 +73,7 @@ fn by_name<S: Serializer>(figures: &[(String, String)], serializer: S) -> Result
 
 const COMPONENT: Component = Component {
     tag: "ecco-comparison",
-    view: "comparison-2",
+    view: "comparison-3",
     css: include_str!("view.css"),
     js: include_str!("view.js"),
 };
@@ -136,6 +136,16 @@ impl Comparison {
         reach.unwrap_or(0).min(self.tokens.len()).min(MOST_CELLS)
     }
 
+    /// Cells of so many tokens.
+    fn cells_before(&self, n_tokens: usize) -> usize {
+        let (n, all) = (self.n_cells(), self.n_sources());
+        if all == 0 {
+            0
+        } else {
+            (n_tokens.min(all) * n).div_ceil(all)
+        }
+    }
+
     /// Tokens that any target draws on.
     pub(crate) fn n_sources(&self) -> usize {
         let reach = self
@@ -185,7 +195,7 @@ impl Comparison {
         let row = &method.row(k)[..method.row(k).len().min(self.tokens.len())];
         let source = |i: usize| {
             let label = visible::cut(&visible::label(&self.tokens[i]), 24);
-            format!("{i} {label} {}", method.number(row[i]))
+            format!("{label}{} {}", names::position(i), method.number(row[i]))
         };
         rows::top(row, N_TOP)
             .into_iter()
@@ -199,7 +209,10 @@ impl Comparison {
             div class="ecco comparison" data-labels=(visible::exceptions(self.tokens.iter())) {
                 div class="head" { b { "Methods compared" } " " span { (self.about()) } }
                 @for text in self.notes() { (note(&visible::plain(&text, false))) }
-                @if !self.methods.is_empty() { (self.table()) }
+                @if !self.methods.is_empty() {
+                    p class="of" { "The mean of " (self.targets.len()) " target" @if self.targets.len() != 1 { "s" } }
+                    (self.table())
+                }
                 @if !self.methods.is_empty() && !self.targets.is_empty() {
                     div class="targets" {
                         @for (k, target) in self.targets.iter().take(MOST_CHIPS).enumerate() {
@@ -238,7 +251,7 @@ impl Comparison {
 
     fn strips(&self, k: usize) -> Markup {
         let n = self.n_cells();
-        let columns = format!("grid-template-columns:repeat({},1fr)", n.max(1));
+        let columns = format!("--n:{0};grid-template-columns:repeat({0},1fr)", n.max(1));
         html! {
             div class="strips" {
                 @if n == self.n_sources() && n <= MOST_LABELS {
@@ -252,7 +265,8 @@ impl Comparison {
                     div class="line" {
                         span { (visible::plain(&method.method, false)) }
                         span class={ "cells" @if method.scale == Scale::Signed { " diverging" } } style=(columns) role="img" {
-                            @for strength in method.cells(k, n, self.n_sources()) {
+                            // A strip ends before its target.
+                            @for strength in method.cells(k, n, self.n_sources()).into_iter().take(self.cells_before(method.row(k).len())) {
                                 i style=(format!("--s:{};background-color:{}", (strength * 1000.0).round() / 1000.0, colour::hex(method.colour(strength)))) {}
                             }
                         }
@@ -264,7 +278,7 @@ impl Comparison {
     }
 
     fn readout(&self) -> Markup {
-        html! { "Strips are rescaled to their own maximum. Point at one for the numbers of a token." }
+        html! { "Strips are rescaled to their own maximum." }
     }
 }
 

@@ -1,7 +1,13 @@
-define("ecco-comparison", "comparison-2", (view, data, host) => {
+define("ecco-comparison", "comparison-3", (view, data, host) => {
   const chips = [...view.querySelectorAll(".targets > span")];
   const lines = [...view.querySelectorAll(".strips > .line:not(.names)")];
-  const strips = lines.map((line) => [...line.querySelectorAll(".cells > i")]);
+  // A strip has as many cells as the longest target needs; those behind its own target are hidden.
+  const most = Number(lines[0]?.querySelector(".cells").style.getPropertyValue("--n"));
+  const strips = lines.map((line) => {
+    const strip = line.querySelector(".cells");
+    while (strip.children.length < most) strip.append(node("i"));
+    return [...strip.children];
+  });
   const names = [...view.querySelectorAll(".names .cells > i")];
   if (!chips.length || !strips.length) return;
   let shown = 0, column = -1;
@@ -24,7 +30,11 @@ define("ecco-comparison", "comparison-2", (view, data, host) => {
     chips[k].classList.add("on");
     shown = k;
     strips.forEach((cells, m) => {
-      cells.forEach((cell, i) => cell.style.setProperty("--s", strength(m, i).toFixed(3)));
+      const end = Math.ceil(row(m).values.length * n_cells / n_sources);
+      cells.forEach((cell, i) => {
+        cell.style.setProperty("--s", strength(m, i).toFixed(3));
+        cell.style.visibility = i < end ? "" : "hidden";
+      });
     });
     point(column);
   }
@@ -35,13 +45,13 @@ define("ecco-comparison", "comparison-2", (view, data, host) => {
     for (const cells of [...strips, names]) cells[i]?.classList.add("at");
     const token = isPooled ? Math.ceil(i * n_sources / n_cells) : i;
     const last = Math.ceil((i + 1) * n_sources / n_cells) - 1;
-    const name = isPooled ? "tokens " + token + " to " + last : token + " " + cut(labels[token] ?? "", 24);
+    const name = isPooled ? "tokens " + token + " to " + last : cut(labels[token] ?? "", 24) + lower(token);
     lines.forEach((line, m) => {
       const { values, peak } = row(m);
       const value = isPooled ? strength(m, i) * peak : values[token];
       const top = strongest(values, 3).filter((i) => i < labels.length);
       line.classList.toggle("pointed", i >= 0);
-      line.querySelector("small").textContent = i < 0 ? top.map((i) => i + " " + cut(labels[i], 24) + " " + number(m, values[i])).join(", ")
+      line.querySelector("small").textContent = i < 0 ? top.map((i) => cut(labels[i], 24) + lower(i) + " " + number(m, values[i])).join(", ")
         : name + " " + (token < values.length ? number(m, value) : "comes after the target");
     });
   }
@@ -72,10 +82,24 @@ define("ecco-comparison", "comparison-2", (view, data, host) => {
     });
   });
   chooser(chips, { label: "Targets. Arrow keys choose one,", show });
+  sortable(view.querySelector("table"));
+
+  // Rows in the order of any column, the largest first, and turned round by another click.
+  function sortable(table) {
+    const [first, ...rest] = table.rows, value = (line, column) => parseFloat(line.cells[column].textContent.replace("−", "-").replaceAll(",", ""));
+    [...first.cells].slice(1).forEach((heading, i) => heading.replaceChildren(node("button", { type: "button", textContent: heading.textContent, onclick: () => {
+      const way = heading.ariaSort === "descending" ? 1 : -1;
+      for (const other of first.cells) other.removeAttribute("aria-sort");
+      heading.setAttribute("aria-sort", way < 0 ? "descending" : "ascending");
+      // What has no number stands last.
+      rest.sort((a, b) => { const [x, y] = [value(a, i + 1), value(b, i + 1)]; return Number.isNaN(x) - Number.isNaN(y) || way * (x - y) || 0; });
+      table.tBodies[0].append(...rest);
+    } })));
+  }
   // A target on one line: `·Denmark rather than ·Iceland at 12`.
   const line = (chip) => [...chip.querySelectorAll(":scope > bdi")].map((name) => cut(name.textContent, 24)).join(" rather than ")
     + [...chip.querySelectorAll(":scope > small")].map((place) => " at " + place.textContent).join("");
-  const rows = () => csv([["method", "target", "position", "token", "score"], ...data.methods.flatMap(({ method }, m) => chips.flatMap((chip, k) =>
+  const all = () => csv([["method", "target", "position", "token", "score"], ...data.methods.flatMap(({ method }, m) => chips.flatMap((chip, k) =>
     Array.from(row(m, k).values, (value, i) => [method, line(chip), i, labels[i], decimal(value)])))]);
-  saveMenu(view, host, data, { csv: ["text/csv", rows] });
+  saveMenu(view, host, data, { csv: ["text/csv", all] });
 });

@@ -14,7 +14,7 @@ use crate::kit::Token;
 use crate::kit::boxes::{Extra, flow};
 use crate::kit::document::Document;
 use crate::kit::page::{Component, note};
-use crate::kit::{colour, document, numbers, spark, visible};
+use crate::kit::{colour, document, names, numbers, spark, visible};
 use crate::views::vocabulary::VocabularyToken;
 
 /// One neuron over many texts.
@@ -105,12 +105,8 @@ impl CorpusText {
 }
 
 impl CorpusNeuron {
-    /// `layer 2, neuron 117`
     fn name(&self) -> String {
-        match self.layer {
-            Some(layer) => format!("layer {layer}, neuron {}", self.neuron),
-            None => format!("neuron {}", self.neuron),
-        }
+        names::neuron(self.layer, self.neuron)
     }
 
     fn about(&self) -> String {

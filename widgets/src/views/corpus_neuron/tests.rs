@@ -53,9 +53,9 @@ fn neuron() -> CorpusNeuron {
 #[test]
 fn the_strongest_places_stand_in_their_texts() {
     let text = neuron().text();
-    let expected = "layer 2, neuron 117, mlp_inner · 12,345 tokens of 90 texts\n\
+    let expected = "L2 n117, mlp_inner · 12,345 tokens of 90 texts\n\
                     mean 0.25, deviation 1.5, above 0 at 12.5 % of the tokens\n\
-                    -0.5 █▁▄▂ 4\n\
+                    −0.5 █▁▄▂ 4\n\
                     promotes ·France\n\
                     strongest         4  to[·<Paris>].\n\
                     strongest         2  to[·<Paris>].\n\

@@ -30,7 +30,7 @@ fn the_strongest_come_first_with_what_checks_them() {
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(
         lines[0],
-        "Edges · edge attribution patching · logit of \" <Paris>\": -1 corrupted, 3 clean"
+        "Edges · edge attribution patching · logit of \" <Paris>\": −1 corrupted, 3 clean"
     );
     assert_eq!(lines[1], "m0 → logits               2    50%   measured 1.5");
     assert_eq!(lines[4], "r = 0.50 with 1 edges patched indeed.");

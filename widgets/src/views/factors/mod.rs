@@ -20,7 +20,7 @@ use crate::kit::Token;
 use crate::kit::boxes::{Extra, flow};
 use crate::kit::document::Document;
 use crate::kit::page::{Component, note};
-use crate::kit::{colour, document, numbers, rows, spark, visible};
+use crate::kit::{colour, document, names, numbers, rows, spark, visible};
 
 pub use curve::Holdout;
 
@@ -101,13 +101,15 @@ pub struct FactorNeuron {
 
 const COMPONENT: Component = Component {
     tag: "ecco-factors",
-    view: "factors-3",
+    view: "factors-4",
     css: include_str!("view.css"),
     js: include_str!("view.js"),
 };
 
 /// Tokens named beside each factor.
 const N_TOP: usize = 5;
+/// Longer texts have no numbers in their boxes.
+const MOST_NUMBERED: usize = 2000;
 /// Sparklines are pooled to this many steps on a page, and in a console.
 const STEPS: usize = 400;
 const COLUMNS: usize = 48;
@@ -116,16 +118,24 @@ impl Factors {
     /// Factor `k` over the positions of the tokens, in units of its own largest absolute value; what is no number, or
     /// negative where nothing should be, counts as 0.
     pub(crate) fn strengths(&self, k: usize) -> Vec<f32> {
-        let component = &self.components[k];
-        let usable = |v: &f32| v.is_finite() && (self.signed || *v > 0.0);
-        let peak = component
-            .iter()
-            .filter(|v| usable(v))
-            .fold(0.0f32, |peak, v| v.abs().max(peak));
-        let strength = |v: &f32| if usable(v) && peak > 0.0 { v / peak } else { 0.0 };
+        let (component, peak) = (&self.components[k], self.peak(k));
+        let strength = |v: &f32| match self.is_usable(*v) && peak > 0.0 {
+            true => v / peak,
+            false => 0.0,
+        };
         (0..self.tokens.len())
             .map(|i| component.get(i).map_or(0.0, strength))
             .collect()
+    }
+
+    fn is_usable(&self, value: f32) -> bool {
+        value.is_finite() && (self.signed || value > 0.0)
+    }
+
+    /// A factor's largest absolute value.
+    fn peak(&self, k: usize) -> f32 {
+        let values = self.components[k].iter().filter(|v| self.is_usable(**v));
+        values.fold(0.0, |peak, v| v.abs().max(peak))
     }
 
     /// The strongest tokens of a factor as position, and how many tokens of the same text are among its
@@ -251,7 +261,7 @@ impl Factors {
         if self.signed {
             "Each token has the colour of component 0: orange where it is positive, blue where it is negative."
         } else {
-            "Each token has the colour of its strongest factor."
+            "Each token has the colour and number of the factor that is strongest there, in units of its own largest value."
         }
     }
 
@@ -263,8 +273,14 @@ impl Factors {
                 (true, Some(first)) => signed_style(first[i]),
                 _ => hue_style(strongest[i]),
             };
+            // A number is told apart where ten hues are not.
+            let number = match strongest[i] {
+                (k, s) if s > 0.0 => k.to_string(),
+                _ => String::new(),
+            };
             Extra {
                 style,
+                below: (!self.signed && self.tokens.len() <= MOST_NUMBERED).then_some(number),
                 is_unread: !self.is_read(i),
                 ..Extra::default()
             }
@@ -319,15 +335,15 @@ impl Factors {
     fn composed(&self, k: usize) -> Markup {
         let neurons = self.neurons.get(k).map_or(&[][..], Vec::as_slice);
         let share = self.shares.get(k).map(|&share| numbers::share(share));
+        let peak = self.peak(k);
         html! {
-            @if share.is_some() || !neurons.is_empty() {
+            @if peak > 0.0 || share.is_some() || !neurons.is_empty() {
                 " "
                 span class="who" {
+                    @if peak > 0.0 { span title="its largest value, the top of its line" { "max " (numbers::short(peak.into())) } " " }
                     @if let Some(share) = share { em { (share) " of the variance" } " " }
                     @for neuron in neurons {
-                        span title={ (neuron.name()) ", weight " (numbers::short(neuron.weight.into())) } {
-                            (neuron.short())
-                        }
+                        span title={ "weight " (numbers::short(neuron.weight.into())) } { (names::neuron(neuron.layer, neuron.neuron)) }
                         " "
                     }
                 }
@@ -349,26 +365,9 @@ impl Factors {
                 span { "0" } " "
                 @if let Some(begin) = begin { span class="begin" style=(place(begin)) { "▸" } " " }
                 @for &(start, ..) in parts.iter().skip(1) { span class="cut" style=(place(start)) {} }
-                span { (n.saturating_sub(1)) }
+                // Where ▸ stands near the end, the number would be under it.
+                @if begin.is_none_or(|begin| begin * 100 < n * 85) { span { (n.saturating_sub(1)) } }
             }
-        }
-    }
-}
-
-impl FactorNeuron {
-    /// `layer 2, neuron 117`
-    fn name(&self) -> String {
-        match self.layer {
-            Some(layer) => format!("layer {layer}, neuron {}", self.neuron),
-            None => format!("neuron {}", self.neuron),
-        }
-    }
-
-    /// `2/117`
-    fn short(&self) -> String {
-        match self.layer {
-            Some(layer) => format!("{layer}/{}", self.neuron),
-            None => self.neuron.to_string(),
         }
     }
 }

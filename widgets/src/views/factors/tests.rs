@@ -74,7 +74,7 @@ fn sparklines_stay_where_pictures_are_stripped() {
         "{html}"
     );
     assert!(html.contains("<code>▁▁▃█▁▁▅</code>"));
-    assert!(COMPONENT.js.contains("define(\"ecco-factors\", \"factors-3\""));
+    assert!(COMPONENT.js.contains("define(\"ecco-factors\", \"factors-4\""));
 }
 
 #[test]
@@ -158,11 +158,8 @@ fn neurons_and_the_curve_are_shown() {
         })
         .to_vec();
     let html = view.html().unwrap();
-    assert!(
-        html.contains("title=\"layer 2, neuron 117, weight 0.5\">2/117</span>"),
-        "{html}"
-    );
-    assert!(html.contains("title=\"neuron 3, weight 0.5\">3</span>"));
+    assert!(html.contains("title=\"weight 0.5\">L2 n117</span>"), "{html}");
+    assert!(html.contains("title=\"weight 0.5\">n3</span>"));
     let line = "held-out error 25% with 2 of 1 to 3 components";
     assert!(html.contains(line) && view.text().contains(line), "{html}");
     assert_eq!(html.matches("<circle").count(), 3);

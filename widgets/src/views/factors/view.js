@@ -1,9 +1,10 @@
-define("ecco-factors", "factors-3", (view, data, host) => {
+define("ecco-factors", "factors-4", (view, data, host) => {
   const flow = view.querySelector(".flow");
   const list = view.querySelector(".list");
   const readout = view.querySelector(".readout");
   const lines = [...list.querySelectorAll(".line")];
   const boxes = [...flow.children].filter((child) => child.localName === "span");
+  const numbers = boxes.map((box) => box.querySelector("em"));
   const position = new Map(boxes.map((box, i) => [box, i]));
   const hues = lines.map((line) => line.style.getPropertyValue("--c"));
   const count = lines.length;
@@ -35,7 +36,8 @@ define("ecco-factors", "factors-3", (view, data, host) => {
   let shown = null;
 
   const repaint = painter(boxes, (i) => {
-    const k = shown ?? (data.signed ? 0 : strongest(i));
+    const k = shown ?? (data.signed ? 0 : strongest(i)), number = shown === null && size(k, i) && !isUnread(i) ? String(k) : "";
+    if (numbers[i] && numbers[i].textContent !== number) numbers[i].textContent = number;
     if (boxes[i].classList.toggle("unread", isUnread(i))) return void boxes[i].style.removeProperty("--s");
     if (!data.signed) boxes[i].style.setProperty("--c", hues[k]);
     boxes[i].style.setProperty("--s", strength(k, i).toFixed(3));
@@ -52,7 +54,7 @@ define("ecco-factors", "factors-3", (view, data, host) => {
     const top = boxes.map((_, i) => i).sort((a, b) => size(focus, b) - size(focus, a) || a - b).slice(0, 5);
     const share = shares[focus] === undefined ? "" : " (" + fineShare(shares[focus]) + " of the variance)";
     readout.replaceChildren(factor(focus, share + " strongest at "),
-      ...top.filter((i) => strength(focus, i)).flatMap((i) => [node("span", {}, ...named(boxes[i]), place(i) + " " + written(focus, i)), " "]),
+      ...top.filter((i) => strength(focus, i)).flatMap((i) => [node("span", {}, ...named(boxes[i]), place(i) + " " + exact(amount(focus, i))), " "]),
       ...neurons(focus));
   }
 
@@ -64,11 +66,9 @@ define("ecco-factors", "factors-3", (view, data, host) => {
   function neurons(k) {
     const all = data.neurons[k] ?? [];
     if (!all.length) return [];
-    const name = (n) => (n.layer === null ? "neuron " + n.neuron : "layer " + n.layer + " neuron " + n.neuron) + " (" + short(n.weight) + ")";
+    const name = (n) => neuronName(n.layer, n.neuron) + " (" + short(n.weight) + ")";
     return [node("span", { className: "made" }, "made of " + all.map(name).join(", "))];
   }
-
-  const written = (k, i) => Number.isFinite(amount(k, i)) ? Number(amount(k, i).toPrecision(3)).toString() : "no number";
 
   function factor(k, text) {
     const element = node("span", {}, node("bdi", { textContent: what + " " + k }), text);
@@ -79,7 +79,7 @@ define("ecco-factors", "factors-3", (view, data, host) => {
   function describeToken(i) {
     const order = hues.map((_, k) => k).filter((k) => strength(k, i)).sort((a, b) => size(b, i) - size(a, i)).slice(0, 4);
     readout.replaceChildren(node("span", { className: "what" }, ...named(boxes[i]), place(i) + " id " + data.tokens[i].id), " ",
-      ...(isUnread(i) ? ["not read"] : order.flatMap((k) => [factor(k, " " + written(k, i)), " "])));
+      ...(isUnread(i) ? ["not read"] : order.flatMap((k) => [factor(k, " " + share(strength(k, i)) + " of its max (" + exact(amount(k, i)) + ")"), " "])));
   }
 
   function show(focus) {
@@ -104,18 +104,11 @@ define("ecco-factors", "factors-3", (view, data, host) => {
   readout.setAttribute("role", "status");
   const when = view.querySelector(".when");
   if (when) {
-    const ways = ["at what was read", "before what was written"].map((text, before) => node("button", { type: "button", textContent: text, onclick: () => turn(!!before) }));
-    const turn = (before) => {
-      isBefore = before;
-      ways.forEach((way, i) => way.setAttribute("aria-pressed", (i === 1) === before));
+    when.replaceChildren(ways("Where a value stands", ["at what was read", "before what was written"], (i) => {
+      isBefore = i === 1;
       repaint();
       describe(shown);
-    };
-    const choices = node("span", { className: "choices" }, ...ways);
-    choices.setAttribute("role", "group");
-    choices.setAttribute("aria-label", "Where a value stands");
-    when.replaceChildren(choices);
-    ways.forEach((way, i) => way.setAttribute("aria-pressed", i === 0));
+    }));
   }
   chooser(lines, { label: "Factors. Arrow keys choose one,", rests: true, show });
   saveMenu(view, host, data);

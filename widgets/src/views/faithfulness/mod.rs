@@ -80,7 +80,7 @@ pub struct Figure {
 
 const COMPONENT: Component = Component {
     tag: "ecco-faithfulness",
-    view: "faithfulness-2",
+    view: "faithfulness-3",
     css: include_str!("view.css"),
     js: include_str!("view.js"),
 };
@@ -99,6 +99,16 @@ impl Figure {
         } else {
             self.value < random
         })
+    }
+
+    /// From random's value to what was measured, on a track from 0 to the larger of the two; the sign is left out, since where
+    /// one is negative (log-odds) both are.
+    fn bar(&self) -> Option<String> {
+        let (value, random) = (self.value.abs(), self.random?.abs());
+        let most = value.max(random);
+        let place = |at: f64| at / most * 100.0;
+        let (from, to) = (place(value.min(random)), place(most));
+        (most > 0.0 && most.is_finite()).then(|| format!("left:{from:.0}%;width:{:.0}%", to - from))
     }
 
     fn verdict(&self) -> &'static str {
@@ -210,12 +220,13 @@ impl Faithfulness {
     fn table(&self) -> Markup {
         html! {
             table {
-                tr { th { "figure" } th { "measured" } th { "random" } td {} }
+                tr { th { "measure" } th { "measured" } th { "random" } td {} td {} }
                 @for figure in &self.figures {
                     tr {
                         th scope="row" { (if figure.more_is_better { "↑ " } else { "↓ " }) (visible::plain(&figure.name, false)) " " small { (visible::plain(&figure.about, false)) } }
                         td { (numbers::short(figure.value)) }
                         td { (figure.random.map_or_else(|| "–".to_owned(), numbers::short)) }
+                        td { @if let Some(style) = figure.bar() { span class="track" { i style=(style) {} } } }
                         td class=(match figure.is_good() { Some(true) => "good", Some(false) => "bad", None => "" }) {
                             @match figure.is_good() { Some(true) => "✓ ", Some(false) => "⚠ ", None => "" }
                             span { (figure.verdict()) }

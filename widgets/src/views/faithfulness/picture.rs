@@ -5,6 +5,7 @@ use std::fmt::Write;
 use maud::{Markup, html};
 
 use crate::Faithfulness;
+use crate::kit::visible;
 
 const WIDTH: f32 = 260.0;
 const HEIGHT: f32 = 110.0;
@@ -74,7 +75,7 @@ fn inside(view: &Faithfulness, which: usize) -> Markup {
     let (mean, highest) = (view.mean(), view.highest());
     let (bottom, right) = (ABOVE + HEIGHT, LEFT + WIDTH);
     html! {
-        text x=(LEFT) y="11" { (TITLES[which].0) }
+        text x=(LEFT) y="11" { (TITLES[which].0) @if !view.of.is_empty() { ": " (visible::plain(&view.of, false)) } }
         text x=(LEFT - 4.0) y=(ABOVE + 8.0) text-anchor="end" { (crate::kit::numbers::short(highest.into())) }
         text x=(LEFT - 4.0) y=(bottom) text-anchor="end" { "0" }
         text x=(LEFT) y=(bottom + 12.0) { "0" }

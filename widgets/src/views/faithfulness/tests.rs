@@ -11,6 +11,7 @@ fn measured(name: &str, from: f32) -> Measurement {
             name: token,
             contrast: None,
             position: Some(3),
+            token: None,
         },
         deletion: vec![from, 0.1, 0.0],
         insertion: vec![0.0, 0.3, from],
@@ -63,7 +64,7 @@ fn the_mean_is_drawn_without_a_script() {
     assert!(
         COMPONENT
             .js
-            .contains("define(\"ecco-faithfulness\", \"faithfulness-2\"")
+            .contains("define(\"ecco-faithfulness\", \"faithfulness-3\"")
     );
 }
 

@@ -1,4 +1,4 @@
-define("ecco-faithfulness", "faithfulness-2", (view, data, host) => {
+define("ecco-faithfulness", "faithfulness-3", (view, data, host) => {
   const plots = [...view.querySelectorAll(".plots > svg")];
   const chips = [...view.querySelectorAll(".targets > span")];
   const steps = unpack(data.steps).values;

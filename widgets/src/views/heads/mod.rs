@@ -12,7 +12,7 @@ use crate::Explorable;
 use crate::kit::document::Document;
 use crate::kit::grid::{Cell, Grid, Heading, Scale};
 use crate::kit::page::{Component, note};
-use crate::kit::{document, numbers, visible};
+use crate::kit::{document, names, numbers, visible};
 
 /// Scores of every head of a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -93,7 +93,7 @@ impl Heads {
                 .map(|name| Heading::text(plain(name)))
                 .collect(),
             rows: shown()
-                .map(|(layer, head)| Heading::text(format!("{layer}.{head}")))
+                .map(|&(layer, head)| Heading::text(names::head(layer, head)))
                 .collect(),
             cells: shown()
                 .map(|&at| (0..self.scores.len()).map(|score| cell(score, at)).collect())
@@ -153,7 +153,7 @@ impl Explorable for Heads {
             let top = self.sorted(score).into_iter().take(N_TOP).filter_map(|at| {
                 let value = self.value(score, at);
                 let value = value.is_finite().then(|| numbers::fraction(value.into()))?;
-                Some(format!("{}.{} {value}", at.0, at.1))
+                Some(format!("{} {value}", names::head(at.0, at.1)))
             });
             let top: Vec<String> = top.collect();
             text.push_str(&format!("\n{:<17}{}", plain(name), top.join("   ")));

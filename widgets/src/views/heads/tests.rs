@@ -20,11 +20,11 @@ fn the_strongest_come_first_everywhere() {
     let text = heads().text();
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], "4 heads · 5 random tokens <twice>");
-    assert_eq!(lines[1], "induction        0.1 0.90   0.0 0.10   1.0 −0.50");
-    assert_eq!(lines[2], "relative entropy 1.1 1.00   1.0 0.75   0.1 0.50");
+    assert_eq!(lines[1], "induction        L0 h1 0.90   L0 h0 0.10   L1 h0 −0.50");
+    assert_eq!(lines[2], "relative entropy L1 h1 1.00   L1 h0 0.75   L0 h1 0.50");
     assert_eq!(lines[3], "⚠ no number: 1 of the scores");
     let html = heads().html().unwrap();
-    let order: Vec<usize> = ["0.1", "0.0", "1.0", "1.1"]
+    let order: Vec<usize> = ["L0 h1", "L0 h0", "L1 h0", "L1 h1"]
         .map(|name| html.find(&format!("<th scope=\"row\">{name}</th>")).unwrap())
         .into();
     assert!(order.is_sorted(), "{html}");

@@ -1,7 +1,7 @@
 define("ecco-heads", "heads-1", (view, data, host) => {
   const table = view.querySelector("table"), readout = view.querySelector(".readout");
   const values = data.values.map((layers) => layers.map((heads) => unpack(heads).values));
-  const rows = [...table.tBodies[0].rows].map((row) => ({ row, at: row.cells[0].textContent.split(".").map(Number) }));
+  const rows = [...table.tBodies[0].rows].map((row) => ({ row, at: row.cells[0].textContent.match(/\d+/g).map(Number) }));
   const headings = [...table.tHead.rows[0].cells].slice(1);
   const value = (score, [layer, head]) => values[score][layer][head];
   let by = Math.max(data.scores.indexOf(data.by), 0), down = true;

@@ -139,7 +139,7 @@ impl Explorable for LensMap {
                 @if self.columns.is_empty() { (note("no places to show")) }
                 @if let Some(cut) = cut { (note(&cut)) }
                 (view.grid().table())
-                div class="readout" { "Point at a cell for its candidates, entropy, and distance to the output." }
+                div class="readout" { span hidden { "Point at a cell for its candidates, entropy, and distance to the output." } }
             }
         };
         Some(COMPONENT.render(&content, &view))

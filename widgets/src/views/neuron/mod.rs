@@ -14,7 +14,7 @@ use crate::kit::Token;
 use crate::kit::boxes::{Extra, flow, legend};
 use crate::kit::document::Document;
 use crate::kit::page::{Component, note, still};
-use crate::kit::{colour, document, numbers, rows, visible};
+use crate::kit::{colour, document, names, numbers, rows, visible};
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
 pub struct NeuronActivity {
@@ -66,7 +66,7 @@ impl NeuronText {
     }
 
     /// A box on the diverging scale, in units of the largest activation.
-    fn extra(&self, i: usize, peak: f32) -> Extra {
+    fn extra(&self, i: usize, peak: f32, is_signed: bool) -> Extra {
         let value = self.value(i);
         let s = if value.is_finite() && peak > 0.0 {
             value / peak
@@ -74,7 +74,12 @@ impl NeuronText {
             0.0
         };
         let s = (s * 1000.0).round() / 1000.0;
-        let (ground, ink) = (colour::hex(colour::diverging(s)), colour::text_on_diverging(s));
+        let s = if is_signed { s } else { s.max(0.0) };
+        let (ground, ink) = match is_signed {
+            true => (colour::diverging(s), colour::text_on_diverging(s)),
+            false => (colour::scale(s), colour::text_on_scale(s)),
+        };
+        let ground = colour::hex(ground);
         Extra {
             style: (s != 0.0).then(|| format!("--s:{s};background-color:{ground};color:{ink}")),
             title: value.is_finite().then(|| numbers::short(value.into())),
@@ -100,33 +105,35 @@ impl NeuronActivity {
             .fold(0.0, f32::max)
     }
 
-    /// `layer 2, neuron 117`
     fn name(&self) -> String {
-        match self.layer {
-            Some(layer) => format!("layer {layer}, neuron {}", self.neuron),
-            None => format!("neuron {}", self.neuron),
-        }
+        names::neuron(self.layer, self.neuron)
+    }
+
+    /// The least and the largest activation.
+    fn range(&self) -> Option<(f32, f32)> {
+        let all = self.texts.iter().flat_map(|text| &text.values).copied();
+        let all = all.filter(|value| value.is_finite());
+        all.fold(None, |range, value| {
+            let (least, most) = range.unwrap_or((value, value));
+            Some((least.min(value), most.max(value)))
+        })
     }
 
     fn range_text(&self) -> String {
-        let all = || {
-            self.texts
-                .iter()
-                .flat_map(|text| &text.values)
-                .filter(|value| value.is_finite())
-        };
-        let (least, most) = (
-            all().copied().fold(f32::INFINITY, f32::min),
-            all().copied().fold(f32::NEG_INFINITY, f32::max),
-        );
-        match all().next() {
-            Some(_) => format!(
+        match self.range() {
+            Some((least, most)) => format!(
                 "{} to {}",
                 numbers::short(least.into()),
                 numbers::short(most.into())
             ),
             None => "no activations".to_owned(),
         }
+    }
+
+    /// Whether negative activations are large enough to be told apart: else half of a scale would go unused.
+    fn is_signed(&self) -> bool {
+        self.range()
+            .is_some_and(|(least, most)| -least >= 0.05 * most && least < 0.0)
     }
 
     fn notes(&self) -> Vec<String> {
@@ -150,21 +157,28 @@ impl NeuronActivity {
         let texts = self.ordered();
         let peak = numbers::short(self.peak().into());
         let many = texts.len() > 1;
+        let is_signed = self.is_signed();
+        let low = if is_signed {
+            format!("−{peak}")
+        } else {
+            "0".to_owned()
+        };
+        let high = if is_signed { format!("+{peak}") } else { peak };
         html! {
-            div class="ecco neuron diverging" {
+            div class={ "ecco neuron" @if is_signed { " diverging" } } {
                 div class="head" {
                     b { "Neuron" } " "
                     span { (self.name()) ", " (visible::plain(&self.site, false)) } " "
-                    (legend(&format!("−{peak}"), &format!("+{peak}")))
+                    (legend(&low, &high))
                 }
                 @for text in self.notes() { (note(&text)) }
                 div class="flow" {
                     @for text in &texts {
                         @if many { div class="sep" { "text " (text.index) ", max " (numbers::short(text.most().into())) } }
-                        (flow(&text.tokens, 0, text.n_input, |i| text.extra(i, self.peak())))
+                        (flow(&text.tokens, 0, text.n_input, |i| text.extra(i, self.peak(), is_signed)))
                     }
                 }
-                div class="readout" { "Activations from " (self.range_text()) ": orange positive, blue negative." }
+                div class="readout" { "Activations from " (self.range_text()) @if is_signed { ": orange positive, blue negative." } }
             }
         }
     }
@@ -283,13 +297,12 @@ impl Explorable for NeuronList {
     fn text(&self) -> String {
         let mut text = format!("{}: {}", self.site, self.title());
         for at in &self.neurons {
-            let layer = at.layer.map_or(String::new(), |layer| format!("layer {layer} "));
             text.push_str(&format!(
-                "\n{layer}neuron {:<5} {:>9}  at {} {}",
-                at.neuron,
+                "\n{:<9} {:>9}  at {} {}",
+                names::neuron(at.layer, at.neuron),
                 numbers::short(at.value.into()),
-                at.position,
-                visible::cut(&self.label(at), 24)
+                visible::cut(&self.label(at), 24),
+                at.position
             ));
         }
         text

@@ -28,9 +28,9 @@ fn activity() -> NeuronActivity {
 
 #[test]
 fn the_most_active_text_comes_first() {
-    let expected = "layer 2, neuron 117 of mlp_inner: -0.25 to 2\n\
+    let expected = "L2 n117 of mlp_inner: −0.25 to 2\n\
                         text 1  . 2  ·Austria 1\n\
-                        text 0  1 0.5  . -0.25";
+                        text 0  1 0.5  . −0.25";
     assert_eq!(activity().text(), expected);
     let html = activity().html().unwrap();
     let place = |what: &str| html.find(what).unwrap_or_else(|| panic!("{what} in {html}"));
@@ -77,8 +77,8 @@ fn a_list_has_bars_and_tokens() {
         ..NeuronList::default()
     };
     let expected = "mlp_inner: the 2 most active neurons by their largest activation\n\
-                        layer 2 neuron 117           4  at 1 ·Austria\n\
-                        layer 0 neuron 3             1  at 9 ";
+                        L2 n117           4  at ·Austria 1\n\
+                        L0 n3             1  at  9";
     assert_eq!(list.text(), expected);
     let html = list.html().unwrap();
     assert!(

@@ -18,9 +18,11 @@ define("ecco-neuron", "neuron-2", (view, data, host) => {
   const most = places.map((place) => at(place) ?? -Infinity);
   readout.setAttribute("role", "status");
   let shown = null;
+  const next = nextCalls(view, host);
   chooser(boxes, {
     first: most.indexOf(Math.max(...most)),
     label: "Tokens. Arrow keys choose one,",
+    holds: (k) => next(k === null || data.texts.length > 1 ? null : places[k][1]),
     show: (k) => {
       const [text, i] = places[k], value = at(places[k]);
       boxes[shown]?.classList.remove("on");

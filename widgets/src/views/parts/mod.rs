@@ -14,7 +14,7 @@ use crate::kit::boxes::legend;
 use crate::kit::document::Document;
 use crate::kit::grid::{self, Cell, Grid, Heading, Scale};
 use crate::kit::page::{Component, note};
-use crate::kit::{document, numbers, visible};
+use crate::kit::{document, names, numbers, visible};
 
 /// What each part of a model wrote to a token's logit (direct logit attribution).
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -91,7 +91,7 @@ pub struct Neuron {
 
 const COMPONENT: Component = Component {
     tag: "ecco-parts",
-    view: "parts-2",
+    view: "parts-3",
     css: concat!(include_str!("../../kit/grid.css"), include_str!("view.css")),
     js: concat!(include_str!("../../kit/grid.js"), include_str!("view.js")),
 };
@@ -99,11 +99,18 @@ const COMPONENT: Component = Component {
 impl Parts {
     fn grid(&self) -> Grid {
         let (columns, rows) = self.table();
-        let (n_parts, peak) = (self.n_parts(), self.peak(&rows));
-        let cell = |(at, value): (usize, &f64)| match (value.is_finite(), at < n_parts) {
-            (true, true) => Cell::text(signed(*value), (value / peak.max(f64::MIN_POSITIVE)) as f32),
-            (true, false) => Cell::text(numbers::short(*value), 0.0),
-            (false, _) => Cell::text("", 0.0),
+        let so_far = self.so_far();
+        let [heads, mlp] = self.peaks(&columns, &rows);
+        let peaks: Vec<f64> = columns
+            .iter()
+            .map(|name| if name == MLP { mlp } else { heads })
+            .collect();
+        let cell = |(at, value): (usize, &f64)| match columns[at].as_str() {
+            _ if !value.is_finite() => Cell::text("", 0.0),
+            ACTIVATION => Cell::text(numbers::short(*value), 0.0),
+            SO_FAR => sum_cell(*value, &so_far),
+            _ if value.abs() < peaks[at] * 0.01 => Cell::text("", 0.0),
+            _ => Cell::text(signed(*value), (value / peaks[at].max(f64::MIN_POSITIVE)) as f32),
         };
         Grid {
             corner: if self.by == PartsBy::Neuron {
@@ -111,7 +118,7 @@ impl Parts {
             } else {
                 "layer"
             },
-            columns: columns.into_iter().map(Heading::text).collect(),
+            columns: columns.iter().map(Heading::text).collect(),
             cells: rows
                 .iter()
                 .map(|(_, values)| values.iter().enumerate().map(cell).collect())
@@ -122,33 +129,64 @@ impl Parts {
     }
 
     fn table(&self) -> Table {
-        match self.by {
+        let (mut columns, mut rows) = match self.by {
             PartsBy::Layer => self.by_layer(),
             PartsBy::Head => self.by_head(),
-            PartsBy::Neuron => by_neuron(&self.neurons),
+            PartsBy::Neuron => return by_neuron(&self.neurons),
+        };
+        columns.push(SO_FAR.to_owned());
+        for ((_, values), sum) in rows.iter_mut().zip(self.so_far()) {
+            values.push(sum);
+        }
+        (columns, rows)
+    }
+
+    /// The logit after each layer: what all before it and it have written, and the biases.
+    fn so_far(&self) -> Vec<f64> {
+        let mut sum = self.embedding + self.bias;
+        let after = |layer: &LayerParts| {
+            sum += layer.attention + layer.cross.unwrap_or(0.0) + layer.mlp;
+            sum
+        };
+        self.layers.iter().map(after).collect()
+    }
+
+    /// The largest sizes: of heads and what stands beside them, and of MLPs. By head the two have scales of their own: one MLP
+    /// may write more than all heads, which would be grey then.
+    fn peaks(&self, columns: &[String], rows: &[(String, Vec<f64>)]) -> [f64; 2] {
+        let peak = |is_in: &dyn Fn(&str) -> bool| {
+            let cells = rows.iter().flat_map(|(_, values)| columns.iter().zip(values));
+            let sizes = cells.filter(|(name, value)| value.is_finite() && is_in(name));
+            sizes.fold(0.0f64, |peak, (_, value)| peak.max(value.abs()))
+        };
+        let is_part = |name: &str| name != SO_FAR && name != ACTIVATION;
+        match self.by {
+            PartsBy::Head => [
+                peak(&|name| is_part(name) && name != MLP),
+                peak(&|name| name == MLP),
+            ],
+            _ => [peak(&is_part); 2],
         }
     }
 
-    /// Columns of what was written: of neurons the second one has activations.
-    fn n_parts(&self) -> usize {
-        if self.by == PartsBy::Neuron { 1 } else { usize::MAX }
-    }
-
-    /// The largest size of a part.
-    fn peak(&self, rows: &[(String, Vec<f64>)]) -> f64 {
-        let values = rows
-            .iter()
-            .flat_map(|(_, values)| values.iter().take(self.n_parts()));
-        values
-            .filter(|value| value.is_finite())
-            .fold(0.0f64, |peak, value| peak.max(value.abs()))
+    fn legend(&self) -> Markup {
+        let (columns, rows) = self.table();
+        let [heads, mlp] = self.peaks(&columns, &rows);
+        let ends = |sign: char| {
+            let end = |peak: f64| signed(peak).replace('+', &sign.to_string());
+            match self.by {
+                PartsBy::Head => format!("heads {}, {MLP} {}", end(heads), end(mlp)),
+                _ => end(heads),
+            }
+        };
+        legend(&ends('−'), &ends('+'))
     }
 
     fn by_layer(&self) -> Table {
         let has_cross = self.layers.iter().any(|layer| layer.cross.is_some());
         let mut columns = vec!["attention".to_owned()];
         columns.extend(has_cross.then(|| "cross-attention".to_owned()));
-        columns.push("MLP".to_owned());
+        columns.push(MLP.to_owned());
         let rows = self.layers.iter().enumerate().map(|(index, layer)| {
             let mut values = vec![layer.attention];
             values.extend(has_cross.then(|| layer.cross.unwrap_or(f64::NAN)));
@@ -166,7 +204,7 @@ impl Parts {
         let mut columns: Vec<String> = (0..n).map(|head| format!("head {head}")).collect();
         columns.extend(has_rest.then(|| "bias".to_owned()));
         columns.extend(has_cross.then(|| "cross-attention".to_owned()));
-        columns.push("MLP".to_owned());
+        columns.push(MLP.to_owned());
         let rows = self.layers.iter().zip(heads).zip(rest).enumerate();
         let rows = rows.map(|(index, ((layer, heads), rest))| {
             let mut values = heads.clone();
@@ -231,8 +269,7 @@ impl Parts {
                     @if let Some(contrast) = &self.contrast { " less that of " (visible::label_html(contrast)) }
                     " at position " (self.position)
                 }
-                @let peak = signed(self.peak(&self.table().1));
-                (legend(&peak.replace('+', "−"), &peak))
+                (self.legend())
             }
             @for text in self.notes() { (note(&text)) }
             p class="balance" {
@@ -246,15 +283,32 @@ impl Parts {
     }
 }
 
+const MLP: &str = "MLP";
+const ACTIVATION: &str = "activation";
+const SO_FAR: &str = "logit so far";
+
+/// A number of `all`, with a bar from the least of them.
+fn sum_cell(value: f64, all: &[f64]) -> Cell {
+    let finite = || all.iter().copied().filter(|value| value.is_finite());
+    let least = finite().fold(0.0, f64::min);
+    let most = finite().fold(0.0, f64::max);
+    let width = numbers::width((value - least) / (most - least).max(f64::MIN_POSITIVE));
+    let text = numbers::short((value * 100.0).round() / 100.0);
+    Cell {
+        markup: html! { i class="bar" style=(width) {} " " (text) },
+        ..Cell::text(text.clone(), 0.0)
+    }
+}
+
 /// Names of columns, and rows by name.
 type Table = (Vec<String>, Vec<(String, Vec<f64>)>);
 
 fn by_neuron(top: &[Neuron]) -> Table {
     let row = |neuron: &Neuron| {
-        let name = format!("{}.{}", neuron.layer, neuron.neuron);
+        let name = names::neuron(Some(neuron.layer), neuron.neuron);
         (name, vec![neuron.part, neuron.activation])
     };
-    let columns = ["written", "activation"].map(str::to_owned).to_vec();
+    let columns = ["written", ACTIVATION].map(str::to_owned).to_vec();
     (columns, top.iter().map(row).collect())
 }
 

@@ -43,9 +43,9 @@ fn parts(by: PartsBy) -> Parts {
 fn a_console_shows_parts_and_their_sum() {
     let expected = "direct logit attribution · logit of ·b at position 1\n\
                         4.5 = embedding 0.5 + layers 3 + biases 1\n\
-                        layer  attention  MLP\n\
-                        0      +2.00      −1.00\n\
-                        1      0          +2.00";
+                        layer  attention  MLP    logit so far\n\
+                        0      +2.00      −1.00  2.5\n\
+                        1                 +2.00  4.5";
     assert_eq!(parts(PartsBy::Layer).text(), expected);
     assert!(
         parts(PartsBy::Head)
@@ -60,7 +60,25 @@ fn the_sign_has_a_hue_and_the_size_a_strength() {
     for strength in ["--s:1;background-color:#", "--s:-0.5;background-color:#"] {
         assert!(html.contains(strength), "{html}");
     }
-    assert!(html.contains("<td>0</td>"), "nothing has no colour");
+    assert!(
+        html.contains("<td></td>"),
+        "nothing has neither number nor colour"
+    );
+}
+
+#[test]
+fn heads_have_a_scale_beside_an_mlp_that_writes_more() {
+    let mut view = parts(PartsBy::Head);
+    view.layers[1].mlp = 150.0;
+    let html = view.html().unwrap();
+    assert!(html.contains("heads −1.50, MLP −150") && html.contains("heads +1.50, MLP +150"));
+    assert!(html.contains(">+1.50</td>") && html.contains("--s:1;"), "{html}");
+    let of_head = html.split(">+1.50<").next().unwrap();
+    assert!(of_head.rsplit("--s:").next().unwrap().starts_with("1;"), "{html}");
+    assert!(
+        !html.contains("−1.00</td>"),
+        "less than a hundredth of an MLP's largest"
+    );
 }
 
 #[test]
@@ -72,7 +90,7 @@ fn neurons_are_named_by_layer_and_index() {
     };
     let text = view.text();
     assert!(
-        text.contains("less that of <c>") && text.contains("1.12    −0.75    2"),
+        text.contains("less that of <c>") && text.contains("L1 n12  −0.75    2"),
         "{text}"
     );
     assert!(text.contains("⚠ the model caps its logits"));

@@ -209,7 +209,7 @@ impl PatchMap {
                     dl {
                         @for cell in measured.iter().take(N_MEASURED) {
                             div {
-                                dt { "layer " (self.layers[cell.row]) ", " bdi { (self.columns().label(cell.column)) } }
+                                dt { bdi { (self.columns().name(self.layers[cell.row], cell.column)) } }
                                 dd {
                                     (numbers::fraction(self.value(cell.row, cell.column).into())) " → "
                                     b { (numbers::fraction(cell.restored.into())) }
@@ -226,7 +226,7 @@ impl PatchMap {
         match self.top(1).first() {
             None => html! { "no cell changes the answer" },
             Some(&(row, column)) => html! {
-                span class="what" { "layer " (self.layers[row]) ", " bdi { (self.columns().label(column)) } }
+                span class="what" { bdi { (self.columns().name(self.layers[row], column)) } }
                 " " (self.verb()) " " (numbers::fraction(self.value(row, column).into())) (self.give_or_take(row, column)) ", the most of all"
             },
         }
@@ -251,7 +251,7 @@ impl PatchMap {
                 numbers::short(self.corrupted),
                 numbers::short(self.clean)
             ),
-            about: "Rows: layers. Columns: what is patched. Red: of the clean answer comes back; blue: the other way.",
+            about: "Rows: layers. Columns: what is patched. Orange: of the clean answer comes back; blue: the other way.",
             deepest: format!(
                 "{} of the clean answer restored",
                 numbers::fraction(self.peak().into())
@@ -298,9 +298,9 @@ impl Explorable for PatchMap {
         );
         for (row, column) in self.top(N_TOP) {
             let restored = numbers::fraction(self.value(row, column).into());
-            let (layer, label) = (self.layers[row], self.columns().label(column));
+            let name = self.columns().name(self.layers[row], column);
             let sure = self.give_or_take(row, column);
-            let _ = write!(text, "\nlayer {layer} {label} {} {restored}{sure}", self.verb());
+            let _ = write!(text, "\n{name} {} {restored}{sure}", self.verb());
             let is_it = |cell: &&&MeasuredCell| (cell.row, cell.column) == (row, column);
             if let Some(cell) = self.measured().iter().find(is_it) {
                 let _ = write!(text, ", measured {}", numbers::fraction(cell.restored.into()));

@@ -29,11 +29,11 @@ fn example() -> PatchMap {
 #[test]
 fn a_console_names_the_strongest_cells() {
     let expected = "activation patching of mlp_output · 2 layers × 3 positions\n\
-                        logit of \" Paris\": corrupted -1.5, clean 4\n\
-                        layer 0 ·Italy 1 restores 1.00\n\
-                        layer 1 ·is 2 restores 0.50\n\
-                        layer 0 ·is 2 restores 0.25\n\
-                        layer 1 ·Italy 1 restores −0.13";
+                        logit of \" Paris\": corrupted −1.5, clean 4\n\
+                        L0 ·Italy 1 restores 1.00\n\
+                        L1 ·is 2 restores 0.50\n\
+                        L0 ·is 2 restores 0.25\n\
+                        L1 ·Italy 1 restores −0.13";
     assert_eq!(example().text(), expected);
 }
 
@@ -106,8 +106,8 @@ fn estimates_stand_beside_what_was_measured() {
     let text = view.text();
     assert!(
         text.starts_with("attribution patching of mlp_output · 2 layers × 3 positions")
-            && text.contains("layer 0 ·Italy 1 would restore 1.00, measured 0.90\n")
-            && text.contains("layer 0 ·is 2 would restore 0.25\n")
+            && text.contains("L0 ·Italy 1 would restore 1.00, measured 0.90\n")
+            && text.contains("L0 ·is 2 would restore 0.25\n")
             && text.ends_with("Estimated and measured, 2 cells: r = 0.99"),
         "{text}"
     );

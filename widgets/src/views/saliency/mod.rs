@@ -4,6 +4,9 @@
 //! - [`targets`]: what the rows belong to, and the checks beneath them
 //! - `content`: the static page
 
+use std::collections::BTreeMap;
+use std::ops::Range;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Error, Value};
@@ -12,7 +15,7 @@ use crate::Explorable;
 use crate::kit::Token;
 use crate::kit::document::Document;
 use crate::kit::page::Component;
-use crate::kit::{document, numbers, reading, rows, visible};
+use crate::kit::{document, names, numbers, reading, rows, visible};
 
 mod content;
 mod picture;
@@ -98,6 +101,15 @@ pub struct Saliency {
     /// Where boxes are no tokens: which tokens of the text each holds, the first and the one behind the last. May be empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spans: Vec<(usize, usize)>,
+    /// Where boxes are no tokens: the text's tokens, for pages that show which of a box a target may draw on. May be empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pieces: Vec<Token>,
+    /// Where boxes are no tokens: how many tokens of the text each target may draw on. May be empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reach: Vec<usize>,
+    /// Where boxes are tokens: the first token of each "word", "line" and "sentence", over which a page sums. May be empty.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub units: BTreeMap<String, Vec<usize>>,
     /// What is known of how far the scores can be trusted.
     pub checks: Vec<Check>,
 }
@@ -115,7 +127,7 @@ pub struct Completeness {
 
 const COMPONENT: Component = Component {
     tag: "ecco-saliency",
-    view: "saliency-4",
+    view: "saliency-5",
     css: concat!(include_str!("view.css"), include_str!("../../kit/live.css")),
     js: concat!(include_str!("../../kit/live.js"), include_str!("view.js")),
 };
@@ -233,14 +245,67 @@ impl Saliency {
         }
     }
 
-    /// The sources of row `k` that contribute most: `1 ·b 75%`.
-    fn sources(&self, k: usize) -> String {
+    /// What stands in the boxes of a page: tokens, where they are known.
+    pub(crate) fn boxes(&self) -> &[Token] {
+        match self.has_pieces() {
+            true => &self.pieces,
+            false => &self.tokens,
+        }
+    }
+
+    fn has_pieces(&self) -> bool {
+        self.spans.len() == self.tokens.len()
+            && self
+                .spans
+                .last()
+                .is_some_and(|&(_, end)| end == self.pieces.len())
+    }
+
+    /// The boxes of what row `k` has value `i` of, as far as the target may draw on them.
+    fn span(&self, k: usize, i: usize) -> Range<usize> {
+        match self.spans.get(i).filter(|_| self.has_pieces()) {
+            Some(&(start, end)) => start..end.min(self.reach_of(k)).max(start),
+            None => i..i + 1,
+        }
+    }
+
+    /// So many boxes target `k` may draw on.
+    fn reach_of(&self, k: usize) -> usize {
+        match self.reach.get(k) {
+            Some(&reach) if self.has_pieces() => reach,
+            _ if self.has_pieces() => self.pieces.len(),
+            _ => self.row(k).len(),
+        }
+    }
+
+    /// The label of some boxes together.
+    fn span_label(&self, span: &Range<usize>) -> String {
+        let labels = self
+            .boxes()
+            .get(span.clone())
+            .unwrap_or_default()
+            .iter()
+            .map(visible::label);
+        visible::cut(&labels.collect::<String>(), 24)
+    }
+
+    /// Row `k`'s values that are largest, and how many boxes' values it has.
+    fn top(&self, k: usize) -> (Vec<(Range<usize>, f32)>, usize) {
         let row = self.row(k);
-        let source = |i: usize| {
-            let label = visible::cut(&self.label(i), 24);
-            format!("{i} {label} {}", self.number(row[i]))
+        let spans = rows::top(row, N_TOP)
+            .into_iter()
+            .map(|i| (self.span(k, i), row[i]));
+        let n = (0..row.len()).filter(|&i| !self.span(k, i).is_empty()).count();
+        (spans.filter(|(span, _)| !span.is_empty()).collect(), n)
+    }
+
+    /// The sources of row `k` that contribute most: `·b₁ 75%`.
+    fn sources(&self, k: usize) -> String {
+        let source = |(span, value): (Range<usize>, f32)| {
+            let place = names::position(span.start);
+            format!("{}{place} {}", self.span_label(&span), self.number(value))
         };
-        let sources: Vec<String> = rows::top(row, N_TOP).into_iter().map(source).collect();
+        let sources: Vec<String> = self.top(k).0.into_iter().map(source).collect();
         match sources.is_empty() {
             true => "–".to_owned(),
             false => sources.join(", "),

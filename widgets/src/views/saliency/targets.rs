@@ -29,9 +29,17 @@ pub struct Target {
     /// The box it stands in, or would stand in; may be one behind the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub position: Option<usize>,
+    /// Where boxes are no tokens: the token that it stands at, or would stand at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<usize>,
 }
 
 impl Target {
+    /// The token that it stands at, or would stand at.
+    pub(crate) fn place(&self) -> Option<usize> {
+        self.token.or(self.position)
+    }
+
     /// `·Denmark / ·Iceland`
     pub(crate) fn names(&self) -> String {
         let names = [Some(&self.name), self.contrast.as_ref()];
@@ -46,7 +54,7 @@ impl Target {
             let contrast = visible::cut(&visible::label(contrast), 24);
             line.push_str(&format!(" rather than {contrast}"));
         }
-        if let Some(position) = self.position {
+        if let Some(position) = self.place() {
             line.push_str(&format!(" at {position}"));
         }
         line
@@ -54,11 +62,18 @@ impl Target {
 
     pub(crate) fn html(&self) -> Markup {
         html! {
+            (self.names_html())
+            @if let Some(position) = self.place() { " " small { (position) } }
+        }
+    }
+
+    /// Without its place.
+    pub(crate) fn names_html(&self) -> Markup {
+        html! {
             (visible::label_html(&self.name))
             @if let Some(contrast) = &self.contrast {
                 " " i { "rather than" } " " (visible::label_html(contrast))
             }
-            @if let Some(position) = self.position { " " small { (position) } }
         }
     }
 }
@@ -165,8 +180,11 @@ impl Check {
     }
 }
 
-/// `0.42` of what is explained, where it is known.
-pub(super) fn value(values: &[f32], k: usize) -> Option<String> {
-    let value = values.get(k).filter(|value| value.is_finite())?;
-    Some(numbers::short(f64::from(*value)))
+/// `2.42` of what is explained, or `42%` of a probability, where it is known.
+pub(super) fn value(values: &[f32], k: usize, is_probability: bool) -> Option<String> {
+    let value = f64::from(*values.get(k).filter(|value| value.is_finite())?);
+    Some(match is_probability {
+        true => numbers::fine_share(value),
+        false => numbers::short(value),
+    })
 }

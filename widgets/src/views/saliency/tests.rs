@@ -26,6 +26,7 @@ fn named(style: SaliencyStyle) -> Saliency {
         name: token(name),
         contrast: contrast.map(token),
         position,
+        token: None,
     };
     let note = |text: &str, is_good| CheckNote {
         text: text.into(),
@@ -91,8 +92,8 @@ fn a_check_names_the_worst_target_in_a_console_and_where_no_script_runs() {
 #[test]
 fn named_targets_are_said_with_their_sign_and_their_check() {
     let expected = "input saliency · gradient × input · logit · 2 targets\n\
-                    ·d rather than e at 2 ← 0 a +0.50, 1 ·b −0.25\n\
-                    positive ← 0 a −0.032, 2 c +0.016, 3 \\n +0.0020\n\
+                    ·d rather than e at 2 ← a₀ +0.50, ·b₁ −0.25\n\
+                    positive ← a₀ −0.032, c₂ +0.016, \\n₃ +0.0020\n\
                     ⚠ completeness: error 0.2 (the worst of 2)";
     assert_eq!(named(SaliencyStyle::Minimal).text(), expected);
 }
@@ -174,8 +175,8 @@ fn units_have_no_ids() {
 #[test]
 fn a_console_names_the_sources() {
     let expected = "input saliency · gradient × input · 2 generated tokens\n\
-                    2 c ← 1 ·b 75%, 0 a 25%\n\
-                    3 \\n ← 0 a 50%, 2 c 38%, 1 ·b 12%";
+                    2 c ← ·b₁ 75%, a₀ 25%\n\
+                    3 \\n ← a₀ 50%, c₂ 38%, ·b₁ 12%";
     assert_eq!(saliency(SaliencyStyle::Minimal).text(), expected);
 }
 
@@ -205,10 +206,10 @@ fn detailed_boxes_have_shares() {
 fn a_page_brings_all_it_needs_once() {
     let html = saliency(SaliencyStyle::Minimal).html().unwrap();
     assert!(html.starts_with(
-        "<ecco-saliency class=\"ecco-root mathjax_ignore tex2jax_ignore\" data-view=\"saliency-4\">"
+        "<ecco-saliency class=\"ecco-root mathjax_ignore tex2jax_ignore\" data-view=\"saliency-5\">"
     ));
     assert!(html.ends_with("</script></ecco-saliency>"));
-    assert!(COMPONENT.js.contains("define(\"ecco-saliency\", \"saliency-4\""));
+    assert!(COMPONENT.js.contains("define(\"ecco-saliency\", \"saliency-5\""));
     assert_eq!(
         (html.matches("<style>").count(), html.matches("<script").count()),
         (1, 2)

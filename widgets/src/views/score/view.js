@@ -17,10 +17,12 @@ define("ecco-score", "score-2", (view, data, host) => {
   const known = scored.filter((i) => Number.isFinite(logs[i]));
   const most = known.reduce((best, i) => (bits(i) > bits(best) ? i : best), known[0] ?? scored[0]);
   readout.setAttribute("role", "status");
+  const next = nextCalls(view, host);
   chooser(scored.map((i) => boxes[i]), {
     first: scored.indexOf(most),
     label: "Tokens. Arrow keys choose one,",
     show: (k) => describe(scored[k]),
+    holds: (k) => next(k === null ? null : scored[k]),
   });
   saveMenu(view, host, data);
 });

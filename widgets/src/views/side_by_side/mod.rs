@@ -6,6 +6,7 @@ mod tests;
 mod picture;
 
 use std::fmt::Write;
+use std::ops::Range;
 
 use maud::{Markup, html};
 use schemars::JsonSchema;
@@ -18,7 +19,7 @@ use crate::kit::boxes::{Extra, flow};
 use crate::kit::document::Document;
 use crate::kit::page::{Component, note};
 use crate::kit::{Candidate, Token};
-use crate::kit::{document, numbers, rows, visible};
+use crate::kit::{document, names, numbers, rows, visible};
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct SideBySide {
@@ -58,10 +59,13 @@ pub struct Prediction {
 
 const COMPONENT: Component = Component {
     tag: "ecco-side-by-side",
-    view: "side-by-side-2",
+    view: "side-by-side-3",
     css: include_str!("view.css"),
     js: include_str!("view.js"),
 };
+
+/// Divergences below this, in nats, are not written into the boxes.
+const LEAST: f32 = 0.01;
 
 impl SideBySide {
     /// By token of the intervened text; NaN where nothing predicts it.
@@ -98,6 +102,14 @@ impl SideBySide {
         [("a", &self.untouched), ("b", &self.intervened)]
     }
 
+    /// The tokens of each line, of both sides; a side that ends first has empty ones.
+    fn lines(&self) -> Vec<[Range<usize>; 2]> {
+        let [one, other] = self.sides().map(|(_, side)| lines(&side.tokens));
+        let n = one.len().max(other.len());
+        let line = |of: &[Range<usize>], at: usize| of.get(at).cloned().unwrap_or(0..0);
+        (0..n).map(|at| [line(&one, at), line(&other, at)]).collect()
+    }
+
     fn extra(&self, side: &str, at: usize, peak: f32) -> Extra {
         let parts = self.first_difference() == Some(at);
         let kl = self
@@ -111,7 +123,12 @@ impl SideBySide {
         }
         Extra {
             style: (!style.is_empty()).then_some(style),
-            below: kl.map(|kl| numbers::nats(kl.into())),
+            // A line on both sides, so that the same words stand at the same height.
+            below: Some(match kl {
+                Some(kl) if kl < LEAST => String::new(),
+                Some(kl) => numbers::nats(kl.into()),
+                None => String::new(),
+            }),
             title: parts.then(|| "the texts part here".to_owned()),
             ..Extra::default()
         }
@@ -140,11 +157,11 @@ impl SideBySide {
                     @for line in &self.interventions { li { (visible::plain(line, false)) } }
                 }
                 div class="sides" {
-                    @for (class, side) in self.sides() {
-                        section class=(class) {
-                            h4 { (visible::plain(&side.name, false)) }
-                            div class="flow" {
-                                (flow(&side.tokens, 0, self.n_input, |at| self.extra(class, at, peak)))
+                    @for (class, side) in self.sides() { b class=(class) { (visible::plain(&side.name, false)) } }
+                    @for rows in self.lines() {
+                        @for ((class, side), row) in self.sides().into_iter().zip(rows) {
+                            div class={ "flow " (class) } {
+                                (flow(&side.tokens[row.clone()], row.start, self.n_input, |at| self.extra(class, at, peak)))
                             }
                         }
                     }
@@ -169,7 +186,7 @@ impl SideBySide {
         html! {
             span class="what" {
                 (visible::label_html(&self.intervened.tokens[at])) " " small { (at) }
-                " KL " (numbers::nats(predicted.kl.into()))
+                " KL " (numbers::nats(predicted.kl.into())) " nats"
                 @if self.first_difference() == Some(at) { " · the texts part here" }
             }
             span { (visible::plain(&self.untouched.name, false)) ": " (said(0)) } " "
@@ -211,6 +228,21 @@ fn candidates<S: Serializer>(best: &[(Token, f32); 2], serializer: S) -> Result<
     kit::candidates(best, serializer)
 }
 
+/// The tokens of each line of a text: a line ends with what holds a newline.
+fn lines(tokens: &[Token]) -> Vec<Range<usize>> {
+    let ends = |(_, token): &(usize, &Token)| token.part.is_none() && token.text.contains('\n');
+    let mut lines = Vec::new();
+    let mut start = 0;
+    for (at, _) in tokens.iter().enumerate().filter(ends) {
+        lines.push(start..at + 1);
+        start = at + 1;
+    }
+    if start < tokens.len() {
+        lines.push(start..tokens.len());
+    }
+    lines
+}
+
 fn text_of(tokens: &[Token], n_input: usize) -> String {
     let mut text = String::new();
     for (position, token) in tokens.iter().enumerate() {
@@ -249,8 +281,9 @@ impl Explorable for SideBySide {
         let top = rows::top(&kl, 5).into_iter();
         let top = top.map(|at| {
             format!(
-                "{at} {} {}",
+                "{}{} {}",
                 visible::cut(&label(&self.intervened, at), 24),
+                names::position(at),
                 numbers::nats(kl[at].into())
             )
         });

@@ -9,12 +9,13 @@ const HEIGHT: f32 = 44.0;
 /// More tokens than this have no bar of their own in the picture.
 const MOST_LABELLED: usize = 120;
 
-/// The bars under the texts, as wide as the view.
+/// The bars under the texts, as wide as the view, with their axes.
 pub(super) fn bars(view: &SideBySide) -> Markup {
     let kl = view.kl();
     let (n, peak) = (kl.len(), rows::peak(&kl));
     html! {
         @if n > 0 && peak > 0.0 {
+            span { span { (numbers::nats(peak.into())) } span { "0" } }
             svg viewBox={ "0 0 " (n) " " (HEIGHT) } preserveAspectRatio="none" role="img" {
                 title { "KL of each token of the " (visible::plain(&view.intervened.name, false)) " text" }
                 @for (at, value) in kl.iter().enumerate() {
@@ -23,6 +24,8 @@ pub(super) fn bars(view: &SideBySide) -> Markup {
                         height=(format!("{height:.2}")) {}
                 }
             }
+            span { "KL" }
+            span class="ends" { span { "token 0" } span { (n - 1) } }
         }
     }
 }

@@ -42,7 +42,7 @@ fn a_console_says_where_and_how_far_they_part() {
                         untouched: It was│ good.\n\
                         intervened: It was│ bad.\n\
                         the texts part at 2: ·good and ·bad\n\
-                        KL(untouched ‖ intervened) in nats: mean of the generated tokens 0.88, most at 2 ·bad 1.5, 3 . 0.25";
+                        KL(untouched ‖ intervened) in nats: mean of the generated tokens 0.88, most at ·bad₂ 1.5, .₃ 0.25";
     assert_eq!(example().text(), expected);
 }
 
@@ -59,7 +59,7 @@ fn boxes_have_bars_and_numbers_and_the_first_difference_is_marked() {
         html.contains("role=\"img\"")
             && COMPONENT
                 .js
-                .contains("define(\"ecco-side-by-side\", \"side-by-side-2\"")
+                .contains("define(\"ecco-side-by-side\", \"side-by-side-3\"")
     );
     assert!(!html.contains(" id=\""));
 }

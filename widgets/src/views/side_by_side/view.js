@@ -1,6 +1,6 @@
-define("ecco-side-by-side", "side-by-side-2", (view, data, host) => {
-  const flow = view.querySelector(".b .flow"), readout = view.querySelector(".readout");
-  const boxes = [...flow.querySelectorAll(":scope > span")], others = [...view.querySelectorAll(".a .flow > span")];
+define("ecco-side-by-side", "side-by-side-3", (view, data, host) => {
+  const readout = view.querySelector(".readout"), sides = view.querySelector(".sides");
+  const boxes = [...view.querySelectorAll(".flow.b > span")], others = [...view.querySelectorAll(".flow.a > span")];
   const bars = [...view.querySelectorAll(".bars rect")];
   const kl = boxes.map((_, i) => data.predictions[i]?.kl ?? NaN), label = labeller(view), names = [data.untouched.name, data.intervened.name];
   if (!boxes.length) return;
@@ -17,7 +17,7 @@ define("ecco-side-by-side", "side-by-side-2", (view, data, host) => {
     const predicted = data.predictions[i];
     const what = node("span", { className: "what" }, ...named(boxes[i]));
     if (!predicted) return void readout.replaceChildren(what, " nothing predicts this token");
-    what.append(" KL " + nats(kl[i]) + (data.first_difference === i ? " · the texts part here" : ""));
+    what.append(" KL " + nats(kl[i]) + " nats" + (data.first_difference === i ? " · the texts part here" : ""));
     readout.replaceChildren(what, said(0, i), " ", said(1, i));
   }
 
@@ -26,6 +26,13 @@ define("ecco-side-by-side", "side-by-side-2", (view, data, host) => {
     for (const element of [boxes[i], others[i], bars[i]]) element?.classList.add("on");
     describe(i);
   }
+
+  // Lines that are the same on both sides may be left out.
+  const [ones, twos] = [".flow.a", ".flow.b"].map((side) => [...sides.querySelectorAll(side)]);
+  const words = (line) => [...line.querySelectorAll("bdi")].map((label) => label.textContent).join("\n");
+  const same = ones.flatMap((line, k) => words(line) === words(twos[k]) ? [line, twos[k]] : []);
+  const leave = (out) => same.forEach((line) => line.classList.toggle("gone", out));
+  if (same.length && same.length < 2 * ones.length) view.querySelector(".head").append(ways("Which lines", ["all lines", "differences only"], (i) => leave(i === 1)));
 
   readout.setAttribute("role", "status");
   chooser(boxes, {

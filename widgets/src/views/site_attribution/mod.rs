@@ -164,7 +164,7 @@ impl SiteAttribution {
         match self.top(1).first() {
             None => html! { "nothing contributes" },
             Some(&(row, column)) => html! {
-                span class="what" { "layer " (self.layers[row]) ", " bdi { (self.columns().label(column)) } }
+                span class="what" { bdi { (self.columns().name(self.layers[row], column)) } }
                 " contributes " (numbers::fraction(self.value(row, column).into())) ", the most of all"
             },
         }
@@ -190,9 +190,8 @@ impl Explorable for SiteAttribution {
         for (row, column) in self.top(N_TOP) {
             let _ = write!(
                 text,
-                "\nlayer {} {} contributes {}",
-                self.layers[row],
-                self.columns().label(column),
+                "\n{} contributes {}",
+                self.columns().name(self.layers[row], column),
                 numbers::fraction(self.value(row, column).into())
             );
         }
@@ -207,7 +206,7 @@ impl Explorable for SiteAttribution {
             title: "Contributions",
             site: format!("{} · {}", self.site, self.method),
             answer: visible::cut(&self.about(), 90),
-            about: "Rows: layers. Columns: what contributes. Red: for the answer; blue: against it.",
+            about: "Rows: layers. Columns: what contributes. Orange: for the answer; blue: against it.",
             deepest: numbers::fraction(self.peak().into()),
         };
         heat::picture(self, &caption)

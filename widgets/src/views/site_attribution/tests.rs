@@ -31,9 +31,9 @@ fn example() -> SiteAttribution {
 fn a_console_names_the_strongest_cells_and_what_does_not_add_up() {
     let expected = "contributions of mlp_output (integrated gradients) · 2 layers × 2 positions\n\
                     logit of \" Paris\": 4.25\n\
-                    layer 0 </script><b> 1 contributes −1.00\n\
-                    layer 0 ·France 0 contributes 0.50\n\
-                    layer 3 ·France 0 contributes 0.25\n\
+                    L0 </script><b> 1 contributes −1.00\n\
+                    L0 ·France 0 contributes 0.50\n\
+                    L3 ·France 0 contributes 0.25\n\
                     ⚠ 1 of 2 layers do not sum to what they should: layer 3 is off by 50 %";
     assert_eq!(example().text(), expected);
 }
@@ -52,7 +52,7 @@ fn layers_have_their_sums_and_nothing_is_markup() {
         columns: SiteColumns::Heads(2),
         ..example()
     };
-    assert!(!plain.text().contains('⚠') && plain.text().contains("layer 0 head 1 contributes −1.00"));
+    assert!(!plain.text().contains('⚠') && plain.text().contains("L0 h1 contributes −1.00"));
     assert!(plain.svg().unwrap().contains("deepest colour: 1.00"));
 }
 

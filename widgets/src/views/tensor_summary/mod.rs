@@ -55,7 +55,7 @@ impl TensorSummary {
         let values: Vec<String> = self
             .preview
             .iter()
-            .map(|v| numbers::short(f64::from(*v)))
+            .map(|v| numbers::code(f64::from(*v)))
             .collect();
         let n: usize = self.shape.iter().fold(1, |n, axis| n.saturating_mul(*axis));
         format!(
@@ -66,7 +66,7 @@ impl TensorSummary {
     }
 
     fn facts(&self) -> Vec<(&'static str, String)> {
-        let number = |name, value: Option<f64>| value.map(|value| (name, numbers::short(value)));
+        let number = |name, value: Option<f64>| value.map(|value| (name, numbers::code(value)));
         let mut facts = vec![("shape", self.shape_text())];
         facts.extend(
             [
@@ -92,7 +92,7 @@ impl Explorable for TensorSummary {
     fn text(&self) -> String {
         let range = [("min", self.min), ("max", self.max), ("mean", self.mean)].into_iter();
         let range =
-            range.filter_map(|(name, value)| value.map(|value| format!("{name} {}", numbers::short(value))));
+            range.filter_map(|(name, value)| value.map(|value| format!("{name} {}", numbers::code(value))));
         let mut text = format!(
             "{} ({}) {}",
             self.name_text(),

@@ -120,7 +120,7 @@ impl Explorable for TopK {
                     (note(&format!("the first {MOST_ROWS} of {n} positions are shown; the data has all")))
                 }
                 (self.grid().table())
-                div class="readout" { "Point at a row for the " (self.k) " most probable tokens there." }
+                div class="readout" { span hidden { "Point at a row for the " (self.k) " most probable tokens there." } }
             }
         };
         Some(COMPONENT.render(&content, self))

@@ -122,7 +122,7 @@ impl Vocabulary {
                 div class="head" { b { (TITLE) } " " span { (visible::plain(&self.about, false)) } }
                 @for text in self.notes() { (note(&text)) }
                 (self.grid().table())
-                div class="readout" { "Point at a token for what is added to its logit." }
+                div class="readout" { span hidden { "Point at a token for what is added to its logit." } }
             }
         }
     }
