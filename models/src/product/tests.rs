@@ -11,12 +11,6 @@ fn noise(size: &[i64]) -> Tensor {
 
 /// Off the product in double precision at most by what rounding may make of sums of hundreds.
 fn assert_right(found: &Tensor, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, what: &str) {
-    // oneDNN multiplies with a part of a matrix a hundred times as long.
-    let part = noise(&[300, 900]).narrow(1, 300, 300);
-    for part in [part.shallow_clone(), part.tr()] {
-        assert_eq!(way(&noise(&[100, 300]), &part), Way::Torch);
-        assert_eq!(way(&noise(&[200, 300]), &part), Way::OneDnn);
-    }
     let double = |x: &Tensor| x.to_kind(Kind::Double);
     let expected = double(x).mm(&double(weight));
     let expected = bias.map_or(expected.shallow_clone(), |bias| expected + double(bias));
