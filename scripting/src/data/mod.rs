@@ -20,9 +20,6 @@ use crate::{functions, options};
 
 pub use stored::{Stored, stored};
 
-/// The entry of a safetensors file's metadata that has a result's document.
-pub(crate) const DOCUMENT: &str = "document";
-
 options! {
     /// What `read` can be told.
     pub(crate) struct ReadOptions {

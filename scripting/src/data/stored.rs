@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{arrays, file, text};
 use crate::errors::{ErrorKind, ScriptError};
+use crate::result::saving::DOCUMENT;
 use crate::tensor::Tensor;
 use crate::tensor::work::Work;
 
@@ -86,7 +87,7 @@ fn largest(value: &Value) -> u64 {
 
 fn tensors(bytes: &[u8], work: &Work) -> Result<Stored, ScriptError> {
     let named = arrays::safetensors(bytes, work)?;
-    let document = arrays::noted(bytes, super::DOCUMENT)?
+    let document = arrays::noted(bytes, DOCUMENT)?
         .map(|text| document(text.as_bytes(), work))
         .transpose()?;
     let tensor =

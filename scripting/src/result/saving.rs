@@ -13,7 +13,6 @@ use ndarray::ArrayViewD;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde_json::json;
 
-use crate::data::DOCUMENT;
 use crate::errors::{ErrorKind, ScriptError};
 use crate::result::Explanation;
 use crate::result::folder::{Folder, check_length};
@@ -21,6 +20,8 @@ use crate::result::watched::{Check, Watched, failure};
 use crate::tensor::numbers::{Element, of_numbers};
 use crate::tensor::{Precision, Tensor};
 
+/// The entry of a safetensors file's metadata that has a result's document.
+pub(crate) const DOCUMENT: &str = "document";
 /// Bytes of a document that goes with its numbers.
 const LONGEST_DOCUMENT: usize = 4 << 20;
 
