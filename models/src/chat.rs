@@ -5,6 +5,7 @@
 //! whatever it does with them.
 
 mod arguments;
+mod bounds;
 mod filters;
 mod globals;
 mod jinja;

@@ -1,10 +1,10 @@
 //! Filters of Jinja as Python has them, with all their arguments, where the engine has none or fewer.
 
 use minijinja::value::{Kwargs, Rest, Value, ValueKind, ValueOrKwargs};
-use minijinja::{Environment, Error, ErrorKind, State, filters};
+use minijinja::{Environment, Error, State, filters};
 
 use super::arguments::Arguments;
-use super::jinja::{MOST_BYTES, MOST_LEVELS};
+use super::bounds::{MOST_LEVELS, bounded, invalid};
 use super::layout::{lines, pretty, wrap};
 use super::python::{Json, text};
 
@@ -171,26 +171,6 @@ fn of_texts(environment: &mut Environment) {
     });
 }
 
-/// Maps in it with their keys in order.
-pub(super) fn sorted(value: &Value) -> Value {
-    let items = || {
-        value
-            .try_iter()
-            .map(Iterator::collect::<Vec<Value>>)
-            .unwrap_or_default()
-    };
-    match value.kind() {
-        ValueKind::Map => {
-            let mut keys = items();
-            keys.sort();
-            let item = |key: &Value| sorted(&value.get_item(key).unwrap_or(Value::UNDEFINED));
-            Value::from_pairs(keys.into_iter().map(|key| (key.clone(), item(&key))))
-        }
-        ValueKind::Seq if !value.is_tuple() => items().iter().map(sorted).collect(),
-        _ => value.clone(),
-    }
-}
-
 /// Of Python's `str.replace`; a negative count is all.
 pub(super) fn replace(value: &str, old: &str, new: &str, count: i64) -> Result<String, Error> {
     let n = value.matches(old).count();
@@ -330,16 +310,4 @@ fn to_json(value: Value, given: Given) -> Result<String, Error> {
         sort_keys: given.is_true("sort_keys", false),
     };
     json.write(&value)
-}
-
-pub(super) fn invalid(reason: String) -> Error {
-    Error::new(ErrorKind::InvalidOperation, reason)
-}
-
-/// Refuses what would fill the memory: filters make their texts at once.
-pub(super) fn bounded(n_bytes: usize) -> Result<(), Error> {
-    match n_bytes > MOST_BYTES {
-        true => Err(Error::from(ErrorKind::OutOfFuel)),
-        false => Ok(()),
-    }
 }

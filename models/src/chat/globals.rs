@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use minijinja::value::{Object, ObjectRepr, Rest, Value, ValueKind, from_args};
 use minijinja::{Environment, Error, ErrorKind, State};
 
-use super::filters::invalid;
+use super::bounds::invalid;
 
 pub(super) fn add(environment: &mut Environment) {
     environment.add_function("cycler", |items: Rest<Value>| match items.is_empty() {

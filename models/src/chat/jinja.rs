@@ -12,12 +12,6 @@ use super::{filters, globals, methods, python};
 /// long conversation takes some ten thousand.
 pub(super) const FUEL: u64 = 2_000_000;
 
-/// Bytes that one filter may make at once, which takes no fuel before it is made.
-pub(super) const MOST_BYTES: usize = 64 << 20;
-
-/// How deep what is written as JSON may be, and how wide each of its levels.
-pub(super) const MOST_LEVELS: usize = 256;
-
 /// Bytes of a pattern of `strftime_now`: what it makes takes no fuel.
 const PATTERN_LIMIT: usize = 256;
 

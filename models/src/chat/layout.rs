@@ -7,7 +7,7 @@ use minijinja::Error;
 use minijinja::value::{Value, ValueKind};
 
 use super::arguments::Arguments;
-use super::filters::{bounded, invalid, sorted};
+use super::bounds::{bounded, invalid};
 use super::python::within;
 
 /// Lines as Python's `str.splitlines` has them, each with what ends it.
@@ -282,4 +282,24 @@ fn next_line(written: &mut String, before: &str, indent: usize) {
 
 fn length(text: &str) -> usize {
     text.chars().count()
+}
+
+/// Maps in it with their keys in order.
+fn sorted(value: &Value) -> Value {
+    let items = || {
+        value
+            .try_iter()
+            .map(Iterator::collect::<Vec<Value>>)
+            .unwrap_or_default()
+    };
+    match value.kind() {
+        ValueKind::Map => {
+            let mut keys = items();
+            keys.sort();
+            let item = |key: &Value| sorted(&value.get_item(key).unwrap_or(Value::UNDEFINED));
+            Value::from_pairs(keys.into_iter().map(|key| (key.clone(), item(&key))))
+        }
+        ValueKind::Seq if !value.is_tuple() => items().iter().map(sorted).collect(),
+        _ => value.clone(),
+    }
 }

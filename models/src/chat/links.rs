@@ -6,7 +6,7 @@ use minijinja::Error;
 use regex::Regex;
 
 use super::arguments::Arguments;
-use super::filters::{bounded, invalid};
+use super::bounds::{bounded, invalid};
 use super::markup::escaped;
 use super::python::text;
 

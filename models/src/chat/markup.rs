@@ -4,7 +4,7 @@ use minijinja::value::{Rest, Value, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error};
 
 use super::arguments::Arguments;
-use super::filters::invalid;
+use super::bounds::invalid;
 use super::links::linked;
 use super::python::text;
 

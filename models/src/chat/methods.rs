@@ -3,7 +3,8 @@
 use minijinja::value::{Tuple, Value, ValueKind};
 use minijinja::{Error, ErrorKind, State};
 
-use super::filters::{centred, invalid};
+use super::bounds::{bounded, invalid};
+use super::filters::centred;
 use super::python::text;
 
 pub(super) fn call(state: &mut State, value: &Value, method: &str, given: &[Value]) -> Result<Value, Error> {
@@ -94,7 +95,7 @@ fn justified(value: &str, method: &str, given: &[Value]) -> Result<Value, Error>
         .map(text)
         .and_then(|fill| fill.chars().next())
         .unwrap_or(' ');
-    super::filters::bounded(usize::try_from(width).unwrap_or(0))?;
+    bounded(usize::try_from(width).unwrap_or(0))?;
     let missing = usize::try_from(width)
         .unwrap_or(0)
         .saturating_sub(value.chars().count());

@@ -127,7 +127,7 @@ impl Json {
     }
 
     fn value(&self, json: &mut String, value: &Value, level: usize) -> Result<(), Error> {
-        if json.len() > super::jinja::MOST_BYTES || level > super::jinja::MOST_LEVELS {
+        if json.len() > super::bounds::MOST_BYTES || level > super::bounds::MOST_LEVELS {
             return Err(Error::from(ErrorKind::OutOfFuel));
         }
         match value.kind() {

@@ -7,11 +7,10 @@ use ecco_explain::{
     Aggregation, Attribution, AttributionOptions, Combine, Completeness, Faithfulness, Group, Grouping,
     Quantity, combine, group,
 };
-use ecco_widgets::Explorable;
 use ecco_widgets::saliency::{
     Check, CheckNote, Completeness as ShownCompleteness, Target as NamedTarget, Targets as ShownTargets,
 };
-use ecco_widgets::{SaliencyStyle, Scale, Unit};
+use ecco_widgets::{Explorable, SaliencyStyle, Scale, Unit};
 use ndarray::{ArrayD, IxDyn};
 use rhai::Array;
 use serde_json::{Map, Value};
