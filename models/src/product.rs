@@ -151,6 +151,23 @@ fn one_dnn(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Option<Tensor>
     (!product.is_null()).then(|| unsafe { Tensor::from_ptr(product) })
 }
 
+/// What multiplies with large matrices of float32 on this processor, of few rows and of many. It is measured with the first
+/// product, or now.
+pub fn chosen() -> [&'static str; 2] {
+    let choice = choice();
+    let _no_grad = tch::no_grad_guard();
+    let weight = Tensor::zeros([256, 256], (Kind::Float, Device::Cpu));
+    let few = match few_rows_way(choice, 1, &weight) {
+        Some(_) => "own",
+        None => "libtorch",
+    };
+    let many = match backend(choice) {
+        Backend::Mkl => "libtorch",
+        Backend::OneDnn => "oneDNN",
+    };
+    [few, many]
+}
+
 /// What multiplies large matrices of float32 on the processor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Backend {

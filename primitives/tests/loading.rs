@@ -54,13 +54,14 @@ fn bundle(notebook: &mut Notebook, code: &str) -> MimeBundle {
         .expect("a value")
 }
 
-/// Without the id by which a page asks the kernel.
+/// Without the id by which a page asks the kernel, and the call that made it.
 fn page(bundle: &MimeBundle) -> String {
-    let page = bundle.data["text/html"].as_str().expect("a page");
-    match page.split_once(" data-live=\"") {
-        Some((before, rest)) => format!("{before}{}", rest.split_once('"').expect("an id").1),
-        None => page.to_owned(),
-    }
+    let page = bundle.data["text/html"].as_str().expect("a page").to_owned();
+    let without = |page: String, name: &str| match page.split_once(&format!(" {name}=\"")) {
+        Some((before, rest)) => format!("{before}{}", rest.split_once('"').expect("a value").1),
+        None => page,
+    };
+    without(without(page, "data-live"), "data-call")
 }
 
 #[test]
