@@ -1,6 +1,6 @@
 //! Files of the notebook's folder as values: `ecco::read`.
 //!
-//! - `file`: a file's bytes, of a bounded size; `text`: what they are as text; [`stored`]: a result that was saved
+//! - `file`: a file's bytes, of a bounded size; `text`: what they are as text; `stored`: a result that was saved
 //! - `arrays`: numpy's and safetensors' numbers as tensors, `npz` several of them; `delimited`: csv and tsv as tables
 
 mod arrays;
