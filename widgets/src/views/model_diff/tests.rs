@@ -57,7 +57,7 @@ fn a_console_shows_where_they_part_and_the_layers() {
          embedding  1       0%\n\
          0          0.9     25%    0%         25%  25%           0.24\n\
          1          0.5     75%    50%        50%  100%\n\
-         head               -20%"
+         head               −20%"
     );
 }
 
