@@ -10,6 +10,7 @@ the table is printed last. Ends with 1 where anything is not as it should be.
 """
 
 import argparse
+import gzip
 import json
 import logging
 import os
@@ -35,7 +36,12 @@ def arguments():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--binary", type=Path, required=True, help="the program ecco-kernel")
+    parser.add_argument(
+        "--binary",
+        type=Path,
+        required=True,
+        help="the program ecco-kernel; packed where its name ends in .gz",
+    )
     parser.add_argument(
         "--device", default="cuda", help="cuda (the default), cuda:1 …, or cpu for a rehearsal"
     )
@@ -47,10 +53,21 @@ def arguments():
     return parser.parse_args()
 
 
+def unpacked(program: Path, folder: Path) -> Path:
+    """The program from what was brought along, beside the results."""
+    folder.mkdir(parents=True, exist_ok=True)
+    out = folder / program.stem
+    out.write_bytes(gzip.decompress(program.read_bytes()))
+    out.chmod(0o755)
+    return out
+
+
 def main() -> int:
     asked = arguments()
     if not asked.binary.is_file():
         sys.exit(f"--binary: there is no file {asked.binary}")
+    if asked.binary.suffix == ".gz":
+        asked.binary = unpacked(asked.binary, asked.out)
     start = time.monotonic()
     # Both take seconds, which count.
     import torch

@@ -1,5 +1,6 @@
 """Step 1: the program finds the libtorch of this Python, and the devices with their memory."""
 
+import gzip
 import os
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ let devices = ecco::devices();
 print(#{devices: devices}.to_json());
 sleep(5.0);
 """
-# What the tree and the stripped program may take together, where they are brought along.
+# What the tree and the program, stripped and packed, may take together, where they are brought along.
 MOST_BYTES = 64 * 1024 * 1024
 NO_PART = {".git", "target", ".venv", "build", "__pycache__", "node_modules"}
 
@@ -40,20 +41,21 @@ def found(bench: Bench, step: Step, packages: Path, repo: Path):
     wanted = "cuda:0" if bench.device == "cuda" else bench.device
     there = [device["device"] for device in devices]
     step.add(f"{wanted} is there", wanted in there, devices=there)
-    tree, program = size(repo), stripped(bench.program)
+    tree, program = size(repo), packed(bench.program)
     sizes = {"tree": tree, "program": program, "both": tree + program, "most": MOST_BYTES}
     step.add("size of what is brought along", tree + program <= MOST_BYTES, **sizes)
     return None
 
 
-def stripped(program: Path) -> int:
-    """Bytes of the program without the names in it, as it is brought along; where nothing strips, as it is."""
-    if shutil.which("strip") is None:
-        return program.stat().st_size
+def packed(program: Path) -> int:
+    """Bytes of the program as it is brought along: without the names in it where something strips, and by gzip."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / program.name
-        done = subprocess.run(["strip", "-o", copy, program], capture_output=True)
-        return (copy if done.returncode == 0 else program).stat().st_size
+        strips = (
+            shutil.which("strip")
+            and not subprocess.run(["strip", "-o", copy, program], capture_output=True).returncode
+        )
+        return len(gzip.compress((copy if strips else program).read_bytes(), 6))
 
 
 def size(folder: Path) -> int:
