@@ -61,7 +61,7 @@ ids, long_ids, longer_ids = ids_of(text), ids_of(text * 10), ids_of(text * 39)
 @torch.no_grad()
 def write(model, ids, n):
     return model.generate(ids, max_new_tokens=n, min_new_tokens=n, do_sample=False, pad_token_id=0)[0].tolist()
-def explain(method, model, written, start, **options):
+def explain(method, model, written, start, /, **options):
     # The usual loop: each token from `start` on is explained with the text before it.
     explainer = method(lambda embeddings: model(inputs_embeds=embeddings).logits[:, -1])
     rows = []
