@@ -35,7 +35,10 @@
           context.eccoStirred = kernel;
           stir(root);
         }
-        if (GONE.has(status)) context.eccoStirred = null;
+        if (!GONE.has(status)) return;
+        context.eccoStirred = null;
+        // One that comes back may do so unheard.
+        for (const seconds of [3, 8, 20, 45]) setTimeout(stir, 1000 * seconds, root);
       });
     }
 
