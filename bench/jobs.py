@@ -43,17 +43,16 @@ let longer = "";
 for time in 0..39 {{ longer += text; }}
 """
 THEIRS_START = f"""
-import json, numpy, torch, transformers, warnings
-from captum.attr import FeatureAblation, InputXGradient, IntegratedGradients, ShapleyValueSampling
+import json, torch, transformers, warnings
+from captum.attr import FeatureAblation, InputXGradient, IntegratedGradients
 from sklearn.decomposition import NMF
 transformers.logging.set_verbosity_error()
 warnings.simplefilter("ignore")
-def load(name, dtype=torch.float32):
-    model = transformers.AutoModelForCausalLM.from_pretrained("{MODELS}/" + name, dtype=dtype)
+def load(name):
+    model = transformers.AutoModelForCausalLM.from_pretrained("{MODELS}/" + name, dtype=torch.float32)
     return model.eval().requires_grad_(False)
 tokenizer = transformers.AutoTokenizer.from_pretrained("{MODELS}/distilgpt2")
-lm, tiny, llama = load("distilgpt2"), load("tiny"), load("smollm2")
-halves, wide = load("smollm2-bf16", torch.bfloat16), load("smollm2-bf16")
+lm, tiny, llama, wide = load("distilgpt2"), load("tiny"), load("smollm2"), load("smollm2-bf16")
 def ids_of(text):
     return tokenizer(text, return_tensors="pt").input_ids
 text = "{TEXT}"
@@ -68,7 +67,7 @@ def explain(method, model, written, start, /, **options):
     for place in range(start, len(written)):
         before = torch.tensor([written[:place]])
         embeddings = model.get_input_embeddings()(before)
-        by_token = method in (FeatureAblation, ShapleyValueSampling)
+        by_token = method is FeatureAblation
         if by_token:
             options["feature_mask"] = torch.arange(place)[None, :, None]
         values = explainer.attribute(embeddings, target=written[place], **options)

@@ -135,11 +135,14 @@ def table(jobs, found, threads):
 def picture(jobs, found, threads):
     """A bar for each job, its length the logarithm of the ratio, as an SVG that reads in both themes."""
     row, left, width = 22, 330, 330
-    ratios = [max(1.0, ratio(found[job.name, threads], 1)[2]) for job in jobs]
+    ratios = [ratio(found[job.name, threads], 1)[2] for job in jobs]
     most = max(*ratios, 10.0)
     bars = []
     for i, (job, value) in enumerate(zip(jobs, ratios, strict=True)):
-        y, length = 8 + i * row, max(2.0, width * math.log(value) / math.log(most))
+        y, length = (
+            8 + i * row,
+            max(2.0, width * math.log(value) / math.log(most)),
+        )  # of one that is no faster, a line
         bars.append(
             f'<text x="{left - 8}" y="{y + 13}" text-anchor="end">{escape(job.name)}</text>'
             f'<rect x="{left}" y="{y + 2}" width="{length:.0f}" height="14" rx="2"/>'

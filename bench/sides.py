@@ -1,7 +1,6 @@
 """A kernel as a side of a comparison: started, driven and timed alike, whichever it is."""
 
 import os
-import re
 import sys
 import time
 from pathlib import Path
@@ -64,11 +63,6 @@ class Kernel:
         """What a cell prints."""
         self.cell(code)
         return "".join(self.written)
-
-    def peak_mb(self):
-        """The most that was resident so far."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
-        return int(re.search(r"VmHWM:\s*(\d+)", status)[1]) / 1000
 
     def run(self, steps):
         """(Wall, CPU) of the steps by name; the last step's values."""
