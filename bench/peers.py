@@ -139,10 +139,8 @@ def picture(jobs, found, threads):
     most = max(*ratios, 10.0)
     bars = []
     for i, (job, value) in enumerate(zip(jobs, ratios, strict=True)):
-        y, length = (
-            8 + i * row,
-            max(2.0, width * math.log(value) / math.log(most)),
-        )  # of one that is no faster, a line
+        y = 8 + i * row
+        length = max(2.0, width * math.log(value) / math.log(most))  # of one that is no faster, a line
         bars.append(
             f'<text x="{left - 8}" y="{y + 13}" text-anchor="end">{escape(job.name)}</text>'
             f'<rect x="{left}" y="{y + 2}" width="{length:.0f}" height="14" rx="2"/>'
