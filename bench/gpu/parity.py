@@ -14,7 +14,7 @@ import torch
 import transformers
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
-from .models import families
+from .models import families, made, text_of
 from .run import Bench, Late, Step, quoted
 
 # Single precision with TF32 off, whatever the order of sums.
@@ -28,6 +28,8 @@ BF16_TIMES, BF16_MORE = 3.0, 0.02
 N_GENERATED = 6
 # transformers' eager attention adds the ALiBi of this one twice, its fused attention once, as in training.
 FUSED = {"falcon-rw"}
+# What transformers does not follow before some release, by the key in config.json.
+YOUNG = ("swiglu_limit",)
 
 # Each quantity by itself: not every kind of model has all.
 SCRIPT = """
@@ -79,7 +81,7 @@ RECORDED = """
 fn model(folder, name, text, device, n) {
     let lm = ecco::from_pretrained(folder, #{device: device, dtype: "float32", verbose: false});
     let usual = ();
-    try { usual = lm.generate(text, #{generate: n}).token_ids; } catch { }  // not every kind of model writes
+    try { usual = lm.generate(text, #{generate: n, cuda_graph: false}).token_ids; } catch { }  // not every kind of model writes
     if usual != () {
         try {
             let graph = lm.generate(text, #{generate: n, cuda_graph: true}).token_ids;
@@ -91,6 +93,18 @@ fn model(folder, name, text, device, n) {
     }
     lm.unload();
 }
+"""
+# Factors of a matrix that is large enough for the device to find them, on both sides.
+FACTORS = """
+let found = [];
+for device in DEVICES {
+    let lm = ecco::from_pretrained(FOLDER, #{device: device, dtype: "float32", verbose: false});
+    let factors = lm.run(TEXT).run_nmf(#{n_components: 8, max_iter: 60});
+    found.push(#{error: factors.error, n_iter: factors.n_iter, device: device});
+    factors.components.save(`${device}.npy`);
+    lm.unload();
+}
+print(#{found: found}.to_json());
 """
 # Where none can be recorded, for these reasons alone.
 NO_GRAPH = ("encoder has read", "experts are needed", "turn at other frequencies")
@@ -131,6 +145,7 @@ def parity(bench: Bench, step: Step):
         compare_references(step, bench, dtype, found)
         if dtype == "float32":
             recorded(bench, step)
+            factors(bench, step)
 
 
 def recorded(bench: Bench, step: Step):
@@ -154,6 +169,23 @@ def recorded(bench: Bench, step: Step):
     reasons = running.without_graph()
     others = sorted(reason for reason in reasons if not any(known in reason for known in NO_GRAPH))
     step.add("… graphs were recorded", not others if bench.on_gpu else None, reasons_for_none=sorted(reasons))
+
+
+def factors(bench: Bench, step: Step):
+    folder = made("distilgpt2", bench.scratch / "models", bench.device)
+    words = {"FOLDER": folder, "TEXT": text_of(folder, 400), "DEVICES": [bench.device, "cpu"]}
+    script = FACTORS
+    for word, value in words.items():
+        script = script.replace(word, json.dumps(value) if isinstance(value, list) else quoted(value))
+    (line,) = bench.run("factors", script, step.left())
+    here, there = line["found"]
+    apart = abs(here["error"] - there["error"]) / there["error"]
+    values = {
+        "n_iter": [here["n_iter"], there["n_iter"]],
+        "error": apart,
+        "components": difference(*(np.load(bench.scratch / f"{name}.npy") for name in words["DEVICES"])),
+    }
+    step.add("factors of a large matrix, as on the processor", apart < F32, **values)
 
 
 def ours(bench: Bench, step: Step, dtype: str) -> dict:
@@ -251,6 +283,9 @@ def compare_references(step: Step, bench: Bench, dtype: str, found: dict):
             name = f"{folder.name}.{dtype}"
             if name in found and is_transformers(folder):
                 step.left()
+                if key := unread(folder):
+                    step.add(f"{name}: this transformers does not read {key}", None)
+                    continue
                 try:
                     reference(
                         seen, folder, case, found[name], saved(bench, name, "device"), bench.device, dtype
@@ -269,6 +304,13 @@ def compare_references(step: Step, bench: Bench, dtype: str, found: dict):
 def is_transformers(folder: Path) -> bool:
     """Whether transformers has such a model: of some their authors have code of their own beside the files."""
     return json.loads((folder / "config.json").read_text())["model_type"] in CONFIG_MAPPING_NAMES
+
+
+def unread(folder: Path) -> str | None:
+    """What the model is told that this release of transformers does not know of."""
+    config = json.loads((folder / "config.json").read_text())
+    usual = transformers.AutoConfig.for_model(config["model_type"])
+    return next((key for key in YOUNG if key in config and not hasattr(usual, key)), None)
 
 
 def loaded(folder: Path, device: str, dtype: str):

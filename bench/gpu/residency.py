@@ -109,7 +109,7 @@ print(#{begins: true}.to_json());
 loop { WORK; }
 """
 KINDS = {
-    "generate": "lm.generate(TEXT, #{generate: 100})",
+    "generate": "lm.generate(TEXT, #{generate: 100, cuda_graph: false})",
     "generate by a graph": "lm.generate(TEXT, #{generate: 100, cuda_graph: true})",
     "a pass": "lm.run(TEXT).logits",
     "saliency": 'lm.generate(TEXT, #{generate: 4}).saliency(#{method: "grad_x_input"}).scores',

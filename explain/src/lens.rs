@@ -13,7 +13,7 @@ use ecco_models::model::Body;
 use ecco_models::run::{Input, forward};
 use ecco_models::stack::apply;
 use ecco_models::{Model, Site, device, host};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::error::{Error, Result, refuse};
 use crate::rows::Rows;
@@ -59,8 +59,13 @@ pub struct TokenTrack {
     pub probability: f32,
 }
 
-/// Memory that the logits of one product may take.
-const MOST_BYTES: usize = 256 << 20;
+/// Memory that the logits of one product may take: on a GPU more, where each product is waited for.
+fn most_bytes(device: Device) -> usize {
+    match device {
+        Device::Cpu => 256 << 20,
+        device => (device::free_memory(device).unwrap_or(0) / 8).clamp(256 << 20, 4 << 30) as usize,
+    }
+}
 /// Tensors as wide as the vocabulary that are there at once.
 const WIDE_TENSORS: usize = 5;
 
@@ -78,8 +83,8 @@ pub fn lens(model: &Model, input: &Input, question: &Question, watch: &mut Watch
     }
     let n_depths = question.depths.len() + 1;
     let row_bytes = n_depths * model.config().vocab_size * Kind::Float.elt_size_in_bytes() * WIDE_TENSORS;
-    let per_chunk = (MOST_BYTES / row_bytes).clamp(1, question.rows.len().max(1));
     let device = model.stack().device();
+    let per_chunk = (most_bytes(device) / row_bytes).clamp(1, question.rows.len().max(1));
     device::ensure_room(device, (row_bytes * per_chunk) as u64, "the logit lens")?;
     Ok(guard(|| {
         let sites = [Site::ResidualBefore, Site::ResidualAfter];
@@ -220,7 +225,7 @@ fn read(logits: &Tensor, output: &Tensor, watch: &[Vec<u32>], top_k: usize, read
     let (n_depths, n_rows, vocabulary) = (logits.size()[0], logits.size()[1], logits.size()[2]);
     let log_p = logits.log_softmax(-1, wide);
     let output = output.log_softmax(-1, wide);
-    let p = logits.softmax(-1, wide);
+    let p = log_p.exp();
     let sum = |x: Tensor| x.sum_dim_intlist(-1, false, None::<Kind>);
     let entropy = -sum(&p * &log_p);
     let divergence = sum(output.exp() * (&output - &log_p));

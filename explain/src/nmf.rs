@@ -4,7 +4,7 @@
 //! of H) and the positions where they do (a column of W). It follows scikit-learn's
 //! `NMF(init="random", solver="cd")` step by step, so the same matrix and seed give the same factors:
 //! - `start`: the start that scikit-learn draws from numpy's random numbers;
-//! - `descent`: the coordinate descent, in one pass over the matrix per sweep;
+//! - `descent`: the coordinate descent, in one pass over the matrix per sweep; `on_device`: the same on a GPU;
 //! - `transform`: known factors in another matrix; `choice`: how many components;
 //! - here: checks, the stopping rule, the result.
 //!
@@ -13,6 +13,7 @@
 
 mod choice;
 mod descent;
+mod on_device;
 mod start;
 mod transform;
 
@@ -21,6 +22,7 @@ use std::ops::ControlFlow;
 
 use ecco_interpreter::{Diagnostic, Kind, Progress, Watch};
 use ndarray::{Array2, ArrayView2};
+use tch::Device;
 use thiserror::Error;
 
 pub use choice::{Choice, Holdout, choose};
@@ -46,25 +48,79 @@ pub fn factorize(x: ArrayView2<f32>, options: &NmfOptions, watch: &mut Watch) ->
     let scale = root_scale * root_scale;
     let x = x.mapv(|value| (f64::from(value) / scale) as f32);
     let (w, h) = start::draw(x.view(), n_components, options.seed as u32);
-    let mut descent = Descent::new(x.view(), w.view(), h.view());
-    let (n_iter, converged) = descend(&mut descent, options, watch)?;
-
-    let (w, h) = descent.factors();
-    let error = descent::residual_norm(x.view(), w.view(), h.view());
-    let norm = x
-        .iter()
-        .map(|&value| f64::from(value).powi(2))
-        .sum::<f64>()
-        .sqrt();
+    let mut found = None;
+    if options.device != Device::Cpu && x.len() * n_components >= WORTH_CROSSING {
+        // What goes wrong there, memory that ends, does not here.
+        found = descend_there(x.view(), w.view(), h.view(), options, watch)?;
+    }
+    let found = match found {
+        Some(found) => found,
+        None => descend_here(x.view(), w.view(), h.view(), options, watch)?,
+    };
+    let norm = descent::sum(x.view(), |value| value * value).sqrt();
     let unscale = |value: f32| (f64::from(value) * root_scale) as f32;
     Ok(Nmf {
-        components: w.t().mapv(unscale),
-        neurons: h.mapv(unscale),
-        error: error * scale,
-        relative_error: if norm > 0.0 { error / norm } else { 0.0 },
-        n_iter,
-        converged,
+        components: found.w.t().mapv(unscale),
+        neurons: found.h.mapv(unscale),
+        error: found.error * scale,
+        relative_error: if norm > 0.0 { found.error / norm } else { 0.0 },
+        n_iter: found.n_iter,
+        converged: found.converged,
     })
+}
+
+/// Multiplications in a pass over the matrix below which a GPU is not asked: a sweep there takes a millisecond for any
+/// matrix, which the host needs for so many.
+const WORTH_CROSSING: usize = 1 << 24;
+
+/// Of the scaled matrix.
+struct Found {
+    w: Array2<f32>, // [position, component]
+    h: Array2<f32>, // [component, neuron]
+    error: f64,
+    n_iter: usize,
+    converged: bool,
+}
+
+fn descend_here(
+    x: ArrayView2<f32>,
+    w: ArrayView2<f32>,
+    h: ArrayView2<f32>,
+    options: &NmfOptions,
+    watch: &mut Watch,
+) -> Result<Found, NmfError> {
+    let mut descent = Descent::new(x, w, h);
+    let (n_iter, converged) = descend(&mut || descent.sweep(), options, watch)?;
+    let (w, h) = descent.factors();
+    let error = descent::residual_norm(x, w.view(), h.view());
+    Ok(Found { w, h, error, n_iter, converged })
+}
+
+/// On the device of the options; nothing where it has no room.
+fn descend_there(
+    x: ArrayView2<f32>,
+    w: ArrayView2<f32>,
+    h: ArrayView2<f32>,
+    options: &NmfOptions,
+    watch: &mut Watch,
+) -> Result<Option<Found>, NmfError> {
+    let Ok(mut descent) = on_device::Descent::new(x, w, h, options.device) else {
+        return Ok(None);
+    };
+    let mut failed = false;
+    let mut sweep = || {
+        let violation = descent.sweep();
+        failed |= violation.is_err();
+        // Which ends it.
+        violation.unwrap_or(0.0)
+    };
+    let (n_iter, converged) = descend(&mut sweep, options, watch)?;
+    let factors = match failed {
+        true => return Ok(None),
+        false => descent.factors(),
+    };
+    let found = |(w, h, error)| Found { w, h, error, n_iter, converged };
+    Ok(factors.ok().map(found))
 }
 
 /// What to compute. The defaults are those of the usual run, and of scikit-learn but for `max_iter`.
@@ -79,6 +135,8 @@ pub struct NmfOptions {
     pub tol: f64,
     /// As numpy's, below 2³².
     pub seed: u64,
+    /// Where the descent is computed; on the host where the device has no room, or the matrix is small.
+    pub device: Device,
 }
 
 impl Default for NmfOptions {
@@ -88,6 +146,7 @@ impl Default for NmfOptions {
             max_iter: 500,
             tol: 1e-4,
             seed: 0,
+            device: Device::Cpu,
         }
     }
 }
@@ -163,7 +222,7 @@ impl Diagnostic for NmfError {
 
 /// Sweeps until the stopping rule holds: the number of sweeps, and whether it held.
 fn descend(
-    descent: &mut Descent,
+    sweep: &mut dyn FnMut() -> f64,
     options: &NmfOptions,
     watch: &mut Watch,
 ) -> Result<(usize, bool), NmfError> {
@@ -178,7 +237,7 @@ fn descend(
         if let ControlFlow::Break(()) = watch(&progress) {
             return Err(NmfError::Interrupted { n_iter });
         }
-        let violation = descent.sweep();
+        let violation = sweep();
         if n_iter == 0 {
             first = violation;
         }
@@ -206,6 +265,9 @@ fn check_matrix(x: ArrayView2<f32>) -> Result<(), NmfError> {
             neurons: x.ncols(),
         });
     }
+    if descent::all(x, |value| (0.0..=f32::MAX).contains(&value)) {
+        return Ok(());
+    }
     match x
         .indexed_iter()
         .find(|(_, value)| !value.is_finite() || **value < 0.0)
@@ -227,7 +289,7 @@ fn check_matrix(x: ArrayView2<f32>) -> Result<(), NmfError> {
 /// A power of two whose square brings the largest entry near 1: gradients grow with its power of 1.5 and would
 /// overflow or vanish in float32 far from there. Being powers of two, the scales change no digit of the result.
 fn root_scale(x: ArrayView2<f32>) -> f64 {
-    let largest = x.iter().copied().fold(0.0, f32::max);
+    let largest = descent::largest(x);
     if largest == 0.0 {
         1.0
     } else {

@@ -64,6 +64,7 @@ fn the_error_never_rises_between_sweeps() {
             max_iter,
             tol: 0.0,
             seed: 3,
+            ..Default::default()
         };
         let nmf = factorize(x.view(), &options, &mut unwatched).unwrap();
         assert_eq!((nmf.n_iter, nmf.converged), (max_iter, false));

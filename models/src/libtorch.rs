@@ -27,6 +27,7 @@ pub fn open() -> Result<()> {
             let _ = dlopen(CUDA_HALF, libc::RTLD_LAZY);
         }
         round_convolutions(false);
+        plan_attention(false);
         *is_open = true;
     }
     Ok(())
@@ -66,19 +67,27 @@ fn ensure_room() -> Result<()> {
 /// Whether cuDNN's convolutions of float32 may round their factors to TF32's 10 bits, a thousand times coarser: libtorch
 /// lets them by itself. Its matrix products are exact by default.
 fn round_convolutions(may: bool) {
+    set(c"_ZN2at7Context17setAllowTF32CuDNNEb", may);
+}
+
+/// Whether cuDNN may compute attention in half precision, which libtorch prefers on Hopper: it makes a plan for each number of
+/// keys, 45 ms on an H200, so a text that is written waits for one at each token. What libtorch has beside needs none.
+fn plan_attention(may: bool) {
+    set(c"_ZN2at7Context14setSDPUseCuDNNEb", may);
+}
+
+/// Sets a switch of `at::globalContext()`, a member function that takes a bool. A libtorch that has no such function keeps its
+/// ways.
+fn set(switch: &CStr, to: bool) {
     type Context = *mut libc::c_void;
-    // SAFETY: C++ functions of these signatures, `at::globalContext()` and `at::Context::setAllowTF32CuDNN(bool)`. A
-    // libtorch that has no such functions keeps its ways.
+    // SAFETY: C++ functions of these signatures.
     unsafe {
-        let (Some(context), Some(set)) = (
-            symbol(c"_ZN2at13globalContextEv"),
-            symbol(c"_ZN2at7Context17setAllowTF32CuDNNEb"),
-        ) else {
+        let (Some(context), Some(switch)) = (symbol(c"_ZN2at13globalContextEv"), symbol(switch)) else {
             return;
         };
         let context: unsafe extern "C" fn() -> Context = std::mem::transmute(context);
-        let set: unsafe extern "C" fn(Context, bool) = std::mem::transmute(set);
-        set(context(), may);
+        let switch: unsafe extern "C" fn(Context, bool) = std::mem::transmute(switch);
+        switch(context(), to);
     }
 }
 
@@ -220,5 +229,23 @@ mod tests {
         assert_eq!(precision(1), TF32, "what is read is what is set");
         round_convolutions(false);
         assert!(precision(1) != TF32);
+    }
+
+    #[test]
+    fn attention_has_no_plan_for_each_length() {
+        open().unwrap();
+        type Context = *mut libc::c_void;
+        let name = c"_ZNK2at7Context19userEnabledCuDNNSDPEv";
+        let (context, may) = (symbol(c"_ZN2at13globalContextEv").unwrap(), symbol(name).unwrap());
+        // SAFETY: C++ functions of these signatures.
+        let may = || unsafe {
+            let context: unsafe extern "C" fn() -> Context = std::mem::transmute(context);
+            let may: unsafe extern "C" fn(Context) -> bool = std::mem::transmute(may);
+            may(context())
+        };
+        assert!(!may());
+        plan_attention(true);
+        assert!(may(), "what is read is what is set");
+        plan_attention(false);
     }
 }

@@ -28,7 +28,7 @@ fn generated(model: &Model, options: &GenerateOptions) -> Generation {
 /// Both ways to write, and the same without a graph.
 fn both(model: &Model, options: &GenerateOptions) -> (Generation, Generation) {
     let by_steps = GenerateOptions {
-        cuda_graph: true,
+        cuda_graph: Some(true),
         ..options.clone()
     };
     (generated(model, options), generated(model, &by_steps))

@@ -89,7 +89,7 @@ pub fn choose(
                 n_components,
                 max_iter: MAX_ITER,
                 tol: TOL,
-                seed: options.seed,
+                ..options.clone()
             };
             errors.extend(fold.error(&options, &mut asked)?);
         }

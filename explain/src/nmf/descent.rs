@@ -15,12 +15,16 @@ mod panels;
 
 use std::thread;
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 
-use panels::{BLOCK, DEAD, Panels, Sums, Update};
+use panels::{BLOCK, Panels, Sums, Update};
 
 /// Multiplications in a pass below which another thread costs more than it saves.
 const WORK_PER_THREAD: usize = 1 << 20;
+
+/// A component whose squared norm is below this (the entries of X being near 1) is left alone, as one of norm
+/// 0 must be: dividing by it could overflow.
+pub(super) const DEAD: f32 = 1e-30;
 
 /// The state of a factorization between sweeps.
 pub(super) struct Descent {
@@ -35,9 +39,8 @@ pub(super) struct Descent {
 impl Descent {
     pub(super) fn new(x: ArrayView2<f32>, w: ArrayView2<f32>, h: ArrayView2<f32>) -> Self {
         let work = x.len().saturating_mul(h.nrows());
-        let available = thread::available_parallelism().map_or(1, usize::from);
         let (x, mut h) = (Panels::pack(x), Panels::pack(h));
-        let n_threads = available.min(work / WORK_PER_THREAD).max(1);
+        let n_threads = threads(work);
         let sums = pass(&x, &mut h, None, n_threads);
         Self {
             x,
@@ -66,22 +69,66 @@ impl Descent {
 
 /// ‖x − w·h‖, Frobenius.
 pub(super) fn residual_norm(x: ArrayView2<f32>, w: ArrayView2<f32>, h: ArrayView2<f32>) -> f64 {
-    let mut squares = 0.0;
-    let mut residual = vec![0.0; x.ncols()];
-    for (x, w) in x.rows().into_iter().zip(w.rows()) {
-        residual
-            .iter_mut()
-            .zip(x)
-            .for_each(|(residual, &x)| *residual = f64::from(x));
-        for (&w, h) in w.iter().zip(h.rows()) {
+    let squares = by_row(x, |position, x| {
+        let mut residual: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
+        for (&w, h) in w.row(position).iter().zip(h.rows()) {
             residual
                 .iter_mut()
                 .zip(h)
                 .for_each(|(residual, &h)| *residual -= f64::from(w) * f64::from(h));
         }
-        squares += residual.iter().map(|residual| residual * residual).sum::<f64>();
-    }
-    squares.sqrt()
+        residual.iter().map(|residual| residual * residual).sum::<f64>()
+    });
+    squares.into_iter().sum::<f64>().sqrt()
+}
+
+/// Σ f(x)
+pub(super) fn sum(x: ArrayView2<f32>, f: impl Fn(f64) -> f64 + Sync) -> f64 {
+    let rows = by_row(x, |_, row| row.fold(0.0, |sum, &x| sum + f(f64::from(x))));
+    rows.into_iter().sum()
+}
+
+pub(super) fn all(x: ArrayView2<f32>, holds: impl Fn(f32) -> bool + Sync) -> bool {
+    let rows = by_row(x, |_, row| row.fold(true, |all, &x| all & holds(x)));
+    rows.into_iter().all(|all| all)
+}
+
+/// Of a matrix that is not negative.
+pub(super) fn largest(x: ArrayView2<f32>) -> f32 {
+    let rows = by_row(x, |_, row| row.fold(0.0_f32, |most, &x| most.max(x)));
+    rows.into_iter().fold(0.0, f32::max)
+}
+
+/// What each row, with its number, says; threads share the rows of a large matrix.
+fn by_row<T: Send>(
+    x: ArrayView2<f32>,
+    each: impl Fn(usize, ArrayView1<f32>) -> T + Sync,
+) -> Vec<T> {
+    let n_threads = threads(x.len());
+    let share = x.nrows().div_ceil(n_threads).max(1);
+    let part = |(number, rows): (usize, ArrayView2<f32>)| -> Vec<T> {
+        let rows = rows.outer_iter().enumerate();
+        rows.map(|(row, x)| each(number * share + row, x)).collect()
+    };
+    let mut shares = x.axis_chunks_iter(Axis(0), share).enumerate();
+    let own = shares.next();
+    thread::scope(|scope| {
+        let part = &part;
+        let helpers: Vec<_> = shares.map(|share| scope.spawn(move || part(share))).collect();
+        let mut all = own.map(part).unwrap_or_default();
+        for helper in helpers {
+            match helper.join() {
+                Ok(part) => all.extend(part),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        all
+    })
+}
+
+fn threads(work: usize) -> usize {
+    let available = thread::available_parallelism().map_or(1, usize::from);
+    available.min(work / WORK_PER_THREAD).max(1)
 }
 
 /// One sweep over W: a few thousand numbers, so in float64 and without ado.

@@ -14,6 +14,8 @@
 
 use std::ops::ControlFlow;
 
+use tch::Device;
+
 use crate::chat::Prompt;
 use crate::error::{Error, Result, refuse};
 use crate::guard::guard;
@@ -142,18 +144,34 @@ pub fn generate_with<'a>(
     job.write(options, sampler, on_draft)
 }
 
-/// By recorded steps where that is asked for and can be, and why it cannot.
+/// Tokens to write from which a graph pays: one is recorded in the time of some.
+const WORTH_A_GRAPH: usize = 16;
+
+/// By recorded steps where that is asked for and can be, and why it cannot; where nothing is said, where it pays.
 fn writer<'a>(job: &Job<'a>, options: &GenerateOptions) -> Result<(Writer<'a>, Option<String>)> {
-    if options.cuda_graph {
-        let obstacle = step::obstacle(job.model, job.max_length, job.beams.n_beams);
-        if let (None, Body::Decoder(decoder)) = (&obstacle, job.model.body()) {
-            let writer = Writer::by_steps(decoder, job.max_length)?;
-            let without = writer.without_graph().map(str::to_owned);
-            return Ok((writer, without));
-        }
-        return Ok((Writer::new(job.model, &job.input, job.max_length)?, obstacle));
+    let usual = || Writer::new(job.model, &job.input, job.max_length);
+    let pays = || {
+        let n = job.max_length.saturating_sub(job.context.len());
+        matches!(job.model.stack().device(), Device::Cuda(_)) && n >= WORTH_A_GRAPH
+    };
+    if !options.cuda_graph.unwrap_or_else(pays) {
+        return Ok((usual()?, None));
     }
-    Ok((Writer::new(job.model, &job.input, job.max_length)?, None))
+    let told = |reason: Option<String>| reason.filter(|_| options.cuda_graph.is_some());
+    let obstacle = step::obstacle(job.model, job.max_length, job.beams.n_beams);
+    let Body::Decoder(decoder) = job.model.body() else {
+        return Ok((usual()?, told(obstacle)));
+    };
+    if obstacle.is_some() {
+        return Ok((usual()?, told(obstacle)));
+    }
+    let writer = match Writer::by_steps(decoder, job.max_length) {
+        // Nobody asked for it, and the usual way takes less.
+        Err(Error::OutOfMemory { .. }) if options.cuda_graph.is_none() => usual()?,
+        writer => writer?,
+    };
+    let without = writer.without_graph().map(str::to_owned);
+    Ok((writer, told(without)))
 }
 
 /// What is written and when it ends.

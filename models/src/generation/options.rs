@@ -38,6 +38,7 @@ pub struct GenerateOptions {
     /// The language to write in: the decoder's first token is made to be it.
     pub tgt_lang: Option<String>,
     /// Write by steps of fixed shapes, recorded once as a CUDA graph: what is written is the same, up to rounding. Where that
-    /// cannot be it is written as ever, and [`Generation::without_graph`](super::Generation::without_graph) says why.
-    pub cuda_graph: bool,
+    /// cannot be it is written as ever, and [`Generation::without_graph`](super::Generation::without_graph) says why. Where
+    /// nothing is said, so it is on a GPU, of one text that may get as long as pays.
+    pub cuda_graph: Option<bool>,
 }

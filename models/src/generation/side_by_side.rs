@@ -56,7 +56,7 @@ pub fn generate_each(
 
 /// How many of `n` alike there is room for at once; beams are several texts already, and recorded steps are for one.
 fn n_together(job: &Job, options: &GenerateOptions, n: usize) -> Result<usize> {
-    if job.beams.n_beams > 1 || options.cuda_graph {
+    if job.beams.n_beams > 1 || options.cuda_graph == Some(true) {
         return check_room(job.model, job.max_length, job.beams.n_beams).map(|()| 1);
     }
     let mut n = n.min(MOST);

@@ -78,6 +78,7 @@ fn nmf(passages: Vec<Passage>, options: FactorOptions) -> Result<Factorization, 
     let options = NmfOptions {
         max_iter: options.max_iter,
         seed: options.seed,
+        device: passages[0].model().loaded()?.stack().device(),
         ..NmfOptions::default()
     };
     factorization::run(passages, at, Method::Nmf { options, count })

@@ -61,9 +61,8 @@ options! {
         src_lang: Option<String> = "the tokenizer's own",
         /// the language to write in: the first token is made to be it
         tgt_lang: Option<String> = "the model's own, if any",
-        /// on a GPU: record the step that makes a token once, as a CUDA graph, and replay it: quicker where the model is
-        /// small; the text is the same
-        cuda_graph: bool = false,
+        /// on a GPU: record the step that makes a token once, as a CUDA graph, and replay it: the same text, sooner
+        cuda_graph: Option<bool> = "on a GPU, from 16 tokens on",
         /// saliency methods to compute right away
         attribution: Option<OneOrMany<Choice<Method>>> = "none",
     }

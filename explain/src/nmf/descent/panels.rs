@@ -18,10 +18,6 @@ const PAIR: usize = 2;
 /// Panels between an update and the sums over it: 100 positions' fill half of a usual second-level cache.
 pub(super) const BLOCK: usize = 8;
 
-/// A component whose squared norm is below this (the entries of X being near 1) is left alone, as one of norm
-/// 0 must be: dividing by it could overflow.
-pub(super) const DEAD: f32 = 1e-30;
-
 type Lanes = [f32; LANES];
 /// Sums of products of two rows of one matrix with four of another, in lanes.
 type Tile = [[[f32; HALF]; GROUP]; 2];
@@ -247,7 +243,7 @@ fn update_pair<const FUSED: bool>(h: &mut [Lanes], products: &[Lanes], gram: &Ar
                 gradient[1][lane] = multiply_add::<FUSED>(g, h1[lane], gradient[1][lane]);
             }
         }
-        let inverse = if row[t] < DEAD { 0.0 } else { 1.0 / row[t] };
+        let inverse = if row[t] < super::DEAD { 0.0 } else { 1.0 / row[t] };
         let panels = [(&mut h0[t], &products0[t]), (&mut h1[t], &products1[t])];
         for (p, (h, products)) in panels.into_iter().enumerate() {
             for lane in 0..LANES {
