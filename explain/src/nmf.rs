@@ -49,7 +49,7 @@ pub fn factorize(x: ArrayView2<f32>, options: &NmfOptions, watch: &mut Watch) ->
     let x = x.mapv(|value| (f64::from(value) / scale) as f32);
     let (w, h) = start::draw(x.view(), n_components, options.seed as u32);
     let mut found = None;
-    if options.device != Device::Cpu && x.len() * n_components >= WORTH_CROSSING {
+    if options.device != Device::Cpu && x.len() * n_components >= descent::worth_crossing() {
         // What goes wrong there, memory that ends, does not here.
         found = descend_there(x.view(), w.view(), h.view(), options, watch)?;
     }
@@ -68,10 +68,6 @@ pub fn factorize(x: ArrayView2<f32>, options: &NmfOptions, watch: &mut Watch) ->
         converged: found.converged,
     })
 }
-
-/// Multiplications in a pass over the matrix below which a GPU is not asked: a sweep there takes a millisecond for any
-/// matrix, which the host needs for so many.
-const WORTH_CROSSING: usize = 1 << 24;
 
 /// Of the scaled matrix.
 struct Found {

@@ -127,8 +127,17 @@ fn by_row<T: Send>(
 }
 
 fn threads(work: usize) -> usize {
-    let available = thread::available_parallelism().map_or(1, usize::from);
-    available.min(work / WORK_PER_THREAD).max(1)
+    processors().min(work / WORK_PER_THREAD).max(1)
+}
+
+fn processors() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Multiplications in a pass over the matrix from which a GPU is asked: a sweep there takes 4 ms for any smaller matrix (on an
+/// H200), in which a thread does so many.
+pub(super) fn worth_crossing() -> usize {
+    processors() << 22
 }
 
 /// One sweep over W: a few thousand numbers, so in float64 and without ado.
