@@ -89,7 +89,13 @@ fn descend_here(
     let (n_iter, converged) = descend(&mut || descent.sweep(), options, watch)?;
     let (w, h) = descent.factors();
     let error = descent::residual_norm(x, w.view(), h.view());
-    Ok(Found { w, h, error, n_iter, converged })
+    Ok(Found {
+        w,
+        h,
+        error,
+        n_iter,
+        converged,
+    })
 }
 
 /// On the device of the options; nothing where it has no room.
@@ -115,7 +121,13 @@ fn descend_there(
         true => return Ok(None),
         false => descent.factors(),
     };
-    let found = |(w, h, error)| Found { w, h, error, n_iter, converged };
+    let found = |(w, h, error)| Found {
+        w,
+        h,
+        error,
+        n_iter,
+        converged,
+    };
     Ok(factors.ok().map(found))
 }
 

@@ -100,10 +100,7 @@ pub(super) fn largest(x: ArrayView2<f32>) -> f32 {
 }
 
 /// What each row, with its number, says; threads share the rows of a large matrix.
-fn by_row<T: Send>(
-    x: ArrayView2<f32>,
-    each: impl Fn(usize, ArrayView1<f32>) -> T + Sync,
-) -> Vec<T> {
+fn by_row<T: Send>(x: ArrayView2<f32>, each: impl Fn(usize, ArrayView1<f32>) -> T + Sync) -> Vec<T> {
     let n_threads = threads(x.len());
     let share = x.nrows().div_ceil(n_threads).max(1);
     let part = |(number, rows): (usize, ArrayView2<f32>)| -> Vec<T> {

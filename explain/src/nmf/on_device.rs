@@ -106,7 +106,8 @@ mod tests {
     fn it_is_the_descent_of_the_host() {
         let mut random = RandomState::new(5);
         let mut drawn = |shape| Array2::from_shape_simple_fn(shape, || random.normal().max(0.0) as f32);
-        let mut x = drawn((23, 400)).dot(&Array2::from_diag_elem(400, 0.5)) + drawn((23, 6)).dot(&drawn((6, 400)));
+        let mut x =
+            drawn((23, 400)).dot(&Array2::from_diag_elem(400, 0.5)) + drawn((23, 6)).dot(&drawn((6, 400)));
         // A position and a neuron that are never active, and more components than the rank of some columns.
         x.row_mut(4).fill(0.0);
         x.column_mut(7).fill(0.0);
@@ -115,7 +116,10 @@ mod tests {
         let mut there = Descent::new(x.view(), w.view(), h.view(), Device::Cpu).unwrap();
         for sweep in 0..40 {
             let (here, there) = (here.sweep(), there.sweep().unwrap());
-            assert!((here - there).abs() <= 1e-4 * here, "sweep {sweep}: {here} and {there}");
+            assert!(
+                (here - there).abs() <= 1e-4 * here,
+                "sweep {sweep}: {here} and {there}"
+            );
         }
         let ((w, h), (w_there, h_there, error)) = (here.factors(), there.factors().unwrap());
         let close = |a: &Array2<f32>, b: &Array2<f32>| {
@@ -126,6 +130,9 @@ mod tests {
         close(&w, &w_there);
         close(&h, &h_there);
         let expected = descent::residual_norm(x.view(), w_there.view(), h_there.view());
-        assert!((error - expected).abs() < 1e-5 * expected, "{error} is not {expected}");
+        assert!(
+            (error - expected).abs() < 1e-5 * expected,
+            "{error} is not {expected}"
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! Long native work in a cell: one progress display that ends clean, and the interrupt.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -13,6 +14,8 @@ use crate::session::state::State;
 
 /// Work that is done before this shows no progress.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// Work goes on for so long before what is left of it is told.
+const EXPERIENCE: Duration = Duration::from_secs(2);
 /// Between two updates.
 const PACE: Duration = Duration::from_millis(100);
 
@@ -95,6 +98,14 @@ struct Display {
     id: Option<String>,
     start: Instant,
     last: Option<Instant>,
+    stage: Option<Stage>,
+}
+
+/// Work under one label: when it began, and how much was done then.
+struct Stage {
+    label: Cow<'static, str>,
+    start: Instant,
+    done: u64,
 }
 
 impl Display {
@@ -104,11 +115,32 @@ impl Display {
             id: None,
             start: Instant::now(),
             last: None,
+            stage: None,
         }
+    }
+
+    /// What the rest takes at the pace so far, once there is one.
+    fn left(&mut self, progress: &Progress, now: Instant) -> Option<Duration> {
+        let new = || Stage {
+            label: progress.label.clone(),
+            start: now,
+            done: progress.done,
+        };
+        let stage = self.stage.get_or_insert_with(new);
+        if stage.label != progress.label || progress.done < stage.done {
+            *stage = new();
+        }
+        let (taken, done) = (now - stage.start, progress.done - stage.done);
+        let rest = progress.total?.checked_sub(progress.done)?;
+        if taken < EXPERIENCE || done == 0 {
+            return None;
+        }
+        Duration::try_from_secs_f64(taken.as_secs_f64() * rest as f64 / done as f64).ok()
     }
 
     fn show(&mut self, state: &State, progress: &Progress) {
         let now = Instant::now();
+        let left = self.left(progress, now);
         let due = self.last.is_none_or(|last| now - last >= PACE);
         if now - self.start < PATIENCE || !due {
             return;
@@ -119,6 +151,7 @@ impl Display {
             done: progress.done,
             total: progress.total,
             unit: progress.unit.to_owned(),
+            left,
         };
         let id = self.id.get_or_insert_with(|| state.new_display_id());
         state.show(view.bundle(), id);
@@ -189,6 +222,28 @@ mod tests {
         assert!(texts.len() >= 2, "{texts:?}");
         assert!(texts[0].contains("counting"), "{texts:?}");
         assert_eq!(texts.last().map(String::as_str), Some(""));
+    }
+
+    #[test]
+    fn what_is_left_is_told_by_the_pace_of_the_stage() {
+        let state = State::new(Interrupt::default());
+        state.begin_cell(Rc::new(Texts::default()));
+        let (mut display, start) = (Display::new(&state), Instant::now());
+        let mut at = |seconds: f64, label: &'static str, done: u64| {
+            let progress = Progress {
+                label: label.into(),
+                ..progress(done)
+            };
+            let left = display.left(&progress, start + Duration::from_secs_f64(seconds));
+            left.map(|left| left.as_secs_f64())
+        };
+        assert_eq!(at(0.0, "counting", 2), None);
+        assert_eq!(at(1.0, "counting", 3), None, "too early to tell");
+        assert_eq!(at(4.0, "counting", 4), Some(12.0), "2 in 4 s, 6 are left");
+        // What comes after has a pace of its own.
+        assert_eq!(at(5.0, "weighing", 0), None);
+        assert_eq!(at(8.0, "weighing", 5), Some(3.0));
+        assert_eq!(at(9.0, "weighing", 11), None, "more than there should be");
     }
 
     #[test]

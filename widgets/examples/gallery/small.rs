@@ -166,6 +166,7 @@ fn download(done: u64) -> Progress {
         done,
         total: Some(327_657_928),
         unit: "bytes".into(),
+        left: Some(std::time::Duration::from_secs(95)),
     }
 }
 

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use maud::html;
 use serde::Serialize;
 
@@ -17,6 +19,8 @@ pub struct Progress {
     pub total: Option<u64>,
     /// Unit of `done` and `total`: "bytes" (shown as MB), "tokens", "steps" …
     pub unit: String,
+    /// How long the rest may take, where that is known.
+    pub left: Option<Duration>,
 }
 
 /// Characters of the bar in a console.
@@ -55,9 +59,27 @@ impl Progress {
             format!(" {unit}")
         };
         match self.total {
-            Some(total) if !self.finished() => format!("{} of {}{unit}", one(self.done), one(total)),
+            Some(total) if !self.finished() => {
+                format!("{} of {}{unit}{}", one(self.done), one(total), self.rest())
+            }
             _ => format!("{}{unit}", one(self.done)),
         }
+    }
+
+    /// ` · about 5 min left`, as roughly as it is known.
+    fn rest(&self) -> String {
+        let Some(left) = self.left else {
+            return String::new();
+        };
+        let seconds = left.as_secs_f64();
+        let (n, unit) = match seconds {
+            ..10.0 => (seconds.ceil().max(1.0), "s"),
+            ..55.0 => ((seconds / 5.0).ceil() * 5.0, "s"),
+            ..3300.0 => ((seconds / 60.0).round().max(1.0), "min"),
+            ..172_800.0 => ((seconds / 3600.0).round(), "h"),
+            _ => ((seconds / 86_400.0).round(), "days"),
+        };
+        format!(" · about {n:.0} {unit} left")
     }
 }
 

@@ -6,6 +6,7 @@ fn download(done: u64, total: Option<u64>) -> Progress {
         done,
         total,
         unit: "bytes".into(),
+        left: None,
     }
 }
 
@@ -47,10 +48,34 @@ fn other_units_are_counted() {
         done: 1200,
         total: Some(5000),
         unit: "steps".into(),
+        left: None,
     };
     assert!(
         progress.text().ends_with("24%  1,200 of 5,000 steps"),
         "{}",
         progress.text()
     );
+}
+
+#[test]
+fn the_rest_is_told_as_roughly_as_it_is_known() {
+    let rest = |seconds: f64| {
+        let progress = Progress {
+            left: Some(Duration::from_secs_f64(seconds)),
+            ..download(1, Some(100))
+        };
+        let text = progress.text();
+        assert!(progress.html().unwrap().contains(" left"), "{text}");
+        text.rsplit_once(" · about ").unwrap().1.to_owned()
+    };
+    let told = [0.2, 7.1, 12.0, 54.0, 56.0, 290.0, 3200.0, 7000.0, 400_000.0].map(rest);
+    let expected = [
+        "1 s", "8 s", "15 s", "55 s", "1 min", "5 min", "53 min", "2 h", "5 days",
+    ];
+    assert_eq!(told, expected.map(|time| format!("{time} left")));
+    let done = Progress {
+        left: Some(Duration::ZERO),
+        ..download(100, Some(100))
+    };
+    assert!(!done.text().contains("left"));
 }
