@@ -40,7 +40,9 @@ def test_a_pointer_reads_what_is_under_it_and_nothing_in_a_gap(open_page, galler
     page = open_page("small-tensor")
     data = json.loads((gallery / "small-tensor.json").read_text())["data"]
     frame = view(page).locator("svg.cells").bounding_box()
-    width, height = (frame[side] / extent for side, extent in zip(("width", "height"), size(page), strict=True))
+    width, height = (
+        frame[side] / extent for side, extent in zip(("width", "height"), size(page), strict=True)
+    )
     page.mouse.move(frame["x"] + 8.5 * width, frame["y"] + 5.5 * height)
     assert readout(page) == "text 1 · axis 1 1 · head 0 · axis 3 2: 10.25" and data[1][1][0][2] == 10.25
     page.mouse.move(frame["x"] + 5.5 * width, frame["y"] + 5.5 * height)
@@ -66,7 +68,9 @@ def test_what_is_left_out_and_not_finite_is_said(open_page):
     assert "1 value is NaN, 1 value is infinite" in view(page).inner_text()
     assert "of 3,072; position 0–19 and 23–42 of 43" in view(page).inner_text()
     cells = view(page).locator("svg.cells")
-    colours = cells.locator("path:not(.bad, .ground)").evaluate_all("(paths) => paths.map((path) => getComputedStyle(path).fill)")
+    colours = cells.locator("path:not(.bad, .ground)").evaluate_all(
+        "(paths) => paths.map((path) => getComputedStyle(path).fill)"
+    )
     assert len(set(colours)) == len(colours) > 20
     view(page).locator(".save summary").click()
     with page.expect_download() as download:
