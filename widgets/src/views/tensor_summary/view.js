@@ -50,8 +50,8 @@ define("ecco-tensor", "tensor-1", (view, data, host) => {
       for (let i = 0, n; i < columns.cells.length; i += n) {
         const { at: x, number } = columns.cells[i], shade = shadeOf(row + number);
         for (n = 1; columns.cells[i + n]?.at === x + n && shadeOf(row + columns.cells[i + n].number) === shade; n++);
-        let path = shade === null ? "" : "M" + x + " " + y + "h" + n + "v1h-" + n + "z";
-        for (let k = 0; shade === null && k < n; k++) path += "M" + (x + k) + " " + y + "l1 1m-1 0l1 -1";
+        const crosses = () => Array.from({ length: n }, (_, k) => "M" + (x + k) + " " + y + "l1 1m-1 0l1 -1").join("");
+        const path = shade === null ? crosses() : "M" + x + " " + y + "h" + n + "v1h-" + n + "z";
         paths.set(shade, (paths.get(shade) ?? "") + path);
       }
     }
