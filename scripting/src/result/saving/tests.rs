@@ -1,4 +1,4 @@
-use ecco_widgets::Explorable;
+use crate::result::Show;
 use ndarray::{ArrayD, IxDyn};
 
 use super::*;
