@@ -11,7 +11,8 @@
 //! - [`heads`]: what heads look at, copy and match; [`mod@vocabulary`]: what parts promote and suppress, by their weights
 //! - [`groups`]: tokens as words, lines, sentences
 //! - [`mod@faithfulness`]: whether an attribution says what the model uses; [`mod@agreement`]: whether several say the same
-//! - [`nmf`], [`pca`], [`ica`]: patterns in neurons' activations; [`matching`]: the same ones found twice
+//! - [`nmf`], [`pca`], [`ica`]: patterns in neurons' activations; [`matching`]: the same ones found twice;
+//!   [`cluster`]: rows in groups
 //! - [`neurons`]: which are most active; [`algebra`]: decompositions and systems of any matrices
 //! - [`similarity`]: of activations over the same positions
 //! - [`mod@corpus`]: every neuron over many texts; [`mod@states`]: what a site holds of many texts; [`mod@probe`]: labels that can be read off it
@@ -25,6 +26,7 @@ pub mod agreement;
 pub mod algebra;
 mod aside;
 pub mod attribution;
+pub mod cluster;
 pub mod corpus;
 pub mod dictionary;
 pub mod diff;

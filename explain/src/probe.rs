@@ -4,11 +4,13 @@
 //! and these alone say how values are centred and scaled. Beside each accuracy stands that of the same probe on shuffled
 //! labels: what is left of the difference is the probe's selectivity (Hewitt and Liang 2019, 1909.03368).
 //!
-//! - here: one probe; `folds`: which texts are left out together; `fit`: the classifiers, as scikit-learn has them; `measures`:
+//! - here: one probe; `folds`: which texts are left out together; `choice`: of a
+//!   penalty; `fit`: the classifiers, as scikit-learn has them; `measures`:
 //!   accuracy, AUC, calibration
 //!
 //! Alain and Bengio 2016 (1610.01644) is the method, Belinkov 2022 (2102.12452) what it does not say.
 
+mod choice;
 mod fit;
 mod folds;
 mod measures;
@@ -22,6 +24,7 @@ use crate::error::{Result, refuse};
 use crate::intervention::steering::{Steering, SteeringOptions};
 use crate::random::RandomState;
 use crate::states::LayerStates;
+pub use choice::PENALTIES;
 use fit::{Fitting, Space};
 use folds::folds;
 pub use folds::rarer;
@@ -44,13 +47,21 @@ pub enum ProbeKind {
 }
 }
 
+impl ProbeKind {
+    /// Whether large coefficients cost something.
+    pub fn is_penalised(self) -> bool {
+        matches!(self, Self::Logistic | Self::Ridge)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProbeOptions {
     pub kind: ProbeKind,
     /// Parts that texts are divided into, at least 2.
     pub folds: usize,
-    /// Weight of the penalty of large coefficients, for logistic and ridge: above 0.
-    pub l2: f64,
+    /// Weight of the penalty of large coefficients, for logistic and ridge: above 0. `None` for the best of [`PENALTIES`],
+    /// found for each fold among the texts that are learned from.
+    pub l2: Option<f64>,
     /// Which texts are in which fold, and which labels shuffling gives.
     pub seed: u64,
     /// How often labels are shuffled; 0 for no control.
@@ -84,6 +95,8 @@ pub struct Probe {
     /// Accuracy on shuffled labels, the mean over shuffles and folds; NaN without any.
     pub control: f64,
     pub classifier: Classifier,
+    /// The penalty that it was found with; `None` of kinds that have none.
+    pub l2: Option<f64>,
     /// How far each text reaches along the plane's normal of length 1, and how long texts' values are on average.
     pub reach: Vec<f64>,
     pub typical: f64,
@@ -153,10 +166,15 @@ fn check(labels: &[bool], options: &ProbeOptions) -> Result<()> {
         let reason = format!("expected 2 to {rarer}, as often as the rarer label stands");
         return Err(refuse("folds", options.folds, reason));
     }
-    if !(options.l2 > 0.0 && options.l2.is_finite()) {
-        return Err(refuse("l2", options.l2, "expected a number above 0"));
+    match options.l2 {
+        Some(l2) if !(l2 > 0.0 && l2.is_finite()) => Err(refuse("l2", l2, "expected a number above 0")),
+        None if rarer < 4 => {
+            let reason =
+                "to choose it, each label has to stand at least 4 times: parts are left out of parts";
+            Err(refuse("l2", "\"auto\"", reason))
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// One place: `values` (text, feature).
@@ -184,11 +202,12 @@ fn probe(
         let (kept, left): (Vec<usize>, Vec<usize>) = (0..n).partition(|&text| folds[text] != fold);
         let space = Space::new(values.select(Axis(0), &kept), options.kind, work)?;
         let unseen = values.select(Axis(0), &left);
+        let l2 = choice::penalty(&values, labels, &kept, options, work)?;
         let tell = |labels: &[bool], work: &mut Work| -> Result<(Vec<f64>, Vec<bool>)> {
             let of = |texts: &[usize]| texts.iter().map(|&text| labels[text]).collect::<Vec<bool>>();
             let fitting = Fitting {
                 kind: options.kind,
-                l2: options.l2,
+                l2,
                 labels: &of(&kept),
             };
             let classifier = fitting.fit(&space, work)?;
@@ -206,10 +225,12 @@ fn probe(
         }
         work.done += 1;
     }
+    let everything: Vec<usize> = (0..n).collect();
+    let l2 = choice::penalty(&values, labels, &everything, options, work)?;
     let space = Space::new(values.clone(), options.kind, work)?;
     let fitting = Fitting {
         kind: options.kind,
-        l2: options.l2,
+        l2,
         labels,
     };
     let classifier = fitting.fit(&space, work)?;
@@ -223,6 +244,7 @@ fn probe(
         calibration_error: has_probabilities.then(|| measures::calibration_error(&told, labels)),
         control: measures::mean_and_deviation(&controls).0,
         reach: values.dot(&classifier.direction()).to_vec(),
+        l2: options.kind.is_penalised().then_some(l2),
         typical: values.outer_iter().map(|row| row.dot(&row).sqrt()).sum::<f64>() / n as f64,
         classifier,
     })
@@ -277,7 +299,7 @@ mod tests {
         ProbeOptions {
             kind,
             folds: 4,
-            l2: 1.0,
+            l2: Some(1.0),
             seed: 0,
             n_shuffles: 20,
             groups: None,
@@ -389,7 +411,7 @@ mod tests {
             "folds is 11: expected 2 to 10, as often as the rarer label stands"
         );
         let without = ProbeOptions {
-            l2: 0.0,
+            l2: Some(0.0),
             ..usual.clone()
         };
         assert!(error(&states, &labels, &without).starts_with("l2 is 0"));

@@ -1,6 +1,7 @@
 //! Errors as people meet them: what kind, what to do, which word of the call it is about.
 
 use std::any::Any;
+use std::convert::Infallible;
 use std::error::Error;
 
 /// An error that a cell may end with. `Display` says what was wrong, with which value.
@@ -20,6 +21,9 @@ pub trait Diagnostic: Error + Any {
         None
     }
 }
+
+/// What cannot fail stands where something may.
+impl Diagnostic for Infallible {}
 
 /// The kinds of error a cell can end with, in the words notebook users know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -227,6 +227,14 @@ impl Model {
         self.sum.n_bytes
     }
 
+    /// The stack that reads a text: of an encoder–decoder the encoder.
+    pub fn reader(&self) -> &Stack {
+        match &self.body {
+            Body::EncoderDecoder(both) => &both.encoder,
+            _ => self.stack(),
+        }
+    }
+
     /// One pass over a whole sequence: the head's input `[1, position, size]`.
     pub fn forward(&self, ids: &[u32], tap: &mut dyn Tap) -> Result<Tensor> {
         self.check_ids(ids)?;

@@ -10,6 +10,7 @@
 //! attention to one, get a mask. So each text has the same numbers as alone.
 
 mod batches;
+mod input;
 mod known;
 mod predictions;
 mod records;
@@ -20,10 +21,9 @@ use std::ops::ControlFlow;
 use ndarray::ArrayD;
 use tch::{Device, Tensor};
 
-use crate::chat::Prompt;
 use crate::config::Config;
 use crate::device;
-use crate::error::{Error, Result, refuse};
+use crate::error::{Error, Result};
 use crate::guard::guard;
 use crate::host;
 use crate::model::{Body, Model, running};
@@ -33,98 +33,10 @@ use ecco_interpreter::Watch;
 
 pub use crate::site::Place;
 pub use batches::of as batches;
+pub use input::Input;
 pub use known::{Known, known, resume};
 pub use predictions::{Candidate, Prediction};
 pub use records::Records;
-
-/// What a pass reads.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Input {
-    pub ids: Vec<u32>,
-    /// What the decoder beside an encoder has written so far: at least the token that it starts with. Empty for
-    /// models of one stack.
-    pub target: Vec<u32>,
-}
-
-impl Input {
-    /// `target` is what the decoder of an encoder–decoder has written; without one, only its first token.
-    ///
-    /// # Errors
-    /// A text the model cannot take; a target for a model that reads one text.
-    pub fn new<'a>(model: &Model, text: impl Into<Prompt<'a>>, target: Option<&str>) -> Result<Self> {
-        let ids = model.ids(text)?;
-        let Body::EncoderDecoder(both) = model.body() else {
-            model.check_ids(&ids)?;
-            return match target {
-                None => Ok(Self { ids, target: vec![] }),
-                Some(target) => Err(refuse(
-                    "target",
-                    format!("{target:?}"),
-                    format!(
-                        "{} ({}) reads one text; only an encoder–decoder (t5, bart) writes another",
-                        model.name(),
-                        model.config().model_type
-                    ),
-                )),
-            };
-        };
-        model.check_ids_for(&both.encoder.config, &ids)?;
-        let mut written = vec![decoder_start(model)?];
-        if let Some(target) = target {
-            model.check_text(target)?;
-            let ids = model.tokenizer.encode(target)?;
-            let is_end = |id: &u32| model.generation.end_ids.contains(id);
-            let end = ids.iter().rposition(|id| !is_end(id)).map_or(0, |last| last + 1);
-            written.extend(&ids[..end]);
-        }
-        model.check_ids(&written)?;
-        Ok(Self { ids, target: written })
-    }
-
-    /// Of ids. `target` is what an encoder–decoder has written, its start token first; empty for other models.
-    ///
-    /// # Errors
-    /// As [`Self::check`].
-    pub fn of(model: &Model, ids: Vec<u32>, target: Vec<u32>) -> Result<Self> {
-        let input = Self { ids, target };
-        input.check(model)?;
-        Ok(input)
-    }
-
-    /// Refuses what the model cannot take.
-    pub fn check(&self, model: &Model) -> Result<()> {
-        match model.body() {
-            Body::EncoderDecoder(both) => {
-                model.check_ids_for(&both.encoder.config, &self.ids)?;
-                model.check_ids(&self.target)
-            }
-            _ if self.target.is_empty() => model.check_ids(&self.ids),
-            _ => Err(refuse(
-                "target",
-                format!("{} tokens", self.target.len()),
-                format!("{} ({}) reads one text", model.name(), model.config().model_type),
-            )),
-        }
-    }
-
-    /// What stands in the stack whose head speaks.
-    pub fn spoken(&self) -> &[u32] {
-        if self.target.is_empty() {
-            &self.ids
-        } else {
-            &self.target
-        }
-    }
-}
-
-fn decoder_start(model: &Model) -> Result<u32> {
-    model.generation.start_id.ok_or_else(|| Error::Config {
-        file: "config.json",
-        key: "decoder_start_token_id".into(),
-        value: "missing".into(),
-        reason: "an encoder–decoder needs a token to start writing with".into(),
-    })
-}
 
 /// What one pass over a batch told.
 pub struct Run {
@@ -202,15 +114,18 @@ pub fn record(
 
 /// One pass over one input: the head's input, `[1, position, size]`. `tap` is at the stack whose head speaks.
 pub fn forward(model: &Model, input: &Input, tap: &mut dyn Tap) -> Result<Tensor> {
-    let Body::EncoderDecoder(both) = model.body() else {
-        return model.forward(&input.ids, tap);
-    };
-    model.check_ids_for(&both.encoder.config, &input.ids)?;
-    model.check_ids(&input.target)?;
+    input.check(model)?;
     guard(|| {
-        let read = both.read(&both.encoder.embed(&input.ids), None, &mut FollowTap(&mut *tap))?;
-        let written = both.decoder.embed(&input.target);
-        both.decoder.forward_with(&written, None, Some(&read), tap)
+        let read = input.embed(model.reader());
+        match model.body() {
+            Body::Decoder(decoder) => decoder.forward(&read, None, tap),
+            Body::Encoder(encoder) => encoder.forward(&read, None, tap),
+            Body::EncoderDecoder(both) => {
+                let read = both.read(&read, None, &mut FollowTap(&mut *tap))?;
+                let written = both.decoder.embed(&input.target);
+                both.decoder.forward_with(&written, None, Some(&read), tap)
+            }
+        }
     })
 }
 
@@ -254,10 +169,14 @@ pub fn sites(model: &Model) -> Result<Vec<(Place, Vec<Option<usize>>)>> {
 /// Every place of this model, recorded in a pass over one token: what there is, and how large.
 pub fn probe(model: &Model) -> Result<Records> {
     let target = match model.body() {
-        Body::EncoderDecoder(_) => vec![decoder_start(model)?],
+        Body::EncoderDecoder(_) => vec![input::decoder_start(model)?],
         _ => vec![],
     };
-    let input = Input { ids: vec![0], target };
+    let input = Input {
+        ids: vec![0],
+        target,
+        embeddings: None,
+    };
     let (inputs, all) = ([input], Place::all(model.config()));
     ensure_room(model.config(), &inputs, &all)?;
     guard(|| {
@@ -388,12 +307,10 @@ fn pass(
 /// The head's input `[text, position, size]` of one pass over texts that stand side by side, padded on the right. There
 /// is a tap on the stack whose head speaks, and one on an encoder beside it.
 pub fn states(model: &Model, inputs: &[Input], own: &mut dyn Tap, encoder: &mut dyn Tap) -> Result<Tensor> {
-    let read = inputs.iter().map(|input| input.ids.as_slice());
-    let reader = match model.body() {
-        Body::EncoderDecoder(both) => &both.encoder,
-        _ => model.stack(),
+    let (embeddings, padding) = match inputs {
+        [one] => (one.embed(model.reader()), None),
+        many => embed(model.reader(), many.iter().map(|input| input.ids.as_slice())),
     };
-    let (embeddings, padding) = embed(reader, read);
     match model.body() {
         Body::Decoder(decoder) => decoder.forward(&embeddings, None, own),
         Body::Encoder(encoder) => encoder.forward(&embeddings, padding.as_ref(), own),

@@ -55,6 +55,7 @@ fn completes_what_exists() {
                 "arange",
                 "cca",
                 "cka",
+                "cluster",
                 "concat",
                 "crossings",
                 "devices",

@@ -28,7 +28,8 @@
 //!     }
 //! }
 //! ```
-//! The first argument may be of any type that is made `From` a reference to each receiver; a name without a type before it
+//! The first argument may be of any type that is made `From` a reference to each receiver, or `TryFrom` one with a
+//! [`ScriptError`](crate::ScriptError); a name without a type before it
 //! is the session's [`State`](crate::session::state::State), for what asks along the way. `get` in the place of `fn`
 //! makes a property; `volatile fn` is for what has effects or reads what changes; `options!: Type` says that the map
 //! cannot be left out. A body is a `Result` with a [`ScriptError`](crate::ScriptError).
@@ -104,7 +105,7 @@ macro_rules! members {
             $registry.engine,
             |receiver: &mut $of| -> $crate::RhaiResult<$returns> {
                 let run = |$this: $as| -> Result<$returns, $crate::ScriptError> { $body };
-                Ok(run(From::from(&*receiver))?)
+                Ok(run(TryFrom::try_from(&*receiver).map_err($crate::ScriptError::from)?)?)
             },
         );
         $crate::members!(@next $registry $of { $($rest)* });
@@ -125,7 +126,7 @@ macro_rules! members {
             $registry.engine,
             |receiver: &mut $of $(, $arg: $arg_type)*| -> $crate::RhaiResult<$returns> {
                 let run = |$this: $as| -> Result<$returns, $crate::ScriptError> { $body };
-                Ok(run(From::from(&*receiver))?)
+                Ok(run(TryFrom::try_from(&*receiver).map_err($crate::ScriptError::from)?)?)
             },
         );
         $crate::members!(@next $registry $of { $($rest)* });
@@ -140,7 +141,7 @@ macro_rules! members {
             $registry.engine,
             |ctx: rhai::NativeCallContext, receiver: &mut $of $(, $arg: $arg_type)*| -> $crate::RhaiResult<$returns> {
                 let run = |$state: std::rc::Rc<$crate::session::state::State>, $this: $as| -> Result<$returns, $crate::ScriptError> { $body };
-                Ok(run($crate::session::state::state_of(&ctx), From::from(&*receiver))?)
+                Ok(run($crate::session::state::state_of(&ctx), TryFrom::try_from(&*receiver).map_err($crate::ScriptError::from)?)?)
             },
         );
         $crate::members!(@next $registry $of { $($rest)* });
@@ -155,7 +156,7 @@ macro_rules! members {
             $registry.engine,
             |ctx: rhai::NativeCallContext, receiver: &mut $of $(, $arg: $arg_type)*| -> $crate::RhaiResult<$returns> {
                 let run = |$state: std::rc::Rc<$crate::session::state::State>, $this: $as, $options: $set| -> Result<$returns, $crate::ScriptError> { $body };
-                Ok(run($crate::session::state::state_of(&ctx), From::from(&*receiver), Default::default())?)
+                Ok(run($crate::session::state::state_of(&ctx), TryFrom::try_from(&*receiver).map_err($crate::ScriptError::from)?, Default::default())?)
             },
         );
         member.options::<$set>($registry);
@@ -166,7 +167,7 @@ macro_rules! members {
                 move |ctx: rhai::NativeCallContext, receiver: &mut $of $(, $arg: $arg_type)*, options: rhai::Map| -> $crate::RhaiResult<$returns> {
                     let run = |$state: std::rc::Rc<$crate::session::state::State>, $this: $as, $options: $set| -> Result<$returns, $crate::ScriptError> { $body };
                     let options = $crate::options::OptionSet::read(&full_name, &options)?;
-                    Ok(run($crate::session::state::state_of(&ctx), From::from(&*receiver), options)?)
+                    Ok(run($crate::session::state::state_of(&ctx), TryFrom::try_from(&*receiver).map_err($crate::ScriptError::from)?, options)?)
                 }
             },
         );
@@ -182,7 +183,7 @@ macro_rules! members {
             $registry.engine,
             |receiver: &mut $of $(, $arg: $arg_type)*| -> $crate::RhaiResult<$returns> {
                 let run = |$this: $as, $options: $set| -> Result<$returns, $crate::ScriptError> { $body };
-                Ok(run(From::from(&*receiver), Default::default())?)
+                Ok(run(TryFrom::try_from(&*receiver).map_err($crate::ScriptError::from)?, Default::default())?)
             },
         );
         $crate::members!(@with_map $registry $of member ($this: $as $(, $arg: $arg_type)*; $options: $set) $returns, $body);
@@ -208,7 +209,7 @@ macro_rules! members {
                 move |receiver: &mut $of $(, $arg: $arg_type)*, options: rhai::Map| -> $crate::RhaiResult<$returns> {
                     let run = |$this: $as, $options: $set| -> Result<$returns, $crate::ScriptError> { $body };
                     let options = $crate::options::OptionSet::read(&full_name, &options)?;
-                    Ok(run(From::from(&*receiver), options)?)
+                    Ok(run(TryFrom::try_from(&*receiver).map_err($crate::ScriptError::from)?, options)?)
                 }
             },
         );

@@ -157,6 +157,7 @@ fn changed_as_by_hooks() {
         let input = Input {
             ids: integers(&run["ids"]),
             target: integers(&run["target"]),
+            ..Input::default()
         };
         let untouched = integers(&run["untouched"]);
         assert_eq!(greedy(&model, &input, untouched.len()), untouched, "{name}");
@@ -222,6 +223,7 @@ fn score(model: &Model, text: &Generation) -> f32 {
         &Input {
             ids: ids.clone(),
             target: vec![],
+            ..Input::default()
         },
     );
     let log_p = |at: usize| {
@@ -259,6 +261,7 @@ fn generated_text_changes_and_beams_search_the_changed_model() {
     let input = Input {
         ids: greedy.ids(),
         target: vec![],
+        ..Input::default()
     };
     let records = run_of(&induced, &input);
     let inner = records

@@ -39,6 +39,7 @@ fn probabilities_ranks_and_entropies_are_transformers() {
         let input = Input {
             ids: integers(&expected["ids"]),
             target: integers(&expected["target"]),
+            ..Input::default()
         };
         let watch = integers(&expected["watch"]);
         let rows = [1, 4];

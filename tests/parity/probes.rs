@@ -30,12 +30,12 @@ fn labels(value: &Value) -> Vec<bool> {
         .collect()
 }
 
-fn options(told: &Value, kind: ProbeKind, l2: f64) -> ProbeOptions {
+fn options(told: &Value, kind: ProbeKind, l2: impl Into<Option<f64>>) -> ProbeOptions {
     let count = |key: &str| told[key].as_u64().unwrap();
     ProbeOptions {
         kind,
         folds: count("folds") as usize,
-        l2,
+        l2: l2.into(),
         seed: count("seed"),
         n_shuffles: count("shuffles") as usize,
         groups: None,
@@ -102,6 +102,40 @@ fn planes_and_what_they_say_of_texts_left_out_are_scikit_learns() {
             }
         }
     }
+}
+
+#[test]
+fn penalties_are_those_that_a_grid_search_finds() {
+    let told = told();
+    let mut seen = std::collections::HashSet::new();
+    for (name, case) in told["planes"].as_object().unwrap() {
+        let labels = labels(&case["labels"]);
+        for kind in [ProbeKind::Logistic, ProbeKind::Ridge] {
+            let found = probes(
+                &[values(case)],
+                &labels,
+                &options(&told, kind, None),
+                &mut unwatched,
+            )
+            .unwrap();
+            let (probe, expected) = (&found[0][0], &case["chosen"][kind.name()]);
+            let what = format!("{name}, {}", kind.name());
+            assert_eq!(probe.l2, expected["l2"].as_f64(), "{what}");
+            for (key, found) in [
+                ("accuracy", probe.accuracy),
+                ("auc", probe.auc),
+                ("control", probe.control),
+            ] {
+                let expected = expected["folded"][key].as_f64().unwrap();
+                assert!(
+                    (found - expected).abs() < 1e-4,
+                    "{what}, {key}: {found}, expected {expected}"
+                );
+            }
+            seen.insert(probe.l2.map(f64::to_bits));
+        }
+    }
+    assert!(seen.len() > 1, "not the same everywhere");
 }
 
 #[test]

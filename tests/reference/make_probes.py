@@ -5,7 +5,8 @@ transformers in float64.
 
 `planes`: fitted to random values (text, feature) of a seed, `RandomState(seed).randn(n, width)` with an offset and a scale
 of its own for each feature, more texts than features and fewer; the labels are a noisy plane's. `folded`: what
-`StandardScaler` and the classifier say of texts left out, in folds that are dealt out as the tests do it.
+`StandardScaler` and the classifier say of texts left out, in folds that are dealt out as the tests do it. `chosen`: the same with
+the penalty that `GridSearchCV` finds for each fold in three parts of the texts that are learned from, and for all texts.
 
 `texts`, `labels`: texts of random letters, read by gpt2-tiny. Tensors `<kind>.<at>` (layer, hidden + 1) are coefficients and
 the intercept of probes of its stream after each layer, at the last token or the mean over all.
@@ -24,14 +25,17 @@ from safetensors.numpy import save_file
 from sklearn.calibration import calibration_curve
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 CASES = {"many": (60, 7, 3), "wide": (24, 40, 4)}
 KINDS = ["logistic", "ridge", "lda", "mean_difference", "pca"]
 FOLDS, SEED, SHUFFLES, L2 = 4, 5, 2, 0.5
+PENALTIES = [1e4, 1e3, 100.0, 10.0, 1.0, 0.1, 0.01, 1e-3]
 N_TEXTS, NEURONS = 72, range(0, 192, 16)
 
 
@@ -74,24 +78,45 @@ def shuffled(random, n):
     return order
 
 
-def folded(kind, x, y):
-    random, folds, dealt = np.random.RandomState(SEED), np.zeros(len(y), int), 0
+def dealt(y, n_folds):
+    random, folds, n = np.random.RandomState(SEED), np.zeros(len(y), int), 0
     for label in [False, True]:
         texts = np.flatnonzero(y == label)
         for at in shuffled(random, len(texts)):
-            folds[texts[at]] = dealt % FOLDS
-            dealt += 1
+            folds[texts[at]] = n % n_folds
+            n += 1
+    return folds
+
+
+def chosen(kind, x, y):
+    """The penalty for texts that are learned from."""
+    parts = dealt(y, 3)
+    splits = [(np.flatnonzero(parts != part), np.flatnonzero(parts == part)) for part in range(3)]
+    if kind == "logistic":
+        probe = LogisticRegression(tol=1e-12, max_iter=100000)
+        grid = {"logisticregression__C": [1 / l2 for l2 in PENALTIES]}
+    else:
+        probe, grid = RidgeClassifier(), {"ridgeclassifier__alpha": PENALTIES}
+    search = GridSearchCV(make_pipeline(StandardScaler(), probe), grid, cv=splits, scoring="accuracy")
+    shares = search.fit(x, y).cv_results_["mean_test_score"]
+    # Equal ones may differ in their last digit.
+    return PENALTIES[int(np.argmax(shares > shares.max() - 1e-9))]
+
+
+def folded(kind, x, y, choose=None):
+    folds = dealt(y, FOLDS)
     controls = [y[shuffled(np.random.RandomState(SEED + 1 + at), len(y))] for at in range(SHUFFLES)]
     right, areas, chance, told = [], [], [], np.zeros(len(y))
     for fold in range(FOLDS):
         kept, left = folds != fold, folds == fold
         learned, unseen = scaled(kind, x[kept], x[left])
-        weights, intercept = plane(kind, learned, y[kept], L2)
+        l2 = choose(kind, x[kept], y[kept]) if choose else L2
+        weights, intercept = plane(kind, learned, y[kept], l2)
         told[left] = unseen @ weights + intercept
         right.append(np.mean((told[left] > 0) == y[left]))
         areas.append(roc_auc_score(y[left], told[left]))
         for labels in controls:
-            weights, intercept = plane(kind, learned, labels[kept], L2)
+            weights, intercept = plane(kind, learned, labels[kept], l2)
             chance.append(np.mean((unseen @ weights + intercept > 0) == labels[left]))
     result = {
         "accuracy": np.mean(right),
@@ -184,6 +209,10 @@ def main():
             "seed": seed,
             "labels": y.tolist(),
             "folded": {kind: folded(kind, x, y) for kind in KINDS},
+            "chosen": {
+                kind: {"l2": chosen(kind, x, y), "folded": folded(kind, x, y, chosen)}
+                for kind in ["logistic", "ridge"]
+            },
         }
         for kind in KINDS:
             weights, intercept = plane(kind, scaled(kind, x, x)[0], y, L2)

@@ -9,8 +9,8 @@
 //! - [`faithfulness`], [`comparison`]: whether an attribution says what the model uses, and whether several agree
 //! - [`side_by_side`], [`patch_map`], [`steering`]: what interventions do; [`site_attribution`]: what stands inside contributes
 //! - [`score`]: how surprising a text's tokens are to a model
-//! - [`table`]: rows of cells under the names of columns
-//! - [`tokens`], [`progress`], [`model_card`], [`tensor_summary`]: small static ones
+//! - [`table`]: rows of cells under the names of columns; [`tensor_summary`]: an array as a picture
+//! - [`tokens`], [`progress`], [`model_card`]: small static ones
 //!
 //! [`stop`]: views that take long can be interrupted.
 //!
@@ -27,6 +27,7 @@ pub mod stop;
 mod views;
 
 pub use kit::Explorable;
+pub use kit::Histogram;
 pub use kit::Token;
 pub use kit::page::with_data;
 pub use kit::visible::plain as printable;

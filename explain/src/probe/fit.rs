@@ -59,8 +59,7 @@ impl Space {
             }
         });
         values /= &deviation;
-        let is_penalised = matches!(kind, ProbeKind::Logistic | ProbeKind::Ridge);
-        let basis = match is_penalised && n < width {
+        let basis = match kind.is_penalised() && n < width {
             true => Some(basis(values.t().to_owned(), work.watch)?),
             false => None,
         };

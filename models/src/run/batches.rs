@@ -57,7 +57,7 @@ mod tests {
         let config = (crate::families::find(&file).unwrap().config)(&file).unwrap();
         let input = |n: usize| Input {
             ids: vec![0; n],
-            target: vec![],
+            ..Input::default()
         };
         let of = |lengths: &[usize]| {
             let inputs: Vec<Input> = lengths.iter().map(|&n| input(n)).collect();

@@ -11,7 +11,7 @@ use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::session::watched;
 use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{ErrorKind, ScriptError, options};
-use ecco_widgets::{CorpusGroup, CorpusText, Explorable, NeuronHistogram, VocabularyToken};
+use ecco_widgets::{CorpusGroup, CorpusText, Explorable, Histogram, VocabularyToken};
 use ndarray::Array1;
 use rhai::INT;
 
@@ -112,7 +112,7 @@ impl CorpusNeuron {
             mean: of.mean[at],
             deviation: of.deviation[at],
             active: of.active[at],
-            histogram: NeuronHistogram { start, end, counts },
+            histogram: Histogram { start, end, counts },
             promotes,
             suppresses,
             groups,

@@ -75,7 +75,7 @@ impl Dictionary {
 
     /// An output, a run, or a text that the dictionary's model has not read yet.
     pub(super) fn passage(&self, value: &Dynamic) -> Result<Passage, ScriptError> {
-        if let Some(passage) = Passage::of(value) {
+        if let Some(passage) = Passage::of(value)? {
             return Ok(passage);
         }
         match value.as_immutable_string_ref() {

@@ -8,7 +8,7 @@ use rhai::{Array, Dynamic};
 use super::lens::{Lens, LensOptions};
 use crate::text::generation::Generation;
 use crate::text::outputs::Outputs;
-use crate::text::passage::Passage;
+use crate::text::passage::{Passage, Stream};
 use crate::text::results::Results;
 use crate::text::run::Run;
 use crate::text::token::token;
@@ -71,8 +71,8 @@ pub(super) fn register(registry: &mut Registry) {
         /// ```rhai
         /// output.layer_predictions(#{position: 25, topk: 5})
         /// ```
-        fn layer_predictions(passage: Passage; options: PredictionOptions) -> Lens {
-            Lens::predictions(passage, options.position, &of_depths(&options.depths, options.topk))
+        fn layer_predictions(stream: Stream; options: PredictionOptions) -> Lens {
+            Lens::predictions(stream.0, options.position, &of_depths(&options.depths, options.topk))
         }
 
         /// The ranks of the generated tokens, of a run of all its tokens, after each layer (layer × token); 1 is the most
@@ -93,8 +93,8 @@ pub(super) fn register(registry: &mut Registry) {
         /// ```rhai
         /// output.rankings_watch(#{watch: [" is", " are"]})
         /// ```
-        fn rankings_watch(passage: Passage; options!: WatchOptions) -> Lens {
-            watch(passage, options)
+        fn rankings_watch(stream: Stream; options!: WatchOptions) -> Lens {
+            watch(stream.0, options)
         }
 
         /// What each layer would say at several places, with the entropy of it (in nats), the Kullback–Leibler divergence
@@ -104,7 +104,7 @@ pub(super) fn register(registry: &mut Registry) {
         /// ```rhai
         /// output.lens()
         /// ```
-        fn lens(passage: Passage; options: MapOptions) -> Lens { map(passage, options) }
+        fn lens(stream: Stream; options: MapOptions) -> Lens { map(stream.0, options) }
     }
     members! { registry, [Outputs];
         /// What each layer would say in each output, as in one: a list, computed when it is first shown or read.

@@ -196,7 +196,7 @@ fn over(
     texts: &Array,
     options: &NeuronOptions,
 ) -> Result<Activity, ScriptError> {
-    let mut passages: Vec<Option<Passage>> = texts.iter().map(Passage::of).collect();
+    let mut passages: Vec<Option<Passage>> = texts.iter().map(Passage::of).collect::<Result<_, _>>()?;
     let unread = texts
         .iter()
         .zip(&passages)

@@ -1,6 +1,8 @@
-//! What of linear algebra and chance needs libtorch or the numbers of numpy: decompositions, systems, random tensors.
+//! What of linear algebra and chance needs libtorch or the numbers of numpy: decompositions, systems, clusters, random
+//! tensors.
 
 mod algebra;
+mod cluster;
 mod random;
 
 use ecco_scripting::Registry;
@@ -9,5 +11,6 @@ use rhai::exported_module;
 /// Makes the topic known to scripts.
 pub(crate) fn register(registry: &mut Registry) {
     registry.module(exported_module!(algebra::functions));
+    cluster::register(registry);
     random::register(registry);
 }

@@ -150,6 +150,7 @@ impl Probes {
             column("calibration_error", &|_, _, probe| {
                 probe.calibration_error.map_or(Dynamic::UNIT, float)
             }),
+            column("l2", &|_, _, probe| probe.l2.map_or(Dynamic::UNIT, float)),
         ])
     }
 
@@ -313,8 +314,8 @@ impl Explanation for Probes {
 pub(super) fn register(registry: &mut Registry) {
     members! { registry, [Probes];
         /// A row for each layer and position: `accuracy` on texts left out and its `spread` between the parts, accuracy on
-        /// `shuffled` labels, `selectivity`, which is the difference of the two, `auc`, and `calibration_error` where the
-        /// kind has probabilities.
+        /// `shuffled` labels, `selectivity`, which is the difference of the two, `auc`, `calibration_error` where the
+        /// kind has probabilities, and `l2`, the penalty, where it has one.
         ///
         /// Example:
         /// ```rhai

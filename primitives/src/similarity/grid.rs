@@ -121,7 +121,7 @@ fn side(value: &Dynamic, options: &SimilarityOptions) -> Result<Side, ScriptErro
     if let Some(tensor) = value.read_lock::<Tensor>() {
         return of_tensor(&tensor);
     }
-    if !value.is_array() && Passage::of(value).is_none() {
+    if !value.is_array() && Passage::of(value)?.is_none() {
         return show::expected("an output, a run, a list of them, or a tensor of layers", value);
     }
     let passages = Passage::some(value)?;

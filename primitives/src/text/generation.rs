@@ -321,8 +321,12 @@ impl Generation {
             Some(_) => Input {
                 ids: ids[..self.n_input()].to_vec(),
                 target: generation.decoder_ids(),
+                embeddings: None,
             },
-            None => Input { ids, target: vec![] },
+            None => Input {
+                ids,
+                ..Input::default()
+            },
         }
     }
 

@@ -8,7 +8,7 @@ use rhai::{Array, Dynamic, INT};
 
 use super::chat::Chat;
 use super::generation::{Generation, Internals};
-use super::passage::Passage;
+use super::passage::{Passage, Stream};
 use super::run::Run;
 
 pub(super) fn register(registry: &mut Registry) {
@@ -62,29 +62,29 @@ pub(super) fn register(registry: &mut Registry) {
         /// The MLPs' inner values after the non-linearity: a tensor (layer, neuron, position); of an output for all
         /// tokens but the last generated one, which the model has not read. Of an encoder–decoder the decoder's, whose
         /// first position is the token that it starts with.
-        get activations(passage: Passage) -> Tensor { passage.activations() }
+        get activations(stream: Stream) -> Tensor { stream.0.activations() }
 
         /// The residual stream before each layer and, last, after the final norm: a tensor (layer + 1, position,
         /// hidden), as transformers has it. Of an encoder–decoder the decoder's. Where the stream is projected to the
         /// embedding's width before the head (OPT-350m), the last is before that, and transformers' behind it.
-        get hidden_states(passage: Passage) -> Tensor { passage.hidden_states() }
+        get hidden_states(stream: Stream) -> Tensor { stream.0.hidden_states() }
 
         /// How much each position attends to each: a tensor (layer, head, query, key). Of an encoder–decoder the
         /// decoder's to itself; `cross_attention` is its attention to the text, `encoder_attention` the encoder's.
-        get attention(passage: Passage) -> Tensor { passage.attention() }
+        get attention(stream: Stream) -> Tensor { stream.0.attention() }
 
         /// Of an encoder–decoder: the inner values of its encoder's MLPs, a tensor (layer, neuron, position).
-        get encoder_activations(passage: Passage) -> Tensor { passage.of_pair(Internals::EncoderActivations) }
+        get encoder_activations(stream: Stream) -> Tensor { stream.0.of_pair(Internals::EncoderActivations) }
 
         /// Of an encoder–decoder: its encoder's states, a tensor (layer + 1, position, hidden) as of the decoder.
-        get encoder_hidden_states(passage: Passage) -> Tensor { passage.of_pair(Internals::EncoderHiddenStates) }
+        get encoder_hidden_states(stream: Stream) -> Tensor { stream.0.of_pair(Internals::EncoderHiddenStates) }
 
         /// Of an encoder–decoder: its encoder's attention, a tensor (layer, head, query, key).
-        get encoder_attention(passage: Passage) -> Tensor { passage.of_pair(Internals::EncoderAttention) }
+        get encoder_attention(stream: Stream) -> Tensor { stream.0.of_pair(Internals::EncoderAttention) }
 
         /// Of an encoder–decoder: its decoder's attention to what the encoder has read, a tensor (layer, head, query,
         /// key).
-        get cross_attention(passage: Passage) -> Tensor { passage.of_pair(Internals::CrossAttention) }
+        get cross_attention(stream: Stream) -> Tensor { stream.0.of_pair(Internals::CrossAttention) }
     }
     members! { registry, [Rich];
         fn to_string(view: &Rich) -> String { Ok(view.text()) }

@@ -158,11 +158,17 @@ impl Passage {
     }
 
     /// That of an output or a run, if the value is one.
-    pub(crate) fn of(value: &Dynamic) -> Option<Self> {
+    ///
+    /// # Errors
+    /// A run of embeddings.
+    pub(crate) fn of(value: &Dynamic) -> Result<Option<Self>, ScriptError> {
         if let Some(output) = value.read_lock::<Generation>() {
-            return Some(output.passage());
+            return Ok(Some(output.passage()));
         }
-        value.read_lock::<Run>().map(|run| run.passage())
+        value
+            .read_lock::<Run>()
+            .map(|run| Self::try_from(&*run))
+            .transpose()
     }
 
     /// Those of a list.
@@ -174,7 +180,7 @@ impl Passage {
             return Err(ScriptError::new(ErrorKind::Value, "the list of outputs is empty")
                 .with_hint("give outputs of lm.generate or runs of lm.run: [output_1, output_2]"));
         }
-        let one = |value: &Dynamic| match Self::of(value) {
+        let one = |value: &Dynamic| match Self::of(value)? {
             Some(passage) => Ok(passage),
             None => show::expected("a list of outputs or runs", value),
         };
@@ -183,7 +189,7 @@ impl Passage {
 
     /// That of one value or those of a list.
     pub(crate) fn some(value: &Dynamic) -> Result<Vec<Self>, ScriptError> {
-        match (Self::of(value), value.as_array_ref()) {
+        match (Self::of(value)?, value.as_array_ref()) {
             (Some(passage), _) => Ok(vec![passage]),
             (None, Ok(values)) => Self::all(&values),
             (None, Err(_)) => show::expected("an output, a run, or a list of them", value),
@@ -384,8 +390,11 @@ impl Passage {
         self.facts.first..=self.facts.last
     }
 
-    /// The token that stands at a position; `None` for a mask, and behind the end.
+    /// The token that stands at a position; `None` for a mask, behind the end, and of embeddings.
     pub(crate) fn token(&self, position: usize) -> Option<&Token> {
+        if self.facts.input.embeddings.is_some() {
+            return None;
+        }
         let token = self.facts.counted.get(position)?;
         let is_mask =
             |model: &ecco_models::Model| model.tokenizer().mask().is_some_and(|mask| mask.id == token.id);
@@ -406,8 +415,27 @@ impl From<&Generation> for Passage {
     }
 }
 
-impl From<&Run> for Passage {
+/// A run of embeddings has no text to explain.
+impl TryFrom<&Run> for Passage {
+    type Error = ScriptError;
+
+    fn try_from(run: &Run) -> Result<Self, ScriptError> {
+        run.ensure_tokens()?;
+        Ok(run.passage())
+    }
+}
+
+/// What can be said without knowing the tokens.
+pub(crate) struct Stream(pub(crate) Passage);
+
+impl From<&Generation> for Stream {
+    fn from(output: &Generation) -> Self {
+        Self(output.passage())
+    }
+}
+
+impl From<&Run> for Stream {
     fn from(run: &Run) -> Self {
-        run.passage()
+        Self(run.passage())
     }
 }

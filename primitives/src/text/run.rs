@@ -1,5 +1,6 @@
 //! One forward pass over a text, and what is recorded of it when it is first asked for.
 
+mod embedded;
 mod sites;
 mod view;
 
@@ -21,6 +22,7 @@ use ecco_scripting::session::watched;
 use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{ErrorKind, ScriptError, options};
 
+pub(crate) use embedded::of_embeddings;
 pub(crate) use sites::{place, sites, with_sites};
 
 /// One text's part of a pass. Clones share everything; so do the texts of one batch.
@@ -146,9 +148,18 @@ pub(crate) fn again(model: &Model, text: String, input: Input) -> Result<Run, Sc
     let runs = watched(&state, model.verbose, |watch| {
         run::run(&loaded, vec![input], 1, watch)
     })?;
+    first(model, &loaded, runs, text)
+}
+
+fn first(
+    model: &Model,
+    loaded: &ecco_models::Model,
+    runs: Vec<run::Run>,
+    text: String,
+) -> Result<Run, ScriptError> {
     let mut runs = runs
         .into_iter()
-        .flat_map(|run| batch(model, &loaded, run, std::slice::from_ref(&text)));
+        .flat_map(|run| batch(model, loaded, run, std::slice::from_ref(&text)));
     let missing = || ScriptError::new(ErrorKind::Internal, "nothing was run");
     Ok(runs.next().ok_or_else(missing)?.1)
 }
@@ -158,7 +169,10 @@ fn batch(model: &Model, loaded: &ecco_models::Model, run: run::Run, texts: &[Str
     let of_batch = run.inputs().iter().zip(run.order()).enumerate();
     let of_batch = of_batch.map(|(index, (input, &text))| Text {
         text: texts[text].clone(),
-        tokens: loaded.tokenizer().tokens(&input.ids),
+        tokens: match input.embeddings {
+            Some(_) => embedded::unknown(input),
+            None => loaded.tokenizer().tokens(&input.ids),
+        },
         target: loaded.tokenizer().tokens(&input.target),
         is_causal: loaded.config().task == Task::NextToken,
         silence: run.predictions(index).is_empty().then(|| silence(loaded)),
@@ -249,7 +263,7 @@ impl Run {
         &self.text().target
     }
 
-    /// The text that explanations are about.
+    /// The text that explanations are about, also where its tokens are not known.
     pub(crate) fn passage(&self) -> Passage {
         let facts = self.text().facts.get_or_init(|| Rc::new(Facts::of_run(self)));
         Passage::of_run(self, Rc::clone(facts))

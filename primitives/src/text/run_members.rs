@@ -38,6 +38,19 @@ pub(super) fn register(registry: &mut Registry) {
         /// ```
         volatile fn run(lm: &Model, texts: Array; options: RunOptions) -> Dynamic { several(lm, &texts, options) }
 
+        /// Of embeddings in the place of a text's: a tensor (position, hidden) of 32-bit floats, as the model's own table of
+        /// tokens has them, before positions are added. The run has logits, predictions, hidden states, what `run.at` records,
+        /// and its lens; what is about tokens says that there are none. Embeddings of tokens give the numbers of these tokens.
+        ///
+        /// Example:
+        /// ```rhai
+        /// let rows = lm.weight("token_embedding.weight").pick(lm.tokenize("The keys to the").ids, 0);
+        /// lm.run(rows * 0.5).predictions[0].token
+        /// ```
+        volatile fn run(lm: &Model, embeddings: Tensor; options: RunOptions) -> Run {
+            run::of_embeddings(lm, &embeddings, &options)
+        }
+
         /// What can be captured of a run by `run.at(name)`: a map from names to axes. Axes without a number are as long
         /// as the text. The names are the same for all models; `encoder_…` are those of an encoder that stands beside a
         /// decoder. `…_before`, `…_mid` and `…_after` are the residual stream, `…_input` what a half of a layer reads
@@ -71,15 +84,20 @@ fn several(lm: &Model, texts: &Array, options: RunOptions) -> Result<Dynamic, Sc
 fn of_text(registry: &mut Registry) {
     members! { registry, [Run];
         /// The text that was read.
-        get text(run: &Run) -> String { Ok(run.source().to_owned()) }
+        get text(run: &Run) -> String {
+            run.ensure_tokens()?;
+            Ok(run.source().to_owned())
+        }
 
         /// The texts of the tokens that were read.
         get tokens(run: &Run) -> Array {
+            run.ensure_tokens()?;
             Ok(run.tokens().iter().map(|token| token.text.clone().into()).collect())
         }
 
         /// The tokens' numbers in the vocabulary.
         get token_ids(run: &Run) -> Array {
+            run.ensure_tokens()?;
             Ok(run.tokens().iter().map(|token| Dynamic::from_int(INT::from(token.id))).collect())
         }
 

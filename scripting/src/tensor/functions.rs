@@ -15,7 +15,6 @@ use crate::result::show;
 use crate::session::state::state_of;
 use crate::tensor::Tensor;
 use crate::tensor::work::Work;
-use ecco_widgets::Explorable;
 
 #[export_module]
 pub mod functions {

@@ -252,7 +252,6 @@ fn nested<T: Element>(
 
 #[cfg(test)]
 mod tests {
-    use ecco_widgets::Explorable;
 
     use super::*;
     use crate::result::numbers::short;

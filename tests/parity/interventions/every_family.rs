@@ -80,10 +80,12 @@ fn with_cache_as_without() {
             true => Input {
                 ids: whole,
                 target: vec![],
+                ..Input::default()
             },
             false => Input {
                 ids: input.ids.clone(),
                 target: whole,
+                ..Input::default()
             },
         };
         let uncached = logits(&changed, &whole);

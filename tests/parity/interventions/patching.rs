@@ -12,6 +12,7 @@ fn maps_of_patches_are_a_plain_loops() {
             let input = |key: &str| Input {
                 ids: integers(&map[key]),
                 target: vec![],
+                ..Input::default()
             };
             let options = PatchOptions {
                 place: Place::parse(map["site"].as_str().unwrap()).unwrap(),

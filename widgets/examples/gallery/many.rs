@@ -118,7 +118,7 @@ pub(crate) fn neuron() -> CorpusNeuron {
         mean: 0.031,
         deviation: 0.24,
         active: 0.083,
-        histogram: NeuronHistogram {
+        histogram: Histogram {
             start: -0.25,
             end: 6.5,
             counts: (0..27)

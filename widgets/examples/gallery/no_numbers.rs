@@ -242,13 +242,14 @@ numbers! {
     CircuitSize: faithfulness without random;
     Probes: majority places;
     CorpusNeuron: mean deviation active histogram promotes suppresses groups;
-    NeuronHistogram: start end;
+    Histogram: start end;
     CorpusGroup: texts;
     CorpusText: value values;
     ProbePlace: accuracy spread auc calibration_error control;
     Steering: vector norm typical positive negative;
     Place: candidates;
-    TensorSummary: min max mean preview;
+    TensorSummary: min max mean preview histogram cells;
+    TensorCells: deepest values;
 }
 
 impl Numbers for Reading {

@@ -2,6 +2,7 @@
 
 use ecco_widgets::Explorable;
 use ecco_widgets::*;
+use serde_json::{Value, json};
 
 use crate::texts::*;
 
@@ -51,6 +52,7 @@ pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
             }),
         ),
         ("tensor", Box::new(tensor())),
+        ("small-tensor", Box::new(small_tensor())),
         ("reading-masked", Box::new(masked())),
         ("reading-next", Box::new(next())),
         ("reading-written", Box::new(written())),
@@ -188,15 +190,65 @@ fn card(name: &str) -> ModelCard {
 }
 
 pub(crate) fn tensor() -> TensorSummary {
+    let places = ecco_widgets::tensor_summary::places(&[6, 3072, 43]);
+    let value = |i: usize| ((i * 37 % 101) as f32 / 50.0 - 1.0).powi(3) * (1.0 + (i % 7) as f32);
+    let n = places.iter().map(Vec::len).product();
+    let mut values: Vec<f32> = (0..n).map(value).collect();
+    (values[5], values[50]) = (f32::NAN, f32::NAN);
     TensorSummary {
-        data: None,
         name: "activations".into(),
         shape: vec![6, 3072, 43],
         axes: ["layer", "neuron", "position"].map(str::to_owned).to_vec(),
         dtype: "float32".into(),
-        min: Some(-0.17004),
+        min: Some(-7.0),
         max: Some(11.2519),
         mean: Some(-0.013_37),
+        n_nan: 1,
+        n_infinite: 1,
         preview: vec![-0.1161, 0.0213, -0.1699, 0.8127, -0.0451, 1.294],
+        histogram: Some(Histogram {
+            start: -7.0,
+            end: 11.2519,
+            counts: vec![3, 12, 140, 2300, 780_000, 9000, 120, 9, 0, 1],
+        }),
+        cells: Some(TensorCells {
+            places,
+            deepest: 4.5,
+            values: Some(values),
+            infinite: vec![50],
+            minus_infinite: vec![],
+        }),
+        data: None,
+    }
+}
+
+/// Four axes, two without a name, with all of its values beside the picture.
+fn small_tensor() -> TensorSummary {
+    let shape = vec![2, 3, 4, 5];
+    /// The values from `at` on, nested.
+    fn nested(shape: &[usize], at: usize) -> Value {
+        match shape {
+            [] if at == 7 => Value::Null,
+            [] => json!(at as f32 / 8.0),
+            [n, inner @ ..] => (0..*n).map(|i| nested(inner, at * n + i)).collect(),
+        }
+    }
+    TensorSummary {
+        name: "tensor".into(),
+        axes: ["text", "", "head", ""].map(str::to_owned).to_vec(),
+        dtype: "float64".into(),
+        min: Some(0.0),
+        max: Some(14.875),
+        mean: Some(7.4),
+        n_nan: 1,
+        preview: vec![0.0, 0.125, 0.25],
+        cells: Some(TensorCells {
+            places: ecco_widgets::tensor_summary::places(&shape),
+            deepest: 14.875,
+            ..TensorCells::default()
+        }),
+        data: Some(nested(&shape, 0)),
+        shape,
+        ..TensorSummary::default()
     }
 }

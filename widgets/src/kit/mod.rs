@@ -2,7 +2,7 @@
 //!
 //! - `explorable`: what a view can do; `pdf`: its picture for LaTeX
 //! - [`Token`], and `visible`: every character of it shown inertly
-//! - `boxes`: token boxes; `grid`: tables of coloured cells; `spark`: sparklines
+//! - `boxes`: token boxes; `grid`: tables of coloured cells; `spark`: sparklines; `histogram`
 //! - `page`: style, data and script around a view; `element.js` and `base.css` go with every one, `live.js` with those
 //!   that ask the kernel
 //! - `document`: a result as JSON, the same packed for its page (`packing`), its schema; `reading`: a document read again
@@ -14,6 +14,7 @@ pub(crate) mod colour;
 pub(crate) mod document;
 mod explorable;
 pub(crate) mod grid;
+pub(crate) mod histogram;
 pub(crate) mod names;
 pub(crate) mod numbers;
 mod packing;
@@ -27,5 +28,6 @@ mod token;
 pub(crate) mod visible;
 
 pub use explorable::Explorable;
+pub use histogram::Histogram;
 pub use token::Token;
 pub(crate) use token::{Candidate, StoredCandidate, candidates};

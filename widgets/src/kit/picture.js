@@ -154,6 +154,7 @@ function picture(view, host) {
       [...copy.querySelectorAll("*")].forEach((child, i) => {
         const style = getComputedStyle(from[i]);
         for (const name of ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font-size", "font-family", "font-weight", "text-anchor"]) child.setAttribute(name, style.getPropertyValue(name).replaceAll('"', "'"));
+        if (style.fill.startsWith("color(")) put(child, ink(style.fill) || { fill: "none" }); // mixed by the style sheet
         child.removeAttribute("class");
         child.removeAttribute("style");
       });

@@ -48,6 +48,7 @@ SAVED = {
     "similarity": ["similarity"],
     "site_attribution": ["site-attribution"],
     "table": ["table", "hostile-table", "wide-table", "long-table"],
+    "tensor": ["tensor", "small-tensor"],
     "top_k": ["top-k"],
     "vocabulary": ["vocabulary", "hostile-vocabulary"],
 }
@@ -59,7 +60,6 @@ STILL = {
     "reading",
     "results",
     "steering",
-    "tensor",
     "tokens",
     "top_neurons",
 }

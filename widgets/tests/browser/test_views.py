@@ -580,7 +580,7 @@ def test_a_light_theme_stays_light_on_a_dark_system(open_page):
     assert ground == "rgb(255, 255, 255)"
 
 
-@pytest.mark.parametrize("name", ["saliency", "saliency-detailed", "factors", "tokens", "hostile", "hostile-factors", "hostile-reading", "model", "models", "tensor", "progress", *READINGS, *ATTRIBUTION,
+@pytest.mark.parametrize("name", ["saliency", "saliency-detailed", "factors", "tokens", "hostile", "hostile-factors", "hostile-reading", "model", "models", "tensor", "small-tensor", "progress", *READINGS, *ATTRIBUTION,
                                   "hostile-targets", "hostile-score", "hostile-faithfulness", "hostile-comparison", "long-comparison",
                                   "factors-texts", "factors-signed", "neuron-texts", "neurons", "similarity", "hostile-neuron", "edges", "hostile-edges", "circuit", "hostile-circuit", "circuit-curve",
                                   "probes", "probes-positions", "hostile-probes", "corpus-neuron", "hostile-corpus-neuron"])

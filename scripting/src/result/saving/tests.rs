@@ -1,4 +1,4 @@
-use ecco_widgets::Explorable;
+use crate::result::Show;
 use ndarray::{ArrayD, IxDyn};
 
 use super::*;
@@ -54,17 +54,28 @@ fn json_files() {
         json!({
             "type": "tensor", "version": 1, "name": "tensor", "shape": [3, 2], "axes": ["neuron", "position"],
             "dtype": "float32", "min": 0.0, "max": 2.5, "mean": 1.25, "preview": [0.0, 1.5, 0.5, 2.0, 1.0, 2.5],
+            "n_nan": 0, "n_infinite": 0, "histogram": parsed["histogram"],
+            "cells": {"places": [[0, 1, 2], [0, 1]], "deepest": 2.5},
             "data": [[0.0, 1.5], [0.5, 2.0], [1.0, 2.5]]
         })
     );
-    assert_eq!(Some(parsed), example().json(), "as a cell's output has it");
+    let counts = parsed["histogram"]["counts"].as_array().unwrap();
+    assert_eq!(
+        (counts.len(), &counts[0], &counts[47]),
+        (48, &1.into(), &1.into())
+    );
+    assert_eq!(
+        Some(parsed),
+        example().view().unwrap().json(),
+        "as a cell's output has it"
+    );
     // Two shortest decimals are as near to this one.
     let tie = Tensor::new(ArrayD::from_elem(IxDyn(&[1]), 133.0 / 512.0), &[]);
     let mut text = Vec::new();
     json(&tie, &mut text).expect("written");
     assert_eq!(
         serde_json::from_slice::<serde_json::Value>(&text).ok(),
-        tie.json()
+        tie.view().unwrap().json()
     );
     let mut text = Vec::new();
     let odd = Tensor::new(ArrayD::from_elem(IxDyn(&[1]), f32::NAN), &[]);

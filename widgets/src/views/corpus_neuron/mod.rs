@@ -13,8 +13,9 @@ use crate::Explorable;
 use crate::kit::Token;
 use crate::kit::boxes::{Extra, flow};
 use crate::kit::document::Document;
+use crate::kit::histogram::Histogram;
 use crate::kit::page::{Component, note};
-use crate::kit::{colour, document, names, numbers, spark, visible};
+use crate::kit::{colour, document, names, numbers, visible};
 use crate::views::vocabulary::VocabularyToken;
 
 /// One neuron over many texts.
@@ -40,24 +41,13 @@ pub struct CorpusNeuron {
     /// Share of tokens where the value is above 0.
     pub active: f64,
     /// How many tokens have which values.
-    pub histogram: NeuronHistogram,
+    pub histogram: Histogram,
     /// The tokens that the neuron raises most, where it writes to the stream; may be empty.
     pub promotes: Vec<VocabularyToken>,
     /// The tokens that it lowers most.
     pub suppresses: Vec<VocabularyToken>,
     /// Groups of texts, the strongest first.
     pub groups: Vec<CorpusGroup>,
-}
-
-/// Counts in bins of equal width.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-pub struct NeuronHistogram {
-    /// Where the first bin begins.
-    pub start: f64,
-    /// Where the last one ends.
-    pub end: f64,
-    /// Tokens in each.
-    pub counts: Vec<u64>,
 }
 
 /// Texts that have something in common.
@@ -88,11 +78,9 @@ pub struct CorpusText {
 const COMPONENT: Component = Component {
     tag: "ecco-corpus-neuron",
     view: "corpus-neuron-1",
-    css: include_str!("view.css"),
+    css: concat!(include_str!("../../kit/histogram.css"), include_str!("view.css")),
     js: include_str!("view.js"),
 };
-/// Height of the histogram's drawing.
-const HEIGHT: f32 = 44.0;
 
 impl CorpusText {
     fn value_at(&self, i: usize) -> f32 {
@@ -156,31 +144,6 @@ impl CorpusNeuron {
         }
     }
 
-    /// Shares of the fullest bin by their logarithms: most tokens are near 0, and the others are what matters.
-    fn heights(&self) -> Vec<f32> {
-        let logarithm = |count: u64| (count as f32 + 1.0).ln();
-        let most = self.histogram.counts.iter().copied().max().unwrap_or(0);
-        let height = |&count: &u64| logarithm(count) / logarithm(most).max(f32::MIN_POSITIVE);
-        self.histogram.counts.iter().map(height).collect()
-    }
-
-    fn histogram_html(&self) -> Markup {
-        let heights = self.heights();
-        html! {
-            div class="histogram" {
-                svg viewBox={ "0 0 " (heights.len()) " " (HEIGHT) } preserveAspectRatio="none" role="img" {
-                    title { "How many tokens have which values, by the logarithm" }
-                    path d=(spark::area(&heights, HEIGHT)) {}
-                }
-                div class="ends" {
-                    span { (numbers::short(self.histogram.start)) }
-                    span { "tokens by value, logarithmic" }
-                    span { (numbers::short(self.histogram.end)) }
-                }
-            }
-        }
-    }
-
     fn words(&self) -> Markup {
         let row = |name: &str, tokens: &[VocabularyToken]| {
             html! {
@@ -199,7 +162,7 @@ impl CorpusNeuron {
             div class="ecco corpus-neuron diverging" {
                 div class="head" { b { "Neuron" } " " span { (self.about()) } }
                 div class="top" {
-                    (self.histogram_html())
+                    (self.histogram.html("tokens"))
                     div { p class="figures" { (self.figures()) } (self.words()) }
                 }
                 @if self.groups.iter().all(|group| group.texts.is_empty()) { (note("it has no strongest place")) }
@@ -224,13 +187,7 @@ impl Document for CorpusNeuron {
 impl Explorable for CorpusNeuron {
     fn text(&self) -> String {
         let mut text = format!("{}\n{}", self.about(), self.figures());
-        let ends = [self.histogram.start, self.histogram.end].map(numbers::short);
-        text.push_str(&format!(
-            "\n{} {} {}",
-            ends[0],
-            spark::blocks(&self.heights()),
-            ends[1]
-        ));
+        text.push_str(&format!("\n{}", self.histogram.text()));
         for (name, tokens) in [("promotes", &self.promotes), ("suppresses", &self.suppresses)] {
             if !tokens.is_empty() {
                 let words = tokens.iter().map(|token| visible::label(&token.token));

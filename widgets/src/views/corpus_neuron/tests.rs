@@ -30,7 +30,7 @@ fn neuron() -> CorpusNeuron {
         mean: 0.25,
         deviation: 1.5,
         active: 0.125,
-        histogram: NeuronHistogram {
+        histogram: Histogram {
             start: -0.5,
             end: 4.0,
             counts: vec![1000, 0, 20, 1],
@@ -81,7 +81,7 @@ fn the_strongest_places_stand_in_their_texts() {
 fn nothing_does_not_panic() {
     let mut none = neuron();
     none.groups.clear();
-    none.histogram = NeuronHistogram::default();
+    none.histogram = Histogram::default();
     none.mean = f64::NAN;
     none.active = f64::NAN;
     assert!(none.html().unwrap().contains("it has no strongest place"));

@@ -9,14 +9,16 @@ fn summary() -> TensorSummary {
         min: Some(-0.170_040_75),
         max: Some(11.25),
         mean: Some(f64::NAN),
-        data: None,
+        n_nan: 3,
+        n_infinite: 1,
         preview: vec![0.5, -0.125, f32::INFINITY],
+        ..TensorSummary::default()
     }
 }
 
 #[test]
 fn a_tensor_in_a_console() {
-    let text = "activations (layer 6 × neuron 3,072 × position 43) float32\nmin -0.17  max 11.25  mean NaN\n[0.5, -0.125, inf, …]";
+    let text = "activations (layer 6 × neuron 3,072 × position 43) float32\nmin -0.17  max 11.25  mean NaN\n3 values are NaN, 1 value is infinite\n[0.5, -0.125, inf, …]";
     assert_eq!(summary().text(), text);
 }
 
@@ -28,6 +30,8 @@ fn an_empty_one_and_a_scalar() {
         min: None,
         max: None,
         mean: None,
+        n_nan: 0,
+        n_infinite: 0,
         preview: vec![],
         ..summary()
     };
@@ -71,4 +75,49 @@ fn a_tensor_without_a_name_is_called_one_once() {
         "<b>activations</b> <span>float32 tensor</span>"
     );
     assert_eq!(head("tensor"), "<b>tensor</b> <span>float32</span>");
+}
+
+#[test]
+fn long_axes_are_shown_at_both_ends() {
+    let shown = places(&[6, 3072, 43]);
+    let lengths: Vec<usize> = shown.iter().map(Vec::len).collect();
+    assert!(lengths.iter().product::<usize>() <= MOST_CELLS);
+    assert_eq!(lengths[0], 6);
+    assert!(lengths[1].abs_diff(lengths[2]) <= 1, "{lengths:?}");
+    assert_eq!((shown[1][0], shown[1][lengths[1] - 1]), (0, 3071));
+    assert_eq!(places(&[2, 3]), [vec![0, 1], vec![0, 1, 2]]);
+    assert_eq!(places(&[0, 3])[0], [0usize; 0]);
+    assert_eq!(places(&[1 << 40])[0].len(), 1024);
+    assert_eq!(
+        places(&[2; 20]).iter().filter(|places| places.len() == 2).count(),
+        13
+    );
+}
+
+#[test]
+fn the_largest_page_is_bounded() {
+    let places = places(&[300, 300, 300]);
+    let n: usize = places.iter().map(Vec::len).product();
+    let tensor = TensorSummary {
+        shape: vec![300; 3],
+        cells: Some(TensorCells {
+            places,
+            deepest: 1.0,
+            values: Some((0..n).map(|i| ((i * 7919) % 33) as f32 / 16.0 - 1.0).collect()),
+            ..TensorCells::default()
+        }),
+        ..summary()
+    };
+    let page = tensor.html().unwrap();
+    assert!(page.len() < 400_000, "{}", page.len());
+    assert!(
+        page.contains("neuron 0–10 and 290–299 of 300"),
+        "{}",
+        &page[page.find("shown:").unwrap()..][..120]
+    );
+    assert!(
+        crate::Explorable::bundle(&tensor)
+            .data
+            .contains_key("application/pdf")
+    );
 }
