@@ -1,6 +1,6 @@
 //! Lenses that were fitted: of each layer an affine map from its residual stream to what the last layer's would be.
 //!
-//! - [`FittedLens`]: [`FittedLens::translate`]
+//! - [`FittedLens`], whose maps [`Translator::translate`] applies
 //! - [`reading`]: from files, our own and published ones
 //!
 //! Fitting them is `ecco_explain`'s.
