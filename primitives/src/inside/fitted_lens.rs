@@ -165,7 +165,7 @@ impl FittedLens {
             let values = found.iter().map(|row| Dynamic::from_float(of(row)));
             (name.to_owned(), values.collect::<Vec<_>>())
         };
-        let numbers: [(&str, fn(&LensFit) -> f64); 3] = [
+        let numbers: [(&str, FitNumber); 3] = [
             ("agreement", |fit| fit.agreement),
             ("divergence", |fit| fit.divergence),
             ("entropy", |fit| fit.entropy),
@@ -197,6 +197,9 @@ impl FittedLens {
         Ok(Tensor::new(array, &["hidden"]))
     }
 }
+
+/// A number of what a lens says after a layer.
+type FitNumber = fn(&LensFit) -> f64;
 
 /// Texts up to so many tokens.
 fn inputs(lm: &Model, texts: &Array, max_length: usize) -> Result<Vec<Input>, ScriptError> {
