@@ -4,11 +4,19 @@
 //! The stream after i layers goes through the final norm and the head as if it were the last: p_i = softmax(W norm(x_i)).
 //! For a masked language model the head's own layer comes before W; for an encoder–decoder it is the decoder's stream.
 //! Only the positions that are asked for go through the head, all layers of some positions in one product.
+//!
+//! - here: reading; `jacobian`, `tuned`: maps between the stream and the norm, fitted on texts; `fit`: what they gain; `maps`: these in numbers
+
+mod fit;
+mod jacobian;
+mod maps;
+mod tuned;
 
 use ecco_interpreter::{Progress, Watch};
 use ecco_models::config::Task;
 use ecco_models::guard::guard;
 use ecco_models::host::bring;
+use ecco_models::lens::FittedLens;
 use ecco_models::model::Body;
 use ecco_models::run::{Input, forward};
 use ecco_models::stack::apply;
@@ -17,6 +25,11 @@ use tch::{Device, Kind, Tensor};
 
 use crate::error::{Error, Result, refuse};
 use crate::rows::Rows;
+
+pub use fit::{LensComparison, LensFit, compare};
+pub use jacobian::{JacobianOptions, jacobian};
+pub use maps::{direction, maps, sizes};
+pub use tuned::{TunedOptions, tuned};
 
 /// What is asked of a lens.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,7 +87,24 @@ const WIDE_TENSORS: usize = 5;
 /// # Errors
 /// A model whose head does not speak of tokens; a row, depth or token that is not there.
 pub fn lens(model: &Model, input: &Input, question: &Question, watch: &mut Watch) -> Result<Lens> {
+    lens_by(model, input, question, None, watch)
+}
+
+/// The same by a lens that was fitted: its maps stand before the final norm. The output is read as ever.
+///
+/// # Errors
+/// As of [`lens`]; a lens of a model of another width, and a depth that it has no map for.
+pub fn lens_by(
+    model: &Model,
+    input: &Input,
+    question: &Question,
+    fitted: Option<&FittedLens>,
+    watch: &mut Watch,
+) -> Result<Lens> {
     check(model, input, question)?;
+    if let Some(fitted) = fitted {
+        check_fitted(model, question, fitted)?;
+    }
     if question.depths.is_empty() {
         return Ok(Lens {
             depths: vec![],
@@ -117,7 +147,8 @@ pub fn lens(model: &Model, input: &Input, question: &Question, watch: &mut Watch
                 return Err(ecco_models::Error::Interrupted);
             }
             let part = |x: &Tensor, axis| x.narrow(axis, start as i64, rows.len() as i64);
-            let (logits, output) = logits(model, &part(&states, 1), &part(&output, 0), depths, question.raw)?;
+            let (states, output) = (part(&states, 1), part(&output, 0));
+            let (logits, output) = logits(model, &states, &output, question, fitted)?;
             let watched = &question.watch[rows];
             read(&logits, &output, watched, question.top_k, &mut readings);
         }
@@ -171,6 +202,23 @@ fn check(model: &Model, input: &Input, question: &Question) -> Result<()> {
     }
 }
 
+fn check_fitted(model: &Model, question: &Question, fitted: &FittedLens) -> Result<()> {
+    let config = model.config();
+    if fitted.width() != config.hidden_size {
+        let value = format!("{} numbers wide", fitted.width());
+        let reason = format!("the stream of {} has {}", model.name(), config.hidden_size);
+        return Err(refuse("lens", value, reason));
+    }
+    let has = |depth: &usize| *depth == config.n_layers || fitted.at(*depth).is_some();
+    match question.depths.iter().find(|depth| !has(depth)) {
+        Some(depth) => {
+            let reason = "the fitted lens has no map for the stream after so many layers";
+            Err(refuse("depth", depth, reason))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Of states `[depth, row, hidden]` after so many layers, and of the output, which is made of the head's input
 /// `[row, size]` in the pass: both `[.., row, vocabulary]`. The output goes through the head as in any other pass, so
 /// that it is the same to the last bit; all others together.
@@ -178,8 +226,8 @@ fn logits(
     model: &Model,
     states: &Tensor,
     output: &Tensor,
-    depths: &[usize],
-    raw: bool,
+    Question { depths, raw, .. }: &Question,
+    fitted: Option<&FittedLens>,
 ) -> ecco_models::error::Result<(Tensor, Tensor)> {
     let read_out = |x: &Tensor, raw: bool| match model.body() {
         Body::Decoder(decoder) => decoder.read_out(x, raw),
@@ -203,7 +251,17 @@ fn logits(
         false => states.index_select(0, &host::index(&index, states.device())),
     };
     // transformers hands out the last state after the norm, so the Python library, too, reads that one right.
-    let before = head(&read_out(&before, raw))?;
+    let before = match fitted {
+        Some(fitted) => {
+            let translated = index.iter().zip(before.unbind(0)).map(|(&at, x)| {
+                let translator = fitted.at(depths[at as usize]);
+                translator.map_or(x.shallow_clone(), |translator| translator.translate(&x))
+            });
+            Tensor::stack(&translated.collect::<Vec<_>>(), 0)
+        }
+        None => before,
+    };
+    let before = head(&read_out(&before, *raw))?;
     let mut next = 0;
     let each = depths.iter().map(|&depth| match is_output(depth) {
         true => output.get(0),

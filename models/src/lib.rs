@@ -6,6 +6,7 @@
 //! - [`site`]: [`Site`], [`Place`]: what there is inside, by name
 //! - [`tap`]: [`Tap`], [`Capture`]: the one way to see or change what happens inside
 //! - [`edit`]: [`Edit`], a change that a view on a model makes in every pass
+//! - [`lens`]: maps from each layer's stream to the last one's, read and applied
 //! - [`dictionary`]: sparse autoencoders and transcoders, read and put to work
 //! - [`decoder`], [`encoder`], [`encoder_decoder`]: a [`stack`] of blocks of [`attention`] and [`mlp`] (in one family beside a [`convolution`]), these of [`layers`]; [`rope`]: rotary positions
 //! - [`backward`]: the decoder's batched vector–Jacobian products; [`rules`]: what stands for slopes in autograd
@@ -44,6 +45,7 @@ pub mod guard;
 pub mod host;
 pub mod hub;
 pub mod layers;
+pub mod lens;
 pub mod libtorch;
 pub mod mlp;
 pub mod model;

@@ -95,3 +95,27 @@ fn results_are_saved_by_the_paths_end() {
         );
     });
 }
+
+#[test]
+fn a_fitted_lens_is_the_same_from_its_file() {
+    on_session_thread(|| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut notebook = Notebook::in_folder(folder.path().to_owned());
+        let path = folder.path().join("lens.safetensors");
+        for (method, options) in [("jacobian", "skip: 2"), ("tuned", "steps: 3, step_tokens: 8")] {
+            let code = format!(
+                "let lm = ecco::from_pretrained(\"demo\", #{{verbose: false}}); \
+                 let fitted = lm.fit_lens(\"{method}\", [\"The countries of the European Union are\"], #{{{options}}}); \
+                 fitted.save(\"lens.safetensors\"); let again = lm.load_lens(`{}`); \
+                 let output = lm.generate(\"The countries\", #{{generate: 2}}); let difference = |of| (of.call(again) - of.call(fitted)).abs().max(); \
+                 [again.method, difference.call(|lens| lens.matrices), difference.call(|lens| output.lens(#{{lens: lens}}).divergence)]",
+                path.display()
+            );
+            let shown = notebook.run(&code).result.expect("a lens").expect("a value");
+            assert_eq!(
+                shown.text().unwrap_or_default(),
+                format!("[\"{method}\", 0.0, 0.0]")
+            );
+        }
+    });
+}

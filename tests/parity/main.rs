@@ -25,6 +25,7 @@ mod gguf;
 mod gpt2;
 mod interventions;
 mod lens;
+mod lenses;
 mod many;
 mod placement;
 mod probes;

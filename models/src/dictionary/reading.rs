@@ -55,7 +55,7 @@ pub(super) struct Source<'a> {
 /// # Errors
 /// Files that are none of the published formats, damaged or of another width; where a dictionary reads, if nothing says that.
 pub fn open(name: &str, model: &Model, options: &DictionaryOptions, watch: &mut Watch) -> Result<Dictionary> {
-    let path = found(name, options, watch)?;
+    let path = found(name, options.revision.as_deref(), watch)?;
     let (weights, settings) = located(&path, options)?;
     let file = WeightFile::open(&weights)?;
     report(watch, &file, 0)?;
@@ -121,14 +121,14 @@ fn report(watch: &mut Watch, file: &WeightFile, done: u64) -> Result<()> {
 }
 
 /// A path that is there, else one in the cache of the hub.
-fn found(name: &str, options: &DictionaryOptions, watch: &mut Watch) -> Result<PathBuf> {
+pub(crate) fn found(name: &str, revision: Option<&str>, watch: &mut Watch) -> Result<PathBuf> {
     let path = expanded(name);
     let parts: Vec<&str> = name.split('/').collect();
     if path.exists() || name.starts_with(['/', '.', '~', '\\']) || parts.len() < 2 {
         return Ok(path);
     }
     let options = hub::HubOptions {
-        revision: options.revision.clone(),
+        revision: revision.map(str::to_owned),
     };
     let id = parts[..2].join("/");
     let settings = hub::HubSettings::from_env();

@@ -1,6 +1,8 @@
 //! Weights from what `torch.save` writes: an archive with a pickle that says what there is, and the numbers as they
 //! are. The pickle is read without running it, see [`super::pickle`].
 
+use std::borrow::Cow;
+
 use safetensors::Dtype;
 use serde_json::{Map, Value as Json};
 
@@ -10,8 +12,8 @@ use super::stored::{StoredData, StoredWeight};
 use crate::error::{Error, Result};
 use crate::files::WeightFile;
 
-/// Of a checkpoint of training code, where the weights are.
-const NESTS: [&str; 4] = ["state_dict", "model_state_dict", "model", "module"];
+/// Of a checkpoint of training code, where the weights are; of a Jacobian lens, where its matrices are.
+const NESTS: [&str; 5] = ["state_dict", "model_state_dict", "model", "module", "J"];
 /// The largest pickle that is read; those of large models have a megabyte.
 const LARGEST: usize = 16 << 20;
 /// Entries that are looked at, and of a dictionary within: one of many entries may stand in many places.
@@ -23,7 +25,7 @@ const OLD: &[u8] = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19";
 /// A tensor of a file.
 #[derive(Debug)]
 struct Found<'a> {
-    name: &'a str,
+    name: Cow<'a, str>,
     shape: Vec<usize>,
     dtype: Dtype,
     bytes: &'a [u8],
@@ -49,7 +51,7 @@ pub(super) fn weights(file: &WeightFile) -> Result<Vec<StoredWeight<'_>>> {
     let found = read(bytes).map_err(|fault| error(file, fault))?;
     let weights = found.into_iter().map(|found| StoredWeight {
         file,
-        name: found.name.to_owned(),
+        name: found.name.into_owned(),
         shape: found.shape,
         data: StoredData::Numbers {
             dtype: found.dtype,
@@ -187,13 +189,18 @@ fn entry<'a>(entries: &Entries<'a>, root: &str, name: &str) -> Option<&'a [u8]> 
 }
 
 /// The tensors by name: of the dictionary that was saved, or of the one in it that has the weights.
-fn state<'a, 'b>(value: Value<'a>, built: &'b Built<'a>) -> Option<Vec<(&'a str, &'b View)>> {
+fn state<'a, 'b>(value: Value<'a>, built: &'b Built<'a>) -> Option<Vec<(Cow<'a, str>, &'b View)>> {
     let tensors = |value: Value<'a>| {
         let Value::Dict(dict) = value else { return None };
         let entries = built.dicts[dict].iter();
         let tensors: Vec<_> = entries
             .filter_map(|entry| match entry {
-                (Value::Text(name), Value::Tensor(tensor)) => Some((*name, &built.tensors[*tensor])),
+                (Value::Text(name), Value::Tensor(tensor)) => {
+                    Some((Cow::Borrowed(*name), &built.tensors[*tensor]))
+                }
+                (Value::Int(number), Value::Tensor(tensor)) => {
+                    Some((Cow::Owned(number.to_string()), &built.tensors[*tensor]))
+                }
                 _ => None,
             })
             .collect();

@@ -13,6 +13,7 @@ use ecco_widgets::{LayerPredictions, LensColumn, LensMap, RankKind, RankMap};
 use serde_json::{Map, Value};
 
 use super::asking;
+use super::fitted_lens::FittedLens;
 use crate::live::live;
 use crate::text::passage::Passage;
 use crate::text::reading;
@@ -42,6 +43,8 @@ struct Inner {
     passage: Passage,
     kind: LensKind,
     question: Question,
+    /// In place of the logit lens.
+    by: Option<FittedLens>,
     /// Of each row of the question.
     positions: Vec<usize>,
     /// Ranked tokens, and where each of them stands.
@@ -59,19 +62,34 @@ pub(crate) struct LensOptions {
     pub raw: bool,
     /// The stream before the first layer, too.
     pub embedding: bool,
+    /// In place of the logit lens.
+    pub lens: Option<FittedLens>,
 }
 
 impl LensOptions {
     /// After how many layers the stream is read.
     fn depths(&self, model: &crate::models::model::Model) -> Result<Vec<usize>, ScriptError> {
         let n = model.card().n_layers;
+        // The output is read as it is.
+        let has = |depth: &usize| match &self.lens {
+            Some(lens) => *depth == n || lens.loaded.at(*depth).is_some(),
+            None => true,
+        };
+        if self.raw && self.lens.is_some() {
+            let message = "a fitted lens goes with the final norm, and raw leaves that out";
+            return Err(ScriptError::new(ErrorKind::Option, message).pointing_at("raw"));
+        }
         match self.layer {
+            Some(layer) if layer < n && !has(&(layer + 1)) => {
+                let message = format!("the fitted lens has no map for layer {layer}");
+                Err(ScriptError::new(ErrorKind::Index, message).pointing_at("layer"))
+            }
             Some(layer) if layer < n => Ok(vec![layer + 1]),
             Some(layer) => {
                 let message = format!("there is no layer {layer}: the model has layers 0 to {}", n - 1);
                 Err(ScriptError::new(ErrorKind::Index, message).pointing_at("layer"))
             }
-            None => Ok((usize::from(!self.embedding)..=n).collect()),
+            None => Ok((usize::from(!self.embedding)..=n).filter(has).collect()),
         }
     }
 }
@@ -172,6 +190,7 @@ impl Lens {
             passage,
             kind,
             question,
+            by: options.lens.clone(),
             positions,
             columns,
             asked,
@@ -187,7 +206,8 @@ impl Lens {
         let model = &inner.passage.model();
         let (loaded, state) = (model.loaded()?, model.state()?);
         let found = watched(&state, model.verbose, |watch| {
-            lens::lens(&loaded, inner.passage.input(), &inner.question, watch)
+            let by = inner.by.as_ref().map(|by| &*by.loaded);
+            lens::lens_by(&loaded, inner.passage.input(), &inner.question, by, watch)
         })?;
         let mut readings = found.readings.iter().flatten();
         reading::about_numbers(model, !readings.any(|reading| reading.entropy.is_nan()))?;
@@ -238,6 +258,7 @@ impl Lens {
         let position = inner.positions[0];
         let chosen = |position: usize| passage.token(position).map(shown_one);
         let (layers, raw) = (self.layers(), inner.question.raw);
+        let fitted = inner.by.as_ref().map(FittedLens::name);
         let model = Some(passage.model().card().name.clone());
         if let LensKind::Ranks(kind) = inner.kind {
             return Ok(Box::new(self.ranked(kind, found)));
@@ -256,6 +277,7 @@ impl Lens {
                 layers,
                 readings: readings.into_iter().flatten().collect(),
                 raw,
+                fitted,
             }),
             _ => {
                 let columns = inner.positions.iter().map(|&position| LensColumn {
@@ -268,6 +290,7 @@ impl Lens {
                     layers,
                     readings,
                     raw,
+                    fitted,
                 })
             }
         })
@@ -297,6 +320,7 @@ impl Lens {
             entropy: of_place(|reading| reading.entropy),
             divergence: of_place(|reading| reading.divergence),
             raw: inner.question.raw,
+            fitted: inner.by.as_ref().map(FittedLens::name),
         }
     }
 
@@ -325,10 +349,11 @@ impl Show for Lens {
         self.view()
     }
 
-    /// A map can be asked.
+    /// A map can be asked, unless it is by a lens that no line of script names.
     fn live(&self) -> Option<Rc<dyn Live>> {
         let asked = || asking::map(&self.0.passage, self.0.asked.clone());
-        (self.0.kind == LensKind::Map).then(asked).and_then(live)
+        let is_asked = self.0.kind == LensKind::Map && self.0.by.is_none();
+        is_asked.then(asked).and_then(live)
     }
 
     fn line(&self) -> String {
@@ -342,7 +367,10 @@ impl Show for Lens {
                     self.0.positions[0]
                 )
             }
-            LensKind::Map => format!("logit lens at {} positions", self.0.positions.len()),
+            LensKind::Map => {
+                let lens = self.0.by.as_ref().map_or("logit", |by| by.loaded.method.name());
+                format!("{lens} lens at {} positions", self.0.positions.len())
+            }
         };
         let n = self.0.question.depths.len();
         let plural = if n == 1 { "" } else { "s" };

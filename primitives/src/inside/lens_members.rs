@@ -5,6 +5,7 @@ use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
 use rhai::{Array, Dynamic};
 
+use super::fitted_lens::FittedLens;
 use super::lens::{Lens, LensOptions};
 use crate::text::generation::Generation;
 use crate::text::outputs::Outputs;
@@ -22,6 +23,8 @@ options! {
         raw: bool = false,
         /// also what the stream says before the first layer
         embedding: bool = false,
+        /// a lens that was fitted, in place of the plain one
+        lens: Option<FittedLens> = "the logit lens",
     }
 }
 
@@ -56,8 +59,10 @@ options! {
         topk: usize [1..] = 5,
         /// leave the final norm out
         raw: bool = false,
-        /// also what the stream says before the first layer
+        /// also what the stream says before the first layer, where the lens reads it
         embedding: bool = true,
+        /// a lens that was fitted, in place of the plain one
+        lens: Option<FittedLens> = "the logit lens",
     }
 }
 
@@ -147,6 +152,7 @@ fn map(passage: Passage, options: MapOptions) -> Result<Lens, ScriptError> {
         top_k: options.topk,
         raw: options.raw,
         embedding: options.embedding,
+        lens: options.lens,
     };
     Lens::map(passage, options.positions, &read)
 }
@@ -157,6 +163,7 @@ fn of_depths(options: &DepthOptions, top_k: usize) -> LensOptions {
         top_k,
         raw: options.raw,
         embedding: options.embedding,
+        lens: options.lens.clone(),
     }
 }
 

@@ -95,6 +95,11 @@ pub(crate) const VALUES: &[(&str, &str, &str)] = &[
         "lm.corpus([\"ab cd\", text], #{top: 3, sample: 2})",
     ),
     ("CorpusNeuron", "dashboard", "corpus.neuron(0, 3)"),
+    (
+        "FittedLens",
+        "fitted",
+        "lm.fit_lens(\"tuned\", [\"ab cd\", \"cd ab\"], #{steps: 2, step_tokens: 4})",
+    ),
     ("HeadScores", "heads", "lm.head_scores(#{n: 5, texts: 1})"),
     (
         "Vocabulary",

@@ -13,6 +13,13 @@ pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
         ("ranks", Box::new(ranks(RankKind::Written))),
         ("ranks-watched", Box::new(ranks(RankKind::Watched))),
         ("lens", Box::new(lens(eu(), 23, 6))),
+        (
+            "fitted-lens",
+            Box::new(LensMap {
+                fitted: Some(depths::FittedLensName::Jacobian),
+                ..lens(eu(), 23, 6)
+            }),
+        ),
         ("hostile-lens", Box::new(lens(hostile.clone(), 2, 3))),
         ("parts", Box::new(parts(PartsBy::Layer))),
         ("parts-heads", Box::new(parts(PartsBy::Head))),
@@ -59,6 +66,7 @@ pub(crate) fn predictions(tokens: Vec<Token>, position: usize) -> LayerPredictio
         readings: (0..6).map(reading).collect(),
         chosen: Some(chosen.clone()),
         raw: false,
+        fitted: None,
     }
 }
 
@@ -89,6 +97,7 @@ pub(crate) fn ranks(kind: RankKind) -> RankMap {
         ranks,
         columns,
         raw: false,
+        fitted: None,
         ..RankMap::default()
     }
 }
@@ -115,6 +124,7 @@ pub(crate) fn lens(tokens: Vec<Token>, n_input: usize, n_layers: usize) -> LensM
             .map(|layer| places.clone().map(|position| reading(layer, position)).collect())
             .collect(),
         raw: false,
+        fitted: None,
     }
 }
 

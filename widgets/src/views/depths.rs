@@ -52,11 +52,29 @@ pub(crate) fn columns_shown(n_columns: usize, n_rows: usize, most_cells: usize) 
     (n, (n < n_columns).then_some(note))
 }
 
+/// A lens that was fitted on texts: of each layer a map to what the last layer's stream would be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FittedLensName {
+    Jacobian,
+    Tuned,
+}
+
+impl FittedLensName {
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Jacobian => "Jacobian lens",
+            Self::Tuned => "Tuned lens",
+        }
+    }
+}
+
 /// How the states were read.
-pub(crate) fn way(raw: bool) -> &'static str {
-    if raw {
-        "logit lens without the final norm"
-    } else {
-        "logit lens"
+pub(crate) fn way(raw: bool, fitted: Option<FittedLensName>) -> &'static str {
+    match fitted {
+        _ if raw => "logit lens without the final norm",
+        None => "logit lens",
+        Some(FittedLensName::Jacobian) => "Jacobian lens",
+        Some(FittedLensName::Tuned) => "tuned lens",
     }
 }

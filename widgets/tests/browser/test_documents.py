@@ -25,7 +25,7 @@ SAVED = {
     "faithfulness": ["faithfulness", "faithfulness-one", "hostile-faithfulness"],
     "heads": ["heads", "heads-sorted"],
     "layer_predictions": ["predictions", "hostile-predictions"],
-    "lens": ["lens", "hostile-lens"],
+    "lens": ["lens", "fitted-lens", "hostile-lens"],
     "logit_attribution": ["parts", "parts-heads", "parts-neurons"],
     "neuron": ["neuron", "neuron-texts", "hostile-neuron"],
     "patch_map": ["patch-map", "patch-map-heads", "patch-map-pairs", "attribution-patching"],

@@ -72,6 +72,12 @@ def test_the_lens_is_coloured_by_what_one_chooses(open_page, gallery):
     assert "KL to the output" in readout(page, tag)
 
 
+def test_a_fitted_lens_says_which_it_is(open_page, gallery):
+    heads = {name: open_page(name).locator("ecco-lens").locator(".live .head b").inner_text() for name in ["lens", "fitted-lens"]}
+    assert heads == {"lens": "Logit lens", "fitted-lens": "Jacobian lens"}
+    assert data(gallery, "fitted-lens")["lens"] == "jacobian" and "lens" not in data(gallery, "lens")
+
+
 @pytest.mark.parametrize("name", ["parts", "parts-heads", "parts-neurons"])
 def test_parts_say_their_share(open_page, gallery, name):
     page, tag = open_page(name), "ecco-parts"

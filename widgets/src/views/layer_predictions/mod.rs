@@ -12,7 +12,7 @@ use crate::kit::document::Document;
 use crate::kit::grid::{self, Cell, Grid, Heading, Scale};
 use crate::kit::page::{Component, note};
 use crate::kit::{document, numbers, visible};
-use crate::views::depths::{Reading, final_norm, way};
+use crate::views::depths::{FittedLensName, Reading, final_norm, way};
 
 /// The most probable tokens at one place after each layer.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -35,6 +35,9 @@ pub struct LayerPredictions {
     #[serde(rename = "final_norm", serialize_with = "final_norm")]
     #[schemars(description = "Whether the model's final norm was applied before the head.")]
     pub raw: bool,
+    /// The lens that was fitted; none of the logit lens.
+    #[serde(rename = "lens", skip_serializing_if = "Option::is_none")]
+    pub fitted: Option<FittedLensName>,
 }
 
 const COMPONENT: Component = Component {
@@ -103,13 +106,13 @@ impl Explorable for LayerPredictions {
         format!(
             "{} · {} · {before}{chosen}\n{}",
             self.title(),
-            way(self.raw),
+            way(self.raw, self.fitted),
             self.grid().text()
         )
     }
 
     fn svg(&self) -> Option<String> {
-        self.grid().picture(&self.title(), way(self.raw))
+        self.grid().picture(&self.title(), way(self.raw, self.fitted))
     }
 
     fn html(&self) -> Option<String> {
@@ -117,7 +120,7 @@ impl Explorable for LayerPredictions {
             div class="ecco predictions" {
                 div class="head" {
                     b { "Layer predictions" } " "
-                    span { "position " (self.position) ", " (way(self.raw)) } " "
+                    span { "position " (self.position) ", " (way(self.raw, self.fitted)) } " "
                     span class="blank" { (grid::blank(&self.before)) " " (self.chosen_html()) }
                     (legend("0", "probability 100%"))
                 }

@@ -15,7 +15,7 @@ use crate::kit::document::Document;
 use crate::kit::grid::{Cell, Grid, Heading, Scale};
 use crate::kit::page::{Component, note};
 use crate::kit::{document, visible};
-use crate::views::depths::{Reading, columns_shown, final_norm, way};
+use crate::views::depths::{FittedLensName, Reading, columns_shown, final_norm, way};
 
 /// What each layer would say if it were the last (logit lens), at several places.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -33,6 +33,9 @@ pub struct LensMap {
     #[serde(rename = "final_norm", serialize_with = "final_norm")]
     #[schemars(description = "Whether the model's final norm was applied before the head.")]
     pub raw: bool,
+    /// The lens that was fitted; none of the logit lens.
+    #[serde(rename = "lens", skip_serializing_if = "Option::is_none")]
+    pub fitted: Option<FittedLensName>,
 }
 
 /// A place whose token is predicted.
@@ -90,6 +93,10 @@ impl LensMap {
 const MOST_CELLS: usize = 2_500;
 
 impl LensMap {
+    fn title(&self) -> &'static str {
+        self.fitted.map_or("Logit lens", FittedLensName::title)
+    }
+
     fn first(&self, n: usize) -> Self {
         let mut view = self.clone();
         view.columns.truncate(n);
@@ -100,7 +107,6 @@ impl LensMap {
 
 /// Candidates that the script names.
 const N_LABELLED: usize = 5;
-const TITLE: &str = "Logit lens";
 
 impl Document for LensMap {
     const TYPE: &'static str = "lens";
@@ -110,14 +116,15 @@ impl Explorable for LensMap {
     fn text(&self) -> String {
         let how = if self.raw { " without the final norm" } else { "" };
         format!(
-            "{TITLE}{how} · each layer's most probable token\n{}",
+            "{}{how} · each layer's most probable token\n{}",
+            self.title(),
             self.grid().text()
         )
     }
 
     fn svg(&self) -> Option<String> {
         self.grid().picture(
-            TITLE,
+            self.title(),
             "each layer's most probable token, coloured by its probability",
         )
     }
@@ -131,8 +138,8 @@ impl Explorable for LensMap {
         let content = html! {
             div class="ecco lens" data-labels=(visible::exceptions(labelled)) {
                 div class="head" {
-                    b { (TITLE) } " "
-                    span { "each layer's most probable token" @if self.raw { ", " (way(true)) } } " "
+                    b { (self.title()) } " "
+                    span { "each layer's most probable token" @if self.raw { ", " (way(true, None)) } } " "
                     span class="metric" { "coloured by its probability" }
                     (legend("0", "100%"))
                 }

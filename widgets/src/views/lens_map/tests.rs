@@ -23,6 +23,7 @@ fn long_texts_are_cut_on_a_page_and_whole_in_the_data() {
         layers: (0..24).map(|layer| layer.to_string()).collect(),
         readings: vec![vec![reading; 2000]; 24],
         raw: false,
+        fitted: None,
     };
     let html = view.html().unwrap();
     assert!(html.contains("the first 104 of 2000 columns are shown"));

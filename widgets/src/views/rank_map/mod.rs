@@ -12,7 +12,7 @@ use crate::kit::document::Document;
 use crate::kit::grid::{self, Cell, Grid, Heading, Scale};
 use crate::kit::page::{Component, note};
 use crate::kit::{document, numbers, visible};
-use crate::views::depths::{columns_shown, final_norm, way};
+use crate::views::depths::{FittedLensName, columns_shown, final_norm, way};
 
 /// Which tokens are ranked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
@@ -57,6 +57,9 @@ pub struct RankMap {
     #[serde(rename = "final_norm", serialize_with = "final_norm")]
     #[schemars(description = "Whether the model's final norm was applied before the head.")]
     pub raw: bool,
+    /// The lens that was fitted; none of the logit lens.
+    #[serde(rename = "lens", skip_serializing_if = "Option::is_none")]
+    pub fitted: Option<FittedLensName>,
 }
 
 const COMPONENT: Component = Component {
@@ -134,13 +137,13 @@ impl Explorable for RankMap {
         format!(
             "{} · {}{before}\n{}",
             self.title(),
-            way(self.raw),
+            way(self.raw, self.fitted),
             self.grid().text()
         )
     }
 
     fn svg(&self) -> Option<String> {
-        self.grid().picture(&self.title(), way(self.raw))
+        self.grid().picture(&self.title(), way(self.raw, self.fitted))
     }
 
     fn html(&self) -> Option<String> {
@@ -149,7 +152,7 @@ impl Explorable for RankMap {
         let content = html! {
             div class="ecco ranks" {
                 div class="head" {
-                    b { (self.title()) } " " span { (way(self.raw)) }
+                    b { (self.title()) } " " span { (way(self.raw, self.fitted)) }
                     @if self.kind == RankKind::Watched { " " span class="blank" { (grid::blank(&self.before)) } }
                     (legend(&format!("rank {}", numbers::count(LAST as u64)), "1"))
                 }
