@@ -29,7 +29,7 @@ fn inputs() -> Vec<Input> {
     let texts = constants["texts"].as_array().unwrap();
     let input = |ids: &Value| Input {
         ids: integers(ids),
-        target: vec![],
+        ..Input::default()
     };
     texts.iter().map(input).collect()
 }
@@ -55,7 +55,7 @@ fn read(model: &Model, ids: &[u32], by: Option<&FittedLens>) -> Vec<Reading> {
     };
     let input = Input {
         ids: ids.to_vec(),
-        target: vec![],
+        ..Input::default()
     };
     let found = lens_by(model, &input, &question, by, &mut unwatched).unwrap();
     found.readings.into_iter().map(|mut row| row.remove(0)).collect()

@@ -123,7 +123,7 @@ pub(super) fn check_model(model: &Model) -> Result<&Decoder> {
 pub(super) fn beginnings(inputs: &[Input], max_length: usize) -> Vec<Input> {
     let beginning = |input: &Input| Input {
         ids: input.ids[..input.ids.len().min(max_length)].to_vec(),
-        target: vec![],
+        ..Input::default()
     };
     inputs.iter().map(beginning).collect()
 }

@@ -214,7 +214,10 @@ fn inputs(lm: &Model, texts: &Array, max_length: usize) -> Result<Vec<Input>, Sc
             .ids(text.as_str())
             .map_err(|error| of_text(error.into(), at))?;
         ids.truncate(max_length);
-        inputs.push(Input { ids, target: vec![] });
+        inputs.push(Input {
+            ids,
+            ..Input::default()
+        });
     }
     Ok(inputs)
 }

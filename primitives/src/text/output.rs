@@ -8,7 +8,7 @@ use rhai::{Array, Dynamic, INT};
 
 use super::chat::Chat;
 use super::generation::{Generation, Internals};
-use super::passage::{Passage, Stream};
+use super::passage::Stream;
 use super::run::Run;
 
 pub(super) fn register(registry: &mut Registry) {
