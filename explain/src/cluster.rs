@@ -160,9 +160,9 @@ fn settle(
             counts[label] += 1;
         }
         let mut moved: Vec<usize> = Vec::new();
-        for group in 0..k {
-            if counts[group] > 0 {
-                let mean = &sums.row(group) / counts[group] as f64;
+        for (group, count) in counts.into_iter().enumerate() {
+            if count > 0 {
+                let mean = &sums.row(group) / count as f64;
                 centers.row_mut(group).assign(&mean);
                 continue;
             }
