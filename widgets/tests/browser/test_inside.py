@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from test_views import luminance
+from seen import luminance
 
 TABLES = {
     "predictions": "ecco-layer-predictions", "ranks": "ecco-ranks", "ranks-watched": "ecco-ranks", "lens": "ecco-lens",
