@@ -283,7 +283,8 @@ fn read(logits: &Tensor, output: &Tensor, watch: &[Vec<u32>], top_k: usize, read
     let (n_depths, n_rows, vocabulary) = (logits.size()[0], logits.size()[1], logits.size()[2]);
     let log_p = logits.log_softmax(-1, wide);
     let output = output.log_softmax(-1, wide);
-    let p = log_p.exp();
+    // The last layer's are the output's to the last bit.
+    let p = logits.softmax(-1, wide);
     let sum = |x: Tensor| x.sum_dim_intlist(-1, false, None::<Kind>);
     let entropy = -sum(&p * &log_p);
     let divergence = sum(output.exp() * (&output - &log_p));

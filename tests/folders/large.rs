@@ -140,13 +140,14 @@ fn a_model_takes_its_files_size_and_a_tenth_at_most() {
     assert!(size > 60_000_000, "{size}");
     let (kept, dtype) = measured(folder.path(), "kept");
     assert_eq!(dtype, "bfloat16");
-    assert!(kept >= size, "{kept} for files of {size}");
+    // Some of the heap that was resident before, and free, is used again.
+    assert!(kept + BASE >= size, "{kept} for files of {size}");
     assert!(kept <= size + size / 10 + BASE, "{kept} for files of {size}");
     // As another type it is a copy; of the pages that it was made of none stay, though some are there for a moment on a
     // busy machine. The tenth is of what it becomes.
     let (converted, dtype) = measured(folder.path(), "float32");
     assert_eq!(dtype, "float32");
-    assert!(converted >= 2 * size, "{converted} for twice {size}");
+    assert!(converted + BASE >= 2 * size, "{converted} for twice {size}");
     assert!(
         converted <= 2 * size + 2 * size / 10 + 2 * BASE,
         "{converted} for twice {size}"
