@@ -17,11 +17,11 @@ use ecco_models::dictionary::reading::check;
 use ecco_models::dictionary::{Dictionary, FeatureChange, FeatureEdit, Spot, flat};
 use ecco_models::edit::{Change, Edit, Part};
 use ecco_models::guard::guard;
-use ecco_models::host::{self, bring};
+use ecco_models::host::{self, bring, matrix};
 use ecco_models::run::{self, Input};
 use ecco_models::tap::{Capture, ReportTap};
 use ecco_models::{Model, Site};
-use ndarray::{Array1, Array2, Ix1, Ix2};
+use ndarray::{Array1, Array2, Ix1};
 use tch::{Device, Kind, Tensor};
 
 use crate::attribution::work::Work;
@@ -118,11 +118,6 @@ pub fn encode(
 /// Rows that are encoded together.
 fn rows_at_once(dictionary: &Dictionary) -> i64 {
     (MOST_NUMBERS / dictionary.n_features() as i64).max(1)
-}
-
-fn matrix(x: &Tensor) -> Array2<f32> {
-    let array = host::array(x).into_dimensionality::<Ix2>();
-    array.unwrap_or_else(|_| Array2::zeros((0, 0)))
 }
 
 /// What is not 0 in `[row, feature]`, by row, largest first.

@@ -11,7 +11,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use ndarray::{ArrayD, IxDyn};
+use ndarray::{Array2, ArrayD, Ix2, IxDyn};
 use tch::kind::Element;
 use tch::{Device, Kind, Tensor};
 
@@ -89,6 +89,12 @@ pub fn array(x: &Tensor) -> ArrayD<f32> {
     let shape: Vec<usize> = x.size().iter().map(|&size| size as usize).collect();
     // There are as many numbers as the shape has places.
     ArrayD::from_shape_vec(shape, read(x)).unwrap_or_else(|_| ArrayD::zeros(IxDyn(&[0])))
+}
+
+/// A tensor of two axes as f32.
+pub fn matrix(x: &Tensor) -> Array2<f32> {
+    let array = array(x).into_dimensionality::<Ix2>();
+    array.unwrap_or_else(|_| Array2::zeros((0, 0)))
 }
 
 /// The numbers of several tensors, of any types and devices, in one crossing. Whole numbers are exact up to 2⁵³.

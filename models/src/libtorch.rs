@@ -76,18 +76,27 @@ fn plan_attention(may: bool) {
     set(c"_ZN2at7Context14setSDPUseCuDNNEb", may);
 }
 
-/// Sets a switch of `at::globalContext()`, a member function that takes a bool. A libtorch that has no such function keeps its
+/// Sets a switch of libtorch's context, a member function that takes a bool. A libtorch that has no such function keeps its
 /// ways.
 fn set(switch: &CStr, to: bool) {
-    type Context = *mut libc::c_void;
-    // SAFETY: C++ functions of these signatures.
+    if let (Some(context), Some(switch)) = (context(), symbol(switch)) {
+        // SAFETY: a C++ function of this signature, and what it is a member of.
+        unsafe {
+            let switch: unsafe extern "C" fn(Context, bool) = std::mem::transmute(switch);
+            switch(context, to);
+        }
+    }
+}
+
+type Context = *mut libc::c_void;
+
+/// `at::globalContext()`
+fn context() -> Option<Context> {
+    let context = symbol(c"_ZN2at13globalContextEv")?;
+    // SAFETY: a C++ function of this signature.
     unsafe {
-        let (Some(context), Some(switch)) = (symbol(c"_ZN2at13globalContextEv"), symbol(switch)) else {
-            return;
-        };
         let context: unsafe extern "C" fn() -> Context = std::mem::transmute(context);
-        let switch: unsafe extern "C" fn(Context, bool) = std::mem::transmute(switch);
-        switch(context(), to);
+        Some(context())
     }
 }
 
@@ -212,14 +221,12 @@ mod tests {
     #[test]
     fn no_factor_is_rounded_to_tf32() {
         open().unwrap();
-        type Context = *mut libc::c_void;
-        let name = c"_ZNK2at7Context16float32PrecisionENS_14Float32BackendENS_9Float32OpE";
-        let (context, precision) = (symbol(c"_ZN2at13globalContextEv").unwrap(), symbol(name).unwrap());
-        // SAFETY: C++ functions of these signatures; its enums are ints.
+        let precision = symbol(c"_ZNK2at7Context16float32PrecisionENS_14Float32BackendENS_9Float32OpE");
+        // SAFETY: a C++ function of this signature; its enums are ints.
         let precision = |operation: i32| unsafe {
-            let context: unsafe extern "C" fn() -> Context = std::mem::transmute(context);
-            let precision: unsafe extern "C" fn(Context, i32, i32) -> i32 = std::mem::transmute(precision);
-            precision(context(), CUDA, operation)
+            let precision: unsafe extern "C" fn(Context, i32, i32) -> i32 =
+                std::mem::transmute(precision.unwrap());
+            precision(context().unwrap(), CUDA, operation)
         };
         // Of c10's lists: backends GENERIC, CUDA; operations ALL, CONV, RNN, MATMUL; NONE, IEEE, TF32.
         const CUDA: i32 = 1;
@@ -234,14 +241,11 @@ mod tests {
     #[test]
     fn attention_has_no_plan_for_each_length() {
         open().unwrap();
-        type Context = *mut libc::c_void;
-        let name = c"_ZNK2at7Context19userEnabledCuDNNSDPEv";
-        let (context, may) = (symbol(c"_ZN2at13globalContextEv").unwrap(), symbol(name).unwrap());
-        // SAFETY: C++ functions of these signatures.
+        let may = symbol(c"_ZNK2at7Context19userEnabledCuDNNSDPEv");
+        // SAFETY: a C++ function of this signature.
         let may = || unsafe {
-            let context: unsafe extern "C" fn() -> Context = std::mem::transmute(context);
-            let may: unsafe extern "C" fn(Context) -> bool = std::mem::transmute(may);
-            may(context())
+            let may: unsafe extern "C" fn(Context) -> bool = std::mem::transmute(may.unwrap());
+            may(context().unwrap())
         };
         assert!(!may());
         plan_attention(true);

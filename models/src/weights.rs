@@ -31,7 +31,7 @@ pub(crate) use prefix::take_prefix_off;
 
 pub(crate) use pytorch::settings as pytorch_settings;
 pub(crate) use stored::kind_of;
-pub(crate) use stored::{Encoded, StoredData, StoredWeight, of_file, stored_weights};
+pub(crate) use stored::{Encoded, StoredData, StoredWeight, by_name, stored_weights};
 
 /// All weights of a model on their device. Taking one checks its shape.
 pub struct Weights {

@@ -4,8 +4,8 @@
 use ecco_models::device::ensure_free;
 use ecco_models::error::Result;
 use ecco_models::guard::guard;
-use ecco_models::host;
-use ndarray::{Array2, ArrayView2, Ix2};
+use ecco_models::host::{self, matrix};
+use ndarray::{Array2, ArrayView2};
 use tch::{Device, Kind, Tensor};
 
 use super::descent::DEAD;
@@ -89,10 +89,6 @@ fn tensor(x: ArrayView2<f32>, device: Device) -> Tensor {
     let x = x.as_standard_layout();
     // Standard layout is one slice.
     host::tensor(x.as_slice().unwrap_or_default(), device).reshape(size)
-}
-
-fn matrix(x: &Tensor) -> Array2<f32> {
-    host::array(x).into_dimensionality::<Ix2>().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::hub;
 use crate::model::Model;
 use crate::run;
 use crate::site::{Place, Site};
-use crate::weights::{StoredWeight, of_file, pytorch_settings};
+use crate::weights::{StoredWeight, by_name, pytorch_settings};
 use ecco_interpreter::{Progress, Watch};
 
 /// What the files do not say, or say otherwise.
@@ -59,7 +59,7 @@ pub fn open(name: &str, model: &Model, options: &DictionaryOptions, watch: &mut 
     let (weights, settings) = located(&path, options)?;
     let file = WeightFile::open(&weights)?;
     report(watch, &file, 0)?;
-    let stored = of_file(&file)?;
+    let weights = by_name(&file)?;
     let (mut settings, settings_name) = read_settings(settings)?;
     if file.format == WeightFormat::Pytorch {
         for (key, value) in pytorch_settings(&file)? {
@@ -71,10 +71,7 @@ pub fn open(name: &str, model: &Model, options: &DictionaryOptions, watch: &mut 
         _ => Kind::Float,
     };
     let source = Source {
-        weights: stored
-            .into_iter()
-            .map(|weight| (weight.name.clone(), weight))
-            .collect(),
+        weights,
         file: &file,
         settings,
         settings_name,

@@ -18,7 +18,7 @@ use crate::files::{WeightFile, WeightFormat, names_in};
 use crate::guard::guard;
 use crate::host;
 use crate::model::Model;
-use crate::weights::{StoredWeight, of_file, pytorch_settings};
+use crate::weights::{StoredWeight, by_name, pytorch_settings};
 
 /// Its file in a folder.
 const PARAMS: &str = "params.pt";
@@ -40,16 +40,13 @@ pub fn open(name: &str, revision: Option<&str>, model: &Model, watch: &mut Watch
     if watch(&progress).is_break() {
         return Err(Error::Interrupted);
     }
-    let stored = of_file(&file)?;
+    let weights = by_name(&file)?;
     let n_texts = match file.format {
         WeightFormat::Pytorch => pytorch_settings(&file)?.get("n_prompts").and_then(|n| n.as_u64()),
         _ => None,
     };
     let source = Source {
-        weights: stored
-            .into_iter()
-            .map(|weight| (weight.name.clone(), weight))
-            .collect(),
+        weights,
         file: &file,
         model,
         place: (FittedLens::kind(model), model.stack().device()),

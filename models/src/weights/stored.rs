@@ -4,7 +4,7 @@
 //! an [`Encoded`] weight; a pass over the list may make one of several stored ones.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use safetensors::{Dtype, SafeTensors};
 use tch::{Device, Kind, Tensor};
@@ -306,13 +306,21 @@ pub(crate) fn stored_weights(files: &ModelFiles) -> Result<Vec<StoredWeight<'_>>
 }
 
 /// Those of one file; none of a GGUF file, the first of which says what all of them are.
-pub(crate) fn of_file(file: &WeightFile) -> Result<Vec<StoredWeight<'_>>> {
+fn of_file(file: &WeightFile) -> Result<Vec<StoredWeight<'_>>> {
     match file.format {
         WeightFormat::Safetensors => of_safetensors(file),
         WeightFormat::Pytorch => pytorch::weights(file),
         WeightFormat::Npz => of_npz(file),
         WeightFormat::Gguf => Ok(vec![]),
     }
+}
+
+/// Those of one file by their names.
+pub(crate) fn by_name(file: &WeightFile) -> Result<BTreeMap<String, StoredWeight<'_>>> {
+    Ok(of_file(file)?
+        .into_iter()
+        .map(|weight| (weight.name.clone(), weight))
+        .collect())
 }
 
 fn of_gguf(files: &[WeightFile]) -> Result<Vec<StoredWeight<'_>>> {
