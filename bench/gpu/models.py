@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import struct
 import sys
 from functools import cache
@@ -16,7 +17,8 @@ sys.path[:0] = [str(REPO / "bench")]
 
 from make_models import tokenizer as trained_tokenizer  # noqa: E402
 
-FAMILIES = REPO / "tests/fixtures/families"
+FIXTURES = REPO / "tests/fixtures"
+FAMILIES = FIXTURES / "families"
 
 LLAMA = dict(
     vocab_size=128_256, hidden_size=2048, intermediate_size=8192, num_hidden_layers=16, num_attention_heads=32,
@@ -44,6 +46,19 @@ def families() -> list[tuple[Path, dict]]:
         case = json.loads((FAMILIES / f"{file.parent.name}.json").read_text(encoding="utf-8"))
         found.append((file.parent, case["texts"]["ascii"]))
     return found
+
+
+def others(scratch: Path) -> list[tuple[str, Path]]:
+    """What is stored in other ways, by kind: weights of few bits, beside a tokenizer; GGUF files; adapters."""
+    found = []
+    for file in sorted((FIXTURES / "quantized").glob("*/config.json")):
+        folder = scratch / file.parent.name
+        shutil.copytree(file.parent, folder)
+        shutil.copy(FIXTURES / "gpt2-tiny/tokenizer.json", folder)
+        found.append(("quantized", folder))
+    found += [("gguf", file) for file in sorted((FIXTURES / "gguf").glob("*.gguf"))]
+    adapters = sorted((FIXTURES / "adapters").glob("*/adapter_config.json"))
+    return found + [("adapter", file.parent) for file in adapters]
 
 
 def made(name: str, folder: Path, device: str) -> Path:

@@ -14,7 +14,7 @@ import torch
 import transformers
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
-from .models import families, made, text_of
+from .models import families, made, others, text_of
 from .run import Bench, Late, Step, quoted
 
 # Single precision with TF32 off, whatever the order of sums.
@@ -144,8 +144,34 @@ def parity(bench: Bench, step: Step):
         compare_sides(step, bench, dtype, found)
         compare_references(step, bench, dtype, found)
         if dtype == "float32":
+            stored(bench, step)
             recorded(bench, step)
             factors(bench, step)
+
+
+def stored(bench: Bench, step: Step):
+    """Weights of few bits, GGUF files and adapters: they are decoded on the device."""
+    text, cells, names = families()[0][1]["text"], [SCRIPT], []
+    for kind, folder in others(bench.scratch / "others"):
+        name = f"{kind}.{folder.name.replace('.', '_')}"
+        names.append(name)
+        sides = f'[["processor", "cpu"], ["device", {quoted(bench.device)}]]'
+        options = '#{target: "Une forêt"}' if "t5" in name else "#{}"
+        call = f"model({quoted(folder)}, {quoted(name)}, {quoted(text)}, {options}, {sides}"
+        cells.append(f'{call}, "float32", {N_GENERATED});')
+    running = bench.begin("parity-stored", "\n// %%\n".join(cells))
+    found, now = {}, {"tokens": {}, "missing": {}}
+    for line in running.finish(0.5 * step.left()):
+        if "done" in line:
+            found[line["done"]], now = now, {"tokens": {}, "missing": {}}
+        elif "tokens" in line:
+            now["tokens"][side(line)] = line["tokens"]
+        else:
+            now["missing"].setdefault(side(line), {})[line["missing"]] = line["why"]
+    ended = running.status == 0 and len(found) == len(names)
+    error = {} if ended else {"error": running.complaints().strip()[-500:]}
+    step.add("few bits, GGUF, adapters: models", ended, run=len(found), of=len(names), **error)
+    compare_sides(step, bench, "float32", found, "few bits, GGUF, adapters")
 
 
 def recorded(bench: Bench, step: Step):
@@ -247,7 +273,7 @@ def typical_difference(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.median(np.abs(a - b).max(axis=1)) / max(1.0, np.abs(b).max()))
 
 
-def compare_sides(step: Step, bench: Bench, dtype: str, found: dict):
+def compare_sides(step: Step, bench: Bench, dtype: str, found: dict, of: str | None = None):
     """The device against the processor."""
     seen: dict[str, Seen] = {}
     limit = F32 if dtype == "float32" else math.inf
@@ -271,7 +297,7 @@ def compare_sides(step: Step, bench: Bench, dtype: str, found: dict):
         row = entry.row()
         if entry.limit == math.inf:
             row |= {"ok": None, "limit": "none: stated"}
-        step.add(f"{dtype}, {bench.device} and cpu: {what}", **row)
+        step.add(f"{of or dtype}, {bench.device} and cpu: {what}", **row)
 
 
 def compare_references(step: Step, bench: Bench, dtype: str, found: dict):

@@ -21,7 +21,7 @@ use ecco_models::model::Body;
 use ecco_models::run::{Input, forward};
 use ecco_models::stack::apply;
 use ecco_models::{Model, Site, device, host};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use crate::error::{Error, Result, refuse};
 use crate::rows::Rows;
@@ -72,13 +72,8 @@ pub struct TokenTrack {
     pub probability: f32,
 }
 
-/// Memory that the logits of one product may take: on a GPU more, where each product is waited for.
-fn most_bytes(device: Device) -> usize {
-    match device {
-        Device::Cpu => 256 << 20,
-        device => (device::free_memory(device).unwrap_or(0) / 8).clamp(256 << 20, 4 << 30) as usize,
-    }
-}
+/// Memory that the logits of one product may take on a host.
+const MOST_BYTES: u64 = 256 << 20;
 /// Tensors as wide as the vocabulary that are there at once.
 const WIDE_TENSORS: usize = 5;
 
@@ -114,7 +109,7 @@ pub fn lens_by(
     let n_depths = question.depths.len() + 1;
     let row_bytes = n_depths * model.config().vocab_size * Kind::Float.elt_size_in_bytes() * WIDE_TENSORS;
     let device = model.stack().device();
-    let per_chunk = (most_bytes(device) / row_bytes).clamp(1, question.rows.len().max(1));
+    let per_chunk = (device::step_bytes(device, MOST_BYTES) as usize / row_bytes).clamp(1, question.rows.len().max(1));
     device::ensure_room(device, (row_bytes * per_chunk) as u64, "the logit lens")?;
     Ok(guard(|| {
         let sites = [Site::ResidualBefore, Site::ResidualAfter];

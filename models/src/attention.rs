@@ -253,6 +253,14 @@ impl Attention {
         (seen.requires_grad() || !is_own()).then_some(seen)
     }
 
+    /// Whether the way back is best left to one operation of libtorch, which makes the pattern anew and never has all of
+    /// it in memory: on a GPU, where reading and writing patterns takes longer than making them.
+    pub(crate) fn is_fused_backward(&self, view: &View) -> bool {
+        let (kind, device) = self.place();
+        let has_one = kind != Kind::Double && self.head_dim % 8 == 0 && self.head_dim <= 128;
+        device.is_cuda() && has_one && !self.needs_pattern(view, Rule::Gradient)
+    }
+
     /// Whether the scores are more than a product and a mask.
     fn needs_pattern(&self, view: &View, rule: Rule) -> bool {
         let is_more = self.soft_cap.is_some() || self.sinks.is_some() || self.distance.is_some();
@@ -324,7 +332,7 @@ impl Attention {
     }
 
     /// Both in one, without the pattern in memory.
-    fn fused(&self, query: &Tensor, key: &Tensor, value: &Tensor, view: &View) -> Tensor {
+    pub(crate) fn fused(&self, query: &Tensor, key: &Tensor, value: &Tensor, view: &View) -> Tensor {
         let hidden = match view.is_plainly_causal(self.window) {
             true => None,
             false => view.hidden(self.window),
@@ -338,7 +346,7 @@ impl Attention {
             0.0,
             is_causal,
             self.scale,
-            self.n_heads != self.n_kv_heads,
+            query.size()[1] != key.size()[1],
         )
     }
 }

@@ -25,7 +25,7 @@ use crate::stack::{Block, apply};
 use crate::tap::{Capture, Site};
 
 /// What a forward pass has to record for [`pull_back`].
-pub const SITES: &[Site] = &[
+const SITES: &[Site] = &[
     Site::ResidualBefore,
     Site::Queries,
     Site::Keys,
@@ -40,10 +40,23 @@ pub const SITES: &[Site] = &[
     Site::ResidualAfter,
 ];
 
+/// Records what [`pull_back`] needs of a pass over so many positions.
+pub fn record(decoder: &Decoder, n_positions: usize, rule: Rule) -> Capture {
+    let blocks = &decoder.stack.blocks;
+    let mut views = Views::new(&decoder.stack, Start::Known(0), n_positions as i64, None);
+    let mut is_fused = |layer: usize| {
+        let block = &blocks[layer];
+        rule == Rule::Gradient && block.attention.is_fused_backward(views.at(block.place()))
+    };
+    // Of the last layer few rows of the pattern are needed.
+    let fused: Vec<usize> = (0..blocks.len() - 1).filter(|&layer| is_fused(layer)).collect();
+    Capture::new(SITES, None).without(Site::AttentionPattern, fused.into_iter())
+}
+
 /// Gradients with respect to the embeddings, `[target, position, size]`.
 ///
 /// Target i is a function of the head's input at position `rows[i]`, and `cotangents[i]` (`[target, size]`) its
-/// gradient there. `saved` is a forward pass over `embeddings`, one sequence. Only the first `max(rows) + 1`
+/// gradient there. `saved` is what [`record`] has of a forward pass over `embeddings`, one sequence. Only the first `max(rows) + 1`
 /// positions are computed: the gradient at all later ones is zero.
 ///
 /// By the frozen rule they are the factors of the affine map that the pass becomes; the rescale rule compares two passes
@@ -285,10 +298,11 @@ impl Layer<'_> {
 }
 
 /// Bytes that pulling one cotangent back takes at its widest, for choosing how many go together.
-pub fn bytes_per_target(decoder: &Decoder, n_positions: usize) -> u64 {
+pub fn bytes_per_target(decoder: &Decoder, saved: &Capture, n_positions: usize) -> u64 {
     let config = decoder.config();
+    let patterns = saved.layers(Site::AttentionPattern).len() > 1; // beside the last layer's
+    let seen = if patterns { n_positions } else { 0 };
     // A few tensors of each width live at once: see `Layer::mlp` and `Layer::pattern` in `attention`.
-    let per_position =
-        4 * config.intermediate_size + 8 * config.hidden_size + 4 * config.n_heads * n_positions;
+    let per_position = 4 * config.intermediate_size + 8 * config.hidden_size + 4 * config.n_heads * seen;
     (n_positions * per_position * decoder.kind().elt_size_in_bytes()) as u64
 }

@@ -156,6 +156,18 @@ pub fn available_host_memory() -> Option<u64> {
     ecco_interpreter::free_memory()
 }
 
+/// Memory that the tensors of one step may take: `least` on a host, where more at once is no faster; of a GPU, where each
+/// step is waited for, an eighth of what is free, up to 16 times that.
+pub fn step_bytes(device: Device, least: u64) -> u64 {
+    match device {
+        Device::Cpu => least,
+        device => {
+            let free = free_memory(device).unwrap_or(0);
+            (free / 8).clamp(least, 16 * least)
+        }
+    }
+}
+
 /// Waits until a device has done all that it was asked for: work is handed to GPUs and goes on there.
 pub fn wait(device: Device) {
     if let Device::Cuda(index) = device {

@@ -74,6 +74,7 @@ impl Tap for NoTap {
 pub struct Capture {
     sites: Vec<Site>,
     layers: Option<Vec<usize>>,
+    left_out: Vec<(Site, usize)>,
     tensors: HashMap<(Site, usize), Tensor>,
 }
 
@@ -83,7 +84,16 @@ impl Capture {
         Self {
             sites: sites.to_vec(),
             layers: layers.map(<[usize]>::to_vec),
+            left_out: Vec::new(),
             tensors: HashMap::new(),
+        }
+    }
+
+    /// The same without a site at some layers.
+    pub fn without(self, site: Site, layers: impl Iterator<Item = usize>) -> Self {
+        Self {
+            left_out: layers.map(|layer| (site, layer)).collect(),
+            ..self
         }
     }
 
@@ -95,6 +105,11 @@ impl Capture {
         self.tensors
             .get(&(site, layer))
             .unwrap_or_else(|| panic!("{site:?} of layer {layer} was not captured"))
+    }
+
+    /// Whether the pass had something there that was recorded.
+    pub fn has(&self, site: Site, layer: usize) -> bool {
+        self.tensors.contains_key(&(site, layer))
     }
 
     /// All of it in host memory.
@@ -140,7 +155,9 @@ impl Capture {
 
 impl Tap for Capture {
     fn wants(&self, site: Site, layer: usize) -> bool {
-        self.sites.contains(&site) && self.layers.as_ref().is_none_or(|layers| layers.contains(&layer))
+        self.sites.contains(&site)
+            && self.layers.as_ref().is_none_or(|layers| layers.contains(&layer))
+            && !self.left_out.contains(&(site, layer))
     }
     fn visit(&mut self, site: Site, layer: usize, value: Tensor) -> Tensor {
         if self.wants(site, layer) {

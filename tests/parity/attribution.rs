@@ -2,11 +2,11 @@
 
 use ecco_explain::{Attribution, AttributionOptions, Method, Outcome, Target, attribute};
 use ecco_interpreter::unwatched;
-use ecco_models::backward::{SITES, pull_back};
+use ecco_models::backward::{pull_back, record};
 use ecco_models::config::Task;
 use ecco_models::run::Input;
 use ecco_models::tap::NoTap;
-use ecco_models::{Capture, Model, Rule};
+use ecco_models::{Model, Rule, Site};
 use ecco_tests::{Reference, assert_close, integers, model};
 use ndarray::{ArrayD, IxDyn};
 use std::ops::ControlFlow;
@@ -242,37 +242,47 @@ fn autograd(model: &Model, ids: &[u32], rows: &[usize], token: i64) -> Vec<Tenso
 fn the_written_backward_pass_is_autograds() {
     for name in ["gpt2-tiny", "gpt2-untied"] {
         let model = model(name, "float64");
+        let decoder = model.decoder("a test").unwrap();
         let ids = model.tokenizer().encode("The cat — 猫 👩 — sat.\nThen?").unwrap();
         let rows = [3, ids.len() - 1, 7];
-        let mut saved = Capture::new(SITES, None);
-        let _ = model.forward(&ids, &mut saved).unwrap();
         let token = 5;
-        let cotangent = model.decoder("a test").unwrap().head.column(token).unsqueeze(0);
+        let cotangent = decoder.head.column(token).unsqueeze(0);
         let cotangents = cotangent.expand([rows.len() as i64, -1], false);
-        let mut proceed = || ControlFlow::Continue(());
-        let embeddings = model.decoder("a test").unwrap().embed(&ids);
-        let found = pull_back(
-            model.decoder("a test").unwrap(),
-            &embeddings,
-            &saved,
-            &rows,
-            &cotangents,
-            Rule::Gradient,
-            &mut proceed,
-        )
-        .unwrap();
-        for (target, expected) in autograd(&model, &ids, &rows, token).iter().enumerate() {
-            let difference = (found.get(target as i64) - expected)
-                .abs()
-                .max()
-                .double_value(&[]);
-            assert!(difference < 1e-12, "{name}, target {target}: off by {difference}");
-            let future = expected.narrow(0, rows[target] as i64 + 1, (ids.len() - 1 - rows[target]) as i64);
-            assert_eq!(
-                future.abs().sum(Kind::Double).double_value(&[]),
-                0.0,
-                "the future has a gradient"
-            );
+        let embeddings = decoder.embed(&ids);
+        let expected = autograd(&model, &ids, &rows, token);
+        // With the patterns of the pass, as on a processor, and with patterns that are made anew, as on a GPU.
+        let last = decoder.config().n_layers - 1;
+        for n_anew in [0, last] {
+            let saved = record(decoder, ids.len(), Rule::Gradient);
+            let mut saved = saved.without(Site::AttentionPattern, 0..n_anew);
+            let _ = model.forward(&ids, &mut saved).unwrap();
+            let mut proceed = || ControlFlow::Continue(());
+            let found = pull_back(
+                decoder,
+                &embeddings,
+                &saved,
+                &rows,
+                &cotangents,
+                Rule::Gradient,
+                &mut proceed,
+            )
+            .unwrap();
+            for (target, expected) in expected.iter().enumerate() {
+                let difference = (found.get(target as i64) - expected)
+                    .abs()
+                    .max()
+                    .double_value(&[]);
+                assert!(
+                    difference < 1e-12,
+                    "{name}, target {target}, {n_anew} patterns made anew: off by {difference}"
+                );
+                let future = expected.narrow(0, rows[target] as i64 + 1, (ids.len() - 1 - rows[target]) as i64);
+                assert_eq!(
+                    future.abs().sum(Kind::Double).double_value(&[]),
+                    0.0,
+                    "the future has a gradient"
+                );
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use ecco_interpreter::unwatched;
-use ecco_models::backward::{SITES, pull_back};
+use ecco_models::backward::{pull_back, record};
 use ecco_models::config::Task;
 use ecco_models::families::{FAMILIES, Family};
 use ecco_models::guard::guard;
@@ -279,7 +279,7 @@ pub(crate) fn difference(model: &Model, name: &str) -> f64 {
 /// Gradients of a logit at some positions, by [`pull_back`].
 fn written(model: &Model, ids: &[u32], rows: &[usize], token: i64) -> (Tensor, Tensor) {
     let decoder = model.decoder("a test").unwrap();
-    let mut saved = Capture::new(SITES, None);
+    let mut saved = record(decoder, ids.len(), ecco_models::Rule::Gradient);
     let states = model.forward(ids, &mut saved).unwrap();
     let index: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
     let logits = decoder.logits(&states.get(0).index_select(0, &Tensor::from_slice(&index)));

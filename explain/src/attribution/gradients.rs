@@ -6,12 +6,13 @@
 
 use ecco_interpreter::Watch;
 use ecco_models::Rule;
-use ecco_models::backward::{SITES, bytes_per_target, pull_back};
+use ecco_models::backward::{bytes_per_target, pull_back, record};
 use ecco_models::decoder::Decoder;
+use ecco_models::device::step_bytes;
 use ecco_models::host;
 use ecco_models::model::Body;
 use ecco_models::tap::{Capture, ReportTap};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::objective::Objective;
 use super::work::{RuleTap, Work};
@@ -26,15 +27,16 @@ pub(super) fn weighted(
     work: &mut Work,
 ) -> ecco_models::error::Result<GradientSum> {
     let mut summed = GradientSum::new(explained, points);
-    let at_once = match written_out(explained) {
+    let n_points = points.size()[0];
+    let written_out = written_out(explained).filter(|_| is_quicker_written_out(explained, n_points));
+    let at_once = match written_out {
         Some(_) => 1,
         None => explained.rows_at_once(),
     };
-    let n_points = points.size()[0];
     for start in (0..n_points).step_by(at_once as usize) {
         let some = |x: &Tensor| x.narrow(0, start, at_once.min(n_points - start));
         let (points, factors) = (some(points), some(factors));
-        match written_out(explained) {
+        match written_out {
             Some(decoder) => pulled_back(
                 explained,
                 decoder,
@@ -125,6 +127,15 @@ fn written_out<'m>(explained: &Objective<'m>) -> Option<&'m Decoder> {
     }
 }
 
+/// A processor takes as long as the work does. A GPU does as much at once as there is: what counts there is how often it
+/// is asked for a pass over all layers.
+fn is_quicker_written_out(explained: &Objective, n_points: i64) -> bool {
+    let (n_points, n_targets) = (n_points as u64, explained.targets().len() as u64);
+    let written_out = n_points * (1 + n_targets.div_ceil(MOST_AT_ONCE));
+    let by_autograd = n_points.div_ceil(explained.rows_at_once().max(1) as u64) * (1 + n_targets);
+    explained.device() == Device::Cpu || written_out <= by_autograd
+}
+
 fn by_autograd(
     explained: &Objective,
     points: &Tensor,
@@ -173,7 +184,7 @@ fn pulled_back(
     work: &mut Work,
 ) -> ecco_models::error::Result<()> {
     let mut tap = ReportTap {
-        tap: Capture::new(SITES, None),
+        tap: record(decoder, point.size()[1] as usize, rule),
         report: &mut |_| work.report(),
     };
     let normalised = decoder.forward(point, None, &mut tap)?; // [1, position, hidden]
@@ -188,7 +199,7 @@ fn pulled_back(
     let mut end = rows.len();
     while end > 0 {
         let last = rows[..end].iter().max().map_or(0, |row| row + 1);
-        let start = end.saturating_sub(chunk_size(decoder, last));
+        let start = end.saturating_sub(chunk_size(decoder, &capture, last));
         let of_chunk = |x: &Tensor| x.narrow(0, start as i64, (end - start) as i64);
         let part = of_chunk(&cotangents);
         let mut proceed = || work.report();
@@ -236,9 +247,11 @@ fn through_the_head(
 /// each takes some tensors as wide as the vocabulary.
 const HEAD_ROWS: usize = 50;
 
-/// How many targets are pulled back together: enough for large products, little enough for the caches and
-/// for 512 MB.
-fn chunk_size(decoder: &Decoder, n_positions: usize) -> usize {
-    let by_memory = (512 << 20) / bytes_per_target(decoder, n_positions).max(1);
-    (by_memory as usize).clamp(1, 10)
+/// How many targets are pulled back together: enough for large products, little enough for a processor's caches.
+const MOST_AT_ONCE: u64 = 10;
+
+fn chunk_size(decoder: &Decoder, saved: &Capture, n_positions: usize) -> usize {
+    let bytes = step_bytes(decoder.device(), 512 << 20);
+    let by_memory = bytes / bytes_per_target(decoder, saved, n_positions).max(1);
+    by_memory.clamp(1, MOST_AT_ONCE) as usize
 }

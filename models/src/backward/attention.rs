@@ -69,8 +69,37 @@ impl Layer<'_> {
     fn pattern(&self, mixed: &Tensor) -> (Tensor, Tensor, Tensor) {
         match self.queries {
             Queries::Rows(_) => self.pattern_of_rows(mixed),
-            Queries::First(length) => self.pattern_of_all(mixed, length),
+            Queries::First(length) if self.saved.has(Site::AttentionPattern, self.layer) => {
+                self.pattern_of_all(mixed, length)
+            }
+            Queries::First(_) => self.pattern_anew(mixed),
         }
+    }
+
+    /// By one operation for the pass and one for the way back, each target with a copy of the text.
+    fn pattern_anew(&self, mixed: &Tensor) -> (Tensor, Tensor, Tensor) {
+        let attention = &self.block.attention;
+        let copies = |site| {
+            let saved = self.saved(site).narrow(2, 0, self.n_positions);
+            let copies = saved.expand([mixed.size()[0], -1, -1, -1], false).contiguous();
+            copies.detach().set_requires_grad(true)
+        };
+        // Not every such operation knows of heads that share keys.
+        let by_head = |x: &Tensor| match attention.n_heads / attention.n_kv_heads {
+            1 => x.shallow_clone(),
+            per_group => x
+                .unsqueeze(2)
+                .expand([-1, -1, per_group, -1, -1], false)
+                .flatten(1, 2),
+        };
+        let (query, key, value) = (copies(Site::Queries), copies(Site::Keys), copies(Site::Values));
+        let back = tch::with_grad(|| {
+            let outputs = attention.fused(&query, &by_head(&key), &by_head(&value), self.view);
+            let total = (outputs * mixed).sum(None::<Kind>);
+            Tensor::run_backward(&[total], &[&query, &key, &value], false, false)
+        });
+        let [query, key, value] = back.try_into().expect("a gradient for each");
+        (query, key, value)
     }
 
     /// With P the pattern and dP its cotangent, softmax gives dS = P (dP − Σ P dP).
