@@ -109,7 +109,8 @@ pub fn lens_by(
     let n_depths = question.depths.len() + 1;
     let row_bytes = n_depths * model.config().vocab_size * Kind::Float.elt_size_in_bytes() * WIDE_TENSORS;
     let device = model.stack().device();
-    let per_chunk = (device::step_bytes(device, MOST_BYTES) as usize / row_bytes).clamp(1, question.rows.len().max(1));
+    let per_chunk =
+        (device::step_bytes(device, MOST_BYTES) as usize / row_bytes).clamp(1, question.rows.len().max(1));
     device::ensure_room(device, (row_bytes * per_chunk) as u64, "the logit lens")?;
     Ok(guard(|| {
         let sites = [Site::ResidualBefore, Site::ResidualAfter];

@@ -1,6 +1,7 @@
 //! Explanations of a language model's run: functions from a model and a sequence to plain numbers.
 //!
 //! - [`attribution`]: which tokens what a model says came from
+//! - [`mod@attribution_graph`]: how an answer came about: tokens, heads, neurons, and what each owes to each
 //! - [`intervention`]: models whose inside is changed, steering, activation patching
 //! - [`mod@lens`]: what each layer's state would say if it were the last
 //! - [`mod@direct`]: what each part of the model wrote to a token's logit
@@ -26,6 +27,7 @@ pub mod agreement;
 pub mod algebra;
 mod aside;
 pub mod attribution;
+pub mod attribution_graph;
 pub mod cluster;
 pub mod corpus;
 pub mod dictionary;
@@ -59,6 +61,7 @@ pub use attribution::{
     Aggregation, Attribution, AttributionOptions, Baseline, Completeness, Method, Objective, Outcome,
     Quantity, Target, attribute,
 };
+pub use attribution_graph::{AttributionGraph, attribution_graph};
 pub use diff::{Diff, diff};
 pub use direct::{Direct, direct};
 pub use error::Error;

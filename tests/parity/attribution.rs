@@ -276,7 +276,8 @@ fn the_written_backward_pass_is_autograds() {
                     difference < 1e-12,
                     "{name}, target {target}, {n_anew} patterns made anew: off by {difference}"
                 );
-                let future = expected.narrow(0, rows[target] as i64 + 1, (ids.len() - 1 - rows[target]) as i64);
+                let future =
+                    expected.narrow(0, rows[target] as i64 + 1, (ids.len() - 1 - rows[target]) as i64);
                 assert_eq!(
                     future.abs().sum(Kind::Double).double_value(&[]),
                     0.0,

@@ -6,6 +6,7 @@
 mod every_family;
 mod explained;
 mod gradients;
+mod graphs;
 mod patching;
 mod refused;
 mod vectors;

@@ -52,6 +52,9 @@ impl Objective<'_> {
 
 /// Whether attention is one operation on a GPU, which keeps no pattern.
 fn is_fused(config: &Config) -> bool {
-    let is_plain = matches!(config.positions, Positions::Rotary { .. } | Positions::Learned { .. } | Positions::Sinusoidal { .. });
+    let is_plain = matches!(
+        config.positions,
+        Positions::Rotary { .. } | Positions::Learned { .. } | Positions::Sinusoidal { .. }
+    );
     is_plain && config.attention.soft_cap.is_none() && !config.attention.sinks
 }

@@ -9,7 +9,7 @@ use super::patching::pair;
 use super::*;
 
 /// A logit, or what there is like it.
-fn target(model: &Model, input: &Input) -> Option<Target> {
+pub(super) fn target(model: &Model, input: &Input) -> Option<Target> {
     let n = input.spoken().len();
     let target = match model.config().task {
         Task::States => return None,
@@ -21,7 +21,7 @@ fn target(model: &Model, input: &Input) -> Option<Target> {
     Some(target.of(Quantity::Logit))
 }
 
-fn gradient_at(model: &Model, input: &Input, place: Place, layer: Option<usize>) -> Gradient {
+pub(super) fn gradient_at(model: &Model, input: &Input, place: Place, layer: Option<usize>) -> Gradient {
     let target = target(model, input).expect("a head");
     let layers = layer.as_ref().map(std::slice::from_ref);
     gradient(model, input, &target, place, layers, &mut unwatched)

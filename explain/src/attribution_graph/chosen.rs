@@ -1,0 +1,102 @@
+//! Which heads and neurons are nodes.
+
+use ecco_models::host;
+use tch::{Kind, Tensor};
+
+use super::parts::{Leaf, Parts};
+use super::{GraphOptions, Node, wide};
+
+/// A node and what of the answer comes through it.
+pub(super) struct Found {
+    pub node: Node,
+    pub score: f64,
+}
+
+pub(super) struct Chosen {
+    /// Tokens, then heads and neurons in the order of the pass, then the answer.
+    pub nodes: Vec<Found>,
+    pub n_tokens: usize,
+    /// By leaf the nodes' places in its products, flattened.
+    pub places: Vec<Tensor>,
+    /// Along which heads' numbers are summed, `[head_dim]` in double precision.
+    pub directions: Vec<(Node, Tensor)>,
+    pub n_parts: usize,
+    pub kept: f64,
+}
+
+/// The largest scores of a pass whose parts are connected, by the slopes of its answer.
+pub(super) fn choose(whole: &Parts, slopes: &[Tensor], options: &GraphOptions) -> Chosen {
+    let leaves = &whole.leaves;
+    let products: Vec<Tensor> = leaves
+        .iter()
+        .zip(slopes)
+        .map(|(leaf, slopes)| leaf.products(slopes).flatten(0, -1))
+        .collect();
+    let mut n_parts = 0;
+    let mut candidates = Vec::new(); // (leaf, place, score)
+    let mut total = 0.0;
+    let most = options.max_nodes as i64;
+    let parts = &products[1..];
+    let largest = |x: &Tensor| x.abs().topk(most.min(x.size()[0]), 0, true, false).1;
+    let largest: Vec<Tensor> = parts.iter().map(largest).collect();
+    let each = parts.iter().zip(&largest);
+    let mut asked: Vec<Tensor> = each.map(|(x, at)| x.index_select(0, at)).collect();
+    asked.extend(largest.iter().map(|at| at.to_kind(Kind::Double)));
+    asked.extend(parts.iter().map(|x| x.abs().sum(Kind::Double)));
+    let numbers = host::numbers_of_all(&asked.iter().collect::<Vec<_>>());
+    let n = parts.len();
+    for index in 0..n {
+        let [scores, places, sums] = [&numbers[index], &numbers[n + index], &numbers[2 * n + index]];
+        n_parts += parts[index].size()[0] as usize;
+        total += sums[0];
+        let each = places.iter().zip(scores);
+        candidates.extend(each.map(|(&at, &score)| (1 + index, at as usize, score)));
+    }
+    candidates.sort_by(|a, b| b.2.abs().total_cmp(&a.2.abs()));
+    let mut sum = 0.0;
+    let mut kept = Vec::new();
+    for candidate in candidates.into_iter().take(options.max_nodes) {
+        if sum >= options.keep * total || candidate.2 == 0.0 {
+            break;
+        }
+        sum += candidate.2.abs();
+        kept.push(candidate);
+    }
+    kept.sort_by_key(|&(leaf, at, _)| (leaf, at));
+    let tokens = host::numbers(&products[0]);
+    let n_tokens = tokens.len();
+    let mut nodes: Vec<Found> = tokens
+        .into_iter()
+        .enumerate()
+        .map(|(position, score)| Found {
+            node: Node::Token { position },
+            score,
+        })
+        .collect();
+    let mut directions = Vec::new();
+    let mut places: Vec<Vec<i64>> = vec![Vec::new(); leaves.len()];
+    places[0] = (0..n_tokens as i64).collect();
+    for (leaf, at, score) in kept {
+        let node = leaves[leaf].node(at);
+        if let Node::Head { .. } = node {
+            let size = slopes[leaf].size();
+            let direction = wide(&slopes[leaf].reshape([-1, size[3]]).get(at as i64));
+            directions.push((node, direction));
+        }
+        nodes.push(Found { node, score });
+        places[leaf].push(at as i64);
+    }
+    nodes.push(Found {
+        node: Node::Answer,
+        score: host::number(&whole.answer.detach()),
+    });
+    let place = |(leaf, places): (&Leaf, Vec<i64>)| host::index(&places, leaf.leaf.device());
+    Chosen {
+        places: leaves.iter().zip(places).map(place).collect(),
+        kept: if total > 0.0 { sum / total } else { 1.0 },
+        nodes,
+        n_tokens,
+        directions,
+        n_parts,
+    }
+}

@@ -1,0 +1,281 @@
+//! A pass by the frozen rule whose parts are leaves of autograd's graph.
+
+use std::ops::ControlFlow;
+
+use ecco_interpreter::Watch;
+use ecco_models::host::bring;
+use ecco_models::tap::Tap;
+use ecco_models::{Rule, Site};
+use tch::{Kind, Tensor};
+
+use super::chosen::Chosen;
+use super::{Node, NodeKinds, Place, wide};
+use crate::aside::aside;
+use crate::attribution::Objective;
+use crate::attribution::work::Work;
+
+/// What parts of one kind wrote in a layer.
+pub(super) struct Leaf {
+    pub site: Site,
+    pub encoder: bool,
+    pub layer: usize,
+    /// The position of its first row among the sources.
+    pub offset: usize,
+    /// As the pass has it, both halves: connected to what is below.
+    value: Tensor,
+    /// The first half's: heads `[1, head, position, head_dim]`, neurons `[1, position, neuron]`, tokens `[1, position, size]`.
+    pub leaf: Tensor,
+}
+
+/// A pass with its leaves in the order in which they come.
+pub(super) struct Parts {
+    /// Tokens first.
+    pub leaves: Vec<Leaf>,
+    /// What is said, and what is said without any leaf.
+    pub answer: Tensor,
+    pub constant: Tensor,
+}
+
+/// What one part is: its value, what of it is constant, and how many of the leaves it may depend on.
+pub(super) struct Part {
+    pub value: Tensor,
+    pub constant: Tensor,
+    pub n_below: usize,
+}
+
+/// Reads the text. With `cut` a part depends on nothing: what is below is seen by the leaves themselves alone.
+pub(super) fn read(
+    explained: &Objective,
+    kinds: NodeKinds,
+    cut: bool,
+    work: &mut Work,
+) -> ecco_models::error::Result<Parts> {
+    tch::with_grad(|| {
+        let leaf = explained.embeddings().detach().set_requires_grad(true);
+        let whole = Tensor::cat(&[&leaf, &leaf.detach().zeros_like()], 0);
+        let n_read = explained.input().ids.len();
+        let is_both = !explained.input().target.is_empty();
+        let mut tap = PartsTap {
+            kinds,
+            cut,
+            is_both,
+            n_read,
+            n_stacks: 0,
+            leaves: Vec::new(),
+            work,
+        };
+        let answers = explained.values(&whole, &mut tap)?;
+        let leaves = tap.leaves;
+        let tokens = Leaf {
+            site: Site::ResidualBefore,
+            encoder: is_both,
+            layer: 0,
+            offset: 0,
+            value: whole,
+            leaf,
+        };
+        let answers = wide(&answers.select(1, 0));
+        Ok(Parts {
+            leaves: std::iter::once(tokens).chain(leaves).collect(),
+            answer: answers.get(0),
+            constant: answers.get(1),
+        })
+    })
+}
+
+struct PartsTap<'r, 'w, 'b> {
+    kinds: NodeKinds,
+    cut: bool,
+    /// An encoder comes first.
+    is_both: bool,
+    n_read: usize,
+    /// That have begun.
+    n_stacks: usize,
+    leaves: Vec<Leaf>,
+    work: &'r mut Work<'w, 'b>,
+}
+
+impl Tap for PartsTap<'_, '_, '_> {
+    fn wants(&self, site: Site, _: usize) -> bool {
+        match site {
+            Site::HeadOutputs => self.kinds.heads(),
+            Site::MlpInner => self.kinds.neurons(),
+            _ => false,
+        }
+    }
+
+    fn visit(&mut self, site: Site, layer: usize, value: Tensor) -> Tensor {
+        if !self.wants(site, layer) {
+            return value;
+        }
+        let encoder = self.is_both && self.n_stacks == 1;
+        let first = value.narrow(0, 0, 1);
+        let (leaf, passed) = match self.cut {
+            true => {
+                let leaf = first.detach().set_requires_grad(true);
+                let passed = Tensor::cat(&[&leaf, &leaf.detach().zeros_like()], 0);
+                (leaf, passed)
+            }
+            false => {
+                let leaf = first.alias();
+                let passed = Tensor::cat(&[&leaf, &value.narrow(0, 1, 1)], 0);
+                (leaf, passed)
+            }
+        };
+        self.leaves.push(Leaf {
+            site,
+            encoder,
+            layer,
+            offset: if self.is_both && !encoder { self.n_read } else { 0 },
+            value,
+            leaf,
+        });
+        passed
+    }
+
+    fn rule(&self) -> Rule {
+        Rule::Frozen
+    }
+
+    fn proceed(&mut self, layer: usize) -> ControlFlow<()> {
+        self.n_stacks += usize::from(layer == 0);
+        self.work.report()
+    }
+}
+
+/// ∂ value / ∂ leaf, zeros where there is no way. The way back is one call of libtorch, which asks nobody.
+pub(super) fn backward(
+    value: &Tensor,
+    leaves: &[Leaf],
+    work: &mut Work,
+) -> ecco_models::error::Result<Vec<Tensor>> {
+    let leaves: Vec<Tensor> = leaves.iter().map(|leaf| leaf.leaf.shallow_clone()).collect();
+    let found = match value.requires_grad() {
+        true => {
+            let (value, to) = (value.shallow_clone(), leaves.iter().map(Tensor::shallow_clone));
+            let to: Vec<Tensor> = to.collect();
+            let back = move |_: &mut Watch| Tensor::run_backward(&[value], &to, true, false);
+            aside("gradients", back, &mut |_| work.report()).ok_or(ecco_models::Error::Interrupted)?
+        }
+        false => leaves.iter().map(|leaf| leaf.detach().zeros_like()).collect(),
+    };
+    let each = found.into_iter().zip(&leaves);
+    let each = each.map(|(found, leaf)| match found.defined() {
+        true => found,
+        false => leaf.detach().zeros_like(),
+    });
+    Ok(each.collect())
+}
+
+impl Leaf {
+    /// What each part owes or gives by these slopes, in double precision: `[head, position]`, `[position, neuron]`, `[position]`.
+    pub(super) fn products(&self, slopes: &Tensor) -> Tensor {
+        let products = wide(&self.leaf.detach()) * wide(slopes);
+        let products = match self.site {
+            Site::MlpInner => products,
+            _ => products.sum_dim_intlist(-1, false, None::<Kind>),
+        };
+        products.squeeze_dim(0)
+    }
+
+    /// Which part stands at a place of [`Self::products`], flattened.
+    pub(super) fn node(&self, index: usize) -> Node {
+        let (rows, columns) = self.size();
+        let (row, column) = (index / columns, index % columns);
+        debug_assert!(row < rows);
+        let at = |position| Place {
+            encoder: self.encoder,
+            layer: self.layer,
+            position: self.offset + position,
+        };
+        match self.site {
+            Site::HeadOutputs => Node::Head {
+                at: at(column),
+                head: row,
+            },
+            Site::MlpInner => Node::Neuron {
+                at: at(row),
+                neuron: column,
+            },
+            _ => Node::Token { position: index },
+        }
+    }
+
+    /// Of [`Self::products`]; tokens have one column.
+    fn size(&self) -> (usize, usize) {
+        let size = self.leaf.size();
+        match self.site {
+            Site::HeadOutputs | Site::MlpInner => (size[1] as usize, size[2] as usize),
+            _ => (size[1] as usize, 1),
+        }
+    }
+
+    /// Whether this is where a node stands, and where in it.
+    fn place(&self, node: Node) -> Option<(i64, i64)> {
+        let is_at = |at: Place| at.encoder == self.encoder && at.layer == self.layer;
+        match (node, self.site) {
+            (Node::Head { at, head }, Site::HeadOutputs) if is_at(at) => {
+                Some((head as i64, (at.position - self.offset) as i64))
+            }
+            (Node::Neuron { at, neuron }, Site::MlpInner) if is_at(at) => {
+                Some(((at.position - self.offset) as i64, neuron as i64))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Parts {
+    /// The answer, a head's number along its direction (`[head_dim]`), or a neuron's.
+    pub(super) fn part(&self, node: Node, directions: &[(Node, Tensor)]) -> Part {
+        let stands = |leaf: &Leaf| leaf.place(node);
+        let mut each = self.leaves.iter().enumerate();
+        let Some((index, (row, column))) = each.find_map(|(index, leaf)| Some((index, stands(leaf)?))) else {
+            return Part {
+                value: self.answer.shallow_clone(),
+                constant: self.constant.shallow_clone(),
+                n_below: self.leaves.len(),
+            };
+        };
+        tch::with_grad(|| {
+            let numbers = wide(&self.leaves[index].value.select(1, row).select(1, column)); // [2, …]
+            let numbers = match directions.iter().find(|(of, _)| *of == node) {
+                Some((_, direction)) => (numbers * direction).sum_dim_intlist(-1, false, None::<Kind>),
+                None => numbers,
+            };
+            Part {
+                value: numbers.get(0),
+                constant: numbers.get(1),
+                n_below: index,
+            }
+        })
+    }
+
+    /// A part's value, its constant, what comes from no nodes (sum, and sum of absolute values), and what comes from each
+    /// node but the answer: zeros where it is above.
+    pub(super) fn row(&self, part: &Part, slopes: &[Tensor], chosen: &Chosen) -> Tensor {
+        let value = part.value.detach();
+        let place = (Kind::Double, value.device());
+        let (mut others, mut size) = (value.zeros_like(), value.zeros_like());
+        let mut of_nodes = Vec::new();
+        for (at, (leaf, places)) in self.leaves.iter().zip(&chosen.places).enumerate() {
+            let Some(slopes) = slopes.get(at) else {
+                of_nodes.push(Tensor::zeros(places.size(), place));
+                continue;
+            };
+            let products = leaf.products(slopes).flatten(0, -1);
+            let of_places = products.index_select(0, places);
+            if at > 0 {
+                let rest = |all: Tensor, some: Tensor| {
+                    bring(&(all.sum(None::<Kind>) - some.sum(None::<Kind>)), place)
+                };
+                others = others + rest(products.shallow_clone(), of_places.shallow_clone());
+                size = size + rest(products.abs(), of_places.abs()).clamp_min(0.0);
+            }
+            of_nodes.push(bring(&of_places, place));
+        }
+        let ends = Tensor::stack(&[value, part.constant.detach(), others, size], 0);
+        of_nodes.insert(0, ends);
+        Tensor::cat(&of_nodes, 0)
+    }
+}
