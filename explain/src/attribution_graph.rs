@@ -11,12 +11,14 @@
 //! - of a node, edges into it, what of it comes from parts that are not in the graph, and its constant sum to its value.
 //!
 //! - `parts`: passes whose parts are leaves of autograd's graph; `chosen`: which of them are nodes; `influence`: how much of
-//!   the answer goes through each, and how much of it the graph explains; `measured`: what ablating a node does
+//!   the answer goes through each, and how much of it the graph explains; `measured`: what ablating a node does;
+//!   `writes`: what heads that are nodes write
 
 mod chosen;
 mod influence;
 mod measured;
 mod parts;
+mod writes;
 
 use ecco_interpreter::{Watch, named};
 use ecco_models::guard::guard;
@@ -123,6 +125,8 @@ pub struct AttributionGraph {
     pub nodes: Vec<GraphNode>,
     /// By `to`, then by `from`; edges of 0 are none.
     pub edges: Vec<GraphEdge>,
+    /// What heads write to the stream at their positions, `[hidden]`, by node; of models of one stack.
+    pub writes: Vec<(usize, Vec<f32>)>,
     /// The answer.
     pub value: f64,
     /// Heads and neurons at positions that there are, and the share of their scores' absolute values that nodes have.
@@ -146,8 +150,11 @@ impl AttributionGraph {
     }
 }
 
+/// Each node is a pass back, and edges are as many as pairs of nodes.
+const MOST_NODES: usize = 2_000;
+
 /// # Errors
-/// For a number that is no logit, and a target that the model does not say of this text.
+/// For options out of range, a number that is no logit, and a target that the model does not say of this text.
 pub fn attribution_graph(
     model: &Model,
     input: &Input,
@@ -157,6 +164,14 @@ pub fn attribution_graph(
     if options.target.of != Quantity::Logit {
         let reason = "what is affine leads to the logits, and no further";
         return Err(refuse("of", options.target.of.name(), reason));
+    }
+    if !(options.keep > 0.0 && options.keep <= 1.0) {
+        let reason = "it is the share of the scores that nodes have, above 0 and up to 1";
+        return Err(refuse("keep", options.keep, reason));
+    }
+    if options.max_nodes > MOST_NODES {
+        let reason = format!("a graph has at most {MOST_NODES} nodes beside tokens and the answer");
+        return Err(refuse("max_nodes", options.max_nodes, reason));
     }
     if model.stack().is_edited() {
         return Err(ecco_models::Error::Edited { what: "this graph" }.into());
@@ -178,6 +193,7 @@ pub fn attribution_graph(
         work.total = 2 + chosen.nodes.len() as u64;
         let sums = sums(&cut, &chosen, work)?;
         let mut graph = assembled(&chosen, &sums);
+        graph.writes = writes::of_heads(model, &chosen);
         measured::measure(&explained, &mut graph, options.n_measured, work)?;
         Ok(graph)
     })?)
@@ -243,6 +259,7 @@ fn assembled(chosen: &Chosen, sums: &[Sum]) -> AttributionGraph {
     AttributionGraph {
         nodes: nodes.collect(),
         edges: edges.collect(),
+        writes: vec![],
         value: sums.last().map_or(0.0, |sum| sum.value),
         n_parts: chosen.n_parts,
         kept: chosen.kept,

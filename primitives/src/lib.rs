@@ -161,7 +161,7 @@ const CONTENTS: &[(&str, &[&str])] = &[
     ),
     (
         "which connections between heads and MLPs carry it, and which circuit?",
-        &["lm.edges", "edges.circuit", "edges.curve"],
+        &["output.circuit", "lm.edges", "edges.circuit", "edges.curve"],
     ),
     (
         "what happened inside, as numbers?",

@@ -12,7 +12,7 @@ use ecco_scripting::result::rich::Plain;
 use ecco_scripting::tensor::Tensor;
 use ecco_scripting::tensor::work::Work;
 use ecco_scripting::{ErrorKind, Registry, RhaiResult, ScriptError, functions, members};
-use ecco_widgets::{Explorable, view_of};
+use ecco_widgets::{AttributionGraph, Explorable, view_of};
 use numbers::{numbers, ordered, value_of};
 use rhai::{Array, Dynamic, FuncRegistration, ImmutableString, Map};
 use serde_json::Value;
@@ -36,7 +36,7 @@ pub(crate) fn register(registry: &mut Registry) {
         /// A result that was saved as `.json` or `.safetensors`: it shows as it did, and has its numbers by the names that they
         /// had (of a document rounded where the document has them rounded; a `.safetensors` file has all as they were). What
         /// documents say less of than their views have shown, lenses, attention and maps of patching among them, shows its
-        /// fields. A steering vector is one again; a file of tensors that are of no result is a map of them.
+        /// fields. A steering vector is one again; graphs of the viewer that circuit-tracer and Neuronpedia share are shown; a file of tensors that are of no result is a map of them.
         ///
         /// Example:
         /// ```rhai
@@ -115,6 +115,7 @@ fn load(path: &str, lm: Option<&Model>, work: &Work) -> Result<Dynamic, ScriptEr
         },
         _ => error,
     };
+    let document = of_viewer(document).map_err(about)?;
     check(&document, work).map_err(about)?;
     let tensors = match tensors.is_empty() {
         true => numbers(&document, work)?,
@@ -132,6 +133,16 @@ fn load(path: &str, lm: Option<&Model>, work: &Work) -> Result<Dynamic, ScriptEr
         _ => None,
     };
     Ok(again.unwrap_or_else(|| Dynamic::from(loaded)))
+}
+
+/// A graph of the viewer that circuit-tracer and Neuronpedia share becomes a document of ours.
+fn of_viewer(document: Value) -> Result<Value, ScriptError> {
+    let is_one = document.get("type").is_none() && document.get("links").is_some();
+    if !is_one {
+        return Ok(document);
+    }
+    let graph = AttributionGraph::from_viewer(&document).map_err(|reason| damaged(reason.0))?;
+    Ok(graph.json().unwrap_or(document))
 }
 
 fn damaged(reason: impl Into<String>) -> ScriptError {

@@ -33,13 +33,14 @@ let vocabulary = lm.vocabulary_of(#{layer: 0, neuron: [1, 3]});
 let neuron = lm.corpus(["The countries are", "1. Austria"], #{layers: [1], top: 2}).neuron(1, 3);
 let edges = lm.edges("The capital of France is", "The capital of Italy is", #{target: " Paris"});
 let circuit = edges.circuit(40);
+let graph = output.circuit(#{position: output.n_input_tokens, max_nodes: 12, measure: 2});
 let curve = edges.curve(#{sizes: [10, 40], random: 1});
 let lens = output.lens();
 "#;
 
 /// Those whose views are made of their documents.
 const SHOWN: &str = "output score run saliency words named results factors pca vector probes faithfulness grid heads \
-                     vocabulary neuron edges circuit curve";
+                     vocabulary neuron edges circuit graph curve";
 
 fn notebook(folder: &Path) -> Notebook {
     let mut notebook = Notebook::in_folder(folder.to_owned());

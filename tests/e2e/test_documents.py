@@ -74,6 +74,11 @@ RESULTS = {
     ),
     "edges": ("edges", "edges", "model correlation sum"),
     "circuit": ("edges.circuit(40)", "circuit", "model nodes edges"),
+    "attribution_graph": (
+        "output.circuit(#{position: output.n_input_tokens, max_nodes: 12, measure: 2})",
+        "attribution_graph",
+        "model nodes edges correlation",
+    ),
     "circuit_curve": ("edges.curve(#{sizes: [10, 40], random: 1})", "circuit_curve", "model circuits"),
     "site_attribution": (
         'output.site_attribution("head_outputs")',

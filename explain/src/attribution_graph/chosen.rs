@@ -20,6 +20,8 @@ pub(super) struct Chosen {
     pub places: Vec<Tensor>,
     /// Along which heads' numbers are summed, `[head_dim]` in double precision.
     pub directions: Vec<(Node, Tensor)>,
+    /// What they are, `[head_dim]`, by number of the node.
+    pub heads: Vec<(usize, Tensor)>,
     pub n_parts: usize,
     pub kept: f64,
 }
@@ -73,15 +75,15 @@ pub(super) fn choose(whole: &Parts, slopes: &[Tensor], options: &GraphOptions) -
             score,
         })
         .collect();
-    let mut directions = Vec::new();
+    let (mut directions, mut heads) = (Vec::new(), Vec::new());
     let mut places: Vec<Vec<i64>> = vec![Vec::new(); leaves.len()];
     places[0] = (0..n_tokens as i64).collect();
     for (leaf, at, score) in kept {
         let node = leaves[leaf].node(at);
         if let Node::Head { .. } = node {
-            let size = slopes[leaf].size();
-            let direction = wide(&slopes[leaf].reshape([-1, size[3]]).get(at as i64));
-            directions.push((node, direction));
+            let of_head = |x: &Tensor| x.flatten(0, 2).get(at as i64);
+            directions.push((node, wide(&of_head(&slopes[leaf]))));
+            heads.push((nodes.len(), of_head(&leaves[leaf].leaf.detach())));
         }
         nodes.push(Found { node, score });
         places[leaf].push(at as i64);
@@ -97,6 +99,7 @@ pub(super) fn choose(whole: &Parts, slopes: &[Tensor], options: &GraphOptions) -
         nodes,
         n_tokens,
         directions,
+        heads,
         n_parts,
     }
 }

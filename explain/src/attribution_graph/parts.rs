@@ -269,8 +269,8 @@ impl Parts {
                 let rest = |all: Tensor, some: Tensor| {
                     bring(&(all.sum(None::<Kind>) - some.sum(None::<Kind>)), place)
                 };
-                others = others + rest(products.shallow_clone(), of_places.shallow_clone());
-                size = size + rest(products.abs(), of_places.abs()).clamp_min(0.0);
+                others += rest(products.shallow_clone(), of_places.shallow_clone());
+                size += rest(products.abs(), of_places.abs()).clamp_min(0.0);
             }
             of_nodes.push(bring(&of_places, place));
         }

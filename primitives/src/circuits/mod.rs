@@ -1,5 +1,6 @@
 //! Gradients inside the model, edges and circuits, heads and weights: what an answer owes to what stands at a site, what each head does, and what parts of a model write, read in the vocabulary.
 
+mod attribution_graph;
 mod circuit;
 mod edges;
 mod gradient;
@@ -10,6 +11,7 @@ mod written;
 
 use ecco_scripting::Registry;
 
+use attribution_graph::AttributionGraph;
 use circuit::{Circuit, Curve};
 use edges::Edges;
 use heads::HeadScores;
@@ -24,6 +26,8 @@ pub(crate) fn register(registry: &mut Registry) {
     registry.result::<HeadScores>("HeadScores", "heads");
     registry.result::<Vocabulary>("Vocabulary", "vocabulary");
     registry.result::<SiteAttribution>("SiteAttribution", "attribution");
+    registry.result::<AttributionGraph>("AttributionGraph", "graph");
+    attribution_graph::register(registry);
     edges::register(registry);
     circuit::register(registry);
     gradient::register(registry);

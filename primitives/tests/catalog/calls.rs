@@ -73,6 +73,11 @@ pub(crate) const VALUES: &[(&str, &str, &str)] = &[
         "lm.edges(\"ab cd\", \"ab ce\", #{target: \"a\", measure: 3, n_steps: 2})",
     ),
     ("Circuit", "circuit", "edges.circuit(20)"),
+    (
+        "AttributionGraph",
+        "graph",
+        "output.circuit(#{max_nodes: 6, measure: 2})",
+    ),
     ("Curve", "curve", "edges.curve(#{sizes: [5, 20], random: 1})"),
     (
         "SiteAttribution",

@@ -1,4 +1,4 @@
-//! Edges between a model's parts, circuits of them, and circuits by size.
+//! Edges between a model's parts, circuits of them, circuits by size, and a graph of tokens, heads and neurons.
 
 use ecco_widgets::Explorable;
 use ecco_widgets::*;
@@ -36,12 +36,34 @@ pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
             .collect(),
         ..circuit
     };
+    let called = |graph: AttributionGraph| AttributionGraph {
+        answer: hostile[1].clone(),
+        tokens: crate::texts::hostile(),
+        nodes: graph
+            .nodes
+            .into_iter()
+            .zip(hostile.iter().cycle())
+            .map(|(node, name)| GraphNode {
+                name: name.clone(),
+                label: Some(name.clone()),
+                promotes: vec![name.clone()],
+                ..node
+            })
+            .collect(),
+        groups: vec![GraphGroup {
+            name: hostile[0].clone(),
+            nodes: vec![6, 7],
+        }],
+        ..graph
+    };
     vec![
         ("edges", Box::new(edges())),
         ("hostile-edges", Box::new(named(edges()))),
         ("circuit", Box::new(circuit())),
         ("hostile-circuit", Box::new(drawn(circuit()))),
         ("circuit-curve", Box::new(curve())),
+        ("attribution-graph", Box::new(graph())),
+        ("hostile-attribution-graph", Box::new(called(graph()))),
     ]
 }
 
@@ -158,5 +180,106 @@ pub(crate) fn curve() -> CircuitCurve {
         answer: ANSWER.into(),
         n_edges: 32_491,
         circuits: sizes.iter().map(size).collect(),
+    }
+}
+
+/// Kind, number, row, column and score of nodes behind the tokens.
+const PARTS: [(GraphNodeKind, usize, usize, usize, f64); 12] = [
+    (GraphNodeKind::Head, 1, 1, 4, 0.9),
+    (GraphNodeKind::Head, 3, 1, 5, -0.2),
+    (GraphNodeKind::Neuron, 590, 2, 3, 1.2),
+    (GraphNodeKind::Neuron, 17, 2, 5, 0.4),
+    (GraphNodeKind::Neuron, 231, 2, 5, -0.3),
+    (GraphNodeKind::Head, 2, 3, 5, 9.5),
+    (GraphNodeKind::Head, 4, 3, 5, 1.2),
+    (GraphNodeKind::Neuron, 301, 4, 5, 0.7),
+    (GraphNodeKind::Head, 0, 5, 5, 2.7),
+    (GraphNodeKind::Neuron, 88, 6, 5, -0.6),
+    (GraphNodeKind::Neuron, 13, 8, 5, 2.8),
+    (GraphNodeKind::Neuron, 439, 8, 5, 1.0),
+];
+
+pub(crate) fn graph() -> AttributionGraph {
+    let tokens: Vec<Token> = ["The", " capital", " of", " France", " is", " called"]
+        .map(crate::texts::token)
+        .into();
+    let node = |kind, name: String, index, row, position, score: f64| GraphNode {
+        kind,
+        name,
+        index,
+        label: None,
+        row,
+        position,
+        value: if kind == GraphNodeKind::Neuron {
+            score.abs() + 0.4
+        } else {
+            score
+        },
+        score,
+        others: 0.1 * score,
+        constant: -0.05,
+        influence: score.abs() / 18.0,
+        measured: (score.abs() > 1.0).then_some(0.9 * score),
+        promotes: vec![],
+        suppresses: vec![],
+    };
+    let of_tokens = tokens.iter().zip([-1.3, 6.6, 0.2, 15.0, 3.7, 0.4]).enumerate();
+    let mut nodes: Vec<GraphNode> = of_tokens
+        .map(|(at, (token, score))| {
+            node(
+                GraphNodeKind::Token,
+                token.text.clone(),
+                Some(token.id as usize),
+                0,
+                at,
+                score,
+            )
+        })
+        .collect();
+    for (kind, index, row, position, score) in PARTS {
+        let letter = if kind == GraphNodeKind::Head { 'h' } else { 'n' };
+        let name = format!("L{} {letter}{index}", (row - 1) / 2);
+        nodes.push(GraphNode {
+            promotes: [" Paris", " Sofia", " France"].map(str::to_owned).into(),
+            suppresses: vec![" Rome".to_owned()],
+            ..node(kind, name, Some(index), row, position, score)
+        });
+    }
+    let answer = node(
+        GraphNodeKind::Answer,
+        "logit of \" Paris\"".to_owned(),
+        Some(6342),
+        9,
+        5,
+        18.1,
+    );
+    nodes.push(GraphNode {
+        influence: 1.0,
+        measured: None,
+        ..answer
+    });
+    let mut edges = Vec::new();
+    for to in 6..nodes.len() {
+        for from in 0..to {
+            if nodes[from].row < nodes[to].row && nodes[from].position <= nodes[to].position {
+                let weight =
+                    nodes[from].score * nodes[to].score / 40.0 / (1 + nodes[to].row - nodes[from].row) as f64;
+                edges.push(GraphEdge { from, to, weight });
+            }
+        }
+    }
+    AttributionGraph {
+        model: None,
+        answer: "logit of \" Paris\"".into(),
+        value: 18.1,
+        tokens,
+        nodes,
+        edges,
+        groups: vec![],
+        n_parts: 15_480,
+        kept: 0.51,
+        completeness: 0.93,
+        replacement: 0.81,
+        correlation: Some(0.98),
     }
 }

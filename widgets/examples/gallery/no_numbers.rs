@@ -84,6 +84,7 @@ pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
         all("edges", with(circuits::edges(), value));
         all("circuit", with(circuits::circuit(), value));
         all("circuit-curve", with(circuits::curve(), value));
+        all("attribution-graph", with(circuits::graph(), value));
         all("probes", with(many::probes(), value));
         all("corpus-neuron", with(many::neuron(), value));
         for (name, reading) in [
@@ -239,6 +240,9 @@ numbers! {
     Circuit: faithfulness without edges;
     CircuitEdge: score;
     CircuitCurve: circuits;
+    AttributionGraph: value nodes edges kept completeness replacement correlation;
+    GraphNode: value score others constant influence measured;
+    GraphEdge: weight;
     CircuitSize: faithfulness without random;
     Probes: majority places;
     CorpusNeuron: mean deviation active histogram promotes suppresses groups;

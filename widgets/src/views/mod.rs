@@ -8,6 +8,7 @@ use crate::kit::document::{Document, VERSION, schema};
 use crate::kit::reading as fields;
 
 pub mod attention;
+pub mod attribution_graph;
 pub mod candidates;
 pub mod circuit;
 pub mod circuit_curve;
@@ -44,6 +45,7 @@ pub mod top_k;
 pub mod vocabulary;
 
 pub use attention::Attention;
+pub use attribution_graph::{AttributionGraph, GraphEdge, GraphGroup, GraphNode, GraphNodeKind};
 pub use candidates::{Candidate, CandidateLabel, CandidatePlace, Candidates};
 pub use circuit::{Circuit, CircuitEdge, CircuitNode};
 pub use circuit_curve::{CircuitCurve, CircuitSize};
@@ -88,6 +90,7 @@ macro_rules! schemas {
 
 schemas![
     attention::Data<'_>,
+    AttributionGraph,
     candidates::Data<'_>,
     Circuit,
     CircuitCurve,
@@ -136,6 +139,7 @@ macro_rules! views {
 }
 
 views![
+    AttributionGraph,
     Circuit,
     CircuitCurve,
     CorpusNeuron,

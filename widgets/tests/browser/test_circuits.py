@@ -79,7 +79,7 @@ def test_edges_do_not_run_through_parts_of_their_own_column(open_page):
     assert len(crossed) <= 4, crossed
 
 
-@pytest.mark.parametrize("name, columns", [("edges", "from,to,score,measured"), ("circuit", "from,to,by,score"), ("circuit-curve", "edges,kept,faithfulness,without,random")])
+@pytest.mark.parametrize("name, columns", [("edges", "from,to,score,measured"), ("circuit", "from,to,by,score"), ("circuit-curve", "edges,kept,faithfulness,without,random"), ("attribution-graph", "from,to,weight")])
 def test_numbers_are_saved_as_csv(open_page, gallery, name, columns):
     page = open_page(name, accept_downloads=True)
     live(page).locator(".save summary").click()
@@ -92,12 +92,59 @@ def test_numbers_are_saved_as_csv(open_page, gallery, name, columns):
 
 
 def test_hostile_names_are_names(open_page):
-    for name in ("hostile-edges", "hostile-circuit"):
+    for name in ("hostile-edges", "hostile-circuit", "hostile-attribution-graph"):
         page = open_page(name)
         assert page.evaluate("window.hacked") is None
     for at in range(live(page).locator(".node").count()):
         live(page).locator(".node").nth(at).dispatch_event("pointerenter")
     assert page.evaluate("window.hacked") is None
+
+
+def graph_node(page, name, token):
+    return live(page).locator(f'.node[aria-label="{name} at {token}"]')
+
+
+def test_a_graphs_node_says_where_it_comes_from(open_page, gallery):
+    page, graph = open_page("attribution-graph"), data(gallery, "attribution-graph")
+    at = next(i for i, one in enumerate(graph["nodes"]) if one["name"] == "L3 n13")
+    graph_node(page, "L3 n13", "·called").click()
+    near = [edge for edge in graph["edges"] if at in (edge["from"], edge["to"])]
+    assert live(page).locator(".edges path").count() == len(near)
+    said = live(page).locator(".readout").inner_text()
+    assert "activation 3.2" in said and "score +2.8" in said and "without it the answer changes by −2.5" in said, said
+    assert "·Paris" in said and "other parts" in said and "biases and positions" in said
+    largest = max((edge for edge in near if edge["to"] == at), key=lambda edge: abs(edge["weight"]))
+    first = live(page).locator(".detail ol").first.locator("button").first
+    assert first.inner_text().startswith(graph["nodes"][largest["from"]]["name"].replace(" France", "·France"))
+    first.click()  # goes there
+    assert "L3 n13" in live(page).locator(".detail").inner_text()
+    live(page).locator(".node.at").press("Escape")
+    assert "Strongest: L1 h2" in live(page).locator(".readout").inner_text()
+
+
+def test_a_graph_is_walked_by_keys_pinned_named_and_searched(open_page, gallery):
+    page, graph = open_page("attribution-graph"), data(gallery, "attribution-graph")
+    answer = live(page).locator(".node").last
+    answer.press("ArrowDown")
+    into = [edge for edge in graph["edges"] if edge["to"] == len(graph["nodes"]) - 1]
+    strongest = graph["nodes"][max(into, key=lambda edge: abs(edge["weight"]))["from"]]
+    focused = page.evaluate("document.querySelector('[data-view]').shadowRoot.activeElement.getAttribute('aria-label')")
+    assert focused.replace("·", " ").startswith(strongest["name"])
+    for name in ("L1 h2", "L2 h0"):
+        graph_node(page, name, "·called").press("p")
+    live(page).get_by_role("button", name="pinned only").click()
+    assert live(page).locator(".node:not(.gone)").count() == len(graph["tokens"]) + 1 + 2
+    naming = live(page).get_by_label("a name for the pinned nodes together")
+    naming.fill("reads the <b>country</b>")
+    naming.press("Enter")
+    live(page).get_by_role("button", name="pinned only").click()
+    live(page).get_by_role("button", name="reads the <b>country</b>").click()
+    assert "2 nodes · scores +12" in live(page).locator(".readout").inner_text()
+    live(page).get_by_label("find nodes").fill("n13")
+    assert live(page).locator(".node.found").count() == 1
+    nodes = live(page).locator("input[type=range]").first
+    nodes.fill("3")
+    assert live(page).locator(".node:not(.gone)").count() < len(graph["nodes"])
 
 
 def test_a_mean_of_pairs_says_how_sure_it_is(open_page, gallery):

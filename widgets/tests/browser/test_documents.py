@@ -9,6 +9,7 @@ from jsonschema import Draft202012Validator
 SCHEMAS = Path(__file__).parents[3] / "docs" / "schemas"
 SAVED = {
     "attention": ["attention", "attention-mean", "attention-cross", "hostile-attention", "long-attention"],
+    "attribution_graph": ["attribution-graph", "hostile-attribution-graph"],
     "circuit": ["circuit", "hostile-circuit"],
     "circuit_curve": ["circuit-curve"],
     "comparison": ["comparison", "hostile-comparison", "long-comparison"],

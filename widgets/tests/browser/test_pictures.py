@@ -8,6 +8,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 # Each view that has a menu, and words of its picture besides the title.
 VIEWS = {
     "attention": ["layers down, heads across", "Croatia"],
+    "attribution-graph": ["completeness 0.93", "L1 att", "France"],
     "circuit": ["a5.h3", "faithfulness 0.91"],
     "circuit-curve": ["without it", "32491"],
     "comparison": ["rank correlation", "occlusion"],

@@ -1,0 +1,37 @@
+//! What heads that are nodes write to the stream.
+
+use ecco_models::model::Body;
+use ecco_models::{Model, host};
+use tch::{Kind, Tensor};
+
+use super::Node;
+use super::chosen::Chosen;
+
+/// `[hidden]` by node, without the projection's bias. Nothing of encoder–decoders, and of layers that norm what attention
+/// writes: there it depends on what the others write.
+pub(super) fn of_heads(model: &Model, chosen: &Chosen) -> Vec<(usize, Vec<f32>)> {
+    if matches!(model.body(), Body::EncoderDecoder(_)) {
+        return vec![];
+    }
+    let blocks = &model.stack().blocks;
+    let (mut numbers, mut writes) = (Vec::new(), Vec::new());
+    for (number, outputs) in &chosen.heads {
+        let Node::Head { at, head } = chosen.nodes[*number].node else {
+            continue;
+        };
+        let block = &blocks[at.layer];
+        if block.attention_post_norm.is_some() {
+            continue;
+        }
+        let output = &block.attention.output;
+        let width = outputs.size()[0];
+        let all = Tensor::zeros([1, output.inputs()], (outputs.kind(), outputs.device()));
+        all.narrow(1, head as i64 * width, width)
+            .copy_(&outputs.unsqueeze(0));
+        numbers.push(*number);
+        writes.push(output.linear(&all).squeeze_dim(0).to_kind(Kind::Float));
+    }
+    let writes = host::tensors(&writes.iter().collect::<Vec<_>>());
+    let write = |write: &Tensor| host::numbers(write).into_iter().map(|x| x as f32).collect();
+    numbers.into_iter().zip(writes.iter().map(write)).collect()
+}
