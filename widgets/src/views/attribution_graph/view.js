@@ -19,7 +19,7 @@ define("ecco-attribution-graph", "attribution-graph-1", (view, data, host) => {
   const token = (position) => data.tokens[position] ? label(data.tokens[position]) : "";
   const name = (at) => nodes[at].label ?? (nodes[at].kind === "token" ? token(nodes[at].position) : nodes[at].name);
   const where = (at) => is_end(at) ? "" : " at " + token(nodes[at].position);
-  const pinned = new Set(), groups = data.groups ??= [];
+  const pinned = new Set(), groups = data.groups ?? [];
   let n_nodes = Math.min(80, count), n_edges = Math.min(150, main.length), held = null, group = null, query = "", only = false;
 
   const shown = (at) => is_end(at) || (only ? pinned.has(at) : rank.get(at) < n_nodes);
@@ -38,7 +38,7 @@ define("ecco-attribution-graph", "attribution-graph-1", (view, data, host) => {
       path.setAttribute("stroke-width", (0.5 + 3 * Math.sqrt(share)).toFixed(1));
       return path;
     });
-    layer.replaceChildren(...paths.reverse());
+    layer.replaceChildren(...paths.toReversed());
     boxes.forEach((box, i) => {
       box.classList.toggle("gone", !shown(i));
       box.classList.toggle("faint", of !== null && !near.has(i));
@@ -131,7 +131,7 @@ define("ecco-attribution-graph", "attribution-graph-1", (view, data, host) => {
 
   function toggle(at) {
     if (at === null) return;
-    pinned.has(at) ? pinned.delete(at) : pinned.add(at);
+    if (!pinned.delete(at)) pinned.add(at);
     only = only && pinned.size > 0;
     pins.setAttribute("aria-pressed", only);
     pin.textContent = pinned.has(at) ? "unpin" : "pin";
@@ -148,6 +148,7 @@ define("ecco-attribution-graph", "attribution-graph-1", (view, data, host) => {
   const naming = node("input", { type: "text", placeholder: "name the pinned", ariaLabel: "a name for the pinned nodes together", maxLength: 60, onkeydown: (event) => {
     event.stopPropagation();
     if (event.key !== "Enter" || !naming.value.trim() || !pinned.size) return;
+    data.groups = groups;
     groups.push({ name: naming.value.trim(), nodes: [...pinned] });
     naming.value = "";
     pinned.clear();
