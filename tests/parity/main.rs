@@ -9,6 +9,7 @@ mod attribution_options;
 mod attribution_rules;
 mod chats;
 mod circuits;
+mod compiled;
 mod corpus;
 mod crossings;
 mod dictionaries;
