@@ -25,6 +25,8 @@ from make_fixtures import FIXTURES, VOCAB_SIZE, train_tokenizer, write_json
 OUT = FIXTURES / "families"
 CONTEXT = 40
 N_GENERATED = 8
+# Positions, the last ones: of these logits are stored, and of the second text what else grows with each position.
+N_STORED = 3
 TEXTS = {"ascii": "She said that it was there.", "unicode": "Où ? l'été\n🎉 日"}
 
 SMALL = dict(
@@ -343,6 +345,14 @@ def forward(model, ids):
     return {name: np.ascontiguousarray(value.float().numpy()) for name, value in stored.items()}
 
 
+def shortened(key, stored):
+    """What of a text's values is stored."""
+    last = {"logits": 0} | ({"attention": 2, "cross_attention": 2, "activations": 2} if key == "unicode" else {})
+    of_positions = {name: axis for name, axis in last.items() if name in stored and stored[name].ndim > 1}
+    cut = {name: np.take(stored[name], range(-N_STORED, 0), axis) for name, axis in of_positions.items()}
+    return {f"{key}.{name}": np.ascontiguousarray(value) for name, value in (stored | cut).items()}
+
+
 def generate(model, ids):
     with torch.no_grad():
         out = model.generate(
@@ -383,7 +393,7 @@ def make(name: str, tokenizer):
     tensors, texts = {}, {}
     for key, text in TEXTS.items():
         texts[key] = {"text": text, "ids": ids[key], "generated": runs[key][0]}
-        tensors |= {f"{key}.{k}": v for k, v in forward(model, ids[key]).items()}
+        tensors |= shortened(key, forward(model, ids[key]))
     long = torch.randint(1, VOCAB_SIZE, (CONTEXT,), generator=torch.Generator().manual_seed(3)).tolist()
     texts["long"] = {"ids": long}
     tensors["long.last_logits"] = forward(model, long)["logits"][-1:]
@@ -433,7 +443,7 @@ def make_encoder(name: str, tokenizer):
     for key, text in TEXTS.items():
         ids = tokenizer.encode(text).ids
         texts[key] = {"text": text, "ids": ids}
-        tensors |= {f"{key}.{k}": v for k, v in forward(model, ids).items()}
+        tensors |= shortened(key, forward(model, ids))
         if name in EXPLAINED and key == "ascii":
             texts[key]["explained"], rows = explain(model, ids, task)
             tensors |= {f"{key}.{k}": np.ascontiguousarray(v) for k, v in rows.items()}
@@ -510,7 +520,7 @@ def make_encoder_decoder(name: str, tokenizer):
             "attention": torch.stack(run.decoder_attentions)[:, 0],
             "cross_attention": torch.stack(run.cross_attentions)[:, 0],
         }
-        tensors |= {f"{key}.{k}": np.ascontiguousarray(v.numpy()) for k, v in stored.items()}
+        tensors |= shortened(key, {name: value.numpy() for name, value in stored.items()})
         if key == "ascii":
             tensors |= {f"{key}.{k}": v for k, v in explain_pair(model, ids, target).items()}
     write_json(OUT / f"{name}.json", {"texts": texts})
