@@ -39,6 +39,10 @@ FEW = dict(num_experts_per_tok=2)
 OLD = dict(
     vocab_size=VOCAB_SIZE, n_embd=16, n_layer=2, n_head=4, n_positions=CONTEXT, bos_token_id=0, eos_token_id=0,
 )
+LATENT = SMALL | FEW | dict(
+    num_key_value_heads=4, kv_lora_rank=8, qk_nope_head_dim=6, qk_rope_head_dim=4, v_head_dim=5, moe_intermediate_size=8,
+    first_k_dense_replace=1, rms_norm_eps=1e-3, tie_word_embeddings=True,
+)
 YARN = {"rope_type": "yarn", "rope_theta": 100.0, "factor": 4.0, "original_max_position_embeddings": 10}
 LLAMA3 = {
     "rope_type": "llama3", "rope_theta": 100.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
@@ -204,6 +208,19 @@ CASES = {
     "ernie4_5_moe": ("ernie4_5_moe", TIED | dict(
         num_hidden_layers=3, moe_num_experts=5, moe_k=2, moe_num_shared_experts=2, moe_intermediate_size=8,
     )),
+    "deepseek_v2": ("deepseek_v2", LATENT | dict(
+        q_lora_rank=10, n_routed_experts=6, n_shared_experts=2, topk_method="group_limited_greedy", n_group=3,
+        topk_group=2, routed_scaling_factor=1.5, rope_parameters=YARN | dict(mscale=0.7, mscale_all_dim=0.9),
+    )),
+    "deepseek_v2-lite": ("deepseek_v2", LATENT | dict(q_lora_rank=None, n_routed_experts=4, n_shared_experts=1)),
+    "deepseek_v3": ("deepseek_v3", LATENT | dict(
+        q_lora_rank=10, n_routed_experts=6, n_shared_experts=1, n_group=3, topk_group=2, num_experts_per_tok=3,
+        routed_scaling_factor=1.7, attention_bias=True, rope_parameters=YARN | dict(mscale=1.0, mscale_all_dim=1.0),
+    )),
+    "deepseek_v3-halves": ("deepseek_v3", LATENT | dict(
+        q_lora_rank=None, n_routed_experts=5, n_shared_experts=2, n_group=1, topk_group=1, norm_topk_prob=False,
+        rope_interleave=False,
+    )),
     "gpt_bigcode": ("gpt_bigcode", OLD | dict(n_inner=20)),
     "gpt_bigcode-many-heads": ("gpt_bigcode", OLD | dict(multi_query=False)),
     "openai-gpt": ("openai-gpt", OLD),
@@ -309,6 +326,9 @@ def seeded(config, seed: int, attention: str, auto=AutoModelForCausalLM):
             if is_scale or parameter.dim() < 2:
                 continue
             parameter.mul_(4.0 / parameter.shape[-1] ** 0.5)
+        for name, buffer in model.named_buffers():
+            if name.endswith("e_score_correction_bias"):
+                buffer.copy_(0.3 * torch.randn(buffer.shape, generator=generator))
     model.tie_weights()
     return model
 

@@ -11,6 +11,7 @@ mod bloom;
 mod codegen;
 mod cohere;
 mod deberta;
+mod deepseek;
 mod distilbert;
 mod ernie;
 mod exaone;
@@ -118,6 +119,8 @@ pub const FAMILIES: &[Family] = &[
     apertus::FAMILY,
     helium::FAMILY,
     hunyuan::FAMILY,
+    deepseek::V2,
+    deepseek::V3,
     mpt::FAMILY,
     xglm::FAMILY,
     biogpt::FAMILY,
