@@ -64,7 +64,8 @@ pub enum Scaling {
         short: Vec<f64>,
         long: Vec<f64>,
         original: f64,
-        attention_factor: f64,
+        /// On cosines and sines, of short and of long texts.
+        attention_factors: [f64; 2],
     },
 }
 
@@ -194,14 +195,15 @@ impl Rope {
                 short,
                 long,
                 original,
-                attention_factor,
+                attention_factors,
             } => {
-                let factors = if length as f64 > *original { long } else { short };
+                let is_long = length as f64 > *original;
+                let factors = if is_long { long } else { short };
                 let scaled = plain(self.theta)
                     .into_iter()
                     .zip(factors)
                     .map(|(frequency, factor)| frequency / *factor as f32);
-                (scaled.collect(), *attention_factor)
+                (scaled.collect(), attention_factors[usize::from(is_long)])
             }
         }
     }
@@ -389,11 +391,15 @@ impl Scaling {
                         }
                     }
                 };
+                let attention_factor = parameters.positive_or("attention_factor", of_factor)?;
                 Self::LongRope {
                     short: list("short_factor")?,
                     long: list("long_factor")?,
                     original,
-                    attention_factor: parameters.positive_or("attention_factor", of_factor)?,
+                    attention_factors: [
+                        parameters.positive_or("short_mscale", attention_factor)?,
+                        parameters.positive_or("long_mscale", attention_factor)?,
+                    ],
                 }
             }
             _ => {

@@ -7,6 +7,7 @@ Shapes are odd on purpose: heads that do not fill the hidden size, few heads of 
 texts. README.md beside this file says what each stored value is.
 """
 
+import json
 import logging
 import os
 import shutil
@@ -221,6 +222,29 @@ CASES = {
         q_lora_rank=None, n_routed_experts=5, n_shared_experts=2, n_group=1, topk_group=1, norm_topk_prob=False,
         rope_interleave=False,
     )),
+    "glm4_moe_lite": ("glm4_moe_lite", LATENT | dict(
+        q_lora_rank=10, n_routed_experts=5, num_experts_per_tok=3, v_head_dim=7,
+    )),
+    "glm4_moe": ("glm4_moe", TIED | FEW | dict(
+        n_routed_experts=5, moe_intermediate_size=8, use_qk_norm=True, attention_bias=True, head_dim=8,
+        routed_scaling_factor=1.3,
+    )),
+    "dots1": ("dots1", TIED | FEW | dict(
+        n_routed_experts=5, n_shared_experts=1, moe_intermediate_size=8, first_k_dense_replace=1, sliding_window=5,
+        max_window_layers=1, norm_topk_prob=True,
+    )),
+    "minicpm3": ("minicpm3", LATENT | dict(q_lora_rank=10, scale_emb=2.0, dim_model_base=8)),
+    "flex_olmo": ("flex_olmo", TIED | FEW | dict(intermediate_size=12, num_experts=4)),
+    "phimoe": ("phimoe", TIED | dict(
+        intermediate_size=12, num_local_experts=5, router_jitter_noise=0.2, attention_bias=True, lm_head_bias=True,
+        sliding_window=6, rope_parameters=LONGROPE | dict(
+            original_max_position_embeddings=CONTEXT, short_mscale=1.2, long_mscale=1.3,
+        ),
+    )),
+    "minicpm": ("granite", TIED | dict(
+        embedding_multiplier=3.0, residual_multiplier=1.4 / 2**0.5, logits_scaling=2.0, attention_multiplier=0.5,
+    )),
+    "internlm2": ("llama", GQA | dict(attention_bias=True)),
     "gpt_bigcode": ("gpt_bigcode", OLD | dict(n_inner=20)),
     "gpt_bigcode-many-heads": ("gpt_bigcode", OLD | dict(multi_query=False)),
     "openai-gpt": ("openai-gpt", OLD),
@@ -373,6 +397,58 @@ def shortened(key, stored):
     return {f"{key}.{name}": np.ascontiguousarray(value) for name, value in (stored | cut).items()}
 
 
+def as_exaone(folder):
+    """The names that LG's own files have."""
+    text = (folder / "config.json").read_text()
+    old = {"num_hidden_layers": "num_layers", "rms_norm_eps": "layer_norm_epsilon", "hidden_act": "activation_function"}
+    for new, name_then in old.items():
+        text = text.replace(f'"{new}"', f'"{name_then}"')
+    (folder / "config.json").write_text(text)
+
+
+def as_minicpm(folder):
+    """Granite's factors, as MiniCPM's own code makes them of the sizes."""
+    config = json.loads((folder / "config.json").read_text())
+    config |= dict(model_type="minicpm", architectures=["MiniCPMForCausalLM"], scale_depth=1.4)
+    config["scale_emb"] = config.pop("embedding_multiplier")
+    config["dim_model_base"] = int(config["hidden_size"] / config.pop("logits_scaling"))
+    for key in ("residual_multiplier", "attention_multiplier"):
+        del config[key]
+    write_json(folder / "config.json", config)
+
+
+def as_internlm2(folder):
+    """Llama's weights by the names of InternLM's own code, which splits `wqkv` by group: its queries, key, value."""
+    config = json.loads((folder / "config.json").read_text())
+    config |= dict(model_type="internlm2", architectures=["InternLM2ForCausalLM"], bias=config.pop("attention_bias"))
+    write_json(folder / "config.json", config)
+    names = {
+        "embed_tokens": "tok_embeddings", "input_layernorm": "attention_norm", "post_attention_layernorm": "ffn_norm",
+        "self_attn.o_proj": "attention.wo", "mlp.gate_proj": "feed_forward.w1", "mlp.up_proj": "feed_forward.w3",
+        "mlp.down_proj": "feed_forward.w2", "lm_head": "output",
+    }
+    n_groups, n_heads = config["num_key_value_heads"], config["num_attention_heads"]
+    head_dim = config["hidden_size"] // n_heads
+    stored, split = {}, {}
+    for name, weight in load_file(folder / "model.safetensors").items():
+        if "self_attn" in name and "o_proj" not in name:
+            layer, part, kind = name.split(".self_attn.")[0], name.split(".")[-2][0], name.split(".")[-1]
+            split.setdefault(f"{layer}.attention.wqkv.{kind}", {})[part] = weight
+            continue
+        for theirs, own in names.items():
+            name = name.replace(theirs, own)
+        stored[name] = weight
+    for name, parts in split.items():
+        groups = [parts[part].reshape(n_groups, -1, head_dim, *parts[part].shape[1:]) for part in "qkv"]
+        joined = np.concatenate(groups, axis=1)
+        stored[name] = np.ascontiguousarray(joined.reshape(-1, *joined.shape[3:]))
+    save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+# Files that other libraries' code has, of models that transformers knows by other names.
+FOREIGN = {"exaone": as_exaone, "minicpm": as_minicpm, "internlm2": as_internlm2}
+
+
 def generate(model, ids):
     with torch.no_grad():
         out = model.generate(
@@ -403,12 +479,8 @@ def make(name: str, tokenizer):
         raise SystemExit(f"{name}: no seed gives greedy tokens that do not hang on rounding")
     model.save_pretrained(folder)
     GenerationConfig(bos_token_id=0, eos_token_id=0, pad_token_id=0).save_pretrained(folder)
-    if model_type == "exaone":  # its files are older than transformers' names
-        text = (folder / "config.json").read_text()
-        old = {"num_hidden_layers": "num_layers", "rms_norm_eps": "layer_norm_epsilon", "hidden_act": "activation_function"}
-        for new, name_then in old.items():
-            text = text.replace(f'"{new}"', f'"{name_then}"')
-        (folder / "config.json").write_text(text)
+    if name in FOREIGN:
+        FOREIGN[name](folder)
     os.symlink("../tokenizer.json", folder / "tokenizer.json")
     tensors, texts = {}, {}
     for key, text in TEXTS.items():

@@ -42,12 +42,15 @@ pub struct Experts {
     pub up_limit: Option<f64>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Rating {
     /// Of all experts together.
     Softmax,
     /// Of each by itself (2412.19437).
     Sigmoid,
+    /// Of the two chosen ones a softmax each, over those that are nearly as good (2409.12136): by how much they may be
+    /// behind, over twice the larger score.
+    Mixer { closeness: f64 },
 }
 
 /// Experts that stand side by side are a group, and few groups are chosen first (2405.04434).

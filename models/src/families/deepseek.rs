@@ -1,10 +1,10 @@
 //! DeepSeek V2 (2405.04434) and V3 (2412.19437): attention by way of short vectors, of whose keys the last part alone turns,
 //! and mixtures whose experts are chosen by groups.
 
+use super::grouped::{self, Mixture};
 use super::{Family, llama, qwen, standard};
 use crate::config::{
-    AttentionConfig, Config, ConfigFile, ExpertGroups, Experts, GroupRating, Head, Latent, Mlp, Positions,
-    Projection, Rating, SharedExpert,
+    AttentionConfig, Config, ConfigFile, Experts, GroupRating, Head, Latent, Mlp, Positions, Projection,
 };
 use crate::error::Result;
 use crate::rope::{Defaults, Pairs, Rope, yarn_scale};
@@ -13,7 +13,7 @@ pub(super) const V2: Family = Family {
     model_type: "deepseek_v2",
     known_as: "DeepSeek V2 and V2.5, V2-Lite, Coder V2",
     config: v2,
-    weights: &[WEIGHTS, qwen::EXPERTS, standard::WEIGHTS],
+    weights: &[LATENT, grouped::EXPERTS, qwen::EXPERTS, standard::WEIGHTS],
     ..llama::LLAMA
 };
 
@@ -21,12 +21,18 @@ pub(super) const V3: Family = Family {
     model_type: "deepseek_v3",
     known_as: "DeepSeek V3 and R1, Moonlight 16B-A3B",
     config: v3,
-    // What guesses several tokens at once is stored as a layer behind V3's last.
-    ignored: &["layers.*.self_attn.rotary_emb.inv_freq", "layers.61."],
     ..V2
 };
 
-const WEIGHTS: &[(&str, &str)] = &[
+pub(super) const GLM4_LITE: Family = Family {
+    model_type: "glm4_moe_lite",
+    known_as: "GLM-4.7-Flash",
+    config: glm4_lite,
+    ..V2
+};
+
+/// What keys, values and queries are made of.
+pub(super) const LATENT: &[(&str, &str)] = &[
     (
         "layers.*.self_attn.q_a_proj.weight",
         "layers.*.attention.query_down.weight",
@@ -59,22 +65,6 @@ const WEIGHTS: &[(&str, &str)] = &[
         "layers.*.self_attn.kv_b_proj.weight",
         "layers.*.attention.up.weight",
     ),
-    (
-        "layers.*.mlp.gate.e_score_correction_bias",
-        "layers.*.mlp.choice_bias",
-    ),
-    (
-        "layers.*.mlp.shared_experts.gate_proj.weight",
-        "layers.*.mlp.shared.gate.weight",
-    ),
-    (
-        "layers.*.mlp.shared_experts.up_proj.weight",
-        "layers.*.mlp.shared.up.weight",
-    ),
-    (
-        "layers.*.mlp.shared_experts.down_proj.weight",
-        "layers.*.mlp.shared.down.weight",
-    ),
 ];
 
 fn v2(file: &ConfigFile) -> Result<Config> {
@@ -87,11 +77,15 @@ fn v2(file: &ConfigFile) -> Result<Config> {
         _ => return Err(file.refuse("topk_method", "expected greedy or group_limited_greedy")),
     };
     let mixture = Mixture {
-        usual: [64, 6, 0, 2],
+        n_experts: 64,
+        n_chosen: 6,
+        n_dense: 0,
+        n_shared: 2,
         size: 1407,
-        groups,
+        groups: groups.map(|rating| (rating, [8, 3])),
     };
-    let (experts, config) = mixture.read(file, config(file, "deepseek_v2", Pairs::Neighbours)?)?;
+    let usual = Sizes::V3;
+    let (experts, config) = mixture.read(file, config(file, "deepseek_v2", Pairs::Neighbours, usual)?)?;
     Ok(Config {
         mlp: Mlp::Experts(Experts {
             normalised: false,
@@ -103,29 +97,70 @@ fn v2(file: &ConfigFile) -> Result<Config> {
 }
 
 fn v3(file: &ConfigFile) -> Result<Config> {
-    let pairs = match file.flag_or("rope_interleave", true)? {
+    let config = config(file, "deepseek_v3", pairs(file)?, Sizes::V3)?;
+    let mixture = Mixture {
+        n_experts: 256,
+        n_chosen: 8,
+        n_dense: 3,
+        n_shared: 1,
+        size: 2048,
+        groups: Some((GroupRating::BestTwo, [8, 4])),
+    };
+    mixture.by_sigmoids(file, config, 2.5)
+}
+
+fn glm4_lite(file: &ConfigFile) -> Result<Config> {
+    let usual = Sizes {
+        query_rank: 768,
+        own: 192,
+        value: 256,
+        epsilon: 1e-5,
+        ..Sizes::V3
+    };
+    let config = config(file, "glm4_moe_lite", pairs(file)?, usual)?;
+    let mixture = Mixture {
+        n_experts: 64,
+        n_chosen: 4,
+        n_dense: 1,
+        n_shared: 1,
+        size: 1536,
+        groups: Some((GroupRating::BestTwo, [1, 1])),
+    };
+    mixture.by_sigmoids(file, config, 1.8)
+}
+
+fn pairs(file: &ConfigFile) -> Result<Pairs> {
+    Ok(match file.flag_or("rope_interleave", true)? {
         true => Pairs::Neighbours,
         false => Pairs::Halves,
-    };
-    let mixture = Mixture {
-        usual: [256, 8, 3, 1],
-        size: 2048,
-        groups: Some(GroupRating::BestTwo),
-    };
-    let (experts, config) = mixture.read(file, config(file, "deepseek_v3", pairs)?)?;
-    Ok(Config {
-        mlp: Mlp::Experts(Experts {
-            rating: Rating::Sigmoid,
-            normalised: file.flag_or("norm_topk_prob", true)?,
-            scale: file.positive_or("routed_scaling_factor", 2.5)?,
-            choice_bias: Some(1),
-            ..experts
-        }),
-        ..config
     })
 }
 
-fn config(file: &ConfigFile, model_type: &str, pairs: Pairs) -> Result<Config> {
+/// What a file may be silent about.
+#[derive(Clone, Copy)]
+pub(super) struct Sizes {
+    pub query_rank: usize,
+    pub rank: usize,
+    /// Numbers of a head's own part of the key, of the part of all heads, and of the value.
+    pub own: usize,
+    pub shared: usize,
+    pub value: usize,
+    pub epsilon: f64,
+}
+
+impl Sizes {
+    const V3: Self = Self {
+        query_rank: 1536,
+        rank: 512,
+        own: 128,
+        shared: 64,
+        value: 128,
+        epsilon: 1e-6,
+    };
+}
+
+/// A rotary decoder with attention by way of short vectors.
+pub(super) fn config(file: &ConfigFile, model_type: &str, pairs: Pairs, usual: Sizes) -> Result<Config> {
     let (hidden_size, n_layers) = (file.size("hidden_size")?, file.size("num_hidden_layers")?);
     let n_heads = file.size("num_attention_heads")?;
     if file.size_or("num_key_value_heads", n_heads)? != n_heads {
@@ -133,8 +168,8 @@ fn config(file: &ConfigFile, model_type: &str, pairs: Pairs) -> Result<Config> {
         return Err(file.refuse("num_key_value_heads", &reason));
     }
     let (own, shared) = (
-        file.size_or("qk_nope_head_dim", 128)?,
-        file.size_or("qk_rope_head_dim", 64)?,
+        file.size_or("qk_nope_head_dim", usual.own)?,
+        file.size_or("qk_rope_head_dim", usual.shared)?,
     );
     let head_dim = own + shared;
     let rope = Rope {
@@ -145,18 +180,19 @@ fn config(file: &ConfigFile, model_type: &str, pairs: Pairs) -> Result<Config> {
     let latent = Latent {
         query_rank: match file.has("q_lora_rank") && !file.is_set("q_lora_rank") {
             true => None,
-            false => Some(file.size_or("q_lora_rank", 1536)?),
+            false => Some(file.size_or("q_lora_rank", usual.query_rank)?),
         },
-        rank: file.size_or("kv_lora_rank", 512)?,
+        rank: file.size_or("kv_lora_rank", usual.rank)?,
         shared,
     };
     let bias = file.flag_or("attention_bias", false)?;
-    let norm = standard::rms(file, "rms_norm_eps", 1e-6)?;
+    let norm = standard::rms(file, "rms_norm_eps", usual.epsilon)?;
     let config = standard::sized(model_type, hidden_size, n_layers, n_heads, head_dim, norm);
     Ok(Config {
         vocab_size: file.size("vocab_size")?,
         context_length: rope.reach(),
-        value_dim: file.size_or("v_head_dim", 128)?,
+        intermediate_size: file.size("intermediate_size")?,
+        value_dim: file.size_or("v_head_dim", usual.value)?,
         activation: file.activation("hidden_act", config.activation)?,
         positions: Positions::Rotary {
             ropes: vec![rope],
@@ -192,75 +228,4 @@ fn scale(file: &ConfigFile, head_dim: usize) -> Result<f64> {
         true => Ok(scale),
         false => Err(parameters.refuse("mscale_all_dim", "expected a number of about 1")),
     }
-}
-
-/// Mixtures behind the first few layers.
-struct Mixture {
-    /// What the file is silent about: the number of experts, of chosen ones, of layers before, of shared experts.
-    usual: [usize; 4],
-    /// Neurons of an expert.
-    size: usize,
-    groups: Option<GroupRating>,
-}
-
-impl Mixture {
-    fn read(&self, file: &ConfigFile, config: Config) -> Result<(Experts, Config)> {
-        let [n_experts, n_chosen, first, n_shared] = self.usual;
-        let sizes = [("n_routed_experts", n_experts), ("num_experts_per_tok", n_chosen)];
-        let experts = standard::experts(file, sizes, config.n_layers)?;
-        let first = file.count_or("first_k_dense_replace", first)?;
-        let intermediate_size = file.size_or("moe_intermediate_size", self.size)?;
-        let shared = match file.count_or("n_shared_experts", n_shared)? {
-            0 => None,
-            n => Some(SharedExpert {
-                size: n * intermediate_size,
-                gated: false,
-            }),
-        };
-        let experts = Experts {
-            groups: match self.groups {
-                Some(rating) => Some(groups(file, &experts, rating)?),
-                None => None,
-            },
-            layers: (0..config.n_layers).map(|layer| layer >= first).collect(),
-            dense_size: file.size("intermediate_size")?,
-            shared,
-            ..experts
-        };
-        let config = Config {
-            intermediate_size,
-            ..config
-        };
-        Ok((experts, config))
-    }
-}
-
-/// Equal ones, which together have as many experts as are chosen.
-fn groups(file: &ConfigFile, experts: &Experts, rating: GroupRating) -> Result<ExpertGroups> {
-    let n_groups = file.size_or("n_group", 8)?;
-    let n_chosen = file.size_or("topk_group", 4)?;
-    let least = match rating {
-        GroupRating::Best => 1,
-        GroupRating::BestTwo => 2,
-    };
-    let size = experts.n_experts / n_groups;
-    if experts.n_experts % n_groups != 0 || size < least {
-        let reason = format!(
-            "{} experts are no such number of equal groups of {least} at least",
-            experts.n_experts
-        );
-        return Err(file.refuse("n_group", &reason));
-    }
-    if n_chosen > n_groups || n_chosen * size < experts.n_chosen {
-        let reason = format!(
-            "{} experts are chosen, of groups of {size}, of which there are {n_groups}",
-            experts.n_chosen
-        );
-        return Err(file.refuse("topk_group", &reason));
-    }
-    Ok(ExpertGroups {
-        n_groups,
-        n_chosen,
-        rating,
-    })
 }

@@ -2,12 +2,10 @@
 
 use tch::{Kind, Tensor};
 
+use super::router::{Router, sigmoid_slope};
 use super::{Gated, GatedInput};
 use crate::attention::clip_slope;
-use crate::config::{
-    Activation, Config, ExpertGroups, ExpertStorage, Experts as ExpertsConfig, GroupRating, Rating,
-    SharedExpert,
-};
+use crate::config::{Activation, Config, ExpertStorage, Experts as ExpertsConfig, SharedExpert};
 use crate::error::Result;
 use crate::host;
 use crate::layers::Linear;
@@ -17,18 +15,9 @@ use crate::weight::Weight;
 use crate::weights::Weights;
 
 pub struct Experts {
-    router: Linear,
-    rating: Rating,
-    /// What counts in the choice and not in the weights, `[expert]` or `[1, expert]`.
-    choice_bias: Option<Tensor>,
-    groups: Option<ExpertGroups>,
+    router: Router,
     experts: Vec<Gated>,
     shared: Option<Shared>,
-    n_chosen: i64,
-    /// The chosen ones' weights are made to sum to 1.
-    normalised: bool,
-    /// Factor on the weights.
-    scale: f64,
     activation: Activation,
     /// up x is cut off there, and 1 added.
     up_limit: Option<f64>,
@@ -44,14 +33,7 @@ struct Shared {
 impl Experts {
     pub fn load(config: &Config, of: &ExpertsConfig, name: &str, weights: &mut Weights) -> Result<Self> {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let router = Linear::load(weights, &format!("{name}.router"), hidden, of.n_experts, of.bias)?;
-        let choice_bias = match of.choice_bias {
-            Some(dimensions) => {
-                let shape = [vec![1; dimensions - 1], vec![of.n_experts]].concat();
-                Some(weights.take(&format!("{name}.choice_bias"), &shape)?)
-            }
-            None => None,
-        };
+        let router = Router::load(hidden, of, name, weights)?;
         let name_of_experts = format!("{name}.experts");
         let one = |expert: usize| {
             let name = format!("{name_of_experts}.{expert}");
@@ -67,14 +49,8 @@ impl Experts {
         };
         Ok(Self {
             router,
-            rating: of.rating,
-            choice_bias,
-            groups: of.groups,
             experts,
             shared,
-            n_chosen: of.n_chosen as i64,
-            normalised: of.normalised,
-            scale: of.scale,
             activation: config.activation,
             up_limit: of.up_limit,
         })
@@ -111,7 +87,7 @@ impl Experts {
 
     /// The weights of all experts for tokens `[token, hidden]`, 0 where they are not chosen: `[token, expert]`.
     pub fn weights(&self, tokens: &Tensor) -> Tensor {
-        let (weights, chosen) = self.route(tokens, Rule::Gradient);
+        let (weights, chosen) = self.router.route(tokens, Rule::Gradient);
         let size = [tokens.size()[0], self.experts.len() as i64];
         let none = Tensor::zeros(size, (tokens.kind(), tokens.device()));
         let weights = none.scatter_add(1, &chosen, &weights);
@@ -140,7 +116,7 @@ impl Experts {
         let hidden = x.size()[x.dim() - 1];
         let tokens = x.reshape([-1, hidden]);
         let rule = tap.rule();
-        let (weights, chosen) = self.route(&tokens, rule);
+        let (weights, chosen) = self.router.route(&tokens, rule);
         let places = routes(&chosen, self.experts.len());
         let seen = tap.wants(Site::MlpInner, layer).then(|| {
             let each = self.experts.iter().zip(&places);
@@ -179,18 +155,7 @@ impl Experts {
     /// The same through all experts at all tokens: the two halves of a batch may go through different ones.
     fn mix_all(&self, x: &Tensor, layer: usize, tap: &mut dyn Tap) -> Tensor {
         let rule = tap.rule();
-        let rated = self.router.forward(x).to_kind(wide(x.kind())); // [batch, position, expert]
-        let rated = match self.rating {
-            Rating::Softmax => rule.softmax(&rated),
-            Rating::Sigmoid => rule.elementwise(&rated, Tensor::sigmoid, sigmoid_slope),
-        };
-        let chosen = self.choose(&rated.detach());
-        let mask = rated.detach().zeros_like().scatter_value(-1, &chosen, 1.0);
-        let mut weights = rule.chosen(&rated, &mask);
-        if self.normalised {
-            weights = rule.over_sum(&weights);
-        }
-        let weights = (weights * self.scale).to_kind(x.kind());
+        let weights = self.router.weights(x, rule).to_kind(x.kind()); // [batch, position, expert]
         let inners: Vec<Tensor> = self.each().map(|expert| self.inner(expert, x, tap)).collect();
         let inners = match tap.wants(Site::MlpInner, layer) {
             true => tap
@@ -207,35 +172,6 @@ impl Experts {
             (Some(shared), Some(inner)) => sum + shared.weighted(shared.expert.down.forward(inner), x, rule),
             _ => sum,
         }
-    }
-
-    /// Which experts each token, `[token, hidden]`, goes through, and with what weights: both `[token, rank]`.
-    fn route(&self, tokens: &Tensor, rule: Rule) -> (Tensor, Tensor) {
-        let rated = self.router.forward(tokens).to_kind(wide(tokens.kind())); // [token, expert]
-        let rated = match self.rating {
-            Rating::Softmax => rated.softmax(-1, None::<Kind>),
-            Rating::Sigmoid => rated.sigmoid(),
-        };
-        let rated = rule.held(&rated);
-        let chosen = self.choose(&rated);
-        let mut weights = rated.gather(-1, &chosen, false);
-        if self.normalised {
-            weights = &weights / weights.sum_dim_intlist(-1, true, None::<Kind>);
-        }
-        ((weights * self.scale).to_kind(tokens.kind()), chosen)
-    }
-
-    /// The experts that are rated highest, `[.., rank]`.
-    fn choose(&self, rated: &Tensor) -> Tensor {
-        let rated = match &self.choice_bias {
-            Some(bias) => rated + bias,
-            None => rated.shallow_clone(),
-        };
-        let rated = match self.groups {
-            Some(groups) => of_best_groups(&rated, groups),
-            None => rated,
-        };
-        rated.topk(self.n_chosen, -1, true, false).1
     }
 
     fn inner(&self, expert: &Gated, x: &Tensor, tap: &mut dyn Tap) -> Tensor {
@@ -354,29 +290,4 @@ fn routes(chosen: &Tensor, n_experts: usize) -> Vec<(Tensor, Tensor)> {
         )
     };
     host::ids(&counts).into_iter().map(part).collect()
-}
-
-/// Experts `[.., expert]` of the groups that are rated highest; the others' numbers are the lowest there are.
-fn of_best_groups(rated: &Tensor, groups: ExpertGroups) -> Tensor {
-    let by_group = rated.unflatten(-1, [groups.n_groups as i64, -1]); // [.., group, expert of it]
-    let of_group = match groups.rating {
-        GroupRating::Best => by_group.amax([-1], false),
-        GroupRating::BestTwo => {
-            let best = by_group.topk(2, -1, true, false).0;
-            best.sum_dim_intlist(-1, false, None::<Kind>)
-        }
-    };
-    let chosen = of_group.topk(groups.n_chosen as i64, -1, true, false).1;
-    let others = of_group.ones_like().scatter_value(-1, &chosen, 0.0);
-    let others = others.to_kind(Kind::Bool).unsqueeze(-1);
-    by_group.masked_fill(&others, f64::NEG_INFINITY).flatten(-2, -1)
-}
-
-fn sigmoid_slope(x: &Tensor) -> Tensor {
-    x.sigmoid() * (1.0 - x.sigmoid())
-}
-
-/// Single precision at least.
-fn wide(kind: Kind) -> Kind {
-    if kind == Kind::Double { kind } else { Kind::Float }
 }
