@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ecco_interpreter::unwatched;
 use ecco_models::{LoadOptions, Model};
-use ndarray::ArrayD;
+use ndarray::{ArrayD, Axis};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -97,6 +97,19 @@ pub fn assert_close(what: &str, found: &ArrayD<f32>, expected: &ArrayD<f32>, tol
             (found - expected).abs() <= allowed,
             "{what}{index:?}: {found}, expected {expected}"
         );
+    }
+}
+
+/// The last `n` along an axis.
+pub fn last(all: &ArrayD<f32>, axis: usize, n: usize) -> ArrayD<f32> {
+    all.slice_axis(Axis(axis), (-(n as isize)..).into()).into_owned()
+}
+
+/// Of what was found at all positions, those that are stored: the last, along an axis.
+pub fn last_as_stored(found: ArrayD<f32>, axis: usize, stored: &ArrayD<f32>) -> ArrayD<f32> {
+    match stored.ndim() > 1 {
+        true => last(&found, axis, stored.shape()[axis]),
+        false => found, // a label's logits are of no position
     }
 }
 

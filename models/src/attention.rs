@@ -4,12 +4,14 @@
 //! - [`Projections`]: to queries, keys and values; [`HeadNorm`]: norms on them
 //! - [`view`]: which keys a query sees, and what their distance adds
 //! - [`memory`]: keys and values that are kept
+//! - `latent`: queries, keys and values of short vectors
 //! - `apart`: heads that read streams of their own
 //! - [`cursor`]: passes over one token more whose place is a number on the device; `one`: their attention
 
 mod apart;
 pub mod cursor;
 mod head_norm;
+mod latent;
 pub mod memory;
 mod one;
 mod projections;
@@ -27,6 +29,7 @@ use crate::weights::Weights;
 
 pub use cursor::{Cursor, Start};
 pub use head_norm::HeadNorm;
+pub use latent::Latent;
 pub use memory::{Cache, CrossMemory, LayerMemory};
 pub use projections::Projections;
 use view::Distances;
@@ -41,6 +44,8 @@ pub struct Attention {
     pub n_heads: i64,
     pub n_kv_heads: i64,
     pub head_dim: i64,
+    /// Numbers of each head's value.
+    pub value_dim: i64,
     /// The factor on query · key.
     pub scale: f64,
     pub soft_cap: Option<f64>,
@@ -83,15 +88,9 @@ impl Attention {
         let head_dim = config.head_dim;
         let name = config.name_in_layer(layer, part);
         let projections = Projections::load(config, &name, weights)?;
-        let queries = config.n_heads * head_dim;
+        let mixed = config.n_heads * config.value_dim;
         let output = format!("{name}.output");
-        let output = Linear::load(
-            weights,
-            &output,
-            queries,
-            config.hidden_size,
-            attention.output_bias,
-        )?;
+        let output = Linear::load(weights, &output, mixed, config.hidden_size, attention.output_bias)?;
         let mut norm = |part: &str, heads| {
             HeadNorm::load(
                 weights,
@@ -126,6 +125,7 @@ impl Attention {
             n_heads: config.n_heads as i64,
             n_kv_heads: config.n_kv_heads as i64,
             head_dim: head_dim as i64,
+            value_dim: config.value_dim as i64,
             scale: attention.scales[layer],
             soft_cap: attention.soft_cap,
             clip: attention.clip,
@@ -199,7 +199,7 @@ impl Attention {
                 None => self.fused(&query, &key, &value, view),
             }
         };
-        let mixed = tap.visit(Site::HeadOutputs, layer, mixed); // [batch, head, query, head_dim]
+        let mixed = tap.visit(Site::HeadOutputs, layer, mixed); // [batch, head, query, value_dim]
         self.output.forward(&mixed.transpose(1, 2).flatten(2, 3))
     }
 
@@ -257,7 +257,8 @@ impl Attention {
     /// it in memory: on a GPU, where reading and writing patterns takes longer than making them.
     pub(crate) fn is_fused_backward(&self, view: &View) -> bool {
         let (kind, device) = self.place();
-        let has_one = kind != Kind::Double && self.head_dim % 8 == 0 && self.head_dim <= 128;
+        let is_even = self.head_dim % 8 == 0 && self.value_dim == self.head_dim;
+        let has_one = kind != Kind::Double && is_even && self.head_dim <= 128;
         device.is_cuda() && has_one && !self.needs_pattern(view, Rule::Gradient)
     }
 
@@ -324,7 +325,7 @@ impl Attention {
         sum * self.scale
     }
 
-    /// The heads' mixtures of values, `[batch, head, query, head_dim]`.
+    /// The heads' mixtures of values, `[batch, head, query, value_dim]`.
     fn mix(&self, pattern: &Tensor, value: &Tensor, rule: Rule) -> Tensor {
         let per_group = self.n_heads / self.n_kv_heads;
         let pattern = pattern.unflatten(1, [self.n_kv_heads, per_group]);

@@ -22,7 +22,7 @@ use crate::layers::Norm;
 use crate::mlp::{Mlp, Shape};
 use crate::rules::{By, Rule};
 use crate::stack::{Block, apply};
-use crate::tap::{Capture, Site};
+use crate::tap::{Capture, NoTap, Site};
 
 /// What a forward pass has to record for [`pull_back`].
 const SITES: &[Site] = &[
@@ -277,7 +277,8 @@ impl Layer<'_> {
             (None, false) => self.at_queries(Site::ResidualMid),
             (None, true) => apply(&block.attention_norm, &self.at_queries(Site::ResidualBefore)),
         };
-        let cotangent = self.branch(&None, cotangent, || x.shallow_clone());
+        let output = || block.mlp.forward(&x, self.layer, &mut NoTap);
+        let cotangent = self.branch(&block.mlp_post_norm, cotangent, output);
         let x = x
             .expand_as(&cotangent)
             .contiguous()

@@ -6,7 +6,9 @@ mod mlp;
 use crate::rope::Rope;
 
 pub use file::ConfigFile;
-pub use mlp::{Activation, ExpertStorage, Experts, Mlp, SharedExpert, Xielu};
+pub use mlp::{
+    Activation, ExpertGroups, ExpertStorage, Experts, GroupRating, Mlp, Rating, SharedExpert, Xielu,
+};
 
 /// Everything a [`Stack`](crate::stack::Stack) and its head have to know, whatever the family.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +24,8 @@ pub struct Config {
     /// Heads of keys and values; each serves `n_heads / n_kv_heads` heads of queries (2305.13245).
     pub n_kv_heads: usize,
     pub head_dim: usize,
+    /// Numbers of each head's value; `head_dim` in most models.
+    pub value_dim: usize,
     /// Neurons of each MLP; of each expert, where there are experts.
     pub intermediate_size: usize,
     pub activation: Activation,
@@ -48,6 +52,11 @@ impl Config {
     /// Longer texts than [`Self::context_length`] are then read, though not what the model was trained on.
     pub fn length_limit(&self) -> Option<usize> {
         self.positions.are_counted().then_some(self.context_length)
+    }
+
+    /// Numbers of a key and its value, of one head.
+    pub fn numbers_by_head(&self) -> usize {
+        self.head_dim + self.value_dim
     }
 
     /// The canonical name of a part of a layer. Layers may repeat the weights of others.
@@ -273,6 +282,19 @@ pub enum Projection {
     Grouped,
     /// One, in parts: of each the queries, the values and the keys of its share of the heads.
     Sharded { parts: usize },
+    /// Several, by way of short vectors.
+    Latent(Latent),
+}
+
+/// Multi-head latent attention (2405.04434): keys and values are made of a short vector, and so may queries be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Latent {
+    /// Numbers of the vector that queries are made of; none where they are made of the stream.
+    pub query_rank: Option<usize>,
+    /// Of that which keys and values are made of.
+    pub rank: usize,
+    /// The last numbers of a key, which are made of the stream and those of all heads.
+    pub shared: usize,
 }
 
 /// Norms on queries and keys.

@@ -4,6 +4,7 @@
 //! - [`Experts`]: several, of which a router chooses a few
 
 mod experts;
+mod router;
 
 use tch::{Kind, Tensor};
 

@@ -99,7 +99,7 @@ impl Parts {
     pub fn new(config: &Config, sizes: &[(String, u64)], kind: Kind) -> Self {
         let n_encoder_layers = config.encoder.as_ref().map_or(0, |encoder| encoder.n_layers);
         let positions = config.context_length.min(KEPT_POSITIONS) as u64;
-        let per_position = 2 * config.n_kv_heads * config.head_dim * kind.elt_size_in_bytes();
+        let per_position = config.n_kv_heads * config.numbers_by_head() * kind.elt_size_in_bytes();
         let kept = match config.attention.causal {
             true => positions * per_position as u64,
             false => 0,

@@ -11,8 +11,10 @@ use crate::host::Constants;
 /// How queries and keys are turned.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rope {
-    /// The first dimensions of each head that are turned; the others stay.
+    /// How many dimensions of each head are turned; the others stay.
     pub dim: usize,
+    /// The first of them.
+    pub start: usize,
     pub theta: f64,
     pub pairs: Pairs,
     pub scaling: Scaling,
@@ -62,7 +64,8 @@ pub enum Scaling {
         short: Vec<f64>,
         long: Vec<f64>,
         original: f64,
-        attention_factor: f64,
+        /// On cosines and sines, of short and of long texts.
+        attention_factors: [f64; 2],
     },
 }
 
@@ -98,6 +101,7 @@ impl Rope {
         let context_length = file.size_or("max_position_embeddings", 2048)?;
         Ok(Self {
             dim,
+            start: 0,
             theta,
             pairs: Pairs::Halves,
             scaling: Scaling::read(file, parameters, dim, context_length)?,
@@ -191,14 +195,15 @@ impl Rope {
                 short,
                 long,
                 original,
-                attention_factor,
+                attention_factors,
             } => {
-                let factors = if length as f64 > *original { long } else { short };
+                let is_long = length as f64 > *original;
+                let factors = if is_long { long } else { short };
                 let scaled = plain(self.theta)
                     .into_iter()
                     .zip(factors)
                     .map(|(frequency, factor)| frequency / *factor as f32);
-                (scaled.collect(), *attention_factor)
+                (scaled.collect(), attention_factors[usize::from(is_long)])
             }
         }
     }
@@ -251,6 +256,7 @@ impl Rope {
         Turns {
             cosines: place(angles.cos()),
             sines: place(angles.sin()),
+            start: self.start as i64,
             pairs: self.pairs,
         }
     }
@@ -260,6 +266,8 @@ impl Rope {
 pub struct Turns {
     cosines: Tensor,
     sines: Tensor,
+    /// The first dimension of those that are turned.
+    start: i64,
     pairs: Pairs,
 }
 
@@ -280,13 +288,14 @@ impl Turns {
         Self {
             cosines: of(&self.cosines),
             sines: of(&self.sines),
+            start: self.start,
             pairs: self.pairs,
         }
     }
 
     fn turn(&self, x: &Tensor, sines: &Tensor) -> Tensor {
         let (half, head_dim) = (self.cosines.size()[self.cosines.dim() - 1], x.size()[x.dim() - 1]);
-        let turned = x.narrow(-1, 0, 2 * half);
+        let turned = x.narrow(-1, self.start, 2 * half);
         let (first, second) = match self.pairs {
             Pairs::Halves => (turned.narrow(-1, 0, half), turned.narrow(-1, half, half)),
             Pairs::Neighbours => {
@@ -300,9 +309,11 @@ impl Turns {
             Pairs::Halves => Tensor::cat(&[new_first, new_second], -1),
             Pairs::Neighbours => Tensor::stack(&[new_first, new_second], -1).flatten(-2, -1),
         };
-        match head_dim - 2 * half {
-            0 => turned,
-            rest => Tensor::cat(&[turned, x.narrow(-1, 2 * half, rest)], -1),
+        let end = self.start + 2 * half;
+        match (self.start, head_dim - end) {
+            (0, 0) => turned,
+            (0, rest) => Tensor::cat(&[turned, x.narrow(-1, end, rest)], -1),
+            (start, rest) => Tensor::cat(&[x.narrow(-1, 0, start), turned, x.narrow(-1, end, rest)], -1),
         }
     }
 }
@@ -380,11 +391,15 @@ impl Scaling {
                         }
                     }
                 };
+                let attention_factor = parameters.positive_or("attention_factor", of_factor)?;
                 Self::LongRope {
                     short: list("short_factor")?,
                     long: list("long_factor")?,
                     original,
-                    attention_factor: parameters.positive_or("attention_factor", of_factor)?,
+                    attention_factors: [
+                        parameters.positive_or("short_mscale", attention_factor)?,
+                        parameters.positive_or("long_mscale", attention_factor)?,
+                    ],
                 }
             }
             _ => {
@@ -397,13 +412,7 @@ impl Scaling {
 
 /// YaRN's factor on cosines and sines, equation 22, as transformers reads it.
 fn yarn_attention(parameters: &ConfigFile, factor: f64) -> Result<f64> {
-    let of = |scale: f64| {
-        if factor <= 1.0 {
-            1.0
-        } else {
-            0.1 * scale * factor.ln() + 1.0
-        }
-    };
+    let of = |scale: f64| yarn_scale(factor, scale);
     let (one, all) = (
         parameters.number_or("mscale", 0.0)?,
         parameters.number_or("mscale_all_dim", 0.0)?,
@@ -414,4 +423,12 @@ fn yarn_attention(parameters: &ConfigFile, factor: f64) -> Result<f64> {
         of(1.0)
     };
     parameters.positive_or("attention_factor", inferred)
+}
+
+/// YaRN's equation 22, with a factor of a model's own.
+pub(crate) fn yarn_scale(factor: f64, scale: f64) -> f64 {
+    match factor <= 1.0 {
+        true => 1.0,
+        false => 0.1 * scale * factor.ln() + 1.0,
+    }
 }

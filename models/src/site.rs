@@ -122,6 +122,7 @@ impl Place {
             "layer" => config.n_layers,
             "head" => config.n_heads,
             "key_head" => config.n_kv_heads,
+            "head_dim" if matches!(self.site, Site::Values | Site::HeadOutputs) => config.value_dim,
             "head_dim" => config.head_dim,
             "hidden" => config.hidden_size,
             "neuron" => neurons(config),

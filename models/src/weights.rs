@@ -2,6 +2,7 @@
 
 mod archive;
 mod finite;
+mod guessing;
 mod listed;
 mod npz;
 mod pickle;
@@ -26,6 +27,7 @@ use ecco_interpreter::{Progress, Watch};
 
 use prefix::common_start;
 
+pub(crate) use guessing::leave_out_guessing_layers;
 pub use listed::WeightCard;
 pub(crate) use prefix::take_prefix_off;
 
@@ -146,7 +148,11 @@ impl Weights {
                 WeightName::Unknown => unknown.push((file, weight.name)),
                 WeightName::Canonical(canonical) => {
                     let spot = placement.of(&canonical);
-                    let kind = spot.kind.unwrap_or(wanted.kind);
+                    let kind = match spot.kind.unwrap_or(wanted.kind) {
+                        // Rounding would choose others, as transformers has it.
+                        Kind::BFloat16 | Kind::Half if canonical.ends_with(".choice_bias") => Kind::Float,
+                        kind => kind,
+                    };
                     let (name, weight) = weight.weight(WeightType { kind, ..wanted }, spot.device)?;
                     weights.insert(canonical, StoredTensor { file, name, weight })?;
                 }

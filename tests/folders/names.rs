@@ -63,6 +63,7 @@ pub(crate) fn embedding(folder: &Folder) -> String {
 fn head(model: &Model) -> Option<&'static str> {
     match (model.body(), model.config().model_type.as_str()) {
         (_, "gpt_neox") => Some("embed_out.weight"),
+        (_, "internlm2") => Some("output.weight"),
         (Body::Encoder(_), "bert" | "deberta-v2") => Some("cls.predictions.decoder.weight"),
         (Body::Encoder(_), "roberta" | "camembert" | "xlm-roberta") => Some("lm_head.decoder.weight"),
         (Body::Encoder(_), "albert") => Some("predictions.decoder.weight"),
@@ -83,6 +84,32 @@ fn negated(stored: &Stored) -> Stored {
         bytes,
         ..stored.clone()
     }
+}
+
+/// Some files have layers behind the last, which guess several tokens at once.
+#[test]
+fn layers_that_guess_are_passed_over() {
+    let _alone = one_at_a_time();
+    let folder = Folder::copy("deepseek_v3");
+    let before = said(&loaded(&folder));
+    folder.edit(|tensors| {
+        let of_last = tensors
+            .iter()
+            .filter(|(name, _)| name.starts_with("model.layers.1."));
+        let mut more: Vec<(String, Stored)> = of_last
+            .map(|(name, stored)| (name.replacen(".1.", ".2.", 1), stored.clone()))
+            .collect();
+        more.push(("model.layers.2.eh_proj.weight".into(), more[0].1.clone()));
+        tensors.extend(more);
+    });
+    assert_eq!(folder.config()["num_nextn_predict_layers"], 1);
+    assert_same(&said(&loaded(&folder)), &before, "with a layer that guesses");
+    set(&folder, "num_nextn_predict_layers", json!(0));
+    let error = open(&folder)
+        .err()
+        .expect("a layer that is not there")
+        .to_string();
+    assert!(error.contains("model.layers.2.eh_proj.weight"), "{error}");
 }
 
 /// Two matrices in the file are two, whatever config.json says; where it says one, that is told.

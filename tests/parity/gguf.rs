@@ -7,8 +7,8 @@ use ecco_models::guard::guard;
 use ecco_models::model::Body;
 use ecco_models::tap::{NoTap, to_array};
 use ecco_models::{ChatOptions, LoadOptions, Model};
-use ecco_tests::{assert_close, check_table, fixtures, integers, largest_difference, stored_tensor};
-use ndarray::{ArrayD, Axis};
+use ecco_tests::{assert_close, check_table, fixtures, integers, largest_difference, last, stored_tensor};
+use ndarray::ArrayD;
 use serde_json::{Map, Value, json};
 
 use crate::families::for_each;
@@ -33,9 +33,7 @@ pub(crate) fn open(name: &str, dtype: Option<&str>) -> Model {
 
 /// Of the last positions of a text; of an encoder–decoder, of the same written after it.
 fn last_logits(model: &Model, ids: &[u32]) -> ArrayD<f32> {
-    let all = logits(model, ids);
-    let n = all.shape()[0] as isize;
-    all.slice_axis(Axis(0), (n - 6..n).into()).into_owned()
+    last(&logits(model, ids), 0, 2)
 }
 
 pub(crate) fn logits(model: &Model, ids: &[u32]) -> ArrayD<f32> {

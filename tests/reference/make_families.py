@@ -7,6 +7,7 @@ Shapes are odd on purpose: heads that do not fill the hidden size, few heads of 
 texts. README.md beside this file says what each stored value is.
 """
 
+import json
 import logging
 import os
 import shutil
@@ -25,6 +26,8 @@ from make_fixtures import FIXTURES, VOCAB_SIZE, train_tokenizer, write_json
 OUT = FIXTURES / "families"
 CONTEXT = 40
 N_GENERATED = 8
+# Positions, the last ones: of these logits are stored, and of the second text what else grows with each position.
+N_STORED = 3
 TEXTS = {"ascii": "She said that it was there.", "unicode": "Où ? l'été\n🎉 日"}
 
 SMALL = dict(
@@ -36,6 +39,10 @@ TIED = GQA | dict(tie_word_embeddings=True)
 FEW = dict(num_experts_per_tok=2)
 OLD = dict(
     vocab_size=VOCAB_SIZE, n_embd=16, n_layer=2, n_head=4, n_positions=CONTEXT, bos_token_id=0, eos_token_id=0,
+)
+LATENT = SMALL | FEW | dict(
+    num_key_value_heads=4, kv_lora_rank=8, qk_nope_head_dim=6, qk_rope_head_dim=4, v_head_dim=5, moe_intermediate_size=8,
+    first_k_dense_replace=1, rms_norm_eps=1e-3, tie_word_embeddings=True,
 )
 YARN = {"rope_type": "yarn", "rope_theta": 100.0, "factor": 4.0, "original_max_position_embeddings": 10}
 LLAMA3 = {
@@ -202,6 +209,42 @@ CASES = {
     "ernie4_5_moe": ("ernie4_5_moe", TIED | dict(
         num_hidden_layers=3, moe_num_experts=5, moe_k=2, moe_num_shared_experts=2, moe_intermediate_size=8,
     )),
+    "deepseek_v2": ("deepseek_v2", LATENT | dict(
+        q_lora_rank=10, n_routed_experts=6, n_shared_experts=2, topk_method="group_limited_greedy", n_group=3,
+        topk_group=2, routed_scaling_factor=1.5, rope_parameters=YARN | dict(mscale=0.7, mscale_all_dim=0.9),
+    )),
+    "deepseek_v2-lite": ("deepseek_v2", LATENT | dict(q_lora_rank=None, n_routed_experts=4, n_shared_experts=1)),
+    "deepseek_v3": ("deepseek_v3", LATENT | dict(
+        q_lora_rank=10, n_routed_experts=6, n_shared_experts=1, n_group=3, topk_group=2, num_experts_per_tok=3,
+        routed_scaling_factor=1.7, attention_bias=True, rope_parameters=YARN | dict(mscale=1.0, mscale_all_dim=1.0),
+    )),
+    "deepseek_v3-halves": ("deepseek_v3", LATENT | dict(
+        q_lora_rank=None, n_routed_experts=5, n_shared_experts=2, n_group=1, topk_group=1, norm_topk_prob=False,
+        rope_interleave=False,
+    )),
+    "glm4_moe_lite": ("glm4_moe_lite", LATENT | dict(
+        q_lora_rank=10, n_routed_experts=5, num_experts_per_tok=3, v_head_dim=7,
+    )),
+    "glm4_moe": ("glm4_moe", TIED | FEW | dict(
+        n_routed_experts=5, moe_intermediate_size=8, use_qk_norm=True, attention_bias=True, head_dim=8,
+        routed_scaling_factor=1.3,
+    )),
+    "dots1": ("dots1", TIED | FEW | dict(
+        n_routed_experts=5, n_shared_experts=1, moe_intermediate_size=8, first_k_dense_replace=1, sliding_window=5,
+        max_window_layers=1, norm_topk_prob=True,
+    )),
+    "minicpm3": ("minicpm3", LATENT | dict(q_lora_rank=10, scale_emb=2.0, dim_model_base=8)),
+    "flex_olmo": ("flex_olmo", TIED | FEW | dict(intermediate_size=12, num_experts=4)),
+    "phimoe": ("phimoe", TIED | dict(
+        intermediate_size=12, num_local_experts=5, router_jitter_noise=0.2, attention_bias=True, lm_head_bias=True,
+        sliding_window=6, rope_parameters=LONGROPE | dict(
+            original_max_position_embeddings=CONTEXT, short_mscale=1.2, long_mscale=1.3,
+        ),
+    )),
+    "minicpm": ("granite", TIED | dict(
+        embedding_multiplier=3.0, residual_multiplier=1.4 / 2**0.5, logits_scaling=2.0, attention_multiplier=0.5,
+    )),
+    "internlm2": ("llama", GQA | dict(attention_bias=True)),
     "gpt_bigcode": ("gpt_bigcode", OLD | dict(n_inner=20)),
     "gpt_bigcode-many-heads": ("gpt_bigcode", OLD | dict(multi_query=False)),
     "openai-gpt": ("openai-gpt", OLD),
@@ -307,6 +350,9 @@ def seeded(config, seed: int, attention: str, auto=AutoModelForCausalLM):
             if is_scale or parameter.dim() < 2:
                 continue
             parameter.mul_(4.0 / parameter.shape[-1] ** 0.5)
+        for name, buffer in model.named_buffers():
+            if name.endswith("e_score_correction_bias"):
+                buffer.copy_(0.3 * torch.randn(buffer.shape, generator=generator))
     model.tie_weights()
     return model
 
@@ -343,6 +389,66 @@ def forward(model, ids):
     return {name: np.ascontiguousarray(value.float().numpy()) for name, value in stored.items()}
 
 
+def shortened(key, stored):
+    """What of a text's values is stored."""
+    last = {"logits": 0} | ({"attention": 2, "cross_attention": 2, "activations": 2} if key == "unicode" else {})
+    of_positions = {name: axis for name, axis in last.items() if name in stored and stored[name].ndim > 1}
+    cut = {name: np.take(stored[name], range(-N_STORED, 0), axis) for name, axis in of_positions.items()}
+    return {f"{key}.{name}": np.ascontiguousarray(value) for name, value in (stored | cut).items()}
+
+
+def as_exaone(folder):
+    """The names that LG's own files have."""
+    text = (folder / "config.json").read_text()
+    old = {"num_hidden_layers": "num_layers", "rms_norm_eps": "layer_norm_epsilon", "hidden_act": "activation_function"}
+    for new, name_then in old.items():
+        text = text.replace(f'"{new}"', f'"{name_then}"')
+    (folder / "config.json").write_text(text)
+
+
+def as_minicpm(folder):
+    """Granite's factors, as MiniCPM's own code makes them of the sizes."""
+    config = json.loads((folder / "config.json").read_text())
+    config |= dict(model_type="minicpm", architectures=["MiniCPMForCausalLM"], scale_depth=1.4)
+    config["scale_emb"] = config.pop("embedding_multiplier")
+    config["dim_model_base"] = int(config["hidden_size"] / config.pop("logits_scaling"))
+    for key in ("residual_multiplier", "attention_multiplier"):
+        del config[key]
+    write_json(folder / "config.json", config)
+
+
+def as_internlm2(folder):
+    """Llama's weights by the names of InternLM's own code, which splits `wqkv` by group: its queries, key, value."""
+    config = json.loads((folder / "config.json").read_text())
+    config |= dict(model_type="internlm2", architectures=["InternLM2ForCausalLM"], bias=config.pop("attention_bias"))
+    write_json(folder / "config.json", config)
+    names = {
+        "embed_tokens": "tok_embeddings", "input_layernorm": "attention_norm", "post_attention_layernorm": "ffn_norm",
+        "self_attn.o_proj": "attention.wo", "mlp.gate_proj": "feed_forward.w1", "mlp.up_proj": "feed_forward.w3",
+        "mlp.down_proj": "feed_forward.w2", "lm_head": "output",
+    }
+    n_groups, n_heads = config["num_key_value_heads"], config["num_attention_heads"]
+    head_dim = config["hidden_size"] // n_heads
+    stored, split = {}, {}
+    for name, weight in load_file(folder / "model.safetensors").items():
+        if "self_attn" in name and "o_proj" not in name:
+            layer, part, kind = name.split(".self_attn.")[0], name.split(".")[-2][0], name.split(".")[-1]
+            split.setdefault(f"{layer}.attention.wqkv.{kind}", {})[part] = weight
+            continue
+        for theirs, own in names.items():
+            name = name.replace(theirs, own)
+        stored[name] = weight
+    for name, parts in split.items():
+        groups = [parts[part].reshape(n_groups, -1, head_dim, *parts[part].shape[1:]) for part in "qkv"]
+        joined = np.concatenate(groups, axis=1)
+        stored[name] = np.ascontiguousarray(joined.reshape(-1, *joined.shape[3:]))
+    save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+# Files that other libraries' code has, of models that transformers knows by other names.
+FOREIGN = {"exaone": as_exaone, "minicpm": as_minicpm, "internlm2": as_internlm2}
+
+
 def generate(model, ids):
     with torch.no_grad():
         out = model.generate(
@@ -373,17 +479,13 @@ def make(name: str, tokenizer):
         raise SystemExit(f"{name}: no seed gives greedy tokens that do not hang on rounding")
     model.save_pretrained(folder)
     GenerationConfig(bos_token_id=0, eos_token_id=0, pad_token_id=0).save_pretrained(folder)
-    if model_type == "exaone":  # its files are older than transformers' names
-        text = (folder / "config.json").read_text()
-        old = {"num_hidden_layers": "num_layers", "rms_norm_eps": "layer_norm_epsilon", "hidden_act": "activation_function"}
-        for new, name_then in old.items():
-            text = text.replace(f'"{new}"', f'"{name_then}"')
-        (folder / "config.json").write_text(text)
+    if name in FOREIGN:
+        FOREIGN[name](folder)
     os.symlink("../tokenizer.json", folder / "tokenizer.json")
     tensors, texts = {}, {}
     for key, text in TEXTS.items():
         texts[key] = {"text": text, "ids": ids[key], "generated": runs[key][0]}
-        tensors |= {f"{key}.{k}": v for k, v in forward(model, ids[key]).items()}
+        tensors |= shortened(key, forward(model, ids[key]))
     long = torch.randint(1, VOCAB_SIZE, (CONTEXT,), generator=torch.Generator().manual_seed(3)).tolist()
     texts["long"] = {"ids": long}
     tensors["long.last_logits"] = forward(model, long)["logits"][-1:]
@@ -433,7 +535,7 @@ def make_encoder(name: str, tokenizer):
     for key, text in TEXTS.items():
         ids = tokenizer.encode(text).ids
         texts[key] = {"text": text, "ids": ids}
-        tensors |= {f"{key}.{k}": v for k, v in forward(model, ids).items()}
+        tensors |= shortened(key, forward(model, ids))
         if name in EXPLAINED and key == "ascii":
             texts[key]["explained"], rows = explain(model, ids, task)
             tensors |= {f"{key}.{k}": np.ascontiguousarray(v) for k, v in rows.items()}
@@ -510,7 +612,7 @@ def make_encoder_decoder(name: str, tokenizer):
             "attention": torch.stack(run.decoder_attentions)[:, 0],
             "cross_attention": torch.stack(run.cross_attentions)[:, 0],
         }
-        tensors |= {f"{key}.{k}": np.ascontiguousarray(v.numpy()) for k, v in stored.items()}
+        tensors |= shortened(key, {name: value.numpy() for name, value in stored.items()})
         if key == "ascii":
             tensors |= {f"{key}.{k}": v for k, v in explain_pair(model, ids, target).items()}
     write_json(OUT / f"{name}.json", {"texts": texts})

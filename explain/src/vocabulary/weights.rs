@@ -25,12 +25,12 @@ pub struct HeadAt {
 pub(super) struct Layer {
     query: Tensor,  // [head, hidden, head_dim]
     key: Tensor,    // [key head, hidden, head_dim]
-    value: Tensor,  // [key head, hidden, head_dim]
-    output: Tensor, // [head, head_dim, hidden]
+    value: Tensor,  // [key head, hidden, value_dim]
+    output: Tensor, // [head, value_dim, hidden]
     scale: f64,
 }
 
-/// One head's circuits: `[hidden, head_dim]` from the stream, `output` `[head_dim, hidden]` to it.
+/// One head's circuits: `[hidden, head_dim]` from the stream, `output` `[value_dim, hidden]` to it.
 pub(super) struct Head {
     pub query: Tensor,
     pub key: Tensor,
@@ -53,13 +53,13 @@ pub(super) fn layer(decoder: &Decoder, layer: usize, place: Place) -> Layer {
     let (attention, own) = (&block.attention, block.place());
     let hidden = decoder.config().hidden_size as i64;
     let stream = linear(&block.attention_norm, &Tensor::eye(hidden, own));
-    let made = attention.project_joined(&stream.unsqueeze(0));
-    let biases = attention.project_joined(&Tensor::zeros([1, 1, hidden], own));
+    let made = attention.project_joined(&stream.unsqueeze(0), &Norm::linear);
+    let biases = attention.project_joined(&Tensor::zeros([1, 1, hidden], own), &Norm::linear);
     let heads = |x: Tensor, bias: Tensor, n: i64| {
         let x = bring(&(x - bias), place).get(0);
-        x.unflatten(-1, [n, attention.head_dim]).transpose(0, 1) // [head, hidden, head_dim]
+        x.unflatten(-1, [n, -1]).transpose(0, 1) // [head, hidden, head_dim]
     };
-    let mixed = attention.n_heads * attention.head_dim;
+    let mixed = attention.n_heads * attention.value_dim;
     let output = attention.output.linear(&Tensor::eye(mixed, own)) * block.residual.scale;
     let output = match block.residual.after_branch {
         true => linear(&block.attention_post_norm, &output),
@@ -69,7 +69,7 @@ pub(super) fn layer(decoder: &Decoder, layer: usize, place: Place) -> Layer {
         query: heads(made.0, biases.0, attention.n_heads),
         key: heads(made.1, biases.1, attention.n_kv_heads),
         value: heads(made.2, biases.2, attention.n_kv_heads),
-        output: bring(&output, place).unflatten(0, [attention.n_heads, attention.head_dim]),
+        output: bring(&output, place).unflatten(0, [attention.n_heads, attention.value_dim]),
         scale: attention.scale,
     }
 }

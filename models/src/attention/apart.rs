@@ -2,8 +2,8 @@
 
 use tch::Tensor;
 
-use super::{Attention, Projections};
-use crate::layers::Linear;
+use super::{Attention, Projections, split_heads};
+use crate::layers::{Linear, Norm};
 use crate::rules::Rule;
 
 /// Which of the projections.
@@ -37,14 +37,14 @@ impl Attention {
             // What is normed over all heads together depends on them all.
             Some(norm) if norm.whole => {
                 let all = |head| {
-                    let (query, key, _) = self.project_joined(&stream(head));
+                    let (query, key, _) = self.project_joined(&stream(head), &Norm::forward);
                     let own = if matches!(part, Part::Query) { query } else { key };
                     norm.forward(&own, n_heads, rule).select(1, head)
                 };
                 (0..n_heads).map(all).collect()
             }
             _ => (0..n_heads)
-                .map(|head| self.head(part, head, &stream(head)))
+                .map(|head| self.head(part, head, &stream(head), rule))
                 .collect(),
         };
         let heads = Tensor::stack(&heads, 1);
@@ -56,7 +56,7 @@ impl Attention {
     }
 
     /// One head's projection: `[batch, position, head_dim]`.
-    fn head(&self, part: Part, head: i64, x: &Tensor) -> Tensor {
+    fn head(&self, part: Part, head: i64, x: &Tensor, rule: Rule) -> Tensor {
         let (queries, keys) = (self.n_heads, self.n_kv_heads);
         let per_group = queries / keys;
         let (linear, at) = match (&self.projections, part) {
@@ -80,6 +80,15 @@ impl Attention {
                     Part::Key => 2,
                 };
                 (all, (head / of_part * 3 + of_kind) * of_part + head % of_part)
+            }
+            (Projections::Latent(latent), part) => {
+                let (query, key, value) = latent.project(x, &|norm, x| norm.forward_by(x, rule));
+                let (all, n_heads) = match part {
+                    Part::Query => (query, queries),
+                    Part::Key => (key, keys),
+                    Part::Value => (value, keys),
+                };
+                return split_heads(&all, n_heads).select(1, head);
             }
         };
         outputs(linear, at * self.head_dim, self.head_dim, x)

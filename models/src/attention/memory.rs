@@ -9,7 +9,7 @@ use crate::host::{self, bring};
 /// Keys and values of what an encoder has read, for one layer.
 pub struct CrossMemory {
     pub(super) key: Tensor,   // [batch, head, position, head_dim]
-    pub(super) value: Tensor, // [batch, head, position, head_dim]
+    pub(super) value: Tensor, // [batch, head, position, value_dim]
     pub(super) padding: Option<Tensor>,
 }
 
@@ -53,8 +53,8 @@ impl CrossMemory {
 
 /// Keys and values of what sequences hold so far (KV cache), with room for what is to come. All are equally long.
 pub struct Cache {
-    keys: Vec<Tensor>, // by layer: [sequence, head, position, head_dim]
-    values: Vec<Tensor>,
+    keys: Vec<Tensor>,   // by layer: [sequence, head, position, head_dim]
+    values: Vec<Tensor>, // by layer: [sequence, head, position, value_dim]
     pub length: i64,
 }
 
@@ -66,19 +66,14 @@ impl Cache {
 
     /// For `n` sequences.
     pub fn of_several(n: usize, config: &Config, capacity: usize, places: &[(Kind, Device)]) -> Self {
-        let size = [
-            n as i64,
-            config.n_kv_heads as i64,
-            capacity as i64,
-            config.head_dim as i64,
-        ];
-        let room = || {
+        let room = |numbers: usize| {
+            let size = [n, config.n_kv_heads, capacity, numbers].map(|size| size as i64);
             let rooms = places.iter().map(|place| Tensor::empty(size, *place));
             rooms.collect()
         };
         Self {
-            keys: room(),
-            values: room(),
+            keys: room(config.head_dim),
+            values: room(config.value_dim),
             length: 0,
         }
     }
@@ -119,7 +114,7 @@ impl Cache {
     /// Bytes one sequence's cache of `capacity` positions takes; of more than there are numbers for, the largest.
     pub fn bytes(config: &Config, capacity: usize, kind: Kind) -> u64 {
         let per_position =
-            2 * config.n_layers * config.n_kv_heads * config.head_dim * kind.elt_size_in_bytes();
+            config.n_layers * config.n_kv_heads * config.numbers_by_head() * kind.elt_size_in_bytes();
         (per_position as u64).saturating_mul(capacity as u64)
     }
 

@@ -7,7 +7,7 @@ use super::{Attention, View, beside_sinks};
 use crate::rules::Rule;
 
 impl Attention {
-    /// The heads' mixtures of values, `[batch, head, 1, head_dim]`, of one query for each head and the keys and values there
+    /// The heads' mixtures of values, `[batch, head, 1, value_dim]`, of one query for each head and the keys and values there
     /// is room for. Heads that share keys are rows of one product, so that keys are not copied for each.
     pub(super) fn one(&self, query: &Tensor, key: &Tensor, value: &Tensor, view: &View) -> Tensor {
         let (n_groups, per_group) = (self.n_kv_heads, self.n_heads / self.n_kv_heads);
@@ -35,6 +35,6 @@ impl Attention {
         };
         pattern
             .matmul(value)
-            .reshape([-1, self.n_heads, 1, self.head_dim])
+            .reshape([-1, self.n_heads, 1, self.value_dim])
     }
 }

@@ -2,10 +2,10 @@
 
 use tch::Tensor;
 
-use super::{Attention, HeadNorm, clip_slope, split_heads};
+use super::{Attention, HeadNorm, Latent, clip_slope, split_heads};
 use crate::config::{Config, Projection};
 use crate::error::Result;
-use crate::layers::Linear;
+use crate::layers::{Linear, Norm};
 use crate::rules::Rule;
 use crate::weights::Weights;
 
@@ -19,6 +19,7 @@ pub enum Projections {
     Grouped(Linear),
     /// So many parts of queries, values and keys.
     Sharded(Linear, i64),
+    Latent(Box<Latent>),
 }
 
 impl Projections {
@@ -40,6 +41,9 @@ impl Projections {
             Projection::Joined => Self::Joined(linear("qkv", queries + 2 * keys)?),
             Projection::Grouped => Self::Grouped(linear("qkv", queries + 2 * keys)?),
             Projection::Sharded { parts } => Self::Sharded(linear("qkv", queries + 2 * keys)?, parts as i64),
+            Projection::Latent(latent) => {
+                Self::Latent(Box::new(Latent::load(config, latent, name, weights)?))
+            }
         })
     }
 }
@@ -64,7 +68,7 @@ impl Attention {
 
     /// The same before they are cut off.
     pub fn project_unclipped(&self, x: &Tensor, rule: Rule) -> (Tensor, Tensor, Tensor) {
-        let (query, key, value) = self.project_joined(x);
+        let (query, key, value) = self.project_joined(x, &|norm, x| norm.forward_by(x, rule));
         let norm = |norm: &Option<HeadNorm>, x: Tensor, n_heads| match norm {
             Some(norm) if !norm.turned => norm.forward(&x, n_heads, rule),
             _ => split_heads(&x, n_heads),
@@ -81,14 +85,19 @@ impl Attention {
         match &self.projections {
             Projections::Separate { query, key, .. } => (query.forward(x), key.forward(x)),
             _ => {
-                let (query, key, _) = self.project_joined(x);
+                let (query, key, _) = self.project_joined(x, &Norm::forward);
                 (query, key)
             }
         }
     }
 
-    /// Queries, keys and values before their norms, heads side by side: `[batch, position, heads · head_dim]`.
-    pub fn project_joined(&self, x: &Tensor) -> (Tensor, Tensor, Tensor) {
+    /// Queries, keys and values before their norms, heads side by side: `[batch, position, heads · head_dim]`. `norm` is what
+    /// a norm within makes of its input.
+    pub fn project_joined(
+        &self,
+        x: &Tensor,
+        norm: &dyn Fn(&Norm, &Tensor) -> Tensor,
+    ) -> (Tensor, Tensor, Tensor) {
         let (queries, keys) = (self.n_heads * self.head_dim, self.n_kv_heads * self.head_dim);
         match &self.projections {
             Projections::Separate { query, key, value } => {
@@ -112,6 +121,7 @@ impl Attention {
                 let part = |index| all.select(-2, index).flatten(-2, -1);
                 (part(0), part(2), part(1))
             }
+            Projections::Latent(latent) => latent.project(x, norm),
         }
     }
 }

@@ -26,7 +26,7 @@ impl Layer<'_> {
         let (query, key) = self.turn_back(query, key);
         let (query, key, value) = self.unclip(pre, query, key, value);
         let (query, key) = self.head_norms(pre, query, key);
-        self.projections(&query, &key, &join_heads(&value))
+        self.projections(pre, &query, &key, &join_heads(&value))
     }
 
     /// The same where patterns are held: values alone matter.
@@ -61,6 +61,9 @@ impl Layer<'_> {
             Projections::Sharded(all, parts) => {
                 let none = value.zeros_like();
                 all.backward(&sharded([&none, &value, &none], *parts))
+            }
+            Projections::Latent(latent) => {
+                latent.backward(&apply(&self.block.attention_norm, pre), None, &value, self.rule)
             }
         }
     }
@@ -149,11 +152,12 @@ impl Layer<'_> {
         // [key head, group, target, query, ..]
         let by_target = |x: &Tensor| group(x).permute([1, 2, 0, 3, 4]);
         let (mixed, total) = (by_target(mixed), by_target(&total));
-        let zeros = || {
-            let size = [heads, targets, self.n_positions, attention.head_dim];
+        let zeros = |numbers: i64| {
+            let size = [heads, targets, self.n_positions, numbers];
             Tensor::zeros(size, (mixed.kind(), mixed.device()))
         };
-        let (mut of_query, of_key, of_value) = (Vec::new(), zeros(), zeros());
+        let mut of_query = Vec::new();
+        let (of_key, of_value) = (zeros(attention.head_dim), zeros(attention.value_dim));
         let add = |sum: &Tensor, part: Tensor| drop(sum.narrow(2, 0, part.size()[2]).g_add_(&part));
         for start in (0..length).step_by(BLOCK) {
             let n = (BLOCK as i64).min(length - start);
@@ -265,7 +269,7 @@ impl Layer<'_> {
     }
 
     /// Back through the projections, queries at their positions, keys and values at all.
-    fn projections(&self, query: &Tensor, key: &Tensor, value: &Tensor) -> Tensor {
+    fn projections(&self, pre: &Tensor, query: &Tensor, key: &Tensor, value: &Tensor) -> Tensor {
         let attention = &self.block.attention;
         match &attention.projections {
             Projections::Separate {
@@ -295,6 +299,12 @@ impl Layer<'_> {
                 let whole = Tensor::zeros(key.size(), (key.kind(), key.device()));
                 let query = self.queries.add_to(whole, query);
                 all.backward(&sharded([&query, value, key], *parts))
+            }
+            Projections::Latent(latent) => {
+                let x = apply(&self.block.attention_norm, pre);
+                let of_rest = latent.backward(&x, Some(key), value, self.rule);
+                let of_query = latent.query_backward(&self.queries.of(&x, 1), query);
+                self.queries.add_to(of_rest, &of_query)
             }
         }
     }

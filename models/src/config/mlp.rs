@@ -20,10 +20,17 @@ pub enum Mlp {
 pub struct Experts {
     pub n_experts: usize,
     pub n_chosen: usize,
+    /// What a router's numbers become.
+    pub rating: Rating,
+    /// Those that are chosen are of few groups.
+    pub groups: Option<ExpertGroups>,
     /// The chosen ones' weights are made to sum to 1.
     pub normalised: bool,
-    /// Numbers by expert that count when they are chosen, and not in their weights (2408.15664).
-    pub choice_bias: bool,
+    /// Factor on the weights.
+    pub scale: f64,
+    /// There are numbers by expert that count when they are chosen, and not in their weights (2408.15664): with how many
+    /// dimensions they are stored.
+    pub choice_bias: Option<usize>,
     pub layers: Vec<bool>,
     pub dense_size: usize,
     /// One more that every token goes through.
@@ -33,6 +40,34 @@ pub struct Experts {
     pub bias: bool,
     /// up x is cut off at this number, either way, and 1 is added.
     pub up_limit: Option<f64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Rating {
+    /// Of all experts together.
+    Softmax,
+    /// Of each by itself (2412.19437).
+    Sigmoid,
+    /// Of the two chosen ones a softmax each, over those that are nearly as good (2409.12136): by how much they may be
+    /// behind, over twice the larger score.
+    Mixer { closeness: f64 },
+}
+
+/// Experts that stand side by side are a group, and few groups are chosen first (2405.04434).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExpertGroups {
+    pub n_groups: usize,
+    pub n_chosen: usize,
+    pub rating: GroupRating,
+}
+
+/// What a group is chosen by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupRating {
+    /// Its best expert.
+    Best,
+    /// The sum of its two best.
+    BestTwo,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,8 +94,11 @@ impl Experts {
         Self {
             n_experts,
             n_chosen,
+            rating: Rating::Softmax,
+            groups: None,
             normalised: true,
-            choice_bias: false,
+            scale: 1.0,
+            choice_bias: None,
             layers: vec![true; n_layers],
             dense_size: 0,
             shared: None,

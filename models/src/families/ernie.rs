@@ -109,7 +109,7 @@ fn mixture(file: &ConfigFile) -> Result<Config> {
     };
     Ok(Config {
         mlp: Mlp::Experts(Experts {
-            choice_bias: true,
+            choice_bias: Some(2),
             layers: (0..config.n_layers).map(is_mixed).collect(),
             dense_size: config.intermediate_size,
             shared,

@@ -1,8 +1,9 @@
 //! GLM-4 (2406.12793) and GLM-4-0414: half of each head turned, neighbours together, gate and up in one matrix; the latter
-//! with norms on both sides of each branch.
+//! with norms on both sides of each branch. GLM-4.5 (2508.06471): mixtures, by the usual names.
 
-use super::{Family, llama, phi3, standard};
-use crate::config::{Config, ConfigFile, Mlp, Positions, Residual};
+use super::grouped::{self, Mixture};
+use super::{Family, llama, phi3, qwen, standard};
+use crate::config::{AttentionConfig, Config, ConfigFile, GroupRating, Mlp, Positions, QkNorm, Residual};
 use crate::error::Result;
 use crate::rope::{Defaults, Pairs, Rope};
 
@@ -32,6 +33,14 @@ pub(super) const GLM4: Family = Family {
         phi3::JOINED,
         standard::WEIGHTS,
     ],
+    ..llama::LLAMA
+};
+
+pub(super) const GLM4_MOE: Family = Family {
+    model_type: "glm4_moe",
+    known_as: "GLM-4.5, 4.5-Air, 4.6 and 4.7",
+    config: glm4_moe,
+    weights: &[grouped::EXPERTS, qwen::EXPERTS, standard::WEIGHTS],
     ..llama::LLAMA
 };
 
@@ -69,4 +78,33 @@ fn glm4(file: &ConfigFile) -> Result<Config> {
         },
         ..config(file, "glm4")?
     })
+}
+
+fn glm4_moe(file: &ConfigFile) -> Result<Config> {
+    let half = Defaults {
+        part: 0.5,
+        ..Defaults::default()
+    };
+    let norm = standard::rms(file, "rms_norm_eps", 1e-5)?;
+    let config = standard::rotary(file, "glm4_moe", norm, half)?;
+    let bias = file.flag_or("attention_bias", false)?;
+    let config = Config {
+        attention: AttentionConfig {
+            qk_norm: match file.flag_or("use_qk_norm", false)? {
+                true => QkNorm::Head,
+                false => QkNorm::None,
+            },
+            ..standard::attention(config.n_layers, config.head_dim, bias, false)
+        },
+        ..config
+    };
+    let mixture = Mixture {
+        n_experts: 128,
+        n_chosen: 8,
+        n_dense: 1,
+        n_shared: 1,
+        size: 1408,
+        groups: Some((GroupRating::BestTwo, [1, 1])),
+    };
+    mixture.by_sigmoids(file, config, 1.0)
 }

@@ -48,6 +48,7 @@ pub(super) fn config(file: &ConfigFile, model_type: &str) -> Result<Config> {
     let context_length = file.size("n_positions")?;
     let rope = Rope {
         dim,
+        start: 0,
         theta: 10_000.0,
         pairs: Pairs::Neighbours,
         scaling: Scaling::Default,

@@ -9,29 +9,29 @@ pub(super) const FAMILY: Family = Family {
     model_type: "mixtral",
     known_as: "Mixtral 8x7B and 8x22B",
     config,
-    weights: &[
-        &[
-            (
-                "layers.*.block_sparse_moe.gate.weight",
-                "layers.*.mlp.router.weight",
-            ),
-            (
-                "layers.*.block_sparse_moe.experts.*.w1.weight",
-                "layers.*.mlp.experts.*.gate.weight",
-            ),
-            (
-                "layers.*.block_sparse_moe.experts.*.w3.weight",
-                "layers.*.mlp.experts.*.up.weight",
-            ),
-            (
-                "layers.*.block_sparse_moe.experts.*.w2.weight",
-                "layers.*.mlp.experts.*.down.weight",
-            ),
-        ],
-        standard::WEIGHTS,
-    ],
+    weights: &[EXPERTS, standard::WEIGHTS],
     ..llama::LLAMA
 };
+
+/// Experts by the names of Mistral's own files.
+pub(super) const EXPERTS: &[(&str, &str)] = &[
+    (
+        "layers.*.block_sparse_moe.gate.weight",
+        "layers.*.mlp.router.weight",
+    ),
+    (
+        "layers.*.block_sparse_moe.experts.*.w1.weight",
+        "layers.*.mlp.experts.*.gate.weight",
+    ),
+    (
+        "layers.*.block_sparse_moe.experts.*.w3.weight",
+        "layers.*.mlp.experts.*.up.weight",
+    ),
+    (
+        "layers.*.block_sparse_moe.experts.*.w2.weight",
+        "layers.*.mlp.experts.*.down.weight",
+    ),
+];
 
 fn config(file: &ConfigFile) -> Result<Config> {
     let norm: NormConfig = standard::rms(file, "rms_norm_eps", 1e-5)?;

@@ -11,7 +11,9 @@ mod bloom;
 mod codegen;
 mod cohere;
 mod deberta;
+mod deepseek;
 mod distilbert;
+mod dots;
 mod ernie;
 mod exaone;
 mod falcon;
@@ -24,9 +26,12 @@ mod gpt_neox;
 mod gpt_oss;
 mod gptj;
 mod granite;
+mod grouped;
 mod helium;
 mod hunyuan;
+mod internlm;
 mod llama;
+mod minicpm;
 mod mixtral;
 mod modernbert;
 mod mpt;
@@ -38,6 +43,7 @@ mod opt;
 mod persimmon;
 mod phi;
 mod phi3;
+mod phimoe;
 mod qwen;
 mod seed_oss;
 mod smollm3;
@@ -81,6 +87,7 @@ pub const FAMILIES: &[Family] = &[
     bloom::FAMILY,
     phi::FAMILY,
     phi3::FAMILY,
+    phimoe::FAMILY,
     persimmon::FAMILY,
     llama::LLAMA,
     llama::MISTRAL,
@@ -98,6 +105,7 @@ pub const FAMILIES: &[Family] = &[
     olmo2::FAMILY,
     olmo::OLMO3,
     olmo::OLMOE,
+    olmo::FLEX_OLMO,
     smollm3::FAMILY,
     granite::FAMILY,
     granite::MIXTURE,
@@ -108,6 +116,8 @@ pub const FAMILIES: &[Family] = &[
     cohere::COHERE2,
     glm::GLM,
     glm::GLM4,
+    glm::GLM4_MOE,
+    deepseek::GLM4_LITE,
     seed_oss::FAMILY,
     ernie::FAMILY,
     ernie::MIXTURE,
@@ -118,6 +128,12 @@ pub const FAMILIES: &[Family] = &[
     apertus::FAMILY,
     helium::FAMILY,
     hunyuan::FAMILY,
+    internlm::FAMILY,
+    minicpm::MINICPM,
+    minicpm::MINICPM3,
+    deepseek::V2,
+    deepseek::V3,
+    dots::FAMILY,
     mpt::FAMILY,
     xglm::FAMILY,
     biogpt::FAMILY,

@@ -1,5 +1,6 @@
 //! OLMo (2402.00838): Llama with layer norms that have no weights. OLMo 3: OLMo 2 with windows, and other turns in the
-//! layers without one. OLMoE (2409.02060): experts, and a norm on all queries and keys.
+//! layers without one. OLMoE (2409.02060): experts, and a norm on all queries and keys. FlexOLMo (2507.07024): OLMo 2
+//! with experts.
 
 use super::{Family, llama, olmo2, qwen, standard};
 use crate::config::{AttentionConfig, Config, ConfigFile, Experts, Mlp, NormKind, Positions, QkNorm};
@@ -25,6 +26,14 @@ pub(super) const OLMOE: Family = Family {
     known_as: "OLMoE-1B-7B",
     config: olmoe,
     weights: &[qwen::EXPERTS, standard::WEIGHTS],
+    ..llama::LLAMA
+};
+
+pub(super) const FLEX_OLMO: Family = Family {
+    model_type: "flex_olmo",
+    known_as: "FlexOlmo-7x7B",
+    config: flex_olmo,
+    weights: &[qwen::EXPERTS, olmo2::NORMS, standard::WEIGHTS],
     ..llama::LLAMA
 };
 
@@ -86,6 +95,18 @@ fn olmoe(file: &ConfigFile) -> Result<Config> {
             clip: standard::clip(file)?,
             ..standard::attention(config.n_layers, config.head_dim, bias, bias)
         },
+        mlp: Mlp::Experts(Experts {
+            normalised: file.flag_or("norm_topk_prob", false)?,
+            ..standard::experts(file, sizes, config.n_layers)?
+        }),
+        ..config
+    })
+}
+
+fn flex_olmo(file: &ConfigFile) -> Result<Config> {
+    let config = olmo2::config_with(file, "flex_olmo", 1e-6, 500_000.0)?;
+    let sizes = [("num_experts", 7), ("num_experts_per_tok", 5)];
+    Ok(Config {
         mlp: Mlp::Experts(Experts {
             normalised: file.flag_or("norm_topk_prob", false)?,
             ..standard::experts(file, sizes, config.n_layers)?

@@ -9,25 +9,34 @@ pub(super) const FAMILY: Family = Family {
     model_type: "olmo2",
     known_as: "OLMo 2",
     config: |file| config(file, "olmo2"),
-    weights: &[
-        &[
-            (
-                "layers.*.post_attention_layernorm.weight",
-                "layers.*.attention_post_norm.weight",
-            ),
-            (
-                "layers.*.post_feedforward_layernorm.weight",
-                "layers.*.mlp_post_norm.weight",
-            ),
-        ],
-        standard::WEIGHTS,
-    ],
+    weights: &[NORMS, standard::WEIGHTS],
     ..llama::LLAMA
 };
 
+/// Behind each branch.
+pub(super) const NORMS: &[(&str, &str)] = &[
+    (
+        "layers.*.post_attention_layernorm.weight",
+        "layers.*.attention_post_norm.weight",
+    ),
+    (
+        "layers.*.post_feedforward_layernorm.weight",
+        "layers.*.mlp_post_norm.weight",
+    ),
+];
+
 pub(super) fn config(file: &ConfigFile, model_type: &str) -> Result<Config> {
-    let norm = standard::rms(file, "rms_norm_eps", 1e-5)?;
-    let config = standard::rotary(file, model_type, norm, Defaults::default())?;
+    config_with(file, model_type, 1e-5, Defaults::default().theta)
+}
+
+/// The same with an epsilon and a base of turns where the file is silent.
+pub(super) fn config_with(file: &ConfigFile, model_type: &str, epsilon: f64, theta: f64) -> Result<Config> {
+    let norm = standard::rms(file, "rms_norm_eps", epsilon)?;
+    let defaults = Defaults {
+        theta,
+        ..Defaults::default()
+    };
+    let config = standard::rotary(file, model_type, norm, defaults)?;
     let bias = file.flag_or("attention_bias", false)?;
     Ok(Config {
         residual: Residual {

@@ -45,6 +45,7 @@ pub(super) fn sized(
         n_heads,
         n_kv_heads: n_heads,
         head_dim,
+        value_dim: head_dim,
         intermediate_size: 4 * hidden_size,
         activation: Activation::Silu,
         embedding: Embedding::plain(hidden_size),

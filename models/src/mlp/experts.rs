@@ -2,6 +2,7 @@
 
 use tch::{Kind, Tensor};
 
+use super::router::{Router, sigmoid_slope};
 use super::{Gated, GatedInput};
 use crate::attention::clip_slope;
 use crate::config::{Activation, Config, ExpertStorage, Experts as ExpertsConfig, SharedExpert};
@@ -14,14 +15,9 @@ use crate::weight::Weight;
 use crate::weights::Weights;
 
 pub struct Experts {
-    router: Linear,
-    /// What counts in the choice and not in the weights, `[expert]`.
-    choice_bias: Option<Tensor>,
+    router: Router,
     experts: Vec<Gated>,
     shared: Option<Shared>,
-    n_chosen: i64,
-    /// The chosen ones' weights are made to sum to 1.
-    normalised: bool,
     activation: Activation,
     /// up x is cut off there, and 1 added.
     up_limit: Option<f64>,
@@ -37,11 +33,7 @@ struct Shared {
 impl Experts {
     pub fn load(config: &Config, of: &ExpertsConfig, name: &str, weights: &mut Weights) -> Result<Self> {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let router = Linear::load(weights, &format!("{name}.router"), hidden, of.n_experts, of.bias)?;
-        let choice_bias = match of.choice_bias {
-            true => Some(weights.take(&format!("{name}.choice_bias"), &[1, of.n_experts])?),
-            false => None,
-        };
+        let router = Router::load(hidden, of, name, weights)?;
         let name_of_experts = format!("{name}.experts");
         let one = |expert: usize| {
             let name = format!("{name_of_experts}.{expert}");
@@ -57,11 +49,8 @@ impl Experts {
         };
         Ok(Self {
             router,
-            choice_bias,
             experts,
             shared,
-            n_chosen: of.n_chosen as i64,
-            normalised: of.normalised,
             activation: config.activation,
             up_limit: of.up_limit,
         })
@@ -98,7 +87,7 @@ impl Experts {
 
     /// The weights of all experts for tokens `[token, hidden]`, 0 where they are not chosen: `[token, expert]`.
     pub fn weights(&self, tokens: &Tensor) -> Tensor {
-        let (weights, chosen) = self.route(tokens, Rule::Gradient);
+        let (weights, chosen) = self.router.route(tokens, Rule::Gradient);
         let size = [tokens.size()[0], self.experts.len() as i64];
         let none = Tensor::zeros(size, (tokens.kind(), tokens.device()));
         let weights = none.scatter_add(1, &chosen, &weights);
@@ -127,7 +116,7 @@ impl Experts {
         let hidden = x.size()[x.dim() - 1];
         let tokens = x.reshape([-1, hidden]);
         let rule = tap.rule();
-        let (weights, chosen) = self.route(&tokens, rule);
+        let (weights, chosen) = self.router.route(&tokens, rule);
         let places = routes(&chosen, self.experts.len());
         let seen = tap.wants(Site::MlpInner, layer).then(|| {
             let each = self.experts.iter().zip(&places);
@@ -166,14 +155,7 @@ impl Experts {
     /// The same through all experts at all tokens: the two halves of a batch may go through different ones.
     fn mix_all(&self, x: &Tensor, layer: usize, tap: &mut dyn Tap) -> Tensor {
         let rule = tap.rule();
-        let rated = rule.softmax(&self.router.forward(x).to_kind(wide(x.kind()))); // [batch, position, expert]
-        let chosen = self.choose(&rated.detach());
-        let mask = rated.detach().zeros_like().scatter_value(-1, &chosen, 1.0);
-        let mut weights = rule.chosen(&rated, &mask);
-        if self.normalised {
-            weights = rule.over_sum(&weights);
-        }
-        let weights = weights.to_kind(x.kind());
+        let weights = self.router.weights(x, rule).to_kind(x.kind()); // [batch, position, expert]
         let inners: Vec<Tensor> = self.each().map(|expert| self.inner(expert, x, tap)).collect();
         let inners = match tap.wants(Site::MlpInner, layer) {
             true => tap
@@ -190,27 +172,6 @@ impl Experts {
             (Some(shared), Some(inner)) => sum + shared.weighted(shared.expert.down.forward(inner), x, rule),
             _ => sum,
         }
-    }
-
-    /// Which experts each token, `[token, hidden]`, goes through, and with what weights: both `[token, rank]`.
-    fn route(&self, tokens: &Tensor, rule: Rule) -> (Tensor, Tensor) {
-        let rated = self.router.forward(tokens).softmax(-1, wide(tokens.kind())); // [token, expert]
-        let rated = rule.held(&rated);
-        let chosen = self.choose(&rated);
-        let mut weights = rated.gather(-1, &chosen, false);
-        if self.normalised {
-            weights = &weights / weights.sum_dim_intlist(-1, true, None::<Kind>);
-        }
-        (weights.to_kind(tokens.kind()), chosen)
-    }
-
-    /// The experts that are rated highest, `[.., rank]`.
-    fn choose(&self, rated: &Tensor) -> Tensor {
-        let rated = match &self.choice_bias {
-            Some(bias) => rated + bias,
-            None => rated.shallow_clone(),
-        };
-        rated.topk(self.n_chosen, -1, true, false).1
     }
 
     fn inner(&self, expert: &Gated, x: &Tensor, tap: &mut dyn Tap) -> Tensor {
@@ -251,10 +212,9 @@ impl Shared {
     /// `[.., 1]`
     fn weight(&self, x: &Tensor, rule: Rule) -> Option<Tensor> {
         let gate = self.gate.as_ref()?.forward(x);
-        let slope = |x: &Tensor| x.sigmoid() * (1.0 - x.sigmoid());
         Some(match rule {
             Rule::Frozen => rule.held(&gate.sigmoid()),
-            _ => rule.elementwise(&gate, Tensor::sigmoid, slope),
+            _ => rule.elementwise(&gate, Tensor::sigmoid, sigmoid_slope),
         })
     }
 
@@ -330,9 +290,4 @@ fn routes(chosen: &Tensor, n_experts: usize) -> Vec<(Tensor, Tensor)> {
         )
     };
     host::ids(&counts).into_iter().map(part).collect()
-}
-
-/// Single precision at least.
-fn wide(kind: Kind) -> Kind {
-    if kind == Kind::Double { kind } else { Kind::Float }
 }

@@ -23,7 +23,9 @@ use crate::hub;
 use crate::placement::{self, Parts, Placement};
 use crate::quantization::dequantized;
 use crate::tokenizer::Tokenizer;
-use crate::weights::{StoredWeight, WeightType, Weights, stored_weights, take_prefix_off};
+use crate::weights::{
+    StoredWeight, WeightType, Weights, leave_out_guessing_layers, stored_weights, take_prefix_off,
+};
 use ecco_interpreter::Watch;
 
 /// Where and how to load.
@@ -278,6 +280,8 @@ impl Model {
         let what = format!("loading {name}");
         let mut stored = dequantized(stored_weights(&files)?, &config_file, family)?;
         let renamed = take_prefix_off(&mut stored, family);
+        let n_guessing = config_file.count_or("num_nextn_predict_layers", 0)?;
+        leave_out_guessing_layers(&mut stored, config.n_layers, n_guessing);
         let (placement, wanted) = match placement {
             Some(placement) => (placement.clone(), wanted.on(placement.main.device, &stored)),
             None => placed(options.device.as_deref(), &stored, family, &config, wanted, &what)?,
