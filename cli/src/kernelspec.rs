@@ -24,12 +24,20 @@ const LOGOS: [(&str, &[u8]); 3] = [
     ("logo-svg.svg", include_bytes!("../../kernelspec/logo-svg.svg")),
 ];
 
-/// What JupyterLab and Notebook 7 load, so that views can ask the kernel: it lies beside the kernels.
-const EXTENSION: [(&str, &[u8]); 2] = [
+/// What JupyterLab and Notebook 7 load, so that views can ask the kernel and cells have colours: it lies beside the kernels.
+const EXTENSION: [(&str, &[u8]); 4] = [
     ("package.json", include_bytes!("../../labextension/package.json")),
     (
         "static/live.js",
         include_bytes!("../../labextension/static/live.js"),
+    ),
+    (
+        "static/rhai.js",
+        include_bytes!("../../labextension/static/rhai.js"),
+    ),
+    (
+        "static/selection.js",
+        include_bytes!("../../labextension/static/selection.js"),
     ),
 ];
 
