@@ -19,7 +19,7 @@ CARGO = LIBRARY_PATH=$(TORCH_LIB) cargo
 PRIMITIVES := ecco-primitives
 LIGHT := ecco-interpreter ecco-protocol ecco-scripting ecco-widgets
 
-.PHONY: help demo lab test lint bench bless clean prerequisites browser FORCE
+.PHONY: help demo lab docs test lint bench bless clean prerequisites browser FORCE
 .PHONY: test-kernel test-views test-scripting test-primitives test-models test-explain test-notebooks
 .DELETE_ON_ERROR:
 
@@ -38,6 +38,9 @@ AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
 lab: .venv/.kernel  ## open JupyterLab with the kernel installed
 	jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks/readme.ipynb $(AS_ROOT) $(LAB_FLAGS)
+
+docs: .venv/.kernel  ## the documentation as a site, the notebooks run inside: build/site/index.html
+	python scripts/docs.py
 
 test: browser .venv/.kernel build/readme.html lint  ## formatting, lints and all tests
 	$(TEST_LIGHT) $(LIGHT:%=-p %)

@@ -1,8 +1,8 @@
-"""Lints the scripts of the widgets.
+"""Lints the scripts of the widgets, and those of the extension of JupyterLab.
 
     python scripts/lint_js.py
 
-They are fragments: `element.js`, what several views share, and a view's own are put into one function, so what stands at
+The widgets' are fragments: `element.js`, what several views share, and a view's own are put into one function, so what stands at
 the top of one is known in the others. This collects those names for the linter, and finds those that nobody uses.
 
 The linter is oxlint: one program of 15 MB in a wheel, configured as ESLint is, globals included. ESLint itself needs Node,
@@ -40,7 +40,19 @@ def main():
         file.flush()
         command = ["oxlint", "--config", file.name, "--deny-warnings", *map(str, texts)]
         failed = subprocess.run(command, cwd=REPO).returncode
-    sys.exit(1 if failed or unused else 0)
+    sys.exit(1 if failed or unused or not extension_is_clean() else 0)
+
+
+def extension_is_clean():
+    """The extension of JupyterLab, which is made of modules."""
+    config = json.loads(COMMENT.sub("", (REPO / ".oxlintrc.json").read_text(encoding="utf-8")))
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        # JupyterLab's own names.
+        config["rules"]["no-underscore-dangle"] = ["error", {"allow": ["_JUPYTERLAB", "_notebook"]}]
+        json.dump(config, file)
+        file.flush()
+        command = ["oxlint", "--config", file.name, "--deny-warnings", "labextension"]
+        return not subprocess.run(command, cwd=REPO).returncode
 
 
 if __name__ == "__main__":

@@ -24,14 +24,25 @@ const LOGOS: [(&str, &[u8]); 3] = [
     ("logo-svg.svg", include_bytes!("../../kernelspec/logo-svg.svg")),
 ];
 
-/// What JupyterLab and Notebook 7 load, so that views can ask the kernel: it lies beside the kernels.
-const EXTENSION: [(&str, &[u8]); 2] = [
+/// What JupyterLab and Notebook 7 load, so that views can ask the kernel and cells have colours: it lies beside the kernels.
+const EXTENSION: [(&str, &[u8]); 4] = [
     ("package.json", include_bytes!("../../labextension/package.json")),
     (
         "static/live.js",
         include_bytes!("../../labextension/static/live.js"),
     ),
+    (
+        "static/rhai.js",
+        include_bytes!("../../labextension/static/rhai.js"),
+    ),
+    (
+        "static/selection.js",
+        include_bytes!("../../labextension/static/selection.js"),
+    ),
 ];
+
+/// Where that lies in a data folder of Jupyter's.
+pub(crate) const EXTENSION_FOLDER: &str = "labextensions/ecco-kernel-live";
 
 /// Where a kernelspec can go.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,7 +93,7 @@ pub(crate) fn install(place: &Place, name: &str, display_name: &str) -> Result<P
     let spec = format!("{:#}\n", spec(&executable, display_name)?);
     let files = LOGOS.into_iter().chain([("kernel.json", spec.as_bytes())]);
     write_all(&folder, files)?;
-    write_all(&data.join("labextensions/ecco-kernel-live"), EXTENSION)?;
+    write_all(&data.join(EXTENSION_FOLDER), EXTENSION)?;
     Ok(folder)
 }
 
@@ -127,6 +138,17 @@ fn data_folder(place: &Place, executable: &Path) -> Result<PathBuf, Error> {
         Place::SysPrefix => sys_prefix(executable)?.join("share/jupyter"),
         Place::Prefix(prefix) => made_folder(prefix)?.join("share/jupyter"),
     })
+}
+
+/// The folders in which a Jupyter that cannot be asked would look, as `jupyter_core.paths.jupyter_path`.
+pub(crate) fn data_folders() -> Vec<PathBuf> {
+    let named = std::env::var_os("JUPYTER_PATH").unwrap_or_default();
+    let named = std::env::split_paths(&named).filter(|folder| !folder.as_os_str().is_empty());
+    let user = user_data_folder().ok();
+    let environment = std::env::current_exe().ok().and_then(|own| sys_prefix(&own).ok());
+    let environment = environment.map(|prefix| prefix.join("share/jupyter"));
+    let system = ["/usr/local/share/jupyter", "/usr/share/jupyter"].map(PathBuf::from);
+    named.chain(user).chain(environment).chain(system).collect()
 }
 
 /// A prefix may be new, as packagers' are; it may not be a file.

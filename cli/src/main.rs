@@ -1,4 +1,5 @@
-//! The command line: `run` is what Jupyter calls, `install` tells Jupyter how, `exec` runs a script without it.
+//! The command line: `run` is what Jupyter calls, `install` tells Jupyter how, `exec` runs a script without it, `doctor` says
+//! what is wrong, `models` what is in the hub's cache.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,8 +10,11 @@ use ecco_scripting::{CountingAllocator, STACK_BYTES};
 
 use kernelspec::Place;
 
+mod doctor;
 mod exec;
 mod kernelspec;
+mod models;
+mod table;
 
 /// Scripts are bounded by what it counts.
 #[global_allocator]
@@ -41,7 +45,22 @@ enum Command {
         #[arg(value_name = "SCRIPT")]
         script: PathBuf,
     },
+    /// Say what the kernel needs, what of it is there, what is wrong, and what mends it
+    #[command(long_about = DOCTOR)]
+    Doctor {
+        /// The report as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the models in the hub's cache, or delete one
+    #[command(long_about = models::ABOUT)]
+    Models(models::Arguments),
 }
+
+const DOCTOR: &str = "\
+Say what the kernel needs and what of it is there: libtorch, devices, memory, Jupyter and its kernelspecs, the hub and \
+its cache. Ends with 1 where something is wrong, and then names the command that mends it. Waits no longer than two \
+seconds for the hub, and changes nothing.";
 
 const EXEC: &str = "\
 Run a script as one session, without Jupyter: prints what its cells print, and each cell's result as text.
@@ -94,6 +113,8 @@ fn main() -> ExitCode {
         Command::Run { file } => run(&file),
         Command::Install(install) => self::install(install),
         Command::Exec { script } => exec::exec(&script).and_then(|ending| leave(ending)),
+        Command::Doctor { json } => doctor::doctor(json).and_then(|ending| leave(ending)),
+        Command::Models(arguments) => models::models(&arguments).and_then(|ending| leave(ending)),
     };
     let Err(error) = ended else {
         return ExitCode::SUCCESS;

@@ -19,7 +19,7 @@ mod seam;
 pub use bundle::{DATA, MimeBundle};
 pub use diagnostic::{Diagnostic, Kind};
 pub use interrupt::{Interrupt, Scope, is_interrupted};
-pub use memory::{free_memory, total_memory};
+pub use memory::{MemoryLimit, free_memory, memory_limits, total_memory};
 pub use named::Named;
 pub use progress::{Progress, Watch, unwatched};
 pub use seam::{Cell, CellError, Completeness, CompletionItem, Completions, Interpreter, Output};

@@ -16,6 +16,20 @@ pub fn free_memory() -> Option<u64> {
     free(&system)
 }
 
+/// A bound on this process's memory, and who set it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemoryLimit {
+    /// `control group /sys/fs/cgroup/jobs.slice`, `ulimit -v`.
+    pub set_by: String,
+    /// In bytes.
+    pub bytes: u64,
+}
+
+/// What bounds this process's memory besides the machine.
+pub fn memory_limits() -> Vec<MemoryLimit> {
+    limits(&system)
+}
+
 fn system(path: &str) -> Option<String> {
     std::fs::read_to_string(path).ok()
 }
@@ -23,7 +37,7 @@ fn system(path: &str) -> Option<String> {
 fn total(read: Read) -> Option<u64> {
     let machine = field(&read("/proc/meminfo")?, "MemTotal:");
     let groups = groups(read).into_iter().map(|group| group.limit);
-    let own = own_limits(read).into_iter().map(|(limit, _)| limit);
+    let own = own_limits(read).into_iter().map(|own| own.limit);
     machine.into_iter().chain(groups).chain(own).min()
 }
 
@@ -36,8 +50,20 @@ fn free(read: Read) -> Option<u64> {
     });
     let own = own_limits(read)
         .into_iter()
-        .map(|(limit, held)| limit.saturating_sub(held));
+        .map(|own| own.limit.saturating_sub(own.held));
     machine.into_iter().chain(groups).chain(own).min()
+}
+
+fn limits(read: Read) -> Vec<MemoryLimit> {
+    let groups = groups(read).into_iter().map(|group| MemoryLimit {
+        set_by: format!("control group {}", group.folder),
+        bytes: group.limit,
+    });
+    let own = own_limits(read).into_iter().map(|own| MemoryLimit {
+        set_by: format!("ulimit {}", own.flag),
+        bytes: own.limit,
+    });
+    groups.chain(own).collect()
 }
 
 /// `MemTotal:  16384 kB` in bytes.
@@ -49,6 +75,7 @@ fn field(text: &str, name: &str) -> Option<u64> {
 
 /// A control group with a limit, in bytes.
 struct Group {
+    folder: String,
     limit: u64,
     held: u64,
     given_back: u64,
@@ -119,6 +146,7 @@ fn group(read: Read, version: &Version, folder: &str) -> Option<Group> {
         .lines()
         .find_map(|line| line.strip_prefix(version.given_back));
     Some(Group {
+        folder: folder.to_owned(),
         limit,
         held,
         given_back: given_back
@@ -127,17 +155,27 @@ fn group(read: Read, version: &Version, folder: &str) -> Option<Group> {
     })
 }
 
-/// The limits of `ulimit -v` and `-d`, and what is held of each, in bytes.
-fn own_limits(read: Read) -> Vec<(u64, u64)> {
+/// What a shell's `ulimit` allows, in bytes.
+struct OwnLimit {
+    flag: &'static str,
+    limit: u64,
+    held: u64,
+}
+
+fn own_limits(read: Read) -> Vec<OwnLimit> {
     let (limits, status) = (read("/proc/self/limits"), read("/proc/self/status"));
     let (limits, status) = (limits.unwrap_or_default(), status.unwrap_or_default());
-    let of = |limit: &str, held: &str| {
+    let of = |flag: &'static str, limit: &str, held: &str| {
         let line = limits.lines().find_map(|line| line.strip_prefix(limit))?;
         // The first number is the limit that counts; without one it says `unlimited`.
         let limit = line.split_whitespace().next()?.parse().ok()?;
-        Some((limit, field(&status, held)?))
+        let held = field(&status, held)?;
+        Some(OwnLimit { flag, limit, held })
     };
-    let found = [of("Max address space", "VmSize:"), of("Max data size", "VmData:")];
+    let found = [
+        of("-v", "Max address space", "VmSize:"),
+        of("-d", "Max data size", "VmData:"),
+    ];
     found.into_iter().flatten().collect()
 }
 
@@ -147,16 +185,21 @@ mod tests {
 
     const MEMINFO: &str = "MemTotal:       16000 kB\nMemFree: 1 kB\nMemAvailable:    8000 kB\n";
 
-    /// Total and free, in kB, where the system's files are these.
-    fn found(files: &[(&str, &str)]) -> (Option<u64>, Option<u64>) {
-        let read = |path: &str| {
+    /// The system's files.
+    fn reading<'a>(files: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> Option<String> {
+        |path| {
             let text = files
                 .iter()
                 .find(|(name, _)| *name == path)
                 .map(|(_, text)| *text);
             text.or((path == "/proc/meminfo").then_some(MEMINFO))
                 .map(str::to_owned)
-        };
+        }
+    }
+
+    /// Total and free, in kB, where the system's files are these.
+    fn found(files: &[(&str, &str)]) -> (Option<u64>, Option<u64>) {
+        let read = reading(files);
         let kilobytes = |bytes: u64| bytes / 1024;
         (total(&read).map(kilobytes), free(&read).map(kilobytes))
     }
@@ -187,6 +230,11 @@ mod tests {
             ("/sys/fs/cgroup/jobs.slice/step/memory.current", "3072000\n"),
         ];
         assert_eq!(found(&files), (Some(4_000), Some(2_000)));
+        let limit = MemoryLimit {
+            set_by: "control group /sys/fs/cgroup/jobs.slice".into(),
+            bytes: 4_096_000,
+        };
+        assert_eq!(super::limits(&reading(&files)), [limit]);
     }
 
     #[test]
@@ -228,5 +276,10 @@ mod tests {
             ),
         ];
         assert_eq!(found(&files), (Some(1_000), Some(400)));
+        let limit = MemoryLimit {
+            set_by: "ulimit -v".into(),
+            bytes: 1_024_000,
+        };
+        assert_eq!(super::limits(&reading(&files)), [limit]);
     }
 }

@@ -81,9 +81,10 @@ pub(crate) fn kernel_info() -> Value {
             "version": LANGUAGE_VERSION,
             "mimetype": "text/x-rhai",
             "file_extension": ".rhai",
-            // Of the Python package `ecco_kernel`. CodeMirror has no mode for Rhai; Rust's colours it well.
+            // Of the Python package `ecco_kernel`.
             "pygments_lexer": "rhai",
-            "codemirror_mode": "rust",
+            // Of the extension for JupyterLab, by its name; where that is missing Rust's, by its type, colours Rhai well.
+            "codemirror_mode": {"name": "rhai", "mime": "text/x-rustsrc"},
         },
         "banner": format!("Ecco {version}: explains transformer language models. Cells are Rhai scripts."),
         "help_links": [{"text": "The Rhai book", "url": "https://rhai.rs/book/"}],

@@ -1,8 +1,9 @@
 "use strict";
 // The way from the views of the Ecco kernel to the kernel of the notebook that shows them, for JupyterLab 4 and Notebook 7.
-// A module as webpack's federation wants it, written by hand: it shares nothing and imports nothing. docs/live.md has the
-// events, and what goes over the comm.
+// A module as webpack's federation wants it, written by hand: it shares nothing. docs/live.md has the events, and what goes over
+// the comm. Beside it stand two modules that are imported from here: Rhai for the editor, and what a selected text can be asked.
 (() => {
+  const HERE = document.currentScript?.src;
   const TARGET = "ecco.live", LARGEST = 1 << 16;
   const GONE = new Set(["restarting", "autorestarting", "terminating", "dead"]);
 
@@ -100,8 +101,27 @@
   }
 
   const plugin = { id: "ecco-kernel-live:plugin", autoStart: true, activate };
+  let scope = {};
+  // A module that the front end shares with its extensions: of each there is one version.
+  async function shared(name) {
+    const [version] = Object.values(scope[name] ?? {});
+    if (!version) throw new Error(`${name} is not shared`);
+    return (await version.get())();
+  }
+
+  // What is beside it does not keep the views' channel from coming.
+  async function besides() {
+    const [{ plugin: rhai }, { plugin: selection }] = await Promise.all(
+      ["rhai.js", "selection.js"].map((name) => import(new URL(name, HERE))),
+    );
+    return [await rhai(shared), selection];
+  }
+
   (window._JUPYTERLAB ??= {})["ecco-kernel-live"] = {
-    init: () => {},
-    get: async () => () => ({ __esModule: true, default: plugin }),
+    init: (given) => { scope = given; },
+    get: async () => {
+      const more = await besides().catch((error) => (console.warn("Ecco:", error), []));
+      return () => ({ __esModule: true, default: [plugin, ...more] });
+    },
   };
 })();

@@ -5,6 +5,7 @@
 //! and the weights: safetensors, or PyTorch's where there are none), makes sure that each file is in the cache (`download`, over `http`,
 //! `address`, `proxy`, `certificates` and `cache`), and answers with the snapshot's folder. Every body is verified against the hash that the
 //! hub announces before any program can see it. `settings` reads the environment variables of the Python library.
+//! [`inventory`] says what is in the cache, and [`delete`] takes it away; [`answers`] asks whether there is a hub at all.
 
 mod adapter;
 mod address;
@@ -15,8 +16,10 @@ mod download;
 mod error;
 mod files;
 mod http;
+mod inventory;
 mod listing;
 mod proxy;
+mod reach;
 mod settings;
 
 use std::path::{Path, PathBuf};
@@ -29,7 +32,9 @@ pub use self::adapter::fetch_adapter;
 pub use self::dictionary::fetch_dictionary;
 pub use self::error::HubError;
 pub use self::files::fetch_files;
+pub use self::inventory::{CachedModel, CachedRevision, Content, delete, inventory};
 pub use self::proxy::Proxies;
+pub use self::reach::answers;
 pub use self::settings::HubSettings;
 
 use self::cache::{ModelCache, io_error};

@@ -1,6 +1,8 @@
 //! Opens libtorch, once, before the first tensor. `build.rs` tells how the program is put together.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
@@ -31,6 +33,51 @@ pub fn open() -> Result<()> {
         *is_open = true;
     }
     Ok(())
+}
+
+/// The libtorch that the program is compiled against: its functions may not be those of another minor version.
+pub const BUILT_FOR: &str = "2.11.0";
+
+/// The libtorch that is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Libtorch {
+    /// The folder with its libraries.
+    pub folder: PathBuf,
+    /// `2.11.0+cpu`, where a file beside it says so.
+    pub version: Option<String>,
+    /// Whether its half for GPUs is there.
+    pub has_cuda: bool,
+}
+
+/// Which libtorch [`open`] has opened; `None` before, and where the system does not tell.
+pub fn opened() -> Option<Libtorch> {
+    let function = symbol(c"_ZN2at13globalContextEv")?;
+    // SAFETY: of pointers alone, for which nothing is a value.
+    let mut about: libc::Dl_info = unsafe { std::mem::zeroed() };
+    // SAFETY: fills `about` for an address of a library that stays open.
+    let is_known = unsafe { libc::dladdr(function, &raw mut about) } != 0 && !about.dli_fname.is_null();
+    // SAFETY: the library's path, a C string that lives as long as it is open.
+    let path = is_known.then(|| unsafe { CStr::from_ptr(about.dli_fname) })?;
+    let path = std::fs::canonicalize(OsStr::from_bytes(path.to_bytes())).ok()?;
+    let folder = path.parent()?.to_owned();
+    Some(Libtorch {
+        version: version(&folder),
+        has_cuda: folder.join("libtorch_cuda.so").is_file(),
+        folder,
+    })
+}
+
+/// What PyTorch's package says beside its libraries, or a libtorch without Python.
+fn version(folder: &Path) -> Option<String> {
+    let root = folder.parent()?;
+    let text = |name: &str| std::fs::read_to_string(root.join(name)).ok();
+    let of_package = text("version.py").and_then(|text| {
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("__version__ = "))?;
+        Some(line.trim().trim_matches(['\'', '"']).to_owned())
+    });
+    of_package.or_else(|| text("build-version").map(|text| text.trim().to_owned()))
 }
 
 const CUDA_HALF: &CStr = c"libtorch_cuda.so";
@@ -217,6 +264,18 @@ mod on_demand {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_open_libtorch_is_a_folder_with_a_version() {
+        open().unwrap();
+        let opened = opened().unwrap();
+        assert!(
+            opened.folder.join("libtorch_cpu.so").is_file(),
+            "{}",
+            opened.folder.display()
+        );
+        assert!(opened.version.is_some_and(|version| version.starts_with("2.")));
+    }
 
     #[test]
     fn no_factor_is_rounded_to_tf32() {

@@ -70,7 +70,8 @@ def test_the_kernelspec_is_listed(environment, repo):
     assert spec["resource_dir"] == str(folder)
     assert sorted(os.listdir(folder)) == sorted(os.listdir(repo / "kernelspec"))
     extension = environment / "share/jupyter/labextensions/ecco-kernel-live"
-    assert (extension / "static/live.js").read_text() == (repo / "labextension/static/live.js").read_text()
+    for script in (repo / "labextension/static").iterdir():
+        assert (extension / "static" / script.name).read_text() == script.read_text()
     assert json.loads((extension / "package.json").read_text())["jupyterlab"]["extension"]
     assert spec["spec"]["language"] == "rhai"
     assert spec["spec"]["display_name"] == "Ecco"

@@ -4,6 +4,7 @@ use ecco_interpreter::{Diagnostic, Kind};
 
 use super::{Error, file_of};
 use crate::files::is_weights;
+use crate::libtorch::BUILT_FOR;
 
 impl Diagnostic for Error {
     fn hint(&self) -> Option<String> {
@@ -20,7 +21,7 @@ impl Diagnostic for Error {
                 "allow more memory: ulimit -v".into()
             }
             Self::NoLibtorch { .. } => {
-                "install it in the environment that the kernel is in: pip install torch==2.11.0".into()
+                format!("install it in the environment that the kernel is in: pip install torch=={BUILT_FOR}")
             }
             Self::FileMissing { file: "tokenizer.json", .. } => {
                 "save it with transformers: AutoTokenizer.from_pretrained(…).save_pretrained(folder)".into()

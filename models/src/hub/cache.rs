@@ -112,6 +112,10 @@ impl ModelCache {
         &self.repo_id
     }
 
+    pub(super) fn folder(&self) -> PathBuf {
+        self.root.join(&self.folder_name)
+    }
+
     pub(super) fn snapshot(&self, commit: &str) -> PathBuf {
         self.layout.pointer_path(commit)
     }
@@ -121,7 +125,7 @@ impl ModelCache {
     }
 
     fn reference(&self, revision: &str) -> PathBuf {
-        self.root.join(&self.folder_name).join("refs").join(revision)
+        self.folder().join("refs").join(revision)
     }
 
     /// The snapshot that a revision last stood at.
@@ -364,7 +368,7 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// A file of a line, where there is one that can be read.
-fn read_note(path: &Path) -> Option<String> {
+pub(super) fn read_note(path: &Path) -> Option<String> {
     String::from_utf8(regular::read(path, LARGEST_NOTE).ok()?).ok()
 }
 

@@ -48,6 +48,14 @@ pub enum HubError {
         /// What is there.
         commits: Vec<String>,
     },
+    #[error("{repo_id:?}{} is not in the cache {}", at(revision.as_deref()), cache.display())]
+    NotInCache {
+        repo_id: String,
+        revision: Option<String>,
+        cache: PathBuf,
+        /// What is there.
+        commits: Vec<String>,
+    },
     #[error("cannot reach {server}: {source}")]
     Unreachable {
         server: String,
@@ -98,6 +106,10 @@ pub enum HubError {
     Io { path: PathBuf, source: std::io::Error },
 }
 
+fn at(revision: Option<&str>) -> String {
+    revision.map_or_else(String::new, |revision| format!(" at revision {revision:?}"))
+}
+
 fn of_expected(expected: Option<u64>) -> String {
     expected.map(|bytes| format!(" of {bytes}")).unwrap_or_default()
 }
@@ -125,7 +137,7 @@ impl Diagnostic for HubError {
             Self::NotFound { with_token, .. } => format!("check the spelling; {}", token_advice(*with_token)),
             Self::RevisionNotFound { .. } => "leave `revision` out for the default branch".to_owned(),
             Self::AccessDenied { with_token, .. } => token_advice(*with_token).to_owned(),
-            Self::NotCached { commits, .. } if !commits.is_empty() => {
+            Self::NotCached { commits, .. } | Self::NotInCache { commits, .. } if !commits.is_empty() => {
                 format!("ask for what is there by its commit: revision {}", commits.join(", or "))
             }
             Self::NotCached { .. } => "unset HF_HUB_OFFLINE to download it".to_owned(),
@@ -163,6 +175,7 @@ impl Diagnostic for HubError {
             Self::Io { .. } => "check the folder's permissions, or set HF_HOME to another one".to_owned(),
             Self::FileNotFound { .. }
             | Self::UnsafeName { .. }
+            | Self::NotInCache { .. }
             | Self::NoWeights { .. }
             | Self::InvalidIndex { .. } => return None,
         };

@@ -3,6 +3,7 @@
 
 mod adapters;
 mod dictionaries;
+mod inventory;
 mod mishaps;
 mod neighbours;
 mod place;

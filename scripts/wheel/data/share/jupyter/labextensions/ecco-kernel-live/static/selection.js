@@ -1,0 +1,1 @@
+../../../../../../../../labextension/static/selection.js
