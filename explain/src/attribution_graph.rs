@@ -1,7 +1,7 @@
 //! How an answer came about: a graph of tokens, heads and neurons at positions, with what each owes to each.
 //!
 //! With attention patterns, deviations of norms and gates held, and activations as their value over their input
-//! ([`Rule::Frozen`]), a pass is affine: every neuron's activation, and the answer, is a sum of what tokens, heads and
+//! ([`ecco_models::Rule::Frozen`]), a pass is affine: every neuron's activation, and the answer, is a sum of what tokens, heads and
 //! neurons below it wrote and of what biases and positions make. The graph has these sums (Ameisen et al. 2025, Circuit
 //! Tracing, with the model's own neurons in the place of a dictionary's features; 2601.22594):
 //!

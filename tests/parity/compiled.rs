@@ -336,12 +336,9 @@ fn found(model: &Model, task: usize, number: usize) -> [f64; 6] {
 /// By method and task, the mean over the prompts.
 fn all(model: &Model) -> [[f64; 3]; 6] {
     let mut table = [[0.0; 3]; 6];
-    for task in 0..TASKS.len() {
-        for number in 0..N_PROMPTS {
-            for (method, share) in found(model, task, number).into_iter().enumerate() {
-                table[method][task] += share / N_PROMPTS as f64;
-            }
-        }
+    for (task, number) in (0..TASKS.len()).flat_map(|task| (0..N_PROMPTS).map(move |number| (task, number))) {
+        let each = found(model, task, number).into_iter().zip(&mut table);
+        each.for_each(|(share, of_method)| of_method[task] += share / N_PROMPTS as f64);
     }
     table
 }
@@ -396,14 +393,14 @@ This page is made by `cargo test --release -p ecco-tests --test parity -- --igno
 fn methods_find_the_circuit_that_was_written() {
     let folder = tempfile::tempdir().unwrap();
     let model = written(folder.path());
-    for task in 0..TASKS.len() {
+    for (task, told) in TASKS.iter().enumerate() {
         for number in 0..N_PROMPTS {
             let (texts, says) = pair(task, number);
             for (text, expected) in texts.iter().zip(says) {
                 let logits = model.logits(text).unwrap();
                 let last = logits.index_axis(ndarray::Axis(0), text.len() - 1);
                 let best = (0..N).max_by(|&a, &b| last[[a]].total_cmp(&last[[b]])).unwrap();
-                assert_eq!(best as u32, expected, "{} {text:?}: {last}", TASKS[task].name);
+                assert_eq!(best as u32, expected, "{} {text:?}: {last}", told.name);
             }
         }
     }

@@ -34,7 +34,9 @@ fn edges_into_a_node_sum_to_what_it_is_in_every_family() {
             continue;
         }
         n_models += 1;
-        for kinds in [NodeKinds::All, NodeKinds::Neurons, NodeKinds::Heads] {
+        // Both kinds in every family, and one of them alone.
+        let others = [NodeKinds::Neurons, NodeKinds::Heads];
+        for kinds in [NodeKinds::All, others[n_models % 2]] {
             let found = graph(&model, &input, kinds, 12);
             for (at, node) in parts(&found) {
                 let into = found.edges.iter().filter(|edge| edge.to == at);
@@ -53,7 +55,7 @@ fn edges_into_a_node_sum_to_what_it_is_in_every_family() {
             }
         }
     }
-    assert!(n_models >= 50 && n_nodes > 1500, "{n_models} {n_nodes}");
+    assert!(n_models >= 50 && n_nodes > 1000, "{n_models} {n_nodes}");
 }
 
 #[test]
