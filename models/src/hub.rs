@@ -5,7 +5,7 @@
 //! and the weights: safetensors, or PyTorch's where there are none), makes sure that each file is in the cache (`download`, over `http`,
 //! `address`, `proxy`, `certificates` and `cache`), and answers with the snapshot's folder. Every body is verified against the hash that the
 //! hub announces before any program can see it. `settings` reads the environment variables of the Python library.
-//! [`inventory`] says what is in the cache, and [`delete`] takes it away; [`answers`] asks whether there is a hub at all.
+//! [`inventory()`] says what is in the cache, and [`delete`] takes it away; [`answers`] asks whether there is a hub at all.
 
 mod adapter;
 mod address;
