@@ -4,6 +4,7 @@
 //!   [`Model::edited`] takes
 //! - [`steering`]: directions from texts that differ in one thing
 //! - [`patching`]: which part of a pass carries what makes two texts differ
+//! - [`tracing`]: the same of one text, with noise on some of its tokens
 //! - [`estimate`]: the same for all parts at once by gradients
 //! - [`divergence`]: how far a changed model's predictions are from the untouched one's
 //! - [`features`]: features of a dictionary, as changes
@@ -16,6 +17,7 @@ pub mod features;
 mod label;
 pub mod patching;
 pub mod steering;
+pub mod tracing;
 
 use std::collections::HashMap;
 use std::ops::Range;

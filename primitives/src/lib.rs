@@ -155,6 +155,7 @@ const CONTENTS: &[(&str, &[&str])] = &[
             "lm.compare",
             "lm.steering_vector",
             "lm.patch_map",
+            "lm.causal_trace",
             "lm.attribution_patching",
             "lm.patchscope",
         ],

@@ -93,7 +93,7 @@ pub fn attribution_patching(
     let total = (n_measured + options.n_steps + 1) as u64;
     let work = &mut Work::new(watch, "attribution patching".into(), "passes", total);
     let found = guard(|| {
-        let pair = Pair::read(model, clean, corrupted, &options.patch, work)?;
+        let pair = Pair::read([model, model], clean, corrupted, &options.patch, work)?;
         let elements = match options.n_steps {
             0 => at_the_corrupted(model, corrupted, &pair, options, work)?,
             _ => on_the_way(model, [clean, corrupted], options, at_once, work)?,

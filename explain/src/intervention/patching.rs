@@ -63,11 +63,21 @@ pub fn patch_map(
     options: &PatchOptions,
     watch: &mut Watch,
 ) -> Result<PatchMap> {
+    patch_map_between([model, model], [clean, corrupted], options, watch)
+}
+
+/// The same where one model reads the clean text, and another of the same kind the corrupted one.
+pub(super) fn patch_map_between(
+    [clean_model, model]: [&Model; 2],
+    [clean, corrupted]: [&Input; 2],
+    options: &PatchOptions,
+    watch: &mut Watch,
+) -> Result<PatchMap> {
     let (layers, n_parts) = parts(model, clean, corrupted, options)?;
     let map = guard(|| {
         let n = (layers.len() * n_parts) as u64;
         let work = &mut Work::new(watch, "patching".into(), "patches", n);
-        let pair = Pair::read(model, clean, corrupted, options, work)?;
+        let pair = Pair::read([clean_model, model], clean, corrupted, options, work)?;
         let of_layer = |&layer: &usize| (0..n_parts).map(move |part| Cell { layer, part });
         let cells: Vec<Cell> = layers.iter().flat_map(of_layer).collect();
         let mut answers = vec![pair.clean.shallow_clone(), pair.corrupted.shallow_clone()];
@@ -143,15 +153,16 @@ pub(super) struct Pair<'m> {
 }
 
 impl<'m> Pair<'m> {
+    /// The first model reads the clean text.
     pub(super) fn read(
-        model: &'m Model,
+        [clean_model, model]: [&'m Model; 2],
         clean: &Input,
         corrupted: &'m Input,
         options: &'m PatchOptions,
         work: &mut Work,
     ) -> ecco_models::error::Result<Self> {
         let answer = |states: &Tensor| options.target.of_states(model, states, Rule::Gradient);
-        let (states, values) = read_clean(model, clean, options.place, work)?;
+        let (states, values) = read_clean(clean_model, clean, options.place, work)?;
         let (known, states_before) = run::known(model, corrupted, &mut WorkTap(work))?;
         // What is changed before a layer would be changed once more where a pass goes on from there.
         let goes_on = !options.place.encoder && !model.stack().is_edited();

@@ -1,6 +1,7 @@
 //! What if a part were different: interventions, steering, patching, and another model's parts.
 
 mod attribution_patching;
+mod causal_trace;
 mod compare;
 mod intervene;
 mod model_diff;
@@ -35,6 +36,7 @@ pub(crate) fn register(registry: &mut Registry) {
     steering::register(registry);
     patching::register(registry);
     patch_maps::register(registry);
+    causal_trace::register(registry);
     patchscope::register(registry);
     patch_map::register(registry);
     attribution_patching::register(registry);

@@ -13,11 +13,16 @@ use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{ErrorKind, Registry, ScriptError, members};
 
-/// Maps of pairs with the same layers and parts.
+/// Maps of pairs, or draws of noise, with the same layers and parts.
 #[derive(Clone)]
-pub(crate) struct PatchMaps(Rc<Vec<PatchMap>>);
+pub(crate) struct PatchMaps(Rc<Vec<PatchMap>>, Option<Rc<str>>);
 
 impl PatchMaps {
+    /// Of one text with noise on some of its tokens, named for people.
+    pub(super) fn of_noise(maps: Vec<PatchMap>, at: String) -> Self {
+        Self(Rc::new(maps), Some(at.into()))
+    }
+
     fn new(lm: &Model, clean: &Array, corrupted: &Array, options: &PairOptions) -> Result<Self, ScriptError> {
         let (clean, corrupted) = (texts("clean", clean)?, texts("corrupted", corrupted)?);
         if clean.len() != corrupted.len() {
@@ -43,7 +48,7 @@ impl PatchMaps {
             .collect::<Result<_, _>>()?;
         let dim = |map: &PatchMap| map.map.patched.dim();
         match maps.iter().position(|map| dim(map) != dim(&maps[0])) {
-            None => Ok(Self(Rc::new(maps))),
+            None => Ok(Self(Rc::new(maps), None)),
             Some(at) => {
                 let message = format!(
                     "pair {at} has {} parts a layer, and pair 0 has {}: there is no mean",
@@ -127,6 +132,7 @@ impl Show for PatchMaps {
         Ok(Box::new(ecco_widgets::PatchMap {
             pairs: Some(PatchPairs {
                 n: self.0.len(),
+                noise_at: self.1.as_deref().map(str::to_owned),
                 interval: rows(&self.interval()),
             }),
             restored: rows(&self.mean()),
@@ -138,8 +144,13 @@ impl Show for PatchMaps {
 
     fn line(&self) -> String {
         let (n_layers, n_columns) = self.0[0].map.patched.dim();
+        let of = if self.1.is_some() {
+            "draws of noise"
+        } else {
+            "pairs"
+        };
         format!(
-            "mean of the patching maps of {} pairs ({n_layers} layers × {n_columns} {}s)",
+            "mean of the patching maps of {} {of} ({n_layers} layers × {n_columns} {}s)",
             self.0.len(),
             self.0[0].map.options.by.name()
         )
@@ -173,17 +184,17 @@ pub(super) fn register(registry: &mut Registry) {
         }
     }
     members! { registry, [PatchMaps];
-        /// How much of the clean answer comes back, the mean over the pairs: a tensor (layer, position), (layer, head) or
+        /// How much of the clean answer comes back, the mean over the pairs or draws: a tensor (layer, position), (layer, head) or
         /// (layer, neuron).
         get restored(maps: &PatchMaps) -> Tensor { Ok(maps.tensor(maps.mean())) }
 
         /// Half of the mean's 95 % confidence interval, by Student's distribution; no numbers of one pair.
         get interval(maps: &PatchMaps) -> Tensor { Ok(maps.tensor(maps.interval())) }
 
-        /// The map of each pair.
+        /// The map of each pair or draw.
         get each(maps: &PatchMaps) -> Array { Ok(maps.0.iter().map(|map| Dynamic::from(map.clone())).collect()) }
 
-        /// How many pairs.
+        /// How many pairs, or draws.
         get n_pairs(maps: &PatchMaps) -> INT { Ok(maps.0.len() as INT) }
     }
 }

@@ -1,5 +1,7 @@
 //! Activation patching.
 
+use ecco_explain::intervention::tracing::{Noise, causal_trace};
+
 use super::*;
 
 #[test]
@@ -111,6 +113,54 @@ fn the_stream_before_the_first_layer_is_the_text() {
             (model.config().n_layers, model.config().n_heads),
             "{name}"
         );
+    }
+    assert!(n_models >= 50, "{n_models}");
+}
+
+#[test]
+fn states_without_noise_bring_the_answer_back_in_every_family() {
+    let mut n_models = 0;
+    for (name, model, input) in families_in("float64") {
+        let Some(target) = super::gradients::target(&model, &input) else {
+            continue;
+        };
+        let encoder = !input.target.is_empty();
+        let noise = Noise {
+            positions: vec![1],
+            factor: 1.0,
+            n_samples: 2,
+            seed: 3,
+        };
+        let trace = |site: Site| {
+            let options = PatchOptions {
+                place: Place { site, encoder },
+                by: SiteAxis::Position,
+                target,
+            };
+            causal_trace(&model, &input, &options, &noise, &mut unwatched)
+                .unwrap_or_else(|error| panic!("{name}: {error}"))
+        };
+        let [one, other] = &trace(Site::ResidualBefore)[..] else {
+            panic!("a map for each draw")
+        };
+        assert_ne!(one.corrupted, other.corrupted, "{name}: each draw is another");
+        for map in [one, other] {
+            let restored = map.restored();
+            for (position, &share) in restored.row(0).iter().enumerate() {
+                let expected = f64::from(u8::from(position == 1));
+                assert!(
+                    (share - expected).abs() < 1e-5,
+                    "{name}, position {position}: {share}, expected {expected}"
+                );
+            }
+        }
+        // The same noise again, and what it is measured by.
+        assert_eq!(
+            trace(Site::ResidualBefore)[1].corrupted,
+            other.corrupted,
+            "{name}"
+        );
+        n_models += 1;
     }
     assert!(n_models >= 50, "{n_models}");
 }

@@ -117,6 +117,7 @@ pub(crate) fn patch_map_pairs() -> PatchMap {
     PatchMap {
         pairs: Some(PatchPairs {
             n: 12,
+            noise_at: None,
             interval: interval.collect(),
         }),
         ..map

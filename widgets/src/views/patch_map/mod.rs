@@ -42,11 +42,14 @@ pub struct PatchMap {
     pub pairs: Option<PatchPairs>,
 }
 
-/// How sure a mean over pairs of texts is.
+/// How sure a mean over pairs of texts, or over draws of noise, is.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct PatchPairs {
-    /// How many pairs.
+    /// How many pairs, or draws.
     pub n: usize,
+    /// Where one text has noise in the place of a second text, for people: "“ France”".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noise_at: Option<String>,
     /// By layer and column, half of the mean's 95 % confidence interval.
     pub interval: Vec<Vec<f32>>,
 }
@@ -138,7 +141,9 @@ impl Heat for PatchMap {
 
 impl PatchMap {
     fn title(&self) -> &'static str {
+        let is_noise = self.pairs.as_ref().is_some_and(|pairs| pairs.noise_at.is_some());
         match self.estimate {
+            None if is_noise => "Causal tracing",
             None => "Activation patching",
             Some(_) => "Attribution patching",
         }
@@ -189,7 +194,11 @@ impl PatchMap {
                     (numbers::short(self.clean)) ". Cells: how much of that "
                     @if self.estimate.is_some() { "would come back, estimated" } @else { "comes back" }
                     ", 1 = all of it."
-                    @if let Some(pairs) = &self.pairs { " The mean of " (pairs.n) " pairs of texts, named by the first." }
+                    @match &self.pairs {
+                        Some(PatchPairs { n, noise_at: Some(at), .. }) => { " The mean of " (n) " draws of noise on " (visible::plain(at, false)) "." },
+                        Some(pairs) => { " The mean of " (pairs.n) " pairs of texts, named by the first." },
+                        None => {},
+                    }
                 }
                 @for text in self.all_notes(shown.len()) { (note(&text)) }
                 @if !shown.is_empty() && !self.layers.is_empty() { div class="wide" { (heat::table(self, &shown, None)) } }
@@ -310,9 +319,13 @@ impl Explorable for PatchMap {
             let _ = write!(text, "\n{}", estimate.agreement(self.measured().len()));
         }
         if let Some(pairs) = &self.pairs {
+            let of = match &pairs.noise_at {
+                Some(at) => format!("draws of noise on {}", visible::plain(at, false)),
+                None => "pairs".to_owned(),
+            };
             let _ = write!(
                 text,
-                "\nmean of {} pairs, ± half of its 95 % confidence interval",
+                "\nmean of {} {of}, ± half of its 95 % confidence interval",
                 pairs.n
             );
         }

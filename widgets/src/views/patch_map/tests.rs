@@ -124,6 +124,7 @@ fn a_mean_of_pairs_has_an_interval() {
     let map = PatchMap {
         pairs: Some(PatchPairs {
             n: 3,
+            noise_at: None,
             interval: vec![vec![0.25; 9]; 9],
         }),
         ..example()
