@@ -136,4 +136,13 @@ fn a_mean_of_pairs_has_an_interval() {
     );
     assert!(map.html().unwrap().contains("The mean of 3 pairs"));
     assert_eq!(map.json().unwrap()["pairs"]["n"], 3);
+    let mut traced = map;
+    traced.pairs = traced.pairs.map(|pairs| PatchPairs {
+        noise_at: Some("\" <b>\"".to_owned()),
+        ..pairs
+    });
+    assert!(traced.text().starts_with("causal tracing"), "{}", traced.text());
+    assert!(traced.text().contains("mean of 3 draws of noise on \" <b>\""));
+    let html = traced.html().unwrap();
+    assert!(html.contains("The mean of 3 draws of noise on &quot; &lt;b&gt;&quot;") && !html.contains("<b>\""), "{html}");
 }
