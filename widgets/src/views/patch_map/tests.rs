@@ -144,5 +144,8 @@ fn a_mean_of_pairs_has_an_interval() {
     assert!(traced.text().starts_with("causal tracing"), "{}", traced.text());
     assert!(traced.text().contains("mean of 3 draws of noise on \" <b>\""));
     let html = traced.html().unwrap();
-    assert!(html.contains("The mean of 3 draws of noise on &quot; &lt;b&gt;&quot;") && !html.contains("<b>\""), "{html}");
+    assert!(
+        html.contains("The mean of 3 draws of noise on &quot; &lt;b&gt;&quot;") && !html.contains("<b>\""),
+        "{html}"
+    );
 }
