@@ -77,7 +77,17 @@ pub(super) fn alone(graph: &AttributionGraph) -> String {
     let least = (about.chars().count() + 20).max(says.chars().count()) as f64 * 6.0 + 20.0;
     let (width, above) = (layout.width.max(least.min(1_000.0)), 44.0);
     let height = layout.height + above;
-    let style = "path{fill:none;opacity:.6}path.more{stroke:#d55e00}path.less{stroke:#0072b2}.node>:first-child{stroke:#1f2328;stroke-width:.5}.more>:first-child{fill:#e58a3c}.less>:first-child{fill:#4a9fd1}.none>:first-child{fill:#fff}text{fill:#1f2328}text.row{fill:#656d76}line{stroke:#d0d7de}";
+    // A rule for each element and class: what makes PDF of it knows no others.
+    let paints = [("up", "#e58a3c"), ("down", "#4a9fd1"), ("none", "#fff")];
+    let shapes = ["rect", "circle", "path"];
+    let node = |(class, fill): (&str, &str)| {
+        let rule = |shape: &str| format!("{shape}.{class}{{fill:{fill};stroke:#1f2328;stroke-width:.5}}");
+        shapes.map(rule).concat()
+    };
+    let style = format!(
+        "path{{fill:none}}path.more{{stroke:#e8a46f}}path.less{{stroke:#7ab6dc}}path.row{{stroke:#d0d7de}}text{{fill:#1f2328}}text.row{{fill:#656d76}}{}",
+        paints.map(node).concat()
+    );
     let svg = html! {
         svg xmlns="http://www.w3.org/2000/svg" width=(width.round()) height=(height.round()) viewBox={ "0 0 " (width.round()) " " (height.round()) }
             role="img" font-family="system-ui,-apple-system,Segoe UI,sans-serif" font-size="10" {
@@ -104,7 +114,7 @@ fn inside(graph: &AttributionGraph, layout: &Layout) -> Markup {
         g class="rows" {
             @for &(row, y) in &layout.rows {
                 @if row > 0 && row < answer {
-                    line x1=(LEFT - 6.0) x2=(right) y1=(fine(y)) y2=(fine(y)) {}
+                    path class="row" d=(format!("M{} {}L{} {1}", LEFT - 6.0, fine(y), fine(right))) {}
                     text class="row" x=(LEFT - 10.0) y=(fine(y + 3.5)) text-anchor="end" {
                         "L" ((row - 1) / 2) (if row.is_multiple_of(2) { " mlp" } else { " att" })
                     }
@@ -115,7 +125,7 @@ fn inside(graph: &AttributionGraph, layout: &Layout) -> Markup {
         g class="edges" {
             @for (at, share) in drawn.iter().rev() {
                 @let edge = &graph.edges[*at];
-                path class=(sign(edge.weight)) d=(path(layout, edge)) stroke-width=(format!("{:.1}", 0.5 + 3.0 * (share / peak).sqrt())) {}
+                path class=(sign(edge.weight)) d=(path(layout, edge)) stroke-width=(format!("{:.1}", 0.5 + 3.0 * (share / peak.max(f64::MIN_POSITIVE)).sqrt())) {}
             }
         }
         @for (at, node) in graph.nodes.iter().enumerate() {
@@ -138,18 +148,23 @@ fn inside(graph: &AttributionGraph, layout: &Layout) -> Markup {
 fn shape(graph: &AttributionGraph, layout: &Layout, at: usize) -> Markup {
     let node = &graph.nodes[at];
     let r = fine(layout.radii[at]);
+    let class = match sign(node.score) {
+        "more" => "up",
+        "less" => "down",
+        none => none,
+    };
     html! {
         @match node.kind {
-            GraphNodeKind::Token => rect x=(-r) y=(-r) width=(2.0 * r) height=(2.0 * r) {},
-            GraphNodeKind::Head => path d=(format!("M0 {0}L{0} 0L0 -{0}L-{0} 0Z", fine(r * 1.25))) {},
-            GraphNodeKind::Error => path d=(format!("M0 -{0}L{0} {0}L-{0} {0}Z", r)) {},
+            GraphNodeKind::Token => rect class=(class) x=(-r) y=(-r) width=(2.0 * r) height=(2.0 * r) {},
+            GraphNodeKind::Head => path class=(class) d=(format!("M0 {0}L{0} 0L0 -{0}L-{0} 0Z", fine(r * 1.25))) {},
+            GraphNodeKind::Error => path class=(class) d=(format!("M0 -{0}L{0} {0}L-{0} {0}Z", r)) {},
             GraphNodeKind::Answer => {
-                rect x="-9" y="-7" width="18" height="14" rx="4" {}
+                rect class=(class) x="-9" y="-7" width="18" height="14" rx="4" {}
                 text y="-11" text-anchor=(if layout.places[at].0 > layout.width / 2.0 { "end" } else { "middle" }) x=(if layout.places[at].0 > layout.width / 2.0 { "14" } else { "0" }) {
                     (visible::cut(&graph.name(at), 40))
                 }
             },
-            _ => circle r=(r) {},
+            _ => circle class=(class) cx="0" cy="0" r=(r) {},
         }
     }
 }

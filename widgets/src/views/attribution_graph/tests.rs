@@ -82,6 +82,7 @@ fn it_says_what_it_is_made_of() {
 fn it_draws_what_is_there_and_no_markup() {
     let html = graph().html().unwrap();
     assert!(!html.contains("<Paris>") && !html.contains("\" <b>"));
+    assert!(graph().bundle().data.contains_key("application/pdf"));
     for picture in [html, graph().svg().unwrap()] {
         assert_eq!(picture.matches("class=\"node ").count(), 5);
         assert_eq!(

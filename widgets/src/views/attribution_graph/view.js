@@ -35,7 +35,7 @@ define("ecco-attribution-graph", "attribution-graph-1", (view, data, host) => {
       const path = document.createElementNS(svg.namespaceURI, "path"), share = (of ? Math.abs(edge.weight) / size[edge.to] : through(edge)) / most;
       path.setAttribute("class", edge.weight < 0 ? "less" : "more");
       path.setAttribute("d", "M" + place[edge.from] + "L" + place[edge.to]);
-      path.setAttribute("stroke-width", (0.5 + 3 * Math.sqrt(share)).toFixed(1));
+      path.setAttribute("stroke-width", (0.5 + 3 * Math.sqrt(Math.min(share || 0, 1))).toFixed(1));
       return path;
     });
     layer.replaceChildren(...paths.toReversed());
