@@ -4,7 +4,8 @@ use ecco_models::tap::Tap;
 use ecco_models::{Site, host};
 use tch::Tensor;
 
-use super::{AttributionGraph, GraphNode, Node, Place};
+use super::parts::Stacks;
+use super::{AttributionGraph, GraphNode, Node};
 use crate::attribution::Objective;
 use crate::attribution::work::Work;
 
@@ -28,9 +29,7 @@ pub(super) fn measure(
         let nodes: Vec<Node> = some.iter().map(|&at| graph.nodes[at].node).collect();
         let mut tap = Without {
             nodes: &nodes,
-            n_read: explained.input().ids.len(),
-            is_both: !explained.input().target.is_empty(),
-            n_stacks: 0,
+            stacks: Stacks::of(explained),
             work,
         };
         let rows = x.expand([some.len() as i64, -1, -1], false).contiguous();
@@ -46,23 +45,17 @@ pub(super) fn measure(
 /// Puts 0 where a row's node stands.
 struct Without<'a, 'r, 'w, 'b> {
     nodes: &'a [Node],
-    n_read: usize,
-    is_both: bool,
-    n_stacks: usize,
+    stacks: Stacks,
     work: &'r mut Work<'w, 'b>,
 }
 
 impl Without<'_, '_, '_, '_> {
     /// The rows whose node stands there, with its place in `[…, row, column]`.
     fn here(&self, site: Site, layer: usize) -> Vec<(i64, i64, i64)> {
-        let encoder = self.is_both && self.n_stacks == 1;
-        let offset = if self.is_both && !encoder { self.n_read } else { 0 };
-        let position =
-            |at: Place| (at.layer == layer && at.encoder == encoder).then(|| (at.position - offset) as i64);
-        let place = |(row, node): (usize, &Node)| match (*node, site) {
-            (Node::Head { at, head }, Site::HeadOutputs) => Some((row as i64, head as i64, position(at)?)),
-            (Node::Neuron { at, neuron }, Site::MlpInner) => Some((row as i64, position(at)?, neuron as i64)),
-            _ => None,
+        let here = (self.stacks.in_encoder(), layer, self.stacks.offset());
+        let place = |(row, node): (usize, &Node)| {
+            let (first, second) = node.place(site, here)?;
+            Some((row as i64, first, second))
         };
         self.nodes.iter().enumerate().filter_map(place).collect()
     }
@@ -86,7 +79,7 @@ impl Tap for Without<'_, '_, '_, '_> {
     }
 
     fn proceed(&mut self, layer: usize) -> std::ops::ControlFlow<()> {
-        self.n_stacks += usize::from(layer == 0);
+        self.stacks.proceed(layer);
         self.work.report()
     }
 }

@@ -53,14 +53,11 @@ pub(super) fn read(
     tch::with_grad(|| {
         let leaf = explained.embeddings().detach().set_requires_grad(true);
         let whole = Tensor::cat(&[&leaf, &leaf.detach().zeros_like()], 0);
-        let n_read = explained.input().ids.len();
-        let is_both = !explained.input().target.is_empty();
+        let stacks = Stacks::of(explained);
         let mut tap = PartsTap {
             kinds,
             cut,
-            is_both,
-            n_read,
-            n_stacks: 0,
+            stacks,
             leaves: Vec::new(),
             work,
         };
@@ -68,7 +65,7 @@ pub(super) fn read(
         let leaves = tap.leaves;
         let tokens = Leaf {
             site: Site::ResidualBefore,
-            encoder: is_both,
+            encoder: stacks.n_read.is_some(),
             layer: 0,
             offset: 0,
             value: whole,
@@ -83,14 +80,45 @@ pub(super) fn read(
     })
 }
 
+/// Which stack a pass is in, and where its positions stand among the sources.
+#[derive(Clone, Copy)]
+pub(super) struct Stacks {
+    /// What an encoder reads, where one comes first.
+    n_read: Option<usize>,
+    n_begun: usize,
+}
+
+impl Stacks {
+    pub(super) fn of(explained: &Objective) -> Self {
+        let is_both = !explained.input().target.is_empty();
+        Self {
+            n_read: is_both.then(|| explained.input().ids.len()),
+            n_begun: 0,
+        }
+    }
+
+    /// Is told of each layer before it is passed.
+    pub(super) fn proceed(&mut self, layer: usize) {
+        self.n_begun += usize::from(layer == 0);
+    }
+
+    pub(super) fn in_encoder(self) -> bool {
+        self.n_read.is_some() && self.n_begun == 1
+    }
+
+    /// The place of the stack's first position among the sources.
+    pub(super) fn offset(self) -> usize {
+        match self.in_encoder() {
+            true => 0,
+            false => self.n_read.unwrap_or(0),
+        }
+    }
+}
+
 struct PartsTap<'r, 'w, 'b> {
     kinds: NodeKinds,
     cut: bool,
-    /// An encoder comes first.
-    is_both: bool,
-    n_read: usize,
-    /// That have begun.
-    n_stacks: usize,
+    stacks: Stacks,
     leaves: Vec<Leaf>,
     work: &'r mut Work<'w, 'b>,
 }
@@ -108,7 +136,6 @@ impl Tap for PartsTap<'_, '_, '_> {
         if !self.wants(site, layer) {
             return value;
         }
-        let encoder = self.is_both && self.n_stacks == 1;
         let first = value.narrow(0, 0, 1);
         let (leaf, passed) = match self.cut {
             true => {
@@ -124,9 +151,9 @@ impl Tap for PartsTap<'_, '_, '_> {
         };
         self.leaves.push(Leaf {
             site,
-            encoder,
+            encoder: self.stacks.in_encoder(),
             layer,
-            offset: if self.is_both && !encoder { self.n_read } else { 0 },
+            offset: self.stacks.offset(),
             value,
             leaf,
         });
@@ -138,7 +165,7 @@ impl Tap for PartsTap<'_, '_, '_> {
     }
 
     fn proceed(&mut self, layer: usize) -> ControlFlow<()> {
-        self.n_stacks += usize::from(layer == 0);
+        self.stacks.proceed(layer);
         self.work.report()
     }
 }
@@ -210,16 +237,26 @@ impl Leaf {
         }
     }
 
-    /// Whether this is where a node stands, and where in it.
+    /// Where in it a node stands, if it does.
     fn place(&self, node: Node) -> Option<(i64, i64)> {
-        let is_at = |at: Place| at.encoder == self.encoder && at.layer == self.layer;
-        match (node, self.site) {
-            (Node::Head { at, head }, Site::HeadOutputs) if is_at(at) => {
-                Some((head as i64, (at.position - self.offset) as i64))
-            }
-            (Node::Neuron { at, neuron }, Site::MlpInner) if is_at(at) => {
-                Some(((at.position - self.offset) as i64, neuron as i64))
-            }
+        node.place(self.site, (self.encoder, self.layer, self.offset))
+    }
+}
+
+impl Node {
+    /// Where a head or neuron stands in what passes by a site of a layer, `[…, row, column]`, if it is one of these.
+    pub(super) fn place(
+        self,
+        site: Site,
+        (encoder, layer, offset): (bool, usize, usize),
+    ) -> Option<(i64, i64)> {
+        let position = |at: Place| {
+            let is_here = at.encoder == encoder && at.layer == layer;
+            is_here.then(|| (at.position - offset) as i64)
+        };
+        match (self, site) {
+            (Self::Head { at, head }, Site::HeadOutputs) => Some((head as i64, position(at)?)),
+            (Self::Neuron { at, neuron }, Site::MlpInner) => Some((position(at)?, neuron as i64)),
             _ => None,
         }
     }

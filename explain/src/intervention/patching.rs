@@ -256,7 +256,7 @@ fn rows_at_once(model: &Model, input: &Input) -> usize {
 }
 
 /// The clean text's states and its values at the place.
-fn read_clean(
+pub(super) fn read_clean(
     model: &Model,
     input: &Input,
     place: Place,

@@ -5,12 +5,11 @@
 
 use ecco_interpreter::Watch;
 use ecco_models::guard::guard;
-use ecco_models::run::{self, Input, Place};
-use ecco_models::tap::{Capture, NoTap, ReportTap};
-use ecco_models::{Model, Site};
+use ecco_models::run::{Input, Place};
+use ecco_models::{Model, Site, host};
 use ndarray::Axis;
 
-use super::patching::{PatchMap, PatchOptions, patch_map_between};
+use super::patching::{PatchMap, PatchOptions, patch_map_between, read_clean};
 use super::{Change, Intervention, Part, compile};
 use crate::attribution::work::Work;
 use crate::error::{Result, refuse};
@@ -44,18 +43,9 @@ pub fn causal_trace(
     };
     let clean = guard(|| {
         let work = &mut Work::new(watch, "causal tracing".into(), "passes", 1);
-        let mut capture = ReportTap {
-            tap: Capture::new(&[place.site], Some(&[0])),
-            report: &mut |_| work.report(),
-        };
-        let inputs = std::slice::from_ref(input);
-        let _ = match place.encoder {
-            false => run::states(model, inputs, &mut capture, &mut NoTap)?,
-            true => run::states(model, inputs, &mut NoTap, &mut capture)?,
-        };
-        capture.tap.array(place.site)
+        let (_, values) = read_clean(model, input, place, work)?;
+        Ok(host::array(&values.tensor(place.site, 0).get(0))) // (position, hidden)
     })?;
-    let clean = clean.index_axis_move(Axis(0), 0); // (position, hidden)
     let n = clean.len() as f64;
     let mean = clean.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
     let variance = clean.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n;

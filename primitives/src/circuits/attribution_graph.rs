@@ -14,14 +14,13 @@ use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::session::watched;
 use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
-use ecco_widgets::{Explorable, GraphEdge, GraphNodeKind};
+use ecco_widgets::{Explorable, GraphEdge, GraphNodeKind, Token};
 use ndarray::{Array1, Array2};
 use rhai::{Array, Dynamic, FLOAT, INT, Map};
 
 use crate::attribution::one_target::{OneTargetOptions, one_target};
 use crate::text::generation::Generation;
 use crate::text::passage::Passage;
-use crate::text::reading;
 use crate::text::run::Run;
 use crate::text::shown::shown;
 
@@ -83,16 +82,17 @@ impl AttributionGraph {
     }
 
     fn found(&self) -> Result<&Found, ScriptError> {
-        let inner = &self.0;
-        if let Some(found) = inner.found.get() {
-            return Ok(found);
-        }
-        let loaded = inner.passage.model().loaded()?;
-        let found = inner
-            .passage
-            .watched(|watch| attribution_graph(&loaded, inner.passage.input(), &inner.options, watch))??;
-        reading::about_numbers(inner.passage.model(), found.value.is_finite())?;
-        Ok(inner.found.get_or_init(|| found))
+        let Inner {
+            passage,
+            options,
+            found,
+            ..
+        } = &*self.0;
+        passage.found(
+            found,
+            |found| found.value,
+            |model, watch| attribution_graph(model, passage.input(), options, watch),
+        )
     }
 
     /// What nodes promote and suppress by what they write; nothing where the head of the model is not linear.
@@ -152,37 +152,23 @@ impl AttributionGraph {
         ))
     }
 
-    fn name(&self, node: &Node) -> (GraphNodeKind, Option<usize>, String) {
+    /// What a node is, its number and its name.
+    fn name(&self, node: &Node, tokens: &[Token]) -> (GraphNodeKind, Option<usize>, String) {
         let of = |at: &Place, part: String| match at.encoder {
             true => format!("enc L{} {part}", at.layer),
             false => format!("L{} {part}", at.layer),
         };
         match node {
-            Node::Token { .. } => (GraphNodeKind::Token, None, String::new()),
+            Node::Token { position } => {
+                let token = tokens.get(*position);
+                let text = token.map_or_else(String::new, |token| token.text.clone());
+                (GraphNodeKind::Token, token.map(|token| token.id as usize), text)
+            }
             Node::Head { at, head } => (GraphNodeKind::Head, Some(*head), of(at, format!("h{head}"))),
             Node::Neuron { at, neuron } => {
                 (GraphNodeKind::Neuron, Some(*neuron), of(at, format!("n{neuron}")))
             }
             Node::Answer => (GraphNodeKind::Answer, self.0.answer_id, self.0.answer.clone()),
-        }
-    }
-
-    /// How far up a node stands, and its column.
-    fn place(&self, node: &Node, n_columns: usize) -> (usize, usize) {
-        let config = self.0.passage.model().loaded().map(|loaded| {
-            let config = loaded.config();
-            (
-                config.n_layers,
-                config.encoder.as_ref().map_or(0, |encoder| encoder.n_layers),
-            )
-        });
-        let (n_layers, n_before) = config.unwrap_or_default();
-        let row = |at: &Place| 2 * (at.layer + if at.encoder { 0 } else { n_before }) + 1;
-        match node {
-            Node::Token { position } => (0, *position),
-            Node::Head { at, .. } => (row(at), at.position),
-            Node::Neuron { at, .. } => (row(at) + 1, at.position),
-            Node::Answer => (2 * (n_layers + n_before) + 1, n_columns.saturating_sub(1)),
         }
     }
 
@@ -199,19 +185,16 @@ impl AttributionGraph {
                 .map_or_else(String::new, |token| token.text.clone())
         };
         let (edges, small) = main_edges(found);
+        let config = loaded.config();
+        // Of an encoder that comes first, and of what writes.
+        let n_layers = [
+            config.encoder.as_ref().map_or(0, |encoder| encoder.n_layers),
+            config.n_layers,
+        ];
         let node = |(number, node): (usize, &GraphNode)| {
-            let (kind, index, name) = self.name(&node.node);
-            let (row, position) = self.place(&node.node, tokens.len());
+            let (kind, index, name) = self.name(&node.node, &tokens);
+            let (row, position) = place(&node.node, n_layers, tokens.len());
             let said = spoken.get(&number);
-            let (index, name) = match kind {
-                GraphNodeKind::Token => (
-                    tokens.get(position).map(|token| token.id as usize),
-                    tokens
-                        .get(position)
-                        .map_or_else(String::new, |token| token.text.clone()),
-                ),
-                _ => (index, name),
-            };
             // What a neuron below 0 promotes it suppresses.
             let is_turned = kind == GraphNodeKind::Neuron && node.value < 0.0;
             let ends = said.map(|said| match is_turned {
@@ -347,6 +330,17 @@ impl Show for AttributionGraph {
 impl Explanation for AttributionGraph {
     fn tensors(&self) -> Result<Vec<(&'static str, Tensor)>, ScriptError> {
         Ok(vec![("weights", self.weights()?), ("scores", self.scores()?)])
+    }
+}
+
+/// How far up a node stands, and its column, with so many layers in an encoder that comes first and behind it.
+fn place(node: &Node, [n_before, n_layers]: [usize; 2], n_columns: usize) -> (usize, usize) {
+    let row = |at: &Place| 2 * (at.layer + if at.encoder { 0 } else { n_before }) + 1;
+    match node {
+        Node::Token { position } => (0, *position),
+        Node::Head { at, .. } => (row(at), at.position),
+        Node::Neuron { at, .. } => (row(at) + 1, at.position),
+        Node::Answer => (2 * (n_layers + n_before) + 1, n_columns.saturating_sub(1)),
     }
 }
 

@@ -13,7 +13,6 @@ use crate::attribution::saliency_members::completeness_map;
 use crate::text::capture::place_named;
 use crate::text::generation::Generation;
 use crate::text::passage::Passage;
-use crate::text::reading;
 use crate::text::run::Run;
 use crate::text::shown::token_sequence;
 use ecco_scripting::options::Choice;
@@ -76,16 +75,17 @@ impl SiteAttribution {
     }
 
     fn found(&self) -> Result<&Found, ScriptError> {
-        let inner = &self.0;
-        if let Some(found) = inner.found.get() {
-            return Ok(found);
-        }
-        let loaded = inner.passage.model().loaded()?;
-        let found = inner
-            .passage
-            .watched(|watch| attribute_site(&loaded, inner.passage.input(), &inner.options, watch))??;
-        reading::about_numbers(inner.passage.model(), found.answer.is_finite())?;
-        Ok(inner.found.get_or_init(|| found))
+        let Inner {
+            passage,
+            options,
+            found,
+            ..
+        } = &*self.0;
+        passage.found(
+            found,
+            |found| found.answer,
+            |model, watch| attribute_site(model, passage.input(), options, watch),
+        )
     }
 
     fn contributions(&self) -> Result<Tensor, ScriptError> {

@@ -18,7 +18,6 @@ use super::dictionary::Dictionary;
 use crate::attribution::one_target::{OneTargetOptions, one_target};
 use crate::attribution::saliency_members::completeness_map;
 use crate::text::passage::Passage;
-use crate::text::reading;
 
 options! {
     /// What `attribute` can be told.
@@ -78,16 +77,12 @@ impl FeatureAttribution {
 
     fn found(&self) -> Result<&Found, ScriptError> {
         let inner = &self.0;
-        if let Some(found) = inner.found.get() {
-            return Ok(found);
-        }
-        let loaded = inner.passage.model().loaded()?;
         let (input, dictionary) = (inner.passage.input(), &inner.dictionary.loaded);
-        let found = inner.passage.watched(|watch| {
-            attribute_features(&loaded, input, dictionary, &inner.target, inner.measure, watch)
-        })??;
-        reading::about_numbers(inner.passage.model(), found.answer.is_finite())?;
-        Ok(inner.found.get_or_init(|| found))
+        inner.passage.found(
+            &inner.found,
+            |found| found.answer,
+            |model, watch| attribute_features(model, input, dictionary, &inner.target, inner.measure, watch),
+        )
     }
 
     /// By feature, largest first.

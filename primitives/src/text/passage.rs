@@ -1,6 +1,7 @@
 //! A text that a model has read or written: what everything that explains is about. An output, a run and a text that
 //! was only given each make one. `internals` has what happened inside the model.
 
+mod found;
 mod internals;
 
 use std::cell::RefCell;
