@@ -1,44 +1,87 @@
-//! `ecco-kernel exec`: a script as one session, without Jupyter.
+//! `ecco-kernel exec`: a script or a notebook as one session, without Jupyter.
 //!
-//! - `cells`: a script's cells; `console`: where they write; `terminal`: whom they ask; `signals`: Ctrl-C
+//! - `cells`: a script's cells; `notebook`: a notebook's, with what they show; `console`: where they write; `terminal`: whom they ask; `signals`: Ctrl-C
 
 mod cells;
 mod console;
-mod signals;
+mod notebook;
+pub(crate) mod signals;
 mod terminal;
 
 use std::io::{IsTerminal, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use ecco_interpreter::{Cell, CellError, Interrupt};
 use ecco_protocol::stack_sizes;
 use ecco_scripting::STACK_BYTES;
 
+pub(crate) use cells::cells;
 use console::Console;
+pub(crate) use notebook::{Form, Parameters};
+use notebook::{Notebook, Target};
 
 /// What shells say of a program that Ctrl-C ended: 128 and the signal's number.
-const INTERRUPTED: i32 = 130;
+pub(crate) const INTERRUPTED: i32 = 130;
 
 /// Runs the script, or standard input for `-`, and returns the status that the process should end with: 0, 1 after
-/// an error in it, 130 after Ctrl-C.
+/// an error in it, 130 after Ctrl-C. A notebook may be written as something.
 ///
 /// # Errors
 /// When the script cannot be read or its output not be written.
-pub(crate) fn exec(script: &Path) -> anyhow::Result<i32> {
+pub(crate) fn exec(
+    script: &Path,
+    to: Option<Form>,
+    output: Option<PathBuf>,
+    parameters: &Parameters,
+) -> anyhow::Result<i32> {
     let (label, text) = read(script)?;
-    let cells = cells::cells(&text);
+    let is_notebook = script.extension().is_some_and(|ending| ending == "ipynb");
+    if !is_notebook && (to.is_some() || !parameters.is_empty()) {
+        bail!("--to and parameters are for notebooks, whose names end in .ipynb: {label} is a script");
+    }
+    let notebook = || {
+        let notebook = Notebook::read(&text).and_then(|notebook| notebook.with(parameters));
+        notebook.with_context(|| format!("could not take {label}"))
+    };
     wait_quietly();
     let interrupt = Interrupt::default();
     signals::listen(interrupt.clone());
+    let cells = match (is_notebook, to) {
+        (true, Some(form)) => {
+            let target = Target::new(form, output, script)?;
+            let given = (notebook()?, target, notebook::title(script), interrupt);
+            return on_a_deep_stack(given, notebook::run);
+        }
+        (true, None) => notebook()?.codes(),
+        (false, _) => cells(&text),
+    };
+    on_a_deep_stack((label, cells, interrupt), |(label, cells, interrupt)| {
+        run(&label, cells, interrupt)
+    })
+}
+
+/// Works on a thread with the stack that sessions need.
+///
+/// # Errors
+/// What the work gives; no memory for a thread.
+pub(crate) fn on_a_deep_stack<T: Send + 'static>(
+    given: T,
+    work: fn(T) -> anyhow::Result<i32>,
+) -> anyhow::Result<i32> {
+    let given = Arc::new(Mutex::new(Some(given)));
     // Of a smaller stack deep values end earlier.
     let start = |bytes: usize| {
-        let (label, cells, interrupt) = (label.clone(), cells.clone(), interrupt.clone());
+        let given = Arc::clone(&given);
         std::thread::Builder::new()
             .name("script".to_owned())
             .stack_size(bytes)
-            .spawn(move || run(&label, cells, interrupt))
+            .spawn(move || {
+                let given = given.lock().ok().and_then(|mut given| given.take());
+                given.map_or(Ok(1), work)
+            })
     };
     let mut threads = stack_sizes(STACK_BYTES)?.into_iter().map(start);
     let thread = threads.find_map(Result::ok);
@@ -52,7 +95,7 @@ pub(crate) fn exec(script: &Path) -> anyhow::Result<i32> {
 }
 
 /// As the kernelspec asks of libtorch: threads that wait for work leave the processor to others.
-fn wait_quietly() {
+pub(crate) fn wait_quietly() {
     if std::env::var_os("OMP_WAIT_POLICY").is_none() {
         // SAFETY: no other thread has been started yet that could read the environment.
         unsafe { std::env::set_var("OMP_WAIT_POLICY", "PASSIVE") };
@@ -116,7 +159,7 @@ fn report(error: &CellError) {
 }
 
 /// A text without the sequences that colour it.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let mut plain = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('\u{1b}') {

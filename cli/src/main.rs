@@ -1,5 +1,5 @@
-//! The command line: `run` is what Jupyter calls, `install` tells Jupyter how, `exec` runs a script without it, `doctor` says
-//! what is wrong, `models` what is in the hub's cache.
+//! The command line: `run` is what Jupyter calls, `install` tells Jupyter how, `exec` runs a script without it, `batch` one
+//! for many texts, `doctor` says what is wrong, `models` what is in the hub's cache.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,6 +10,7 @@ use ecco_scripting::{CountingAllocator, STACK_BYTES};
 
 use kernelspec::Place;
 
+mod batch;
 mod doctor;
 mod exec;
 mod kernelspec;
@@ -38,13 +39,27 @@ enum Command {
     },
     /// Tell Jupyter about this kernel
     Install(Install),
-    /// Run a script as one session, without Jupyter
+    /// Run a script or a notebook as one session, without Jupyter
     #[command(long_about = EXEC)]
     Exec {
-        /// The script; - is standard input
+        /// The script, or a notebook; - is a script on standard input
         #[arg(value_name = "SCRIPT")]
         script: PathBuf,
+        /// Of a notebook: what it is written as when it has run, in place of printing what it prints
+        #[arg(long, value_enum)]
+        to: Option<exec::Form>,
+        /// Where to; by default beside the notebook, with another ending. - is standard output
+        #[arg(long, short, value_name = "FILE", requires = "to")]
+        output: Option<PathBuf>,
+        #[command(flatten)]
+        parameters: exec::Parameters,
     },
+    /// Run a script over many texts
+    #[command(long_about = batch::ABOUT)]
+    Batch(batch::Arguments),
+    /// Do the parts of a batch that standard input has; a batch does this
+    #[command(hide = true)]
+    BatchWorker,
     /// Say what the kernel needs, what of it is there, what is wrong, and what mends it
     #[command(long_about = DOCTOR)]
     Doctor {
@@ -63,10 +78,11 @@ its cache. Ends with 1 where something is wrong, and then names the command that
 seconds for the hub, and changes nothing.";
 
 const EXEC: &str = "\
-Run a script as one session, without Jupyter: prints what its cells print, and each cell's result as text.
+Run a script or a notebook as one session, without Jupyter: prints what its cells print, and each cell's result as text.
 
 A line that begins with // %% begins a cell, as editors know it; a script without one is a cell. Models, imports and \
-what is saved are looked for from the current folder, as in a notebook there. Progress is shown on stderr when that is \
+what is saved are looked for from the current folder, as in a notebook there. A notebook is known by its ending, .ipynb; with --to it is written as a page, as Markdown or as a \
+notebook with its outputs, up to a cell that fails, and parameters are set as papermill sets them. Progress is shown on stderr when that is \
 a terminal. Ends with 1 after an error, with 130 after Ctrl-C.";
 
 #[derive(Args)]
@@ -112,7 +128,14 @@ fn main() -> ExitCode {
     let ended = match CommandLine::parse().command {
         Command::Run { file } => run(&file),
         Command::Install(install) => self::install(install),
-        Command::Exec { script } => exec::exec(&script).and_then(|ending| leave(ending)),
+        Command::Exec {
+            script,
+            to,
+            output,
+            parameters,
+        } => exec::exec(&script, to, output, &parameters).and_then(|ending| leave(ending)),
+        Command::Batch(arguments) => batch::batch(&arguments).and_then(|ending| leave(ending)),
+        Command::BatchWorker => batch::work().and_then(|ending| leave(ending)),
         Command::Doctor { json } => doctor::doctor(json).and_then(|ending| leave(ending)),
         Command::Models(arguments) => models::models(&arguments).and_then(|ending| leave(ending)),
     };

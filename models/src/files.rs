@@ -1,6 +1,7 @@
 //! A model's files, from a Hugging Face folder or from inside the binary.
 
 mod bytes;
+mod digest;
 pub(crate) mod json;
 pub(crate) mod regular;
 pub(crate) mod watched;

@@ -39,6 +39,8 @@ pub struct Model {
     chat: Option<Rc<ChatTemplate>>,
     /// The mapped weights; on the CPU the tensors are views of them.
     files: Rc<ModelFiles>,
+    /// What tells its adapter from all others.
+    adapter_digest: Option<String>,
     notices: Vec<String>,
     /// Its own weights and what its adapter makes of them.
     tunable: Option<Rc<Tunable>>,
@@ -90,6 +92,7 @@ impl Model {
             generation: Rc::clone(&self.generation),
             chat: self.chat.clone(),
             files: Rc::clone(&self.files),
+            adapter_digest: self.adapter_digest.clone(),
             notices: self.notices.clone(),
             tunable: self.tunable.clone(),
         }
@@ -98,6 +101,15 @@ impl Model {
     /// The name it was asked for by.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What tells its files from all others: SHA-256 in hexadecimal digits, behind a `+` that of its adapter. Reads all weights.
+    pub fn digest(&self) -> String {
+        let own = self.files.digest();
+        match &self.adapter_digest {
+            Some(adapter) => format!("{own}+{adapter}"),
+            None => own,
+        }
     }
 
     /// What people should know of how its files were read, a sentence each.

@@ -2,7 +2,7 @@
 
 /// The script's cells in order. Each has as many empty lines before it as the script has lines there, so that errors
 /// name the script's lines. Cells of nothing but white space are left out.
-pub(super) fn cells(script: &str) -> Vec<String> {
+pub(crate) fn cells(script: &str) -> Vec<String> {
     let script = script.trim_start_matches('\u{feff}');
     let mut cells = vec![String::new()];
     for (number, line) in script.split_inclusive('\n').enumerate() {

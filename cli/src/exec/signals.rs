@@ -10,7 +10,7 @@ static INTERRUPT: OnceLock<Interrupt> = OnceLock::new();
 static WAS_INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// From now on Ctrl-C (SIGINT) requests `interrupt`, and SIGXFSZ does nothing.
-pub(super) fn listen(interrupt: Interrupt) {
+pub(crate) fn listen(interrupt: Interrupt) {
     // SAFETY: installs no handler.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     if INTERRUPT.set(interrupt).is_ok() {
@@ -22,7 +22,7 @@ pub(super) fn listen(interrupt: Interrupt) {
 
 /// Whether there was one. The session's own flag is down again once a cell has ended for it, and work that hands over
 /// what it has, as generation does, ends without an error.
-pub(super) fn was_interrupted() -> bool {
+pub(crate) fn was_interrupted() -> bool {
     WAS_INTERRUPTED.load(Ordering::Relaxed)
 }
 

@@ -3,6 +3,8 @@
 //!
 //! Scores stay on their device: random numbers go there, and tokens come back.
 
+use std::cell::RefCell;
+
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tch::{Kind, Tensor};
@@ -45,7 +47,7 @@ impl Sampler {
         if !(0.0..=1.0).contains(&min_p) {
             return Err(refuse("min_p", min_p, "expected a fraction from 0 to 1"));
         }
-        let seed = options.seed.unwrap_or_else(|| rand::rng().random::<u32>().into());
+        let seed = options.seed.unwrap_or_else(drawn_seed);
         Ok(Self {
             random: do_sample.then(|| seeded(seed)),
             seed,
@@ -179,6 +181,24 @@ impl Kept {
         let rank = passed(&weights, u).minimum(&(&self.n - 1));
         self.ids.gather(-1, &rank, false).squeeze_dim(-1)
     }
+}
+
+thread_local! {
+    /// Where seeds come from that nobody names; without one, from the system.
+    static SEEDS: RefCell<Option<StdRng>> = const { RefCell::new(None) };
+}
+
+/// From now on the seeds that this thread draws are those that follow from `seed`: what is sampled without a seed is then
+/// the same each time.
+pub fn draw_seeds_from(seed: u64) {
+    SEEDS.replace(Some(StdRng::seed_from_u64(seed)));
+}
+
+fn drawn_seed() -> u64 {
+    SEEDS.with_borrow_mut(|seeds| match seeds {
+        Some(seeds) => seeds.random::<u32>().into(),
+        None => rand::rng().random::<u32>().into(),
+    })
 }
 
 fn seeded(seed: u64) -> Random {

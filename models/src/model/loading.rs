@@ -286,6 +286,7 @@ impl Model {
             Some(placement) => (placement.clone(), wanted.on(placement.main.device, &stored)),
             None => placed(options.device.as_deref(), &stored, family, &config, wanted, &what)?,
         };
+        let adapter_digest = adapter.as_ref().map(ModelFiles::digest);
         let (body, (sum, notices), tunable) = guard(|| {
             let mut weights = Weights::load(stored, family, &placement, wanted, watch)?;
             let body = body(config.clone(), &mut weights)?;
@@ -303,6 +304,7 @@ impl Model {
             generation: Rc::new(generation),
             chat: chat.map(Rc::new),
             files: Rc::new(files),
+            adapter_digest,
             notices: renamed.into_iter().chain(notices).collect(),
             tunable: None,
         };

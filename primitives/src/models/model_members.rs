@@ -35,6 +35,10 @@ pub(super) fn register(registry: &mut Registry) {
         /// The type of its weights: `float32`.
         get dtype(lm: &Model) -> String { Ok(lm.card().dtype.clone()) }
 
+        /// SHA-256 of its files, in hexadecimal digits: the same weights, configuration and vocabulary have the same, wherever they
+        /// lie. An adapter's own stands behind a `+`. All weights are read for it.
+        get digest(lm: &Model) -> String { Ok(lm.loaded()?.digest()) }
+
         /// Bytes that its weights take; 0 once it is unloaded.
         get memory(lm: &Model) -> INT {
             Ok(if lm.is_loaded() { lm.card().memory_bytes as INT } else { 0 })

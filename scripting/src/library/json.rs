@@ -7,52 +7,64 @@ use rhai::{Array, Dynamic, INT, Map};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use super::nesting::{DEEPEST, Walk, too_deep};
+use super::nesting::{DEEPEST, too_deep};
 use crate::errors::{ErrorKind, ScriptError};
 use crate::result::watched::{Watched, failure};
 use crate::result::{known, saving, show};
 use crate::tensor::Tensor;
+use crate::tensor::work::Work;
 
-pub(super) fn write_map(
-    walk: &mut Walk,
-    text: &mut String,
-    map: &Map,
-    depth: usize,
-) -> Result<(), ScriptError> {
+/// A value as JSON: results and tensors in it as their documents, a number that is not finite as `null`.
+///
+/// # Errors
+/// What JSON has no form for, what is nested too deep, an interrupt.
+pub(crate) fn text(work: &Work, value: &Dynamic) -> Result<String, ScriptError> {
+    let mut text = String::new();
+    write(work, &mut text, value, 0)?;
+    Ok(text)
+}
+
+pub(super) fn map_text(work: &Work, map: &Map) -> Result<String, ScriptError> {
+    let mut text = String::new();
+    write_map(work, &mut text, map, 0)?;
+    Ok(text)
+}
+
+fn write_map(work: &Work, text: &mut String, map: &Map, depth: usize) -> Result<(), ScriptError> {
     text.push('{');
     for (at, (name, value)) in map.iter().enumerate() {
         text.push_str(if at > 0 { "," } else { "" });
         push(text, &Value::from(name.as_str()));
         text.push(':');
-        write(walk, text, value, depth + 1)?;
+        write(work, text, value, depth + 1)?;
     }
     text.push('}');
     Ok(())
 }
 
-fn write_array(walk: &mut Walk, text: &mut String, array: &Array, depth: usize) -> Result<(), ScriptError> {
+fn write_array(work: &Work, text: &mut String, array: &Array, depth: usize) -> Result<(), ScriptError> {
     text.push('[');
     for (at, item) in array.iter().enumerate() {
         text.push_str(if at > 0 { "," } else { "" });
-        write(walk, text, item, depth + 1)?;
+        write(work, text, item, depth + 1)?;
     }
     text.push(']');
     Ok(())
 }
 
-fn write(walk: &mut Walk, text: &mut String, value: &Dynamic, depth: usize) -> Result<(), ScriptError> {
-    walk.step()?;
+fn write(work: &Work, text: &mut String, value: &Dynamic, depth: usize) -> Result<(), ScriptError> {
+    work.value()?;
     if depth > DEEPEST {
         return Err(too_deep());
     }
     if let Ok(array) = value.as_array_ref() {
-        return write_array(walk, text, &array, depth);
+        return write_array(work, text, &array, depth);
     }
     if let Ok(map) = value.as_map_ref() {
-        return write_map(walk, text, &map, depth);
+        return write_map(work, text, &map, depth);
     }
     if let Some(tensor) = value.read_lock::<Tensor>() {
-        return write_tensor(walk, text, &tensor);
+        return write_tensor(work, text, &tensor);
     }
     push(text, &plain(value)?);
     Ok(())
@@ -86,9 +98,9 @@ fn no_form(value: &Dynamic) -> ScriptError {
 }
 
 /// With all its values, as `tensor.save("x.json")` writes it.
-fn write_tensor(walk: &Walk, text: &mut String, tensor: &Tensor) -> Result<(), ScriptError> {
+fn write_tensor(work: &Work, text: &mut String, tensor: &Tensor) -> Result<(), ScriptError> {
     let mut bytes = Vec::new();
-    let check = || walk.check();
+    let check = || work.check();
     let mut out = Watched::new(&mut bytes, &check);
     saving::json(tensor, &mut out)
         .and_then(|()| out.flush())

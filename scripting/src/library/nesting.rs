@@ -10,6 +10,7 @@ use crate::errors::{ErrorKind, RhaiResult, ScriptError};
 use crate::library::json;
 use crate::session::state::{State, printed, state_of};
 use crate::session::{memory, room};
+use crate::tensor::work::Work;
 
 /// Levels of arrays and maps that are written as text, compared or made JSON.
 pub(super) const DEEPEST: usize = 100;
@@ -58,14 +59,13 @@ pub mod functions {
     /// is `null`; what JSON has no form for, a closure or a timestamp, is an error.
     #[rhai_fn(name = "to_json", pure, return_raw)]
     pub fn to_json(ctx: NativeCallContext, map: &mut Map) -> RhaiResult<String> {
-        Walk::new(&ctx).text(|walk, text| json::write_map(walk, text, map, 0))
+        Work::of(&ctx, |work| json::map_text(work, map))
     }
 
     /// The value that a JSON text is: maps, arrays, strings, numbers, booleans, `()` for `null`.
     #[rhai_fn(return_raw)]
     pub fn parse_json(ctx: NativeCallContext, json: &str) -> RhaiResult<Dynamic> {
-        let mut walk = Walk::new(&ctx);
-        json::parse(&mut || walk.step(), json).map_err(|error| error.raise(&ctx))
+        Work::of(&ctx, |work| json::parse(&mut || work.value(), json))
     }
 
     #[rhai_fn(name = "==", pure, return_raw)]

@@ -5,10 +5,11 @@
 //! - [`state`]: what primitives reach besides their arguments; [`watch`]: progress and interruption of native work
 //! - [`Kept`]: values kept by their type
 //! - `fault`, `correction`, `traceback`: errors with their places, as a cell shows them
-//! - `call`: the call that a view's head names; `resolver`: imports; `syntax`: code that Rhai takes for whole and is not; `stack`: how large
+//! - `batch`: a cell for one value after another; `call`: the call that a view's head names; `resolver`: imports; `syntax`: code that Rhai takes for whole and is not; `stack`: how large
 //!   the thread's is
 
 mod answers;
+mod batch;
 mod call;
 mod correction;
 mod engine;
@@ -23,6 +24,7 @@ mod syntax;
 mod traceback;
 pub mod watch;
 
+pub use self::batch::Repeated;
 pub use self::kept::Kept;
 pub use self::state::{State, state_of};
 pub use self::watch::{each, watched};

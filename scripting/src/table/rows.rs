@@ -69,7 +69,7 @@ impl Table {
     }
 
     /// A map for each row.
-    pub(super) fn to_array(&self, work: &Work) -> Result<Array, ScriptError> {
+    pub(crate) fn to_array(&self, work: &Work) -> Result<Array, ScriptError> {
         work.room(&[self.n_rows, self.columns.len()], 3 * size_of::<Dynamic>())?;
         let mut rows = Array::new();
         for at in 0..self.n_rows {
