@@ -1,5 +1,6 @@
 //! A file's bytes, of a bounded size.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -12,18 +13,29 @@ pub(super) const LARGEST: u64 = 4 << 30;
 /// Bytes that are read between two looks at the interrupt.
 const PIECE: u64 = 8 << 20;
 
+/// A file below the notebook's folder, and how many bytes it has.
+///
+/// # Errors
+/// A path that leads elsewhere, what the system says.
+pub(super) fn open(path: &str, work: &Work) -> Result<(File, u64), ScriptError> {
+    check_length(path)?;
+    let folder = work.state().folder.borrow().clone();
+    let place = Folder::existing_in(&folder, Path::new(path)).map_err(|refusal| refused(refusal, path))?;
+    let file = place.read().map_err(|error| unreadable(path, &error))?;
+    let size = file.metadata().map_err(|error| unreadable(path, &error))?.len();
+    Ok((file, size))
+}
+
+fn unreadable(path: &str, error: &io::Error) -> ScriptError {
+    ScriptError::new(ErrorKind::Os, format!("cannot read \"{path}\": {error}"))
+}
+
 /// The bytes of a file below the notebook's folder; `growth` times as many have to fit into memory.
 ///
 /// # Errors
 /// A path that leads elsewhere, what the system says, a file that is too large, an interrupt.
 pub(super) fn bytes(path: &str, growth: usize, work: &Work) -> Result<Vec<u8>, ScriptError> {
-    check_length(path)?;
-    let folder = work.state().folder.borrow().clone();
-    let place = Folder::existing_in(&folder, Path::new(path)).map_err(|refusal| refused(refusal, path))?;
-    let unreadable =
-        |error: io::Error| ScriptError::new(ErrorKind::Os, format!("cannot read \"{path}\": {error}"));
-    let mut file = place.read().map_err(unreadable)?;
-    let size = file.metadata().map_err(unreadable)?.len();
+    let (mut file, size) = open(path, work)?;
     check_size(path, size)?;
     work.room(&[usize::try_from(size).unwrap_or(usize::MAX)], growth)?;
     let mut bytes = Vec::new();
@@ -32,7 +44,7 @@ pub(super) fn bytes(path: &str, growth: usize, work: &Work) -> Result<Vec<u8>, S
             .by_ref()
             .take(PIECE)
             .read_to_end(&mut bytes)
-            .map_err(unreadable)?;
+            .map_err(|error| unreadable(path, &error))?;
         work.check()?;
         // A file may grow while it is read.
         check_size(path, bytes.len() as u64)?;

@@ -2,11 +2,13 @@
 //!
 //! - `file`: a file's bytes, of a bounded size; `text`: what they are as text; `stored`: a result that was saved
 //! - `arrays`: numpy's and safetensors' numbers as tensors, `npz` several of them; `delimited`: csv and tsv as tables
+//! - `parquet`: tables again, which are read and written a part at a time
 
 mod arrays;
 mod delimited;
 mod file;
 mod npz;
+pub(crate) mod parquet;
 mod stored;
 mod text;
 
@@ -66,10 +68,13 @@ const READERS: [(&str, Reader, usize); 9] = [
     ),
 ];
 
+/// What is read where it lies, part by part.
+const PARQUET: &str = "parquet";
+
 pub(crate) fn register(registry: &mut Registry) {
     functions! { registry, "ecco";
         /// A file of the notebook's folder, by the end of its name: `.txt` and `.md` are texts; `.json` a value, `.jsonl` an
-        /// array of one a line; `.csv` and `.tsv` a table; `.npy` a tensor; `.npz` and `.safetensors` a map of tensors by
+        /// array of one a line; `.csv`, `.tsv` and `.parquet` a table; `.npy` a tensor; `.npz` and `.safetensors` a map of tensors by
         /// name, the latter with the names of axes that `save` wrote.
         ///
         /// The path is one in the notebook's folder or below: a script that someone else wrote must not read any other
@@ -92,20 +97,28 @@ fn read(path: &str, options: &ReadOptions, work: &Work) -> Result<Dynamic, Scrip
         .extension()
         .and_then(|ending| ending.to_str());
     let ending = ending.unwrap_or_default().to_lowercase();
-    let Some((_, reader, growth)) = READERS.iter().find(|(name, ..)| *name == ending) else {
-        let known: Vec<String> = READERS.iter().map(|(name, ..)| format!(".{name}")).collect();
-        let message = format!("\"{path}\" does not say how to read it");
-        return Err(ScriptError::new(ErrorKind::Value, message)
-            .with_hint(format!("files that are read end in {}", known.join(", "))));
-    };
-    let bytes = file::bytes(path, *growth, work)?;
-    reader(&bytes, options, work).map_err(|error| match error.kind {
+    let damaged = |error: ScriptError| match error.kind {
         ErrorKind::Value => ScriptError {
             message: format!("cannot read \"{path}\": {}", error.message),
             ..error
         },
         _ => error,
-    })
+    };
+    if ending == PARQUET {
+        let (file, len) = file::open(path, work)?;
+        return parquet::table(file, len, work)
+            .map(Dynamic::from)
+            .map_err(damaged);
+    }
+    let Some((_, reader, growth)) = READERS.iter().find(|(name, ..)| *name == ending) else {
+        let names = READERS.iter().map(|(name, ..)| *name).chain([PARQUET]);
+        let known: Vec<String> = names.map(|name| format!(".{name}")).collect();
+        let message = format!("\"{path}\" does not say how to read it");
+        return Err(ScriptError::new(ErrorKind::Value, message)
+            .with_hint(format!("files that are read end in {}", known.join(", "))));
+    };
+    let bytes = file::bytes(path, *growth, work)?;
+    reader(&bytes, options, work).map_err(damaged)
 }
 
 fn table(bytes: &[u8], between: u8, options: &ReadOptions, work: &Work) -> Result<Dynamic, ScriptError> {

@@ -6,6 +6,7 @@ use rhai::Dynamic;
 use serde_json::Value;
 
 use super::Table;
+use crate::data::parquet;
 use crate::errors::{ErrorKind, ScriptError};
 use crate::result::folder::check_length;
 use crate::result::saving::{Writer, cell, extension, page, unknown_ending, write_file};
@@ -24,12 +25,13 @@ pub(super) fn save(table: &Table, path: &str, work: &Work) -> Result<(), ScriptE
         Some("csv") => Box::new(|out| delimited(table, b",", out)),
         Some("tsv") => Box::new(|out| delimited(table, b"\t", out)),
         Some("jsonl") => Box::new(|out| objects(table, out)),
+        Some("parquet") => Box::new(|out| parquet::write(table, out, work)),
         Some("html") => {
             let widget = table.shown().html().unwrap_or_default();
             Box::new(move |out| page(&table.line(), &widget, out))
         }
         _ => {
-            let endings = ["csv", "tsv", "jsonl", "html"];
+            let endings = ["csv", "tsv", "jsonl", "parquet", "html"];
             return Err(unknown_ending(path, &endings, "table.save(\"table.csv\")"));
         }
     };

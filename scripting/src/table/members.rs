@@ -76,7 +76,7 @@ fn of_parts(registry: &mut Registry) {
         fn to_array(state, table: &Table) -> Array { table.to_array(&Work::new(state)) }
 
         /// Writes all rows to a file of the notebook's folder. The path's end says how: `.csv`, `.tsv`, `.jsonl` (an object
-        /// a row), `.html` (the widget, as far as it goes). In `.csv` and `.tsv` a text that a spreadsheet would take for a
+        /// a row), `.parquet`, `.html` (the widget, as far as it goes). In `.csv` and `.tsv` a text that a spreadsheet would take for a
         /// formula has a `'` before it, so that nothing in it is run.
         ///
         /// Example:

@@ -2,7 +2,7 @@
 //!
 //! - `making`: of maps, of columns; `rows`: parts of it, a column more; `keys`: what sorting, grouping and joining compare
 //! - `grouping`, `joining`: what several rows, or two tables, have together
-//! - `members`: what scripts call; `view`: how one is shown; `files`: csv and jsonl
+//! - `members`: what scripts call; `view`: how one is shown; `files`: csv, jsonl and parquet
 
 mod files;
 mod grouping;
