@@ -34,6 +34,7 @@ START = {
     "docs/from-python.md": "From Python's notebooks",
     "docs/attribution.md": "Attribution, a guide",
     "docs/data.md": "Tensors, files, tables",
+    "docs/batch.md": "Many texts",
     "docs/live.md": "Views that answer",
 }
 REFERENCE = {

@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use ecco_interpreter::Interrupt;
 use sha2::{Digest, Sha256};
 
@@ -56,17 +56,26 @@ const TRIAL: u64 = 100;
 /// Some rows were passed over.
 const SOME_PASSED_OVER: i32 = 3;
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// results.parquet
+    Parquet,
+}
+
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The script
     #[arg(value_name = "SCRIPT")]
     script: PathBuf,
-    /// The texts: .jsonl (a JSON value a line), .txt (a text a line); - is JSON lines on standard input
+    /// The texts: .jsonl (a JSON value a line), .txt (a text a line), .parquet; - is JSON lines on standard input
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
     /// The folder for the results
     #[arg(long, value_name = "FOLDER")]
     output: PathBuf,
+    /// What results.jsonl is made into in the end
+    #[arg(long, value_enum)]
+    to: Option<Form>,
     /// Rows that are computed together, at most
     #[arg(long, value_name = "ROWS", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     batch: u32,
@@ -118,6 +127,7 @@ pub(crate) fn batch(arguments: &Arguments) -> anyhow::Result<i32> {
         _ => now,
     };
     if manifest.is_finished {
+        finish(arguments)?;
         eprintln!("all is done: {}", progress::summary(&manifest, &arguments.output));
         return Ok(status(&manifest));
     }
@@ -142,7 +152,7 @@ pub(crate) fn batch(arguments: &Arguments) -> anyhow::Result<i32> {
 
 /// Until all is done, or Ctrl-C.
 fn run(input: Input, mut folder: Folder, mut workers: Workers, arguments: &Arguments) -> anyhow::Result<i32> {
-    let mut progress = Progress::new(&folder.manifest);
+    let mut progress = Progress::new(&folder.manifest, input.length);
     let mut parts = Parts::new(input, folder.manifest.options.batch);
     loop {
         while workers.n_free() > 0 && !signals::was_interrupted() {
@@ -193,12 +203,23 @@ fn run(input: Input, mut folder: Folder, mut workers: Workers, arguments: &Argum
     }
     folder.commit()?;
     progress.end();
+    if folder.manifest.is_finished {
+        finish(arguments)?;
+    }
     eprintln!("{}", progress::summary(&folder.manifest, &arguments.output));
     if !folder.manifest.is_finished {
         eprintln!("interrupted: the same command goes on from here");
         return Ok(exec::INTERRUPTED);
     }
     Ok(status(&folder.manifest))
+}
+
+/// What is made of results that are whole.
+fn finish(arguments: &Arguments) -> anyhow::Result<()> {
+    match arguments.to {
+        Some(Form::Parquet) => folder::make_table(&arguments.output),
+        None => Ok(()),
+    }
 }
 
 fn status(manifest: &Manifest) -> i32 {

@@ -430,3 +430,60 @@ fn ctrl_c_keeps_what_is_done() {
     );
     assert_eq!(study.text("out/results.jsonl").lines().count(), 2_000);
 }
+
+#[test]
+fn parquet_comes_in_and_goes_out() {
+    let study = Study::new(
+        "// %% each row\n#{id: row.id, n: row.text.len(), words: row.text.split(\" \")}",
+        &texts(5_000),
+    );
+    let (said, status) = study.run("lines", &[]);
+    assert_eq!(status, Some(0), "{said}");
+    let (said, status) = study.run("table", &["--to", "parquet"]);
+    assert!(
+        status == Some(0) && said.contains("5000 results in table/results.parquet"),
+        "{said}"
+    );
+    assert!(!study.path("table/results.jsonl").exists());
+    // The table as an input: a row each, with the fields that the lines have.
+    std::fs::write(
+        study.path("again.rhai"),
+        "// %% each row\nlet n = row.remove(\"row\");\nrow",
+    )
+    .unwrap();
+    let again = |rows: &str| {
+        let mut command = Command::new(PROGRAM);
+        command
+            .args([
+                "batch",
+                "again.rhai",
+                "--input",
+                "table/results.parquet",
+                "--output",
+                rows,
+            ])
+            .current_dir(study.folder.path())
+            .stdin(Stdio::null());
+        command
+    };
+    let (said, status) = told(&again("back").output().unwrap());
+    assert_eq!(status, Some(0), "{said}");
+    assert_eq!(
+        study.text("back/results.jsonl"),
+        study.text("lines/results.jsonl")
+    );
+    let mut child = again("cut").stderr(Stdio::null()).spawn().unwrap();
+    wait_until(|| {
+        std::fs::read_to_string(study.path("cut/manifest.json"))
+            .is_ok_and(|text| !text.contains("\"row\": 0"))
+    });
+    kill(&mut child);
+    assert_eq!(told(&again("cut").output().unwrap()).1, Some(0));
+    assert_eq!(study.text("cut/results.jsonl"), study.text("lines/results.jsonl"));
+    std::fs::write(study.path("table/results.parquet"), "PAR1").unwrap();
+    let (said, status) = told(&again("damaged").output().unwrap());
+    assert!(
+        status == Some(1) && said.contains("table/results.parquet"),
+        "{said}"
+    );
+}

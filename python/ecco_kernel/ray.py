@@ -90,12 +90,18 @@ class Relay:
         for _ in range(self._n_workers):
             self._start()
         waiting = []
-        while True:
-            waiting += self._new_lines()
+        while None not in waiting:
             waiting = self._give(waiting)
             for reference in self._done():
                 if not self._hear(reference):
                     return 1
+            waiting += self._new_lines()
+        # Nobody waits for what is being done.
+        return 0
+
+    def close(self):
+        """Ends a Ray that was started here; on a cluster, the workers."""
+        self._ray.shutdown()
 
     def _done(self):
         if not self._owed:
@@ -106,8 +112,7 @@ class Relay:
     def _read(self):
         for line in sys.stdin.buffer:
             self._lines.put(line)
-        # Nobody waits for what is being done.
-        os._exit(0)
+        self._lines.put(None)
 
     def _new_lines(self):
         lines = []
@@ -183,7 +188,11 @@ def parser():
 
 def main(arguments):
     if arguments[:1] == ["--relay"]:
-        return Relay(parser().parse_args(arguments[1:])).run()
+        relay = Relay(parser().parse_args(arguments[1:]))
+        try:
+            return relay.run()
+        finally:
+            relay.close()
     options, rest = parser().parse_known_args(arguments)
     if not rest or {"-h", "--help"} & set(rest):
         parser().print_help()

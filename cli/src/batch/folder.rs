@@ -4,15 +4,18 @@
 //! they were then. Whatever was written behind that is cut off when the batch goes on, and made again.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, ErrorKind, Seek, SeekFrom, Write};
+use std::io::{BufReader, BufWriter, ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use ecco_scripting::data::parquet::from_lines;
 
 use super::manifest::Manifest;
 
 pub(super) const RESULTS: &str = "results.jsonl";
+/// What the results are in the end, where that is asked for.
+pub(super) const TABLE: &str = "results.parquet";
 pub(super) const PASSED_OVER: &str = "passed_over.jsonl";
 const MANIFEST: &str = "manifest.json";
 /// What a kill can cost, beside what is under way.
@@ -131,6 +134,29 @@ impl Folder {
         self.handle.sync_all()?;
         Ok(())
     }
+}
+
+/// Makes the table of results that are whole, and takes their lines away; of none there is no table.
+///
+/// # Errors
+/// Results that no table has together; a disk that is full. The lines are there then.
+pub(super) fn make_table(path: &Path) -> anyhow::Result<()> {
+    let (lines, table) = (path.join(RESULTS), path.join(TABLE));
+    if !std::fs::metadata(&lines).is_ok_and(|lines| lines.len() > 0) {
+        return Ok(());
+    }
+    let beside = path.join(".results.parquet");
+    let mut file = BufWriter::new(File::create(&beside)?);
+    from_lines(|| Ok(BufReader::new(File::open(&lines)?)), &mut file).with_context(|| {
+        format!(
+            "no parquet can be made of the results, which are in {}",
+            lines.display()
+        )
+    })?;
+    file.into_inner()?.sync_data()?;
+    std::fs::rename(&beside, &table)?;
+    std::fs::remove_file(&lines)?;
+    Ok(())
 }
 
 /// A file to append to, of which so many bytes count.

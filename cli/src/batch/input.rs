@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
+use ecco_scripting::data::parquet::JsonRows;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -48,12 +49,22 @@ pub(super) struct Fingerprint {
 pub(super) struct Input {
     rows: Rows,
     position: Position,
+    /// The offset of its end, where that is known.
+    pub length: Option<u64>,
     pub fingerprint: Fingerprint,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Documents,
+    Texts,
+    Parquet,
 }
 
 enum Rows {
     /// A JSON value a line, or a text.
     Lines { from: Box<dyn BufRead>, are_texts: bool },
+    Parquet(JsonRows),
 }
 
 impl Input {
@@ -73,12 +84,14 @@ impl Input {
                 },
             ));
         }
-        let are_texts = match path.extension().and_then(|ending| ending.to_str()) {
-            Some("jsonl" | "ndjson") => false,
-            Some("txt") => true,
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        let form = match ending {
+            Some("jsonl" | "ndjson") => Form::Documents,
+            Some("txt") => Form::Texts,
+            Some("parquet") => Form::Parquet,
             _ => bail!(
-                "{} is no input: expected .jsonl (a JSON value a line), .txt (a text a line), or - for JSON lines on standard \
-                 input. In a cell `ecco::table(ecco::read(\"x.csv\")).save(\"x.jsonl\")` makes one of a table",
+                "{} is no input: expected .jsonl (a JSON value a line), .txt (a text a line), .parquet, or - for JSON lines on \
+                 standard input. In a cell `ecco::read(\"x.csv\").save(\"x.jsonl\")` makes one of a table",
                 path.display()
             ),
         };
@@ -96,15 +109,22 @@ impl Input {
                 false => Some(of_ends(&mut file, metadata.len())?),
             },
         };
-        Ok(Self::of_lines(
-            Box::new(BufReader::with_capacity(1 << 18, file)),
-            are_texts,
-            fingerprint,
-        ))
+        if form == Form::Parquet {
+            let rows = JsonRows::open(path).map_err(|why| anyhow!("{}: {why}", path.display()))?;
+            return Ok(Self {
+                length: Some(rows.len()),
+                rows: Rows::Parquet(rows),
+                position: Position::default(),
+                fingerprint,
+            });
+        }
+        let from = Box::new(BufReader::with_capacity(1 << 18, file));
+        Ok(Self::of_lines(from, form == Form::Texts, fingerprint))
     }
 
     fn of_lines(from: Box<dyn BufRead>, are_texts: bool, fingerprint: Fingerprint) -> Self {
         Self {
+            length: fingerprint.bytes,
             rows: Rows::Lines { from, are_texts },
             position: Position::default(),
             fingerprint,
@@ -130,6 +150,7 @@ impl Input {
                     );
                 }
             }
+            Rows::Parquet(rows) => rows.skip(position.offset).map_err(anyhow::Error::msg)?,
         }
         self.position = position;
         Ok(())
@@ -140,7 +161,25 @@ impl Input {
     /// # Errors
     /// What cannot be read.
     pub(super) fn next(&mut self) -> anyhow::Result<Option<Item>> {
-        let Rows::Lines { from, are_texts } = &mut self.rows;
+        let (from, are_texts) = match &mut self.rows {
+            Rows::Lines { from, are_texts } => (from, are_texts),
+            Rows::Parquet(rows) => {
+                let row = self.position.row;
+                let next = rows
+                    .next()
+                    .map_err(|why| anyhow!("row {row} of the input: {why}"))?;
+                self.position.row += u64::from(next.is_some());
+                self.position.offset = self.position.row;
+                let item = |text: String| {
+                    Ok(Item {
+                        row,
+                        line: None,
+                        value: Ok(RawValue::from_string(text)?),
+                    })
+                };
+                return next.map(item).transpose();
+            }
+        };
         loop {
             let Some(line) = line(from)? else {
                 return Ok(None);

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, stderr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::folder::{PASSED_OVER, RESULTS};
+use super::folder::{PASSED_OVER, RESULTS, TABLE};
 use super::manifest::{Counts, Manifest};
 
 /// Between two lines on a terminal, where the last is replaced, and elsewhere.
@@ -20,12 +20,14 @@ pub(super) struct Progress {
     /// What was done before.
     before: u64,
     offset_before: u64,
+    /// The offset at the end.
+    length: Option<u64>,
     n_told: u64,
     has_line: bool,
 }
 
 impl Progress {
-    pub(super) fn new(manifest: &Manifest) -> Self {
+    pub(super) fn new(manifest: &Manifest, length: Option<u64>) -> Self {
         let before = done(&manifest.rows);
         if before > 0 {
             eprintln!("going on behind row {}", before - 1);
@@ -36,6 +38,7 @@ impl Progress {
             shown: Instant::now(),
             before,
             offset_before: manifest.position.offset,
+            length,
             n_told: 0,
             has_line: false,
         }
@@ -59,8 +62,8 @@ impl Progress {
         let (n, seconds) = (done(&manifest.rows), self.began.elapsed().as_secs_f64());
         let mut line = format!("{n} rows");
         let offset = manifest.position.offset;
-        if let Some(bytes) = manifest.input.bytes.filter(|bytes| *bytes > 0) {
-            line += &format!(" ({:.0} %)", 100.0 * offset as f64 / bytes as f64);
+        if let Some(length) = self.length.filter(|length| *length > 0) {
+            line += &format!(" ({:.0} %)", 100.0 * offset as f64 / length as f64);
         }
         let rate = (n - self.before) as f64 / seconds;
         line += &format!(", {} a second", rounded(rate));
@@ -68,8 +71,8 @@ impl Progress {
             line += &format!(", {} passed over", manifest.rows.passed_over);
         }
         let passed = offset - self.offset_before;
-        if let Some(bytes) = manifest.input.bytes.filter(|_| passed > 0) {
-            let left = bytes.saturating_sub(offset) as f64 / passed as f64 * seconds;
+        if let Some(length) = self.length.filter(|_| passed > 0) {
+            let left = length.saturating_sub(offset) as f64 / passed as f64 * seconds;
             line += &format!(", {} left", duration(left));
         }
         line
@@ -101,7 +104,12 @@ impl Progress {
 /// What came of it.
 pub(super) fn summary(manifest: &Manifest, output: &Path) -> String {
     let Counts { results, passed_over } = manifest.rows;
-    let mut text = format!("{results} results in {}", output.join(RESULTS).display());
+    let file = if output.join(TABLE).exists() {
+        TABLE
+    } else {
+        RESULTS
+    };
+    let mut text = format!("{results} results in {}", output.join(file).display());
     if passed_over > 0 {
         text += &format!(
             "; {passed_over} rows were passed over, see {}",

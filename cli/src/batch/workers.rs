@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
@@ -12,6 +12,9 @@ use super::message::{FromWorker, Job, Part};
 
 /// Workers that end so often after each other, and nothing is done between, would do so for ever.
 const MOST_DEATHS: u32 = 10;
+
+/// How long one may take to end.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a worker said, or how it ended.
 pub(super) enum Heard {
@@ -207,10 +210,21 @@ impl Worker {
     }
 }
 
+impl Drop for Workers {
+    /// All of them hear it before one is waited for.
+    fn drop(&mut self) {
+        self.all.iter_mut().for_each(|worker| drop(worker.to.take()));
+    }
+}
+
 impl Drop for Worker {
-    /// Nobody waits for what it is doing.
+    /// It ends when nothing more is said to it: what passes messages on has something to put away.
     fn drop(&mut self) {
         self.to.take();
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until && matches!(self.process.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -8,7 +8,7 @@ mod arrays;
 mod delimited;
 mod file;
 mod npz;
-pub(crate) mod parquet;
+pub mod parquet;
 mod stored;
 mod text;
 

@@ -51,7 +51,9 @@ impl Parameters {
         let mut code = String::from("// Parameters\n");
         for (name, value) in &all {
             if !is_name(name) {
-                bail!("{name:?} is no name of a variable: letters, digits and _, a letter first, and no word of the language");
+                bail!(
+                    "{name:?} is no name of a variable: letters, digits and _, a letter first, and no word of the language"
+                );
             }
             code += &format!("let {name} = {};\n", literal(value));
         }
@@ -61,7 +63,11 @@ impl Parameters {
 }
 
 fn is_name(name: &str) -> bool {
-    let sets = |name: &str| rhai::Engine::new_raw().compile(format!("let {name} = 0;")).is_ok();
+    let sets = |name: &str| {
+        rhai::Engine::new_raw()
+            .compile(format!("let {name} = 0;"))
+            .is_ok()
+    };
     rhai::is_valid_identifier(name) && sets(name)
 }
 

@@ -32,19 +32,24 @@ impl Kind {
         for value in values {
             let no_form = || without_form(name, &show::brief(value));
             let next = Self::of(value, DEEPEST, work)?.ok_or_else(no_form)?;
-            kind = kind.joined(next).ok_or_else(|| {
-                let message = format!(
-                    "column {name:?} has values of several kinds: {}",
-                    show::brief(value)
-                );
-                ScriptError::new(ErrorKind::Type, message)
-                    .with_hint("make them of one kind, or save a .jsonl")
-            })?;
+            kind = kind
+                .joined(next)
+                .ok_or_else(|| of_several_kinds(name, &show::brief(value)))?;
         }
         match kind.has_empty_group() {
             true => Err(without_form(name, "maps of nothing")),
             false => Ok(kind),
         }
+    }
+
+    /// Becomes what holds values of both.
+    ///
+    /// # Errors
+    /// Kinds that no column has together.
+    pub(super) fn join(&mut self, name: &str, other: Self) -> Result<(), ScriptError> {
+        let joined = std::mem::replace(self, Self::Nothing).joined(other);
+        *self = joined.ok_or_else(|| of_several_kinds(name, "lines differ"))?;
+        Ok(())
     }
 
     /// A group has a field at least.
@@ -124,6 +129,11 @@ impl Kind {
             _ => 1,
         }
     }
+}
+
+fn of_several_kinds(name: &str, value: &str) -> ScriptError {
+    let message = format!("column {name:?} has values of several kinds: {value}");
+    ScriptError::new(ErrorKind::Type, message).with_hint("make them of one kind, or save a .jsonl")
 }
 
 fn without_form(name: &str, value: &str) -> ScriptError {

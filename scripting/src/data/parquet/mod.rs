@@ -2,7 +2,7 @@
 //!
 //! - `footer`: what a file says it has, looked through before the crate believes it; `pages`: its pages, unpacked as far as there
 //!   is room; `levels`, `leaf`: values, lists and maps of what lies in columns
-//! - `reading`, `writing`: a file's rows in batches, one after the other
+//! - `reading`, `writing`: a file's rows in batches, one after the other; `lines`: the same as JSON, for what no memory holds
 //!
 //! What a stranger wrote is not believed: the crate takes the room that a header asks for, and unpacks whatever comes of a page. So
 //! each page passes through [`pages`], and a panic of the crate is a damaged file.
@@ -11,6 +11,7 @@ mod footer;
 mod kind;
 mod leaf;
 mod levels;
+mod lines;
 mod pages;
 mod reading;
 mod writing;
@@ -24,6 +25,7 @@ use crate::session::memory;
 use crate::session::room::no_room;
 use crate::tensor::work::Work;
 
+pub use lines::{JsonRows, from_lines};
 pub(super) use reading::table;
 pub(crate) use writing::write;
 

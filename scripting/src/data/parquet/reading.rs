@@ -19,16 +19,16 @@ use crate::tensor::work::Work;
 const BATCH: usize = 1 << 10;
 
 /// A file whose rows are read one group after the other.
-struct Reader {
+pub(super) struct Reader {
     source: Arc<Source>,
     metadata: ParquetMetaData,
     names: Vec<String>,
-    columns: Vec<Node>,
+    columns: Rc<[Node]>,
 }
 
 /// The rows of a group that are still to come.
-struct Rows<'a> {
-    columns: &'a [Node],
+pub(super) struct Rows {
+    columns: Rc<[Node]>,
     leaves: Vec<Leaf>,
     left: usize,
 }
@@ -36,14 +36,14 @@ struct Rows<'a> {
 impl Reader {
     /// # Errors
     /// What is no such file, or has columns that no table has; no room.
-    fn open(file: File, len: u64, work: &Work) -> Result<Self, ScriptError> {
+    pub(super) fn open(file: File, len: u64, work: &Work) -> Result<Self, ScriptError> {
         let room = Room::of(work);
         let metadata = footer::metadata(&file, len, room)?;
         let fields = metadata.file_metadata().schema().get_fields();
         check_count(fields.len())?;
         let mut n_leaves = 0;
         let columns = fields.iter().map(|field| Node::of(field, &mut n_leaves));
-        let columns = columns.collect::<Result<_, _>>()?;
+        let columns = columns.collect::<Result<Rc<[Node]>, _>>()?;
         let names = fields.iter().map(|field| field.name().to_owned()).collect();
         let file = Arc::new(file);
         Ok(Self {
@@ -54,12 +54,21 @@ impl Reader {
         })
     }
 
-    fn n_groups(&self) -> usize {
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    pub(super) fn n_groups(&self) -> usize {
         self.metadata.num_row_groups()
     }
 
+    /// Of a group, as the file says.
+    pub(super) fn n_rows(&self, group: usize) -> u64 {
+        u64::try_from(self.metadata.row_group(group).num_rows()).unwrap_or(0)
+    }
+
     /// The rows of a group.
-    fn rows(&self, group: usize) -> Result<Rows<'_>, ScriptError> {
+    pub(super) fn rows(&self, group: usize) -> Result<Rows, ScriptError> {
         let group = self.metadata.row_group(group);
         let left =
             usize::try_from(group.num_rows()).map_err(|_| damaged("a group has fewer rows than none"))?;
@@ -72,16 +81,16 @@ impl Reader {
         };
         let leaves = group.columns().iter().map(leaf).collect::<Result<_, _>>()?;
         Ok(Rows {
-            columns: &self.columns,
+            columns: Rc::clone(&self.columns),
             leaves,
             left,
         })
     }
 }
 
-impl Rows<'_> {
+impl Rows {
     /// Puts the next rows behind those that the columns have; false at the end.
-    fn next(&mut self, all: &mut [Vec<Dynamic>], work: &Work) -> Result<bool, ScriptError> {
+    pub(super) fn next(&mut self, all: &mut [Vec<Dynamic>], work: &Work) -> Result<bool, ScriptError> {
         let wanted = self.left.min(BATCH);
         if wanted == 0 {
             return Ok(false);
