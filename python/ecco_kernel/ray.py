@@ -163,7 +163,8 @@ class Relay:
         if worker in self._workers:
             self._workers.remove(worker)
         theirs = [reference for reference, (of, _) in self._owed.items() if of is worker]
-        for part in [part] + [self._owed.pop(reference)[1] for reference in theirs]:
+        parts = [part] + [self._owed.pop(reference)[1] for reference in theirs]
+        for part in parts:
             if part is not None:
                 why = f"the worker that had the row was lost ({type(error).__name__})"
                 self._say(json.dumps({"lost": {"part": part, "why": why}}).encode() + b"\n")
@@ -200,7 +201,11 @@ def main(arguments):
     own = [f"--workers={options.workers}", f"--cpus={options.cpus}", f"--gpus={options.gpus}"]
     own += [f"--address={options.address}"] if options.address else []
     through = " ".join(map(quoted, [sys.executable, "-m", "ecco_kernel.ray", "--relay", *own]))
-    threads = [] if any(word.startswith("--threads") for word in rest) else [f"--threads={max(1, int(options.cpus))}"]
+    threads = (
+        []
+        if any(word.startswith("--threads") for word in rest)
+        else [f"--threads={max(1, int(options.cpus))}"]
+    )
     command = [program(), "batch", *rest, *threads, "--through", through]
     os.execv(command[0], command)
 

@@ -51,7 +51,16 @@ def test_a_worker_that_is_lost_costs_nothing(study):
     ended = subprocess.run([*alone, "--output", "alone", *options], cwd=study, capture_output=True, text=True)
     assert ended.returncode == 3, ended.stderr
 
-    command = [sys.executable, "-m", "ecco_kernel.ray", "study.rhai", "--input", "texts.jsonl", "--workers", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "ecco_kernel.ray",
+        "study.rhai",
+        "--input",
+        "texts.jsonl",
+        "--workers",
+        "2",
+    ]
     command += ["--cpus", "1", "--output", "on_ray", "--batch", "16"]
     before = set(processes("batch-worker"))
     batch = subprocess.Popen(command, cwd=study, env=environment(), stderr=subprocess.PIPE, text=True)
@@ -79,7 +88,16 @@ def test_a_worker_that_is_lost_costs_nothing(study):
 
 def test_a_script_that_is_wrong_is_said(study):
     (study / "study.rhai").write_text("let x = nothing;\n// %% each row\nrow")
-    command = [sys.executable, "-m", "ecco_kernel.ray", "study.rhai", "--input", "texts.jsonl", "--output", "out"]
+    command = [
+        sys.executable,
+        "-m",
+        "ecco_kernel.ray",
+        "study.rhai",
+        "--input",
+        "texts.jsonl",
+        "--output",
+        "out",
+    ]
     ended = subprocess.run(command, cwd=study, env=environment(), capture_output=True, text=True, timeout=240)
     assert ended.returncode == 1
     assert "there is no variable `nothing`" in ended.stderr, ended.stderr
