@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -119,7 +120,8 @@ def write_pages(folder, notebooks):
         elif path.suffix == ".ipynb":
             print(path, flush=True)
             notebook = nbformat.read(REPO / path, as_version=4)
-            run_notebook.execute(notebook)
+            with tempfile.TemporaryDirectory() as saved:
+                run_notebook.execute(notebook, folder=saved)
             html = run_notebook.to_html(notebook, path.stem)
             target.with_suffix(".html").write_text(html, encoding="utf-8")
         else:

@@ -25,8 +25,8 @@ OFFLINE_TEMPLATE = """{%- extends 'lab/index.html.j2' -%}
 CELL_TIMEOUT_S = 600
 
 
-def execute(notebook, report=lambda line: None):
-    """Runs all cells in order, in place. Raises CellExecutionError at the first that fails."""
+def execute(notebook, report=lambda line: None, folder=None):
+    """Runs all cells in order, in place. Raises CellExecutionError at the first that fails. What it saves goes to `folder`."""
     cells = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
 
     def before(cell, cell_index):
@@ -38,7 +38,9 @@ def execute(notebook, report=lambda line: None):
         report(f"  cell {cells.index(cell_index) + 1}/{len(cells)}  {seconds:5.1f} s  {first_line}")
 
     started = [0.0]
-    NotebookClient(notebook, timeout=CELL_TIMEOUT_S, on_cell_execute=before, on_cell_executed=after).execute()
+    resources = {"metadata": {"path": str(folder)}} if folder else {}
+    hooks = {"on_cell_execute": before, "on_cell_executed": after}
+    NotebookClient(notebook, timeout=CELL_TIMEOUT_S, resources=resources, **hooks).execute()
 
 
 def to_html(notebook, title):
@@ -57,7 +59,7 @@ def main(source, folder):
     folder.mkdir(parents=True, exist_ok=True)
     failed = None
     try:
-        execute(notebook, lambda line: print(line, flush=True))
+        execute(notebook, lambda line: print(line, flush=True), folder)
     except CellExecutionError as error:
         failed = error
     executed = folder / source.name

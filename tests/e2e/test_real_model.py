@@ -111,3 +111,37 @@ def test_the_head_that_carries_the_name(repo, real_model):
     graph = next(cell for cell in notebook.cells if cell.id == "graph").outputs[-1]
     document = data_of(graph["data"])
     assert document["correlation"] > 0.8 and document["value"] == pytest.approx(3.12, abs=0.05)
+
+
+def study(repo, name, real_model, folder):
+    """What the cells of a notebook show, by their names, as texts; run on the real model."""
+    notebook = nbformat.read(repo / f"notebooks/{name}.ipynb", as_version=4)
+    told = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
+    told.source = f"let model = {json.dumps(str(real_model))};"
+    run_notebook.execute(notebook, folder=folder)
+    return {cell.id: cell.outputs for cell in notebook.cells if cell.cell_type == "code"}
+
+
+def rows(outputs):
+    """The rows of a table that a cell shows, each as a map."""
+    document = data_of(outputs[-1]["data"])
+    return [dict(zip(document["columns"], row, strict=True)) for row in document["rows"]]
+
+
+def test_a_study_of_probes(repo, real_model, tmp_path):
+    """It knows of countries that the probe has not seen where they are, and what it says follows the direction."""
+    shown = study(repo, "probes", real_model, tmp_path)
+    places = data_of(shown["probes"][-1]["data"])["places"]
+    assert len(places) == 30 and max(place["accuracy"] for place in places) > 0.98
+    assert max(place["control"] for place in places) < 0.6
+    above = [row["europe_above_elsewhere"] for row in rows(shown["strength"])]
+    assert above == sorted(above, reverse=True) and above[0] > 0.5 and above[-1] < -1
+    assert "<ecco-probes" in (tmp_path / "probe_study.html").read_text(encoding="utf-8")
+
+
+def test_a_study_of_neurons(repo, real_model, tmp_path):
+    """Twenty of 46,080 neurons carry the capitals; without twenty others almost nothing is lost."""
+    shown = study(repo, "neurons", real_model, tmp_path)
+    right = {row["without"]: row["right"] for row in rows(shown["ablated"])}
+    assert right["nothing"] > 150 and right["the twenty"] < 20 and right["others"] > 150
+    assert "<ecco-corpus-neuron" in (tmp_path / "neuron_study.html").read_text(encoding="utf-8")
