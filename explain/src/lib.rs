@@ -16,7 +16,7 @@
 //!   [`cluster`]: rows in groups
 //! - [`neurons`]: which are most active; [`algebra`]: decompositions and systems of any matrices
 //! - [`similarity`]: of activations over the same positions
-//! - [`mod@corpus`]: every neuron over many texts; [`mod@states`]: what a site holds of many texts; [`mod@probe`]: labels that can be read off it
+//! - [`mod@corpus`]: every neuron over many texts; [`mod@states`]: what a site holds of many texts; [`mod@probe`]: labels that can be read off it, [`mod@concept`]: whether an answer rises along one
 //! - [`score`]: how probable a model finds a text
 //! - [`quadrature`]: the path integral of integrated gradients
 //! - `random`: numpy's random numbers; `aside`: long steps on a thread of their own
@@ -29,6 +29,7 @@ mod aside;
 pub mod attribution;
 pub mod attribution_graph;
 pub mod cluster;
+pub mod concept;
 pub mod corpus;
 pub mod dictionary;
 pub mod diff;

@@ -1,23 +1,29 @@
-//! Linear probes: whether a label can be read off states by a plane, and in which direction.
+//! Linear probes: whether a label can be read off states by a plane, or by one for each label, and in which direction.
 //!
 //! Per place (a layer and position) the texts are divided into folds; what a probe says of a fold it learned from the others,
 //! and these alone say how values are centred and scaled. Beside each accuracy stands that of the same probe on shuffled
 //! labels: what is left of the difference is the probe's selectivity (Hewitt and Liang 2019, 1909.03368).
 //!
 //! - here: one probe; `folds`: which texts are left out together; `choice`: of a
-//!   penalty; `fit`: the classifiers, as scikit-learn has them; `measures`:
-//!   accuracy, AUC, calibration
+//!   penalty; `fit`: the classifiers, as scikit-learn has them, `several` of
+//!   more than two labels; `measures`: accuracy, AUC, calibration
 //!
 //! Alain and Bengio 2016 (1610.01644) is the method, Belinkov 2022 (2102.12452) what it does not say.
+
+#[cfg(test)]
+mod tests;
 
 mod choice;
 mod fit;
 mod folds;
 mod measures;
+mod several;
+
+use std::ops::ControlFlow;
 
 use ecco_interpreter::{Progress, Watch, named};
 use ecco_models::device::ensure_room;
-use ndarray::{Array1, Array2, ArrayView2, Axis};
+use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate};
 use tch::Device;
 
 use crate::error::{Result, refuse};
@@ -70,11 +76,14 @@ pub struct ProbeOptions {
     pub groups: Option<Vec<usize>>,
 }
 
-/// A plane: f(x) = Σ coefficient · (x − mean) / deviation + intercept, above 0 on the side of the label that is true.
+/// Planes: f(x) = Σ coefficient · (x − mean) / deviation + intercept. Of two labels there is one, and f is above 0 on the side
+/// of the second; of more, each has one, and a text has that of the largest f.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Classifier {
-    pub coefficients: Array1<f64>,
-    pub intercept: f64,
+    /// (plane, feature)
+    pub coefficients: Array2<f64>,
+    /// One for each plane.
+    pub intercepts: Array1<f64>,
     /// Of the texts it learned from; 0 where values are taken as they are.
     pub mean: Array1<f64>,
     /// Of the texts it learned from (divided by their number); 1 where values are taken as they are or do not vary.
@@ -87,8 +96,8 @@ pub struct Probe {
     /// Share of labels that are right: the mean over the folds, and the deviation between them.
     pub accuracy: f64,
     pub spread: f64,
-    /// Probability that a text of the true label is further on that side than one of the other: the mean over the folds. NaN
-    /// where no fold has both.
+    /// Probability that a text of the second label is further on that side than one of the first: the mean over the folds. Of
+    /// more labels, the mean over each against the others. NaN where no fold has both.
     pub auc: f64,
     /// Expected calibration error over ten bins of the probability, where the kind has probabilities.
     pub calibration_error: Option<f64>,
@@ -97,18 +106,18 @@ pub struct Probe {
     pub classifier: Classifier,
     /// The penalty that it was found with; `None` of kinds that have none.
     pub l2: Option<f64>,
-    /// How far each text reaches along the plane's normal of length 1, and how long texts' values are on average.
-    pub reach: Vec<f64>,
+    /// How far each text reaches along the planes' normals of length 1 (text, plane), and how long texts' values are on average.
+    pub reach: Array2<f64>,
     pub typical: f64,
 }
 
-/// Probes at every place: `[layer][position]`.
+/// Probes at every place: `[layer][position]`. Labels are classes, numbered from 0 on.
 ///
 /// # Errors
 /// Fewer texts of a label than folds, values that are no numbers, options out of bounds; no room; `watch`'s interruption.
 pub fn probes(
     states: &[LayerStates],
-    labels: &[bool],
+    labels: &[usize],
     options: &ProbeOptions,
     watch: &mut Watch,
 ) -> Result<Vec<Vec<Probe>>> {
@@ -156,8 +165,13 @@ impl Work<'_, '_> {
     }
 }
 
-fn check(labels: &[bool], options: &ProbeOptions) -> Result<()> {
+fn check(labels: &[usize], options: &ProbeOptions) -> Result<()> {
     let rarer = rarer(labels);
+    let n_classes = folds::n_classes(labels);
+    if options.kind == ProbeKind::Pca && n_classes > 2 {
+        let reason = format!("one direction does not tell {n_classes} labels apart: take another kind");
+        return Err(refuse("kind", "pca", reason));
+    }
     if rarer < 2 {
         let reason = "each kind has to stand at least twice: one is left out, and learned from another";
         return Err(refuse("labels", format!("{rarer} of one kind"), reason));
@@ -180,7 +194,7 @@ fn check(labels: &[bool], options: &ProbeOptions) -> Result<()> {
 /// One place: `values` (text, feature).
 fn probe(
     values: ArrayView2<f32>,
-    labels: &[bool],
+    labels: &[usize],
     folds: &[usize],
     options: &ProbeOptions,
     work: &mut Work,
@@ -193,35 +207,39 @@ fn probe(
     // The values, those of a fold, its scaled ones and their products.
     ensure_room(Device::Cpu, (5 * n * width * size_of::<f64>()) as u64, "a probe")?;
     let values = values.mapv(f64::from);
-    let shuffled: Vec<Vec<bool>> = (0..options.n_shuffles)
+    let shuffled: Vec<Vec<usize>> = (0..options.n_shuffles)
         .map(|at| shuffled(labels, options.seed.wrapping_add(1 + at as u64)))
         .collect();
-    let mut told = vec![0.0; n];
+    let n_classes = folds::n_classes(labels);
+    let n_planes = if n_classes == 2 { 1 } else { n_classes };
+    let has_probabilities = matches!(options.kind, ProbeKind::Logistic | ProbeKind::Lda);
+    let mut told = Array2::zeros((n, n_planes));
     let (mut accuracies, mut aucs, mut controls) = (Vec::new(), Vec::new(), Vec::new());
     for fold in 0..options.folds {
         let (kept, left): (Vec<usize>, Vec<usize>) = (0..n).partition(|&text| folds[text] != fold);
         let space = Space::new(values.select(Axis(0), &kept), options.kind, work)?;
         let unseen = values.select(Axis(0), &left);
         let l2 = choice::penalty(&values, labels, &kept, options, work)?;
-        let tell = |labels: &[bool], work: &mut Work| -> Result<(Vec<f64>, Vec<bool>)> {
-            let of = |texts: &[usize]| texts.iter().map(|&text| labels[text]).collect::<Vec<bool>>();
+        let tell = |labels: &[usize], work: &mut Work| -> Result<(Array2<f64>, Vec<usize>)> {
+            let of = |texts: &[usize]| texts.iter().map(|&text| labels[text]).collect::<Vec<usize>>();
             let fitting = Fitting {
                 kind: options.kind,
                 l2,
                 labels: &of(&kept),
+                n_classes,
             };
             let classifier = fitting.fit(&space, work)?;
-            Ok((classifier.decisions(&unseen).to_vec(), of(&left)))
+            Ok((classifier.decisions(&unseen), of(&left)))
         };
         let (decisions, truth) = tell(labels, work)?;
         accuracies.push(measures::accuracy(&decisions, &truth));
-        aucs.extend(measures::auc(&decisions, &truth));
+        aucs.extend(measures::auc(&decisions, &truth, has_probabilities));
         for labels in &shuffled {
             let (decisions, truth) = tell(labels, work)?;
             controls.push(measures::accuracy(&decisions, &truth));
         }
-        for (&text, decision) in left.iter().zip(decisions) {
-            told[text] = decision;
+        for (&text, planes) in left.iter().zip(decisions.outer_iter()) {
+            told.row_mut(text).assign(&planes);
         }
         work.done += 1;
     }
@@ -232,10 +250,10 @@ fn probe(
         kind: options.kind,
         l2,
         labels,
+        n_classes,
     };
     let classifier = fitting.fit(&space, work)?;
     work.done += 1;
-    let has_probabilities = matches!(options.kind, ProbeKind::Logistic | ProbeKind::Lda);
     let (accuracy, spread) = measures::mean_and_deviation(&accuracies);
     Ok(Probe {
         accuracy,
@@ -243,7 +261,7 @@ fn probe(
         auc: measures::mean_and_deviation(&aucs).0,
         calibration_error: has_probabilities.then(|| measures::calibration_error(&told, labels)),
         control: measures::mean_and_deviation(&controls).0,
-        reach: values.dot(&classifier.direction()).to_vec(),
+        reach: values.dot(&classifier.normals().t()),
         l2: options.kind.is_penalised().then_some(l2),
         typical: values.outer_iter().map(|row| row.dot(&row).sqrt()).sum::<f64>() / n as f64,
         classifier,
@@ -251,183 +269,108 @@ fn probe(
 }
 
 /// As many of each label, elsewhere.
-fn shuffled(labels: &[bool], seed: u64) -> Vec<bool> {
+fn shuffled(labels: &[usize], seed: u64) -> Vec<usize> {
     let order = RandomState::new(seed as u32).shuffled(labels.len());
     order.into_iter().map(|at| labels[at]).collect()
 }
 
 /// The share of the label that stands most often.
-pub fn majority(labels: &[bool]) -> f64 {
-    let n_true = labels.iter().filter(|label| **label).count();
-    n_true.max(labels.len() - n_true) as f64 / labels.len() as f64
+pub fn majority(labels: &[usize]) -> f64 {
+    let most = folds::counts(labels).into_iter().max().unwrap_or(0);
+    most as f64 / labels.len() as f64
+}
+
+/// The normal of the plane between two sets of texts, (text, feature), which points to the first, and the plane: logistic regression
+/// with a penalty.
+///
+/// # Errors
+/// `ask`'s interruption, no room.
+pub(crate) fn direction(
+    [to, from]: [ArrayView2<f64>; 2],
+    l2: f64,
+    ask: &mut dyn FnMut() -> ControlFlow<()>,
+) -> Result<(Array1<f64>, Classifier)> {
+    let labels: Vec<usize> = (0..to.dim().0)
+        .map(|_| 1)
+        .chain((0..from.dim().0).map(|_| 0))
+        .collect();
+    // Both are as wide.
+    let values = concatenate(Axis(0), &[to, from]).unwrap_or_default();
+    let watch = &mut |_: &Progress| ask();
+    let mut work = Work {
+        watch,
+        done: 0,
+        total: 1,
+    };
+    let kind = ProbeKind::Logistic;
+    let space = Space::new(values, kind, &mut work)?;
+    let fitting = Fitting {
+        kind,
+        l2,
+        labels: &labels,
+        n_classes: 2,
+    };
+    let classifier = fitting.fit(&space, &mut work)?;
+    Ok((classifier.direction(1), classifier))
 }
 
 impl Classifier {
-    /// f of each row of values (text, feature).
-    pub fn decisions(&self, values: &Array2<f64>) -> Array1<f64> {
+    /// f of each row of values (text, feature): (text, plane).
+    pub fn decisions(&self, values: &Array2<f64>) -> Array2<f64> {
         let weights = &self.coefficients / &self.deviation;
-        values.dot(&weights) + (self.intercept - self.mean.dot(&weights))
+        values.dot(&weights.t()) + (&self.intercepts - &weights.dot(&self.mean))
     }
 
-    /// The plane's normal in the values as they are, of length 1; zeros where there is no plane.
-    pub fn direction(&self) -> Array1<f64> {
-        let weights = &self.coefficients / &self.deviation;
-        let length = weights.dot(&weights).sqrt();
-        match length > 0.0 {
-            true => weights / length,
-            false => weights,
+    /// The planes' normals in the values as they are, of length 1; zeros where there is no plane: (plane, feature).
+    fn normals(&self) -> Array2<f64> {
+        let mut weights = &self.coefficients / &self.deviation;
+        for mut plane in weights.outer_iter_mut() {
+            let length = plane.dot(&plane).sqrt();
+            if length > 0.0 {
+                plane /= length;
+            }
         }
+        weights
+    }
+
+    /// The plane of a class, and on which side of it the class is.
+    fn side(&self, class: usize) -> (usize, f64) {
+        match (self.intercepts.len(), class) {
+            (1, 0) => (0, -1.0),
+            (1, _) => (0, 1.0),
+            _ => (class, 1.0),
+        }
+    }
+
+    /// The normal, of length 1, that points to a class.
+    pub fn direction(&self, class: usize) -> Array1<f64> {
+        let (plane, sign) = self.side(class);
+        self.normals().row(plane).to_owned() * sign
+    }
+
+    /// The coefficients and the intercept of a class: its f.
+    pub fn plane(&self, class: usize) -> (Array1<f64>, f64) {
+        let (plane, sign) = self.side(class);
+        (
+            self.coefficients.row(plane).to_owned() * sign,
+            self.intercepts[plane] * sign,
+        )
     }
 }
 
 impl Probe {
-    /// The plane's normal as what can be added at its place. Its length is the distance of the labels' means along it.
-    pub fn steering(&self, options: SteeringOptions, labels: &[bool]) -> Steering {
-        let direction: Vec<f64> = self.classifier.direction().to_vec();
-        Steering::along(options, &direction, &self.reach, labels, self.typical)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use ecco_interpreter::unwatched;
-    use ndarray::Array3;
-
-    use super::*;
-
-    fn options(kind: ProbeKind) -> ProbeOptions {
-        ProbeOptions {
-            kind,
-            folds: 4,
-            l2: Some(1.0),
-            seed: 0,
-            n_shuffles: 20,
-            groups: None,
-        }
-    }
-
-    /// The label stands in three of 12 features, behind noise.
-    fn planted(n: usize) -> (Vec<LayerStates>, Vec<bool>) {
-        let mut random = RandomState::new(7);
-        let labels: Vec<bool> = (0..n).map(|text| text % 3 == 0).collect();
-        let values = Array3::from_shape_fn((n, 1, 12), |(text, _, feature)| {
-            let sign = if labels[text] { 1.0 } else { -1.0 };
-            let noise = random.normal();
-            (if (2..5).contains(&feature) {
-                3.0 * sign + noise
-            } else {
-                noise
-            }) as f32
-        });
-        let layer = Some(0);
-        (vec![LayerStates { layer, values }], labels)
-    }
-
-    #[test]
-    fn every_kind_finds_what_is_planted_and_nothing_in_shuffled_labels() {
-        let (states, labels) = planted(90);
-        for &kind in ProbeKind::ALL {
-            let found = probes(&states, &labels, &options(kind), &mut unwatched).unwrap();
-            let probe = &found[0][0];
-            assert!(probe.accuracy > 0.97 && probe.auc > 0.99, "{kind:?}: {probe:?}");
-            assert!(probe.control < 0.75, "{kind:?}: {}", probe.control);
-            let direction = probe.classifier.direction();
-            let along = direction.slice(ndarray::s![2..5]).sum() / 3f64.sqrt();
-            assert!(
-                along > 0.6 && (direction.dot(&direction) - 1.0).abs() < 1e-9,
-                "{kind:?}: {along}"
-            );
-            let has = matches!(kind, ProbeKind::Logistic | ProbeKind::Lda);
-            assert_eq!(probe.calibration_error.is_some(), has);
-        }
-        assert!((majority(&labels) - 2.0 / 3.0).abs() < 1e-12);
-    }
-
-    #[test]
-    fn texts_of_a_group_are_left_out_together() {
-        let (_, labels) = planted(60);
-        let groups: Vec<usize> = (0..60).map(|text| text / 6).collect();
-        let with = ProbeOptions {
-            groups: Some(groups.clone()),
-            ..options(ProbeKind::Ridge)
-        };
-        let folds = folds(&labels, &with).unwrap();
-        for group in 0..10 {
-            let of: Vec<usize> = (0..60).filter(|&text| groups[text] == group).collect();
-            assert!(of.iter().all(|&text| folds[text] == folds[of[0]]));
-        }
-        let sizes: Vec<usize> = (0..4)
-            .map(|fold| folds.iter().filter(|of| **of == fold).count())
+    /// The normal that points to a class as what can be added at its place. Its length is the distance of the class's mean
+    /// from that of the other texts along it.
+    pub fn steering(&self, options: SteeringOptions, labels: &[usize], class: usize) -> Steering {
+        let direction = self.classifier.direction(class).to_vec();
+        let (plane, sign) = self.classifier.side(class);
+        let reach: Vec<f64> = self
+            .reach
+            .column(plane)
+            .iter()
+            .map(|reach| reach * sign)
             .collect();
-        assert_eq!(sizes.iter().sum::<usize>(), 60);
-        assert!(sizes.iter().all(|size| (12..=18).contains(size)), "{sizes:?}");
-        let few = ProbeOptions {
-            groups: Some(vec![0; 60]),
-            ..with
-        };
-        assert!(
-            super::folds(&labels, &few)
-                .unwrap_err()
-                .to_string()
-                .contains("groups")
-        );
-    }
-
-    #[test]
-    fn folds_have_shares_like_the_whole() {
-        let (_, labels) = planted(90);
-        let folds = folds(&labels, &options(ProbeKind::Lda)).unwrap();
-        for fold in 0..4 {
-            let of: Vec<bool> = labels
-                .iter()
-                .zip(&folds)
-                .filter(|(_, f)| **f == fold)
-                .map(|(l, _)| *l)
-                .collect();
-            let n_true = of.iter().filter(|label| **label).count();
-            assert!(
-                (22..=23).contains(&of.len()) && (7..=8).contains(&n_true),
-                "{}: {n_true}",
-                of.len()
-            );
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_probed_is_said() {
-        let (mut states, labels) = planted(30);
-        let error = |states: &[LayerStates], labels: &[bool], options: &ProbeOptions| {
-            probes(states, labels, options, &mut unwatched)
-                .unwrap_err()
-                .to_string()
-        };
-        let usual = options(ProbeKind::Logistic);
-        let many = ProbeOptions {
-            folds: 11,
-            ..usual.clone()
-        };
-        assert_eq!(
-            error(&states, &labels, &many),
-            "folds is 11: expected 2 to 10, as often as the rarer label stands"
-        );
-        let without = ProbeOptions {
-            l2: Some(0.0),
-            ..usual.clone()
-        };
-        assert!(error(&states, &labels, &without).starts_with("l2 is 0"));
-        states[0].values[[4, 0, 5]] = f32::NAN;
-        assert!(error(&states, &labels, &usual).starts_with("the state is NaN for text 4 at 5"));
-    }
-
-    #[test]
-    fn an_interrupt_is_heard() {
-        let (states, labels) = planted(30);
-        let stop = &mut |_: &Progress| std::ops::ControlFlow::Break(());
-        for &kind in ProbeKind::ALL {
-            assert!(
-                probes(&states, &labels, &options(kind), stop).is_err(),
-                "{kind:?}"
-            );
-        }
+        let is_class: Vec<bool> = labels.iter().map(|label| *label == class).collect();
+        Steering::along(options, &direction, &reach, &is_class, self.typical)
     }
 }

@@ -10,6 +10,7 @@ mod attribution_rules;
 mod chats;
 mod circuits;
 mod compiled;
+mod concept;
 mod corpus;
 mod crossings;
 mod dictionaries;

@@ -21,13 +21,13 @@ fn stored(name: &str) -> Vec<f32> {
     all.iter().copied().collect()
 }
 
-fn labels(value: &Value) -> Vec<bool> {
-    value
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|label| label.as_bool().unwrap())
-        .collect()
+/// Of `false` and `true`, or of numbers.
+fn labels(value: &Value) -> Vec<usize> {
+    let number = |label: &Value| match label.as_bool() {
+        Some(truth) => usize::from(truth),
+        None => label.as_u64().unwrap() as usize,
+    };
+    value.as_array().unwrap().iter().map(number).collect()
 }
 
 fn options(told: &Value, kind: ProbeKind, l2: impl Into<Option<f64>>) -> ProbeOptions {
@@ -58,20 +58,32 @@ fn values(case: &Value) -> LayerStates {
 }
 
 /// Coefficients and the intercept are those that are stored, up to 1e-4 of the largest.
-fn assert_plane(probe: &Probe, expected: &[f32], what: &str) {
-    let found = probe
-        .classifier
-        .coefficients
-        .iter()
-        .chain([&probe.classifier.intercept]);
+fn assert_plane(probe: &Probe, class: usize, expected: &[f32], what: &str) {
+    let (coefficients, intercept) = probe.classifier.plane(class);
     let largest = expected.iter().fold(0.0f32, |most, x| most.max(x.abs()));
-    assert_eq!(probe.classifier.coefficients.len() + 1, expected.len(), "{what}");
-    for (found, expected) in found.zip(expected) {
+    assert_eq!(coefficients.len() + 1, expected.len(), "{what}");
+    for (found, expected) in coefficients.iter().chain([&intercept]).zip(expected) {
         let apart = (found - f64::from(*expected)).abs();
         assert!(
             apart < 1e-4 * f64::from(largest.max(1e-3)),
             "{what}: {found}, expected {expected}"
         );
+    }
+}
+
+/// What it says of texts left out is what is stored.
+fn assert_figures(probe: &Probe, figures: &Value, what: &str) {
+    let expected = |key: &str| figures[key].as_f64();
+    for (key, found) in [
+        ("accuracy", Some(probe.accuracy)),
+        ("spread", Some(probe.spread)),
+        ("auc", Some(probe.auc)),
+        ("control", Some(probe.control)),
+        ("calibration_error", probe.calibration_error),
+    ] {
+        let near = |expected: f64| found.is_some_and(|found| (found - expected).abs() < 1e-4);
+        let is_right = expected(key).map_or(found.is_none(), near);
+        assert!(is_right, "{what}, {key}: {found:?}, expected {:?}", expected(key));
     }
 }
 
@@ -86,20 +98,27 @@ fn planes_and_what_they_say_of_texts_left_out_are_scikit_learns() {
             let settings = options(&told, kind, told["l2"].as_f64().unwrap());
             let found = probes(&[values(case)], &labels, &settings, &mut unwatched).unwrap();
             let (probe, what) = (&found[0][0], format!("{name}, {}", kind.name()));
-            assert_plane(probe, &stored(&format!("{name}.{}", kind.name())), &what);
-            let figures = &case["folded"][kind.name()];
-            let expected = |key: &str| figures[key].as_f64();
-            for (key, found) in [
-                ("accuracy", Some(probe.accuracy)),
-                ("spread", Some(probe.spread)),
-                ("auc", Some(probe.auc)),
-                ("control", Some(probe.control)),
-                ("calibration_error", probe.calibration_error),
-            ] {
-                let near = |expected: f64| found.is_some_and(|found| (found - expected).abs() < 1e-4);
-                let is_right = expected(key).map_or(found.is_none(), near);
-                assert!(is_right, "{what}, {key}: {found:?}, expected {:?}", expected(key));
-            }
+            assert_plane(probe, 1, &stored(&format!("{name}.{}", kind.name())), &what);
+            assert_figures(probe, &case["folded"][kind.name()], &what);
+        }
+    }
+}
+
+#[test]
+fn planes_of_three_labels_are_scikit_learns() {
+    let told = told();
+    let cases = told["classes"].as_object().unwrap();
+    assert_eq!(cases.len(), 2);
+    for (name, case) in cases {
+        let labels = labels(&case["labels"]);
+        for &kind in ProbeKind::ALL.iter().filter(|kind| **kind != ProbeKind::Pca) {
+            let settings = options(&told, kind, told["l2"].as_f64().unwrap());
+            let found = probes(&[values(case)], &labels, &settings, &mut unwatched).unwrap();
+            let (probe, what) = (&found[0][0], format!("{name}, {}", kind.name()));
+            let expected = stored(&format!("classes.{name}.{}", kind.name()));
+            let rows = expected.chunks_exact(expected.len() / 3).enumerate();
+            rows.for_each(|(class, plane)| assert_plane(probe, class, plane, &what));
+            assert_figures(probe, &case["folded"][kind.name()], &what);
         }
     }
 }
@@ -163,7 +182,12 @@ fn probes_of_a_model_are_scikit_learns() {
             let expected = stored(&format!("{}.{at}", kind.name()));
             for (layer, expected) in expected.chunks_exact(expected.len() / 3).enumerate() {
                 let probe = &found[layer][0];
-                assert_plane(probe, expected, &format!("{}, {at}, layer {layer}", kind.name()));
+                assert_plane(
+                    probe,
+                    1,
+                    expected,
+                    &format!("{}, {at}, layer {layer}", kind.name()),
+                );
                 steers(probe, &states[layer], &labels, place, layer);
             }
         }
@@ -171,7 +195,7 @@ fn probes_of_a_model_are_scikit_learns() {
 }
 
 /// Along the direction the labels' means are as far apart as the vector is long, and lie at 1 and -1.
-fn steers(probe: &Probe, states: &LayerStates, labels: &[bool], place: Place, layer: usize) {
+fn steers(probe: &Probe, states: &LayerStates, labels: &[usize], place: Place, layer: usize) {
     let (at, unit) = (TextPosition::Last, false);
     let settings = SteeringOptions {
         place,
@@ -179,7 +203,7 @@ fn steers(probe: &Probe, states: &LayerStates, labels: &[bool], place: Place, la
         at,
         unit,
     };
-    let steering = probe.steering(settings, labels);
+    let steering = probe.steering(settings, labels, 1);
     let length = steering
         .vector
         .iter()
@@ -187,8 +211,8 @@ fn steers(probe: &Probe, states: &LayerStates, labels: &[bool], place: Place, la
         .sum::<f64>()
         .sqrt();
     assert!((length / steering.norm - 1.0).abs() < 1e-5);
-    let direction = probe.classifier.direction();
-    let reach = |label: bool| {
+    let direction = probe.classifier.direction(1);
+    let reach = |label: usize| {
         let rows = states
             .values
             .outer_iter()
@@ -199,7 +223,7 @@ fn steers(probe: &Probe, states: &LayerStates, labels: &[bool], place: Place, la
             .collect();
         all.iter().sum::<f64>() / all.len() as f64
     };
-    assert!(((reach(true) - reach(false)) / steering.norm - 1.0).abs() < 1e-5);
+    assert!(((reach(1) - reach(0)) / steering.norm - 1.0).abs() < 1e-5);
     for (group, end) in steering.projections.iter().zip([1.0, -1.0]) {
         let mean = group.iter().sum::<f64>() / group.len() as f64;
         assert!((mean - end).abs() < 1e-6, "{mean}");

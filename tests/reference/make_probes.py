@@ -8,6 +8,9 @@ of its own for each feature, more texts than features and fewer; the labels are 
 `StandardScaler` and the classifier say of texts left out, in folds that are dealt out as the tests do it. `chosen`: the same with
 the penalty that `GridSearchCV` finds for each fold in three parts of the texts that are learned from, and for all texts.
 
+`classes`: the same with three labels, by which of three noisy sums of features is largest. A plane for each label; means are
+against those of the other texts, areas the mean over each label against the others, calibration is of the label that is told.
+
 `texts`, `labels`: texts of random letters, read by gpt2-tiny. Tensors `<kind>.<at>` (layer, hidden + 1) are coefficients and
 the intercept of probes of its stream after each layer, at the last token or the mean over all.
 
@@ -22,6 +25,7 @@ import numpy as np
 import torch
 import transformers
 from safetensors.numpy import save_file
+from scipy.special import softmax
 from sklearn.calibration import calibration_curve
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -34,6 +38,7 @@ from sklearn.preprocessing import StandardScaler
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 CASES = {"many": (60, 7, 3), "wide": (24, 40, 4)}
 KINDS = ["logistic", "ridge", "lda", "mean_difference", "pca"]
+SEVERAL = ["logistic", "ridge", "lda", "mean_difference"]
 FOLDS, SEED, SHUFFLES, L2 = 4, 5, 2, 0.5
 PENALTIES = [1e4, 1e3, 100.0, 10.0, 1.0, 0.1, 0.01, 1e-3]
 N_TEXTS, NEURONS = 72, range(0, 192, 16)
@@ -140,6 +145,65 @@ def values(n, width, seed):
     return (x * (0.5 + features) + features - 3).astype(np.float32).astype(np.float64), y
 
 
+def planes(kind, x, y, l2=L2):
+    """Coefficients (class, feature) and intercepts for scaled values."""
+    if kind == "mean_difference":
+        of = [halfway(x, y == label, x[y == label].mean(0) - x[y != label].mean(0)) for label in range(3)]
+        return np.stack([weights for weights, _ in of]), np.array([intercept for _, intercept in of])
+    found = {
+        "logistic": LogisticRegression(C=1 / l2, tol=1e-12, max_iter=100000),
+        "ridge": RidgeClassifier(alpha=l2),
+        "lda": LinearDiscriminantAnalysis(),
+    }[kind].fit(x, y)
+    return found.coef_, found.intercept_
+
+
+def folded_classes(kind, x, y):
+    random, folds, n = np.random.RandomState(SEED), np.zeros(len(y), int), 0
+    for label in range(3):
+        members = np.flatnonzero(y == label)
+        for at in shuffled(random, len(members)):
+            folds[members[at]] = n % FOLDS
+            n += 1
+    controls = [y[shuffled(np.random.RandomState(SEED + 1 + at), len(y))] for at in range(SHUFFLES)]
+    right, areas, chance, told = [], [], [], np.zeros((len(y), 3))
+    for fold in range(FOLDS):
+        kept, left = folds != fold, folds == fold
+        learned, unseen = scaled(kind, x[kept], x[left])
+        weights, intercepts = planes(kind, learned, y[kept])
+        told[left] = unseen @ weights.T + intercepts
+        right.append(np.mean(told[left].argmax(1) == y[left]))
+        if kind in ("logistic", "lda"):
+            areas.append(roc_auc_score(y[left], softmax(told[left], 1), multi_class="ovr"))
+        else:
+            areas.append(
+                np.mean([roc_auc_score(y[left] == label, told[left][:, label]) for label in range(3)])
+            )
+        for labels in controls:
+            weights, intercepts = planes(kind, learned, labels[kept])
+            chance.append(np.mean((unseen @ weights.T + intercepts).argmax(1) == labels[left]))
+    result = {
+        "accuracy": np.mean(right),
+        "spread": np.std(right),
+        "auc": np.mean(areas),
+        "control": np.mean(chance),
+    }
+    if kind in ("logistic", "lda"):
+        sure = softmax(told, 1).max(1)
+        is_right = told.argmax(1) == y
+        share, mean = calibration_curve(is_right, sure, n_bins=10, strategy="uniform")
+        counts, _ = np.histogram(sure, np.linspace(0, 1, 11))
+        result["calibration_error"] = np.sum(counts[counts > 0] * np.abs(share - mean)) / len(y)
+    return {name: float(value) for name, value in result.items()}
+
+
+def classes(n, width, seed):
+    x, _ = values(n, width, seed)
+    noise = np.random.RandomState(seed + 200).randn(n, 3)
+    raw = (x + 3 - np.arange(width)) / (0.5 + np.arange(width))
+    return x, (np.stack([raw[:, 0] + raw[:, 3], raw[:, 1], raw[:, 2]], 1) * 1.5 + noise).argmax(1)
+
+
 def texts():
     random = np.random.RandomState(8)
     letters = "abcdefghijklmnopqrstuvwxyz"
@@ -217,6 +281,20 @@ def main():
         for kind in KINDS:
             weights, intercept = plane(kind, scaled(kind, x, x)[0], y, L2)
             tensors[f"{name}.{kind}"] = np.append(weights, intercept)
+    told["classes"] = {}
+    for name, (n, width, seed) in CASES.items():
+        x, y = classes(n, width, seed)
+        figures = {kind: folded_classes(kind, x, y) for kind in SEVERAL}
+        told["classes"][name] = {
+            "n": n,
+            "width": width,
+            "seed": seed,
+            "labels": y.tolist(),
+            "folded": figures,
+        }
+        for kind in SEVERAL:
+            weights, intercepts = planes(kind, scaled(kind, x, x)[0], y)
+            tensors[f"classes.{name}.{kind}"] = np.column_stack([weights, intercepts])
     told["texts"], told["labels"] = texts()
     found, y = states(told["texts"]), np.array(told["labels"])
     for at in ["last", "mean"]:

@@ -4,7 +4,7 @@
 use ndarray::{Array2, Axis};
 
 use super::fit::{Fitting, Space};
-use super::folds::{folds, rarer};
+use super::folds::{folds, n_classes, rarer};
 use super::{ProbeOptions, Work, measures};
 use crate::error::Result;
 
@@ -16,7 +16,7 @@ const PARTS: usize = 3;
 /// The penalty for what is learned from the texts `kept`.
 pub(super) fn penalty(
     values: &Array2<f64>,
-    labels: &[bool],
+    labels: &[usize],
     kept: &[usize],
     options: &ProbeOptions,
     work: &mut Work,
@@ -29,7 +29,7 @@ pub(super) fn penalty(
                 .groups
                 .as_ref()
                 .map(|all| kept.iter().map(|&text| all[text]).collect());
-            let labels: Vec<bool> = kept.iter().map(|&text| labels[text]).collect();
+            let labels: Vec<usize> = kept.iter().map(|&text| labels[text]).collect();
             chosen(&values.select(Axis(0), kept), &labels, groups, options, work)
         }
     }
@@ -38,7 +38,7 @@ pub(super) fn penalty(
 /// The best penalty for texts `values` (text, feature); `groups` as in the options.
 fn chosen(
     values: &Array2<f64>,
-    labels: &[bool],
+    labels: &[usize],
     groups: Option<Vec<usize>>,
     options: &ProbeOptions,
     work: &mut Work,
@@ -48,11 +48,11 @@ fn chosen(
         groups,
         ..options.clone()
     };
-    let folds = folds(labels, &inner)?;
+    let (folds, n_classes) = (folds(labels, &inner)?, n_classes(labels));
     let mut right = [0.0; PENALTIES.len()];
     for fold in 0..inner.folds {
         let (kept, left): (Vec<usize>, Vec<usize>) = (0..labels.len()).partition(|&text| folds[text] != fold);
-        let of = |texts: &[usize]| texts.iter().map(|&text| labels[text]).collect::<Vec<bool>>();
+        let of = |texts: &[usize]| texts.iter().map(|&text| labels[text]).collect::<Vec<usize>>();
         let space = Space::new(values.select(Axis(0), &kept), options.kind, work)?;
         let (unseen, learned, truth) = (values.select(Axis(0), &left), of(&kept), of(&left));
         for (right, l2) in right.iter_mut().zip(PENALTIES) {
@@ -60,8 +60,9 @@ fn chosen(
                 kind: options.kind,
                 l2,
                 labels: &learned,
+                n_classes,
             };
-            let decisions = fitting.fit(&space, work)?.decisions(&unseen).to_vec();
+            let decisions = fitting.fit(&space, work)?.decisions(&unseen);
             *right += measures::accuracy(&decisions, &truth);
         }
     }

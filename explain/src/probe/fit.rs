@@ -4,7 +4,7 @@
 use ecco_interpreter::Watch;
 use ndarray::{Array1, Array2, Axis, concatenate, s};
 
-use super::{Classifier, ProbeKind, Work};
+use super::{Classifier, ProbeKind, Work, several};
 use crate::algebra::{solve, svd};
 use crate::aside::decomposition;
 use crate::error::{Result, refuse};
@@ -25,13 +25,22 @@ pub(super) struct Space {
 pub(super) struct Fitting<'a> {
     pub kind: ProbeKind,
     pub l2: f64,
-    pub labels: &'a [bool],
+    /// Of each text its class.
+    pub labels: &'a [usize],
+    pub n_classes: usize,
+}
+
+/// Of two classes: whether a text has the second.
+struct Two<'a> {
+    kind: ProbeKind,
+    l2: f64,
+    labels: &'a [bool],
 }
 
 /// Newton steps at most: each halves the distance several times over, so more would not help.
-const MOST_STEPS: usize = 100;
+pub(super) const MOST_STEPS: usize = 100;
 /// Gradient at which it ends, for each text.
-const CLOSE: f64 = 1e-10;
+pub(super) const CLOSE: f64 = 1e-10;
 /// Singular values below this count as 0, as scikit-learn's `tol` of the discriminant analysis.
 const LEAST: f64 = 1e-4;
 
@@ -72,7 +81,7 @@ impl Space {
     }
 
     /// The values in the basis, (text, number).
-    fn coordinates(&self) -> Array2<f64> {
+    pub(super) fn coordinates(&self) -> Array2<f64> {
         match &self.basis {
             Some(basis) => self.values.dot(basis),
             None => self.values.clone(),
@@ -87,10 +96,76 @@ impl Space {
         }
     }
 
-    /// Mean of one label's texts.
-    fn mean_of(&self, labels: &[bool], label: bool) -> Array1<f64> {
-        let texts: Vec<usize> = (0..labels.len()).filter(|&text| labels[text] == label).collect();
+    /// The same of several planes: (number, plane) to (plane, feature).
+    pub(super) fn all_of_features(&self, weights: &Array2<f64>) -> Array2<f64> {
+        match &self.basis {
+            Some(basis) => basis.dot(weights).reversed_axes(),
+            None => weights.t().to_owned(),
+        }
+    }
+
+    pub(super) fn width(&self) -> usize {
+        self.mean.len()
+    }
+
+    /// Mean of the texts whose labels are meant.
+    pub(super) fn mean_of<L: Copy>(&self, labels: &[L], is_meant: impl Fn(L) -> bool) -> Array1<f64> {
+        let texts: Vec<usize> = (0..labels.len()).filter(|&text| is_meant(labels[text])).collect();
         self.values.select(Axis(0), &texts).sum_axis(Axis(0)) / texts.len() as f64
+    }
+
+    /// Gaussians of one covariance, as scikit-learn's solver `svd` (since 1.9: before, the variance was divided by n − classes):
+    /// (class, feature), and an intercept for each.
+    pub(super) fn lda(
+        &self,
+        labels: &[usize],
+        n_classes: usize,
+        work: &mut Work,
+    ) -> Result<(Array2<f64>, Array1<f64>)> {
+        let (n, x) = (labels.len(), &self.values);
+        let count = |class: usize| labels.iter().filter(|label| **label == class).count();
+        let shares: Vec<f64> = (0..n_classes)
+            .map(|class| count(class) as f64 / n as f64)
+            .collect();
+        let means: Vec<Array1<f64>> = (0..n_classes)
+            .map(|class| self.mean_of(labels, |label| label == class))
+            .collect();
+        let middle = means
+            .iter()
+            .zip(&shares)
+            .fold(Array1::zeros(self.width()), |sum, (mean, share)| {
+                sum + mean * *share
+            });
+        let mut within = x.clone();
+        for (mut row, &label) in within.outer_iter_mut().zip(labels) {
+            row -= &means[label];
+        }
+        let mut deviation = ((&within * &within).sum_axis(Axis(0)) / n as f64).mapv(f64::sqrt);
+        deviation.mapv_inplace(|value| if value == 0.0 { 1.0 } else { value });
+        within = within / &deviation / (n as f64).sqrt();
+        let (_, singular, directions) = svd(within, work.watch)?;
+        let rank = singular.iter().filter(|value| **value > LEAST).count();
+        // (feature, number): values times this have the same variance in every direction.
+        let mut scaling = (&directions.slice(s![..rank, ..]) / &deviation).reversed_axes();
+        scaling /= &singular.slice(s![..rank]);
+        let mut between = Array2::zeros((n_classes, rank));
+        for (class, mut row) in between.outer_iter_mut().enumerate() {
+            // scikit-learn divides by one less than the classes, which leaves the directions.
+            row.assign(&((&means[class] - &middle).dot(&scaling) * (n as f64 * shares[class]).sqrt()));
+        }
+        let (_, singular, directions) = svd(between, work.watch)?;
+        let largest = singular.first().copied().unwrap_or(0.0);
+        let rank = singular.iter().filter(|value| **value > LEAST * largest).count();
+        let scaling = scaling.dot(&directions.slice(s![..rank, ..]).t());
+        let mut coefficients = Array2::zeros((n_classes, self.width()));
+        let mut intercepts = Array1::zeros(n_classes);
+        for class in 0..n_classes {
+            let reach = (&means[class] - &middle).dot(&scaling);
+            let of_class = scaling.dot(&reach);
+            intercepts[class] = shares[class].ln() - reach.dot(&reach) / 2.0 - middle.dot(&of_class);
+            coefficients.row_mut(class).assign(&of_class);
+        }
+        Ok((coefficients, intercepts))
     }
 }
 
@@ -104,46 +179,66 @@ impl Fitting<'_> {
     /// `work`'s interruption, no room.
     pub(super) fn fit(&self, space: &Space, work: &mut Work) -> Result<Classifier> {
         work.ask()?;
-        let n_true = self.labels.iter().filter(|label| **label).count();
-        let (coefficients, intercept) = if n_true == 0 || n_true == self.labels.len() {
-            // Shuffling may leave one label only: nothing is to be learned but that.
-            let side = if n_true == 0 { -1.0 } else { 1.0 };
-            (Array1::zeros(space.mean.len()), side)
-        } else {
-            match self.kind {
-                ProbeKind::Logistic => {
-                    let (weights, intercept) = self.logistic(&space.coordinates(), work)?;
-                    (space.of_features(&weights), intercept)
-                }
-                ProbeKind::Ridge => {
-                    let (weights, intercept) = self.ridge(&space.coordinates(), work)?;
-                    (space.of_features(&weights), intercept)
-                }
-                ProbeKind::MeanDifference => {
-                    let difference = space.mean_of(self.labels, true) - space.mean_of(self.labels, false);
-                    self.halfway(space, difference)
-                }
-                ProbeKind::Lda => self.lda(space, n_true, work)?,
-                ProbeKind::Pca => {
-                    let (_, _, directions) = svd(space.values.clone(), work.watch)?;
-                    let direction = directions.row(0).to_owned();
-                    let apart = space.mean_of(self.labels, true) - space.mean_of(self.labels, false);
-                    let sign = if apart.dot(&direction) < 0.0 { -1.0 } else { 1.0 };
-                    self.halfway(space, direction * sign)
-                }
+        let (coefficients, intercepts) = match self.n_classes {
+            2 => {
+                let labels: Vec<bool> = self.labels.iter().map(|label| *label == 1).collect();
+                let (kind, l2) = (self.kind, self.l2);
+                let two = Two {
+                    kind,
+                    l2,
+                    labels: &labels,
+                };
+                let (coefficients, intercept) = two.plane(space, work)?;
+                (coefficients.insert_axis(Axis(0)), Array1::from_elem(1, intercept))
             }
+            _ => several::planes(self, space, work)?,
         };
         Ok(Classifier {
             coefficients,
-            intercept,
+            intercepts,
             mean: space.mean.clone(),
             deviation: space.deviation.clone(),
+        })
+    }
+}
+
+impl Two<'_> {
+    fn plane(&self, space: &Space, work: &mut Work) -> Result<(Array1<f64>, f64)> {
+        let n_true = self.labels.iter().filter(|label| **label).count();
+        if n_true == 0 || n_true == self.labels.len() {
+            // Shuffling may leave one label only: nothing is to be learned but that.
+            let side = if n_true == 0 { -1.0 } else { 1.0 };
+            return Ok((Array1::zeros(space.width()), side));
+        }
+        let mean_of = |label: bool| space.mean_of(self.labels, |of| of == label);
+        Ok(match self.kind {
+            ProbeKind::Logistic => {
+                let (weights, intercept) = self.logistic(&space.coordinates(), work)?;
+                (space.of_features(&weights), intercept)
+            }
+            ProbeKind::Ridge => {
+                let (weights, intercept) = self.ridge(&space.coordinates(), work)?;
+                (space.of_features(&weights), intercept)
+            }
+            ProbeKind::MeanDifference => self.halfway(space, mean_of(true) - mean_of(false)),
+            ProbeKind::Lda => {
+                let labels: Vec<usize> = self.labels.iter().map(|label| usize::from(*label)).collect();
+                let (planes, levels) = space.lda(&labels, 2, work)?;
+                (&planes.row(1) - &planes.row(0), levels[1] - levels[0])
+            }
+            ProbeKind::Pca => {
+                let (_, _, directions) = svd(space.values.clone(), work.watch)?;
+                let direction = directions.row(0).to_owned();
+                let apart = mean_of(true) - mean_of(false);
+                let sign = if apart.dot(&direction) < 0.0 { -1.0 } else { 1.0 };
+                self.halfway(space, direction * sign)
+            }
         })
     }
 
     /// The plane between the means of both labels, across a direction.
     fn halfway(&self, space: &Space, direction: Array1<f64>) -> (Array1<f64>, f64) {
-        let ends = space.mean_of(self.labels, true) + space.mean_of(self.labels, false);
+        let ends = space.mean_of(self.labels, |of| of) + space.mean_of(self.labels, |of: bool| !of);
         let intercept = -ends.dot(&direction) / 2.0;
         (direction, intercept)
     }
@@ -218,45 +313,6 @@ impl Fitting<'_> {
             w.scaled_add(-part, &step);
         }
         Ok((w.slice(s![..width]).to_owned(), w[width]))
-    }
-
-    /// As scikit-learn's solver `svd` (since 1.9: before, the variance was divided by n − 2).
-    fn lda(&self, space: &Space, n_true: usize, work: &mut Work) -> Result<(Array1<f64>, f64)> {
-        let (n, x) = (self.labels.len(), &space.values);
-        let shares = [(n - n_true) as f64 / n as f64, n_true as f64 / n as f64];
-        let means = [
-            space.mean_of(self.labels, false),
-            space.mean_of(self.labels, true),
-        ];
-        let middle = &means[0] * shares[0] + &means[1] * shares[1];
-        let mut within = x.clone();
-        for (mut row, &label) in within.outer_iter_mut().zip(self.labels) {
-            row -= &means[usize::from(label)];
-        }
-        let mut deviation = ((&within * &within).sum_axis(Axis(0)) / n as f64).mapv(f64::sqrt);
-        deviation.mapv_inplace(|value| if value == 0.0 { 1.0 } else { value });
-        within = within / &deviation / (n as f64).sqrt();
-        let (_, singular, directions) = svd(within, work.watch)?;
-        let rank = singular.iter().filter(|value| **value > LEAST).count();
-        // (feature, number): values times this have the same variance in every direction.
-        let mut scaling = (&directions.slice(s![..rank, ..]) / &deviation).reversed_axes();
-        scaling /= &singular.slice(s![..rank]);
-        let apart = |at: usize| (&means[at] - &middle).dot(&scaling);
-        let between = |at: usize| (apart(at) * (n as f64 * shares[at]).sqrt()).insert_axis(Axis(0));
-        // Both have as many columns.
-        let between = concatenate(Axis(0), &[between(0).view(), between(1).view()]).unwrap_or_default();
-        let (_, singular, directions) = svd(between, work.watch)?;
-        let largest = singular.first().copied().unwrap_or(0.0);
-        let rank = singular.iter().filter(|value| **value > LEAST * largest).count();
-        let scaling = scaling.dot(&directions.slice(s![..rank, ..]).t());
-        let side = |at: usize| {
-            let reach = (&means[at] - &middle).dot(&scaling);
-            let coefficients = scaling.dot(&reach);
-            let intercept = shares[at].ln() - reach.dot(&reach) / 2.0 - middle.dot(&coefficients);
-            (coefficients, intercept)
-        };
-        let ((below, low), (above, high)) = (side(0), side(1));
-        Ok((above - below, high - low))
     }
 }
 

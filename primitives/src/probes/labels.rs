@@ -1,15 +1,20 @@
-//! Labels of texts as scripts give them: two kinds, in the order in which scikit-learn has them.
+//! Labels of texts as scripts give them, in the order in which scikit-learn has them.
 
+use ecco_scripting::options::{OptionKind, OptionValue};
 use ecco_scripting::result::show;
 use ecco_scripting::{ErrorKind, ScriptError};
 use rhai::{Array, Dynamic};
 
-/// Which texts have the second label, and what both are called.
+/// Of each text the number of its label, and what they are called.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Labels {
-    pub is_second: Vec<bool>,
-    pub names: [String; 2],
+    pub of: Vec<usize>,
+    /// At least two.
+    pub names: Vec<String>,
 }
+
+/// More are no kinds of texts, but their ids.
+const MOST: usize = 100;
 
 #[derive(Debug, Clone, PartialEq, PartialOrd)]
 enum Label {
@@ -48,14 +53,15 @@ impl Label {
 }
 
 impl Labels {
-    /// `n` labels of two kinds: false and true, the smaller and the larger, the first and the second by the alphabet.
+    /// `n` labels of two kinds or more: false and true, numbers by their size, strings by the alphabet.
     ///
     /// # Errors
-    /// Another number of them, or of kinds; what is no label.
-    pub(super) fn of(values: &Array, n: usize) -> Result<Self, ScriptError> {
+    /// Another number of them, one kind alone or too many; what is no label.
+    pub(super) fn new(values: &Array, n: usize) -> Result<Self, ScriptError> {
+        let wrong = |message: String| ScriptError::new(ErrorKind::Value, message);
         if values.len() != n {
             let message = format!("there are {} labels for {n} texts", values.len());
-            return Err(ScriptError::new(ErrorKind::Value, message).with_hint("give one for each"));
+            return Err(wrong(message).with_hint("give one for each"));
         }
         let labels: Vec<Label> = values.iter().map(Label::of).collect::<Result<_, _>>()?;
         let mut kinds: Vec<&Label> = Vec::new();
@@ -63,26 +69,67 @@ impl Labels {
             if !kinds.contains(&label) {
                 kinds.push(label);
             }
-            if kinds.len() > 2 {
-                break;
+            if kinds.len() > MOST {
+                let message = format!("there are more than {MOST} different labels for {n} texts");
+                return Err(wrong(message).with_hint("a probe needs several texts of each label"));
             }
+        }
+        if kinds.len() < 2 {
+            let message = "the labels are all the same: a probe tells some apart";
+            return Err(wrong(message.to_owned()));
         }
         kinds.sort_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
-        match kinds.as_slice() {
-            [first, second] => Ok(Self {
-                names: [first.name(), second.name()],
-                is_second: labels.iter().map(|label| label == *second).collect(),
+        let number = |label: &Label| kinds.iter().position(|kind| *kind == label).unwrap_or(0);
+        Ok(Self {
+            of: labels.iter().map(number).collect(),
+            names: kinds.iter().map(|kind| kind.name()).collect(),
+        })
+    }
+
+    /// The number of a label that is named; of two that are not, the second.
+    ///
+    /// # Errors
+    /// A name that none has; none, where there are several.
+    pub(super) fn number(&self, name: Option<&LabelName>) -> Result<usize, ScriptError> {
+        let names = || self.names.iter().map(String::as_str);
+        match name {
+            None if self.names.len() == 2 => Ok(1),
+            None => {
+                let message = format!(
+                    "there are {} labels, each with a direction: say of which",
+                    self.names.len()
+                );
+                let hint = format!("for example: #{{label: {:?}}}", self.names[0]);
+                Err(ScriptError::new(ErrorKind::Value, message).with_hint(hint))
+            }
+            Some(LabelName(name)) => names().position(|known| known == name).ok_or_else(|| {
+                let message = format!("there is no label {name:?}");
+                let error = ScriptError::new(ErrorKind::Value, message).pointing_at("label");
+                error.with_nearest(name, names())
             }),
-            [] | [_] => {
-                let message = "the labels are all the same: a probe tells two apart";
-                Err(ScriptError::new(ErrorKind::Value, message))
-            }
-            _ => {
-                let message = "there are more than two labels: a probe tells two apart";
-                Err(ScriptError::new(ErrorKind::Value, message)
-                    .with_hint("one against all others: labels.map(|label| label == \"city\")"))
-            }
         }
+    }
+
+    /// How many texts have each.
+    pub(super) fn counts(&self) -> Vec<usize> {
+        let of = |number: usize| self.of.iter().filter(|label| **label == number).count();
+        (0..self.names.len()).map(of).collect()
+    }
+}
+
+/// A label as an option names it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct LabelName(String);
+
+impl OptionValue for LabelName {
+    const KIND: OptionKind = OptionKind::Any("one of the labels");
+
+    fn of(value: &Dynamic) -> Option<Self> {
+        Label::of(value).ok().map(|label| Self(label.name()))
+    }
+
+    fn written(&self) -> String {
+        format!("{:?}", self.0)
     }
 }
 
@@ -92,28 +139,25 @@ mod tests {
 
     fn of(values: Vec<Dynamic>) -> Result<Labels, String> {
         let n = values.len();
-        Labels::of(&values, n).map_err(|error| error.message)
+        Labels::new(&values, n).map_err(|error| error.message)
     }
 
     #[test]
     fn labels_are_in_order() {
         let found = of(vec!["b".into(), "a".into(), "b".into()]).unwrap();
         assert_eq!(
-            (found.names, found.is_second),
-            (["a".into(), "b".into()], vec![true, false, true])
+            (found.names, found.of),
+            (vec!["a".into(), "b".into()], vec![1, 0, 1])
         );
         let found = of(vec![Dynamic::from_int(1), Dynamic::from_float(-0.5)]).unwrap();
         assert_eq!(found.names, ["-0.5", "1"]);
-        assert_eq!(
-            of(vec![true.into(), false.into()]).unwrap().is_second,
-            [true, false]
-        );
+        assert_eq!(of(vec![true.into(), false.into()]).unwrap().of, [1, 0]);
         for (values, message) in [
             (vec![], "the labels are all the same"),
             (vec![true.into(), true.into()], "the labels are all the same"),
             (
-                vec!["a".into(), "b".into(), "c".into()],
-                "there are more than two labels",
+                (0..101).map(Dynamic::from_int).collect(),
+                "there are more than 100 different labels",
             ),
             (
                 vec![Dynamic::UNIT],

@@ -1,5 +1,6 @@
 //! Linear probes: what can be read off states by a plane.
 
+mod concept;
 mod labels;
 mod options;
 mod probing;
@@ -13,5 +14,6 @@ use result::Probes;
 pub(crate) fn register(registry: &mut Registry) {
     registry.result::<Probes>("Probes", "probes");
     probing::register(registry);
+    concept::register(registry);
     result::register(registry);
 }

@@ -6,6 +6,7 @@ use ecco_scripting::options;
 use ecco_scripting::options::{Choice, OptionKind, OptionValue};
 use rhai::Dynamic;
 
+use super::labels::LabelName;
 use crate::text::capture::ActivationSite;
 
 options! {
@@ -41,10 +42,12 @@ options! {
 }
 
 options! {
-    /// Which of several positions is meant.
+    /// Which of several positions and labels is meant.
     pub struct PlaceOptions {
         /// which of the positions in `at`, counted from 0
         position: usize = 0,
+        /// towards which of the labels
+        label: Option<LabelName> = "the second of two",
     }
 }
 
@@ -56,7 +59,7 @@ pub(super) const MOST_SHUFFLES: usize = 1000;
 const MOST_POSITIONS: usize = 1000;
 
 impl FitOptions {
-    pub(super) fn settings(self, labels: &[bool]) -> ProbeOptions {
+    pub(super) fn settings(self, labels: &[usize]) -> ProbeOptions {
         ProbeOptions {
             kind: self.kind.0,
             folds: self.folds.unwrap_or_else(|| rarer(labels).clamp(2, FOLDS)),

@@ -26,8 +26,8 @@ pub(super) fn register(registry: &mut Registry) {
     members! { registry, [Model];
         /// Whether a label can be read off what a site holds of a text, layer by layer: a plane is looked for that has the
         /// texts of one label on one side. Judged by texts that it has not seen, beside the same on shuffled labels and
-        /// the share of the more frequent label. Labels are of two kinds: `true` and `false`, numbers or strings; the
-        /// plane's direction points to the second of them in order.
+        /// the share of the most frequent label. Labels are `true` and `false`, numbers or strings. Of two the plane's
+        /// direction points to the second in order; of more, each has a plane of its own.
         ///
         /// Example:
         /// ```rhai
@@ -75,7 +75,7 @@ fn of_texts(
 ) -> Result<Probes, ScriptError> {
     let (loaded, state) = (lm.loaded()?, lm.state()?);
     check(&options.fit)?;
-    let labels = Labels::of(labels, texts.len())?;
+    let labels = Labels::new(labels, texts.len())?;
     let site = options.site.as_ref().map(|site| site.0.as_str());
     let place = place_in(lm, site, Site::ResidualAfter)?;
     let texts = TextOrChat::all(lm, texts)?;
@@ -85,11 +85,11 @@ fn of_texts(
         let input = reading::input(lm, text.prompt(), None);
         inputs.push(input.map_err(|error| of_text(error, index))?);
     }
-    let settings = options.fit.settings(&labels.is_second);
+    let settings = options.fit.settings(&labels.of);
     let (layers, positions) = (options.layers.as_deref(), options.at.0);
     let (found, numbers) = watched(&state, lm.verbose, |watch| {
         let states = states(&loaded, &inputs, place, layers, &positions, watch)?;
-        let found = probes(&states, &labels.is_second, &settings, watch)?;
+        let found = probes(&states, &labels.of, &settings, watch)?;
         let numbers: Vec<Option<usize>> = states.iter().map(|states| states.layer).collect();
         Ok::<_, ScriptError>((found, numbers))
     })?;
@@ -115,11 +115,9 @@ fn of_tensor(
     Work::new(Rc::clone(state)).room(tensor.shape(), 2 * size_of::<f32>())?;
     let states = layers(tensor)?;
     let n_texts = states.first().map_or(0, |layer| layer.values.dim().0);
-    let labels = Labels::of(labels, n_texts)?;
-    let settings = options.settings(&labels.is_second);
-    let found = watched(state, true, |watch| {
-        probes(&states, &labels.is_second, &settings, watch)
-    })?;
+    let labels = Labels::new(labels, n_texts)?;
+    let settings = options.settings(&labels.of);
+    let found = watched(state, true, |watch| probes(&states, &labels.of, &settings, watch))?;
     let n_positions = states.first().map_or(0, |layer| layer.values.dim().1);
     let origin = Origin {
         model: None,

@@ -10,7 +10,7 @@ use ecco_scripting::table::Table;
 use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{ErrorKind, Registry, ScriptError, members};
 use ecco_widgets::{Explorable, ProbePlace};
-use ndarray::{Array, Array1, IxDyn};
+use ndarray::{Array, Array1, ArrayD, Axis, IxDyn, stack};
 use rhai::{Dynamic, FLOAT, INT, Map};
 
 use super::labels::Labels;
@@ -85,6 +85,11 @@ impl Probes {
         })
     }
 
+    /// The number of the label that is meant.
+    fn class(&self, options: &PlaceOptions) -> Result<usize, ScriptError> {
+        self.0.labels.number(options.label.as_ref())
+    }
+
     fn steering_vector(&self, layer: INT, options: &PlaceOptions) -> Result<SteeringVector, ScriptError> {
         let probe = self.at(layer, options)?;
         let Origin {
@@ -100,7 +105,8 @@ impl Probes {
                  vector: probes.direction(0)}",
             ));
         };
-        let labels = &self.0.labels.is_second;
+        let Labels { of: labels, .. } = &self.0.labels;
+        let class = self.class(options)?;
         let settings = SteeringOptions {
             place,
             layer: usize::try_from(layer).unwrap_or(0),
@@ -110,12 +116,12 @@ impl Probes {
             },
             unit: false,
         };
-        let of = |label: bool| -> Rc<[String]> {
-            let texts = texts.iter().zip(labels).filter(|(_, of)| **of == label);
+        let of = |has: bool| -> Rc<[String]> {
+            let texts = texts.iter().zip(labels).filter(|(_, of)| (**of == class) == has);
             texts.map(|(text, _)| text.clone()).collect()
         };
         Ok(SteeringVector {
-            steering: Rc::new(probe.steering(settings, labels)),
+            steering: Rc::new(probe.steering(settings, labels, class)),
             positive: of(true),
             negative: of(false),
         })
@@ -196,17 +202,56 @@ impl Probes {
         Tensor::new(values, &["layer", "position"])
     }
 
-    /// Of as many numbers as there are features: (layer, position, hidden), where all layers have as many.
-    fn vectors(&self, of: impl Fn(&Probe) -> Array1<f64>) -> Option<Tensor> {
-        let all: Vec<Array1<f64>> = self.each().map(|(.., probe)| of(probe)).collect();
-        let width = all.first()?.len();
-        if all.iter().any(|vector| vector.len() != width) {
+    /// Of several numbers of each probe: (layer, position), then axes of their own, where all layers have as many.
+    fn several(&self, of: impl Fn(&Probe) -> ArrayD<f64>, axes: &[&'static str]) -> Option<Tensor> {
+        let all: Vec<ArrayD<f64>> = self.each().map(|(.., probe)| of(probe)).collect();
+        let own = all.first()?.shape().to_vec();
+        if all.iter().any(|values| values.shape() != own) {
             return None;
         }
-        let shape = [self.0.probes.len(), self.0.probes[0].len(), width];
+        let shape = [&[self.0.probes.len(), self.0.probes[0].len()], &own[..]].concat();
         let values = all.iter().flatten().map(|&x| x as f32).collect();
         let values = Array::from_shape_vec(IxDyn(&shape), values).ok()?;
-        Some(Tensor::new(values, &["layer", "position", "hidden"]))
+        Some(Tensor::new(values, &[&["layer", "position"], axes].concat()))
+    }
+
+    /// The labels that have a plane of their own: of two the second alone.
+    fn planes(&self) -> std::ops::Range<usize> {
+        match self.0.labels.names.len() {
+            2 => 1..2,
+            n => 0..n,
+        }
+    }
+
+    /// Of a vector for each plane: (layer, position, hidden), with the labels before the last axis where there are several.
+    fn vectors(&self, of: impl Fn(&Probe, usize) -> Array1<f64>) -> Option<Tensor> {
+        if let [class] = self.planes().collect::<Vec<_>>()[..] {
+            return self.several(|probe| of(probe, class).into_dyn(), &["hidden"]);
+        }
+        let rows = |probe: &Probe| {
+            let rows: Vec<Array1<f64>> = self.planes().map(|class| of(probe, class)).collect();
+            let views: Vec<_> = rows.iter().map(Array1::view).collect();
+            // All are as long as the states.
+            stack(Axis(0), &views).unwrap_or_default().into_dyn()
+        };
+        self.several(rows, &["label", "hidden"])
+    }
+
+    /// Of a number for each plane: (layer, position), with the labels last where there are several.
+    fn levels(&self) -> Option<Tensor> {
+        let level = |probe: &Probe, class: usize| probe.classifier.plane(class).1;
+        match self.planes().len() {
+            1 => Some(self.numbers(|probe| level(probe, 1))),
+            _ => self.several(
+                |probe| {
+                    self.planes()
+                        .map(|class| level(probe, class))
+                        .collect::<Array1<f64>>()
+                        .into_dyn()
+                },
+                &["label"],
+            ),
+        }
     }
 }
 
@@ -253,15 +298,14 @@ impl Show for Probes {
             calibration_error: probe.calibration_error,
             control: Some(probe.control).filter(|control| !control.is_nan()),
         };
-        let labels = &found.labels.is_second;
         Ok(Box::new(ecco_widgets::Probes {
             model: found.origin.model.clone(),
             method: method(found.settings.kind).to_owned(),
             states: self.states(),
             labels: found.labels.names.clone(),
-            n_texts: [labels.len(), labels.iter().filter(|label| **label).count()],
+            n_texts: found.labels.counts(),
             folds: found.settings.folds,
-            majority: majority(labels),
+            majority: majority(&found.labels.of),
             places: self.each().map(place).collect(),
         }))
     }
@@ -284,22 +328,22 @@ impl Explanation for Probes {
             ("spread", self.numbers(|probe| probe.spread)),
             ("shuffled", self.numbers(|probe| probe.control)),
             ("auc", self.numbers(|probe| probe.auc)),
-            ("intercepts", self.numbers(|probe| probe.classifier.intercept)),
         ];
-        all.extend(
-            self.vectors(|probe| probe.classifier.coefficients.clone())
-                .map(|of| ("coefficients", of)),
-        );
-        all.extend(
-            self.vectors(|probe| probe.classifier.direction())
-                .map(|of| ("directions", of)),
-        );
+        let coefficients = self.vectors(|probe, class| probe.classifier.plane(class).0);
+        let directions = self.vectors(|probe, class| probe.classifier.direction(class));
+        let named = [
+            ("intercepts", self.levels()),
+            ("coefficients", coefficients),
+            ("directions", directions),
+        ];
+        all.extend(named.into_iter().filter_map(|(name, of)| Some((name, of?))));
         Ok(all)
     }
 
     fn labels(&self, axis: &str) -> Option<Vec<String>> {
         match axis {
             "position" => Some(self.0.origin.positions.clone()),
+            "label" => Some(self.0.labels.names.clone()),
             "layer" => self
                 .0
                 .layers
@@ -327,25 +371,32 @@ pub(super) fn register(registry: &mut Registry) {
         get best(probes: &Probes) -> Map { Ok(probes.best()) }
 
         /// The share of the label that stands most often: what a probe has to be better than.
-        get majority(probes: &Probes) -> FLOAT { Ok(majority(&probes.0.labels.is_second)) }
+        get majority(probes: &Probes) -> FLOAT { Ok(majority(&probes.0.labels.of)) }
 
-        /// The normal of a layer's plane, found with all texts: a tensor (hidden) of length 1, which points to the second label.
+        /// The normal of a layer's plane, found with all texts: a tensor (hidden) of length 1, which points to a label, of two
+        /// the second.
+        ///
+        /// Example:
+        /// ```rhai
+        /// probes.direction(4, #{label: "city"})
+        /// ```
         fn direction(probes: &Probes, layer: INT; options: PlaceOptions) -> Tensor {
-            Ok(vector(&probes.at(layer, &options)?.classifier.direction()))
+            Ok(vector(&probes.at(layer, &options)?.classifier.direction(probes.class(&options)?)))
         }
 
         /// The coefficients of a layer's plane, found with all texts, for values that are scaled by their mean and deviation as
         /// scikit-learn's StandardScaler does it (differences of means are of values as they are): a tensor (hidden).
         fn coefficients(probes: &Probes, layer: INT; options: PlaceOptions) -> Tensor {
-            Ok(vector(&probes.at(layer, &options)?.classifier.coefficients))
+            Ok(vector(&probes.at(layer, &options)?.classifier.plane(probes.class(&options)?).0))
         }
 
         /// The intercept that belongs to the coefficients.
         fn intercept(probes: &Probes, layer: INT; options: PlaceOptions) -> FLOAT {
-            Ok(probes.at(layer, &options)?.classifier.intercept)
+            Ok(probes.at(layer, &options)?.classifier.plane(probes.class(&options)?).1)
         }
 
-        /// The direction as what can be added where it comes from; its length is the distance of the labels' means along it.
+        /// The direction as what can be added where it comes from; its length is the distance of the labels' means along it, of
+        /// several labels that of one from the texts of all others.
         ///
         /// Example:
         /// ```rhai

@@ -9,7 +9,7 @@ pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
     let named = |probes: Probes| Probes {
         method: words[0].clone(),
         states: words[1].clone(),
-        labels: [words[2].clone(), words[3].clone()],
+        labels: vec![words[2].clone(), words[3].clone()],
         places: probes
             .places
             .into_iter()
@@ -52,8 +52,8 @@ pub(crate) fn probes() -> Probes {
         model: Some("a model".to_owned()),
         method: "logistic regression".to_owned(),
         states: "residual_after at the last token".to_owned(),
-        labels: ["person".to_owned(), "city".to_owned()],
-        n_texts: [200, 112],
+        labels: vec!["person".to_owned(), "city".to_owned()],
+        n_texts: vec![88, 112],
         folds: 5,
         majority: 0.56,
         places: (0..24)

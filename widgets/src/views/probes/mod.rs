@@ -1,4 +1,4 @@
-//! Linear probes: how well a label is read off states, layer by layer, beside shuffled labels and the more frequent label.
+//! Linear probes: how well a label is read off states, layer by layer, beside shuffled labels and the most frequent label.
 
 #[cfg(test)]
 mod tests;
@@ -26,13 +26,13 @@ pub struct Probes {
     pub method: String,
     /// What it is about: "residual_after at the last token".
     pub states: String,
-    /// The two labels; the plane's normal points to the second.
-    pub labels: [String; 2],
-    /// How many texts there are, and how many of them have the second label.
-    pub n_texts: [usize; 2],
+    /// The labels; of two the plane's normal points to the second, of more each has a plane.
+    pub labels: Vec<String>,
+    /// How many texts have each label.
+    pub n_texts: Vec<usize>,
     /// Parts that the texts were divided into.
     pub folds: usize,
-    /// The share of the more frequent label: what knowing nothing reaches.
+    /// The share of the most frequent label: what knowing nothing reaches.
     pub majority: f64,
     /// By layer and position.
     pub places: Vec<ProbePlace>,
@@ -64,6 +64,8 @@ const COMPONENT: Component = Component {
     js: include_str!("view.js"),
 };
 const TITLE: &str = "Probe";
+/// Labels that are named at most.
+const MOST_LABELS: usize = 5;
 
 impl ProbePlace {
     /// How much better the labels are read than shuffled ones.
@@ -85,19 +87,23 @@ impl ProbePlace {
 
 impl Probes {
     fn about(&self) -> String {
-        let [n, n_second] = self.n_texts;
-        let labels = self
-            .labels
-            .each_ref()
-            .map(|label| visible::cut(&visible::plain(label, false), 30));
+        let each = self.labels.iter().zip(&self.n_texts);
+        let mut labels: Vec<String> = each
+            .map(|(label, n)| format!("{n} {}", visible::cut(&visible::plain(label, false), 30)))
+            .collect();
+        if labels.len() > MOST_LABELS {
+            let others = labels.split_off(MOST_LABELS - 1).len();
+            labels.push(format!("{others} others"));
+        }
+        let last = labels.pop().unwrap_or_default();
+        let labels = match labels.is_empty() {
+            true => last,
+            false => format!("{} and {last}", labels.join(", ")),
+        };
         format!(
-            "{} · {} · {} {} and {} {}",
+            "{} · {} · {labels}",
             visible::plain(&self.method, false),
             visible::plain(&self.states, false),
-            n_second,
-            labels[1],
-            n - n_second,
-            labels[0],
         )
     }
 
@@ -161,7 +167,7 @@ impl Document for Probes {
 impl Explorable for Probes {
     fn text(&self) -> String {
         format!(
-            "{TITLE} · {} · {} parts · the more frequent label: {}\n{}",
+            "{TITLE} · {} · {} parts · the most frequent label: {}\n{}",
             self.about(),
             self.folds,
             numbers::fraction(self.majority),
@@ -192,7 +198,7 @@ impl Explorable for Probes {
                         @if self.places.iter().any(|place| place.control.is_some()) {
                             i class="control" { "—" } " on shuffled labels  "
                         }
-                        i class="majority" { "- -" } " the more frequent label"
+                        i class="majority" { "- -" } " the most frequent label"
                     }
                 }
             }

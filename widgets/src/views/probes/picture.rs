@@ -43,7 +43,7 @@ pub(super) fn alone(probes: &Probes) -> String {
         svg xmlns="http://www.w3.org/2000/svg" width=(width) height=(height) viewBox={ "0 0 " (width) " " (height) }
             role="img" font-family="system-ui,-apple-system,Segoe UI,sans-serif" font-size="10" {
             title { (super::TITLE) ", " (about) }
-            desc { "Blue: accuracy on texts left out. Orange: on shuffled labels. Dashed: the more frequent label." }
+            desc { "Blue: accuracy on texts left out. Orange: on shuffled labels. Dashed: the most frequent label." }
             rect width=(width) height=(height) fill="#fff" {}
             style { (style) }
             text x="12" y="22" font-size="12" style="fill:#1f2328" {

@@ -17,8 +17,8 @@ fn probes() -> Probes {
         model: None,
         method: "logistic <regression>".to_owned(),
         states: "residual_after at the last token".to_owned(),
-        labels: ["city".to_owned(), "person".to_owned()],
-        n_texts: [50, 20],
+        labels: vec!["city".to_owned(), "person".to_owned()],
+        n_texts: vec![30, 20],
         folds: 5,
         majority: 0.6,
         places: vec![place(0, "", 0.6), place(1, "", f64::NAN), place(2, "", 1.0)],
@@ -30,7 +30,7 @@ fn layers_have_a_row_and_a_place_each() {
     let text = probes().text();
     assert!(
         text.starts_with(
-            "Probe · logistic <regression> · residual_after at the last token · 20 person and 30 city · 5 parts · the more \
+            "Probe · logistic <regression> · residual_after at the last token · 30 city and 20 person · 5 parts · the most \
              frequent label: 0.60"
         ),
         "{text}"
@@ -59,6 +59,27 @@ fn layers_have_a_row_and_a_place_each() {
         (&json["places"][0]["control"], &json["places"][1]["accuracy"]),
         (&0.5.into(), &Value::Null)
     );
+}
+
+#[test]
+fn several_labels_are_counted() {
+    let labels: Vec<String> = ["a", "b", "<c>", "d", "e", "f"].map(str::to_owned).into();
+    let n_texts = vec![1, 2, 3, 4, 5, 6];
+    let several = Probes {
+        labels,
+        n_texts,
+        ..probes()
+    };
+    assert!(
+        several.text().contains("· 1 a, 2 b, 3 <c>, 4 d and 2 others ·"),
+        "{}",
+        several.text()
+    );
+    let three = Probes {
+        labels: several.labels[..3].to_vec(),
+        ..several
+    };
+    assert!(three.html().unwrap().contains("1 a, 2 b and 3 &lt;c&gt;"));
 }
 
 #[test]
