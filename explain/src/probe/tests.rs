@@ -53,14 +53,13 @@ fn every_kind_finds_what_is_planted_and_nothing_in_shuffled_labels() {
 
 #[test]
 fn each_of_several_labels_has_its_direction() {
-    let (mut states, _) = planted(90);
+    let mut random = RandomState::new(9);
     let labels: Vec<usize> = (0..90).map(|text| text % 3).collect();
-    for ((text, _, feature), value) in states[0].values.indexed_iter_mut() {
-        *value *= 0.2;
-        if feature == 6 + labels[text] {
-            *value += 3.0;
-        }
-    }
+    let values = Array3::from_shape_fn((90, 1, 12), |(text, _, feature)| {
+        let planted = if feature == 6 + labels[text] { 3.0 } else { 0.0 };
+        (planted + 0.6 * random.normal()) as f32
+    });
+    let states = [LayerStates { layer: None, values }];
     for &kind in ProbeKind::ALL.iter().filter(|kind| **kind != ProbeKind::Pca) {
         let found = probes(&states, &labels, &options(kind), &mut unwatched).unwrap();
         let probe = &found[0][0];
