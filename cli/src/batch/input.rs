@@ -63,7 +63,10 @@ enum Form {
 
 enum Rows {
     /// A JSON value a line, or a text.
-    Lines { from: Box<dyn BufRead>, are_texts: bool },
+    Lines {
+        from: Box<dyn BufRead>,
+        are_texts: bool,
+    },
     Parquet(JsonRows),
 }
 
