@@ -23,13 +23,18 @@ def free_port():
         return bound.getsockname()[1]
 
 
-def wait_for_port(process, port, log):
+def wait_for(holds, process=None, log=None):
+    """Waits until something is so; fails the test with a process's log where that ends before."""
     deadline = time.monotonic() + START_TIMEOUT_S
-    while True:
-        assert process.poll() is None, log.read_text()
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=5).close()
-            return
-        except OSError:
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.1)
+    while not holds():
+        is_late = time.monotonic() > deadline
+        assert not is_late and (process is None or process.poll() is None), log and log.read_text()
+        time.sleep(0.1)
+
+
+def listens(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        return True
+    except OSError:
+        return False

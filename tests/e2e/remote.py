@@ -24,6 +24,13 @@ class RemoteServer:
         assert reply.ok, f"{method} {path}: {reply.status_code} {reply.text[:2000]}"
         return reply.json() if reply.content else None
 
+    def knows(self, path):
+        """Whether there is a server that answers for it."""
+        try:
+            return requests.get(f"{self.url}/{path}", headers=self.headers, timeout=TIMEOUT_S).ok
+        except requests.ConnectionError:
+            return False
+
     def start(self, name="ecco"):
         return RemoteKernel(self, self.call("POST", "api/kernels", {"name": name})["id"])
 

@@ -50,13 +50,6 @@ def kernels_of(pid):
     return [int(child) for child, _, command in rows if int(child) in below and command == "ecco-kernel"]
 
 
-def wait_until(holds, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 @pytest.fixture
 def gateway(tmp_path):
     """An Enterprise Gateway whose kernels are processes of its proxy for several machines, on this one."""
@@ -74,7 +67,7 @@ def gateway(tmp_path):
     with log.open("w") as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
     try:
-        hosts.wait_for_port(process, port, log)
+        hosts.wait_for(lambda: hosts.listens(port), process, log)
         yield process, f"http://127.0.0.1:{port}", token
     finally:
         process.terminate()
@@ -93,7 +86,7 @@ def test_a_server_has_its_kernels_run_by_an_enterprise_gateway(gateway, tmp_path
         (second,) = kernels_of(process.pid)
         assert second != first
         kernel.shut_down()
-        wait_until(lambda: not kernels_of(process.pid))
+        hosts.wait_for(lambda: not kernels_of(process.pid))
 
 
 def test_a_gateway_provisioner_starts_interrupts_and_ends_it(tmp_path, monkeypatch):
@@ -111,7 +104,7 @@ def test_a_gateway_provisioner_starts_interrupts_and_ends_it(tmp_path, monkeypat
         (kernel,) = kernels_of(os.getpid())
     finally:
         session.close()
-    wait_until(lambda: not Path(f"/proc/{kernel}").exists())
+    hosts.wait_for(lambda: not Path(f"/proc/{kernel}").exists())
 
 
 class Gateway:
@@ -202,7 +195,7 @@ def test_in_a_container_variables_say_it():
     with launched({}, env=os.environ | variables) as launcher:
         kernel = gateway.answer()["pid"]
         launcher.kill()
-        wait_until(lambda: not Path(f"/proc/{kernel}").exists())
+        hosts.wait_for(lambda: not Path(f"/proc/{kernel}").exists())
 
 
 WRONG = {
