@@ -42,7 +42,7 @@ lab: .venv/.kernel  ## open JupyterLab with the kernel installed
 docs: .venv/.kernel  ## the documentation as a site, the notebooks run inside: build/site/index.html
 	python scripts/docs.py
 
-test: browser .venv/.kernel build/readme.html lint  ## formatting, lints and all tests
+test: browser .venv/.kernel build/gateway/.requirements build/readme.html lint  ## formatting, lints and all tests
 	$(TEST_LIGHT) $(LIGHT:%=-p %)
 	$(TEST) --workspace $(LIGHT:%=--exclude %)
 	pytest $(SIDE_BY_SIDE) widgets/tests
@@ -104,6 +104,12 @@ test-notebooks: .venv/.kernel  ## the example notebooks on the installed kernel
 # Beside the libraries that people use for the same, in an environment of their own: PyTorch once more, 5 GB.
 bench: .venv/.kernel build/bench-env/.peers  ## times beside other libraries: bench/RESULTS.md (half an hour on an idle machine)
 	python bench/peers.py build/bench-env/bin/python
+
+# Enterprise Gateway, for its test: it keeps to a jupyter_client that nothing else here has.
+build/gateway/.requirements: tests/e2e/gateway-requirements.txt | prerequisites
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --disable-pip-version-check --quiet --no-compile --no-deps --requirement $<
+	@touch $@
 
 build/bench-env/.peers: bench/peers-requirements.txt
 	$(PYTHON) -m venv $(@D)

@@ -33,6 +33,7 @@ START = {
     "docs/coming-from-python.md": "Rhai for people from Python",
     "docs/from-libraries.md": "From other libraries",
     "docs/from-python.md": "From Python's notebooks",
+    "docs/hosts.md": "In every host",
     "docs/attribution.md": "Attribution, a guide",
     "docs/data.md": "Tensors, files, tables",
     "docs/batch.md": "Many texts",

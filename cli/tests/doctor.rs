@@ -146,6 +146,43 @@ fn limits_of_memory_are_told_with_who_sets_them() {
     );
 }
 
+/// A libtorch that only says its version: what it has is not called before that is read.
+fn stub(home: &Home, version: &str) {
+    let torch = home.path("lib/python3.12/site-packages/torch");
+    std::fs::create_dir_all(torch.join("lib")).unwrap();
+    std::fs::write(torch.join("version.py"), format!("__version__ = '{version}'\n")).unwrap();
+    let source = home.path("stub.c");
+    std::fs::write(&source, "void *_ZN2at13globalContextEv(void) { return 0; }\n").unwrap();
+    let library = torch.join("lib/libtorch_cpu.so");
+    let built = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .arg(library)
+        .arg(source)
+        .status();
+    assert!(built.unwrap().success());
+}
+
+#[test]
+fn a_libtorch_of_another_version_is_refused_with_a_sentence() {
+    let home = Home::new();
+    stub(&home, "2.9.1+cpu");
+    let program = home.path("bin/ecco-kernel");
+    std::fs::copy(PROGRAM, &program).unwrap();
+    let program = program.to_str().unwrap();
+    let (report, status) = home.report(program, &[]);
+    assert_eq!(
+        (&report["libtorch"]["version"], status),
+        (&json!("2.9.1+cpu"), Some(1))
+    );
+    let problem = &report["problems"][0];
+    let what = problem["what"].as_str().unwrap();
+    assert!(
+        what.ends_with("is 2.9.1+cpu, and this program works with 2.10 and 2.11"),
+        "{what}"
+    );
+    assert_eq!(problem["mend"], "pip install torch==2.11.0");
+}
+
 /// The program, looking for libtorch where it is not.
 fn without_libtorch(home: &Home) -> PathBuf {
     let mut code = std::fs::read(PROGRAM).unwrap();

@@ -17,6 +17,10 @@ c10::DeviceAllocator* allocator() {
 
 extern "C" {
 
+// Headers of GCC 11 and newer ask glibc 2.32 whether there is but one thread, to count references without atomics. There never is;
+// an answer of ours lets the glue be opened where glibc is older.
+__attribute__((visibility("hidden"))) char __libc_single_threaded = 0;
+
 // Bytes in tensors on a GPU now, the most there have been, and what libtorch has taken from the driver. Gives 0, or 1
 // where nothing is known.
 int ecco_gpu_tensors(int device, uint64_t* numbers) {

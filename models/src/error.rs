@@ -240,6 +240,13 @@ pub enum Error {
     #[error("libtorch is not there: {reason}")]
     NoLibtorch { reason: String },
 
+    #[error(
+        "libtorch in {} is {version}, and this program works with {}",
+        folder.display(),
+        crate::libtorch::SERVED.join(" and ")
+    )]
+    OtherLibtorch { version: String, folder: PathBuf },
+
     #[error("libtorch: {message}")]
     Torch { message: String },
 

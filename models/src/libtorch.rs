@@ -13,7 +13,8 @@ use crate::error::{Error, Result};
 /// the CPU half, so it runs on machines without a GPU.
 ///
 /// # Errors
-/// [`Error::NoLibtorch`] where the library is not found or does not fit; a later call tries again.
+/// [`Error::NoLibtorch`] where the library is not found, [`Error::OtherLibtorch`] where it is of a version that is not served; a
+/// later call tries again.
 pub fn open() -> Result<()> {
     use std::sync::{Mutex, PoisonError};
     static IS_OPEN: Mutex<bool> = Mutex::new(false);
@@ -35,8 +36,12 @@ pub fn open() -> Result<()> {
     Ok(())
 }
 
-/// The libtorch that the program is compiled against: its functions may not be those of another minor version.
+/// The libtorch that the program is compiled against.
 pub const BUILT_FOR: &str = "2.11.0";
+
+/// The minor versions whose functions, and types where ours are compiled with them, are the same for what is used here.
+/// 2.9 crashes; 2.12 has a larger `DeviceStats` and another `CUDAGraph`, and from 2.13 on functions are missing.
+pub const SERVED: [&str; 2] = ["2.10", "2.11"];
 
 /// The libtorch that is open.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +83,27 @@ fn version(folder: &Path) -> Option<String> {
         Some(line.trim().trim_matches(['\'', '"']).to_owned())
     });
     of_package.or_else(|| text("build-version").map(|text| text.trim().to_owned()))
+}
+
+/// Whether a version is one of those that this program can use.
+#[cfg(any(libtorch_on_demand, test))]
+fn is_served(version: &str) -> bool {
+    let mut numbers = version.split('.');
+    let minor = [numbers.next(), numbers.next()].map(Option::unwrap_or_default);
+    SERVED.contains(&minor.join(".").as_str())
+}
+
+/// Refuses a libtorch of another version before anything of it is called; one that does not say its version is trusted.
+#[cfg(libtorch_on_demand)]
+fn ensure_served() -> Result<()> {
+    match opened() {
+        Some(Libtorch {
+            folder,
+            version: Some(version),
+            ..
+        }) if !is_served(&version) => Err(Error::OtherLibtorch { version, folder }),
+        _ => Ok(()),
+    }
 }
 
 const CUDA_HALF: &CStr = c"libtorch_cuda.so";
@@ -231,6 +257,7 @@ mod on_demand {
     /// Opens libtorch's CPU half and the glue, and leads all calls there.
     pub(super) fn open() -> Result<()> {
         dlopen(c"libtorch_cpu.so", libc::RTLD_LAZY)?;
+        super::ensure_served()?;
         let glue =
             miniz_oxide::inflate::decompress_to_vec(GLUE).map_err(|error| unusable(error.to_string()))?;
         let glue = dlopen_bytes(&glue, libc::RTLD_LAZY)?;
@@ -275,6 +302,20 @@ mod tests {
             opened.folder.display()
         );
         assert!(opened.version.is_some_and(|version| version.starts_with("2.")));
+    }
+
+    #[test]
+    fn what_it_is_built_for_is_served_and_strangers_are_not() {
+        assert!(
+            [BUILT_FOR, "2.10.0+cpu", "2.11.0+cu130", "2.11.1"]
+                .iter()
+                .all(|version| is_served(version))
+        );
+        assert!(
+            !["2.9.1", "2.12.0", "2.1", "2.110.0", "3.11.0", "", "unknown"]
+                .iter()
+                .any(|version| is_served(version))
+        );
     }
 
     #[test]

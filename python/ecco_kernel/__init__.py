@@ -4,6 +4,7 @@
 - `values`, `arrays`: what becomes of a Python value in Rhai, and back
 - `outputs`: shows what a cell shows, in a notebook or on a terminal
 - `magic`: `%%ecco`
+- `launch`: starts the kernel for a gateway
 - `rhai`: names and literals; `lexer`: colours of Rhai, for Pygments; `papermill`: parameters of notebooks
 
 The kernel itself needs nothing of this.

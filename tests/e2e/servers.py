@@ -12,7 +12,11 @@ import time
 START_TIMEOUT_S = 120
 QUIET = ["--no-browser", "--allow-root", "--port=0"]
 NO_NEWS = ["--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
-MODULES = {"lab": ["jupyterlab", *QUIET, *NO_NEWS], "notebook": ["notebook", *QUIET]}
+MODULES = {
+    "lab": ["jupyterlab", *QUIET, *NO_NEWS],
+    "notebook": ["notebook", *QUIET],
+    "server": ["jupyter_server", *QUIET],
+}
 
 
 def ended(process):
@@ -41,8 +45,8 @@ def wait_for_server(process, runtime, log):
 
 
 @contextlib.contextmanager
-def server(kind, folder):
-    """Runs JupyterLab or Notebook 7 on `folder/notebooks`; gives its address and token."""
+def server(kind, folder, *options):
+    """Runs JupyterLab, Notebook 7 or the server alone on `folder/notebooks`; gives its address and token."""
     token, log = secrets.token_hex(16), folder / "server.log"
     runtime, home = folder / "runtime", folder / "home"
     home.mkdir()
@@ -52,7 +56,7 @@ def server(kind, folder):
         "JUPYTER_CONFIG_DIR": str(folder / "config"),
         "JUPYTER_TOKEN": token,
     }
-    command = [sys.executable, "-m", *MODULES[kind], f"--ServerApp.root_dir={folder / 'notebooks'}"]
+    command = [sys.executable, "-m", *MODULES[kind], f"--ServerApp.root_dir={folder / 'notebooks'}", *options]
     with log.open("w") as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
     try:

@@ -13,6 +13,9 @@ from session import bare_environment
 
 pytestmark = pytest.mark.timeout(900)  # torch alone takes minutes to install
 
+# Without torch, in bytes.
+LARGEST_WHEEL = 30_000_000
+
 CLIENT = textwrap.dedent(
     """
     import json
@@ -48,6 +51,7 @@ def environment(repo, tmp_path_factory):
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
     call(*pip, "wheel", repo, "--no-deps", "--no-build-isolation", "--wheel-dir", folder / "dist")
     (wheel,) = (folder / "dist").glob("*.whl")
+    assert wheel.stat().st_size < LARGEST_WHEEL
     call(sys.executable, "-m", "venv", folder / "venv")
     call(folder / "venv/bin/pip", "install", "--no-compile", wheel, "jupyter_client")
     yield folder / "venv"
@@ -125,3 +129,10 @@ def test_a_script_runs_a_session(environment):
 def test_the_version_is_printed(environment):
     printed = in_bare_shell(environment, environment / "bin/ecco-kernel", "--version")
     assert printed.split()[0] == "ecco-kernel"
+
+
+def test_uninstalling_leaves_nothing(environment):
+    """The last of these tests: afterwards it is not there."""
+    in_bare_shell(environment, environment / "bin/pip", "uninstall", "--yes", "ecco-kernel")
+    assert [path for path in environment.rglob("*") if "ecco" in path.name] == []
+    assert [path for path in (environment / "share/jupyter").rglob("*") if path.is_file()] == []

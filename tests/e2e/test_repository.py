@@ -33,6 +33,19 @@ def test_rooms_are_apart(repo, package):
     assert not linked & APART[package]
 
 
+def test_the_wheel_asks_for_the_versions_of_torch_that_the_program_serves(repo):
+    """The text of the page too, and that of what it is built against."""
+    source = (repo / "models/src/libtorch.rs").read_text(encoding="utf-8")
+    (served,) = re.findall(r"pub const SERVED: \[&str; \d\] = \[(.*?)\];", source)
+    first, last = re.findall(r'"2\.(\d+)"', served)
+    (built,) = re.findall(r'pub const BUILT_FOR: &str = "(2\.\d+\.\d+)";', source)
+    project = (repo / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'dependencies = ["torch>=2.{first},<2.{int(last) + 1}"]' in project
+    assert f'"torch=={built}"' in project and built.startswith(f"2.{last}.")
+    assert f"torch=={built}" in (repo / "scripts/requirements.txt").read_text()
+    assert f"| torch | 2.{first} and 2.{last}," in (repo / "docs/hosts.md").read_text(encoding="utf-8")
+
+
 def test_promises_have_their_tests(repo):
     page = (repo / "docs/kernel.md").read_text(encoding="utf-8")
     (table,) = re.findall(r"## Nothing kills a session\n(.*?)\n## ", page, re.DOTALL)

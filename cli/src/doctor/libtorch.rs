@@ -3,7 +3,7 @@
 use ecco_interpreter::Diagnostic;
 use ecco_models::device::{self, About};
 use ecco_models::error::format_bytes;
-use ecco_models::libtorch::{self, BUILT_FOR, Libtorch};
+use ecco_models::libtorch::{self, BUILT_FOR, Libtorch, SERVED};
 use ecco_models::{gpu, product};
 use serde_json::json;
 
@@ -18,10 +18,11 @@ pub(super) fn sections(findings: &mut Findings) -> Vec<Section> {
         Err(error) => {
             let mend = error.hint().unwrap_or_default();
             findings.problem("libtorch", error.to_string(), mend);
+            let version = libtorch::opened().and_then(|libtorch| libtorch.version);
             Section {
                 title: "libtorch",
-                lines: vec![line("version", "not found")],
-                data: json!({"found": false}),
+                lines: vec![line("version", version.as_deref().unwrap_or("not found"))],
+                data: json!({"found": false, "version": version, "served": SERVED}),
             }
         }
     };
@@ -34,13 +35,6 @@ pub(super) fn sections(findings: &mut Findings) -> Vec<Section> {
 fn opened(findings: &mut Findings) -> Section {
     let known = libtorch::opened();
     let version = known.as_ref().and_then(|libtorch| libtorch.version.clone());
-    if let Some(version) = version.as_deref().filter(|version| !is_fit(version)) {
-        findings.problem(
-            "libtorch",
-            format!("it is {version}, and this program is built for {BUILT_FOR}"),
-            format!("pip install torch=={BUILT_FOR}"),
-        );
-    }
     let has_cuda = known.as_ref().is_some_and(|Libtorch { has_cuda, .. }| *has_cuda);
     if !has_cuda && gpu::memory(0).is_some() {
         findings.note(
@@ -70,16 +64,10 @@ fn opened(findings: &mut Findings) -> Section {
             line("multiplies", format!("{few} (few rows), {many} (many rows)")),
         ],
         data: json!({
-            "found": true, "version": version, "built_for": BUILT_FOR, "folder": folder, "cuda": has_cuda,
+            "found": true, "version": version, "built_for": BUILT_FOR, "served": SERVED, "folder": folder, "cuda": has_cuda,
             "products": {"few_rows": few, "many_rows": many, "ECCO_MATMUL": asked},
         }),
     }
-}
-
-/// Within a minor version the functions stay the same.
-fn is_fit(version: &str) -> bool {
-    let minor = |version: &str| version.split('.').take(2).map(str::to_owned).collect::<Vec<_>>();
-    minor(version) == minor(BUILT_FOR)
 }
 
 fn of_devices(devices: &[About]) -> Section {

@@ -20,6 +20,7 @@ impl Diagnostic for Error {
             Self::NoLibtorch { reason } if reason.contains("annot allocate memory") => {
                 "allow more memory: ulimit -v".into()
             }
+            Self::OtherLibtorch { .. } => format!("pip install torch=={BUILT_FOR}"),
             Self::NoLibtorch { .. } => {
                 format!("install it in the environment that the kernel is in: pip install torch=={BUILT_FOR}")
             }
@@ -134,7 +135,7 @@ impl Diagnostic for Error {
                 Kind::Os
             }
             Self::OutOfMemory { .. } => Kind::Memory,
-            Self::NoLibtorch { .. } => Kind::Import,
+            Self::NoLibtorch { .. } | Self::OtherLibtorch { .. } => Kind::Import,
             Self::NoNumbers { .. } => Kind::Arithmetic,
             Self::Torch { .. } => Kind::Runtime,
             Self::Interrupted => Kind::Interrupt,
