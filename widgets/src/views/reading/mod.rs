@@ -1,6 +1,7 @@
-//! What a model says of a text that it has read: bars for the tokens that it predicts or for labels, a probability
-//! under each token that may have been replaced.
+//! What a model says of a text that it has read: bars for the tokens that it predicts, for labels or for answers, a
+//! label or a probability under each token that has its own. `entities` has tokens of one thing together.
 
+mod entities;
 #[cfg(test)]
 mod tests;
 
@@ -47,6 +48,18 @@ pub enum Statement {
     Replaced {
         probabilities: Vec<f32>,
     },
+    /// Labels of single tokens.
+    TokenLabels {
+        tokens: Vec<TokenLabels>,
+    },
+    /// Values of the whole text.
+    Values {
+        values: Vec<(String, f32)>,
+    },
+    /// Parts of the text that may be the answer, the best first.
+    Spans {
+        spans: Vec<Span>,
+    },
     /// Labels of the whole text, the most probable first.
     Labels {
         labels: Vec<(String, f32)>,
@@ -66,6 +79,34 @@ pub struct Place {
     pub candidates: Vec<(Token, f32)>,
 }
 
+/// A token and its labels, the most probable first.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct TokenLabels {
+    /// From 0 on.
+    pub position: usize,
+    /// The most probable first.
+    #[serde(serialize_with = "labels")]
+    #[schemars(with = "Vec<Label<'_>>")]
+    pub labels: Vec<(String, f32)>,
+}
+
+/// A part of a text that may be the answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Span {
+    /// Its first token, from 0 on.
+    pub start: usize,
+    /// Its last token.
+    pub end: usize,
+    /// What stands there.
+    pub text: String,
+    /// How probable it is that the answer starts and ends there, in 0..=1.
+    pub score: f32,
+}
+
+fn labels<S: Serializer>(labels: &[(String, f32)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(labels.iter().map(Label::from))
+}
+
 /// A [`Statement`] in documents.
 #[derive(Default, Serialize, JsonSchema)]
 struct Detail<'a> {
@@ -78,12 +119,30 @@ struct Detail<'a> {
     /// By token: how probable it is that it was replaced, in 0..=1.
     #[serde(skip_serializing_if = "Option::is_none")]
     replaced: Option<&'a [f32]>,
+    /// Labels of single tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_labels: Option<&'a [TokenLabels]>,
+    /// Values of the whole text, which have no probability.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    values: Option<Vec<NamedValue<'a>>>,
+    /// Parts of the text that may be the answer, the best first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spans: Option<&'a [Span]>,
     /// Labels of the whole text, the most probable first.
     #[serde(skip_serializing_if = "Option::is_none")]
     labels: Option<Vec<Label<'a>>>,
     /// Labels are each for itself: their probabilities do not sum to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     independent: Option<bool>,
+}
+
+/// What is told of a text as a number.
+#[derive(Serialize, JsonSchema)]
+struct NamedValue<'a> {
+    /// Its name.
+    label: &'a str,
+    /// As the head gives it.
+    value: f32,
 }
 
 /// A label and how probable it is.
@@ -108,6 +167,16 @@ fn detail<S: Serializer>(said: &Statement, serializer: S) -> Result<S::Ok, S::Er
         Statement::Nothing { reason } => detail.reason = Some(reason),
         Statement::Tokens { places } => detail.predictions = Some(places),
         Statement::Replaced { probabilities } => detail.replaced = Some(probabilities),
+        Statement::TokenLabels { tokens } => detail.token_labels = Some(tokens),
+        Statement::Values { values } => {
+            detail.values = Some(
+                values
+                    .iter()
+                    .map(|(label, value)| NamedValue { label, value: *value })
+                    .collect(),
+            );
+        }
+        Statement::Spans { spans } => detail.spans = Some(spans),
         Statement::Labels { labels, independent } => {
             detail.labels = Some(labels.iter().map(Label::from).collect());
             detail.independent = Some(*independent);
@@ -139,6 +208,35 @@ impl Statement {
         }
     }
 
+    pub fn add_token_label(&mut self, position: usize, labels: Vec<(String, f32)>) {
+        let token = TokenLabels { position, labels };
+        match self {
+            Self::TokenLabels { tokens } => tokens.push(token),
+            other => *other = Self::TokenLabels { tokens: vec![token] },
+        }
+    }
+
+    pub fn add_value(&mut self, name: &str, value: f32) {
+        let value = (name.to_owned(), value);
+        match self {
+            Self::Values { values } => values.push(value),
+            other => *other = Self::Values { values: vec![value] },
+        }
+    }
+
+    pub fn add_span(&mut self, start: usize, end: usize, text: &str, score: f32) {
+        let span = Span {
+            start,
+            end,
+            text: text.to_owned(),
+            score,
+        };
+        match self {
+            Self::Spans { spans } => spans.push(span),
+            other => *other = Self::Spans { spans: vec![span] },
+        }
+    }
+
     pub fn add_label(&mut self, name: &str, probability: f32, are_independent: bool) {
         let label = (name.to_owned(), probability);
         match self {
@@ -152,14 +250,25 @@ impl Statement {
         }
     }
 
-    /// The first thing it says, on one line: `·capital 93%`.
-    pub fn best(&self) -> Option<String> {
-        self.groups().first()?.bars.first().map(Bar::text)
-    }
-
     /// What is drawn as bars.
-    fn groups(&self) -> Vec<Group> {
+    fn groups(&self, spoken: &[Token]) -> Vec<Group> {
         match self {
+            Self::TokenLabels { tokens } => entities::groups(tokens, spoken),
+            Self::Values { values } => {
+                let bars = values.iter().take(MOST_LABELS);
+                let bars = bars.map(|(name, value)| Bar::of_value(name, *value));
+                vec![Group {
+                    title: None,
+                    bars: bars.collect(),
+                }]
+            }
+            Self::Spans { spans } => {
+                let bars = spans.iter().map(|span| Bar::of_label(&span.text, span.score));
+                vec![Group {
+                    title: Some("answers".to_owned()),
+                    bars: bars.collect(),
+                }]
+            }
             Self::Tokens { places } => places.iter().map(Group::of_place).collect(),
             Self::Labels { labels, .. } => {
                 let bars = labels.iter().take(MOST_LABELS);
@@ -183,6 +292,9 @@ impl Statement {
                 let notes: Vec<String> = each.into_iter().chain(more).collect();
                 (!notes.is_empty()).then(|| notes.join("; "))
             }
+            Self::TokenLabels { .. } => Some("the most probable label of each token".to_owned()),
+            Self::Values { .. } => Some("a value, not a probability".to_owned()),
+            Self::Spans { .. } => Some("where the answer may be".to_owned()),
             Self::Replaced { .. } => Some("how probable it is that each token was replaced".to_owned()),
             Self::Tokens { .. } => None,
         }
@@ -198,7 +310,10 @@ struct Group {
 struct Bar {
     label: String,
     markup: Markup,
-    probability: f32,
+    /// What is beside it, as text.
+    number: String,
+    /// How long it is, in 0..=1; none where the number is no share of anything.
+    share: Option<f32>,
 }
 
 impl Group {
@@ -219,7 +334,8 @@ impl Bar {
         Self {
             label: visible::label(token),
             markup: visible::label_html(token),
-            probability,
+            number: numbers::share(f64::from(probability)),
+            share: Some(probability),
         }
     }
 
@@ -228,30 +344,50 @@ impl Bar {
         Self {
             markup: html! { bdi { (label) } },
             label,
-            probability,
+            number: numbers::share(f64::from(probability)),
+            share: Some(probability),
+        }
+    }
+
+    fn of_value(name: &str, value: f32) -> Self {
+        Self {
+            number: match value.is_finite() {
+                true => numbers::minus(&format!("{value:.3}")),
+                false => "–".to_owned(),
+            },
+            share: None,
+            ..Self::of_label(name, value)
         }
     }
 
     fn text(&self) -> String {
-        format!("{} {}", self.label, self.share())
-    }
-
-    fn share(&self) -> String {
-        numbers::share(f64::from(self.probability))
+        format!("{} {}", self.label, self.number)
     }
 
     fn html(&self) -> Markup {
         html! {
             li {
                 span class="name" { (self.markup) } " "
-                span class="track" { span style=(numbers::width(self.probability.into())) {} } " "
-                em { (self.share()) }
+                @if let Some(share) = self.share {
+                    span class="track" { span style=(numbers::width(share.into())) {} } " "
+                }
+                em { (self.number) }
             }
         }
     }
 }
 
 impl Reading {
+    /// The first thing that is said, on one line: `·capital 93%`.
+    pub fn best(&self) -> Option<String> {
+        self.said
+            .groups(self.spoken())
+            .first()?
+            .bars
+            .first()
+            .map(Bar::text)
+    }
+
     /// The tokens that the predictions are about: of two stacks, the second's.
     fn spoken(&self) -> &[Token] {
         if self.target.is_empty() {
@@ -267,23 +403,16 @@ impl Reading {
             Statement::Tokens { places } => places.iter().map(|place| place.position).collect(),
             _ => vec![],
         };
-        let replaced: &[f32] = match &self.said {
-            Statement::Replaced { probabilities } => probabilities,
-            _ => &[],
-        };
         let extra = |position: usize| {
-            let probability = replaced.get(position).copied();
-            let strength = if predicted.contains(&position) {
-                Some(1.0)
-            } else {
-                probability
-                    .filter(|probability| probability.is_finite())
-                    .map(|probability| probability.clamp(0.0, 1.0))
+            let Mark { strength, below } = match predicted.contains(&position) {
+                true => Mark::full(),
+                false => self.said.mark(position),
             };
+            let strength = strength.filter(|strength| strength.is_finite());
             Extra {
                 title: spoken.get(position).map(|token| format!("id {}", token.id)),
-                style: strength.map(|strength| format!("--s:{strength:.3}")),
-                below: probability.map(|probability| numbers::share(f64::from(probability))),
+                style: strength.map(|strength| format!("--s:{:.3}", strength.clamp(0.0, 1.0))),
+                below,
                 ..Extra::default()
             }
         };
@@ -292,6 +421,44 @@ impl Reading {
             div class="flow" {
                 (flow(spoken, 0, usize::MAX, extra))
                 @if behind { b title="what follows" { "▸" } }
+            }
+        }
+    }
+}
+
+/// How a token is drawn: how strongly coloured, and what stands below it.
+#[derive(Default)]
+struct Mark {
+    strength: Option<f32>,
+    below: Option<String>,
+}
+
+impl Mark {
+    fn full() -> Self {
+        Self {
+            strength: Some(1.0),
+            below: None,
+        }
+    }
+}
+
+impl Statement {
+    fn mark(&self, position: usize) -> Mark {
+        match self {
+            Self::Replaced { probabilities } => {
+                let probability = probabilities.get(position).copied();
+                Mark {
+                    strength: probability,
+                    below: probability.map(|probability| numbers::share(f64::from(probability))),
+                }
+            }
+            Self::TokenLabels { tokens } => entities::mark(tokens, position),
+            Self::Spans { spans } => match spans.first() {
+                Some(best) if (best.start..=best.end).contains(&position) => Mark::full(),
+                _ => Mark::default(),
+            },
+            Self::Nothing { .. } | Self::Tokens { .. } | Self::Labels { .. } | Self::Values { .. } => {
+                Mark::default()
             }
         }
     }
@@ -312,6 +479,9 @@ struct Stored {
     reason: Option<String>,
     predictions: Option<Vec<StoredPlace>>,
     replaced: Option<Vec<f32>>,
+    token_labels: Option<Vec<StoredTokenLabels>>,
+    values: Option<Vec<StoredValue>>,
+    spans: Option<Vec<Span>>,
     #[serde(default)]
     labels: Vec<StoredLabel>,
     #[serde(default)]
@@ -322,6 +492,18 @@ struct Stored {
 struct StoredPlace {
     position: usize,
     candidates: Vec<StoredCandidate>,
+}
+
+#[derive(Deserialize)]
+struct StoredTokenLabels {
+    position: usize,
+    labels: Vec<StoredLabel>,
+}
+
+#[derive(Deserialize)]
+struct StoredValue {
+    label: String,
+    value: f32,
 }
 
 #[derive(Deserialize)]
@@ -338,16 +520,31 @@ pub(crate) fn read(document: &Value) -> Result<Reading, Error> {
         candidates: place.candidates.into_iter().map(Into::into).collect(),
     };
     let label = |label: StoredLabel| (label.label, label.probability);
-    let said = match (stored.reason, stored.predictions, stored.replaced) {
-        (Some(reason), ..) => Statement::Nothing { reason },
-        (_, Some(places), _) => Statement::Tokens {
-            places: places.into_iter().map(place).collect(),
-        },
-        (.., Some(probabilities)) => Statement::Replaced { probabilities },
-        (None, None, None) => Statement::Labels {
+    let token = |token: StoredTokenLabels| TokenLabels {
+        position: token.position,
+        labels: token.labels.into_iter().map(label).collect(),
+    };
+    let said = if let Some(reason) = stored.reason {
+        Statement::Nothing { reason }
+    } else if let Some(places) = stored.predictions {
+        let places = places.into_iter().map(place).collect();
+        Statement::Tokens { places }
+    } else if let Some(probabilities) = stored.replaced {
+        Statement::Replaced { probabilities }
+    } else if let Some(tokens) = stored.token_labels {
+        let tokens = tokens.into_iter().map(token).collect();
+        Statement::TokenLabels { tokens }
+    } else if let Some(values) = stored.values {
+        let value = |value: StoredValue| (value.label, value.value);
+        let values = values.into_iter().map(value).collect();
+        Statement::Values { values }
+    } else if let Some(spans) = stored.spans {
+        Statement::Spans { spans }
+    } else {
+        Statement::Labels {
             labels: stored.labels.into_iter().map(label).collect(),
             independent: stored.independent,
-        },
+        }
     };
     Ok(Reading {
         model: stored.model,
@@ -366,12 +563,15 @@ impl Explorable for Reading {
             let target: Vec<String> = self.target.iter().map(visible::label).collect();
             lines.push(format!("written: {}", target.join(" ")));
         }
+        if let Statement::TokenLabels { tokens } = &self.said {
+            lines.push(entities::line(tokens, &self.tokens));
+        }
         if let Statement::Replaced { probabilities } = &self.said {
             let each = self.tokens.iter().zip(probabilities);
             let each = each.map(|(token, probability)| Bar::of_token(token, *probability));
             lines.push(each.map(|bar| bar.text()).collect::<Vec<_>>().join(", "));
         }
-        for group in self.said.groups() {
+        for group in self.said.groups(self.spoken()) {
             let bars: Vec<String> = group.bars.iter().map(Bar::text).collect();
             let title = group.title.map_or(String::new(), |title| format!("{title}: "));
             lines.push(format!("{title}{}", bars.join(", ")));
@@ -394,7 +594,7 @@ impl Explorable for Reading {
                     div class="head" { span { "written so far" } }
                 }
                 (self.spoken_html())
-                @let groups = self.said.groups();
+                @let groups = self.said.groups(self.spoken());
                 @if !groups.is_empty() {
                     div class="groups" {
                         @for group in groups {
