@@ -97,8 +97,7 @@ impl Selection {
                     let label = move |label| Outcome::TokenLabel { position, label };
                     labels.clone().map(move |of| label(of).into())
                 };
-                let said: Vec<Target> = places.iter().flat_map(said).collect();
-                let said = said.into_iter().map(|target| target.of(of));
+                let said = places.iter().flat_map(said).map(|target: Target| target.of(of));
                 Ok(Self::listed(said.collect(), passage))
             }
         }
@@ -126,9 +125,7 @@ impl Targets {
             named: Some(named),
         }
     }
-}
 
-impl Targets {
     /// The names of all, for people.
     pub(super) fn names(&self, passage: &Passage) -> Vec<NamedTarget> {
         match &self.named {
