@@ -154,6 +154,6 @@ fn values_have_no_bar() {
         view.text(),
         "a [MASK]\nscore −0.500\n(a value, not a probability)"
     );
-    assert!(!view.html().unwrap().contains("track"));
+    assert!(!view.html().unwrap().contains("class=\"track\""));
     assert_eq!(read(&view.json().unwrap()).unwrap(), view);
 }
