@@ -13,7 +13,7 @@ mod maps;
 mod tuned;
 
 use ecco_interpreter::{Progress, Watch};
-use ecco_models::config::Task;
+use ecco_models::config::{self, Task};
 use ecco_models::guard::guard;
 use ecco_models::host::bring;
 use ecco_models::lens::FittedLens;
@@ -167,9 +167,10 @@ fn check(model: &Model, input: &Input, question: &Question) -> Result<()> {
             return Err(Error::NoTokens {
                 what: "the logit lens",
                 model: model.name().to_owned(),
-                says: match task {
-                    Task::Label(_) => "labels",
-                    _ => "whether tokens were replaced",
+                says: match task.reading() {
+                    config::Reading::Each if !task.is_of_text() => "whether tokens were replaced",
+                    config::Reading::Place => "where an answer is",
+                    _ => "labels",
                 },
             });
         }

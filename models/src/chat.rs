@@ -18,6 +18,7 @@ mod python;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use minijinja::ErrorKind;
@@ -60,8 +61,18 @@ impl Default for ChatOptions {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chat {
     pub text: String,
-    /// Its tokens, where they are known: those that the text alone would be read as may be others.
-    pub ids: Option<Vec<u32>>,
+    /// What is read of it, where that is known: the tokens that the text alone would be read as may be others.
+    pub read: Option<TokenSequence>,
+}
+
+/// Tokens with what stands around them, as a model reads them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TokenSequence {
+    pub ids: Vec<u32>,
+    /// The token type of each; empty where all are 0.
+    pub segments: Vec<u32>,
+    /// Of two texts that are read together, where the second one's tokens are.
+    pub second: Option<Range<usize>>,
 }
 
 /// What a model is given to read.
@@ -72,14 +83,14 @@ pub enum Prompt<'a> {
     /// A text to which nothing is added.
     Bare(&'a str),
     /// A text whose tokens are these.
-    Ids(&'a str, &'a [u32]),
+    Read(&'a str, &'a TokenSequence),
 }
 
 impl Prompt<'_> {
     /// What is read, without special tokens that the tokenizer puts around it.
     pub fn text(&self) -> &str {
         match self {
-            Self::Text(text) | Self::Bare(text) | Self::Ids(text, _) => text,
+            Self::Text(text) | Self::Bare(text) | Self::Read(text, _) => text,
         }
     }
 
@@ -87,7 +98,25 @@ impl Prompt<'_> {
         match self {
             Self::Text(text) => tokenizer.encode(text),
             Self::Bare(text) => tokenizer.encode_bare(text),
-            Self::Ids(_, ids) => Ok(ids.to_vec()),
+            Self::Read(_, read) => Ok(read.ids.clone()),
+        }
+    }
+
+    /// What is known of its tokens.
+    pub(crate) fn read(&self) -> Option<&TokenSequence> {
+        match self {
+            Self::Read(_, read) => Some(read),
+            Self::Text(_) | Self::Bare(_) => None,
+        }
+    }
+}
+
+impl From<Vec<u32>> for TokenSequence {
+    /// Of one text.
+    fn from(ids: Vec<u32>) -> Self {
+        Self {
+            ids,
+            ..Self::default()
         }
     }
 }
@@ -106,8 +135,8 @@ impl<'a> From<&'a String> for Prompt<'a> {
 
 impl<'a> From<&'a Chat> for Prompt<'a> {
     fn from(chat: &'a Chat) -> Self {
-        match &chat.ids {
-            Some(ids) => Self::Ids(&chat.text, ids),
+        match &chat.read {
+            Some(read) => Self::Read(&chat.text, read),
             None => Self::Bare(&chat.text),
         }
     }
@@ -212,12 +241,12 @@ impl ChatTemplate {
             let text = self.fill(&marked, false, options)?;
             return Ok(Chat {
                 text: up_to_mark(&text, &last)?,
-                ids: None,
+                read: None,
             });
         }
         Ok(Chat {
             text: self.fill(messages, options.add_generation_prompt, options)?,
-            ids: None,
+            read: None,
         })
     }
 

@@ -329,12 +329,35 @@ pub enum Task {
     NextToken,
     /// The token behind a mask: a layer before the head.
     MaskedToken(Dense),
-    /// Whether each token was replaced.
-    Replaced(Dense),
-    /// A label for the whole text.
+    /// Labels, of the whole text or of each token.
     Label(Label),
     /// Nothing: states only.
     States,
+}
+
+impl Task {
+    /// The classifier, of a model that says labels.
+    pub fn label(&self) -> Option<&Label> {
+        match self {
+            Self::Label(label) => Some(label),
+            _ => None,
+        }
+    }
+
+    /// What the labels are called; none of a model that says tokens or nothing.
+    pub fn names(&self) -> &[String] {
+        self.label().map_or(&[], |label| &label.names)
+    }
+
+    /// Whether a label is said of the whole text, and not of each token.
+    pub fn is_of_text(&self) -> bool {
+        self.label().is_some_and(|label| label.of != LabelOf::Token)
+    }
+
+    /// What the head's numbers mean.
+    pub fn reading(&self) -> Reading {
+        self.label().map_or(Reading::OneOf, |label| label.reading)
+    }
 }
 
 /// A layer between the stack and the last projection.
@@ -363,14 +386,37 @@ impl Dense {
 /// A classifier.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Label {
-    /// Over all tokens, instead of the first one's state.
-    pub mean: bool,
-    pub dense: Dense,
-    /// Where that layer's weights are.
-    pub dense_name: &'static str,
+    pub of: LabelOf,
+    /// A layer before the last projection, and where its weights are.
+    pub dense: Option<(&'static str, Dense)>,
+    /// Where the last projection's weights are.
+    pub output: &'static str,
     pub names: Vec<String>,
-    /// Each label for itself, instead of one of them.
-    pub independent: bool,
+    pub reading: Reading,
+}
+
+/// What labels are said of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LabelOf {
+    /// The text, by its first token's state.
+    First,
+    /// The text, by the mean of its tokens' states.
+    Mean,
+    /// Each token, by its state.
+    Token,
+}
+
+/// What a head's numbers mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// One of the labels, or tokens of the vocabulary, is the case.
+    OneOf,
+    /// Each label is the case or not.
+    Each,
+    /// Each is a value, which has no probability.
+    Value,
+    /// Each label is at one of the tokens: where an answer starts, and where it ends.
+    Place,
 }
 
 /// From the residual stream to logits.

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::generation::step::Steps;
 use crate::layers::Linear;
 use crate::rules::{Rule, over_itself};
-use crate::stack::{Stack, apply};
+use crate::stack::{Marks, Stack, apply};
 use crate::tap::Tap;
 use crate::weights::Weights;
 
@@ -119,7 +119,9 @@ impl Decoder {
         memories: Option<&[CrossMemory]>,
         tap: &mut dyn Tap,
     ) -> Result<Tensor> {
-        let states = self.stack.forward(embeddings, None, cache, memories, tap)?;
+        let states = self
+            .stack
+            .forward(embeddings, Marks::default(), cache, memories, tap)?;
         Ok(self.project(states))
     }
 

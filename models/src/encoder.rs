@@ -4,11 +4,11 @@ use std::rc::Rc;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::config::{Activation, Config, Dense, Head, Label, Task};
+use crate::config::{Activation, Config, Dense, Head, LabelOf, Task};
 use crate::edit::StackEdits;
 use crate::error::Result;
 use crate::layers::{Linear, Norm};
-use crate::stack::Stack;
+use crate::stack::{Marks, Stack};
 use crate::tap::{NoTap, Tap};
 use crate::weights::Weights;
 
@@ -39,22 +39,16 @@ impl Encoder {
                 Some(Transform::load(weights, "task.masked", size, *dense, config)?),
                 Some(masked_head(&stack, weights, config)?),
             ),
-            Task::Replaced(dense) => (
-                Some(Transform::load(weights, "task.replaced", hidden, *dense, config)?),
-                Some(Linear::load(weights, "task.replaced.output", hidden, 1, true)?),
-            ),
-            Task::Label(Label {
-                dense,
-                dense_name,
-                names,
-                ..
-            }) => (
-                Some(Transform::load(weights, dense_name, hidden, *dense, config)?),
+            Task::Label(label) => (
+                match label.dense {
+                    Some((name, dense)) => Some(Transform::load(weights, name, hidden, dense, config)?),
+                    None => None,
+                },
                 Some(Linear::load(
                     weights,
-                    "task.label.output",
+                    label.output,
                     hidden,
-                    names.len(),
+                    label.names.len(),
                     true,
                 )?),
             ),
@@ -88,19 +82,13 @@ impl Encoder {
         self.stack.kind()
     }
 
-    /// From token embeddings `[batch, position, size]` to states `[batch, position, hidden]`; `padding` is true
-    /// where a position holds no token, `[batch, position]`.
-    pub fn forward(
-        &self,
-        embeddings: &Tensor,
-        padding: Option<&Tensor>,
-        tap: &mut dyn Tap,
-    ) -> Result<Tensor> {
-        self.stack.forward(embeddings, padding, None, None, tap)
+    /// From token embeddings `[batch, position, size]` to states `[batch, position, hidden]`.
+    pub fn forward(&self, embeddings: &Tensor, marks: Marks, tap: &mut dyn Tap) -> Result<Tensor> {
+        self.stack.forward(embeddings, marks, None, None, tap)
     }
 
-    /// What the head says of the states: `[batch, position, vocabulary]` for masked tokens, `[batch, position]` for
-    /// replaced ones, `[batch, label]` for labels; `None` for a model without a head.
+    /// What the head says of the states: `[batch, position, vocabulary]` for masked tokens, `[batch, position, label]`
+    /// for labels of each, `[batch, label]` for those of the text; `None` for a model without a head.
     pub fn logits(&self, states: &Tensor, padding: Option<&Tensor>) -> Option<Tensor> {
         self.logits_with(states, padding, &mut NoTap)
     }
@@ -113,10 +101,10 @@ impl Encoder {
         tap: &mut dyn Tap,
     ) -> Option<Tensor> {
         let head = self.head.as_ref()?;
-        let pooled = match &self.config().task {
-            Task::Label(Label { mean: true, .. }) => mean(states, padding),
-            Task::Label(_) => states.select(1, 0),
-            _ => states.shallow_clone(),
+        let pooled = match self.config().task.label().map(|label| label.of) {
+            Some(LabelOf::Mean) => mean(states, padding),
+            Some(LabelOf::First) => states.select(1, 0),
+            Some(LabelOf::Token) | None => states.shallow_clone(),
         };
         let transformed = self
             .transform
@@ -124,11 +112,7 @@ impl Encoder {
             .map_or(pooled.shallow_clone(), |transform| {
                 transform.forward(&pooled, tap)
             });
-        let logits = head.forward(&transformed);
-        Some(match self.config().task {
-            Task::Replaced(_) => logits.squeeze_dim(-1),
-            _ => logits,
-        })
+        Some(head.forward(&transformed))
     }
 }
 

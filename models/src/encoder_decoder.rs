@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::decoder::Decoder;
 use crate::edit::Edits;
 use crate::error::Result;
-use crate::stack::Stack;
+use crate::stack::{Marks, Stack};
 use crate::tap::Tap;
 use crate::weights::Weights;
 
@@ -63,7 +63,11 @@ impl EncoderDecoder {
         padding: Option<&Tensor>,
         tap: &mut dyn Tap,
     ) -> Result<Vec<CrossMemory>> {
-        let states = self.encoder.forward(embeddings, padding, None, None, tap)?;
+        let marks = Marks {
+            padding,
+            ..Marks::default()
+        };
+        let states = self.encoder.forward(embeddings, marks, None, None, tap)?;
         let crosses = self
             .decoder
             .stack

@@ -62,7 +62,7 @@ pub mod tokenizer;
 pub mod weight;
 pub mod weights;
 
-pub use chat::{Chat, ChatOptions, Prompt};
+pub use chat::{Chat, ChatOptions, Prompt, TokenSequence};
 pub use config::Config;
 pub use edit::{Edit, Edits};
 pub use error::Error;

@@ -21,7 +21,7 @@ use crate::files::ModelFiles;
 use crate::generation::config::GenerationConfig;
 use crate::guard::guard;
 use crate::site::{Place, Site};
-use crate::stack::Stack;
+use crate::stack::{Marks, Stack};
 use crate::tap::{Capture, ReportTap, Tap};
 use crate::tokenizer::Tokenizer;
 use crate::weights::Sum;
@@ -254,14 +254,14 @@ impl Model {
             let embeddings = self.stack().embed(ids);
             match &self.body {
                 Body::Decoder(decoder) => decoder.forward(&embeddings, None, tap),
-                Body::Encoder(encoder) => encoder.forward(&embeddings, None, tap),
+                Body::Encoder(encoder) => encoder.forward(&embeddings, Marks::default(), tap),
                 Body::EncoderDecoder(_) => Err(self.not_causal("one pass over one text")),
             }
         })
     }
 
     /// What the head says of a whole sequence, on the host: `(position, vocabulary)` for next and masked tokens,
-    /// `(position)` for replaced ones, `(label)` for labels.
+    /// `(position, label)` for labels of each token (`(position)` where there is one), `(label)` for those of the text.
     ///
     /// # Errors
     /// [`Error::NoHead`] for a model that has none.
@@ -276,7 +276,34 @@ impl Model {
             let logits = logits.ok_or_else(|| Error::NoHead {
                 model: self.name.clone(),
             })?;
-            crate::tap::to_array(&logits.get(0))
+            crate::run::on_host(self.config(), &logits.get(0))
+        })
+    }
+
+    /// Two texts as they are read together, by the tokenizer's own template: what stands between them and around, and the
+    /// token types that the model knows. The text is both, a line each.
+    ///
+    /// # Errors
+    /// A tokenizer that reads one text; texts that the model cannot take.
+    pub fn pair(&self, first: &str, second: &str) -> Result<Chat> {
+        let text = format!("{first}\n{second}");
+        self.check_text(&text)?;
+        let mut read = self.tokenizer.encode_pair(first, second)?;
+        let n_segments = self.reader().config.embedding.n_segments;
+        if n_segments < 2 {
+            read.segments.clear();
+        }
+        if let Some(&segment) = read
+            .segments
+            .iter()
+            .find(|&&segment| segment as usize >= n_segments)
+        {
+            let reason = format!("{} has vectors for {n_segments} of them", self.name);
+            return Err(refuse("token type", segment, reason));
+        }
+        Ok(Chat {
+            text,
+            read: Some(read),
         })
     }
 

@@ -14,6 +14,7 @@ mod input;
 mod known;
 mod predictions;
 mod records;
+mod spans;
 
 use std::cell::RefCell;
 use std::ops::ControlFlow;
@@ -27,7 +28,7 @@ use crate::error::{Error, Result};
 use crate::guard::guard;
 use crate::host;
 use crate::model::{Body, Model, running};
-use crate::stack::Stack;
+use crate::stack::{Marks, Stack};
 use crate::tap::{Capture, ReportTap, Site, Tap, to_array};
 use ecco_interpreter::Watch;
 
@@ -119,7 +120,14 @@ pub fn forward(model: &Model, input: &Input, tap: &mut dyn Tap) -> Result<Tensor
         let read = input.embed(model.reader());
         match model.body() {
             Body::Decoder(decoder) => decoder.forward(&read, None, tap),
-            Body::Encoder(encoder) => encoder.forward(&read, None, tap),
+            Body::Encoder(encoder) => {
+                let segments = input.segments(&encoder.stack);
+                let marks = Marks {
+                    segments: segments.as_ref(),
+                    ..Marks::default()
+                };
+                encoder.forward(&read, marks, tap)
+            }
             Body::EncoderDecoder(both) => {
                 let read = both.read(&read, None, &mut FollowTap(&mut *tap))?;
                 let written = both.decoder.embed(&input.target);
@@ -175,7 +183,7 @@ pub fn probe(model: &Model) -> Result<Records> {
     let input = Input {
         ids: vec![0],
         target,
-        embeddings: None,
+        ..Input::default()
     };
     let (inputs, all) = ([input], Place::all(model.config()));
     ensure_room(model.config(), &inputs, &all)?;
@@ -207,12 +215,12 @@ impl Run {
     }
 
     /// What the head says of one of the texts, on the host: `(position, vocabulary)` for next and masked tokens,
-    /// `(position)` for replaced ones, `(label)` for labels.
+    /// `(position, label)` for labels of each token (`(position)` where there is one), `(label)` for those of the text.
     ///
     /// # Errors
     /// [`Error::NoHead`] for a model that has none.
     pub fn logits(&self, model: &Model, text: usize) -> Result<ArrayD<f32>> {
-        guard(|| to_array(&self.head(model, text, None)?))
+        guard(|| on_host(model.config(), &self.head(model, text, None)?))
     }
 
     /// The same as a tensor, at some positions or at all.
@@ -231,8 +239,18 @@ impl Run {
     }
 }
 
+/// What a head says of one text, as it is handed out: a single label of each token is `(position)`.
+pub(crate) fn on_host(config: &Config, logits: &Tensor) -> Result<ArrayD<f32>> {
+    match config.task.label() {
+        Some(label) if !config.task.is_of_text() && label.names.len() == 1 => {
+            to_array(&logits.squeeze_dim(-1))
+        }
+        _ => to_array(logits),
+    }
+}
+
 /// What the head says of states `[text, position, size]`: `[text, position, vocabulary]` for next and masked tokens,
-/// `[text, position]` for replaced ones, `[text, label]` for labels.
+/// `[text, position, label]` for labels of each token, `[text, label]` for those of the text.
 ///
 /// # Errors
 /// [`Error::NoHead`] for a model that has none.
@@ -313,7 +331,14 @@ pub fn states(model: &Model, inputs: &[Input], own: &mut dyn Tap, encoder: &mut 
     };
     match model.body() {
         Body::Decoder(decoder) => decoder.forward(&embeddings, None, own),
-        Body::Encoder(encoder) => encoder.forward(&embeddings, padding.as_ref(), own),
+        Body::Encoder(encoder) => {
+            let segments = input::segments(inputs, &encoder.stack);
+            let marks = Marks {
+                padding: padding.as_ref(),
+                segments: segments.as_ref(),
+            };
+            encoder.forward(&embeddings, marks, own)
+        }
         Body::EncoderDecoder(both) => {
             let memories = both.read(&embeddings, padding.as_ref(), encoder)?;
             let written = inputs.iter().map(|input| input.target.as_slice());

@@ -41,12 +41,20 @@ pub struct Parts {
     pub final_norm: Option<Norm>,
 }
 
+/// What is known of a batch's positions beside their embeddings.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Marks<'a> {
+    /// True where a position holds no token, `[batch, position]`.
+    pub padding: Option<&'a Tensor>,
+    /// In which segment each is, `[batch or 1, position]`; all in the first without.
+    pub segments: Option<&'a Tensor>,
+}
+
 /// From token ids to the residual stream.
 pub struct Embedding {
     pub tokens: Weight,        // [vocabulary, size]
     positions: Option<Tensor>, // [position, size or hidden]
-    /// The vector of the first segment; texts have one.
-    segment: Option<Tensor>, // [size]
+    segments: Option<Tensor>,  // [segment, size or hidden]
     project: Option<Linear>,
     norm: Option<Norm>,
 }
@@ -129,11 +137,11 @@ impl Stack {
 
     /// From token embeddings `[batch, position, size]` to the residual stream after the last layer, normalised
     /// where the model does that: `[batch, position, hidden]`. With a cache the embeddings are those of the
-    /// tokens that follow what it holds. `padding` is true where a position holds no token, `[batch, position]`.
+    /// tokens that follow what it holds.
     pub fn forward(
         &self,
         embeddings: &Tensor,
-        padding: Option<&Tensor>,
+        marks: Marks,
         cache: Option<&mut Cache>,
         memories: Option<&[CrossMemory]>,
         tap: &mut dyn Tap,
@@ -143,8 +151,8 @@ impl Stack {
             let start = Start::Known(start);
             let x = self
                 .embedding
-                .forward(embeddings, start, &self.config, tap.rule());
-            self.through(0, x, start, padding, cache, memories, tap)
+                .forward(embeddings, start, marks.segments, &self.config, tap.rule());
+            self.through(0, x, start, marks.padding, cache, memories, tap)
         })
     }
 
@@ -169,7 +177,7 @@ impl Stack {
         let start = Start::OnDevice(cursor);
         let x = self
             .embedding
-            .forward(embeddings, start, &self.config, Rule::Gradient);
+            .forward(embeddings, start, None, &self.config, Rule::Gradient);
         self.through(0, x, start, None, Some(cache), None, &mut NoTap)
     }
 
@@ -287,7 +295,7 @@ impl Embedding {
             }
             _ => None,
         };
-        let segment = match config.embedding.n_segments {
+        let segments = match config.embedding.n_segments {
             0 => None,
             n => Some(weights.take(&config.name("segment_embedding.weight"), &[n, width])?),
         };
@@ -301,7 +309,7 @@ impl Embedding {
         Ok(Self {
             positions: positions.map(place),
             tokens,
-            segment: segment.filter(Tensor::defined).map(|segments| segments.get(0)),
+            segments: segments.filter(Tensor::defined),
             project: match size == hidden {
                 true => None,
                 false => Some(Linear::load(
@@ -325,16 +333,23 @@ impl Embedding {
     }
 
     /// Token embeddings to the residual stream before the first layer.
-    fn forward(&self, embeddings: &Tensor, start: Start, config: &Config, rule: Rule) -> Tensor {
-        let x = apply_by(&self.norm, &self.sum(embeddings, start, config), rule);
+    fn forward(
+        &self,
+        embeddings: &Tensor,
+        start: Start,
+        segments: Option<&Tensor>,
+        config: &Config,
+        rule: Rule,
+    ) -> Tensor {
+        let x = apply_by(&self.norm, &self.sum(embeddings, start, segments, config), rule);
         match (&self.project, config.embedding.projected) {
             (Some(project), InnerProjection::Last) => project.forward(&x),
             _ => x,
         }
     }
 
-    /// Token embeddings, scaled and projected, and positions.
-    fn sum(&self, embeddings: &Tensor, start: Start, config: &Config) -> Tensor {
+    /// Token embeddings, scaled and projected, positions and segments.
+    fn sum(&self, embeddings: &Tensor, start: Start, segments: Option<&Tensor>, config: &Config) -> Tensor {
         let mut x = match config.embedding.scale {
             1.0 => embeddings.shallow_clone(),
             // Rounded as the embeddings are: in bfloat16 the models were trained with it so. A single number goes to
@@ -368,9 +383,13 @@ impl Embedding {
             }
             _ => {}
         }
-        match &self.segment {
-            Some(segment) => x + segment,
-            None => x,
+        match (&self.segments, segments) {
+            (Some(vectors), None) => x + vectors.get(0),
+            (Some(vectors), Some(segments)) => {
+                let rows = vectors.index_select(0, &segments.flatten(0, -1));
+                x + rows.unflatten(0, segments.size())
+            }
+            (None, _) => x,
         }
     }
 
@@ -406,7 +425,11 @@ impl Embedding {
             cotangent = project(cotangent);
         }
         if let Some(norm) = &self.norm {
-            cotangent = norm.backward_by(&self.sum(embeddings, Start::Known(0), config), &cotangent, rule);
+            cotangent = norm.backward_by(
+                &self.sum(embeddings, Start::Known(0), None, config),
+                &cotangent,
+                rule,
+            );
         }
         if !is_last {
             cotangent = project(cotangent);

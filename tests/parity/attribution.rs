@@ -93,14 +93,15 @@ fn saliency_of_encoders_is_captums() {
         let run = &reference.runs["ascii"];
         let ids = integers(&run["ids"]);
         let explained = integers(&run["explained"]);
-        let said = match model.config().task {
-            Task::Label(_) => Outcome::Label(explained[0] as usize),
+        let said = match &model.config().task {
+            task if task.is_of_text() => Outcome::Label(explained[0] as usize),
             Task::MaskedToken(_) => Outcome::Token {
                 position: explained[0] as usize,
                 id: explained[1],
             },
-            _ => Outcome::Replaced {
+            _ => Outcome::TokenLabel {
                 position: explained[0] as usize,
+                label: 0,
             },
         };
         for (stored, method) in METHODS {

@@ -4,7 +4,7 @@ use ecco_explain::{
     Attribution, AttributionOptions, Baseline, Method, Objective, Outcome, Quantity, Target, attribute,
 };
 use ecco_interpreter::unwatched;
-use ecco_models::config::Task;
+use ecco_models::config::{LabelOf, Task};
 use ecco_models::edit::{Change, Edit, Edits, Part};
 use ecco_models::model::Body;
 use ecco_models::rules::By;
@@ -51,15 +51,23 @@ fn each_family(mut check: impl FnMut(&str, &Model, &Input, &[Target])) -> usize 
 fn targets(model: &Model, input: &Input) -> Vec<Target> {
     let (said, contrast) = match &model.config().task {
         Task::States => return vec![],
-        Task::Label(label) => (Outcome::Label(0), (label.names.len() > 1).then_some(1)),
-        Task::Replaced(_) => (Outcome::Replaced { position: 2 }, None),
+        Task::Label(label) => match label.of {
+            LabelOf::Token => (
+                Outcome::TokenLabel {
+                    position: 2,
+                    label: 0,
+                },
+                None,
+            ),
+            _ => (Outcome::Label(0), (label.names.len() > 1).then_some(1)),
+        },
         _ => (Outcome::Token { position: 3, id: 17 }, Some(99)),
     };
     let first = Target::from(said);
     let mut targets = vec![first, first.of(Quantity::Logit)];
     targets.extend(contrast.map(|contrast| first.of(Quantity::Logit).against(contrast)));
     targets.extend(contrast.map(|contrast| first.against(contrast)));
-    if contrast.is_some() || matches!(said, Outcome::Replaced { .. }) {
+    if contrast.is_some() || matches!(said, Outcome::TokenLabel { .. }) {
         targets.extend([first.of(Quantity::LogProbability), first.of(Quantity::Entropy)]);
     }
     if model.config().task == Task::NextToken {
@@ -344,7 +352,7 @@ fn a_contrast_of_log_probabilities_has_the_gradient_of_the_contrast_of_logits() 
         let Some(target) = targets.iter().find(|target| target.contrast.is_some()) else {
             return;
         };
-        if matches!(model.config().task, Task::Label(_) | Task::Replaced(_)) {
+        if matches!(model.config().task, Task::Label(_)) {
             return;
         }
         let pair = [target.of(Quantity::LogProbability), target.of(Quantity::Logit)];

@@ -198,11 +198,14 @@ fn every_family_is_explained_without_gradients() {
         let (input, target) = match (model.body(), &model.config().task) {
             (Body::EncoderDecoder(_), _) => (Input::of(&model, ids, vec![0, 30, 99]), Target::token(3, 7)),
             (Body::Decoder(_), _) => (Input::of(&model, ids, Vec::new()), Target::token(5, 7)),
-            (_, Task::Label(_)) => (Input::of(&model, ids, Vec::new()), Target::label(0)),
-            (_, Task::Replaced(_)) => (
+            (_, task @ Task::Label(_)) if !task.is_of_text() => (
                 Input::of(&model, ids, Vec::new()),
-                Target::from(Outcome::Replaced { position: 2 }),
+                Target::from(Outcome::TokenLabel {
+                    position: 2,
+                    label: 0,
+                }),
             ),
+            (_, Task::Label(_)) => (Input::of(&model, ids, Vec::new()), Target::label(0)),
             (_, Task::MaskedToken(_)) => (Input::of(&model, ids, Vec::new()), Target::token(2, 7)),
             _ => continue,
         };

@@ -25,6 +25,7 @@ mod formats;
 mod generation;
 mod gguf;
 mod gpt2;
+mod heads;
 mod interventions;
 mod lens;
 mod lenses;

@@ -9,7 +9,7 @@ use ecco_interpreter::unwatched;
 use ecco_models::generation::generate_each;
 use ecco_models::model::Body;
 use ecco_models::run::Input;
-use ecco_models::{Error, GenerateOptions, Generation, Model, Prompt, generate};
+use ecco_models::{Error, GenerateOptions, Generation, Model, Prompt, TokenSequence, generate};
 use ecco_tests::{cases, model};
 
 /// Prompts of three lengths, several of each.
@@ -30,7 +30,8 @@ fn prompts(model: &Model) -> Vec<Vec<u32>> {
 }
 
 fn each(model: &Model, ids: &[Vec<u32>], options: &GenerateOptions) -> BTreeMap<usize, Generation> {
-    let prompts: Vec<Prompt> = ids.iter().map(|ids| Prompt::Ids("", ids)).collect();
+    let sequences: Vec<TokenSequence> = ids.iter().cloned().map(Into::into).collect();
+    let prompts: Vec<Prompt> = sequences.iter().map(|read| Prompt::Read("", read)).collect();
     let mut texts = BTreeMap::new();
     let mut on_step = || ControlFlow::Continue(());
     let mut on_text = |at, text| assert!(texts.insert(at, text).is_none(), "{at} twice");
@@ -80,7 +81,8 @@ fn each_text_is_written_as_alone() {
             let found = each(&model, &ids, &options);
             assert_eq!(found.len(), ids.len(), "{name}");
             for (at, text) in &found {
-                let prompt = Prompt::Ids("", &ids[*at]);
+                let read = ids[*at].clone().into();
+                let prompt = Prompt::Read("", &read);
                 let alone = generate(&model, prompt, &options, &mut |_| ControlFlow::Continue(()));
                 assert_eq!(
                     *text,
@@ -149,7 +151,8 @@ fn each_text_is_scored_as_alone() {
 fn what_is_done_before_an_interrupt_is_given() {
     let model = model("gpt2-tiny", "float32");
     let ids = prompts(&model);
-    let prompts: Vec<Prompt> = ids.iter().map(|ids| Prompt::Ids("", ids)).collect();
+    let sequences: Vec<TokenSequence> = ids.iter().cloned().map(Into::into).collect();
+    let prompts: Vec<Prompt> = sequences.iter().map(|read| Prompt::Read("", read)).collect();
     let options = &options()[0];
     let (steps, mut done) = (Cell::new(0), Vec::new());
     let mut on_step = || {
@@ -175,8 +178,8 @@ fn what_is_done_before_an_interrupt_is_given() {
 #[test]
 fn what_cannot_be_written_is_named_before_anything_is() {
     let model = model("gpt2-tiny", "float32");
-    let long = vec![1; model.config().context_length];
-    let prompts = [Prompt::Text("She said"), Prompt::Ids("", &long)];
+    let long = vec![1; model.config().context_length].into();
+    let prompts = [Prompt::Text("She said"), Prompt::Read("", &long)];
     let options = &options()[0];
     let mut on_step = || ControlFlow::Continue(());
     let ended = generate_each(&model, &prompts, options, &mut on_step, &mut |at, _| {

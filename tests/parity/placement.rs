@@ -182,8 +182,14 @@ fn contributions(model: &Model, method: Method) -> Option<Vec<Vec<f32>>> {
     let targets = match (&model.config().task, input.target.is_empty()) {
         (Task::NextToken, true) => Target::written(&input, 4),
         (Task::NextToken, false) => Target::written(&input, 1),
+        (task @ Task::Label(_), _) if !task.is_of_text() => vec![
+            Outcome::TokenLabel {
+                position: 3,
+                label: 0,
+            }
+            .into(),
+        ],
         (Task::Label(_), _) => vec![Target::label(0)],
-        (Task::Replaced(_), _) => vec![Outcome::Replaced { position: 3 }.into()],
         (Task::MaskedToken(_), _) => vec![Target::token(3, 7)],
         (Task::States, _) => return None,
     };

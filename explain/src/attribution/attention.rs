@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 
 use ecco_models::Site;
-use ecco_models::config::{Label, Task};
+use ecco_models::config::LabelOf;
 use ecco_models::host;
 use ecco_models::model::Body;
 use ecco_models::tap::Tap;
@@ -119,7 +119,7 @@ pub(super) fn found(explained: &Objective, values: Vec<f64>, by_position: &Array
     let n_read = explained.input().ids.len();
     let is_pair = matches!(explained.model().body(), Body::EncoderDecoder(_));
     let rows = explained.targets().iter().map(|target| {
-        let row = match explained.row(target) {
+        let row = match explained.place(target) {
             Some(row) => by_position.row(row).to_owned(),
             None if reads_mean(explained) => by_position.mean_axis(Axis(0)).unwrap_or_default(),
             None => by_position.row(0).to_owned(),
@@ -141,10 +141,8 @@ fn without(row: &Array1<f64>, index: usize) -> Array1<f64> {
 
 /// Whether labels are read from the mean of all states; otherwise from the first.
 fn reads_mean(explained: &Objective) -> bool {
-    matches!(
-        explained.model().config().task,
-        Task::Label(Label { mean: true, .. })
-    )
+    let label = explained.model().config().task.label();
+    label.is_some_and(|label| label.of == LabelOf::Mean)
 }
 
 /// The targets' values, and the mean over heads of each layer's attention: of an encoder that is read through, and of

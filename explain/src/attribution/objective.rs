@@ -5,7 +5,7 @@ use ecco_models::attention::{Cache, CrossMemory};
 use ecco_models::host;
 use ecco_models::model::Body;
 use ecco_models::run::Input;
-use ecco_models::stack::Stack;
+use ecco_models::stack::{Marks, Stack};
 use ecco_models::tap::Tap;
 use ecco_models::{Model, Rule};
 use tch::{Device, Kind, Tensor};
@@ -226,11 +226,17 @@ impl<'m> Objective<'m> {
         rows
     }
 
+    /// The position that a target is about.
+    pub(super) fn place(&self, target: &Target) -> Option<usize> {
+        target.place(self.model)
+    }
+
     pub(super) fn row(&self, target: &Target) -> Option<usize> {
         target.row(self.model)
     }
 
-    /// What the head says at [`Self::rows`]: `[batch, row, token]`; of labels `[batch, label]`.
+    /// What the head says at [`Self::rows`]: `[batch, row, token]`; of labels of the text `[batch, label]`,
+    /// where tokens vie for a label `[batch, position, label]`.
     pub(super) fn logits(&self, x: &Tensor, tap: &mut dyn Tap) -> ecco_models::error::Result<Tensor> {
         let rows: Vec<i64> = self.rows().into_iter().map(|row| row as i64).collect();
         let rows = host::index(&rows, x.device());
@@ -240,7 +246,12 @@ impl<'m> Objective<'m> {
                 decoder.logits_by(&states.index_select(1, &rows), tap.rule())
             }
             Body::Encoder(encoder) => {
-                let states = encoder.forward(x, None, tap)?;
+                let segments = self.input.segments(&encoder.stack);
+                let marks = Marks {
+                    segments: segments.as_ref(),
+                    ..Marks::default()
+                };
+                let states = encoder.forward(x, marks, tap)?;
                 let states = match rows.numel() {
                     0 => states,
                     _ => states.index_select(1, &rows),

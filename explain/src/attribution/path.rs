@@ -1,6 +1,6 @@
 //! Methods that are made of gradients: at the text, or on the way to it from a baseline.
 
-use ecco_models::config::{Label, Task};
+use ecco_models::config::Reading;
 use ecco_models::host;
 use tch::{Kind, Tensor};
 
@@ -153,10 +153,7 @@ pub(super) fn relevance(
     work: &mut Work,
 ) -> Result<MethodOutput> {
     let x = explained.embeddings();
-    let is_value = match &explained.model().config().task {
-        Task::Label(Label { names, .. }) => names.len() == 1,
-        _ => false,
-    };
+    let is_value = explained.model().config().task.reading() == Reading::Value;
     let is_affine = |i: usize| is_value || explained.targets()[i].of == Quantity::Logit;
     let summed = frozen(explained, &x, &x, work)?;
     Ok(compared(explained, summed, is_affine))

@@ -1,7 +1,7 @@
 //! What is explained: a number that a model says of a text.
 
 use ecco_interpreter::named;
-use ecco_models::config::{Config, Label, Task};
+use ecco_models::config::{Config, Reading, Task};
 use ecco_models::model::Body;
 use ecco_models::rules::By;
 use ecco_models::run::Input;
@@ -14,7 +14,8 @@ use crate::error::{Result, refuse};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Target {
     pub said: Outcome,
-    /// Why this and not that: another token's id, or another label's number.
+    /// Why this and not that: another token's id, another label's number, or another place of the same label where one
+    /// of the tokens has it.
     pub contrast: Option<u32>,
     pub of: Quantity,
 }
@@ -31,8 +32,8 @@ pub enum Outcome {
     /// - Encoder–decoders: the same, counted in what is written ([`Input::target`], whose first is the start token).
     /// - Masked models: the position of a mask, or of any other token.
     Token { position: usize, id: u32 },
-    /// That the token at a position was replaced.
-    Replaced { position: usize },
+    /// A label of the token at a position: what it is, that it was replaced, that an answer starts or ends there.
+    TokenLabel { position: usize, label: usize },
 }
 
 named! {
@@ -41,7 +42,7 @@ named! {
     pub enum Quantity {
         #[default]
         Probability = "probability",
-        /// Before the softmax. Of labels and replaced tokens likewise.
+        /// Before the softmax. Of labels likewise.
         Logit = "logit",
         LogProbability = "log_probability",
         /// Of the whole distribution, in nats: how undecided the model is. Which token or label is named does not
@@ -107,11 +108,12 @@ impl Target {
             }
             (Some(id), Outcome::Token { .. }) => in_vocabulary("contrast", id, config)?,
             (Some(label), Outcome::Label(_)) => has_label("contrast", label as usize, config)?,
-            (Some(_), Outcome::Replaced { .. }) => {
-                return Err(refuse("contrast", "given", "a token is replaced or not"));
+            (Some(place), Outcome::TokenLabel { .. }) if config.task.reading() == Reading::Place => {
+                has_place("contrast", place as usize, input.ids.len())?;
             }
+            (Some(label), Outcome::TokenLabel { .. }) => has_label("contrast", label as usize, config)?,
         }
-        let has_probabilities = Reading::of(config) != Reading::Value;
+        let has_probabilities = config.task.reading() != Reading::Value;
         if !has_probabilities && matches!(self.of, Quantity::LogProbability | Quantity::Entropy) {
             return Err(refuse(
                 "quantity",
@@ -125,13 +127,7 @@ impl Target {
     fn check_said(&self, model: &Model, input: &Input) -> Result<()> {
         let config = model.config();
         let n_positions = input.spoken().len();
-        let place = |position: usize| match position < n_positions {
-            true => Ok(()),
-            false => {
-                let reason = format!("the text has {n_positions} tokens, numbered from 0");
-                Err(refuse("position", position, reason))
-            }
-        };
+        let place = |position: usize| has_place("position", position, n_positions);
         match (self.said, &config.task) {
             (Outcome::Token { position, id }, Task::NextToken) => {
                 in_vocabulary("target", id, config)?;
@@ -145,26 +141,47 @@ impl Target {
                 "no token",
                 "this model writes from left to right, so it says tokens",
             )),
-            (Outcome::Label(label), Task::Label(_)) => has_label("label", label, config),
+            (Outcome::Label(label), Task::Label(_)) if config.task.is_of_text() => {
+                has_label("label", label, config)
+            }
+            (Outcome::TokenLabel { position, label }, Task::Label(_)) if !config.task.is_of_text() => {
+                place(position)?;
+                has_label("label", label, config)
+            }
             (Outcome::Token { position, id }, Task::MaskedToken(_)) => {
                 place(position)?;
                 in_vocabulary("target", id, config)
             }
-            (Outcome::Replaced { position }, Task::Replaced(_)) => place(position),
-            (_, Task::Label(_)) => Err(refuse("target", "a token", "this model says a label")),
+            (_, Task::Label(_)) if config.task.is_of_text() => Err(refuse(
+                "target",
+                "a token",
+                "this model says a label of the whole text",
+            )),
+            (_, Task::Label(_)) => Err(refuse(
+                "target",
+                "no token's label",
+                "this model says labels of each token",
+            )),
             (_, Task::MaskedToken(_)) => Err(refuse("target", "a label", "this model says tokens")),
-            (_, Task::Replaced(_)) => Err(refuse("target", "a token", "this model says which were replaced")),
             (_, Task::States) => Err(refuse("target", "a token", "this model has no head")),
         }
     }
 
-    /// The position whose state is read for it; none for a label of the whole text.
+    /// The position whose state is read for it; none where all are: for a label of the whole text, and where tokens vie
+    /// for a label.
     pub(crate) fn row(&self, model: &Model) -> Option<usize> {
+        match model.config().task.reading() {
+            Reading::Place => None,
+            _ => self.place(model),
+        }
+    }
+
+    /// The position whose state it is about; none for a label of the whole text.
+    pub(crate) fn place(&self, model: &Model) -> Option<usize> {
         let is_causal = !matches!(model.body(), Body::Encoder(_));
         match self.said {
-            Outcome::Token { position, .. } | Outcome::Replaced { position } => {
-                Some(position - usize::from(is_causal))
-            }
+            Outcome::Token { position, .. } => Some(position - usize::from(is_causal)),
+            Outcome::TokenLabel { position, .. } => Some(position),
             Outcome::Label(_) => None,
         }
     }
@@ -199,54 +216,35 @@ impl Target {
         Ok(self.value(&logits, model.config(), rule))
     }
 
-    /// The number, `[batch]`, from what the head says: `[batch, token or label]`, or `[batch]` of a replaced token.
+    /// The number, `[batch]`, from what the head says: `[batch, token or label]`, or `[batch, position, label]` where
+    /// tokens vie for a label.
     pub(crate) fn value(&self, logits: &Tensor, config: &Config, rule: Rule) -> Tensor {
         let kind = logits.kind();
         let wide = if kind == Kind::Double { kind } else { Kind::Float };
-        let logits = logits.to_kind(wide);
-        let all = self.of.of_all(&logits, Reading::of(config), rule);
+        let reading = config.task.reading();
+        let logits = match (self.said, reading) {
+            (Outcome::TokenLabel { label, .. }, Reading::Place) => logits.select(-1, label as i64),
+            _ => logits.shallow_clone(),
+        };
+        let all = self.of.of_all(&logits.to_kind(wide), reading, rule);
+        // Labels for themselves have each its own entropy.
+        if self.of == Quantity::Entropy && matches!(reading, Reading::OneOf | Reading::Place) {
+            return all;
+        }
         if self.of == Quantity::Entropy {
-            return match Reading::of(config) {
-                Reading::Distribution => all,
-                // Labels for themselves have each its own.
-                _ => self.chosen(&all),
-            };
+            return self.chosen(&all, reading);
         }
         match self.contrast {
-            Some(contrast) => self.chosen(&all) - all.select(1, i64::from(contrast)),
-            None => self.chosen(&all),
+            Some(contrast) => self.chosen(&all, reading) - all.select(1, i64::from(contrast)),
+            None => self.chosen(&all, reading),
         }
     }
 
-    fn chosen(&self, all: &Tensor) -> Tensor {
-        match self.said {
-            Outcome::Token { id, .. } => all.select(1, i64::from(id)),
-            Outcome::Label(label) => all.select(1, label as i64),
-            Outcome::Replaced { .. } => all.shallow_clone(),
-        }
-    }
-}
-
-/// What a head's numbers mean.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Reading {
-    /// One of them is the case.
-    Distribution,
-    /// Each is the case or not.
-    Independent,
-    /// A value.
-    Value,
-}
-
-impl Reading {
-    fn of(config: &Config) -> Self {
-        match &config.task {
-            Task::Label(Label { names, .. }) if names.len() == 1 => Self::Value,
-            Task::Label(Label {
-                independent: true, ..
-            })
-            | Task::Replaced(_) => Self::Independent,
-            _ => Self::Distribution,
+    fn chosen(&self, all: &Tensor, reading: Reading) -> Tensor {
+        match (self.said, reading) {
+            (Outcome::Token { id, .. }, _) => all.select(1, i64::from(id)),
+            (Outcome::TokenLabel { position, .. }, Reading::Place) => all.select(1, position as i64),
+            (Outcome::Label(label) | Outcome::TokenLabel { label, .. }, _) => all.select(1, label as i64),
         }
     }
 }
@@ -267,17 +265,17 @@ impl Quantity {
         let log_sigmoid = |x: &Tensor| rule.elementwise(x, Tensor::log_sigmoid, |x| (-x).sigmoid());
         match (self, reading) {
             (Self::Logit, _) | (_, Reading::Value) => logits.shallow_clone(),
-            (Self::Probability, Reading::Distribution) => rule.softmax(logits),
-            (Self::LogProbability, Reading::Distribution) => rule.log_softmax(logits),
-            (Self::Entropy, Reading::Distribution) => {
+            (Self::Probability, Reading::OneOf | Reading::Place) => rule.softmax(logits),
+            (Self::LogProbability, Reading::OneOf | Reading::Place) => rule.log_softmax(logits),
+            (Self::Entropy, Reading::OneOf | Reading::Place) => {
                 let log = rule.log_softmax(logits);
                 -rule
                     .product(&rule.exp(&log), &log)
                     .sum_dim_intlist(-1, false, None::<Kind>)
             }
-            (Self::Probability, Reading::Independent) => sigmoid(logits),
-            (Self::LogProbability, Reading::Independent) => log_sigmoid(logits),
-            (Self::Entropy, Reading::Independent) => {
+            (Self::Probability, Reading::Each) => sigmoid(logits),
+            (Self::LogProbability, Reading::Each) => log_sigmoid(logits),
+            (Self::Entropy, Reading::Each) => {
                 let term = |x: &Tensor| rule.product(&sigmoid(x), &log_sigmoid(x));
                 -(term(logits) + term(&-logits))
             }
@@ -305,11 +303,18 @@ fn in_vocabulary(option: &'static str, id: u32, config: &Config) -> Result<()> {
     }
 }
 
+fn has_place(option: &'static str, position: usize, n_positions: usize) -> Result<()> {
+    match position < n_positions {
+        true => Ok(()),
+        false => {
+            let reason = format!("the text has {n_positions} tokens, numbered from 0");
+            Err(refuse(option, position, reason))
+        }
+    }
+}
+
 fn has_label(option: &'static str, label: usize, config: &Config) -> Result<()> {
-    let n_labels = match &config.task {
-        Task::Label(Label { names, .. }) => names.len(),
-        _ => 0,
-    };
+    let n_labels = config.task.names().len();
     match label < n_labels {
         true => Ok(()),
         false => Err(refuse(option, label, format!("the model has {n_labels} labels"))),

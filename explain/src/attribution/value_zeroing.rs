@@ -10,7 +10,7 @@ use ecco_models::Site;
 use ecco_models::attention::CrossMemory;
 use ecco_models::host;
 use ecco_models::model::Body;
-use ecco_models::stack::Stack;
+use ecco_models::stack::{Marks, Stack};
 use ecco_models::tap::{Capture, NoTap, ReportTap, Tap};
 use ndarray::{Array2, Axis};
 use tch::{Kind, Tensor};
@@ -37,12 +37,26 @@ pub(super) fn value_zeroing(
         Body::EncoderDecoder(both) => {
             let read = x.narrow(1, 0, explained.input().ids.len() as i64);
             let memories = both.read(&read, None, &mut WorkTap(done.1))?;
-            let encoder = layers(&both.encoder, &read, None, &mut done)?;
+            let encoder = layers(&both.encoder, &read, Marks::default(), None, &mut done)?;
             let written = explained.written(&x);
-            let own = layers(&both.decoder.stack, &written, Some(&memories), &mut done)?;
+            let own = layers(
+                &both.decoder.stack,
+                &written,
+                Marks::default(),
+                Some(&memories),
+                &mut done,
+            )?;
             rolled(&encoder, &own)
         }
-        _ => rolled(&[], &layers(explained.model().stack(), &x, None, &mut done)?),
+        _ => {
+            let stack = explained.model().stack();
+            let segments = explained.input().segments(stack);
+            let marks = Marks {
+                segments: segments.as_ref(),
+                ..Marks::default()
+            };
+            rolled(&[], &layers(stack, &x, marks, None, &mut done)?)
+        }
     };
     Ok(found(explained, values, &by_position))
 }
@@ -62,6 +76,7 @@ impl PassCounter<'_, '_, '_> {
 fn layers(
     stack: &Stack,
     embeddings: &Tensor,
+    marks: Marks,
     memories: Option<&[CrossMemory]>,
     done: &mut PassCounter,
 ) -> ecco_models::error::Result<Vec<Layer>> {
@@ -69,7 +84,7 @@ fn layers(
         tap: Capture::new(&[Site::ResidualBefore, Site::ResidualAfter], None),
         report: &mut |_| done.1.report(),
     };
-    let _ = stack.forward(embeddings, None, None, memories, &mut tap)?;
+    let _ = stack.forward(embeddings, marks, None, memories, &mut tap)?;
     let capture = tap.tap;
     let n_layers = stack.blocks.len();
     let of_layer = |layer: usize| {

@@ -2,7 +2,7 @@
 
 use ecco_interpreter::{Progress, Watch};
 use ecco_models::Model;
-use ecco_models::config::Task;
+use ecco_models::config::{Reading, Task};
 use ecco_models::guard::guard;
 use ecco_models::host;
 use ecco_models::run::{self, Input};
@@ -55,7 +55,11 @@ pub fn divergence(
             unit: "layers",
         })
     };
-    let ids = input.spoken();
+    // Labels are of what stands there, not of what follows.
+    let ids = match reference.config().task {
+        Task::Label(_) => &[],
+        _ => input.spoken(),
+    };
     Ok(guard(|| {
         let mut pass = |model: &Model| {
             let mut own = ReportTap {
@@ -86,7 +90,9 @@ pub fn divergence(
 fn check(reference: &Model, changed: &Model) -> Result<()> {
     let (task, other) = (&reference.config().task, &changed.config().task);
     let says_same = match (task, other) {
-        (Task::Label(one), Task::Label(other)) => one.names == other.names && !one.independent,
+        (Task::Label(one), Task::Label(other)) => {
+            one.names == other.names && one.of == other.of && one.reading == Reading::OneOf
+        }
         (Task::NextToken, Task::NextToken) | (Task::MaskedToken(_), Task::MaskedToken(_)) => {
             reference.config().vocab_size == changed.config().vocab_size
         }
@@ -108,9 +114,9 @@ fn check(reference: &Model, changed: &Model) -> Result<()> {
 
 /// How many predictions there are of states, `[batch, position, size]`.
 pub(crate) fn n_positions(model: &Model, states: &Tensor) -> usize {
-    match model.config().task {
-        Task::Label(_) => 1,
-        _ => states.size()[1] as usize,
+    match model.config().task.is_of_text() {
+        true => 1,
+        false => states.size()[1] as usize,
     }
 }
 
@@ -121,9 +127,9 @@ pub(crate) fn log_probabilities(
     start: usize,
     n: usize,
 ) -> ecco_models::error::Result<Tensor> {
-    let states = match model.config().task {
-        Task::Label(_) => states.shallow_clone(),
-        _ => states.narrow(1, start as i64, n as i64),
+    let states = match model.config().task.is_of_text() {
+        true => states.shallow_clone(),
+        false => states.narrow(1, start as i64, n as i64),
     };
     let logits = run::said(model, &states)?;
     let width = logits.size()[logits.dim() - 1];

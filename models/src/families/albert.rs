@@ -99,6 +99,8 @@ pub(super) const FAMILY: Family = Family {
         ("pooler.bias", "task.label.dense.bias"),
         ("classifier.weight", "task.label.output.weight"),
         ("classifier.bias", "task.label.output.bias"),
+        ("qa_outputs.weight", "task.span.output.weight"),
+        ("qa_outputs.bias", "task.span.output.bias"),
     ]],
     ignored: &[
         "embeddings.position_ids",

@@ -2,8 +2,8 @@
 
 use super::{Family, standard};
 use crate::config::{
-    Activation, AttentionConfig, Config, ConfigFile, Dense, Embedding, Head, InnerProjection, Label, Mlp,
-    Positions, PreNorm, Residual, Task,
+    Activation, AttentionConfig, Config, ConfigFile, Dense, Embedding, Head, InnerProjection, Label, LabelOf,
+    Mlp, Positions, PreNorm, Reading, Residual, Task,
 };
 use crate::error::Result;
 
@@ -163,6 +163,10 @@ pub(super) const WEIGHTS: &[(&str, &str)] = &[
     ("pooler.dense.bias", "task.label.dense.bias"),
     ("classifier.weight", "task.label.output.weight"),
     ("classifier.bias", "task.label.output.bias"),
+    ("qa_outputs.weight", "task.span.output.weight"),
+    ("qa_outputs.bias", "task.span.output.bias"),
+    ("sequence_summary.summary.weight", "task.label.dense.weight"),
+    ("sequence_summary.summary.bias", "task.label.dense.bias"),
     ("lm_head.dense.weight", "task.masked.dense.weight"),
     ("lm_head.dense.bias", "task.masked.dense.bias"),
     ("lm_head.layer_norm.weight", "task.masked.norm.weight"),
@@ -281,7 +285,13 @@ fn electra(file: &ConfigFile) -> Result<Config> {
     let config = blocks(file, "electra", 0)?;
     let gelu = Dense::with(Activation::Gelu);
     let task = match file.architecture()? {
-        "ElectraForPreTraining" => Task::Replaced(Dense::with(config.activation)),
+        "ElectraForPreTraining" => Task::Label(Label {
+            of: LabelOf::Token,
+            dense: Some(("task.replaced", Dense::with(config.activation))),
+            output: "task.replaced.output",
+            names: vec!["replaced".into()],
+            reading: Reading::Each,
+        }),
         _ => task(file, gelu.and_norm(), gelu)?,
     };
     Ok(Config {
@@ -295,24 +305,68 @@ fn electra(file: &ConfigFile) -> Result<Config> {
     })
 }
 
-/// The task that the class was made for.
+/// The task that the class was made for. Labels of tokens have no layer of their own before the last projection.
 pub(super) fn task(file: &ConfigFile, masked: Dense, label: Dense) -> Result<Task> {
     let architecture = file.architecture()?;
     let ends = |endings: &[&str]| endings.iter().any(|ending| architecture.ends_with(ending));
+    let of_text = Label {
+        of: LabelOf::First,
+        dense: Some(("task.label", label)),
+        output: "task.label.output",
+        names: vec![],
+        reading: Reading::OneOf,
+    };
+    let of_tokens = Label {
+        of: LabelOf::Token,
+        dense: None,
+        ..of_text.clone()
+    };
     Ok(if ends(&["ForMaskedLM", "ForPreTraining"]) {
         Task::MaskedToken(masked)
     } else if ends(&["ForSequenceClassification"]) {
+        let names = file.labels()?;
         Task::Label(Label {
-            mean: false,
-            dense: label,
-            dense_name: "task.label",
+            reading: reading(file, names.len())?,
+            names,
+            ..of_text
+        })
+    } else if ends(&["ForTokenClassification"]) {
+        Task::Label(Label {
             names: file.labels()?,
-            independent: file.text_or("problem_type", "")? == "multi_label_classification",
+            ..of_tokens
+        })
+    } else if ends(&["ForQuestionAnswering"]) {
+        Task::Label(Label {
+            output: "task.span.output",
+            names: vec!["start".into(), "end".into()],
+            reading: Reading::Place,
+            ..of_tokens
+        })
+    } else if ends(&["ForMultipleChoice"]) {
+        Task::Label(Label {
+            names: vec!["choice".into()],
+            reading: Reading::Value,
+            ..of_text
         })
     } else if ends(&["Model"]) && !ends(&["LMHeadModel"]) || architecture.is_empty() {
         Task::States
     } else {
-        let known = "expected a class for masked tokens, for sequence classification, or the bare model";
+        let known = "expected a class for masked tokens, for sequence or token classification, for question answering or \
+                     multiple choice, or the bare model";
         return Err(file.refuse("architectures", known));
+    })
+}
+
+/// What the numbers of a classifier of texts mean.
+fn reading(file: &ConfigFile, n_labels: usize) -> Result<Reading> {
+    Ok(match file.text_or("problem_type", "")? {
+        "multi_label_classification" => Reading::Each,
+        "regression" => Reading::Value,
+        "" if n_labels == 1 => Reading::Value,
+        "" | "single_label_classification" => Reading::OneOf,
+        _ => {
+            let known = "expected regression, single_label_classification or multi_label_classification";
+            return Err(file.refuse("problem_type", known));
+        }
     })
 }

@@ -83,6 +83,8 @@ pub(super) const FAMILY: Family = Family {
         ("pre_classifier.bias", "task.label.dense.bias"),
         ("classifier.weight", "task.label.output.weight"),
         ("classifier.bias", "task.label.output.bias"),
+        ("qa_outputs.weight", "task.span.output.weight"),
+        ("qa_outputs.bias", "task.span.output.bias"),
     ]],
     ignored: &["embeddings.position_ids"],
     linear_in_out: false,

@@ -3,8 +3,8 @@
 use super::bert::task;
 use super::{Family, standard};
 use crate::config::{
-    Activation, AttentionConfig, Config, ConfigFile, Dense, Embedding, Head, Label, Mlp, NormKind, Positions,
-    Projection, Residual, Task,
+    Activation, AttentionConfig, Config, ConfigFile, Dense, Embedding, Head, Label, LabelOf, Mlp, NormKind,
+    Positions, Projection, Residual, Task,
 };
 use crate::error::Result;
 use crate::rope::{Defaults, Rope};
@@ -120,11 +120,16 @@ fn head(file: &ConfigFile) -> Result<Task> {
         bias: file.flag_or("classifier_bias", false)?,
         norm: true,
     };
+    let is_mean = file.text_or("classifier_pooling", "cls")? == "mean";
     Ok(match task(file, dense, dense)? {
         Task::Label(label) => Task::Label(Label {
-            mean: file.text_or("classifier_pooling", "cls")? == "mean",
-            // One layer serves both tasks.
-            dense_name: "task.masked",
+            of: match label.of {
+                LabelOf::First if is_mean => LabelOf::Mean,
+                of => of,
+            },
+            // One layer serves all tasks, and one projection all labels.
+            dense: Some(("task.masked", dense)),
+            output: "task.label.output",
             ..label
         }),
         other => other,

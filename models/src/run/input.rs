@@ -1,11 +1,12 @@
 //! What a pass reads: a text's tokens, or embeddings in their place.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use ndarray::Array2;
 use tch::Tensor;
 
-use crate::chat::Prompt;
+use crate::chat::{Prompt, TokenSequence};
 use crate::error::{Error, Result, refuse};
 use crate::guard::guard;
 use crate::host;
@@ -22,6 +23,10 @@ pub struct Input {
     pub target: Vec<u32>,
     /// In the place of those of tokens, before positions are added: (position, size).
     pub embeddings: Option<Arc<Array2<f32>>>,
+    /// The token type of each of `ids`; empty where all are 0.
+    pub segments: Vec<u32>,
+    /// Of two texts that are read together, where the second one's tokens are.
+    pub second: Option<Range<usize>>,
 }
 
 impl Input {
@@ -30,14 +35,19 @@ impl Input {
     /// # Errors
     /// A text the model cannot take; a target for a model that reads one text.
     pub fn new<'a>(model: &Model, text: impl Into<Prompt<'a>>, target: Option<&str>) -> Result<Self> {
+        let text = text.into();
+        let TokenSequence { segments, second, .. } = text.read().cloned().unwrap_or_default();
         let ids = model.ids(text)?;
         let Body::EncoderDecoder(both) = model.body() else {
-            model.check_ids(&ids)?;
+            let input = Self {
+                ids,
+                segments,
+                second,
+                ..Self::default()
+            };
+            input.check(model)?;
             return match target {
-                None => Ok(Self {
-                    ids,
-                    ..Self::default()
-                }),
+                None => Ok(input),
                 Some(target) => Err(refuse(
                     "target",
                     format!("{target:?}"),
@@ -62,7 +72,8 @@ impl Input {
         Ok(Self {
             ids,
             target: written,
-            embeddings: None,
+            second,
+            ..Self::default()
         })
     }
 
@@ -117,14 +128,31 @@ impl Input {
         let input = Self {
             ids,
             target,
-            embeddings: None,
+            ..Self::default()
         };
         input.check(model)?;
         Ok(input)
     }
 
+    /// The token types as the stack takes them, `[1, position]`; none where all are 0.
+    pub fn segments(&self, stack: &Stack) -> Option<Tensor> {
+        segments(std::slice::from_ref(self), stack)
+    }
+
     /// Refuses what the model cannot take.
     pub fn check(&self, model: &Model) -> Result<()> {
+        let n_segments = model.reader().config.embedding.n_segments;
+        if !self.segments.is_empty() {
+            let known = |&&segment: &&u32| segment as usize >= n_segments;
+            if let Some(segment) = self.segments.iter().find(known) {
+                let reason = format!("{} has vectors for {n_segments} of them", model.name());
+                return Err(refuse("token type", segment, reason));
+            }
+            if self.segments.len() != self.ids.len() {
+                let reason = format!("the text has {} tokens", self.ids.len());
+                return Err(refuse("the number of token types", self.segments.len(), reason));
+            }
+        }
         match model.body() {
             Body::EncoderDecoder(both) => {
                 model.check_ids_for(&both.encoder.config, &self.ids)?;
@@ -147,6 +175,21 @@ impl Input {
             &self.target
         }
     }
+}
+
+/// The token types of a batch, `[text, position]`; none where all are 0.
+pub(super) fn segments(inputs: &[Input], stack: &Stack) -> Option<Tensor> {
+    if inputs.iter().all(|input| input.segments.is_empty()) {
+        return None;
+    }
+    let longest = inputs.iter().map(|input| input.ids.len()).max().unwrap_or(0);
+    let padded = |input: &Input| -> Vec<i64> {
+        let mut row: Vec<i64> = input.segments.iter().map(|&segment| segment.into()).collect();
+        row.resize(longest, 0);
+        row
+    };
+    let all: Vec<i64> = inputs.iter().flat_map(padded).collect();
+    Some(host::tensor(&all, stack.device()).reshape([-1, longest as i64]))
 }
 
 pub(super) fn decoder_start(model: &Model) -> Result<u32> {

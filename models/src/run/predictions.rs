@@ -2,8 +2,8 @@
 
 use tch::Kind;
 
-use super::{Run, masked_positions};
-use crate::config::{Label, Task};
+use super::{Run, masked_positions, spans};
+use crate::config::{Label, LabelOf, Reading, Task};
 use crate::error::Result;
 use crate::host;
 use crate::model::Model;
@@ -21,12 +21,28 @@ pub enum Prediction {
     },
     /// How probable it is that a token was replaced.
     Replaced { position: usize, probability: f32 },
+    /// The labels of a token, the most probable first. Tokens that stand for no text have none.
+    TokenLabel {
+        position: usize,
+        labels: Vec<(String, f32)>,
+    },
+    /// A part of the text that may be the answer, the best first.
+    Span {
+        /// Its first and last token.
+        start: usize,
+        end: usize,
+        /// The product of the probabilities that it starts and that it ends there, among the tokens where it may.
+        score: f32,
+        text: String,
+    },
     /// A label of the whole text, the most probable first. The probabilities sum to 1 unless `independent`.
     Label {
         name: String,
         probability: f32,
         independent: bool,
     },
+    /// A value of the whole text, in the order of the configuration.
+    Value { name: String, value: f32 },
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -48,8 +64,12 @@ pub(super) fn of(model: &Model, run: &Run, top_k: usize) -> Result<Vec<Vec<Predi
                 let masks = masked_positions(model, &run.inputs()[text].ids);
                 candidates(model, run, text, &masks, 0, top_k)
             }
-            Task::Replaced(_) => replaced(model, run, text),
-            Task::Label(label) => labels(model, run, text, label),
+            Task::Label(label) => match (label.of, label.reading) {
+                (LabelOf::Token, Reading::Place) => spans::of(model, run, text, top_k),
+                (LabelOf::Token, Reading::Each) => replaced(model, run, text),
+                (LabelOf::Token, _) => token_labels(model, run, text, label, top_k),
+                _ => labels(model, run, text, label),
+            },
             Task::States => Ok(vec![]),
         })
         .collect()
@@ -90,7 +110,7 @@ fn candidates(
 }
 
 fn replaced(model: &Model, run: &Run, text: usize) -> Result<Vec<Prediction>> {
-    let probabilities = to_array(&run.head(model, text, None)?.sigmoid())?; // (position)
+    let probabilities = to_array(&run.head(model, text, None)?.sigmoid())?; // (position, 1)
     let each = probabilities.iter().enumerate();
     Ok(each
         .map(|(position, &probability)| Prediction::Replaced {
@@ -100,11 +120,48 @@ fn replaced(model: &Model, run: &Run, text: usize) -> Result<Vec<Prediction>> {
         .collect())
 }
 
+fn token_labels(
+    model: &Model,
+    run: &Run,
+    text: usize,
+    label: &Label,
+    top_k: usize,
+) -> Result<Vec<Prediction>> {
+    let logits = run.head(model, text, None)?; // [position, label]
+    let probabilities = logits.softmax(-1, Kind::Float);
+    let k = top_k.min(label.names.len());
+    let (_, ids) = logits.topk(k as i64, -1, true, true);
+    let probabilities = probabilities.gather(-1, &ids, false);
+    let [probabilities, ids] = host::numbers_of_each([&probabilities, &ids]);
+    let tokens = run.inputs()[text].ids.iter().enumerate();
+    let said = tokens.filter(|(_, id)| !model.tokenizer.is_special(**id));
+    let prediction = |(position, _): (usize, &u32)| {
+        let row = position * k..(position + 1) * k;
+        let ranked = ids[row.clone()].iter().zip(&probabilities[row]);
+        Prediction::TokenLabel {
+            position,
+            labels: ranked
+                .map(|(&id, &probability)| (label.names[id as usize].clone(), probability as f32))
+                .collect(),
+        }
+    };
+    Ok(said.map(prediction).collect())
+}
+
 fn labels(model: &Model, run: &Run, text: usize, label: &Label) -> Result<Vec<Prediction>> {
     let logits = run.head(model, text, None)?; // [label]
-    let probabilities = match label.independent {
-        true => logits.sigmoid(),
-        false => logits.softmax(-1, Kind::Float),
+    let probabilities = match label.reading {
+        Reading::Each => logits.sigmoid(),
+        Reading::Value => {
+            let each = label.names.iter().zip(to_array(&logits)?);
+            return Ok(each
+                .map(|(name, value)| Prediction::Value {
+                    name: name.clone(),
+                    value,
+                })
+                .collect());
+        }
+        Reading::OneOf | Reading::Place => logits.softmax(-1, Kind::Float),
     };
     let (logits, probabilities) = (to_array(&logits)?, to_array(&probabilities)?);
     let each = logits.iter().zip(&probabilities);
@@ -114,7 +171,7 @@ fn labels(model: &Model, run: &Run, text: usize, label: &Label) -> Result<Vec<Pr
     let prediction = |(name, (_, &probability)): (&String, (&f32, &f32))| Prediction::Label {
         name: name.clone(),
         probability,
-        independent: label.independent,
+        independent: label.reading == Reading::Each,
     };
     Ok(labels.into_iter().map(prediction).collect())
 }

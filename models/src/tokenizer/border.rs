@@ -46,7 +46,7 @@ impl Tokenizer {
         let mut before = prompt.ids(self)?;
         let (behind, whole) = match prompt {
             Prompt::Text(prompt) => (self.ends()?.behind, self.encode(&format!("{prompt}{text}"))?),
-            Prompt::Bare(prompt) | Prompt::Ids(prompt, _) => {
+            Prompt::Bare(prompt) | Prompt::Read(prompt, _) => {
                 (0, self.encode_bare(&format!("{prompt}{text}"))?)
             }
         };

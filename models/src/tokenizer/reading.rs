@@ -8,6 +8,7 @@ use tokenizers::Tokenizer as HfTokenizer;
 
 use super::{Tokenizer, damage};
 use crate::apart::{Bounds, Fault, caught, in_process};
+use crate::chat::TokenSequence;
 use crate::device;
 use crate::error::{Error, Result, format_bytes, refuse};
 use ecco_interpreter::is_interrupted;
@@ -36,6 +37,42 @@ impl Tokenizer {
     /// The ids of a text that has all its special tokens already.
     pub fn encode_bare(&self, text: &str) -> Result<Vec<u32>> {
         self.encode_as(text, false)
+    }
+
+    /// Two texts as the template has them, with the token types that it gives.
+    ///
+    /// # Errors
+    /// As [`Self::encode`]; a tokenizer whose pieces something else numbers reads one text.
+    pub fn encode_pair(&self, first: &str, second: &str) -> Result<TokenSequence> {
+        if self.numbered.is_some() {
+            let reason = "the model's tokenizer reads one text at a time";
+            return Err(refuse("the second text", format!("{second:?}"), reason));
+        }
+        let rows = self.ids_of(&format!("{first}{second}"), |inner, both| {
+            let encoding = inner.encode(both.split_at(first.len()), true)?;
+            let is_second = encoding.get_sequence_ids().into_iter();
+            let is_second = is_second.map(|sequence| u32::from(sequence == Some(1)));
+            let types = encoding.get_type_ids().iter().copied();
+            Ok(encoding
+                .get_ids()
+                .iter()
+                .copied()
+                .chain(types)
+                .chain(is_second)
+                .collect())
+        })?;
+        let n = rows.len() / 3;
+        let (ids, segments, is_second) = (&rows[..n], &rows[n..2 * n], &rows[2 * n..]);
+        let first_of_second = is_second.iter().position(|&is| is == 1);
+        let behind = is_second.iter().rposition(|&is| is == 1).map(|last| last + 1);
+        Ok(TokenSequence {
+            ids: ids.to_vec(),
+            segments: match segments.iter().all(|&segment| segment == 0) {
+                true => vec![],
+                false => segments.to_vec(),
+            },
+            second: first_of_second.zip(behind).map(|(from, to)| from..to),
+        })
     }
 
     pub(super) fn encode_as(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>> {

@@ -51,6 +51,7 @@ pub(super) fn register(registry: &mut Registry) {
         /// Example:
         /// ```rhai
         /// lm.attribute("The capital of France is", #{target: " Paris", contrast: " London"})
+        /// lm.attribute(lm.pair("Who won?", "Norway won."), #{target: "start", position: 4})
         /// ```
         fn attribute(lm: &Model, text: &str; options: SaliencyOptions) -> Saliency { of_text(lm, text.into(), options) }
 

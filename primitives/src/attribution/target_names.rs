@@ -1,19 +1,18 @@
 //! Targets by name: tokens, labels, and where they stand.
 
 use ecco_explain::{Outcome, Quantity, Target};
-use ecco_models::Model;
-use ecco_models::config::Task;
+use ecco_models::config::{Reading, Task};
 use ecco_widgets::saliency::Target as NamedTarget;
 
 use crate::text::passage::Passage;
 
 /// A target's name, and where it stands among the shown tokens.
 pub(super) fn target_name(passage: &Passage, target: &Target) -> NamedTarget {
-    let labels = passage
+    let task = passage
         .model()
         .loaded()
-        .map(|loaded| labels(&loaded))
-        .unwrap_or_default();
+        .map(|loaded| loaded.config().task.clone());
+    let task = task.unwrap_or(Task::States);
     let plain = |text: &str, id: u32| ecco_widgets::Token {
         text: text.to_owned(),
         id,
@@ -21,13 +20,21 @@ pub(super) fn target_name(passage: &Passage, target: &Target) -> NamedTarget {
     };
     let named = |id: u32| match target.said {
         Outcome::Token { position, .. } => token(passage, position, id),
-        Outcome::Label(_) => plain(labels.get(id as usize).map_or("label", String::as_str), id),
-        Outcome::Replaced { .. } => plain("replaced", 0),
+        Outcome::Label(_) | Outcome::TokenLabel { .. } => {
+            plain(task.names().get(id as usize).map_or("label", String::as_str), id)
+        }
+    };
+    let contrast = |id: u32| match (target.said, task.reading()) {
+        (Outcome::TokenLabel { label, .. }, Reading::Place) => {
+            let name = named(label as u32).text;
+            plain(&format!("{name} at {id}"), label as u32)
+        }
+        _ => named(id),
     };
     let (name, position) = match target.said {
         Outcome::Token { position, id } => (named(id), Some(passage.shown_position(position))),
         Outcome::Label(label) => (named(label as u32), None),
-        Outcome::Replaced { position } => (named(0), Some(position)),
+        Outcome::TokenLabel { position, label } => (named(label as u32), Some(position)),
     };
     let name = match target.of {
         Quantity::Entropy => plain("entropy", 0),
@@ -35,7 +42,7 @@ pub(super) fn target_name(passage: &Passage, target: &Target) -> NamedTarget {
     };
     NamedTarget {
         name,
-        contrast: target.contrast.map(named),
+        contrast: target.contrast.map(contrast),
         position,
         token: None,
     }
@@ -61,13 +68,5 @@ fn token(passage: &Passage, position: usize, id: u32) -> ecco_widgets::Token {
         text: token.text,
         id,
         part: token.part,
-    }
-}
-
-/// The names of the labels that a model says; none of a model that says tokens.
-pub(super) fn labels(model: &Model) -> Vec<String> {
-    match &model.config().task {
-        Task::Label(label) => label.names.clone(),
-        _ => vec![],
     }
 }

@@ -4,12 +4,12 @@ use std::rc::Rc;
 
 use ecco_explain::{Outcome, Quantity, Target};
 use ecco_models::Model;
-use ecco_models::config::Task;
+use ecco_models::config::{Reading, Task};
 use ecco_models::run::Prediction;
 use ecco_widgets::saliency::Target as NamedTarget;
 
 use super::saliency_options::TargetOptions;
-use super::target_names::{labels, target_name};
+use super::target_names::target_name;
 use crate::text::passage::Passage;
 use crate::text::run::silence;
 use crate::text::token::token as token_of;
@@ -86,14 +86,20 @@ impl Selection {
                     .map(|&place| reader.target(place, &TargetOption::default()));
                 Ok(Self::listed(standing.collect::<Result<_, _>>()?, passage))
             }
-            Task::Replaced(_) => {
+            task if task.is_of_text() || *task == Task::States => Err(no_place()),
+            task => {
                 places.iter().try_for_each(|&place| reader.check(place))?;
-                let said = places
-                    .iter()
-                    .map(|&position| Target::from(Outcome::Replaced { position }).of(of));
+                if task.reading() == Reading::OneOf {
+                    return Ok(Self::MostProbable { of, positions });
+                }
+                let labels = 0..task.names().len();
+                let said = |&position: &usize| {
+                    let label = move |label| Outcome::TokenLabel { position, label };
+                    labels.clone().map(move |of| label(of).into())
+                };
+                let said = places.iter().flat_map(said).map(|target: Target| target.of(of));
                 Ok(Self::listed(said.collect(), passage))
             }
-            Task::Label(_) | Task::States => Err(no_place()),
         }
     }
 
@@ -119,9 +125,7 @@ impl Targets {
             named: Some(named),
         }
     }
-}
 
-impl Targets {
     /// The names of all, for people.
     pub(super) fn names(&self, passage: &Passage) -> Vec<NamedTarget> {
         match &self.named {
@@ -156,20 +160,40 @@ impl Selection {
             let place = passage.shown_position(position);
             positions.is_none_or(|positions| positions.contains(&place))
         };
-        let labels = labels(&loaded);
+        let labels = loaded.config().task.names();
+        let number = |name: &String| labels.iter().position(|label| label == name);
+        let at = |position: usize, label: usize| Target::from(Outcome::TokenLabel { position, label });
         let target = |prediction: &Prediction| match prediction {
             Prediction::Token { position, candidates } if is_wanted(*position) => candidates
                 .first()
                 .map(|best| Target::token(*position, best.token.id)),
-            Prediction::Label { name, .. } => {
-                labels.iter().position(|label| label == name).map(Target::label)
+            Prediction::Label { name, .. } | Prediction::Value { name, .. } => {
+                number(name).map(Target::label)
+            }
+            Prediction::TokenLabel { position, labels } if is_wanted(*position) => {
+                let (name, _) = labels.first()?;
+                number(name).map(|label| at(*position, label))
             }
             _ => None,
         };
+        let is_something = |said: &&Prediction| match said {
+            Prediction::TokenLabel { labels, .. } => labels.first().is_some_and(|(name, _)| name != OUTSIDE),
+            _ => true,
+        };
         let mut list: Vec<Target> = match &predictions[..] {
-            // A classifier's labels come in order, the most probable first.
+            // A classifier's labels come in order, the most probable first; so do answers.
             [first @ Prediction::Label { .. }, ..] => target(first).into_iter().collect(),
-            all => all.iter().filter_map(target).collect(),
+            [Prediction::Span { start, end, .. }, ..] => vec![at(*start, 0), at(*end, 1)],
+            all => {
+                let of_parts = all
+                    .iter()
+                    .filter(|said| positions.is_some() || is_something(said));
+                let of_parts: Vec<Target> = of_parts.filter_map(target).collect();
+                match of_parts.is_empty() {
+                    true => all.iter().filter_map(target).collect(),
+                    false => of_parts,
+                }
+            }
         };
         list.extend(most_replaced(&predictions));
         if let Some(positions) = positions {
@@ -188,6 +212,9 @@ impl Selection {
     }
 }
 
+/// What a token's label is called where it is no part of anything.
+const OUTSIDE: &str = "O";
+
 /// The token that was most probably replaced.
 fn most_replaced(predictions: &[Prediction]) -> Option<Target> {
     let replaced = predictions.iter().filter_map(|prediction| match prediction {
@@ -198,7 +225,7 @@ fn most_replaced(predictions: &[Prediction]) -> Option<Target> {
         _ => None,
     });
     let (position, _) = replaced.max_by(|a, b| a.1.total_cmp(&b.1))?;
-    Some(Outcome::Replaced { position }.into())
+    Some(Outcome::TokenLabel { position, label: 0 }.into())
 }
 
 /// Reads names and places for one text.
@@ -223,8 +250,14 @@ impl<'a> Reader<'a> {
     /// One for each place.
     fn targets(&self, given: &TargetOption, positions: Option<&[usize]>) -> Result<Vec<Target>, ScriptError> {
         match &self.task {
-            Task::Label(_) if given.position.is_some() || positions.is_some() => Err(no_place()),
-            Task::Label(_) => Ok(vec![self.label(given)?]),
+            task if task.is_of_text() && (given.position.is_some() || positions.is_some()) => Err(no_place()),
+            task if task.is_of_text() => {
+                let target = Target::label(self.label(given)?).of(self.of);
+                Ok(vec![match &given.contrast {
+                    Some(contrast) => target.against(number_of(contrast, task.names())? as u32),
+                    None => target,
+                }])
+            }
             _ => {
                 let places = self.places(given, positions)?;
                 let targets = places.into_iter().map(|place| self.target(place, given));
@@ -233,21 +266,37 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn label(&self, given: &TargetOption) -> Result<Target, ScriptError> {
-        let names = labels(&self.model);
-        let number = |name: &Word| number_of(name, &names);
+    fn label(&self, given: &TargetOption) -> Result<usize, ScriptError> {
+        let names = self.task.names();
         let Some(target) = &given.target else {
             let message = "`contrast` is given, but not which label is explained";
-            let hint = format!("target: one of {}", quoted(&names));
+            let hint = format!("target: one of {}", quoted(names));
             return Err(ScriptError::new(ErrorKind::Value, message)
                 .with_hint(hint)
                 .pointing_at("contrast"));
         };
-        let target = Target::label(number(target)?).of(self.of);
-        Ok(match &given.contrast {
-            Some(contrast) => target.against(number(contrast)? as u32),
-            None => target,
-        })
+        number_of(target, names)
+    }
+
+    /// The label of a token, and the one that it is told apart from; where tokens vie for a label, another place.
+    fn token_label(&self, position: usize, given: &TargetOption) -> Result<Target, ScriptError> {
+        let label = self.label(given)?;
+        let target = Target::from(Outcome::TokenLabel { position, label }).of(self.of);
+        let contrast = match (&given.contrast, self.task.reading()) {
+            (None, _) => return Ok(target),
+            (Some(Word::Id(place)), Reading::Place) => {
+                self.check(*place as usize)?;
+                *place as usize
+            }
+            (Some(Word::Text(_)), Reading::Place) => {
+                let message = "`contrast` is a text, but where an answer starts or ends is told apart from another place";
+                return Err(ScriptError::new(ErrorKind::Value, message)
+                    .with_hint("contrast: 12 is token 12")
+                    .pointing_at("contrast"));
+            }
+            (Some(name), _) => number_of(name, self.task.names())?,
+        };
+        Ok(target.against(contrast as u32))
     }
 
     /// Where, among the shown tokens.
@@ -271,6 +320,7 @@ impl<'a> Reader<'a> {
                         .pointing_at("target")),
                 }
             }
+            task @ Task::Label(_) => self.place_of(task.reading(), given),
             _ => {
                 // Where it was written first; else what could have been written first.
                 let id = given
@@ -285,6 +335,24 @@ impl<'a> Reader<'a> {
                 Ok(vec![found.unwrap_or(n_input)])
             }
         }
+    }
+
+    /// Where a label is meant, without a position: where the best answer starts, or ends.
+    fn place_of(&self, reading: Reading, given: &TargetOption) -> Result<Vec<usize>, ScriptError> {
+        let message = "labels are of each token, and no position says of which";
+        let unclear = ScriptError::new(ErrorKind::Value, message)
+            .with_hint("say at which token: position: 3")
+            .pointing_at("target");
+        if reading != Reading::Place {
+            return Err(unclear);
+        }
+        let label = self.label(given)?;
+        let place = |said: &Prediction| match said {
+            Prediction::Span { start, end, .. } => Some(if label == 0 { *start } else { *end }),
+            _ => None,
+        };
+        let best = self.passage.predictions()?.iter().find_map(place);
+        best.map(|place| vec![place]).ok_or(unclear)
     }
 
     /// Refuses places that nothing is predicted at.
@@ -309,11 +377,15 @@ impl<'a> Reader<'a> {
     fn standing(&self, place: usize) -> Option<u32> {
         let mask = self.model.tokenizer().mask().map(|token| token.id);
         let token = self.passage.tokens().get(place)?;
-        (Some(token.id) != mask || self.task == Task::NextToken).then_some(token.id)
+        let is_said = self.task.label().is_none() && Some(token.id) != mask;
+        (is_said || self.task == Task::NextToken).then_some(token.id)
     }
 
     fn target(&self, place: usize, given: &TargetOption) -> Result<Target, ScriptError> {
-        if let Task::Replaced(_) = self.task {
+        if let Task::Label(label) = &self.task {
+            if label.reading != Reading::Each {
+                return self.token_label(place, given);
+            }
             let message = "`target` is given, but this model says of each token whether it was replaced";
             return Err(ScriptError::new(ErrorKind::Value, message)
                 .with_hint("position: 3 explains what it says of token 3")

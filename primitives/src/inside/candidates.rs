@@ -111,8 +111,24 @@ impl Candidates {
                     let label = CandidateLabel::Token(shown_one(&run.tokens()[*position]));
                     places.push(place(Some(*position), vec![], [(label, *probability)]));
                 }
+                Prediction::TokenLabel { position, labels } => {
+                    let labels = labels
+                        .iter()
+                        .map(|(name, p)| (CandidateLabel::Name(name.clone()), *p));
+                    places.push(place(Some(*position), run.passage().before(*position), labels));
+                }
+                Prediction::Value { .. } => {
+                    let message = "this model says values, which have no probability";
+                    return Err(ScriptError::new(ErrorKind::Value, message)
+                        .with_hint("lm.run(text).predictions has them"));
+                }
                 Prediction::Label {
                     name, probability, ..
+                }
+                | Prediction::Span {
+                    text: name,
+                    score: probability,
+                    ..
                 } => {
                     let label = (CandidateLabel::Name(name.clone()), *probability);
                     match places.last_mut() {
@@ -128,6 +144,19 @@ impl Candidates {
                 places,
             },
         })
+    }
+}
+
+impl Candidates {
+    /// Names with their probabilities, best first.
+    pub(super) fn of_names(lm: &Model, named: Vec<(String, f32)>) -> Self {
+        let rows = named.into_iter().map(|(name, p)| (CandidateLabel::Name(name), p));
+        Self {
+            view: ecco_widgets::Candidates {
+                model: Some(lm.card().name.clone()),
+                places: vec![place(None, vec![], rows)],
+            },
+        }
     }
 }
 

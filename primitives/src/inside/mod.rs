@@ -3,6 +3,7 @@
 mod asking;
 pub(crate) mod attention;
 pub(crate) mod candidates;
+mod choices;
 pub(crate) mod fitted_lens;
 pub(crate) mod lens;
 mod lens_members;
@@ -29,5 +30,6 @@ pub(crate) fn register(registry: &mut Registry) {
     parts::register(registry);
     attention::register(registry);
     candidates::register(registry);
+    choices::register(registry);
     top_k::register(registry);
 }

@@ -164,8 +164,8 @@ impl ModelDiff {
 
     /// The place among a text's tokens of what is predicted first. A label is said of the whole text: behind it.
     fn shift(passage: &Passage, loaded: &ecco_models::Model) -> usize {
-        match loaded.config().task {
-            Task::Label(_) => passage.tokens().len(),
+        match &loaded.config().task {
+            task if task.is_of_text() => passage.tokens().len(),
             _ if passage.is_pair() => passage.n_input(),
             _ => usize::from(passage.is_causal()),
         }

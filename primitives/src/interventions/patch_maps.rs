@@ -38,7 +38,7 @@ impl PatchMaps {
                 message: format!("pair {at}: {}", error.message),
                 ..error
             };
-            map(lm, clean, corrupted, options).map_err(error)
+            map(lm, clean.into(), corrupted.into(), options).map_err(error)
         };
         let maps: Vec<PatchMap> = clean
             .iter()

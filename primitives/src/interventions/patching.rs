@@ -4,17 +4,18 @@ use std::rc::Rc;
 
 use ecco_explain::intervention::patching::{PatchOptions, check_lengths, patch_map};
 use ecco_explain::sites::SiteAxis;
-use ecco_explain::{Quantity, Target};
+use ecco_explain::{Outcome, Quantity, Target};
 use ecco_interpreter::named;
-use ecco_models::Site;
-use ecco_models::config::{Label, Task};
+use ecco_models::config::Task;
 use ecco_models::run::{Input, Prediction, masked_positions, run};
+use ecco_models::{Prompt, Site};
 use ecco_widgets::{Columns, Token};
 use ndarray::{Array2, ArrayView1};
 
 use super::patch_map::PatchMap;
 use crate::models::model::Model;
 use crate::text::capture::place_in;
+use crate::text::chat::Chat;
 use crate::text::reading;
 use crate::text::shown::token_sequence;
 use crate::text::token::token;
@@ -83,13 +84,13 @@ pub(super) struct Pair {
 impl Pair {
     pub(super) fn read(
         lm: &Model,
-        clean: &str,
-        corrupted: &str,
+        clean: Prompt,
+        corrupted: Prompt,
         options: &PairOptions,
     ) -> Result<Self, ScriptError> {
         let loaded = lm.loaded()?;
         let written = options.written.as_deref();
-        let [clean, corrupted] = [clean, corrupted].map(|text| reading::input(lm, text.into(), written));
+        let [clean, corrupted] = [clean, corrupted].map(|text| reading::input(lm, text, written));
         let (clean, corrupted) = (clean?, corrupted?);
         let place = place_in(lm, options.site.as_deref(), Site::ResidualBefore)?;
         let by = options.by.as_ref();
@@ -156,8 +157,8 @@ impl Pair {
 
 pub(super) fn map(
     lm: &Model,
-    clean: &str,
-    corrupted: &str,
+    clean: Prompt,
+    corrupted: Prompt,
     options: &PairOptions,
 ) -> Result<PatchMap, ScriptError> {
     let (loaded, state) = (lm.loaded()?, lm.state()?);
@@ -198,9 +199,11 @@ pub(crate) fn target(
         (None, Some(_)) => Quantity::Logit,
         (None, None) => Quantity::Probability,
     };
-    let target = match position {
-        Some(position) => Target::token(position, id),
-        None => Target::label(id as usize),
+    let label = id as usize;
+    let target = match (position, model.config().task.names()) {
+        (Some(position), []) => Target::token(position, id),
+        (Some(position), _) => Outcome::TokenLabel { position, label }.into(),
+        (None, _) => Target::label(label),
     };
     let target = Target {
         contrast,
@@ -211,9 +214,9 @@ pub(crate) fn target(
 
 /// `logit of " Denmark" less that of " Iceland"`
 fn answer(model: &ecco_models::Model, quantity: Quantity, id: u32, contrast: Option<u32>) -> String {
-    let name = |id: u32| match &model.config().task {
-        Task::Label(Label { names, .. }) => names.get(id as usize).map(|name| format!("{name:?}")),
-        _ => model
+    let name = |id: u32| match model.config().task.names() {
+        names @ [_, ..] => names.get(id as usize).map(|name| format!("{name:?}")),
+        [] => model
             .tokenizer()
             .tokens(&[id])
             .pop()
@@ -234,6 +237,15 @@ fn position(
     given: Option<usize>,
 ) -> Result<Option<usize>, ScriptError> {
     match &model.config().task {
+        task @ Task::Label(_) if !task.is_of_text() => {
+            let missing = || {
+                let message = "labels are of each token, and no position says of which";
+                ScriptError::new(ErrorKind::Value, message)
+                    .with_hint("say at which: #{position: 4}")
+                    .pointing_at("position")
+            };
+            given.map(Some).ok_or_else(missing)
+        }
         Task::Label(_) => match given {
             Some(_) => Err(ScriptError::new(
                 ErrorKind::Value,
@@ -273,26 +285,27 @@ fn best(model: &ecco_models::Model, input: &Input, position: Option<usize>) -> R
             },
             Some(position),
         ) if *at == position => candidates.first().map(|best| best.token.id),
-        (Prediction::Label { name, .. }, None) => label(model, name),
+        (Prediction::Label { name, .. } | Prediction::Value { name, .. }, None) => label(model, name),
+        (Prediction::TokenLabel { position: at, labels }, Some(position)) if *at == position => {
+            labels.first().and_then(|(name, _)| label(model, name))
+        }
+        (Prediction::Replaced { position: at, .. }, Some(position)) if *at == position => Some(0),
         _ => None,
     });
     found.ok_or_else(missing)
 }
 
 fn label(model: &ecco_models::Model, name: &str) -> Option<u32> {
-    match &model.config().task {
-        Task::Label(Label { names, .. }) => names.iter().position(|known| known == name).map(|at| at as u32),
-        _ => None,
-    }
+    let mut names = model.config().task.names().iter();
+    names.position(|known| known == name).map(|at| at as u32)
 }
 
 /// A token as scripts name it, or a label by its name.
 fn id(model: &ecco_models::Model, option: &str, word: &Word) -> Result<u32, ScriptError> {
-    let (Task::Label(Label { names, .. }), Word::Text(name)) = (&model.config().task, word) else {
-        return match (&model.config().task, word) {
-            (Task::Label(_), Word::Id(number)) => Ok(*number),
-            _ => Ok(token(word, model, option)?.id),
-        };
+    let (names, name) = match (model.config().task.names(), word) {
+        ([], word) => return Ok(token(word, model, option)?.id),
+        (_, Word::Id(number)) => return Ok(*number),
+        (names, Word::Text(name)) => (names, name),
     };
     label(model, name).ok_or_else(|| {
         ScriptError::new(ErrorKind::Value, format!("there is no label {name:?}"))
@@ -316,7 +329,11 @@ pub(super) fn register(registry: &mut Registry) {
         ///     #{target: " Paris", contrast: " Rome", site: "head_outputs"})
         /// ```
         volatile fn patch_map(lm: &Model, clean: &str, corrupted: &str; options: PairOptions) -> PatchMap {
-            map(lm, clean, corrupted, &options)
+            map(lm, clean.into(), corrupted.into(), &options)
+        }
+
+        volatile fn patch_map(lm: &Model, clean: Chat, corrupted: Chat; options: PairOptions) -> PatchMap {
+            map(lm, clean.prompt(), corrupted.prompt(), &options)
         }
     }
 }

@@ -96,11 +96,27 @@ impl Chat {
 
     /// A text with exactly these tokens.
     pub(crate) fn of_tokens(text: String, tokens: Vec<Token>) -> Self {
-        let ids = tokens.iter().map(|token| token.id).collect();
+        let ids: Vec<u32> = tokens.iter().map(|token| token.id).collect();
         Self {
-            chat: Rc::new(ecco_models::Chat { text, ids: Some(ids) }),
+            chat: Rc::new(ecco_models::Chat {
+                text,
+                read: Some(ids.into()),
+            }),
             tokens: tokens.into(),
         }
+    }
+
+    /// Two texts that are read together.
+    pub(crate) fn pair(lm: &Model, first: &str, second: &str) -> Result<Self, ScriptError> {
+        let loaded = lm.loaded()?;
+        let chat = loaded.pair(first, second)?;
+        let tokens = loaded
+            .tokenizer()
+            .tokens(chat.read.as_ref().map_or(&[], |read| &read.ids));
+        Ok(Self {
+            chat: Rc::new(chat),
+            tokens: tokens.into(),
+        })
     }
 
     pub(crate) fn text(&self) -> &str {
@@ -144,7 +160,13 @@ impl Show for Chat {
     }
 
     fn line(&self) -> String {
-        format!("conversation of {} tokens", self.tokens.len())
+        let read = self.chat.read.as_ref();
+        let what = match read.map(|read| read.second.is_some()) {
+            None => "conversation",
+            Some(false) => "text",
+            Some(true) => "pair of texts",
+        };
+        format!("{what} of {} tokens", self.tokens.len())
     }
 }
 
@@ -221,9 +243,19 @@ pub(crate) fn register(registry: &mut Registry) {
         volatile fn chat(lm: &Model, messages: Array; options: ChatOptions) -> Chat {
             Chat::new(lm, &messages, options)
         }
+
+        /// Two texts that the model reads together: a premise and a hypothesis, a question and the text with its answer. The
+        /// tokenizer's template says what stands between and around them, and which token types they have. What comes out
+        /// goes wherever a conversation does, and is shown as both texts, a line each.
+        ///
+        /// Example:
+        /// ```rhai
+        /// lm.run(lm.pair("A dog runs.", "An animal moves.")).predictions[0].label
+        /// ```
+        fn pair(lm: &Model, first: &str, second: &str) -> Chat { Chat::pair(lm, first, second) }
     }
     members! { registry, [Chat];
-        /// The text that the template made, special tokens included.
+        /// The text that the template made, special tokens included; of a pair both texts, a line each.
         get text(chat: &Chat) -> String { Ok(chat.text().to_owned()) }
 
         /// The texts of its tokens.
@@ -234,6 +266,14 @@ pub(crate) fn register(registry: &mut Registry) {
         /// The tokens' numbers in the vocabulary: what the model reads.
         get token_ids(chat: &Chat) -> Array {
             Ok(chat.tokens().iter().map(|token| Dynamic::from_int(INT::from(token.id))).collect())
+        }
+
+        /// The token types that the model reads beside the tokens: 1 for those of the second text of a pair, as its template
+        /// has it. Empty where the model knows none, or all are 0.
+        get token_types(chat: &Chat) -> Array {
+            let read = chat.chat.read.as_ref();
+            let types = read.map_or(&[][..], |read| &read.segments);
+            Ok(types.iter().map(|&kind| Dynamic::from_int(kind.into())).collect())
         }
 
         fn to_string(chat: &Chat) -> String { Ok(chat.text().to_owned()) }

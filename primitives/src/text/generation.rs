@@ -321,7 +321,7 @@ impl Generation {
             Some(_) => Input {
                 ids: ids[..self.n_input()].to_vec(),
                 target: generation.decoder_ids(),
-                embeddings: None,
+                ..Input::default()
             },
             None => Input {
                 ids,

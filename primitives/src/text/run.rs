@@ -135,9 +135,12 @@ pub(crate) fn targets(options: &RunOptions, n_texts: usize) -> Result<Option<Vec
 fn says_numbers(run: &run::Run) -> bool {
     let is_number = |said: &Prediction| match said {
         Prediction::Token { candidates, .. } => candidates.iter().all(|c| !c.probability.is_nan()),
+        Prediction::TokenLabel { labels, .. } => labels.iter().all(|(_, probability)| !probability.is_nan()),
         Prediction::Replaced { probability, .. } | Prediction::Label { probability, .. } => {
             !probability.is_nan()
         }
+        Prediction::Span { score, .. } => !score.is_nan(),
+        Prediction::Value { value, .. } => !value.is_nan(),
     };
     (0..run.inputs().len()).all(|text| run.predictions(text).iter().all(is_number))
 }
@@ -208,6 +211,10 @@ pub(crate) fn silence(model: &ecco_models::Model) -> ScriptError {
     if model.config().task == Task::States {
         let name = model.name().to_owned();
         return ecco_models::Error::NoHead { model: name }.into();
+    }
+    if model.config().task.label().is_some() {
+        let message = "every token asked about stands for no text, so there is nothing to say of it";
+        return ScriptError::new(ErrorKind::Value, message);
     }
     match model.tokenizer().mask() {
         Some(mask) => {
@@ -354,10 +361,12 @@ impl Run {
         match what {
             What::Logits => {
                 let loaded = batch.model.loaded()?;
-                let axes = match loaded.config().task {
-                    Task::Replaced(_) => vec!["position"],
-                    Task::Label(_) => vec!["label"],
-                    _ => vec!["position", "vocabulary"],
+                let task = &loaded.config().task;
+                let axes = match task.names().len() {
+                    0 => vec!["position", "vocabulary"],
+                    _ if task.is_of_text() => vec!["label"],
+                    1 => vec!["position"],
+                    _ => vec!["position", "label"],
                 };
                 Ok((batch.run.logits(&loaded, index)?, axes))
             }

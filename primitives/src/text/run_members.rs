@@ -111,7 +111,10 @@ fn of_text(registry: &mut Registry) {
         /// one for masked tokens: one entry for each mask. Both have `position`, `token`, `token_id`, `probability`, and
         /// in `top` the most probable candidates. Of a detector of replaced tokens: `position`, `token` and the
         /// `probability` that it was replaced. Of a classifier: `label` and `probability`, the most probable first; they
-        /// sum to 1 unless the model was made for several labels at once.
+        /// sum to 1 unless the model was made for several labels at once; of a regression or a choice `label` and `value`. Of a
+        /// classifier of tokens: one entry for each that stands for text, with `position`, `token`, `label`, `probability`
+        /// and `top`. Of a model that answers: the best spans of the second text of a pair, with `start`, `end` (the last
+        /// token), `answer` and `score`, as transformers' pipeline has them.
         ///
         /// Example:
         /// ```rhai
@@ -120,7 +123,8 @@ fn of_text(registry: &mut Registry) {
         get predictions(run: &Run) -> Array { run.predictions() }
 
         /// What the head gives: a tensor (position, vocabulary); of a detector of replaced tokens (position), of a
-        /// classifier (label), in the order of its configuration.
+        /// classifier (label), in the order of its configuration; of one of tokens, and of answers' `start` and `end`,
+        /// (position, label).
         get logits(run: &Run) -> Tensor { run.logits() }
     }
 }

@@ -11,9 +11,13 @@ use super::*;
 /// A logit, or what there is like it.
 pub(super) fn target(model: &Model, input: &Input) -> Option<Target> {
     let n = input.spoken().len();
-    let target = match model.config().task {
+    let target = match &model.config().task {
         Task::States => return None,
-        Task::Replaced(_) => ecco_explain::Outcome::Replaced { position: 1 }.into(),
+        task @ Task::Label(_) if !task.is_of_text() => ecco_explain::Outcome::TokenLabel {
+            position: 1,
+            label: 0,
+        }
+        .into(),
         Task::Label(_) => Target::label(0),
         Task::MaskedToken(_) => Target::token(n - 2, 1),
         Task::NextToken => Target::token(n, 1).against(2),

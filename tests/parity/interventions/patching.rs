@@ -69,8 +69,9 @@ fn the_stream_before_the_first_layer_is_the_text() {
     for (name, model, _) in families() {
         let (clean, corrupted) = pair(&model);
         let n = clean.spoken().len();
-        let target = match model.config().task {
-            Task::States | Task::Replaced(_) => continue,
+        let target = match &model.config().task {
+            Task::States => continue,
+            task @ Task::Label(_) if !task.is_of_text() => continue,
             Task::Label(_) => Target::label(0).of(Quantity::Logit),
             Task::MaskedToken(_) => Target::token(n - 2, 1).of(Quantity::LogProbability),
             Task::NextToken => Target::token(n, 1).of(Quantity::LogProbability),

@@ -92,6 +92,8 @@ pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
             ("masked", small::masked()),
             ("replaced", small::replaced()),
             ("labelled", small::labelled()),
+            ("entities", small::entities()),
+            ("answers", small::answers()),
         ] {
             all(name, with(reading, value));
         }
@@ -262,7 +264,9 @@ impl Numbers for Reading {
             Statement::Nothing { .. } => {}
             Statement::Tokens { places } => places.set(value),
             Statement::Replaced { probabilities } => probabilities.set(value),
-            Statement::Labels { labels, .. } => labels.set(value),
+            Statement::Labels { labels: values, .. } | Statement::Values { values } => values.set(value),
+            Statement::TokenLabels { tokens } => tokens.iter_mut().for_each(|token| token.labels.set(value)),
+            Statement::Spans { spans } => spans.iter_mut().for_each(|span| span.score = value as f32),
         }
     }
 }

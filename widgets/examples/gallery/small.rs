@@ -58,6 +58,9 @@ pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
         ("reading-written", Box::new(written())),
         ("reading-replaced", Box::new(replaced())),
         ("reading-labels", Box::new(labelled())),
+        ("reading-entities", Box::new(entities())),
+        ("reading-answers", Box::new(answers())),
+        ("reading-values", Box::new(values())),
         (
             "reading-nothing",
             Box::new(Reading {
@@ -158,6 +161,43 @@ pub(crate) fn labelled() -> Reading {
     view.said = Statement::Tokens { places: vec![] };
     for (name, probability) in [("negative", 0.962), ("neutral", 0.031), ("positive", 0.007)] {
         view.said.add_label(name, probability, false);
+    }
+    view
+}
+
+pub(crate) fn entities() -> Reading {
+    let words = "[CLS]| Angela| Merkel| was| born| in| Hamburg|,| and| led| Germany|.|[SEP]";
+    let mut view = guessed(read(words), 0);
+    view.said = Statement::Tokens { places: vec![] };
+    let labels = "O|B-PER|I-PER|O|O|O|B-LOC|O|O|O|B-LOC|O";
+    for (position, label) in labels.split('|').enumerate().skip(1) {
+        let best = 0.99 - 0.03 * position as f32;
+        let other = if label == "O" { "I-ORG" } else { "O" };
+        view.said
+            .add_token_label(position, vec![(label.into(), best), (other.into(), 1.0 - best)]);
+    }
+    view
+}
+
+pub(crate) fn answers() -> Reading {
+    let words = "[CLS]| Where| was| she| born|?|[SEP]| She| was| born| in| the| port| of| Hamburg|.|[SEP]";
+    let mut view = guessed(read(words), 0);
+    view.said = Statement::Tokens { places: vec![] };
+    for (start, end, text, score) in [
+        (14, 14, "Hamburg", 0.62),
+        (11, 14, "the port of Hamburg", 0.21),
+        (10, 14, "in the port of Hamburg", 0.04),
+    ] {
+        view.said.add_span(start, end, text, score);
+    }
+    view
+}
+
+fn values() -> Reading {
+    let mut view = labelled();
+    view.said = Statement::Tokens { places: vec![] };
+    for (name, value) in [("valence", 3.217), ("arousal", -0.41)] {
+        view.said.add_value(name, value);
     }
     view
 }

@@ -44,7 +44,8 @@ def readout(page, tag="ecco-saliency"):
 
 N_INPUT, LAST = 23, 42
 HOSTILE = ["hostile", "hostile-tokens", "hostile-factors", "hostile-neuron", "hostile-reading", "hostile-targets", "hostile-score"]
-READINGS = ["reading-masked", "reading-next", "reading-written", "reading-replaced", "reading-labels", "reading-nothing"]
+READINGS = ["reading-masked", "reading-next", "reading-written", "reading-replaced", "reading-labels",
+            "reading-entities", "reading-answers", "reading-values", "reading-nothing"]
 ATTRIBUTION = ["saliency-signed", "saliency-signed-detailed", "saliency-labels", "saliency-words", "saliency-pair", "score", "faithfulness", "comparison"]
 
 

@@ -284,13 +284,20 @@ impl Words<'_> {
                 reason: format!("has no {token}, which stands around texts"),
             })
         };
-        let special = |token: &str| json!({"SpecialToken": {"id": token, "type_id": 0}});
-        let text = json!({"Sequence": {"id": "A", "type_id": 0}});
+        let special = |token: &str, kind: u8| json!({"SpecialToken": {"id": token, "type_id": kind}});
+        let text = |name: &str, kind: u8| json!({"Sequence": {"id": name, "type_id": kind}});
         let (before, behind) = (
-            first.iter().copied().map(special),
-            last.iter().copied().map(special),
+            first.iter().map(|token| special(token, 0)),
+            last.iter().map(|token| special(token, 0)),
         );
-        let around: Vec<Value> = before.chain([text]).chain(behind).collect();
+        let around: Vec<Value> = before.chain([text("A", 0)]).chain(behind.clone()).collect();
+        // As BERT has pairs, or as RoBERTa, which ends the first text twice; T5, which begins none, ends each once.
+        let second = u8::from(named.iter().any(|(key, _)| *key == "cls_token"));
+        let n_more = usize::from(second == 0 && !first.is_empty());
+        let more = std::iter::repeat_n(behind, n_more).flatten();
+        let end = last.iter().map(|token| special(token, second));
+        let pair = around.iter().cloned().chain(more).chain([text("B", second)]);
+        let pair: Vec<Value> = pair.chain(end).collect();
         let mut ids = Map::new();
         for &token in first.iter().chain(last) {
             ids.insert(
@@ -308,8 +315,7 @@ impl Words<'_> {
             "normalizer": normalizer,
             "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, spaces.clone()]},
             "post_processor": {
-                "type": "TemplateProcessing", "single": around, "special_tokens": ids,
-                "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+                "type": "TemplateProcessing", "single": around, "pair": pair, "special_tokens": ids,
             },
             "decoder": spaces,
             "model": {

@@ -53,6 +53,38 @@ impl Run {
                 ("token".into(), self.tokens()[*at].text.clone().into()),
                 ("probability".into(), number(*probability)),
             ]),
+            Prediction::TokenLabel { position: at, labels } => {
+                let label = |(name, probability): &(String, f32)| {
+                    Map::from([
+                        ("label".into(), name.clone().into()),
+                        ("probability".into(), number(*probability)),
+                    ])
+                };
+                let mut map = labels.first().map(label).unwrap_or_default();
+                let top: Array = labels.iter().map(|one| label(one).into()).collect();
+                let token = self.tokens()[*at].text.clone();
+                map.extend([
+                    position(*at),
+                    ("token".into(), token.into()),
+                    ("top".into(), top.into()),
+                ]);
+                map
+            }
+            Prediction::Span {
+                start,
+                end,
+                score,
+                text,
+            } => Map::from([
+                ("start".into(), Dynamic::from_int(*start as INT)),
+                ("end".into(), Dynamic::from_int(*end as INT)),
+                ("answer".into(), text.clone().into()),
+                ("score".into(), number(*score)),
+            ]),
+            Prediction::Value { name, value } => Map::from([
+                ("label".into(), name.clone().into()),
+                ("value".into(), number(*value)),
+            ]),
             Prediction::Label {
                 name, probability, ..
             } => Map::from([
@@ -76,6 +108,16 @@ impl Run {
                     said.add_token(*position, candidates.collect());
                 }
                 Prediction::Replaced { probability, .. } => said.add_replaced(*probability),
+                Prediction::TokenLabel { position, labels } => {
+                    said.add_token_label(*position, labels.clone())
+                }
+                Prediction::Span {
+                    start,
+                    end,
+                    score,
+                    text,
+                } => said.add_span(*start, *end, text, *score),
+                Prediction::Value { name, value } => said.add_value(name, *value),
                 Prediction::Label {
                     name,
                     probability,
@@ -108,7 +150,7 @@ impl Show for Run {
         if !self.target_tokens().is_empty() {
             line.push_str(&format!(" and {} written", self.target_tokens().len()));
         }
-        if let Some(best) = self.view().said.best() {
+        if let Some(best) = self.view().best() {
             line.push_str(&format!(": {best}"));
         }
         line
@@ -134,10 +176,11 @@ impl Explanation for Run {
         };
         match axis {
             "position" => Some(spoken.iter().map(|token| token.text.clone()).collect()),
-            "label" => match &self.batch.model.loaded().ok()?.config().task {
-                Task::Label(label) => Some(label.names.clone()),
-                _ => None,
-            },
+            "label" => {
+                let loaded = self.batch.model.loaded().ok()?;
+                let names = loaded.config().task.names().to_vec();
+                (!names.is_empty()).then_some(names)
+            }
             _ => None,
         }
     }

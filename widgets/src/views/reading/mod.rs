@@ -1,19 +1,24 @@
-//! What a model says of a text that it has read: bars for the tokens that it predicts or for labels, a probability
-//! under each token that may have been replaced.
+//! What a model says of a text that it has read: bars for the tokens that it predicts, for labels or for answers, a
+//! label or a probability under each token that has its own. `entities` has tokens of one thing together.
 
+mod entities;
+mod statement;
 #[cfg(test)]
 mod tests;
 
 use maud::{Markup, html};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, Serializer};
-use serde_json::{Error, Value};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::Explorable;
 use crate::kit::boxes::{Extra, flow};
 use crate::kit::document::Document;
-use crate::kit::{Candidate, StoredCandidate, Token, candidates};
-use crate::kit::{document, numbers, page, reading, visible};
+use crate::kit::{Token, document, numbers, page, visible};
+
+pub(crate) use self::statement::read;
+use self::statement::{Detail, detail};
+pub use self::statement::{Place, Span, Statement, TokenLabels};
 
 /// A text as a model read it, and what it says.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -31,89 +36,6 @@ pub struct Reading {
     #[serde(flatten, serialize_with = "detail")]
     #[schemars(with = "Detail<'_>")]
     pub said: Statement,
-}
-
-/// What a model says of a text. Probabilities are between 0 and 1.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Statement {
-    Nothing {
-        reason: String,
-    },
-    /// Tokens that are predicted at some places.
-    Tokens {
-        places: Vec<Place>,
-    },
-    /// By token: how probable it is that it was replaced.
-    Replaced {
-        probabilities: Vec<f32>,
-    },
-    /// Labels of the whole text, the most probable first.
-    Labels {
-        labels: Vec<(String, f32)>,
-        /// Each for itself: they do not sum to 1.
-        independent: bool,
-    },
-}
-
-/// A position of the text, or the one behind it, and the most probable tokens there, best first.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-pub struct Place {
-    /// From 0 on.
-    pub position: usize,
-    /// Best first.
-    #[serde(serialize_with = "candidates")]
-    #[schemars(with = "Vec<Candidate<'_>>")]
-    pub candidates: Vec<(Token, f32)>,
-}
-
-/// A [`Statement`] in documents.
-#[derive(Default, Serialize, JsonSchema)]
-struct Detail<'a> {
-    /// Why the model says nothing of the text.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
-    /// Tokens that are predicted at some places.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    predictions: Option<&'a [Place]>,
-    /// By token: how probable it is that it was replaced, in 0..=1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    replaced: Option<&'a [f32]>,
-    /// Labels of the whole text, the most probable first.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    labels: Option<Vec<Label<'a>>>,
-    /// Labels are each for itself: their probabilities do not sum to 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    independent: Option<bool>,
-}
-
-/// A label and how probable it is.
-#[derive(Serialize, JsonSchema)]
-struct Label<'a> {
-    /// Its name.
-    label: &'a str,
-    /// In 0..=1.
-    probability: f32,
-}
-
-impl<'a> From<&'a (String, f32)> for Label<'a> {
-    fn from((label, probability): &'a (String, f32)) -> Self {
-        let probability = *probability;
-        Self { label, probability }
-    }
-}
-
-fn detail<S: Serializer>(said: &Statement, serializer: S) -> Result<S::Ok, S::Error> {
-    let mut detail = Detail::default();
-    match said {
-        Statement::Nothing { reason } => detail.reason = Some(reason),
-        Statement::Tokens { places } => detail.predictions = Some(places),
-        Statement::Replaced { probabilities } => detail.replaced = Some(probabilities),
-        Statement::Labels { labels, independent } => {
-            detail.labels = Some(labels.iter().map(Label::from).collect());
-            detail.independent = Some(*independent);
-        }
-    }
-    detail.serialize(serializer)
 }
 
 /// Labels beyond this many are not drawn; the data has them.
@@ -139,6 +61,35 @@ impl Statement {
         }
     }
 
+    pub fn add_token_label(&mut self, position: usize, labels: Vec<(String, f32)>) {
+        let token = TokenLabels { position, labels };
+        match self {
+            Self::TokenLabels { tokens } => tokens.push(token),
+            other => *other = Self::TokenLabels { tokens: vec![token] },
+        }
+    }
+
+    pub fn add_value(&mut self, name: &str, value: f32) {
+        let value = (name.to_owned(), value);
+        match self {
+            Self::Values { values } => values.push(value),
+            other => *other = Self::Values { values: vec![value] },
+        }
+    }
+
+    pub fn add_span(&mut self, start: usize, end: usize, text: &str, score: f32) {
+        let span = Span {
+            start,
+            end,
+            text: text.to_owned(),
+            score,
+        };
+        match self {
+            Self::Spans { spans } => spans.push(span),
+            other => *other = Self::Spans { spans: vec![span] },
+        }
+    }
+
     pub fn add_label(&mut self, name: &str, probability: f32, are_independent: bool) {
         let label = (name.to_owned(), probability);
         match self {
@@ -152,14 +103,25 @@ impl Statement {
         }
     }
 
-    /// The first thing it says, on one line: `·capital 93%`.
-    pub fn best(&self) -> Option<String> {
-        self.groups().first()?.bars.first().map(Bar::text)
-    }
-
     /// What is drawn as bars.
-    fn groups(&self) -> Vec<Group> {
+    fn groups(&self, spoken: &[Token]) -> Vec<Group> {
         match self {
+            Self::TokenLabels { tokens } => entities::groups(tokens, spoken),
+            Self::Values { values } => {
+                let bars = values.iter().take(MOST_LABELS);
+                let bars = bars.map(|(name, value)| Bar::of_value(name, *value));
+                vec![Group {
+                    title: None,
+                    bars: bars.collect(),
+                }]
+            }
+            Self::Spans { spans } => {
+                let bars = spans.iter().map(|span| Bar::of_label(&span.text, span.score));
+                vec![Group {
+                    title: Some("answers".to_owned()),
+                    bars: bars.collect(),
+                }]
+            }
             Self::Tokens { places } => places.iter().map(Group::of_place).collect(),
             Self::Labels { labels, .. } => {
                 let bars = labels.iter().take(MOST_LABELS);
@@ -183,6 +145,9 @@ impl Statement {
                 let notes: Vec<String> = each.into_iter().chain(more).collect();
                 (!notes.is_empty()).then(|| notes.join("; "))
             }
+            Self::TokenLabels { .. } => Some("the most probable label of each token".to_owned()),
+            Self::Values { .. } => Some("a value, not a probability".to_owned()),
+            Self::Spans { .. } => Some("where the answer may be".to_owned()),
             Self::Replaced { .. } => Some("how probable it is that each token was replaced".to_owned()),
             Self::Tokens { .. } => None,
         }
@@ -198,7 +163,10 @@ struct Group {
 struct Bar {
     label: String,
     markup: Markup,
-    probability: f32,
+    /// What is beside it, as text.
+    number: String,
+    /// How long it is, in 0..=1; none where the number is no share of anything.
+    share: Option<f32>,
 }
 
 impl Group {
@@ -219,7 +187,8 @@ impl Bar {
         Self {
             label: visible::label(token),
             markup: visible::label_html(token),
-            probability,
+            number: numbers::share(f64::from(probability)),
+            share: Some(probability),
         }
     }
 
@@ -228,30 +197,50 @@ impl Bar {
         Self {
             markup: html! { bdi { (label) } },
             label,
-            probability,
+            number: numbers::share(f64::from(probability)),
+            share: Some(probability),
+        }
+    }
+
+    fn of_value(name: &str, value: f32) -> Self {
+        Self {
+            number: match value.is_finite() {
+                true => numbers::minus(&format!("{value:.3}")),
+                false => "–".to_owned(),
+            },
+            share: None,
+            ..Self::of_label(name, value)
         }
     }
 
     fn text(&self) -> String {
-        format!("{} {}", self.label, self.share())
-    }
-
-    fn share(&self) -> String {
-        numbers::share(f64::from(self.probability))
+        format!("{} {}", self.label, self.number)
     }
 
     fn html(&self) -> Markup {
         html! {
             li {
                 span class="name" { (self.markup) } " "
-                span class="track" { span style=(numbers::width(self.probability.into())) {} } " "
-                em { (self.share()) }
+                @if let Some(share) = self.share {
+                    span class="track" { span style=(numbers::width(share.into())) {} } " "
+                }
+                em { (self.number) }
             }
         }
     }
 }
 
 impl Reading {
+    /// The first thing that is said, on one line: `·capital 93%`.
+    pub fn best(&self) -> Option<String> {
+        self.said
+            .groups(self.spoken())
+            .first()?
+            .bars
+            .first()
+            .map(Bar::text)
+    }
+
     /// The tokens that the predictions are about: of two stacks, the second's.
     fn spoken(&self) -> &[Token] {
         if self.target.is_empty() {
@@ -267,23 +256,16 @@ impl Reading {
             Statement::Tokens { places } => places.iter().map(|place| place.position).collect(),
             _ => vec![],
         };
-        let replaced: &[f32] = match &self.said {
-            Statement::Replaced { probabilities } => probabilities,
-            _ => &[],
-        };
         let extra = |position: usize| {
-            let probability = replaced.get(position).copied();
-            let strength = if predicted.contains(&position) {
-                Some(1.0)
-            } else {
-                probability
-                    .filter(|probability| probability.is_finite())
-                    .map(|probability| probability.clamp(0.0, 1.0))
+            let Mark { strength, below } = match predicted.contains(&position) {
+                true => Mark::full(),
+                false => self.said.mark(position),
             };
+            let strength = strength.filter(|strength| strength.is_finite());
             Extra {
                 title: spoken.get(position).map(|token| format!("id {}", token.id)),
-                style: strength.map(|strength| format!("--s:{strength:.3}")),
-                below: probability.map(|probability| numbers::share(f64::from(probability))),
+                style: strength.map(|strength| format!("--s:{:.3}", strength.clamp(0.0, 1.0))),
+                below,
                 ..Extra::default()
             }
         };
@@ -297,65 +279,46 @@ impl Reading {
     }
 }
 
+/// How a token is drawn: how strongly coloured, and what stands below it.
+#[derive(Default)]
+struct Mark {
+    strength: Option<f32>,
+    below: Option<String>,
+}
+
+impl Mark {
+    fn full() -> Self {
+        Self {
+            strength: Some(1.0),
+            below: None,
+        }
+    }
+}
+
+impl Statement {
+    fn mark(&self, position: usize) -> Mark {
+        match self {
+            Self::Replaced { probabilities } => {
+                let probability = probabilities.get(position).copied();
+                Mark {
+                    strength: probability,
+                    below: probability.map(|probability| numbers::share(f64::from(probability))),
+                }
+            }
+            Self::TokenLabels { tokens } => entities::mark(tokens, position),
+            Self::Spans { spans } => match spans.first() {
+                Some(best) if (best.start..=best.end).contains(&position) => Mark::full(),
+                _ => Mark::default(),
+            },
+            Self::Nothing { .. } | Self::Tokens { .. } | Self::Labels { .. } | Self::Values { .. } => {
+                Mark::default()
+            }
+        }
+    }
+}
+
 impl Document for Reading {
     const TYPE: &'static str = "reading";
-}
-
-/// A document's fields.
-#[derive(Deserialize)]
-struct Stored {
-    model: Option<String>,
-    text: String,
-    tokens: Vec<Token>,
-    #[serde(default)]
-    target: Vec<Token>,
-    reason: Option<String>,
-    predictions: Option<Vec<StoredPlace>>,
-    replaced: Option<Vec<f32>>,
-    #[serde(default)]
-    labels: Vec<StoredLabel>,
-    #[serde(default)]
-    independent: bool,
-}
-
-#[derive(Deserialize)]
-struct StoredPlace {
-    position: usize,
-    candidates: Vec<StoredCandidate>,
-}
-
-#[derive(Deserialize)]
-struct StoredLabel {
-    label: String,
-    probability: f32,
-}
-
-/// That of a document.
-pub(crate) fn read(document: &Value) -> Result<Reading, Error> {
-    let stored: Stored = reading::read(document)?;
-    let place = |place: StoredPlace| Place {
-        position: place.position,
-        candidates: place.candidates.into_iter().map(Into::into).collect(),
-    };
-    let label = |label: StoredLabel| (label.label, label.probability);
-    let said = match (stored.reason, stored.predictions, stored.replaced) {
-        (Some(reason), ..) => Statement::Nothing { reason },
-        (_, Some(places), _) => Statement::Tokens {
-            places: places.into_iter().map(place).collect(),
-        },
-        (.., Some(probabilities)) => Statement::Replaced { probabilities },
-        (None, None, None) => Statement::Labels {
-            labels: stored.labels.into_iter().map(label).collect(),
-            independent: stored.independent,
-        },
-    };
-    Ok(Reading {
-        model: stored.model,
-        text: stored.text,
-        tokens: stored.tokens,
-        target: stored.target,
-        said,
-    })
 }
 
 impl Explorable for Reading {
@@ -366,12 +329,15 @@ impl Explorable for Reading {
             let target: Vec<String> = self.target.iter().map(visible::label).collect();
             lines.push(format!("written: {}", target.join(" ")));
         }
+        if let Statement::TokenLabels { tokens } = &self.said {
+            lines.push(entities::line(tokens, &self.tokens));
+        }
         if let Statement::Replaced { probabilities } = &self.said {
             let each = self.tokens.iter().zip(probabilities);
             let each = each.map(|(token, probability)| Bar::of_token(token, *probability));
             lines.push(each.map(|bar| bar.text()).collect::<Vec<_>>().join(", "));
         }
-        for group in self.said.groups() {
+        for group in self.said.groups(self.spoken()) {
             let bars: Vec<String> = group.bars.iter().map(Bar::text).collect();
             let title = group.title.map_or(String::new(), |title| format!("{title}: "));
             lines.push(format!("{title}{}", bars.join(", ")));
@@ -394,7 +360,7 @@ impl Explorable for Reading {
                     div class="head" { span { "written so far" } }
                 }
                 (self.spoken_html())
-                @let groups = self.said.groups();
+                @let groups = self.said.groups(self.spoken());
                 @if !groups.is_empty() {
                     div class="groups" {
                         @for group in groups {

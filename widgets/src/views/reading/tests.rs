@@ -30,7 +30,7 @@ fn masked() -> Reading {
 fn predicted_tokens_are_bars() {
     let view = masked();
     assert_eq!(view.text(), "a [MASK]\nposition 1: ·b 75%, <c> 25%");
-    assert_eq!(view.said.best().as_deref(), Some("·b 75%"));
+    assert_eq!(view.best().as_deref(), Some("·b 75%"));
     let html = view.html().unwrap();
     assert!(
         html.contains("<span style=\"--s:1.000\" title=\"id 7\"><small>1</small>"),
@@ -91,5 +91,69 @@ fn silence_says_why() {
     });
     assert_eq!(view.text(), "a [MASK]\n(the text has no [MASK])");
     assert!(view.html().unwrap().contains("the text has no [MASK]"));
-    assert_eq!(view.said.best(), None);
+    assert_eq!(view.best(), None);
+}
+
+#[test]
+fn tokens_have_their_labels_and_things_are_bars() {
+    let mut said = Statement::Tokens { places: vec![] };
+    said.add_token_label(0, vec![("B-LOC".into(), 0.75), ("O".into(), 0.25)]);
+    said.add_token_label(1, vec![("O".into(), 0.5)]);
+    let view = reading(said);
+    assert_eq!(
+        view.text(),
+        "a [MASK]\na B-LOC, [MASK] O\na · LOC 75%\n(the most probable label of each token)"
+    );
+    let html = view.html().unwrap();
+    assert!(
+        html.contains("--s:0.750") && html.contains("<em>B-LOC 75%</em>"),
+        "{html}"
+    );
+    assert!(
+        !html.contains("O 50%"),
+        "no label where a token is no part of anything: {html}"
+    );
+    let json = view.json().unwrap();
+    assert_eq!(
+        json["token_labels"][0],
+        json!({"position": 0, "labels": [{"label": "B-LOC", "probability": 0.75}, {"label": "O", "probability": 0.25}]})
+    );
+    assert_eq!(read(&json).unwrap(), view);
+}
+
+#[test]
+fn the_best_answer_is_marked() {
+    let mut said = Statement::Tokens { places: vec![] };
+    said.add_span(1, 1, "<b>", 0.5);
+    said.add_span(0, 1, "a [MASK]", 0.25);
+    let view = reading(said);
+    assert_eq!(
+        view.text(),
+        "a [MASK]\nanswers: <b> 50%, a [MASK] 25%\n(where the answer may be)"
+    );
+    let html = view.html().unwrap();
+    assert_eq!(html.matches("--s:1.000").count(), 1);
+    assert!(
+        html.contains("&lt;b&gt;") && html.contains("width:50.0%"),
+        "{html}"
+    );
+    let json = view.json().unwrap();
+    assert_eq!(
+        json["spans"][1],
+        json!({"start": 0, "end": 1, "text": "a [MASK]", "score": 0.25})
+    );
+    assert_eq!(read(&json).unwrap(), view);
+}
+
+#[test]
+fn values_have_no_bar() {
+    let mut said = Statement::Tokens { places: vec![] };
+    said.add_value("score", -0.5);
+    let view = reading(said);
+    assert_eq!(
+        view.text(),
+        "a [MASK]\nscore −0.500\n(a value, not a probability)"
+    );
+    assert!(!view.html().unwrap().contains("class=\"track\""));
+    assert_eq!(read(&view.json().unwrap()).unwrap(), view);
 }
