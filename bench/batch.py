@@ -27,17 +27,14 @@ WORDS = "the of and to in a is that for it was on are as with his they at be thi
 STUDIES = [("demo", 4_000, 2), ("smollm2", 320, 15)]
 SCRIPT = """let lm = ecco::from_pretrained("{model}");
 // %% each batch
-let texts = rows.map(|row| row.text);
-let runs = lm.run(texts);
-let scores = lm.score(texts).table;
-let results = [];
-for (run, at) in runs {{
-    results.push(#{{log_probability: scores[at].log_probability, norm: run.hidden_states[{layer}][-1].norm(0)}});
-}}
-results"""
+lm.run(rows.map(|row| row.text)).map(|run| #{{
+    log_probability: ecco::tensor(run.log_probabilities).sum(0), norm: run.hidden_states[{layer}][-1].norm(0)
+}})"""
 ONE = """let lm = ecco::from_pretrained("{model}");
-let text = ecco::read("one.jsonl")[0].text;
-print(#{{log_probability: lm.score([text]).table[0].log_probability, norm: lm.run(text).hidden_states[{layer}][-1].norm(0)}}.to_json());"""
+let run = lm.run(ecco::read("one.jsonl")[0].text);
+print(#{{
+    log_probability: ecco::tensor(run.log_probabilities).sum(0), norm: run.hidden_states[{layer}][-1].norm(0)
+}}.to_json());"""
 
 
 def texts(n):

@@ -20,7 +20,7 @@ use std::cell::RefCell;
 use std::ops::ControlFlow;
 
 use ndarray::ArrayD;
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::config::Config;
 use crate::device;
@@ -52,6 +52,9 @@ pub struct Run {
 /// Numbers that a run keeps of all sites: below this, one pass keeps whatever may be asked for, and no second one is
 /// needed for short texts. 64 MB in float32.
 const MOST_NUMBERS: usize = 16 << 20;
+
+/// Rows that go through the head together: each takes some tensors as wide as the vocabulary.
+const HEAD_ROWS: usize = 50;
 
 /// Passes over all of `inputs`, in batches of texts about equally long: [`Run::order`] says which are where. Each keeps the hidden states; where the texts are short, every other site
 /// too (attention patterns grow with the square of a text's length, so they do not belong to what is always kept).
@@ -221,6 +224,31 @@ impl Run {
     /// [`Error::NoHead`] for a model that has none.
     pub fn logits(&self, model: &Model, text: usize) -> Result<ArrayD<f32>> {
         guard(|| on_host(model.config(), &self.head(model, text, None)?))
+    }
+
+    /// Of each token of one of the texts but the first, the natural logarithm of its probability after those before it.
+    ///
+    /// # Errors
+    /// A model that does not write from left to right, and one without a head.
+    pub fn log_probabilities(&self, model: &Model, text: usize) -> Result<Vec<f64>> {
+        if matches!(model.body(), Body::Encoder(_)) {
+            return Err(model.not_causal("a token's probability after those before it"));
+        }
+        guard(|| {
+            let ids = self.inputs[text].spoken();
+            let positions: Vec<usize> = (0..ids.len().saturating_sub(1)).collect();
+            let mut said = Vec::with_capacity(positions.len());
+            for positions in positions.chunks(HEAD_ROWS) {
+                let logits = self.head(model, text, Some(positions))?; // [position, vocabulary]
+                let next: Vec<i64> = positions.iter().map(|at| i64::from(ids[at + 1])).collect();
+                let next = host::tensor(&next, logits.device()).unsqueeze(1);
+                let kind = (logits.kind() != Kind::Double).then_some(Kind::Float);
+                let own = logits.log_softmax(-1, kind).gather(1, &next, false);
+                let [own] = host::numbers_of_each([&own]);
+                said.extend(own);
+            }
+            Ok(said)
+        })
     }
 
     /// The same as a tensor, at some positions or at all.

@@ -10,6 +10,7 @@ import json
 import os
 import queue
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -189,6 +190,8 @@ def parser():
 
 def main(arguments):
     if arguments[:1] == ["--relay"]:
+        # Ctrl-C is said to all of a terminal's processes: who gives the parts decides what it means.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         relay = Relay(parser().parse_args(arguments[1:]))
         try:
             return relay.run()

@@ -185,7 +185,7 @@ fn attributions_are_those_of_autograd_through_transformers() {
         ] {
             let options = AttributionOptions::with(method);
             let found = attribute(model, &inputs[2], &[target(head)], &options, &mut unwatched).unwrap();
-            let scores = Array1::from_iter(found.scores[0].iter().map(|&score| score as f32)).into_dyn();
+            let scores = Array1::from_iter(found.scores[0].iter().copied()).into_dyn();
             assert_close(
                 &format!("{case} {name}"),
                 &scores,

@@ -23,7 +23,7 @@ from tokenizers import processors
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from make_families import seeded
-from make_fixtures import FIXTURES, write_json
+from make_fixtures import FIXTURES
 from make_runs import word_pieces
 
 OUT = FIXTURES / "heads"

@@ -1,19 +1,35 @@
 //! Where a batch's script writes: what it prints goes to standard error, what it displays nowhere.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::io::Write;
 
 use ecco_interpreter::{MimeBundle, Output};
 
-pub(super) struct Quiet;
+/// So many different notices are remembered.
+const MOST: usize = 1_000;
+
+#[derive(Default)]
+pub(super) struct Quiet {
+    /// Notices that were given: a million rows have the same.
+    said: RefCell<HashSet<String>>,
+}
+
+/// A closed stderr is nobody's concern.
+fn write(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
 
 impl Output for Quiet {
     fn stdout(&self, text: &str) {
-        self.stderr(text);
+        write(text);
     }
 
-    /// A closed stderr is nobody's concern.
     fn stderr(&self, text: &str) {
-        let _ = std::io::stderr().write_all(text.as_bytes());
+        let mut said = self.said.borrow_mut();
+        if said.len() < MOST && said.insert(text.to_owned()) {
+            write(text);
+        }
     }
 
     fn display(&self, _: MimeBundle, _: Option<&str>) {}

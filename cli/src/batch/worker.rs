@@ -50,7 +50,7 @@ fn lines() -> Receiver<String> {
 fn run(lines: Receiver<String>) -> anyhow::Result<i32> {
     let job = lines.recv().context("there was no job")?;
     let job: Job = serde_json::from_str(&job).context("the job cannot be read")?;
-    let output = Rc::new(Quiet);
+    let output = Rc::new(Quiet::default());
     let mut session = ecco_primitives::session(Interrupt::default());
     let script = match Script::read(&job.script) {
         Ok(script) => script,

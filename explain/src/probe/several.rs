@@ -83,7 +83,7 @@ fn ridge(
     Ok((space.all_of_features(&weights), intercepts))
 }
 
-/// Σ −ln softmax(f)[label] + l2/2 ‖w‖² is least, by Newton's method; its steps by conjugate gradients, since the curvature has
+/// Σ −ln softmax(f)\[label\] + l2/2 ‖w‖² is least, by Newton's method; its steps by conjugate gradients, since the curvature has
 /// classes × features rows. Intercepts, the last row of `w`, are not penalised.
 fn logistic(
     l2: f64,
@@ -155,7 +155,7 @@ fn conjugate(
     let square = |v: &Array2<f64>| (v * v).sum();
     let (mut found, mut rest) = (Array2::zeros(right.dim()), right.clone());
     let (mut way, mut left) = (rest.clone(), square(&rest));
-    let enough = left * left.min(1.0).max(1e-12) * 1e-4;
+    let enough = left * left.clamp(1e-12, 1.0) * 1e-4;
     for _ in 0..MOST_INNER {
         if left <= enough {
             break;

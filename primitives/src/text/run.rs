@@ -276,6 +276,11 @@ impl Run {
         Passage::of_run(self, Rc::clone(facts))
     }
 
+    pub(crate) fn log_probabilities(&self) -> Result<Vec<f64>, ScriptError> {
+        let loaded = self.batch.model.loaded()?;
+        Ok(self.batch.run.log_probabilities(&loaded, self.index)?)
+    }
+
     pub(crate) fn logits(&self) -> Result<Tensor, ScriptError> {
         self.tensor(What::Logits)
     }

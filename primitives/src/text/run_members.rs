@@ -126,6 +126,17 @@ fn of_text(registry: &mut Registry) {
         /// classifier (label), in the order of its configuration; of one of tokens, and of answers' `start` and `end`,
         /// (position, label).
         get logits(run: &Run) -> Tensor { run.logits() }
+
+        /// Of each token but the first, the natural logarithm of the probability that the model gave it after those before it: of the
+        /// same pass, as `lm.score` has it of a pass of its own.
+        ///
+        /// Example:
+        /// ```rhai
+        /// ecco::tensor(run.log_probabilities).sum(0)
+        /// ```
+        get log_probabilities(run: &Run) -> Array {
+            Ok(run.log_probabilities()?.into_iter().map(Dynamic::from_float).collect())
+        }
     }
 }
 
