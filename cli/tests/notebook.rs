@@ -60,7 +60,7 @@ fn a_notebook_is_written_with_what_its_cells_show() {
         text("# A *study*"),
         tagged("let n = 2;", "parameters"),
         code("print(`n is ${n}`);\nprint(\"<b>\");\nn * 21"),
-        code("let lm = ecco::from_pretrained(\"demo\");\nlm.tokenize(\"the keys\")"),
+        code("let lm = ecco::from_pretrained(\"demo\");\nlm.run(\"the keys\")"),
         tagged("nothing", "raises-exception"),
         tagged("throw \"not run\"", "skip-execution"),
         code(""),

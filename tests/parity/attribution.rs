@@ -166,7 +166,7 @@ fn what_an_encoder_does_not_say_is_refused() {
     );
     assert_eq!(
         refused("bert-labels", token(0, 5)),
-        "target is a token: this model says a label"
+        "target is a token: this model says a label of the whole text"
     );
     assert_eq!(
         refused("bert", token(3, 5)),

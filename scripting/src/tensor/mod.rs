@@ -121,6 +121,8 @@ impl Tensor {
     /// `t[start..end]` on `axis`; negative bounds count from the end.
     pub fn slice(&self, axis: usize, start: i64, end: i64) -> Result<Self, ScriptError> {
         let len = self.axis_len(axis)?;
+        // `2..` goes as far as there is something.
+        let end = if end == i64::MAX { len as i64 } else { end };
         let bound = |index: i64| {
             let index = if index < 0 { index + len as i64 } else { index };
             usize::try_from(index).ok().filter(|&index| index <= len)
@@ -290,6 +292,8 @@ mod tests {
             Some("valid are 0 to 2 and, from the end, -1 to -3")
         );
         assert!(example().slice(0, 2, 1).is_err());
+        let open = example().slice(2, -2, i64::MAX).expect("as far as there is something");
+        assert_eq!(open.shape()[2], 2);
         assert!(example().index(0, i64::MIN).is_err());
     }
 

@@ -126,7 +126,7 @@ impl Explorable for LayerPredictions {
                 }
                 @if self.readings.is_empty() { (note("no layers to show")) }
                 (self.grid().table())
-                div class="readout" { "The most probable tokens after each layer, best first." span hidden { " Point at one to find it in the others." } }
+                div class="readout" { "The most probable tokens after each layer, best first. " span hidden { "Point at one to find it in the others." } }
             }
         };
         Some(COMPONENT.render(&content, self))
