@@ -292,7 +292,9 @@ mod tests {
             Some("valid are 0 to 2 and, from the end, -1 to -3")
         );
         assert!(example().slice(0, 2, 1).is_err());
-        let open = example().slice(2, -2, i64::MAX).expect("as far as there is something");
+        let open = example()
+            .slice(2, -2, i64::MAX)
+            .expect("as far as there is something");
         assert_eq!(open.shape()[2], 2);
         assert!(example().index(0, i64::MIN).is_err());
     }
