@@ -109,7 +109,7 @@ pub(crate) fn batch(arguments: &Arguments) -> anyhow::Result<i32> {
     let options = Options {
         batch: arguments.batch as usize,
         seed: arguments.seed,
-        matmul: std::env::var("ECCO_MATMUL").unwrap_or_else(|_| "onednn".to_owned()),
+        matmul: std::env::var("ECCO_MATMUL").unwrap_or_else(|_| matmul().to_owned()),
     };
     let of_script = ScriptFile {
         path: path.clone(),
@@ -233,6 +233,16 @@ fn threads(arguments: &Arguments) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let share = (cores / arguments.workers as usize).max(1);
     arguments.threads.map_or(share, |threads| threads as usize)
+}
+
+/// What multiplies, without measuring it: MKL, which libtorch takes by itself, is made for Intel's processors, and leaves half of the
+/// width of others unused.
+fn matmul() -> &'static str {
+    let known = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    match known.contains("GenuineIntel") {
+        true => "libtorch",
+        false => "onednn",
+    }
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
