@@ -67,7 +67,7 @@ enum Rows {
         from: Box<dyn BufRead>,
         are_texts: bool,
     },
-    Parquet(JsonRows),
+    Parquet(Box<JsonRows>),
 }
 
 impl Input {
@@ -116,7 +116,7 @@ impl Input {
             let rows = JsonRows::open(path).map_err(|why| anyhow!("{}: {why}", path.display()))?;
             return Ok(Self {
                 length: Some(rows.len()),
-                rows: Rows::Parquet(rows),
+                rows: Rows::Parquet(Box::new(rows)),
                 position: Position::default(),
                 fingerprint,
             });
