@@ -249,7 +249,10 @@ fn a_worker_that_is_killed_costs_nothing_and_a_row_that_kills_it_is_passed_over(
 
     // One that ends whenever it is to be given the third row, as one would that the system kills for its memory.
     let study = Study::new("// %% each batch\nrows", "1\n2\n3\n4\n");
-    let through = format!("sed -u '/\"value\":3/Q' | '{PROGRAM}' batch-worker");
+    // What it was given before is answered first.
+    let deadly = "while read -r line; do case $line in *'\"value\":3'*) sleep 0.5; exit;; esac; printf '%s\\n' \"$line\"; done";
+    std::fs::write(study.path("deadly.sh"), deadly).unwrap();
+    let through = format!("sh deadly.sh | '{PROGRAM}' batch-worker");
     let (said, status) = study.run("out", &["--through", &through]);
     assert_eq!(status, Some(3), "{said}");
     let results = study.text("out/results.jsonl");

@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow, bail};
 use ecco_scripting::data::parquet::JsonRows;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use sha2::{Digest, Sha256};
 
 /// A longer line is no row: 16 MB of text are some million tokens.
@@ -251,7 +251,7 @@ fn document(bytes: &[u8]) -> Result<Box<RawValue>, String> {
 
 fn text(bytes: &[u8]) -> Result<Box<RawValue>, String> {
     let text = std::str::from_utf8(bytes).map_err(|error| format!("this is no UTF-8: {error}"))?;
-    super::worker::raw(&json!({"text": text})).map_err(|error| error.to_string())
+    to_raw_value(&json!({"text": text})).map_err(|error| error.to_string())
 }
 
 /// Leaves the file at its beginning.

@@ -51,10 +51,16 @@ impl Stretch {
             .map(|(row, value)| Row { row, value })
     }
 
-    fn is_done(&self) -> bool {
+    /// The numbers of those.
+    fn numbers(&self) -> impl Iterator<Item = u64> {
         self.items
             .iter()
-            .all(|item| item.value.is_err() || self.outcomes.contains_key(&item.row))
+            .filter(|item| item.value.is_ok())
+            .map(|item| item.row)
+    }
+
+    fn is_done(&self) -> bool {
+        self.numbers().all(|row| self.outcomes.contains_key(&row))
     }
 }
 
@@ -94,7 +100,7 @@ impl Parts {
                 self.is_at_end = true;
                 break;
             }
-            let (number, is_empty) = (stretch.number, stretch.rows().next().is_none());
+            let (number, is_empty) = (stretch.number, stretch.numbers().next().is_none());
             self.open.push_back(stretch);
             if !is_empty {
                 let piece = self.piece(number, None);
@@ -177,7 +183,7 @@ impl Parts {
         };
         let rows: Vec<u64> = match row {
             Some(row) => vec![row],
-            None => stretch.rows().map(|row| row.row).collect(),
+            None => stretch.numbers().collect(),
         };
         if let [row] = rows[..] {
             stretch.outcomes.insert(row, Outcome::Error(why.to_owned()));

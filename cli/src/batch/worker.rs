@@ -10,7 +10,7 @@ use ecco_models::generation::sampling::draw_seeds_from;
 use ecco_models::libtorch;
 use ecco_scripting::Session;
 use ecco_scripting::session::Repeated;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 
 use super::message::{Done, FromWorker, Job, Outcome, Part, Ready, Row, RowResult};
 use super::quiet::Quiet;
@@ -175,9 +175,4 @@ fn outcome(answer: Result<String, CellError>) -> anyhow::Result<Outcome> {
         Err(error) if error.name == "KeyboardInterrupt" => bail!("interrupted"),
         Err(error) => Outcome::Error(format!("{}: {}", error.name, error.value)),
     })
-}
-
-/// A value as it is written.
-pub(super) fn raw(value: &serde_json::Value) -> anyhow::Result<Box<RawValue>> {
-    Ok(to_raw_value(value)?)
 }

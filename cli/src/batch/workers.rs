@@ -175,12 +175,12 @@ impl Workers {
             .with_context(|| format!("a worker said what is no message: {:.200}", line))?;
         match &said {
             FromWorker::Ready(ready) => worker.slots = ready.slots.max(1),
-            FromWorker::Done(done) => worker.forget(done.part),
+            FromWorker::Done(done) => {
+                worker.forget(done.part);
+                self.deaths = 0;
+            }
             FromWorker::Lost { part, .. } => worker.forget(*part),
             FromWorker::Failed(_) => {}
-        }
-        if matches!(said, FromWorker::Done(_)) {
-            self.deaths = 0;
         }
         Ok(Some(Heard::Said(said)))
     }
