@@ -187,7 +187,10 @@ fn run(input: Input, mut folder: Folder, mut workers: Workers, arguments: &Argum
             None => {}
             Some(Heard::Said(FromWorker::Ready(ready))) => folder.manifest.meet(&ready)?,
             Some(Heard::Said(FromWorker::Failed(why))) => bail!("the script has failed\n{why}"),
-            Some(Heard::Said(FromWorker::Done(done))) => parts.done(done),
+            Some(Heard::Said(FromWorker::Done(done))) => {
+                folder.manifest.take_files(&done.files)?;
+                parts.done(done);
+            }
             Some(Heard::Said(FromWorker::Lost { part, why })) => parts.lost(part, &why),
             Some(Heard::Gone { had, how }) => {
                 progress.complain(&format!("a worker {how}; its rows are computed again"));

@@ -315,6 +315,50 @@ fn results_of_something_else_are_not_gone_on_with() {
 }
 
 #[test]
+fn what_the_script_reads_and_imports_is_part_of_it() {
+    let script = "import \"before\" as b;\nlet bias = ecco::read(\"bias.json\");\n\
+        // %% each row\nimport \"each\" as e;\nb::double(row) + bias + e::ONE";
+    let study = Study::new(script, "1\n2\n");
+    let write = |name: &str, text: &str| std::fs::write(study.path(name), text).unwrap();
+    write("before.rhai", "fn double(x) { 2 * x }");
+    write("each.rhai", "export const ONE = 1;");
+    write("bias.json", "10");
+    assert_eq!(study.run("out", &[]), study.run("out", &[]));
+    assert_eq!(
+        study.text("out/results.jsonl"),
+        "{\"row\":0,\"value\":13}\n{\"row\":1,\"value\":15}\n"
+    );
+    let manifest: serde_json::Value = serde_json::from_str(&study.text("out/manifest.json")).unwrap();
+    let files: Vec<&String> = manifest["files"].as_object().unwrap().keys().collect();
+    assert_eq!(files, ["before", "bias.json", "each"]);
+    // As after a kill before the second row.
+    let end = serde_json::json!(study.text("out/results.jsonl").find('\n').unwrap() + 1);
+    let mut half = manifest.clone();
+    half["is_finished"] = false.into();
+    half["rows"]["results"] = 1.into();
+    half["results_bytes"] = end;
+    half["position"] = serde_json::json!({"offset": 2, "row": 1, "line": 1});
+    for (name, text) in [
+        ("before.rhai", "fn double(x) { 3 * x }"),
+        ("bias.json", "11"),
+        ("each.rhai", "export const ONE = 0;"),
+    ] {
+        let before = study.text(name);
+        write("out/manifest.json", &half.to_string());
+        write(name, text);
+        let (said, status) = study.run("out", &[]);
+        let named = name.trim_end_matches(".rhai");
+        assert!(
+            status == Some(1) && said.contains(&format!("another {named}: ")),
+            "{said}"
+        );
+        write(name, &before);
+    }
+    assert_eq!(study.run("out", &[]).1, Some(0));
+    assert_eq!(study.text("out/results.jsonl").lines().count(), 2);
+}
+
+#[test]
 fn another_model_is_not_gone_on_with() {
     let script = "let lm = ecco::from_pretrained(\"model\");\n// %% each row\nlm.score(row.text).perplexity";
     let study = Study::new(script, &texts(600));

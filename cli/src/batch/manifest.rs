@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::input::{Fingerprint, Position};
-use super::message::Ready;
+use super::message::{Files, Ready};
 
 const FORMAT: u32 = 1;
 /// So many different reasons are counted apart.
@@ -21,6 +21,9 @@ pub(super) struct Manifest {
     pub version: String,
     pub libtorch: String,
     pub script: ScriptFile,
+    /// What the script imports, and what its cells before the last read: SHA-256 by path.
+    #[serde(default)]
+    pub files: Files,
     pub input: Fingerprint,
     /// The models that the script loads: name, SHA-256 of their files, device, type.
     pub models: Value,
@@ -75,6 +78,7 @@ impl Manifest {
             version: String::new(),
             libtorch: String::new(),
             script,
+            files: Files::new(),
             input,
             models: Value::Null,
             processors: Vec::new(),
@@ -163,8 +167,26 @@ impl Manifest {
                 worker.models
             );
         }
+        self.take_files(&worker.files)?;
         if !self.processors.contains(&worker.processor) {
             self.processors.push(worker.processor.clone());
+        }
+        Ok(())
+    }
+
+    /// Takes what a worker has imported or read.
+    ///
+    /// # Errors
+    /// A file that was another one before.
+    pub(super) fn take_files(&mut self, files: &Files) -> anyhow::Result<()> {
+        for (path, sha256) in files {
+            let then = self.files.entry(path.clone()).or_insert_with(|| sha256.clone());
+            if then != sha256 {
+                bail!(
+                    "the results there are of another {path}: {then:.8}, and this is {sha256:.8}. Go on with the same, or name another \
+                     folder with --output"
+                );
+            }
         }
         Ok(())
     }

@@ -3,6 +3,8 @@
 //! A worker is a process: it reads [`Job`], then [`Part`]s, on its standard input, and writes [`FromWorker`] on its standard
 //! output. Whoever passes these lines on, to another machine, is a worker too.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -56,12 +58,21 @@ pub(super) struct Ready {
     pub models: serde_json::Value,
     /// How many parts it may be given at a time.
     pub slots: usize,
+    /// What the cells before the last have imported and read.
+    #[serde(default)]
+    pub files: Files,
 }
+
+/// Files that results depend on, by their paths as the script has them: SHA-256.
+pub(super) type Files = BTreeMap<String, String>;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Done {
     pub part: u64,
     pub results: Vec<RowResult>,
+    /// What was imported for the first time.
+    #[serde(default, skip_serializing_if = "Files::is_empty")]
+    pub files: Files,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

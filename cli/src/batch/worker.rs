@@ -1,5 +1,6 @@
 //! A worker: runs the script's cells once, and then its last one for each part that it is given.
 
+use std::fs::File;
 use std::io::{BufRead, Write};
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, channel};
@@ -11,8 +12,10 @@ use ecco_models::libtorch;
 use ecco_scripting::Session;
 use ecco_scripting::session::Repeated;
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 
-use super::message::{Done, FromWorker, Job, Outcome, Part, Ready, Row, RowResult};
+use super::hexadecimal;
+use super::message::{Done, Files, FromWorker, Job, Outcome, Part, Ready, Row, RowResult};
 use super::quiet::Quiet;
 use super::script::{Each, Script};
 use crate::exec;
@@ -59,6 +62,7 @@ fn run(lines: Receiver<String>) -> anyhow::Result<i32> {
             return Ok(1);
         }
     };
+    session.begin_noting_files();
     for (number, code) in (1..).zip(script.before) {
         let cell = Cell {
             code,
@@ -71,6 +75,8 @@ fn run(lines: Receiver<String>) -> anyhow::Result<i32> {
             return Ok(1);
         }
     }
+    let mut files = read_files(&session)?;
+    files.append(&mut new_imports(&session, &Files::new()));
     let models = session.repeated("models".to_owned(), MODELS, "_");
     let models = session.answer_to(&models, "null", output.clone());
     let models = models.map_err(|error| anyhow::anyhow!("{}", error.value))?;
@@ -82,6 +88,7 @@ fn run(lines: Receiver<String>) -> anyhow::Result<i32> {
         processor: super::processor::name(),
         models: serde_json::from_str(&models)?,
         slots: 2,
+        files: files.clone(),
     }))?;
     let variable = script.each.variable();
     let mut worker = Worker {
@@ -90,6 +97,7 @@ fn run(lines: Receiver<String>) -> anyhow::Result<i32> {
         each: script.each,
         seed: job.seed,
         output,
+        files,
     };
     for line in lines {
         let part: Part = serde_json::from_str(&line).context("a part cannot be read")?;
@@ -114,6 +122,8 @@ struct Worker {
     each: Each,
     seed: u64,
     output: Rc<Quiet>,
+    /// Those that were told.
+    files: Files,
 }
 
 impl Worker {
@@ -127,11 +137,14 @@ impl Worker {
                 .collect::<anyhow::Result<_>>()?,
         };
         let results = part.rows.iter().zip(outcomes);
+        let files = new_imports(&self.session, &self.files);
+        self.files.extend(files.clone());
         Ok(Done {
             part: part.part,
             results: results
                 .map(|(row, result)| RowResult { row: row.row, result })
                 .collect(),
+            files,
         })
     }
 
@@ -167,6 +180,27 @@ impl Worker {
     fn draw_from(&self, row: &Row) {
         draw_seeds_from(self.seed.wrapping_add(row.row));
     }
+}
+
+/// The data that cells have read, as it is now.
+fn read_files(session: &Session) -> anyhow::Result<Files> {
+    let digest = |path: String| {
+        let mut sha = Sha256::new();
+        let copied = File::open(&path).and_then(|mut file| std::io::copy(&mut file, &mut sha));
+        copied.with_context(|| format!("{path} cannot be read once more"))?;
+        Ok((path, hexadecimal(&sha.finalize())))
+    };
+    session.end_noting_files().into_iter().map(digest).collect()
+}
+
+fn new_imports(session: &Session, known: &Files) -> Files {
+    let mut new = Files::new();
+    session.each_import(|name, code| {
+        if !known.contains_key(name) {
+            new.insert(name.to_owned(), hexadecimal(&Sha256::digest(code)));
+        }
+    });
+    new
 }
 
 fn outcome(answer: Result<String, CellError>) -> anyhow::Result<Outcome> {

@@ -126,6 +126,13 @@ impl Sources {
         self.files.insert(id.to_owned(), source);
     }
 
+    /// The files by their names, and their code.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.files
+            .iter()
+            .map(|(id, source)| (id.as_str(), source.code.as_str()))
+    }
+
     pub fn file(&self, id: &str) -> Option<Rc<Source>> {
         self.files.get(id).cloned()
     }

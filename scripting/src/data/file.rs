@@ -23,6 +23,7 @@ pub(super) fn open(path: &str, work: &Work) -> Result<(File, u64), ScriptError> 
     let place = Folder::existing_in(&folder, Path::new(path)).map_err(|refusal| refused(refusal, path))?;
     let file = place.read().map_err(|error| unreadable(path, &error))?;
     let size = file.metadata().map_err(|error| unreadable(path, &error))?.len();
+    work.state().note_file(path);
     Ok((file, size))
 }
 

@@ -1,5 +1,6 @@
 //! A cell that is run again and again, each time with another value in a variable: what a batch does to its texts.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use ecco_interpreter::{CellError, Output};
@@ -63,6 +64,22 @@ impl Session {
             }
             answers.iter().map(|value| session.written(value)).collect()
         })
+    }
+
+    /// Remembers which data files cells read from now on, until [`Session::end_noting_files`].
+    pub fn begin_noting_files(&self) {
+        self.state.begin_noting_files();
+    }
+
+    /// The paths of those files, as the cells have them.
+    pub fn end_noting_files(&self) -> BTreeSet<String> {
+        self.state.end_noting_files()
+    }
+
+    /// The scripts that cells have imported so far: their names, as the cells have them, and their text.
+    pub fn each_import(&self, mut visit: impl FnMut(&str, &str)) {
+        let sources = self.state.sources.borrow();
+        sources.files().for_each(|(name, code)| visit(name, code));
     }
 
     fn with_value<T>(

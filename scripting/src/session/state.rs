@@ -3,7 +3,7 @@
 //! Rhai carries it as the engine's tag, so that primitives stay plain documented functions.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -39,6 +39,8 @@ pub struct State {
     pub(super) pieces: RefCell<Option<Pieces>>,
     /// The notebook's folder: where tensors are saved.
     pub folder: RefCell<PathBuf>,
+    /// The data files that were read, where somebody asked to know.
+    files_read: RefCell<Option<BTreeSet<String>>>,
     /// The machine's memory, or the container's, in bytes.
     total_memory: Option<u64>,
     /// What the running cell could take of it as it began.
@@ -75,6 +77,7 @@ impl State {
             live: RefCell::default(),
             pieces: RefCell::default(),
             folder: RefCell::default(),
+            files_read: RefCell::default(),
             total_memory: ecco_interpreter::total_memory(),
             free_at_start: Cell::new(usize::MAX),
             memory_limit: Cell::new(usize::MAX),
@@ -84,6 +87,20 @@ impl State {
             failure: RefCell::default(),
             interpolates: Cell::new(false),
         }
+    }
+
+    pub(crate) fn note_file(&self, path: &str) {
+        if let Some(files) = &mut *self.files_read.borrow_mut() {
+            files.insert(path.to_owned());
+        }
+    }
+
+    pub(super) fn begin_noting_files(&self) {
+        self.files_read.replace(Some(BTreeSet::new()));
+    }
+
+    pub(super) fn end_noting_files(&self) -> BTreeSet<String> {
+        self.files_read.take().unwrap_or_default()
     }
 
     /// Directs side outputs to `output` until [`State::end_cell`].

@@ -20,14 +20,17 @@ pub(crate) struct Parameters {
     /// Set a variable of a notebook to a text, whatever it looks like
     #[arg(short = 'r', long = "raw", num_args = 2, value_names = ["NAME", "TEXT"])]
     texts: Vec<String>,
-    /// Set variables of a notebook to the values in a JSON file, by name
+    /// Set variables of a notebook to values in YAML or JSON, by name
+    #[arg(short = 'y', long = "parameters-yaml", value_name = "YAML")]
+    yaml: Option<String>,
+    /// Set variables of a notebook to the values in a YAML or JSON file, by name
     #[arg(short = 'f', long = "parameters-file", value_name = "FILE")]
     file: Option<PathBuf>,
 }
 
 impl Parameters {
     pub(crate) fn is_empty(&self) -> bool {
-        self.values.is_empty() && self.texts.is_empty() && self.file.is_none()
+        self.values.is_empty() && self.texts.is_empty() && self.yaml.is_none() && self.file.is_none()
     }
 
     /// The cell's code; `None` where there are no parameters.
@@ -42,10 +45,13 @@ impl Parameters {
             None => Map::new(),
             Some(path) => {
                 let read = std::fs::read_to_string(path).map_err(anyhow::Error::new);
-                let read = read.and_then(|text| Ok(serde_json::from_str(&text)?));
-                read.with_context(|| format!("could not read parameters from {}", path.display()))?
+                read.and_then(|text| named_values(&text))
+                    .with_context(|| format!("could not read parameters from {}", path.display()))?
             }
         };
+        if let Some(yaml) = &self.yaml {
+            all.extend(named_values(yaml).context("could not read the parameters of --parameters-yaml")?);
+        }
         all.extend(pairs(&self.values).map(|(name, text)| (name, value(text))));
         all.extend(pairs(&self.texts).map(|(name, text)| (name, text.into())));
         let mut code = String::from("// Parameters\n");
@@ -60,6 +66,11 @@ impl Parameters {
         code.pop();
         Ok(Some(code))
     }
+}
+
+/// JSON is YAML, but for numbers of YAML that JSON has not.
+fn named_values(text: &str) -> anyhow::Result<Map<String, Value>> {
+    Ok(serde_saphyr::from_str(text)?)
 }
 
 fn is_name(name: &str) -> bool {
@@ -124,17 +135,30 @@ mod tests {
                 "a", "-3", "b", "1e3", "c", "True", "d", "None", "e", "a \"b\"", "n", "nan",
             ]),
             texts: words(&["f", "7"]),
+            yaml: Some("y: [1, 2.5, {deep: yes it is}]\nz: 'no'\nf: 8".to_owned()),
             file: None,
         };
         let code = parameters.code().expect("names").expect("some");
         let expected = "// Parameters\nlet a = -3;\nlet b = 1000.0;\nlet c = true;\nlet d = ();\nlet e = \"a \\\"b\\\"\";\n\
-                        let n = \"nan\";\nlet f = \"7\";";
+                        let n = \"nan\";\nlet f = \"7\";\nlet y = [1, 2.5, #{\"deep\": \"yes it is\"}];\nlet z = \"no\";";
         assert_eq!(code, expected);
         let wrong = Parameters {
             values: words(&["let x", "1"]),
             ..Parameters::default()
         };
         assert!(wrong.code().is_err());
+        let doubled = (1..40).map(|n| format!("a{n}: &a{n} [*a{0}, *a{0}]\n", n - 1));
+        for yaml in [
+            "- 1",
+            "a: b: c",
+            &format!("a0: &a0 [1]\n{}", doubled.collect::<String>()),
+        ] {
+            let wrong = Parameters {
+                yaml: Some(yaml.to_owned()),
+                ..Parameters::default()
+            };
+            assert!(wrong.code().is_err(), "{yaml}");
+        }
     }
 
     #[test]
