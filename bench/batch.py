@@ -24,7 +24,7 @@ PEER = Path(__file__).with_name("batch_peer.py")
 PAGE = REPO / "bench/results/batch.md"
 WORDS = "the of and to in a is that for it was on are as with his they at be this from have or by one had not but".split()
 # The model, how many texts, and the layer; transformers counts the embeddings as 0.
-STUDIES = [("demo", 4_000, 2), ("smollm2", 96, 15)]
+STUDIES = [("demo", 4_000, 2), ("smollm2", 192, 15)]
 SCRIPT = """let lm = ecco::from_pretrained("{model}");
 // %% each batch
 lm.run(rows.map(|row| row.text)).map(|run| #{{

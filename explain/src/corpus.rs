@@ -155,10 +155,7 @@ fn batches(model: &Model, pieces: &Pieces, widest: usize) -> Vec<Vec<usize>> {
         let n = (MOST_NUMBERS / each.max(1)).max(1);
         batch.chunks(n).map(<[usize]>::to_vec).collect::<Vec<_>>()
     };
-    run::batches(model.config(), &inputs)
-        .into_iter()
-        .flat_map(split)
-        .collect()
+    run::batches(model, &inputs).into_iter().flat_map(split).collect()
 }
 
 /// Takes what is kept of each layer's values as they pass.

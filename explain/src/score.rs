@@ -77,7 +77,7 @@ pub fn score_each(
     let total: usize = texts.iter().map(n_chosen).sum();
     let label = format!("scores of {} texts", texts.len());
     let mut work = Work::new(watch, label, "tokens", total as u64);
-    for batch in run::batches(model.config(), &read) {
+    for batch in run::batches(model, &read) {
         let together: Vec<Input> = batch.iter().map(|at| read[*at].clone()).collect();
         let chosen = |at: &usize| &texts[*at].0.spoken()[texts[*at].1..];
         let ids: Vec<u32> = batch.iter().flat_map(chosen).copied().collect();
@@ -137,7 +137,7 @@ fn said(
         .iter()
         .zip(chosen.chunks(HEAD_ROWS as usize))
     {
-        scores.extend(of_rows(&logits(model, states)?, ids));
+        scores.extend(of_rows(&model.writer("a score")?.logits(states), ids));
         work.advance(ids.len() as u64)?;
     }
     Ok(scores)
@@ -163,13 +163,6 @@ fn states(
         }
     };
     Ok(states.squeeze_dim(0))
-}
-
-fn logits(model: &Model, states: &Tensor) -> ecco_models::error::Result<Tensor> {
-    Ok(match model.body() {
-        Body::EncoderDecoder(both) => both.decoder.logits(states),
-        _ => model.decoder("a score")?.logits(states),
-    })
 }
 
 fn of_rows(logits: &Tensor, ids: &[u32]) -> Vec<TokenScore> {

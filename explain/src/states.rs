@@ -118,7 +118,7 @@ pub(crate) fn in_batches(
     mut each: impl FnMut(&[usize], &[Input], &mut dyn FnMut(&mut dyn Tap) -> Result<()>) -> Result<()>,
 ) -> Result<()> {
     let mut done = 0;
-    for batch in run::batches(model.config(), inputs) {
+    for batch in run::batches(model, inputs) {
         let together: Vec<Input> = batch.iter().map(|&text| inputs[text].clone()).collect();
         let progress = Progress {
             label: "reading texts".into(),

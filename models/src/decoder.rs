@@ -10,11 +10,18 @@ use crate::edit::StackEdits;
 use crate::encoder_decoder::SHARED;
 use crate::error::Result;
 use crate::generation::step::Steps;
+use crate::host;
 use crate::layers::Linear;
 use crate::rules::{Rule, over_itself};
 use crate::stack::{Marks, Stack, apply};
 use crate::tap::Tap;
 use crate::weights::Weights;
+
+/// Logits that are there at once where a processor's cache has them while they are summed, and where there is none to speak of.
+const CACHED_LOGITS: i64 = 1 << 18;
+const MOST_LOGITS: i64 = 1 << 24;
+/// Outputs of a matrix that are worth a product of their own.
+const FEWEST_OUTPUTS: i64 = 1024;
 
 /// A causal transformer with its weights on one device.
 pub struct Decoder {
@@ -186,6 +193,56 @@ impl Decoder {
         let scale = self.config().head.scale;
         let logits = self.head.forward(states);
         if scale == 1.0 { logits } else { logits * scale }
+    }
+
+    /// Of tokens `ids`, each after a row of `states`, `[row, size]`, the natural logarithm of its probability: `[row]`, in single
+    /// precision at least. The vocabulary goes by in parts that stay in a processor's cache: logits as a whole are there nowhere.
+    pub(crate) fn log_probabilities(&self, states: &Tensor, ids: &[u32]) -> Tensor {
+        let most = if self.device().is_cuda() {
+            MOST_LOGITS
+        } else {
+            CACHED_LOGITS
+        };
+        let vocabulary = self.config().vocab_size as i64;
+        let width = (most / ids.len().max(1) as i64).max(FEWEST_OUTPUTS);
+        let ids: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
+        let ids = host::tensor(&ids, self.device()).unsqueeze(1); // [row, 1]
+        let kind = if self.kind() == Kind::Double {
+            Kind::Double
+        } else {
+            Kind::Float
+        };
+        let rows = |value: f64| Tensor::full(ids.size(), value, (kind, self.device()));
+        let (mut own, mut largest, mut sum) = (rows(0.0), rows(f64::from(f32::MIN)), rows(0.0));
+        for start in (0..vocabulary).step_by(width as usize) {
+            let mut logits = self
+                .logits_of(states, start, width.min(vocabulary - start))
+                .to_kind(kind);
+            let is_here = ids.ge(start).logical_and(&ids.lt(start + width));
+            let here = (&ids - start).clamp(0, logits.size()[1] - 1);
+            own = logits.gather(1, &here, false).where_self(&is_here, &own);
+            let before = largest;
+            largest = before.maximum(&logits.amax(-1, true));
+            let part = logits
+                .subtract_(&largest)
+                .exp_()
+                .sum_dim_intlist(-1, true, None::<Kind>);
+            sum = sum * (before - &largest).exp() + part;
+        }
+        (own - largest - sum.log()).squeeze_dim(1)
+    }
+
+    /// [`Decoder::logits`] of `length` tokens from `start` on.
+    fn logits_of(&self, states: &Tensor, start: i64, length: i64) -> Tensor {
+        let head = &self.config().head;
+        let mut logits = self.head.part(start, length).forward(states);
+        if let Some(bias) = &self.head.bias {
+            logits += bias.narrow(0, start, length);
+        }
+        if head.scale != 1.0 {
+            logits *= head.scale;
+        }
+        Rule::Gradient.soft_cap(logits, head.soft_cap)
     }
 
     /// From the cotangent of `logits`, the head's output, to that of its input.

@@ -146,6 +146,18 @@ impl Model {
         }
     }
 
+    /// The decoder that writes, by itself or beside an encoder.
+    ///
+    /// # Errors
+    /// [`Error::NotCausal`] for an encoder.
+    pub fn writer(&self, what: &'static str) -> Result<&Decoder> {
+        match &self.body {
+            Body::Decoder(decoder) => Ok(decoder),
+            Body::EncoderDecoder(both) => Ok(&both.decoder),
+            Body::Encoder(_) => Err(self.not_causal(what)),
+        }
+    }
+
     pub(crate) fn not_causal(&self, what: &'static str) -> Error {
         Error::NotCausal {
             what,

@@ -20,7 +20,7 @@ use std::cell::RefCell;
 use std::ops::ControlFlow;
 
 use ndarray::ArrayD;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use crate::config::Config;
 use crate::device;
@@ -33,7 +33,6 @@ use crate::tap::{Capture, ReportTap, Site, Tap, to_array};
 use ecco_interpreter::Watch;
 
 pub use crate::site::Place;
-pub use batches::of as batches;
 pub use input::Input;
 pub use known::{Known, known, resume};
 pub use predictions::{Candidate, Prediction};
@@ -68,11 +67,16 @@ pub fn run(model: &Model, inputs: Vec<Input>, top_k: usize, watch: &mut Watch) -
         false => &states,
     };
     ensure_room(config, &inputs, places)?;
-    let batches = batches::of(config, &inputs);
+    let batches = batches(model, &inputs);
     batches
         .into_iter()
         .map(|batch| one(model, &inputs, batch, places, top_k, watch))
         .collect()
+}
+
+/// Which inputs go through the model together.
+pub fn batches(model: &Model, inputs: &[Input]) -> Vec<Vec<usize>> {
+    batches::of(model.config(), model.stack().device(), inputs)
 }
 
 fn one(
@@ -223,7 +227,7 @@ impl Run {
     /// # Errors
     /// [`Error::NoHead`] for a model that has none.
     pub fn logits(&self, model: &Model, text: usize) -> Result<ArrayD<f32>> {
-        guard(|| on_host(model.config(), &self.head(model, text, None)?))
+        guard(|| on_host(model.config(), &self.head(model, text)?))
     }
 
     /// Of each token of one of the texts but the first, the natural logarithm of its probability after those before it.
@@ -231,38 +235,34 @@ impl Run {
     /// # Errors
     /// A model that does not write from left to right, and one without a head.
     pub fn log_probabilities(&self, model: &Model, text: usize) -> Result<Vec<f64>> {
-        if matches!(model.body(), Body::Encoder(_)) {
-            return Err(model.not_causal("a token's probability after those before it"));
-        }
+        let writer = model.writer("a token's probability after those before it")?;
         guard(|| {
             let ids = self.inputs[text].spoken();
-            let positions: Vec<usize> = (0..ids.len().saturating_sub(1)).collect();
-            let mut said = Vec::with_capacity(positions.len());
-            for positions in positions.chunks(HEAD_ROWS) {
-                let logits = self.head(model, text, Some(positions))?; // [position, vocabulary]
-                let next: Vec<i64> = positions.iter().map(|at| i64::from(ids[at + 1])).collect();
-                let next = host::tensor(&next, logits.device()).unsqueeze(1);
-                let kind = (logits.kind() != Kind::Double).then_some(Kind::Float);
-                let own = logits.log_softmax(-1, kind).gather(1, &next, false);
-                let [own] = host::numbers_of_each([&own]);
-                said.extend(own);
-            }
-            Ok(said)
+            let Some((_, next)) = ids.split_first() else {
+                return Ok(vec![]);
+            };
+            let states = self.states.get(text as i64).narrow(0, 0, next.len() as i64);
+            let [own] = host::numbers_of_each([&writer.log_probabilities(&states, next)]);
+            Ok(own)
         })
     }
 
-    /// The same as a tensor, at some positions or at all.
-    fn head(&self, model: &Model, text: usize, positions: Option<&[usize]>) -> Result<Tensor> {
-        let row = |x: &Tensor| x.narrow(0, text as i64, 1);
+    /// What the head says of one of the texts: `[position, vocabulary]` and the like, see [`said`].
+    fn head(&self, model: &Model, text: usize) -> Result<Tensor> {
         let length = self.inputs[text].spoken().len() as i64;
-        let states = row(&self.states).narrow(1, 0, length); // [1, position, size]
-        let states = match positions {
-            Some(positions) => {
-                let index: Vec<i64> = positions.iter().map(|&position| position as i64).collect();
-                states.index_select(1, &host::index(&index, states.device()))
-            }
-            None => states,
-        };
+        let states = self.states.narrow(0, text as i64, 1).narrow(1, 0, length);
+        Ok(said(model, &states)?.get(0))
+    }
+
+    /// The same at places, each a text and a position in it: `[place, vocabulary]`.
+    fn head_at(&self, model: &Model, places: &[(usize, usize)]) -> Result<Tensor> {
+        let width = self.states.size()[1];
+        let rows: Vec<i64> = places
+            .iter()
+            .map(|&(text, position)| text as i64 * width + position as i64)
+            .collect();
+        let rows = host::index(&rows, self.states.device());
+        let states = self.states.flatten(0, 1).index_select(0, &rows).unsqueeze(0);
         Ok(said(model, &states)?.get(0))
     }
 }

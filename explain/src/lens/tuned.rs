@@ -94,7 +94,7 @@ pub fn tuned(
             let texts = order.next(options.step_tokens);
             let n_tokens: usize = texts.iter().map(|text| text.ids.len()).sum();
             let mut gradients: Vec<Option<[Tensor; 2]>> = (0..n_layers).map(|_| None).collect();
-            for batch in run::batches(model.config(), &texts) {
+            for batch in run::batches(model, &texts) {
                 let batch: Vec<Input> = batch.iter().map(|&text| texts[text].clone()).collect();
                 let (states, end) = states(model, &batch, &mut work)?;
                 add(decoder, &maps, &states, &end, n_tokens, &mut gradients, &mut work)?;

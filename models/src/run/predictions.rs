@@ -1,8 +1,8 @@
 //! The head's answer in words.
 
-use tch::Kind;
+use tch::{Kind, Tensor};
 
-use super::{Run, masked_positions, spans};
+use super::{HEAD_ROWS, Run, masked_positions, spans};
 use crate::config::{Label, LabelOf, Reading, Task};
 use crate::error::Result;
 use crate::host;
@@ -53,64 +53,74 @@ pub struct Candidate {
 
 /// Predictions by text; only the rows that they need go through the head.
 pub(super) fn of(model: &Model, run: &Run, top_k: usize) -> Result<Vec<Vec<Prediction>>> {
-    let texts = 0..run.inputs().len();
-    texts
-        .map(|text| match &model.config().task {
-            Task::NextToken => {
-                let last = run.inputs()[text].spoken().len() - 1;
-                candidates(model, run, text, &[last], 1, top_k)
-            }
-            Task::MaskedToken(_) => {
-                let masks = masked_positions(model, &run.inputs()[text].ids);
-                candidates(model, run, text, &masks, 0, top_k)
-            }
-            Task::Label(label) => match (label.of, label.reading) {
-                (LabelOf::Token, Reading::Place) => spans::of(model, run, text, top_k),
-                (LabelOf::Token, Reading::Each) => replaced(model, run, text),
-                (LabelOf::Token, _) => token_labels(model, run, text, label, top_k),
-                _ => labels(model, run, text, label),
-            },
-            Task::States => Ok(vec![]),
-        })
-        .collect()
+    let each = run.inputs().iter().enumerate();
+    let label = match &model.config().task {
+        Task::NextToken => {
+            let last = each.map(|(text, input)| (text, input.spoken().len() - 1));
+            return candidates(model, run, &last.collect::<Vec<_>>(), 1, top_k);
+        }
+        Task::MaskedToken(_) => {
+            let masks = each.flat_map(|(text, input)| {
+                let positions = masked_positions(model, &input.ids);
+                positions.into_iter().map(move |position| (text, position))
+            });
+            return candidates(model, run, &masks.collect::<Vec<_>>(), 0, top_k);
+        }
+        Task::States => return Ok(vec![vec![]; run.inputs().len()]),
+        Task::Label(label) => label,
+    };
+    each.map(|(text, _)| match (label.of, label.reading) {
+        (LabelOf::Token, Reading::Place) => spans::of(model, run, text, top_k),
+        (LabelOf::Token, Reading::Each) => replaced(model, run, text),
+        (LabelOf::Token, _) => token_labels(model, run, text, label, top_k),
+        _ => labels(model, run, text, label),
+    })
+    .collect()
 }
 
-/// Of the tokens `ahead` of the positions.
+/// Of the tokens `ahead` of places: a text and a position in it. All texts' rows go through the head together, which is read once.
 fn candidates(
     model: &Model,
     run: &Run,
-    text: usize,
-    positions: &[usize],
+    places: &[(usize, usize)],
     ahead: usize,
     top_k: usize,
-) -> Result<Vec<Prediction>> {
-    if positions.is_empty() {
-        return Ok(vec![]);
+) -> Result<Vec<Vec<Prediction>>> {
+    let mut predictions = vec![vec![]; run.inputs().len()];
+    for places in places.chunks(HEAD_ROWS) {
+        let said = of_rows(model, &run.head_at(model, places)?, top_k);
+        for (&(text, position), candidates) in places.iter().zip(said) {
+            predictions[text].push(Prediction::Token {
+                position: position + ahead,
+                candidates,
+            });
+        }
     }
-    let logits = run.head(model, text, Some(positions))?; // [position, vocabulary]
+    Ok(predictions)
+}
+
+/// The most probable tokens by logits `[row, vocabulary]`.
+fn of_rows(model: &Model, logits: &Tensor, top_k: usize) -> Vec<Vec<Candidate>> {
     let probabilities = logits.softmax(-1, Kind::Float);
     let k = top_k.min(model.config().vocab_size);
     // By their logits: probabilities that round to 0 have no order.
     let (_, ids) = logits.topk(k as i64, -1, true, true);
     let probabilities = probabilities.gather(-1, &ids, false);
     let [probabilities, ids] = host::numbers_of_each([&probabilities, &ids]);
-    let row = |(row, &position): (usize, &usize)| {
+    let row = |row: usize| {
         let of_row = |values: &[f64]| values[row * k..(row + 1) * k].to_vec();
         let candidate = |(id, probability): (f64, f64)| Candidate {
             token: model.tokenizer.tokens(&[id as u32]).remove(0),
             probability: probability as f32,
         };
         let ranked = of_row(&ids).into_iter().zip(of_row(&probabilities));
-        Prediction::Token {
-            position: position + ahead,
-            candidates: ranked.map(candidate).collect(),
-        }
+        ranked.map(candidate).collect()
     };
-    Ok(positions.iter().enumerate().map(row).collect())
+    (0..logits.size()[0] as usize).map(row).collect()
 }
 
 fn replaced(model: &Model, run: &Run, text: usize) -> Result<Vec<Prediction>> {
-    let probabilities = to_array(&run.head(model, text, None)?.sigmoid())?; // (position, 1)
+    let probabilities = to_array(&run.head(model, text)?.sigmoid())?; // (position, 1)
     let each = probabilities.iter().enumerate();
     Ok(each
         .map(|(position, &probability)| Prediction::Replaced {
@@ -127,7 +137,7 @@ fn token_labels(
     label: &Label,
     top_k: usize,
 ) -> Result<Vec<Prediction>> {
-    let logits = run.head(model, text, None)?; // [position, label]
+    let logits = run.head(model, text)?; // [position, label]
     let probabilities = logits.softmax(-1, Kind::Float);
     let k = top_k.min(label.names.len());
     let (_, ids) = logits.topk(k as i64, -1, true, true);
@@ -149,7 +159,7 @@ fn token_labels(
 }
 
 fn labels(model: &Model, run: &Run, text: usize, label: &Label) -> Result<Vec<Prediction>> {
-    let logits = run.head(model, text, None)?; // [label]
+    let logits = run.head(model, text)?; // [label]
     let probabilities = match label.reading {
         Reading::Each => logits.sigmoid(),
         Reading::Value => {

@@ -23,7 +23,7 @@ pub(super) fn of(model: &Model, run: &Run, text: usize, top_k: usize) -> Result<
         Some(0) | None => places.clone(),
         Some(_) => [&[0], places.as_slice()].concat(),
     };
-    let logits = to_array(&run.head(model, text, None)?)?; // (position, 2)
+    let logits = to_array(&run.head(model, text)?)?; // (position, 2)
     let probabilities = |label: usize| {
         let logits = |at: &usize| f64::from(logits[[*at, label]]);
         let largest = counted.iter().map(logits).fold(f64::NEG_INFINITY, f64::max);
