@@ -28,12 +28,12 @@ STUDIES = [("demo", 4_000, 2), ("smollm2", 192, 15)]
 SCRIPT = """let lm = ecco::from_pretrained("{model}");
 // %% each batch
 lm.run(rows.map(|row| row.text)).map(|run| #{{
-    log_probability: ecco::tensor(run.log_probabilities).sum(0), norm: run.hidden_states[{layer}][-1].norm(0)
+    log_probability: ecco::tensor(run.log_probabilities).sum(0), norm: run.at("residual_before", {layer})[-1].norm(0)
 }})"""
 ONE = """let lm = ecco::from_pretrained("{model}");
 let run = lm.run(ecco::read("one.jsonl")[0].text);
 print(#{{
-    log_probability: ecco::tensor(run.log_probabilities).sum(0), norm: run.hidden_states[{layer}][-1].norm(0)
+    log_probability: ecco::tensor(run.log_probabilities).sum(0), norm: run.at("residual_before", {layer})[-1].norm(0)
 }}.to_json());"""
 
 
@@ -108,7 +108,12 @@ def study(name, n, layer, options, folder):
 
 def page(rows):
     text = "# Batches\n\nTexts a second of the whole process, its start and the loading of the model included: the log probability "
-    text += "of each text (5 to 60 words), and the norm of the stream behind a layer in the middle. What `bench/batch.py` says.\n\n"
+    text += "of each text\n(5 to 60 words), and the norm of the stream behind a layer in the middle. What `bench/batch.py` says: "
+    text += (
+        "medians of rounds in which\nthe sides take turns, of "
+        + ", ".join(f"{n:,} texts ({name})" for name, n, _ in STUDIES)
+        + ".\n\n"
+    )
     names = [name for name in next(iter(rows.values())) if name != "off"]
     text += f"| model | {' | '.join(names)} | one thread: times transformers | two: times transformers | two workers: times one | off by |\n"
     text += f"|---|{'--:|' * (len(names) + 4)}\n"

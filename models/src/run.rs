@@ -30,7 +30,7 @@ use crate::host;
 use crate::model::{Body, Model, running};
 use crate::stack::{Marks, Stack};
 use crate::tap::{Capture, ReportTap, Site, Tap, to_array};
-use ecco_interpreter::Watch;
+use ecco_interpreter::{Progress, Watch};
 
 pub use crate::site::Place;
 pub use input::Input;
@@ -54,6 +54,9 @@ const MOST_NUMBERS: usize = 16 << 20;
 
 /// Rows that go through the head together: each takes some tensors as wide as the vocabulary.
 const HEAD_ROWS: usize = 50;
+
+/// Rows that are scored together, without logits of all the vocabulary.
+const SCORED_ROWS: usize = 512;
 
 /// Passes over all of `inputs`, in batches of texts about equally long: [`Run::order`] says which are where. Each keeps the hidden states; where the texts are short, every other site
 /// too (attention patterns grow with the square of a text's length, so they do not belong to what is always kept).
@@ -230,21 +233,42 @@ impl Run {
         guard(|| on_host(model.config(), &self.head(model, text)?))
     }
 
-    /// Of each token of one of the texts but the first, the natural logarithm of its probability after those before it.
+    /// Of each token of each text but the first, the natural logarithm of its probability after those before it. All texts' rows go
+    /// through the head side by side, which is then read once for many.
     ///
     /// # Errors
-    /// A model that does not write from left to right, and one without a head.
-    pub fn log_probabilities(&self, model: &Model, text: usize) -> Result<Vec<f64>> {
+    /// A model that does not write from left to right, and an interrupt.
+    pub fn log_probabilities(&self, model: &Model, watch: &mut Watch) -> Result<Vec<Vec<f64>>> {
         let writer = model.writer("a token's probability after those before it")?;
-        guard(|| {
-            let ids = self.inputs[text].spoken();
-            let Some((_, next)) = ids.split_first() else {
-                return Ok(vec![]);
+        let ids: Vec<&[u32]> = self.inputs.iter().map(Input::spoken).collect();
+        let width = self.states.size()[1];
+        let rows = ids.iter().enumerate().flat_map(|(text, ids)| {
+            let next = ids.iter().skip(1).zip(text as i64 * width..);
+            next.map(|(&id, row)| (row, id))
+        });
+        let (rows, next): (Vec<i64>, Vec<u32>) = rows.unzip();
+        let mut said = Vec::with_capacity(next.len());
+        for (rows, next) in rows.chunks(SCORED_ROWS).zip(next.chunks(SCORED_ROWS)) {
+            let own = guard(|| {
+                let rows = host::index(rows, self.states.device());
+                let states = self.states.flatten(0, 1).index_select(0, &rows); // [row, size]
+                let [own] = host::numbers_of_each([&writer.log_probabilities(&states, next)]);
+                Ok(own)
+            });
+            said.extend(own?);
+            let progress = Progress {
+                label: "reading probabilities".into(),
+                done: said.len() as u64,
+                total: Some(self.inputs.iter().map(|input| input.spoken().len() as u64).sum()),
+                unit: "tokens",
             };
-            let states = self.states.get(text as i64).narrow(0, 0, next.len() as i64);
-            let [own] = host::numbers_of_each([&writer.log_probabilities(&states, next)]);
-            Ok(own)
-        })
+            if watch(&progress).is_break() {
+                return Err(Error::Interrupted);
+            }
+        }
+        let mut said = said.into_iter();
+        let of_text = |ids: &[u32]| said.by_ref().take(ids.len().saturating_sub(1)).collect();
+        Ok(ids.into_iter().map(of_text).collect())
     }
 
     /// What the head says of one of the texts: `[position, vocabulary]` and the like, see [`said`].

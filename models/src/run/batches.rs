@@ -9,7 +9,7 @@ use crate::rope::Scaling;
 /// Positions that are computed side by side: more are no faster, and take more memory at once.
 const MOST_POSITIONS: usize = 4096;
 /// Positions that a pass costs besides: all weights are read for it, and all operations called.
-const PASS: usize = 64;
+const PASS: usize = 32;
 const PASS_OF_GPU: usize = 1024;
 
 /// Batches of inputs about equally long: of all ways to cut them, in the order of their lengths, the one that costs least, where a

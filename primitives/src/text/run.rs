@@ -49,6 +49,8 @@ struct Batch {
     run: run::Run,
     texts: Vec<Text>,
     arrays: RefCell<HashMap<(What, usize), Tensor>>,
+    /// Of all texts, since they are read together.
+    log_probabilities: OnceCell<Vec<Vec<f64>>>,
 }
 
 struct Text {
@@ -185,6 +187,7 @@ fn batch(model: &Model, loaded: &ecco_models::Model, run: run::Run, texts: &[Str
         model: model.plain(),
         texts: of_batch.collect(),
         arrays: RefCell::default(),
+        log_probabilities: OnceCell::new(),
         run,
     });
     let order = batch.run.order().iter().enumerate();
@@ -276,9 +279,19 @@ impl Run {
         Passage::of_run(self, Rc::clone(facts))
     }
 
-    pub(crate) fn log_probabilities(&self) -> Result<Vec<f64>, ScriptError> {
-        let loaded = self.batch.model.loaded()?;
-        Ok(self.batch.run.log_probabilities(&loaded, self.index)?)
+    pub(crate) fn log_probabilities(&self) -> Result<&[f64], ScriptError> {
+        let batch = &self.batch;
+        let all = match batch.log_probabilities.get() {
+            Some(all) => all,
+            None => {
+                let (loaded, state) = (batch.model.loaded()?, batch.model.state()?);
+                let all = watched(&state, batch.model.verbose, |watch| {
+                    batch.run.log_probabilities(&loaded, watch)
+                })?;
+                batch.log_probabilities.get_or_init(|| all)
+            }
+        };
+        Ok(&all[self.index])
     }
 
     pub(crate) fn logits(&self) -> Result<Tensor, ScriptError> {

@@ -135,7 +135,7 @@ fn of_text(registry: &mut Registry) {
         /// ecco::tensor(run.log_probabilities).sum(0)
         /// ```
         get log_probabilities(run: &Run) -> Array {
-            Ok(run.log_probabilities()?.into_iter().map(Dynamic::from_float).collect())
+            Ok(run.log_probabilities()?.iter().copied().map(Dynamic::from_float).collect())
         }
     }
 }
