@@ -27,6 +27,14 @@ pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
                 ..TokenSequence::default()
             }),
         ),
+        (
+            "tokens-from-right",
+            Box::new(TokenSequence {
+                tokens: read("The| word|:|\n|שלום| עולם|,| זה| Jupyter| notebook| 2|.|\n|End"),
+                n_input: 5,
+                ..TokenSequence::default()
+            }),
+        ),
         ("progress", Box::new(download(138_000_000))),
         (
             "progress-unknown",

@@ -28,12 +28,22 @@ pub(crate) fn legend(low: &str, high: &str) -> Markup {
 
 /// Boxes in reading order, a marker before the first generated token, a real break after each newline token.
 /// `first` is the position of `tokens[0]`.
+///
+/// To the algorithm that orders text of both directions (UAX #9) a box is no letter. Where some text is written from right to
+/// left, a box stands between marks of its own text's direction, so that boxes are in the order of their words.
 pub(crate) fn flow(tokens: &[Token], first: usize, n_input: usize, extra: impl Fn(usize) -> Extra) -> Markup {
+    let is_from_right = |token: &Token| visible::is_from_right(&token.text);
+    let has_both = tokens.iter().any(|token| is_from_right(token) == Some(true));
+    let mark = |token: &Token| match is_from_right(token).filter(|_| has_both) {
+        Some(true) => "\u{200f}",
+        Some(false) => "\u{200e}",
+        None => "",
+    };
     html! {
         @for (i, token) in tokens.iter().enumerate() {
             @let position = first + i;
             @if position == n_input { b title="generated from here on" { "▸" } " " }
-            (token_box(position, token, position >= n_input, &extra(position))) "\n"
+            (mark(token)) (token_box(position, token, position >= n_input, &extra(position))) (mark(token)) "\n"
             @if token.part.is_none() && token.text.contains('\n') { br; }
         }
     }

@@ -1,5 +1,5 @@
 "use strict";
-// Shared by every view. Each output brings its own copy, and may come twice, in any order, before or after its data.
+// Shared by every view: each brings a copy, in any order, before or after its data.
 const registry = (globalThis.eccoViews ??= { mounts: new Map(), waiting: new Set() });
 registry.upgrade ??= (element) => {
   if (element.shadowRoot) return; // moved within the page: still mounted

@@ -48,13 +48,18 @@ const DARK: Theme = Theme {
 
 const DARK_PAGES: &str = "body:is([data-jp-theme-light=false],[data-vscode-theme-kind*=dark],\
 [data-vscode-theme-kind=vscode-high-contrast]) .ecco-root,:root:is([theme=dark],[data-theme=dark],[data-bs-theme=dark]) .ecco-root";
+/// Colab's dark pages, which name no colours: nearly their own ground, as dark as text on colours needs it.
+const COLAB: [u8; 3] = [0x34; 3];
 /// Pages without a theme of their own, where the system's is dark.
 const DARK_SYSTEM: &str = ":root:not([theme],[data-theme],[data-bs-theme]) \
 body:not([data-jp-theme-light],[data-vscode-theme-kind]) .ecco-root";
 
 /// Grounds and inks, for every view.
-pub(crate) static GROUNDS: LazyLock<String> =
-    LazyLock::new(|| css(Theme::grounds, |theme| theme.own_grounds() + &theme.boxes()));
+pub(crate) static GROUNDS: LazyLock<String> = LazyLock::new(|| {
+    let ground = colour::hex(COLAB);
+    css(Theme::grounds, |theme| theme.own_grounds() + &theme.boxes())
+        + &format!("@media screen{{:root[theme=dark] .ecco-root{{--ecco-bg:{ground}}}}}")
+});
 /// The scales, for views that paint.
 pub(crate) static SCALES: LazyLock<String> = LazyLock::new(|| css(Theme::scales, Theme::scales));
 
@@ -152,10 +157,10 @@ impl Theme {
 mod tests {
     use super::*;
 
-    /// On the grounds of JupyterLab, Notebook, VS Code and our own.
+    /// On the grounds of JupyterLab, Notebook, VS Code, Colab and our own.
     #[test]
     fn text_is_readable_on_every_colour() {
-        let dark = [DARK.ground, [0x11; 3], [0x1e; 3], [0x21; 3]];
+        let dark = [DARK.ground, [0x11; 3], [0x1e; 3], [0x21; 3], COLAB];
         for (theme, grounds) in [(LIGHT, &[[255; 3]][..]), (DARK, &dark)] {
             for ground in grounds {
                 let theme = Theme {

@@ -187,6 +187,13 @@ fn is_hidden(c: char) -> bool {
         || u32::from(c) & 0xfffe == 0xfffe
 }
 
+/// Whether a text is written from right to left, by its first letter; digits and punctuation are neither.
+pub(crate) fn is_from_right(text: &str) -> Option<bool> {
+    let letter = text.chars().find(|c| c.is_alphabetic())?;
+    Some(matches!(letter, '\u{590}'..='\u{8ff}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{fefc}')
+        || matches!(letter, '\u{10800}'..='\u{10fff}' | '\u{1e800}'..='\u{1efff}'))
+}
+
 fn is_zero_width(c: char) -> bool {
     c.width() == Some(0)
 }
@@ -249,6 +256,14 @@ mod tests {
             }),
             "👩 2/4"
         );
+    }
+
+    #[test]
+    fn a_text_has_the_direction_of_its_first_letter() {
+        assert_eq!(is_from_right(" שלום a"), Some(true));
+        assert_eq!(is_from_right("\"العربية"), Some(true));
+        assert_eq!(is_from_right("1. a שלום"), Some(false));
+        assert_eq!(is_from_right("12, ("), None);
     }
 
     #[test]

@@ -36,6 +36,10 @@ def browser():
         browser.close()
 
 
+# Every view's script has run.
+UNPACKED = "() => [...document.querySelectorAll('[data-view]')].every((view) => globalThis.eccoViews?.mounts.has(view.dataset.view))"
+
+
 @pytest.fixture
 def open_page(browser, gallery):
     """Opens a page of the gallery; the test fails if the page throws, complains, or asks the network for anything."""
@@ -49,6 +53,8 @@ def open_page(browser, gallery):
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("request", lambda request: None if request.url.startswith(("file:", "blob:")) else complaints.append(request.url))
         page.goto((gallery / f"{name}.html").as_uri())
+        if options.get("java_script_enabled", True):
+            page.wait_for_function(UNPACKED)
         return page
 
     yield open_page

@@ -41,16 +41,14 @@ impl Parameters {
         if self.is_empty() {
             return Ok(None);
         }
-        let mut all = match &self.file {
-            None => Map::new(),
-            Some(path) => {
-                let read = std::fs::read_to_string(path).map_err(anyhow::Error::new);
-                read.and_then(|text| named_values(&text))
-                    .with_context(|| format!("could not read parameters from {}", path.display()))?
-            }
-        };
+        let mut all = Map::new();
         if let Some(yaml) = &self.yaml {
             all.extend(named_values(yaml).context("could not read the parameters of --parameters-yaml")?);
+        }
+        if let Some(path) = &self.file {
+            let read = std::fs::read_to_string(path).map_err(anyhow::Error::new);
+            let read = read.and_then(|text| named_values(&text));
+            all.extend(read.with_context(|| format!("could not read parameters from {}", path.display()))?);
         }
         all.extend(pairs(&self.values).map(|(name, text)| (name, value(text))));
         all.extend(pairs(&self.texts).map(|(name, text)| (name, text.into())));
@@ -139,8 +137,8 @@ mod tests {
             file: None,
         };
         let code = parameters.code().expect("names").expect("some");
-        let expected = "// Parameters\nlet a = -3;\nlet b = 1000.0;\nlet c = true;\nlet d = ();\nlet e = \"a \\\"b\\\"\";\n\
-                        let n = \"nan\";\nlet f = \"7\";\nlet y = [1, 2.5, #{\"deep\": \"yes it is\"}];\nlet z = \"no\";";
+        let expected = "// Parameters\nlet y = [1, 2.5, #{deep: \"yes it is\"}];\nlet z = \"no\";\nlet f = \"7\";\nlet a = -3;\nlet b = 1000.0;\nlet c = true;\nlet d = ();\nlet e = \"a \\\"b\\\"\";\n\
+                        let n = \"nan\";";
         assert_eq!(code, expected);
         let wrong = Parameters {
             values: words(&["let x", "1"]),

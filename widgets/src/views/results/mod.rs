@@ -49,10 +49,8 @@ pub struct ResultRow {
 const MOST_ROWS: usize = 2000;
 /// Characters of a text in its row.
 const LONGEST: usize = 160;
-/// Where the script of an interactive view begins, which ends its page.
-const SCRIPT: &str = "<script>(()=>{";
 /// What the second view of a kind needs in its place.
-const AGAIN: &str = "<script>for(const element of [...globalThis.eccoViews.waiting])globalThis.eccoViews.upgrade(element)</script>";
+const AGAIN: &str = "<script>for(const element of [...globalThis.eccoViews.waiting])globalThis.eccoViews.upgrade?.(element)</script>";
 
 impl Results {
     fn table(&self) -> Table {
@@ -147,7 +145,7 @@ fn once<'a>(page: &'a str, known: &mut HashSet<&'a str>) -> String {
     let view = page
         .split_once("data-view=\"")
         .and_then(|(_, rest)| rest.split('"').next());
-    let (Some(view), Some(at)) = (view, page.rfind(SCRIPT)) else {
+    let (Some(view), Some(at)) = (view, page.rfind(page::SCRIPT)) else {
         return page.to_owned();
     };
     let end = page[at..]

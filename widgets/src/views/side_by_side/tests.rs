@@ -54,7 +54,7 @@ fn boxes_have_bars_and_numbers_and_the_first_difference_is_marked() {
         html.contains("--k:0.167;") && html.contains("<em>1.5</em>"),
         "{html}"
     );
-    assert_eq!(html.matches("the texts part here").count(), 4);
+    assert_eq!(html.matches("the texts part here").count(), 3);
     assert!(
         html.contains("role=\"img\"")
             && COMPONENT
