@@ -22,10 +22,10 @@ use crate::generation::config::GenerationConfig;
 use crate::guard::guard;
 use crate::site::{Place, Site};
 use crate::stack::{Marks, Stack};
-use crate::tap::{Capture, ReportTap, Tap};
+use crate::tap::{Capture, ReportTap, Tap, running};
 use crate::tokenizer::Tokenizer;
 use crate::weights::Sum;
-use ecco_interpreter::{Progress, Watch};
+use ecco_interpreter::Watch;
 
 pub use loading::{LoadOptions, load};
 
@@ -438,14 +438,4 @@ pub fn capture(
     };
     let _ = model.forward(ids, &mut tap)?;
     Ok(tap.tap)
-}
-
-/// How far a pass is.
-pub(crate) fn running(layer: usize, n_layers: usize) -> Progress {
-    Progress {
-        label: "running the model".into(),
-        done: layer as u64,
-        total: Some(n_layers as u64),
-        unit: "layers",
-    }
 }

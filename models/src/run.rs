@@ -27,9 +27,9 @@ use crate::device;
 use crate::error::{Error, Result};
 use crate::guard::guard;
 use crate::host;
-use crate::model::{Body, Model, running};
+use crate::model::{Body, Model};
 use crate::stack::{Marks, Stack};
-use crate::tap::{Capture, ReportTap, Site, Tap, to_array};
+use crate::tap::{Capture, ReportTap, Site, Tap, running, to_array};
 use ecco_interpreter::{Progress, Watch};
 
 pub use crate::site::Place;

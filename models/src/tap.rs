@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
+use ecco_interpreter::Progress;
 use ndarray::ArrayD;
 use tch::Tensor;
 
@@ -205,4 +206,14 @@ fn side_by_side(tensors: Vec<Tensor>) -> Vec<Tensor> {
 /// A tensor on the host, as f32.
 pub fn to_array(tensor: &Tensor) -> Result<ArrayD<f32>> {
     Ok(host::array(tensor))
+}
+
+/// How far a pass is.
+pub(crate) fn running(layer: usize, n_layers: usize) -> Progress {
+    Progress {
+        label: "running the model".into(),
+        done: layer as u64,
+        total: Some(n_layers as u64),
+        unit: "layers",
+    }
 }

@@ -280,18 +280,15 @@ impl Run {
     }
 
     pub(crate) fn log_probabilities(&self) -> Result<&[f64], ScriptError> {
-        let batch = &self.batch;
-        let all = match batch.log_probabilities.get() {
-            Some(all) => all,
-            None => {
-                let (loaded, state) = (batch.model.loaded()?, batch.model.state()?);
-                let all = watched(&state, batch.model.verbose, |watch| {
-                    batch.run.log_probabilities(&loaded, watch)
-                })?;
-                batch.log_probabilities.get_or_init(|| all)
-            }
-        };
-        Ok(&all[self.index])
+        let (model, known) = (&self.batch.model, &self.batch.log_probabilities);
+        if known.get().is_none() {
+            let (loaded, state, run) = (model.loaded()?, model.state()?, &self.batch.run);
+            let all = watched(&state, model.verbose, |watch| {
+                run.log_probabilities(&loaded, watch)
+            })?;
+            let _ = known.set(all);
+        }
+        Ok(known.get().map_or(&[], |all| &all[self.index]))
     }
 
     pub(crate) fn logits(&self) -> Result<Tensor, ScriptError> {

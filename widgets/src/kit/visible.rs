@@ -190,8 +190,10 @@ fn is_hidden(c: char) -> bool {
 /// Whether a text is written from right to left, by its first letter; digits and punctuation are neither.
 pub(crate) fn is_from_right(text: &str) -> Option<bool> {
     let letter = text.chars().find(|c| c.is_alphabetic())?;
-    Some(matches!(letter, '\u{590}'..='\u{8ff}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{fefc}')
-        || matches!(letter, '\u{10800}'..='\u{10fff}' | '\u{1e800}'..='\u{1efff}'))
+    Some(
+        matches!(letter, '\u{590}'..='\u{8ff}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{fefc}')
+            || matches!(letter, '\u{10800}'..='\u{10fff}' | '\u{1e800}'..='\u{1efff}'),
+    )
 }
 
 fn is_zero_width(c: char) -> bool {
