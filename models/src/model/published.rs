@@ -196,3 +196,25 @@ fn published_configurations_say_what_transformers_says() {
     }
     assert!(failed.is_empty(), "{failed:?}");
 }
+
+/// As gte-Qwen2-7B-instruct and EmbeddingGemma were published: read from left to right they would say other numbers.
+#[test]
+fn decoders_that_read_both_ways_are_refused() {
+    let (_, rows) = table();
+    let both_ways = [
+        ("Qwen/Qwen2-7B-Instruct", "is_causal", false),
+        ("google/gemma-3-1b-it", "use_bidirectional_attention", true),
+    ];
+    for (name, key, value) in both_ways {
+        let row = rows.iter().find(|row| row.name == name).expect("the row");
+        let read = |value: bool| {
+            let mut config = row.published.clone();
+            config.insert(key.to_owned(), value.into());
+            let file = ConfigFile::parse(&serde_json::to_vec(&config).expect("JSON"))?;
+            families::find(&file).and_then(|family| (family.config)(&file))
+        };
+        assert!(read(!value).is_ok(), "{name}");
+        let error = read(value).expect_err("refused").to_string();
+        assert!(error.contains(key), "{error}");
+    }
+}
