@@ -1,6 +1,8 @@
 //! A model that is loaded: configuration, weights on their devices, tokenizer.
 
 mod loading;
+#[cfg(test)]
+mod published;
 mod tuning;
 
 use std::rc::Rc;

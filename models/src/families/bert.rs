@@ -9,7 +9,7 @@ use crate::error::Result;
 
 pub(super) const BERT: Family = Family {
     model_type: "bert",
-    known_as: "BERT, SciBERT, Legal-BERT, FinBERT",
+    known_as: "BERT, SciBERT, Legal-BERT, FinBERT, all-MiniLM, BGE",
     config: bert,
     prefixes: &["bert."],
     weights: &[WEIGHTS],
@@ -39,7 +39,7 @@ pub(super) const CAMEMBERT: Family = Family {
 
 pub(super) const XLM_ROBERTA: Family = Family {
     model_type: "xlm-roberta",
-    known_as: "XLM-RoBERTa, multilingual E5",
+    known_as: "XLM-RoBERTa, multilingual E5, BGE-M3 and BGE rerankers",
     config: |file| roberta(file, "xlm-roberta"),
     prefixes: &["roberta."],
     ..BERT

@@ -6,7 +6,7 @@ use crate::error::Result;
 
 pub(super) const FAMILY: Family = Family {
     model_type: "gpt_bigcode",
-    known_as: "StarCoder, StarCoderBase, SantaCoder",
+    known_as: "StarCoder, StarCoderBase, SantaCoder, WizardCoder 15B",
     config,
     linear_in_out: false,
     ..gpt2::FAMILY

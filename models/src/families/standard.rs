@@ -122,6 +122,7 @@ pub(super) fn rotary_by(
     defaults: Defaults,
     activation: Activation,
 ) -> Result<Config> {
+    reads_onward(file)?;
     let (hidden_size, n_layers) = (file.size("hidden_size")?, file.size("num_hidden_layers")?);
     let n_heads = file.size("num_attention_heads")?;
     let n_kv_heads = file.size_or("num_key_value_heads", n_heads)?;
@@ -147,6 +148,17 @@ pub(super) fn rotary_by(
         head: Head::new(file.flag_or("tie_word_embeddings", false)?),
         ..sized(model_type, hidden_size, n_layers, n_heads, head_dim, norm)
     })
+}
+
+/// Refuses a decoder that was tuned to read both ways, as some are to embed texts: what it says of a token is not what follows.
+fn reads_onward(file: &ConfigFile) -> Result<()> {
+    for (key, onward) in [("is_causal", true), ("use_bidirectional_attention", false)] {
+        if file.flag_or(key, onward)? != onward {
+            let reason = "its tokens see those behind them, too, and it says no next token: not supported";
+            return Err(file.refuse(key, reason));
+        }
+    }
+    Ok(())
 }
 
 /// A rotary decoder with root mean square norms, as Llama.
