@@ -5,7 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use ecco_interpreter::unwatched;
-use ecco_models::{LoadOptions, Model};
+use ecco_models::run::{Place, Records};
+use ecco_models::{Error, LoadOptions, Model};
 use ndarray::{ArrayD, Axis};
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -35,6 +36,20 @@ pub fn cases() -> Vec<String> {
     names.sort();
     assert!(names.len() >= 35, "only {} cases", names.len());
     names
+}
+
+/// A place of one text in all layers that have it, side by side; `None` where they differ in width.
+pub fn of_all_layers(records: &Records, place: Place, text: usize) -> Option<ArrayD<f32>> {
+    match records.array(place, None, text) {
+        Err(Error::Widths { .. }) => None,
+        Err(Error::SomeLayers { layers, .. }) => {
+            let of_layer = |&layer: &usize| records.array(place, Some(layer), text).expect("recorded");
+            let layers: Vec<ArrayD<f32>> = layers.iter().map(of_layer).collect();
+            let layers: Vec<_> = layers.iter().map(ArrayD::view).collect();
+            Some(ndarray::stack(Axis(0), &layers).expect("equally wide"))
+        }
+        found => Some(found.expect("recorded")),
+    }
 }
 
 /// What the reference computed for one model.

@@ -41,7 +41,7 @@ use ecco_models::Model;
 use ecco_models::guard::guard;
 use ecco_models::run::Input;
 
-use crate::error::Result;
+use crate::error::{Result, ensure_attention};
 use rows::Row;
 use work::Work;
 
@@ -83,6 +83,9 @@ pub fn attribute(
     watch: &mut Watch,
 ) -> Result<Attribution> {
     options.check()?;
+    if options.method.is_of_attention() {
+        ensure_attention(model, options.method.label())?;
+    }
     let explained = Objective::new(model, input, targets)?;
     let explained = match options.start_token {
         true => explained.counting_start()?,

@@ -52,6 +52,7 @@ pub struct Layer {
     /// The sum of `heads` and `attention_bias`.
     pub attention: f64,
     pub heads: Vec<f64>,
+    /// What is added whatever the heads do: in a layer without attention all that stands in its place wrote, its heads being 0.
     pub attention_bias: f64,
     /// Of attention to an encoder, where there is one.
     pub cross: Option<f64>,
@@ -287,10 +288,14 @@ impl<'a> Way<'a> {
 
     /// Each head's part, and what is added whatever the heads do.
     fn heads(&self, block: &Block, layer: usize) -> (Tensor, Tensor) {
-        let output = &block.attention.output;
-        let Some(mixed) = self.rows.get(Site::HeadOutputs, layer) else {
-            return (self.none(), zero(&self.direction));
+        let (Some(attention), Some(mixed)) =
+            (block.mixer.attention(), self.rows.get(Site::HeadOutputs, layer))
+        else {
+            let n_heads = self.decoder.config().n_heads as i64;
+            let none = Tensor::zeros([n_heads], (Kind::Double, self.direction.device()));
+            return (none, self.along(&self.saved(Site::AttentionOutput, layer)));
         };
+        let output = &attention.output;
         let mixed = mixed.select(1, 0); // [head, head_dim]
         let made = || output.forward(&mixed.reshape([1, -1]));
         let (direction, bias) = self.behind_branch(block, &block.attention_post_norm, made);
@@ -379,7 +384,7 @@ fn on_stream(block: &Block, norm: &Option<Norm>, x: &Tensor) -> Tensor {
 }
 
 fn block_kind(block: &Block) -> Kind {
-    block.attention.output.place().0
+    block.place().0
 }
 
 fn of_bias(bias: Option<&Tensor>, direction: &Tensor) -> Tensor {

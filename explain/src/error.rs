@@ -38,6 +38,15 @@ pub enum Error {
         model_type: String,
     },
 
+    #[error("{what} needs attention in every layer, and layer {layer} of {model} ({model_type}) has {mixer}")]
+    NoAttention {
+        what: &'static str,
+        layer: usize,
+        mixer: &'static str,
+        model: String,
+        model_type: String,
+    },
+
     #[error("the span {}..{} of {unit}: {reason}", span.start, span.end)]
     Span {
         span: std::ops::Range<usize>,
@@ -57,7 +66,7 @@ impl Diagnostic for Error {
         match self {
             Self::NothingGenerated => Some("generate at least one token".into()),
             Self::Option { .. } | Self::Span { .. } => None,
-            Self::NoTokens { .. } | Self::NotLinear { .. } => None,
+            Self::NoTokens { .. } | Self::NotLinear { .. } | Self::NoAttention { .. } => None,
             Self::Unlike { .. } => Some("compare attributions of the same text and targets".into()),
             Self::Lengths { .. } => Some("choose words of as many tokens".into()),
             Self::Model(error) => error.hint(),
@@ -77,6 +86,21 @@ impl Diagnostic for Error {
             Self::Model(error) => error.at(),
             _ => None,
         }
+    }
+}
+
+/// Refuses what goes through attention alone of a model with layers that have something else.
+pub(crate) fn ensure_attention(model: &ecco_models::Model, what: &'static str) -> Result<()> {
+    let config = model.config();
+    match config.without_attention() {
+        None => Ok(()),
+        Some((layer, mixer)) => Err(Error::NoAttention {
+            what,
+            layer,
+            mixer: mixer.name(),
+            model: model.name().to_owned(),
+            model_type: config.model_type.clone(),
+        }),
     }
 }
 

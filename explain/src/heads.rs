@@ -4,9 +4,11 @@
 //! it is for (Olsson et al. 2022, 2209.11895). What it would copy, and which tokens it matches, its weights say without any
 //! text (Elhage et al. 2021): see [`crate::vocabulary`].
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use ecco_interpreter::{Progress, Watch, named};
+use ecco_models::config::Mixer;
 use ecco_models::guard::guard;
 use ecco_models::host::{self, bring};
 use ecco_models::model::Body;
@@ -16,7 +18,7 @@ use ecco_models::{Model, Site};
 use ndarray::Array2;
 use tch::{Device, Kind, Tensor};
 
-use crate::error::{Result, refuse};
+use crate::error::{Result, ensure_attention, refuse};
 use crate::random::RandomState;
 use crate::vocabulary::weights;
 
@@ -67,7 +69,8 @@ const MOST: usize = 1000;
 /// Scores of every head.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HeadScores {
-    /// (layer, head) each, in the order of [`HeadScore`]. What is not defined for a model's weights is missing.
+    /// (layer, head) each, in the order of [`HeadScore`]. What is not defined for a model's weights is missing, and of layers
+    /// without attention no number.
     pub scores: Vec<(HeadScore, Array2<f64>)>,
     /// Of an encoder beside a decoder.
     pub encoder: bool,
@@ -91,6 +94,10 @@ pub struct Repeated {
 /// # Errors
 /// [`crate::Error::Option`] for more tokens than the model reads or its vocabulary has.
 pub fn head_scores(model: &Model, options: &HeadOptions, watch: &mut Watch) -> Result<HeadScores> {
+    let config = model.config();
+    if (0..config.n_layers).all(|layer| config.mixer(layer) != Mixer::Attention) {
+        ensure_attention(model, "a head's score")?;
+    }
     let texts = repeated(model, options)?;
     let of_texts = attention_scores(model, &texts, watch)?;
     let [copying, matching] = weights::eigenvalue_scores(model, watch)?;
@@ -160,7 +167,7 @@ pub fn attention_scores(
 ) -> Result<Vec<(HeadScore, Array2<f64>)>> {
     let is_causal = matches!(model.body(), Body::Decoder(_));
     let mut tap = Scores {
-        by_layer: Vec::new(),
+        by_layer: BTreeMap::new(),
         text: 0,
         texts,
         is_causal,
@@ -187,19 +194,21 @@ pub fn attention_scores(
         }
         let place = (
             Kind::Double,
-            tap.by_layer.first().map_or(Device::Cpu, Tensor::device),
+            tap.by_layer.values().next().map_or(Device::Cpu, Tensor::device),
         );
-        let layers: Vec<Tensor> = tap.by_layer.iter().map(|layer| bring(layer, place)).collect();
+        let layers: Vec<Tensor> = tap.by_layer.values().map(|layer| bring(layer, place)).collect();
         let all = Tensor::stack(&layers, 1) / texts.len() as f64; // [score, layer, head]
-        let (n_layers, n_heads) = (all.size()[1] as usize, all.size()[2] as usize);
-        Ok((host::numbers(&all), n_layers, n_heads))
+        Ok((host::numbers(&all), all.size()[2] as usize))
     });
-    let (numbers, n_layers, n_heads) = found?;
-    let each = numbers.chunks_exact((n_layers * n_heads).max(1));
+    let (numbers, n_heads) = found?;
+    let layers: Vec<usize> = tap.by_layer.into_keys().collect();
+    let each = numbers.chunks_exact((layers.len() * n_heads).max(1));
     let table = |values: &[f64]| {
-        Array2::from_shape_fn((n_layers, n_heads), |(layer, head)| {
-            values[layer * n_heads + head]
-        })
+        let mut table = Array2::from_elem((tap.n_layers, n_heads), f64::NAN);
+        for (&layer, scores) in layers.iter().zip(values.chunks_exact(n_heads)) {
+            table.row_mut(layer).assign(&ndarray::aview1(scores));
+        }
+        table
     };
     Ok(HeadScore::ALL.iter().copied().zip(each.map(table)).collect())
 }
@@ -207,7 +216,7 @@ pub fn attention_scores(
 /// Takes the scores of each layer's pattern as it passes, and keeps nothing else.
 struct Scores<'a, 'b> {
     /// Sums over the texts so far, `[score, head]` each.
-    by_layer: Vec<Tensor>,
+    by_layer: BTreeMap<usize, Tensor>,
     text: usize,
     texts: &'a [Repeated],
     is_causal: bool,
@@ -223,10 +232,11 @@ impl Tap for Scores<'_, '_> {
     fn visit(&mut self, site: Site, layer: usize, value: Tensor) -> Tensor {
         if site == Site::AttentionPattern {
             let scores = scores(&value.get(0), &self.texts[self.text], self.is_causal);
-            match self.by_layer.get_mut(layer) {
-                Some(sum) => *sum = &*sum + scores,
-                None => self.by_layer.push(scores),
-            }
+            let sum = match self.by_layer.get(&layer) {
+                Some(sum) => sum + scores,
+                None => scores,
+            };
+            self.by_layer.insert(layer, sum);
         }
         value
     }

@@ -68,6 +68,18 @@ pub fn gradient(
     Ok(found?)
 }
 
+/// Where a place is.
+pub(crate) fn at_layers(place: Place, layers: &[usize]) -> String {
+    let site = place.name();
+    match layers {
+        [first, .., last] if last - first + 1 == layers.len() => {
+            format!("{site} is at layers {first} to {last}")
+        }
+        [one] => format!("{site} is at layer {one} alone"),
+        _ => format!("{site} is at layers {layers:?} alone"),
+    }
+}
+
 /// Those of the layers that have a place, all or the ones that are named.
 ///
 /// # Errors
@@ -90,11 +102,7 @@ pub(crate) fn existing(model: &Model, place: Place, named: Option<&[usize]>) -> 
             );
             Err(refuse("layer", format!("{named:?}"), reason))
         }
-        Some(&layer) => {
-            let (first, last) = (all[0], all[all.len() - 1]);
-            let reason = format!("{} is at layers {first} to {last}", place.name());
-            Err(refuse("layer", layer, reason))
-        }
+        Some(&layer) => Err(refuse("layer", layer, at_layers(place, &all))),
         None => Ok(named.to_vec()),
     }
 }

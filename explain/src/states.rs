@@ -17,6 +17,7 @@ use ndarray::{Array3, Axis, s};
 use tch::{Device, Kind, Tensor};
 
 use crate::error::{Result, refuse};
+use crate::sites::at_layers;
 
 /// What of a text is kept.
 #[derive(Debug, Clone, PartialEq)]
@@ -156,13 +157,12 @@ pub(crate) fn checked(model: &Model, place: Place, layers: Option<&[usize]>) -> 
     }
     let sizes = run::probe(model)?;
     let there = sizes.layers(place);
-    let (Some(first), Some(last)) = (there.first(), there.last()) else {
+    if there.is_empty() {
         let site = place.name();
         return Err(ecco_models::Error::NoSite { site, layer: None }.into());
-    };
+    }
     if let Some(wrong) = layers.and_then(|layers| layers.iter().find(|layer| !there.contains(layer))) {
-        let reason = format!("{} is at layers {first} to {last}", place.name());
-        return Err(refuse("layers", wrong, reason));
+        return Err(refuse("layers", wrong, at_layers(place, &there)));
     }
     let mut wanted = layers.map_or(there.clone(), <[usize]>::to_vec);
     wanted.sort_unstable();

@@ -11,6 +11,7 @@ pub mod weights;
 
 use ecco_interpreter::Watch;
 use ecco_models::Model;
+use ecco_models::config::Mixer;
 use ecco_models::decoder::Decoder;
 use ecco_models::guard::guard;
 use ecco_models::host::{self, bring};
@@ -105,7 +106,7 @@ pub fn looked_for(
     Ok(guard(|| {
         report(watch, "reading a head", 0, 1)?;
         let place = weights::wide_place(decoder);
-        let head = weights::layer(decoder, at.layer, place).head(at.head);
+        let head = weights::head(decoder, at, place);
         let queries = weights::embedded(decoder, tokens, place).matmul(&head.query); // [token, head_dim]
         let sought = queries.matmul(&head.key.tr()) * head.scale; // [token, hidden]
         let vocabulary = decoder.config().vocab_size;
@@ -209,6 +210,11 @@ fn check_layer(decoder: &Decoder, layer: usize) -> Result<()> {
 
 fn check_head(decoder: &Decoder, at: HeadAt) -> Result<()> {
     check_layer(decoder, at.layer)?;
+    let mixer = decoder.config().mixer(at.layer);
+    if mixer != Mixer::Attention {
+        let reason = format!("this layer has {} in the place of attention", mixer.name());
+        return Err(refuse("layer", at.layer, reason));
+    }
     let n = decoder.config().n_heads;
     if at.head >= n {
         return Err(refuse(
@@ -259,11 +265,9 @@ fn directions(decoder: &Decoder, written: &Written) -> Tensor {
             };
             Tensor::stack(&all.iter().map(row).collect::<Vec<_>>(), 0)
         }
-        Written::Head { at, n } => weights::layer(decoder, at.layer, place)
-            .head(at.head)
-            .main_directions(*n),
+        Written::Head { at, n } => weights::head(decoder, *at, place).main_directions(*n),
         Written::Ov { at, tokens } => {
-            let head = weights::layer(decoder, at.layer, place).head(at.head);
+            let head = weights::head(decoder, *at, place);
             let read = weights::embedded(decoder, tokens, place);
             read.matmul(&head.value).matmul(&head.output)
         }

@@ -6,9 +6,10 @@
 //! backward pass per token. Two more savings: only positions up to the last target matter, and in the
 //! last layer only the target's own row is wide.
 //!
-//! `attention` is the way back through attention. `tests/` hold all of it against autograd.
+//! `attention` and `short_convolution` are the ways back through what mixes positions. `tests/` hold all of it against autograd.
 
 mod attention;
+mod short_convolution;
 
 use std::ops::ControlFlow;
 
@@ -21,7 +22,7 @@ use crate::host::{self, bring};
 use crate::layers::Norm;
 use crate::mlp::{Mlp, Shape};
 use crate::rules::{By, Rule};
-use crate::stack::{Block, apply};
+use crate::stack::{Block, Mixer, apply};
 use crate::tap::{Capture, NoTap, Site};
 
 /// What a forward pass has to record for [`pull_back`].
@@ -46,7 +47,8 @@ pub fn record(decoder: &Decoder, n_positions: usize, rule: Rule) -> Capture {
     let mut views = Views::new(&decoder.stack, Start::Known(0), n_positions as i64, None);
     let mut is_fused = |layer: usize| {
         let block = &blocks[layer];
-        rule == Rule::Gradient && block.attention.is_fused_backward(views.at(block.place()))
+        let attention = block.mixer.attention().filter(|_| rule == Rule::Gradient);
+        attention.is_some_and(|attention| attention.is_fused_backward(views.at(block.place())))
     };
     // Of the last layer few rows of the pattern are needed.
     let fused: Vec<usize> = (0..blocks.len() - 1).filter(|&layer| is_fused(layer)).collect();
@@ -168,7 +170,7 @@ impl Layer<'_> {
         let pre = self.saved(Site::ResidualBefore).narrow(1, 0, self.n_positions);
         if block.residual.parallel {
             let of_mlp = self.mlp(cotangent);
-            let mut normalised = self.attention(cotangent, &pre);
+            let mut normalised = self.mixer(cotangent, &pre);
             let mut stream = cotangent.shallow_clone();
             match &block.mlp_norm {
                 Some(norm) => {
@@ -192,7 +194,7 @@ impl Layer<'_> {
         };
         let before = || self.at_queries(Site::ResidualBefore) + self.at_queries(Site::AttentionOutput);
         let of_sum = self.sum(&block.attention_post_norm, &of_mid, before);
-        let normalised = self.attention(&of_sum, &pre);
+        let normalised = self.mixer(&of_sum, &pre);
         match block.residual.from_norms {
             true => self.back(
                 &block.attention_norm,
@@ -202,6 +204,14 @@ impl Layer<'_> {
             false => self
                 .queries
                 .add_to(self.back(&block.attention_norm, &pre, normalised), &of_sum),
+        }
+    }
+
+    /// From what the first branch adds at the queries to the normalised stream at all positions.
+    fn mixer(&self, cotangent: &Tensor, pre: &Tensor) -> Tensor {
+        match &self.block.mixer {
+            Mixer::Attention(attention) => self.attention(attention, cotangent, pre),
+            Mixer::ShortConvolution(convolution) => self.short_convolution(convolution, cotangent, pre),
         }
     }
 

@@ -1,11 +1,13 @@
 //! A model as data: what a family's `config.json` is mapped to. Enums are named for what they do.
 
 mod file;
+mod mixer;
 mod mlp;
 
 use crate::rope::Rope;
 
 pub use file::ConfigFile;
+pub use mixer::{Convolution, Mixer, ShortConvolution};
 pub use mlp::{
     Activation, ExpertGroups, ExpertStorage, Experts, GroupRating, Mlp, Rating, SharedExpert, Xielu,
 };
@@ -34,6 +36,8 @@ pub struct Config {
     pub norm: NormConfig,
     pub residual: Residual,
     pub attention: AttentionConfig,
+    /// By layer; attention in all of them without.
+    pub mixers: Vec<Mixer>,
     pub mlp: Mlp,
     /// Neighbours are mixed beside the first layer.
     pub convolution: Option<Convolution>,
@@ -311,15 +315,6 @@ pub enum QkNorm {
     Whole,
     /// As [`QkNorm::Head`], behind the turn.
     TurnedHead,
-}
-
-/// A convolution over positions of the first layer's input, added to its output: norm(output + act(conv x)).
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Convolution {
-    /// Positions that it looks at, an odd number.
-    pub width: usize,
-    pub n_groups: usize,
-    pub activation: Activation,
 }
 
 /// What a model was trained to say.

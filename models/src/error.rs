@@ -193,6 +193,9 @@ pub enum Error {
     #[error("the model has no {site}{}", at_layer(*.layer))]
     NoSite { site: String, layer: Option<usize> },
 
+    #[error("{site} is not at all layers, but at {}", listed(layers))]
+    SomeLayers { site: String, layers: Vec<usize> },
+
     #[error("the layers of {site} are not equally wide, so they are no single tensor")]
     Widths { site: String },
 
@@ -315,6 +318,11 @@ fn named(base: &str) -> String {
 
 fn at_layer(layer: Option<usize>) -> String {
     layer.map_or(String::new(), |layer| format!(" at layer {layer}"))
+}
+
+fn listed(layers: &[usize]) -> String {
+    let layers: Vec<String> = layers.iter().map(usize::to_string).collect();
+    layers.join(", ")
 }
 
 /// `1.2 GB` for people.

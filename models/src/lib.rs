@@ -8,7 +8,7 @@
 //! - [`edit`]: [`Edit`], a change that a view on a model makes in every pass
 //! - [`lens`]: maps from each layer's stream to the last one's, read and applied
 //! - [`dictionary`]: sparse autoencoders and transcoders, read and put to work
-//! - [`decoder`], [`encoder`], [`encoder_decoder`]: a [`stack`] of blocks of [`attention`] and [`mlp`] (in one family beside a [`convolution`]), these of [`layers`]; [`rope`]: rotary positions
+//! - [`decoder`], [`encoder`], [`encoder_decoder`]: a [`stack`] of blocks of [`attention`] and [`mlp`] (in one family beside a [`convolution`], in others with a [`short_convolution`] in the place of attention), these of [`layers`]; [`rope`]: rotary positions
 //! - [`backward`]: the decoder's batched vector–Jacobian products; [`rules`]: what stands for slopes in autograd
 //! - [`families`], [`config`]: what differs between families, as data
 //! - [`files`], [`weights`], [`hub`]: from a folder, the binary or the hub to tensors, each a [`weight`]; `gguf`: one file that is all of it
@@ -55,6 +55,7 @@ mod quantization;
 pub mod rope;
 pub mod rules;
 pub mod run;
+pub mod short_convolution;
 pub mod site;
 pub mod stack;
 pub mod tap;

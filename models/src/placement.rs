@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use tch::{Device, Kind};
 
+use crate::attention::Cache;
 use crate::config::Config;
 use crate::device::device_name;
 use crate::error::{Error, Result, format_bytes};
@@ -98,10 +99,9 @@ impl Parts {
     /// Sums up sizes by canonical name.
     pub fn new(config: &Config, sizes: &[(String, u64)], kind: Kind) -> Self {
         let n_encoder_layers = config.encoder.as_ref().map_or(0, |encoder| encoder.n_layers);
-        let positions = config.context_length.min(KEPT_POSITIONS) as u64;
-        let per_position = config.n_kv_heads * config.numbers_by_head() * kind.elt_size_in_bytes();
-        let kept = match config.attention.causal {
-            true => positions * per_position as u64,
+        let positions = config.context_length.min(KEPT_POSITIONS);
+        let kept = |layer: usize| match config.attention.causal {
+            true => Cache::bytes_of_layer(config, layer, positions, kind),
             false => 0,
         };
         let mut parts = Self {
@@ -109,7 +109,7 @@ impl Parts {
             layers: vec![0; n_encoder_layers],
             n_encoder_layers,
         };
-        parts.layers.resize(n_encoder_layers + config.n_layers, kept);
+        parts.layers.extend((0..config.n_layers).map(kept));
         for (name, bytes) in sizes {
             let layer = layer_of(name, n_encoder_layers).and_then(|layer| parts.layers.get_mut(layer));
             *layer.unwrap_or(&mut parts.main) += bytes;

@@ -93,7 +93,7 @@ fn one(
     let inputs: Vec<Input> = order.iter().map(|&index| all[index].clone()).collect();
     guard(|| {
         let pass = pass(model, &inputs, places, None, watch)?;
-        let records = Records::new(pass.captures, &inputs);
+        let records = Records::new(pass.captures, pass.n_layers, &inputs);
         let mut run = Run {
             predictions: Vec::new(),
             states: pass.states,
@@ -119,7 +119,7 @@ pub fn record(
     guard(|| {
         let pass = pass(model, inputs, places, layers, watch)?;
         model.ensure_unchanged()?;
-        Ok(Records::new(pass.captures, inputs))
+        Ok(Records::new(pass.captures, pass.n_layers, inputs))
     })
 }
 
@@ -176,7 +176,7 @@ pub fn sites(model: &Model) -> Result<Vec<(Place, Vec<Option<usize>>)>> {
             "layer" => Some(tensors.len()),
             "head" | "key_head" => Some(first.size()[1] as usize),
             "head_dim" => Some(first.size()[3] as usize),
-            "hidden" | "neuron" if is_even => Some(first.size()[2] as usize),
+            "hidden" | "neuron" | "channel" if is_even => Some(first.size()[2] as usize),
             _ => None,
         };
         Some((place, place.axes().iter().map(length).collect()))
@@ -200,7 +200,7 @@ pub fn probe(model: &Model) -> Result<Records> {
     guard(|| {
         // Shapes are asked for: the numbers stay where they are.
         let pass = pass(model, &inputs, &all, None, &mut ecco_interpreter::unwatched)?;
-        Ok(Records::in_place(pass.captures, &inputs))
+        Ok(Records::in_place(pass.captures, pass.n_layers, &inputs))
     })
 }
 
@@ -320,6 +320,8 @@ pub fn said(model: &Model, states: &Tensor) -> Result<Tensor> {
 struct Pass {
     states: Tensor,
     captures: [Capture; 2],
+    /// That were asked for: of each stack all, or 0.
+    n_layers: [usize; 2],
 }
 
 /// Embeddings of a batch `[text, position, size]`, and where they are none: `[text, position]`, if anywhere.
@@ -354,7 +356,11 @@ fn pass(
         Capture::new(&sites, layers)
     };
     let mut done = 0;
-    let total = model.config().n_layers + model.config().encoder.as_ref().map_or(0, |c| c.n_layers);
+    let n_layers = [
+        model.config().n_layers,
+        model.config().encoder.as_ref().map_or(0, |c| c.n_layers),
+    ];
+    let total = n_layers.iter().sum();
     let report = RefCell::new(|_: usize| {
         done += 1;
         watch(&running(done - 1, total))
@@ -371,6 +377,7 @@ fn pass(
     Ok(Pass {
         states,
         captures: [own.tap, encoder.tap],
+        n_layers: if layers.is_none() { n_layers } else { [0, 0] },
     })
 }
 

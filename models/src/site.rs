@@ -8,8 +8,14 @@ ecco_interpreter::named! {
     pub enum Site {
         /// Residual stream before a layer: `[batch, position, hidden]`. Layer 0: the embeddings' sum.
         ResidualBefore = "residual_before",
-        /// The stream as attention reads it, normalised where the model does that first: `[batch, position, hidden]`.
+        /// The stream as attention reads it, or what stands in its place in a layer without: normalised where the model
+        /// does that first: `[batch, position, hidden]`.
         AttentionInput = "attention_input",
+        /// What a short convolution over positions is of, each channel by itself: `[batch, position, channel]`. The last ones
+        /// are the layer's state.
+        ConvolutionInput = "convolution_input",
+        /// What it comes to, before its gate: `[batch, position, channel]`.
+        ConvolutionOutput = "convolution_output",
         /// Queries as they meet the keys, normed and turned where the model does that:
         /// `[batch, head, position, head_dim]`.
         Queries = "queries",
@@ -21,7 +27,7 @@ ecco_interpreter::named! {
         AttentionPattern = "attention_pattern",
         /// What each head mixes from the values, before the output projection: `[batch, head, query, head_dim]`.
         HeadOutputs = "head_outputs",
-        /// What attention adds to the residual stream: `[batch, position, hidden]`.
+        /// What attention, or what stands in its place, adds to the residual stream: `[batch, position, hidden]`.
         AttentionOutput = "attention_output",
         /// Residual stream between attention and MLP, where these follow each other: `[batch, position, hidden]`.
         ResidualMid = "residual_mid",
@@ -55,6 +61,7 @@ impl Site {
             Self::Keys | Self::Values => &["layer", "key_head", "position", "head_dim"],
             Self::AttentionPattern | Self::CrossPattern => &["layer", "head", "query", "key"],
             Self::MlpPre | Self::MlpUp | Self::MlpInner => &["layer", "neuron", "position"],
+            Self::ConvolutionInput | Self::ConvolutionOutput => &["layer", "position", "channel"],
             Self::FinalNorm => &["position", "hidden"],
             _ => &["layer", "position", "hidden"],
         }
@@ -124,7 +131,7 @@ impl Place {
             "key_head" => config.n_kv_heads,
             "head_dim" if matches!(self.site, Site::Values | Site::HeadOutputs) => config.value_dim,
             "head_dim" => config.head_dim,
-            "hidden" => config.hidden_size,
+            "hidden" | "channel" => config.hidden_size,
             "neuron" => neurons(config),
             "key" if self.site == Site::CrossPattern => n_read,
             _ => n,

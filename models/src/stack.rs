@@ -3,6 +3,7 @@
 
 mod block;
 pub(crate) mod common;
+mod mixer;
 mod sines;
 
 use std::ops::{ControlFlow, Deref};
@@ -25,6 +26,7 @@ use crate::weights::Weights;
 use block::Surroundings;
 pub use block::{Block, Cross, apply, apply_by};
 use common::Common;
+pub use mixer::Mixer;
 
 /// Embedding, blocks and norm with their weights, and what is changed in its passes. Blocks may be on other devices
 /// than the rest: the stream is brought to each.

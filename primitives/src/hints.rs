@@ -61,6 +61,10 @@ fn of_model(error: &ModelError) -> Option<String> {
         ModelError::NoBase { adapter, .. } => Some(format!(
             "say which model it is for: ecco::from_pretrained(\"folder or hub id\", #{{adapter: {adapter:?}}})"
         )),
+        ModelError::SomeLayers { site, layers } => {
+            let layer = layers.first()?;
+            Some(format!("take one layer: run.at({site:?}, {layer})"))
+        }
         ModelError::Widths { site } => Some(format!("take one layer: run.at({site:?}, 0)")),
         _ => None,
     }

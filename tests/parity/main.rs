@@ -30,6 +30,7 @@ mod interventions;
 mod lens;
 mod lenses;
 mod many;
+mod mixers;
 mod placement;
 mod probes;
 mod quantized;

@@ -2,7 +2,7 @@
 
 use ecco_interpreter::unwatched;
 use ecco_models::run::{Input, Place, run};
-use ecco_tests::{assert_close, fixtures, model};
+use ecco_tests::{assert_close, fixtures, model, of_all_layers};
 use ndarray::{ArrayD, IxDyn};
 use safetensors::SafeTensors;
 
@@ -56,7 +56,7 @@ fn every_site_is_transformers() {
             .filter(|site| !["ids", "target"].contains(site))
         {
             let place = Place::parse(site).unwrap_or_else(|| panic!("{site} is no site"));
-            let found = run.records().array(place, None, 0).expect(site);
+            let found = of_all_layers(run.records(), place, 0).expect(site);
             assert_close(
                 &format!("{name} {site}"),
                 &as_stored(place, found),
@@ -82,6 +82,8 @@ fn every_site_is_transformers() {
         "cross_output",
         "mlp_up",
         "mlp_inner",
+        "convolution_input",
+        "convolution_output",
     ] {
         assert!(names.contains(site), "{site} is not compared");
     }

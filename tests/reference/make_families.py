@@ -244,6 +244,10 @@ CASES = {
     "minicpm": ("granite", TIED | dict(
         embedding_multiplier=3.0, residual_multiplier=1.4 / 2**0.5, logits_scaling=2.0, attention_multiplier=0.5,
     )),
+    "lfm2": ("lfm2", TIED | dict(
+        num_hidden_layers=3, layer_types=["conv", "full_attention", "conv"], conv_L_cache=4, conv_bias=True,
+        block_multiple_of=6, block_ffn_dim_multiplier=1.3,
+    )),
     "internlm2": ("llama", GQA | dict(attention_bias=True)),
     "gpt_bigcode": ("gpt_bigcode", OLD | dict(n_inner=20)),
     "gpt_bigcode-many-heads": ("gpt_bigcode", OLD | dict(multi_query=False)),
@@ -330,7 +334,7 @@ ENCODER_DECODERS = {
 # transformers' eager attention adds the ALiBi of this one twice, its fused attention once, as in training.
 FUSED = {"falcon-rw"}
 # The last projection of each MLP: its input are the neurons.
-DOWN = ("c_proj", "lin2", "ffn_output", "Wo",  "fc_out", "dense_4h_to_h", "fc2", "down_proj")
+DOWN = ("c_proj", "lin2", "ffn_output", "Wo",  "fc_out", "dense_4h_to_h", "fc2", "down_proj", "w2")
 
 
 def seeded(config, seed: int, attention: str, auto=AutoModelForCausalLM):
@@ -360,7 +364,7 @@ def seeded(config, seed: int, attention: str, auto=AutoModelForCausalLM):
 def down_projections(model):
     found = []
     for name, module in model.named_modules():
-        is_mlp = any(part in name for part in (".mlp.", ".fc2", ".ffn")) and "expert" not in name
+        is_mlp = any(part in name for part in (".mlp.", ".fc2", ".ffn", ".feed_forward.")) and "expert" not in name
         is_bert = name.endswith(".output.dense") and "attention" not in name
         if is_bert or is_mlp and name.endswith(DOWN):
             found.append(module)

@@ -22,7 +22,8 @@ from make_fixtures import FIXTURES
 OUT = FIXTURES / "sites"
 N_TOKENS = 3
 
-# site: (module of a layer, its input or output). "" is the layer itself. A number picks one of several equal parts.
+# site: (module of a layer, its input or output). "" is the layer itself. A number picks one of several equal parts. Layers
+# without the module do not have the site; of names with | between them they have one.
 LLAMA = {
     "residual_before": ("", "in"), "attention_input": ("input_layernorm", "out"), "values": ("self_attn.v_proj", "out"),
     "head_outputs": ("self_attn.o_proj", "in"), "attention_output": ("self_attn", "out"),
@@ -64,6 +65,13 @@ T5 = {
     "mlp_inner": ("layer.{last}.DenseReluDense.wo", "in"), "mlp_output": ("layer.{last}.DenseReluDense.wo", "out"),
     "residual_after": ("", "out"),
 }
+LFM2 = {
+    "residual_before": ("", "in"), "attention_input": ("operator_norm", "out"), "values": ("self_attn.v_proj", "out"),
+    "head_outputs": ("self_attn.out_proj", "in"), "attention_output": ("self_attn|conv", "out"),
+    "residual_mid": ("ffn_norm", "in"), "mlp_input": ("ffn_norm", "out"), "mlp_pre": ("feed_forward.w1", "out"),
+    "mlp_up": ("feed_forward.w3", "out"), "mlp_inner": ("feed_forward.w2", "in"), "mlp_output": ("feed_forward", "out"),
+    "residual_after": ("", "out"),
+}
 CROSS = {"cross_output": ("layer.1.EncDecAttention.o", "out")}
 # folder: stacks, each a prefix of names, the layers' module, the last norm's, sites
 CASES = {
@@ -72,6 +80,7 @@ CASES = {
     "families/qwen3": [("", "model.layers", "model.norm", LLAMA)],
     "families/gemma2": [("", "model.layers", "model.norm", GEMMA2)],
     "families/gpt_neox": [("", "gpt_neox.layers", "gpt_neox.final_layer_norm", NEOX)],
+    "families/lfm2": [("", "model.layers", "model.embedding_norm", LFM2)],
     "families/bert": [("", "bert.encoder.layer", None, BERT)],
     "families/deberta-v2-convolution": [("", "deberta.encoder.layer", None, {
         name: (module.replace("self.query", "self.query_proj").replace("self.key", "self.key_proj")
@@ -104,9 +113,11 @@ def watch(model, stacks, found):
 
     for prefix, layers, norm, sites in stacks:
         for layer in model.get_submodule(layers):
-            for site, (name, side, *part) in sites.items():
-                name = name.format(last=len(getattr(layer, "layer", [])) - 1)
-                hook(layer.get_submodule(name) if name else layer, prefix + site, side, *part)
+            for site, (names, side, *part) in sites.items():
+                names = names.format(last=len(getattr(layer, "layer", [])) - 1).split("|")
+                there = [name for name in names if not name or hasattr(layer, name.split(".")[0])]
+                if there:
+                    hook(layer.get_submodule(there[0]), prefix + site, side, *part)
         if norm:
             hook(model.get_submodule(norm), f"{prefix}final_norm", "out")
 
@@ -128,6 +139,23 @@ def watch_turns(model_type, found):
     return lambda: setattr(module, "apply_rotary_pos_emb", turn)
 
 
+def watch_convolutions(model_type, found):
+    """What short convolutions are of, and what they come to, where a family does that by a function of its own."""
+    module = importlib.import_module(f"transformers.models.{model_type}.modeling_{model_type}")
+    convolve = getattr(module, "causal_conv1d_fn", None)
+    if convolve is None:
+        return lambda: None
+
+    def seen(inputs, *args, **kwargs):
+        output = convolve(inputs, *args, **kwargs)
+        for site, value in (("convolution_input", inputs), ("convolution_output", output)):
+            found[site].append(value[0, :, -N_TOKENS:].T)
+        return output
+
+    module.causal_conv1d_fn = seen
+    return lambda: setattr(module, "causal_conv1d_fn", convolve)
+
+
 def make(case, stacks):
     folder = FIXTURES / case
     config = AutoConfig.from_pretrained(folder)
@@ -139,13 +167,16 @@ def make(case, stacks):
     ids, target = text["ids"][:N_TOKENS], text.get("target", [])[:N_TOKENS]
     found = defaultdict(list)
     watch(model, stacks, found)
-    restore = watch_turns(config.model_type.replace("-", "_"), found) if not is_both and not is_masked else lambda: None
+    model_type = config.model_type.replace("-", "_")
+    watches = [] if is_both or is_masked else [watch_turns, watch_convolutions]
+    restore = [each(model_type, found) for each in watches]
     with torch.no_grad():
         if is_both:
             model(torch.tensor([ids]), decoder_input_ids=torch.tensor([target]), use_cache=False)
         else:
             model(torch.tensor([ids]))
-    restore()
+    for undo in restore:
+        undo()
     tensors = {site: torch.stack(values).float().numpy() for site, values in found.items()}
     name = case.replace("families/", "")
     tensors |= {"ids": np.array(ids, dtype=np.float32), "target": np.array(target, dtype=np.float32)}

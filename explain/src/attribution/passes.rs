@@ -12,7 +12,7 @@ use ecco_models::host;
 use ecco_models::model::Body;
 use ecco_models::stack::Stack;
 use ecco_models::tap::{Capture, ReportTap};
-use ecco_models::{Config, Model, Site};
+use ecco_models::{Config, Model};
 use ndarray::{Array2, ArrayView2};
 use tch::{Kind, Tensor};
 
@@ -204,8 +204,8 @@ struct Prefix {
 
 enum PrefixState {
     Nothing,
-    /// Keys and values by layer, of a decoder: `[1, head, position, head_dim]`.
-    Layers(Vec<(Tensor, Tensor)>),
+    /// What a decoder's layers keep, at all positions.
+    Layers(Capture),
     /// What an encoder has read, and how many tokens that were.
     Read(Vec<CrossMemory>, usize),
 }
@@ -214,18 +214,15 @@ impl Prefix {
     fn new(passes: &Passes, work: &mut Work) -> ecco_models::error::Result<Self> {
         let (explained, x) = (passes.explained, &passes.x);
         match explained.model().body() {
-            Body::Decoder(decoder) => {
+            Body::Decoder(_) => {
                 let mut tap = ReportTap {
-                    tap: Capture::new(&[Site::Keys, Site::Values], None),
+                    tap: Capture::new(Cache::SITES, None),
                     report: &mut |_| work.report(),
                 };
                 let full = explained.values(x, &mut tap)?;
-                let at = |site, layer| tap.tap.tensor(site, layer).shallow_clone();
-                let layers = 0..decoder.config().n_layers;
-                let left = layers.map(|layer| (at(Site::Keys, layer), at(Site::Values, layer)));
                 Ok(Self {
                     full,
-                    left: PrefixState::Layers(left.collect()),
+                    left: PrefixState::Layers(tap.tap),
                 })
             }
             Body::EncoderDecoder(_) => {
@@ -270,7 +267,8 @@ impl Prefix {
             PrefixState::Layers(layers) => {
                 let size = x.size();
                 let (shared, length) = (shared as i64, size[1]);
-                let mut cache = Cache::of_pass(layers, shared, size[0], shared + length);
+                let config = explained.model().config();
+                let mut cache = Cache::of_pass(config, layers, shared, size[0], shared + length);
                 explained.values_behind(x, &mut cache, &mut tap)
             }
             PrefixState::Read(memories, _) => explained.values_having_read(memories, x, &mut tap),

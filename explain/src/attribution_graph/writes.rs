@@ -20,10 +20,14 @@ pub(super) fn of_heads(model: &Model, chosen: &Chosen) -> Vec<(usize, Vec<f32>)>
             continue;
         };
         let block = &blocks[at.layer];
-        if block.attention_post_norm.is_some() {
+        let Some(attention) = block
+            .mixer
+            .attention()
+            .filter(|_| block.attention_post_norm.is_none())
+        else {
             continue;
-        }
-        let output = &block.attention.output;
+        };
+        let output = &attention.output;
         let width = outputs.size()[0];
         let all = Tensor::zeros([1, output.inputs()], (outputs.kind(), outputs.device()));
         all.narrow(1, head as i64 * width, width)

@@ -5,7 +5,7 @@ use ecco_models::tap::Reader;
 use ecco_models::{Model, Rule};
 use ndarray::Array2;
 
-use crate::error::{Result, refuse};
+use crate::error::{Result, ensure_attention, refuse};
 
 /// Sources (rows): the embeddings `input`, then of each layer its heads `a3.h1` and its MLP `m3`. Readers (columns): of
 /// each layer the queries of each head `a3.q1`, each key head's keys `a3.k0` and values `a3.v0`, and its MLP `m3`; last
@@ -36,7 +36,7 @@ pub enum Source {
 
 impl Graph {
     /// # Errors
-    /// For a model whose stream is no sum of what its parts write.
+    /// For a model whose stream is no sum of what its parts write, or with layers without heads.
     pub fn of(model: &Model) -> Result<Self> {
         let config = model.config();
         let no = |reason: &str| Err(refuse("model", &config.model_type, reason.to_owned()));
@@ -46,6 +46,7 @@ impl Graph {
         if config.residual.after_sum || config.residual.from_norms {
             return no("its norms stand on the stream, which is no sum of what its parts write");
         }
+        ensure_attention(model, "a graph of edges")?;
         if model.stack().is_edited() {
             return Err(ecco_models::Error::Edited { what: "these edges" }.into());
         }

@@ -1,5 +1,6 @@
 //! What each source writes to the stream.
 
+use ecco_models::attention::Attention;
 use ecco_models::stack::Block;
 use ecco_models::{Model, Site};
 use tch::{Kind, Tensor};
@@ -30,7 +31,12 @@ impl<'m> Writes<'m> {
         let first = self.graph.first_source(layer);
         match site {
             Site::ResidualBefore if layer == 0 => self.put(0, &value.unsqueeze(1)),
-            Site::HeadOutputs => self.put(first, &of_heads(&self.model.stack().blocks[layer], value)),
+            Site::HeadOutputs => {
+                let block = &self.model.stack().blocks[layer];
+                if let Some(attention) = block.mixer.attention() {
+                    self.put(first, &of_heads(block, attention, value));
+                }
+            }
             Site::MlpOutput => self.put(first + self.graph.n_heads, &value.unsqueeze(1)),
             _ => {}
         }
@@ -63,8 +69,8 @@ impl<'m> Writes<'m> {
 
 /// What each head adds to the stream, without what is added whatever heads do: `[text, head, position, hidden]` from
 /// their mixtures `[text, head, position, head_dim]`. Behind a norm its part by that pass's deviation, so that heads sum up.
-fn of_heads(block: &Block, mixed: &Tensor) -> Tensor {
-    let output = &block.attention.output;
+fn of_heads(block: &Block, attention: &Attention, mixed: &Tensor) -> Tensor {
+    let output = &attention.output;
     let n_heads = mixed.size()[1];
     // Each head alone, among zeros.
     let alone = Tensor::eye(n_heads, (Kind::Int64, mixed.device())).to_kind(mixed.kind());

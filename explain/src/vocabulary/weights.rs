@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use ecco_interpreter::{Progress, Watch};
 use ecco_models::Model;
+use ecco_models::attention::Attention;
 use ecco_models::decoder::Decoder;
 use ecco_models::guard::guard;
 use ecco_models::host::{self, bring};
@@ -22,7 +23,7 @@ pub struct HeadAt {
 }
 
 /// One layer's heads. Norms are there by their linear parts: without deviations and biases.
-pub(super) struct Layer {
+struct Layer {
     query: Tensor,  // [head, hidden, head_dim]
     key: Tensor,    // [key head, hidden, head_dim]
     value: Tensor,  // [key head, hidden, value_dim]
@@ -48,9 +49,10 @@ pub(super) fn wide_place(decoder: &Decoder) -> Place {
     (if kind == Kind::Double { kind } else { Kind::Float }, device)
 }
 
-pub(super) fn layer(decoder: &Decoder, layer: usize, place: Place) -> Layer {
+/// `None` of a layer without attention.
+fn layer(decoder: &Decoder, layer: usize, place: Place) -> Option<Layer> {
     let block = &decoder.stack.blocks[layer];
-    let (attention, own) = (&block.attention, block.place());
+    let (attention, own) = (block.mixer.attention()?, block.place());
     let hidden = decoder.config().hidden_size as i64;
     let stream = linear(&block.attention_norm, &Tensor::eye(hidden, own));
     let made = attention.project_joined(&stream.unsqueeze(0), &Norm::linear);
@@ -65,17 +67,23 @@ pub(super) fn layer(decoder: &Decoder, layer: usize, place: Place) -> Layer {
         true => linear(&block.attention_post_norm, &output),
         false => output,
     };
-    Layer {
+    Some(Layer {
         query: heads(made.0, biases.0, attention.n_heads),
         key: heads(made.1, biases.1, attention.n_kv_heads),
         value: heads(made.2, biases.2, attention.n_kv_heads),
         output: bring(&output, place).unflatten(0, [attention.n_heads, attention.value_dim]),
         scale: attention.scale,
-    }
+    })
+}
+
+/// A head of a layer that has attention: see `check_head`.
+pub(super) fn head(decoder: &Decoder, at: HeadAt, place: Place) -> Head {
+    let layer = layer(decoder, at.layer, place).expect("a layer with heads");
+    layer.head(at.head)
 }
 
 impl Layer {
-    pub(super) fn head(&self, head: usize) -> Head {
+    fn head(&self, head: usize) -> Head {
         let at = head as i64;
         let group = at / (self.query.size()[0] / self.key.size()[0]);
         Head {
@@ -168,9 +176,11 @@ pub(super) fn check_bilinear(decoder: &Decoder, at: HeadAt) -> Result<()> {
 }
 
 fn is_bilinear(decoder: &Decoder, layer: usize) -> bool {
-    let attention = &decoder.stack.blocks[layer].attention;
-    let is_free = attention.soft_cap.is_none() && attention.clip.is_none();
-    is_free && attention.query_norm.is_none() && attention.key_norm.is_none()
+    let is_free = |attention: &Attention| {
+        let is_plain = attention.soft_cap.is_none() && attention.clip.is_none();
+        is_plain && attention.query_norm.is_none() && attention.key_norm.is_none()
+    };
+    decoder.stack.blocks[layer].mixer.attention().is_some_and(is_free)
 }
 
 /// Tokens of the vocabulary that are read at once.
@@ -202,7 +212,7 @@ pub(super) fn report(
 
 /// Copying and matching scores, (layer, head) each: Σλ / Σ|λ| of W_E W_V W_O W_U and of W_E W_Q (W_E W_K)ᵀ. The
 /// eigenvalues that are not zero are those of the small matrices W_O (W_U W_E) W_V and W_Kᵀ (W_Eᵀ W_E) W_Q. `None` where
-/// the weights alone do not say.
+/// the weights alone do not say, and NaN in layers without attention.
 ///
 /// # Errors
 /// An interrupt.
@@ -220,7 +230,12 @@ pub fn eigenvalue_scores(model: &Model, watch: &mut Watch) -> Result<[Option<Arr
         let (mut copying, mut matching) = (Vec::new(), Vec::new());
         for at in 0..n_layers {
             report(watch, "eigenvalues of heads", at as u64, n_layers as u64)?;
-            let layer = layer(decoder, at, place);
+            let Some(layer) = layer(decoder, at, place) else {
+                let none = [f64::NAN].repeat(decoder.config().n_heads);
+                copying.extend(&none);
+                matching.extend(&none);
+                continue;
+            };
             let value = layer.by_head(&layer.value);
             copying.extend(shares(&layer.output.matmul(&written).matmul(&value)));
             if is_bilinear(decoder, at) {

@@ -1,10 +1,11 @@
-//! Keys and values that are kept: of the sequence so far, and of what an encoder has read.
+//! What is kept: keys, values and states of the sequence so far, and keys and values of what an encoder has read.
 
 use tch::{Device, Kind, Tensor};
 
 use super::cursor::Start;
-use crate::config::Config;
+use crate::config::{Config, Mixer};
 use crate::host::{self, bring};
+use crate::tap::{Capture, Site};
 
 /// Keys and values of what an encoder has read, for one layer.
 pub struct CrossMemory {
@@ -51,14 +52,18 @@ impl CrossMemory {
     }
 }
 
-/// Keys and values of what sequences hold so far (KV cache), with room for what is to come. All are equally long.
+/// What sequences hold so far, with room for what is to come: keys and values (KV cache), and of layers without attention
+/// their states. All sequences are equally long.
 pub struct Cache {
-    keys: Vec<Tensor>,   // by layer: [sequence, head, position, head_dim]
-    values: Vec<Tensor>, // by layer: [sequence, head, position, value_dim]
+    /// By layer keys and values, each `[sequence, head, position, head_dim]`, or a state, see [`Mixer`].
+    layers: Vec<Vec<Tensor>>,
     pub length: i64,
 }
 
 impl Cache {
+    /// What a pass has to record for [`Self::of_pass`].
+    pub const SITES: &[Site] = &[Site::Keys, Site::Values, Site::ConvolutionInput];
+
     /// For one sequence of up to `capacity` positions; `places` are those of the layers.
     pub fn new(config: &Config, capacity: usize, places: &[(Kind, Device)]) -> Self {
         Self::of_several(1, config, capacity, places)
@@ -66,21 +71,23 @@ impl Cache {
 
     /// For `n` sequences.
     pub fn of_several(n: usize, config: &Config, capacity: usize, places: &[(Kind, Device)]) -> Self {
-        let room = |numbers: usize| {
-            let size = [n, config.n_kv_heads, capacity, numbers].map(|size| size as i64);
-            let rooms = places.iter().map(|place| Tensor::empty(size, *place));
-            rooms.collect()
+        let room = |(layer, place): (usize, &(Kind, Device))| {
+            let sizes = config.mixer(layer).kept(config, capacity);
+            let room = |size: Vec<usize>| {
+                let size: Vec<i64> = std::iter::once(n).chain(size).map(|n| n as i64).collect();
+                Tensor::empty(size, *place)
+            };
+            sizes.into_iter().map(room).collect()
         };
         Self {
-            keys: room(config.head_dim),
-            values: room(config.value_dim),
+            layers: places.iter().enumerate().map(room).collect(),
             length: 0,
         }
     }
 
-    /// For `n` sequences of up to `capacity` positions that begin as one text does, whose pass had these keys and
-    /// values, by layer, each `[1, head, position, head_dim]`; `length` positions of them.
-    pub fn of_pass(layers: &[(Tensor, Tensor)], length: i64, n: i64, capacity: i64) -> Self {
+    /// For `n` sequences of up to `capacity` positions that begin as one text does, in whose pass `recorded` was at
+    /// [`Self::SITES`]; `length` positions of them.
+    pub fn of_pass(config: &Config, recorded: &Capture, length: i64, n: i64, capacity: i64) -> Self {
         let room = |x: &Tensor| {
             let [_, n_heads, _, head_dim] = x.size()[..] else {
                 return x.shallow_clone();
@@ -89,40 +96,58 @@ impl Cache {
             room.narrow(2, 0, length).copy_(&x.narrow(2, 0, length));
             room
         };
+        let kept = |layer: usize| match config.mixer(layer) {
+            Mixer::Attention => [Site::Keys, Site::Values]
+                .map(|site| room(recorded.tensor(site, layer)))
+                .into(),
+            Mixer::ShortConvolution(of) => {
+                let kept = of.width as i64 - 1;
+                let inputs = recorded
+                    .tensor(Site::ConvolutionInput, layer)
+                    .narrow(1, 0, length);
+                let state = inputs.constant_pad_nd([0, 0, kept, 0]).narrow(1, length, kept);
+                vec![state.repeat([n, 1, 1])]
+            }
+        };
         Self {
-            keys: layers.iter().map(|(key, _)| room(key)).collect(),
-            values: layers.iter().map(|(_, value)| room(value)).collect(),
+            layers: (0..config.n_layers).map(kept).collect(),
             length,
         }
     }
 
     /// Goes on with these of the sequences, each as often as it is named.
     pub fn select(&mut self, sequences: &[i64]) {
-        let Some(first) = self.keys.first() else { return };
+        let mut all = self.layers.iter_mut().flatten().peekable();
+        let Some(first) = all.peek() else { return };
         let n = first.size()[0];
         if sequences.len() as i64 == n && (0..n).eq(sequences.iter().copied()) {
             return;
         }
         let mut index = host::tensor(sequences, first.device());
-        for (key, value) in self.keys.iter_mut().zip(&mut self.values) {
-            index = bring(&index, (Kind::Int64, key.device()));
-            *key = key.index_select(0, &index);
-            *value = value.index_select(0, &index);
+        for kept in all {
+            index = bring(&index, (Kind::Int64, kept.device()));
+            *kept = kept.index_select(0, &index);
         }
     }
 
     /// Bytes one sequence's cache of `capacity` positions takes; of more than there are numbers for, the largest.
     pub fn bytes(config: &Config, capacity: usize, kind: Kind) -> u64 {
-        let per_position =
-            config.n_layers * config.n_kv_heads * config.numbers_by_head() * kind.elt_size_in_bytes();
-        (per_position as u64).saturating_mul(capacity as u64)
+        let layers = (0..config.n_layers).map(|layer| Self::bytes_of_layer(config, layer, capacity, kind));
+        layers.fold(0, u64::saturating_add)
+    }
+
+    /// The same of one layer.
+    pub fn bytes_of_layer(config: &Config, layer: usize, capacity: usize, kind: Kind) -> u64 {
+        let numbers = |size: &Vec<usize>| size.iter().fold(1, |all, &n| (n as u64).saturating_mul(all));
+        let kept = config.mixer(layer).kept(config, capacity);
+        let numbers = kept.iter().map(numbers).fold(0, u64::saturating_add);
+        numbers.saturating_mul(kind.elt_size_in_bytes() as u64)
     }
 
     /// Of a pass over `n_new` tokens that follow what is held.
     pub fn layer<'a>(&'a self, layer: usize, start: Start<'a>, n_new: i64) -> LayerMemory<'a> {
         LayerMemory {
-            keys: &self.keys[layer],
-            values: &self.values[layer],
+            kept: &self.layers[layer],
             start,
             n_new,
         }
@@ -130,25 +155,23 @@ impl Cache {
 
     /// Another hold on the same memory, as if nothing had been read.
     pub fn anew(&self) -> Self {
-        let same = |all: &[Tensor]| all.iter().map(Tensor::shallow_clone).collect();
+        let same = |kept: &Vec<Tensor>| kept.iter().map(Tensor::shallow_clone).collect();
         Self {
-            keys: same(&self.keys),
-            values: same(&self.values),
+            layers: self.layers.iter().map(same).collect(),
             length: 0,
         }
     }
 
     /// Puts one number everywhere.
     pub fn fill(&mut self, value: f64) {
-        for x in self.keys.iter_mut().chain(&mut self.values) {
+        for x in self.layers.iter_mut().flatten() {
             let _ = x.fill_(value);
         }
     }
 }
 
 pub struct LayerMemory<'a> {
-    keys: &'a Tensor,
-    values: &'a Tensor,
+    kept: &'a [Tensor],
     start: Start<'a>,
     n_new: i64,
 }
@@ -167,6 +190,17 @@ impl LayerMemory<'_> {
                 room.shallow_clone()
             }
         };
-        (write(self.keys, key), write(self.values, value))
+        (write(&self.kept[0], key), write(&self.kept[1], value))
+    }
+
+    /// The state that what was read has left; `None` before the first token.
+    pub(crate) fn state(&self) -> Option<Tensor> {
+        let is_first = matches!(self.start, Start::Known(0));
+        (!is_first).then(|| self.kept[0].shallow_clone())
+    }
+
+    /// Puts another in its place, for what follows.
+    pub(crate) fn keep(&self, state: &Tensor) {
+        self.kept[0].shallow_clone().copy_(state);
     }
 }

@@ -1,17 +1,39 @@
 //! Back through attention.
 
+use std::ops::Deref;
+
 use tch::{Kind, Tensor};
 
 use super::{Layer, Queries};
-use crate::attention::{HeadNorm, Projections, clip_slope, split_heads};
+use crate::attention::{Attention, HeadNorm, Projections, clip_slope, split_heads};
 use crate::rules::{Rule, over_itself};
 use crate::stack::apply;
 use crate::tap::Site;
 
 impl Layer<'_> {
     /// From what attention adds at the queries to the normalised stream at all positions.
-    pub(super) fn attention(&self, cotangent: &Tensor, pre: &Tensor) -> Tensor {
-        let attention = &self.block.attention;
+    pub(super) fn attention(&self, attention: &Attention, cotangent: &Tensor, pre: &Tensor) -> Tensor {
+        OfAttention { of: self, attention }.backward(cotangent, pre)
+    }
+}
+
+/// A layer's part of the way back, with its attention at hand.
+struct OfAttention<'a> {
+    of: &'a Layer<'a>,
+    attention: &'a Attention,
+}
+
+impl<'a> Deref for OfAttention<'a> {
+    type Target = Layer<'a>;
+
+    fn deref(&self) -> &Layer<'a> {
+        self.of
+    }
+}
+
+impl OfAttention<'_> {
+    fn backward(&self, cotangent: &Tensor, pre: &Tensor) -> Tensor {
+        let attention = self.attention;
         let output = || {
             let mixed = self.queries.of(self.saved(Site::HeadOutputs), 2);
             attention.output.forward(&join_heads(&mixed))
@@ -31,7 +53,7 @@ impl Layer<'_> {
 
     /// The same where patterns are held: values alone matter.
     fn attention_by_values(&self, pre: &Tensor, mixed: &Tensor) -> Tensor {
-        let attention = &self.block.attention;
+        let attention = self.attention;
         let per_group = attention.n_heads / attention.n_kv_heads;
         let group = |x: &Tensor| x.unflatten(1, [attention.n_kv_heads, per_group]);
         let pattern = self.queries.of(self.saved(Site::AttentionPattern), 2);
@@ -81,7 +103,7 @@ impl Layer<'_> {
 
     /// By one operation for the pass and one for the way back, each target with a copy of the text.
     fn pattern_anew(&self, mixed: &Tensor) -> (Tensor, Tensor, Tensor) {
-        let attention = &self.block.attention;
+        let attention = self.attention;
         let copies = |site| {
             let saved = self.saved(site).narrow(2, 0, self.n_positions);
             let copies = saved.expand([mixed.size()[0], -1, -1, -1], false).contiguous();
@@ -107,7 +129,7 @@ impl Layer<'_> {
 
     /// With P the pattern and dP its cotangent, softmax gives dS = P (dP − Σ P dP).
     fn pattern_of_rows(&self, mixed: &Tensor) -> (Tensor, Tensor, Tensor) {
-        let attention = &self.block.attention;
+        let attention = self.attention;
         let per_group = attention.n_heads / attention.n_kv_heads;
         let group = |x: &Tensor| x.unflatten(1, [attention.n_kv_heads, per_group]);
         let up_to = |site| self.saved(site).narrow(2, 0, self.n_positions).unsqueeze(2);
@@ -136,7 +158,7 @@ impl Layer<'_> {
     /// The same where all targets have the same queries, and so one pattern: it stays one, beside all of them. Σ P dP is the
     /// product of the heads' outputs with their cotangents, and queries go in blocks, which stop at their last key.
     fn pattern_of_all(&self, mixed: &Tensor, length: i64) -> (Tensor, Tensor, Tensor) {
-        let attention = &self.block.attention;
+        let attention = self.attention;
         let (targets, heads, per_group) = (
             mixed.size()[0],
             attention.n_kv_heads,
@@ -195,7 +217,7 @@ impl Layer<'_> {
     }
 
     fn turn_back(&self, query: Tensor, key: Tensor) -> (Tensor, Tensor) {
-        let Some(rope) = self.block.attention.rope else {
+        let Some(rope) = self.attention.rope else {
             return (query, key);
         };
         let turns = &self.view.turns[rope];
@@ -208,7 +230,7 @@ impl Layer<'_> {
 
     /// Back through norms behind the turn.
     fn turned_norms(&self, pre: &Tensor, query: Tensor, key: Tensor) -> (Tensor, Tensor) {
-        let attention = &self.block.attention;
+        let attention = self.attention;
         let (query_norm, key_norm) = match (&attention.query_norm, &attention.key_norm) {
             (Some(query_norm), Some(key_norm)) if query_norm.turned => (query_norm, key_norm),
             _ => return (query, key),
@@ -228,7 +250,7 @@ impl Layer<'_> {
 
     /// Back through what values are cut off at where that is a factor.
     fn unclip_by_value(&self, pre: &Tensor, of_value: Tensor) -> Tensor {
-        let attention = &self.block.attention;
+        let attention = self.attention;
         let Some(clip) = attention.clip else {
             return of_value;
         };
@@ -239,7 +261,7 @@ impl Layer<'_> {
 
     /// Back through what queries, keys and values are cut off at.
     fn unclip(&self, pre: &Tensor, query: Tensor, key: Tensor, value: Tensor) -> (Tensor, Tensor, Tensor) {
-        let attention = &self.block.attention;
+        let attention = self.attention;
         let Some(clip) = attention.clip else {
             return (query, key, value);
         };
@@ -254,7 +276,7 @@ impl Layer<'_> {
 
     /// Back through the norms on queries and keys, to `[target, position, heads · head_dim]`.
     fn head_norms(&self, pre: &Tensor, query: Tensor, key: Tensor) -> (Tensor, Tensor) {
-        let attention = &self.block.attention;
+        let attention = self.attention;
         let (query_norm, key_norm) = match (&attention.query_norm, &attention.key_norm) {
             (Some(query_norm), Some(key_norm)) if !query_norm.turned => (query_norm, key_norm),
             _ => return (join_heads(&query), join_heads(&key)),
@@ -270,7 +292,7 @@ impl Layer<'_> {
 
     /// Back through the projections, queries at their positions, keys and values at all.
     fn projections(&self, pre: &Tensor, query: &Tensor, key: &Tensor, value: &Tensor) -> Tensor {
-        let attention = &self.block.attention;
+        let attention = self.attention;
         match &attention.projections {
             Projections::Separate {
                 query: to_query,

@@ -114,7 +114,7 @@ impl Diagnostic for Error {
             Self::NoPrompt { .. } => "first what it reads, then what it writes".into(),
             Self::NothingWritten { .. } => "give what follows: a prompt, and its continuation".into(),
             Self::Edited { .. } => "explain what the model says without them".into(),
-            Self::Widths { .. } => "take one layer".into(),
+            Self::Widths { .. } | Self::SomeLayers { .. } => "take one layer".into(),
             Self::WeightNotFinite { .. } => "the model was damaged in training or conversion".into(),
             Self::Hub(error) => return error.hint(),
             _ => return None,

@@ -30,6 +30,7 @@ mod grouped;
 mod helium;
 mod hunyuan;
 mod internlm;
+mod lfm2;
 mod llama;
 mod minicpm;
 mod mixtral;
@@ -129,6 +130,7 @@ pub const FAMILIES: &[Family] = &[
     helium::FAMILY,
     hunyuan::FAMILY,
     internlm::FAMILY,
+    lfm2::FAMILY,
     minicpm::MINICPM,
     minicpm::MINICPM3,
     deepseek::V2,

@@ -53,6 +53,7 @@ pub(super) fn sized(
         norm,
         residual: Residual::PRE,
         attention: attention(n_layers, head_dim, false, false),
+        mixers: vec![],
         mlp: Mlp::Gated {
             bias: false,
             joined: false,

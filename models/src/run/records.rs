@@ -12,14 +12,16 @@ use crate::tap::{Capture, Site, Tap, to_array};
 pub struct Records {
     own: Capture,
     encoder: Capture,
+    /// Layers of a whole pass, of each stack; 0 where it was not one over all of them.
+    n_layers: [usize; 2],
     /// Tokens by text: of the stack whose head speaks, and of what is read.
     lengths: Vec<[usize; 2]>,
 }
 
 impl Records {
     /// On the host: they may be kept for long.
-    pub(super) fn new(captures: [Capture; 2], inputs: &[Input]) -> Self {
-        Self::in_place(captures.map(Capture::on_host), inputs)
+    pub(super) fn new(captures: [Capture; 2], n_layers: [usize; 2], inputs: &[Input]) -> Self {
+        Self::in_place(captures.map(Capture::on_host), n_layers, inputs)
     }
 
     /// Of one text what a tap gathered at one place, by layer as the pass has it: `[1, …]`.
@@ -30,15 +32,16 @@ impl Records {
         for (layer, tensor) in layers {
             let _ = own.visit(place.site, layer, tensor);
         }
-        Self::new(captures, std::slice::from_ref(input))
+        Self::new(captures, [0, 0], std::slice::from_ref(input))
     }
 
     /// Where the pass had them.
-    pub(super) fn in_place([own, encoder]: [Capture; 2], inputs: &[Input]) -> Self {
+    pub(super) fn in_place([own, encoder]: [Capture; 2], n_layers: [usize; 2], inputs: &[Input]) -> Self {
         let lengths = inputs.iter().map(|input| [input.spoken().len(), input.ids.len()]);
         Self {
             own,
             encoder,
+            n_layers,
             lengths: lengths.collect(),
         }
     }
@@ -67,7 +70,7 @@ impl Records {
     ///
     /// # Errors
     /// [`Error::NoSite`] where nothing was recorded: the model does not have the place. [`Error::Widths`] where the
-    /// layers do not go into one array.
+    /// layers do not go into one array, [`Error::SomeLayers`] where not all have it.
     pub fn array(&self, place: Place, layer: Option<usize>, text: usize) -> Result<ArrayD<f32>> {
         let axes = place.axes();
         let tensors = self.tensors(place, layer);
@@ -77,6 +80,13 @@ impl Records {
                 layer,
             });
         };
+        if layer.is_none() && axes[0] == "layer" && tensors.len() < self.n_layers[usize::from(place.encoder)]
+        {
+            return Err(Error::SomeLayers {
+                site: place.name(),
+                layers: self.layers(place),
+            });
+        }
         if tensors.iter().any(|tensor| tensor.size() != first.size()) {
             return Err(Error::Widths { site: place.name() });
         }

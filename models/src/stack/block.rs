@@ -1,7 +1,8 @@
-//! One layer: attention and neurons, each with a way around it.
+//! One layer: attention, or what stands in its place, and neurons, each with a way around it.
 
 use tch::{Device, Kind, Tensor};
 
+use super::mixer::Mixer;
 use crate::attention::{Attention, CrossMemory, LayerMemory, View};
 use crate::config::{Config, NormConfig, PreNorm, Residual};
 use crate::convolution::Convolution;
@@ -29,7 +30,7 @@ pub struct Cross {
 
 /// One layer.
 pub struct Block {
-    pub attention: Attention,
+    pub mixer: Mixer,
     pub cross: Option<Cross>,
     pub mlp: Mlp,
     pub attention_norm: Option<Norm>,
@@ -84,7 +85,7 @@ impl Block {
             None => None,
         };
         Ok(Self {
-            attention: Attention::load(config, layer, "attention", weights)?,
+            mixer: Mixer::load(config, layer, weights)?,
             cross,
             mlp: Mlp::load(config, layer, weights)?,
             attention_norm,
@@ -101,14 +102,14 @@ impl Block {
 
     /// Where its weights are.
     pub fn place(&self) -> (Kind, Device) {
-        self.attention.place()
+        self.mixer.place()
     }
 
     /// ```text
     /// pre ──┬── norm ── attention ── norm ──(+)── norm ── mid ──┬── norm ── mlp ── norm ──(+)── norm ── post
     ///       └────────────────────────────────┘                 └──────────────────────────┘
     /// ```
-    /// No family has all of these norms. In parallel, the MLP reads pre, and mid is not there. Where branches are added
+    /// In the place of attention a layer may have another mixer of positions. No family has all of these norms. In parallel, the MLP reads pre, and mid is not there. Where branches are added
     /// to what they read, the way around them begins behind their first norm.
     pub(super) fn forward(&self, x: Tensor, around: Surroundings, layer: usize, tap: &mut dyn Tap) -> Tensor {
         let Surroundings { memory, source, view } = around;
@@ -124,15 +125,15 @@ impl Block {
             apply_by(&self.attention_norm, &x, rule),
         );
         let own = [Reader::Queries, Reader::Keys, Reader::Values].map(|reader| tap.read(reader, layer, &x));
-        let attended = match own.iter().any(Option::is_some) {
-            false => self.attention.forward(&normalised, memory, view, layer, tap),
-            true => {
+        let attended = match self.mixer.attention().filter(|_| own.iter().any(Option::is_some)) {
+            None => self.mixer.forward(&normalised, memory, view, layer, tap),
+            Some(attention) => {
                 // Those without a stream of their own share the one that is there.
                 let stream = |own: Option<Tensor>| match own {
                     Some(own) => apply_by(&self.attention_norm, &own, rule),
                     None => normalised.unsqueeze(1),
                 };
-                self.attention.forward_apart(&own.map(stream), view, layer, tap)
+                attention.forward_apart(&own.map(stream), view, layer, tap)
             }
         };
         let attended = tap.visit(

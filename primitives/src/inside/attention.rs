@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 use ecco_interpreter::named;
+use ecco_models::config::Mixer;
 use ecco_models::run::{self, Input, Place};
 use ecco_models::{Site, Token};
 use ecco_widgets::Explorable;
@@ -66,6 +67,8 @@ struct Inner {
     between: Between,
     layer: Option<usize>,
     head: Option<usize>,
+    /// Whether every layer has attention: else one is looked at by itself.
+    everywhere: bool,
     /// (layer, head, query, key), and the layer of its first row.
     found: OnceCell<(Tensor, usize)>,
 }
@@ -89,12 +92,14 @@ impl Attention {
             None if is_pair => Between::Cross,
             None => Between::Own,
         };
+        let layers = attending(&passage);
         let attention = Self(Rc::new(Inner {
             input: passage.read_input(),
-            passage,
             between,
-            layer,
+            layer: layer.or_else(|| layers.as_ref()?.first().copied()),
             head,
+            everywhere: layers.is_none(),
+            passage,
             found: OnceCell::new(),
         }));
         let (n_layers, n_heads) = attention.size()?;
@@ -107,6 +112,15 @@ impl Attention {
         };
         check("layer", layer, n_layers)?;
         check("head", head, n_heads)?;
+        if let Some(layers) =
+            layers.filter(|layers| layer.map_or(layers.is_empty(), |layer| !layers.contains(&layer)))
+        {
+            return Err(without_attention(
+                &attention.0.passage,
+                layer.unwrap_or(0),
+                &layers,
+            ));
+        }
         Ok(attention)
     }
 
@@ -149,7 +163,7 @@ impl Attention {
         let (n_layers, n_heads) = self.size()?;
         let (n_queries, n_keys) = self.lengths();
         let n_all = n_layers * n_heads * n_queries * n_keys;
-        let layer = match (n_all <= MOST_NUMBERS, inner.layer) {
+        let layer = match (n_all <= MOST_NUMBERS && inner.everywhere, inner.layer) {
             (true, _) => None,
             (false, Some(layer)) => Some(layer),
             (false, None) => {
@@ -278,6 +292,25 @@ impl Attention {
             first_query,
             hint: Some("choose another with attention(#{layer: …, head: …})".to_owned()),
         })
+    }
+}
+
+/// The layers with attention where not all have it.
+fn attending(passage: &Passage) -> Option<Vec<usize>> {
+    let loaded = passage.model().loaded().ok()?;
+    let config = loaded.config();
+    config.without_attention()?;
+    let attends = |layer: &usize| config.mixer(*layer) == Mixer::Attention;
+    Some((0..config.n_layers).filter(attends).collect())
+}
+
+fn without_attention(passage: &Passage, layer: usize, layers: &[usize]) -> ScriptError {
+    let name = &passage.model().card().name;
+    let message = format!("layer {layer} of {name} has something else in the place of attention");
+    let error = ScriptError::new(ErrorKind::Value, message).pointing_at("layer");
+    match layers.first() {
+        Some(first) => error.with_hint(format!("attention is at layers {layers:?}: #{{layer: {first}}}")),
+        None => error.with_hint("it has no attention at all: saliency says what a token owes to others"),
     }
 }
 

@@ -56,7 +56,8 @@ pub(super) fn register(registry: &mut Registry) {
         /// decoder. `…_before`, `…_mid` and `…_after` are the residual stream, `…_input` what a half of a layer reads
         /// (normalised, where the model does that first), `…_output` what it adds to the stream; `cross_…` is the
         /// decoder's attention to the encoder. `mlp_pre` are the MLP's inner values before the non-linearity, `mlp_inner`
-        /// those after it, times `mlp_up` where the MLP is gated.
+        /// those after it, times `mlp_up` where the MLP is gated. In a layer with a short convolution in the place of
+        /// attention `convolution_input` is what that is of, and `attention_output` what it adds.
         ///
         /// Example:
         /// ```rhai
