@@ -220,6 +220,7 @@ const ROUGH: &[&str] = &[
     "gpt_oss",
     "granite",
     "granitemoe",
+    "lfm2",
     "llama",
     "llama-3.2",
     "llama-biases",
