@@ -1,6 +1,7 @@
 //! Activation patching.
 
 use ecco_explain::intervention::tracing::{Noise, causal_trace};
+use ecco_models::config::Mixer;
 
 use super::*;
 
