@@ -10,7 +10,6 @@ use std::ops::Range;
 
 use tch::{Device, Kind};
 
-use crate::attention::Cache;
 use crate::config::Config;
 use crate::device::device_name;
 use crate::error::{Error, Result, format_bytes};
@@ -101,7 +100,7 @@ impl Parts {
         let n_encoder_layers = config.encoder.as_ref().map_or(0, |encoder| encoder.n_layers);
         let positions = config.context_length.min(KEPT_POSITIONS);
         let kept = |layer: usize| match config.attention.causal {
-            true => Cache::bytes_of_layer(config, layer, positions, kind),
+            true => config.kept_numbers(layer, positions) * kind.elt_size_in_bytes() as u64,
             false => 0,
         };
         let mut parts = Self {

@@ -132,15 +132,8 @@ impl Cache {
 
     /// Bytes one sequence's cache of `capacity` positions takes; of more than there are numbers for, the largest.
     pub fn bytes(config: &Config, capacity: usize, kind: Kind) -> u64 {
-        let layers = (0..config.n_layers).map(|layer| Self::bytes_of_layer(config, layer, capacity, kind));
-        layers.fold(0, u64::saturating_add)
-    }
-
-    /// The same of one layer.
-    pub fn bytes_of_layer(config: &Config, layer: usize, capacity: usize, kind: Kind) -> u64 {
-        let numbers = |size: &Vec<usize>| size.iter().fold(1, |all, &n| (n as u64).saturating_mul(all));
-        let kept = config.mixer(layer).kept(config, capacity);
-        let numbers = kept.iter().map(numbers).fold(0, u64::saturating_add);
+        let layers = (0..config.n_layers).map(|layer| config.kept_numbers(layer, capacity));
+        let numbers = layers.fold(0, u64::saturating_add);
         numbers.saturating_mul(kind.elt_size_in_bytes() as u64)
     }
 

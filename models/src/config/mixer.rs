@@ -54,6 +54,14 @@ impl Config {
         self.mixers.get(layer).copied().unwrap_or(Mixer::Attention)
     }
 
+    /// Numbers that a layer keeps of each sequence of up to `capacity` positions; of more than there are numbers for, the
+    /// largest.
+    pub fn kept_numbers(&self, layer: usize, capacity: usize) -> u64 {
+        let numbers = |size: Vec<usize>| size.iter().fold(1, |all, &n| (n as u64).saturating_mul(all));
+        let kept = self.mixer(layer).kept(self, capacity).into_iter();
+        kept.map(numbers).fold(0, u64::saturating_add)
+    }
+
     /// The first layer that mixes positions with something else than attention.
     pub fn without_attention(&self) -> Option<(usize, Mixer)> {
         let mut mixers = self.mixers.iter().copied().enumerate();
