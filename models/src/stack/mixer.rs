@@ -10,7 +10,7 @@ use crate::tap::Tap;
 use crate::weights::Weights;
 
 pub enum Mixer {
-    Attention(Attention),
+    Attention(Box<Attention>),
     ShortConvolution(ShortConvolution),
 }
 
@@ -18,7 +18,7 @@ impl Mixer {
     pub(super) fn load(config: &Config, layer: usize, weights: &mut Weights) -> Result<Self> {
         Ok(match config.mixer(layer) {
             config::Mixer::Attention => {
-                Self::Attention(Attention::load(config, layer, "attention", weights)?)
+                Self::Attention(Box::new(Attention::load(config, layer, "attention", weights)?))
             }
             config::Mixer::ShortConvolution(of) => {
                 Self::ShortConvolution(ShortConvolution::load(of, config, layer, weights)?)
