@@ -26,6 +26,7 @@ let factors = output.run_nmf(#{n_components: 2});
 let pca = output.run_pca(#{n_components: 2});
 let vector = lm.steering_vector(["It was good", "I love it"], ["It was bad", "I hate it"]);
 let probes = lm.probe(["good day", "bad day", "good food", "bad food"], ["g", "b", "g", "b"], #{layers: [1, 2], folds: 2});
+let map = ecco::project([output, run], #{labels: ["given", "read"], clusters: 2});
 let faithfulness = saliency.faithfulness(#{n_random: 2});
 let grid = ecco::similarity(output, output);
 let heads = lm.head_scores(#{n: 6, texts: 1});
@@ -39,7 +40,7 @@ let lens = output.lens();
 "#;
 
 /// Those whose views are made of their documents.
-const SHOWN: &str = "output score run saliency words named results factors pca vector probes faithfulness grid heads \
+const SHOWN: &str = "output score run saliency words named results factors pca vector probes map faithfulness grid heads \
                      vocabulary neuron edges circuit graph curve";
 
 fn notebook(folder: &Path) -> Notebook {

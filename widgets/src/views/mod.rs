@@ -29,6 +29,7 @@ pub mod parts;
 pub mod patch_map;
 pub mod probes;
 pub mod progress;
+pub mod projection;
 pub mod rank_map;
 pub mod reading;
 pub mod results;
@@ -64,6 +65,7 @@ pub use parts::{LayerParts, Parts, PartsBy};
 pub use patch_map::{Columns, MeasuredCell, PatchEstimate, PatchMap, PatchPairs};
 pub use probes::{ProbePlace, Probes};
 pub use progress::Progress;
+pub use projection::Projection;
 pub use rank_map::{RankKind, RankMap};
 pub use reading::{Reading, Statement};
 pub use results::{ResultRow, Results};
@@ -110,6 +112,7 @@ schemas![
     Parts,
     patch_map::Data<'_>,
     Probes,
+    Projection,
     RankMap,
     Reading,
     Results,
@@ -149,6 +152,7 @@ views![
     Heads,
     ModelDiff,
     Probes,
+    Projection,
     SimilarityGrid,
     Steering,
     TokenSequence,
