@@ -145,17 +145,23 @@ views![
     AttributionGraph,
     Circuit,
     CircuitCurve,
+    Comparison,
     CorpusNeuron,
     Edges,
     Factors,
     Faithfulness,
     Heads,
+    LayerPredictions,
+    LensMap,
     ModelDiff,
+    NeuronList,
     Probes,
     Projection,
+    RankMap,
     SimilarityGrid,
     Steering,
     TokenSequence,
+    TopK,
     Vocabulary,
 ];
 
@@ -179,6 +185,9 @@ pub fn view_of(document: &Value) -> Result<Option<Box<dyn Explorable>>, Error> {
         Reading::TYPE => Box::new(self::reading::read(document)?),
         Results::TYPE => Box::new(results::read(document)?),
         score::Data::TYPE => Box::new(score::read(document)?),
+        candidates::Data::TYPE => Box::new(candidates::read(document)?),
+        neuron::Data::TYPE => Box::new(fields::read::<NeuronActivity>(document)?),
+        SiteAttribution::TYPE => Box::new(site_attribution::read(document)?),
         kind => return plain_view(document, kind),
     }))
 }
