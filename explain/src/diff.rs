@@ -4,6 +4,7 @@
 //! model's layer is run on the base's own stream, and what it gives stands in the place of the base's. One pass of the
 //! tuned model gives this for all layers, as each layer's input is replaced; what follows is the rest of a pass of the base.
 
+mod alignment;
 mod weights;
 
 use std::collections::HashMap;
@@ -20,6 +21,7 @@ use tch::{Kind, Tensor};
 
 use crate::error::{Result, refuse};
 use crate::intervention::divergence::{self, Divergence};
+use alignment::Alignment;
 
 pub use weights::{WeightDistance, weight_distances};
 
@@ -30,6 +32,8 @@ pub struct Diff {
     pub texts: Vec<Divergence>,
     /// By depth: before the first layer, then after each; the mean cosine of both models' states over all positions.
     pub cosine: Vec<f64>,
+    /// By depth: linear CKA of both models' states; NaN where they are the same at all positions.
+    pub cka: Vec<f64>,
     /// Mean KL(tuned ‖ grafted) over all positions. None for an encoder–decoder.
     pub grafts: Option<Grafts>,
 }
@@ -90,11 +94,12 @@ pub fn diff(base: &Model, tuned: &Model, inputs: &[Input], grafts: bool, watch: 
     };
     let (mut texts, mut cosine, mut sums) = (Vec::new(), vec![0.0; n_layers + 1], Sums::new(n_layers));
     let mut n_positions = 0;
+    let mut alignment = Alignment::new(base, inputs)?;
     for input in inputs {
         let mut watch = |_: &Progress| report();
         let text = divergence::divergence(tuned, base, input, &mut watch)?;
         room(base, input)?;
-        let found = guard(|| one(base, tuned, input, has_grafts, &mut report))?;
+        let found = guard(|| one(base, tuned, input, has_grafts, &mut alignment, &mut report))?;
         let n = text.kl.len();
         n_positions += n;
         let n_states = found.n_states as f64;
@@ -107,6 +112,7 @@ pub fn diff(base: &Model, tuned: &Model, inputs: &[Input], grafts: bool, watch: 
     let n = n_positions.max(1) as f64;
     Ok(Diff {
         cosine: cosine.into_iter().map(|sum| sum / n).collect(),
+        cka: guard(|| alignment.by_depth())?,
         grafts: has_grafts.then(|| sums.means(n)),
         texts,
     })
@@ -156,6 +162,7 @@ fn one(
     tuned: &Model,
     input: &Input,
     has_grafts: bool,
+    alignment: &mut Alignment,
     report: Report,
 ) -> ecco_models::error::Result<Found> {
     let n_layers = base.config().n_layers;
@@ -169,9 +176,11 @@ fn one(
         0 => (Site::ResidualBefore, 0),
         depth => (Site::ResidualAfter, depth - 1),
     };
-    let cosine: Vec<Tensor> = (0..=n_layers)
-        .filter_map(|at| Some(cosine(of_base.get(&depth(at))?, of_tuned.get(&depth(at))?)))
+    let states: Vec<(&Tensor, &Tensor)> = (0..=n_layers)
+        .filter_map(|at| Some((of_base.get(&depth(at))?, of_tuned.get(&depth(at))?)))
         .collect();
+    let cosine: Vec<Tensor> = states.iter().map(|(base, tuned)| cosine(base, tuned)).collect();
+    alignment.add(&states);
     let n_states = base_states.size()[1] as usize;
     let cosine = host::numbers(&Tensor::stack(&cosine, 0));
     if !has_grafts {

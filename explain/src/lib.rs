@@ -13,7 +13,7 @@
 //! - [`groups`]: tokens as words, lines, sentences
 //! - [`mod@faithfulness`]: whether an attribution says what the model uses; [`mod@agreement`]: whether several say the same
 //! - [`nmf`], [`pca`], [`ica`]: patterns in neurons' activations; [`matching`]: the same ones found twice;
-//!   [`cluster`]: rows in groups
+//!   [`cluster`]: rows in groups; [`mod@projection`]: rows as points of a plane
 //! - [`neurons`]: which are most active; [`algebra`]: decompositions and systems of any matrices
 //! - [`similarity`]: of activations over the same positions
 //! - [`mod@corpus`]: every neuron over many texts; [`mod@states`]: what a site holds of many texts; [`mod@probe`]: labels that can be read off it, [`mod@concept`]: whether an answer rises along one
@@ -48,6 +48,7 @@ pub mod neurons;
 pub mod nmf;
 pub mod pca;
 pub mod probe;
+pub mod projection;
 pub mod quadrature;
 mod random;
 mod rows;

@@ -145,8 +145,14 @@ const CONTENTS: &[(&str, &[&str])] = &[
         &["lm.corpus", "corpus.neuron", "corpus.rank", "corpus.search"],
     ),
     (
-        "what can be read off its states, over many texts?",
-        &["lm.probe", "ecco::probe", "probes.steering_vector"],
+        "what can be read off its states, over many texts, and which lie near each other?",
+        &[
+            "lm.probe",
+            "ecco::probe",
+            "probes.steering_vector",
+            "ecco::project",
+            "ecco::cluster",
+        ],
     ),
     (
         "what if this part were different?",

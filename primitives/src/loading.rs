@@ -35,7 +35,7 @@ pub(crate) fn register(registry: &mut Registry) {
     functions! { registry, "ecco";
         /// A result that was saved as `.json` or `.safetensors`: it shows as it did, and has its numbers by the names that they
         /// had (of a document rounded where the document has them rounded; a `.safetensors` file has all as they were). What
-        /// documents say less of than their views have shown, lenses, attention and maps of patching among them, shows its
+        /// documents say less of than their views have shown, attention and maps of patching among them, shows its
         /// fields. A steering vector is one again; graphs of the viewer that circuit-tracer and Neuronpedia share are shown; a file of tensors that are of no result is a map of them.
         ///
         /// Example:

@@ -70,6 +70,7 @@ fn completes_what_exists() {
                 "ones",
                 "pca",
                 "probe",
+                "project",
                 "pwcca",
                 "rand",
                 "randn",

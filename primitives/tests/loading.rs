@@ -26,6 +26,7 @@ let factors = output.run_nmf(#{n_components: 2});
 let pca = output.run_pca(#{n_components: 2});
 let vector = lm.steering_vector(["It was good", "I love it"], ["It was bad", "I hate it"]);
 let probes = lm.probe(["good day", "bad day", "good food", "bad food"], ["g", "b", "g", "b"], #{layers: [1, 2], folds: 2});
+let map = ecco::project([output, run], #{labels: ["given", "read"], clusters: 2});
 let faithfulness = saliency.faithfulness(#{n_random: 2});
 let grid = ecco::similarity(output, output);
 let heads = lm.head_scores(#{n: 6, texts: 1});
@@ -36,11 +37,23 @@ let circuit = edges.circuit(40);
 let graph = output.circuit(#{position: output.n_input_tokens, max_nodes: 12, measure: 2});
 let curve = edges.curve(#{sizes: [10, 40], random: 1});
 let lens = output.lens();
+let lens_raw = output.lens(#{raw: true, topk: 2});
+let predictions = output.layer_predictions();
+let rankings = output.rankings();
+let watched = output.rankings_watch(#{watch: [" Austria", " Belgium"]});
+let top_k = output.top_k(#{k: 3});
+let neurons = output.top_neurons();
+let activity = output.neuron(0, 3);
+let sites = output.site_attribution("head_outputs");
+let comparison = output.compare_methods(["gradient", "ig"]);
+let candidates = output.candidates(output.n_input_tokens);
+let attention = output.attention(#{layer: 1});
 "#;
 
 /// Those whose views are made of their documents.
-const SHOWN: &str = "output score run saliency words named results factors pca vector probes faithfulness grid heads \
-                     vocabulary neuron edges circuit graph curve";
+const SHOWN: &str = "output score run saliency words named results factors pca vector probes map faithfulness grid heads \
+                     vocabulary neuron edges circuit graph curve lens lens_raw predictions rankings watched top_k neurons activity \
+                     sites comparison candidates";
 
 fn notebook(folder: &Path) -> Notebook {
     let mut notebook = Notebook::in_folder(folder.to_owned());
@@ -86,11 +99,14 @@ fn what_is_loaded_shows_as_it_did() {
             );
             assert!(page(&after) == page(&before), "{name}: another page");
         }
-        // Lenses show more than their documents say.
-        notebook.run("lens.save(\"lens.json\")").result.expect("a lens");
-        let text = notebook.text("ecco::load(\"lens.json\")");
+        // Attention shows more than its document says.
+        notebook
+            .run("attention.save(\"attention.json\")")
+            .result
+            .expect("attention");
+        let text = notebook.text("ecco::load(\"attention.json\")");
         assert!(
-            text.starts_with("lens of \"demo\", loaded\n") && text.contains("\nlayers: "),
+            text.starts_with("attention of \"demo\", loaded\n") && text.contains("\nn_layers: "),
             "{text}"
         );
     });

@@ -90,6 +90,11 @@ RESULTS = {
         "probes",
         "model states places",
     ),
+    "projection": (
+        'ecco::project(lm.run(["good day", "bad day"]), #{labels: ["g", "b"], clusters: 2})',
+        "projection",
+        "model x y names texts labels label_names clusters shares",
+    ),
     "corpus_neuron": (
         'lm.corpus(["The countries are", "1. Austria"], #{layers: [1], top: 2}).neuron(1, 3)',
         "corpus_neuron",

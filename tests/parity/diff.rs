@@ -119,6 +119,13 @@ fn nothing_is_apart_from_itself() {
             "{name}: {:?}",
             found.cosine
         );
+        // Of one position or one state for all there is none.
+        let is_one = |cka: &f64| (cka - 1.0).abs() < 1e-9 || cka.is_nan();
+        assert!(
+            found.cka.len() == found.cosine.len() && found.cka.iter().all(is_one),
+            "{name}: {:?}",
+            found.cka
+        );
         let is_pair = matches!(model.body(), Body::EncoderDecoder(_));
         assert_eq!(found.grafts.is_none(), is_pair, "{name}");
         let Some(Grafts {
@@ -173,6 +180,11 @@ fn a_changed_layer_is_found() {
         assert!(
             (found.cosine[1] - 1.0).abs() < 1e-9 && found.cosine[2] < 1.0 - 1e-9,
             "{name}"
+        );
+        assert!(
+            (found.cka[1] - 1.0).abs() < 1e-9 && found.cka[2] < 1.0 - 1e-9,
+            "{name}: {:?}",
+            found.cka
         );
         n_models += 1;
     }

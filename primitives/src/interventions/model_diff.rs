@@ -118,13 +118,17 @@ impl ModelDiff {
         let floats = |name: &str, values: &[f64]| {
             (
                 name.to_owned(),
-                values.iter().map(|&value| Dynamic::from_float(value)).collect(),
+                values.iter().map(|&value| given(value)).collect(),
             )
         };
         let layers = (0..n_layers)
             .map(|layer| Dynamic::from_int(layer as INT))
             .collect();
-        let mut columns = vec![("layer".to_owned(), layers), floats("cosine", &diff.cosine[1..])];
+        let mut columns = vec![
+            ("layer".to_owned(), layers),
+            floats("cosine", &diff.cosine[1..]),
+            floats("cka", diff.cka.get(1..).unwrap_or_default()),
+        ];
         if let Some(grafts) = &diff.grafts {
             columns.extend([
                 floats("with_layer", &grafts.layer),
@@ -189,6 +193,14 @@ impl ModelDiff {
     }
 }
 
+/// What is no number was not found.
+fn given(value: f64) -> Dynamic {
+    match value.is_nan() {
+        true => Dynamic::UNIT,
+        false => Dynamic::from_float(value),
+    }
+}
+
 impl Show for ModelDiff {
     fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
         let Inner {
@@ -217,6 +229,7 @@ impl Show for ModelDiff {
                 .map(|(passage, found)| Self::text(passage, found, &loaded))
                 .collect(),
             cosine: diff.cosine.clone(),
+            cka: diff.cka.clone(),
             grafts: diff.grafts.clone().map(|grafts| GraftMap {
                 layer: grafts.layer,
                 attention: grafts.attention,
@@ -255,7 +268,10 @@ impl Explanation for ModelDiff {
             )
         };
         let diff = &self.0.diff;
-        let mut all = vec![("cosine", tensor(&diff.cosine, "depth"))];
+        let mut all = vec![
+            ("cosine", tensor(&diff.cosine, "depth")),
+            ("cka", tensor(&diff.cka, "depth")),
+        ];
         if let Some(grafts) = &diff.grafts {
             all.extend([
                 ("with_layer", tensor(&grafts.layer, "layer")),
@@ -311,7 +327,7 @@ pub(super) fn register(registry: &mut Registry) {
             Ok(texts.map(place).collect())
         }
 
-        /// A row for each layer: the mean `cosine` of the states after it, the divergence that is left `with_layer`,
+        /// A row for each layer: the mean `cosine` of the states after it, their `cka` (linear centred kernel alignment), the divergence that is left `with_layer`,
         /// `with_attention`, `with_mlp` and `with_all_up_to` of the tuned model, and how far its `weights` are apart.
         ///
         /// Example:

@@ -39,6 +39,14 @@ pub(super) fn register(registry: &mut Registry) {
     }
 }
 
+/// As numpy takes it.
+pub(super) fn seed_of(seed: u64) -> Result<u32, ScriptError> {
+    u32::try_from(seed).map_err(|_| {
+        let message = format!("seed is {seed}: at most {}", u32::MAX);
+        ScriptError::new(ErrorKind::Value, message).pointing_at("seed")
+    })
+}
+
 fn cluster(state: &Rc<State>, tensor: &Tensor, options: &GroupingOptions) -> Result<Map, ScriptError> {
     let x = tensor.data().into_dimensionality::<Ix2>().map_err(|_| {
         let message = format!(
@@ -48,13 +56,9 @@ fn cluster(state: &Rc<State>, tensor: &Tensor, options: &GroupingOptions) -> Res
         ScriptError::new(ErrorKind::Value, message)
             .with_hint("take one layer, or reshape it: states.reshape([-1, 768])")
     })?;
-    let seed = u32::try_from(options.seed).map_err(|_| {
-        let message = format!("seed is {}: at most {}", options.seed, u32::MAX);
-        ScriptError::new(ErrorKind::Value, message).pointing_at("seed")
-    })?;
     let settings = ClusterOptions {
         k: options.k,
-        seed,
+        seed: seed_of(options.seed)?,
         n_init: options.n_init,
         max_iter: options.max_iter,
     };

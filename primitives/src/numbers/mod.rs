@@ -1,8 +1,9 @@
-//! What of linear algebra and chance needs libtorch or the numbers of numpy: decompositions, systems, clusters, random
-//! tensors.
+//! What of linear algebra and chance needs libtorch or the numbers of numpy: decompositions, systems, clusters, maps,
+//! random tensors.
 
 mod algebra;
 mod cluster;
+mod projection;
 mod random;
 
 use ecco_scripting::Registry;
@@ -12,5 +13,6 @@ use rhai::exported_module;
 pub(crate) fn register(registry: &mut Registry) {
     registry.module(exported_module!(algebra::functions));
     cluster::register(registry);
+    projection::register(registry);
     random::register(registry);
 }

@@ -7,9 +7,9 @@ use rhai::{Array, Dynamic};
 
 /// Of each text the number of its label, and what they are called.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Labels {
+pub(crate) struct Labels {
     pub of: Vec<usize>,
-    /// At least two.
+    /// Each once; a probe has two at least.
     pub names: Vec<String>,
 }
 
@@ -58,9 +58,24 @@ impl Labels {
     /// # Errors
     /// Another number of them, one kind alone or too many; what is no label.
     pub(super) fn new(values: &Array, n: usize) -> Result<Self, ScriptError> {
+        let labels = Self::of_points(values, n, "texts")?;
+        match labels.names.len() {
+            0 | 1 => {
+                let message = "the labels are all the same: a probe tells some apart";
+                Err(ScriptError::new(ErrorKind::Value, message))
+            }
+            _ => Ok(labels),
+        }
+    }
+
+    /// The same of one kind or none, too; `what` has them: "texts".
+    ///
+    /// # Errors
+    /// Another number of them or too many kinds; what is no label.
+    pub(crate) fn of_points(values: &Array, n: usize, what: &str) -> Result<Self, ScriptError> {
         let wrong = |message: String| ScriptError::new(ErrorKind::Value, message);
         if values.len() != n {
-            let message = format!("there are {} labels for {n} texts", values.len());
+            let message = format!("there are {} labels for {n} {what}", values.len());
             return Err(wrong(message).with_hint("give one for each"));
         }
         let labels: Vec<Label> = values.iter().map(Label::of).collect::<Result<_, _>>()?;
@@ -70,13 +85,11 @@ impl Labels {
                 kinds.push(label);
             }
             if kinds.len() > MOST {
-                let message = format!("there are more than {MOST} different labels for {n} texts");
-                return Err(wrong(message).with_hint("a probe needs several texts of each label"));
+                let message = format!("there are more than {MOST} different labels for {n} {what}");
+                return Err(
+                    wrong(message).with_hint(format!("labels are what several {what} have in common"))
+                );
             }
-        }
-        if kinds.len() < 2 {
-            let message = "the labels are all the same: a probe tells some apart";
-            return Err(wrong(message.to_owned()));
         }
         kinds.sort_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
         let number = |label: &Label| kinds.iter().position(|kind| *kind == label).unwrap_or(0);

@@ -1,7 +1,7 @@
 //! Linear probes: what can be read off states by a plane.
 
 mod concept;
-mod labels;
+pub(crate) mod labels;
 mod options;
 mod probing;
 mod result;

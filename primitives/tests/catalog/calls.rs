@@ -94,6 +94,7 @@ pub(crate) const VALUES: &[(&str, &str, &str)] = &[
         "probes",
         "lm.probe([\"ab cd\", \"cd ab\", \"ef ab\", \"ef cd\"], [true, true, false, false], #{folds: 2, shuffles: 1})",
     ),
+    ("Projection", "projection", "ecco::project(run, #{clusters: 2})"),
     (
         "Corpus",
         "corpus",

@@ -1,4 +1,4 @@
-//! What is found over many texts: probes, neurons.
+//! What is found over many texts: probes, neurons, maps of states.
 
 use ecco_widgets::*;
 
@@ -27,6 +27,9 @@ pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
         ("hostile-probes", Box::new(named(positions()))),
         ("corpus-neuron", Box::new(neuron())),
         ("hostile-corpus-neuron", Box::new(hostile_neuron())),
+        ("projection", Box::new(projection())),
+        ("hostile-projection", Box::new(hostile_projection())),
+        ("long-projection", Box::new(long_projection())),
     ]
 }
 
@@ -164,4 +167,69 @@ fn hostile_neuron() -> CorpusNeuron {
         }
     }
     neuron
+}
+
+/// Three texts' tokens: numbers, breaks and names apart, with labels and clusters.
+pub(crate) fn projection() -> Projection {
+    let tokens = eu();
+    let n = tokens.len();
+    let kind = |text: &str| match text.trim() {
+        "" => 2,
+        word if word.chars().all(|c| c.is_ascii_digit()) => 1,
+        "." | ":" => 2,
+        _ => 0,
+    };
+    let names: Vec<String> = (0..3 * n).map(|at| tokens[at % n].text.clone()).collect();
+    let labels: Vec<usize> = names.iter().map(|name| kind(name)).collect();
+    let turn = |at: usize, speed: f32| (at as f32 * speed).sin();
+    let place = |at: usize, centres: [f32; 3], speed: f32| centres[labels[at]] + 1.1 * turn(at, speed);
+    Projection {
+        model: Some("a model".to_owned()),
+        method: "PCA".to_owned(),
+        states: "residual_after of layer 5".to_owned(),
+        shares: vec![0.341, 0.127],
+        x: (0..3 * n).map(|at| place(at, [3.0, -2.0, -1.0], 1.7)).collect(),
+        y: (0..3 * n).map(|at| place(at, [0.5, 2.0, -2.5], 2.9)).collect(),
+        texts: (0..3 * n).map(|at| at / n).collect(),
+        clusters: labels
+            .iter()
+            .enumerate()
+            .map(|(at, label)| if at % 17 == 3 { 3 } else { *label })
+            .collect(),
+        label_names: vec!["word".to_owned(), "number".to_owned(), "sign".to_owned()],
+        names,
+        labels,
+    }
+}
+
+fn hostile_projection() -> Projection {
+    let words: Vec<String> = hostile().into_iter().map(|token| token.text).collect();
+    let map = projection();
+    Projection {
+        method: words[0].clone(),
+        states: words[1].clone(),
+        label_names: words.clone(),
+        labels: (0..map.names.len()).map(|at| at % words.len()).collect(),
+        names: (0..map.names.len())
+            .map(|at| words[at % words.len()].clone())
+            .collect(),
+        ..map
+    }
+}
+
+fn long_projection() -> Projection {
+    let n = 12_000;
+    let angle = |at: usize| at as f32 * 2.399_963;
+    Projection {
+        method: "t-SNE, perplexity 30".to_owned(),
+        shares: vec![],
+        x: (0..n).map(|at| (at as f32).sqrt() * angle(at).cos()).collect(),
+        y: (0..n).map(|at| (at as f32).sqrt() * angle(at).sin()).collect(),
+        names: (0..n).map(|at| format!(" word{at}")).collect(),
+        texts: (0..n).map(|at| at / 600).collect(),
+        labels: vec![],
+        label_names: vec![],
+        clusters: vec![],
+        ..projection()
+    }
 }

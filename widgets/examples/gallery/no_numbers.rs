@@ -87,6 +87,7 @@ pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
         all("attribution-graph", with(circuits::graph(), value));
         all("probes", with(many::probes(), value));
         all("corpus-neuron", with(many::neuron(), value));
+        all("projection", with(many::projection(), value));
         for (name, reading) in [
             ("guessed", small::guessed(eu(), 23)),
             ("masked", small::masked()),
@@ -247,6 +248,7 @@ numbers! {
     GraphEdge: weight;
     CircuitSize: faithfulness without random;
     Probes: majority places;
+    Projection: shares x y;
     CorpusNeuron: mean deviation active histogram promotes suppresses groups;
     Histogram: start end;
     CorpusGroup: texts;

@@ -104,6 +104,9 @@ fn model_diff(tokens: &[Token], n_layers: usize) -> ModelDiff {
             parted: (n > 5).then_some(4),
         }],
         cosine: (0..=n_layers).map(|depth| 1.0 - 0.02 * depth as f64).collect(),
+        cka: (0..=n_layers)
+            .map(|depth| 1.0 - 0.002 * (depth * depth) as f64)
+            .collect(),
         grafts: Some(GraftMap {
             layer: curve(1),
             attention: curve(2),

@@ -30,4 +30,4 @@ pub(crate) mod visible;
 pub use explorable::Explorable;
 pub use histogram::Histogram;
 pub use token::Token;
-pub(crate) use token::{Candidate, StoredCandidate, candidates};
+pub(crate) use token::{Candidate, StoredCandidate, candidates, stored_candidates};

@@ -1,7 +1,7 @@
 //! The token that all views share.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A token as every view shows it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -56,4 +56,12 @@ impl From<StoredCandidate> for (Token, f32) {
 /// Pairs of a token and a probability, for `serialize_with`.
 pub(crate) fn candidates<S: Serializer>(pairs: &[(Token, f32)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(pairs.iter().map(Candidate::from))
+}
+
+/// The same pairs of a document, for `deserialize_with`.
+pub(crate) fn stored_candidates<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<(Token, f32)>, D::Error> {
+    let stored: Vec<StoredCandidate> = Vec::deserialize(deserializer)?;
+    Ok(stored.into_iter().map(Into::into).collect())
 }

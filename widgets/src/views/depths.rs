@@ -5,9 +5,9 @@
 //! - [`LensMap`](super::LensMap): the best token of each layer at several places, with entropy and distance to the output
 
 use schemars::JsonSchema;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::kit::{Candidate, Token, candidates};
+use crate::kit::{Candidate, StoredCandidate, Token, candidates};
 
 /// What one layer says at one place.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -24,6 +24,29 @@ pub struct Reading {
     pub entropy: f32,
     /// Kullback–Leibler divergence of the output from this, in nats.
     pub divergence: f32,
+}
+
+/// The same as it is read from a document.
+#[derive(Deserialize)]
+struct StoredReading {
+    top: Vec<StoredCandidate>,
+    rank: Option<u32>,
+    probability: Option<f32>,
+    entropy: f32,
+    divergence: f32,
+}
+
+impl<'de> Deserialize<'de> for Reading {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let stored = StoredReading::deserialize(deserializer)?;
+        let probability = stored.probability.unwrap_or(f32::NAN);
+        Ok(Self {
+            top: stored.top.into_iter().map(Into::into).collect(),
+            chosen: stored.rank.map(|rank| (rank, probability)),
+            entropy: stored.entropy,
+            divergence: stored.divergence,
+        })
+    }
 }
 
 /// A token's standing among all of the vocabulary.
@@ -45,6 +68,11 @@ pub(crate) fn final_norm<S: Serializer>(raw: &bool, serializer: S) -> Result<S::
     serializer.serialize_bool(!raw)
 }
 
+/// The other way round.
+pub(crate) fn raw<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    bool::deserialize(deserializer).map(|final_norm| !final_norm)
+}
+
 /// How many columns of a table go into a page, at so many cells at most; and what is said where that is not all.
 pub(crate) fn columns_shown(n_columns: usize, n_rows: usize, most_cells: usize) -> (usize, Option<String>) {
     let n = n_columns.min((most_cells / n_rows.max(1)).max(1));
@@ -53,7 +81,7 @@ pub(crate) fn columns_shown(n_columns: usize, n_rows: usize, most_cells: usize) 
 }
 
 /// A lens that was fitted on texts: of each layer a map to what the last layer's stream would be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FittedLensName {
     Jacobian,

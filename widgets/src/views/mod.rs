@@ -29,6 +29,7 @@ pub mod parts;
 pub mod patch_map;
 pub mod probes;
 pub mod progress;
+pub mod projection;
 pub mod rank_map;
 pub mod reading;
 pub mod results;
@@ -64,6 +65,7 @@ pub use parts::{LayerParts, Parts, PartsBy};
 pub use patch_map::{Columns, MeasuredCell, PatchEstimate, PatchMap, PatchPairs};
 pub use probes::{ProbePlace, Probes};
 pub use progress::Progress;
+pub use projection::Projection;
 pub use rank_map::{RankKind, RankMap};
 pub use reading::{Reading, Statement};
 pub use results::{ResultRow, Results};
@@ -110,6 +112,7 @@ schemas![
     Parts,
     patch_map::Data<'_>,
     Probes,
+    Projection,
     RankMap,
     Reading,
     Results,
@@ -142,16 +145,23 @@ views![
     AttributionGraph,
     Circuit,
     CircuitCurve,
+    Comparison,
     CorpusNeuron,
     Edges,
     Factors,
     Faithfulness,
     Heads,
+    LayerPredictions,
+    LensMap,
     ModelDiff,
+    NeuronList,
     Probes,
+    Projection,
+    RankMap,
     SimilarityGrid,
     Steering,
     TokenSequence,
+    TopK,
     Vocabulary,
 ];
 
@@ -175,6 +185,9 @@ pub fn view_of(document: &Value) -> Result<Option<Box<dyn Explorable>>, Error> {
         Reading::TYPE => Box::new(self::reading::read(document)?),
         Results::TYPE => Box::new(results::read(document)?),
         score::Data::TYPE => Box::new(score::read(document)?),
+        candidates::Data::TYPE => Box::new(candidates::read(document)?),
+        neuron::Data::TYPE => Box::new(fields::read::<NeuronActivity>(document)?),
+        SiteAttribution::TYPE => Box::new(site_attribution::read(document)?),
         kind => return plain_view(document, kind),
     }))
 }

@@ -31,6 +31,7 @@ SAVED = {
     "neuron": ["neuron", "neuron-texts", "hostile-neuron"],
     "patch_map": ["patch-map", "patch-map-heads", "patch-map-pairs", "attribution-patching"],
     "probes": ["probes", "probes-positions", "hostile-probes"],
+    "projection": ["projection", "hostile-projection", "long-projection"],
     "rankings": ["ranks", "ranks-watched"],
     "saliency": [
         "saliency",

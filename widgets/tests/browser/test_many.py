@@ -134,6 +134,96 @@ def test_models_apart_are_coloured_by_how_far(open_page, gallery):
     assert "at" in boxes.nth(text["parted"]).get_attribute("class")
     rows = page.locator(".model-diff tbody tr")
     assert rows.count() == len(diff["grafts"]["layer"]) + 2
+    assert float(rows.nth(12).locator("td").nth(1).inner_text()) == pytest.approx(diff["cka"][12], abs=6e-4)
     share = 1 - diff["grafts"]["layer"][0] / diff["divergence"]
-    assert rows.nth(1).locator("td").nth(1).inner_text() in (f"{100 * share:.0f}%", f"{100 * share:.1f}%")
-    assert rows.nth(12).locator("td").nth(4).inner_text() == "100%"
+    assert rows.nth(1).locator("td").nth(2).inner_text() in (f"{100 * share:.0f}%", f"{100 * share:.1f}%")
+    assert rows.nth(12).locator("td").nth(5).inner_text() == "100%"
+
+
+def points(page):
+    return live(page).locator(".points > g")
+
+
+def test_a_point_names_its_token_and_those_around_it(open_page, gallery):
+    page, found = open_page("projection"), data(gallery, "projection")
+    n = len(found["names"])
+    assert points(page).count() == n
+    readout = live(page).locator(".readout")
+    assert readout.inner_text().startswith("Point at a point")
+    at = next(at for at in range(n) if found["names"][at] == " Belgium")
+    points(page).nth(at).scroll_into_view_if_needed()
+    box = points(page).nth(at).bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert readout.inner_text().splitlines()[0] == "·Belgium · word · cluster 0 · text 0"
+    assert "2. Belgium" in readout.inner_text().replace("\n", " ").replace("  ", " ")
+    assert live(page).locator(".ring").get_attribute("visibility") == "visible"
+    # Distances on the screen are those of the points, by one scale for both axes.
+    boxes = [points(page).nth(k).bounding_box() for k in (0, 1, 2)]
+    centre = [(b["x"] + b["width"] / 2, b["y"] + b["height"] / 2) for b in boxes]
+    scale = (centre[1][0] - centre[0][0]) / (found["x"][1] - found["x"][0])
+    assert -(centre[2][1] - centre[0][1]) / (found["y"][2] - found["y"][0]) == pytest.approx(scale, rel=0.03)
+
+
+def test_keys_walk_over_points_and_hold_one(open_page):
+    page = open_page("projection")
+    svg, readout = live(page).locator(".map > svg"), live(page).locator(".readout")
+    svg.focus()
+    page.keyboard.press("Home")
+    assert readout.inner_text().startswith("The · word · cluster 0 · text 0")
+    ring = live(page).locator(".ring")
+    before = float(ring.get_attribute("cx"))
+    page.keyboard.press("ArrowLeft")
+    assert float(ring.get_attribute("cx")) < before
+    page.keyboard.press("Enter")
+    kept = readout.inner_text()
+    page.mouse.move(*[svg.bounding_box()[k] + 40 for k in ("x", "y")])
+    assert readout.inner_text() == kept, "what is held stays"
+    page.keyboard.press("Escape")
+    assert readout.inner_text().startswith("Point at a point")
+
+
+def test_points_are_coloured_and_chosen_by_groups(open_page, gallery):
+    page, found = open_page("projection"), data(gallery, "projection")
+    key = live(page).locator(".key:not([hidden]) > span")
+    counts = [found["labels"].count(group) for group in range(3)]
+    assert [text.split()[-1] for text in key.all_inner_texts()] == [str(count) for count in counts]
+    fills = points(page).evaluate_all("(all) => all.map((g) => getComputedStyle(g).fill)")
+    assert len(set(fills)) == 3 and [fills[at] == fills[0] for at in range(60)] == [label == 0 for label in found["labels"][:60]]
+    key.nth(1).press("Enter")
+    faint = points(page).evaluate_all("(all) => all.map((g) => g.classList.contains('faint'))")
+    assert faint == [label != 1 for label in found["labels"]]
+    live(page).get_by_role("button", name="cluster", exact=True).click()
+    assert live(page).locator(".faint").count() == 0 and key.count() == 4
+    fills = points(page).evaluate_all("(all) => all.map((g) => g.getAttribute('fill'))")
+    assert len(set(fills)) == 4
+    live(page).get_by_role("searchbox").fill("austria")
+    shown = points(page).evaluate_all("(all) => all.map((g, i) => g.classList.contains('faint') ? -1 : i).filter((i) => i >= 0)")
+    assert shown == [at for at, name in enumerate(found["names"]) if name == " Austria"]
+
+
+def test_a_map_without_its_script_names_its_points(browser, gallery):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((gallery / "projection.html").as_uri())
+    titles = page.locator(".points title").all_text_contents()
+    assert titles[0] == "The" and "·Belgium" in titles
+    assert page.locator(".names text").count() > 10 and page.locator(".key:not([hidden])").count() == 1
+    context.close()
+
+
+def test_a_hostile_map_is_a_map(open_page):
+    page = open_page("hostile-projection")
+    assert page.evaluate("window.hacked") is None
+    live(page).locator(".map > svg").focus()
+    for key in ("Home", "ArrowRight", "ArrowUp", "End"):
+        page.keyboard.press(key)
+    assert page.evaluate("window.hacked") is None
+
+
+def test_of_very_many_points_some_are_drawn(open_page):
+    page = open_page("long-projection")
+    assert points(page).count() == 5000
+    assert "5,000 of 12,000" in live(page).locator(".note").inner_text()
+    live(page).locator(".map > svg").focus()
+    page.keyboard.press("End")
+    assert live(page).locator(".readout").inner_text().startswith("·word11997")

@@ -133,7 +133,7 @@ def test_a_light_theme_stays_light_on_a_dark_system(open_page):
 @pytest.mark.parametrize("name", ["saliency", "saliency-detailed", "factors", "tokens", "hostile", "hostile-factors", "hostile-reading", "model", "models", "tensor", "small-tensor", "progress", *READINGS, *ATTRIBUTION,
                                   "hostile-targets", "hostile-score", "hostile-faithfulness", "hostile-comparison", "long-comparison",
                                   "factors-texts", "factors-signed", "neuron-texts", "neurons", "similarity", "hostile-neuron", "edges", "hostile-edges", "circuit", "hostile-circuit", "circuit-curve", "attribution-graph", "hostile-attribution-graph",
-                                  "probes", "probes-positions", "hostile-probes", "corpus-neuron", "hostile-corpus-neuron"])
+                                  "probes", "probes-positions", "hostile-probes", "corpus-neuron", "hostile-corpus-neuron", "projection", "hostile-projection"])
 def test_nothing_is_wider_than_the_page(open_page, name):
     """Opened narrow, then drawn wider, and narrow again."""
     page = open_page(name, viewport={"width": 320, "height": 600})

@@ -23,6 +23,7 @@ VIEWS = {
     "patch-map": ["corrupted", "0.62"],
     "predictions": ["layer"],
     "probes": ["layer", "shuffled"],
+    "projection": ["component 1", "number"],
     "ranks": ["layer"],
     "saliency": ["gradient × input", "22%"],
     "saliency-detailed": ["13%"],

@@ -5,13 +5,13 @@ mod tests;
 
 use maud::{Markup, html};
 use schemars::JsonSchema;
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Error, Value};
 
 use crate::Explorable;
 use crate::kit::Token;
 use crate::kit::document::Document;
-use crate::kit::{document, grid, numbers, page, visible};
+use crate::kit::{document, grid, numbers, page, reading, visible};
 
 /// What might stand at some places.
 #[derive(Debug, Clone, PartialEq)]
@@ -123,6 +123,9 @@ pub(crate) struct Data<'a> {
 struct PlaceData<'a> {
     /// From 0 on; `null` for what is said of the whole text.
     position: Option<usize>,
+    /// What is read before it; missing where nothing is, or where all of the text counts.
+    #[serde(skip_serializing_if = "<[Token]>::is_empty")]
+    before: &'a [Token],
     /// Best first; the one that was taken last, where it is not among these.
     candidates: Vec<CandidateData<'a>>,
 }
@@ -142,6 +145,67 @@ struct CandidateData<'a> {
     /// The token's number in the vocabulary.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<u32>,
+    /// Which part of a split character the token is: `(1, 4)` is the first of four.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    part: Option<(u8, u8)>,
+}
+
+/// The same as they are read from a document.
+#[derive(Deserialize)]
+struct Stored {
+    model: Option<String>,
+    places: Vec<StoredPlace>,
+}
+
+#[derive(Deserialize)]
+struct StoredPlace {
+    position: Option<usize>,
+    #[serde(default)]
+    before: Vec<Token>,
+    candidates: Vec<StoredRow>,
+}
+
+#[derive(Deserialize)]
+struct StoredRow {
+    rank: usize,
+    label: String,
+    probability: f32,
+    chosen: bool,
+    id: Option<u32>,
+    part: Option<(u8, u8)>,
+}
+
+impl From<StoredRow> for Candidate {
+    fn from(stored: StoredRow) -> Self {
+        let (text, part) = (stored.label, stored.part);
+        Self {
+            rank: stored.rank,
+            label: match stored.id {
+                Some(id) => CandidateLabel::Token(Token { text, id, part }),
+                None => CandidateLabel::Name(text),
+            },
+            probability: stored.probability,
+            is_chosen: stored.chosen,
+        }
+    }
+}
+
+/// Those of a document.
+///
+/// # Errors
+/// Fields that are missing or of another type.
+pub(crate) fn read(document: &Value) -> Result<Candidates, Error> {
+    let Stored { model, places } = reading::read(document)?;
+    let place = |stored: StoredPlace| CandidatePlace {
+        position: stored.position,
+        before: stored.before,
+        rows: stored.candidates.into_iter().map(Into::into).collect(),
+        chosen: None,
+    };
+    Ok(Candidates {
+        model,
+        places: places.into_iter().map(place).collect(),
+    })
 }
 
 impl Document for Data<'_> {
@@ -159,6 +223,10 @@ impl<'a> From<&'a Candidate> for CandidateData<'a> {
             probability: candidate.probability,
             chosen: candidate.is_chosen,
             id: candidate.label.id(),
+            part: match &candidate.label {
+                CandidateLabel::Token(token) => token.part,
+                CandidateLabel::Name(_) => None,
+            },
         }
     }
 }
@@ -167,6 +235,7 @@ impl<'a> From<&'a CandidatePlace> for PlaceData<'a> {
     fn from(place: &'a CandidatePlace) -> Self {
         Self {
             position: place.position,
+            before: &place.before,
             candidates: place.all().map(CandidateData::from).collect(),
         }
     }

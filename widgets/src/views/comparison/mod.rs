@@ -6,11 +6,12 @@ mod tests;
 mod picture;
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use maud::{Markup, html};
 use schemars::JsonSchema;
-use serde::{Serialize, Serializer};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::Explorable;
@@ -21,7 +22,7 @@ use crate::kit::{colour, document, names, numbers, rows, visible};
 use crate::views::saliency::{Scale, Target};
 
 /// Several attribution methods on the same targets, and how far they agree.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Comparison {
     /// The model's name, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,12 +41,12 @@ pub struct Comparison {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub k: Option<usize>,
     /// Each method's agreement with each: "spearman", "kendall", "top_k", "same_first", by method and method. May be empty.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub agreement: BTreeMap<String, Vec<Vec<f64>>>,
 }
 
 /// One method.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct MethodRow {
     /// For people: "gradient × input".
     pub method: String,
@@ -56,11 +57,11 @@ pub struct MethodRow {
     /// A row for each target, a value for each token from the first on.
     pub scores: Vec<Vec<f32>>,
     /// Named numbers, the same ones for each method, already written out: `rank correlation` `0.81`.
-    #[serde(serialize_with = "by_name")]
+    #[serde(serialize_with = "by_name", deserialize_with = "named")]
     #[schemars(with = "BTreeMap<String, String>")]
     pub figures: Vec<(String, String)>,
     /// Its figures of faithfulness, by name; may be empty.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub faithfulness: BTreeMap<String, f64>,
     /// How long it took.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,6 +70,23 @@ pub struct MethodRow {
 
 fn by_name<S: Serializer>(figures: &[(String, String)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(figures.iter().map(|(name, figure)| (name, figure)))
+}
+
+/// The same of a document, in its order.
+fn named<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, String)>, D::Error> {
+    struct Named;
+    impl<'de> Visitor<'de> for Named {
+        type Value = Vec<(String, String)>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+            formatter.write_str("figures by name")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            std::iter::from_fn(|| map.next_entry().transpose()).collect()
+        }
+    }
+    deserializer.deserialize_map(Named)
 }
 
 const COMPONENT: Component = Component {

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Explorable;
@@ -12,16 +12,16 @@ use crate::kit::document::Document;
 use crate::kit::grid::{self, Cell, Grid, Heading, Scale};
 use crate::kit::page::{Component, note};
 use crate::kit::{document, numbers, visible};
-use crate::views::depths::{FittedLensName, Reading, final_norm, way};
+use crate::views::depths::{FittedLensName, Reading, final_norm, raw, way};
 
 /// The most probable tokens at one place after each layer.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LayerPredictions {
     /// The model's name, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// What is read before the place.
-    #[serde(skip)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub before: Vec<Token>,
     /// The place, from 0 on.
     pub position: usize,
@@ -32,7 +32,11 @@ pub struct LayerPredictions {
     /// By layer.
     pub readings: Vec<Reading>,
     /// The states were read without the final norm.
-    #[serde(rename = "final_norm", serialize_with = "final_norm")]
+    #[serde(
+        rename = "final_norm",
+        serialize_with = "final_norm",
+        deserialize_with = "raw"
+    )]
     #[schemars(description = "Whether the model's final norm was applied before the head.")]
     pub raw: bool,
     /// The lens that was fitted; none of the logit lens.

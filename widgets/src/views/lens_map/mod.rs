@@ -5,7 +5,7 @@ mod tests;
 
 use maud::html;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Explorable;
@@ -15,10 +15,10 @@ use crate::kit::document::Document;
 use crate::kit::grid::{Cell, Grid, Heading, Scale};
 use crate::kit::page::{Component, note};
 use crate::kit::{document, visible};
-use crate::views::depths::{FittedLensName, Reading, columns_shown, final_norm, way};
+use crate::views::depths::{FittedLensName, Reading, columns_shown, final_norm, raw, way};
 
 /// What each layer would say if it were the last (logit lens), at several places.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LensMap {
     /// The model's name, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -30,7 +30,11 @@ pub struct LensMap {
     /// By layer and column.
     pub readings: Vec<Vec<Reading>>,
     /// The states were read without the final norm.
-    #[serde(rename = "final_norm", serialize_with = "final_norm")]
+    #[serde(
+        rename = "final_norm",
+        serialize_with = "final_norm",
+        deserialize_with = "raw"
+    )]
     #[schemars(description = "Whether the model's final norm was applied before the head.")]
     pub raw: bool,
     /// The lens that was fitted; none of the logit lens.
@@ -39,7 +43,7 @@ pub struct LensMap {
 }
 
 /// A place whose token is predicted.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LensColumn {
     /// From 0 on.
     pub position: usize,

@@ -28,6 +28,9 @@ pub struct ModelDiff {
     pub texts: Vec<DiffText>,
     /// Before the first layer and after each: the mean cosine of both models' states.
     pub cosine: Vec<f64>,
+    /// The same places: linear centred kernel alignment (CKA) of both models' states; may be empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cka: Vec<f64>,
     /// What is left of the divergence with parts of the tuned model; missing where that was not asked for, and for models with
     /// an encoder beside a decoder.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -129,6 +132,7 @@ impl ModelDiff {
     /// The names of the columns, and those of each row: what is not known is empty.
     fn rows(&self) -> (Vec<&'static str>, Vec<(String, Vec<Cell>)>) {
         let mut names = vec!["cosine"];
+        names.extend((!self.cka.is_empty()).then_some("CKA"));
         let has_weights = self.weights.iter().any(|weight| weight.layer.is_some());
         if self.grafts.is_some() {
             names.extend(["layer", "attention", "MLP", "all up to it"]);
@@ -140,8 +144,16 @@ impl ModelDiff {
             value,
             is_share: false,
         };
+        let alike = |depth: usize| {
+            let mut cells = vec![plain(self.cosine.get(depth).copied())];
+            if !self.cka.is_empty() {
+                let cka = self.cka.get(depth).copied();
+                cells.push(plain(cka.filter(|cka| cka.is_finite())));
+            }
+            cells
+        };
         let row = |at: usize| {
-            let mut cells = vec![plain(self.cosine.get(at + 1).copied())];
+            let mut cells = alike(at + 1);
             if let Some(grafts) = &self.grafts {
                 let columns = [&grafts.layer, &grafts.attention, &grafts.mlp, &grafts.up_to];
                 cells.extend(columns.map(|column| self.cell(column.get(at))));
@@ -152,17 +164,15 @@ impl ModelDiff {
             (at.to_string(), cells)
         };
         let mut rows: Vec<(String, Vec<Cell>)> = (0..self.n_layers()).map(row).collect();
-        let beside = |name: &str, cosine: Option<f64>, left: f64| {
-            let mut cells = vec![plain(cosine), self.cell(Some(&left))];
+        let beside = |name: &str, mut cells: Vec<Cell>, left: f64| {
+            cells.push(self.cell(Some(&left)));
             cells.resize(names.len(), plain(None));
             (name.to_owned(), cells)
         };
         if let Some(grafts) = &self.grafts {
-            rows.insert(
-                0,
-                beside("embedding", self.cosine.first().copied(), grafts.embedding),
-            );
-            rows.push(beside("head", None, grafts.head));
+            rows.insert(0, beside("embedding", alike(0), grafts.embedding));
+            let none = vec![plain(None); alike(0).len()];
+            rows.push(beside("head", none, grafts.head));
         }
         (names, rows)
     }

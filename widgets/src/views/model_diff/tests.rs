@@ -31,6 +31,7 @@ fn diff() -> ModelDiff {
         divergence: 1.0,
         texts: vec![text],
         cosine: vec![1.0, 0.9, 0.5],
+        cka: vec![1.0, 0.95, f64::NAN],
         grafts: Some(GraftMap {
             layer: vec![0.75, 0.25],
             attention: vec![1.0, 0.5],
@@ -53,11 +54,11 @@ fn a_console_shows_where_they_part_and_the_layers() {
         diff().text(),
         "base → tuned · 1 nats apart · another token first in 1 of 1 text · layer 1 alone brings 75%\n\
          text 0 parts at 2: 1.5 nats; most probable: ·a, tuned ·z\n\
-         layer      cosine  layer  attention  MLP  all up to it  attention's weights  MLP's weights\n\
-         embedding  1       0%\n\
-         0          0.9     25%    0%         25%  25%           0.24\n\
-         1          0.5     75%    50%        50%  100%\n\
-         head               −20%"
+         layer      cosine  CKA   layer  attention  MLP  all up to it  attention's weights  MLP's weights\n\
+         embedding  1       1     0%\n\
+         0          0.9     0.95  25%    0%         25%  25%           0.24\n\
+         1          0.5           75%    50%        50%  100%\n\
+         head                     −20%"
     );
 }
 

@@ -6,7 +6,7 @@ mod tests;
 
 use maud::{Markup, html};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Explorable;
@@ -16,7 +16,7 @@ use crate::kit::document::Document;
 use crate::kit::page::{Component, note, still};
 use crate::kit::{colour, document, names, numbers, rows, visible};
 
-#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct NeuronActivity {
     /// Where it is: "mlp_activation".
     pub site: String,
@@ -29,7 +29,7 @@ pub struct NeuronActivity {
 }
 
 /// A text, and the neuron's activation at each token.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct NeuronText {
     /// Which of the given texts this is.
     pub index: usize,
@@ -248,7 +248,7 @@ impl Explorable for NeuronActivity {
 }
 
 /// The most active neurons, with the token at which each is most active.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct NeuronList {
     /// The model's name, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -265,7 +265,7 @@ pub struct NeuronList {
 }
 
 /// A neuron where it is most active.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ActiveNeuron {
     /// `null` where activations are of no layer.
     pub layer: Option<usize>,

@@ -2,7 +2,7 @@
 
 use maud::html;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Explorable;
@@ -12,10 +12,10 @@ use crate::kit::document::Document;
 use crate::kit::grid::{self, Cell, Grid, Heading, Scale};
 use crate::kit::page::{Component, note};
 use crate::kit::{document, numbers, visible};
-use crate::views::depths::{FittedLensName, columns_shown, final_norm, way};
+use crate::views::depths::{FittedLensName, columns_shown, final_norm, raw, way};
 
 /// Which tokens are ranked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RankKind {
     #[default]
@@ -26,7 +26,7 @@ pub enum RankKind {
 }
 
 /// Ranks of chosen tokens after each layer.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct RankMap {
     /// The model's name, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,7 +39,7 @@ pub struct RankMap {
     /// Where each of them stands, or would stand.
     pub positions: Vec<usize>,
     /// What is read before the place of watched tokens.
-    #[serde(skip)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub before: Vec<Token>,
     /// Names of the layers.
     pub layers: Vec<String>,
@@ -48,13 +48,17 @@ pub struct RankMap {
     /// By layer and column, in 0..=1.
     pub probabilities: Vec<Vec<f32>>,
     /// By layer, of what it says at the one place, in nats; may be empty.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub entropy: Vec<f32>,
     /// By layer, Kullback–Leibler divergence of the output from what it says there, in nats; may be empty.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub divergence: Vec<f32>,
     /// The states were read without the final norm.
-    #[serde(rename = "final_norm", serialize_with = "final_norm")]
+    #[serde(
+        rename = "final_norm",
+        serialize_with = "final_norm",
+        deserialize_with = "raw"
+    )]
     #[schemars(description = "Whether the model's final norm was applied before the head.")]
     pub raw: bool,
     /// The lens that was fitted; none of the logit lens.

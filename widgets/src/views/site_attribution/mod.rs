@@ -7,19 +7,20 @@ use std::fmt::Write;
 
 use maud::{Markup, html};
 use schemars::JsonSchema;
-use serde::Serialize;
-use serde_json::Value;
+use serde::de::Error as _;
+use serde::{Deserialize, Serialize};
+use serde_json::{Error, Value};
 
 use crate::Explorable;
 use crate::kit::Token;
 use crate::kit::boxes::legend;
 use crate::kit::document::Document;
 use crate::kit::page::{Component, note};
-use crate::kit::{document, numbers, visible};
+use crate::kit::{document, numbers, reading, visible};
 use crate::views::heat::{self, Caption, Heat, Strip};
 
 /// Contributions of what stands at a site of each layer to an answer.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SiteAttribution {
     /// Where: "head_outputs".
     pub site: String,
@@ -40,7 +41,7 @@ pub struct SiteAttribution {
 }
 
 /// The positions of a text, or a layer's heads or neurons.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SiteColumns {
     Positions(Vec<Token>),
@@ -50,8 +51,26 @@ pub enum SiteColumns {
     Neurons(usize),
 }
 
+/// That of a document.
+///
+/// # Errors
+/// Rows that are not as long as there are columns.
+pub(crate) fn read(document: &Value) -> Result<SiteAttribution, Error> {
+    let found: SiteAttribution = reading::read(document)?;
+    let n = match &found.columns {
+        SiteColumns::Positions(tokens) => tokens.len(),
+        SiteColumns::Heads(n) | SiteColumns::Neurons(n) => *n,
+    };
+    match !found.contributions.is_empty() && found.contributions.iter().all(|row| row.len() == n) {
+        true => Ok(found),
+        false => Err(Error::custom(
+            "there is no row, or one is not as long as there are columns",
+        )),
+    }
+}
+
 /// What the contributions of a layer sum to.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LayerSum {
     /// What they sum to.
     pub sum: f64,

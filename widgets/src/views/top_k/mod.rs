@@ -2,7 +2,7 @@
 
 use maud::html;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Explorable;
@@ -10,10 +10,10 @@ use crate::kit::boxes::legend;
 use crate::kit::document::Document;
 use crate::kit::grid::{Cell, Grid, Heading, Scale};
 use crate::kit::page::{Component, note};
-use crate::kit::{Candidate, Token, candidates, document, numbers, visible};
+use crate::kit::{Candidate, Token, candidates, document, numbers, stored_candidates, visible};
 
 /// The most probable tokens at every position of a text.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TopK {
     /// The model's name, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -25,7 +25,7 @@ pub struct TopK {
 }
 
 /// What is predicted at one position.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TopKPosition {
     /// From 0 on.
     pub position: usize,
@@ -36,7 +36,7 @@ pub struct TopKPosition {
     /// Its probability, in 0..=1.
     pub probability: Option<f32>,
     /// The most probable tokens, best first.
-    #[serde(serialize_with = "candidates")]
+    #[serde(serialize_with = "candidates", deserialize_with = "stored_candidates")]
     #[schemars(with = "Vec<Candidate<'_>>")]
     pub top: Vec<(Token, f32)>,
 }
