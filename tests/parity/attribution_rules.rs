@@ -342,7 +342,10 @@ fn integrated_gradients_of_the_rough_are_complete_with_more_steps() {
         match CORNERS.contains(&name) {
             true => {
                 let few = error(50);
-                assert!(many < few && many < 1e-2, "{name}: {few} with 50 steps, {many} with 300");
+                assert!(
+                    many < few && many < 1e-2,
+                    "{name}: {few} with 50 steps, {many} with 300"
+                );
             }
             false => assert!(many < 1e-8, "{name}: {many} with 300 steps"),
         }

@@ -3,6 +3,7 @@
 
 mod algebra;
 mod cluster;
+mod points;
 mod projection;
 mod random;
 

@@ -6,7 +6,7 @@ use ecco_explain::cluster::{ClusterOptions, clusters};
 use ecco_explain::projection::{self, ProjectionMethod, projection};
 use ecco_interpreter::named;
 use ecco_models::Site;
-use ecco_scripting::options::{Choice, OptionKind, OptionValue};
+use ecco_scripting::options::Choice;
 use ecco_scripting::result::{Explanation, Show, show};
 use ecco_scripting::session::{State, watched};
 use ecco_scripting::table::Table;
@@ -17,6 +17,7 @@ use ndarray::{Array2, Axis, Ix2};
 use rhai::{Array, Dynamic, INT};
 
 use super::cluster::seed_of;
+use super::points::{PointLabels, PointNames};
 use crate::probes::labels::Labels;
 use crate::text::capture::{ActivationSite, Layers, SiteLayers, place_named};
 use crate::text::outputs::Outputs;
@@ -56,38 +57,6 @@ options! {
         at: Option<i64> = "all of them",
         /// of texts: so many tokens at the start of each are left out
         skip: usize = 0,
-    }
-}
-
-/// Labels as scripts give them.
-#[derive(Debug, Clone)]
-pub(super) struct PointLabels(Array);
-
-impl PartialEq for PointLabels {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.len() == other.0.len()
-    }
-}
-
-impl OptionValue for PointLabels {
-    const KIND: OptionKind = OptionKind::Any("an array with a label for each");
-
-    fn of(value: &Dynamic) -> Option<Self> {
-        Some(Self(value.as_array_ref().ok()?.clone()))
-    }
-}
-
-/// Names of rows.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct PointNames(Vec<String>);
-
-impl OptionValue for PointNames {
-    const KIND: OptionKind = OptionKind::Any("an array of strings");
-
-    fn of(value: &Dynamic) -> Option<Self> {
-        let names = value.as_array_ref().ok()?;
-        let name = |name: &Dynamic| Some(name.as_immutable_string_ref().ok()?.to_string());
-        names.iter().map(name).collect::<Option<_>>().map(Self)
     }
 }
 

@@ -60,12 +60,7 @@ impl Component {
             // Memory takes all that is written to it, so that there are no errors.
             let _ = DeflateEncoder::new(code.as_bytes(), Compression::best()).read_to_end(&mut deflated);
             let packed = STANDARD.encode(deflated);
-            format!(
-                "const view=\"{}\",packed=\"{packed}\";{}",
-                self.view,
-                compact(UNPACK_JS)
-            )
-            .into()
+            format!("{}unpack(\"{}\",\"{packed}\")", compact(UNPACK_JS), self.view).into()
         });
         Arc::clone(script)
     }

@@ -43,7 +43,7 @@ def packed_anew(packed, old, new):
 def test_output_of_another_revision_stays_static_until_its_script_comes(open_page, gallery):
     page = open_page("saliency")
     source = (gallery / "saliency.html").read_text().split("<body>", 1)[1].replace("saliency-5", "saliency-next")
-    source = re.sub('(?<=packed=")[^"]+', lambda packed: packed_anew(packed[0], "saliency-5", "saliency-next"), source)
+    source = re.sub('(?<=unpack\\("saliency-next",")[^"]+', lambda packed: packed_anew(packed[0], "saliency-5", "saliency-next"), source)
     page.evaluate("(source) => document.body.insertAdjacentHTML('beforeend', source)", source)
     newer = page.locator("ecco-saliency").nth(1)
     assert newer.evaluate("(host) => host.shadowRoot") is None
