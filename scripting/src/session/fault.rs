@@ -217,11 +217,19 @@ fn unknown_function(call: &str, names: &Names) -> ScriptError {
     signatures.sort();
     signatures.dedup();
     signatures.truncate(8);
+    let is_of = |entry: &Entry, of: Option<&str>| of.is_some() && entry.receiver() == of;
+    let is_of_arrays = versions.iter().any(|entry| is_of(entry, Some("array")));
+    let mut conversions = names.catalog.functions_named("to_array");
+    let has_items = conversions.any(|entry| is_of(entry, arguments.first().map(String::as_str)));
+    let items = match is_of_arrays && has_items {
+        true => format!("`.to_array().{name}(…)` takes its items; "),
+        false => String::new(),
+    };
     ScriptError::new(
         ErrorKind::Type,
         format!("`{name}` cannot be called with ({given})"),
     )
-    .with_hint(format!("it can be called as\n  {}", signatures.join("\n  ")))
+    .with_hint(format!("{items}it can be called as\n  {}", signatures.join("\n  ")))
 }
 
 /// `text` is Rhai's: `Unknown property 'x' - a getter is not registered for type 'T'`, or `a setter`.
