@@ -229,7 +229,10 @@ fn unknown_function(call: &str, names: &Names) -> ScriptError {
         ErrorKind::Type,
         format!("`{name}` cannot be called with ({given})"),
     )
-    .with_hint(format!("{items}it can be called as\n  {}", signatures.join("\n  ")))
+    .with_hint(format!(
+        "{items}it can be called as\n  {}",
+        signatures.join("\n  ")
+    ))
 }
 
 /// `text` is Rhai's: `Unknown property 'x' - a getter is not registered for type 'T'`, or `a setter`.
