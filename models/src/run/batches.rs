@@ -8,6 +8,8 @@ use crate::rope::Scaling;
 
 /// Positions that are computed side by side: more are no faster, and take more memory at once.
 const MOST_POSITIONS: usize = 4096;
+/// A pass over fewer positions is hardly faster.
+const FEW_POSITIONS: usize = 256;
 /// Positions that a pass costs besides: all weights are read for it, and all operations called.
 const PASS: usize = 32;
 const PASS_OF_GPU: usize = 1024;
@@ -39,7 +41,7 @@ pub(super) fn of(config: &Config, device: Device, inputs: &[Input]) -> Vec<Vec<u
             if end - start > 1 && (padded > MOST_POSITIONS || is_other) {
                 break;
             }
-            let cost = best[start].0 + padded + of_pass;
+            let cost = best[start].0 + padded.max(FEW_POSITIONS) + of_pass;
             if cost < least.0 {
                 least = (cost, start);
             }
@@ -77,8 +79,8 @@ mod tests {
             super::of(&config, device, &inputs)
         };
         let of = |lengths: &[usize]| on(Device::Cpu, lengths);
-        // Few positions in all: together, though not equally long.
-        assert_eq!(of(&[30, 20, 25]), [vec![0, 1, 2]]);
+        // Few positions in all: together, whatever their lengths.
+        assert_eq!(of(&[30, 1, 9]), [vec![0, 1, 2]]);
         // A long one alone, whose length the short ones would have to have.
         assert_eq!(of(&[5, 2000, 6, 7]), [vec![0, 2, 3], vec![1]]);
         assert_eq!(of(&[900, 1000, 920, 800]), [vec![0, 2], vec![1], vec![3]]);
