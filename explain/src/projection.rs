@@ -62,7 +62,7 @@ pub fn projection(
     let (n, width) = x.dim();
     if n < 2 || width == 0 {
         let reason = "a map takes two rows or more, of a feature or more";
-        return Err(crate::Error::from(refuse("states", format!("{n} × {width}"), reason)).into());
+        return Err(refuse("states", format!("{n} × {width}"), reason).into());
     }
     if let Some(((row, feature), value)) = x.indexed_iter().find(|(_, value)| !value.is_finite()) {
         let value = format!("{value} in row {row} at {feature}");
