@@ -247,19 +247,18 @@ impl Run {
             next.map(|(&id, row)| (row, id))
         });
         let (rows, next): (Vec<i64>, Vec<u32>) = rows.unzip();
-        let mut said = Vec::with_capacity(next.len());
+        let n = next.len();
+        let mut said = Vec::with_capacity(n);
         for (rows, next) in rows.chunks(SCORED_ROWS).zip(next.chunks(SCORED_ROWS)) {
             let own = guard(|| {
-                let rows = host::index(rows, self.states.device());
-                let states = self.states.flatten(0, 1).index_select(0, &rows); // [row, size]
-                let [own] = host::numbers_of_each([&writer.log_probabilities(&states, next)]);
+                let [own] = host::numbers_of_each([&writer.log_probabilities(&self.rows(rows), next)]);
                 Ok(own)
             });
             said.extend(own?);
             let progress = Progress {
                 label: "reading probabilities".into(),
                 done: said.len() as u64,
-                total: Some(self.inputs.iter().map(|input| input.spoken().len() as u64).sum()),
+                total: Some(n as u64),
                 unit: "tokens",
             };
             if watch(&progress).is_break() {
@@ -285,9 +284,13 @@ impl Run {
             .iter()
             .map(|&(text, position)| text as i64 * width + position as i64)
             .collect();
-        let rows = host::index(&rows, self.states.device());
-        let states = self.states.flatten(0, 1).index_select(0, &rows).unsqueeze(0);
-        Ok(said(model, &states)?.get(0))
+        Ok(said(model, &self.rows(&rows).unsqueeze(0))?.get(0))
+    }
+
+    /// The head's input at rows of all texts' positions, padding counted: `[row, size]`.
+    fn rows(&self, rows: &[i64]) -> Tensor {
+        let rows = host::index(rows, self.states.device());
+        self.states.flatten(0, 1).index_select(0, &rows)
     }
 }
 
