@@ -19,7 +19,7 @@ CARGO = LIBRARY_PATH=$(TORCH_LIB) cargo
 PRIMITIVES := ecco-primitives
 LIGHT := ecco-interpreter ecco-protocol ecco-scripting ecco-widgets
 
-.PHONY: help demo lab docs test lint bench bless clean prerequisites browser FORCE
+.PHONY: help demo lab docs wheel test lint bench bless clean prerequisites browser FORCE
 .PHONY: test-kernel test-views test-scripting test-primitives test-models test-explain test-notebooks
 .DELETE_ON_ERROR:
 
@@ -41,6 +41,16 @@ lab: .venv/.kernel  ## open JupyterLab with the kernel installed
 
 docs: .venv/.kernel  ## the documentation as a site, the notebooks run inside: build/site/index.html
 	python scripts/docs.py
+
+# For glibc 2.28 and newer, whatever this machine has: maturin looks at the symbols that are asked for. Only the program is linked
+# anew; its linker says how.
+wheel: .venv/.wheel  ## a wheel for other machines with x86-64 Linux: dist/
+	LIBRARY_PATH=$(TORCH_LIB) maturin build --release --locked --compatibility manylinux_2_28 --auditwheel check --out dist \
+	  -- -C linker=$(CURDIR)/scripts/wheel_linker
+
+.venv/.wheel: .venv/.requirements scripts/wheel_linker
+	pip install --disable-pip-version-check --quiet --no-compile ziglang==0.17.1
+	@touch $@
 
 test: browser .venv/.kernel build/gateway/.requirements build/readme.html lint  ## formatting, lints and all tests
 	$(TEST_LIGHT) $(LIGHT:%=-p %)
@@ -129,7 +139,7 @@ bless: .venv/.requirements  ## write anew all that is generated from the code
 	git --no-pager diff --stat
 
 clean:  ## remove everything that was made here
-	rm -rf .venv build $(TARGET)
+	rm -rf .venv build dist $(TARGET)
 
 prerequisites:
 	@PYTHON=$(PYTHON) scripts/prerequisites
