@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 use std::rc::Rc;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -27,6 +28,12 @@ pub trait Interpreter {
     /// Answers what a view asks that a cell has shown, between cells: a JSON object for a JSON value. What is asked, and
     /// what the answers are, the language and its views agree on.
     fn ask(&mut self, question: &Value) -> Result<Value, CellError>;
+
+    /// Called when there is nothing to do, before the kernel waits for more: for what is done after a time without work. Gives
+    /// in how long it wants to be called again, if by then nobody has asked for anything.
+    fn rest(&mut self) -> Option<Duration> {
+        None
+    }
 
     /// Whether `code` can be run as it is.
     fn is_complete(&mut self, code: &str) -> Completeness;

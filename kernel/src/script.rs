@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use ecco_interpreter::MimeBundle;
@@ -31,6 +31,9 @@ use crate::wire::{Parent, Request};
 /// A cell that fails sooner than this after its request waits until then for the requests behind it,
 /// before they are called off: a front end that runs all cells sends them in one go.
 const ABORT_GRACE: Duration = Duration::from_millis(10);
+
+/// However soon an interpreter wants to be called again that has nothing to do.
+const SHORTEST_REST: Duration = Duration::from_millis(20);
 
 /// A request for the script thread.
 pub(crate) struct Work {
@@ -153,8 +156,24 @@ impl Script {
             }
             match self.questions.take() {
                 Some(question) => self.answer(&question),
-                None => self.ahead.push_back(self.inbox.recv().ok()?),
+                None => {
+                    let work = self.rest()?;
+                    self.ahead.extend(work);
+                }
             }
+        }
+    }
+
+    /// Waits until there is work, or until the interpreter wants to be called again; None when the sockets are gone.
+    fn rest(&mut self) -> Option<Option<Work>> {
+        let pause = self.guarded(|interpreter| interpreter.rest());
+        let Ok(Some(pause)) = pause else {
+            return self.inbox.recv().ok().map(Some);
+        };
+        match self.inbox.recv_timeout(pause.max(SHORTEST_REST)) {
+            Ok(work) => Some(Some(work)),
+            Err(RecvTimeoutError::Timeout) => Some(None),
+            Err(RecvTimeoutError::Disconnected) => None,
         }
     }
 

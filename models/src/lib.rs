@@ -18,7 +18,7 @@
 //! - [`chat`]: conversations as text
 //! - `apart`: work of libraries on what strangers wrote, bounded in memory, depth and time
 //! - [`libtorch`]: opened when the first tensor is made
-//! - [`device`], [`placement`]: where a model goes; [`host`]: what crosses between there and here; [`cuda_graph`]: work that a GPU
+//! - [`device`], [`placement`]: where a model goes, [`holders`]: who else is there; [`host`]: what crosses between there and here; [`cuda_graph`]: work that a GPU
 //!   has recorded; [`guard`], [`error`]: memory, exceptions, errors
 
 mod adapter;
@@ -42,6 +42,7 @@ pub mod generation;
 mod gguf;
 pub mod gpu;
 pub mod guard;
+pub mod holders;
 pub mod host;
 pub mod hub;
 pub mod layers;
@@ -68,7 +69,7 @@ pub use config::Config;
 pub use edit::{Edit, Edits};
 pub use error::Error;
 pub use generation::{Draft, EarlyStopping, Finish, GenerateOptions, Generation, generate};
-pub use model::{LoadOptions, Model, capture, load};
+pub use model::{Aside, LoadOptions, Model, capture, load};
 pub use rules::Rule;
 pub use site::{Place, Site};
 pub use tap::{Capture, Tap};

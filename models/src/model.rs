@@ -1,5 +1,6 @@
 //! A model that is loaded: configuration, weights on their devices, tokenizer.
 
+mod aside;
 mod loading;
 #[cfg(test)]
 mod published;
@@ -22,6 +23,7 @@ use crate::error::{Error, Result, refuse};
 use crate::files::ModelFiles;
 use crate::generation::config::GenerationConfig;
 use crate::guard::guard;
+use crate::holders::Entry;
 use crate::site::{Place, Site};
 use crate::stack::{Marks, Stack};
 use crate::tap::{Capture, ReportTap, Tap, running};
@@ -29,6 +31,7 @@ use crate::tokenizer::Tokenizer;
 use crate::weights::Sum;
 use ecco_interpreter::Watch;
 
+pub use aside::Aside;
 pub use loading::{LoadOptions, load};
 
 /// A language model, resident on one device or several.
@@ -41,8 +44,12 @@ pub struct Model {
     chat: Option<Rc<ChatTemplate>>,
     /// The mapped weights; on the CPU the tensors are views of them.
     files: Rc<ModelFiles>,
-    /// What tells its adapter from all others.
-    adapter_digest: Option<String>,
+    /// Those of its adapter.
+    adapter: Option<Rc<ModelFiles>>,
+    /// What it was loaded with.
+    asked: LoadOptions,
+    /// For others that ask who holds the memory.
+    held: Rc<Entry>,
     notices: Vec<String>,
     /// Its own weights and what its adapter makes of them.
     tunable: Option<Rc<Tunable>>,
@@ -94,7 +101,9 @@ impl Model {
             generation: Rc::clone(&self.generation),
             chat: self.chat.clone(),
             files: Rc::clone(&self.files),
-            adapter_digest: self.adapter_digest.clone(),
+            adapter: self.adapter.clone(),
+            asked: self.asked.clone(),
+            held: Rc::clone(&self.held),
             notices: self.notices.clone(),
             tunable: self.tunable.clone(),
         }
@@ -108,8 +117,8 @@ impl Model {
     /// What tells its files from all others: SHA-256 in hexadecimal digits, behind a `+` that of its adapter. Reads all weights.
     pub fn digest(&self) -> String {
         let own = self.files.digest();
-        match &self.adapter_digest {
-            Some(adapter) => format!("{own}+{adapter}"),
+        match &self.adapter {
+            Some(adapter) => format!("{own}+{}", adapter.digest()),
             None => own,
         }
     }

@@ -53,7 +53,9 @@ fn of_model(error: &ModelError) -> Option<String> {
         }
         ModelError::NoRoom { .. } => Some("say how many tokens to make: #{generate: 20}".into()),
         ModelError::OutOfMemory { .. } => {
-            Some("free a model with lm.unload(); ecco::models() lists what is resident".into())
+            let own = "free a model with lm.unload(); ecco::models() lists what is resident".to_owned();
+            let others = ecco_models::holders::on_gpus(&ecco_models::holders::holders());
+            Some([vec![own], others].concat().join("; "))
         }
         ModelError::NoAdapter { model } => Some(format!(
             "load it with one: ecco::from_pretrained({model:?}, #{{adapter: \"folder or hub id\"}})"

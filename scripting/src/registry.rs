@@ -1,12 +1,14 @@
 //! What is made known to a session besides the language itself: types, members, functions, options.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rhai::{Engine, Module};
 
 use crate::errors::{Wording, set_wording};
 use crate::options::{OptionSet, OptionSpec};
 use crate::result::{self, Explanation, Show};
+use crate::session::State;
 
 /// An engine that is being filled. What it collects besides, the session asks for.
 pub struct Registry<'a> {
@@ -23,9 +25,14 @@ pub struct Vocabulary {
     tables: BTreeMap<String, &'static [OptionSpec]>,
     /// The models that a text may name, for completion.
     pub(crate) model_names: Option<fn() -> Vec<String>>,
+    /// What is done between cells, after a time without work.
+    pub(crate) rests: Vec<Rest>,
     /// Titles, and members that belong under them: the contents of the page of primitives.
     pub(crate) contents: &'static [(&'static str, &'static [&'static str])],
 }
+
+/// Looks whether something is to be done after a time without work; gives in how long it wants to look again.
+pub type Rest = fn(&State) -> Option<Duration>;
 
 /// What fills a registry: the primitives' side of a session.
 pub type Register = fn(&mut Registry);
@@ -67,6 +74,11 @@ impl Registry<'_> {
     /// The models that a text may name, for completion.
     pub fn model_names(&mut self, list: fn() -> Vec<String>) {
         self.vocabulary.model_names = Some(list);
+    }
+
+    /// What is done between cells, when there is nothing to do.
+    pub fn rest(&mut self, rest: Rest) {
+        self.vocabulary.rests.push(rest);
     }
 
     /// How hints of the errors of other crates are said in a script.

@@ -3,6 +3,7 @@
 use ecco_interpreter::Diagnostic;
 use ecco_models::device::{self, About};
 use ecco_models::error::format_bytes;
+use ecco_models::holders::{Holder, holders};
 use ecco_models::libtorch::{self, BUILT_FOR, Libtorch, SERVED};
 use ecco_models::{gpu, product};
 use serde_json::json;
@@ -27,7 +28,11 @@ pub(super) fn sections(findings: &mut Findings) -> Vec<Section> {
         }
     };
     let mut sections = vec![libtorch];
-    sections.extend(device::devices().ok().map(|devices| of_devices(&devices)));
+    sections.extend(
+        device::devices()
+            .ok()
+            .map(|devices| of_devices(&devices, &holders())),
+    );
     sections.push(memory(findings));
     sections
 }
@@ -70,15 +75,41 @@ fn opened(findings: &mut Findings) -> Section {
     }
 }
 
-fn of_devices(devices: &[About]) -> Section {
+/// Devices, and under each the kernels that have models there.
+fn of_devices(devices: &[About], holders: &[Holder]) -> Section {
     let bytes = |bytes: Option<u64>| bytes.map_or("unknown".to_owned(), format_bytes);
-    let lines = devices.iter().map(|about| {
+    let on = |about: &About| -> Vec<(u32, u64, Vec<String>)> {
+        let there = holders.iter().filter_map(|holder| {
+            let (bytes, names) = holder.on(&about.device)?;
+            Some((
+                holder.process,
+                bytes,
+                names.into_iter().map(str::to_owned).collect(),
+            ))
+        });
+        there.collect()
+    };
+    let lines = devices.iter().flat_map(|about| {
         let memory = format!("{} free of {}", bytes(about.free), bytes(about.total));
-        line(about.device.clone(), memory)
+        let each = on(about).into_iter().map(|(process, bytes, names)| {
+            let held = format!(
+                "{} in kernel {process}: {}",
+                format_bytes(bytes),
+                names.join(", ")
+            );
+            line("", held)
+        });
+        std::iter::once(line(about.device.clone(), memory)).chain(each)
     });
-    let data = devices
-        .iter()
-        .map(|about| json!({"device": about.device, "free_bytes": about.free, "total_bytes": about.total}));
+    let data = devices.iter().map(|about| {
+        let holders = on(about).into_iter();
+        let holders = holders
+            .map(|(process, bytes, names)| json!({"process": process, "bytes": bytes, "models": names}));
+        json!({
+            "device": about.device, "free_bytes": about.free, "total_bytes": about.total,
+            "holders": holders.collect::<Vec<_>>(),
+        })
+    });
     Section {
         title: "devices",
         lines: lines.collect(),

@@ -177,3 +177,15 @@ fn ten_thousand_cells_that_wait_are_answered_in_order() {
         assert_eq!(content["execution_count"], count);
     }
 }
+
+#[test]
+fn between_cells_the_language_rests_and_work_does_not_wait_for_it() {
+    let mut frontend = Frontend::start();
+    frontend.run("nap 150");
+    assert_eq!(frontend.run("get").0[2], r#"Out[2] """#);
+    // Until then nobody asks for anything.
+    std::thread::sleep(std::time::Duration::from_millis(600));
+    assert_eq!(frontend.run("get").0[2], r#"Out[3] "rested""#);
+    frontend.run("nap 60000");
+    assert_eq!(frontend.run("set 7\nget").0[2], r#"Out[5] "7""#);
+}

@@ -9,6 +9,7 @@
 //! | `picture n`, `result n`, `raise n` | a display, a value, an error of n bytes |
 //! | `later x` | says x when the next cell begins, to the output of this one |
 //! | `spin` | runs until it is interrupted |
+//! | `nap ms` | after so long without work the variable is "rested" |
 //! | `sleep ms` | does not look at interrupts |
 //! | `show x`, `show id x`, `update id x` | display_data, update_display_data |
 //! | `clear` | clear_output |
@@ -20,7 +21,7 @@
 //! To a question `{"do": statement}` it answers `{"said": value}`.
 
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ecco_interpreter::MimeBundle;
 use ecco_interpreter::{
@@ -33,6 +34,7 @@ pub(crate) struct Toy {
     variable: String,
     /// An output that is kept longer than its cell runs, and what to say on it.
     stale: Option<(Rc<dyn Output>, String)>,
+    nap: Option<Instant>,
 }
 
 impl Toy {
@@ -41,6 +43,7 @@ impl Toy {
             interrupt,
             variable: String::new(),
             stale: None,
+            nap: None,
         }
     }
 
@@ -68,6 +71,7 @@ impl Toy {
             "raise" => return Err(error("ToyError", "x".repeat(number(rest)? as usize))),
             "later" => self.stale = Some((output.clone(), rest.to_owned())),
             "spin" => return self.spin(),
+            "nap" => self.nap = Some(Instant::now() + Duration::from_millis(number(rest)?)),
             "sleep" => std::thread::sleep(Duration::from_millis(number(rest)?)),
             "show" => output.display(
                 MimeBundle::from_text(content),
@@ -201,6 +205,16 @@ impl Interpreter for Toy {
         let output: Rc<dyn Output> = Rc::new(Nowhere);
         let value = self.statement(&cell.code, &cell, &output)?;
         Ok(json!({"said": value}))
+    }
+
+    fn rest(&mut self) -> Option<Duration> {
+        let left = self.nap?.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            self.nap = None;
+            self.variable = "rested".to_owned();
+            return None;
+        }
+        Some(left)
     }
 
     fn is_complete(&mut self, code: &str) -> Completeness {

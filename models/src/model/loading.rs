@@ -1,5 +1,6 @@
 //! From a name to a model: files, what they say, weights where they belong.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -19,10 +20,12 @@ use crate::files::watched;
 use crate::files::{ModelFiles, expanded, gguf_part_names, is_weights};
 use crate::generation::config::GenerationConfig;
 use crate::guard::guard;
+use crate::holders::{Entry, Held};
 use crate::hub;
 use crate::placement::{self, Parts, Placement};
 use crate::quantization::dequantized;
 use crate::tokenizer::Tokenizer;
+use crate::weight::Weight;
 use crate::weights::{
     StoredWeight, WeightType, Weights, leave_out_guessing_layers, stored_weights, take_prefix_off,
 };
@@ -54,7 +57,7 @@ pub fn load(name_or_folder: &str, options: &LoadOptions, watch: &mut Watch) -> R
 }
 
 /// Where a file could not be read to its end, what was found wrong with it is not what it says.
-fn of_whole_files(load: impl FnOnce() -> Result<Model>) -> Result<Model> {
+pub(super) fn of_whole_files(load: impl FnOnce() -> Result<Model>) -> Result<Model> {
     let losses = watched::losses();
     load().map_err(|error| match watched::lost_since(losses) {
         Some(file) => Error::FileLost { file },
@@ -83,7 +86,8 @@ fn find(name_or_folder: &str, options: &LoadOptions, watch: &mut Watch) -> Resul
             (files, adapter, notice)
         }
     };
-    let mut model = Model::from_files(name_or_folder, (files, adapter), options, None, watch)?;
+    let files = (Rc::new(files), adapter.map(Rc::new));
+    let mut model = Model::from_files(name_or_folder, files, options, None, watch)?;
     model.notices.splice(..0, notice);
     Ok(model)
 }
@@ -239,14 +243,15 @@ impl Model {
     ) -> Result<Self> {
         let name = folder.display().to_string();
         of_whole_files(|| {
-            let files = (ModelFiles::open(folder)?, named_adapter(options, watch)?);
+            let adapter = named_adapter(options, watch)?.map(Rc::new);
+            let files = (Rc::new(ModelFiles::open(folder)?), adapter);
             Self::from_files(&name, files, options, placement, watch)
         })
     }
 
-    fn from_files(
+    pub(super) fn from_files(
         name: &str,
-        files: (ModelFiles, Option<ModelFiles>),
+        files: (Rc<ModelFiles>, Option<Rc<ModelFiles>>),
         options: &LoadOptions,
         placement: Option<&Placement>,
         watch: &mut Watch,
@@ -261,7 +266,7 @@ impl Model {
 
     fn read(
         name: &str,
-        (files, adapter): (ModelFiles, Option<ModelFiles>),
+        (files, adapter): (Rc<ModelFiles>, Option<Rc<ModelFiles>>),
         options: &LoadOptions,
         placement: Option<&Placement>,
         watch: &mut Watch,
@@ -286,14 +291,16 @@ impl Model {
             Some(placement) => (placement.clone(), wanted.on(placement.main.device, &stored)),
             None => placed(options.device.as_deref(), &stored, family, &config, wanted, &what)?,
         };
-        let adapter_digest = adapter.as_ref().map(ModelFiles::digest);
-        let (body, (sum, notices), tunable) = guard(|| {
+        let (body, (sum, notices), tunable, held) = guard(|| {
             let mut weights = Weights::load(stored, family, &placement, wanted, watch)?;
             let body = body(config.clone(), &mut weights)?;
             let taken = weights.taken();
             let finished = weights.finish()?;
-            let tunable = adapter.map(|adapter| Tunable::read(&adapter, family, config, taken));
-            Ok((body, finished, tunable.transpose()?))
+            let held = held(name, taken.values());
+            let tunable = adapter
+                .as_ref()
+                .map(|adapter| Tunable::read(adapter, family, config, taken));
+            Ok((body, finished, tunable.transpose()?, held))
         })?;
         files.ensure_unchanged()?;
         let model = Self {
@@ -303,8 +310,10 @@ impl Model {
             tokenizer: Rc::new(tokenizer),
             generation: Rc::new(generation),
             chat: chat.map(Rc::new),
-            files: Rc::new(files),
-            adapter_digest,
+            files,
+            adapter,
+            asked: options.clone(),
+            held: Rc::new(Entry::new(held)),
             notices: renamed.into_iter().chain(notices).collect(),
             tunable: None,
         };
@@ -325,6 +334,18 @@ pub(super) fn body(mut config: Config, weights: &mut Weights) -> Result<Body> {
         (None, Task::NextToken) => Body::Decoder(Box::new(Decoder::load(config, weights)?)),
         (None, _) => Body::Encoder(Box::new(Encoder::load(config, weights)?)),
     })
+}
+
+/// What weights take, by device.
+fn held<'a>(name: &str, weights: impl Iterator<Item = &'a Weight>) -> Held {
+    let mut bytes = BTreeMap::new();
+    for weight in weights {
+        *bytes.entry(device::device_name(weight.device())).or_default() += weight.n_bytes();
+    }
+    Held {
+        name: name.to_owned(),
+        bytes,
+    }
 }
 
 /// As what the option wants weights.

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use ecco_interpreter::named;
 use ecco_models::device::About;
+use ecco_models::holders::Holder;
 use ecco_scripting::options::{Choice, OptionKind, OptionValue};
 use ecco_scripting::session::{State, watched};
 use ecco_scripting::{ErrorKind, Registry, ScriptError, errors::nearest, functions, options};
@@ -33,6 +34,9 @@ options! {
         adapter: Option<String> = "none",
         /// branch, tag or commit of a hub model
         revision: Option<String> = "\"main\"",
+        /// seconds without use after which it is set aside: its memory is given back, and when it is used next it comes
+        /// back by itself, out of its files
+        idle: Option<usize> [1..] = "never",
         /// show tokens and progress while working
         verbose: bool = true,
     }
@@ -88,16 +92,17 @@ pub(super) fn register(registry: &mut Registry) {
         }
 
         /// Where a model can be, GPUs first, with the memory there in bytes: maps with `device`, `total`, `free` (over
-        /// all programs); of a GPU also what this session has there, `tensors`, `peak` (the most there was at a time) and
-        /// `reserved` (with what is kept for the next tensors).
+        /// all programs), and `holders`, the kernels of yours on this machine that have models there, this one among them:
+        /// maps with `process`, `bytes` and `models`. Of a GPU also what this session has there, `tensors`, `peak` (the most
+        /// there was at a time) and `reserved` (with what is kept for the next tensors).
         ///
         /// Example:
         /// ```rhai
         /// ecco::devices()[0].free
         /// ```
         fn devices(_state) -> Array {
-            let devices = ecco_models::device::devices()?;
-            Ok(devices.into_iter().map(|about| Dynamic::from_map(described(&about))).collect())
+            let (devices, holders) = (ecco_models::device::devices()?, ecco_models::holders::holders());
+            Ok(devices.iter().map(|about| Dynamic::from_map(described(about, &holders))).collect())
         }
 
         /// How often the session's work has waited so far for data to cross between the host and a model's device, and how
@@ -123,13 +128,14 @@ pub(super) fn register(registry: &mut Registry) {
     }
 }
 
-fn described(about: &About) -> Map {
+fn described(about: &About, holders: &[Holder]) -> Map {
     let bytes = |n: u64| Dynamic::from_int(INT::try_from(n).unwrap_or(INT::MAX));
     let known = |n: Option<u64>| n.map_or(Dynamic::UNIT, bytes);
     let mut map = Map::from([
         ("device".into(), about.device.clone().into()),
         ("total".into(), known(about.total)),
         ("free".into(), known(about.free)),
+        ("holders".into(), holders_on(&about.device, holders).into()),
     ]);
     if let Some(tensors) = about.tensors {
         map.extend([
@@ -139,6 +145,22 @@ fn described(about: &About) -> Map {
         ]);
     }
     map
+}
+
+fn holders_on(device: &str, holders: &[Holder]) -> Array {
+    let there = holders.iter().filter_map(|holder| {
+        let (bytes, names) = holder.on(device)?;
+        let names: Array = names.into_iter().map(|name| name.to_owned().into()).collect();
+        Some(Dynamic::from_map(Map::from([
+            ("process".into(), Dynamic::from_int(holder.process.into())),
+            (
+                "bytes".into(),
+                Dynamic::from_int(INT::try_from(bytes).unwrap_or(INT::MAX)),
+            ),
+            ("models".into(), names.into()),
+        ])))
+    });
+    there.collect()
 }
 
 fn load(state: &Rc<State>, name: &str, options: LoadOptions) -> Result<Model, ScriptError> {
@@ -174,6 +196,9 @@ fn load(state: &Rc<State>, name: &str, options: LoadOptions) -> Result<Model, Sc
             resident
         }
     };
+    if let Some(seconds) = options.idle {
+        resident.set_idle(seconds);
+    }
     let verbose = options.verbose;
     let recording = recording(options, resident.card().n_layers)?;
     Ok(Model::new(resident, recording, verbose))

@@ -16,5 +16,6 @@ pub(crate) fn register(registry: &mut Registry) {
     load::register(registry);
     model_members::register(registry);
     weights::register(registry);
+    registry.rest(model::rest);
     registry.model_names(ecco_models::hub::cached_models);
 }

@@ -1,16 +1,17 @@
 //! A loaded model as scripts hold it, and the models that are resident.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
+use std::time::{Duration, Instant};
 
-use ecco_models::{Edits, LoadOptions};
+use ecco_models::{Aside, Edits, LoadOptions};
 use ecco_widgets::Explorable;
 use ecco_widgets::{ModelCard, ResidentModels};
 
 use ecco_scripting::errors::{ErrorKind, ScriptError};
 use ecco_scripting::result::Show;
 use ecco_scripting::result::rich::Plain;
-use ecco_scripting::session::{Kept, State};
+use ecco_scripting::session::{Kept, State, watched};
 
 /// What is recorded right after each generation, so that it outlives the model.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -53,10 +54,31 @@ pub(crate) struct Resident {
     intermediate_size: usize,
     /// Of the encoder beside a decoder.
     n_encoder_layers: Option<usize>,
-    loaded: RefCell<Option<Rc<ecco_models::Model>>>,
+    weights: RefCell<Weights>,
+    /// How long nobody may use it before its memory is given back.
+    idle: Cell<Option<Duration>>,
+    last_use: Cell<LastUse>,
     /// Views with other shares of its adapter, the last that were asked for.
     adapted: RefCell<Vec<(f64, Rc<ecco_models::Model>)>>,
     state: Weak<State>,
+}
+
+/// Where a model's weights are.
+enum Weights {
+    /// On its devices.
+    Here(Rc<ecco_models::Model>),
+    /// Given back after a time without use, until it is used again.
+    Aside(Aside),
+    /// Freed for good.
+    Unloaded,
+}
+
+/// When a model was last used.
+#[derive(Clone, Copy)]
+enum LastUse {
+    /// By the cell that runs, or ran since somebody looked.
+    Now,
+    At(Instant),
 }
 
 /// Views that are kept: two can be compared without making them anew each time.
@@ -81,13 +103,14 @@ impl Resident {
         };
         let intermediate_size = config.intermediate_size;
         let n_encoder_layers = config.encoder.as_ref().map(|encoder| encoder.n_layers);
-        let loaded = RefCell::new(Some(Rc::new(model)));
         Self {
             asked,
             card,
             intermediate_size,
             n_encoder_layers,
-            loaded,
+            weights: RefCell::new(Weights::Here(Rc::new(model))),
+            idle: Cell::new(None),
+            last_use: Cell::new(LastUse::Now),
             adapted: RefCell::default(),
             state: Rc::downgrade(state),
         }
@@ -95,11 +118,11 @@ impl Resident {
 
     /// The folder of its adapter, as it was asked for.
     fn adapter(&self) -> Option<&str> {
-        let has_adapter = self
-            .loaded
-            .borrow()
-            .as_ref()
-            .is_some_and(|model| model.has_adapter());
+        let has_adapter = match &*self.weights.borrow() {
+            Weights::Here(model) => model.has_adapter(),
+            Weights::Aside(aside) => aside.has_adapter(),
+            Weights::Unloaded => false,
+        };
         has_adapter.then(|| self.asked.adapter.as_deref().unwrap_or(&self.card.name))
     }
 
@@ -123,7 +146,7 @@ impl Resident {
             now == then || now.as_deref() == Some(actual)
         };
         self.card.name == name
-            && self.loaded.borrow().is_some()
+            && self.is_loaded()
             && options.revision == self.asked.revision
             && options.adapter == self.asked.adapter
             && same(&options.device, &self.asked.device, &self.card.device)
@@ -133,6 +156,75 @@ impl Resident {
     pub(crate) fn card(&self) -> &ModelCard {
         &self.card
     }
+
+    fn is_loaded(&self) -> bool {
+        !matches!(*self.weights.borrow(), Weights::Unloaded)
+    }
+
+    /// Whether its weights are in memory now.
+    pub(crate) fn is_here(&self) -> bool {
+        matches!(*self.weights.borrow(), Weights::Here(_))
+    }
+
+    /// How many seconds nobody may use it before its memory is given back.
+    pub(crate) fn set_idle(&self, seconds: usize) {
+        self.idle.set(Some(Duration::from_secs(seconds as u64)));
+    }
+
+    /// The model on its devices: one whose memory was given back comes back.
+    fn here(&self) -> Result<Rc<ecco_models::Model>, ScriptError> {
+        self.last_use.set(LastUse::Now);
+        let back = match &*self.weights.borrow() {
+            Weights::Here(model) => return Ok(Rc::clone(model)),
+            Weights::Aside(aside) => match self.state.upgrade() {
+                Some(state) => watched(&state, true, |watch| aside.back(watch))?,
+                None => aside.back(&mut ecco_interpreter::unwatched)?,
+            },
+            Weights::Unloaded => {
+                let name = &self.card.name;
+                let error = ScriptError::new(ErrorKind::Value, format!("the model {name:?} was unloaded"));
+                return Err(error.with_hint(format!("load it again: ecco::from_pretrained({name:?})")));
+            }
+        };
+        let back = Rc::new(back);
+        self.weights.replace(Weights::Here(Rc::clone(&back)));
+        Ok(back)
+    }
+
+    /// Drops its tensors and those of its views.
+    fn give_back(&self, left: Weights) {
+        self.weights.replace(left);
+        self.adapted.borrow_mut().clear();
+        ecco_models::gpu::give_back();
+    }
+
+    /// Gives its memory back if nobody has used it for so long; otherwise, in how long that may be.
+    fn rest(&self) -> Option<Duration> {
+        let idle = self.idle.get()?;
+        let aside = match &*self.weights.borrow() {
+            Weights::Here(model) => model.aside(),
+            _ => return None,
+        };
+        let since = match self.last_use.get() {
+            LastUse::At(since) => since,
+            // The cell has ended by now.
+            LastUse::Now => Instant::now(),
+        };
+        self.last_use.set(LastUse::At(since));
+        let left = idle.saturating_sub(since.elapsed());
+        if left.is_zero() {
+            self.give_back(Weights::Aside(aside));
+            return None;
+        }
+        Some(left)
+    }
+}
+
+/// Between cells: gives back the memory of models that nobody has used for the time that they were loaded with.
+pub(super) fn rest(state: &State) -> Option<Duration> {
+    let residents = state.kept::<Residents>();
+    let residents = residents.0.borrow();
+    residents.iter().filter_map(|resident| resident.rest()).min()
 }
 
 impl Model {
@@ -168,11 +260,7 @@ impl Model {
     /// # Errors
     /// When it was unloaded.
     pub(crate) fn loaded(&self) -> Result<Rc<ecco_models::Model>, ScriptError> {
-        let loaded = self.resident.loaded.borrow().clone().ok_or_else(|| {
-            let name = &self.card().name;
-            ScriptError::new(ErrorKind::Value, format!("the model {name:?} was unloaded"))
-                .with_hint(format!("load it again: ecco::from_pretrained({name:?})"))
-        })?;
+        let loaded = self.resident.here()?;
         let loaded = match self.share {
             Some(share) => self.resident.at(share, &loaded)?,
             None => loaded,
@@ -245,14 +333,36 @@ impl Model {
         self.changed.as_ref().map_or(&[], |changed| &changed.lines)
     }
 
+    /// Bytes that its weights take now.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        match self.resident.is_here() {
+            true => self.card().memory_bytes,
+            false => 0,
+        }
+    }
+
+    /// What is shown of it: of one whose memory was given back, that it was.
+    fn shown(&self) -> ModelCard {
+        let card = self.card();
+        let device = match self.resident.is_here() {
+            true => card.device.clone(),
+            false => format!("{} (set aside)", card.device),
+        };
+        ModelCard {
+            device,
+            memory_bytes: self.memory_bytes(),
+            interventions: self.changes(),
+            ..card.clone()
+        }
+    }
+
     pub(crate) fn is_loaded(&self) -> bool {
-        self.resident.loaded.borrow().is_some()
+        self.resident.is_loaded()
     }
 
     /// Frees the weights, for all handles. Results that were computed stay.
     pub(crate) fn unload(&self) {
-        self.resident.loaded.borrow_mut().take();
-        self.resident.adapted.borrow_mut().clear();
+        self.resident.give_back(Weights::Unloaded);
         if let Some(state) = self.resident.state.upgrade() {
             let residents = state.kept::<Residents>();
             residents
@@ -260,7 +370,6 @@ impl Model {
                 .borrow_mut()
                 .retain(|resident| !Rc::ptr_eq(resident, &self.resident));
         }
-        ecco_models::gpu::give_back();
     }
 
     /// The session's state.
@@ -286,10 +395,7 @@ impl Model {
 impl Show for Model {
     fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
         Ok(match self.is_loaded() {
-            true => Box::new(ModelCard {
-                interventions: self.changes(),
-                ..self.card().clone()
-            }),
+            true => Box::new(self.shown()),
             false => Box::new(Plain(self.line())),
         })
     }
@@ -308,9 +414,9 @@ impl Show for Model {
     fn line(&self) -> String {
         let card = self.card();
         let state = if self.is_loaded() {
-            card.device.as_str()
+            self.shown().device
         } else {
-            "unloaded"
+            "unloaded".to_owned()
         };
         let adapter = match self.share {
             Some(0.0) => " without its adapter".to_owned(),
@@ -337,7 +443,7 @@ pub(crate) struct ModelList {
 
 impl Show for ModelList {
     fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
-        let models = self.models.iter().map(|model| model.card().clone()).collect();
+        let models = self.models.iter().map(Model::shown).collect();
         Ok(Box::new(ResidentModels { models }))
     }
 

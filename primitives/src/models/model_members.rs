@@ -39,10 +39,8 @@ pub(super) fn register(registry: &mut Registry) {
         /// lie. An adapter's own stands behind a `+`. All weights are read for it.
         get digest(lm: &Model) -> String { Ok(lm.loaded()?.digest()) }
 
-        /// Bytes that its weights take; 0 once it is unloaded.
-        get memory(lm: &Model) -> INT {
-            Ok(if lm.is_loaded() { lm.card().memory_bytes as INT } else { 0 })
-        }
+        /// Bytes that its weights take; 0 once it is unloaded, and while it is set aside.
+        get memory(lm: &Model) -> INT { Ok(lm.memory_bytes() as INT) }
 
         /// How many parameters it has.
         get n_parameters(lm: &Model) -> INT { Ok(lm.card().n_parameters as INT) }

@@ -34,6 +34,7 @@ use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
 use ecco_interpreter::MimeBundle;
 use rhai::{AST, Dynamic, Engine, EvalAltResult, Expr, Scope, Stmt};
@@ -338,6 +339,12 @@ impl Interpreter for Session {
 
     fn ask(&mut self, question: &Value) -> Result<Value, CellError> {
         self.answer_question(question)
+    }
+
+    fn rest(&mut self) -> Option<Duration> {
+        let vocabulary = self.state.vocabulary();
+        let rests = vocabulary.rests.iter();
+        rests.filter_map(|rest| rest(&self.state)).min()
     }
 
     fn is_complete(&mut self, code: &str) -> Completeness {
