@@ -44,8 +44,9 @@ docs: .venv/.kernel  ## the documentation as a site, the notebooks run inside: b
 
 # For glibc 2.28 and newer, whatever this machine has: maturin looks at the symbols that are asked for. Only the program is linked
 # anew; its linker says how.
+DIST ?= dist
 wheel: .venv/.wheel  ## a wheel for other machines with x86-64 Linux: dist/
-	LIBRARY_PATH=$(TORCH_LIB) maturin build --release --locked --compatibility manylinux_2_28 --auditwheel check --out dist \
+	LIBRARY_PATH=$(TORCH_LIB) maturin build --release --locked --compatibility manylinux_2_28 --auditwheel check --out $(DIST) \
 	  -- -C linker=$(CURDIR)/scripts/wheel_linker
 
 .venv/.wheel: .venv/.requirements scripts/wheel_linker

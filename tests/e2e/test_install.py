@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,8 @@ pytestmark = pytest.mark.timeout(900)  # torch alone takes minutes to install
 
 # Without torch, in bytes.
 LARGEST_WHEEL = 30_000_000
+# The oldest C library that `make wheel` is for.
+OLDEST_GLIBC = (2, 28)
 
 CLIENT = textwrap.dedent(
     """
@@ -48,9 +52,9 @@ def call(*command, **options):
 def environment(repo, tmp_path_factory):
     """A fresh environment with only the wheel and jupyter_client in it."""
     folder = tmp_path_factory.mktemp("install")
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-    call(*pip, "wheel", repo, "--no-deps", "--no-build-isolation", "--wheel-dir", folder / "dist")
+    call("make", "wheel", f"DIST={folder / 'dist'}", cwd=repo)
     (wheel,) = (folder / "dist").glob("*.whl")
+    assert wheel.name.endswith("-py3-none-manylinux_{}_{}_x86_64.whl".format(*OLDEST_GLIBC))
     assert wheel.stat().st_size < LARGEST_WHEEL
     call(sys.executable, "-m", "venv", folder / "venv")
     call(folder / "venv/bin/pip", "install", "--no-compile", wheel, "jupyter_client")
@@ -101,6 +105,18 @@ def test_the_binary_starts_without_libtorch(environment):
     needed = [line.split("[")[1].rstrip("]") for line in dynamic.splitlines() if "(NEEDED)" in line]
     assert needed
     assert not [name for name in needed if any(part in name for part in ("torch", "c10", "cuda"))]
+
+
+def test_the_binary_is_for_older_c_libraries_and_knows_no_folder_of_this_machine(environment, repo):
+    """The glue that it carries inside is for them too."""
+    binary = environment / "bin/ecco-kernel"
+    target = Path(os.environ.get("CARGO_TARGET_DIR", repo / "target"))
+    built = target.glob("release/build/ecco-models-*/out/libtch.so")
+    for file in [binary, max(built, key=lambda library: library.stat().st_mtime)]:
+        wanted = re.findall(r"GLIBC_(\d+)\.(\d+)", call("readelf", "--version-info", file))
+        assert wanted and max((int(major), int(minor)) for major, minor in wanted) <= OLDEST_GLIBC
+    (paths,) = re.findall(r"\((?:RUNPATH|RPATH)\).*\[(.*)\]", call("readelf", "--dynamic", binary))
+    assert [path for path in paths.split(":") if not path.startswith("$ORIGIN/")] == []
 
 
 def test_papermill_finds_the_language(environment):
