@@ -176,7 +176,7 @@ pub fn sites(model: &Model) -> Result<Vec<(Place, Vec<Option<usize>>)>> {
             "layer" => Some(tensors.len()),
             "head" | "key_head" => Some(first.size()[1] as usize),
             "head_dim" => Some(first.size()[3] as usize),
-            "hidden" | "neuron" | "channel" if is_even => Some(first.size()[2] as usize),
+            "hidden" | "neuron" | "channel" | "expert" if is_even => Some(first.size()[2] as usize),
             _ => None,
         };
         Some((place, place.axes().iter().map(length).collect()))

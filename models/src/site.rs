@@ -37,6 +37,9 @@ ecco_interpreter::named! {
         CrossOutput = "cross_output",
         /// The stream as the MLP reads it, normalised where the model does that first: `[batch, position, hidden]`.
         MlpInput = "mlp_input",
+        /// With experts: what the router weighs each of them with, 0 where a token does not go through it; an expert that all
+        /// go through is not among them: `[batch, position, expert]`.
+        ExpertWeights = "expert_weights",
         /// The MLP before its non-linearity (a gated one's gate): `[batch, position, neuron]`.
         MlpPre = "mlp_pre",
         /// Of a gated MLP what the non-linearity's result is multiplied with: `[batch, position, neuron]`.
@@ -62,6 +65,7 @@ impl Site {
             Self::AttentionPattern | Self::CrossPattern => &["layer", "head", "query", "key"],
             Self::MlpPre | Self::MlpUp | Self::MlpInner => &["layer", "neuron", "position"],
             Self::ConvolutionInput | Self::ConvolutionOutput => &["layer", "position", "channel"],
+            Self::ExpertWeights => &["layer", "position", "expert"],
             Self::FinalNorm => &["position", "hidden"],
             _ => &["layer", "position", "hidden"],
         }
@@ -133,6 +137,10 @@ impl Place {
             "head_dim" => config.head_dim,
             "hidden" | "channel" => config.hidden_size,
             "neuron" => neurons(config),
+            "expert" => match &config.mlp {
+                Mlp::Experts(experts) => experts.n_experts,
+                _ => 0,
+            },
             "key" if self.site == Site::CrossPattern => n_read,
             _ => n,
         };

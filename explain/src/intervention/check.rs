@@ -122,6 +122,7 @@ fn is_direction(direction: &[f32], width: usize, place: Place) -> Result<()> {
 pub(super) fn features_name(place: Place) -> &'static str {
     match place.axes() {
         [.., "neuron", "position"] => "neurons",
+        [.., "expert"] => "experts",
         _ => "hidden",
     }
 }

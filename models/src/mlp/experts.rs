@@ -88,18 +88,48 @@ impl Experts {
     /// The weights of all experts for tokens `[token, hidden]`, 0 where they are not chosen: `[token, expert]`.
     pub fn weights(&self, tokens: &Tensor) -> Tensor {
         let (weights, chosen) = self.router.route(tokens, Rule::Gradient);
-        let size = [tokens.size()[0], self.experts.len() as i64];
-        let none = Tensor::zeros(size, (tokens.kind(), tokens.device()));
-        let weights = none.scatter_add(1, &chosen, &weights);
+        let weights = self.of_all(&weights, &chosen);
         match &self.shared {
             Some(shared) => {
                 let weight = shared.weight(tokens, Rule::Gradient);
-                let weight =
-                    weight.unwrap_or_else(|| Tensor::ones([size[0], 1], (tokens.kind(), tokens.device())));
+                let one = || Tensor::ones([tokens.size()[0], 1], (tokens.kind(), tokens.device()));
+                let weight = weight.unwrap_or_else(one);
                 Tensor::cat(&[weights, weight], 1)
             }
             None => weights,
         }
+    }
+
+    /// From the chosen ones' weights, `[token, rank]`, to `[token, expert]`.
+    fn of_all(&self, weights: &Tensor, chosen: &Tensor) -> Tensor {
+        let size = [weights.size()[0], self.experts.len() as i64];
+        Tensor::zeros(size, (weights.kind(), weights.device())).scatter_add(1, chosen, weights)
+    }
+
+    /// What stands at the router's site in the place of these weights of tokens `x`, `[.., hidden]`, and for whom: a
+    /// token can be sent to other experts there, or to none. Both `[token, rank]`.
+    fn seen(
+        &self,
+        (weights, chosen): (Tensor, Tensor),
+        x: &Tensor,
+        layer: usize,
+        tap: &mut dyn Tap,
+    ) -> (Tensor, Tensor) {
+        let all = self.of_all(&weights, &chosen);
+        let size = [&x.size()[..x.dim() - 1], &[-1]].concat();
+        let seen = tap.visit(Site::ExpertWeights, layer, all.reshape(size));
+        let is_same = seen.data_ptr() == all.data_ptr();
+        let seen = seen.flatten(0, -2);
+        let chosen = match is_same {
+            true => chosen,
+            // How many decides the shapes of what follows, so it crosses to the host.
+            false => {
+                let counts = seen.ne(0.0).sum_dim_intlist(-1, false, Kind::Int64);
+                let most = host::ids(&counts.max().reshape([1]))[0].max(1);
+                seen.abs().topk(most, -1, true, false).1
+            }
+        };
+        (seen.gather(-1, &chosen, false), chosen)
     }
 
     /// What biases add for one token's `x`, `[hidden]`.
@@ -116,7 +146,11 @@ impl Experts {
         let hidden = x.size()[x.dim() - 1];
         let tokens = x.reshape([-1, hidden]);
         let rule = tap.rule();
-        let (weights, chosen) = self.router.route(&tokens, rule);
+        let routed = self.router.route(&tokens, rule);
+        let (weights, chosen) = match tap.wants(Site::ExpertWeights, layer) {
+            true => self.seen(routed, x, layer, tap),
+            false => routed,
+        };
         let places = routes(&chosen, self.experts.len());
         let seen = tap.wants(Site::MlpInner, layer).then(|| {
             let each = self.experts.iter().zip(&places);
@@ -156,6 +190,7 @@ impl Experts {
     fn mix_all(&self, x: &Tensor, layer: usize, tap: &mut dyn Tap) -> Tensor {
         let rule = tap.rule();
         let weights = self.router.weights(x, rule).to_kind(x.kind()); // [batch, position, expert]
+        let weights = tap.visit(Site::ExpertWeights, layer, weights);
         let inners: Vec<Tensor> = self.each().map(|expert| self.inner(expert, x, tap)).collect();
         let inners = match tap.wants(Site::MlpInner, layer) {
             true => tap

@@ -148,3 +148,82 @@ fn experts_neurons_are_what_is_added() {
         assert_eq!(row(&before) != row(&after), goes_through, "{name}");
     }
 }
+
+#[test]
+fn what_a_router_weighs_experts_with_is_read_and_changed() {
+    let names = [
+        "mixtral",
+        "olmoe",
+        "qwen3_moe",
+        "qwen2_moe",
+        "gpt_oss",
+        "phimoe",
+        "deepseek_v3",
+        "glm4_moe",
+    ];
+    for name in names.map(|name| format!("families/{name}")) {
+        let model = model(&name, "float32");
+        let [input, other] =
+            ["She said that", "One two three"].map(|text| Input::new(&model, text, None).unwrap());
+        let n = input.ids.len().min(other.ids.len());
+        let place = Place::of(Site::ExpertWeights);
+        let weights = |run: &Run, layer: usize| run.records().array(place, Some(layer), 0).unwrap();
+        let run_before = run_of(&model, &input);
+        let layer = *run_before.records().layers(place).last().expect("a router");
+        let before = weights(&run_before, layer); // (position, expert)
+        let n_experts = before.shape()[1];
+
+        // An expert's weight set to 0 is its neurons set to 0, but for what its bias adds.
+        let width = model.config().intermediate_size;
+        let ablated = |site: Site, part: Vec<usize>| {
+            let change = Intervention {
+                layers: Some(vec![layer]),
+                part: Part::Features(part),
+                ..one(Place::of(site), Change::Ablate(Replacement::Number(0.0)))
+            };
+            logits(&edited(&model, &[change]), &input)
+        };
+        let n_tokens = |expert: &usize| {
+            let column = before.index_axis(Axis(1), *expert);
+            column.iter().filter(|weight| **weight != 0.0).count()
+        };
+        let busiest = (0..n_experts).max_by_key(n_tokens).expect("there are experts");
+        let without = ablated(Site::ExpertWeights, vec![busiest]);
+        assert_ne!(without, logits(&model, &input), "{name}");
+        if name != "families/gpt_oss" {
+            let neurons = (busiest * width..(busiest + 1) * width).collect();
+            assert_close(&name, &without, &ablated(Site::MlpInner, neurons), 1e-6);
+        }
+
+        // With another text's weights its tokens go where that one's go.
+        let there = weights(&run_of(&model, &other), layer);
+        let patch = Intervention {
+            layers: Some(vec![layer]),
+            positions: Some(vec![0..n]),
+            ..one(place, Change::Patch(vec![(layer, there.clone())]))
+        };
+        let after = run_of(&edited(&model, &[patch]), &input);
+        let rows = |weights: &ArrayD<f32>| weights.slice_axis(Axis(0), (0..n).into()).into_owned();
+        assert_eq!(rows(&weights(&after, layer)), rows(&there), "{name}");
+        assert_ne!(
+            rows(&before),
+            rows(&there),
+            "{name}: the texts go through the same experts"
+        );
+        let inner = after
+            .records()
+            .array(Place::of(Site::MlpInner), Some(layer), 0)
+            .unwrap(); // (neuron, position)
+        for position in 0..n {
+            for expert in 0..n_experts {
+                let neurons = (expert * width..(expert + 1) * width).map(|neuron| inner[[neuron, position]]);
+                let works = neurons.into_iter().any(|value| value != 0.0);
+                assert_eq!(
+                    works,
+                    there[[position, expert]] != 0.0,
+                    "{name}: {position}, {expert}"
+                );
+            }
+        }
+    }
+}

@@ -31,6 +31,8 @@ options! {
         neurons: Option<Indices> = "all",
         /// numbers of the stream
         hidden: Option<Indices> = "all",
+        /// experts, by what their router weighs them with
+        experts: Option<Indices> = "all",
         /// a head
         head: Option<usize> = "all",
         /// several heads
@@ -317,6 +319,9 @@ fn place_of(
     if options.neurons.is_some() {
         return Ok(Place::of(Site::MlpInner));
     }
+    if options.experts.is_some() {
+        return Ok(Place::of(Site::ExpertWeights));
+    }
     if options.head.is_some() || options.heads.is_some() {
         return Ok(Place::of(Site::HeadOutputs));
     }
@@ -352,6 +357,7 @@ fn part(options: &PartOptions, direction: Option<&VectorValue>) -> Result<Part, 
     let named = [
         ("neurons", options.neurons.as_ref().map(features)),
         ("hidden", options.hidden.as_ref().map(features)),
+        ("experts", options.experts.as_ref().map(features)),
         ("head", options.head.map(|head| Part::Heads(vec![head]))),
         (
             "heads",
