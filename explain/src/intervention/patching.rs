@@ -30,7 +30,7 @@ pub struct PatchOptions {
     pub target: Target,
 }
 
-/// By layer and position, head or neuron.
+/// By layer and part: position, head, head and position, or neuron.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PatchMap {
     pub options: PatchOptions,
@@ -51,7 +51,7 @@ impl PatchMap {
     }
 }
 
-/// Patches every position, head or neuron of every layer, many in one batch.
+/// Patches every part of every layer, many in one batch.
 ///
 /// # Errors
 /// [`Error::Lengths`] for texts of unequal length; [`Error::Option`] for a place, token or position that is not there,
@@ -278,7 +278,7 @@ pub(super) fn read_clean(
 #[derive(Clone, Copy)]
 pub(super) struct Cell {
     pub layer: usize,
-    /// Position, head or neuron.
+    /// Position, head, head and position, or neuron.
     pub part: usize,
 }
 
@@ -309,12 +309,13 @@ impl Tap for Patch<'_, '_, '_> {
             of_layer.map(|(row, cell)| (row as i64, cell.part as i64)).unzip();
         let index = |values: &[i64]| host::index(values, value.device());
         let (rows, parts) = (index(&rows), index(&parts));
-        let dim = self.options.by.dim(value.dim());
-        let turned = |x: &Tensor| x.transpose(1, dim); // [row, part, ..]
-        let clean = turned(self.clean.tensor(site, layer))
-            .get(0)
-            .index_select(0, &parts);
-        turned(&turned(&value).index_put(&[Some(&rows), Some(&parts)], &clean, false))
+        let by = self.options.by;
+        let clean = by.parted(self.clean.tensor(site, layer)).get(0); // [part, ..]
+        let clean = clean.index_select(0, &parts);
+        let patched = by
+            .parted(&value)
+            .index_put(&[Some(&rows), Some(&parts)], &clean, false);
+        by.joined(&patched, &value.size())
     }
 
     fn proceed(&mut self, _: usize) -> ControlFlow<()> {

@@ -11,7 +11,7 @@ use super::pass::{Change, Look, Seen, Start, pass};
 use super::{SiteAxis, check_steps, ensure_room_for, existing};
 use crate::attribution::work::{Work, WorkTap};
 use crate::attribution::{Completeness, Objective, Quantity, Target};
-use crate::error::Result;
+use crate::error::{Result, refuse};
 use crate::quadrature::gauss_legendre;
 
 named! {
@@ -66,6 +66,10 @@ pub fn attribute_site(
 ) -> Result<SiteAttribution> {
     let explained = Objective::new(model, input, std::slice::from_ref(&options.target))?;
     check_steps(options.n_steps)?;
+    if options.by == SiteAxis::HeadPosition {
+        let reason = "contributions are summed by one axis; `.elements` has them number by number";
+        return Err(refuse("by", options.by.name(), reason));
+    }
     let layers = existing(model, options.place, options.layers.as_deref())?;
     let sizes = run::probe(model)?;
     for &layer in &layers {

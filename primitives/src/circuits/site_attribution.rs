@@ -123,7 +123,8 @@ impl SiteAttribution {
             value: found.answer,
             layers: found.layers.clone(),
             columns: match inner.options.by {
-                SiteAxis::Position => SiteColumns::Positions(inner.tokens.clone()),
+                // By both it is refused.
+                SiteAxis::Position | SiteAxis::HeadPosition => SiteColumns::Positions(inner.tokens.clone()),
                 SiteAxis::Head => SiteColumns::Heads(n),
                 SiteAxis::Neuron => SiteColumns::Neurons(n),
             },

@@ -4,7 +4,6 @@ use std::rc::Rc;
 
 use ecco_explain::intervention::estimate::{Estimate, EstimateOptions, Measured, attribution_patching};
 use ecco_widgets::{Explorable, MeasuredCell, PatchEstimate};
-use ndarray::Array2;
 use rhai::{Array, Dynamic, FLOAT, INT, Map};
 
 use super::patching::{Pair, PairOptions};
@@ -60,11 +59,6 @@ impl AttributionPatching {
         })
     }
 
-    fn tensor_of(&self, values: &Array2<f64>) -> Tensor {
-        let values = values.mapv(|x| x as f32).into_dyn();
-        Tensor::new(values, &["layer", self.pair.patch.by.name()])
-    }
-
     fn elements(&self) -> Result<Tensor, ScriptError> {
         let place = self.pair.patch.place;
         Ok(Tensor::new(
@@ -86,22 +80,35 @@ impl AttributionPatching {
     }
 
     fn measured_maps(&self) -> Array {
-        let by = self.pair.patch.by.name();
+        let axes = self.pair.patch.by.axes();
+        let n_heads = self.pair.cell((1, 0), self.found.changes.ncols()).0;
         let map = |one: &Measured| {
-            Dynamic::from_map(Map::from([
+            let (row, column) = self.cell(one);
+            let part = match axes {
+                [_, _] => vec![row % n_heads, column],
+                _ => vec![column],
+            };
+            let place = axes.iter().zip(part);
+            let place = place.map(|(axis, at)| ((*axis).into(), Dynamic::from_int(at as INT)));
+            let numbers = [
                 (
                     "layer".into(),
                     Dynamic::from_int(self.found.layers[one.at.0] as INT),
                 ),
-                (by.into(), Dynamic::from_int(one.at.1 as INT)),
                 (
                     "estimated".into(),
                     (self.found.changes[one.at] / self.gap()).into(),
                 ),
                 ("restored".into(), (one.change / self.gap()).into()),
-            ]))
+            ];
+            Dynamic::from_map(numbers.into_iter().chain(place).collect::<Map>())
         };
         self.measured().into_iter().map(map).collect()
+    }
+
+    /// Its row and column in the view.
+    fn cell(&self, one: &Measured) -> (usize, usize) {
+        self.pair.cell(one.at, self.found.changes.ncols())
     }
 
     fn by(&self) -> String {
@@ -113,10 +120,13 @@ impl AttributionPatching {
     }
 
     fn view(&self) -> ecco_widgets::PatchMap {
-        let cell = |one: &Measured| MeasuredCell {
-            row: one.at.0,
-            column: one.at.1,
-            restored: (one.change / self.gap()) as f32,
+        let cell = |one: &Measured| {
+            let (row, column) = self.cell(one);
+            MeasuredCell {
+                row,
+                column,
+                restored: (one.change / self.gap()) as f32,
+            }
         };
         ecco_widgets::PatchMap {
             estimate: Some(PatchEstimate {
@@ -140,15 +150,14 @@ impl Show for AttributionPatching {
     }
 
     fn line(&self) -> String {
-        let (n_layers, n_columns) = self.found.changes.dim();
         let measured = match self.found.correlation() {
             Some(r) => format!(", r = {r:.2} with {} measured", self.found.measured.len()),
             None => String::new(),
         };
         format!(
-            "attribution patching of {} ({n_layers} layers × {n_columns} {}s), {} {} corrupted, {} clean{measured}",
+            "attribution patching of {} ({}), {} {} corrupted, {} clean{measured}",
             self.pair.patch.place.name(),
-            self.pair.patch.by.name(),
+            self.pair.extent(self.found.changes.dim()),
             self.pair.answer,
             short(self.found.corrupted),
             short(self.found.clean)
@@ -159,8 +168,8 @@ impl Show for AttributionPatching {
 impl Explanation for AttributionPatching {
     fn tensors(&self) -> Result<Vec<(&'static str, Tensor)>, ScriptError> {
         Ok(vec![
-            ("restored", self.tensor_of(&self.found.restored())),
-            ("changes", self.tensor_of(&self.found.changes)),
+            ("restored", self.pair.tensor(&self.found.restored())),
+            ("changes", self.pair.tensor(&self.found.changes)),
             ("elements", self.elements()?),
         ])
     }
@@ -187,11 +196,12 @@ pub(super) fn register(registry: &mut Registry) {
         }
     }
     members! { registry, [AttributionPatching];
-        /// How much of the clean answer would come back: a tensor (layer, position), (layer, head) or (layer, neuron).
-        get restored(map: &AttributionPatching) -> Tensor { Ok(map.tensor_of(&map.found.restored())) }
+        /// How much of the clean answer would come back: a tensor (layer, position), (layer, head), (layer, head, position)
+        /// or (layer, neuron).
+        get restored(map: &AttributionPatching) -> Tensor { Ok(map.pair.tensor(&map.found.restored())) }
 
         /// The same in the units of the answer: by how much it would change.
-        get changes(map: &AttributionPatching) -> Tensor { Ok(map.tensor_of(&map.found.changes)) }
+        get changes(map: &AttributionPatching) -> Tensor { Ok(map.pair.tensor(&map.found.changes)) }
 
         /// The same number by number: a tensor with the axes of the site.
         get elements(map: &AttributionPatching) -> Tensor { map.elements() }

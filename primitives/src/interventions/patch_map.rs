@@ -3,7 +3,6 @@
 use std::rc::Rc;
 
 use ecco_widgets::Explorable;
-use ndarray::Array2;
 use rhai::FLOAT;
 
 use super::patching::Pair;
@@ -19,19 +18,14 @@ pub(crate) struct PatchMap {
 }
 
 impl PatchMap {
-    fn tensor_of(&self, values: &Array2<f64>) -> Tensor {
-        let values = values.mapv(|x| x as f32).into_dyn();
-        Tensor::new(values, &["layer", self.map.options.by.name()])
-    }
-
-    /// (layer, position, head or neuron): 0 as for the corrupted text, 1 as for the clean one.
+    /// By layer and part: 0 as for the corrupted text, 1 as for the clean one.
     pub(crate) fn restored(&self) -> Tensor {
-        self.tensor_of(&self.map.restored())
+        self.pair.tensor(&self.map.restored())
     }
 
     /// The same as the answers themselves.
     pub(crate) fn answers(&self) -> Tensor {
-        self.tensor_of(&self.map.patched)
+        self.pair.tensor(&self.map.patched)
     }
 
     pub(crate) fn view(&self) -> ecco_widgets::PatchMap {
@@ -47,11 +41,10 @@ impl Show for PatchMap {
     }
 
     fn line(&self) -> String {
-        let (n_layers, n_columns) = self.map.patched.dim();
         format!(
-            "patching map of {} ({n_layers} layers × {n_columns} {}s), {} {} corrupted, {} clean",
+            "patching map of {} ({}), {} {} corrupted, {} clean",
             self.map.options.place.name(),
-            self.map.options.by.name(),
+            self.pair.extent(self.map.patched.dim()),
             self.pair.answer,
             short(self.map.corrupted),
             short(self.map.clean)
@@ -71,10 +64,10 @@ impl Explanation for PatchMap {
 
 pub(crate) fn register(registry: &mut Registry) {
     members! { registry, [PatchMap];
-        /// How much of the clean answer comes back: a tensor (layer, position), (layer, head) or (layer, neuron).
+        /// How much of the clean answer comes back: a tensor (layer, position), (layer, head), (layer, head, position) or (layer, neuron).
         get restored(map: &PatchMap) -> Tensor { Ok(map.restored()) }
 
-        /// The answers themselves with each part patched: a tensor (layer, position), (layer, head) or (layer, neuron).
+        /// The answers themselves with each part patched: a tensor (layer, position), (layer, head), (layer, head, position) or (layer, neuron).
         get answers(map: &PatchMap) -> Tensor { Ok(map.answers()) }
 
         /// The answer to the clean text.

@@ -84,8 +84,7 @@ impl PatchMaps {
     }
 
     fn tensor(&self, values: Array2<f64>) -> Tensor {
-        let by = self.0[0].map.options.by.name();
-        Tensor::new(values.mapv(|x| x as f32).into_dyn(), &["layer", by])
+        self.0[0].pair.tensor(&values)
     }
 }
 
@@ -122,10 +121,7 @@ fn student(freedom: usize) -> f64 {
 
 impl Show for PatchMaps {
     fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
-        let rows = |values: &Array2<f64>| {
-            let row = |row: ndarray::ArrayView1<f64>| row.iter().map(|&x| x as f32).collect();
-            values.outer_iter().map(row).collect()
-        };
+        let rows = |values: &Array2<f64>| self.0[0].pair.rows(values);
         let n = self.0.len() as f64;
         let mean = |of: fn(&PatchMap) -> f64| self.0.iter().map(of).sum::<f64>() / n;
         let first = &self.0[0];
@@ -143,28 +139,27 @@ impl Show for PatchMaps {
     }
 
     fn line(&self) -> String {
-        let (n_layers, n_columns) = self.0[0].map.patched.dim();
         let of = if self.1.is_some() {
             "draws of noise"
         } else {
             "pairs"
         };
         format!(
-            "mean of the patching maps of {} {of} ({n_layers} layers × {n_columns} {}s)",
+            "mean of the patching maps of {} {of} ({})",
             self.0.len(),
-            self.0[0].map.options.by.name()
+            self.0[0].pair.extent(self.0[0].map.patched.dim())
         )
     }
 }
 
 impl Explanation for PatchMaps {
     fn tensors(&self) -> Result<Vec<(&'static str, Tensor)>, ScriptError> {
-        let by = self.0[0].map.options.by.name();
         let each = self.each().mapv(|x| x as f32).into_dyn();
+        let each = self.0[0].pair.tensor_of(each, &["pair", "layer"]);
         Ok(vec![
             ("restored", self.tensor(self.mean())),
             ("interval", self.tensor(self.interval())),
-            ("each", Tensor::new(each, &["pair", "layer", by])),
+            ("each", each),
         ])
     }
 }
@@ -184,8 +179,8 @@ pub(super) fn register(registry: &mut Registry) {
         }
     }
     members! { registry, [PatchMaps];
-        /// How much of the clean answer comes back, the mean over the pairs or draws: a tensor (layer, position), (layer, head) or
-        /// (layer, neuron).
+        /// How much of the clean answer comes back, the mean over the pairs or draws: a tensor (layer, position), (layer, head),
+        /// (layer, head, position) or (layer, neuron).
         get restored(maps: &PatchMaps) -> Tensor { Ok(maps.tensor(maps.mean())) }
 
         /// Half of the mean's 95 % confidence interval, by Student's distribution; no numbers of one pair.

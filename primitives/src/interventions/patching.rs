@@ -10,7 +10,7 @@ use ecco_models::config::Task;
 use ecco_models::run::{Input, Prediction, masked_positions, run};
 use ecco_models::{Prompt, Site};
 use ecco_widgets::{Columns, Token};
-use ndarray::{Array2, ArrayView1};
+use ndarray::{Array2, ArrayD};
 
 use super::patch_map::PatchMap;
 use crate::models::model::Model;
@@ -21,6 +21,7 @@ use crate::text::shown::token_sequence;
 use crate::text::token::token;
 use ecco_scripting::options::{Choice, Word};
 use ecco_scripting::session::watched;
+use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
 
 named! {
@@ -53,7 +54,8 @@ options! {
         ..answer: AnswerOptions,
         /// what is patched: one of lm.sites() that each layer has
         site: Option<String> = "\"residual_before\"",
-        /// what is patched at once: all of a position (of a pattern: of a query), or one head or neuron at all positions
+        /// what is patched at once: all of a position (of a pattern: of a query), one head or neuron at all positions, or one head at one
+        /// position
         by: Option<Choice<SiteAxis>> = "\"head\" where a site has heads, else \"position\"",
         /// encoder–decoders only: what the decoder has written so far
         written: Option<String> = "only the token that it starts with",
@@ -123,25 +125,81 @@ impl Pair {
         clean: f64,
         corrupted: f64,
     ) -> ecco_widgets::PatchMap {
-        let row = |row: ArrayView1<f64>| row.iter().map(|&x| x as f32).collect();
         let [of_corrupted, of_clean] = &self.tokens;
+        let positions = || Columns::Positions {
+            corrupted: of_corrupted.clone(),
+            clean: of_clean.clone(),
+        };
+        let n = restored.ncols();
+        let heads = self.n_heads(n);
+        let by_head = |&layer: &usize| std::iter::repeat_n(layer, heads.unwrap_or(1));
         ecco_widgets::PatchMap {
             site: self.patch.place.name(),
             answer: self.answer.clone(),
             clean,
             corrupted,
-            layers: layers.to_vec(),
+            layers: layers.iter().flat_map(by_head).collect(),
+            heads: heads.map(|n| layers.iter().flat_map(|_| 0..n).collect()),
             columns: match self.patch.by {
-                SiteAxis::Position => Columns::Positions {
-                    corrupted: of_corrupted.clone(),
-                    clean: of_clean.clone(),
-                },
-                SiteAxis::Head => Columns::Heads(restored.ncols()),
-                SiteAxis::Neuron => Columns::Neurons(restored.ncols()),
+                SiteAxis::Position | SiteAxis::HeadPosition => positions(),
+                SiteAxis::Head => Columns::Heads(n),
+                SiteAxis::Neuron => Columns::Neurons(n),
             },
-            restored: restored.outer_iter().map(row).collect(),
+            restored: self.rows(restored),
             estimate: None,
             pairs: None,
+        }
+    }
+
+    /// Of so many parts of a layer, how many heads these are, where they are heads at positions.
+    fn n_heads(&self, n_parts: usize) -> Option<usize> {
+        let is_both = self.patch.by == SiteAxis::HeadPosition;
+        is_both.then(|| n_parts / self.tokens[0].len().max(1))
+    }
+
+    /// Numbers by layer and part as rows of a view.
+    pub(super) fn rows(&self, values: &Array2<f64>) -> Vec<Vec<f32>> {
+        let n = values.ncols() / self.n_heads(values.ncols()).unwrap_or(1);
+        let numbers: Vec<f32> = values.iter().map(|&x| x as f32).collect();
+        numbers.chunks(n.max(1)).map(<[f32]>::to_vec).collect()
+    }
+
+    /// Where a layer's part is in the rows of a view: row and column.
+    pub(super) fn cell(&self, (row, part): (usize, usize), n_parts: usize) -> (usize, usize) {
+        match self.n_heads(n_parts) {
+            Some(heads) => {
+                let n = n_parts / heads.max(1);
+                (row * heads + part / n, part % n)
+            }
+            None => (row, part),
+        }
+    }
+
+    /// Numbers by layer and part, with axes of their own for heads and positions.
+    pub(super) fn tensor(&self, values: &Array2<f64>) -> Tensor {
+        self.tensor_of(values.mapv(|x| x as f32).into_dyn(), &["layer"])
+    }
+
+    /// The same where axes stand before the parts.
+    pub(super) fn tensor_of(&self, values: ArrayD<f32>, before: &[&'static str]) -> Tensor {
+        let mut shape = values.shape().to_vec();
+        let n_parts = shape.pop().unwrap_or(0);
+        match self.n_heads(n_parts) {
+            Some(heads) => shape.extend([heads, n_parts / heads.max(1)]),
+            None => shape.push(n_parts),
+        }
+        let values = values.into_shape_with_order(shape).expect("as many numbers");
+        Tensor::new(values, &[before, self.patch.by.axes()].concat())
+    }
+
+    /// `3 layers × 10 positions`, for people.
+    pub(super) fn extent(&self, (n_layers, n_parts): (usize, usize)) -> String {
+        match self.n_heads(n_parts) {
+            Some(heads) => {
+                let n = n_parts / heads.max(1);
+                format!("{n_layers} layers × {heads} heads × {n} positions")
+            }
+            None => format!("{n_layers} layers × {n_parts} {}s", self.patch.by.name()),
         }
     }
 
@@ -317,7 +375,7 @@ fn id(model: &ecco_models::Model, option: &str, word: &Word) -> Result<u32, Scri
 pub(super) fn register(registry: &mut Registry) {
     members! { registry, [Model];
         /// Which part of the model carries what makes two texts differ. The corrupted text is read once for each layer
-        /// and position (or head, or neuron), with that part's values put in from the clean text: how much of the clean answer
+        /// and position (or head, head at a position, or neuron), with that part's values put in from the clean text: how much of the clean answer
         /// comes back, 0 as for the corrupted text and 1 as for the clean one. Both texts have the same number of tokens.
         ///
         /// Without options the answer is the logit of what the model says of the clean text less that of what it says of the

@@ -55,6 +55,109 @@ fn maps_of_patches_are_a_plain_loops() {
     assert!(n_maps >= 10);
 }
 
+/// What is patched at a part, by an edit.
+fn part(by: SiteAxis, part: usize, n_positions: usize) -> (Part, Option<Vec<Range<usize>>>) {
+    let at = |position: usize| Some(vec![position..position + 1]);
+    match by {
+        SiteAxis::Position => (Part::Whole, at(part)),
+        SiteAxis::Head => (Part::Heads(vec![part]), None),
+        SiteAxis::HeadPosition => (Part::Heads(vec![part / n_positions]), at(part % n_positions)),
+        SiteAxis::Neuron => (Part::Features(vec![part]), None),
+    }
+}
+
+#[test]
+fn maps_are_loops_of_edits_at_every_kind_of_site() {
+    // What is changed before a layer is so once, also where a pass goes on from there.
+    let steered = Change::Add {
+        what: Vector::Number(0.5),
+        factor: 1.0,
+    };
+    let steered = [one(Place::of(Site::ResidualBefore), steered)];
+    const SITES: [&str; 10] = [
+        "residual_mid",
+        "queries",
+        "keys",
+        "values",
+        "attention_pattern",
+        "head_outputs",
+        "attention_output",
+        "mlp_inner",
+        "mlp_output",
+        "cross_output",
+    ];
+    let mut n_maps = 0;
+    for (name, stack, before) in [
+        ("gpt2-tiny", "", &[][..]),
+        ("families/llama", "", &[]),
+        ("families/llama", "", &steered),
+        ("families/gemma2", "", &[]),
+        ("families/bert", "", &[]),
+        ("families/flan-t5", "", &[]),
+        ("families/flan-t5", "encoder_", &[]),
+    ] {
+        let plain = model(name, "float64");
+        let model = edited(&plain, before);
+        let (clean, corrupted) = pair(&plain);
+        let target = super::gradients::target(&plain, &clean).expect("a head");
+        let values = run_of(&model, &clean);
+        for (site, by) in SITES
+            .iter()
+            .flat_map(|site| SiteAxis::ALL.iter().map(move |&by| (site, by)))
+        {
+            let place = Place::parse(&format!("{stack}{site}")).expect("a site");
+            let options = PatchOptions { place, by, target };
+            let divided = match by {
+                SiteAxis::Position => true,
+                SiteAxis::Head | SiteAxis::HeadPosition => place.axes().len() == 4,
+                SiteAxis::Neuron => place.axes()[1] == "neuron",
+            };
+            // Patterns over texts that are read at once are no edits.
+            let is_edit = *site != "attention_pattern" || matches!(name, "gpt2-tiny" | "families/llama");
+            let is_there = values.records().array(place, Some(0), 0).is_ok();
+            let map = patch_map(&model, &clean, &corrupted, &options, &mut unwatched);
+            if !is_there || !divided {
+                assert!(map.is_err(), "{name} {site} by {}", by.name());
+                continue;
+            }
+            let map = map.unwrap_or_else(|error| panic!("{name} {site} by {}: {error}", by.name()));
+            n_maps += 1;
+            let n_positions = match place.encoder {
+                true => corrupted.ids.len(),
+                false => corrupted.spoken().len(),
+            };
+            let cells: Vec<_> = map.patched.indexed_iter().filter(|_| is_edit).collect();
+            // Of heads at positions all, of others some.
+            let step = if by == SiteAxis::HeadPosition && *site == "head_outputs" {
+                1
+            } else {
+                1 + cells.len() / 8
+            };
+            for ((row, at), found) in cells.into_iter().step_by(step) {
+                let layer = map.layers[row];
+                let values = values.records().array(place, Some(layer), 0).expect("recorded");
+                let (part, positions) = part(by, at, n_positions);
+                let patched = Intervention {
+                    layers: Some(vec![layer]),
+                    part,
+                    positions,
+                    ..one(place, Change::Patch(vec![(layer, values)]))
+                };
+                let changed = edited(&plain, &[before, &[patched]].concat());
+                let expected =
+                    super::gradients::gradient_at(&changed, &corrupted, Place::of(Site::MlpOutput), Some(1))
+                        .answer;
+                assert!(
+                    (found - expected).abs() < 1e-6 * (1.0 + expected.abs()),
+                    "{name} {site} by {} {row} {at}: {found}, expected {expected}",
+                    by.name()
+                );
+            }
+        }
+    }
+    assert!(n_maps >= 100, "{n_maps}");
+}
+
 /// Texts that differ in one token, read by any model.
 pub(super) fn pair(model: &Model) -> (Input, Input) {
     let is_pair = matches!(model.body(), Body::EncoderDecoder(_));

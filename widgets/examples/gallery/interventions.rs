@@ -10,6 +10,10 @@ pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
         ("side-by-side", Box::new(side_by_side())),
         ("patch-map", Box::new(patch_map(false))),
         ("patch-map-heads", Box::new(patch_map(true))),
+        (
+            "patch-map-head-positions",
+            Box::new(patch_map_of_heads_at_positions()),
+        ),
         ("attribution-patching", Box::new(attribution_patching())),
         ("patch-map-pairs", Box::new(patch_map_pairs())),
         ("site-attribution", Box::new(site_attribution())),
@@ -78,6 +82,7 @@ pub(crate) fn patch_map(by_heads: bool) -> PatchMap {
         clean: 3.2,
         corrupted: -0.7,
         layers: (0..6).collect(),
+        heads: None,
         restored: (0..6)
             .map(|layer| (0..n).map(|column| value(layer, column)).collect())
             .collect(),
@@ -87,6 +92,27 @@ pub(crate) fn patch_map(by_heads: bool) -> PatchMap {
         },
         estimate: None,
         pairs: None,
+    }
+}
+
+/// More heads than a page shows.
+pub(crate) fn patch_map_of_heads_at_positions() -> PatchMap {
+    const N_HEADS: usize = 8;
+    let map = patch_map(false);
+    let places = || (0..map.layers.len()).flat_map(|layer| (0..N_HEADS).map(move |head| (layer, head)));
+    let row = |(layer, head): (usize, usize)| {
+        let share = if head % 3 == 1 { 0.6 } else { 0.05 * head as f32 };
+        map.restored[layer]
+            .iter()
+            .map(|restored| restored * share)
+            .collect()
+    };
+    PatchMap {
+        site: "head_outputs".into(),
+        layers: places().map(|(layer, _)| layer).collect(),
+        heads: Some(places().map(|(_, head)| head).collect()),
+        restored: places().map(row).collect(),
+        ..map
     }
 }
 

@@ -1,4 +1,4 @@
-//! Layers over positions, heads or neurons as coloured cells: what maps of patches and of contributions share.
+//! Layers, or their heads, over positions, heads or neurons as coloured cells: what maps of patches and of contributions share.
 
 use std::fmt::Write;
 
@@ -11,6 +11,10 @@ use crate::kit::{colour, names, numbers, visible};
 pub(crate) trait Heat {
     /// The layers.
     fn rows(&self) -> &[usize];
+    /// Where rows are heads, which of its layer's heads each is.
+    fn heads(&self) -> &[usize] {
+        &[]
+    }
     fn values(&self) -> &[Vec<f32>];
     fn columns(&self) -> Strip<'_>;
 
@@ -24,6 +28,26 @@ pub(crate) trait Heat {
     fn value(&self, row: usize, column: usize) -> f32 {
         let value = self.values().get(row).and_then(|row| row.get(column));
         value.copied().unwrap_or(f32::NAN)
+    }
+
+    /// A row's heading: `4`, `L4 h2`.
+    fn row_name(&self, row: usize) -> String {
+        let layer = self.rows().get(row).copied().unwrap_or_default();
+        match self.heads().get(row) {
+            Some(&head) => names::head(layer, head),
+            None => layer.to_string(),
+        }
+    }
+
+    /// A cell's name: `L4 ·France 3`, `L4 h2`, `L4 h2 ·France 3`.
+    fn name(&self, row: usize, column: usize) -> String {
+        let layer = self.rows().get(row).copied().unwrap_or_default();
+        match (self.heads().get(row), self.columns()) {
+            (Some(&head), strip) => format!("{} {}", names::head(layer, head), strip.label(column)),
+            (None, strip @ Strip::Positions { .. }) => format!("L{layer} {}", strip.label(column)),
+            (None, Strip::Counted(_, "head")) => names::head(layer, column),
+            (None, Strip::Counted(..)) => names::neuron(Some(layer), column),
+        }
     }
 
     /// The largest absolute value.
@@ -43,21 +67,28 @@ pub(crate) trait Heat {
         cells
     }
 
+    /// The rows that are shown, in order: of heads the strongest ones, of layers all.
+    fn shown_rows(&self) -> Vec<usize> {
+        let n = self.rows().len();
+        if self.heads().is_empty() {
+            return (0..n).collect();
+        }
+        strongest(n, MOST_HEADS, |row| {
+            let columns = 0..self.n_columns();
+            columns
+                .map(|column| self.value(row, column).abs())
+                .fold(0.0, f32::max)
+        })
+    }
+
     /// The columns that are shown, in order: where there are too many cells the strongest ones.
     fn shown(&self) -> Vec<usize> {
-        let n = self.n_columns();
-        let most = (MOST_CELLS / self.rows().len().max(1)).max(1);
-        let mut columns: Vec<usize> = (0..n).collect();
-        if n > most {
-            let strongest = |column: usize| {
-                let rows = 0..self.rows().len();
-                rows.map(|row| self.value(row, column).abs()).fold(0.0, f32::max)
-            };
-            columns.sort_by(|&a, &b| strongest(b).total_cmp(&strongest(a)).then(a.cmp(&b)));
-            columns.truncate(most);
-            columns.sort_unstable();
-        }
-        columns
+        let rows = self.shown_rows();
+        let most = (MOST_CELLS / rows.len().max(1)).max(1);
+        strongest(self.n_columns(), most, |column| {
+            let rows = rows.iter();
+            rows.map(|&row| self.value(row, column).abs()).fold(0.0, f32::max)
+        })
     }
 
     /// What has to be said of the whole; `all` names where every column is.
@@ -67,6 +98,10 @@ pub(crate) trait Heat {
         if n > 0 && n_shown < n {
             notes.push(format!("the {n_shown} strongest of {n} columns; `{all}` has all"));
         }
+        let (n, n_shown) = (self.rows().len(), self.shown_rows().len());
+        if n_shown < n {
+            notes.push(format!("the {n_shown} strongest of {n} heads; `{all}` has all"));
+        }
         let is_bad = |value: &&f32| !value.is_finite();
         let n_bad = self.values().iter().flatten().filter(is_bad).count();
         if n_bad > 0 {
@@ -74,6 +109,18 @@ pub(crate) trait Heat {
         }
         notes
     }
+}
+
+/// The `most` strongest of `n`, in order.
+fn strongest(n: usize, most: usize, strength: impl Fn(usize) -> f32) -> Vec<usize> {
+    let mut all: Vec<usize> = (0..n).collect();
+    if n > most {
+        let strengths: Vec<f32> = all.iter().map(|&at| strength(at)).collect();
+        all.sort_by(|&a, &b| strengths[b].total_cmp(&strengths[a]).then(a.cmp(&b)));
+        all.truncate(most);
+        all.sort_unstable();
+    }
+    all
 }
 
 /// What the columns are.
@@ -86,15 +133,6 @@ pub(crate) enum Strip<'a> {
 }
 
 impl<'a> Strip<'a> {
-    /// A cell's name: `L4 ·France 3`, `L4 h2`.
-    pub(crate) fn name(self, layer: usize, column: usize) -> String {
-        match self {
-            Self::Positions { .. } => format!("L{layer} {}", self.label(column)),
-            Self::Counted(_, "head") => names::head(layer, column),
-            Self::Counted(..) => names::neuron(Some(layer), column),
-        }
-    }
-
     /// `·France 3`, `head 2`.
     pub(crate) fn label(self, column: usize) -> String {
         match self {
@@ -143,6 +181,8 @@ impl<'a> Strip<'a> {
 const MOST_NUMBERED: usize = 24;
 /// Cells of a page; of a larger table the strongest columns are shown.
 const MOST_CELLS: usize = 6000;
+/// Rows of a page where they are heads.
+const MOST_HEADS: usize = 40;
 
 /// In -1..=1.
 fn strength(heat: &dyn Heat, row: usize, column: usize) -> Option<f32> {
@@ -163,7 +203,7 @@ pub(crate) fn table(
         table class=[(shown.len() <= MOST_NUMBERED).then_some("numbered")] {
             thead {
                 tr {
-                    th scope="col" { "layer" }
+                    th scope="col" { @if heat.heads().is_empty() { "layer" } @else { "head" } }
                     @for &column in shown {
                         th scope="col" class=[strip.other(column).map(|_| "differs")] { (strip.heading(column)) }
                     }
@@ -171,9 +211,9 @@ pub(crate) fn table(
                 }
             }
             tbody {
-                @for (row, layer) in heat.rows().iter().enumerate() {
+                @for row in heat.shown_rows() {
                     tr {
-                        th scope="row" { (layer) }
+                        th scope="row" { (heat.row_name(row)) }
                         @for &column in shown { (cell(heat, row, column, shown.len() <= MOST_NUMBERED)) }
                         @if let Some((_, end)) = end { th class="end" { (end(row)) } }
                     }
@@ -215,7 +255,8 @@ pub(crate) struct Caption {
 
 /// `None` if there is no cell to draw.
 pub(crate) fn picture(heat: &dyn Heat, caption: &Caption) -> Option<String> {
-    let (columns, strip, n_rows) = (heat.shown(), heat.columns(), heat.rows().len());
+    let (columns, strip, rows) = (heat.shown(), heat.columns(), heat.shown_rows());
+    let n_rows = rows.len();
     if columns.is_empty() || n_rows == 0 {
         return None;
     }
@@ -251,11 +292,13 @@ pub(crate) fn picture(heat: &dyn Heat, caption: &Caption) -> Option<String> {
                     Strip::Counted(..) => text x=(left + x * cell_w + cell_w / 2) y=(top - 4) text-anchor="middle" { (column) },
                 }
             }
-            @for (y, layer) in heat.rows().iter().enumerate() {
-                text x=(left - 6) y=(top + y * cell_h + 13) text-anchor="end" { "layer " (layer) }
+            @for (y, &row) in rows.iter().enumerate() {
+                text x=(left - 6) y=(top + y * cell_h + 13) text-anchor="end" {
+                    @if heat.heads().is_empty() { "layer " } (heat.row_name(row))
+                }
             }
             g transform={ "translate(" (left) " " (top) ") scale(" (cell_w) " " (cell_h) ")" } {
-                @for (shade, path) in shades(heat, &columns) {
+                @for (shade, path) in shades(heat, &rows, &columns) {
                     path fill=(colour::hex(colour::diverging(shade as f32 / SHADES as f32))) d=(path) {}
                 }
             }
@@ -267,10 +310,10 @@ pub(crate) fn picture(heat: &dyn Heat, caption: &Caption) -> Option<String> {
 }
 
 /// For each shade the cells that have it, one unit wide and high.
-fn shades(heat: &dyn Heat, columns: &[usize]) -> Vec<(i32, String)> {
+fn shades(heat: &dyn Heat, rows: &[usize], columns: &[usize]) -> Vec<(i32, String)> {
     let mut paths: Vec<(i32, String)> = (-SHADES..=SHADES).map(|shade| (shade, String::new())).collect();
     let peak = heat.peak();
-    for row in 0..heat.rows().len() {
+    for (y, &row) in rows.iter().enumerate() {
         for (x, &column) in columns.iter().enumerate() {
             let value = heat.value(row, column);
             let strength = if value.is_finite() && peak > 0.0 {
@@ -280,7 +323,7 @@ fn shades(heat: &dyn Heat, columns: &[usize]) -> Vec<(i32, String)> {
             };
             let shade = (strength * SHADES as f32).round() as i32;
             if shade != 0 {
-                let _ = write!(paths[(shade + SHADES) as usize].1, "M{x} {row}h1v1h-1z");
+                let _ = write!(paths[(shade + SHADES) as usize].1, "M{x} {y}h1v1h-1z");
             }
         }
     }

@@ -29,7 +29,7 @@ SAVED = {
     "lens": ["lens", "fitted-lens", "hostile-lens"],
     "logit_attribution": ["parts", "parts-heads", "parts-neurons"],
     "neuron": ["neuron", "neuron-texts", "hostile-neuron"],
-    "patch_map": ["patch-map", "patch-map-heads", "patch-map-pairs", "attribution-patching"],
+    "patch_map": ["patch-map", "patch-map-heads", "patch-map-head-positions", "patch-map-pairs", "attribution-patching"],
     "probes": ["probes", "probes-positions", "hostile-probes"],
     "projection": ["projection", "hostile-projection", "long-projection"],
     "rankings": ["ranks", "ranks-watched"],

@@ -115,6 +115,24 @@ def test_patching_map_by_keys(open_page):
     assert "Arrow keys" in view(page, MAP).get_by_role("grid").get_attribute("aria-label")
 
 
+def test_patching_map_of_heads_at_positions(open_page, gallery):
+    page = open_page("patch-map-head-positions")
+    data = json.loads((gallery / "patch-map-head-positions.json").read_text())
+    headings = view(page, MAP).locator("tbody th").all_inner_texts()
+    assert len(headings) == 40 and len(data["restored"]) == 48, "of many heads the strongest are shown"
+    row = 33
+    name = headings[row]
+    at = next(at for at, head in enumerate(data["heads"]) if f"L{data['layers'][at]} h{head}" == name)
+    assert at > row, "rows above it are left out"
+    column = max(range(15), key=lambda column: abs(data["restored"][at][column]))
+    map_cell(page, row, column).hover()
+    said = readout(page, MAP)
+    assert said.startswith(f"{name} ") and f" {column} restores {float(format(data['restored'][at][column], '.3g'))}".replace("-", "−") in said, said
+    page.mouse.move(1, 1)
+    assert "the most of all" in readout(page, MAP) and "the 40 strongest of 48 heads" in view(page, MAP).inner_text()
+    assert view(page, MAP).get_by_role("grid").get_attribute("aria-label").startswith("Heads by positions.")
+
+
 def test_attribution_patching_says_what_was_measured(open_page, gallery):
     page = open_page("attribution-patching")
     data = json.loads((gallery / "attribution-patching.json").read_text())
@@ -142,7 +160,7 @@ def test_contributions_of_a_site(open_page, gallery):
     assert "layer 4 is off by" in view(page, SITE).inner_text()
 
 
-@pytest.mark.parametrize("name", ["patch-map", "patch-map-heads"])
+@pytest.mark.parametrize("name", ["patch-map", "patch-map-heads", "patch-map-head-positions"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_patching_maps_are_legible(open_page, name, scheme):
     page = open_page(name, color_scheme=scheme, viewport={"width": 1000, "height": 700})

@@ -1,4 +1,4 @@
-//! Activation patching as a heat map: layers over positions or heads, how much of the clean answer comes back.
+//! Activation patching as a heat map: layers over positions, heads or neurons, or heads over positions: how much of the clean answer comes back.
 
 #[cfg(test)]
 mod tests;
@@ -28,11 +28,14 @@ pub struct PatchMap {
     pub clean: f64,
     /// That to the corrupted one.
     pub corrupted: f64,
-    /// The rows, from 0 on.
+    /// The rows, from 0 on; where rows are heads, the layer of each.
     pub layers: Vec<usize>,
+    /// Where rows are heads: which of its layer's each is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heads: Option<Vec<usize>>,
     /// What the columns are.
     pub columns: Columns,
-    /// By layer and column: 0 as for the corrupted text, 1 as for the clean one.
+    /// By row and column: 0 as for the corrupted text, 1 as for the clean one.
     pub restored: Vec<Vec<f32>>,
     /// Of attribution patching: by what the cells are estimated, and how well.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,7 +53,7 @@ pub struct PatchPairs {
     /// Where one text has noise in the place of a second text, for people: "“ France”".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub noise_at: Option<String>,
-    /// By layer and column, half of the mean's 95 % confidence interval.
+    /// By row and column, half of the mean's 95 % confidence interval.
     pub interval: Vec<Vec<f32>>,
 }
 
@@ -104,7 +107,7 @@ pub enum Columns {
 
 const COMPONENT: Component = Component {
     tag: "ecco-patch-map",
-    view: "patch-map-4",
+    view: "patch-map-5",
     css: include_str!("view.css"),
     js: concat!(
         include_str!("../../kit/grid.js"),
@@ -121,6 +124,10 @@ const N_MEASURED: usize = 12;
 impl Heat for PatchMap {
     fn rows(&self) -> &[usize] {
         &self.layers
+    }
+
+    fn heads(&self) -> &[usize] {
+        self.heads.as_deref().unwrap_or_default()
     }
 
     fn values(&self) -> &[Vec<f32>] {
@@ -218,7 +225,7 @@ impl PatchMap {
                     dl {
                         @for cell in measured.iter().take(N_MEASURED) {
                             div {
-                                dt { bdi { (self.columns().name(self.layers[cell.row], cell.column)) } }
+                                dt { bdi { (self.name(cell.row, cell.column)) } }
                                 dd {
                                     (numbers::fraction(self.value(cell.row, cell.column).into())) " → "
                                     b { (numbers::fraction(cell.restored.into())) }
@@ -235,7 +242,7 @@ impl PatchMap {
         match self.top(1).first() {
             None => html! { "no cell changes the answer" },
             Some(&(row, column)) => html! {
-                span class="what" { bdi { (self.columns().name(self.layers[row], column)) } }
+                span class="what" { bdi { (self.name(row, column)) } }
                 " " (self.verb()) " " (numbers::fraction(self.value(row, column).into())) (self.give_or_take(row, column)) ", the most of all"
             },
         }
@@ -260,7 +267,14 @@ impl PatchMap {
                 numbers::short(self.corrupted),
                 numbers::short(self.clean)
             ),
-            about: "Rows: layers. Columns: what is patched. Orange: of the clean answer comes back; blue: the other way.",
+            about: match self.heads {
+                Some(_) => {
+                    "Rows: heads. Columns: positions. Orange: of the clean answer comes back; blue: the other way."
+                }
+                None => {
+                    "Rows: layers. Columns: what is patched. Orange: of the clean answer comes back; blue: the other way."
+                }
+            },
             deepest: format!(
                 "{} of the clean answer restored",
                 numbers::fraction(self.peak().into())
@@ -283,7 +297,7 @@ impl PatchMap {
 pub(crate) struct Data<'a> {
     #[serde(flatten)]
     map: &'a PatchMap,
-    /// By layer and column, what the answer becomes.
+    /// By row and column, what the answer becomes.
     answers: Vec<Vec<f32>>,
 }
 
@@ -295,10 +309,11 @@ impl Explorable for PatchMap {
     /// The strongest cells.
     fn text(&self) -> String {
         let mut text = format!(
-            "{} of {} · {} layers × {} {}\n{}: corrupted {}, clean {}",
+            "{} of {} · {} {} × {} {}\n{}: corrupted {}, clean {}",
             self.title().to_lowercase(),
             visible::plain(&self.site, false),
             self.layers.len(),
+            if self.heads.is_some() { "heads" } else { "layers" },
             self.n_columns(),
             self.columns().plural(),
             visible::plain(&self.answer, false),
@@ -307,7 +322,7 @@ impl Explorable for PatchMap {
         );
         for (row, column) in self.top(N_TOP) {
             let restored = numbers::fraction(self.value(row, column).into());
-            let name = self.columns().name(self.layers[row], column);
+            let name = self.name(row, column);
             let sure = self.give_or_take(row, column);
             let _ = write!(text, "\n{name} {} {restored}{sure}", self.verb());
             let is_it = |cell: &&&MeasuredCell| (cell.row, cell.column) == (row, column);

@@ -16,6 +16,7 @@ fn example() -> PatchMap {
         clean: 4.0,
         corrupted: -1.5,
         layers: vec![0, 1],
+        heads: None,
         columns: Columns::Positions {
             corrupted: tokens(&["The", " Italy", " is"]),
             clean: tokens(&["The", " France", " is"]),
@@ -50,7 +51,7 @@ fn cells_are_coloured_without_a_script_and_differences_marked() {
     assert!(
         COMPONENT
             .js
-            .contains("define(\"ecco-patch-map\", \"patch-map-4\"")
+            .contains("define(\"ecco-patch-map\", \"patch-map-5\"")
     );
 }
 
@@ -148,4 +149,30 @@ fn a_mean_of_pairs_has_an_interval() {
         html.contains("The mean of 3 draws of noise on &quot; &lt;b&gt;&quot;") && !html.contains("<b>\""),
         "{html}"
     );
+}
+
+#[test]
+fn rows_are_heads_where_heads_are_patched_at_positions() {
+    let n_heads = 60;
+    let mut view = PatchMap {
+        layers: (0..2 * n_heads).map(|row| row / n_heads).collect(),
+        heads: Some((0..2 * n_heads).map(|row| row % n_heads).collect()),
+        restored: vec![vec![0.01, 0.0, 0.0]; 2 * n_heads],
+        ..example()
+    };
+    view.restored[n_heads + 7][1] = 0.75;
+    let text = view.text();
+    assert!(
+        text.starts_with("activation patching of mlp_output · 120 heads × 3 positions")
+            && text.contains("\nL1 h7 ·Italy 1 restores 0.75")
+            && text.contains("⚠ the 40 strongest of 120 heads; `.restored` has all"),
+        "{text}"
+    );
+    let html = view.html().unwrap();
+    assert!(html.contains("<th scope=\"row\">L1 h7</th>") && html.contains(">0.75</td>"));
+    assert_eq!(html.matches("<th scope=\"row\">").count(), 40);
+    assert!(view.svg().unwrap().contains("L1 h7"));
+    let json = view.json().unwrap();
+    assert_eq!((&json["heads"][67], &json["layers"][67]), (&7.into(), &1.into()));
+    assert!(example().json().unwrap().get("heads").is_none());
 }

@@ -1,4 +1,4 @@
-define("ecco-patch-map", "patch-map-4", (view, data, host) => {
+define("ecco-patch-map", "patch-map-5", (view, data, host) => {
   const intervals = data.pairs?.interval.map((row) => unpack(row).values);
   const measured = (row, part) => {
     const cell = data.estimate.measured.find((cell) => cell.row === row && cell.column === part);

@@ -183,7 +183,7 @@ impl SiteAttribution {
         match self.top(1).first() {
             None => html! { "nothing contributes" },
             Some(&(row, column)) => html! {
-                span class="what" { bdi { (self.columns().name(self.layers[row], column)) } }
+                span class="what" { bdi { (self.name(row, column)) } }
                 " contributes " (numbers::fraction(self.value(row, column).into())) ", the most of all"
             },
         }
@@ -210,7 +210,7 @@ impl Explorable for SiteAttribution {
             let _ = write!(
                 text,
                 "\n{} contributes {}",
-                self.columns().name(self.layers[row], column),
+                self.name(row, column),
                 numbers::fraction(self.value(row, column).into())
             );
         }
