@@ -8,8 +8,11 @@
 //! - [`estimate`]: the same for all parts at once by gradients
 //! - [`divergence`]: how far a changed model's predictions are from the untouched one's
 //! - [`features`]: features of a dictionary, as changes
+//! - [`answer`]: what is watched meanwhile; [`alignment`]: positions of texts of unequal length
 //! - `check`: what of a model can be changed; `label`: interventions for people
 
+pub mod alignment;
+pub mod answer;
 mod check;
 pub mod divergence;
 pub mod estimate;

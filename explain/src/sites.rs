@@ -15,6 +15,7 @@ use ecco_models::guard::guard;
 use ecco_models::host;
 use ecco_models::run::{self, Input, Place, Records};
 use ecco_models::{Model, Rule};
+use tch::Tensor;
 
 use crate::attribution::work::Work;
 use crate::attribution::{Objective, Target};
@@ -47,8 +48,9 @@ pub fn gradient(
     let explained = Objective::new(model, input, std::slice::from_ref(target))?;
     let layers = existing(model, place, layers)?;
     ensure_room_for(&explained, 1, "gradients at a site")?;
+    let answer = |states: &Tensor| target.of_states(model, states, Rule::Gradient);
     let look = Look {
-        target,
+        answer: &answer,
         place,
         layers: Some(&layers),
         rule: Rule::Gradient,

@@ -35,7 +35,7 @@ fn of_explanation(error: &ExplainError) -> Option<String> {
     match error {
         ExplainError::NothingGenerated => Some("generate at least one token: #{generate: 20}".into()),
         ExplainError::Lengths { .. } => {
-            Some("choose words of as many tokens: `lm.run(text).tokens` shows them".into())
+            Some("choose words of as many tokens (`lm.run(text).tokens` shows them), or let lm.patch_map align the texts: #{align: true}".into())
         }
         ExplainError::Model(error) => of_model(error),
         _ => None,

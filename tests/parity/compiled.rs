@@ -296,7 +296,7 @@ fn found(model: &Model, task: usize, number: usize) -> [f64; 6] {
     let patch = PatchOptions {
         place: Place::of(Site::HeadOutputs),
         by: SiteAxis::Head,
-        target,
+        answer: target.into(),
     };
     let patched = patch_map(model, &clean, &corrupted, &patch, &mut unwatched).unwrap();
     let estimate = EstimateOptions {

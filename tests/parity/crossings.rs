@@ -191,7 +191,7 @@ fn what_is_read_of_a_text_crosses_at_once() {
             let options = PatchOptions {
                 place: Place::of(site),
                 by,
-                target: Target::token(n, 5).of(Quantity::Logit),
+                answer: (Target::token(n, 5).of(Quantity::Logit)).into(),
             };
             patch_map(&model, &input, &corrupted, &options, &mut unwatched).expect("a map");
         });

@@ -251,7 +251,7 @@ fn what_is_patched_where_a_label_is_read_is_all_of_it() {
         let options = PatchOptions {
             place: Place::of(Site::ResidualAfter),
             by: SiteAxis::Position,
-            target: target(head).of(Quantity::Logit),
+            answer: (target(head).of(Quantity::Logit)).into(),
         };
         let map = patch_map(&model, &clean, &corrupted, &options, &mut unwatched).unwrap();
         let last = map.restored();

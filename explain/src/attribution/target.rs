@@ -196,6 +196,20 @@ impl Target {
         states: &Tensor,
         rule: Rule,
     ) -> ecco_models::error::Result<Tensor> {
+        let logits = self.logits(model, states, rule)?;
+        Ok(self.value(&logits, model.config(), rule))
+    }
+
+    /// What the head says where it is asked, in double precision, as [`Self::value`] takes it.
+    ///
+    /// # Errors
+    /// For a model without a head.
+    pub(crate) fn logits(
+        &self,
+        model: &Model,
+        states: &Tensor,
+        rule: Rule,
+    ) -> ecco_models::error::Result<Tensor> {
         let states = match self.row(model) {
             Some(row) => states.narrow(1, row as i64, 1),
             None => states.shallow_clone(),
@@ -209,11 +223,10 @@ impl Target {
             model: model.name().to_owned(),
         })?;
         let logits = logits.to_kind(Kind::Double);
-        let logits = match self.row(model) {
+        Ok(match self.row(model) {
             Some(_) => logits.select(1, 0),
             None => logits,
-        };
-        Ok(self.value(&logits, model.config(), rule))
+        })
     }
 
     /// The number, `[batch]`, from what the head says: `[batch, token or label]`, or `[batch, position, label]` where

@@ -122,8 +122,9 @@ fn at_the_text(
         layer: reads.layer,
         make: &keep,
     };
+    let answer = |states: &Tensor| target.of_states(model, states, Rule::Gradient);
     let look = Look {
-        target,
+        answer: &answer,
         place: writes.place,
         layers: Some(&[writes.layer]),
         rule: Rule::Gradient,

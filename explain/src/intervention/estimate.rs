@@ -85,18 +85,22 @@ pub fn attribution_patching(
     watch: &mut Watch,
 ) -> Result<Estimate> {
     check_steps(options.n_steps)?;
-    let (layers, n_parts) = parts(model, clean, corrupted, &options.patch)?;
-    let explained = Objective::new(model, corrupted, std::slice::from_ref(&options.patch.target))?;
+    let (layers, n_parts) = parts(model, clean, corrupted, &options.patch, None)?;
+    let explained = Objective::new(
+        model,
+        corrupted,
+        std::slice::from_ref(&options.patch.answer.target()),
+    )?;
     let at_once = (explained.rows_at_once() as usize).clamp(2, options.n_steps.max(1) + 1);
     ensure_room_for(&explained, at_once, "attribution patching")?;
     let n_measured = options.n_measured.min(layers.len() * n_parts);
     let total = (n_measured + options.n_steps + 1) as u64;
     let work = &mut Work::new(watch, "attribution patching".into(), "passes", total);
     let found = guard(|| {
-        let pair = Pair::read([model, model], clean, corrupted, &options.patch, work)?;
+        let pair = Pair::read([model, model], [clean, corrupted], &options.patch, None, work)?;
         let elements = match options.n_steps {
             0 => at_the_corrupted(model, corrupted, &pair, options, work)?,
-            _ => on_the_way(model, [clean, corrupted], options, at_once, work)?,
+            _ => on_the_way(model, [clean, corrupted], &pair, options, at_once, work)?,
         };
         let (changes, clean, unpatched) = summed(&elements, &pair, options, n_parts);
         let values: Vec<f64> = changes.iter().copied().collect();
@@ -152,9 +156,12 @@ fn completeness(
     changes.outer_iter().map(of_row).collect()
 }
 
-fn look<'a>(options: &'a EstimateOptions) -> Look<'a> {
+fn look<'a>(
+    options: &EstimateOptions,
+    answer: &'a dyn Fn(&Tensor) -> ecco_models::error::Result<Tensor>,
+) -> Look<'a> {
     Look {
-        target: &options.patch.target,
+        answer,
         place: options.patch.place,
         layers: None,
         rule: Rule::Gradient,
@@ -174,11 +181,11 @@ fn at_the_corrupted(
     work: &mut Work,
 ) -> ecco_models::error::Result<Vec<Tensor>> {
     let start = Start::Texts(std::slice::from_ref(corrupted));
-    let (_, seen) = pass(model, start, &look(options), &[], work)?;
+    let answer = |states: &Tensor| pair.measure.of_states(states);
+    let (_, seen) = pass(model, start, &look(options, &answer), &[], work)?;
     work.advance(1)?;
-    let site = options.patch.place.site;
     let of_layer = |seen: &Seen| {
-        let clean = wide(pair.values.tensor(site, seen.layer));
+        let clean = wide(&pair.values[&seen.layer]);
         (clean - wide(&seen.value)) * wide(&seen.gradient)
     };
     Ok(seen.iter().map(of_layer).collect())
@@ -188,11 +195,14 @@ fn at_the_corrupted(
 fn on_the_way(
     model: &Model,
     [clean, corrupted]: [&Input; 2],
+    pair: &Pair,
     options: &EstimateOptions,
     at_once: usize,
     work: &mut Work,
 ) -> ecco_models::error::Result<Vec<Tensor>> {
     let streams = first_streams(model, clean, work)?;
+    let answer = |states: &Tensor| pair.measure.of_states(states);
+    let look = look(options, &answer);
     let mut sums: Option<Vec<Tensor>> = None;
     let mut start = 0;
     while start < options.n_steps {
@@ -214,7 +224,7 @@ fn on_the_way(
         });
         let changes: Vec<Change> = changes.collect();
         let inputs = vec![corrupted.clone(); shares.len()];
-        let (_, seen) = pass(model, Start::Texts(&inputs), &look(options), &changes, work)?;
+        let (_, seen) = pass(model, Start::Texts(&inputs), &look, &changes, work)?;
         let parts = seen.iter().map(along);
         sums = Some(match sums {
             None => parts.collect(),

@@ -3,20 +3,21 @@
 //! The corrupted text is read again and again, each time with one part's values put in from the pass over the clean
 //! text; how much of the clean answer comes back says how much of the difference went through that part.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use ecco_interpreter::Watch;
 use ecco_models::guard::guard;
 use ecco_models::host;
-use ecco_models::rules::Rule;
 use ecco_models::run::{self, Input, Known, Place};
 use ecco_models::tap::{Capture, NoTap, ReportTap, Tap};
 use ecco_models::{Model, Site};
 use ndarray::Array2;
 use tch::Tensor;
 
+use super::alignment::Alignment;
+use super::answer::{Answer, Measure};
 use super::check;
-use crate::attribution::Target;
 use crate::attribution::work::{Work, WorkTap};
 use crate::error::{Error, Result, refuse};
 use crate::sites::SiteAxis;
@@ -26,8 +27,8 @@ pub struct PatchOptions {
     pub place: Place,
     /// What is patched at once.
     pub by: SiteAxis,
-    /// The answer that is watched.
-    pub target: Target,
+    /// What is watched.
+    pub answer: Answer,
 }
 
 /// By layer and part: position, head, head and position, or neuron.
@@ -63,7 +64,29 @@ pub fn patch_map(
     options: &PatchOptions,
     watch: &mut Watch,
 ) -> Result<PatchMap> {
-    patch_map_between([model, model], [clean, corrupted], options, watch)
+    patch_map_between([model, model], [clean, corrupted], options, None, watch)
+}
+
+/// The same of texts that may be unequally long, where positions of the one stand for positions of the other. What is not aligned
+/// is not patched.
+///
+/// # Errors
+/// As [`patch_map`]; for an alignment of positions that there are not, and at patterns.
+pub fn patch_map_aligned(
+    model: &Model,
+    clean: &Input,
+    corrupted: &Input,
+    options: &PatchOptions,
+    alignment: &Alignment,
+    watch: &mut Watch,
+) -> Result<PatchMap> {
+    patch_map_between(
+        [model, model],
+        [clean, corrupted],
+        options,
+        Some(alignment),
+        watch,
+    )
 }
 
 /// The same where one model reads the clean text, and another of the same kind the corrupted one.
@@ -71,23 +94,30 @@ pub(super) fn patch_map_between(
     [clean_model, model]: [&Model; 2],
     [clean, corrupted]: [&Input; 2],
     options: &PatchOptions,
+    alignment: Option<&Alignment>,
     watch: &mut Watch,
 ) -> Result<PatchMap> {
-    let (layers, n_parts) = parts(model, clean, corrupted, options)?;
+    let (layers, n_parts) = parts(model, clean, corrupted, options, alignment)?;
+    let is_patched = patched_parts(options, alignment, corrupted, n_parts);
     let map = guard(|| {
-        let n = (layers.len() * n_parts) as u64;
-        let work = &mut Work::new(watch, "patching".into(), "patches", n);
-        let pair = Pair::read([clean_model, model], clean, corrupted, options, work)?;
-        let of_layer = |&layer: &usize| (0..n_parts).map(move |part| Cell { layer, part });
+        let of_layer = |&layer: &usize| {
+            let parts = (0..n_parts).filter(|&part| is_patched(part));
+            parts.map(move |part| Cell { layer, part })
+        };
         let cells: Vec<Cell> = layers.iter().flat_map(of_layer).collect();
+        let work = &mut Work::new(watch, "patching".into(), "patches", cells.len() as u64);
+        let texts = [clean, corrupted];
+        let pair = Pair::read([clean_model, model], texts, options, alignment, work)?;
         let mut answers = vec![pair.clean.shallow_clone(), pair.corrupted.shallow_clone()];
         answers.extend(pair.patched(&cells, work)?);
-        let mut answers = host::numbers(&Tensor::cat(&answers, 0));
-        let patched = answers.split_off(2);
-        let shape = (layers.len(), n_parts);
-        let patched = Array2::from_shape_vec(shape, patched).map_err(|error| ecco_models::Error::Torch {
-            message: error.to_string(),
-        })?;
+        let answers = host::numbers(&Tensor::cat(&answers, 0));
+        // What is not patched is as it was.
+        let mut patched = Array2::from_elem((layers.len(), n_parts), answers[1]);
+        let columns = (0..n_parts).filter(|&part| is_patched(part));
+        let columns: Vec<usize> = columns.collect();
+        for (at, answer) in answers[2..].iter().enumerate() {
+            patched[[at / columns.len(), columns[at % columns.len()]]] = *answer;
+        }
         Ok(PatchMap {
             options: *options,
             layers,
@@ -100,6 +130,23 @@ pub(super) fn patch_map_between(
     Ok(map)
 }
 
+/// Whether a part is patched: of what stands at positions only those that are aligned.
+fn patched_parts<'a>(
+    options: &PatchOptions,
+    alignment: Option<&'a Alignment>,
+    corrupted: &Input,
+    n_parts: usize,
+) -> impl Fn(usize) -> bool + use<'a> {
+    let at_positions = matches!(options.by, SiteAxis::Position | SiteAxis::HeadPosition);
+    let place = options.place;
+    let alignment = alignment.filter(|alignment| at_positions && alignment.is_of(place, corrupted));
+    let n = match options.by {
+        SiteAxis::HeadPosition => corrupted.ids.len(),
+        _ => n_parts,
+    };
+    move |part| alignment.is_none_or(|alignment| alignment.pairs.iter().any(|pair| pair.1 == part % n.max(1)))
+}
+
 /// The layers that have the place, and how many parts each has.
 ///
 /// # Errors
@@ -109,13 +156,18 @@ pub(super) fn parts(
     clean: &Input,
     corrupted: &Input,
     options: &PatchOptions,
+    alignment: Option<&Alignment>,
 ) -> Result<(Vec<usize>, usize)> {
-    for input in [clean, corrupted] {
+    let of_clean = alignment.map_or(options.answer, |alignment| alignment.clean);
+    for (input, answer) in [(clean, of_clean), (corrupted, options.answer)] {
         input.check(model)?;
-        options.target.check(model, input)?;
+        answer.check(model, input)?;
     }
-    check_lengths(model, clean, corrupted)?;
     let place = options.place;
+    match alignment {
+        Some(alignment) => alignment.check(clean, corrupted, place)?,
+        None => check_lengths(model, clean, corrupted)?,
+    }
     let n = match place.encoder {
         true => corrupted.ids.len(),
         false => corrupted.spoken().len(),
@@ -143,11 +195,12 @@ pub(super) struct Pair<'m> {
     model: &'m Model,
     input: &'m Input,
     options: &'m PatchOptions,
+    pub measure: Measure<'m>,
     /// The answers, `[1]` each.
     pub clean: Tensor,
     pub corrupted: Tensor,
-    /// The clean text's values at the place.
-    pub values: Capture,
+    /// What is put in at the place, by layer.
+    pub values: HashMap<usize, Tensor>,
     /// The pass over the corrupted text, where others can go on from it.
     known: Option<Known>,
 }
@@ -156,22 +209,35 @@ impl<'m> Pair<'m> {
     /// The first model reads the clean text.
     pub(super) fn read(
         [clean_model, model]: [&'m Model; 2],
-        clean: &Input,
-        corrupted: &'m Input,
+        [clean, corrupted]: [&'m Input; 2],
         options: &'m PatchOptions,
+        alignment: Option<&Alignment>,
         work: &mut Work,
     ) -> ecco_models::error::Result<Self> {
-        let answer = |states: &Tensor| options.target.of_states(model, states, Rule::Gradient);
-        let (states, values) = read_clean(clean_model, clean, options.place, work)?;
+        let place = options.place;
+        let (states, values) = read_clean(clean_model, clean, place, work)?;
+        let by_layer = |layer| (layer, values.tensor(place.site, layer).shallow_clone());
+        let mut values: HashMap<usize, Tensor> =
+            values.layers(place.site).into_iter().map(by_layer).collect();
+        if let Some(alignment) = alignment.filter(|alignment| alignment.is_of(place, corrupted)) {
+            let (_, own) = read_clean(model, corrupted, place, work)?;
+            for (&layer, value) in &mut values {
+                *value = alignment.merged(value, own.tensor(place.site, layer));
+            }
+        }
         let (known, states_before) = run::known(model, corrupted, &mut WorkTap(work))?;
         // What is changed before a layer would be changed once more where a pass goes on from there.
-        let goes_on = !options.place.encoder && !model.stack().is_edited();
+        let goes_on = !place.encoder && !model.stack().is_edited();
+        let of_clean = alignment.map_or(options.answer, |alignment| alignment.clean);
+        let asked = |answer| Measure::new(model, answer, of_clean, &states);
+        let measure = asked(options.answer)?;
         Ok(Self {
             model,
             input: corrupted,
             options,
-            clean: answer(&states)?,
-            corrupted: answer(&states_before)?,
+            clean: asked(of_clean)?.of_states(&states)?,
+            corrupted: measure.of_states(&states_before)?,
+            measure,
             values,
             known: Some(known).filter(|_| goes_on),
         })
@@ -200,11 +266,7 @@ impl<'m> Pair<'m> {
                         }
                     }
                 };
-                answers.push(
-                    self.options
-                        .target
-                        .of_states(self.model, &states, Rule::Gradient)?,
-                );
+                answers.push(self.measure.of_states(&states)?);
                 work.done += cells.len() as u64;
             }
         }
@@ -287,7 +349,8 @@ struct Patch<'a, 'b, 'c> {
     options: &'a PatchOptions,
     /// By row.
     cells: &'a [Cell],
-    clean: &'a Capture,
+    /// By layer.
+    clean: &'a HashMap<usize, Tensor>,
     work: &'a mut Work<'b, 'c>,
 }
 
@@ -310,7 +373,7 @@ impl Tap for Patch<'_, '_, '_> {
         let index = |values: &[i64]| host::index(values, value.device());
         let (rows, parts) = (index(&rows), index(&parts));
         let by = self.options.by;
-        let clean = by.parted(self.clean.tensor(site, layer)).get(0); // [part, ..]
+        let clean = by.parted(&self.clean[&layer]).get(0); // [part, ..]
         let clean = clean.index_select(0, &parts);
         let patched = by
             .parted(&value)

@@ -72,6 +72,7 @@ pub fn causal_trace(
             [model, &corrupted],
             [input, input],
             options,
+            None,
             watch,
         )?);
     }

@@ -186,8 +186,9 @@ fn at_the_text(
     layers: &[usize],
     work: &mut Work,
 ) -> ecco_models::error::Result<Found> {
+    let answer = |states: &Tensor| options.target.of_states(model, states, Rule::Gradient);
     let look = Look {
-        target: &options.target,
+        answer: &answer,
         place: options.place,
         layers: Some(layers),
         rule: Rule::Gradient,
@@ -272,11 +273,13 @@ impl Way<'_> {
             layer,
             make: &make,
         };
+        let (target, rule) = (&self.options.target, self.options.rule());
+        let answer = |states: &Tensor| target.of_states(self.model, states, rule);
         let look = Look {
-            target: &self.options.target,
+            answer: &answer,
             place,
             layers: Some(&[layer]),
-            rule: self.options.rule(),
+            rule,
         };
         let inputs = vec![self.input.clone(); n];
         let start = match &self.known {

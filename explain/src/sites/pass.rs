@@ -14,13 +14,13 @@ use ecco_models::{Model, Rule, Site};
 use tch::{Kind, Tensor};
 
 use crate::aside::aside;
-use crate::attribution::Target;
 use crate::attribution::work::Work;
 
 /// What is differentiated, where, and how.
 #[derive(Clone, Copy)]
 pub(crate) struct Look<'a> {
-    pub target: &'a Target,
+    /// By row, `[row]` in double precision, of the head's input `[row, position, size]`.
+    pub answer: &'a dyn Fn(&Tensor) -> ecco_models::error::Result<Tensor>,
     pub place: Place,
     /// All without.
     pub layers: Option<&'a [usize]>,
@@ -71,7 +71,7 @@ pub(crate) fn pass(
             Start::Texts(inputs) => run::states(model, inputs, &mut own, &mut encoder)?,
             Start::Layer(known, layer, n) => run::resume(model, known, layer, n, &mut own)?,
         };
-        let answers = look.target.of_states(model, &states, look.rule)?; // [row]
+        let answers = (look.answer)(&states)?; // [row]
         let mut seen = own.seen;
         seen.append(&mut encoder.seen);
         let n_rows = answers.size()[0];

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use ecco_explain::Target;
 use ecco_explain::edges::{Edge, EdgeMethod, EdgeOptions, Edges as Found, Graph, Setting, edges};
+use ecco_explain::intervention::answer::Answer;
 use ecco_explain::intervention::patching::check_lengths;
 use ecco_models::run::Input;
 use ecco_widgets::{Explorable, ScoredEdge};
@@ -11,7 +12,7 @@ use rhai::{Array, Dynamic, FLOAT, INT, Map};
 
 use super::circuit::{Circuit, Curve, EdgeNames};
 use crate::attribution::saliency_members::completeness_map;
-use crate::interventions::patching::{AnswerOptions, target};
+use crate::interventions::answer::{AnswerOptions, position, watched as watched_answers};
 use crate::models::model::Model;
 use crate::text::reading;
 use ecco_scripting::options::{Choice, OneOrMany};
@@ -101,7 +102,13 @@ impl Edges {
         let [clean, corrupted] = [clean, corrupted].map(|text| reading::input(lm, text.into(), None));
         let (clean, corrupted) = (clean?, corrupted?);
         check_lengths(&loaded, &clean, &corrupted)?;
-        let (target, answer) = target(&loaded, [&clean, &corrupted], &options.answer)?;
+        let at = position(&loaded, &corrupted, options.answer.position)?;
+        let answers = watched_answers(&loaded, [&clean, &corrupted], [at, at], &options.answer)?;
+        let Answer::Target(target) = answers.corrupted else {
+            let message = "edges are scored by the answer of a token or label, not by a divergence";
+            let error = ScriptError::new(ErrorKind::Value, message).pointing_at("metric");
+            return Err(error.with_hint("lm.patch_map and lm.attribution_patching take \"kl\""));
+        };
         let named = |names: &Option<OneOrMany<String>>,
                      of: &dyn Fn(&str) -> Result<usize, ecco_explain::Error>| {
             let names = names.as_ref();
@@ -122,7 +129,7 @@ impl Edges {
             clean,
             corrupted,
             target,
-            answer,
+            answer: answers.name,
         };
         let found = asked.watched(|setting, watch| edges(setting, &settings, watch))?;
         Ok(Self {

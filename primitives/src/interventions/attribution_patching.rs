@@ -43,7 +43,7 @@ impl AttributionPatching {
         options: &AttributionPatchingOptions,
     ) -> Result<Self, ScriptError> {
         let (loaded, state) = (lm.loaded()?, lm.state()?);
-        let pair = Pair::read(lm, clean.into(), corrupted.into(), &options.pair)?;
+        let pair = Pair::read(lm, clean.into(), corrupted.into(), &options.pair, None)?;
         let settings = EstimateOptions {
             patch: pair.patch,
             n_steps: options.n_steps,

@@ -72,7 +72,7 @@ fn positions(tokenizer: &Tokenizer, ids: &[u32], subject: &Dynamic) -> Result<Ve
 
 fn trace(lm: &Model, text: &str, subject: &Dynamic, options: TraceOptions) -> Result<PatchMaps, ScriptError> {
     let (loaded, state) = (lm.loaded()?, lm.state()?);
-    let pair = Pair::read(lm, text.into(), text.into(), &options.pair)?;
+    let pair = Pair::read(lm, text.into(), text.into(), &options.pair, None)?;
     let positions = positions(loaded.tokenizer(), &pair.clean.ids, subject)?;
     let tokens = loaded.tokenizer().tokens(&pair.clean.ids);
     let named = positions.iter().filter_map(|&at| tokens.get(at));

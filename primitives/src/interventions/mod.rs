@@ -1,5 +1,6 @@
 //! What if a part were different: interventions, steering, patching, and another model's parts.
 
+pub(crate) mod answer;
 mod attribution_patching;
 mod causal_trace;
 mod compare;
@@ -7,7 +8,7 @@ mod intervene;
 mod model_diff;
 pub(crate) mod patch_map;
 mod patch_maps;
-pub(crate) mod patching;
+mod patching;
 mod patchscope;
 pub(crate) mod side_by_side;
 pub(crate) mod steering;

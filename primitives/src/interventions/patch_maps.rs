@@ -7,7 +7,7 @@ use ndarray::{Array2, Array3, Axis};
 use rhai::{Array, Dynamic, INT};
 
 use super::patch_map::PatchMap;
-use super::patching::{PairOptions, map};
+use super::patching::{PatchMapOptions, map};
 use crate::models::model::Model;
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::tensor::Tensor;
@@ -23,7 +23,12 @@ impl PatchMaps {
         Self(Rc::new(maps), Some(at.into()))
     }
 
-    fn new(lm: &Model, clean: &Array, corrupted: &Array, options: &PairOptions) -> Result<Self, ScriptError> {
+    fn new(
+        lm: &Model,
+        clean: &Array,
+        corrupted: &Array,
+        options: &PatchMapOptions,
+    ) -> Result<Self, ScriptError> {
         let (clean, corrupted) = (texts("clean", clean)?, texts("corrupted", corrupted)?);
         if clean.len() != corrupted.len() {
             let message = format!(
@@ -174,7 +179,7 @@ pub(super) fn register(registry: &mut Registry) {
         /// lm.patch_map(["The capital of France is", "The capital of Spain is"], ["The capital of Italy is", "The capital of Greece is"],
         ///     #{site: "head_outputs"})
         /// ```
-        volatile fn patch_map(lm: &Model, clean: Array, corrupted: Array; options: PairOptions) -> PatchMaps {
+        volatile fn patch_map(lm: &Model, clean: Array, corrupted: Array; options: PatchMapOptions) -> PatchMaps {
             PatchMaps::new(lm, &clean, &corrupted, &options)
         }
     }

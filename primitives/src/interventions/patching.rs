@@ -2,51 +2,27 @@
 
 use std::rc::Rc;
 
-use ecco_explain::intervention::patching::{PatchOptions, check_lengths, patch_map};
+use ecco_explain::intervention::alignment::{self, Alignment};
+use ecco_explain::intervention::patching::{PatchOptions, check_lengths, patch_map, patch_map_aligned};
 use ecco_explain::sites::SiteAxis;
-use ecco_explain::{Outcome, Quantity, Target};
-use ecco_interpreter::named;
-use ecco_models::config::Task;
-use ecco_models::run::{Input, Prediction, masked_positions, run};
+use ecco_models::model::Body;
+use ecco_models::run::{Input, Place};
 use ecco_models::{Prompt, Site};
 use ecco_widgets::{Columns, Token};
 use ndarray::{Array2, ArrayD};
+use rhai::Dynamic;
 
+use super::answer::{self, AnswerOptions};
 use super::patch_map::PatchMap;
 use crate::models::model::Model;
 use crate::text::capture::place_in;
 use crate::text::chat::Chat;
 use crate::text::reading;
 use crate::text::shown::token_sequence;
-use crate::text::token::token;
-use ecco_scripting::options::{Choice, Word};
+use ecco_scripting::options::{Choice, OptionKind, OptionValue};
 use ecco_scripting::session::watched;
 use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
-
-named! {
-    /// What counts as the answer.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub enum Metric {
-        Probability = "probability",
-        Logit = "logit",
-        LogProbability = "log_probability",
-    }
-}
-
-options! {
-    /// The answer that is watched in two texts.
-    pub struct AnswerOptions {
-        /// the token (or label) whose answer is watched
-        target: Option<Word> = "what the model says of the clean text, and of the corrupted one as contrast",
-        /// less the answer for this one
-        contrast: Option<Word> = "none",
-        /// what counts as the answer
-        metric: Option<Choice<Metric>> = "\"logit\" with a contrast, else \"probability\"",
-        /// of the token that is predicted
-        position: Option<usize> = "behind the last token; the mask",
-    }
-}
 
 options! {
     /// What is patched, and what is watched.
@@ -62,13 +38,38 @@ options! {
     }
 }
 
-impl Metric {
-    fn quantity(self) -> Quantity {
-        match self {
-            Self::Probability => Quantity::Probability,
-            Self::Logit => Quantity::Logit,
-            Self::LogProbability => Quantity::LogProbability,
+options! {
+    /// What `patch_map` can be told.
+    pub struct PatchMapOptions {
+        ..pair: PairOptions,
+        /// for texts of unequal length: `true` aligns what both have in common, `[[4, 6], …]` positions of the clean text with
+        /// positions of the corrupted one; others are not patched
+        align: Option<Align> = "all, one with one",
+    }
+}
+
+/// Which positions stand for each other.
+#[derive(Debug, Clone)]
+pub(super) enum Align {
+    Common,
+    /// Clean, corrupted.
+    Pairs(Vec<(usize, usize)>),
+}
+
+impl OptionValue for Align {
+    const KIND: OptionKind = OptionKind::Any("true or an array of pairs of positions, [clean, corrupted]");
+
+    fn of(value: &Dynamic) -> Option<Self> {
+        if let Ok(given) = value.as_bool() {
+            return given.then_some(Self::Common);
         }
+        let pair = |value: &Dynamic| match Vec::<usize>::of(value)?[..] {
+            [clean, corrupted] => Some((clean, corrupted)),
+            _ => None,
+        };
+        let pairs = value.as_array_ref().ok()?;
+        let pairs = pairs.iter().map(pair);
+        pairs.collect::<Option<_>>().map(Self::Pairs)
     }
 }
 
@@ -77,9 +78,11 @@ pub(super) struct Pair {
     pub clean: Input,
     pub corrupted: Input,
     pub patch: PatchOptions,
+    /// Of texts that need not be equally long.
+    pub alignment: Option<Alignment>,
     /// The watched number for people: `logit of " Denmark"`.
     pub answer: String,
-    /// Of what is patched: the corrupted text and the clean one.
+    /// Of what is patched: the corrupted text and, position by position, the clean one.
     tokens: [Vec<Token>; 2],
 }
 
@@ -89,6 +92,7 @@ impl Pair {
         clean: Prompt,
         corrupted: Prompt,
         options: &PairOptions,
+        align: Option<&Align>,
     ) -> Result<Self, ScriptError> {
         let loaded = lm.loaded()?;
         let written = options.written.as_deref();
@@ -97,22 +101,33 @@ impl Pair {
         let place = place_in(lm, options.site.as_deref(), Site::ResidualBefore)?;
         let by = options.by.as_ref();
         let by = by.map_or_else(|| SiteAxis::usual(place), |by| by.0);
-        // Before anything is said of either: the answer stands at one position of both.
-        check_lengths(&loaded, &clean, &corrupted)?;
-        let (target, answer) = target(&loaded, [&clean, &corrupted], &options.answer)?;
-        let tokens = [&corrupted, &clean].map(|input| {
-            let ids = match place.encoder {
-                true => &input.ids,
-                false => input.spoken(),
-            };
-            let tokens = loaded.tokenizer().tokens(ids);
-            token_sequence(&tokens, tokens.len(), false).tokens
-        });
+        let pairs = match align {
+            // Before anything is said of either: the answer stands at one position of both.
+            None => check_lengths(&loaded, &clean, &corrupted).map(|()| None)?,
+            Some(Align::Common) => Some(alignment::align(&clean.ids, &corrupted.ids)),
+            Some(Align::Pairs(pairs)) => Some(pairs.clone()),
+        };
+        let positions = positions(
+            &loaded,
+            [&clean, &corrupted],
+            options.answer.position,
+            pairs.as_deref(),
+        )?;
+        let answers = answer::watched(&loaded, [&clean, &corrupted], positions, &options.answer)?;
+        let tokens = tokens(&loaded, [&clean, &corrupted], place, pairs.as_deref());
         Ok(Self {
             clean,
             corrupted,
-            patch: PatchOptions { place, by, target },
-            answer,
+            patch: PatchOptions {
+                place,
+                by,
+                answer: answers.corrupted,
+            },
+            alignment: pairs.map(|pairs| Alignment {
+                pairs,
+                clean: answers.clean,
+            }),
+            answer: answers.name,
             tokens,
         })
     }
@@ -213,16 +228,80 @@ impl Pair {
     }
 }
 
+/// Where the answer is predicted in both texts: the position that is named is the corrupted one's.
+fn positions(
+    model: &ecco_models::Model,
+    [clean, corrupted]: [&Input; 2],
+    given: Option<usize>,
+    pairs: Option<&[(usize, usize)]>,
+) -> Result<[Option<usize>; 2], ScriptError> {
+    let own = answer::position(model, corrupted, given)?;
+    let (Some(pairs), Some(named)) = (pairs.filter(|_| clean.target.is_empty()), given) else {
+        return Ok([answer::position(model, clean, given)?, own]);
+    };
+    // A token is said by what stands before it, where the model writes.
+    let before = usize::from(matches!(model.body(), Body::Decoder(_)));
+    let read = named.saturating_sub(before);
+    let partner = pairs.iter().find(|pair| pair.1 == read);
+    let missing = || {
+        let message =
+            format!("position {read} of the corrupted text, where the answer is read, is aligned with none");
+        ScriptError::new(ErrorKind::Value, message).pointing_at("position")
+    };
+    let (one, _) = partner.ok_or_else(missing)?;
+    Ok([Some(one + before), own])
+}
+
+/// The corrupted text, and position by position what stands there in the clean one: an empty text where nothing is aligned.
+fn tokens(
+    model: &ecco_models::Model,
+    [clean, corrupted]: [&Input; 2],
+    place: Place,
+    pairs: Option<&[(usize, usize)]>,
+) -> [Vec<Token>; 2] {
+    let [of_clean, of_corrupted] = [clean, corrupted].map(|input| {
+        let ids = match place.encoder {
+            true => &input.ids,
+            false => input.spoken(),
+        };
+        let tokens = model.tokenizer().tokens(ids);
+        token_sequence(&tokens, tokens.len(), false).tokens
+    });
+    let is_aligned = place.encoder || clean.target.is_empty();
+    let Some(pairs) = pairs.filter(|_| is_aligned) else {
+        return [of_corrupted, of_clean];
+    };
+    let nothing = Token {
+        text: String::new(),
+        id: 0,
+        part: None,
+    };
+    let mut aligned = vec![nothing; of_corrupted.len()];
+    for &(one, other) in pairs {
+        if let (Some(token), Some(place)) = (of_clean.get(one), aligned.get_mut(other)) {
+            place.clone_from(token);
+        }
+    }
+    [of_corrupted, aligned]
+}
+
 pub(super) fn map(
     lm: &Model,
     clean: Prompt,
     corrupted: Prompt,
-    options: &PairOptions,
+    options: &PatchMapOptions,
 ) -> Result<PatchMap, ScriptError> {
     let (loaded, state) = (lm.loaded()?, lm.state()?);
-    let pair = Pair::read(lm, clean, corrupted, options)?;
-    let map = watched(&state, lm.verbose, |watch| {
-        patch_map(&loaded, &pair.clean, &pair.corrupted, &pair.patch, watch)
+    let pair = Pair::read(lm, clean, corrupted, &options.pair, options.align.as_ref())?;
+    let Pair {
+        clean,
+        corrupted,
+        patch,
+        ..
+    } = &pair;
+    let map = watched(&state, lm.verbose, |watch| match &pair.alignment {
+        Some(alignment) => patch_map_aligned(&loaded, clean, corrupted, patch, alignment, watch),
+        None => patch_map(&loaded, clean, corrupted, patch, watch),
     })?;
     Ok(PatchMap {
         map: Rc::new(map),
@@ -230,153 +309,12 @@ pub(super) fn map(
     })
 }
 
-/// What is watched, and the same for people.
-pub(crate) fn target(
-    model: &ecco_models::Model,
-    [clean, corrupted]: [&Input; 2],
-    options: &AnswerOptions,
-) -> Result<(Target, String), ScriptError> {
-    let position = position(model, corrupted, options.position)?;
-    let named = |option: &str, word: &Option<Word>| {
-        let word = word.as_ref();
-        word.map(|word| id(model, option, word)).transpose()
-    };
-    let (id, contrast) = match named("target", &options.target)? {
-        Some(id) => (id, named("contrast", &options.contrast)?),
-        None => {
-            let best_id = best(model, clean, position)?;
-            let other = match named("contrast", &options.contrast)? {
-                Some(id) => id,
-                None => best(model, corrupted, position)?,
-            };
-            (best_id, Some(other).filter(|other| *other != best_id))
-        }
-    };
-    let quantity = match (options.metric, contrast) {
-        (Some(Choice(metric)), _) => metric.quantity(),
-        (None, Some(_)) => Quantity::Logit,
-        (None, None) => Quantity::Probability,
-    };
-    let label = id as usize;
-    let target = match (position, model.config().task.names()) {
-        (Some(position), []) => Target::token(position, id),
-        (Some(position), _) => Outcome::TokenLabel { position, label }.into(),
-        (None, _) => Target::label(label),
-    };
-    let target = Target {
-        contrast,
-        ..target.of(quantity)
-    };
-    Ok((target, answer(model, quantity, id, contrast)))
-}
-
-/// `logit of " Denmark" less that of " Iceland"`
-fn answer(model: &ecco_models::Model, quantity: Quantity, id: u32, contrast: Option<u32>) -> String {
-    let name = |id: u32| match model.config().task.names() {
-        names @ [_, ..] => names.get(id as usize).map(|name| format!("{name:?}")),
-        [] => model
-            .tokenizer()
-            .tokens(&[id])
-            .pop()
-            .map(|token| format!("{:?}", token.text)),
-    };
-    let name = |id: u32| name(id).unwrap_or_else(|| id.to_string());
-    let of = quantity.name().replace('_', " ");
-    match contrast {
-        Some(contrast) => format!("{of} of {} less that of {}", name(id), name(contrast)),
-        None => format!("{of} of {}", name(id)),
-    }
-}
-
-/// The position of the token that is predicted; none for labels.
-fn position(
-    model: &ecco_models::Model,
-    input: &Input,
-    given: Option<usize>,
-) -> Result<Option<usize>, ScriptError> {
-    match &model.config().task {
-        task @ Task::Label(_) if !task.is_of_text() => {
-            let missing = || {
-                let message = "labels are of each token, and no position says of which";
-                ScriptError::new(ErrorKind::Value, message)
-                    .with_hint("say at which: #{position: 4}")
-                    .pointing_at("position")
-            };
-            given.map(Some).ok_or_else(missing)
-        }
-        Task::Label(_) => match given {
-            Some(_) => Err(ScriptError::new(
-                ErrorKind::Value,
-                "labels are of the whole text: give no position",
-            )
-            .pointing_at("position")),
-            None => Ok(None),
-        },
-        Task::MaskedToken(_) => match (given, &masked_positions(model, &input.ids)[..]) {
-            (Some(position), _) => Ok(Some(position)),
-            (None, [one]) => Ok(Some(*one)),
-            (None, masks) => {
-                let message = format!(
-                    "the text has {} masks, so it is not clear which token is meant",
-                    masks.len()
-                );
-                Err(ScriptError::new(ErrorKind::Value, message).with_hint("say its position: #{position: 4}"))
-            }
-        },
-        _ => Ok(Some(given.unwrap_or(input.spoken().len()))),
-    }
-}
-
-/// What a model says itself: the most probable token or label.
-fn best(model: &ecco_models::Model, input: &Input, position: Option<usize>) -> Result<u32, ScriptError> {
-    let runs = run(model, vec![input.clone()], 1, &mut ecco_interpreter::unwatched)?;
-    let said = runs.first().map_or(&[][..], |run| run.predictions(0));
-    let missing = || {
-        ScriptError::new(ErrorKind::Value, "it is not clear which answer is meant")
-            .with_hint("name it: #{target: \" Paris\", contrast: \" Rome\"}")
-    };
-    let found = said.iter().find_map(|said| match (said, position) {
-        (
-            Prediction::Token {
-                position: at,
-                candidates,
-            },
-            Some(position),
-        ) if *at == position => candidates.first().map(|best| best.token.id),
-        (Prediction::Label { name, .. } | Prediction::Value { name, .. }, None) => label(model, name),
-        (Prediction::TokenLabel { position: at, labels }, Some(position)) if *at == position => {
-            labels.first().and_then(|(name, _)| label(model, name))
-        }
-        (Prediction::Replaced { position: at, .. }, Some(position)) if *at == position => Some(0),
-        _ => None,
-    });
-    found.ok_or_else(missing)
-}
-
-fn label(model: &ecco_models::Model, name: &str) -> Option<u32> {
-    let mut names = model.config().task.names().iter();
-    names.position(|known| known == name).map(|at| at as u32)
-}
-
-/// A token as scripts name it, or a label by its name.
-fn id(model: &ecco_models::Model, option: &str, word: &Word) -> Result<u32, ScriptError> {
-    let (names, name) = match (model.config().task.names(), word) {
-        ([], word) => return Ok(token(word, model, option)?.id),
-        (_, Word::Id(number)) => return Ok(*number),
-        (names, Word::Text(name)) => (names, name),
-    };
-    label(model, name).ok_or_else(|| {
-        ScriptError::new(ErrorKind::Value, format!("there is no label {name:?}"))
-            .pointing_at(option)
-            .with_hint(format!("the model has {}", names.join(", ")))
-    })
-}
-
 pub(super) fn register(registry: &mut Registry) {
     members! { registry, [Model];
         /// Which part of the model carries what makes two texts differ. The corrupted text is read once for each layer
         /// and position (or head, head at a position, or neuron), with that part's values put in from the clean text: how much of the clean answer
-        /// comes back, 0 as for the corrupted text and 1 as for the clean one. Both texts have the same number of tokens.
+        /// comes back, 0 as for the corrupted text and 1 as for the clean one. Both texts have the same number of tokens, unless `align`
+        /// says which positions stand for each other.
         ///
         /// Without options the answer is the logit of what the model says of the clean text less that of what it says of the
         /// corrupted one.
@@ -386,11 +324,11 @@ pub(super) fn register(registry: &mut Registry) {
         /// lm.patch_map("The capital of France is", "The capital of Italy is",
         ///     #{target: " Paris", contrast: " Rome", site: "head_outputs"})
         /// ```
-        volatile fn patch_map(lm: &Model, clean: &str, corrupted: &str; options: PairOptions) -> PatchMap {
+        volatile fn patch_map(lm: &Model, clean: &str, corrupted: &str; options: PatchMapOptions) -> PatchMap {
             map(lm, clean.into(), corrupted.into(), &options)
         }
 
-        volatile fn patch_map(lm: &Model, clean: Chat, corrupted: Chat; options: PairOptions) -> PatchMap {
+        volatile fn patch_map(lm: &Model, clean: Chat, corrupted: Chat; options: PatchMapOptions) -> PatchMap {
             map(lm, clean.prompt(), corrupted.prompt(), &options)
         }
     }

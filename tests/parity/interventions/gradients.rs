@@ -147,7 +147,7 @@ fn estimate(case: &Case, clean: &Input, corrupted: &Input, site: Site, by: SiteA
         patch: PatchOptions {
             place: Place::of(site),
             by,
-            target: case.target,
+            answer: (case.target).into(),
         },
         n_steps: 0,
         n_measured: 6,
@@ -405,7 +405,7 @@ fn with_steps_every_layers_stream_makes_all_of_the_difference() {
             patch: PatchOptions {
                 place: Place::of(Site::ResidualAfter),
                 by: SiteAxis::Position,
-                target,
+                answer: target.into(),
             },
             n_steps,
             n_measured: 0,

@@ -60,7 +60,7 @@ fn what_is_not_there_is_named() {
     let options = PatchOptions {
         place: inner,
         by: SiteAxis::Position,
-        target: Target::token(clean.ids.len(), 0),
+        answer: (Target::token(clean.ids.len(), 0)).into(),
     };
     let error = patch_map(&model, &clean, &corrupted, &options, &mut unwatched).unwrap_err();
     let (n, more) = (clean.ids.len(), clean.ids.len() + 1);
