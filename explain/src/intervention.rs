@@ -7,7 +7,7 @@
 //! - [`tracing`]: the same of one text, with noise on some of its tokens
 //! - [`estimate`]: the same for all parts at once by gradients
 //! - [`divergence`]: how far a changed model's predictions are from the untouched one's
-//! - [`features`]: features of a dictionary, as changes
+//! - [`features`]: features of a dictionary, as changes; [`swap`]: two directions' coordinates exchanged
 //! - [`answer`]: what is watched meanwhile; [`alignment`]: positions of texts of unequal length
 //! - `check`: what of a model can be changed; `label`: interventions for people
 
@@ -20,6 +20,7 @@ pub mod features;
 mod label;
 pub mod patching;
 pub mod steering;
+pub mod swap;
 pub mod tracing;
 
 use std::collections::HashMap;
@@ -35,6 +36,7 @@ use tch::Tensor;
 
 use crate::error::Result;
 use features::FeatureIntervention;
+use swap::Swap;
 
 /// A change at a place of some layers.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,6 +73,8 @@ pub enum Change {
     },
     /// The same positions' values of another pass, by layer, with the axes that [`Place::axes`] names.
     Patch(Vec<(usize, ArrayD<f32>)>),
+    /// Coordinates along two directions are exchanged.
+    Swap(Swap),
     /// What features of a dictionary write, at the place that it writes.
     Features(FeatureIntervention),
 }
@@ -142,6 +146,7 @@ fn edit(
             let values = of_part(intervention, tensor(&values)?)?;
             (edit::Change::Patch(values), Some(n_known))
         }
+        Change::Swap(swap) => (swap.change(intervention, &size)?, None),
         Change::Features(features) => {
             check::positions(intervention, None)?;
             return features.edits(model, intervention.positions.clone());

@@ -50,6 +50,11 @@ pub enum Change {
     Add(Tensor),
     /// The values of the same positions of another pass: `[.., position, feature]`.
     Patch(Tensor),
+    /// `write` is added as many times as the value has of `read`, both `[feature]`.
+    RankOne {
+        read: Tensor,
+        write: Tensor,
+    },
     /// What some of a dictionary's features write.
     Features(Rc<FeatureEdit>),
     /// Nothing: the value is what the features of a later place of the layer are read from.
@@ -121,6 +126,10 @@ impl Edit {
             Change::Become(values) => Change::Become(place(values)),
             Change::Add(vector) => Change::Add(place(vector)),
             Change::Patch(values) => Change::Patch(place(values)),
+            Change::RankOne { read, write } => Change::RankOne {
+                read: place(read),
+                write: place(write),
+            },
             change => change,
         };
         let index = match &part {
@@ -186,6 +195,7 @@ impl Edit {
             Change::Scale(factor) => part * *factor,
             Change::Add(vector) => part + vector,
             Change::Patch(values) => at_rows(values, part, rows, start).expand_as(part),
+            Change::RankOne { read, write } => part + length(part, read) * write,
             Change::Features(features) => features.changed(part, rows),
             Change::Read(_) => part.shallow_clone(),
         }
@@ -193,17 +203,23 @@ impl Edit {
 
     /// How much is added along a direction, `[.., position, 1]`: nothing at all where nothing changes.
     fn along(&self, direction: &Tensor, part: &Tensor, rows: Option<&[i64]>, start: i64) -> Tensor {
-        let length = |x: &Tensor| (x * direction).sum_dim_intlist(-1, true, None::<Kind>);
+        let length = |x: &Tensor| length(x, direction);
         match &self.change {
             Change::Set(number) => -length(part) + *number,
             Change::Scale(factor) => length(part) * (*factor - 1.0),
             Change::Add(vector) => length(vector),
             Change::Become(values) => length(&(values - part)),
             Change::Patch(values) => length(&(at_rows(values, part, rows, start) - part)),
+            Change::RankOne { read, write } => self::length(part, read) * length(write),
             Change::Features(features) => length(&(features.changed(part, rows) - part)),
             Change::Read(_) => length(&part.zeros_like()),
         }
     }
+}
+
+/// How much of a vector there is, `[.., position, 1]`.
+fn length(x: &Tensor, direction: &Tensor) -> Tensor {
+    (x * direction).sum_dim_intlist(-1, true, None::<Kind>)
 }
 
 /// `f` of the entries of an axis, put back among the others.

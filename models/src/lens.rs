@@ -20,6 +20,9 @@ pub enum LensMethod {
     /// The mean derivative of the last layer's stream by this one's; no bias.
     #[default]
     Jacobian = "jacobian" | "jlens" | "j-lens",
+    /// The same of the pass that is made linear: patterns, deviations of norms and gates are held, activations are their value over
+    /// their input ([`crate::Rule::Frozen`]).
+    Relevance = "relevance",
     /// The least divergence of the output from what the map makes the head say (Belrose et al. 2023, 2303.08112).
     Tuned = "tuned" | "tuned_lens",
 }

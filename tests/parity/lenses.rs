@@ -4,10 +4,11 @@ use ecco_explain::lens::{
     JacobianOptions, Question, Reading, TunedOptions, compare, direction, jacobian, lens_by, maps, tuned,
 };
 use ecco_interpreter::unwatched;
-use ecco_models::Model;
 use ecco_models::guard::guard;
 use ecco_models::lens::{FittedLens, LensMethod, Translator, reading::open};
 use ecco_models::run::Input;
+use ecco_models::tap::{Capture, NoTap};
+use ecco_models::{Model, Rule, Site, run};
 use ecco_tests::{assert_close, fixtures, integers, model, stored_tensor};
 use ndarray::{ArrayD, Axis};
 use serde_json::Value;
@@ -39,6 +40,7 @@ fn options() -> JacobianOptions {
     JacobianOptions {
         skip: constants["skip"].as_u64().unwrap() as usize,
         max_length: constants["max_length"].as_u64().unwrap() as usize,
+        rule: Rule::Gradient,
     }
 }
 
@@ -86,6 +88,82 @@ fn the_mean_jacobian_is_that_of_autograd() {
             2e-5,
         );
     }
+}
+
+#[test]
+fn by_the_relevance_lens_a_pass_is_a_sum_of_its_positions() {
+    // Without biases the affine map has no constant.
+    for name in NAMES {
+        let model = model(&format!("families/{name}"), "float64");
+        let ids = integers(&constants()["read"]);
+        let input = Input {
+            ids: ids[..3].to_vec(),
+            ..Input::default()
+        };
+        let streams: Vec<Tensor> = guard(|| {
+            let mut tap = Capture::new(&[Site::ResidualAfter], None);
+            let _ = run::states(&model, std::slice::from_ref(&input), &mut tap, &mut NoTap)?;
+            let layers = 0..model.config().n_layers;
+            Ok(layers
+                .map(|layer| tap.tensor(Site::ResidualAfter, layer).get(0))
+                .collect())
+        })
+        .unwrap();
+        // What counts are the positions from `skip` to the last but one.
+        let fit = |n: usize, skip: usize, rule: Rule| {
+            let input = Input {
+                ids: ids[..n].to_vec(),
+                ..Input::default()
+            };
+            let options = JacobianOptions {
+                skip,
+                max_length: 8,
+                rule,
+            };
+            jacobian(&model, &[input], options, &mut unwatched)
+                .unwrap()
+                .translators
+        };
+        let by = |rule| [fit(2, 0, rule), fit(3, 1, rule), fit(3, 0, rule)];
+        let [first, second, both] = by(Rule::Frozen);
+        let last = &streams[streams.len() - 1];
+        for (layer, ((first, second), both)) in first.iter().zip(&second).zip(&both).enumerate() {
+            let h = |position: i64| streams[layer].get(position);
+            let across = &both.matrix * 2.0 - &first.matrix - &second.matrix;
+            let sums = [first.matrix.mv(&h(0)), across.mv(&h(0)) + second.matrix.mv(&h(1))];
+            for (position, sum) in sums.iter().enumerate() {
+                let expected = last.get(position as i64);
+                let gap = f64::try_from((sum - &expected).abs().max()).unwrap();
+                let size = f64::try_from(expected.abs().max()).unwrap();
+                assert!(
+                    gap < 1e-11 * (1.0 + size),
+                    "{name}, layer {layer}, position {position}: {gap} of {size}"
+                );
+            }
+        }
+        // By the slopes it is none.
+        let [slopes, _, _] = by(Rule::Gradient);
+        let gap = (slopes[0].matrix.mv(&streams[0].get(0)) - last.get(0))
+            .abs()
+            .max();
+        assert!(f64::try_from(gap).unwrap() > 1e-3, "{name}");
+    }
+}
+
+#[test]
+fn the_demo_model_s_lens_is_inside_and_only_its() {
+    let demo = ecco_models::load("demo", &Default::default(), &mut unwatched).unwrap();
+    let lens = open("demo", None, &demo, &mut unwatched).unwrap();
+    assert_eq!((lens.method, lens.translators.len()), (LensMethod::Tuned, 4));
+    let text = "The months of the year are:\n1. January\n2. February\n3. March\n4. April\n5.";
+    let text = Input::new(&demo, text, None).unwrap();
+    let compared = compare(&demo, &lens, &[text], &mut unwatched).unwrap();
+    for row in &compared[..4] {
+        let (fitted, plain) = (row.fitted.divergence, row.plain.divergence);
+        assert!(fitted < plain / 2.0, "{}: {fitted} for {plain}", row.depth);
+    }
+    let llama = model("families/llama", "float32");
+    assert!(open("demo", None, &llama, &mut unwatched).is_err());
 }
 
 #[test]

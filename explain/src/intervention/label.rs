@@ -41,6 +41,7 @@ impl Change {
                 }
             },
             Self::Patch(_) => "as in another run".into(),
+            Self::Swap(swap) => swap.label(),
             Self::Features(features) => features.label(),
         }
     }

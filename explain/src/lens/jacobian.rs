@@ -3,6 +3,9 @@
 //!
 //! J_l = mean over texts of 1/|V| Σ_{p in V} Σ_{p' in V} ∂h_L\[p'\] / ∂h_l\[p\], with h_l the stream after layer l before any norm.
 //! V leaves out the first positions, where attention heaps what it has no use for, and the last.
+//!
+//! The relevance lens takes the same of the pass that the frozen rule makes linear: h_L\[p'\] is then Σ_p J_l\[p' p\] h_l\[p\] and what
+//! biases add.
 
 use std::cell::RefCell;
 use std::ops::ControlFlow;
@@ -14,7 +17,7 @@ use ecco_models::host::bring;
 use ecco_models::lens::{FittedLens, LensMethod, Translator};
 use ecco_models::run::{self, Input};
 use ecco_models::tap::{NoTap, Tap};
-use ecco_models::{Model, Site, device};
+use ecco_models::{Model, Rule, Site, device};
 use tch::{Device, Kind, Tensor};
 
 use super::fit::{beginnings, check_model};
@@ -28,6 +31,8 @@ pub struct JacobianOptions {
     pub skip: usize,
     /// Tokens of a text that are read at most.
     pub max_length: usize,
+    /// What stands for slopes where the pass is not linear: by the frozen rule it is the relevance lens.
+    pub rule: Rule,
 }
 
 impl Default for JacobianOptions {
@@ -35,6 +40,7 @@ impl Default for JacobianOptions {
         Self {
             skip: 16,
             max_length: 128,
+            rule: Rule::Gradient,
         }
     }
 }
@@ -66,18 +72,25 @@ pub fn jacobian(
     let kind = FittedLens::kind(model);
     let matrices = (width * width * (n_layers - 1) * kind.elt_size_in_bytes()) as u64;
     let longest = texts.iter().map(|text| text.ids.len()).max().unwrap_or(0);
-    let what =
-        format!("a Jacobian lens of {width} × {width} for each layer, and the graph of {longest} tokens");
-    let needed = 2 * matrices + graph_bytes(model, longest) * copies(model, longest) as u64;
+    let method = match options.rule {
+        Rule::Frozen => LensMethod::Relevance,
+        _ => LensMethod::Jacobian,
+    };
+    let what = format!(
+        "a {} lens of {width} × {width} for each layer, and the graph of {longest} tokens",
+        method.name()
+    );
+    let needed = 2 * matrices
+        + graph_bytes(model, longest) * halves(options.rule) * copies(model, longest, options.rule) as u64;
     ensure_free(model.stack().device(), needed, &what)?;
-    let label = "fitting the Jacobian lens".to_owned();
+    let label = format!("fitting the {} lens", method.name());
     let mut work = Work::new(watch, label, "texts", texts.len() as u64);
     let translators = guard(|| {
         let place = |layer: usize| (kind, model.stack().places()[layer].1);
         let empty = |layer| Tensor::zeros([width as i64, width as i64], place(layer));
         let mut sums: Vec<Tensor> = (0..n_layers - 1).map(empty).collect();
         for text in &texts {
-            add(model, text, options.skip, &mut sums, &mut work)?;
+            add(model, text, &options, &mut sums, &mut work)?;
             work.advance(1)?;
         }
         let main = (kind, model.stack().device());
@@ -89,7 +102,7 @@ pub fn jacobian(
         Ok(each.collect())
     })?;
     Ok(FittedLens {
-        method: LensMethod::Jacobian,
+        method,
         n_texts: Some(texts.len() as u64),
         translators,
     })
@@ -102,13 +115,21 @@ fn graph_bytes(model: &Model, n_tokens: usize) -> u64 {
     (n_tokens * numbers * config.n_layers * FittedLens::kind(model).elt_size_in_bytes()) as u64
 }
 
+/// Rules beside the slopes compare two halves of a batch, of which only the first is differentiated.
+fn halves(rule: Rule) -> u64 {
+    match rule {
+        Rule::Gradient => 1,
+        _ => 2,
+    }
+}
+
 /// How many rows of the matrices are pulled back together, each through a copy of the text.
-fn copies(model: &Model, n_tokens: usize) -> usize {
+fn copies(model: &Model, n_tokens: usize, rule: Rule) -> usize {
     let room = match model.stack().device() {
         Device::Cpu => MOST_BYTES,
         device => (device::free_memory(device).unwrap_or(0) as u64 / 4).max(MOST_BYTES),
     };
-    let most = room / graph_bytes(model, n_tokens).max(1);
+    let most = room / (graph_bytes(model, n_tokens) * halves(rule)).max(1);
     (most as usize).clamp(1, model.config().hidden_size)
 }
 
@@ -116,17 +137,18 @@ fn copies(model: &Model, n_tokens: usize) -> usize {
 fn add(
     model: &Model,
     text: &Input,
-    skip: usize,
+    options: &JacobianOptions,
     sums: &mut [Tensor],
     work: &mut Work,
 ) -> ecco_models::error::Result<()> {
     let (n_tokens, width) = (text.ids.len(), model.config().hidden_size);
-    let (start, count) = (skip as i64, (n_tokens - 1 - skip) as i64);
-    let n_copies = copies(model, n_tokens);
-    let together = vec![text.clone(); n_copies];
+    let (start, count) = (options.skip as i64, (n_tokens - 1 - options.skip) as i64);
+    let n_copies = copies(model, n_tokens, options.rule);
+    let together = vec![text.clone(); n_copies * halves(options.rule) as usize];
     let work = RefCell::new(work);
     let mut tap = Streams {
         seen: Vec::new(),
+        rule: options.rule,
         work: &work,
     };
     tch::with_grad(|| {
@@ -159,6 +181,7 @@ fn add(
 /// The stream after each layer, as nodes of a graph that begins at the first.
 struct Streams<'a, 'r, 'w, 'b> {
     seen: Vec<Tensor>,
+    rule: Rule,
     work: &'a RefCell<&'r mut Work<'w, 'b>>,
 }
 
@@ -177,6 +200,10 @@ impl Tap for Streams<'_, '_, '_, '_> {
         };
         self.seen.push(value.shallow_clone());
         value
+    }
+
+    fn rule(&self) -> Rule {
+        self.rule
     }
 
     fn proceed(&mut self, _: usize) -> ControlFlow<()> {

@@ -2,7 +2,8 @@
 //!
 //! - the Jacobian lens: a file of `torch.save` with a dictionary `J` from a layer's number to its matrix
 //! - the tuned lens: `params.pt` with `0.weight`, `0.bias` …, where W is what is added to the identity
-//! - our own: a safetensors file with `depths`, `matrices` and, of a tuned lens, `biases`
+//! - our own: a safetensors file with `depths`, `matrices` and, of a tuned lens, `biases`; of a relevance lens a number `relevance`
+//! - the demo model's, inside the program
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,13 +25,18 @@ use crate::weights::{StoredWeight, by_name, pytorch_settings};
 const PARAMS: &str = "params.pt";
 const JACOBIAN: &str = "jacobian_lens.pt";
 
-/// Reads a file, a folder with one, or a file of a repository on the hub, `owner/name/path`, for a model.
+/// That of the demo model: see `demo/lens.py`.
+const DEMO: &[u8] = include_bytes!("../../../demo/lens.safetensors");
+
+/// Reads `"demo"`, a file, a folder with one, or a file of a repository on the hub, `owner/name/path`, for a model.
 ///
 /// # Errors
 /// Files of none of the formats, damaged, or of a model of another width or with fewer layers.
 pub fn open(name: &str, revision: Option<&str>, model: &Model, watch: &mut Watch) -> Result<FittedLens> {
-    let path = located(&found(name, revision, watch)?)?;
-    let file = WeightFile::open(&path)?;
+    let file = match (name, model.name()) {
+        ("demo", "demo") => WeightFile::inside("the demo model's lens", DEMO),
+        _ => WeightFile::open(&located(&found(name, revision, watch)?)?)?,
+    };
     let progress = Progress {
         label: format!("reading {}", file.name).into(),
         done: 0,
@@ -175,6 +181,7 @@ impl Source<'_> {
         });
         let method = match biases {
             Some(_) => LensMethod::Tuned,
+            None if self.weights.contains_key("relevance") => LensMethod::Relevance,
             None => LensMethod::Jacobian,
         };
         Ok((method, each.collect::<Result<_>>()?))

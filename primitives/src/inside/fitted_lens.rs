@@ -5,6 +5,7 @@ use std::rc::Rc;
 use ecco_explain::lens::{
     JacobianOptions, LensComparison, LensFit, TunedOptions, compare, direction, jacobian, maps, sizes, tuned,
 };
+use ecco_models::Rule;
 use ecco_models::lens::{FittedLens as Loaded, LensMethod, reading::open};
 use ecco_models::run::Input;
 use ecco_scripting::options::{Choice, OptionKind, OptionValue, Word};
@@ -15,7 +16,7 @@ use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
 use ecco_widgets::Explorable;
 use ecco_widgets::depths::FittedLensName;
-use ndarray::Array1;
+use ndarray::{Array1, ArrayD};
 use rhai::{Array, Dynamic, INT};
 
 use crate::models::model::Model;
@@ -27,7 +28,7 @@ options! {
     pub struct FitOptions {
         /// tokens of a text that are read, at most
         max_length: usize [2..] = 128,
-        /// Jacobian: positions at the beginning of each text that are left out
+        /// Jacobian, relevance: positions at the beginning of each text that are left out
         skip: usize = 16,
         /// tuned: steps of the descent
         steps: usize = 250,
@@ -73,9 +74,8 @@ impl FittedLens {
     fn fit(lm: &Model, method: &str, texts: &Array, options: &FitOptions) -> Result<Self, ScriptError> {
         let Some(Choice(method)) = Choice::<LensMethod>::of(&method.into()) else {
             let message = format!("there is no lens {method:?} to fit");
-            return Err(
-                ScriptError::new(ErrorKind::Value, message).with_hint("there are \"jacobian\" and \"tuned\"")
-            );
+            return Err(ScriptError::new(ErrorKind::Value, message)
+                .with_hint("there are \"jacobian\", \"relevance\" and \"tuned\""));
         };
         let (loaded, state) = (lm.loaded()?, lm.state()?);
         let max_length = options.max_length.min(loaded.config().context_length);
@@ -83,6 +83,10 @@ impl FittedLens {
         let of_jacobian = JacobianOptions {
             skip: options.skip,
             max_length,
+            rule: match method {
+                LensMethod::Relevance => Rule::Frozen,
+                _ => Rule::Gradient,
+            },
         };
         let of_tuned = TunedOptions {
             steps: options.steps,
@@ -92,7 +96,7 @@ impl FittedLens {
             max_length,
         };
         let fitted = watched(&state, lm.verbose, |watch| match method {
-            LensMethod::Jacobian => jacobian(&loaded, &inputs, of_jacobian, watch),
+            LensMethod::Jacobian | LensMethod::Relevance => jacobian(&loaded, &inputs, of_jacobian, watch),
             LensMethod::Tuned => tuned(&loaded, &inputs, of_tuned, watch),
         })?;
         Ok(Self::new(lm, fitted))
@@ -120,6 +124,7 @@ impl FittedLens {
     pub(crate) fn name(&self) -> FittedLensName {
         match self.loaded.method {
             LensMethod::Jacobian => FittedLensName::Jacobian,
+            LensMethod::Relevance => FittedLensName::Relevance,
             LensMethod::Tuned => FittedLensName::Tuned,
         }
     }
@@ -178,13 +183,10 @@ impl FittedLens {
         Table::new(columns)
     }
 
-    /// What stands in the stream after a layer where the last one says a token: W_U[token] M.
-    fn direction(&self, layer: INT, word: &Dynamic) -> Result<Tensor, ScriptError> {
+    /// What stands in the stream after a layer where the last one says a token: W_U[token] M. With the token for people.
+    pub(crate) fn direction(&self, layer: INT, word: &Word) -> Result<(ArrayD<f32>, String), ScriptError> {
         let model = self.lm.loaded()?;
-        let Some(word) = Word::of(word) else {
-            return show::expected("a token: its text or its number", word);
-        };
-        let id = token(&word, &model, "token")?.id;
+        let token = token(word, &model, "token")?;
         let depth = usize::try_from(layer).ok().and_then(|layer| layer.checked_add(1));
         let depth = depth
             .filter(|depth| self.loaded.at(*depth).is_some())
@@ -193,8 +195,8 @@ impl FittedLens {
                 let has = self.layers().join(", ");
                 ScriptError::new(ErrorKind::Index, message).with_hint(format!("it has {has}"))
             })?;
-        let array = direction(&model, &self.loaded, depth, id)?;
-        Ok(Tensor::new(array, &["hidden"]))
+        let array = direction(&model, &self.loaded, depth, token.id)?;
+        Ok((array, format!("{:?}", token.text)))
     }
 }
 
@@ -258,6 +260,12 @@ impl Explanation for FittedLens {
             ("matrices", Tensor::new(matrices, &["layer", "output", "hidden"])),
             ("depths", Tensor::new(depths, &["layer"])),
         ];
+        if self.loaded.method == LensMethod::Relevance {
+            tensors.push((
+                "relevance",
+                Tensor::new(ArrayD::from_elem(vec![1], 1.0), &["lens"]),
+            ));
+        }
         tensors.extend(biases.map(|biases| ("biases", Tensor::new(biases, &["layer", "hidden"]))));
         Ok(tensors)
     }
@@ -270,8 +278,8 @@ impl Explanation for FittedLens {
 pub(super) fn register(registry: &mut Registry) {
     members! { registry, [Model];
         /// Fits a lens on texts: of each layer a map from its residual stream to what the last layer's would be. `"jacobian"`
-        /// takes the mean derivative of the one by the other, `"tuned"` descends until the head says of each layer what it
-        /// says at the end. `lens`, `layer_predictions` and `rankings` take it; saved as `.safetensors` it can be loaded again.
+        /// takes the mean derivative of the one by the other, `"relevance"` the same with attention patterns, deviations of norms and gates
+        /// held, so that the pass is linear; `"tuned"` descends until the head says of each layer what it says at the end. `lens`, `layer_predictions` and `rankings` take it; saved as `.safetensors` it can be loaded again.
         ///
         /// Example:
         /// ```rhai
@@ -283,7 +291,8 @@ pub(super) fn register(registry: &mut Registry) {
         }
 
         /// Loads a fitted lens for the model: what `save` wrote, a published Jacobian lens (`…_jacobian_lens.pt`) or tuned lens
-        /// (a folder with `params.pt`), or such a file of a repository on the hub, `owner/name/path`.
+        /// (a folder with `params.pt`), or such a file of a repository on the hub, `owner/name/path`; `"demo"` is the demo model's
+        /// tuned lens, inside the kernel.
         ///
         /// Example:
         /// ```rhai
@@ -294,7 +303,7 @@ pub(super) fn register(registry: &mut Registry) {
         }
     }
     members! { registry, [FittedLens];
-        /// `jacobian` or `tuned`.
+        /// `jacobian`, `relevance` or `tuned`.
         get method(lens: &FittedLens) -> String { Ok(lens.loaded.method.name().to_owned()) }
 
         /// The maps: a tensor (layer, output, hidden). What it does to the stream of a layer x is M x, and b where it has one.
@@ -318,6 +327,11 @@ pub(super) fn register(registry: &mut Registry) {
         /// let to = fitted.direction(2, " good");
         /// lm.intervene(#{add: [#{layer: 2, vector: to, factor: 2.0}]})
         /// ```
-        volatile fn direction(lens: &FittedLens, layer: INT, token: Dynamic) -> Tensor { lens.direction(layer, &token) }
+        volatile fn direction(lens: &FittedLens, layer: INT, token: Dynamic) -> Tensor {
+            match Word::of(&token) {
+                Some(word) => Ok(Tensor::new(lens.direction(layer, &word)?.0, &["hidden"])),
+                None => show::expected("a token: its text or its number", &token),
+            }
+        }
     }
 }

@@ -25,6 +25,8 @@ options! {
         add: Option<Entries> = "none",
         /// what gets the same positions' values of another run, `from`
         patch: Option<Entries> = "none",
+        /// what has of two tokens' directions by a fitted `lens` the one's share of the other
+        swap: Option<Entries> = "none",
     }
 }
 
@@ -45,11 +47,12 @@ impl OptionValue for Entries {
 /// # Errors
 /// Entries that say nothing or what is not there; what a mean over texts says.
 pub(super) fn intervene(lm: &Model, options: &InterveneOptions) -> Result<Model, ScriptError> {
-    let lists: [(&str, &Option<Entries>, entries::Reader); 4] = [
+    let lists: [(&str, &Option<Entries>, entries::Reader); 5] = [
         ("ablate", &options.ablate, entries::ablate),
         ("scale", &options.scale, entries::scale),
         ("add", &options.add, entries::add),
         ("patch", &options.patch, entries::patch),
+        ("swap", &options.swap, entries::swap),
     ];
     let mut interventions = Vec::new();
     for (list, value, read) in lists {
@@ -85,7 +88,7 @@ pub(super) fn register(registry: &mut Registry) {
         /// is explained of them are those of the changed model. The model itself stays as it is, and the weights are
         /// shared. More interventions can follow, up to 1,000: `edited.intervene(…)`.
         ///
-        /// Each of the four options is an array of entries. An entry says where: `layer` or `layers` (otherwise all),
+        /// Each of the options is an array of entries. An entry says where: `layer` or `layers` (otherwise all),
         /// `neurons` of the MLP, `head` or `heads`, or any `site` of `lm.sites()`, there perhaps only some of `hidden` or a
         /// `direction`; and at which `positions` (a number, an array, or a range such as `3..5`), counted from the start of
         /// the text and on through what is generated, otherwise at all. `ablate` entries may say what is put there: `to` is
@@ -96,7 +99,10 @@ pub(super) fn register(registry: &mut Registry) {
         /// multiplies it, `add` adds `factor` times what a unit of each writes; the dictionary's error is kept. An `ablate`
         /// entry with a dictionary and no features takes the error out.
         ///
-        /// They are made in the order ablate, scale, add, patch, and later entries see what earlier ones left.
+        /// A `swap` entry has a fitted `lens`, a `layer`, two `tokens` and perhaps `positions`: in the stream after the layer their coordinates
+        /// along the lens's directions are exchanged, and the rest stays.
+        ///
+        /// They are made in the order ablate, scale, add, patch, swap, and later entries see what earlier ones left.
         ///
         /// Example:
         /// ```rhai

@@ -1,5 +1,9 @@
 //! Divergence, steering vectors, means.
 
+use ecco_explain::intervention::swap::Swap;
+use ecco_models::tap::{Capture, NoTap};
+use tch::Tensor;
+
 use super::*;
 
 #[test]
@@ -166,6 +170,72 @@ fn the_mean_is_that_of_all_positions() {
             for &column in &columns {
                 assert!((row[column] - mean[column]).abs() < 1e-5, "{site:?} {column}");
             }
+        }
+    }
+}
+
+#[test]
+fn swapped_coordinates_are_exchanged_and_the_rest_stays() {
+    for (dtype, tolerance) in [("float64", 1e-12), ("float32", 1e-6)] {
+        let model = model("families/llama", dtype);
+        let width = model.config().hidden_size;
+        let wave = |phase: f64| (0..width).map(move |at| ((at as f64 * 1.7 + phase).sin() + 0.3) as f32);
+        let directions = [wave(0.0), wave(1.1)].map(Iterator::collect::<Vec<f32>>);
+        let swap = |directions: &[Vec<f32>; 2]| Intervention {
+            layers: Some(vec![0]),
+            positions: Some(vec![1..3]),
+            ..one(
+                Place::of(Site::ResidualAfter),
+                Change::Swap(Swap {
+                    directions: directions.clone(),
+                    names: ["\" a\"", "\" b\""].map(str::to_owned),
+                }),
+            )
+        };
+        let input = Input::new(&model, "She said that it", None).unwrap();
+        let stream = |model: &Model| {
+            guard(|| {
+                let mut tap = Capture::new(&[Site::ResidualAfter], Some(&[0]));
+                let _ = run::states(model, std::slice::from_ref(&input), &mut tap, &mut NoTap)?;
+                Ok(tap.tensor(Site::ResidualAfter, 0).get(0).to_kind(Kind::Double))
+            })
+            .unwrap()
+        };
+        let changed = edited(&model, &[swap(&directions)]);
+        let (before, after) = (stream(&model), stream(&changed)); // [position, hidden]
+        let v = directions
+            .each_ref()
+            .map(|direction| Tensor::from_slice(direction).to_kind(Kind::Double));
+        let v = Tensor::stack(&v, 1); // [hidden, 2]
+        let coordinates = |x: &Tensor| v.linalg_pinv(1e-15, false).matmul(&x.tr()); // [2, position]
+        let (of_before, of_after) = (coordinates(&before), coordinates(&after));
+        let rest = |x: &Tensor, of: &Tensor| x - v.matmul(of).tr();
+        let most = |x: Tensor| f64::try_from(x.abs().max()).unwrap();
+        let scale = 1.0 + most(before.shallow_clone());
+        let within = of_after.narrow(1, 1, 2) - of_before.flip([0]).narrow(1, 1, 2);
+        assert!(most(within) < tolerance * scale, "{dtype}");
+        assert!(
+            most(rest(&after, &of_after) - rest(&before, &of_before)) < tolerance * scale,
+            "{dtype}"
+        );
+        assert!(
+            most((&after - &before).narrow(0, 1, 2)) > 1e-2,
+            "it does something"
+        );
+        assert_eq!(after.get(0), before.get(0), "only at these positions");
+        let line = swap(&directions).label();
+        assert_eq!(
+            line,
+            "layer 0 residual_after, at positions 1–2: the coordinates of \" a\" and \" b\" swapped"
+        );
+        for wrong in [
+            [
+                directions[0].clone(),
+                directions[0].iter().map(|x| x * 2.0).collect(),
+            ],
+            [directions[0].clone(), vec![1.0; width + 1]],
+        ] {
+            assert!(compile(&model, &[swap(&wrong)], &mut unwatched).is_err());
         }
     }
 }

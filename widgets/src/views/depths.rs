@@ -85,6 +85,7 @@ pub(crate) fn columns_shown(n_columns: usize, n_rows: usize, most_cells: usize) 
 #[serde(rename_all = "snake_case")]
 pub enum FittedLensName {
     Jacobian,
+    Relevance,
     Tuned,
 }
 
@@ -92,6 +93,7 @@ impl FittedLensName {
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Jacobian => "Jacobian lens",
+            Self::Relevance => "Relevance lens",
             Self::Tuned => "Tuned lens",
         }
     }
@@ -103,6 +105,7 @@ pub(crate) fn way(raw: bool, fitted: Option<FittedLensName>) -> &'static str {
         _ if raw => "logit lens without the final norm",
         None => "logit lens",
         Some(FittedLensName::Jacobian) => "Jacobian lens",
+        Some(FittedLensName::Relevance) => "relevance lens",
         Some(FittedLensName::Tuned) => "tuned lens",
     }
 }

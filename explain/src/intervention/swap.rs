@@ -1,0 +1,71 @@
+//! Two directions' coordinates, exchanged: what a value has of one it has of the other, and the rest stays ("Verbalizable
+//! Representations Form a Global Workspace").
+//!
+//! With V = \[v₁ v₂\] and c = V⁺ x, x becomes x + V (c′ − c), where c′ has the numbers of c the other way round: x + (c₂ − c₁)
+//! (v₁ − v₂). That is a change of rank one, and what stands across both directions does not change.
+
+use ecco_models::edit;
+use ecco_models::guard::guard;
+use tch::Tensor;
+
+use super::{Intervention, Part};
+use crate::error::{Result, refuse};
+
+/// What is exchanged.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Swap {
+    /// As wide as the place, not parallel.
+    pub directions: [Vec<f32>; 2],
+    /// For people: `" Paris"`.
+    pub names: [String; 2],
+}
+
+/// The least square of the sine of the angle between both.
+const LEAST_ANGLE: f64 = 1e-10;
+
+impl Swap {
+    pub(super) fn change(&self, intervention: &Intervention, size: &[usize]) -> Result<edit::Change> {
+        let (place, width) = (intervention.place, size[size.len() - 1]);
+        if size.len() == 3 || intervention.part != Part::Whole {
+            let reason = "directions are of all of a place that is not divided by heads";
+            return Err(refuse("site", place.name(), reason));
+        }
+        if let Some(wrong) = self.directions.iter().find(|direction| direction.len() != width) {
+            let value = format!("directions of {} numbers", wrong.len());
+            let reason = format!("{} has {width} at each position", place.name());
+            return Err(refuse("lens", value, reason));
+        }
+        let [one, other] = &self.directions;
+        let dot = |a: &[f32], b: &[f32]| {
+            let products = a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b));
+            products.sum::<f64>()
+        };
+        let (a, b, c) = (dot(one, one), dot(one, other), dot(other, other));
+        let determinant = a * c - b * b;
+        // Numbers that are none are not above it.
+        if !(determinant.is_finite() && determinant > LEAST_ANGLE * a * c) {
+            let value = format!("{} and {}", self.names[0], self.names[1]);
+            let reason = "their directions are parallel or 0: there are no two coordinates to swap";
+            return Err(refuse("tokens", value, reason));
+        }
+        // The rows of the pseudoinverse are (c v₁ − b v₂) / det and (a v₂ − b v₁) / det.
+        let each = || one.iter().zip(other).map(|(x, y)| (f64::from(*x), f64::from(*y)));
+        let read: Vec<f64> = each()
+            .map(|(x, y)| ((a + b) * y - (b + c) * x) / determinant)
+            .collect();
+        let write: Vec<f64> = each().map(|(x, y)| x - y).collect();
+        Ok(guard(|| {
+            Ok(edit::Change::RankOne {
+                read: Tensor::from_slice(&read),
+                write: Tensor::from_slice(&write),
+            })
+        })?)
+    }
+
+    pub(super) fn label(&self) -> String {
+        format!(
+            "the coordinates of {} and {} swapped",
+            self.names[0], self.names[1]
+        )
+    }
+}
