@@ -34,7 +34,7 @@ use ecco_models::run::{self, Input, Place, Records};
 use ndarray::{ArrayD, Axis};
 use tch::Tensor;
 
-use crate::error::Result;
+use crate::error::{Result, refuse};
 use features::FeatureIntervention;
 use swap::Swap;
 
@@ -146,7 +146,11 @@ fn edit(
             let values = of_part(intervention, tensor(&values)?)?;
             (edit::Change::Patch(values), Some(n_known))
         }
-        Change::Swap(swap) => (swap.change(intervention, &size)?, None),
+        Change::Swap(_) if intervention.part != Part::Whole => {
+            let reason = "coordinates are those of all numbers of a position";
+            return Err(refuse("site", place.name(), reason));
+        }
+        Change::Swap(swap) => (swap.change(place, &size)?, None),
         Change::Features(features) => {
             check::positions(intervention, None)?;
             return features.edits(model, intervention.positions.clone());

@@ -102,7 +102,11 @@ fn a_fitted_lens_is_the_same_from_its_file() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut notebook = Notebook::in_folder(folder.path().to_owned());
         let path = folder.path().join("lens.safetensors");
-        for (method, options) in [("jacobian", "skip: 2"), ("relevance", "skip: 2"), ("tuned", "steps: 3, step_tokens: 8")] {
+        for (method, options) in [
+            ("jacobian", "skip: 2"),
+            ("relevance", "skip: 2"),
+            ("tuned", "steps: 3, step_tokens: 8"),
+        ] {
             let code = format!(
                 "let lm = ecco::from_pretrained(\"demo\", #{{verbose: false}}); \
                  let fitted = lm.fit_lens(\"{method}\", [\"The countries of the European Union are\"], #{{{options}}}); \

@@ -131,20 +131,24 @@ pub(super) fn patch_map_between(
 }
 
 /// Whether a part is patched: of what stands at positions only those that are aligned.
-fn patched_parts<'a>(
+fn patched_parts(
     options: &PatchOptions,
-    alignment: Option<&'a Alignment>,
+    alignment: Option<&Alignment>,
     corrupted: &Input,
     n_parts: usize,
-) -> impl Fn(usize) -> bool + use<'a> {
-    let at_positions = matches!(options.by, SiteAxis::Position | SiteAxis::HeadPosition);
-    let place = options.place;
-    let alignment = alignment.filter(|alignment| at_positions && alignment.is_of(place, corrupted));
+) -> impl Fn(usize) -> bool + use<> {
     let n = match options.by {
+        SiteAxis::Position => n_parts,
         SiteAxis::HeadPosition => corrupted.ids.len(),
-        _ => n_parts,
+        SiteAxis::Head | SiteAxis::Neuron => 0,
     };
-    move |part| alignment.is_none_or(|alignment| alignment.pairs.iter().any(|pair| pair.1 == part % n.max(1)))
+    let alignment = alignment.filter(|alignment| n > 0 && alignment.is_of(options.place, corrupted));
+    let aligned = alignment.map(|alignment| {
+        let mut aligned = vec![false; n];
+        alignment.pairs.iter().for_each(|pair| aligned[pair.1] = true);
+        aligned
+    });
+    move |part| aligned.as_ref().is_none_or(|aligned| aligned[part % n])
 }
 
 /// The layers that have the place, and how many parts each has.

@@ -6,9 +6,9 @@
 
 use ecco_models::edit;
 use ecco_models::guard::guard;
+use ecco_models::run::Place;
 use tch::Tensor;
 
-use super::{Intervention, Part};
 use crate::error::{Result, refuse};
 
 /// What is exchanged.
@@ -24,10 +24,11 @@ pub struct Swap {
 const LEAST_ANGLE: f64 = 1e-10;
 
 impl Swap {
-    pub(super) fn change(&self, intervention: &Intervention, size: &[usize]) -> Result<edit::Change> {
-        let (place, width) = (intervention.place, size[size.len() - 1]);
-        if size.len() == 3 || intervention.part != Part::Whole {
-            let reason = "directions are of all of a place that is not divided by heads";
+    /// At a place whose axes have these lengths in a text of one token.
+    pub(super) fn change(&self, place: Place, size: &[usize]) -> Result<edit::Change> {
+        let width = size[size.len() - 1];
+        if size.len() == 3 {
+            let reason = "it is divided by heads and has no directions";
             return Err(refuse("site", place.name(), reason));
         }
         if let Some(wrong) = self.directions.iter().find(|direction| direction.len() != width) {

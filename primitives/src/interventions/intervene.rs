@@ -1,6 +1,7 @@
 //! `lm.intervene`: a view on a model that changes what happens inside.
 
 mod entries;
+mod swap;
 mod values;
 
 use ecco_explain::intervention::compile;
@@ -52,7 +53,7 @@ pub(super) fn intervene(lm: &Model, options: &InterveneOptions) -> Result<Model,
         ("scale", &options.scale, entries::scale),
         ("add", &options.add, entries::add),
         ("patch", &options.patch, entries::patch),
-        ("swap", &options.swap, entries::swap),
+        ("swap", &options.swap, swap::swap),
     ];
     let mut interventions = Vec::new();
     for (list, value, read) in lists {

@@ -160,7 +160,7 @@ def test_contributions_of_a_site(open_page, gallery):
     assert "layer 4 is off by" in view(page, SITE).inner_text()
 
 
-@pytest.mark.parametrize("name", ["patch-map", "patch-map-heads", "patch-map-head-positions"])
+@pytest.mark.parametrize("name", ["patch-map", "patch-map-heads"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_patching_maps_are_legible(open_page, name, scheme):
     page = open_page(name, color_scheme=scheme, viewport={"width": 1000, "height": 700})

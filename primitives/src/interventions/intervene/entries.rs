@@ -4,18 +4,16 @@ use std::rc::Rc;
 
 use ecco_explain::intervention::features::{FeatureAction, FeatureIntervention};
 use ecco_explain::intervention::steering::Steering;
-use ecco_explain::intervention::swap::Swap;
 use ecco_explain::intervention::{Change, Intervention, Part, Replacement, Vector};
 use ecco_models::Site;
 use ecco_models::run::{Input, Place};
-use rhai::{Dynamic, INT, Map};
+use rhai::{Dynamic, Map};
 
 use super::values::{AblateValue, DictionaryValue, Indices, PatchValue, Positions, VectorValue};
-use crate::inside::fitted_lens::FittedLens;
 use crate::models::model::Model;
 use crate::text::reading;
 use crate::text::run::{Run, place};
-use ecco_scripting::options::{OneOrMany, OptionSet, Word};
+use ecco_scripting::options::{OneOrMany, OptionSet};
 use ecco_scripting::result::show;
 use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{ErrorKind, ScriptError, options};
@@ -104,19 +102,6 @@ options! {
         positions: Option<Positions> = "all",
         /// whose values
         from: Option<PatchValue> = "none",
-    }
-}
-
-options! {
-    struct SwapEntry {
-        /// whose directions these are
-        lens: Option<FittedLens> = "none",
-        /// the layer behind which the stream is changed
-        layer: Option<usize> = "none",
-        /// two of them
-        tokens: Option<OneOrMany<Word>> = "none",
-        /// where
-        positions: Option<Positions> = "all",
     }
 }
 
@@ -223,31 +208,6 @@ pub(super) fn patch(lm: &Model, map: &Map) -> Result<Intervention, ScriptError> 
     })
 }
 
-pub(super) fn swap(_: &Model, map: &Map) -> Result<Intervention, ScriptError> {
-    let entry = SwapEntry::read("an entry of `swap`", map)?;
-    let missing = |what: &str| {
-        let error = refused("swap", format!("an entry of `swap` says no {what}"));
-        error.with_hint("#{lens: fitted, layer: 2, tokens: [\" Paris\", \" Rome\"]}")
-    };
-    let lens = entry.lens.as_ref().ok_or_else(|| missing("lens"))?;
-    let layer = entry.layer.ok_or_else(|| missing("layer"))?;
-    let Some([one, other]) = entry.tokens.as_ref().map(|tokens| &tokens.0[..]) else {
-        return Err(missing("two tokens"));
-    };
-    let of = |word: &Word| lens.direction(layer as INT, word);
-    let ((one, name), (other, other_name)) = (of(one)?, of(other)?);
-    Ok(Intervention {
-        place: Place::of(Site::ResidualAfter),
-        layers: Some(vec![layer]),
-        part: Part::Whole,
-        positions: entry.positions.as_ref().map(Positions::ranges).transpose()?,
-        change: Change::Swap(Swap {
-            directions: [one, other].map(|direction| direction.iter().copied().collect()),
-            names: [name, other_name],
-        }),
-    })
-}
-
 impl FeatureOptions {
     /// The dictionary and the features that an entry names. `also`: what it may say besides, and where.
     fn named(&self, map: &Map, also: &[&str]) -> Result<Option<(&DictionaryValue, Vec<usize>)>, ScriptError> {
@@ -342,7 +302,7 @@ impl PartTarget {
     }
 }
 
-fn refused(option: &str, message: impl Into<String>) -> ScriptError {
+pub(super) fn refused(option: &str, message: impl Into<String>) -> ScriptError {
     ScriptError::new(ErrorKind::Value, message).pointing_at(option)
 }
 
