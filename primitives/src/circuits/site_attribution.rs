@@ -28,7 +28,7 @@ options! {
         method: Choice<SiteMethod> = Choice(SiteMethod::Gradient),
         /// steps of integrated gradients
         n_steps: usize [1..] = 50,
-        /// what has one number
+        /// what has one number; heads at positions have none
         by: Option<Choice<SiteAxis>> = "\"head\" where a site has heads, else \"position\"",
         /// these layers, counted from 0
         layers: Option<Vec<usize>> = "all layers",

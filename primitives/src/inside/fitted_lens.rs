@@ -278,8 +278,9 @@ impl Explanation for FittedLens {
 pub(super) fn register(registry: &mut Registry) {
     members! { registry, [Model];
         /// Fits a lens on texts: of each layer a map from its residual stream to what the last layer's would be. `"jacobian"`
-        /// takes the mean derivative of the one by the other, `"relevance"` the same with attention patterns, deviations of norms and gates
-        /// held, so that the pass is linear; `"tuned"` descends until the head says of each layer what it says at the end. `lens`, `layer_predictions` and `rankings` take it; saved as `.safetensors` it can be loaded again.
+        /// takes the mean derivative of the one by the other, `"relevance"` the same with attention patterns, deviations of
+        /// norms and gates held, so that the pass is linear; `"tuned"` descends until the head says of each layer what it says
+        /// at the end. `lens`, `layer_predictions` and `rankings` take it; saved as `.safetensors` it can be loaded again.
         ///
         /// Example:
         /// ```rhai

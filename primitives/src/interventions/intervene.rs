@@ -26,7 +26,7 @@ options! {
         add: Option<Entries> = "none",
         /// what gets the same positions' values of another run, `from`
         patch: Option<Entries> = "none",
-        /// what has of two tokens' directions by a fitted `lens` the one's share of the other
+        /// two `tokens` whose coordinates along the directions of a fitted `lens` are exchanged
         swap: Option<Entries> = "none",
     }
 }

@@ -312,9 +312,9 @@ pub(super) fn map(
 pub(super) fn register(registry: &mut Registry) {
     members! { registry, [Model];
         /// Which part of the model carries what makes two texts differ. The corrupted text is read once for each layer
-        /// and position (or head, head at a position, or neuron), with that part's values put in from the clean text: how much of the clean answer
-        /// comes back, 0 as for the corrupted text and 1 as for the clean one. Both texts have the same number of tokens, unless `align`
-        /// says which positions stand for each other.
+        /// and position (or head, head at a position, or neuron), with that part's values put in from the clean text: how much
+        /// of the clean answer comes back, 0 as for the corrupted text and 1 as for the clean one. Both texts have the same
+        /// number of tokens, unless `align` says which positions stand for each other.
         ///
         /// Without options the answer is the logit of what the model says of the clean text less that of what it says of the
         /// corrupted one.
