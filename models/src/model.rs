@@ -114,15 +114,6 @@ impl Model {
         &self.name
     }
 
-    /// What tells its files from all others: SHA-256 in hexadecimal digits, behind a `+` that of its adapter. Reads all weights.
-    pub fn digest(&self) -> String {
-        let own = self.files.digest();
-        match &self.adapter {
-            Some(adapter) => format!("{own}+{}", adapter.digest()),
-            None => own,
-        }
-    }
-
     /// What people should know of how its files were read, a sentence each.
     pub fn notices(&self) -> &[String] {
         &self.notices

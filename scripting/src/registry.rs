@@ -8,7 +8,7 @@ use rhai::{Engine, Module};
 use crate::errors::{Wording, set_wording};
 use crate::options::{OptionSet, OptionSpec};
 use crate::result::{self, Explanation, Show};
-use crate::session::State;
+use crate::session::kept::Kept;
 
 /// An engine that is being filled. What it collects besides, the session asks for.
 pub struct Registry<'a> {
@@ -31,8 +31,9 @@ pub struct Vocabulary {
     pub(crate) contents: &'static [(&'static str, &'static [&'static str])],
 }
 
-/// Looks whether something is to be done after a time without work; gives in how long it wants to look again.
-pub type Rest = fn(&State) -> Option<Duration>;
+/// Looks whether something is to be done after a time without work, with what primitives keep from cell to cell; gives in how
+/// long it wants to look again.
+pub type Rest = fn(&Kept) -> Option<Duration>;
 
 /// What fills a registry: the primitives' side of a session.
 pub type Register = fn(&mut Registry);

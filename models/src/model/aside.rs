@@ -1,4 +1,4 @@
-//! A model that has given its memory back for a while.
+//! A model's files: what tells them from others, and what it takes to have the model again when it has given its memory back.
 
 use std::rc::Rc;
 
@@ -18,6 +18,15 @@ pub struct Aside {
 }
 
 impl Model {
+    /// What tells its files from all others: SHA-256 in hexadecimal digits, behind a `+` that of its adapter. Reads all weights.
+    pub fn digest(&self) -> String {
+        let own = self.files.digest();
+        match &self.adapter {
+            Some(adapter) => format!("{own}+{}", adapter.digest()),
+            None => own,
+        }
+    }
+
     /// The memory is given back when the model and its views are dropped.
     pub fn aside(&self) -> Aside {
         Aside {

@@ -10,7 +10,8 @@ use ecco_scripting::session::{State, watched};
 use ecco_scripting::{ErrorKind, Registry, ScriptError, errors::nearest, functions, options};
 use rhai::{Array, Dynamic, INT, Map};
 
-use super::model::{Model, ModelList, Recording, Resident, Residents};
+use super::model::{Model, ModelList, Recording};
+use super::resident::{Resident, Residents};
 
 options! {
     /// What `from_pretrained` can be told.

@@ -3,6 +3,7 @@
 mod load;
 pub(crate) mod model;
 mod model_members;
+mod resident;
 mod weights;
 
 use ecco_scripting::Registry;
@@ -16,6 +17,6 @@ pub(crate) fn register(registry: &mut Registry) {
     load::register(registry);
     model_members::register(registry);
     weights::register(registry);
-    registry.rest(model::rest);
+    registry.rest(resident::rest);
     registry.model_names(ecco_models::hub::cached_models);
 }

@@ -14,7 +14,7 @@ mod call;
 mod correction;
 mod engine;
 mod fault;
-mod kept;
+pub(crate) mod kept;
 pub mod memory;
 mod resolver;
 pub(crate) mod room;
@@ -344,7 +344,7 @@ impl Interpreter for Session {
     fn rest(&mut self) -> Option<Duration> {
         let vocabulary = self.state.vocabulary();
         let rests = vocabulary.rests.iter();
-        rests.filter_map(|rest| rest(&self.state)).min()
+        rests.filter_map(|rest| rest(&self.state.kept)).min()
     }
 
     fn is_complete(&mut self, code: &str) -> Completeness {

@@ -28,7 +28,7 @@ pub struct State {
     next_display: Cell<u64>,
     pub sources: RefCell<Sources>,
     /// What primitives keep from cell to cell, by its type.
-    kept: Kept,
+    pub(super) kept: Kept,
     /// The result that a primitive has just shown in this cell, which need not be shown again: its
     /// [`identity`](crate::result::Show::identity).
     pub just_shown: Cell<Option<usize>>,
