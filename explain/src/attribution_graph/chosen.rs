@@ -1,9 +1,9 @@
-//! Which heads and neurons are nodes.
+//! Which heads, neurons and features are nodes.
 
 use ecco_models::host;
 use tch::{Kind, Tensor};
 
-use super::parts::{Leaf, Parts};
+use super::parts::{Leaf, LeafKind, Parts};
 use super::{GraphOptions, Node, wide};
 
 /// A node and what of the answer comes through it.
@@ -13,7 +13,7 @@ pub(super) struct Found {
 }
 
 pub(super) struct Chosen {
-    /// Tokens, then heads and neurons in the order of the pass, then the answer.
+    /// Tokens, then heads, neurons, features and errors in the order of the pass, then the answer.
     pub nodes: Vec<Found>,
     pub n_tokens: usize,
     /// By leaf the nodes' places in its products, flattened.
@@ -22,6 +22,8 @@ pub(super) struct Chosen {
     pub directions: Vec<(Node, Tensor)>,
     /// What they are, `[head_dim]`, by number of the node.
     pub heads: Vec<(usize, Tensor)>,
+    /// What features and errors write, `[hidden]`, by number of the node.
+    pub written: Vec<(usize, Tensor)>,
     pub n_parts: usize,
     pub kept: f64,
 }
@@ -75,7 +77,7 @@ pub(super) fn choose(whole: &Parts, slopes: &[Tensor], options: &GraphOptions) -
             score,
         })
         .collect();
-    let (mut directions, mut heads) = (Vec::new(), Vec::new());
+    let (mut directions, mut heads, mut written) = (Vec::new(), Vec::new(), Vec::new());
     let mut places: Vec<Vec<i64>> = vec![Vec::new(); leaves.len()];
     places[0] = (0..n_tokens as i64).collect();
     for (leaf, at, score) in kept {
@@ -84,6 +86,14 @@ pub(super) fn choose(whole: &Parts, slopes: &[Tensor], options: &GraphOptions) -
             let of_head = |x: &Tensor| x.flatten(0, 2).get(at as i64);
             directions.push((node, wide(&of_head(&slopes[leaf]))));
             heads.push((nodes.len(), of_head(&leaves[leaf].leaf.detach())));
+        }
+        let value = |place| leaves[leaf].leaf.detach().get(0).get(place);
+        match &leaves[leaf].kind {
+            LeafKind::Features { directions, .. } => {
+                written.push((nodes.len(), directions.get(at as i64) * value(at as i64)));
+            }
+            LeafKind::Errors => written.push((nodes.len(), value(at as i64))),
+            _ => {}
         }
         nodes.push(Found { node, score });
         places[leaf].push(at as i64);
@@ -100,6 +110,7 @@ pub(super) fn choose(whole: &Parts, slopes: &[Tensor], options: &GraphOptions) -
         n_tokens,
         directions,
         heads,
+        written,
         n_parts,
     }
 }
