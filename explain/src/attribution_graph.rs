@@ -136,7 +136,7 @@ pub struct GraphOptions {
     pub dictionaries: Vec<Rc<Dictionary>>,
     /// Nodes are taken by their scores' absolute values until they have this share of all.
     pub keep: f64,
-    /// At most so many, beside tokens and the answer.
+    /// At most so many, beside tokens and the answer, and so many errors whose scores are as large.
     pub max_nodes: usize,
     /// So many of the largest scores are measured.
     pub n_measured: usize,
@@ -152,7 +152,7 @@ pub struct AttributionGraph {
     pub writes: Vec<(usize, Vec<f32>)>,
     /// The answer.
     pub value: f64,
-    /// Heads and neurons at positions that there are, features that are active and errors, and the share of their scores' absolute values that nodes have.
+    /// Heads and neurons at positions that there are and features that are active, and the share of their scores' absolute values that nodes have.
     pub n_parts: usize,
     pub kept: f64,
     /// Of what goes into nodes, each as much as it matters, the share that comes from nodes and tokens.

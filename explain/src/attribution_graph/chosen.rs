@@ -49,23 +49,36 @@ pub(super) fn choose(whole: &Parts, slopes: &[Tensor], options: &GraphOptions) -
     asked.extend(parts.iter().map(|x| x.abs().sum(Kind::Double)));
     let numbers = host::numbers_of_all(&asked.iter().collect::<Vec<_>>());
     let n = parts.len();
+    let mut errors = Vec::new();
     for index in 0..n {
         let [scores, places, sums] = [&numbers[index], &numbers[n + index], &numbers[2 * n + index]];
-        n_parts += parts[index].size()[0] as usize;
-        total += sums[0];
         let each = places.iter().zip(scores);
-        candidates.extend(each.map(|(&at, &score)| (1 + index, at as usize, score)));
+        let each = each.map(|(&at, &score)| (1 + index, at as usize, score));
+        match leaves[1 + index].kind {
+            LeafKind::Errors => errors.extend(each),
+            _ => {
+                n_parts += parts[index].size()[0] as usize;
+                total += sums[0];
+                candidates.extend(each);
+            }
+        }
     }
-    candidates.sort_by(|a, b| b.2.abs().total_cmp(&a.2.abs()));
+    for all in [&mut candidates, &mut errors] {
+        all.sort_by(|a, b| b.2.abs().total_cmp(&a.2.abs()));
+        all.truncate(options.max_nodes);
+    }
     let mut sum = 0.0;
     let mut kept = Vec::new();
-    for candidate in candidates.into_iter().take(options.max_nodes) {
+    for candidate in candidates {
         if sum >= options.keep * total || candidate.2 == 0.0 {
             break;
         }
         sum += candidate.2.abs();
         kept.push(candidate);
     }
+    // Errors are nodes where they have as much as a part that is one.
+    let least = kept.last().map_or(0.0, |(_, _, score)| score.abs());
+    kept.extend(errors.into_iter().filter(|(_, _, score)| score.abs() >= least));
     kept.sort_by_key(|&(leaf, at, _)| (leaf, at));
     let tokens = host::numbers(&products[0]);
     let n_tokens = tokens.len();

@@ -39,7 +39,7 @@ pub struct AttributionGraph {
     /// Names for several nodes together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<GraphGroup>,
-    /// Heads and neurons at positions that the pass has, or active features and what dictionaries leave out.
+    /// Heads, neurons and active features at positions that the pass has.
     pub n_parts: usize,
     /// The share of their scores' absolute values that nodes have.
     pub kept: f64,
@@ -154,9 +154,10 @@ impl AttributionGraph {
         )
     }
 
-    /// Heads and neurons.
+    /// Heads, neurons and features.
     fn n_nodes(&self) -> usize {
-        let is_part = |node: &&GraphNode| !matches!(node.kind, GraphNodeKind::Token | GraphNodeKind::Answer);
+        use GraphNodeKind::{Answer, Error, Token};
+        let is_part = |node: &&GraphNode| !matches!(node.kind, Token | Error | Answer);
         self.nodes.iter().filter(is_part).count()
     }
 
