@@ -5,10 +5,11 @@
 //! - [`loss_recovered`]: what the model loses with the reconstruction in the place of the value
 //! - [`attribute_features`]: an answer by features, error and bias
 //! - [`described`]: features by their weights
-//! - [`mod@training`]: dictionaries that are trained on texts; [`autoencoder`]: a step of it
+//! - [`mod@training`]: dictionaries that are trained on texts; [`autoencoder`]: a step of it; `reservoir`: what it reads
 
 mod attribution;
 pub mod autoencoder;
+mod reservoir;
 pub mod training;
 
 use std::cell::RefCell;

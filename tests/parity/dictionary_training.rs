@@ -217,6 +217,7 @@ fn what_is_held_out_is_measured_as_texts_are() {
 /// The files, as SAELens writes them.
 fn saved(trained: &Trained, model: &Model, folder: &std::path::Path) {
     let files = sae_lens(&trained.dictionary, model).unwrap();
+    assert_eq!(files.settings["metadata"]["sae_lens_version"], "6.0.0");
     std::fs::create_dir_all(folder).unwrap();
     std::fs::write(folder.join(SETTINGS), files.settings.to_string()).unwrap();
     let bytes = |array: &ArrayD<f32>| array.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();

@@ -8,21 +8,21 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use ecco_interpreter::{Progress, Watch};
+use ecco_models::Model;
 use ecco_models::device::ensure_free;
 use ecco_models::dictionary::{Dictionary, Spot};
 use ecco_models::guard::guard;
 use ecco_models::host::{self, bring};
 use ecco_models::model::Body;
 use ecco_models::run::Input;
-use ecco_models::tap::Tap;
-use ecco_models::{Model, Site};
 use tch::{Device, Kind, Tensor};
 
 use super::autoencoder::{Autoencoder, Recipe, unit};
+use super::reservoir::{Reservoir, States};
 use super::{LossRecovered, Quality, loss_recovered, rows_at_once};
 use crate::error::{Result, refuse};
 use crate::random::RandomState;
-use crate::states::{by_position, checked, in_batches, length};
+use crate::states::{checked, length};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TrainingOptions {
@@ -75,7 +75,7 @@ pub struct Trained {
 }
 
 /// Steps and features at most.
-const MOST_STEPS: usize = 1_000_000;
+const MOST_STEPS: usize = 100_000;
 const MOST_FEATURES: usize = 1 << 22;
 /// States that are kept at once.
 const MOST_BYTES: usize = 256 << 20;
@@ -113,21 +113,13 @@ pub fn train(
         + 2 * (row_bytes * most_rows.min(n_positions)) as u64;
     let what = format!("training a dictionary of {features} features of {width} numbers");
     ensure_free(place.1, needed, &what)?;
-    let mut reservoir = Reservoir {
-        states: States {
-            model,
-            spot,
-            from: options.from,
-            place,
-        },
-        texts: &texts,
-        random,
-        order: Vec::new(),
-        most_rows,
-        is_whole: false,
-        rows: Tensor::new(),
-        left: Vec::new(),
+    let states = States {
+        model,
+        spot,
+        from: options.from,
+        place,
     };
+    let mut reservoir = Reservoir::new(states, &texts, random, most_rows);
     let total = Some(options.steps as u64);
     let at = |step: usize| Progress {
         label: "training the dictionary".into(),
@@ -280,124 +272,6 @@ fn folded(
         &trained.output_bias.value * scale,
     ];
     Dictionary::top_k(spot, k, parameters.map(single))
-}
-
-/// Where states are read.
-struct States<'a> {
-    model: &'a Model,
-    spot: Spot,
-    /// The first position of a text.
-    from: usize,
-    place: (Kind, Device),
-}
-
-impl States<'_> {
-    /// What stands there in texts, batch by batch: `[row, number]`.
-    fn read(
-        &self,
-        texts: &[Input],
-        watch: &mut Watch,
-        each: &mut dyn FnMut(Tensor) -> Result<()>,
-    ) -> Result<()> {
-        let Spot { place, layer } = self.spot;
-        in_batches(self.model, texts, place, watch, |_, together, read| {
-            let lengths: Vec<usize> = together.iter().map(|text| length(text, place)).collect();
-            let longest = lengths.iter().copied().max().unwrap_or(0);
-            let rows = lengths.iter().enumerate();
-            let rows = rows.flat_map(|(at, n)| (self.from..*n).map(move |p| (at * longest + p) as i64));
-            let mut tap = Rows {
-                at: (place.site, layer),
-                places: rows.collect(),
-                found: None,
-            };
-            read(&mut tap)?;
-            match tap.found {
-                Some(rows) if rows.size()[0] > 0 => each(guard(|| Ok(bring(&rows, self.place)))?),
-                _ => Ok(()),
-            }
-        })
-    }
-}
-
-/// Keeps some rows of what stands at a site of a layer.
-struct Rows {
-    at: (Site, usize),
-    /// Counted over texts side by side.
-    places: Vec<i64>,
-    found: Option<Tensor>,
-}
-
-impl Tap for Rows {
-    fn wants(&self, site: Site, layer: usize) -> bool {
-        self.at == (site, layer)
-    }
-
-    fn visit(&mut self, site: Site, layer: usize, value: Tensor) -> Tensor {
-        if self.wants(site, layer) {
-            let rows = host::index(&self.places, value.device());
-            self.found = Some(by_position(&value).flatten(0, 1).index_select(0, &rows));
-        }
-        value
-    }
-}
-
-/// States of some texts at a time, from which rows are drawn.
-struct Reservoir<'a> {
-    states: States<'a>,
-    texts: &'a [Input],
-    random: RandomState,
-    /// Texts that are still to be read before all begin again.
-    order: Vec<usize>,
-    most_rows: usize,
-    /// Whether it has those of all texts.
-    is_whole: bool,
-    /// `[row, number]`
-    rows: Tensor,
-    /// Rows that are still to be drawn.
-    left: Vec<usize>,
-}
-
-impl Reservoir<'_> {
-    /// So many rows, none of them twice: `[row, number]`.
-    fn next(&mut self, n: usize, watch: &mut Watch) -> Result<Tensor> {
-        if self.left.len() < n {
-            self.fill(watch)?;
-        }
-        let rows = self.left.split_off(self.left.len().saturating_sub(n));
-        let rows: Vec<i64> = rows.into_iter().map(|row| row as i64).collect();
-        Ok(guard(|| {
-            Ok(self
-                .rows
-                .index_select(0, &host::index(&rows, self.states.place.1)))
-        })?)
-    }
-
-    /// Reads other texts, where there are others, and has all rows drawn anew.
-    fn fill(&mut self, watch: &mut Watch) -> Result<()> {
-        if !self.is_whole {
-            let (mut some, mut n_rows) = (Vec::new(), 0);
-            while n_rows < self.most_rows && some.len() < self.texts.len() {
-                if self.order.is_empty() {
-                    self.order = self.random.shuffled(self.texts.len());
-                }
-                let Some(at) = self.order.pop() else { break };
-                let text = &self.texts[at];
-                n_rows += length(text, self.states.spot.place).saturating_sub(self.states.from);
-                some.push(text.clone());
-            }
-            self.is_whole = some.len() == self.texts.len();
-            self.rows = Tensor::new();
-            let mut found = Vec::new();
-            self.states.read(&some, watch, &mut |rows| {
-                found.push(rows);
-                Ok(())
-            })?;
-            self.rows = guard(|| Ok(Tensor::cat(&found, 0)))?;
-        }
-        let n_rows = self.rows.size()[0] as usize;
-        self.left = self.random.shuffled(n_rows);
-        Ok(())
-    }
 }
 
 /// How well a dictionary does on texts.

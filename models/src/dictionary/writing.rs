@@ -19,6 +19,8 @@ pub struct SaeLensFiles {
 
 pub const SETTINGS: &str = "cfg.json";
 pub const WEIGHTS: &str = "sae_weights.safetensors";
+/// The version of SAELens from which on the settings are as they are written.
+const FORMAT: &str = "6.0.0";
 
 /// What SAELens computes the same activations of: autoencoders with a ReLU, a JumpReLU or the k largest.
 ///
@@ -64,7 +66,8 @@ pub fn sae_lens(dictionary: &Dictionary, model: &Model) -> Result<SaeLensFiles> 
         "apply_b_dec_to_input": dictionary.input_bias.is_some(),
         "normalize_activations": normalize,
         "reshape_activations": match hook.ends_with("hook_z") { true => "hook_z", false => "none" },
-        "metadata": {"hook_name": hook, "model_name": model.name()},
+        // Without a version SAELens takes settings for those of its earlier ones.
+        "metadata": {"hook_name": hook, "model_name": model.name(), "sae_lens_version": FORMAT},
     });
     if let ActivationRule::TopK(k) = dictionary.rule {
         settings["k"] = json!(k);

@@ -219,7 +219,7 @@ pub(super) fn register(registry: &mut Registry) {
         }
 
         /// Saves an autoencoder in the format of SAELens, as a folder in the notebook's folder or below with `cfg.json` and
-        /// `sae_weights.safetensors`: `lm.dictionary(folder)` reads it, and so does Python.
+        /// `sae_weights.safetensors`: `lm.dictionary(folder)` reads it.
         ///
         /// Example:
         /// ```rhai
