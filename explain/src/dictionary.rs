@@ -5,8 +5,12 @@
 //! - [`loss_recovered`]: what the model loses with the reconstruction in the place of the value
 //! - [`attribute_features`]: an answer by features, error and bias
 //! - [`described`]: features by their weights
+//! - [`mod@training`]: dictionaries that are trained on texts; [`autoencoder`]: a step of it; `reservoir`: what it reads
 
 mod attribution;
+pub mod autoencoder;
+mod reservoir;
+pub mod training;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -116,7 +120,7 @@ pub fn encode(
 }
 
 /// Rows that are encoded together.
-fn rows_at_once(dictionary: &Dictionary) -> i64 {
+pub(crate) fn rows_at_once(dictionary: &Dictionary) -> i64 {
     (MOST_NUMBERS / dictionary.n_features() as i64).max(1)
 }
 
@@ -132,7 +136,7 @@ fn sparse(x: &Tensor) -> ecco_models::error::Result<Vec<Vec<(u32, f32)>>> {
 }
 
 /// The same in double precision, by absolute values.
-fn sparse_pairs(x: &Tensor) -> ecco_models::error::Result<Vec<Vec<(u32, f64)>>> {
+pub(crate) fn sparse_pairs(x: &Tensor) -> ecco_models::error::Result<Vec<Vec<(u32, f64)>>> {
     let counts = host::ids(&x.ne(0.0).sum_dim_intlist(-1, false, Kind::Int64)); // [row]
     let most = counts.iter().copied().max().unwrap_or(0);
     let needed = 3 * 16 * counts.len() as u64 * most as u64;

@@ -4,14 +4,17 @@
 //!   scales are folded into the weights
 //! - [`reading`]: from files to a dictionary for a model; `formats`: what each published format says; `hooks`: names of places in other libraries
 //! - [`FeatureEdit`]: features made stronger or weaker in every pass
+//! - [`Held`]: features in a pass by the frozen rule; [`writing`]: a dictionary as the files of SAELens
 //!
 //! x̂ = b_dec + Σ a_f W_dec\[f\] (Bricken et al. 2023; Templeton et al. 2024), for a transcoder of what the MLP adds
 //! (Dunefsky et al. 2024, 2406.11944).
 
 mod edit;
 mod formats;
+mod held;
 mod hooks;
 pub mod reading;
+pub mod writing;
 
 use tch::{Device, Kind, Tensor};
 
@@ -19,10 +22,11 @@ use crate::host;
 use crate::site::Place;
 
 pub use edit::{FeatureChange, FeatureEdit};
+pub use held::Held;
 
 /// A dictionary with its tensors where the layer is that it reads.
 pub struct Dictionary {
-    /// The published format, for people: `SAELens`, `Gemma Scope`.
+    /// The published format, for people: `SAELens`, `Gemma Scope`; of one that was trained here `trained`.
     pub format: &'static str,
     pub reads: Spot,
     pub writes: Spot,
@@ -96,6 +100,25 @@ pub struct Code {
 }
 
 impl Dictionary {
+    /// A top-k autoencoder of a spot, whose output's bias is taken off what it reads: encoder `[input, feature]`, its bias,
+    /// decoder `[feature, input]`, its bias.
+    pub fn top_k(spot: Spot, k: usize, [encoder, bias, decoder, output_bias]: [Tensor; 4]) -> Self {
+        Self {
+            format: "trained",
+            reads: spot,
+            writes: spot,
+            preparation: Preparation::Plain,
+            rule: ActivationRule::TopK(k),
+            encoder,
+            bias,
+            input_bias: Some(output_bias.shallow_clone()),
+            decoder,
+            output_bias,
+            skip: None,
+            levels: vec![],
+        }
+    }
+
     pub fn n_features(&self) -> usize {
         self.decoder.size()[0] as usize
     }
@@ -288,7 +311,7 @@ impl std::fmt::Debug for Dictionary {
 }
 
 /// The k largest of each row, and 0 elsewhere.
-fn largest(z: &Tensor, k: usize) -> Tensor {
+pub fn largest(z: &Tensor, k: usize) -> Tensor {
     let (values, index) = z.topk(k as i64, -1, true, false);
     z.zeros_like().scatter(-1, &index, &values)
 }

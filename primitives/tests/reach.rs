@@ -43,6 +43,7 @@ fn scripts_reach_nothing_but_these() {
     assert_eq!(
         places,
         [
+            "Dictionary.save",
             "Model.dictionary",
             "Model.load_lens",
             "Table.save",

@@ -123,3 +123,45 @@ fn a_fitted_lens_is_the_same_from_its_file() {
         }
     });
 }
+
+#[test]
+fn a_trained_dictionary_is_the_same_from_its_folder() {
+    on_session_thread(|| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut notebook = Notebook::in_folder(folder.path().to_owned());
+        let path = folder.path().join("trained");
+        let code = format!(
+            "let lm = ecco::from_pretrained(\"demo\", #{{verbose: false}}); \
+             let texts = [\"The countries of the European Union are\", \"A list of colours: red, green, blue\"]; \
+             let trained = lm.fit_dictionary(\"residual_after\", 1, texts, #{{features: 64, k: 4, steps: 20, batch: 8}}); \
+             trained.save(\"trained\"); trained.save(\"trained/\"); let again = lm.dictionary(`{}`); \
+             let of = |dictionary| dictionary.encode(\"The countries\").to_array(); \
+             [again.format, again.reads, of.call(again) == of.call(trained), again.training, trained.training.len()]",
+            path.display()
+        );
+        let shown = notebook
+            .run(&code)
+            .result
+            .expect("a dictionary")
+            .expect("a value");
+        assert_eq!(
+            shown.text().unwrap_or_default(),
+            "[\"SAELens\", \"residual_after of layer 1\", true, (), 20]"
+        );
+        let mut names: Vec<String> = std::fs::read_dir(path)
+            .expect("a folder")
+            .map(|entry| entry.expect("a file").file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["cfg.json", "sae_weights.safetensors"]);
+        for (path, expected) in [
+            ("../trained", "is outside of the notebook's folder"),
+            ("/tmp/trained", "is outside of the notebook's folder"),
+            ("nowhere/trained", "nowhere"),
+            ("", "the folder's name is empty"),
+        ] {
+            let error = error_of(&mut notebook, &format!("trained.save(\"{path}\")"));
+            assert!(error.contains(expected), "{path}: {error}");
+        }
+    });
+}

@@ -7,4 +7,4 @@ mod common;
 
 use ecco_primitives::register;
 
-transcripts! { attribution bad_input chat circuits corpus demo dictionaries diff embeddings factors faithfulness generation heads interventions lens lenses many options output probes projection reading results run score similarity tensors vocabulary }
+transcripts! { attribution bad_input chat circuits corpus demo dictionaries diff embeddings factors faithfulness generation heads interventions lens lenses many options output probes projection reading results run score similarity tensors trained_dictionaries vocabulary }

@@ -309,6 +309,7 @@ fn found(model: &Model, task: usize, number: usize) -> [f64; 6] {
     let options = GraphOptions {
         target,
         nodes: NodeKinds::Heads,
+        dictionaries: vec![],
         keep: 1.0,
         max_nodes: 200,
         n_measured: 0,

@@ -20,7 +20,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize_to_file};
 use serde_json::{Value, json};
 
-fn stored(file: &str) -> PathBuf {
+pub(crate) fn stored(file: &str) -> PathBuf {
     fixtures().join("dictionaries").join(file)
 }
 
@@ -33,22 +33,22 @@ fn text(model: &Model) -> Input {
 }
 
 /// A folder of a test's own.
-struct Folder(PathBuf);
+pub(crate) struct Folder(pub PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("ecco-dictionaries-{}", std::process::id()));
         let folder = folder.join(name);
         std::fs::create_dir_all(&folder).unwrap();
         Self(folder)
     }
 
-    fn settings(&self, name: &str, settings: &Value) {
+    pub(crate) fn settings(&self, name: &str, settings: &Value) {
         std::fs::write(self.0.join(name), settings.to_string()).unwrap();
     }
 
     /// A safetensors file of the stored weights: its names, theirs, and whether it has them turned.
-    fn weights(&self, name: &str, tensors: &[(&str, &str, bool)]) {
+    pub(crate) fn weights(&self, name: &str, tensors: &[(&str, &str, bool)]) {
         let bytes = std::fs::read(stored("weights.safetensors")).unwrap();
         let weights = SafeTensors::deserialize(&bytes).unwrap();
         let read = |name: &str, turned: bool| {
@@ -93,7 +93,7 @@ fn half(bits: u16) -> f32 {
     if sign == 1 { -value } else { value }
 }
 
-const PLAIN: [(&str, &str, bool); 4] = [
+pub(crate) const PLAIN: [(&str, &str, bool); 4] = [
     ("W_enc", "W_enc", false),
     ("b_enc", "b_enc", false),
     ("W_dec", "W_dec", false),
@@ -117,7 +117,7 @@ fn sae_lens(architecture: &str, more: &Value) -> Value {
     settings
 }
 
-fn opened(path: &Path, model: &Model, options: &DictionaryOptions) -> Dictionary {
+pub(crate) fn opened(path: &Path, model: &Model, options: &DictionaryOptions) -> Dictionary {
     let name = path.display().to_string();
     open(&name, model, options, &mut unwatched).unwrap_or_else(|error| panic!("{name}: {error}"))
 }

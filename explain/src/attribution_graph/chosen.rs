@@ -1,9 +1,9 @@
-//! Which heads and neurons are nodes.
+//! Which heads, neurons and features are nodes.
 
 use ecco_models::host;
 use tch::{Kind, Tensor};
 
-use super::parts::{Leaf, Parts};
+use super::parts::{Leaf, LeafKind, Parts};
 use super::{GraphOptions, Node, wide};
 
 /// A node and what of the answer comes through it.
@@ -13,7 +13,7 @@ pub(super) struct Found {
 }
 
 pub(super) struct Chosen {
-    /// Tokens, then heads and neurons in the order of the pass, then the answer.
+    /// Tokens, then heads, neurons, features and errors in the order of the pass, then the answer.
     pub nodes: Vec<Found>,
     pub n_tokens: usize,
     /// By leaf the nodes' places in its products, flattened.
@@ -22,6 +22,8 @@ pub(super) struct Chosen {
     pub directions: Vec<(Node, Tensor)>,
     /// What they are, `[head_dim]`, by number of the node.
     pub heads: Vec<(usize, Tensor)>,
+    /// What features and errors write, `[hidden]`, by number of the node.
+    pub written: Vec<(usize, Tensor)>,
     pub n_parts: usize,
     pub kept: f64,
 }
@@ -47,23 +49,36 @@ pub(super) fn choose(whole: &Parts, slopes: &[Tensor], options: &GraphOptions) -
     asked.extend(parts.iter().map(|x| x.abs().sum(Kind::Double)));
     let numbers = host::numbers_of_all(&asked.iter().collect::<Vec<_>>());
     let n = parts.len();
+    let mut errors = Vec::new();
     for index in 0..n {
         let [scores, places, sums] = [&numbers[index], &numbers[n + index], &numbers[2 * n + index]];
-        n_parts += parts[index].size()[0] as usize;
-        total += sums[0];
         let each = places.iter().zip(scores);
-        candidates.extend(each.map(|(&at, &score)| (1 + index, at as usize, score)));
+        let each = each.map(|(&at, &score)| (1 + index, at as usize, score));
+        match leaves[1 + index].kind {
+            LeafKind::Errors => errors.extend(each),
+            _ => {
+                n_parts += parts[index].size()[0] as usize;
+                total += sums[0];
+                candidates.extend(each);
+            }
+        }
     }
-    candidates.sort_by(|a, b| b.2.abs().total_cmp(&a.2.abs()));
+    for all in [&mut candidates, &mut errors] {
+        all.sort_by(|a, b| b.2.abs().total_cmp(&a.2.abs()));
+        all.truncate(options.max_nodes);
+    }
     let mut sum = 0.0;
     let mut kept = Vec::new();
-    for candidate in candidates.into_iter().take(options.max_nodes) {
+    for candidate in candidates {
         if sum >= options.keep * total || candidate.2 == 0.0 {
             break;
         }
         sum += candidate.2.abs();
         kept.push(candidate);
     }
+    // Errors are nodes where they have as much as a part that is one.
+    let least = kept.last().map_or(0.0, |(_, _, score)| score.abs());
+    kept.extend(errors.into_iter().filter(|(_, _, score)| score.abs() >= least));
     kept.sort_by_key(|&(leaf, at, _)| (leaf, at));
     let tokens = host::numbers(&products[0]);
     let n_tokens = tokens.len();
@@ -75,7 +90,7 @@ pub(super) fn choose(whole: &Parts, slopes: &[Tensor], options: &GraphOptions) -
             score,
         })
         .collect();
-    let (mut directions, mut heads) = (Vec::new(), Vec::new());
+    let (mut directions, mut heads, mut written) = (Vec::new(), Vec::new(), Vec::new());
     let mut places: Vec<Vec<i64>> = vec![Vec::new(); leaves.len()];
     places[0] = (0..n_tokens as i64).collect();
     for (leaf, at, score) in kept {
@@ -84,6 +99,14 @@ pub(super) fn choose(whole: &Parts, slopes: &[Tensor], options: &GraphOptions) -
             let of_head = |x: &Tensor| x.flatten(0, 2).get(at as i64);
             directions.push((node, wide(&of_head(&slopes[leaf]))));
             heads.push((nodes.len(), of_head(&leaves[leaf].leaf.detach())));
+        }
+        let value = |place| leaves[leaf].leaf.detach().get(0).get(place);
+        match &leaves[leaf].kind {
+            LeafKind::Features { directions, .. } => {
+                written.push((nodes.len(), directions.get(at as i64) * value(at as i64)));
+            }
+            LeafKind::Errors => written.push((nodes.len(), value(at as i64))),
+            _ => {}
         }
         nodes.push(Found { node, score });
         places[leaf].push(at as i64);
@@ -100,6 +123,7 @@ pub(super) fn choose(whole: &Parts, slopes: &[Tensor], options: &GraphOptions) -
         n_tokens,
         directions,
         heads,
+        written,
         n_parts,
     }
 }

@@ -1,22 +1,24 @@
 //! What ablating a node does: the answer without what stands there, all else as the model computes it.
 
+use ecco_models::Site;
+use ecco_models::host::{self, bring};
 use ecco_models::tap::Tap;
-use ecco_models::{Site, host};
 use tch::Tensor;
 
+use super::chosen::Chosen;
 use super::parts::Stacks;
 use super::{AttributionGraph, GraphNode, Node};
 use crate::attribution::Objective;
 use crate::attribution::work::Work;
 
-/// Of so many heads and neurons with the largest scores, several passes side by side.
+/// Of so many parts with the largest scores, several passes side by side.
 pub(super) fn measure(
     explained: &Objective,
-    graph: &mut AttributionGraph,
+    (graph, chosen): (&mut AttributionGraph, &Chosen),
     n: usize,
     work: &mut Work,
 ) -> ecco_models::error::Result<()> {
-    let is_part = |node: &GraphNode| matches!(node.node, Node::Head { .. } | Node::Neuron { .. });
+    let is_part = |node: &GraphNode| !matches!(node.node, Node::Token { .. } | Node::Answer);
     let mut strongest: Vec<usize> = (0..graph.nodes.len())
         .filter(|&at| is_part(&graph.nodes[at]))
         .collect();
@@ -27,8 +29,14 @@ pub(super) fn measure(
     let x = explained.embeddings();
     for some in strongest.chunks(explained.rows_at_once() as usize) {
         let nodes: Vec<Node> = some.iter().map(|&at| graph.nodes[at].node).collect();
+        let written = |at: &usize| chosen.written.iter().find(|(number, _)| number == at);
+        let written: Vec<Option<&Tensor>> = some
+            .iter()
+            .map(|at| written(at).map(|(_, write)| write))
+            .collect();
         let mut tap = Without {
             nodes: &nodes,
+            written: &written,
             stacks: Stacks::of(explained),
             work,
         };
@@ -42,9 +50,11 @@ pub(super) fn measure(
     Ok(())
 }
 
-/// Puts 0 where a row's node stands.
+/// Puts 0 where a row's node stands, and takes off what it writes.
 struct Without<'a, 'r, 'w, 'b> {
     nodes: &'a [Node],
+    /// Of features and errors, `[hidden]`.
+    written: &'a [Option<&'a Tensor>],
     stacks: Stacks,
     work: &'r mut Work<'w, 'b>,
 }
@@ -59,19 +69,45 @@ impl Without<'_, '_, '_, '_> {
         };
         self.nodes.iter().enumerate().filter_map(place).collect()
     }
+
+    /// The rows whose node writes what the MLP of a layer adds, with its position and what it writes.
+    fn writing(&self, layer: usize) -> Vec<(i64, i64, &Tensor)> {
+        let here = (self.stacks.in_encoder(), layer, self.stacks.offset());
+        let each = self.nodes.iter().zip(self.written).enumerate();
+        let writing = each.filter_map(|(row, (node, written))| match node {
+            Node::Feature { at, .. } | Node::Error { at } => {
+                Some((row as i64, at.within(here)? as i64, (*written)?))
+            }
+            _ => None,
+        });
+        writing.collect()
+    }
 }
 
 impl Tap for Without<'_, '_, '_, '_> {
     fn wants(&self, site: Site, layer: usize) -> bool {
-        matches!(site, Site::HeadOutputs | Site::MlpInner) && !self.here(site, layer).is_empty()
+        match site {
+            Site::HeadOutputs | Site::MlpInner => !self.here(site, layer).is_empty(),
+            Site::MlpOutput => !self.writing(layer).is_empty(),
+            _ => false,
+        }
     }
 
     fn visit(&mut self, site: Site, layer: usize, value: Tensor) -> Tensor {
-        let here = self.here(site, layer);
-        if here.is_empty() {
+        if !self.wants(site, layer) {
             return value;
         }
         let value = value.copy();
+        if site == Site::MlpOutput {
+            for (row, position, write) in self.writing(layer) {
+                let place = value.get(row).get(position);
+                let _ = place
+                    .shallow_clone()
+                    .g_sub_(&bring(write, (place.kind(), place.device())));
+            }
+            return value;
+        }
+        let here = self.here(site, layer);
         for (row, first, second) in here {
             let _ = value.get(row).get(first).get(second).zero_();
         }

@@ -1,29 +1,45 @@
 //! A pass by the frozen rule whose parts are leaves of autograd's graph.
 
 use std::ops::ControlFlow;
+use std::rc::Rc;
 
 use ecco_interpreter::Watch;
+use ecco_models::dictionary::Dictionary;
 use ecco_models::host::bring;
 use ecco_models::tap::Tap;
 use ecco_models::{Rule, Site};
 use tch::{Kind, Tensor};
 
 use super::chosen::Chosen;
-use super::{Node, NodeKinds, Place, wide};
+use super::{GraphOptions, Node, NodeKinds, Place, wide};
 use crate::aside::aside;
 use crate::attribution::Objective;
 use crate::attribution::work::Work;
 
+/// What stands in a leaf.
+pub(super) enum LeafKind {
+    Tokens,
+    Heads,
+    Neurons,
+    /// Positions and features that are active there, and what these write for a unit, `[active, hidden]`.
+    Features {
+        active: Vec<(usize, usize)>,
+        directions: Tensor,
+    },
+    Errors,
+}
+
 /// What parts of one kind wrote in a layer.
 pub(super) struct Leaf {
-    pub site: Site,
+    pub kind: LeafKind,
     pub encoder: bool,
     pub layer: usize,
     /// The position of its first row among the sources.
     pub offset: usize,
     /// As the pass has it, both halves: connected to what is below.
     value: Tensor,
-    /// The first half's: heads `[1, head, position, head_dim]`, neurons `[1, position, neuron]`, tokens `[1, position, size]`.
+    /// The first half's: heads `[1, head, position, head_dim]`, neurons `[1, position, neuron]`, tokens and errors
+    /// `[1, position, size]`, features `[1, active, 1]`.
     pub leaf: Tensor,
 }
 
@@ -46,7 +62,7 @@ pub(super) struct Part {
 /// Reads the text. With `cut` a part depends on nothing: what is below is seen by the leaves themselves alone.
 pub(super) fn read(
     explained: &Objective,
-    kinds: NodeKinds,
+    options: &GraphOptions,
     cut: bool,
     work: &mut Work,
 ) -> ecco_models::error::Result<Parts> {
@@ -55,16 +71,23 @@ pub(super) fn read(
         let whole = Tensor::cat(&[&leaf, &leaf.detach().zeros_like()], 0);
         let stacks = Stacks::of(explained);
         let mut tap = PartsTap {
-            kinds,
+            kinds: options.nodes,
+            dictionaries: &options.dictionaries,
             cut,
             stacks,
             leaves: Vec::new(),
+            read: None,
+            failed: None,
             work,
         };
-        let answers = explained.values(&whole, &mut tap)?;
-        let leaves = tap.leaves;
+        let answers = explained.values(&whole, &mut tap);
+        let leaves = match tap.failed {
+            Some(error) => return Err(error),
+            None => tap.leaves,
+        };
+        let answers = answers?;
         let tokens = Leaf {
-            site: Site::ResidualBefore,
+            kind: LeafKind::Tokens,
             encoder: stacks.n_read.is_some(),
             layer: 0,
             offset: 0,
@@ -115,42 +138,43 @@ impl Stacks {
     }
 }
 
-struct PartsTap<'r, 'w, 'b> {
+pub(super) struct PartsTap<'r, 'w, 'b> {
     kinds: NodeKinds,
+    dictionaries: &'r [Rc<Dictionary>],
     cut: bool,
     stacks: Stacks,
     leaves: Vec<Leaf>,
+    /// What the layer's transcoder reads, `[2, position, input]`.
+    pub(super) read: Option<Tensor>,
+    /// What ends the pass.
+    pub(super) failed: Option<ecco_models::Error>,
     work: &'r mut Work<'w, 'b>,
 }
 
-impl Tap for PartsTap<'_, '_, '_> {
-    fn wants(&self, site: Site, _: usize) -> bool {
-        match site {
-            Site::HeadOutputs => self.kinds.heads(),
-            Site::MlpInner => self.kinds.neurons(),
-            _ => false,
-        }
+impl PartsTap<'_, '_, '_> {
+    /// The transcoder of a layer of the stack that is passed.
+    fn dictionary(&self, layer: usize) -> Option<&Rc<Dictionary>> {
+        let is_here = |dictionary: &&Rc<Dictionary>| {
+            let writes = dictionary.writes;
+            writes.layer == layer && writes.place.encoder == self.stacks.in_encoder()
+        };
+        self.dictionaries.iter().find(is_here)
     }
 
-    fn visit(&mut self, site: Site, layer: usize, value: Tensor) -> Tensor {
-        if !self.wants(site, layer) {
-            return value;
-        }
+    /// Notes what parts wrote, `[2, …]`, and gives what is passed on.
+    pub(super) fn leaf(&mut self, kind: LeafKind, layer: usize, value: Tensor) -> Tensor {
         let first = value.narrow(0, 0, 1);
-        let (leaf, passed) = match self.cut {
-            true => {
-                let leaf = first.detach().set_requires_grad(true);
-                let passed = Tensor::cat(&[&leaf, &leaf.detach().zeros_like()], 0);
-                (leaf, passed)
-            }
-            false => {
-                let leaf = first.alias();
-                let passed = Tensor::cat(&[&leaf, &value.narrow(0, 1, 1)], 0);
-                (leaf, passed)
-            }
+        // Nothing is below an error, and it has no constant.
+        let (leaf, rest) = match self.cut || matches!(kind, LeafKind::Errors) {
+            true => (
+                first.detach().set_requires_grad(true),
+                first.detach().zeros_like(),
+            ),
+            false => (first.alias(), value.narrow(0, 1, 1)),
         };
+        let passed = Tensor::cat(&[&leaf, &rest], 0);
         self.leaves.push(Leaf {
-            site,
+            kind,
             encoder: self.stacks.in_encoder(),
             layer,
             offset: self.stacks.offset(),
@@ -159,6 +183,34 @@ impl Tap for PartsTap<'_, '_, '_> {
         });
         passed
     }
+}
+
+impl Tap for PartsTap<'_, '_, '_> {
+    fn wants(&self, site: Site, layer: usize) -> bool {
+        match (self.dictionary(layer), site) {
+            (_, Site::HeadOutputs) => self.kinds.heads(),
+            (None, Site::MlpInner) => self.kinds.neurons(),
+            (Some(dictionary), site) => {
+                [dictionary.reads.place.site, dictionary.writes.place.site].contains(&site)
+            }
+            (None, _) => false,
+        }
+    }
+
+    fn visit(&mut self, site: Site, layer: usize, value: Tensor) -> Tensor {
+        if !self.wants(site, layer) || self.failed.is_some() {
+            return value;
+        }
+        match (site, self.dictionary(layer).cloned()) {
+            (Site::HeadOutputs, _) => self.leaf(LeafKind::Heads, layer, value),
+            (Site::MlpOutput, Some(dictionary)) => self.transcoded(&dictionary, layer, value),
+            (_, Some(_)) => {
+                self.read = Some(value.shallow_clone());
+                value
+            }
+            (_, None) => self.leaf(LeafKind::Neurons, layer, value),
+        }
+    }
 
     fn rule(&self) -> Rule {
         Rule::Frozen
@@ -166,7 +218,10 @@ impl Tap for PartsTap<'_, '_, '_> {
 
     fn proceed(&mut self, layer: usize) -> ControlFlow<()> {
         self.stacks.proceed(layer);
-        self.work.report()
+        match self.failed {
+            Some(_) => ControlFlow::Break(()),
+            None => self.work.report(),
+        }
     }
 }
 
@@ -195,11 +250,12 @@ pub(super) fn backward(
 }
 
 impl Leaf {
-    /// What each part owes or gives by these slopes, in double precision: `[head, position]`, `[position, neuron]`, `[position]`.
+    /// What each part owes or gives by these slopes, in double precision: `[head, position]`, `[position, neuron]`, `[position]`,
+    /// `[active, 1]`.
     pub(super) fn products(&self, slopes: &Tensor) -> Tensor {
         let products = wide(&self.leaf.detach()) * wide(slopes);
-        let products = match self.site {
-            Site::MlpInner => products,
+        let products = match self.kind {
+            LeafKind::Neurons | LeafKind::Features { .. } => products,
             _ => products.sum_dim_intlist(-1, false, None::<Kind>),
         };
         products.squeeze_dim(0)
@@ -215,45 +271,61 @@ impl Leaf {
             layer: self.layer,
             position: self.offset + position,
         };
-        match self.site {
-            Site::HeadOutputs => Node::Head {
+        match &self.kind {
+            LeafKind::Heads => Node::Head {
                 at: at(column),
                 head: row,
             },
-            Site::MlpInner => Node::Neuron {
+            LeafKind::Neurons => Node::Neuron {
                 at: at(row),
                 neuron: column,
             },
-            _ => Node::Token { position: index },
+            LeafKind::Features { active, .. } => Node::Feature {
+                at: at(active[row].0),
+                feature: active[row].1,
+            },
+            LeafKind::Errors => Node::Error { at: at(row) },
+            LeafKind::Tokens => Node::Token { position: index },
         }
     }
 
-    /// Of [`Self::products`]; tokens have one column.
+    /// Of [`Self::products`]; tokens and errors have one column.
     fn size(&self) -> (usize, usize) {
         let size = self.leaf.size();
-        match self.site {
-            Site::HeadOutputs | Site::MlpInner => (size[1] as usize, size[2] as usize),
-            _ => (size[1] as usize, 1),
+        match self.kind {
+            LeafKind::Tokens | LeafKind::Errors => (size[1] as usize, 1),
+            _ => (size[1] as usize, size[2] as usize),
         }
     }
 
     /// Where in it a node stands, if it does.
     fn place(&self, node: Node) -> Option<(i64, i64)> {
-        node.place(self.site, (self.encoder, self.layer, self.offset))
+        let here = (self.encoder, self.layer, self.offset);
+        match (&self.kind, node) {
+            (LeafKind::Heads, node) => node.place(Site::HeadOutputs, here),
+            (LeafKind::Neurons, node) => node.place(Site::MlpInner, here),
+            (LeafKind::Features { active, .. }, Node::Feature { at, feature }) => {
+                let position = at.within(here)?;
+                let place = active.iter().position(|one| *one == (position, feature))?;
+                Some((place as i64, 0))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Place {
+    /// Its position in a layer of a stack whose first one stands at `offset`, if it is there.
+    pub(super) fn within(self, (encoder, layer, offset): (bool, usize, usize)) -> Option<usize> {
+        let is_here = self.encoder == encoder && self.layer == layer;
+        is_here.then(|| self.position - offset)
     }
 }
 
 impl Node {
     /// Where a head or neuron stands in what passes by a site of a layer, `[…, row, column]`, if it is one of these.
-    pub(super) fn place(
-        self,
-        site: Site,
-        (encoder, layer, offset): (bool, usize, usize),
-    ) -> Option<(i64, i64)> {
-        let position = |at: Place| {
-            let is_here = at.encoder == encoder && at.layer == layer;
-            is_here.then(|| (at.position - offset) as i64)
-        };
+    pub(super) fn place(self, site: Site, here: (bool, usize, usize)) -> Option<(i64, i64)> {
+        let position = |at: Place| at.within(here).map(|position| position as i64);
         match (self, site) {
             (Self::Head { at, head }, Site::HeadOutputs) => Some((head as i64, position(at)?)),
             (Self::Neuron { at, neuron }, Site::MlpInner) => Some((position(at)?, neuron as i64)),
@@ -263,7 +335,7 @@ impl Node {
 }
 
 impl Parts {
-    /// The answer, a head's number along its direction (`[head_dim]`), or a neuron's.
+    /// The answer, a head's number along its direction (`[head_dim]`), or a neuron's or feature's.
     pub(super) fn part(&self, node: Node, directions: &[(Node, Tensor)]) -> Part {
         let stands = |leaf: &Leaf| leaf.place(node);
         let mut each = self.leaves.iter().enumerate();
@@ -288,12 +360,12 @@ impl Parts {
         })
     }
 
-    /// A part's value, its constant, what comes from no nodes (sum, and sum of absolute values), and what comes from each
-    /// node but the answer: zeros where it is above.
+    /// A part's value, its constant, what comes from no nodes (sum, sum of absolute values, and what of that are errors), and
+    /// what comes from each node but the answer: zeros where it is above.
     pub(super) fn row(&self, part: &Part, slopes: &[Tensor], chosen: &Chosen) -> Tensor {
         let value = part.value.detach();
         let place = (Kind::Double, value.device());
-        let (mut others, mut size) = (value.zeros_like(), value.zeros_like());
+        let [mut others, mut size, mut errors] = [0; 3].map(|_| value.zeros_like());
         let mut of_nodes = Vec::new();
         for (at, (leaf, places)) in self.leaves.iter().zip(&chosen.places).enumerate() {
             let Some(slopes) = slopes.get(at) else {
@@ -307,11 +379,15 @@ impl Parts {
                     bring(&(all.sum(None::<Kind>) - some.sum(None::<Kind>)), place)
                 };
                 others += rest(products.shallow_clone(), of_places.shallow_clone());
-                size += rest(products.abs(), of_places.abs()).clamp_min(0.0);
+                let left = rest(products.abs(), of_places.abs()).clamp_min(0.0);
+                if let LeafKind::Errors = leaf.kind {
+                    errors += &left;
+                }
+                size += left;
             }
             of_nodes.push(bring(&of_places, place));
         }
-        let ends = Tensor::stack(&[value, part.constant.detach(), others, size], 0);
+        let ends = Tensor::stack(&[value, part.constant.detach(), others, size, errors], 0);
         of_nodes.insert(0, ends);
         Tensor::cat(&of_nodes, 0)
     }

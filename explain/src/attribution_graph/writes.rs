@@ -1,4 +1,4 @@
-//! What heads that are nodes write to the stream.
+//! What heads, features and errors that are nodes write to the stream.
 
 use ecco_models::model::Body;
 use ecco_models::{Model, host};
@@ -9,12 +9,16 @@ use super::chosen::Chosen;
 
 /// `[hidden]` by node, without the projection's bias. Nothing of encoder–decoders, and of layers that norm what attention
 /// writes: there it depends on what the others write.
-pub(super) fn of_heads(model: &Model, chosen: &Chosen) -> Vec<(usize, Vec<f32>)> {
+pub(super) fn of_nodes(model: &Model, chosen: &Chosen) -> Vec<(usize, Vec<f32>)> {
     if matches!(model.body(), Body::EncoderDecoder(_)) {
         return vec![];
     }
     let blocks = &model.stack().blocks;
     let (mut numbers, mut writes) = (Vec::new(), Vec::new());
+    for (number, written) in &chosen.written {
+        numbers.push(*number);
+        writes.push(written.to_kind(Kind::Float));
+    }
     for (number, outputs) in &chosen.heads {
         let Node::Head { at, head } = chosen.nodes[*number].node else {
             continue;

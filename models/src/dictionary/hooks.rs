@@ -98,6 +98,19 @@ pub(super) fn of_transformer_lens(name: &str, norm: NormConfig) -> Option<Hook> 
     within_layer(rest, layer.parse().ok()?, norm)
 }
 
+/// What TransformerLens calls what stands at a spot, where it has a name for it.
+pub(super) fn to_transformer_lens(spot: Spot, norm: NormConfig) -> Option<String> {
+    let names = HOOKS
+        .iter()
+        .map(|(name, _)| format!("blocks.{}.{name}", spot.layer));
+    let exact = Hook {
+        spot,
+        before_gain: false,
+    };
+    let mut names = names.filter(|name| of_transformer_lens(name, norm) == Some(exact));
+    names.next()
+}
+
 /// `model.layers.3.output`, `layers.3.mlp`, `transformer.h.3`. Of a transcoder's MLP it is what goes in.
 pub(super) fn of_module(name: &str) -> Option<Hook> {
     let parts: Vec<&str> = name.split('.').collect();
@@ -194,5 +207,13 @@ mod tests {
         let path = "hub/models--google--gemma-scope-2b-pt-res/snapshots/ab/layer_20/width_16k/average_l0_71";
         assert_eq!(of_gemma_scope(path), (Some(Site::ResidualAfter), Some(20)));
         assert_eq!(of_gemma_scope("layer_3/width_16k"), (None, Some(3)));
+        let name = |site, norm| {
+            let place = Place::of(site);
+            to_transformer_lens(Spot { place, layer: 2 }, norm).unwrap_or_default()
+        };
+        assert_eq!(name(Site::ResidualAfter, RMS), "blocks.2.hook_resid_post");
+        assert_eq!(name(Site::MlpInput, RMS), "blocks.2.mlp.hook_in");
+        assert_eq!(name(Site::AttentionInput, RMS), "");
+        assert_eq!(name(Site::AttentionInput, LAYER), "blocks.2.ln1.hook_normalized");
     }
 }

@@ -1,4 +1,4 @@
-//! `output.circuit`: how an answer came about, as a graph of tokens, heads and neurons.
+//! `output.circuit`: how an answer came about, as a graph of tokens, heads, neurons and features.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -19,6 +19,7 @@ use ndarray::{Array1, Array2};
 use rhai::{Array, Dynamic, FLOAT, INT, Map};
 
 use crate::attribution::one_target::{OneTargetOptions, one_target};
+use crate::dictionaries::dictionary::Dictionaries;
 use crate::text::generation::Generation;
 use crate::text::passage::Passage;
 use crate::text::run::Run;
@@ -30,6 +31,8 @@ options! {
         ..of_target: OneTargetOptions,
         /// which parts are nodes; what the others write passes on
         nodes: Choice<NodeKinds> = Choice(NodeKinds::All),
+        /// transcoders whose features take the place of their layers' neurons: one, or an array with one a layer
+        dictionary: Option<Dictionaries> = "none",
         /// nodes are taken, the largest scores first, until they have this share of all
         keep: f64 = 0.9,
         /// but so many at most
@@ -69,6 +72,7 @@ impl AttributionGraph {
             options: GraphOptions {
                 target,
                 nodes: options.nodes.0,
+                dictionaries: options.dictionary.map_or_else(Vec::new, |all| all.0),
                 keep: options.keep,
                 max_nodes: options.max_nodes,
                 n_measured: options.measure,
@@ -168,6 +172,12 @@ impl AttributionGraph {
             Node::Neuron { at, neuron } => {
                 (GraphNodeKind::Neuron, Some(*neuron), of(at, format!("n{neuron}")))
             }
+            Node::Feature { at, feature } => (
+                GraphNodeKind::Feature,
+                Some(*feature),
+                of(at, format!("f{feature}")),
+            ),
+            Node::Error { at } => (GraphNodeKind::Error, None, of(at, "error".to_owned())),
             Node::Answer => (GraphNodeKind::Answer, self.0.answer_id, self.0.answer.clone()),
         }
     }
@@ -229,6 +239,7 @@ impl AttributionGraph {
             kept: found.kept,
             completeness: found.completeness,
             replacement: found.replacement,
+            error: found.error,
             correlation: found.correlation(),
             tokens,
         })
@@ -262,7 +273,7 @@ impl AttributionGraph {
                 ("promotes".into(), texts(&node.promotes).into()),
                 ("suppresses".into(), texts(&node.suppresses).into()),
             ]);
-            if matches!(node.kind, GraphNodeKind::Head | GraphNodeKind::Neuron) {
+            if !matches!(node.kind, GraphNodeKind::Token | GraphNodeKind::Answer) {
                 let layer = (node.row - 1) / 2;
                 map.insert("layer".into(), (layer as INT).into());
                 map.insert(
@@ -339,7 +350,7 @@ fn place(node: &Node, [n_before, n_layers]: [usize; 2], n_columns: usize) -> (us
     match node {
         Node::Token { position } => (0, *position),
         Node::Head { at, .. } => (row(at), at.position),
-        Node::Neuron { at, .. } => (row(at) + 1, at.position),
+        Node::Neuron { at, .. } | Node::Feature { at, .. } | Node::Error { at } => (row(at) + 1, at.position),
         Node::Answer => (2 * (n_layers + n_before) + 1, n_columns.saturating_sub(1)),
     }
 }
@@ -375,7 +386,7 @@ fn main_edges(found: &Found) -> (Vec<GraphEdge>, Vec<f64>) {
 
 pub(super) fn register(registry: &mut Registry) {
     members! { registry, [Generation, Run];
-        /// How a logit came about: a graph of tokens, heads and neurons at positions, with what each owes to each. Attention
+        /// How a logit came about: a graph of tokens, heads, and neurons or features at positions, with what each owes to each. Attention
         /// patterns, norms' deviations and gates are held as they were, which makes the pass a sum: edges into a node, what
         /// other parts give it, and biases make its value. Nodes have the tokens that they promote, and of the largest
         /// scores beside what is predicted the effect that was measured. Nothing is computed before one looks.
@@ -384,14 +395,15 @@ pub(super) fn register(registry: &mut Registry) {
         /// ```rhai
         /// output.circuit(#{target: " Paris", contrast: " Rome", nodes: "neurons"})
         /// output.circuit().save("circuit.json")
+        /// output.circuit(#{nodes: "features", dictionary: [first, second]})
         /// ```
         fn circuit(passage: Passage; options: CircuitOptions) -> AttributionGraph {
             AttributionGraph::new(passage, options)
         }
     }
     members! { registry, [AttributionGraph];
-        /// Tokens first, the answer last: maps with `kind`, `name`, `position`, of heads and neurons `layer` and `index`, the
-        /// `value` (a neuron's activation), the `score` (what of the answer comes through it), `others` and `constant` (what of
+        /// Tokens first, the answer last: maps with `kind`, `name`, `position`, of heads, neurons and features `layer` and `index`, the
+        /// `value` (an activation, of neurons and features), the `score` (what of the answer comes through it), `others` and `constant` (what of
         /// its value comes from parts that are no nodes, and from biases and positions), `influence`, `measured`, `promotes`
         /// and `suppresses`.
         get nodes(graph: &AttributionGraph) -> Array { graph.nodes() }
@@ -416,6 +428,11 @@ pub(super) fn register(registry: &mut Registry) {
 
         /// Of all that comes in at the ends, tokens and parts that are no nodes, the share that is tokens'.
         get replacement(graph: &AttributionGraph) -> FLOAT { Ok(graph.found()?.replacement) }
+
+        /// The share of what comes in at the ends that the transcoders leave out; `()` without any.
+        get error(graph: &AttributionGraph) -> Dynamic {
+            Ok(graph.found()?.error.map_or(Dynamic::UNIT, Dynamic::from_float))
+        }
 
         /// Pearson's r between scores and measured effects.
         get correlation(graph: &AttributionGraph) -> FLOAT { graph.correlation() }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use ecco_explain::dictionary::{FeatureWeights, described, writes_to_stream};
 use ecco_models::dictionary::reading::{DictionaryOptions, open};
 use ecco_models::dictionary::{ActivationRule, Dictionary as Loaded, Preparation, Spot};
+use ecco_scripting::options::{OptionKind, OptionValue};
 use ecco_scripting::result::numbers::short;
 use ecco_scripting::result::{Show, show};
 use ecco_scripting::session::watched;
@@ -14,6 +15,7 @@ use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
 use ecco_widgets::Explorable;
 use rhai::{Dynamic, INT, Map};
 
+use super::training::Training;
 use crate::circuits::vocabulary::{Vocabulary, VocabularyOptions};
 use crate::models::model::Model;
 use crate::text::passage::Passage;
@@ -42,9 +44,28 @@ const MOST_NAMED: usize = 1000;
 /// A dictionary for a model. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Dictionary {
-    lm: Model,
-    name: Rc<str>,
+    pub(super) lm: Model,
+    pub(super) name: Rc<str>,
     pub loaded: Rc<Loaded>,
+    /// Of one that was trained here.
+    pub(super) training: Option<Rc<Training>>,
+}
+
+/// Several of them.
+#[derive(Debug, Clone)]
+pub(crate) struct Dictionaries(pub Vec<Rc<Loaded>>);
+
+impl OptionValue for Dictionaries {
+    const KIND: OptionKind = OptionKind::Any("a dictionary as lm.dictionary loads it, or an array of them");
+
+    fn of(value: &Dynamic) -> Option<Self> {
+        let one = |value: &Dynamic| Some(Rc::clone(&value.read_lock::<Dictionary>()?.loaded));
+        let all = match value.as_array_ref() {
+            Ok(array) => array.iter().map(one).collect(),
+            Err(_) => one(value).map(|one| vec![one]),
+        };
+        all.map(Self)
+    }
 }
 
 impl Dictionary {
@@ -70,6 +91,7 @@ impl Dictionary {
             lm: lm.plain(),
             name: name.into(),
             loaded: Rc::new(loaded),
+            training: None,
         })
     }
 
@@ -183,6 +205,9 @@ impl Dictionary {
             ("activation", rule),
             ("memory", format!("{} MB", short(loaded.n_bytes() as f64 / 1e6))),
         ]
+        .into_iter()
+        .chain(self.training.iter().flat_map(|training| training.rows()))
+        .collect()
     }
 }
 

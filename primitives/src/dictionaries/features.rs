@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-use ecco_explain::dictionary::{Encoding, LossRecovered, encode, loss_recovered};
+use ecco_explain::dictionary::{Encoding, LossRecovered, Quality, encode, loss_recovered};
 use ecco_scripting::result::numbers::short;
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::table::Table;
@@ -234,6 +234,27 @@ impl Explanation for Features {
     }
 }
 
+pub(super) fn quality_map(quality: &Quality) -> Map {
+    Map::from([
+        ("explained".into(), Dynamic::from_float(quality.explained)),
+        ("l0".into(), Dynamic::from_float(quality.l0)),
+        (
+            "n_positions".into(),
+            Dynamic::from_int(quality.n_positions as INT),
+        ),
+    ])
+}
+
+pub(super) fn loss_map(loss: &LossRecovered) -> Map {
+    let number = |x: FLOAT| Dynamic::from_float(x);
+    Map::from([
+        ("plain".into(), number(loss.plain)),
+        ("reconstructed".into(), number(loss.reconstructed)),
+        ("ablated".into(), number(loss.ablated)),
+        ("recovered".into(), number(loss.share())),
+    ])
+}
+
 pub(super) fn register(registry: &mut Registry) {
     members! { registry, [Dictionary];
         /// A text in the dictionary's features: of an output, a run, or a text. Those that are active at each position, the
@@ -279,26 +300,14 @@ pub(super) fn register(registry: &mut Registry) {
         /// How well the reconstruction stands for it: `explained`, the fraction of its variance; `l0`, how many features are
         /// active at a position; `n_positions`, over how many that is.
         get quality(features: &Features) -> Map {
-            let quality = features.encoding()?.quality;
-            Ok(Map::from([
-                ("explained".into(), Dynamic::from_float(quality.explained)),
-                ("l0".into(), Dynamic::from_float(quality.l0)),
-                ("n_positions".into(), Dynamic::from_int(quality.n_positions as INT)),
-            ]))
+            Ok(quality_map(&features.encoding()?.quality))
         }
 
         /// What the text costs the model, in nats a token, measured in three passes: `plain`, `reconstructed` with the
         /// reconstruction in the place of the value, `ablated` with 0 there; and `recovered`, the share of the loss between the
         /// last two ends that the reconstruction saves.
         get loss_recovered(features: &Features) -> Map {
-            let loss = features.loss()?;
-            let number = |x: FLOAT| Dynamic::from_float(x);
-            Ok(Map::from([
-                ("plain".into(), number(loss.plain)),
-                ("reconstructed".into(), number(loss.reconstructed)),
-                ("ablated".into(), number(loss.ablated)),
-                ("recovered".into(), number(loss.share())),
-            ]))
+            Ok(loss_map(features.loss()?))
         }
     }
 }

@@ -1,8 +1,9 @@
-//! Dictionaries, sparse autoencoders and transcoders: read, a text in their features, what an answer owes to these.
+//! Dictionaries, sparse autoencoders and transcoders: read or trained, a text in their features, what an answer owes to these.
 
 mod attribution;
 pub(crate) mod dictionary;
 mod features;
+mod training;
 
 use ecco_scripting::Registry;
 
@@ -16,6 +17,7 @@ pub(crate) fn register(registry: &mut Registry) {
     registry.result::<Features>("Features", "features");
     registry.result::<FeatureAttribution>("FeatureAttribution", "owed");
     dictionary::register(registry);
+    training::register(registry);
     features::register(registry);
     attribution::register(registry);
 }

@@ -7,7 +7,6 @@ use ecco_explain::lens::{
 };
 use ecco_models::Rule;
 use ecco_models::lens::{FittedLens as Loaded, LensMethod, reading::open};
-use ecco_models::run::Input;
 use ecco_scripting::options::{Choice, OptionKind, OptionValue, Word};
 use ecco_scripting::result::{Explanation, Show, show};
 use ecco_scripting::session::watched;
@@ -20,7 +19,7 @@ use ndarray::{Array1, ArrayD};
 use rhai::{Array, Dynamic, INT};
 
 use crate::models::model::Model;
-use crate::text::run::of_text;
+use crate::text::reading::beginnings;
 use crate::text::token::token;
 
 options! {
@@ -79,7 +78,7 @@ impl FittedLens {
         };
         let (loaded, state) = (lm.loaded()?, lm.state()?);
         let max_length = options.max_length.min(loaded.config().context_length);
-        let inputs = inputs(lm, texts, max_length)?;
+        let inputs = beginnings(lm, texts, max_length)?;
         let of_jacobian = JacobianOptions {
             skip: options.skip,
             max_length,
@@ -156,7 +155,7 @@ impl FittedLens {
 
     fn compare(&self, texts: &Array) -> Result<Table, ScriptError> {
         let (model, state) = (self.lm.loaded()?, self.lm.state()?);
-        let inputs = inputs(&self.lm, texts, model.config().context_length)?;
+        let inputs = beginnings(&self.lm, texts, model.config().context_length)?;
         let found = watched(&state, self.lm.verbose, |watch| {
             compare(&model, &self.loaded, &inputs, watch)
         })?;
@@ -202,27 +201,6 @@ impl FittedLens {
 
 /// A number of what a lens says after a layer.
 type FitNumber = fn(&LensFit) -> f64;
-
-/// Texts up to so many tokens.
-fn inputs(lm: &Model, texts: &Array, max_length: usize) -> Result<Vec<Input>, ScriptError> {
-    let (model, state) = (lm.loaded()?, lm.state()?);
-    let mut inputs = Vec::new();
-    for (at, text) in texts.iter().enumerate() {
-        state.check_interrupt()?;
-        let Ok(text) = text.as_immutable_string_ref() else {
-            return show::expected("a list of strings", text);
-        };
-        let mut ids = model
-            .ids(text.as_str())
-            .map_err(|error| of_text(error.into(), at))?;
-        ids.truncate(max_length);
-        inputs.push(Input {
-            ids,
-            ..Input::default()
-        });
-    }
-    Ok(inputs)
-}
 
 impl Show for FittedLens {
     fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {

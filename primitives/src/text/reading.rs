@@ -3,8 +3,11 @@
 use ecco_models::run::Input;
 use ecco_models::{Generation, Prompt};
 use ecco_scripting::ScriptError;
+use ecco_scripting::result::show;
+use rhai::Array;
 
 use crate::models::model::Model;
+use crate::text::run::of_text;
 
 /// Bytes in which a special token stands, where a text begins with one.
 const START: usize = 1 << 10;
@@ -19,6 +22,30 @@ pub(crate) fn input(lm: &Model, text: Prompt, target: Option<&str>) -> Result<In
     about_prompt(lm, text)?;
     about_length(lm, input.ids.len(), input.target.len())?;
     Ok(input)
+}
+
+/// Texts of an array, up to so many tokens of each.
+///
+/// # Errors
+/// What is no text, or none that the model can take.
+pub(crate) fn beginnings(lm: &Model, texts: &Array, max_length: usize) -> Result<Vec<Input>, ScriptError> {
+    let (model, state) = (lm.loaded()?, lm.state()?);
+    let mut inputs = Vec::new();
+    for (at, text) in texts.iter().enumerate() {
+        state.check_interrupt()?;
+        let Ok(text) = text.as_immutable_string_ref() else {
+            return show::expected("a list of strings", text);
+        };
+        let mut ids = model
+            .ids(text.as_str())
+            .map_err(|error| of_text(error.into(), at))?;
+        ids.truncate(max_length);
+        inputs.push(Input {
+            ids,
+            ..Input::default()
+        });
+    }
+    Ok(inputs)
 }
 
 /// Says so where a text begins with what the tokenizer puts before it.

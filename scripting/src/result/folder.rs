@@ -12,7 +12,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
-use rustix::fs::{fsync, openat, renameat, unlinkat};
+use rustix::fs::{fsync, mkdirat, openat, renameat, unlinkat};
 
 use crate::errors::{ErrorKind, ScriptError};
 
@@ -81,6 +81,15 @@ impl Folder {
         // Wherever the folder is, this leads out of it.
         file_name(wanted)?;
         Self::open(folder)?.place(wanted)
+    }
+
+    /// Makes the folder `wanted` below `folder`, unless it is there.
+    pub(crate) fn make_in(folder: &Path, wanted: &Path) -> Result<(), Refusal> {
+        let place = Self::place_in(folder, wanted)?;
+        match mkdirat(&place.folder, &place.name, Mode::from_raw_mode(0o777)) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
+            Err(error) => Err(Refusal::Unreadable(wanted.to_owned(), error.into())),
+        }
     }
 
     /// The place below `folder` of a file that is there, links resolved.

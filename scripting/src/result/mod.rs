@@ -14,7 +14,7 @@ pub mod known;
 pub(crate) mod members;
 pub mod numbers;
 pub mod rich;
-pub(crate) mod saving;
+pub mod saving;
 pub mod show;
 pub(crate) mod watched;
 

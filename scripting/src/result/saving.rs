@@ -11,12 +11,13 @@ use std::path::Path;
 
 use ndarray::ArrayViewD;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::errors::{ErrorKind, ScriptError};
 use crate::result::Explanation;
 use crate::result::folder::{Folder, check_length};
 use crate::result::watched::{Check, Watched, failure};
+use crate::session::State;
 use crate::tensor::numbers::{Element, of_numbers};
 use crate::tensor::{Precision, Tensor};
 
@@ -105,6 +106,33 @@ pub(crate) fn save_result(
         }
     };
     write_file(folder, path, &*write, check)
+}
+
+/// What a file of a folder has.
+pub enum Content {
+    Json(Value),
+    /// A safetensors file.
+    Tensors(Vec<(&'static str, Tensor)>),
+}
+
+/// Writes files to the folder `path` of the notebook's folder or below, which is made where it is not there. Each is there
+/// whole or as it was.
+///
+/// # Errors
+/// As of [`save`].
+pub fn save_folder(state: &State, path: &str, files: &[(&str, Content)]) -> Result<(), ScriptError> {
+    check_length(path)?;
+    let folder = state.folder.borrow().clone();
+    Folder::make_in(&folder, Path::new(path)).map_err(|refusal| refusal.of_saving(path))?;
+    for (name, content) in files {
+        let write: Writer = match content {
+            Content::Json(value) => Box::new(move |out| writeln!(out, "{value:#}")),
+            Content::Tensors(tensors) => Box::new(move |out| safetensors(tensors, None, out)),
+        };
+        let path = format!("{}/{name}", path.trim_end_matches('/'));
+        write_file(&folder, &path, &*write, &|| state.check_interrupt())?;
+    }
+    Ok(())
 }
 
 pub(crate) fn extension(path: &str) -> Option<&str> {

@@ -10,6 +10,7 @@ fn graph(model: &Model, input: &Input, nodes: NodeKinds, max_nodes: usize) -> At
     let options = GraphOptions {
         target: target(model, input).expect("a head"),
         nodes,
+        dictionaries: vec![],
         keep: 1.0,
         max_nodes,
         n_measured: 2,

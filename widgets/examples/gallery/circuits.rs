@@ -280,6 +280,7 @@ pub(crate) fn graph() -> AttributionGraph {
         kept: 0.51,
         completeness: 0.93,
         replacement: 0.81,
+        error: None,
         correlation: Some(0.98),
     }
 }

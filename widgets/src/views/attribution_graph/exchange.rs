@@ -179,6 +179,7 @@ impl AttributionGraph {
             kept: f64::NAN,
             completeness: score("completeness_score"),
             replacement: score("replacement_score"),
+            error: None,
             correlation: None,
         })
     }

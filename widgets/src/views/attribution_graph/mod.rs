@@ -39,7 +39,7 @@ pub struct AttributionGraph {
     /// Names for several nodes together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<GraphGroup>,
-    /// Heads and neurons at positions that the pass has.
+    /// Heads, neurons and active features at positions that the pass has.
     pub n_parts: usize,
     /// The share of their scores' absolute values that nodes have.
     pub kept: f64,
@@ -47,16 +47,19 @@ pub struct AttributionGraph {
     pub completeness: f64,
     /// Of what comes in at the ends, tokens and parts that are no nodes, the share of the tokens.
     pub replacement: f64,
+    /// Of what comes in at the ends, the share that dictionaries leave out; of graphs with features.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<f64>,
     /// Pearson's r of scores and measured effects, where some were measured.
     pub correlation: Option<f64>,
 }
 
-/// A token, head or neuron, or the answer.
+/// A token, head, neuron or feature, what a dictionary leaves out, or the answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GraphNode {
     /// What it is.
     pub kind: GraphNodeKind,
-    /// "L3 h1", "L3 n2048"; of tokens their text, of the answer what is said.
+    /// "L3 h1", "L3 n2048", "L3 f512", "L3 error"; of tokens their text, of the answer what is said.
     pub name: String,
     /// A neuron's, head's or feature's number; of a token, and of the answer where it is one, the token's.
     pub index: Option<usize>,
@@ -67,7 +70,7 @@ pub struct GraphNode {
     pub row: usize,
     /// Its column.
     pub position: usize,
-    /// A neuron's activation; of others in units of the answer.
+    /// A neuron's or feature's activation; of others in units of the answer.
     pub value: f64,
     /// What of the answer comes through it, on all ways.
     pub score: f64,
@@ -151,9 +154,10 @@ impl AttributionGraph {
         )
     }
 
-    /// Heads and neurons.
+    /// Heads, neurons and features.
     fn n_nodes(&self) -> usize {
-        let is_part = |node: &&GraphNode| !matches!(node.kind, GraphNodeKind::Token | GraphNodeKind::Answer);
+        use GraphNodeKind::{Answer, Error, Token};
+        let is_part = |node: &&GraphNode| !matches!(node.kind, Token | Error | Answer);
         self.nodes.iter().filter(is_part).count()
     }
 
@@ -168,10 +172,12 @@ impl AttributionGraph {
                 numbers::share(self.kept)
             ),
         };
-        for (name, value) in [
-            ("completeness", self.completeness),
-            ("replacement", self.replacement),
-        ] {
+        let figures = [
+            ("completeness", Some(self.completeness)),
+            ("replacement", Some(self.replacement)),
+            ("errors", self.error),
+        ];
+        for (name, value) in figures.iter().filter_map(|(name, value)| Some((name, (*value)?))) {
             says.push_str(&format!(" · {name} {}", numbers::fraction(value)));
         }
         if let Some(r) = self.correlation {
@@ -257,7 +263,7 @@ impl AttributionGraph {
                 @if drawn {
                     div class="graph" { (picture::graph(self)) }
                     div class="legend-line" {
-                        span { "circles are neurons or features, diamonds heads; orange adds to the answer, blue takes away; larger is more" }
+                        span { "circles are neurons or features, diamonds heads, triangles what dictionaries leave out; orange adds to the answer, blue takes away; larger is more" }
                     }
                     div class="readout" role="status" { (picture::strongest(self)) }
                 }

@@ -54,6 +54,7 @@ fn graph() -> AttributionGraph {
         kept: 0.9,
         completeness: 0.93,
         replacement: 0.81,
+        error: None,
         correlation: Some(0.97),
     }
 }
@@ -76,6 +77,33 @@ fn it_says_what_it_is_made_of() {
         "L1 n120 at ·<b>                      +3.0     75%   <Paris>"
     );
     assert_eq!(lines.len(), 8);
+}
+
+#[test]
+fn errors_are_told_drawn_and_in_the_viewers_file() {
+    let mut features = graph();
+    features.error = Some(0.12);
+    features.nodes[3] = node(GraphNodeKind::Feature, "L1 f120", 4, 1, 3.0);
+    features
+        .nodes
+        .insert(4, node(GraphNodeKind::Error, "L1 error", 4, 1, -1.0));
+    assert!(features.text().contains("replacement 0.81 · errors 0.12 ·"));
+    assert!(!graph().text().contains("errors"));
+    // Two tokens are squares; the error is a triangle, as no other node is.
+    let triangles = |graph: &AttributionGraph| graph.svg().unwrap().matches("Z\"").count();
+    assert_eq!(triangles(&features), triangles(&graph()) + 1);
+    let file = features.to_viewer("x");
+    assert_eq!(file["nodes"][3]["feature_type"], "cross layer transcoder");
+    assert_eq!(file["nodes"][4]["feature_type"], "mlp reconstruction error");
+    assert_eq!(file["nodes"][4]["layer"], "1");
+    let read = AttributionGraph::from_viewer(&file).unwrap();
+    let names: Vec<&str> = read.nodes.iter().map(|node| node.name.as_str()).collect();
+    assert!(
+        names.contains(&"L1 f7") && names.contains(&"L1 error"),
+        "{names:?}"
+    );
+    let document = features.json().unwrap();
+    assert_eq!(document["error"], 0.12);
 }
 
 #[test]

@@ -1,0 +1,301 @@
+//! Attribution graphs whose nodes are features of transcoders: their sums, what they are made of, and what is measured.
+
+use std::rc::Rc;
+
+use ecco_explain::attribution_graph::{
+    AttributionGraph, GraphNode, GraphOptions, Node, NodeKinds, attribution_graph,
+};
+use ecco_explain::dictionary::encode;
+use ecco_explain::intervention::compile;
+use ecco_explain::intervention::features::{FeatureAction, FeatureIntervention};
+use ecco_explain::{Quantity, Target};
+use ecco_interpreter::unwatched;
+use ecco_models::dictionary::Dictionary;
+use ecco_models::dictionary::reading::DictionaryOptions;
+use ecco_models::run::{self, Input};
+use ecco_models::{Model, Place};
+use ecco_tests::model;
+use serde_json::json;
+
+use super::dictionaries::{Folder, PLAIN, opened, stored};
+
+fn at(site: &str, layer: usize) -> DictionaryOptions {
+    DictionaryOptions {
+        site: Place::parse(site),
+        layer: Some(layer),
+        ..DictionaryOptions::default()
+    }
+}
+
+/// Gemma Scope's kind of a layer, with thresholds, which reads before the gain of the norm.
+fn thresholds(model: &Model, layer: usize) -> Rc<Dictionary> {
+    Rc::new(opened(&stored("gemma_scope.npz"), model, &at("mlp_input", layer)))
+}
+
+/// Sparsify's, the k largest, with a skip connection, behind the norm.
+fn largest(model: &Model) -> Rc<Dictionary> {
+    let folder = Folder::new("feature-graphs/layers.1.mlp");
+    let tensors = [
+        ("encoder.weight", "W_enc", true),
+        ("encoder.bias", "b_enc", false),
+        PLAIN[2],
+        PLAIN[3],
+        ("W_skip", "W_skip", false),
+    ];
+    folder.weights("sae.safetensors", &tensors);
+    folder.settings(
+        "cfg.json",
+        &json!({"activation": "topk", "k": 7, "transcode": true, "skip_connection": true, "d_in": 48}),
+    );
+    Rc::new(opened(&folder.0, model, &DictionaryOptions::default()))
+}
+
+/// Circuit-tracer's, with a ReLU and a skip connection, which reads the stream.
+fn relu(model: &Model) -> Rc<Dictionary> {
+    let folder = Folder::new("feature-graphs/circuit-tracer");
+    let yaml =
+        "model_kind: transcoder_set\nfeature_input_hook: hook_resid_mid\nfeature_output_hook: hook_mlp_out\n";
+    std::fs::write(folder.0.join("config.yaml"), yaml).unwrap();
+    let tensors = [
+        ("W_enc", "W_enc", true),
+        PLAIN[1],
+        PLAIN[2],
+        PLAIN[3],
+        ("W_skip", "W_skip", false),
+    ];
+    folder.weights("layer_1.safetensors", &tensors);
+    let layer = DictionaryOptions {
+        layer: Some(1),
+        ..DictionaryOptions::default()
+    };
+    Rc::new(opened(&folder.0, model, &layer))
+}
+
+fn options(input: &Input, nodes: NodeKinds, dictionaries: Vec<Rc<Dictionary>>, most: usize) -> GraphOptions {
+    GraphOptions {
+        target: Target::token(input.ids.len(), 1).against(2).of(Quantity::Logit),
+        nodes,
+        dictionaries,
+        keep: 1.0,
+        max_nodes: most,
+        n_measured: 0,
+    }
+}
+
+fn graph(model: &Model, input: &Input, options: &GraphOptions) -> AttributionGraph {
+    attribution_graph(model, input, options, &mut unwatched).unwrap()
+}
+
+fn text(model: &Model) -> Input {
+    Input::new(model, "She said that it", None).unwrap()
+}
+
+fn parts(graph: &AttributionGraph) -> impl DoubleEndedIterator<Item = (usize, &GraphNode)> {
+    let nodes = graph.nodes.iter().enumerate();
+    nodes.filter(|(_, node)| !matches!(node.node, Node::Token { .. } | Node::Error { .. }))
+}
+
+#[test]
+fn edges_into_a_feature_sum_to_its_activation() {
+    let model = model("gpt2-tiny", "float64");
+    let input = text(&model);
+    let all: Vec<_> = (0..3).map(|layer| thresholds(&model, layer)).collect();
+    let one_of_each = vec![thresholds(&model, 0), relu(&model), thresholds(&model, 2)];
+    let mut n_features = 0;
+    for dictionaries in [all, vec![largest(&model)], vec![relu(&model)], one_of_each] {
+        for kinds in [NodeKinds::All, NodeKinds::Features] {
+            let found = graph(&model, &input, &options(&input, kinds, dictionaries.clone(), 150));
+            for (at, node) in parts(&found) {
+                let into = found.edges.iter().filter(|edge| edge.to == at);
+                let sizes: f64 = into.clone().map(|edge| edge.weight.abs()).sum();
+                let sum = into.map(|edge| edge.weight).sum::<f64>() + node.others + node.constant;
+                assert!(
+                    (sum - node.value).abs() < 1e-9 * (1.0 + sizes + node.value.abs()),
+                    "{kinds:?} {:?}: {sum}, expected {}",
+                    node.node,
+                    node.value
+                );
+                let Node::Feature { at, feature } = node.node else {
+                    continue;
+                };
+                let dictionary = dictionaries
+                    .iter()
+                    .find(|one| one.writes.layer == at.layer)
+                    .unwrap();
+                let encoding = encode(&model, &input, dictionary, 0, &mut unwatched).unwrap();
+                let active = encoding.active[at.position].iter();
+                let active = active.clone().find(|one| one.0 as usize == feature).unwrap().1;
+                assert!((node.value - f64::from(active)).abs() < 1e-6, "{:?}", node.node);
+                n_features += 1;
+            }
+            // In layers that have one there are no neurons, and elsewhere if they are asked for.
+            let n_neurons = |layer: usize| {
+                let is_here =
+                    |node: &&GraphNode| matches!(node.node, Node::Neuron { at, .. } if at.layer == layer);
+                found.nodes.iter().filter(is_here).count()
+            };
+            for layer in 0..3 {
+                let is_replaced = dictionaries.iter().any(|one| one.writes.layer == layer);
+                let expected = kinds == NodeKinds::All && !is_replaced;
+                assert_eq!(n_neurons(layer) > 0, expected, "{kinds:?} {layer}");
+            }
+            assert!(
+                found
+                    .nodes
+                    .iter()
+                    .any(|node| matches!(node.node, Node::Error { .. }))
+            );
+        }
+    }
+    assert!(n_features > 200, "{n_features}");
+}
+
+#[test]
+fn all_ways_with_errors_are_the_scores_and_the_answer_is_the_models() {
+    let model = model("gpt2-tiny", "float64");
+    let input = text(&model);
+    let dictionaries = vec![thresholds(&model, 0), relu(&model), thresholds(&model, 2)];
+    let plain = graph(&model, &input, &options(&input, NodeKinds::All, vec![], 10));
+    assert_eq!(plain.error, None);
+    for kinds in [NodeKinds::All, NodeKinds::Features] {
+        let asked = options(&input, kinds, dictionaries.clone(), 2_000);
+        let found = graph(&model, &input, &asked);
+        assert!((found.value - plain.value).abs() < 1e-9, "{kinds:?}");
+        assert!((found.kept - 1.0).abs() < 1e-9, "{kinds:?}");
+        // Whatever is no token at the ends is an error.
+        let error = found.error.unwrap();
+        assert!(
+            (found.replacement + error - 1.0).abs() < 1e-9,
+            "{kinds:?}: {error}"
+        );
+        assert!(
+            error > 0.05 && found.completeness < 0.95 && found.completeness > 0.0,
+            "{kinds:?}: {found:?}"
+        );
+        let mut scores = vec![0.0; found.nodes.len()];
+        for (at, node) in parts(&found).collect::<Vec<_>>().into_iter().rev() {
+            let score = if node.node == Node::Answer {
+                node.value
+            } else {
+                scores[at]
+            };
+            assert!(
+                (score - node.score).abs() < 1e-8 * (1.0 + found.value.abs()),
+                "{kinds:?} {:?}: {score}, expected {}",
+                node.node,
+                node.score
+            );
+            for edge in found.edges.iter().filter(|edge| edge.to == at) {
+                scores[edge.from] += edge.weight / node.value * score;
+            }
+        }
+        for (at, node) in found.nodes.iter().enumerate() {
+            if let Node::Error { .. } = node.node {
+                assert!(
+                    (scores[at] - node.score).abs() < 1e-8,
+                    "{kinds:?} {:?}",
+                    node.node
+                );
+            }
+        }
+        // Errors that are no nodes count as much.
+        let few = graph(&model, &input, &options(&input, kinds, dictionaries.clone(), 5));
+        assert!(few.error.unwrap() > 0.0 && few.replacement + few.error.unwrap() < 1.0);
+    }
+}
+
+#[test]
+fn what_is_measured_is_the_answer_without_what_a_feature_writes() {
+    let model = model("gpt2-tiny", "float64");
+    let input = text(&model);
+    let dictionaries = vec![thresholds(&model, 0), relu(&model), thresholds(&model, 2)];
+    let answer = |model: &Model| {
+        let run = run::run(model, vec![input.clone()], 1, &mut unwatched)
+            .unwrap()
+            .remove(0);
+        let logits = run.logits(model, 0).unwrap();
+        let last = logits.shape()[0] - 1;
+        f64::from(logits[[last, 1]]) - f64::from(logits[[last, 2]])
+    };
+    let whole = answer(&model);
+    let asked = GraphOptions {
+        n_measured: 60,
+        ..options(&input, NodeKinds::Features, dictionaries.clone(), 60)
+    };
+    let found = graph(&model, &input, &asked);
+    let (mut n_features, mut n_errors) = (0, 0);
+    for node in &found.nodes {
+        let Some(measured) = node.measured else {
+            continue;
+        };
+        let (at, features, what) = match node.node {
+            Node::Feature { at, feature } => (at, vec![feature], FeatureAction::Scale(0.0)),
+            Node::Error { at } => (at, vec![], FeatureAction::Reconstruct),
+            other => panic!("{other:?} was measured"),
+        };
+        match features.is_empty() {
+            true => n_errors += 1,
+            false => n_features += 1,
+        }
+        let dictionary = dictionaries
+            .iter()
+            .find(|one| one.writes.layer == at.layer)
+            .unwrap();
+        let change = FeatureIntervention {
+            dictionary: Rc::clone(dictionary),
+            features,
+            what,
+        };
+        let positions = Some(vec![at.position..at.position + 1]);
+        let edits = compile(&model, &[change.at(positions)], &mut unwatched).unwrap();
+        let expected = whole - answer(&model.edited(&edits));
+        assert!(
+            (measured - expected).abs() < 1e-5,
+            "{:?}: {measured}, expected {expected}",
+            node.node
+        );
+    }
+    assert!(n_features > 20 && n_errors > 3, "{n_features} {n_errors}");
+    // What they write is told, so that it can be read in the vocabulary.
+    let written = found
+        .writes
+        .iter()
+        .filter(|(at, write)| matches!(found.nodes[*at].node, Node::Feature { .. }) && write.len() == 48);
+    assert!(written.count() > 20);
+}
+
+#[test]
+fn what_can_be_no_node_is_refused() {
+    let model = model("gpt2-tiny", "float32");
+    let input = text(&model);
+    let error = |nodes, dictionaries| {
+        let asked = options(&input, nodes, dictionaries, 5);
+        attribution_graph(&model, &input, &asked, &mut unwatched)
+            .unwrap_err()
+            .to_string()
+    };
+    let of = |layer| thresholds(&model, layer);
+    assert_eq!(
+        error(NodeKinds::Features, vec![]),
+        "dictionary is not given: name the transcoders whose features are nodes"
+    );
+    assert_eq!(
+        error(NodeKinds::Heads, vec![of(1)]),
+        "nodes is heads: features are nodes with \"features\" and \"all\""
+    );
+    assert_eq!(
+        error(NodeKinds::All, vec![of(1), of(0), of(1)]),
+        "dictionary is a second one of mlp_output of layer 1: the layer has one already"
+    );
+    let residual = Rc::new(opened(
+        &stored("gemma_scope.npz"),
+        &model,
+        &at("residual_after", 1),
+    ));
+    assert_eq!(
+        error(NodeKinds::All, vec![residual]),
+        "dictionary is one that reads residual_after of layer 1 and writes residual_after of layer 1: nodes are features of \
+         transcoders, which read what goes into the MLP and write what it adds; `dictionary.attribute` says what an answer owes \
+         to those of others"
+    );
+}
