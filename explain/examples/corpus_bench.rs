@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use ecco_explain::algebra::random;
-use ecco_explain::corpus::{CorpusOptions, Sign, corpus, pieces};
+use ecco_explain::corpus::{CorpusOptions, Sign, Units, corpus, pieces};
 use ecco_interpreter::unwatched;
 use ecco_models::run::Place;
 use ecco_models::{LoadOptions, Site, load};
@@ -28,6 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         n += length;
     }
     let options = CorpusOptions {
+        units: Units::Numbers,
         place: Place::of(Site::MlpInner),
         layers: None,
         top: 20,

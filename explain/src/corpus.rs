@@ -1,16 +1,17 @@
-//! Every neuron over many texts: where it is strongest, how often it is active, how its values are spread.
+//! Every neuron (head, direction, feature of a dictionary) over many texts: where it is strongest, how often it is active, how its values are spread.
 //!
 //! The texts pass once, in batches of about equal length, and what is kept does not grow with them: of each neuron the `top`
 //! strongest places (one a text), sums, a histogram, and the strongest place in each text of a sample. All of it is merged in
 //! tensors where a layer is, and crosses to the host at the end.
 //!
 //! - here: the pass over the texts; `pieces`: texts as they are read; `running`: what is kept of a layer; `found`: what comes
-//!   of it; `again`: one neuron at every token of some texts
+//!   of it; `again`: one neuron at every token of some texts; `units`: what else than neurons can be followed
 
 mod again;
 mod found;
 mod pieces;
 mod running;
+mod units;
 
 use ecco_interpreter::{Progress, Watch, named};
 use ecco_models::device::ensure_room;
@@ -22,12 +23,13 @@ use tch::{Device, Tensor};
 
 use crate::error::{Result, refuse};
 use crate::random::RandomState;
-use crate::states::{by_position, checked, pass};
+use crate::states::{checked, pass};
 
 pub use again::neuron_values;
 pub use found::{Corpus, LayerNeurons, NeuronPlace};
 pub use pieces::{Piece, Pieces, pieces};
 use running::{Batch, Running};
+pub use units::Units;
 
 named! {
 /// Which values are the strongest.
@@ -46,6 +48,7 @@ pub enum Sign {
 #[derive(Debug, Clone, PartialEq)]
 pub struct CorpusOptions {
     pub place: Place,
+    pub units: Units,
     /// None: all.
     pub layers: Option<Vec<usize>>,
     /// Strongest places that are kept of each neuron.
@@ -66,13 +69,14 @@ const MOST_NUMBERS: usize = 2 << 20;
 /// # Errors
 /// A place that is not there or has no value at each position, options out of bounds, no room.
 pub fn corpus(model: &Model, pieces: Pieces, options: &CorpusOptions, watch: &mut Watch) -> Result<Corpus> {
-    let places = checked(model, options.place, options.layers.as_deref())?;
+    let places = units(model, options)?;
     if pieces.all.is_empty() {
         return Err(refuse("texts", "[]", "there is no token to look at"));
     }
-    ensure_kept(&places, options)?;
+    let of_layers: Vec<(usize, usize)> = places.iter().map(|of| (of.layer, of.n)).collect();
+    ensure_kept(&of_layers, options)?;
     let sample = sampled(pieces.all.len(), options);
-    let widest = places.iter().map(|(_, width)| *width).max().unwrap_or(1);
+    let widest = places.iter().map(|of| of.n.max(of.width)).max().unwrap_or(1);
     let batches = batches(model, &pieces, widest);
     let total: usize = pieces.all.iter().map(Piece::n_counted).sum();
     let mut layers: Vec<Running> = Vec::new();
@@ -89,7 +93,7 @@ pub fn corpus(model: &Model, pieces: Pieces, options: &CorpusOptions, watch: &mu
         let ended = guard(|| {
             let mut tap = Neurons {
                 site: options.place.site,
-                places: &places,
+                places: &of_layers,
                 options,
                 batch: Batch::new(&batch, &pieces.all, &sample, options.place),
                 layers: &mut layers,
@@ -112,6 +116,7 @@ pub fn corpus(model: &Model, pieces: Pieces, options: &CorpusOptions, watch: &mu
     let found = guard(|| Ok(layers.into_iter().map(Running::finish).collect()))?;
     Ok(Corpus {
         place: options.place,
+        units: options.units.clone(),
         sign: options.sign,
         layers: found,
         pieces,
@@ -120,6 +125,26 @@ pub fn corpus(model: &Model, pieces: Pieces, options: &CorpusOptions, watch: &mu
         n_tokens: done as usize,
         is_whole,
     })
+}
+
+/// A layer that is looked at.
+struct Looked {
+    layer: usize,
+    /// Numbers that the site has there at each position.
+    width: usize,
+    /// Units that are made of them.
+    n: usize,
+}
+
+fn units(model: &Model, options: &CorpusOptions) -> Result<Vec<Looked>> {
+    let (place, sizes) = (options.place, run::probe(model)?);
+    let looked = |(layer, width)| {
+        let size = sizes.size(place, layer).unwrap_or_default();
+        let n = options.units.n(place, layer, &size)?;
+        Ok(Looked { layer, width, n })
+    };
+    let places = checked(model, place, options.layers.as_deref())?;
+    places.into_iter().map(looked).collect()
 }
 
 /// Asks for room for what is kept.
@@ -132,7 +157,7 @@ fn ensure_kept(places: &[(usize, usize)], options: &CorpusOptions) -> Result<()>
     let each = 16 * options.top + 8 * options.n_sample + 8 * (BINS + 1) + 28;
     // In tensors, and once more on the host.
     let bytes = 2 * (neurons as u64).saturating_mul(each as u64);
-    let what = format!("what is kept of {neurons} neurons");
+    let what = format!("what is kept of {neurons} {}s", options.units.name());
     Ok(ensure_room(Device::Cpu, bytes, &what)?)
 }
 
@@ -181,7 +206,7 @@ impl Tap for Neurons<'_> {
             .position(|(of, _)| *of == layer)
             .filter(|_| site == self.site)
         {
-            let values = by_position(&value);
+            let values = self.options.units.values(layer, &value);
             if at == self.layers.len() {
                 let number = (self.options.place.axes()[0] == "layer").then_some(layer);
                 self.layers

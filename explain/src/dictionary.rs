@@ -24,7 +24,7 @@ use ecco_models::guard::guard;
 use ecco_models::host::{self, bring, matrix};
 use ecco_models::run::{self, Input};
 use ecco_models::tap::{Capture, ReportTap};
-use ecco_models::{Model, Site};
+use ecco_models::{Model, Place, Site};
 use ndarray::{Array1, Array2, Ix1};
 use tch::{Device, Kind, Tensor};
 
@@ -296,8 +296,12 @@ pub fn described(dictionary: &Dictionary, feature: usize) -> Result<FeatureWeigh
 
 /// Whether what it writes is added to the residual stream, so that it can be read in the vocabulary.
 pub fn writes_to_stream(dictionary: &Dictionary) -> bool {
+    is_stream(dictionary.writes.place)
+}
+
+/// Whether what stands there is the decoder's residual stream, or is added to it.
+pub fn is_stream(place: Place) -> bool {
     use Site::{AttentionOutput, MlpOutput, ResidualAfter, ResidualBefore, ResidualMid};
-    let place = dictionary.writes.place;
     let sites = [
         ResidualBefore,
         ResidualMid,

@@ -8,8 +8,9 @@ use ecco_models::tap::Tap;
 use ecco_models::{Model, Site};
 use tch::{Device, Kind, Tensor};
 
+use super::Units;
 use crate::error::Result;
-use crate::states::{by_position, in_batches, length};
+use crate::states::{in_batches, length};
 
 /// By text and position. Texts are read side by side; of each pass the one neuron is kept.
 ///
@@ -18,13 +19,15 @@ use crate::states::{by_position, in_batches, length};
 pub fn neuron_values(
     model: &Model,
     inputs: &[Input],
-    (place, layer, neuron): (Place, Option<usize>, usize),
+    (place, units): (Place, &Units),
+    (layer, neuron): (Option<usize>, usize),
     watch: &mut Watch,
 ) -> Result<Vec<Vec<f32>>> {
     let mut values = vec![Vec::new(); inputs.len()];
     in_batches(model, inputs, place, watch, |batch, together, read| {
         let mut tap = One {
             site: place.site,
+            units,
             layer,
             neuron: neuron as i64,
             found: None,
@@ -42,8 +45,9 @@ pub fn neuron_values(
     Ok(values)
 }
 
-struct One {
+struct One<'a> {
     site: Site,
+    units: &'a Units,
     /// None: whichever there is.
     layer: Option<usize>,
     neuron: i64,
@@ -51,14 +55,14 @@ struct One {
     found: Option<Tensor>,
 }
 
-impl Tap for One {
+impl Tap for One<'_> {
     fn wants(&self, site: Site, layer: usize) -> bool {
         site == self.site && self.layer.is_none_or(|of| of == layer)
     }
 
     fn visit(&mut self, site: Site, layer: usize, value: Tensor) -> Tensor {
         if self.wants(site, layer) {
-            let one = by_position(&value).select(2, self.neuron);
+            let one = self.units.values(layer, &value).select(2, self.neuron);
             self.found = Some(bring(&one, (Kind::Float, one.device())));
         }
         value

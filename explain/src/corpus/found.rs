@@ -4,12 +4,13 @@ use ecco_models::run::Place;
 use ndarray::Array2;
 
 use super::pieces::Pieces;
-use super::{BINS, Sign};
+use super::{BINS, Sign, Units};
 
 /// Every neuron of some layers over many texts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Corpus {
     pub place: Place,
+    pub units: Units,
     pub sign: Sign,
     /// As far as one of them was looked at.
     pub layers: Vec<LayerNeurons>,

@@ -2,16 +2,21 @@
 
 use std::cell::RefCell;
 
-use ecco_explain::corpus::{CorpusOptions, Sign, corpus, pieces};
-use ecco_models::Site;
-use ecco_scripting::options::Choice;
+use ecco_explain::corpus::{CorpusOptions, Sign, Units, corpus, pieces};
+use ecco_interpreter::named;
+use ecco_models::{Place, Site};
+use ecco_scripting::options::{Choice, OptionKind, OptionValue, number};
 use ecco_scripting::result::show;
 use ecco_scripting::session::watched;
 use ecco_scripting::table::Table;
+use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
+use ndarray::{Array2, Axis};
 use rhai::{Array, Dynamic};
 
 use super::result::Corpus;
+use crate::dictionaries::dictionary::Dictionaries;
+use crate::interventions::steering::SteeringVector;
 use crate::models::model::Model;
 use crate::text::capture::{NeuronSite, place_in};
 use crate::text::run::of_text;
@@ -20,9 +25,16 @@ options! {
     /// What `lm.corpus` can be told.
     pub struct GatherOptions {
         /// where neurons are looked at: one of lm.sites() with a value at each position
-        site: Option<NeuronSite> = "\"mlp_inner\"",
+        site: Option<NeuronSite> = "\"mlp_inner\"; of heads \"head_outputs\", of directions \"residual_after\"",
         /// these layers, counted from 0
         layers: Option<Vec<usize>> = "all layers",
+        /// "head": in the place of neurons the length of what each head has at the site
+        by: Choice<Kind> = Choice(Kind::Neuron),
+        /// in their place how much there is of each of these directions: a tensor (direction, number), of one direction (number)
+        directions: Option<DirectionRows> = "none",
+        /// in their place a dictionary's features, at the site and layer that it reads; of several layers an array of
+        /// dictionaries
+        dictionary: Option<Dictionaries> = "none",
         /// how many of the strongest places of each neuron are kept, one of a text
         top: usize [1..] = 20,
         /// which values are strong: the largest, the lowest, or those furthest from 0
@@ -35,6 +47,46 @@ options! {
         seed: u64 = 0,
         /// the column that has the texts, of a table
         column: Option<String> = "\"text\"",
+    }
+}
+
+named! {
+    /// What of a site is followed.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub(super) enum Kind {
+        #[default]
+        Neuron = "neuron",
+        Head = "head",
+    }
+}
+
+/// Directions as scripts have them.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct DirectionRows(Array2<f32>);
+
+impl OptionValue for DirectionRows {
+    const KIND: OptionKind = OptionKind::Any("a tensor (direction, number), or a vector");
+
+    fn of(value: &Dynamic) -> Option<Self> {
+        if let Some(vector) = value.read_lock::<SteeringVector>() {
+            let numbers = &vector.steering.vector;
+            return Array2::from_shape_vec((1, numbers.len()), numbers.clone())
+                .ok()
+                .map(Self);
+        }
+        if let Ok(array) = value.as_array_ref() {
+            let numbers = array.iter().map(|value| Some(number(value)? as f32));
+            let numbers: Vec<f32> = numbers.collect::<Option<_>>()?;
+            return Array2::from_shape_vec((1, numbers.len()), numbers).ok().map(Self);
+        }
+        let tensor = value.read_lock::<Tensor>()?;
+        let data = tensor.data();
+        let rows = match data.ndim() {
+            1 => data.view().insert_axis(Axis(0)),
+            2 => data.view(),
+            _ => return None,
+        };
+        rows.into_dimensionality().ok().map(|rows| Self(rows.to_owned()))
     }
 }
 
@@ -95,8 +147,7 @@ fn gathered(lm: &Model, texts: &[Dynamic], options: GatherOptions) -> Result<Cor
             return Err(ScriptError::new(ErrorKind::Value, message).pointing_at(name));
         }
     }
-    let site = options.site.as_ref().map(|site| site.0.as_str());
-    let place = place_in(lm, site, Site::MlpInner)?;
+    let (place, layers, units) = followed(lm, &options)?;
     let mut ids = Vec::new();
     for (at, text) in texts.iter().enumerate() {
         state.check_interrupt()?;
@@ -114,7 +165,8 @@ fn gathered(lm: &Model, texts: &[Dynamic], options: GatherOptions) -> Result<Cor
     let pieces = pieces(&loaded, &ids, max_tokens)?;
     let settings = CorpusOptions {
         place,
-        layers: options.layers,
+        units,
+        layers,
         top: options.top,
         sign: options.sign.0,
         n_sample: options.sample,
@@ -127,4 +179,69 @@ fn gathered(lm: &Model, texts: &[Dynamic], options: GatherOptions) -> Result<Cor
     lm.kept::<LastCorpus>().0.replace(Some(found.clone()));
     state.check_interrupt().map_err(|error| error.with_hint(KEPT))?;
     Ok(found)
+}
+
+/// What is followed, and where.
+fn followed(lm: &Model, options: &GatherOptions) -> Result<(Place, Option<Vec<usize>>, Units), ScriptError> {
+    let by_head = options.by.0 == Kind::Head;
+    let named = [
+        ("by", by_head),
+        ("directions", options.directions.is_some()),
+        ("dictionary", options.dictionary.is_some()),
+    ];
+    let named: Vec<&str> = named
+        .iter()
+        .filter(|(_, is)| *is)
+        .map(|(name, _)| *name)
+        .collect();
+    if let [one, other, ..] = named[..] {
+        let message = format!("{one} and {other} are given: of what should there be values?");
+        return Err(ScriptError::new(ErrorKind::Option, message).pointing_at(other));
+    }
+    if let Some(Dictionaries(all)) = &options.dictionary {
+        let refused = |option: &'static str, message: String| {
+            Err(ScriptError::new(ErrorKind::Option, message).pointing_at(option))
+        };
+        let Some(first) = all.first() else {
+            return refused("dictionary", "no dictionary is named".to_owned());
+        };
+        for (option, is_given) in [
+            ("site", options.site.is_some()),
+            ("layers", options.layers.is_some()),
+        ] {
+            if is_given {
+                return refused(
+                    option,
+                    format!("a dictionary has {option} of its own: leave it out"),
+                );
+            }
+        }
+        if let Some(other) = all.iter().find(|other| other.reads.place != first.reads.place) {
+            let [one, other] = [first, other].map(|of| of.reads.place.name());
+            return refused(
+                "dictionary",
+                format!("one reads {one}, another {other}: read a corpus with each"),
+            );
+        }
+        let layers: Vec<usize> = all.iter().map(|of| of.reads.layer).collect();
+        if let Some(twice) = (1..layers.len()).find(|&at| layers[..at].contains(&layers[at])) {
+            return refused(
+                "dictionary",
+                format!("two read layer {}: read a corpus with each", layers[twice]),
+            );
+        }
+        return Ok((first.reads.place, Some(layers), Units::Features(all.clone())));
+    }
+    let usual = match (by_head, &options.directions) {
+        (true, _) => Site::HeadOutputs,
+        (_, Some(_)) => Site::ResidualAfter,
+        _ => Site::MlpInner,
+    };
+    let site = options.site.as_ref().map(|site| site.0.as_str());
+    let units = match &options.directions {
+        Some(DirectionRows(rows)) => Units::Directions(rows.clone()),
+        None if by_head => Units::Heads,
+        None => Units::Numbers,
+    };
+    Ok((place_in(lm, site, usual)?, options.layers.clone(), units))
 }

@@ -2,7 +2,8 @@
 
 use std::rc::Rc;
 
-use ecco_explain::corpus::{NeuronPlace, neuron_values};
+use ecco_explain::corpus::{NeuronPlace, Units, neuron_values};
+use ecco_explain::dictionary::{described, is_stream, writes_to_stream};
 use ecco_explain::vocabulary::{Written, vocabulary};
 use ecco_interpreter::Watch;
 use ecco_models::Site;
@@ -64,8 +65,9 @@ impl CorpusNeuron {
             .ok()
             .filter(|at| *at < of.n_neurons())
             .ok_or_else(|| {
+                let unit = found.units.name();
                 let message = format!(
-                    "there is no neuron {neuron}: {} of layer {layer} has neurons 0 to {}",
+                    "there is no {unit} {neuron}: {} of layer {layer} has {unit}s 0 to {}",
                     found.place.name(),
                     of.n_neurons().saturating_sub(1)
                 );
@@ -107,6 +109,7 @@ impl CorpusNeuron {
             site: found.place.name(),
             layer: of.layer,
             neuron: at,
+            unit: found.units.name().to_owned(),
             n_tokens: of.n_tokens,
             n_texts: found.pieces.n_texts,
             mean: of.mean[at],
@@ -151,7 +154,8 @@ impl Corpus {
         };
         let inputs: Vec<Input> = windows.iter().map(input).collect();
         let values = watched(&state, self.model.verbose, |watch| {
-            neuron_values(&loaded, &inputs, (place, layer, neuron), watch)
+            let units = &self.found.units;
+            neuron_values(&loaded, &inputs, (place, units), (layer, neuron), watch)
         })?;
         let part = |(values, (_, start, end)): (Vec<f32>, &Window)| {
             values.get(*start..*end).map(<[f32]>::to_vec).unwrap_or_default()
@@ -181,17 +185,39 @@ impl Corpus {
         }
     }
 
+    /// What it writes to the stream, or has there; nothing of what is not of the stream.
+    fn written(&self, layer: Option<usize>, at: usize) -> Result<Option<Written>, ScriptError> {
+        let place = self.found.place;
+        let Some(layer) = layer.filter(|_| !place.encoder) else {
+            return Ok(None);
+        };
+        Ok(match &self.found.units {
+            Units::Numbers if place.site == Site::MlpInner => Some(Written::Neurons {
+                layer,
+                neurons: vec![at],
+            }),
+            Units::Directions(all) if is_stream(place) => {
+                Some(Written::Directions(vec![all.row(at).to_vec()]))
+            }
+            units @ Units::Features(_) => match units.dictionary(layer) {
+                Some(dictionary) if writes_to_stream(dictionary) => {
+                    let written = described(dictionary, at)?.writes;
+                    Some(Written::Directions(vec![written.to_vec()]))
+                }
+                _ => None,
+            },
+            _ => None,
+        })
+    }
+
     /// The tokens that the neuron promotes and suppresses, where it writes to a stream with a linear head.
     fn words(&self, layer: Option<usize>, neuron: usize) -> Result<[Vec<VocabularyToken>; 2], ScriptError> {
         let none = [vec![], vec![]];
-        let is_neuron = self.found.place.site == Site::MlpInner && !self.found.place.encoder;
-        let (Ok(loaded), Some(layer)) = (self.model.loaded(), layer.filter(|_| is_neuron)) else {
+        let (Ok(loaded), Some(written)) = (self.model.loaded(), self.written(layer, neuron)?) else {
             return Ok(none);
         };
         let state = self.model.state()?;
-        let neurons = vec![neuron];
-        let read =
-            |watch: &mut Watch| vocabulary(&loaded, &Written::Neurons { layer, neurons }, N_WORDS, watch);
+        let read = |watch: &mut Watch| vocabulary(&loaded, &written, N_WORDS, watch);
         let spoken = watched(&state, self.model.verbose, read);
         state.check_interrupt()?;
         // Not every model has such a head.
@@ -219,7 +245,7 @@ impl Show for CorpusNeuron {
         let layer = of
             .layer
             .map_or(String::new(), |layer| format!(" of layer {layer}"));
-        format!("neuron {}{layer} over {} tokens", of.neuron, of.n_tokens)
+        format!("{} {}{layer} over {} tokens", of.unit, of.neuron, of.n_tokens)
     }
 }
 

@@ -194,7 +194,9 @@ impl Corpus {
                     .layer
                     .map_or(Dynamic::UNIT, |layer| Dynamic::from_int(layer as INT))
             }),
-            column("neuron", &|_, neuron| Dynamic::from_int(neuron as INT)),
+            column(self.found.units.name(), &|_, neuron| {
+                Dynamic::from_int(neuron as INT)
+            }),
         ];
         columns.extend(more);
         columns.extend([
@@ -222,7 +224,7 @@ impl Corpus {
                 f32::NAN
             }
         });
-        Tensor::new(values, &["layer", "neuron"])
+        Tensor::new(values, &["layer", self.found.units.name()])
     }
 }
 
@@ -238,9 +240,13 @@ impl Show for Corpus {
             0 => String::new(),
             n => format!(", {n} of them twice"),
         };
+        let unit = match (found.units.name(), neurons) {
+            (name, 1) => name.to_owned(),
+            (name, _) => format!("{name}s"),
+        };
         let part = if found.is_whole { "" } else { "interrupted: " };
         format!(
-            "{part}{neurons} neurons of {} over {} tokens of {} texts{again}",
+            "{part}{neurons} {unit} of {} over {} tokens of {} texts{again}",
             found.place.name(),
             found.n_tokens,
             found.pieces.n_texts

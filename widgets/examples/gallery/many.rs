@@ -116,6 +116,7 @@ pub(crate) fn neuron() -> CorpusNeuron {
         site: "mlp_inner".to_owned(),
         layer: Some(4),
         neuron: 117,
+        unit: "neuron".to_owned(),
         n_tokens: 104_211,
         n_texts: 3_120,
         mean: 0.031,

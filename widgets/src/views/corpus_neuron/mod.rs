@@ -30,6 +30,9 @@ pub struct CorpusNeuron {
     pub layer: Option<usize>,
     /// From 0 on.
     pub neuron: usize,
+    /// What it is: "neuron", "head", "direction", "feature".
+    #[serde(default = "neuron", skip_serializing_if = "is_neuron")]
+    pub unit: String,
     /// How many tokens were read.
     pub n_tokens: usize,
     /// Of how many texts.
@@ -48,6 +51,14 @@ pub struct CorpusNeuron {
     pub suppresses: Vec<VocabularyToken>,
     /// Groups of texts, the strongest first.
     pub groups: Vec<CorpusGroup>,
+}
+
+fn neuron() -> String {
+    "neuron".to_owned()
+}
+
+fn is_neuron(unit: &str) -> bool {
+    unit == "neuron"
 }
 
 /// Texts that have something in common.
@@ -94,7 +105,22 @@ impl CorpusText {
 
 impl CorpusNeuron {
     fn name(&self) -> String {
-        names::neuron(self.layer, self.neuron)
+        match (self.unit.as_str(), self.layer) {
+            ("head", Some(layer)) => names::head(layer, self.neuron),
+            (unit, layer) if !is_neuron(unit) => {
+                let layer = layer.map_or(String::new(), |layer| format!("L{layer} "));
+                format!("{layer}{} {}", visible::plain(unit, false), self.neuron)
+            }
+            (_, layer) => names::neuron(layer, self.neuron),
+        }
+    }
+
+    /// "Feature".
+    fn title(&self) -> String {
+        let unit = visible::plain(&self.unit, false).to_string();
+        let mut letters = unit.chars();
+        let first = letters.next().map(char::to_uppercase);
+        first.into_iter().flatten().chain(letters).collect()
     }
 
     fn about(&self) -> String {
@@ -160,7 +186,7 @@ impl CorpusNeuron {
         let peak = self.peak();
         html! {
             div class="ecco corpus-neuron diverging" {
-                div class="head" { b { "Neuron" } " " span { (self.about()) } }
+                div class="head" { b { (self.title()) } " " span { (self.about()) } }
                 div class="top" {
                     (self.histogram.html("tokens"))
                     div { p class="figures" { (self.figures()) } (self.words()) }

@@ -25,6 +25,7 @@ fn neuron() -> CorpusNeuron {
         site: "mlp_inner".to_owned(),
         layer: Some(2),
         neuron: 117,
+        unit: "neuron".to_owned(),
         n_tokens: 12_345,
         n_texts: 90,
         mean: 0.25,
