@@ -48,6 +48,12 @@ fn a_model_that_nobody_uses_is_set_aside_and_comes_back_the_same() {
     on_session_thread(|| {
         let folder = folder("same");
         let mut notebook = loaded(&folder);
+        notebook.text(
+            "let saliency = output.saliency(); saliency.scores; let lens = output.lens(); lens.ranks; \
+             let factors = output.run_nmf(#{n_components: 2}); factors.components; let run = lm.run(\"The keys\"); \
+             let site = run.at(\"residual_after\"); let vector = lm.steering_vector([\"good\"], [\"bad\"]); \
+             let added = lm.intervene(#{add: [#{vector: vector}]}).generate(\"The keys\", #{generate: 2}); added.saliency().scores;",
+        );
         let memory = notebook.text("lm.memory");
         assert!(notebook.session.rest().is_some_and(|left| left <= IDLE));
         assert_eq!(notebook.text("lm.memory"), memory);
@@ -56,6 +62,7 @@ fn a_model_that_nobody_uses_is_set_aside_and_comes_back_the_same() {
         assert_eq!(notebook.text("[lm.memory, lm.is_loaded]"), "[0, true]");
         assert!(notebook.text("lm.to_string()").contains("set aside"));
         assert!(notebook.text("ecco::models()").contains("set aside"));
+        // Nothing that was computed keeps its tensors.
         assert!(!holders(&mut notebook).contains("same"));
         // Its files are gone, and another model stands in their place: it is the one that was loaded.
         fs::remove_dir_all(&folder).expect("it is ours");
