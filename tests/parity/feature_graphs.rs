@@ -18,6 +18,7 @@ use ecco_tests::model;
 use serde_json::json;
 
 use super::dictionaries::{Folder, PLAIN, opened, stored};
+use super::interventions::graphs::{assert_ways_add_up, parts};
 
 fn at(site: &str, layer: usize) -> DictionaryOptions {
     DictionaryOptions {
@@ -88,11 +89,6 @@ fn graph(model: &Model, input: &Input, options: &GraphOptions) -> AttributionGra
 
 fn text(model: &Model) -> Input {
     Input::new(model, "She said that it", None).unwrap()
-}
-
-fn parts(graph: &AttributionGraph) -> impl DoubleEndedIterator<Item = (usize, &GraphNode)> {
-    let nodes = graph.nodes.iter().enumerate();
-    nodes.filter(|(_, node)| !matches!(node.node, Node::Token { .. } | Node::Error { .. }))
 }
 
 #[test]
@@ -172,23 +168,7 @@ fn all_ways_with_errors_are_the_scores_and_the_answer_is_the_models() {
             error > 0.05 && found.completeness < 0.95 && found.completeness > 0.0,
             "{kinds:?}: {found:?}"
         );
-        let mut scores = vec![0.0; found.nodes.len()];
-        for (at, node) in parts(&found).collect::<Vec<_>>().into_iter().rev() {
-            let score = if node.node == Node::Answer {
-                node.value
-            } else {
-                scores[at]
-            };
-            assert!(
-                (score - node.score).abs() < 1e-8 * (1.0 + found.value.abs()),
-                "{kinds:?} {:?}: {score}, expected {}",
-                node.node,
-                node.score
-            );
-            for edge in found.edges.iter().filter(|edge| edge.to == at) {
-                scores[edge.from] += edge.weight / node.value * score;
-            }
-        }
+        let scores = assert_ways_add_up(&format!("{kinds:?}"), &found);
         for (at, node) in found.nodes.iter().enumerate() {
             if let Node::Error { .. } = node.node {
                 assert!(

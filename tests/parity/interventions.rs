@@ -6,7 +6,7 @@
 mod every_family;
 mod explained;
 mod gradients;
-mod graphs;
+pub(crate) mod graphs;
 mod patching;
 mod refused;
 mod vectors;

@@ -1,6 +1,8 @@
 //! Attribution graphs: their sums, what they are made of, and what is measured beside them.
 
-use ecco_explain::attribution_graph::{AttributionGraph, GraphOptions, Node, NodeKinds, attribution_graph};
+use ecco_explain::attribution_graph::{
+    AttributionGraph, GraphNode, GraphOptions, Node, NodeKinds, attribution_graph,
+};
 use ecco_explain::sites::{SiteMethod, SiteOptions, attribute_site};
 
 use super::gradients::target;
@@ -19,12 +21,33 @@ fn graph(model: &Model, input: &Input, nodes: NodeKinds, max_nodes: usize) -> At
         .unwrap_or_else(|error| panic!("{}: {error}", model.name()))
 }
 
-/// Behind the tokens.
-fn parts(
-    graph: &AttributionGraph,
-) -> impl Iterator<Item = (usize, &ecco_explain::attribution_graph::GraphNode)> {
+/// Behind the tokens, errors of dictionaries aside.
+pub(crate) fn parts(graph: &AttributionGraph) -> impl DoubleEndedIterator<Item = (usize, &GraphNode)> {
     let nodes = graph.nodes.iter().enumerate();
-    nodes.filter(|(_, node)| !matches!(node.node, Node::Token { .. }))
+    nodes.filter(|(_, node)| !matches!(node.node, Node::Token { .. } | Node::Error { .. }))
+}
+
+/// From the answer down: what a node gives each reader, as a share of that reader's value, by its score, is its score. Gives what
+/// all ways come to, by node.
+pub(crate) fn assert_ways_add_up(what: &str, graph: &AttributionGraph) -> Vec<f64> {
+    let mut scores = vec![0.0; graph.nodes.len()];
+    for (at, node) in parts(graph).collect::<Vec<_>>().into_iter().rev() {
+        let score = if node.node == Node::Answer {
+            node.value
+        } else {
+            scores[at]
+        };
+        assert!(
+            (score - node.score).abs() < 1e-8 * (1.0 + graph.value.abs()),
+            "{what} {:?}: {score}, expected {}",
+            node.node,
+            node.score
+        );
+        for edge in graph.edges.iter().filter(|edge| edge.to == at) {
+            scores[edge.from] += edge.weight / node.value * score;
+        }
+    }
+    scores
 }
 
 #[test]
@@ -137,24 +160,7 @@ fn all_ways_together_are_the_scores() {
             "{name}"
         );
         assert!(found.replacement > 1.0 - 1e-6, "{name}: {}", found.replacement);
-        // From the answer down: what a node gives each reader, as a share of that reader's value, by its score.
-        let mut scores = vec![0.0; found.nodes.len()];
-        for (at, node) in parts(&found).collect::<Vec<_>>().into_iter().rev() {
-            let score = if node.node == Node::Answer {
-                node.value
-            } else {
-                scores[at]
-            };
-            assert!(
-                (score - node.score).abs() < 1e-8 * (1.0 + found.value.abs()),
-                "{name} {:?}: {score}, expected {}",
-                node.node,
-                node.score
-            );
-            for edge in found.edges.iter().filter(|edge| edge.to == at) {
-                scores[edge.from] += edge.weight / node.value * score;
-            }
-        }
+        assert_ways_add_up(name, &found);
     }
 }
 
