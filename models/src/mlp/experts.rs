@@ -119,7 +119,8 @@ impl Experts {
         let size = [&x.size()[..x.dim() - 1], &[-1]].concat();
         let seen = tap.visit(Site::ExpertWeights, layer, all.reshape(size));
         let is_same = seen.data_ptr() == all.data_ptr();
-        let seen = seen.flatten(0, -2);
+        // By the frozen rule the router's choice is given, whatever stands there.
+        let seen = tap.rule().held(&seen.flatten(0, -2));
         let chosen = match is_same {
             true => chosen,
             // How many decides the shapes of what follows, so it crosses to the host.

@@ -74,6 +74,10 @@ impl CorpusNeuron {
                 ScriptError::new(ErrorKind::Index, message)
             })?;
         let mut strongest = of.strongest(at);
+        if let Units::Features(_) = found.units {
+            // At 0 a feature is not there at all.
+            strongest.retain(|place| place.value > 0.0);
+        }
         strongest.truncate(options.top);
         let between = of.at_quantiles(at, &found.sample, &SHARES, found.sign);
         let windows: Vec<Window> = strongest
