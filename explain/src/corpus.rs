@@ -23,7 +23,7 @@ use tch::{Device, Tensor};
 
 use crate::error::{Result, refuse};
 use crate::random::RandomState;
-use crate::states::{checked, pass};
+use crate::states::{pass, sizes, width};
 
 pub use again::neuron_values;
 pub use found::{Corpus, LayerNeurons, NeuronPlace};
@@ -69,12 +69,11 @@ const MOST_NUMBERS: usize = 2 << 20;
 /// # Errors
 /// A place that is not there or has no value at each position, options out of bounds, no room.
 pub fn corpus(model: &Model, pieces: Pieces, options: &CorpusOptions, watch: &mut Watch) -> Result<Corpus> {
-    let places = units(model, options)?;
+    let places = looked(model, options)?;
     if pieces.all.is_empty() {
         return Err(refuse("texts", "[]", "there is no token to look at"));
     }
-    let of_layers: Vec<(usize, usize)> = places.iter().map(|of| (of.layer, of.n)).collect();
-    ensure_kept(&of_layers, options)?;
+    ensure_kept(&places, options)?;
     let sample = sampled(pieces.all.len(), options);
     let widest = places.iter().map(|of| of.n.max(of.width)).max().unwrap_or(1);
     let batches = batches(model, &pieces, widest);
@@ -93,7 +92,7 @@ pub fn corpus(model: &Model, pieces: Pieces, options: &CorpusOptions, watch: &mu
         let ended = guard(|| {
             let mut tap = Neurons {
                 site: options.place.site,
-                places: &of_layers,
+                places: &places,
                 options,
                 batch: Batch::new(&batch, &pieces.all, &sample, options.place),
                 layers: &mut layers,
@@ -136,23 +135,23 @@ struct Looked {
     n: usize,
 }
 
-fn units(model: &Model, options: &CorpusOptions) -> Result<Vec<Looked>> {
-    let (place, sizes) = (options.place, run::probe(model)?);
-    let looked = |(layer, width)| {
-        let size = sizes.size(place, layer).unwrap_or_default();
+fn looked(model: &Model, options: &CorpusOptions) -> Result<Vec<Looked>> {
+    let place = options.place;
+    let looked = |(layer, size): (usize, Vec<usize>)| {
+        let width = width(&size);
         let n = options.units.n(place, layer, &size)?;
         Ok(Looked { layer, width, n })
     };
-    let places = checked(model, place, options.layers.as_deref())?;
-    places.into_iter().map(looked).collect()
+    let sizes = sizes(model, place, options.layers.as_deref())?;
+    sizes.into_iter().map(looked).collect()
 }
 
 /// Asks for room for what is kept.
-fn ensure_kept(places: &[(usize, usize)], options: &CorpusOptions) -> Result<()> {
+fn ensure_kept(places: &[Looked], options: &CorpusOptions) -> Result<()> {
     if options.top == 0 {
         return Err(refuse("top", 0, "keep at least one place of each neuron"));
     }
-    let neurons: usize = places.iter().map(|(_, width)| width).sum();
+    let neurons: usize = places.iter().map(|of| of.n).sum();
     // A key, a value, a piece and a position for each place; a number and a position for each text of the sample; sums.
     let each = 16 * options.top + 8 * options.n_sample + 8 * (BINS + 1) + 28;
     // In tensors, and once more on the host.
@@ -186,7 +185,7 @@ fn batches(model: &Model, pieces: &Pieces, widest: usize) -> Vec<Vec<usize>> {
 /// Takes what is kept of each layer's values as they pass.
 struct Neurons<'a> {
     site: Site,
-    places: &'a [(usize, usize)],
+    places: &'a [Looked],
     options: &'a CorpusOptions,
     batch: Batch,
     /// As far as the first pass has come.
@@ -196,14 +195,14 @@ struct Neurons<'a> {
 
 impl Tap for Neurons<'_> {
     fn wants(&self, site: Site, layer: usize) -> bool {
-        site == self.site && self.places.iter().any(|(of, _)| *of == layer)
+        site == self.site && self.places.iter().any(|of| of.layer == layer)
     }
 
     fn visit(&mut self, site: Site, layer: usize, value: Tensor) -> Tensor {
         if let Some(at) = self
             .places
             .iter()
-            .position(|(of, _)| *of == layer)
+            .position(|of| of.layer == layer)
             .filter(|_| site == self.site)
         {
             let values = self.options.units.values(layer, &value);

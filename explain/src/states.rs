@@ -150,6 +150,28 @@ pub(crate) fn length(input: &Input, place: Place) -> usize {
 /// # Errors
 /// As of [`states`].
 pub(crate) fn checked(model: &Model, place: Place, layers: Option<&[usize]>) -> Result<Vec<(usize, usize)>> {
+    let sizes = sizes(model, place, layers)?.into_iter();
+    Ok(sizes.map(|(layer, size)| (layer, width(&size))).collect())
+}
+
+/// Numbers at a position of a value of this size: `[position, number]`, or with heads before.
+pub(crate) fn width(size: &[usize]) -> usize {
+    match size {
+        [heads, _, width] => heads * width,
+        [_, width] => *width,
+        _ => 0,
+    }
+}
+
+/// What [`checked`] gives, with the size of each layer's value in a text of one token: `[position, number]`, or with heads before.
+///
+/// # Errors
+/// As of [`states`].
+pub(crate) fn sizes(
+    model: &Model,
+    place: Place,
+    layers: Option<&[usize]>,
+) -> Result<Vec<(usize, Vec<usize>)>> {
     if place.axes().contains(&"key") {
         let reason =
             "it is between two positions, not at one: take a place such as residual_after or mlp_inner";
@@ -170,12 +192,9 @@ pub(crate) fn checked(model: &Model, place: Place, layers: Option<&[usize]>) -> 
     if wanted.is_empty() {
         return Err(refuse("layers", "[]", "name at least one"));
     }
-    let width = |layer: usize| match sizes.size(place, layer).as_deref() {
-        Some([heads, _, width]) => heads * width,
-        Some([_, width]) => *width,
-        _ => 0,
-    };
-    Ok(wanted.into_iter().map(|layer| (layer, width(layer))).collect())
+    // All of them are there.
+    let sized = |layer: usize| Some((layer, sizes.size(place, layer)?));
+    Ok(wanted.into_iter().filter_map(sized).collect())
 }
 
 /// One pass, which is asked about before each layer.

@@ -18,7 +18,7 @@ use ecco_tests::model;
 use serde_json::json;
 
 use super::dictionaries::{Folder, PLAIN, opened, stored};
-use super::interventions::graphs::{assert_ways_add_up, parts};
+use super::interventions::graphs::{assert_edges_sum, assert_ways_add_up, parts};
 
 fn at(site: &str, layer: usize) -> DictionaryOptions {
     DictionaryOptions {
@@ -102,15 +102,7 @@ fn edges_into_a_feature_sum_to_its_activation() {
         for kinds in [NodeKinds::All, NodeKinds::Features] {
             let found = graph(&model, &input, &options(&input, kinds, dictionaries.clone(), 150));
             for (at, node) in parts(&found) {
-                let into = found.edges.iter().filter(|edge| edge.to == at);
-                let sizes: f64 = into.clone().map(|edge| edge.weight.abs()).sum();
-                let sum = into.map(|edge| edge.weight).sum::<f64>() + node.others + node.constant;
-                assert!(
-                    (sum - node.value).abs() < 1e-9 * (1.0 + sizes + node.value.abs()),
-                    "{kinds:?} {:?}: {sum}, expected {}",
-                    node.node,
-                    node.value
-                );
+                assert_edges_sum(&format!("{kinds:?}"), &found, (at, node));
                 let Node::Feature { at, feature } = node.node else {
                     continue;
                 };

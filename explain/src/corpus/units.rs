@@ -9,7 +9,7 @@ use ndarray::Array2;
 use tch::{Kind, Tensor};
 
 use crate::error::{Result, refuse};
-use crate::states::by_position;
+use crate::states::{by_position, width};
 
 /// What is followed over texts.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -50,7 +50,7 @@ impl Units {
     /// # Errors
     /// A site without heads; directions that are not as long as the site is wide, or none; no dictionary of this layer.
     pub(super) fn n(&self, place: Place, layer: usize, size: &[usize]) -> Result<usize> {
-        let width: usize = size.iter().product();
+        let width = width(size);
         match self {
             Self::Numbers => Ok(width),
             Self::Heads if size.len() == 3 => Ok(size[0]),

@@ -27,6 +27,19 @@ pub(crate) fn parts(graph: &AttributionGraph) -> impl DoubleEndedIterator<Item =
     nodes.filter(|(_, node)| !matches!(node.node, Node::Token { .. } | Node::Error { .. }))
 }
 
+/// Edges into a node, what other parts give it and its constant are its value.
+pub(crate) fn assert_edges_sum(what: &str, graph: &AttributionGraph, (at, node): (usize, &GraphNode)) {
+    let into = graph.edges.iter().filter(|edge| edge.to == at);
+    let sizes: f64 = into.clone().map(|edge| edge.weight.abs()).sum();
+    let sum = into.map(|edge| edge.weight).sum::<f64>() + node.others + node.constant;
+    assert!(
+        (sum - node.value).abs() < 1e-9 * (1.0 + sizes + node.value.abs()),
+        "{what} {:?}: {sum}, expected {}",
+        node.node,
+        node.value
+    );
+}
+
 /// From the answer down: what a node gives each reader, as a share of that reader's value, by its score, is its score. Gives what
 /// all ways come to, by node.
 pub(crate) fn assert_ways_add_up(what: &str, graph: &AttributionGraph) -> Vec<f64> {
@@ -63,15 +76,7 @@ fn edges_into_a_node_sum_to_what_it_is_in_every_family() {
         for kinds in [NodeKinds::All, others[n_models % 2]] {
             let found = graph(&model, &input, kinds, 12);
             for (at, node) in parts(&found) {
-                let into = found.edges.iter().filter(|edge| edge.to == at);
-                let sizes: f64 = into.clone().map(|edge| edge.weight.abs()).sum();
-                let sum = into.map(|edge| edge.weight).sum::<f64>() + node.others + node.constant;
-                assert!(
-                    (sum - node.value).abs() < 1e-9 * (1.0 + sizes + node.value.abs()),
-                    "{name} {kinds:?} {:?}: {sum}, expected {}",
-                    node.node,
-                    node.value
-                );
+                assert_edges_sum(&format!("{name} {kinds:?}"), &found, (at, node));
                 n_nodes += 1;
             }
             for edge in &found.edges {
