@@ -3,6 +3,8 @@
 use std::fmt::Write;
 
 use maud::{Markup, html};
+use serde::de::Error as _;
+use serde_json::Error;
 
 use crate::kit::Token;
 use crate::kit::{colour, names, numbers, visible};
@@ -108,6 +110,22 @@ pub(crate) trait Heat {
             notes.push(format!("{n_bad} values are not finite"));
         }
         notes
+    }
+}
+
+/// Whether a map that was read has the rows and columns that it says.
+///
+/// # Errors
+/// No row, or rows of another length.
+pub(crate) fn check(map: &impl Heat) -> Result<(), Error> {
+    let (rows, n) = (map.values(), map.n_columns());
+    let is_named = map.heads().is_empty() || map.heads().len() == rows.len();
+    let fits = !rows.is_empty() && rows.len() == map.rows().len() && is_named;
+    match fits && rows.iter().all(|row| row.len() == n) {
+        true => Ok(()),
+        false => Err(Error::custom(
+            "there is no row, or one is not as long as there are columns",
+        )),
     }
 }
 

@@ -129,7 +129,7 @@ schemas![
     Vocabulary,
 ];
 
-/// Views that are their documents, read again.
+/// Views that are their documents, read again as they are.
 macro_rules! views {
     ($($document:ident),* $(,)?) => {
         fn plain_view(document: &Value, kind: &str) -> Result<Option<Box<dyn Explorable>>, Error> {
@@ -155,6 +155,7 @@ views![
     LensMap,
     ModelDiff,
     NeuronList,
+    Parts,
     Probes,
     Projection,
     RankMap,
@@ -165,7 +166,7 @@ views![
     Vocabulary,
 ];
 
-/// The view of a document: what it was made of, as it was shown. `None` where a document says less than its view has shown.
+/// The view of a document: what it was made of, as it was shown. `None` of what is no result.
 ///
 /// # Errors
 /// What is no document of this version, and fields that are missing or of another type.
@@ -186,6 +187,9 @@ pub fn view_of(document: &Value) -> Result<Option<Box<dyn Explorable>>, Error> {
         Results::TYPE => Box::new(results::read(document)?),
         score::Data::TYPE => Box::new(score::read(document)?),
         candidates::Data::TYPE => Box::new(candidates::read(document)?),
+        attention::Data::TYPE => Box::new(attention::read(document)?),
+        patch_map::Data::TYPE => Box::new(patch_map::read(document)?),
+        side_by_side::Data::TYPE => Box::new(fields::read::<SideBySide>(document)?),
         neuron::Data::TYPE => Box::new(fields::read::<NeuronActivity>(document)?),
         SiteAttribution::TYPE => Box::new(site_attribution::read(document)?),
         kind => return plain_view(document, kind),

@@ -31,7 +31,7 @@ const MANY: usize = 400;
 
 impl Map {
     pub fn new(n_layers: usize, n_heads: usize, n_queries: usize, n_keys: usize) -> Self {
-        let side = if n_layers * n_heads > MANY {
+        let side = if n_layers.saturating_mul(n_heads) > MANY {
             SIDE_OF_MANY
         } else {
             SIDE
@@ -53,6 +53,19 @@ impl Map {
     /// The next head's thumbnail.
     pub fn add(&mut self, thumbnail: &[u8]) {
         self.bytes.extend_from_slice(thumbnail);
+    }
+
+    /// The thumbnails for a document.
+    pub(super) fn encoded(&self) -> String {
+        STANDARD.encode(&self.bytes)
+    }
+
+    /// Takes in what [`Map::encoded`] gave; `None` of what are not as many thumbnails.
+    pub(super) fn decoded(mut self, text: &str) -> Option<Self> {
+        self.bytes = STANDARD.decode(text).ok()?;
+        let (height, width) = self.size();
+        let n_heads = self.n_layers.checked_mul(self.n_heads)?;
+        (Some(self.bytes.len()) == n_heads.checked_mul(height * width)).then_some(self)
     }
 
     pub(super) fn image(&self) -> Markup {

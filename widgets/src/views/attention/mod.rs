@@ -5,7 +5,7 @@ mod tests;
 
 use maud::{Markup, html};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Explorable;
@@ -17,8 +17,10 @@ use crate::kit::page::{Component, note};
 use crate::kit::{colour, document, names, numbers, rows, visible};
 
 mod map;
+mod stored;
 
 pub use map::{Map, thumbnail};
+pub(crate) use stored::read;
 
 /// Patterns of one stack's layers, or of those between two stacks.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -52,7 +54,7 @@ pub struct Attention {
 }
 
 /// One head's weights.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Pattern {
     /// From 0 on.
     pub layer: usize,
@@ -109,6 +111,11 @@ impl Attention {
             true => 0..0,
             false => start_of(query)..start_of(query + 1),
         }
+    }
+
+    /// Whether all weights of all heads are here.
+    fn has_all(&self) -> bool {
+        self.first_query == 0 && self.patterns.len() == self.map.n_layers * self.map.n_heads
     }
 
     fn last_query(&self) -> usize {
@@ -213,6 +220,7 @@ impl Attention {
             attention: self,
             n_input: self.n_input.min(self.keys.len()),
             weights: queries.map(|query| self.row(query)).collect(),
+            thumbnails: (!self.has_all()).then(|| self.map.encoded()),
         }
     }
 }
@@ -226,6 +234,9 @@ pub(crate) struct Data<'a> {
     n_input: usize,
     /// What is looked at first, by query from `first_query` on and by key.
     weights: Vec<Vec<f32>>,
+    /// Where not all heads are here in full, small pictures of them: opacities in base64, layer by layer, head by head, row by row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thumbnails: Option<String>,
 }
 
 impl Document for Data<'_> {

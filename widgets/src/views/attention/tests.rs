@@ -99,3 +99,34 @@ fn nothing_does_not_panic() {
     assert!(view.html().unwrap().contains("no tokens") && view.svg().is_none());
     assert!(attention(Some(5)).svg().is_some());
 }
+
+#[test]
+fn a_document_is_read_again_as_it_was() {
+    let whole = attention(Some(1));
+    let mut some = whole.clone();
+    some.patterns.pop();
+    let mut late = attention(None);
+    late.first_query = 1;
+    late.patterns.iter_mut().for_each(|pattern| {
+        pattern.weights.remove(0);
+    });
+    for view in [whole.clone(), some, late] {
+        let document = view.json().unwrap();
+        let is_whole = view == whole;
+        assert_eq!(document.get("thumbnails").is_none(), is_whole);
+        assert_eq!(read(&document).unwrap(), view);
+        for (field, wrong) in [
+            ("thumbnails", serde_json::json!("AAAA")),
+            ("n_heads", serde_json::json!(4_294_967_295_u64)),
+            ("n_layers", serde_json::json!(0)),
+            ("keys", serde_json::json!([])),
+        ] {
+            let mut other = document.clone();
+            other[field] = wrong;
+            assert!(read(&other).is_err(), "{field}");
+        }
+    }
+    let mut none = whole.json().unwrap();
+    none["patterns"] = serde_json::json!([]);
+    assert!(read(&none).is_err());
+}

@@ -5,7 +5,7 @@ mod tests;
 
 use maud::{Markup, html};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Explorable;
@@ -17,13 +17,13 @@ use crate::kit::page::{Component, note};
 use crate::kit::{document, names, numbers, visible};
 
 /// What each part of a model wrote to a token's logit (direct logit attribution).
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Parts {
     /// The model's name, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// What is read before the place.
-    #[serde(skip)]
+    #[serde(default)]
     pub before: Vec<Token>,
     /// The place, from 0 on.
     pub position: usize,
@@ -56,7 +56,7 @@ pub struct Parts {
 }
 
 /// What one layer wrote to the logit.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LayerParts {
     /// What its attention wrote.
     pub attention: f64,
@@ -68,7 +68,7 @@ pub struct LayerParts {
 }
 
 /// Which parts a table shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PartsBy {
     Layer,
@@ -77,7 +77,7 @@ pub enum PartsBy {
 }
 
 /// A neuron of an MLP, and what it wrote to the logit.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Neuron {
     /// From 0 on.
     pub layer: usize,

@@ -7,18 +7,18 @@ use std::fmt::Write;
 
 use maud::{Markup, html};
 use schemars::JsonSchema;
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Error, Value};
 
 use crate::Explorable;
 use crate::kit::Token;
 use crate::kit::boxes::legend;
 use crate::kit::document::Document;
 use crate::kit::page::{Component, note};
-use crate::kit::{document, numbers, visible};
+use crate::kit::{document, numbers, reading, visible};
 use crate::views::heat::{self, Caption, Heat, Strip};
 
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PatchMap {
     /// What is patched: "mlp_output".
     pub site: String,
@@ -46,7 +46,7 @@ pub struct PatchMap {
 }
 
 /// How sure a mean over pairs of texts, or over draws of noise, is.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PatchPairs {
     /// How many pairs, or draws.
     pub n: usize,
@@ -58,7 +58,7 @@ pub struct PatchPairs {
 }
 
 /// Cells that were estimated, and some of them measured.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PatchEstimate {
     /// By what: "gradients at the corrupted text".
     pub by: String,
@@ -69,7 +69,7 @@ pub struct PatchEstimate {
 }
 
 /// A cell that was patched indeed.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MeasuredCell {
     /// Place in `layers`.
     pub row: usize,
@@ -91,7 +91,7 @@ impl PatchEstimate {
 }
 
 /// The positions of a text, or a layer's heads or neurons.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Columns {
     /// The corrupted text, and the clean one's tokens.
@@ -303,6 +303,16 @@ pub(crate) struct Data<'a> {
 
 impl Document for Data<'_> {
     const TYPE: &'static str = "patch_map";
+}
+
+/// That of a document.
+///
+/// # Errors
+/// Rows that are not as long as there are columns.
+pub(crate) fn read(document: &Value) -> Result<PatchMap, Error> {
+    let found: PatchMap = reading::read(document)?;
+    heat::check(&found)?;
+    Ok(found)
 }
 
 impl Explorable for PatchMap {

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use maud::{Markup, html};
 use schemars::JsonSchema;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::Explorable;
@@ -18,10 +18,10 @@ use crate::kit;
 use crate::kit::boxes::{Extra, flow};
 use crate::kit::document::Document;
 use crate::kit::page::{Component, note};
-use crate::kit::{Candidate, Token};
+use crate::kit::{Candidate, StoredCandidate, Token};
 use crate::kit::{document, names, numbers, rows, visible};
 
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SideBySide {
     /// What the model writes.
     pub untouched: Side,
@@ -36,7 +36,7 @@ pub struct SideBySide {
 }
 
 /// What is written on one side.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Side {
     /// "untouched", "intervened".
     pub name: String,
@@ -45,12 +45,12 @@ pub struct Side {
 }
 
 /// What the two models predict in a token's place.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Prediction {
     /// KL(untouched ‖ intervened), in nats.
     pub kl: f32,
     /// The most probable token of each, the untouched model's first.
-    #[serde(serialize_with = "candidates")]
+    #[serde(serialize_with = "candidates", deserialize_with = "stored_candidates")]
     #[schemars(with = "[Candidate<'_>; 2]")]
     pub best: [(Token, f32); 2],
     /// How probable each has the token that stands there, in 0..=1.
@@ -226,6 +226,11 @@ impl Document for Data<'_> {
 
 fn candidates<S: Serializer>(best: &[(Token, f32); 2], serializer: S) -> Result<S::Ok, S::Error> {
     kit::candidates(best, serializer)
+}
+
+fn stored_candidates<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[(Token, f32); 2], D::Error> {
+    let stored: [StoredCandidate; 2] = Deserialize::deserialize(deserializer)?;
+    Ok(stored.map(Into::into))
 }
 
 /// The tokens of each line of a text: a line ends with what holds a newline.

@@ -7,7 +7,6 @@ use std::fmt::Write;
 
 use maud::{Markup, html};
 use schemars::JsonSchema;
-use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Error, Value};
 
@@ -57,16 +56,8 @@ pub enum SiteColumns {
 /// Rows that are not as long as there are columns.
 pub(crate) fn read(document: &Value) -> Result<SiteAttribution, Error> {
     let found: SiteAttribution = reading::read(document)?;
-    let n = match &found.columns {
-        SiteColumns::Positions(tokens) => tokens.len(),
-        SiteColumns::Heads(n) | SiteColumns::Neurons(n) => *n,
-    };
-    match !found.contributions.is_empty() && found.contributions.iter().all(|row| row.len() == n) {
-        true => Ok(found),
-        false => Err(Error::custom(
-            "there is no row, or one is not as long as there are columns",
-        )),
-    }
+    heat::check(&found)?;
+    Ok(found)
 }
 
 /// What the contributions of a layer sum to.
