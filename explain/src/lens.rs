@@ -18,8 +18,9 @@ use ecco_models::guard::guard;
 use ecco_models::host::bring;
 use ecco_models::lens::FittedLens;
 use ecco_models::model::Body;
-use ecco_models::run::{Input, forward};
+use ecco_models::run::{self, Input, forward};
 use ecco_models::stack::apply;
+use ecco_models::tap::NoTap;
 use ecco_models::{Model, Site, device, host};
 use tch::{Kind, Tensor};
 
@@ -96,47 +97,88 @@ pub fn lens_by(
     fitted: Option<&FittedLens>,
     watch: &mut Watch,
 ) -> Result<Lens> {
-    check(model, input, question)?;
-    if let Some(fitted) = fitted {
-        check_fitted(model, question, fitted)?;
+    let texts = [(input.clone(), question.clone())];
+    let mut found = None;
+    lens_each(model, &texts, fitted, watch, &mut |_, lens| found = Some(lens))?;
+    found.ok_or(Error::NothingGenerated)
+}
+
+/// The same of several texts, each with a question of its own about the same depths: those about equally long pass side by
+/// side, and the numbers are those of each alone, up to rounding. `on_text` is given them with the text's place, as soon as
+/// they are there.
+///
+/// # Errors
+/// As of [`lens_by`], before anything is computed; of an interrupt, when some texts were given already.
+pub fn lens_each(
+    model: &Model,
+    texts: &[(Input, Question)],
+    fitted: Option<&FittedLens>,
+    watch: &mut Watch,
+    on_text: &mut dyn FnMut(usize, Lens),
+) -> Result<()> {
+    for (input, question) in texts {
+        check(model, input, question)?;
+        if let Some(fitted) = fitted {
+            check_fitted(model, question, fitted)?;
+        }
+        let first = &texts[0].1;
+        let asked = |of: &Question| (of.depths.clone(), of.top_k, of.raw);
+        if asked(question) != asked(first) {
+            let reason = "texts that are read together are asked about the same depths";
+            return Err(refuse("depths", format!("{:?}", question.depths), reason));
+        }
     }
-    if question.depths.is_empty() {
-        return Ok(Lens {
-            depths: vec![],
-            readings: vec![],
-        });
+    let inputs: Vec<Input> = texts.iter().map(|(input, _)| input.clone()).collect();
+    for batch in run::batches(model, &inputs) {
+        let some: Vec<&(Input, Question)> = batch.iter().map(|&at| &texts[at]).collect();
+        let found = together(model, &some, fitted, watch)?;
+        batch.iter().zip(found).for_each(|(&at, lens)| on_text(at, lens));
     }
-    let n_depths = question.depths.len() + 1;
-    let row_bytes = n_depths * model.config().vocab_size * Kind::Float.elt_size_in_bytes() * WIDE_TENSORS;
+    Ok(())
+}
+
+/// Of texts that pass side by side.
+fn together(
+    model: &Model,
+    texts: &[&(Input, Question)],
+    fitted: Option<&FittedLens>,
+    watch: &mut Watch,
+) -> Result<Vec<Lens>> {
+    let each = || texts.iter().map(|(_, question)| question);
+    let Some(Question { depths, top_k, .. }) = each().next() else {
+        return Ok(vec![]);
+    };
+    let of = |readings: Vec<Vec<Reading>>| Lens {
+        depths: depths.clone(),
+        readings,
+    };
+    if depths.is_empty() {
+        return Ok(each().map(|_| of(vec![])).collect());
+    }
+    let places: Vec<(usize, usize)> = each()
+        .enumerate()
+        .flat_map(|(text, question)| question.rows.iter().map(move |&row| (text, row)))
+        .collect();
+    let watched: Vec<Vec<u32>> = each().flat_map(|question| question.watch.clone()).collect();
+    let asked = Question {
+        watch: watched,
+        ..texts[0].1.clone()
+    };
+    let n_rows = places.len();
+    let row_bytes =
+        (depths.len() + 1) * model.config().vocab_size * Kind::Float.elt_size_in_bytes() * WIDE_TENSORS;
     let device = model.stack().device();
-    let per_chunk =
-        (device::step_bytes(device, MOST_BYTES) as usize / row_bytes).clamp(1, question.rows.len().max(1));
+    let per_chunk = (device::step_bytes(device, MOST_BYTES) as usize / row_bytes).clamp(1, n_rows.max(1));
     device::ensure_room(device, (row_bytes * per_chunk) as u64, "the logit lens")?;
-    Ok(guard(|| {
-        let sites = [Site::ResidualBefore, Site::ResidualAfter];
-        let mut tap = Rows::new(&sites, &question.rows, model.stack(), &mut *watch);
-        let output = forward(model, input, &mut tap)?.get(0); // [position, size]
-        let rows: Vec<i64> = question.rows.iter().map(|&row| row as i64).collect();
-        let rows = host::index(&rows, output.device());
-        let output = output.index_select(0, &rows); // [row, size]
-        let state = |depth: usize| {
-            let (site, layer) = match depth {
-                0 => (Site::ResidualBefore, 0),
-                depth => (Site::ResidualAfter, depth - 1),
-            };
-            tap.get(site, layer)
-                .map(|rows| bring(rows, model.stack().place()))
-        };
-        let depths = &question.depths;
-        let states: Vec<Tensor> = depths.iter().filter_map(|&depth| state(depth)).collect();
-        let states = Tensor::stack(&states, 0); // [depth, row, hidden]
-        let mut readings = vec![Vec::new(); question.depths.len()];
-        for start in (0..question.rows.len()).step_by(per_chunk) {
-            let rows = start..(start + per_chunk).min(question.rows.len());
+    let mut readings = guard(|| {
+        let (states, output) = passed(model, texts, &places, watch)?;
+        let mut readings = vec![Vec::new(); depths.len()];
+        for start in (0..n_rows).step_by(per_chunk) {
+            let rows = start..(start + per_chunk).min(n_rows);
             let progress = Progress {
                 label: "reading the layers".into(),
                 done: start as u64,
-                total: Some(question.rows.len() as u64),
+                total: Some(n_rows as u64),
                 unit: "positions",
             };
             if watch(&progress).is_break() {
@@ -144,15 +186,60 @@ pub fn lens_by(
             }
             let part = |x: &Tensor, axis| x.narrow(axis, start as i64, rows.len() as i64);
             let (states, output) = (part(&states, 1), part(&output, 0));
-            let (logits, output) = logits(model, &states, &output, question, fitted)?;
-            let watched = &question.watch[rows];
-            read(&logits, &output, watched, question.top_k, &mut readings);
+            let (logits, output) = logits(model, &states, &output, &asked, fitted)?;
+            read(&logits, &output, &asked.watch[rows], *top_k, &mut readings);
         }
-        Ok(Lens {
-            depths: question.depths.clone(),
-            readings,
-        })
-    })?)
+        Ok(readings)
+    })?;
+    // By depth, then by text.
+    let mut rest: Vec<_> = readings.iter_mut().map(|of_depth| of_depth.drain(..)).collect();
+    let found = each().map(|question| {
+        let n = question.rows.len();
+        of(rest
+            .iter_mut()
+            .map(|of_depth| of_depth.by_ref().take(n).collect())
+            .collect())
+    });
+    Ok(found.collect())
+}
+
+/// The stream at these places (text, row) after so many layers, `[depth, row, hidden]`, and the head's input there, `[row, size]`.
+fn passed(
+    model: &Model,
+    texts: &[&(Input, Question)],
+    places: &[(usize, usize)],
+    watch: &mut Watch,
+) -> ecco_models::error::Result<(Tensor, Tensor)> {
+    let sites = [Site::ResidualBefore, Site::ResidualAfter];
+    let (mut tap, output) = match texts {
+        [(input, question)] => {
+            let mut tap = Rows::new(&sites, &question.rows, model.stack(), watch);
+            let output = forward(model, input, &mut tap)?;
+            (tap, output)
+        }
+        several => {
+            let inputs: Vec<Input> = several.iter().map(|(input, _)| input.clone()).collect();
+            let mut tap = Rows::of_several(&sites, places, model.stack(), watch);
+            let output = run::states(model, &inputs, &mut tap, &mut NoTap)?;
+            (tap, output)
+        }
+    };
+    let output = tap.of(&output); // [row, size]
+    let state = |depth: usize| {
+        let (site, layer) = match depth {
+            0 => (Site::ResidualBefore, 0),
+            depth => (Site::ResidualAfter, depth - 1),
+        };
+        tap.get(site, layer)
+            .map(|rows| bring(rows, model.stack().place()))
+    };
+    let states: Vec<Tensor> = texts[0]
+        .1
+        .depths
+        .iter()
+        .filter_map(|&depth| state(depth))
+        .collect();
+    Ok((Tensor::stack(&states, 0), output))
 }
 
 fn check(model: &Model, input: &Input, question: &Question) -> Result<()> {

@@ -1,6 +1,6 @@
 //! The tokens, or labels, that a model might have said, as a table.
 
-use ecco_explain::lens::{Question, lens};
+use ecco_explain::lens::{Question, Reading, lens_each};
 use ecco_models::run::Prediction;
 use ecco_widgets::Explorable;
 use ecco_widgets::{CandidateLabel, CandidatePlace};
@@ -39,21 +39,42 @@ pub(crate) struct Candidates {
 impl Candidates {
     /// What might stand at a position, and the rank of what does.
     pub(crate) fn at(passage: &Passage, position: usize, top_k: usize) -> Result<Self, ScriptError> {
-        let model = passage.model();
-        let row = passage.predicted_at(position)?;
-        let (loaded, state) = (model.loaded()?, model.state()?);
-        let chosen = passage.token(position);
-        let question = Question {
-            rows: vec![row],
-            depths: vec![model.card().n_layers],
-            top_k,
-            watch: vec![chosen.iter().map(|token| token.id).collect()],
-            raw: false,
+        Ok(Self::each(&[(passage.clone(), position)], top_k)?.remove(0))
+    }
+
+    /// The same at a position of each of several texts of a model, those about equally long side by side.
+    fn each(places: &[(Passage, usize)], top_k: usize) -> Result<Vec<Self>, ScriptError> {
+        let Some((first, _)) = places.first() else {
+            return Ok(vec![]);
         };
-        let found = watched(&state, model.verbose, |watch| {
-            lens(&loaded, passage.input(), &question, watch)
+        let model = first.model();
+        let (loaded, state) = (model.loaded()?, model.state()?);
+        let text = |(passage, position): &(Passage, usize)| {
+            let question = Question {
+                rows: vec![passage.predicted_at(*position)?],
+                depths: vec![model.card().n_layers],
+                top_k,
+                watch: vec![passage.token(*position).iter().map(|token| token.id).collect()],
+                raw: false,
+            };
+            Ok((passage.input().clone(), question))
+        };
+        let texts = places.iter().map(text).collect::<Result<Vec<_>, ScriptError>>()?;
+        let mut found: Vec<Option<Reading>> = vec![None; places.len()];
+        watched(&state, model.verbose, |watch| {
+            lens_each(&loaded, &texts, None, watch, &mut |at, mut lens| {
+                found[at] = lens.readings.pop().and_then(|mut rows| rows.pop());
+            })
         })?;
-        let reading = &found.readings[0][0];
+        let missing = || ScriptError::new(ErrorKind::Internal, "a position that was not read");
+        let each = places.iter().zip(found);
+        each.map(|(place, found)| Self::of(place, &found.ok_or_else(missing)?))
+            .collect()
+    }
+
+    fn of((passage, position): &(Passage, usize), reading: &Reading) -> Result<Self, ScriptError> {
+        let (model, position) = (passage.model(), *position);
+        let (loaded, chosen) = (model.loaded()?, passage.token(position));
         reading::about_numbers(model, !reading.entropy.is_nan())?;
         let named = |id: u32| shown_one(&loaded.tokenizer().tokens(&[id])[0]);
         let is_chosen = |id: u32| chosen.is_some_and(|token| token.id == id);
@@ -331,18 +352,22 @@ pub(crate) fn register(registry: &mut Registry) {
         }
     }
     members! { registry, [Outputs];
-        /// The most probable tokens at a position of each output: a list, computed when it is first shown or read. A negative
-        /// position counts from the end of each, so that -1 is its last token.
+        /// The most probable tokens at a position of each output, those about equally long side by side: a list, computed when it is
+        /// first shown or read. A negative position counts from the end of each, so that -1 is its last token.
         ///
         /// Example:
         /// ```rhai
         /// lm.score(sentences).candidates(-1).table
         /// ```
         fn candidates(outputs: &Outputs, position: INT; options: CandidateOptions) -> Results {
-            Results::of_outputs(outputs, move |passage| {
-                let from_end = position.saturating_add(passage.tokens().len() as INT);
-                let position = if position < 0 { from_end } else { position };
-                Candidates::at(passage, counted(position)?, options.topk)
+            Results::of_outputs_together(outputs, move |passages| {
+                let place = |passage: &Passage| {
+                    let from_end = position.saturating_add(passage.tokens().len() as INT);
+                    let position = if position < 0 { from_end } else { position };
+                    Ok((passage.clone(), counted(position)?))
+                };
+                let places = passages.iter().map(place).collect::<Result<Vec<_>, ScriptError>>()?;
+                Candidates::each(&places, options.topk)
             })
         }
     }

@@ -203,15 +203,32 @@ impl Lens {
         if let Some(found) = inner.found.get() {
             return Ok(found);
         }
-        let model = &inner.passage.model();
+        Self::compute(std::slice::from_ref(self))?;
+        let none = || ScriptError::new(ErrorKind::Internal, "a lens that has read nothing");
+        inner.found.get().ok_or_else(none)
+    }
+
+    /// Computes some of one model that ask the same of several texts, those about equally long side by side.
+    pub(super) fn compute(all: &[Self]) -> Result<(), ScriptError> {
+        let Some(first) = all.first() else {
+            return Ok(());
+        };
+        let model = first.0.passage.model();
         let (loaded, state) = (model.loaded()?, model.state()?);
-        let found = watched(&state, model.verbose, |watch| {
-            let by = inner.by.as_ref().map(|by| &*by.loaded);
-            lens::lens_by(&loaded, inner.passage.input(), &inner.question, by, watch)
+        let text = |lens: &Self| (lens.0.passage.input().clone(), lens.0.question.clone());
+        let texts: Vec<_> = all.iter().map(text).collect();
+        let mut is_numbers = true;
+        watched(&state, model.verbose, |watch| {
+            let by = first.0.by.as_ref().map(|by| &*by.loaded);
+            lens::lens_each(&loaded, &texts, by, watch, &mut |at, found| {
+                let mut readings = found.readings.iter().flatten();
+                match readings.any(|reading| reading.entropy.is_nan()) {
+                    true => is_numbers = false,
+                    false => drop(all[at].0.found.set(found)),
+                }
+            })
         })?;
-        let mut readings = found.readings.iter().flatten();
-        reading::about_numbers(model, !readings.any(|reading| reading.entropy.is_nan()))?;
-        Ok(inner.found.get_or_init(|| found))
+        reading::about_numbers(model, is_numbers)
     }
 
     fn layers(&self) -> Vec<String> {

@@ -112,14 +112,20 @@ pub(super) fn register(registry: &mut Registry) {
         fn lens(stream: Stream; options: MapOptions) -> Lens { map(stream.0, options) }
     }
     members! { registry, [Outputs];
-        /// What each layer would say in each output, as in one: a list, computed when it is first shown or read.
+        /// What each layer would say in each output, as in one, those about equally long side by side: a list, computed when it is
+        /// first shown or read.
         ///
         /// Example:
         /// ```rhai
         /// lm.generate(prompts, #{generate: 5}).lens().table.sort("settled")
         /// ```
         fn lens(outputs: &Outputs; options: MapOptions) -> Results {
-            Results::of_outputs(outputs, move |passage| map(passage.clone(), options.clone()))
+            Results::of_outputs_together(outputs, move |passages| {
+                let each = passages.iter().map(|passage| map(passage.clone(), options.clone()));
+                let lenses = each.collect::<Result<Vec<Lens>, _>>()?;
+                Lens::compute(&lenses)?;
+                Ok(lenses)
+            })
         }
     }
     members! { registry, [Lens];

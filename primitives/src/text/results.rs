@@ -1,5 +1,7 @@
 //! A result for each of several texts: a list that computes what is missing when it is shown or read, and keeps what is
-//! done when that is interrupted.
+//! done when that is interrupted. `long` has a row for each of their numbers.
+
+mod long;
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
@@ -7,6 +9,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use ecco_interpreter::Progress;
+use ecco_models::run::{Input, batches};
 use ecco_scripting::result::{Explanation, Room, Show, known};
 use ecco_scripting::session::each;
 use ecco_scripting::table::{self, Table};
@@ -15,6 +18,8 @@ use ecco_scripting::tensor::work::Work;
 use ecco_scripting::{ErrorKind, Registry, RhaiResult, ScriptError, members};
 use ecco_widgets::{Explorable, ResultRow, TableCell};
 use rhai::{Array, Dynamic, FuncRegistration, INT};
+
+use long::Long;
 
 use super::generation::Generation;
 use super::outputs::Outputs;
@@ -43,13 +48,14 @@ struct Inner {
     values: Vec<OnceCell<Dynamic>>,
     /// Makes those of some texts.
     make: Box<Make>,
-    /// How many are made together.
-    step: usize,
+    /// Texts whose results are made together, and of each text where it is among these.
+    groups: Vec<Vec<usize>>,
+    group_of: Vec<usize>,
     /// Of those that are computed.
     figures: RefCell<Vec<Option<Figures>>>,
 }
 
-type Make = dyn Fn(Range<usize>) -> Result<Vec<Dynamic>, ScriptError>;
+type Make = dyn Fn(&[usize]) -> Result<Vec<Dynamic>, ScriptError>;
 type Figures = Vec<(String, Dynamic)>;
 
 /// What can be done with a result whose type is forgotten.
@@ -92,12 +98,13 @@ impl Results {
         make: impl Fn(&S) -> Result<T, ScriptError> + 'static,
     ) -> Result<Self, ScriptError> {
         let (texts, sources): (Vec<String>, Vec<S>) = texts.into_iter().unzip();
-        Self::of_parts(model, texts, 1, move |range| {
-            sources[range].iter().map(&make).collect()
+        let groups = (0..texts.len()).map(|at| vec![at]).collect();
+        Self::of_groups(model, texts, groups, move |group| {
+            group.iter().map(|&at| make(&sources[at])).collect()
         })
     }
 
-    /// Made of `step` texts together.
+    /// Made of `step` texts together, one behind the other.
     ///
     /// # Errors
     /// An empty list.
@@ -107,18 +114,40 @@ impl Results {
         step: usize,
         make: impl Fn(Range<usize>) -> Result<Vec<T>, ScriptError> + 'static,
     ) -> Result<Self, ScriptError> {
+        let all: Vec<usize> = (0..texts.len()).collect();
+        let groups = all.chunks(step).map(<[usize]>::to_vec).collect();
+        Self::of_groups(model, texts, groups, move |group| {
+            make(group[0]..group[0] + group.len())
+        })
+    }
+
+    /// Made of the texts of a group together; each is in one group.
+    ///
+    /// # Errors
+    /// An empty list.
+    fn of_groups<T: OfText>(
+        model: &Model,
+        texts: Vec<String>,
+        groups: Vec<Vec<usize>>,
+        make: impl Fn(&[usize]) -> Result<Vec<T>, ScriptError> + 'static,
+    ) -> Result<Self, ScriptError> {
         if texts.is_empty() {
             return Err(ScriptError::new(ErrorKind::Value, "the list of texts is empty")
                 .with_hint("give some: [\"one text\", \"another\"]"));
         }
-        let make = move |range| Ok(make(range)?.into_iter().map(Dynamic::from).collect());
+        let mut group_of = vec![0; texts.len()];
+        for (number, group) in groups.iter().enumerate() {
+            group.iter().for_each(|&at| group_of[at] = number);
+        }
+        let make = move |group: &[usize]| Ok(make(group)?.into_iter().map(Dynamic::from).collect());
         Ok(Self(Rc::new(Inner {
             model: model.plain(),
             kind: Kind::of::<T>(),
             values: texts.iter().map(|_| OnceCell::new()).collect(),
             figures: RefCell::new(vec![None; texts.len()]),
             make: Box::new(make),
-            step,
+            groups,
+            group_of,
             texts,
         })))
     }
@@ -133,6 +162,29 @@ impl Results {
         };
         let text = |output: &Generation| (output.text().to_owned(), output.passage());
         Self::new(first.model(), outputs.all().iter().map(text).collect(), make)
+    }
+
+    /// The same of outputs that are about equally long together: those that a model reads side by side.
+    pub(crate) fn of_outputs_together<T: OfText>(
+        outputs: &Outputs,
+        make: impl Fn(&[Passage]) -> Result<Vec<T>, ScriptError> + 'static,
+    ) -> Result<Self, ScriptError> {
+        let passages: Vec<Passage> = outputs.all().iter().map(Generation::passage).collect();
+        let Some(first) = passages.first() else {
+            return Err(ScriptError::new(ErrorKind::Value, "the list of outputs is empty"));
+        };
+        let model = first.model().clone();
+        let inputs: Vec<Input> = passages.iter().map(|passage| passage.input().clone()).collect();
+        let groups = batches(&*model.loaded()?, &inputs);
+        let texts = outputs
+            .all()
+            .iter()
+            .map(|output| output.text().to_owned())
+            .collect();
+        Self::of_groups(&model, texts, groups, move |group| {
+            let some: Vec<Passage> = group.iter().map(|&at| passages[at].clone()).collect();
+            make(&some)
+        })
     }
 
     /// Something of each result, where they are of that type.
@@ -158,17 +210,25 @@ impl Results {
         })
     }
 
-    /// One of them, made if it is not there yet.
+    /// One of them, made with its group if it is not there yet.
     fn value(&self, at: usize) -> Result<&Dynamic, ScriptError> {
         let Inner {
-            values, make, step, ..
+            values,
+            make,
+            groups,
+            group_of,
+            ..
         } = &*self.0;
         if let Some(value) = values[at].get() {
             return Ok(value);
         }
-        let from = at - at % step;
-        let range = from..(from + step).min(values.len());
-        for (made, place) in make(range.clone())?.into_iter().zip(range) {
+        let group = groups[group_of[at]].as_slice();
+        let (made, places) = match make(group) {
+            // Which of the texts it is about is learnt from those by themselves.
+            Err(error) if error.kind != ErrorKind::Interrupt && group.len() > 1 => (make(&[at])?, &[at][..]),
+            made => (made?, group),
+        };
+        for (made, &place) in made.into_iter().zip(places) {
             let _ = values[place].set(made);
         }
         values[at]
@@ -184,7 +244,10 @@ impl Results {
                 .iter()
                 .enumerate()
                 .filter(|(_, figures)| figures.is_none());
-            of.map(|(at, _)| at).collect::<Vec<usize>>()
+            let mut of: Vec<usize> = of.map(|(at, _)| at).collect();
+            // Those that are made together one after the other.
+            of.sort_by_key(|&at| inner.group_of[at]);
+            of
         };
         let missing = missing(&inner.figures.borrow());
         if !missing.is_empty() {
@@ -301,74 +364,6 @@ impl Results {
 
     fn array(&self) -> Result<Array, ScriptError> {
         (0..self.0.texts.len() as INT).map(|at| self.at(at)).collect()
-    }
-}
-
-/// Numbers of several results below each other.
-#[derive(Default)]
-struct Long {
-    n_rows: usize,
-    texts: Vec<Dynamic>,
-    /// By name, `()` where a result has no such axis.
-    places: Vec<(String, Vec<Dynamic>)>,
-    values: Vec<Dynamic>,
-}
-
-impl Long {
-    /// The main numbers of one: as its file of csv has them.
-    fn add(&mut self, text: usize, result: &impl Explanation, work: &Work) -> Result<(), ScriptError> {
-        let tensors = result.tensors()?;
-        let Some((_, tensor)) = tensors.first() else {
-            return Ok(());
-        };
-        let shape = tensor.shape().to_vec();
-        let n: usize = shape.iter().product();
-        work.room(&[n, 2 * shape.len() + 2], size_of::<Dynamic>())?;
-        self.texts.extend((0..n).map(|_| Dynamic::from_int(text as INT)));
-        self.values.extend(
-            tensor
-                .exact_data()
-                .iter()
-                .map(|&value| Dynamic::from_float(value)),
-        );
-        let mut stride = n;
-        for (&len, name) in shape.iter().zip(tensor.axes()) {
-            stride /= len.max(1);
-            let place = |row: usize| row / stride.max(1) % len.max(1);
-            let numbers = (0..n).map(|row| Dynamic::from_int(place(row) as INT));
-            self.column(name).extend(numbers);
-            if let Some(labels) = result.labels(name) {
-                let labels: Vec<Dynamic> = labels.into_iter().map(Dynamic::from).collect();
-                let label = |row: usize| labels.get(place(row)).cloned().unwrap_or(Dynamic::UNIT);
-                self.column(&format!("{name}_label")).extend((0..n).map(label));
-            }
-        }
-        self.n_rows += n;
-        for (_, values) in &mut self.places {
-            values.resize(self.n_rows, Dynamic::UNIT);
-        }
-        Ok(())
-    }
-
-    /// Filled up to the rows of the results before.
-    fn column(&mut self, name: &str) -> &mut Vec<Dynamic> {
-        let at = self.places.iter().position(|(known, _)| known == name);
-        let at = at.unwrap_or_else(|| {
-            self.places
-                .push((name.to_owned(), vec![Dynamic::UNIT; self.n_rows]));
-            self.places.len() - 1
-        });
-        &mut self.places[at].1
-    }
-
-    fn table(self) -> Result<Table, ScriptError> {
-        let first = [("text".to_owned(), self.texts)].into_iter();
-        Table::new(
-            first
-                .chain(self.places)
-                .chain([("value".to_owned(), self.values)])
-                .collect(),
-        )
     }
 }
 
