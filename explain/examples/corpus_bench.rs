@@ -35,6 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         sign: Sign::Positive,
         n_sample: 100,
         seed: 0,
+        memory: None,
     };
     // Weights are read from their file when they are first needed.
     let first = pieces(&model, &texts[..1], 256)?;

@@ -57,6 +57,10 @@ pub enum Error {
     #[error("{one} and {other} explain different targets or sources")]
     Unlike { one: String, other: String },
 
+    /// Of numbers that were kept in a file.
+    #[error("{0}")]
+    Stored(String),
+
     #[error(transparent)]
     Model(#[from] ecco_models::Error),
 }
@@ -65,7 +69,7 @@ impl Diagnostic for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NothingGenerated => Some("generate at least one token".into()),
-            Self::Option { .. } | Self::Span { .. } => None,
+            Self::Option { .. } | Self::Span { .. } | Self::Stored(_) => None,
             Self::NoTokens { .. } | Self::NotLinear { .. } | Self::NoAttention { .. } => None,
             Self::Unlike { .. } => Some("compare attributions of the same text and targets".into()),
             Self::Lengths { .. } => Some("choose words of as many tokens".into()),

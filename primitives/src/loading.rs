@@ -17,6 +17,7 @@ use numbers::{numbers, ordered, value_of};
 use rhai::{Array, Dynamic, FuncRegistration, ImmutableString, Map};
 use serde_json::Value;
 
+use crate::corpus::keeping;
 use crate::models::model::Model;
 use crate::text::chat::Chat;
 
@@ -34,9 +35,7 @@ pub(crate) fn register(registry: &mut Registry) {
     registry.value::<Loaded>("Loaded", "loaded");
     functions! { registry, "ecco";
         /// A result that was saved as `.json` or `.safetensors`: it shows as it did, and has its numbers by the names that they
-        /// had (of a document rounded where the document has them rounded; a `.safetensors` file has all as they were). What
-        /// documents say less of than their views have shown, attention and maps of patching among them, shows its
-        /// fields. A steering vector is one again; graphs of the viewer that circuit-tracer and Neuronpedia share are shown; a file of tensors that are of no result is a map of them.
+        /// had (of a document rounded where the document has them rounded; a `.safetensors` file has all as they were). A steering vector is one again; graphs of the viewer that circuit-tracer and Neuronpedia share are shown; a file of tensors that are of no result is a map of them.
         ///
         /// Example:
         /// ```rhai
@@ -130,6 +129,7 @@ fn load(path: &str, lm: Option<&Model>, work: &Work) -> Result<Dynamic, ScriptEr
         ("steering", _) => Some(loaded.steering(lm).map_err(about)?),
         ("tokens" | "score", Some(lm)) => loaded.output(lm)?,
         ("reading", Some(lm)) => loaded.run(lm)?,
+        (keeping::TYPE, Some(lm)) => Some(loaded.corpus(lm).map_err(about)?),
         _ => None,
     };
     Ok(again.unwrap_or_else(|| Dynamic::from(loaded)))

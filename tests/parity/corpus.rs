@@ -1,19 +1,17 @@
 //! Neurons over many texts: against transformers, and against passes over each text alone, for every kind of model.
 
-use std::ops::ControlFlow;
-use std::rc::Rc;
+mod resumed;
+mod units;
 
 use ecco_explain::corpus::{
     BINS, Corpus, CorpusOptions, NeuronPlace, Piece, Sign, Units, corpus, neuron_values, pieces,
 };
-use ecco_interpreter::{Progress, unwatched};
-use ecco_models::dictionary::{Dictionary, Spot};
+use ecco_interpreter::unwatched;
 use ecco_models::run::{Input, Place, record};
 use ecco_models::{Model, Site};
 use ecco_tests::{cases, fixtures, model};
-use ndarray::{Array2, Ix2, s};
+use ndarray::{Array2, Ix2};
 use serde_json::Value;
-use tch::{Device, Kind, Tensor};
 
 fn told() -> Value {
     let file = std::fs::read(fixtures().join("probes.json")).unwrap();
@@ -29,6 +27,7 @@ fn options(site: Site, sign: Sign) -> CorpusOptions {
         sign,
         n_sample: 6,
         seed: 1,
+        memory: None,
     }
 }
 
@@ -297,43 +296,6 @@ fn a_histogram_widens_without_losing_a_token() {
 }
 
 #[test]
-fn an_interrupt_keeps_what_was_read() {
-    let told = told();
-    let model = model("gpt2-tiny", "float32");
-    let texts = texts(&told);
-    // Long enough for several batches.
-    let long: Vec<String> = (0..200)
-        .map(|at| texts[at % texts.len()].repeat(3) + &at.to_string())
-        .collect();
-    let ids: Vec<Vec<u32>> = long
-        .iter()
-        .map(|text| model.ids(text.as_str()).unwrap())
-        .collect();
-    let pieces = pieces(&model, &ids, 32).unwrap();
-    let n = pieces.all.len();
-    let mut looks = 0;
-    let mut watch = |_: &Progress| {
-        looks += 1;
-        match looks > 4 {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        }
-    };
-    let settings = options(Site::MlpInner, Sign::Positive);
-    let found = corpus(&model, pieces.clone(), &settings, &mut watch).unwrap();
-    assert!(
-        !found.is_whole && found.n_read > 0 && found.n_read < n,
-        "{} of {n}",
-        found.n_read
-    );
-    // The last layer has seen no more than whole batches.
-    let last = found.layers.last().unwrap();
-    assert_eq!(last.n_tokens, found.n_tokens);
-    let whole = corpus(&model, pieces, &settings, &mut unwatched).unwrap();
-    assert!(whole.is_whole && whole.n_read == n && whole.n_tokens > found.n_tokens);
-}
-
-#[test]
 fn what_cannot_be_read_is_said() {
     let model = model("gpt2-tiny", "float32");
     let ids = vec![model.ids("She said").unwrap()];
@@ -352,6 +314,18 @@ fn what_cannot_be_read_is_said() {
             .to_string()
             .starts_with("texts is []")
     );
+    let small = CorpusOptions {
+        memory: Some(1000),
+        ..options(Site::MlpInner, Sign::Positive)
+    };
+    let some = pieces(&model, &ids, 8).unwrap();
+    let error = corpus(&model, some, &small, &mut unwatched)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("memory is 1 kB: what is kept of") && error.contains("`top`"),
+        "{error}"
+    );
     let patterns = options(Site::AttentionPattern, Sign::Positive);
     let some = pieces(&model, &ids, 8).unwrap();
     assert!(
@@ -360,132 +334,4 @@ fn what_cannot_be_read_is_said() {
             .to_string()
             .contains("between two positions")
     );
-}
-
-/// (position, unit) of what a layer's value over a text is, by hand.
-fn made(units: &Units, layer: usize, rows: &Array2<f32>, n_heads: usize) -> Array2<f32> {
-    match units {
-        Units::Numbers => rows.clone(),
-        Units::Heads => {
-            let width = rows.ncols() / n_heads;
-            Array2::from_shape_fn((rows.nrows(), n_heads), |(at, head)| {
-                let of_head = rows.slice(s![at, head * width..(head + 1) * width]);
-                of_head.iter().map(|x| x * x).sum::<f32>().sqrt()
-            })
-        }
-        Units::Directions(directions) => rows.dot(&directions.t()),
-        Units::Features(_) => {
-            let size = [rows.nrows() as i64, rows.ncols() as i64];
-            let numbers: Vec<f32> = rows.iter().copied().collect();
-            let code = units
-                .dictionary(layer)
-                .expect("of this layer")
-                .encode(&Tensor::from_slice(&numbers).reshape(size));
-            let found: Vec<f32> = Vec::try_from(code.activations.flatten(0, -1)).unwrap();
-            Array2::from_shape_vec((rows.nrows(), found.len() / rows.nrows()), found).unwrap()
-        }
-    }
-}
-
-#[test]
-fn heads_directions_and_features_are_what_is_made_of_the_site() {
-    let noise = |size: &[i64], seed| {
-        tch::manual_seed(seed);
-        Tensor::randn(size, (Kind::Float, Device::Cpu))
-    };
-    let told = told();
-    let texts = texts(&told);
-    let model = model("gpt2-tiny", "float32");
-    let (width, n_heads) = (model.config().hidden_size, model.config().n_heads);
-    let directions = Array2::from_shape_fn((3, width), |(row, at)| ((row + 2) * (at + 1)) as f32 % 7.0 - 3.0);
-    let of_layer = |layer: usize| {
-        let (wide, n) = (width as i64, 24);
-        let spot = Spot {
-            place: Place::of(Site::ResidualAfter),
-            layer,
-        };
-        let parts = [vec![wide, n], vec![n], vec![n, wide], vec![wide]];
-        let parts = parts.map(|size| noise(&size, 7 + layer as i64));
-        Rc::new(Dictionary::top_k(spot, 3, parts))
-    };
-    let all = [
-        (Site::HeadOutputs, None, Units::Heads),
-        (Site::ResidualAfter, None, Units::Directions(directions)),
-        (
-            Site::ResidualAfter,
-            Some(vec![0, 2]),
-            Units::Features(vec![of_layer(2), of_layer(0)]),
-        ),
-    ];
-    for (site, layers, units) in all {
-        let settings = CorpusOptions {
-            units: units.clone(),
-            layers,
-            ..options(site, Sign::Positive)
-        };
-        let found = read(&model, &texts, &settings, 64);
-        assert!(found.layers.len() > 1);
-        for layer in &found.layers {
-            let number = layer.layer.unwrap();
-            let of = |piece: &Piece| {
-                let rows = alone(&model, &piece.input, settings.place, layer.layer);
-                made(&units, number, &rows, n_heads)
-            };
-            let each: Vec<Array2<f32>> = found.pieces.all.iter().map(of).collect();
-            assert_eq!(layer.n_neurons(), each[0].ncols());
-            for unit in 0..layer.n_neurons() {
-                let values = each.iter().zip(&found.pieces.all).flat_map(|(values, piece)| {
-                    let rows = values
-                        .column(unit)
-                        .to_vec()
-                        .into_iter()
-                        .zip(piece.counted.clone());
-                    rows.filter(|(_, counts)| *counts)
-                        .map(|(value, _)| f64::from(value))
-                });
-                let values: Vec<f64> = values.collect();
-                let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                let mean = values.iter().sum::<f64>() / values.len() as f64;
-                let active = values.iter().filter(|value| **value > 0.0).count() as f64 / values.len() as f64;
-                let what = format!("{} {unit} of layer {number}", units.name());
-                let close = |a: f64, b: f64| (a - b).abs() < 1e-4 * (1.0 + b.abs());
-                assert!(
-                    close(layer.peak(unit), largest),
-                    "{what}: {}, {largest}",
-                    layer.peak(unit)
-                );
-                assert!(
-                    close(layer.mean[unit], mean),
-                    "{what}: {}, {mean}",
-                    layer.mean[unit]
-                );
-                assert!(
-                    close(layer.active[unit], active),
-                    "{what}: {}, {active}",
-                    layer.active[unit]
-                );
-            }
-            same_again(&model, &found, layer.layer, &each);
-        }
-    }
-
-    let refused = |site, layers: Option<Vec<usize>>, units| {
-        let settings = CorpusOptions {
-            units,
-            layers,
-            ..options(site, Sign::Positive)
-        };
-        let ids = vec![model.ids("She said").unwrap()];
-        let pieces = pieces(&model, &ids, 8).unwrap();
-        corpus(&model, pieces, &settings, &mut unwatched)
-            .unwrap_err()
-            .to_string()
-    };
-    assert!(refused(Site::ResidualAfter, None, Units::Heads).contains("not divided by heads"));
-    let short = Units::Directions(Array2::ones((2, width - 1)));
-    assert!(refused(Site::ResidualAfter, None, short).contains(&format!("has {width} numbers")));
-    let none = Units::Directions(Array2::ones((0, width)));
-    assert!(refused(Site::ResidualAfter, None, none).contains("name at least one"));
-    let elsewhere = Units::Features(vec![of_layer(0)]);
-    assert!(refused(Site::ResidualAfter, Some(vec![1]), elsewhere).contains("residual_after of layer 0"));
 }

@@ -9,6 +9,7 @@ use ecco_models::{Model, Site};
 use tch::{Device, Kind, Tensor};
 
 use super::Units;
+use super::units::Placed;
 use crate::error::Result;
 use crate::states::{in_batches, length};
 
@@ -24,10 +25,11 @@ pub fn neuron_values(
     watch: &mut Watch,
 ) -> Result<Vec<Vec<f32>>> {
     let mut values = vec![Vec::new(); inputs.len()];
+    let units = Placed::new(units);
     in_batches(model, inputs, place, watch, |batch, together, read| {
         let mut tap = One {
             site: place.site,
-            units,
+            units: &units,
             layer,
             neuron: neuron as i64,
             found: None,
@@ -47,7 +49,7 @@ pub fn neuron_values(
 
 struct One<'a> {
     site: Site,
-    units: &'a Units,
+    units: &'a Placed<'a>,
     /// None: whichever there is.
     layer: Option<usize>,
     neuron: i64,

@@ -43,10 +43,6 @@ pub fn pieces(model: &Model, texts: &[Vec<u32>], max_tokens: usize) -> Result<Pi
     let config = model.config().encoder.as_deref().unwrap_or(model.config());
     let most = config.context_length;
     let is_special = |id: &&u32| tokenizer.is_special(**id);
-    let target = match model.body() {
-        Body::EncoderDecoder(_) => Input::new(model, "a", None)?.target,
-        _ => vec![],
-    };
     let (mut all, mut known, mut n_same) = (Vec::new(), HashSet::new(), 0);
     for (text, ids) in texts.iter().enumerate() {
         if !known.insert(ids.as_slice()) {
@@ -63,17 +59,40 @@ pub fn pieces(model: &Model, texts: &[Vec<u32>], max_tokens: usize) -> Result<Pi
             return Err(refuse("max_tokens", max_tokens, reason));
         }
         for part in own.chunks(max_tokens - around) {
-            let ids = [before, part, behind].concat();
-            all.push(Piece {
-                text,
-                counted: ids.iter().map(|id| !tokenizer.is_special(*id)).collect(),
-                input: Input::of(model, ids, target.clone())?,
-            });
+            all.push((text, [before, part, behind].concat()));
         }
     }
-    Ok(Pieces {
-        all,
-        n_texts: texts.len(),
-        n_same,
-    })
+    Pieces::of_ids(model, all, texts.len(), n_same)
+}
+
+impl Pieces {
+    /// Of each piece's text and ids.
+    ///
+    /// # Errors
+    /// Ids that the model does not have, or more of them than it reads.
+    pub fn of_ids(model: &Model, all: Vec<(usize, Vec<u32>)>, n_texts: usize, n_same: usize) -> Result<Self> {
+        let target = match model.body() {
+            Body::EncoderDecoder(_) => Input::new(model, "a", None)?.target,
+            _ => vec![],
+        };
+        let piece = |(text, ids): (usize, Vec<u32>)| {
+            let counted = ids.iter().map(|id| !model.tokenizer().is_special(*id)).collect();
+            let input = Input::of(model, ids, target.clone())?;
+            Ok(Piece { text, input, counted })
+        };
+        Ok(Self {
+            all: all.into_iter().map(piece).collect::<Result<_>>()?,
+            n_texts,
+            n_same,
+        })
+    }
+
+    /// How many of a piece's positions can be a place.
+    pub(super) fn n_positions(&self, piece: usize, of_encoder: bool) -> usize {
+        let input = self.all.get(piece).map(|piece| &piece.input);
+        input.map_or(0, |input| match of_encoder {
+            true => input.ids.len(),
+            false => input.spoken().len(),
+        })
+    }
 }

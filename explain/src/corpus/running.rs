@@ -53,9 +53,11 @@ impl Batch {
 
 /// One layer's neurons.
 pub(super) struct Running {
-    layer: Option<usize>,
+    pub(super) layer: Option<usize>,
     sign: Sign,
-    n: usize,
+    /// Passes that it has taken in, and tokens that were counted in them.
+    pub(super) n_passes: usize,
+    pub(super) n_tokens: usize,
     /// `[neuron]`
     sum: Tensor,
     squares: Tensor,
@@ -74,25 +76,53 @@ pub(super) struct Running {
     sampled_positions: Tensor,
 }
 
+/// Something that is kept of each layer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Field {
+    pub name: &'static str,
+    /// Along which neurons are.
+    pub axis: usize,
+    /// Its numbers need 64 bits in a file: whole ones beyond 2²⁴, and sums.
+    pub is_exact: bool,
+}
+
+pub(super) const FIELDS: [Field; 11] = [
+    field("sum", 0, true),
+    field("squares", 0, true),
+    field("active", 0, true),
+    field("keys", 1, false),
+    field("values", 1, false),
+    field("pieces", 1, true),
+    field("positions", 1, false),
+    field("range", 0, false),
+    field("counts", 0, true),
+    field("sampled", 1, false),
+    field("sampled_positions", 1, false),
+];
+
+const fn field(name: &'static str, axis: usize, is_exact: bool) -> Field {
+    Field { name, axis, is_exact }
+}
+
 const BINS_I: i64 = BINS as i64;
 /// Smaller ranges are of no use.
 const LEAST_RANGE: f64 = 1.0 / (1u64 << 30) as f64;
 
 impl Running {
-    /// `values` are `[piece, position, neuron]`.
+    /// Of `n` neurons, whose values are on the device.
     pub(super) fn new(
         layer: Option<usize>,
-        values: &Tensor,
+        (n, device): (i64, Device),
         options: &CorpusOptions,
         n_sample: usize,
     ) -> Self {
-        let (n, device) = (values.size()[2], values.device());
         let (top, n_sample) = (options.top as i64, n_sample as i64);
         let of = |size: &[i64], value: f64, kind: Kind| Tensor::full(size, value, (kind, device));
         Self {
             layer,
             sign: options.sign,
-            n: 0,
+            n_passes: 0,
+            n_tokens: 0,
             sum: of(&[n], 0.0, Kind::Double),
             squares: of(&[n], 0.0, Kind::Double),
             active: of(&[n], 0.0, Kind::Int64),
@@ -109,11 +139,18 @@ impl Running {
 
     /// Takes in the values of a batch, `[piece, position, neuron]`.
     pub(super) fn add(&mut self, values: &Tensor, batch: &Batch) {
+        let device = values.device();
+        if self.sum.device() != device {
+            // What was stored is read to the host.
+            self.fields()
+                .for_each(|(_, tensor)| *tensor = bring(tensor, (tensor.kind(), device)));
+        }
         let left_out = bring(&batch.left_out, (Kind::Bool, values.device()));
         let values = values.to_kind(Kind::Float);
         self.add_strongest(&values, &left_out, batch);
         let values = values.masked_fill(&left_out, 0.0);
-        self.n += batch.n_counted;
+        self.n_passes += 1;
+        self.n_tokens += batch.n_counted;
         let over = [0i64, 1].as_slice();
         self.sum += values.sum_dim_intlist(over, false, Kind::Double);
         self.squares += values.square().sum_dim_intlist(over, false, Kind::Double);
@@ -179,6 +216,45 @@ impl Running {
         self.range = range;
     }
 
+    /// All that is kept, in the order of [`FIELDS`].
+    pub(super) fn fields(&mut self) -> impl Iterator<Item = (Field, &mut Tensor)> {
+        let tensors = [
+            &mut self.sum,
+            &mut self.squares,
+            &mut self.active,
+            &mut self.keys,
+            &mut self.values,
+            &mut self.pieces,
+            &mut self.positions,
+            &mut self.range,
+            &mut self.counts,
+            &mut self.sampled,
+            &mut self.sampled_positions,
+        ];
+        FIELDS.into_iter().zip(tensors)
+    }
+
+    pub(super) fn n_neurons(&self) -> usize {
+        self.sum.size()[0] as usize
+    }
+
+    /// Pieces and positions that are kept, −1 where there are none; `sample` are the pieces of the sample.
+    pub(super) fn places(&self, sample: &[usize]) -> Vec<(i64, i64)> {
+        let [pieces, positions] = [&self.pieces, &self.positions].map(host::ids);
+        let n = self.n_neurons();
+        let of_sample = sample
+            .iter()
+            .flat_map(|&piece| std::iter::repeat_n(piece as i64, n));
+        let of_sample = of_sample.zip(host::ids(&self.sampled_positions));
+        let of_sample = of_sample.filter(|(_, position)| *position != -1);
+        pieces.into_iter().zip(positions).chain(of_sample).collect()
+    }
+
+    /// The sum of each neuron's values.
+    pub(super) fn sums(&self) -> Vec<f64> {
+        host::numbers(&self.sum)
+    }
+
     /// To the host, in one crossing.
     pub(super) fn finish(self) -> LayerNeurons {
         let counts = self.counts.narrow(1, 0, BINS_I);
@@ -198,13 +274,13 @@ impl Running {
         };
         let (counts, values, pieces, positions) = (table(), table(), table(), table());
         let (sampled, sampled_positions) = (table(), table());
-        let count = self.n as f64;
+        let count = self.n_tokens as f64;
         let mean: Vec<f64> = sum.iter().map(|sum| sum / count).collect();
         let deviation = |(squares, mean): (&f64, &f64)| (squares / count - mean * mean).max(0.0).sqrt();
         let place = |x: Array2<f64>| x.mapv(|number| number as i32);
         LayerNeurons {
             layer: self.layer,
-            n_tokens: self.n,
+            n_tokens: self.n_tokens,
             deviation: squares.iter().zip(&mean).map(deviation).collect(),
             mean,
             active: active.iter().map(|active| active / count).collect(),

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use ecco_models::dictionary::Dictionary;
-use ecco_models::host::{self, bring};
+use ecco_models::host::{Constants, bring};
 use ecco_models::run::Place;
 use ndarray::Array2;
 use tch::{Kind, Tensor};
@@ -88,22 +88,39 @@ impl Units {
             },
         }
     }
+}
+
+/// Units with what they need on the devices, which is brought there once.
+pub(super) struct Placed<'a> {
+    units: &'a Units,
+    directions: Constants,
+}
+
+impl<'a> Placed<'a> {
+    pub(super) fn new(units: &'a Units) -> Self {
+        Self {
+            units,
+            directions: Constants::default(),
+        }
+    }
 
     /// Their values at a site's, as it passes a layer: `[text, position, unit]`.
     pub(super) fn values(&self, layer: usize, value: &Tensor) -> Tensor {
         let float = (Kind::Float, value.device());
-        match self {
-            Self::Numbers => by_position(value),
-            Self::Heads => bring(value, float)
+        match self.units {
+            Units::Numbers => by_position(value),
+            Units::Heads => bring(value, float)
                 .norm_scalaropt_dim(2, [-1], false)
                 .transpose(1, 2),
-            Self::Directions(directions) => {
-                let (n, length) = directions.dim();
-                let numbers: Vec<f32> = directions.iter().copied().collect();
-                let directions = host::tensor(&numbers, value.device()).reshape([n as i64, length as i64]);
+            Units::Directions(rows) => {
+                let (n, length) = rows.dim();
+                let rows = rows.as_standard_layout();
+                let numbers = rows.as_slice().unwrap_or_default();
+                let directions = self.directions.get(numbers, value.device());
+                let directions = directions.reshape([n as i64, length as i64]);
                 bring(&by_position(value), float).matmul(&directions.tr())
             }
-            Self::Features(_) => match self.dictionary(layer) {
+            Units::Features(_) => match self.units.dictionary(layer) {
                 Some(dictionary) => {
                     let rows = bring(&by_position(value), dictionary.place());
                     bring(&dictionary.encode(&rows).activations, float)

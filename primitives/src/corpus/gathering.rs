@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use ecco_explain::corpus::{CorpusOptions, Sign, Units, corpus, pieces};
+use ecco_explain::corpus::{CorpusOptions, Reading, Sign, Units, pieces};
 use ecco_interpreter::named;
 use ecco_models::{Place, Site};
 use ecco_scripting::options::{Choice, OptionKind, OptionValue, number};
@@ -14,6 +14,7 @@ use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
 use ndarray::{Array2, Axis};
 use rhai::{Array, Dynamic};
 
+use super::keeping::Keeper;
 use super::result::Corpus;
 use crate::dictionaries::dictionary::Dictionaries;
 use crate::interventions::steering::SteeringVector;
@@ -47,6 +48,12 @@ options! {
         seed: u64 = 0,
         /// the column that has the texts, of a table
         column: Option<String> = "\"text\"",
+        /// a .safetensors file of the notebook's folder that keeps what was read: where it is there, reading goes on from it
+        file: Option<String> = "none",
+        /// how many seconds of reading may be lost where the kernel is killed
+        save_every: f64 = 30.0,
+        /// megabytes, at most, for what is kept and for the numbers of a pass, beside the model
+        memory: Option<usize> [1..] = "what is free",
     }
 }
 
@@ -171,13 +178,29 @@ fn gathered(lm: &Model, texts: &[Dynamic], options: GatherOptions) -> Result<Cor
         sign: options.sign.0,
         n_sample: options.sample,
         seed: options.seed,
+        memory: options
+            .memory
+            .map(|megabytes| (megabytes as u64).saturating_mul(1_000_000)),
     };
-    let found = watched(&state, lm.verbose, |watch| {
-        corpus(&loaded, pieces, &settings, watch)
+    let mut reading = Reading::new(&loaded, pieces, &settings)?;
+    let keeper = options.file.as_deref();
+    let keeper = keeper.map(|path| Keeper::new(lm, path, options.save_every, &settings, &mut reading));
+    let mut keeper = keeper.transpose()?;
+    watched(&state, lm.verbose, |watch| {
+        reading.read(&loaded, watch, &mut |reading| {
+            keeper.as_mut().map_or(Ok(()), |keeper| keeper.after(reading))
+        })
     })?;
-    let found = Corpus::new(lm, found);
+    if let Some(keeper) = &mut keeper {
+        keeper.write(&mut reading)?;
+    }
+    let found = Corpus::new(lm, reading.finish()?);
     lm.kept::<LastCorpus>().0.replace(Some(found.clone()));
-    state.check_interrupt().map_err(|error| error.with_hint(KEPT))?;
+    let kept = match &options.file {
+        Some(path) => format!("{KEPT}, and in {path:?}: the same call goes on from there"),
+        None => KEPT.to_owned(),
+    };
+    state.check_interrupt().map_err(|error| error.with_hint(kept))?;
     Ok(found)
 }
 

@@ -1,6 +1,7 @@
 //! Every neuron over many texts: `lm.corpus`, what it found, and one neuron of it.
 
 mod gathering;
+pub(crate) mod keeping;
 mod neuron;
 mod result;
 

@@ -11,6 +11,7 @@ use rhai::Dynamic;
 use serde_json::Value;
 
 use super::{Loaded, damaged};
+use crate::corpus::keeping;
 use crate::interventions::steering::SteeringVector;
 use crate::models::model::Model;
 use crate::text::chat::Chat;
@@ -130,6 +131,12 @@ impl Loaded {
         let chat = Chat::of_tokens(text, self.tokens()?);
         let run = run::run(lm, &[chat.into()], RunOptions::default())?.remove(0);
         Ok(Some(Dynamic::from(run)))
+    }
+
+    /// The corpus that a file of `lm.corpus` keeps.
+    pub(super) fn corpus(&self, lm: &Model) -> Result<Dynamic, ScriptError> {
+        let found = keeping::loaded(lm, &self.0.document, &self.0.tensors)?;
+        Ok(Dynamic::from(found))
     }
 
     pub(super) fn steering(&self, lm: Option<&Model>) -> Result<Dynamic, ScriptError> {

@@ -135,6 +135,27 @@ pub fn save_folder(state: &State, path: &str, files: &[(&str, Content)]) -> Resu
     Ok(())
 }
 
+/// Writes tensors, with a document that says what they are, to a safetensors file of the notebook's folder or below. It is
+/// there whole or as it was, and is written to the end where the cell was interrupted: it is short, and what it keeps would be lost.
+///
+/// # Errors
+/// As of [`save`].
+pub fn save_tensors(
+    state: &State,
+    path: &str,
+    document: &Value,
+    tensors: &[(&'static str, Tensor)],
+) -> Result<(), ScriptError> {
+    check_length(path)?;
+    let (folder, document) = (state.folder.borrow().clone(), document.to_string());
+    write_file(
+        &folder,
+        path,
+        &|out| safetensors(tensors, Some(&document), out),
+        &|| Ok(()),
+    )
+}
+
 pub(crate) fn extension(path: &str) -> Option<&str> {
     Path::new(path).extension().and_then(|end| end.to_str())
 }
