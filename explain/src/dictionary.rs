@@ -25,7 +25,7 @@ use ecco_models::host::{self, bring, matrix};
 use ecco_models::run::{self, Input};
 use ecco_models::tap::{Capture, ReportTap};
 use ecco_models::{Model, Place, Site};
-use ndarray::{Array1, Array2, Ix1};
+use ndarray::{Array1, Array2, Axis, Ix1};
 use tch::{Device, Kind, Tensor};
 
 use crate::attribution::work::Work;
@@ -39,7 +39,8 @@ pub use attribution::{FeatureAttribution, attribute_features};
 pub struct Encoding {
     /// By position the features that are active there and their activations, strongest first.
     pub active: Vec<Vec<(u32, f32)>>,
-    /// What the dictionary makes of the place that it writes, (position, number).
+    /// What the dictionary makes of the place that it writes, (position, number); of a cross-layer transcoder by the features of
+    /// layers below, too.
     pub reconstruction: Array2<f32>,
     /// What stands there less that.
     pub error: Array2<f32>,
@@ -76,15 +77,20 @@ pub fn encode(
     check(dictionary, model)?;
     let mut work = Work::new(watch, "encoding".into(), "positions", 1);
     Ok(guard(|| {
-        let [read, own] = values(model, input, dictionary, &mut work)?; // [position, number]
+        let (reads, own) = values(model, input, dictionary, &mut work)?; // [position, number]
         let (n, from) = (own.size()[0], (from as i64).min(own.size()[0] - 1));
         work.total = n as u64;
         let (mut active, mut made) = (Vec::new(), Vec::new());
-        for x in read.split(rows_at_once(dictionary), 0) {
-            let code = dictionary.encode(&x);
+        for x in by_rows(&reads, rows_at_once(dictionary)) {
+            let (earlier, own) = x.split_at(x.len() - 1);
+            let code = dictionary.encode(&own[0]);
             active.extend(sparse(&code.activations)?);
-            made.push(dictionary.decode(&code));
-            work.advance(x.size()[0] as u64)?;
+            let all = dictionary.decode(&code);
+            made.push(match dictionary.written_by_earlier(earlier) {
+                Some(earlier) => all + earlier,
+                None => all,
+            });
+            work.advance(own[0].size()[0] as u64)?;
         }
         let made = Tensor::cat(&made, 0);
         let error = &own - &made;
@@ -161,18 +167,38 @@ pub(crate) fn sparse_pairs(x: &Tensor) -> ecco_models::error::Result<Vec<Vec<(u3
     Ok(by_row)
 }
 
-/// What a dictionary reads, and what stands where it writes: `[position, number]`, as it computes with.
+/// Tensors `[position, …]`, some positions of all at a time.
+pub(crate) fn by_rows(all: &[Tensor], n_at_once: i64) -> Vec<Vec<Tensor>> {
+    let n = all.first().map_or(0, |x| x.size()[0]);
+    let starts = (0..n).step_by(n_at_once.max(1) as usize);
+    let rows = |start: i64| {
+        let n = n_at_once.min(n - start);
+        all.iter().map(|x| x.narrow(0, start, n)).collect()
+    };
+    starts.map(rows).collect()
+}
+
+/// Where the layers of a cross-layer transcoder read whose features write where this one does, lowest first, itself last.
+pub(crate) fn places_read(dictionary: &Dictionary) -> Vec<Spot> {
+    let earlier = dictionary.earlier().iter().map(|below| below.reads);
+    earlier.chain([dictionary.reads]).collect()
+}
+
+/// What a dictionary and those whose features write where it does read, its own last, and what stands where it writes:
+/// `[position, number]`, as it computes with.
 fn values(
     model: &Model,
     input: &Input,
     dictionary: &Dictionary,
     work: &mut Work,
-) -> ecco_models::error::Result<[Tensor; 2]> {
-    let spots = [dictionary.reads, dictionary.writes];
+) -> ecco_models::error::Result<(Vec<Tensor>, Tensor)> {
+    let reads = places_read(dictionary);
+    let layers: Vec<usize> = reads.iter().map(|spot| spot.layer).collect();
     let capture = |encoder: bool| {
+        let spots = [dictionary.reads, dictionary.writes];
         let of_stack = spots.iter().filter(|spot| spot.place.encoder == encoder);
         let sites: Vec<Site> = of_stack.map(|spot| spot.place.site).collect();
-        Capture::new(&sites, Some(&[dictionary.reads.layer]))
+        Capture::new(&sites, Some(&layers))
     };
     let work = RefCell::new(work);
     let mut report = |_: usize| work.borrow_mut().report();
@@ -195,7 +221,8 @@ fn values(
         let value = flat(capture.tensor(spot.place.site, spot.layer)).get(0);
         bring(&value, dictionary.place())
     };
-    Ok(spots.map(seen))
+    let own = seen(dictionary.writes);
+    Ok((reads.into_iter().map(seen).collect(), own))
 }
 
 /// What the text costs the model, in nats a token: as it is, with the reconstruction in the value's place, and with 0 there.
@@ -265,12 +292,21 @@ pub(crate) fn check_features(dictionary: &Dictionary, features: &[usize]) -> Res
 /// A feature by its weights.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FeatureWeights {
-    /// What it writes for each unit of its activation, and what it is read along.
-    pub writes: Array1<f32>,
+    /// What it writes for each unit of its activation, (layer, number): of a cross-layer transcoder in every layer from its own
+    /// on, of others in one.
+    pub writes: Array2<f32>,
+    /// What it is read along.
     pub reads: Array1<f32>,
     pub bias: f64,
     /// Of a JumpReLU.
     pub threshold: Option<f64>,
+}
+
+impl FeatureWeights {
+    /// What it writes in all layers together.
+    pub fn writes_in_all(&self) -> Array1<f32> {
+        self.writes.sum_axis(Axis(0))
+    }
 }
 
 /// # Errors
@@ -283,8 +319,12 @@ pub fn described(dictionary: &Dictionary, feature: usize) -> Result<FeatureWeigh
             let array = host::array(&x.get(0)).into_dimensionality::<Ix1>();
             array.unwrap_or_else(|_| Array1::zeros(0))
         };
+        let writes: Vec<Tensor> = dictionary
+            .layers()
+            .map(|layer| dictionary.directions(layer, &[feature]).get(0))
+            .collect();
         Ok(FeatureWeights {
-            writes: row(&dictionary.directions(&[feature])),
+            writes: matrix(&Tensor::stack(&writes, 0)),
             reads: row(&reads),
             bias: host::number(&bias),
             threshold: dictionary

@@ -3,25 +3,30 @@
 //! - [`Dictionary`]: [`Dictionary::encode`], [`Dictionary::decode`]; published variants are the same computation once their
 //!   scales are folded into the weights
 //! - [`reading`]: from files to a dictionary for a model; `formats`: what each published format says; `hooks`: names of places in other libraries
+//! - `cross_layer`: features that write in later layers too; [`set`]: folders with a transcoder for each layer
 //! - [`FeatureEdit`]: features made stronger or weaker in every pass
 //! - [`Held`]: features in a pass by the frozen rule; [`writing`]: a dictionary as the files of SAELens
 //!
 //! x̂ = b_dec + Σ a_f W_dec\[f\] (Bricken et al. 2023; Templeton et al. 2024), for a transcoder of what the MLP adds
 //! (Dunefsky et al. 2024, 2406.11944).
 
+mod cross_layer;
 mod edit;
 mod formats;
 mod held;
 mod hooks;
 pub mod reading;
+pub mod set;
 pub mod writing;
+
+use std::rc::Rc;
 
 use tch::{Device, Kind, Tensor};
 
 use crate::host;
 use crate::site::Place;
 
-pub use edit::{FeatureChange, FeatureEdit};
+pub use edit::{FeatureChange, FeatureEdit, Seen};
 pub use held::Held;
 
 /// A dictionary with its tensors where the layer is that it reads.
@@ -47,6 +52,10 @@ pub struct Dictionary {
     skip: Option<Tensor>,
     /// By feature, as the rule needs it: thresholds; of a gated one factors and biases of magnitudes.
     levels: Vec<Tensor>,
+    /// Of a layer of a cross-layer transcoder, what its features write in each layer behind their own: `[feature, output]`.
+    later: Vec<Tensor>,
+    /// The layers below it, from the first on, whose features write where it writes.
+    earlier: Vec<Rc<Dictionary>>,
 }
 
 /// A place of one layer.
@@ -116,6 +125,8 @@ impl Dictionary {
             output_bias,
             skip: None,
             levels: vec![],
+            later: vec![],
+            earlier: vec![],
         }
     }
 
@@ -149,6 +160,7 @@ impl Dictionary {
             [&self.encoder, &self.bias, &self.decoder, &self.output_bias].to_vec(),
             self.levels
                 .iter()
+                .chain(&self.later)
                 .chain(&self.skip)
                 .chain(&self.input_bias)
                 .collect(),
@@ -235,16 +247,23 @@ impl Dictionary {
         }
     }
 
-    /// What features come to at the place that is written: `[.., output]`.
+    /// What features come to at the place that is written: `[.., output]`; without those of layers below.
     pub fn decode(&self, code: &Code) -> Tensor {
-        self.written(code, &code.activations, None) + &code.rest
+        self.written(self.writes.layer, code, &code.activations, None) + &code.rest
     }
 
-    /// What these activations write, without the rest; of some features only, `[.., those]`.
-    pub(crate) fn written(&self, code: &Code, activations: &Tensor, features: Option<&Tensor>) -> Tensor {
+    /// What these activations write in a layer, without the rest; of some features only, `[.., those]`.
+    pub(crate) fn written(
+        &self,
+        layer: usize,
+        code: &Code,
+        activations: &Tensor,
+        features: Option<&Tensor>,
+    ) -> Tensor {
+        let decoder = self.decoder_at(layer);
         let written = match features {
-            Some(features) => activations.matmul(&self.decoder.index_select(0, features)),
-            None => activations.matmul(&self.decoder),
+            Some(features) => activations.matmul(&decoder.index_select(0, features)),
+            None => activations.matmul(decoder),
         };
         match &code.scale {
             Some(scale) => written * scale,
@@ -252,9 +271,9 @@ impl Dictionary {
         }
     }
 
-    /// What an answer owes to each feature by its gradient at what is written, `[.., output]`: `[.., feature]`.
-    pub fn contributions(&self, code: &Code, gradient: &Tensor) -> Tensor {
-        let along = gradient.matmul(&self.decoder.tr()); // [.., feature]
+    /// What an answer owes to what each feature writes in a layer by its gradient there, `[.., output]`: `[.., feature]`.
+    pub fn contributions(&self, layer: usize, code: &Code, gradient: &Tensor) -> Tensor {
+        let along = gradient.matmul(&self.decoder_at(layer).tr()); // [.., feature]
         let owed = &code.activations * along;
         match &code.scale {
             Some(scale) => owed * scale,
@@ -262,9 +281,9 @@ impl Dictionary {
         }
     }
 
-    /// What a feature writes for each unit of its activation: `[feature, output]` of several.
-    pub fn directions(&self, features: &[usize]) -> Tensor {
-        self.decoder.index_select(0, &self.index(features))
+    /// What features write in a layer for each unit of their activations: `[feature, output]`.
+    pub fn directions(&self, layer: usize, features: &[usize]) -> Tensor {
+        self.decoder_at(layer).index_select(0, &self.index(features))
     }
 
     /// What features are encoded by: `[feature, input]`, and their biases `[feature]`.

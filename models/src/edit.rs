@@ -12,7 +12,7 @@ use std::rc::Rc;
 use tch::{Device, Kind, Tensor};
 
 use crate::config::Activation;
-use crate::dictionary::FeatureEdit;
+use crate::dictionary::{FeatureEdit, Seen};
 use crate::host::{self, bring};
 use crate::rules::Rule;
 use crate::site::{Place, Site};
@@ -57,8 +57,8 @@ pub enum Change {
     },
     /// What some of a dictionary's features write.
     Features(Rc<FeatureEdit>),
-    /// Nothing: the value is what the features of a later place of the layer are read from.
-    Read(Rc<FeatureEdit>),
+    /// Nothing: the value is what features that write further on are read from.
+    Read(Rc<Seen>),
 }
 
 /// The edits of one stack.
@@ -146,8 +146,8 @@ impl PlacedEdit {
     /// The value with the change in it; `start` is the position of its first row. Nothing is written in place, since
     /// the value may be the caller's or a view of another.
     fn apply(&self, value: Tensor, start: i64) -> Tensor {
-        if let Change::Read(features) = &self.edit.change {
-            features.read(&value);
+        if let Change::Read(seen) = &self.edit.change {
+            seen.keep(&value);
             return value;
         }
         let n_rows = value.size()[value.dim() - 2];

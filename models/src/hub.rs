@@ -29,7 +29,7 @@ use hf_hub::{Repo, RepoType};
 use ureq::http::Method;
 
 pub use self::adapter::fetch_adapter;
-pub use self::dictionary::fetch_dictionary;
+pub use self::dictionary::{fetch_dictionaries, fetch_dictionary};
 pub use self::error::HubError;
 pub use self::files::fetch_files;
 pub use self::inventory::{CachedModel, CachedRevision, Content, delete, inventory};

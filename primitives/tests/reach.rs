@@ -44,6 +44,7 @@ fn scripts_reach_nothing_but_these() {
         places,
         [
             "Dictionary.save",
+            "Model.dictionaries",
             "Model.dictionary",
             "Model.load_lens",
             "Table.save",

@@ -12,12 +12,16 @@ use ecco_explain::{Quantity, Target};
 use ecco_interpreter::unwatched;
 use ecco_models::dictionary::Dictionary;
 use ecco_models::dictionary::reading::DictionaryOptions;
+use ecco_models::dictionary::set::open_set;
 use ecco_models::run::{self, Input};
 use ecco_models::{Model, Place};
 use ecco_tests::model;
 use serde_json::json;
 
 use super::dictionaries::{Folder, PLAIN, opened, stored};
+use super::dictionary_sets::{all_of, cross_layer, per_layer};
+use super::interventions::families_in;
+use super::interventions::gradients::target as answer_of;
 use super::interventions::graphs::{assert_edges_sum, assert_ways_add_up, parts};
 
 fn at(site: &str, layer: usize) -> DictionaryOptions {
@@ -97,8 +101,19 @@ fn edges_into_a_feature_sum_to_its_activation() {
     let input = text(&model);
     let all: Vec<_> = (0..3).map(|layer| thresholds(&model, layer)).collect();
     let one_of_each = vec![thresholds(&model, 0), relu(&model), thresholds(&model, 2)];
+    let crossing = all_of(&cross_layer("feature-graphs/cross-layer", 3, 48), &model);
+    // Features of the first layer write where no transcoder of theirs is, too.
+    let lowest = crossing[..1].to_vec();
+    let sets = [
+        all,
+        vec![largest(&model)],
+        vec![relu(&model)],
+        one_of_each,
+        crossing,
+        lowest,
+    ];
     let mut n_features = 0;
-    for dictionaries in [all, vec![largest(&model)], vec![relu(&model)], one_of_each] {
+    for dictionaries in sets {
         for kinds in [NodeKinds::All, NodeKinds::Features] {
             let found = graph(&model, &input, &options(&input, kinds, dictionaries.clone(), 150));
             for (at, node) in parts(&found) {
@@ -142,10 +157,16 @@ fn edges_into_a_feature_sum_to_its_activation() {
 fn all_ways_with_errors_are_the_scores_and_the_answer_is_the_models() {
     let model = model("gpt2-tiny", "float64");
     let input = text(&model);
-    let dictionaries = vec![thresholds(&model, 0), relu(&model), thresholds(&model, 2)];
+    let mixed = vec![thresholds(&model, 0), relu(&model), thresholds(&model, 2)];
+    let crossing = all_of(&cross_layer("feature-graphs/ways", 3, 48), &model);
     let plain = graph(&model, &input, &options(&input, NodeKinds::All, vec![], 10));
     assert_eq!(plain.error, None);
-    for kinds in [NodeKinds::All, NodeKinds::Features] {
+    for (kinds, dictionaries) in [
+        (NodeKinds::All, &mixed),
+        (NodeKinds::Features, &mixed),
+        (NodeKinds::All, &crossing),
+        (NodeKinds::Features, &crossing),
+    ] {
         let asked = options(&input, kinds, dictionaries.clone(), 2_000);
         let found = graph(&model, &input, &asked);
         assert!((found.value - plain.value).abs() < 1e-9, "{kinds:?}");
@@ -190,50 +211,53 @@ fn what_is_measured_is_the_answer_without_what_a_feature_writes() {
         f64::from(logits[[last, 1]]) - f64::from(logits[[last, 2]])
     };
     let whole = answer(&model);
-    let asked = GraphOptions {
-        n_measured: 60,
-        ..options(&input, NodeKinds::Features, dictionaries.clone(), 60)
-    };
-    let found = graph(&model, &input, &asked);
-    let (mut n_features, mut n_errors) = (0, 0);
-    for node in &found.nodes {
-        let Some(measured) = node.measured else {
-            continue;
+    let crossing = all_of(&cross_layer("feature-graphs/measured", 3, 48), &model);
+    for dictionaries in [dictionaries, crossing] {
+        let asked = GraphOptions {
+            n_measured: 60,
+            ..options(&input, NodeKinds::Features, dictionaries.clone(), 60)
         };
-        let (at, features, what) = match node.node {
-            Node::Feature { at, feature } => (at, vec![feature], FeatureAction::Scale(0.0)),
-            Node::Error { at } => (at, vec![], FeatureAction::Reconstruct),
-            other => panic!("{other:?} was measured"),
-        };
-        match features.is_empty() {
-            true => n_errors += 1,
-            false => n_features += 1,
+        let found = graph(&model, &input, &asked);
+        let (mut n_features, mut n_errors) = (0, 0);
+        for node in &found.nodes {
+            let Some(measured) = node.measured else {
+                continue;
+            };
+            let (at, features, what) = match node.node {
+                Node::Feature { at, feature } => (at, vec![feature], FeatureAction::Scale(0.0)),
+                Node::Error { at } => (at, vec![], FeatureAction::Reconstruct),
+                other => panic!("{other:?} was measured"),
+            };
+            match features.is_empty() {
+                true => n_errors += 1,
+                false => n_features += 1,
+            }
+            let dictionary = dictionaries
+                .iter()
+                .find(|one| one.writes.layer == at.layer)
+                .unwrap();
+            let change = FeatureIntervention {
+                dictionary: Rc::clone(dictionary),
+                features,
+                what,
+            };
+            let positions = Some(vec![at.position..at.position + 1]);
+            let edits = compile(&model, &[change.at(positions)], &mut unwatched).unwrap();
+            let expected = whole - answer(&model.edited(&edits));
+            assert!(
+                (measured - expected).abs() < 1e-5,
+                "{:?}: {measured}, expected {expected}",
+                node.node
+            );
         }
-        let dictionary = dictionaries
+        assert!(n_features > 20 && n_errors > 3, "{n_features} {n_errors}");
+        // What they write is told, so that it can be read in the vocabulary.
+        let written = found
+            .writes
             .iter()
-            .find(|one| one.writes.layer == at.layer)
-            .unwrap();
-        let change = FeatureIntervention {
-            dictionary: Rc::clone(dictionary),
-            features,
-            what,
-        };
-        let positions = Some(vec![at.position..at.position + 1]);
-        let edits = compile(&model, &[change.at(positions)], &mut unwatched).unwrap();
-        let expected = whole - answer(&model.edited(&edits));
-        assert!(
-            (measured - expected).abs() < 1e-5,
-            "{:?}: {measured}, expected {expected}",
-            node.node
-        );
+            .filter(|(at, write)| matches!(found.nodes[*at].node, Node::Feature { .. }) && write.len() == 48);
+        assert!(written.count() > 20);
     }
-    assert!(n_features > 20 && n_errors > 3, "{n_features} {n_errors}");
-    // What they write is told, so that it can be read in the vocabulary.
-    let written = found
-        .writes
-        .iter()
-        .filter(|(at, write)| matches!(found.nodes[*at].node, Node::Feature { .. }) && write.len() == 48);
-    assert!(written.count() > 20);
 }
 
 #[test]
@@ -259,6 +283,12 @@ fn what_can_be_no_node_is_refused() {
         error(NodeKinds::All, vec![of(1), of(0), of(1)]),
         "dictionary is a second one of mlp_output of layer 1: the layer has one already"
     );
+    let crossing = all_of(&cross_layer("feature-graphs/refused", 3, 48), &model);
+    assert_eq!(
+        error(NodeKinds::All, crossing[1..].to_vec()),
+        "dictionary is layer 1 of a cross-layer transcoder: features of the layers below write there, too: name all layers up to \
+         it, of one set"
+    );
     let residual = Rc::new(opened(
         &stored("gemma_scope.npz"),
         &model,
@@ -270,4 +300,66 @@ fn what_can_be_no_node_is_refused() {
          transcoders, which read what goes into the MLP and write what it adds; `dictionary.attribute` says what an answer owes \
          to those of others"
     );
+}
+
+/// In every family: post-norms, parallel blocks, experts, encoders.
+#[test]
+fn edges_into_features_sum_in_every_family() {
+    let (mut n_graphs, mut n_features, mut n_parallel) = (0, 0, 0);
+    for (name, model, input) in families_in("float64") {
+        let Some(target) = answer_of(&model, &input) else {
+            continue;
+        };
+        let config = model.config();
+        let (n_layers, d) = (config.n_layers, config.hidden_size);
+        let opened = |folder: &Folder| {
+            let path = folder.0.display().to_string();
+            open_set(
+                &path,
+                &model,
+                (&DictionaryOptions::default(), None),
+                &mut unwatched,
+            )
+        };
+        let each = |hook| per_layer("feature-graphs/each", n_layers, d, hook);
+        let mut sets = Vec::new();
+        match opened(&cross_layer("feature-graphs/families", n_layers, d)) {
+            Ok(all) => sets.push(("cross-layer", all)),
+            // Where attention and MLP read one stream, nothing stands between them.
+            Err(error) => {
+                assert!(
+                    error.to_string().starts_with("the model has no residual_mid"),
+                    "{name}: {error}"
+                );
+                sets.push(("behind the norm", opened(&each("mlp.hook_in")).unwrap()));
+                n_parallel += 1;
+            }
+        }
+        if n_graphs % 3 == 0 {
+            sets.extend(
+                opened(&each("ln2.hook_normalized"))
+                    .ok()
+                    .map(|all| ("before the gain", all)),
+            );
+        }
+        for (what, dictionaries) in sets {
+            let asked = GraphOptions {
+                target,
+                nodes: NodeKinds::All,
+                dictionaries,
+                keep: 1.0,
+                max_nodes: 10,
+                n_measured: 0,
+            };
+            let found = graph(&model, &input, &asked);
+            n_graphs += 1;
+            for (at, node) in parts(&found) {
+                assert_edges_sum(&format!("{name} {what}"), &found, (at, node));
+                n_features += usize::from(matches!(node.node, Node::Feature { .. }));
+            }
+            assert!(found.error.is_some_and(|error| error > 0.0), "{name} {what}");
+        }
+    }
+    let all = format!("{n_graphs} {n_features} {n_parallel}");
+    assert!(n_graphs > 110 && n_features > 300 && n_parallel > 8, "{all}");
 }

@@ -14,6 +14,7 @@ mod concept;
 mod corpus;
 mod crossings;
 mod dictionaries;
+mod dictionary_sets;
 mod dictionary_training;
 mod diff;
 mod direct;

@@ -195,6 +195,28 @@ def python_files(w: dict[str, torch.Tensor]) -> None:
     np.savez(OUT / "gemma_scope.npz", **arrays)
 
 
+def cross_layer(d: int, n_layers: int, n: int = 8) -> None:
+    """A cross-layer transcoder as circuit-tracer has it, small."""
+    folder = OUT / "cross_layer"
+    folder.mkdir(exist_ok=True)
+    hooks = "feature_input_hook: hook_resid_mid\nfeature_output_hook: hook_mlp_out\n"
+    (folder / "config.yaml").write_text(f"model_kind: cross_layer_transcoder\n{hooks}")
+    rng = np.random.RandomState(6)
+
+    def random(*shape: int, scale: float) -> torch.Tensor:
+        return torch.from_numpy(rng.randn(*shape) * scale).half()
+
+    for i in range(n_layers):
+        encoder = {
+            f"W_enc_{i}": random(n, d, scale=d**-0.5), f"b_enc_{i}": random(n, scale=0.3),
+            f"b_dec_{i}": random(d, scale=0.1), f"threshold_{i}": torch.from_numpy(rng.rand(n) * 0.1).half(),
+        }  # fmt: skip
+        save_file(encoder, folder / f"W_enc_{i}.safetensors")
+        save_file(
+            {f"W_dec_{i}": random(n, n_layers - i, d, scale=0.2)}, folder / f"W_dec_{i}.safetensors"
+        )
+
+
 def main() -> None:
     OUT.mkdir(exist_ok=True)
     folder = FIXTURES / "gpt2-tiny"
@@ -204,6 +226,7 @@ def main() -> None:
     stored = weights(at["residual_after"].shape[-1], at["residual_after"].std().item())
     wide = {name: tensor.double() for name, tensor in stored.items()}
     python_files(stored)
+    cross_layer(at["residual_after"].shape[-1], model.config.n_layer)
     save_file({name: tensor.contiguous() for name, tensor in stored.items()}, OUT / "weights.safetensors")
     expected = {}
     for name, (activations, made) in cases(wide, at).items():

@@ -12,6 +12,12 @@ pub(super) struct Found {
     pub score: f64,
 }
 
+/// What a node writes in a layer of its stack, `[hidden]`.
+pub(super) struct Write {
+    pub layer: usize,
+    pub write: Tensor,
+}
+
 pub(super) struct Chosen {
     /// Tokens, then heads, neurons, features and errors in the order of the pass, then the answer.
     pub nodes: Vec<Found>,
@@ -22,8 +28,8 @@ pub(super) struct Chosen {
     pub directions: Vec<(Node, Tensor)>,
     /// What they are, `[head_dim]`, by number of the node.
     pub heads: Vec<(usize, Tensor)>,
-    /// What features and errors write, `[hidden]`, by number of the node.
-    pub written: Vec<(usize, Tensor)>,
+    /// What features and errors write, by number of the node.
+    pub written: Vec<(usize, Write)>,
     pub n_parts: usize,
     pub kept: f64,
 }
@@ -101,11 +107,15 @@ pub(super) fn choose(whole: &Parts, slopes: &[Tensor], options: &GraphOptions) -
             heads.push((nodes.len(), of_head(&leaves[leaf].leaf.detach())));
         }
         let value = |place| leaves[leaf].leaf.detach().get(0).get(place);
+        let layer = leaves[leaf].layer;
+        let mut write = |layer, write| written.push((nodes.len(), Write { layer, write }));
         match &leaves[leaf].kind {
             LeafKind::Features { directions, .. } => {
-                written.push((nodes.len(), directions.get(at as i64) * value(at as i64)));
+                for (behind, directions) in directions.iter().enumerate() {
+                    write(layer + behind, directions.get(at as i64) * value(at as i64));
+                }
             }
-            LeafKind::Errors => written.push((nodes.len(), value(at as i64))),
+            LeafKind::Errors => write(layer, value(at as i64)),
             _ => {}
         }
         nodes.push(Found { node, score });

@@ -5,7 +5,7 @@ use ecco_models::host::{self, bring};
 use ecco_models::tap::Tap;
 use tch::Tensor;
 
-use super::chosen::Chosen;
+use super::chosen::{Chosen, Write};
 use super::parts::Stacks;
 use super::{AttributionGraph, GraphNode, Node};
 use crate::attribution::Objective;
@@ -29,11 +29,11 @@ pub(super) fn measure(
     let x = explained.embeddings();
     for some in strongest.chunks(explained.rows_at_once() as usize) {
         let nodes: Vec<Node> = some.iter().map(|&at| graph.nodes[at].node).collect();
-        let written = |at: &usize| chosen.written.iter().find(|(number, _)| number == at);
-        let written: Vec<Option<&Tensor>> = some
-            .iter()
-            .map(|at| written(at).map(|(_, write)| write))
-            .collect();
+        let written = |at: &usize| {
+            let of_node = chosen.written.iter().filter(|(number, _)| number == at);
+            of_node.map(|(_, write)| write).collect::<Vec<_>>()
+        };
+        let written: Vec<Vec<&Write>> = some.iter().map(written).collect();
         let mut tap = Without {
             nodes: &nodes,
             written: &written,
@@ -53,8 +53,8 @@ pub(super) fn measure(
 /// Puts 0 where a row's node stands, and takes off what it writes.
 struct Without<'a, 'r, 'w, 'b> {
     nodes: &'a [Node],
-    /// Of features and errors, `[hidden]`.
-    written: &'a [Option<&'a Tensor>],
+    /// Of features and errors.
+    written: &'a [Vec<&'a Write>],
     stacks: Stacks,
     work: &'r mut Work<'w, 'b>,
 }
@@ -72,11 +72,12 @@ impl Without<'_, '_, '_, '_> {
 
     /// The rows whose node writes what the MLP of a layer adds, with its position and what it writes.
     fn writing(&self, layer: usize) -> Vec<(i64, i64, &Tensor)> {
-        let here = (self.stacks.in_encoder(), layer, self.stacks.offset());
         let each = self.nodes.iter().zip(self.written).enumerate();
         let writing = each.filter_map(|(row, (node, written))| match node {
             Node::Feature { at, .. } | Node::Error { at } => {
-                Some((row as i64, at.within(here)? as i64, (*written)?))
+                let here = (self.stacks.in_encoder(), at.layer, self.stacks.offset());
+                let written = written.iter().find(|write| write.layer == layer)?;
+                Some((row as i64, at.within(here)? as i64, &written.write))
             }
             _ => None,
         });

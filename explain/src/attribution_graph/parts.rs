@@ -11,6 +11,7 @@ use ecco_models::{Rule, Site};
 use tch::{Kind, Tensor};
 
 use super::chosen::Chosen;
+use super::transcoders::Passed;
 use super::{GraphOptions, Node, NodeKinds, Place, wide};
 use crate::aside::aside;
 use crate::attribution::Objective;
@@ -21,10 +22,11 @@ pub(super) enum LeafKind {
     Tokens,
     Heads,
     Neurons,
-    /// Positions and features that are active there, and what these write for a unit, `[active, hidden]`.
+    /// Positions and features that are active there, and what these write for a unit, `[active, hidden]`, in this layer and, of a
+    /// cross-layer transcoder, in each behind.
     Features {
         active: Vec<(usize, usize)>,
-        directions: Tensor,
+        directions: Vec<Tensor>,
     },
     Errors,
 }
@@ -77,6 +79,7 @@ pub(super) fn read(
             stacks,
             leaves: Vec::new(),
             read: None,
+            passed: Vec::new(),
             failed: None,
             work,
         };
@@ -146,6 +149,8 @@ pub(super) struct PartsTap<'r, 'w, 'b> {
     leaves: Vec<Leaf>,
     /// What the layer's transcoder reads, `[2, position, input]`.
     pub(super) read: Option<Tensor>,
+    /// What features of a cross-layer transcoder write in layers that are still to come.
+    pub(super) passed: Vec<Passed>,
     /// What ends the pass.
     pub(super) failed: Option<ecco_models::Error>,
     work: &'r mut Work<'w, 'b>,

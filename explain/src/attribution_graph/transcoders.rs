@@ -1,4 +1,5 @@
-//! Features of transcoders as parts: what the MLP adds is what they write, and an error that is kept.
+//! Features of transcoders as parts: what the MLP adds is what they write, and those of layers below where they are of one
+//! cross-layer transcoder, and an error that is kept.
 
 use std::rc::Rc;
 
@@ -39,6 +40,13 @@ pub(super) fn check_options(model: &Model, options: &GraphOptions) -> Result<()>
                           `dictionary.attribute` says what an answer owes to those of others";
             return Err(refuse("dictionary", value, reason));
         }
+        let has = |below: &Rc<Dictionary>| all.iter().any(|other| Rc::ptr_eq(other, below));
+        if !dictionary.earlier().iter().all(has) {
+            let value = format!("layer {} of a cross-layer transcoder", writes.layer);
+            let reason =
+                "features of the layers below write there, too: name all layers up to it, of one set";
+            return Err(refuse("dictionary", value, reason));
+        }
         if all[..at].iter().any(|other| other.writes == writes) {
             let reason = "the layer has one already";
             return Err(refuse(
@@ -77,17 +85,53 @@ impl PartsTap<'_, '_, '_> {
         let (positions, features) = (index(|one| one.0), index(|one| one.1));
         let held = dictionary.held(&x, &positions, &features);
         let mut made = held.rest;
+        for below in self.passed.iter().filter(|passed| passed.writes_with(dictionary)) {
+            made = below.added_to(made, layer);
+        }
         if !active.is_empty() {
             let kind = LeafKind::Features {
                 active,
-                directions: held.directions.shallow_clone(),
+                directions: held.directions.iter().map(Tensor::shallow_clone).collect(),
             };
-            let passed = self.leaf(kind, layer, held.values.unsqueeze(-1)); // [2, active, 1]
-            made = made.index_add(1, &positions, &(passed * held.directions));
+            let passed = Passed {
+                of: Rc::clone(dictionary),
+                positions,
+                values: self.leaf(kind, layer, held.values.unsqueeze(-1)), // [2, active, 1]
+                directions: held.directions,
+            };
+            made = passed.added_to(made, layer);
+            if dictionary.layers().len() > 1 {
+                self.passed.push(passed);
+            }
         }
         let made = bring(&made, (own.kind(), own.device()));
         let error = own.detach() - made.detach();
         made + self.leaf(LeafKind::Errors, layer, error)
+    }
+}
+
+/// Features of a layer at positions, as they are passed on.
+pub(super) struct Passed {
+    of: Rc<Dictionary>,
+    positions: Tensor,
+    /// `[2, active, 1]`
+    values: Tensor,
+    /// By layer from their own on, `[active, hidden]`.
+    directions: Vec<Tensor>,
+}
+
+impl Passed {
+    /// Whether they write where the features of a layer further up do.
+    fn writes_with(&self, other: &Dictionary) -> bool {
+        other.earlier().iter().any(|below| Rc::ptr_eq(below, &self.of))
+    }
+
+    /// With what they write in a layer: `[2, position, hidden]`.
+    fn added_to(&self, made: Tensor, layer: usize) -> Tensor {
+        let directions = &self.directions[layer - self.of.writes.layer];
+        let place = (made.kind(), made.device());
+        let written = bring(&(&self.values * directions), place);
+        made.index_add(1, &self.positions.to_device(place.1), &written)
     }
 }
 
@@ -101,7 +145,8 @@ fn active(dictionary: &Dictionary, x: &Tensor) -> ecco_models::error::Result<Vec
             position += 1;
         }
     }
-    let numbers = active.len() * (dictionary.n_inputs() + dictionary.n_outputs());
+    let n_written = dictionary.n_outputs() * dictionary.layers().len();
+    let numbers = active.len() * (dictionary.n_inputs() + n_written);
     let needed = KEPT * (numbers * dictionary.place().0.elt_size_in_bytes()) as u64;
     let what = format!("{} features that are active at positions", active.len());
     ensure_room(dictionary.place().1, needed, &what)?;

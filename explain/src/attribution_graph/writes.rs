@@ -1,7 +1,8 @@
 //! What heads, features and errors that are nodes write to the stream.
 
+use ecco_models::Model;
+use ecco_models::host::{self, bring};
 use ecco_models::model::Body;
-use ecco_models::{Model, host};
 use tch::{Kind, Tensor};
 
 use super::Node;
@@ -15,9 +16,13 @@ pub(super) fn of_nodes(model: &Model, chosen: &Chosen) -> Vec<(usize, Vec<f32>)>
     }
     let blocks = &model.stack().blocks;
     let (mut numbers, mut writes) = (Vec::new(), Vec::new());
-    for (number, written) in &chosen.written {
-        numbers.push(*number);
-        writes.push(written.to_kind(Kind::Float));
+    // Of a feature that writes in several layers their sum.
+    for of_one in chosen.written.chunk_by(|one, other| one.0 == other.0) {
+        numbers.push(of_one[0].0);
+        let each = of_one
+            .iter()
+            .map(|(_, written)| bring(&written.write, (Kind::Float, of_one[0].1.write.device())));
+        writes.extend(each.reduce(|all, one| all + one));
     }
     for (number, outputs) in &chosen.heads {
         let Node::Head { at, head } = chosen.nodes[*number].node else {

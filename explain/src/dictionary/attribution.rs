@@ -13,53 +13,70 @@ use ecco_models::run::{self, Input};
 use ecco_models::{Model, Rule};
 use tch::{Kind, Tensor};
 
-use super::{rows_at_once, sparse_pairs};
+use super::{by_rows, places_read, rows_at_once, sparse_pairs};
 use crate::attribution::work::{Work, WorkTap};
 use crate::attribution::{Completeness, Objective, Target};
 use crate::error::Result;
 use crate::sites::ensure_room_for;
-use crate::sites::pass::{Change, Look, Seen, Start, pass};
+use crate::sites::pass::{Change, Look, Start, pass};
 
 /// An answer by what stood at the place that a dictionary writes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FeatureAttribution {
     /// The answer itself.
     pub answer: f64,
-    /// By position the contributions of features that are active there, largest first.
+    /// By position the contributions of features that are active there, largest first, by what they write in their layer.
     pub contributions: Vec<Vec<(u32, f64)>>,
+    /// Of a cross-layer transcoder the same by what they write in all layers behind: by position.
+    pub later: Vec<Vec<(u32, f64)>>,
+    /// And by layer below, and position, what features of these contribute by what they write here.
+    pub earlier: Vec<Vec<f64>>,
     /// By position that of the error, x − x̂.
     pub error: Vec<f64>,
     /// By position that of what stands whatever the features: the bias, a mean that is taken off, a skip connection.
     pub rest: Vec<f64>,
-    /// By position x · ∂f/∂x, which the others sum to.
+    /// By position x · ∂f/∂x, which the others but `later` sum to.
     pub whole: Vec<f64>,
     /// Of the features that were asked for what the answer loses when they are taken out at all positions, the error kept.
     pub measured: Vec<(u32, f64)>,
 }
 
 impl FeatureAttribution {
-    /// By feature the sum over positions, largest first.
+    /// By feature the sum over positions, and the layers that it writes in, largest first: what taking it out is predicted to do.
     pub fn totals(&self) -> Vec<(u32, f64)> {
-        let mut all: Vec<(u32, f64)> = self.contributions.iter().flatten().copied().collect();
-        all.sort_by_key(|(feature, _)| *feature);
-        let sums = all.chunk_by(|one, other| one.0 == other.0);
-        let mut sums: Vec<(u32, f64)> = sums
-            .map(|of_one| (of_one[0].0, of_one.iter().map(|(_, value)| value).sum()))
-            .collect();
-        sums.sort_by(|one, other| other.1.abs().total_cmp(&one.1.abs()).then(one.0.cmp(&other.0)));
-        sums
+        let each = self.contributions.iter().chain(&self.later).flatten();
+        sums(each.copied().collect())
     }
 
-    /// What features, error and rest sum to.
+    /// Of features that are active at a position what they contribute, largest first; `None` where there is no such position.
+    pub fn at(&self, position: usize) -> Option<Vec<(u32, f64)>> {
+        let own = self.contributions.get(position)?;
+        let later = self.later.get(position).into_iter().flatten();
+        Some(sums(own.iter().chain(later).copied().collect()))
+    }
+
+    /// What features, error and rest sum to at the place that is written.
     pub fn sum(&self) -> f64 {
         let features = self.contributions.iter().flatten().map(|(_, value)| value);
-        features.chain(&self.error).chain(&self.rest).sum()
+        let earlier = self.earlier.iter().flatten();
+        features.chain(earlier).chain(&self.error).chain(&self.rest).sum()
     }
 
     /// Whether that is x · ∂f/∂x.
     pub fn completeness(&self) -> Completeness {
         Completeness::of_sum(self.sum(), self.whole.iter().sum())
     }
+}
+
+/// By feature, largest first.
+fn sums(mut all: Vec<(u32, f64)>) -> Vec<(u32, f64)> {
+    all.sort_by_key(|(feature, _)| *feature);
+    let sums = all.chunk_by(|one, other| one.0 == other.0);
+    let mut sums: Vec<(u32, f64)> = sums
+        .map(|of_one| (of_one[0].0, of_one.iter().map(|(_, value)| value).sum()))
+        .collect();
+    sums.sort_by(|one, other| other.1.abs().total_cmp(&one.1.abs()).then(one.0.cmp(&other.0)));
+    sums
 }
 
 /// One pass and one back, and a pass for each of the `n_measured` features that contribute most.
@@ -80,9 +97,9 @@ pub fn attribute_features(
     let total = 1 + n_measured as u64;
     let mut work = Work::new(watch, "contributions of features".into(), "passes", total);
     Ok(guard(|| {
-        let (answer, [read, value, gradient]) = at_the_text(model, input, dictionary, target, &mut work)?;
+        let (answer, rows) = at_the_text(model, input, dictionary, target, &mut work)?;
         work.advance(1)?;
-        let mut found = parts(dictionary, [&read, &value, &gradient])?;
+        let mut found = parts(dictionary, &rows)?;
         found.answer = answer;
         let top: Vec<u32> = found
             .totals()
@@ -103,73 +120,119 @@ pub fn attribute_features(
     })?)
 }
 
-/// The answer; what is read, what stands where it is written, and the gradient there: `[position, number]`.
+/// What a dictionary's part of a text is made of: `[position, number]`.
+struct Rows {
+    /// By layer whose features write there, its own last.
+    reads: Vec<Tensor>,
+    value: Tensor,
+    /// In each layer that its features write in.
+    gradients: Vec<Tensor>,
+}
+
+/// The answer, and what is read and written there.
 fn at_the_text(
     model: &Model,
     input: &Input,
     dictionary: &Dictionary,
     target: &Target,
     work: &mut Work,
-) -> ecco_models::error::Result<(f64, [Tensor; 3])> {
-    let (reads, writes) = (dictionary.reads, dictionary.writes);
-    let read: RefCell<Option<Tensor>> = RefCell::new(None);
-    let keep = |x: &Tensor| {
-        *read.borrow_mut() = Some(x.detach());
-        x.shallow_clone()
-    };
-    let change = Change {
-        place: reads.place,
-        layer: reads.layer,
-        make: &keep,
-    };
+) -> ecco_models::error::Result<(f64, Rows)> {
+    let writes = dictionary.writes;
+    let places = places_read(dictionary);
+    let read: Vec<RefCell<Option<Tensor>>> = places.iter().map(|_| RefCell::new(None)).collect();
+    let keep: Vec<_> = read
+        .iter()
+        .map(|read| {
+            |x: &Tensor| {
+                *read.borrow_mut() = Some(x.detach());
+                x.shallow_clone()
+            }
+        })
+        .collect();
+    let changes: Vec<Change> = places
+        .iter()
+        .zip(&keep)
+        .map(|(spot, make)| Change {
+            place: spot.place,
+            layer: spot.layer,
+            make,
+        })
+        .collect();
     let answer = |states: &Tensor| target.of_states(model, states, Rule::Gradient);
+    let layers: Vec<usize> = dictionary.layers().collect();
     let look = Look {
         answer: &answer,
         place: writes.place,
-        layers: Some(&[writes.layer]),
+        layers: Some(&layers),
         rule: Rule::Gradient,
     };
     let start = Start::Texts(std::slice::from_ref(input));
-    let (answers, mut seen) = pass(model, start, &look, &[change], work)?;
+    let (answers, seen) = pass(model, start, &look, &changes, work)?;
     let no_site = || ecco_models::Error::NoSite {
         site: writes.place.name(),
         layer: Some(writes.layer),
     };
-    let Seen { value, gradient, .. } = seen.pop().ok_or_else(no_site)?;
-    let read = read.take().ok_or_else(no_site)?;
     let rows = |x: &Tensor| bring(&flat(x).get(0), dictionary.place());
-    Ok((
-        host::number(&answers),
-        [rows(&read), rows(&value), rows(&gradient)],
-    ))
+    let of = |layer: usize| seen.iter().find(|seen| seen.layer == layer).ok_or_else(no_site);
+    let value = rows(&of(writes.layer)?.value);
+    let gradients = layers.iter().map(|layer| Ok(rows(&of(*layer)?.gradient)));
+    let gradients = gradients.collect::<ecco_models::error::Result<_>>()?;
+    let reads = read
+        .iter()
+        .map(|read| Ok(rows(&read.take().ok_or_else(no_site)?)));
+    let rows = Rows {
+        reads: reads.collect::<ecco_models::error::Result<_>>()?,
+        value,
+        gradients,
+    };
+    Ok((host::number(&answers), rows))
 }
 
 /// All but the answer.
-fn parts(
-    dictionary: &Dictionary,
-    [read, value, gradient]: [&Tensor; 3],
-) -> ecco_models::error::Result<FeatureAttribution> {
+fn parts(dictionary: &Dictionary, rows: &Rows) -> ecco_models::error::Result<FeatureAttribution> {
+    let n_earlier = dictionary.earlier().len();
     let mut found = FeatureAttribution {
         answer: f64::NAN,
         contributions: Vec::new(),
+        later: Vec::new(),
+        earlier: vec![Vec::new(); n_earlier],
         error: Vec::new(),
         rest: Vec::new(),
         whole: Vec::new(),
         measured: Vec::new(),
     };
-    let n = rows_at_once(dictionary);
-    let chunks = read.split(n, 0).into_iter();
-    for ((x, y), slope) in chunks.zip(value.split(n, 0)).zip(gradient.split(n, 0)) {
-        let code = dictionary.encode(&x);
-        let owed = dictionary.contributions(&code, &slope); // [position, feature]
+    let own = dictionary.writes.layer;
+    let all: Vec<Tensor> = rows
+        .reads
+        .iter()
+        .chain([&rows.value])
+        .chain(&rows.gradients)
+        .map(Tensor::shallow_clone)
+        .collect();
+    for some in by_rows(&all, rows_at_once(dictionary)) {
+        let (reads, some) = some.split_at(n_earlier + 1);
+        let (y, slopes) = (&some[0], &some[1..]);
+        let code = dictionary.encode(&reads[n_earlier]);
+        let owed = dictionary.contributions(own, &code, &slopes[0]); // [position, feature]
         found.contributions.extend(sparse_pairs(&owed)?);
+        let behind = slopes.iter().zip(dictionary.layers()).skip(1);
+        let behind = behind.map(|(slope, layer)| dictionary.contributions(layer, &code, slope));
+        if let Some(later) = behind.reduce(|all, one| all + one) {
+            found.later.extend(sparse_pairs(&later)?);
+        }
         let along = |x: &Tensor| {
-            let product = x.to_kind(Kind::Double) * slope.to_kind(Kind::Double);
+            let product = x.to_kind(Kind::Double) * slopes[0].to_kind(Kind::Double);
             product.sum_dim_intlist(-1, false, Kind::Double)
         };
-        let error = &y - dictionary.decode(&code);
-        let rest = code.rest.expand_as(&y);
-        let [error, rest, whole] = host::numbers_of_each([&along(&error), &along(&rest), &along(&y)]);
+        let mut made = dictionary.decode(&code);
+        for (at, (below, x)) in dictionary.earlier().iter().zip(reads).enumerate() {
+            let written = below.writes_at(own, x);
+            found.earlier[at].extend(host::numbers(&along(&written)));
+            made += written;
+        }
+        let error = y - made;
+        let rest = code.rest.expand_as(y);
+        let [error, rest, whole] = host::numbers_of_each([&along(&error), &along(&rest), &along(y)]);
         found.error.extend(error);
         found.rest.extend(rest);
         found.whole.extend(whole);

@@ -24,7 +24,8 @@ pub struct FeatureIntervention {
     pub what: FeatureAction,
 }
 
-/// With x what stands at the place that the dictionary writes, a its activations there and W_dec what they write:
+/// With x what stands at the place that the dictionary writes, a its activations there and W_dec what they write; features of a
+/// cross-layer transcoder are changed in every layer that they write in:
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum FeatureAction {
     /// x + (factor − 1) Σ a_f W_dec\[f\]: 0 takes them out.
@@ -61,19 +62,22 @@ impl FeatureIntervention {
                 FeatureAction::Scale(factor) => FeatureChange::Scale(factor),
                 FeatureAction::Reconstruct => FeatureChange::Reconstruct,
                 FeatureAction::Add(factor) => {
-                    let directions = self.dictionary.directions(&self.features); // [feature, output]
-                    let sum = directions.sum_dim_intlist(0, false, None::<Kind>) * factor;
-                    let added = match size[..] {
-                        [n_heads, _, head_dim] => sum.reshape([n_heads as i64, 1, head_dim as i64]),
-                        _ => sum,
+                    let edit = |layer: usize| {
+                        let directions = self.dictionary.directions(layer, &self.features); // [feature, output]
+                        let sum = directions.sum_dim_intlist(0, false, None::<Kind>) * factor;
+                        let added = match size[..] {
+                            [n_heads, _, head_dim] => sum.reshape([n_heads as i64, 1, head_dim as i64]),
+                            _ => sum,
+                        };
+                        Edit {
+                            place: writes.place,
+                            layer,
+                            part: Part::Whole,
+                            positions: positions.clone(),
+                            change: Change::Add(added),
+                        }
                     };
-                    return Ok(vec![Edit {
-                        place: writes.place,
-                        layer: writes.layer,
-                        part: Part::Whole,
-                        positions,
-                        change: Change::Add(added),
-                    }]);
+                    return Ok(self.dictionary.layers().map(edit).collect());
                 }
             };
             Ok(FeatureEdit::edits(
@@ -88,9 +92,13 @@ impl FeatureIntervention {
     /// `features 41, 38 × 0`
     pub(super) fn label(&self) -> String {
         let features = counted("feature", &self.features);
+        let where_to = match self.dictionary.layers().len() {
+            1 => "",
+            _ => " in this and all later layers",
+        };
         match self.what {
-            FeatureAction::Scale(factor) => format!("{features} × {factor}"),
-            FeatureAction::Add(factor) => format!("+ {factor} × the writes of {features}"),
+            FeatureAction::Scale(factor) => format!("{features} × {factor}{where_to}"),
+            FeatureAction::Add(factor) => format!("+ {factor} × the writes of {features}{where_to}"),
             FeatureAction::Reconstruct => "as its dictionary reconstructs it".into(),
         }
     }

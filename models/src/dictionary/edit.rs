@@ -20,21 +20,39 @@ pub enum FeatureChange {
     Reconstruct,
 }
 
-/// A change of some features, at the place that their dictionary writes.
+/// A change of some features, at a place that their dictionary writes.
 pub struct FeatureEdit {
+    /// Whose features write there, that of this layer last.
+    sources: Vec<Source>,
+    /// The layer that is written.
+    layer: usize,
+    change: FeatureChange,
+}
+
+struct Source {
     dictionary: Rc<Dictionary>,
     /// `[feature]`
     features: Tensor,
-    change: FeatureChange,
     /// Of a transcoder what it reads in this pass.
-    seen: RefCell<Option<Tensor>>,
+    seen: Option<Rc<Seen>>,
+}
+
+/// What stood in a pass where a transcoder reads, until its features write.
+#[derive(Default)]
+pub struct Seen(RefCell<Option<Tensor>>);
+
+impl Seen {
+    pub(crate) fn keep(&self, value: &Tensor) {
+        *self.0.borrow_mut() = Some(value.shallow_clone());
+    }
 }
 
 /// Encodings that are computed at once: 64 MB in float32.
 const MOST_NUMBERS: i64 = 16 << 20;
 
 impl FeatureEdit {
-    /// The edits that make this change: of a transcoder one more where it reads.
+    /// The edits that make this change: one in each layer that the features write in, of a transcoder with one more where it
+    /// reads.
     pub fn edits(
         dictionary: &Rc<Dictionary>,
         features: &[usize],
@@ -42,58 +60,83 @@ impl FeatureEdit {
         positions: Option<Vec<Range<usize>>>,
     ) -> Vec<Edit> {
         let features: Vec<i64> = features.iter().map(|&feature| feature as i64).collect();
-        let edit = Rc::new(Self {
-            dictionary: Rc::clone(dictionary),
-            features: host::index(&features, dictionary.place().1),
-            change,
-            seen: RefCell::new(None),
-        });
-        let at = |spot: super::Spot, change: Change, positions| Edit {
-            place: spot.place,
-            layer: spot.layer,
+        let features = host::index(&features, dictionary.place().1);
+        // What is put in the value's place is that of one layer, by all that write there.
+        let (layers, sources) = match change {
+            FeatureChange::Scale(_) => (dictionary.layers(), [].as_slice()),
+            FeatureChange::Reconstruct => {
+                let own = dictionary.writes.layer;
+                (own..own + 1, dictionary.earlier())
+            }
+        };
+        let place = dictionary.writes.place;
+        let at = |place, layer, change: Change, positions| Edit {
+            place,
+            layer,
             part: Part::Whole,
             positions,
             change,
         };
-        let reading = dictionary.is_transcoder();
-        let reading = reading.then(|| at(dictionary.reads, Change::Read(Rc::clone(&edit)), None));
-        let writing = at(dictionary.writes, Change::Features(edit), positions);
-        reading.into_iter().chain([writing]).collect()
-    }
-
-    /// Keeps what a transcoder reads until its layer writes.
-    pub(crate) fn read(&self, value: &Tensor) {
-        *self.seen.borrow_mut() = Some(value.shallow_clone());
+        let mut edits = Vec::new();
+        for layer in layers {
+            let sources = sources.iter().chain([dictionary]).map(|dictionary| Source {
+                dictionary: Rc::clone(dictionary),
+                features: features.shallow_clone(),
+                seen: dictionary.is_transcoder().then(Rc::default),
+            });
+            let sources: Vec<Source> = sources.collect();
+            edits.extend(sources.iter().filter_map(|source| {
+                let seen = Rc::clone(source.seen.as_ref()?);
+                let reads = source.dictionary.reads;
+                Some(at(reads.place, reads.layer, Change::Read(seen), None))
+            }));
+            let edit = Rc::new(Self {
+                sources,
+                layer,
+                change,
+            });
+            edits.push(at(place, layer, Change::Features(edit), positions.clone()));
+        }
+        edits
     }
 
     /// Rows of the place that is written; `rows` says which of the pass's they are.
     pub(crate) fn changed(&self, part: &Tensor, rows: Option<&[i64]>) -> Tensor {
         let own = flat(part); // [batch, position, output]
-        let read = match (self.seen.take(), rows) {
-            (None, _) => own.shallow_clone(),
-            (Some(seen), None) => flat(&seen),
-            (Some(seen), Some(rows)) => flat(&seen).index_select(1, &host::index(rows, seen.device())),
-        }; // [batch, position, input]
-        let read = bring(&read.flatten(0, 1), self.dictionary.place());
-        let n_at_once = (MOST_NUMBERS / self.dictionary.n_features() as i64).max(1);
-        let made: Vec<Tensor> = read.split(n_at_once, 0).iter().map(|x| self.made(x)).collect();
-        let made = bring(&Tensor::cat(&made, 0), (part.kind(), part.device())).view_as(&own);
-        let changed = match self.change {
-            FeatureChange::Scale(_) => own + made,
-            FeatureChange::Reconstruct => made,
+        let mut all = match self.change {
+            FeatureChange::Scale(_) => own.shallow_clone(),
+            FeatureChange::Reconstruct => own.zeros_like(),
         };
-        unflat(&changed, part)
+        for (at, source) in self.sources.iter().enumerate() {
+            let seen = source.seen.as_ref().and_then(|seen| seen.0.take());
+            let read = match (seen, rows) {
+                (None, _) => own.shallow_clone(),
+                (Some(seen), None) => flat(&seen),
+                (Some(seen), Some(rows)) => flat(&seen).index_select(1, &host::index(rows, seen.device())),
+            }; // [batch, position, input]
+            let dictionary = &source.dictionary;
+            let read = bring(&read.flatten(0, 1), dictionary.place());
+            let n_at_once = (MOST_NUMBERS / dictionary.n_features() as i64).max(1);
+            let is_own = at + 1 == self.sources.len();
+            let made = read.split(n_at_once, 0);
+            let made: Vec<Tensor> = made.iter().map(|x| self.made(source, x, is_own)).collect();
+            all = all + bring(&Tensor::cat(&made, 0), (part.kind(), part.device())).view_as(&own);
+        }
+        unflat(&all, part)
     }
 
-    /// What is added, or what stands in the value's place: `[row, output]`.
-    fn made(&self, x: &Tensor) -> Tensor {
+    /// What a source's features add, or come to: `[row, output]`. With those of the layer itself comes what stands whatever
+    /// the features.
+    fn made(&self, source: &Source, x: &Tensor, is_own: bool) -> Tensor {
+        let dictionary = &source.dictionary;
         match self.change {
             FeatureChange::Scale(factor) => {
-                let code = self.dictionary.encode_some(x, &self.features);
+                let code = dictionary.encode_some(x, &source.features);
                 let more = &code.activations * (factor - 1.0);
-                self.dictionary.written(&code, &more, Some(&self.features))
+                dictionary.written(self.layer, &code, &more, Some(&source.features))
             }
-            FeatureChange::Reconstruct => self.dictionary.decode(&self.dictionary.encode(x)),
+            FeatureChange::Reconstruct if is_own => dictionary.decode(&dictionary.encode(x)),
+            FeatureChange::Reconstruct => dictionary.writes_at(self.layer, x),
         }
     }
 }

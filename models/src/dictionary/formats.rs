@@ -31,6 +31,8 @@ pub(super) struct Raw {
     pub skip: Option<Tensor>,
     pub rule: ActivationRule,
     pub levels: Vec<Tensor>,
+    /// Of a cross-layer transcoder, what is written in each layer behind: `[feature, output]`.
+    pub later: Vec<Tensor>,
     pub preparation: Preparation,
     pub reads: Option<Site>,
     pub writes: Option<Site>,
@@ -150,6 +152,7 @@ impl Source<'_> {
             skip: None,
             rule: ActivationRule::Relu,
             levels: vec![],
+            later: vec![],
             preparation: Preparation::Plain,
             reads: None,
             writes: None,

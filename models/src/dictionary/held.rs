@@ -9,8 +9,8 @@ use super::{ActivationRule, Dictionary, Preparation};
 pub struct Held {
     /// Activations, and what of them is constant: `[2, active]`.
     pub values: Tensor,
-    /// What each writes for a unit of its activation: `[active, output]`.
-    pub directions: Tensor,
+    /// What each writes for a unit of its activation, by layer from its own on: `[active, output]`.
+    pub directions: Vec<Tensor>,
     /// What stands whatever the features: the bias, and what goes by them: `[2, position, output]`.
     pub rest: Tensor,
 }
@@ -50,7 +50,7 @@ impl Dictionary {
         let bias = self.output_bias.expand(size, false);
         Held {
             values,
-            directions: of(&self.decoder),
+            directions: self.layers().map(|layer| of(self.decoder_at(layer))).collect(),
             rest: match &self.skip {
                 Some(skip) => bias + prepared.matmul(skip),
                 None => bias,

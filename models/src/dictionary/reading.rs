@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use tch::{Device, Kind, Tensor};
 
 use super::formats::{Raw, raw};
+use super::set::CrossLayer;
 use super::{ActivationRule, Dictionary, Preparation, Spot, hooks};
 use crate::config::NormConfig;
 use crate::device::ensure_free;
@@ -56,9 +57,12 @@ pub(super) struct Source<'a> {
 /// Files that are none of the published formats, damaged or of another width; where a dictionary reads, if nothing says that.
 pub fn open(name: &str, model: &Model, options: &DictionaryOptions, watch: &mut Watch) -> Result<Dictionary> {
     let path = found(name, options.revision.as_deref(), watch)?;
+    if let Some(found) = CrossLayer::of(&path) {
+        let layer = options.layer.ok_or_else(|| found.no_layer())?;
+        return found.open(layer, model, options, watch);
+    }
     let (weights, settings) = located(&path, options)?;
     let file = WeightFile::open(&weights)?;
-    report(watch, &file, 0)?;
     let weights = by_name(&file)?;
     let (mut settings, settings_name) = read_settings(settings)?;
     if file.format == WeightFormat::Pytorch {
@@ -66,10 +70,6 @@ pub fn open(name: &str, model: &Model, options: &DictionaryOptions, watch: &mut 
             settings.entry(key).or_insert(value);
         }
     }
-    let kind = match model.stack().kind() {
-        Kind::Double => Kind::Double,
-        _ => Kind::Float,
-    };
     let source = Source {
         weights,
         file: &file,
@@ -77,31 +77,20 @@ pub fn open(name: &str, model: &Model, options: &DictionaryOptions, watch: &mut 
         settings_name,
         norm: model.config().norm,
         options,
-        kind,
+        kind: kind(model),
     };
-    let needed = source.weights.values().map(|weight| weight.n_bytes_as(kind));
-    let needed = needed.fold(0_u64, u64::saturating_add);
-    let what = format!("loading the dictionary {name}");
-    let dictionary = guard(|| {
-        ensure_free(Device::Cpu, needed, &what)?;
-        let raw = raw(&source)?;
-        report(watch, &file, 1)?;
-        let (reads, writes, preparation) = source.spots(&raw, model)?;
-        let device = model
-            .stack()
-            .places()
-            .get(reads.layer)
-            .map_or(model.stack().device(), |place| place.1);
-        if device != Device::Cpu {
-            ensure_free(device, needed, &what)?;
-        }
-        let dictionary = source.placed(raw, (reads, writes, preparation), (kind, device))?;
-        report(watch, &file, 2)?;
-        Ok(dictionary)
-    })?;
+    let dictionary = source.dictionary(model, watch, raw)?;
     file.ensure_unchanged()?;
     check(&dictionary, model)?;
     Ok(dictionary)
+}
+
+/// As what a dictionary of a model computes.
+pub(super) fn kind(model: &Model) -> Kind {
+    match model.stack().kind() {
+        Kind::Double => Kind::Double,
+        _ => Kind::Float,
+    }
 }
 
 fn report(watch: &mut Watch, file: &WeightFile, done: u64) -> Result<()> {
@@ -119,6 +108,19 @@ fn report(watch: &mut Watch, file: &WeightFile, done: u64) -> Result<()> {
 
 /// A path that is there, else one in the cache of the hub.
 pub(crate) fn found(name: &str, revision: Option<&str>, watch: &mut Watch) -> Result<PathBuf> {
+    fetched(name, revision, watch, hub::fetch_dictionary)
+}
+
+/// What fetches a part of a repository.
+type Fetch = fn(
+    &hub::HubSettings,
+    &str,
+    &[&str],
+    &hub::HubOptions,
+    &mut Watch,
+) -> std::result::Result<PathBuf, hub::HubError>;
+
+fn fetched(name: &str, revision: Option<&str>, watch: &mut Watch, fetch: Fetch) -> Result<PathBuf> {
     let path = expanded(name);
     let parts: Vec<&str> = name.split('/').collect();
     if path.exists() || name.starts_with(['/', '.', '~', '\\']) || parts.len() < 2 {
@@ -129,8 +131,13 @@ pub(crate) fn found(name: &str, revision: Option<&str>, watch: &mut Watch) -> Re
     };
     let id = parts[..2].join("/");
     let settings = hub::HubSettings::from_env();
-    let folder = hub::fetch_dictionary(&settings, &id, &parts[2..], &options, watch)?;
+    let folder = fetch(&settings, &id, &parts[2..], &options, watch)?;
     Ok(folder.join(parts[2..].join("/")))
+}
+
+/// The same of a folder with a dictionary for each layer.
+pub(super) fn found_set(name: &str, revision: Option<&str>, watch: &mut Watch) -> Result<PathBuf> {
+    fetched(name, revision, watch, hub::fetch_dictionaries)
 }
 
 /// The file of weights that is meant, and its settings where it has some.
@@ -173,7 +180,7 @@ fn shown(path: &Path) -> String {
 }
 
 /// The error for a folder without a dictionary.
-fn not_there(path: &Path) -> Error {
+pub(super) fn not_there(path: &Path) -> Error {
     let value = shown(path);
     let names = names_in(path);
     let is_layer = |name: &&String| {
@@ -203,7 +210,7 @@ fn not_there(path: &Path) -> Error {
     refuse("path", value, reason)
 }
 
-fn read_settings(path: Option<PathBuf>) -> Result<(Map<String, Value>, String)> {
+pub(super) fn read_settings(path: Option<PathBuf>) -> Result<(Map<String, Value>, String)> {
     let Some(path) = path else {
         return Ok((Map::new(), String::new()));
     };
@@ -240,6 +247,35 @@ fn plain_yaml(text: &str) -> Map<String, Value> {
 }
 
 impl Source<'_> {
+    /// What `raw` makes of it, where the model's layer is.
+    pub(super) fn dictionary(
+        &self,
+        model: &Model,
+        watch: &mut Watch,
+        raw: impl FnOnce(&Self) -> Result<Raw>,
+    ) -> Result<Dictionary> {
+        report(watch, self.file, 0)?;
+        let needed = self.weights.values().map(|weight| weight.n_bytes_as(self.kind));
+        let needed = needed.fold(0_u64, u64::saturating_add);
+        let what = format!("loading the dictionary in {}", self.file.name);
+        guard(|| {
+            ensure_free(Device::Cpu, needed, &what)?;
+            let raw = raw(self)?;
+            report(watch, self.file, 1)?;
+            let (reads, writes, preparation) = self.spots(&raw, model)?;
+            let places = model.stack().places();
+            let device = places
+                .get(reads.layer)
+                .map_or(model.stack().device(), |place| place.1);
+            if device != Device::Cpu {
+                ensure_free(device, needed, &what)?;
+            }
+            let dictionary = self.placed(raw, (reads, writes, preparation), (self.kind, device))?;
+            report(watch, self.file, 2)?;
+            Ok(dictionary)
+        })
+    }
+
     /// The file of weights is not what it should be.
     pub(super) fn damaged(&self, reason: String) -> Error {
         Error::Damaged {
@@ -331,6 +367,9 @@ impl Source<'_> {
                 tensor.size()
             ))),
         };
+        for later in &raw.later {
+            expect(later, "decoder of a later layer", &[n_features, n_outputs])?;
+        }
         expect(&raw.bias, "encoder's bias", &[n_features])?;
         expect(&raw.output_bias, "decoder's bias", &[n_outputs])?;
         for level in &raw.levels {
@@ -362,6 +401,8 @@ impl Source<'_> {
             output_bias: own(&raw.output_bias),
             skip: raw.skip.as_ref().map(own),
             levels: raw.levels.iter().map(own).collect(),
+            later: raw.later.iter().map(own).collect(),
+            earlier: vec![],
         })
     }
 
@@ -378,10 +419,11 @@ impl Source<'_> {
 /// Where it has not: the dictionary is of another one.
 pub fn check(dictionary: &Dictionary, model: &Model) -> Result<()> {
     let sizes = run::probe(model)?;
-    for (spot, width, option) in [
-        (dictionary.reads, dictionary.n_inputs(), "site"),
-        (dictionary.writes, dictionary.n_outputs(), "writes"),
-    ] {
+    let place = dictionary.writes.place;
+    let writes = dictionary.layers().map(|layer| Spot { place, layer });
+    let writes = writes.map(|spot| (spot, dictionary.n_outputs(), "writes"));
+    let reads = (dictionary.reads, dictionary.n_inputs(), "site");
+    for (spot, width, option) in std::iter::once(reads).chain(writes) {
         let size = sizes.size(spot.place, spot.layer).ok_or_else(|| Error::NoSite {
             site: spot.place.name(),
             layer: Some(spot.layer),

@@ -46,6 +46,62 @@ pub fn fetch_dictionary(
     fetch_chosen(settings, repo_id, options, cached, choose, watch)
 }
 
+/// The snapshot's folder with what a folder of a repository has for each layer of a model.
+///
+/// # Errors
+/// As [`super::fetch`]; where there is nothing of that kind, [`HubError::FileNotFound`].
+pub fn fetch_dictionaries(
+    settings: &HubSettings,
+    repo_id: &str,
+    parts: &[&str],
+    options: &HubOptions,
+    watch: &mut Watch,
+) -> Result<PathBuf, HubError> {
+    for part in parts {
+        check_file(repo_id, part)?;
+    }
+    let within = |name: &str| [parts, &[name]].concat().join("/");
+    let config = within(SET_SETTINGS);
+    let choose = |info: &RepoInfo| {
+        let names = info.siblings.iter().map(|file| file.rfilename.clone());
+        let mut wanted: Vec<String> = names.filter(|name| is_of_set(name, parts)).collect();
+        if wanted.is_empty() {
+            return Err(HubError::FileNotFound {
+                repo_id: repo_id.to_owned(),
+                file: within("layer_0.safetensors"),
+            });
+        }
+        for name in &wanted {
+            check_file(repo_id, name)?;
+        }
+        wanted.sort();
+        // Settings first: what is whole has them.
+        wanted.sort_by_key(|name| *name != config);
+        Ok(wanted)
+    };
+    let cached = |cache: &ModelCache, revision: &str| {
+        let first = ["layer_0.safetensors", "W_enc_0.safetensors"];
+        let mut first = first.iter().map(|name| within(name));
+        first.find_map(|name| cache.snapshot_with(revision, &[name]))
+    };
+    fetch_chosen(settings, repo_id, options, cached, choose, watch)
+}
+
+/// What the settings of a folder with a dictionary for each layer are in.
+const SET_SETTINGS: &str = "config.yaml";
+
+/// Whether a file belongs to such a folder.
+fn is_of_set(name: &str, folder: &[&str]) -> bool {
+    let (of, file) = name.rsplit_once('/').unwrap_or(("", name));
+    let number = |start: &str| {
+        let number = file
+            .strip_prefix(start)
+            .and_then(|rest| rest.strip_suffix(".safetensors"));
+        number.is_some_and(|number| number.parse::<usize>().is_ok())
+    };
+    of == folder.join("/") && (file == SET_SETTINGS || ["layer_", "W_enc_", "W_dec_"].into_iter().any(number))
+}
+
 /// Weights that there may be, each with its settings.
 fn choices(parts: &[&str]) -> Vec<(String, Vec<String>)> {
     let within = |folder: &[&str], name: &str| [folder, &[name]].concat().join("/");

@@ -205,7 +205,7 @@ impl Corpus {
             }
             units @ Units::Features(_) => match units.dictionary(layer) {
                 Some(dictionary) if writes_to_stream(dictionary) => {
-                    let written = described(dictionary, at)?.writes;
+                    let written = described(dictionary, at)?.writes_in_all();
                     Some(Written::Directions(vec![written.to_vec()]))
                 }
                 _ => None,

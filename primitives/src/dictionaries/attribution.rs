@@ -135,15 +135,32 @@ impl FeatureAttribution {
             ]);
         }
         let others: f64 = totals[shown.len()..].iter().map(|(_, value)| value).sum();
-        for (name, value) in [
-            ("other features", others),
-            ("error", found.error.iter().sum()),
-            ("bias", found.rest.iter().sum()),
-            ("sum", found.sum()),
-        ] {
-            let name = Dynamic::from(name.to_owned());
+        let mut ends = vec![("other features".to_owned(), others)];
+        let later: f64 = found.later.iter().flatten().map(|(_, value)| value).sum();
+        if !found.later.is_empty() {
+            ends.push(("by what they write in later layers".into(), -later));
+        }
+        ends.extend(
+            found
+                .earlier
+                .iter()
+                .enumerate()
+                .map(|(layer, by_position)| (format!("features of layer {layer}"), by_position.iter().sum())),
+        );
+        ends.extend([
+            ("error".to_owned(), found.error.iter().sum()),
+            ("bias".to_owned(), found.rest.iter().sum()),
+            ("sum".to_owned(), found.sum()),
+        ]);
+        for (name, value) in ends {
             let unit = Dynamic::UNIT;
-            rows.push([name, Dynamic::from_float(value), unit.clone(), unit.clone(), unit]);
+            rows.push([
+                name.into(),
+                Dynamic::from_float(value),
+                unit.clone(),
+                unit.clone(),
+                unit,
+            ]);
         }
         let names = ["feature", "contribution", "measured", "positions", "most at"];
         let column = |at: usize| rows.iter().map(|row| row[at].clone()).collect();
@@ -214,10 +231,11 @@ pub(super) fn register(registry: &mut Registry) {
 
         /// The contributions at a position, largest first: maps with `feature` and `contribution`.
         fn at(owed: &FeatureAttribution, position: INT) -> Array {
-            let rows = &owed.found()?.contributions;
-            let row = usize::try_from(position).ok().and_then(|position| rows.get(position));
+            let found = owed.found()?;
+            let row = usize::try_from(position).ok().and_then(|position| found.at(position));
             let row = row.ok_or_else(|| {
-                let message = format!("there is no position {position}: the text has {}, numbered from 0", rows.len());
+                let n = found.contributions.len();
+                let message = format!("there is no position {position}: the text has {n}, numbered from 0");
                 ScriptError::new(ErrorKind::Index, message)
             })?;
             let one = |(feature, value): &(u32, f64)| Dynamic::from_map(Map::from([
@@ -244,6 +262,19 @@ pub(super) fn register(registry: &mut Registry) {
 
         /// What it owes to what the dictionary always adds: its bias, and what goes by its features.
         get bias(owed: &FeatureAttribution) -> FLOAT { Ok(owed.found()?.rest.iter().sum()) }
+
+        /// Of a layer of a cross-layer transcoder, what the answer owes to features of each layer below by what they write here:
+        /// a tensor (layer).
+        get earlier(owed: &FeatureAttribution) -> Tensor {
+            let sums = owed.found()?.earlier.iter().map(|by_position| by_position.iter().sum());
+            Ok(vector(sums, "layer"))
+        }
+
+        /// What of the contributions comes from what features of a cross-layer transcoder write in later layers; the sum is
+        /// without it.
+        get later(owed: &FeatureAttribution) -> FLOAT {
+            Ok(owed.found()?.later.iter().flatten().map(|(_, value)| value).sum())
+        }
 
         /// The answer itself.
         get value(owed: &FeatureAttribution) -> FLOAT { Ok(owed.found()?.answer) }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use ecco_explain::dictionary::{FeatureWeights, described, writes_to_stream};
 use ecco_models::dictionary::reading::{DictionaryOptions, open};
+use ecco_models::dictionary::set::open_set;
 use ecco_models::dictionary::{ActivationRule, Dictionary as Loaded, Preparation, Spot};
 use ecco_scripting::options::{OptionKind, OptionValue};
 use ecco_scripting::result::numbers::short;
@@ -13,7 +14,7 @@ use ecco_scripting::table::Table;
 use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
 use ecco_widgets::Explorable;
-use rhai::{Dynamic, INT, Map};
+use rhai::{Array, Dynamic, INT, Map};
 
 use super::training::Training;
 use crate::circuits::vocabulary::{Vocabulary, VocabularyOptions};
@@ -23,18 +24,34 @@ use crate::text::reading;
 use crate::text::run::place;
 
 options! {
-    /// What `dictionary` can be told.
-    pub struct OpenOptions {
+    /// What `dictionary` and `dictionaries` can be told.
+    pub struct FilesOptions {
         /// the place that it reads: one of lm.sites()
         site: Option<String> = "what its files say",
         /// the place that it writes, where it is another one
         writes: Option<String> = "what its files say",
-        /// its layer
-        layer: Option<usize> = "what its files say",
         /// how many features are active at a position, of a top-k dictionary
         k: Option<usize> [1..] = "what its files say",
         /// branch, tag or commit of a repository on the hub
         revision: Option<String> = "\"main\"",
+    }
+}
+
+options! {
+    /// What `dictionary` can be told.
+    pub struct OpenOptions {
+        ..of_files: FilesOptions,
+        /// its layer
+        layer: Option<usize> = "what its files say",
+    }
+}
+
+options! {
+    /// What `dictionaries` can be told.
+    pub struct SetOptions {
+        ..of_files: FilesOptions,
+        /// whose dictionaries are loaded
+        layers: Option<Vec<usize>> = "all layers",
     }
 }
 
@@ -70,29 +87,34 @@ impl OptionValue for Dictionaries {
 
 impl Dictionary {
     fn open(lm: &Model, name: &str, options: OpenOptions) -> Result<Self, ScriptError> {
-        if name.trim().is_empty() {
-            let error = ScriptError::new(ErrorKind::Value, "the dictionary's name is empty");
-            return Err(error.with_hint("a folder, a file, or owner/name/folder of a repository on the hub"));
-        }
-        let named = |name: &Option<String>, option: &'static str| {
-            let found = name.as_ref().map(|name| place(lm, name));
-            found.transpose().map_err(|error| error.pointing_at(option))
-        };
         let asked = DictionaryOptions {
-            site: named(&options.site, "site")?,
-            writes: named(&options.writes, "writes")?,
             layer: options.layer,
-            k: options.k,
-            revision: options.revision,
+            ..asked(lm, name, options.of_files)?
         };
         let (model, state) = (lm.loaded()?, lm.state()?);
         let loaded = watched(&state, lm.verbose, |watch| open(name, &model, &asked, watch))?;
-        Ok(Self {
+        Ok(Self::of(lm, name, Rc::new(loaded)))
+    }
+
+    /// One for each layer.
+    fn open_set(lm: &Model, name: &str, options: SetOptions) -> Result<Array, ScriptError> {
+        let asked = asked(lm, name, options.of_files)?;
+        let (model, state) = (lm.loaded()?, lm.state()?);
+        let layers = options.layers.as_deref();
+        let all = watched(&state, lm.verbose, |watch| {
+            open_set(name, &model, (&asked, layers), watch)
+        })?;
+        let one = |loaded| Dynamic::from(Self::of(lm, name, loaded));
+        Ok(all.into_iter().map(one).collect())
+    }
+
+    fn of(lm: &Model, name: &str, loaded: Rc<Loaded>) -> Self {
+        Self {
             lm: lm.plain(),
             name: name.into(),
-            loaded: Rc::new(loaded),
+            loaded,
             training: None,
-        })
+        }
     }
 
     /// An output, a run, or a text that the dictionary's model has not read yet.
@@ -142,7 +164,7 @@ impl Dictionary {
         }
         let directions = features
             .iter()
-            .map(|&feature| Ok(self.weights(feature)?.writes.to_vec()));
+            .map(|&feature| Ok(self.weights(feature)?.writes_in_all().to_vec()));
         let directions = directions.collect::<Result<Vec<_>, ScriptError>>()?;
         let labels = features
             .iter()
@@ -157,9 +179,14 @@ impl Dictionary {
         let vector = |values: &ndarray::Array1<f32>, axis| {
             Dynamic::from(Tensor::new(values.clone().into_dyn(), &[axis]))
         };
-        let length = |values: &ndarray::Array1<f32>| {
+        let length = |values: &[f32]| {
             let squares = values.iter().map(|x| f64::from(*x).powi(2));
             Dynamic::from_float(squares.sum::<f64>().sqrt())
+        };
+        let all = weights.writes_in_all();
+        let writes = match self.loaded.layers().len() {
+            1 => vector(&all, "hidden"),
+            _ => Dynamic::from(Tensor::new(weights.writes.into_dyn(), &["layer", "hidden"])),
         };
         let mut map = Map::from([
             ("feature".into(), Dynamic::from_int(feature as INT)),
@@ -168,9 +195,9 @@ impl Dictionary {
                 "threshold".into(),
                 weights.threshold.map_or(Dynamic::UNIT, Dynamic::from_float),
             ),
-            ("norm".into(), length(&weights.writes)),
-            ("reading_norm".into(), length(&weights.reads)),
-            ("writes".into(), vector(&weights.writes, "hidden")),
+            ("norm".into(), length(&all.to_vec())),
+            ("reading_norm".into(), length(&weights.reads.to_vec())),
+            ("writes".into(), writes),
             ("reads".into(), vector(&weights.reads, "hidden")),
         ]);
         if writes_to_stream(&self.loaded) {
@@ -180,6 +207,19 @@ impl Dictionary {
             map.insert("suppresses".into(), first(spoken.suppressed()));
         }
         Ok(map)
+    }
+
+    /// `mlp_output of layer 1`, and of how many.
+    fn writes(&self) -> String {
+        let loaded = &self.loaded;
+        match loaded.layers().end - 1 {
+            last if last > loaded.writes.layer => format!(
+                "{} of layers {} to {last}",
+                loaded.writes.place.name(),
+                loaded.writes.layer
+            ),
+            _ => spot(loaded.writes),
+        }
     }
 
     fn rows(&self) -> Vec<(&'static str, String)> {
@@ -201,7 +241,7 @@ impl Dictionary {
             ("features", loaded.n_features().to_string()),
             ("reads", spot(loaded.reads)),
             ("input", preparation.into()),
-            ("writes", spot(loaded.writes)),
+            ("writes", self.writes()),
             ("activation", rule),
             ("memory", format!("{} MB", short(loaded.n_bytes() as f64 / 1e6))),
         ]
@@ -209,6 +249,25 @@ impl Dictionary {
         .chain(self.training.iter().flat_map(|training| training.rows()))
         .collect()
     }
+}
+
+/// What of the options is said to what reads the files.
+fn asked(lm: &Model, name: &str, options: FilesOptions) -> Result<DictionaryOptions, ScriptError> {
+    if name.trim().is_empty() {
+        let error = ScriptError::new(ErrorKind::Value, "the dictionary's name is empty");
+        return Err(error.with_hint("a folder, a file, or owner/name/folder of a repository on the hub"));
+    }
+    let named = |name: &Option<String>, option: &'static str| {
+        let found = name.as_ref().map(|name| place(lm, name));
+        found.transpose().map_err(|error| error.pointing_at(option))
+    };
+    Ok(DictionaryOptions {
+        site: named(&options.site, "site")?,
+        writes: named(&options.writes, "writes")?,
+        layer: None,
+        k: options.k,
+        revision: options.revision,
+    })
 }
 
 /// `residual_after of layer 1`
@@ -240,6 +299,7 @@ impl Show for Dictionary {
             "dictionary"
         };
         let writes = match loaded.is_transcoder() {
+            true if loaded.layers().len() > 1 => format!(", writes {}", self.writes()),
             true => format!(", writes {}", loaded.writes.place.name()),
             false => String::new(),
         };
@@ -272,6 +332,19 @@ pub(super) fn register(registry: &mut Registry) {
         volatile fn dictionary(lm: &Model, path: &str; options: OpenOptions) -> Dictionary {
             Dictionary::open(lm, path, options)
         }
+
+        /// Loads what a folder, or a repository on the hub, has for each layer: transcoders in the format of circuit-tracer
+        /// (`layer_N.safetensors`), or a cross-layer transcoder (`W_enc_N.safetensors`, `W_dec_N.safetensors`), whose features
+        /// write in all later layers. A dictionary for each layer comes, lowest first; `output.circuit` takes them together.
+        ///
+        /// Example:
+        /// ```rhai
+        /// let transcoders = lm.dictionaries("mntss/clt-gemma-2-2b-426k");
+        /// output.circuit(#{nodes: "features", dictionary: transcoders})
+        /// ```
+        volatile fn dictionaries(lm: &Model, path: &str; options: SetOptions) -> Array {
+            Dictionary::open_set(lm, path, options)
+        }
     }
     members! { registry, [Dictionary];
         /// How many features it has.
@@ -283,10 +356,12 @@ pub(super) fn register(registry: &mut Registry) {
         /// The site and layer that it reads: `residual_after of layer 3`.
         get reads(dictionary: &Dictionary) -> String { Ok(spot(dictionary.loaded.reads)) }
 
-        /// The site and layer that it writes; a transcoder's is another than it reads.
-        get writes(dictionary: &Dictionary) -> String { Ok(spot(dictionary.loaded.writes)) }
+        /// The site and layer that it writes; a transcoder's is another than it reads, and a cross-layer transcoder's features
+        /// write in all later layers, too.
+        get writes(dictionary: &Dictionary) -> String { Ok(dictionary.writes()) }
 
-        /// A feature by its weights: `norm` and `writes`, what it writes for each unit of its activation; `reads` and
+        /// A feature by its weights: `norm` and `writes`, what it writes for each unit of its activation (of a cross-layer
+        /// transcoder by layer, from its own on; `norm` is of their sum); `reads` and
         /// `reading_norm`, what it is read along; `bias`, and `threshold` where it has one; `promotes` and `suppresses`, its
         /// tokens by `lm.vocabulary_of`, where it writes to the residual stream.
         ///

@@ -9,7 +9,7 @@ use super::patching::pair;
 use super::*;
 
 /// A logit, or what there is like it.
-pub(super) fn target(model: &Model, input: &Input) -> Option<Target> {
+pub(crate) fn target(model: &Model, input: &Input) -> Option<Target> {
     let n = input.spoken().len();
     let target = match &model.config().task {
         Task::States => return None,

@@ -1,6 +1,7 @@
 //! sparsify, OpenAI's, dictionary_learning, circuit-tracer.
 
 use serde_json::Value;
+use tch::Tensor;
 
 use super::super::reading::Source;
 use super::super::{ActivationRule, Preparation, hooks};
@@ -142,11 +143,7 @@ impl Source<'_> {
             .strip_prefix("layer_")
             .and_then(|rest| rest.split_once('.'));
         let layer = layer.and_then(|(layer, _)| layer.parse().ok());
-        let hook = |key: &str| {
-            let name = self.text(key)?;
-            hooks::within_layer(name, layer.unwrap_or(0), self.norm)
-        };
-        let raw = raw.at(hook("feature_input_hook"), hook("feature_output_hook"));
+        let raw = self.at_feature_hooks(raw, layer.unwrap_or(0));
         let raw = Raw {
             layer,
             skip: match self.weights.contains_key("W_skip") {
@@ -159,5 +156,44 @@ impl Source<'_> {
             Some(threshold) => raw.with_thresholds(threshold),
             None => raw,
         })
+    }
+
+    /// `W_enc_{n}.safetensors` and `W_dec_{n}.safetensors` of a layer together: circuit-tracer's cross-layer transcoders. The
+    /// decoder is `[feature, layer, output]`, from the own layer on.
+    pub(in super::super) fn cross_layer(&self, layer: usize) -> Result<Raw> {
+        let name = |part: &str| format!("{part}_{layer}");
+        let decoders = self.tensor(&name("W_dec"))?;
+        let size = decoders.size();
+        if size.len() != 3 || size[1] == 0 {
+            let reason = format!(
+                "W_dec_{layer} has shape {size:?}, expected (feature, layer, output), from layer {layer} on"
+            );
+            return Err(self.damaged(reason));
+        }
+        let mut decoders = (0..size[1]).map(|behind| decoders.select(1, behind));
+        let own = decoders.next().unwrap_or_else(Tensor::new);
+        let bias = self.tensor(&name("b_enc"))?;
+        let raw = self.plain(
+            "circuit-tracer, cross-layer",
+            (self.turned(&name("W_enc"))?, Some(bias)),
+            (own, Some(self.tensor(&name("b_dec"))?)),
+        );
+        let raw = self.at_feature_hooks(raw, layer);
+        let raw = Raw {
+            layer: Some(layer),
+            writes: raw.writes.or(Some(Site::MlpOutput)),
+            later: decoders.collect(),
+            ..raw
+        };
+        Ok(match self.optional(&name("threshold"))? {
+            Some(threshold) => raw.with_thresholds(threshold.flatten(0, -1)),
+            None => raw,
+        })
+    }
+
+    /// Where circuit-tracer's settings say that features read and write.
+    fn at_feature_hooks(&self, raw: Raw, layer: usize) -> Raw {
+        let hook = |key: &str| hooks::within_layer(self.text(key)?, layer, self.norm);
+        raw.at(hook("feature_input_hook"), hook("feature_output_hook"))
     }
 }
