@@ -259,7 +259,7 @@ fn found(model: &Model, task: usize, number: usize) -> [f64; 6] {
         model,
         clean: &clean,
         corrupted: &corrupted,
-        target,
+        answer: target.into(),
     };
     let graph = Graph::of(model).unwrap();
     let by_edges = |method: EdgeMethod| {

@@ -3,9 +3,10 @@
 // Positions are lists of ranges, and often one of them.
 #![allow(clippy::single_range_in_vec_init)]
 
+mod aligned;
 mod every_family;
 mod explained;
-mod gradients;
+pub(crate) mod gradients;
 pub(crate) mod graphs;
 mod patching;
 mod refused;
@@ -190,7 +191,7 @@ fn families() -> Vec<(String, Model, Input)> {
     families_in("float32")
 }
 
-fn families_in(dtype: &str) -> Vec<(String, Model, Input)> {
+pub(crate) fn families_in(dtype: &str) -> Vec<(String, Model, Input)> {
     let folder = std::fs::read_dir(fixtures().join("families")).expect("the fixtures are there");
     let folders = folder
         .map(|entry| entry.expect("readable"))

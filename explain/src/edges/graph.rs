@@ -1,8 +1,8 @@
 //! The graph of a decoder's parts: who writes to the residual stream, and who reads it.
 
+use ecco_models::Model;
 use ecco_models::model::Body;
 use ecco_models::tap::Reader;
-use ecco_models::{Model, Rule};
 use ndarray::Array2;
 
 use crate::error::{Result, ensure_attention, refuse};
@@ -221,6 +221,3 @@ impl Graph {
         }
     }
 }
-
-/// The rule by which passes are read here.
-pub(super) const RULE: Rule = Rule::Gradient;

@@ -8,10 +8,10 @@ use ecco_models::tap::{NoTap, Reader, Tap};
 use ecco_models::{Model, Site};
 use tch::{Kind, Tensor};
 
-use super::graph::{Edge, Graph, RULE};
+use super::graph::{Edge, Graph};
 use super::writes::Writes;
-use crate::attribution::Target;
 use crate::attribution::work::Work;
+use crate::intervention::answer::{Answer, Measure};
 
 /// A pair of texts of which everything is known that edges need.
 pub(super) struct Pair<'m> {
@@ -19,7 +19,7 @@ pub(super) struct Pair<'m> {
     pub graph: Graph,
     pub clean: &'m Input,
     pub corrupted: &'m Input,
-    pub target: Target,
+    pub measure: Measure<'m>,
     /// `[source, position, hidden]`.
     clean_writes: Tensor,
     corrupted_writes: Tensor,
@@ -31,12 +31,12 @@ pub(super) struct Pair<'m> {
 }
 
 impl<'m> Pair<'m> {
-    /// Two passes. The target's position is the same in both texts.
+    /// Two passes. The answer's position is the same in both texts.
     pub(super) fn read(
         model: &'m Model,
         graph: Graph,
         [clean, corrupted]: [&'m Input; 2],
-        target: Target,
+        answer: Answer,
         work: &mut Work,
     ) -> ecco_models::error::Result<Self> {
         let mut read = |input: &Input| {
@@ -45,21 +45,21 @@ impl<'m> Pair<'m> {
                 work: &mut *work,
             };
             let (known, states) = run::known(model, input, &mut tap)?;
-            let answer = target.of_states(model, &states, RULE)?;
-            Ok::<_, ecco_models::Error>((tap.writes.of_one_text(), answer, known))
+            Ok::<_, ecco_models::Error>((tap.writes.of_one_text(), states, known))
         };
-        let (clean_writes, clean_answer, _) = read(clean)?;
-        let (corrupted_writes, corrupted_answer, known) = read(corrupted)?;
+        let (clean_writes, clean_states, _) = read(clean)?;
+        let (corrupted_writes, corrupted_states, known) = read(corrupted)?;
+        let measure = Measure::new(model, answer, answer, &clean_states)?;
         Ok(Self {
             model,
             graph,
             clean,
             corrupted,
-            target,
+            clean_answer: measure.of_states(&clean_states)?,
+            corrupted_answer: measure.of_states(&corrupted_states)?,
+            measure,
             clean_writes,
             corrupted_writes,
-            clean_answer,
-            corrupted_answer,
             known,
         })
     }
@@ -86,7 +86,7 @@ impl<'m> Pair<'m> {
             work,
         };
         let states = run::resume(self.model, &self.known, layer, edges.len(), &mut tap)?;
-        self.target.of_states(self.model, &states, RULE)
+        self.measure.of_states(&states)
     }
 
     /// The answers to the clean text where readers see, of the sources whose edges are cut, what these write to the corrupted
@@ -102,7 +102,7 @@ impl<'m> Pair<'m> {
         };
         let inputs = vec![self.clean.clone(); n];
         let states = run::states(self.model, &inputs, &mut tap, &mut NoTap)?;
-        self.target.of_states(self.model, &states, RULE)
+        self.measure.of_states(&states)
     }
 }
 

@@ -11,7 +11,7 @@ use ecco_models::tap::{NoTap, Reader, Tap};
 use ndarray::Array2;
 use tch::{Kind, Tensor};
 
-use super::graph::{Graph, RULE};
+use super::graph::Graph;
 use super::pass::{Pair, streams};
 use crate::aside::aside;
 use crate::attribution::work::Work;
@@ -66,10 +66,7 @@ fn gradients(
     tch::with_grad(|| {
         let inputs = vec![pair.corrupted.clone(); shares.len()];
         let states = run::states(pair.model, &inputs, &mut tap, &mut NoTap)?;
-        let answer = pair
-            .target
-            .of_states(pair.model, &states, RULE)?
-            .sum(Kind::Double);
+        let answer = pair.measure.of_states(&states)?.sum(Kind::Double);
         let nodes = std::mem::take(&mut tap.nodes);
         let values: Vec<Tensor> = nodes.iter().map(|(.., node)| node.shallow_clone()).collect();
         // One call of libtorch, which asks nobody.

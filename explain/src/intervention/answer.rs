@@ -34,7 +34,7 @@ impl Answer {
     }
 
     /// Refuses what this model does not say of this text.
-    pub(super) fn check(&self, model: &Model, input: &Input) -> Result<()> {
+    pub(crate) fn check(&self, model: &Model, input: &Input) -> Result<()> {
         self.target().check(model, input)?;
         match (self, model.config().task.reading()) {
             (Self::Target(_), _) | (Self::Divergence(_), Reading::OneOf) => Ok(()),
@@ -47,7 +47,7 @@ impl Answer {
 }
 
 /// An answer with what it is measured by.
-pub(super) struct Measure<'m> {
+pub(crate) struct Measure<'m> {
     model: &'m Model,
     answer: Answer,
     /// What is predicted in the clean text, as logarithms, `[1, token or label]`.
@@ -56,7 +56,7 @@ pub(super) struct Measure<'m> {
 
 impl<'m> Measure<'m> {
     /// `of_clean` is the answer as it stands in the clean text, whose states are `[1, position, size]`.
-    pub(super) fn new(
+    pub(crate) fn new(
         model: &'m Model,
         answer: Answer,
         of_clean: Answer,
@@ -74,7 +74,7 @@ impl<'m> Measure<'m> {
     }
 
     /// By row, `[row]` in double precision, from the head's input `[row, position, size]`.
-    pub(super) fn of_states(&self, states: &Tensor) -> ecco_models::error::Result<Tensor> {
+    pub(crate) fn of_states(&self, states: &Tensor) -> ecco_models::error::Result<Tensor> {
         match (&self.answer, &self.reference) {
             (Answer::Divergence(outcome), Some(log_p)) => {
                 let log_q = log_probabilities(self.model, *outcome, states)?;

@@ -14,11 +14,12 @@ use ecco_models::{Model, Rule, Site, host};
 use ndarray::Array2;
 use tch::{Kind, Tensor};
 
-use super::patching::{Cell, Pair, PatchOptions, ensure_difference, parts};
+use super::alignment::Alignment;
+use super::patching::{Cell, Pair, PatchOptions, ensure_difference, parts, patched_parts};
 use crate::agreement::pearson;
 use crate::attribution::work::Work;
 use crate::attribution::{Completeness, Objective};
-use crate::error::Result;
+use crate::error::{Result, refuse};
 use crate::random::strongest_and_others;
 use crate::sites::pass::{Change, Look, Seen, Start, pass};
 use crate::sites::{check_steps, ensure_room_for};
@@ -84,8 +85,40 @@ pub fn attribution_patching(
     options: &EstimateOptions,
     watch: &mut Watch,
 ) -> Result<Estimate> {
+    estimate(model, [clean, corrupted], options, None, watch)
+}
+
+/// The same of texts that may be unequally long, where positions of the one stand for positions of the other: what
+/// [`patch_map_aligned`](super::patching::patch_map_aligned) would find. What is not aligned changes nothing.
+///
+/// # Errors
+/// As there; for steps, since there is no text between two of unequal length.
+pub fn attribution_patching_aligned(
+    model: &Model,
+    clean: &Input,
+    corrupted: &Input,
+    options: &EstimateOptions,
+    alignment: &Alignment,
+    watch: &mut Watch,
+) -> Result<Estimate> {
+    if options.n_steps > 0 {
+        let reason = "between texts that are aligned there is no way along which each is a text: leave it at 0, gradients at the \
+                      corrupted one";
+        return Err(refuse("n_steps", options.n_steps, reason));
+    }
+    estimate(model, [clean, corrupted], options, Some(alignment), watch)
+}
+
+fn estimate(
+    model: &Model,
+    [clean, corrupted]: [&Input; 2],
+    options: &EstimateOptions,
+    alignment: Option<&Alignment>,
+    watch: &mut Watch,
+) -> Result<Estimate> {
     check_steps(options.n_steps)?;
-    let (layers, n_parts) = parts(model, clean, corrupted, &options.patch, None)?;
+    let (layers, n_parts) = parts(model, clean, corrupted, &options.patch, alignment)?;
+    let is_patched = patched_parts(&options.patch, alignment, corrupted, n_parts);
     let explained = Objective::new(
         model,
         corrupted,
@@ -93,20 +126,28 @@ pub fn attribution_patching(
     )?;
     let at_once = (explained.rows_at_once() as usize).clamp(2, options.n_steps.max(1) + 1);
     ensure_room_for(&explained, at_once, "attribution patching")?;
-    let n_measured = options.n_measured.min(layers.len() * n_parts);
+    let cells = (0..layers.len() * n_parts).filter(|at| is_patched(at % n_parts));
+    let cells: Vec<(usize, usize)> = cells.map(|at| (at / n_parts, at % n_parts)).collect();
+    let n_measured = options.n_measured.min(cells.len());
     let total = (n_measured + options.n_steps + 1) as u64;
     let work = &mut Work::new(watch, "attribution patching".into(), "passes", total);
     let found = guard(|| {
-        let pair = Pair::read([model, model], [clean, corrupted], &options.patch, None, work)?;
+        let pair = Pair::read(
+            [model, model],
+            [clean, corrupted],
+            &options.patch,
+            alignment,
+            work,
+        )?;
         let elements = match options.n_steps {
             0 => at_the_corrupted(model, corrupted, &pair, options, work)?,
             _ => on_the_way(model, [clean, corrupted], &pair, options, at_once, work)?,
         };
         let (changes, clean, unpatched) = summed(&elements, &pair, options, n_parts);
-        let values: Vec<f64> = changes.iter().copied().collect();
+        let values: Vec<f64> = cells.iter().map(|&at| changes[at]).collect();
         let places: Vec<(usize, usize)> = strongest_and_others(&values, n_measured, options.seed)
             .into_iter()
-            .map(|at| (at / n_parts, at % n_parts))
+            .map(|at| cells[at])
             .collect();
         let measured = measured(&pair, &places, &layers, unpatched, work)?;
         let by_layer = layers.iter().copied().zip(elements).collect();

@@ -131,7 +131,7 @@ pub(super) fn patch_map_between(
 }
 
 /// Whether a part is patched: of what stands at positions only those that are aligned.
-fn patched_parts(
+pub(super) fn patched_parts(
     options: &PatchOptions,
     alignment: Option<&Alignment>,
     corrupted: &Input,

@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use ecco_explain::Target;
 use ecco_explain::edges::{Edge, EdgeMethod, EdgeOptions, Edges as Found, Graph, Setting, edges};
 use ecco_explain::intervention::answer::Answer;
 use ecco_explain::intervention::patching::check_lengths;
@@ -66,7 +65,7 @@ pub(super) struct Asked {
     lm: Model,
     clean: Input,
     corrupted: Input,
-    target: Target,
+    watched: Answer,
     /// The watched number for people.
     pub answer: String,
 }
@@ -85,7 +84,7 @@ impl Asked {
             model: &loaded,
             clean: &self.clean,
             corrupted: &self.corrupted,
-            target: self.target,
+            answer: self.watched,
         };
         Ok(watched(&state, self.lm.verbose, |watch| work(&setting, watch))?)
     }
@@ -104,11 +103,6 @@ impl Edges {
         check_lengths(&loaded, &clean, &corrupted)?;
         let at = position(&loaded, &corrupted, options.answer.position)?;
         let answers = watched_answers(&loaded, [&clean, &corrupted], [at, at], &options.answer)?;
-        let Answer::Target(target) = answers.corrupted else {
-            let message = "edges are scored by the answer of a token or label, not by a divergence";
-            let error = ScriptError::new(ErrorKind::Value, message).pointing_at("metric");
-            return Err(error.with_hint("lm.patch_map and lm.attribution_patching take \"kl\""));
-        };
         let named = |names: &Option<OneOrMany<String>>,
                      of: &dyn Fn(&str) -> Result<usize, ecco_explain::Error>| {
             let names = names.as_ref();
@@ -128,7 +122,7 @@ impl Edges {
             lm: lm.clone(),
             clean,
             corrupted,
-            target,
+            watched: answers.corrupted,
             answer: answers.name,
         };
         let found = asked.watched(|setting, watch| edges(setting, &settings, watch))?;

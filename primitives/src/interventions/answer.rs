@@ -29,7 +29,7 @@ options! {
         target: Option<Word> = "what the model says of the clean text, and of the corrupted one as contrast",
         /// less the answer for this one
         contrast: Option<Word> = "none",
-        /// what counts as the answer; "kl", which edges do not take, needs no target: KL(clean ‖ patched) of all that is predicted there, in nats
+        /// what counts as the answer; "kl" needs no target: KL(clean ‖ patched) of all that is predicted there, in nats
         metric: Option<Choice<Metric>> = "\"logit\" with a contrast, else \"probability\"",
         /// of the token that is predicted
         position: Option<usize> = "behind the last token; the mask",

@@ -2,11 +2,13 @@
 
 use std::rc::Rc;
 
-use ecco_explain::intervention::estimate::{Estimate, EstimateOptions, Measured, attribution_patching};
+use ecco_explain::intervention::estimate::{
+    Estimate, EstimateOptions, Measured, attribution_patching, attribution_patching_aligned,
+};
 use ecco_widgets::{Explorable, MeasuredCell, PatchEstimate};
 use rhai::{Array, Dynamic, FLOAT, INT, Map};
 
-use super::patching::{Pair, PairOptions};
+use super::patching::{AlignOptions, Pair, PairOptions};
 use crate::attribution::saliency_members::completeness_map;
 use crate::models::model::Model;
 use ecco_scripting::result::numbers::short;
@@ -19,6 +21,7 @@ options! {
     /// What `attribution_patching` can be told.
     pub struct AttributionPatchingOptions {
         ..pair: PairOptions,
+        ..alignment: AlignOptions,
         /// steps from the corrupted text to the clean one, along which gradients are averaged; 0: the gradient at the
         /// corrupted text
         n_steps: usize = 0,
@@ -43,15 +46,20 @@ impl AttributionPatching {
         options: &AttributionPatchingOptions,
     ) -> Result<Self, ScriptError> {
         let (loaded, state) = (lm.loaded()?, lm.state()?);
-        let pair = Pair::read(lm, clean.into(), corrupted.into(), &options.pair, None)?;
+        let align = options.alignment.align.as_ref();
+        let pair = Pair::read(lm, clean.into(), corrupted.into(), &options.pair, align)?;
         let settings = EstimateOptions {
             patch: pair.patch,
             n_steps: options.n_steps,
             n_measured: options.measure,
             seed: options.seed,
         };
-        let found = watched(&state, lm.verbose, |watch| {
-            attribution_patching(&loaded, &pair.clean, &pair.corrupted, &settings, watch)
+        let (of_clean, of_corrupted) = (&pair.clean, &pair.corrupted);
+        let found = watched(&state, lm.verbose, |watch| match &pair.alignment {
+            Some(alignment) => {
+                attribution_patching_aligned(&loaded, of_clean, of_corrupted, &settings, alignment, watch)
+            }
+            None => attribution_patching(&loaded, of_clean, of_corrupted, &settings, watch),
         })?;
         Ok(Self {
             found: Rc::new(found),

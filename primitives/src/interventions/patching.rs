@@ -42,6 +42,13 @@ options! {
     /// What `patch_map` can be told.
     pub struct PatchMapOptions {
         ..pair: PairOptions,
+        ..alignment: AlignOptions,
+    }
+}
+
+options! {
+    /// Texts of unequal length.
+    pub struct AlignOptions {
         /// for texts of unequal length: `true` aligns what both have in common, `[[4, 6], …]` positions of the clean text with
         /// positions of the corrupted one; others are not patched
         align: Option<Align> = "all, one with one",
@@ -292,7 +299,13 @@ pub(super) fn map(
     options: &PatchMapOptions,
 ) -> Result<PatchMap, ScriptError> {
     let (loaded, state) = (lm.loaded()?, lm.state()?);
-    let pair = Pair::read(lm, clean, corrupted, &options.pair, options.align.as_ref())?;
+    let pair = Pair::read(
+        lm,
+        clean,
+        corrupted,
+        &options.pair,
+        options.alignment.align.as_ref(),
+    )?;
     let Pair {
         clean,
         corrupted,
