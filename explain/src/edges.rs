@@ -10,10 +10,12 @@
 //! - [`Graph`]: who writes, who reads
 //! - [`edges`], [`Edges`]: a score for every edge
 //! - [`Circuit`]: some edges without the others
+//! - [`query_key`]: why a head looks where it looks
 //! - `writes`: what each source writes; `pass`: passes in which readers see something else; `slopes`: gradients
 
 mod circuit;
 mod graph;
+mod looking;
 mod pass;
 mod slopes;
 mod writes;
@@ -27,9 +29,10 @@ use ndarray::Array2;
 use tch::Tensor;
 
 use crate::agreement::pearson;
+use crate::attribution::Completeness;
 use crate::attribution::work::Work;
-use crate::attribution::{Completeness, Target};
 use crate::error::Result;
+use crate::intervention::answer::Answer;
 use crate::intervention::patching::{check_lengths, ensure_difference};
 use crate::random::strongest_and_others;
 use crate::sites::check_steps;
@@ -37,6 +40,7 @@ use pass::Pair;
 
 pub use circuit::{Circuit, Sized};
 pub use graph::{Edge, Graph, Source};
+pub use looking::{QueryKey, query_key};
 
 named! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +60,8 @@ pub struct Setting<'a> {
     pub model: &'a Model,
     pub clean: &'a Input,
     pub corrupted: &'a Input,
-    pub target: Target,
+    /// The same position of both texts.
+    pub answer: Answer,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -211,14 +216,14 @@ impl<'a> Setting<'a> {
         let graph = Graph::of(self.model)?;
         for input in [self.clean, self.corrupted] {
             input.check(self.model)?;
-            self.target.check(self.model, input)?;
+            self.answer.check(self.model, input)?;
         }
         check_lengths(self.model, self.clean, self.corrupted)?;
         Ok(graph)
     }
 
     fn pair<'s>(&'s self, graph: Graph, work: &mut Work) -> ecco_models::error::Result<Pair<'s>> {
-        Pair::read(self.model, graph, [self.clean, self.corrupted], self.target, work)
+        Pair::read(self.model, graph, [self.clean, self.corrupted], self.answer, work)
     }
 
     /// What one pass takes: the streams of its readers, normed, what its sources write, and lists of edges.

@@ -97,6 +97,7 @@ const CONTENTS: &[(&str, &[&str])] = &[
         "what does each head do, and what does a neuron or a direction say?",
         &[
             "lm.head_scores",
+            "output.query_key",
             "lm.vocabulary_of",
             "lm.ov_circuit",
             "lm.qk_circuit",
@@ -106,6 +107,7 @@ const CONTENTS: &[(&str, &[&str])] = &[
         "which features of a sparse autoencoder or transcoder are active, and what do they do?",
         &[
             "lm.dictionary",
+            "lm.dictionaries",
             "dictionary.encode",
             "dictionary.feature",
             "dictionary.attribute",

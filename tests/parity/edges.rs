@@ -1,13 +1,15 @@
 //! Edges between a model's parts against a plain decoder whose readers have streams of their own, and what must hold of them.
 
-use ecco_explain::edges::{Edge, EdgeMethod, EdgeOptions, Edges, Graph, Setting, edges};
-use ecco_explain::{Quantity, Target};
+use ecco_explain::edges::{Edge, EdgeMethod, EdgeOptions, Edges, Graph, Setting, edges, query_key};
+use ecco_explain::intervention::answer::Answer;
+use ecco_explain::vocabulary::weights::HeadAt;
+use ecco_explain::{Outcome, Quantity, Target};
 use ecco_interpreter::unwatched;
-use ecco_models::Model;
 use ecco_models::config::Mlp;
-use ecco_models::run::Input;
+use ecco_models::run::{self, Input};
+use ecco_models::{Model, Place, Site};
 use ecco_tests::{cases, fixtures, integers, model, stored_tensor};
-use ndarray::ArrayD;
+use ndarray::{ArrayD, Axis};
 use serde_json::Value;
 
 fn constants() -> Value {
@@ -64,7 +66,7 @@ fn of<T>(model: &Model, options: &EdgeOptions, look: impl FnOnce(&Setting, Edges
         model,
         clean: &clean,
         corrupted: &corrupted,
-        target: target(model, &clean),
+        answer: target(model, &clean).into(),
     };
     let found = edges(&setting, options, &mut unwatched).unwrap();
     look(&setting, found)
@@ -164,7 +166,7 @@ fn identities_hold_for_every_family() {
             model: &model,
             clean: &clean,
             corrupted: &corrupted,
-            target: target(&model, &clean),
+            answer: target(&model, &clean).into(),
         };
         let Ok(found) = edges(&setting, &options(EdgeMethod::Gradient), &mut unwatched) else {
             panic!("{name}: no scores");
@@ -191,6 +193,70 @@ fn identities_hold_for_every_family() {
             "{name}: {} of {gap}",
             path.scores.row(0).sum()
         );
+    }
+}
+
+#[test]
+fn edges_of_the_divergence_of_all_that_is_predicted() {
+    for name in ["gpt2-tiny", "families/llama"] {
+        let model = model(name, "float64");
+        let [clean, corrupted] = texts(&model);
+        let setting = Setting {
+            model: &model,
+            clean: &clean,
+            corrupted: &corrupted,
+            answer: Answer::Divergence(Outcome::Token {
+                position: clean.ids.len(),
+                id: 0,
+            }),
+        };
+        let asked = EdgeOptions {
+            n_steps: 200,
+            n_measured: 12,
+            ..options(EdgeMethod::IntegratedGradients)
+        };
+        let found = edges(&setting, &asked, &mut unwatched).unwrap();
+        // Σ p ln (p / q) over all tokens, p of the clean text.
+        let [log_p, log_q] = [&clean, &corrupted].map(|input| {
+            let run = run::run(&model, vec![input.clone()], 1, &mut unwatched)
+                .unwrap()
+                .remove(0);
+            let logits = run.logits(&model, 0).unwrap();
+            let last = logits.index_axis(Axis(0), logits.shape()[0] - 1).mapv(f64::from);
+            let most = last.iter().copied().fold(f64::MIN, f64::max);
+            let sum = last.iter().map(|x| (x - most).exp()).sum::<f64>().ln();
+            last.mapv(|x| x - most - sum)
+        });
+        let expected: f64 = log_p.iter().zip(&log_q).map(|(p, q)| p.exp() * (p - q)).sum();
+        assert!(found.clean.abs() < 1e-12, "{name}: {}", found.clean);
+        assert!(
+            (found.corrupted - expected).abs() < 1e-5 * (1.0 + expected),
+            "{name}: {}, expected {expected}",
+            found.corrupted
+        );
+        // Along the way edges from the embeddings make all of it; all edges are the clean text, none the corrupted one.
+        let gap = found.clean - found.corrupted;
+        let path: f64 = found.scores.row(0).sum();
+        assert!(
+            (path - gap).abs() < 2e-3 * gap.abs(),
+            "{name}: {path}, expected {gap}"
+        );
+        let whole = found
+            .circuit_of(&setting, &found.graph.edges(), &mut unwatched)
+            .unwrap();
+        assert!(
+            (whole.faithfulness - 1.0).abs() < 1e-6 && whole.without.abs() < 1e-6,
+            "{name}"
+        );
+        // An edge that is patched alone is what exact scores say.
+        let edge = found.measured[0].0;
+        let exact = EdgeOptions {
+            from: Some(vec![edge.source]),
+            to: Some(vec![edge.reader]),
+            ..options(EdgeMethod::Exact)
+        };
+        let exact = edges(&setting, &exact, &mut unwatched).unwrap();
+        assert!((exact.score(edge) - found.measured[0].1).abs() < 1e-9, "{name}");
     }
 }
 
@@ -279,4 +345,121 @@ fn other_models_say_why_not() {
         let error = Graph::of(&model(name, "float32")).unwrap_err().to_string();
         assert!(error.contains(reason), "{name}: {error}");
     }
+}
+
+/// Every pair of what wrote a query and what wrote a key: together the score, whose softmax is the pattern.
+#[test]
+fn products_of_queries_and_keys_are_sums_over_what_wrote_both() {
+    let (mut n_models, mut n_patterns) = (0, 0);
+    for (name, model) in graphs() {
+        let [clean, _] = texts(&model);
+        let at = HeadAt {
+            layer: model.config().n_layers - 1,
+            head: model.config().n_heads - 1,
+        };
+        let query = clean.ids.len() - 1;
+        let found = query_key(&model, &clean, at, (query, None), &mut unwatched)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        n_models += 1;
+        let near = |sum: f64, expected: f64, what: &str| {
+            assert!(
+                (sum - expected).abs() < 1e-9 * (1.0 + expected.abs()),
+                "{name} {what}: {sum}, {expected}"
+            );
+        };
+        near(found.pairs.sum(), found.scores[found.key], "pairs");
+        for key in 0..=query {
+            near(found.by_query.row(key).sum(), found.scores[key], "queries");
+            near(found.by_key.row(key).sum(), found.scores[key], "keys");
+        }
+        for source in 0..found.sources.len() {
+            near(
+                found.pairs.row(source).sum(),
+                found.by_query[(found.key, source)],
+                "a query's source",
+            );
+            near(
+                found.pairs.column(source).sum(),
+                found.by_key[(found.key, source)],
+                "a key's source",
+            );
+        }
+        // Where nothing is added to them or cut off, scores make the pattern.
+        let most = found.scores.iter().copied().fold(f64::MIN, f64::max);
+        let powers: Vec<f64> = found.scores.iter().map(|score| (score - most).exp()).collect();
+        let sum: f64 = powers.iter().sum();
+        let gap = powers
+            .iter()
+            .zip(&found.attention)
+            .map(|(power, share)| (power / sum - share).abs());
+        if gap.fold(0.0, f64::max) < 1e-6 {
+            n_patterns += 1;
+        } else {
+            println!("{name}: scores are not all of the pattern");
+        }
+    }
+    println!("{n_models} {n_patterns}");
+    assert!(
+        n_models > 30 && 3 * n_patterns > 2 * n_models,
+        "{n_models} {n_patterns}"
+    );
+}
+
+/// GPT-2's, written out: (a source's write, less its mean, over the stream's deviation, times the gain) W_Q.
+#[test]
+fn a_querys_parts_are_those_of_the_weights() {
+    let model = model("gpt2-tiny", "float64");
+    let [clean, _] = texts(&model);
+    let at = HeadAt { layer: 0, head: 1 };
+    let query = 3;
+    let found = query_key(&model, &clean, at, (query, Some(1)), &mut unwatched).unwrap();
+    assert_eq!(found.sources, ["input", "biases"]);
+    let weight = |name: &str| {
+        let file = fixtures().join("gpt2-tiny/model.safetensors");
+        stored_tensor(&file, &format!("transformer.h.0.{name}")).mapv(f64::from)
+    };
+    let (gain, shift) = (weight("ln_1.weight"), weight("ln_1.bias"));
+    let (matrix, bias) = (weight("attn.c_attn.weight"), weight("attn.c_attn.bias"));
+    let run = run::run(&model, vec![clean.clone()], 1, &mut unwatched)
+        .unwrap()
+        .remove(0);
+    let place = Place::of(Site::ResidualBefore);
+    let stream = run.records().array(place, Some(0), 0).unwrap().mapv(f64::from);
+    let head_dim = 48 / 4;
+    // What the stream makes of a query or a key, and what biases do.
+    let side = |position: usize, first: usize| {
+        let x = stream.index_axis(Axis(0), position);
+        let mean = x.sum() / 48.0;
+        let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 48.0;
+        let deviation = (variance + 1e-5).sqrt();
+        let number = |at: usize| {
+            let column = first + at;
+            let of_stream = (0..48).map(|i| (x[i] - mean) / deviation * gain[i] * matrix[[i, column]]);
+            let of_bias = (0..48).map(|i| shift[i] * matrix[[i, column]]);
+            [of_stream.sum(), of_bias.sum::<f64>() + bias[column]]
+        };
+        (0..head_dim).map(number).collect::<Vec<[f64; 2]>>()
+    };
+    let (queries, keys) = (side(query, head_dim), side(1, 48 + head_dim));
+    for (row, column) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+        let each = queries
+            .iter()
+            .zip(&keys)
+            .map(|(query, key)| query[row] * key[column]);
+        let expected = each.sum::<f64>() / (head_dim as f64).sqrt();
+        let pair = found.pairs[(row, column)];
+        assert!(
+            (pair - expected).abs() < 1e-5 * (1.0 + expected.abs()),
+            "{row} {column}: {pair}, {expected}"
+        );
+    }
+    let refused = |query, key| {
+        let found = query_key(&model, &clean, at, (query, key), &mut unwatched);
+        found.unwrap_err().to_string()
+    };
+    assert_eq!(
+        refused(2, Some(3)),
+        "key is 3: the query at position 2 sees no later ones"
+    );
+    assert!(refused(99, None).starts_with("query is 99: there are "));
 }

@@ -107,6 +107,7 @@ pub(crate) const VALUES: &[(&str, &str, &str)] = &[
         "lm.fit_lens(\"tuned\", [\"ab cd\", \"cd ab\"], #{steps: 2, step_tokens: 4})",
     ),
     ("HeadScores", "heads", "lm.head_scores(#{n: 5, texts: 1})"),
+    ("QueryKey", "why", "lm.run(\"ab cd\").query_key(1, 0)"),
     (
         "Vocabulary",
         "vocabulary",
