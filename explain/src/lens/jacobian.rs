@@ -11,14 +11,14 @@ use std::cell::RefCell;
 use std::ops::ControlFlow;
 
 use ecco_interpreter::Watch;
-use ecco_models::device::ensure_free;
+use ecco_models::device::{ensure_free, step_bytes};
 use ecco_models::guard::guard;
 use ecco_models::host::bring;
 use ecco_models::lens::{FittedLens, LensMethod, Translator};
 use ecco_models::run::{self, Input};
 use ecco_models::tap::{NoTap, Tap};
-use ecco_models::{Model, Rule, Site, device};
-use tch::{Device, Kind, Tensor};
+use ecco_models::{Model, Rule, Site};
+use tch::{Kind, Tensor};
 
 use super::fit::{beginnings, check_model};
 use crate::aside::aside;
@@ -125,11 +125,8 @@ fn halves(rule: Rule) -> u64 {
 
 /// How many rows of the matrices are pulled back together, each through a copy of the text.
 fn copies(model: &Model, n_tokens: usize, rule: Rule) -> usize {
-    let room = match model.stack().device() {
-        Device::Cpu => MOST_BYTES,
-        device => (device::free_memory(device).unwrap_or(0) as u64 / 4).max(MOST_BYTES),
-    };
-    let most = room / (graph_bytes(model, n_tokens) * halves(rule)).max(1);
+    let most =
+        step_bytes(model.stack().device(), MOST_BYTES) / (graph_bytes(model, n_tokens) * halves(rule)).max(1);
     (most as usize).clamp(1, model.config().hidden_size)
 }
 
