@@ -234,17 +234,18 @@ fn pair(task: usize, number: usize) -> ([Vec<u32>; 2], [u32; 2]) {
     ([clean, corrupted], [list[one + 1], list[other + 1]])
 }
 
-const METHODS: [&str; 6] = [
+const METHODS: [&str; 7] = [
     "edges, patched (`exact`)",
     "edges, gradients (`eap`)",
     "edges, integrated gradients (`eap_ig`)",
     "heads, patched (`patch_map`)",
     "heads, gradients (`attribution_patching`)",
-    "heads, attribution graph (`output.circuit`)",
+    "heads, attribution graph of heads (`output.circuit`)",
+    "heads, attribution graph of heads and neurons",
 ];
 
 /// The share of what carries the difference that is among as many of the largest.
-fn found(model: &Model, task: usize, number: usize) -> [f64; 6] {
+fn found(model: &Model, task: usize, number: usize) -> [f64; METHODS.len()] {
     let (texts, [right, wrong]) = pair(task, number);
     let [clean, corrupted] = texts.map(|ids| Input::of(model, ids, vec![]).unwrap());
     let target = Target::token(clean.ids.len(), right)
@@ -306,37 +307,45 @@ fn found(model: &Model, task: usize, number: usize) -> [f64; 6] {
         seed: 0,
     };
     let estimated = attribution_patching(model, &clean, &corrupted, &estimate, &mut unwatched).unwrap();
-    let options = GraphOptions {
-        target,
-        nodes: NodeKinds::Heads,
-        dictionaries: vec![],
-        keep: 1.0,
-        max_nodes: 200,
-        n_measured: 0,
-    };
-    let graph = attribution_graph(model, &clean, &options, &mut unwatched).unwrap();
-    let mut of_graph: Vec<((usize, usize), f64)> = Vec::new();
-    for node in &graph.nodes {
-        if let Node::Head { at, head } = node.node {
-            match of_graph.iter_mut().find(|(known, _)| *known == (at.layer, head)) {
+    // Heads, and neurons behind them, summed over positions.
+    let of_graph = |nodes: NodeKinds| {
+        let options = GraphOptions {
+            target,
+            nodes,
+            dictionaries: vec![],
+            keep: 1.0,
+            max_nodes: 200,
+            n_measured: 0,
+        };
+        let graph = attribution_graph(model, &clean, &options, &mut unwatched).unwrap();
+        let mut all: Vec<((usize, usize), f64)> = Vec::new();
+        for node in &graph.nodes {
+            let part = match node.node {
+                Node::Head { at, head } => (at.layer, head),
+                Node::Neuron { at, neuron } => (at.layer, HEADS + neuron),
+                _ => continue,
+            };
+            match all.iter_mut().find(|(known, _)| *known == part) {
                 Some((_, score)) => *score += node.score,
-                None => of_graph.push(((at.layer, head), node.score)),
+                None => all.push((part, node.score)),
             }
         }
-    }
+        all
+    };
     [
         by_edges(EdgeMethod::Exact),
         by_edges(EdgeMethod::Gradient),
         by_edges(EdgeMethod::IntegratedGradients),
         by_heads(of_map(patched.restored())),
         by_heads(of_map(estimated.changes)),
-        by_heads(of_graph),
+        by_heads(of_graph(NodeKinds::Heads)),
+        by_heads(of_graph(NodeKinds::All)),
     ]
 }
 
 /// By method and task, the mean over the prompts.
-fn all(model: &Model) -> [[f64; 3]; 6] {
-    let mut table = [[0.0; 3]; 6];
+fn all(model: &Model) -> [[f64; 3]; METHODS.len()] {
+    let mut table = [[0.0; 3]; METHODS.len()];
     for (task, number) in (0..TASKS.len()).flat_map(|task| (0..N_PROMPTS).map(move |number| (task, number))) {
         let each = found(model, task, number).into_iter().zip(&mut table);
         each.for_each(|(share, of_method)| of_method[task] += share / N_PROMPTS as f64);
@@ -348,7 +357,7 @@ fn page() -> PathBuf {
     fixtures().join("../../docs/methods/circuit-recovery.md")
 }
 
-fn table(found: &[[f64; 3]; 6]) -> String {
+fn table(found: &[[f64; 3]; METHODS.len()]) -> String {
     let mut table = HEAD.to_owned();
     for (name, tasks) in METHODS.iter().zip(found) {
         let _ = write!(table, "| {name} ");
@@ -375,7 +384,8 @@ So it is known what carries the difference between two texts, by what they diffe
 - **the answer** is exchanged for another word: `input → a1.v0`, `a1.h0 → logits`
 
 Of 12 pairs each, the share of these edges (or of their heads) that is among as many of the largest by each method, asked for the
-difference of the two answers' logits. The attribution graph is of the first text alone, by heads, summed over positions.
+difference of the two answers' logits: precision and recall at once, since as many are taken as there are. The attribution graph is of
+the first text alone, summed over positions.
 
 | method | the question | the word before | the answer |
 |---|---|---|---|
@@ -385,7 +395,7 @@ const FOOT: &str = "
 Patching and integrated gradients find every edge. One slope at the corrupted text does not: there the head looks elsewhere with
 certainty, so that its pattern hardly moves however its queries and keys are changed, and edges into them get next to nothing. The
 attribution graph holds patterns, and so cannot name the head that another head's keys are made of: why a head looks where it does is
-a question for edges. One circuit is no ranking of methods.
+a question for edges, and for [queries and keys by what wrote them](heads.md). One circuit is no ranking of methods.
 
 This page is made by `cargo test --release -p ecco-tests --test parity -- --ignored write_the_circuits`.
 ";

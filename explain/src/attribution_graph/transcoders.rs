@@ -8,7 +8,7 @@ use ecco_models::dictionary::reading::check;
 use ecco_models::dictionary::{Dictionary, Spot};
 use ecco_models::host::{self, bring};
 use ecco_models::{Model, Site};
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use super::GraphOptions;
 use super::parts::{LeafKind, PartsTap};
@@ -131,7 +131,8 @@ impl Passed {
         let directions = &self.directions[layer - self.of.writes.layer];
         let place = (made.kind(), made.device());
         let written = bring(&(&self.values * directions), place);
-        made.index_add(1, &self.positions.to_device(place.1), &written)
+        let positions = bring(&self.positions, (Kind::Int64, place.1));
+        made.index_add(1, &positions, &written)
     }
 }
 

@@ -120,7 +120,7 @@ impl FeatureEdit {
             let is_own = at + 1 == self.sources.len();
             let made = read.split(n_at_once, 0);
             let made: Vec<Tensor> = made.iter().map(|x| self.made(source, x, is_own)).collect();
-            all = all + bring(&Tensor::cat(&made, 0), (part.kind(), part.device())).view_as(&own);
+            all = &all + bring(&Tensor::cat(&made, 0), (part.kind(), part.device())).view_as(&own);
         }
         unflat(&all, part)
     }

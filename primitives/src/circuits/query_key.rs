@@ -49,7 +49,10 @@ impl QueryKey {
     fn new(passage: Passage, at: [INT; 2], options: &QueryKeyOptions) -> Result<Self, ScriptError> {
         let number = |name: &str, value: INT| {
             usize::try_from(value).map_err(|_| {
-                ScriptError::new(ErrorKind::Value, format!("{name} is {value}: it is numbered from 0"))
+                ScriptError::new(
+                    ErrorKind::Value,
+                    format!("{name} is {value}: it is numbered from 0"),
+                )
             })
         };
         if options.top > MOST {
@@ -75,15 +78,26 @@ impl QueryKey {
         inner.passage.found(
             &inner.found,
             |found| found.scores[found.key],
-            |model, watch| query_key(model, inner.passage.input(), inner.at, (inner.query, inner.key), watch),
+            |model, watch| {
+                query_key(
+                    model,
+                    inner.passage.input(),
+                    inner.at,
+                    (inner.query, inner.key),
+                    watch,
+                )
+            },
         )
     }
 
     /// The pairs of sources that add or take most, the largest first.
     fn top(&self, n: usize) -> Result<Vec<(&str, &str, f64)>, ScriptError> {
         let found = self.found()?;
-        let mut pairs: Vec<((usize, usize), f64)> =
-            found.pairs.indexed_iter().map(|(at, value)| (at, *value)).collect();
+        let mut pairs: Vec<((usize, usize), f64)> = found
+            .pairs
+            .indexed_iter()
+            .map(|(at, value)| (at, *value))
+            .collect();
         pairs.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()));
         let name = |source: usize| found.sources[source].as_str();
         let named = |((query, key), value)| (name(query), name(key), value);
@@ -110,7 +124,13 @@ impl QueryKey {
             row([text(name), Dynamic::UNIT, Dynamic::from_float(value)]);
         }
         let [query, key, score] = columns;
-        let tokens = self.0.passage.model().loaded()?.tokenizer().tokens(&self.0.passage.input().ids);
+        let tokens = self
+            .0
+            .passage
+            .model()
+            .loaded()?
+            .tokenizer()
+            .tokens(&self.0.passage.input().ids);
         let at = |side: &str, position: usize| {
             let token = tokens.get(position).map_or("", |token| token.text.as_str());
             format!("{side} {position}: {token}")

@@ -16,7 +16,9 @@ define("ecco-attribution-graph", "attribution-graph-1", (view, data, host) => {
   const main = [...edges].filter((edge) => into[edge.to] && out[edge.from]).sort((a, b) => through(b) - through(a)), peak = main.length ? through(main[0]) : 1;
   const rank = new Map([...nodes.keys()].sort((a, b) => nodes[b].influence - nodes[a].influence).map((at, k) => [at, k]));
   const is_end = (at) => nodes[at].kind === "token" || nodes[at].kind === "answer";
-  const token = (position) => data.tokens[position] ? label(data.tokens[position]) : "";
+  // A token that stands in the text twice is told by its position.
+  const texts = data.tokens.map((one) => label(one)), twice = texts.map((text) => texts.indexOf(text) !== texts.lastIndexOf(text));
+  const token = (position) => position in texts ? texts[position] + (twice[position] ? lower(position) : "") : "";
   const name = (at) => nodes[at].label ?? (nodes[at].kind === "token" ? token(nodes[at].position) : nodes[at].name);
   const where = (at) => is_end(at) ? "" : " at " + token(nodes[at].position);
   const pinned = new Set(), groups = data.groups ?? [];
@@ -179,7 +181,13 @@ define("ecco-attribution-graph", "attribution-graph-1", (view, data, host) => {
   hold(null);
   scrollTo_answer();
   function scrollTo_answer() {
-    const graph = view.querySelector(".graph");
+    const graph = view.querySelector(".graph"), layers = [...svg.querySelectorAll(".rows text")];
+    // Layers' names stay at the left of what is seen, above the edges.
+    const names = document.createElementNS(svg.namespaceURI, "g");
+    names.setAttribute("class", "rows");
+    names.append(...layers);
+    svg.append(names);
+    graph.addEventListener("scroll", () => { for (const text of layers) text.setAttribute("transform", `translate(${Math.round(graph.scrollLeft / zoom)} 0)`); }, { passive: true });
     requestAnimationFrame(() => { graph.scrollLeft = graph.scrollWidth; });
   }
 });
