@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 use ecco_explain::sites::{SiteAttribution as Found, SiteAxis, SiteMethod, SiteOptions, attribute_site};
+use ecco_interpreter::named;
 use ecco_models::Site;
 use ecco_widgets::{Explorable, LayerSum, SiteColumns, Token};
 use rhai::{Array, Dynamic, FLOAT};
@@ -20,6 +21,26 @@ use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{Registry, ScriptError, members, options};
 
+named! {
+    /// What contributions are summed by: one axis.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum OneAxis {
+        Position = "position",
+        Head = "head",
+        Neuron = "neuron",
+    }
+}
+
+impl From<OneAxis> for SiteAxis {
+    fn from(by: OneAxis) -> Self {
+        match by {
+            OneAxis::Position => Self::Position,
+            OneAxis::Head => Self::Head,
+            OneAxis::Neuron => Self::Neuron,
+        }
+    }
+}
+
 options! {
     /// What `site_attribution` can be told.
     pub struct SiteAttributionOptions {
@@ -28,8 +49,8 @@ options! {
         method: Choice<SiteMethod> = Choice(SiteMethod::Gradient),
         /// steps of integrated gradients
         n_steps: usize [1..] = 50,
-        /// what has one number; heads at positions have none
-        by: Option<Choice<SiteAxis>> = "\"head\" where a site has heads, else \"position\"",
+        /// what has one number; `elements` has them number by number
+        by: Option<Choice<OneAxis>> = "\"head\" where a site has heads, else \"position\"",
         /// these layers, counted from 0
         layers: Option<Vec<usize>> = "all layers",
     }
@@ -65,7 +86,9 @@ impl SiteAttribution {
                 target,
                 method: options.method.0,
                 n_steps: options.n_steps,
-                by: options.by.map_or_else(|| SiteAxis::usual(place), |by| by.0),
+                by: options
+                    .by
+                    .map_or_else(|| SiteAxis::usual(place), |by| by.0.into()),
             },
             answer,
             tokens: token_sequence(&tokens, tokens.len(), false).tokens,
