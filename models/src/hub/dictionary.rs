@@ -71,9 +71,6 @@ pub fn fetch_dictionaries(
                 file: within("layer_0.safetensors"),
             });
         }
-        for name in &wanted {
-            check_file(repo_id, name)?;
-        }
         wanted.sort();
         // Settings first: what is whole has them.
         wanted.sort_by_key(|name| *name != config);
@@ -90,14 +87,16 @@ pub fn fetch_dictionaries(
 /// What the settings of a folder with a dictionary for each layer are in.
 const SET_SETTINGS: &str = "config.yaml";
 
-/// Whether a file belongs to such a folder.
+/// Whether a file belongs to such a folder, whose parts were checked; of its own name all but the number is given.
 fn is_of_set(name: &str, folder: &[&str]) -> bool {
     let (of, file) = name.rsplit_once('/').unwrap_or(("", name));
     let number = |start: &str| {
         let number = file
             .strip_prefix(start)
             .and_then(|rest| rest.strip_suffix(".safetensors"));
-        number.is_some_and(|number| number.parse::<usize>().is_ok())
+        let is_number =
+            |number: &str| !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit());
+        number.is_some_and(is_number)
     };
     of == folder.join("/") && (file == SET_SETTINGS || ["layer_", "W_enc_", "W_dec_"].into_iter().any(number))
 }
