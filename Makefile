@@ -19,7 +19,7 @@ CARGO = LIBRARY_PATH=$(TORCH_LIB) cargo
 PRIMITIVES := ecco-primitives
 LIGHT := ecco-interpreter ecco-protocol ecco-scripting ecco-widgets
 
-.PHONY: help demo lab docs wheel test lint bench bless clean prerequisites browser FORCE
+.PHONY: help demo lab docs gallery wheel test lint bench bless clean prerequisites browser FORCE
 .PHONY: test-kernel test-views test-scripting test-primitives test-models test-explain test-notebooks
 .DELETE_ON_ERROR:
 
@@ -41,6 +41,10 @@ lab: .venv/.kernel  ## open JupyterLab with the kernel installed
 
 docs: .venv/.kernel  ## the documentation as a site, the notebooks run inside: build/site/index.html
 	python scripts/docs.py
+
+gallery: browser build/readme.html .venv/.kernel  ## every view on one page, of a real model: build/gallery.html; the README's pictures
+	python scripts/gallery.py
+	cp build/images/*.png docs/images/
 
 # For glibc 2.28 and newer, whatever this machine has: maturin looks at the symbols that are asked for. Only the program is linked
 # anew; its linker says how.

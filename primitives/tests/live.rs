@@ -26,6 +26,8 @@ fn shown(notebook: &mut Notebook, code: &str) -> (String, String) {
     // The page names the cell's call; an answer has its line beside it.
     let (before, call) = before.split_once(" data-call=\"").expect("a call");
     assert_eq!(call.replace("&quot;", "\""), format!("{code}\""));
+    let (_, after) = after.split_once(" data-text=\"").expect("the text's number");
+    let (_, after) = after.split_once('"').unwrap();
     (format!("{before}{after}"), id.to_owned())
 }
 
@@ -73,6 +75,128 @@ fn an_answer_is_what_its_line_gives() {
 }
 
 #[test]
+fn views_of_every_kind_are_asked() {
+    let cases = [
+        (
+            "text.score()",
+            json!({"text": {"read": "1. Austria", "written": ""}}),
+            "lm.score(\"1. Austria\").score()",
+        ),
+        (
+            "text.layer_predictions(#{topk: 3})",
+            json!({"options": {"position": 8}}),
+            "text.layer_predictions(#{position: 8})",
+        ),
+        (
+            "text.rankings()",
+            json!({"options": {"raw": true}}),
+            "text.rankings(#{raw: true})",
+        ),
+        (
+            "text.rankings_watch(#{watch: \" is\"})",
+            json!({}),
+            "text.rankings_watch(#{watch: \" is\"})",
+        ),
+        (
+            "text.logit_attribution()",
+            json!({"options": {"by": "head"}}),
+            "text.logit_attribution(#{by: \"head\"})",
+        ),
+        (
+            "text.attention()",
+            json!({"options": {"layer": 1, "head": 2}}),
+            "text.attention(#{layer: 1, head: 2})",
+        ),
+        (
+            "text.neuron(1, 2)",
+            json!({"arguments": [2, 3]}),
+            "text.neuron(2, 3)",
+        ),
+        (
+            "text.run_pca(#{n_components: 2})",
+            json!({}),
+            "text.run_pca(#{n_components: 2})",
+        ),
+        (
+            "text.saliency(#{method: \"ig\"}).faithfulness(#{n_random: 1})",
+            json!({"options": {"n_steps": 3}}),
+            "text.saliency(#{method: \"ig\"}).faithfulness(#{n_steps: 3})",
+        ),
+        (
+            "text.compare_methods([\"gradient\", \"grad_x_input\"], #{faithfulness: false})",
+            json!({"options": {"faithfulness": false, "k": 2}}),
+            "text.compare_methods([\"gradient\", \"grad_x_input\"], #{faithfulness: false, k: 2})",
+        ),
+        (
+            "lm.patch_map(\"1. Austria\", \"2. Austria\")",
+            json!({"options": {"site": "mlp_output"}}),
+            "lm.patch_map(\"1. Austria\", \"2. Austria\", #{site: \"mlp_output\"})",
+        ),
+    ];
+    on_session_thread(move || {
+        let mut notebook = prepared();
+        for (cell, call, expected) in &cases {
+            let (_, id) = shown(&mut notebook, cell);
+            let answer = ask(&mut notebook, &id, call.clone());
+            let line = answer["line"].as_str().unwrap();
+            assert_eq!(line, *expected);
+            // What took how many seconds is said there.
+            if !cell.contains("compare") {
+                assert_eq!(answer["html"], shown(&mut notebook, line).0, "{line}");
+            }
+        }
+    });
+}
+
+#[test]
+fn what_follows_is_a_view_of_its_own() {
+    on_session_thread(|| {
+        let mut notebook = prepared();
+        let (_, id) = shown(&mut notebook, "text.saliency()");
+        let lines = [
+            (
+                json!({"next": "logit_attribution", "options": {"position": 8}}),
+                "text.logit_attribution(#{position: 8})",
+            ),
+            (
+                json!({"next": "candidates", "arguments": [8]}),
+                "text.candidates(8)",
+            ),
+            (
+                json!({"next": "faithfulness", "options": {"method": "gradient"}}),
+                "text.saliency(#{method: \"gradient\"}).faithfulness()",
+            ),
+            (
+                json!({"next": "compare", "options": {"intervene": {"ablate": [{"layer": 0, "head": 1}]}}}),
+                "lm.compare(\"The countries are:\\n1.\", #{intervene: #{ablate: [#{layer: 0, head: 1}]}, generate: 4})",
+            ),
+        ];
+        for (call, line) in lines {
+            let answer = ask(&mut notebook, &id, call);
+            assert_eq!(answer["line"], line);
+            notebook.run(line).result.expect("it is a line of script");
+            let page = answer["html"].as_str().unwrap();
+            if let Some((_, rest)) = page.split_once(" data-live=\"") {
+                let (own, _) = rest.split_once('"').unwrap();
+                assert_eq!(
+                    notebook.session.ask(&json!({"result": own})).unwrap()["line"],
+                    line
+                );
+            }
+        }
+        let (_, id) = shown(&mut notebook, "lm.patch_map(\"1. Austria\", \"2. Austria\")");
+        let answer = ask(
+            &mut notebook,
+            &id,
+            json!({"next": "compare", "options": {"layer": 1, "positions": 0}}),
+        );
+        let line = "lm.compare(\"2. Austria\", #{intervene: #{patch: [#{layer: 1, positions: 0, site: \"residual_before\", from: lm.run(\"1. Austria\")}]}, generate: 5})";
+        assert_eq!(answer["line"], line);
+        notebook.run(line).result.expect("it is a line of script");
+    });
+}
+
+#[test]
 fn lines_name_what_the_reader_has() {
     on_session_thread(|| {
         let mut notebook = prepared();
@@ -85,7 +209,7 @@ fn lines_name_what_the_reader_has() {
         );
         assert_eq!(
             notebook.session.ask(&json!({"result": id})).unwrap()["line"],
-            "text.saliency(#{method: \"integrated_gradients\", n_steps: 20, ignore_tokens: 0})"
+            "text.saliency(#{ignore_tokens: [0], method: \"ig\", n_steps: 20})"
         );
         let edited = json!({"text": {"read": "a", "written": " b"}, "options": {"by": "word"}});
         assert_eq!(
@@ -93,8 +217,12 @@ fn lines_name_what_the_reader_has() {
             "lm.score(\"a\", \" b\").saliency(#{by: \"word\"})"
         );
         // A number of a token is its text, where that names it.
-        let austria =
-            ask(&mut notebook, &id, json!({"place": 7}))["json"]["places"][0]["candidates"][0].clone();
+        let austria = ask(
+            &mut notebook,
+            &id,
+            json!({"next": "candidates", "arguments": [7], "options": {"topk": 8}, "json": true}),
+        )["json"]["places"][0]["candidates"][0]
+            .clone();
         let target = json!({"options": {"position": 7, "target": austria["id"]}});
         assert_eq!(
             line(&mut notebook, &id, target),
@@ -123,8 +251,12 @@ fn lines_name_what_the_reader_has() {
             "lm.attribute(\"a b\", #{by: \"word\"})"
         );
         assert_eq!(
-            line(&mut notebook, &id, json!({"place": 1})),
-            "lm.run(\"The countries\").candidates(1, #{topk: 8})"
+            line(
+                &mut notebook,
+                &id,
+                json!({"next": "candidates", "arguments": [1]})
+            ),
+            "lm.run(\"The countries\").candidates(1)"
         );
     });
 }
@@ -140,8 +272,13 @@ fn choices_say_what_can_be_asked() {
             (&json!(7), &json!(true), &json!(true))
         );
         assert_eq!(choices["tokens"][1], " countries");
-        assert_eq!(choices["offers"][0]["name"], "method");
-        assert!(choices["offers"][0]["values"].as_array().unwrap().len() > 10);
+        let offers = choices["offers"].as_array().unwrap();
+        let method = offers.iter().find(|offer| offer["name"] == "method").unwrap();
+        assert!(method["values"].as_array().unwrap().len() > 10);
+        assert_eq!(
+            (&method["default"], &method["values"][0]),
+            (&json!("grad_x_input"), &json!("grad_x_input"))
+        );
         assert_eq!(
             (&choices["options"], &choices["line"]),
             (&json!({}), &json!("text.saliency()"))
@@ -179,7 +316,7 @@ fn questions_leave_no_trace_and_bad_ones_are_refused() {
             (call(json!({"options": {"a\"b": 1}})), "cannot be understood"),
             (call(json!({"options": [1]})), "cannot be understood"),
             (
-                call(json!({"options": {"target": [[[["x"]]]]}})),
+                call(json!({"options": {"target": [[[[[["x"]]]]]]}})),
                 "cannot be understood",
             ),
             (call(json!({"text": {"written": "x"}})), "cannot be understood"),
@@ -188,7 +325,18 @@ fn questions_leave_no_trace_and_bad_ones_are_refused() {
                 call(json!({"text": {"read": "x ".repeat(3000), "written": "y"}})),
                 "token",
             ),
-            (call(json!({"place": 10_000})), "10000"),
+            (
+                call(json!({"next": "candidates", "arguments": [10_000]})),
+                "10000",
+            ),
+            (
+                call(json!({"next": "save", "arguments": ["x.html"]})),
+                "nothing that can be asked",
+            ),
+            (
+                call(json!({"next": "candidates", "arguments": {"a": 1}})),
+                "cannot be understood",
+            ),
         ];
         for (question, expected) in refusals {
             let message = refused(&mut notebook, question.clone());

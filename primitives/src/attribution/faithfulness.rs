@@ -12,8 +12,10 @@ use rhai::{Dynamic, Map};
 use crate::attribution::computed;
 use crate::attribution::saliency::{Saliency, quantity_text};
 use crate::attribution::saliency_options::BaselineName;
+use crate::live::Asking;
 use crate::text::results::{OfText, Results};
 use crate::text::shown::shown;
+use ecco_scripting::live::Live;
 use ecco_scripting::options::OneOrMany;
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::tensor::Tensor;
@@ -39,6 +41,7 @@ options! {
 pub(super) struct Faithfulness {
     pub saliency: Saliency,
     pub options: FaithfulnessOptions,
+    asked: Option<Asking>,
 }
 
 impl Faithfulness {
@@ -47,6 +50,7 @@ impl Faithfulness {
     /// # Errors
     /// Fractions that are none, a baseline that the model does not have.
     fn new(saliency: &Saliency, options: MeasurementOptions) -> Result<Self, ScriptError> {
+        let asked = Asking::new("faithfulness", &options).after(&saliency.asked);
         let fractions = options.fractions.map(|fractions| fractions.0);
         let how = FaithfulnessOptions {
             fractions: fractions.unwrap_or(FaithfulnessOptions::default().fractions),
@@ -62,6 +66,7 @@ impl Faithfulness {
         Ok(Self {
             saliency: saliency.clone(),
             options: how,
+            asked,
         })
     }
 
@@ -124,6 +129,10 @@ fn figures(found: &Figures, random: Option<&Figures>) -> Vec<Figure> {
 impl Show for Faithfulness {
     fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
         Ok(Box::new(self.view()?))
+    }
+
+    fn live(&self) -> Option<Rc<dyn Live>> {
+        self.asked.as_ref()?.live(&self.saliency.passage)
     }
 
     fn line(&self) -> String {

@@ -1,6 +1,5 @@
 //! Which tokens what a model says came from, and whether that can be trusted.
 
-mod asking;
 mod comparison;
 mod computed;
 mod faithfulness;

@@ -44,6 +44,7 @@ pub(crate) fn one_target(
         contrast: None,
         position: position.map(|position| OneOrMany(vec![position])),
         of: options.of,
+        told: options.told.clone(),
     };
     let found = Selection::new(passage, &asked)?.targets(passage)?;
     let [target] = found.list[..] else {

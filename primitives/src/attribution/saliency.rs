@@ -13,11 +13,10 @@ use ecco_widgets::saliency::{
 use ecco_widgets::{Explorable, SaliencyStyle, Scale, Unit};
 use ndarray::{ArrayD, IxDyn};
 use rhai::Array;
-use serde_json::{Map, Value};
 
 use crate::attribution::computed::{self, Computed};
 use crate::attribution::targets::{Selection, Targets};
-use crate::live::live;
+use crate::live::Asking;
 use crate::text::passage::Passage;
 use crate::text::shown::shown;
 use ecco_scripting::errors::ScriptError;
@@ -35,8 +34,7 @@ pub(super) struct Saliency {
     pub style: SaliencyStyle,
     /// Positions whose contribution is left out.
     pub ignored: Rc<Vec<usize>>,
-    /// As it was asked for: the options that are not the defaults.
-    pub asked: Rc<Map<String, Value>>,
+    pub asked: Asking,
 }
 
 /// What has one score.
@@ -404,7 +402,7 @@ impl Show for Saliency {
     }
 
     fn live(&self) -> Option<Rc<dyn Live>> {
-        live(self.asked())
+        self.asked.live(&self.passage)
     }
 
     fn line(&self) -> String {

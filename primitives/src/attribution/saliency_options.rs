@@ -10,9 +10,9 @@ use ecco_scripting::{ErrorKind, ScriptError, options};
 use ecco_widgets::{SaliencyStyle, Unit};
 use rhai::Dynamic;
 
-use super::asking;
 use super::saliency::{Saliency, Scoring};
 use super::targets::Selection;
+use crate::live::Asking;
 use crate::text::passage::Passage;
 
 options! {
@@ -144,6 +144,7 @@ impl PrimaryOptions {
         let Self {
             attr_method,
             saliency,
+            ..
         } = self;
         if saliency.method.is_some() && attr_method.is_some() {
             let message = "method and attr_method are the same option: give one of them";
@@ -151,6 +152,7 @@ impl PrimaryOptions {
         }
         Ok(SaliencyOptions {
             method: saliency.method.or(attr_method),
+            told: saliency.told.renamed("attr_method", "method"),
             ..saliency
         })
     }
@@ -169,7 +171,7 @@ impl Saliency {
                 format!("there is no token {position} to ignore: the text has {n}, numbered from 0");
             return Err(ScriptError::new(ErrorKind::Value, message).pointing_at("ignore_tokens"));
         }
-        let asked = Rc::new(asking::named(&options));
+        let asked = Asking::new("saliency", &options);
         let saliency = Self {
             asked,
             selection: Selection::new(&passage, &options.targets)?,

@@ -17,6 +17,7 @@ use ecco_models::run::Place;
 use ndarray::{Array2, ArrayD, ArrayView2, Axis};
 use rhai::{Array, Dynamic, INT, Map};
 
+use crate::live::Asking;
 use crate::text::capture::SiteLayers;
 use crate::text::passage::Passage;
 use ecco_scripting::session::watched;
@@ -43,6 +44,8 @@ pub(super) struct Decomposition {
     pub(super) is_transform: bool,
     /// Whether progress is shown.
     verbose: bool,
+    /// Of factors that were found, and not only looked for.
+    pub(super) asked: Option<Asking>,
 }
 
 /// What was found, where it was found.
@@ -90,6 +93,7 @@ pub(crate) fn run(
     passages: Vec<Passage>,
     at: SiteLayers,
     method: Method,
+    asked: Asking,
 ) -> Result<Factorization, ScriptError> {
     let captures = at.captures(&passages)?;
     let matrix = captures.positions_by_neurons(matches!(method, Method::Nmf { .. }));
@@ -111,6 +115,7 @@ pub(crate) fn run(
         relative_error,
         is_transform: false,
         verbose,
+        asked: Some(asked),
     })))
 }
 
@@ -284,6 +289,7 @@ impl Factorization {
             relative_error: if norm > 0.0 { error / norm } else { 0.0 },
             is_transform: true,
             verbose: self.0.verbose,
+            asked: None,
         })))
     }
 

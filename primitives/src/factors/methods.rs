@@ -5,6 +5,7 @@ use ecco_explain::nmf::NmfOptions;
 use rhai::{Array, Dynamic};
 
 use super::factorization::{self, Count, Factorization, Method};
+use crate::live::Asking;
 use crate::text::capture::CaptureOptions;
 use crate::text::generation::Generation;
 use crate::text::passage::Passage;
@@ -69,6 +70,7 @@ impl OptionValue for ComponentCount {
 }
 
 fn nmf(passages: Vec<Passage>, options: FactorOptions) -> Result<Factorization, ScriptError> {
+    let asked = Asking::new("run_nmf", &options);
     let at = options.capture.site_layers(&passages[0])?;
     let count = match options.n_components {
         Some(ComponentCount::Exactly(count)) => Count::Exactly(count),
@@ -81,22 +83,24 @@ fn nmf(passages: Vec<Passage>, options: FactorOptions) -> Result<Factorization, 
         device: passages[0].model().loaded()?.stack().device(),
         ..NmfOptions::default()
     };
-    factorization::run(passages, at, Method::Nmf { options, count })
+    factorization::run(passages, at, Method::Nmf { options, count }, asked)
 }
 
 fn pca(passages: Vec<Passage>, options: PrincipalOptions) -> Result<Factorization, ScriptError> {
+    let asked = Asking::new("run_pca", &options);
     let at = options.capture.site_layers(&passages[0])?;
-    factorization::run(passages, at, Method::Pca(options.n_components))
+    factorization::run(passages, at, Method::Pca(options.n_components), asked)
 }
 
 fn ica(passages: Vec<Passage>, options: IndependentOptions) -> Result<Factorization, ScriptError> {
+    let asked = Asking::new("run_ica", &options);
     let at = options.capture.site_layers(&passages[0])?;
     let settings = IcaOptions {
         max_iter: options.max_iter,
         seed: options.seed,
         ..IcaOptions::default()
     };
-    factorization::run(passages, at, Method::Ica(settings, options.n_components))
+    factorization::run(passages, at, Method::Ica(settings, options.n_components), asked)
 }
 
 pub(super) fn register(registry: &mut Registry) {

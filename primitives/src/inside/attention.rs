@@ -11,10 +11,12 @@ use ecco_widgets::Explorable;
 use ecco_widgets::attention::{Map as Thumbnails, Pattern, thumbnail};
 use ndarray::Axis;
 
+use crate::live::Asking;
 use crate::text::generation::Generation;
 use crate::text::passage::Passage;
 use crate::text::run::Run;
 use crate::text::shown::shown;
+use ecco_scripting::live::Live;
 use ecco_scripting::options::Choice;
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::session::watched;
@@ -70,6 +72,7 @@ struct Inner {
     /// Whether every layer has attention: else one is looked at by itself.
     everywhere: bool,
     /// (layer, head, query, key), and the layer of its first row.
+    asked: Asking,
     found: OnceCell<(Tensor, usize)>,
 }
 
@@ -80,6 +83,7 @@ const MOST_WEIGHTS: usize = 400_000;
 
 impl Attention {
     pub(crate) fn new(passage: Passage, options: AttentionOptions) -> Result<Self, ScriptError> {
+        let asked = Asking::new("attention", &options);
         let (layer, head, between) = (options.layer, options.head, options.of.map(|of| of.0));
         let is_pair = passage.is_pair();
         let between = match between {
@@ -100,6 +104,7 @@ impl Attention {
             head,
             everywhere: layers.is_none(),
             passage,
+            asked,
             found: OnceCell::new(),
         }));
         let (n_layers, n_heads) = attention.size()?;
@@ -317,6 +322,10 @@ fn without_attention(passage: &Passage, layer: usize, layers: &[usize]) -> Scrip
 impl Show for Attention {
     fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
         Ok(Box::new(self.view()?))
+    }
+
+    fn live(&self) -> Option<Rc<dyn Live>> {
+        self.0.asked.live(&self.0.passage)
     }
 
     fn line(&self) -> String {

@@ -10,11 +10,9 @@ use ecco_models::Token;
 use ecco_widgets::Explorable;
 use ecco_widgets::depths::Reading;
 use ecco_widgets::{LayerPredictions, LensColumn, LensMap, RankKind, RankMap};
-use serde_json::{Map, Value};
 
-use super::asking;
 use super::fitted_lens::FittedLens;
-use crate::live::live;
+use crate::live::Asking;
 use crate::text::passage::Passage;
 use crate::text::reading;
 use crate::text::shown::shown_one;
@@ -49,13 +47,12 @@ struct Inner {
     positions: Vec<usize>,
     /// Ranked tokens, and where each of them stands.
     columns: Vec<(Token, usize)>,
-    /// Of a map, as it was asked for: the options that are not the defaults.
-    asked: Map<String, Value>,
+    asked: Asking,
     found: OnceCell<lens::Lens>,
 }
 
 /// What all of them have in common.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct LensOptions {
     pub layer: Option<usize>,
     pub top_k: usize,
@@ -64,6 +61,7 @@ pub(crate) struct LensOptions {
     pub embedding: bool,
     /// In place of the logit lens.
     pub lens: Option<FittedLens>,
+    pub asked: Asking,
 }
 
 impl LensOptions {
@@ -101,14 +99,7 @@ impl Lens {
         options: &LensOptions,
     ) -> Result<Self, ScriptError> {
         let position = position.map_or_else(|| passage.default_position(), Ok)?;
-        Self::new(
-            passage,
-            LensKind::Predictions,
-            vec![position],
-            vec![],
-            options,
-            Map::new(),
-        )
+        Self::new(passage, LensKind::Predictions, vec![position], vec![], options)
     }
 
     /// Of the written tokens, each where it stands.
@@ -123,7 +114,6 @@ impl Lens {
             positions,
             columns,
             options,
-            Map::new(),
         )
     }
 
@@ -145,7 +135,6 @@ impl Lens {
             vec![position],
             columns,
             options,
-            Map::new(),
         )
     }
 
@@ -154,12 +143,11 @@ impl Lens {
         positions: Option<Vec<usize>>,
         options: &LensOptions,
     ) -> Result<Self, ScriptError> {
-        let asked = asking::map_options(positions.as_deref(), options);
         let positions = positions.unwrap_or_else(|| match passage.positions() {
             none if none.is_empty() => passage.default_position().into_iter().collect(),
             positions => positions,
         });
-        Self::new(passage, LensKind::Map, positions, vec![], options, asked)
+        Self::new(passage, LensKind::Map, positions, vec![], options)
     }
 
     fn new(
@@ -168,7 +156,6 @@ impl Lens {
         positions: Vec<usize>,
         columns: Vec<(Token, usize)>,
         options: &LensOptions,
-        asked: Map<String, Value>,
     ) -> Result<Self, ScriptError> {
         if positions.is_empty() {
             return Err(ScriptError::new(ErrorKind::Value, "there is no position to read")
@@ -193,7 +180,7 @@ impl Lens {
             by: options.lens.clone(),
             positions,
             columns,
-            asked,
+            asked: options.asked.clone(),
             found: OnceCell::new(),
         })))
     }
@@ -366,11 +353,8 @@ impl Show for Lens {
         self.view()
     }
 
-    /// A map can be asked, unless it is by a lens that no line of script names.
     fn live(&self) -> Option<Rc<dyn Live>> {
-        let asked = || asking::map(&self.0.passage, self.0.asked.clone());
-        let is_asked = self.0.kind == LensKind::Map && self.0.by.is_none();
-        is_asked.then(asked).and_then(live)
+        self.0.asked.live(&self.0.passage)
     }
 
     fn line(&self) -> String {

@@ -7,6 +7,7 @@ use rhai::{Array, Dynamic};
 
 use super::fitted_lens::FittedLens;
 use super::lens::{Lens, LensOptions};
+use crate::live::Asking;
 use crate::text::generation::Generation;
 use crate::text::outputs::Outputs;
 use crate::text::passage::{Passage, Stream};
@@ -77,7 +78,8 @@ pub(super) fn register(registry: &mut Registry) {
         /// output.layer_predictions(#{position: 25, topk: 5})
         /// ```
         fn layer_predictions(stream: Stream; options: PredictionOptions) -> Lens {
-            Lens::predictions(stream.0, options.position, &of_depths(&options.depths, options.topk))
+            let asked = Asking::new("layer_predictions", &options);
+            Lens::predictions(stream.0, options.position, &of_depths(&options.depths, options.topk, asked))
         }
 
         /// The ranks of the generated tokens, of a run of all its tokens, after each layer (layer × token); 1 is the most
@@ -88,7 +90,8 @@ pub(super) fn register(registry: &mut Registry) {
         /// output.rankings()
         /// ```
         fn rankings(passage: Passage; options: DepthOptions) -> Lens {
-            Lens::ranks(passage, &of_depths(&options, 1))
+            let asked = Asking::new("rankings", &options);
+            Lens::ranks(passage, &of_depths(&options, 1, asked))
         }
 
         /// The ranks of chosen tokens at one position after each layer: texts that are one token each, or numbers. Of a
@@ -154,6 +157,7 @@ pub(super) fn register(registry: &mut Registry) {
 
 fn map(passage: Passage, options: MapOptions) -> Result<Lens, ScriptError> {
     let read = LensOptions {
+        asked: Asking::new("lens", &options),
         layer: None,
         top_k: options.topk,
         raw: options.raw,
@@ -163,8 +167,9 @@ fn map(passage: Passage, options: MapOptions) -> Result<Lens, ScriptError> {
     Lens::map(passage, options.positions, &read)
 }
 
-fn of_depths(options: &DepthOptions, top_k: usize) -> LensOptions {
+fn of_depths(options: &DepthOptions, top_k: usize, asked: Asking) -> LensOptions {
     LensOptions {
+        asked,
         layer: options.layer,
         top_k,
         raw: options.raw,
@@ -174,6 +179,7 @@ fn of_depths(options: &DepthOptions, top_k: usize) -> LensOptions {
 }
 
 fn watch(passage: Passage, options: WatchOptions) -> Result<Lens, ScriptError> {
+    let asked = Asking::new("rankings_watch", &options);
     let words = options
         .watch
         .map(|words| words.0)
@@ -185,5 +191,10 @@ fn watch(passage: Passage, options: WatchOptions) -> Result<Lens, ScriptError> {
     let loaded = passage.model().loaded()?;
     let tokens = words.iter().map(|word| token(word, &loaded, "watch"));
     let tokens = tokens.collect::<Result<_, _>>()?;
-    Lens::watch(passage, tokens, options.position, &of_depths(&options.depths, 1))
+    Lens::watch(
+        passage,
+        tokens,
+        options.position,
+        &of_depths(&options.depths, 1, asked),
+    )
 }

@@ -1,6 +1,5 @@
 //! Inside the model: what each layer would say, as it is and by lenses that are fitted, what each part wrote to a logit, what heads look at, candidates.
 
-mod asking;
 pub(crate) mod attention;
 pub(crate) mod candidates;
 mod choices;

@@ -12,12 +12,14 @@ use ecco_widgets::{LayerParts, Parts, PartsBy};
 use ndarray::{ArrayD, IxDyn};
 use rhai::{Array, Dynamic, FLOAT, INT};
 
+use crate::live::Asking;
 use crate::text::generation::Generation;
 use crate::text::passage::Passage;
 use crate::text::reading;
 use crate::text::run::Run;
 use crate::text::shown::shown_one;
 use crate::text::token::token;
+use ecco_scripting::live::Live;
 use ecco_scripting::options::{Choice, Word};
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::session::watched;
@@ -63,12 +65,14 @@ struct Inner {
     by: PartKind,
     /// How many neurons are named.
     top_k: usize,
+    asked: Asking,
     found: OnceCell<Direct>,
 }
 
 impl LogitAttribution {
     /// Without a target it is the token that stands at the position.
     pub(crate) fn new(passage: Passage, options: PartsOptions) -> Result<Self, ScriptError> {
+        let asked = Asking::new("logit_attribution", &options);
         let loaded = passage.model().loaded()?;
         let named = |word: Option<Word>, option| word.map(|word| token(&word, &loaded, option)).transpose();
         let (target, contrast) = (
@@ -95,6 +99,7 @@ impl LogitAttribution {
             contrast,
             by: options.by.0,
             top_k: options.topk,
+            asked,
             found: OnceCell::new(),
         })))
     }
@@ -221,6 +226,10 @@ impl LogitAttribution {
 impl Show for LogitAttribution {
     fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
         Ok(Box::new(self.view()?))
+    }
+
+    fn live(&self) -> Option<Rc<dyn Live>> {
+        self.0.asked.live(&self.0.passage)
     }
 
     fn line(&self) -> String {

@@ -90,6 +90,7 @@ fn trace(lm: &Model, text: &str, subject: &Dynamic, options: TraceOptions) -> Re
     let map = |map| PatchMap {
         map: Rc::new(map),
         pair: Rc::clone(&pair),
+        asked: None,
     };
     Ok(PatchMaps::of_noise(
         found.into_iter().map(map).collect(),

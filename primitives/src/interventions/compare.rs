@@ -6,7 +6,7 @@ use super::intervene::{InterveneOptions, intervene};
 use super::side_by_side::SideBySide;
 use crate::attribution::generate::generated;
 use crate::models::model::Model;
-use ecco_scripting::options::{OptionKind, OptionReader, OptionSet, OptionSpec, OptionValue};
+use ecco_scripting::options::{OptionKind, OptionReader, OptionSet, OptionSpec, OptionValue, Told};
 use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
 
 options! {
@@ -33,6 +33,7 @@ impl OptionValue for InterveneMap {
 struct CompareOptions {
     intervene: Option<InterveneMap>,
     generate: Map,
+    told: Told,
 }
 
 impl OptionSet for CompareOptions {
@@ -40,8 +41,13 @@ impl OptionSet for CompareOptions {
         ChangeOptions::rows()
     }
 
+    fn told(&self) -> Told {
+        self.told.clone()
+    }
+
     fn from_reader(reader: &OptionReader) -> Self {
         Self {
+            told: reader.told(),
             intervene: reader.get("intervene"),
             generate: Map::new(),
         }
@@ -51,8 +57,12 @@ impl OptionSet for CompareOptions {
     fn read(primitive: &str, map: &Map) -> Result<Self, ScriptError> {
         let mut generate = map.clone();
         let own = generate.remove_entry("intervene").into_iter().collect();
-        let ChangeOptions { intervene } = ChangeOptions::read(primitive, &own)?;
-        Ok(Self { intervene, generate })
+        let ChangeOptions { intervene, .. } = ChangeOptions::read(primitive, &own)?;
+        Ok(Self {
+            intervene,
+            generate,
+            told: Told::of(map),
+        })
     }
 }
 

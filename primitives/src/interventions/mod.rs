@@ -1,6 +1,7 @@
 //! What if a part were different: interventions, steering, patching, and another model's parts.
 
 pub(crate) mod answer;
+mod asking;
 mod attribution_patching;
 mod causal_trace;
 mod compare;

@@ -5,7 +5,10 @@ use std::rc::Rc;
 use ecco_widgets::Explorable;
 use rhai::FLOAT;
 
-use super::patching::Pair;
+use super::asking::AskedPair;
+use super::patching::{Pair, PatchMapOptions};
+use crate::models::model::Model;
+use ecco_scripting::live::Live;
 use ecco_scripting::result::numbers::short;
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::tensor::Tensor;
@@ -15,9 +18,28 @@ use ecco_scripting::{Registry, ScriptError, members};
 pub(crate) struct PatchMap {
     pub(super) map: Rc<ecco_explain::intervention::patching::PatchMap>,
     pub(super) pair: Rc<Pair>,
+    /// Of two plain texts.
+    pub(super) asked: Option<Rc<AskedPair>>,
 }
 
 impl PatchMap {
+    /// A map that can be asked: of these texts, clean and corrupted.
+    pub(super) fn asked(
+        mut self,
+        lm: &Model,
+        [clean, corrupted]: [&str; 2],
+        options: &PatchMapOptions,
+    ) -> Self {
+        self.asked = Some(Rc::new(AskedPair {
+            model: lm.plain(),
+            clean: clean.to_owned(),
+            corrupted: corrupted.to_owned(),
+            site: self.map.options.place.name(),
+            told: options.told.clone(),
+        }));
+        self
+    }
+
     /// By layer and part: 0 as for the corrupted text, 1 as for the clean one.
     pub(crate) fn restored(&self) -> Tensor {
         self.pair.tensor(&self.map.restored())
@@ -38,6 +60,12 @@ impl PatchMap {
 impl Show for PatchMap {
     fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
         Ok(Box::new(self.view()))
+    }
+
+    fn live(&self) -> Option<Rc<dyn Live>> {
+        let asked = self.asked.as_ref()?;
+        asked.told.given()?;
+        Some(Rc::<AskedPair>::clone(asked))
     }
 
     fn line(&self) -> String {

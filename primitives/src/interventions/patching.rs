@@ -319,6 +319,7 @@ pub(super) fn map(
     Ok(PatchMap {
         map: Rc::new(map),
         pair: Rc::new(pair),
+        asked: None,
     })
 }
 
@@ -338,7 +339,8 @@ pub(super) fn register(registry: &mut Registry) {
         ///     #{target: " Paris", contrast: " Rome", site: "head_outputs"})
         /// ```
         volatile fn patch_map(lm: &Model, clean: &str, corrupted: &str; options: PatchMapOptions) -> PatchMap {
-            map(lm, clean.into(), corrupted.into(), &options)
+            let map = map(lm, clean.into(), corrupted.into(), &options)?;
+            Ok(map.asked(lm, [clean, corrupted], &options))
         }
 
         volatile fn patch_map(lm: &Model, clean: Chat, corrupted: Chat; options: PatchMapOptions) -> PatchMap {

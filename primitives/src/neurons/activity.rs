@@ -9,12 +9,14 @@ use ecco_widgets::{NeuronActivity, NeuronText};
 use ndarray::{Array1, Array2};
 use rhai::{Array, Dynamic, INT};
 
+use crate::live::Asking;
 use crate::models::model::Model;
 use crate::text::capture::{Layer, NeuronSite, SiteLayers, place_named};
 use crate::text::chat::TextOrChat;
 use crate::text::generation::Generation;
 use crate::text::passage::Passage;
 use crate::text::run::{self, Run, RunOptions};
+use ecco_scripting::live::Live;
 use ecco_scripting::result::numbers::short;
 use ecco_scripting::result::{Explanation, Room, Show, ragged};
 use ecco_scripting::tensor::Tensor;
@@ -39,6 +41,7 @@ struct NeuronValues {
     neuron: usize,
     /// By text and position.
     values: Vec<Vec<f32>>,
+    asked: Asking,
 }
 
 impl Activity {
@@ -58,6 +61,9 @@ impl Activity {
             let message = format!("there is no {what} {number}: {what}s are counted from 0");
             ScriptError::new(ErrorKind::Index, message)
         };
+        let asked = Asking::new("neuron", options)
+            .with("layer", layer)
+            .with("neuron", neuron);
         let layer = usize::try_from(layer).map_err(|_| missing("layer", layer))?;
         let neuron = usize::try_from(neuron).map_err(|_| missing("neuron", neuron))?;
         let at = SiteLayers::one(place, layer);
@@ -83,6 +89,7 @@ impl Activity {
             layer: number,
             neuron,
             values,
+            asked,
         })))
     }
 
@@ -136,6 +143,14 @@ impl Show for Activity {
             texts,
         };
         Ok(Box::new(view))
+    }
+
+    /// Of one text.
+    fn live(&self) -> Option<Rc<dyn Live>> {
+        match &self.0.passages[..] {
+            [passage] => self.0.asked.live(passage),
+            _ => None,
+        }
     }
 
     fn line(&self) -> String {

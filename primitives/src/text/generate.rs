@@ -142,7 +142,7 @@ pub(crate) fn generate(
     let whole_text = loaded.tokenizer().decode(&generation.ids());
     let output = Generation::new(lm, generation, whole_text);
     lm.kept::<LastOutput>().0.replace(Some(output.clone()));
-    stream.finish(&output);
+    stream.finish(&output)?;
     drop(deaf);
     let kept = "the tokens made so far are in `lm.last_output`";
     state.check_interrupt().map_err(|error| error.with_hint(kept))?;
@@ -253,18 +253,19 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// Shows it whole, interrupted or not.
     fn show(&self, view: &impl Explorable) {
         let _deaf = Interrupt::default().enter();
         self.state.show(view.bundle(), &self.id);
     }
 
-    /// The last state is always shown.
-    fn finish(&self, output: &Generation) {
+    /// The last state is always shown, whole, interrupted or not.
+    fn finish(&self, output: &Generation) -> Result<(), ScriptError> {
         if self.is_shown {
-            self.show(&output.view());
+            let _deaf = Interrupt::default().enter();
+            self.state.show_result(output, &self.id)?;
             self.state.just_shown.set(output.identity());
         }
+        Ok(())
     }
 
     /// The work failed: no half text stays behind.

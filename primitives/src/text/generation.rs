@@ -15,9 +15,11 @@ use ndarray::{ArrayD, Axis};
 
 use super::passage::{Facts, Passage};
 use super::shown::shown;
+use crate::live::Asking;
 use crate::models::model::{Model, Recording};
 use crate::text::run::{self as runs, Run, hidden_states};
 use ecco_scripting::errors::{ErrorKind, ScriptError};
+use ecco_scripting::live::Live;
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::session::watched;
 use ecco_scripting::tensor::Tensor;
@@ -367,6 +369,14 @@ impl Show for Generation {
 
     fn identity(&self) -> Option<usize> {
         Some(Rc::as_ptr(&self.0) as usize)
+    }
+
+    fn live(&self) -> Option<Rc<dyn Live>> {
+        let member = match self.1 {
+            Appearance::Tokens => "",
+            Appearance::Score => "score",
+        };
+        Asking::new(member, &()).live(&self.passage())
     }
 
     fn line(&self) -> String {

@@ -131,6 +131,11 @@ impl Passage {
         Self { origin, facts }
     }
 
+    /// Whether the model itself has written a part of it.
+    pub(crate) fn is_written(&self) -> bool {
+        matches!(&self.origin, Origin::Output(output) if !output.is_given())
+    }
+
     /// A text that is given to be explained.
     pub(crate) fn of_text(lm: &Model, input: Input) -> Result<Self, ScriptError> {
         let loaded = lm.loaded()?;

@@ -40,23 +40,36 @@ impl Session {
         let call = live.call(&wanted)?;
         let line = self.line(&*live, &wanted, &call);
         let value = self.called(call)?;
-        let answer = match wanted.place {
-            Some(_) => known::json(&value)
+        let shown = known::live(&value);
+        let answer = match question["call"]["json"] == true {
+            true => known::json(&value)
                 .transpose()?
                 .flatten()
                 .map(|json| json!({"json": json})),
-            None => known::page(&value)
-                .transpose()?
-                .flatten()
-                .map(|page| json!({"html": page})),
+            false => known::page(&value).transpose()?.flatten().map(|page| {
+                let page = match wanted.next {
+                    Some(_) => self.card(&page, &line, shown.clone()),
+                    None => page,
+                };
+                json!({"html": page})
+            }),
         };
         let mut answer = answer.ok_or_else(|| ScriptError::new(ErrorKind::Value, "this has no view"))?;
         answer["line"] = line.into();
         // Another text has other tokens, another result other options.
-        if let Some(live) = known::live(&value) {
+        if let Some(live) = shown {
             answer["choices"] = live.choices()?;
         }
         Ok(answer)
+    }
+
+    /// A page that stands beside the one that has asked: it says its call, and is asked by itself where it can be.
+    fn card(&self, page: &str, line: &str, live: Option<Rc<dyn Live>>) -> String {
+        let page = ecco_widgets::with_data(page, "call", line);
+        match live {
+            Some(live) => self.state.live.borrow_mut().keep(live, &page),
+            None => page,
+        }
     }
 
     /// The call as the user would write it: of the variable that holds its receiver, else from the text on.
@@ -129,6 +142,11 @@ fn read(wanted: &Value) -> Result<Question, ScriptError> {
             })
         }
     };
+    let arguments = match &wanted["arguments"] {
+        Value::Null => None,
+        Value::Array(values) if values.iter().all(|value| is_shallow(value, 1)) => Some(values.clone()),
+        _ => return Err(absurd("arguments")),
+    };
     let options = match &wanted["options"] {
         Value::Null => None,
         Value::Object(options) => Some(plain(options).ok_or_else(|| absurd("options"))?),
@@ -136,21 +154,27 @@ fn read(wanted: &Value) -> Result<Question, ScriptError> {
     };
     Ok(Question {
         text,
+        arguments,
         options,
-        place: wanted["place"].as_u64(),
+        next: wanted["next"].as_str().map(str::to_owned),
         is_spelled_out: false,
     })
 }
 
-/// Options have names, and values as shallow as those of any primitive.
+/// Options have names, and values about as shallow as those of any primitive.
 fn plain(options: &Map<String, Value>) -> Option<Map<String, Value>> {
-    fn is_shallow(value: &Value, depth: usize) -> bool {
-        match value {
-            Value::Array(items) => depth > 0 && items.iter().all(|item| is_shallow(item, depth - 1)),
-            Value::Object(fields) => depth > 0 && fields.values().all(|field| is_shallow(field, depth - 1)),
-            _ => true,
-        }
-    }
-    let is_plain = |(name, value): (&String, &Value)| rhai::is_valid_identifier(name) && is_shallow(value, 2);
+    let is_plain =
+        |(name, value): (&String, &Value)| rhai::is_valid_identifier(name) && is_shallow(value, DEEPEST);
     options.iter().all(is_plain).then(|| options.clone())
+}
+
+/// `intervene: #{ablate: [#{layer: 0, neurons: [1]}]}`
+const DEEPEST: usize = 4;
+
+fn is_shallow(value: &Value, depth: usize) -> bool {
+    match value {
+        Value::Array(items) => depth > 0 && items.iter().all(|item| is_shallow(item, depth - 1)),
+        Value::Object(fields) => depth > 0 && fields.values().all(|field| is_shallow(field, depth - 1)),
+        _ => true,
+    }
 }

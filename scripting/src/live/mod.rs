@@ -19,6 +19,9 @@ pub(crate) use results::Results;
 /// A shown result that can be asked. It holds what the calls need and none of what was computed: a session keeps
 /// many of them.
 pub trait Live {
+    /// The same number for all results of one text: what is held in one of their views is marked in the others.
+    fn text(&self) -> u64;
+
     /// What can be asked, as JSON for the page: docs/live.md has its fields.
     ///
     /// # Errors
@@ -37,10 +40,12 @@ pub trait Live {
 pub struct Question {
     /// In the place of the result's own text.
     pub text: Option<Text>,
+    /// What the member is called with before its options; the result's own where there are none.
+    pub arguments: Option<Vec<Value>>,
     /// All options; the result's own where there are none.
     pub options: Option<Map<String, Value>>,
-    /// Not the result, but what might stand at this place.
-    pub place: Option<u64>,
+    /// Not the result, but this member of what it is a result of.
+    pub next: Option<String>,
     /// From the text on, also where an output or a run is there to be asked.
     pub is_spelled_out: bool,
 }

@@ -29,8 +29,14 @@ impl Default for Results {
 }
 
 impl Results {
-    /// Keeps a result; gives the id for its page.
-    pub(crate) fn keep(&mut self, result: Rc<dyn Live>) -> String {
+    /// Keeps a result; gives its page with the id, and with the text that it is a result of.
+    pub(crate) fn keep(&mut self, result: Rc<dyn Live>, page: &str) -> String {
+        let text = format!("{:016x}", result.text());
+        let page = ecco_widgets::with_data(page, "text", &text);
+        ecco_widgets::with_data(&page, "live", &self.id_of(result))
+    }
+
+    fn id_of(&mut self, result: Rc<dyn Live>) -> String {
         self.shown += 1;
         if self.newest.len() == MOST {
             self.newest.pop_front();
@@ -58,6 +64,9 @@ mod tests {
     struct Nothing;
 
     impl Live for Nothing {
+        fn text(&self) -> u64 {
+            0
+        }
         fn choices(&self) -> Result<Value, ScriptError> {
             Ok(Value::Null)
         }
@@ -69,8 +78,8 @@ mod tests {
     #[test]
     fn the_newest_are_found_by_ids_of_their_session() {
         let (mut results, mut others) = (Results::default(), Results::default());
-        let ids: Vec<String> = (0..=MOST).map(|_| results.keep(Rc::new(Nothing))).collect();
-        let other = others.keep(Rc::new(Nothing));
+        let ids: Vec<String> = (0..=MOST).map(|_| results.id_of(Rc::new(Nothing))).collect();
+        let other = others.id_of(Rc::new(Nothing));
         assert!(results.find(&ids[0]).is_none());
         assert!(results.find(&ids[1]).is_some() && results.find(&ids[MOST]).is_some());
         assert!(results.find(&other).is_none() && others.find(&other).is_some());

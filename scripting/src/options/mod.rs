@@ -5,6 +5,7 @@
 
 mod kind;
 mod target;
+mod told;
 mod typed;
 mod word;
 
@@ -12,6 +13,7 @@ use rhai::Dynamic;
 
 pub use kind::{OptionKind, OptionSpec};
 pub use target::TargetOption;
+pub use told::Told;
 pub use typed::{Choice, DefaultOf, OneOrMany, OptionReader, OptionSet, OptionValue};
 pub use word::Word;
 

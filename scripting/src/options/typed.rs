@@ -12,13 +12,14 @@
 //! }
 //! ```
 //! `= value` is what holds when the option is not given; of an `Option`, `= "text"` says for people what then holds.
-//! `[1..]` is the least number that is taken. `..name: Other` takes in the options of another such struct.
+//! `[1..]` is the least number that is taken. `..name: Other` takes in the options of another such struct. The field `told` has
+//! what was given, as it was given.
 
 use std::ops::Range;
 
 use rhai::{Dynamic, Map};
 
-use super::{OptionKind, OptionSpec, TargetOption, Word, number, target};
+use super::{OptionKind, OptionSpec, TargetOption, Told, Word, number, target};
 use crate::errors::{ErrorKind, ScriptError, nearest};
 use ecco_interpreter::Named;
 
@@ -26,6 +27,9 @@ use ecco_interpreter::Named;
 pub trait OptionSet: Sized {
     /// A row for each option.
     fn rows() -> &'static [OptionSpec];
+
+    /// What was given.
+    fn told(&self) -> Told;
 
     /// From a map whose entries were checked against the rows.
     fn from_reader(reader: &OptionReader) -> Self;
@@ -49,6 +53,10 @@ impl OptionSet for () {
         &[]
     }
 
+    fn told(&self) -> Told {
+        Told::default()
+    }
+
     fn from_reader(_: &OptionReader) -> Self {}
 }
 
@@ -67,6 +75,11 @@ impl<'a> OptionReader<'a> {
             }
         }
         Ok(Self { map })
+    }
+
+    /// The whole map.
+    pub fn told(&self) -> Told {
+        Told::of(self.map)
     }
 
     /// The value of an option, if it was given.
@@ -362,6 +375,8 @@ macro_rules! options {
         #[derive(Debug, Clone)]
         $vis struct $name {
             $($(#[doc = $doc])* pub $field: $of,)*
+            /// What was given.
+            pub told: $crate::options::Told,
         }
 
         impl $crate::options::OptionSet for $name {
@@ -374,9 +389,14 @@ macro_rules! options {
                 &ROWS
             }
 
+            fn told(&self) -> $crate::options::Told {
+                self.told.clone()
+            }
+
             fn from_reader(reader: &$crate::options::OptionReader) -> Self {
                 Self {
                     $($field: $crate::options!(@read reader $how $field [$of] [$($default)?]),)*
+                    told: reader.told(),
                 }
             }
         }
@@ -385,6 +405,7 @@ macro_rules! options {
             fn default() -> Self {
                 Self {
                     $($field: $crate::options!(@default $how [$of] [$($default)?]),)*
+                    told: Default::default(),
                 }
             }
         }

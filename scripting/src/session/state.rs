@@ -14,6 +14,8 @@ use crate::assist::source::Sources;
 use crate::errors::{RhaiResult, ScriptError};
 use crate::live::Results;
 use crate::registry::Vocabulary;
+use crate::result::Show;
+use crate::result::show::keep_live;
 use crate::session::kept::Kept;
 use crate::session::memory;
 use crate::session::watch::Pieces;
@@ -125,6 +127,17 @@ impl State {
             true => self.output().display(bundle, Some(id)),
             false => self.output().update(bundle, id),
         }
+    }
+
+    /// Shows a result as [`Self::show`] does a bundle: its page can be asked.
+    ///
+    /// # Errors
+    /// What its view says.
+    pub fn show_result(&self, result: &dyn Show, id: &str) -> Result<(), ScriptError> {
+        let mut bundle = result.bundle()?;
+        keep_live(&mut bundle, result.live(), self);
+        self.show(bundle, id);
+        Ok(())
     }
 
     /// Says something that should be known of what a cell does, once in a cell.

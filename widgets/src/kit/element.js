@@ -20,7 +20,10 @@ registry.upgrade ??= (element) => {
 };
 
 function define(tag, view, mount) {
-  registry.mounts.set(view, mount);
+  registry.mounts.set(view, (element, data, host) => {
+    mount(element, data, host);
+    live(element, host);
+  });
   if (!customElements.get(tag)) {
     customElements.define(tag, class extends HTMLElement {
       connectedCallback() { registry.upgrade(this); }
@@ -173,11 +176,29 @@ function copier(text) {
   return code;
 }
 
+// What is held in a view, or null: a place (`position`), a part of the model (`part`: its name, and as entries of
+// interventions its layer and head, neurons or site), a cell of a map (`cell`: such an entry). The same place of the same text is marked in the other views on the page.
+function hold(host, what) {
+  host.dispatchEvent(new CustomEvent("ecco:held", { detail: what }));
+  const { text } = host.dataset;
+  if (text) for (const other of document.querySelectorAll('[data-text="' + text + '"]')) if (other !== host) mark(other, what);
+}
+
+function mark(host, what) {
+  const view = host.shadowRoot?.querySelector(".ecco");
+  if (!view) return;
+  for (const old of view.querySelectorAll(".marked")) old.classList.remove("marked");
+  const position = String(what?.position), part = what?.part?.name;
+  for (const number of view.querySelectorAll(".flow>span>small,.targets>span>small,thead th small")) if (number.textContent === position) number.parentNode.classList.add("marked");
+  if (part) for (const row of view.querySelectorAll("tbody th")) if (row.textContent.trim() === part) row.classList.add("marked");
+}
+
 // Beneath a view whose token at a position is held, or null: what to ask of that place, to be copied.
 function nextCalls(view, host) {
   const line = node("div", { className: "next", hidden: true }), of = host.dataset.call?.match(/^(\w+)\.\w+\(/)?.[1];
-  view.querySelector(".readout").after(line);
+  (view.querySelector(".readout") ?? view.querySelector(".flow")).after(line);
   return (position) => {
+    hold(host, Number.isInteger(position) ? { position } : null);
     line.hidden = position === null || position === undefined || of === "lm";
     const name = (of ?? "output") + ".", option = "(#{position: " + position + "})";
     if (!line.hidden) line.replaceChildren(copier(name + "candidates(" + position + ")"), copier(name + "logit_attribution" + option), copier(name + "layer_predictions" + option));

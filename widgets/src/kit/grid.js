@@ -1,15 +1,18 @@
 // A table whose cells can be walked through by pointer and keys, from `first` on. `describe(row, column)` gives what the
-// readout says of a cell; `mark(at, place)`, which may be missing, answers whether a cell is like the one in focus.
-function walk(view, label, describe, mark, first = [0, 0]) {
+// readout says of a cell; `mark(at, place)`, which may be missing, answers whether a cell is like the one in focus; `holds(at)`
+// learns which is held, or null.
+function walk(view, label, describe, mark, first = [0, 0], holds = () => {}) {
   const table = view.querySelector("table"), readout = view.querySelector(".readout");
   const rows = [...table.tBodies[0].rows].map((row) => [...row.cells].filter((cell) => cell.localName === "td"));
   if (!rows.length || !rows[0].length) return null;
   const hint = [...readout.childNodes];
   const place = new Map(rows.flatMap((cells, row) => cells.map((cell, column) => [cell, [row, column]])));
-  let cursor = first, held = false, preview = null;
+  let cursor = first, held = false, preview = null, told = null;
   const cell = ([row, column]) => rows[row][column];
 
   function update() {
+    const now = held ? cursor : null;
+    if (now !== told) holds(told = now);
     const at = preview ?? (held || table.contains(table.getRootNode().activeElement) ? cursor : null);
     for (const old of table.querySelectorAll("td:is(.on,.same,.held)")) old.classList.remove("on", "same", "held");
     for (const old of table.querySelectorAll("td[tabindex='0']")) old.tabIndex = -1;

@@ -3,8 +3,8 @@
 //! - `explorable`: what a view can do; `pdf`: its picture for LaTeX
 //! - [`Token`], and `visible`: every character of it shown inertly
 //! - `boxes`: token boxes; `grid`: tables of coloured cells; `spark`: sparklines; `histogram`
-//! - `page`: style, data and script around a view; `element.js` and `base.css` go with every one, `live.js` with those
-//!   that ask the kernel
+//! - `page`: style, data and script around a view; `element.js`, `live.js`, by which views ask the kernel, and `base.css` go
+//!   with every one
 //! - `document`: a result as JSON, the same packed for its page (`packing`), its schema; `reading`: a document read again
 //! - `colour`, `numbers`: the same in pages, pictures and consoles; `rows`: scores, checked and pooled;
 //!   `theme`: the variables of the style sheet, by theme

@@ -15,7 +15,12 @@ use super::theme;
 
 const BASE_CSS: &str = include_str!("base.css");
 const PAINT_CSS: &str = include_str!("paint.css");
-const ELEMENT_JS: &str = concat!(include_str!("element.js"), include_str!("picture.js"));
+const LIVE_CSS: &str = include_str!("live.css");
+const ELEMENT_JS: &str = concat!(
+    include_str!("element.js"),
+    include_str!("picture.js"),
+    include_str!("live.js")
+);
 const UNPACK_JS: &str = include_str!("unpack.js");
 /// Where the script of an interactive view begins, which ends its page.
 pub(crate) const SCRIPT: &str = "<script>(()=>{";
@@ -36,7 +41,7 @@ pub(crate) struct Component {
 impl Component {
     pub(crate) fn render<D: Document>(&self, content: &Markup, result: &D) -> String {
         let element = html! {
-            (style(&[&theme::GROUNDS, &theme::SCALES, BASE_CSS, PAINT_CSS, self.css]))
+            (style(&[&theme::GROUNDS, &theme::SCALES, BASE_CSS, PAINT_CSS, LIVE_CSS, self.css]))
             // A sanitiser drops the custom element and keeps this: the style of another view on the page fits
             // it too.
             div class=(ROOT) { (content) }

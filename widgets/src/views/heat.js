@@ -1,6 +1,6 @@
 // Walks a table of layers, or of heads, by positions, heads or neurons, from its largest cell on: `values` are by layer and part, `behind` columns
 // of the table stand behind the parts, and `says(row, part, value)` is what a cell says. False where there is no cell.
-function walkParts(view, data, values, behind, says) {
+function walkParts(view, host, data, values, behind, says) {
   const table = view.querySelector("table");
   const rows = table ? [...table.tBodies[0].rows].map((row) => [...row.querySelectorAll("td")]) : [];
   const columns = table ? [...table.tHead.rows[0].cells] : [], heads = columns.slice(1, columns.length - behind);
@@ -23,6 +23,11 @@ function walkParts(view, data, values, behind, says) {
     cell.removeAttribute("title");
     if (Math.abs(value(row, column)) > Math.abs(value(...best)) || !Number.isFinite(value(...best))) best = [row, column];
   }));
-  walk(view, (places ? "Heads by " : "Layers by ") + (view.querySelector("thead div") ? "positions." : what + "s."), describe, null, best).update();
+  const isPlaces = Boolean(view.querySelector("thead div"));
+  // What is held: a part of a layer, or of a head, and where.
+  const cell = ([row, column]) => ({ layer: data.layers[at[row]], ...(data.heads && { head: data.heads[at[row]] }),
+    ...(isPlaces ? { positions: shown[column] } : what === "neuron" ? { neurons: [shown[column]] } : { head: shown[column] }) });
+  walk(view, (places ? "Heads by " : "Layers by ") + (isPlaces ? "positions." : what + "s."), describe, null, best,
+    (held) => hold(host, held && { position: isPlaces ? shown[held[1]] : undefined, cell: cell(held) })).update();
   return true;
 }

@@ -1,10 +1,13 @@
 //! How factors look, and what is saved of them.
 
+use std::rc::Rc;
+
 use ecco_widgets::Explorable;
 use ecco_widgets::{FactorLayer, FactorNeuron, FactorText, Factors, Holdout};
 
 use super::{Factorization, Fit, ranges, tensor};
 use ecco_scripting::ScriptError;
+use ecco_scripting::live::Live;
 use ecco_scripting::result::numbers::short;
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::tensor::Tensor;
@@ -106,6 +109,14 @@ impl Factorization {
 impl Show for Factorization {
     fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
         Ok(Box::new(self.view()?))
+    }
+
+    /// Of one text.
+    fn live(&self) -> Option<Rc<dyn Live>> {
+        match &self.0.passages[..] {
+            [passage] => self.0.asked.as_ref()?.live(passage),
+            _ => None,
+        }
     }
 
     fn line(&self) -> String {

@@ -30,6 +30,15 @@ define("ecco-attention", "attention-2", (view, data, host) => {
     else keys[i].style.removeProperty("--s");
   });
 
+  // The place that is held, and the head that was chosen.
+  let position, chosen;
+  const tell = () => hold(host, position === undefined && !chosen ? null : { position, part: chosen && { entries: [{ layer, head }], name: "L" + layer + " h" + head } });
+  const choose = () => {
+    chosen = head !== null;
+    show(shown);
+    tell();
+  };
+
   const looks = (q) => node("span", {}, ...named(queries[q]), " looks at");
   function describe(q) {
     const top = [...values.keys()].filter((i) => values[i] >= 0.0005).sort((a, b) => values[b] - values[a] || a - b).slice(0, 6);
@@ -72,7 +81,7 @@ define("ecco-attention", "attention-2", (view, data, host) => {
     const frame = image.getBoundingClientRect(), within = (x, n) => Math.min(Math.max(Math.floor(x * n), 0), n - 1);
     return [within((event.clientY - frame.top) / frame.height, data.n_layers), within((event.clientX - frame.left) / frame.width, data.n_heads)];
   };
-  pick.addEventListener("click", (event) => { [layer, head] = headAt(event); show(shown); });
+  pick.addEventListener("click", (event) => { [layer, head] = headAt(event); choose(); });
   pick.addEventListener("pointermove", (event) => { const [l, h] = headAt(event); pick.title = "L" + l + " h" + h; });
   pick.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -80,7 +89,7 @@ define("ecco-attention", "attention-2", (view, data, host) => {
     if (!moves) return;
     layer = Math.min(Math.max(layer + moves[0], 0), data.n_layers - 1);
     if (moves[1]) head = Math.min(Math.max((head ?? (moves[1] > 0 ? -1 : data.n_heads)) + moves[1], 0), data.n_heads - 1);
-    show(shown);
+    choose();
     event.preventDefault();
     event.stopPropagation();
   });
@@ -92,8 +101,8 @@ define("ecco-attention", "attention-2", (view, data, host) => {
   const heads = node("select", {}, node("option", { value: "mean", textContent: "mean" }), ...options(data.n_heads));
   layers.setAttribute("aria-label", "layer");
   heads.setAttribute("aria-label", "head");
-  layers.onchange = () => { layer = +layers.value; show(shown); };
-  heads.onchange = () => { head = heads.value === "mean" ? null : +heads.value; show(shown); };
+  layers.onchange = () => { layer = +layers.value; choose(); };
+  heads.onchange = () => { head = heads.value === "mean" ? null : +heads.value; choose(); };
   for (const select of [layers, heads]) select.addEventListener("keydown", (event) => event.stopPropagation());
   view.querySelector(".which").replaceChildren("layer ", layers, " head ", heads);
 
@@ -110,6 +119,7 @@ define("ecco-attention", "attention-2", (view, data, host) => {
     label: "Tokens. Arrow keys choose the one that looks,",
     show: (k) => show(first + k),
     point: (box) => queryFlow === keyFlow && keyAt.has(box) && describePair(keyAt.get(box)),
+    holds: (k) => { position = k === null ? undefined : first + k; tell(); },
   });
   saveMenu(view, host, data);
 });

@@ -110,6 +110,10 @@ define("ecco-factors", "factors-4", (view, data, host) => {
       describe(shown);
     }));
   }
-  chooser(lines, { label: "Factors. Arrow keys choose one,", rests: true, show });
+  // A factor that is held, as the neurons that it is mostly made of.
+  const made = (k) => data.site === "mlp_inner" && data.neurons[k]?.length && data.neurons[k].every(({ layer }) => layer !== null)
+    ? { name: what + " " + k + "'s " + data.neurons[k].length + " strongest neurons", entries: [...new Set(data.neurons[k].map(({ layer }) => layer))].map((layer) =>
+      ({ layer, neurons: data.neurons[k].filter((neuron) => neuron.layer === layer).map(({ neuron }) => neuron) })) } : undefined;
+  chooser(lines, { label: "Factors. Arrow keys choose one,", rests: true, show, holds: (k) => hold(host, k === null ? null : { part: made(k) }) });
   saveMenu(view, host, data);
 });

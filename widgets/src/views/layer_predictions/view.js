@@ -10,7 +10,8 @@ define("ecco-layer-predictions", "layer-predictions-2", (view, data, host) => {
     return [part(label(row, column), " id " + id), ...places,
       part("layer " + data.layers[row] + ": entropy " + short(entropy) + " nats, " + short(divergence) + " nats from the output")];
   };
-  const table = walk(view, "The most probable tokens after each layer.", describe, ([row, column], [r, c]) => token(row, column).id === token(r, c).id);
+  const table = walk(view, "The most probable tokens after each layer.", describe, ([row, column], [r, c]) => token(row, column).id === token(r, c).id, undefined,
+    (at) => hold(host, at && { position: data.position }));
   saveMenu(view, host, data);
   table?.update();
 });

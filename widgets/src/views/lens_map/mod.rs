@@ -55,15 +55,8 @@ pub struct LensColumn {
 const COMPONENT: Component = Component {
     tag: "ecco-lens",
     view: "lens-3",
-    css: concat!(
-        include_str!("../../kit/grid.css"),
-        include_str!("../../kit/live.css")
-    ),
-    js: concat!(
-        include_str!("../../kit/grid.js"),
-        include_str!("../../kit/live.js"),
-        include_str!("view.js")
-    ),
+    css: include_str!("../../kit/grid.css"),
+    js: concat!(include_str!("../../kit/grid.js"), include_str!("view.js")),
 };
 
 impl LensMap {

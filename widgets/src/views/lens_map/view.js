@@ -24,7 +24,8 @@ define("ecco-lens", "lens-3", (view, data, host) => {
       ...(token && reading.rank !== undefined ? [part(heads[column].querySelector("bdi").cloneNode(true), " rank " + ranked(reading.rank) + ", " + share(reading.probability))] : [])];
   };
   const best = (row, column) => data.readings[row][column].top[0]?.id;
-  const table = walk(view, "Each layer's most probable token at each place.", describe, ([row, column], [r, c]) => c === column && best(r, c) === best(row, column));
+  const table = walk(view, "Each layer's most probable token at each place.", describe, ([row, column], [r, c]) => c === column && best(r, c) === best(row, column), undefined,
+    (at) => hold(host, at && { position: data.columns[at[1]].position }));
   if (!table) return;
   const cells = table.rows.map((row) => row.map((cell) => ({ cell, label: cell.querySelector("bdi") })));
 
@@ -47,5 +48,4 @@ define("ecco-lens", "lens-3", (view, data, host) => {
   saveMenu(view, host, data);
   colour("probability");
   table.update();
-  live(view, host);
 });

@@ -22,7 +22,11 @@ define("ecco-neuron", "neuron-2", (view, data, host) => {
   chooser(boxes, {
     first: most.indexOf(Math.max(...most)),
     label: "Tokens. Arrow keys choose one,",
-    holds: (k) => next(k === null || data.texts.length > 1 ? null : places[k][1]),
+    holds: (k) => {
+      next(k === null || data.texts.length > 1 ? null : places[k][1]);
+      if (k !== null && data.site === "mlp_inner" && data.texts.length === 1) hold(host, { position: places[k][1],
+        part: { entries: [{ layer: data.layer, neurons: [data.neuron] }], name: neuronName(data.layer, data.neuron) } });
+    },
     show: (k) => {
       const [text, i] = places[k], value = at(places[k]);
       boxes[shown]?.classList.remove("on");

@@ -16,7 +16,15 @@ define("ecco-parts", "parts-3", (view, data, host) => {
     const name = neuron ? neuronName(neuron.layer, neuron.neuron) : "L" + row + " " + (at.startsWith("head ") ? "h" + at.slice(5) : at === "bias" ? "attention's bias" : at);
     return [part(strong(name)), part("wrote " + plus(part_of) + ofLogit), ...(neuron ? [part("activation " + short(neuron.activation))] : [])];
   };
-  const table = walk(view, "What each part wrote to the logit.", describe);
+  // What is held as a part of the model.
+  const held = ([row, column]) => {
+    const at = heads[column], neuron = data.by === "neuron" ? data.neurons[row] : null;
+    if (neuron) return { entries: [{ layer: neuron.layer, neurons: [neuron.neuron] }], name: neuronName(neuron.layer, neuron.neuron) };
+    if (at.startsWith("head ")) return { entries: [{ layer: row, head: column }], name: "L" + row + " h" + column };
+    const site = { attention: "attention_output", MLP: "mlp_output" }[at];
+    return site ? { entries: [{ layer: row, site }], name: "L" + row + " " + at } : undefined;
+  };
+  const table = walk(view, "What each part wrote to the logit.", describe, null, undefined, (at) => hold(host, at && { position: data.position, part: held(at) }));
   if (table && data.by !== "neuron") few(table.rows);
   saveMenu(view, host, data);
   table?.update();

@@ -9,5 +9,5 @@ define("ecco-patch-map", "patch-map-5", (view, data, host) => {
     const answer = data.corrupted + restored * (data.clean - data.corrupted);
     return data.estimate ? "would restore " + exact(restored) + measured(row, part) : "restores " + exact(restored) + ": the answer becomes " + exact(answer);
   };
-  if (walkParts(view, data, data.restored, 0, says)) saveMenu(view, host, data);
+  if (walkParts(view, host, data, data.restored, 0, says)) saveMenu(view, host, data);
 });

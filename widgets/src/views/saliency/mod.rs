@@ -128,8 +128,8 @@ pub struct Completeness {
 const COMPONENT: Component = Component {
     tag: "ecco-saliency",
     view: "saliency-5",
-    css: concat!(include_str!("view.css"), include_str!("../../kit/live.css")),
-    js: concat!(include_str!("../../kit/live.js"), include_str!("view.js")),
+    css: include_str!("view.css"),
+    js: include_str!("view.js"),
 };
 
 /// Sources named under the tokens, and in a console.

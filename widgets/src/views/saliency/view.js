@@ -203,5 +203,4 @@ define("ecco-saliency", "saliency-5", (view, data, host) => {
   if (count > 1) tools.append(ways("Scale", ["each row", "all rows"], (i) => { isOneScale = i === 1; again(); }));
   view.querySelector(".head").after(tools);
   saveMenu(view, host, data);
-  live(view, host);
 });

@@ -4,5 +4,5 @@ define("ecco-site-attribution", "site-attribution-1", (view, data, host) => {
     const whole = promised === null || promised === undefined ? "" : ", promised " + exact(promised);
     return "contributes " + exact(contribution) + " to " + exact(data.value) + "; the layer sums to " + exact(sum) + whole;
   };
-  if (walkParts(view, data, data.contributions, 1, says)) saveMenu(view, host, data);
+  if (walkParts(view, host, data, data.contributions, 1, says)) saveMenu(view, host, data);
 });

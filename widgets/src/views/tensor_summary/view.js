@@ -13,19 +13,23 @@ define("ecco-tensor", "tensor-1", (view, data, host) => {
     return places[axis].flatMap((at) => gathered(row[at], axis + 1));
   }
 
-  // Where cells stand along a direction, as in `picture.rs`: {at, number, of: the place on each of its axes}.
+  // Where cells stand along a direction, as in `picture.rs`: {at, number, of: the place on each of its axes}; and its facets, the
+  // blocks of its outermost axis where there are axes within.
   function direction(axes) {
-    let cells = [{ at: 0, number: 0, of: [] }], extent = 1;
+    let cells = [{ at: 0, number: 0, of: [] }], extent = 1, facets = [];
     axes.toReversed().forEach((axis, level) => {
       let at = 0;
+      const isWithin = cells.length > 1, blocks = [];
       const outer = places[axis].flatMap((place, i) => {
         if (i) at += extent + level + (places[axis][i - 1] + 1 !== place ? level + 1 : 0);
+        blocks.push({ at, extent, text: (i ? "" : name(axis) + " ") + place });
         return cells.map((cell) => ({ at: at + cell.at, number: i * strides[axis] + cell.number, of: [[axis, place], ...cell.of] }));
       });
+      if (places[axis].length > 1) facets = isWithin ? blocks : [];
       cells = outer;
       extent += at;
     });
-    return { cells, extent };
+    return { cells, extent, facets };
   }
 
   // First as the picture without a script has it.
@@ -38,13 +42,30 @@ define("ecco-tensor", "tensor-1", (view, data, host) => {
   const frame = view.querySelector(".picture"), svg = frame.querySelector("svg.cells"), readout = view.querySelector(".readout");
   const put = (element, attributes) => Object.entries(attributes).forEach(([key, value]) => element.setAttribute(key, value));
   const shape = (of, attributes) => put(svg.appendChild(document.createElementNS(svg.namespaceURI, of)), attributes);
+  const top = node("div", { className: "top" }), left = node("div", { className: "left" }), drawn = node("div", { className: "drawn" }, node("span"), top, left);
+  svg.replaceWith(drawn);
+  drawn.append(svg);
   let columns, rows, cursor = null;
+
+  // The names of facets, where they have room.
+  function names(strip, { facets, extent }, size, [start, length], least) {
+    const pixels = (cells) => cells / extent * size, every = Math.max(Math.ceil(least / pixels(facets[0]?.extent ?? extent)), 1);
+    strip.replaceChildren(...facets.filter((_, i) => i % every === 0).map(({ at, extent: n, text }) => {
+      const label = node("span", { textContent: text });
+      label.style[start] = pixels(at) + "px";
+      label.style[length] = Math.max(pixels(n), least) + "px";
+      return label;
+    }));
+    strip.hidden = !facets.length;
+  }
 
   function paint() {
     [columns, rows] = [true, false].map((is) => direction(places.keys().filter((axis) => across[axis] === is).toArray()));
     const side = (most, extent) => Math.min(Math.max(most / extent, 0.5), 22), wide = columns.extent, high = rows.extent;
     svg.replaceChildren();
     put(svg, { width: wide * side(700, wide), height: high * side(360, high), viewBox: "0 0 " + wide + " " + high });
+    names(top, columns, wide * side(700, wide), ["left", "width"], 48);
+    names(left, rows, high * side(360, high), ["top", "height"], 14);
     const paths = new Map();
     for (const { at: y, number: row } of rows.cells) {
       for (let i = 0, n; i < columns.cells.length; i += n) {

@@ -12,6 +12,7 @@ use crate::Explorable;
 use crate::kit::Token;
 use crate::kit::boxes::{Extra, flow};
 use crate::kit::document::Document;
+use crate::kit::page::Component;
 use crate::kit::{document, page, visible};
 
 /// Input and generated tokens in order.
@@ -33,6 +34,13 @@ pub struct TokenSequence {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finish: Option<String>,
 }
+
+const COMPONENT: Component = Component {
+    tag: "ecco-tokens",
+    view: "tokens-1",
+    css: include_str!("view.css"),
+    js: include_str!("view.js"),
+};
 
 /// While tokens stream in, each one sends the view anew: only this many of the latest are in it.
 const MOST_WHILE_IN_PROGRESS: usize = 400;
@@ -83,7 +91,10 @@ impl Explorable for TokenSequence {
                 }
             }
         };
-        Some(page::still(include_str!("view.css"), &content))
+        Some(match self.in_progress {
+            true => page::still(COMPONENT.css, &content),
+            false => COMPONENT.render(&content, self),
+        })
     }
 
     fn json(&self) -> Option<Value> {
