@@ -12,10 +12,9 @@ import sys
 from pathlib import Path
 
 import nbformat
-from playwright.sync_api import sync_playwright
-
 import real_model
 import run_notebook
+from playwright.sync_api import sync_playwright
 
 REPO = Path(__file__).resolve().parents[1]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
@@ -58,7 +57,7 @@ VIEWS = [
     ("What if a part were missing?", f'lm.compare("{TEXT}", #{{intervene: #{{ablate: [#{{layer: 1, head: 1}}]}}, generate: 12}})'),
     ("Which way do two kinds of text differ?", 'lm.steering_vector(["Austria, Belgium,", "Spain, Portugal,"], ["apple, pear,", "banana, cherry,"], #{layer: 1})'),
     ("What can be read off its states?", 'let texts = ["in Austria", "an apple", "in Spain", "a pear", "in Italy", "a plum", "in Norway", "a cherry"];\nlet kinds = ["place", "fruit", "place", "fruit", "place", "fruit", "place", "fruit"];\nlm.probe(texts, kinds, #{folds: 2})'),
-    ("Which texts lie near each other?", "ecco::project(lm.run(texts).map(|run| run.hidden_states[-1][-1]), #{labels: kinds, names: texts})"),
+    ("Which texts lie near each other?", "ecco::project(lm.run(texts), #{labels: kinds, at: -1})"),
     ("Where in many texts does a neuron fire?", "lm.corpus(texts, #{layers: [1]}).neuron(1, 7)"),
     ("Several texts at once?", "lm.generate(texts, #{generate: 3})"),
     ("… as a table?", "lm.score(texts).table"),
@@ -103,6 +102,10 @@ def readme_pictures(page_path, folder):
             page.goto(page_path.as_uri())
             # The page's own ground follows its export, which is light.
             page.evaluate(f"document.body.dataset.jpThemeLight = {str(scheme == 'light').lower()!r}")
+            # A kernel is not there, which says nothing about the view.
+            page.evaluate(
+                "for (const e of document.querySelectorAll('[data-live]')) e.shadowRoot?.querySelector('.talk')?.remove()"
+            )
             plain, detailed = (page.locator("ecco-saliency").nth(at) for at in range(2))
             boxes = plain.locator(".ecco.live .flow > span.g")
             boxes.nth(min(8, boxes.count() - 1)).click()

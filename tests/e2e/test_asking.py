@@ -11,20 +11,38 @@ from front_ends import OpenNotebook, write_notebook
 from servers import server
 
 pytestmark = pytest.mark.timeout(600)
-SETUP = (
-    'let lm = ecco::from_pretrained("demo");\nlet output = lm.generate("The countries are:\\n1.", #{generate: 6});'
-)
+SETUP = 'let lm = ecco::from_pretrained("demo");\nlet output = lm.generate("The countries are:\\n1.", #{generate: 6});'
 # A cell, its view's element, an option with another value of it, and the line that then stands in the view.
 VIEWS = [
     ("output.score()", "ecco-score", None, None),
-    ("output.layer_predictions()", "ecco-layer-predictions", ("raw", "true"), "output.layer_predictions(#{raw: true})"),
+    (
+        "output.layer_predictions()",
+        "ecco-layer-predictions",
+        ("raw", "true"),
+        "output.layer_predictions(#{raw: true})",
+    ),
     ("output.rankings()", "ecco-ranks", ("embedding", "true"), "output.rankings(#{embedding: true})"),
-    ("output.logit_attribution(#{by: \"head\"})", "ecco-parts", ("by", "neuron"), 'output.logit_attribution(#{by: "neuron"})'),
+    (
+        'output.logit_attribution(#{by: "head"})',
+        "ecco-parts",
+        ("by", "neuron"),
+        'output.logit_attribution(#{by: "neuron"})',
+    ),
     ("output.attention()", "ecco-attention", ("head", 1), "output.attention(#{head: 1})"),
     ("output.neuron(2, 7)", "ecco-neuron", ("neuron", 9), "output.neuron(2, 9)"),
     ("output.run_pca()", "ecco-factors", ("n_components", 3), "output.run_pca(#{n_components: 3})"),
-    ("output.saliency().faithfulness()", "ecco-faithfulness", ("baseline", "mean"), 'output.saliency().faithfulness(#{baseline: "mean"})'),
-    ('output.compare_methods(["gradient", "occlusion"], #{faithfulness: false})', "ecco-comparison", ("seed", 3), None),
+    (
+        "output.saliency().faithfulness()",
+        "ecco-faithfulness",
+        ("baseline", "mean"),
+        'output.saliency().faithfulness(#{baseline: "mean"})',
+    ),
+    (
+        'output.compare_methods(["gradient", "occlusion"], #{faithfulness: false})',
+        "ecco-comparison",
+        ("seed", 3),
+        None,
+    ),
     ("output.saliency()", "ecco-saliency", ("of", "logit"), 'output.saliency(#{of: "logit"})'),
 ]
 CELLS = [SETUP, *(cell for cell, *_ in VIEWS)]
@@ -87,7 +105,9 @@ def held(cell):
         cell.click()
 
 
-@pytest.mark.parametrize("cell, tag, option, expected", [view for view in VIEWS if view[2]], ids=lambda value: None)
+@pytest.mark.parametrize(
+    "cell, tag, option, expected", [view for view in VIEWS if view[2]], ids=lambda value: None
+)
 def test_every_view_is_asked_by_another_option(notebook, cell, tag, option, expected):
     view = view_of(notebook, tag)
     panel = opened(view)
@@ -135,7 +155,9 @@ def test_a_head_is_taken_out_and_scaled(notebook):
     acts = view.locator(".acts").first
     acts.get_by_role("button", name="without L0 h1").click()
     sides = view.locator("ecco-side-by-side")
-    expected = 'lm.compare("The countries are:\\n1.", #{intervene: #{ablate: [#{layer: 0, head: 1}]}, generate: 6})'
+    expected = (
+        'lm.compare("The countries are:\\n1.", #{intervene: #{ablate: [#{layer: 0, head: 1}]}, generate: 6})'
+    )
     expect(sides.locator(".call")).to_have_text(expected, timeout=30_000)
     acts.locator("input[type=range]").fill("3")
     expect(sides.locator(".call")).to_contain_text("scale: [#{layer: 0, head: 1, factor: 3}]", timeout=30_000)
