@@ -33,6 +33,7 @@ VIEWS = [
     ("Do other methods say the same?", 'output.compare_methods(["grad_x_input", "gradient"], #{faithfulness: false})'),
     ("How surprising is each token?", "output.score()"),
     ("What else might have stood there?", "output.candidates(output.n_input_tokens)"),
+    ("… at every place?", "output.top_k(#{k: 3})"),
     ("What does it say of a text?", 'lm.run("The capital of France is")'),
     ("What would each layer say here?", "output.layer_predictions()"),
     ("When does a layer know what is written?", "output.rankings()"),
@@ -88,38 +89,34 @@ def page_of(notebook, path):
     path.write_text(run_notebook.to_html(notebook, path.stem), encoding="utf-8")
 
 
-def readme_pictures(page_path, folder):
+def readme_pictures(browser, page_path, folder):
     """What the README shows of its own example: the page of notebooks/readme.ipynb, looked at."""
     folder.mkdir(parents=True, exist_ok=True)
-    executable = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
-        for scheme, end in [("light", ""), ("dark", "-dark")]:
-            page = browser.new_page(
-                viewport={"width": 780, "height": 900}, color_scheme=scheme, device_scale_factor=1.6
-            )
-            page.route("http*://**", lambda route: route.abort())
-            page.goto(page_path.as_uri())
-            # The page's own ground follows its export, which is light.
-            page.evaluate(f"document.body.dataset.jpThemeLight = {str(scheme == 'light').lower()!r}")
-            # A kernel is not there, which says nothing about the view.
-            page.evaluate(
-                "for (const e of document.querySelectorAll('[data-live]')) e.shadowRoot?.querySelector('.talk')?.remove()"
-            )
-            plain, detailed = (page.locator("ecco-saliency").nth(at) for at in range(2))
-            boxes = plain.locator(".ecco.live .flow > span.g")
-            boxes.nth(min(8, boxes.count() - 1)).click()
+    for scheme, end in [("light", ""), ("dark", "-dark")]:
+        page = browser.new_page(
+            viewport={"width": 780, "height": 900}, color_scheme=scheme, device_scale_factor=1.6
+        )
+        page.route("http*://**", lambda route: route.abort())
+        page.goto(page_path.as_uri())
+        # The page's own ground follows its export, which is light.
+        page.evaluate(f"document.body.dataset.jpThemeLight = {str(scheme == 'light').lower()!r}")
+        # A kernel is not there, which says nothing about the view.
+        page.evaluate(
+            "for (const e of document.querySelectorAll('[data-live]')) e.shadowRoot?.querySelector('.talk')?.remove()"
+        )
+        plain, detailed = (page.locator("ecco-saliency").nth(at) for at in range(2))
+        boxes = plain.locator(".ecco.live .flow > span.g")
+        boxes.nth(min(8, boxes.count() - 1)).click()
+        page.mouse.move(0, 0)
+        plain.locator(".ecco.live").screenshot(path=folder / f"saliency{end}.png")
+        if not end:
+            detailed.locator(".ecco.live").screenshot(path=folder / "saliency-detailed.png")
+            factors = page.locator("ecco-factors").first
+            lines = factors.locator(".ecco.live .list .line")
+            lines.nth(min(8, lines.count() - 1)).click()
             page.mouse.move(0, 0)
-            plain.locator(".ecco.live").screenshot(path=folder / f"saliency{end}.png")
-            if not end:
-                detailed.locator(".ecco.live").screenshot(path=folder / "saliency-detailed.png")
-                factors = page.locator("ecco-factors").first
-                lines = factors.locator(".ecco.live .list .line")
-                lines.nth(min(8, lines.count() - 1)).click()
-                page.mouse.move(0, 0)
-                factors.locator(".ecco.live").screenshot(path=folder / "factors.png")
-            page.close()
-        browser.close()
+            factors.locator(".ecco.live").screenshot(path=folder / "factors.png")
+        page.close()
 
 
 def main(model=None):
@@ -130,7 +127,11 @@ def main(model=None):
         print(f"{why}: the views are of the model in the program", file=sys.stderr)
         model = "demo"
     page_of(cells(model), build / "gallery.html")
-    readme_pictures(build / "readme.html", build / "images")
+    executable = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        readme_pictures(browser, build / "readme.html", build / "images")
+        browser.close()
     print("build/gallery.html, build/images")
 
 

@@ -43,9 +43,9 @@ def test_every_view_is_there_and_its_script_runs(page_path, chromium):
     page.close()
 
 
-def test_the_readmes_pictures_are_taken_anew(tmp_path):
+def test_the_readmes_pictures_are_taken_anew(chromium, tmp_path):
     """They show what the views look like now: as wide and about as high as those that are committed, and of as many colours."""
-    gallery.readme_pictures(REPO / "build/readme.html", tmp_path)
+    gallery.readme_pictures(chromium, REPO / "build/readme.html", tmp_path)
     for committed in (REPO / "docs/images").glob("*.png"):
         taken = Image.open(tmp_path / committed.name).convert("RGB")
         known = Image.open(committed).convert("RGB")
