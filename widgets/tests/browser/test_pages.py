@@ -79,8 +79,8 @@ def test_pictures_are_xml(gallery, name):
 
 def test_words_that_are_written_from_right_to_left_stand_in_their_order(open_page):
     page = open_page("tokens-from-right")
-    flow = frames(page.locator(".flow"))[0]
-    boxes = frames(page.locator(".flow > span"))
+    flow = frames(page.locator(".live .flow"))[0]
+    boxes = frames(page.locator(".live .flow > span"))
     x = [frame["x"] for frame in boxes]
     assert x[0] < x[1] < x[2], "a line that begins with a Latin letter"
     assert x[4] > x[5] > x[6] > x[7], "one that begins with a Hebrew one"
