@@ -84,7 +84,9 @@ fn page(bundle: &MimeBundle) -> String {
         Some((before, rest)) => format!("{before}{}", rest.split_once('"').expect("a value").1),
         None => page,
     };
-    without(without(page, "data-live"), "data-call")
+    ["data-live", "data-text", "data-call"]
+        .into_iter()
+        .fold(page, without)
 }
 
 #[test]

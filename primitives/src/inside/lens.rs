@@ -209,10 +209,8 @@ impl Lens {
             let by = first.0.by.as_ref().map(|by| &*by.loaded);
             lens::lens_each(&loaded, &texts, by, watch, &mut |at, found| {
                 let mut readings = found.readings.iter().flatten();
-                match readings.any(|reading| reading.entropy.is_nan()) {
-                    true => is_numbers = false,
-                    false => drop(all[at].0.found.set(found)),
-                }
+                is_numbers &= !readings.any(|reading| reading.entropy.is_nan());
+                drop(all[at].0.found.set(found));
             })
         })?;
         reading::about_numbers(model, is_numbers)
