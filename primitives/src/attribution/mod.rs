@@ -1,6 +1,7 @@
 //! Which tokens what a model says came from, and whether that can be trusted.
 
 mod comparison;
+mod comparison_members;
 mod computed;
 mod faithfulness;
 pub(crate) mod generate;
@@ -25,5 +26,5 @@ pub(crate) fn register(registry: &mut Registry) {
     generate::register(registry);
     saliency_members::register(registry);
     faithfulness::register(registry);
-    comparison::register(registry);
+    comparison_members::register(registry);
 }

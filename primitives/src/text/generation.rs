@@ -1,6 +1,7 @@
 //! A text that was generated, and what is computed from it when it is first asked for.
 
 mod scored;
+mod showing;
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
@@ -9,18 +10,15 @@ use std::rc::{Rc, Weak};
 use ecco_explain::score::TokenScore;
 use ecco_models::run::{self, Input, Place, Records};
 use ecco_models::{Finish, Site};
-use ecco_widgets::Explorable;
 use ecco_widgets::TokenSequence;
 use ndarray::{ArrayD, Axis};
 
 use super::passage::{Facts, Passage};
 use super::shown::shown;
-use crate::live::Asking;
 use crate::models::model::{Model, Recording};
 use crate::text::run::{self as runs, Run, hidden_states};
 use ecco_scripting::errors::{ErrorKind, ScriptError};
-use ecco_scripting::live::Live;
-use ecco_scripting::result::{Explanation, Show};
+use ecco_scripting::result::Explanation;
 use ecco_scripting::session::watched;
 use ecco_scripting::tensor::Tensor;
 
@@ -355,35 +353,6 @@ impl Generation {
             n_input: self.n_input(),
             in_progress: false,
             finish: Some(self.finish().to_owned()),
-        }
-    }
-}
-
-impl Show for Generation {
-    fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
-        Ok(match self.1 {
-            Appearance::Tokens => Box::new(self.view()),
-            Appearance::Score => Box::new(self.score_view()?),
-        })
-    }
-
-    fn identity(&self) -> Option<usize> {
-        Some(Rc::as_ptr(&self.0) as usize)
-    }
-
-    fn live(&self) -> Option<Rc<dyn Live>> {
-        let member = match self.1 {
-            Appearance::Tokens => "",
-            Appearance::Score => "score",
-        };
-        Asking::new(member, &()).live(&self.passage())
-    }
-
-    fn line(&self) -> String {
-        let (n_input, n_written) = (self.n_input(), self.0.generation.n_generated());
-        match self.0.generation.finish {
-            Finish::Given => format!("text of {n_input} tokens as context and {n_written} scored ones"),
-            _ => format!("output of {n_input} input and {n_written} generated tokens"),
         }
     }
 }

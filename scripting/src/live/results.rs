@@ -5,6 +5,9 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::rc::Rc;
 
+use ecco_interpreter::MimeBundle;
+use serde_json::Value;
+
 use super::Live;
 
 /// The newest so many results of a session can be asked.
@@ -29,6 +32,13 @@ impl Default for Results {
 }
 
 impl Results {
+    /// Keeps the result that a bundle shows, where it can be asked: its page gets the id by which it is found.
+    pub(crate) fn note(&mut self, bundle: &mut MimeBundle, live: Option<Rc<dyn Live>>) {
+        if let (Some(live), Some(Value::String(page))) = (live, bundle.data.get_mut("text/html")) {
+            *page = self.keep(live, page);
+        }
+    }
+
     /// Keeps a result; gives its page with the id, and with the text that it is a result of.
     pub(crate) fn keep(&mut self, result: Rc<dyn Live>, page: &str) -> String {
         let text = format!("{:016x}", result.text());
@@ -55,8 +65,6 @@ impl Results {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
     use crate::errors::ScriptError;
     use crate::live::{Call, Question};

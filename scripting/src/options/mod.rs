@@ -4,6 +4,7 @@
 //! about it, completion, help and the page of primitives derive from its rows.
 
 mod kind;
+mod reader;
 mod target;
 mod told;
 mod typed;
@@ -12,9 +13,10 @@ mod word;
 use rhai::Dynamic;
 
 pub use kind::{OptionKind, OptionSpec};
+pub use reader::OptionReader;
 pub use target::TargetOption;
 pub use told::Told;
-pub use typed::{Choice, DefaultOf, OneOrMany, OptionReader, OptionSet, OptionValue};
+pub use typed::{Choice, DefaultOf, OneOrMany, OptionSet, OptionValue};
 pub use word::Word;
 
 /// A number of either type.

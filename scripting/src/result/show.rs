@@ -1,15 +1,11 @@
 //! How a cell's value is shown.
 
-use std::rc::Rc;
-
 use ecco_interpreter::MimeBundle;
 use rhai::{Array, Dynamic, FnPtr, Map};
-use serde_json::Value;
 
 use super::known;
 use super::numbers::short;
 use crate::errors::{ScriptError, printable};
-use crate::live::Live;
 use crate::session::State;
 
 /// Items of an array or map that are shown at each end.
@@ -57,15 +53,8 @@ pub(crate) fn live_bundle(value: &Dynamic, state: &State) -> Result<Option<MimeB
     let Some(mut bundle) = bundle(value)? else {
         return Ok(None);
     };
-    keep_live(&mut bundle, known::live(value), state);
+    state.live.borrow_mut().note(&mut bundle, known::live(value));
     Ok(Some(bundle))
-}
-
-/// The page of a result that can be asked gets the id by which it is found.
-pub(crate) fn keep_live(bundle: &mut MimeBundle, live: Option<Rc<dyn Live>>, state: &State) {
-    if let (Some(live), Some(Value::String(page))) = (live, bundle.data.get_mut("text/html")) {
-        *page = state.live.borrow_mut().keep(live, page);
-    }
 }
 
 /// Readable text of a plain value: strings as they are, the rest as code would write it.

@@ -15,7 +15,6 @@ use crate::errors::{RhaiResult, ScriptError};
 use crate::live::Results;
 use crate::registry::Vocabulary;
 use crate::result::Show;
-use crate::result::show::keep_live;
 use crate::session::kept::Kept;
 use crate::session::memory;
 use crate::session::watch::Pieces;
@@ -135,7 +134,7 @@ impl State {
     /// What its view says.
     pub fn show_result(&self, result: &dyn Show, id: &str) -> Result<(), ScriptError> {
         let mut bundle = result.bundle()?;
-        keep_live(&mut bundle, result.live(), self);
+        self.live.borrow_mut().note(&mut bundle, result.live());
         self.show(bundle, id);
         Ok(())
     }
