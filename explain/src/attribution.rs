@@ -9,6 +9,7 @@
 //!   - `occlusion`, `lime`, `kernel_shap`: what `passes` without some of the sources say; `coalitions`: which, and the
 //!     mathematics
 //!   - `attention`, `value_zeroing`: what attention says
+//! - `several`: of several texts side by side
 //! - `rows`: from contributions to scores; `cost`, `memory`: how much at once; `work`: progress and interruption
 //!
 //! Contributions are to the difference that the token embeddings make (positions are added inside the model, and stay).
@@ -31,6 +32,7 @@ mod options;
 pub(crate) mod passes;
 mod path;
 mod rows;
+mod several;
 mod smooth_grad;
 pub(crate) mod target;
 mod value_zeroing;
@@ -51,6 +53,7 @@ pub use method::Method;
 pub use objective::Objective;
 pub use options::AttributionOptions;
 pub use rows::Completeness;
+pub use several::attribute_each;
 pub use target::{Outcome, Quantity, Target};
 
 /// The result: one row for each target, in their order.

@@ -336,7 +336,7 @@ impl<'m> Objective<'m> {
     }
 
     /// `[batch, target]`.
-    fn values_of(&self, logits: &Tensor, rule: Rule) -> Tensor {
+    pub(super) fn values_of(&self, logits: &Tensor, rule: Rule) -> Tensor {
         let targets = self.targets.iter();
         let values: Vec<Tensor> = targets
             .map(|target| self.value_of(logits, target, rule))

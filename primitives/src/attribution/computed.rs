@@ -8,7 +8,7 @@ use ecco_explain::{Attribution, AttributionOptions, Error, Faithfulness, Faithfu
 
 use crate::text::passage::Passage;
 use crate::text::reading;
-use ecco_scripting::errors::ScriptError;
+use ecco_scripting::errors::{ErrorKind, ScriptError};
 
 /// An attribution, and how long it took.
 #[derive(Clone)]
@@ -40,30 +40,61 @@ pub(super) fn attribution(
     targets: &[Target],
     options: &AttributionOptions,
 ) -> Result<Computed, ScriptError> {
+    if let Some(known) = known(passage, targets, options) {
+        return Ok(known);
+    }
+    attributions(&[(passage.clone(), targets.to_vec())], options)?;
+    let none = || ScriptError::new(ErrorKind::Internal, "an attribution that was not computed");
+    known(passage, targets, options).ok_or_else(none)
+}
+
+fn known(passage: &Passage, targets: &[Target], options: &AttributionOptions) -> Option<Computed> {
     let kept = passage.kept::<Attributions>();
     let is_it = |known: &&Computed| known.targets == targets && known.options == *options;
-    if let Some(known) = kept.computed.borrow().iter().find(is_it) {
-        return Ok(known.clone());
-    }
-    if targets.is_empty() {
+    kept.computed.borrow().iter().find(is_it).cloned()
+}
+
+/// Those of several texts of a model that are not there yet: texts about equally long side by side, where the method allows that.
+pub(super) fn attributions(
+    texts: &[(Passage, Vec<Target>)],
+    options: &AttributionOptions,
+) -> Result<(), ScriptError> {
+    let is_missing =
+        |(passage, targets): &&(Passage, Vec<Target>)| known(passage, targets, options).is_none();
+    let missing: Vec<&(Passage, Vec<Target>)> = texts.iter().filter(is_missing).collect();
+    let Some((first, _)) = missing.first() else {
+        return Ok(());
+    };
+    if missing.iter().any(|(_, targets)| targets.is_empty()) {
         return Err(Error::NothingGenerated.into());
     }
-    let loaded = passage.model().loaded()?;
+    let loaded = first.model().loaded()?;
     loaded.wait()?;
-    let start = Instant::now();
-    let attribution = passage
-        .watched(|watch| ecco_explain::attribute(&loaded, passage.input(), targets, options, watch))??;
-    loaded.wait()?;
-    let are_there = attribution.values.iter().all(|value| value.is_finite());
-    reading::about_numbers(passage.model(), are_there)?;
-    let computed = Computed {
-        targets: targets.to_vec(),
-        options: options.clone(),
-        attribution: Rc::new(attribution),
-        seconds: start.elapsed().as_secs_f64(),
+    let (start, mut are_there) = (Instant::now(), true);
+    let inputs = missing
+        .iter()
+        .map(|(passage, targets)| (passage.input().clone(), targets.clone()));
+    let inputs: Vec<_> = inputs.collect();
+    let mut keep = |at: usize, attribution: Attribution| {
+        if !attribution.values.iter().all(|value| value.is_finite()) {
+            are_there = false;
+            return;
+        }
+        let (passage, targets) = missing[at];
+        passage
+            .kept::<Attributions>()
+            .computed
+            .borrow_mut()
+            .push(Computed {
+                targets: targets.clone(),
+                options: options.clone(),
+                attribution: Rc::new(attribution),
+                seconds: start.elapsed().as_secs_f64() / missing.len() as f64,
+            });
     };
-    kept.computed.borrow_mut().push(computed.clone());
-    Ok(computed)
+    first.watched(|watch| ecco_explain::attribute_each(&loaded, &inputs, options, watch, &mut keep))??;
+    loaded.wait()?;
+    reading::about_numbers(first.model(), are_there)
 }
 
 /// Measured once for the same attribution and options.

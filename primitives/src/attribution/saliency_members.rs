@@ -7,6 +7,7 @@ use ecco_scripting::{Registry, ScriptError, members};
 use ecco_widgets::saliency::Target;
 use rhai::{Array, Dynamic, INT, Map};
 
+use super::computed::attributions;
 use super::saliency::Saliency;
 use super::saliency_options::{PrimaryOptions, SaliencyOptions};
 use crate::models::model::Model;
@@ -16,7 +17,7 @@ use crate::text::outputs::Outputs;
 use crate::text::passage::Passage;
 use crate::text::reading::input;
 use crate::text::results::{OfText, Results};
-use crate::text::run::Run;
+use crate::text::run::{self, Run};
 use crate::text::score::{given, pairs};
 
 pub(super) fn register(registry: &mut Registry) {
@@ -101,7 +102,7 @@ pub(super) fn register(registry: &mut Registry) {
         /// lm.score(sentences).saliency(#{of: "log_probability"})
         /// ```
         fn saliency(outputs: &Outputs; options: SaliencyOptions) -> Results {
-            Results::of_outputs(outputs, move |passage| Saliency::new(passage.clone(), options.clone()))
+            Results::of_outputs_together(outputs, move |passages| together(passages, &options))
         }
     }
     of_saliency(registry);
@@ -111,15 +112,32 @@ fn of_text(lm: &Model, text: Prompt, options: SaliencyOptions) -> Result<Salienc
     Saliency::new(Passage::of_text(lm, input(lm, text, None)?)?, options)
 }
 
-/// Each is read when it is computed.
+/// Of several texts of a model: those about equally long side by side, where the method allows that.
+fn together(passages: &[Passage], options: &SaliencyOptions) -> Result<Vec<Saliency>, ScriptError> {
+    let each = passages
+        .iter()
+        .map(|passage| Saliency::new(passage.clone(), options.clone()));
+    let each = each.collect::<Result<Vec<Saliency>, _>>()?;
+    let asked = |saliency: &Saliency| Ok((saliency.passage.clone(), saliency.targets()?.list.clone()));
+    let texts = each.iter().map(asked).collect::<Result<Vec<_>, ScriptError>>()?;
+    if let Some(first) = each.first() {
+        attributions(&texts, &first.options)?;
+    }
+    Ok(each)
+}
+
 fn several(lm: &Model, texts: &Array, options: SaliencyOptions) -> Result<Results, ScriptError> {
-    let texts = TextOrChat::all(lm, texts)?;
-    let texts = texts
-        .into_iter()
-        .map(|text| (text.prompt().text().to_owned(), text));
-    let reader = lm.plain();
-    Results::new(lm, texts.collect(), move |text| {
-        of_text(&reader, text.prompt(), options.clone())
+    let passage = |(at, text): (usize, TextOrChat)| {
+        let read = input(lm, text.prompt(), None).and_then(|input| Passage::of_text(lm, input));
+        let passage = read.map_err(|error| run::of_text(error, at))?;
+        Ok((text.prompt().text().to_owned(), passage))
+    };
+    let texts = TextOrChat::all(lm, texts)?.into_iter().enumerate().map(passage);
+    let texts = texts.collect::<Result<Vec<_>, ScriptError>>()?;
+    Results::of_passages(texts, move |passages| {
+        // What is explained where nothing is named.
+        Passage::predict(passages)?;
+        together(passages, &options)
     })
 }
 

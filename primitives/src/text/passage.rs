@@ -292,19 +292,33 @@ impl Passage {
 
     /// What the model says of the text, computed once.
     pub(crate) fn predictions(&self) -> Result<Rc<Vec<Prediction>>, ScriptError> {
-        let kept = self.kept::<RefCell<Option<Rc<Vec<Prediction>>>>>();
-        if let Some(known) = &*kept.borrow() {
-            return Ok(Rc::clone(known));
+        Self::predict(std::slice::from_ref(self))?;
+        let found = self.kept::<Predictions>().borrow().clone();
+        Ok(found.unwrap_or_default())
+    }
+
+    /// Computes those of some texts of a model, about equally long ones side by side.
+    pub(crate) fn predict(all: &[Self]) -> Result<(), ScriptError> {
+        let is_missing = |passage: &&Self| passage.kept::<Predictions>().borrow().is_none();
+        let missing: Vec<&Self> = all.iter().filter(is_missing).collect();
+        let Some(first) = missing.first() else {
+            return Ok(());
+        };
+        let loaded = first.model().loaded()?;
+        let inputs = missing.iter().map(|passage| passage.input().clone()).collect();
+        let found = first.watched(|watch| run::run(&loaded, inputs, 1, watch))??;
+        for run in &found {
+            for (row, &at) in run.order().iter().enumerate() {
+                let said = Rc::new(run.predictions(row).to_vec());
+                missing[at].kept::<Predictions>().replace(Some(said));
+            }
         }
-        let loaded = self.model().loaded()?;
-        let input = vec![self.input().clone()];
-        let found = self.watched(|watch| run::run(&loaded, input, 1, watch))??;
-        let first = found.first().map(|run| run.predictions(0).to_vec());
-        let found = Rc::new(first.unwrap_or_default());
-        *kept.borrow_mut() = Some(Rc::clone(&found));
-        Ok(found)
+        Ok(())
     }
 }
+
+/// What a model says of a text, once it was asked.
+type Predictions = RefCell<Option<Rc<Vec<Prediction>>>>;
 
 /// Positions: which token is predicted where.
 impl Passage {

@@ -87,6 +87,11 @@ const MOST_BYTES: usize = 4 << 20;
 /// What is said where a list is interrupted.
 const KEPT: &str = "what is done is kept: show or read the list again, and it goes on from there";
 
+fn empty() -> ScriptError {
+    ScriptError::new(ErrorKind::Value, "the list of texts is empty")
+        .with_hint("give some: [\"one text\", \"another\"]")
+}
+
 impl Results {
     /// Made of each text by itself, when it is asked for; of a list that is not empty.
     ///
@@ -132,8 +137,7 @@ impl Results {
         make: impl Fn(&[usize]) -> Result<Vec<T>, ScriptError> + 'static,
     ) -> Result<Self, ScriptError> {
         if texts.is_empty() {
-            return Err(ScriptError::new(ErrorKind::Value, "the list of texts is empty")
-                .with_hint("give some: [\"one text\", \"another\"]"));
+            return Err(empty());
         }
         let mut group_of = vec![0; texts.len()];
         for (number, group) in groups.iter().enumerate() {
@@ -169,18 +173,28 @@ impl Results {
         outputs: &Outputs,
         make: impl Fn(&[Passage]) -> Result<Vec<T>, ScriptError> + 'static,
     ) -> Result<Self, ScriptError> {
-        let passages: Vec<Passage> = outputs.all().iter().map(Generation::passage).collect();
-        let Some(first) = passages.first() else {
+        if outputs.all().is_empty() {
             return Err(ScriptError::new(ErrorKind::Value, "the list of outputs is empty"));
+        }
+        let text = |output: &Generation| (output.text().to_owned(), output.passage());
+        Self::of_passages(outputs.all().iter().map(text).collect(), make)
+    }
+
+    /// The same of texts of a model.
+    ///
+    /// # Errors
+    /// An empty list.
+    pub(crate) fn of_passages<T: OfText>(
+        texts: Vec<(String, Passage)>,
+        make: impl Fn(&[Passage]) -> Result<Vec<T>, ScriptError> + 'static,
+    ) -> Result<Self, ScriptError> {
+        let (texts, passages): (Vec<String>, Vec<Passage>) = texts.into_iter().unzip();
+        let Some(first) = passages.first() else {
+            return Err(empty());
         };
         let model = first.model().clone();
         let inputs: Vec<Input> = passages.iter().map(|passage| passage.input().clone()).collect();
         let groups = batches(&*model.loaded()?, &inputs);
-        let texts = outputs
-            .all()
-            .iter()
-            .map(|output| output.text().to_owned())
-            .collect();
         Self::of_groups(&model, texts, groups, move |group| {
             let some: Vec<Passage> = group.iter().map(|&at| passages[at].clone()).collect();
             make(&some)
