@@ -76,10 +76,7 @@ pub(super) fn attributions(
         .map(|(passage, targets)| (passage.input().clone(), targets.clone()));
     let inputs: Vec<_> = inputs.collect();
     let mut keep = |at: usize, attribution: Attribution| {
-        if !attribution.values.iter().all(|value| value.is_finite()) {
-            are_there = false;
-            return;
-        }
+        are_there &= attribution.values.iter().all(|value| value.is_finite());
         let (passage, targets) = missing[at];
         passage
             .kept::<Attributions>()

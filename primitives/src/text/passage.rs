@@ -3,13 +3,13 @@
 
 mod found;
 mod internals;
+mod said;
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
 use ecco_interpreter::Watch;
 use ecco_models::Token;
-use ecco_models::run::{self, Input, Prediction, masked_positions};
+use ecco_models::run::{Input, masked_positions};
 use ecco_widgets::Token as ShownToken;
 use rhai::{Array, Dynamic};
 use serde_json::{Map, Value, json};
@@ -289,36 +289,7 @@ impl Passage {
         let state = self.model().state()?;
         Ok(watched(&state, self.model().verbose, work))
     }
-
-    /// What the model says of the text, computed once.
-    pub(crate) fn predictions(&self) -> Result<Rc<Vec<Prediction>>, ScriptError> {
-        Self::predict(std::slice::from_ref(self))?;
-        let found = self.kept::<Predictions>().borrow().clone();
-        Ok(found.unwrap_or_default())
-    }
-
-    /// Computes those of some texts of a model, about equally long ones side by side.
-    pub(crate) fn predict(all: &[Self]) -> Result<(), ScriptError> {
-        let is_missing = |passage: &&Self| passage.kept::<Predictions>().borrow().is_none();
-        let missing: Vec<&Self> = all.iter().filter(is_missing).collect();
-        let Some(first) = missing.first() else {
-            return Ok(());
-        };
-        let loaded = first.model().loaded()?;
-        let inputs = missing.iter().map(|passage| passage.input().clone()).collect();
-        let found = first.watched(|watch| run::run(&loaded, inputs, 1, watch))??;
-        for run in &found {
-            for (row, &at) in run.order().iter().enumerate() {
-                let said = Rc::new(run.predictions(row).to_vec());
-                missing[at].kept::<Predictions>().replace(Some(said));
-            }
-        }
-        Ok(())
-    }
 }
-
-/// What a model says of a text, once it was asked.
-type Predictions = RefCell<Option<Rc<Vec<Prediction>>>>;
 
 /// Positions: which token is predicted where.
 impl Passage {

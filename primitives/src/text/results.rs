@@ -173,17 +173,11 @@ impl Results {
         outputs: &Outputs,
         make: impl Fn(&[Passage]) -> Result<Vec<T>, ScriptError> + 'static,
     ) -> Result<Self, ScriptError> {
-        if outputs.all().is_empty() {
-            return Err(ScriptError::new(ErrorKind::Value, "the list of outputs is empty"));
-        }
         let text = |output: &Generation| (output.text().to_owned(), output.passage());
         Self::of_passages(outputs.all().iter().map(text).collect(), make)
     }
 
-    /// The same of texts of a model.
-    ///
-    /// # Errors
-    /// An empty list.
+    /// The same of texts of a model; an error where there are none.
     pub(crate) fn of_passages<T: OfText>(
         texts: Vec<(String, Passage)>,
         make: impl Fn(&[Passage]) -> Result<Vec<T>, ScriptError> + 'static,
