@@ -13,7 +13,7 @@ use ecco_interpreter::unwatched;
 use ecco_models::dictionary::Dictionary;
 use ecco_models::dictionary::reading::DictionaryOptions;
 use ecco_models::dictionary::set::open_set;
-use ecco_models::run::{self, Input};
+use ecco_models::run::Input;
 use ecco_models::{Model, Place};
 use ecco_tests::model;
 use serde_json::json;
@@ -202,14 +202,7 @@ fn what_is_measured_is_the_answer_without_what_a_feature_writes() {
     let model = model("gpt2-tiny", "float64");
     let input = text(&model);
     let dictionaries = vec![thresholds(&model, 0), relu(&model), thresholds(&model, 2)];
-    let answer = |model: &Model| {
-        let run = run::run(model, vec![input.clone()], 1, &mut unwatched)
-            .unwrap()
-            .remove(0);
-        let logits = run.logits(model, 0).unwrap();
-        let last = logits.shape()[0] - 1;
-        f64::from(logits[[last, 1]]) - f64::from(logits[[last, 2]])
-    };
+    let answer = |model: &Model| crate::dictionary_sets::answer(model, &input);
     let whole = answer(&model);
     let crossing = all_of(&cross_layer("feature-graphs/measured", 3, 48), &model);
     for dictionaries in [dictionaries, crossing] {

@@ -255,7 +255,8 @@ function talk(host) {
     const behind = cell && next.find(({ place }) => place === "cell");
     if (behind) return [button("the pass behind it", () => follow("behind", { next: behind.member, options: cell }))];
     const asks = Number.isInteger(position) ? next.filter(({ place }) => place && place !== "own") : [];
-    const all = asks.map((one) => button(one.member, () => follow(one.member + "@", at(one, position)), { title: "of position " + position }));
+    const all = asks.map((one) => button(one.member, () => follow(one.member + "@", at(one, position))));
+    if (all.length) all.unshift(node("span", { textContent: "at " + position + ":" }));
     if (!part || !canCompare) return all;
     const { name, entries } = part;
     // One question after the other, and of a slider's many values the last.
