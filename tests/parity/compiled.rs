@@ -142,7 +142,7 @@ fn names(task: usize, number: usize) -> Pair {
     let other = (one + 1 + number as u32 % (n - 2)) % n;
     let third = (0..n).find(|name| ![one, other].contains(name)).unwrap_or(0);
     let text = |other: u32, again: u32| {
-        let [first, second] = if number % 2 == 0 {
+        let [first, second] = if number.is_multiple_of(2) {
             [one, other]
         } else {
             [other, one]

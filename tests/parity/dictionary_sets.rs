@@ -215,7 +215,7 @@ fn a_layer_comes_to_what_all_below_it_write() {
 }
 
 /// The logit of one token less that of another, behind the text.
-pub fn answer(model: &Model, input: &Input) -> f64 {
+pub(crate) fn answer(model: &Model, input: &Input) -> f64 {
     let run = run::run(model, vec![input.clone()], 1, &mut unwatched)
         .unwrap()
         .remove(0);
