@@ -66,12 +66,8 @@ impl Saliency {
 
     /// What is explained: "probability".
     pub(super) fn of(&self) -> Result<Quantity, ScriptError> {
-        Ok(self
-            .targets()?
-            .list
-            .first()
-            .map(|target| target.of)
-            .unwrap_or_default())
+        let targets = self.targets()?;
+        Ok(targets.list.first().map(|target| target.of).unwrap_or_default())
     }
 
     fn measured(&self) -> Result<Option<Rc<Faithfulness>>, ScriptError> {
@@ -439,6 +435,10 @@ impl Explanation for Saliency {
             "position" => Some(tokens().collect()),
             _ => Some(self.groups().ok()??.into_iter().map(|group| group.text).collect()),
         }
+    }
+
+    fn roles(&self, axis: &str) -> Option<Vec<&'static str>> {
+        (axis == "position").then(|| self.passage.roles())
     }
 
     /// A row for each target, as long as what it depends on.

@@ -10,6 +10,7 @@ use super::patch_map::PatchMap;
 use super::patching::{PatchMapOptions, map};
 use crate::models::model::Model;
 use ecco_scripting::result::{Explanation, Show};
+use ecco_scripting::table::student;
 use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{ErrorKind, Registry, ScriptError, members};
 
@@ -107,20 +108,6 @@ fn texts(what: &str, given: &Array) -> Result<Vec<String>, ScriptError> {
                 .with_hint("a list of texts, or a column of a table"),
         ),
         false => given.iter().enumerate().map(text).collect(),
-    }
-}
-
-/// The 97.5 % quantile of Student's distribution.
-fn student(freedom: usize) -> f64 {
-    const FIRST: [f64; 30] = [
-        12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145,
-        2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048,
-        2.045, 2.042,
-    ];
-    match FIRST.get(freedom.wrapping_sub(1)) {
-        Some(quantile) => *quantile,
-        // Cornish and Fisher's expansion, to 1e-3.
-        None => 1.95996 + 2.37227 / freedom as f64 + 2.8225 / (freedom as f64).powi(2),
     }
 }
 

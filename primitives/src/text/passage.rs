@@ -131,6 +131,12 @@ impl Passage {
         Self { origin, facts }
     }
 
+    /// Of each token whether it was "given" or "written".
+    pub(crate) fn roles(&self) -> Vec<&'static str> {
+        let role = |at: usize| ["written", "given"][usize::from(at < self.n_input())];
+        (0..self.tokens().len()).map(role).collect()
+    }
+
     /// Whether the model itself has written a part of it.
     pub(crate) fn is_written(&self) -> bool {
         matches!(&self.origin, Origin::Output(output) if !output.is_given())

@@ -397,12 +397,12 @@ pub(super) fn register(registry: &mut Registry) {
         get table(results: &Results) -> Table { results.table() }
 
         /// A table with a row for each of the main numbers of each result, as a file of csv has them of one: the number of its
-        /// text, its place along each axis and what that is called, and its `value`. What is alike in several texts is then
-        /// a group.
+        /// text, its place along each axis, what that is called and, of tokens, whether it was `given` or `written`, and its `value`. What
+        /// is alike in several texts is then a group.
         ///
         /// Example:
         /// ```rhai
-        /// outputs.saliency().numbers.group("position_label", #{mean: "value", std: "value"})
+        /// outputs.saliency().numbers().group(["position_label", "position_role"], #{mean: "value", interval: "value"})
         /// ```
         fn numbers(state, results: &Results) -> Table {
             results.numbers(&Work::new(state))

@@ -78,6 +78,11 @@ pub trait Explanation: Show {
         None
     }
 
+    /// What each place along an axis is in its text: "given" or "written".
+    fn roles(&self, _axis: &str) -> Option<Vec<&'static str>> {
+        None
+    }
+
     /// The main numbers as script arrays; `room` says whether there is memory for so many numbers.
     fn to_array(&self, room: Room) -> Result<Array, ScriptError> {
         let tensors = self.tensors()?;

@@ -6,7 +6,7 @@ use std::collections::hash_map::Entry;
 use rhai::Dynamic;
 
 use super::keys::{self, Key};
-use super::{Column, Table};
+use super::{Column, Table, student};
 use crate::errors::ScriptError;
 use crate::options;
 use crate::options::{OneOrMany, number};
@@ -20,6 +20,9 @@ options! {
         mean: Option<OneOrMany<String>> = "none",
         /// columns whose standard deviation each group has, as `std_…`: that of the numbers themselves, as of tensors
         std: Option<OneOrMany<String>> = "none",
+        /// columns whose mean has an interval, as `interval_…`: half the width of the 95 % confidence interval of the mean by
+        /// Student's distribution, NaN of one number
+        interval: Option<OneOrMany<String>> = "none",
         /// columns whose smallest number each group has, as `min_…`
         min: Option<OneOrMany<String>> = "none",
         /// columns whose largest number each group has, as `max_…`
@@ -35,9 +38,10 @@ type Statistic = fn(&[f64]) -> f64;
 impl GroupOptions {
     /// Names and statistics, with the columns that each is of.
     fn statistics(&self) -> Vec<(&'static str, Statistic, &str)> {
-        let all: [(&str, Statistic, &Option<OneOrMany<String>>); 5] = [
+        let all: [(&str, Statistic, &Option<OneOrMany<String>>); 6] = [
             ("mean", mean, &self.mean),
             ("std", std, &self.std),
+            ("interval", interval, &self.interval),
             ("min", smallest, &self.min),
             ("max", largest, &self.max),
             ("sum", |numbers| numbers.iter().sum(), &self.sum),
@@ -68,6 +72,15 @@ fn std(numbers: &[f64]) -> f64 {
     let middle = mean(numbers);
     let squares = numbers.iter().map(|number| (number - middle).powi(2));
     (squares.sum::<f64>() / numbers.len() as f64).sqrt()
+}
+
+/// t · s / √n, with the deviation of a sample.
+fn interval(numbers: &[f64]) -> f64 {
+    let n = numbers.len();
+    match n {
+        0 | 1 => f64::NAN,
+        _ => student(n - 1) * std(numbers) / (n as f64 - 1.0).sqrt(),
+    }
 }
 
 /// A row for each combination of values in the named columns, in the order in which they come up; `n` is how many rows

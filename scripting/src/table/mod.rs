@@ -1,7 +1,7 @@
 //! A table as scripts see it: columns by name, rows by number. Its columns are shared, so that a part of it costs little.
 //!
 //! - `making`: of maps, of columns; `rows`: parts of it, a column more; `keys`: what sorting, grouping and joining compare
-//! - `grouping`, `joining`: what several rows, or two tables, have together
+//! - `grouping`, `joining`: what several rows, or two tables, have together; `student`: how far a mean may be off
 //! - `members`: what scripts call; `view`: how one is shown; `files`: csv, jsonl and parquet
 
 mod files;
@@ -11,6 +11,7 @@ mod keys;
 mod making;
 mod members;
 mod rows;
+mod student;
 mod view;
 
 use std::collections::HashSet;
@@ -21,6 +22,7 @@ use rhai::{Dynamic, Map};
 use crate::errors::{ErrorKind, ScriptError};
 
 pub(crate) use self::members::register;
+pub use self::student::student;
 pub use self::view::cell;
 
 /// More columns than this are no table.

@@ -49,6 +49,10 @@ impl Long {
                 let label = |row: usize| labels.get(place(row)).cloned().unwrap_or(Dynamic::UNIT);
                 self.column(&format!("{name}_label")).extend((0..n).map(label));
             }
+            if let Some(roles) = result.roles(name) {
+                let role = |row: usize| roles.get(place(row)).map_or(Dynamic::UNIT, |role| (*role).into());
+                self.column(&format!("{name}_role")).extend((0..n).map(role));
+            }
         }
         self.n_rows += n;
         for (_, values) in &mut self.places {
