@@ -5,6 +5,7 @@ import contextlib
 import getpass
 import re
 import tempfile
+import threading
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,12 +75,14 @@ class Session:
             session.run('let lm = ecco::from_pretrained("demo"); let output = lm.generate(prompt);')
             session.get("output")
 
-    `folder` is the kernel's working folder, where its scripts read and save files; by default Python's own. One thread
-    uses a session at a time.
+    `folder` is the kernel's working folder, where its scripts read and save files; by default Python's own. Threads that
+    use a session take turns.
     """
 
     def __init__(self, folder=None):
         self.folder = Path(folder or ".").resolve()
+        # Jupyter hands what views ask to a thread of its own, while a cell may be running.
+        self._turn = threading.RLock()
         self._start()
 
     def run(self, code, show=None):
@@ -114,10 +117,15 @@ class Session:
 
     def complete(self, code, position):
         """What may stand at a place of a cell: the kernel's `complete_reply`."""
-        return self._wait(self._open().complete(code, position), ignore)
+        with self._turn:
+            return self._wait(self._open().complete(code, position), ignore)
 
     def ask(self, question):
         """What a view in a page asks, and the kernel's answer, as docs/live.md has them; None where it was no question."""
+        with self._turn:
+            return self._ask(question)
+
+    def _ask(self, question):
         client, comm = self._open(), {"comm_id": uuid.uuid4().hex}
         iopub = client.iopub_channel.socket
 
@@ -188,6 +196,10 @@ class Session:
             raise EccoError(told(error.name, f"{name}: {error.message}")) from None
 
     def _execute(self, code, show, **options):
+        with self._turn:
+            return self._executed(code, show, **options)
+
+    def _executed(self, code, show, **options):
         result, gather = gathering(show)
         request = self._open().execute(code, allow_stdin=True, **options)
         try:

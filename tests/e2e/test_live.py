@@ -104,7 +104,7 @@ def test_a_view_is_asked_by_another_method(notebook):
 def test_what_was_asked_is_kept_and_the_line_is_copied(notebook):
     view = saliency(notebook)
     view.locator(".ask .line").get_by_role("button", name="Copy").click()
-    expect(view.locator(".ask .say")).to_have_text("copied")
+    expect(view.locator(".foot .say")).to_have_text("copied")
     assert (
         notebook.page.evaluate("navigator.clipboard.readText()")
         == 'output.saliency(#{method: "integrated_gradients"})'
@@ -171,7 +171,7 @@ def test_an_error_is_told_in_the_view(notebook):
     view.locator(".ask .text button").nth(0).click()
     view.get_by_label("In the place of this token").fill("x" * 30_000)
     view.locator(".ask").get_by_role("button", name="Replace").click()
-    expect(view.locator(".ask .say")).to_contain_text("token", timeout=30_000)
+    expect(view.locator(".foot .say")).to_contain_text("token", timeout=30_000)
     expect(line(view)).to_have_text("output.saliency()")
 
 
