@@ -41,8 +41,12 @@ function talk(host) {
     draw();
   });
 
-  async function greet() {
-    const reply = host.dataset.live ? await ask() : null, answer = reply?.answer;
+  // A question may be lost: Python's kernel takes comms in a thread of its own, and not all of them while a cell runs.
+  async function greet(tries = 5) {
+    const later = new Promise((done) => setTimeout(done, 5000));
+    const reply = host.dataset.live ? await Promise.race([ask(), later]) : null, answer = reply?.answer;
+    if (reply?.replaced || reply === undefined && !tries) return;
+    if (reply === undefined) return void greet(tries - 1);
     state = !reply ? "none" : answer && !answer.gone ? "live" : "gone";
     if (state === "live") Object.assign(first, { choices: answer, line: answer.line });
     draw();
