@@ -92,9 +92,6 @@ impl Asking {
 
     /// Called with something before its options.
     pub(crate) fn with(mut self, name: &'static str, argument: impl Into<Value>) -> Self {
-        if name == "position" {
-            self.place = Place::Argument;
-        }
         self.arguments.push((name, argument.into()));
         self
     }
@@ -124,7 +121,7 @@ impl Asking {
     /// it is a value, or the least number.
     fn offers(&self) -> Vec<Value> {
         let arguments = self.arguments.iter().enumerate();
-        let arguments = arguments.filter(|(_, (name, value))| *name != "position" && value.is_number());
+        let arguments = arguments.filter(|(_, (_, value))| value.is_number());
         let arguments = arguments.map(|(at, (name, _))| json!({"name": name, "argument": at, "least": 0}));
         arguments.chain(offers(self.rows)).collect()
     }
@@ -148,29 +145,25 @@ fn offer(row: &OptionSpec) -> Option<Value> {
         let (first, others): (Vec<Value>, Vec<Value>) =
             values.into_iter().partition(|value| *value == default);
         let first = first.into_iter().next().unwrap_or(Value::Null);
-        let values: Vec<Value> = [first].into_iter().chain(others).collect();
-        json!({"name": row.name, "doc": row.doc, "default": default, "values": values})
+        [first].into_iter().chain(others).collect::<Value>()
     };
-    match row.kind {
-        _ if Place::of(std::slice::from_ref(row)) != Place::None => None,
+    let (what, of) = match row.kind {
+        _ if Place::of(std::slice::from_ref(row)) != Place::None => return None,
         OptionKind::OneOf(names) | OptionKind::Such(names) => {
             let mains = names
                 .iter()
                 .filter(|name| (row.main_name)(name).is_none_or(|main| main == **name));
-            Some(choice(mains.map(|name| (*name).into()).collect()))
+            ("values", choice(mains.map(|name| (*name).into()).collect()))
         }
         OptionKind::Bool => {
             let usual = row.default == "true";
-            Some(json!({"name": row.name, "doc": row.doc, "default": default, "values": [usual, !usual]}))
+            ("values", json!([usual, !usual]))
         }
-        OptionKind::Int(least) => {
-            Some(json!({"name": row.name, "doc": row.doc, "default": default, "least": least.max(0)}))
-        }
-        OptionKind::Float => {
-            Some(json!({"name": row.name, "doc": row.doc, "default": default, "least": null}))
-        }
-        _ => None,
-    }
+        OptionKind::Int(least) => ("least", least.max(0).into()),
+        OptionKind::Float => ("least", Value::Null),
+        _ => return None,
+    };
+    Some(json!({"name": row.name, "doc": row.doc, "default": default, what: of}))
 }
 
 /// A result that is a member of a text.
@@ -339,7 +332,7 @@ fn writes_next(model: &ecco_models::Model) -> bool {
 }
 
 /// `.neuron(3, 489, #{site: "mlp_output"})`
-fn called(member: &str, arguments: impl Iterator<Item = String>, options: String) -> String {
+pub(crate) fn called(member: &str, arguments: impl Iterator<Item = String>, options: String) -> String {
     let given: Vec<String> = arguments
         .chain([options].into_iter().filter(|options| !options.is_empty()))
         .collect();

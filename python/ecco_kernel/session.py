@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import functools
 import getpass
 import re
 import tempfile
@@ -67,6 +68,17 @@ class Result:
         return self.data, self.metadata
 
 
+def in_turn(method):
+    """Of a session: one thread at a time."""
+
+    @functools.wraps(method)
+    def alone(self, *arguments, **options):
+        with self._turn:
+            return method(self, *arguments, **options)
+
+    return alone
+
+
 class Session:
     """A running kernel.
 
@@ -115,17 +127,14 @@ class Session:
         with exchange(self.folder) as folder:
             return values.take(name, folder, lambda code: self._for_name(name, code))
 
+    @in_turn
     def complete(self, code, position):
         """What may stand at a place of a cell: the kernel's `complete_reply`."""
-        with self._turn:
-            return self._wait(self._open().complete(code, position), ignore)
+        return self._wait(self._open().complete(code, position), ignore)
 
+    @in_turn
     def ask(self, question):
         """What a view in a page asks, and the kernel's answer, as docs/live.md has them; None where it was no question."""
-        with self._turn:
-            return self._ask(question)
-
-    def _ask(self, question):
         client, comm = self._open(), {"comm_id": uuid.uuid4().hex}
         iopub = client.iopub_channel.socket
 
@@ -195,11 +204,8 @@ class Session:
         except EccoError as error:
             raise EccoError(told(error.name, f"{name}: {error.message}")) from None
 
+    @in_turn
     def _execute(self, code, show, **options):
-        with self._turn:
-            return self._executed(code, show, **options)
-
-    def _executed(self, code, show, **options):
         result, gather = gathering(show)
         request = self._open().execute(code, allow_stdin=True, **options)
         try:

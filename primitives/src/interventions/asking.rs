@@ -3,13 +3,13 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use ecco_scripting::live::{Call, Live, Question, literal};
-use ecco_scripting::options::{OptionSet, Told};
+use ecco_scripting::options::OptionSet;
 use ecco_scripting::{ErrorKind, ScriptError};
 use rhai::Dynamic;
 use serde_json::{Map, Value, json};
 
 use super::patching::PatchMapOptions;
-use crate::live::offers;
+use crate::live::{called, offers};
 use crate::models::model::Model;
 
 /// The name that scripts give what stands behind a cell: the corrupted text, once as it is and once with that part of the clean one.
@@ -24,27 +24,17 @@ pub(super) struct AskedPair {
     pub corrupted: String,
     /// `residual_before`
     pub site: String,
-    pub told: Told,
+    pub options: Map<String, Value>,
 }
 
 impl AskedPair {
-    fn options(&self, question: &Question) -> Result<Map<String, Value>, ScriptError> {
-        let own = || {
-            let message = "an option of this map is a value that no line of script spells out";
-            self.told
-                .given()
-                .ok_or_else(|| ScriptError::new(ErrorKind::Value, message))
-        };
-        question.options.clone().map_or_else(own, Ok)
-    }
-
     /// `#{layer: 3, positions: 5}` as an entry of `patch`.
     fn entry(&self, question: &Question) -> String {
         let mut cell = question.options.clone().unwrap_or_default();
         cell.insert("site".to_owned(), self.site.clone().into());
-        let entry = literal::options(&cell);
-        let clean = literal::text(&self.clean);
-        format!("{}, from: lm.run({clean})}}", entry.trim_end_matches('}'))
+        let (entry, clean) = (literal::options(&cell), literal::text(&self.clean));
+        let open = entry.strip_suffix('}').unwrap_or(&entry);
+        format!("{open}, from: lm.run({clean})}}")
     }
 }
 
@@ -64,7 +54,7 @@ impl Live for AskedPair {
             "n_input": 0,
             "writes": false,
             "arguments": [],
-            "options": self.told.given(),
+            "options": self.options,
             "offers": offers(PatchMapOptions::rows()),
             "place": null,
             "has_targets": false,
@@ -86,10 +76,12 @@ impl Live for AskedPair {
                 return Err(ScriptError::new(ErrorKind::Value, message));
             }
             None => {
-                let options = literal::options(&self.options(question)?);
-                let given = [literal::text(&self.clean), corrupted, options];
-                let given: Vec<String> = given.into_iter().filter(|text| !text.is_empty()).collect();
-                format!(".patch_map({})", given.join(", "))
+                let options = literal::options(question.options.as_ref().unwrap_or(&self.options));
+                called(
+                    "patch_map",
+                    [literal::text(&self.clean), corrupted].into_iter(),
+                    options,
+                )
             }
         };
         Ok(Call {

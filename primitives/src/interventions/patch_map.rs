@@ -18,7 +18,7 @@ use ecco_scripting::{Registry, ScriptError, members};
 pub(crate) struct PatchMap {
     pub(super) map: Rc<ecco_explain::intervention::patching::PatchMap>,
     pub(super) pair: Rc<Pair>,
-    /// Of two plain texts.
+    /// Of two plain texts, and options that a line of script spells out.
     pub(super) asked: Option<Rc<AskedPair>>,
 }
 
@@ -30,13 +30,14 @@ impl PatchMap {
         [clean, corrupted]: [&str; 2],
         options: &PatchMapOptions,
     ) -> Self {
-        self.asked = Some(Rc::new(AskedPair {
+        let pair = |options| AskedPair {
             model: lm.plain(),
             clean: clean.to_owned(),
             corrupted: corrupted.to_owned(),
             site: self.map.options.place.name(),
-            told: options.told.clone(),
-        }));
+            options,
+        };
+        self.asked = options.told.given().map(pair).map(Rc::new);
         self
     }
 
@@ -63,9 +64,7 @@ impl Show for PatchMap {
     }
 
     fn live(&self) -> Option<Rc<dyn Live>> {
-        let asked = self.asked.as_ref()?;
-        asked.told.given()?;
-        Some(Rc::<AskedPair>::clone(asked))
+        self.asked.clone().map(|asked| asked as Rc<dyn Live>)
     }
 
     fn line(&self) -> String {

@@ -3,7 +3,7 @@
 use rhai::Map;
 use serde_json::Value;
 
-use crate::result::json::json_of_map;
+use crate::result::json::json_within;
 
 /// Values that options have at most to be written as a line of script.
 const MOST: usize = 1_000;
@@ -20,7 +20,7 @@ impl Default for Told {
 
 impl Told {
     pub fn of(map: &Map) -> Self {
-        match json_of_map(map) {
+        match json_within(map, MOST) {
             Some(Value::Object(entries)) if size(&entries) <= MOST => Self(Some(entries)),
             _ => Self(None),
         }

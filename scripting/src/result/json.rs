@@ -6,7 +6,12 @@ use serde_json::Value;
 /// A map of a script as JSON, keys in alphabetical order, as maps have them; `None` where something in it is neither a
 /// plain value, nor an array or a map of such, and where it is too deep or too much.
 pub fn json_of_map(map: &Map) -> Option<Value> {
-    nested_map(map, DEEPEST, &mut { MOST })
+    json_within(map, MOST)
+}
+
+/// The same of no more than so many values.
+pub(crate) fn json_within(map: &Map, most: usize) -> Option<Value> {
+    nested_map(map, DEEPEST, &mut { most })
 }
 
 /// The same of any value.

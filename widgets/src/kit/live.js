@@ -288,8 +288,8 @@ function talk(host) {
     const put = (value) => rewrite(Object.assign([...tokens], { [here]: value }), here);
     input.onkeydown = ({ key }) => { if (key === "Enter") put(input.value); };
     const parts = canEdit ? [input, button("Replace", () => put(input.value)), button("Insert before", () => put(input.value + tokens[here])), button("Remove", () => put(""))] : [];
-    if (option) parts.push(button(hasTargets ? "Why this" : "Only here", () => option === "arguments" ? go({ ...asIs(), arguments: [here] })
-      : change({ ...(hasTargets && { target: null, contrast: null }), [option]: option === "positions" ? [here] : here })));
+    if (option) parts.push(button(hasTargets ? "Why this" : "Only here", () =>
+      change({ ...(hasTargets && { target: null, contrast: null }), [option]: option === "positions" ? [here] : here })));
     parts.push(...next.filter(({ place }) => place && place !== "own").map((one) => button(one.member, () => follow(one.member + "@", at(one, here)))));
     const candidates = node("span", { className: "choices" });
     const not = node("input", { type: "checkbox" });
