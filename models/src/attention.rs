@@ -22,7 +22,7 @@ use tch::{Device, Kind, Tensor};
 use crate::config::{Config, Disentangled, Positions};
 use crate::error::Result;
 use crate::host::{self, bring};
-use crate::layers::Linear;
+use crate::layers::{Linear, sigmoid_slope, wide};
 use crate::rules::Rule;
 use crate::tap::{Site, Tap};
 use crate::weights::Weights;
@@ -146,7 +146,7 @@ impl Attention {
         tap: &mut dyn Tap,
     ) -> Tensor {
         let projected = self.project(x, tap.rule());
-        self.attend(projected, memory, view, layer, tap)
+        self.attend(projected, self.gates(x), memory, view, layer, tap)
     }
 
     /// The same where heads read streams of their own: normalised ones of queries, keys and values,
@@ -159,13 +159,15 @@ impl Attention {
         tap: &mut dyn Tap,
     ) -> Tensor {
         let projected = self.project_apart(streams, tap.rule());
-        self.attend(projected, None, view, layer, tap)
+        let gates = self.gates_apart(&streams[0], tap.rule());
+        self.attend(projected, gates, None, view, layer, tap)
     }
 
     /// From queries, keys and values that are not turned yet.
     fn attend(
         &self,
         (query, key, value): (Tensor, Tensor, Tensor),
+        gates: Option<Tensor>,
         memory: Option<LayerMemory>,
         view: &View,
         layer: usize,
@@ -198,6 +200,13 @@ impl Attention {
                 Some(pattern) => self.mix(&pattern, &value, rule),
                 None => self.fused(&query, &key, &value, view),
             }
+        };
+        let mixed = match gates {
+            Some(gates) => {
+                let factors = rule.elementwise(&gates, Tensor::sigmoid, sigmoid_slope);
+                rule.product(&factors, &mixed)
+            }
+            None => mixed,
         };
         let mixed = tap.visit(Site::HeadOutputs, layer, mixed); // [batch, head, query, value_dim]
         self.output.forward(&mixed.transpose(1, 2).flatten(2, 3))
@@ -290,7 +299,7 @@ impl Attention {
             None => scores,
         };
         let kind = scores.kind();
-        let wide = if kind == Kind::Double { kind } else { Kind::Float };
+        let wide = wide(kind);
         let scores = scores.to_kind(wide);
         let pattern = match &self.sinks {
             Some(sinks) => beside_sinks(&scores, &sinks.reshape([-1, 1, 1]), |scores| rule.softmax(scores)),

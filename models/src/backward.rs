@@ -6,7 +6,8 @@
 //! backward pass per token. Two more savings: only positions up to the last target matter, and in the
 //! last layer only the target's own row is wide.
 //!
-//! `attention` and `short_convolution` are the ways back through what mixes positions. `tests/` hold all of it against autograd.
+//! `attention` and `short_convolution` are the ways back through what mixes positions; states that are carried from position to
+//! position, and experts, are left to autograd. `tests/` hold all of it against autograd.
 
 mod attention;
 mod short_convolution;
@@ -23,7 +24,7 @@ use crate::layers::Norm;
 use crate::mlp::{Mlp, Shape};
 use crate::rules::{By, Rule};
 use crate::stack::{Block, Mixer, apply};
-use crate::tap::{Capture, NoTap, Site};
+use crate::tap::{Capture, NoTap, Site, Tap};
 
 /// What a forward pass has to record for [`pull_back`].
 const SITES: &[Site] = &[
@@ -212,7 +213,25 @@ impl Layer<'_> {
         match &self.block.mixer {
             Mixer::Attention(attention) => self.attention(attention, cotangent, pre),
             Mixer::ShortConvolution(convolution) => self.short_convolution(convolution, cotangent, pre),
+            mixer @ Mixer::DeltaNet(_) => self.carried(mixer, cotangent, pre),
         }
+    }
+
+    /// States that are carried on are left to autograd: going back through them takes what the pass had at every position,
+    /// which is made anew here layer by layer.
+    fn carried(&self, mixer: &Mixer, cotangent: &Tensor, pre: &Tensor) -> Tensor {
+        let x = apply(&self.block.attention_norm, pre);
+        let pass = |x: &Tensor, tap: &mut dyn Tap| mixer.forward(x, None, self.view, self.layer, tap);
+        let output = || self.queries.of(&pass(&x, &mut NoTap), 1);
+        let cotangent = self.branch(&self.block.attention_post_norm, cotangent, output);
+        self.by_autograd(&x, &self.at_all(cotangent), pass)
+    }
+
+    /// What is there at the queries, among zeros: `[target, position, channel]`.
+    fn at_all(&self, part: Tensor) -> Tensor {
+        let size = [part.size()[0], self.n_positions, part.size()[2]];
+        let whole = Tensor::zeros(size, (part.kind(), part.device()));
+        self.queries.add_to(whole, &part)
     }
 
     fn saved(&self, site: Site) -> &Tensor {
@@ -289,8 +308,18 @@ impl Layer<'_> {
         };
         let output = || block.mlp.forward(&x, self.layer, &mut NoTap);
         let cotangent = self.branch(&block.mlp_post_norm, cotangent, output);
+        self.by_autograd(&x, &cotangent, |x, tap| block.mlp.forward(x, self.layer, tap))
+    }
+
+    /// From the cotangent of what `pass` makes of `x` to that of `x`, of which each target has a copy.
+    fn by_autograd(
+        &self,
+        x: &Tensor,
+        cotangent: &Tensor,
+        pass: impl Fn(&Tensor, &mut dyn Tap) -> Tensor,
+    ) -> Tensor {
         let x = x
-            .expand_as(&cotangent)
+            .expand_as(cotangent)
             .contiguous()
             .detach()
             .set_requires_grad(true);
@@ -301,7 +330,7 @@ impl Layer<'_> {
                 Rule::Gradient => x.shallow_clone(),
                 _ => Tensor::cat(&[&x, &x.detach()], 0),
             };
-            let output = block.mlp.forward(&both, self.layer, &mut By(self.rule));
+            let output = pass(&both, &mut By(self.rule));
             let total = (output.narrow(0, 0, n_targets) * cotangent).sum(None::<Kind>);
             Tensor::run_backward(&[total], &[&x], false, false).remove(0)
         })
@@ -314,6 +343,8 @@ pub fn bytes_per_target(decoder: &Decoder, saved: &Capture, n_positions: usize) 
     let patterns = saved.layers(Site::AttentionPattern).len() > 1; // beside the last layer's
     let seen = if patterns { n_positions } else { 0 };
     // A few tensors of each width live at once: see `Layer::mlp` and `Layer::pattern` in `attention`.
-    let per_position = 4 * config.intermediate_size + 8 * config.hidden_size + 4 * config.n_heads * seen;
+    let carried = config.most_of_mixers(|mixer| mixer.work(config));
+    let per_position =
+        4 * config.intermediate_size + 8 * config.hidden_size + 4 * config.n_heads * seen + carried;
     (n_positions * per_position * decoder.kind().elt_size_in_bytes()) as u64
 }

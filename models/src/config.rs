@@ -7,7 +7,7 @@ mod mlp;
 use crate::rope::Rope;
 
 pub use file::ConfigFile;
-pub use mixer::{Convolution, Mixer, ShortConvolution};
+pub use mixer::{Carried, Convolution, DeltaNet, Kept, Mixer, ShortConvolution};
 pub use mlp::{
     Activation, ExpertGroups, ExpertStorage, Experts, GroupRating, Mlp, Rating, SharedExpert, Xielu,
 };
@@ -280,6 +280,9 @@ pub struct AttentionConfig {
 pub enum Projection {
     /// Three matrices.
     Separate,
+    /// The same, where that of queries has of each head its query and then a gate: of its sigmoid what the head mixes is
+    /// multiplied with.
+    Gated,
     /// One: all queries, all keys, all values.
     Joined,
     /// One: for each head of keys its queries, the key, the value.

@@ -12,6 +12,19 @@ use crate::rules::{Rule, over_itself};
 use crate::weight::Weight;
 use crate::weights::Weights;
 
+/// What numbers of a type are computed in where rounding would add up: single precision at least.
+pub fn wide(kind: Kind) -> Kind {
+    match kind {
+        Kind::Double => kind,
+        _ => Kind::Float,
+    }
+}
+
+/// The slope of the sigmoid.
+pub(crate) fn sigmoid_slope(x: &Tensor) -> Tensor {
+    x.sigmoid() * (1.0 - x.sigmoid())
+}
+
 /// x W + b, and what an adapter adds to it.
 pub struct Linear {
     /// `[in, out]`, without what an adapter adds: the methods are with it.
@@ -217,7 +230,7 @@ impl Norm {
     /// Computed in single precision at least, as the models were trained.
     fn root_mean_square(&self, x: &Tensor, from_one: bool, rule: Rule) -> Tensor {
         let kind = x.kind();
-        let wide = if kind == Kind::Double { kind } else { Kind::Float };
+        let wide = wide(kind);
         let x = x.to_kind(wide);
         let normalised = rule.over_root_mean_square(&x, self.epsilon);
         match &self.weight {

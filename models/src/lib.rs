@@ -8,7 +8,7 @@
 //! - [`edit`]: [`Edit`], a change that a view on a model makes in every pass
 //! - [`lens`]: maps from each layer's stream to the last one's, read and applied
 //! - [`dictionary`]: sparse autoencoders and transcoders, read and put to work
-//! - [`decoder`], [`encoder`], [`encoder_decoder`]: a [`stack`] of blocks of [`attention`] and [`mlp`] (in one family beside a [`convolution`], in others with a [`short_convolution`] in the place of attention), these of [`layers`]; [`rope`]: rotary positions
+//! - [`decoder`], [`encoder`], [`encoder_decoder`]: a [`stack`] of blocks of [`attention`] and [`mlp`] (in one family beside a [`convolution`], in others with a [`short_convolution`] or a [`delta_net`] in the place of attention: what these share is [`causal_convolution`] and [`recurrence`]), these of [`layers`]; [`rope`]: rotary positions
 //! - [`backward`]: the decoder's batched vector–Jacobian products; [`rules`]: what stands for slopes in autograd
 //! - [`families`], [`config`]: what differs between families, as data
 //! - [`files`], [`weights`], [`hub`]: from a folder, the binary or the hub to tensors, each a [`weight`]; `gguf`: one file that is all of it
@@ -25,11 +25,13 @@ mod adapter;
 mod apart;
 pub mod attention;
 pub mod backward;
+pub mod causal_convolution;
 pub mod chat;
 pub mod config;
 pub mod convolution;
 pub mod cuda_graph;
 pub mod decoder;
+pub mod delta_net;
 pub mod device;
 pub mod dictionary;
 pub mod edit;
@@ -53,6 +55,7 @@ pub mod model;
 pub mod placement;
 pub mod product;
 mod quantization;
+pub mod recurrence;
 pub mod rope;
 pub mod rules;
 pub mod run;

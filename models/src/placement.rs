@@ -100,7 +100,7 @@ impl Parts {
         let n_encoder_layers = config.encoder.as_ref().map_or(0, |encoder| encoder.n_layers);
         let positions = config.context_length.min(KEPT_POSITIONS);
         let kept = |layer: usize| match config.attention.causal {
-            true => config.kept_numbers(layer, positions) * kind.elt_size_in_bytes() as u64,
+            true => config.kept_bytes(layer, positions, kind),
             false => 0,
         };
         let mut parts = Self {

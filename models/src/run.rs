@@ -175,7 +175,7 @@ pub fn sites(model: &Model) -> Result<Vec<(Place, Vec<Option<usize>>)>> {
         let length = |axis: &&str| match *axis {
             "layer" => Some(tensors.len()),
             "head" | "key_head" => Some(first.size()[1] as usize),
-            "head_dim" => Some(first.size()[3] as usize),
+            "head_dim" | "state" | "value" => Some(first.size()[3] as usize),
             "hidden" | "neuron" | "channel" | "expert" if is_even => Some(first.size()[2] as usize),
             _ => None,
         };

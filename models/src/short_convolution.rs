@@ -3,6 +3,7 @@
 use tch::{Device, Kind, Tensor};
 
 use crate::attention::LayerMemory;
+use crate::causal_convolution::CausalConvolution;
 use crate::config::{self, Config};
 use crate::error::Result;
 use crate::layers::Linear;
@@ -15,8 +16,7 @@ pub struct ShortConvolution {
     /// To B, C and x side by side.
     pub input: Linear,
     pub output: Linear,
-    weight: Tensor, // [width, channel]
-    bias: Option<Tensor>,
+    pub kernel: CausalConvolution,
 }
 
 /// The three projections of the stream, `[batch, position, channel]` each.
@@ -37,20 +37,10 @@ impl ShortConvolution {
     ) -> Result<Self> {
         let hidden = config.hidden_size;
         let name = config.name_in_layer(layer, "short_convolution");
-        let weight = weights.take(&format!("{name}.kernel.weight"), &[hidden, 1, of.width])?;
-        let weight = match weight.defined() {
-            true => weight.squeeze_dim(1).tr().contiguous(),
-            false => weight,
-        };
-        let bias = match of.bias {
-            true => Some(weights.take(&format!("{name}.kernel.bias"), &[hidden])?),
-            false => None,
-        };
         Ok(Self {
             input: Linear::load(weights, &format!("{name}.input"), hidden, 3 * hidden, of.bias)?,
             output: Linear::load(weights, &format!("{name}.output"), hidden, hidden, of.bias)?,
-            weight,
-            bias,
+            kernel: CausalConvolution::load(weights, &format!("{name}.kernel"), hidden, of.width, of.bias)?,
         })
     }
 
@@ -70,13 +60,12 @@ impl ShortConvolution {
         let rule = tap.rule();
         let Gates { before, after, x } = self.gates(x);
         let input = tap.visit(Site::ConvolutionInput, layer, rule.product(&before, &x));
-        let state = memory.as_ref().and_then(LayerMemory::state);
-        let all = self.behind(state.as_ref(), &input);
+        let kept = memory.as_ref().and_then(|memory| memory.state(0));
+        let all = self.kernel.behind(kept.as_ref(), &input);
         if let Some(memory) = memory {
-            let kept = self.width() - 1;
-            memory.keep(&all.narrow(1, all.size()[1] - kept, kept));
+            memory.keep(0, &self.kernel.kept(&all));
         }
-        let mixed = tap.visit(Site::ConvolutionOutput, layer, self.sum(&all));
+        let mixed = tap.visit(Site::ConvolutionOutput, layer, self.kernel.forward(&all));
         self.output.forward(&rule.product(&after, &mixed))
     }
 
@@ -88,42 +77,5 @@ impl ShortConvolution {
             .try_into()
             .expect("three of them");
         Gates { before, after, x }
-    }
-
-    /// The convolution of a text from its start on.
-    pub fn convolve(&self, input: &Tensor) -> Tensor {
-        self.sum(&self.behind(None, input))
-    }
-
-    /// From the cotangent of [`Self::convolve`]'s result to that of its input.
-    pub fn convolve_backward(&self, cotangent: &Tensor) -> Tensor {
-        let (width, n) = (self.width(), cotangent.size()[1]);
-        let ahead = cotangent.constant_pad_nd([0, 0, 0, width - 1]);
-        // An input meets the last weight at its own position, and those before it at later ones.
-        let part = |back: i64| ahead.narrow(1, back, n) * self.weight.get(width - 1 - back);
-        (1..width).fold(part(0), |sum, back| sum + part(back))
-    }
-
-    fn width(&self) -> i64 {
-        self.weight.size()[0]
-    }
-
-    /// Inputs behind those that are kept, or behind zeros: `[batch, width − 1 + position, channel]`.
-    fn behind(&self, state: Option<&Tensor>, input: &Tensor) -> Tensor {
-        match state {
-            Some(state) => Tensor::cat(&[state, input], 1),
-            None => input.constant_pad_nd([0, 0, self.width() - 1, 0]),
-        }
-    }
-
-    /// A product for each weight, and not libtorch's convolution: sums of few are then the same whatever the text's length.
-    fn sum(&self, all: &Tensor) -> Tensor {
-        let (width, n) = (self.width(), all.size()[1] - self.width() + 1);
-        let part = |at: i64| all.narrow(1, at, n) * self.weight.get(at);
-        let sum = (1..width).fold(part(0), |sum, at| sum + part(at));
-        match &self.bias {
-            Some(bias) => sum + bias,
-            None => sum,
-        }
     }
 }

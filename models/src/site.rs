@@ -1,6 +1,6 @@
 //! What can be captured or changed, by name: one vocabulary for all families, the same here and in scripts.
 
-use crate::config::{Config, Mlp};
+use crate::config::{Carried, Config, Mlp};
 
 ecco_interpreter::named! {
     /// A place in the model, in the order that a pass comes by. Shapes as a [`Tap`](crate::Tap) sees them, batch first.
@@ -16,6 +16,11 @@ ecco_interpreter::named! {
         ConvolutionInput = "convolution_input",
         /// What it comes to, before its gate: `[batch, position, channel]`.
         ConvolutionOutput = "convolution_output",
+        /// Of a layer that carries a state from position to position the one that each position reads, its own part included:
+        /// `[batch, head, position, state]`. Changing it changes what the position reads; what is carried on stays.
+        RecurrentState = "recurrent_state",
+        /// What each position reads of it, before norms and gates: `[batch, head, position, value]`.
+        RecurrentOutput = "recurrent_output",
         /// Queries as they meet the keys, normed and turned where the model does that:
         /// `[batch, head, position, head_dim]`.
         Queries = "queries",
@@ -64,6 +69,8 @@ impl Site {
             Self::Keys | Self::Values => &["layer", "key_head", "position", "head_dim"],
             Self::AttentionPattern | Self::CrossPattern => &["layer", "head", "query", "key"],
             Self::MlpPre | Self::MlpUp | Self::MlpInner => &["layer", "neuron", "position"],
+            Self::RecurrentState => &["layer", "head", "position", "state"],
+            Self::RecurrentOutput => &["layer", "head", "position", "value"],
             Self::ConvolutionInput | Self::ConvolutionOutput => &["layer", "position", "channel"],
             Self::ExpertWeights => &["layer", "position", "expert"],
             Self::FinalNorm => &["position", "hidden"],
@@ -129,13 +136,19 @@ impl Place {
             (Some(encoder), true) => (encoder.as_ref(), n_read),
             _ => (config, n),
         };
+        let is_carried = matches!(self.site, Site::RecurrentState | Site::RecurrentOutput);
+        let carried = |of: fn(Carried) -> usize| config.most_of_mixers(|mixer| mixer.carried().map_or(0, of));
         let length = |axis: &&str| match *axis {
+            "head" if is_carried => carried(|carried| carried.n_heads),
+            "state" => carried(|carried| carried.state),
+            "value" => carried(|carried| carried.read),
+            "channel" => config.most_of_mixers(|mixer| mixer.channels(config)),
             "layer" => config.n_layers,
             "head" => config.n_heads,
             "key_head" => config.n_kv_heads,
             "head_dim" if matches!(self.site, Site::Values | Site::HeadOutputs) => config.value_dim,
             "head_dim" => config.head_dim,
-            "hidden" | "channel" => config.hidden_size,
+            "hidden" => config.hidden_size,
             "neuron" => neurons(config),
             "expert" => match &config.mlp {
                 Mlp::Experts(experts) => experts.n_experts,

@@ -5,12 +5,14 @@ use ecco_explain::edges::Graph;
 use ecco_interpreter::unwatched;
 use ecco_models::attention::Cache;
 use ecco_models::config::{Config, ConfigFile, Mixer};
+use ecco_models::edit::{Change, Edit, Part};
 use ecco_models::families::find;
 use ecco_models::run::{Input, Place, record};
-use ecco_models::{Error, Site};
+use ecco_models::tap::NoTap;
+use ecco_models::{Error, Model, Site};
 use ecco_tests::model;
 use serde_json::{Value, json};
-use tch::Kind;
+use tch::{Kind, Tensor};
 
 fn read(changes: Value) -> Result<Config, Error> {
     let mut config = json!({
@@ -75,6 +77,108 @@ fn a_state_does_not_grow_with_the_text() {
     let bytes = |n: usize| Cache::bytes(&config, n, Kind::Float);
     assert_eq!(bytes(100), 2 * 4 * (100 * 16 + 2 * 16));
     assert_eq!(bytes(200) - bytes(100), 2 * 4 * 100 * 16);
+}
+
+/// The cache has two layers' inputs of the convolution, three each of 26 channels, and states of 2 heads in single precision.
+#[test]
+fn a_carried_state_is_kept_in_single_precision() {
+    let config = model("families/qwen3_5_text", "bfloat16").config().clone();
+    let of_net = |n: usize| config.kept_bytes(0, n, Kind::BFloat16);
+    assert_eq!([of_net(10), of_net(1000)], [2 * 26 + 4 * 2 * 5 * 3; 2]);
+    assert_eq!(config.kept_bytes(1, 10, Kind::BFloat16), 2 * 10 * 16);
+}
+
+#[test]
+fn settings_of_delta_nets_are_read_as_transformers_does() {
+    let of = |changes: Value| {
+        let mut changes = changes;
+        changes["model_type"] = json!("qwen3_5_text");
+        read(changes)
+    };
+    let config = of(json!({})).unwrap();
+    assert_eq!(attends(&config), [false, false, false, true]);
+    assert_eq!((config.head_dim, config.without_attention().unwrap().0), (256, 0));
+    let every_other = of(json!({"full_attention_interval": 2})).unwrap();
+    assert_eq!(attends(&every_other), [false, true, false, true]);
+    for (changes, said) in [
+        (json!({"linear_num_value_heads": 20}), "linear_num_key_heads = 16"),
+        (
+            json!({"layer_types": ["linear_attention"]}),
+            "for each of 4 layers",
+        ),
+        (json!({"linear_conv_kernel_dim": 2000}), "up to 1024"),
+    ] {
+        let error = of(changes).unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+/// Part by part, position by position, and in pieces behind a cache.
+#[test]
+fn states_are_the_same_however_a_text_is_read() {
+    let model = model("families/qwen3_next", "float64");
+    let decoder = model.decoder("a test").unwrap();
+    // Beyond where a part ends.
+    let ids: Vec<u32> = (0..70).map(|n| 1 + (n * 37) % 380).collect();
+    let whole = decoder.forward(&decoder.embed(&ids), None, &mut NoTap).unwrap();
+    for cuts in [vec![1, 33, 64], (1..70).collect()] {
+        let mut cache = Cache::new(model.config(), 70, &decoder.stack.places());
+        let mut states = Vec::new();
+        let ends = cuts.iter().copied().chain([70]);
+        for (start, end) in [0].into_iter().chain(cuts.iter().copied()).zip(ends) {
+            let embeddings = decoder.embed(&ids[start..end]);
+            states.push(
+                decoder
+                    .forward(&embeddings, Some(&mut cache), &mut NoTap)
+                    .unwrap(),
+            );
+        }
+        let apart = (Tensor::cat(&states, 1) - &whole).abs().max().double_value(&[]);
+        assert!(apart < 1e-10, "{cuts:?}: {apart}");
+    }
+}
+
+/// To look at states moves nothing, and to change one changes its position and no other at that layer.
+#[test]
+fn a_changed_state_is_read_where_it_is() {
+    let model = model("families/qwen3_5_text", "float64");
+    let input = Input::new(&model, "She said that it was there.", None).unwrap();
+    let outputs = |model: &Model| {
+        let places = [Place::of(Site::RecurrentOutput), Place::of(Site::ResidualAfter)];
+        let input = std::slice::from_ref(&input);
+        let records = record(model, input, &places, None, &mut unwatched).unwrap();
+        places.map(|place| records.array(place, Some(0), 0).unwrap())
+    };
+    let edited = |change: Change| {
+        let edit = Edit {
+            place: Place::of(Site::RecurrentState),
+            layer: 0,
+            part: Part::Heads(vec![1]),
+            positions: Some(vec![3..4]),
+            change,
+        };
+        outputs(&model.edited(&model.edits(vec![edit]).unwrap()))
+    };
+    let [read, after] = outputs(&model);
+    let [same, same_after] = edited(Change::Scale(1.0));
+    assert_eq!((same, same_after), (read.clone(), after.clone()));
+    let [twice, twice_after] = edited(Change::Scale(2.0));
+    for ((index, &found), &before) in twice.indexed_iter().zip(&read) {
+        let expected = if index[0] == 1 && index[1] == 3 {
+            2.0 * before
+        } else {
+            before
+        };
+        assert!((found - expected).abs() < 1e-6, "{index:?}");
+    }
+    let moved = |position: usize| {
+        let row = |x: &ndarray::ArrayD<f32>| x.index_axis(ndarray::Axis(0), position).to_owned();
+        (row(&twice_after) - row(&after)).iter().any(|&x| x != 0.0)
+    };
+    assert_eq!(
+        (0..5).map(moved).collect::<Vec<_>>(),
+        [false, false, false, true, false]
+    );
 }
 
 #[test]

@@ -11,7 +11,7 @@ fn as_stored(place: Place, array: ArrayD<f32>) -> ArrayD<f32> {
     let rows = match place.axes() {
         ["layer", "position", _] => array,
         ["layer", "neuron", "position"] => array.permuted_axes(IxDyn(&[0, 2, 1])),
-        ["layer", _, "position", "head_dim"] => array.permuted_axes(IxDyn(&[0, 2, 1, 3])),
+        ["layer", _, "position", "head_dim" | "state" | "value"] => array.permuted_axes(IxDyn(&[0, 2, 1, 3])),
         ["position", _] => array.insert_axis(ndarray::Axis(0)),
         axes => panic!("{axes:?} are not stored"),
     };
@@ -84,6 +84,8 @@ fn every_site_is_transformers() {
         "mlp_inner",
         "convolution_input",
         "convolution_output",
+        "recurrent_state",
+        "recurrent_output",
     ] {
         assert!(names.contains(site), "{site} is not compared");
     }

@@ -10,6 +10,7 @@ texts. README.md beside this file says what each stored value is.
 import json
 import logging
 import os
+import re
 import shutil
 import sys
 
@@ -36,6 +37,7 @@ SMALL = dict(
 )
 GQA = SMALL | dict(num_key_value_heads=2)
 TIED = GQA | dict(tie_word_embeddings=True)
+NARROW = TIED | dict(hidden_size=8, intermediate_size=10, num_attention_heads=2, num_key_value_heads=1, head_dim=8)
 FEW = dict(num_experts_per_tok=2)
 OLD = dict(
     vocab_size=VOCAB_SIZE, n_embd=16, n_layer=2, n_head=4, n_positions=CONTEXT, bos_token_id=0, eos_token_id=0,
@@ -248,6 +250,26 @@ CASES = {
         num_hidden_layers=3, layer_types=["conv", "full_attention", "conv"], conv_L_cache=4, conv_bias=True,
         block_multiple_of=6, block_ffn_dim_multiplier=1.3,
     )),
+    "qwen3_next": ("qwen3_next", NARROW | FEW | dict(
+        num_hidden_layers=3, layer_types=["linear_attention", "full_attention", "linear_attention"],
+        num_experts=4, moe_intermediate_size=8, shared_expert_intermediate_size=5, mlp_only_layers=[1],
+        linear_num_key_heads=2, linear_num_value_heads=4, linear_key_head_dim=3, linear_value_head_dim=5,
+    )),
+    "qwen3_5_text": ("qwen3_5_text", NARROW | dict(
+        full_attention_interval=2, attention_bias=True, linear_conv_kernel_dim=2,
+        linear_num_key_heads=2, linear_num_value_heads=2, linear_key_head_dim=5, linear_value_head_dim=3,
+    )),
+    "qwen3_5": ("qwen3_5_text", NARROW | dict(
+        full_attention_interval=2, linear_num_key_heads=1, linear_num_value_heads=3, linear_key_head_dim=4,
+        linear_value_head_dim=2, rope_parameters={
+            "rope_type": "default", "rope_theta": 100.0, "partial_rotary_factor": 0.5, "mrope_interleaved": True,
+            "mrope_section": [1, 1, 0],
+        },
+    )),
+    "qwen3_5_moe": ("qwen3_5_moe_text", NARROW | FEW | dict(
+        full_attention_interval=2, num_experts=4, moe_intermediate_size=8, shared_expert_intermediate_size=5,
+        linear_num_key_heads=1, linear_num_value_heads=2, linear_key_head_dim=4, linear_value_head_dim=4,
+    )),
     "internlm2": ("llama", GQA | dict(attention_bias=True)),
     "gpt_bigcode": ("gpt_bigcode", OLD | dict(n_inner=20)),
     "gpt_bigcode-many-heads": ("gpt_bigcode", OLD | dict(multi_query=False)),
@@ -349,7 +371,7 @@ def seeded(config, seed: int, attention: str, auto=AutoModelForCausalLM):
             noise = torch.randn(parameter.shape, generator=generator)
             is_norm = "norm" in name or ".ln_" in name or name.startswith(("transformer.ln_",))
             is_scale = is_norm and name.endswith("weight") and parameter.dim() == 1
-            from_zero = config.model_type.startswith(("gemma", "vaultgemma", "nemotron"))
+            from_zero = config.model_type.startswith(("gemma", "vaultgemma", "nemotron", "qwen3_next", "qwen3_5"))
             parameter.copy_(0.3 * noise + (1.0 if is_scale and not from_zero else 0.0))
             if is_scale or parameter.dim() < 2:
                 continue
@@ -449,8 +471,32 @@ def as_internlm2(folder):
     save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
 
 
+def as_part(folder):
+    """The text model within one that also sees, as the hub has it: experts of a layer are one tensor there."""
+    config = json.loads((folder / "config.json").read_text())
+    text_type = config["model_type"]
+    whole = dict(
+        model_type=text_type.removesuffix("_text"), architectures=["Qwen3_5ForConditionalGeneration"], text_config=config,
+        tie_word_embeddings=config["tie_word_embeddings"], image_token_id=3, vision_config=dict(depth=1),
+    )
+    write_json(folder / "config.json", whole)
+    stored, experts = {"model.visual.patch_embed.proj.bias": np.zeros(2, dtype=np.float32)}, {}
+    for name, weight in load_file(folder / "model.safetensors").items():
+        name = name.replace("model.", "model.language_model.", 1)
+        if ".experts." not in name:
+            stored[name] = weight
+            continue
+        layer, number, part = re.match(r"(.*\.experts)\.(\d+)\.(\w+)_proj", name).groups()
+        experts.setdefault(layer, {}).setdefault(int(number), {})[part] = weight
+    for layer, each in experts.items():
+        rows = [each[number] for number in sorted(each)]
+        stored[f"{layer}.gate_up_proj"] = np.stack([np.concatenate([row["gate"], row["up"]]) for row in rows])
+        stored[f"{layer}.down_proj"] = np.stack([row["down"] for row in rows])
+    save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
+
+
 # Files that other libraries' code has, of models that transformers knows by other names.
-FOREIGN = {"exaone": as_exaone, "minicpm": as_minicpm, "internlm2": as_internlm2}
+FOREIGN = {"exaone": as_exaone, "minicpm": as_minicpm, "internlm2": as_internlm2, "qwen3_5": as_part, "qwen3_5_moe": as_part}
 
 
 def generate(model, ids):

@@ -9,6 +9,7 @@ Models are those of make_families.py and make_fixtures.py. Tensors are named as 
 import importlib
 import json
 import logging
+import sys
 from collections import defaultdict
 
 import numpy as np
@@ -72,6 +73,7 @@ LFM2 = {
     "mlp_up": ("feed_forward.w3", "out"), "mlp_inner": ("feed_forward.w2", "in"), "mlp_output": ("feed_forward", "out"),
     "residual_after": ("", "out"),
 }
+QWEN3_5 = LLAMA | {"attention_output": ("self_attn|linear_attn", "out")}
 CROSS = {"cross_output": ("layer.1.EncDecAttention.o", "out")}
 # folder: stacks, each a prefix of names, the layers' module, the last norm's, sites
 CASES = {
@@ -81,6 +83,7 @@ CASES = {
     "families/gemma2": [("", "model.layers", "model.norm", GEMMA2)],
     "families/gpt_neox": [("", "gpt_neox.layers", "gpt_neox.final_layer_norm", NEOX)],
     "families/lfm2": [("", "model.layers", "model.embedding_norm", LFM2)],
+    "families/qwen3_5_text": [("", "model.layers", "model.norm", QWEN3_5)],
     "families/bert": [("", "bert.encoder.layer", None, BERT)],
     "families/deberta-v2-convolution": [("", "deberta.encoder.layer", None, {
         name: (module.replace("self.query", "self.query_proj").replace("self.key", "self.key_proj")
@@ -148,12 +151,37 @@ def watch_convolutions(model_type, found):
 
     def seen(inputs, *args, **kwargs):
         output = convolve(inputs, *args, **kwargs)
-        for site, value in (("convolution_input", inputs), ("convolution_output", output)):
+        # Where the function goes on to an activation, the site is before it.
+        plain = convolve(inputs, *args, **kwargs | {"activation": None}) if kwargs.get("activation") else output
+        for site, value in (("convolution_input", inputs), ("convolution_output", plain)):
             found[site].append(value[0, :, -N_TOKENS:].T)
         return output
 
     module.causal_conv1d_fn = seen
     return lambda: setattr(module, "causal_conv1d_fn", convolve)
+
+
+def watch_states(model_type, found):
+    """The state that each position reads, and what it reads of it: the last of a text that ends there."""
+    module = importlib.import_module(f"transformers.models.{model_type}.modeling_{model_type}")
+    scan = getattr(module, "torch_chunk_gated_delta_rule", None)
+    if scan is None:
+        return lambda: None
+
+    def seen(query, key, value, g, beta, **kwargs):
+        output, state = scan(query, key, value, g=g, beta=beta, **kwargs)
+        ends = range(1, query.shape[1] + 1)
+        parts = [
+            scan(*(x[:, :end] for x in (query, key, value)), g=g[:, :end], beta=beta[:, :end],
+                 **kwargs | {"output_final_state": True})[1]
+            for end in ends
+        ]
+        found["recurrent_state"].append(torch.stack([part[0].flatten() for part in parts])[-N_TOKENS:])
+        found["recurrent_output"].append(output[0, -N_TOKENS:].flatten(1))
+        return output, state
+
+    module.torch_chunk_gated_delta_rule = seen
+    return lambda: setattr(module, "torch_chunk_gated_delta_rule", scan)
 
 
 def make(case, stacks):
@@ -168,7 +196,8 @@ def make(case, stacks):
     found = defaultdict(list)
     watch(model, stacks, found)
     model_type = config.model_type.replace("-", "_")
-    watches = [] if is_both or is_masked else [watch_turns, watch_convolutions]
+    watches = [] if is_both or is_masked else [watch_turns, watch_convolutions, watch_states]
+    model_type = model_type.removesuffix("_text")
     restore = [each(model_type, found) for each in watches]
     with torch.no_grad():
         if is_both:
@@ -190,7 +219,8 @@ def main():
     disable_progress_bar()
     OUT.mkdir(parents=True, exist_ok=True)
     for case, stacks in CASES.items():
-        make(case, stacks)
+        if not sys.argv[1:] or case in sys.argv[1:]:
+            make(case, stacks)
     print(sum(path.stat().st_size for path in OUT.iterdir()) // 1000, "kB")
 
 

@@ -267,8 +267,8 @@ impl Prefix {
             PrefixState::Layers(layers) => {
                 let size = x.size();
                 let (shared, length) = (shared as i64, size[1]);
-                let config = explained.model().config();
-                let mut cache = Cache::of_pass(config, layers, shared, size[0], shared + length);
+                let stack = explained.model().stack();
+                let mut cache = Cache::of_pass(stack, layers, shared, size[0], shared + length);
                 explained.values_behind(x, &mut cache, &mut tap)
             }
             PrefixState::Read(memories, _) => explained.values_having_read(memories, x, &mut tap),

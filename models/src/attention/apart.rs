@@ -12,6 +12,7 @@ enum Part {
     Query,
     Key,
     Value,
+    Gate,
 }
 
 impl Attention {
@@ -31,6 +32,7 @@ impl Attention {
             Part::Query => (self.n_heads, self.query_norm.as_ref()),
             Part::Key => (self.n_kv_heads, self.key_norm.as_ref()),
             Part::Value => (self.n_kv_heads, None),
+            Part::Gate => (self.n_heads, None),
         };
         let stream = |head: i64| streams.select(1, head.min(streams.size()[1] - 1));
         let heads: Vec<Tensor> = match norm {
@@ -55,6 +57,12 @@ impl Attention {
         self.clipped(heads, rule)
     }
 
+    /// Where heads have gates, those of the streams that queries read.
+    pub(super) fn gates_apart(&self, queries: &Tensor, rule: Rule) -> Option<Tensor> {
+        let is_gated = matches!(self.projections, Projections::Gated { .. });
+        is_gated.then(|| self.heads(Part::Gate, queries, rule))
+    }
+
     /// One head's projection: `[batch, position, head_dim]`.
     fn head(&self, part: Part, head: i64, x: &Tensor, rule: Rule) -> Tensor {
         let (queries, keys) = (self.n_heads, self.n_kv_heads);
@@ -63,6 +71,11 @@ impl Attention {
             (Projections::Separate { query, .. }, Part::Query) => (query, head),
             (Projections::Separate { key, .. }, Part::Key) => (key, head),
             (Projections::Separate { value, .. }, Part::Value) => (value, head),
+            (Projections::Gated { query, .. }, Part::Query) => (query, 2 * head),
+            (Projections::Gated { query, .. }, Part::Gate) => (query, 2 * head + 1),
+            (Projections::Gated { key, .. }, Part::Key) => (key, head),
+            (Projections::Gated { value, .. }, Part::Value) => (value, head),
+            (_, Part::Gate) => unreachable!("heads without gates"),
             (Projections::Joined(all), Part::Query) => (all, head),
             (Projections::Joined(all), Part::Key) => (all, queries + head),
             (Projections::Joined(all), Part::Value) => (all, queries + keys + head),
@@ -78,6 +91,7 @@ impl Attention {
                     Part::Query => 0,
                     Part::Value => 1,
                     Part::Key => 2,
+                    Part::Gate => unreachable!("heads without gates"),
                 };
                 (all, (head / of_part * 3 + of_kind) * of_part + head % of_part)
             }
@@ -87,6 +101,7 @@ impl Attention {
                     Part::Query => (query, queries),
                     Part::Key => (key, keys),
                     Part::Value => (value, keys),
+                    Part::Gate => unreachable!("heads without gates"),
                 };
                 return split_heads(&all, n_heads).select(1, head);
             }

@@ -3,8 +3,9 @@
 use tch::{Device, Kind, Tensor};
 
 use super::cursor::Start;
-use crate::config::{Config, Mixer};
+use crate::config::{Config, Kept, Mixer};
 use crate::host::{self, bring};
+use crate::stack::Stack;
 use crate::tap::{Capture, Site};
 
 /// Keys and values of what an encoder has read, for one layer.
@@ -62,7 +63,12 @@ pub struct Cache {
 
 impl Cache {
     /// What a pass has to record for [`Self::of_pass`].
-    pub const SITES: &[Site] = &[Site::Keys, Site::Values, Site::ConvolutionInput];
+    pub const SITES: &[Site] = &[
+        Site::Keys,
+        Site::Values,
+        Site::ConvolutionInput,
+        Site::AttentionInput,
+    ];
 
     /// For one sequence of up to `capacity` positions; `places` are those of the layers.
     pub fn new(config: &Config, capacity: usize, places: &[(Kind, Device)]) -> Self {
@@ -72,12 +78,13 @@ impl Cache {
     /// For `n` sequences.
     pub fn of_several(n: usize, config: &Config, capacity: usize, places: &[(Kind, Device)]) -> Self {
         let room = |(layer, place): (usize, &(Kind, Device))| {
-            let sizes = config.mixer(layer).kept(config, capacity);
-            let room = |size: Vec<usize>| {
-                let size: Vec<i64> = std::iter::once(n).chain(size).map(|n| n as i64).collect();
-                Tensor::empty(size, *place)
+            let kept = config.mixer(layer).kept(config, capacity);
+            let room = |kept: Kept| {
+                let kind = kept.kind(place.0);
+                let size = std::iter::once(n).chain(kept.size).map(|n| n as i64);
+                Tensor::empty(size.collect::<Vec<_>>(), (kind, place.1))
             };
-            sizes.into_iter().map(room).collect()
+            kept.into_iter().map(room).collect()
         };
         Self {
             layers: places.iter().enumerate().map(room).collect(),
@@ -87,7 +94,8 @@ impl Cache {
 
     /// For `n` sequences of up to `capacity` positions that begin as one text does, in whose pass `recorded` was at
     /// [`Self::SITES`]; `length` positions of them.
-    pub fn of_pass(config: &Config, recorded: &Capture, length: i64, n: i64, capacity: i64) -> Self {
+    pub fn of_pass(stack: &Stack, recorded: &Capture, length: i64, n: i64, capacity: i64) -> Self {
+        let config = &stack.config;
         let room = |x: &Tensor| {
             let [_, n_heads, _, head_dim] = x.size()[..] else {
                 return x.shallow_clone();
@@ -107,6 +115,16 @@ impl Cache {
                     .narrow(1, 0, length);
                 let state = inputs.constant_pad_nd([0, 0, kept, 0]).narrow(1, length, kept);
                 vec![state.repeat([n, 1, 1])]
+            }
+            // A state at every position would take more memory than the pass: those of one are made anew.
+            Mixer::DeltaNet(_) => {
+                let read = recorded.tensor(Site::AttentionInput, layer).narrow(1, 0, length);
+                let kept = stack.kept_of(layer, &read);
+                let copies = |kept: Tensor| {
+                    kept.expand([&[n], &kept.size()[1..]].concat(), false)
+                        .contiguous()
+                };
+                kept.into_iter().map(copies).collect()
             }
         };
         Self {
@@ -132,9 +150,8 @@ impl Cache {
 
     /// Bytes one sequence's cache of `capacity` positions takes; of more than there are numbers for, the largest.
     pub fn bytes(config: &Config, capacity: usize, kind: Kind) -> u64 {
-        let layers = (0..config.n_layers).map(|layer| config.kept_numbers(layer, capacity));
-        let numbers = layers.fold(0, u64::saturating_add);
-        numbers.saturating_mul(kind.elt_size_in_bytes() as u64)
+        let layers = (0..config.n_layers).map(|layer| config.kept_bytes(layer, capacity, kind));
+        layers.fold(0, u64::saturating_add)
     }
 
     /// Of a pass over `n_new` tokens that follow what is held.
@@ -144,6 +161,11 @@ impl Cache {
             start,
             n_new,
         }
+    }
+
+    /// What a layer has kept.
+    pub(crate) fn of_layer(&self, layer: usize) -> Vec<Tensor> {
+        self.layers[layer].iter().map(Tensor::shallow_clone).collect()
     }
 
     /// Another hold on the same memory, as if nothing had been read.
@@ -186,14 +208,14 @@ impl LayerMemory<'_> {
         (write(&self.kept[0], key), write(&self.kept[1], value))
     }
 
-    /// The state that what was read has left; `None` before the first token.
-    pub(crate) fn state(&self) -> Option<Tensor> {
+    /// Of the states that what was read has left, one; `None` before the first token.
+    pub(crate) fn state(&self, index: usize) -> Option<Tensor> {
         let is_first = matches!(self.start, Start::Known(0));
-        (!is_first).then(|| self.kept[0].shallow_clone())
+        (!is_first).then(|| self.kept[index].shallow_clone())
     }
 
     /// Puts another in its place, for what follows.
-    pub(crate) fn keep(&self, state: &Tensor) {
-        self.kept[0].shallow_clone().copy_(state);
+    pub(crate) fn keep(&self, index: usize, state: &Tensor) {
+        self.kept[index].shallow_clone().copy_(state);
     }
 }

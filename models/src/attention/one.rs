@@ -1,9 +1,10 @@
 //! Attention of one token whose place is a number on the device: by products and a mask alone, whose shapes do not depend on
 //! the length, and which wait for nothing.
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::{Attention, View, beside_sinks};
+use crate::layers::wide;
 use crate::rules::Rule;
 
 impl Attention {
@@ -27,7 +28,7 @@ impl Attention {
             None => scores,
         };
         let kind = scores.kind();
-        let wide = if kind == Kind::Double { kind } else { Kind::Float };
+        let wide = wide(kind);
         let softmax = |scores: &Tensor| scores.softmax(-1, wide).to_kind(kind);
         let pattern = match &self.sinks {
             Some(sinks) => beside_sinks(&scores, &sinks.reshape([n_groups, per_group, 1]), softmax),

@@ -15,6 +15,12 @@ pub enum Projections {
         key: Linear,
         value: Linear,
     },
+    /// The same, where that of queries has of each head its query and its gate.
+    Gated {
+        query: Linear,
+        key: Linear,
+        value: Linear,
+    },
     Joined(Linear),
     Grouped(Linear),
     /// So many parts of queries, values and keys.
@@ -35,6 +41,11 @@ impl Projections {
         Ok(match config.attention.projection {
             Projection::Separate => Self::Separate {
                 query: linear("query", queries)?,
+                key: linear("key", keys)?,
+                value: linear("value", keys)?,
+            },
+            Projection::Gated => Self::Gated {
+                query: linear("query", 2 * queries)?,
                 key: linear("key", keys)?,
                 value: linear("value", keys)?,
             },
@@ -103,6 +114,10 @@ impl Attention {
             Projections::Separate { query, key, value } => {
                 (query.forward(x), key.forward(x), value.forward(x))
             }
+            Projections::Gated { query, key, value } => {
+                let query = self.of_gated(&query.forward(x), 0);
+                (query, key.forward(x), value.forward(x))
+            }
             Projections::Joined(all) => {
                 let all = all.forward(x);
                 let part = |start, length| all.narrow(-1, start, length);
@@ -123,5 +138,22 @@ impl Attention {
             }
             Projections::Latent(latent) => latent.project(x, norm),
         }
+    }
+
+    /// The factors on what heads mix where they have gates, `[batch, head, position, value_dim]`, before the sigmoid. Their projection is
+    /// that of queries, and computed once more: it is little beside the rest of a layer.
+    pub(crate) fn gates(&self, x: &Tensor) -> Option<Tensor> {
+        match &self.projections {
+            Projections::Gated { query, .. } => {
+                Some(split_heads(&self.of_gated(&query.forward(x), 1), self.n_heads))
+            }
+            _ => None,
+        }
+    }
+
+    /// Of queries beside gates either, heads side by side.
+    fn of_gated(&self, both: &Tensor, which: i64) -> Tensor {
+        let by_head = both.unflatten(-1, [self.n_heads, 2, self.head_dim]);
+        by_head.select(-2, which).flatten(-2, -1)
     }
 }

@@ -39,15 +39,29 @@ impl OfAttention<'_> {
             attention.output.forward(&join_heads(&mixed))
         };
         let cotangent = self.branch(&self.block.attention_post_norm, cotangent, output);
-        let mixed = split_heads(&attention.output.backward(&cotangent), attention.n_heads);
+        let gated = split_heads(&attention.output.backward(&cotangent), attention.n_heads);
+        let gates = attention.gates(&apply(&self.block.attention_norm, pre));
+        let gates = gates.map(|gates| self.queries.of(&gates, 2).sigmoid());
+        let mixed = gates
+            .as_ref()
+            .map_or_else(|| gated.shallow_clone(), |gates| &gated * gates);
         if self.rule == Rule::Frozen {
             return self.attention_by_values(pre, &mixed);
         }
-        let (query, key, value) = self.pattern(&mixed); // [target, head, query or key, head_dim]
+        let (query, key, value) = self.pattern(&mixed, &gated); // [target, head, query or key, head_dim]
         let (query, key) = self.turned_norms(pre, query, key);
         let (query, key) = self.turn_back(query, key);
         let (query, key, value) = self.unclip(pre, query, key, value);
         let (query, key) = self.head_norms(pre, query, key);
+        let query = match gates {
+            // Of each number that a head mixes σ(g) m: its slope along g is σ(g) m (1 − σ(g)).
+            Some(gates) => {
+                let of_gates = gated * self.queries.of(self.saved(Site::HeadOutputs), 2) * (1.0 - gates);
+                let both = [split_heads(&query, attention.n_heads), of_gates];
+                join_heads(&Tensor::cat(&both, -1))
+            }
+            None => query,
+        };
         self.projections(pre, &query, &key, &join_heads(&value))
     }
 
@@ -63,7 +77,9 @@ impl OfAttention<'_> {
         let value = join_heads(&self.unclip_by_value(pre, of_value));
         let queries = attention.n_heads * attention.head_dim;
         match &attention.projections {
-            Projections::Separate { value: to_value, .. } => to_value.backward(&value),
+            Projections::Separate { value: to_value, .. } | Projections::Gated { value: to_value, .. } => {
+                to_value.backward(&value)
+            }
             Projections::Joined(all) => {
                 let keys = value.size()[2];
                 all.part(queries + keys, keys).backward(&value)
@@ -91,11 +107,12 @@ impl OfAttention<'_> {
     }
 
     /// Back through pattern · v and the softmax to queries, keys and values: `[target, head, query or key, head_dim]`.
-    fn pattern(&self, mixed: &Tensor) -> (Tensor, Tensor, Tensor) {
+    /// `gated` is the cotangent of what is behind heads' gates, `mixed` itself where there are none.
+    fn pattern(&self, mixed: &Tensor, gated: &Tensor) -> (Tensor, Tensor, Tensor) {
         match self.queries {
             Queries::Rows(_) => self.pattern_of_rows(mixed),
             Queries::First(length) if self.saved.has(Site::AttentionPattern, self.layer) => {
-                self.pattern_of_all(mixed, length)
+                self.pattern_of_all(mixed, gated, length)
             }
             Queries::First(_) => self.pattern_anew(mixed),
         }
@@ -157,7 +174,7 @@ impl OfAttention<'_> {
 
     /// The same where all targets have the same queries, and so one pattern: it stays one, beside all of them. Σ P dP is the
     /// product of the heads' outputs with their cotangents, and queries go in blocks, which stop at their last key.
-    fn pattern_of_all(&self, mixed: &Tensor, length: i64) -> (Tensor, Tensor, Tensor) {
+    fn pattern_of_all(&self, mixed: &Tensor, gated: &Tensor, length: i64) -> (Tensor, Tensor, Tensor) {
         let attention = self.attention;
         let (targets, heads, per_group) = (
             mixed.size()[0],
@@ -170,7 +187,7 @@ impl OfAttention<'_> {
         let query = group(&self.saved(Site::Queries).narrow(2, 0, length)).squeeze_dim(0);
         let pattern = group(&self.saved(Site::AttentionPattern).narrow(2, 0, length)).squeeze_dim(0);
         let outputs = self.saved(Site::HeadOutputs).narrow(2, 0, length);
-        let total = (mixed * outputs).sum_dim_intlist(-1, true, None::<Kind>);
+        let total = (gated * outputs).sum_dim_intlist(-1, true, None::<Kind>);
         // [key head, group, target, query, ..]
         let by_target = |x: &Tensor| group(x).permute([1, 2, 0, 3, 4]);
         let (mixed, total) = (by_target(mixed), by_target(&total));
@@ -295,6 +312,11 @@ impl OfAttention<'_> {
         let attention = self.attention;
         match &attention.projections {
             Projections::Separate {
+                query: to_query,
+                key: to_key,
+                value: to_value,
+            }
+            | Projections::Gated {
                 query: to_query,
                 key: to_key,
                 value: to_value,

@@ -17,12 +17,17 @@ impl Layer<'_> {
         pre: &Tensor,
     ) -> Tensor {
         let Gates { before, after, x } = convolution.gates(&apply(&self.block.attention_norm, pre));
-        let mixed = self.queries.of(&convolution.convolve(&(&before * &x)), 1);
+        let mixed = self.queries.of(
+            &convolution
+                .kernel
+                .forward(&convolution.kernel.behind(None, &(&before * &x))),
+            1,
+        );
         let after = self.queries.of(&after, 1);
         let output = || convolution.output.forward(&(&after * &mixed));
         let cotangent = self.branch(&self.block.attention_post_norm, cotangent, output);
         let of_gated = convolution.output.backward(&cotangent); // [target, query, channel]
-        let of_input = convolution.convolve_backward(&self.at_all(&of_gated * &after)); // [target, position, channel]
+        let of_input = convolution.kernel.backward(&self.at_all(&of_gated * &after)); // [target, position, channel]
         let of_x = &of_input * before;
         if self.rule == Rule::Frozen {
             let hidden = of_x.size()[2];
@@ -32,12 +37,5 @@ impl Layer<'_> {
         convolution
             .input
             .backward(&Tensor::cat(&[of_before, of_after, of_x], -1))
-    }
-
-    /// What is there at the queries, among zeros: `[target, position, channel]`.
-    fn at_all(&self, part: Tensor) -> Tensor {
-        let size = [part.size()[0], self.n_positions, part.size()[2]];
-        let whole = Tensor::zeros(size, (part.kind(), part.device()));
-        self.queries.add_to(whole, &part)
     }
 }

@@ -1,12 +1,45 @@
 //! What a layer mixes positions with, as data.
 
+use tch::Kind;
+
 use super::{Activation, Config};
+use crate::layers::wide;
+use crate::recurrence::BESIDE;
 
 /// The first branch of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mixer {
     Attention,
     ShortConvolution(ShortConvolution),
+    DeltaNet(DeltaNet),
+}
+
+/// Linear attention by the gated delta rule (2412.06464) behind a short convolution: a matrix for each head of values is carried
+/// from position to position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeltaNet {
+    /// Heads of queries and keys; each serves `n_value_heads / n_key_heads` heads of values.
+    pub n_key_heads: usize,
+    pub n_value_heads: usize,
+    /// Numbers of a query and of a key.
+    pub key_dim: usize,
+    pub value_dim: usize,
+    /// Positions that the convolution looks at, its own included.
+    pub width: usize,
+    /// The projections are two matrices, of each head of keys its queries, key, values and gates, and its rates and steps; else
+    /// there are four.
+    pub grouped: bool,
+}
+
+impl DeltaNet {
+    /// Numbers of all queries, or of all keys.
+    pub fn keys(self) -> usize {
+        self.n_key_heads * self.key_dim
+    }
+
+    pub fn values(self) -> usize {
+        self.n_value_heads * self.value_dim
+    }
 }
 
 /// A gated convolution over the last few positions (2511.23404): out(C · conv(B · x)), B, C and x three projections of the
@@ -33,18 +66,84 @@ impl Mixer {
         match self {
             Self::Attention => "attention",
             Self::ShortConvolution(_) => "a short convolution",
+            Self::DeltaNet(_) => "a gated delta net",
         }
     }
 
-    /// The sizes of what a layer keeps of each sequence of up to `capacity` positions: keys and values, or the state, which
-    /// does not grow.
-    pub fn kept(self, config: &Config, capacity: usize) -> Vec<Vec<usize>> {
+    /// What a layer keeps of each sequence of up to `capacity` positions: keys and values, or the state, which does not grow.
+    pub fn kept(self, config: &Config, capacity: usize) -> Vec<Kept> {
+        let inputs = |width: usize| Kept::rounded(vec![width - 1, self.channels(config)]);
         match self {
             Self::Attention => [config.head_dim, config.value_dim]
-                .map(|numbers| vec![config.n_kv_heads, capacity, numbers])
+                .map(|numbers| Kept::rounded(vec![config.n_kv_heads, capacity, numbers]))
                 .into(),
-            Self::ShortConvolution(of) => vec![vec![of.width - 1, config.hidden_size]],
+            Self::ShortConvolution(of) => vec![inputs(of.width)],
+            Self::DeltaNet(of) => vec![
+                inputs(of.width),
+                Kept::carried(vec![of.n_value_heads, of.key_dim, of.value_dim]),
+            ],
         }
+    }
+
+    /// Of its convolution, where it has one.
+    pub fn channels(self, config: &Config) -> usize {
+        match self {
+            Self::Attention => 0,
+            Self::ShortConvolution(_) => config.hidden_size,
+            Self::DeltaNet(of) => 2 * of.keys() + of.values(),
+        }
+    }
+
+    /// Numbers of each position that a pass with gradients has at once, about, where a state is carried on.
+    pub fn work(self, config: &Config) -> usize {
+        let beside = |carried: Carried| carried.n_heads * BESIDE;
+        self.carried()
+            .map_or(0, |carried| 12 * self.channels(config) + beside(carried))
+    }
+
+    /// Numbers of the state that is carried from position to position, and of what is read of it: by head.
+    pub fn carried(self) -> Option<Carried> {
+        match self {
+            Self::Attention | Self::ShortConvolution(_) => None,
+            Self::DeltaNet(of) => Some(Carried {
+                n_heads: of.n_value_heads,
+                state: of.key_dim * of.value_dim,
+                read: of.value_dim,
+            }),
+        }
+    }
+}
+
+/// What is carried from position to position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Carried {
+    pub n_heads: usize,
+    /// Numbers of a head's state.
+    pub state: usize,
+    /// Numbers that a position reads of it.
+    pub read: usize,
+}
+
+/// Numbers that are kept of a sequence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    pub size: Vec<usize>,
+    /// In single precision at least: what is carried on would else be rounded at each position.
+    pub precise: bool,
+}
+
+impl Kept {
+    fn rounded(size: Vec<usize>) -> Self {
+        Self { size, precise: false }
+    }
+
+    fn carried(size: Vec<usize>) -> Self {
+        Self { size, precise: true }
+    }
+
+    /// The type it is kept in by a model of another.
+    pub fn kind(&self, kind: Kind) -> Kind {
+        if self.precise { wide(kind) } else { kind }
     }
 }
 
@@ -54,12 +153,20 @@ impl Config {
         self.mixers.get(layer).copied().unwrap_or(Mixer::Attention)
     }
 
-    /// Numbers that a layer keeps of each sequence of up to `capacity` positions; of more than there are numbers for, the
-    /// largest.
-    pub fn kept_numbers(&self, layer: usize, capacity: usize) -> u64 {
-        let numbers = |size: Vec<usize>| size.iter().fold(1, |all, &n| (n as u64).saturating_mul(all));
+    /// Bytes that a layer of this type keeps of each sequence of up to `capacity` positions; of more than there are numbers
+    /// for, the largest.
+    pub fn kept_bytes(&self, layer: usize, capacity: usize, kind: Kind) -> u64 {
+        let bytes = |kept: Kept| {
+            let numbers = kept.size.iter().fold(1, |all, &n| (n as u64).saturating_mul(all));
+            numbers.saturating_mul(kept.kind(kind).elt_size_in_bytes() as u64)
+        };
         let kept = self.mixer(layer).kept(self, capacity).into_iter();
-        kept.map(numbers).fold(0, u64::saturating_add)
+        kept.map(bytes).fold(0, u64::saturating_add)
+    }
+
+    /// The most of something that a layer's mixer has.
+    pub fn most_of_mixers(&self, of: impl Fn(Mixer) -> usize) -> usize {
+        self.mixers.iter().copied().map(of).max().unwrap_or(0)
     }
 
     /// The first layer that mixes positions with something else than attention.

@@ -111,7 +111,7 @@ fn sized(file: &ConfigFile, key: &str, size: usize) -> Result<usize> {
 /// By `layer_types`, or by the numbers of the layers with attention: all where there is neither.
 fn mixers(file: &ConfigFile, n_layers: usize) -> Result<Vec<Mixer>> {
     let convolution = Mixer::ShortConvolution(ShortConvolution {
-        width: width(file)?,
+        width: standard::kernel_width(file, "conv_L_cache", 3)?,
         bias: file.flag_or("conv_bias", false)?,
     });
     let mixer = |attends: bool| if attends { Mixer::Attention } else { convolution };
@@ -140,13 +140,4 @@ fn mixers(file: &ConfigFile, n_layers: usize) -> Result<Vec<Mixer>> {
     Ok((0..n_layers as u64)
         .map(|layer| mixer(attending.contains(&layer)))
         .collect())
-}
-
-/// Positions that a convolution looks at.
-fn width(file: &ConfigFile) -> Result<usize> {
-    let width = file.size_or("conv_L_cache", 3)?;
-    match width <= 1024 {
-        true => Ok(width),
-        false => Err(file.refuse("conv_L_cache", "expected up to 1024 positions")),
-    }
 }

@@ -46,6 +46,7 @@ mod phi;
 mod phi3;
 mod phimoe;
 mod qwen;
+mod qwen_next;
 mod seed_oss;
 mod smollm3;
 mod stablelm;
@@ -97,6 +98,10 @@ pub const FAMILIES: &[Family] = &[
     qwen::QWEN2_MOE,
     qwen::QWEN3,
     qwen::QWEN3_MOE,
+    qwen_next::QWEN3_NEXT,
+    qwen_next::QWEN3_5,
+    qwen_next::QWEN3_5_TEXT,
+    qwen_next::QWEN3_5_MOE,
     gemma::GEMMA,
     gemma::GEMMA2,
     gemma::VAULTGEMMA,

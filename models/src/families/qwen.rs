@@ -32,30 +32,29 @@ pub(super) const QWEN2_MOE: Family = Family {
     model_type: "qwen2_moe",
     known_as: "Qwen1.5-MoE-A2.7B, Qwen2-57B-A14B",
     config: qwen2_moe,
-    weights: &[
-        &[
-            (
-                "layers.*.mlp.shared_expert.gate_proj.weight",
-                "layers.*.mlp.shared.gate.weight",
-            ),
-            (
-                "layers.*.mlp.shared_expert.up_proj.weight",
-                "layers.*.mlp.shared.up.weight",
-            ),
-            (
-                "layers.*.mlp.shared_expert.down_proj.weight",
-                "layers.*.mlp.shared.down.weight",
-            ),
-            (
-                "layers.*.mlp.shared_expert_gate.weight",
-                "layers.*.mlp.shared_gate.weight",
-            ),
-        ],
-        EXPERTS,
-        standard::WEIGHTS,
-    ],
+    weights: &[SHARED_EXPERT, EXPERTS, standard::WEIGHTS],
     ..llama::LLAMA
 };
+
+/// One more that every token goes through.
+pub(super) const SHARED_EXPERT: &[(&str, &str)] = &[
+    (
+        "layers.*.mlp.shared_expert.gate_proj.weight",
+        "layers.*.mlp.shared.gate.weight",
+    ),
+    (
+        "layers.*.mlp.shared_expert.up_proj.weight",
+        "layers.*.mlp.shared.up.weight",
+    ),
+    (
+        "layers.*.mlp.shared_expert.down_proj.weight",
+        "layers.*.mlp.shared.down.weight",
+    ),
+    (
+        "layers.*.mlp.shared_expert_gate.weight",
+        "layers.*.mlp.shared_gate.weight",
+    ),
+];
 
 /// Experts that are stored one by one.
 pub(super) const EXPERTS: &[(&str, &str)] = &[
@@ -131,12 +130,20 @@ fn qwen2_moe(file: &ConfigFile) -> Result<Config> {
         true => standard::windows(file, config.n_layers, Some(4096), is_sliding)?,
         false => vec![None; config.n_layers],
     };
-    let sizes = [("num_experts", 60), ("num_experts_per_tok", 4)];
-    Ok(Config {
+    let config = Config {
         attention: AttentionConfig {
             windows,
             ..standard::attention(config.n_layers, config.head_dim, bias, false)
         },
+        ..config
+    };
+    sharing_experts(file, config)
+}
+
+/// Experts, one of which every token goes through.
+pub(super) fn sharing_experts(file: &ConfigFile, config: Config) -> Result<Config> {
+    let sizes = [("num_experts", 60), ("num_experts_per_tok", 4)];
+    Ok(Config {
         mlp: Mlp::Experts(Experts {
             shared: Some(SharedExpert {
                 size: file.size_or("shared_expert_intermediate_size", 5632)?,

@@ -189,6 +189,15 @@ pub(super) fn limit(file: &ConfigFile, key: &str, default: f64) -> Result<f64> {
     }
 }
 
+/// Positions that a layer's convolution looks at.
+pub(super) fn kernel_width(file: &ConfigFile, key: &str, default: usize) -> Result<usize> {
+    let width = file.size_or(key, default)?;
+    match width <= 1024 {
+        true => Ok(width),
+        false => Err(file.refuse(key, "expected up to 1024 positions")),
+    }
+}
+
 /// Experts in all layers by two keys, how many there are and how many each token goes through, with what they are
 /// without them.
 pub(super) fn experts(

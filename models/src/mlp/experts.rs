@@ -2,13 +2,13 @@
 
 use tch::{Kind, Tensor};
 
-use super::router::{Router, sigmoid_slope};
+use super::router::Router;
 use super::{Gated, GatedInput};
 use crate::attention::clip_slope;
 use crate::config::{Activation, Config, ExpertStorage, Experts as ExpertsConfig, SharedExpert};
 use crate::error::Result;
 use crate::host;
-use crate::layers::Linear;
+use crate::layers::{Linear, sigmoid_slope};
 use crate::rules::Rule;
 use crate::tap::{Site, Tap};
 use crate::weight::Weight;
@@ -35,12 +35,14 @@ impl Experts {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let router = Router::load(hidden, of, name, weights)?;
         let name_of_experts = format!("{name}.experts");
+        // Some families' files have them either way.
+        let is_stacked = weights.has(&format!("{name_of_experts}.gate_up.weight"));
         let one = |expert: usize| {
             let name = format!("{name_of_experts}.{expert}");
             Gated::load(weights, &name, hidden, inner, of.bias, false)
         };
         let experts = match of.storage {
-            ExpertStorage::Each => (0..of.n_experts).map(one).collect::<Result<_>>()?,
+            ExpertStorage::Each if !is_stacked => (0..of.n_experts).map(one).collect::<Result<_>>()?,
             _ => stacked(weights, &name_of_experts, [hidden, inner], of)?,
         };
         let shared = match of.shared {

@@ -4,7 +4,7 @@ use tch::{Kind, Tensor};
 
 use crate::config::{ExpertGroups, Experts, GroupRating, Rating};
 use crate::error::Result;
-use crate::layers::Linear;
+use crate::layers::{Linear, sigmoid_slope};
 use crate::rules::Rule;
 use crate::weights::Weights;
 
@@ -160,8 +160,4 @@ fn one_by_one(scores: &Tensor, closeness: f64) -> [(Tensor, Tensor); 2] {
     let left = scores.scatter_value(-1, &first.1, f64::NEG_INFINITY);
     let second = choose(&left);
     [first, second]
-}
-
-pub(super) fn sigmoid_slope(x: &Tensor) -> Tensor {
-    x.sigmoid() * (1.0 - x.sigmoid())
 }

@@ -2,16 +2,19 @@
 
 use tch::{Device, Kind, Tensor};
 
-use crate::attention::{Attention, LayerMemory, View};
+use super::Stack;
+use crate::attention::{Attention, Cache, LayerMemory, Start, View, Views};
 use crate::config::{self, Config};
+use crate::delta_net::DeltaNet;
 use crate::error::Result;
 use crate::short_convolution::ShortConvolution;
-use crate::tap::Tap;
+use crate::tap::{NoTap, Tap};
 use crate::weights::Weights;
 
 pub enum Mixer {
     Attention(Box<Attention>),
     ShortConvolution(ShortConvolution),
+    DeltaNet(Box<DeltaNet>),
 }
 
 impl Mixer {
@@ -23,13 +26,16 @@ impl Mixer {
             config::Mixer::ShortConvolution(of) => {
                 Self::ShortConvolution(ShortConvolution::load(of, config, layer, weights)?)
             }
+            config::Mixer::DeltaNet(of) => {
+                Self::DeltaNet(Box::new(DeltaNet::load(of, config, layer, weights)?))
+            }
         })
     }
 
     pub fn attention(&self) -> Option<&Attention> {
         match self {
             Self::Attention(attention) => Some(attention),
-            Self::ShortConvolution(_) => None,
+            Self::ShortConvolution(_) | Self::DeltaNet(_) => None,
         }
     }
 
@@ -38,11 +44,12 @@ impl Mixer {
         match self {
             Self::Attention(attention) => attention.place(),
             Self::ShortConvolution(convolution) => convolution.place(),
+            Self::DeltaNet(net) => net.place(),
         }
     }
 
     /// From the normalised stream `[batch, position, hidden]` to what is added to it.
-    pub(super) fn forward(
+    pub(crate) fn forward(
         &self,
         x: &Tensor,
         memory: Option<LayerMemory>,
@@ -53,6 +60,24 @@ impl Mixer {
         match self {
             Self::Attention(attention) => attention.forward(x, memory, view, layer, tap),
             Self::ShortConvolution(convolution) => convolution.forward(x, memory, layer, tap),
+            Self::DeltaNet(net) => net.forward(x, memory, layer, tap),
         }
+    }
+}
+
+impl Stack {
+    /// What a layer keeps of a text of which its mixer reads `x`, `[1, position, hidden]`, from the text's start on.
+    pub(crate) fn kept_of(&self, layer: usize, x: &Tensor) -> Vec<Tensor> {
+        let mixer = &self.blocks[layer].mixer;
+        let n_positions = x.size()[1];
+        let cache = Cache::new(&self.config, n_positions as usize, &self.places());
+        let start = Start::Known(0);
+        let mut views = Views::new(self, start, n_positions, None);
+        let view = views.at(mixer.place());
+        let _ = self.with_edits(0, &mut NoTap, |tap| {
+            let memory = cache.layer(layer, start, n_positions);
+            mixer.forward(x, Some(memory), view, layer, tap)
+        });
+        cache.of_layer(layer)
     }
 }

@@ -57,7 +57,9 @@ pub(super) fn register(registry: &mut Registry) {
         /// (normalised, where the model does that first), `…_output` what it adds to the stream; `cross_…` is the
         /// decoder's attention to the encoder. `mlp_pre` are the MLP's inner values before the non-linearity, `mlp_inner`
         /// those after it, times `mlp_up` where the MLP is gated. In a layer with a short convolution in the place of
-        /// attention `convolution_input` is what that is of, and `attention_output` what it adds.
+        /// attention `convolution_input` is what that is of, and `attention_output` what it adds. In one that carries
+        /// a state from position to position `recurrent_state` is the state that each position reads and `recurrent_output` what
+        /// it reads.
         ///
         /// Example:
         /// ```rhai
