@@ -48,15 +48,16 @@ impl Recurrence {
             true => recurrence.by_chunks(&start),
             false => recurrence.one_by_one(&start, rule, &mut |_| ()),
         };
-        if let Some(memory) = memory {
-            memory.keep(1, &state);
-        }
         let outputs = match tap.wants(Site::RecurrentState, layer) {
             true => recurrence
                 .other_states(&start, kind, layer, rule, tap)
                 .map_or(outputs, |states| recurrence.read(&states, rule)),
             false => outputs,
         };
+        // Not before: the state at the start is in the same place.
+        if let Some(memory) = memory {
+            memory.keep(1, &state);
+        }
         tap.visit(Site::RecurrentOutput, layer, outputs.to_kind(kind))
     }
 

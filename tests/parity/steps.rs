@@ -105,7 +105,9 @@ fn every_decoder_says_the_same_by_steps() {
             "pegasus",
             "phimoe",
             "qwen2_moe",
+            "qwen3_5_moe",
             "qwen3_moe",
+            "qwen3_next",
             "t5",
         ]
     );

@@ -305,7 +305,10 @@ def make_factorizations(out: Path, activations: np.ndarray):
 
 
 def write_json(path: Path, value):
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(value, indent=1, ensure_ascii=False)
+    if len(text) > 30_000:  # nobody reads these: spaces would be a tenth of them and more
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 def make_all(out: Path):

@@ -65,7 +65,7 @@ fn at_every_place(model: &Model, positions: &[Range<usize>]) -> Vec<Intervention
 #[test]
 fn with_cache_as_without() {
     let mut n_models = 0;
-    for (name, model, input) in families() {
+    for (name, model, input) in families_in("float64") {
         if matches!(model.body(), Body::Encoder(_)) {
             continue;
         }
@@ -102,7 +102,7 @@ fn with_cache_as_without() {
         .expect("it writes");
         for (step, cached) in cached.iter().enumerate() {
             let row = uncached.index_axis(Axis(0), n_given - 1 + step).into_owned();
-            assert_close(&format!("{name}, step {step}"), cached, &row, 1e-5);
+            assert_close(&format!("{name}, step {step}"), cached, &row, 1e-6);
             let (best, _) = row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap();
             if let Some(&id) = written.get(step) {
                 assert_eq!(best as u32, id, "{name}, step {step}");
