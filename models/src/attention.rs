@@ -21,8 +21,8 @@ use tch::{Device, Kind, Tensor};
 
 use crate::config::{Config, Disentangled, Positions};
 use crate::error::Result;
-use crate::host::{self, bring};
-use crate::layers::{Linear, sigmoid_slope, wide};
+use crate::host::{self, bring, wide};
+use crate::layers::{Linear, sigmoid_slope};
 use crate::rules::Rule;
 use crate::tap::{Site, Tap};
 use crate::weights::Weights;

@@ -7,7 +7,7 @@ mod mlp;
 use crate::rope::Rope;
 
 pub use file::ConfigFile;
-pub use mixer::{Carried, Convolution, DeltaNet, Kept, Mixer, ShortConvolution};
+pub use mixer::{CHUNK, Carried, Convolution, DeltaNet, Kept, Mixer, ShortConvolution};
 pub use mlp::{
     Activation, ExpertGroups, ExpertStorage, Experts, GroupRating, Mlp, Rating, SharedExpert, Xielu,
 };

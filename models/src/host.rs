@@ -15,6 +15,14 @@ use ndarray::{Array2, ArrayD, Ix2, IxDyn};
 use tch::kind::Element;
 use tch::{Device, Kind, Tensor};
 
+/// What numbers of a type are computed in where rounding would add up: single precision at least.
+pub fn wide(kind: Kind) -> Kind {
+    match kind {
+        Kind::Double => kind,
+        _ => Kind::Float,
+    }
+}
+
 /// Brings a tensor to the weights that it is to meet; costs nothing where it is there already. From layer to layer, not to the host.
 pub fn bring(x: &Tensor, (kind, device): (Kind, Device)) -> Tensor {
     x.to_device(device).to_kind(kind)

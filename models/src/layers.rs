@@ -8,17 +8,10 @@ use tch::{Device, Kind, Tensor};
 use crate::adapter::LowRank;
 use crate::config::{Activation, NormConfig, NormKind, Xielu};
 use crate::error::Result;
+use crate::host::wide;
 use crate::rules::{Rule, over_itself};
 use crate::weight::Weight;
 use crate::weights::Weights;
-
-/// What numbers of a type are computed in where rounding would add up: single precision at least.
-pub fn wide(kind: Kind) -> Kind {
-    match kind {
-        Kind::Double => kind,
-        _ => Kind::Float,
-    }
-}
 
 /// The slope of the sigmoid.
 pub(crate) fn sigmoid_slope(x: &Tensor) -> Tensor {

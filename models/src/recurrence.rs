@@ -3,6 +3,7 @@
 use tch::{Kind, Tensor};
 
 use crate::attention::LayerMemory;
+use crate::config::CHUNK;
 use crate::guard::heed_interrupt;
 use crate::host;
 use crate::rules::Rule;
@@ -23,12 +24,6 @@ pub struct Recurrence {
     /// β, `[batch, head, position, 1]`.
     pub rate: Option<Tensor>,
 }
-
-/// Positions that are computed at once. A state is made at the end of each such part.
-const CHUNK: i64 = 32;
-
-/// Numbers of each position and head beside its queries, keys and values that a pass has at once.
-pub const BESIDE: usize = 3 * CHUNK as usize;
 
 impl Recurrence {
     /// What is read at each position, `[batch, head, position, value]`, behind what a memory has kept as its second state, in the
@@ -139,9 +134,9 @@ impl Recurrence {
         let n = self.value.size()[2];
         let mut state = start.shallow_clone();
         let mut read = Vec::new();
-        for first in (0..n).step_by(CHUNK as usize) {
+        for first in (0..n).step_by(CHUNK) {
             heed_interrupt();
-            let part = |x: &Tensor| x.narrow(2, first, CHUNK.min(n - first));
+            let part = |x: &Tensor| x.narrow(2, first, (CHUNK as i64).min(n - first));
             let (query, key, value) = (part(&self.query), part(&self.key), part(&self.value));
             let log = part(&self.log_decay).cumsum(2, None::<Kind>); // [batch, head, position, 1]
             let upper =

@@ -268,7 +268,9 @@ impl Prefix {
                 let size = x.size();
                 let (shared, length) = (shared as i64, size[1]);
                 let stack = explained.model().stack();
-                let mut cache = Cache::of_pass(stack, layers, shared, size[0], shared + length);
+                let sizes = [shared, size[0], shared + length];
+                let kept_of = |layer: usize, x: &Tensor| stack.kept_of(layer, x);
+                let mut cache = Cache::of_pass(&stack.config, layers, kept_of, sizes);
                 explained.values_behind(x, &mut cache, &mut tap)
             }
             PrefixState::Read(memories, _) => explained.values_having_read(memories, x, &mut tap),

@@ -5,7 +5,6 @@ use tch::{Device, Kind, Tensor};
 use super::cursor::Start;
 use crate::config::{Config, Kept, Mixer};
 use crate::host::{self, bring};
-use crate::stack::Stack;
 use crate::tap::{Capture, Site};
 
 /// Keys and values of what an encoder has read, for one layer.
@@ -93,9 +92,14 @@ impl Cache {
     }
 
     /// For `n` sequences of up to `capacity` positions that begin as one text does, in whose pass `recorded` was at
-    /// [`Self::SITES`]; `length` positions of them.
-    pub fn of_pass(stack: &Stack, recorded: &Capture, length: i64, n: i64, capacity: i64) -> Self {
-        let config = &stack.config;
+    /// [`Self::SITES`]; `length` positions of them. `kept_of` says what a layer keeps of what its mixer reads,
+    /// `[1, position, hidden]`.
+    pub fn of_pass(
+        config: &Config,
+        recorded: &Capture,
+        kept_of: impl Fn(usize, &Tensor) -> Vec<Tensor>,
+        [length, n, capacity]: [i64; 3],
+    ) -> Self {
         let room = |x: &Tensor| {
             let [_, n_heads, _, head_dim] = x.size()[..] else {
                 return x.shallow_clone();
@@ -119,7 +123,7 @@ impl Cache {
             // A state at every position would take more memory than the pass: those of one are made anew.
             Mixer::DeltaNet(_) => {
                 let read = recorded.tensor(Site::AttentionInput, layer).narrow(1, 0, length);
-                let kept = stack.kept_of(layer, &read);
+                let kept = kept_of(layer, &read);
                 let copies = |kept: Tensor| {
                     kept.expand([&[n], &kept.size()[1..]].concat(), false)
                         .contiguous()

@@ -4,7 +4,7 @@
 use tch::Tensor;
 
 use super::{Attention, View, beside_sinks};
-use crate::layers::wide;
+use crate::host::wide;
 use crate::rules::Rule;
 
 impl Attention {

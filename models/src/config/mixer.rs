@@ -3,8 +3,7 @@
 use tch::Kind;
 
 use super::{Activation, Config};
-use crate::layers::wide;
-use crate::recurrence::BESIDE;
+use crate::host::wide;
 
 /// The first branch of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +59,10 @@ pub struct Convolution {
     pub activation: Activation,
 }
 
+/// Positions that are computed at once where a state is carried from one to the next. A state is made at the end of each such
+/// part.
+pub const CHUNK: usize = 32;
+
 impl Mixer {
     /// For people: `attention`.
     pub fn name(self) -> &'static str {
@@ -96,7 +99,7 @@ impl Mixer {
 
     /// Numbers of each position that a pass with gradients has at once, about, where a state is carried on.
     pub fn work(self, config: &Config) -> usize {
-        let beside = |carried: Carried| carried.n_heads * BESIDE;
+        let beside = |carried: Carried| carried.n_heads * 3 * CHUNK;
         self.carried()
             .map_or(0, |carried| 12 * self.channels(config) + beside(carried))
     }

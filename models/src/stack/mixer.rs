@@ -67,7 +67,7 @@ impl Mixer {
 
 impl Stack {
     /// What a layer keeps of a text of which its mixer reads `x`, `[1, position, hidden]`, from the text's start on.
-    pub(crate) fn kept_of(&self, layer: usize, x: &Tensor) -> Vec<Tensor> {
+    pub fn kept_of(&self, layer: usize, x: &Tensor) -> Vec<Tensor> {
         let mixer = &self.blocks[layer].mixer;
         let n_positions = x.size()[1];
         let cache = Cache::new(&self.config, n_positions as usize, &self.places());
