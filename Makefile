@@ -57,7 +57,7 @@ wheel: .venv/.wheel  ## a wheel for other machines with x86-64 Linux: dist/
 	pip install --disable-pip-version-check --quiet --no-compile ziglang==0.17.1
 	@touch $@
 
-test: browser .venv/.kernel build/gateway/.requirements build/readme.html lint  ## formatting, lints and all tests
+test: browser .venv/.kernel build/gateway/.requirements build/widgets/.requirements build/readme.html lint  ## formatting, lints and all tests
 	$(TEST_LIGHT) $(LIGHT:%=-p %)
 	$(TEST) --workspace $(LIGHT:%=--exclude %)
 	pytest $(SIDE_BY_SIDE) widgets/tests
@@ -124,6 +124,11 @@ bench: .venv/.kernel build/bench-env/.peers  ## times beside other libraries: be
 build/gateway/.requirements: tests/e2e/gateway-requirements.txt | prerequisites
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/pip install --disable-pip-version-check --quiet --no-compile --no-deps --requirement $<
+	@touch $@
+
+# What JupyterLab has of Jupyter's widgets, for the test of `ecco::live()`: files for the browser alone, beside all environments.
+build/widgets/.requirements: tests/e2e/widgets-requirements.txt | prerequisites
+	pip install --disable-pip-version-check --quiet --no-compile --no-deps --upgrade --target $(@D) --requirement $<
 	@touch $@
 
 build/bench-env/.peers: bench/peers-requirements.txt

@@ -25,7 +25,7 @@ const LOGOS: [(&str, &[u8]); 3] = [
 ];
 
 /// What JupyterLab and Notebook 7 load, so that views can ask the kernel and cells have colours: it lies beside the kernels.
-const EXTENSION: [(&str, &[u8]); 4] = [
+const EXTENSION: [(&str, &[u8]); 5] = [
     ("package.json", include_bytes!("../../labextension/package.json")),
     (
         "static/live.js",
@@ -38,6 +38,10 @@ const EXTENSION: [(&str, &[u8]); 4] = [
     (
         "static/selection.js",
         include_bytes!("../../labextension/static/selection.js"),
+    ),
+    (
+        "static/talk.js",
+        include_bytes!("../../labextension/static/talk.js"),
     ),
 ];
 

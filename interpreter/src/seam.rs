@@ -62,6 +62,13 @@ pub trait Output {
     fn page(&self, bundle: MimeBundle);
     /// Clears the cell's output; with `wait`, only when the next output arrives.
     fn clear(&self, wait: bool);
+    /// Opens a model of Jupyter's widgets that hosts without another way to the kernel ask by, and gives its id, which is the same for
+    /// every cell: `module` is what the anywidget package runs of it, `state` an object of what else the module reads. None where
+    /// nobody could show it.
+    fn open_widget(&self, module: &str, state: Value) -> Option<String> {
+        let _ = (module, state);
+        None
+    }
     /// Asks the user for a line. `Err` says why none came: not allowed, interrupted, client gone.
     fn input(&self, prompt: &str, password: bool) -> Result<String, String>;
 }

@@ -3,15 +3,22 @@
 //! What a comm can be opened to is a row of [`TARGETS`]: a name, and who answers to a message. Most are answered
 //! where the sockets are, so also while a cell runs; questions to the language wait for the script thread. To a target
 //! that is not there the client hears that its comm is closed; messages to comms that are not open go nowhere.
+//!
+//! One comm the kernel opens itself, when a cell wants it: a model of the widget protocol, by which views ask in hosts that have no
+//! other way ([`widget`]).
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+mod widget;
 
 use bytes::Bytes;
 use jupyter_protocol::CommInfoRequest;
 use serde_json::{Map, Value, json};
 
 use crate::wire::Extras;
+
+pub(crate) use widget::Model;
 
 /// No client has so many open, or ids so long: what is beyond is closed as soon as it is opened.
 const OPEN_LIMIT: usize = 10_000;
@@ -37,21 +44,50 @@ enum Hear {
     AtOnce(fn(CommMessage) -> Option<CommMessage>),
     /// The language, between cells: `questions`.
     Language,
+    /// The model of that comm, and through it the language.
+    Model,
+    /// Who tells of all models.
+    Models,
 }
 
 /// What is to be done about a `comm_msg`.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Heard {
     Answer(CommMessage),
-    Question(CommMessage),
+    /// With what its answer goes as.
+    Question(CommMessage, Envelope),
 }
 
+/// What an answer goes as.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Envelope {
+    /// A message's data.
+    None,
+    /// What the module of the kernel's model hears.
+    Custom,
+}
+
+impl Envelope {
+    pub(crate) fn around(self, content: Value) -> Value {
+        match self {
+            Self::None => content,
+            Self::Custom => json!({"method": "custom", "content": content}),
+        }
+    }
+}
+
+static MODEL: Target = Target {
+    name: "jupyter.widget",
+    hear: Hear::Model,
+};
+
+/// What clients can open comms to.
 static TARGETS: [Target; 3] = [
     // JupyterLab's widget manager asks this one at every connection, and shows nothing for 4 seconds
     // where nobody answers.
     Target {
         name: "jupyter.widget.control",
-        hear: Hear::AtOnce(widget_states),
+        hear: Hear::Models,
     },
     // A page can tell by it whether a live kernel is behind it, and how far away.
     Target {
@@ -65,9 +101,12 @@ static TARGETS: [Target; 3] = [
     },
 ];
 
-/// The comms that are open, by their ids.
+/// The comms that are open, by their ids, and the kernel's own model, once a cell has wanted it.
 #[derive(Default)]
-pub(crate) struct Comms(Mutex<BTreeMap<String, &'static Target>>);
+pub(crate) struct Comms {
+    open: Mutex<BTreeMap<String, &'static Target>>,
+    model: OnceLock<Model>,
+}
 
 impl Comms {
     /// Whether the comm is open now.
@@ -87,8 +126,21 @@ impl Comms {
         let target = *self.lock().get(id)?;
         match target.hear {
             Hear::AtOnce(hear) => hear(message).map(Heard::Answer),
-            Hear::Language => Some(Heard::Question(message)),
+            Hear::Language => Some(Heard::Question(message, Envelope::None)),
+            Hear::Model => self.model.get()?.hear(message),
+            Hear::Models => widget::states(message, self.open_model()).map(Heard::Answer),
         }
+    }
+
+    /// The kernel's own model, which is opened where it is not; whether it was.
+    pub(crate) fn open_own(&self, make: impl FnOnce() -> Model) -> (&Model, bool) {
+        let model = self.model.get_or_init(make);
+        let is_new = self.lock().insert(model.id().to_owned(), &MODEL).is_none();
+        (model, is_new)
+    }
+
+    fn open_model(&self) -> Option<&Model> {
+        self.model.get().filter(|model| self.is_open(model.id()))
     }
 
     pub(crate) fn is_open(&self, id: &str) -> bool {
@@ -113,7 +165,7 @@ impl Comms {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, &'static Target>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -126,14 +178,6 @@ impl CommMessage {
         } = self;
         (data, Extras { metadata, buffers })
     }
-}
-
-/// The kernel keeps no widgets of its own: what it shows needs no kernel once it is shown.
-fn widget_states(message: CommMessage) -> Option<CommMessage> {
-    (message.data["method"] == "request_states").then(|| CommMessage {
-        data: json!({"method": "update_states", "states": {}, "buffer_paths": []}),
-        ..CommMessage::default()
-    })
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use zeromq::RouterSendHalf;
 
 use crate::attention::Attention;
-use crate::comms::{CommMessage, Comms, Heard};
+use crate::comms::{CommMessage, Comms, Envelope, Heard};
 use crate::journal::note;
 use crate::outbox::Outbox;
 use crate::questions::{Question, Questions};
@@ -238,16 +238,16 @@ impl Desk {
                 self.outbox
                     .publish_comm(&request.parent, "comm_msg", &content, extras);
             }
-            Some(Heard::Question(message)) => self.ask(request, &comm_id, message.data),
+            Some(Heard::Question(message, envelope)) => self.ask(request, &comm_id, message.data, envelope),
             None => {}
         }
         Ok(None)
     }
 
     /// Lets a question wait for the script thread; a comm on which something else is said is closed.
-    fn ask(&self, request: &Request, comm_id: &str, data: Value) {
+    fn ask(&self, request: &Request, comm_id: &str, data: Value, envelope: Envelope) {
         let size = request.content.len();
-        let Some(question) = Question::parse(&request.parent, comm_id, data, size) else {
+        let Some(question) = Question::parse(&request.parent, comm_id, data, size, envelope) else {
             self.forget(comm_id);
             return self.say_closed(request, comm_id);
         };

@@ -16,9 +16,10 @@ use jupyter_protocol::{ClearOutput, InputRequest};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::comms::{Comms, Model};
 use crate::outbox::{Outbox, STREAM_FULL, StreamName};
 use crate::requests::ExecuteRequest;
-use crate::wire::Parent;
+use crate::wire::{Extras, Parent};
 
 /// Bytes of text, stdout and stderr together, that a cell shows. `clear_output` begins anew.
 const TEXT_LIMIT: usize = 16 << 20;
@@ -40,6 +41,7 @@ pub(crate) struct Answer {
 /// The output of one cell.
 pub(crate) struct CellOutput {
     outbox: Arc<Outbox>,
+    comms: Arc<Comms>,
     parent: Arc<Parent>,
     interrupt: Interrupt,
     answers: Rc<Receiver<Answer>>,
@@ -56,6 +58,7 @@ pub(crate) struct CellOutput {
 impl CellOutput {
     pub(crate) fn new(
         outbox: Arc<Outbox>,
+        comms: Arc<Comms>,
         parent: Arc<Parent>,
         interrupt: Interrupt,
         answers: Rc<Receiver<Answer>>,
@@ -63,6 +66,7 @@ impl CellOutput {
     ) -> Self {
         Self {
             outbox,
+            comms,
             parent,
             interrupt,
             answers,
@@ -180,6 +184,24 @@ impl Output for CellOutput {
         self.publish("clear_output", &ClearOutput { wait });
         self.room.set(TEXT_LIMIT);
         self.left_out.set(0);
+    }
+
+    fn open_widget(&self, module: &str, state: Value) -> Option<String> {
+        if self.is_mute() {
+            return None;
+        }
+        let id = || uuid::Uuid::new_v4().simple().to_string();
+        let (model, is_new) = self.comms.open_own(|| Model::new(id(), module, state));
+        if is_new {
+            let (content, metadata) = model.opening();
+            let extras = Extras {
+                metadata,
+                ..Extras::default()
+            };
+            self.outbox
+                .publish_comm(&self.parent, "comm_open", &content, extras);
+        }
+        Some(model.id().to_owned())
     }
 
     fn input(&self, prompt: &str, password: bool) -> Result<String, String> {

@@ -1,4 +1,4 @@
-//! Questions that views ask over comms of the target `ecco.live`, and the rules by which they wait.
+//! Questions that views ask over comms of the target `ecco.live` or by the kernel's model, and the rules by which they wait.
 //!
 //! They run on the script thread when no cell waits. A newer question of the same view takes the place of one that waits,
 //! and stops one under way; a cell that comes gives the one under way [`PATIENCE`]. Every question is answered, if only
@@ -12,6 +12,7 @@ use ecco_interpreter::CellError;
 use serde_json::{Value, json};
 
 use crate::attention::Attention;
+use crate::comms::Envelope;
 use crate::output::weight;
 use crate::wire::Parent;
 
@@ -33,6 +34,8 @@ pub(crate) struct Question {
     /// The number that the answer repeats.
     ask: u64,
     pub content: Value,
+    /// What answers go as.
+    envelope: Envelope,
     /// Bytes of the request.
     size: usize,
 }
@@ -46,7 +49,13 @@ pub(crate) enum Refusal {
 
 impl Question {
     /// The question in a message's data, if it is one.
-    pub(crate) fn parse(parent: &Arc<Parent>, comm_id: &str, mut data: Value, size: usize) -> Option<Self> {
+    pub(crate) fn parse(
+        parent: &Arc<Parent>,
+        comm_id: &str,
+        mut data: Value,
+        size: usize,
+        envelope: Envelope,
+    ) -> Option<Self> {
         let view = data["view"].as_str().filter(|view| view.len() <= VIEW_LIMIT)?;
         let (view, ask) = (view.to_owned(), data["ask"].as_u64()?);
         let content = data.get_mut("question")?.take();
@@ -56,6 +65,7 @@ impl Question {
             view,
             ask,
             content,
+            envelope,
             size,
         })
     }
@@ -81,7 +91,8 @@ impl Question {
     }
 
     fn say(&self, what: &str, content: Value) -> Value {
-        json!({"view": self.view, "ask": self.ask, what: content})
+        let said = json!({"view": self.view, "ask": self.ask, what: content});
+        self.envelope.around(said)
     }
 }
 

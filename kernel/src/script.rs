@@ -270,6 +270,7 @@ impl Script {
         };
         let output = Rc::new(CellOutput::new(
             self.outbox.clone(),
+            self.comms.clone(),
             parent.clone(),
             self.attention.interrupt.clone(),
             self.answers.clone(),

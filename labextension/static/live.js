@@ -1,16 +1,15 @@
 "use strict";
 // The way from the views of the Ecco kernel to the kernel of the notebook that shows them, for JupyterLab 4 and Notebook 7.
-// A module as webpack's federation wants it, written by hand: it shares nothing. docs/live.md has the events, and what goes over
-// the comm. Beside it stand two modules that are imported from here: Rhai for the editor, and what a selected text can be asked.
+// A module as webpack's federation wants it, written by hand: it shares nothing. Beside it stand modules that are imported from here:
+// what goes over the comm (talk.js; docs/live.md has the events), Rhai for the editor, and what a selected text can be asked.
 (() => {
   const HERE = document.currentScript?.src;
-  const TARGET = "ecco.live", LARGEST = 1 << 16;
+  const TARGET = "ecco.live";
   const GONE = new Set(["restarting", "autorestarting", "terminating", "dead"]);
 
-  function activate(app) {
-    // The comm of each connection to a kernel, and the views that wait for an answer on it.
-    const talks = new WeakMap(), mute = new WeakMap(), watched = new WeakSet(), names = new WeakMap();
-    let named = 0;
+  function activate(app, { asked, stir, talk }) {
+    // The comm of each connection to a kernel, with the views that wait for an answer on it.
+    const talks = new WeakMap(), mute = new WeakMap(), watched = new WeakSet();
 
     // The main areas' widget that shows an element: a notebook, a console, or a view of a notebook's output.
     function shower(element) {
@@ -18,11 +17,6 @@
       return null;
     }
     const contextOf = (widget) => widget?.sessionContext ?? widget?.content?._notebook?.sessionContext ?? null;
-
-    // Views whose channel has come or gone ask anew.
-    function stir(root = document) {
-      for (const view of root.querySelectorAll("[data-live]")) view.dispatchEvent(new CustomEvent("ecco:channel"));
-    }
 
     function watch(context, root) {
       if (watched.has(context)) return;
@@ -44,49 +38,34 @@
     }
 
     function drop(kernel) {
-      const talk = talks.get(kernel);
+      const open = talks.get(kernel);
       talks.delete(kernel);
-      if (talk) for (const [view, asks] of talk.waiting) for (const ask of asks) answer(view, { ask, closed: true });
+      open?.end();
       stir();
     }
 
-    const answer = (view, detail) => view.dispatchEvent(new CustomEvent("ecco:answer", { detail }));
-
     function open(kernel) {
-      const comm = kernel.createComm(TARGET), talk = { comm, waiting: new Map(), views: new Map() };
-      talks.set(kernel, talk);
-      comm.onMsg = ({ content: { data } }) => {
-        talk.heard = true;
-        const view = talk.views.get(data.view);
-        if (!view || !talk.waiting.get(view)?.delete(data.ask)) return;
-        answer(view, data);
-      };
+      const comm = kernel.createComm(TARGET), views = talk((message) => comm.send(message));
+      talks.set(kernel, views);
+      comm.onMsg = ({ content: { data } }) => views.hear(data);
       // A kernel that knows no such target closes it at once, and those who have asked leave it alone. Views that come later ask
       // again: Python's kernel learns it from `%load_ext ecco_kernel`.
       comm.onClose = () => {
-        if (!talk.heard) for (const view of talk.waiting.keys()) mute.set(view, kernel);
-        if (talks.get(kernel) === talk) drop(kernel);
+        for (const view of views.unheard()) mute.set(view, kernel);
+        if (talks.get(kernel) === views) drop(kernel);
       };
       comm.open({});
-      return talk;
+      return views;
     }
 
     document.addEventListener("ecco:ask", (event) => {
-      const view = event.composedPath()[0], { ask, question } = event.detail ?? {};
-      // What is no question would close the comm for all.
-      const isMap = typeof question === "object" && question !== null && !Array.isArray(question);
-      if (!view?.dataset?.live || !Number.isSafeInteger(ask) || ask < 0 || !isMap) return;
-      const widget = shower(view), context = contextOf(widget), kernel = context?.session?.kernel;
+      const question = asked(event);
+      if (!question) return;
+      const { view } = question, widget = shower(view), context = contextOf(widget), kernel = context?.session?.kernel;
       if (context) watch(context, widget.node);
-      if (!kernel || mute.get(view) === kernel || GONE.has(kernel.status) || JSON.stringify(question).length > LARGEST) return;
+      if (!kernel || mute.get(view) === kernel || GONE.has(kernel.status)) return;
       event.preventDefault();
-      const talk = talks.get(kernel) ?? open(kernel);
-      if (!names.has(view)) names.set(view, "v" + ++named);
-      const name = names.get(view);
-      talk.views.set(name, view);
-      if (!talk.waiting.has(view)) talk.waiting.set(view, new Set());
-      talk.waiting.get(view).add(ask);
-      talk.comm.send({ view: name, ask, question });
+      (talks.get(kernel) ?? open(kernel)).ask(question);
     });
 
     // The cell that has made a view, again.
@@ -100,7 +79,6 @@
     stir();
   }
 
-  const plugin = { id: "ecco-kernel-live:plugin", autoStart: true, activate };
   let scope = {};
   // A module that the front end shares with its extensions: of each there is one version.
   async function shared(name) {
@@ -120,6 +98,8 @@
   (window._JUPYTERLAB ??= {})["ecco-kernel-live"] = {
     init: (given) => { scope = given; },
     get: async () => {
+      const views = await import(new URL("talk.js", HERE));
+      const plugin = { id: "ecco-kernel-live:plugin", autoStart: true, activate: (app) => activate(app, views) };
       const more = await besides().catch((error) => (console.warn("Ecco:", error), []));
       return () => ({ __esModule: true, default: [plugin, ...more] });
     },

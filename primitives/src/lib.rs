@@ -50,7 +50,10 @@ pub fn register(registry: &mut Registry) {
 
 /// The contents of the page of primitives: what people ask, and where the answer is.
 const CONTENTS: &[(&str, &[&str])] = &[
-    ("where do I begin?", &["ecco::tour"]),
+    (
+        "where do I begin? and how do views ask in VS Code?",
+        &["ecco::tour", "ecco::live"],
+    ),
     (
         "how do I load a model, which are loaded, and where is room?",
         &[

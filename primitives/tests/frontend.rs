@@ -64,6 +64,7 @@ fn completes_what_exists() {
                 "eye",
                 "from_pretrained",
                 "ica",
+                "live",
                 "load",
                 "models",
                 "nmf",

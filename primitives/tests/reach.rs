@@ -10,7 +10,7 @@ const FREE_FUNCTIONS: &str = "E PI abs acos acosh asin asinh atan atanh bits blo
          password print range round sign sin sinh sleep sqrt svg tan tanh timestamp to_binary to_debug \
          to_degrees to_float to_hex to_int to_lower to_octal to_radians to_string to_upper \
          ecco::arange ecco::cca ecco::cka ecco::cluster ecco::concat ecco::crossings ecco::devices ecco::diff ecco::einsum ecco::eye \
-         ecco::from_pretrained ecco::ica ecco::load ecco::models ecco::nmf ecco::ones ecco::pca ecco::probe ecco::project ecco::pwcca ecco::rand \
+         ecco::from_pretrained ecco::ica ecco::live ecco::load ecco::models ecco::nmf ecco::ones ecco::pca ecco::probe ecco::project ecco::pwcca ecco::rand \
          ecco::randn ecco::read ecco::similarity ecco::stack ecco::svcca ecco::table ecco::tensor \
          ecco::tour ecco::zeros";
 

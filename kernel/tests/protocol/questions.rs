@@ -206,3 +206,89 @@ fn what_a_closed_comm_asked_is_forgotten_and_views_that_wait_are_bounded() {
     }
     frontend.reply(To::Shell, &cell);
 }
+
+/// The model that a cell has opened: its id, and the message that makes it in a page.
+fn opened_model(frontend: &mut Frontend) -> (String, crate::message::Message) {
+    let cell = frontend.execute("widget export default {}");
+    let (mut opening, mut id) = (None, None);
+    while opening.is_none() || id.is_none() {
+        let message = frontend.iopub_message();
+        if message.parent["msg_id"] != cell.as_str() {
+            continue;
+        }
+        match &*message.msg_type {
+            "comm_open" => opening = Some(message),
+            "execute_result" => id = message.content["data"]["text/plain"].as_str().map(str::to_owned),
+            _ => {}
+        }
+    }
+    frontend.reply(To::Shell, &cell);
+    (id.unwrap(), opening.unwrap())
+}
+
+#[test]
+fn the_model_of_a_widget_is_opened_once_and_told_to_pages_that_come_later() {
+    let mut frontend = Frontend::start();
+    let (id, opening) = opened_model(&mut frontend);
+    let state = opening.content["data"]["state"].clone();
+    assert_eq!(opening.metadata["version"], "2.1.0");
+    assert_eq!(
+        opening.content,
+        json!({"comm_id": id, "target_name": "jupyter.widget", "data": {"state": state, "buffer_paths": []}})
+    );
+    for (key, value) in [
+        ("_model_module", "anywidget"),
+        ("_model_name", "AnyModel"),
+        ("_view_module", "anywidget"),
+        ("_view_name", "AnyView"),
+        ("_esm", "export default {}"),
+        ("session", "s"),
+    ] {
+        assert_eq!(state[key], value, "{key}");
+    }
+    // The same model, of which no page is told twice.
+    let (lines, _) = frontend.run("widget export default {}");
+    assert!(
+        lines.iter().any(|line| line.contains(&id)) && !lines.iter().any(|line| line.contains("comm_open")),
+        "{lines:?}"
+    );
+    say(&mut frontend, &id, json!({"method": "request_state"}));
+    assert_eq!(
+        answer(&mut frontend),
+        json!({"method": "update", "state": state, "buffer_paths": []})
+    );
+    let content = json!({"comm_id": "w", "target_name": "jupyter.widget.control", "data": {}});
+    let message = frontend.send(To::Shell, "comm_open", content);
+    frontend.transcript(&message);
+    say(&mut frontend, "w", json!({"method": "request_states"}));
+    let model = json!({
+        "model_name": "AnyModel", "model_module": "anywidget", "model_module_version": "*", "state": state
+    });
+    assert_eq!(answer(&mut frontend)["states"], json!({id: model}));
+}
+
+#[test]
+fn a_model_is_asked_by_custom_messages() {
+    let mut frontend = Frontend::start();
+    let (id, _) = opened_model(&mut frontend);
+    let question = json!({"view": "v", "ask": 1, "question": {"do": "value x"}});
+    say(
+        &mut frontend,
+        &id,
+        json!({"method": "custom", "content": question}),
+    );
+    assert_eq!(
+        answer(&mut frontend),
+        json!({"method": "custom", "content": said("v", 1, "x")})
+    );
+    // What a page changes in its own state closes nothing; what is no question does.
+    for data in [json!({"method": "update", "state": {"a": 1}}), json!(null)] {
+        let message = say(&mut frontend, &id, data);
+        assert_eq!(frontend.transcript(&message), ["busy", "idle"]);
+    }
+    let message = say(&mut frontend, &id, json!({"method": "custom", "content": [1]}));
+    let closed = format!("comm_close {}", json!({"comm_id": id, "data": {}}));
+    assert_eq!(frontend.transcript(&message), ["busy", &closed, "idle"]);
+    let (again, _) = opened_model(&mut frontend);
+    assert_eq!(again, id);
+}

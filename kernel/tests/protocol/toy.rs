@@ -13,6 +13,7 @@
 //! | `sleep ms` | does not look at interrupts |
 //! | `show x`, `show id x`, `update id x` | display_data, update_display_data |
 //! | `clear` | clear_output |
+//! | `widget x` | opens the model of a widget with module x; its id is the cell's value |
 //! | `input prompt`, `password prompt` | prints what the user answers |
 //! | `set x`, `get` | a variable that lives between cells |
 //! | `value x` | the cell's value |
@@ -79,6 +80,7 @@ impl Toy {
             ),
             "update" => output.update(MimeBundle::from_text(content), id),
             "clear" => output.clear(true),
+            "widget" => return Ok(output.open_widget(rest, json!({"session": "s"}))),
             "input" | "password" => {
                 let answer = output
                     .input(rest, word == "password")

@@ -17,6 +17,7 @@ use rhai::exported_module;
 
 use crate::data;
 use crate::errors::ScriptError;
+use crate::live;
 use crate::registry::Registry;
 use crate::result::rich::Rich;
 use crate::table::{self, Table};
@@ -37,6 +38,7 @@ pub(crate) fn register(registry: &mut Registry) {
     tensor::making::register(registry);
     table::register(registry);
     data::register(registry);
+    live::channel::register(registry);
     registry.module(exported_module!(errors::functions));
     registry.module(exported_module!(limits::functions));
     let mut strings = exported_module!(strings::functions);

@@ -2,10 +2,11 @@
 //! could write.
 //!
 //! - [`Live`]: what a result that can be asked says of itself; [`Call`]: the call that answers
-//! - `results`: the newest of them, by the ids that their pages carry
+//! - `results`: the newest of them, by the ids that their pages carry; `channel`: `ecco::live()`
 //! - `literal`: values as scripts write them; `answer`: the session's side
 
 mod answer;
+pub(crate) mod channel;
 pub mod literal;
 mod results;
 

@@ -52,11 +52,16 @@ impl Results {
             self.newest.pop_front();
         }
         self.newest.push_back((self.shown, result));
-        format!("{:016x}-{}", self.session, self.shown)
+        format!("{}-{}", self.session(), self.shown)
+    }
+
+    /// What the ids of this session begin with.
+    pub(super) fn session(&self) -> String {
+        format!("{:016x}", self.session)
     }
 
     pub(crate) fn find(&self, id: &str) -> Option<Rc<dyn Live>> {
-        let number = id.strip_prefix(&format!("{:016x}-", self.session))?;
+        let number = id.strip_prefix(&format!("{}-", self.session()))?;
         let number: u64 = number.parse().ok()?;
         let found = self.newest.iter().find(|(shown, _)| *shown == number);
         found.map(|(_, result)| Rc::clone(result))

@@ -1,0 +1,1 @@
+../../../../../../../../labextension/static/talk.js
