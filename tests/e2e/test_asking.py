@@ -44,6 +44,21 @@ VIEWS = [
         None,
     ),
     ("output.saliency()", "ecco-saliency", ("of", "logit"), 'output.saliency(#{of: "logit"})'),
+    ("output.candidates(8)", "ecco-candidates", ("topk", 4), "output.candidates(8, #{topk: 4})"),
+    ("output.top_neurons()", "ecco-top-neurons", ("by", "mean"), 'output.top_neurons(#{by: "mean"})'),
+    ('lm.run("1. Austria")', "ecco-reading", None, None),
+    (
+        'lm.steering_vector(["good"], ["bad"])',
+        "ecco-steering",
+        ("unit", "true"),
+        'lm.steering_vector(["good"], ["bad"], #{unit: true})',
+    ),
+    (
+        'lm.compare("1. Austria", #{intervene: #{ablate: [#{layer: 1, head: 1}]}, generate: 3})',
+        "ecco-side-by-side",
+        ("generate", 5),
+        None,
+    ),
 ]
 CELLS = [SETUP, *(cell for cell, *_ in VIEWS)]
 
@@ -188,6 +203,30 @@ def test_a_changed_text_brings_its_cards_along(notebook):
     expect(line(view)).to_contain_text("The rivers are", timeout=30_000)
     expect(lens.locator(".call")).to_contain_text("The rivers are", timeout=30_000)
     shot(notebook, view, "cards")
+
+
+def test_a_comparison_is_made_of_another_text(notebook):
+    view = view_of(notebook, "ecco-side-by-side")
+    panel = as_it_was(view)
+    assert panel.locator(".text button").all_text_contents()[-1] == "·Austria"
+    panel.locator(".text button").last.click()
+    editor = view.get_by_label("In the place of this token").first
+    editor.fill(" Belgium")
+    editor.press("Enter")
+    expect(line(view)).to_contain_text('lm.compare("1. Belgium", ')
+    shot(notebook, view, "compare")
+
+
+def test_a_neuron_of_a_list_is_taken_out(notebook):
+    view = view_of(notebook, "ecco-top-neurons")
+    as_it_was(view)
+    row = view.locator("tbody tr:visible").first
+    layer, neuron = row.locator("td").all_inner_texts()[:2]
+    row.get_by_role("button").click()
+    view.locator(".acts").first.get_by_role("button", name=f"without L{layer} n{neuron}").click()
+    expect(view.locator("ecco-side-by-side .call")).to_contain_text(
+        f"ablate: [#{{layer: {layer}, neurons: [{neuron}]}}]", timeout=30_000
+    )
 
 
 def test_another_text_for_a_neuron(notebook):

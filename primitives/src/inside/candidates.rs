@@ -1,5 +1,7 @@
 //! The tokens, or labels, that a model might have said, as a table.
 
+use std::rc::Rc;
+
 use ecco_explain::lens::{Question, Reading, lens_each};
 use ecco_models::run::Prediction;
 use ecco_widgets::Explorable;
@@ -7,6 +9,7 @@ use ecco_widgets::{CandidateLabel, CandidatePlace};
 use ndarray::{ArrayD, IxDyn};
 use rhai::{Array, Dynamic, INT};
 
+use crate::live::Asking;
 use crate::models::model::Model;
 use crate::text::chat::{Chat, TextOrChat};
 use crate::text::generation::Generation;
@@ -17,6 +20,7 @@ use crate::text::results::{OfText, Results};
 use crate::text::run::{self, Run, RunOptions};
 use crate::text::score;
 use crate::text::shown::shown_one;
+use ecco_scripting::live::Live;
 use ecco_scripting::options::OneOrMany;
 use ecco_scripting::result::{Explanation, Room, Show};
 use ecco_scripting::session::watched;
@@ -34,12 +38,19 @@ options! {
 #[derive(Clone)]
 pub(crate) struct Candidates {
     view: ecco_widgets::Candidates,
+    /// Of one place of one text.
+    asked: Option<Rc<dyn Live>>,
 }
 
 impl Candidates {
     /// What might stand at a position, and the rank of what does.
-    pub(crate) fn at(passage: &Passage, position: usize, top_k: usize) -> Result<Self, ScriptError> {
-        Ok(Self::each(&[(passage.clone(), position)], top_k)?.remove(0))
+    fn at(passage: &Passage, position: usize, options: &CandidateOptions) -> Result<Self, ScriptError> {
+        let found = Self::each(&[(passage.clone(), position)], options.topk)?.remove(0);
+        let asked = Asking::new("candidates", options).with("position", position);
+        Ok(Self {
+            asked: asked.live(passage),
+            ..found
+        })
     }
 
     /// The same at a position of each of several texts of a model, those about equally long side by side.
@@ -107,6 +118,7 @@ impl Candidates {
                 model: Some(model.card().name.clone()),
                 places: vec![place],
             },
+            asked: None,
         })
     }
 
@@ -164,6 +176,7 @@ impl Candidates {
                 model: Some(run.model().card().name.clone()),
                 places,
             },
+            asked: None,
         })
     }
 }
@@ -177,6 +190,7 @@ impl Candidates {
                 model: Some(lm.card().name.clone()),
                 places: vec![place(None, vec![], rows)],
             },
+            asked: None,
         }
     }
 }
@@ -215,6 +229,10 @@ fn candidate(at: usize, (label, probability): (CandidateLabel, f32)) -> ecco_wid
 impl Show for Candidates {
     fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
         Ok(Box::new(self.view.clone()))
+    }
+
+    fn live(&self) -> Option<Rc<dyn Live>> {
+        self.asked.clone()
     }
 
     fn line(&self) -> String {
@@ -348,7 +366,7 @@ pub(crate) fn register(registry: &mut Registry) {
         /// output.candidates(output.n_input_tokens)
         /// ```
         fn candidates(passage: Passage, position: INT; options: CandidateOptions) -> Candidates {
-            Candidates::at(&passage, counted(position)?, options.topk)
+            Candidates::at(&passage, counted(position)?, &options)
         }
     }
     members! { registry, [Outputs];

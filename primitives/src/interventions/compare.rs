@@ -2,10 +2,13 @@
 
 use rhai::{Dynamic, INT, Map};
 
+use super::asking::AskedCall;
 use super::intervene::{InterveneOptions, intervene};
 use super::side_by_side::SideBySide;
 use crate::attribution::generate::generated;
 use crate::models::model::Model;
+use crate::text::generate::GenerationOptions;
+use crate::text::generation::Generation;
 use ecco_scripting::options::{OptionKind, OptionReader, OptionSet, OptionSpec, OptionValue, Told};
 use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
 
@@ -66,7 +69,19 @@ impl OptionSet for CompareOptions {
     }
 }
 
+/// The tokens of a text as they stand in it; none where they are not the text, as where a tokenizer puts its own around it.
+fn pieces(output: &Generation, text: &str) -> Vec<String> {
+    let given = output.tokens().iter().take(output.n_input());
+    let pieces: Vec<String> = given.map(|token| token.text.clone()).collect();
+    match pieces.concat() == text {
+        true => pieces,
+        false => Vec::new(),
+    }
+}
+
 fn compare(lm: &Model, text: &str, options: CompareOptions) -> Result<SideBySide, ScriptError> {
+    // Of a handle that is changed itself no line says how.
+    let told = options.told.given().filter(|_| options.intervene.is_some());
     let (before, after) = match options.intervene {
         Some(InterveneMap(map)) => {
             let interventions = InterveneOptions::read("Model.intervene", &map)?;
@@ -88,7 +103,15 @@ fn compare(lm: &Model, text: &str, options: CompareOptions) -> Result<SideBySide
         generate.insert("seed".into(), Dynamic::from_int(seed as INT));
     }
     let other = generated(&after, text.into(), &generate, false)?;
-    SideBySide::new(&one, &other)
+    let asked = told.map(|options| AskedCall {
+        model: lm.plain(),
+        member: "compare",
+        arguments: vec![text.into()],
+        options,
+        rows: vec![GenerationOptions::rows()],
+        pieces: pieces(&one, text),
+    });
+    SideBySide::asked(&one, &other, asked)
 }
 
 pub(super) fn register(registry: &mut Registry) {

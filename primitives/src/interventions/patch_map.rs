@@ -5,10 +5,11 @@ use std::rc::Rc;
 use ecco_widgets::Explorable;
 use rhai::FLOAT;
 
-use super::asking::AskedPair;
+use super::asking::{AskedCall, AskedPair};
 use super::patching::{Pair, PatchMapOptions};
 use crate::models::model::Model;
 use ecco_scripting::live::Live;
+use ecco_scripting::options::OptionSet;
 use ecco_scripting::result::numbers::short;
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::tensor::Tensor;
@@ -31,11 +32,15 @@ impl PatchMap {
         options: &PatchMapOptions,
     ) -> Self {
         let pair = |options| AskedPair {
-            model: lm.plain(),
-            clean: clean.to_owned(),
-            corrupted: corrupted.to_owned(),
+            call: AskedCall {
+                model: lm.plain(),
+                member: "patch_map",
+                arguments: vec![clean.into(), corrupted.into()],
+                options,
+                rows: vec![PatchMapOptions::rows()],
+                pieces: vec![],
+            },
             site: self.map.options.place.name(),
-            options,
         };
         self.asked = options.told.given().map(pair).map(Rc::new);
         self

@@ -10,9 +10,11 @@ use ecco_widgets::{Prediction, Side};
 use ndarray::{ArrayD, IxDyn};
 use rhai::{Dynamic, FLOAT, INT};
 
+use super::asking::AskedCall;
 use crate::text::generation::Generation;
 use crate::text::reading;
 use crate::text::shown::{shown, shown_one};
+use ecco_scripting::live::Live;
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::session::watched;
 use ecco_scripting::tensor::Tensor;
@@ -26,6 +28,8 @@ struct OutputPair {
     untouched: Generation,
     intervened: Generation,
     divergence: OnceCell<Divergence>,
+    /// Of `lm.compare`, where a line of script spells it out.
+    asked: Option<Rc<AskedCall>>,
 }
 
 impl SideBySide {
@@ -34,6 +38,15 @@ impl SideBySide {
     /// # Errors
     /// For outputs of different texts.
     pub(crate) fn new(one: &Generation, other: &Generation) -> Result<Self, ScriptError> {
+        Self::asked(one, other, None)
+    }
+
+    /// The same by a call that its view asks by other options.
+    pub(super) fn asked(
+        one: &Generation,
+        other: &Generation,
+        asked: Option<AskedCall>,
+    ) -> Result<Self, ScriptError> {
         let n_changes = |output: &Generation| output.model().interventions().len();
         let (untouched, intervened) = match n_changes(one) > 0 && n_changes(other) == 0 {
             true => (other, one),
@@ -53,6 +66,7 @@ impl SideBySide {
             untouched: untouched.clone(),
             intervened: intervened.clone(),
             divergence: OnceCell::new(),
+            asked: asked.map(Rc::new),
         })))
     }
 
@@ -168,6 +182,10 @@ impl SideBySide {
 impl Show for SideBySide {
     fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
         Ok(Box::new(self.view()?))
+    }
+
+    fn live(&self) -> Option<Rc<dyn Live>> {
+        self.0.asked.clone().map(|asked| asked as Rc<dyn Live>)
     }
 
     fn line(&self) -> String {

@@ -8,11 +8,14 @@ use ecco_models::run::Input;
 use ecco_widgets::Explorable;
 use ndarray::{ArrayD, IxDyn};
 use rhai::{Array, Dynamic, FLOAT, INT};
+use serde_json::json;
 
+use super::asking::AskedCall;
 use crate::models::model::Model;
 use crate::text::capture::place_in;
 use crate::text::reading;
-use ecco_scripting::options::Choice;
+use ecco_scripting::live::Live;
+use ecco_scripting::options::{Choice, OptionSet};
 use ecco_scripting::result::numbers::short;
 use ecco_scripting::result::{Explanation, Show, show};
 use ecco_scripting::session::watched;
@@ -38,6 +41,8 @@ pub(crate) struct SteeringVector {
     pub steering: Rc<Steering>,
     pub positive: Rc<[String]>,
     pub negative: Rc<[String]>,
+    /// Where a line of script spells its options out.
+    pub asked: Option<Rc<AskedCall>>,
 }
 
 impl SteeringVector {
@@ -67,7 +72,16 @@ impl SteeringVector {
         let steering = watched(&state, lm.verbose, |watch| {
             steering(&loaded, &above, &below, &settings, watch)
         })?;
+        let asked = options.told.given().map(|options| AskedCall {
+            model: lm.plain(),
+            member: "steering_vector",
+            arguments: [&positive, &negative].map(|texts| json!(texts)).to_vec(),
+            options,
+            rows: vec![ContrastOptions::rows()],
+            pieces: vec![],
+        });
         Ok(Self {
+            asked: asked.map(Rc::new),
             steering: Rc::new(steering),
             positive: positive.into(),
             negative: negative.into(),
@@ -124,6 +138,10 @@ fn column(values: Vec<f32>) -> ArrayD<f32> {
 impl Show for SteeringVector {
     fn view(&self) -> Result<Box<dyn Explorable>, ScriptError> {
         Ok(Box::new(self.view()))
+    }
+
+    fn live(&self) -> Option<Rc<dyn Live>> {
+        self.asked.clone().map(|asked| asked as Rc<dyn Live>)
     }
 
     fn line(&self) -> String {

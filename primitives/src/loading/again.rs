@@ -192,6 +192,7 @@ impl Loaded {
             projections: [above, below],
         };
         Ok(Dynamic::from(SteeringVector {
+            asked: None,
             steering: Rc::new(steering),
             positive: positive.into(),
             negative: negative.into(),

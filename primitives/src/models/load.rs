@@ -1,12 +1,13 @@
 //! `ecco::…`: loading models and listing the resident ones.
 
 use std::rc::Rc;
+use std::time::Instant;
 
-use ecco_interpreter::named;
+use ecco_interpreter::{Watch, named};
 use ecco_models::device::About;
 use ecco_models::holders::Holder;
 use ecco_scripting::options::{Choice, OptionKind, OptionValue};
-use ecco_scripting::session::{State, watched};
+use ecco_scripting::session::{State, watched_saying};
 use ecco_scripting::{ErrorKind, Registry, ScriptError, errors::nearest, functions, options};
 use rhai::{Array, Dynamic, INT, Map};
 
@@ -185,14 +186,29 @@ fn load(state: &Rc<State>, name: &str, options: LoadOptions) -> Result<Model, Sc
     let resident = match known {
         Some(resident) => resident,
         None => {
-            let loaded = watched(state, options.verbose, |watch| {
-                ecco_models::load(name, &asked, watch)
-            });
-            let model = loaded.map_err(|error| misspelt(name, error.into()))?;
-            for notice in model.notices() {
-                state.notice(notice);
-            }
-            let resident = Rc::new(Resident::new(model, asked, state));
+            let begun = Instant::now();
+            let load = |watch: &mut Watch| {
+                let model = ecco_models::load(name, &asked, watch)?;
+                for notice in model.notices() {
+                    state.notice(notice);
+                }
+                Ok(Resident::new(model, asked, state))
+            };
+            // `let lm = …;` shows nothing by itself.
+            let loaded = watched_saying(
+                state,
+                options.verbose,
+                load,
+                |loaded: &Result<Resident, ecco_models::Error>| {
+                    let card = loaded.as_ref().ok()?.card();
+                    Some(format!(
+                        "{} · {:.1} s",
+                        card.in_a_line(),
+                        begun.elapsed().as_secs_f64()
+                    ))
+                },
+            );
+            let resident = Rc::new(loaded.map_err(|error| misspelt(name, error.into()))?);
             residents.0.borrow_mut().push(Rc::clone(&resident));
             resident
         }

@@ -10,10 +10,12 @@ use ecco_widgets::{ActiveNeuron, NeuronList};
 use ndarray::{Array1, ArrayView2};
 use rhai::{Array, Dynamic, INT};
 
+use crate::live::Asking;
 use crate::text::capture::{Layers, NeuronSite, SiteLayers, place_named};
 use crate::text::generation::Generation;
 use crate::text::passage::Passage;
 use crate::text::run::Run;
+use ecco_scripting::live::Live;
 use ecco_scripting::options::Choice;
 use ecco_scripting::result::{Explanation, Room, Show};
 use ecco_scripting::tensor::Tensor;
@@ -47,6 +49,7 @@ struct Ranking {
     position: Option<usize>,
     /// By rank, with the number of the layer.
     neurons: Vec<(Option<usize>, RankedNeuron)>,
+    asked: Asking,
 }
 
 impl TopNeurons {
@@ -70,6 +73,7 @@ impl TopNeurons {
         let neurons = active.map(|active| (layers[active.layer].number, active));
         Ok(Self(Rc::new(Ranking {
             neurons: neurons.collect(),
+            asked: Asking::new("top_neurons", &options),
             passage,
             place,
             by,
@@ -119,6 +123,10 @@ impl Show for TopNeurons {
             tokens: shown.tokens,
         };
         Ok(Box::new(view))
+    }
+
+    fn live(&self) -> Option<Rc<dyn Live>> {
+        self.0.asked.live(&self.0.passage)
     }
 
     fn line(&self) -> String {

@@ -121,6 +121,7 @@ impl Probes {
             texts.map(|(text, _)| text.clone()).collect()
         };
         Ok(SteeringVector {
+            asked: None,
             steering: Rc::new(probe.steering(settings, labels, class)),
             positive: of(true),
             negative: of(false),

@@ -22,9 +22,19 @@ const PACE: Duration = Duration::from_millis(100);
 /// Runs `work` with a watch that polls the interrupt and, if `verbose`, shows how far it is. Within [`each`] what is shown
 /// is how many pieces are done.
 pub fn watched<T>(state: &State, verbose: bool, work: impl FnOnce(&mut Watch) -> T) -> T {
+    watched_saying(state, verbose, work, |_| None)
+}
+
+/// The same; where progress was shown, a line about what came of it stands in its place.
+pub fn watched_saying<T>(
+    state: &State,
+    verbose: bool,
+    work: impl FnOnce(&mut Watch) -> T,
+    says: impl FnOnce(&T) -> Option<String>,
+) -> T {
     let is_part = state.pieces.borrow().is_some();
     let mut display = Display::new(state);
-    work(&mut |progress: &Progress| {
+    let result = work(&mut |progress: &Progress| {
         if state.interrupt.is_requested() {
             return ControlFlow::Break(());
         }
@@ -34,7 +44,9 @@ pub fn watched<T>(state: &State, verbose: bool, work: impl FnOnce(&mut Watch) ->
             false => {}
         }
         ControlFlow::Continue(())
-    })
+    });
+    display.last_words = says(&result);
+    result
 }
 
 /// Several pieces of work under one progress display: `progress` is what is to be done; `work` does the piece of a number.
@@ -92,8 +104,9 @@ fn show_pieces(state: &State) {
     }
 }
 
-/// The display of one piece of work; dropping it clears it, however the work ended.
+/// The display of one piece of work; dropping it clears it, however the work ended, but for its last words.
 struct Display {
+    last_words: Option<String>,
     output: Rc<dyn Output>,
     id: Option<String>,
     start: Instant,
@@ -111,6 +124,7 @@ struct Stage {
 impl Display {
     fn new(state: &State) -> Self {
         Self {
+            last_words: None,
             output: state.output(),
             id: None,
             start: Instant::now(),
@@ -161,8 +175,12 @@ impl Display {
 impl Drop for Display {
     fn drop(&mut self) {
         if let Some(id) = &self.id {
-            let nothing = MimeBundle::from_text("").with("text/html", "");
-            self.output.update(nothing, id);
+            // A page that is empty is shown in preference to any text.
+            let rest = match self.last_words.take() {
+                Some(words) => MimeBundle::from_text(words),
+                None => MimeBundle::from_text("").with("text/html", ""),
+            };
+            self.output.update(rest, id);
         }
     }
 }

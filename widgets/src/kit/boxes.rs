@@ -31,6 +31,8 @@ pub(crate) fn legend(low: &str, high: &str) -> Markup {
 ///
 /// To the algorithm that orders text of both directions (UAX #9) a box is no letter. Where some text is written from right to
 /// left, a box stands between marks of its own text's direction, so that boxes are in the order of their words.
+///
+/// Pieces of one character stand together as one box, which shows the character once.
 pub(crate) fn flow(tokens: &[Token], first: usize, n_input: usize, extra: impl Fn(usize) -> Extra) -> Markup {
     let is_from_right = |token: &Token| visible::is_from_right(&token.text);
     let has_both = tokens.iter().any(|token| is_from_right(token) == Some(true));
@@ -43,7 +45,8 @@ pub(crate) fn flow(tokens: &[Token], first: usize, n_input: usize, extra: impl F
         @for (i, token) in tokens.iter().enumerate() {
             @let position = first + i;
             @if position == n_input { b title="generated from here on" { "▸" } " " }
-            (mark(token)) (token_box(position, token, position >= n_input, &extra(position))) (mark(token)) "\n"
+            (mark(token)) (token_box(position, token, position >= n_input, &extra(position))) (mark(token))
+            @if !tokens.get(i + 1).is_some_and(is_more) || position + 1 == n_input { "\n" }
             @if token.part.is_none() && token.text.contains('\n') { br; }
         }
     }
@@ -60,12 +63,18 @@ pub(crate) fn flow_of_pair(tokens: &[Token], n_input: usize, extra: impl Fn(usiz
     }
 }
 
+/// Whether a token is a piece of a character that began before it.
+fn is_more(token: &Token) -> bool {
+    token.part.is_some_and(|(part, _)| part > 1)
+}
+
 fn token_box(position: usize, token: &Token, generated: bool, extra: &Extra) -> Markup {
     let classes = [
         ("g", generated),
         ("on", generated && extra.chosen),
         ("at", extra.place),
         ("unread", extra.is_unread),
+        ("more", is_more(token)),
     ];
     let classes: Vec<&str> = classes
         .iter()

@@ -80,7 +80,27 @@ function walk(view, label, describe, mark, first = [0, 0], holds = () => {}) {
     each.tabIndex = -1;
   }
   cell(cursor).tabIndex = 0;
+  if (rows.length > 11 || rows[0].length > 7) sized(view, table);
   return { rows, update };
+}
+
+// A large table is made smaller, to be seen as a whole, or larger; a wheel does that with Ctrl, alone it scrolls the page.
+function sized(view, table) {
+  const SIZES = [0.35, 0.5, 0.7, 1, 1.4, 2];
+  let at = 3;
+  const change = (to) => {
+    at = Math.min(Math.max(to, 0), SIZES.length - 1);
+    table.style.zoom = SIZES[at];
+    [smaller.disabled, larger.disabled] = [at === 0, at === SIZES.length - 1];
+  };
+  const button = (textContent, ariaLabel, by) => node("button", { type: "button", textContent, ariaLabel, title: ariaLabel, onclick: () => change(at + by) });
+  const smaller = button("−", "Smaller", -1), larger = button("+", "Larger", 1);
+  view.querySelector(".head").append(node("span", { className: "choices", role: "group", ariaLabel: "Size of the table" }, smaller, larger));
+  table.addEventListener("wheel", (event) => {
+    if (!event.ctrlKey && !event.metaKey) return;
+    event.preventDefault();
+    change(at + (event.deltaY < 0 ? 1 : -1));
+  }, { passive: false });
 }
 
 const part = (...children) => node("span", {}, ...children);

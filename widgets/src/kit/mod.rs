@@ -1,10 +1,10 @@
 //! What all views are made of.
 //!
-//! - `explorable`: what a view can do; `pdf`: its picture for LaTeX
+//! - `explorable`: what a view can do; `frame`: what surrounds its picture; `pdf`: the picture for LaTeX
 //! - [`Token`], and `visible`: every character of it shown inertly
 //! - `boxes`: token boxes; `grid`: tables of coloured cells; `spark`: sparklines; `histogram`
-//! - `page`: style, data and script around a view; `element.js`, `live.js`, by which views ask the kernel, and `base.css` go
-//!   with every one
+//! - `page`: style, data and script around a view; `element.js`, `picture.js`, `pins.js`, `live.js`, by which
+//!   views ask the kernel, and `base.css` go with every one
 //! - `document`: a result as JSON, the same packed for its page (`packing`), its schema; `reading`: a document read again
 //! - `colour`, `numbers`: the same in pages, pictures and consoles; `rows`: scores, checked and pooled;
 //!   `theme`: the variables of the style sheet, by theme
@@ -13,6 +13,7 @@ pub(crate) mod boxes;
 pub(crate) mod colour;
 pub(crate) mod document;
 mod explorable;
+pub(crate) mod frame;
 pub(crate) mod grid;
 pub(crate) mod histogram;
 pub(crate) mod names;

@@ -19,6 +19,7 @@ const LIVE_CSS: &str = include_str!("live.css");
 const ELEMENT_JS: &str = concat!(
     include_str!("element.js"),
     include_str!("picture.js"),
+    include_str!("pins.js"),
     include_str!("live.js")
 );
 const UNPACK_JS: &str = include_str!("unpack.js");

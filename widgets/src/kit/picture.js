@@ -1,6 +1,6 @@
 // The picture of a view: as it stands on the screen, but whole, in light colours, and without what is only there to be used.
 // Text stays text.
-const WHOLE = ".ecco.ecco.ecco{width:fit-content}.ecco.ecco.ecco .head{padding-right:0}.ecco .legend{margin-left:0}.ecco.ecco.ecco :is(.save,.readout,.ask,.talk,.choices,.tools,.call,.next,input){display:none}";
+const WHOLE = ".ecco.ecco.ecco{width:fit-content}.ecco.ecco.ecco .head{padding-right:0}.ecco .legend{margin-left:0}.ecco.ecco.ecco :is(.save,.readout,.ask,.talk,.choices,.tools,.call,.next,.finder,input){display:none}.ecco.ecco.ecco table{zoom:1!important}";
 
 // Calls `work` while the view looks as a picture does.
 function staged(view, host, work) {
@@ -173,7 +173,8 @@ function picture(view, host) {
         drawn(element, box, "::before");
         drawn(element, box, "::after");
       }
-      if (element.localName === "img") add("image", { ...at(box), href: element.src, preserveAspectRatio: "none", style: "image-rendering:" + style.imageRendering });
+      const href = element.localName === "canvas" ? element.toDataURL() : element.localName === "img" && element.src;
+      if (href) add("image", { ...at(box), href, preserveAspectRatio: "none", style: "image-rendering:" + style.imageRendering });
       const within = style.textOverflow === "ellipsis" && style.overflow.includes("hidden") ? box : frame;
       // Of what can be chosen in a list, what is chosen.
       for (const child of element.selectedOptions?.[0].childNodes ?? element.childNodes) {
@@ -231,4 +232,5 @@ function saveMenu(view, host, data, formats) {
   });
   if (host.dataset.call) view.querySelector(".head > b").after(" ", copier(host.eccoTalk?.line() || host.dataset.call));
   view.querySelector(".head").append(menu);
+  pins(view, host);
 }

@@ -86,7 +86,7 @@ def test_hostile_targets_are_text(open_page, name):
 def test_bars_are_as_long_as_their_probability(open_page, gallery):
     page = open_page("reading-labels", viewport={"width": 600, "height": 400})
     labels = json.loads((gallery / "reading-labels.json").read_text())["labels"]
-    rows = page.locator(".reading li")
+    rows = page.locator(".reading.live li")
     assert rows.locator(".name").all_inner_texts() == [label["label"] for label in labels]
     for row, label in zip(rows.all(), labels, strict=True):
         track, bar = row.locator(".track").bounding_box(), row.locator(".track > span").bounding_box()
@@ -110,7 +110,7 @@ def test_readings_are_legible(open_page, name, scheme):
         canvas.fillRect(0, 0, 1, 1);
         return [ground, [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3)];
     }"""
-    for shown in page.locator(".reading .flow > span").all():
+    for shown in page.locator(".reading.live .flow > span").all():
         darker, lighter = sorted(map(luminance, shown.evaluate(script)))
         assert (lighter + 0.05) / (darker + 0.05) > 4.5, shown.inner_text()
 

@@ -1,8 +1,11 @@
 //! What a model says of a text that it has read, and how that is shown.
 
+use std::rc::Rc;
+
 use ecco_models::config::Task;
 use ecco_models::run::{Candidate, Prediction};
 use ecco_scripting::ScriptError;
+use ecco_scripting::live::Live;
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::tensor::Tensor;
 use ecco_widgets::Explorable;
@@ -10,6 +13,7 @@ use ecco_widgets::{Reading, Statement};
 use rhai::{Array, Dynamic, INT, Map};
 
 use super::Run;
+use crate::live::Asking;
 use crate::text::shown::{shown, shown_one};
 
 impl Run {
@@ -142,6 +146,10 @@ impl Show for Run {
 
     fn place_in_memory(&self) -> Option<usize> {
         Some(self.address())
+    }
+
+    fn live(&self) -> Option<Rc<dyn Live>> {
+        Asking::new("", &()).live(&self.passage())
     }
 
     /// `run over 9 tokens, first "capital" 93%`

@@ -66,9 +66,13 @@ pub struct Pattern {
 
 const COMPONENT: Component = Component {
     tag: "ecco-attention",
-    view: "attention-2",
+    view: "attention-3",
     css: include_str!("view.css"),
-    js: include_str!("view.js"),
+    js: concat!(
+        include_str!("matrix.js"),
+        include_str!("finder.js"),
+        include_str!("view.js")
+    ),
 };
 
 /// Keys named in a line.

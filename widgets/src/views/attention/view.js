@@ -1,71 +1,101 @@
-define("ecco-attention", "attention-2", (view, data, host) => {
+define("ecco-attention", "attention-3", (view, data, host) => {
   const spans = (flow) => [...flow.children].filter((child) => child.localName === "span");
   const keyFlow = view.querySelector(".keys"), queryFlow = view.querySelector(".queries") ?? keyFlow;
   const keys = spans(keyFlow), queries = queryFlow === keyFlow ? keys : spans(queryFlow);
-  const keyAt = new Map(keys.map((box, i) => [box, i]));
   const readout = view.querySelector(".readout"), first = data.first_query, last = queries.length - 1;
   if (!readout || !data.patterns.length || last < first) return;
   for (const box of keys) box.removeAttribute("style"); // inline colours are for pages without styles
+  const isOne = keyFlow === queryFlow, boxes = isOne ? keys : [...keys, ...queries], nChoices = last - first + 1;
 
   const packed = new Map(data.patterns.map(({ layer, head, weights }) => [layer + "." + head, weights]));
   const weights = (layer, head) => unpack(packed.get(layer + "." + head)).values;
   const start = (q) => data.causal ? (q * (q + 1) - first * (first + 1)) / 2 : (q - first) * keys.length;
   const headsOf = (layer) => [...Array(data.n_heads).keys()].filter((head) => packed.has(layer + "." + head));
   const has = (layer, head) => head === null ? headsOf(layer).length === data.n_heads : packed.has(layer + "." + head);
-  // What a query looks at, by key; of the mean of a layer's heads where the head is null.
-  function row(layer, head, q) {
-    const heads = head === null ? headsOf(layer) : [head];
-    const rows = heads.map((head) => weights(layer, head).subarray(start(q), start(q + 1)));
-    return Float64Array.from(rows[0], (_, i) => rows.reduce((sum, row) => sum + row[i], 0) / rows.length);
+  const rowOf = (layer, head, q) => weights(layer, head).subarray(start(q), start(q + 1));
+  const isThere = () => more.length ? true : has(layer, head);
+  // The heads that are chosen; rows of each of them, or of the mean of a layer's heads where none is.
+  const picked = () => more.length ? more : head === null ? headsOf(layer).map((head) => [layer, head]) : [[layer, head]];
+  // What a query looks at, by key, in the mean of the chosen heads.
+  function row(q) {
+    const rows = picked().map(([layer, head]) => rowOf(layer, head, q));
+    return rows.length === 1 ? rows[0] : Float64Array.from(rows[0], (_, i) => rows.reduce((sum, row) => sum + row[i], 0) / rows.length);
   }
 
   const ends = view.querySelector(".legend .peak");
-  let { layer, head } = data, shown = last, values = [], peak = 0;
-  const painted = new Array(keys.length).fill("");
-  const repaint = painter(keys, (i) => {
+  let { layer, head } = data, shown = nChoices - 1, values = [], peak = 0;
+  // Several heads to look at side by side, in the matrix by their hues. Whether what looks at a token is shown, of texts that look at
+  // themselves; of two texts the one that is chosen says that.
+  let more = [], isBackwards = false;
+  const isKey = (k) => k >= nChoices || isBackwards, placeOf = (k) => k >= nChoices ? k - nChoices : first + k;
+  const painted = new Array(boxes.length).fill("");
+  const repaint = painter(boxes, (i) => {
     const strength = Number.isFinite(values[i]) && values[i] && peak > 0 ? (values[i] / peak).toFixed(3) : "";
     if (painted[i] === strength) return;
     painted[i] = strength;
-    if (strength) keys[i].style.setProperty("--s", strength);
-    else keys[i].style.removeProperty("--s");
+    if (strength) boxes[i].style.setProperty("--s", strength);
+    else boxes[i].style.removeProperty("--s");
   });
 
   // The place that is held, and the head that was chosen.
   let position, chosen;
   const tell = () => hold(host, position === undefined && !chosen ? null : { position, part: chosen && { entries: [{ layer, head }], name: "L" + layer + " h" + head } });
-  const choose = () => {
-    chosen = head !== null;
+  function again() {
     show(shown);
+    if (table) peakOf(table.fill());
+  }
+  function choose() {
+    chosen = head !== null;
+    if (isMany && head !== null && has(layer, head)) {
+      const at = more.findIndex(([l, h]) => l === layer && h === head);
+      if (at >= 0) more.splice(at, 1);
+      else more.push([layer, head]);
+      if (more.length > HUES.length) more.shift();
+    } else more = [];
+    name();
+    again();
     tell();
-  };
-
-  const looks = (q) => node("span", {}, ...named(queries[q]), " looks at");
-  function describe(q) {
-    const top = [...values.keys()].filter((i) => values[i] >= 0.0005).sort((a, b) => values[b] - values[a] || a - b).slice(0, 6);
-    readout.replaceChildren(looks(q), " ", ...top.flatMap((i) => [node("span", {}, ...named(keys[i]), " " + share(values[i])), " "]));
-  }
-  function describePair(i) {
-    if (values[i] === undefined) return describe(shown);
-    readout.replaceChildren(looks(shown), " ", node("span", {}, ...named(keys[i]), " ", node("bdi", { textContent: Number.isFinite(values[i]) ? (values[i] * 100).toFixed(2) + "%" : "no number" })));
   }
 
-  function show(q) {
-    for (const box of queryFlow.querySelectorAll(":scope > .on")) box.classList.remove("on");
-    queries[q].classList.add("on");
-    shown = q;
+  const asks = (k) => (isKey(k) ? keys : queries)[placeOf(k)];
+  function describe(k) {
+    const at = values.map((value, i) => [value, i]).filter(([value]) => value >= 0.0005).sort((a, b) => b[0] - a[0] || a[1] - b[1]).slice(0, 6);
+    readout.replaceChildren(node("span", {}, ...named(asks(k)), isKey(k) ? " is looked at by" : " looks at"), " ",
+      ...at.flatMap(([value, i]) => [node("span", {}, ...named(boxes[i]), " " + share(value)), " "]), ...(isKey(k) && !at.length ? ["nothing here"] : []));
+  }
+  function describePair(q, k) {
+    const there = q >= first ? row(q) : [], weight = there[k];
+    readout.replaceChildren(node("span", {}, ...named(queries[q]), " looks at"), " ", node("span", {}, ...named(keys[k]), " ",
+      node("bdi", { textContent: k >= there.length ? "not: it comes later" : Number.isFinite(weight) ? (weight * 100).toFixed(2) + "%" : "no number" })),
+    ...(more.length > 1 && k < there.length ? more.flatMap(([l, h]) => [" ", node("span", {}, "L" + l + " h" + h + " " + share(rowOf(l, h, q)[k]))]) : []));
+  }
+  // Of the token that is shown and a box.
+  function describeBox(i) {
+    const at = placeOf(shown);
+    if (!isThere()) return;
+    if (!isKey(shown) && i < keys.length) describePair(at, i);
+    else if (isKey(shown) && (isOne ? i >= first : i >= keys.length)) describePair(isOne ? i : i - keys.length, at);
+  }
+
+  const peakOf = (peak) => { ends.textContent = share(peak); };
+  function show(k) {
+    for (const box of boxes) box.classList.remove("on");
+    asks(k).classList.add("on");
+    shown = k;
     layers.value = layer;
     heads.value = head ?? "mean";
     place();
-    if (!has(layer, head)) {
-      values = [];
+    values = [];
+    if (!isThere()) {
       repaint();
       return void readout.replaceChildren("L" + layer + (head === null ? "" : " h" + head) + " is not here in full" + (data.hint ? ": " + data.hint : ""));
     }
-    values = row(layer, head, q);
-    peak = Math.max(...values);
-    ends.textContent = share(peak);
+    if (isKey(k)) for (let q = first; q <= last; q++) values[isOne ? q : keys.length + q] = row(q)[placeOf(k)] ?? 0;
+    else values = [...row(placeOf(k))];
+    peak = values.reduce((peak, value) => Math.max(peak, value || 0), 0);
+    if (!table) peakOf(peak);
     repaint();
-    describe(q);
+    describe(k);
   }
 
   // The map: one picture, in which a place is a head.
@@ -106,20 +136,74 @@ define("ecco-attention", "attention-2", (view, data, host) => {
   for (const select of [layers, heads]) select.addEventListener("keydown", (event) => event.stopPropagation());
   view.querySelector(".which").replaceChildren("layer ", layers, " head ", heads);
 
-  if (keyFlow !== queryFlow) {
-    keyFlow.addEventListener("pointerover", (event) => {
-      const i = keyAt.get(event.target.closest(".flow>span"));
-      if (i !== undefined) describePair(i);
-    });
-    keyFlow.addEventListener("pointerleave", () => show(shown));
+  // Beneath the map: what is picked, and heads in the order of a score.
+  const names = node("div", { className: "picked" });
+  function name() {
+    names.replaceChildren(...more.map(([l, h], i) => {
+      const button = node("button", { type: "button", textContent: "L" + l + " h" + h, title: "Leave out", onclick: () => { [layer, head] = [l, h]; choose(); } });
+      button.style.setProperty("--hue", rgb(hue(i)));
+      return button;
+    }));
   }
+  let isMany = false;
+  const many = ways("Heads", ["one head", "several"], (i) => {
+    isMany = i === 1;
+    more = [];
+    view.classList.toggle("several", isMany);
+    choose();
+  });
+  const all = data.patterns.map(({ layer, head }) => [layer, head]);
+  const found = node("div", { className: "found" }), by = node("select", { ariaLabel: "score" },
+    ...Object.keys(FINDS).filter((name) => isOne && data.causal || OF_ANY.includes(name)).map((name) => node("option", { value: name, textContent: name, title: FINDS[name] })));
+  const ids = isOne ? data.keys.map(({ id }) => id) : null;
+  function find() {
+    const chosen = isKey(shown) || isOne ? placeOf(shown) : 0;
+    const where = places(by.value, first, last + 1, ids, chosen);
+    const scored = all.map(([l, h]) => [scoreOf(by.value, (q) => rowOf(l, h, q), where), l, h]).filter(([score]) => Number.isFinite(score));
+    scored.sort((a, b) => b[0] - a[0] || a[1] - b[1] || a[2] - b[2]);
+    found.replaceChildren(node("small", { textContent: FINDS[by.value] + (by.value === "chosen" ? " (" + chosen + ")" : "") }), ...scored.slice(0, 8).map(([score, l, h]) => node("button", {
+      type: "button", textContent: "L" + l + " h" + h + " " + score.toFixed(2), onclick: () => { [layer, head] = [l, h]; choose(); } })), ...(scored.length ? [] : [" no place of that kind here"]));
+  }
+  by.onchange = find;
+  by.addEventListener("keydown", (event) => event.stopPropagation());
+  const finder = node("details", { className: "finder", ontoggle: () => finder.open && find() }, node("summary", { textContent: "Find heads" }), node("label", {}, "that look ", by), found);
+  view.querySelector("figure").append(names, finder);
+
+  // As a text, or as a matrix.
+  let table = null;
+  const tools = node("div", { className: "tools" });
+  tools.append(ways("Picture", ["text", "matrix"], (i) => {
+    table?.whole.remove();
+    table?.tools.remove();
+    table = i ? matrix({ keys, queries, first, rows: (q) => isThere() ? hued().map((row) => row(q)) : [[]],
+      point: (cell) => cell && isThere() ? describePair(...cell) : describe(shown),
+      choose: ([q, k]) => queries[isBackwards && isOne ? Math.max(k, first) : q].click() }) : null;
+    for (const flow of new Set([keyFlow, queryFlow])) flow.hidden = Boolean(table);
+    view.classList.toggle("hued", Boolean(table));
+    if (!table) return show(shown);
+    keyFlow.before(table.whole);
+    tools.append(table.tools);
+    peakOf(table.fill());
+    table.fit();
+  }), many);
+  // One row a hue: of the mean of a layer there is one.
+  const hued = () => more.length ? more.map(([l, h]) => (q) => rowOf(l, h, q)) : [row];
+  if (isOne) tools.append(ways("Direction", ["looks at", "is looked at by"], (i) => { isBackwards = i === 1; show(shown); }));
+  view.querySelector(".head").after(tools);
+
   readout.setAttribute("role", "status");
-  chooser(queries.slice(first), {
+  const index = new Map(boxes.map((box, i) => [box, i]));
+  chooser([...queries.slice(first), ...(isOne ? [] : keys)], {
     first: last - first,
-    label: "Tokens. Arrow keys choose the one that looks,",
-    show: (k) => show(first + k),
-    point: (box) => queryFlow === keyFlow && keyAt.has(box) && describePair(keyAt.get(box)),
-    holds: (k) => { position = k === null ? undefined : first + k; tell(); },
+    label: "Tokens. Arrow keys choose the one that looks, or is looked at,",
+    // Of two texts one that is looked at says what it is for the other's token; held, it shows all that look.
+    isQuiet: (k) => k >= nChoices,
+    show: (k) => {
+      show(k);
+      if (finder.open && by.value === "chosen") find();
+    },
+    point: (box) => index.has(box) && describeBox(index.get(box)),
+    holds: (k) => { position = k === null ? undefined : placeOf(k); tell(); },
   });
   saveMenu(view, host, data);
 });

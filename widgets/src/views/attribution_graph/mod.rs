@@ -16,7 +16,7 @@ use crate::Explorable;
 use crate::kit::Token;
 use crate::kit::document::Document;
 use crate::kit::page::{Component, note};
-use crate::kit::{document, numbers, visible};
+use crate::kit::{document, names, numbers, visible};
 
 pub use exchange::Unreadable;
 
@@ -218,8 +218,17 @@ impl AttributionGraph {
         }
     }
 
+    /// A token; one that stands in the text twice with its position.
     fn column(&self, position: usize) -> String {
-        self.tokens.get(position).map_or_else(String::new, visible::label)
+        let Some(token) = self.tokens.get(position) else {
+            return String::new();
+        };
+        let label = visible::label(token);
+        let same = self.tokens.iter().filter(|other| visible::label(other) == label);
+        match same.count() {
+            1 => label,
+            _ => label + &names::position(position),
+        }
     }
 
     /// The largest scores first, without the answer.

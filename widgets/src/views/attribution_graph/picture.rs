@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::layout::{LEFT, Layout};
 use super::{AttributionGraph, GraphEdge, GraphNodeKind};
+use crate::kit::frame::Frame;
 use crate::kit::{numbers, visible};
 
 /// Edges that are drawn where nothing is chosen.
@@ -73,11 +74,6 @@ pub(super) fn strongest(graph: &AttributionGraph) -> String {
 /// A picture of its own, on white.
 pub(super) fn alone(graph: &AttributionGraph) -> String {
     let layout = Layout::of(graph);
-    let (about, says) = (graph.about(), graph.says());
-    let least = (about.chars().count() + 20).max(says.chars().count()) as f64 * 6.0 + 20.0;
-    let (width, above) = (layout.width.max(least.min(1_000.0)), 44.0);
-    let height = layout.height + above;
-    // A rule for each element and class: what makes PDF of it knows no others.
     let paints = [("up", "#e58a3c"), ("down", "#4a9fd1"), ("none", "#fff")];
     let shapes = ["rect", "circle", "path"];
     let node = |(class, fill): (&str, &str)| {
@@ -88,21 +84,15 @@ pub(super) fn alone(graph: &AttributionGraph) -> String {
         "path{{fill:none}}path.more{{stroke:#e8a46f}}path.less{{stroke:#7ab6dc}}path.row{{stroke:#d0d7de}}text{{fill:#1f2328}}text.row{{fill:#656d76}}{}",
         paints.map(node).concat()
     );
-    let svg = html! {
-        svg xmlns="http://www.w3.org/2000/svg" width=(width.round()) height=(height.round()) viewBox={ "0 0 " (width.round()) " " (height.round()) }
-            role="img" font-family="system-ui,-apple-system,Segoe UI,sans-serif" font-size="10" {
-            title { (super::TITLE) ", " (about) }
-            desc { "Orange adds to the answer, blue takes away; larger is more. " (says) }
-            rect width=(width.round()) height=(height.round()) fill="#fff" {}
-            style { (style) }
-            text x="10" y="18" font-size="12" {
-                tspan font-weight="600" { (super::TITLE) } tspan dx="8" { (about) }
-            }
-            text x="10" y="34" class="row" { (says) }
-            g transform={ "translate(0 " (above) ")" } { (inside(graph, &layout)) }
-        }
+    let frame = Frame {
+        title: super::TITLE,
+        about: &graph.about(),
+        says: &graph.says(),
+        meaning: "Orange adds to the answer, blue takes away; larger is more.",
+        style: &style,
+        size: (layout.width, layout.height),
     };
-    svg.into_string()
+    frame.around(&inside(graph, &layout))
 }
 
 fn inside(graph: &AttributionGraph, layout: &Layout) -> Markup {

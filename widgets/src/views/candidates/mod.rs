@@ -11,7 +11,15 @@ use serde_json::{Error, Value};
 use crate::Explorable;
 use crate::kit::Token;
 use crate::kit::document::Document;
-use crate::kit::{document, grid, numbers, page, reading, visible};
+use crate::kit::page::{self, Component};
+use crate::kit::{document, grid, numbers, reading, visible};
+
+const COMPONENT: Component = Component {
+    tag: "ecco-candidates",
+    view: "candidates-1",
+    css: include_str!("view.css"),
+    js: include_str!("view.js"),
+};
 
 /// What might stand at some places.
 #[derive(Debug, Clone, PartialEq)]
@@ -287,7 +295,7 @@ impl Explorable for Candidates {
                 div class="places" { @for place in &self.places { (place.table()) } }
             }
         };
-        Some(page::still(include_str!("view.css"), &content))
+        Some(COMPONENT.render(&content, &self.data()))
     }
 
     fn json(&self) -> Option<Value> {

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::{Circuit, CircuitEdge};
+use crate::kit::frame::Frame;
 use crate::kit::{numbers, visible};
 
 const NODE_W: f64 = 58.0;
@@ -127,26 +128,15 @@ pub(super) fn graph(circuit: &Circuit) -> Markup {
 /// A picture of its own, on white.
 pub(super) fn alone(circuit: &Circuit) -> String {
     let layout = Layout::of(circuit);
-    let (about, does) = (circuit.about(), circuit.does());
-    let least = (about.chars().count() + 12).max(does.chars().count()) as f64 * 6.2 + 2.0 * MARGIN;
-    let (width, above) = (layout.width.max(least.min(900.0)), 48.0);
-    let height = layout.height + above;
-    let style = "path{fill:none}path.more{stroke:#d55e00}path.less{stroke:#0072b2}rect.box{fill:#fff;stroke:#656d76}text{fill:#1f2328}";
-    let svg = html! {
-        svg xmlns="http://www.w3.org/2000/svg" width=(width) height=(height) viewBox={ "0 0 " (width) " " (height) }
-            role="img" font-family="system-ui,-apple-system,Segoe UI,sans-serif" font-size="11" {
-            title { "Circuit, " (about) }
-            desc { "Orange adds to the answer, blue takes away; wider is more. " (does) }
-            rect width=(width) height=(height) fill="#fff" {}
-            style { (style) }
-            text x=(MARGIN) y="20" font-size="12" fill="#1f2328" {
-                tspan font-weight="600" { "Circuit" } tspan dx="8" { (about) }
-            }
-            text x=(MARGIN) y="38" fill="#656d76" { (does) }
-            g transform={ "translate(" ((width - layout.width) / 2.0) " " (above) ")" } { (inside(circuit, &layout, Layout::pieces)) }
-        }
+    let frame = Frame {
+        title: super::TITLE,
+        about: &circuit.about(),
+        says: &circuit.does(),
+        meaning: "Orange adds to the answer, blue takes away; wider is more.",
+        style: "path{fill:none}path.more{stroke:#d55e00}path.less{stroke:#0072b2}rect.box{fill:#fff;stroke:#656d76}text{fill:#1f2328}",
+        size: (layout.width, layout.height),
     };
-    svg.into_string()
+    frame.around(&html! { g font-size="11" { (inside(circuit, &layout, Layout::pieces)) } })
 }
 
 fn inside(circuit: &Circuit, layout: &Layout, line: fn(&Layout, &CircuitEdge) -> String) -> Markup {

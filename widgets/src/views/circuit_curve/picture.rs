@@ -5,6 +5,7 @@ use std::fmt::Write;
 use maud::{Markup, html};
 
 use super::{CircuitCurve, CircuitSize};
+use crate::kit::frame::Frame;
 use crate::kit::numbers;
 
 const WIDTH: f64 = 320.0;
@@ -92,28 +93,16 @@ pub(super) fn plot(curve: &CircuitCurve) -> Markup {
 
 /// A picture of its own, on white.
 pub(super) fn alone(curve: &CircuitCurve) -> String {
-    let about = curve.about();
-    let least = about.chars().count() as f64 * 6.2 + 140.0;
-    let (width, height) = (
-        (LEFT + WIDTH + 30.0).max(least.min(900.0)),
-        ABOVE + HEIGHT + BELOW + 40.0,
-    );
-    let style = "path{fill:none;stroke:#0072b2;stroke-width:2}path.less{stroke:#d55e00}path.random{stroke:#656d76;stroke-width:1.5;\
-                 stroke-dasharray:4 3}path.axis{stroke:#d0d7de;stroke-width:1}text{fill:#656d76}";
-    let svg = html! {
-        svg xmlns="http://www.w3.org/2000/svg" width=(width) height=(height) viewBox={ "0 0 " (width) " " (height) }
-            role="img" font-family="system-ui,-apple-system,Segoe UI,sans-serif" font-size="10" {
-            title { (super::TITLE) ", " (about) }
-            desc { "Blue: the circuit alone. Orange: all without it. Dashed: random circuits." }
-            rect width=(width) height=(height) fill="#fff" {}
-            style { (style) }
-            text x="12" y="22" font-size="12" style="fill:#1f2328" {
-                tspan font-weight="600" { (super::TITLE) } tspan dx="8" { (about) }
-            }
-            g transform="translate(12 34)" { (inside(curve)) }
-        }
+    let frame = Frame {
+        title: super::TITLE,
+        about: &curve.about(),
+        says: "",
+        meaning: "Blue: the circuit alone. Orange: all without it. Dashed: random circuits.",
+        style: "path{fill:none;stroke:#0072b2;stroke-width:2}path.less{stroke:#d55e00}path.random{stroke:#656d76;stroke-width:1.5;\
+                stroke-dasharray:4 3}path.axis{stroke:#d0d7de;stroke-width:1}text{fill:#656d76}",
+        size: (LEFT + WIDTH, ABOVE + HEIGHT + BELOW),
     };
-    svg.into_string()
+    frame.around(&inside(curve))
 }
 
 fn inside(curve: &CircuitCurve) -> Markup {

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use maud::{Markup, html};
 
 use crate::Faithfulness;
+use crate::kit::frame::Frame;
 use crate::kit::visible;
 
 const WIDTH: f32 = 260.0;
@@ -51,24 +52,17 @@ pub(super) fn plot(view: &Faithfulness, which: usize) -> Markup {
 
 /// Both, on white.
 pub(super) fn picture(view: &Faithfulness, about: &str) -> String {
-    let (width, height) = (2.0 * (LEFT + WIDTH + 20.0) + 12.0, ABOVE + HEIGHT + BELOW + 36.0);
-    let style = "path{fill:none;stroke:#0072b2;stroke-width:2}path.random{stroke:#656d76;stroke-width:1.5;stroke-dasharray:4 3}\
-                 path.axis{stroke:#d0d7de;stroke-width:1}text{fill:#656d76}";
-    let svg = html! {
-        svg xmlns="http://www.w3.org/2000/svg" width=(width) height=(height) viewBox={ "0 0 " (width) " " (height) }
-            role="img" font-family="system-ui,-apple-system,Segoe UI,sans-serif" font-size="10" {
-            title { "Faithfulness, " (about) }
-            desc { "Solid: the sources that the method puts highest go (left) or come (right) first. Dashed: random orders." }
-            rect width=(width) height=(height) fill="#fff" {}
-            style { (style) }
-            text x="12" y="22" font-size="12" style="fill:#1f2328" {
-                tspan font-weight="600" { "Faithfulness" } tspan dx="8" { (about) }
-            }
-            g transform="translate(0 30)" { (inside(view, 0)) }
-            g transform={ "translate(" (LEFT + WIDTH + 20.0) " 30)" } { (inside(view, 1)) }
-        }
+    let step = LEFT + WIDTH + 20.0;
+    let frame = Frame {
+        title: "Faithfulness",
+        about,
+        says: "",
+        meaning: "Solid: the sources that the method puts highest go (left) or come (right) first. Dashed: random orders.",
+        style: "path{fill:none;stroke:#0072b2;stroke-width:2}path.random{stroke:#656d76;stroke-width:1.5;stroke-dasharray:4 3}\
+                path.axis{stroke:#d0d7de;stroke-width:1}text{fill:#656d76}",
+        size: ((2.0 * step).into(), (ABOVE + HEIGHT + BELOW).into()),
     };
-    svg.into_string()
+    frame.around(&html! { (inside(view, 0)) g transform={ "translate(" (step) " 0)" } { (inside(view, 1)) } })
 }
 
 fn inside(view: &Faithfulness, which: usize) -> Markup {

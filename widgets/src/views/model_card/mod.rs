@@ -40,6 +40,19 @@ pub struct ModelCard {
 }
 
 impl ModelCard {
+    /// `demo · gpt2 · 2,245,120 parameters · float32 · cpu`
+    pub fn in_a_line(&self) -> String {
+        let plain = |text: &str| visible::plain(text, false);
+        format!(
+            "{} · {} · {} parameters · {} · {}",
+            plain(&self.name),
+            plain(&self.model_type),
+            numbers::count(self.n_parameters),
+            plain(&self.dtype),
+            plain(&self.device)
+        )
+    }
+
     fn facts(&self) -> [(&'static str, String); 9] {
         let count = |n: usize| numbers::count(n as u64);
         [

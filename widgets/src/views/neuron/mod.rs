@@ -13,7 +13,7 @@ use crate::Explorable;
 use crate::kit::Token;
 use crate::kit::boxes::{Extra, flow, legend};
 use crate::kit::document::Document;
-use crate::kit::page::{Component, note, still};
+use crate::kit::page::{Component, note};
 use crate::kit::{colour, document, names, numbers, rows, visible};
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -277,6 +277,13 @@ pub struct ActiveNeuron {
     pub position: usize,
 }
 
+const LIST: Component = Component {
+    tag: "ecco-top-neurons",
+    view: "top-neurons-1",
+    css: include_str!("view.css"),
+    js: include_str!("list.js"),
+};
+
 impl NeuronList {
     fn title(&self) -> String {
         format!("the {} most active neurons {}", self.neurons.len(), self.what)
@@ -341,7 +348,7 @@ impl Explorable for NeuronList {
                 }
             }
         };
-        Some(still(COMPONENT.css, &content))
+        Some(LIST.render(&content, self))
     }
 
     fn json(&self) -> Option<Value> {

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use maud::{Markup, html};
 
 use super::{ProbePlace, Probes};
+use crate::kit::frame::Frame;
 use crate::kit::{numbers, visible};
 
 const WIDTH: f64 = 300.0;
@@ -30,31 +31,23 @@ pub(super) fn plot(probes: &Probes, position: &str, places: &[&ProbePlace]) -> M
 
 /// A picture of its own, on white.
 pub(super) fn alone(probes: &Probes) -> String {
-    let about = probes.about();
     let plots = probes.by_position();
     let plots = &plots[..plots.len().min(MOST_PLOTS)];
-    let least = about.chars().count() as f64 * 6.2 + 80.0;
-    let height = 40.0 + WHOLE.1 * plots.len() as f64;
-    let width = (WHOLE.0 + 24.0).max(least.min(900.0));
-    let style = "path{fill:none;stroke:#0072b2;stroke-width:2}path.control{stroke:#d55e00}path.majority{stroke:#656d76;\
-                 stroke-width:1.5;stroke-dasharray:4 3}path.axis{stroke:#d0d7de;stroke-width:1}circle{fill:#0072b2}\
-                 circle.control{fill:#d55e00}text{fill:#656d76}";
-    let svg = html! {
-        svg xmlns="http://www.w3.org/2000/svg" width=(width) height=(height) viewBox={ "0 0 " (width) " " (height) }
-            role="img" font-family="system-ui,-apple-system,Segoe UI,sans-serif" font-size="10" {
-            title { (super::TITLE) ", " (about) }
-            desc { "Blue: accuracy on texts left out. Orange: on shuffled labels. Dashed: the most frequent label." }
-            rect width=(width) height=(height) fill="#fff" {}
-            style { (style) }
-            text x="12" y="22" font-size="12" style="fill:#1f2328" {
-                tspan font-weight="600" { (super::TITLE) } tspan dx="8" { (about) }
-            }
-            @for (at, (position, places)) in plots.iter().enumerate() {
-                g transform={ "translate(12 " (34.0 + WHOLE.1 * at as f64) ")" } { (inside(probes, position, places)) }
-            }
-        }
+    let frame = Frame {
+        title: super::TITLE,
+        about: &probes.about(),
+        says: "",
+        meaning: "Blue: accuracy on texts left out. Orange: on shuffled labels. Dashed: the most frequent label.",
+        style: "path{fill:none;stroke:#0072b2;stroke-width:2}path.control{stroke:#d55e00}path.majority{stroke:#656d76;\
+                stroke-width:1.5;stroke-dasharray:4 3}path.axis{stroke:#d0d7de;stroke-width:1}circle{fill:#0072b2}\
+                circle.control{fill:#d55e00}text{fill:#656d76}",
+        size: (WHOLE.0, WHOLE.1 * plots.len() as f64),
     };
-    svg.into_string()
+    frame.around(&html! {
+        @for (at, (position, places)) in plots.iter().enumerate() {
+            g transform={ "translate(0 " (WHOLE.1 * at as f64) ")" } { (inside(probes, position, places)) }
+        }
+    })
 }
 
 /// Where a layer stands, by its number, or by its place where it has none.

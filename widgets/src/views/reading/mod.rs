@@ -14,11 +14,19 @@ use serde_json::Value;
 use crate::Explorable;
 use crate::kit::boxes::{Extra, flow};
 use crate::kit::document::Document;
-use crate::kit::{Token, document, numbers, page, visible};
+use crate::kit::page::Component;
+use crate::kit::{Token, document, numbers, visible};
 
 pub(crate) use self::statement::read;
 use self::statement::{Detail, detail};
 pub use self::statement::{Place, Span, Statement, TokenLabels};
+
+const COMPONENT: Component = Component {
+    tag: "ecco-reading",
+    view: "reading-1",
+    css: include_str!("view.css"),
+    js: include_str!("view.js"),
+};
 
 /// A text as a model read it, and what it says.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -354,7 +362,7 @@ impl Explorable for Reading {
         let note = self.said.note();
         let content = html! {
             div class="ecco reading" {
-                @if let Some(note) = note { div class="head" { span { (note) } } }
+                div class="head" { b { "What the model says" } @if let Some(note) = note { " " span { (note) } } }
                 @if !self.target.is_empty() {
                     div class="flow" { (flow(&self.tokens, 0, usize::MAX, read)) }
                     div class="head" { span { "written so far" } }
@@ -373,7 +381,7 @@ impl Explorable for Reading {
                 }
             }
         };
-        Some(page::still(include_str!("view.css"), &content))
+        Some(COMPONENT.render(&content, self))
     }
 
     fn json(&self) -> Option<Value> {

@@ -12,7 +12,15 @@ use serde_json::Value;
 
 use crate::Explorable;
 use crate::kit::document::Document;
-use crate::kit::{document, numbers, page, visible};
+use crate::kit::page::Component;
+use crate::kit::{document, numbers, visible};
+
+const COMPONENT: Component = Component {
+    tag: "ecco-steering",
+    view: "steering-1",
+    css: concat!(include_str!("../../kit/card.css"), include_str!("view.css")),
+    js: include_str!("view.js"),
+};
 
 /// A steering vector, and how far it holds two groups of texts apart.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -121,8 +129,7 @@ impl Explorable for Steering {
                 }
             }
         };
-        let css = concat!(include_str!("../../kit/card.css"), include_str!("view.css"));
-        Some(page::still(css, &content))
+        Some(COMPONENT.render(&content, self))
     }
 
     fn json(&self) -> Option<Value> {
