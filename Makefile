@@ -117,8 +117,9 @@ test-notebooks: .venv/.kernel  ## the example notebooks on the installed kernel
 	pytest tests/e2e/test_notebooks.py
 
 # Beside the libraries that people use for the same, in an environment of their own: PyTorch once more, 5 GB.
-bench: .venv/.kernel build/bench-env/.peers  ## times beside other libraries: bench/RESULTS.md (half an hour on an idle machine)
-	python bench/peers.py build/bench-env/bin/python
+bench: .venv/.kernel build/bench-env/.peers build/ecco-env/.ecco  ## times beside other libraries: bench/RESULTS.md (half an hour on an idle machine)
+	python bench/peers.py build/bench-env/bin/python build/ecco-env/bin/python
+	python bench/growth.py build/bench-env/bin/python
 
 # Enterprise Gateway, for its test: it keeps to a jupyter_client that nothing else here has.
 build/gateway/.requirements: tests/e2e/gateway-requirements.txt | prerequisites
@@ -134,6 +135,13 @@ build/widgets/.requirements: tests/e2e/widgets-requirements.txt | prerequisites
 build/bench-env/.peers: bench/peers-requirements.txt
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/pip install --quiet --requirement $<
+	touch $@
+
+# The Python library, which keeps to older ones: its own pins cannot be installed.
+build/ecco-env/.ecco: bench/requirements.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --requirement $<
+	$(@D)/bin/pip install --quiet --no-deps ecco==0.1.2
 	touch $@
 
 # The one way to make anew what is generated from the code. Afterwards `git diff` says what changed for users; what a

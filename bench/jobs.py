@@ -29,6 +29,38 @@ class Job:
     parts: int = 1
     # Rounds at most.
     rounds: int = 99
+    # What no way of doing it can do without: bytes of weights that are read, and operations of products, each a multiplication or an
+    # addition. Neither where something else takes the time.
+    n_bytes: float = 0
+    operations: float = 0
+
+    def limit(self, read, multiply):
+        """Seconds on one thread of a machine that reads so many bytes and does so many operations a second."""
+        return self.n_bytes / read + self.operations / multiply
+
+
+# Of distilgpt2's shape: numbers of a layer and of the head, layers, width; of SmolLM2's likewise.
+LAYER, HEAD, LAYERS, WIDTH = 12 * 768 * 768, 50_257 * 768, 6, 768
+LLAMA_LAYER, LLAMA_HEAD, LLAMA_LAYERS = 576 * (2 * 576 + 2 * 192 + 3 * 1_536), 49_152 * 576, 30
+# Tokens of the text.
+GIVEN = 23
+
+
+def forward(n_tokens, n_heads):
+    """Operations of a pass, with the head at so many positions; attention's are of causal halves."""
+    attention = 2 * LAYERS * 2 * WIDTH * n_tokens**2 / 2
+    return 2 * n_tokens * LAYERS * LAYER + attention + 2 * n_heads * HEAD
+
+
+def backward(given, written):
+    """Operations of going back from each written token to those before it: all of the layers but the last, of which keys and values
+    are wide alone."""
+    total = 0
+    for place in range(given, given + written):
+        linear = place * ((LAYERS - 1) * LAYER + 2 * WIDTH * WIDTH)
+        attention = 3 * (LAYERS - 1) * WIDTH * place**2 / 2
+        total += 2 * (linear + attention + HEAD)
+    return total
 
 
 OURS_START = f"""
@@ -106,7 +138,7 @@ def patched(model, clean, corrupted, n_heads=None):
 """
 
 
-def written(name, peer, goal, model, n, theirs=None):
+def written(name, peer, goal, model, n, n_bytes, theirs=None):
     theirs = theirs or model
     return Job(
         name,
@@ -118,11 +150,22 @@ def written(name, peer, goal, model, n, theirs=None):
         before_theirs=f"write({theirs}, ids, 4)",
         our_result="found.token_ids",
         their_result="found",
+        n_bytes=n * n_bytes,
     )
 
 
 def explained(
-    name, goal, method, options, n, texts=("text", "ids"), parts=1, rounds=99, tolerance=2e-4, more=""
+    name,
+    goal,
+    method,
+    options,
+    n,
+    operations,
+    texts=("text", "ids"),
+    parts=1,
+    rounds=99,
+    tolerance=2e-4,
+    more="",
 ):
     """Saliency of the last `n` written tokens in units of logits; the peer explains the last of each `parts`."""
     return Job(
@@ -139,10 +182,14 @@ def explained(
         theirs=f"scores = explain({method}, lm, written, len(written) - {n // parts}{more})",
         our_result=f"scores.to_array().extract(-{n // parts})",
         their_result="scores",
+        operations=operations,
     )
 
 
-def patching(name, site, n_heads):
+def patching(name, site, n_heads, n_parts):
+    # The layers above what is patched, over all of the text.
+    layers = LLAMA_LAYERS * (LLAMA_LAYERS + 1) / 2
+    operations = 2 * n_parts * (14 * layers * LLAMA_LAYER + LLAMA_LAYERS * LLAMA_HEAD)
     return Job(
         name,
         "hooks in transformers",
@@ -155,25 +202,51 @@ def patching(name, site, n_heads):
         theirs=f"map = patched(llama, clean, corrupted, {n_heads})",
         our_result="map.answers.to_array()",
         their_result="map",
+        operations=operations,
     )
 
 
 SUMS = 'of: "logit", aggregation: "sum"'
 JOBS = [
-    written("decode 100 tokens", "transformers", 2.0, "lm", 100),
+    written("decode 100 tokens", "transformers", 2.0, "lm", 100, 4 * (LAYERS * LAYER + HEAD)),
     written(
         "decode 50 tokens, weights stored as bfloat16",
         "transformers in f32",
         3.5,
         "stored",
         50,
+        2 * (LLAMA_LAYERS * LLAMA_LAYER + LLAMA_HEAD),
         theirs="wide",
     ),
-    written("decode 200 tokens of a tiny model: overhead", "transformers", 15, "tiny", 200),
-    explained("saliency, gradient × input, 23 + 20 tokens", 8, "InputXGradient", SUMS, 20),
-    explained("the same, 230 + 20", 8, "InputXGradient", SUMS, 20, ("long", "long_ids"), parts=4),
+    written("decode 200 tokens of a tiny model: overhead", "transformers", 15, "tiny", 200, 0),
     explained(
-        "the same, 897 + 50", 6, "InputXGradient", SUMS, 50, ("longer", "longer_ids"), parts=25, rounds=1
+        "saliency, gradient × input, 23 + 20 tokens",
+        8,
+        "InputXGradient",
+        SUMS,
+        20,
+        forward(43, 20) + backward(GIVEN, 20),
+    ),
+    explained(
+        "the same, 230 + 20",
+        8,
+        "InputXGradient",
+        SUMS,
+        20,
+        forward(250, 20) + backward(230, 20),
+        ("long", "long_ids"),
+        parts=4,
+    ),
+    explained(
+        "the same, 897 + 50",
+        6,
+        "InputXGradient",
+        SUMS,
+        50,
+        forward(947, 50) + backward(897, 50),
+        ("longer", "longer_ids"),
+        parts=25,
+        rounds=1,
     ),
     explained(
         "integrated gradients, 50 steps, 20 targets",
@@ -181,6 +254,7 @@ JOBS = [
         "IntegratedGradients",
         f'method: "ig", n_steps: 50, {SUMS}',
         20,
+        50 * (forward(43, 20) + backward(GIVEN, 20)),
         parts=10,
         rounds=1,
         more=', n_steps=50, method="gausslegendre", internal_batch_size=10',
@@ -191,12 +265,14 @@ JOBS = [
         "FeatureAblation",
         f'method: "occlusion", {SUMS}',
         20,
+        # Without each token, what stands behind it.
+        sum(forward(43 - place, min(20, 43 - place)) for place in range(43)),
         parts=4,
         rounds=1,
         more=", perturbations_per_eval=16",
     ),
-    patching("activation patching, 30 layers × positions", "residual_before", None),
-    patching("activation patching, 30 layers × 9 heads", "head_outputs", 9),
+    patching("activation patching, 30 layers × positions", "residual_before", None, 14),
+    patching("activation patching, 30 layers × 9 heads", "head_outputs", 9, 9),
     Job(
         "lens: ranks, entropy, KL and top 5 by layer, 230 positions",
         "transformers' states and head",
@@ -217,6 +293,7 @@ JOBS = [
         their_result="ranks.tolist()",
         # Ranks among 50,257; a few are off by one, where logits are equal but for rounding.
         tolerance=1e-3,
+        operations=forward(230, LAYERS * 230),
     ),
     Job(
         "NMF of 42 × 18,432 activations, 10 factors",
@@ -244,5 +321,25 @@ matrix = torch.cat(kept, 1).clamp(min=0).numpy()""",
         our_result="said[said.shape[0] - 1].to_array().extract(0, 1000)",
         their_result="said[-1, :1000].tolist()",
         tolerance=1e-4,
+        n_bytes=4 * (LAYERS * LAYER + HEAD),
+        operations=forward(GIVEN, GIVEN),
+    ),
+]
+
+# What is timed beside ourselves alone: name, what is aimed at, what is not timed, and what is.
+LOADED = f'ecco::from_pretrained("{MODELS}/distilgpt2", #{{device: "cpu", verbose: false%s}})'
+ALONE = [
+    (
+        "compare_methods of gradient, ig, occlusion and lime, 20 targets",
+        "≤ 40 s",
+        "let output = lm.generate(text, #{generate: 20});",
+        'output.compare_methods(["gradient", "ig", "occlusion", "lime"]);',
+    ),
+    ("generate 100 tokens", "", "lm.generate(text, #{generate: 4});", "lm.generate(text, #{generate: 100});"),
+    (
+        "the same, activations captured",
+        "≤ 5 % slower",
+        f"let capturing = {LOADED % ', activations: true'}; capturing.generate(text, #{{generate: 4}});",
+        "capturing.generate(text, #{generate: 100});",
     ),
 ]

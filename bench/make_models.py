@@ -1,7 +1,7 @@
 """Writes models with seeded weights, those that are not there yet: python bench/make_models.py FOLDER [NAME …]
 
 `distilgpt2` and `smollm2` have the shapes of distilgpt2 and SmolLM2-135M, `smollm2-bf16` is the second in bfloat16, `tiny` is
-so small that all of a token's time is overhead. The tokenizer is a byte-level BPE trained on the example's prompt alone, so that
+so small that all of a token's time is overhead; `layers-24` and `width-384` are GPT-2s with few words. The tokenizer is a byte-level BPE trained on the example's prompt alone, so that
 the prompt has about as many tokens as with the real one, and filled up to the real one's size.
 """
 
@@ -61,12 +61,24 @@ MODELS = {
 }
 
 
+def made(name):
+    """A model by its name."""
+    if name in MODELS:
+        return MODELS[name]()
+    of, size = name.split("-")
+    shape = {"n_layer": 4, "n_embd": 768} | {{"layers": "n_layer", "width": "n_embd"}[of]: int(size)}
+    config = GPT2Config(
+        **shape, n_head=shape["n_embd"] // 64, vocab_size=600, bos_token_id=599, eos_token_id=599
+    )
+    return GPT2LMHeadModel(config)
+
+
 def main(folder, *names):
     for name in names or MODELS:
         if (Path(folder) / name / "tokenizer.json").exists():
             continue
         torch.manual_seed(0)
-        model = MODELS[name]()
+        model = made(name)
         model.save_pretrained(Path(folder) / name, safe_serialization=True)
         tokenizer(model.config.vocab_size).save_pretrained(Path(folder) / name)
 

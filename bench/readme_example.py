@@ -99,18 +99,18 @@ def compare(ours, theirs):
     return relative, max(abs(a - b) for a, b in pairs)
 
 
-def measure(options):
+def measure(all_threads, rounds, python):
     """Times by thread count and side, one entry a round, and the largest differences."""
-    runs = {threads: {side: [] for side in SIDES} for threads in options.threads}
+    runs = {threads: {side: [] for side in SIDES} for threads in all_threads}
     differences = []
-    for turn in range(options.rounds):
-        for threads in options.threads:
+    for turn in range(rounds):
+        for threads in all_threads:
             results = {}
             for side in sorted(SIDES, reverse=turn % 2 == 1):
-                times, results[side] = SIDES[side](threads, options.python)
+                times, results[side] = SIDES[side](threads, python)
                 runs[threads][side].append(times)
             differences.append(compare(**results))
-        print(f"round {turn + 1}/{options.rounds} done", file=sys.stderr)
+        print(f"round {turn + 1}/{rounds} done", file=sys.stderr)
     return runs, [max(kind) for kind in zip(*differences, strict=True)]
 
 
@@ -153,7 +153,7 @@ def main():
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     options = parser.parse_args()
     subprocess.run([options.python, REPO / "bench/make_models.py", MODEL.parent, MODEL.name], check=True)
-    runs, (relative, absolute) = measure(options)
+    runs, (relative, absolute) = measure(options.threads, options.rounds, options.python)
     facts = {"rounds": options.rounds, "relative": relative, "absolute": absolute}
     parts = [NOTE.format(**facts, processor=processor(), load=f"{os.getloadavg()[2]:.1f}")]
     for threads in options.threads:

@@ -5,11 +5,12 @@
 //! For a masked language model the head's own layer comes before W; for an encoder–decoder it is the decoder's stream.
 //! Only the positions that are asked for go through the head, all layers of some positions in one product.
 //!
-//! - here: reading; `jacobian`, `tuned`: maps between the stream and the norm, fitted on texts; `fit`: what they gain; `maps`: these in numbers
+//! - here: passes; `reading`: what logits say; `jacobian`, `tuned`: maps between the stream and the norm, fitted on texts; `fit`: what they gain; `maps`: these in numbers
 
 mod fit;
 mod jacobian;
 mod maps;
+mod reading;
 mod tuned;
 
 use ecco_interpreter::{Progress, Watch};
@@ -30,6 +31,7 @@ use crate::rows::Rows;
 pub use fit::{LensComparison, LensFit, compare};
 pub use jacobian::{JacobianOptions, jacobian};
 pub use maps::{direction, maps, sizes};
+pub use reading::{Reading, TokenTrack};
 pub use tuned::{TunedOptions, tuned};
 
 /// What is asked of a lens.
@@ -52,25 +54,6 @@ pub struct Question {
 pub struct Lens {
     pub depths: Vec<usize>,
     pub readings: Vec<Vec<Reading>>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Reading {
-    /// The most probable tokens with their probabilities, best first.
-    pub top: Vec<(u32, f32)>,
-    /// Of the watched tokens, in their order.
-    pub watched: Vec<TokenTrack>,
-    /// −Σ p ln p, in nats.
-    pub entropy: f32,
-    /// Σ q ln (q / p), in nats, with q what the output says: 0 at the output.
-    pub divergence: f32,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct TokenTrack {
-    /// 1 is the most probable token; 0 where the probabilities are no numbers, and there is no rank.
-    pub rank: u32,
-    pub probability: f32,
 }
 
 /// Memory that the logits of one product may take on a host.
@@ -186,8 +169,21 @@ fn together(
             }
             let part = |x: &Tensor, axis| x.narrow(axis, start as i64, rows.len() as i64);
             let (states, output) = (part(&states, 1), part(&output, 0));
-            let (logits, output) = logits(model, &states, &output, &asked, fitted)?;
-            read(&logits, &output, &asked.watch[rows], *top_k, &mut readings);
+            let (before, output) = logits(model, &states, &output, &asked, fitted)?;
+            let watched = &asked.watch[rows];
+            let mut before = before
+                .map_or(vec![], |before| reading::read(&before, &output, watched, *top_k))
+                .into_iter();
+            let own = match depths.contains(&model.config().n_layers) {
+                true => reading::read_output(&output, watched, *top_k),
+                false => vec![],
+            };
+            for (&depth, readings) in depths.iter().zip(&mut readings) {
+                match depth == model.config().n_layers {
+                    true => readings.extend_from_slice(&own),
+                    false => readings.extend(before.next().unwrap_or_default()),
+                }
+            }
         }
         Ok(readings)
     })?;
@@ -303,16 +299,16 @@ fn check_fitted(model: &Model, question: &Question, fitted: &FittedLens) -> Resu
     }
 }
 
-/// Of states `[depth, row, hidden]` after so many layers, and of the output, which is made of the head's input
-/// `[row, size]` in the pass: both `[.., row, vocabulary]`. The output goes through the head as in any other pass, so
-/// that it is the same to the last bit; all others together.
+/// Of states `[depth, row, hidden]` after so many layers, those of the last apart, and of the output, which is made of the head's
+/// input `[row, size]` in the pass: both `[.., row, vocabulary]`. The output goes through the head as in any other pass, so
+/// that it is the same to the last bit; all others together, where there are any.
 fn logits(
     model: &Model,
     states: &Tensor,
     output: &Tensor,
     Question { depths, raw, .. }: &Question,
     fitted: Option<&FittedLens>,
-) -> ecco_models::error::Result<(Tensor, Tensor)> {
+) -> ecco_models::error::Result<(Option<Tensor>, Tensor)> {
     let read_out = |x: &Tensor, raw: bool| match model.body() {
         Body::Decoder(decoder) => decoder.read_out(x, raw),
         Body::EncoderDecoder(both) => both.decoder.read_out(x, raw),
@@ -331,7 +327,7 @@ fn logits(
     let is_output = |depth: usize| depth == model.config().n_layers;
     let index: Vec<i64> = (0..n).filter(|&at| !is_output(depths[at as usize])).collect();
     let before = match index.is_empty() {
-        true => return Ok((output.repeat([n, 1, 1]), output)),
+        true => return Ok((None, output)),
         false => states.index_select(0, &host::index(&index, states.device())),
     };
     // transformers hands out the last state after the norm, so the Python library, too, reads that one right.
@@ -346,84 +342,5 @@ fn logits(
         None => before,
     };
     let before = head(&read_out(&before, *raw))?;
-    let mut next = 0;
-    let each = depths.iter().map(|&depth| match is_output(depth) {
-        true => output.get(0),
-        false => {
-            next += 1;
-            before.get(next - 1)
-        }
-    });
-    let each: Vec<Tensor> = each.collect();
-    Ok((Tensor::stack(&each, 0), output))
-}
-
-/// Adds what logits `[depth, row, vocabulary]` say to the readings by depth. `output`: `[1, row, vocabulary]`.
-fn read(logits: &Tensor, output: &Tensor, watch: &[Vec<u32>], top_k: usize, readings: &mut [Vec<Reading>]) {
-    let wide = match logits.kind() {
-        Kind::Double => Kind::Double,
-        _ => Kind::Float,
-    };
-    let (n_depths, n_rows, vocabulary) = (logits.size()[0], logits.size()[1], logits.size()[2]);
-    let log_p = logits.log_softmax(-1, wide);
-    let output = output.log_softmax(-1, wide);
-    // The last layer's are the output's to the last bit.
-    let p = logits.softmax(-1, wide);
-    let sum = |x: Tensor| x.sum_dim_intlist(-1, false, None::<Kind>);
-    let entropy = -sum(&p * &log_p);
-    let divergence = sum(output.exp() * (&output - &log_p));
-    let k = (top_k as i64).min(vocabulary);
-    // By their logits: probabilities that round to 0 have no order.
-    let (_, top_ids) = logits.topk(k, -1, true, true);
-    let top = p.gather(-1, &top_ids, false);
-    let (ranks, shares) = watched(logits, &p, watch); // [depth, row, column]
-    let [entropy, divergence, top, top_ids, ranks, shares] =
-        host::numbers_of_each([&entropy, &divergence, &top, &top_ids, &ranks, &shares]);
-    let width = ranks.len() / (n_depths * n_rows).max(1) as usize;
-    for (depth, of_depth) in readings.iter_mut().enumerate() {
-        for (row, ids) in watch.iter().enumerate() {
-            let flat = depth * n_rows as usize + row;
-            let best = flat * k as usize..(flat + 1) * k as usize;
-            let columns = flat * width..flat * width + ids.len();
-            of_depth.push(Reading {
-                top: best.map(|at| (top_ids[at] as u32, top[at] as f32)).collect(),
-                watched: columns
-                    .map(|at| TokenTrack {
-                        rank: if shares[at].is_nan() { 0 } else { ranks[at] as u32 },
-                        probability: shares[at] as f32,
-                    })
-                    .collect(),
-                entropy: entropy[flat] as f32,
-                // Rounding leaves less than nothing where two are the same.
-                divergence: match divergence[flat] as f32 {
-                    less if less < 0.0 => 0.0,
-                    divergence => divergence,
-                },
-            });
-        }
-    }
-}
-
-/// Ranks and probabilities of each row's watched tokens, `[depth, row, column]`; a row with fewer has others behind them.
-fn watched(logits: &Tensor, p: &Tensor, watch: &[Vec<u32>]) -> (Tensor, Tensor) {
-    let (n_depths, n_rows) = (logits.size()[0], watch.len() as i64);
-    let width = watch.iter().map(Vec::len).max().unwrap_or(0);
-    let padded = |ids: &Vec<u32>| {
-        let ids: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
-        [ids.as_slice(), &vec![0; width - ids.len()]].concat()
-    };
-    let ids: Vec<i64> = watch.iter().flat_map(padded).collect();
-    let ids = host::tensor(&ids, logits.device()).reshape([1, n_rows, width as i64]);
-    let ids = ids.expand([n_depths, -1, -1], false);
-    let own = logits.gather(-1, &ids, false);
-    let rank = |column: i64| {
-        let above = logits.gt_tensor(&own.narrow(-1, column, 1));
-        above.sum_dim_intlist(-1, true, Kind::Int64) + 1
-    };
-    let ranks: Vec<Tensor> = (0..width as i64).map(rank).collect();
-    let ranks = match ranks.is_empty() {
-        true => ids.zeros_like(),
-        false => Tensor::cat(&ranks, -1),
-    };
-    (ranks, p.gather(-1, &ids, false))
+    Ok((Some(before), output))
 }

@@ -52,6 +52,7 @@ pub mod lens;
 pub mod libtorch;
 pub mod mlp;
 pub mod model;
+pub mod parallel;
 pub mod placement;
 pub mod product;
 mod quantization;

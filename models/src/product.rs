@@ -27,7 +27,9 @@ const MANY: i64 = 1 << 22;
 /// Rows that are worth the copy of a matrix that is a part of another: oneDNN multiplies with such a one a hundred times as long.
 const WORTH_A_COPY: i64 = 128;
 /// What oneDNN must save to be taken, so that chance does not choose where both are as fast.
-const FASTER: f64 = 0.8;
+const FASTER: f64 = 0.92;
+/// What own kernels may take longer: those that are measured find the matrix in a cache, where MKL's are at their best.
+const AS_FAST: f64 = 1.2;
 
 // `glue/product.cpp`
 unsafe extern "C" {
@@ -118,18 +120,42 @@ pub(crate) fn multiply_made(
     make: &(dyn Fn(usize, &mut [f32]) + Sync),
     bias: Option<&Tensor>,
 ) -> Option<Tensor> {
+    let multiply = |rows: &Tensor| Some(few_rows::multiply_made(rows, n_outputs, make, bias));
+    multiply_few(x, n_outputs, few_rows::MOST, multiply)
+}
+
+/// The same of a matrix of little-endian bfloat16, an output's weights side by side or an input's.
+pub(crate) fn multiply_bf16(
+    x: &Tensor,
+    weights: &[u8],
+    is_by_output: bool,
+    bias: Option<&Tensor>,
+) -> Option<Tensor> {
+    let layout = match is_by_output {
+        true => Layout::ByOutput,
+        false => Layout::ByInput,
+    };
+    let n_inputs = *x.size().last()? as usize;
+    let width = few_rows_width(choice(), layout).unwrap_or_else(Width::widest);
+    let multiply = |rows: &Tensor| few_rows::multiply_bf16(width, rows, weights, layout, bias);
+    multiply_few(x, weights.len() / 2 / n_inputs, layout.most_rows(), multiply)
+}
+
+/// By a kernel for at most so many rows of float32, where it may be used and is worth it.
+fn multiply_few(
+    x: &Tensor,
+    n_outputs: usize,
+    most_rows: i64,
+    multiply: impl FnOnce(&Tensor) -> Option<Tensor>,
+) -> Option<Tensor> {
     let size = x.size();
     let rows = x.reshape([-1, size[size.len() - 1]]);
-    if choice() == Choice::Torch {
-        return None;
-    }
     let is_plain = x.kind() == Kind::Float && x.device() == Device::Cpu;
     let is_large = rows.size()[1] * n_outputs as i64 >= LARGE;
-    if !is_plain || !is_large || !(1..=few_rows::MOST).contains(&rows.size()[0]) {
+    if choice() == Choice::Torch || !is_plain || !is_large || !(1..=most_rows).contains(&rows.size()[0]) {
         return None;
     }
-    let product = few_rows::multiply_made(&rows, n_outputs, make, bias);
-    Some(product.reshape([&size[..size.len() - 1], &[n_outputs as i64]].concat()))
+    Some(multiply(&rows)?.reshape([&size[..size.len() - 1], &[n_outputs as i64]].concat()))
 }
 
 /// Whether a matrix has all that lies between its first number and its last.
@@ -155,17 +181,23 @@ fn one_dnn(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Option<Tensor>
 /// product, or now.
 pub fn chosen() -> [&'static str; 2] {
     let choice = choice();
-    let _no_grad = tch::no_grad_guard();
-    let weight = Tensor::zeros([256, 256], (Kind::Float, Device::Cpu));
-    let few = match few_rows_way(choice, 1, &weight) {
-        Some(_) => "own",
-        None => "libtorch",
+    let few = [Layout::ByInput, Layout::ByOutput].map(|layout| few_rows_width(choice, layout).is_some());
+    let few = match few {
+        [true, true] => "own",
+        [false, false] => "libtorch",
+        _ => "own and libtorch",
     };
     let many = match backend(choice) {
         Backend::Mkl => "libtorch",
         Backend::OneDnn => "oneDNN",
     };
     [few, many]
+}
+
+/// The same in words.
+pub fn said() -> String {
+    let [few, many] = chosen();
+    format!("{few} (few rows), {many} (many rows)")
 }
 
 /// What multiplies large matrices of float32 on the processor.
@@ -209,11 +241,15 @@ fn backend(choice: Choice) -> Backend {
 
 /// Which of the own kernels multiplies this few rows, if one does.
 fn few_rows_way(choice: Choice, n_rows: i64, weight: &Tensor) -> Option<Width> {
-    static FASTEST: OnceLock<[Option<Width>; 2]> = OnceLock::new();
     let layout = few_rows::layout(weight)?;
-    if n_rows > layout.most_rows() {
-        return None;
+    match n_rows <= layout.most_rows() {
+        true => few_rows_width(choice, layout),
+        false => None,
     }
+}
+
+fn few_rows_width(choice: Choice, layout: Layout) -> Option<Width> {
+    static FASTEST: OnceLock<[Option<Width>; 2]> = OnceLock::new();
     match choice {
         Choice::Torch => None,
         Choice::OneDnn => Some(Width::widest()),
@@ -238,7 +274,7 @@ fn fastest_width(layout: Layout) -> Option<Width> {
         .chain([Way::Torch])
         .collect();
     let times = best_times(&ways, |way| drop(way.multiply(&x, &weight, None)));
-    let torch = times[times.len() - 1].mul_f64(FASTER);
+    let torch = times[times.len() - 1].mul_f64(AS_FAST);
     let of_widths = Width::all().into_iter().zip(times);
     let fastest = of_widths.min_by_key(|(_, time)| *time);
     fastest.filter(|(_, time)| *time < torch).map(|(width, _)| width)
@@ -247,7 +283,7 @@ fn fastest_width(layout: Layout) -> Option<Width> {
 fn measured() -> Backend {
     let _no_grad = tch::no_grad_guard();
     let place = (Kind::Float, Device::Cpu);
-    let (x, weight) = (Tensor::ones([64, 768], place), Tensor::ones([768, 768], place));
+    let (x, weight) = (Tensor::ones([96, 768], place), Tensor::ones([768, 768], place));
     if one_dnn(&x, &weight, None).is_none() {
         return Backend::Mkl;
     }
@@ -263,7 +299,7 @@ fn measured() -> Backend {
 /// The shortest of some times that each way takes, in turns.
 fn best_times(ways: &[Way], mut work: impl FnMut(Way)) -> Vec<Duration> {
     let mut times = vec![Duration::MAX; ways.len()];
-    for _ in 0..5 {
+    for _ in 0..9 {
         for (time, &way) in times.iter_mut().zip(ways) {
             let start = Instant::now();
             work(way);

@@ -13,7 +13,7 @@ use tch::{Device, Kind, Tensor};
 use crate::host::{self, bring};
 use crate::product;
 
-pub(crate) use stored::{Rows, StoredMatrix};
+pub(crate) use stored::{Bytes, Rows, StoredMatrix};
 
 /// A weight of a model.
 pub enum Weight {

@@ -66,7 +66,7 @@ fn opened(findings: &mut Findings) -> Section {
                     "no: without libtorch_cuda.so"
                 },
             ),
-            line("multiplies", format!("{few} (few rows), {many} (many rows)")),
+            line("multiplies", product::said()),
         ],
         data: json!({
             "found": true, "version": version, "built_for": BUILT_FOR, "served": SERVED, "folder": folder, "cuda": has_cuda,

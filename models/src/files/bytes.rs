@@ -51,6 +51,7 @@ impl WeightBytes {
 }
 
 /// A part of a file's bytes.
+#[derive(Clone)]
 pub struct SharedBytes {
     file: Arc<WeightBytes>,
     range: Range<usize>,

@@ -10,7 +10,7 @@ use super::reader::TensorEntry;
 use crate::error::Result;
 use crate::families::{self, fill, numbers};
 use crate::files::SharedBytes;
-use crate::weight::Rows;
+use crate::weight::{Bytes, Rows};
 
 /// Of (name in every architecture, canonical name), both without `.weight` and `.bias`. Where ours has a star more, the
 /// tensor is cut into as many along its first axis.
@@ -167,6 +167,12 @@ impl GgufWeight<'_> {
             Content::Number(..) => return None,
         };
         let (change, heads, block) = (self.change, self.heads, self.block);
+        let bf16: Option<Box<Bytes>> = match (self.block.content, change) {
+            (Content::Number(Dtype::BF16, _), None | Some(Change::Transposed)) => {
+                Some(Box::new(bytes.clone()))
+            }
+            _ => None,
+        };
         let row_bytes = n_columns / block.n_numbers * block.n_bytes;
         let read = move |row: usize, numbers: &mut [f32]| {
             let row = change.map_or(row, |change| change.row_in_file(heads, n_rows, row));
@@ -176,6 +182,7 @@ impl GgufWeight<'_> {
             }
         };
         let rows = Rows {
+            bf16,
             size: [n_rows, n_columns],
             n_bytes: self.bytes.len() as u64,
             read: Box::new(read),

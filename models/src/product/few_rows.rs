@@ -1,16 +1,18 @@
-//! A few rows times a matrix of float32.
+//! A few rows of float32 times a matrix of float32 or bfloat16.
 //!
 //! The matrix is read once, from front to back, as fast as memory gives it; all rows are multiplied with what was read. Where an
 //! output's weights lie side by side its sums stay in registers; where an input's do, several inputs are added to all outputs
 //! at a time. The arithmetic is on arrays of lanes, compiled for AVX-512, for AVX2 with FMA, and for any processor.
 
-use std::ffi::c_void;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+mod word;
+
 use std::slice;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use tch::{Kind, Tensor};
+
+use crate::parallel;
+use word::{Upper, Uppers, Word, words};
 
 /// Rows that it takes.
 pub(super) const MOST: i64 = 8;
@@ -21,20 +23,8 @@ type Lanes = [f32; LANES];
 /// A thread's outputs of each row; of those that there are not, none.
 type Rows<'a> = [&'a mut [f32]; MOST as usize];
 
-/// Inputs that are added to the outputs at a time.
-const INPUTS: usize = 8;
 /// Numbers of the matrix that a thread is worth starting for.
 const PER_THREAD: usize = 1 << 16;
-
-// `glue/product.cpp`
-unsafe extern "C" {
-    fn ecco_parallel(
-        n: i64,
-        grain: i64,
-        context: *mut c_void,
-        each: unsafe extern "C" fn(*mut c_void, i64, i64),
-    );
-}
 
 /// What lies side by side in a matrix, `[in, out]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +73,32 @@ pub(super) fn multiply(width: Width, x: &Tensor, weight: &Tensor, bias: Option<&
     run(width, x, &weight, size[1] as usize, bias)
 }
 
+/// The same with all numbers of a matrix as bfloat16, an output's weights side by side or an input's; `None` where they lie at
+/// addresses that the processor does not read numbers from.
+pub(super) fn multiply_bf16(
+    width: Width,
+    x: &Tensor,
+    weights: &[u8],
+    layout: Layout,
+    bias: Option<&Tensor>,
+) -> Option<Tensor> {
+    let n_inputs = x.size()[1] as usize;
+    let n_outputs = weights.len() / 2 / n_inputs;
+    match layout {
+        Layout::ByOutput if n_inputs.is_multiple_of(2) => {
+            let (numbers, between) = (words::<Uppers>(weights)?, n_inputs / 2);
+            let weight = Weight::ByOutput(Lines { numbers, between });
+            Some(run(width, x, &weight, n_outputs, bias))
+        }
+        Layout::ByOutput => None,
+        Layout::ByInput => {
+            let (numbers, between) = (words::<Upper>(weights)?, n_outputs);
+            let weight = Weight::ByInput(Lines { numbers, between });
+            Some(run(width, x, &weight, n_outputs, bias))
+        }
+    }
+}
+
 /// The same where the weights of an output, `[in]`, are made when they are needed: of outputs from 0 to `n_outputs`.
 pub(super) fn multiply_made(
     x: &Tensor,
@@ -90,34 +106,39 @@ pub(super) fn multiply_made(
     make: &(dyn Fn(usize, &mut [f32]) + Sync),
     bias: Option<&Tensor>,
 ) -> Tensor {
-    run(Width::widest(), x, &Weight::Made(make), n_outputs, bias)
+    run(Width::widest(), x, &Weight::<f32>::Made(make), n_outputs, bias)
 }
 
-fn run(width: Width, x: &Tensor, weight: &Weight, n_outputs: usize, bias: Option<&Tensor>) -> Tensor {
-    let (x, bias) = (x.contiguous(), bias.map(Tensor::contiguous));
+fn run<W: Word>(
+    width: Width,
+    x: &Tensor,
+    weight: &Weight<W>,
+    n_outputs: usize,
+    bias: Option<&Tensor>,
+) -> Tensor {
     let size = x.size();
     let (n_rows, n_inputs) = (size[0] as usize, size[1] as usize);
+    // Inputs that the first numbers of words are for, then those of the second.
+    let x = match W::N {
+        1 => x.contiguous(),
+        n => x.unflatten(1, [-1, n as i64]).transpose(1, 2).contiguous(),
+    };
+    let bias = bias.map(Tensor::contiguous);
     let product = Tensor::empty([size[0], n_outputs as i64], (Kind::Float, x.device()));
     // SAFETY: what the tensors' sizes say; they live to the end of this function.
-    let mut job = unsafe {
+    let job = unsafe {
         Job {
             x: numbers(&x, n_rows * n_inputs),
             weight,
             n_inputs,
             n_outputs,
             bias: bias.as_ref().map(|bias| numbers(bias, n_outputs)),
-            product: product.data_ptr().cast(),
+            product: Product(product.data_ptr().cast()),
             width,
-            failed: AtomicBool::new(false),
         }
     };
     let grain = (PER_THREAD / n_inputs).max(1).next_multiple_of(LANES);
-    // SAFETY: the job lives as long as the call; what it is called with are ranges of outputs, each once.
-    unsafe { ecco_parallel(n_outputs as i64, grain as i64, (&raw mut job).cast(), part) };
-    assert!(
-        !job.failed.into_inner(),
-        "weights that are made for a product could not be made"
-    );
+    parallel::ranges(n_outputs, grain, &|outputs| job.part(outputs.start, outputs.end));
     product
 }
 
@@ -129,44 +150,38 @@ unsafe fn numbers<'a>(tensor: &Tensor, n: usize) -> &'a [f32] {
 }
 
 /// A matrix, as it is read.
-enum Weight<'a> {
+enum Weight<'a, W> {
     /// An output's weights lie side by side.
-    ByOutput(Lines<'a>),
+    ByOutput(Lines<'a, W>),
     /// An input's do.
-    ByInput(Lines<'a>),
+    ByInput(Lines<'a, W>),
     /// An output's are made.
     Made(&'a (dyn Fn(usize, &mut [f32]) + Sync)),
 }
 
-struct Lines<'a> {
-    numbers: &'a [f32],
+struct Lines<'a, W> {
+    numbers: &'a [W],
     /// From one line to the next.
     between: usize,
 }
 
-struct Job<'a> {
-    /// (row, input)
+struct Job<'a, W> {
+    /// (row, which of a word's numbers, word)
     x: &'a [f32],
-    weight: &'a Weight<'a>,
+    weight: &'a Weight<'a, W>,
     n_inputs: usize,
     n_outputs: usize,
     bias: Option<&'a [f32]>,
     /// (row, output)
-    product: *mut f32,
+    product: Product,
     width: Width,
-    /// Whether a part has panicked.
-    failed: AtomicBool,
 }
 
-unsafe extern "C" fn part(job: *mut c_void, from: i64, to: i64) {
-    // SAFETY: `run`'s job, which threads only read.
-    let job = unsafe { &*job.cast::<Job>() };
-    // A panic cannot go on through libtorch.
-    let done = catch_unwind(AssertUnwindSafe(|| job.part(from as usize, to as usize)));
-    if done.is_err() {
-        job.failed.store(true, Ordering::Relaxed);
-    }
-}
+/// What threads write to, each to outputs of its own.
+struct Product(*mut f32);
+
+// SAFETY: no two threads have the same outputs, see `Job::part`.
+unsafe impl Sync for Product {}
 
 /// Instructions that the arithmetic is compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,14 +216,14 @@ impl Width {
     }
 }
 
-impl Job<'_> {
+impl<W: Word> Job<'_, W> {
     /// The outputs from one on, before another, of every row. No two calls are of the same.
     fn part(&self, from: usize, to: usize) {
         let n_rows = self.x.len() / self.n_inputs;
         let mut rows: Rows = std::array::from_fn(|row| match row < n_rows {
             // SAFETY: each thread has outputs of its own, of every row.
             true => unsafe {
-                slice::from_raw_parts_mut(self.product.add(row * self.n_outputs + from), to - from)
+                slice::from_raw_parts_mut(self.product.0.add(row * self.n_outputs + from), to - from)
             },
             false => &mut [],
         });
@@ -219,45 +234,54 @@ impl Job<'_> {
             }
         }
         match n_rows {
-            1 => self.add::<1, 4>(from, &mut rows),
-            2 => self.add::<2, 4>(from, &mut rows),
-            3 => self.add::<3, 2>(from, &mut rows),
-            4 => self.add::<4, 2>(from, &mut rows),
-            5 => self.add::<5, 1>(from, &mut rows),
-            6 => self.add::<6, 1>(from, &mut rows),
-            7 => self.add::<7, 1>(from, &mut rows),
-            _ => self.add::<8, 1>(from, &mut rows),
+            1 => self.add::<1, 4, 12>(from, &mut rows),
+            2 => self.add::<2, 2, 12>(from, &mut rows),
+            3 => self.add::<3, 2, 8>(from, &mut rows),
+            4 => self.add::<4, 2, 8>(from, &mut rows),
+            5 => self.add::<5, 2, 1>(from, &mut rows),
+            6 => self.add::<6, 2, 1>(from, &mut rows),
+            7 => self.add::<7, 2, 1>(from, &mut rows),
+            _ => self.add::<8, 2, 1>(from, &mut rows),
         }
     }
 
-    /// Adds x W to the outputs from `from` on of each of `ROWS` rows, `OUTPUTS` at a time.
-    fn add<const ROWS: usize, const OUTPUTS: usize>(&self, from: usize, rows: &mut Rows) {
+    /// Adds x W to the outputs from `from` on of each of `ROWS` rows: of an output's weights `SUMS` blocks are summed side by side,
+    /// of inputs' so many lines. One output after the other reads memory from front to back, which it does fastest.
+    fn add<const ROWS: usize, const SUMS: usize, const INPUTS: usize>(&self, from: usize, rows: &mut Rows) {
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx512f,avx512vl,fma")]
-        fn avx512<const ROWS: usize, const OUTPUTS: usize>(job: &Job, from: usize, rows: &mut Rows) {
-            job.add_lanes::<ROWS, OUTPUTS, true>(from, rows);
+        fn avx512<const ROWS: usize, const SUMS: usize, const INPUTS: usize, W: Word>(
+            job: &Job<W>,
+            from: usize,
+            rows: &mut Rows,
+        ) {
+            job.add_lanes::<ROWS, SUMS, INPUTS, true>(from, rows);
         }
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2,fma")]
-        fn avx2<const ROWS: usize, const OUTPUTS: usize>(job: &Job, from: usize, rows: &mut Rows) {
-            job.add_lanes::<ROWS, OUTPUTS, true>(from, rows);
+        fn avx2<const ROWS: usize, const SUMS: usize, const INPUTS: usize, W: Word>(
+            job: &Job<W>,
+            from: usize,
+            rows: &mut Rows,
+        ) {
+            job.add_lanes::<ROWS, SUMS, INPUTS, true>(from, rows);
         }
         match self.width {
             // SAFETY: the processor has what the function is compiled for: `Width::all` asked.
             #[cfg(target_arch = "x86_64")]
-            Width::Avx512 => unsafe { avx512::<ROWS, OUTPUTS>(self, from, rows) },
+            Width::Avx512 => unsafe { avx512::<ROWS, SUMS, INPUTS, W>(self, from, rows) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Width::Avx2 => unsafe { avx2::<ROWS, OUTPUTS>(self, from, rows) },
+            Width::Avx2 => unsafe { avx2::<ROWS, SUMS, INPUTS, W>(self, from, rows) },
             Width::Any => {
                 const FUSED: bool = cfg!(target_arch = "aarch64"); // elsewhere a fused operation may be a library call
-                self.add_lanes::<ROWS, OUTPUTS, FUSED>(from, rows);
+                self.add_lanes::<ROWS, SUMS, INPUTS, FUSED>(from, rows);
             }
         }
     }
 
     #[inline(always)]
-    fn add_lanes<const ROWS: usize, const OUTPUTS: usize, const FUSED: bool>(
+    fn add_lanes<const ROWS: usize, const SUMS: usize, const INPUTS: usize, const FUSED: bool>(
         &self,
         from: usize,
         rows: &mut Rows,
@@ -270,39 +294,28 @@ impl Job<'_> {
             for input in (0..whole).step_by(INPUTS) {
                 let shares = x.map(|x| std::array::from_fn(|next| x[input + next]));
                 let lines = std::array::from_fn(|next| line(input + next));
-                add_lines::<ROWS, INPUTS, FUSED>(rows, shares, &lines);
+                add_lines::<ROWS, INPUTS, FUSED, W>(rows, shares, &lines);
             }
             for input in whole..self.n_inputs {
                 let lines = [line(input)];
-                add_lines::<ROWS, 1, FUSED>(rows, x.map(|x| [x[input]]), &lines);
+                add_lines::<ROWS, 1, FUSED, W>(rows, x.map(|x| [x[input]]), &lines);
             }
             return;
         }
-        let mut made = vec![
-            0.0;
-            if self.is_made() {
-                OUTPUTS * self.n_inputs
-            } else {
-                0
-            }
-        ];
-        for output in (0..n_outputs).step_by(OUTPUTS) {
-            let n = OUTPUTS.min(n_outputs - output);
-            if let Weight::Made(make) = self.weight {
-                let lines = made.chunks_exact_mut(self.n_inputs).take(n).enumerate();
-                lines.for_each(|(next, line)| make(from + output + next, line));
-            }
-            let line = |next: usize| match self.weight {
-                Weight::ByOutput(lines) => {
-                    &lines.numbers[(from + output + next) * lines.between..][..self.n_inputs]
+        let mut made = vec![0.0; if self.is_made() { self.n_inputs } else { 0 }];
+        for output in 0..n_outputs {
+            let sums = match self.weight {
+                Weight::Made(make) => {
+                    make(from + output, &mut made);
+                    dots::<ROWS, SUMS, FUSED, f32>(&x, &made)
                 }
-                _ => &made[next * self.n_inputs..][..self.n_inputs],
+                Weight::ByOutput(lines) | Weight::ByInput(lines) => {
+                    let line = &lines.numbers[(from + output) * lines.between..];
+                    dots::<ROWS, SUMS, FUSED, W>(&x, &line[..self.n_inputs / W::N])
+                }
             };
-            // Behind the last output it stands once more.
-            let sums = dots::<ROWS, OUTPUTS, FUSED>(&x, std::array::from_fn(|next| line(next.min(n - 1))));
-            for (row, sums) in rows.iter_mut().zip(sums) {
-                let into = row[output..][..n].iter_mut();
-                into.zip(sums).for_each(|(into, sum)| *into += sum);
+            for (row, sum) in rows.iter_mut().zip(sums) {
+                row[output] += sum;
             }
         }
     }
@@ -312,36 +325,51 @@ impl Job<'_> {
     }
 }
 
-/// Each row of x times each line.
+/// Each row of x times a line of words; a row has its numbers for the words' first numbers, then those for their second.
 #[inline(always)]
-fn dots<const ROWS: usize, const OUTPUTS: usize, const FUSED: bool>(
+fn dots<const ROWS: usize, const SUMS: usize, const FUSED: bool, W: Word>(
     x: &[&[f32]; ROWS],
-    lines: [&[f32]; OUTPUTS],
-) -> [[f32; OUTPUTS]; ROWS] {
-    let (blocks, rest) = (lines[0].len() / LANES, lines[0].len() % LANES);
-    let x_blocks: [&[Lanes]; ROWS] = std::array::from_fn(|row| &x[row].as_chunks().0[..blocks]);
-    let line_blocks: [&[Lanes]; OUTPUTS] =
-        std::array::from_fn(|output| &lines[output].as_chunks().0[..blocks]);
-    let mut sums = [[[0.0_f32; LANES]; OUTPUTS]; ROWS];
-    for block in 0..blocks {
-        for output in 0..OUTPUTS {
-            let weights = line_blocks[output][block];
-            for row in 0..ROWS {
-                let x = x_blocks[row][block];
-                for lane in 0..LANES {
-                    sums[row][output][lane] =
-                        multiply_add::<FUSED>(x[lane], weights[lane], sums[row][output][lane]);
+    line: &[W],
+) -> [f32; ROWS] {
+    let (blocks, rest) = line.as_chunks::<LANES>();
+    let x_blocks: [[&[Lanes]; 2]; ROWS] = std::array::from_fn(|row| {
+        std::array::from_fn(|which| match which < W::N {
+            true => &x[row][which * line.len()..].as_chunks().0[..blocks.len()],
+            false => &[][..],
+        })
+    });
+    let mut sums = [[[0.0_f32; LANES]; SUMS]; ROWS];
+    let at_once = SUMS / W::N;
+    // Not one iterator: what is not inlined here is compiled for any processor.
+    let mut block = 0;
+    while block < blocks.len() {
+        for next in 0..at_once.min(blocks.len() - block) {
+            for which in 0..W::N {
+                let weights: Lanes = blocks[block + next].map(|word| word.number(which));
+                for row in 0..ROWS {
+                    let x = x_blocks[row][which][block + next];
+                    let sum = &mut sums[row][next * W::N + which];
+                    for lane in 0..LANES {
+                        sum[lane] = multiply_add::<FUSED>(x[lane], weights[lane], sum[lane]);
+                    }
                 }
             }
         }
+        block += at_once;
     }
     std::array::from_fn(|row| {
-        std::array::from_fn(|output| {
-            let start = blocks * LANES;
-            let pairs = x[row][start..].iter().zip(&lines[output][start..][..rest]);
-            let rest: f32 = pairs.map(|(x, weight)| x * weight).sum();
-            folded(sums[row][output]) + rest
-        })
+        let mut lanes = sums[row][0];
+        for sum in &sums[row][1..] {
+            for lane in 0..LANES {
+                lanes[lane] += sum[lane];
+            }
+        }
+        let behind = |which: usize| &x[row][which * line.len() + blocks.len() * LANES..];
+        let products = (0..W::N).flat_map(|which| {
+            let pairs = rest.iter().zip(behind(which));
+            pairs.map(move |(word, x)| word.number(which) * x)
+        });
+        folded(lanes) + products.sum::<f32>()
     })
 }
 
@@ -355,17 +383,18 @@ fn folded(lanes: Lanes) -> f32 {
 
 /// Adds some lines to each row, each line times the row's share of it.
 #[inline(always)]
-fn add_lines<const ROWS: usize, const N: usize, const FUSED: bool>(
+fn add_lines<const ROWS: usize, const LINES: usize, const FUSED: bool, W: Word>(
     rows: &mut Rows,
-    shares: [[f32; N]; ROWS],
-    lines: &[&[f32]; N],
+    shares: [[f32; LINES]; ROWS],
+    lines: &[&[W]; LINES],
 ) {
     let n_blocks = lines[0].len() / LANES;
-    let line_blocks: [&[Lanes]; N] = std::array::from_fn(|line| &lines[line].as_chunks().0[..n_blocks]);
+    let line_blocks: [&[[W; LANES]]; LINES] =
+        std::array::from_fn(|line| &lines[line].as_chunks().0[..n_blocks]);
     for block in 0..n_blocks {
         let mut sums: [Lanes; ROWS] = std::array::from_fn(|row| rows[row].as_chunks().0[block]);
         for (line, blocks) in line_blocks.iter().enumerate() {
-            let weights = blocks[block];
+            let weights: Lanes = blocks[block].map(|word| word.number(0));
             for row in 0..ROWS {
                 for lane in 0..LANES {
                     sums[row][lane] =
@@ -379,8 +408,8 @@ fn add_lines<const ROWS: usize, const N: usize, const FUSED: bool>(
     }
     for place in n_blocks * LANES..lines[0].len() {
         for (row, shares) in rows.iter_mut().zip(shares) {
-            for line in 0..N {
-                row[place] += shares[line] * lines[line][place];
+            for line in 0..LINES {
+                row[place] += shares[line] * lines[line][place].number(0);
             }
         }
     }

@@ -69,6 +69,44 @@ fn every_way_gives_the_same_numbers() {
     }
 }
 
+/// A matrix's numbers as bfloat16, and what those are, line by line.
+fn bf16(matrix: &Tensor) -> (Vec<u8>, Tensor) {
+    let numbers = matrix.to_kind(Kind::BFloat16).to_kind(Kind::Float).contiguous();
+    let all = Vec::<f32>::try_from(numbers.flatten(0, -1)).expect("float32");
+    let bytes = all
+        .iter()
+        .flat_map(|number| ((number.to_bits() >> 16) as u16).to_le_bytes());
+    (bytes.collect(), numbers)
+}
+
+#[test]
+fn numbers_of_sixteen_bits_are_multiplied_as_they_are() {
+    tch::manual_seed(2);
+    let _no_grad = tch::no_grad_guard();
+    let (bytes, numbers) = bf16(&noise(&[263, 302]));
+    for (layout, weight) in [
+        (Layout::ByOutput, numbers.tr()),
+        (Layout::ByInput, numbers.shallow_clone()),
+    ] {
+        for n_rows in 1..=layout.most_rows() {
+            let (x, bias) = (noise(&[n_rows, weight.size()[0]]), noise(&[weight.size()[1]]));
+            for width in Width::all() {
+                let found = few_rows::multiply_bf16(width, &x, &bytes, layout, Some(&bias));
+                let what = format!("{width:?}, {layout:?}, {n_rows} rows");
+                assert_right(&found.expect("even addresses"), &x, &weight, Some(&bias), &what);
+            }
+        }
+    }
+    let at_odd_addresses = few_rows::multiply_bf16(
+        Width::widest(),
+        &noise(&[1, 302]),
+        &bytes[1..bytes.len() - 1],
+        Layout::ByInput,
+        None,
+    );
+    assert!(at_odd_addresses.is_none());
+}
+
 #[test]
 fn this_libtorch_has_both_backends() {
     let _no_grad = tch::no_grad_guard();
@@ -156,6 +194,22 @@ fn rates() {
                 );
             }
             println!(" MKL {:.1} GB/s", rate(&|| drop(x.mm(&weight))));
+            let layout = few_rows::layout(&weight).unwrap();
+            if n_rows <= layout.most_rows() {
+                let (bytes, _) = bf16(&if layout == Layout::ByOutput {
+                    weight.tr()
+                } else {
+                    weight.shallow_clone()
+                });
+                let rate = |work: &dyn Fn()| weight.numel() as f64 * 2e-9 / best(work);
+                for width in Width::all() {
+                    print!(
+                        "   bf16 {width:?} {:.1},",
+                        rate(&|| drop(few_rows::multiply_bf16(width, &x, &bytes, layout, None)))
+                    );
+                }
+                println!();
+            }
         }
     }
     for n_rows in [42, 420, 930] {

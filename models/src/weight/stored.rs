@@ -3,6 +3,7 @@
 //! Its rows are decoded into a buffer that is used again and again, on all cores, and multiplied with from there. What
 //! is too large for the buffer goes through it part by part.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use tch::{Device, Kind, Tensor};
@@ -21,7 +22,11 @@ pub(crate) struct Rows {
     /// That they take in the file.
     pub n_bytes: u64,
     pub read: Box<ReadRow>,
+    /// Where the rows are bfloat16 that lie one behind the other: these, little-endian. Few rows are multiplied with them as they are.
+    pub bf16: Option<Box<Bytes>>,
 }
+
+pub(crate) type Bytes = dyn Deref<Target = [u8]> + Send + Sync;
 
 /// Numbers that are decoded at a time: 16 MB, which some caches hold.
 const PART: usize = 1 << 22;
@@ -169,6 +174,9 @@ impl StoredMatrix {
 
     /// x W + b of x, `[.., in]`, and W as its axes are; with a bias x has two axes.
     pub(super) fn product(&self, x: &Tensor, bias: Option<&Tensor>) -> Tensor {
+        if let Some(product) = self.product_of_few(x, bias) {
+            return product;
+        }
         if !self.turned {
             let product = self.over_rows(x);
             return bias.map_or(product.shallow_clone(), |bias| product + bias);
@@ -187,6 +195,13 @@ impl StoredMatrix {
             1 => parts.remove(0),
             _ => Tensor::cat(&parts, -1),
         }
+    }
+
+    /// The same where few rows are multiplied with numbers as the file has them.
+    fn product_of_few(&self, x: &Tensor, bias: Option<&Tensor>) -> Option<Tensor> {
+        let row = 2 * self.rows.size[1];
+        let bytes = &self.rows.bf16.as_ref()?[self.first * row..][..self.n_rows * row];
+        product::multiply_bf16(x, bytes, self.turned, bias)
     }
 
     /// From `[.., row]` to `[.., column]`.

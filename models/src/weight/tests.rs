@@ -12,6 +12,7 @@ fn both(turned: bool) -> (Weight, Weight) {
     let rows = Rows {
         size,
         n_bytes: 9_000_000,
+        bf16: None,
         read: Box::new(move |row, numbers| {
             for (column, out) in numbers.iter_mut().enumerate() {
                 *out = number(row, column);

@@ -15,7 +15,7 @@ use crate::error::{Error, Result, refuse};
 use crate::files::{ModelFiles, WeightFile, WeightFormat};
 use crate::gguf::{self, GgufWeight, blocks};
 use crate::host::{self, bring};
-use crate::weight::{Rows, StoredMatrix, Weight};
+use crate::weight::{Bytes, Rows, StoredMatrix, Weight};
 
 /// A weight as the files have it: where, its name there, its shape, and numbers or what becomes numbers.
 pub(crate) struct StoredWeight<'a> {
@@ -113,7 +113,12 @@ impl StoredWeight<'_> {
                     _ => return None,
                 };
                 let shared = self.file.share(bytes)?;
+                let bf16: Option<Box<Bytes>> = match dtype {
+                    Dtype::BF16 => Some(Box::new(shared.clone())),
+                    _ => None,
+                };
                 let rows = Rows {
+                    bf16,
                     size: [n_rows, n_columns],
                     n_bytes: bytes.len() as u64,
                     read: Box::new(move |row, numbers| {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use ecco_models::Edits;
+use ecco_models::{Edits, product};
 use ecco_widgets::Explorable;
 use ecco_widgets::{ModelCard, ResidentModels};
 
@@ -165,6 +165,7 @@ impl Model {
             false => format!("{} (set aside)", card.device),
         };
         ModelCard {
+            products: (device == "cpu").then(product::said),
             device,
             memory_bytes: self.memory_bytes(),
             interventions: self.changes(),

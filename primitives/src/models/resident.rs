@@ -66,6 +66,7 @@ impl Resident {
             device: model.device(),
             dtype: model.dtype(),
             memory_bytes: model.memory_bytes(),
+            products: None,
             interventions: Vec::new(),
         };
         let intermediate_size = config.intermediate_size;

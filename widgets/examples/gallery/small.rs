@@ -55,6 +55,7 @@ pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
         (
             "model-intervened",
             Box::new(ModelCard {
+                products: Some("own (few rows), oneDNN (many rows)".into()),
                 interventions: vec!["layer 2 mlp_inner, neurons 1, 5: set to 0".into()],
                 ..card("distilgpt2")
             }),
@@ -233,6 +234,7 @@ fn card(name: &str) -> ModelCard {
         device: "cuda:0".into(),
         dtype: "float32".into(),
         memory_bytes: 327_650_304,
+        products: None,
         interventions: vec![],
     }
 }

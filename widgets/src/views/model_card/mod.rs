@@ -34,6 +34,10 @@ pub struct ModelCard {
     pub dtype: String,
     /// Bytes of its weights.
     pub memory_bytes: u64,
+    /// What multiplies with its weights on a processor: "own (few rows), oneDNN (many rows)". It is measured once a process, so of
+    /// one model it may differ from machine to machine, and stands in no text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub products: Option<String>,
     /// What is changed in its passes, a line each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub interventions: Vec<String>,
@@ -104,6 +108,9 @@ impl Explorable for ModelCard {
                 }
                 dl {
                     @for (name, value) in self.facts() { div { dt { (name) } dd { (value) } } }
+                    @if let Some(products) = &self.products {
+                        div { dt { "products" } dd { (visible::plain(products, false)) } }
+                    }
                     @if !self.interventions.is_empty() {
                         div class="row" {
                             dt { "interventions" }
@@ -223,6 +230,7 @@ pub(crate) mod tests {
             device: "cuda:0".into(),
             dtype: "float32".into(),
             memory_bytes: 327_650_304,
+            products: None,
             interventions: vec![],
         }
     }
