@@ -218,7 +218,7 @@ JOBS = [
         2 * (LLAMA_LAYERS * LLAMA_LAYER + LLAMA_HEAD),
         theirs="wide",
     ),
-    written("decode 200 tokens of a tiny model: overhead", "transformers", 15, "tiny", 200, 0),
+    written("decode 800 tokens of a tiny model: overhead", "transformers", 15, "tiny", 800, 0),
     explained(
         "saliency, gradient × input, 23 + 20 tokens",
         8,

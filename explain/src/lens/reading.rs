@@ -348,3 +348,63 @@ fn watched(logits: &Tensor, p: &Tensor, watch: &[Vec<u32>]) -> (Tensor, Tensor) 
     };
     (ranks, p.gather(-1, &ids, false))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACE: (Kind, Device) = (Kind::Float, Device::Cpu);
+
+    #[test]
+    fn both_ways_say_the_same() {
+        tch::manual_seed(3);
+        for (vocabulary, spread) in [(7, 1.0), (1_000, 3.0), (5_003, 30.0)] {
+            let logits = Tensor::randn([3, 4, vocabulary], PLACE) * spread;
+            let output = Tensor::randn([1, 4, vocabulary], PLACE) * spread;
+            let watch = vec![vec![0, 6], vec![], vec![3], vec![5, 1, 2]];
+            for k in [0, 1, 5] {
+                let ours = on_processor(&logits, &output, &watch, k).expect("finite");
+                let theirs = by_libtorch(&logits, &output, &watch, k);
+                for (ours, theirs) in ours.iter().flatten().zip(theirs.iter().flatten()) {
+                    let near = |a: f32, b: f32| (a - b).abs() <= 3e-6 * (1.0 + b.abs());
+                    assert!(near(ours.entropy, theirs.entropy), "{ours:?} {theirs:?}");
+                    assert!(near(ours.divergence, theirs.divergence), "{ours:?} {theirs:?}");
+                    let ids = |of: &Reading| of.top.iter().map(|(id, _)| *id).collect::<Vec<u32>>();
+                    assert_eq!(ids(ours), ids(theirs));
+                    let ranks = |of: &Reading| of.watched.iter().map(|of| of.rank).collect::<Vec<u32>>();
+                    assert_eq!(ranks(ours), ranks(theirs));
+                    let shares = |of: &Reading| {
+                        let watched = of.watched.iter().map(|of| of.probability);
+                        watched
+                            .chain(of.top.iter().map(|(_, p)| *p))
+                            .collect::<Vec<f32>>()
+                    };
+                    let pairs = shares(ours).into_iter().zip(shares(theirs));
+                    pairs.for_each(|(a, b)| assert!((a - b).abs() <= 1e-6 * b + 1e-37, "{a} {b}"));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_is_left_to_libtorch() {
+        let output = Tensor::zeros([1, 1, 40], PLACE);
+        for odd in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let logits = Tensor::zeros([1, 1, 40], PLACE);
+            let _ = logits.narrow(2, 17, 1).fill_(odd);
+            assert!(on_processor(&logits, &output, &[vec![]], 1).is_none(), "{odd}");
+            assert!(on_processor(&output, &logits, &[vec![]], 1).is_none(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn the_exponential_is_exact_to_two_places() {
+        for step in 0..870_000 {
+            let x = -(step as f32) * 1e-4;
+            let exact = f64::from(x).exp();
+            let off = (f64::from(exp(x)) - exact).abs() / exact;
+            assert!(off < 2.4e-7, "{x}: {off}");
+        }
+        assert_eq!((exp(-88.0), exp(-1e30), exp(0.0)), (0.0, 0.0, 1.0));
+    }
+}

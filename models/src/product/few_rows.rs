@@ -339,23 +339,16 @@ fn dots<const ROWS: usize, const SUMS: usize, const FUSED: bool, W: Word>(
         })
     });
     let mut sums = [[[0.0_f32; LANES]; SUMS]; ROWS];
+    // Loops whose lengths are known keep the sums in registers.
     let at_once = SUMS / W::N;
-    // Not one iterator: what is not inlined here is compiled for any processor.
-    let mut block = 0;
-    while block < blocks.len() {
-        for next in 0..at_once.min(blocks.len() - block) {
-            for which in 0..W::N {
-                let weights: Lanes = blocks[block + next].map(|word| word.number(which));
-                for row in 0..ROWS {
-                    let x = x_blocks[row][which][block + next];
-                    let sum = &mut sums[row][next * W::N + which];
-                    for lane in 0..LANES {
-                        sum[lane] = multiply_add::<FUSED>(x[lane], weights[lane], sum[lane]);
-                    }
-                }
-            }
+    let whole = blocks.len() - blocks.len() % at_once;
+    for block in (0..whole).step_by(at_once) {
+        for next in 0..at_once {
+            add_block::<ROWS, SUMS, FUSED, W>(&mut sums, next, &x_blocks, blocks, block + next);
         }
-        block += at_once;
+    }
+    for block in whole..blocks.len() {
+        add_block::<ROWS, SUMS, FUSED, W>(&mut sums, 0, &x_blocks, blocks, block);
     }
     std::array::from_fn(|row| {
         let mut lanes = sums[row][0];
@@ -364,6 +357,9 @@ fn dots<const ROWS: usize, const SUMS: usize, const FUSED: bool, W: Word>(
                 lanes[lane] += sum[lane];
             }
         }
+        if rest.is_empty() {
+            return folded(lanes);
+        }
         let behind = |which: usize| &x[row][which * line.len() + blocks.len() * LANES..];
         let products = (0..W::N).flat_map(|which| {
             let pairs = rest.iter().zip(behind(which));
@@ -371,6 +367,27 @@ fn dots<const ROWS: usize, const SUMS: usize, const FUSED: bool, W: Word>(
         });
         folded(lanes) + products.sum::<f32>()
     })
+}
+
+/// Adds a block of words to the sums that are `next` words on.
+#[inline(always)]
+fn add_block<const ROWS: usize, const SUMS: usize, const FUSED: bool, W: Word>(
+    sums: &mut [[Lanes; SUMS]; ROWS],
+    next: usize,
+    x_blocks: &[[&[Lanes]; 2]; ROWS],
+    blocks: &[[W; LANES]],
+    block: usize,
+) {
+    for which in 0..W::N {
+        let weights: Lanes = blocks[block].map(|word| word.number(which));
+        for row in 0..ROWS {
+            let x = x_blocks[row][which][block];
+            let sum = &mut sums[row][next * W::N + which];
+            for lane in 0..LANES {
+                sum[lane] = multiply_add::<FUSED>(x[lane], weights[lane], sum[lane]);
+            }
+        }
+    }
 }
 
 /// The lanes' sum, by halves.
