@@ -333,7 +333,7 @@ ALONE = [
         "compare_methods of gradient, ig, occlusion and lime, 20 targets",
         "≤ 40 s",
         "let output = lm.generate(text, #{generate: 20});",
-        'output.compare_methods(["gradient", "ig", "occlusion", "lime"]);',
+        'output.compare_methods(["gradient", "ig", "occlusion", "lime"]).to_json();',
     ),
     ("generate 100 tokens", "", "lm.generate(text, #{generate: 4});", "lm.generate(text, #{generate: 100});"),
     (

@@ -201,11 +201,11 @@ wide! {
             for lane in 0..LANES {
                 largest[lane] = if block[lane] > largest[lane] { block[lane] } else { largest[lane] };
                 // No number for what is infinite or none.
-                nothing[lane] += block[lane] - block[lane];
+                nothing[lane] += block[lane] * 0.0;
             }
         }
         let all = largest.iter().chain(rest).copied();
-        let nothing = nothing.iter().copied().chain(rest.iter().map(|x| x - x)).sum::<f32>();
+        let nothing = nothing.iter().copied().chain(rest.iter().map(|x| x * 0.0)).sum::<f32>();
         (all.fold(f32::NEG_INFINITY, f32::max), nothing == 0.0)
     }
 }
