@@ -5,8 +5,10 @@
 //! (Geva et al. 2022, 2203.14680; Dar et al. 2022, 2209.02535). A head's two circuits are read in the same way (Elhage et
 //! al. 2021): what it writes after having looked at a token (OV), and which tokens it looks for (QK).
 //!
-//! - here: directions and what is made of them; [`weights`]: a head's weights as the circuits need them
+//! - here: directions and what is made of them; [`weights`]: a head's weights as the circuits need them;
+//!   [`parts`]: a decoder's weights by the names of their parts
 
+pub mod parts;
 pub mod weights;
 
 use ecco_interpreter::Watch;
@@ -131,6 +133,16 @@ pub(crate) fn linear_decoder<'a>(model: &'a Model, what: &'static str) -> Result
             model_type: model.config().model_type.clone(),
         }),
     }
+}
+
+/// What is written, a row each: `[row, hidden]`.
+///
+/// # Errors
+/// As [`vocabulary`].
+pub(crate) fn rows(model: &Model, written: &Written) -> Result<Tensor> {
+    let decoder = linear_decoder(model, "what is written to the stream")?;
+    check(decoder, written)?;
+    Ok(guard(|| Ok(directions(decoder, written)))?)
 }
 
 fn check(decoder: &Decoder, written: &Written) -> Result<()> {

@@ -266,6 +266,11 @@ impl Deref for Parts {
 }
 
 impl Embedding {
+    /// What is added to tokens' embeddings, a row each: `[row, size or hidden]`; before the first position's are the offset's.
+    pub fn positions(&self) -> Option<&Tensor> {
+        self.positions.as_ref()
+    }
+
     fn load(config: &Config, weights: &mut Weights) -> Result<Self> {
         let (hidden, size) = (config.hidden_size, config.embedding.size);
         let (width, bias) = match config.embedding.projected {

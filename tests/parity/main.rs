@@ -34,6 +34,7 @@ mod lens;
 mod lenses;
 mod many;
 mod mixers;
+mod parts;
 mod placement;
 mod probes;
 mod quantized;

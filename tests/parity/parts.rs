@@ -1,0 +1,106 @@
+//! Weights by the names of their parts: with norms and biases folded in they are the same model.
+
+use ecco_explain::vocabulary::parts::{Part, PartAt, part};
+use ecco_models::model::Body;
+use ecco_models::tap::NoTap;
+use ecco_tests::model;
+use tch::{Kind, Tensor};
+
+const TEXT: &str = "She said that it was there and there it was";
+
+fn at(part: Part, layer: Option<usize>) -> PartAt {
+    PartAt {
+        part,
+        layer,
+        head: None,
+    }
+}
+
+/// A norm that has nothing but its division.
+fn divided(x: &Tensor, epsilon: f64) -> Tensor {
+    x / (x.square().mean_dim(-1, true, None::<Kind>) + epsilon).sqrt()
+}
+
+#[test]
+fn folded_weights_and_norms_that_only_divide_are_the_same_model() {
+    let model = model("gpt2-tiny", "float64");
+    let ids = model.ids(TEXT).unwrap();
+    let n = ids.len() as i64;
+    let config = model.config();
+    let folded = |of: Part, layer: Option<usize>| part(&model, at(of, layer), true).unwrap();
+    let index: Vec<i64> = ids.iter().map(|&id| id.into()).collect();
+    let tokens = folded(Part::Embedding, None).index_select(0, &Tensor::from_slice(&index));
+    let mut x = tokens + folded(Part::Positions, None).narrow(0, 0, n); // [position, hidden]
+    let future = Tensor::ones([n, n], (Kind::Bool, x.device())).triu(1);
+    for layer in 0..config.n_layers {
+        let of = |part: Part| folded(part, Some(layer));
+        let y = divided(&x, config.norm.epsilon);
+        let read = |weight: Part, bias: Part| y.unsqueeze(0).matmul(&of(weight)) + of(bias).unsqueeze(1);
+        let query = read(Part::Query, Part::QueryBias); // [head, position, head_dim]
+        let key = read(Part::Key, Part::KeyBias);
+        let scores = query.matmul(&key.transpose(1, 2)) / (query.size()[2] as f64).sqrt();
+        let pattern = scores
+            .masked_fill(&future, f64::NEG_INFINITY)
+            .softmax(-1, Kind::Double);
+        assert_eq!(of(Part::ValueBias).abs().max().double_value(&[]), 0.0);
+        let mixed = pattern.matmul(&read(Part::Value, Part::ValueBias));
+        x = x
+            + mixed
+                .matmul(&of(Part::Output))
+                .sum_dim_intlist(0, false, Kind::Double)
+            + of(Part::OutputBias);
+        let pre = divided(&x, config.norm.epsilon).matmul(&of(Part::In)) + of(Part::InBias);
+        x = x + pre.gelu("tanh").matmul(&of(Part::Out)) + of(Part::OutBias);
+        // Nothing writes a mean.
+        assert!(x.mean_dim(-1, false, Kind::Double).abs().max().double_value(&[]) < 1e-12);
+    }
+    let logits = divided(&x, config.norm.epsilon).matmul(&folded(Part::Unembedding, None));
+    let logits = logits + folded(Part::UnembeddingBias, None);
+    assert!(
+        logits
+            .mean_dim(-1, false, Kind::Double)
+            .abs()
+            .max()
+            .double_value(&[])
+            < 1e-12
+    );
+    let Body::Decoder(decoder) = model.body() else {
+        panic!("a decoder");
+    };
+    let states = model.forward(&ids, &mut NoTap).unwrap();
+    let expected = decoder.logits(&states).get(0).log_softmax(-1, Kind::Double);
+    let off = (logits.log_softmax(-1, Kind::Double) - expected)
+        .abs()
+        .max()
+        .double_value(&[]);
+    assert!(off < 1e-11, "{off}");
+}
+
+#[test]
+fn what_is_not_there_is_said() {
+    let model = model("gpt2-tiny", "float32");
+    let said = |of: PartAt, folded| part(&model, of, folded).unwrap_err().to_string();
+    let of = |part, layer, head| PartAt { part, layer, head };
+    assert_eq!(
+        said(of(Part::Query, None, None), false),
+        "layer is missing: each layer has a W_Q: say which"
+    );
+    assert_eq!(
+        said(of(Part::Embedding, Some(1), None), true),
+        "layer is 1: W_E is of no layer"
+    );
+    assert!(
+        said(of(Part::Query, Some(99), None), true).starts_with("layer is 99: the model has layers 0 to")
+    );
+    assert!(said(of(Part::Query, Some(0), Some(99)), true).starts_with("head is 99: layers have heads 0 to"));
+    assert_eq!(
+        said(of(Part::In, Some(0), Some(0)), false),
+        "head is 0: W_in is of no head"
+    );
+    assert!(said(of(Part::Gate, Some(0), None), false).contains("its neurons have no gates"));
+    let one = part(&model, of(Part::Query, Some(1), Some(1)), true).unwrap();
+    let all = part(&model, of(Part::Query, Some(1), None), true).unwrap();
+    assert_eq!(one, all.get(1));
+    let plain = part(&model, of(Part::Query, Some(1), None), false).unwrap();
+    assert!((plain - all).abs().max().double_value(&[]) > 1e-3);
+}
