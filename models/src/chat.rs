@@ -19,6 +19,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use minijinja::ErrorKind;
@@ -73,6 +74,8 @@ pub struct TokenSequence {
     pub segments: Vec<u32>,
     /// Of two texts that are read together, where the second one's tokens are.
     pub second: Option<Range<usize>>,
+    /// Of a conversation, whose message each token is of, by its role, or "template"; empty where that is not known.
+    pub roles: Vec<Arc<str>>,
 }
 
 /// What a model is given to read.

@@ -13,6 +13,7 @@
 //! start token and what was made. Lengths count its tokens, as in transformers.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use tch::Device;
 
@@ -56,6 +57,8 @@ pub struct Generation {
     pub seed: Option<u64>,
     /// Why no CUDA graph was recorded, where one was asked for.
     pub without_graph: Option<String>,
+    /// Of a conversation, whose message each given token is of; empty where that is not known.
+    pub roles: Vec<Arc<str>>,
 }
 
 /// Why a generation ended.
@@ -178,6 +181,8 @@ fn writer<'a>(job: &Job<'a>, options: &GenerateOptions) -> Result<(Writer<'a>, O
 struct Job<'a> {
     model: &'a Model,
     input: Vec<u32>,
+    /// Of the tokens of `input`, where they are known.
+    roles: Vec<Arc<str>>,
     /// What the decoder has before it makes anything.
     context: Vec<u32>,
     start_id: Option<u32>,
@@ -190,6 +195,7 @@ struct Job<'a> {
 impl<'a> Job<'a> {
     fn new(model: &'a Model, prompt: Prompt, options: &'a GenerateOptions) -> Result<Self> {
         let start_id = start_id(model)?;
+        let roles = prompt.read().map_or_else(Vec::new, |read| read.roles.clone());
         let input = match (&options.src_lang, prompt) {
             (Some(language), Prompt::Text(text)) => model.tokenizer.encode_in(language, text)?,
             (Some(language), _) => {
@@ -214,6 +220,7 @@ impl<'a> Job<'a> {
         Ok(Self {
             model,
             input,
+            roles,
             context,
             start_id,
             max_length,
@@ -265,6 +272,7 @@ impl<'a> Job<'a> {
             finish,
             seed: sampler.seed(),
             without_graph: None,
+            roles: self.roles.clone(),
         }
     }
 

@@ -26,7 +26,9 @@ impl Generation {
                     None => (model.tokenizer().encode(text)?, 1),
                 };
                 model.check_ids(&ids)?;
+                let read = prompt.as_ref().and_then(Prompt::read);
                 Self {
+                    roles: read.map_or_else(Vec::new, |read| read.roles.clone()),
                     tokens: model.tokenizer().tokens(&ids),
                     n_input,
                     start_id: None,
@@ -60,6 +62,7 @@ fn of_two(model: &Model, prompt: Option<Prompt>, text: &str) -> Result<Generatio
     let n_input = tokens.len();
     tokens.extend(model.tokenizer().tokens(&input.target[1..]));
     Ok(Generation {
+        roles: input.roles,
         tokens,
         n_input,
         start_id: input.target.first().copied(),

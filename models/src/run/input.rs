@@ -27,6 +27,8 @@ pub struct Input {
     pub segments: Vec<u32>,
     /// Of two texts that are read together, where the second one's tokens are.
     pub second: Option<Range<usize>>,
+    /// Of a conversation, whose message each of `ids` is of; empty where that is not known.
+    pub roles: Vec<Arc<str>>,
 }
 
 impl Input {
@@ -36,13 +38,19 @@ impl Input {
     /// A text the model cannot take; a target for a model that reads one text.
     pub fn new<'a>(model: &Model, text: impl Into<Prompt<'a>>, target: Option<&str>) -> Result<Self> {
         let text = text.into();
-        let TokenSequence { segments, second, .. } = text.read().cloned().unwrap_or_default();
+        let TokenSequence {
+            segments,
+            second,
+            roles,
+            ..
+        } = text.read().cloned().unwrap_or_default();
         let ids = model.ids(text)?;
         let Body::EncoderDecoder(both) = model.body() else {
             let input = Self {
                 ids,
                 segments,
                 second,
+                roles,
                 ..Self::default()
             };
             input.check(model)?;
@@ -73,6 +81,7 @@ impl Input {
             ids,
             target: written,
             second,
+            roles,
             ..Self::default()
         })
     }

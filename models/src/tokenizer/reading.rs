@@ -72,6 +72,7 @@ impl Tokenizer {
                 false => segments.to_vec(),
             },
             second: first_of_second.zip(behind).map(|(from, to)| from..to),
+            roles: vec![],
         })
     }
 

@@ -138,6 +138,28 @@ impl Comparison {
         )
     }
 
+    /// Of several texts of a model: with each method those about equally long side by side, where it allows that.
+    pub(super) fn of_outputs(
+        passages: &[Passage],
+        methods: &[Method],
+        options: &OutputComparisonOptions,
+    ) -> Result<Vec<Self>, ScriptError> {
+        let one = |passage: &Passage| Self::of_output(passage.clone(), methods.to_vec(), options.clone());
+        let each = passages.iter().map(one).collect::<Result<Vec<Self>, _>>()?;
+        let Some(first) = each.first() else {
+            return Ok(each);
+        };
+        for (at, saliency) in first.0.saliencies.iter().enumerate() {
+            let asked = |comparison: &Self| {
+                let own = &comparison.0.saliencies[at];
+                Ok((own.passage.clone(), own.targets()?.list.clone()))
+            };
+            let texts = each.iter().map(asked).collect::<Result<Vec<_>, ScriptError>>()?;
+            computed::attributions(&texts, &saliency.options)?;
+        }
+        Ok(each)
+    }
+
     /// Of the text and the targets of a saliency.
     pub(super) fn of_saliency(
         saliency: &Saliency,

@@ -74,8 +74,8 @@ pub(super) fn register(registry: &mut Registry) {
         /// ```
         fn compare_methods(outputs: &Outputs, methods: Array; options: OutputComparisonOptions) -> Results {
             let methods = methods_of(&methods)?;
-            Results::of_outputs(outputs, move |passage| {
-                Comparison::of_output(passage.clone(), methods.clone(), options.clone())
+            Results::of_outputs_together(outputs, move |passages| {
+                Comparison::of_outputs(passages, &methods, &options)
             })
         }
     }

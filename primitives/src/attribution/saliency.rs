@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use ecco_explain::{
     Aggregation, Attribution, AttributionOptions, Combine, Completeness, Faithfulness, Group, Grouping,
@@ -437,8 +438,9 @@ impl Explanation for Saliency {
         }
     }
 
-    fn roles(&self, axis: &str) -> Option<Vec<&'static str>> {
-        (axis == "position").then(|| self.passage.roles())
+    fn roles(&self, axis: &str) -> Option<Vec<Arc<str>>> {
+        let groups = self.groups().ok()?;
+        (!["generated", "target"].contains(&axis)).then(|| self.passage.roles(groups.as_deref()))
     }
 
     /// A row for each target, as long as what it depends on.

@@ -117,6 +117,7 @@ impl Loaded {
             finish,
             seed: None,
             without_graph: None,
+            roles: Vec::new(),
         };
         let text = loaded.tokenizer().decode(&ids);
         Ok(Some(Dynamic::from(Generation::new(lm, generation, text))))

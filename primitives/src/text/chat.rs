@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use ecco_models::{Prompt, Token};
+use ecco_models::{Prompt, Token, TokenSequence};
 use ecco_scripting::options::{OptionKind, OptionValue};
 use ecco_scripting::result::json::{json, json_of_map};
 use ecco_scripting::result::{Show, show};
@@ -11,6 +11,7 @@ use ecco_widgets::Explorable;
 use rhai::{Array, Dynamic, INT};
 use serde_json::{Map, Value};
 
+use super::roles::roles;
 use super::shown::token_sequence;
 use super::vocabulary::text_of_ids;
 use crate::models::model::Model;
@@ -85,9 +86,17 @@ impl Chat {
             None => show::expected("messages such as #{role: \"user\", content: \"…\"}", value),
         };
         let messages: Vec<Value> = messages.iter().map(message).collect::<Result<_, _>>()?;
-        let chat = loaded.chat(&messages.into(), &options)?;
+        let messages = messages.into();
+        let mut chat = loaded.chat(&messages, &options)?;
         let tokenizer = loaded.tokenizer();
-        let tokens = tokenizer.tokens(&tokenizer.encode_bare(&chat.text)?);
+        let ids = tokenizer.encode_bare(&chat.text)?;
+        let tokens = tokenizer.tokens(&ids);
+        let roles = roles(&chat.text, &messages, &tokens);
+        chat.read = Some(TokenSequence {
+            ids,
+            roles,
+            ..TokenSequence::default()
+        });
         Ok(Self {
             chat: Rc::new(chat),
             tokens: tokens.into(),
@@ -160,11 +169,10 @@ impl Show for Chat {
     }
 
     fn line(&self) -> String {
-        let read = self.chat.read.as_ref();
-        let what = match read.map(|read| read.second.is_some()) {
-            None => "conversation",
-            Some(false) => "text",
-            Some(true) => "pair of texts",
+        let what = match &self.chat.read {
+            Some(read) if read.second.is_some() => "pair of texts",
+            Some(read) if read.roles.is_empty() => "text",
+            _ => "conversation",
         };
         format!("{what} of {} tokens", self.tokens.len())
     }

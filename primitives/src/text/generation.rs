@@ -6,6 +6,7 @@ mod showing;
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 
 use ecco_explain::score::TokenScore;
 use ecco_models::run::{self, Input, Place, Records};
@@ -334,6 +335,11 @@ impl Generation {
     pub(crate) fn passage(&self) -> Passage {
         let facts = self.0.facts.get_or_init(|| Rc::new(Facts::of_output(self)));
         Passage::of_output(self, Rc::clone(facts))
+    }
+
+    /// Of a conversation, whose message each given token is of.
+    pub(crate) fn roles(&self) -> &[Arc<str>] {
+        &self.0.generation.roles
     }
 
     /// Whether the text was given to be scored, and not generated.

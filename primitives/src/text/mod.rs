@@ -2,6 +2,7 @@
 
 pub(crate) mod capture;
 pub(crate) mod chat;
+mod closures;
 pub(crate) mod generate;
 pub(crate) mod generation;
 mod output;
@@ -9,6 +10,7 @@ pub(crate) mod outputs;
 pub(crate) mod passage;
 pub(crate) mod reading;
 pub(crate) mod results;
+mod roles;
 pub(crate) mod run;
 mod run_members;
 pub(crate) mod score;
@@ -17,6 +19,7 @@ pub(crate) mod token;
 pub(crate) mod vocabulary;
 
 use ecco_scripting::Registry;
+use rhai::Dynamic;
 
 use chat::Chat;
 use generation::Generation;
@@ -37,6 +40,10 @@ pub(crate) fn register(registry: &mut Registry) {
     output::register(registry);
     outputs::register(registry);
     results::register(registry);
+    closures::register::<Outputs>(registry.engine, "Outputs", |outputs, at| {
+        Ok(outputs.all().get(at).cloned().map(Dynamic::from))
+    });
+    closures::register::<Results>(registry.engine, "Results", Results::get);
     score::register(registry);
     vocabulary::register(registry);
 }

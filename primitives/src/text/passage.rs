@@ -6,6 +6,7 @@ mod internals;
 mod said;
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use ecco_interpreter::Watch;
 use ecco_models::Token;
@@ -63,6 +64,8 @@ pub(crate) struct Facts {
     /// As they are shown: of an encoder–decoder those read, then those written, without the start token.
     tokens: Vec<Token>,
     n_input: usize,
+    /// Of a conversation, whose message each token that was given is of.
+    roles: Vec<Arc<str>>,
     /// The tokens that positions inside count: of a run of an encoder–decoder what its decoder reads.
     counted: Vec<Token>,
     /// A token at a position is predicted so many positions before it, in the sequence whose head speaks.
@@ -87,6 +90,7 @@ impl Facts {
             model: output.model().plain(),
             input: output.input(),
             n_input,
+            roles: output.roles().to_vec(),
             counted: tokens.clone(),
             shift,
             first,
@@ -110,6 +114,7 @@ impl Facts {
             input: run.input().clone(),
             tokens: run.tokens().iter().chain(written).cloned().collect(),
             n_input: run.tokens().len(),
+            roles: run.input().roles.clone(),
             counted: counted.to_vec(),
             shift: usize::from(is_causal),
             first: usize::from(is_causal),
@@ -131,12 +136,6 @@ impl Passage {
         Self { origin, facts }
     }
 
-    /// Of each token whether it was "given" or "written".
-    pub(crate) fn roles(&self) -> Vec<&'static str> {
-        let role = |at: usize| ["written", "given"][usize::from(at < self.n_input())];
-        (0..self.tokens().len()).map(role).collect()
-    }
-
     /// Whether the model itself has written a part of it.
     pub(crate) fn is_written(&self) -> bool {
         matches!(&self.origin, Origin::Output(output) if !output.is_given())
@@ -153,6 +152,7 @@ impl Passage {
         let is_causal = loaded.config().task == ecco_models::config::Task::NextToken;
         let facts = Facts {
             model: lm.plain(),
+            roles: input.roles.clone(),
             input,
             n_input,
             counted: tokens.clone(),

@@ -156,18 +156,6 @@ impl Results {
         })))
     }
 
-    /// The same of outputs, each by its passage.
-    pub(crate) fn of_outputs<T: OfText>(
-        outputs: &Outputs,
-        make: impl Fn(&Passage) -> Result<T, ScriptError> + 'static,
-    ) -> Result<Self, ScriptError> {
-        let Some(first) = outputs.all().first() else {
-            return Err(ScriptError::new(ErrorKind::Value, "the list of outputs is empty"));
-        };
-        let text = |output: &Generation| (output.text().to_owned(), output.passage());
-        Self::new(first.model(), outputs.all().iter().map(text).collect(), make)
-    }
-
     /// The same of outputs that are about equally long together: those that a model reads side by side.
     pub(crate) fn of_outputs_together<T: OfText>(
         outputs: &Outputs,
@@ -183,9 +171,7 @@ impl Results {
         make: impl Fn(&[Passage]) -> Result<Vec<T>, ScriptError> + 'static,
     ) -> Result<Self, ScriptError> {
         let (texts, passages): (Vec<String>, Vec<Passage>) = texts.into_iter().unzip();
-        let Some(first) = passages.first() else {
-            return Err(empty());
-        };
+        let first = passages.first().ok_or_else(empty)?;
         let model = first.model().clone();
         let inputs: Vec<Input> = passages.iter().map(|passage| passage.input().clone()).collect();
         let groups = batches(&*model.loaded()?, &inputs);
@@ -368,6 +354,11 @@ impl Results {
             )
         })?;
         self.value(place).cloned().map_err(|error| of_text(error, place))
+    }
+
+    /// Nothing behind the last.
+    pub(super) fn get(&self, at: usize) -> Result<Option<Dynamic>, ScriptError> {
+        (at < self.0.texts.len()).then(|| self.at(at as INT)).transpose()
     }
 
     fn array(&self) -> Result<Array, ScriptError> {

@@ -19,6 +19,7 @@ pub mod show;
 pub(crate) mod watched;
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use ecco_interpreter::MimeBundle;
 use ecco_widgets::Explorable;
@@ -78,8 +79,8 @@ pub trait Explanation: Show {
         None
     }
 
-    /// What each place along an axis is in its text: "given" or "written".
-    fn roles(&self, _axis: &str) -> Option<Vec<&'static str>> {
+    /// What each place along an axis is in its text: "given", "written", of a conversation "user".
+    fn roles(&self, _axis: &str) -> Option<Vec<Arc<str>>> {
         None
     }
 

@@ -1,8 +1,10 @@
-//! What a model says of texts, computed once.
+//! What a model says of texts, computed once; whose each token is.
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
+use ecco_explain::Group;
 use ecco_models::run::{self, Prediction};
 use ecco_scripting::ScriptError;
 
@@ -12,6 +14,20 @@ use super::Passage;
 type Predictions = RefCell<Option<Rc<Vec<Prediction>>>>;
 
 impl Passage {
+    /// Of each token, or of each group that of its first, whether it was "given" or "written"; of those of a conversation that were
+    /// given, whose message they are of.
+    pub(crate) fn roles(&self, groups: Option<&[Group]>) -> Vec<Arc<str>> {
+        let [given, written]: [Arc<str>; 2] = ["given".into(), "written".into()];
+        let role = |at: usize| match at < self.n_input() {
+            true => self.facts.roles.get(at).unwrap_or(&given).clone(),
+            false => written.clone(),
+        };
+        match groups {
+            None => (0..self.tokens().len()).map(role).collect(),
+            Some(groups) => groups.iter().map(|group| role(group.tokens.start)).collect(),
+        }
+    }
+
     /// What the model says of the text, computed once.
     pub(crate) fn predictions(&self) -> Result<Rc<Vec<Prediction>>, ScriptError> {
         Self::predict(std::slice::from_ref(self))?;

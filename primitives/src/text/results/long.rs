@@ -50,7 +50,8 @@ impl Long {
                 self.column(&format!("{name}_label")).extend((0..n).map(label));
             }
             if let Some(roles) = result.roles(name) {
-                let role = |row: usize| roles.get(place(row)).map_or(Dynamic::UNIT, |role| (*role).into());
+                let roles: Vec<Dynamic> = roles.iter().map(|role| (**role).into()).collect();
+                let role = |row: usize| roles.get(place(row)).cloned().unwrap_or(Dynamic::UNIT);
                 self.column(&format!("{name}_role")).extend((0..n).map(role));
             }
         }
