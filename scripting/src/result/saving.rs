@@ -10,12 +10,14 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use ndarray::ArrayViewD;
+use rhai::Map;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde_json::{Value, json};
 
 use crate::errors::{ErrorKind, ScriptError};
 use crate::result::Explanation;
 use crate::result::folder::{Folder, check_length};
+use crate::result::show::brief;
 use crate::result::watched::{Check, Watched, failure};
 use crate::session::State;
 use crate::tensor::numbers::{Element, of_numbers};
@@ -52,6 +54,33 @@ pub(crate) fn save(tensor: &Tensor, folder: &Path, path: &str, check: &Check) ->
         }
     };
     write_file(folder, path, &*write, check)
+}
+
+/// Writes a map of tensors to `path` below `folder`.
+///
+/// # Errors
+/// As of [`save`]; a map of something else.
+pub(crate) fn save_named(map: &Map, folder: &Path, path: &str, check: &Check) -> Result<(), ScriptError> {
+    check_length(path)?;
+    let example = "#{states: run.hidden_states}.save(\"states.safetensors\")";
+    if extension(path) != Some("safetensors") {
+        let message = format!("\"{path}\" does not say how to save a map of tensors: expected .safetensors");
+        return Err(ScriptError::new(ErrorKind::Value, message).with_hint(format!("for example: {example}")));
+    }
+    let mut tensors = Vec::new();
+    for (name, value) in map {
+        let Some(tensor) = value.read_lock::<Tensor>() else {
+            let message = format!("{name} is {}, and no tensor", brief(value));
+            let hint = "a map of tensors is saved; ecco::tensor(values) makes one of an array of numbers";
+            return Err(ScriptError::new(ErrorKind::Type, message).with_hint(hint));
+        };
+        tensors.push((name.as_str(), tensor.clone()));
+    }
+    if tensors.is_empty() {
+        let message = "the map is empty: there is nothing to save";
+        return Err(ScriptError::new(ErrorKind::Value, message).with_hint(format!("for example: {example}")));
+    }
+    write_file(folder, path, &|out| safetensors(&tensors, None, out), check)
 }
 
 /// Writes a result to `path` below `folder`.
@@ -227,15 +256,18 @@ fn npy(tensor: &Tensor, out: &mut dyn Write) -> io::Result<()> {
 
 /// The format's header, padded to 8 bytes, then the values of each tensor, little-endian, in order of their names.
 /// Beside the names of axes it notes what they are numbers of, where that is given.
-fn safetensors(
-    tensors: &[(&'static str, Tensor)],
+fn safetensors<N: AsRef<str>>(
+    tensors: &[(N, Tensor)],
     document: Option<&str>,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let mut sorted: Vec<&(&'static str, Tensor)> = tensors.iter().collect();
+    let mut sorted: Vec<(&str, &Tensor)> = tensors
+        .iter()
+        .map(|(name, tensor)| (name.as_ref(), tensor))
+        .collect();
     sorted.sort_by_key(|(name, _)| *name);
     let mut end = 0;
-    let info = |(name, tensor): &&(&'static str, Tensor)| {
+    let info = |(name, tensor): &(&str, &Tensor)| {
         let start = end;
         end += tensor.numbers().len() * tensor.precision().bytes();
         let info = TensorInfo {
@@ -249,14 +281,14 @@ fn safetensors(
         ((*name).to_owned(), info)
     };
     let infos = sorted.iter().map(info).collect();
-    let axes = |(name, tensor): &(&str, Tensor)| {
+    let axes = |(name, tensor): &(&str, &Tensor)| {
         let key = match tensors.len() {
             1 => "axes".to_owned(),
             _ => format!("{name}.axes"),
         };
         (key, tensor.axes().join(","))
     };
-    let mut about: HashMap<String, String> = tensors.iter().map(axes).collect();
+    let mut about: HashMap<String, String> = sorted.iter().map(axes).collect();
     about.extend(document.map(|text| (DOCUMENT.to_owned(), text.to_owned())));
     let header = Metadata::new(Some(about), infos).map_err(io::Error::other)?;
     let mut header = serde_json::to_vec(&header)?;

@@ -6,7 +6,7 @@
 use std::ops::{Range, RangeInclusive};
 
 use rhai::plugin::*;
-use rhai::{Array, Engine, FLOAT, INT};
+use rhai::{Array, Engine, FLOAT, INT, Map};
 
 use crate::errors::{ErrorKind, RhaiResult, ScriptError};
 use crate::library::limits::checked_len;
@@ -91,6 +91,22 @@ pub mod functions {
         let state = state_of(&ctx);
         let folder = state.folder.borrow().clone();
         saving::save(tensor, &folder, path, &|| state.check_interrupt()).map_err(|error| error.raise(&ctx))
+    }
+
+    /// Saves a map of tensors, such as what a run holds at some sites, as `.safetensors`: `ecco::load` and `ecco::read` give the map
+    /// again, with the names of axes.
+    ///
+    /// Example:
+    /// ```rhai
+    /// #{states: run.hidden_states, patterns: run.at("attention_pattern")}.save("capture.safetensors")
+    /// ecco::load("capture.safetensors").states
+    /// ```
+    #[rhai_fn(name = "save", pure, return_raw)]
+    pub fn save_named(ctx: NativeCallContext, tensors: &mut Map, path: &str) -> RhaiResult<()> {
+        let state = state_of(&ctx);
+        let folder = state.folder.borrow().clone();
+        saving::save_named(tensors, &folder, path, &|| state.check_interrupt())
+            .map_err(|error| error.raise(&ctx))
     }
 
     /// A part of the tensor: for each axis an index (which removes the axis), a range, or `()` for all.
