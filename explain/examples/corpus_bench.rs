@@ -34,6 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         top: 20,
         sign: Sign::Positive,
         n_sample: 100,
+        n_tokens: 500,
         seed: 0,
         memory: None,
     };

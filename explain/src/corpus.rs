@@ -1,18 +1,20 @@
 //! Every neuron (head, direction, feature of a dictionary) over many texts: where it is strongest, how often it is active, how its values are spread.
 //!
 //! The texts pass once, in batches of about equal length, and what is kept does not grow with them: of each neuron the `top`
-//! strongest places (one a text), sums, a histogram, and the strongest place in each text of a sample. All of it is merged in
-//! tensors where a layer is, and crosses to the host at the end.
+//! strongest places (one a text), sums, a histogram, and of a sample the strongest place in each text and the value at each token. All
+//! of it is merged in tensors where a layer is, and crosses to the host at the end.
 //!
-//! - here: what is asked; `reading`: the passes over the texts; `pieces`: texts as they are read; `running`: what is kept of a
-//!   layer; `stored`: that as numbers, to go on from; `found`: what comes of it; `again`: one neuron at every token of some
-//!   texts; `units`: what else than neurons can be followed
+//! - here: what is asked; `reading`: the passes over the texts; `pieces`: texts as they are read; `sample`: what is drawn of them;
+//!   `running`: what is kept of a layer; `stored`: that as numbers, to go on from; `found`: what comes of it; `nearest`: which units write alike;
+//!   `again`: one neuron at every token of some texts; `units`: what else than neurons can be followed
 
 mod again;
 mod found;
+mod nearest;
 mod pieces;
 mod reading;
 mod running;
+mod sample;
 mod stored;
 mod units;
 
@@ -24,8 +26,10 @@ use crate::error::{Error, Result};
 
 pub use again::neuron_values;
 pub use found::{Corpus, LayerNeurons, NeuronPlace};
+pub use nearest::writing_cosines;
 pub use pieces::{Piece, Pieces, pieces};
 pub use reading::Reading;
+pub use sample::Sample;
 pub use stored::{Numbers, Stored, StoredLayer};
 pub use units::Units;
 
@@ -54,6 +58,8 @@ pub struct CorpusOptions {
     pub sign: Sign,
     /// Texts in which each neuron's strongest place is kept, whatever it is: drawn at random.
     pub n_sample: usize,
+    /// Tokens at which each neuron's value is kept, whatever it is: drawn at random.
+    pub n_tokens: usize,
     pub seed: u64,
     /// Bytes for what is kept and for the numbers of a pass, beside the model. None: what is free.
     pub memory: Option<u64>,

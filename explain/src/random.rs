@@ -1,5 +1,7 @@
 //! numpy's random numbers, so that results can be those of scikit-learn.
 
+use std::collections::BTreeSet;
+
 use rand_mt::Mt;
 
 /// `numpy.random.RandomState(seed)`, as far as needed: its streams are frozen for compatibility.
@@ -50,6 +52,18 @@ impl RandomState {
         }
         order
     }
+
+    /// `n` of the numbers below `of`, or all of them, each set as likely as any (Floyd), in order.
+    pub(crate) fn chosen(&mut self, of: usize, n: usize) -> BTreeSet<usize> {
+        let mut chosen = BTreeSet::new();
+        for last in of.saturating_sub(n)..of {
+            let one = (self.uniform() * (last + 1) as f64) as usize;
+            if !chosen.insert(one.min(last)) {
+                chosen.insert(last);
+            }
+        }
+        chosen
+    }
 }
 
 /// Places of `n` of the values, in order: half of them the strongest, the others drawn at random.
@@ -75,6 +89,21 @@ mod tests {
         order.sort_unstable();
         assert!(order.iter().copied().eq(0..100));
         assert!(RandomState::new(5).shuffled(0).is_empty());
+    }
+
+    #[test]
+    fn each_number_is_chosen_as_often() {
+        let mut random = RandomState::new(3);
+        let mut counts = [0; 12];
+        for _ in 0..6_000 {
+            let chosen = random.chosen(12, 4);
+            assert_eq!(chosen.len(), 4);
+            chosen.iter().for_each(|&at| counts[at] += 1);
+        }
+        // 2,000 of each, with a deviation of 37.
+        assert!(counts.iter().all(|n| (1_850..2_150).contains(n)), "{counts:?}");
+        assert!(random.chosen(3, 9).into_iter().eq(0..3));
+        assert!(random.chosen(0, 9).is_empty());
     }
 
     /// `np.random.RandomState(seed).randn(3)`.

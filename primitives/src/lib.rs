@@ -147,7 +147,13 @@ const CONTENTS: &[(&str, &[&str])] = &[
     ),
     (
         "where in many texts is each neuron strong?",
-        &["lm.corpus", "corpus.neuron", "corpus.rank", "corpus.search"],
+        &[
+            "lm.corpus",
+            "corpus.neuron",
+            "corpus.rank",
+            "corpus.nearest",
+            "corpus.search",
+        ],
     ),
     (
         "what can be read off its states, over many texts, and which lie near each other?",

@@ -132,6 +132,44 @@ fn an_interrupt_at_any_time_keeps_what_was_read() {
 }
 
 #[test]
+fn texts_of_a_file_are_those_of_a_list() {
+    on_session_thread(|| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let expected = whole(folder.path());
+        let mut notebook = notebook(folder.path());
+        notebook
+            .run("let table = ecco::table(#{text: texts, n: texts.map(|text| text.len())});")
+            .result
+            .expect("made");
+        for ending in ["csv", "tsv", "jsonl", "parquet"] {
+            notebook
+                .run(&format!(
+                    "table.save(\"texts.{ending}\"); let corpus = lm.corpus(\"texts.{ending}\", options);"
+                ))
+                .result
+                .expect(ending);
+            assert!(notebook.text(ALL) == expected, "{ending}: another corpus");
+        }
+        let error = notebook.error("lm.corpus(\"texts.csv\", #{column: \"txt\"})");
+        let said = common::plain(&error);
+        assert!(
+            said.contains("there is no column \"txt\"") && said.contains("did you mean"),
+            "{said}"
+        );
+        let error = notebook.error("lm.corpus(\"../texts.csv\")");
+        assert!(
+            error.value.contains("outside of the notebook's folder"),
+            "{}",
+            error.value
+        );
+        assert_eq!(
+            notebook.error("lm.corpus(\"none.csv\")").name,
+            "FileNotFoundError"
+        );
+    });
+}
+
+#[test]
 fn a_file_of_something_else_is_refused() {
     on_session_thread(|| {
         let folder = tempfile::tempdir().expect("a folder");

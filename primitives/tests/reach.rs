@@ -9,7 +9,7 @@ const FREE_FUNCTIONS: &str = "E PI abs acos acosh asin asinh atan atanh bits blo
          hypot input int is_even is_finite is_infinite is_nan is_odd is_zero ln log markdown max min parse_json \
          password print range round sign sin sinh sleep sqrt svg tan tanh timestamp to_binary to_debug \
          to_degrees to_float to_hex to_int to_lower to_octal to_radians to_string to_upper \
-         ecco::arange ecco::cca ecco::cka ecco::cluster ecco::concat ecco::crossings ecco::devices ecco::diff ecco::einsum ecco::eye \
+         ecco::arange ecco::cca ecco::cka ecco::cluster ecco::concat ecco::corpus ecco::crossings ecco::devices ecco::diff ecco::einsum ecco::eye \
          ecco::from_pretrained ecco::ica ecco::live ecco::load ecco::models ecco::nmf ecco::ones ecco::pca ecco::probe ecco::project ecco::pwcca ecco::rand \
          ecco::randn ecco::read ecco::similarity ecco::stack ecco::svcca ecco::table ecco::tensor \
          ecco::tour ecco::zeros";
@@ -44,6 +44,7 @@ fn scripts_reach_nothing_but_these() {
         places,
         [
             "Dictionary.save",
+            "Model.corpus",
             "Model.dictionaries",
             "Model.dictionary",
             "Model.load_lens",

@@ -1,5 +1,6 @@
 //! Neurons over many texts: against transformers, and against passes over each text alone, for every kind of model.
 
+mod nearest;
 mod resumed;
 mod units;
 
@@ -26,6 +27,7 @@ fn options(site: Site, sign: Sign) -> CorpusOptions {
         top: 5,
         sign,
         n_sample: 6,
+        n_tokens: 40,
         seed: 1,
         memory: None,
     }
@@ -252,11 +254,19 @@ fn same_again(model: &Model, found: &Corpus, layer: Option<usize>, all: &[Array2
         }
     }
     let of = found.layers.iter().find(|of| of.layer == layer).unwrap();
-    let places = of.at_quantiles(1, &found.sample, &[1.0, 0.5, 0.0], Sign::Positive);
+    assert!(!found.sample.tokens.is_empty() && of.drawn.ncols() == found.sample.tokens.len());
+    for (&(piece, position), drawn) in found.sample.tokens.iter().zip(of.drawn.row(1)) {
+        let value = all[piece][[position, 1]];
+        assert!(
+            (drawn - value).abs() < 3e-4 * (1.0 + value.abs()),
+            "{drawn}, alone {value}"
+        );
+    }
+    let places = of.at_quantiles(1, &found.sample.pieces, &[1.0, 0.5, 0.0], Sign::Positive);
     let falls = |pair: &[NeuronPlace]| pair[0].value >= pair[1].value;
     assert!(places.len() == 3 && (found.sign != Sign::Positive || places.windows(2).all(falls)));
     for place in places {
-        assert!(found.sample.contains(&place.piece));
+        assert!(found.sample.pieces.contains(&place.piece));
         let value = all[place.piece][[place.position, 1]];
         assert!((place.value - value).abs() < 3e-4 * (1.0 + value.abs()));
     }

@@ -1,9 +1,10 @@
 //! What a pass over texts has found of every neuron, on the host.
 
 use ecco_models::run::Place;
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView1};
 
 use super::pieces::Pieces;
+use super::sample::Sample;
 use super::{BINS, Sign, Units};
 
 /// Every neuron of some layers over many texts.
@@ -15,8 +16,7 @@ pub struct Corpus {
     /// As far as one of them was looked at.
     pub layers: Vec<LayerNeurons>,
     pub pieces: Pieces,
-    /// Pieces of the sample, in order.
-    pub sample: Vec<usize>,
+    pub sample: Sample,
     /// Pieces and tokens that were read.
     pub n_read: usize,
     pub n_tokens: usize,
@@ -47,6 +47,8 @@ pub struct LayerNeurons {
     /// The strongest place in each piece of the sample, NaN where that was not read: (neuron, piece).
     pub sampled: Array2<f32>,
     pub sampled_positions: Array2<i32>,
+    /// The values at the tokens of the sample, NaN where they were not read: (neuron, token).
+    pub drawn: Array2<f32>,
 }
 
 /// Where a neuron is strong.
@@ -89,6 +91,17 @@ impl LayerNeurons {
         self.strongest(neuron)
             .first()
             .map_or(f64::NAN, |place| place.value.into())
+    }
+
+    /// Values below which these shares of the tokens of the sample are, between two of them in proportion (numpy's "linear"); NaN
+    /// where none was read.
+    pub fn quantiles(&self, neuron: usize, shares: &[f64]) -> Vec<f64> {
+        quantiles(self.drawn.row(neuron), shares)
+    }
+
+    /// How alike two neurons' values are at the tokens of the sample: Pearson's correlation; NaN where one is always the same.
+    pub fn correlation(&self, neuron: usize, other: (&Self, usize)) -> f64 {
+        correlation(self.drawn.row(neuron), other.0.drawn.row(other.1))
     }
 
     /// Of the texts of the sample, in the order of a neuron's strongest value in each, those at these shares of the way from
@@ -167,5 +180,55 @@ impl Corpus {
             true => &input.ids,
             false => input.spoken(),
         })
+    }
+}
+
+fn quantiles(values: ArrayView1<f32>, shares: &[f64]) -> Vec<f64> {
+    let values = values.iter().filter(|value| value.is_finite());
+    let mut values: Vec<f64> = values.map(|&value| value.into()).collect();
+    values.sort_by(f64::total_cmp);
+    let at = |share: &f64| {
+        let Some(last) = values.len().checked_sub(1) else {
+            return f64::NAN;
+        };
+        let place = share.clamp(0.0, 1.0) * last as f64;
+        let below = values[place.floor() as usize];
+        below + (values[place.ceil() as usize] - below) * place.fract()
+    };
+    shares.iter().map(at).collect()
+}
+
+fn correlation(one: ArrayView1<f32>, other: ArrayView1<f32>) -> f64 {
+    let both = || {
+        let both = one.iter().zip(other).map(|(&a, &b)| (f64::from(a), f64::from(b)));
+        both.filter(|(a, b)| a.is_finite() && b.is_finite())
+    };
+    let [n, a, b] = both().fold([0.0; 3], |[n, a, b], (x, y)| [n + 1.0, a + x, b + y]);
+    let products = both().fold([0.0; 3], |[aa, ab, bb], (x, y)| {
+        let (x, y) = (x - a / n, y - b / n);
+        [aa + x * x, ab + x * y, bb + y * y]
+    });
+    products[1] / (products[0] * products[2]).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::aview1;
+
+    use super::*;
+
+    /// `numpy.quantile` and `numpy.corrcoef` of what is finite.
+    #[test]
+    fn quantiles_and_correlations_are_numpys() {
+        let values = [3.0, f32::NAN, 1.0, 2.0, 10.0];
+        let found = quantiles(aview1(&values), &[0.0, 0.1, 0.25, 0.5, 0.9, 1.0]);
+        for (found, expected) in found.iter().zip([1.0, 1.3, 1.75, 2.5, 7.9, 10.0]) {
+            assert!((found - expected).abs() < 1e-12, "{found}, expected {expected}");
+        }
+        assert!(quantiles(aview1(&[f32::NAN]), &[0.5])[0].is_nan());
+        let other = [1.0, 7.0, 0.0, 2.0, 4.0];
+        let found = correlation(aview1(&values), aview1(&other));
+        assert!((found - 0.908_373_743_094_139_2).abs() < 1e-12, "{found}");
+        assert!(correlation(aview1(&values), aview1(&[2.0; 5])).is_nan());
     }
 }

@@ -1,5 +1,6 @@
 //! Texts as they are read: each once, long ones in pieces.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use ecco_models::Model;
@@ -30,6 +31,14 @@ pub struct Pieces {
 impl Piece {
     pub(super) fn n_counted(&self) -> usize {
         self.counted.iter().filter(|counts| **counts).count()
+    }
+
+    /// Which positions of a stack count: of a decoder beside an encoder all.
+    pub(super) fn counted_in(&self, of_encoder: bool) -> Cow<'_, [bool]> {
+        match !of_encoder && !self.input.target.is_empty() {
+            true => vec![true; self.input.target.len()].into(),
+            false => self.counted.as_slice().into(),
+        }
     }
 }
 
@@ -85,6 +94,12 @@ impl Pieces {
             n_texts,
             n_same,
         })
+    }
+
+    /// About what they take: of each token its number, twice where passes are made of them, and whether it counts.
+    pub(super) fn bytes(&self) -> u64 {
+        let of = |piece: &Piece| 9 * (piece.input.ids.len() + piece.input.target.len()) + size_of::<Piece>();
+        self.all.iter().map(|piece| of(piece) as u64).sum()
     }
 
     /// How many of a piece's positions can be a place.

@@ -12,10 +12,10 @@ use tch::{Device, Tensor};
 use super::found::Corpus;
 use super::pieces::Pieces;
 use super::running::{Batch, Running};
+use super::sample::Sample;
 use super::units::{Placed, Units};
 use super::{BINS, CorpusOptions};
 use crate::error::{Error, Result, refuse};
-use crate::random::RandomState;
 use crate::states::{pass, sizes, width};
 
 /// Numbers of a site and layer that are worked on at once: some tensors as large are made of them.
@@ -28,8 +28,7 @@ pub struct Reading {
     pub(super) options: CorpusOptions,
     pub(super) pieces: Pieces,
     pub(super) places: Vec<Looked>,
-    /// Pieces of the sample, in order.
-    pub(super) sample: Vec<usize>,
+    pub(super) sample: Sample,
     /// Pieces that pass together, in the order of the passes.
     pub(super) batches: Vec<Vec<usize>>,
     /// As far as the first pass has come. Where a pass was interrupted, the first layers have taken it in.
@@ -55,11 +54,11 @@ impl Reading {
         if pieces.all.is_empty() {
             return Err(refuse("texts", "[]", "there is no token to look at"));
         }
-        let most = ensure_kept(&places, options)?;
+        let most = ensure_kept(&places, options, pieces.bytes())?;
         let widest = places.iter().map(|of| of.n.max(of.width)).max().unwrap_or(1);
         Ok(Self {
             options: options.clone(),
-            sample: sampled(pieces.all.len(), options),
+            sample: Sample::new(&pieces, options),
             batches: batches(model, &pieces, widest, most),
             layers: Vec::new(),
             places,
@@ -206,21 +205,25 @@ fn looked(model: &Model, options: &CorpusOptions) -> Result<Vec<Looked>> {
 }
 
 /// Asks for room for what is kept, and gives how many numbers of a layer there is room for in a pass.
-fn ensure_kept(places: &[Looked], options: &CorpusOptions) -> Result<usize> {
+fn ensure_kept(places: &[Looked], options: &CorpusOptions, of_texts: u64) -> Result<usize> {
     if options.top == 0 {
         return Err(refuse("top", 0, "keep at least one place of each neuron"));
     }
     let neurons: usize = places.iter().map(|of| of.n).sum();
-    // A key, a value, a piece and a position for each place; a number and a position for each text of the sample; sums.
-    let each = 16 * options.top + 8 * options.n_sample + 8 * (BINS + 1) + 28;
+    // A key, a value, a piece and a position for each place; a number and a position for each text of the sample, a number for
+    // each token of it; sums.
+    let each = 16 * options.top + 8 * options.n_sample + 4 * options.n_tokens + 8 * (BINS + 1) + 28;
     // In tensors, and once more on the host.
-    let bytes = 2 * (neurons as u64).saturating_mul(each as u64);
-    let what = format!("what is kept of {neurons} {}s", options.units.name());
+    let bytes = (2 * (neurons as u64).saturating_mul(each as u64)).saturating_add(of_texts);
+    let what = format!(
+        "what is kept of {neurons} {}s and of the texts' tokens",
+        options.units.name()
+    );
     let least = WORK * places.iter().map(|of| of.n.max(of.width)).max().unwrap_or(1) as u64;
     let most = match options.memory {
         Some(memory) if memory < bytes.saturating_add(least) => {
             let reason = format!(
-                "{what} takes {}; keep less by `top`, `sample`, `layers`",
+                "{what} takes {}; keep less by `top`, `sample`, `sample_tokens`, `layers`",
                 format_bytes(bytes + least)
             );
             return Err(refuse("memory", format_bytes(memory), reason));
@@ -230,14 +233,6 @@ fn ensure_kept(places: &[Looked], options: &CorpusOptions) -> Result<usize> {
     };
     ensure_room(Device::Cpu, bytes, &what)?;
     Ok(most)
-}
-
-/// Pieces of the sample, in order.
-fn sampled(n: usize, options: &CorpusOptions) -> Vec<usize> {
-    let mut sample = RandomState::new(options.seed as u32).shuffled(n);
-    sample.truncate(options.n_sample);
-    sample.sort_unstable();
-    sample
 }
 
 /// Batches of about equal length that are small enough for the widest layer.
@@ -277,9 +272,8 @@ impl Tap for Neurons<'_> {
             if at == self.layers.len() {
                 let number = numbered(options.place, layer);
                 let (n, device) = (values.size()[2], values.device());
-                let n_sample = self.reading.sample.len();
                 self.layers
-                    .push(Running::new(number, (n, device), options, n_sample));
+                    .push(Running::new(number, (n, device), options, &self.reading.sample));
             }
             let running = &mut self.layers[at];
             if running.n_passes == self.number {

@@ -1,5 +1,7 @@
 //! What is kept of a layer's neurons while texts pass, in tensors where the layer is.
 
+use std::borrow::Cow;
+
 use ecco_models::host::{self, bring};
 use ecco_models::run::Place;
 use ndarray::Array2;
@@ -7,6 +9,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::found::LayerNeurons;
 use super::pieces::Piece;
+use super::sample::Sample;
 use super::{BINS, CorpusOptions, Sign};
 
 /// What is to be known of the pieces that pass together.
@@ -18,27 +21,31 @@ pub(super) struct Batch {
     /// Which of them are in the sample, and where there.
     rows: Tensor,
     slots: Tensor,
+    /// Tokens that were drawn, in all pieces one after the other as long as the longest, and where they are kept.
+    tokens: Tensor,
+    token_slots: Tensor,
     n_counted: usize,
 }
 
 impl Batch {
-    pub(super) fn new(batch: &[usize], all: &[Piece], sample: &[usize], place: Place) -> Self {
-        // Of the decoder beside an encoder, everything counts.
-        let of_decoder = |piece: &Piece| !place.encoder && !piece.input.target.is_empty();
-        let counted = |&at: &usize| match of_decoder(&all[at]) {
-            true => vec![true; all[at].input.target.len()],
-            false => all[at].counted.clone(),
-        };
-        let counted: Vec<Vec<bool>> = batch.iter().map(counted).collect();
-        let longest = counted.iter().map(Vec::len).max().unwrap_or(0);
+    pub(super) fn new(batch: &[usize], all: &[Piece], sample: &Sample, place: Place) -> Self {
+        let counted = batch.iter().map(|&at| all[at].counted_in(place.encoder));
+        let counted: Vec<Cow<[bool]>> = counted.collect();
+        let longest = counted.iter().map(|of| of.len()).max().unwrap_or(0);
         let left_out: Vec<bool> = counted
             .iter()
             .flat_map(|of| (0..longest).map(|at| !of.get(at).copied().unwrap_or(false)))
             .collect();
         let numbers: Vec<i32> = batch.iter().map(|&at| at as i32).collect();
         let places = batch.iter().enumerate();
-        let places = places.filter_map(|(row, at)| Some((row as i64, sample.binary_search(at).ok()? as i64)));
+        let places =
+            places.filter_map(|(row, at)| Some((row as i64, sample.pieces.binary_search(at).ok()? as i64)));
         let (rows, slots): (Vec<i64>, Vec<i64>) = places.unzip();
+        let tokens = batch.iter().enumerate().flat_map(|(row, &piece)| {
+            let place = move |(slot, position)| ((row * longest + position) as i64, slot as i64);
+            sample.tokens_of(piece).map(place)
+        });
+        let (tokens, token_slots): (Vec<i64>, Vec<i64>) = tokens.unzip();
         let n = batch.len() as i64;
         let cpu = Device::Cpu;
         Self {
@@ -47,6 +54,8 @@ impl Batch {
             numbers: host::tensor(&numbers, cpu).unsqueeze(1),
             rows: host::tensor(&rows, cpu),
             slots: host::tensor(&slots, cpu),
+            tokens: host::tensor(&tokens, cpu),
+            token_slots: host::tensor(&token_slots, cpu),
         }
     }
 }
@@ -74,6 +83,8 @@ pub(super) struct Running {
     /// The strongest place in each piece of the sample, NaN before it was read: `[piece, neuron]`.
     sampled: Tensor,
     sampled_positions: Tensor,
+    /// The values at the tokens that were drawn, NaN before they were read: `[token, neuron]`.
+    drawn: Tensor,
 }
 
 /// Something that is kept of each layer.
@@ -86,7 +97,7 @@ pub(super) struct Field {
     pub is_exact: bool,
 }
 
-pub(super) const FIELDS: [Field; 11] = [
+pub(super) const FIELDS: [Field; 12] = [
     field("sum", 0, true),
     field("squares", 0, true),
     field("active", 0, true),
@@ -98,6 +109,7 @@ pub(super) const FIELDS: [Field; 11] = [
     field("counts", 0, true),
     field("sampled", 1, false),
     field("sampled_positions", 1, false),
+    field("drawn", 1, false),
 ];
 
 const fn field(name: &'static str, axis: usize, is_exact: bool) -> Field {
@@ -114,9 +126,9 @@ impl Running {
         layer: Option<usize>,
         (n, device): (i64, Device),
         options: &CorpusOptions,
-        n_sample: usize,
+        sample: &Sample,
     ) -> Self {
-        let (top, n_sample) = (options.top as i64, n_sample as i64);
+        let (top, n_sample) = (options.top as i64, sample.pieces.len() as i64);
         let of = |size: &[i64], value: f64, kind: Kind| Tensor::full(size, value, (kind, device));
         Self {
             layer,
@@ -134,6 +146,7 @@ impl Running {
             counts: of(&[n, BINS_I + 1], 0.0, Kind::Int64),
             sampled: of(&[n_sample, n], f64::NAN, Kind::Float),
             sampled_positions: of(&[n_sample, n], -1.0, Kind::Int),
+            drawn: of(&[sample.tokens.len() as i64, n], f64::NAN, Kind::Float),
         }
     }
 
@@ -148,6 +161,9 @@ impl Running {
         let left_out = bring(&batch.left_out, (Kind::Bool, values.device()));
         let values = values.to_kind(Kind::Float);
         self.add_strongest(&values, &left_out, batch);
+        let index = |x: &Tensor| bring(x, (Kind::Int64, device));
+        let drawn = values.flatten(0, 1).index_select(0, &index(&batch.tokens)); // [token, neuron]
+        let _ = self.drawn.index_copy_(0, &index(&batch.token_slots), &drawn);
         let values = values.masked_fill(&left_out, 0.0);
         self.n_passes += 1;
         self.n_tokens += batch.n_counted;
@@ -230,6 +246,7 @@ impl Running {
             &mut self.counts,
             &mut self.sampled,
             &mut self.sampled_positions,
+            &mut self.drawn,
         ];
         FIELDS.into_iter().zip(tensors)
     }
@@ -259,7 +276,7 @@ impl Running {
     pub(super) fn finish(self) -> LayerNeurons {
         let counts = self.counts.narrow(1, 0, BINS_I);
         let strongest = [&self.values, &self.pieces, &self.positions].map(Tensor::tr);
-        let sample = [&self.sampled, &self.sampled_positions].map(Tensor::tr);
+        let sample = [&self.sampled, &self.sampled_positions, &self.drawn].map(Tensor::tr);
         let all = [&self.sum, &self.squares, &self.active, &self.range, &counts];
         let all: Vec<&Tensor> = all.into_iter().chain(&strongest).chain(&sample).collect();
         let n = self.sum.size()[0] as usize;
@@ -273,7 +290,7 @@ impl Running {
             Array2::from_shape_vec((n, width), values).unwrap_or_default()
         };
         let (counts, values, pieces, positions) = (table(), table(), table(), table());
-        let (sampled, sampled_positions) = (table(), table());
+        let (sampled, sampled_positions, drawn) = (table(), table(), table());
         let count = self.n_tokens as f64;
         let mean: Vec<f64> = sum.iter().map(|sum| sum / count).collect();
         let deviation = |(squares, mean): (&f64, &f64)| (squares / count - mean * mean).max(0.0).sqrt();
@@ -291,6 +308,7 @@ impl Running {
             counts: counts.mapv(|count| count as u64),
             sampled: sampled.mapv(|value| value as f32),
             sampled_positions: place(sampled_positions),
+            drawn: drawn.mapv(|value| value as f32),
         }
     }
 }

@@ -119,7 +119,7 @@ impl Reading {
                 return unfit("it has taken in more passes than there are");
             }
             let size = (of.n_neurons as i64, Device::Cpu);
-            let mut layer = guard(|| Ok(Running::new(of.layer, size, &self.options, self.sample.len())))?;
+            let mut layer = guard(|| Ok(Running::new(of.layer, size, &self.options, &self.sample)))?;
             (layer.n_passes, layer.n_tokens) = (of.n_passes, of.n_tokens);
             for (Field { name, axis, .. }, tensor) in layer.fields() {
                 let Some((_, numbers)) = stored.numbers.iter().find(|(known, _)| *known == name) else {
@@ -152,7 +152,7 @@ impl Reading {
             .map(|piece| self.pieces.n_positions(piece, of_encoder))
             .collect();
         for layer in &self.layers {
-            let places = guard(|| Ok(layer.places(&self.sample)))?;
+            let places = guard(|| Ok(layer.places(&self.sample.pieces)))?;
             let is_there = |&(piece, position): &(i64, i64)| {
                 let length = usize::try_from(piece).ok().map(|piece| lengths.get(piece));
                 match length {

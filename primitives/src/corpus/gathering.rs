@@ -1,16 +1,18 @@
-//! `lm.corpus`: texts of a list or of a table's column, read once.
+//! `lm.corpus`: texts of a list, of a table's column, or of a file, read once.
 
 use std::cell::RefCell;
 
 use ecco_explain::corpus::{CorpusOptions, Reading, Sign, Units, pieces};
 use ecco_interpreter::named;
 use ecco_models::{Place, Site};
+use ecco_scripting::data::each_text;
 use ecco_scripting::options::{Choice, OptionKind, OptionValue, number};
 use ecco_scripting::result::show;
 use ecco_scripting::session::watched;
 use ecco_scripting::table::Table;
 use ecco_scripting::tensor::Tensor;
-use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
+use ecco_scripting::tensor::work::Work;
+use ecco_scripting::{ErrorKind, Registry, ScriptError, functions, members, options};
 use ndarray::{Array2, Axis};
 use rhai::{Array, Dynamic};
 
@@ -44,9 +46,11 @@ options! {
         max_tokens: Option<usize> [1..] = "256, or as many as the model reads",
         /// how many texts are drawn for what neurons do where they are not strongest
         sample: usize = 100,
-        /// which texts are drawn
+        /// how many tokens are drawn at which the values of all neurons are kept, for quantiles and for which are alike
+        sample_tokens: usize = 500,
+        /// which texts and tokens are drawn
         seed: u64 = 0,
-        /// the column that has the texts, of a table
+        /// the column that has the texts, of a table or a file
         column: Option<String> = "\"text\"",
         /// a .safetensors file of the notebook's folder that keeps what was read: where it is there, reading goes on from it
         file: Option<String> = "none",
@@ -99,7 +103,7 @@ impl OptionValue for DirectionRows {
 
 /// Tokens of a piece where nothing is said.
 const USUAL: usize = 256;
-/// Places of each neuron, and texts of the sample, at most.
+/// Places of each neuron, and texts and tokens of the sample, at most.
 const MOST_KEPT: usize = 10_000;
 /// What is said where it is interrupted.
 const KEPT: &str = "what was read by then is in `lm.last_corpus`";
@@ -109,6 +113,26 @@ const KEPT: &str = "what was read by then is in `lm.last_corpus`";
 struct LastCorpus(RefCell<Option<Corpus>>);
 
 pub(super) fn register(registry: &mut Registry) {
+    functions! { registry, "ecco";
+        /// `lm.corpus(texts)` by another name: of a list of texts, a table, or the path of a file.
+        ///
+        /// Example:
+        /// ```rhai
+        /// ecco::corpus(lm, "texts.jsonl", #{top: 10})
+        /// ```
+        fn corpus(_state, lm: Model, texts: Dynamic; options: GatherOptions) -> Corpus {
+            if let Some(table) = texts.read_lock::<Table>() {
+                return of_table(&lm, &table, options);
+            }
+            if let Ok(path) = texts.as_immutable_string_ref() {
+                return gathered(&lm, &Texts::File(&path), options);
+            }
+            match texts.as_array_ref() {
+                Ok(list) => of_list(&lm, &list, options),
+                Err(_) => show::expected("a list of texts, a table, or the path of a file", &texts),
+            }
+        }
+    }
     members! { registry, [Model];
         /// Reads many texts once and keeps, for every neuron, the strongest places with what stands around them, the share of
         /// tokens where it is above 0, mean, deviation and a histogram. What is kept does not grow with the texts, which may
@@ -120,20 +144,19 @@ pub(super) fn register(registry: &mut Registry) {
         /// corpus.rank(#{by: "selectivity"})
         /// corpus.neuron(4, 117)
         /// ```
-        volatile fn corpus(lm: &Model, texts: Array; options: GatherOptions) -> Corpus {
-            match options.column {
-                None => gathered(lm, &texts, options),
-                Some(column) => {
-                    let message = format!("option `column` is {column:?}: a list of texts has no columns");
-                    Err(ScriptError::new(ErrorKind::Option, message).pointing_at("column"))
-                }
-            }
-        }
+        volatile fn corpus(lm: &Model, texts: Array; options: GatherOptions) -> Corpus { of_list(lm, &texts, options) }
 
-        volatile fn corpus(lm: &Model, table: Table; options: GatherOptions) -> Corpus {
-            let name = options.column.as_deref().unwrap_or("text");
-            let column = table.column(name).map_err(|error| error.pointing_at("column"))?;
-            gathered(lm, &column.values, options)
+        volatile fn corpus(lm: &Model, table: Table; options: GatherOptions) -> Corpus { of_table(lm, &table, options) }
+
+        /// Of a file of the notebook's folder: a column of `.csv`, `.tsv`, `.jsonl` or `.parquet`, or the lines of `.txt` and `.md`
+        /// that are not empty. It is read part by part, so that only its tokens' numbers are in memory.
+        ///
+        /// Example:
+        /// ```rhai
+        /// lm.corpus("texts.parquet", #{column: "review", memory: 1000})
+        /// ```
+        volatile fn corpus(lm: &Model, path: &str; options: GatherOptions) -> Corpus {
+            gathered(lm, &Texts::File(path), options)
         }
 
         /// What the last `lm.corpus` has read, also when it was interrupted.
@@ -146,30 +169,70 @@ pub(super) fn register(registry: &mut Registry) {
     }
 }
 
-fn gathered(lm: &Model, texts: &[Dynamic], options: GatherOptions) -> Result<Corpus, ScriptError> {
+/// Where texts come from.
+enum Texts<'a> {
+    List(&'a [Dynamic]),
+    File(&'a str),
+}
+
+fn of_list(lm: &Model, texts: &Array, options: GatherOptions) -> Result<Corpus, ScriptError> {
+    match options.column {
+        None => gathered(lm, &Texts::List(texts), options),
+        Some(column) => {
+            let message = format!("option `column` is {column:?}: a list of texts has no columns");
+            Err(ScriptError::new(ErrorKind::Option, message).pointing_at("column"))
+        }
+    }
+}
+
+fn of_table(lm: &Model, table: &Table, options: GatherOptions) -> Result<Corpus, ScriptError> {
+    let name = options.column.as_deref().unwrap_or("text");
+    let column = table.column(name).map_err(|error| error.pointing_at("column"))?;
+    gathered(lm, &Texts::List(&column.values), options)
+}
+
+/// The numbers of their tokens.
+fn ids(lm: &Model, texts: &Texts, column: Option<&str>) -> Result<Vec<Vec<u32>>, ScriptError> {
     let (loaded, state) = (lm.loaded()?, lm.state()?);
-    for (name, number) in [("top", options.top), ("sample", options.sample)] {
+    let mut ids = Vec::new();
+    let mut add = |at: usize, text: &str| {
+        let of_one = loaded.ids(text).map_err(|error| of_text(error.into(), at))?;
+        ids.push(of_one);
+        Ok(())
+    };
+    match texts {
+        Texts::File(path) => each_text(path, column, &Work::new(state), &mut add)?,
+        Texts::List(texts) => {
+            for (at, text) in texts.iter().enumerate() {
+                state.check_interrupt()?;
+                let Ok(text) = text.as_immutable_string_ref() else {
+                    return show::expected("a list of strings", text);
+                };
+                add(at, text.as_str())?;
+            }
+        }
+    }
+    Ok(ids)
+}
+
+fn gathered(lm: &Model, texts: &Texts, options: GatherOptions) -> Result<Corpus, ScriptError> {
+    let (loaded, state) = (lm.loaded()?, lm.state()?);
+    for (name, number) in [
+        ("top", options.top),
+        ("sample", options.sample),
+        ("sample_tokens", options.sample_tokens),
+    ] {
         if number > MOST_KEPT {
             let message = format!("{name} is {number}: at most {MOST_KEPT} are kept");
             return Err(ScriptError::new(ErrorKind::Value, message).pointing_at(name));
         }
     }
     let (place, layers, units) = followed(lm, &options)?;
-    let mut ids = Vec::new();
-    for (at, text) in texts.iter().enumerate() {
-        state.check_interrupt()?;
-        let Ok(text) = text.as_immutable_string_ref() else {
-            return show::expected("a list of strings", text);
-        };
-        ids.push(
-            loaded
-                .ids(text.as_str())
-                .map_err(|error| of_text(error.into(), at))?,
-        );
-    }
+    let ids = ids(lm, texts, options.column.as_deref())?;
     let config = loaded.config().encoder.as_deref().unwrap_or(loaded.config());
     let max_tokens = options.max_tokens.unwrap_or(USUAL.min(config.context_length));
     let pieces = pieces(&loaded, &ids, max_tokens)?;
+    drop(ids);
     let settings = CorpusOptions {
         place,
         units,
@@ -177,6 +240,7 @@ fn gathered(lm: &Model, texts: &[Dynamic], options: GatherOptions) -> Result<Cor
         top: options.top,
         sign: options.sign.0,
         n_sample: options.sample,
+        n_tokens: options.sample_tokens,
         seed: options.seed,
         memory: options
             .memory

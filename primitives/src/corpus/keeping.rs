@@ -177,6 +177,7 @@ pub(crate) fn loaded(
         top: whole("top")? as usize,
         sign: Sign::parse(text("sign")?).ok_or_else(|| missing("sign"))?,
         n_sample: whole("sample")? as usize,
+        n_tokens: whole("sample_tokens")? as usize,
         seed: text("seed")?.parse().map_err(|_| missing("seed"))?,
         memory: None,
     };
@@ -216,6 +217,7 @@ fn about(lm: &Model, options: &CorpusOptions) -> Result<Map<String, Value>, Scri
         "top": options.top,
         "sign": options.sign.name(),
         "sample": options.n_sample,
+        "sample_tokens": options.n_tokens,
         // A document's whole numbers have 53 bits.
         "seed": options.seed.to_string(),
     });

@@ -3,20 +3,20 @@
 use std::rc::Rc;
 
 use ecco_explain::corpus::{NeuronPlace, Units, neuron_values};
-use ecco_explain::dictionary::{described, is_stream, writes_to_stream};
-use ecco_explain::vocabulary::{Written, vocabulary};
+use ecco_explain::vocabulary::vocabulary;
 use ecco_interpreter::Watch;
-use ecco_models::Site;
 use ecco_models::run::Input;
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::session::watched;
 use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{ErrorKind, ScriptError, options};
-use ecco_widgets::{CorpusGroup, CorpusText, Explorable, Histogram, VocabularyToken};
+use ecco_widgets::{
+    CorpusGroup, CorpusText, Explorable, Histogram, Neighbour, Neighbours, Quantile, VocabularyToken,
+};
 use ndarray::Array1;
 use rhai::INT;
 
-use super::result::Corpus;
+use super::result::{Corpus, NearBy};
 use crate::text::shown::{shown, shown_one};
 
 options! {
@@ -28,6 +28,9 @@ options! {
         context: usize [1..] = 32,
         /// read these texts once more for the value at each of their tokens, where the model is still loaded
         values: bool = true,
+        /// how many of the neurons that are most like it: by what they write to the stream, and by their values at the tokens
+        /// of the sample
+        nearest: usize = 5,
     }
 }
 
@@ -37,6 +40,8 @@ pub(crate) struct CorpusNeuron(Rc<ecco_widgets::CorpusNeuron>);
 
 /// Places in the order of the texts that are between.
 const SHARES: [f64; 5] = [0.9, 0.75, 0.5, 0.25, 0.0];
+/// Quantiles of the values that are shown.
+const QUANTILES: [f64; 7] = [0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99];
 /// Tokens that are promoted and suppressed.
 const N_WORDS: usize = 8;
 /// Tokens around a place at most.
@@ -61,25 +66,14 @@ impl CorpusNeuron {
         }
         let found = &corpus.found;
         let of = corpus.layer(layer)?;
-        let at = usize::try_from(neuron)
-            .ok()
-            .filter(|at| *at < of.n_neurons())
-            .ok_or_else(|| {
-                let unit = found.units.name();
-                let message = format!(
-                    "there is no {unit} {neuron}: {} of layer {layer} has {unit}s 0 to {}",
-                    found.place.name(),
-                    of.n_neurons().saturating_sub(1)
-                );
-                ScriptError::new(ErrorKind::Index, message)
-            })?;
+        let at = corpus.place_of(layer, neuron)?;
         let mut strongest = of.strongest(at);
         if let Units::Features(_) = found.units {
             // At 0 a feature is not there at all.
             strongest.retain(|place| place.value > 0.0);
         }
         strongest.truncate(options.top);
-        let between = of.at_quantiles(at, &found.sample, &SHARES, found.sign);
+        let between = of.at_quantiles(at, &found.sample.pieces, &SHARES, found.sign);
         let windows: Vec<Window> = strongest
             .iter()
             .chain(&between)
@@ -97,16 +91,19 @@ impl CorpusNeuron {
         )];
         for (share, text) in SHARES.iter().zip(texts) {
             let name = match *share {
-                0.0 => format!("weakest of {} texts that were drawn", found.sample.len()),
+                0.0 => format!("weakest of {} texts that were drawn", found.sample.pieces.len()),
                 share => format!(
                     "stronger than in {:.0} % of {} texts that were drawn",
                     share * 100.0,
-                    found.sample.len()
+                    found.sample.pieces.len()
                 ),
             };
             groups.push(group(name, vec![text]));
         }
         let (start, end, counts) = of.histogram(at);
+        let quantiles = QUANTILES.iter().zip(of.quantiles(at, &QUANTILES));
+        let quantiles = quantiles.map(|(&share, value)| Quantile { share, value });
+        let quantiles = quantiles.filter(|of| of.value.is_finite()).collect();
         let [promotes, suppresses] = corpus.words(of.layer, at)?;
         Ok(Self(Rc::new(ecco_widgets::CorpusNeuron {
             model: Some(corpus.model.card().name.clone()),
@@ -120,8 +117,10 @@ impl CorpusNeuron {
             deviation: of.deviation[at],
             active: of.active[at],
             histogram: Histogram { start, end, counts },
+            quantiles,
             promotes,
             suppresses,
+            nearest: corpus.neighbours(layer, neuron, options.nearest)?,
             groups,
         })))
     }
@@ -189,35 +188,31 @@ impl Corpus {
         }
     }
 
-    /// What it writes to the stream, or has there; nothing of what is not of the stream.
-    fn written(&self, layer: Option<usize>, at: usize) -> Result<Option<Written>, ScriptError> {
-        let place = self.found.place;
-        let Some(layer) = layer.filter(|_| !place.encoder) else {
-            return Ok(None);
-        };
-        Ok(match &self.found.units {
-            Units::Numbers if place.site == Site::MlpInner => Some(Written::Neurons {
-                layer,
-                neurons: vec![at],
-            }),
-            Units::Directions(all) if is_stream(place) => {
-                Some(Written::Directions(vec![all.row(at).to_vec()]))
+    /// The neurons that are most like one, by each measure that there is.
+    fn neighbours(&self, layer: INT, neuron: INT, n: usize) -> Result<Vec<Neighbours>, ScriptError> {
+        let mut all = Vec::new();
+        for by in NearBy::ALL.iter().copied().filter(|_| n > 0) {
+            let found = self.nearest((layer, neuron), by, (n, None))?;
+            let units = found.iter().map(|&(of, neuron, likeness)| Neighbour {
+                layer: of.layer,
+                neuron,
+                likeness,
+            });
+            let units: Vec<Neighbour> = units.collect();
+            if !units.is_empty() {
+                all.push(Neighbours {
+                    by: by.name().to_owned(),
+                    units,
+                });
             }
-            units @ Units::Features(_) => match units.dictionary(layer) {
-                Some(dictionary) if writes_to_stream(dictionary) => {
-                    let written = described(dictionary, at)?.writes_in_all();
-                    Some(Written::Directions(vec![written.to_vec()]))
-                }
-                _ => None,
-            },
-            _ => None,
-        })
+        }
+        Ok(all)
     }
 
     /// The tokens that the neuron promotes and suppresses, where it writes to a stream with a linear head.
     fn words(&self, layer: Option<usize>, neuron: usize) -> Result<[Vec<VocabularyToken>; 2], ScriptError> {
         let none = [vec![], vec![]];
-        let (Ok(loaded), Some(written)) = (self.model.loaded(), self.written(layer, neuron)?) else {
+        let (Ok(loaded), Some(written)) = (self.model.loaded(), self.found.written(layer, &[neuron])?) else {
             return Ok(none);
         };
         let state = self.model.state()?;

@@ -2,10 +2,11 @@
 
 use std::rc::Rc;
 
-use ecco_explain::corpus::{LayerNeurons, Sign};
+use ecco_explain::corpus::{LayerNeurons, Sign, writing_cosines};
 use ecco_interpreter::named;
 use ecco_scripting::options::{Choice, Word};
 use ecco_scripting::result::{Explanation, Show};
+use ecco_scripting::session::watched;
 use ecco_scripting::table::Table;
 use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
@@ -55,6 +56,30 @@ options! {
     }
 }
 
+named! {
+    /// In what neurons are alike.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub(super) enum NearBy {
+        /// What they write to the stream: its cosine.
+        Weights = "weights",
+        /// Their values at the tokens of the sample: the correlation.
+        #[default]
+        Activations = "activations",
+    }
+}
+
+options! {
+    /// What `nearest` can be told.
+    pub struct NearOptions {
+        /// "activations": the correlation of values at the tokens that were drawn; "weights": the cosine of what is written
+        by: Choice<NearBy> = Choice(NearBy::Activations),
+        /// how many
+        n: usize [1..] = 20,
+        /// of this layer alone
+        layer: Option<usize> = "all",
+    }
+}
+
 /// Every neuron over many texts. Clones share everything.
 #[derive(Clone)]
 pub(crate) struct Corpus {
@@ -63,7 +88,7 @@ pub(crate) struct Corpus {
 }
 
 /// A neuron with what it is ordered by.
-type Ranked<'a> = (&'a LayerNeurons, usize, f64);
+pub(super) type Ranked<'a> = (&'a LayerNeurons, usize, f64);
 
 impl Corpus {
     pub(super) fn new(lm: &Model, found: ecco_explain::corpus::Corpus) -> Self {
@@ -100,6 +125,78 @@ impl Corpus {
                 false => error.with_hint(format!("it has {}", known.join(", "))),
             }
         })
+    }
+
+    /// Where a neuron is among those of a layer.
+    pub(super) fn place_of(&self, layer: INT, neuron: INT) -> Result<usize, ScriptError> {
+        let (found, of) = (&self.found, self.layer(layer)?);
+        let at = usize::try_from(neuron).ok().filter(|at| *at < of.n_neurons());
+        at.ok_or_else(|| {
+            let unit = found.units.name();
+            let message = format!(
+                "there is no {unit} {neuron}: {} of layer {layer} has {unit}s 0 to {}",
+                found.place.name(),
+                of.n_neurons().saturating_sub(1)
+            );
+            ScriptError::new(ErrorKind::Index, message)
+        })
+    }
+
+    /// The `n` that are most like a neuron, of one layer or all, without itself; none where units have no such measure, or the model is gone.
+    pub(super) fn nearest(
+        &self,
+        (layer, neuron): (INT, INT),
+        by: NearBy,
+        (n, of_layer): (usize, Option<usize>),
+    ) -> Result<Vec<Ranked<'_>>, ScriptError> {
+        let (own, at) = (self.layer(layer)?, self.place_of(layer, neuron)?);
+        let layers = self.layers(of_layer)?;
+        let is_other = |of: &LayerNeurons, unit: usize| of.layer != own.layer || unit != at;
+        match by {
+            NearBy::Activations => self.first(layers, n, |of, unit| {
+                is_other(of, unit).then(|| own.correlation(at, (of, unit)))
+            }),
+            NearBy::Weights => {
+                let (Ok(loaded), state) = (self.model.loaded(), self.model.state()?) else {
+                    return Ok(Vec::new());
+                };
+                let cosines = watched(&state, self.model.verbose, |watch| {
+                    writing_cosines(&loaded, &self.found, (own.layer, at), watch)
+                })?;
+                state.check_interrupt()?;
+                let Some(cosines) = cosines else {
+                    return Ok(Vec::new());
+                };
+                let place =
+                    |of: &LayerNeurons| self.found.layers.iter().position(|known| known.layer == of.layer);
+                self.first(layers, n, |of, unit| {
+                    is_other(of, unit).then(|| cosines[place(of)?].get(unit).copied())?
+                })
+            }
+        }
+    }
+
+    fn nearest_table(&self, at: (INT, INT), options: &NearOptions) -> Result<Table, ScriptError> {
+        let by = options.by.0;
+        let found = self.nearest(at, by, (options.n, options.layer))?;
+        if found.is_empty() && by == NearBy::Weights {
+            let message = format!(
+                "what {}s of {} write is not told by weights alone",
+                self.found.units.name(),
+                self.found.place.name()
+            );
+            return Err(ScriptError::new(ErrorKind::Value, message)
+                .with_hint("weights tell it of neurons (mlp_inner), of directions of the stream and of features that write to it, while the model is loaded"));
+        }
+        let likeness = found
+            .iter()
+            .map(|(.., likeness)| Dynamic::from_float(*likeness))
+            .collect();
+        let name = match by {
+            NearBy::Weights => "cosine",
+            NearBy::Activations => "correlation",
+        };
+        self.table(&found, vec![(name.to_owned(), likeness)])
     }
 
     /// The `n` with the largest numbers; what has none is left out.
@@ -267,8 +364,8 @@ impl Explanation for Corpus {
 
 pub(super) fn register(registry: &mut Registry) {
     members! { registry, [Corpus];
-        /// One neuron: the tokens that it promotes and suppresses, how its values are spread, the places where it is strongest
-        /// in their texts, and texts of the sample from strong to weak.
+        /// One neuron: the tokens that it promotes and suppresses, how its values are spread, the neurons that are most like it,
+        /// the places where it is strongest in their texts, and texts of the sample from strong to weak.
         ///
         /// Example:
         /// ```rhai
@@ -295,6 +392,17 @@ pub(super) fn register(registry: &mut Registry) {
         /// corpus.search(" Paris")
         /// ```
         fn search(corpus: &Corpus, token: Dynamic; options: SearchOptions) -> Table { corpus.search(&token, &options) }
+
+        /// The neurons that are most like one, as a table: by the `correlation` of their values at the tokens of the sample, or
+        /// by the `cosine` of what they write to the stream.
+        ///
+        /// Example:
+        /// ```rhai
+        /// corpus.nearest(2, 117, #{by: "weights"})
+        /// ```
+        fn nearest(corpus: &Corpus, layer: INT, neuron: INT; options: NearOptions) -> Table {
+            corpus.nearest_table((layer, neuron), &options)
+        }
 
         /// How many tokens were read.
         get n_tokens(corpus: &Corpus) -> INT { Ok(corpus.found.n_tokens as INT) }

@@ -60,7 +60,7 @@ pub(super) fn table(
         }
         is_row = true;
         if cells.len() != names.len() {
-            return Err(uneven(&rows, cells.len(), names.len()));
+            return Err(uneven(rows.line, cells.len(), names.len()));
         }
     }
     let n_rows = columns.first().map_or(0, Vec::len);
@@ -74,7 +74,7 @@ pub(super) fn table(
     Table::of(all, n_rows)
 }
 
-fn uneven(rows: &Rows, n: usize, expected: usize) -> ScriptError {
+pub(super) fn uneven(line: usize, n: usize, expected: usize) -> ScriptError {
     let cells = |n: usize| {
         if n == 1 {
             "1 cell".to_owned()
@@ -83,8 +83,7 @@ fn uneven(rows: &Rows, n: usize, expected: usize) -> ScriptError {
         }
     };
     let error = damaged(format!(
-        "line {} has {}, and the first row {}",
-        rows.line,
+        "line {line} has {}, and the first row {}",
         cells(n),
         cells(expected)
     ));
@@ -94,6 +93,50 @@ fn uneven(rows: &Rows, n: usize, expected: usize) -> ScriptError {
             error.with_hint("the file was cut off, or a cell with what is between cells in it has no quotes")
         }
     }
+}
+
+/// Where a quote is open, in rows that come line by line.
+#[derive(Default)]
+pub(super) struct Quotes {
+    is_open: bool,
+    is_within: bool,
+}
+
+impl Quotes {
+    /// Whether one is at the end of the next line.
+    pub(super) fn are_open_after(&mut self, line: &str, between: u8) -> bool {
+        for byte in line.bytes() {
+            match byte {
+                // Two in a cell close it and open it again.
+                b'"' if self.is_open || !self.is_within => {
+                    self.is_within = !self.is_open;
+                    self.is_open = !self.is_open;
+                }
+                _ => self.is_within = self.is_open || (byte != between && !matches!(byte, b'\n' | b'\r')),
+            }
+        }
+        self.is_open
+    }
+}
+
+/// Gives the cells of each row of some, whose first line has this number, with the line in which the row begins.
+///
+/// # Errors
+/// An open quote; what `on_row` says.
+pub(super) fn each_row(
+    text: &str,
+    between: u8,
+    line: usize,
+    on_row: &mut dyn FnMut(usize, &[Cow<str>]) -> Result<(), ScriptError>,
+) -> Result<(), ScriptError> {
+    let mut rows = Rows::new(text, between);
+    rows.next_line = line;
+    let mut cells = Vec::new();
+    while rows.next(&mut cells)? {
+        on_row(rows.line, &cells)?;
+        cells.clear();
+    }
+    Ok(())
 }
 
 /// A column without a name has its place for one.

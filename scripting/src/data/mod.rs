@@ -2,9 +2,10 @@
 //!
 //! - `file`: a file's bytes, of a bounded size; `text`: what they are as text; `stored`: a result that was saved
 //! - `arrays`: numpy's and safetensors' numbers as tensors, `npz` several of them; `delimited`: csv and tsv as tables
-//! - `parquet`: tables again, which are read and written a part at a time
+//! - `parquet`: tables again, which are read and written a part at a time; `column`: the texts of a file, which no memory need hold
 
 mod arrays;
+mod column;
 mod delimited;
 mod file;
 mod npz;
@@ -20,6 +21,7 @@ use crate::registry::Registry;
 use crate::tensor::work::Work;
 use crate::{functions, options};
 
+pub use column::{OnText, each_text};
 pub use stored::{Stored, stored};
 
 options! {

@@ -34,7 +34,7 @@ pub(super) fn decoded(bytes: &[u8]) -> Result<String, ScriptError> {
     }
 }
 
-fn no_text(encoding: &str, at: usize, byte: Option<u8>) -> ScriptError {
+pub(super) fn no_text(encoding: &str, at: usize, byte: Option<u8>) -> ScriptError {
     let byte = byte.map_or("the file's end".to_owned(), |byte| format!("{byte:#04x}"));
     let message = format!("it is no text in {encoding}: {byte} at byte {at}");
     ScriptError::new(ErrorKind::Value, message)

@@ -96,12 +96,13 @@ fn same(one: &Corpus, other: &Corpus) {
             all.map(|value| value.to_bits()).collect()
         };
         let singles = |of: &LayerNeurons| -> Vec<u32> {
-            let all = of.values.iter().chain(&of.sampled);
+            let all = of.values.iter().chain(&of.sampled).chain(&of.drawn);
             all.map(|value| value.to_bits()).collect()
         };
         assert_eq!((one.layer, one.n_tokens), (other.layer, other.n_tokens));
         assert!(doubles(one) == doubles(other) && singles(one) == singles(other));
         assert!(one.pieces == other.pieces && one.positions == other.positions);
+        assert!(one.drawn.iter().any(|value| value.is_finite()));
         assert!(one.counts == other.counts && one.sampled_positions == other.sampled_positions);
     }
 }
@@ -199,14 +200,14 @@ fn memory_is_bounded_by_smaller_passes() {
         reading.stored().unwrap().batches.len()
     };
     assert!(
-        n_passes(Some(900_000)) > n_passes(None),
+        n_passes(Some(1_200_000)) > n_passes(None),
         "{} {}",
-        n_passes(Some(900_000)),
+        n_passes(Some(1_200_000)),
         n_passes(None)
     );
     // What is found does not depend on how texts are cut into passes, up to rounding.
     let bounded = CorpusOptions {
-        memory: Some(900_000),
+        memory: Some(1_200_000),
         ..options.clone()
     };
     let [one, other] =

@@ -111,6 +111,17 @@ pub(crate) fn neuron() -> CorpusNeuron {
         name: name.to_owned(),
         texts,
     };
+    let alike = |by: &str, units: &[(usize, usize, f64)]| Neighbours {
+        by: by.to_owned(),
+        units: units
+            .iter()
+            .map(|&(layer, neuron, likeness)| Neighbour {
+                layer: Some(layer),
+                neuron,
+                likeness,
+            })
+            .collect(),
+    };
     CorpusNeuron {
         model: Some("a model".to_owned()),
         site: "mlp_inner".to_owned(),
@@ -129,8 +140,21 @@ pub(crate) fn neuron() -> CorpusNeuron {
                 .map(|bin| (90_000.0 * (-0.6 * bin as f32).exp()) as u64)
                 .collect(),
         },
+        quantiles: [
+            (0.01, -0.17),
+            (0.1, -0.12),
+            (0.5, -0.03),
+            (0.9, 0.06),
+            (0.99, 2.4),
+        ]
+        .map(|(share, value)| Quantile { share, value })
+        .to_vec(),
         promotes: vec![word(9, 2.5), word(5, 1.25)],
         suppresses: vec![word(1, -0.75)],
+        nearest: vec![
+            alike("weights", &[(4, 93, 0.61), (5, 1002, 0.44), (3, 7, 0.31)]),
+            alike("activations", &[(5, 1002, 0.83), (4, 93, 0.57)]),
+        ],
         groups: vec![
             group(
                 "strongest",

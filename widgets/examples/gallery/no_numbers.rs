@@ -249,7 +249,10 @@ numbers! {
     CircuitSize: faithfulness without random;
     Probes: majority places;
     Projection: shares x y;
-    CorpusNeuron: mean deviation active histogram promotes suppresses groups;
+    CorpusNeuron: mean deviation active histogram quantiles promotes suppresses nearest groups;
+    Quantile: share value;
+    Neighbours: units;
+    Neighbour: likeness;
     Histogram: start end;
     CorpusGroup: texts;
     CorpusText: value values;

@@ -51,7 +51,7 @@ pub use candidates::{Candidate, CandidateLabel, CandidatePlace, Candidates};
 pub use circuit::{Circuit, CircuitEdge, CircuitNode};
 pub use circuit_curve::{CircuitCurve, CircuitSize};
 pub use comparison::{Comparison, MethodRow};
-pub use corpus_neuron::{CorpusGroup, CorpusNeuron, CorpusText};
+pub use corpus_neuron::{CorpusGroup, CorpusNeuron, CorpusText, Neighbour, Neighbours, Quantile};
 pub use edges::{Edges, ScoredEdge};
 pub use factors::{FactorLayer, FactorNeuron, FactorText, Factors, Holdout};
 pub use faithfulness::Faithfulness;

@@ -26,7 +26,7 @@ use crate::session::room::no_room;
 use crate::tensor::work::Work;
 
 pub use lines::{JsonRows, from_lines};
-pub(super) use reading::table;
+pub(super) use reading::{Reader, Rows, table};
 pub(crate) use writing::write;
 
 fn damaged(reason: impl Into<String>) -> ScriptError {

@@ -19,7 +19,7 @@ use crate::tensor::work::Work;
 const BATCH: usize = 1 << 10;
 
 /// A file whose rows are read one group after the other.
-pub(super) struct Reader {
+pub(in crate::data) struct Reader {
     source: Arc<Source>,
     metadata: ParquetMetaData,
     names: Vec<String>,
@@ -27,7 +27,7 @@ pub(super) struct Reader {
 }
 
 /// The rows of a group that are still to come.
-pub(super) struct Rows {
+pub(in crate::data) struct Rows {
     columns: Rc<[Node]>,
     leaves: Vec<Leaf>,
     left: usize,
@@ -36,7 +36,7 @@ pub(super) struct Rows {
 impl Reader {
     /// # Errors
     /// What is no such file, or has columns that no table has; no room.
-    pub(super) fn open(file: File, len: u64, work: &Work) -> Result<Self, ScriptError> {
+    pub(in crate::data) fn open(file: File, len: u64, work: &Work) -> Result<Self, ScriptError> {
         let room = Room::of(work);
         let metadata = footer::metadata(&file, len, room)?;
         let fields = metadata.file_metadata().schema().get_fields();
@@ -54,11 +54,11 @@ impl Reader {
         })
     }
 
-    pub(super) fn names(&self) -> &[String] {
+    pub(in crate::data) fn names(&self) -> &[String] {
         &self.names
     }
 
-    pub(super) fn n_groups(&self) -> usize {
+    pub(in crate::data) fn n_groups(&self) -> usize {
         self.metadata.num_row_groups()
     }
 
@@ -68,7 +68,7 @@ impl Reader {
     }
 
     /// The rows of a group.
-    pub(super) fn rows(&self, group: usize) -> Result<Rows, ScriptError> {
+    pub(in crate::data) fn rows(&self, group: usize) -> Result<Rows, ScriptError> {
         let group = self.metadata.row_group(group);
         let left =
             usize::try_from(group.num_rows()).map_err(|_| damaged("a group has fewer rows than none"))?;
@@ -90,7 +90,11 @@ impl Reader {
 
 impl Rows {
     /// Puts the next rows behind those that the columns have; false at the end.
-    pub(super) fn next(&mut self, all: &mut [Vec<Dynamic>], work: &Work) -> Result<bool, ScriptError> {
+    pub(in crate::data) fn next(
+        &mut self,
+        all: &mut [Vec<Dynamic>],
+        work: &Work,
+    ) -> Result<bool, ScriptError> {
         let wanted = self.left.min(BATCH);
         if wanted == 0 {
             return Ok(false);

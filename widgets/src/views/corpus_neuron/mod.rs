@@ -45,10 +45,16 @@ pub struct CorpusNeuron {
     pub active: f64,
     /// How many tokens have which values.
     pub histogram: Histogram,
+    /// Values below which a share of the tokens is, of tokens that were drawn; may be empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quantiles: Vec<Quantile>,
     /// The tokens that the neuron raises most, where it writes to the stream; may be empty.
     pub promotes: Vec<VocabularyToken>,
     /// The tokens that it lowers most.
     pub suppresses: Vec<VocabularyToken>,
+    /// Others that are most like it, by each measure that there is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nearest: Vec<Neighbours>,
     /// Groups of texts, the strongest first.
     pub groups: Vec<CorpusGroup>,
 }
@@ -59,6 +65,35 @@ fn neuron() -> String {
 
 fn is_neuron(unit: &str) -> bool {
     unit == "neuron"
+}
+
+/// A value, and the share of tokens whose values are below it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Quantile {
+    /// From 0 to 1.
+    pub share: f64,
+    /// What they are below.
+    pub value: f64,
+}
+
+/// Others that are alike in something.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Neighbours {
+    /// In what: "weights", "activations".
+    pub by: String,
+    /// The most alike first.
+    pub units: Vec<Neighbour>,
+}
+
+/// Another neuron (head, direction, feature).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Neighbour {
+    /// `null` where values are of no layer.
+    pub layer: Option<usize>,
+    /// From 0 on.
+    pub neuron: usize,
+    /// By weights the cosine of what both write, by activations the correlation of their values.
+    pub likeness: f64,
 }
 
 /// Texts that have something in common.
@@ -105,13 +140,17 @@ impl CorpusText {
 
 impl CorpusNeuron {
     fn name(&self) -> String {
-        match (self.unit.as_str(), self.layer) {
-            ("head", Some(layer)) => names::head(layer, self.neuron),
+        self.name_of(self.layer, self.neuron)
+    }
+
+    fn name_of(&self, layer: Option<usize>, neuron: usize) -> String {
+        match (self.unit.as_str(), layer) {
+            ("head", Some(layer)) => names::head(layer, neuron),
             (unit, layer) if !is_neuron(unit) => {
                 let layer = layer.map_or(String::new(), |layer| format!("L{layer} "));
-                format!("{layer}{} {}", visible::plain(unit, false), self.neuron)
+                format!("{layer}{} {neuron}", visible::plain(unit, false))
             }
-            (_, layer) => names::neuron(layer, self.neuron),
+            (_, layer) => names::neuron(layer, neuron),
         }
     }
 
@@ -143,6 +182,23 @@ impl CorpusNeuron {
             numbers::short(self.mean),
             numbers::short(self.deviation),
         )
+    }
+
+    /// `1 % −0.2`
+    fn quantiles(&self) -> Vec<(String, String)> {
+        let named = |of: &Quantile| {
+            let share = numbers::short((of.share * 1000.0).round() / 10.0);
+            (format!("{share} %"), numbers::short(of.value))
+        };
+        self.quantiles.iter().map(named).collect()
+    }
+
+    fn neighbours(&self, of: &Neighbours) -> Vec<(String, String)> {
+        let named = |unit: &Neighbour| {
+            let likeness = format!("{:.2}", unit.likeness).replace('-', "−");
+            (self.name_of(unit.layer, unit.neuron), likeness)
+        };
+        of.units.iter().map(named).collect()
     }
 
     /// The largest size of a value that is shown, for the colours.
@@ -179,7 +235,13 @@ impl CorpusNeuron {
                 }
             }
         };
-        html! { (row("promotes", &self.promotes)) (row("suppresses", &self.suppresses)) }
+        html! {
+            (row("promotes", &self.promotes)) (row("suppresses", &self.suppresses))
+            @for of in &self.nearest {
+                div class="words" { span { "nearest by " (visible::plain(&of.by, false)) } " "
+                    @for (name, likeness) in self.neighbours(of) { bdi { (name) " " small { (likeness) } } " " } }
+            }
+        }
     }
 
     fn content(&self) -> Markup {
@@ -188,7 +250,14 @@ impl CorpusNeuron {
             div class="ecco corpus-neuron diverging" {
                 div class="head" { b { (self.title()) } " " span { (self.about()) } }
                 div class="top" {
-                    (self.histogram.html("tokens"))
+                    div {
+                        (self.histogram.html("tokens"))
+                        @if !self.quantiles.is_empty() {
+                            dl class="quantiles" title="values below which these shares of drawn tokens are" {
+                                @for (share, value) in self.quantiles() { div { dt { (share) } dd { (value) } } }
+                            }
+                        }
+                    }
                     div { p class="figures" { (self.figures()) } (self.words()) }
                 }
                 @if self.groups.iter().all(|group| group.texts.is_empty()) { (note("it has no strongest place")) }
@@ -214,11 +283,25 @@ impl Explorable for CorpusNeuron {
     fn text(&self) -> String {
         let mut text = format!("{}\n{}", self.about(), self.figures());
         text.push_str(&format!("\n{}", self.histogram.text()));
+        let line = |name: &str, of: Vec<(String, String)>| {
+            let each: Vec<String> = of
+                .into_iter()
+                .map(|(name, value)| format!("{name} {value}"))
+                .collect();
+            format!("\n{name} {}", each.join(" · "))
+        };
+        if !self.quantiles.is_empty() {
+            text.push_str(&line("quantiles", self.quantiles()));
+        }
         for (name, tokens) in [("promotes", &self.promotes), ("suppresses", &self.suppresses)] {
             if !tokens.is_empty() {
                 let words = tokens.iter().map(|token| visible::label(&token.token));
                 text.push_str(&format!("\n{name} {}", words.collect::<Vec<_>>().join(" ")));
             }
+        }
+        for of in &self.nearest {
+            let name = format!("nearest by {}", visible::plain(&of.by, false));
+            text.push_str(&line(&name, self.neighbours(of)));
         }
         for group in &self.groups {
             for of in &group.texts {

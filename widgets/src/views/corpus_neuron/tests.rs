@@ -41,6 +41,31 @@ fn neuron() -> CorpusNeuron {
             value: 2.0,
         }],
         suppresses: vec![],
+        quantiles: vec![
+            Quantile {
+                share: 0.01,
+                value: -0.5,
+            },
+            Quantile {
+                share: 0.5,
+                value: 0.125,
+            },
+        ],
+        nearest: vec![Neighbours {
+            by: "weights".to_owned(),
+            units: vec![
+                Neighbour {
+                    layer: Some(3),
+                    neuron: 5,
+                    likeness: 0.7,
+                },
+                Neighbour {
+                    layer: Some(0),
+                    neuron: 1,
+                    likeness: -0.25,
+                },
+            ],
+        }],
         groups: vec![
             group(
                 "strongest",
@@ -57,12 +82,15 @@ fn the_strongest_places_stand_in_their_texts() {
     let expected = "L2 n117, mlp_inner · 12,345 tokens of 90 texts\n\
                     mean 0.25, deviation 1.5, above 0 at 12.5 % of the tokens\n\
                     −0.5 █▁▄▂ 4\n\
+                    quantiles 1 % −0.5 · 50 % 0.125\n\
                     promotes ·France\n\
+                    nearest by weights L3 n5 0.70 · L0 n1 −0.25\n\
                     strongest         4  to[·<Paris>].\n\
                     strongest         2  to[·<Paris>].\n\
                     at 50 % of the texts         0  to[·<Paris>].";
     assert_eq!(text, expected);
     let html = neuron().html().unwrap();
+    assert!(html.contains("<dt>50 %</dt><dd>0.125</dd>") && html.contains("L0 n1 <small>−0.25</small>"));
     assert!(html.contains("&lt;Paris&gt;") && !html.contains("<Paris>"));
     // One scale for all: the largest value is 4; where a value is not known, there is no colour.
     for (style, n) in [("--s:1;", 1), ("--s:0.5;", 1), ("--s:-0.25;", 1), ("--s:", 3)] {
