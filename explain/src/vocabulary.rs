@@ -165,7 +165,7 @@ fn check(decoder: &Decoder, written: &Written) -> Result<()> {
         }
         Written::Neurons { layer, neurons } => {
             check_layer(decoder, *layer)?;
-            let n = decoder.stack.blocks[*layer].mlp.n_neurons();
+            let n = n_neurons(decoder, *layer)?;
             if let Some(neuron) = neurons.iter().find(|neuron| **neuron >= n) {
                 let reason = format!("layer {layer} has neurons 0 to {}", n - 1);
                 return Err(refuse("neuron", neuron, reason));
@@ -175,7 +175,7 @@ fn check(decoder: &Decoder, written: &Written) -> Result<()> {
         Written::Sums(all) => {
             for (layer, sum) in all.iter().flatten() {
                 check_layer(decoder, *layer)?;
-                let n = decoder.stack.blocks[*layer].mlp.n_neurons();
+                let n = n_neurons(decoder, *layer)?;
                 if sum.len() != n {
                     let reason = format!("layer {layer} has {n} neurons");
                     return Err(refuse("factor", format!("{} weights", sum.len()), reason));
@@ -217,6 +217,14 @@ fn check_layer(decoder: &Decoder, layer: usize) -> Result<()> {
             layer,
             format!("the model has layers 0 to {}", n - 1),
         )),
+    }
+}
+
+/// Of a layer that has any.
+fn n_neurons(decoder: &Decoder, layer: usize) -> Result<usize> {
+    match decoder.stack.blocks[layer].mlp.n_neurons() {
+        0 => Err(refuse("layer", layer, "this layer has no MLP, and so no neurons")),
+        n => Ok(n),
     }
 }
 

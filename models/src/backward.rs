@@ -169,6 +169,13 @@ impl Layer<'_> {
     fn backward(&self, cotangent: &Tensor) -> Tensor {
         let block = self.block;
         let pre = self.saved(Site::ResidualBefore).narrow(1, 0, self.n_positions);
+        if let Some(norm) = block.only_norm() {
+            let branch = match block.mixer {
+                Mixer::Nothing => self.at_all(self.mlp(cotangent)),
+                _ => self.mixer(cotangent, &pre),
+            };
+            return self.queries.add_to(self.back(norm, &pre, branch), cotangent);
+        }
         if block.residual.parallel {
             let of_mlp = self.mlp(cotangent);
             let mut normalised = self.mixer(cotangent, &pre);
@@ -213,7 +220,8 @@ impl Layer<'_> {
         match &self.block.mixer {
             Mixer::Attention(attention) => self.attention(attention, cotangent, pre),
             Mixer::ShortConvolution(convolution) => self.short_convolution(convolution, cotangent, pre),
-            mixer @ Mixer::DeltaNet(_) => self.carried(mixer, cotangent, pre),
+            mixer @ (Mixer::DeltaNet(_) | Mixer::Mamba(_)) => self.carried(mixer, cotangent, pre),
+            Mixer::Nothing => self.at_all(cotangent.zeros_like()),
         }
     }
 
@@ -294,6 +302,7 @@ impl Layer<'_> {
                 gated.input_backward(&of_gate, &(inner * active))
             }
             Shape::Experts { .. } => self.experts(cotangent),
+            Shape::Nothing => cotangent.zeros_like(),
         }
     }
 
@@ -343,7 +352,7 @@ pub fn bytes_per_target(decoder: &Decoder, saved: &Capture, n_positions: usize) 
     let patterns = saved.layers(Site::AttentionPattern).len() > 1; // beside the last layer's
     let seen = if patterns { n_positions } else { 0 };
     // A few tensors of each width live at once: see `Layer::mlp` and `Layer::pattern` in `attention`.
-    let carried = config.most_of_mixers(|mixer| mixer.work(config));
+    let carried = config.work_of_mixers();
     let per_position =
         4 * config.intermediate_size + 8 * config.hidden_size + 4 * config.n_heads * seen + carried;
     (n_positions * per_position * decoder.kind().elt_size_in_bytes()) as u64

@@ -1,12 +1,15 @@
 //! A model as data: what a family's `config.json` is mapped to. Enums are named for what they do.
 
 mod file;
+mod mamba;
 mod mixer;
 mod mlp;
+mod special;
 
 use crate::rope::Rope;
 
 pub use file::ConfigFile;
+pub use mamba::{Mamba, MambaKind};
 pub use mixer::{CHUNK, Carried, Convolution, DeltaNet, Kept, Mixer, ShortConvolution};
 pub use mlp::{
     Activation, ExpertGroups, ExpertStorage, Experts, GroupRating, Mlp, Rating, SharedExpert, Xielu,
@@ -39,6 +42,8 @@ pub struct Config {
     /// By layer; attention in all of them without.
     pub mixers: Vec<Mixer>,
     pub mlp: Mlp,
+    /// By layer, whether it has one; all of them without.
+    pub mlps: Vec<bool>,
     /// Neighbours are mixed beside the first layer.
     pub convolution: Option<Convolution>,
     pub head: Head,

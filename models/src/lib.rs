@@ -8,7 +8,7 @@
 //! - [`edit`]: [`Edit`], a change that a view on a model makes in every pass
 //! - [`lens`]: maps from each layer's stream to the last one's, read and applied
 //! - [`dictionary`]: sparse autoencoders and transcoders, read and put to work
-//! - [`decoder`], [`encoder`], [`encoder_decoder`]: a [`stack`] of blocks of [`attention`] and [`mlp`] (in one family beside a [`convolution`], in others with a [`short_convolution`] or a [`delta_net`] in the place of attention: what these share is [`causal_convolution`] and [`recurrence`]), these of [`layers`]; [`rope`]: rotary positions
+//! - [`decoder`], [`encoder`], [`encoder_decoder`]: a [`stack`] of blocks of [`attention`] and [`mlp`] (in one family beside a [`convolution`], in others with a [`short_convolution`] a [`delta_net`] or a [`mamba`] in the place of attention: what these share is [`causal_convolution`] and [`recurrence`]), these of [`layers`]; [`rope`]: rotary positions
 //! - [`backward`]: the decoder's batched vector–Jacobian products; [`rules`]: what stands for slopes in autograd
 //! - [`families`], [`config`]: what differs between families, as data
 //! - [`files`], [`weights`], [`hub`]: from a folder, the binary or the hub to tensors, each a [`weight`]; `gguf`: one file that is all of it
@@ -50,6 +50,7 @@ pub mod hub;
 pub mod layers;
 pub mod lens;
 pub mod libtorch;
+pub mod mamba;
 pub mod mlp;
 pub mod model;
 pub mod parallel;

@@ -6,7 +6,7 @@
 mod experts;
 mod router;
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::config::{Activation, Config, Mlp as MlpConfig, Xielu};
 use crate::error::Result;
@@ -31,6 +31,8 @@ pub enum Shape {
     },
     Gated(Gated),
     Experts(Box<Experts>),
+    /// The layer has none.
+    Nothing,
 }
 
 /// down(act(gate x) · up x) (2002.05202).
@@ -55,6 +57,7 @@ impl Mlp {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let name = config.name_in_layer(layer, "mlp");
         let shape = match &config.mlp {
+            _ if !config.has_mlp(layer) => Shape::Nothing,
             MlpConfig::Plain { bias } => Shape::Plain {
                 up: Linear::load(weights, &format!("{name}.up"), hidden, inner, *bias)?,
                 down: Linear::load(weights, &format!("{name}.down"), inner, hidden, *bias)?,
@@ -77,8 +80,18 @@ impl Mlp {
         Ok(Self { activation, shape })
     }
 
+    /// Where its weights are, where it has any.
+    pub fn place(&self) -> Option<(Kind, Device)> {
+        match &self.shape {
+            Shape::Plain { down, .. } | Shape::Gated(Gated { down, .. }) => Some(down.place()),
+            Shape::Experts(experts) => experts.each().next().map(|expert| expert.down.place()),
+            Shape::Nothing => None,
+        }
+    }
+
     pub fn forward(&self, x: &Tensor, layer: usize, tap: &mut dyn Tap) -> Tensor {
         match &self.shape {
+            Shape::Nothing => x.zeros_like(),
             Shape::Plain { up, down } => {
                 let pre = tap.visit(Site::MlpPre, layer, up.forward(x));
                 let inner = tap.activate(self.activation, &pre);
@@ -100,6 +113,7 @@ impl Mlp {
     pub fn neurons_along(&self, x: &Tensor, direction: &Tensor) -> Tensor {
         let along = |down: &Linear| down.along(direction);
         match &self.shape {
+            Shape::Nothing => direction.narrow(0, 0, 0),
             Shape::Plain { down, .. } | Shape::Gated(Gated { down, .. }) => along(down),
             Shape::Experts(experts) => {
                 let weights = experts.weights(&x.unsqueeze(0)).squeeze_dim(0); // [expert]
@@ -126,8 +140,12 @@ impl Mlp {
     }
 
     /// Sums of the same by weights, `[sum, neuron]` to `[sum, hidden]`.
+    ///
+    /// # Panics
+    /// In a layer without neurons: a mistake of the caller's, as a neuron beyond the last is.
     pub fn sums_write(&self, by: &Tensor) -> Tensor {
         match &self.shape {
+            Shape::Nothing => panic!("a layer without neurons"),
             Shape::Plain { down, .. } | Shape::Gated(Gated { down, .. }) => down.linear(by),
             Shape::Experts(experts) => {
                 let parts = by.split_with_sizes(experts.sizes(), -1);
@@ -143,6 +161,7 @@ impl Mlp {
         match &self.shape {
             Shape::Plain { down, .. } | Shape::Gated(Gated { down, .. }) => down.inputs() as usize,
             Shape::Experts(experts) => experts.sizes().iter().sum::<i64>() as usize,
+            Shape::Nothing => 0,
         }
     }
 
@@ -151,6 +170,7 @@ impl Mlp {
         match &self.shape {
             Shape::Plain { down, .. } | Shape::Gated(Gated { down, .. }) => (down, neuron),
             Shape::Experts(experts) => experts.down_of(neuron),
+            Shape::Nothing => panic!("a layer without neurons"),
         }
     }
 
@@ -162,6 +182,7 @@ impl Mlp {
                 down.bias.as_ref().map(Tensor::shallow_clone)
             }
             Shape::Experts(experts) => experts.bias(x),
+            Shape::Nothing => None,
         }
     }
 }

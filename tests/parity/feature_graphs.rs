@@ -10,6 +10,7 @@ use ecco_explain::intervention::compile;
 use ecco_explain::intervention::features::{FeatureAction, FeatureIntervention};
 use ecco_explain::{Quantity, Target};
 use ecco_interpreter::unwatched;
+use ecco_models::config::Mixer;
 use ecco_models::dictionary::Dictionary;
 use ecco_models::dictionary::reading::DictionaryOptions;
 use ecco_models::dictionary::set::open_set;
@@ -304,6 +305,10 @@ fn edges_into_features_sum_in_every_family() {
             continue;
         };
         let config = model.config();
+        // Features stand between what a layer mixes and its MLP.
+        if !(0..config.n_layers).all(|layer| config.has_mlp(layer) && config.mixer(layer) != Mixer::Nothing) {
+            continue;
+        }
         let (n_layers, d) = (config.n_layers, config.hidden_size);
         let opened = |folder: &Folder| {
             let path = folder.0.display().to_string();

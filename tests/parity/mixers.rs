@@ -2,9 +2,10 @@
 
 use ecco_explain::direct::{LogitQuery, direct};
 use ecco_explain::edges::Graph;
+use ecco_explain::vocabulary::{Written, vocabulary};
 use ecco_interpreter::unwatched;
 use ecco_models::attention::Cache;
-use ecco_models::config::{Config, ConfigFile, Mixer};
+use ecco_models::config::{Config, ConfigFile, MambaKind, Mixer};
 use ecco_models::edit::{Change, Edit, Part};
 use ecco_models::families::find;
 use ecco_models::run::{Input, Place, record};
@@ -116,7 +117,13 @@ fn settings_of_delta_nets_are_read_as_transformers_does() {
 /// Part by part, position by position, and in pieces behind a cache.
 #[test]
 fn states_are_the_same_however_a_text_is_read() {
-    let model = model("families/qwen3_next", "float64");
+    for name in ["qwen3_next", "mamba", "falcon_mamba", "mamba2", "nemotron_h"] {
+        same_however_read(name);
+    }
+}
+
+fn same_however_read(name: &str) {
+    let model = model(&format!("families/{name}"), "float64");
     let decoder = model.decoder("a test").unwrap();
     // Beyond where a part ends.
     let ids: Vec<u32> = (0..70).map(|n| 1 + (n * 37) % 380).collect();
@@ -134,8 +141,102 @@ fn states_are_the_same_however_a_text_is_read() {
             );
         }
         let apart = (Tensor::cat(&states, 1) - &whole).abs().max().double_value(&[]);
-        assert!(apart < 1e-10, "{cuts:?}: {apart}");
+        assert!(apart < 1e-10, "{name}, {cuts:?}: {apart}");
     }
+}
+
+#[test]
+fn settings_of_state_spaces_are_read_as_transformers_does() {
+    let of = |model_type: &str, changes: Value| {
+        let mut changes = changes;
+        changes["model_type"] = json!(model_type);
+        read(changes)
+    };
+    let space = |config: &Config| match config.mixer(0) {
+        Mixer::Mamba(space) => space,
+        mixer => panic!("{mixer:?}"),
+    };
+    let mamba = of(
+        "mamba",
+        json!({"time_step_rank": "auto", "intermediate_size": null}),
+    )
+    .unwrap();
+    let kind = MambaKind::ByChannel {
+        n_channels: 32,
+        rank: 1,
+        norm: None,
+    };
+    assert_eq!(
+        (space(&mamba).kind, space(&mamba).state, mamba.head.tied),
+        (kind, 16, true)
+    );
+    let heads = json!({"num_heads": 4, "head_dim": 8, "n_groups": 2, "time_step_limit": [0.1, 2.0]});
+    let mamba2 = of("mamba2", heads).unwrap();
+    assert_eq!(space(&mamba2).step_limits, (0.1, 2.0));
+    assert!(!mamba2.has_mlp(0) && !mamba2.head.tied);
+    let pattern = json!({"hybrid_override_pattern": "M-*", "mamba_num_heads": 8, "num_attention_heads": 8});
+    let hybrid = of("nemotron_h", pattern).unwrap();
+    assert_eq!(hybrid.n_layers, 3);
+    assert_eq!(
+        (0..3).map(|layer| hybrid.has_mlp(layer)).collect::<Vec<_>>(),
+        [false, true, false]
+    );
+    assert_eq!(
+        (hybrid.mixer(1), hybrid.mixer(2)),
+        (Mixer::Nothing, Mixer::Attention)
+    );
+    assert_eq!(space(&hybrid).step_limits, (0.001, f64::INFINITY));
+    for (model_type, changes, said) in [
+        (
+            "mamba2",
+            json!({"num_heads": 5}),
+            "it is not expand times hidden_size, 32",
+        ),
+        (
+            "mamba2",
+            json!({"num_heads": 4, "head_dim": 8, "n_groups": 3}),
+            "4 heads",
+        ),
+        ("mamba", json!({"conv_kernel": 2000}), "up to 1024"),
+        (
+            "nemotron_h",
+            json!({"hybrid_override_pattern": "ME"}),
+            "experts without gates",
+        ),
+        (
+            "nemotron_h",
+            json!({"hybrid_override_pattern": "M?"}),
+            "expected M, * or -",
+        ),
+        (
+            "nemotron_h",
+            json!({"layers_block_type": ["conv"]}),
+            "full_attention or mlp",
+        ),
+    ] {
+        let error = of(model_type, changes).unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+/// Layers of one branch have its sites alone, and what asks for neurons says that there are none.
+#[test]
+fn layers_of_one_branch() {
+    let model = model("families/nemotron_h", "float64");
+    let input = Input::new(&model, "She said that it was there.", None).unwrap();
+    let places = [Site::MlpInner, Site::AttentionOutput, Site::ResidualMid].map(Place::of);
+    let all = std::slice::from_ref(&input);
+    let records = record(&model, all, &places, None, &mut unwatched).unwrap();
+    let layers = places.map(|place| records.layers(place));
+    assert_eq!(layers, [vec![1], vec![0, 2, 3], vec![]]);
+    let wanted = Written::Neurons {
+        layer: 0,
+        neurons: vec![0],
+    };
+    let error = vocabulary(&model, &wanted, 3, &mut unwatched)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("no MLP"), "{error}");
 }
 
 /// To look at states moves nothing, and to change one changes its position and no other at that layer.

@@ -38,6 +38,10 @@ SMALL = dict(
 GQA = SMALL | dict(num_key_value_heads=2)
 TIED = GQA | dict(tie_word_embeddings=True)
 NARROW = TIED | dict(hidden_size=8, intermediate_size=10, num_attention_heads=2, num_key_value_heads=1, head_dim=8)
+STATES = dict(
+    vocab_size=VOCAB_SIZE, hidden_size=8, state_size=3, expand=2, max_position_embeddings=CONTEXT, bos_token_id=0,
+    eos_token_id=0, pad_token_id=0, tie_word_embeddings=True,
+)
 FEW = dict(num_experts_per_tok=2)
 OLD = dict(
     vocab_size=VOCAB_SIZE, n_embd=16, n_layer=2, n_head=4, n_positions=CONTEXT, bos_token_id=0, eos_token_id=0,
@@ -270,6 +274,14 @@ CASES = {
         full_attention_interval=2, num_experts=4, moe_intermediate_size=8, shared_expert_intermediate_size=5,
         linear_num_key_heads=1, linear_num_value_heads=2, linear_key_head_dim=4, linear_value_head_dim=4,
     )),
+    "mamba": ("mamba", STATES | dict(num_hidden_layers=2, time_step_rank=3, use_bias=True)),
+    "falcon_mamba": ("falcon_mamba", STATES | dict(num_hidden_layers=2, use_conv_bias=False, conv_kernel=3)),
+    "mamba2": ("mamba2", STATES | dict(num_hidden_layers=2, num_heads=4, head_dim=4, n_groups=2, chunk_size=8)),
+    # The least step is one in transformers' passes over many positions, and none in those over one.
+    "nemotron_h": ("nemotron_h", NARROW | dict(
+        layers_block_type=["linear_attention", "mlp", "full_attention", "linear_attention"], ssm_state_size=3,
+        mamba_num_heads=4, mamba_head_dim=4, n_groups=2, chunk_size=8, conv_kernel=3, time_step_min=1e-9, mlp_bias=True,
+    )),
     "internlm2": ("llama", GQA | dict(attention_bias=True)),
     "gpt_bigcode": ("gpt_bigcode", OLD | dict(n_inner=20)),
     "gpt_bigcode-many-heads": ("gpt_bigcode", OLD | dict(multi_query=False)),
@@ -394,7 +406,9 @@ def down_projections(model):
 
 
 def forward(model, ids):
-    inner, handles = [], []
+    inner, handles, first = [], [], []
+    embedding = model.get_input_embeddings()
+    handles.append(embedding.register_forward_hook(lambda module, args, output: first.append(output)))
     for module in down_projections(model):
         handles.append(module.register_forward_pre_hook(lambda _, args: inner.append(args[0].reshape(-1, args[0].shape[-1]))))
     with torch.no_grad():
@@ -402,13 +416,14 @@ def forward(model, ids):
         run = model(torch.tensor([ids]), output_hidden_states=True, output_attentions=is_eager, use_cache=False)
     for handle in handles:
         handle.remove()
+    states = list(run.hidden_states[:-1])
+    if "mamba" in model.config.model_type:  # these hand out the states behind each layer
+        states = [first[0], *states[:-1]]
     # The last one is normalised in some models and not in others.
-    stored = {
-        "hidden_states": torch.stack(run.hidden_states[:-1])[:, 0],
-    }
+    stored = {"hidden_states": torch.stack(states)[:, 0]}
     if "logits" in run:
         stored["logits"] = run.logits[0]
-    if is_eager:
+    if is_eager and run.get("attentions"):
         stored["attention"] = torch.stack(run.attentions)[:, 0]
     if len(inner) == len(run.hidden_states) - 1:
         stored["activations"] = torch.stack(inner).transpose(1, 2)
@@ -529,6 +544,8 @@ def make(name: str, tokenizer):
         raise SystemExit(f"{name}: no seed gives greedy tokens that do not hang on rounding")
     model.save_pretrained(folder)
     GenerationConfig(bos_token_id=0, eos_token_id=0, pad_token_id=0).save_pretrained(folder)
+    if values.get("hidden_size") == NARROW["hidden_size"]:  # these do without: the configuration says the same
+        (folder / "generation_config.json").unlink()
     if name in FOREIGN:
         FOREIGN[name](folder)
     os.symlink("../tokenizer.json", folder / "tokenizer.json")

@@ -21,6 +21,7 @@ impl Objective<'_> {
             };
             // Some tensors of each width live in every layer: see `Block::forward`.
             let per_position = 16 * config.hidden_size + 6 * config.intermediate_size + 4 * seen;
+            let per_position = per_position + config.work_of_mixers();
             n * config.n_layers * per_position
         };
         let n = self.n_sources();

@@ -184,7 +184,8 @@ pub(crate) fn at_once(stack: &Stack, n_positions: usize) -> usize {
 
 /// Numbers of one layer's tensors that live at once, by position.
 fn per_position(config: &Config, n_positions: usize) -> usize {
-    12 * config.hidden_size + 4 * config.intermediate_size + 3 * config.n_heads * n_positions
+    let seen = 3 * config.n_heads * n_positions;
+    12 * config.hidden_size + 4 * config.intermediate_size + seen + config.work_of_mixers()
 }
 
 /// About what one text takes in a pass that keeps nothing: the tensors of one layer, and those of the head.

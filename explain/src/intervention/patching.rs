@@ -317,6 +317,7 @@ fn rows_at_once(model: &Model, input: &Input) -> usize {
     let config = model.config();
     let n = input.ids.len() + input.target.len();
     let per_position = 8 * config.hidden_size + 3 * config.intermediate_size + config.n_heads * n;
+    let per_position = per_position + config.work_of_mixers();
     let bytes = n * per_position * size_of::<f32>();
     ((256 << 20) / bytes.max(1)).min(4096 / n.max(1)).max(1)
 }

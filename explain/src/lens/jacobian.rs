@@ -111,7 +111,8 @@ pub fn jacobian(
 /// What the graph of one text keeps: a few tensors of each width at every layer.
 fn graph_bytes(model: &Model, n_tokens: usize) -> u64 {
     let config = model.config();
-    let numbers = 16 * config.hidden_size + 6 * config.intermediate_size + 4 * config.n_heads * n_tokens;
+    let seen = 4 * config.n_heads * n_tokens;
+    let numbers = 16 * config.hidden_size + 6 * config.intermediate_size + seen + config.work_of_mixers();
     (n_tokens * numbers * config.n_layers * FittedLens::kind(model).elt_size_in_bytes()) as u64
 }
 

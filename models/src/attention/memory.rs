@@ -121,7 +121,7 @@ impl Cache {
                 vec![state.repeat([n, 1, 1])]
             }
             // A state at every position would take more memory than the pass: those of one are made anew.
-            Mixer::DeltaNet(_) => {
+            Mixer::DeltaNet(_) | Mixer::Mamba(_) => {
                 let read = recorded.tensor(Site::AttentionInput, layer).narrow(1, 0, length);
                 let kept = kept_of(layer, &read);
                 let copies = |kept: Tensor| {
@@ -130,6 +130,7 @@ impl Cache {
                 };
                 kept.into_iter().map(copies).collect()
             }
+            Mixer::Nothing => vec![],
         };
         Self {
             layers: (0..config.n_layers).map(kept).collect(),

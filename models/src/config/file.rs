@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::Activation;
+use super::{Activation, special};
 use crate::error::{Error, Result};
 
 /// `config.json`, read key by key with errors that name the key and its value.
@@ -27,7 +27,7 @@ fn largest(key: &str) -> u64 {
 
 impl ConfigFile {
     pub fn parse(text: &[u8]) -> Result<Self> {
-        match serde_json::from_slice(text) {
+        match serde_json::from_slice(&special::tagged(text)) {
             Ok(Value::Object(map)) => Ok(Self(map)),
             Ok(_) => Err(Error::Damaged {
                 file: "config.json".into(),
@@ -114,8 +114,8 @@ impl ConfigFile {
     pub fn number_or(&self, key: &str, default: f64) -> Result<f64> {
         match self.0.get(key) {
             None | Some(Value::Null) => Ok(default),
-            Some(value) => value
-                .as_f64()
+            Some(value) => special::number(value)
+                .filter(|number| number.is_finite())
                 .ok_or_else(|| self.error(key, Some(value), "expected a number")),
         }
     }
@@ -172,12 +172,12 @@ impl ConfigFile {
         }
     }
 
-    /// A list of numbers.
+    /// A list of numbers, infinite ones too.
     pub fn numbers(&self, key: &str) -> Result<Vec<f64>> {
         let list = self
             .list(key)?
             .ok_or_else(|| self.refuse(key, "expected a list of numbers"))?;
-        let numbers: Option<Vec<f64>> = list.iter().map(Value::as_f64).collect();
+        let numbers: Option<Vec<f64>> = list.iter().map(special::number).collect();
         numbers.ok_or_else(|| self.refuse(key, "expected a list of numbers"))
     }
 
@@ -225,7 +225,11 @@ impl ConfigFile {
     }
 
     fn error(&self, key: &str, value: Option<&Value>, reason: &str) -> Error {
-        let mut value = value.map_or("missing".into(), Value::to_string);
+        let shown = |value: &Value| match special::named(value) {
+            Some((name, _)) => name.to_owned(),
+            None => value.to_string(),
+        };
+        let mut value = value.map_or("missing".into(), shown);
         if let Some((end, _)) = value.char_indices().nth(80) {
             value.truncate(end);
         }

@@ -2,15 +2,18 @@
 
 use tch::Kind;
 
-use super::{Activation, Config};
+use super::{Activation, Config, Mamba};
 use crate::host::wide;
 
 /// The first branch of a layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Mixer {
     Attention,
     ShortConvolution(ShortConvolution),
     DeltaNet(DeltaNet),
+    Mamba(Mamba),
+    /// The layer is an MLP alone.
+    Nothing,
 }
 
 /// Linear attention by the gated delta rule (2412.06464) behind a short convolution: a matrix for each head of values is carried
@@ -70,6 +73,8 @@ impl Mixer {
             Self::Attention => "attention",
             Self::ShortConvolution(_) => "a short convolution",
             Self::DeltaNet(_) => "a gated delta net",
+            Self::Mamba(_) => "a selective state space",
+            Self::Nothing => "an MLP alone",
         }
     }
 
@@ -85,21 +90,31 @@ impl Mixer {
                 inputs(of.width),
                 Kept::carried(vec![of.n_value_heads, of.key_dim, of.value_dim]),
             ],
+            Self::Mamba(of) => {
+                let [n_heads, read] = of.heads();
+                vec![inputs(of.width), Kept::carried(vec![n_heads, of.state, read])]
+            }
+            Self::Nothing => vec![],
         }
     }
 
     /// Of its convolution, where it has one.
     pub fn channels(self, config: &Config) -> usize {
         match self {
-            Self::Attention => 0,
+            Self::Attention | Self::Nothing => 0,
             Self::ShortConvolution(_) => config.hidden_size,
             Self::DeltaNet(of) => 2 * of.keys() + of.values(),
+            Self::Mamba(of) => of.channels(),
         }
     }
 
     /// Numbers of each position that a pass with gradients has at once, about, where a state is carried on.
     pub fn work(self, config: &Config) -> usize {
-        let beside = |carried: Carried| carried.n_heads * 3 * CHUNK;
+        // Where each number of a state decays by itself, all states are there.
+        let beside = |carried: Carried| match self {
+            Self::Mamba(of) if of.is_by_channel() => 4 * carried.n_heads * carried.state,
+            _ => carried.n_heads * 3 * CHUNK,
+        };
         self.carried()
             .map_or(0, |carried| 12 * self.channels(config) + beside(carried))
     }
@@ -107,12 +122,17 @@ impl Mixer {
     /// Numbers of the state that is carried from position to position, and of what is read of it: by head.
     pub fn carried(self) -> Option<Carried> {
         match self {
-            Self::Attention | Self::ShortConvolution(_) => None,
+            Self::Attention | Self::ShortConvolution(_) | Self::Nothing => None,
             Self::DeltaNet(of) => Some(Carried {
                 n_heads: of.n_value_heads,
                 state: of.key_dim * of.value_dim,
                 read: of.value_dim,
             }),
+            Self::Mamba(of) => {
+                let [n_heads, read] = of.heads();
+                let state = of.state * read;
+                Some(Carried { n_heads, state, read })
+            }
         }
     }
 }
@@ -165,6 +185,16 @@ impl Config {
         };
         let kept = self.mixer(layer).kept(self, capacity).into_iter();
         kept.map(bytes).fold(0, u64::saturating_add)
+    }
+
+    /// Whether a layer has an MLP.
+    pub fn has_mlp(&self, layer: usize) -> bool {
+        self.mlps.get(layer).copied().unwrap_or(true)
+    }
+
+    /// [`Mixer::work`] of the layer that has most.
+    pub fn work_of_mixers(&self) -> usize {
+        self.most_of_mixers(|mixer| mixer.work(self))
     }
 
     /// The most of something that a layer's mixer has.

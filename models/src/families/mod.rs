@@ -32,11 +32,13 @@ mod hunyuan;
 mod internlm;
 mod lfm2;
 mod llama;
+mod mamba;
 mod minicpm;
 mod mixtral;
 mod modernbert;
 mod mpt;
 mod nemotron;
+mod nemotron_h;
 mod olmo;
 mod olmo2;
 mod openai_gpt;
@@ -136,6 +138,10 @@ pub const FAMILIES: &[Family] = &[
     hunyuan::FAMILY,
     internlm::FAMILY,
     lfm2::FAMILY,
+    mamba::MAMBA,
+    mamba::MAMBA2,
+    mamba::FALCON_MAMBA,
+    nemotron_h::FAMILY,
     minicpm::MINICPM,
     minicpm::MINICPM3,
     deepseek::V2,

@@ -54,6 +54,7 @@ pub(super) fn sized(
         residual: Residual::PRE,
         attention: attention(n_layers, head_dim, false, false),
         mixers: vec![],
+        mlps: vec![],
         mlp: Mlp::Gated {
             bias: false,
             joined: false,

@@ -4,11 +4,11 @@ use tch::{Device, Kind, Tensor};
 
 use super::mixer::Mixer;
 use crate::attention::{Attention, CrossMemory, LayerMemory, View};
-use crate::config::{Config, NormConfig, PreNorm, Residual};
+use crate::config::{self, Config, NormConfig, PreNorm, Residual};
 use crate::convolution::Convolution;
 use crate::error::Result;
 use crate::layers::Norm;
-use crate::mlp::Mlp;
+use crate::mlp::{Mlp, Shape};
 use crate::rules::Rule;
 use crate::tap::{Reader, Site, Tap};
 use crate::weights::Weights;
@@ -51,13 +51,22 @@ impl Block {
             false => Ok(None),
         };
         let is_after = residual.after_branch || residual.after_sum;
+        let (mixes, thinks) = (
+            config.mixer(layer) != config::Mixer::Nothing,
+            config.has_mlp(layer),
+        );
+        // A layer of one branch has one norm, whichever it is.
+        let names = match mixes && thinks {
+            true => ["attention_norm", "mlp_norm"],
+            false => ["norm"; 2],
+        };
         let (attention_norm, mlp_norm) = (
             norm(
-                residual.before != PreNorm::None && !first_is_bare,
-                "attention_norm",
+                mixes && residual.before != PreNorm::None && !first_is_bare,
+                names[0],
                 config.norm,
             )?,
-            norm(residual.before == PreNorm::Both, "mlp_norm", config.norm)?,
+            norm(thinks && residual.before == PreNorm::Both, names[1], config.norm)?,
         );
         // Where these are the only norms, files have them under the names of those before the branches.
         let names = match residual.after_sum {
@@ -102,14 +111,25 @@ impl Block {
 
     /// Where its weights are.
     pub fn place(&self) -> (Kind, Device) {
-        self.mixer.place()
+        let place = self.mixer.place().or_else(|| self.mlp.place());
+        place.expect("a layer is something")
+    }
+
+    /// Of a layer that is a mixer or an MLP alone, the norm before it.
+    pub(crate) fn only_norm(&self) -> Option<&Option<Norm>> {
+        match (&self.mixer, &self.mlp.shape) {
+            (Mixer::Nothing, _) => Some(&self.mlp_norm),
+            (_, Shape::Nothing) => Some(&self.attention_norm),
+            _ => None,
+        }
     }
 
     /// ```text
     /// pre ──┬── norm ── attention ── norm ──(+)── norm ── mid ──┬── norm ── mlp ── norm ──(+)── norm ── post
     ///       └────────────────────────────────┘                 └──────────────────────────┘
     /// ```
-    /// In the place of attention a layer may have another mixer of positions. No family has all of these norms. In parallel, the MLP reads pre, and mid is not there. Where branches are added
+    /// In the place of attention a layer may have another mixer of positions, and it may have one of the two branches alone. No family has all of these norms.
+    /// In parallel, the MLP reads pre, and mid is not there. Where branches are added
     /// to what they read, the way around them begins behind their first norm.
     pub(super) fn forward(&self, x: Tensor, around: Surroundings, layer: usize, tap: &mut dyn Tap) -> Tensor {
         let Surroundings { memory, source, view } = around;
@@ -119,28 +139,18 @@ impl Block {
             .convolution
             .as_ref()
             .map(|convolution| (convolution, x.shallow_clone()));
-        let normalised = tap.visit(
-            Site::AttentionInput,
-            layer,
-            apply_by(&self.attention_norm, &x, rule),
-        );
-        let own = [Reader::Queries, Reader::Keys, Reader::Values].map(|reader| tap.read(reader, layer, &x));
-        let attended = match self.mixer.attention().filter(|_| own.iter().any(Option::is_some)) {
-            None => self.mixer.forward(&normalised, memory, view, layer, tap),
-            Some(attention) => {
-                // Those without a stream of their own share the one that is there.
-                let stream = |own: Option<Tensor>| match own {
-                    Some(own) => apply_by(&self.attention_norm, &own, rule),
-                    None => normalised.unsqueeze(1),
-                };
-                attention.forward_apart(&own.map(stream), view, layer, tap)
-            }
-        };
-        let attended = tap.visit(
-            Site::AttentionOutput,
-            layer,
-            self.branch(&self.attention_post_norm, attended, rule),
-        );
+        if self.only_norm().is_some() {
+            let branch = match &self.mixer {
+                Mixer::Nothing => {
+                    let own = tap.read(Reader::Mlp, layer, &x);
+                    let input = apply_by(&self.mlp_norm, own.as_ref().unwrap_or(&x), rule);
+                    self.think(input, layer, tap).1
+                }
+                _ => self.mix(&x, memory, view, layer, tap).1,
+            };
+            return tap.visit(Site::ResidualAfter, layer, x + branch);
+        }
+        let (normalised, attended) = self.mix(&x, memory, view, layer, tap);
         let (mid, mlp_input) = if self.residual.parallel {
             let norm = self.mlp_norm.as_ref();
             let mlp_input = match tap.read(Reader::Mlp, layer, &x) {
@@ -171,13 +181,7 @@ impl Block {
             let normalised = apply_by(&self.mlp_norm, own.as_ref().unwrap_or(&mid), rule);
             (mid, normalised)
         };
-        let mlp_input = tap.visit(Site::MlpInput, layer, mlp_input);
-        let mlp = self.branch(
-            &self.mlp_post_norm,
-            self.mlp.forward(&mlp_input, layer, tap),
-            rule,
-        );
-        let mlp = tap.visit(Site::MlpOutput, layer, mlp);
+        let (mlp_input, mlp) = self.think(mlp_input, layer, tap);
         let around = if self.residual.from_norms { mlp_input } else { mid };
         let post = self.sum(&self.mlp_post_norm, around, mlp, rule);
         let post = match pre {
@@ -185,6 +189,50 @@ impl Block {
             None => post,
         };
         tap.visit(Site::ResidualAfter, layer, post)
+    }
+
+    /// The first branch: what it reads, normalised, and what it adds to the stream.
+    fn mix(
+        &self,
+        x: &Tensor,
+        memory: Option<LayerMemory>,
+        view: &View,
+        layer: usize,
+        tap: &mut dyn Tap,
+    ) -> (Tensor, Tensor) {
+        let rule = tap.rule();
+        let normalised = tap.visit(
+            Site::AttentionInput,
+            layer,
+            apply_by(&self.attention_norm, x, rule),
+        );
+        let own = [Reader::Queries, Reader::Keys, Reader::Values].map(|reader| tap.read(reader, layer, x));
+        let attended = match self.mixer.attention().filter(|_| own.iter().any(Option::is_some)) {
+            None => self.mixer.forward(&normalised, memory, view, layer, tap),
+            Some(attention) => {
+                // Those without a stream of their own share the one that is there.
+                let stream = |own: Option<Tensor>| match own {
+                    Some(own) => apply_by(&self.attention_norm, &own, rule),
+                    None => normalised.unsqueeze(1),
+                };
+                attention.forward_apart(&own.map(stream), view, layer, tap)
+            }
+        };
+        let attended = tap.visit(
+            Site::AttentionOutput,
+            layer,
+            self.branch(&self.attention_post_norm, attended, rule),
+        );
+        (normalised, attended)
+    }
+
+    /// The second branch: what it reads, as a tap leaves it, and what it adds to the stream.
+    fn think(&self, input: Tensor, layer: usize, tap: &mut dyn Tap) -> (Tensor, Tensor) {
+        let rule = tap.rule();
+        let input = tap.visit(Site::MlpInput, layer, input);
+        let output = self.branch(&self.mlp_post_norm, self.mlp.forward(&input, layer, tap), rule);
+        let output = tap.visit(Site::MlpOutput, layer, output);
+        (input, output)
     }
 
     /// Adds what attention to the encoder gives.

@@ -7,6 +7,7 @@ use crate::attention::{Attention, Cache, LayerMemory, Start, View, Views};
 use crate::config::{self, Config};
 use crate::delta_net::DeltaNet;
 use crate::error::Result;
+use crate::mamba::Mamba;
 use crate::short_convolution::ShortConvolution;
 use crate::tap::{NoTap, Tap};
 use crate::weights::Weights;
@@ -15,6 +16,9 @@ pub enum Mixer {
     Attention(Box<Attention>),
     ShortConvolution(ShortConvolution),
     DeltaNet(Box<DeltaNet>),
+    Mamba(Box<Mamba>),
+    /// The layer is an MLP alone.
+    Nothing,
 }
 
 impl Mixer {
@@ -29,23 +33,27 @@ impl Mixer {
             config::Mixer::DeltaNet(of) => {
                 Self::DeltaNet(Box::new(DeltaNet::load(of, config, layer, weights)?))
             }
+            config::Mixer::Mamba(of) => Self::Mamba(Box::new(Mamba::load(of, config, layer, weights)?)),
+            config::Mixer::Nothing => Self::Nothing,
         })
     }
 
     pub fn attention(&self) -> Option<&Attention> {
         match self {
             Self::Attention(attention) => Some(attention),
-            Self::ShortConvolution(_) | Self::DeltaNet(_) => None,
+            _ => None,
         }
     }
 
-    /// Where its weights are.
-    pub fn place(&self) -> (Kind, Device) {
-        match self {
+    /// Where its weights are, where it has any.
+    pub fn place(&self) -> Option<(Kind, Device)> {
+        Some(match self {
             Self::Attention(attention) => attention.place(),
             Self::ShortConvolution(convolution) => convolution.place(),
             Self::DeltaNet(net) => net.place(),
-        }
+            Self::Mamba(mamba) => mamba.place(),
+            Self::Nothing => return None,
+        })
     }
 
     /// From the normalised stream `[batch, position, hidden]` to what is added to it.
@@ -61,6 +69,8 @@ impl Mixer {
             Self::Attention(attention) => attention.forward(x, memory, view, layer, tap),
             Self::ShortConvolution(convolution) => convolution.forward(x, memory, layer, tap),
             Self::DeltaNet(net) => net.forward(x, memory, layer, tap),
+            Self::Mamba(mamba) => mamba.forward(x, memory, layer, tap),
+            Self::Nothing => x.zeros_like(),
         }
     }
 }
@@ -73,7 +83,7 @@ impl Stack {
         let cache = Cache::new(&self.config, n_positions as usize, &self.places());
         let start = Start::Known(0);
         let mut views = Views::new(self, start, n_positions, None);
-        let view = views.at(mixer.place());
+        let view = views.at(self.blocks[layer].place());
         let _ = self.with_edits(0, &mut NoTap, |tap| {
             let memory = cache.layer(layer, start, n_positions);
             mixer.forward(x, Some(memory), view, layer, tap)

@@ -415,7 +415,14 @@ fn the_stream_before_the_first_layer_is_the_text() {
         let config = model.config();
         let attends = |layer: &usize| config.mixer(*layer) == Mixer::Attention;
         let n_layers = (0..config.n_layers).filter(attends).count();
-        assert_eq!(map(&heads).patched.dim(), (n_layers, config.n_heads), "{name}");
+        match n_layers {
+            0 => {
+                let found = patch_map(&model, &clean, &corrupted, &heads, &mut unwatched);
+                let error = found.map(|_| ()).expect_err("it has no heads").to_string();
+                assert!(error.contains("head_outputs"), "{name}: {error}");
+            }
+            _ => assert_eq!(map(&heads).patched.dim(), (n_layers, config.n_heads), "{name}"),
+        }
     }
     assert!(n_models >= 50, "{n_models}");
 }

@@ -1,0 +1,140 @@
+//! Nemotron-H (2504.03624): selective state spaces, attention without positions, and MLPs, each alone in a layer.
+
+use serde_json::Value;
+
+use super::{Family, mamba, standard};
+use crate::config::{Activation, Config, ConfigFile, Head, Mamba, MambaKind, Mixer, Mlp, Positions};
+use crate::error::Result;
+
+pub(super) const FAMILY: Family = Family {
+    model_type: "nemotron_h",
+    known_as: "Nemotron-H 4B to 56B, Nemotron Nano 2 (without experts)",
+    config,
+    prefixes: &["backbone.", "model."],
+    weights: &[
+        &[
+            ("layers.*.mixer.q_proj.weight", "layers.*.attention.query.weight"),
+            ("layers.*.mixer.k_proj.weight", "layers.*.attention.key.weight"),
+            ("layers.*.mixer.v_proj.weight", "layers.*.attention.value.weight"),
+            ("layers.*.mixer.o_proj.weight", "layers.*.attention.output.weight"),
+            ("layers.*.mixer.up_proj.weight", "layers.*.mlp.up.weight"),
+            ("layers.*.mixer.up_proj.bias", "layers.*.mlp.up.bias"),
+            ("layers.*.mixer.down_proj.weight", "layers.*.mlp.down.weight"),
+            ("layers.*.mixer.down_proj.bias", "layers.*.mlp.down.bias"),
+        ],
+        mamba::STATE_SPACES,
+        mamba::AROUND,
+    ],
+    ignored: &["mtp."],
+    linear_in_out: false,
+};
+
+/// What a layer is.
+#[derive(Clone, Copy, PartialEq)]
+enum Layer {
+    StateSpace,
+    Attention,
+    Mlp,
+}
+
+fn config(file: &ConfigFile) -> Result<Config> {
+    let layers = layers(file)?;
+    let n_layers = layers.len();
+    let n_heads = file.size_or("num_attention_heads", 32)?;
+    let n_kv_heads = file.size_or("num_key_value_heads", 8)?;
+    if !n_heads.is_multiple_of(n_kv_heads) {
+        let reason = format!("num_attention_heads = {n_heads} is not a multiple of it");
+        return Err(file.refuse("num_key_value_heads", &reason));
+    }
+    let (hidden, head_dim) = (file.size("hidden_size")?, file.size_or("head_dim", 128)?);
+    let norm = standard::rms(file, "layer_norm_epsilon", 1e-5)?;
+    let space = Mixer::Mamba(state_space(file)?);
+    let mixer = |layer: &Layer| match layer {
+        Layer::StateSpace => space,
+        Layer::Attention => Mixer::Attention,
+        Layer::Mlp => Mixer::Nothing,
+    };
+    Ok(Config {
+        vocab_size: file.size("vocab_size")?,
+        context_length: file.size_or("max_position_embeddings", 4096)?,
+        n_kv_heads,
+        intermediate_size: file.size_or("intermediate_size", 21_504)?,
+        activation: file.activation("mlp_hidden_act", Activation::SquaredRelu)?,
+        positions: Positions::Rotary {
+            ropes: vec![],
+            by_layer: vec![None; n_layers],
+        },
+        mixers: layers.iter().map(mixer).collect(),
+        mlps: layers.iter().map(|layer| *layer == Layer::Mlp).collect(),
+        mlp: Mlp::Plain {
+            bias: file.flag_or("mlp_bias", false)?,
+        },
+        head: Head::new(file.flag_or("tie_word_embeddings", false)?),
+        ..standard::sized("nemotron_h", hidden, n_layers, n_heads, head_dim, norm)
+    })
+}
+
+fn state_space(file: &ConfigFile) -> Result<Mamba> {
+    let n_heads = file.size_or("mamba_num_heads", 128)?;
+    let n_groups = mamba::groups(file, n_heads)?;
+    let kind = MambaKind::ByHead {
+        n_heads,
+        head_dim: file.size_or("mamba_head_dim", 64)?,
+        n_groups,
+        n_norm_groups: n_groups,
+    };
+    let least = file.number_or("time_step_min", 0.001)?;
+    Ok(Mamba {
+        step_limits: (least, f64::INFINITY),
+        ..mamba::space(file, "ssm_state_size", 128, kind, "use_bias")?
+    })
+}
+
+/// By a list, or by a text with a sign for each layer: M, * or -.
+fn layers(file: &ConfigFile) -> Result<Vec<Layer>> {
+    let experts = "a layer of experts without gates is not supported";
+    if file.is_set("hybrid_override_pattern") && !file.is_set("layers_block_type") {
+        let key = "hybrid_override_pattern";
+        let layer = |sign: char| match sign {
+            'M' => Ok(Layer::StateSpace),
+            '*' => Ok(Layer::Attention),
+            '-' => Ok(Layer::Mlp),
+            'E' => Err(file.refuse(key, experts)),
+            _ => Err(file.refuse(key, "expected M, * or - for each layer")),
+        };
+        let layers = file.text(key)?.chars().take(MOST + 1).map(layer);
+        return few(file, key, layers.collect::<Result<_>>()?);
+    }
+    let key = match file.is_set("layers_block_type") {
+        true => "layers_block_type",
+        false => "layer_types",
+    };
+    let Some(types) = file.list(key)? else {
+        return Err(file.refuse("layers_block_type", "expected what each layer is"));
+    };
+    let layer = |value: &Value| match value.as_str() {
+        Some("linear_attention" | "mamba") => Ok(Layer::StateSpace),
+        Some("full_attention" | "attention") => Ok(Layer::Attention),
+        Some("mlp") => Ok(Layer::Mlp),
+        Some("moe") => Err(file.refuse(key, experts)),
+        _ => Err(file.refuse(
+            key,
+            "expected linear_attention, full_attention or mlp for each layer",
+        )),
+    };
+    few(
+        file,
+        key,
+        types.iter().take(MOST + 1).map(layer).collect::<Result<_>>()?,
+    )
+}
+
+/// Layers beyond these are a damaged file.
+const MOST: usize = 4_096;
+
+fn few(file: &ConfigFile, key: &str, layers: Vec<Layer>) -> Result<Vec<Layer>> {
+    match (1..=MOST).contains(&layers.len()) {
+        true => Ok(layers),
+        false => Err(file.refuse(key, &format!("expected 1 to {MOST} layers"))),
+    }
+}
