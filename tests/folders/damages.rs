@@ -267,7 +267,7 @@ fn part_with<'a>(key: &str, config: &'a mut Value) -> &'a mut Value {
     }
 }
 
-/// The key that says how many layers there are.
+/// The key that says how many layers there are, or what each is.
 fn n_layers(folder: &Folder) -> &'static str {
     let mut config = folder.config();
     let names = [
@@ -276,11 +276,14 @@ fn n_layers(folder: &Folder) -> &'static str {
         "num_layers",
         "n_layers",
         "encoder_layers",
+        "layers_block_type",
     ];
-    names
-        .into_iter()
-        .find(|name| part_with(name, &mut config)[*name].is_u64())
-        .expect("a number of layers")
+    let mut says = |name: &&str| {
+        let value = &part_with(name, &mut config)[*name];
+        value.is_u64() || value.is_array()
+    };
+    let found = names.into_iter().find(|name| says(name));
+    found.expect("a number of layers, or a list")
 }
 
 /// The end of a name, which is the same with and without a prefix.

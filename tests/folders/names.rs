@@ -49,6 +49,7 @@ const EMBEDDINGS: &[&str] = &[
     "shared.weight",
     "embeddings.word_embeddings.weight",
     "word_embeddings.weight",
+    "embeddings.weight",
 ];
 
 pub(crate) fn embedding(folder: &Folder) -> String {

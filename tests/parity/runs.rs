@@ -69,7 +69,8 @@ fn a_text_in_a_batch_is_as_alone() {
             .into_iter()
             .map(|(place, _)| place)
             .collect();
-        assert!(places.len() >= 12, "{name}: {places:?}");
+        // A layer of one branch has fewer.
+        assert!(places.len() >= 9, "{name}: {places:?}");
         for (text, input) in inputs.into_iter().enumerate() {
             let alone = run(&model, vec![input], 3, &mut unwatched).unwrap().remove(0);
             let (batch, index) = find(&together, text);

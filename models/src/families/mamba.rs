@@ -135,11 +135,15 @@ fn limits(file: &ConfigFile) -> Result<(f64, f64)> {
     if !file.is_set("time_step_limit") {
         return Ok((0.0, f64::INFINITY));
     }
+    let is_limit = |limit: f64| limit.is_infinite() || limit.abs() <= LARGEST_STEP;
     match file.numbers("time_step_limit")?[..] {
-        [least, most] if least <= most => Ok((least, most)),
+        [least, most] if least <= most && is_limit(least) && is_limit(most) => Ok((least, most)),
         _ => Err(file.refuse("time_step_limit", "expected the least step and the largest")),
     }
 }
+
+/// Limits of steps have to be numbers in every type: float16's largest.
+pub(super) const LARGEST_STEP: f64 = 65_504.0;
 
 pub(super) fn space(
     file: &ConfigFile,

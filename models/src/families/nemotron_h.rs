@@ -84,6 +84,12 @@ fn state_space(file: &ConfigFile) -> Result<Mamba> {
         n_norm_groups: n_groups,
     };
     let least = file.number_or("time_step_min", 0.001)?;
+    if least.abs() > mamba::LARGEST_STEP {
+        return Err(file.refuse(
+            "time_step_min",
+            "expected a number up to 65504, float16's largest",
+        ));
+    }
     Ok(Mamba {
         step_limits: (least, f64::INFINITY),
         ..mamba::space(file, "ssm_state_size", 128, kind, "use_bias")?

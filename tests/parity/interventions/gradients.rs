@@ -422,7 +422,8 @@ fn with_steps_every_layers_stream_makes_all_of_the_difference() {
         };
         let (few, many) = (worst(16), worst(64));
         // Where tokens change their experts on the way, the answer jumps, and no gradient knows.
-        let jumps = matches!(model.config().mlp, Mlp::Experts(_));
+        // And of one number a norm is the sign.
+        let jumps = matches!(model.config().mlp, Mlp::Experts(_)) || name.ends_with("falcon_mamba");
         // Where queries, keys and values are cut off it has corners.
         let corners = model.config().attention.clip.is_some();
         let is_whole = many < 0.05 && (corners || many < few / 2.0 || many < 1e-3);
