@@ -2,7 +2,9 @@
 
 use tch::Tensor;
 
+use crate::attention::LayerMemory;
 use crate::error::Result;
+use crate::tap::{Site, Tap};
 use crate::weights::Weights;
 
 pub struct CausalConvolution {
@@ -30,6 +32,24 @@ impl CausalConvolution {
         Ok(Self { weight, bias })
     }
 
+    /// What inputs `[batch, position, channel]` come to behind those that the memory has, where it keeps the last of them; both are
+    /// shown to the tap.
+    pub fn pass(
+        &self,
+        inputs: Tensor,
+        memory: Option<&LayerMemory>,
+        layer: usize,
+        tap: &mut dyn Tap,
+    ) -> Tensor {
+        let inputs = tap.visit(Site::ConvolutionInput, layer, inputs);
+        let kept = memory.and_then(|memory| memory.state(0));
+        let all = self.behind(kept.as_ref(), &inputs);
+        if let Some(memory) = memory {
+            memory.keep(0, &self.kept(&all));
+        }
+        tap.visit(Site::ConvolutionOutput, layer, self.forward(&all))
+    }
+
     /// Inputs `[batch, position, channel]` behind those that are kept, or behind zeros: `[batch, width − 1 + position, channel]`.
     pub fn behind(&self, kept: Option<&Tensor>, input: &Tensor) -> Tensor {
         match kept {
@@ -52,7 +72,7 @@ impl CausalConvolution {
     }
 
     /// What of these inputs is kept for what follows.
-    pub fn kept(&self, all: &Tensor) -> Tensor {
+    fn kept(&self, all: &Tensor) -> Tensor {
         let kept = self.width() - 1;
         all.narrow(1, all.size()[1] - kept, kept)
     }

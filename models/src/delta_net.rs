@@ -10,7 +10,7 @@ use crate::host::wide;
 use crate::layers::{Linear, Norm, sigmoid_slope};
 use crate::recurrence::Recurrence;
 use crate::rules::Rule;
-use crate::tap::{Site, Tap};
+use crate::tap::Tap;
 use crate::weights::Weights;
 
 /// Linear attention by the gated delta rule (2412.06464): queries, keys and values go through a short convolution and a
@@ -95,13 +95,8 @@ impl DeltaNet {
     ) -> Tensor {
         let (rule, kind) = (tap.rule(), x.kind());
         let projected = self.project(x);
-        let inputs = tap.visit(Site::ConvolutionInput, layer, projected.inputs.shallow_clone());
-        let kept = memory.as_ref().and_then(|memory| memory.state(0));
-        let all = self.kernel.behind(kept.as_ref(), &inputs);
-        if let Some(memory) = &memory {
-            memory.keep(0, &self.kernel.kept(&all));
-        }
-        let convolved = tap.visit(Site::ConvolutionOutput, layer, self.kernel.forward(&all));
+        let inputs = projected.inputs.shallow_clone();
+        let convolved = self.kernel.pass(inputs, memory.as_ref(), layer, tap);
         let recurrence = self.recurrence(&rule.activate(Activation::Silu, &convolved), &projected, rule);
         let read = recurrence.forward(kind, memory.as_ref(), layer, rule, tap);
         let normed = self.norm.forward_by(&read, rule);

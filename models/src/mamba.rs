@@ -10,7 +10,7 @@ use crate::host::wide;
 use crate::layers::{Linear, Norm};
 use crate::recurrence::Recurrence;
 use crate::rules::Rule;
-use crate::tap::{Site, Tap};
+use crate::tap::Tap;
 use crate::weights::Weights;
 
 /// A selective state space behind a short convolution: by channel (2312.00752), or by head (2405.21060). How far a step goes is made
@@ -104,13 +104,7 @@ impl Mamba {
     ) -> Tensor {
         let (rule, kind) = (tap.rule(), x.kind());
         let (inputs, gate, step) = self.project(x);
-        let inputs = tap.visit(Site::ConvolutionInput, layer, inputs);
-        let kept = memory.as_ref().and_then(|memory| memory.state(0));
-        let all = self.kernel.behind(kept.as_ref(), &inputs);
-        if let Some(memory) = &memory {
-            memory.keep(0, &self.kernel.kept(&all));
-        }
-        let convolved = tap.visit(Site::ConvolutionOutput, layer, self.kernel.forward(&all));
+        let convolved = self.kernel.pass(inputs, memory.as_ref(), layer, tap);
         let mixed = rule.activate(Activation::Silu, &convolved);
         let gate = rule.activate(Activation::Silu, &gate);
         let inner = self.of.inner() as i64;

@@ -7,7 +7,7 @@ use crate::causal_convolution::CausalConvolution;
 use crate::config::{self, Config};
 use crate::error::Result;
 use crate::layers::Linear;
-use crate::tap::{Site, Tap};
+use crate::tap::Tap;
 use crate::weights::Weights;
 
 /// out(C · conv(B · x)) (2511.23404). Of what it has read it keeps the last inputs of the convolution, whatever the text's
@@ -59,13 +59,8 @@ impl ShortConvolution {
     ) -> Tensor {
         let rule = tap.rule();
         let Gates { before, after, x } = self.gates(x);
-        let input = tap.visit(Site::ConvolutionInput, layer, rule.product(&before, &x));
-        let kept = memory.as_ref().and_then(|memory| memory.state(0));
-        let all = self.kernel.behind(kept.as_ref(), &input);
-        if let Some(memory) = memory {
-            memory.keep(0, &self.kernel.kept(&all));
-        }
-        let mixed = tap.visit(Site::ConvolutionOutput, layer, self.kernel.forward(&all));
+        let inputs = rule.product(&before, &x);
+        let mixed = self.kernel.pass(inputs, memory.as_ref(), layer, tap);
         self.output.forward(&rule.product(&after, &mixed))
     }
 

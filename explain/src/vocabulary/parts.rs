@@ -175,6 +175,7 @@ fn check_there(block: &Block, part: Part, layer: usize) -> Result<()> {
         },
         _ => match &block.mlp.shape {
             Shape::Experts(_) => format!("layer {layer} has experts; lm.weights() lists what they have"),
+            Shape::Nothing => format!("layer {layer} has no MLP"),
             Shape::Plain { .. } if matches!(part, Part::Gate | Part::GateBias) => {
                 "its neurons have no gates".to_owned()
             }
@@ -320,7 +321,7 @@ fn of_layer(decoder: &Decoder, block: &Block, part: Part, folded: bool) -> Optio
             let down = match &block.mlp.shape {
                 Shape::Plain { down, .. } => down,
                 Shape::Gated(gated) => &gated.down,
-                Shape::Experts(_) => return None,
+                Shape::Experts(_) | Shape::Nothing => return None,
             };
             let x = match part {
                 Part::Out => down.linear(&Tensor::eye(down.inputs(), block.place())),
@@ -347,7 +348,7 @@ fn of_layer(decoder: &Decoder, block: &Block, part: Part, folded: bool) -> Optio
                         up
                     })
                 }
-                Shape::Experts(_) => None,
+                Shape::Experts(_) | Shape::Nothing => None,
             };
             let found = match part {
                 Part::In | Part::Gate => (read(&eye)? - read(&none)?).get(0),

@@ -119,16 +119,14 @@ impl Quotes {
     }
 }
 
-/// Gives the cells of each row of some, whose first line has this number, with the line in which the row begins.
+/// What is given the line in which a row begins, and its cells.
+type OnRow<'a> = dyn FnMut(usize, &[Cow<str>]) -> Result<(), ScriptError> + 'a;
+
+/// Gives each row of some, whose first line has this number.
 ///
 /// # Errors
 /// An open quote; what `on_row` says.
-pub(super) fn each_row(
-    text: &str,
-    between: u8,
-    line: usize,
-    on_row: &mut dyn FnMut(usize, &[Cow<str>]) -> Result<(), ScriptError>,
-) -> Result<(), ScriptError> {
+pub(super) fn each_row(text: &str, between: u8, line: usize, on_row: &mut OnRow) -> Result<(), ScriptError> {
     let mut rows = Rows::new(text, between);
     rows.next_line = line;
     let mut cells = Vec::new();
