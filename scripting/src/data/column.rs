@@ -329,7 +329,10 @@ mod tests {
         assert!(error("a.txt", b"ab\nc\xff\n", None).contains("0xff at byte 4"));
         assert!(error("a.txt", b"\xff\xfea\0", None).contains("UTF-16"));
         assert!(error("a.txt", b"a", Some("text")).contains("has lines, and no columns"));
-        assert!(error("a.jsonl", b"{\"text\": 5}\n", None).contains("text in line 1 is 5, and no text"));
+        assert_eq!(
+            error("a.jsonl", b"{\"text\": 5}\n", None),
+            "cannot read \"a.jsonl\": text in line 1 is 5 (int), and no text"
+        );
         assert!(error("a.jsonl", b"\"a\"\n{\n", None).contains("line 2: "));
         assert!(error("a.npy", b"", None).contains("does not say how to read texts"));
         let mut long = b"text\n\"".to_vec();
