@@ -7,7 +7,7 @@ use ecco_interpreter::{Progress, Watch};
 use ecco_models::host::bring;
 use ecco_models::stack::Stack;
 use ecco_models::{Site, Tap, host};
-use tch::{IndexOp, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 /// Positions of some sites of one sequence, or of several that pass side by side, recorded while they pass.
 pub(crate) struct Rows<'a, 'b> {
@@ -62,8 +62,10 @@ impl<'a, 'b> Rows<'a, 'b> {
         let texts = bring(texts, (Kind::Int64, value.device()));
         match value.dim() {
             // What is picked by two lists stands before what is whole.
-            4 => value.i((&texts, .., &self.positions)).transpose(0, 1),
-            _ => value.i((&texts, &self.positions)),
+            4 => value
+                .index(&[Some(&texts), None, Some(&self.positions)])
+                .transpose(0, 1),
+            _ => value.index(&[Some(&texts), Some(&self.positions)]),
         }
     }
 

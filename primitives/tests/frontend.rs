@@ -57,6 +57,7 @@ fn completes_what_exists() {
                 "cka",
                 "cluster",
                 "concat",
+                "corpus",
                 "crossings",
                 "devices",
                 "diff",

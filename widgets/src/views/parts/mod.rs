@@ -277,9 +277,18 @@ impl Parts {
                 @for (index, (name, value)) in parts.iter().enumerate() {
                     @if index > 0 { " +" } " " (name) " " b { (numbers::short(*value)) }
                 }
-                " " small { "(the parts sum to it within " (format!("{:.0e}", (self.sum - self.logit).abs())) ")" }
+                " " small { "(the parts sum to it within " (format!("{:.0e}", (self.sum - as_written(self.logit)).abs())) ")" }
             }
         }
+    }
+}
+
+/// A number as a document has it and a loaded one is: of single precision its shortest decimals, whatever it was made of.
+fn as_written(number: f64) -> f64 {
+    let single = number as f32;
+    match f64::from(single) == number {
+        true => single.to_string().parse().unwrap_or(number),
+        false => number,
     }
 }
 
