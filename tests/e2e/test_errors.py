@@ -15,7 +15,7 @@ def model(small_model, tmp_path_factory):
         "truncated": models.truncate_weights,
         "garbled": models.garble_header,
         "pickle": models.pickle_only,
-        "mamba": models.change_config(model_type="mamba"),
+        "rwkv": models.change_config(model_type="rwkv"),
         "wider": models.change_config(n_embd=64),
         "tokenless": lambda folder: (folder / "tokenizer.json").unlink(),
     }
@@ -103,7 +103,7 @@ FOLDERS = [
     ("truncated", ["model.safetensors"]),
     ("garbled", ["model.safetensors"]),
     ("pickle", ["pytorch_model.bin", "not a whole PyTorch file"]),
-    ("mamba", ["mamba", "gpt2"]),
+    ("rwkv", ["rwkv", "gpt2"]),
     ("wider", ["wte.weight", "64", "32"]),
     ("tokenless", ["tokenizer.json"]),
 ]
