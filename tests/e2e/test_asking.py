@@ -152,7 +152,7 @@ def test_the_tokens_of_an_output_are_asked(notebook):
     view.locator(".flow > span:visible").nth(7).click()
     acts = view.locator(".acts").first
     acts.get_by_role("button", name="candidates").click()
-    expect(view.locator("b", has_text="position 7").first).to_be_visible()
+    expect(view.locator("b:visible", has_text="position 7")).to_be_visible()
     acts.get_by_role("button", name="saliency").click()
     answer = view.locator("ecco-saliency")
     expect(answer.locator(".call")).to_have_text("output.saliency(#{position: 7})")
