@@ -46,7 +46,16 @@ GENERATED = "let output = lm.generate(start, #{generate: SIZE});"
 ONE = "let output = lm.generate(text, #{generate: 1});"
 IN_TOKENS = "1 to 2: products with weights grow with the text, attention with its square"
 JOBS = [
-    Growth("score", "tokens", "smollm2", [2, 9, 30, 87], "", "lm.score(text).scores;", IN_TOKENS, N_TOKENS),
+    Growth(
+        "score",
+        "tokens",
+        "smollm2",
+        [2, 9, 30, 87],
+        "",
+        "lm.score(text).score.to_json();",
+        IN_TOKENS,
+        N_TOKENS,
+    ),
     Growth(
         "generate",
         "tokens written",

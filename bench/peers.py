@@ -249,10 +249,9 @@ def main():
     options = parser.parse_args()
     subprocess.run([options.python, REPO / "bench/make_models.py", MODELS], check=True)
     jobs = [job for job in JOBS if not options.only or any(word in job.name for word in options.only)]
-    found = measure(jobs, options)
-    if options.python_with_ecco:
-        of_readme, times = readme_rows(options)
-        jobs, found = of_readme + jobs, found | times
+    of_readme, times = readme_rows(options) if options.python_with_ecco else ([], {})
+    found = times | measure(jobs, options)
+    jobs = of_readme + jobs
     rates = limits(options.python)
     facts = {
         "read": rates[0] / 1e9,
