@@ -187,9 +187,10 @@ def explained(
 
 
 def patching(name, site, n_heads, n_parts):
-    # The layers above what is patched, over all of the text.
+    # The layers above what is patched: over all of the text, or what stands behind the position.
     layers = LLAMA_LAYERS * (LLAMA_LAYERS + 1) / 2
-    operations = 2 * n_parts * (14 * layers * LLAMA_LAYER + LLAMA_LAYERS * LLAMA_HEAD)
+    positions = sum(range(1, n_parts + 1)) if n_heads is None else 14 * n_parts
+    operations = 2 * (positions * layers * LLAMA_LAYER + n_parts * LLAMA_LAYERS * LLAMA_HEAD)
     return Job(
         name,
         "hooks in transformers",
