@@ -23,10 +23,14 @@ CELLS = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("live")
+    return two_notebooks(tmp_path_factory.mktemp("live"), CELLS)
+
+
+def two_notebooks(folder, cells):
+    """The folder, with a folder of two notebooks alike in it."""
     (folder / "notebooks").mkdir()
     for name in ["one.ipynb", "two.ipynb"]:
-        write_notebook(folder / "notebooks" / name, CELLS)
+        write_notebook(folder / "notebooks" / name, cells)
     return folder
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from front_ends import OpenNotebook, write_notebook
+from front_ends import OpenNotebook
 from servers import server
-from test_live import is_ours, line, opened, saliency
+from test_live import is_ours, line, opened, saliency, two_notebooks
 
 pytestmark = pytest.mark.timeout(600)
 WIDGETS = Path(__file__).resolve().parents[2] / "build/widgets"
@@ -23,10 +23,7 @@ CELLS = [
 @pytest.fixture(scope="module")
 def host(tmp_path_factory):
     assert (WIDGETS / "anywidget").is_dir(), "make build/widgets/.requirements"
-    place = tmp_path_factory.mktemp("widgets")
-    (place / "notebooks").mkdir()
-    for name in ["one.ipynb", "two.ipynb"]:
-        write_notebook(place / "notebooks" / name, CELLS)
+    place = two_notebooks(tmp_path_factory.mktemp("widgets"), CELLS)
     settings = place / "config/labconfig"
     settings.mkdir(parents=True)
     (settings / "page_config.json").write_text(json.dumps({"disabledExtensions": {"ecco-kernel-live": True}}))
