@@ -30,8 +30,10 @@ pub fn cases() -> Vec<String> {
     let folder = std::fs::read_dir(fixtures().join("families")).expect("the fixtures are there");
     let mut names: Vec<String> = folder
         .filter_map(|entry| entry.expect("readable").file_name().into_string().ok())
-        .filter(|name| name != "tokenizer.json")
-        .filter_map(|name| name.strip_suffix(".json").map(|name| format!("families/{name}")))
+        .filter_map(|name| {
+            name.strip_suffix(".safetensors")
+                .map(|name| format!("families/{name}"))
+        })
         .collect();
     names.sort();
     assert!(names.len() >= 35, "only {} cases", names.len());
@@ -61,21 +63,30 @@ pub struct Reference {
 
 impl Reference {
     pub fn open(name: &str) -> Self {
-        let read = |ending: &str| {
-            let path = fixtures().join(format!("{name}.{ending}"));
-            std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        let path = |ending: &str| fixtures().join(format!("{name}.{ending}"));
+        let read =
+            |path: &Path| std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let bytes = read(&path("safetensors"));
+        let runs = match inner_texts(&bytes) {
+            Some(texts) => serde_json::from_str(&texts).expect("valid JSON"),
+            None => {
+                let mut file: Value = serde_json::from_slice(&read(&path("json"))).expect("valid JSON");
+                file["texts"].take()
+            }
         };
-        let mut file: Value = serde_json::from_slice(&read("json")).expect("valid JSON");
-        Self {
-            runs: file["texts"].take(),
-            bytes: read("safetensors"),
-        }
+        Self { runs, bytes }
     }
 
     /// A stored tensor, if there is one of that name.
     pub fn tensor(&self, name: &str) -> Option<ArrayD<f32>> {
         tensor(&self.bytes, name)
     }
+}
+
+/// The texts that stand within the file of tensors, where they have no file of their own.
+fn inner_texts(bytes: &[u8]) -> Option<String> {
+    let (_, head) = SafeTensors::read_metadata(bytes).expect("valid safetensors");
+    head.metadata().as_ref()?.get("texts").cloned()
 }
 
 /// A tensor of a safetensors file.

@@ -438,6 +438,20 @@ def shortened(key, stored):
     return {f"{key}.{name}": np.ascontiguousarray(value) for name, value in (stored | cut).items()}
 
 
+def store(name, texts, tensors):
+    """One file a case: a file of its own for the texts would be mostly empty."""
+    said = json.dumps(texts, ensure_ascii=False, separators=(",", ":"))
+    save_file(tensors, OUT / f"{name}.safetensors", metadata={"texts": said})
+
+
+def without_echo(folder):
+    """A generation_config.json that says no more than config.json is left out, as it would be a file a case."""
+    said, config = (json.loads((folder / f"{stem}.json").read_text()) for stem in ("generation_config", "config"))
+    of_all = ("transformers_version", "_from_model_config", "output_attentions", "output_hidden_states", "use_cache")
+    if all(config.get(key, "unsaid") == value for key, value in said.items() if key not in of_all):
+        (folder / "generation_config.json").unlink()
+
+
 def as_exaone(folder):
     """The names that LG's own files have."""
     text = (folder / "config.json").read_text()
@@ -544,8 +558,7 @@ def make(name: str, tokenizer):
         raise SystemExit(f"{name}: no seed gives greedy tokens that do not hang on rounding")
     model.save_pretrained(folder)
     GenerationConfig(bos_token_id=0, eos_token_id=0, pad_token_id=0).save_pretrained(folder)
-    if values.get("hidden_size") == NARROW["hidden_size"]:  # these do without: the configuration says the same
-        (folder / "generation_config.json").unlink()
+    without_echo(folder)
     if name in FOREIGN:
         FOREIGN[name](folder)
     os.symlink("../tokenizer.json", folder / "tokenizer.json")
@@ -556,8 +569,7 @@ def make(name: str, tokenizer):
     long = torch.randint(1, VOCAB_SIZE, (CONTEXT,), generator=torch.Generator().manual_seed(3)).tolist()
     texts["long"] = {"ids": long}
     tensors["long.last_logits"] = forward(model, long)["logits"][-1:]
-    write_json(OUT / f"{name}.json", {"texts": texts})
-    save_file(tensors, OUT / f"{name}.safetensors")
+    store(name, texts, tensors)
     print(name, seed, {k: tokenizer.decode(g) for k, (g, _) in runs.items()}, flush=True)
 
 
@@ -611,8 +623,7 @@ def make_encoder(name: str, tokenizer):
     if task:
         logits = forward(model, long)["logits"]
         tensors["long.last_logits"] = logits if task == "SequenceClassification" else logits[-1:]
-    write_json(OUT / f"{name}.json", {"texts": texts})
-    save_file(tensors, OUT / f"{name}.safetensors")
+    store(name, texts, tensors)
     print(name, flush=True)
 
 
@@ -682,8 +693,7 @@ def make_encoder_decoder(name: str, tokenizer):
         tensors |= shortened(key, {name: value.numpy() for name, value in stored.items()})
         if key == "ascii":
             tensors |= {f"{key}.{k}": v for k, v in explain_pair(model, ids, target).items()}
-    write_json(OUT / f"{name}.json", {"texts": texts})
-    save_file(tensors, OUT / f"{name}.safetensors")
+    store(name, texts, tensors)
     print(name, flush=True)
 
 

@@ -21,6 +21,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
+    GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
     MinPLogitsWarper,
@@ -240,7 +241,9 @@ def special(name, tokenizer):
     folder.mkdir(parents=True)
     for file in ("config.json", "model.safetensors", "tokenizer.json"):
         os.symlink(f"../../families/{family}/{file}", folder / file)
-    of_family = json.loads((FAMILIES / family / "generation_config.json").read_text())
+    of_family = GenerationConfig.from_model_config(AutoConfig.from_pretrained(FAMILIES / family)).to_diff_dict()
+    if (stored := FAMILIES / family / "generation_config.json").exists():
+        of_family = json.loads(stored.read_text())
     values = dict(values)
     if name.startswith("ends"):
         values["eos_token_id"] = ending_ids(FAMILIES / family, tokenizer)
