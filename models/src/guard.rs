@@ -48,16 +48,22 @@ pub fn guard<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
                 if matches!(error, Error::OutOfMemory { .. }) {
                     // What the work had made is gone by now.
                     gpu::give_back();
-                    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-                    // SAFETY: takes a number; gives free memory back to the system.
-                    unsafe {
-                        libc::malloc_trim(0);
-                    }
+                    give_back();
                 }
                 Err(error)
             }
             None => resume_unwind(panic),
         },
+    }
+}
+
+/// Gives memory that the process has freed back to the system: large pieces that come and go leave holes behind which the C
+/// library keeps.
+pub fn give_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: takes a number.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 

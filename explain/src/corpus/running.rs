@@ -199,10 +199,15 @@ impl Running {
         let top = self.keys.size()[0];
         let (strongest, order) = together(&self.keys, &keys).topk(top, 0, true, true);
         let taken = |kept: &Tensor, new: &Tensor| together(kept, new).gather(0, &order, false);
-        self.values = taken(&self.values, &best);
-        self.pieces = taken(&self.pieces, &numbers);
-        self.positions = taken(&self.positions, &positions);
-        self.keys = strongest;
+        // In place: what is kept and lies anew after each pass would leave holes between what the passes make, and memory grow.
+        for (kept, new) in [
+            (&mut self.values, &best),
+            (&mut self.pieces, &numbers),
+            (&mut self.positions, &positions),
+        ] {
+            kept.copy_(&taken(kept, new));
+        }
+        self.keys.copy_(&strongest);
     }
 
     /// Counts values in bins. Where one is beyond the range, the range doubles as often as it must, and bins come together:
@@ -228,8 +233,8 @@ impl Running {
         let bins = bins.to_kind(Kind::Int64).masked_fill(left_out, BINS_I); // [piece, position, neuron]
         let bins = bins.flatten(0, 1).tr(); // [neuron, place]
         let ones = Tensor::ones([1, 1], (Kind::Int64, values.device())).expand_as(&bins);
-        self.counts = counts.scatter_add(1, &bins, &ones);
-        self.range = range;
+        self.counts.copy_(&counts.scatter_add(1, &bins, &ones));
+        self.range.copy_(&range);
     }
 
     /// All that is kept, in the order of [`FIELDS`].

@@ -121,13 +121,15 @@ impl Keeper {
         document.insert("n_texts".to_owned(), pieces.n_texts.into());
         document.insert("n_same".to_owned(), pieces.n_same.into());
         document.insert("is_whole".to_owned(), reading.is_whole().into());
-        let mut tensors = tensors(&stored, pieces);
+        let mut tensors = tensors(stored, pieces);
         tensors.push(("check", doubles(self.check.clone(), "neuron")));
         if let Units::Directions(rows) = reading.units() {
             let axes = ["direction", "hidden"];
             tensors.push(("directions", Tensor::new(rows.clone().into_dyn(), &axes)));
         }
         save_tensors(&*self.lm.state()?, &self.path, &Value::Object(document), &tensors)?;
+        drop(tensors);
+        ecco_models::guard::give_back();
         (self.written, self.took) = (Instant::now(), start.elapsed());
         Ok(())
     }
@@ -268,7 +270,7 @@ fn doubles(values: Vec<f64>, axis: &'static str) -> Tensor {
     Tensor::exact(Array1::from_vec(values).into_dyn(), &[axis])
 }
 
-fn tensors(stored: &Stored, pieces: &Pieces) -> Vec<(&'static str, Tensor)> {
+fn tensors(stored: Stored, pieces: &Pieces) -> Vec<(&'static str, Tensor)> {
     let whole =
         |values: &mut dyn Iterator<Item = usize>, axis| doubles(values.map(|n| n as f64).collect(), axis);
     let each = ids(pieces);
@@ -300,13 +302,13 @@ fn tensors(stored: &Stored, pieces: &Pieces) -> Vec<(&'static str, Tensor)> {
         ),
         ("layer_states", Tensor::exact(states.into_dyn(), &["layer", ""])),
     ];
-    tensors.extend(stored.numbers.iter().map(|(name, numbers)| {
+    tensors.extend(stored.numbers.into_iter().map(|(name, numbers)| {
         let axes = vec![""; numbers.shape().len()];
         let tensor = match numbers {
-            Numbers::Single(array) => Tensor::new(array.clone(), &axes),
-            Numbers::Double(array) => Tensor::exact(array.clone(), &axes),
+            Numbers::Single(array) => Tensor::new(array, &axes),
+            Numbers::Double(array) => Tensor::exact(array, &axes),
         };
-        (*name, tensor)
+        (name, tensor)
     }));
     tensors
 }

@@ -7,6 +7,7 @@ use super::known;
 use super::numbers::short;
 use crate::errors::{ScriptError, printable};
 use crate::session::State;
+use crate::tensor::Tensor;
 
 /// Items of an array or map that are shown at each end.
 const EDGE: usize = 10;
@@ -106,7 +107,10 @@ pub fn brief(value: &Dynamic) -> String {
             format!("{shown} ({of})")
         }
         "()" => "() (nothing)".to_owned(),
-        _ => format!("a value of type {of}"),
+        _ => match value.read_lock::<Tensor>() {
+            Some(tensor) => format!("a tensor of shape {:?}", tensor.shape()),
+            None => format!("a value of type {of}"),
+        },
     }
 }
 

@@ -80,7 +80,8 @@ impl OptionValue for VectorValue {
             return Some(Self::Steering(vector.clone()));
         }
         if let Some(tensor) = value.read_lock::<Tensor>() {
-            let is_vector = tensor.shape().len() == 1;
+            // What is cut out of a table of directions keeps axes of length 1.
+            let is_vector = tensor.shape().iter().filter(|&&n| n != 1).count() <= 1;
             return is_vector.then(|| Self::Numbers(tensor.data().iter().copied().collect()));
         }
         let array = value.as_array_ref().ok()?;
