@@ -1,9 +1,14 @@
 //! Weights by the names of their parts: with norms and biases folded in they are the same model.
 
-use ecco_explain::vocabulary::parts::{Part, PartAt, part};
+use ecco_explain::vocabulary::parts::{Part, PartAt, has, part};
+use ecco_interpreter::unwatched;
+use ecco_models::config::{NormKind, PreNorm};
 use ecco_models::model::Body;
+use ecco_models::run::{Input, Place, record};
 use ecco_models::tap::NoTap;
-use ecco_tests::model;
+use ecco_models::{Model, Site};
+use ecco_tests::{cases, model};
+use ndarray::{Array2, ArrayD, Axis, Ix1, Ix2};
 use tch::{Kind, Tensor};
 
 const TEXT: &str = "She said that it was there and there it was";
@@ -103,4 +108,90 @@ fn what_is_not_there_is_said() {
     assert_eq!(one, all.get(1));
     let plain = part(&model, of(Part::Query, Some(1), None), false).unwrap();
     assert!((plain - all).abs().max().double_value(&[]) > 1e-3);
+}
+
+/// A site's values over the text: (position, number).
+fn values(model: &Model, input: &Input, site: Site, layer: usize) -> Option<Array2<f64>> {
+    let places = [Place::of(site)];
+    let records = record(model, std::slice::from_ref(input), &places, None, &mut unwatched).ok()?;
+    let values = records.array(places[0], Some(layer), 0).ok()?.mapv(f64::from);
+    let values = match site {
+        Site::MlpPre | Site::MlpInner => values.reversed_axes(),
+        _ => values,
+    };
+    values.into_dimensionality::<Ix2>().ok()
+}
+
+fn matrix(model: &Model, at: PartAt, folded: bool) -> Option<ArrayD<f64>> {
+    let tensor = part(model, at, folded).ok()?.to_kind(Kind::Double);
+    let shape: Vec<usize> = tensor.size().iter().map(|&n| n as usize).collect();
+    let numbers = Vec::<f64>::try_from(tensor.flatten(0, -1)).unwrap();
+    ArrayD::from_shape_vec(shape, numbers).ok()
+}
+
+/// x · W + b
+fn read(model: &Model, x: &Array2<f64>, parts: [Part; 2], layer: usize, folded: bool) -> Option<Array2<f64>> {
+    let [weight, bias] = parts.map(|part| matrix(model, at(part, Some(layer)), folded));
+    let weight = weight?.into_dimensionality::<Ix2>().ok()?;
+    Some(x.dot(&weight) + bias?.into_dimensionality::<Ix1>().ok()?)
+}
+
+fn near(name: &str, found: &Array2<f64>, expected: &Array2<f64>) {
+    assert_eq!(found.dim(), expected.dim(), "{name}");
+    let off = (found - expected).mapv(f64::abs).into_iter().fold(0.0, f64::max);
+    let size = expected.mapv(f64::abs).into_iter().fold(1.0, f64::max);
+    assert!(off < 2e-4 * size, "{name}: {off} of {size}");
+}
+
+/// Neurons of every family read and write what its parts say, folded and not.
+#[test]
+fn neurons_of_every_family_read_and_write_by_their_parts() {
+    let (mut n_folded, mut n_plain) = (0, 0);
+    for name in cases() {
+        let model = model(&name, "float32");
+        let Ok(input) = Input::new(&model, TEXT, None) else {
+            continue;
+        };
+        let (config, layer) = (model.config(), 0);
+        if has(&model, Part::Out, layer).ok() != Some(true) {
+            continue;
+        }
+        let is_gated = has(&model, Part::Gate, layer).unwrap();
+        let reads = if is_gated {
+            [Part::Gate, Part::GateBias]
+        } else {
+            [Part::In, Part::InBias]
+        };
+        let value = |site| values(&model, &input, site, layer);
+        let (Some(pre), Some(inner), Some(read_by)) =
+            (value(Site::MlpPre), value(Site::MlpInner), value(Site::MlpInput))
+        else {
+            continue;
+        };
+        near(&name, &read(&model, &read_by, reads, layer, false).unwrap(), &pre);
+        let stream = match config.residual.parallel {
+            true => value(Site::ResidualBefore),
+            false => value(Site::ResidualMid),
+        };
+        // Between a decoder's two branches there may be a look at an encoder.
+        let is_read = config.residual.before != PreNorm::None && config.encoder.is_none();
+        if let (Some(stream), true) = (stream, is_read) {
+            let is_rms = matches!(config.norm.kind, NormKind::Rms { .. });
+            let mean = stream.mean_axis(Axis(1)).unwrap().insert_axis(Axis(1));
+            let x = if is_rms { stream } else { stream - mean };
+            let squares = x.mapv(|x| x * x).mean_axis(Axis(1)).unwrap();
+            let roots = squares.mapv(|mean| (mean + config.norm.epsilon).sqrt());
+            let x = x / roots.insert_axis(Axis(1));
+            if let Some(found) = read(&model, &x, reads, layer, true) {
+                near(&name, &found, &pre);
+                n_folded += 1;
+            }
+        }
+        if let (Some(output), false) = (value(Site::MlpOutput), config.residual.after_branch) {
+            let found = read(&model, &inner, [Part::Out, Part::OutBias], layer, false).unwrap();
+            near(&name, &(found * config.residual.scale), &output);
+            n_plain += 1;
+        }
+    }
+    assert!(n_folded > 25 && n_plain > 25, "{n_folded}, {n_plain}");
 }
