@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 import transformers
+from safetensors import safe_open
 
 from .run import REPO
 
@@ -43,8 +44,9 @@ def families() -> list[tuple[Path, dict]]:
     """The tiny models, and what the fixtures say of one text: `text`, `ids`, for an encoder–decoder `target`."""
     found = []
     for file in sorted(FAMILIES.glob("*/config.json")):
-        case = json.loads((FAMILIES / f"{file.parent.name}.json").read_text(encoding="utf-8"))
-        found.append((file.parent, case["texts"]["ascii"]))
+        with safe_open(FAMILIES / f"{file.parent.name}.safetensors", "pt") as case:
+            texts = json.loads(case.metadata()["texts"])
+        found.append((file.parent, texts["ascii"]))
     return found
 
 
