@@ -307,7 +307,7 @@ def test_the_head_says_the_call_and_a_held_token_what_to_ask_next(open_page, gal
     assert head.inner_text() == 'answer.saliency(#{method: "ig"})'
     head.click()
     copied = "(code) => code.classList.contains('copied') || code.getRootNode().getSelection?.().toString() || getSelection().toString()"
-    assert head.evaluate(copied)
+    page.wait_for_function(copied, arg=head.element_handle())  # the clipboard answers when it likes
     assert view(page).locator(".next").is_hidden()
     box(page, 31).click()
     asked = ["answer.candidates(31)", "answer.logit_attribution(#{position: 31})", "answer.layer_predictions(#{position: 31})"]
