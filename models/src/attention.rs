@@ -136,6 +136,11 @@ impl Attention {
         })
     }
 
+    /// The same that sees all positions: another stack's are at no distance.
+    pub(crate) fn without_window(self) -> Self {
+        Self { window: None, ..self }
+    }
+
     /// From the normalised stream `[batch, position, hidden]` to what is added to it.
     pub fn forward(
         &self,
@@ -220,7 +225,7 @@ impl Attention {
         // One text may be read and several written.
         let whole = |x: &Tensor| x.expand([query.size()[0], -1, -1, -1], false);
         let (key, value) = (whole(&memory.key), whole(&memory.value));
-        let mixed = if rule != Rule::Gradient {
+        let mixed = if self.needs_pattern(&view, rule) {
             let pattern = self.pattern(&query, &key, &view, rule);
             self.mix(&tap.visit(Site::CrossPattern, layer, pattern), &value, rule)
         } else {

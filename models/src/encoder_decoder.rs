@@ -23,7 +23,13 @@ pub struct EncoderDecoder {
 impl EncoderDecoder {
     pub fn load(config: Config, encoder: Config, weights: &mut Weights) -> Result<Self> {
         let sides = [encoder.embedding_name(), config.embedding_name()];
-        weights.tie(SHARED, &sides.each_ref().map(String::as_str), config.head.tied);
+        let sides = sides.each_ref().map(String::as_str);
+        let shared = if encoder.head.tied {
+            &sides[..]
+        } else {
+            &sides[1..]
+        };
+        weights.tie(SHARED, shared, config.head.tied);
         if config.head.tied {
             weights.tie(SHARED, &["head.weight"], !config.head.prefers_own);
         }

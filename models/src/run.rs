@@ -187,7 +187,7 @@ pub fn sites(model: &Model) -> Result<Vec<(Place, Vec<Option<usize>>)>> {
 /// Every place of this model, recorded in a pass over one token: what there is, and how large.
 pub fn probe(model: &Model) -> Result<Records> {
     let target = match model.body() {
-        Body::EncoderDecoder(_) => vec![input::decoder_start(model)?],
+        Body::EncoderDecoder(_) => vec![model.generation.decoder_start()?],
         _ => vec![],
     };
     let input = Input {

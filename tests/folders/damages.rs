@@ -261,9 +261,11 @@ pub(crate) fn set(folder: &Folder, key: &str, value: Value) {
 }
 
 fn part_with<'a>(key: &str, config: &'a mut Value) -> &'a mut Value {
-    match config.get(key).is_none() && config.get("text_config").is_some() {
-        true => &mut config["text_config"],
-        false => config,
+    let sections = ["text_config", "decoder"];
+    let section = sections.into_iter().find(|section| config[*section].is_object());
+    match section {
+        Some(section) if config.get(key).is_none() => &mut config[section],
+        _ => config,
     }
 }
 

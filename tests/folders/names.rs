@@ -65,6 +65,7 @@ fn head(model: &Model) -> Option<&'static str> {
     match (model.body(), model.config().model_type.as_str()) {
         (_, "gpt_neox") => Some("embed_out.weight"),
         (_, "internlm2") => Some("output.weight"),
+        (_, "t5gemma") => Some("lm_head.out_proj.weight"),
         (Body::Encoder(_), "bert" | "deberta-v2") => Some("cls.predictions.decoder.weight"),
         (Body::Encoder(_), "roberta" | "camembert" | "xlm-roberta") => Some("lm_head.decoder.weight"),
         (Body::Encoder(_), "albert") => Some("predictions.decoder.weight"),

@@ -1,11 +1,12 @@
-//! Encoder–decoders, whose two sides and head are tied to one matrix, and may each have their own.
+//! Encoder–decoders, whose two sides and head are tied to one matrix, and may each have their own; sides of two widths, and
+//! what the decoder begins with.
 
 use serde_json::json;
 
 use crate::damages::set;
 use crate::folder::{Folder, Stored};
 use crate::names::{assert_same, embedding, loaded, said};
-use crate::one_at_a_time;
+use crate::{one_at_a_time, open};
 
 const FAMILIES: &[&str] = &["t5", "mt5", "bart", "mbart", "pegasus", "marian", "m2m_100"];
 const HEAD: &str = "lm_head.weight";
@@ -79,6 +80,45 @@ fn a_shared_matrix_that_nothing_uses_is_passed_over() {
         // The oldest of these scale what their head reads where it is tied alone.
         if *family != "t5" {
             assert_same(&said(&model), &expected, family);
+        }
+    }
+}
+
+/// A decoder cannot look at states of another width; each side says its own.
+#[test]
+fn sides_of_two_widths_are_refused_with_both() {
+    let _alone = one_at_a_time();
+    for (key, of_encoder, of_decoder) in [("hidden_size", 24, 16), ("vocab_size", 400, 384)] {
+        let folder = Folder::copy("t5gemma");
+        let mut config = folder.config();
+        assert_eq!(config["decoder"][key], of_decoder);
+        config["encoder"][key] = json!(of_encoder);
+        folder.write_config(&config);
+        let error = open(&folder).err().expect("it is refused").to_string();
+        let reason =
+            format!("its {key} is {of_encoder}, the decoder's {of_decoder}: only equal ones are read");
+        assert!(
+            error.starts_with("config.json: encoder is {") && error.ends_with(&reason),
+            "{error}"
+        );
+    }
+}
+
+/// Where config.json alone says what the decoder begins with, it is no later read than the weights.
+#[test]
+fn a_start_that_is_no_token_is_refused_as_the_model_is_loaded() {
+    let _alone = one_at_a_time();
+    for family in FAMILIES.iter().chain(&["t5gemma"]) {
+        for start in [json!(1 << 24), json!(-1), json!("big"), json!([]), json!(1.5)] {
+            let folder = Folder::copy(family);
+            folder.remove("generation_config.json");
+            let mut config = folder.config();
+            config[START] = start.clone();
+            folder.write_config(&config);
+            let error = open(&folder).err().unwrap_or_else(|| panic!("{family}: {start}"));
+            let told =
+                format!("config.json: {START} is {start}: the decoder has to start with one of 384 tokens");
+            assert_eq!(error.to_string(), told, "{family}");
         }
     }
 }

@@ -260,6 +260,7 @@ const ROUGH: &[&str] = &[
     "stablelm",
     "starcoder2",
     "t5",
+    "t5gemma",
 ];
 
 /// Those of them with corners (ReLU, its square's slope, what is cut off), or where norms without a mean come closest to nothing.

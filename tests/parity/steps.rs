@@ -109,6 +109,7 @@ fn every_decoder_says_the_same_by_steps() {
             "qwen3_moe",
             "qwen3_next",
             "t5",
+            "t5gemma",
         ]
     );
 }

@@ -355,6 +355,9 @@ BART = dict(
     decoder_attention_heads=2, encoder_ffn_dim=20, decoder_ffn_dim=24, max_position_embeddings=CONTEXT,
     pad_token_id=1, bos_token_id=0, eos_token_id=2, decoder_start_token_id=2, forced_eos_token_id=None,
 )
+T5GEMMA = GQA | dict(
+    head_dim=6, sliding_window=3, query_pre_attn_scalar=12, attn_logit_softcapping=2.0, final_logit_softcapping=3.0,
+)
 ENCODER_DECODERS = {
     "t5": ("t5", T5),
     "flan-t5": ("t5", T5 | dict(feed_forward_proj="gated-gelu", tie_word_embeddings=False)),
@@ -364,6 +367,10 @@ ENCODER_DECODERS = {
     "pegasus": ("pegasus", BART | dict(scale_embedding=True, decoder_start_token_id=1)),
     "marian": ("marian", BART | dict(scale_embedding=True, decoder_start_token_id=1, activation_function="swish")),
     "m2m_100": ("m2m_100", BART),
+    "t5gemma": ("t5gemma", dict(
+        encoder=T5GEMMA, decoder=T5GEMMA | dict(num_hidden_layers=3, intermediate_size=12), vocab_size=VOCAB_SIZE,
+        decoder_start_token_id=2,  # transformers passes over what pads, at the start too
+    )),
 }
 # transformers' eager attention adds the ALiBi of this one twice, its fused attention once, as in training.
 FUSED = {"falcon-rw"}
@@ -383,7 +390,7 @@ def seeded(config, seed: int, attention: str, auto=AutoModelForCausalLM):
             noise = torch.randn(parameter.shape, generator=generator)
             is_norm = "norm" in name or ".ln_" in name or name.startswith(("transformer.ln_",))
             is_scale = is_norm and name.endswith("weight") and parameter.dim() == 1
-            from_zero = config.model_type.startswith(("gemma", "vaultgemma", "nemotron", "qwen3_next", "qwen3_5"))
+            from_zero = config.model_type.startswith(("gemma", "vaultgemma", "nemotron", "qwen3_next", "qwen3_5", "t5gemma"))
             parameter.copy_(0.3 * noise + (1.0 if is_scale and not from_zero else 0.0))
             if is_scale or parameter.dim() < 2:
                 continue
@@ -629,8 +636,12 @@ def make_encoder(name: str, tokenizer):
 
 def explain_pair(model, ids, target):
     """captum on the probability of each written token, with respect to the source and what was written before."""
-    embed = model.get_input_embeddings()
-    source, written = (embed(torch.tensor([seen])).detach() for seen in (ids, target))
+    sides = [model.get_input_embeddings()] * 2
+    if model.config.model_type == "t5gemma":  # each side has its own
+        sides[1] = model.get_decoder().embed_tokens
+    source, written = (
+        embed(torch.tensor([seen])).detach() for embed, seen in zip(sides, (ids, target), strict=True)
+    )
     # Pegasus' and Marian's encoders scale embeddings that they look up themselves, their decoders all.
     scale = model.config.d_model**0.5 if model.config.model_type in ("pegasus", "marian") else 1.0
     rows = {}

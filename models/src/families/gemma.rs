@@ -107,7 +107,7 @@ fn gemma(file: &ConfigFile, model_type: &str) -> Result<Config> {
     })
 }
 
-fn gemma2(file: &ConfigFile, model_type: &str) -> Result<Config> {
+pub(super) fn gemma2(file: &ConfigFile, model_type: &str) -> Result<Config> {
     let config = gemma(file, model_type)?;
     let scale = file.positive_or("query_pre_attn_scalar", 256.0)?.powf(-0.5);
     let cap = |key: &str, default: Option<f64>| match (file.has(key), default) {

@@ -55,6 +55,7 @@ mod stablelm;
 mod standard;
 mod starcoder2;
 mod t5;
+mod t5gemma;
 mod xglm;
 
 use crate::config::{Config, ConfigFile};
@@ -161,6 +162,7 @@ pub const FAMILIES: &[Family] = &[
     modernbert::FAMILY,
     t5::T5,
     t5::MT5,
+    t5gemma::FAMILY,
     bart::BART,
     bart::MBART,
     bart::PEGASUS,

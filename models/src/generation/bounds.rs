@@ -16,18 +16,7 @@ pub(super) fn start_id(model: &Model) -> Result<Option<u32>> {
     match model.body() {
         Body::Decoder(_) => Ok(None),
         Body::Encoder(_) => Err(model.not_causal("generating text")),
-        Body::EncoderDecoder(_) => {
-            let (id, vocab_size) = (model.generation.start_id, model.config().vocab_size);
-            match id.filter(|&id| (id as usize) < vocab_size) {
-                Some(id) => Ok(Some(id)),
-                None => Err(Error::Config {
-                    file: "config.json",
-                    key: "decoder_start_token_id".into(),
-                    value: id.map_or_else(|| "not there".into(), |id| id.to_string()),
-                    reason: format!("the decoder has to start with one of {vocab_size} tokens"),
-                }),
-            }
-        }
+        Body::EncoderDecoder(_) => model.generation.decoder_start().map(Some),
     }
 }
 

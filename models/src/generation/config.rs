@@ -95,8 +95,9 @@ const NOT_FOLLOWED: &[(&str, &[f64])] = &[
 ];
 
 impl GenerationConfig {
-    /// `vocab_size` bounds the ids that are forced.
-    pub fn parse(file: Option<&[u8]>, config: &[u8], vocab_size: usize) -> Result<Self> {
+    /// `vocab_size` bounds the ids that are forced, and the one that the decoder starts with, of a model that reads one
+    /// text and writes another (`is_both`).
+    pub fn parse(file: Option<&[u8]>, config: &[u8], vocab_size: usize, is_both: bool) -> Result<Self> {
         let name = file.map_or("config.json", |_| "generation_config.json");
         let parse = |name: &str, text: &[u8]| -> Result<Value> {
             serde_json::from_slice(text).map_err(|error| Error::Damaged {
@@ -117,12 +118,7 @@ impl GenerationConfig {
             }),
             None => Ok(ids),
         };
-        // Some generation_config.json leave it to config.json, and transformers takes the first token for it.
         let config = parse("config.json", config)?;
-        let is_both = config["is_encoder_decoder"] == Value::Bool(true);
-        let start = said("decoder_start_token_id")
-            .or(Some(&config["decoder_start_token_id"]).filter(|value| !value.is_null()))
-            .or(said("bos_token_id"));
         Ok(Self {
             temperature: number("temperature", 1.0),
             top_k: size("top_k").unwrap_or(50),
@@ -141,7 +137,10 @@ impl GenerationConfig {
             min_length: size("min_length").unwrap_or(0),
             min_new_tokens: size("min_new_tokens"),
             end_ids: ids(&map["eos_token_id"]),
-            start_id: start.and_then(|value| ids(value).first().copied()),
+            start_id: match is_both {
+                true => start(name, &map, &config, vocab_size)?,
+                false => None,
+            },
             begin_id: ids(said("bos_token_id").unwrap_or(&config["bos_token_id"]))
                 .into_iter()
                 .find(|&id| (id as usize) < vocab_size),
@@ -169,6 +168,16 @@ impl GenerationConfig {
             not_followed: not_followed(&map, is_both),
         })
     }
+
+    /// The token that an encoder–decoder's decoder starts with.
+    ///
+    /// # Errors
+    /// The model's files name none.
+    pub fn decoder_start(&self) -> Result<u32> {
+        let reason = "an encoder–decoder needs a token to start writing with";
+        self.start_id
+            .ok_or_else(|| refused("config.json", START, "missing".into(), reason.into()))
+    }
 }
 
 /// One text or a list of them.
@@ -178,6 +187,29 @@ fn texts(value: &Value) -> Vec<String> {
         one => std::slice::from_ref(one),
     };
     all.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+const START: &str = "decoder_start_token_id";
+
+/// What the decoder starts with. Some generation_config.json leave it to config.json; where both are silent, transformers
+/// takes the first token of texts.
+fn start(name: &'static str, map: &Value, config: &Value, vocab_size: usize) -> Result<Option<u32>> {
+    let places = [
+        (name, map, START),
+        ("config.json", config, START),
+        (name, map, "bos_token_id"),
+    ];
+    let said = places.into_iter().find(|(_, map, key)| !map[*key].is_null());
+    let Some((file, map, key)) = said else {
+        return Ok(None);
+    };
+    match ids(&map[key]).first() {
+        Some(&id) if (id as usize) < vocab_size => Ok(Some(id)),
+        _ => {
+            let reason = format!("the decoder has to start with one of {vocab_size} tokens");
+            Err(refused(file, key, map[key].to_string(), reason))
+        }
+    }
 }
 
 fn not_followed(map: &Value, is_both: bool) -> Vec<&'static str> {
@@ -305,7 +337,15 @@ mod tests {
     use super::*;
 
     fn parse(file: Option<&str>, config: &str) -> Result<GenerationConfig> {
-        GenerationConfig::parse(file.map(str::as_bytes), config.as_bytes(), 10)
+        parse_of(file, config, false)
+    }
+
+    fn parse_both(file: Option<&str>, config: &str) -> Result<GenerationConfig> {
+        parse_of(file, config, true)
+    }
+
+    fn parse_of(file: Option<&str>, config: &str, is_both: bool) -> Result<GenerationConfig> {
+        GenerationConfig::parse(file.map(str::as_bytes), config.as_bytes(), 10, is_both)
     }
 
     #[test]
@@ -321,8 +361,9 @@ mod tests {
 
     #[test]
     fn what_the_decoder_starts_with() {
-        let start = |file, config| parse(file, config).expect("nothing is wrong").start_id;
+        let start = |file, config| parse_both(file, config).expect("nothing is wrong").start_id;
         let of_config = r#"{"decoder_start_token_id": 3, "bos_token_id": 4}"#;
+        assert_eq!(parse(None, of_config).expect("it writes alone").start_id, None);
         assert_eq!(start(None, of_config), Some(3));
         assert_eq!(
             start(Some(r#"{"decoder_start_token_id": 5}"#), of_config),
@@ -336,7 +377,7 @@ mod tests {
     fn rules_are_read_and_wrong_ones_named() {
         let rules = r#"{"sequence_bias": [[[3, 4], 1.0], [[3, 4], -2.5]], "exponential_decay_length_penalty": [5, 1.5], "stop_strings": "x",
             "encoder_repetition_penalty": 2.0, "encoder_no_repeat_ngram_size": 3, "guidance_scale": 1.5, "typical_p": 0.9}"#;
-        let both = parse(Some(rules), r#"{"is_encoder_decoder": true}"#).expect("nothing is wrong");
+        let both = parse_both(Some(rules), "{}").expect("nothing is wrong");
         assert_eq!(
             (both.guidance_scale, both.not_followed),
             (1.0, vec!["typical_p", "guidance_scale"])

@@ -270,7 +270,8 @@ mod tests {
             top_p: Some(0.6),
             ..GenerateOptions::default()
         };
-        let sampler = Sampler::new(&GenerationConfig::parse(None, b"{}", 5).unwrap(), &options).unwrap();
+        let sampler =
+            Sampler::new(&GenerationConfig::parse(None, b"{}", 5, false).unwrap(), &options).unwrap();
         let scores = Tensor::from_slice(&[0.1_f32, 0.5, 0.3, 0.1, 0.97, 0.01, 0.01, 0.01]).log();
         let scores = scores.reshape([2, 4]);
         // Of 0.9 that the three best have together 0.5 and 0.3 reach 0.6; beside 0.97 nothing is needed.
@@ -290,7 +291,8 @@ mod tests {
             do_sample: Some(true),
             ..GenerateOptions::default()
         };
-        let mut sampler = Sampler::new(&GenerationConfig::parse(None, b"{}", 5).unwrap(), &options).unwrap();
+        let mut sampler =
+            Sampler::new(&GenerationConfig::parse(None, b"{}", 5, false).unwrap(), &options).unwrap();
         let scores = Tensor::from_slice(&[-900.0_f32, 1.0, -950.0, 0.0, -800.0]);
         let drawn = sampler.draw_several(&scores, 4, 5);
         assert_eq!(drawn, [(1.0, 1), (0.0, 3), (-800.0, 4), (-900.0, 0)]);

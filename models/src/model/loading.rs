@@ -281,7 +281,8 @@ impl Model {
         let tokenizer = Tokenizer::read(text, &config.model_type)?;
         let chat = ChatTemplate::read(text)?;
         let said = files.generation_config.as_deref();
-        let generation = GenerationConfig::parse(said, &files.config, config.vocab_size)?;
+        let is_both = config.encoder.is_some();
+        let generation = GenerationConfig::parse(said, &files.config, config.vocab_size, is_both)?;
         let what = format!("loading {name}");
         let mut stored = dequantized(stored_weights(&files)?, &config_file, family)?;
         let renamed = take_prefix_off(&mut stored, family);

@@ -7,7 +7,7 @@ use ndarray::Array2;
 use tch::Tensor;
 
 use crate::chat::{Prompt, TokenSequence};
-use crate::error::{Error, Result, refuse};
+use crate::error::{Result, refuse};
 use crate::guard::guard;
 use crate::host;
 use crate::model::{Body, Model};
@@ -68,7 +68,7 @@ impl Input {
             };
         };
         model.check_ids_for(&both.encoder.config, &ids)?;
-        let mut written = vec![decoder_start(model)?];
+        let mut written = vec![model.generation.decoder_start()?];
         if let Some(target) = target {
             model.check_text(target)?;
             let ids = model.tokenizer.encode(target)?;
@@ -108,7 +108,7 @@ impl Input {
             return Err(refuse("an embedding", value, "expected finite numbers"));
         }
         let target = match model.body() {
-            Body::EncoderDecoder(_) => vec![decoder_start(model)?],
+            Body::EncoderDecoder(_) => vec![model.generation.decoder_start()?],
             _ => vec![],
         };
         let mut input = Self::of(model, vec![0; n], target)?;
@@ -199,13 +199,4 @@ pub(super) fn segments(inputs: &[Input], stack: &Stack) -> Option<Tensor> {
     };
     let all: Vec<i64> = inputs.iter().flat_map(padded).collect();
     Some(host::tensor(&all, stack.device()).reshape([-1, longest as i64]))
-}
-
-pub(super) fn decoder_start(model: &Model) -> Result<u32> {
-    model.generation.start_id.ok_or_else(|| Error::Config {
-        file: "config.json",
-        key: "decoder_start_token_id".into(),
-        value: "missing".into(),
-        reason: "an encoder–decoder needs a token to start writing with".into(),
-    })
 }

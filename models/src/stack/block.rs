@@ -81,13 +81,16 @@ impl Block {
             config.norm,
         )?;
         let cross_post_norm = norm(
-            config.encoder.is_some() && residual.after_sum,
-            "cross_norm",
+            config.encoder.is_some() && is_after,
+            match residual.after_sum {
+                true => "cross_norm",
+                false => "cross_post_norm",
+            },
             config.norm,
         )?;
         let cross = match config.encoder {
             Some(_) => Some(Cross {
-                attention: Attention::load(config, layer, "cross", weights)?,
+                attention: Attention::load(config, layer, "cross", weights)?.without_window(),
                 norm: cross_norm,
                 post_norm: cross_post_norm,
             }),
@@ -247,6 +250,7 @@ impl Block {
         let attended = cross
             .attention
             .across(&apply_by(&cross.norm, &x, tap.rule()), source, layer, tap);
+        let attended = self.branch(&cross.post_norm, attended, tap.rule());
         let attended = tap.visit(Site::CrossOutput, layer, attended);
         self.sum(&cross.post_norm, x, attended, tap.rule())
     }
