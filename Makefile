@@ -135,6 +135,7 @@ build/widgets/.requirements: tests/e2e/widgets-requirements.txt | prerequisites
 build/bench-env/.peers: bench/peers-requirements.txt
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/pip install --quiet --requirement $<
+	$(@D)/bin/pip install --quiet --no-deps inseq==0.7.1
 	touch $@
 
 # The Python library, which keeps to older ones: its own pins cannot be installed.

@@ -75,9 +75,11 @@ let longer = "";
 for time in 0..39 {{ longer += text; }}
 """
 THEIRS_START = f"""
-import json, torch, transformers, warnings
+import inseq, json, torch, transformers, warnings
 from captum.attr import FeatureAblation, InputXGradient, IntegratedGradients
 from sklearn.decomposition import NMF
+from transformer_lens import patching
+from transformer_lens.model_bridge import TransformerBridge
 transformers.logging.set_verbosity_error()
 warnings.simplefilter("ignore")
 def load(name):
@@ -106,36 +108,23 @@ def explain(method, model, written, start, /, **options):
         row = values[0, :, 0] if by_token else values[0].sum(-1)
         rows.append(row.tolist() + [0.0] * (len(written) - 1 - place))
     return rows
-def patched(model, clean, corrupted, n_heads=None):
-    # Each layer's input at each position, or each head's output, put in from the clean text by a hook.
-    layers, found = model.model.layers, []
-    answer = lambda logits: (logits[0, -1, good] - logits[0, -1, bad]).item()
-    with torch.no_grad():
-        kept = {{}}
-        def keep(layer):
-            return lambda module, given: kept.__setitem__(layer, given[0].clone())
-        modules = [layer if n_heads is None else layer.self_attn.o_proj for layer in layers]
-        handles = [module.register_forward_pre_hook(keep(i)) for i, module in enumerate(modules)]
-        good = model(clean).logits[0, -1].argmax()
-        [handle.remove() for handle in handles]
-        bad = model(corrupted).logits[0, -1].argmax()
-        for layer, module in enumerate(modules):
-            row = []
-            for part in range(clean.shape[1] if n_heads is None else n_heads):
-                def put(module, given):
-                    changed = given[0].clone()
-                    if n_heads is None:
-                        changed[:, part] = kept[layer][:, part]
-                    else:
-                        size = changed.shape[-1] // n_heads
-                        changed[..., part * size : (part + 1) * size] = kept[layer][..., part * size : (part + 1) * size]
-                    return (changed, *given[1:])
-                handle = module.register_forward_pre_hook(put)
-                row.append(answer(model(corrupted).logits))
-                handle.remove()
-            found.append(row)
-    return found
+# Of a model of its own, likewise below: these libraries put hooks into the modules.
+by_inseq = inseq.load_model(load("distilgpt2").requires_grad_(True), "input_x_gradient", tokenizer=tokenizer, device="cpu")
+def explain_given(written):
+    found = by_inseq.attribute(text, text + written, attributed_fn="logit", show_progress=False, step_scores=[])
+    values = found.sequence_attributions[0].target_attributions.sum(-1)
+    return [row[:-1] for row in values.T.nan_to_num(0.0).tolist()]
+def bridged(name):
+    return TransformerBridge.boot_transformers(f"{MODELS}/{{name}}", hf_model=load(name), tokenizer=tokenizer)
+bridge, lens_bridge = bridged("smollm2"), bridged("distilgpt2")
+patching.tqdm = lambda steps, **_: steps
+@torch.no_grad()
+def patched(clean, corrupted, patch):
+    good, bad = bridge(clean)[0, -1].argmax(), bridge(corrupted)[0, -1].argmax()
+    kept = bridge.run_with_cache(clean)[1]
+    return patch(bridge, corrupted, kept, lambda logits: logits[0, -1, good] - logits[0, -1, bad]).tolist()
 """
+
 
 
 def written(name, peer, goal, model, n, n_bytes, theirs=None):
@@ -186,27 +175,27 @@ def explained(
     )
 
 
-def patching(name, site, n_heads, n_parts):
+def patched(name, site, patch, positions, n_parts):
     # The layers above what is patched: over all of the text, or what stands behind the position.
     layers = LLAMA_LAYERS * (LLAMA_LAYERS + 1) / 2
-    positions = sum(range(1, n_parts + 1)) if n_heads is None else 14 * n_parts
     operations = 2 * (positions * layers * LLAMA_LAYER + n_parts * LLAMA_LAYERS * LLAMA_HEAD)
     return Job(
         name,
-        "hooks in transformers",
+        "TransformerLens' patching",
         5,
         tolerance=1e-3,
         rounds=1,
         before_ours='let clean = "1. Austria\\n2. Belgium\\n3."; let corrupted = "1. Belgium\\n2. Austria\\n3.";\nllama.run(clean).logits;',
         before_theirs='clean, corrupted = ids_of("1. Austria\\n2. Belgium\\n3."), ids_of("1. Belgium\\n2. Austria\\n3.")',
         ours=f'let map = llama.patch_map(clean, corrupted, #{{site: "{site}"}});',
-        theirs=f"map = patched(llama, clean, corrupted, {n_heads})",
+        theirs=f"map = patched(clean, corrupted, patching.{patch})",
         our_result="map.answers.to_array()",
         their_result="map",
         operations=operations,
     )
 
 
+WRITTEN = " Croatia\\n5. Cyprus\\n6."
 SUMS = 'of: "logit", aggregation: "sum"'
 JOBS = [
     written("decode 100 tokens", "transformers", 2.0, "lm", 100, 4 * (LAYERS * LAYER + HEAD)),
@@ -227,6 +216,19 @@ JOBS = [
         SUMS,
         20,
         forward(43, 20) + backward(GIVEN, 20),
+    ),
+    Job(
+        "the same, 23 + 21 tokens of a given text",
+        "inseq's input_x_gradient",
+        10,
+        tolerance=2e-4,
+        before_ours='lm.attribute(text, " C", #{of: "logit", aggregation: "sum"}).contributions;',
+        before_theirs='explain_given(" C")',
+        ours=f'let scores = lm.attribute(text, "{WRITTEN}", #{{{SUMS}}}).contributions;',
+        theirs=f'scores = explain_given("{WRITTEN}")',
+        our_result="scores.to_array()",
+        their_result="scores",
+        operations=forward(44, 21) + backward(GIVEN, 21),
     ),
     explained(
         "the same, 230 + 20",
@@ -272,18 +274,29 @@ JOBS = [
         rounds=1,
         more=", perturbations_per_eval=16",
     ),
-    patching("activation patching, 30 layers × positions", "residual_before", None, 14),
-    patching("activation patching, 30 layers × 9 heads", "head_outputs", 9, 9),
+    patched(
+        "activation patching, 30 layers × 10 positions",
+        "residual_before",
+        "get_act_patch_resid_pre",
+        sum(range(1, 11)),
+        10,
+    ),
+    patched(
+        "activation patching, 30 layers × 9 heads",
+        "head_outputs",
+        "get_act_patch_attn_head_out_all_pos",
+        9 * 10,
+        9,
+    ),
     Job(
         "lens: ranks, entropy, KL and top 5 by layer, 230 positions",
-        "transformers' states and head",
+        "TransformerLens' states and head",
         5,
         before_ours="lm.run(text).lens(#{embedding: false}).ranks;",
         ours="let ranks = lm.run(long).lens(#{embedding: false}).ranks;",
         theirs="""with torch.no_grad():
-    out = lm(long_ids, output_hidden_states=True)
-    states = torch.stack([*out.hidden_states[1:-1]])[:, 0]
-    logits = torch.cat([lm.lm_head(lm.transformer.ln_f(states)), out.logits])[:, :-1]
+    states = lens_bridge.run_with_cache(long_ids)[1].accumulated_resid(layer=-1, incl_mid=False)[1:, 0]
+    logits = lens_bridge.unembed(lens_bridge.ln_final(states))[:, :-1]
     said = logits.gather(-1, long_ids[0, 1:, None].expand(len(logits), -1, 1))
     ranks = (logits > said).sum(-1) + 1
     logs = logits.log_softmax(-1)

@@ -25,7 +25,7 @@ from sides import Kernel, processor
 REPO = Path(__file__).resolve().parents[1]
 PAGE = REPO / "bench/RESULTS.md"
 PICTURE = REPO / "docs/images/speed.svg"
-PEERS = ["torch", "transformers", "captum", "scikit-learn"]
+PEERS = ["torch", "transformers", "captum", "inseq", "transformer-lens", "scikit-learn"]
 
 NOTE = """Jobs of explaining beside the libraries that people use for them, in turns, on models of distilgpt2's, \
 SmolLM2-135M's and a tiny shape with seeded weights, on the CPU, in float32 but where it says otherwise. Both sides run as Jupyter kernels and \
@@ -161,8 +161,13 @@ def limits(python):
 
 
 README = {
-    "README's example: load, generate 20, saliency of all": (10, readme_example.EXAMPLE),
-    "the same in a fresh process, with start and import": (15, ["start", "import", *readme_example.EXAMPLE]),
+    "README's example: load, generate 20, saliency of all": (10, readme_example.EXAMPLE, readme_example.TOLERANCE),
+    "the same in a fresh process, with start and import": (
+        15,
+        ["start", "import", *readme_example.EXAMPLE],
+        readme_example.TOLERANCE,
+    ),
+    "rankings of the 20 tokens after each layer, drawn": (20, ["rankings"], None),
 }
 
 
@@ -170,8 +175,8 @@ def readme_rows(options):
     """The README's example beside the Python library: jobs and what was measured of them, as `measure` has it."""
     runs, off = readme_example.measure(options.threads, options.rounds, options.python_with_ecco)
     jobs, found = [], {}
-    for name, (goal, steps) in README.items():
-        jobs.append(Job(name, "ecco 0.1.2", goal, "", "", "", "", tolerance=readme_example.TOLERANCE))
+    for name, (goal, steps, tolerance) in README.items():
+        jobs.append(Job(name, "ecco 0.1.2", goal, "", "", "", "", tolerance=tolerance))
         for threads in options.threads:
             times = [
                 [[readme_example.seconds(run, steps, kind) for kind in (0, 1)] for run in runs[threads][side]]

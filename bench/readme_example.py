@@ -32,6 +32,7 @@ OURS = {
     "load": f'let lm = ecco::from_pretrained("{MODEL}", #{{activations: true, device: "cpu"}});',
     "generate": f'let output = lm.generate("{PROMPT}", #{{generate: 20}});',
     "saliency": "output.saliency()",
+    "rankings": "output.rankings(#{raw: true})",
 }
 THEIRS = {
     "import": "import ecco",
@@ -41,9 +42,15 @@ THEIRS = {
     "generate": f"""output = lm.generate("{PROMPT}", generate=20, do_sample=False,
         attribution=["grad_x_input"])""",
     "saliency": 'output.primary_attributions(attr_method="grad_x_input")',
+    # Not timed: newer transformers keep hidden states, which rankings are made of, only where this says so.
+    "states": f"""lm.model.generation_config.output_hidden_states = True
+ranked = lm.generate("{PROMPT}", generate=20, do_sample=False)""",
+    "rankings": "ranks = ranked.rankings(printJson=True)",
 }
+OUR_RANKS = "print(#{ranks: output.rankings(#{raw: true}).ranks.to_array()}.to_json());"
 THEIR_RESULT = """__import__("json").dumps({"ids": output.token_ids[0].tolist(),
-    "scores": [[float(x) for x in row] for row in output.attribution["grad_x_input"]]})"""
+    "scores": [[float(x) for x in row] for row in output.attribution["grad_x_input"]],
+    "ranks": ranks["rankings"].tolist()})"""
 
 EXAMPLE = ["load", "generate", "saliency"]
 ROWS = [
@@ -51,6 +58,7 @@ ROWS = [
     ("import", ["import"]),
     ("load", ["load"]),
     ("generate 20 tokens, saliency for all", ["generate", "saliency"]),
+    ("rankings of the 20 tokens after each layer, drawn", ["rankings"]),
     ("**the example** (load, generate, saliency)", EXAMPLE),
     ("the example, with import", ["import", *EXAMPLE]),
     ("the example, with start and import", ["start", "import", *EXAMPLE]),
@@ -58,7 +66,7 @@ ROWS = [
 NOTE = """The README's example on a model of distilgpt2's shape with seeded weights: greedy, on the CPU, \
 a fresh process for each run, this kernel and the Python library `ecco` 0.1.2 in turns. Seconds, medians \
 of {rounds} rounds; a ratio is theirs / ours. "import" is done once in a notebook: Python's `import ecco`, and our \
-opening of libtorch with the first model. Both made the same tokens, and saliency equal to \
+opening of libtorch with the first model. Both made the same tokens and ranks, and saliency equal to \
 {relative:.0e} relative ({absolute:.0e} absolute; our JSON has 4 significant digits).
 
 {processor}, shared with other work while this ran: **the CPU columns are the ones to trust**, wall time \
@@ -68,10 +76,11 @@ includes waiting for a core. The load average was {load}."""
 def run_ours(threads, _):
     kernel = Kernel(threads)
     times, values = kernel.run(OURS)
-    (data,) = [v for k, v in values[0].items() if k.endswith("json")]
+    (data,) = [v for k, v in values["saliency"][0].items() if k.endswith("json")]
+    ranks = json.loads(kernel.printed(OUR_RANKS))["ranks"]
     kernel.close()
     ids = [token["id"] for token in data["tokens"]]
-    return times, {"ids": ids, "scores": data["scores"]}
+    return times, {"ids": ids, "scores": data["scores"], "ranks": ranks}
 
 
 def run_theirs(threads, python):
@@ -87,8 +96,9 @@ SIDES = {"ours": run_ours, "theirs": run_theirs}
 
 def compare(ours, theirs):
     """The largest difference of saliency, (relative, absolute), between the same tokens."""
-    if ours["ids"] != theirs["ids"]:
-        sys.exit(f"different tokens\nours   {ours['ids']}\ntheirs {theirs['ids']}")
+    for same in ("ids", "ranks"):
+        if ours[same] != theirs[same]:
+            sys.exit(f"different {same}\nours   {ours[same]}\ntheirs {theirs[same]}")
     pairs = [
         pair
         for rows in zip(ours["scores"], theirs["scores"], strict=True)

@@ -65,10 +65,10 @@ class Kernel:
         return "".join(self.written)
 
     def run(self, steps):
-        """(Wall, CPU) of the steps by name; the last step's values."""
-        times, values = {"start": self.start}, []
+        """(Wall, CPU) of the steps by name, and their values."""
+        times, values = {"start": self.start}, {}
         for name, code in steps.items():
-            times[name], values = self.cell(code)
+            times[name], values[name] = self.cell(code)
         return times, values
 
     def close(self):
