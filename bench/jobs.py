@@ -126,7 +126,6 @@ def patched(clean, corrupted, patch):
 """
 
 
-
 def written(name, peer, goal, model, n, n_bytes, theirs=None):
     theirs = theirs or model
     return Job(

@@ -161,7 +161,11 @@ def limits(python):
 
 
 README = {
-    "README's example: load, generate 20, saliency of all": (10, readme_example.EXAMPLE, readme_example.TOLERANCE),
+    "README's example: load, generate 20, saliency of all": (
+        10,
+        readme_example.EXAMPLE,
+        readme_example.TOLERANCE,
+    ),
     "the same in a fresh process, with start and import": (
         15,
         ["start", "import", *readme_example.EXAMPLE],

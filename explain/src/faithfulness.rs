@@ -16,21 +16,23 @@
 //!
 //! Means over q are ERASER's AOPC; for a single q, 0.2, they are time_interpret's figures. Areas are by the
 //! trapezoidal rule over fractions from 0 to 1. Each figure stands beside the mean of the same over seeded random
-//! orders, which take the same numbers of sources away: below that an attribution says nothing. Scores that are all alike,
+//! orders (`chance`), which take the same numbers of sources away: below that an attribution says nothing. Scores that are all alike,
 //! or no numbers, are no order, and have no figures (NaN); so have log-odds of a probability that is 0.
+
+mod chance;
 
 use ecco_interpreter::Watch;
 use ecco_models::Model;
 use ecco_models::guard::guard;
 use ecco_models::run::Input;
 use ndarray::{Array1, Array2};
-use rand_mt::Mt64;
 
 use crate::agreement::{descending, has_order};
 use crate::attribution::passes::Passes;
 use crate::attribution::work::Work;
 use crate::attribution::{Attribution, Baseline, Objective, Quantity, Target};
 use crate::error::{Error, Result, refuse};
+use chance::Chance;
 
 /// How much to measure.
 #[derive(Debug, Clone, PartialEq)]
@@ -174,9 +176,9 @@ impl Faithfulness {
     }
 }
 
-/// Measures an attribution of these targets. Targets are measured one after the other, in as many passes as there are
-/// different sets of sources to take away or to keep. What random orders give does not depend on the attribution: it
-/// is taken from `known`, which measured another one of the same targets and sources with the same options.
+/// Measures an attribution of these targets, one after the other, in as many passes as there are different sets of sources to
+/// take away or to keep; random orders are measured for all targets at once. What these give does not depend on the
+/// attribution: it is taken from `known`, which measured another one of the same targets and sources with the same options.
 ///
 /// # Errors
 /// Options out of range, an attribution of other targets or sources, interruption.
@@ -191,33 +193,44 @@ pub fn faithfulness(
 ) -> Result<Faithfulness> {
     options.check()?;
     let known = known.filter(|known| known.options == *options && known.targets.len() == targets.len());
-    if targets.len() != attribution.scores.len() {
+    let measured: Vec<Target> = targets.iter().map(measured).collect();
+    let all = Objective::new(model, input, &measured)?;
+    let n_sources: Vec<usize> = measured.iter().map(|target| all.n_sources_of(target)).collect();
+    if !n_sources
+        .iter()
+        .copied()
+        .eq(attribution.scores.iter().map(Vec::len))
+    {
         return Err(unlike());
     }
-    let total: usize = attribution
-        .scores
-        .iter()
-        .map(|row| n_passes(row.len(), options, known.is_some()))
-        .sum();
+    let chance = (known.is_none() && options.n_random > 0).then(|| Chance::new(&n_sources, options));
+    let of_orders = n_sources.iter().map(|&n| 2 + 2 * counts(n, options).len());
+    let total = of_orders.sum::<usize>() + chance.as_ref().map_or(0, |chance| chance.kept.nrows());
     let label = format!("faithfulness of {}", attribution.method.label());
     let mut work = Work::new(watch, label, "passes", total as u64);
-    let mut checks = Vec::new();
-    for (index, (target, scores)) in targets.iter().zip(&attribution.scores).enumerate() {
-        let (measured, is_contrast) = measured(target);
-        let explained = Objective::new(model, input, &[measured])?;
-        if explained.n_sources() != scores.len() {
-            return Err(unlike());
+    let mut values = |explained: &Objective, kept: &Array2<bool>| -> Result<Array2<f64>> {
+        let passes = guarded(|| Passes::new(explained, &options.baseline))?;
+        let mut values = guard(|| passes.keeping(kept.view(), &mut work))?;
+        for (target, mut values) in explained.targets().iter().zip(values.columns_mut()) {
+            if target.contrast.is_some() && target.of == Quantity::Logit {
+                values.mapv_inplace(|difference| 1.0 / (1.0 + (-difference).exp()));
+            }
         }
-        let passes = guarded(|| Passes::new(&explained, &options.baseline))?;
-        let known = known.map(|known| &known.targets[index]);
-        checks.push(check_target(scores, options, known, |kept| {
-            let values = guard(|| passes.keeping(kept.view(), &mut work))?;
-            let of_two = |difference: f64| 1.0 / (1.0 + (-difference).exp());
-            let values = values.column(0).to_vec();
-            Ok(match is_contrast {
-                true => values.into_iter().map(of_two).collect(),
-                false => values,
-            })
+        Ok(values)
+    };
+    let random = match (&chance, known) {
+        (Some(chance), _) => {
+            let found = chance.measured(values(&all, &chance.kept)?.view(), options);
+            found.into_iter().map(Some).collect()
+        }
+        (None, Some(known)) => known.targets.iter().map(|check| check.random.clone()).collect(),
+        (None, None) => vec![None; targets.len()],
+    };
+    let mut checks = Vec::new();
+    for ((target, scores), random) in measured.iter().zip(&attribution.scores).zip(random) {
+        let explained = all.only(&[*target]);
+        checks.push(check_target(scores, options, random, |kept| {
+            Ok(values(&explained, &kept)?.column(0).to_vec())
         })?);
     }
     Ok(Faithfulness {
@@ -248,83 +261,37 @@ fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     done.ok_or_else(|| other.unwrap_or(Error::NothingGenerated))
 }
 
-/// What F is of a target, and whether the number is a difference of logits.
-fn measured(target: &Target) -> (Target, bool) {
+/// What F is of a target: of a contrast the difference of logits, which says how probable the one is among the two.
+fn measured(target: &Target) -> Target {
     match (target.contrast, target.of) {
-        (_, Quantity::Entropy) => (*target, false),
-        (Some(_), _) => (target.of(Quantity::Logit), true),
-        (None, _) => (target.of(Quantity::Probability), false),
+        (_, Quantity::Entropy) => *target,
+        (Some(_), _) => target.of(Quantity::Logit),
+        (None, _) => target.of(Quantity::Probability),
     }
 }
 
-/// How many passes one target takes.
-fn n_passes(n_sources: usize, options: &FaithfulnessOptions, random_is_known: bool) -> usize {
-    let n_random = if random_is_known { 0 } else { options.n_random };
-    2 + 2 * counts(n_sources, options).len() * (1 + n_random)
-}
-
-/// Measures one target. `values` gives F for each row of kept sources, `(pass, source)`. `known` is another order of the
-/// same sources, measured with the same options.
+/// Measures one target, beside what random orders gave. `values` gives F for each row of kept sources, `(pass, source)`.
 pub fn check_target(
     scores: &[f32],
     options: &FaithfulnessOptions,
-    known: Option<&Check>,
-    mut values: impl FnMut(Array2<bool>) -> Result<Vec<f64>>,
+    random: Option<Measurement>,
+    values: impl FnOnce(Array2<bool>) -> Result<Vec<f64>>,
 ) -> Result<Check> {
     let n = scores.len();
-    let mut random = Mt64::new(options.seed);
-    let mut orders = vec![descending(scores)];
-    if known.is_none() {
-        orders.extend((0..options.n_random).map(|_| shuffled(n, &mut random)));
-    }
     let counts = counts(n, options);
-    let mut kept = vec![Array1::from_elem(n, true), Array1::from_elem(n, false)];
-    for order in &orders {
-        for top in [false, true] {
-            kept.extend(counts.iter().map(|&count| {
-                let mut row = Array1::from_elem(n, !top);
-                order[..count].iter().for_each(|&source| row[source] = top);
-                row
-            }));
-        }
+    let order = descending(scores);
+    let mut kept = ends(n);
+    for top in [false, true] {
+        kept.extend(counts.iter().map(|&count| kept_row(n, &order[..count], top)));
     }
-    let rows: Vec<_> = kept.iter().map(|row| row.view()).collect();
-    let stacked = ndarray::stack(ndarray::Axis(0), &rows).unwrap_or_else(|_| Array2::from_elem((0, n), true));
-    let values = values(stacked)?;
+    let values = values(stacked(n, &kept))?;
     let (full, empty) = (values[0], values[1]);
-    let mut measured: Vec<Measurement> = values[2..]
-        .chunks(2 * counts.len().max(1))
-        .map(|values| {
-            let (without, only) = values.split_at(counts.len());
-            let at = |values: &[f64], q: f64, none: f64, all: f64| match taken(n, q) {
-                0 => none,
-                count if count == n => all,
-                count => counts
-                    .binary_search(&count)
-                    .map_or(f64::NAN, |index| values[index]),
-            };
-            measure(
-                options,
-                full,
-                |q| at(without, q, full, empty),
-                |q| at(only, q, empty, full),
-            )
-        })
-        .collect();
-    if measured.is_empty() {
-        // One source: there is nothing between all and none, in whatever order.
-        let ends = |q: f64, none: f64, all: f64| if taken(n, q) == 0 { none } else { all };
-        let only = measure(options, full, |q| ends(q, full, empty), |q| ends(q, empty, full));
-        measured = vec![only; orders.len()];
-    }
-    let by_scores = measured.remove(0);
     let found = match n < 2 || has_order(scores) {
-        true => by_scores,
+        true => {
+            let (without, only) = values[2..].split_at(counts.len());
+            measure(n, options, (full, empty), |place| (without[place], only[place]))
+        }
         false => nothing(options),
-    };
-    let random = match known {
-        Some(known) => known.random.clone(),
-        None => (!measured.is_empty()).then(|| mean_of(&measured)),
     };
     Ok(Check {
         full,
@@ -332,6 +299,24 @@ pub fn check_target(
         found,
         random,
     })
+}
+
+/// All sources kept, and none.
+fn ends(n_sources: usize) -> Vec<Array1<bool>> {
+    [true, false]
+        .map(|kept| Array1::from_elem(n_sources, kept))
+        .into()
+}
+
+/// Some sources kept or left out, and the others not.
+fn kept_row(n_sources: usize, some: &[usize], kept: bool) -> Array1<bool> {
+    let mut row = Array1::from_elem(n_sources, !kept);
+    some.iter().for_each(|&source| row[source] = kept);
+    row
+}
+
+fn stacked(n_sources: usize, rows: &[Array1<bool>]) -> Array2<bool> {
+    Array2::from_shape_fn((rows.len(), n_sources), |(row, source)| rows[row][source])
 }
 
 /// How many of n sources a fraction is.
@@ -352,23 +337,31 @@ fn counts(n: usize, options: &FaithfulnessOptions) -> Vec<usize> {
     counts
 }
 
+/// The figures of an order of n sources: F of the whole text and of the baseline, and F without and with only as many of
+/// the first as the place among [`counts`] says.
 fn measure(
+    n: usize,
     options: &FaithfulnessOptions,
-    full: f64,
-    without: impl Fn(f64) -> f64,
-    only: impl Fn(f64) -> f64,
+    (full, empty): (f64, f64),
+    of_count: impl Fn(usize) -> (f64, f64),
 ) -> Measurement {
-    let mean = |value: &dyn Fn(f64) -> f64| {
-        let sum: f64 = options.fractions.iter().map(|&q| value(q)).sum();
+    let counts = counts(n, options);
+    let at = |q: f64| match taken(n, q) {
+        0 => (full, empty),
+        count if count == n => (empty, full),
+        count => counts
+            .binary_search(&count)
+            .map_or((f64::NAN, f64::NAN), &of_count),
+    };
+    let mean = |value: &dyn Fn((f64, f64)) -> f64| {
+        let sum: f64 = options.fractions.iter().map(|&q| value(at(q))).sum();
         sum / options.fractions.len() as f64
     };
-    let steps = options.steps();
-    let deletion: Vec<f64> = steps.iter().map(|&q| without(q)).collect();
-    let insertion: Vec<f64> = steps.iter().map(|&q| only(q)).collect();
+    let (deletion, insertion): (Vec<f64>, Vec<f64>) = options.steps().into_iter().map(at).unzip();
     let figures = Figures {
-        comprehensiveness: mean(&|q| full - without(q)),
-        sufficiency: mean(&|q| full - only(q)),
-        log_odds: mean(&|q| log(without(q)) - log(full)),
+        comprehensiveness: mean(&|(without, _)| full - without),
+        sufficiency: mean(&|(_, only)| full - only),
+        log_odds: mean(&|(without, _)| log(without) - log(full)),
         deletion: area(&deletion),
         insertion: area(&insertion),
     };
@@ -421,15 +414,6 @@ fn mean_of(measured: &[Measurement]) -> Measurement {
         deletion: curve(|one| &one.deletion),
         insertion: curve(|one| &one.insertion),
     }
-}
-
-/// Fisher and Yates' shuffle.
-fn shuffled(n: usize, random: &mut Mt64) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..n).collect();
-    for last in (1..n).rev() {
-        order.swap(last, (random.next_u64() % (last as u64 + 1)) as usize);
-    }
-    order
 }
 
 #[cfg(test)]

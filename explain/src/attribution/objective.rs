@@ -91,7 +91,7 @@ impl<'m> Objective<'m> {
     }
 
     /// The same of some of the targets.
-    pub(super) fn only(&self, targets: &[Target]) -> Self {
+    pub(crate) fn only(&self, targets: &[Target]) -> Self {
         Self {
             model: self.model,
             input: self.input.clone(),

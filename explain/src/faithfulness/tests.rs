@@ -8,7 +8,19 @@ fn value(row: ndarray::ArrayView1<bool>, worth: &[f64]) -> f64 {
 
 fn check(scores: &[f32], worth: &[f64], options: &FaithfulnessOptions) -> Check {
     let values = |kept: Array2<bool>| Ok(kept.outer_iter().map(|row| value(row, worth)).collect());
-    check_target(scores, options, None, values).unwrap()
+    let random = (options.n_random > 0).then(|| by_chance(&[worth], options).remove(0));
+    check_target(scores, options, random, values).unwrap()
+}
+
+/// Of targets that each see the first so many sources as are worth something to them.
+fn by_chance(worth: &[&[f64]], options: &FaithfulnessOptions) -> Vec<Measurement> {
+    let n_sources: Vec<usize> = worth.iter().map(|worth| worth.len()).collect();
+    let chance = Chance::new(&n_sources, options);
+    let shape = (chance.kept.nrows(), worth.len());
+    let values = Array2::from_shape_fn(shape, |(pass, target)| {
+        value(chance.kept.row(pass), worth[target])
+    });
+    chance.measured(values.view(), options)
 }
 
 #[test]
@@ -97,23 +109,46 @@ fn passes_are_as_few_as_can_be() {
     .unwrap();
     assert_eq!(
         n_passes,
-        2 + 6 * 2 * 3,
-        "all, none, and 1 to 3 of 4 in six orders, kept or left out"
+        2 + 2 * 3,
+        "all, none, and 1 to 3 of 4, kept or left out"
     );
+    let n_random = |n_sources: &[usize]| Chance::new(n_sources, &options).kept.nrows();
+    assert_eq!(n_random(&[4]), 2 + 5 * 2 * 3, "the same in five orders");
+    assert_eq!(n_random(&[4, 4]), n_random(&[4]), "targets share them");
+    // At most one for each number of the longest.
+    let twenty: Vec<usize> = (23..43).collect();
+    assert!(n_random(&twenty) <= 2 + 5 * 2 * 41, "{}", n_random(&twenty));
+    assert!(n_random(&twenty) * 5 < twenty.iter().map(|&n| n_random(&[n])).sum());
 }
 
+/// Whatever targets it is measured beside, a target's random orders take the same numbers of its sources, each source as often.
 #[test]
-fn random_orders_are_taken_from_another_measurement() {
-    let (worth, options) = ([0.4, 0.1, 0.3, 0.1], FaithfulnessOptions::default());
-    let (one, other) = ([3.0, 2.0, 1.0, 0.5], [0.5, 1.0, 2.0, 3.0]);
-    let first = check(&one, &worth, &options);
-    let mut n_passes = 0;
-    let second = check_target(&other, &options, Some(&first), |kept| {
-        n_passes = kept.nrows();
-        Ok(kept.outer_iter().map(|row| value(row, &worth)).collect())
-    });
-    assert_eq!(n_passes, 2 + 2 * 3, "all, none, and one order");
-    assert_eq!(second.unwrap(), check(&other, &worth, &options));
+fn random_orders_of_many_targets_are_orders_of_each() {
+    let options = FaithfulnessOptions {
+        n_random: 400,
+        fractions: vec![0.5],
+        n_steps: 2,
+        ..Default::default()
+    };
+    let worth: Vec<f64> = (0..9).map(|i| f64::from(i) / 36.0).collect();
+    let of_many = by_chance(&[&worth[..5], &worth[..9], &worth[..1]], &options);
+    // Of what adds up, so many of the sources are worth as much of the whole on average: 3 of 5, since 2.5 rounds up, and 5 of 9.
+    let close = |a: f64, b: f64| assert!((a - b).abs() < 0.03, "{a}, expected {b}");
+    let whole: f64 = worth[..5].iter().sum();
+    close(of_many[0].insertion[1], whole * 3.0 / 5.0);
+    close(of_many[0].deletion[1], whole * 2.0 / 5.0);
+    close(of_many[1].insertion[1], 5.0 / 9.0);
+    for measured in &of_many {
+        for (only, without) in measured.insertion.iter().zip(&measured.deletion) {
+            let all = measured.deletion[0];
+            assert!(
+                (only + without - all).abs() < 1e-12,
+                "what is kept and what is left make all"
+            );
+        }
+    }
+    // The longest target's orders are those that it has alone.
+    assert_eq!(of_many[1], by_chance(&[&worth], &options)[0]);
 }
 
 #[test]
