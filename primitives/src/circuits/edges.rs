@@ -5,6 +5,7 @@ use std::rc::Rc;
 use ecco_explain::edges::{Edge, EdgeMethod, EdgeOptions, Edges as Found, Graph, Setting, edges};
 use ecco_explain::intervention::answer::Answer;
 use ecco_explain::intervention::patching::check_lengths;
+use ecco_models::Prompt;
 use ecco_models::run::Input;
 use ecco_widgets::{Explorable, ScoredEdge};
 use rhai::{Array, Dynamic, FLOAT, INT, Map};
@@ -13,6 +14,7 @@ use super::circuit::{Circuit, Curve, EdgeNames};
 use crate::attribution::saliency_members::completeness_map;
 use crate::interventions::answer::{AnswerOptions, position, watched as watched_answers};
 use crate::models::model::Model;
+use crate::text::chat::Chat;
 use crate::text::reading;
 use ecco_scripting::options::{Choice, OneOrMany};
 use ecco_scripting::result::numbers::short;
@@ -95,10 +97,15 @@ impl Asked {
 }
 
 impl Edges {
-    fn new(lm: &Model, clean: &str, corrupted: &str, options: &EdgesOptions) -> Result<Self, ScriptError> {
+    fn new(
+        lm: &Model,
+        clean: Prompt,
+        corrupted: Prompt,
+        options: &EdgesOptions,
+    ) -> Result<Self, ScriptError> {
         let loaded = lm.loaded()?;
         let graph = Graph::of(&loaded)?;
-        let [clean, corrupted] = [clean, corrupted].map(|text| reading::input(lm, text.into(), None));
+        let [clean, corrupted] = [clean, corrupted].map(|text| reading::input(lm, text, None));
         let (clean, corrupted) = (clean?, corrupted?);
         check_lengths(&loaded, &clean, &corrupted)?;
         let at = position(&loaded, &corrupted, options.answer.position)?;
@@ -325,7 +332,11 @@ pub(super) fn register(registry: &mut Registry) {
         /// edges.curve()
         /// ```
         volatile fn edges(lm: &Model, clean: &str, corrupted: &str; options: EdgesOptions) -> Edges {
-            Edges::new(lm, clean, corrupted, &options)
+            Edges::new(lm, clean.into(), corrupted.into(), &options)
+        }
+
+        volatile fn edges(lm: &Model, clean: Chat, corrupted: Chat; options: EdgesOptions) -> Edges {
+            Edges::new(lm, clean.prompt(), corrupted.prompt(), &options)
         }
     }
     members! { registry, [Edges];

@@ -5,12 +5,14 @@ use std::rc::Rc;
 use ecco_explain::intervention::estimate::{
     Estimate, EstimateOptions, Measured, attribution_patching, attribution_patching_aligned,
 };
+use ecco_models::Prompt;
 use ecco_widgets::{Explorable, MeasuredCell, PatchEstimate};
 use rhai::{Array, Dynamic, FLOAT, INT, Map};
 
 use super::patching::{AlignOptions, Pair, PairOptions};
 use crate::attribution::saliency_members::completeness_map;
 use crate::models::model::Model;
+use crate::text::chat::Chat;
 use ecco_scripting::result::numbers::short;
 use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::session::watched;
@@ -41,13 +43,13 @@ pub(crate) struct AttributionPatching {
 impl AttributionPatching {
     fn new(
         lm: &Model,
-        clean: &str,
-        corrupted: &str,
+        clean: Prompt,
+        corrupted: Prompt,
         options: &AttributionPatchingOptions,
     ) -> Result<Self, ScriptError> {
         let (loaded, state) = (lm.loaded()?, lm.state()?);
         let align = options.alignment.align.as_ref();
-        let pair = Pair::read(lm, clean.into(), corrupted.into(), &options.pair, align)?;
+        let pair = Pair::read(lm, clean, corrupted, &options.pair, align)?;
         let settings = EstimateOptions {
             patch: pair.patch,
             n_steps: options.n_steps,
@@ -200,7 +202,11 @@ pub(super) fn register(registry: &mut Registry) {
         ///     #{target: " Paris", contrast: " Rome", site: "mlp_inner", by: "neuron"})
         /// ```
         volatile fn attribution_patching(lm: &Model, clean: &str, corrupted: &str; options: AttributionPatchingOptions) -> AttributionPatching {
-            AttributionPatching::new(lm, clean, corrupted, &options)
+            AttributionPatching::new(lm, clean.into(), corrupted.into(), &options)
+        }
+
+        volatile fn attribution_patching(lm: &Model, clean: Chat, corrupted: Chat; options: AttributionPatchingOptions) -> AttributionPatching {
+            AttributionPatching::new(lm, clean.prompt(), corrupted.prompt(), &options)
         }
     }
     members! { registry, [AttributionPatching];

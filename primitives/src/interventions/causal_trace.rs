@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use ecco_explain::intervention::tracing::{Noise, causal_trace};
-use ecco_models::{Token, Tokenizer};
+use ecco_models::{Prompt, Token, Tokenizer};
 use ecco_scripting::session::watched;
 use ecco_scripting::{ErrorKind, Registry, ScriptError, members, options};
 use rhai::{Dynamic, INT};
@@ -12,6 +12,7 @@ use super::patch_map::PatchMap;
 use super::patch_maps::PatchMaps;
 use super::patching::{Pair, PairOptions};
 use crate::models::model::Model;
+use crate::text::chat::Chat;
 
 options! {
     /// What `causal_trace` can be told.
@@ -70,9 +71,14 @@ fn positions(tokenizer: &Tokenizer, ids: &[u32], subject: &Dynamic) -> Result<Ve
     Ok(found.map(|(at, _)| at).collect())
 }
 
-fn trace(lm: &Model, text: &str, subject: &Dynamic, options: TraceOptions) -> Result<PatchMaps, ScriptError> {
+fn trace(
+    lm: &Model,
+    text: Prompt,
+    subject: &Dynamic,
+    options: TraceOptions,
+) -> Result<PatchMaps, ScriptError> {
     let (loaded, state) = (lm.loaded()?, lm.state()?);
-    let pair = Pair::read(lm, text.into(), text.into(), &options.pair, None)?;
+    let pair = Pair::read(lm, text, text, &options.pair, None)?;
     let positions = positions(loaded.tokenizer(), &pair.clean.ids, subject)?;
     let tokens = loaded.tokenizer().tokens(&pair.clean.ids);
     let named = positions.iter().filter_map(|&at| tokens.get(at));
@@ -111,7 +117,11 @@ pub(super) fn register(registry: &mut Registry) {
         /// lm.causal_trace("The capital of France is", [3], #{site: "mlp_output"})
         /// ```
         volatile fn causal_trace(lm: &Model, text: &str, subject: Dynamic; options: TraceOptions) -> PatchMaps {
-            trace(lm, text, &subject, options)
+            trace(lm, text.into(), &subject, options)
+        }
+
+        volatile fn causal_trace(lm: &Model, chat: Chat, subject: Dynamic; options: TraceOptions) -> PatchMaps {
+            trace(lm, chat.prompt(), &subject, options)
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `lm.compare`: a text continued by the untouched model and by the changed one.
 
+use ecco_models::Prompt;
 use rhai::{Dynamic, INT, Map};
 
 use super::asking::AskedCall;
@@ -7,6 +8,7 @@ use super::intervene::{InterveneOptions, intervene};
 use super::side_by_side::SideBySide;
 use crate::attribution::generate::generated;
 use crate::models::model::Model;
+use crate::text::chat::Chat;
 use crate::text::generate::GenerationOptions;
 use crate::text::generation::Generation;
 use ecco_scripting::options::{OptionKind, OptionReader, OptionSet, OptionSpec, OptionValue, Told};
@@ -79,7 +81,13 @@ fn pieces(output: &Generation, text: &str) -> Vec<String> {
     }
 }
 
-fn compare(lm: &Model, text: &str, options: CompareOptions) -> Result<SideBySide, ScriptError> {
+/// `line`: the text as a line of code can say it.
+fn compare(
+    lm: &Model,
+    text: Prompt,
+    line: Option<&str>,
+    options: CompareOptions,
+) -> Result<SideBySide, ScriptError> {
     // Of a handle that is changed itself no line says how.
     let told = options.told.given().filter(|_| options.intervene.is_some());
     let (before, after) = match options.intervene {
@@ -97,13 +105,13 @@ fn compare(lm: &Model, text: &str, options: CompareOptions) -> Result<SideBySide
         }
     };
     let mut generate = options.generate;
-    let one = generated(&before, text.into(), &generate, false)?;
+    let one = generated(&before, text, &generate, false)?;
     // What is drawn is drawn by the same numbers.
     if let Some(seed) = one.seed() {
         generate.insert("seed".into(), Dynamic::from_int(seed as INT));
     }
-    let other = generated(&after, text.into(), &generate, false)?;
-    let asked = told.map(|options| AskedCall {
+    let other = generated(&after, text, &generate, false)?;
+    let asked = told.zip(line).map(|(options, text)| AskedCall {
         model: lm.plain(),
         member: "compare",
         arguments: vec![text.into()],
@@ -127,7 +135,11 @@ pub(super) fn register(registry: &mut Registry) {
         /// lm.compare("The countries are:", #{intervene: #{ablate: [#{layer: 1, site: "mlp_output"}]}, generate: 10})
         /// ```
         volatile fn compare(lm: &Model, text: &str; options: CompareOptions) -> SideBySide {
-            compare(lm, text, options)
+            compare(lm, text.into(), Some(text), options)
+        }
+
+        volatile fn compare(lm: &Model, chat: Chat; options: CompareOptions) -> SideBySide {
+            compare(lm, chat.prompt(), None, options)
         }
     }
 }
