@@ -30,6 +30,12 @@ pub(super) fn map_text(work: &Work, map: &Map) -> Result<String, ScriptError> {
     Ok(text)
 }
 
+pub(super) fn array_text(work: &Work, array: &Array) -> Result<String, ScriptError> {
+    let mut text = String::new();
+    write_array(work, &mut text, array, 0)?;
+    Ok(text)
+}
+
 fn write_map(work: &Work, text: &mut String, map: &Map, depth: usize) -> Result<(), ScriptError> {
     text.push('{');
     for (at, (name, value)) in map.iter().enumerate() {

@@ -10,6 +10,7 @@ use crate::errors::{ErrorKind, RhaiResult, ScriptError};
 use crate::library::json;
 use crate::session::state::{State, printed, state_of};
 use crate::session::{memory, room};
+use crate::table::Table;
 use crate::tensor::work::Work;
 
 /// Levels of arrays and maps that are written as text, compared or made JSON.
@@ -62,6 +63,12 @@ pub mod functions {
         Work::of(&ctx, |work| json::map_text(work, map))
     }
 
+    /// The array as JSON, as a map is.
+    #[rhai_fn(name = "to_json", pure, return_raw)]
+    pub fn array_to_json(ctx: NativeCallContext, array: &mut Array) -> RhaiResult<String> {
+        Work::of(&ctx, |work| json::array_text(work, array))
+    }
+
     /// The value that a JSON text is: maps, arrays, strings, numbers, booleans, `()` for `null`.
     #[rhai_fn(return_raw)]
     pub fn parse_json(ctx: NativeCallContext, json: &str) -> RhaiResult<Dynamic> {
@@ -99,6 +106,16 @@ pub mod functions {
     #[rhai_fn(name = "!=", pure, return_raw)]
     pub fn maps_differ(ctx: NativeCallContext, a: &mut Map, b: Map) -> RhaiResult<bool> {
         Walk::new(&ctx).equal_maps(a, &b, 0).map(|equal| !equal)
+    }
+
+    #[rhai_fn(name = "==", pure, return_raw)]
+    pub fn tables_equal(ctx: NativeCallContext, a: &mut Table, b: Table) -> RhaiResult<bool> {
+        Walk::new(&ctx).equal_tables(a, &b)
+    }
+
+    #[rhai_fn(name = "!=", pure, return_raw)]
+    pub fn tables_differ(ctx: NativeCallContext, a: &mut Table, b: Table) -> RhaiResult<bool> {
+        Walk::new(&ctx).equal_tables(a, &b).map(|equal| !equal)
     }
 }
 
@@ -223,6 +240,19 @@ impl<'a, 'b> Walk<'a, 'b> {
             match b.get(name) {
                 Some(b) if self.equal(a, b, depth + 1)? => {}
                 _ => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    /// The same names in the same order, and the same values.
+    fn equal_tables(&mut self, a: &Table, b: &Table) -> RhaiResult<bool> {
+        if (a.n_rows(), a.columns().len()) != (b.n_rows(), b.columns().len()) {
+            return Ok(false);
+        }
+        for (a, b) in a.columns().iter().zip(b.columns()) {
+            if a.name != b.name || !self.equal_arrays(&a.values, &b.values, 1)? {
+                return Ok(false);
             }
         }
         Ok(true)
