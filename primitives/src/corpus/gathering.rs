@@ -22,6 +22,7 @@ use crate::dictionaries::dictionary::Dictionaries;
 use crate::interventions::steering::SteeringVector;
 use crate::models::model::Model;
 use crate::text::capture::{NeuronSite, place_in};
+use crate::text::reading::ids_alone;
 use crate::text::run::of_text;
 
 options! {
@@ -195,20 +196,15 @@ fn of_table(lm: &Model, table: &Table, options: GatherOptions) -> Result<Corpus,
 fn ids(lm: &Model, texts: &Texts, column: Option<&str>) -> Result<Vec<Vec<u32>>, ScriptError> {
     let (loaded, state) = (lm.loaded()?, lm.state()?);
     let mut ids = Vec::new();
-    let mut add = |at: usize, text: &str| {
-        let of_one = loaded.ids(text).map_err(|error| of_text(error.into(), at))?;
-        ids.push(of_one);
-        Ok(())
-    };
     match texts {
-        Texts::File(path) => each_text(path, column, &Work::new(state), &mut add)?,
+        Texts::File(path) => each_text(path, column, &Work::new(state), &mut |at, text| {
+            ids.push(loaded.ids(text).map_err(|error| of_text(error.into(), at))?);
+            Ok(())
+        })?,
         Texts::List(texts) => {
             for (at, text) in texts.iter().enumerate() {
                 state.check_interrupt()?;
-                let Ok(text) = text.as_immutable_string_ref() else {
-                    return show::expected("a list of strings", text);
-                };
-                add(at, text.as_str())?;
+                ids.push(ids_alone(&loaded, text, at)?);
             }
         }
     }

@@ -2,13 +2,12 @@
 
 use ecco_models::config::Reading;
 use ecco_models::run::Prediction;
-use ecco_scripting::result::show;
 use ecco_scripting::{ErrorKind, Registry, ScriptError, members};
-use rhai::{Array, Dynamic};
+use rhai::Array;
 
 use super::candidates::Candidates;
 use crate::models::model::Model;
-use crate::text::chat::{Chat, TextOrChat};
+use crate::text::chat::{Chat, TextOrChat, strings};
 use crate::text::run::{self, RunOptions};
 
 /// The choices with their probabilities, the most probable first.
@@ -26,11 +25,7 @@ fn choose(lm: &Model, text: &str, choices: &Array) -> Result<Candidates, ScriptE
     if choices.is_empty() {
         return Err(ScriptError::new(ErrorKind::Value, "the list of choices is empty"));
     }
-    let choice = |value: &Dynamic| match value.as_immutable_string_ref() {
-        Ok(text) => Ok(text.to_string()),
-        Err(_) => show::expected("a list of strings", value),
-    };
-    let choices = choices.iter().map(choice).collect::<Result<Vec<_>, _>>()?;
+    let choices = strings(choices)?;
     let pairs = choices
         .iter()
         .map(|choice| Ok(Chat::pair(lm, text, choice)?.into()));

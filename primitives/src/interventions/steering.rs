@@ -7,17 +7,18 @@ use ecco_models::Site;
 use ecco_models::run::Input;
 use ecco_widgets::Explorable;
 use ndarray::{ArrayD, IxDyn};
-use rhai::{Array, Dynamic, FLOAT, INT};
+use rhai::{Array, FLOAT, INT};
 use serde_json::json;
 
 use super::asking::AskedCall;
 use crate::models::model::Model;
 use crate::text::capture::place_in;
+use crate::text::chat::TextOrChat;
 use crate::text::reading;
 use ecco_scripting::live::Live;
 use ecco_scripting::options::{Choice, OptionSet};
 use ecco_scripting::result::numbers::short;
-use ecco_scripting::result::{Explanation, Show, show};
+use ecco_scripting::result::{Explanation, Show};
 use ecco_scripting::session::watched;
 use ecco_scripting::tensor::Tensor;
 use ecco_scripting::{Registry, ScriptError, members, options};
@@ -46,7 +47,7 @@ pub(crate) struct SteeringVector {
 }
 
 impl SteeringVector {
-    /// From lists of strings.
+    /// From lists of texts.
     ///
     /// # Errors
     /// Lists with something else in them, a site or layer that is not there.
@@ -57,9 +58,9 @@ impl SteeringVector {
         options: &ContrastOptions,
     ) -> Result<Self, ScriptError> {
         let (loaded, state) = (lm.loaded()?, lm.state()?);
-        let (positive, negative) = (strings(positive)?, strings(negative)?);
-        let read = |texts: &[String]| -> Result<Vec<Input>, ScriptError> {
-            let read = |text: &String| reading::input(lm, text.into(), None);
+        let (positive, negative) = (TextOrChat::all(lm, positive)?, TextOrChat::all(lm, negative)?);
+        let read = |texts: &[TextOrChat]| -> Result<Vec<Input>, ScriptError> {
+            let read = |text: &TextOrChat| reading::input(lm, text.prompt(), None);
             texts.iter().map(read).collect()
         };
         let settings = SteeringOptions {
@@ -72,7 +73,15 @@ impl SteeringVector {
         let steering = watched(&state, lm.verbose, |watch| {
             steering(&loaded, &above, &below, &settings, watch)
         })?;
-        let asked = options.told.given().map(|options| AskedCall {
+        // A line of script can say strings alone.
+        let are_strings = |texts: &[TextOrChat]| texts.iter().all(|text| matches!(text, TextOrChat::Text(_)));
+        let told = options.told.given();
+        let told = told.filter(|_| are_strings(&positive) && are_strings(&negative));
+        let [positive, negative] = [positive, negative].map(|texts| -> Vec<String> {
+            let text = |text: &TextOrChat| text.prompt().text().to_owned();
+            texts.iter().map(text).collect()
+        });
+        let asked = told.map(|options| AskedCall {
             model: lm.plain(),
             member: "steering_vector",
             arguments: [&positive, &negative].map(|texts| json!(texts)).to_vec(),
@@ -120,14 +129,6 @@ impl SteeringVector {
             negative: of(&self.negative, below),
         }
     }
-}
-
-fn strings(texts: &Array) -> Result<Vec<String>, ScriptError> {
-    let text = |value: &Dynamic| match value.as_immutable_string_ref() {
-        Ok(text) => Ok(text.to_string()),
-        Err(_) => show::expected("lists of strings", value),
-    };
-    texts.iter().map(text).collect()
 }
 
 fn column(values: Vec<f32>) -> ArrayD<f32> {

@@ -230,6 +230,18 @@ impl From<Chat> for TextOrChat {
     }
 }
 
+/// The strings of an array.
+///
+/// # Errors
+/// What is none.
+pub(crate) fn strings(texts: &Array) -> Result<Vec<String>, ScriptError> {
+    let text = |text: &Dynamic| match text.as_immutable_string_ref() {
+        Ok(text) => Ok(text.to_string()),
+        Err(_) => show::expected("a list of strings", text),
+    };
+    texts.iter().map(text).collect()
+}
+
 pub(crate) fn register(registry: &mut Registry) {
     members! { registry, [Model];
         /// A conversation as the text that the model was trained to read, ready for an answer: by the chat template in
@@ -261,6 +273,23 @@ pub(crate) fn register(registry: &mut Registry) {
         /// lm.run(lm.pair("A dog runs.", "An animal moves.")).predictions[0].label
         /// ```
         fn pair(lm: &Model, first: &str, second: &str) -> Chat { Chat::pair(lm, first, second) }
+
+        /// Of two lists, such as a table's columns: an array of pairs.
+        ///
+        /// Example:
+        /// ```rhai
+        /// lm.run(lm.pair(table.column("premise"), table.column("hypothesis")))
+        /// ```
+        fn pair(lm: &Model, first: Array, second: Array) -> Array {
+            let (n, other) = (first.len(), second.len());
+            if n != other {
+                let message = format!("the lists have {n} and {other} texts: a pair has one of each");
+                return Err(ScriptError::new(ErrorKind::Value, message));
+            }
+            let (first, second) = (strings(&first)?, strings(&second)?);
+            let pair = |(first, second): (&String, &String)| Chat::pair(lm, first, second).map(Dynamic::from);
+            first.iter().zip(&second).map(pair).collect::<Result<Array, ScriptError>>()
+        }
     }
     members! { registry, [Chat];
         /// The text that the template made, special tokens included; of a pair both texts, a line each.

@@ -1,11 +1,11 @@
 //! What a model is given to read, and what should be known of it: said once in a cell, and no error.
 
 use ecco_models::run::Input;
-use ecco_models::{Generation, Prompt};
-use ecco_scripting::ScriptError;
-use ecco_scripting::result::show;
-use rhai::Array;
+use ecco_models::{Generation, Model as Loaded, Prompt};
+use ecco_scripting::{ErrorKind, ScriptError};
+use rhai::{Array, Dynamic};
 
+use super::chat::TextOrChat;
 use crate::models::model::Model;
 use crate::text::run::of_text;
 
@@ -33,12 +33,7 @@ pub(crate) fn beginnings(lm: &Model, texts: &Array, max_length: usize) -> Result
     let mut inputs = Vec::new();
     for (at, text) in texts.iter().enumerate() {
         state.check_interrupt()?;
-        let Ok(text) = text.as_immutable_string_ref() else {
-            return show::expected("a list of strings", text);
-        };
-        let mut ids = model
-            .ids(text.as_str())
-            .map_err(|error| of_text(error.into(), at))?;
+        let mut ids = ids_alone(&model, text, at)?;
         ids.truncate(max_length);
         inputs.push(Input {
             ids,
@@ -46,6 +41,26 @@ pub(crate) fn beginnings(lm: &Model, texts: &Array, max_length: usize) -> Result
         });
     }
     Ok(inputs)
+}
+
+/// The numbers of the tokens of a text, or of a conversation, that is read for itself: the one at a place of a list.
+///
+/// # Errors
+/// What is neither, and two texts that are read together: their token types would be lost.
+pub(crate) fn ids_alone(model: &Loaded, text: &Dynamic, at: usize) -> Result<Vec<u32>, ScriptError> {
+    let text = TextOrChat::of(text, "a list of strings")?;
+    if let Prompt::Read(_, read) = text.prompt()
+        && read.second.is_some()
+    {
+        let message = "a pair of texts cannot be read here, where a text is one row of tokens without types";
+        let error = ScriptError::new(ErrorKind::Value, message);
+        return Err(of_text(
+            error.with_hint("give the two texts one by one, or lm.run(pair)"),
+            at,
+        ));
+    }
+    let ids = model.ids(text.prompt());
+    ids.map_err(|error| of_text(error.into(), at))
 }
 
 /// Says so where a text begins with what the tokenizer puts before it.

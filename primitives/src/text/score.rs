@@ -2,12 +2,11 @@
 
 use ecco_models::run::Input;
 use ecco_models::{Error, Prompt};
-use ecco_scripting::result::show;
 use ecco_scripting::session::watched;
 use ecco_scripting::{ErrorKind, Registry, ScriptError, members};
 use rhai::{Array, Dynamic, FLOAT, INT};
 
-use super::chat::{Chat, TextOrChat};
+use super::chat::{Chat, TextOrChat, strings};
 use super::generation::Generation;
 use super::outputs::{KEPT, Outputs, Parts};
 use super::reading;
@@ -143,14 +142,6 @@ fn score_each(lm: &Model, prompts: Option<&Array>, texts: &Array) -> Result<Outp
         .collect::<Result<Vec<_>, _>>()?;
     reading::about_numbers(lm, !without.contains(&true))?;
     Ok(outputs)
-}
-
-fn strings(texts: &Array) -> Result<Vec<String>, ScriptError> {
-    let text = |text: &Dynamic| match text.as_immutable_string_ref() {
-        Ok(text) => Ok(text.to_string()),
-        Err(_) => show::expected("a list of strings", text),
-    };
-    texts.iter().map(text).collect()
 }
 
 /// Prompts, each with its continuation.

@@ -151,9 +151,9 @@ fn sorted(table: &Table, names: &[String], descending: bool, work: &Work) -> Res
     table.at(&rows, work)
 }
 
-/// A member that calls a closure: its errors have places of their own.
-fn closure_member(name: &'static str, docs: &'static str, params: &[&str]) -> FuncRegistration {
-    let info = [&["table: &mut Table"], params, &["Table"]].concat();
+/// A member that calls a closure: its errors have places of their own. What it gives stands behind what it takes.
+fn closure_member(name: &'static str, docs: &'static str, info: &[&str]) -> FuncRegistration {
+    let info = [&["table: &mut Table"], info].concat();
     FuncRegistration::new(name)
         .with_purity(true)
         .with_comments(docs.lines())
@@ -167,6 +167,13 @@ const FILTER: &str = "/// The rows for which a closure gives true; it is given e
 /// table.filter(|row| row.n_tokens > 5 && row.label == \"city\")
 /// ```";
 
+const MAP: &str = "/// What a closure gives for each row, as an array; it is given each as a map.
+///
+/// Example:
+/// ```rhai
+/// table.map(|row| `${row.text} (${row.label})`)
+/// ```";
+
 const WITH_COLUMN: &str = "/// The table with a column more, or with another one in its place: an array, a tensor with one axis, or what a closure \
 gives for each row.
 ///
@@ -177,13 +184,24 @@ gives for each row.
 /// ```";
 
 fn of_closures(registry: &mut Registry) {
-    closure_member("filter", FILTER, &["keep: FnPtr"]).register_into_engine(
+    closure_member("filter", FILTER, &["keep: FnPtr", "Table"]).register_into_engine(
         registry.engine,
         |ctx: NativeCallContext, table: &mut Table, keep: FnPtr| -> RhaiResult<Table> {
             filtered(&ctx, table, &keep)
         },
     );
-    closure_member("with_column", WITH_COLUMN, &["name: &str", "values: Dynamic"]).register_into_engine(
+    closure_member("map", MAP, &["map: FnPtr", "Array"]).register_into_engine(
+        registry.engine,
+        |ctx: NativeCallContext, table: &mut Table, map: FnPtr| -> RhaiResult<Array> {
+            for_each(&ctx, table, &map, &Work::new(state_of(&ctx)))
+        },
+    );
+    closure_member(
+        "with_column",
+        WITH_COLUMN,
+        &["name: &str", "values: Dynamic", "Table"],
+    )
+    .register_into_engine(
         registry.engine,
         |ctx: NativeCallContext, table: &mut Table, name: &str, values: Dynamic| -> RhaiResult<Table> {
             let work = Work::new(state_of(&ctx));
