@@ -149,6 +149,12 @@ def test_the_tokens_of_an_output_are_asked(notebook):
     """The first thing that one sees of a text: a token that is held says what can be asked of its place."""
     view = notebook.output(0).locator("ecco-tokens")
     view.scroll_into_view_if_needed()
+    # What nobody had asked yet is asked by the first token that is pointed at, and stays in the page.
+    readout, last = view.locator(".readout"), view.locator(".flow > span:visible").last
+    view.locator(".talk").get_by_role("button", name="Ask").wait_for()
+    last.hover()
+    expect(readout).to_contain_text("rank", timeout=30_000)
+    assert "ranks" in view.locator("> script[type='application/json']").text_content()
     view.locator(".flow > span:visible").nth(7).click()
     acts = view.locator(".acts").first
     acts.get_by_role("button", name="candidates").click()

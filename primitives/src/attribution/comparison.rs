@@ -226,16 +226,13 @@ impl Comparison {
         for &index in &order {
             let saliency = &self.0.saliencies[index];
             let (view, seconds) = (saliency.view()?, computed[index].seconds);
-            let faithfulness = agreement.faithfulness[index].iter().flat_map(Figures::named);
             methods.push(MethodRow {
                 method: saliency.options.method.label().to_owned(),
                 is_referee: index == self.0.referee,
                 scale: view.scale,
                 scores: view.scores,
                 figures: self.figures(&agreement, index, seconds),
-                faithfulness: faithfulness
-                    .map(|(name, value, _)| (name.to_owned(), value))
-                    .collect(),
+                faithfulness: named_figures(agreement.faithfulness[index].as_ref()),
                 seconds: Some(seconds),
             });
         }
@@ -248,6 +245,7 @@ impl Comparison {
             targets: first.target_names()?,
             methods,
             k: Some(agreement.k),
+            random: named_figures(agreement.random.as_ref()),
             agreement: tables(&agreement, &order),
         })
     }
@@ -301,6 +299,11 @@ impl Comparison {
         };
         Ok(self.order(&agreement).into_iter().map(row).collect())
     }
+}
+
+fn named_figures(figures: Option<&Figures>) -> BTreeMap<String, f64> {
+    let named = figures.into_iter().flat_map(Figures::named);
+    named.map(|(name, value, _)| (name.to_owned(), value)).collect()
 }
 
 impl Show for Comparison {

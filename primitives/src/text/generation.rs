@@ -352,7 +352,20 @@ impl Generation {
     }
 
     pub(crate) fn view(&self) -> TokenSequence {
+        let (mut probabilities, mut ranks) = (vec![], vec![]);
+        if let Some(scores) = &*self.0.scores.borrow() {
+            probabilities = vec![None; self.n_input()];
+            ranks = vec![None; self.n_input()];
+            probabilities.extend(
+                scores
+                    .iter()
+                    .map(|score| Some(score.log_probability.exp() as f32)),
+            );
+            ranks.extend(scores.iter().map(|score| Some(score.rank as u32)));
+        }
         TokenSequence {
+            probabilities,
+            ranks,
             model: Some(self.0.model.card().name.clone()),
             text: Some(self.text().to_owned()),
             tokens: shown(self.tokens()),

@@ -359,6 +359,11 @@ pub(crate) fn comparison(tokens: Vec<Token>) -> Comparison {
             .collect(),
         methods: methods.into_iter().map(compared).collect(),
         tokens,
+        random: [
+            ("comprehensiveness".to_owned(), 0.09),
+            ("sufficiency".to_owned(), 0.33),
+        ]
+        .into(),
         ..Comparison::default()
     }
 }

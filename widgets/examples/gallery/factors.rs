@@ -22,6 +22,7 @@ pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
         ),
         ("neurons", Box::new(top_neurons())),
         ("similarity", Box::new(similarity(6, 12))),
+        ("similarity-of-many", Box::new(similarity(17, 30))),
         ("hostile-neuron", Box::new(neuron(vec![(hostile.clone(), n - 4)]))),
         ("hostile-factors", Box::new(factored(hostile, n - 4, 3))),
         ("ragged-factors", Box::new(bad)),

@@ -19,6 +19,16 @@ pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
             }),
         ),
         (
+            "tokens-scored",
+            Box::new(TokenSequence {
+                probabilities: of_written(|i| 1.0 / (1.0 + i as f32)),
+                ranks: of_written(|i| 1 + (i as u32 % 4) * 512),
+                tokens: eu(),
+                n_input: N_INPUT,
+                ..TokenSequence::default()
+            }),
+        ),
+        (
             "streaming",
             Box::new(TokenSequence {
                 tokens: eu()[..31].to_vec(),
@@ -89,6 +99,12 @@ pub(crate) fn views() -> Vec<(&'static str, Box<dyn Explorable>)> {
             }),
         ),
     ]
+}
+
+/// A value for each token that was written, by how many were before it.
+fn of_written<T>(of: impl Fn(usize) -> T) -> Vec<Option<T>> {
+    let each = |i: usize| i.checked_sub(N_INPUT).map(&of);
+    (0..eu().len()).map(each).collect()
 }
 
 /// A text with the tokens of another as candidates at some place.

@@ -62,6 +62,20 @@ function talk(host) {
     return null;
   }
 
+  // The document of something else that is known of the text; null where nobody can tell, undefined where something came between.
+  async function look(call) {
+    if (state !== "live" || !first.choices.next.some(({ member }) => member === call.next)) return state ? null : undefined;
+    const of = now, reply = await ask({ text: now.call.text, ...call, json: true });
+    return reply?.replaced || of !== now ? undefined : reply?.answer?.json ?? null;
+  }
+  // What a view has learned besides stays in the page.
+  function remember(data) {
+    now.data = JSON.stringify(data);
+    if (now === first) island.textContent = escaped(now.data);
+    else store();
+  }
+  const escaped = (json) => json.replaceAll("<", "\\u003c");
+
   // Asks for another view in the place of this one.
   async function go(call) {
     const known = kept.find((entry) => JSON.stringify(entry.call) === JSON.stringify(call));
@@ -79,11 +93,14 @@ function talk(host) {
 
   function keep(entry) {
     kept.push(entry);
+    store();
+    show(entry);
+  }
+  function store() {
     let text;
     while (kept.length > MOST_KEPT || (text = JSON.stringify(kept)).length > LARGEST_KEPT) kept.shift();
     script ??= host.insertBefore(node("script", { type: "application/ecco+json", className: "kept" }), island); // parsed before the script that reads it
-    script.textContent = text.replaceAll("<", "\\u003c");
-    show(entry);
+    script.textContent = escaped(text);
   }
 
   function show(entry) {
@@ -303,5 +320,5 @@ function talk(host) {
     return [...parts, candidates];
   }
 
-  return { enter, line: () => now.line };
+  return { enter, look, remember, line: () => now.line };
 }

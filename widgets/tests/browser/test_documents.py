@@ -47,7 +47,7 @@ SAVED = {
     ],
     "score": ["score", "score-first", "hostile-score", "long-score"],
     "side_by_side": ["side-by-side"],
-    "similarity": ["similarity"],
+    "similarity": ["similarity", "similarity-of-many"],
     "site_attribution": ["site-attribution"],
     "table": ["table", "hostile-table", "wide-table", "long-table"],
     "tensor": ["tensor", "small-tensor"],

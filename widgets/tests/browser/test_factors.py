@@ -121,6 +121,19 @@ def test_a_grid_of_similarities(open_page, gallery):
     assert view(page, "ecco-similarity").locator("table").get_attribute("role") == "grid"
 
 
+def test_a_large_grid_of_similarities_says_its_numbers_when_asked(open_page, gallery):
+    page = open_page("similarity-of-many")
+    values = json.loads((gallery / "similarity-of-many.json").read_text())["values"]
+    cells = view(page, "ecco-similarity").locator("td")
+    assert cells.count() == 17 * 30 and set(cells.all_inner_texts()) == {""}
+    grounds = cells.evaluate_all("(cells) => cells.map((cell) => getComputedStyle(cell).backgroundColor)")
+    assert len(set(grounds)) > 50
+    cells.nth(30 * 3 + 8).hover()
+    said = readout(page, "ecco-similarity")
+    assert "distilgpt2 3 and layer of gpt2 8" in said
+    assert float(said.split()[-1]) == pytest.approx(values[3][8], abs=0.006)
+
+
 @pytest.mark.parametrize("name", ["factors-texts", "factors-signed", "neuron-texts", "neurons", "similarity"])
 def test_without_scripts_and_narrow(open_page, name):
     page = open_page(name, java_script_enabled=False, viewport={"width": 340, "height": 700})

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import re
 import xml.etree.ElementTree as ElementTree
 import zlib
@@ -9,7 +10,22 @@ import zlib
 import pytest
 from PIL import Image
 
-from seen import ATTRIBUTION, HOSTILE, LAST, READINGS, box, chosen, frames, luminance, view
+from seen import ATTRIBUTION, HOSTILE, LAST, READINGS, box, chosen, frames, luminance, readout, view
+
+
+def test_a_token_says_its_probability_rank_and_id(open_page, gallery):
+    page, text = open_page("tokens-scored"), json.loads((gallery / "tokens-scored.json").read_text())
+    said = lambda: readout(page, "ecco-tokens")
+    assert said() == "Point at a token."
+    for position, known in [(30, "rank 1,537"), (3, "given"), (23, "100%, rank 1")]:
+        box(page, position, "ecco-tokens").hover()
+        assert known in said() and said().endswith(f"id {text['tokens'][position]['id']}")
+    page.mouse.move(1, 1)
+    assert said() == "Point at a token."
+    unknown = open_page("tokens")
+    box(unknown, 30, "ecco-tokens").hover()
+    assert readout(unknown, "ecco-tokens").endswith(f" 30 id {text['tokens'][30]['id']}"), "where nobody knows more"
+    assert open_page("tokens", java_script_enabled=False).locator(".readout").count() == 0
 
 
 @pytest.mark.parametrize("name", ["saliency-detailed", "factors"])

@@ -125,8 +125,12 @@ def test_methods_are_sorted_by_any_column_and_strips_end_at_their_target(open_pa
     for descending in (True, False):
         live.get_by_role("button", name="seconds").click()
         assert names() == [method["method"] for method in sorted(data["methods"], key=seconds, reverse=descending)]
+    assert live.locator("tfoot").inner_text().split() == ["random", "order", "0.09", "0.33"], "stands where it stood"
     for k in (0, 5):
         chips(page, tag).nth(k).click()
+        target = data["targets"][k]
+        name = target["name"]["text"].replace(" ", "·").replace("\n", "\\n")
+        assert live.locator(".of .shown").inner_text() == f"{name} at {target['position']}"
         cells = live.locator(".line:not(.names)").nth(1).locator(".cells > i:visible")
         assert cells.count() == len(data["methods"][1]["scores"][k])
 

@@ -40,6 +40,9 @@ pub struct Comparison {
     /// How many of the highest sources `top_k` looks at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub k: Option<usize>,
+    /// The figures of faithfulness of sources in random order, the same for all methods; may be empty.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub random: BTreeMap<String, f64>,
     /// Each method's agreement with each: "spearman", "kendall", "top_k", "same_first", by method and method. May be empty.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub agreement: BTreeMap<String, Vec<Vec<f64>>>,
@@ -91,7 +94,7 @@ fn named<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, Stri
 
 const COMPONENT: Component = Component {
     tag: "ecco-comparison",
-    view: "comparison-3",
+    view: "comparison-4",
     css: include_str!("view.css"),
     js: include_str!("view.js"),
 };
@@ -237,6 +240,7 @@ impl Comparison {
                             span class=[(k == 0).then_some("on")] { (target.html()) } " "
                         }
                     }
+                    p class="of" { "The strips of " b class="shown" { (self.targets[0].line()) } }
                     (self.strips(0))
                     div class="readout" { (self.readout()) }
                 }
@@ -262,20 +266,35 @@ impl Comparison {
                             @for (_, figure) in &method.figures { td { (visible::plain(figure, false)) } }
                         }
                     }
+                    @if !self.random.is_empty() {
+                        tfoot {
+                            tr {
+                                th scope="row" { "random order" }
+                                @for name in &names { td { (self.random_figure(name).unwrap_or_default()) } }
+                            }
+                        }
+                    }
                 }
             }
         }
     }
 
+    /// What a random order has for one of the table's figures.
+    fn random_figure(&self, name: &str) -> Option<String> {
+        self.random.get(name).map(|value| numbers::short(*value))
+    }
+
     fn strips(&self, k: usize) -> Markup {
         let n = self.n_cells();
+        let reach = self.methods.iter().map(|method| method.row(k).len()).max();
+        let end = self.cells_before(reach.unwrap_or(0));
         let columns = format!("--n:{0};grid-template-columns:repeat({0},1fr)", n.max(1));
         html! {
             div class="strips" {
                 @if n == self.n_sources() && n <= MOST_LABELS {
                     div class="line names" aria-hidden="true" {
                         span {} span class={ "cells" @if n > 30 { " many" } } style=(columns) {
-                            @for token in &self.tokens[..n] { i { bdi { (visible::cut(&visible::label(token), 14)) } } }
+                            @for (i, token) in self.tokens[..n].iter().enumerate() { i style=[(i >= end).then_some("visibility:hidden")] { bdi { (visible::cut(&visible::label(token), 14)) } } }
                         }
                     }
                 }
@@ -316,6 +335,12 @@ impl Explorable for Comparison {
                 .collect();
             let referee = if method.is_referee { " (referee)" } else { "" };
             let _ = write!(text, "\n{}{referee}: {}", method.method, figures.join(", "));
+        }
+        let names = self.methods.iter().take(1).flat_map(|method| &method.figures);
+        let random = names.filter_map(|(name, _)| Some(format!("{name} {}", self.random_figure(name)?)));
+        let random: Vec<String> = random.collect();
+        if !random.is_empty() {
+            let _ = write!(text, "\nrandom order: {}", random.join(", "));
         }
         for (k, target) in self.targets.iter().enumerate() {
             let _ = write!(text, "\n{} ←", target.line());

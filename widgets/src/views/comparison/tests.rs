@@ -26,6 +26,7 @@ fn compared(method: &str, is_referee: bool, scale: Scale, scores: Vec<Vec<f32>>)
         scores,
         figures: vec![
             ("rank correlation".into(), correlation.into()),
+            ("comprehensiveness".into(), "0.3".into()),
             ("seconds".into(), "0.02".into()),
         ],
         ..MethodRow::default()
@@ -52,6 +53,11 @@ fn comparison() -> Comparison {
                 vec![vec![0.25, 0.75], vec![0.5, 0.2, 0.3]],
             ),
         ],
+        random: [
+            ("comprehensiveness".to_owned(), 0.05),
+            ("log-odds".to_owned(), -0.1),
+        ]
+        .into(),
         ..Comparison::default()
     }
 }
@@ -59,8 +65,9 @@ fn comparison() -> Comparison {
 #[test]
 fn a_console_has_the_table_and_the_sources() {
     let expected = "methods compared · 2 methods · probability of 2 targets\n\
-                        occlusion (referee): rank correlation 1, seconds 0.02\n\
-                        gradient × input: rank correlation 0.50, seconds 0.02\n\
+                        occlusion (referee): rank correlation 1, comprehensiveness 0.3, seconds 0.02\n\
+                        gradient × input: rank correlation 0.50, comprehensiveness 0.3, seconds 0.02\n\
+                        random order: comprehensiveness 0.05\n\
                         c at 2 ←\n  occlusion: a₀ +0.40, ·<b>₁ −0.20\n  gradient × input: ·<b>₁ 75%, a₀ 25%\n\
                         d at 3 ←\n  occlusion: c₂ +0.20, a₀ +0.10\n  gradient × input: a₀ 50%, c₂ 30%, ·<b>₁ 20%";
     assert_eq!(comparison().text(), expected);
@@ -77,6 +84,9 @@ fn the_first_target_is_painted_without_a_script() {
         ),
         "<th scope=\"row\">occlusion <small>referee</small></th><td>1</td>".to_owned(),
         "<small>·&lt;b&gt;₁ 75%, a₀ 25%</small>".to_owned(),
+        "<tfoot><tr><th scope=\"row\">random order</th><td></td><td>0.05</td><td></td></tr></tfoot>"
+            .to_owned(),
+        "The strips of <b class=\"shown\">c at 2</b>".to_owned(),
     ] {
         assert!(html.contains(&part), "{part} is not in {html}");
     }
@@ -84,7 +94,7 @@ fn the_first_target_is_painted_without_a_script() {
         !html.contains("<b>c")
             && COMPONENT
                 .js
-                .contains("define(\"ecco-comparison\", \"comparison-3\"")
+                .contains("define(\"ecco-comparison\", \"comparison-4\"")
     );
 }
 

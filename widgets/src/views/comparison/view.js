@@ -1,4 +1,4 @@
-define("ecco-comparison", "comparison-3", (view, data, host) => {
+define("ecco-comparison", "comparison-4", (view, data, host) => {
   const chips = [...view.querySelectorAll(".targets > span")];
   const lines = [...view.querySelectorAll(".strips > .line:not(.names)")];
   // A strip has as many cells as the longest target needs; those behind its own target are hidden.
@@ -8,7 +8,7 @@ define("ecco-comparison", "comparison-3", (view, data, host) => {
     while (strip.children.length < most) strip.append(node("i"));
     return [...strip.children];
   });
-  const names = [...view.querySelectorAll(".names .cells > i")];
+  const of = view.querySelector(".shown"), names = [...view.querySelectorAll(".names .cells > i")];
   if (!chips.length || !strips.length) return;
   let shown = 0, column = -1;
   const row = (m, k = shown) => unpack(data.methods[m].scores[k] ?? []);
@@ -17,6 +17,9 @@ define("ecco-comparison", "comparison-3", (view, data, host) => {
   const number = (m, value) => (data.methods[m].scale === "signed" ? signed : share)(value);
   const isPooled = n_cells < n_sources;
 
+  // A target on one line: `·Denmark rather than ·Iceland at 12`.
+  const line = (chip) => [...chip.querySelectorAll(":scope > bdi")].map((name) => cut(name.textContent, 24)).join(" rather than ")
+    + [...chip.querySelectorAll(":scope > small")].map((place) => " at " + place.textContent).join("");
   // The strongest of the tokens that a cell stands for.
   function strength(m, cell) {
     const { values, peak } = row(m);
@@ -29,6 +32,9 @@ define("ecco-comparison", "comparison-3", (view, data, host) => {
     if (shown !== k) chips[shown].classList.remove("on");
     chips[k].classList.add("on");
     shown = k;
+    if (of) of.textContent = line(chips[k]);
+    const most = Math.max(...data.methods.map((_, m) => row(m).values.length));
+    names.forEach((name, i) => { name.style.visibility = i < most ? "" : "hidden"; });
     strips.forEach((cells, m) => {
       const end = Math.ceil(row(m).values.length * n_cells / n_sources);
       cells.forEach((cell, i) => {
@@ -86,7 +92,7 @@ define("ecco-comparison", "comparison-3", (view, data, host) => {
 
   // Rows in the order of any column, the largest first, and turned round by another click.
   function sortable(table) {
-    const [first, ...rest] = table.rows, value = (line, column) => parseFloat(line.cells[column].textContent.replace("−", "-").replaceAll(",", ""));
+    const [first, ...rest] = table.tBodies[0].rows, value = (line, column) => parseFloat(line.cells[column].textContent.replace("−", "-").replaceAll(",", ""));
     [...first.cells].slice(1).forEach((heading, i) => heading.replaceChildren(node("button", { type: "button", textContent: heading.textContent, onclick: () => {
       const way = heading.ariaSort === "descending" ? 1 : -1;
       for (const other of first.cells) other.removeAttribute("aria-sort");
@@ -96,9 +102,6 @@ define("ecco-comparison", "comparison-3", (view, data, host) => {
       table.tBodies[0].append(...rest);
     } })));
   }
-  // A target on one line: `·Denmark rather than ·Iceland at 12`.
-  const line = (chip) => [...chip.querySelectorAll(":scope > bdi")].map((name) => cut(name.textContent, 24)).join(" rather than ")
-    + [...chip.querySelectorAll(":scope > small")].map((place) => " at " + place.textContent).join("");
   const all = () => csv([["method", "target", "position", "token", "score"], ...data.methods.flatMap(({ method }, m) => chips.flatMap((chip, k) =>
     Array.from(row(m, k).values, (value, i) => [method, line(chip), i, labels[i], decimal(value)])))]);
   saveMenu(view, host, data, { csv: ["text/csv", all] });

@@ -38,9 +38,12 @@ pub struct SimilarityGrid {
 const COMPONENT: Component = Component {
     tag: "ecco-similarity",
     view: "similarity-2",
-    css: include_str!("../../kit/grid.css"),
+    css: concat!(include_str!("../../kit/grid.css"), include_str!("view.css")),
     js: concat!(include_str!("../../kit/grid.js"), include_str!("view.js")),
 };
+
+/// More rows or columns are drawn without numbers, which a look at a cell gives.
+const MOST_WITH_NUMBERS: usize = 16;
 
 /// Two digits after the point.
 fn digits(value: f32) -> String {
@@ -64,6 +67,10 @@ impl SimilarityGrid {
         notes
     }
 
+    fn is_small(&self) -> bool {
+        self.rows.1.len().max(self.columns.1.len()) <= MOST_WITH_NUMBERS
+    }
+
     fn plain_title(&self) -> String {
         visible::plain(&self.title, false)
     }
@@ -75,7 +82,7 @@ impl SimilarityGrid {
         format!("{about} · {down} ↓ {across} →")
     }
 
-    fn grid(&self) -> Grid {
+    fn grid(&self, with_numbers: bool) -> Grid {
         let headings = |names: &[String]| {
             let plain = names.iter().map(|name| visible::plain(name, false));
             plain.map(Heading::text).collect()
@@ -88,7 +95,14 @@ impl SimilarityGrid {
             } else {
                 0.0
             };
-            Cell::text(digits(value), strength)
+            Cell::text(
+                if with_numbers {
+                    digits(value)
+                } else {
+                    String::new()
+                },
+                strength,
+            )
         };
         let n_columns = self.columns.1.len();
         Grid {
@@ -107,7 +121,7 @@ impl SimilarityGrid {
             div class="ecco similarity" {
                 div class="head" { b { (self.plain_title()) } " " span { (self.subtitle()) } (legend("0", "1")) }
                 @for text in self.notes() { (note(&visible::plain(&text, false))) }
-                (self.grid().table())
+                (self.grid(self.is_small()).table())
                 div class="readout" { (self.range_text()) }
             }
         }
@@ -148,7 +162,7 @@ impl Explorable for SimilarityGrid {
             "{} · {}\n{}",
             self.plain_title(),
             self.subtitle(),
-            self.grid().text()
+            self.grid(true).text()
         );
         for note in self.notes() {
             text.push_str(&format!("\n⚠ {note}"));
@@ -157,7 +171,8 @@ impl Explorable for SimilarityGrid {
     }
 
     fn svg(&self) -> Option<String> {
-        self.grid().picture(&self.plain_title(), &self.subtitle())
+        self.grid(self.is_small())
+            .picture(&self.plain_title(), &self.subtitle())
     }
 
     fn html(&self) -> Option<String> {

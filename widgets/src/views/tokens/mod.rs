@@ -33,11 +33,17 @@ pub struct TokenSequence {
     /// Why it ended: "length", "end_of_text", "stop", "interrupted"; "given" where nothing was generated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finish: Option<String>,
+    /// By token, in 0..=1, where they are known; `null` where a token was given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub probabilities: Vec<Option<f32>>,
+    /// By token; 1 is the most probable token of the vocabulary.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ranks: Vec<Option<u32>>,
 }
 
 const COMPONENT: Component = Component {
     tag: "ecco-tokens",
-    view: "tokens-1",
+    view: "tokens-2",
     css: include_str!("view.css"),
     js: include_str!("view.js"),
 };
