@@ -309,7 +309,11 @@ impl Session {
 
 impl Interpreter for Session {
     fn execute(&mut self, cell: &Cell, output: Rc<dyn Output>) -> Result<Option<MimeBundle>, CellError> {
-        self.execute_as(format!("In [{}]", cell.execution_count), cell, output)
+        let result = self.execute_as(format!("In [{}]", cell.execution_count), cell, Rc::clone(&output));
+        if let (Ok(None), false, Some(lines)) = (&result, cell.silent, self.state.last_lines()) {
+            output.display(MimeBundle::from_text(lines), None);
+        }
+        result
     }
 
     fn evaluate(&mut self, expression: &str) -> Result<MimeBundle, CellError> {

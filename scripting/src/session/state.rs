@@ -33,6 +33,8 @@ pub struct State {
     /// The result that a primitive has just shown in this cell, which need not be shown again: its
     /// [`identity`](crate::result::Show::identity).
     pub just_shown: Cell<Option<usize>>,
+    /// Lines about quick work, for a cell that shows nothing else.
+    closing: RefCell<Vec<String>>,
     vocabulary: RefCell<Rc<Vocabulary>>,
     /// Results that were shown, for the questions of their pages.
     pub(crate) live: RefCell<Results>,
@@ -74,6 +76,7 @@ impl State {
             sources: RefCell::default(),
             kept: Kept::default(),
             just_shown: Cell::new(None),
+            closing: RefCell::default(),
             vocabulary: RefCell::default(),
             live: RefCell::default(),
             pieces: RefCell::default(),
@@ -109,6 +112,7 @@ impl State {
         *self.output.borrow_mut() = output;
         self.shown.borrow_mut().clear();
         self.just_shown.take();
+        self.closing.take();
     }
 
     pub fn end_cell(&self) {
@@ -119,8 +123,20 @@ impl State {
         Rc::clone(&self.output.borrow())
     }
 
+    /// Says a line after the running cell, if nothing is shown from now on.
+    pub(super) fn say_at_last(&self, line: String) {
+        self.closing.borrow_mut().push(line);
+    }
+
+    /// What is to be said after a cell that ended without a result.
+    pub(super) fn last_lines(&self) -> Option<String> {
+        let lines = self.closing.take();
+        (!lines.is_empty()).then(|| lines.join("\n"))
+    }
+
     /// Shows a bundle under an id: the first time in this cell as a new output, then in its place.
     pub fn show(&self, bundle: MimeBundle, id: &str) {
+        self.closing.take();
         let is_new = self.shown.borrow_mut().insert(id.to_owned());
         match is_new {
             true => self.output().display(bundle, Some(id)),

@@ -25,7 +25,7 @@ pub fn watched<T>(state: &State, verbose: bool, work: impl FnOnce(&mut Watch) ->
     watched_saying(state, verbose, work, |_| None)
 }
 
-/// The same; where progress was shown, a line about what came of it stands in its place.
+/// The same, with a line about what came of it: in the place of progress that was shown, or after a cell that shows nothing.
 pub fn watched_saying<T>(
     state: &State,
     verbose: bool,
@@ -46,6 +46,12 @@ pub fn watched_saying<T>(
         ControlFlow::Continue(())
     });
     display.last_words = says(&result);
+    if display.id.is_none()
+        && verbose
+        && let Some(words) = display.last_words.take()
+    {
+        state.say_at_last(words);
+    }
     result
 }
 

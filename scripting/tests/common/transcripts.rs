@@ -39,15 +39,18 @@ fn transcript(ran: &Ran) -> Vec<String> {
     lines
 }
 
-/// A line without what differs from machine to machine.
+/// A line without what differs from machine to machine, and from run to run.
 fn elsewhere(line: &str) -> String {
-    let parts = line
-        .split_once("scripts may take ")
-        .zip(line.split_once(" GB more"));
-    parts.map_or_else(
-        || line.to_owned(),
-        |((before, _), (_, after))| format!("{before}scripts may take … GB more{after}"),
-    )
+    let room = || {
+        let (before, rest) = line.split_once("scripts may take ")?;
+        let (_, after) = rest.split_once(" GB more")?;
+        Some(format!("{before}scripts may take … GB more{after}"))
+    };
+    let loaded = || {
+        let (model, _) = line.strip_suffix(" s")?.rsplit_once(" · ")?;
+        model.contains(" parameters · ").then(|| format!("{model} · … s"))
+    };
+    room().or_else(loaded).unwrap_or_else(|| line.to_owned())
 }
 
 pub(crate) fn run_file(path: &Path) {
