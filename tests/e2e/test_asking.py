@@ -59,6 +59,7 @@ VIEWS = [
         ("generate", 5),
         None,
     ),
+    ('lm.patch_map("1. Austria", "2. Austria")', "ecco-patch-map", None, None),
 ]
 CELLS = [SETUP, *(cell for cell, *_ in VIEWS)]
 
@@ -186,6 +187,27 @@ def test_a_head_is_taken_out_and_scaled(notebook):
     shot(notebook, view, "without")
 
 
+def test_a_factor_is_scaled_and_steered_by(notebook):
+    view = view_of(notebook, "ecco-factors")
+    as_it_was(view)
+    held(view.locator(".list .line:visible").nth(0))
+    acts, sides = view.locator(".acts").first, view.locator("ecco-side-by-side")
+    scaled, added = (
+        acts.get_by_label(re.compile(f"{what} of component 0's")) for what in ["Factor", "Added"]
+    )
+    scaled.fill("3")
+    expect(sides.locator(".call")).to_contain_text("scale: [#{layer: ", timeout=30_000)
+    added.fill("1.5")
+    expect(sides.locator(".call")).to_contain_text("add: [#{layer: ", timeout=30_000)
+    expect(sides.locator(".call")).to_contain_text("factor: 1.5}]")
+    assert scaled.input_value() == "1", "one thing at a time"
+    said = view.locator(".ask .line code").first
+    assert said.bounding_box()["width"] > 2 * said.bounding_box()["height"], (
+        "the panel has its own lines, not the view's"
+    )
+    shot(notebook, view, "steered")
+
+
 def test_a_place_of_one_view_is_marked_in_the_others(notebook):
     first, second = view_of(notebook, "ecco-score"), view_of(notebook, "ecco-saliency")
     boxes = first.locator(".flow > span:visible")
@@ -232,6 +254,17 @@ def test_a_neuron_of_a_list_is_taken_out(notebook):
     view.locator(".acts").first.get_by_role("button", name=f"without L{layer} n{neuron}").click()
     expect(view.locator("ecco-side-by-side .call")).to_contain_text(
         f"ablate: [#{{layer: {layer}, neurons: [{neuron}]}}]", timeout=30_000
+    )
+
+
+def test_a_cell_of_a_patching_map_shows_the_pass_behind_it(notebook):
+    view = view_of(notebook, "ecco-patch-map")
+    as_it_was(view)
+    held(view.locator("td:visible").first)
+    view.locator(".acts").first.get_by_role("button", name="the pass behind it").click()
+    sides = view.locator("ecco-side-by-side")
+    expect(sides.locator(".call")).to_contain_text(
+        'lm.compare("2. Austria", #{intervene: #{patch: [', timeout=30_000
     )
 
 

@@ -126,6 +126,21 @@ def test_another_target_at_a_place(notebook):
     expect(line(view)).to_contain_text(f"output.saliency(#{{position: {n_input}, target: ")
     assert view.locator(".targets > span:visible").count() == 1
     shot(notebook, view, "target")
+    # Why this and not what stands there.
+    view.locator(".ask .choices label", has_text="rather than").get_by_role("checkbox").check()
+    view.locator(".ask .choices .choices button").nth(1).click()
+    expect(line(view)).to_contain_text(", contrast: ")
+    assert view.locator(".targets > span:visible").count() == 1
+
+
+def test_something_is_put_before_a_token(notebook):
+    view = saliency(notebook)
+    view.locator(".ask .visited button").first.click()
+    expect(line(view)).to_have_text("output.saliency()")
+    view.locator(".ask .text button").nth(1).click()
+    view.get_by_label("In the place of this token").fill(" large")
+    view.locator(".ask").get_by_role("button", name="Insert before").click()
+    expect(line(view)).to_have_text('lm.generate("The large countries are:\\n1.", #{generate: 6}).saliency()')
 
 
 def test_another_token_and_the_text_goes_on_otherwise(notebook):

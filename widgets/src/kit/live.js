@@ -279,25 +279,40 @@ function talk(host) {
     const all = asks.map((one) => button(one.member, () => follow(one.member + "@", at(one, position))));
     if (all.length) all.unshift(node("span", { textContent: "at " + position + ":" }));
     if (!part || !canCompare) return all;
-    const { name, entries } = part;
+    const { name, entries, vectors } = part;
     // One question after the other, and of a slider's many values the last.
     let wanted = null, isAsking = false;
-    async function times(factor) {
-      wanted = factor;
+    async function under(intervene) {
+      wanted = intervene;
       if (isAsking) return;
       isAsking = true;
       for (let asked = null; asked !== wanted;) {
         asked = wanted;
-        await follow("compare", { next: "compare", options: { intervene: asked ? { scale: entries.map((entry) => ({ ...entry, factor: asked })) } : { ablate: entries } } });
+        await follow("compare", { next: "compare", options: { intervene: asked } });
       }
       isAsking = false;
     }
-    const scale = node("input", { type: "range", min: -2, max: 4, step: 0.5, value: 1, ariaLabel: "Factor of " + name, oninput: () => {
-      says.textContent = "× " + minus(scale.value);
-      times(Number(scale.value));
-    } });
-    const says = node("span", { className: "factor", textContent: "× 1" });
-    return [...all, button("without " + name, () => { scale.value = 0; scale.oninput(); }), node("label", {}, scale, says)];
+    // Of several sliders one counts: the others go back.
+    const sliders = [];
+    function slider(ariaLabel, title, sign, [min, max], usual, of) {
+      const range = node("input", { type: "range", min, max, step: 0.5, value: usual, ariaLabel }), says = node("span", { className: "factor" });
+      const say = (value) => { says.textContent = sign + " " + minus(value); };
+      range.oninput = () => {
+        for (const other of sliders) if (other.range !== range) other.reset();
+        say(range.value);
+        under(of(Number(range.value)));
+      };
+      const reset = () => { range.value = usual; say(usual); };
+      reset();
+      sliders.push({ range, reset });
+      return node("label", { title }, range, says);
+    }
+    const scale = slider("Factor of " + name, "times so much", "×", [-2, 4], 1, (factor) =>
+      factor ? { scale: entries.map((entry) => ({ ...entry, factor })) } : { ablate: entries });
+    const without = button("without " + name, () => { sliders[0].range.value = 0; sliders[0].range.oninput(); });
+    const steer = vectors ? [slider("Added of " + name, "so many times what it is where it is strongest, at every token", "+", [-2, 2], 0, (factor) =>
+      ({ add: vectors.map((entry) => ({ ...entry, factor })) }))] : [];
+    return [...all, without, scale, ...steer];
   }
 
   function edited({ tokens, can_edit: canEdit, place: option, has_targets: hasTargets, next }) {

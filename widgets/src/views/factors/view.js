@@ -1,4 +1,4 @@
-define("ecco-factors", "factors-4", (view, data, host) => {
+define("ecco-factors", "factors-5", (view, data, host) => {
   const flow = view.querySelector(".flow");
   const list = view.querySelector(".list");
   const readout = view.querySelector(".readout");
@@ -110,10 +110,15 @@ define("ecco-factors", "factors-4", (view, data, host) => {
       describe(shown);
     }));
   }
-  // A factor that is held, as the neurons that it is mostly made of.
-  const made = (k) => data.site === "mlp_inner" && data.neurons[k]?.length && data.neurons[k].every(({ layer }) => layer !== null)
-    ? { name: what + " " + k + "'s " + data.neurons[k].length + " strongest neurons", entries: [...new Set(data.neurons[k].map(({ layer }) => layer))].map((layer) =>
-      ({ layer, neurons: data.neurons[k].filter((neuron) => neuron.layer === layer).map(({ neuron }) => neuron) })) } : undefined;
+  // A factor that is held, as the neurons that it is mostly made of, and what each of them has of it where it is strongest.
+  function made(k) {
+    const all = data.neurons[k] ?? [];
+    if (data.site !== "mlp_inner" || !all.length || all.some(({ layer }) => layer === null)) return undefined;
+    const groups = [...new Set(all.map(({ layer }) => layer))].map((layer) => all.filter((neuron) => neuron.layer === layer));
+    const entries = groups.map((group) => ({ layer: group[0].layer, neurons: group.map(({ neuron }) => neuron) }));
+    const vectors = entries.map((entry, i) => ({ ...entry, vector: groups[i].map(({ weight }) => Number((weight * peaks[k]).toPrecision(4))) }));
+    return { name: what + " " + k + "'s " + all.length + " strongest neurons", entries, vectors };
+  }
   chooser(lines, { label: "Factors. Arrow keys choose one,", rests: true, show, holds: (k) => hold(host, k === null ? null : { part: made(k) }) });
   saveMenu(view, host, data);
 });
