@@ -284,11 +284,19 @@ impl Layer<'_> {
         let Mlp { activation, shape } = &self.block.mlp;
         let norm = &self.block.mlp_post_norm;
         match shape {
-            Shape::Plain { up, down } => {
+            Shape::Plain {
+                up,
+                norm: inner_norm,
+                down,
+            } => {
                 let pre = self.at_queries(Site::MlpPre);
-                let output = || down.forward(&activation.forward(&pre));
+                let output = || down.forward(&apply(inner_norm, &activation.forward(&pre)));
                 let inner = down.backward(&self.branch(norm, cotangent, output)); // [target, query, neuron]
-                up.backward(&(inner * activation.slope_by(&pre, self.rule)))
+                let active = match inner_norm {
+                    Some(norm) => norm.backward_by(&activation.forward(&pre), &inner, self.rule),
+                    None => inner,
+                };
+                up.backward(&activation.backward_by(&pre, &active, self.rule))
             }
             Shape::Gated(gated) => {
                 let (gate, up) = (self.at_queries(Site::MlpPre), self.at_queries(Site::MlpUp));

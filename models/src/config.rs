@@ -1,6 +1,7 @@
 //! A model as data: what a family's `config.json` is mapped to. Enums are named for what they do.
 
 mod file;
+mod head;
 mod mamba;
 mod mixer;
 mod mlp;
@@ -9,6 +10,7 @@ mod special;
 use crate::rope::Rope;
 
 pub use file::ConfigFile;
+pub use head::Head;
 pub use mamba::{Mamba, MambaKind};
 pub use mixer::{CHUNK, Carried, Convolution, DeltaNet, Kept, Mixer, ShortConvolution};
 pub use mlp::{
@@ -261,6 +263,9 @@ impl Residual {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttentionConfig {
+    /// Weights are stored head by head: queries, keys and values `[head, hidden, head_dim]`, the output
+    /// `[head, head_dim, hidden]`.
+    pub by_head: bool,
     /// A position sees none after it.
     pub causal: bool,
     /// The factor on query · key, by layer.
@@ -420,30 +425,4 @@ pub enum Reading {
     Value,
     /// Each label is at one of the tokens: where an answer starts, and where it ends.
     Place,
-}
-
-/// From the residual stream to logits.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Head {
-    /// The weights are the token embedding's, where the file does not have others.
-    pub tied: bool,
-    /// Files that have others are nothing unusual.
-    pub prefers_own: bool,
-    pub bias: bool,
-    /// Factor on the logits.
-    pub scale: f64,
-    /// Logits x become c tanh(x / c).
-    pub soft_cap: Option<f64>,
-}
-
-impl Head {
-    pub fn new(tied: bool) -> Self {
-        Self {
-            tied,
-            prefers_own: false,
-            bias: false,
-            scale: 1.0,
-            soft_cap: None,
-        }
-    }
 }

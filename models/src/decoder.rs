@@ -5,7 +5,7 @@ use std::rc::Rc;
 use tch::{Device, Kind, Tensor};
 
 use crate::attention::{Cache, CrossMemory, Cursor};
-use crate::config::Config;
+use crate::config::{Config, Head};
 use crate::edit::StackEdits;
 use crate::encoder_decoder::SHARED;
 use crate::error::Result;
@@ -33,12 +33,13 @@ pub struct Decoder {
     pub steps: Steps,
 }
 
-/// The head's bias; encoder–decoders store it as a row, or leave out one of zeros.
-fn bias(weights: &mut Weights, vocabulary: usize, row: bool) -> Result<Option<Tensor>> {
-    Ok(match row {
-        true if !weights.has("head.bias") => None,
-        true => Some(weights.take("head.bias", &[1, vocabulary])?.flatten(0, -1)),
-        false => Some(weights.take("head.bias", &[vocabulary])?),
+/// The head's bias, where there is one; encoder–decoders store it as a row, or leave out one of zeros.
+fn bias(weights: &mut Weights, vocabulary: usize, head: &Head, row: bool) -> Result<Option<Tensor>> {
+    Ok(match head.bias {
+        false => None,
+        true if (row || head.spares_bias) && !weights.has("head.bias") => None,
+        true if row => Some(weights.take("head.bias", &[1, vocabulary])?.flatten(0, -1)),
+        true => Some(weights.take("head.bias", &[vocabulary])?),
     })
 }
 
@@ -67,10 +68,7 @@ impl Decoder {
             true => stack.embedding.tokens.shallow_clone(),
             false => weights.take_whole("head.weight", &[vocabulary, size])?,
         };
-        let bias = match head.bias {
-            true => self::bias(weights, vocabulary, stack.config.encoder.is_some())?,
-            false => None,
-        };
+        let bias = bias(weights, vocabulary, &head, stack.config.encoder.is_some())?;
         Ok(Self {
             stack,
             project_out,

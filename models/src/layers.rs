@@ -303,6 +303,7 @@ impl Activation {
             Self::SquaredRelu => x.relu().square(),
             Self::Silu => x.silu(),
             Self::Tanh => x.tanh(),
+            Self::SoftmaxLinear => x * x.softmax(-1, None::<Kind>),
             Self::Xielu(numbers) => numbers.forward(x),
             Self::LimitedSilu { alpha, limit } => {
                 let x = x.clamp_max(limit);
@@ -311,15 +312,26 @@ impl Activation {
         }
     }
 
-    /// What a rule has for the slope at x, where that depends on nothing else.
-    pub fn slope_by(self, x: &Tensor, rule: Rule) -> Tensor {
-        match rule {
-            Rule::Frozen => over_itself(x, &self.forward(x), &self.derivative(x)),
-            _ => self.derivative(x),
+    /// From a cotangent of its value at x to that of x, by a rule of one pass.
+    pub fn backward_by(self, x: &Tensor, cotangent: &Tensor, rule: Rule) -> Tensor {
+        match (self, rule) {
+            (Self::SoftmaxLinear, _) => {
+                let gate = x.softmax(-1, None::<Kind>);
+                match rule {
+                    Rule::Frozen => cotangent * gate,
+                    _ => {
+                        let along = cotangent * x;
+                        let mean = (&gate * &along).sum_dim_intlist(-1, true, None::<Kind>);
+                        gate * (cotangent + along - mean)
+                    }
+                }
+            }
+            (_, Rule::Frozen) => cotangent * over_itself(x, &self.forward(x), &self.derivative(x)),
+            _ => cotangent * self.derivative(x),
         }
     }
 
-    /// The slope at x.
+    /// The slope at x; of one that mixes neurons the neuron's own, which leaves out what it does to others.
     pub fn derivative(self, x: &Tensor) -> Tensor {
         let one = x.ones_like();
         match self {
@@ -329,6 +341,10 @@ impl Activation {
             Self::SquaredRelu => x.relu() * 2.0,
             Self::Silu => x.silu_backward(&one),
             Self::Tanh => 1.0 - x.tanh().square(),
+            Self::SoftmaxLinear => {
+                let gate = x.softmax(-1, None::<Kind>);
+                &gate + x * &gate * (1.0 - &gate)
+            }
             Self::Xielu(numbers) => numbers.derivative(x),
             Self::LimitedSilu { alpha, limit } => {
                 let sigmoid = (x * alpha).sigmoid();
@@ -371,6 +387,26 @@ mod tests {
             let expected = Tensor::run_backward(&[sum], &[&x], false, false).remove(0);
             let apart = (activation.derivative(&x) - expected).abs().max();
             assert!(crate::host::number(&apart) < 1e-12, "{activation:?}: {apart:?}");
+        }
+    }
+
+    #[test]
+    fn the_way_back_through_an_activation_that_mixes_neurons_is_autograds() {
+        let x = Tensor::linspace(-2.0, 3.0, 12, (Kind::Double, Device::Cpu)).reshape([3, 4]);
+        let cotangent = (&x * 1.7).sin();
+        for rule in [Rule::Gradient, Rule::Frozen] {
+            // A rule takes two halves, the first of which is differentiated.
+            let twice = |x: &Tensor| match rule {
+                Rule::Gradient => x.shallow_clone(),
+                _ => Tensor::cat(&[x, x], 0),
+            };
+            let leaf = x.copy().set_requires_grad(true);
+            let value = rule.activate(Activation::SoftmaxLinear, &twice(&leaf));
+            let sum = (value.narrow(0, 0, 3) * &cotangent).sum(None::<Kind>);
+            let expected = Tensor::run_backward(&[sum], &[&leaf], false, false).remove(0);
+            let found = Activation::SoftmaxLinear.backward_by(&x, &cotangent, rule);
+            let apart = (found - expected).abs().max();
+            assert!(crate::host::number(&apart) < 1e-12, "{rule:?}: {apart:?}");
         }
     }
 }

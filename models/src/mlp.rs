@@ -11,7 +11,7 @@ use tch::{Device, Kind, Tensor};
 use crate::config::{Activation, Config, Mlp as MlpConfig, Xielu};
 use crate::error::Result;
 use crate::host;
-use crate::layers::Linear;
+use crate::layers::{Linear, Norm};
 use crate::tap::{Site, Tap};
 use crate::weights::Weights;
 
@@ -24,9 +24,10 @@ pub struct Mlp {
 }
 
 pub enum Shape {
-    /// down(act(up x)).
+    /// down(act(up x)), or down(norm(act(up x))).
     Plain {
         up: Linear,
+        norm: Option<Norm>,
         down: Linear,
     },
     Gated(Gated),
@@ -58,10 +59,11 @@ impl Mlp {
         let name = config.name_in_layer(layer, "mlp");
         let shape = match &config.mlp {
             _ if !config.has_mlp(layer) => Shape::Nothing,
-            MlpConfig::Plain { bias } => Shape::Plain {
-                up: Linear::load(weights, &format!("{name}.up"), hidden, inner, *bias)?,
-                down: Linear::load(weights, &format!("{name}.down"), inner, hidden, *bias)?,
-            },
+            MlpConfig::Plain { bias } => Shape::plain(weights, &name, [hidden, inner], *bias, None)?,
+            MlpConfig::Normed { norm } => {
+                let norm = Norm::load(weights, &format!("{name}.norm"), &[inner], *norm)?;
+                Shape::plain(weights, &name, [hidden, inner], true, Some(norm))?
+            }
             MlpConfig::Gated { bias, joined } => {
                 Shape::Gated(Gated::load(weights, &name, hidden, inner, *bias, *joined)?)
             }
@@ -92,9 +94,13 @@ impl Mlp {
     pub fn forward(&self, x: &Tensor, layer: usize, tap: &mut dyn Tap) -> Tensor {
         match &self.shape {
             Shape::Nothing => x.zeros_like(),
-            Shape::Plain { up, down } => {
+            Shape::Plain { up, norm, down } => {
                 let pre = tap.visit(Site::MlpPre, layer, up.forward(x));
-                let inner = tap.activate(self.activation, &pre);
+                let active = tap.activate(self.activation, &pre);
+                let inner = match norm {
+                    Some(norm) => norm.forward_by(&active, tap.rule()),
+                    None => active,
+                };
                 down.forward(&tap.visit(Site::MlpInner, layer, inner))
             }
             Shape::Gated(gated) => {
@@ -205,6 +211,22 @@ fn learned(weights: &mut Weights, name: &str) -> Result<Xielu> {
         beta,
         epsilon: number("epsilon", &[])?,
     })
+}
+
+impl Shape {
+    fn plain(
+        weights: &mut Weights,
+        name: &str,
+        [hidden, inner]: [usize; 2],
+        bias: bool,
+        norm: Option<Norm>,
+    ) -> Result<Self> {
+        Ok(Self::Plain {
+            up: Linear::load(weights, &format!("{name}.up"), hidden, inner, bias)?,
+            norm,
+            down: Linear::load(weights, &format!("{name}.down"), inner, hidden, bias)?,
+        })
+    }
 }
 
 impl Gated {

@@ -119,6 +119,8 @@ impl Rule {
 
     pub fn activate(self, activation: Activation, x: &Tensor) -> Tensor {
         match (self, activation) {
+            // Its softmax is a gate.
+            (_, Activation::SoftmaxLinear) => self.product(&self.softmax(x), x),
             (Self::Rescale, Activation::Relu) => {
                 // Exact however close: the difference on one side of 0 is the input's.
                 let value = x.detach().relu();

@@ -3,6 +3,7 @@
 mod archive;
 #[cfg(test)]
 mod asked;
+mod by_head;
 mod finite;
 mod guessing;
 mod listed;
@@ -29,6 +30,7 @@ use ecco_interpreter::{Progress, Watch};
 
 use prefix::common_start;
 
+pub(crate) use by_head::side_by_side;
 pub(crate) use guessing::leave_out_guessing_layers;
 pub use listed::WeightCard;
 pub(crate) use prefix::take_prefix_off;

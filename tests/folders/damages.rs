@@ -205,20 +205,24 @@ pub(crate) const DAMAGES: &[(&str, Damage)] = &[
         strings(&["config.json"])
     }),
     ("a vocabulary larger than the embedding", |folder| {
-        set(folder, "vocab_size", json!(16_000_000));
-        strings(&[
-            "model.safetensors: ",
-            " has shape [384, ",
-            "config.json asks for [16000000, ",
-        ])
+        let key = vocabulary(folder);
+        set(folder, key, json!(16_000_000));
+        // TransformerLens keeps the head's matrix the other way around, and that is looked at first.
+        let shapes = match key {
+            "d_vocab" => [" has shape [12, 384]", "config.json asks for [12, 16000000]"],
+            _ => [" has shape [384, ", "config.json asks for [16000000, "],
+        };
+        strings(&["model.safetensors: ", shapes[0], shapes[1]])
     }),
     ("an absurd vocabulary", |folder| {
-        set(folder, "vocab_size", json!(1_u64 << 50));
-        strings(&["config.json: vocab_size is 1125899906842624"])
+        let key = vocabulary(folder);
+        set(folder, key, json!(1_u64 << 50));
+        vec![format!("config.json: {key} is 1125899906842624")]
     }),
     ("a vocabulary of nothing", |folder| {
-        set(folder, "vocab_size", json!(0));
-        strings(&["config.json: vocab_size is 0"])
+        let key = vocabulary(folder);
+        set(folder, key, json!(0));
+        vec![format!("config.json: {key} is 0")]
     }),
     ("a tokenizer that is none", |folder| {
         folder.write("tokenizer.json", "{}");
@@ -266,6 +270,14 @@ fn part_with<'a>(key: &str, config: &'a mut Value) -> &'a mut Value {
     match section {
         Some(section) if config.get(key).is_none() => &mut config[section],
         _ => config,
+    }
+}
+
+/// The key that says how many tokens there are.
+fn vocabulary(folder: &Folder) -> &'static str {
+    match folder.config().get("d_vocab") {
+        Some(_) => "d_vocab",
+        None => "vocab_size",
     }
 }
 

@@ -4,6 +4,7 @@ mod adapters;
 mod damages;
 mod folder;
 mod gguf;
+mod hooked;
 mod large;
 mod layout;
 mod names;
@@ -44,7 +45,11 @@ fn families() -> Vec<String> {
         .map(|path| {
             let config = std::fs::read(path.join("config.json")).expect("a config");
             let config: Value = serde_json::from_slice(&config).expect("JSON");
-            let model_type = config["model_type"].as_str().expect("a type").to_owned();
+            // TransformerLens' has none.
+            let model_type = config["model_type"]
+                .as_str()
+                .unwrap_or("transformer_lens")
+                .to_owned();
             let name = path.file_name().expect("a name").to_string_lossy().into_owned();
             (model_type, name)
         })

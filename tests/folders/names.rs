@@ -50,6 +50,7 @@ const EMBEDDINGS: &[&str] = &[
     "embeddings.word_embeddings.weight",
     "word_embeddings.weight",
     "embeddings.weight",
+    "embed.W_E",
 ];
 
 pub(crate) fn embedding(folder: &Folder) -> String {
@@ -63,6 +64,7 @@ pub(crate) fn embedding(folder: &Folder) -> String {
 /// What the head's matrix is called, for those that may share the embedding's.
 fn head(model: &Model) -> Option<&'static str> {
     match (model.body(), model.config().model_type.as_str()) {
+        (_, "transformer_lens") => None,
         (_, "gpt_neox") => Some("embed_out.weight"),
         (_, "internlm2") => Some("output.weight"),
         (_, "t5gemma") => Some("lm_head.out_proj.weight"),

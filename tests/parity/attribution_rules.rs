@@ -261,6 +261,7 @@ const ROUGH: &[&str] = &[
     "starcoder2",
     "t5",
     "t5gemma",
+    "transformer_lens",
 ];
 
 /// Those of them with corners (ReLU, its square's slope, what is cut off), or where norms without a mean come closest to nothing.

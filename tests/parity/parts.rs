@@ -7,7 +7,7 @@ use ecco_models::model::Body;
 use ecco_models::run::{Input, Place, record};
 use ecco_models::tap::NoTap;
 use ecco_models::{Model, Site};
-use ecco_tests::{cases, model};
+use ecco_tests::{Reference, assert_close, cases, model};
 use ndarray::{Array2, ArrayD, Axis, Ix1, Ix2};
 use tch::{Kind, Tensor};
 
@@ -79,6 +79,33 @@ fn folded_weights_and_norms_that_only_divide_are_the_same_model() {
         .max()
         .double_value(&[]);
     assert!(off < 1e-11, "{off}");
+}
+
+/// With a norm behind its neurons, too, which becomes part of what they write.
+#[test]
+fn folded_weights_are_those_of_transformer_lens() {
+    let name = "families/transformer_lens";
+    let (model, reference) = (model(name, "float64"), Reference::open(name));
+    let parts = [
+        Part::Query,
+        Part::QueryBias,
+        Part::Value,
+        Part::Output,
+        Part::OutputBias,
+        Part::In,
+        Part::InBias,
+        Part::Out,
+        Part::OutBias,
+    ];
+    for of in parts {
+        let expected = reference
+            .tensor(&format!("folded.{}", of.name()))
+            .expect("stored");
+        let found = matrix(&model, at(of, Some(1)), true)
+            .expect("it is there")
+            .mapv(|x| x as f32);
+        assert_close(of.name(), &found, &expected, 1e-5);
+    }
 }
 
 #[test]

@@ -112,8 +112,8 @@ impl Tap for Cuts<'_, '_, '_> {
     }
 
     fn activate(&mut self, activation: Activation, x: &Tensor) -> Tensor {
-        if activation == Activation::Tanh {
-            // It rectifies nothing.
+        if matches!(activation, Activation::Tanh | Activation::SoftmaxLinear) {
+            // They rectify nothing.
             return activation.forward(x);
         }
         let before = x.detach();

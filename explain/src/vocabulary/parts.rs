@@ -3,6 +3,7 @@
 //!
 //! - a norm's weights and biases go into what reads the stream behind it (`fold_ln`), and the biases of values, which attention passes on
 //!   whole, into those of the output (`fold_value_biases`)
+//! - a norm behind neurons goes into what these write
 //! - where all norms take the mean away, so do the weights: what reads sees no mean, what writes writes none
 //!   (`center_writing_weights`)
 //! - logits are less their mean over the vocabulary, which no probability sees (`center_unembed`)
@@ -275,7 +276,7 @@ fn uncapped(decoder: &Decoder, logits: Tensor) -> Tensor {
     }
 }
 
-/// What reads the stream is asked about: `[1, hidden, hidden]` and `[1, 1, hidden]`, behind the norm where that is folded in.
+/// What reads the stream, or neurons, is asked about: `[1, hidden, hidden]` and `[1, 1, hidden]`, behind the norm where that is folded in.
 fn stream(block: &Block, norm: Option<&Norm>, hidden: i64, folded: bool) -> (Tensor, Tensor) {
     let place = block.place();
     let (eye, none) = (Tensor::eye(hidden, place), Tensor::zeros([hidden], place));
@@ -318,14 +319,15 @@ fn of_layer(decoder: &Decoder, block: &Block, part: Part, folded: bool) -> Optio
             Some(written(decoder, bring(&(bias * scale), place).get(0), folded))
         }
         Part::Out | Part::OutBias => {
-            let down = match &block.mlp.shape {
-                Shape::Plain { down, .. } => down,
-                Shape::Gated(gated) => &gated.down,
+            let (down, norm) = match &block.mlp.shape {
+                Shape::Plain { norm, down, .. } => (down, norm.as_ref()),
+                Shape::Gated(gated) => (&gated.down, None),
                 Shape::Experts(_) | Shape::Nothing => return None,
             };
+            let (eye, bias) = stream(block, norm, down.inputs(), folded);
             let x = match part {
-                Part::Out => down.linear(&Tensor::eye(down.inputs(), block.place())),
-                _ => down.forward(&Tensor::zeros([down.inputs()], block.place())),
+                Part::Out => down.linear(&eye).get(0),
+                _ => down.forward(&bias).get(0).get(0),
             };
             Some(written(decoder, bring(&(x * scale), place), folded))
         }

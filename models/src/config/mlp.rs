@@ -1,10 +1,16 @@
 //! The MLP of a layer as data.
 
+use super::NormConfig;
+
 #[derive(Debug, Clone, PartialEq)]
 pub enum Mlp {
     /// down(act(up x)).
     Plain {
         bias: bool,
+    },
+    /// down(norm(act(up x))), with biases.
+    Normed {
+        norm: NormConfig,
     },
     /// down(act(gate x) · up x) (2002.05202); `joined` when gate and up are one matrix.
     Gated {
@@ -121,6 +127,8 @@ pub enum Activation {
     SquaredRelu,
     Silu,
     Tanh,
+    /// x · softmax(x) over all neurons (SoLU, transformer-circuits.pub/2022/solu): the only one that mixes them.
+    SoftmaxLinear,
     /// With numbers that each layer has learned.
     Xielu(Xielu),
     /// y σ(αy) of y = min(x, limit).

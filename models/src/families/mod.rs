@@ -56,6 +56,7 @@ mod standard;
 mod starcoder2;
 mod t5;
 mod t5gemma;
+mod transformer_lens;
 mod xglm;
 
 use crate::config::{Config, ConfigFile};
@@ -151,6 +152,7 @@ pub const FAMILIES: &[Family] = &[
     mpt::FAMILY,
     xglm::FAMILY,
     biogpt::FAMILY,
+    transformer_lens::FAMILY,
     bert::BERT,
     distilbert::FAMILY,
     bert::ROBERTA,
@@ -170,9 +172,12 @@ pub const FAMILIES: &[Family] = &[
     bart::M2M_100,
 ];
 
-/// The family that `config.json` names.
+/// The family that `config.json` names, or has the keys of.
 pub fn find(config: &ConfigFile) -> Result<&'static Family> {
-    let model_type = config.text("model_type")?;
+    let model_type = match transformer_lens::is_config(config) {
+        true => transformer_lens::FAMILY.model_type,
+        false => config.text("model_type")?,
+    };
     FAMILIES
         .iter()
         .find(|family| family.model_type == model_type)

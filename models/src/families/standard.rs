@@ -76,6 +76,7 @@ pub(super) fn attention(
     output_bias: bool,
 ) -> AttentionConfig {
     AttentionConfig {
+        by_head: false,
         causal: true,
         scales: vec![(head_dim as f64).powf(-0.5); n_layers],
         windows: vec![None; n_layers],

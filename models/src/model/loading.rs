@@ -27,7 +27,8 @@ use crate::quantization::dequantized;
 use crate::tokenizer::Tokenizer;
 use crate::weight::Weight;
 use crate::weights::{
-    StoredWeight, WeightType, Weights, leave_out_guessing_layers, stored_weights, take_prefix_off,
+    StoredWeight, WeightType, Weights, leave_out_guessing_layers, side_by_side, stored_weights,
+    take_prefix_off,
 };
 use ecco_interpreter::Watch;
 
@@ -288,6 +289,7 @@ impl Model {
         let renamed = take_prefix_off(&mut stored, family);
         let n_guessing = config_file.count_or("num_nextn_predict_layers", 0)?;
         leave_out_guessing_layers(&mut stored, config.n_layers, n_guessing);
+        let stored = side_by_side(stored, &config, family)?;
         let (placement, wanted) = match placement {
             Some(placement) => (placement.clone(), wanted.on(placement.main.device, &stored)),
             None => placed(options.device.as_deref(), &stored, family, &config, wanted, &what)?,

@@ -55,8 +55,8 @@ impl Block {
             config.mixer(layer) != config::Mixer::Nothing,
             config.has_mlp(layer),
         );
-        // A layer of one branch has one norm, whichever it is.
-        let names = match mixes && thinks {
+        // Where layers are of several kinds, one of one branch has one norm, whichever it is.
+        let names = match mixes && thinks || config.mixers.is_empty() {
             true => ["attention_norm", "mlp_norm"],
             false => ["norm"; 2],
         };
