@@ -349,7 +349,7 @@ fn archives_that_lie_are_errors() {
             );
             assert!(error.contains(said), "{name}: {error}");
             assert!(
-                start.elapsed() < std::time::Duration::from_secs(10),
+                start.elapsed() < std::time::Duration::from_secs(120),
                 "{name}: {:?}",
                 start.elapsed()
             );
