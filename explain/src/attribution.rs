@@ -49,6 +49,7 @@ use work::Work;
 
 pub use aggregation::Aggregation;
 pub use baseline::Baseline;
+pub use cost::n_passes;
 pub use method::Method;
 pub use objective::Objective;
 pub use options::AttributionOptions;
@@ -89,11 +90,7 @@ pub fn attribute(
     if options.method.is_of_attention() {
         ensure_attention(model, options.method.label())?;
     }
-    let explained = Objective::new(model, input, targets)?;
-    let explained = match options.start_token {
-        true => explained.counting_start()?,
-        false => explained,
-    };
+    let explained = explained(model, input, targets, options)?;
     let cost = options.method.cost();
     cost.ensure_room(&explained, options)?;
     let (total, unit) = cost.work(&explained, options);
@@ -113,6 +110,19 @@ pub fn attribute(
         options.method,
         rows.into_iter().map(|(_, row)| row),
     ))
+}
+
+fn explained<'m>(
+    model: &'m Model,
+    input: &Input,
+    targets: &[Target],
+    options: &AttributionOptions,
+) -> Result<Objective<'m>> {
+    let explained = Objective::new(model, input, targets)?;
+    match options.start_token {
+        true => explained.counting_start(),
+        false => Ok(explained),
+    }
 }
 
 /// The rows of some targets, in their order.

@@ -204,8 +204,7 @@ pub fn faithfulness(
         return Err(unlike());
     }
     let chance = (known.is_none() && options.n_random > 0).then(|| Chance::new(&n_sources, options));
-    let of_orders = n_sources.iter().map(|&n| 2 + 2 * counts(n, options).len());
-    let total = of_orders.sum::<usize>() + chance.as_ref().map_or(0, |chance| chance.kept.nrows());
+    let total = of_orders(&n_sources, options) + chance.as_ref().map_or(0, |chance| chance.kept.nrows());
     let label = format!("faithfulness of {}", attribution.method.label());
     let mut work = Work::new(watch, label, "passes", total as u64);
     let mut values = |explained: &Objective, kept: &Array2<bool>| -> Result<Array2<f64>> {
@@ -268,6 +267,20 @@ fn measured(target: &Target) -> Target {
         (Some(_), _) => target.of(Quantity::Logit),
         (None, _) => target.of(Quantity::Probability),
     }
+}
+
+/// In how many passes targets with so many sources are measured; fewer where random orders were measured already.
+pub fn n_passes(n_sources: &[usize], options: &FaithfulnessOptions, random_is_known: bool) -> usize {
+    let of_random = match random_is_known || options.n_random == 0 {
+        true => 0,
+        false => Chance::new(n_sources, options).kept.nrows(),
+    };
+    of_orders(n_sources, options) + of_random
+}
+
+fn of_orders(n_sources: &[usize], options: &FaithfulnessOptions) -> usize {
+    let each = n_sources.iter().map(|&n| 2 + 2 * counts(n, options).len());
+    each.sum()
 }
 
 /// Measures one target, beside what random orders gave. `values` gives F for each row of kept sources, `(pass, source)`.

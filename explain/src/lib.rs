@@ -61,7 +61,7 @@ pub mod vocabulary;
 pub use agreement::{Agreement, agreement, compare};
 pub use attribution::{
     Aggregation, Attribution, AttributionOptions, Baseline, Completeness, Method, Objective, Outcome,
-    Quantity, Target, attribute, attribute_each,
+    Quantity, Target, attribute, attribute_each, n_passes,
 };
 pub use attribution_graph::{AttributionGraph, attribution_graph};
 pub use diff::{Diff, diff};

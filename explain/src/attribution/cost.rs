@@ -1,12 +1,39 @@
 //! What methods take. What progress counts, how much is done at once and the memory that is asked for derive from it.
 
+use ecco_models::Model;
 use ecco_models::device::ensure_room;
 use ecco_models::model::Body;
+use ecco_models::run::Input;
 
+use super::explained;
 use super::objective::Objective;
 use super::options::AttributionOptions;
 use super::passes::{at_once_of, bytes_per_text};
+use super::target::Target;
 use crate::error::Result;
+
+/// A gradient takes about as long as so many passes: one forwards, and two matrix products for each of its own on the way back.
+const PASSES_OF_GRADIENT: u64 = 3;
+
+/// How many passes [`attribute`](super::attribute) takes, a gradient being three of them, and how many sources each target has.
+///
+/// # Errors
+/// Targets that the model does not say.
+pub fn n_passes(
+    model: &Model,
+    input: &Input,
+    targets: &[Target],
+    options: &AttributionOptions,
+) -> Result<(u64, Vec<usize>)> {
+    let explained = explained(model, input, targets, options)?;
+    let cost = options.method.cost();
+    let each = match cost {
+        Cost::Gradients { .. } => PASSES_OF_GRADIENT,
+        Cost::Passes { .. } => 1,
+    };
+    let sources = targets.iter().map(|target| explained.n_sources_of(target));
+    Ok((each * cost.work(&explained, options).0, sources.collect()))
+}
 
 /// What a method takes.
 #[derive(Clone, Copy)]

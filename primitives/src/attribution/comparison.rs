@@ -187,10 +187,19 @@ impl Comparison {
         self.0.saliencies.iter().map(Saliency::computed).collect()
     }
 
+    /// All that is compared, as one piece of work.
+    fn compute(&self) -> Result<(), ScriptError> {
+        let asked = |one: &Saliency| Ok((one.targets()?.list.clone(), one.options.clone()));
+        let all = self.0.saliencies.iter().map(asked);
+        let all = all.collect::<Result<Vec<_>, ScriptError>>()?;
+        computed::all_of(&self.first()?.passage, &all, self.0.faithfulness.as_ref())
+    }
+
     pub(super) fn agreement(&self) -> Result<Rc<Agreement>, ScriptError> {
         if let Some(known) = &*self.0.agreement.borrow() {
             return Ok(Rc::clone(known));
         }
+        self.compute()?;
         let computed = self.computed()?;
         let scored: Vec<MethodScores> = computed
             .iter()

@@ -4,11 +4,14 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Instant;
 
+use ecco_explain::faithfulness::n_passes;
 use ecco_explain::{Attribution, AttributionOptions, Error, Faithfulness, FaithfulnessOptions, Target};
 
 use crate::text::passage::Passage;
 use crate::text::reading;
+use ecco_interpreter::Progress;
 use ecco_scripting::errors::{ErrorKind, ScriptError};
+use ecco_scripting::session::each_weighed;
 
 /// An attribution, and how long it took.
 #[derive(Clone)]
@@ -92,6 +95,42 @@ pub(super) fn attributions(
     first.watched(|watch| ecco_explain::attribute_each(&loaded, &inputs, options, watch, &mut keep))??;
     loaded.wait()?;
     reading::about_numbers(first.model(), are_there)
+}
+
+/// Several attributions of a text and, where it is said how, their faithfulness: one piece of work, of which progress says how long the
+/// whole takes.
+pub(super) fn all_of(
+    passage: &Passage,
+    all: &[(Vec<Target>, AttributionOptions)],
+    how: Option<&FaithfulnessOptions>,
+) -> Result<(), ScriptError> {
+    let (n, loaded) = (all.len(), passage.model().loaded()?);
+    let (mut found, mut measured) = (Vec::new(), Vec::new());
+    for (at, (targets, options)) in all.iter().enumerate() {
+        let (passes, sources) = ecco_explain::n_passes(&loaded, passage.input(), targets, options)?;
+        found.push((at, passes));
+        // Random orders are measured with the first.
+        let check = how.map_or(0, |how| n_passes(&sources, how, at > 0));
+        measured.push((n + at, check as u64));
+    }
+    let pieces = [found, measured].concat();
+    let progress = Progress {
+        label: format!("comparing {n} methods").into(),
+        done: 0,
+        total: Some(pieces.iter().map(|(_, weight)| weight).sum()),
+        unit: "passes",
+    };
+    let (state, verbose) = (passage.model().state()?, passage.model().verbose);
+    let ended = each_weighed(&state, verbose, progress, &pieces, |at| {
+        let (targets, options) = &all[at % n];
+        match how {
+            Some(how) if at >= n => drop(faithfulness(passage, targets, options, how)?),
+            None if at >= n => {}
+            _ => drop(attribution(passage, targets, options)?),
+        }
+        Ok::<_, ScriptError>(())
+    });
+    ended.map_err(|(_, error)| error)
 }
 
 /// Measured once for the same attribution and options.

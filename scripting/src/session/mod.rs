@@ -27,7 +27,7 @@ pub mod watch;
 pub use self::batch::Repeated;
 pub use self::kept::Kept;
 pub use self::state::{State, state_of};
-pub use self::watch::{each, watched, watched_saying};
+pub use self::watch::{each, each_weighed, watched, watched_saying};
 
 use std::cell::OnceCell;
 use std::collections::HashSet;

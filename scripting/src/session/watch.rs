@@ -39,7 +39,12 @@ pub fn watched_saying<T>(
             return ControlFlow::Break(());
         }
         match is_part {
-            true => show_pieces(state),
+            true => show_pieces(
+                state,
+                progress
+                    .total
+                    .map_or(0.0, |total| progress.done as f64 / total as f64),
+            ),
             false if verbose => display.show(state, progress),
             false => {}
         }
@@ -64,22 +69,42 @@ pub fn each<E: From<ScriptError>>(
     verbose: bool,
     progress: Progress,
     pieces: &[usize],
+    work: impl FnMut(usize) -> Result<(), E>,
+) -> Result<(), (usize, E)> {
+    let pieces: Vec<(usize, u64)> = pieces.iter().map(|&at| (at, 1)).collect();
+    each_weighed(state, verbose, progress, &pieces, work)
+}
+
+/// The same of pieces that do not take equally long: each has its weight, in the unit of `progress`. What is done of a piece counts by
+/// the progress of its own work, so that what is left of the whole is told by the pace from the beginning.
+///
+/// # Errors
+/// As of [`each`].
+pub fn each_weighed<E: From<ScriptError>>(
+    state: &State,
+    verbose: bool,
+    progress: Progress,
+    pieces: &[(usize, u64)],
     mut work: impl FnMut(usize) -> Result<(), E>,
 ) -> Result<(), (usize, E)> {
     let outer = state.pieces.take();
     let is_shown = verbose && outer.is_none();
     state.pieces.replace(Some(Pieces {
         progress,
+        weight: 0,
         display: is_shown.then(|| Display::new(state)),
     }));
     let _restored = Restored(state, outer);
-    for &at in pieces {
+    for &(at, weight) in pieces {
+        if let Some(pieces) = state.pieces.borrow_mut().as_mut() {
+            pieces.weight = weight;
+        }
         state.check_interrupt().map_err(|error| (at, error.into()))?;
         work(at).map_err(|error| (at, error))?;
         if let Some(pieces) = state.pieces.borrow_mut().as_mut() {
-            pieces.progress.done += 1;
+            pieces.progress.done += weight;
         }
-        show_pieces(state);
+        show_pieces(state, 0.0);
     }
     Ok(())
 }
@@ -87,6 +112,8 @@ pub fn each<E: From<ScriptError>>(
 /// Pieces of work that are done one after the other.
 pub(super) struct Pieces {
     progress: Progress,
+    /// Of the piece that is being done.
+    weight: u64,
     /// None where nothing is shown.
     display: Option<Display>,
 }
@@ -100,13 +127,20 @@ impl Drop for Restored<'_> {
     }
 }
 
-fn show_pieces(state: &State) {
+/// `within` is how much is done of the piece that is being done, in 0..=1.
+fn show_pieces(state: &State, within: f64) {
     if let Some(Pieces {
         progress,
+        weight,
         display: Some(display),
     }) = state.pieces.borrow_mut().as_mut()
     {
-        display.show(state, progress);
+        let done = progress.done + (*weight as f64 * within.clamp(0.0, 1.0)) as u64;
+        let progress = Progress {
+            done,
+            ..progress.clone()
+        };
+        display.show(state, &progress);
     }
 }
 
@@ -308,6 +342,29 @@ mod tests {
         assert!(!texts.iter().any(|text| text.contains(" of 10")), "{texts:?}");
         assert_eq!(texts.last().map(String::as_str), Some(""));
         assert!(state.pieces.borrow().is_none());
+    }
+
+    #[test]
+    fn pieces_count_by_their_weights() {
+        let (state, texts) = (State::new(Interrupt::default()), Rc::new(Texts::default()));
+        state.begin_cell(Rc::clone(&texts) as Rc<dyn Output>);
+        let whole = Progress {
+            total: Some(100),
+            ..progress(0)
+        };
+        let ended = each_weighed(&state, true, whole, &[(0, 20), (1, 80)], |at| {
+            watched(&state, true, |watch| {
+                for done in [0, 5, 10] {
+                    std::thread::sleep(Duration::from_millis(if at == 0 { 200 } else { 110 }));
+                    let _ = watch(&progress(done));
+                }
+            });
+            Ok::<_, ScriptError>(())
+        });
+        assert!(ended.is_ok());
+        let texts = texts.0.take();
+        let seen = |amount: &str| texts.iter().any(|text| text.contains(amount));
+        assert!(seen("20 of 100") && seen("60 of 100"), "{texts:?}");
     }
 
     #[test]
