@@ -328,8 +328,8 @@ def compare_references(step: Step, bench: Bench, dtype: str, found: dict):
 
 
 def is_transformers(folder: Path) -> bool:
-    """Whether transformers has such a model: of some their authors have code of their own beside the files."""
-    return json.loads((folder / "config.json").read_text())["model_type"] in CONFIG_MAPPING_NAMES
+    """Whether transformers has such a model: of some their authors have code of their own, and those of TransformerLens name no type."""
+    return json.loads((folder / "config.json").read_text()).get("model_type") in CONFIG_MAPPING_NAMES
 
 
 def unread(folder: Path) -> str | None:
