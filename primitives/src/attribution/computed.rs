@@ -105,15 +105,15 @@ pub(super) fn all_of(
     how: Option<&FaithfulnessOptions>,
 ) -> Result<(), ScriptError> {
     let (n, loaded) = (all.len(), passage.model().loaded()?);
-    let (mut found, mut measured) = (Vec::new(), Vec::new());
+    // The methods, then how faithful each is.
+    let (mut pieces, mut measured) = (Vec::new(), Vec::new());
     for (at, (targets, options)) in all.iter().enumerate() {
         let (passes, sources) = ecco_explain::n_passes(&loaded, passage.input(), targets, options)?;
-        found.push((at, passes));
+        pieces.push((at, passes));
         // Random orders are measured with the first.
-        let check = how.map_or(0, |how| n_passes(&sources, how, at > 0));
-        measured.push((n + at, check as u64));
+        measured.extend(how.map(|how| (n + at, n_passes(&sources, how, at > 0) as u64)));
     }
-    let pieces = [found, measured].concat();
+    pieces.extend(measured);
     let progress = Progress {
         label: format!("comparing {n} methods").into(),
         done: 0,
@@ -125,7 +125,6 @@ pub(super) fn all_of(
         let (targets, options) = &all[at % n];
         match how {
             Some(how) if at >= n => drop(faithfulness(passage, targets, options, how)?),
-            None if at >= n => {}
             _ => drop(attribution(passage, targets, options)?),
         }
         Ok::<_, ScriptError>(())

@@ -95,14 +95,8 @@ impl SimilarityGrid {
             } else {
                 0.0
             };
-            Cell::text(
-                if with_numbers {
-                    digits(value)
-                } else {
-                    String::new()
-                },
-                strength,
-            )
+            let number = with_numbers.then(|| digits(value));
+            Cell::text(number.unwrap_or_default(), strength)
         };
         let n_columns = self.columns.1.len();
         Grid {
