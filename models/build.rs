@@ -71,7 +71,12 @@ fn glue(out: &Path) -> PathBuf {
 
 /// Our own glue, as an archive; with `apart` it is not linked into the program.
 fn compile(out: &Path, libtorch: &str, apart: bool) -> PathBuf {
-    const SOURCES: [&str; 3] = ["glue/memory.cpp", "glue/gradient.cpp", "glue/product.cpp"];
+    const SOURCES: [&str; 4] = [
+        "glue/memory.cpp",
+        "glue/gradient.cpp",
+        "glue/product.cpp",
+        "glue/below_autograd.cpp",
+    ];
     for source in SOURCES {
         println!("cargo:rerun-if-changed={source}");
     }

@@ -21,6 +21,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::config::{Config, Disentangled, Positions};
 use crate::error::Result;
+use crate::fused;
 use crate::host::{self, bring, wide};
 use crate::layers::{Linear, sigmoid_slope};
 use crate::rules::Rule;
@@ -352,6 +353,11 @@ impl Attention {
             true => None,
             false => view.hidden(self.window),
         };
+        if hidden.is_none()
+            && let Some(mixed) = fused::one_query(query, key, value, self.scale)
+        {
+            return mixed;
+        }
         let is_causal = hidden.is_none() && view.causal && view.n_queries > 1;
         Tensor::scaled_dot_product_attention(
             query,

@@ -8,6 +8,7 @@ use tch::{Device, Kind, Tensor};
 use crate::adapter::LowRank;
 use crate::config::{Activation, NormConfig, NormKind, Xielu};
 use crate::error::Result;
+use crate::fused;
 use crate::host::wide;
 use crate::rules::{Rule, over_itself};
 use crate::weight::Weight;
@@ -222,6 +223,12 @@ impl Norm {
 
     /// Computed in single precision at least, as the models were trained.
     fn root_mean_square(&self, x: &Tensor, from_one: bool, rule: Rule) -> Tensor {
+        if let (Some(weight), true) = (&self.weight, rule == Rule::Gradient) {
+            let more = if from_one { 1.0 } else { 0.0 };
+            if let Some(normalised) = fused::root_mean_square(x, weight, more, self.epsilon) {
+                return normalised;
+            }
+        }
         let kind = x.kind();
         let wide = wide(kind);
         let x = x.to_kind(wide);

@@ -12,6 +12,8 @@
 //! - [`backward`]: the decoder's batched vector–Jacobian products; [`rules`]: what stands for slopes in autograd
 //! - [`families`], [`config`]: what differs between families, as data
 //! - [`files`], [`weights`], [`hub`]: from a folder, the binary or the hub to tensors, each a [`weight`]; `gguf`: one file that is all of it
+//! - `product`: all products with weights, `fused`: what is several operations of libtorch in one, both by `lanes` of the processor's;
+//!   `below_autograd`: passes that are not differentiated
 //! - [`adapter`]: what fine-tuning changed, computed beside the weights
 //! - [`quantization`]: weights of few bits, read as numbers
 //! - [`tokenizer`]: text to tokens and back
@@ -25,6 +27,7 @@ mod adapter;
 mod apart;
 pub mod attention;
 pub mod backward;
+mod below_autograd;
 pub mod causal_convolution;
 pub mod chat;
 pub mod config;
@@ -40,6 +43,7 @@ pub mod encoder_decoder;
 pub mod error;
 pub mod families;
 pub mod files;
+mod fused;
 pub mod generation;
 mod gguf;
 pub mod gpu;
@@ -47,6 +51,7 @@ pub mod guard;
 pub mod holders;
 pub mod host;
 pub mod hub;
+mod lanes;
 pub mod layers;
 pub mod lens;
 pub mod libtorch;

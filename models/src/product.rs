@@ -16,9 +16,11 @@ mod tests;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use few_rows::{Layout, Width};
+use few_rows::Layout;
 use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
+
+use crate::lanes::Width;
 
 /// Numbers of a matrix from which on the other ways are worth their call.
 const LARGE: i64 = 1 << 16;

@@ -6,6 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::config::ConfigFile;
 use crate::error::Result;
+use crate::fused;
 use crate::host::Constants;
 
 /// How queries and keys are turned.
@@ -294,6 +295,10 @@ impl Turns {
     }
 
     fn turn(&self, x: &Tensor, sines: &Tensor) -> Tensor {
+        let neighbours = self.pairs == Pairs::Neighbours;
+        if let Some(turned) = fused::turn(x, [&self.cosines, sines], self.start, neighbours) {
+            return turned;
+        }
         let (half, head_dim) = (self.cosines.size()[self.cosines.dim() - 1], x.size()[x.dim() - 1]);
         let turned = x.narrow(-1, self.start, 2 * half);
         let (first, second) = match self.pairs {

@@ -12,6 +12,7 @@ use std::rc::Rc;
 use tch::{Device, Kind, Tensor};
 
 use crate::attention::{Cache, CrossMemory, Cursor, Start, Views};
+use crate::below_autograd::BelowAutograd;
 use crate::config::{Config, InnerProjection, Positions, Sines};
 use crate::edit::{EditTap, StackEdits};
 use crate::error::{Error, Result};
@@ -202,6 +203,7 @@ impl Stack {
         memories: Option<&[CrossMemory]>,
         tap: &mut dyn Tap,
     ) -> Result<Tensor> {
+        let _below = BelowAutograd::new();
         let n_positions = x.size()[1];
         let mut views = Views::new(&self.parts, start, n_positions, padding);
         let rule = tap.rule();

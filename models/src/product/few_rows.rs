@@ -2,26 +2,26 @@
 //!
 //! The matrix is read once, from front to back, as fast as memory gives it; all rows are multiplied with what was read. Where an
 //! output's weights lie side by side its sums stay in registers; where an input's do, several inputs are added to all outputs
-//! at a time. The arithmetic is on arrays of lanes, compiled for AVX-512, for AVX2 with FMA, and for any processor.
+//! at a time. Both are by [`lanes`](crate::lanes).
 
 mod word;
 
 use std::slice;
-use std::sync::OnceLock;
 
 use tch::{Kind, Tensor};
 
+use crate::lanes::{Lanes, Width, Work};
 use crate::parallel;
 use word::{Upper, Uppers, Word, words};
 
 /// Rows that it takes.
 pub(super) const MOST: i64 = 8;
 
-const LANES: usize = 16;
-type Lanes = [f32; LANES];
-
 /// A thread's outputs of each row; of those that there are not, none.
 type Rows<'a> = [&'a mut [f32]; MOST as usize];
+
+/// Numbers that memory gives at once: threads share none.
+const LINE: usize = 16;
 
 /// Numbers of the matrix that a thread is worth starting for.
 const PER_THREAD: usize = 1 << 16;
@@ -118,10 +118,9 @@ fn run<W: Word>(
 ) -> Tensor {
     let size = x.size();
     let (n_rows, n_inputs) = (size[0] as usize, size[1] as usize);
-    // Inputs that the first numbers of words are for, then those of the second.
     let x = match W::N {
         1 => x.contiguous(),
-        n => x.unflatten(1, [-1, n as i64]).transpose(1, 2).contiguous(),
+        n => apart(&x.contiguous(), n),
     };
     let bias = bias.map(Tensor::contiguous);
     let product = Tensor::empty([size[0], n_outputs as i64], (Kind::Float, x.device()));
@@ -137,9 +136,30 @@ fn run<W: Word>(
             width,
         }
     };
-    let grain = (PER_THREAD / n_inputs).max(1).next_multiple_of(LANES);
+    let grain = (PER_THREAD / n_inputs).max(1).next_multiple_of(LINE);
     parallel::ranges(n_outputs, grain, &|outputs| job.part(outputs.start, outputs.end));
     product
+}
+
+/// Inputs, `[row, in]`, that the first of `n` numbers of words are for, then those of the second.
+fn apart(x: &Tensor, n: usize) -> Tensor {
+    let laid = Tensor::empty_like(x);
+    let (length, n_inputs) = (x.numel(), x.size()[1] as usize);
+    // SAFETY: both are float32 on the processor and have so many numbers side by side; the second is ours.
+    let (x, to) = unsafe {
+        (
+            numbers(x, length),
+            slice::from_raw_parts_mut(laid.data_ptr().cast(), length),
+        )
+    };
+    for (row, to) in x.chunks(n_inputs).zip(to.chunks_mut(n_inputs)) {
+        for (which, to) in to.chunks_mut(n_inputs / n).enumerate() {
+            for (to, x) in to.iter_mut().zip(row[which..].iter().step_by(n)) {
+                *to = *x;
+            }
+        }
+    }
+    laid
 }
 
 /// # Safety
@@ -183,39 +203,6 @@ struct Product(*mut f32);
 // SAFETY: no two threads have the same outputs, see `Job::part`.
 unsafe impl Sync for Product {}
 
-/// Instructions that the arithmetic is compiled for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Width {
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    Any,
-}
-
-impl Width {
-    /// Those that this processor has, the widest first.
-    pub(super) fn all() -> Vec<Self> {
-        let mut all = Vec::new();
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("fma") {
-            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") {
-                all.push(Self::Avx512);
-            }
-            if is_x86_feature_detected!("avx2") {
-                all.push(Self::Avx2);
-            }
-        }
-        all.push(Self::Any);
-        all
-    }
-
-    pub(super) fn widest() -> Self {
-        static WIDEST: OnceLock<Width> = OnceLock::new();
-        *WIDEST.get_or_init(|| Self::all()[0])
-    }
-}
-
 impl<W: Word> Job<'_, W> {
     /// The outputs from one on, before another, of every row. No two calls are of the same.
     fn part(&self, from: usize, to: usize) {
@@ -234,89 +221,14 @@ impl<W: Word> Job<'_, W> {
             }
         }
         match n_rows {
-            1 => self.add::<1, 4, 12>(from, &mut rows),
-            2 => self.add::<2, 2, 12>(from, &mut rows),
-            3 => self.add::<3, 2, 8>(from, &mut rows),
-            4 => self.add::<4, 2, 8>(from, &mut rows),
-            5 => self.add::<5, 2, 1>(from, &mut rows),
-            6 => self.add::<6, 2, 1>(from, &mut rows),
-            7 => self.add::<7, 2, 1>(from, &mut rows),
-            _ => self.add::<8, 2, 1>(from, &mut rows),
-        }
-    }
-
-    /// Adds x W to the outputs from `from` on of each of `ROWS` rows: of an output's weights `SUMS` blocks are summed side by side,
-    /// of inputs' so many lines. One output after the other reads memory from front to back, which it does fastest.
-    fn add<const ROWS: usize, const SUMS: usize, const INPUTS: usize>(&self, from: usize, rows: &mut Rows) {
-        #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx512f,avx512vl,fma")]
-        fn avx512<const ROWS: usize, const SUMS: usize, const INPUTS: usize, W: Word>(
-            job: &Job<W>,
-            from: usize,
-            rows: &mut Rows,
-        ) {
-            job.add_lanes::<ROWS, SUMS, INPUTS, true>(from, rows);
-        }
-        #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx2,fma")]
-        fn avx2<const ROWS: usize, const SUMS: usize, const INPUTS: usize, W: Word>(
-            job: &Job<W>,
-            from: usize,
-            rows: &mut Rows,
-        ) {
-            job.add_lanes::<ROWS, SUMS, INPUTS, true>(from, rows);
-        }
-        match self.width {
-            // SAFETY: the processor has what the function is compiled for: `Width::all` asked.
-            #[cfg(target_arch = "x86_64")]
-            Width::Avx512 => unsafe { avx512::<ROWS, SUMS, INPUTS, W>(self, from, rows) },
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Width::Avx2 => unsafe { avx2::<ROWS, SUMS, INPUTS, W>(self, from, rows) },
-            Width::Any => {
-                const FUSED: bool = cfg!(target_arch = "aarch64"); // elsewhere a fused operation may be a library call
-                self.add_lanes::<ROWS, SUMS, INPUTS, FUSED>(from, rows);
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn add_lanes<const ROWS: usize, const SUMS: usize, const INPUTS: usize, const FUSED: bool>(
-        &self,
-        from: usize,
-        rows: &mut Rows,
-    ) {
-        let x: [&[f32]; ROWS] = std::array::from_fn(|row| &self.x[row * self.n_inputs..][..self.n_inputs]);
-        let n_outputs = rows[0].len();
-        if let Weight::ByInput(lines) = self.weight {
-            let line = |input: usize| &lines.numbers[input * lines.between + from..][..n_outputs];
-            let whole = self.n_inputs - self.n_inputs % INPUTS;
-            for input in (0..whole).step_by(INPUTS) {
-                let shares = x.map(|x| std::array::from_fn(|next| x[input + next]));
-                let lines = std::array::from_fn(|next| line(input + next));
-                add_lines::<ROWS, INPUTS, FUSED, W>(rows, shares, &lines);
-            }
-            for input in whole..self.n_inputs {
-                let lines = [line(input)];
-                add_lines::<ROWS, 1, FUSED, W>(rows, x.map(|x| [x[input]]), &lines);
-            }
-            return;
-        }
-        let mut made = vec![0.0; if self.is_made() { self.n_inputs } else { 0 }];
-        for output in 0..n_outputs {
-            let sums = match self.weight {
-                Weight::Made(make) => {
-                    make(from + output, &mut made);
-                    dots::<ROWS, SUMS, FUSED, f32>(&x, &made)
-                }
-                Weight::ByOutput(lines) | Weight::ByInput(lines) => {
-                    let line = &lines.numbers[(from + output) * lines.between..];
-                    dots::<ROWS, SUMS, FUSED, W>(&x, &line[..self.n_inputs / W::N])
-                }
-            };
-            for (row, sum) in rows.iter_mut().zip(sums) {
-                row[output] += sum;
-            }
+            1 => self.width.run(Part::<1, 4, 12, W>(self, from, &mut rows)),
+            2 => self.width.run(Part::<2, 2, 12, W>(self, from, &mut rows)),
+            3 => self.width.run(Part::<3, 2, 8, W>(self, from, &mut rows)),
+            4 => self.width.run(Part::<4, 2, 8, W>(self, from, &mut rows)),
+            5 => self.width.run(Part::<5, 2, 1, W>(self, from, &mut rows)),
+            6 => self.width.run(Part::<6, 2, 1, W>(self, from, &mut rows)),
+            7 => self.width.run(Part::<7, 2, 1, W>(self, from, &mut rows)),
+            _ => self.width.run(Part::<8, 2, 1, W>(self, from, &mut rows)),
         }
     }
 
@@ -325,122 +237,173 @@ impl<W: Word> Job<'_, W> {
     }
 }
 
+/// A job's part of the outputs from the number on, of `ROWS` rows: of an output's weights `SUMS` blocks are summed side by side,
+/// of inputs' so many lines. One output after the other reads memory from front to back, which it does fastest.
+struct Part<'a, const ROWS: usize, const SUMS: usize, const INPUTS: usize, W>(
+    &'a Job<'a, W>,
+    usize,
+    &'a mut Rows<'a>,
+);
+
+impl<const ROWS: usize, const SUMS: usize, const INPUTS: usize, W: Word> Work
+    for Part<'_, ROWS, SUMS, INPUTS, W>
+{
+    type Result = ();
+
+    /// Adds x W to the rows.
+    #[inline(always)]
+    unsafe fn by<L: Lanes>(self) {
+        let Self(job, from, rows) = self;
+        let n_inputs = job.n_inputs;
+        let x: [&[f32]; ROWS] = std::array::from_fn(|row| &job.x[row * n_inputs..][..n_inputs]);
+        let n_outputs = rows[0].len();
+        if let Weight::ByInput(lines) = job.weight {
+            let line = |input: usize| &lines.numbers[input * lines.between + from..][..n_outputs];
+            let whole = n_inputs - n_inputs % INPUTS;
+            for input in (0..whole).step_by(INPUTS) {
+                let shares = x.map(|x| std::array::from_fn(|next| x[input + next]));
+                let lines = std::array::from_fn(|next| line(input + next));
+                // SAFETY: as the caller promises.
+                unsafe { add_lines::<ROWS, INPUTS, L, W>(rows, shares, &lines) };
+            }
+            for input in whole..n_inputs {
+                let lines = [line(input)];
+                // SAFETY: the same.
+                unsafe { add_lines::<ROWS, 1, L, W>(rows, x.map(|x| [x[input]]), &lines) };
+            }
+            return;
+        }
+        let mut made = vec![0.0; if job.is_made() { n_inputs } else { 0 }];
+        for output in 0..n_outputs {
+            let sums = match job.weight {
+                Weight::Made(make) => {
+                    make(from + output, &mut made);
+                    // SAFETY: as the caller promises.
+                    unsafe { dots::<ROWS, SUMS, L, f32>(&x, &made) }
+                }
+                Weight::ByOutput(lines) | Weight::ByInput(lines) => {
+                    let line = &lines.numbers[(from + output) * lines.between..];
+                    // SAFETY: as the caller promises.
+                    unsafe { dots::<ROWS, SUMS, L, W>(&x, &line[..n_inputs / W::N]) }
+                }
+            };
+            for (row, sum) in rows.iter_mut().zip(sums) {
+                row[output] += sum;
+            }
+        }
+    }
+}
+
 /// Each row of x times a line of words; a row has its numbers for the words' first numbers, then those for their second.
+///
+/// # Safety
+/// The processor has the lanes.
 #[inline(always)]
-fn dots<const ROWS: usize, const SUMS: usize, const FUSED: bool, W: Word>(
+unsafe fn dots<const ROWS: usize, const SUMS: usize, L: Lanes, W: Word>(
     x: &[&[f32]; ROWS],
     line: &[W],
 ) -> [f32; ROWS] {
-    let (blocks, rest) = line.as_chunks::<LANES>();
-    let x_blocks: [[&[Lanes]; 2]; ROWS] = std::array::from_fn(|row| {
-        std::array::from_fn(|which| match which < W::N {
-            true => &x[row][which * line.len()..].as_chunks().0[..blocks.len()],
-            false => &[][..],
-        })
-    });
-    let mut sums = [[[0.0_f32; LANES]; SUMS]; ROWS];
-    // Loops whose lengths are known keep the sums in registers.
+    for x in x {
+        assert_eq!(x.len(), W::N * line.len());
+    }
     let at_once = SUMS / W::N;
-    let whole = blocks.len() - blocks.len() % at_once;
-    for block in (0..whole).step_by(at_once) {
-        for next in 0..at_once {
-            add_block::<ROWS, SUMS, FUSED, W>(&mut sums, next, &x_blocks, blocks, block + next);
-        }
-    }
-    for block in whole..blocks.len() {
-        add_block::<ROWS, SUMS, FUSED, W>(&mut sums, 0, &x_blocks, blocks, block);
-    }
-    std::array::from_fn(|row| {
-        let mut lanes = sums[row][0];
-        for sum in &sums[row][1..] {
-            for lane in 0..LANES {
-                lanes[lane] += sum[lane];
+    let n_blocks = line.len() / L::N;
+    let whole = n_blocks - n_blocks % at_once;
+    // SAFETY: rows and line have so many numbers, and the caller promises the lanes.
+    unsafe {
+        // Loops whose lengths are known keep the sums in registers.
+        let mut sums = [[L::all(0.0); SUMS]; ROWS];
+        for block in (0..whole).step_by(at_once) {
+            for next in 0..at_once {
+                add_block::<ROWS, SUMS, L, W>(&mut sums, next, x, line, block + next);
             }
         }
-        if rest.is_empty() {
-            return folded(lanes);
+        for block in whole..n_blocks {
+            add_block::<ROWS, SUMS, L, W>(&mut sums, 0, x, line, block);
         }
-        let behind = |which: usize| &x[row][which * line.len() + blocks.len() * LANES..];
-        let products = (0..W::N).flat_map(|which| {
-            let pairs = rest.iter().zip(behind(which));
-            pairs.map(move |(word, x)| word.number(which) * x)
-        });
-        folded(lanes) + products.sum::<f32>()
-    })
+        let mut found = [0.0; ROWS];
+        for row in 0..ROWS {
+            let mut sum = sums[row][0];
+            for next in &sums[row][1..] {
+                sum = sum.plus(*next);
+            }
+            found[row] = sum.sum();
+            for word in n_blocks * L::N..line.len() {
+                for which in 0..W::N {
+                    found[row] += x[row][which * line.len() + word] * line[word].number(which);
+                }
+            }
+        }
+        found
+    }
 }
 
 /// Adds a block of words to the sums that are `next` words on.
+///
+/// # Safety
+/// The processor has the lanes, and each row as many numbers as the line.
 #[inline(always)]
-fn add_block<const ROWS: usize, const SUMS: usize, const FUSED: bool, W: Word>(
-    sums: &mut [[Lanes; SUMS]; ROWS],
+unsafe fn add_block<const ROWS: usize, const SUMS: usize, L: Lanes, W: Word>(
+    sums: &mut [[L; SUMS]; ROWS],
     next: usize,
-    x_blocks: &[[&[Lanes]; 2]; ROWS],
-    blocks: &[[W; LANES]],
+    x: &[&[f32]; ROWS],
+    line: &[W],
     block: usize,
 ) {
-    for which in 0..W::N {
-        let weights: Lanes = blocks[block].map(|word| word.number(which));
-        for row in 0..ROWS {
-            let x = x_blocks[row][which][block];
-            let sum = &mut sums[row][next * W::N + which];
-            for lane in 0..LANES {
-                sum[lane] = multiply_add::<FUSED>(x[lane], weights[lane], sum[lane]);
+    // SAFETY: as the caller promises.
+    unsafe {
+        let weights = W::load::<L>(line.as_ptr().add(block * L::N));
+        for which in 0..W::N {
+            for row in 0..ROWS {
+                let x = L::load(x[row].as_ptr().add(which * line.len() + block * L::N));
+                let sum = &mut sums[row][next * W::N + which];
+                *sum = x.times_plus(weights[which], *sum);
             }
         }
     }
 }
 
-/// The lanes' sum, by halves.
-#[inline(always)]
-fn folded(lanes: Lanes) -> f32 {
-    let (mut eight, mut four) = ([0.0; 8], [0.0; 4]);
-    for lane in 0..8 {
-        eight[lane] = lanes[lane] + lanes[lane + 8];
-    }
-    for lane in 0..4 {
-        four[lane] = eight[lane] + eight[lane + 4];
-    }
-    (four[0] + four[2]) + (four[1] + four[3])
-}
-
 /// Adds some lines to each row, each line times the row's share of it.
+///
+/// # Safety
+/// The processor has the lanes.
 #[inline(always)]
-fn add_lines<const ROWS: usize, const LINES: usize, const FUSED: bool, W: Word>(
+unsafe fn add_lines<const ROWS: usize, const LINES: usize, L: Lanes, W: Word>(
     rows: &mut Rows,
     shares: [[f32; LINES]; ROWS],
     lines: &[&[W]; LINES],
 ) {
-    let n_blocks = lines[0].len() / LANES;
-    let line_blocks: [&[[W; LANES]]; LINES] =
-        std::array::from_fn(|line| &lines[line].as_chunks().0[..n_blocks]);
-    for block in 0..n_blocks {
-        let mut sums: [Lanes; ROWS] = std::array::from_fn(|row| rows[row].as_chunks().0[block]);
-        for (line, blocks) in line_blocks.iter().enumerate() {
-            let weights: Lanes = blocks[block].map(|word| word.number(0));
+    let length = rows[0].len();
+    for row in &rows[..ROWS] {
+        assert_eq!(row.len(), length);
+    }
+    for line in lines {
+        assert_eq!(line.len(), length);
+    }
+    let whole = length - length % L::N;
+    // SAFETY: rows and lines have so many numbers, and the caller promises the lanes.
+    unsafe {
+        for place in (0..whole).step_by(L::N) {
+            let mut sums = [L::all(0.0); ROWS];
             for row in 0..ROWS {
-                for lane in 0..LANES {
-                    sums[row][lane] =
-                        multiply_add::<FUSED>(shares[row][line], weights[lane], sums[row][lane]);
+                sums[row] = L::load(rows[row].as_ptr().add(place));
+            }
+            for line in 0..LINES {
+                let [weights, _] = W::load::<L>(lines[line].as_ptr().add(place));
+                for row in 0..ROWS {
+                    sums[row] = weights.times_plus(L::all(shares[row][line]), sums[row]);
                 }
             }
-        }
-        for row in 0..ROWS {
-            rows[row].as_chunks_mut().0[block] = sums[row];
-        }
-    }
-    for place in n_blocks * LANES..lines[0].len() {
-        for (row, shares) in rows.iter_mut().zip(shares) {
-            for line in 0..LINES {
-                row[place] += shares[line] * lines[line][place].number(0);
+            for row in 0..ROWS {
+                sums[row].store(rows[row].as_mut_ptr().add(place));
             }
         }
     }
-}
-
-#[inline(always)]
-fn multiply_add<const FUSED: bool>(a: f32, b: f32, sum: f32) -> f32 {
-    match FUSED {
-        true => a.mul_add(b, sum),
-        false => a * b + sum,
+    for place in whole..length {
+        for row in 0..ROWS {
+            for line in 0..LINES {
+                rows[row][place] += shares[row][line] * lines[line][place].number(0);
+            }
+        }
     }
 }
