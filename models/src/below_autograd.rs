@@ -35,3 +35,32 @@ impl Drop for BelowAutograd {
         unsafe { ecco_drop_below_autograd(self.guard) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::{Device, Kind, Tensor};
+
+    /// Whether autograd counts that a tensor is written to.
+    fn is_asked() -> bool {
+        let mut x = Tensor::zeros([2], (Kind::Float, Device::Cpu));
+        let before = x.internal_version();
+        let _ = x.fill_(1.0);
+        x.internal_version() > before
+    }
+
+    #[test]
+    fn autograd_is_passed_by_where_there_are_no_gradients_and_only_there() {
+        assert!(is_asked());
+        {
+            let _no_grad = tch::no_grad_guard();
+            let _below = BelowAutograd::new();
+            assert!(!is_asked());
+        }
+        assert!(is_asked());
+        let _below = BelowAutograd::new();
+        assert!(is_asked(), "gradients are wanted");
+        let x = Tensor::ones([2], (Kind::Float, Device::Cpu)).set_requires_grad(true);
+        assert!((x * 2.0).requires_grad());
+    }
+}

@@ -302,15 +302,15 @@ impl Work for Head<'_> {
 #[inline(always)]
 unsafe fn dot<L: Lanes>(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
-    let whole = a.len() - a.len() % (2 * L::N);
+    let whole = a.len() - a.len() % L::N;
     // SAFETY: both have so many numbers, and the caller promises the lanes.
     let sum = unsafe {
+        // Side by side, so that one does not wait for the other.
         let mut sums = [L::all(0.0); 2];
-        for place in (0..whole).step_by(2 * L::N) {
-            for (next, sum) in sums.iter_mut().enumerate() {
-                let place = place + next * L::N;
-                *sum = L::load(a.as_ptr().add(place)).times_plus(L::load(b.as_ptr().add(place)), *sum);
-            }
+        for place in (0..whole).step_by(L::N) {
+            let product =
+                |sum| L::load(a.as_ptr().add(place)).times_plus(L::load(b.as_ptr().add(place)), sum);
+            sums = [sums[1], product(sums[0])];
         }
         sums[0].plus(sums[1]).sum()
     };

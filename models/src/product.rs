@@ -22,8 +22,10 @@ use torch_sys::C_tensor;
 
 use crate::lanes::Width;
 
-/// Numbers of a matrix from which on the other ways are worth their call.
+/// Numbers of a matrix from which on many rows are worth asking how they are multiplied.
 const LARGE: i64 = 1 << 16;
+/// Those from which on few rows are not left to libtorch, whose call takes longer than the work.
+const LARGE_FOR_FEW: i64 = 1 << 9;
 /// Products of two numbers from which on oneDNN is worth making a kernel for the shape, which takes it a millisecond.
 const MANY: i64 = 1 << 22;
 /// Rows that are worth the copy of a matrix that is a part of another: oneDNN multiplies with such a one a hundred times as long.
@@ -61,14 +63,19 @@ impl Way {
         }
         let plain = |x: &Tensor| x.kind() == Kind::Float && x.device() == Device::Cpu;
         let n_numbers = weight.numel() as i64;
-        if n_numbers < LARGE
+        let n_rows = x.numel() as i64 / weight.size()[0].max(1);
+        let large = if n_rows <= few_rows::MOST {
+            LARGE_FOR_FEW
+        } else {
+            LARGE
+        };
+        if n_numbers < large
             || !plain(x)
             || !plain(weight)
             || !bias.is_none_or(|bias| plain(bias) && bias.dim() == 1)
         {
             return Self::Torch;
         }
-        let n_rows = x.numel() as i64 / weight.size()[0];
         match n_rows {
             0 => Self::Torch,
             1..=few_rows::MOST if let Some(width) = few_rows_way(choice, n_rows, weight) => {
@@ -244,9 +251,11 @@ fn backend(choice: Choice) -> Backend {
 /// Which of the own kernels multiplies this few rows, if one does.
 fn few_rows_way(choice: Choice, n_rows: i64, weight: &Tensor) -> Option<Width> {
     let layout = few_rows::layout(weight)?;
-    match n_rows <= layout.most_rows() {
-        true => few_rows_width(choice, layout),
-        false => None,
+    match (n_rows <= layout.most_rows(), weight.numel() as i64 >= LARGE) {
+        (true, true) => few_rows_width(choice, layout),
+        // What a cache holds, where the call is what takes time.
+        (true, false) => Some(Width::widest()),
+        (false, _) => None,
     }
 }
 

@@ -128,11 +128,8 @@ fn what_is_not_read_is_refused_by_its_key() {
         .err()
         .expect("refused")
         .to_string();
-    // Whichever of the layer's matrices is looked at first: the output's is the other way round.
-    let is_said = |stands: &str, asked: &str| error.contains(stands) && error.contains(asked);
     assert!(
-        error.contains("attn.W_")
-            && (is_said("[2, 12, 5]", "[2, 12, 4]") || is_said("[2, 5, 12]", "[2, 4, 12]")),
+        error.contains("attn.W_K") && error.contains("[2, 12, 5]") && error.contains("[2, 12, 4]"),
         "{error}"
     );
 }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use tch::Device;
 
+use crate::below_autograd::BelowAutograd;
 use crate::chat::Prompt;
 use crate::error::{Error, Result, refuse};
 use crate::guard::guard;
@@ -335,6 +336,7 @@ fn one_by_one(
     writer: &mut Writer,
     on_draft: &mut OnDraft,
 ) -> Result<(Vec<u32>, Finish)> {
+    let _below = BelowAutograd::new();
     let mut sequence = [job.context.clone()];
     let mut logits = writer.begin(&job.context)?;
     loop {

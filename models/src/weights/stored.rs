@@ -422,5 +422,8 @@ fn of_safetensors(file: &WeightFile) -> Result<Vec<StoredWeight<'_>>> {
             strides: None,
         },
     });
-    Ok(weights.collect())
+    let mut weights: Vec<_> = weights.collect();
+    // The library has them in an order of chance: of several faults the same one is told each time.
+    weights.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(weights)
 }
