@@ -12,7 +12,6 @@ use std::rc::Rc;
 use tch::{Device, Kind, Tensor};
 
 use crate::attention::{Cache, CrossMemory, Cursor, Start, Views};
-use crate::below_autograd::BelowAutograd;
 use crate::config::{Config, InnerProjection, Positions, Sines};
 use crate::edit::{EditTap, StackEdits};
 use crate::error::{Error, Result};
@@ -186,6 +185,7 @@ impl Stack {
 
     /// Work whose tap sees what is edited, of texts that go on at `start`.
     fn with_edits<T>(&self, start: i64, tap: &mut dyn Tap, work: impl FnOnce(&mut dyn Tap) -> T) -> T {
+        let _below = crate::below_autograd::BelowAutograd::new();
         match &self.edits {
             Some(edits) => work(&mut EditTap { edits, start, tap }),
             None => work(tap),
@@ -203,7 +203,6 @@ impl Stack {
         memories: Option<&[CrossMemory]>,
         tap: &mut dyn Tap,
     ) -> Result<Tensor> {
-        let _below = BelowAutograd::new();
         let n_positions = x.size()[1];
         let mut views = Views::new(&self.parts, start, n_positions, padding);
         let rule = tap.rule();

@@ -146,7 +146,13 @@ fn large_products_are_ours_where_it_is_asked_for() {
     assert_eq!(way(&noise(&[100, 300]), &large), Way::OneDnn);
     assert_eq!(Way::chosen(Choice::Torch, &few, &large, None), Way::Torch);
     assert_eq!(way(&noise(&[0, 300]), &large), Way::Torch);
-    assert_eq!(way(&noise(&[1, 30]), &noise(&[30, 30])), Way::Torch);
+    // A call takes longer than few rows of a small one; many rows are libtorch's.
+    assert_eq!(
+        way(&noise(&[1, 30]), &noise(&[30, 30])),
+        Way::FewRows(Width::widest())
+    );
+    assert_eq!(way(&noise(&[9, 30]), &noise(&[30, 30])), Way::Torch);
+    assert_eq!(way(&noise(&[1, 20]), &noise(&[20, 20])), Way::Torch);
     // oneDNN multiplies with a part of a matrix a hundred times as long.
     let part = noise(&[300, 900]).narrow(1, 300, 300);
     for part in [part.shallow_clone(), part.tr()] {
